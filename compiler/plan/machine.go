@@ -1,0 +1,33 @@
+package plan
+
+import "net/netip"
+
+// Machine is what a plan needs to know of the machine it is for. The kernel side reads it,
+// the compiler takes it as a value. The zero Machine (Known false) is "any machine": every
+// interface counts as there and up, and what depends on addresses becomes Plan.Dynamic.
+type Machine struct {
+	Known bool
+	// Links are the interfaces by name.
+	Links map[string]Link
+	// Connected are the networks that main reaches directly (scope link routes), sorted.
+	Connected []netip.Prefix
+	// NoIPv6 is set on a kernel without IPv6: nothing of that family can be sent.
+	NoIPv6 bool
+	// DSCPRules is set when ip rules can select by DSCP (kernel 6.13 and later). Older kernels
+	// accept the attribute and ignore it, so that the rule would catch everything.
+	DSCPRules bool
+}
+
+// Link is one interface.
+type Link struct {
+	// Up is the administrative state (IFF_UP): routes cannot be added over a link that is down.
+	Up bool
+	// NoIPv6 is set when the interface has IPv6 disabled.
+	NoIPv6 bool
+	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative or deprecated ones.
+	Addrs []netip.Addr
+	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface; invalid when there is none.
+	Gateway4, Gateway6 netip.Addr
+	// OnlinkDefault4/6 tell that main has a default route over this interface without a gateway (point-to-point).
+	OnlinkDefault4, OnlinkDefault6 bool
+}

@@ -1,0 +1,95 @@
+// Package plan is the vocabulary that every other part of pbr shares: what the kernel
+// should hold, or does hold, as plain sorted values. It knows no netlink, clock or file.
+//
+// The wanted state (made by the compiler) and the live state (read by the kernel side)
+// are both a Plan, so diff, apply, drift repair and failover are one operation: want minus have.
+package plan
+
+// Protocol marks the routes and ip rules that pbr owns (rtm_protocol, rtnetlink(7)).
+// The kernel treats every number above RTPROT_STATIC (4) alike; 112 is not in
+// iproute2's rt_protos.
+const Protocol = 112
+
+// TableName is the one nftables table that pbr owns, of family inet.
+const TableName = "pbr"
+
+// PrioritySpan is how many ip rule priorities pbr owns, from the policy's rule-priority on.
+const PrioritySpan = 1000
+
+// Family is an IP version.
+type Family uint8
+
+// The two families, by their version numbers.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// Families lists both, in the order in which everything is printed and sent.
+var Families = [...]Family{IPv4, IPv6}
+
+// Plan is one state of everything that pbr owns.
+type Plan struct {
+	// Mask has the bits of fwmark and ct mark that pbr owns.
+	Mask uint32
+	// BasePriority is the first of PrioritySpan owned ip rule priorities.
+	BasePriority uint32
+	// Numbers name the routing tables and their marks, sorted by name. Readers of a plan use
+	// them for comments; a live plan has none.
+	Numbers []Number
+	Rules   []Rule
+	Routes  []Route
+	Ruleset Ruleset
+	Sysctls []Sysctl
+	// Waiting is what the policy wants and the machine cannot take yet.
+	Waiting []Waiting
+	// Dynamic is what only a live machine can tell, filled when the plan was compiled
+	// without one (Machine.Known false).
+	Dynamic []Dynamic
+}
+
+// Number is a routing table that pbr owns: the user's, an uplink's pinned one, or default's.
+type Number struct {
+	Name string
+	// Table is the routing table's id.
+	Table uint32
+	// Mark is the value under Mask that steers packets into it; 0 for the default table.
+	Mark uint32
+}
+
+// Waiting is a piece of the policy that is left out until the machine is ready for it.
+type Waiting struct {
+	// Object is what waits, as "uplink isp1".
+	Object string
+	// Reason tells what is missing, as "interface eth1 does not exist".
+	Reason string
+}
+
+// DynamicKind tells what a Dynamic stands for.
+type DynamicKind uint8
+
+const (
+	// SourceRules are the ip rules "from ADDRESS lookup TABLE", one per address of Interface.
+	SourceRules DynamicKind = iota + 1
+	// ConnectedRules are the ip rules "to NETWORK lookup main", one per connected network of
+	// main (main-first = "connected"). Interface and Table are unset.
+	ConnectedRules
+)
+
+// Dynamic stands for ip rules that depend on the live machine's addresses.
+type Dynamic struct {
+	Kind      DynamicKind
+	Family    Family
+	Interface string
+	Uplink    string
+	Table     uint32
+	Priority  uint32
+	// Mark and MarkMask are the rule's fwmark selector, as in Rule.
+	Mark, MarkMask uint32
+}
+
+// Sysctl is one kernel setting, its Path below /proc/sys, as "net/ipv4/ip_forward".
+type Sysctl struct {
+	Path  string
+	Value string
+}

@@ -1,0 +1,59 @@
+package plan
+
+import "net/netip"
+
+// MainTable is the kernel's main routing table (RT_TABLE_MAIN, linux/rtnetlink.h).
+const MainTable = 254
+
+// RouteKind is a route's type (rtm_type, linux/rtnetlink.h).
+type RouteKind uint8
+
+// The route types that plans use or that live tables may hold; the values are RTN_*.
+const (
+	Unicast     RouteKind = 1
+	Blackhole   RouteKind = 6
+	Unreachable RouteKind = 7
+	Prohibit    RouteKind = 8
+	Throw       RouteKind = 9
+)
+
+// Route is one route of an owned table. Hops with more than one entry is a multipath route.
+type Route struct {
+	Table  uint32
+	Family Family
+	// Dst is the destination; the default route is 0.0.0.0/0 or ::/0.
+	Dst    netip.Prefix
+	Metric uint32
+	Kind   RouteKind
+	Hops   []Hop
+	// Protocol is rtm_protocol; Protocol 112 in wanted plans, anything in live ones.
+	Protocol uint8
+	// Foreign has, in live plans, attributes of the route that pbr never sets ("src 192.0.2.9",
+	// "mtu 1400"), so that a foreign edit shows and is put right.
+	Foreign string
+}
+
+// Hop is one next hop. Hops of a route are sorted by Dev, then Via.
+type Hop struct {
+	Dev string
+	// Via is the gateway; invalid for a device route.
+	Via netip.Addr
+	// Auto means that Via is to be the gateway that main has for Dev. Only in plans compiled
+	// without a machine; such a plan can be printed, not applied.
+	Auto bool
+	// Weight is 1..256; 1 on a route with one hop.
+	Weight int
+	// Onlink tells the kernel that Via needs no route of its own.
+	Onlink bool
+}
+
+// RouteKey is what the kernel tells routes apart by, in both families.
+type RouteKey struct {
+	Family Family
+	Table  uint32
+	Dst    netip.Prefix
+	Metric uint32
+}
+
+// Key returns r's identity: a RouteReplace of the same key takes r's place.
+func (r Route) Key() RouteKey { return RouteKey{r.Family, r.Table, r.Dst, r.Metric} }

@@ -1,0 +1,177 @@
+package plan
+
+import "net/netip"
+
+// Ruleset is the content of nftables table inet pbr. Order: counters and sets by name,
+// chains as the compiler gives them (regular ones before the base chains that use them).
+// An empty Ruleset means that the table is not there.
+type Ruleset struct {
+	Counters []Counter
+	Sets     []Set
+	Chains   []Chain
+	// Foreign lists, in live plans, objects of the table that pbr never makes ("quota x",
+	// "flowtable f", table flags), in nft's words.
+	Foreign []string
+}
+
+// Counter is a named counter. Its packets and bytes are live values, not part of the plan.
+type Counter struct {
+	Name    string
+	Comment string
+}
+
+// Type is the type of a set's keys, or of a match's value.
+type Type uint8
+
+// The key types, with nft's names and the width in bytes of their Key.
+const (
+	TypeIfname      Type = iota + 1 // ifname, 16
+	TypeIPv4                        // ipv4_addr, 4
+	TypeIPv6                        // ipv6_addr, 16
+	TypePort                        // inet_service, 2
+	TypeProto                       // inet_proto, 1
+	TypeMark                        // mark, 4
+	TypeEther                       // ether_addr, 6
+	TypeUID                         // uid, 4
+	TypeICMPType                    // icmp_type, 1
+	TypeICMPv6Type                  // icmpv6_type, 1
+	TypeDSCP                        // dscp, 1 (the code point, 0..63)
+	TypeNFProto                     // nf_proto, 1 (NFPROTO_IPV4 2, NFPROTO_IPV6 10)
+	TypeCTState                     // ct_state, 4 (bits)
+	TypeCTStatus                    // ct_status, 4 (bits)
+	TypeFibAddrType                 // fib_addrtype, 4 (RTN_*)
+)
+
+// Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
+// An interface name is its bytes. Comparing Keys byte by byte orders them as numbers.
+type Key [16]byte
+
+// Element is one entry of a set or map. From == To is a single value; otherwise an
+// inclusive interval, which needs Set.Interval.
+type Element struct {
+	From, To Key
+	// Goto is the chain that a verdict map goes to; empty in a set.
+	Goto string
+}
+
+// Set is a named set, or with Map set a map from Type to verdicts.
+type Set struct {
+	Name string
+	Type Type
+	// Interval allows elements with From != To; they never overlap and are sorted.
+	Interval bool
+	// Map makes it a verdict map: each element has a Goto.
+	Map     bool
+	Comment string
+	// Elements are sorted by From.
+	Elements []Element
+	// Foreign has, in live plans, properties that pbr never sets ("timeout 1h").
+	Foreign string
+}
+
+// Chain is a chain; Hook is empty for a regular one.
+type Chain struct {
+	Name string
+	// Kind is "filter", "nat" or "route" on base chains.
+	Kind string
+	// Hook is "prerouting", "input", "forward", "output" or "postrouting".
+	Hook string
+	// Priority is the number, as -150 for mangle (linux/netfilter_ipv4.h).
+	Priority int32
+	Rules    []ChainRule
+	// Foreign has, in live plans, properties that pbr never sets ("policy drop").
+	Foreign string
+}
+
+// ChainRule is one rule of a chain. Matches are tried in order, then Actions done in order.
+type ChainRule struct {
+	Matches []Match
+	Actions []Action
+	// Comment is at most 127 bytes (NFTNL_UDATA_COMMENT_MAXLEN); the object of the policy file that the rule came from.
+	Comment string
+	// Foreign is set, in live plans only, when the rule is none that pbr could have made:
+	// a printable description of its expressions, equal only for equal expressions. Matches and Actions are then empty.
+	Foreign string
+}
+
+// Field is what a match reads.
+type Field uint8
+
+const (
+	FieldIIFName         Field = iota + 1 // iifname
+	FieldOIFName                          // oifname
+	FieldNFProto                          // meta nfproto
+	FieldL4Proto                          // meta l4proto
+	FieldIPSAddr                          // ip saddr
+	FieldIPDAddr                          // ip daddr
+	FieldIP6SAddr                         // ip6 saddr
+	FieldIP6DAddr                         // ip6 daddr
+	FieldSPort                            // th sport
+	FieldDPort                            // th dport
+	FieldICMPType                         // icmp type
+	FieldICMPv6Type                       // icmpv6 type
+	FieldDSCP4                            // ip dscp
+	FieldDSCP6                            // ip6 dscp
+	FieldEtherSAddr                       // ether saddr
+	FieldSKUID                            // meta skuid
+	FieldMark                             // meta mark & Mask
+	FieldCTMark                           // ct mark & Mask
+	FieldCTState                          // ct state & Mask
+	FieldCTStatus                         // ct status & Mask
+	FieldFibSAddrType                     // fib saddr type
+	FieldFibDAddrType                     // fib daddr type
+	FieldFibSAddrOIFType                  // fib saddr . oif type
+)
+
+// Match compares one field. A field that needs a family or protocol (ip saddr, icmp type, th dport)
+// carries it implicitly, as in nft: IPv4/IPv6 fields test meta nfproto themselves (encoder and nft both add
+// the dependency), FieldICMPType and FieldICMPv6Type test meta l4proto likewise; FieldSPort and FieldDPort do not,
+// the rule has a FieldL4Proto match before them.
+type Match struct {
+	Field Field
+	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
+	Mask uint32
+	// Not inverts the comparison.
+	Not bool
+	// Set names a set to look in; if empty the value must be in From..To, inclusive.
+	// For FieldCTState and FieldCTStatus, From == To == 0 with Not means "any bit of Mask set",
+	// without Not "no bit of Mask set".
+	Set      string
+	From, To Key
+	// Wildcard, on interface names, makes From a prefix ("wg*").
+	Wildcard bool
+}
+
+// ActionKind is what an Action does.
+type ActionKind uint8
+
+const (
+	Accept     ActionKind = iota + 1
+	Drop                  // drop
+	Jump                  // jump Chain
+	Goto                  // goto Chain
+	VMap                  // Field & Mask vmap @Set
+	SetMark               // meta mark set meta mark & ^Mask | Value
+	SetCTMark             // ct mark set ct mark & ^Mask | Value
+	Count                 // counter name Name
+	Log                   // log prefix Name
+	Limit                 // limit rate Rate/second burst Burst packets
+	Masquerade            // masquerade
+	SNAT                  // snat ip/ip6 to Addr
+)
+
+// Action is one statement of a rule; the fields used depend on Kind.
+type Action struct {
+	Kind ActionKind
+	// Chain is Jump's and Goto's target.
+	Chain string
+	// Field and Mask are VMap's key, Set its map.
+	Field Field
+	Set   string
+	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's.
+	Mask, Value uint32
+	// Name is Count's counter, or Log's prefix.
+	Name        string
+	Rate, Burst uint32
+	Addr        netip.Addr
+}

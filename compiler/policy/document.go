@@ -1,0 +1,326 @@
+// Package policy reads a policy file: TOML in, a Document with every default filled in and
+// every reference resolved by name out, or all of its errors at once, each with its place.
+// It opens no file itself (it is given an fs.FS) and knows nothing of the kernel.
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Pos is a place in a policy file, both 1-based. Line 0 is "the file as a whole".
+type Pos struct {
+	File      string
+	Line, Col int
+}
+
+// Document is a whole, valid policy file. Every slice is in file order.
+type Document struct {
+	File     string
+	Settings Settings
+	Watch    Watch
+	Lists    []List
+	Uplinks  []Uplink
+	Tables   []Table
+	// Default is nil when the file has no [default]: main serves what nothing catches.
+	Default  *Table
+	Balances []Balance
+	Policies []Policy
+	Rules    []Rule
+}
+
+// Settings is [pbr].
+type Settings struct {
+	MarkMask     uint32
+	MarkMaskPos  Pos
+	RulePriority uint32
+	MainFirst    MainFirst
+	Offload      Offload
+	Sysctl       bool
+	// CutOnFailover is on-failover = "flush".
+	CutOnFailover bool
+}
+
+// MainFirst tells which routes of main come before marks.
+type MainFirst uint8
+
+const (
+	MainFirstSpecific MainFirst = iota
+	MainFirstConnected
+	MainFirstOff
+)
+
+// OffloadMode is offload's mode.
+type OffloadMode uint8
+
+const (
+	OffloadUnmarked OffloadMode = iota
+	OffloadAll
+	OffloadOff
+)
+
+// Offload is [pbr] offload. Pos.Line is 0 when the file does not name it.
+type Offload struct {
+	Pos                Pos
+	Mode               OffloadMode
+	Hardware, Required bool
+}
+
+// Watch is [watch].
+type Watch struct {
+	Pos     Pos // Line 0: no [watch] in the file
+	Hook    string
+	Metrics string
+	Log     string // "text" or "json"
+}
+
+// List is one entry of [lists].
+type List struct {
+	Pos  Pos
+	Name string
+	// File is the path as written, when the entries come from a file.
+	File string
+	// Domains are set for a list that a DNS server fills.
+	Domains []string
+	// Ranges are the entries, sorted, overlapping and adjacent ones merged, IPv4 before IPv6.
+	Ranges []Range
+}
+
+// Range is an inclusive range of addresses of one family.
+type Range struct{ From, To netip.Addr }
+
+// CheckMethod is how an uplink's health is checked.
+type CheckMethod string
+
+const (
+	CheckNone CheckMethod = "none"
+	CheckPing CheckMethod = "ping"
+	CheckARP  CheckMethod = "arp"
+	CheckTCP  CheckMethod = "tcp"
+	CheckDNS  CheckMethod = "dns"
+	CheckHTTP CheckMethod = "http"
+)
+
+// Check is an uplink's check, [check]'s defaults filled in.
+type Check struct {
+	Pos      Pos
+	Method   CheckMethod
+	Targets  []string
+	Interval time.Duration
+	Timeout  time.Duration
+	// DownAfter and UpAfter are consecutive rounds; Quorum is targets.
+	DownAfter, UpAfter, Quorum int
+	// MaxLoss is 0..1, 0 for none; MaxRTT 0 for none; both over the last Over rounds.
+	MaxLoss float64
+	MaxRTT  time.Duration
+	Over    int
+}
+
+// Gateway is an uplink's next hop for one family.
+type Gateway struct {
+	Pos Pos
+	// Present tells that the uplink carries the family at all.
+	Present bool
+	// Auto takes the gateway that main has for the interface.
+	Auto bool
+	// Link is a device route without a gateway.
+	Link bool
+	Addr netip.Addr
+}
+
+// NATMode is an uplink's source NAT.
+type NATMode uint8
+
+const (
+	NATNone NATMode = iota
+	NATMasquerade
+	NATAddress
+)
+
+// NAT is an uplink's nat.
+type NAT struct {
+	Pos  Pos // Line 0: not in the file
+	Mode NATMode
+	Addr netip.Addr
+}
+
+// Uplink is one [[uplink]].
+type Uplink struct {
+	Pos          Pos
+	Name         string
+	Interface    string
+	InterfacePos Pos
+	Gateway      Gateway // IPv4
+	Gateway6     Gateway
+	Check        Check
+	NAT          NAT
+}
+
+// Table is one [[table]], or [default].
+type Table struct {
+	Pos    Pos
+	Name   string // "default" for [default]
+	Routes []Route
+	Strict bool
+	// ID is 0 and Mark 0 when to be chosen from the name.
+	ID      uint32
+	IDPos   Pos
+	Mark    uint32
+	MarkPos Pos
+}
+
+// Route is one entry of a table's routes.
+type Route struct {
+	Pos      Pos
+	Uplink   string       // a valid uplink's name
+	Distance uint32       // 1..65534
+	Weight   int          // 1..256
+	Dst      netip.Prefix // invalid: the default route of both families
+}
+
+// TargetKind tells what a policy or balance member leads to.
+type TargetKind uint8
+
+const (
+	ToTable TargetKind = iota + 1
+	ToUplink
+	ToBalance
+	ToDefault
+)
+
+// Target is where connections go. Name is resolved: it exists.
+type Target struct {
+	Pos  Pos
+	Kind TargetKind
+	Name string // empty for ToDefault
+}
+
+// BalanceMethod is how a balance picks a member.
+type BalanceMethod string
+
+const (
+	BalanceHash       BalanceMethod = "hash"
+	BalanceRoundRobin BalanceMethod = "round-robin"
+	BalanceRandom     BalanceMethod = "random"
+)
+
+// Balance is one [[balance]].
+type Balance struct {
+	Pos     Pos
+	Name    string
+	Method  BalanceMethod
+	Hash    []string // of src, dst, sport, dport, proto
+	Members []Member
+	Sticky  time.Duration // 0: not sticky
+}
+
+// Member is one member of a balance.
+type Member struct {
+	Pos    Pos
+	Target Target // ToUplink or ToTable
+	Weight int
+}
+
+// AddrItem is one entry of src or dst.
+type AddrItem struct {
+	Pos Pos
+	Not bool
+	// List is the name of a list; otherwise Range is set.
+	List  string
+	Range Range
+}
+
+// PortItem is one entry of sport or dport, an inclusive range.
+type PortItem struct {
+	Pos      Pos
+	Not      bool
+	From, To uint16
+}
+
+// NumItem is one entry of a list of numbers or number ranges (proto, uid, dscp), inclusive.
+type NumItem struct {
+	Pos      Pos
+	Not      bool
+	From, To uint32
+}
+
+// NameItem is one entry of a list of interfaces.
+type NameItem struct {
+	Pos  Pos
+	Not  bool
+	Name string // may end in "*"
+}
+
+// ICMPItem is one ICMP type.
+type ICMPItem struct {
+	Pos    Pos
+	Family int // 4 or 6
+	Type   uint8
+}
+
+// MACItem is one source MAC address.
+type MACItem struct {
+	Pos  Pos
+	Addr [6]byte
+}
+
+// Policy is one [[policy]]. Empty slices do not select.
+type Policy struct {
+	Pos  Pos
+	Name string
+	// Local tells that the router's own traffic is meant; Forwarded that traffic that arrives by
+	// From (any interface that is no uplink, if empty) is. At least one is set.
+	Local, Forwarded bool
+	From             []NameItem
+	Src, Dst         []AddrItem
+	Proto            []NumItem
+	SPort, DPort     []PortItem
+	DSCP             []NumItem // code points 0..63
+	MAC              []MACItem
+	UID              []NumItem
+	IPVersion        int // 0, 4 or 6
+	ICMP             []ICMPItem
+	Schedule         []ScheduleItem
+	Target           Target
+	Log              bool
+}
+
+// ScheduleItem is one span of a policy's schedule, in the router's local time: days as bits (Sunday is bit 0)
+// and minutes of the day, To exclusive.
+type ScheduleItem struct {
+	Pos      Pos
+	Days     uint8
+	From, To int
+}
+
+// RuleAction is a stateless rule's action.
+type RuleAction uint8
+
+const (
+	RuleLookup RuleAction = iota
+	RuleLookupOnly
+	RuleUnreachable
+	RuleProhibit
+	RuleDrop
+)
+
+// Rule is one [[rule]]. Empty slices do not select; entries never have Not.
+type Rule struct {
+	Pos  Pos
+	Name string
+	// Priority orders rules; HasPriority false comes after all that have one, in file order.
+	Priority     uint32
+	HasPriority  bool
+	Src, Dst     []AddrItem
+	IIF, OIF     []NameItem
+	TOS          []NumItem // 0..255
+	DSCP         []NumItem // 0..63
+	Proto        []NumItem
+	SPort, DPort []PortItem
+	UID          []NumItem
+	// Mark is compared under MarkMask, bits of others only; MarkMask 0 does not select.
+	Mark, MarkMask uint32
+	// Target is ToTable or ToUplink, set for RuleLookup and RuleLookupOnly.
+	Target Target
+	Action RuleAction
+}
