@@ -1,5 +1,7 @@
 package plan
 
+import "slices"
+
 // Changes is what turns one plan (have) into another (want). Every part is in canonical
 // order; an empty Changes means that the two are the same.
 type Changes struct {
@@ -68,7 +70,24 @@ func (c *Changes) Empty() bool {
 		len(c.Sets) == 0 && len(c.Chains) == 0 && len(c.Foreign) == 0
 }
 
-// Diff returns what turns have into want. Neither is changed; the result points into both.
+// Diff returns what turns have into want, both normal (see Normalize). Neither is changed; the
+// result may point into both.
 func Diff(have, want *Plan) *Changes {
-	panic("not written yet")
+	c := &Changes{}
+	diffRoutes(sorted(have.Routes, CompareRoutes), sorted(want.Routes, CompareRoutes), c)
+	diffRules(sorted(have.Rules, CompareRules), sorted(want.Rules, CompareRules), c)
+	diffSysctls(have.Sysctls, want.Sysctls, c)
+	diffRuleset(&have.Ruleset, &want.Ruleset, c)
+	return c
+}
+
+// sorted returns list, or a sorted copy if it is not in order: a merge of unsorted lists would
+// remove and add what is on both sides.
+func sorted[T any](list []T, compare func(a, b T) int) []T {
+	if slices.IsSortedFunc(list, compare) {
+		return list
+	}
+	list = slices.Clone(list)
+	slices.SortFunc(list, compare)
+	return list
 }
