@@ -1,0 +1,207 @@
+package lab
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// echoPort is where echo servers listen (RFC 862).
+const echoPort = 7
+
+// answerLimit is how long a client waits for an answer. Answers take well below a millisecond;
+// only where a test expects silence is the whole limit ever spent.
+const answerLimit = 500 * time.Millisecond
+
+// Seen is what an echo server tells a client.
+type Seen struct {
+	// By is the name of the host that answered.
+	By string
+	// Src is the client's address and port as the server saw them.
+	Src netip.AddrPort
+}
+
+// ServeEcho makes the host answer UDP and TCP on a port of all its addresses, until the lab goes.
+func (h *Host) ServeEcho(port int) {
+	h.lab.t.Helper()
+	var udp *net.UDPConn
+	var tcp *net.TCPListener
+	var err error
+	h.Do(func() {
+		// One socket of the dual kind serves both families.
+		if udp, err = net.ListenUDP("udp", &net.UDPAddr{Port: port}); err != nil {
+			return
+		}
+		tcp, err = net.ListenTCP("tcp", &net.TCPAddr{Port: port})
+	})
+	if err != nil {
+		h.lab.t.Fatalf("%s: listening on port %d: %v", h.Name, port, err)
+	}
+	h.lab.t.Cleanup(func() { _ = udp.Close(); _ = tcp.Close() })
+	go h.serveUDP(udp)
+	go h.serveTCP(tcp)
+}
+
+// ServeInternet makes the host answer UDP and TCP on every port of every address there is.
+func (h *Host) ServeInternet() {
+	h.lab.t.Helper()
+	h.ServeEcho(echoPort)
+	h.NFT(fmt.Sprintf(`table inet internet {
+	chain pre {
+		type nat hook prerouting priority dstnat;
+		meta l4proto { tcp, udp } redirect to :%d
+	}
+}
+`, echoPort))
+}
+
+func (h *Host) answer(from netip.AddrPort) string {
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	return fmt.Sprintf("%s %s\n", h.Name, from)
+}
+
+func (h *Host) serveUDP(conn *net.UDPConn) {
+	buf := make([]byte, 2048)
+	for {
+		_, from, err := conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			_, _ = conn.WriteToUDPAddrPort([]byte(h.answer(from)), from)
+		}
+	}
+}
+
+func (h *Host) serveTCP(l *net.TCPListener) {
+	for {
+		conn, err := l.AcceptTCP()
+		if err != nil {
+			return
+		}
+		h.lab.t.Cleanup(func() { _ = conn.Close() })
+		go func() {
+			defer conn.Close()
+			from := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
+			for r := bufio.NewReader(conn); ; {
+				if _, err := r.ReadString('\n'); err != nil {
+					return
+				}
+				if _, err := io.WriteString(conn, h.answer(from)); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// Conn is a client's connection to an echo server; ask it as often as you like.
+type Conn struct {
+	conn net.Conn
+	r    *bufio.Reader
+	tcp  bool
+}
+
+// DialOptions are the unusual wishes of a client.
+type DialOptions struct {
+	// Device binds the socket to an interface (SO_BINDTODEVICE).
+	Device string
+	// UID is the owner of the socket; 0 is root.
+	UID int
+}
+
+// Dial connects to a server. network is "udp" or "tcp"; src may be invalid, then the kernel chooses. An unreachable
+// destination or a silent one is an error, at once or after a limit.
+func (h *Host) Dial(network string, src netip.Addr, dst netip.AddrPort, opt DialOptions) (*Conn, error) {
+	d := net.Dialer{Timeout: answerLimit, Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		cerr := c.Control(func(fd uintptr) {
+			if src.IsValid() {
+				// Ports are chosen at connect time, so that many clients can share an address.
+				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			}
+			if err == nil && opt.Device != "" {
+				err = unix.BindToDevice(int(fd), opt.Device)
+			}
+		})
+		return errors.Join(cerr, err)
+	}}
+	if src.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(src, 0))
+		if network == "udp" {
+			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(src, 0))
+		}
+	}
+	var conn net.Conn
+	var err error
+	h.Do(func() {
+		if opt.UID != 0 {
+			// Of this thread alone, and the thread ends with Do (setfsuid(2)).
+			if err = unix.Setfsuid(opt.UID); err != nil {
+				return
+			}
+		}
+		conn, err = d.Dial(network, dst.String())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dialing %s %s from %s: %w", network, dst, h.Name, err)
+	}
+	h.lab.t.Cleanup(func() { _ = conn.Close() })
+	return &Conn{conn: conn, r: bufio.NewReader(conn), tcp: network == "tcp"}, nil
+}
+
+// Ask sends one packet and returns what the server says of it.
+func (c *Conn) Ask() (Seen, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(answerLimit)); err != nil {
+		return Seen{}, err
+	}
+	if _, err := io.WriteString(c.conn, "?\n"); err != nil {
+		return Seen{}, err
+	}
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		return Seen{}, err
+	}
+	by, src, _ := strings.Cut(strings.TrimSpace(line), " ")
+	ap, err := netip.ParseAddrPort(src)
+	if err != nil {
+		return Seen{}, fmt.Errorf("answer %q: %w", line, err)
+	}
+	return Seen{By: by, Src: ap}, nil
+}
+
+// LocalAddr is the client's own address and port.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	ap := netip.MustParseAddrPort(c.conn.LocalAddr().String())
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// Close ends the connection.
+func (c *Conn) Close() { _ = c.conn.Close() }
+
+// AskOnce dials, asks once and closes.
+func (h *Host) AskOnce(network string, src netip.Addr, dst netip.AddrPort, opt DialOptions) (Seen, error) {
+	c, err := h.Dial(network, src, dst, opt)
+	if err != nil {
+		return Seen{}, err
+	}
+	defer c.Close()
+	return c.Ask()
+}
+
+// Ping sends one echo request with ping(8) and tells whether it was answered.
+func (h *Host) Ping(src, dst netip.Addr) bool {
+	args := []string{"-n", "-c", "1", "-W", "1"}
+	if src.IsValid() {
+		args = append(args, "-I", src.String())
+	}
+	return h.Exec("ping", append(args, dst.String())...).Code == 0
+}
