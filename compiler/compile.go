@@ -1,0 +1,77 @@
+// Package compiler turns a policy into a plan: it gives out marks, tables and priorities, and
+// lowers uplinks, tables, policies and rules to routes, ip rules and an nftables table.
+// It is a pure function: the same policy, machine and health give the same plan, byte for byte.
+package compiler
+
+import (
+	"cmp"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// Health tells which uplinks are down, by name. Absent means up.
+type Health map[string]bool
+
+// Compile returns the plan of a valid document for a machine. The diagnostics are errors that
+// only a plan can show (too many rules for the priorities, a selector that the machine's kernel
+// lacks); with any of them there is no plan.
+func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+	c := &compilation{
+		doc: doc, machine: machine, down: down,
+		mask:     doc.Settings.MarkMask,
+		uplinks:  map[string]*policy.Uplink{},
+		lists:    map[string]*policy.List{},
+		listSets: map[string]bool{}, shared: map[string]bool{},
+		out: &plan.Plan{Mask: doc.Settings.MarkMask, BasePriority: doc.Settings.RulePriority},
+	}
+	for i := range doc.Uplinks {
+		c.uplinks[doc.Uplinks[i].Name] = &doc.Uplinks[i]
+	}
+	for i := range doc.Lists {
+		c.lists[doc.Lists[i].Name] = &doc.Lists[i]
+	}
+	c.numbers = giveNumbers(doc)
+	c.out.Numbers = c.numbers.list()
+
+	c.addRoutes()
+	c.addRules()
+	c.addRuleset()
+	c.addSysctls()
+	if len(c.problems) > 0 {
+		c.problems.Sort()
+		return nil, c.problems
+	}
+	slices.SortFunc(c.out.Waiting, func(a, b plan.Waiting) int {
+		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Reason, b.Reason))
+	})
+	c.out.Waiting = slices.Compact(c.out.Waiting)
+	plan.Sort(c.out)
+	return c.out, nil
+}
+
+// compilation is the state of one Compile.
+type compilation struct {
+	doc     *policy.Document
+	machine plan.Machine
+	down    Health
+	mask    uint32
+	uplinks map[string]*policy.Uplink
+	lists   map[string]*policy.List
+	// listSets and shared are the sets that were added for lists and for several policies.
+	listSets, shared map[string]bool
+	numbers          *numbers
+	out              *plan.Plan
+	problems         policy.Diagnostics
+}
+
+func (c *compilation) problem(pos policy.Pos, code, key, message, hint string) {
+	c.problems = append(c.problems, policy.Diagnostic{
+		Pos: pos, Severity: policy.Error, Code: code, Key: key, Message: message, Hint: hint,
+	})
+}
+
+func (c *compilation) wait(object, reason string) {
+	c.out.Waiting = append(c.out.Waiting, plan.Waiting{Object: object, Reason: reason})
+}

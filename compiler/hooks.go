@@ -1,0 +1,101 @@
+package compiler
+
+import (
+	"net/netip"
+
+	"pbr/compiler/plan"
+)
+
+// IP protocol numbers (IANA).
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
+
+// ICMPv6 types 133-137: router and neighbour discovery, redirect (RFC 4861).
+const (
+	ndFirst = 133
+	ndLast  = 137
+)
+
+// Kinds of destination that are none of a table's business (RTN_*, linux/rtnetlink.h).
+var unrouted = []plan.Element{
+	single(plan.KeyFromUint32(2)), // local
+	single(plan.KeyFromUint32(3)), // broadcast
+	single(plan.KeyFromUint32(4)), // anycast
+	single(plan.KeyFromUint32(5)), // multicast
+}
+
+// Destinations that are never classified: link-local (RFC 3927, RFC 4291), multicast (RFC 5771,
+// RFC 4291) and limited broadcast (RFC 919).
+var (
+	never4 = []plan.Element{prefix("169.254.0.0/16"), prefix("224.0.0.0/4"), prefix("255.255.255.255/32")}
+	never6 = []plan.Element{prefix("fe80::/10"), prefix("ff00::/8")}
+)
+
+func prefix(s string) plan.Element {
+	p := netip.MustParsePrefix(s)
+	return plan.Element{From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(lastAddr(p))}
+}
+
+// addHookChains adds the base chains. Their rules are the whole cost of an established connection.
+func (c *compilation) addHookChains() {
+	underWay := when(anyBit(plan.FieldCTState, stateEstablished|stateRelated), markMatch(plan.FieldCTMark, c.mask, 0, false))
+	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
+	// be dealt out again for each of its packets.
+	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
+	restore := plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
+
+	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: []plan.ChainRule{
+		rule("unmarked, under way", underWay, accept),
+		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
+		rule("pinned: to its uplink", nil, restore),
+		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
+	}})
+	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: []plan.ChainRule{
+		rule("unmarked, under way", underWay, accept),
+		rule("pinned: to its uplink", nil, restore),
+		rule("the socket chose its own mark", when(markMatch(plan.FieldMark, c.mask, 0, true)), accept),
+		rule("first packet of a connection", firstPacket, gotoChain(chainFirstLocal)),
+	}})
+	c.addChain(plan.Chain{Name: "postrouting", Kind: "filter", Hook: "postrouting", Priority: priorityMangle, Rules: c.pinRules(restore)})
+}
+
+// pinRules give a new connection the number of the uplink that carries its first packet out.
+func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
+	rules := []plan.ChainRule{
+		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
+		rule("not by an uplink", when(notInSet(plan.FieldOIFName, setUplinks)), accept),
+		rule("pinned already", nil, restore),
+	}
+	if len(strictUplinks(c.doc)) > 0 {
+		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
+	}
+	return append(rules,
+		rule("default's primary uplink stays unmarked", when(markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldOIFName, setPrimary)), accept),
+		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
+}
+
+// addFirstPacketChains adds what only first packets pass.
+func (c *compilation) addFirstPacketChains() {
+	nd := plan.Match{Field: plan.FieldICMPv6Type, From: plan.KeyFromUint8(ndFirst), To: plan.KeyFromUint8(ndLast)}
+	never := plan.Action{Kind: plan.Jump, Chain: chainNever}
+	c.addChain(plan.Chain{Name: chainNever, Rules: []plan.ChainRule{
+		rule("router and neighbour discovery", when(nd), accept),
+		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
+		rule("", when(inSet(plan.FieldIP6DAddr, setNever6)), accept),
+	}})
+	c.addChain(plan.Chain{Name: chainFromUplink, Rules: []plan.ChainRule{
+		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
+		rule("", nil, never),
+		rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept),
+		rule("answered the way it came", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapPins}),
+	}})
+	unroutable := rule("", when(inSet(plan.FieldFibDAddrType, setUnrouted)), accept)
+	c.addChain(plan.Chain{Name: chainFirst, Rules: []plan.ChainRule{
+		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassify)),
+	}})
+	c.addChain(plan.Chain{Name: chainFirstLocal, Rules: []plan.ChainRule{
+		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassifyLocal)),
+	}})
+}

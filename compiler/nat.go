@@ -1,0 +1,84 @@
+package compiler
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
+const (
+	nfprotoIPv4 = 2
+	nfprotoIPv6 = 10
+)
+
+// rtnLocal is RTN_LOCAL (linux/rtnetlink.h): one of the router's own addresses.
+const rtnLocal = 2
+
+const chainOwnSource = "own-source"
+
+// addNAT adds source NAT for new connections that leave by an uplink.
+func (c *compilation) addNAT() {
+	var rules, last []plan.ChainRule
+	if c.steersLocal() {
+		c.addOwnSource()
+		last = []plan.ChainRule{rule("", nil, gotoChain(chainOwnSource))}
+	}
+	if slices.ContainsFunc(c.doc.Uplinks, func(u policy.Uplink) bool { return u.NAT.Mode == policy.NATMasquerade }) {
+		rules = append(rules, rule("nat = masquerade", when(inSet(plan.FieldOIFName, setMasq)), plan.Action{Kind: plan.Masquerade}))
+	}
+	if static := c.addStaticNAT(last); static != nil {
+		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true, Comment: "interface: its static source address", Elements: static})
+		rules = append(rules, rule("nat = ADDRESS", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapSNAT}))
+	}
+	if rules = append(rules, last...); rules != nil {
+		c.addChain(plan.Chain{Name: "source-nat", Kind: "nat", Hook: "postrouting", Priority: prioritySourceNAT, Rules: rules})
+	}
+}
+
+// addStaticNAT adds a chain per uplink with a static source address, each ending in last, and returns the
+// elements that lead to them.
+func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
+	var static []plan.Element
+	for _, u := range c.doc.Uplinks {
+		if u.NAT.Mode != policy.NATAddress {
+			continue
+		}
+		chain := "snat-" + u.Name
+		snat := rule("uplink "+u.Name, when(nfproto(familyOf(u.NAT.Addr))), plan.Action{Kind: plan.SNAT, Addr: u.NAT.Addr})
+		c.addChain(plan.Chain{Name: chain, Rules: append([]plan.ChainRule{snat}, last...)})
+		k := plan.KeyFromString(u.Interface)
+		static = append(static, plan.Element{From: k, To: k, Goto: chain})
+	}
+	return static
+}
+
+// addOwnSource adds the chain for the router's own packets that a policy moved to another uplink: routed anew
+// after marking, they keep the source address of the first look-up, which is another uplink's.
+func (c *compilation) addOwnSource() {
+	local := plan.KeyFromUint32(rtnLocal)
+	c.addChain(plan.Chain{Name: chainOwnSource, Rules: []plan.ChainRule{
+		rule("the router's own, moved to another uplink", when(
+			markMatch(plan.FieldMark, c.mask, 0, true),
+			inSet(plan.FieldOIFName, setUplinks),
+			plan.Match{Field: plan.FieldFibSAddrType, From: local, To: local},
+			plan.Match{Field: plan.FieldFibSAddrOIFType, From: local, To: local, Not: true},
+		), plan.Action{Kind: plan.Masquerade}),
+	}})
+}
+
+// steersLocal tells whether a policy moves the router's own connections.
+func (c *compilation) steersLocal() bool {
+	return slices.ContainsFunc(c.doc.Policies, func(p policy.Policy) bool {
+		return p.Local && p.Target.Kind != policy.ToDefault
+	})
+}
+
+func nfproto(family plan.Family) plan.Match {
+	k := plan.KeyFromUint8(nfprotoIPv4)
+	if family == plan.IPv6 {
+		k = plan.KeyFromUint8(nfprotoIPv6)
+	}
+	return plan.Match{Field: plan.FieldNFProto, From: k, To: k}
+}

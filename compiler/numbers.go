@@ -1,0 +1,164 @@
+package compiler
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math/bits"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// firstTable is the id of the default table; the table of number n is firstTable + n. Distributions
+// use ids up to 255, and people up to a few thousand; 112 is pbr's routing protocol number.
+const firstTable = 112000
+
+// maxNumbers bounds the numbers given out from a very wide mask, so that ids stay readable.
+const maxNumbers = 1<<20 - 1
+
+// strictSuffix names the second pinned table of an uplink: the one for connections that came by a
+// strict table and must not fall through. A user's name cannot contain "/".
+const strictSuffix = "/strict"
+
+// defaultName is the name of [default]'s table.
+const defaultName = "default"
+
+// numbers has every routing table with its id and mark, by name.
+type numbers struct {
+	byName map[string]plan.Number
+}
+
+func (n *numbers) mark(name string) uint32  { return n.byName[name].Mark }
+func (n *numbers) table(name string) uint32 { return n.byName[name].Table }
+
+func (n *numbers) list() []plan.Number {
+	list := make([]plan.Number, 0, len(n.byName))
+	for _, number := range n.byName {
+		list = append(list, number)
+	}
+	slices.SortFunc(list, func(a, b plan.Number) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// giveNumbers chooses each table's number from its name, so that it is the same on every machine and
+// does not depend on the others: names are hashed into the mask's values. Where two names meet,
+// the earlier one in the alphabet keeps the place and the other tries its next one; a name that has its first
+// choice is never moved by one that has not.
+func giveNumbers(doc *policy.Document) *numbers {
+	mask := doc.Settings.MarkMask
+	n := &numbers{byName: map[string]plan.Number{}}
+	taken := map[uint32]bool{}
+	pending := []string{}
+	for i := range doc.Tables {
+		t := &doc.Tables[i]
+		if t.ID >= firstTable {
+			taken[t.ID-firstTable] = true
+		}
+		if t.Mark != 0 {
+			taken[extract(t.Mark, mask)] = true
+			n.byName[t.Name] = plan.Number{Name: t.Name, Mark: t.Mark, Table: t.ID}
+			continue
+		}
+		n.byName[t.Name] = plan.Number{Name: t.Name, Table: t.ID}
+		pending = append(pending, t.Name)
+	}
+	for i := range doc.Uplinks {
+		pending = append(pending, doc.Uplinks[i].Name)
+	}
+	for _, name := range strictUplinks(doc) {
+		pending = append(pending, name+strictSuffix)
+	}
+	for name, number := range choose(pending, taken, mask) {
+		have := n.byName[name]
+		n.byName[name] = plan.Number{Name: name, Mark: deposit(number, mask), Table: have.Table}
+	}
+	for name, number := range n.byName {
+		if number.Table == 0 {
+			number.Table = firstTable + extract(number.Mark, mask)
+			n.byName[name] = number
+		}
+	}
+	if doc.Default != nil {
+		n.byName[defaultName] = plan.Number{Name: defaultName, Table: firstTable}
+	}
+	return n
+}
+
+// choose gives each name a free number from 1 to the mask's highest value.
+func choose(names []string, taken map[uint32]bool, mask uint32) map[string]uint32 {
+	limit := uint32(min(uint64(1)<<bits.OnesCount32(mask)-1, maxNumbers))
+	chosen := map[string]uint32{}
+	pending := slices.Sorted(slices.Values(names))
+	for round := uint32(0); len(pending) > 0; round++ {
+		var next []string
+		for _, name := range pending {
+			number := place(name, round, limit)
+			if taken[number] {
+				next = append(next, name)
+				continue
+			}
+			taken[number] = true
+			chosen[name] = number
+		}
+		pending = next
+	}
+	return chosen
+}
+
+// hashedRounds is how many places a name tries by hash before it walks on from the last one.
+const hashedRounds = 64
+
+// place is the round-th choice of a name, 1..limit.
+func place(name string, round, limit uint32) uint32 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	h.Write([]byte{byte(min(round, hashedRounds))})
+	sum := h.Sum64()
+	// FNV's low bits mix poorly for short names; fold the high ones in.
+	sum ^= sum >> 29
+	sum *= 0xbf58476d1ce4e5b9
+	sum ^= sum >> 32
+	walked := uint64(max(round, hashedRounds) - hashedRounds)
+	return uint32((sum%uint64(limit)+walked)%uint64(limit)) + 1
+}
+
+// strictUplinks returns the uplinks that strict tables use, sorted.
+func strictUplinks(doc *policy.Document) []string {
+	var names []string
+	for _, t := range doc.Tables {
+		if !t.Strict {
+			continue
+		}
+		for _, r := range t.Routes {
+			names = append(names, r.Uplink)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// deposit spreads the low bits of n over the bits of mask, lowest first.
+func deposit(n, mask uint32) uint32 {
+	var v uint32
+	for m := mask; m != 0 && n != 0; m &= m - 1 {
+		if n&1 != 0 {
+			v |= m & -m
+		}
+		n >>= 1
+	}
+	return v
+}
+
+// extract is deposit's inverse.
+func extract(v, mask uint32) uint32 {
+	var n uint32
+	bit := uint32(1)
+	for m := mask; m != 0; m &= m - 1 {
+		if v&m&-m != 0 {
+			n |= bit
+		}
+		bit <<= 1
+	}
+	return n
+}

@@ -1,0 +1,69 @@
+package compiler
+
+import (
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// addMarkChains adds one chain per routing table that sets the packet mark. They exist because an
+// nft rule cannot merge bits of two registers before kernel 6.13.
+func (c *compilation) addMarkChains() {
+	var marks []plan.Element
+	for _, n := range c.out.Numbers {
+		if n.Mark == 0 {
+			continue
+		}
+		chain := "mark-" + n.Name
+		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
+			rule("table "+n.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: n.Mark}, accept),
+		}})
+		if c.pinned(n.Name) {
+			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
+		}
+	}
+	c.addSet(plan.Set{Name: mapMarks, Type: plan.TypeMark, Map: true, Comment: "ct mark of a pinned connection: its table", Elements: marks})
+}
+
+// pinned tells whether a table is an uplink's, so that connections are pinned to it.
+func (c *compilation) pinned(name string) bool {
+	return c.uplinks[name] != nil || strings.HasSuffix(name, strictSuffix)
+}
+
+func (c *compilation) addPinChains() {
+	var names []string
+	for _, u := range c.doc.Uplinks {
+		names = append(names, u.Name)
+	}
+	c.addSet(c.pinMap(mapPins, "interface: the uplink to pin to", names, ""))
+	strict := strictUplinks(c.doc)
+	if len(strict) == 0 {
+		return
+	}
+	c.addSet(c.pinMap(mapPinStrict, "interface: the uplink to pin to, strictly", strict, strictSuffix))
+	c.addChain(plan.Chain{Name: chainPinStrict, Rules: []plan.ChainRule{
+		rule("strict: stays unreachable without its uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinStrict}),
+	}})
+	var tables []plan.Element
+	for i := range c.doc.Tables {
+		if t := &c.doc.Tables[i]; t.Strict {
+			k := plan.KeyFromUint32(c.numbers.mark(t.Name))
+			tables = append(tables, plan.Element{From: k, To: k, Goto: chainPinStrict})
+		}
+	}
+	c.addSet(plan.Set{Name: mapStrict, Type: plan.TypeMark, Map: true, Comment: "marks of the strict tables", Elements: tables})
+}
+
+// pinMap adds the chains that pin to the named uplinks and returns the map from interfaces to them.
+func (c *compilation) pinMap(name, comment string, uplinks []string, suffix string) plan.Set {
+	s := plan.Set{Name: name, Type: plan.TypeIfname, Map: true, Comment: comment}
+	for _, uplink := range uplinks {
+		chain := "pin-" + uplink + suffix
+		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
+			rule("uplink "+uplink, nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask, Value: c.numbers.mark(uplink + suffix)}, accept),
+		}})
+		k := plan.KeyFromString(c.uplinks[uplink].Interface)
+		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: chain})
+	}
+	return s
+}

@@ -1,0 +1,94 @@
+package compiler
+
+import (
+	"fmt"
+	"net/netip"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// carries tells whether an uplink is meant to carry a family at all.
+func carries(u *policy.Uplink, family plan.Family) bool { return gateway(u, family).Present }
+
+func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
+	if family == plan.IPv4 {
+		return u.Gateway
+	}
+	return u.Gateway6
+}
+
+// implicit tells that nobody asked for the family by name: a point-to-point uplink carries both.
+func implicit(u *policy.Uplink, family plan.Family) bool {
+	return family == plan.IPv6 && u.Gateway6.Link && u.Gateway6.Pos.Line == 0
+}
+
+// hop returns the next hop through an uplink, and false if the uplink does not carry the family
+// or the machine is not ready for it; then what is missing is noted as waiting.
+func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool) {
+	gw := gateway(u, family)
+	if !gw.Present {
+		return plan.Hop{}, false
+	}
+	hop := plan.Hop{Dev: u.Interface, Weight: 1}
+	if reason := c.notReady(u, family); reason != "" {
+		if !implicit(u, family) || reason == c.noLink(u) {
+			c.wait("uplink "+u.Name, reason)
+		}
+		return plan.Hop{}, false
+	}
+	switch {
+	case gw.Link:
+	case gw.Auto && !c.machine.Known:
+		hop.Auto, hop.Onlink = true, true
+	case gw.Auto:
+		via, found := c.mainGateway(u, family)
+		if !found {
+			c.wait("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from", family, u.Interface))
+			return plan.Hop{}, false
+		}
+		hop.Via, hop.Onlink = via, via.IsValid()
+	default:
+		hop.Via, hop.Onlink = gw.Addr, true
+	}
+	return hop, true
+}
+
+// mainGateway is the gateway that main has for the uplink's interface; invalid, but found, when
+// main's default route there is a device route.
+func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via netip.Addr, found bool) {
+	link := c.machine.Links[u.Interface]
+	if family == plan.IPv4 {
+		return link.Gateway4, link.Gateway4.IsValid() || link.OnlinkDefault4
+	}
+	return link.Gateway6, link.Gateway6.IsValid() || link.OnlinkDefault6
+}
+
+// noLink tells why no route can use the uplink's interface in any family; empty if one can.
+func (c *compilation) noLink(u *policy.Uplink) string {
+	if !c.machine.Known {
+		return ""
+	}
+	link, exists := c.machine.Links[u.Interface]
+	switch {
+	case !exists:
+		return fmt.Sprintf("interface %s does not exist", u.Interface)
+	case !link.Up:
+		return fmt.Sprintf("interface %s is down", u.Interface)
+	}
+	return ""
+}
+
+// notReady tells what keeps a route of the family from using the uplink; empty if nothing does.
+func (c *compilation) notReady(u *policy.Uplink, family plan.Family) string {
+	if reason := c.noLink(u); reason != "" || !c.machine.Known || family == plan.IPv4 {
+		return reason
+	}
+	switch {
+	case c.machine.NoIPv6:
+		return "this kernel has no IPv6"
+	case c.machine.Links[u.Interface].NoIPv6:
+		return fmt.Sprintf("IPv6 is disabled on interface %s", u.Interface)
+	}
+	return ""
+}

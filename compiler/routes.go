@@ -1,0 +1,150 @@
+package compiler
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+const (
+	// pinnedMetric is the metric of a pinned table's one default route. IPv6 turns 0 into 1024, so
+	// both families use 1.
+	pinnedMetric = 1
+	// strictMetric is the metric of a strict table's unreachable route, above every distance.
+	strictMetric = 65535
+)
+
+func (c *compilation) families() []plan.Family {
+	if c.machine.Known && c.machine.NoIPv6 {
+		return plan.Families[:1]
+	}
+	return plan.Families[:]
+}
+
+func defaultRoute(family plan.Family) netip.Prefix {
+	if family == plan.IPv4 {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+func (c *compilation) addRoutes() {
+	for i := range c.doc.Uplinks {
+		c.addPinned(&c.doc.Uplinks[i], "")
+	}
+	for _, name := range strictUplinks(c.doc) {
+		c.addPinned(c.uplinks[name], strictSuffix)
+	}
+	for i := range c.doc.Tables {
+		c.addTable(&c.doc.Tables[i])
+	}
+	if c.doc.Default != nil {
+		c.addTable(c.doc.Default)
+	}
+}
+
+// addPinned adds an uplink's pinned table: one default route, healthy or not.
+func (c *compilation) addPinned(u *policy.Uplink, suffix string) {
+	table := c.numbers.table(u.Name + suffix)
+	for _, family := range c.families() {
+		if hop, ok := c.hop(u, family); ok {
+			c.addRoute(table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
+		}
+		if suffix == strictSuffix {
+			c.addUnreachable(table, family)
+		}
+	}
+}
+
+// addTable adds the routes of a table: those over healthy uplinks, or all if none is left, because
+// a wrong verdict must not turn a bad line into none.
+func (c *compilation) addTable(t *policy.Table) {
+	table := c.numbers.table(t.Name)
+	for _, family := range c.families() {
+		ready := c.readyRoutes(t, family)
+		live := slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down[r.Uplink] })
+		if len(live) == 0 && !t.Strict {
+			live = ready
+		}
+		for len(live) > 0 {
+			n := 1
+			for n < len(live) && live[n].sameRoute(live[0]) {
+				n++
+			}
+			c.addRoute(table, family, live[0].Dst, live[0].Distance, hops(live[:n]))
+			live = live[n:]
+		}
+		if t.Strict {
+			c.addUnreachable(table, family)
+		}
+	}
+}
+
+// readyRoute is a table's route that the machine can take, with its next hop.
+type readyRoute struct {
+	policy.Route
+	hop plan.Hop
+}
+
+func (r readyRoute) sameRoute(o readyRoute) bool { return r.Dst == o.Dst && r.Distance == o.Distance }
+
+// readyRoutes returns a table's routes of one family in order of destination and distance.
+func (c *compilation) readyRoutes(t *policy.Table, family plan.Family) []readyRoute {
+	var ready []readyRoute
+	for _, r := range t.Routes {
+		if r.Dst.IsValid() && familyOf(r.Dst.Addr()) != family {
+			continue
+		}
+		hop, ok := c.hop(c.uplinks[r.Uplink], family)
+		if !ok {
+			continue
+		}
+		if !r.Dst.IsValid() {
+			r.Dst = defaultRoute(family)
+		}
+		hop.Weight = max(r.Weight, 1)
+		ready = append(ready, readyRoute{r, hop})
+	}
+	slices.SortStableFunc(ready, func(a, b readyRoute) int {
+		return cmp.Or(a.Dst.Addr().Compare(b.Dst.Addr()), cmp.Compare(a.Dst.Bits(), b.Dst.Bits()),
+			cmp.Compare(a.Distance, b.Distance), cmp.Compare(a.hop.Dev, b.hop.Dev))
+	})
+	return ready
+}
+
+func hops(routes []readyRoute) []plan.Hop {
+	if len(routes) == 1 {
+		hop := routes[0].hop
+		hop.Weight = 1
+		return []plan.Hop{hop}
+	}
+	var list []plan.Hop
+	for _, r := range routes {
+		list = append(list, r.hop)
+	}
+	return list
+}
+
+func (c *compilation) addRoute(table uint32, family plan.Family, dst netip.Prefix, metric uint32, hops []plan.Hop) {
+	c.out.Routes = append(c.out.Routes, plan.Route{
+		Table: table, Family: family, Dst: dst, Metric: metric,
+		Kind: plan.Unicast, Hops: hops, Protocol: plan.Protocol,
+	})
+}
+
+func (c *compilation) addUnreachable(table uint32, family plan.Family) {
+	c.out.Routes = append(c.out.Routes, plan.Route{
+		Table: table, Family: family, Dst: defaultRoute(family), Metric: strictMetric,
+		Kind: plan.Unreachable, Protocol: plan.Protocol,
+	})
+}
+
+func familyOf(a netip.Addr) plan.Family {
+	if a.Is4() {
+		return plan.IPv4
+	}
+	return plan.IPv6
+}

@@ -1,0 +1,129 @@
+package compiler
+
+import (
+	"net/netip"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// mainSpecific suppresses main's default routes: suppress_prefixlength 0, plus one.
+const mainSpecific = 1
+
+// linkLocal6 must reach main before any table of ours: a default route of ours over another
+// interface would take a router's own neighbour.
+var linkLocal6 = netip.MustParsePrefix("fe80::/10")
+
+func (c *compilation) addRule(r plan.Rule, offset uint32) {
+	r.Priority = c.doc.Settings.RulePriority + offset
+	r.Protocol = plan.Protocol
+	if r.Action == 0 {
+		r.Action = plan.ActLookup
+	}
+	c.out.Rules = append(c.out.Rules, r)
+}
+
+func (c *compilation) addRules() {
+	for _, family := range c.families() {
+		c.addMainFirst(family)
+		c.addMarkRules(family)
+		c.addSourceRules(family)
+		c.addDefaultRule(family)
+	}
+	c.addUserRules()
+}
+
+func (c *compilation) addMainFirst(family plan.Family) {
+	specific := plan.Rule{Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific}
+	if c.doc.Settings.MainFirst == policy.MainFirstSpecific {
+		c.addRule(specific, priorityMainFirst)
+		return
+	}
+	c.addRule(specific, priorityMain)
+	if family == plan.IPv6 {
+		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable}, priorityMainFirst)
+	}
+	if c.doc.Settings.MainFirst != policy.MainFirstConnected {
+		return
+	}
+	if !c.machine.Known {
+		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
+			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable,
+			Priority: c.doc.Settings.RulePriority + priorityMainFirst,
+		})
+	}
+	for _, network := range c.machine.Connected {
+		if familyOf(network.Addr()) == family {
+			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable}, priorityMainFirst)
+		}
+	}
+}
+
+// addMarkRules adds one rule for each table that can hold a route of the family. A table that never can
+// is left out: its packets go on to default, as they would from an empty table.
+func (c *compilation) addMarkRules(family plan.Family) {
+	for _, n := range c.out.Numbers {
+		if n.Mark == 0 || !c.holds(n.Name, family) {
+			continue
+		}
+		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.mask, Table: n.Table}, priorityMark)
+	}
+}
+
+// holds tells whether the policy, whatever the machine's state, puts routes of the family into a table.
+func (c *compilation) holds(name string, family plan.Family) bool {
+	if u := c.uplinks[name]; u != nil {
+		return carries(u, family)
+	}
+	for i := range c.doc.Tables {
+		if t := &c.doc.Tables[i]; t.Name == name {
+			return c.tableHolds(t, family)
+		}
+	}
+	return true // an uplink's strict table: it ends in unreachable
+}
+
+func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
+	if t.Strict {
+		return true
+	}
+	for _, r := range t.Routes {
+		if carries(c.uplinks[r.Uplink], family) && (!r.Dst.IsValid() || familyOf(r.Dst.Addr()) == family) {
+			return true
+		}
+	}
+	return false
+}
+
+// addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A packet
+// that carries our mark is not theirs: it is steered by marks or by rules, never by both.
+func (c *compilation) addSourceRules(family plan.Family) {
+	for i := range c.doc.Uplinks {
+		u := &c.doc.Uplinks[i]
+		if !carries(u, family) {
+			continue
+		}
+		table := c.numbers.table(u.Name)
+		if !c.machine.Known {
+			c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
+				Kind: plan.SourceRules, Family: family, Interface: u.Interface, Uplink: u.Name, Table: table,
+				Priority: c.doc.Settings.RulePriority + prioritySource, MarkMask: c.mask,
+			})
+			continue
+		}
+		for _, addr := range c.machine.Links[u.Interface].Addrs {
+			if familyOf(addr) == family {
+				c.addRule(plan.Rule{
+					Family: family, Src: netip.PrefixFrom(addr, addr.BitLen()),
+					MarkMask: c.mask, Table: table,
+				}, prioritySource)
+			}
+		}
+	}
+}
+
+func (c *compilation) addDefaultRule(family plan.Family) {
+	if d := c.doc.Default; d != nil && c.tableHolds(d, family) {
+		c.addRule(plan.Rule{Family: family, Table: c.numbers.table(defaultName)}, priorityDefault)
+	}
+}

@@ -1,0 +1,149 @@
+package compiler
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// Chain priorities (linux/netfilter_ipv4.h): mangle is after conntrack (-200) and before
+// destination NAT (-100); srcnat is where source addresses change.
+const (
+	priorityMangle    = -150
+	prioritySourceNAT = 100
+)
+
+// Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo % 3 + 1)).
+const (
+	stateEstablished = 1 << 1
+	stateRelated     = 1 << 2
+	stateNew         = 1 << 3
+	statusConfirmed  = 1 << 3
+)
+
+// Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
+// (mark-, pin-, snat-, policy-, list-) keep users' names apart from these and from keywords.
+const (
+	setUplinks   = "uplinks"       // interfaces of all uplinks
+	setPrimary   = "primary"       // interface of default's primary uplink, while default uses it
+	setNever4    = "never-4"       // destinations that are never classified
+	setNever6    = "never-6"       //
+	setUnrouted  = "unrouted"      // kinds of destination that no table decides on
+	setPortProto = "with-ports"    // protocols of ports given without one
+	setMasq      = "masqueraded"   // interfaces of uplinks with nat = "masquerade"
+	mapMarks     = "marks"         // ct mark of a pinned connection -> packet mark
+	mapPins      = "pins"          // uplink's interface -> ct mark
+	mapStrict    = "strict-tables" // packet mark of a strict table -> strict pins
+	mapPinStrict = "pins-strict"   // uplink's interface -> ct mark of its strict table
+	mapSNAT      = "source-nat"    // uplink's interface -> static source address
+
+	chainNever         = "never"
+	chainPinStrict     = "pin-strict-table"
+	chainFromUplink    = "from-uplink"
+	chainFirst         = "first"
+	chainFirstLocal    = "first-local"
+	chainClassify      = "classify"
+	chainClassifyLocal = "classify-local"
+)
+
+// addRuleset builds the table: a connection is classified at its first packet and pinned to the uplink
+// that carries this packet out; all later packets cost the same few rules however many policies there are.
+func (c *compilation) addRuleset() {
+	c.addListSets()
+	c.addFixedSets()
+	c.addMarkChains()
+	c.addPinChains()
+	c.addClassification()
+	c.addFirstPacketChains()
+	c.addHookChains()
+	c.addNAT()
+}
+
+func (c *compilation) addSet(s plan.Set) {
+	for _, e := range s.Elements {
+		s.Interval = s.Interval || e.From != e.To
+	}
+	slices.SortFunc(s.Elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	c.out.Ruleset.Sets = append(c.out.Ruleset.Sets, s)
+}
+
+func (c *compilation) addChain(ch plan.Chain) {
+	c.out.Ruleset.Chains = append(c.out.Ruleset.Chains, ch)
+}
+
+func (c *compilation) addFixedSets() {
+	var uplinks, primary, masq []plan.Element
+	for _, u := range c.doc.Uplinks {
+		uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
+		if u.NAT.Mode == policy.NATMasquerade {
+			masq = append(masq, single(plan.KeyFromString(u.Interface)))
+		}
+	}
+	if u := c.primary(); u != nil {
+		primary = append(primary, single(plan.KeyFromString(u.Interface)))
+	}
+	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: uplinks})
+	c.addSet(plan.Set{Name: setPrimary, Type: plan.TypeIfname, Comment: "uplink of default whose connections stay unmarked", Elements: primary})
+	if masq != nil {
+		c.addSet(plan.Set{Name: setMasq, Type: plan.TypeIfname, Comment: "uplinks with nat = masquerade", Elements: masq})
+	}
+	c.addSet(plan.Set{Name: setNever4, Type: plan.TypeIPv4, Comment: "link-local, multicast, broadcast", Elements: never4})
+	c.addSet(plan.Set{Name: setNever6, Type: plan.TypeIPv6, Comment: "link-local, multicast", Elements: never6})
+	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast", Elements: unrouted})
+}
+
+// primary is the uplink whose connections stay unmarked: the only one of default's routes at the lowest
+// distance, while default uses it. With several at that distance there is none: their connections are pinned
+// so that they stay on their path.
+func (c *compilation) primary() *policy.Uplink {
+	if c.doc.Default == nil {
+		return nil
+	}
+	var first *policy.Route
+	alone := false
+	for i := range c.doc.Default.Routes {
+		r := &c.doc.Default.Routes[i]
+		switch {
+		case r.Dst.IsValid():
+		case first == nil || r.Distance < first.Distance:
+			first, alone = r, true
+		case r.Distance == first.Distance:
+			alone = false
+		}
+	}
+	if first == nil || !alone || c.down[first.Uplink] {
+		return nil
+	}
+	return c.uplinks[first.Uplink]
+}
+
+func single(k plan.Key) plan.Element { return plan.Element{From: k, To: k} }
+
+func markMatch(field plan.Field, mask, value uint32, not bool) plan.Match {
+	k := plan.KeyFromUint32(value)
+	return plan.Match{Field: field, Mask: mask, From: k, To: k, Not: not}
+}
+
+// anyBit matches when one of the bits is set; noBit when none is.
+func anyBit(field plan.Field, bits uint32) plan.Match {
+	return plan.Match{Field: field, Mask: bits, Not: true}
+}
+
+func noBit(field plan.Field, bits uint32) plan.Match { return plan.Match{Field: field, Mask: bits} }
+
+func inSet(field plan.Field, set string) plan.Match { return plan.Match{Field: field, Set: set} }
+
+func notInSet(field plan.Field, set string) plan.Match {
+	return plan.Match{Field: field, Set: set, Not: true}
+}
+
+func gotoChain(chain string) plan.Action { return plan.Action{Kind: plan.Goto, Chain: chain} }
+
+func rule(comment string, matches []plan.Match, actions ...plan.Action) plan.ChainRule {
+	return plan.ChainRule{Matches: matches, Actions: actions, Comment: comment}
+}
+
+func when(matches ...plan.Match) []plan.Match { return matches }
+
+var accept = plan.Action{Kind: plan.Accept}

@@ -1,0 +1,54 @@
+package compiler
+
+import (
+	"fmt"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// addSysctls adds the settings of sysctl = true (ip-sysctl.rst).
+func (c *compilation) addSysctls() {
+	if !c.doc.Settings.Sysctl {
+		return
+	}
+	set := func(value, path string, args ...any) {
+		c.out.Sysctls = append(c.out.Sysctls, plan.Sysctl{Path: fmt.Sprintf(path, args...), Value: value})
+	}
+	set("1", "net/ipv4/ip_forward")
+	set("1", "net/ipv4/conf/all/ignore_routes_with_linkdown")
+	// Hash over ports too, so that ECMP spreads the connections of one pair of hosts.
+	set("1", "net/ipv4/fib_multipath_hash_policy")
+	if c.routesIPv6() {
+		set("1", "net/ipv6/conf/all/forwarding")
+		set("1", "net/ipv6/fib_multipath_hash_policy")
+	}
+	for i := range c.doc.Uplinks {
+		u := &c.doc.Uplinks[i]
+		if _, exists := c.machine.Links[u.Interface]; c.machine.Known && !exists {
+			continue // waiting already, for its routes
+		}
+		// Loose: a reply to a marked packet may arrive by an uplink that main would not use.
+		set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
+		set("1", "net/ipv4/conf/%s/src_valid_mark", u.Interface)
+		set("1", "net/ipv4/conf/%s/ignore_routes_with_linkdown", u.Interface)
+		if c.carriesIPv6(u) {
+			set("1", "net/ipv6/conf/%s/ignore_routes_with_linkdown", u.Interface)
+		}
+	}
+}
+
+// routesIPv6 tells whether the policy asks for IPv6 by name. Switching forwarding on makes the kernel forget
+// default routes learned from router advertisements (accept_ra = 1), so it is not done on a guess.
+func (c *compilation) routesIPv6() bool {
+	for i := range c.doc.Uplinks {
+		if u := &c.doc.Uplinks[i]; c.carriesIPv6(u) && !implicit(u, plan.IPv6) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *compilation) carriesIPv6(u *policy.Uplink) bool {
+	return carries(u, plan.IPv6) && !c.machine.NoIPv6 && !c.machine.Links[u.Interface].NoIPv6
+}

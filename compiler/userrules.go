@@ -1,0 +1,196 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// maxExpansion bounds the ip rules that one [[rule]] may become. The kernel walks its rules one by
+// one for every packet, so long lists belong into a policy.
+const maxExpansion = 1024
+
+// addUserRules gives each [[rule]] the next priority, in the file's order of priorities.
+func (c *compilation) addUserRules() {
+	rules := slices.Clone(c.doc.Rules)
+	slices.SortStableFunc(rules, func(a, b policy.Rule) int {
+		switch {
+		case a.HasPriority && b.HasPriority:
+			return cmp.Compare(a.Priority, b.Priority)
+		case a.HasPriority:
+			return -1
+		case b.HasPriority:
+			return 1
+		}
+		return 0
+	})
+	offset := uint32(priorityUser)
+	for i := range rules {
+		r := &rules[i]
+		if offset+1 >= priorityMain {
+			c.problem(r.Pos, "too-many-rules", "rule", fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
+				"make one rule of those that differ only in addresses, or use a [[policy]]")
+			return
+		}
+		selectors := c.expand(r)
+		for _, s := range selectors {
+			s.Action, s.Table = c.action(r)
+			c.addRule(s, offset)
+		}
+		offset++
+		if r.Action == policy.RuleLookupOnly {
+			for _, s := range selectors {
+				s.Action = plan.ActUnreachable
+				c.addRule(s, offset)
+			}
+			offset++
+		}
+	}
+}
+
+func (c *compilation) action(r *policy.Rule) (plan.RuleAction, uint32) {
+	switch r.Action {
+	case policy.RuleUnreachable:
+		return plan.ActUnreachable, 0
+	case policy.RuleProhibit:
+		return plan.ActProhibit, 0
+	case policy.RuleDrop:
+		return plan.ActBlackhole, 0
+	}
+	return plan.ActLookup, c.numbers.table(r.Target.Name)
+}
+
+// expand returns the ip rules' selectors for a [[rule]]: one value each, so a rule with lists becomes
+// their product. Ranges of addresses become prefixes.
+func (c *compilation) expand(r *policy.Rule) []plan.Rule {
+	if len(r.DSCP) > 0 && c.machine.Known && !c.machine.DSCPRules {
+		c.problem(r.Pos, "kernel-too-old", "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
+			"use a [[policy]] with dscp instead")
+		return nil
+	}
+	var out []plan.Rule
+	for _, family := range c.families() {
+		if selectors := c.expandFamily(r, family); len(selectors) <= maxExpansion {
+			out = append(out, selectors...)
+		} else {
+			c.problem(r.Pos, "rule-too-wide", "rule", fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
+				"the kernel walks them for every packet; use a [[policy]], which looks lists up in a set")
+			return nil
+		}
+	}
+	return out
+}
+
+func (c *compilation) expandFamily(r *policy.Rule, family plan.Family) []plan.Rule {
+	src, ok := c.rulePrefixes(r.Src, family)
+	if !ok {
+		return nil
+	}
+	dst, ok := c.rulePrefixes(r.Dst, family)
+	if !ok {
+		return nil
+	}
+	list := []plan.Rule{{Family: family, MarkMask: c.mask | r.MarkMask, Mark: r.Mark}}
+	list = product(list, src, func(s *plan.Rule, p netip.Prefix) { s.Src = p })
+	list = product(list, dst, func(s *plan.Rule, p netip.Prefix) { s.Dst = p })
+	list = product(list, r.IIF, func(s *plan.Rule, n policy.NameItem) { s.IIF = n.Name })
+	list = product(list, r.OIF, func(s *plan.Rule, n policy.NameItem) { s.OIF = n.Name })
+	list = product(list, singles(r.TOS), func(s *plan.Rule, v uint32) { s.TOS = uint8(v) })
+	list = product(list, singles(r.DSCP), func(s *plan.Rule, v uint32) { s.DSCP = uint8(v) + 1 })
+	list = product(list, ruleProtocols(r), func(s *plan.Rule, v uint32) { s.Proto = uint8(v) })
+	list = product(list, r.SPort, func(s *plan.Rule, p policy.PortItem) { s.SPort = plan.PortRange{From: p.From, To: p.To} })
+	list = product(list, r.DPort, func(s *plan.Rule, p policy.PortItem) { s.DPort = plan.PortRange{From: p.From, To: p.To} })
+	return product(list, r.UID, func(s *plan.Rule, u policy.NumItem) {
+		s.UID, s.HasUID = plan.UIDRange{From: u.From, To: u.To}, true
+	})
+}
+
+// product returns a copy of each rule for each value; no values leave the rules as they are. It stops
+// growing once past maxExpansion, which its caller reports.
+func product[T any](rules []plan.Rule, values []T, set func(*plan.Rule, T)) []plan.Rule {
+	if len(values) == 0 || len(rules) > maxExpansion {
+		return rules
+	}
+	out := make([]plan.Rule, 0, len(rules)*len(values))
+	for _, r := range rules {
+		for _, v := range values {
+			set(&r, v)
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// singles takes ranges of numbers apart.
+func singles(items []policy.NumItem) []uint32 {
+	var out []uint32
+	for _, item := range items {
+		for v := item.From; v <= item.To; v++ {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// ruleProtocols gives the protocols of a rule; ports without a protocol are TCP's and UDP's.
+func ruleProtocols(r *policy.Rule) []uint32 {
+	if len(r.Proto) == 0 && (len(r.SPort) > 0 || len(r.DPort) > 0) {
+		return []uint32{protoTCP, protoUDP}
+	}
+	return singles(r.Proto)
+}
+
+// rulePrefixes returns a selector's prefixes of one family; ok is false when the selector names
+// addresses, but none of this family, so that the rule has no place in it.
+func (c *compilation) rulePrefixes(items []policy.AddrItem, family plan.Family) (prefixes []netip.Prefix, ok bool) {
+	for _, item := range items {
+		ranges := []policy.Range{item.Range}
+		if item.List != "" {
+			ranges = c.lists[item.List].Ranges
+		}
+		for _, r := range ranges {
+			if familyOf(r.From) == family {
+				prefixes = append(prefixes, rangePrefixes(r)...)
+			}
+		}
+	}
+	slices.SortFunc(prefixes, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	return slices.Compact(prefixes), len(items) == 0 || len(prefixes) > 0
+}
+
+// rangePrefixes returns the fewest prefixes that make up a range.
+func rangePrefixes(r policy.Range) []netip.Prefix {
+	var out []netip.Prefix
+	for from := r.From; ; {
+		bits := from.BitLen()
+		for bits > 0 {
+			p := netip.PrefixFrom(from, bits-1)
+			if p.Masked().Addr() != from || lastAddr(p).Compare(r.To) > 0 {
+				break
+			}
+			bits--
+		}
+		p := netip.PrefixFrom(from, bits)
+		out = append(out, p)
+		last := lastAddr(p)
+		if last.Compare(r.To) >= 0 {
+			return out
+		}
+		from = last.Next()
+	}
+}
+
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}

@@ -1,0 +1,243 @@
+package compiler
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// item is one value or interval of a selector.
+type item struct {
+	from, to plan.Key
+	not      bool
+}
+
+func portIntervals(ports []policy.PortItem) []item {
+	var out []item
+	for _, p := range ports {
+		out = append(out, item{plan.KeyFromUint16(p.From), plan.KeyFromUint16(p.To), p.Not})
+	}
+	return out
+}
+
+func numIntervals(t plan.Type, nums []policy.NumItem) []item {
+	var out []item
+	for _, n := range nums {
+		out = append(out, item{plan.KeyFromUint(t, n.From), plan.KeyFromUint(t, n.To), n.Not})
+	}
+	return out
+}
+
+func macIntervals(macs []policy.MACItem) []item {
+	var out []item
+	for _, m := range macs {
+		k := plan.KeyFromMAC(m.Addr)
+		out = append(out, item{from: k, to: k})
+	}
+	return out
+}
+
+// oneOf returns the matches for a selector's items: the value is one of the plain ones, and none of
+// the negated ones. More than one value becomes a set named after the policy and the selector.
+func (s *selection) oneOf(field plan.Field, selector string, items []item) []plan.Match {
+	var m []plan.Match
+	for _, not := range []bool{false, true} {
+		name := "policy-" + s.policy.Name + "-" + selector
+		if not {
+			name += "-not"
+		}
+		if elements := merged(field.Type(), items, not); len(elements) > 0 {
+			m = append(m, s.match(field, name, elements, not))
+		}
+	}
+	return m
+}
+
+// match compares with a single value or interval directly, and with more of them by a set.
+func (s *selection) match(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
+	if len(elements) == 1 {
+		return plan.Match{Field: field, From: elements[0].From, To: elements[0].To, Not: not}
+	}
+	if !s.sets[set] {
+		s.sets[set] = true
+		s.c.addSet(plan.Set{Name: set, Type: field.Type(), Comment: "policy " + s.policy.Name, Elements: elements})
+	}
+	return plan.Match{Field: field, Set: set, Not: not}
+}
+
+// merged returns the items with that negation as sorted elements, none overlapping or adjacent.
+func merged(t plan.Type, items []item, not bool) []plan.Element {
+	var list []plan.Element
+	for _, i := range items {
+		if i.not == not {
+			list = append(list, plan.Element{From: i.from, To: i.to})
+		}
+	}
+	slices.SortFunc(list, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	var out []plan.Element
+	for _, e := range list {
+		if n := len(out); n > 0 {
+			last := &out[n-1]
+			if e.From.Compare(last.To) <= 0 {
+				if e.To.Compare(last.To) > 0 {
+					last.To = e.To
+				}
+				continue
+			}
+		}
+		out = append(out, e)
+	}
+	return mergeAdjacent(t, out)
+}
+
+// mergeAdjacent joins intervals that touch, but leaves single values alone: a set of them
+// is a hash, which is faster than a set of intervals.
+func mergeAdjacent(t plan.Type, list []plan.Element) []plan.Element {
+	intervals := slices.ContainsFunc(list, func(e plan.Element) bool { return e.From != e.To })
+	if !intervals {
+		return list
+	}
+	out := list[:0]
+	for _, e := range list {
+		if n := len(out); n > 0 {
+			if next, ok := out[n-1].To.Next(t); ok && next == e.From {
+				out[n-1].To = e.To
+				continue
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// addSharedSet adds a set that several policies use, once.
+func (c *compilation) addSharedSet(name string, s plan.Set) {
+	if !c.shared[name] {
+		c.shared[name] = true
+		c.addSet(s)
+	}
+}
+
+// addresses returns the alternatives for src or dst in one family: the addresses written in the policy
+// are one, each list another; negated ones are part of every alternative. ok is false when the policy names
+// addresses, but none of this family.
+func (s *selection) addresses(field plan.Field, selector string, family plan.Family, items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
+	var inline []item
+	var never []plan.Match
+	positive := false
+	selector += "-" + strconv.Itoa(int(family))
+	for _, a := range items {
+		positive = positive || !a.Not
+		if a.List != "" {
+			if !s.c.listSets[listSet(a.List, family)] {
+				continue // no entry of this family
+			}
+			m := plan.Match{Field: field, Set: listSet(a.List, family), Not: a.Not}
+			if a.Not {
+				never = append(never, m)
+			} else {
+				alternatives = append(alternatives, []plan.Match{m})
+			}
+		} else if familyOf(a.Range.From) == family {
+			inline = append(inline, item{plan.KeyFromAddr(a.Range.From), plan.KeyFromAddr(a.Range.To), a.Not})
+		}
+	}
+	name := "policy-" + s.policy.Name + "-" + selector
+	if e := merged(field.Type(), inline, false); len(e) > 0 {
+		alternatives = append([][]plan.Match{{s.match(field, name, e, false)}}, alternatives...)
+	}
+	if e := merged(field.Type(), inline, true); len(e) > 0 {
+		never = append([]plan.Match{s.match(field, name+"-not", e, true)}, never...)
+	}
+	if !positive {
+		return [][]plan.Match{never}, true
+	}
+	for i := range alternatives {
+		alternatives[i] = append(alternatives[i], never...)
+	}
+	return alternatives, len(alternatives) > 0
+}
+
+func listSet(name string, family plan.Family) string {
+	return "list-" + name + "-" + strconv.Itoa(int(family))
+}
+
+// addListSets adds a set per list and family that a policy uses.
+func (c *compilation) addListSets() {
+	used := map[string]bool{}
+	for i := range c.doc.Policies {
+		for _, items := range [][]policy.AddrItem{c.doc.Policies[i].Src, c.doc.Policies[i].Dst} {
+			for _, a := range items {
+				used[a.List] = true
+			}
+		}
+	}
+	for i := range c.doc.Lists {
+		if used[c.doc.Lists[i].Name] {
+			c.addListSet(&c.doc.Lists[i])
+		}
+	}
+}
+
+func (c *compilation) addListSet(l *policy.List) {
+	types := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}
+	for _, family := range plan.Families {
+		var elements []plan.Element
+		for _, r := range l.Ranges {
+			if familyOf(r.From) == family {
+				elements = append(elements, plan.Element{From: plan.KeyFromAddr(r.From), To: plan.KeyFromAddr(r.To)})
+			}
+		}
+		if elements == nil {
+			continue
+		}
+		name := listSet(l.Name, family)
+		c.listSets[name] = true
+		c.addSet(plan.Set{Name: name, Type: types[family], Comment: "list " + l.Name, Elements: elements})
+	}
+}
+
+// fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic. Packets that arrive
+// by an uplink never come here, so an absent from needs no match.
+func (c *compilation) fromAlternatives(p *policy.Policy) [][]plan.Match {
+	s := &selection{c: c, policy: p, sets: map[string]bool{}}
+	var names []item
+	var wild, never []plan.Match
+	positive := false
+	for _, n := range p.From {
+		positive = positive || !n.Not
+		if base, ok := strings.CutSuffix(n.Name, "*"); ok {
+			m := plan.Match{Field: plan.FieldIIFName, From: plan.KeyFromString(base), Wildcard: true, Not: n.Not}
+			m.To = m.From
+			if n.Not {
+				never = append(never, m)
+			} else {
+				wild = append(wild, m)
+			}
+			continue
+		}
+		k := plan.KeyFromString(n.Name)
+		names = append(names, item{k, k, n.Not})
+	}
+	var alternatives [][]plan.Match
+	name := "policy-" + p.Name + "-from"
+	if e := merged(plan.TypeIfname, names, false); len(e) > 0 {
+		alternatives = append(alternatives, when(s.match(plan.FieldIIFName, name, e, false)))
+	}
+	if e := merged(plan.TypeIfname, names, true); len(e) > 0 {
+		never = append(never, s.match(plan.FieldIIFName, name+"-not", e, true))
+	}
+	for _, m := range wild {
+		alternatives = append(alternatives, when(m))
+	}
+	if !positive {
+		return [][]plan.Match{never}
+	}
+	for i := range alternatives {
+		alternatives[i] = append(alternatives[i], never...)
+	}
+	return alternatives
+}
