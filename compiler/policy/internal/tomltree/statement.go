@@ -1,0 +1,172 @@
+package tomltree
+
+// isBare has the bytes of bare keys.
+var isBare = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+	}
+	return t
+}()
+
+// statement reads a [header], a [[header]] or a key = value.
+func (s *scanner) statement() bool {
+	if s.peek() == '[' {
+		return s.header()
+	}
+	return s.keyValue(s.table)
+}
+
+// header reads [a.b] or [[a.b]] and makes its table the current one.
+func (s *scanner) header() bool {
+	line, col := s.at(s.i)
+	s.i++
+	array := s.peek() == '['
+	if array {
+		s.i++
+	}
+	s.table = &Fields{} // what follows a broken header goes nowhere
+	if !s.keyPath() {
+		return false
+	}
+	end := "]"
+	if array {
+		end = "]]"
+	}
+	for range end {
+		if s.peek() != ']' {
+			return s.fail(s.i, "%s in a table header; it ends with %q", s.found(), end)
+		}
+		s.i++
+	}
+	s.open(line, col, array)
+	return true
+}
+
+// open makes s.path's table the current one.
+func (s *scanner) open(line, col int32, array bool) {
+	at := s.root
+	for _, k := range s.path[:len(s.path)-1] {
+		f := at.Get(k.name)
+		if f == nil {
+			sub := &Fields{Line: line, Col: col}
+			f = at.add(Field{Key: k.name, Line: k.line, Col: k.col, Value: Node{Kind: Table, Line: line, Col: col, Fields: sub}})
+		}
+		if at = s.into(at, f); at == nil {
+			s.duplicate(k, "%q is a value, it cannot hold a table", k.name)
+			return
+		}
+	}
+	k := s.path[len(s.path)-1]
+	f := at.Get(k.name)
+	sub := &Fields{Line: line, Col: col, origin: explicit}
+	node := Node{Kind: Table, Line: line, Col: col, Fields: sub}
+	switch {
+	case f == nil && array:
+		f = at.add(Field{Key: k.name, Line: k.line, Col: k.col,
+			Value: Node{Kind: Array, Line: line, Col: col, Items: &[]Node{node}}})
+		if at.arrays == nil {
+			at.arrays = map[string]bool{}
+		}
+		at.arrays[k.name] = true
+	case f == nil:
+		at.add(Field{Key: k.name, Line: k.line, Col: k.col, Value: node})
+	case array && at.arrays[k.name]:
+		*f.Value.Items = append(*f.Value.Items, node)
+	case !array && f.Value.Kind == Table && f.Value.Fields.origin == implied:
+		sub = f.Value.Fields
+		sub.Line, sub.Col, sub.origin = line, col, explicit
+	default:
+		s.duplicate(k, "%q is defined twice, first at line %d", k.name, f.Line)
+	}
+	s.table = sub
+}
+
+// into returns the table behind a field on the way of a header; nil when there is none to enter.
+func (s *scanner) into(at *Fields, f *Field) *Fields {
+	switch {
+	case f.Value.Kind == Table && f.Value.Fields.origin != inline:
+		return f.Value.Fields
+	case f.Value.Kind == Array && at.arrays[f.Key]:
+		items := *f.Value.Items
+		return items[len(items)-1].Fields
+	}
+	return nil
+}
+
+// keyPath reads a dotted key into s.path and passes the space behind it.
+func (s *scanner) keyPath() bool {
+	s.path = s.path[:0]
+	for {
+		s.skipSpace()
+		line, col := s.at(s.i)
+		var name string
+		switch c := s.peek(); {
+		case isBare[c]:
+			start := s.i
+			for s.i < len(s.src) && isBare[s.src[s.i]] {
+				s.i++
+			}
+			name = s.src[start:s.i]
+		case c == '"' || c == '\'':
+			var ok bool
+			if name, ok = s.oneLineString(c); !ok {
+				return false
+			}
+		default:
+			return s.fail(s.i, "%s where a key should be", s.found())
+		}
+		s.path = append(s.path, key{name, line, col})
+		s.skipSpace()
+		if s.peek() != '.' {
+			return true
+		}
+		s.i++
+	}
+}
+
+// keyValue reads key = value into table.
+func (s *scanner) keyValue(table *Fields) bool {
+	if !s.keyPath() {
+		return false
+	}
+	if s.peek() != '=' {
+		return s.fail(s.i, `%s after the key %q; "=" and a value should follow`, s.found(), s.path[len(s.path)-1].name)
+	}
+	s.i++
+	s.skipSpace()
+	last := s.path[len(s.path)-1]
+	table, ok := s.descend(table)
+	value, good := s.value()
+	if !good {
+		return false
+	}
+	if !ok {
+		return true
+	}
+	if f := table.Get(last.name); f != nil {
+		s.duplicate(last, "%q is set twice, first at line %d", last.name, f.Line)
+		return true
+	}
+	table.add(Field{Key: last.name, Line: last.line, Col: last.col, Value: value})
+	return true
+}
+
+// descend walks the front parts of a dotted key, making their tables.
+func (s *scanner) descend(table *Fields) (*Fields, bool) {
+	for _, k := range s.path[:len(s.path)-1] {
+		f := table.Get(k.name)
+		if f == nil {
+			sub := &Fields{Line: k.line, Col: k.col, origin: dotted}
+			table.add(Field{Key: k.name, Line: k.line, Col: k.col,
+				Value: Node{Kind: Table, Line: k.line, Col: k.col, Fields: sub}})
+			table = sub
+			continue
+		}
+		if f.Value.Kind != Table || f.Value.Fields.origin != dotted {
+			s.duplicate(k, "%q is defined twice, first at line %d", k.name, f.Line)
+			return nil, false
+		}
+		table = f.Value.Fields
+	}
+	return table, true
+}
