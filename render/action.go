@@ -1,0 +1,109 @@
+package render
+
+import (
+	"strconv"
+
+	"pbr/compiler/plan"
+)
+
+// actionNames are nft's words for the statements; those of one word need nothing else.
+var actionNames = [...]string{
+	plan.Accept:     "accept",
+	plan.Drop:       "drop",
+	plan.Jump:       "jump",
+	plan.Goto:       "goto",
+	plan.VMap:       "vmap",
+	plan.SetMark:    "meta mark set",
+	plan.SetCTMark:  "ct mark set",
+	plan.Count:      "counter name",
+	plan.Log:        "log prefix",
+	plan.Limit:      "limit rate",
+	plan.Masquerade: "masquerade",
+	plan.SNAT:       "snat",
+}
+
+// actionName is nft's name of k, or for one that does not exist its number.
+func actionName(k plan.ActionKind) string {
+	if int(k) < len(actionNames) && actionNames[k] != "" {
+		return actionNames[k]
+	}
+	return "action(" + strconv.Itoa(int(k)) + ")"
+}
+
+// appendAction adds one statement of a rule.
+func appendAction(b []byte, a *plan.Action) []byte {
+	name := actionName(a.Kind)
+	switch a.Kind {
+	case plan.Jump, plan.Goto:
+		b = append(append(b, name...), ' ')
+		return append(b, a.Chain...)
+	case plan.VMap:
+		b = appendMasked(b, a.Field, a.Mask)
+		return append(append(b, " vmap @"...), a.Set...)
+	case plan.SetMark:
+		return appendSetMark(b, "meta mark", a)
+	case plan.SetCTMark:
+		return appendSetMark(b, "ct mark", a)
+	case plan.Count, plan.Log:
+		b = append(append(b, name...), ' ')
+		return appendQuoted(b, a.Name)
+	case plan.Limit:
+		return appendLimit(b, a)
+	case plan.SNAT:
+		if a.Addr.Is4() {
+			b = append(b, "snat ip to "...)
+		} else {
+			b = append(b, "snat ip6 to "...)
+		}
+		return a.Addr.AppendTo(b)
+	}
+	return append(b, name...)
+}
+
+// appendSetMark adds "meta mark set meta mark and 0x00ffffff or 0x12000000": the bits outside of the mask stay.
+func appendSetMark(b []byte, field string, a *plan.Action) []byte {
+	b = append(append(b, field...), " set "...)
+	value := a.Value & a.Mask
+	if a.Mask == 0xffffffff {
+		return appendMark(b, value)
+	}
+	b = append(append(b, field...), " and "...)
+	b = appendMark(b, ^a.Mask)
+	if value != 0 {
+		b = appendMark(append(b, " or "...), value)
+	}
+	return b
+}
+
+func appendLimit(b []byte, a *plan.Action) []byte {
+	b = append(b, "limit rate "...)
+	b = append(appendUint(b, a.Rate), "/second"...)
+	if a.Burst != 0 {
+		b = append(b, " burst "...)
+		b = append(appendUint(b, a.Burst), " packets"...)
+	}
+	return b
+}
+
+// appendChainRule adds a rule of a chain, without indentation and line end. A rule that is none of
+// pbr's can only be described: a comment.
+func appendChainRule(b []byte, r *plan.ChainRule) []byte {
+	if r.Foreign != "" {
+		return appendLine(append(b, "# foreign: "...), r.Foreign)
+	}
+	start := len(b)
+	for i := range r.Matches {
+		b = append(appendMatch(b, &r.Matches[i]), ' ')
+	}
+	for i := range r.Actions {
+		b = append(appendAction(b, &r.Actions[i]), ' ')
+	}
+	if r.Comment != "" {
+		b = append(b, "comment "...)
+		return appendQuoted(b, r.Comment)
+	}
+	if len(b) > start {
+		b = b[:len(b)-1]
+	}
+	return b
+}

@@ -1,0 +1,153 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// checkRuleset refuses what nft's language has no words for: strange names, and quotes and control
+// characters inside quoted text. Without it such a name could end its line and begin another rule.
+func checkRuleset(rs *plan.Ruleset) error {
+	for i := range rs.Counters {
+		c := &rs.Counters[i]
+		if err := checkObject("counter", c.Name, c.Comment); err != nil {
+			return err
+		}
+	}
+	for i := range rs.Sets {
+		if err := checkSet(&rs.Sets[i]); err != nil {
+			return err
+		}
+	}
+	for i := range rs.Chains {
+		if err := checkChain(&rs.Chains[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkObject(kind, name, comment string) error {
+	if !identifier(name) {
+		return fmt.Errorf("%s %q: not a name that nft reads", kind, name)
+	}
+	if !quotable(comment) {
+		return fmt.Errorf("%s %s: comment %q cannot be quoted for nft", kind, name, comment)
+	}
+	return nil
+}
+
+func checkSet(s *plan.Set) error {
+	kind := setKind(s)
+	if err := checkObject(kind, s.Name, s.Comment); err != nil {
+		return err
+	}
+	if s.Type.Width() == 0 {
+		return fmt.Errorf("%s %s: unknown key %s", kind, s.Name, s.Type)
+	}
+	for i := range s.Elements {
+		e := &s.Elements[i]
+		if s.Type == plan.TypeIfname && !quotable(e.From.Text()) {
+			return fmt.Errorf("%s %s: interface name %q cannot be quoted for nft", kind, s.Name, e.From.Text())
+		}
+		if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) {
+			return fmt.Errorf("%s %s: element %s leads to chain %q", kind, s.Name, appendInterval(nil, s.Type, e.From, e.To), e.Goto)
+		}
+	}
+	return nil
+}
+
+func checkChain(c *plan.Chain) error {
+	if err := checkObject("chain", c.Name, ""); err != nil {
+		return err
+	}
+	if c.Hook != "" && !(identifier(c.Hook) && identifier(c.Kind)) {
+		return fmt.Errorf("chain %s: type %q at hook %q", c.Name, c.Kind, c.Hook)
+	}
+	for i := range c.Rules {
+		if err := checkChainRule(&c.Rules[i]); err != nil {
+			return fmt.Errorf("chain %s: rule %d: %w", c.Name, i+1, err)
+		}
+	}
+	return nil
+}
+
+func checkChainRule(r *plan.ChainRule) error {
+	if !quotable(r.Comment) {
+		return fmt.Errorf("comment %q cannot be quoted for nft", r.Comment)
+	}
+	for i := range r.Matches {
+		m := &r.Matches[i]
+		switch {
+		case m.Field.Type() == 0:
+			return fmt.Errorf("unknown %s", fieldName(m.Field))
+		case m.Set != "" && !identifier(m.Set):
+			return fmt.Errorf("set %q: not a name that nft reads", m.Set)
+		case m.Set == "" && m.Field.Type() == plan.TypeIfname && (m.From == plan.Key{} || !quotable(m.From.Text())):
+			return fmt.Errorf("interface name %q cannot be quoted for nft", m.From.Text())
+		}
+	}
+	for i := range r.Actions {
+		if err := checkAction(&r.Actions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkAction(a *plan.Action) error {
+	switch a.Kind {
+	case plan.Accept, plan.Drop, plan.SetMark, plan.SetCTMark, plan.Masquerade:
+		return nil
+	case plan.Jump, plan.Goto:
+		if identifier(a.Chain) {
+			return nil
+		}
+	case plan.VMap:
+		if identifier(a.Set) && a.Field.Type() != 0 {
+			return nil
+		}
+	case plan.Count:
+		if identifier(a.Name) {
+			return nil
+		}
+	case plan.Log:
+		if quotable(a.Name) {
+			return nil
+		}
+	case plan.Limit:
+		if a.Rate > 0 {
+			return nil
+		}
+	case plan.SNAT:
+		if a.Addr.IsValid() && a.Addr.Zone() == "" {
+			return nil
+		}
+	}
+	return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
+}
+
+// identifier tells whether nft reads s as a name (its grammar: a letter, then letters, digits, / \ _ .
+// and -). Its keywords are not known here: the compiler's names have prefixes that none of them has.
+func identifier(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || strings.IndexByte("/_.-", c) >= 0)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// quotable tells whether s can stand between an nft string's quotes.
+func quotable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

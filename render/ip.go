@@ -1,0 +1,150 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell line by line
+// and again: routes replace their like, rules are first taken away by their protocol. What only
+// a live machine can tell, and what waits, is said in comments. It fails only when writing to w does.
+func IP(w io.Writer, p *plan.Plan) error {
+	b := appendWaiting(nil, p)
+	names := tableLabels(p)
+	for i := range p.Routes {
+		r := &p.Routes[i]
+		if i == 0 || r.Table != p.Routes[i-1].Table || r.Family != p.Routes[i-1].Family {
+			b = appendComment(b, "", names.label(r.Table))
+		}
+		b = appendRouteCommand(b, r)
+	}
+	for _, f := range plan.Families {
+		b = appendRuleCommands(b, p, f, names)
+	}
+	if _, err := w.Write(b); err != nil {
+		return fmt.Errorf("writing ip commands: %w", err)
+	}
+	return nil
+}
+
+func appendWaiting(b []byte, p *plan.Plan) []byte {
+	for _, x := range p.Waiting {
+		b = appendComment(b, "", "waits: "+x.Object+": "+x.Reason)
+	}
+	return b
+}
+
+func appendRouteCommand(b []byte, r *plan.Route) []byte {
+	if auto := autoDevices(r); auto != nil {
+		b = appendComment(b, "", "pbr apply puts the gateway that main has for "+strings.Join(auto, ", ")+" in place of GATEWAY:")
+		b = append(b, "# "...)
+	}
+	b = append(appendIP(b, r.Family), "route replace "...)
+	return append(appendRoute(b, r), '\n')
+}
+
+func appendRuleCommands(b []byte, p *plan.Plan, f plan.Family, names labels) []byte {
+	rules := mergedRules(p, f)
+	if len(rules) > 0 {
+		b = appendComment(b, "", fmt.Sprintf("ip rules of IPv%d", f))
+		b = appendRuleFlush(b, f)
+	}
+	comment := ""
+	for _, r := range rules {
+		if c := r.comment(p, names); c != comment && c != "" {
+			b, comment = appendComment(b, "", c), c
+		}
+		if r.dynamic != nil {
+			b = append(appendIP(append(b, "# "...), f), "rule add "...)
+			b = append(appendDynamic(b, r.dynamic), '\n')
+			continue
+		}
+		b = append(appendIP(b, f), "rule add "...)
+		b = append(appendRule(b, r.rule), '\n')
+	}
+	return b
+}
+
+// appendRuleFlush adds the command that takes away the rules of pbr and no others; it succeeds when there are none.
+func appendRuleFlush(b []byte, f plan.Family) []byte {
+	b = append(appendIP(b, f), "rule flush protocol "...)
+	return append(appendUint(b, uint8(plan.Protocol)), '\n')
+}
+
+// mergedRule is a rule of the plan, or rules that depend on the live machine.
+type mergedRule struct {
+	rule    *plan.Rule
+	dynamic *plan.Dynamic
+}
+
+// mergedRules returns the rules of a family, known ones and dynamic ones, by priority.
+func mergedRules(p *plan.Plan, f plan.Family) []mergedRule {
+	var rules []mergedRule
+	for i := range p.Rules {
+		if p.Rules[i].Family == f {
+			rules = append(rules, mergedRule{rule: &p.Rules[i]})
+		}
+	}
+	for i := range p.Dynamic {
+		if p.Dynamic[i].Family == f {
+			rules = append(rules, mergedRule{dynamic: &p.Dynamic[i]})
+		}
+	}
+	slices.SortStableFunc(rules, func(a, b mergedRule) int { return cmp.Compare(a.priority(), b.priority()) })
+	return rules
+}
+
+func (m mergedRule) priority() uint32 {
+	if m.rule != nil {
+		return m.rule.Priority
+	}
+	return m.dynamic.Priority
+}
+
+// comment says what a rule is for, as far as the plan tells.
+func (m mergedRule) comment(p *plan.Plan, names labels) string {
+	switch {
+	case m.dynamic == nil:
+		return ruleComment(m.rule, p, names)
+	case m.dynamic.Kind == plan.ConnectedRules:
+		return "one for each network that main reaches directly:"
+	}
+	return fmt.Sprintf("one for each IPv%d address of %s (uplink %s):", m.dynamic.Family, m.dynamic.Interface, m.dynamic.Uplink)
+}
+
+func ruleComment(r *plan.Rule, p *plan.Plan, names labels) string {
+	if r.Action != plan.ActLookup {
+		return ""
+	}
+	if r.Table == plan.MainTable && r.SuppressPrefix > 0 {
+		return fmt.Sprintf("routes of main longer than /%d", r.SuppressPrefix-1)
+	}
+	label := names.label(r.Table)
+	if label != "" && r.MarkMask&p.Mask != 0 && r.MarkMask == p.Mask {
+		return label + ", marked packets"
+	}
+	return label
+}
+
+// labels name routing tables for comments.
+type labels map[uint32]string
+
+func tableLabels(p *plan.Plan) labels {
+	l := make(labels, len(p.Numbers))
+	for _, n := range p.Numbers {
+		l[n.Table] = n.Name
+	}
+	return l
+}
+
+func (l labels) label(table uint32) string {
+	if s, ok := l[table]; ok {
+		return "table " + s
+	}
+	return fmt.Sprintf("table %s", appendTable(nil, table))
+}

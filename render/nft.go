@@ -1,0 +1,191 @@
+package render
+
+import (
+	"fmt"
+	"io"
+
+	"pbr/compiler/plan"
+)
+
+// wrapColumn is where a list of elements goes on in a new line.
+const wrapColumn = 96
+
+// NFT writes p's nftables table as a file that `nft -f` loads in one transaction (1.0.6 and later). The table is
+// taken away and made anew in it, so that it loads again and again; counters start at 0. It fails, naming
+// the object, when a name cannot be written in nft's language, or when writing to w does.
+func NFT(w io.Writer, p *plan.Plan) error {
+	if err := checkRuleset(&p.Ruleset); err != nil {
+		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
+	}
+	if _, err := w.Write(appendNFT(nil, p)); err != nil {
+		return fmt.Errorf("writing nftables table %s: %w", plan.TableName, err)
+	}
+	return nil
+}
+
+// appendNFT adds the whole file. "table", "delete table" is the way to remove what may not be there: nft
+// 1.0.6 knows no "destroy".
+func appendNFT(b []byte, p *plan.Plan) []byte {
+	rs := &p.Ruleset
+	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)
+	if emptyRuleset(rs) {
+		return b
+	}
+	b = append(b, "table inet "+plan.TableName+" {\n"...)
+	first := true
+	separate := func() {
+		if !first {
+			b = append(b, '\n')
+		}
+		first = false
+	}
+	for i := range rs.Counters {
+		separate()
+		b = appendCounter(b, &rs.Counters[i])
+	}
+	for i := range rs.Sets {
+		separate()
+		b = appendSet(b, &rs.Sets[i])
+	}
+	for i := range rs.Chains {
+		separate()
+		b = appendChain(b, &rs.Chains[i])
+	}
+	for _, f := range rs.Foreign {
+		b = appendComment(b, "\t", "foreign: "+f)
+	}
+	return append(b, "}\n"...)
+}
+
+func emptyRuleset(rs *plan.Ruleset) bool {
+	return len(rs.Counters) == 0 && len(rs.Sets) == 0 && len(rs.Chains) == 0 && len(rs.Foreign) == 0
+}
+
+func appendCounter(b []byte, c *plan.Counter) []byte {
+	b = append(b, "\tcounter "...)
+	b = append(append(b, c.Name...), " {\n"...)
+	b = appendObjectComment(b, c.Comment)
+	return append(b, "\t}\n"...)
+}
+
+func appendObjectComment(b []byte, comment string) []byte {
+	if comment == "" {
+		return b
+	}
+	b = appendQuoted(append(b, "\t\tcomment "...), comment)
+	return append(b, '\n')
+}
+
+func appendSet(b []byte, s *plan.Set) []byte {
+	b = append(b, '\t')
+	b = append(b, setKind(s)...)
+	b = append(b, ' ')
+	b = append(append(b, s.Name...), " {\n"...)
+	for _, line := range setHead(s) {
+		b = append(append(b, "\t\t"...), line...)
+		b = append(b, '\n')
+	}
+	b = appendElements(b, s)
+	return append(b, "\t}\n"...)
+}
+
+func setKind(s *plan.Set) string {
+	if s.Map {
+		return "map"
+	}
+	return "set"
+}
+
+// setHead is what a set's definition says before the elements, a line each.
+func setHead(s *plan.Set) []string {
+	head := []string{"type " + s.Type.String()}
+	if s.Map {
+		head[0] += " : verdict"
+	}
+	if s.Interval {
+		head = append(head, "flags interval")
+	}
+	if s.Comment != "" {
+		head = append(head, "comment "+string(appendQuoted(nil, s.Comment)))
+	}
+	if s.Foreign != "" {
+		head = append(head, "# foreign: "+string(appendLine(nil, s.Foreign)))
+	}
+	return head
+}
+
+func appendElements(b []byte, s *plan.Set) []byte {
+	if len(s.Elements) == 0 {
+		return b
+	}
+	b = append(b, "\t\telements = { "...)
+	line := len(b)
+	for i := range s.Elements {
+		if i > 0 {
+			b = append(b, ',')
+			if len(b)-line > wrapColumn-len("\t\telements = { ") {
+				b = append(b, "\n\t\t\t     "...)
+				line = len(b)
+			} else {
+				b = append(b, ' ')
+			}
+		}
+		b = appendElement(b, s.Type, &s.Elements[i])
+	}
+	return append(b, " }\n"...)
+}
+
+func appendElement(b []byte, t plan.Type, e *plan.Element) []byte {
+	b = appendInterval(b, t, e.From, e.To)
+	if e.Goto != "" {
+		b = append(b, " : goto "...)
+		b = append(b, e.Goto...)
+	}
+	return b
+}
+
+func appendChain(b []byte, c *plan.Chain) []byte {
+	b = append(b, "\tchain "...)
+	b = append(append(b, c.Name...), " {\n"...)
+	if c.Hook != "" {
+		b = appendHook(append(b, "\t\t"...), c)
+		b = append(b, '\n')
+	}
+	if c.Foreign != "" {
+		b = appendComment(b, "\t\t", "foreign: "+c.Foreign)
+	}
+	for i := range c.Rules {
+		b = appendChainRule(append(b, "\t\t"...), &c.Rules[i])
+		b = append(b, '\n')
+	}
+	return append(b, "\t}\n"...)
+}
+
+// appendHook adds what a base chain says of itself.
+func appendHook(b []byte, c *plan.Chain) []byte {
+	b = append(append(b, "type "...), c.Kind...)
+	b = append(append(b, " hook "...), c.Hook...)
+	b = append(b, " priority "...)
+	b = append(b, hookPriority(c)...)
+	return append(b, "; policy accept;"...)
+}
+
+// hookPriority names the standard priorities of family inet (nft(8), "Standard priority names"), each of which
+// nft knows at some hooks only.
+func hookPriority(c *plan.Chain) string {
+	switch {
+	case c.Priority == -300:
+		return "raw"
+	case c.Priority == -150:
+		return "mangle"
+	case c.Priority == -100 && c.Hook == "prerouting":
+		return "dstnat"
+	case c.Priority == 0:
+		return "filter"
+	case c.Priority == 50:
+		return "security"
+	case c.Priority == 100 && c.Hook == "postrouting":
+		return "srcnat"
+	}
+	return fmt.Sprint(c.Priority)
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Policy-based routing: all that "pbr apply" sets in the kernel, in the same order, by sysctl, ip and nft.
+# Needs root. It can be run again, and then also takes away what an older policy left behind. Unlike pbr apply
+# it sends everything each time, takes the ip rules away for a moment, and does not roll back when a command fails.
+# Interfaces that do not exist or are down are left out, with a line on stderr: run it again when they are there.
+set -euf
+
+say() { printf 'pbr: %s\n' "$*" >&2; }
+
+# ipv6 tells whether the kernel has IPv6.
+ipv6() { [ -e /proc/net/if_inet6 ]; }
