@@ -1,0 +1,56 @@
+# make        builds bin/pbr
+# make demo   shows pbr at work in a small internet of network namespaces (root)
+# make test   runs everything: linters, unit tests, tests with real packets (root)
+
+GO          ?= go
+STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS      = -s -w -X main.version=$(VERSION)
+
+.PHONY: build test test-integration lint fuzz demo bench golden man tools clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
+
+# What the tests use as oracles, and the demo to show the result: nft, conntrack, ping, tcpdump, ip.
+tools:
+	@sh integration/install-tools.sh
+
+# PBR_REQUIRE turns a test that cannot run here (no root) into a failure; unset it with PBR_REQUIRE=.
+test: tools lint
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -timeout 9m ./...
+
+test-integration: tools
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -count=1 -timeout 9m ./integration/... ./kernel/...
+
+lint:
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt these files:" $$unformatted; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+# Ten seconds for each fuzz target; FUZZTIME=10m for a night.
+FUZZTIME ?= 10s
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+demo: tools build
+	@$(GO) test -count=1 -c -o bin/demo ./integration/demo
+	@PBR=$(CURDIR)/bin/pbr bin/demo -test.run '^TestDemo$$'
+
+bench: tools build
+	PBR_REQUIRE=1 $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench
+
+# Rewrites the golden files; read the difference before you commit it.
+golden:
+	$(GO) test ./compiler/... ./render/... ./cmd/... -update
+	$(GO) test ./integration -run Golden -update
+
+man: build
+	bin/pbr man > docs/pbr.8
+
+clean:
+	rm -rf bin
