@@ -1,0 +1,78 @@
+package route
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// nlaTypeMask takes the nested and byte order flags off an attribute's type (linux/netlink.h).
+const nlaTypeMask = 0x3fff
+
+// attr is one netlink attribute, without its header.
+type attr struct {
+	typ  uint16
+	data []byte
+}
+
+func (a attr) u8() uint8 {
+	if len(a.data) < 1 {
+		return 0
+	}
+	return a.data[0]
+}
+
+func (a attr) u16(at int) uint16 {
+	if len(a.data) < at+2 {
+		return 0
+	}
+	return binary.NativeEndian.Uint16(a.data[at:])
+}
+
+func (a attr) u32(at int) uint32 {
+	if len(a.data) < at+4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(a.data[at:])
+}
+
+// text is a string attribute without its closing zero.
+func (a attr) text() string {
+	for i, c := range a.data {
+		if c == 0 {
+			return string(a.data[:i])
+		}
+	}
+	return string(a.data)
+}
+
+// parseAttrs splits b into attributes, which point into it.
+func parseAttrs(b []byte) ([]attr, error) {
+	var out []attr
+	for len(b) >= 4 {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < 4 || n > len(b) {
+			return nil, fmt.Errorf("netlink attribute of %d bytes in %d", n, len(b))
+		}
+		out = append(out, attr{binary.NativeEndian.Uint16(b[2:]) & nlaTypeMask, b[4:n]})
+		b = b[min(align4(n), len(b)):]
+	}
+	return out, nil
+}
+
+// appendAttr appends one attribute, padded to four bytes.
+func appendAttr(b []byte, typ uint16, data ...byte) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(data)))
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = append(b, data...)
+	return append(b, make([]byte, align4(len(data))-len(data))...)
+}
+
+func appendU32(b []byte, typ uint16, v uint32) []byte {
+	return appendAttr(b, typ, binary.NativeEndian.AppendUint32(nil, v)...)
+}
+
+func appendText(b []byte, typ uint16, s string) []byte {
+	return appendAttr(b, typ, append([]byte(s), 0)...)
+}
+
+func align4(n int) int { return (n + 3) &^ 3 }

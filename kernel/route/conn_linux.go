@@ -1,0 +1,143 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// dumpTries is how often a dump is tried anew that the kernel changed under (NLM_F_DUMP_INTR).
+const dumpTries = 10
+
+// Conn speaks with the kernel in the network namespace that Open was called in. It is for one goroutine at a time.
+type Conn struct {
+	handle  *netlink.Handle
+	sockets map[int]*nl.SocketHandle
+	// inet asks for interface names and indexes by ioctl (netdevice(7)), a tenth of a link dump's price.
+	inet int
+}
+
+// Open connects to the current network namespace, that of the calling thread.
+func Open() (*Conn, error) {
+	c := &Conn{inet: -1}
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("opening a route netlink socket: %w", err)
+	}
+	c.sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}
+	if err := c.setUp(s); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// setUp asks for the kernel's own words with an error (since 4.12), and for dumps that the kernel
+// filters and checks (since 4.20): without the latter a dump of one table is a dump of all.
+func (c *Conn) setUp(s *nl.NetlinkSocket) (err error) {
+	if err := s.SetExtAck(true); err != nil {
+		return fmt.Errorf("asking route netlink for error texts: %w", err)
+	}
+	if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
+		return fmt.Errorf("asking route netlink for strict checking (needs Linux 4.20 or newer): %w", err)
+	}
+	if c.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("opening an inet socket: %w", err)
+	}
+	if c.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("opening a route netlink handle: %w", err)
+	}
+	return nil
+}
+
+// Close gives the sockets back.
+func (c *Conn) Close() error {
+	for _, s := range c.sockets {
+		s.Close()
+	}
+	if c.handle != nil {
+		c.handle.Close()
+	}
+	if c.inet >= 0 {
+		return unix.Close(c.inet)
+	}
+	return nil
+}
+
+// request sends one message of the given type and body, and waits for the kernel's answer to it.
+func (c *Conn) request(typ, flags int, body []byte) error {
+	req := nl.NewNetlinkRequest(typ, flags|unix.NLM_F_ACK)
+	req.Sockets = c.sockets
+	req.AddRawData(body)
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// dump returns the bodies of all messages that answer a dump request.
+func (c *Conn) dump(typ int, answer uint16, body []byte) ([][]byte, error) {
+	var msgs [][]byte
+	var err error
+	for range dumpTries {
+		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
+		req.Sockets = c.sockets
+		req.AddRawData(body)
+		msgs, err = req.Execute(unix.NETLINK_ROUTE, answer)
+		if !errors.Is(err, nl.ErrDumpInterrupted) {
+			return msgs, err
+		}
+	}
+	return nil, fmt.Errorf("%w %d times", err, dumpTries)
+}
+
+// linkIndex returns the interface's index; the error names the interface.
+func (c *Conn) linkIndex(name string) (uint32, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("interface %q: %w", name, err)
+	}
+	if err := unix.IoctlIfreq(c.inet, unix.SIOCGIFINDEX, req); err != nil {
+		return 0, fmt.Errorf("interface %s: %w", name, err)
+	}
+	return req.Uint32(), nil
+}
+
+// linkName returns the interface's name, or "ifN" for an index that is gone since it was read.
+func (c *Conn) linkName(index uint32) string {
+	req, err := unix.NewIfreq("x")
+	if err == nil {
+		req.SetUint32(index)
+		err = unix.IoctlIfreq(c.inet, unix.SIOCGIFNAME, req)
+	}
+	if err != nil {
+		return fmt.Sprintf("if%d", index)
+	}
+	return req.Name()
+}
+
+// addressFamily returns AF_INET or AF_INET6.
+func addressFamily(f plan.Family) uint8 {
+	if f == plan.IPv6 {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// planFamily returns 0 for families that pbr does not know.
+func planFamily(af uint8) plan.Family {
+	switch af {
+	case unix.AF_INET:
+		return plan.IPv4
+	case unix.AF_INET6:
+		return plan.IPv6
+	}
+	return 0
+}
+
+// absent tells that the kernel has no such object.
+func absent(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }

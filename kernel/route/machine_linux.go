@@ -1,0 +1,135 @@
+package route
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// unusable are the flags of addresses that no connection should start from.
+const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED | unix.IFA_F_DADFAILED
+
+// Machine reads what a compiler needs to know of the current network namespace.
+func (c *Conn) Machine() (plan.Machine, error) {
+	m := plan.Machine{Known: true, Links: map[string]plan.Link{}}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); os.IsNotExist(err) {
+		m.NoIPv6 = true
+	}
+	var err error
+	if m.DSCPRules, err = hasDSCPRules(); err != nil {
+		return plan.Machine{}, err
+	}
+	if err := c.links(&m); err != nil {
+		return plan.Machine{}, err
+	}
+	for _, family := range plan.Families {
+		routes, err := c.routes(family, plan.MainTable, 0)
+		if err != nil {
+			return plan.Machine{}, err
+		}
+		addDefaults(&m, family, routes)
+		addConnected(&m, family, routes)
+	}
+	slices.SortFunc(m.Connected, netip.Prefix.Compare)
+	m.Connected = slices.Compact(m.Connected)
+	return m, nil
+}
+
+// links fills Machine.Links but for what routes tell.
+func (c *Conn) links(m *plan.Machine) error {
+	links, err := c.handle.LinkList()
+	if err != nil {
+		return fmt.Errorf("listing interfaces: %w", err)
+	}
+	addrs, err := c.handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("listing addresses: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		link := plan.Link{Up: a.RawFlags&unix.IFF_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name)}
+		for _, addr := range addrs {
+			ip, ok := netip.AddrFromSlice(addr.IP)
+			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Flags&unusable != 0 ||
+				addr.Scope >= unix.RT_SCOPE_LINK || ip.IsLinkLocalUnicast() || ip.IsLoopback() {
+				continue
+			}
+			link.Addrs = append(link.Addrs, ip)
+		}
+		slices.SortFunc(link.Addrs, netip.Addr.Compare)
+		m.Links[a.Name] = link
+	}
+	return nil
+}
+
+func ipv6Disabled(link string) bool {
+	v, err := ReadSysctl("net/ipv6/conf/" + link + "/disable_ipv6")
+	return err == nil && v != "0"
+}
+
+// addDefaults fills in the best default route over each interface: of the lowest metric, listed first.
+func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
+	best := map[string]uint32{}
+	for _, r := range routes {
+		if r.Dst.Bits() != 0 || r.Kind != plan.Unicast {
+			continue
+		}
+		for _, h := range r.Hops {
+			link, ok := m.Links[h.Dev]
+			if metric, seen := best[h.Dev]; !ok || seen && metric <= r.Metric {
+				continue
+			}
+			best[h.Dev] = r.Metric
+			if family == plan.IPv4 {
+				link.Gateway4, link.OnlinkDefault4 = h.Via, !h.Via.IsValid()
+			} else {
+				link.Gateway6, link.OnlinkDefault6 = h.Via, !h.Via.IsValid()
+			}
+			m.Links[h.Dev] = link
+		}
+	}
+}
+
+// addConnected fills in the networks that main reaches without a gateway: by scope in IPv4; IPv6 has
+// none, so there it is what the kernel made for an address or a router's announcement.
+func addConnected(m *plan.Machine, family plan.Family, routes []liveRoute) {
+	for _, r := range routes {
+		if r.Kind != plan.Unicast || r.Dst.Bits() == 0 || r.Dst.Addr().IsLoopback() || linkLocal.Contains(r.Dst.Addr()) ||
+			multicast.Contains(r.Dst.Addr()) || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Via.IsValid() }) {
+			continue
+		}
+		if family == plan.IPv4 && r.scope == unix.RT_SCOPE_LINK || family == plan.IPv6 && r.Protocol == unix.RTPROT_KERNEL {
+			m.Connected = append(m.Connected, r.Dst)
+		}
+	}
+}
+
+// hasDSCPRules tells whether the kernel is 6.13 or later.
+func hasDSCPRules() (bool, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return false, fmt.Errorf("asking for the kernel's version: %w", err)
+	}
+	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), 6, 13), nil
+}
+
+// releaseAtLeast compares the first two numbers of a release such as "6.1.0-13-amd64"; what
+// cannot be read is taken for old.
+func releaseAtLeast(release string, major, minor int) bool {
+	first, rest, _ := strings.Cut(release, ".")
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	x, err1 := strconv.Atoi(first)
+	y, err2 := strconv.Atoi(rest[:end])
+	return err1 == nil && err2 == nil && (x > major || x == major && y >= minor)
+}

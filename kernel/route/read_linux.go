@@ -1,0 +1,85 @@
+package route
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// firstReserved is RT_TABLE_DEFAULT: it, main and local (253..255, linux/rtnetlink.h) are never pbr's.
+const firstReserved = 253
+
+var (
+	linkLocal = netip.MustParsePrefix("fe80::/10")
+	multicast = netip.MustParsePrefix("ff00::/8")
+)
+
+// Read returns everything that is pbr's, sorted and normal: rules with plan.Protocol, and all in
+// [basePriority, basePriority+plan.PrioritySpan); routes with plan.Protocol in any table, and all in
+// the given tables but those that the kernel puts there itself.
+func (c *Conn) Read(basePriority uint32, tables []uint32) ([]plan.Rule, []plan.Route, error) {
+	var p plan.Plan
+	for _, family := range plan.Families {
+		rules, err := c.rules(family)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, r := range rules {
+			if r.Protocol == plan.Protocol || r.Priority >= basePriority && r.Priority-basePriority < plan.PrioritySpan {
+				p.Rules = append(p.Rules, r.Rule)
+			}
+		}
+		if p.Routes, err = c.ownRoutes(p.Routes, family, tables); err != nil {
+			return nil, nil, err
+		}
+	}
+	plan.Normalize(&p)
+	return p.Rules, p.Routes, nil
+}
+
+// ownRoutes appends the routes of a family: one filtered dump of ours, one of each table for those of others.
+func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint32) ([]plan.Route, error) {
+	ours, err := c.routes(family, 0, plan.Protocol)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range ours {
+		routes = append(routes, r.Route)
+	}
+	for _, table := range slices.Compact(slices.Sorted(slices.Values(tables))) {
+		if reserved(table) {
+			continue
+		}
+		all, err := c.routes(family, table, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range all {
+			if r.Protocol != plan.Protocol && !kernelMade(r.Route) {
+				routes = append(routes, r.Route)
+			}
+		}
+	}
+	return routes, nil
+}
+
+// reserved tells whether a table is the kernel's: unspecified, default, main or local.
+func reserved(table uint32) bool {
+	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
+}
+
+// kernelMade tells the routes that the kernel puts into a table itself, as for a VRF: addresses of its
+// own, link-local and multicast networks.
+func kernelMade(r plan.Route) bool {
+	if r.Protocol != unix.RTPROT_KERNEL {
+		return false
+	}
+	switch uint8(r.Kind) {
+	case unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST:
+		return true
+	}
+	return r.Dst.Bits() > 0 && (linkLocal.Contains(r.Dst.Addr()) || multicast.Contains(r.Dst.Addr()))
+}

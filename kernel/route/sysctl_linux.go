@@ -1,0 +1,53 @@
+package route
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// sysctlFile returns the file of a setting, for paths below net/ only, which a network namespace has its own of.
+func sysctlFile(path string) (string, error) {
+	if !strings.HasPrefix(path, "net/") {
+		return "", fmt.Errorf("sysctl %q is not below net/", path)
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if part == "" || part == "." || part == ".." || strings.ContainsRune(part, 0) {
+			return "", fmt.Errorf("sysctl %q is no path below net/", path)
+		}
+	}
+	return "/proc/sys/" + path, nil
+}
+
+// ReadSysctl reads a setting of the calling thread's network namespace, as "net/ipv4/ip_forward". The value has no newline.
+func ReadSysctl(path string) (string, error) {
+	file, err := sysctlFile(path)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading sysctl: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// WriteSysctl changes a setting of the calling thread's network namespace. It never makes a file.
+func WriteSysctl(path, value string) error {
+	file, err := sysctlFile(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return fmt.Errorf("setting sysctl to %s: %w", value, err)
+	}
+	_, err = f.WriteString(value)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("setting sysctl %s to %s: %w", path, value, err)
+	}
+	return nil
+}
