@@ -63,7 +63,7 @@ func (c *Conn) delRule(live []liveRule, r plan.Rule) ([]liveRule, error) {
 		live, err = slices.Delete(live, at, at+1), nil
 	}
 	for _, l := range inTheWay {
-		if back := c.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, l.msg); back != nil {
+		if back := c.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE, l.msg); back != nil {
 			return live, fmt.Errorf("putting back %s: %w", describeRule(l.Rule), back)
 		}
 		live = append(live, l)
