@@ -1,0 +1,96 @@
+package route
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pbr/compiler/plan"
+)
+
+func TestMachine(t *testing.T) {
+	c := newNetns(t)
+	for _, cmd := range []string{
+		"-4 route add default via 192.0.2.9 dev w1 metric 50",
+		"-4 route add default via 192.0.2.1 dev w1 metric 10",
+		"-4 route add default dev w2 metric 20",
+		"-4 route add 10.9.0.0/16 via 192.0.2.1 dev w1",
+		"-4 route add default via 198.51.100.7 dev w2 metric 1 table 100",
+		"-6 route add default via fe80::1 dev w1 metric 10",
+		"-6 route add default metric 5 nexthop via fe80::2 dev w1 nexthop via fe80::3 dev w2",
+		"-6 route add 2001:db8:9::/48 dev w1",
+		"address add 169.254.3.4/16 dev w1", "address add 10.77.0.1/32 dev w1 scope link",
+		"address add 10.5.0.1/24 dev w1", "address add 2001:db8:5::1/64 dev w1 nodad preferred_lft 0",
+		"link set x2 down",
+	} {
+		ip(t, cmd)
+	}
+	must(t, WriteSysctl("net/ipv6/conf/x1/disable_ipv6", "1"))
+	m, err := c.Machine()
+	must(t, err)
+	addrs := func(s ...string) (out []netip.Addr) {
+		for _, a := range s {
+			out = append(out, netip.MustParseAddr(a))
+		}
+		return out
+	}
+	gateway := netip.MustParseAddr
+	want := map[string]plan.Link{
+		"lo": {Up: true},
+		"w1": {Up: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
+		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
+		"x1": {Up: true, NoIPv6: true},
+		"x2": {},
+	}
+	for name, link := range want {
+		if !reflect.DeepEqual(m.Links[name], link) {
+			t.Errorf("%s is %+v, not %+v", name, m.Links[name], link)
+		}
+	}
+	var connected []string
+	for _, p := range m.Connected {
+		connected = append(connected, p.String())
+	}
+	nets := []string{"10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:5::/64"}
+	if !slices.Equal(connected, nets) {
+		t.Errorf("connected are %q, not %q", connected, nets)
+	}
+	if !m.Known || m.NoIPv6 {
+		t.Errorf("known %v, without IPv6 %v", m.Known, m.NoIPv6)
+	}
+}
+
+func TestReleaseAtLeast(t *testing.T) {
+	for release, want := range map[string]bool{
+		"6.13.0": true, "6.13": true, "6.18.44-fc": true, "7.0.0-rc1": true, "6.13-rc1": true,
+		"6.12.9": false, "6.1.0-13-amd64": false, "5.15.0": false, "": false, "x.y": false,
+	} {
+		if releaseAtLeast(release, 6, 13) != want {
+			t.Errorf("%q is at least 6.13: %v", release, !want)
+		}
+	}
+}
+
+func TestSysctl(t *testing.T) {
+	newNetns(t)
+	must(t, WriteSysctl("net/ipv4/ip_forward", "1"))
+	if v, err := ReadSysctl("net/ipv4/ip_forward"); err != nil || v != "1" {
+		t.Errorf("read %q, %v", v, err)
+	}
+	for path, want := range map[string]string{
+		"kernel/hostname": "not below net/", "net/../kernel/hostname": "no path below", "net//ipv4": "no path below", "/net/ipv4/ip_forward": "not below",
+		"net/ipv4/absent": "no such file",
+	} {
+		if _, err := ReadSysctl(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("reading %s: %v", path, err)
+		}
+		if err := WriteSysctl(path, "1"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("writing %s: %v", path, err)
+		}
+	}
+	if err := WriteSysctl("net/ipv4/ip_forward", "maybe"); err == nil || !strings.Contains(err.Error(), "net/ipv4/ip_forward to maybe: ") {
+		t.Errorf("a wrong value: %v", err)
+	}
+}
