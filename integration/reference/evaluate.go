@@ -1,0 +1,327 @@
+package reference
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
+
+// Machine is the router that a policy is for.
+type Machine struct {
+	// Addrs are its addresses with their networks' lengths, by interface.
+	Addrs map[string][]netip.Prefix
+	// Main are the routes of the main table, apart from the connected networks.
+	Main []MainRoute
+}
+
+// MainRoute is one route of the main table.
+type MainRoute struct {
+	Dst netip.Prefix
+	Dev string
+}
+
+// Packet is the first packet of a connection.
+type Packet struct {
+	// IIF is the interface that it arrived by, empty for the router's own.
+	IIF          string
+	UID          uint32
+	Src, Dst     netip.Addr // Src is invalid when the router's own sender leaves it to the kernel
+	Proto        uint8
+	SPort, DPort uint16
+	ICMPType     uint8
+	DSCP         uint8
+	MAC          [6]byte
+	// Mark has the bits of fwmark that others have set.
+	Mark uint32
+}
+
+// Local tells whether the router itself sends the packet.
+func (k Packet) Local() bool { return k.IIF == "" }
+
+// Way is how a packet may leave.
+type Way struct {
+	// Dev is the interface, empty for a packet that does not leave: it is for the
+	// router, or has no route, or is refused.
+	Dev string
+	// Src is its source address on the wire.
+	Src netip.Addr
+	// Pinned tells that the rest of the connection stays on the uplink by its mark.
+	Pinned bool
+}
+
+// Evaluator answers for one policy on one machine.
+type Evaluator struct {
+	Policy  *Policy
+	Machine *Machine
+}
+
+// First returns the ways that the first packet of a connection may take: one, or several
+// where gateways share the load.
+func (e Evaluator) First(k Packet) []Way {
+	if e.own(k.Dst) {
+		return []Way{{}}
+	}
+	if !k.Local() {
+		return e.onward(k, e.route(k, e.classify(k)))
+	}
+	// A sender asks for a route before there is a packet: without one nothing is sent, and with
+	// one its interface gives the source address. Only then is the packet classified.
+	var ways []Way
+	for _, dev := range e.route(k, nil) {
+		if dev == "" {
+			ways = append(ways, Way{})
+			continue
+		}
+		sent := k
+		if !k.Src.IsValid() {
+			sent.Src = e.address(dev, k.Dst.Is6())
+		}
+		devs := []string{dev}
+		if to := e.classify(sent); to != nil {
+			devs = e.route(sent, to)
+		}
+		ways = append(ways, e.onward(sent, devs)...)
+	}
+	return ways
+}
+
+// Unclassified returns the interfaces of a packet of a connection under way that carries no mark: an answer
+// from an uplink. Empty strings stand for a packet that goes nowhere.
+func (e Evaluator) Unclassified(k Packet) []string { return e.route(k, nil) }
+
+// onward gives each interface its source address.
+func (e Evaluator) onward(k Packet, devs []string) []Way {
+	var ways []Way
+	for _, dev := range devs {
+		w := Way{Dev: dev, Src: k.Src}
+		if u := e.uplinkOn(dev); u != nil {
+			w.Pinned = u.Name != e.primary()
+			w.Src = e.translate(*u, k)
+		}
+		ways = append(ways, w)
+	}
+	return ways
+}
+
+// translate is an uplink's source NAT.
+func (e Evaluator) translate(u Uplink, k Packet) netip.Addr {
+	switch u.NAT {
+	case "none":
+		return k.Src
+	case "masquerade":
+		return e.address(u.Interface, k.Src.Is6())
+	}
+	if to := netip.MustParseAddr(u.NAT); to.Is4() == k.Src.Is4() {
+		return to
+	}
+	return k.Src
+}
+
+// primary is the uplink whose connections stay unmarked, empty if there is none.
+func (e Evaluator) primary() string {
+	if !e.Policy.HasDefault {
+		return ""
+	}
+	best := bestRoutes(e.Policy.Default)
+	for _, r := range best {
+		if r.Uplink != best[0].Uplink {
+			return ""
+		}
+	}
+	return best[0].Uplink
+}
+
+func bestRoutes(routes []Route) []Route {
+	least := slices.MinFunc(routes, func(a, b Route) int { return cmp.Compare(a.Distance, b.Distance) })
+	return slices.DeleteFunc(slices.Clone(routes), func(r Route) bool { return r.Distance != least.Distance })
+}
+
+// target is a table by its meaning: routes, and what becomes of packets that none of them takes.
+type target struct {
+	routes []Route
+	strict bool
+}
+
+func (e Evaluator) target(table, uplink string) *target {
+	if uplink != "" {
+		return &target{routes: []Route{{Uplink: uplink, Distance: 1}}}
+	}
+	for _, t := range e.Policy.Tables {
+		if t.Name == table {
+			return &target{routes: t.Routes, strict: t.Strict}
+		}
+	}
+	panic("policy names a table that it lacks: " + table)
+}
+
+// route follows the order of precedence. to is where a policy sent the packet, nil for none.
+// The result has an empty name for a packet that goes nowhere.
+func (e Evaluator) route(k Packet, to *target) []string {
+	if e.Policy.MainFirst != "off" {
+		if devs := e.main(k.Dst, e.Policy.MainFirst == "connected", false); devs != nil {
+			return devs
+		}
+	}
+	if to != nil {
+		if devs := e.lookup(k.Dst, to.routes); devs != nil {
+			return devs
+		}
+		if to.strict {
+			return []string{""}
+		}
+	} else if devs := e.unmarked(k); devs != nil {
+		return devs
+	}
+	if devs := e.main(k.Dst, false, false); devs != nil {
+		return devs
+	}
+	if e.Policy.HasDefault {
+		if devs := e.lookup(k.Dst, e.Policy.Default); devs != nil {
+			return devs
+		}
+	}
+	if devs := e.main(k.Dst, false, true); devs != nil {
+		return devs
+	}
+	return []string{""}
+}
+
+// unmarked is what only packets without a mark meet: source addresses of uplinks, then rules. nil: nothing took it.
+func (e Evaluator) unmarked(k Packet) []string {
+	for _, u := range e.Policy.Uplinks {
+		for _, p := range e.Machine.Addrs[u.Interface] {
+			if p.Addr() == k.Src {
+				if devs := e.lookup(k.Dst, e.target("", u.Name).routes); devs != nil {
+					return devs
+				}
+			}
+		}
+	}
+	for _, r := range sortedRules(e.Policy.Rules) {
+		if !e.ruleMatches(r, k) {
+			continue
+		}
+		if r.Action == "unreachable" || r.Action == "prohibit" || r.Action == "drop" {
+			return []string{""}
+		}
+		to := e.target(r.Table, r.Uplink)
+		if devs := e.lookup(k.Dst, to.routes); devs != nil {
+			return devs
+		}
+		if to.strict || r.Action == "lookup-only-in-table" {
+			return []string{""}
+		}
+	}
+	return nil
+}
+
+// sortedRules puts numbered rules first, by number; the others follow in file order.
+func sortedRules(rules []Rule) []Rule {
+	sorted := slices.Clone(rules)
+	const last = 1 << 30
+	rank := func(r Rule) int {
+		if r.Priority == 0 {
+			return last
+		}
+		return r.Priority
+	}
+	slices.SortStableFunc(sorted, func(a, b Rule) int { return cmp.Compare(rank(a), rank(b)) })
+	return sorted
+}
+
+// lookup finds a packet's interfaces in a table: the longest prefix, then the lowest distance, of
+// uplinks that carry the family. nil: no route.
+func (e Evaluator) lookup(dst netip.Addr, routes []Route) []string {
+	var fit []Route
+	longest := -1
+	for _, r := range routes {
+		bits := 0
+		if r.Dst.IsValid() {
+			bits = r.Dst.Bits()
+			if !r.Dst.Contains(dst) {
+				continue
+			}
+		}
+		if !e.uplink(r.Uplink).Carries(dst.Is6()) {
+			continue
+		}
+		if bits > longest {
+			fit, longest = nil, bits
+		}
+		if bits == longest {
+			fit = append(fit, r)
+		}
+	}
+	if fit == nil {
+		return nil
+	}
+	var devs []string
+	for _, r := range bestRoutes(fit) {
+		devs = append(devs, e.uplink(r.Uplink).Interface)
+	}
+	return devs
+}
+
+// main looks a destination up in the kernel's main table: connected networks only, or all of
+// its routes but default ones, or all. nil: no route.
+func (e Evaluator) main(dst netip.Addr, connectedOnly, defaults bool) []string {
+	dev, longest := "", -1
+	consider := func(p netip.Prefix, via string) {
+		if p.Contains(dst) && p.Bits() > longest && (defaults || p.Bits() > 0) {
+			dev, longest = via, p.Bits()
+		}
+	}
+	for name, prefixes := range e.Machine.Addrs {
+		for _, p := range prefixes {
+			consider(p.Masked(), name)
+		}
+	}
+	if !connectedOnly {
+		for _, r := range e.Machine.Main {
+			consider(r.Dst, r.Dev)
+		}
+	}
+	if longest < 0 {
+		return nil
+	}
+	return []string{dev}
+}
+
+func (e Evaluator) uplink(name string) Uplink {
+	for _, u := range e.Policy.Uplinks {
+		if u.Name == name {
+			return u
+		}
+	}
+	panic("policy names an uplink that it lacks: " + name)
+}
+
+func (e Evaluator) uplinkOn(dev string) *Uplink {
+	for i, u := range e.Policy.Uplinks {
+		if u.Interface == dev {
+			return &e.Policy.Uplinks[i]
+		}
+	}
+	return nil
+}
+
+func (e Evaluator) own(a netip.Addr) bool {
+	for _, prefixes := range e.Machine.Addrs {
+		for _, p := range prefixes {
+			if p.Addr() == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// address is an interface's address of a family; invalid if it has none.
+func (e Evaluator) address(dev string, v6 bool) netip.Addr {
+	for _, p := range e.Machine.Addrs[dev] {
+		if p.Addr().Is6() == v6 {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}

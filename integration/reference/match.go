@@ -1,0 +1,170 @@
+package reference
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// neverClassified are destinations that policies do not look at.
+var neverClassified = []netip.Prefix{
+	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("255.255.255.255/32"),
+	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
+}
+
+// classify returns where the first matching policy sends a connection: nil if none does, or if it stays on default.
+func (e Evaluator) classify(k Packet) *target {
+	if e.uplinkOn(k.IIF) != nil || slices.ContainsFunc(neverClassified, func(p netip.Prefix) bool { return p.Contains(k.Dst) }) {
+		return nil
+	}
+	if k.Proto == 58 && k.ICMPType >= 133 && k.ICMPType <= 137 {
+		return nil
+	}
+	for _, c := range e.Policy.Policies {
+		if !e.classMatches(c, k) {
+			continue
+		}
+		if c.Default {
+			return nil
+		}
+		return e.target(c.Table, c.Uplink)
+	}
+	return nil
+}
+
+func (e Evaluator) classMatches(c Class, k Packet) bool {
+	if !e.fromMatches(c.From, k) || !e.addrsMatch(c.Src, k.Src) || !e.addrsMatch(c.Dst, k.Dst) {
+		return false
+	}
+	if c.IPVersion != 0 && (c.IPVersion == 6) != k.Dst.Is6() {
+		return false
+	}
+	if !numsMatch(c.Proto, uint32(k.Proto)) || !numsMatch(c.DSCP, uint32(k.DSCP)) {
+		return false
+	}
+	if !portsMatch(c.SPort, k.Proto, k.SPort) || !portsMatch(c.DPort, k.Proto, k.DPort) {
+		return false
+	}
+	if len(c.UID) > 0 && (!k.Local() || !numsMatch(c.UID, k.UID)) {
+		return false
+	}
+	if len(c.MAC) > 0 && (k.Local() || !slices.Contains(c.MAC, k.MAC)) {
+		return false
+	}
+	return len(c.ICMP) == 0 || slices.ContainsFunc(c.ICMP, func(name string) bool { return icmpMatches(name, k) })
+}
+
+// fromMatches: without "from" all forwarded traffic is meant, with it what is named.
+func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
+	if len(from) == 0 {
+		return !k.Local()
+	}
+	if k.Local() {
+		return slices.Contains(from, NameItem{Name: "local"})
+	}
+	rest := slices.DeleteFunc(slices.Clone(from), func(n NameItem) bool { return n.Name == "local" })
+	return len(rest) > 0 && namesMatch(rest, k.IIF)
+}
+
+// namesMatch, like all lists: in one of the positive entries, if there are any, and in no negative one.
+func namesMatch(items []NameItem, name string) bool {
+	positive, in := false, false
+	for _, it := range items {
+		hit := it.Name == name
+		if it.Not && hit {
+			return false
+		}
+		if !it.Not {
+			positive = true
+			in = in || hit
+		}
+	}
+	return in || !positive
+}
+
+func (e Evaluator) addrsMatch(items []AddrItem, a netip.Addr) bool {
+	positive, in := false, false
+	for _, it := range items {
+		hit := it.Span.From.IsValid() && it.Span.Has(a)
+		if it.List != "" {
+			hit = e.listHas(it.List, a)
+		}
+		if it.Not && hit {
+			return false
+		}
+		if !it.Not {
+			positive = true
+			in = in || hit
+		}
+	}
+	return in || !positive
+}
+
+func (e Evaluator) listHas(name string, a netip.Addr) bool {
+	for _, l := range e.Policy.Lists {
+		if l.Name == name {
+			return slices.ContainsFunc(l.Spans, func(s Span) bool { return s.Has(a) })
+		}
+	}
+	panic("policy names a list that it lacks: " + name)
+}
+
+func numsMatch(items []NumItem, v uint32) bool {
+	positive, in := false, false
+	for _, it := range items {
+		hit := it.From <= v && v <= it.To
+		if it.Not && hit {
+			return false
+		}
+		if !it.Not {
+			positive = true
+			in = in || hit
+		}
+	}
+	return in || !positive
+}
+
+// portsMatch: ports are those of TCP and UDP.
+func portsMatch(items []NumItem, proto uint8, port uint16) bool {
+	if len(items) == 0 {
+		return true
+	}
+	return (proto == 6 || proto == 17) && numsMatch(items, uint32(port))
+}
+
+func icmpMatches(name string, k Packet) bool {
+	types := icmpTypes[name]
+	if k.Dst.Is6() {
+		return k.Proto == 58 && slices.Contains(types.v6, k.ICMPType)
+	}
+	return k.Proto == 1 && slices.Contains(types.v4, k.ICMPType)
+}
+
+func (e Evaluator) ruleMatches(r Rule, k Packet) bool {
+	iif := k.IIF
+	if k.Local() {
+		iif = "lo" // what ip-rule(8) calls the router's own traffic
+	}
+	if len(r.IIF) > 0 && !namesMatch(r.IIF, iif) {
+		return false
+	}
+	if len(r.OIF) > 0 {
+		return false // no sender of the tests is bound to an interface
+	}
+	if len(r.Src) > 0 && (!k.Src.IsValid() || !e.addrsMatch(r.Src, k.Src)) {
+		return false
+	}
+	if !e.addrsMatch(r.Dst, k.Dst) || !numsMatch(r.Proto, uint32(k.Proto)) || !numsMatch(r.DSCP, uint32(k.DSCP)) {
+		return false
+	}
+	if !numsMatch(r.TOS, uint32(k.DSCP)<<2) {
+		return false
+	}
+	if !portsMatch(r.SPort, k.Proto, k.SPort) || !portsMatch(r.DPort, k.Proto, k.DPort) {
+		return false
+	}
+	if len(r.UID) > 0 && (!k.Local() || !numsMatch(r.UID, k.UID)) {
+		return false
+	}
+	return k.Mark&r.MarkMask == r.Mark
+}
