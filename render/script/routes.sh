@@ -27,7 +27,10 @@ hop() {
 		via=$(gateway "$1" "$2")
 		[ "$via" ] || { say "interface $2 left out: main has no default route over it (ip $1)"; return 0; }
 	fi
-	[ "$via" = link ] && via= || via="via $via"
+	case $via in
+	link) via= ;;
+	*) via="via $via" ;;
+	esac
 	count=$((count + 1))
 	if [ "$count" -eq 1 ]; then
 		single="$via dev $2 ${5-}" hops="nexthop $via dev $2 weight $4 ${5-}"

@@ -1,0 +1,174 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"pbr/compiler/policy"
+)
+
+// Escape sequences that only findings use (ECMA-48, SGR).
+const (
+	bold   = "\x1b[1m"
+	yellow = "\x1b[33m"
+)
+
+// Diagnostics writes findings about a policy file: place, severity, message and code, then the line of the file
+// with a caret below the place, then a hint. source returns the content of a file, nil if it is not to be had.
+//
+//	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
+//	   |
+//	12 | uplink   = "isp3"
+//	   |            ^~~~~~
+//	   = hint: did you mean "isp2"?
+func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []byte, colour bool) error {
+	paint := func(sequence, s string) string {
+		if !colour {
+			return s
+		}
+		return sequence + s + reset
+	}
+	lines := sourceLines{source: source, files: map[string][][]byte{}}
+	var b bytes.Buffer
+	for i, d := range ds {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		severity, tint := severityName(d.Severity), red
+		if d.Severity == policy.Warning {
+			tint = yellow
+		}
+		fmt.Fprintf(&b, "%s: %s %s [%s]\n", paint(bold, d.Pos.String()), paint(tint, severity+":"), appendLine(nil, d.Message), d.Code)
+		margin := ""
+		if line, ok := lines.at(d.Pos); ok {
+			number := fmt.Sprint(d.Pos.Line)
+			margin = strings.Repeat(" ", len(number))
+			fmt.Fprintf(&b, "%s |\n%s | %s\n%s | ", margin, number, printable(line), margin)
+			space, mark := caret(line, d.Pos.Col)
+			fmt.Fprintf(&b, "%s%s\n", space, paint(tint, mark))
+		}
+		if d.Hint != "" {
+			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"), appendLine(nil, d.Hint))
+		}
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("writing findings: %w", err)
+	}
+	return nil
+}
+
+func severityName(s policy.Severity) string {
+	if s == policy.Warning {
+		return "warning"
+	}
+	return "error"
+}
+
+// sourceLines keeps the lines of the files that findings are in.
+type sourceLines struct {
+	source func(file string) []byte
+	files  map[string][][]byte
+}
+
+// at returns the line of a place, if there is one.
+func (s *sourceLines) at(p policy.Pos) (line []byte, ok bool) {
+	if p.Line < 1 || s.source == nil {
+		return nil, false
+	}
+	lines, known := s.files[p.File]
+	if !known {
+		if text := s.source(p.File); text != nil {
+			lines = bytes.Split(text, []byte{'\n'})
+		}
+		s.files[p.File] = lines
+	}
+	if p.Line > len(lines) {
+		return nil, false
+	}
+	return bytes.TrimRight(lines[p.Line-1], "\r"), true
+}
+
+// printable returns a source line without control characters other than tabs.
+func printable(line []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\t' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, string(line))
+}
+
+// caret returns what to write below a line so that the mark stands below column col (1-based, in
+// bytes), tabs kept, and the mark, which underlines the word or string that begins there.
+func caret(line []byte, col int) (space, mark string) {
+	col = min(max(col-1, 0), len(line))
+	space = strings.Map(func(r rune) rune {
+		if r == '\t' {
+			return r
+		}
+		return ' '
+	}, string(line[:col]))
+	n := utf8.RuneCount(word(line[col:]))
+	return space, "^" + strings.Repeat("~", max(n-1, 0))
+}
+
+// word returns the TOML word, number or string that text begins with.
+func word(text []byte) []byte {
+	if len(text) == 0 {
+		return nil
+	}
+	if q := text[0]; q == '"' || q == '\'' {
+		if i := bytes.IndexByte(text[1:], q); i >= 0 {
+			return text[:i+2]
+		}
+		return text[:1]
+	}
+	if i := bytes.IndexAny(text, " \t=,[]{}#"); i > 0 {
+		return text[:i]
+	} else if i == 0 {
+		return text[:1]
+	}
+	return text
+}
+
+// diagnosticView is a finding in JSON.
+type diagnosticView struct {
+	File string `json:"file"`
+	// Line and Column are 1-based and absent for the file as a whole.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+	// Severity is "error" or "warning".
+	Severity string `json:"severity"`
+	Code     string `json:"code"`
+	Key      string `json:"key,omitempty"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint,omitempty"`
+}
+
+// DiagnosticsJSON writes findings as a JSON array of objects with file, line, column, severity, code, key,
+// message and hint; an empty array when there are none.
+func DiagnosticsJSON(w io.Writer, ds policy.Diagnostics) error {
+	views := make([]diagnosticView, 0, len(ds))
+	for _, d := range ds {
+		views = append(views, diagnosticView{
+			File: d.Pos.File, Line: d.Pos.Line, Column: d.Pos.Col, Severity: severityName(d.Severity),
+			Code: d.Code, Key: d.Key, Message: d.Message, Hint: d.Hint,
+		})
+	}
+	return writeJSON(w, views)
+}
+
+// writeJSON writes v indented, as every JSON that people may also read.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
+}

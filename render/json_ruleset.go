@@ -1,0 +1,180 @@
+package render
+
+import "pbr/compiler/plan"
+
+// rulesetView is the nftables table; it is not in the kernel at all when the lists are empty.
+type rulesetView struct {
+	Family   string        `json:"family"`
+	Table    string        `json:"table"`
+	Counters []counterView `json:"counters"`
+	Sets     []setView     `json:"sets"`
+	Chains   []chainView   `json:"chains"`
+	Foreign  []string      `json:"foreign,omitempty"`
+}
+
+type counterView struct {
+	Name    string `json:"name"`
+	Comment string `json:"comment,omitempty"`
+}
+
+// setView is a named set, or a map to verdicts when Map is true. Type is nft's name of the keys' type.
+type setView struct {
+	Name     string        `json:"name"`
+	Type     string        `json:"type"`
+	Interval bool          `json:"interval,omitempty"`
+	Map      bool          `json:"map,omitempty"`
+	Comment  string        `json:"comment,omitempty"`
+	Elements []elementView `json:"elements"`
+	Foreign  string        `json:"foreign,omitempty"`
+}
+
+// elementView is a value, prefix or range as nft writes it (interface names without quotes, a wildcard with its
+// asterisk), and in a map the chain that it leads to.
+type elementView struct {
+	Value string `json:"value"`
+	Goto  string `json:"goto,omitempty"`
+}
+
+// chainView is a chain; type, hook and priority are absent on one that others jump to.
+type chainView struct {
+	Name     string          `json:"name"`
+	Type     string          `json:"type,omitempty"`
+	Hook     string          `json:"hook,omitempty"`
+	Priority *int32          `json:"priority,omitempty"`
+	Rules    []chainRuleView `json:"rules"`
+	Foreign  string          `json:"foreign,omitempty"`
+}
+
+// chainRuleView is a rule: its parts, and Text, the whole rule as nft reads it.
+type chainRuleView struct {
+	Matches []matchView  `json:"matches"`
+	Actions []actionView `json:"actions"`
+	Comment string       `json:"comment,omitempty"`
+	Text    string       `json:"text,omitempty"`
+	Foreign string       `json:"foreign,omitempty"`
+}
+
+// matchView compares a field, under Mask if there is one, by "==", "!=", "in" or "not in" (a value with a range or a
+// prefix, or "@NAME" of a set), "any" or "none" (of the bits of Mask; no Value).
+type matchView struct {
+	Field string `json:"field"`
+	Mask  string `json:"mask,omitempty"`
+	Op    string `json:"op"`
+	Value string `json:"value,omitempty"`
+}
+
+// actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
+// under a mask, a counter's or log prefix's name, packets a second, an address.
+type actionView struct {
+	Action  string `json:"action"`
+	Chain   string `json:"chain,omitempty"`
+	Field   string `json:"field,omitempty"`
+	Map     string `json:"map,omitempty"`
+	Mask    string `json:"mask,omitempty"`
+	Value   string `json:"value,omitempty"`
+	Name    string `json:"name,omitempty"`
+	Rate    uint32 `json:"rate,omitempty"`
+	Burst   uint32 `json:"burst,omitempty"`
+	Address string `json:"address,omitempty"`
+}
+
+func viewRuleset(rs *plan.Ruleset) rulesetView {
+	return rulesetView{
+		Family: "inet", Table: plan.TableName,
+		Counters: views(rs.Counters, func(c *plan.Counter) counterView { return counterView{c.Name, c.Comment} }),
+		Sets:     views(rs.Sets, viewSet),
+		Chains:   views(rs.Chains, viewChain),
+		Foreign:  rs.Foreign,
+	}
+}
+
+func viewSet(s *plan.Set) setView {
+	return setView{
+		Name: s.Name, Type: s.Type.String(), Interval: s.Interval, Map: s.Map, Comment: s.Comment, Foreign: s.Foreign,
+		Elements: views(s.Elements, func(e *plan.Element) elementView {
+			return elementView{interval(s.Type, e.From, e.To), e.Goto}
+		}),
+	}
+}
+
+// interval is an element's text without nft's quotes.
+func interval(t plan.Type, from, to plan.Key) string {
+	if t != plan.TypeIfname {
+		return string(appendInterval(nil, t, from, to))
+	}
+	if from == to {
+		return from.Text()
+	}
+	if prefix, ok := ifnamePrefix(from, to); ok {
+		return prefix + "*"
+	}
+	return from.Text() + "-" + to.Text()
+}
+
+func viewChain(c *plan.Chain) chainView {
+	v := chainView{Name: c.Name, Type: c.Kind, Hook: c.Hook, Rules: views(c.Rules, viewChainRule), Foreign: c.Foreign}
+	if c.Hook != "" {
+		v.Priority = &c.Priority
+	}
+	return v
+}
+
+func viewChainRule(r *plan.ChainRule) chainRuleView {
+	v := chainRuleView{
+		Matches: views(r.Matches, viewMatch), Actions: views(r.Actions, viewAction), Comment: r.Comment, Foreign: r.Foreign,
+	}
+	if r.Foreign == "" {
+		v.Text = string(appendChainRule(nil, r))
+	}
+	return v
+}
+
+func viewMatch(m *plan.Match) matchView {
+	v := matchView{Field: fieldName(m.Field), Op: "=="}
+	if m.Mask != 0 {
+		v.Mask = mark(m.Mask)
+	}
+	switch {
+	case bitNames(m) != nil && m.Not:
+		v.Op = "any"
+		return v
+	case bitNames(m) != nil:
+		v.Op = "none"
+		return v
+	case m.Set != "":
+		v.Op, v.Value = "in", "@"+m.Set
+	case m.Wildcard:
+		v.Op, v.Value = "in", m.From.Text()+"*"
+	default:
+		v.Value = interval(m.Field.Type(), m.From, m.To)
+		if m.From != m.To {
+			v.Op = "in"
+		}
+	}
+	if m.Not {
+		v.Op = map[string]string{"==": "!=", "in": "not in"}[v.Op]
+	}
+	return v
+}
+
+func viewAction(a *plan.Action) actionView {
+	v := actionView{Action: actionName(a.Kind)}
+	switch a.Kind {
+	case plan.Jump, plan.Goto:
+		v.Chain = a.Chain
+	case plan.VMap:
+		v.Field, v.Map = fieldName(a.Field), a.Set
+		if a.Mask != 0 {
+			v.Mask = mark(a.Mask)
+		}
+	case plan.SetMark, plan.SetCTMark:
+		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
+	case plan.Count, plan.Log:
+		v.Name = a.Name
+	case plan.Limit:
+		v.Rate, v.Burst = a.Rate, a.Burst
+	case plan.SNAT:
+		v.Address = a.Addr.String()
+	}
+	return v
+}

@@ -1,0 +1,105 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// Summary returns what c does as lines for a person, one for each kind of object that changes, in apply's order.
+func Summary(c *plan.Changes) []string {
+	var out []string
+	out = addTally(out, "sysctls", tallied{len(c.Sysctls), "set"})
+	var t [3]int
+	for _, r := range c.Routes {
+		t[changeKind(r.Have == nil, r.Want == nil)]++
+	}
+	out = addTally(out, "routes", tally(t, "replaced")...)
+	t = [3]int{}
+	for _, r := range c.Rules {
+		t[changeKind(r.Have == nil, r.Want == nil)]++
+	}
+	out = addTally(out, "rules", tally(t, "replaced")...)
+	t = [3]int{}
+	for _, x := range c.Counters {
+		t[changeKind(x.Have == nil, x.Want == nil)]++
+	}
+	out = addTally(out, "counters", tally(t, "changed")...)
+	out = addTally(out, "sets", summarizeSets(c.Sets)...)
+	out = addTally(out, "chains", summarizeChains(c.Chains)...)
+	return addTally(out, "foreign objects", tallied{len(c.Foreign), "removed"})
+}
+
+// tallied is a number of things and what became of them.
+type tallied struct {
+	n    int
+	what string
+}
+
+// changeKind is 0 for what comes, 1 for what changes, 2 for what goes.
+func changeKind(noHave, noWant bool) int {
+	switch {
+	case noHave:
+		return 0
+	case noWant:
+		return 2
+	}
+	return 1
+}
+
+func tally(t [3]int, changed string) []tallied {
+	return []tallied{{t[0], "added"}, {t[1], changed}, {t[2], "removed"}}
+}
+
+// addTally adds a line with the parts that are not zero, and none when all are.
+func addTally(out []string, kind string, parts ...tallied) []string {
+	var words []string
+	for _, p := range parts {
+		if p.n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if words == nil {
+		return out
+	}
+	return append(out, kind+": "+strings.Join(words, ", "))
+}
+
+func summarizeSets(changes []plan.SetChange) []tallied {
+	var t [3]int
+	var rebuilt, added, removed int
+	for i := range changes {
+		c := &changes[i]
+		if c.Rebuild {
+			rebuilt++
+			continue
+		}
+		t[changeKind(c.Have == nil, c.Want == nil)]++
+		added += len(c.Add)
+		removed += len(c.Remove)
+	}
+	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "elements added"}, tallied{removed, "elements removed"})
+}
+
+func summarizeChains(changes []plan.ChainChange) []tallied {
+	var t [3]int
+	var rebuilt, added, removed int
+	for i := range changes {
+		c := &changes[i]
+		if c.Rebuild {
+			rebuilt++
+			continue
+		}
+		t[changeKind(c.Have == nil, c.Want == nil)]++
+		for _, e := range c.Edits {
+			switch e.Op {
+			case plan.Insert:
+				added += e.N
+			case plan.Remove:
+				removed += e.N
+			}
+		}
+	}
+	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "rules added"}, tallied{removed, "rules removed"})
+}
