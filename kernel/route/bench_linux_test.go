@@ -35,7 +35,7 @@ func BenchmarkRead1000Rules(b *testing.B) {
 		must(b, c.AddRule(r))
 	}
 	for b.Loop() {
-		if rules, _, err := c.Read(base, nil); err != nil || len(rules) != benchCount {
+		if rules, _, err := c.Read([]uint32{base}, nil); err != nil || len(rules) != benchCount {
 			b.Fatal(len(rules), err)
 		}
 	}

@@ -23,7 +23,7 @@ func (c *Conn) Close() error { return nil }
 func (c *Conn) Machine() (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // Read fails.
-func (c *Conn) Read(uint32, []uint32) ([]plan.Rule, []plan.Route, error) { return nil, nil, errLinux }
+func (c *Conn) Read(_, _ []uint32) ([]plan.Rule, []plan.Route, error) { return nil, nil, errLinux }
 
 // AddRule fails.
 func (c *Conn) AddRule(plan.Rule) error { return errLinux }

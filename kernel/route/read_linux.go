@@ -18,9 +18,9 @@ var (
 )
 
 // Read returns everything that is pbr's, sorted and normal: rules with plan.Protocol, and all in
-// [basePriority, basePriority+plan.PrioritySpan); routes with plan.Protocol in any table, and all in
+// [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any table, and all in
 // the given tables but those that the kernel puts there itself.
-func (c *Conn) Read(basePriority uint32, tables []uint32) ([]plan.Rule, []plan.Route, error) {
+func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	var p plan.Plan
 	for _, family := range plan.Families {
 		rules, err := c.rules(family)
@@ -28,7 +28,7 @@ func (c *Conn) Read(basePriority uint32, tables []uint32) ([]plan.Rule, []plan.R
 			return nil, nil, err
 		}
 		for _, r := range rules {
-			if r.Protocol == plan.Protocol || r.Priority >= basePriority && r.Priority-basePriority < plan.PrioritySpan {
+			if r.Protocol == plan.Protocol || slices.ContainsFunc(bases, func(b uint32) bool { return plan.InSpan(b, r.Priority) }) {
 				p.Rules = append(p.Rules, r.Rule)
 			}
 		}

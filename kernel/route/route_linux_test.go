@@ -70,7 +70,7 @@ func caseRoute(i int) plan.Route {
 
 func readRoutes(t testing.TB, c *Conn, tables ...uint32) []plan.Route {
 	t.Helper()
-	_, routes, err := c.Read(base, tables)
+	_, routes, err := c.Read([]uint32{base}, tables)
 	must(t, err)
 	return routes
 }

@@ -86,7 +86,7 @@ func TestRuleWrittenAndRead(t *testing.T) {
 			must(t, c.DelRule(rule))
 			must(t, c.DelRule(rule)) // absent: success
 			ip(t, fmt.Sprintf("-%d rule add priority %d %s protocol 112", f, base+10, words))
-			rules, _, err := c.Read(base, nil)
+			rules, _, err := c.Read([]uint32{base}, nil)
 			must(t, err)
 			if !slices.Equal(rules, []plan.Rule{rule}) {
 				t.Errorf("ip rule add %s reads as %v, not %v", words, rules, rule)
@@ -108,13 +108,13 @@ func TestDSCPRule(t *testing.T) {
 			must(t, c.AddRule(want[len(want)-1]))
 		}
 	}
-	rules, _, err := c.Read(base, nil)
+	rules, _, err := c.Read([]uint32{base}, nil)
 	must(t, err)
 	if !slices.Equal(rules, want) {
 		t.Errorf("got %v, want %v", rules, want)
 	}
 	must(t, c.DelRules([]plan.Rule{want[1], want[4]}))
-	rules, _, err = c.Read(base, nil)
+	rules, _, err = c.Read([]uint32{base}, nil)
 	must(t, err)
 	if left := slices.Concat(want[:1], want[2:4], want[5:]); !slices.Equal(rules, left) {
 		t.Errorf("left is %v, not %v", rules, left)
@@ -131,7 +131,7 @@ func TestForeignRuleAttributes(t *testing.T) {
 		"-6 rule add priority 10013 lookup 100 tun_id 9":                        "tun_id 0x0000000000000009",
 	} {
 		ip(t, words)
-		rules, _, err := c.Read(base, nil)
+		rules, _, err := c.Read([]uint32{base}, nil)
 		must(t, err)
 		if len(rules) != 1 || rules[0].Foreign != foreign {
 			t.Errorf("%s reads as %v, wanted foreign %q", words, rules, foreign)
@@ -140,7 +140,7 @@ func TestForeignRuleAttributes(t *testing.T) {
 			t.Errorf("made what is foreign: %v", err)
 		}
 		must(t, c.DelRules(rules))
-		if rules, _, err = c.Read(base, nil); err != nil || len(rules) != 0 {
+		if rules, _, err = c.Read([]uint32{base}, nil); err != nil || len(rules) != 0 {
 			t.Errorf("%s: still there: %v %v", words, rules, err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestReadRulesOwnership(t *testing.T) {
 	} {
 		ip(t, "rule add "+r)
 	}
-	rules, _, err := c.Read(base, nil)
+	rules, _, err := c.Read([]uint32{base}, nil)
 	must(t, err)
 	var got []string
 	for _, r := range rules {
@@ -190,7 +190,7 @@ func TestDelRuleTakesNoOther(t *testing.T) {
 			}
 			before := ip(t, fmt.Sprintf("-%d rule show table 101", f))
 			must(t, c.DelRule(wide))
-			rules, _, err := c.Read(base, nil)
+			rules, _, err := c.Read([]uint32{base}, nil)
 			must(t, err)
 			want := []plan.Rule{narrow, middle, foreign}
 			slices.SortFunc(want, plan.CompareRules)
@@ -203,7 +203,7 @@ func TestDelRuleTakesNoOther(t *testing.T) {
 			if after := ip(t, fmt.Sprintf("-%d rule show table 101", f)); after != before {
 				t.Errorf("a foreign rule changed: %q to %q", before, after)
 			}
-			if rules, _, _ = c.Read(base, nil); len(rules) != 3 {
+			if rules, _, _ = c.Read([]uint32{base}, nil); len(rules) != 3 {
 				t.Errorf("left is %v", rules)
 			}
 		})
@@ -220,7 +220,7 @@ func TestRandomRules(t *testing.T) {
 	for _, r := range want {
 		must(t, c.AddRule(r))
 	}
-	got, _, err := c.Read(base, nil)
+	got, _, err := c.Read([]uint32{base}, nil)
 	must(t, err)
 	slices.SortFunc(want, plan.CompareRules)
 	if !slices.Equal(got, want) {
@@ -231,11 +231,11 @@ func TestRandomRules(t *testing.T) {
 	must(t, c.DelRules(want[:half]))
 	rest := slices.Clone(want[half:])
 	slices.SortFunc(rest, plan.CompareRules)
-	if got, _, err = c.Read(base, nil); err != nil || !slices.Equal(got, rest) {
+	if got, _, err = c.Read([]uint32{base}, nil); err != nil || !slices.Equal(got, rest) {
 		t.Fatalf("seed %d: after deleting half: %v\ngot\n%v\nwant\n%v", seed, err, got, rest)
 	}
 	must(t, c.DelRules(rest))
-	if got, _, err = c.Read(base, nil); err != nil || len(got) != 0 {
+	if got, _, err = c.Read([]uint32{base}, nil); err != nil || len(got) != 0 {
 		t.Fatalf("seed %d: left is %v, %v", seed, got, err)
 	}
 }
