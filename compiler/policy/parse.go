@@ -1,15 +1,119 @@
 package policy
 
-import "io/fs"
+import (
+	"fmt"
+	"io/fs"
 
-// Parse reads the policy file of that name from fsys, and the list files it names, relative to
-// it. display is the name that positions carry. The Document is usable only if the
-// diagnostics have no errors; warnings are given in either case.
-func Parse(fsys fs.FS, name, display string) (*Document, Diagnostics) {
-	panic("not written yet")
+	"pbr/compiler/policy/internal/tomltree"
+)
+
+// Options are what Parse may be told beyond the file itself. The zero value is good.
+type Options struct {
+	// LookupUser finds the uid of a user's name. Names that it does not know, and all names
+	// when it is nil, are looked up among the uids that Debian fixes (base-passwd), so that a
+	// policy compiles to the same plan on every machine.
+	LookupUser func(name string) (uid uint32, ok bool)
 }
 
-// Unsupported names, as errors, what the file uses and this version of pbr cannot apply yet.
-func Unsupported(doc *Document) Diagnostics {
-	panic("not written yet")
+// Parse reads the policy file of that name from fsys, and the list files it names, relative to
+// it; list files named by an absolute path need an fsys rooted at "/". display is the name that
+// positions carry. The Document is usable only if the diagnostics have no errors; warnings are
+// given in either case, but those that judge the file as a whole only when there are no errors.
+func Parse(fsys fs.FS, name, display string) (*Document, Diagnostics) {
+	return ParseWith(fsys, name, display, Options{})
+}
+
+// ParseWith is Parse with options.
+func ParseWith(fsys fs.FS, name, display string, opts Options) (*Document, Diagnostics) {
+	p := &parser{fsys: fsys, name: name, opts: opts, doc: &Document{File: display},
+		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{},
+		policies: map[string]int{}, rules: map[string]int{}, lists: map[string]*listDraft{}}
+	p.document()
+	if !p.ds.HasErrors() {
+		p.lintWhole()
+	}
+	p.ds.Sort()
+	return p.doc, p.ds
+}
+
+// parser gathers a Document and what is wrong with it.
+type parser struct {
+	fsys fs.FS
+	name string
+	opts Options
+	doc  *Document
+	ds   Diagnostics
+
+	// These find indexes into doc by name.
+	uplinks, tables, balances, policies, rules map[string]int
+
+	lists map[string]*listDraft
+	// defaults is [check], which every uplink's check starts from.
+	defaults Check
+	// asked is a stack of the keys that the sections being read understand.
+	asked []string
+}
+
+// document reads the whole file. Sections are read in the order of their references, whatever
+// their order in the file.
+func (p *parser) document() {
+	text, err := fs.ReadFile(p.fsys, p.name)
+	if err != nil {
+		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", err)
+		return
+	}
+	tree, errs := tomltree.Parse(string(text))
+	broken := false
+	for _, e := range errs {
+		code, key := codeSyntax, ""
+		if e.Duplicate {
+			code, key = codeDuplicateKey, e.Key
+		} else {
+			broken = true
+		}
+		p.errorf(p.pos(int32(e.Line), int32(e.Col)), code, key, "", "%s", e.Message)
+	}
+	if broken {
+		return // what follows from a file that is no TOML would only be confusing
+	}
+	root := p.section(tree, "", "the policy file")
+	p.settings(root.table("pbr"))
+	p.check(root.table("check"))
+	p.watch(root.table("watch"))
+	p.readLists(root.table("lists"))
+	root.tables("uplink", p.uplink)
+	root.tables("table", p.table)
+	p.defaultTable(root.table("default"))
+	root.tables("balance", p.balance)
+	root.tables("policy", p.policy)
+	root.tables("rule", p.rule)
+	root.done()
+	p.finishMarks()
+}
+
+func (p *parser) wholeFile() Pos { return Pos{File: p.doc.File} }
+
+func (p *parser) pos(line, col int32) Pos {
+	return Pos{File: p.doc.File, Line: int(line), Col: int(col)}
+}
+
+func (p *parser) nodePos(n *tomltree.Node) Pos { return p.pos(n.Line, n.Col) }
+
+// errorf records an error; key and hint may be empty.
+func (p *parser) errorf(pos Pos, code, key, hint, format string, args ...any) {
+	p.ds = append(p.ds, Diagnostic{Pos: pos, Severity: Error, Code: code, Key: key, Hint: hint,
+		Message: fmt.Sprintf(format, args...)})
+}
+
+// warnf records a warning; key and hint may be empty.
+func (p *parser) warnf(pos Pos, code, key, hint, format string, args ...any) {
+	p.ds = append(p.ds, Diagnostic{Pos: pos, Severity: Warning, Code: code, Key: key, Hint: hint,
+		Message: fmt.Sprintf(format, args...)})
+}
+
+// fault is what is wrong with a value, before anybody knows where it stands.
+type fault struct{ code, message, hint string }
+
+func badValue(hint, format string, args ...any) *fault {
+	return &fault{codeBadValue, fmt.Sprintf(format, args...), hint}
 }

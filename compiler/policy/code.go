@@ -1,0 +1,45 @@
+package policy
+
+// The codes of diagnostics. They are stable: scripts may filter by them. docs/policy.md explains each.
+const (
+	// Errors.
+	codeSyntax        = "syntax"
+	codeReadFile      = "read-file"
+	codeUnknownKey    = "unknown-key"
+	codeWrongType     = "wrong-type"
+	codeDuplicateKey  = "duplicate-key"
+	codeMissingKey    = "missing-key"
+	codeBadValue      = "bad-value"
+	codeBadName       = "bad-name"
+	codeDuplicateName = "duplicate-name"
+	codeUnknownName   = "unknown-name"
+	codeHostBits      = "host-bits"
+	codeConflict      = "conflict"
+	codeInterface     = "interface-twice"
+	codeRoute         = "duplicate-route"
+	codeNumber        = "duplicate-number"
+	codeMask          = "mask-too-small"
+	codeForeignBits   = "mark-outside-mask"
+	codeListCycle     = "list-cycle"
+	codeNegation      = "no-negation"
+	codeImpossible    = "impossible-match"
+	codeUnknownUser   = "unknown-user"
+	codeUnsupported   = "not-supported"
+
+	// Warnings.
+	codeEmptyList     = "empty-list"
+	codeCovered       = "covered-policy"
+	codeSameMatch     = "same-match"
+	codeFromUplink    = "from-uplink"
+	codeDeadEntry     = "dead-entry"
+	codeNoNAT         = "no-nat"
+	codeOneFamily     = "one-family"
+	codeRuleNAT       = "rule-nat"
+	codeGatewayCheck  = "gateway-check"
+	codeOverlap       = "overlapping-lists"
+	codeForeignMask   = "foreign-mask"
+	codeUnusedList    = "unused-list"
+	codeUnusedTable   = "unused-table"
+	codeUnusedUplink  = "unused-uplink"
+	codeUnusedBalance = "unused-balance"
+)

@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func decimal(v int64) string { return strconv.FormatInt(v, 10) }
+
+// suggestName is suggest for the names of objects, which may be many; prefix is what references put before them.
+func suggestName(got string, valid []string, prefix string) string {
+	if len(valid) == 0 {
+		return "there are none in the file"
+	}
+	hint := suggest(got, valid)
+	if prefix != "" {
+		hint = strings.ReplaceAll(hint, `"`+prefix, `"`)
+		hint = strings.Replace(hint, `did you mean "`, `did you mean "`+prefix, 1)
+	}
+	return hint
+}
+
+func (p *parser) listNames() []string    { return slices.Sorted(maps.Keys(p.lists)) }
+func (p *parser) uplinkNames() []string  { return slices.Sorted(maps.Keys(p.uplinks)) }
+func (p *parser) tableNames() []string   { return slices.Sorted(maps.Keys(p.tables)) }
+func (p *parser) balanceNames() []string { return slices.Sorted(maps.Keys(p.balances)) }
+
+// nameHint tells what names look like.
+const nameHint = "names have 1 to 32 letters, digits, \"_\", \".\" and \"-\", and start with a letter or digit"
+
+// objectName reads a section's name, makes it the section's label and checks its form. It
+// returns "" when there is none; a malformed one is returned, so that references find it.
+func (s *section) objectName(kind, example string) (string, Pos) {
+	name, pos := s.required("name", fmt.Sprintf("name = %q", example))
+	if pos.Line == 0 {
+		return "", pos
+	}
+	s.label = fmt.Sprintf("%s %q", kind, name)
+	if !validName(name) {
+		s.errorAt(pos, codeBadName, "name", nameHint, "%q is no name", name)
+	}
+	return name, pos
+}
+
+// notReserved reports names that uplinks and tables cannot have.
+func (s *section) notReserved(name string, pos Pos) {
+	if isReserved(name) {
+		s.errorAt(pos, codeBadName, "name", "choose another name", "the name %q is reserved", name)
+	}
+}
+
+// taken reports that a name stands for another object already.
+func (s *section) taken(name string, pos Pos, kind string, first Pos) {
+	s.errorAt(pos, codeDuplicateName, "name", "", "the name %q is taken by the %s at line %d", name, kind, first.Line)
+}
+
+// target reads where something leads: exactly one of the given keys. Position line 0 means
+// that there was none that can be used.
+func (s *section) target(keys ...string) Target {
+	var first string
+	var out Target
+	for _, key := range keys {
+		if s.fields.Get(key) == nil {
+			s.get(key)
+			continue
+		}
+		if first != "" {
+			s.get(key)
+			s.errorAt(s.keyPos(key), codeConflict, key, "keep one of them", "%s and %s exclude each other", first, key)
+			continue
+		}
+		first = key
+		out = s.oneTarget(key, slices.Contains(keys, "default"))
+	}
+	if first == "" {
+		s.errorAt(s.pos(), codeMissingKey, "", "add one of "+strings.Join(keys, ", "), "nothing says where it leads")
+	}
+	return out
+}
+
+// oneTarget reads one of target's keys.
+func (s *section) oneTarget(key string, hasDefault bool) Target {
+	if key == "default" {
+		pos := s.keyPos(key)
+		if !s.boolean(key, true) && s.fields.Get(key).Value.Text == "false" {
+			s.errorAt(pos, codeBadValue, key, "write default = true, or another target instead", "default = false leads nowhere")
+			return Target{}
+		}
+		return Target{Pos: pos, Kind: ToDefault}
+	}
+	name, pos := s.str(key)
+	if pos.Line == 0 {
+		return Target{}
+	}
+	_, isUplink := s.p.uplinks[name]
+	_, isTable := s.p.tables[name]
+	_, isBalance := s.p.balances[name]
+	switch {
+	case isUplink && (key == "uplink" || key == "table"): // the pinned table has the uplink's name
+		return Target{Pos: pos, Kind: ToUplink, Name: name}
+	case isTable && key == "table":
+		return Target{Pos: pos, Kind: ToTable, Name: name}
+	case isBalance && key == "balance":
+		return Target{Pos: pos, Kind: ToBalance, Name: name}
+	}
+	s.errorAt(pos, codeUnknownName, key, s.targetHint(key, name, isUplink, isTable, isBalance, hasDefault), "there is no %s %q", key, name)
+	return Target{}
+}
+
+// targetHint says what may have been meant by a reference that leads nowhere.
+func (s *section) targetHint(key, name string, isUplink, isTable, isBalance, hasDefault bool) string {
+	switch {
+	case isUplink:
+		return fmt.Sprintf("it is an uplink: write uplink = %q", name)
+	case isTable:
+		return fmt.Sprintf("it is a table: write table = %q", name)
+	case isBalance && hasDefault: // the sections that know default know balance, too
+		return fmt.Sprintf("it is a balance: write balance = %q", name)
+	case isBalance:
+		return "it is a balance, which only a [[policy]] can use"
+	case (name == "default" || name == "main") && hasDefault:
+		return "write default = true"
+	}
+	switch key {
+	case "uplink":
+		return suggestName(name, s.p.uplinkNames(), "")
+	case "balance":
+		return suggestName(name, s.p.balanceNames(), "")
+	}
+	return suggestName(name, append(s.p.tableNames(), s.p.uplinkNames()...), "")
+}

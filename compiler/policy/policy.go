@@ -1,0 +1,213 @@
+package policy
+
+import (
+	"strings"
+
+	"pbr/compiler/policy/internal/tomltree"
+)
+
+// policy reads one [[policy]].
+func (p *parser) policy(s *section) {
+	pol := Policy{Pos: s.pos()}
+	var pos Pos
+	pol.Name, pos = s.objectName("policy", "voip")
+	if pol.Name != "" {
+		if first, ok := p.policies[pol.Name]; ok {
+			s.taken(pol.Name, pos, "policy", p.doc.Policies[first].Pos)
+		} else {
+			p.policies[pol.Name] = len(p.doc.Policies)
+		}
+	}
+	s.from(&pol)
+	pol.Src = s.addrs("src", mayNegate)
+	pol.Dst = s.addrs("dst", mayNegate)
+	pol.Proto = s.numbers("proto", protoKind, mayNegate)
+	pol.SPort = s.ports("sport", mayNegate)
+	pol.DPort = s.ports("dport", mayNegate)
+	s.checkPorts(pol.Proto, pol.SPort, pol.DPort)
+	pol.DSCP = s.numbers("dscp", dscpKind, neverNegated)
+	s.owner(&pol)
+	s.ipVersion(&pol)
+	pol.ICMP = s.icmp(&pol)
+	s.policyFamilies(&pol)
+	for e := range s.entries("schedule", neverNegated, false) {
+		items, f := parseSchedule(e.text)
+		if f != nil {
+			s.fault(e.pos, "schedule", f)
+		}
+		for _, item := range items {
+			item.Pos = e.pos
+			pol.Schedule = append(pol.Schedule, item)
+		}
+	}
+	pol.Target = s.target("table", "uplink", "balance", "default")
+	pol.Log = s.boolean("log", false)
+	p.doc.Policies = append(p.doc.Policies, pol)
+}
+
+// from reads the arriving interfaces, and decides whether forwarded or local traffic is meant.
+func (s *section) from(pol *Policy) {
+	for e := range s.entries("from", mayNegate, false) {
+		switch {
+		case e.text == "local" && e.not:
+			s.errorAt(e.pos, codeNegation, "from", `leave "local" out: only what from names is meant`, `"local" cannot be negated`)
+		case e.text == "local":
+			pol.Local = true
+		case e.text == "lo":
+			s.errorAt(e.pos, codeBadValue, "from", `write "local" for the router's own traffic`, `from cannot be "lo"`)
+		default:
+			if f := checkPattern(e.text); f != nil {
+				s.fault(e.pos, "from", f)
+				continue
+			}
+			pol.From = append(pol.From, NameItem{Pos: e.pos, Not: e.not, Name: e.text})
+		}
+	}
+	pol.Forwarded = !pol.Local || len(pol.From) > 0
+}
+
+// owner reads mac, which only forwarded traffic has, and uid, which only local traffic has.
+func (s *section) owner(pol *Policy) {
+	for e := range s.entries("mac", neverNegated, false) {
+		mac, f := parseMAC(e.text)
+		if f != nil {
+			s.fault(e.pos, "mac", f)
+			continue
+		}
+		pol.MAC = append(pol.MAC, MACItem{Pos: e.pos, Addr: mac})
+	}
+	if len(pol.MAC) > 0 && pol.Local {
+		s.errorAt(pol.MAC[0].Pos, codeConflict, "mac", `leave "local" out of from, or make two policies`,
+			"the router's own packets have no source MAC address to select by")
+	}
+	pol.UID = s.uids("uid")
+	if len(pol.UID) > 0 && pol.Forwarded {
+		s.errorAt(pol.UID[0].Pos, codeConflict, "uid", `write from = ["local"]`, "only the router's own traffic has a uid")
+	}
+}
+
+// ipVersion reads ipv.
+func (s *section) ipVersion(pol *Policy) {
+	f := s.get("ipv")
+	if f == nil {
+		return
+	}
+	v, pos := f.Value.Text, s.p.nodePos(&f.Value)
+	if f.Value.Kind == tomltree.Integer && (v == "4" || v == "6") {
+		pol.IPVersion = int(v[0] - '0')
+		return
+	}
+	hint := "write ipv = 4 or ipv = 6; leave it out for both"
+	switch {
+	case f.Value.Kind != tomltree.Integer:
+		s.errorAt(pos, codeWrongType, "ipv", hint, "ipv must be 4 or 6, this is %s", describe(&f.Value))
+	default:
+		s.errorAt(pos, codeBadValue, "ipv", hint, "ipv cannot be %s", v)
+	}
+}
+
+// icmp reads icmp-type. A name is meant for each family that has it and that proto allows.
+func (s *section) icmp(pol *Policy) []ICMPItem {
+	allowed := s.icmpFamilies(pol)
+	var out []ICMPItem
+	for e := range s.entries("icmp-type", neverNegated, true) {
+		name := strings.ToLower(e.text)
+		t4, is4 := icmp4[name]
+		t6, is6 := icmp6[name]
+		switch {
+		case is4 || is6:
+			before := len(out)
+			if is4 && allowed&only4 != 0 {
+				out = append(out, ICMPItem{e.pos, 4, uint8(t4)})
+			}
+			if is6 && allowed&only6 != 0 {
+				out = append(out, ICMPItem{e.pos, 6, uint8(t6)})
+			}
+			if len(out) == before {
+				s.errorAt(e.pos, codeImpossible, "icmp-type", "", "%s has no type %q", map[families]string{only4: "icmp", only6: "icmpv6"}[allowed], e.text)
+			}
+		case isNumber(e.text):
+			n, f := icmpKind.number(e.text)
+			switch {
+			case f != nil:
+				s.fault(e.pos, "icmp-type", f)
+			case len(pol.Proto) == 0 || protoFamilySet(pol.Proto) == both:
+				s.errorAt(e.pos, codeConflict, "icmp-type", `add proto = "icmp" or proto = "icmpv6", or write the type's name`,
+					"type %d means different things in ICMP and ICMPv6", n)
+			case allowed == only4:
+				out = append(out, ICMPItem{e.pos, 4, uint8(n)})
+			default:
+				out = append(out, ICMPItem{e.pos, 6, uint8(n)})
+			}
+		default:
+			_, _, f := (&numberKind{what: "ICMP type", high: 255, names: icmpNames, hint: icmpKind.hint}).parse(e.text)
+			s.fault(e.pos, "icmp-type", f)
+		}
+	}
+	if len(out) > 0 && len(pol.SPort)+len(pol.DPort) > 0 {
+		s.errorAt(out[0].Pos, codeConflict, "icmp-type", "make two policies", "ICMP has no ports, and sport or dport selects some")
+	}
+	return out
+}
+
+// icmpNames has the names of both families, for suggestions.
+var icmpNames = func() map[string]uint32 {
+	all := map[string]uint32{}
+	for _, m := range []map[string]uint32{icmp4, icmp6} {
+		for name, n := range m {
+			all[name] = n
+		}
+	}
+	return all
+}()
+
+// icmpFamilies returns the families whose ICMP types proto allows, and reports other protocols.
+func (s *section) icmpFamilies(pol *Policy) families {
+	if s.fields.Get("icmp-type") == nil {
+		return both
+	}
+	var f families
+	for _, item := range pol.Proto {
+		switch {
+		case item.Not:
+		case item.From == protoICMP:
+			f |= only4
+		case item.From == protoICMPv6:
+			f |= only6
+		default:
+			s.errorAt(item.Pos, codeConflict, "proto", `icmp-type goes with "icmp" and "icmpv6"`,
+				"protocol %s has no ICMP types, and icmp-type selects some", protoName(item.From))
+		}
+	}
+	if f == 0 {
+		f = both
+	}
+	if left := f & versionFamilies(pol.IPVersion); left != 0 {
+		return left
+	}
+	return f // policyFamilies reports it
+}
+
+// versionFamilies returns what ipv allows.
+func versionFamilies(version int) families {
+	switch version {
+	case 4:
+		return only4
+	case 6:
+		return only6
+	}
+	return both
+}
+
+// policyFamilies reports matches that exclude each other by IP version.
+func (s *section) policyFamilies(pol *Policy) {
+	icmp := both
+	if len(pol.ICMP) > 0 {
+		icmp = 0
+		for _, item := range pol.ICMP {
+			icmp |= map[int]families{4: only4, 6: only6}[item.Family]
+		}
+	}
+	s.checkFamilies([]limit{{"ipv", versionFamilies(pol.IPVersion)}, {"src", s.p.addrFamilies(pol.Src)}, {"dst", s.p.addrFamilies(pol.Dst)},
+		{"proto", protoFamilySet(pol.Proto)}, {"icmp-type", icmp}}, pol.Src, pol.Dst)
+}

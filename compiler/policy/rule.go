@@ -1,0 +1,150 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"pbr/compiler/policy/internal/tomltree"
+)
+
+var ruleActions = map[string]RuleAction{"lookup": RuleLookup, "lookup-only-in-table": RuleLookupOnly,
+	"unreachable": RuleUnreachable, "prohibit": RuleProhibit, "drop": RuleDrop}
+
+// tosMask has the bits that IPv4 rules may select by (IPTOS_TOS_MASK, linux/ip.h; the kernel refuses others, IPv6 takes them).
+const tosMask = 0x1e
+
+// rule reads one [[rule]].
+func (p *parser) rule(s *section) {
+	r := Rule{Pos: s.pos()}
+	var pos Pos
+	r.Name, pos = s.objectName("rule", "guests")
+	if r.Name != "" {
+		if first, ok := p.rules[r.Name]; ok {
+			s.taken(r.Name, pos, "rule", p.doc.Rules[first].Pos)
+		} else {
+			p.rules[r.Name] = len(p.doc.Rules)
+		}
+	}
+	priority, pos := s.integer("priority", 0, 0, math.MaxUint32)
+	r.Priority, r.HasPriority = uint32(priority), pos.Line != 0
+	s.selectors(&r)
+	action, _ := s.word("action", "lookup", "lookup", "lookup-only-in-table", "unreachable", "prohibit", "drop")
+	r.Action = ruleActions[action]
+	s.ruleTarget(&r, action)
+	p.doc.Rules = append(p.doc.Rules, r)
+}
+
+// selectors reads what a rule selects by.
+func (s *section) selectors(r *Rule) {
+	r.Src = s.ruleAddrs("src")
+	r.Dst = s.ruleAddrs("dst")
+	r.IIF = s.ruleInterfaces("iif")
+	r.OIF = s.ruleInterfaces("oif")
+	r.TOS = s.numbers("tos", tosKind, ruleNegated)
+	r.DSCP = s.numbers("dscp", dscpKind, ruleNegated)
+	r.Proto = s.numbers("proto", protoKind, ruleNegated)
+	r.SPort = s.ports("sport", ruleNegated)
+	r.DPort = s.ports("dport", ruleNegated)
+	s.checkPorts(r.Proto, r.SPort, r.DPort)
+	r.UID = s.uids("uid")
+	s.fwmark(r)
+	left := s.checkFamilies([]limit{{"src", s.p.addrFamilies(r.Src)}, {"dst", s.p.addrFamilies(r.Dst)},
+		{"proto", protoFamilySet(r.Proto)}}, r.Src, r.Dst)
+	if len(r.TOS) > 0 && len(r.DSCP) > 0 {
+		s.errorAt(r.TOS[0].Pos, codeConflict, "tos", "keep one of them", "tos and dscp select by the same byte")
+	}
+	for _, item := range r.TOS {
+		if item.From&^tosMask != 0 && left != only6 {
+			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead", "the kernel takes IPv4 rules only for tos 0x00 to 0x1e, even")
+		}
+	}
+}
+
+// ruleAddrs reads a rule's addresses.
+func (s *section) ruleAddrs(key string) []AddrItem {
+	items := s.addrs(key, ruleNegated)
+	for _, item := range items {
+		if item.List == "" {
+			continue
+		}
+		if l := &s.p.doc.Lists[s.p.lists[item.List].index]; len(l.Domains) > 0 {
+			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot select by list %q, which a DNS server fills", item.List)
+		}
+	}
+	return items
+}
+
+// ruleInterfaces reads a rule's interfaces; "local" is another word for "lo", which stands for
+// the router's own packets.
+func (s *section) ruleInterfaces(key string) []NameItem {
+	var out []NameItem
+	for e := range s.entries(key, ruleNegated, false) {
+		if e.text == "local" && key == "iif" {
+			e.text = "lo"
+		}
+		f := checkInterface(e.text)
+		switch {
+		case strings.HasSuffix(e.text, "*"):
+			f = badValue("name each interface, or use a [[policy]]", "an ip rule has no patterns, %q is one", e.text)
+		case f == nil && key == "oif" && (e.text == "lo" || e.text == "local"):
+			f = badValue("", "no packet that is routed leaves by %q", e.text)
+		}
+		if f != nil {
+			s.fault(e.pos, key, f)
+			continue
+		}
+		out = append(out, NameItem{Pos: e.pos, Name: e.text})
+	}
+	return out
+}
+
+// fwmark reads a foreign mark: a number, compared in all bits that are not ours, or "VALUE/MASK".
+func (s *section) fwmark(r *Rule) {
+	f := s.get("fwmark")
+	if f == nil {
+		return
+	}
+	pos := s.p.nodePos(&f.Value)
+	text := f.Value.Text
+	if f.Value.Kind == tomltree.Integer {
+		text = decimal(f.Value.Int())
+	} else if f.Value.Kind != tomltree.String {
+		s.wrongType("fwmark", &f.Value, `a number or "VALUE/MASK"`)
+		return
+	}
+	ours := s.p.doc.Settings.MarkMask
+	value, mask, hasMask := strings.Cut(text, "/")
+	v, err := strconv.ParseUint(value, 0, 32)
+	m := uint64(^ours)
+	if err == nil && hasMask {
+		m, err = strconv.ParseUint(mask, 0, 32)
+	}
+	switch {
+	case err != nil:
+		s.errorAt(pos, codeBadValue, "fwmark", `write "0x100" or "0x100/0x700"`, "fwmark %q is no 32-bit number, with or without a mask", f.Value.Text)
+	case m == 0:
+		s.errorAt(pos, codeBadValue, "fwmark", "", "fwmark %q has an empty mask: it would select everything", text)
+	case uint32(v)&ours != 0 || hasMask && uint32(m)&ours != 0:
+		s.errorAt(pos, codeForeignBits, "fwmark", "use a [[policy]] or a fixed table for pbr's own marks; rules see only packets without one",
+			"fwmark %s uses bits of mark-mask %#08x, which are pbr's own", text, ours)
+	case v&^m != 0:
+		s.errorAt(pos, codeBadValue, "fwmark", fmt.Sprintf("write \"%#x/%#x\"", v&m, m), "fwmark %q has bits outside its mask: it could never match", text)
+	default:
+		r.Mark, r.MarkMask = uint32(v), uint32(m)
+	}
+}
+
+// ruleTarget reads the table of a lookup; the other actions have none.
+func (s *section) ruleTarget(r *Rule, action string) {
+	if r.Action == RuleLookup || r.Action == RuleLookupOnly {
+		r.Target = s.target("table", "uplink")
+		return
+	}
+	for _, key := range []string{"table", "uplink"} {
+		if s.get(key) != nil {
+			s.errorAt(s.keyPos(key), codeConflict, key, "leave "+key+" out", "action %q looks into no table", action)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// suggest words a hint for a name that is none of the valid ones: the nearest of them, or all
+// when none is near and they are few.
+func suggest(got string, valid []string) string {
+	if len(valid) == 0 {
+		return ""
+	}
+	best, bestDistance := "", 1+max(1, len(got)/3)
+	for _, v := range valid {
+		d := distance(strings.ToLower(got), strings.ToLower(v))
+		if d >= bestDistance && len(got) >= 3 && (strings.HasPrefix(v, got) || strings.HasPrefix(got, v) && len(v) >= 3) {
+			d = bestDistance - 1 // "masq" for "masquerade"
+		}
+		if d < bestDistance {
+			best, bestDistance = v, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	const few = 24
+	if len(valid) > few {
+		return ""
+	}
+	return "valid: " + quoteAll(valid)
+}
+
+// quoteAll lists words for a message.
+func quoteAll(words []string) string {
+	words = slices.Clone(words)
+	for i, w := range words {
+		words[i] = fmt.Sprintf("%q", w)
+	}
+	return strings.Join(words, ", ")
+}
+
+// distance counts the insertions, deletions, replacements and swaps of neighbours that turn a
+// into b (optimal string alignment).
+func distance(a, b string) int {
+	if len(a) > 64 || len(b) > 64 {
+		return 64 // nothing that long is a misspelt name
+	}
+	var rows [3][65]int
+	before, prev, cur := &rows[0], &rows[1], &rows[2]
+	for j := range len(b) + 1 {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return prev[len(b)]
+}

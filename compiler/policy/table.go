@@ -1,0 +1,220 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"net/netip"
+
+	"pbr/compiler/policy/internal/tomltree"
+)
+
+// Bounds of a table's routes. A distance becomes the route's metric; 65535 and 0 are kept for
+// pbr's own routes. A weight is one byte, less one, in rtnexthop (linux/rtnetlink.h).
+const (
+	maxDistance = 65534
+	maxWeight   = 256
+)
+
+// table reads one [[table]].
+func (p *parser) table(s *section) {
+	t := Table{Pos: s.pos()}
+	var pos Pos
+	t.Name, pos = s.objectName("table", "to-isp2")
+	if t.Name != "" {
+		s.notReserved(t.Name, pos)
+		first, isTable := p.tables[t.Name]
+		uplink, isUplink := p.uplinks[t.Name]
+		switch {
+		case isTable:
+			s.taken(t.Name, pos, "table", p.doc.Tables[first].Pos)
+		case isUplink:
+			s.taken(t.Name, pos, "uplink's own table, of the uplink", p.doc.Uplinks[uplink].Pos)
+		default:
+			p.tables[t.Name] = len(p.doc.Tables)
+		}
+	}
+	s.tableRoutes(&t)
+	s.tableNumbers(&t)
+	p.doc.Tables = append(p.doc.Tables, t)
+}
+
+// defaultTable reads [default].
+func (p *parser) defaultTable(s *section) {
+	if s.present() {
+		t := Table{Pos: s.pos(), Name: "default"}
+		s.tableRoutes(&t)
+		p.doc.Default = &t
+	}
+	s.done()
+}
+
+// tableRoutes reads what [[table]] and [default] have in common.
+func (s *section) tableRoutes(t *Table) {
+	t.Strict = s.boolean("strict", false)
+	if s.fields.Get("routes") == nil {
+		s.missing("routes", `routes = [ { uplink = "isp1" } ]`)
+	}
+	seen := map[routeID]Pos{}
+	for n := range s.items("routes") {
+		if n.Kind != tomltree.Table {
+			s.wrongType("routes", n, `a table, as { uplink = "isp1", distance = 1 }`)
+			continue
+		}
+		r := s.route(n)
+		for _, id := range r.ids() {
+			if first, ok := seen[id]; ok {
+				s.errorAt(r.Pos, codeRoute, "routes", "keep one of them", "uplink %q has a route to %s already, at line %d",
+					r.Uplink, showDst(r.Dst), first.Line)
+				break
+			}
+			seen[id] = r.Pos
+		}
+		t.Routes = append(t.Routes, r)
+	}
+}
+
+// routeID is what a table can hold once.
+type routeID struct {
+	uplink string
+	dst    netip.Prefix
+}
+
+var (
+	default4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	default6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+)
+
+// ids returns what a route is in each family.
+func (r *Route) ids() []routeID {
+	switch {
+	case r.Uplink == "":
+		return nil
+	case r.Dst.IsValid():
+		return []routeID{{r.Uplink, r.Dst}}
+	}
+	return []routeID{{r.Uplink, default4}, {r.Uplink, default6}}
+}
+
+func showDst(p netip.Prefix) string {
+	if !p.IsValid() {
+		return "everywhere"
+	}
+	return p.String()
+}
+
+// route reads one route of a table.
+func (s *section) route(n *tomltree.Node) Route {
+	t := s.p.section(n.Fields, s.key("routes"), s.label+": route")
+	r := Route{Pos: s.p.nodePos(n), Distance: 1, Weight: 1}
+	name, pos := t.required("uplink", `uplink = "isp1"`)
+	var u *Uplink
+	if i, ok := s.p.uplinks[name]; ok {
+		u, r.Uplink = &s.p.doc.Uplinks[i], name
+		t.label = fmt.Sprintf("%s: route over %q", s.label, name)
+	} else if pos.Line != 0 {
+		t.errorAt(pos, codeUnknownName, "uplink", suggestName(name, s.p.uplinkNames(), ""), "there is no uplink %q", name)
+	}
+	distance, _ := t.integer("distance", 1, 1, maxDistance)
+	weight, _ := t.integer("weight", 1, 1, maxWeight)
+	r.Distance, r.Weight = uint32(distance), int(weight)
+	if dst, pos := t.str("dst"); pos.Line != 0 {
+		t.routeDst(&r, u, dst, pos)
+	}
+	t.done()
+	return r
+}
+
+// routeDst reads a route's destination: a prefix, or one address.
+func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) {
+	dst, f := parseRange(v)
+	if f != nil {
+		s.fault(pos, "dst", f)
+		return
+	}
+	for n := 0; n <= dst.From.BitLen(); n++ {
+		if p := netip.PrefixFrom(dst.From, n); p.Masked() == p && prefixRange(p) == dst {
+			r.Dst = p
+			break
+		}
+	}
+	if !r.Dst.IsValid() {
+		s.errorAt(pos, codeBadValue, "dst", "write one route per prefix", "the range %s is no prefix; a route has one", v)
+		return
+	}
+	if u != nil && familyOf(dst.From)&u.families() == 0 {
+		s.errorAt(pos, codeConflict, "dst", "", "dst is %s's, and the uplink carries only %s", familyOf(dst.From), u.families())
+	}
+}
+
+// tableNumbers reads a table's fixed id and mark. Whether they fit with others is for finishMarks.
+func (s *section) tableNumbers(t *Table) {
+	id, pos := s.integer("id", 0, 1, math.MaxUint32)
+	t.ID, t.IDPos = uint32(id), pos
+	if id >= 253 && id <= 255 {
+		s.errorAt(pos, codeBadValue, "id", "choose another number", "id %d is the kernel's own table (default, main, local)", id)
+	}
+	mark, pos := s.integer("mark", 0, 1, math.MaxUint32)
+	t.Mark, t.MarkPos = uint32(mark), pos
+	if mask := s.p.doc.Settings.MarkMask; t.Mark&^mask != 0 {
+		hint := "choose one within the mask"
+		if inside := t.Mark & mask; inside != 0 {
+			hint = fmt.Sprintf("write %#08x", inside)
+		}
+		s.errorAt(pos, codeForeignBits, "mark", hint, "mark %#08x has bits outside mark-mask %#08x", t.Mark, mask)
+	}
+}
+
+// finishMarks reports fixed numbers that collide, and a mask with too few values.
+func (p *parser) finishMarks() {
+	ids, marks := map[uint32]*Table{}, map[uint32]*Table{}
+	for i := range p.doc.Tables {
+		t := &p.doc.Tables[i]
+		p.onlyOnce(ids, t.ID, t, "id", t.IDPos)
+		p.onlyOnce(marks, t.Mark, t, "mark", t.MarkPos)
+	}
+	set := &p.doc.Settings
+	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictVariants(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
+	if uint64(need) <= have {
+		return
+	}
+	width := bits.Len(uint(need))
+	pos := set.MarkMaskPos
+	if pos.Line == 0 {
+		pos = p.wholeFile()
+	}
+	p.errorf(pos, codeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x", width, ^uint32(0)<<(32-width)),
+		"mark-mask %#08x has room for %d marks, and the uplinks and tables need %d", set.MarkMask, have, need)
+}
+
+// onlyOnce reports a fixed number that another table has.
+func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key string, pos Pos) {
+	if n == 0 {
+		return
+	}
+	if first := seen[n]; first != nil {
+		p.errorf(pos, codeNumber, "table."+key, "", "table %q: %s %#x is that of table %q at line %d", t.Name, key, n, first.Name, first.Pos.Line)
+		return
+	}
+	seen[n] = t
+}
+
+// strictVariants counts the uplinks that strict tables use: each has one mark more, for
+// connections that must not leave by another way.
+func (p *parser) strictVariants() int {
+	used := map[string]bool{}
+	add := func(t *Table) {
+		if t.Strict {
+			for _, r := range t.Routes {
+				used[r.Uplink] = true
+			}
+		}
+	}
+	for i := range p.doc.Tables {
+		add(&p.doc.Tables[i])
+	}
+	if p.doc.Default != nil {
+		add(p.doc.Default)
+	}
+	return len(used)
+}

@@ -1,0 +1,41 @@
+package policy
+
+import "fmt"
+
+// Unsupported names, as errors, what the file uses and this version of pbr cannot apply yet.
+func Unsupported(doc *Document) Diagnostics {
+	var ds Diagnostics
+	refuse := func(pos Pos, key, hint, format string, args ...any) {
+		ds = append(ds, Diagnostic{Pos: pos, Severity: Error, Code: codeUnsupported, Key: key, Hint: hint,
+			Message: fmt.Sprintf(format, args...) + " is not supported yet"})
+	}
+	if w := doc.Watch; w.Pos.Line != 0 {
+		refuse(w.Pos, "watch", "remove the section", "[watch]")
+	}
+	if o := doc.Settings.Offload; o.Pos.Line != 0 && (o.Mode != OffloadOff || o.Hardware || o.Required) {
+		refuse(o.Pos, "pbr.offload", `write offload = "off", or leave it out`, "offload")
+	}
+	for _, l := range doc.Lists {
+		if len(l.Domains) > 0 {
+			refuse(l.Pos, "lists."+l.Name, "write its addresses, or remove it and what uses it", "list %q of domains", l.Name)
+		}
+	}
+	for _, u := range doc.Uplinks {
+		if u.Check.Pos.Line != 0 && u.Check.Method != CheckNone {
+			refuse(u.Check.Pos, "uplink.check", `write check = "none", or leave it out`, "uplink %q: check %q", u.Name, u.Check.Method)
+		}
+	}
+	for _, b := range doc.Balances {
+		refuse(b.Pos, "balance", "use a table whose routes have the same distance: it shares connections by weight", "balance %q", b.Name)
+	}
+	for _, pol := range doc.Policies {
+		if len(pol.Schedule) > 0 {
+			refuse(pol.Schedule[0].Pos, "policy.schedule", "leave it out", "policy %q: schedule", pol.Name)
+		}
+		if pol.Target.Kind == ToBalance {
+			refuse(pol.Target.Pos, "policy.balance", "lead it to a table whose routes have the same distance", "policy %q: balance %q", pol.Name, pol.Target.Name)
+		}
+	}
+	ds.Sort()
+	return ds
+}

@@ -1,0 +1,147 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// uplink reads one [[uplink]].
+func (p *parser) uplink(s *section) {
+	u := Uplink{Pos: s.pos()}
+	var pos Pos
+	u.Name, pos = s.objectName("uplink", "isp1")
+	if u.Name != "" {
+		s.notReserved(u.Name, pos)
+		if first, ok := p.uplinks[u.Name]; ok {
+			s.taken(u.Name, pos, "uplink", p.doc.Uplinks[first].Pos)
+		} else {
+			p.uplinks[u.Name] = len(p.doc.Uplinks)
+		}
+	}
+	p.uplinkInterface(s, &u)
+	u.Gateway = s.gateway("gateway", only4)
+	u.Gateway6 = s.gateway("gateway6", only6)
+	if s.fields.Get("gateway") == nil && s.fields.Get("gateway6") == nil { // point-to-point
+		u.Gateway = Gateway{Pos: u.Pos, Present: true, Link: true}
+		u.Gateway6 = u.Gateway
+	}
+	u.Check = p.uplinkCheck(s, &u)
+	u.NAT = s.nat(&u)
+	p.doc.Uplinks = append(p.doc.Uplinks, u)
+}
+
+// uplinkInterface reads an uplink's interface, which is nobody else's.
+func (p *parser) uplinkInterface(s *section, u *Uplink) {
+	u.Interface, u.InterfacePos = s.required("interface", `interface = "eth1"`)
+	if u.InterfacePos.Line == 0 {
+		return
+	}
+	if f := checkInterface(u.Interface); f != nil {
+		s.fault(u.InterfacePos, "interface", f)
+		return
+	}
+	switch {
+	case u.Interface == "lo" || u.Interface == "local":
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "", "%q leads nowhere, it cannot be an uplink's interface", u.Interface)
+	case u.Interface[len(u.Interface)-1] == '*':
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface", `an uplink has one interface, %q is a pattern`, u.Interface)
+	}
+	for i := range p.doc.Uplinks {
+		if o := &p.doc.Uplinks[i]; o.Interface == u.Interface {
+			s.errorAt(u.InterfacePos, codeInterface, "interface", "give one of them a VLAN or a macvlan interface of its own",
+				"interface %q is that of uplink %q at line %d: packets that arrive could not be told apart", u.Interface, o.Name, o.Pos.Line)
+			return
+		}
+	}
+}
+
+// gateway reads the next hop of one family: an address, "auto" or "link".
+func (s *section) gateway(key string, fam families) Gateway {
+	v, pos := s.str(key)
+	g := Gateway{Pos: pos, Present: s.fields.Get(key) != nil}
+	switch {
+	case pos.Line == 0:
+		return g
+	case v == "auto":
+		g.Auto = true
+		return g
+	case v == "link":
+		g.Link = true
+		return g
+	}
+	a, f := parseAddr(v)
+	if f != nil {
+		if near := suggest(v, []string{"auto", "link"}); near[:3] == "did" {
+			f.hint = near
+		} else if f.hint == addressHint("") || f.hint == "" {
+			f.hint = `write the router's address, "auto" or "link"`
+		}
+		s.fault(pos, key, f)
+		return g
+	}
+	if familyOf(a) != fam {
+		other := map[string]string{"gateway": "gateway6", "gateway6": "gateway"}[key]
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write %s = %q", other, v), "%s is %s's, %s is an %s address", key, fam, v, familyOf(a))
+		return g
+	}
+	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == allIPv4.To {
+		s.errorAt(pos, codeBadValue, key, "", "%s is no address that a router can have", v)
+	}
+	g.Addr = a
+	return g
+}
+
+// nat reads an uplink's source NAT.
+func (s *section) nat(u *Uplink) NAT {
+	v, pos := s.str("nat")
+	n := NAT{Pos: pos}
+	switch {
+	case pos.Line == 0 || v == "none":
+		return n
+	case v == "masquerade":
+		n.Mode = NATMasquerade
+		return n
+	}
+	a, f := parseAddr(v)
+	if f != nil {
+		f.hint = suggest(v, []string{"none", "masquerade"})
+		if near := f.hint; near[:3] != "did" {
+			f.hint = `write "none", "masquerade" or the address to translate to`
+		}
+		s.fault(pos, "nat", f)
+		return n
+	}
+	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+		s.errorAt(pos, codeBadValue, "nat", "", "%s is no address that packets can leave with", v)
+	}
+	if familyOf(a)&u.families() == 0 {
+		s.errorAt(pos, codeConflict, "nat", "", "nat to %s, and the uplink carries only %s", v, u.families())
+	}
+	n.Mode, n.Addr = NATAddress, a
+	return n
+}
+
+// families returns the IP versions that the uplink carries.
+func (u *Uplink) families() families {
+	var f families
+	if u.Gateway.Present {
+		f |= only4
+	}
+	if u.Gateway6.Present {
+		f |= only6
+	}
+	return f
+}
+
+// pointToPoint tells whether no gateway stands behind the uplink.
+func (u *Uplink) pointToPoint() bool {
+	return (!u.Gateway.Present || u.Gateway.Link) && (!u.Gateway6.Present || u.Gateway6.Link)
+}
+
+// isPrivate tells whether an address means nothing on the Internet: RFC 1918, RFC 6598 (shared,
+// carrier-grade NAT), RFC 4193 (unique local).
+func isPrivate(a netip.Addr) bool {
+	return a.IsPrivate() || sharedSpace.Contains(a)
+}
+
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")

@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// validName tells whether v can name an object: [A-Za-z0-9][A-Za-z0-9_.-]{0,31}.
+func validName(v string) bool {
+	if v == "" || len(v) > 32 {
+		return false
+	}
+	for i := range len(v) {
+		c := v[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// isReserved tells whether a name means something else to ip or to the policy file.
+func isReserved(v string) bool {
+	switch v {
+	case "default", "main", "local", "unspec", "off":
+		return true
+	}
+	return false
+}
+
+// checkInterface returns what is wrong with an interface's name (dev_valid_name in the kernel's
+// net/core/dev.c: 1..15 bytes without "/", ":" or white space, not "." or "..").
+func checkInterface(v string) *fault {
+	switch {
+	case v == "":
+		return badValue("", "an interface name is empty")
+	case len(v) > 15:
+		return badValue("interface names have at most 15 bytes", "%q is no interface name", v)
+	case v == "." || v == ".." || strings.ContainsAny(v, "/: \t\n\v\f\r"):
+		return badValue("", "%q is no interface name", v)
+	}
+	return nil
+}
+
+// checkPattern is checkInterface for names that may end in "*".
+func checkPattern(v string) *fault {
+	bare := strings.TrimSuffix(v, "*")
+	if strings.Contains(bare, "*") {
+		return badValue(fmt.Sprintf("write %q", bare[:strings.Index(bare, "*")]+"*"), `%q has a "*" that is not at its end`, v)
+	}
+	if bare == "" && v == "*" {
+		return nil
+	}
+	return checkInterface(bare)
+}
+
+// parseMAC reads six hexadecimal bytes separated by ":" or "-".
+func parseMAC(v string) ([6]byte, *fault) {
+	var mac [6]byte
+	parts := strings.Split(strings.ReplaceAll(v, "-", ":"), ":")
+	ok := len(parts) == 6
+	for i := 0; ok && i < 6; i++ {
+		n, good := hexByte(parts[i])
+		mac[i], ok = n, good
+	}
+	if !ok {
+		return mac, badValue(`write six bytes, as "52:54:00:12:34:56"`, "%q is no MAC address", v)
+	}
+	return mac, nil
+}
+
+func hexByte(v string) (byte, bool) {
+	if len(v) != 2 {
+		return 0, false
+	}
+	var n byte
+	for i := range 2 {
+		switch c := v[i] | 0x20; {
+		case v[i] >= '0' && v[i] <= '9':
+			n = n<<4 | (v[i] - '0')
+		case c >= 'a' && c <= 'f':
+			n = n<<4 | (c - 'a' + 10)
+		default:
+			return 0, false
+		}
+	}
+	return n, true
+}
