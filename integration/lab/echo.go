@@ -40,6 +40,9 @@ func (h *Host) ServeEcho(port int) {
 		if udp, err = net.ListenUDP("udp", &net.UDPAddr{Port: port}); err != nil {
 			return
 		}
+		if err = receiveDestination(udp); err != nil {
+			return
+		}
 		tcp, err = net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 	})
 	if err != nil {
@@ -69,16 +72,45 @@ func (h *Host) answer(from netip.AddrPort) string {
 }
 
 func (h *Host) serveUDP(conn *net.UDPConn) {
-	buf := make([]byte, 2048)
+	buf, oob := make([]byte, 2048), make([]byte, 256)
 	for {
-		_, from, err := conn.ReadFromUDPAddrPort(buf)
+		_, n, _, from, err := conn.ReadMsgUDPAddrPort(buf, oob)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err == nil {
-			_, _ = conn.WriteToUDPAddrPort([]byte(h.answer(from)), from)
+			_, _, _ = conn.WriteMsgUDPAddrPort([]byte(h.answer(from)), answerFrom(oob[:n]), from)
 		}
 	}
+}
+
+// receiveDestination makes the kernel tell the address that each packet was sent to
+// (RFC 3542, section 4; for IPv4 too, on a socket of both families).
+func receiveDestination(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = raw.Control(func(fd uintptr) {
+		serr = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	})
+	return errors.Join(err, serr)
+}
+
+// answerFrom makes the control message of an answer out of the one of the question: sent from the address that
+// was asked, as every server with more than one address must do, by whatever interface the routes say.
+func answerFrom(oob []byte) []byte {
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= unix.SizeofInet6Pktinfo {
+			return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: [16]byte(m.Data)})
+		}
+	}
+	return nil
 }
 
 func (h *Host) serveTCP(l *net.TCPListener) {
