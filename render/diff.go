@@ -54,10 +54,12 @@ func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) erro
 
 // diffWriter gathers the lines of a difference.
 type diffWriter struct {
-	b       []byte
-	colour  bool
-	names   labels
+	b      []byte
+	colour bool
+	names  labels
+	// current is the part that lines go to, begun once it has its first line.
 	current string
+	begun   bool
 }
 
 // line adds a line in the colour of its sign.
@@ -70,17 +72,25 @@ func (d *diffWriter) line(sign byte, text string) {
 	d.b = append(append(append(d.b, colour...), text...), reset+"\n"...)
 }
 
-// section begins a part, unless it has begun.
+// section names the part that the lines after it belong to.
 func (d *diffWriter) section(name string) {
 	if name != d.current {
-		d.current = name
-		d.line('@', "@@ "+name+" @@")
+		d.current, d.begun = name, false
 	}
 }
 
-func (d *diffWriter) added(text []byte)   { d.line('+', "+"+string(text)) }
-func (d *diffWriter) removed(text []byte) { d.line('-', "-"+string(text)) }
-func (d *diffWriter) same(text []byte)    { d.line(' ', " "+string(text)) }
+// entry adds a line of a part, and the part's title before its first one.
+func (d *diffWriter) entry(sign byte, text []byte) {
+	if !d.begun {
+		d.begun = true
+		d.line('@', "@@ "+d.current+" @@")
+	}
+	d.line(sign, string(sign)+string(text))
+}
+
+func (d *diffWriter) added(text []byte)   { d.entry('+', text) }
+func (d *diffWriter) removed(text []byte) { d.entry('-', text) }
+func (d *diffWriter) same(text []byte)    { d.entry(' ', text) }
 
 func (d *diffWriter) sysctls(changes []plan.SysctlChange) {
 	for _, c := range changes {

@@ -94,11 +94,11 @@ func (d *diffWriter) chain(c *plan.ChainChange) {
 	switch {
 	case c.Have == nil:
 		want = c.Want.Rules
-		d.heads(nil, chainHead(c.Want))
+		d.heads(nil, append([]string{"chain " + some.Name}, chainHead(some)...))
 		edits = []plan.RuleEdit{{Op: plan.Insert, N: len(want)}}
 	case c.Want == nil:
 		have = c.Have.Rules
-		d.heads(chainHead(c.Have), nil)
+		d.heads(append([]string{"chain " + some.Name}, chainHead(some)...), nil)
 		edits = []plan.RuleEdit{{Op: plan.Remove, N: len(have)}}
 	default:
 		have, want = c.Have.Rules, c.Want.Rules

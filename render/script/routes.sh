@@ -1,4 +1,4 @@
-hops= count=0 kept=' '
+hops='' count=0 kept=' '
 
 # ready FAMILY DEVICE tells whether a route can lead over the device.
 ready() {
@@ -28,7 +28,7 @@ hop() {
 		[ "$via" ] || { say "interface $2 left out: main has no default route over it (ip $1)"; return 0; }
 	fi
 	case $via in
-	link) via= ;;
+	link) via='' ;;
 	*) via="via $via" ;;
 	esac
 	count=$((count + 1))
@@ -48,7 +48,7 @@ route() {
 	# shellcheck disable=SC2086 # hops are words
 	ip "$1" route replace "$2" table "$3" proto 112 metric "$4" $hops
 	kept="$kept$1/$2/$3/$4 "
-	hops= count=0
+	hops='' count=0
 }
 
 # special TYPE FAMILY DESTINATION TABLE METRIC sets a route that leads nowhere.

@@ -5,7 +5,10 @@ stale_routes() {
 		set -- "$1" $line
 		family=$1 type=unicast table=254 metric=0
 		case $2 in
-		unicast | blackhole | unreachable | prohibit | throw) type=$2; shift ;;
+		6 | blackhole) type=blackhole; shift ;;
+		7 | unreachable) type=unreachable; shift ;;
+		8 | prohibit) type=prohibit; shift ;;
+		9 | throw) type=throw; shift ;;
 		esac
 		dst=$2
 		while [ $# -gt 1 ]; do

@@ -1,0 +1,106 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"pbr/compiler/policy"
+)
+
+func testDiagnostics() policy.Diagnostics {
+	at := func(line, col int) policy.Pos { return policy.Pos{File: "pbr.toml", Line: line, Col: col} }
+	return policy.Diagnostics{
+		{Pos: at(0, 0), Code: "read", Message: "no such file"},
+		{Pos: at(2, 10), Code: "unknown-uplink", Key: "policy.uplink", Message: `uplink "isp3" does not exist`, Hint: `did you mean "isp2"?`},
+		{Pos: at(3, 2), Severity: policy.Warning, Code: "never-matches", Message: "policy voip:\nnever matches"},
+		{Pos: at(9, 1), Code: "gone", Message: "beyond the end", Hint: "look elsewhere"},
+	}
+}
+
+const testSource = "[[policy]]\nuplink = \"isp3\" # \x1b[31mred\n\tüber = [1]\r\n"
+
+func TestDiagnosticsText(t *testing.T) {
+	reads := 0
+	source := func(file string) []byte {
+		reads++
+		if file != "pbr.toml" {
+			t.Errorf("asked for %s", file)
+		}
+		return []byte(testSource)
+	}
+	const want = `pbr.toml: error: no such file [read]
+
+pbr.toml:2:10: error: uplink "isp3" does not exist [unknown-uplink]
+  |
+2 | uplink = "isp3" #  [31mred
+  |          ^~~~~~
+  = hint: did you mean "isp2"?
+
+pbr.toml:3:2: warning: policy voip: never matches [never-matches]
+  |
+3 | 	über = [1]
+  | 	^~~~
+
+pbr.toml:9:1: error: beyond the end [gone]
+ = hint: look elsewhere
+`
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, testDiagnostics(), source, false) })
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if reads != 1 {
+		t.Errorf("the file was read %d times", reads)
+	}
+}
+
+func TestDiagnosticsColour(t *testing.T) {
+	ds := testDiagnostics()[2:3]
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, true) })
+	if want := "\x1b[1mpbr.toml:3:2\x1b[m: \x1b[33mwarning:\x1b[m policy voip: never matches [never-matches]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestCaret(t *testing.T) {
+	for _, c := range []struct {
+		line        string
+		col         int
+		space, mark string
+	}{
+		{`a = "x y"`, 5, "    ", "^~~~~"},
+		{`a = 'x' # c`, 5, "    ", "^~~"},
+		{`a = "open`, 5, "    ", "^"},
+		{"\ta = 1", 2, "\t", "^"},
+		{`a = ["x"]`, 5, "    ", "^"},
+		{`naïve.key = 1`, 1, "", "^~~~~~~~~"},
+		{`a`, 99, " ", "^"},
+		{``, 1, "", "^"},
+		{`abc`, 0, "", "^~~"},
+	} {
+		if space, mark := caret([]byte(c.line), c.col); space != c.space || mark != c.mark {
+			t.Errorf("%q at %d: got %q %q, want %q %q", c.line, c.col, space, mark, c.space, c.mark)
+		}
+	}
+}
+
+func TestDiagnosticsJSON(t *testing.T) {
+	out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, testDiagnostics()[1:3]) })
+	var got []map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"file": "pbr.toml", "line": 2., "column": 10., "severity": "error", "code": "unknown-uplink",
+		"key": "policy.uplink", "message": `uplink "isp3" does not exist`, "hint": `did you mean "isp2"?`}
+	for k, v := range want {
+		if got[0][k] != v {
+			t.Errorf("%s is %v, not %v", k, got[0][k], v)
+		}
+	}
+	if len(got) != 2 || len(got[0]) != len(want) || got[1]["severity"] != "warning" {
+		t.Errorf("got %s", out)
+	}
+	if out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, nil) }); out != "[]\n" {
+		t.Errorf("none: %q", out)
+	}
+}
