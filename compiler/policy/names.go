@@ -38,7 +38,7 @@ func (s *section) objectName(kind, example string) (string, Pos) {
 	if pos.Line == 0 {
 		return "", pos
 	}
-	s.label = fmt.Sprintf("%s %q", kind, name)
+	s.label = kind + " " + strconv.Quote(name)
 	if !validName(name) {
 		s.errorAt(pos, codeBadName, "name", nameHint, "%q is no name", name)
 	}

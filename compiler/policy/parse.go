@@ -26,8 +26,7 @@ func Parse(fsys fs.FS, name, display string) (*Document, Diagnostics) {
 // ParseWith is Parse with options.
 func ParseWith(fsys fs.FS, name, display string, opts Options) (*Document, Diagnostics) {
 	p := &parser{fsys: fsys, name: name, opts: opts, doc: &Document{File: display},
-		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{},
-		policies: map[string]int{}, rules: map[string]int{}, lists: map[string]*listDraft{}}
+		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{}, rules: map[string]int{}, lists: map[string]*listDraft{}}
 	p.document()
 	if !p.ds.HasErrors() {
 		p.lintWhole()
@@ -85,6 +84,8 @@ func (p *parser) document() {
 	root.tables("table", p.table)
 	p.defaultTable(root.table("default"))
 	root.tables("balance", p.balance)
+	n := root.count("policy")
+	p.doc.Policies, p.policies = make([]Policy, 0, n), make(map[string]int, n)
 	root.tables("policy", p.policy)
 	root.tables("rule", p.rule)
 	root.done()

@@ -127,6 +127,18 @@ func (s *section) tables(key string, read func(*section)) {
 	}
 }
 
+// count returns how many elements a key has.
+func (s *section) count(key string) int {
+	f := s.fields.Get(key)
+	switch {
+	case f == nil:
+		return 0
+	case f.Value.Kind == tomltree.Array:
+		return len(*f.Value.Items)
+	}
+	return 1
+}
+
 // items yields the elements of an array, or a single value.
 func (s *section) items(key string) func(yield func(*tomltree.Node) bool) {
 	return func(yield func(*tomltree.Node) bool) {

@@ -22,28 +22,34 @@ func (s *scanner) value() (Node, bool) {
 		}
 	case c == '[':
 		n.Kind = Array
-		ok = s.nested(&n, s.array)
+		if ok = s.enter(); ok {
+			n.Items, ok = s.array()
+			s.depth--
+		}
 	case c == '{':
 		n.Kind = Table
-		ok = s.nested(&n, s.inlineTable)
+		if ok = s.enter(); ok {
+			n.Fields = &Fields{Line: line, Col: col, origin: inline}
+			ok = s.inlineTable(n.Fields)
+			s.depth--
+		}
 	default:
 		ok = s.scalar(&n)
 	}
 	return n, ok
 }
 
-// nested reads an array or inline table, not too deep.
-func (s *scanner) nested(n *Node, read func(*Node) bool) bool {
-	if s.depth++; s.depth > maxDepth {
+// enter goes one level down, not too deep.
+func (s *scanner) enter() bool {
+	if s.depth == maxDepth {
 		return s.fail(s.i, "values are nested more than %d deep", maxDepth)
 	}
-	ok := read(n)
-	s.depth--
-	return ok
+	s.depth++
+	return true
 }
 
 // array reads [a, b]. Elements gather on a shared stack, so that each array is allocated once.
-func (s *scanner) array(n *Node) bool {
+func (s *scanner) array() (*[]Node, bool) {
 	start, base := s.i, len(s.stack)
 	s.i++
 	for {
@@ -52,11 +58,14 @@ func (s *scanner) array(n *Node) bool {
 			break
 		}
 		if s.i >= len(s.src) {
-			return s.fail(start, `the array that starts here is never closed by "]"`)
+			return nil, s.fail(start, `the array that starts here is never closed by "]"`)
 		}
 		v, ok := s.value()
 		if !ok {
-			return false
+			return nil, false
+		}
+		if len(s.stack) == cap(s.stack) { // double: append alone copies large arrays many times
+			s.stack = slices.Grow(s.stack, max(64, len(s.stack)))
 		}
 		s.stack = append(s.stack, v)
 		s.skipBlank()
@@ -64,20 +73,18 @@ func (s *scanner) array(n *Node) bool {
 		case c == ',':
 			s.i++
 		case c != ']' && s.i < len(s.src):
-			return s.fail(s.i, `%s in an array; elements are separated by ","`, s.found())
+			return nil, s.fail(s.i, `%s in an array; elements are separated by ","`, s.found())
 		}
 	}
 	s.i++
 	items := slices.Clone(s.stack[base:])
 	s.stack = s.stack[:base]
-	n.Items = &items
-	return true
+	return &items, true
 }
 
 // inlineTable reads { a = 1, b = 2 }.
-func (s *scanner) inlineTable(n *Node) bool {
+func (s *scanner) inlineTable(f *Fields) bool {
 	start := s.i
-	n.Fields = &Fields{Line: n.Line, Col: n.Col, origin: inline}
 	s.i++
 	for {
 		s.skipBlank()
@@ -87,7 +94,7 @@ func (s *scanner) inlineTable(n *Node) bool {
 		if s.i >= len(s.src) {
 			return s.fail(start, `the table that starts here is never closed by "}"`)
 		}
-		if !s.keyValue(n.Fields) {
+		if !s.keyValue(f) {
 			return false
 		}
 		s.skipBlank()
@@ -99,7 +106,7 @@ func (s *scanner) inlineTable(n *Node) bool {
 		}
 	}
 	s.i++
-	closeDotted(n.Fields)
+	closeDotted(f)
 	return true
 }
 
