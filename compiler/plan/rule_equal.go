@@ -41,55 +41,64 @@ func (m *Match) IsValue(f Field, v uint8) bool {
 	return m.Field == f && !m.Not && m.Set == "" && m.Mask == 0 && m.From == KeyFromUint8(v) && m.To == m.From
 }
 
+// tested is what the matches of a rule up to some place tell of the packet: a meta nfproto and a
+// meta l4proto value, 0 unknown.
+type tested struct{ family, proto uint8 }
+
+// implies tells whether a match on f after t tests the family itself. An ICMP type does not where the protocol is known.
+func (t tested) implies(f Field) bool {
+	return f.nfproto() != 0 && (f.l4proto() == 0 || t.proto != f.l4proto())
+}
+
+// after is what is known once m has held too.
+func (t tested) after(m *Match) tested {
+	f := m.Field
+	switch {
+	case m.IsValue(FieldNFProto, nfprotoIPv4), m.IsValue(FieldNFProto, nfprotoIPv6):
+		t.family = m.From[0]
+	case f == FieldL4Proto && m.IsValue(f, m.From[0]):
+		t.proto = m.From[0]
+	case t.implies(f):
+		t.family = f.nfproto()
+	}
+	if p := f.l4proto(); p != 0 {
+		t.proto = p
+	}
+	return t
+}
+
 // CanonicalMatches leaves out the matches that the next one implies, as nft does: "meta nfproto ipv4 ip saddr X" is
 // the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before "icmp type" where the family is known already.
 // Without anything to leave out it returns ms itself.
 func CanonicalMatches(ms []Match) []Match {
-	ms = dropImplied(ms, func(known uint8, m, next *Match) bool {
-		return next.Field.l4proto() != 0 && known == next.Field.nfproto() && m.IsValue(FieldL4Proto, next.Field.l4proto())
+	ms = dropImplied(ms, func(t tested, m, next *Match) bool {
+		return next.Field.l4proto() != 0 && t.family == next.Field.nfproto() && m.IsValue(FieldL4Proto, next.Field.l4proto())
 	})
-	return dropImplied(ms, func(known uint8, m, next *Match) bool {
-		return next.Field.nfproto() != 0 && m.IsValue(FieldNFProto, next.Field.nfproto())
+	return dropImplied(ms, func(t tested, m, next *Match) bool {
+		return t.implies(next.Field) && m.IsValue(FieldNFProto, next.Field.nfproto())
 	})
 }
 
-// dropImplied leaves out every match of which implied is true, given the family that the matches
-// before it tell (a meta nfproto value, 0 unknown), and the match after it.
-func dropImplied(ms []Match, implied func(known uint8, m, next *Match) bool) []Match {
-	var known uint8
-	for i := 0; i+1 < len(ms); i++ {
-		if implied(known, &ms[i], &ms[i+1]) {
-			rest := dropImpliedFrom(known, ms[i:], implied)
-			return append(slices.Clone(ms[:i]), rest...)
-		}
-		known = familyAfter(known, &ms[i])
-	}
-	return ms
-}
-
-func dropImpliedFrom(known uint8, ms []Match, implied func(known uint8, m, next *Match) bool) []Match {
-	out := make([]Match, 0, len(ms))
+// dropImplied leaves out every match of which implied is true, given what the matches before it tell, and the match after it.
+func dropImplied(ms []Match, implied func(t tested, m, next *Match) bool) []Match {
+	var t tested
+	var out []Match
 	for i := range ms {
-		if i+1 < len(ms) && implied(known, &ms[i], &ms[i+1]) {
+		if i+1 < len(ms) && implied(t, &ms[i], &ms[i+1]) {
+			if out == nil {
+				out = append(make([]Match, 0, len(ms)), ms[:i]...)
+			}
 			continue
 		}
-		known = familyAfter(known, &ms[i])
-		out = append(out, ms[i])
+		t = t.after(&ms[i])
+		if out != nil {
+			out = append(out, ms[i])
+		}
+	}
+	if out == nil {
+		return ms
 	}
 	return out
-}
-
-// familyAfter is the family that is known once m has held.
-func familyAfter(known uint8, m *Match) uint8 {
-	switch {
-	case m.IsValue(FieldNFProto, nfprotoIPv4):
-		return nfprotoIPv4
-	case m.IsValue(FieldNFProto, nfprotoIPv6):
-		return nfprotoIPv6
-	case m.Field.nfproto() != 0 && m.Field.l4proto() == 0:
-		return m.Field.nfproto()
-	}
-	return known
 }
 
 // Equal tells whether r and o are the same rule to the kernel, comment included.

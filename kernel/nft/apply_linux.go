@@ -1,0 +1,102 @@
+package nft
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing.
+// Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
+func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Live, error) {
+	if len(changes.Counters)+len(changes.Sets)+len(changes.Chains)+len(changes.Foreign) == 0 {
+		return live, nil
+	}
+	b := newBatch(live.Generation)
+	if live.exists && (live.rebuild || isEmpty(want)) {
+		b.deleteNamed(unix.NFT_MSG_DELTABLE, "table inet", unix.NFTA_TABLE_NAME, plan.TableName, false)
+		live = &Live{Generation: live.Generation}
+		changes = plan.Diff(&plan.Plan{}, &plan.Plan{Ruleset: *want})
+	}
+	e := newEdit(b, live, want, changes)
+	if err := e.write(); err != nil {
+		return nil, err
+	}
+	if b.empty() {
+		return live, nil
+	}
+	answer, err := c.commit(b)
+	if err != nil {
+		return nil, err
+	}
+	next := e.result()
+	if !e.giveHandles(next, answer) {
+		return c.readAfter(next.Generation)
+	}
+	return next, nil
+}
+
+// readAfter reads what was just written, for the handles that the answer did not tell.
+func (c *Conn) readAfter(uint32) (*Live, error) {
+	live, err := c.Read()
+	if err != nil {
+		return nil, fmt.Errorf("the table is changed, reading it back failed: %w", err)
+	}
+	return live, nil
+}
+
+func isEmpty(r *plan.Ruleset) bool { return len(r.Counters)+len(r.Sets)+len(r.Chains) == 0 }
+
+// result is the table after the transaction.
+func (e *edit) result() *Live {
+	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, exists: !isEmpty(e.want), irregular: map[string]bool{}}
+	if next.Generation == 0 {
+		next.Generation = 1 // the kernel leaves out 0 (nf_tables_commit)
+	}
+	next.Ruleset.Foreign = nil
+	for name := range e.live.irregular {
+		next.irregular[name] = !e.remade[key{"set", name}]
+	}
+	return next
+}
+
+// giveHandles fills in the handles. Those of kept rules are known. New rules get consecutive ones in the order of
+// their messages, which the kernel's answer to the first and last message proves.
+func (e *edit) giveHandles(next *Live, a answer) bool {
+	if e.newRules > 0 && (a.first == 0 || a.last-a.first != uint64(e.newRules-1)) {
+		return false
+	}
+	handle := a.first
+	next.handles = make([][]uint64, len(e.want.Chains))
+	for i := range e.chains {
+		ce := &e.chains[i]
+		if ce.keep == nil {
+			next.handles[i] = ce.handles
+			continue
+		}
+		list := make([]uint64, len(ce.keep))
+		for j, k := range ce.keep {
+			if k >= 0 {
+				list[j] = ce.handles[k]
+				continue
+			}
+			list[j] = handle
+			handle++
+		}
+		next.handles[i] = list
+	}
+	return true
+}
+
+func sortedNames(m map[string]bool) string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,71 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// Conn is a connection to the nftables of the network namespace that it was opened in. It is
+// not safe for concurrent use.
+type Conn struct {
+	*socket
+	lib *nftables.Conn
+}
+
+// Open connects to the nftables of the current thread's network namespace.
+func Open() (*Conn, error) {
+	s, err := openSocket()
+	if err != nil {
+		return nil, err
+	}
+	lib, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening nftables: %w", err), s.close())
+	}
+	return &Conn{socket: s, lib: lib}, nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error { return errors.Join(c.lib.CloseLasting(), c.close()) }
+
+// Generation is the number of the namespace's nftables state: it grows with each transaction that changes
+// anything in any table, and not by what packets change.
+func (c *Conn) Generation() (uint32, error) {
+	gen, err := c.lib.GetGen()
+	if err != nil {
+		return 0, fmt.Errorf("reading the nftables generation: %w", err)
+	}
+	return gen.ID, nil
+}
+
+// Delete removes the table, whatever it holds; that there is none is fine. Making it first, in the same
+// transaction, is what works on kernels before 6.3, which cannot delete what may be absent.
+func (c *Conn) Delete() error {
+	live, err := c.tableExists()
+	if err != nil || !live {
+		return err
+	}
+	table := c.lib.AddTable(&nftables.Table{Name: plan.TableName, Family: nftables.TableFamilyINet})
+	c.lib.DelTable(table)
+	if err := c.lib.Flush(); err != nil {
+		return fmt.Errorf("deleting table inet %s: %w", plan.TableName, err)
+	}
+	return nil
+}
+
+func (c *Conn) tableExists() (bool, error) {
+	found := false
+	err := c.dump(unix.NFT_MSG_GETTABLE, familyInet, nil, func(raw []byte) error {
+		found = found || text(attr(raw, unix.NFTA_TABLE_NAME)) == plan.TableName
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("listing tables: %w", err)
+	}
+	return found, nil
+}

@@ -1,0 +1,36 @@
+//go:build !linux
+
+package nft
+
+import (
+	"errors"
+
+	"pbr/compiler/plan"
+)
+
+// errNoLinux is the answer to everything on other systems.
+var errNoLinux = errors.New("nftables exists on Linux only")
+
+// Conn is a connection to nftables, which only Linux has.
+type Conn struct{}
+
+// Open always fails.
+func Open() (*Conn, error) { return nil, errNoLinux }
+
+// Close does nothing.
+func (c *Conn) Close() error { return nil }
+
+// Generation always fails.
+func (c *Conn) Generation() (uint32, error) { return 0, errNoLinux }
+
+// Read always fails.
+func (c *Conn) Read() (*Live, error) { return nil, errNoLinux }
+
+// Load never succeeds.
+func (c *Conn) Load([]byte, *plan.Ruleset) (*Live, bool) { return nil, false }
+
+// Apply always fails.
+func (c *Conn) Apply(*Live, *plan.Ruleset, *plan.Changes) (*Live, error) { return nil, errNoLinux }
+
+// Delete always fails.
+func (c *Conn) Delete() error { return errNoLinux }

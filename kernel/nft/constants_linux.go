@@ -1,0 +1,58 @@
+package nft
+
+// What golang.org/x/sys/unix lacks of linux/netfilter/nf_tables.h.
+const (
+	tableHandle   = 4
+	tableUserdata = 6
+
+	chainFlags    = 10
+	chainUserdata = 12
+
+	setDescConcat  = 2
+	setExpr        = 17
+	setExpressions = 18
+
+	objUserdata = 8
+
+	flowtableTable = 1
+	flowtableName  = 2
+
+	bitwiseOp   = 6
+	bitwiseData = 7
+	bitwiseBool = 0
+	bitwiseRsh  = 2
+
+	// setKnownFlags are NFT_SET_INTERVAL and NFT_SET_MAP, the flags that pbr's sets have.
+	setAnonymous  = 0x1
+	setInterval   = 0x4
+	setMap        = 0x8
+	setKnownFlags = setInterval | setMap
+
+	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that the kernel gives it.
+	verdictType = 0xffffff00
+	verdictLen  = 16
+)
+
+// libnftnl's user data (include/libnftnl/udata.h): what nft keeps with objects and the kernel does not look at.
+const (
+	udataRuleComment = 0
+	udataObjComment  = 0
+
+	udataSetKeyByteOrder  = 0
+	udataSetDataByteOrder = 1
+	udataSetDataInterval  = 6
+	udataSetComment       = 7
+	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own order.
+	byteOrderNone = 0
+	byteOrderHost = 1
+	byteOrderBig  = 2
+
+	udataElemFlags        = 1
+	udataElemIntervalOpen = 1
+)
+
+// arphrdEther is the device type that link layer matches need (ARPHRD_ETHER, linux/if_arp.h).
+const arphrdEther = 1
+
+// familyInet is NFPROTO_INET (linux/netfilter.h).
+const familyInet = 1

@@ -1,0 +1,192 @@
+package nft
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// openEnd is the user data with which nft marks an interval that ends at the highest key, and so has no end element.
+var openEnd = appendUdata32(nil, udataElemFlags, udataElemIntervalOpen)
+
+// kernelKey is a key as the set holds it.
+func kernelKey(s *plan.Set, k plan.Key) plan.Key {
+	if hostEndian(s.Type) && !s.Interval {
+		v := binary.BigEndian.Uint32(k[:])
+		binary.NativeEndian.PutUint32(k[:], v)
+	}
+	return k
+}
+
+// element appends an element of s: one kernel element, or start and end of an interval.
+func (w *writer) element(s *plan.Set, e *plan.Element) {
+	width := s.Type.Width()
+	end, closed := plan.Key{}, true
+	if s.Interval {
+		end, closed = e.To.Next(s.Type)
+	}
+	from := kernelKey(s, e.From)
+	at := w.open(unix.NFTA_LIST_ELEM)
+	w.elementKey(from[:width])
+	if s.Map {
+		w.verdict(unix.NFTA_SET_ELEM_DATA, unix.NFT_GOTO, e.Goto)
+	}
+	if !closed {
+		w.bytes(unix.NFTA_SET_ELEM_USERDATA, openEnd)
+	}
+	w.shut(at)
+	if s.Interval && closed {
+		at := w.open(unix.NFTA_LIST_ELEM)
+		w.elementKey(end[:width])
+		w.u32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+		w.shut(at)
+	}
+}
+
+func (w *writer) elementKey(k []byte) {
+	at := w.open(unix.NFTA_SET_ELEM_KEY)
+	w.bytes(unix.NFTA_DATA_VALUE, k)
+	w.shut(at)
+}
+
+// checkElements refuses what the set cannot hold, before anything is sent.
+func checkElements(s *plan.Set) error {
+	for i := range s.Elements {
+		e := &s.Elements[i]
+		switch {
+		case !s.Interval && e.From != e.To:
+			return fmt.Errorf("element %d is an interval, the set has none", i)
+		case s.Map != (e.Goto != ""):
+			return fmt.Errorf("element %d: a verdict map's elements, and only they, go to a chain", i)
+		}
+	}
+	return nil
+}
+
+// rawElement is one element as the kernel lists it.
+type rawElement struct {
+	key   plan.Key
+	end   bool
+	chain string
+}
+
+// elementReader gathers the elements of one set.
+type elementReader struct {
+	set     *plan.Set
+	raw     []rawElement
+	foreign []string
+	names   map[string]string
+}
+
+// add takes the attributes of one element.
+func (r *elementReader) add(elem []byte) {
+	var e rawElement
+	for typ, v := range attrs(elem) {
+		switch typ {
+		case unix.NFTA_SET_ELEM_KEY:
+			key := attr(v, unix.NFTA_DATA_VALUE)
+			if len(key) != r.set.Type.Width() {
+				r.odd("key %x", key)
+				return
+			}
+			copy(e.key[:], key)
+			e.key = kernelKey(r.set, e.key)
+		case unix.NFTA_SET_ELEM_FLAGS:
+			flags := number(v)
+			e.end = flags&unix.NFT_SET_ELEM_INTERVAL_END != 0
+			if flags&^unix.NFT_SET_ELEM_INTERVAL_END != 0 {
+				r.odd("element flags %#x", flags)
+			}
+		case unix.NFTA_SET_ELEM_DATA:
+			verdict := attr(v, unix.NFTA_DATA_VERDICT)
+			if int32(number(attr(verdict, unix.NFTA_VERDICT_CODE))) != unix.NFT_GOTO {
+				r.odd("element %x with verdict %x", e.key, v)
+			}
+			e.chain = r.intern(attr(verdict, unix.NFTA_VERDICT_CHAIN))
+		case unix.NFTA_SET_ELEM_USERDATA:
+			if string(v) != string(openEnd) {
+				r.odd("element userdata %x", v)
+			}
+		case unix.NFTA_SET_ELEM_PAD, unix.NFTA_SET_ELEM_EXPIRATION:
+		default:
+			r.odd("element %x with attribute %d", e.key, typ)
+		}
+	}
+	r.raw = append(r.raw, e)
+}
+
+// intern keeps one string for all elements that go to the same chain.
+func (r *elementReader) intern(name []byte) string {
+	if len(name) > 0 && name[len(name)-1] == 0 {
+		name = name[:len(name)-1]
+	}
+	if s, ok := r.names[string(name)]; ok {
+		return s
+	}
+	if r.names == nil {
+		r.names = map[string]string{}
+	}
+	s := string(name)
+	r.names[s] = s
+	return s
+}
+
+// odd notes, a few times, what pbr does not make.
+func (r *elementReader) odd(format string, args ...any) {
+	if len(r.foreign) < 3 {
+		r.foreign = append(r.foreign, fmt.Sprintf(format, args...))
+	}
+}
+
+// finish gives the set its elements. It returns true when an interval ends without an element for its
+// end, because the next one begins there.
+func (r *elementReader) finish() (irregular bool) {
+	slices.SortFunc(r.raw, func(a, b rawElement) int {
+		if c := a.key.Compare(b.key); c != 0 || a.end == b.end {
+			return c
+		}
+		if a.end {
+			return -1
+		}
+		return 1
+	})
+	s := r.set
+	if len(r.foreign) > 0 {
+		s.Foreign = joinForeign(append(r.foreign, nonEmpty(s.Foreign)...))
+	}
+	if len(r.raw) == 0 {
+		return false
+	}
+	s.Elements = make([]plan.Element, 0, len(r.raw))
+	if !s.Interval {
+		for i := range r.raw {
+			e := &r.raw[i]
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: e.chain})
+		}
+		return false
+	}
+	open := false
+	for i := range r.raw {
+		e := &r.raw[i]
+		if open {
+			s.Elements[len(s.Elements)-1].To, _ = e.key.Prev(s.Type)
+			irregular = irregular || !e.end
+		}
+		open = !e.end
+		if open {
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: e.chain})
+		}
+	}
+	return irregular
+}
+
+func nonEmpty(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}

@@ -1,0 +1,37 @@
+package nft
+
+import (
+	"errors"
+
+	"pbr/compiler/plan"
+)
+
+// ErrChanged means that someone changed the namespace's nftables since the state that a
+// change was computed from was read. Nothing was applied: read again and retry.
+var ErrChanged = errors.New("nftables changed meanwhile")
+
+// Live is the table as the kernel holds it.
+type Live struct {
+	// Ruleset is in the compiler's order: counters and sets by name, chains as they were made.
+	Ruleset plan.Ruleset
+	// Generation is the namespace's nftables generation that Ruleset was read at.
+	Generation uint32
+
+	// exists tells an empty table from none.
+	exists bool
+	// rebuild is set when the table itself is not as pbr makes it (flags, comment), so that it has to be made anew.
+	rebuild bool
+	// handles has the kernel's handle of each rule, by chain and rule as in Ruleset.Chains.
+	handles [][]uint64
+	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete them.
+	foreign []foreignObject
+	// irregular names the interval sets in which an interval ends only where the next begins: their
+	// elements cannot be deleted one by one.
+	irregular map[string]bool
+}
+
+// foreignObject is a flowtable (object 0) or a stateful object of the given type (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
+type foreignObject struct {
+	object uint32
+	name   string
+}

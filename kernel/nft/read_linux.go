@@ -1,0 +1,285 @@
+package nft
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// readAttempts is how often a read starts again because something changed while it went on.
+const readAttempts = 10
+
+// Read reads the table. All of it is of one generation.
+func (c *Conn) Read() (*Live, error) {
+	for range readAttempts {
+		live, err := c.readOnce()
+		if err == nil {
+			return live, nil
+		}
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, errDumpInterrupted) && !errors.Is(err, unix.ENOENT) {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("reading table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, readAttempts)
+}
+
+func (c *Conn) readOnce() (*Live, error) {
+	before, err := c.Generation()
+	if err != nil {
+		return nil, err
+	}
+	r := reader{c: c, live: &Live{Generation: before, irregular: map[string]bool{}}}
+	if err := r.table(); err != nil {
+		return nil, fmt.Errorf("reading table inet %s: %w", plan.TableName, err)
+	}
+	after, err := c.Generation()
+	if err != nil {
+		return nil, err
+	}
+	if after != before {
+		return nil, ErrChanged
+	}
+	return r.live, nil
+}
+
+// reader gathers one Live.
+type reader struct {
+	c    *Conn
+	live *Live
+	// anonymous are the sets that only foreign rules have, with their elements in words.
+	anonymous map[string]string
+}
+
+func (r *reader) table() error {
+	if err := r.tableItself(); err != nil || !r.live.exists {
+		return err
+	}
+	for _, part := range []struct {
+		name string
+		read func() error
+	}{{"objects", r.objects}, {"flowtables", r.flowtables}, {"sets", r.sets}, {"chains", r.chains}, {"rules", r.rules}} {
+		if err := part.read(); err != nil {
+			return fmt.Errorf("listing %s: %w", part.name, err)
+		}
+	}
+	rs := &r.live.Ruleset
+	if len(rs.Counters)+len(rs.Sets)+len(rs.Chains)+len(rs.Foreign) == 0 {
+		rs.Foreign = []string{"the table itself, empty"}
+	}
+	slices.Sort(rs.Foreign)
+	return nil
+}
+
+func (r *reader) odd(format string, args ...any) {
+	r.live.Ruleset.Foreign = append(r.live.Ruleset.Foreign, fmt.Sprintf(format, args...))
+}
+
+func (r *reader) tableItself() error {
+	return r.c.dump(unix.NFT_MSG_GETTABLE, familyInet, nil, func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_TABLE_NAME)) != plan.TableName {
+			return nil
+		}
+		r.live.exists = true
+		if flags := number(attr(raw, unix.NFTA_TABLE_FLAGS)); flags != 0 {
+			r.live.rebuild = true
+			r.odd("table flags %#x", flags)
+		}
+		if userdata := attr(raw, tableUserdata); len(userdata) > 0 {
+			r.live.rebuild = true
+			r.odd("table userdata %s", hex.EncodeToString(userdata))
+		}
+		return nil
+	})
+}
+
+// inTable is a filter for the table's objects. It is the first attribute of all requests.
+func inTable() []byte {
+	var w writer
+	w.str(unix.NFTA_SET_TABLE, plan.TableName)
+	return w.b
+}
+
+func (r *reader) objects() error {
+	err := r.c.dump(unix.NFT_MSG_GETOBJ, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_OBJ_TABLE)) != plan.TableName {
+			return nil
+		}
+		name, kind := text(attr(raw, unix.NFTA_OBJ_NAME)), number(attr(raw, unix.NFTA_OBJ_TYPE))
+		userdata := attr(raw, objUserdata)
+		comment := udataText(userdata, udataObjComment)
+		switch {
+		case kind != unix.NFT_OBJECT_COUNTER:
+			r.foreignObject(kind, name)
+		case string(appendComment(nil, udataObjComment, comment)) != string(userdata):
+			r.live.Ruleset.Counters = append(r.live.Ruleset.Counters, plan.Counter{Name: name, Comment: "userdata " + hex.EncodeToString(userdata)})
+		default:
+			r.live.Ruleset.Counters = append(r.live.Ruleset.Counters, plan.Counter{Name: name, Comment: comment})
+		}
+		return nil
+	})
+	slices.SortFunc(r.live.Ruleset.Counters, func(a, b plan.Counter) int { return strings.Compare(a.Name, b.Name) })
+	return err
+}
+
+// objectWords are nft's names of the stateful objects, by NFT_OBJECT_*.
+var objectWords = map[uint32]string{0: "flowtable", unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_CT_HELPER: "ct helper",
+	unix.NFT_OBJECT_LIMIT: "limit", unix.NFT_OBJECT_CONNLIMIT: "ct count", unix.NFT_OBJECT_TUNNEL: "tunnel",
+	unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout", unix.NFT_OBJECT_SECMARK: "secmark", unix.NFT_OBJECT_CT_EXPECT: "ct expectation",
+	unix.NFT_OBJECT_SYNPROXY: "synproxy"}
+
+func (r *reader) foreignObject(kind uint32, name string) {
+	word, ok := objectWords[kind]
+	if !ok {
+		word = fmt.Sprintf("object of type %d", kind)
+	}
+	r.odd("%s %s", word, name)
+	r.live.foreign = append(r.live.foreign, foreignObject{kind, name})
+}
+
+func (r *reader) flowtables() error {
+	err := r.c.dump(unix.NFT_MSG_GETFLOWTABLE, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, flowtableTable)) == plan.TableName {
+			r.foreignObject(0, text(attr(raw, flowtableName)))
+		}
+		return nil
+	})
+	// Without flowtables in the kernel there are none; what it answers to an unknown request differs.
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	return err
+}
+
+func (r *reader) sets() error {
+	var anonymous []plan.Set
+	err := r.c.dump(unix.NFT_MSG_GETSET, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_SET_TABLE)) != plan.TableName {
+			return nil
+		}
+		s, flags := decodeSet(raw)
+		if flags&setAnonymous != 0 {
+			anonymous = append(anonymous, s)
+			return nil
+		}
+		r.live.Ruleset.Sets = append(r.live.Ruleset.Sets, s)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i := range r.live.Ruleset.Sets {
+		if err := r.elements(&r.live.Ruleset.Sets[i]); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(r.live.Ruleset.Sets, func(a, b plan.Set) int { return strings.Compare(a.Name, b.Name) })
+	return r.anonymousSets(anonymous)
+}
+
+func setFilter(name string) []byte {
+	w := writer{inTable()}
+	w.str(unix.NFTA_SET_ELEM_LIST_SET, name)
+	return w.b
+}
+
+func (r *reader) elements(s *plan.Set) error {
+	if s.Type == 0 {
+		return nil
+	}
+	er := elementReader{set: s}
+	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(s.Name), func(raw []byte) error {
+		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+			er.add(elem)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("elements of set %s: %w", s.Name, err)
+	}
+	if er.finish() {
+		r.live.irregular[s.Name] = true
+	}
+	return nil
+}
+
+// anonymousSets puts the elements of anonymous sets into words, so that foreign rules differ when these do.
+func (r *reader) anonymousSets(sets []plan.Set) error {
+	r.anonymous = make(map[string]string, len(sets))
+	for i := range sets {
+		var elems []string
+		err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(sets[i].Name), func(raw []byte) error {
+			for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+				elems = append(elems, describeElement(elem))
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("elements of set %s: %w", sets[i].Name, err)
+		}
+		slices.Sort(elems)
+		r.anonymous[sets[i].Name] = "{ " + strings.Join(elems, ", ") + " }"
+	}
+	return nil
+}
+
+// chains lists the chains in the order in which they were made.
+func (r *reader) chains() error {
+	return r.c.dump(unix.NFT_MSG_GETCHAIN, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_CHAIN_TABLE)) == plan.TableName {
+			r.live.Ruleset.Chains = append(r.live.Ruleset.Chains, decodeChain(raw))
+			r.live.handles = append(r.live.handles, nil)
+		}
+		return nil
+	})
+}
+
+// rules lists the rules of all chains in one go.
+func (r *reader) rules() error {
+	rs := &r.live.Ruleset
+	index := make(map[string]int, len(rs.Chains))
+	for i := range rs.Chains {
+		index[rs.Chains[i].Name] = i
+	}
+	interval := intervalSets(rs.Sets)
+	enc := ruleEncoder{interval: func(set string) bool { return interval[set] }}
+	return r.c.dump(unix.NFT_MSG_GETRULE, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_RULE_TABLE)) != plan.TableName {
+			return nil
+		}
+		name := text(attr(raw, unix.NFTA_RULE_CHAIN))
+		i, ok := index[name]
+		if !ok {
+			return ErrChanged
+		}
+		rule := enc.decodeRule(attr(raw, unix.NFTA_RULE_EXPRESSIONS), attr(raw, unix.NFTA_RULE_USERDATA))
+		if rule.Foreign != "" {
+			rule.Foreign = r.spellSets(rule.Foreign)
+		}
+		rs.Chains[i].Rules = append(rs.Chains[i].Rules, rule)
+		r.live.handles[i] = append(r.live.handles[i], number64(attr(raw, unix.NFTA_RULE_HANDLE)))
+		return nil
+	})
+}
+
+// spellSets puts the elements of anonymous sets in the place of their numbered names.
+func (r *reader) spellSets(rule string) string {
+	for name, elems := range r.anonymous {
+		rule = strings.ReplaceAll(rule, fmt.Sprintf("%q", name), elems)
+	}
+	return rule
+}
+
+// intervalSets names the sets that have intervals.
+func intervalSets(sets []plan.Set) map[string]bool {
+	m := make(map[string]bool, len(sets))
+	for i := range sets {
+		m[sets[i].Name] = sets[i].Interval
+	}
+	return m
+}

@@ -1,0 +1,321 @@
+//go:build linux
+
+package nft
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pbr/compiler/plan"
+)
+
+func str(s string) plan.Key      { return plan.KeyFromString(s) }
+func u8(v uint8) plan.Key        { return plan.KeyFromUint8(v) }
+func u16(v uint16) plan.Key      { return plan.KeyFromUint16(v) }
+func u32(v uint32) plan.Key      { return plan.KeyFromUint32(v) }
+func addr(s string) plan.Key     { return plan.KeyFromAddr(netip.MustParseAddr(s)) }
+func mac(b ...byte) plan.Key     { return plan.KeyFromMAC([6]byte(b)) }
+func el(k plan.Key) plan.Element { return plan.Element{From: k, To: k} }
+
+func span(from, to plan.Key) plan.Element { return plan.Element{From: from, To: to} }
+
+// wildcard is the interval of the names that begin with s.
+func wildcard(s string) plan.Element {
+	e := span(str(s), plan.MaxKey(plan.TypeIfname))
+	copy(e.To[:], s)
+	return e
+}
+
+func going(e plan.Element, chain string) plan.Element {
+	e.Goto = chain
+	return e
+}
+
+// is matches one value.
+func is(f plan.Field, k plan.Key) plan.Match { return plan.Match{Field: f, From: k, To: k} }
+
+func within(f plan.Field, from, to plan.Key) plan.Match {
+	return plan.Match{Field: f, From: from, To: to}
+}
+
+func in(f plan.Field, set string) plan.Match { return plan.Match{Field: f, Set: set} }
+
+func not(m plan.Match) plan.Match {
+	m.Not = true
+	return m
+}
+
+// masked matches a value under a mask.
+func masked(f plan.Field, mask, v uint32) plan.Match {
+	return plan.Match{Field: f, Mask: mask, From: u32(v), To: u32(v)}
+}
+
+const testMask = 0xff000000
+
+// accepted has one match and accepts.
+func accepted(ms ...plan.Match) plan.ChainRule {
+	return plan.ChainRule{Matches: ms, Actions: []plan.Action{{Kind: plan.Accept}}}
+}
+
+func doing(as ...plan.Action) plan.ChainRule { return plan.ChainRule{Actions: as} }
+
+// statements pairs a rule's text with the rule.
+var statements = []struct {
+	text string
+	rule plan.ChainRule
+}{
+	{`iifname "br-lan" accept`, accepted(is(plan.FieldIIFName, str("br-lan")))},
+	{`oifname != "br-lan" accept`, accepted(not(is(plan.FieldOIFName, str("br-lan"))))},
+	{`iifname "wg*" accept`, accepted(plan.Match{Field: plan.FieldIIFName, Wildcard: true, From: str("wg"), To: str("wg")})},
+	{`iifname != "wg*" accept`, accepted(plan.Match{Field: plan.FieldIIFName, Not: true, Wildcard: true, From: str("wg"), To: str("wg")})},
+	{`iifname @ifs accept`, accepted(in(plan.FieldIIFName, "ifs"))},
+	{`iifname @ifw accept`, accepted(in(plan.FieldIIFName, "ifw"))},
+	{`oifname != @ifs accept`, accepted(not(in(plan.FieldOIFName, "ifs")))},
+	{`meta nfproto ipv4 accept`, accepted(is(plan.FieldNFProto, u8(2)))},
+	{`meta nfproto ipv6 iifname "x" ip6 saddr fd00::1 accept`, accepted(is(plan.FieldNFProto, u8(10)), is(plan.FieldIIFName, str("x")), is(plan.FieldIP6SAddr, addr("fd00::1")))},
+	{`meta l4proto udp accept`, accepted(is(plan.FieldL4Proto, u8(17)))},
+	{`meta l4proto != udp accept`, accepted(not(is(plan.FieldL4Proto, u8(17))))},
+	{`meta l4proto @protos accept`, accepted(in(plan.FieldL4Proto, "protos"))},
+	{`meta l4proto 6-17 accept`, accepted(within(plan.FieldL4Proto, u8(6), u8(17)))},
+	{`ip saddr 10.0.0.1 accept`, accepted(is(plan.FieldIPSAddr, addr("10.0.0.1")))},
+	{`ip saddr 10.0.0.0/24 accept`, accepted(within(plan.FieldIPSAddr, addr("10.0.0.0"), addr("10.0.0.255")))},
+	{`ip saddr 10.0.16.0/20 accept`, accepted(within(plan.FieldIPSAddr, addr("10.0.16.0"), addr("10.0.31.255")))},
+	{`ip saddr != 10.0.16.0/20 accept`, accepted(not(within(plan.FieldIPSAddr, addr("10.0.16.0"), addr("10.0.31.255"))))},
+	{`ip saddr != 10.1.0.0/16 accept`, accepted(not(within(plan.FieldIPSAddr, addr("10.1.0.0"), addr("10.1.255.255"))))},
+	{`ip saddr 128.0.0.0/1 accept`, accepted(within(plan.FieldIPSAddr, addr("128.0.0.0"), addr("255.255.255.255")))},
+	{`ip daddr 0.0.0.0/0 accept`, accepted(within(plan.FieldIPDAddr, addr("0.0.0.0"), addr("255.255.255.255")))},
+	{`ip daddr 10.0.0.1-10.0.0.7 accept`, accepted(within(plan.FieldIPDAddr, addr("10.0.0.1"), addr("10.0.0.7")))},
+	{`ip daddr != 10.0.0.1-10.0.0.7 accept`, accepted(not(within(plan.FieldIPDAddr, addr("10.0.0.1"), addr("10.0.0.7"))))},
+	{`ip saddr @s4 ip daddr != @s4 accept`, accepted(in(plan.FieldIPSAddr, "s4"), not(in(plan.FieldIPDAddr, "s4")))},
+	{`ip6 saddr fd00:0:0:1::/64 accept`, accepted(within(plan.FieldIP6SAddr, addr("fd00:0:0:1::"), addr("fd00::1:ffff:ffff:ffff:ffff")))},
+	{`ip6 daddr fd00::/61 accept`, accepted(within(plan.FieldIP6DAddr, addr("fd00::"), addr("fd00::7:ffff:ffff:ffff:ffff")))},
+	{`ip6 daddr fd00::1-fd00::5 accept`, accepted(within(plan.FieldIP6DAddr, addr("fd00::1"), addr("fd00::5")))},
+	{`ip6 daddr @s6 accept`, accepted(in(plan.FieldIP6DAddr, "s6"))},
+	{`meta l4proto udp th dport 53 accept`, accepted(is(plan.FieldL4Proto, u8(17)), is(plan.FieldDPort, u16(53)))},
+	{`udp dport 53 accept`, accepted(is(plan.FieldL4Proto, u8(17)), is(plan.FieldDPort, u16(53)))},
+	{`tcp sport != 53 accept`, accepted(is(plan.FieldL4Proto, u8(6)), not(is(plan.FieldSPort, u16(53))))},
+	{`tcp dport 53-60 accept`, accepted(is(plan.FieldL4Proto, u8(6)), within(plan.FieldDPort, u16(53), u16(60)))},
+	{`tcp dport != 53-60 accept`, accepted(is(plan.FieldL4Proto, u8(6)), not(within(plan.FieldDPort, u16(53), u16(60))))},
+	{`meta l4proto @protos th dport @ports accept`, accepted(in(plan.FieldL4Proto, "protos"), in(plan.FieldDPort, "ports"))},
+	{`icmp type echo-request accept`, accepted(is(plan.FieldICMPType, u8(8)))},
+	{`icmp type 8-10 accept`, accepted(within(plan.FieldICMPType, u8(8), u8(10)))},
+	{`icmp type @it accept`, accepted(in(plan.FieldICMPType, "it"))},
+	{`icmpv6 type 133-137 accept`, accepted(within(plan.FieldICMPv6Type, u8(133), u8(137)))},
+	{`icmpv6 type != echo-request accept`, accepted(not(is(plan.FieldICMPv6Type, u8(128))))},
+	{`icmpv6 type @it6 accept`, accepted(in(plan.FieldICMPv6Type, "it6"))},
+	{`ip saddr 1.1.1.1 icmp type echo-request accept`, accepted(is(plan.FieldIPSAddr, addr("1.1.1.1")), is(plan.FieldICMPType, u8(8)))},
+	{`meta l4proto icmp icmp type echo-request accept`, accepted(is(plan.FieldL4Proto, u8(1)), is(plan.FieldICMPType, u8(8)))},
+	{`meta l4proto icmp ip saddr 1.1.1.1 icmp type echo-request accept`,
+		accepted(is(plan.FieldL4Proto, u8(1)), is(plan.FieldIPSAddr, addr("1.1.1.1")), is(plan.FieldICMPType, u8(8)))},
+	{`meta l4proto icmp meta nfproto ipv4 icmp type echo-request accept`,
+		accepted(is(plan.FieldL4Proto, u8(1)), is(plan.FieldNFProto, u8(2)), is(plan.FieldICMPType, u8(8)))},
+	{`ip dscp ef accept`, accepted(is(plan.FieldDSCP4, u8(46)))},
+	{`ip dscp != ef accept`, accepted(not(is(plan.FieldDSCP4, u8(46))))},
+	{`ip dscp 10-20 accept`, accepted(within(plan.FieldDSCP4, u8(10), u8(20)))},
+	{`ip dscp @dscps accept`, accepted(in(plan.FieldDSCP4, "dscps"))},
+	{`ip6 dscp ef accept`, accepted(is(plan.FieldDSCP6, u8(46)))},
+	{`ip6 dscp 10-20 accept`, accepted(within(plan.FieldDSCP6, u8(10), u8(20)))},
+	{`ip6 dscp != @dscpx accept`, accepted(not(in(plan.FieldDSCP6, "dscpx")))},
+	{`ether saddr 00:11:22:33:44:55 accept`, accepted(is(plan.FieldEtherSAddr, mac(0, 0x11, 0x22, 0x33, 0x44, 0x55)))},
+	{`ip saddr 1.1.1.1 ether saddr != @macs ip daddr 1.1.1.2 accept`, accepted(is(plan.FieldIPSAddr, addr("1.1.1.1")),
+		not(in(plan.FieldEtherSAddr, "macs")), is(plan.FieldIPDAddr, addr("1.1.1.2")))},
+	{`meta skuid 33 accept`, accepted(is(plan.FieldSKUID, u32(33)))},
+	{`meta skuid 1000-2000 accept`, accepted(within(plan.FieldSKUID, u32(1000), u32(2000)))},
+	{`meta skuid != 1000-2000 accept`, accepted(not(within(plan.FieldSKUID, u32(1000), u32(2000))))},
+	{`meta skuid @uids accept`, accepted(in(plan.FieldSKUID, "uids"))},
+	{`meta skuid != @uidx accept`, accepted(not(in(plan.FieldSKUID, "uidx")))},
+	{`meta mark and 0xff000000 == 0x12000000 accept`, accepted(masked(plan.FieldMark, testMask, 0x12000000))},
+	{`meta mark and 0xff000000 != 0x0 accept`, accepted(not(masked(plan.FieldMark, testMask, 0)))},
+	{`meta mark and 0xffffffff == 0x1 accept`, accepted(masked(plan.FieldMark, 0xffffffff, 1))},
+	{`ct mark 5 accept`, accepted(is(plan.FieldCTMark, u32(5)))},
+	{`ct mark and 0xff000000 @mk accept`, accepted(plan.Match{Field: plan.FieldCTMark, Mask: testMask, Set: "mk"})},
+	{`ct state established,related ct mark and 0xff000000 == 0 accept`,
+		accepted(not(masked(plan.FieldCTState, 6, 0)), masked(plan.FieldCTMark, testMask, 0))},
+	{`ct state new accept`, accepted(not(masked(plan.FieldCTState, 8, 0)))},
+	{`ct status and confirmed == 0 accept`, accepted(masked(plan.FieldCTStatus, 8, 0))},
+	{`fib saddr type local accept`, accepted(is(plan.FieldFibSAddrType, u32(2)))},
+	{`fib daddr type != local accept`, accepted(not(is(plan.FieldFibDAddrType, u32(2))))},
+	{`fib daddr type @fat accept`, accepted(in(plan.FieldFibDAddrType, "fat"))},
+	{`meta nfproto @fam accept`, accepted(in(plan.FieldNFProto, "fam"))},
+	{`fib saddr . oif type != local accept`, accepted(not(is(plan.FieldFibSAddrOIFType, u32(2))))},
+	{`accept comment "a comment"`, plan.ChainRule{Actions: []plan.Action{{Kind: plan.Accept}}, Comment: "a comment"}},
+	{`counter name "c1" drop`, doing(plan.Action{Kind: plan.Count, Name: "c1"}, plan.Action{Kind: plan.Drop})},
+	{`jump m1`, doing(plan.Action{Kind: plan.Jump, Chain: "m1"})},
+	{`goto m1`, doing(plan.Action{Kind: plan.Goto, Chain: "m1"})},
+	{`limit rate 10/second burst 20 packets log prefix "pbr:voip "`, doing(plan.Action{Kind: plan.Limit, Rate: 10, Burst: 20}, plan.Action{Kind: plan.Log, Name: "pbr:voip "})},
+	{`meta mark set meta mark and 0x00ffffff or 0x12000000 accept`, doing(plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x12000000}, plan.Action{Kind: plan.Accept})},
+	{`ct mark set ct mark and 0x00ffffff or 0x12000000`, doing(plan.Action{Kind: plan.SetCTMark, Mask: testMask, Value: 0x12000000})},
+	{`ct mark set ct mark and 0x00ffffff`, doing(plan.Action{Kind: plan.SetCTMark, Mask: testMask})},
+	{`oifname vmap @pins`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: "pins"})},
+	{`ct mark and 0xff000000 vmap @marks`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
+	{`iifname "x" meta mark and 0xff000000 vmap @marks`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldIIFName, str("x"))},
+		Actions: []plan.Action{{Kind: plan.VMap, Field: plan.FieldMark, Mask: testMask, Set: "marks"}}}},
+}
+
+// natStatements need a nat chain.
+var natStatements = []struct {
+	text string
+	rule plan.ChainRule
+}{
+	{`oifname "eth1" masquerade`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth1"))}, Actions: []plan.Action{{Kind: plan.Masquerade}}}},
+	{`oifname "eth2" meta nfproto ipv4 snat ip to 203.0.113.7`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth2")), is(plan.FieldNFProto, u8(2))},
+		Actions: []plan.Action{{Kind: plan.SNAT, Addr: netip.MustParseAddr("203.0.113.7")}}}},
+	{`snat ip6 to 2001:db8::1`, doing(plan.Action{Kind: plan.SNAT, Addr: netip.MustParseAddr("2001:db8::1")})},
+}
+
+const wideSets = `
+	counter c1 { comment "policy voip"; }
+	counter c2 { }
+	set cs { type ct_state; elements = { new, established } }
+	set cst { type ct_status; elements = { confirmed } }
+	set dscps { type dscp; flags interval; elements = { ef, 10-20 } }
+	set dscpx { type dscp; elements = { ef } }
+	set fam { type nf_proto; elements = { ipv4 } }
+	set fat { type fib_addrtype; elements = { local, broadcast } }
+	set ifs { type ifname; elements = { "eth1", "eth2" } }
+	set ifw { type ifname; flags interval; elements = { "wg*", "eth1" } }
+	set it { type icmp_type; elements = { echo-request } }
+	set it6 { type icmpv6_type; elements = { 133 } }
+	set macs { type ether_addr; elements = { 00:11:22:33:44:55 } }
+	map marks { type mark : verdict; elements = { 0x12000000 : goto m1, 0x13000000 : goto m2 } }
+	set mk { type mark; elements = { 0x1000000 } }
+	map pins { type ifname : verdict; comment "a map"; elements = { "eth1" : goto m1 } }
+	set ports { type inet_service; flags interval; elements = { 53, 100-200, 65000-65535 } }
+	set protos { type inet_proto; elements = { tcp, udp } }
+	set s4 { type ipv4_addr; flags interval; comment "list phones"; elements = { 0.0.0.0/8, 10.0.0.0/24, 10.0.1.0/24, 1.1.1.1, 2.0.0.1-2.0.0.9, 255.0.0.0/8 } }
+	set s6 { type ipv6_addr; flags interval; elements = { fd00::/64, fd00:1::5 } }
+	set uids { type uid; flags interval; elements = { 33, 1000-2000 } }
+	set uidx { type uid; elements = { 33 } }
+`
+
+// wide is a table with every kind of object, match and action, as a plan and as text.
+func wide() (*plan.Ruleset, string) {
+	r := &plan.Ruleset{
+		Counters: []plan.Counter{{Name: "c1", Comment: "policy voip"}, {Name: "c2"}},
+		Sets: []plan.Set{
+			{Name: "cs", Type: plan.TypeCTState, Elements: []plan.Element{el(u32(2)), el(u32(8))}},
+			{Name: "cst", Type: plan.TypeCTStatus, Elements: []plan.Element{el(u32(8))}},
+			{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: []plan.Element{span(u8(10), u8(20)), el(u8(46))}},
+			{Name: "dscpx", Type: plan.TypeDSCP, Elements: []plan.Element{el(u8(46))}},
+			{Name: "fam", Type: plan.TypeNFProto, Elements: []plan.Element{el(u8(2))}},
+			{Name: "fat", Type: plan.TypeFibAddrType, Elements: []plan.Element{el(u32(2)), el(u32(3))}},
+			{Name: "ifs", Type: plan.TypeIfname, Elements: []plan.Element{el(str("eth1")), el(str("eth2"))}},
+			{Name: "ifw", Type: plan.TypeIfname, Interval: true, Elements: []plan.Element{el(str("eth1")), wildcard("wg")}},
+			{Name: "it", Type: plan.TypeICMPType, Elements: []plan.Element{el(u8(8))}},
+			{Name: "it6", Type: plan.TypeICMPv6Type, Elements: []plan.Element{el(u8(133))}},
+			{Name: "macs", Type: plan.TypeEther, Elements: []plan.Element{el(mac(0, 0x11, 0x22, 0x33, 0x44, 0x55))}},
+			{Name: "marks", Type: plan.TypeMark, Map: true, Elements: []plan.Element{going(el(u32(0x12000000)), "m1"), going(el(u32(0x13000000)), "m2")}},
+			{Name: "mk", Type: plan.TypeMark, Elements: []plan.Element{el(u32(0x1000000))}},
+			{Name: "pins", Type: plan.TypeIfname, Map: true, Comment: "a map", Elements: []plan.Element{going(el(str("eth1")), "m1")}},
+			{Name: "ports", Type: plan.TypePort, Interval: true, Elements: []plan.Element{el(u16(53)), span(u16(100), u16(200)), span(u16(65000), u16(65535))}},
+			{Name: "protos", Type: plan.TypeProto, Elements: []plan.Element{el(u8(6)), el(u8(17))}},
+			{Name: "s4", Type: plan.TypeIPv4, Interval: true, Comment: "list phones", Elements: []plan.Element{
+				span(addr("0.0.0.0"), addr("0.255.255.255")), el(addr("1.1.1.1")), span(addr("2.0.0.1"), addr("2.0.0.9")), span(addr("10.0.0.0"), addr("10.0.0.255")),
+				span(addr("10.0.1.0"), addr("10.0.1.255")), span(addr("255.0.0.0"), addr("255.255.255.255"))}},
+			{Name: "s6", Type: plan.TypeIPv6, Interval: true, Elements: []plan.Element{
+				span(addr("fd00::"), addr("fd00::ffff:ffff:ffff:ffff")), el(addr("fd00:1::5"))}},
+			{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{el(u32(33)), span(u32(1000), u32(2000))}},
+			{Name: "uidx", Type: plan.TypeUID, Elements: []plan.Element{el(u32(33))}},
+		},
+		Chains: []plan.Chain{
+			{Name: "m1", Rules: []plan.ChainRule{accepted()}},
+			{Name: "m2"},
+			{Name: "r"},
+			{Name: "pre", Kind: "filter", Hook: "prerouting", Priority: -150},
+			{Name: "out", Kind: "route", Hook: "output", Priority: -150},
+			{Name: "through", Kind: "filter", Hook: "forward", Priority: 5},
+			{Name: "nat", Kind: "nat", Hook: "postrouting", Priority: 100},
+		},
+	}
+	var b strings.Builder
+	b.WriteString("table inet pbr {\n" + wideSets + "chain m1 { accept\n }\nchain m2 { }\nchain r {\n")
+	for _, s := range statements {
+		b.WriteString(s.text + "\n")
+		r.Chains[2].Rules = append(r.Chains[2].Rules, s.rule)
+	}
+	b.WriteString(`}
+chain pre { type filter hook prerouting priority mangle; policy accept; }
+chain out { type route hook output priority mangle; }
+chain through { type filter hook forward priority 5; }
+chain nat { type nat hook postrouting priority srcnat;
+`)
+	for _, s := range natStatements {
+		b.WriteString(s.text + "\n")
+		r.Chains[6].Rules = append(r.Chains[6].Rules, s.rule)
+	}
+	b.WriteString("}\n}\n")
+	return r, b.String()
+}
+
+func TestReadOfTextIsThePlan(t *testing.T) {
+	want, script := wide()
+	n := newNetns(t)
+	n.load(script)
+	compareRulesets(t, &n.read().Ruleset, want)
+}
+
+func TestAppliedListsAsText(t *testing.T) {
+	want, script := wide()
+	text, ours := newNetns(t), newNetns(t)
+	text.load(script)
+	live := ours.apply(want)
+	if got, want := ours.list("table", "inet", "pbr"), text.list("table", "inet", "pbr"); got != want {
+		t.Errorf("listing of what was applied differs from that of the same text\n%s", firstDifference(got, want))
+	}
+	read := ours.read()
+	compareRulesets(t, &read.Ruleset, want)
+	if !slices.EqualFunc(live.handles, read.handles, slices.Equal) || live.Generation != read.Generation {
+		t.Errorf("Apply says handles %v at %d, the kernel has %v at %d", live.handles, live.Generation, read.handles, read.Generation)
+	}
+}
+
+// compareRulesets reports what differs, object by object.
+func compareRulesets(t *testing.T, got, want *plan.Ruleset) {
+	t.Helper()
+	if len(got.Foreign) > 0 {
+		t.Errorf("foreign objects %q", got.Foreign)
+	}
+	if !reflect.DeepEqual(got.Counters, want.Counters) {
+		t.Errorf("counters\n got %v\nwant %v", got.Counters, want.Counters)
+	}
+	for i := range max(len(got.Sets), len(want.Sets)) {
+		if i >= len(got.Sets) || i >= len(want.Sets) {
+			t.Fatalf("%d sets, want %d", len(got.Sets), len(want.Sets))
+		}
+		if !reflect.DeepEqual(got.Sets[i], want.Sets[i]) {
+			t.Errorf("set\n got %+v\nwant %+v", got.Sets[i], want.Sets[i])
+		}
+	}
+	if len(got.Chains) != len(want.Chains) {
+		t.Fatalf("%d chains, want %d", len(got.Chains), len(want.Chains))
+	}
+	for i := range want.Chains {
+		g, w := got.Chains[i], want.Chains[i]
+		if len(g.Rules) != len(w.Rules) {
+			t.Fatalf("chain %s has %d rules, want %d", g.Name, len(g.Rules), len(w.Rules))
+		}
+		for j := range w.Rules {
+			if !g.Rules[j].Equal(&w.Rules[j]) {
+				t.Errorf("chain %s rule %d\n got %+v\nwant %+v", w.Name, j+1, g.Rules[j], w.Rules[j])
+			}
+		}
+		g.Rules, w.Rules = nil, nil
+		if !reflect.DeepEqual(g, w) {
+			t.Errorf("chain\n got %+v\nwant %+v", g, w)
+		}
+	}
+}
+
+// firstDifference shows the first line in which two texts differ, with the line before it.
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return "got:  " + g[max(0, i-1)] + "\n      " + g[i] + "\nwant: " + w[max(0, i-1)] + "\n      " + w[i]
+		}
+	}
+	return "one is longer"
+}
