@@ -103,16 +103,17 @@ func printable(line []byte) string {
 }
 
 // caret returns what to write below a line so that the mark stands below column col (1-based, in
-// bytes), tabs kept, and the mark, which underlines the word or string that begins there.
+// characters), tabs kept, and the mark, which underlines the word or string that begins there.
 func caret(line []byte, col int) (space, mark string) {
-	col = min(max(col-1, 0), len(line))
+	text := []rune(string(line))
+	col = min(max(col-1, 0), len(text))
 	space = strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return r
 		}
 		return ' '
-	}, string(line[:col]))
-	n := utf8.RuneCount(word(line[col:]))
+	}, string(text[:col]))
+	n := utf8.RuneCount(word([]byte(string(text[col:]))))
 	return space, "^" + strings.Repeat("~", max(n-1, 0))
 }
 

@@ -88,25 +88,27 @@ func appendScriptRoutes(b []byte, p *plan.Plan) []byte {
 			b = append(b, '\n')
 			b = appendComment(b, "", fmt.Sprintf("routes of %s, IPv%d", names.label(r.Table), r.Family))
 		}
-		if r.Kind != plan.Unicast {
-			b = appendNamed(append(b, "special "...), &routeKinds, uint8(r.Kind))
-			b = appendScriptRoute(append(b, ' '), r)
-			continue
+		if r.Kind == plan.Unicast {
+			for j := range r.Hops {
+				b = appendScriptHop(b, r, &r.Hops[j])
+			}
 		}
-		for j := range r.Hops {
-			b = appendScriptHop(b, r, &r.Hops[j])
-		}
-		b = appendScriptRoute(append(b, "route "...), r)
+		b = appendScriptRoute(b, r)
 	}
 	return b
 }
 
-// appendScriptRoute adds the arguments that the functions route and special share.
 func appendScriptRoute(b []byte, r *plan.Route) []byte {
-	b = append(appendUint(append(b, '-'), r.Family), ' ')
-	b = append(appendDst(b, r), ' ')
-	b = append(appendUint(b, r.Table), ' ')
-	return append(appendUint(b, r.Metric), '\n')
+	if r.Kind == plan.Unicast {
+		b = appendUint(append(b, "route -"...), r.Family)
+	} else {
+		b = appendUint(append(b, "special -"...), r.Family)
+		b = appendNamed(append(b, ' '), &routeKinds, uint8(r.Kind))
+	}
+	b = appendDst(append(b, ' '), r)
+	b = appendUint(append(b, " table "...), r.Table)
+	b = appendUint(append(b, " metric "...), r.Metric)
+	return append(b, '\n')
 }
 
 func appendScriptHop(b []byte, r *plan.Route, h *plan.Hop) []byte {
@@ -114,15 +116,16 @@ func appendScriptHop(b []byte, r *plan.Route, h *plan.Hop) []byte {
 	b = append(append(b, ' '), shellWord(h.Dev)...)
 	switch {
 	case h.Auto:
-		b = append(b, " auto "...)
+		b = append(b, " auto"...)
 	case !h.Via.IsValid():
-		b = append(b, " link "...)
+		b = append(b, " link"...)
 	case r.Family == plan.IPv4 && h.Via.Is6():
 		b = append(append(b, " 'inet6 "...), h.Via.String()...)
-		b = append(b, "' "...)
+		b = append(b, '\'')
 	default:
-		b = append(h.Via.AppendTo(append(b, ' ')), ' ')
+		b = h.Via.AppendTo(append(b, ' '))
 	}
+	b = append(b, " weight "...)
 	b = strconv.AppendInt(b, int64(h.Weight), 10)
 	if h.Onlink {
 		b = append(b, " onlink"...)

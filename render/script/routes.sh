@@ -17,7 +17,8 @@ gateway() {
 		sed -n -e '1s/^default via \(inet6 [^ ]*\).*/\1/p;t' -e '1s/^default via \([^ ]*\).*/\1/p;t' -e '1s/^default.*/link/p'
 }
 
-# hop FAMILY DEVICE GATEWAY WEIGHT [onlink] adds a next hop to the route that follows.
+# hop FAMILY DEVICE GATEWAY weight WEIGHT [onlink] adds a next hop to the route that follows; GATEWAY is an address,
+# "auto" (the one that main has) or "link" (none).
 hop() {
 	if [ "$1" = -6 ] && ! ipv6 || ! ready "$1" "$2"; then
 		return 0
@@ -33,28 +34,28 @@ hop() {
 	esac
 	count=$((count + 1))
 	if [ "$count" -eq 1 ]; then
-		single="$via dev $2 ${5-}" hops="nexthop $via dev $2 weight $4 ${5-}"
+		single="$via dev $2 ${6-}" hops="nexthop $via dev $2 weight $5 ${6-}"
 	else
-		hops="$hops nexthop $via dev $2 weight $4 ${5-}"
+		hops="$hops nexthop $via dev $2 weight $5 ${6-}"
 	fi
 }
 
-# route FAMILY DESTINATION TABLE METRIC sets a route over the hops before it.
+# route FAMILY DESTINATION table TABLE metric METRIC sets a route over the hops before it.
 route() {
 	case $count in
 	0) return 0 ;;
 	1) hops=$single ;;
 	esac
 	# shellcheck disable=SC2086 # hops are words
-	ip "$1" route replace "$2" table "$3" proto 112 metric "$4" $hops
-	kept="$kept$1/$2/$3/$4 "
+	ip "$1" route replace "$2" table "$4" proto 112 metric "$6" $hops
+	kept="$kept$1/$2/$4/$6 "
 	hops='' count=0
 }
 
-# special TYPE FAMILY DESTINATION TABLE METRIC sets a route that leads nowhere.
+# special FAMILY TYPE DESTINATION table TABLE metric METRIC sets a route that leads nowhere.
 special() {
-	if [ "$2" = -4 ] || ipv6; then
-		ip "$2" route replace "$1" "$3" table "$4" proto 112 metric "$5"
-		kept="$kept$2/$3/$4/$5 "
+	if [ "$1" = -4 ] || ipv6; then
+		ip "$1" route replace "$2" "$3" table "$5" proto 112 metric "$7"
+		kept="$kept$1/$3/$5/$7 "
 	fi
 }
