@@ -1,0 +1,93 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Message types and attributes of conntrack's netlink (linux/netfilter/nfnetlink_conntrack.h).
+const (
+	ctNew      = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0
+	ctGet      = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1
+	ctaTuple   = 1
+	ctaMark    = 8
+	ctaZone    = 18
+	ctaMarkMsk = 21
+)
+
+// sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
+const sizeofNfgen = 4
+
+// clearMark sets the bits of g.mask to zero in every connection whose mark has g.mark there, and returns in how
+// many. The kernel changes the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
+// The message is our own because the library leaves a mark of zero out.
+func clearMark(g goneMark) (int, error) {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return 0, fmt.Errorf("opening a conntrack netlink socket: %w", err)
+	}
+	defer c.Close()
+	flows, err := c.Execute(netlink.Message{
+		Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
+		Data:   appendMarks(make([]byte, sizeofNfgen), g.mark, g.mask),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", g.mark, g.mask, err)
+	}
+	n := 0
+	for _, f := range flows {
+		body, mark, ok := unmarked(f.Data, g.mask)
+		if !ok || mark&g.mask != g.mark {
+			continue
+		}
+		_, err := c.Execute(netlink.Message{Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge}, Data: body})
+		switch {
+		case err == nil:
+			n++
+		case !errors.Is(err, unix.ENOENT): // it has ended meanwhile
+			return n, fmt.Errorf("clearing mark 0x%x/0x%x of a connection: %w", g.mark, g.mask, err)
+		}
+	}
+	return n, nil
+}
+
+// unmarked makes a listed connection's message a request to clear the mask's bits of its mark, which it returns.
+func unmarked(flow []byte, mask uint32) (body []byte, mark uint32, ok bool) {
+	if len(flow) < sizeofNfgen {
+		return nil, 0, false
+	}
+	ad, err := netlink.NewAttributeDecoder(flow[sizeofNfgen:])
+	if err != nil {
+		return nil, 0, false
+	}
+	body = append(body, flow[0], 0, 0, 0)
+	for ad.Next() {
+		switch b := ad.Bytes(); ad.Type() {
+		case ctaTuple:
+			body, ok = appendAttr(body, ctaTuple|unix.NLA_F_NESTED, b), true
+		case ctaZone:
+			body = appendAttr(body, ctaZone, b)
+		case ctaMark:
+			if len(b) == 4 {
+				mark = binary.BigEndian.Uint32(b)
+			}
+		}
+	}
+	return appendMarks(body, 0, mask), mark, ok && ad.Err() == nil
+}
+
+func appendMarks(b []byte, mark, mask uint32) []byte {
+	b = appendAttr(b, ctaMark, binary.BigEndian.AppendUint32(nil, mark))
+	return appendAttr(b, ctaMarkMsk, binary.BigEndian.AppendUint32(nil, mask))
+}
+
+// appendAttr appends a netlink attribute, padded to four bytes.
+func appendAttr(b []byte, typ uint16, data []byte) []byte {
+	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(data)))
+	b = append(binary.NativeEndian.AppendUint16(b, typ), data...)
+	return append(b, make([]byte, -len(data)&3)...)
+}

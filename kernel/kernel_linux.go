@@ -1,0 +1,83 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+	"pbr/kernel/route"
+)
+
+// Kernel is the network namespace that Open was called in. It is for one goroutine at a time, whose
+// thread has to stay in that namespace (settings are reached through /proc/sys).
+type Kernel struct {
+	dir   string
+	route *route.Conn
+	nft   *nft.Conn
+	lock  *os.File
+	// step is called before each step of Apply and Flush with its description; tests stop the process there.
+	step func(what string)
+}
+
+// Open connects to the current network namespace, with state below stateDir (see DefaultStateDir). It makes no file yet.
+func Open(stateDir string) (*Kernel, error) {
+	id, err := namespaceID()
+	if err != nil {
+		return nil, err
+	}
+	k := &Kernel{dir: filepath.Join(stateDir, id), step: func(string) {}}
+	if k.route, err = route.Open(); err != nil {
+		return nil, err
+	}
+	if k.nft, err = nft.Open(); err != nil {
+		return nil, errors.Join(err, k.route.Close())
+	}
+	return k, nil
+}
+
+// Close gives the connections back.
+func (k *Kernel) Close() error { return errors.Join(k.route.Close(), k.nft.Close()) }
+
+// Dir is the state directory of this network namespace. It may not exist yet.
+func (k *Kernel) Dir() string { return k.dir }
+
+func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
+
+// Machine reads what a compiler needs to know.
+func (k *Kernel) Machine() (plan.Machine, error) { return k.route.Machine() }
+
+// namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14), which no
+// other has until the next boot, or by the inode of its file, which may be used again.
+func namespaceID() (string, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		if err == nil {
+			return fmt.Sprintf("net-%x", cookie), nil
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return "", fmt.Errorf("identifying the network namespace: %w", err)
+	}
+	return fmt.Sprintf("ino-%d", st.Ino), nil
+}
+
+// mayAdminister fails when the thread lacks CAP_NET_ADMIN (capabilities(7)).
+func mayAdminister() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return fmt.Errorf("asking for capabilities: %w", err)
+	}
+	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return fmt.Errorf("changing routes and nftables needs root, or the capability CAP_NET_ADMIN: %w", unix.EPERM)
+	}
+	return nil
+}

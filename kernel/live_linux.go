@@ -1,0 +1,122 @@
+package kernel
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+	"pbr/kernel/route"
+)
+
+// live is what the namespace holds, and what is needed to change it.
+type live struct {
+	plan *plan.Plan
+	nft  *nft.Live
+	// sysctls are the live values of the settings that the journal has.
+	sysctls map[string]string
+}
+
+// Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities and tables, those of the
+// journal, and whatever has plan.Protocol.
+func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
+	j, err := readJournal(k.path("journal.json"))
+	if err != nil {
+		return nil, err
+	}
+	l, err := k.read(want, j, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.plan, nil
+}
+
+// read is Live; the ruleset of before is taken over if nothing of nftables changed since.
+func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
+	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}}
+	var err error
+	if l.plan.Rules, l.plan.Routes, err = k.readRoutes([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
+		return nil, err
+	}
+	if l.nft, err = k.readRuleset(before); err != nil {
+		return nil, err
+	}
+	l.plan.Ruleset = l.nft.Ruleset
+	for _, s := range want.Sysctls {
+		v, err := route.ReadSysctl(s.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		l.plan.Sysctls = append(l.plan.Sysctls, plan.Sysctl{Path: s.Path, Value: v})
+	}
+	for _, s := range j.Sysctls {
+		if v, err := route.ReadSysctl(s.Path); err == nil {
+			l.sysctls[s.Path] = v
+		}
+	}
+	plan.Sort(l.plan)
+	return l, nil
+}
+
+// readRoutes reads rules and routes. A table in which a route of ours turns up is ours, so that it is read as a whole.
+func (k *Kernel) readRoutes(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
+	for {
+		rules, routes, err := k.route.Read(bases, tables)
+		if err != nil {
+			return nil, nil, err
+		}
+		known := len(tables)
+		for _, r := range routes {
+			if r.Table != plan.MainTable && !slices.Contains(tables, r.Table) {
+				tables = append(tables, r.Table)
+			}
+		}
+		if len(tables) == known {
+			return rules, routes, nil
+		}
+	}
+}
+
+func (k *Kernel) readRuleset(before *nft.Live) (*nft.Live, error) {
+	if before != nil {
+		if generation, err := k.nft.Generation(); err == nil && generation == before.Generation {
+			return before, nil
+		}
+	}
+	return k.nft.Read()
+}
+
+// conflicts finds what others have in the priorities and tables that want is to take and
+// that are not pbr's yet, by the journal or by what stands there.
+func conflicts(want, have *plan.Plan, j *journal) error {
+	ourBase := slices.Contains(j.bases(), want.BasePriority) ||
+		slices.ContainsFunc(have.Rules, func(r plan.Rule) bool {
+			return r.Protocol == plan.Protocol && plan.InSpan(want.BasePriority, r.Priority)
+		})
+	e := &ConflictError{BasePriority: want.BasePriority}
+	for _, r := range have.Rules {
+		if !ourBase && r.Protocol != plan.Protocol {
+			e.Rules = append(e.Rules, r)
+		}
+	}
+	ours := map[uint32]bool{}
+	for _, t := range j.tables() {
+		ours[t] = true
+	}
+	for _, r := range have.Routes {
+		ours[r.Table] = ours[r.Table] || r.Protocol == plan.Protocol
+	}
+	for _, r := range have.Routes {
+		if !ours[r.Table] {
+			e.Routes = append(e.Routes, r)
+		}
+	}
+	if len(e.Rules) == 0 && len(e.Routes) == 0 {
+		return nil
+	}
+	return e
+}

@@ -1,0 +1,51 @@
+//go:build !linux
+
+package kernel
+
+import (
+	"context"
+	"errors"
+
+	"pbr/compiler/plan"
+)
+
+var errLinux = errors.New("policy routing needs Linux")
+
+// Kernel does nothing on this system.
+type Kernel struct{}
+
+// Open fails.
+func Open(string) (*Kernel, error) { return nil, errLinux }
+
+// Close does nothing.
+func (k *Kernel) Close() error { return nil }
+
+// Dir is empty.
+func (k *Kernel) Dir() string { return "" }
+
+// Lock fails.
+func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
+
+// Machine fails.
+func (k *Kernel) Machine() (plan.Machine, error) { return plan.Machine{}, errLinux }
+
+// Live fails.
+func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
+
+// Apply fails.
+func (k *Kernel) Apply(context.Context, *plan.Plan) (*Report, error) { return nil, errLinux }
+
+// Flush fails.
+func (k *Kernel) Flush(context.Context) (*Report, error) { return nil, errLinux }
+
+// SavePrevious fails.
+func (k *Kernel) SavePrevious(*plan.Plan) error { return errLinux }
+
+// HasPrevious is false.
+func (k *Kernel) HasPrevious() bool { return false }
+
+// Restore fails.
+func (k *Kernel) Restore(context.Context) (*Report, error) { return nil, errLinux }
+
+// DropPrevious fails.
+func (k *Kernel) DropPrevious() error { return errLinux }
