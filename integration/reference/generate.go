@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 )
 
 // World is what random policies and packets are made of. Every pool has things that meet and
@@ -60,8 +61,9 @@ func (g *Generator) Policy() *Policy {
 	}
 	for i := range 3 {
 		l := List{Name: fmt.Sprintf("list-%d", i)}
-		for range 1 + g.IntN(4) {
-			l.Spans = append(l.Spans, g.span(g.Perm(2)[0] == 0))
+		l.Spans = append(l.Spans, g.span(4, g.chance(2)), g.span(6, g.chance(2)))
+		for range g.IntN(3) {
+			l.Spans = append(l.Spans, g.span(both, g.chance(2)))
 		}
 		p.Lists = append(p.Lists, l)
 	}
@@ -96,6 +98,9 @@ func (g *Generator) uplink(u Uplink) Uplink {
 		}
 	}
 	u.NAT = pick(g, []string{"masquerade", "masquerade", "none", "203.0.113.77"})
+	if !u.Carries(false) && u.NAT == "203.0.113.77" {
+		u.NAT = "none"
+	}
 	return u
 }
 
@@ -105,8 +110,8 @@ func (g *Generator) routes(p *Policy, n int, withDst bool) []Route {
 	used := map[string]bool{}
 	for range n {
 		r := Route{Uplink: pick(g, p.Uplinks).Name, Distance: 1 + g.IntN(3), Weight: 1 + g.IntN(2)}
-		if withDst && g.chance(4) {
-			r.Dst = pick(g, g.World.Destinations)
+		if dst := pick(g, g.World.Destinations); withDst && g.chance(4) && uplinkOf(p, r.Uplink).Carries(dst.Addr().Is6()) {
+			r.Dst = dst
 		}
 		if key := r.Uplink + r.Dst.String(); !used[key] {
 			used[key] = true
@@ -115,6 +120,8 @@ func (g *Generator) routes(p *Policy, n int, withDst bool) []Route {
 	}
 	return routes
 }
+
+func uplinkOf(p *Policy, name string) Uplink { return Evaluator{Policy: p}.uplink(name) }
 
 // addr takes an address from a pool; hosts are few enough to be met again.
 func (g *Generator) addr(pool []netip.Prefix) netip.Addr {
@@ -132,13 +139,16 @@ func (g *Generator) addr(pool []netip.Prefix) netip.Addr {
 }
 
 // span makes a single address, a network or a range around the addresses of a pool.
-func (g *Generator) span(src bool) Span {
+func (g *Generator) span(th theme, src bool) Span {
 	pool := g.World.Destinations
 	if src {
 		pool = g.World.Sources
 		if g.chance(2) {
 			pool = g.World.SourceNets
 		}
+	}
+	if th != both {
+		pool = ofFamily(pool, th == 6)
 	}
 	net := pick(g, pool)
 	a := g.addr([]netip.Prefix{net})
@@ -168,18 +178,37 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-func (g *Generator) addrItems(p *Policy, src, negations bool) []AddrItem {
+// theme is the IP versions that one policy or rule is about: 4, 6, or both. A policy whose
+// entries exclude each other by family is an error of the file, so all of them keep to one theme.
+type theme int
+
+const both theme = 0
+
+func (g *Generator) theme() theme { return pick(g, []theme{both, both, 4, 4, 6}) }
+
+// addrItems makes a list of src or dst entries.
+func (g *Generator) addrItems(p *Policy, th theme, src, negations bool) []AddrItem {
 	var items []AddrItem
-	for range 1 + g.IntN(3) {
-		it := AddrItem{Not: negations && g.chance(3)}
-		if g.chance(3) {
-			it.List = pick(g, p.Lists).Name
-		} else {
-			it.Span = g.span(src)
+	if negations && g.chance(4) {
+		for range 1 + g.IntN(2) {
+			items = append(items, g.addrItem(p, th, src, true))
 		}
-		items = append(items, it)
+		return items
+	}
+	if th == both {
+		items = append(items, g.addrItem(p, 4, src, false), g.addrItem(p, 6, src, false))
+	}
+	for len(items) == 0 || g.chance(2) {
+		items = append(items, g.addrItem(p, th, src, negations && len(items) > 0 && g.chance(3)))
 	}
 	return items
+}
+
+func (g *Generator) addrItem(p *Policy, th theme, src, not bool) AddrItem {
+	if g.chance(4) {
+		return AddrItem{Not: not, List: pick(g, p.Lists).Name}
+	}
+	return AddrItem{Not: not, Span: g.span(th, src)}
 }
 
 func (g *Generator) portItems(negations bool) []NumItem {
@@ -206,9 +235,14 @@ func oneNum[T uint8 | uint16 | uint32](g *Generator, pool []T, negations bool) [
 	return items
 }
 
+// protosOf leaves out the ICMP that a theme does not have.
+func protosOf(th theme) []uint8 {
+	return slices.DeleteFunc(slices.Clone(protos), func(v uint8) bool { return v == 1 && th == 6 || v == 58 && th == 4 })
+}
+
 func (g *Generator) class(p *Policy, name string) Class {
 	c := Class{Name: name}
-	local := g.chance(4)
+	local, th := g.chance(4), g.theme()
 	switch {
 	case local && g.chance(3):
 		c.From = []NameItem{{Name: "local"}, {Name: pick(g, g.World.Arrivals)}}
@@ -218,14 +252,14 @@ func (g *Generator) class(p *Policy, name string) Class {
 		c.From = []NameItem{{Name: pick(g, g.World.Arrivals), Not: g.chance(4)}}
 	}
 	if g.chance(2) {
-		c.Src = g.addrItems(p, true, true)
+		c.Src = g.addrItems(p, th, true, true)
 	}
 	if !g.chance(3) {
-		c.Dst = g.addrItems(p, false, true)
+		c.Dst = g.addrItems(p, th, false, true)
 	}
 	switch g.IntN(6) {
 	case 0:
-		c.Proto = oneNum(g, protos, true)
+		c.Proto = oneNum(g, protosOf(th), true)
 	case 1:
 		c.Proto = oneNum(g, []uint8{6, 17}, false)
 		fallthrough
@@ -235,17 +269,20 @@ func (g *Generator) class(p *Policy, name string) Class {
 		}
 		c.DPort = g.portItems(true)
 	case 3:
-		c.ICMP = []string{pick(g, []string{"echo-request", "echo-request", "timestamp-request"})}
+		c.ICMP = []string{"echo-request"}
+		if th == 4 && g.chance(2) {
+			c.ICMP = []string{"timestamp-request"}
+		}
 	}
 	if g.chance(5) {
-		c.DSCP = oneNum(g, dscps, true)
+		c.DSCP = oneNum(g, dscps, false)
 	}
-	if g.chance(8) {
-		c.IPVersion = pick(g, []int{4, 6})
+	if th != both && g.chance(4) {
+		c.IPVersion = int(th)
 	}
 	// What only one kind of traffic has is asked for only where the other kind is not meant.
 	if len(c.From) == 1 && local && g.chance(2) {
-		c.UID = oneNum(g, uids, true)
+		c.UID = oneNum(g, uids, false)
 	}
 	if !local && g.chance(6) {
 		c.MAC = [][6]byte{pick(g, MACs)}
@@ -262,15 +299,15 @@ func (g *Generator) class(p *Policy, name string) Class {
 }
 
 func (g *Generator) rule(p *Policy, name string) Rule {
-	r := Rule{Name: name}
+	r, th := Rule{Name: name}, g.theme()
 	if g.chance(2) {
 		r.Priority = 1 + g.IntN(40)
 	}
 	if g.chance(2) {
-		r.Src = g.addrItems(p, true, false)
+		r.Src = g.addrItems(p, th, true, false)
 	}
 	if g.chance(2) {
-		r.Dst = g.addrItems(p, false, false)
+		r.Dst = g.addrItems(p, th, false, false)
 	}
 	switch g.IntN(8) {
 	case 0:
@@ -288,7 +325,7 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 	case 5:
 		r.Mark, r.MarkMask = 0x1, 0x3
 	case 6:
-		r.Proto = oneNum(g, protos, false)
+		r.Proto = oneNum(g, protosOf(th), false)
 	}
 	switch g.IntN(7) {
 	case 0:
