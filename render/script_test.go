@@ -141,3 +141,36 @@ func TestKernelScriptOneHop(t *testing.T) {
 	}
 	checkRoutesAndRules(t, n, "ip -4 route replace default via 192.0.2.1 dev eth1 table 100 proto 112 metric 1\n")
 }
+
+// TestKernelScriptAuto takes gateways from main: the best of a device, one hop of several, none on a point-to-point device.
+func TestKernelScriptAuto(t *testing.T) {
+	n := newNamespace(t)
+	n.links()
+	n.run(`ip link add ppp0 type veth peer name peer3; ip link set ppp0 up; ip link set peer3 up
+ip addr add 10.64.0.2 peer 10.64.0.1/32 dev ppp0
+ip route add default metric 5 nexthop via 192.0.2.7 dev eth1 nexthop via 198.51.100.7 dev eth2
+ip route add default via 192.0.2.8 dev eth1 metric 6
+ip route add default dev ppp0 metric 9`, "sh", "-e")
+	p := &plan.Plan{Dynamic: []plan.Dynamic{
+		{Kind: plan.ConnectedRules, Family: plan.IPv4, Priority: 10001},
+		{Kind: plan.SourceRules, Family: plan.IPv4, Interface: "ppp0", Table: 103, Priority: 10400}}}
+	for i, dev := range []string{"eth1", "eth2", "ppp0"} {
+		h := hop(dev, "auto")
+		h.Onlink = true
+		p.Routes = append(p.Routes, route("0.0.0.0/0", uint32(101+i), 1, h))
+	}
+	none := hop("eth1", "auto")
+	p.Routes = append(p.Routes, route("::/0", 101, 1, none))
+	_, said, err := n.try(scriptText(t, p), "sh")
+	if err != nil || said != "pbr: interface eth1 left out: main has no default route over it (ip -6)\n" {
+		t.Fatalf("%v, stderr %q", err, said)
+	}
+	checkRoutesAndRules(t, n, `ip -4 route replace default via 192.0.2.7 dev eth1 table 101 proto 112 metric 1 onlink
+ip -4 route replace default via 198.51.100.7 dev eth2 table 102 proto 112 metric 1 onlink
+ip -4 route replace default dev ppp0 table 103 proto 112 metric 1
+ip -4 rule add priority 10001 from all to 192.0.2.0/24 lookup main protocol 112
+ip -4 rule add priority 10001 from all to 198.51.100.0/24 lookup main protocol 112
+ip -4 rule add priority 10001 from all to 10.64.0.1 lookup main protocol 112
+ip -4 rule add priority 10400 from 10.64.0.2 lookup 103 protocol 112
+`)
+}

@@ -13,8 +13,18 @@ ready() {
 
 # gateway FAMILY DEVICE prints the gateway of main's best default route over the device, or "link" if that has none.
 gateway() {
-	ip "$1" -o route show table main default dev "$2" |
-		sed -n -e '1s/^default via \(inet6 [^ ]*\).*/\1/p;t' -e '1s/^default via \([^ ]*\).*/\1/p;t' -e '1s/^default.*/link/p'
+	ip "$1" -o route show table main default | while read -r line; do
+		last='' via='link'
+		for word in $line; do
+			case $last in
+			via) via=$word ;;
+			inet6) via="inet6 $word" ;;
+			dev) [ "$word" != "$2" ] || echo "$via" ;;
+			esac
+			[ "$word" != nexthop ] || via='link'
+			last=$word
+		done
+	done | sed -n 1p
 }
 
 # hop FAMILY DEVICE GATEWAY weight WEIGHT [onlink] adds a next hop to the route that follows; GATEWAY is an address,
@@ -23,20 +33,20 @@ hop() {
 	if [ "$1" = -6 ] && ! ipv6 || ! ready "$1" "$2"; then
 		return 0
 	fi
-	via=$3
+	via=$3 onlink=${6-}
 	if [ "$via" = auto ]; then
 		via=$(gateway "$1" "$2")
 		[ "$via" ] || { say "interface $2 left out: main has no default route over it (ip $1)"; return 0; }
 	fi
 	case $via in
-	link) via='' ;;
+	link) via='' onlink='' ;;
 	*) via="via $via" ;;
 	esac
 	count=$((count + 1))
 	if [ "$count" -eq 1 ]; then
-		single="$via dev $2 ${6-}" hops="nexthop $via dev $2 weight $5 ${6-}"
+		single="$via dev $2 $onlink" hops="nexthop $via dev $2 weight $5 $onlink"
 	else
-		hops="$hops nexthop $via dev $2 weight $5 ${6-}"
+		hops="$hops nexthop $via dev $2 weight $5 $onlink"
 	fi
 }
 

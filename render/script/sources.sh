@@ -3,7 +3,8 @@ source_rules() {
 	family=$1 device=$2
 	shift 2
 	ip "$family" -o addr show dev "$device" 2>/dev/null | while read -r _ _ _ address rest; do
-		case " $rest " in
+		case "$address $rest " in
+		fe80:* | 169.254.* | 127.* | ::1/*) ;;
 		*' scope host '* | *' scope link '* | *' tentative '* | *' dadfailed '* | *' deprecated '*) ;;
 		*) echo "${address%/*}" ;;
 		esac
