@@ -215,7 +215,7 @@ func TestKilledApply(t *testing.T) {
 	k := newKernel(t)
 	before := everything(t)
 	for _, way := range []struct{ from, to, next share }{
-		{planA, planB, planB}, {planB, planC, planC}, {planC, planA, planA}, {planA, planC, planB},
+		{planA, planB, planB}, {planC, planA, planA}, {planA, planC, planB},
 	} {
 		for n := 0; ; n++ {
 			apply(t, k, testPlan(way.from))
@@ -246,6 +246,39 @@ func TestKilledApply(t *testing.T) {
 }
 
 func lastElement(path string) string { return path[strings.LastIndex(path, "/")+1:] }
+
+// TestStoppedApplyIsUndone cancels an apply before each of its steps; each time everything has to be as before.
+func TestStoppedApplyIsUndone(t *testing.T) {
+	k := newKernel(t)
+	apply(t, k, testPlan(planA))
+	before := everything(t)
+	for n := 1; ; n++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		left := n
+		k.step = func(string) {
+			if left--; left == 0 {
+				cancel()
+			}
+		}
+		_, err := k.Apply(ctx, testPlan(planB))
+		k.step = func(string) {}
+		cancel()
+		if err == nil {
+			if n < 10 {
+				t.Errorf("only %d steps", n)
+			}
+			break
+		}
+		var failed *ApplyError
+		if !errors.As(err, &failed) || failed.Undo != nil || !errors.Is(err, context.Canceled) {
+			t.Fatalf("stopped after %d steps: %v", n, err)
+		}
+		if after := everything(t); after != before {
+			t.Fatalf("stopped after %d steps:\n%s\nbefore:\n%s", n, after, before)
+		}
+	}
+	holds(t, k, testPlan(planB))
+}
 
 // TestFailedApplyIsUndone lets each part of an apply fail; everything has to be as before.
 func TestFailedApplyIsUndone(t *testing.T) {

@@ -63,9 +63,6 @@ func (o owned) equal(p owned) bool {
 	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Marks, p.Marks)
 }
 
-// empty tells that pbr owns nothing here.
-func (j *journal) empty() bool { return len(j.Owned) == 0 && len(j.Sysctls) == 0 }
-
 // tables lists the tables of every plan in the journal.
 func (j *journal) tables() (out []uint32) {
 	for _, o := range j.Owned {
