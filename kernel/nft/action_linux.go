@@ -70,18 +70,8 @@ func (e *ruleEncoder) verdictMap(a *plan.Action) error {
 		return fmt.Errorf("field %d is unknown", a.Field)
 	}
 	src := &sources[a.Field]
-	m := plan.Match{Field: a.Field, Mask: a.Mask}
 	e.imply(src)
-	e.load(src, src.place)
-	e.mask(&m, src)
-	if src.shift != 0 {
-		e.shiftRight(src.place.len, uint32(src.shift))
-	}
-	if hostEndian(a.Field.Type()) && e.interval(a.Set) {
-		e.hton()
-	}
-	e.lookup(a.Set, false, true)
-	return nil
+	return e.find(&plan.Match{Field: a.Field, Mask: a.Mask, Set: a.Set}, src, true)
 }
 
 // setBits gives the register the bits of a.Value under a.Mask.

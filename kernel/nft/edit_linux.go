@@ -42,8 +42,7 @@ type chainEdit struct {
 
 func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *edit {
 	e := &edit{b: b, live: live, want: want, changes: changes, remade: map[key]bool{}}
-	interval := intervalSets(want.Sets)
-	e.enc.interval = func(set string) bool { return interval[set] }
+	e.enc.interval = intervalSets(want.Sets)
 	for _, ch := range changes.Counters {
 		if ch.Have != nil {
 			e.remade[key{"counter", ch.Have.Name}] = true

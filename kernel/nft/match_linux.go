@@ -24,8 +24,8 @@ func hostEndian(t plan.Type) bool {
 // ruleEncoder turns rules into expressions.
 type ruleEncoder struct {
 	exprs
-	// interval tells of a set whether it has intervals.
-	interval func(set string) bool
+	// interval has, for each named set of the table, whether it has intervals.
+	interval map[string]bool
 	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta l4proto value (0
 	// unknown), and that the packet came by Ethernet. nft tests each once a rule.
 	family, proto uint8
@@ -43,15 +43,7 @@ func (e *ruleEncoder) match(m *plan.Match) error {
 	width := m.Field.Type().Width()
 	switch {
 	case m.Set != "":
-		e.load(src, src.place)
-		e.mask(m, src)
-		if src.shift != 0 {
-			e.shiftRight(src.place.len, uint32(src.shift))
-		}
-		if hostEndian(m.Field.Type()) && e.interval(m.Set) {
-			e.hton()
-		}
-		e.lookup(m.Set, m.Not, false)
+		return e.find(m, src, false)
 	case m.Wildcard:
 		e.load(src, src.place)
 		e.cmp(equality(m.Not), []byte(m.From.Text()))
@@ -66,6 +58,24 @@ func (e *ruleEncoder) match(m *plan.Match) error {
 	default:
 		e.inRange(m, src, width)
 	}
+	return nil
+}
+
+// find looks the field up in the match's set; with vmap the verdict found there is the rule's.
+func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
+	interval, ok := e.interval[m.Set]
+	if !ok {
+		return fmt.Errorf("set %q is not in the table", m.Set)
+	}
+	e.load(src, src.place)
+	e.mask(m, src)
+	if src.shift != 0 {
+		e.shiftRight(src.place.len, uint32(src.shift))
+	}
+	if interval && hostEndian(m.Field.Type()) {
+		e.hton()
+	}
+	e.lookup(m.Set, m.Not, vmap)
 	return nil
 }
 

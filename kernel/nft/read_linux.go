@@ -246,8 +246,7 @@ func (r *reader) rules() error {
 	for i := range rs.Chains {
 		index[rs.Chains[i].Name] = i
 	}
-	interval := intervalSets(rs.Sets)
-	enc := ruleEncoder{interval: func(set string) bool { return interval[set] }}
+	enc := ruleEncoder{interval: intervalSets(rs.Sets)}
 	return r.c.dump(unix.NFT_MSG_GETRULE, familyInet, inTable(), func(raw []byte) error {
 		if text(attr(raw, unix.NFTA_RULE_TABLE)) != plan.TableName {
 			return nil

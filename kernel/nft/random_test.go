@@ -1,0 +1,163 @@
+//go:build linux
+
+package nft
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"pbr/compiler/plan"
+)
+
+// randomRuleset is a variation of wide: other elements, rules in another order, chains and counters that come and go.
+func randomRuleset(rng *rand.Rand) *plan.Ruleset {
+	r, _ := wide()
+	some := func() bool { return rng.IntN(2) == 0 }
+	r.Counters = []plan.Counter{{Name: "c1", Comment: fmt.Sprint("comment ", rng.IntN(3)/2)}}
+	for i := 2; i < 10; i++ {
+		if some() {
+			r.Counters = append(r.Counters, plan.Counter{Name: fmt.Sprint("c", i), Comment: []string{"", "x"}[rng.IntN(2)]})
+		}
+	}
+	for i := range r.Sets {
+		randomSet(rng, &r.Sets[i])
+	}
+	for i := range 4 {
+		if some() {
+			s := plan.Set{Name: fmt.Sprint("zz", i), Type: plan.TypeIPv4, Interval: some(), Comment: []string{"", "list"}[rng.IntN(2)]}
+			randomSet(rng, &s)
+			r.Sets = append(r.Sets, s)
+		}
+	}
+	rules := func(n int) []plan.ChainRule {
+		out := make([]plan.ChainRule, n)
+		for i := range out {
+			out[i] = statements[rng.IntN(len(statements))].rule
+			if some() {
+				out[i].Comment = fmt.Sprint("policy ", rng.IntN(40))
+			}
+		}
+		return out
+	}
+	r.Chains[0].Rules = slices.Clone(r.Chains[0].Rules[:rng.IntN(2)])
+	list := slices.Clone(r.Chains[2].Rules)
+	for range rng.IntN(6) {
+		at := rng.IntN(len(list))
+		list = slices.Insert(slices.Delete(list, at, at+1), rng.IntN(len(list)), rules(rng.IntN(3))...)
+	}
+	r.Chains[2].Rules = list
+	for i := range 5 {
+		ch := plan.Chain{Name: fmt.Sprint("x", i), Rules: rules(rng.IntN(5))}
+		switch rng.IntN(3) {
+		case 0:
+			continue
+		case 1:
+			ch.Kind, ch.Hook, ch.Priority = "filter", "forward", int32(rng.IntN(2))
+		}
+		r.Chains = append(r.Chains, ch)
+	}
+	return r
+}
+
+// randomSet leaves out elements, and gives address and port sets new ones.
+func randomSet(rng *rand.Rand, s *plan.Set) {
+	s.Elements = slices.DeleteFunc(slices.Clone(s.Elements), func(plan.Element) bool { return rng.IntN(3) == 0 })
+	for i := range s.Elements {
+		if s.Map {
+			s.Elements[i].Goto = []string{"m1", "m2"}[rng.IntN(2)]
+		}
+	}
+	if s.Name == "uids" && rng.IntN(4) == 0 {
+		s.Interval = false
+		s.Elements = []plan.Element{el(u32(5))}
+	}
+	if s.Type != plan.TypeIPv4 {
+		return
+	}
+	// Addresses of a small space, so that intervals of one set meet and cut those of the next.
+	s.Elements = nil
+	for at := rng.IntN(20); at < 250; at += 1 + rng.IntN(20) {
+		end := at
+		if s.Interval {
+			end += rng.IntN(12)
+		}
+		key := func(v int) plan.Key {
+			return plan.KeyFromAddr(netip.AddrFrom4([4]byte{byte(255 * (v / 200)), 255, 255, byte(v)}))
+		}
+		if end > 255 || at/200 != end/200 {
+			break
+		}
+		s.Elements = append(s.Elements, span(key(at), key(end)))
+		at = end
+	}
+	if s.Interval && rng.IntN(2) == 0 {
+		s.Elements = append(s.Elements, span(addr("255.255.255.254"), addr("255.255.255.255")))
+	}
+	slices.SortFunc(s.Elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	if n := len(s.Elements); n > 1 && s.Elements[n-2].To.Compare(s.Elements[n-1].From) >= 0 {
+		s.Elements = s.Elements[:n-1]
+	}
+}
+
+// blocks are the objects of a listing in order of their text: the order of objects means nothing.
+func blocks(listing string) string {
+	parts := strings.Split(listing, "\n\n")
+	for i := range parts {
+		parts[i] = strings.Trim(strings.TrimSuffix(strings.TrimPrefix(parts[i], "table inet pbr {\n"), "}\n"), "\n")
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\n\n")
+}
+
+func TestAnyRulesetToAnyOther(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 2))
+	n, fresh := newNetns(t), newNetns(t)
+	var live *Live
+	for round := range 60 {
+		want := randomRuleset(rng)
+		switch {
+		case live == nil || round%3 == 0:
+			live = n.apply(want)
+		default:
+			var err error
+			if live, err = n.conn.Apply(live, want, diff(live, want)); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		read := n.read()
+		if c := diff(read, want); !c.Empty() {
+			t.Fatalf("round %d: still to change after Apply: %+v", round, c)
+		}
+		compareHandles(t, live, read)
+		if err := fresh.conn.Delete(); err != nil {
+			t.Fatal(err)
+		}
+		fresh.apply(want)
+		if got, want := blocks(n.list("table", "inet", "pbr")), blocks(fresh.list("table", "inet", "pbr")); got != want {
+			t.Fatalf("round %d: edited and fresh table differ\n%s", round, firstDifference(got, want))
+		}
+	}
+}
+
+// compareHandles tests that Apply knew the handles that the kernel gave.
+func compareHandles(t *testing.T, live, read *Live) {
+	t.Helper()
+	if live.Generation != read.Generation {
+		t.Fatalf("Apply says generation %d, the kernel %d", live.Generation, read.Generation)
+	}
+	handles := map[string][]uint64{}
+	for i, ch := range read.Ruleset.Chains {
+		handles[ch.Name] = read.handles[i]
+	}
+	for i, ch := range live.Ruleset.Chains {
+		if !slices.Equal(handles[ch.Name], live.handles[i]) {
+			t.Fatalf("chain %s: Apply says handles %v, the kernel has %v", ch.Name, live.handles[i], handles[ch.Name])
+		}
+	}
+}
