@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/nft"
@@ -18,8 +19,11 @@ const nftTries = 5
 
 // Apply makes the namespace hold want, and sends only what differs. When any of it fails everything
 // that was done is undone and the error is an *ApplyError; the errors *LockedError and *ConflictError, and one for missing
-// privilege, come before anything is touched. A plan with an Auto hop is refused: it was compiled for no machine.
+// privilege, come before anything is touched. So does the refusal of a plan that was compiled for no machine.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
+	if err := applicable(want); err != nil {
+		return nil, err
+	}
 	if err := mayAdminister(); err != nil {
 		return nil, err
 	}
@@ -56,6 +60,18 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 		return a.report, nil // the journal keeps what is still to be cleared
 	}
 	return a.report, replaceJournal(file, next, next.settled(a.owned, want.Sysctls))
+}
+
+// applicable refuses what only a live machine's addresses and gateways make complete.
+func applicable(p *plan.Plan) error {
+	unknown := len(p.Dynamic) > 0
+	for _, r := range p.Routes {
+		unknown = unknown || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Auto })
+	}
+	if unknown {
+		return errors.New("the plan was compiled for no machine: its addresses and gateways are not known")
+	}
+	return nil
 }
 
 // application is one Apply.
@@ -235,24 +251,9 @@ func (a *application) transact(want *plan.Ruleset) error {
 	}
 }
 
-// unset lists the settings of the journal that the plan does not name any more and that still have pbr's
-// value: one that someone else has changed since is theirs.
+// unset lists the settings to give back, see unsetSysctls.
 func (a *application) unset(j *journal, have *live) []plan.SysctlChange {
 	return unsetSysctls(j.Sysctls, a.want.Sysctls, have.sysctls)
-}
-
-// unsetSysctls is unset for any plan's settings and live values.
-func unsetSysctls(taken []setting, want []plan.Sysctl, live map[string]string) (out []plan.SysctlChange) {
-	named := map[string]bool{}
-	for _, s := range want {
-		named[s.Path] = true
-	}
-	for _, s := range taken {
-		if v, ok := live[s.Path]; ok && !named[s.Path] && v == s.Set && v != s.Original {
-			out = append(out, plan.SysctlChange{Path: s.Path, Have: v, Want: s.Original})
-		}
-	}
-	return out
 }
 
 // clearMarks takes marks that steer nothing any more off the connections that carry them.

@@ -288,9 +288,7 @@ func TestFailedApplyIsUndone(t *testing.T) {
 			p.Rules[len(p.Rules)-1].TOS = 0xff // no such traffic class
 			p.Rules[len(p.Rules)-1].Table = 0
 		},
-		"no such file or directory": func(p *plan.Plan) {
-			p.Ruleset.Chains[0].Rules[0].Matches[0] = plan.Match{Field: plan.FieldIPSAddr, Set: "absent"}
-		},
+		"operation not supported": func(p *plan.Plan) { p.Ruleset.Chains[0].Kind = "route" }, // the kernel has those in output alone
 		"setting sysctl": func(p *plan.Plan) {
 			p.Sysctls = append(p.Sysctls, plan.Sysctl{Path: "net/ipv4/conf/zz/rp_filter", Value: "2"})
 		},
@@ -365,6 +363,19 @@ func TestConflictsAreRefused(t *testing.T) {
 				t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 			}
 		})
+	}
+}
+
+func TestPlanForNoMachineIsRefused(t *testing.T) {
+	k := newKernel(t)
+	auto, dynamic := testPlan(planA), testPlan(planA)
+	auto.Routes[0].Hops = []plan.Hop{{Dev: "w1", Auto: true, Weight: 1}}
+	dynamic.Dynamic = []plan.Dynamic{{Kind: plan.SourceRules}}
+	for _, p := range []*plan.Plan{auto, dynamic} {
+		k.step = func(what string) { t.Errorf("did %s", what) }
+		if _, err := k.Apply(context.Background(), p); err == nil || !strings.Contains(err.Error(), "compiled for no machine") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

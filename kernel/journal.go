@@ -110,6 +110,21 @@ func (j *journal) settled(o owned, sysctls []plan.Sysctl) *journal {
 	return next
 }
 
+// unsetSysctls lists the settings taken that want does not name any more and that, by their live values, still have
+// pbr's: one that someone else has changed since is theirs.
+func unsetSysctls(taken []setting, want []plan.Sysctl, live map[string]string) (out []plan.SysctlChange) {
+	named := map[string]bool{}
+	for _, s := range want {
+		named[s.Path] = true
+	}
+	for _, s := range taken {
+		if v, ok := live[s.Path]; ok && !named[s.Path] && v == s.Set && v != s.Original {
+			out = append(out, plan.SysctlChange{Path: s.Path, Have: v, Want: s.Original})
+		}
+	}
+	return out
+}
+
 func settingPath(s setting, path string) int {
 	switch {
 	case s.Path < path:
