@@ -5,7 +5,14 @@
 # Interfaces that do not exist or are down are left out, with a line on stderr: run it again when they are there.
 set -euf
 
-say() { printf 'pbr: %s\n' "$*" >&2; }
+# say MESSAGE tells on stderr what is left out, once.
+told='|'
+say() {
+	case $told in
+	*"|$*|"*) ;;
+	*) told="$told$*|"; printf 'pbr: %s\n' "$*" >&2 ;;
+	esac
+}
 
 # ipv6 tells whether the kernel has IPv6.
 ipv6() { [ -e /proc/net/if_inet6 ]; }
