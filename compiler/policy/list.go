@@ -33,6 +33,9 @@ const (
 	resolved
 )
 
+// list returns a list that exists.
+func (p *parser) list(name string) *List { return &p.doc.Lists[p.lists[name].index] }
+
 // readLists reads [lists].
 func (p *parser) readLists(s *section) {
 	p.doc.Lists = make([]List, 0, len(s.fields.List))

@@ -69,7 +69,7 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 		if item.List == "" {
 			continue
 		}
-		if l := &s.p.doc.Lists[s.p.lists[item.List].index]; len(l.Domains) > 0 {
+		if l := s.p.list(item.List); len(l.Domains) > 0 {
 			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot select by list %q, which a DNS server fills", item.List)
 		}
 	}

@@ -1,0 +1,84 @@
+package policy
+
+import "slices"
+
+// span is a range of a list, by the list's place in the file.
+type span struct {
+	Range
+	list int
+}
+
+// lintOverlap warns of two lists that share addresses, unless one includes the other or both
+// include a third: then they are meant to. One sweep over all ranges; a list's own never overlap.
+func (p *parser) lintOverlap() {
+	var runs [][]span
+	for i := range p.doc.Lists {
+		if ranges := p.doc.Lists[i].Ranges; len(ranges) > 0 {
+			run := make([]span, 0, len(ranges))
+			for _, r := range ranges {
+				run = append(run, span{r, i})
+			}
+			runs = append(runs, run)
+		}
+		if len(p.doc.Lists) == 1 {
+			return
+		}
+	}
+	type pair struct{ a, b int }
+	told := map[pair]bool{}
+	var open []span // those that the sweep is inside of, one per list at most
+	for _, s := range mergeRuns(runs) {
+		open = slices.DeleteFunc(open, func(o span) bool { return o.To.Less(s.From) || o.From.Is4() != s.From.Is4() })
+		for _, o := range open {
+			if k := (pair{min(o.list, s.list), max(o.list, s.list)}); !told[k] {
+				told[k] = true
+				p.overlap(k.a, k.b, s.Range)
+			}
+		}
+		open = append(open, s)
+	}
+}
+
+// mergeRuns makes one sorted run of many. Lists are sorted already: this beats sorting anew.
+func mergeRuns(runs [][]span) []span {
+	for len(runs) > 1 {
+		half := runs[:0]
+		for i := 0; i < len(runs); i += 2 {
+			if i+1 == len(runs) {
+				half = append(half, runs[i])
+				break
+			}
+			half = append(half, mergeTwo(runs[i], runs[i+1]))
+		}
+		runs = half
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	return runs[0]
+}
+
+func mergeTwo(a, b []span) []span {
+	out := make([]span, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].From.Compare(b[0].From) <= 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// overlap warns that the later list has an address of the earlier one, the first of r.
+func (p *parser) overlap(a, b int, r Range) {
+	first, second := &p.doc.Lists[a], &p.doc.Lists[b]
+	inFirst, inSecond := p.lists[first.Name].includes, p.lists[second.Name].includes
+	for name := range inFirst {
+		if inSecond[name] {
+			return
+		}
+	}
+	p.warnf(second.Pos, codeOverlap, "lists."+second.Name, "", "lists %q and %q share addresses, for example %s",
+		first.Name, second.Name, r.From)
+}
