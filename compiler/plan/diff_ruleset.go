@@ -130,6 +130,9 @@ func diffChain(h, w *Chain) (ch ChainChange, ok bool) {
 
 // diffChainRules returns the shortest script that turns have into want, or nil when they are the same.
 func diffChainRules(have, want []ChainRule) []RuleEdit {
+	if len(have) == len(want) && (len(have) == 0 || &have[0] == &want[0]) {
+		return nil
+	}
 	head := 0
 	for head < len(have) && head < len(want) && have[head].Equal(&want[head]) {
 		head++

@@ -19,7 +19,7 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	b := newBatch(live.Generation)
 	if live.exists && (live.rebuild || isEmpty(want)) {
 		b.deleteNamed(unix.NFT_MSG_DELTABLE, "table inet", unix.NFTA_TABLE_NAME, plan.TableName, false)
-		live = &Live{Generation: live.Generation}
+		live = &Live{Generation: live.Generation, identity: live.identity}
 		changes = plan.Diff(&plan.Plan{}, &plan.Plan{Ruleset: *want})
 	}
 	e := newEdit(b, live, want, changes)
@@ -35,13 +35,13 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	}
 	next := e.result()
 	if !e.giveHandles(next, answer) {
-		return c.readAfter(next.Generation)
+		return c.readAfter()
 	}
 	return next, nil
 }
 
 // readAfter reads what was just written, for the handles that the answer did not tell.
-func (c *Conn) readAfter(uint32) (*Live, error) {
+func (c *Conn) readAfter() (*Live, error) {
 	live, err := c.Read()
 	if err != nil {
 		return nil, fmt.Errorf("the table is changed, reading it back failed: %w", err)
@@ -53,13 +53,15 @@ func isEmpty(r *plan.Ruleset) bool { return len(r.Counters)+len(r.Sets)+len(r.Ch
 
 // result is the table after the transaction.
 func (e *edit) result() *Live {
-	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, exists: !isEmpty(e.want), irregular: map[string]bool{}}
+	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, identity: e.live.identity, exists: !isEmpty(e.want), irregular: map[string]bool{}}
 	if next.Generation == 0 {
 		next.Generation = 1 // the kernel leaves out 0 (nf_tables_commit)
 	}
 	next.Ruleset.Foreign = nil
 	for name := range e.live.irregular {
-		next.irregular[name] = !e.remade[key{"set", name}]
+		if !e.remade[key{"set", name}] {
+			next.irregular[name] = true
+		}
 	}
 	return next
 }

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -218,6 +219,7 @@ func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 
 // write fills the batch.
 func (e *edit) write() error {
+	e.b.b = slices.Grow(e.b.b, e.size())
 	e.removeRules()
 	e.removeElements()
 	e.removeObjects()
@@ -235,6 +237,22 @@ func (e *edit) write() error {
 		return err
 	}
 	return e.addRules()
+}
+
+// size estimates the batch in bytes, so that the buffer need not be moved while it grows.
+func (e *edit) size() int {
+	n := 1<<12 + 128*len(e.changes.Counters) + 1024*len(e.changes.Chains)
+	for i := range e.sets {
+		if w := e.sets[i].Want; w != nil && (e.sets[i].Have == nil || e.sets[i].Rebuild) {
+			n += len(w.Elements) * (64 + 2*w.Type.Width())
+		}
+	}
+	for i := range e.chains {
+		if ce := &e.chains[i]; ce.keep != nil && len(ce.handles) == 0 {
+			n += 768 * len(ce.want.Rules)
+		}
+	}
+	return n
 }
 
 // removeRules empties the chains that go and takes single rules out of those that stay.

@@ -17,6 +17,8 @@ type Live struct {
 	// Generation is the namespace's nftables generation that Ruleset was read at.
 	Generation uint32
 
+	// identity names the namespace that it was read in.
+	identity string
 	// exists tells an empty table from none.
 	exists bool
 	// rebuild is set when the table itself is not as pbr makes it (flags, comment), so that it has to be made anew.

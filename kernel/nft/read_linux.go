@@ -29,12 +29,23 @@ func (c *Conn) Read() (*Live, error) {
 	return nil, fmt.Errorf("reading table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, readAttempts)
 }
 
+// Load is Read without reading, from a snapshot: it succeeds when nothing of the namespace's nftables has
+// changed since that was taken. want is what the table is going to be compared with; the result shares its memory.
+func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
+	live, err := parseSnapshot(snapshot, want)
+	if err != nil || live.identity != c.identity() {
+		return nil, false
+	}
+	generation, err := c.Generation()
+	return live, err == nil && generation == live.Generation
+}
+
 func (c *Conn) readOnce() (*Live, error) {
 	before, err := c.Generation()
 	if err != nil {
 		return nil, err
 	}
-	r := reader{c: c, live: &Live{Generation: before, irregular: map[string]bool{}}}
+	r := reader{c: c, live: &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}}
 	if err := r.table(); err != nil {
 		return nil, fmt.Errorf("reading table inet %s: %w", plan.TableName, err)
 	}
