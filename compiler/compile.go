@@ -5,6 +5,7 @@ package compiler
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"pbr/compiler/plan"
@@ -32,7 +33,11 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 	for i := range doc.Lists {
 		c.lists[doc.Lists[i].Name] = &doc.Lists[i]
 	}
-	c.numbers = giveNumbers(doc)
+	if c.numbers = giveNumbers(doc); c.numbers == nil {
+		c.problem(doc.Settings.MarkMaskPos, "mark-mask-full", "pbr.mark-mask",
+			fmt.Sprintf("mark-mask %#08x has too few values for all uplinks and tables", c.mask), "use a mask with more bits")
+		return nil, c.problems
+	}
 	c.out.Numbers = c.numbers.list()
 
 	c.addRoutes()

@@ -44,17 +44,15 @@ func (n *numbers) list() []plan.Number {
 // giveNumbers chooses each table's number from its name, so that it is the same on every machine and
 // does not depend on the others: names are hashed into the mask's values. Where two names meet,
 // the earlier one in the alphabet keeps the place and the other tries its next one; a name that has its first
-// choice is never moved by one that has not.
+// choice is never moved by one that has not. It returns nil if the mask has too few values.
 func giveNumbers(doc *policy.Document) *numbers {
 	mask := doc.Settings.MarkMask
 	n := &numbers{byName: map[string]plan.Number{}}
-	taken := map[uint32]bool{}
+	taken, ids := map[uint32]bool{}, map[uint32]bool{}
 	pending := []string{}
 	for i := range doc.Tables {
 		t := &doc.Tables[i]
-		if t.ID >= firstTable {
-			taken[t.ID-firstTable] = true
-		}
+		ids[t.ID] = true
 		if t.Mark != 0 {
 			taken[extract(t.Mark, mask)] = true
 			n.byName[t.Name] = plan.Number{Name: t.Name, Mark: t.Mark, Table: t.ID}
@@ -69,13 +67,16 @@ func giveNumbers(doc *policy.Document) *numbers {
 	for _, name := range strictUplinks(doc) {
 		pending = append(pending, name+strictSuffix)
 	}
+	if len(pending)+len(taken) > int(capacity(mask)) {
+		return nil
+	}
 	for name, number := range choose(pending, taken, mask) {
 		have := n.byName[name]
 		n.byName[name] = plan.Number{Name: name, Mark: deposit(number, mask), Table: have.Table}
 	}
 	for name, number := range n.byName {
 		if number.Table == 0 {
-			number.Table = firstTable + extract(number.Mark, mask)
+			number.Table = freeTable(extract(number.Mark, mask), ids)
 			n.byName[name] = number
 		}
 	}
@@ -85,9 +86,18 @@ func giveNumbers(doc *policy.Document) *numbers {
 	return n
 }
 
+// freeTable is the id of a number's table: firstTable + number, or further up where a fixed id has that place.
+func freeTable(number uint32, fixed map[uint32]bool) uint32 {
+	id := firstTable + number
+	for fixed[id] {
+		id += maxNumbers + 1
+	}
+	return id
+}
+
 // choose gives each name a free number from 1 to the mask's highest value.
 func choose(names []string, taken map[uint32]bool, mask uint32) map[string]uint32 {
-	limit := uint32(min(uint64(1)<<bits.OnesCount32(mask)-1, maxNumbers))
+	limit := capacity(mask)
 	chosen := map[string]uint32{}
 	pending := slices.Sorted(slices.Values(names))
 	for round := uint32(0); len(pending) > 0; round++ {
@@ -108,6 +118,11 @@ func choose(names []string, taken map[uint32]bool, mask uint32) map[string]uint3
 
 // hashedRounds is how many places a name tries by hash before it walks on from the last one.
 const hashedRounds = 64
+
+// capacity is how many numbers a mask has.
+func capacity(mask uint32) uint32 {
+	return uint32(min(uint64(1)<<bits.OnesCount32(mask)-1, maxNumbers))
+}
 
 // place is the round-th choice of a name, 1..limit.
 func place(name string, round, limit uint32) uint32 {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -74,7 +75,7 @@ func (c *compilation) addTable(t *policy.Table) {
 			for n < len(live) && live[n].sameRoute(live[0]) {
 				n++
 			}
-			c.addRoute(table, family, live[0].Dst, live[0].Distance, hops(live[:n]))
+			c.addRoute(table, family, live[0].Dst, live[0].Distance, c.hops(t, family, live[:n]))
 			live = live[n:]
 		}
 		if t.Strict {
@@ -115,7 +116,11 @@ func (c *compilation) readyRoutes(t *policy.Table, family plan.Family) []readyRo
 	return ready
 }
 
-func hops(routes []readyRoute) []plan.Hop {
+// hops returns the next hops of one route of a table: more than one share its connections by weight.
+func (c *compilation) hops(t *policy.Table, family plan.Family, routes []readyRoute) []plan.Hop {
+	if family == plan.IPv6 && len(routes) > 1 {
+		routes = c.sharable(t, routes)
+	}
 	if len(routes) == 1 {
 		hop := routes[0].hop
 		hop.Weight = 1
@@ -126,6 +131,22 @@ func hops(routes []readyRoute) []plan.Hop {
 		list = append(list, r.hop)
 	}
 	return list
+}
+
+// sharable leaves out of an IPv6 multipath route what the kernel refuses in one, next hops without a gateway
+// (ip6_route_multipath_add, net/ipv6/route.c), and says so.
+func (c *compilation) sharable(t *policy.Table, routes []readyRoute) []readyRoute {
+	noGateway := func(r readyRoute) bool { return !r.hop.Via.IsValid() && !r.hop.Auto }
+	kept := slices.DeleteFunc(slices.Clone(routes), noGateway)
+	if len(kept) == 0 {
+		kept = routes[:1]
+	}
+	for _, r := range routes {
+		if noGateway(r) && r.Uplink != kept[0].Uplink {
+			c.wait("table "+t.Name, fmt.Sprintf("IPv6 cannot share its connections with uplink %s: the kernel needs a gateway for each of equal distance", r.Uplink))
+		}
+	}
+	return kept
 }
 
 func (c *compilation) addRoute(table uint32, family plan.Family, dst netip.Prefix, metric uint32, hops []plan.Hop) {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"net/netip"
+	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -24,13 +25,17 @@ func (c *compilation) addRule(r plan.Rule, offset uint32) {
 }
 
 func (c *compilation) addRules() {
+	c.addUserRules()
 	for _, family := range c.families() {
-		c.addMainFirst(family)
 		c.addMarkRules(family)
 		c.addSourceRules(family)
 		c.addDefaultRule(family)
+		// The first ip rule makes every packet of its family dearer, so a family that pbr
+		// does not steer gets none.
+		if slices.ContainsFunc(c.out.Rules, func(r plan.Rule) bool { return r.Family == family }) {
+			c.addMainFirst(family)
+		}
 	}
-	c.addUserRules()
 }
 
 func (c *compilation) addMainFirst(family plan.Family) {

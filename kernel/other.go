@@ -5,6 +5,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"time"
 
 	"pbr/compiler/plan"
 )
@@ -49,3 +50,21 @@ func (k *Kernel) Restore(context.Context) (*Report, error) { return nil, errLinu
 
 // DropPrevious fails.
 func (k *Kernel) DropPrevious() error { return errLinux }
+
+// ReadMachine works on Linux only.
+func ReadMachine() (plan.Machine, error) { return plan.Machine{}, errLinux }
+
+// LockWait works on Linux only.
+func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }
+
+// SetPending works on Linux only.
+func (k *Kernel) SetPending(*plan.Plan, time.Time) (*Pending, error) { return nil, errLinux }
+
+// Pending works on Linux only.
+func (k *Kernel) Pending() (*Pending, error) { return nil, errLinux }
+
+// ClearPending works on Linux only.
+func (k *Kernel) ClearPending() error { return errLinux }
+
+// Revert works on Linux only.
+func (k *Kernel) Revert(context.Context) (*Report, error) { return nil, errLinux }

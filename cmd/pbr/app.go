@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+// defaultConfig is where the policy file is looked for.
+const defaultConfig = "/etc/pbr/pbr.toml"
+
+// version is set by the linker.
+var version = "development"
+
+// command is the whole program, with its edges given in, so that it runs inside a test.
+type command struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// main runs the program and returns its exit status.
+func (c command) main(args []string) int {
+	return c.exit(c.app().Run(args))
+}
+
+func (c command) app() *cli.App {
+	cli.VersionPrinter = func(ctx *cli.Context) { fmt.Fprintf(ctx.App.Writer, "pbr %s\n", ctx.App.Version) }
+	return &cli.App{
+		Name:      "pbr",
+		Usage:     "policy-based routing: which connections leave by which uplink",
+		UsageText: "pbr [--config FILE] COMMAND [OPTION...]",
+		Description: "pbr compiles a policy file into nftables chains, ip rules and routes, and makes the\n" +
+			"kernel match them through netlink, sending only what differs.\n\n" +
+			"Every command that prints data takes --json. Colours are used on a terminal; NO_COLOR turns them off.",
+		Version:              version,
+		HideHelpCommand:      true,
+		EnableBashCompletion: true,
+		Reader:               c.stdin,
+		Writer:               c.stdout,
+		ErrWriter:            c.stderr,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{"PBR_CONFIG"}},
+		},
+		Commands: []*cli.Command{
+			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),
+			c.diffCommand(), c.flushCommand(), c.manCommand(), c.revertCommand(),
+		},
+		Action:         c.noCommand,
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError("%v", err) },
+		ExitErrHandler: func(*cli.Context, error) {},
+	}
+}
+
+// noCommand is what runs when no known command is named.
+func (c command) noCommand(ctx *cli.Context) error {
+	name := ctx.Args().First()
+	if name == "" {
+		_ = cli.ShowAppHelp(ctx)
+		return exitCode(exitError)
+	}
+	names := []string{}
+	for _, cmd := range ctx.App.VisibleCommands() {
+		names = append(names, cmd.Name)
+	}
+	return usageError("there is no command %q; the commands are %v", name, names)
+}
+
+// jsonFlag is the option that every command with data to print takes.
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON"}
+}
+
+// colour tells whether w is a terminal whose user wants colours (no-color.org).
+func colour(w io.Writer) bool {
+	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	f, ok := w.(*os.File)
+	return ok && isTerminal(f)
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/plan"
+	"pbr/kernel"
+	"pbr/render"
+)
+
+func (c command) applyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "apply",
+		Usage:     "make the kernel match the policy, sending only what differs",
+		ArgsUsage: " ",
+		Description: "Routes first, then ip rules, then one nftables transaction; what goes away goes backwards. If anything\n" +
+			"fails, all of it is undone. Parts that need an interface which is not there are left out, and said so.\n" +
+			"With --confirm the command returns at once, and everything is undone after that time, even if the\n" +
+			"terminal is gone, unless pbr confirm comes first.",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
+			jsonFlag(),
+		},
+		Action: c.runApply,
+	}
+}
+
+func (c command) runApply(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	wait := ctx.Duration("confirm")
+	if ctx.IsSet("confirm") && wait < time.Second {
+		return usageError("--confirm %s is too short: give at least 1s", wait)
+	}
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	return c.withKernel("apply", func(ctx2 context.Context, k *kernel.Kernel) error {
+		want, err := c.compileLive(f, k)
+		if err != nil {
+			return err
+		}
+		if err := refusePending(k); err != nil {
+			return err
+		}
+		if wait > 0 {
+			return c.applyUntilConfirmed(ctx, ctx2, k, want, wait)
+		}
+		return c.apply(ctx, ctx2, k, want)
+	})
+}
+
+// withKernel opens this network namespace's kernel under its lock, so that one pbr at a time changes it. An
+// interrupt ends it between two steps, with everything undone.
+func (c command) withKernel(doing string, do func(context.Context, *kernel.Kernel) error) error {
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	unlock, err := k.Lock(doing)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	return do(ctx, k)
+}
+
+// compileLive compiles the policy for this machine as it is now.
+func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
+	if f.diagnostics.HasErrors() { // said before the kernel is asked anything
+		return nil, c.report(f, f.diagnostics)
+	}
+	machine, err := k.Machine()
+	if err != nil {
+		return nil, err
+	}
+	return c.compile(f, machine)
+}
+
+func (c command) apply(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan) error {
+	report, err := k.Apply(stop, want)
+	if err != nil {
+		return err
+	}
+	return c.printReport(ctx, report, want)
+}
+
+// applyResult is apply's JSON.
+type applyResult struct {
+	Changed []string       `json:"changed"`
+	Waiting []plan.Waiting `json:"waiting"`
+}
+
+func (c command) printReport(ctx *cli.Context, report *kernel.Report, want *plan.Plan) error {
+	summary := render.Summary(report.Changes)
+	if ctx.Bool("json") {
+		return printJSON(c.stdout, applyResult{Changed: append([]string{}, summary...), Waiting: append([]plan.Waiting{}, want.Waiting...)})
+	}
+	for _, line := range summary {
+		fmt.Fprintln(c.stdout, line)
+	}
+	if len(summary) == 0 {
+		fmt.Fprintln(c.stdout, "in sync: nothing sent")
+	}
+	for _, w := range want.Waiting {
+		fmt.Fprintf(c.stderr, "pbr: %s waits: %s\n", w.Object, w.Reason)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/render"
+)
+
+func (c command) checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "parse and resolve the policy; print errors, warnings, and the time its health checks take",
+		ArgsUsage: " ",
+		Description: "Reads the policy file and its lists, nothing else. Every finding has a place, a code and, where there is\n" +
+			"one, the right spelling. Exit status 1 when there are errors; with --strict also for warnings.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
+			jsonFlag(),
+		},
+		Action: c.runCheck,
+	}
+}
+
+func (c command) runCheck(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	ds := f.diagnostics
+	if !ds.HasErrors() {
+		ds = append(ds, notYet(f.doc)...)
+		_, problems := compiler.Compile(f.doc, plan.Machine{}, nil)
+		ds = append(ds, problems...)
+	}
+	ds.Sort()
+	if ctx.Bool("json") {
+		if err := render.DiagnosticsJSON(c.stdout, ds); err != nil {
+			return err
+		}
+	} else if err := c.printCheck(f, ds); err != nil {
+		return err
+	}
+	if ds.HasErrors() || ctx.Bool("strict") && len(ds) > 0 {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// notYet gives what apply will refuse as warnings: the policy itself is right.
+func notYet(doc *policy.Document) policy.Diagnostics {
+	ds := policy.Unsupported(doc)
+	for i := range ds {
+		ds[i].Severity = policy.Warning
+	}
+	return ds
+}
+
+func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
+	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
+		return err
+	}
+	errors, warnings := 0, 0
+	for _, d := range ds {
+		if d.Severity == policy.Error {
+			errors++
+		} else {
+			warnings++
+		}
+	}
+	if errors == 0 {
+		if err := c.printTimes(f.doc); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(c.stdout, "%s: %s, %s\n", f.display, count(errors, "error"), count(warnings, "warning"))
+	return err
+}
+
+// printTimes prints, per checked uplink, how long its parameters need to declare it down and up again.
+func (c command) printTimes(doc *policy.Document) error {
+	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
+	header := false
+	for _, u := range doc.Uplinks {
+		if u.Check.Method == policy.CheckNone || u.Check.Method == "" {
+			continue
+		}
+		if !header {
+			fmt.Fprintln(w, "UPLINK\tCHECK\tDOWN WITHIN\tUP WITHIN")
+			header = true
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Check.Method, rounds(u.Check, u.Check.DownAfter), rounds(u.Check, u.Check.UpAfter))
+	}
+	return w.Flush()
+}
+
+// rounds is the longest time that n consecutive rounds take to be seen: a fault just after a round began, n
+// rounds, and the last one's timeout.
+func rounds(check policy.Check, n int) time.Duration {
+	return time.Duration(n)*check.Interval + check.Timeout
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

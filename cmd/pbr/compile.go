@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/plan"
+	"pbr/kernel"
+	"pbr/render"
+)
+
+// A format is one way to print a plan.
+type format struct {
+	name  string // of --format
+	file  string // with -o DIR
+	mode  os.FileMode
+	print func(io.Writer, *plan.Plan) error
+}
+
+var formats = []format{
+	{"script", "pbr.sh", 0o755, render.Script},
+	{"nft", "pbr.nft", 0o644, render.NFT},
+	{"ip", "pbr.ip", 0o644, render.IP},
+	{"json", "plan.json", 0o644, render.JSON},
+}
+
+func (c command) compileCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "compile",
+		Usage:     "print the whole plan, changing nothing",
+		ArgsUsage: " ",
+		Description: "Prints a shell script that does by nft, ip and sysctl what apply does by netlink, readable and\n" +
+			"runnable as it is. Needs no root and no kernel, and prints the same bytes on every machine:\n" +
+			"what depends on the machine (addresses of the uplinks, gateway \"auto\") is looked up when the script\n" +
+			"runs. With --live it is taken from this machine now, and what waits for an interface is left out.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only way there is: compile never changes anything"},
+			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it) or ip (ip rule and ip route commands, one a line)"},
+			jsonFlag(),
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},
+			&cli.BoolFlag{Name: "live", Usage: "compile for this machine as it is now"},
+		},
+		Action: c.runCompile,
+	}
+}
+
+func (c command) runCompile(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	chosen, err := chooseFormat(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	var machine plan.Machine
+	if ctx.Bool("live") {
+		if machine, err = kernel.ReadMachine(); err != nil {
+			return err
+		}
+	}
+	p, err := c.compile(f, machine)
+	if err != nil {
+		return err
+	}
+	if dir := ctx.String("output"); dir != "" {
+		return c.writeFiles(dir, p)
+	}
+	return chosen.print(c.stdout, p)
+}
+
+func chooseFormat(ctx *cli.Context) (format, error) {
+	name := ctx.String("format")
+	if ctx.Bool("json") {
+		if ctx.IsSet("format") && name != "json" {
+			return format{}, usageError("--json and --format %s exclude each other", name)
+		}
+		name = "json"
+	}
+	for _, f := range formats {
+		if f.name == name {
+			return f, nil
+		}
+	}
+	return format{}, usageError("there is no format %q: use script, nft, ip or json", name)
+}
+
+func (c command) writeFiles(dir string, p *plan.Plan) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the output directory: %w", err)
+	}
+	for _, f := range formats {
+		var text bytes.Buffer
+		if err := f.print(&text, p); err != nil {
+			return err
+		}
+		path := filepath.Join(dir, f.file)
+		if err := os.WriteFile(path, text.Bytes(), f.mode); err != nil {
+			return fmt.Errorf("writing the plan: %w", err)
+		}
+		if err := os.Chmod(path, f.mode); err != nil {
+			return fmt.Errorf("writing the plan: %w", err)
+		}
+		fmt.Fprintln(c.stdout, path)
+	}
+	return nil
+}

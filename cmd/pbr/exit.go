@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit statuses, as documented in the manual.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitDiffers = 2 // diff: live state is not what the policy plans
+)
+
+// exitCode is an error that only sets the exit status: everything was said already.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// exit maps an error to the program's exit status and prints it, unless it was printed already. The
+// library's own codes (3 for an unknown command) would collide with ours.
+func (c command) exit(err error) int {
+	var code exitCode
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(c.stderr, "pbr: %v\n", err)
+	return exitError
+}
+
+// usageError is a mistake in the command line.
+func usageError(format string, args ...any) error {
+	return fmt.Errorf(format+"; see pbr --help", args...)
+}
+
+// noArguments refuses arguments that a command does not take.
+func noArguments(ctx *cli.Context) error {
+	if ctx.Args().Present() {
+		return usageError("%s takes no argument, but got %q", ctx.Command.Name, ctx.Args().First())
+	}
+	return nil
+}

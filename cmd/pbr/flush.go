@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/kernel"
+	"pbr/render"
+)
+
+func (c command) flushCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "flush",
+		Usage:     "take away everything pbr owns, and nothing else",
+		ArgsUsage: " ",
+		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in connection marks, and restores the\n" +
+			"sysctls that apply had set. Needs no policy file. Connections go on by the kernel's main table.",
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: c.runFlush,
+	}
+}
+
+func (c command) runFlush(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	return c.withKernel("flush", func(stop context.Context, k *kernel.Kernel) error {
+		if err := k.ClearPending(); err != nil {
+			return err
+		}
+		report, err := k.Flush(stop)
+		if err != nil {
+			return err
+		}
+		summary := render.Summary(report.Changes)
+		if ctx.Bool("json") {
+			return printJSON(c.stdout, applyResult{Changed: append([]string{}, summary...)})
+		}
+		for _, line := range summary {
+			fmt.Fprintln(c.stdout, line)
+		}
+		if len(summary) == 0 {
+			fmt.Fprintln(c.stdout, "nothing of pbr's was there")
+		}
+		return nil
+	})
+}

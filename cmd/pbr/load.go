@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/render"
+)
+
+// policyFile is the policy file that the command line names.
+type policyFile struct {
+	// display is the name as the user wrote it; dir is where relative list files are.
+	display, dir string
+	doc          *policy.Document
+	diagnostics  policy.Diagnostics
+}
+
+// load parses the policy file. Only a file that cannot be read at all is an error.
+func load(ctx *cli.Context) (*policyFile, error) {
+	display := ctx.String("config")
+	path, err := filepath.Abs(display)
+	if err != nil {
+		return nil, fmt.Errorf("policy file %s: %w", display, err)
+	}
+	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no policy file %s: write one, or name yours with --config FILE", display)
+	} else if err != nil {
+		return nil, fmt.Errorf("reading the policy: %w", err)
+	} else if info.IsDir() {
+		return nil, fmt.Errorf("policy file %s is a directory: name the file in it", display)
+	}
+	f := &policyFile{display: display, dir: filepath.Dir(path)}
+	f.doc, f.diagnostics = policy.Parse(os.DirFS("/"), strings.TrimPrefix(path, "/"), display)
+	return f, nil
+}
+
+// compile turns the policy into a plan for a machine. What is wrong with it is reported, warnings included.
+func (c command) compile(f *policyFile, machine plan.Machine) (*plan.Plan, error) {
+	ds := f.diagnostics
+	var p *plan.Plan
+	if !ds.HasErrors() {
+		ds = append(ds, policy.Unsupported(f.doc)...)
+	}
+	if !ds.HasErrors() {
+		var problems policy.Diagnostics
+		p, problems = compiler.Compile(f.doc, machine, nil)
+		ds = append(ds, problems...)
+	}
+	if err := c.report(f, ds); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// report prints diagnostics; the error, if any of them is one, only sets the exit status.
+func (c command) report(f *policyFile, ds policy.Diagnostics) error {
+	ds.Sort()
+	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
+		return err
+	}
+	if ds.HasErrors() {
+		return exitCode(exitError)
+	}
+	return nil
+}
+
+// source returns the text of a file that a diagnostic names, nil if it cannot be read.
+func (f *policyFile) source(name string) []byte {
+	if name != f.display && !filepath.IsAbs(name) {
+		name = filepath.Join(f.dir, name)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// printJSON prints v as the command's result.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
