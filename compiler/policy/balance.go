@@ -51,7 +51,7 @@ func (p *parser) balance(s *section) {
 // members reads a balance's members.
 func (s *section) members(b *Balance) {
 	if s.fields.Get("members") == nil {
-		s.missing("members", `members = [ { uplink = "isp1" }, { uplink = "isp2" } ]`)
+		s.missing("members", requiredLists["members"])
 	}
 	seen := map[string]Pos{}
 	for n := range s.items("members") {

@@ -64,8 +64,8 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 		}
 		return c
 	}
-	t := p.section(f.Value.Fields, s.key("check"), s.label+": check")
 	s.get("check")
+	t := p.section(f.Value.Fields, s.key("check"), s.label+": check")
 	c.Pos = t.pos()
 	method, _ := t.word("method", string(CheckPing), checkMethods...)
 	c.Method = CheckMethod(method)

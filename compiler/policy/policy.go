@@ -29,6 +29,7 @@ func (p *parser) policy(s *section) {
 	s.owner(&pol)
 	s.ipVersion(&pol)
 	pol.ICMP = s.icmp(&pol)
+	s.neverClassified(&pol)
 	s.policyFamilies(&pol)
 	for e := range s.entries("schedule", neverNegated, false) {
 		items, f := parseSchedule(e.text)
@@ -197,6 +198,24 @@ func versionFamilies(version int) families {
 		return only6
 	}
 	return both
+}
+
+// neverClassified warns of entries for packets that no policy sees: they never leave the link.
+func (s *section) neverClassified(pol *Policy) {
+	for _, item := range pol.Dst {
+		from, to := item.Range.From, item.Range.To
+		if item.List == "" && !item.Not && (from.IsMulticast() && to.IsMulticast() || from.IsLinkLocalUnicast() && to.IsLinkLocalUnicast() || from == allIPv4.To) {
+			s.p.warnf(item.Pos, codeDeadEntry, s.key("dst"), "", "%s: dst %s can never match: multicast, broadcast and link-local destinations are left alone",
+				s.label, item.Range)
+		}
+	}
+	for _, item := range pol.ICMP {
+		// Router and neighbour discovery, RFC 4861.
+		if item.Family == 6 && item.Type >= 133 && item.Type <= 137 {
+			s.p.warnf(item.Pos, codeDeadEntry, s.key("icmp-type"), "", "%s: ICMPv6 type %d can never match: router and neighbour discovery is left alone",
+				s.label, item.Type)
+		}
+	}
 }
 
 // policyFamilies reports matches that exclude each other by IP version.

@@ -57,7 +57,7 @@ func (s *section) selectors(r *Rule) {
 	}
 	for _, item := range r.TOS {
 		if item.From&^tosMask != 0 && left != only6 {
-			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead", "the kernel takes IPv4 rules only for tos 0x00 to 0x1e, even")
+			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead", "tos %#02x: the kernel takes IPv4 rules only for even ones up to 0x1e", item.From)
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (s *section) fwmark(r *Rule) {
 	pos := s.p.nodePos(&f.Value)
 	text := f.Value.Text
 	if f.Value.Kind == tomltree.Integer {
-		text = decimal(f.Value.Int())
+		text = strings.ReplaceAll(text, "_", "")
 	} else if f.Value.Kind != tomltree.String {
 		s.wrongType("fwmark", &f.Value, `a number or "VALUE/MASK"`)
 		return

@@ -30,8 +30,11 @@ func (s *section) pos() Pos { return s.p.pos(s.fields.Line, s.fields.Col) }
 
 // key returns a key's full name, as "uplink.gateway".
 func (s *section) key(name string) string {
-	if s.path == "" {
+	switch {
+	case s.path == "":
 		return name
+	case name == "":
+		return s.path
 	}
 	return s.path + "." + name
 }
@@ -74,6 +77,10 @@ func (s *section) wrongType(key string, n *tomltree.Node, want string) {
 		if v := n.Text; v == "true" || v == "false" || isNumber(v) {
 			hint = fmt.Sprintf("write %s without quotes", v)
 		}
+	}
+	if s.path == "lists" {
+		s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "an entry must be %s, this is %s", want, describe(n))
+		return
 	}
 	s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "%s must be %s, this is %s", key, want, describe(n))
 }
@@ -139,6 +146,12 @@ func (s *section) count(key string) int {
 	return 1
 }
 
+// requiredLists are the lists that must not be left out, with examples.
+var requiredLists = map[string]string{
+	"routes":  `routes = [ { uplink = "isp1" } ]`,
+	"members": `members = [ { uplink = "isp1" }, { uplink = "isp2" } ]`,
+}
+
 // items yields the elements of an array, or a single value.
 func (s *section) items(key string) func(yield func(*tomltree.Node) bool) {
 	return func(yield func(*tomltree.Node) bool) {
@@ -152,7 +165,11 @@ func (s *section) items(key string) func(yield func(*tomltree.Node) bool) {
 		}
 		items := *f.Value.Items
 		if len(items) == 0 {
-			s.errorAt(s.p.nodePos(&f.Value), codeBadValue, key, "leave the key out", "%s is an empty list", key)
+			hint := "leave the key out"
+			if example := requiredLists[key]; example != "" {
+				hint = "for example " + example
+			}
+			s.errorAt(s.p.nodePos(&f.Value), codeBadValue, key, hint, "%s is an empty list", key)
 		}
 		for i := range items {
 			if !yield(&items[i]) {

@@ -12,13 +12,16 @@ func suggest(got string, valid []string) string {
 	if len(valid) == 0 {
 		return ""
 	}
+	if other := synonyms[got]; slices.Contains(valid, other) {
+		return fmt.Sprintf("did you mean %q?", other)
+	}
 	best, bestDistance := "", 1+max(1, len(got)/3)
 	for _, v := range valid {
 		d := distance(strings.ToLower(got), strings.ToLower(v))
 		if d >= bestDistance && len(got) >= 3 && (strings.HasPrefix(v, got) || strings.HasPrefix(got, v) && len(v) >= 3) {
 			d = bestDistance - 1 // "masq" for "masquerade"
 		}
-		if d < bestDistance {
+		if d < bestDistance || d == bestDistance && best != "" && sameStart(got, v) > sameStart(got, best) {
 			best, bestDistance = v, d
 		}
 	}
@@ -30,6 +33,25 @@ func suggest(got string, valid []string) string {
 		return ""
 	}
 	return "valid: " + quoteAll(valid)
+}
+
+// synonyms are other programs' words for keys and values.
+var synonyms = map[string]string{
+	"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
+	"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
+	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid", "skuid": "uid",
+	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
+	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
+	"random-fully": "random", "nth": "round-robin", "pcc": "hash", "track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+}
+
+// sameStart counts the bytes that two words start with alike.
+func sameStart(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // quoteAll lists words for a message.

@@ -29,7 +29,8 @@ func (p *parser) table(s *section) {
 		case isTable:
 			s.taken(t.Name, pos, "table", p.doc.Tables[first].Pos)
 		case isUplink:
-			s.taken(t.Name, pos, "uplink's own table, of the uplink", p.doc.Uplinks[uplink].Pos)
+			s.errorAt(pos, codeDuplicateName, "name", "an uplink has a table of its own name: choose another",
+				"the name %q is taken by the uplink at line %d", t.Name, p.doc.Uplinks[uplink].Pos.Line)
 		default:
 			p.tables[t.Name] = len(p.doc.Tables)
 		}
@@ -53,7 +54,7 @@ func (p *parser) defaultTable(s *section) {
 func (s *section) tableRoutes(t *Table) {
 	t.Strict = s.boolean("strict", false)
 	if s.fields.Get("routes") == nil {
-		s.missing("routes", `routes = [ { uplink = "isp1" } ]`)
+		s.missing("routes", requiredLists["routes"])
 	}
 	seen := map[routeID]Pos{}
 	for n := range s.items("routes") {
@@ -119,18 +120,20 @@ func (s *section) route(n *tomltree.Node) Route {
 	weight, _ := t.integer("weight", 1, 1, maxWeight)
 	r.Distance, r.Weight = uint32(distance), int(weight)
 	if dst, pos := t.str("dst"); pos.Line != 0 {
-		t.routeDst(&r, u, dst, pos)
+		if !t.routeDst(&r, u, dst, pos) {
+			r.Uplink = "" // not to be taken for a default route
+		}
 	}
 	t.done()
 	return r
 }
 
-// routeDst reads a route's destination: a prefix, or one address.
-func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) {
+// routeDst reads a route's destination: a prefix, or one address. It returns false when there is none.
+func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 	dst, f := parseRange(v)
 	if f != nil {
 		s.fault(pos, "dst", f)
-		return
+		return false
 	}
 	for n := 0; n <= dst.From.BitLen(); n++ {
 		if p := netip.PrefixFrom(dst.From, n); p.Masked() == p && prefixRange(p) == dst {
@@ -140,11 +143,12 @@ func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) {
 	}
 	if !r.Dst.IsValid() {
 		s.errorAt(pos, codeBadValue, "dst", "write one route per prefix", "the range %s is no prefix; a route has one", v)
-		return
+		return false
 	}
 	if u != nil && familyOf(dst.From)&u.families() == 0 {
 		s.errorAt(pos, codeConflict, "dst", "", "dst is %s's, and the uplink carries only %s", familyOf(dst.From), u.families())
 	}
+	return true
 }
 
 // tableNumbers reads a table's fixed id and mark. Whether they fit with others is for finishMarks.
@@ -170,8 +174,8 @@ func (p *parser) finishMarks() {
 	ids, marks := map[uint32]*Table{}, map[uint32]*Table{}
 	for i := range p.doc.Tables {
 		t := &p.doc.Tables[i]
-		p.onlyOnce(ids, t.ID, t, "id", t.IDPos)
-		p.onlyOnce(marks, t.Mark, t, "mark", t.MarkPos)
+		p.onlyOnce(ids, t.ID, t, "id", "%d", t.IDPos)
+		p.onlyOnce(marks, t.Mark, t, "mark", "%#08x", t.MarkPos)
 	}
 	set := &p.doc.Settings
 	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictVariants(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
@@ -188,12 +192,12 @@ func (p *parser) finishMarks() {
 }
 
 // onlyOnce reports a fixed number that another table has.
-func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key string, pos Pos) {
+func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, format string, pos Pos) {
 	if n == 0 {
 		return
 	}
 	if first := seen[n]; first != nil {
-		p.errorf(pos, codeNumber, "table."+key, "", "table %q: %s %#x is that of table %q at line %d", t.Name, key, n, first.Name, first.Pos.Line)
+		p.errorf(pos, codeNumber, "table."+key, "", "table %q: %s %s is that of table %q at line %d", t.Name, key, fmt.Sprintf(format, n), first.Name, first.Pos.Line)
 		return
 	}
 	seen[n] = t

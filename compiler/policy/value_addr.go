@@ -70,6 +70,9 @@ func addressHint(v string) string {
 	if n := strings.Count(v, "."); n > 0 && n < 3 && strings.Trim(v, "0123456789.") == "" {
 		return fmt.Sprintf("an IPv4 address has four numbers, as %q", strings.TrimSuffix(v, ".")+strings.Repeat(".0", 3-n))
 	}
+	if validDomain(strings.ToLower(v)) && strings.Contains(v, ".") && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
+		return "host names are not looked up: write its addresses"
+	}
 	if validName(v) && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
 		return fmt.Sprintf("a list is written %q; host names are not looked up", "@"+v)
 	}
@@ -90,7 +93,7 @@ func parsePrefix(v string) (netip.Prefix, *fault) {
 				return netip.Prefix{}, badValue(fmt.Sprintf("write \"%s/%d\"", a, n), "%q has a netmask", v)
 			}
 		}
-		return netip.Prefix{}, badValue(fmt.Sprintf("write a length from 0 to %d", a.BitLen()), "%q has no prefix length after the slash", v)
+		return netip.Prefix{}, badValue(fmt.Sprintf("write a length from 0 to %d", a.BitLen()), "%q has no valid prefix length after the slash", v)
 	}
 	if p.Addr().Is4In6() {
 		return netip.Prefix{}, badValue("write it as IPv4", "%q is an IPv4 prefix written as IPv6", v)

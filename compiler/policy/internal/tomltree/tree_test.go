@@ -178,7 +178,7 @@ func TestAllSyntaxErrorsAtOnce(t *testing.T) {
 		`2:5 "nope" is no value; text stands in double quotes`,
 		`4:10 the line ends in a table header; it ends with "]]"`,
 		`9:3 unexpected "{" in an array; elements are separated by ","`,
-		`11:10 "yes" is no value; text stands in double quotes`,
+		`11:10 "yes" is no value; write true`,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -141,6 +141,12 @@ func (s *scanner) scalar(n *Node) bool {
 	switch {
 	case text == "":
 		return s.fail(start, "%s where a value should be", s.found())
+	case text == "yes" || text == "on":
+		return s.fail(start, "%q is no value; write true", text)
+	case text == "no" || text == "off":
+		return s.fail(start, "%q is no value; write false", text)
+	case isInteger(strings.TrimLeft(text, "0")):
+		return s.fail(start, "%q is no value; a number does not start with 0", text)
 	case text == "True" || text == "TRUE" || text == "False" || text == "FALSE":
 		return s.fail(start, "%q is no value; write %s", text, strings.ToLower(text))
 	}
@@ -168,6 +174,9 @@ func scalarKind(t string) Kind {
 
 // isInteger tells whether t is an integer that fits 64 bits.
 func isInteger(t string) bool {
+	if t == "" {
+		return false
+	}
 	digits, base := t, 10
 	if len(t) > 2 && t[0] == '0' {
 		switch t[1] {
