@@ -89,17 +89,3 @@ func (r *router) inSync() {
 		r.T().Errorf("pbr diff: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
 }
-
-// ours lists everything that pbr may own on the router: its nftables table without counters' values, rules and
-// routes of both families.
-func (r *router) ours() string {
-	r.T().Helper()
-	res := r.Exec("nft", "-s", "list", "table", "inet", "pbr")
-	var b strings.Builder
-	b.WriteString(res.Stdout)
-	for _, family := range []string{"-4", "-6"} {
-		b.WriteString(r.Run("ip", family, "rule"))
-		b.WriteString(r.Run("ip", family, "route", "show", "table", "all"))
-	}
-	return b.String()
-}

@@ -80,7 +80,8 @@ func (s *scenario) checkGolden(dir string) {
 			s.t.Fatal(err)
 		}
 		if got != string(want) {
-			s.t.Errorf("%s is not what compile --dry-run --format %s prints now; it prints:\n%s", path, format, got)
+			s.t.Errorf("%s is not what compile --dry-run --format %s prints now (run with -update if that is right):\n%s",
+				path, format, diffLines(string(want), got))
 		}
 	}
 }

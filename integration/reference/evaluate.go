@@ -76,13 +76,26 @@ func (e Evaluator) First(k Packet) []Way {
 		if !k.Src.IsValid() {
 			sent.Src = e.address(dev, k.Dst.Is6())
 		}
-		devs := []string{dev}
-		if to := e.classify(sent); to != nil {
-			devs = e.route(sent, to)
+		to := e.classify(sent)
+		if to == nil {
+			ways = append(ways, e.onward(sent, []string{dev})...)
+			continue
 		}
-		ways = append(ways, e.onward(sent, devs)...)
+		for _, w := range e.onward(sent, e.route(sent, to)) {
+			// Moved to another uplink the packet keeps the address of the first one, where it would be
+			// of no use: it gets the other one's, also without nat.
+			if e.uplinkOn(w.Dev) != nil && w.Src == sent.Src && !e.has(w.Dev, w.Src) {
+				w.Src = e.address(w.Dev, k.Dst.Is6())
+			}
+			ways = append(ways, w)
+		}
 	}
 	return ways
+}
+
+// has tells whether an interface has the address.
+func (e Evaluator) has(dev string, a netip.Addr) bool {
+	return slices.ContainsFunc(e.Machine.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // Unclassified returns the interfaces of a packet of a connection under way that carries no mark: an answer
@@ -325,3 +338,11 @@ func (e Evaluator) address(dev string, v6 bool) netip.Addr {
 	}
 	return netip.Addr{}
 }
+
+func (e Evaluator) Primary() string { return p(e) } //TMP
+func p(e Evaluator) string {
+	if e.primary() == "" {
+		return "?"
+	}
+	return e.uplink(e.primary()).Interface
+} //TMP

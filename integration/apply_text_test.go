@@ -1,0 +1,112 @@
+package integration
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"pbr/integration/lab"
+	"pbr/integration/reference"
+)
+
+// fixtureSpecs are networks with everything that the policies of fixtures/networks name.
+var fixtureSpecs = map[string]func() lab.Spec{
+	"1-handlings":       threeISPs,
+	"2-dual-isp":        threeISPs,
+	"3-stateless-rules": threeISPs,
+	"4-vpn":             vpnSpec,
+	"5-ecmp":            threeISPs,
+	"6-dual-stack":      threeISPs,
+}
+
+func threeISPs() lab.Spec {
+	return lab.Spec{
+		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10), lab.LAN("guest", "br-guest", 20, 10)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2), lab.ISP(3)},
+	}
+}
+
+// The text that compile prints, loaded by nft and ip, gives the same kernel state as apply gives by netlink; so does
+// the script.
+func TestTextEqualsNetlink(t *testing.T) {
+	t.Parallel()
+	for name, spec := range fixtureSpecs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			policy, err := os.ReadFile(filepath.Join(networksDir, name, "policy.toml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			textEqualsNetlink(newRouter(lab.Build(lab.New(t), spec()).Router), string(policy))
+		})
+	}
+}
+
+// The same for random policies.
+func TestRandomTextEqualsNetlink(t *testing.T) {
+	t.Parallel()
+	seed := testSeed(t)
+	r := newRouter(bench(lab.New(t)).Router)
+	g := reference.Generator{Rand: rand.New(rand.NewPCG(seed, 100)), World: emptyWorld()}
+	for range 8 {
+		textEqualsNetlink(r, r.randomPolicy(&g).TOML())
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+}
+
+// textEqualsNetlink uses one router four times: the addresses of its interfaces stay the same.
+func textEqualsNetlink(r *router, policy string) {
+	r.T().Helper()
+	clean := r.ours()
+	r.apply(policy)
+	byNetlink := r.ours()
+	r.inSync()
+	r.must("flush")
+	if d := diffLines(clean, r.ours()); d != "" {
+		r.T().Fatalf("flush leaves something:\n%s\nthe policy:\n%s", d, policy)
+	}
+	byText := func(how string, load func()) {
+		r.T().Helper()
+		load()
+		if d := diffLines(byNetlink, r.ours()); d != "" {
+			r.T().Errorf("%s: - by apply, + by text:\n%s\nthe policy:\n%s", how, d, policy)
+		}
+		// What the text made is what apply would make: nothing differs, in form either.
+		if res := r.pbr("diff"); res.Code != 0 {
+			r.T().Errorf("%s: pbr diff: exit status %d\n%s%s", how, res.Code, res.Stdout, res.Stderr)
+		}
+		r.must("flush")
+	}
+	byText("nft and ip", func() {
+		nft := r.must("compile", "--dry-run", "--live", "--format", "nft")
+		r.NFT(nft)
+		r.NFT(nft) // twice in a row is no error
+		r.RunInput(r.must("compile", "--dry-run", "--live", "--format", "ip"), "sh", "-e")
+	})
+	byText("live script", func() {
+		r.RunInput(r.must("compile", "--dry-run", "--live"), "sh")
+	})
+	byText("script for any machine", func() {
+		script := r.must("compile", "--dry-run")
+		r.RunInput(script, "sh")
+		r.RunInput(script, "sh")
+	})
+}
+
+// A script does not care what policy was there before it.
+func TestScriptAfterScript(t *testing.T) {
+	t.Parallel()
+	r := newRouter(bench(lab.New(t)).Router)
+	g := reference.Generator{Rand: rand.New(rand.NewPCG(testSeed(t), 101)), World: emptyWorld()}
+	for range 8 {
+		policy := r.randomPolicy(&g).TOML()
+		r.write(policy)
+		r.RunInput(r.must("compile", "--dry-run"), "sh")
+		if res := r.pbr("diff"); res.Code != 0 {
+			r.T().Fatalf("after the script: pbr diff: exit status %d\n%s%s\nthe policy:\n%s", res.Code, res.Stdout, res.Stderr, policy)
+		}
+	}
+}
