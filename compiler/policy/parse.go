@@ -58,7 +58,7 @@ type parser struct {
 func (p *parser) document() {
 	text, err := fs.ReadFile(p.fsys, p.name)
 	if err != nil {
-		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", err)
+		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
 		return
 	}
 	tree, errs := tomltree.Parse(string(text))

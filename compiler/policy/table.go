@@ -185,7 +185,11 @@ func (p *parser) finishMarks() {
 	width := bits.Len(uint(need))
 	pos := set.MarkMaskPos
 	if pos.Line == 0 {
-		pos = p.wholeFile()
+		if n := len(p.doc.Tables); n > 0 {
+			pos = p.doc.Tables[n-1].Pos
+		} else {
+			pos = p.doc.Uplinks[len(p.doc.Uplinks)-1].Pos
+		}
 	}
 	p.errorf(pos, codeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x", width, ^uint32(0)<<(32-width)),
 		"mark-mask %#08x has room for %d marks, and the uplinks and tables need %d", set.MarkMask, have, need)
