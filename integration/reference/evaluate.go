@@ -64,30 +64,69 @@ func (e Evaluator) First(k Packet) []Way {
 	if !k.Local() {
 		return e.onward(k, e.route(k, e.classify(k)))
 	}
-	// A sender asks for a route before there is a packet: without one nothing is sent, and with
-	// one its interface gives the source address. Only then is the packet classified.
+	// A sender asks for a route before there is a packet: without one nothing is sent. Only then
+	// is the packet classified.
+	if k.Src.IsValid() {
+		return e.fromAddress(k)
+	}
 	var ways []Way
 	for _, dev := range e.route(k, nil) {
-		if dev == "" {
-			ways = append(ways, Way{})
-			continue
-		}
 		sent := k
-		if !k.Src.IsValid() {
-			sent.Src = e.address(dev, k.Dst.Is6())
+		switch {
+		case dev == "" && k.Dst.Is6():
+			// Linux then takes any address of the machine's and asks once more (ip6_dst_lookup_tail).
+			ways = append(append(ways, Way{}), e.fromAnyAddress(k)...)
+		case dev == "":
+			ways = append(ways, Way{})
+		case k.Dst.Is6():
+			sent.Src = e.address(dev, true)
+			ways = append(ways, e.sent(sent, dev)...)
+		default:
+			// For IPv4 the first look-up only gives the address; another one, with it, counts (ip_route_connect).
+			sent.Src = e.address(dev, false)
+			ways = append(ways, e.fromAddress(sent)...)
 		}
-		to := e.classify(sent)
-		if to == nil {
-			ways = append(ways, e.onward(sent, []string{dev})...)
-			continue
-		}
-		for _, w := range e.onward(sent, e.route(sent, to)) {
-			// Moved to another uplink the packet keeps the address of the first one, where it would be
-			// of no use: it gets the other one's, also without nat.
-			if e.uplinkOn(w.Dev) != nil && w.Src == sent.Src && !e.has(w.Dev, w.Src) {
-				w.Src = e.address(w.Dev, k.Dst.Is6())
+	}
+	return ways
+}
+
+// fromAddress returns the ways of a local packet whose sender has an address.
+func (e Evaluator) fromAddress(k Packet) []Way {
+	var ways []Way
+	for _, dev := range e.route(k, nil) {
+		ways = append(ways, e.sent(k, dev)...)
+	}
+	return ways
+}
+
+func (e Evaluator) fromAnyAddress(k Packet) []Way {
+	var ways []Way
+	for _, prefixes := range e.Machine.Addrs {
+		for _, p := range prefixes {
+			if p.Addr().Is6() {
+				k.Src = p.Addr()
+				ways = append(ways, e.fromAddress(k)...)
 			}
-			ways = append(ways, w)
+		}
+	}
+	return ways
+}
+
+// sent returns the ways of a local packet that its sender got a route over dev for.
+func (e Evaluator) sent(k Packet, dev string) []Way {
+	if dev == "" {
+		return []Way{{}}
+	}
+	to := e.classify(k)
+	if to == nil {
+		return e.onward(k, []string{dev})
+	}
+	ways := e.onward(k, e.route(k, to))
+	for i, w := range ways {
+		// Moved to another uplink the packet keeps the address of the first one, where it would be
+		// of no use: it gets the other one's, also without nat.
+		if e.uplinkOn(w.Dev) != nil && w.Src == k.Src && !e.has(w.Dev, w.Src) {
+			ways[i].Src = e.address(w.Dev, k.Dst.Is6())
 		}
 	}
 	return ways
