@@ -71,12 +71,25 @@ func (t tested) after(m *Match) tested {
 // the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before "icmp type" where the family is known already.
 // Without anything to leave out it returns ms itself.
 func CanonicalMatches(ms []Match) []Match {
+	if !mayBeImplied(ms) {
+		return ms
+	}
 	ms = dropImplied(ms, func(t tested, m, next *Match) bool {
 		return next.Field.l4proto() != 0 && t.family == next.Field.nfproto() && m.IsValue(FieldL4Proto, next.Field.l4proto())
 	})
 	return dropImplied(ms, func(t tested, m, next *Match) bool {
 		return t.implies(next.Field) && m.IsValue(FieldNFProto, next.Field.nfproto())
 	})
+}
+
+// mayBeImplied tells, at a glance, whether there is anything to look at: nearly always there is not.
+func mayBeImplied(ms []Match) bool {
+	for i := 1; i < len(ms); i++ {
+		if f := ms[i-1].Field; (f == FieldNFProto || f == FieldL4Proto) && ms[i].Field.nfproto() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // dropImplied leaves out every match of which implied is true, given what the matches before it tell, and the match after it.

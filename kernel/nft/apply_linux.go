@@ -2,6 +2,7 @@ package nft
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,12 +59,46 @@ func (e *edit) result() *Live {
 		next.Generation = 1 // the kernel leaves out 0 (nf_tables_commit)
 	}
 	next.Ruleset.Foreign = nil
+	next.pieces = e.keptPieces()
 	for name := range e.live.irregular {
 		if !e.remade[key{"set", name}] {
 			next.irregular[name] = true
 		}
 	}
 	return next
+}
+
+// keptPieces are the parts of the snapshot that the change leaves as they are.
+func (e *edit) keptPieces() pieces {
+	old := &e.live.pieces
+	var p pieces
+	if len(e.changes.Counters) == 0 {
+		p.counters = old.counters
+	}
+	p.elements = maps.Clone(old.elements)
+	for i := range e.sets {
+		if w := e.sets[i].Want; w != nil {
+			delete(p.elements, w.Name)
+		}
+	}
+	p.rules = make([][][]byte, len(e.chains))
+	for i := range e.chains {
+		ce := &e.chains[i]
+		switch {
+		case ce.live < 0 || ce.live >= len(old.rules):
+		case ce.keep == nil:
+			p.rules[i] = old.rules[ce.live]
+		default:
+			list := make([][]byte, len(ce.keep))
+			for j, k := range ce.keep {
+				if k >= 0 {
+					list[j] = old.rule(ce.live, k)
+				}
+			}
+			p.rules[i] = list
+		}
+	}
+	return p
 }
 
 // giveHandles fills in the handles. Those of kept rules are known. New rules get consecutive ones in the order of

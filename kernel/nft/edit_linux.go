@@ -35,6 +35,8 @@ type edit struct {
 // chainEdit is what becomes of one wanted chain.
 type chainEdit struct {
 	want *plan.Chain
+	// live is the index of the live chain, -1 when there is none or it is made anew.
+	live int
 	// handles are those of the live chain's rules, nil when there is none or it is made anew.
 	handles []uint64
 	// keep has, for each wanted rule, the index of the live rule that is it, or -1; nil when nothing changes.
@@ -127,14 +129,14 @@ func (e *edit) planChains() {
 	e.chains = make([]chainEdit, len(e.want.Chains))
 	for i := range e.want.Chains {
 		ce := &e.chains[i]
-		ce.want = &e.want.Chains[i]
+		ce.want, ce.live = &e.want.Chains[i], -1
 		at, exists := live[ce.want.Name]
 		ch := changed[ce.want.Name]
 		switch {
 		case !exists || ch != nil && (ch.Have == nil || ch.Rebuild):
 			ce.keep = fill(make([]int, len(ce.want.Rules)), -1)
 		default:
-			ce.handles = e.live.handles[at]
+			ce.live, ce.handles = at, e.live.handles[at]
 			e.keepRules(ce, ch)
 		}
 	}

@@ -31,10 +31,9 @@ func describeRule(xs []expr, userdata []byte) string {
 
 // volatile has, by expression, the attributes that change while packets pass (nf_tables.h).
 var volatile = map[string][]uint16{
-	"counter":   {1, 2},
-	"quota":     {4},
-	"last":      {1, 2},
-	"connlimit": {},
+	"counter": {1, 2},
+	"quota":   {4},
+	"last":    {1, 2},
 }
 
 // padAttrs has the attributes that only align others (NFTA_*_PAD).
@@ -73,7 +72,7 @@ var textAttrs = map[string][]uint16{
 func describeExpr(b *strings.Builder, x *expr) {
 	fmt.Fprintf(b, "[ %s", x.name)
 	for typ, v := range attrs(x.data) {
-		if slices.Contains(volatile[x.name], typ) || padAttrs[x.name] == typ && typ != 0 {
+		if pad, ok := padAttrs[x.name]; ok && pad == typ || slices.Contains(volatile[x.name], typ) {
 			continue
 		}
 		names := attrNames[x.name]

@@ -25,6 +25,8 @@ type Live struct {
 	rebuild bool
 	// handles has the kernel's handle of each rule, by chain and rule as in Ruleset.Chains.
 	handles [][]uint64
+	// pieces are the parts of the snapshot that it was loaded from, as far as they still hold.
+	pieces pieces
 	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete them.
 	foreign []foreignObject
 	// irregular names the interval sets in which an interval ends only where the next begins: their

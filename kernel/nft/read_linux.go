@@ -30,7 +30,8 @@ func (c *Conn) Read() (*Live, error) {
 }
 
 // Load is Read without reading, from a snapshot: it succeeds when nothing of the namespace's nftables has
-// changed since that was taken. want is what the table is going to be compared with; the result shares its memory.
+// changed since that was taken. want is what the table is going to be compared with; the result shares its memory and
+// the snapshot's.
 func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	live, err := parseSnapshot(snapshot, want)
 	if err != nil || live.identity != c.identity() {

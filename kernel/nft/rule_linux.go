@@ -2,7 +2,9 @@ package nft
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -65,12 +67,43 @@ func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 		r.Comment = udataText(userdata, udataRuleComment)
 		r.Matches = plan.CanonicalMatches(r.Matches)
 		ok = bytes.Equal(appendComment(nil, udataRuleComment, r.Comment), userdata) &&
-			e.encodeExprs(&r) == nil && bytes.Equal(e.b, raw)
+			e.encodeExprs(&r) == nil && sameExprs(e.b, raw)
 	}
 	if !ok {
 		return plan.ChainRule{Foreign: describeRule(xs, userdata)}
 	}
 	return r
+}
+
+// sameExprs tells whether two lists of expressions are the same. Kernels of one architecture give ours back byte for
+// byte; others put padding before numbers of 64 bits, and the order of attributes is nobody's promise.
+func sameExprs(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	return slices.EqualFunc(splitExprs(a), splitExprs(b), func(x, y expr) bool {
+		return x.name == y.name && slices.EqualFunc(x.sorted(), y.sorted(), func(p, q attribute) bool {
+			return p.typ == q.typ && bytes.Equal(p.value, q.value)
+		})
+	})
+}
+
+// attribute is one attribute of an expression.
+type attribute struct {
+	typ   uint16
+	value []byte
+}
+
+// sorted lists the expression's attributes by type, padding left out.
+func (x *expr) sorted() []attribute {
+	var out []attribute
+	for typ, v := range attrs(x.data) {
+		if pad, ok := padAttrs[x.name]; !ok || pad != typ {
+			out = append(out, attribute{typ, v})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b attribute) int { return cmp.Compare(a.typ, b.typ) })
+	return out
 }
 
 // parseRule reads matches, then actions; ok is false when something else is between them.

@@ -32,12 +32,12 @@ func (l *Live) Snapshot() []byte {
 	p.str(l.identity)
 	p.num(uint64(l.Generation))
 	p.bool(l.exists)
-	p.blob(func(p *packer) { p.counters(l.Ruleset.Counters) })
+	p.piece(l.pieces.counters, func(p *packer) { p.counters(l.Ruleset.Counters) })
 	p.num(uint64(len(l.Ruleset.Sets)))
 	for i := range l.Ruleset.Sets {
 		s := &l.Ruleset.Sets[i]
 		p.blob(func(p *packer) { p.setHead(s) })
-		p.blob(func(p *packer) { p.elements(s) })
+		p.piece(l.pieces.elements[s.Name], func(p *packer) { p.elements(s) })
 	}
 	p.num(uint64(len(l.Ruleset.Chains)))
 	for i := range l.Ruleset.Chains {
@@ -46,7 +46,7 @@ func (l *Live) Snapshot() []byte {
 		p.num(uint64(len(ch.Rules)))
 		for j := range ch.Rules {
 			p.num(l.handles[i][j])
-			p.blob(func(p *packer) { p.rule(&ch.Rules[j]) })
+			p.piece(l.pieces.rule(i, j), func(p *packer) { p.rule(&ch.Rules[j]) })
 		}
 	}
 	return sealed(p.b)
@@ -57,6 +57,22 @@ func sealed(content []byte) []byte {
 	b := append(make([]byte, 0, len(snapshotMagic)+4+len(content)), snapshotMagic...)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, castagnoli))
 	return append(b, content...)
+}
+
+// pieces are parts of a snapshot that need not be written anew; nil where there is none.
+type pieces struct {
+	counters []byte
+	// elements are by set.
+	elements map[string][]byte
+	// rules are by chain and rule, as in Ruleset.Chains.
+	rules [][][]byte
+}
+
+func (p *pieces) rule(chain, rule int) []byte {
+	if chain < len(p.rules) && p.rules[chain] != nil {
+		return p.rules[chain][rule]
+	}
+	return nil
 }
 
 // hasForeign tells whether anything of the ruleset is not as pbr makes it.
@@ -87,22 +103,26 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 		return nil, errSnapshot
 	}
 	u := unpacker{b: b[head:]}
-	l := &Live{irregular: map[string]bool{}}
+	l := &Live{irregular: map[string]bool{}, pieces: pieces{elements: map[string][]byte{}}}
 	l.identity = u.str()
 	l.Generation = uint32(u.num())
 	l.exists = u.bool()
-	l.Ruleset.Counters = u.counters(want.Counters)
+	l.pieces.counters = u.blob()
+	l.Ruleset.Counters = u.counters(l.pieces.counters, want.Counters)
 	for range u.count() {
-		l.Ruleset.Sets = append(l.Ruleset.Sets, u.set(want))
+		s, elements := u.set(want)
+		l.Ruleset.Sets = append(l.Ruleset.Sets, s)
+		l.pieces.elements[s.Name] = elements
 	}
 	wanted := make(map[string]*plan.Chain, len(want.Chains))
 	for i := range want.Chains {
 		wanted[want.Chains[i].Name] = &want.Chains[i]
 	}
 	for range u.count() {
-		ch, handles := u.chain(wanted)
+		ch, handles, rules := u.chain(wanted)
 		l.Ruleset.Chains = append(l.Ruleset.Chains, ch)
 		l.handles = append(l.handles, handles)
+		l.pieces.rules = append(l.pieces.rules, rules)
 	}
 	if u.bad || len(u.b) > 0 {
 		return nil, errSnapshot
@@ -111,8 +131,7 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 }
 
 // counters reads counters.
-func (u *unpacker) counters(want []plan.Counter) []plan.Counter {
-	blob := u.blob()
+func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 	if packed(func(p *packer) { p.counters(want) }, blob) {
 		return want
 	}
@@ -125,16 +144,16 @@ func (u *unpacker) counters(want []plan.Counter) []plan.Counter {
 	return out
 }
 
-// set reads a set.
-func (u *unpacker) set(want *plan.Ruleset) plan.Set {
+// set reads a set, and returns the piece that has its elements too.
+func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 	head := unpacker{b: u.blob()}
-	s := plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str()}
-	blob := u.blob()
+	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str()}
+	blob = u.blob()
 	for i := range want.Sets {
 		w := &want.Sets[i]
 		if w.Name == s.Name && w.Type == s.Type && w.Map == s.Map && packed(func(p *packer) { p.elements(w) }, blob) {
 			s.Elements = w.Elements
-			return s
+			return s, blob
 		}
 	}
 	in := unpacker{b: blob}
@@ -146,15 +165,15 @@ func (u *unpacker) set(want *plan.Ruleset) plan.Set {
 		s.Elements = append(s.Elements, e)
 	}
 	u.bad = u.bad || in.bad || head.bad
-	return s
+	return s, blob
 }
 
-// chain reads a chain and its rules' handles.
-func (u *unpacker) chain(wanted map[string]*plan.Chain) (plan.Chain, []uint64) {
+// chain reads a chain, with handle and piece of each of its rules.
+func (u *unpacker) chain(wanted map[string]*plan.Chain) (ch plan.Chain, handles []uint64, blobs [][]byte) {
 	head := unpacker{b: u.blob()}
-	ch := plan.Chain{Name: head.str(), Kind: head.str(), Hook: head.str(), Priority: int32(head.num())}
+	ch = plan.Chain{Name: head.str(), Kind: head.str(), Hook: head.str(), Priority: int32(head.num())}
 	n := u.count()
-	handles, blobs := make([]uint64, n), make([][]byte, n)
+	handles, blobs = make([]uint64, n), make([][]byte, n)
 	for i := range n {
 		handles[i], blobs[i] = u.num(), u.blob()
 	}
@@ -169,7 +188,7 @@ func (u *unpacker) chain(wanted map[string]*plan.Chain) (plan.Chain, []uint64) {
 	}
 	if same == n {
 		ch.Rules = want[:n:n]
-		return ch, handles
+		return ch, handles, blobs
 	}
 	ch.Rules = make([]plan.ChainRule, n)
 	copy(ch.Rules, want[:same])
@@ -183,7 +202,7 @@ func (u *unpacker) chain(wanted map[string]*plan.Chain) (plan.Chain, []uint64) {
 		ch.Rules[i] = in.rule()
 		u.bad = u.bad || in.bad
 	}
-	return ch, handles
+	return ch, handles, blobs
 }
 
 // packed tells whether write gives exactly blob.
@@ -224,6 +243,16 @@ func (p *packer) blob(write func(*packer)) {
 	p.b = append(p.b, 0, 0, 0, 0)
 	write(p)
 	binary.BigEndian.PutUint32(p.b[at:], uint32(len(p.b)-at-4))
+}
+
+// piece writes a blob that is there already, or else what write writes.
+func (p *packer) piece(blob []byte, write func(*packer)) {
+	if blob == nil {
+		p.blob(write)
+		return
+	}
+	p.b = binary.BigEndian.AppendUint32(p.b, uint32(len(blob)))
+	p.b = append(p.b, blob...)
 }
 
 func (p *packer) key(k *plan.Key, t plan.Type) { p.b = append(p.b, k[:t.Width()]...) }
