@@ -11,6 +11,9 @@ type span struct {
 // lintOverlap warns of two lists that share addresses, unless one includes the other or both
 // include a third: then they are meant to. One sweep over all ranges; a list's own never overlap.
 func (p *parser) lintOverlap() {
+	if len(p.doc.Lists) < 2 {
+		return
+	}
 	var runs [][]span
 	for i := range p.doc.Lists {
 		if ranges := p.doc.Lists[i].Ranges; len(ranges) > 0 {
@@ -19,9 +22,6 @@ func (p *parser) lintOverlap() {
 				run = append(run, span{r, i})
 			}
 			runs = append(runs, run)
-		}
-		if len(p.doc.Lists) == 1 {
-			return
 		}
 	}
 	type pair struct{ a, b int }
