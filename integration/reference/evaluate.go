@@ -377,11 +377,3 @@ func (e Evaluator) address(dev string, v6 bool) netip.Addr {
 	}
 	return netip.Addr{}
 }
-
-func (e Evaluator) Primary() string { return p(e) } //TMP
-func p(e Evaluator) string {
-	if e.primary() == "" {
-		return "?"
-	}
-	return e.uplink(e.primary()).Interface
-} //TMP

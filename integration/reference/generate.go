@@ -113,9 +113,6 @@ func (g *Generator) routes(p *Policy, n int, withDst bool) []Route {
 		if dst := pick(g, g.World.Destinations); withDst && g.chance(4) && uplinkOf(p, r.Uplink).Carries(dst.Addr().Is6()) {
 			r.Dst = dst
 		}
-		if r.Uplink == "isp3" { //TMP
-			r.Distance = 4 //TMP
-		} //TMP
 		if key := r.Uplink + r.Dst.String(); !used[key] {
 			used[key] = true
 			routes = append(routes, r)
@@ -278,7 +275,7 @@ func (g *Generator) class(p *Policy, name string) Class {
 		}
 	}
 	if g.chance(5) {
-		c.DSCP = oneNum(g, dscps, false)[:1] //TMP
+		c.DSCP = oneNum(g, dscps, false)
 	}
 	if th != both && g.chance(4) {
 		c.IPVersion = int(th)
@@ -319,12 +316,12 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 		r.Proto = oneNum(g, []uint8{6, 17}, false)
 		r.DPort = g.portItems(false)
 	case 2:
-		//TMP r.DSCP = oneNum(g, []uint8{8, 10, 46}, false)
+		r.DSCP = oneNum(g, []uint8{8, 10, 46}, false)
 	case 3:
 		// 0x10 is the one value whose bits no other DSCP of the pool has: IPv4 rules compare three bits only.
 		r.TOS = []NumItem{{From: 0x10, To: 0x10}}
 	case 4:
-		r.UID = oneNum(g, uids[1:], false) //TMP
+		r.UID = oneNum(g, uids, false)
 	case 5:
 		r.Mark, r.MarkMask = 0x1, 0x3
 	case 6:
