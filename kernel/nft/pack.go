@@ -1,0 +1,188 @@
+package nft
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"pbr/compiler/plan"
+)
+
+// packer writes, unpacker reads the form of a snapshot.
+type packer struct{ b []byte }
+
+func (p *packer) num(v uint64) { p.b = binary.AppendUvarint(p.b, v) }
+
+func (p *packer) bool(v bool) {
+	if v {
+		p.b = append(p.b, 1)
+		return
+	}
+	p.b = append(p.b, 0)
+}
+
+func (p *packer) str(s string) {
+	p.num(uint64(len(s)))
+	p.b = append(p.b, s...)
+}
+
+// blob writes what write writes, with its length, in 4 bytes, before it.
+func (p *packer) blob(write func(*packer)) {
+	at := len(p.b)
+	p.b = append(p.b, 0, 0, 0, 0)
+	write(p)
+	binary.BigEndian.PutUint32(p.b[at:], uint32(len(p.b)-at-4))
+}
+
+// piece writes a blob that is there already, or else what write writes.
+func (p *packer) piece(blob []byte, write func(*packer)) {
+	if blob == nil {
+		p.blob(write)
+		return
+	}
+	p.b = binary.BigEndian.AppendUint32(p.b, uint32(len(blob)))
+	p.b = append(p.b, blob...)
+}
+
+func (p *packer) key(k *plan.Key, t plan.Type) { p.b = append(p.b, k[:t.Width()]...) }
+
+func (p *packer) counters(list []plan.Counter) {
+	p.num(uint64(len(list)))
+	for i := range list {
+		p.str(list[i].Name)
+		p.str(list[i].Comment)
+	}
+}
+
+func (p *packer) setHead(s *plan.Set) {
+	p.str(s.Name)
+	p.num(uint64(s.Type))
+	p.bool(s.Interval)
+	p.bool(s.Map)
+	p.str(s.Comment)
+}
+
+func (p *packer) elements(s *plan.Set) {
+	p.num(uint64(len(s.Elements)))
+	for i := range s.Elements {
+		e := &s.Elements[i]
+		p.key(&e.From, s.Type)
+		p.key(&e.To, s.Type)
+		if s.Map {
+			p.str(e.Goto)
+		}
+	}
+}
+
+func (p *packer) chainHead(ch *plan.Chain) {
+	p.str(ch.Name)
+	p.str(ch.Kind)
+	p.str(ch.Hook)
+	p.num(uint64(uint32(ch.Priority)))
+}
+
+func (p *packer) rule(r *plan.ChainRule) {
+	p.str(r.Comment)
+	matches := plan.CanonicalMatches(r.Matches)
+	p.num(uint64(len(matches)))
+	for i := range matches {
+		m := &matches[i]
+		p.num(uint64(m.Field))
+		p.num(uint64(m.Mask))
+		p.bool(m.Not)
+		p.bool(m.Wildcard)
+		p.str(m.Set)
+		if m.Set == "" {
+			p.key(&m.From, m.Field.Type())
+			p.key(&m.To, m.Field.Type())
+		}
+	}
+	p.num(uint64(len(r.Actions)))
+	for i := range r.Actions {
+		a := &r.Actions[i]
+		p.num(uint64(a.Kind))
+		p.str(a.Chain)
+		p.num(uint64(a.Field))
+		p.str(a.Set)
+		p.num(uint64(a.Mask))
+		p.num(uint64(a.Value))
+		p.str(a.Name)
+		p.num(uint64(a.Rate))
+		p.num(uint64(a.Burst))
+		addr, _ := a.Addr.MarshalBinary() // an address always marshals; an invalid one to nothing
+		p.str(string(addr))
+	}
+}
+
+type unpacker struct {
+	b   []byte
+	bad bool
+}
+
+func (u *unpacker) num() uint64 {
+	v, n := binary.Uvarint(u.b)
+	if n <= 0 {
+		u.bad, u.b = true, nil
+		return 0
+	}
+	u.b = u.b[n:]
+	return v
+}
+
+// count is a number of things that follow, each of at least a byte.
+func (u *unpacker) count() int {
+	n := u.num()
+	if n > uint64(len(u.b)) {
+		u.bad, u.b = true, nil
+		return 0
+	}
+	return int(n)
+}
+
+func (u *unpacker) bool() bool { return u.num() == 1 }
+
+func (u *unpacker) take(n uint64) []byte {
+	if n > uint64(len(u.b)) {
+		u.bad, u.b = true, nil
+		return nil
+	}
+	v := u.b[:n]
+	u.b = u.b[n:]
+	return v
+}
+
+func (u *unpacker) str() string { return string(u.take(u.num())) }
+
+func (u *unpacker) blob() []byte {
+	size := u.take(4)
+	if len(size) < 4 {
+		return nil
+	}
+	return u.take(uint64(binary.BigEndian.Uint32(size)))
+}
+
+func (u *unpacker) key(t plan.Type) (k plan.Key) {
+	copy(k[:], u.take(uint64(t.Width())))
+	return k
+}
+
+func (u *unpacker) rule() (r plan.ChainRule) {
+	r.Comment = u.str()
+	for range u.count() {
+		m := plan.Match{Field: plan.Field(u.num()), Mask: uint32(u.num()), Not: u.bool(), Wildcard: u.bool(), Set: u.str()}
+		if m.Set == "" {
+			m.From, m.To = u.key(m.Field.Type()), u.key(m.Field.Type())
+		}
+		r.Matches = append(r.Matches, m)
+	}
+	for range u.count() {
+		a := plan.Action{Kind: plan.ActionKind(u.num()), Chain: u.str(), Field: plan.Field(u.num()), Set: u.str(),
+			Mask: uint32(u.num()), Value: uint32(u.num()), Name: u.str(), Rate: uint32(u.num()), Burst: uint32(u.num())}
+		var addr netip.Addr
+		if err := addr.UnmarshalBinary([]byte(u.str())); err != nil {
+			u.bad = true
+		}
+		a.Addr = addr
+		r.Actions = append(r.Actions, a)
+	}
+	return r
+}
