@@ -9,14 +9,16 @@ import (
 // diffRuleset appends to c what turns the nftables table have into want. Objects are told
 // apart by name; the order of chains means nothing to the kernel and is not compared.
 func diffRuleset(have, want *Ruleset, c *Changes) {
-	mergeByName(have.Counters, want.Counters,
+	counters := func(a, b Counter) int { return strings.Compare(a.Name, b.Name) }
+	mergeByName(sorted(have.Counters, counters), sorted(want.Counters, counters),
 		func(x *Counter) string { return x.Name },
 		func(h, w *Counter) {
 			if h == nil || w == nil || *h != *w {
 				c.Counters = append(c.Counters, CounterChange{Have: h, Want: w})
 			}
 		})
-	mergeByName(have.Sets, want.Sets,
+	sets := func(a, b Set) int { return strings.Compare(a.Name, b.Name) }
+	mergeByName(sorted(have.Sets, sets), sorted(want.Sets, sets),
 		func(x *Set) string { return x.Name },
 		func(h, w *Set) {
 			if s, ok := diffSet(h, w); ok {
