@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"slices"
+
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -93,20 +95,19 @@ func (s *selection) common() []plan.Match {
 	return append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
 }
 
-// protocols returns the match on the protocol; ports without one are TCP's and UDP's.
+// protocols returns the matches on the protocol; ports without one are TCP's and UDP's.
 func (s *selection) protocols() []plan.Match {
 	p := s.policy
-	if len(p.Proto) > 0 {
-		return s.oneOf(plan.FieldL4Proto, "proto", numIntervals(plan.TypeProto, p.Proto))
-	}
-	if len(p.SPort) == 0 && len(p.DPort) == 0 {
-		return nil
+	m := s.oneOf(plan.FieldL4Proto, "proto", numIntervals(plan.TypeProto, p.Proto))
+	named := slices.ContainsFunc(p.Proto, func(n policy.NumItem) bool { return !n.Not })
+	if named || len(p.SPort) == 0 && len(p.DPort) == 0 {
+		return m
 	}
 	s.c.addSharedSet(setPortProto, plan.Set{
 		Name: setPortProto, Type: plan.TypeProto, Comment: "protocols of ports given without one",
 		Elements: []plan.Element{single(plan.KeyFromUint8(protoTCP)), single(plan.KeyFromUint8(protoUDP))},
 	})
-	return when(inSet(plan.FieldL4Proto, setPortProto))
+	return append(when(inSet(plan.FieldL4Proto, setPortProto)), m...)
 }
 
 // ofFamily returns the alternatives for one family; none if the policy cannot match in it.

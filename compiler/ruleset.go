@@ -97,6 +97,20 @@ func (c *compilation) addFixedSets() {
 // distance, while default uses it. With several at that distance there is none: their connections are pinned
 // so that they stay on their path.
 func (c *compilation) primary() *policy.Uplink {
+	u := c.lowestOfDefault()
+	if u == nil || c.down[u.Name] {
+		return nil
+	}
+	for _, family := range c.families() {
+		if _, ready := c.hop(u, family); ready {
+			return u
+		}
+	}
+	return nil
+}
+
+// lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there is none.
+func (c *compilation) lowestOfDefault() *policy.Uplink {
 	if c.doc.Default == nil {
 		return nil
 	}
@@ -112,7 +126,7 @@ func (c *compilation) primary() *policy.Uplink {
 			alone = false
 		}
 	}
-	if first == nil || !alone || c.down[first.Uplink] {
+	if !alone {
 		return nil
 	}
 	return c.uplinks[first.Uplink]

@@ -21,6 +21,9 @@ type live struct {
 // Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities and tables, those of the
 // journal, and whatever has plan.Protocol.
 func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
+	if err := mayAdminister(); err != nil {
+		return nil, err
+	}
 	j, err := readJournal(k.path("journal.json"))
 	if err != nil {
 		return nil, err

@@ -12,10 +12,14 @@ import (
 
 // Lock makes k the only one to change this network namespace until unlock is called; doing is what it is for, as
 // "apply". It does not wait: while another process has it the error is a *LockedError. Apply and Flush
-// take the lock themselves unless it is held already. The kernel gives it back when the process ends, however it ends.
+// take the lock themselves unless it is held already. Whoever may not
+// change the network gets an error that says so, before anything is touched. The kernel gives it back when the process ends, however it ends.
 func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if k.lock != nil {
 		return nil, errors.New("the lock is held already, by this process")
+	}
+	if err := mayAdminister(); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(k.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the state directory: %w", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -26,8 +27,7 @@ func (c command) main(args []string) int {
 }
 
 func (c command) app() *cli.App {
-	cli.VersionPrinter = func(ctx *cli.Context) { fmt.Fprintf(ctx.App.Writer, "pbr %s\n", ctx.App.Version) }
-	return &cli.App{
+	app := &cli.App{
 		Name:      "pbr",
 		Usage:     "policy-based routing: which connections leave by which uplink",
 		UsageText: "pbr [--config FILE] COMMAND [OPTION...]",
@@ -48,9 +48,36 @@ func (c command) app() *cli.App {
 			c.diffCommand(), c.flushCommand(), c.manCommand(), c.revertCommand(),
 		},
 		Action:         c.noCommand,
-		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usageError("%v", err) },
+		OnUsageError:   badOption,
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
+	for _, cmd := range app.Commands {
+		cmd.OnUsageError, cmd.HideHelpCommand = badOption, true
+	}
+	return app
+}
+
+// The library's texts can only be changed for the whole process.
+func init() {
+	cli.VersionPrinter = func(ctx *cli.Context) { fmt.Fprintf(ctx.App.Writer, "pbr %s\n", ctx.App.Version) }
+	text := cli.FlagStringer
+	cli.FlagStringer = func(f cli.Flag) string { return withoutEmptyDefault(text(f)) }
+}
+
+// withoutEmptyDefault leaves out a default that says nothing.
+func withoutEmptyDefault(s string) string {
+	for _, empty := range []string{" (default: false)", " (default: 0s)"} {
+		s = strings.TrimSuffix(s, empty)
+	}
+	return s
+}
+
+// badOption is what an unknown or malformed option gives. The library would print the help as well.
+func badOption(_ *cli.Context, err error, _ bool) error {
+	if strings.HasSuffix(err.Error(), "-config") {
+		return usageError("--config comes before the command: pbr --config FILE COMMAND")
+	}
+	return usageError("%v", err)
 }
 
 // noCommand is what runs when no known command is named.
@@ -64,7 +91,7 @@ func (c command) noCommand(ctx *cli.Context) error {
 	for _, cmd := range ctx.App.VisibleCommands() {
 		names = append(names, cmd.Name)
 	}
-	return usageError("there is no command %q; the commands are %v", name, names)
+	return usageError("there is no command %q; the commands are %s", name, strings.Join(names, ", "))
 }
 
 // jsonFlag is the option that every command with data to print takes.

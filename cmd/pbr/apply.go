@@ -43,7 +43,10 @@ func (c command) runApply(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.withKernel("apply", func(ctx2 context.Context, k *kernel.Kernel) error {
+	if f.diagnostics.HasErrors() {
+		return c.report(f, f.diagnostics)
+	}
+	return c.withKernel("apply", func(stop context.Context, k *kernel.Kernel) error {
 		want, err := c.compileLive(f, k)
 		if err != nil {
 			return err
@@ -52,9 +55,9 @@ func (c command) runApply(ctx *cli.Context) error {
 			return err
 		}
 		if wait > 0 {
-			return c.applyUntilConfirmed(ctx, ctx2, k, want, wait)
+			return c.applyUntilConfirmed(ctx, stop, k, want, wait)
 		}
-		return c.apply(ctx, ctx2, k, want)
+		return c.apply(ctx, stop, k, want)
 	})
 }
 
@@ -78,9 +81,6 @@ func (c command) withKernel(doing string, do func(context.Context, *kernel.Kerne
 
 // compileLive compiles the policy for this machine as it is now.
 func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
-	if f.diagnostics.HasErrors() { // said before the kernel is asked anything
-		return nil, c.report(f, f.diagnostics)
-	}
 	machine, err := k.Machine()
 	if err != nil {
 		return nil, err
@@ -93,27 +93,42 @@ func (c command) apply(ctx *cli.Context, stop context.Context, k *kernel.Kernel,
 	if err != nil {
 		return err
 	}
-	return c.printReport(ctx, report, want)
+	return c.printReport(ctx, report, want.Waiting, "in sync: nothing sent")
 }
 
-// applyResult is apply's JSON.
+// applyResult is apply's and flush's JSON.
 type applyResult struct {
-	Changed []string       `json:"changed"`
-	Waiting []plan.Waiting `json:"waiting"`
+	Changed  []string      `json:"changed"`
+	Warnings []string      `json:"warnings"`
+	Waiting  []waitingItem `json:"waiting"`
 }
 
-func (c command) printReport(ctx *cli.Context, report *kernel.Report, want *plan.Plan) error {
-	summary := render.Summary(report.Changes)
-	if ctx.Bool("json") {
-		return printJSON(c.stdout, applyResult{Changed: append([]string{}, summary...), Waiting: append([]plan.Waiting{}, want.Waiting...)})
+// printReport prints what was done, or nothing if nothing was.
+func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []plan.Waiting, nothing string) error {
+	done := render.Summary(report.Changes)
+	if n := len(report.Restored); n > 0 {
+		done = append(done, fmt.Sprintf("sysctls: %d restored", n))
 	}
-	for _, line := range summary {
+	if report.Cleared > 0 {
+		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
+	}
+	if ctx.Bool("json") {
+		return printJSON(c.stdout, applyResult{
+			Changed:  append([]string{}, done...),
+			Warnings: append([]string{}, report.Warnings...),
+			Waiting:  waitingJSON(waiting),
+		})
+	}
+	for _, line := range done {
 		fmt.Fprintln(c.stdout, line)
 	}
-	if len(summary) == 0 {
-		fmt.Fprintln(c.stdout, "in sync: nothing sent")
+	if len(done) == 0 {
+		fmt.Fprintln(c.stdout, nothing)
 	}
-	for _, w := range want.Waiting {
+	for _, w := range report.Warnings {
+		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
+	}
+	for _, w := range waiting {
 		fmt.Fprintf(c.stderr, "pbr: %s waits: %s\n", w.Object, w.Reason)
 	}
 	return nil

@@ -25,10 +25,10 @@ func (c command) diffCommand() *cli.Command {
 
 // diffResult is diff's JSON.
 type diffResult struct {
-	InSync  bool           `json:"in_sync"`
-	Changes []string       `json:"changes"`
-	Diff    string         `json:"diff"`
-	Waiting []plan.Waiting `json:"waiting"`
+	InSync  bool          `json:"in_sync"`
+	Changes []string      `json:"changes"`
+	Diff    string        `json:"diff"`
+	Waiting []waitingItem `json:"waiting"`
 }
 
 func (c command) runDiff(ctx *cli.Context) error {
@@ -38,6 +38,9 @@ func (c command) runDiff(ctx *cli.Context) error {
 	f, err := load(ctx)
 	if err != nil {
 		return err
+	}
+	if f.diagnostics.HasErrors() {
+		return c.report(f, f.diagnostics)
 	}
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
@@ -74,6 +77,6 @@ func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) err
 	}
 	return printJSON(c.stdout, diffResult{
 		InSync: changes.Empty(), Changes: append([]string{}, render.Summary(changes)...),
-		Diff: text.String(), Waiting: append([]plan.Waiting{}, want.Waiting...),
+		Diff: text.String(), Waiting: waitingJSON(want.Waiting),
 	})
 }

@@ -14,6 +14,16 @@ const (
 	exitDiffers = 2 // diff: live state is not what the policy plans
 )
 
+// exitStatuses is the manual's account of them.
+var exitStatuses = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "Success; for diff: nothing differs."},
+	{exitError, "An error: in the policy, on the command line, or from the kernel. It was printed to standard error."},
+	{exitDiffers, "diff only: live state is not what the policy plans."},
+}
+
 // exitCode is an error that only sets the exit status: everything was said already.
 type exitCode int
 

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v2"
 
 	"pbr/kernel"
-	"pbr/render"
 )
 
 func (c command) flushCommand() *cli.Command {
@@ -34,16 +32,6 @@ func (c command) runFlush(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		summary := render.Summary(report.Changes)
-		if ctx.Bool("json") {
-			return printJSON(c.stdout, applyResult{Changed: append([]string{}, summary...)})
-		}
-		for _, line := range summary {
-			fmt.Fprintln(c.stdout, line)
-		}
-		if len(summary) == 0 {
-			fmt.Fprintln(c.stdout, "nothing of pbr's was there")
-		}
-		return nil
+		return c.printReport(ctx, report, nil, "nothing of pbr's was there")
 	})
 }

@@ -86,6 +86,21 @@ func (f *policyFile) source(name string) []byte {
 	return text
 }
 
+// waitingItem is a plan.Waiting in JSON.
+type waitingItem struct {
+	Object string `json:"object"`
+	Reason string `json:"reason"`
+}
+
+// waitingJSON never returns nil, so that JSON has an empty list rather than null.
+func waitingJSON(waiting []plan.Waiting) []waitingItem {
+	items := make([]waitingItem, 0, len(waiting))
+	for _, w := range waiting {
+		items = append(items, waitingItem(w))
+	}
+	return items
+}
+
 // printJSON prints v as the command's result.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)

@@ -2,12 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
-
-// manSection is where commands of an administrator are (man-pages(7)).
-const manSection = 8
 
 func (c command) manCommand() *cli.Command {
 	return &cli.Command{
@@ -16,12 +15,72 @@ func (c command) manCommand() *cli.Command {
 		ArgsUsage: " ",
 		Hidden:    true,
 		Action: func(ctx *cli.Context) error {
-			page, err := ctx.App.ToManWithSection(manSection)
-			if err != nil {
-				return fmt.Errorf("writing the man page: %w", err)
-			}
-			_, err = fmt.Fprint(c.stdout, page)
-			return err
+			writeMan(c.stdout, ctx.App)
+			return nil
 		},
 	}
+}
+
+// writeMan prints the manual in man(7) macros, from the same texts as --help.
+func writeMan(w io.Writer, app *cli.App) {
+	fmt.Fprintf(w, ".TH PBR 8 \"\" \"pbr\" \"System Administration\"\n")
+	fmt.Fprintf(w, ".SH NAME\npbr \\- %s\n", roff(app.Usage))
+	fmt.Fprintf(w, ".SH SYNOPSIS\n%s\n", roff(app.UsageText))
+	fmt.Fprintf(w, ".SH DESCRIPTION\n%s\n", roff(app.Description))
+	fmt.Fprint(w, ".SH OPTIONS\n")
+	writeManFlags(w, app.VisibleFlags())
+	fmt.Fprint(w, ".SH COMMANDS\n")
+	for _, cmd := range app.VisibleCommands() {
+		fmt.Fprintf(w, ".SS pbr %s\n%s.\n", roff(cmd.Name), roff(sentence(cmd.Usage)))
+		if cmd.Description != "" {
+			fmt.Fprintf(w, ".PP\n%s\n", roff(cmd.Description))
+		}
+		writeManFlags(w, cmd.VisibleFlags())
+	}
+	fmt.Fprint(w, ".SH EXIT STATUS\n")
+	for _, s := range exitStatuses {
+		fmt.Fprintf(w, ".TP\n.B %d\n%s\n", s.code, roff(s.meaning))
+	}
+	fmt.Fprint(w, ".SH FILES\n")
+	for _, f := range files {
+		fmt.Fprintf(w, ".TP\n.I %s\n%s\n", roff(f.path), roff(f.meaning))
+	}
+	fmt.Fprint(w, ".SH SEE ALSO\n.BR nft (8),\n.BR ip\\-rule (8),\n.BR ip\\-route (8),\n.BR conntrack (8)\n")
+}
+
+// files are what the manual names.
+var files = []struct{ path, meaning string }{
+	{defaultConfig, "The policy; docs/policy.md describes it."},
+	{"/run/pbr/", "Lock and journal, one directory per network namespace."},
+}
+
+func writeManFlags(w io.Writer, flags []cli.Flag) {
+	for _, f := range flags {
+		// The library's own text: "--name VALUE, -n VALUE", a tab, what it does.
+		names, usage, _ := strings.Cut(f.String(), "\t")
+		fmt.Fprintf(w, ".TP\n.B %s\n%s\n", roff(names), roff(sentence(usage)))
+	}
+}
+
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// roff escapes text for man(7): backslashes, hyphens that are minus signs, and lines that begin
+// like a request; empty lines become paragraphs.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\\`, "-", `\-`).Replace(s)
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		switch {
+		case line == "":
+			lines[i] = ".PP"
+		case strings.HasPrefix(line, ".") || strings.HasPrefix(line, "'"):
+			lines[i] = `\&` + line
+		}
+	}
+	return strings.Join(lines, "\n")
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite the scripts' wanted output and the man page")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pbr": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": statusCommand},
+	})
+}
+
+// statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status.
+func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE PROGRAM ARG...")
+	}
+	got := "0"
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		got = err.Error()
+	}
+	if want := args[0]; got != want && got != "exit status "+want {
+		ts.Fatalf("%v: %s, want exit status %s", args[1:], got, want)
+	}
+}
+
+const manPage = "../../docs/pbr.8"
+
+func TestManPageIsCurrent(t *testing.T) {
+	var page bytes.Buffer
+	c := command{stdin: os.Stdin, stdout: &page, stderr: os.Stderr}
+	if status := c.main([]string{"pbr", "man"}); status != exitOK {
+		t.Fatalf("pbr man: exit status %d", status)
+	}
+	if *update {
+		if err := os.WriteFile(manPage, page.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(manPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, page.Bytes()) {
+		t.Errorf("%s is not what pbr man prints: run make golden", manPage)
+	}
+}
