@@ -25,7 +25,7 @@ func (r *router) ours() string {
 	for _, family := range []string{"-4", "-6"} {
 		// Rules of one priority are one decision: their order among each other does not matter.
 		fmt.Fprintf(&b, "\n# ip %s rule\n%s", family, sortLines(r.Run("ip", family, "rule")))
-		fmt.Fprintf(&b, "# ip %s route\n%s", family, sortLines(r.Run("ip", family, "route", "show", "table", "all", "proto", ownProtocol)))
+		fmt.Fprintf(&b, "# ip %s route\n%s", family, sortLines(r.Run("ip", "-o", family, "route", "show", "table", "all", "proto", ownProtocol)))
 	}
 	return b.String()
 }
@@ -46,7 +46,7 @@ func sortObjects(table string) string {
 	return strings.Join(objects, "")
 }
 
-// foreign lists everything on a router that is not pbr's: other tables with their counters, other rules, other routes.
+// foreign, too, has each route on one line, also those with several next hops. It lists everything on a router that is not pbr's: other tables with their counters, other rules, other routes.
 func (r *router) foreign() string {
 	r.T().Helper()
 	var b strings.Builder
@@ -62,7 +62,7 @@ func (r *router) foreign() string {
 				b.WriteString(line)
 			}
 		}
-		for _, line := range strings.SplitAfter(r.Run("ip", family, "route", "show", "table", "all"), "\n") {
+		for _, line := range strings.SplitAfter(r.Run("ip", "-o", family, "route", "show", "table", "all"), "\n") {
 			if !strings.Contains(line, "proto "+ownProtocol+" ") {
 				b.WriteString(line)
 			}

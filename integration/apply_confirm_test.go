@@ -1,0 +1,137 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/integration/lab"
+)
+
+// confirmTime is the shortest that is taken; the tests wait for it once each.
+const confirmTime = time.Second
+
+// confirmCase is a router with a policy, and another policy in the file.
+type confirmCase struct {
+	*router
+	old, next string
+}
+
+func newConfirmCase(t *testing.T) *confirmCase {
+	t.Helper()
+	c := &confirmCase{router: newRouter(bench(lab.New(t)).Router)}
+	c.apply(twoUplinks + oneMorePolicy)
+	c.next = c.ours()
+	c.apply(twoUplinks)
+	c.old = c.ours()
+	c.write(twoUplinks + oneMorePolicy)
+	return c
+}
+
+func (c *confirmCase) is(state, when string) {
+	c.T().Helper()
+	if d := diffLines(state, c.ours()); d != "" {
+		c.T().Errorf("%s:\n%s", when, d)
+	}
+}
+
+// becomesOld waits for the undo.
+func (c *confirmCase) becomesOld() {
+	c.T().Helper()
+	lab.WaitFor(c.T(), "the unconfirmed apply to be undone", func() bool { return c.ours() == c.old })
+}
+
+func TestUnconfirmedApplyIsUndone(t *testing.T) {
+	t.Parallel()
+	c := newConfirmCase(t)
+	start := time.Now()
+	c.must("apply", "--confirm", confirmTime.String())
+	if time.Since(start) < confirmTime {
+		c.is(c.next, "before the time is over")
+	}
+	c.becomesOld()
+	if early := confirmTime - time.Since(start); early > 0 {
+		t.Errorf("undone %v too early", early)
+	}
+	if res := c.pbr("confirm"); res.Code != 1 || res.Stderr == "" {
+		t.Errorf("a late confirm: exit status %d, stderr %q", res.Code, res.Stderr)
+	}
+	c.is(c.old, "after a late confirm")
+	// What was undone can be applied again, for good.
+	c.must("apply")
+	c.is(c.next, "applied again")
+}
+
+func TestConfirmedApplyStays(t *testing.T) {
+	t.Parallel()
+	c := newConfirmCase(t)
+	start := time.Now()
+	c.must("apply", "--confirm", "2s")
+	c.must("confirm")
+	c.is(c.next, "confirmed")
+	if time.Since(start) > 2*time.Second {
+		t.Skip("the machine was too slow to confirm in time")
+	}
+	// The one thing that can only be seen by waiting: that nothing happens at the deadline.
+	for time.Since(start) < 2*time.Second+500*time.Millisecond {
+		time.Sleep(100 * time.Millisecond)
+	}
+	c.is(c.next, "after the deadline")
+	c.inSync()
+}
+
+// The one who waits outlives the terminal: a hang-up of the session, as when a remote login breaks, does not keep the change.
+func TestUnconfirmedApplyIsUndoneWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	c := newConfirmCase(t)
+	master, name := openTerminal(t)
+	slave, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := c.Command("sh", "-c", fmt.Sprintf("%s --config %s apply --confirm %s; echo applied; exec sleep 60", pbrPath, c.file, confirmTime))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := c.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	_ = slave.Close()
+	var said strings.Builder
+	buf := make([]byte, 1024)
+	for !strings.Contains(said.String(), "applied") {
+		n, err := master.Read(buf)
+		if err != nil {
+			t.Fatalf("reading the terminal: %v; it said %q", err, said.String())
+		}
+		said.Write(buf[:n])
+	}
+	c.is(c.next, "before the hang-up")
+	_ = master.Close() // hangs up: SIGHUP to the session (tty_vhangup)
+	if err := cmd.Wait(); err == nil {
+		t.Error("the shell outlived its terminal")
+	}
+	c.becomesOld()
+}
+
+// openTerminal opens a new pseudo terminal (pts(4)).
+func openTerminal(t *testing.T) (master *os.File, name string) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatalf("unlocking the terminal: %v", err)
+	}
+	n, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatalf("naming the terminal: %v", err)
+	}
+	return master, fmt.Sprintf("/dev/pts/%d", n)
+}
