@@ -87,9 +87,6 @@ func TestFixedNumbers(t *testing.T) {
 	if got := n.byName["marked"]; got.Mark != 0x06000000 || got.Table != firstTable+6 {
 		t.Errorf("marked: %+v", got)
 	}
-	if n == nil {
-		t.Fatal("no numbers")
-	}
 	if got := n.byName["id"]; got.Table != firstTable+7 || got.Mark == 0 {
 		t.Errorf("id: %+v", got)
 	}

@@ -44,6 +44,9 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	a := &application{Kernel: k, ctx: ctx, want: want, owned: possession(want), report: &Report{Changes: plan.Diff(have.plan, want)}}
 	next := j.with(a.owned, a.report.Changes.Sysctls)
 	if a.report.Changes.Empty() && len(next.Owned) == 1 && len(a.unset(next, have)) == 0 {
+		if !have.known {
+			k.saveSnapshot(have.nft)
+		}
 		return a.report, replaceJournal(file, j, next.settled(a.owned, want.Sysctls))
 	}
 	if err := replaceJournal(file, j, next); err != nil {
@@ -95,6 +98,7 @@ func (a *application) converge(have *live, j *journal) error {
 		changes := plan.Diff(have.plan, a.want)
 		unset := a.unset(j, have)
 		if changes.Empty() && len(unset) == 0 {
+			a.saveSnapshot(have.nft)
 			return nil
 		}
 		if round == rounds {

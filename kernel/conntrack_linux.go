@@ -11,8 +11,8 @@ import (
 
 // Message types and attributes of conntrack's netlink (linux/netfilter/nfnetlink_conntrack.h).
 const (
-	ctNew      = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0
-	ctGet      = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1
+	ctNew      = unix.NFNL_SUBSYS_CTNETLINK << 8
+	ctGet      = unix.NFNL_SUBSYS_CTNETLINK<<8 + 1
 	ctaTuple   = 1
 	ctaMark    = 8
 	ctaZone    = 18

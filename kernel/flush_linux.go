@@ -52,7 +52,7 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 		}
 	}
 	if len(errs) == 0 {
-		for _, name := range []string{"journal.json", previousFile} {
+		for _, name := range []string{"journal.json", previousFile, snapshotFile} {
 			if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				errs = append(errs, err)
 			}

@@ -14,6 +14,8 @@ import (
 type live struct {
 	plan *plan.Plan
 	nft  *nft.Live
+	// known tells that the ruleset was not read but is what the last apply, or transaction, left.
+	known bool
 	// sysctls are the live values of the settings that the journal has.
 	sysctls map[string]string
 }
@@ -42,7 +44,7 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	if l.plan.Rules, l.plan.Routes, err = k.readRoutes([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
 		return nil, err
 	}
-	if l.nft, err = k.readRuleset(before); err != nil {
+	if l.nft, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {
 		return nil, err
 	}
 	l.plan.Ruleset = l.nft.Ruleset
@@ -82,15 +84,6 @@ func (k *Kernel) readRoutes(bases, tables []uint32) ([]plan.Rule, []plan.Route, 
 			return rules, routes, nil
 		}
 	}
-}
-
-func (k *Kernel) readRuleset(before *nft.Live) (*nft.Live, error) {
-	if before != nil {
-		if generation, err := k.nft.Generation(); err == nil && generation == before.Generation {
-			return before, nil
-		}
-	}
-	return k.nft.Read()
 }
 
 // conflicts finds what others have in the priorities and tables that want is to take and

@@ -35,7 +35,8 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), doing), 0)
 	}
 	if err != nil {

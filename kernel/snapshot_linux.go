@@ -1,0 +1,38 @@
+package kernel
+
+import (
+	"os"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+)
+
+// snapshotFile has the table as the last apply left it, so that the next one need not read it from the kernel when
+// nobody changed nftables since. It is only ever a shortcut: a damaged or missing one costs time.
+const snapshotFile = "ruleset.snapshot"
+
+// readRuleset reads the table, or takes over what is known of it if nothing of nftables changed since: before, or the
+// snapshot. known tells that the snapshot, or before, is still right.
+func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, known bool, err error) {
+	if before != nil {
+		if generation, err := k.nft.Generation(); err == nil && generation == before.Generation {
+			return before, true, nil
+		}
+	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
+		if l, ok := k.nft.Load(b, want); ok {
+			return l, true, nil
+		}
+	}
+	l, err = k.nft.Read()
+	return l, false, err
+}
+
+// saveSnapshot keeps l for the next run.
+func (k *Kernel) saveSnapshot(l *nft.Live) {
+	file := k.path(snapshotFile)
+	b := l.Snapshot()
+	if b != nil && os.WriteFile(file+".new", b, 0o600) == nil && os.Rename(file+".new", file) == nil {
+		return
+	}
+	_ = os.Remove(file)
+}
