@@ -38,8 +38,8 @@ fuzz:
 	done
 
 demo: tools build
-	@$(GO) test -count=1 -c -o bin/demo ./integration/demo
-	@PBR=$(CURDIR)/bin/pbr bin/demo -test.run '^TestDemo$$'
+	@$(GO) test -c -o bin/demo ./integration/demo
+	@PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr bin/demo
 
 bench: tools build
 	PBR_REQUIRE=1 $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench

@@ -76,7 +76,7 @@ func TestDemo(t *testing.T) {
 	s.say("Each is opened in the network above, answered by its far end, and looked up in the router's connection table.")
 	s.connections(usual)
 
-	s.title("Does the kernel still hold what the policy says?")
+	s.title("Does the kernel hold what the policy says? Silence means yes")
 	s.command("diff", 0)
 
 	s.title("isp2's cable is pulled")

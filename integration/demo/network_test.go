@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
 
 	"pbr/integration/lab"
@@ -29,6 +31,7 @@ func network(t *testing.T) *lab.Net {
 	t.Helper()
 	vpn := lab.ISP(3)
 	vpn.Name, vpn.Iface, vpn.Tunnel = "vpn", "tun0", true
+	vpn.Router6, vpn.Gateway6 = netip.Prefix{}, netip.Addr{}
 	n := lab.Build(lab.New(t), lab.Spec{
 		LANs: []lab.LANSpec{
 			lab.LAN("laptop", "lan", 10, 10),
@@ -45,18 +48,16 @@ func network(t *testing.T) *lab.Net {
 	return n
 }
 
-// unplug takes the far end of a line down, which the router notices by the loss of its carrier.
+// unplug takes the far end of a line down; the router loses the carrier.
 func (s *show) unplug(isp string) {
 	s.t.Helper()
-	iface := ""
 	for _, spec := range s.Spec.ISPs {
-		if spec.Name == isp {
-			iface = spec.Iface
+		if spec.Name != isp {
+			continue
 		}
+		s.ISPs[isp].IP("link set up0 down")
+		lab.WaitFor(s.t, "the loss of "+spec.Iface+"'s carrier", func() bool {
+			return strings.Contains(s.Router.Run("ip", "link", "show", "dev", spec.Iface), "NO-CARRIER")
+		})
 	}
-	s.ISPs[isp].IP("link set up0 down")
-	lab.WaitFor(s.t, "the loss of "+iface+"'s carrier", func() bool {
-		return s.Router.ReadSysctl("net/ipv4/conf/"+iface+"/forwarding") != "" && s.Router.Exec("ip", "-br", "link", "show", "dev", iface, "up").Stdout != "" &&
-			!lowerUp(s.Router, iface)
-	})
 }

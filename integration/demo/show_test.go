@@ -39,7 +39,7 @@ func newShow(t *testing.T) *show {
 	return s
 }
 
-// coloured tells whether the screen is one, and the user has nothing against colours (https://no-color.org).
+// coloured tells whether the show goes to a terminal whose user has nothing against colours (https://no-color.org).
 func coloured() bool {
 	info, err := stdout.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -78,9 +78,11 @@ func (s *show) command(name string, want int) {
 	s.t.Helper()
 	s.print(s.paint(cyan, "$ pbr "+name))
 	res := s.Router.Exec(program, "--config", s.file, name)
-	if out := strings.ReplaceAll(res.Stdout+res.Stderr, s.file, "pbr.toml"); out != "" {
-		s.print(out)
+	out := strings.ReplaceAll(res.Stdout+res.Stderr, s.file, "pbr.toml")
+	if out == "" {
+		out = fmt.Sprintf("(says nothing, exit status %d)", res.Code)
 	}
+	s.print(out)
 	if res.Code != want {
 		s.t.Fatalf("pbr %s: exit status %d, not %d", name, res.Code, want)
 	}
