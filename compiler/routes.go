@@ -60,16 +60,12 @@ func (c *compilation) addPinned(u *policy.Uplink, suffix string) {
 	}
 }
 
-// addTable adds the routes of a table: those over healthy uplinks, or all if none is left, because
-// a wrong verdict must not turn a bad line into none.
+// addTable adds the routes of a table: those over healthy uplinks.
 func (c *compilation) addTable(t *policy.Table) {
 	table := c.numbers.table(t.Name)
 	for _, family := range c.families() {
 		ready := c.readyRoutes(t, family)
-		live := slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down[r.Uplink] })
-		if len(live) == 0 && !t.Strict {
-			live = ready
-		}
+		live := c.healthy(t, ready)
 		for len(live) > 0 {
 			n := 1
 			for n < len(live) && live[n].sameRoute(live[0]) {
@@ -82,6 +78,17 @@ func (c *compilation) addTable(t *policy.Table) {
 			c.addUnreachable(table, family)
 		}
 	}
+}
+
+// healthy leaves out the routes over uplinks that are down. When none would be left, and the table is not strict, those over
+// the last one to go down stay: a wrong verdict must not turn a bad line into none.
+func (c *compilation) healthy(t *policy.Table, ready []readyRoute) []readyRoute {
+	live := slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down[r.Uplink] > 0 })
+	if len(live) > 0 || len(ready) == 0 || t.Strict {
+		return live
+	}
+	last := slices.MaxFunc(ready, func(a, b readyRoute) int { return cmp.Compare(c.down[a.Uplink], c.down[b.Uplink]) })
+	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
 }
 
 // readyRoute is a table's route that the machine can take, with its next hop.

@@ -98,11 +98,12 @@ func (c *compilation) addFixedSets() {
 // so that they stay on their path.
 func (c *compilation) primary() *policy.Uplink {
 	u := c.lowestOfDefault()
-	if u == nil || c.down[u.Name] {
+	if u == nil {
 		return nil
 	}
 	for _, family := range c.families() {
-		if _, ready := c.hop(u, family); ready {
+		used := c.healthy(c.doc.Default, c.readyRoutes(c.doc.Default, family))
+		if slices.ContainsFunc(used, func(r readyRoute) bool { return r.Uplink == u.Name }) {
 			return u
 		}
 	}
