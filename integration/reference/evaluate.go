@@ -145,6 +145,10 @@ func (e Evaluator) Unclassified(k Packet) []string { return e.route(k, nil) }
 func (e Evaluator) onward(k Packet, devs []string) []Way {
 	var ways []Way
 	for _, dev := range devs {
+		if dev == "" {
+			ways = append(ways, Way{})
+			continue
+		}
 		w := Way{Dev: dev, Src: k.Src}
 		if u := e.uplinkOn(dev); u != nil {
 			w.Pinned = u.Name != e.primary()
