@@ -6,7 +6,6 @@ package integration
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,29 +13,19 @@ import (
 	"pbr/integration/lab"
 )
 
-// binaryEnv names a pbr program to test instead of building one.
-const binaryEnv = "PBR_BINARY"
-
 // pbrPath is the program under test.
 var pbrPath string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
-	if pbrPath = os.Getenv(binaryEnv); pbrPath != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "pbr-integration-")
+	path, remove, err := lab.Program()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	pbrPath = filepath.Join(dir, "pbr")
-	if out, err := exec.Command("go", "build", "-o", pbrPath, "../cmd/pbr").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building pbr: %v\n%s", err, out)
-		return 1
-	}
+	defer remove()
+	pbrPath = path
 	return m.Run()
 }
 
