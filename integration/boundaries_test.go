@@ -1,0 +1,48 @@
+package integration
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a package, its dependencies included, must never pull in, and why.
+var boundaries = []struct{ pkg, forbidden, why string }{
+	{"pbr/compiler", "os/exec", "the compiler is a pure function"},
+	{"pbr/compiler", "github.com/vishvananda/netlink", "the compiler is a pure function"},
+	{"pbr/compiler", "github.com/mdlayher/netlink", "the compiler is a pure function"},
+	{"pbr/compiler", "pbr/render", "a plan does not know how it is printed"},
+	{"pbr/compiler", "pbr/kernel", "only a plan goes to the kernel"},
+	{"pbr/compiler/plan", "pbr/compiler", "the shared vocabulary imports nothing of ours"},
+	{"pbr/compiler/plan", "pbr/compiler/policy", "the shared vocabulary imports nothing of ours"},
+	{"pbr/compiler/policy", "pbr/compiler/plan", "the language knows nothing of the kernel's objects"},
+	{"pbr/render", "os/exec", "rendering runs nothing"},
+	{"pbr/render", "pbr/kernel", "what is printed is a plan, live or wanted"},
+	{"pbr/render", "github.com/mdlayher/netlink", "rendering talks to nobody"},
+	{"pbr/kernel", "os/exec", "the kernel is reached through netlink alone"},
+	{"pbr/kernel", "pbr/compiler", "the kernel side applies plans, it does not make them"},
+	{"pbr/kernel", "pbr/compiler/policy", "the kernel side knows no policy file"},
+	{"pbr/kernel", "pbr/render", "the kernel side prints nothing"},
+	{"pbr/healthcheck", "pbr/kernel", "probing changes no route"},
+	{"pbr/healthcheck", "pbr/compiler", "probing knows no policy"},
+}
+
+func TestPackageBoundaries(t *testing.T) {
+	deps := map[string][]string{}
+	for _, b := range boundaries {
+		if _, done := deps[b.pkg]; !done {
+			out, err := exec.Command("go", "list", "-deps", "-e", b.pkg).Output()
+			if err != nil {
+				t.Fatalf("go list -deps %s: %v", b.pkg, err)
+			}
+			deps[b.pkg] = strings.Fields(string(out))
+		}
+		if slices.Contains(deps[b.pkg], b.forbidden) {
+			t.Errorf("%s depends on %s: %s", b.pkg, b.forbidden, b.why)
+		}
+	}
+	if len(deps["pbr/compiler"]) < 10 {
+		t.Errorf("go list saw next to nothing: %v", deps["pbr/compiler"])
+	}
+}
