@@ -74,7 +74,7 @@ func (h *Host) netnsCookie() uint64 {
 }
 
 // StateDir is where pbr keeps what it remembers of this namespace.
-func (h *Host) StateDir() string { return fmt.Sprintf("/run/pbr/net-%d", h.cookie) }
+func (h *Host) StateDir() string { return fmt.Sprintf("/run/pbr/net-%x", h.cookie) }
 
 func (h *Host) remove() error {
 	var errs []error
