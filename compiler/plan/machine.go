@@ -22,6 +22,8 @@ type Machine struct {
 type Link struct {
 	// Up is the administrative state (IFF_UP): routes cannot be added over a link that is down.
 	Up bool
+	// Carrier tells that the cable or tunnel is connected (IFF_LOWER_UP). Routes can be added without it.
+	Carrier bool
 	// NoIPv6 is set when the interface has IPv6 disabled.
 	NoIPv6 bool
 	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative or deprecated ones.
