@@ -1,0 +1,120 @@
+package healthcheck
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// The methods of Config.
+const (
+	MethodNone = "none"
+	MethodPing = "ping"
+	MethodARP  = "arp"
+	MethodTCP  = "tcp"
+	MethodDNS  = "dns"
+	MethodHTTP = "http"
+)
+
+// Config is how one uplink is checked.
+type Config struct {
+	// Uplink is its name, Interface its network device.
+	Uplink, Interface string
+	// Mark is the fwmark that leads to the uplink's pinned table.
+	Mark uint32
+	// Method is how targets are probed; MethodNone trusts the link alone.
+	Method string
+	// Targets are addresses (ping, arp), addresses with a port (tcp; dns too, 53 if there is none) or URLs (http).
+	// Empty: the gateways.
+	Targets []string
+	// Gateway4 and Gateway6 are next hops, invalid if there are none or none is known yet.
+	Gateway4, Gateway6 netip.Addr
+	// IPv4 and IPv6 are the families that the uplink carries.
+	IPv4, IPv6 bool
+	// Interval is from one round's begin to the next one's; a round that lasts longer delays the next.
+	// Timeout bounds a probe.
+	Interval, Timeout time.Duration
+	// DownAfter and UpAfter are consecutive rounds, Quorum is targets: so many must answer for a round to be good.
+	DownAfter, UpAfter, Quorum int
+	// MaxLoss (0 to 1; 0 for none) and MaxRTT (0 for none) are limits over the last Over rounds.
+	MaxLoss float64
+	MaxRTT  time.Duration
+	Over    int
+}
+
+// The defaults of the policy file's [check].
+const (
+	defaultInterval = time.Second
+	defaultRounds   = 3
+	defaultOver     = 20
+)
+
+// withDefaults fills in what is zero, so that no caller can make a monitor spin or never decide.
+func (c Config) withDefaults() Config {
+	if c.Method == "" {
+		c.Method = MethodNone
+	}
+	if c.Interval <= 0 {
+		c.Interval = defaultInterval
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = c.Interval
+	}
+	if c.DownAfter < 1 {
+		c.DownAfter = defaultRounds
+	}
+	if c.UpAfter < 1 {
+		c.UpAfter = defaultRounds
+	}
+	if c.Over < 1 {
+		c.Over = defaultOver
+	}
+	c.Quorum = max(c.Quorum, 1)
+	c.Targets = slices.Clone(c.Targets)
+	return c
+}
+
+// targets returns what a round probes.
+func (c Config) targets() []string {
+	if len(c.Targets) > 0 {
+		return c.Targets
+	}
+	var out []string
+	if c.IPv4 && c.Gateway4.IsValid() {
+		out = append(out, c.Gateway4.String())
+	}
+	if c.IPv6 && c.Gateway6.IsValid() {
+		out = append(out, c.Gateway6.String())
+	}
+	return out
+}
+
+// sameProbes tells whether two checks send the same probes the same way, so that the rounds of one say something about the other.
+func (c Config) sameProbes(d Config) bool {
+	return c.Method == d.Method && c.Mark == d.Mark && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
+}
+
+// sameGateways tells whether the next hops are the same.
+func (c Config) sameGateways(d Config) bool {
+	return c.Gateway4 == d.Gateway4 && c.Gateway6 == d.Gateway6
+}
+
+// DownWithin is the longest that probes need to declare a dead uplink down: the target dies right after it answered,
+// the next round begins an interval later, and DownAfter rounds fail by timeout. 0 if nothing is probed.
+func (c Config) DownWithin() time.Duration {
+	c = c.withDefaults()
+	if c.Method == MethodNone {
+		return 0
+	}
+	return c.Interval + time.Duration(c.DownAfter-1)*max(c.Interval, c.Timeout) + c.Timeout
+}
+
+// UpWithin is the longest that probes need to declare a mended uplink up, its answers' round trip and flap damping left aside:
+// a probe was sent right before it was mended and must time out, then UpAfter rounds are good.
+func (c Config) UpWithin() time.Duration {
+	c = c.withDefaults()
+	if c.Method == MethodNone {
+		return 0
+	}
+	return max(c.Interval, c.Timeout) + time.Duration(c.UpAfter-1)*c.Interval
+}

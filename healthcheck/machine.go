@@ -1,0 +1,210 @@
+package healthcheck
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// machine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the time.
+//
+// The state has three sources, the first that says something wins: the administrator's order, the link, the verdict of the
+// probes. Each is remembered on its own, so that the end of one uncovers the next.
+type machine struct {
+	cfg Config
+
+	forced  string // ForceUp, ForceDown or ForceAuto
+	link    LinkState
+	verdict State // Start, Up, Degraded or Down
+
+	// state is what the three come to, since when.
+	state State
+	since time.Time
+
+	good, bad int // consecutive rounds
+	window    window
+	damping   damping
+
+	rounds        int
+	lastFailure   string
+	lastFailureAt time.Time
+	probeError    string
+}
+
+// newMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise. was is its status in a former run
+// or the zero Status: what was down stays down until it is proven up, a link that was bad stays bad until Link says that it is good.
+func newMachine(now time.Time, cfg Config, was Status) *machine {
+	cfg = cfg.withDefaults()
+	m := &machine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
+	switch was.State {
+	case Up, Degraded, Down:
+		if cfg.Method != MethodNone {
+			m.verdict = was.State
+		} else if now.Before(was.HeldUntil) {
+			m.verdict = Down
+		}
+	case LinkDown:
+		m.link = LinkState{}
+	case AddressLost:
+		m.link.Addressed = false
+	case ForcedUp:
+		m.forced = ForceUp
+	case ForcedDown:
+		m.forced = ForceDown
+	}
+	m.damping = damping{flaps: was.Flaps, changed: was.Since, until: was.HeldUntil}
+	m.lastFailure, m.lastFailureAt = was.LastFailure, was.LastFailureAt
+	m.state, _ = m.compose()
+	m.since = now
+	if m.state == was.State && !was.Since.IsZero() {
+		m.since = was.Since
+	}
+	return m
+}
+
+// firstVerdict is what holds before the first round.
+func firstVerdict(c Config) State {
+	if c.Method == MethodNone {
+		return Up
+	}
+	return Start
+}
+
+// compose returns the state that the sources come to, and why if it is not the probes'.
+func (m *machine) compose() (s State, why string) {
+	switch m.forced {
+	case ForceUp:
+		return ForcedUp, "forced by the administrator"
+	case ForceDown:
+		return ForcedDown, "forced by the administrator"
+	}
+	if s, why = m.link.state(); s != "" {
+		return s, why
+	}
+	return m.verdict, ""
+}
+
+// settle takes the new state, and returns the event if it differs from the old one. why explains a verdict.
+func (m *machine) settle(now time.Time, why string) (Event, bool) {
+	state, own := m.compose()
+	if state == m.state {
+		return Event{}, false
+	}
+	if own != "" {
+		why = own
+	}
+	e := Event{At: now, Uplink: m.cfg.Uplink, From: m.state, To: state, Reason: why}
+	if !forcedState(e.From) && !forcedState(e.To) {
+		switch {
+		case e.From.Usable() && !e.To.Usable():
+			m.damping.lost(now, m.cfg)
+		case !e.From.Usable() && e.To.Usable():
+			m.damping.regained(now)
+		}
+	}
+	m.state, m.since = state, now
+	return e, true
+}
+
+func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
+
+// probing tells whether rounds make sense now.
+func (m *machine) probing() bool { return m.cfg.Method != MethodNone && m.link == linkGood }
+
+// Force takes an order of the administrator.
+func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
+	switch mode {
+	case ForceUp, ForceDown, ForceAuto:
+	default:
+		return Event{}, false, fmt.Errorf("forcing uplink %s: no mode %q: it is %s, %s or %s", m.cfg.Uplink, mode, ForceUp, ForceDown, ForceAuto)
+	}
+	m.forced = mode
+	e, changed := m.settle(now, "no longer forced")
+	return e, changed, nil
+}
+
+// Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
+func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
+	was, _ := m.link.state()
+	m.link = l
+	is, _ := l.state()
+	why := ""
+	if was != "" && is == "" {
+		why = m.restart(now, "the link is back")
+	}
+	return m.settle(now, why)
+}
+
+// restart forgets the rounds. The verdict is as at the very start, unless the uplink is held because it flaps.
+func (m *machine) restart(now time.Time, why string) string {
+	m.forgetRounds()
+	m.verdict = firstVerdict(m.cfg)
+	if m.damping.held(now) {
+		m.verdict = Down
+		return fmt.Sprintf("%s, held for %v after %d flaps", why, m.damping.until.Sub(now).Round(time.Millisecond), m.damping.flaps)
+	}
+	return why
+}
+
+func (m *machine) forgetRounds() {
+	m.good, m.bad = 0, 0
+	m.window = newWindow(m.cfg.Over)
+}
+
+// Configure takes a changed check. What rounds said stays as far as it still means something: a change of limits and times keeps all, a
+// change of what is probed the verdict alone. An uplink that is not up makes a new start with a new gateway. Another interface makes another
+// uplink of it.
+func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
+	old := m.cfg
+	m.cfg = cfg.withDefaults()
+	m.window.resize(m.cfg.Over)
+	why := "the check changed"
+	switch {
+	case old.Interface != m.cfg.Interface:
+		m.link, m.damping = linkGood, damping{}
+		why = m.restart(now, "the interface changed")
+	case m.cfg.Method == MethodNone:
+		if old.Method != MethodNone {
+			why = m.restart(now, why)
+		}
+	case !old.sameGateways(m.cfg) && m.verdict != Up:
+		why = m.restart(now, "the gateway changed")
+	case !old.sameGateways(m.cfg) || !old.sameProbes(m.cfg):
+		m.forgetRounds()
+	}
+	return m.settle(now, why)
+}
+
+// Tick lets what only waited for its time happen.
+func (m *machine) Tick(now time.Time) (Event, bool) {
+	if m.cfg.Method != MethodNone || m.verdict != Down || m.damping.held(now) {
+		return Event{}, false
+	}
+	m.verdict = Up
+	return m.settle(now, "quiet for long enough")
+}
+
+// wake returns when Tick will have something to do, zero if no time is known.
+func (m *machine) wake() time.Time {
+	if m.cfg.Method == MethodNone && m.verdict == Down {
+		return m.damping.until
+	}
+	return time.Time{}
+}
+
+// Status tells all of it.
+func (m *machine) Status(now time.Time) Status {
+	q := m.window.quality(m.cfg.Quorum)
+	d := m.damping
+	d.forget(now)
+	s := Status{
+		Uplink: m.cfg.Uplink, State: m.state, Since: m.since, RTT: q.rtt, Loss: q.loss, Rounds: m.rounds,
+		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
+	}
+	if d.held(now) && !m.state.Usable() {
+		s.HeldUntil = d.until
+	}
+	return s
+}
+
+func notProbed(err error) bool { return errors.Is(err, ErrNotProbed) }

@@ -1,0 +1,176 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+)
+
+// Monitor watches uplinks. Its methods may be called at any time, also before Run, from any goroutine.
+type Monitor struct {
+	// Report is told when probes of an uplink cannot be sent, once for each error that is new, and with nil when
+	// they can be again. Set it before Run; it must not block. It may be nil.
+	Report func(uplink string, err error)
+
+	prober Prober
+	events *queue
+
+	mu      sync.Mutex
+	workers map[string]*worker
+	order   []string
+	ctx     context.Context // of Run; nil before
+	ended   bool            // no worker may start any more
+	running sync.WaitGroup
+}
+
+// NewMonitor makes a monitor that watches nothing yet.
+func NewMonitor(probe Prober) *Monitor {
+	return &Monitor{prober: probe, events: newQueue(), workers: map[string]*worker{}}
+}
+
+// Events returns the channel of all changes, in the order in which they happened. It is closed when Run ends.
+func (m *Monitor) Events() <-chan Event { return m.events.out }
+
+// Set makes the monitor watch these uplinks and no other. Uplinks that it knows keep their state as far as their check
+// stays the same (a check of other targets keeps the verdict; another gateway gives a dead uplink a new start). initial holds the
+// states of uplinks that it does not know, from a former run: what was down stays down until it is proven up, what was forced stays
+// forced, what had no link waits for Link. Without it an uplink begins in Start, its link counting as good.
+func (m *Monitor) Set(configs []Config, initial map[string]Status) {
+	m.mu.Lock()
+	now := time.Now()
+	order := make([]string, 0, len(configs))
+	wanted := map[string]bool{}
+	var gone []*worker
+	for _, c := range configs {
+		if !wanted[c.Uplink] {
+			order = append(order, c.Uplink)
+		}
+		wanted[c.Uplink] = true
+	}
+	for name, w := range m.workers {
+		if !wanted[name] {
+			delete(m.workers, name)
+			if w.cancel != nil {
+				w.cancel()
+				gone = append(gone, w)
+			}
+		}
+	}
+	m.order = order
+	m.mu.Unlock()
+	// A worker that comes must not meet one of the same name that goes.
+	for _, w := range gone {
+		<-w.done
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range configs {
+		m.setOne(now, c.withDefaults(), initial[c.Uplink])
+	}
+}
+
+func (m *Monitor) setOne(now time.Time, c Config, was Status) {
+	w := m.workers[c.Uplink]
+	if w == nil {
+		w = newWorker(newMachine(now, c, was))
+		m.workers[c.Uplink] = w
+		m.start(w)
+		return
+	}
+	old := w.machine.cfg
+	if reflect.DeepEqual(old, c) {
+		return
+	}
+	m.emit(w.machine.Configure(now, c))
+	if old.Interface != c.Interface || !old.sameProbes(c) || !old.sameGateways(c) {
+		w.void()
+	}
+	w.kick()
+}
+
+// Link tells the condition of an uplink's interface. An uplink that the monitor does not know is nobody's.
+func (m *Monitor) Link(uplink string, l LinkState) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.workers[uplink]
+	if w == nil || w.machine.link == l {
+		return
+	}
+	m.emit(w.machine.Link(time.Now(), l))
+	w.void()
+	w.kick()
+}
+
+// Force holds an uplink up or down, or (ForceAuto) lets probes and link decide again. It fails for an unknown uplink or mode.
+func (m *Monitor) Force(uplink, mode string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := m.workers[uplink]
+	if w == nil {
+		return fmt.Errorf("forcing uplink %s: there is none of that name", uplink)
+	}
+	e, changed, err := w.machine.Force(time.Now(), mode)
+	m.emit(e, changed)
+	return err
+}
+
+// Statuses returns what is known of all uplinks, in the order that Set had them.
+func (m *Monitor) Statuses() []Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	out := make([]Status, 0, len(m.order))
+	for _, name := range m.order {
+		if w := m.workers[name]; w != nil {
+			out = append(out, w.machine.Status(now))
+		}
+	}
+	return out
+}
+
+// Run probes until ctx ends; it returns when every probe has ended. It can be called once.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.mu.Lock()
+	if m.ctx != nil {
+		m.mu.Unlock()
+		return errors.New("running a monitor: it ran already")
+	}
+	m.ctx = ctx
+	for _, w := range m.workers {
+		m.start(w)
+	}
+	m.mu.Unlock()
+	m.events.run(ctx)
+	m.mu.Lock()
+	m.ended = true
+	m.mu.Unlock()
+	m.running.Wait()
+	return nil
+}
+
+// start runs a worker if the monitor runs. The lock is held.
+func (m *Monitor) start(w *worker) {
+	if m.ctx == nil || m.ended {
+		return
+	}
+	ctx, cancel := context.WithCancel(m.ctx)
+	w.cancel = cancel
+	m.running.Go(func() {
+		defer cancel()
+		defer close(w.done)
+		m.work(ctx, w)
+		if r, ok := m.prober.(Releaser); ok {
+			r.Release(w.uplink)
+		}
+	})
+}
+
+// emit queues an event if there is one. The lock is held: events are in the order of their changes.
+func (m *Monitor) emit(e Event, changed bool) {
+	if changed {
+		m.events.add(e)
+	}
+}

@@ -1,0 +1,152 @@
+package healthcheck
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errNoTarget is a round's error if there is nothing to probe: the gateway is "auto" and not known yet.
+var errNoTarget = fmt.Errorf("%w: no gateway is known that could be asked", ErrNotProbed)
+
+// Round takes the answers of one round, which was sent after the last change of link and check.
+func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
+	m.probeError = errorText(probeError(answers))
+	good, counts := m.judge(answers)
+	if !counts {
+		return Event{}, false
+	}
+	m.rounds++
+	m.window.add(answers)
+	if good {
+		m.good, m.bad = m.good+1, 0
+	} else {
+		m.good, m.bad = 0, m.bad+1
+		m.lastFailure, m.lastFailureAt = failure(answers), now
+	}
+	return m.settle(now, m.decide(now))
+}
+
+// judge tells whether a round is good, and whether it counts at all: it does not if probes that could not be sent might have
+// decided it.
+func (m *machine) judge(answers []Answer) (good, counts bool) {
+	if len(answers) == 0 {
+		return false, false
+	}
+	need := min(m.cfg.Quorum, len(answers))
+	answered, unknown := 0, 0
+	for _, a := range answers {
+		switch {
+		case a.Err == nil:
+			answered++
+		case notProbed(a.Err):
+			unknown++
+		}
+	}
+	return answered >= need, answered >= need || answered+unknown < need
+}
+
+// decide changes the verdict if the rounds say so, and returns why.
+func (m *machine) decide(now time.Time) (why string) {
+	limit := m.overLimit()
+	switch {
+	case m.verdict == Start && m.bad > 0:
+		m.verdict = Down
+		return "the first round failed: " + m.lastFailure
+	case m.verdict == Start && limit == "":
+		m.verdict = Up
+		return m.answered()
+	case m.verdict != Down && m.bad >= m.cfg.DownAfter:
+		m.verdict = Down
+		return fmt.Sprintf("%s failed: %s", count(m.bad, "round"), m.lastFailure)
+	case m.verdict == Down && m.good >= m.cfg.UpAfter && !m.damping.held(now):
+		m.window.keep(m.good) // the rounds that failed before are no part of the new life
+		if limit = m.overLimit(); limit == "" {
+			m.verdict = Up
+			return m.answered()
+		}
+		m.verdict = Degraded
+	case (m.verdict == Up || m.verdict == Start) && limit != "":
+		m.verdict = Degraded
+	case m.verdict == Degraded && limit == "" && m.good >= m.cfg.UpAfter && !m.damping.held(now):
+		m.verdict = Up
+		return "within its limits again"
+	}
+	return limit
+}
+
+// overLimit tells which limit the last rounds exceed. The loss that makes an uplink degraded is counted as if the rounds that are missing
+// in the window were good, so that the first lost probe of a young window is not a loss of 100 %.
+func (m *machine) overLimit() string {
+	c := m.cfg
+	if c.MaxLoss <= 0 && c.MaxRTT <= 0 {
+		return ""
+	}
+	q := m.window.quality(c.Quorum)
+	loss := q.full
+	if m.verdict == Degraded {
+		loss = q.loss
+	}
+	if c.MaxLoss > 0 && loss > c.MaxLoss {
+		return fmt.Sprintf("loss of %.0f %% in the last %s, allowed are %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
+	}
+	if c.MaxRTT > 0 && q.rounds >= min(c.Over, c.UpAfter) && q.rtt > c.MaxRTT {
+		return fmt.Sprintf("round trip of %v over the last %s, allowed are %v", q.rtt.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxRTT)
+	}
+	return ""
+}
+
+// answered is the reason of an uplink that is up.
+func (m *machine) answered() string {
+	if q := m.window.quality(m.cfg.Quorum); q.rtt > 0 {
+		return fmt.Sprintf("%s answered, in %v", count(m.good, "round"), q.rtt.Round(10*time.Microsecond))
+	}
+	return count(m.good, "round") + " answered"
+}
+
+// failure tells why a round failed, by its first target that did.
+func failure(answers []Answer) string {
+	text, more := "", -1
+	for _, a := range answers {
+		if a.Err == nil {
+			continue
+		}
+		if more++; more == 0 {
+			text = a.Target + ": " + a.Err.Error()
+		}
+	}
+	if more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
+// probeError returns why not all of a round could be sent, nil if it was.
+func probeError(answers []Answer) error {
+	if len(answers) == 0 {
+		return errNoTarget
+	}
+	for _, a := range answers {
+		if notProbed(a.Err) {
+			return fmt.Errorf("probing %s: %w", a.Target, a.Err)
+		}
+	}
+	return nil
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// errNoAnswer is a probe's error when its time is over.
+var errNoAnswer = errors.New("no answer")

@@ -1,0 +1,100 @@
+package healthcheck
+
+import "time"
+
+// State is what is known of an uplink.
+type State string
+
+// The states of an uplink.
+const (
+	// Start: nothing is known yet; lasts until the first round of probes has ended.
+	Start State = "start"
+	// Up: the uplink answers.
+	Up State = "up"
+	// Degraded: the uplink answers, but loses more or answers later than its check allows.
+	Degraded State = "degraded"
+	// Down: the uplink does not answer, or has not yet answered for long enough.
+	Down State = "down"
+	// LinkDown: the interface is gone, switched off or without carrier.
+	LinkDown State = "link-down"
+	// AddressLost: the interface has no address that the uplink could use.
+	AddressLost State = "address-lost"
+	// ForcedUp and ForcedDown: the administrator said so, whatever probes and link say.
+	ForcedUp   State = "forced-up"
+	ForcedDown State = "forced-down"
+)
+
+// Usable tells whether new connections may take the uplink: its routes stand.
+func (s State) Usable() bool { return s == Start || s == Up || s == ForcedUp }
+
+// Dead tells whether connections that run over the uplink may be cut. An uplink that is neither usable nor dead
+// takes no new connections and keeps those it has.
+func (s State) Dead() bool {
+	return s == Down || s == LinkDown || s == AddressLost || s == ForcedDown
+}
+
+// LinkState is the condition of an uplink's interface.
+type LinkState struct {
+	// Exists: there is an interface of the name. Up: it is switched on (IFF_UP). Carrier: its cable or
+	// tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of a family that the uplink carries.
+	Exists, Up, Carrier, Addressed bool
+}
+
+// linkGood is a link that nothing is wrong with.
+var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}
+
+// state returns the state that a link condemns its uplink to, and why; none if the link is good.
+func (l LinkState) state() (s State, why string) {
+	switch {
+	case !l.Exists:
+		return LinkDown, "the interface is gone"
+	case !l.Up:
+		return LinkDown, "the interface is switched off"
+	case !l.Carrier:
+		return LinkDown, "carrier lost"
+	case !l.Addressed:
+		return AddressLost, "the interface has no address"
+	}
+	return "", ""
+}
+
+// The modes of Force.
+const (
+	ForceUp   = "up"
+	ForceDown = "down"
+	ForceAuto = "auto"
+)
+
+// Event is a change of an uplink's state.
+type Event struct {
+	At     time.Time `json:"at"`
+	Uplink string    `json:"uplink"`
+	From   State     `json:"from"`
+	To     State     `json:"to"`
+	// Reason is for people: why the state changed, with figures.
+	Reason string `json:"reason"`
+}
+
+// Status is all that is known of an uplink. As JSON it is what a restarted daemon goes on from.
+type Status struct {
+	Uplink string `json:"uplink"`
+	State  State  `json:"state"`
+	// Since is when State began.
+	Since time.Time `json:"since"`
+	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over` rounds, both of the target
+	// that ranks last among the best `quorum` ones: a dead target that quorum can do without does not count.
+	// RTT is 0 if nothing was answered.
+	RTT  time.Duration `json:"rtt_ns"`
+	Loss float64       `json:"loss"`
+	// Rounds is the number of rounds that ended since the monitor knows the uplink.
+	Rounds int `json:"rounds"`
+	// LastFailure tells why a round, the last that did, failed.
+	LastFailure   string    `json:"last_failure,omitempty"`
+	LastFailureAt time.Time `json:"last_failure_at,omitzero"`
+	// ProbeError tells why probes cannot be sent at the moment (no socket, no gateway known yet); empty if they can.
+	ProbeError string `json:"probe_error,omitempty"`
+	// Flaps counts how often the uplink ceased to be usable without being forced, until a quiet time (flapMemory) ends it.
+	Flaps int `json:"flaps"`
+	// HeldUntil is set while an uplink that flapped must wait before it may be up again.
+	HeldUntil time.Time `json:"held_until,omitzero"`
+}

@@ -1,0 +1,111 @@
+package healthcheck
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// window remembers the answers of the last rounds.
+type window struct {
+	// rounds are the remembered rounds, a ring of at most size: the oldest is at next once it is full.
+	rounds [][]Answer
+	next   int
+	size   int
+}
+
+func newWindow(size int) window { return window{size: size} }
+
+// add remembers a round and forgets the oldest one if there are too many.
+func (w *window) add(round []Answer) {
+	if len(w.rounds) < w.size {
+		w.rounds = append(w.rounds, round)
+		return
+	}
+	w.rounds[w.next] = round
+	w.next = (w.next + 1) % w.size
+}
+
+// keep forgets all rounds but the last n.
+func (w *window) keep(n int) {
+	ordered := append(slices.Clone(w.rounds[w.next:]), w.rounds[:w.next]...)
+	w.rounds, w.next = ordered[max(0, len(ordered)-n):], 0
+}
+
+// resize changes how many rounds are remembered.
+func (w *window) resize(size int) {
+	w.keep(size)
+	w.size = size
+}
+
+// quality is what the rounds of a window say of an uplink.
+type quality struct {
+	// rounds is how many there are.
+	rounds int
+	// loss is the share of lost probes, 0 to 1. full is the same share if all rounds yet missing in the window were to be good.
+	loss, full float64
+	rtt        time.Duration // mean of the answered ones, 0 if there are none
+}
+
+// targetQuality is one target's part of a window.
+type targetQuality struct {
+	sent, lost int
+	total      time.Duration
+}
+
+func (t targetQuality) loss() float64 { return float64(t.lost) / float64(t.sent) }
+
+func (t targetQuality) rtt() time.Duration {
+	if t.sent == t.lost {
+		return 0
+	}
+	return t.total / time.Duration(t.sent-t.lost)
+}
+
+// quality sums the window up. The targets are ranked, and the last one among the best `quorum` decides.
+func (w *window) quality(quorum int) quality {
+	q := quality{rounds: len(w.rounds)}
+	targets := w.targets()
+	if len(targets) == 0 {
+		return q
+	}
+	at := min(max(quorum, 1), len(targets)) - 1
+	slices.SortFunc(targets, func(a, b targetQuality) int { return cmp.Compare(a.loss(), b.loss()) })
+	t := targets[at]
+	q.loss = t.loss()
+	q.full = float64(t.lost) / float64(max(t.sent, w.size))
+	// A target that answers nothing has no round trip: it comes last.
+	slices.SortFunc(targets, func(a, b targetQuality) int {
+		if (a.rtt() == 0) != (b.rtt() == 0) {
+			return cmp.Compare(b.rtt(), a.rtt())
+		}
+		return cmp.Compare(a.rtt(), b.rtt())
+	})
+	q.rtt = targets[at].rtt()
+	return q
+}
+
+// targets sums up each target. Probes that were not sent do not count.
+func (w *window) targets() []targetQuality {
+	index := map[string]int{}
+	var out []targetQuality
+	for _, round := range w.rounds {
+		for _, a := range round {
+			if notProbed(a.Err) {
+				continue
+			}
+			i, seen := index[a.Target]
+			if !seen {
+				i = len(out)
+				index[a.Target] = i
+				out = append(out, targetQuality{})
+			}
+			out[i].sent++
+			out[i].total += a.RTT
+			if a.Err != nil {
+				out[i].lost++
+			}
+		}
+	}
+	return out
+}

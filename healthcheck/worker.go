@@ -1,0 +1,172 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"sync"
+	"time"
+)
+
+// maxJitter bounds the wait before an uplink's first round: the first verdict must not wait.
+const maxJitter = 100 * time.Millisecond
+
+// worker is one uplink's part of a Monitor. All but its channels belong to the Monitor's lock.
+type worker struct {
+	uplink  string
+	machine *machine
+	// generation changes when the answers that are under way no longer mean anything; abort ends that round.
+	generation int
+	abort      context.CancelFunc
+	reported   string
+
+	kicked chan struct{}
+	cancel context.CancelFunc // ends it; nil if it was never started
+	done   chan struct{}      // closed when it has ended
+}
+
+func newWorker(m *machine) *worker {
+	return &worker{uplink: m.cfg.Uplink, machine: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// kick makes the worker look at its machine and begin a round now.
+func (w *worker) kick() {
+	select {
+	case w.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// void makes the round that is under way count for nothing.
+func (w *worker) void() {
+	w.generation++
+	if w.abort != nil {
+		w.abort()
+	}
+}
+
+// jitter spreads the rounds of many uplinks, the same way each time.
+func jitter(uplink string, interval time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(uplink))
+	return min(interval, maxJitter) * time.Duration(h.Sum32()%1000) / 1000
+}
+
+// work runs an uplink's rounds until ctx ends.
+func (m *Monitor) work(ctx context.Context, w *worker) {
+	m.mu.Lock()
+	next := time.Now().Add(jitter(w.uplink, w.machine.cfg.Interval))
+	m.mu.Unlock()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		r := m.begin(ctx, w, next)
+		if r != nil {
+			r.probe(m.prober)
+			m.finish(w, r)
+			next = later(next.Add(r.cfg.Interval), time.Now())
+			continue
+		}
+		if at := m.wakeAt(w, next); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-w.kicked:
+			next = time.Now()
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// wakeAt returns when the worker has something to do, zero if nothing but a kick can tell.
+func (m *Monitor) wakeAt(w *worker, next time.Time) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.machine.probing() {
+		return next
+	}
+	return w.machine.wake()
+}
+
+// begin starts a round if it is time for one, else returns nil.
+func (m *Monitor) begin(ctx context.Context, w *worker, next time.Time) *round {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	m.emit(w.machine.Tick(now))
+	if now.Before(next) || !w.machine.probing() {
+		return nil
+	}
+	r := &round{cfg: w.machine.cfg, generation: w.generation}
+	r.ctx, w.abort = context.WithTimeout(ctx, r.cfg.Timeout)
+	return r
+}
+
+// finish gives a round's answers to the machine, unless they came too late to mean anything.
+func (m *Monitor) finish(w *worker, r *round) {
+	m.mu.Lock()
+	w.abort()
+	w.abort = nil
+	if w.generation != r.generation || r.interrupted {
+		m.mu.Unlock()
+		return
+	}
+	m.emit(w.machine.Round(time.Now(), r.answers))
+	err := probeError(r.answers)
+	text := errorText(err)
+	fresh := text != w.reported
+	w.reported = text
+	m.mu.Unlock()
+	if fresh && m.Report != nil {
+		m.Report(w.uplink, err)
+	}
+}
+
+// round is one probe of every target at once.
+type round struct {
+	ctx         context.Context
+	cfg         Config
+	generation  int
+	answers     []Answer
+	interrupted bool // ended from outside, not by its timeout
+}
+
+// probe sends the probes and waits for the last of them.
+func (r *round) probe(p Prober) {
+	targets := r.cfg.targets()
+	r.answers = make([]Answer, len(targets))
+	if len(targets) == 0 {
+		return
+	}
+	var others sync.WaitGroup
+	for i := 1; i < len(targets); i++ {
+		others.Go(func() { r.answers[i] = r.one(p, targets[i]) })
+	}
+	r.answers[0] = r.one(p, targets[0])
+	others.Wait()
+	r.interrupted = errors.Is(r.ctx.Err(), context.Canceled)
+}
+
+func (r *round) one(p Prober, target string) Answer {
+	rtt, err := p.Probe(r.ctx, r.cfg, target)
+	var timeout net.Error
+	if notProbed(err) {
+		return Answer{Target: target, Err: err}
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		err = fmt.Errorf("%w within %v", errNoAnswer, r.cfg.Timeout)
+	}
+	return Answer{Target: target, RTT: rtt, Err: err}
+}
