@@ -89,8 +89,9 @@ func (s *selection) common() []plan.Match {
 	if len(p.ICMP) == 0 {
 		m = append(m, s.protocols()...)
 	}
-	m = append(m, s.oneOf(plan.FieldSPort, "sport", portIntervals(p.SPort))...)
+	// dport before sport: nft would merge the two, as neighbours in the packet, and list them as raw bytes.
 	m = append(m, s.oneOf(plan.FieldDPort, "dport", portIntervals(p.DPort))...)
+	m = append(m, s.oneOf(plan.FieldSPort, "sport", portIntervals(p.SPort))...)
 	m = append(m, s.oneOf(plan.FieldSKUID, "uid", numIntervals(plan.TypeUID, p.UID))...)
 	return append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
 }
@@ -129,19 +130,40 @@ func (s *selection) ofFamily(family plan.Family) [][]plan.Match {
 	if !ok {
 		return nil
 	}
-	rest := append(icmp, s.oneOf(fields.dscp, "dscp", numIntervals(plan.TypeDSCP, p.DSCP))...)
-	rest = append(rest, s.common()...)
-	var all [][]plan.Match
-	for _, a := range src {
-		for _, b := range dst {
-			m := append(append(append([]plan.Match{}, a...), b...), rest...)
-			if !carriesFamily(m) {
-				m = append(when(nfproto(family)), m...)
-			}
-			all = append(all, m)
+	all := combine(combine(combine([][]plan.Match{nil}, src), dst), [][]plan.Match{icmp})
+	all = combine(combine(all, s.dscp(family)), [][]plan.Match{s.common()})
+	for i, m := range all {
+		if !carriesFamily(m) {
+			all[i] = append(when(nfproto(family)), m...)
 		}
 	}
 	return all
+}
+
+// combine returns each alternative of a followed by each of b.
+func combine(a, b [][]plan.Match) [][]plan.Match {
+	out := make([][]plan.Match, 0, len(a)*len(b))
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, slices.Concat(x, y))
+		}
+	}
+	return out
+}
+
+// dscp returns the alternatives for the code point. In IPv6 its bits lie across two bytes, which nft compares with a
+// single value rightly, but not with an interval or a set.
+func (s *selection) dscp(family plan.Family) [][]plan.Match {
+	values := numIntervals(plan.TypeDSCP, s.policy.DSCP)
+	if family == plan.IPv4 || len(values) == 0 {
+		return [][]plan.Match{s.oneOf(fieldsOf(family).dscp, "dscp", values)}
+	}
+	var out [][]plan.Match
+	for _, v := range slices.Compact(slices.Sorted(slices.Values(singles(s.policy.DSCP)))) {
+		k := plan.KeyFromUint8(uint8(v))
+		out = append(out, when(plan.Match{Field: plan.FieldDSCP6, From: k, To: k}))
+	}
+	return out
 }
 
 // carriesFamily tells whether one of the matches tests the IP version by itself.

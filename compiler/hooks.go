@@ -85,12 +85,16 @@ func (c *compilation) addFirstPacketChains() {
 		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
 		rule("", when(inSet(plan.FieldIP6DAddr, setNever6)), accept),
 	}})
-	c.addChain(plan.Chain{Name: chainFromUplink, Rules: []plan.ChainRule{
+	fromUplink := []plan.ChainRule{
 		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
 		rule("", nil, never),
-		rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept),
-		rule("answered the way it came", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapPins}),
-	}})
+	}
+	// A stateless rule could send the answers of an unmarked connection elsewhere.
+	if len(c.doc.Rules) == 0 {
+		fromUplink = append(fromUplink, rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept))
+	}
+	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,
+		rule("answered the way it came", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapPins}))})
 	unroutable := rule("", when(inSet(plan.FieldFibDAddrType, setUnrouted)), accept)
 	c.addChain(plan.Chain{Name: chainFirst, Rules: []plan.ChainRule{
 		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassify)),

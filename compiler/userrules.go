@@ -75,7 +75,7 @@ func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 	var out []plan.Rule
 	for _, family := range c.families() {
 		if selectors := c.expandFamily(r, family); len(selectors) <= maxExpansion {
-			out = append(out, selectors...)
+			out = append(out, distinct(selectors)...)
 		} else {
 			c.problem(r.Pos, "rule-too-wide", "rule", fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
 				"the kernel walks them for every packet; use a [[policy]], which looks lists up in a set")
@@ -106,6 +106,22 @@ func (c *compilation) expandFamily(r *policy.Rule, family plan.Family) []plan.Ru
 	list = product(list, r.DPort, func(s *plan.Rule, p policy.PortItem) { s.DPort = plan.PortRange{From: p.From, To: p.To} })
 	return product(list, r.UID, func(s *plan.Rule, u policy.NumItem) {
 		s.UID, s.HasUID = plan.UIDRange{From: u.From, To: u.To}, true
+		if s.IIF == "" {
+			s.IIF = loopback // the kernel gives forwarded packets uid 0
+		}
+	})
+}
+
+// loopback is the arriving interface of the router's own packets (ip-rule(8)).
+const loopback = "lo"
+
+// distinct leaves out repeated rules: the kernel refuses the second one.
+func distinct(rules []plan.Rule) []plan.Rule {
+	seen := map[plan.Rule]bool{}
+	return slices.DeleteFunc(rules, func(r plan.Rule) bool {
+		again := seen[r]
+		seen[r] = true
+		return again
 	})
 }
 

@@ -52,7 +52,7 @@ func appendRuleCommands(b []byte, p *plan.Plan, f plan.Family, names labels) []b
 	rules := mergedRules(p, f)
 	if len(rules) > 0 {
 		b = appendComment(b, "", fmt.Sprintf("ip rules of IPv%d", f))
-		b = appendRuleFlush(b, f)
+		b = appendRuleFlush(b, f, len(rules))
 	}
 	comment := ""
 	for _, r := range rules {
@@ -70,10 +70,20 @@ func appendRuleCommands(b []byte, p *plan.Plan, f plan.Family, names labels) []b
 	return b
 }
 
-// appendRuleFlush adds the command that takes away the rules of pbr and no others; it succeeds when there are none.
-func appendRuleFlush(b []byte, f plan.Family) []byte {
-	b = append(appendIP(b, f), "rule flush protocol "...)
-	return append(appendUint(b, uint8(plan.Protocol)), '\n')
+// flushBatch is how many rules a dump of the kernel holds at least. "ip rule flush" deletes while it reads, and so skips
+// as many rules as it has deleted with each further batch: it leaves up to a half.
+const flushBatch = 100
+
+// appendRuleFlush adds the commands that take away the rules of pbr and no others, as many as an earlier run of n rules
+// needs; they succeed when there are none.
+func appendRuleFlush(b []byte, f plan.Family, n int) []byte {
+	for ; ; n /= 2 {
+		b = append(appendIP(b, f), "rule flush protocol "...)
+		b = append(appendUint(b, uint8(plan.Protocol)), '\n')
+		if n < flushBatch {
+			return b
+		}
+	}
 }
 
 // mergedRule is a rule of the plan, or rules that depend on the live machine.

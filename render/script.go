@@ -17,6 +17,8 @@ var (
 	scriptSettings string
 	//go:embed script/routes.sh
 	scriptRoutes string
+	//go:embed script/rules.sh
+	scriptRules string
 	//go:embed script/sources.sh
 	scriptSources string
 	//go:embed script/connected.sh
@@ -58,6 +60,7 @@ func appendScriptHead(b []byte, p *plan.Plan) []byte {
 	}
 	add(len(p.Sysctls) > 0, scriptSettings)
 	add(len(p.Routes) > 0, scriptRoutes)
+	add(true, scriptRules)
 	add(kinds[plan.SourceRules], scriptSources)
 	add(kinds[plan.ConnectedRules], scriptConnected)
 	add(true, scriptStale)
@@ -143,7 +146,8 @@ func appendScriptRules(b []byte, p *plan.Plan) []byte {
 		if f == plan.IPv6 {
 			b, indent = append(b, "if ipv6; then\n"...), "\t"
 		}
-		b = appendRuleFlush(append(b, indent...), f)
+		b = appendUint(append(append(b, indent...), "no_rules -"...), f)
+		b = append(b, '\n')
 		comment := ""
 		for _, m := range mergedRules(p, f) {
 			if c := m.comment(p, names); c != comment && c != "" {
