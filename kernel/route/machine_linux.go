@@ -24,7 +24,8 @@ func (c *Conn) Machine() (plan.Machine, error) {
 		m.NoIPv6 = true
 	}
 	var err error
-	if m.DSCPRules, err = hasDSCPRules(); err != nil {
+	// FRA_DSCP (linux/fib_rules.h).
+	if m.DSCPRules, err = KernelAtLeast(6, 13); err != nil {
 		return plan.Machine{}, err
 	}
 	if err := c.links(&m); err != nil {
@@ -55,7 +56,7 @@ func (c *Conn) links(m *plan.Machine) error {
 	}
 	for _, l := range links {
 		a := l.Attrs()
-		link := plan.Link{Up: a.RawFlags&unix.IFF_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name)}
+		link := plan.Link{Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name)}
 		for _, addr := range addrs {
 			ip, ok := netip.AddrFromSlice(addr.IP)
 			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Flags&unusable != 0 ||
@@ -112,13 +113,13 @@ func addConnected(m *plan.Machine, family plan.Family, routes []liveRoute) {
 	}
 }
 
-// hasDSCPRules tells whether the kernel is 6.13 or later.
-func hasDSCPRules() (bool, error) {
+// KernelAtLeast tells whether the running kernel is of this version or later.
+func KernelAtLeast(major, minor int) (bool, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return false, fmt.Errorf("asking for the kernel's version: %w", err)
 	}
-	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), 6, 13), nil
+	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), major, minor), nil
 }
 
 // releaseAtLeast compares the first two numbers of a release such as "6.1.0-13-amd64"; what

@@ -98,7 +98,7 @@ func TestRuleWrittenAndRead(t *testing.T) {
 
 func TestDSCPRule(t *testing.T) {
 	c := newNetns(t)
-	if has, err := hasDSCPRules(); err != nil || !has {
+	if has, err := KernelAtLeast(6, 13); err != nil || !has {
 		t.Skipf("rules by DSCP need Linux 6.13: %v", err)
 	}
 	var want []plan.Rule
