@@ -11,12 +11,16 @@ import (
 
 // Message types and attributes of conntrack's netlink (linux/netfilter/nfnetlink_conntrack.h).
 const (
-	ctNew      = unix.NFNL_SUBSYS_CTNETLINK << 8
-	ctGet      = unix.NFNL_SUBSYS_CTNETLINK<<8 + 1
-	ctaTuple   = 1
-	ctaMark    = 8
-	ctaZone    = 18
-	ctaMarkMsk = 21
+	ctNew    = unix.NFNL_SUBSYS_CTNETLINK << 8
+	ctGet    = unix.NFNL_SUBSYS_CTNETLINK<<8 + 1
+	ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 + 2
+
+	ctaTupleOrig  = 1
+	ctaTupleReply = 2
+	ctaMark       = 8
+	ctaZone       = 18
+	ctaMarkMsk    = 21
+	ctaFilter     = 25
 )
 
 // sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
@@ -24,7 +28,7 @@ const sizeofNfgen = 4
 
 // clearMark sets the bits of g.mask to zero in every connection whose mark has g.mark there, and returns in how
 // many. The kernel changes the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
-// The message is our own because the library leaves a mark of zero out.
+// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
 func clearMark(g goneMark) (int, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -67,8 +71,8 @@ func unmarked(flow []byte, mask uint32) (body []byte, mark uint32, ok bool) {
 	body = append(body, flow[0], 0, 0, 0)
 	for ad.Next() {
 		switch b := ad.Bytes(); ad.Type() {
-		case ctaTuple:
-			body, ok = appendAttr(body, ctaTuple|unix.NLA_F_NESTED, b), true
+		case ctaTupleOrig:
+			body, ok = appendAttr(body, ctaTupleOrig|unix.NLA_F_NESTED, b), true
 		case ctaZone:
 			body = appendAttr(body, ctaZone, b)
 		case ctaMark:

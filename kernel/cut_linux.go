@@ -1,0 +1,142 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/ti-mo/conntrack"
+	"github.com/ti-mo/netfilter"
+	"golang.org/x/sys/unix"
+
+	"pbr/kernel/route"
+)
+
+// Cut deletes connections, so that their next packet starts anew over another uplink, and returns about how many (the
+// difference of conntrack's own count: what came and went meanwhile is in it). It is one request a mark, however many
+// connections there are, and three an IPv4 address. It may run beside anything else, in a thread of k's network namespace.
+// After an error the rest of cuts is still done.
+func (k *Kernel) Cut(cuts []Cut) (int, error) {
+	for _, cut := range cuts {
+		if err := cut.check(); err != nil {
+			return 0, err
+		}
+	}
+	byAddress, err := route.KernelAtLeast(6, 11)
+	if err != nil {
+		return 0, err
+	}
+	c, err := dialConntrack()
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	before, err := c.StatsGlobal()
+	if err != nil {
+		return 0, fmt.Errorf("counting connections: %w", err)
+	}
+	errs := []error{cutMarks(c, cuts)}
+	if byAddress {
+		errs = append(errs, cutAddresses(c, cuts))
+	} else {
+		errs = append(errs, cutOneByOne(c, cuts))
+	}
+	after, err := c.StatsGlobal()
+	if err != nil {
+		return 0, errors.Join(append(errs, fmt.Errorf("counting connections: %w", err))...)
+	}
+	return max(0, int(before.Entries)-int(after.Entries)), errors.Join(errs...)
+}
+
+// check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under mask 0, and no address, for all.
+func (c *Cut) check() error {
+	if c.Mask == 0 || c.Mark&^c.Mask != 0 {
+		return fmt.Errorf("cutting connections with mark 0x%x/0x%x: no such mark under this mask", c.Mark, c.Mask)
+	}
+	for _, a := range c.Addrs {
+		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() {
+			return fmt.Errorf("cutting connections of address %s: no uplink's", a)
+		}
+	}
+	return nil
+}
+
+// cutMarks deletes the connections pinned by a mark.
+func cutMarks(c *conntrack.Conn, cuts []Cut) error {
+	var errs []error
+	for _, cut := range cuts {
+		if cut.Mark == 0 {
+			continue
+		}
+		if err := c.FlushFilter(conntrack.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)); err != nil {
+			errs = append(errs, fmt.Errorf("deleting connections with mark 0x%x/0x%x: %w", cut.Mark, cut.Mask, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cutAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own filter, the others one by one,
+// as on a kernel that, against what its version says, has no such filter. The filter of IPv6 addresses selects, up to
+// Linux 6.18 at least, those connections that do not have the address (ctnetlink_filter_match_tuple takes the
+// result of ipv6_addr_cmp the wrong way round).
+func cutAddresses(c *conntrack.Conn, cuts []Cut) error {
+	var errs []error
+	var left []Cut
+	for _, cut := range cuts {
+		for _, addr := range cut.Addrs {
+			if addr = addr.Unmap(); addr.Is6() {
+				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}})
+				continue
+			}
+			err := flushAddress(cut.Mask, addr)
+			switch {
+			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
+				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}})
+			case err != nil:
+				errs = append(errs, fmt.Errorf("deleting unmarked connections of address %s: %w", addr, err))
+			}
+		}
+	}
+	return errors.Join(append(errs, cutOneByOne(c, left))...)
+}
+
+// scope is what one listing for cutOneByOne is limited to.
+type scope struct {
+	mask   uint32
+	family netfilter.ProtoFamily
+}
+
+// cutOneByOne is cutAddresses for kernels without such a filter.
+func cutOneByOne(c *conntrack.Conn, cuts []Cut) error {
+	scopes := map[scope]map[netip.Addr]bool{}
+	for _, cut := range cuts {
+		for _, addr := range cut.Addrs {
+			addr = addr.Unmap()
+			s := scope{cut.Mask, netfilter.ProtoIPv4}
+			if addr.Is6() {
+				s.family = netfilter.ProtoIPv6
+			}
+			if scopes[s] == nil {
+				scopes[s] = map[netip.Addr]bool{}
+			}
+			scopes[s][addr] = true
+		}
+	}
+	for s, addrs := range scopes {
+		flows, err := c.DumpFilter(conntrack.NewFilter().Family(s.family).Mark(0).MarkMask(s.mask), nil)
+		if err != nil {
+			return fmt.Errorf("listing unmarked connections: %w", err)
+		}
+		for _, f := range flows {
+			if f.Mark&s.mask != 0 || !(addrs[f.TupleReply.IP.DestinationAddress] ||
+				addrs[f.TupleOrig.IP.DestinationAddress] || addrs[f.TupleOrig.IP.SourceAddress]) {
+				continue
+			}
+			id := conntrack.Flow{ID: f.ID, Zone: f.Zone, TupleOrig: f.TupleOrig, TupleReply: f.TupleReply}
+			if err := c.Delete(id); err != nil && !errors.Is(err, unix.ENOENT) { // it has ended meanwhile
+				return fmt.Errorf("deleting connection %v: %w", f.TupleOrig, err)
+			}
+		}
+	}
+	return nil
+}
