@@ -89,11 +89,24 @@ func (s *selection) common() []plan.Match {
 	if len(p.ICMP) == 0 {
 		m = append(m, s.protocols()...)
 	}
-	// dport before sport: nft would merge the two, as neighbours in the packet, and list them as raw bytes.
-	m = append(m, s.oneOf(plan.FieldDPort, "dport", portIntervals(p.DPort))...)
-	m = append(m, s.oneOf(plan.FieldSPort, "sport", portIntervals(p.SPort))...)
+	m = append(m, s.ports()...)
 	m = append(m, s.oneOf(plan.FieldSKUID, "uid", numIntervals(plan.TypeUID, p.UID))...)
 	return append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
+}
+
+// ports returns the matches on the ports. Where both are compared with values the source ports go into a set:
+// nft merges the comparison of two neighbours in a packet into one, and lists it as raw bytes.
+func (s *selection) ports() []plan.Match {
+	sport := s.oneOf(plan.FieldSPort, "sport", portIntervals(s.policy.SPort))
+	dport := s.oneOf(plan.FieldDPort, "dport", portIntervals(s.policy.DPort))
+	if len(dport) > 0 {
+		for i, m := range sport {
+			if m.Set == "" {
+				sport[i] = s.matchSet(m.Field, s.setName("sport", m.Not), []plan.Element{{From: m.From, To: m.To}}, m.Not)
+			}
+		}
+	}
+	return append(sport, dport...)
 }
 
 // protocols returns the matches on the protocol; ports without one are TCP's and UDP's.

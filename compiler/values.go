@@ -45,21 +45,35 @@ func macIntervals(macs []policy.MACItem) []item {
 func (s *selection) oneOf(field plan.Field, selector string, items []item) []plan.Match {
 	var m []plan.Match
 	for _, not := range []bool{false, true} {
-		name := "policy-" + s.policy.Name + "-" + selector
-		if not {
-			name += "-not"
-		}
 		if elements := merged(field.Type(), items, not); len(elements) > 0 {
-			m = append(m, s.match(field, name, elements, not))
+			m = append(m, s.match(field, s.setName(selector, not), elements, not))
 		}
 	}
 	return m
+}
+
+// setName is the name of the set of a selector's values.
+func (s *selection) setName(selector string, not bool) string {
+	name := "policy-" + s.policy.Name + "-" + selector
+	if not {
+		name += "-not"
+	}
+	return name
 }
 
 // match compares with a single value or interval directly, and with more of them by a set.
 func (s *selection) match(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
 	if len(elements) == 1 {
 		return plan.Match{Field: field, From: elements[0].From, To: elements[0].To, Not: not}
+	}
+	return s.matchSet(field, set, elements, not)
+}
+
+// matchSet looks the value up in a set of the elements, which several policies may share.
+func (s *selection) matchSet(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
+	if name := sharedName(field.Type(), elements); name != "" {
+		s.c.addSharedSet(name, plan.Set{Name: name, Type: field.Type(), Elements: elements})
+		return plan.Match{Field: field, Set: name, Not: not}
 	}
 	if !s.sets[set] {
 		s.sets[set] = true
@@ -145,12 +159,11 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 			inline = append(inline, item{plan.KeyFromAddr(a.Range.From), plan.KeyFromAddr(a.Range.To), a.Not})
 		}
 	}
-	name := "policy-" + s.policy.Name + "-" + selector
 	if e := merged(field.Type(), inline, false); len(e) > 0 {
-		alternatives = append([][]plan.Match{{s.match(field, name, e, false)}}, alternatives...)
+		alternatives = append([][]plan.Match{{s.match(field, s.setName(selector, false), e, false)}}, alternatives...)
 	}
 	if e := merged(field.Type(), inline, true); len(e) > 0 {
-		never = append([]plan.Match{s.match(field, name+"-not", e, true)}, never...)
+		never = append([]plan.Match{s.match(field, s.setName(selector, true), e, true)}, never...)
 	}
 	if !positive {
 		return [][]plan.Match{never}, true
@@ -223,12 +236,11 @@ func (c *compilation) fromAlternatives(p *policy.Policy) [][]plan.Match {
 		names = append(names, item{k, k, n.Not})
 	}
 	var alternatives [][]plan.Match
-	name := "policy-" + p.Name + "-from"
 	if e := merged(plan.TypeIfname, names, false); len(e) > 0 {
-		alternatives = append(alternatives, when(s.match(plan.FieldIIFName, name, e, false)))
+		alternatives = append(alternatives, when(s.match(plan.FieldIIFName, s.setName("from", false), e, false)))
 	}
 	if e := merged(plan.TypeIfname, names, true); len(e) > 0 {
-		never = append(never, s.match(plan.FieldIIFName, name+"-not", e, true))
+		never = append(never, s.match(plan.FieldIIFName, s.setName("from", true), e, true))
 	}
 	for _, m := range wild {
 		alternatives = append(alternatives, when(m))
