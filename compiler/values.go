@@ -198,13 +198,19 @@ func (c *compilation) addListSets() {
 func (c *compilation) addListSet(l *policy.List) {
 	types := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}
 	for _, family := range plan.Families {
-		var elements []plan.Element
-		for _, r := range l.Ranges {
-			if familyOf(r.From) == family {
+		n := 0
+		for i := range l.Ranges {
+			if familyOf(l.Ranges[i].From) == family {
+				n++
+			}
+		}
+		elements := make([]plan.Element, 0, n)
+		for i := range l.Ranges {
+			if r := &l.Ranges[i]; familyOf(r.From) == family {
 				elements = append(elements, plan.Element{From: plan.KeyFromAddr(r.From), To: plan.KeyFromAddr(r.To)})
 			}
 		}
-		if elements == nil {
+		if n == 0 {
 			continue
 		}
 		name := listSet(l.Name, family)

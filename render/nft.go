@@ -17,10 +17,22 @@ func NFT(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
 	}
-	if _, err := w.Write(appendNFT(nil, p)); err != nil {
+	if _, err := w.Write(appendNFT(make([]byte, 0, sizeHint(&p.Ruleset)), p)); err != nil {
 		return fmt.Errorf("writing nftables table %s: %w", plan.TableName, err)
 	}
 	return nil
+}
+
+// sizeHint guesses the length of a ruleset's text, so that its buffer seldom grows: the averages of large ones.
+func sizeHint(rs *plan.Ruleset) int {
+	n := 4096 + 80*len(rs.Counters)
+	for i := range rs.Sets {
+		n += 128 + 20*len(rs.Sets[i].Elements)
+	}
+	for i := range rs.Chains {
+		n += 128 + 192*len(rs.Chains[i].Rules)
+	}
+	return n
 }
 
 // appendNFT adds the whole file. "table", "delete table" is the way to remove what may not be there: nft
