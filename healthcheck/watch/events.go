@@ -1,0 +1,103 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"pbr/healthcheck"
+)
+
+// react brings the uplinks' states into the kernel, and then tells of the events. The states are noted first, so that a
+// run that is killed between two steps is completed by the next one.
+func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
+	began := time.Now()
+	changed := w.health.take(w.Monitor.Statuses())
+	cut := 0
+	if changed {
+		w.save()
+		if changed = w.update(ctx); changed {
+			cut = w.cut()
+		}
+	}
+	took := time.Since(began)
+	for _, e := range events {
+		w.tell(e)
+	}
+	if changed {
+		w.shared.countUpdate(took, cut)
+		w.Log.Info("routes follow the uplinks' health", "took", took, "connections_cut", cut)
+		w.Notify("STATUS=" + w.summary())
+	}
+}
+
+// update sends what the uplinks' health changes in the plan. It is false when that failed; then it is tried again later.
+func (w *Watcher) update(ctx context.Context) bool {
+	want, err := w.compile(w.doc)
+	if err != nil {
+		w.Log.Error("the last plan stays", "error", err)
+		return false
+	}
+	outcome, err := w.Kernel.Update(ctx, want)
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.want = want
+	for _, text := range outcome.Warnings {
+		w.Log.Warn(text)
+	}
+	return true
+}
+
+// cut deletes the connections of uplinks that died and whose traffic has moved. It returns how many.
+func (w *Watcher) cut() int {
+	if !w.doc.Settings.CutOnFailover {
+		clear(w.health.owed)
+		return 0
+	}
+	cuts := w.health.cuts(w.doc, w.want)
+	if len(cuts) == 0 {
+		return 0
+	}
+	n, err := w.Kernel.Cut(cuts)
+	if err != nil {
+		w.Log.Error("cutting connections of uplinks that are down", "error", err)
+	}
+	w.save()
+	return n
+}
+
+// tell logs an event and calls the hook.
+func (w *Watcher) tell(e healthcheck.Event) {
+	u := uplinkNamed(w.doc, e.Uplink)
+	if u == nil {
+		return // it went with a reload
+	}
+	log := w.Log.Info
+	if !e.To.Usable() {
+		log = w.Log.Warn
+	}
+	log(fmt.Sprintf("uplink %s: %s", e.Uplink, e.To), "uplink", e.Uplink, "interface", u.Interface,
+		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
+	w.shared.countEvent(e)
+	w.Hook(HookEvent{Event: e, Interface: u.Interface})
+}
+
+// summary is the service manager's status line.
+func (w *Watcher) summary() string {
+	var usable, other int
+	names := ""
+	for _, s := range w.Monitor.Statuses() {
+		if s.State.Usable() {
+			usable++
+			continue
+		}
+		other++
+		names += fmt.Sprintf(" %s (%s)", s.Uplink, s.State)
+	}
+	if other == 0 {
+		return fmt.Sprintf("%d uplinks in use", usable)
+	}
+	return fmt.Sprintf("%d uplinks in use, %d not:%s", usable, other, names)
+}

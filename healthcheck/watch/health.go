@@ -1,0 +1,214 @@
+package watch
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// strictSuffix ends the name of the second number of an uplink that a strict table uses (compiler.Compile).
+const strictSuffix = "/strict"
+
+// health is what the loop knows of the uplinks beyond the machine.
+type health struct {
+	// statuses are those of the last look, by uplink.
+	statuses map[string]healthcheck.Status
+	// down has the uplinks that are not to be used, in the order in which they went down.
+	down compiler.Health
+	// owed are the uplinks that died and whose connections have not been cut.
+	owed map[string]*debt
+	// addrs are the last known addresses by uplink: those of a link that went down are gone when they are needed.
+	addrs map[string][]netip.Addr
+}
+
+// debt is what is to be cut of a dead uplink, by families.
+type debt struct {
+	// Pinned are connections with the uplink's mark, Unmarked those of default's primary uplink.
+	Pinned   []plan.Family `json:"pinned,omitempty"`
+	Unmarked []plan.Family `json:"unmarked,omitempty"`
+}
+
+func newHealth() *health {
+	return &health{
+		statuses: map[string]healthcheck.Status{}, down: compiler.Health{},
+		owed: map[string]*debt{}, addrs: map[string][]netip.Addr{},
+	}
+}
+
+// take notes the uplinks' states and tells whether a plan could depend on what is new.
+func (h *health) take(statuses []healthcheck.Status) (changed bool) {
+	// Those that went down since the last look did so in the order of their time.
+	byTime := slices.Clone(statuses)
+	slices.SortStableFunc(byTime, func(a, b healthcheck.Status) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink))
+	})
+	old := h.statuses
+	h.statuses = map[string]healthcheck.Status{}
+	for _, s := range byTime {
+		h.statuses[s.Uplink] = s
+		before, known := old[s.Uplink]
+		_, down := h.down[s.Uplink]
+		switch {
+		case s.State.Usable() && down:
+			delete(h.down, s.Uplink)
+			changed = true
+		case !s.State.Usable() && !down:
+			h.down[s.Uplink] = h.last() + 1
+			changed = true
+		}
+		switch {
+		case s.State.Usable():
+			delete(h.owed, s.Uplink)
+		case s.State.Dead() && !(known && before.State.Dead()):
+			h.owed[s.Uplink] = &debt{Pinned: plan.Families[:], Unmarked: plan.Families[:]}
+			changed = true
+		}
+	}
+	return h.forget() || changed
+}
+
+// forget drops uplinks that the monitor knows no more, and tells whether one of them was down.
+func (h *health) forget() (changed bool) {
+	for name := range h.down {
+		if _, known := h.statuses[name]; !known {
+			delete(h.down, name)
+			changed = true
+		}
+	}
+	for name := range h.owed {
+		if _, known := h.statuses[name]; !known {
+			delete(h.owed, name)
+		}
+	}
+	return changed
+}
+
+// last is the number of the uplink that went down last; the numbers only have to be in order.
+func (h *health) last() int {
+	n := 0
+	for _, order := range h.down {
+		n = max(n, order)
+	}
+	return n
+}
+
+// learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a family stay known
+// while there is no new one.
+func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		addrs := slices.Clone(machine.Links[u.Interface].Addrs)
+		for _, family := range plan.Families {
+			of := func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }
+			if !slices.ContainsFunc(addrs, of) {
+				for _, a := range h.addrs[u.Name] {
+					if of(a) {
+						addrs = append(addrs, a)
+					}
+				}
+			}
+		}
+		if len(addrs) > 0 {
+			h.addrs[u.Name] = addrs
+		}
+	}
+}
+
+// cuts lists the connections that may be deleted now, and takes them off what is owed. A dead uplink that a table still uses,
+// because it has no other left, keeps its connections: the verdict may be wrong. They are cut when the table finds another.
+func (h *health) cuts(doc *policy.Document, want *plan.Plan) []Cut {
+	var cuts []Cut
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		d := h.owed[u.Name]
+		if d == nil {
+			continue
+		}
+		for _, family := range plan.Families {
+			if !carries(u, family) {
+				d.Pinned, d.Unmarked = without(d.Pinned, family), without(d.Unmarked, family)
+				continue
+			}
+			byDefault, byOther := standing(want, u, family)
+			c := Cut{Family: family, Mask: want.Mask}
+			if !byDefault && !byOther && slices.Contains(d.Pinned, family) {
+				c.Marks = marks(want, u.Name)
+				d.Pinned = without(d.Pinned, family)
+			}
+			if !byDefault && slices.Contains(d.Unmarked, family) {
+				c.Addrs = h.addresses(u, family)
+				d.Unmarked = without(d.Unmarked, family)
+			}
+			if len(c.Marks)+len(c.Addrs) > 0 {
+				cuts = append(cuts, c)
+			}
+		}
+		if len(d.Pinned)+len(d.Unmarked) == 0 {
+			delete(h.owed, u.Name)
+		}
+	}
+	return cuts
+}
+
+func carries(u *policy.Uplink, family plan.Family) bool {
+	if family == plan.IPv4 {
+		return u.Gateway.Present
+	}
+	return u.Gateway6.Present
+}
+
+// standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
+func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
+	own := map[uint32]bool{}
+	var defaultTable uint32
+	for _, n := range want.Numbers {
+		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix
+		if n.Mark == 0 {
+			defaultTable = n.Table
+		}
+	}
+	for _, r := range want.Routes {
+		if r.Family != family || own[r.Table] || !slices.ContainsFunc(r.Hops, func(p plan.Hop) bool { return p.Dev == u.Interface }) {
+			continue
+		}
+		if r.Table == defaultTable {
+			byDefault = true
+		} else {
+			byOther = true
+		}
+	}
+	return byDefault, byOther
+}
+
+// marks are those of connections that are pinned to an uplink.
+func marks(want *plan.Plan, uplink string) (out []uint32) {
+	for _, n := range want.Numbers {
+		if n.Name == uplink || n.Name == uplink+strictSuffix {
+			out = append(out, n.Mark)
+		}
+	}
+	return out
+}
+
+// addresses are those of a family that connections through an uplink come from.
+func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Addr) {
+	all := slices.Clone(h.addrs[u.Name])
+	if u.NAT.Mode == policy.NATAddress {
+		all = append(all, u.NAT.Addr)
+	}
+	for _, a := range all {
+		if a.Is4() == (family == plan.IPv4) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func without(families []plan.Family, family plan.Family) []plan.Family {
+	return slices.DeleteFunc(slices.Clone(families), func(f plan.Family) bool { return f == family })
+}

@@ -1,0 +1,123 @@
+package watch
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/healthcheck"
+)
+
+// MetricsType is the content type of Metrics (Prometheus' text exposition format).
+const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
+
+// states are the values of the label "state".
+var states = []healthcheck.State{
+	healthcheck.Start, healthcheck.Up, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
+	healthcheck.AddressLost, healthcheck.ForcedUp, healthcheck.ForcedDown,
+}
+
+// noticeNames are the values of the label "kind".
+var noticeNames = []struct {
+	kind NoticeKind
+	name string
+}{{MachineChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
+
+// Metrics returns a report for Prometheus; docs/watch.md lists the names.
+func Metrics(r Report) []byte {
+	m := &metrics{}
+	m.uplinks(r.Uplinks)
+	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
+	for _, u := range r.Uplinks {
+		for _, s := range states {
+			if n := r.Numbers.Events[u.Uplink][s]; n > 0 {
+				m.sample(float64(n), "uplink", u.Uplink, "to", string(s))
+			}
+		}
+	}
+	n := r.Numbers
+	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
+	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel, cuts included.", n.UpdateTime.Seconds())
+	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Cut))
+	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
+	m.one("repairs_total", "counter", "Passes that put right what somebody else had changed.", float64(n.Repairs))
+	m.one("failures_total", "counter", "Attempts to change the kernel that failed.", float64(n.Failures))
+	m.family("reloads_total", "counter", "Reloads of the policy.")
+	m.sample(float64(n.Reloads-n.ReloadFailures), "result", "ok")
+	m.sample(float64(n.ReloadFailures), "result", "failed")
+	m.family("notices_total", "counter", "News from the kernel.")
+	for _, k := range noticeNames {
+		m.sample(float64(n.Notices[k.kind]), "kind", k.name)
+	}
+	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
+	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))
+	return m.text.Bytes()
+}
+
+// metrics writes the exposition format: the samples of a family together, after its help and type.
+type metrics struct {
+	text bytes.Buffer
+	name string
+}
+
+func (m *metrics) uplinks(list []healthcheck.Status) {
+	each := func(name, kind, help string, value func(healthcheck.Status) (v float64, ok bool)) {
+		m.family(name, kind, help)
+		for _, u := range list {
+			if v, ok := value(u); ok {
+				m.sample(v, "uplink", u.Uplink)
+			}
+		}
+	}
+	type status = healthcheck.Status
+	each("uplink_usable", "gauge", "1 when the uplink takes new connections.", func(u status) (float64, bool) { return truth(u.State.Usable()), true })
+	m.family("uplink_state", "gauge", "1 for the state that the uplink is in.")
+	for _, u := range list {
+		for _, s := range states {
+			m.sample(truth(u.State == s), "uplink", u.Uplink, "state", string(s))
+		}
+	}
+	each("uplink_state_since_seconds", "gauge", "When the uplink's state began, as UNIX time.",
+		func(u status) (float64, bool) { return unixTime(u.Since.UnixMilli()), true })
+	each("uplink_rtt_seconds", "gauge", "Mean round trip of the last rounds of probes; absent when none was answered.",
+		func(u status) (float64, bool) { return u.RTT.Seconds(), u.RTT > 0 })
+	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.", func(u status) (float64, bool) { return u.Loss, true })
+	each("uplink_rounds_total", "counter", "Rounds of probes that ended.", func(u status) (float64, bool) { return float64(u.Rounds), true })
+	each("uplink_flaps", "gauge", "How often the uplink went down lately.", func(u status) (float64, bool) { return float64(u.Flaps), true })
+}
+
+func (m *metrics) family(name, kind, help string) {
+	m.name = "pbr_" + name
+	fmt.Fprintf(&m.text, "# HELP %s %s\n# TYPE %s %s\n", m.name, help, m.name, kind)
+}
+
+func (m *metrics) one(name, kind, help string, value float64) {
+	m.family(name, kind, help)
+	m.sample(value)
+}
+
+// sample writes a value with labels, names and values in turn.
+func (m *metrics) sample(value float64, labels ...string) {
+	var pairs []string
+	for pair := range slices.Chunk(labels, 2) {
+		pairs = append(pairs, pair[0]+`="`+escapeLabel.Replace(pair[1])+`"`)
+	}
+	m.text.WriteString(m.name)
+	if pairs != nil {
+		m.text.WriteString("{" + strings.Join(pairs, ",") + "}")
+	}
+	m.text.WriteString(" " + strconv.FormatFloat(value, 'g', -1, 64) + "\n")
+}
+
+var escapeLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func unixTime(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

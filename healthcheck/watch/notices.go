@@ -1,0 +1,129 @@
+package watch
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+)
+
+// notice acts on news of the kernel. A changed machine is read, and the monitor told, at once, whose events
+// come before the full pass, which finds what the kernel dropped without a word.
+func (w *Watcher) notice(n Notice) {
+	w.shared.countNotice(n.Kind)
+	if n.Kind == Drift {
+		w.drifted(n)
+		return
+	}
+	if n.Kind == Overrun {
+		w.Log.Info("too many changes at once, reading everything anew")
+	}
+	if !w.readMachine() {
+		return
+	}
+	w.due(max(settle, spacing-time.Since(w.lastRun)))
+}
+
+// readMachine reads the machine and tells the monitor; it is false when that failed.
+func (w *Watcher) readMachine() bool {
+	machine, err := w.Kernel.Machine()
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.machine = machine
+	w.tellLinks()
+	return true
+}
+
+// drifted notes that somebody changed what is ours, to be repaired.
+func (w *Watcher) drifted(n Notice) {
+	w.dirty.drift = true
+	if n.What != "" && !slices.Contains(w.dirty.what, n.What) {
+		w.dirty.what = append(w.dirty.what, n.What)
+	}
+	if n.Who != "" && !slices.Contains(w.dirty.culprit, n.Who) {
+		w.dirty.culprit = append(w.dirty.culprit, n.Who)
+	}
+	w.due(w.repairs.delay(time.Now()))
+}
+
+// due asks for a full pass that long from now, or sooner if one is to come sooner.
+func (w *Watcher) due(in time.Duration) {
+	at := time.Now().Add(in)
+	if w.dirty.due && w.dirty.at.Before(at) {
+		return
+	}
+	w.dirty.due, w.dirty.at = true, at
+	w.full.Reset(in)
+}
+
+// failed logs an error and tries again later, less and less often.
+func (w *Watcher) failed(err error) {
+	now := time.Now()
+	w.repairs.count(now)
+	wait := w.repairs.delay(now)
+	w.shared.countFailure()
+	w.Log.Error("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
+	w.dirty.retry = true
+	w.due(wait)
+}
+
+// pass reads everything and puts right what differs.
+func (w *Watcher) pass(ctx context.Context) {
+	why := w.dirty
+	w.dirty = dirty{}
+	w.full.Reset(audit)
+	if !w.readMachine() {
+		return
+	}
+	w.health.take(w.Monitor.Statuses())
+	want, err := w.compile(w.doc)
+	if err != nil {
+		w.Log.Error("the last plan stays", "error", err)
+		return
+	}
+	outcome, err := w.Kernel.Apply(ctx, want)
+	w.lastRun = time.Now()
+	if err != nil {
+		if ctx.Err() == nil {
+			w.failed(err)
+		}
+		return
+	}
+	w.want = want
+	w.setConfigs(nil)
+	w.save()
+	cut := w.cut()
+	w.shared.countPass(len(outcome.Changed) > 0, why.drift, cut)
+	w.tellPass(why, outcome)
+}
+
+// tellPass logs what a full pass did, once for all that led to it.
+func (w *Watcher) tellPass(why dirty, o Outcome) {
+	if len(o.Changed) == 0 {
+		if why.retry {
+			w.Log.Info("the kernel holds the policy again")
+		}
+		return
+	}
+	if !why.drift {
+		w.logOutcome("followed the machine", o)
+		return
+	}
+	w.repairs.count(time.Now())
+	args := []any{"repaired", o.Changed}
+	if len(why.culprit) > 0 {
+		args = append(args, "by", strings.Join(why.culprit, ", "))
+	}
+	if len(why.what) > 0 {
+		args = append(args, "changed", strings.Join(why.what, ", "))
+	}
+	if w.repairs.fighting() {
+		args = append(args, "times", w.repairs.n, "next_repair_after", w.repairs.delay(time.Now()))
+	}
+	w.Log.Warn("somebody else changed what is pbr's", args...)
+	for _, text := range o.Warnings {
+		w.Log.Warn(text)
+	}
+}

@@ -1,0 +1,51 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// reload brings the policy file's present text into force, or keeps the old policy and says why. Uplinks that are as
+// they were keep their state.
+func (w *Watcher) reload(ctx context.Context) {
+	w.Notify("RELOADING=1")
+	defer w.ready()
+	err := w.replacePolicy(ctx)
+	w.shared.countReload(err == nil)
+	if err != nil {
+		w.Log.Error("reload failed, the old policy stays in force", "error", err)
+		return
+	}
+	w.shared.loaded(w.doc)
+	w.Reloaded(w.doc)
+}
+
+func (w *Watcher) replacePolicy(ctx context.Context) error {
+	doc, err := w.Reload()
+	if err != nil {
+		return err
+	}
+	if machine, err := w.Kernel.Machine(); err == nil {
+		w.machine = machine
+	}
+	want, err := w.compile(doc)
+	if err != nil {
+		return err
+	}
+	outcome, err := w.Kernel.Apply(ctx, want)
+	w.lastRun = time.Now()
+	if err != nil {
+		return fmt.Errorf("applying the policy: %w", err)
+	}
+	w.doc, w.want = doc, want
+	w.setConfigs(nil)
+	w.tellLinks()
+	w.Log.Info("reloaded the policy", "changed", outcome.Changed)
+	for _, text := range outcome.Warnings {
+		w.Log.Warn(text)
+	}
+	// Uplinks that came, went or changed may stand otherwise now.
+	w.react(ctx, w.waitingEvents())
+	return nil
+}
