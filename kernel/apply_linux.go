@@ -34,19 +34,21 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	have, err := k.read(want, j, nil)
+	before := k.forget()
+	have, err := k.read(want, j, before.ruleset())
 	if err != nil {
 		return nil, err
 	}
 	if err := conflicts(want, have.plan, j); err != nil {
 		return nil, err
 	}
-	a := &application{Kernel: k, ctx: ctx, want: want, owned: possession(want), report: &Report{Changes: plan.Diff(have.plan, want)}}
+	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
 	next := j.with(a.owned, a.report.Changes.Sysctls)
 	if a.report.Changes.Empty() && len(next.Owned) == 1 && len(a.unset(next, have)) == 0 {
-		if !have.known {
+		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)
 		}
+		k.remember(want, a.owned, have.nft, true)
 		return a.report, replaceJournal(file, j, next.settled(a.owned, want.Sysctls))
 	}
 	if err := replaceJournal(file, j, next); err != nil {
@@ -74,7 +76,7 @@ func applicable(p *plan.Plan) error {
 	return nil
 }
 
-// application is one Apply.
+// application is one Apply, or Update.
 type application struct {
 	*Kernel
 	ctx    context.Context
@@ -84,6 +86,12 @@ type application struct {
 	done   []step
 	// live is the ruleset that the last transaction left.
 	live *nft.Live
+	// rules is for the ip rules of one round.
+	rules *route.RuleEdit
+}
+
+func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *plan.Changes) *application {
+	return &application{Kernel: k, ctx: ctx, want: want, owned: possession(want), report: &Report{Changes: changes}}
 }
 
 // step is one thing to do to the kernel, and how to undo it.
@@ -99,6 +107,7 @@ func (a *application) converge(have *live, j *journal) error {
 		unset := a.unset(j, have)
 		if changes.Empty() && len(unset) == 0 {
 			a.saveSnapshot(have.nft)
+			a.remember(a.want, a.owned, have.nft, true)
 			return nil
 		}
 		if round == rounds {
@@ -107,17 +116,25 @@ func (a *application) converge(have *live, j *journal) error {
 		if round == 0 {
 			a.report.Restored = unset
 		}
-		a.live = have.nft
-		for _, s := range a.steps(have, changes, unset) {
-			if err := a.run(s); err != nil {
-				return &ApplyError{Cause: err, Undo: a.undo()}
-			}
+		err := a.do(have, changes, unset)
+		if err != nil {
+			return &ApplyError{Cause: err, Undo: a.undo()}
 		}
-		var err error
 		if have, err = a.read(a.want, j, a.live); err != nil {
 			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.undo()}
 		}
 	}
+}
+
+// do does the changes of have, step by step, up to the first error.
+func (a *application) do(have *live, changes *plan.Changes, unset []plan.SysctlChange) error {
+	a.live, a.rules = have.nft, a.route.EditRules()
+	for _, s := range a.steps(have, changes, unset) {
+		if err := a.run(s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *application) run(s step) error {
@@ -208,16 +225,16 @@ func (a *application) delRoute(r plan.Route) step {
 func (a *application) addRule(r plan.Rule) step {
 	return step{
 		what: fmt.Sprintf("add rule %d", r.Priority),
-		do:   func() error { return a.route.AddRule(r) },
-		undo: func() error { return a.route.DelRule(r) },
+		do:   func() error { return a.rules.Add(r) },
+		undo: func() error { return a.rules.Del(r) },
 	}
 }
 
 func (a *application) delRule(r plan.Rule) step {
 	return step{
 		what: fmt.Sprintf("delete rule %d", r.Priority),
-		do:   func() error { return a.route.DelRule(r) },
-		undo: func() error { return a.route.AddRule(r) },
+		do:   func() error { return a.rules.Del(r) },
+		undo: func() error { return a.rules.Add(r) },
 	}
 }
 

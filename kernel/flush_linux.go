@@ -19,6 +19,7 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	defer unlock()
+	k.forget()
 	file := k.path("journal.json")
 	j, err := readJournal(file)
 	if err != nil {

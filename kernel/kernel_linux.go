@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,12 @@ type Kernel struct {
 	route *route.Conn
 	nft   *nft.Conn
 	lock  *os.File
+	// left is what the last Apply or Update left in the kernel; nil when that is not known, or someone else may have changed it.
+	left *left
+	// released is what k wrote into the lock file when it gave the lock back.
+	released string
+	// owned is what Notices takes for ours.
+	owned atomic.Pointer[owned]
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.
 	step func(what string)
 }

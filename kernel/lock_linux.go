@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,27 +36,45 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), doing), 0)
+	if k.released == "" || readLock(f) != k.released {
+		k.left = nil // another process had the lock meanwhile
 	}
-	if err != nil {
+	if err := writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("writing %s: %w", f.Name(), err)
 	}
 	k.lock = f
 	return func() {
 		k.lock = nil
-		_ = f.Truncate(0)
+		k.released = fmt.Sprintf("free %d %d\n", os.Getpid(), releases.Add(1))
+		if writeLock(f, k.released) != nil {
+			k.released = ""
+		}
 		_ = f.Close()
 	}, nil
 }
 
-// lockHolder reads who holds the lock; it may have ended, or not have written yet.
-func lockHolder(f *os.File) error {
+// releases counts how often this process gave a lock back, so that no two notes about it are the same.
+var releases atomic.Uint64
+
+// readLock returns what the lock's last holder, or the present one, wrote.
+func readLock(f *os.File) string {
 	b := make([]byte, 256)
 	n, _ := f.ReadAt(b, 0)
-	pid, doing, _ := strings.Cut(strings.TrimSpace(string(b[:n])), " ")
+	return string(b[:n])
+}
+
+func writeLock(f *os.File, text string) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// lockHolder reads who holds the lock; it may have ended, or not have written yet.
+func lockHolder(f *os.File) error {
+	pid, doing, _ := strings.Cut(strings.TrimSpace(readLock(f)), " ")
 	id, err := strconv.Atoi(pid)
 	if err != nil {
 		return &LockedError{}

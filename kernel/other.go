@@ -68,3 +68,15 @@ func (k *Kernel) ClearPending() error { return errLinux }
 
 // Revert works on Linux only.
 func (k *Kernel) Revert(context.Context) (*Report, error) { return nil, errLinux }
+
+// Update works on Linux only.
+func (k *Kernel) Update(context.Context, *plan.Plan) (*Report, error) { return nil, errLinux }
+
+// Notices works on Linux only.
+func (k *Kernel) Notices(context.Context) (<-chan Notice, error) { return nil, errLinux }
+
+// Cut works on Linux only.
+func (k *Kernel) Cut([]Cut) (int, error) { return 0, errLinux }
+
+// Connections works on Linux only.
+func (k *Kernel) Connections(uint32) (map[uint32]Usage, error) { return nil, errLinux }

@@ -38,10 +38,10 @@ func TestMachine(t *testing.T) {
 	}
 	gateway := netip.MustParseAddr
 	want := map[string]plan.Link{
-		"lo": {Up: true},
-		"w1": {Up: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
+		"lo": {Up: true, Carrier: true},
+		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
 		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
-		"x1": {Up: true, NoIPv6: true},
+		"x1": {Up: true, Carrier: true, NoIPv6: true},
 		"x2": {},
 	}
 	for name, link := range want {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -243,34 +242,4 @@ func (c *Conn) rules(family plan.Family) ([]liveRule, error) {
 		}
 	}
 	return out, nil
-}
-
-// AddRule adds a rule. One that is there already, equal in everything, is an error, as in ip rule add.
-//
-// The kernel's own check (NLM_F_EXCL) takes a rule for a duplicate of one of the same priority that selects by more
-// addresses, is its inversion, or has another protocol. So its answer is looked into before it is believed.
-func (c *Conn) AddRule(r plan.Rule) error {
-	if err := c.addRule(r); err != nil {
-		return fmt.Errorf("adding %s: %w", describeRule(r), err)
-	}
-	return nil
-}
-
-func (c *Conn) addRule(r plan.Rule) error {
-	body, err := encodeRule(r)
-	if err != nil {
-		return err
-	}
-	err = c.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, body)
-	if !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	live, listErr := c.rules(r.Family)
-	if listErr != nil {
-		return errors.Join(err, listErr)
-	}
-	if slices.ContainsFunc(live, func(l liveRule) bool { return l.Rule == r }) {
-		return err
-	}
-	return c.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE, body)
 }

@@ -1,0 +1,37 @@
+package kernel
+
+import "fmt"
+
+// NoticeKind tells what a Notice is about.
+type NoticeKind uint8
+
+const (
+	// NoticeMachine: links, addresses or main's default and connected routes changed, or the kernel itself took
+	// something of ours away with a link. What a plan was compiled for is out of date.
+	NoticeMachine NoticeKind = iota + 1
+	// NoticeDrift: someone else changed something of ours.
+	NoticeDrift
+	// NoticeOverrun: there were more events than could be read. Everything is to be read anew.
+	NoticeOverrun
+)
+
+func (k NoticeKind) String() string {
+	switch k {
+	case NoticeMachine:
+		return "machine"
+	case NoticeDrift:
+		return "drift"
+	case NoticeOverrun:
+		return "overrun"
+	}
+	return fmt.Sprintf("notice kind %d", uint8(k))
+}
+
+// Notice is one thing, or a burst of things of one kind, that happened in the network namespace.
+type Notice struct {
+	Kind NoticeKind
+	// What happened, for people: "link eth1 lost its carrier", "ip -4 rule 10010 deleted", with how many more of the burst.
+	What string
+	// Who did it, of a NoticeDrift: "ip (process 4711)", or "" where it cannot be told, as when the process has ended.
+	Who string
+}
