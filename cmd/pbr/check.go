@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/healthcheck"
+	"pbr/healthcheck/watch"
 	"pbr/render"
 )
 
@@ -90,23 +91,17 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 func (c command) printTimes(doc *policy.Document) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
 	header := false
-	for _, u := range doc.Uplinks {
-		if u.Check.Method == policy.CheckNone || u.Check.Method == "" {
+	for _, check := range watch.Configs(doc, nil, plan.Machine{}) {
+		if check.Method == healthcheck.MethodNone {
 			continue
 		}
 		if !header {
 			fmt.Fprintln(w, "UPLINK\tCHECK\tDOWN WITHIN\tUP WITHIN")
 			header = true
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.Check.Method, rounds(u.Check, u.Check.DownAfter), rounds(u.Check, u.Check.UpAfter))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", check.Uplink, check.Method, check.DownWithin(), check.UpWithin())
 	}
 	return w.Flush()
-}
-
-// rounds is the longest time that n consecutive rounds take to be seen: a fault just after a round began, n
-// rounds, and the last one's timeout.
-func rounds(check policy.Check, n int) time.Duration {
-	return time.Duration(n)*check.Interval + check.Timeout
 }
 
 func count(n int, what string) string {

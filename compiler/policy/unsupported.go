@@ -9,20 +9,12 @@ func Unsupported(doc *Document) Diagnostics {
 		ds = append(ds, Diagnostic{Pos: pos, Severity: Error, Code: codeUnsupported, Key: key, Hint: hint,
 			Message: fmt.Sprintf(format, args...) + " is not supported yet"})
 	}
-	if w := doc.Watch; w.Pos.Line != 0 {
-		refuse(w.Pos, "watch", "remove the section", "[watch]")
-	}
 	if o := doc.Settings.Offload; o.Pos.Line != 0 && (o.Mode != OffloadOff || o.Hardware || o.Required) {
 		refuse(o.Pos, "pbr.offload", `write offload = "off", or leave it out`, "offload")
 	}
 	for _, l := range doc.Lists {
 		if len(l.Domains) > 0 {
 			refuse(l.Pos, "lists."+l.Name, "write its addresses, or remove it and what uses it", "list %q of domains", l.Name)
-		}
-	}
-	for _, u := range doc.Uplinks {
-		if u.Check.Pos.Line != 0 && u.Check.Method != CheckNone {
-			refuse(u.Check.Pos, "uplink.check", `write check = "none", or leave it out`, "uplink %q: check %q", u.Name, u.Check.Method)
 		}
 	}
 	for _, b := range doc.Balances {

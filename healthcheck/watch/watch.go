@@ -120,7 +120,6 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.health.learnAddresses(w.doc, w.machine)
 	w.cut()
 
-
 	w.setConfigs(w.health.statuses)
 	w.tellLinks()
 	ctx, cancel := context.WithCancel(ctx)
