@@ -11,8 +11,6 @@ import (
 // epoch is when every test of a machine begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func at(seconds float64) time.Time { return epoch.Add(time.Duration(seconds * float64(time.Second))) }
-
 func pingConfig() Config {
 	return Config{Uplink: "isp1", Interface: "eth1", Method: MethodPing, Targets: []string{"192.0.2.1"}, IPv4: true,
 		Interval: time.Second, Timeout: time.Second, DownAfter: 3, UpAfter: 3, Quorum: 1, Over: 20}

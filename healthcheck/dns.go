@@ -1,0 +1,63 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// dnsPort is where DNS servers listen (RFC 1035, 4.2.1).
+const dnsPort = 53
+
+// dns asks a resolver for the name servers of the root: every resolver knows them, and no one owns the name.
+func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.Duration, error) {
+	dst, err := netip.ParseAddrPort(target)
+	if err != nil {
+		addr, err := parseAddr(target)
+		if err != nil {
+			return 0, err
+		}
+		dst = netip.AddrPortFrom(addr, dnsPort)
+	}
+	// The socket is connected: the kernel drops what others send to it.
+	conn, err := p.dial(ctx, c, "udp", withoutZone(dst).String())
+	if err != nil {
+		return 0, fmt.Errorf("connecting: %w", cause(err))
+	}
+	defer conn.Close()
+	defer until(ctx, conn)()
+	question := new(dns.Msg).SetQuestion(".", dns.TypeNS)
+	sent := time.Now()
+	d := &dns.Conn{Conn: conn}
+	if err := d.WriteMsg(question); err != nil {
+		return 0, fmt.Errorf("asking: %w", cause(err))
+	}
+	answer, err := readAnswer(d, question)
+	if err != nil {
+		return 0, fmt.Errorf("waiting for the answer: %w", cause(err))
+	}
+	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
+		return 0, fmt.Errorf("the server answers %s", dns.RcodeToString[answer.Rcode])
+	}
+	return time.Since(sent), nil
+}
+
+// readAnswer waits for the answer to a question, and passes over all that is none.
+func readAnswer(conn *dns.Conn, question *dns.Msg) (*dns.Msg, error) {
+	for {
+		m, err := conn.ReadMsg()
+		var failed net.Error
+		if err != nil && errors.As(err, &failed) {
+			return nil, err
+		}
+		if err != nil || !m.Response || m.Id != question.Id || len(m.Question) != 1 || m.Question[0] != question.Question[0] {
+			continue
+		}
+		return m, nil
+	}
+}

@@ -1,0 +1,97 @@
+package healthcheck
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// maxHeader bounds what is read of an answer; its body is never read.
+const maxHeader = 64 << 10
+
+// http asks for a URL over a connection of its own: one that was kept would tell of the way that it was opened by.
+func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.Duration, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return 0, fmt.Errorf("%w: %q is no URL", ErrNotProbed, target)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNotProbed, err)
+	}
+	request.Header.Set("User-Agent", "pbr")
+	request.Close = true
+	sent := time.Now()
+	conn, err := p.dialHost(ctx, c, u)
+	if err != nil {
+		return 0, err
+	}
+	defer drop(conn)
+	defer until(ctx, conn)()
+	if u.Scheme == "https" {
+		secure := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, RootCAs: p.roots})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return 0, fmt.Errorf("setting up TLS: %w", cause(err))
+		}
+		conn = secure
+	}
+	status, err := get(conn, request)
+	if err != nil {
+		return 0, err
+	}
+	if status < 200 || status > 399 {
+		return 0, fmt.Errorf("the server answers %d %s", status, http.StatusText(status))
+	}
+	return time.Since(sent), nil
+}
+
+// get sends a request and returns the status of the final answer.
+func get(conn net.Conn, request *http.Request) (int, error) {
+	if err := request.Write(conn); err != nil {
+		return 0, fmt.Errorf("asking: %w", cause(err))
+	}
+	r := bufio.NewReader(io.LimitReader(conn, maxHeader))
+	for {
+		answer, err := http.ReadResponse(r, request)
+		if err != nil {
+			return 0, fmt.Errorf("waiting for the answer: %w", cause(err))
+		}
+		if answer.StatusCode >= 200 { // below: more is to come (RFC 9110, 15.2)
+			return answer.StatusCode, nil
+		}
+	}
+}
+
+// dialHost connects to a URL's host, to its addresses one after the other.
+func (p *SocketProber) dialHost(ctx context.Context, c Config, u *url.URL) (net.Conn, error) {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	addrs, err := p.resolve(ctx, c, u.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for i, a := range addrs {
+		// No address may use up the time of those that follow.
+		try, cancel := ctx, context.CancelFunc(func() {})
+		if t, ok := ctx.Deadline(); ok && i < len(addrs)-1 {
+			try, cancel = context.WithTimeout(ctx, time.Until(t)/time.Duration(len(addrs)-i))
+		}
+		conn, err := p.dial(try, c, "tcp", net.JoinHostPort(a.String(), port))
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, fmt.Errorf("connecting to %s: %w", a, cause(err)))
+	}
+	return nil, errors.Join(errs...)
+}

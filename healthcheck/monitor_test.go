@@ -1,0 +1,495 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fakeProber answers as its targets are told to. All time is the test's.
+type fakeProber struct {
+	mu       sync.Mutex
+	answers  map[string]fakeAnswer
+	sent     map[string]int // probes begun, by uplink
+	times    map[string][]time.Duration
+	epoch    time.Time
+	released []string
+	active   int
+}
+
+// fakeAnswer: after the delay comes the error, or the answer. silent: nothing comes.
+type fakeAnswer struct {
+	delay  time.Duration
+	err    error
+	silent bool
+}
+
+var silence = fakeAnswer{silent: true}
+
+func newFakeProber() *fakeProber {
+	return &fakeProber{answers: map[string]fakeAnswer{}, sent: map[string]int{}, times: map[string][]time.Duration{}, epoch: time.Now()}
+}
+
+func (p *fakeProber) set(target string, a fakeAnswer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answers[target] = a
+}
+
+func (p *fakeProber) Probe(ctx context.Context, c Config, target string) (time.Duration, error) {
+	p.mu.Lock()
+	a := p.answers[target]
+	p.sent[c.Uplink]++
+	p.times[c.Uplink] = append(p.times[c.Uplink], time.Since(p.epoch))
+	p.active++
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.active--
+		p.mu.Unlock()
+	}()
+	if a.silent {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	select {
+	case <-time.After(a.delay):
+		return a.delay, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (p *fakeProber) Release(uplink string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.released = append(p.released, uplink)
+}
+
+func (p *fakeProber) count(uplink string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent[uplink]
+}
+
+// bench is a running monitor in a bubble of its own time.
+type bench struct {
+	*Monitor
+	t     *testing.T
+	probe *fakeProber
+	epoch time.Time
+	mu    sync.Mutex
+	log   []string
+}
+
+// inBubble runs a test with a monitor of these uplinks. When it ends, nothing of the monitor may be left: the bubble sees to that.
+func inBubble(t *testing.T, configs []Config, initial map[string]Status, f func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProber()
+		b := &bench{Monitor: NewMonitor(p), t: t, probe: p, epoch: time.Now()}
+		b.Set(configs, initial)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx) }()
+		var reader sync.WaitGroup
+		reader.Go(func() {
+			for e := range b.Events() {
+				b.mu.Lock()
+				b.log = append(b.log, fmt.Sprintf("%s:%s>%s", e.Uplink, e.From, e.To))
+				b.mu.Unlock()
+			}
+		})
+		f(b)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		reader.Wait()
+		if p.active != 0 {
+			t.Errorf("Run ended before %d probes", p.active)
+		}
+	})
+}
+
+// events lets time pass and returns the events of that time.
+func (b *bench) events(d time.Duration) []string {
+	time.Sleep(d)
+	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	log := b.log
+	b.log = nil
+	return log
+}
+
+// after lets time pass and compares the events of that time.
+func (b *bench) after(d time.Duration, want ...string) {
+	b.t.Helper()
+	if got := b.events(d); !slices.Equal(got, want) {
+		b.t.Errorf("after %v: events %q, want %q", time.Since(b.epoch), got, want)
+	}
+}
+
+// unordered is after for events of several uplinks.
+func (b *bench) unordered(d time.Duration, want ...string) {
+	b.t.Helper()
+	got := b.events(d)
+	if slices.Sort(got); !slices.Equal(got, want) {
+		b.t.Errorf("after %v: events %q, want %q", time.Since(b.epoch), got, want)
+	}
+}
+
+func (b *bench) state(uplink string) State {
+	for _, s := range b.Statuses() {
+		if s.Uplink == uplink {
+			return s.State
+		}
+	}
+	return ""
+}
+
+func checked(name string, targets ...string) Config {
+	c := pingConfig()
+	c.Uplink, c.Interface, c.Targets = name, "if-"+name, targets
+	return c
+}
+
+func TestMonitorDeclaresDownAndUp(t *testing.T) {
+	inBubble(t, []Config{checked("isp1", "a"), checked("isp2", "b")}, nil, func(b *bench) {
+		b.probe.set("a", fakeAnswer{delay: 10 * time.Millisecond})
+		b.probe.set("b", fakeAnswer{delay: 20 * time.Millisecond})
+		if b.state("isp1") != Start {
+			t.Errorf("before the first answer: %s", b.state("isp1"))
+		}
+		b.unordered(300*time.Millisecond, "isp1:start>up", "isp2:start>up")
+		b.probe.set("a", silence)
+		b.after(b.workers["isp1"].machine.cfg.DownWithin(), "isp1:up>down")
+		if got := b.Statuses()[0]; !strings.Contains(got.LastFailure, "a: no answer within 1s") {
+			t.Errorf("last failure %q", got.LastFailure)
+		}
+		b.probe.set("a", fakeAnswer{delay: time.Millisecond})
+		b.after(b.workers["isp1"].machine.cfg.UpWithin()+10*time.Millisecond, "isp1:down>up")
+	})
+}
+
+func TestMonitorJudgesTheFirstRoundWithinATimeout(t *testing.T) {
+	c := checked("isp1", "a")
+	c.Interval = time.Hour
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		b.probe.set("a", silence)
+		b.after(maxJitter+c.Timeout, "isp1:start>down")
+	})
+}
+
+func TestMonitorProbesEachInterval(t *testing.T) {
+	c := checked("isp1", "a", "b")
+	c.Interval, c.Timeout = 100*time.Millisecond, time.Second
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		b.probe.set("a", fakeAnswer{delay: 30 * time.Millisecond})
+		b.probe.set("b", fakeAnswer{delay: 60 * time.Millisecond})
+		b.after(10*time.Second, "isp1:start>up")
+		if n := b.probe.count("isp1"); n < 198 || n > 200 {
+			t.Errorf("%d probes of two targets in 10 s at 100 ms", n)
+		}
+		times := b.probe.times["isp1"]
+		for i := 2; i < len(times); i += 2 {
+			if d := times[i] - times[i-2]; d != c.Interval || times[i] != times[i+1] {
+				t.Fatalf("rounds at %v and %v, %v and %v", times[i-2], times[i-1], times[i], times[i+1])
+			}
+		}
+	})
+}
+
+func TestMonitorSpreadsTheStarts(t *testing.T) {
+	var configs []Config
+	for i := range 100 {
+		configs = append(configs, checked(fmt.Sprintf("isp%d", i), "a"))
+	}
+	inBubble(t, configs, nil, func(b *bench) {
+		b.events(maxJitter / 2)
+		begun := 0
+		for _, c := range configs {
+			begun += b.probe.count(c.Uplink)
+		}
+		if begun < 30 || begun > 70 {
+			t.Errorf("%d of 100 uplinks were probed in half of the time for the start", begun)
+		}
+		if n := len(b.events(maxJitter)); n < 30 {
+			t.Errorf("only %d came up in the other half", n)
+		}
+	})
+}
+
+func TestMonitorQuorum(t *testing.T) {
+	c := checked("isp1", "a", "b", "c")
+	c.Quorum = 2
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		b.probe.set("c", silence)
+		b.after(2*time.Second, "isp1:start>up")
+		if s := b.Statuses()[0]; s.Loss != 0 {
+			t.Errorf("loss %v: a dead target beyond quorum counts", s.Loss)
+		}
+		b.probe.set("b", silence)
+		b.after(c.DownWithin(), "isp1:up>down")
+		if s := b.Statuses()[0]; !strings.Contains(s.LastFailure, "b: no answer within 1s (and 1 more)") {
+			t.Errorf("last failure %q", s.LastFailure)
+		}
+	})
+}
+
+func TestMonitorLinkActsAtOnce(t *testing.T) {
+	inBubble(t, []Config{checked("isp1", "a")}, nil, func(b *bench) {
+		b.probe.set("a", silence)
+		b.after(500 * time.Millisecond) // a probe is under way
+		b.Link("isp1", LinkState{Exists: true, Up: true, Addressed: true})
+		b.after(0, "isp1:start>link-down")
+		sent := b.probe.count("isp1")
+		b.after(time.Minute)
+		if b.probe.count("isp1") != sent {
+			t.Error("a link without carrier is probed")
+		}
+		b.probe.set("a", fakeAnswer{delay: 5 * time.Millisecond})
+		b.Link("isp1", linkGood)
+		b.after(0, "isp1:link-down>start")
+		b.after(5*time.Millisecond, "isp1:start>up") // probed at once
+	})
+}
+
+func TestMonitorForgetsARoundThatTheLinkOvertook(t *testing.T) {
+	c := checked("isp1", "a")
+	c.DownAfter = 1
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		b.after(500*time.Millisecond, "isp1:start>up")
+		b.probe.set("a", silence)
+		time.Sleep(time.Second) // a round is under way that must not count
+		b.Link("isp1", LinkState{})
+		b.probe.set("a", fakeAnswer{})
+		b.Link("isp1", linkGood)
+		b.after(time.Second, "isp1:up>link-down", "isp1:link-down>start", "isp1:start>up")
+	})
+}
+
+func TestMonitorForce(t *testing.T) {
+	inBubble(t, []Config{checked("isp1", "a")}, nil, func(b *bench) {
+		b.after(time.Second, "isp1:start>up")
+		for _, mode := range []string{ForceDown, ForceUp, ForceAuto} {
+			if err := b.Force("isp1", mode); err != nil {
+				t.Error(err)
+			}
+		}
+		b.after(0, "isp1:up>forced-down", "isp1:forced-down>forced-up", "isp1:forced-up>up")
+		for _, bad := range [][2]string{{"isp9", ForceUp}, {"isp1", "sideways"}} {
+			if err := b.Force(bad[0], bad[1]); err == nil || !strings.Contains(err.Error(), bad[0]) {
+				t.Errorf("Force(%q, %q): %v", bad[0], bad[1], err)
+			}
+		}
+		b.after(0)
+	})
+}
+
+func TestMonitorReload(t *testing.T) {
+	isp1, isp2 := checked("isp1", "a"), checked("isp2", "b")
+	inBubble(t, []Config{isp1, isp2}, nil, func(b *bench) {
+		b.probe.set("b", silence)
+		b.after(500*time.Millisecond, "isp1:start>up")
+		b.after(time.Second, "isp2:start>down")
+
+		b.Set([]Config{isp1, isp2}, nil) // nothing changed
+		b.after(0)
+
+		isp2.DownAfter, isp2.Targets = 9, []string{"c"} // what was down stays down until it is proven up
+		b.Set([]Config{isp2, isp1}, nil)
+		if s := b.Statuses(); s[0].Uplink != "isp2" || s[0].State != Down {
+			t.Errorf("after another target: %+v", s[0])
+		}
+		b.after(2*time.Second+time.Millisecond, "isp2:down>up")
+
+		b.Set([]Config{isp1}, nil)
+		b.after(0)
+		if !slices.Equal(b.probe.released, []string{"isp2"}) || len(b.Statuses()) != 1 {
+			t.Errorf("released %q, statuses %+v", b.probe.released, b.Statuses())
+		}
+		sent := b.probe.count("isp2")
+		b.after(time.Minute)
+		if b.probe.count("isp2") != sent {
+			t.Error("an uplink that is gone is probed")
+		}
+		isp1.Method = MethodNone
+		b.Set([]Config{isp1}, nil)
+		sent = b.probe.count("isp1")
+		b.after(time.Minute)
+		if b.probe.count("isp1") != sent || b.state("isp1") != Up {
+			t.Errorf("without a check: %d probes more, %s", b.probe.count("isp1")-sent, b.state("isp1"))
+		}
+	})
+}
+
+func TestMonitorGivesANewGatewayANewStart(t *testing.T) {
+	c := checked("isp1")
+	c.Gateway4 = netip.MustParseAddr("192.0.2.1")
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		b.probe.set("192.0.2.1", silence)
+		b.after(2*time.Second, "isp1:start>down")
+		c.Gateway4 = netip.MustParseAddr("192.0.2.9")
+		b.Set([]Config{c}, nil)
+		b.after(0, "isp1:down>start", "isp1:start>up")
+		c.Gateway4 = netip.MustParseAddr("192.0.2.1") // dead, but a living uplink has its down-after rounds
+		b.Set([]Config{c}, nil)
+		b.after(2900 * time.Millisecond)
+		b.after(100*time.Millisecond, "isp1:up>down")
+	})
+}
+
+func TestMonitorGoesOnFromAFormerRun(t *testing.T) {
+	since := time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC) // a bubble begins on 2000-01-01
+	initial := map[string]Status{}
+	var configs []Config
+	for name, s := range map[string]State{"up": Up, "down": Down, "forced": ForcedDown, "link": LinkDown, "slow": Degraded} {
+		initial[name] = Status{Uplink: name, State: s, Since: since, Flaps: 1, LastFailure: "x: y"}
+		configs = append(configs, checked(name, "target-"+name))
+	}
+	initial["gone"] = Status{Uplink: "gone", State: Down}
+	inBubble(t, configs, initial, func(b *bench) {
+		for _, s := range b.Statuses() {
+			want := initial[s.Uplink]
+			if s.State != want.State || !s.Since.Equal(since) || s.LastFailure != "x: y" {
+				t.Errorf("%s: %+v, want %+v", s.Uplink, s, want)
+			}
+		}
+		b.probe.set("target-slow", silence)
+		b.probe.set("target-up", silence)
+		b.after(2 * time.Second) // one round is no proof, neither way
+		b.unordered(3*time.Second, "down:down>up", "slow:degraded>down", "up:up>down")
+		b.Link("link", linkGood)
+		b.after(0, "link:link-down>start", "link:start>up")
+		if err := b.Force("forced", ForceAuto); err != nil {
+			t.Error(err)
+		}
+		b.after(0, "forced:forced-down>up")
+	})
+}
+
+func TestMonitorReportsWhatItCannotProbe(t *testing.T) {
+	noGateway := checked("isp2")
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProber()
+		p.set("a", fakeAnswer{err: fmt.Errorf("%w: no socket", ErrNotProbed)})
+		m := NewMonitor(p)
+		var mu sync.Mutex
+		var reports []string
+		m.Report = func(uplink string, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			reports = append(reports, fmt.Sprintf("%s: %v", uplink, err))
+		}
+		m.Set([]Config{checked("isp1", "a"), noGateway}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		time.Sleep(10 * time.Second)
+		for _, s := range m.Statuses() {
+			if s.State != Start || s.ProbeError == "" || s.Rounds != 0 {
+				t.Errorf("%+v", s)
+			}
+		}
+		p.set("a", fakeAnswer{})
+		time.Sleep(10 * time.Second)
+		mu.Lock()
+		slices.Sort(reports)
+		want := []string{"isp1: <nil>", "isp1: probing a: not probed: no socket", "isp2: not probed: no gateway is known that could be asked"}
+		if !slices.Equal(reports, want) {
+			t.Errorf("reports %q", reports)
+		}
+		mu.Unlock()
+		if s := m.Statuses()[0]; s.State != Up || s.ProbeError != "" {
+			t.Errorf("%+v", s)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestMonitorNeverWaitsForItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProber()
+		m := NewMonitor(p)
+		m.Set([]Config{checked("isp1", "a")}, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		const orders = 1000
+		for i := range orders { // nobody reads
+			if err := m.Force("isp1", []string{ForceDown, ForceUp}[i%2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if n := p.count("isp1"); n < 60 {
+			t.Errorf("%d probes in a minute", n)
+		}
+		var last State = Start
+		for range orders {
+			e := <-m.Events()
+			if e.From != last {
+				t.Fatalf("event %+v after state %s", e, last)
+			}
+			last = e.To
+		}
+		cancel()
+		<-done
+		if _, open := <-m.Events(); open {
+			t.Error("events go on after the end")
+		}
+		m.Set([]Config{checked("isp2", "a")}, nil) // starts nothing any more
+		m.Set(nil, nil)
+		if err := m.Run(t.Context()); err == nil {
+			t.Error("a monitor ran twice")
+		}
+	})
+}
+
+func TestMonitorHoldsALinkThatFlaps(t *testing.T) {
+	c := checked("isp1")
+	c.Method = MethodNone
+	inBubble(t, []Config{c}, nil, func(b *bench) {
+		for range 2 {
+			b.Link("isp1", LinkState{})
+			b.Link("isp1", linkGood)
+		}
+		b.after(0, "isp1:up>link-down", "isp1:link-down>up", "isp1:up>link-down", "isp1:link-down>down")
+		if held := b.Statuses()[0].HeldUntil.Sub(time.Now()); held != 6*time.Second {
+			t.Errorf("held for %v", held)
+		}
+		b.after(6*time.Second-1, []string{}...)
+		b.after(1, "isp1:down>up")
+	})
+}
+
+func TestHoldGrowsAndIsBounded(t *testing.T) {
+	c := pingConfig()
+	want := []time.Duration{0, 0, 6 * time.Second, 12 * time.Second, 24 * time.Second, 48 * time.Second, 96 * time.Second,
+		192 * time.Second, maxHold, maxHold}
+	var got []time.Duration
+	for n := range want {
+		got = append(got, hold(n, c))
+	}
+	if !reflect.DeepEqual(got, want) || hold(1<<40, c) != maxHold {
+		t.Errorf("holds %v", got)
+	}
+}
+
+func TestConfigDefaultsDecide(t *testing.T) {
+	m := newMachine(epoch, Config{Uplink: "isp1", Method: MethodPing}, Status{})
+	if e, changed := m.Round(epoch, []Answer{{Target: "a", Err: errors.New("lost")}}); !changed || e.To != Down {
+		t.Errorf("a zero config decides nothing: %+v", m.Status(epoch))
+	}
+}

@@ -1,0 +1,130 @@
+package healthcheck
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// SocketProber is the Prober that sends packets. Every socket of it is bound to its uplink's interface and carries its
+// mark, so that a probe measures that uplink and no other, also one that no table uses at the moment.
+//
+// Pings, ARP requests and neighbour solicitations of an uplink share one socket for each kind, which stays
+// open; the other methods open one for each probe.
+type SocketProber struct {
+	// enter runs a function that opens sockets: where they are opened is where they stay.
+	enter func(func())
+	// roots are the certificates that https trusts, nil for the system's.
+	roots *x509.CertPool
+
+	mu      sync.Mutex
+	sockets map[socketKey]*sharedSocket
+	names   map[nameKey]resolved
+}
+
+// NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as ErrNotProbed.
+func NewProber() *SocketProber {
+	return &SocketProber{
+		enter:   func(f func()) { f() },
+		sockets: map[socketKey]*sharedSocket{},
+		names:   map[nameKey]resolved{},
+	}
+}
+
+// Probe sends one probe. What counts as an answer, by method:
+//
+//   - ping: an echo reply from the target, with the identifier, number and secret of the request (RFC 792, RFC 4443).
+//   - arp: an ARP reply of the target to us (RFC 826), a solicited neighbour advertisement that was not
+//     routed (RFC 4861, 7.1.2).
+//   - tcp: a connection, or its refusal: whoever refuses is there, and it is the line that is measured, not the service.
+//   - dns: an answer NOERROR or NXDOMAIN to the question for the root's name servers. SERVFAIL and REFUSED are failures: a resolver
+//     whose own line is dead says SERVFAIL.
+//   - http: a status 200 to 399, over TLS with a valid certificate if the URL says https. Redirects are not followed.
+func (p *SocketProber) Probe(ctx context.Context, c Config, target string) (time.Duration, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	var rtt time.Duration
+	var err error
+	switch c.Method {
+	case MethodPing:
+		rtt, err = p.ping(ctx, c, target)
+	case MethodARP:
+		rtt, err = p.neighbour(ctx, c, target)
+	case MethodTCP:
+		rtt, err = p.tcp(ctx, c, target)
+	case MethodDNS:
+		rtt, err = p.dns(ctx, c, target)
+	case MethodHTTP:
+		rtt, err = p.http(ctx, c, target)
+	default:
+		err = fmt.Errorf("%w: there is no method %q", ErrNotProbed, c.Method)
+	}
+	if err != nil && ctx.Err() != nil && !notProbed(err) {
+		err = ctx.Err() // whatever it looked like: the time was over
+	}
+	return rtt, err
+}
+
+// Release closes what is open for an uplink.
+func (p *SocketProber) Release(uplink string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, s := range p.sockets {
+		if k.uplink == uplink {
+			s.close()
+			delete(p.sockets, k)
+		}
+	}
+	for k := range p.names {
+		if k.uplink == uplink {
+			delete(p.names, k)
+		}
+	}
+}
+
+// dial opens a connection through an uplink.
+func (p *SocketProber) dial(ctx context.Context, c Config, network, address string) (net.Conn, error) {
+	d := net.Dialer{Control: bound(c), KeepAlive: -1}
+	var conn net.Conn
+	var err error
+	p.enter(func() { conn, err = d.DialContext(ctx, network, address) })
+	var call *os.SyscallError
+	if errors.As(err, &call) && call.Syscall == "socket" {
+		return nil, fmt.Errorf("%w: opening a socket: %w", ErrNotProbed, call.Err)
+	}
+	return conn, err
+}
+
+// until makes a connection end with ctx; the function that it returns ends that.
+func until(ctx context.Context, conn net.Conn) func() bool {
+	if t, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(t)
+	}
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// cause returns the kernel's own error out of what package net wraps around it, and other errors as they are.
+func cause(err error) error {
+	var errno syscall.Errno
+	if !notProbed(err) && errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// parseAddr reads an address that is a target. A zone is not needed: the interface is known.
+func parseAddr(target string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(target)
+	if err != nil {
+		return a, fmt.Errorf("%w: %q is no address", ErrNotProbed, target)
+	}
+	return a.Unmap().WithZone(""), nil
+}
