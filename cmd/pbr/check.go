@@ -33,7 +33,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	f, err := load(ctx)
+	f, err := loadWith(ctx, policy.Options{})
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,13 @@ type policyFile struct {
 	diagnostics  policy.Diagnostics
 }
 
-// load parses the policy file. Only a file that cannot be read at all is an error.
+// load parses the policy file for a command that acts on it: errors only, warnings are check's. A file that cannot be
+// read at all is an error of its own.
 func load(ctx *cli.Context) (*policyFile, error) {
+	return loadWith(ctx, policy.Options{ErrorsOnly: true})
+}
+
+func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 	display := ctx.String("config")
 	path, err := filepath.Abs(display)
 	if err != nil {
@@ -40,7 +45,7 @@ func load(ctx *cli.Context) (*policyFile, error) {
 		return nil, fmt.Errorf("policy file %s is a directory: name the file in it", display)
 	}
 	f := &policyFile{display: display, dir: filepath.Dir(path)}
-	f.doc, f.diagnostics = policy.Parse(os.DirFS("/"), strings.TrimPrefix(path, "/"), display)
+	f.doc, f.diagnostics = policy.ParseWith(os.DirFS("/"), strings.TrimPrefix(path, "/"), display, options)
 	return f, nil
 }
 
