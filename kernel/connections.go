@@ -1,9 +1,15 @@
 package kernel
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"pbr/compiler/plan"
+)
 
 // Cut names the connections of an uplink that went down.
 type Cut struct {
+	// Family restricts the cut by mark to one; 0 is both. Addrs have theirs.
+	Family plan.Family
 	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink. With a Mark of 0 none is cut by
 	// its mark: 0 is what unmarked connections have.
 	Mark, Mask uint32

@@ -9,6 +9,7 @@ import (
 	"github.com/ti-mo/netfilter"
 	"golang.org/x/sys/unix"
 
+	"pbr/compiler/plan"
 	"pbr/kernel/route"
 )
 
@@ -61,6 +62,9 @@ func (c *Cut) check() error {
 	return nil
 }
 
+// protoFamilies are the IP versions as netfilter numbers them (NFPROTO_*, linux/netfilter.h).
+var protoFamilies = map[plan.Family]netfilter.ProtoFamily{plan.IPv4: netfilter.ProtoIPv4, plan.IPv6: netfilter.ProtoIPv6}
+
 // cutMarks deletes the connections pinned by a mark.
 func cutMarks(c *conntrack.Conn, cuts []Cut) error {
 	var errs []error
@@ -68,7 +72,11 @@ func cutMarks(c *conntrack.Conn, cuts []Cut) error {
 		if cut.Mark == 0 {
 			continue
 		}
-		if err := c.FlushFilter(conntrack.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)); err != nil {
+		filter := conntrack.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)
+		if family, restricted := protoFamilies[cut.Family]; restricted {
+			filter = filter.Family(family)
+		}
+		if err := c.FlushFilter(filter); err != nil {
 			errs = append(errs, fmt.Errorf("deleting connections with mark 0x%x/0x%x: %w", cut.Mark, cut.Mask, err))
 		}
 	}

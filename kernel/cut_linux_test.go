@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/ti-mo/conntrack"
+
+	"pbr/compiler/plan"
 )
 
 // connection is one entry for a test's conntrack table, of TCP; reply* are of the answering direction.
@@ -121,6 +123,10 @@ func TestCut(t *testing.T) {
 		{"two uplinks", func() (int, error) {
 			return k.Cut([]Cut{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
 		}, slices.DeleteFunc(namesOf("keep", "cut: unmarked"), func(s string) bool { return strings.Contains(s, "all our bits") })},
+		{"mark, IPv6 alone", func() (int, error) { return k.Cut([]Cut{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
+			slices.DeleteFunc(namesOf("keep", "cut"), func(s string) bool { return s == "cut: pinned, IPv6" })},
+		{"mark, IPv4 alone", func() (int, error) { return k.Cut([]Cut{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
+			namesOf("keep", "cut: unmarked", "cut: pinned, IPv6")},
 		{"nothing", func() (int, error) { return k.Cut([]Cut{{Mask: testMask}}) }, namesOf("keep", "cut")},
 	} {
 		// No subtest: that would be another thread, in another network namespace.
