@@ -31,20 +31,28 @@ func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.D
 	}
 	defer conn.Close()
 	defer until(ctx, conn)()
-	question := new(dns.Msg).SetQuestion(".", dns.TypeNS)
 	sent := time.Now()
-	d := &dns.Conn{Conn: conn}
-	if err := d.WriteMsg(question); err != nil {
-		return 0, fmt.Errorf("asking: %w", cause(err))
-	}
-	answer, err := readAnswer(d, question)
+	answer, err := ask(conn, new(dns.Msg).SetQuestion(".", dns.TypeNS))
 	if err != nil {
-		return 0, fmt.Errorf("waiting for the answer: %w", cause(err))
+		return 0, err
 	}
 	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
 		return 0, fmt.Errorf("the server answers %s", dns.RcodeToString[answer.Rcode])
 	}
 	return time.Since(sent), nil
+}
+
+// ask sends a question and waits for its answer.
+func ask(conn net.Conn, question *dns.Msg) (*dns.Msg, error) {
+	d := &dns.Conn{Conn: conn}
+	if err := d.WriteMsg(question); err != nil {
+		return nil, fmt.Errorf("asking: %w", cause(err))
+	}
+	answer, err := readAnswer(d, question)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the answer: %w", cause(err))
+	}
+	return answer, nil
 }
 
 // readAnswer waits for the answer to a question, and passes over all that is none.

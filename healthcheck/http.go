@@ -82,10 +82,7 @@ func (p *SocketProber) dialHost(ctx context.Context, c Config, u *url.URL) (net.
 	var errs []error
 	for i, a := range addrs {
 		// No address may use up the time of those that follow.
-		try, cancel := ctx, context.CancelFunc(func() {})
-		if t, ok := ctx.Deadline(); ok && i < len(addrs)-1 {
-			try, cancel = context.WithTimeout(ctx, time.Until(t)/time.Duration(len(addrs)-i))
-		}
+		try, cancel := share(ctx, len(addrs)-i)
 		conn, err := p.dial(try, c, "tcp", net.JoinHostPort(a.String(), port))
 		cancel()
 		if err == nil {

@@ -2,10 +2,13 @@ package healthcheck
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // nameMemory is how long a name's addresses are used without asking again. Afterwards they are still used if no one answers: an uplink is not
@@ -18,6 +21,15 @@ type nameKey struct{ uplink, host string }
 type resolved struct {
 	addrs []netip.Addr
 	at    time.Time
+}
+
+// share gives a try its part of the time, n being how many tries are left.
+func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	t, ok := ctx.Deadline()
+	if !ok || n < 2 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(t)/time.Duration(n))
 }
 
 // resolve returns the addresses of a host that the uplink can carry.
@@ -34,11 +46,9 @@ func (p *SocketProber) resolve(ctx context.Context, c Config, host string) ([]ne
 			return known.addrs, nil
 		}
 		// Half of the time is for the connection.
-		if t, ok := ctx.Deadline(); ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, time.Until(t)/2)
-			defer cancel()
-		}
+		var cancel context.CancelFunc
+		ctx, cancel = share(ctx, 2)
+		defer cancel()
 	}
 	addrs, err := p.lookup(ctx, c, host)
 	if err != nil {
@@ -53,29 +63,76 @@ func (p *SocketProber) resolve(ctx context.Context, c Config, host string) ([]ne
 	return addrs, nil
 }
 
-// lookup asks the system's name servers (resolv.conf(5)) through the uplink. A name server on this machine is asked directly: it has
-// ways of its own.
+// lookup asks the system's name servers (resolv.conf(5)), one after the other.
 func (p *SocketProber) lookup(ctx context.Context, c Config, host string) ([]netip.Addr, error) {
-	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-		if ap, err := netip.ParseAddrPort(address); err == nil && ap.Addr().IsLoopback() {
-			var d net.Dialer
-			var conn net.Conn
-			var err error
-			p.enter(func() { conn, err = d.DialContext(ctx, network, address) })
-			return conn, err
+	conf, err := dns.ClientConfigFromFile(p.resolvConf)
+	if err != nil {
+		return nil, fmt.Errorf("%w: reading the list of name servers: %w", ErrNotProbed, err)
+	}
+	errs := []error{errors.New("no name server knows an address")}
+	for i, server := range conf.Servers {
+		try, cancel := share(ctx, len(conf.Servers)-i)
+		addrs, err := p.lookupAt(try, c, net.JoinHostPort(server, conf.Port), host)
+		cancel()
+		if len(addrs) > 0 {
+			return addrs, nil
 		}
-		return p.dial(ctx, c, network, address)
-	}}
-	network := "ip"
-	switch {
-	case !c.IPv6:
-		network = "ip4"
-	case !c.IPv4:
-		network = "ip6"
+		if err != nil {
+			errs = append(errs, fmt.Errorf("name server %s: %w", server, err))
+		}
 	}
-	addrs, err := r.LookupNetIP(ctx, network, host)
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap()
+	return nil, errors.Join(errs...)
+}
+
+// lookupAt asks one server for the addresses of the families that the uplink carries.
+func (p *SocketProber) lookupAt(ctx context.Context, c Config, server, host string) ([]netip.Addr, error) {
+	conn, err := p.dialServer(ctx, c, server)
+	if err != nil {
+		return nil, cause(err)
 	}
-	return addrs, err
+	defer conn.Close()
+	defer until(ctx, conn)()
+	var addrs []netip.Addr
+	for _, q := range []struct {
+		carried bool
+		kind    uint16
+	}{{c.IPv4, dns.TypeA}, {c.IPv6, dns.TypeAAAA}} {
+		if !q.carried {
+			continue
+		}
+		answer, err := ask(conn, new(dns.Msg).SetQuestion(dns.Fqdn(host), q.kind))
+		if err != nil {
+			return addrs, err
+		}
+		addrs = append(addrs, addresses(answer)...)
+	}
+	return addrs, nil
+}
+
+// dialServer connects to a name server: through the uplink, or directly if it is on this machine, for that one has ways of its own.
+func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) (conn net.Conn, err error) {
+	if ap, perr := netip.ParseAddrPort(server); perr != nil || !ap.Addr().IsLoopback() {
+		return p.dial(ctx, c, "udp", server)
+	}
+	var d net.Dialer
+	p.enter(func() { conn, err = d.DialContext(ctx, "udp", server) })
+	return conn, err
+}
+
+// addresses returns the addresses that an answer has.
+func addresses(m *dns.Msg) []netip.Addr {
+	var out []netip.Addr
+	for _, rr := range m.Answer {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		}
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			out = append(out, a.Unmap())
+		}
+	}
+	return out
 }

@@ -23,6 +23,8 @@ type SocketProber struct {
 	enter func(func())
 	// roots are the certificates that https trusts, nil for the system's.
 	roots *x509.CertPool
+	// resolvConf names the file with the name servers (resolv.conf(5)).
+	resolvConf string
 
 	mu      sync.Mutex
 	sockets map[socketKey]*sharedSocket
@@ -32,9 +34,10 @@ type SocketProber struct {
 // NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as ErrNotProbed.
 func NewProber() *SocketProber {
 	return &SocketProber{
-		enter:   func(f func()) { f() },
-		sockets: map[socketKey]*sharedSocket{},
-		names:   map[nameKey]resolved{},
+		enter:      func(f func()) { f() },
+		resolvConf: "/etc/resolv.conf",
+		sockets:    map[socketKey]*sharedSocket{},
+		names:      map[nameKey]resolved{},
 	}
 }
 
@@ -67,10 +70,18 @@ func (p *SocketProber) Probe(ctx context.Context, c Config, target string) (time
 	default:
 		err = fmt.Errorf("%w: there is no method %q", ErrNotProbed, c.Method)
 	}
-	if err != nil && ctx.Err() != nil && !notProbed(err) {
-		err = ctx.Err() // whatever it looked like: the time was over
+	if err != nil && !notProbed(err) && over(ctx) {
+		return 0, ctx.Err() // whatever it looks like on a socket
 	}
 	return rtt, err
+}
+
+// over tells whether ctx has ended. A socket with the same deadline may notice first.
+func over(ctx context.Context) bool {
+	if t, ok := ctx.Deadline(); ok && !time.Now().Before(t) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // Release closes what is open for an uplink.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net"
 	"sync"
 	"time"
 )
@@ -161,11 +160,7 @@ func (r *round) probe(p Prober) {
 
 func (r *round) one(p Prober, target string) Answer {
 	rtt, err := p.Probe(r.ctx, r.cfg, target)
-	var timeout net.Error
-	if notProbed(err) {
-		return Answer{Target: target, Err: err}
-	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+	if err != nil && !notProbed(err) && errors.Is(r.ctx.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("%w within %v", errNoAnswer, r.cfg.Timeout)
 	}
 	return Answer{Target: target, RTT: rtt, Err: err}
