@@ -43,20 +43,28 @@ func (c *Conn) Generation() (uint32, error) {
 	return gen.ID, nil
 }
 
-// Delete removes the table, whatever it holds; that there is none is fine. Making it first, in the same
-// transaction, is what works on kernels before 6.3, which cannot delete what may be absent.
+// Delete removes the table, whatever it holds; that there is none is fine.
 func (c *Conn) Delete() error {
-	live, err := c.tableExists()
-	if err != nil || !live {
-		return err
+	for range deleteTries {
+		generation, err := c.Generation()
+		if err != nil {
+			return err
+		}
+		live, err := c.tableExists()
+		if err != nil || !live {
+			return err
+		}
+		b := newBatch(generation)
+		b.deleteNamed(unix.NFT_MSG_DELTABLE, "table inet", unix.NFTA_TABLE_NAME, plan.TableName, false)
+		if _, err := c.commit(b); !errors.Is(err, ErrChanged) {
+			return err
+		}
 	}
-	table := c.lib.AddTable(&nftables.Table{Name: plan.TableName, Family: nftables.TableFamilyINet})
-	c.lib.DelTable(table)
-	if err := c.lib.Flush(); err != nil {
-		return fmt.Errorf("deleting table inet %s: %w", plan.TableName, err)
-	}
-	return nil
+	return fmt.Errorf("deleting table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, deleteTries)
 }
+
+// deleteTries is how often a deletion is tried anew because others change nftables at the same time.
+const deleteTries = 10
 
 func (c *Conn) tableExists() (bool, error) {
 	found := false

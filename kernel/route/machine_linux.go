@@ -37,7 +37,7 @@ func (c *Conn) Machine() (plan.Machine, error) {
 			return plan.Machine{}, err
 		}
 		addDefaults(&m, family, routes)
-		addConnected(&m, family, routes)
+		addConnected(&m, routes)
 	}
 	slices.SortFunc(m.Connected, netip.Prefix.Compare)
 	m.Connected = slices.Compact(m.Connected)
@@ -101,16 +101,21 @@ func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 
 // addConnected fills in the networks that main reaches without a gateway: by scope in IPv4; IPv6 has
 // none, so there it is what the kernel made for an address or a router's announcement.
-func addConnected(m *plan.Machine, family plan.Family, routes []liveRoute) {
+func addConnected(m *plan.Machine, routes []liveRoute) {
 	for _, r := range routes {
-		if r.Kind != plan.Unicast || r.Dst.Bits() == 0 || r.Dst.Addr().IsLoopback() || linkLocal.Contains(r.Dst.Addr()) ||
-			multicast.Contains(r.Dst.Addr()) || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Via.IsValid() }) {
-			continue
-		}
-		if family == plan.IPv4 && r.scope == unix.RT_SCOPE_LINK || family == plan.IPv6 && r.Protocol == unix.RTPROT_KERNEL {
+		if r.connected() {
 			m.Connected = append(m.Connected, r.Dst)
 		}
 	}
+}
+
+// connected tells whether the route is one to a connected network.
+func (r *liveRoute) connected() bool {
+	if r.Kind != plan.Unicast || r.Dst.Bits() == 0 || r.Dst.Addr().IsLoopback() || linkLocal.Contains(r.Dst.Addr()) ||
+		multicast.Contains(r.Dst.Addr()) || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Via.IsValid() }) {
+		return false
+	}
+	return r.Family == plan.IPv4 && r.scope == unix.RT_SCOPE_LINK || r.Family == plan.IPv6 && r.Protocol == unix.RTPROT_KERNEL
 }
 
 // KernelAtLeast tells whether the running kernel is of this version or later.

@@ -58,7 +58,7 @@ func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint3
 			return nil, err
 		}
 		for _, r := range all {
-			if r.Protocol != plan.Protocol && !kernelMade(r.Route) {
+			if r.Protocol != plan.Protocol && !KernelMade(r.Route) {
 				routes = append(routes, r.Route)
 			}
 		}
@@ -71,9 +71,9 @@ func reserved(table uint32) bool {
 	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
 }
 
-// kernelMade tells the routes that the kernel puts into a table itself, as for a VRF: addresses of its
+// KernelMade tells the routes that the kernel puts into a table itself, as for a VRF: addresses of its
 // own, link-local and multicast networks.
-func kernelMade(r plan.Route) bool {
+func KernelMade(r plan.Route) bool {
 	if r.Protocol != unix.RTPROT_KERNEL {
 		return false
 	}

@@ -1,0 +1,126 @@
+package kernel
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// culprits tells who is behind a netlink port, or a task: a process' name and number, as long as it lives.
+type culprits struct {
+	mu sync.Mutex
+	// ports has the answers of late, so that a burst costs one search, of which the last began at since.
+	ports map[uint32]string
+	since time.Time
+}
+
+func newCulprits() *culprits { return &culprits{} }
+
+// forgetAfter is how long an answer is kept: ports and process numbers are used again.
+const forgetAfter = time.Second
+
+// port names the process that has a route netlink port; "" when it cannot be told.
+//
+// The kernel gives the first netlink socket of a process the process' number for its port, others a number from 2^31 on
+// (netlink_autobind); some libraries choose others. So, but for the first, the socket is looked up.
+func (c *culprits) port(port uint32) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.since) > forgetAfter {
+		c.ports, c.since = map[uint32]string{}, now
+	}
+	who, known := c.ports[port]
+	if !known {
+		if port < 1<<22 { // the highest process number (PID_MAX_LIMIT, linux/threads.h)
+			who = process(int(port))
+		} else if inode := netlinkInode(port); inode != "" {
+			who = process(socketHolder(inode))
+		}
+		c.ports[port] = who
+	}
+	return who
+}
+
+// task names the process of a thread, by the name that the kernel gave with it when it has ended.
+func (c *culprits) task(id int, name string) string {
+	if id == 0 {
+		return name
+	}
+	if who := process(id); who != "" {
+		return who
+	}
+	return fmt.Sprintf("%s (process %d)", name, id)
+}
+
+// process names the process that a thread is of; "" when there is none.
+func process(id int) string {
+	if id <= 0 {
+		return ""
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", id))
+	if err != nil {
+		return ""
+	}
+	var name string
+	for line := range bytes.Lines(status) {
+		key, value, _ := strings.Cut(string(line), ":")
+		switch value = strings.TrimSpace(value); key {
+		case "Name":
+			name = value
+		case "Tgid":
+			return fmt.Sprintf("%s (process %s)", name, value)
+		}
+	}
+	return ""
+}
+
+// netlinkInode finds the socket that has a route netlink port, by the thread's /proc/net/netlink: address, protocol, port, groups, receive
+// and send queue, dump, locks, drops, inode.
+func netlinkInode(port uint32) string {
+	f, err := os.Open("/proc/thread-self/net/netlink")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	wanted := strconv.FormatUint(uint64(port), 10)
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) >= 10 && fields[1] == strconv.Itoa(unix.NETLINK_ROUTE) && fields[2] == wanted {
+			return fields[9]
+		}
+	}
+	return ""
+}
+
+// socketHolder finds a process that has a socket open; 0 for none.
+func socketHolder(inode string) int {
+	wanted := "socket:[" + inode + "]"
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0
+	}
+	for _, p := range processes {
+		id, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		dir := "/proc/" + p.Name() + "/fd"
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			if link, err := os.Readlink(dir + "/" + file.Name()); err == nil && link == wanted {
+				return id
+			}
+		}
+	}
+	return 0
+}

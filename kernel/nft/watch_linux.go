@@ -1,0 +1,138 @@
+package nft
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/netevents"
+)
+
+// Watcher reads what the kernel tells of others' transactions that change the table.
+type Watcher struct {
+	events *netevents.Listener
+	// counts has, of the transaction being told of, how many objects of each kind were added and deleted.
+	counts map[counted]int
+}
+
+// counted is a kind of object, and whether it was added or deleted.
+type counted struct {
+	kind    int
+	deleted bool
+}
+
+// Watch begins to watch the table in c's network namespace, from now on. What c itself does is not told of. It has to be
+// called as all of c's methods; the Watcher then is independent of c.
+func (c *Conn) Watch() (*Watcher, error) {
+	address, err := unix.Getsockname(c.fd)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a netlink port: %w", err)
+	}
+	own, ok := address.(*unix.SockaddrNetlink)
+	if !ok {
+		return nil, fmt.Errorf("asking for a netlink port: got a %T", address)
+	}
+	events, err := netevents.Listen(unix.NETLINK_NETFILTER, []uint32{own.Pid}, unix.NFNLGRP_NFTABLES)
+	if err != nil {
+		return nil, fmt.Errorf("watching nftables: %w", err)
+	}
+	return &Watcher{events: events, counts: map[counted]int{}}, nil
+}
+
+// Close makes Next, one that waits too, return os.ErrClosed.
+func (w *Watcher) Close() error { return w.events.Close() }
+
+// Next waits for changes and returns them, at times none; after an error other than os.ErrClosed it can be called again.
+func (w *Watcher) Next() ([]Change, error) {
+	msgs, err := w.events.Receive()
+	if err != nil {
+		clear(w.counts)
+		return nil, fmt.Errorf("reading events of nftables: %w", err)
+	}
+	var out []Change
+	for _, m := range msgs {
+		if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < nfgenLen {
+			continue
+		}
+		typ, attrs := int(m.Header.Type&0xff), m.Data[nfgenLen:]
+		if typ != unix.NFT_MSG_NEWGEN {
+			w.count(typ, m.Data[0], attrs)
+			continue
+		}
+		if len(w.counts) > 0 {
+			out = append(out, Change{
+				Text: "table inet " + plan.TableName + ": " + w.summary(),
+				Task: int(number(attr(attrs, unix.NFTA_GEN_PROC_PID))), Name: text(attr(attrs, unix.NFTA_GEN_PROC_NAME)),
+			})
+			clear(w.counts)
+		}
+	}
+	return out, nil
+}
+
+// tableAttr is the attribute with the table's name in all of these messages (NFTA_*_TABLE, linux/netfilter/nf_tables.h).
+const tableAttr = unix.NFTA_TABLE_NAME
+
+// count notes one object of a transaction, if it is of the table.
+func (w *Watcher) count(typ int, family byte, attrs []byte) {
+	if family != familyInet || text(attr(attrs, tableAttr)) != plan.TableName {
+		return
+	}
+	for kind, k := range objectKinds {
+		switch typ {
+		case k.added:
+			w.counts[counted{kind, false}]++
+		case k.deleted, k.destroyed:
+			w.counts[counted{kind, true}]++
+		}
+	}
+}
+
+// The messages that the Go constants lack (linux/netfilter/nf_tables.h, from 6.3 on).
+const (
+	nftDestroyTable = 26 + iota
+	nftDestroyChain
+	nftDestroyRule
+	nftDestroySet
+	nftDestroyElement
+	nftDestroyObject
+	nftDestroyFlowtable
+)
+
+// objectKinds are the kinds of objects with the messages about them.
+var objectKinds = [...]struct {
+	name                      string
+	added, deleted, destroyed int
+}{
+	{"table", unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE, nftDestroyTable},
+	{"chain", unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN, nftDestroyChain},
+	{"rule", unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE, nftDestroyRule},
+	{"set", unix.NFT_MSG_NEWSET, unix.NFT_MSG_DELSET, nftDestroySet},
+	{"element", unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM, nftDestroyElement},
+	{"object", unix.NFT_MSG_NEWOBJ, unix.NFT_MSG_DELOBJ, nftDestroyObject},
+	{"flowtable", unix.NFT_MSG_NEWFLOWTABLE, unix.NFT_MSG_DELFLOWTABLE, nftDestroyFlowtable},
+}
+
+// summary puts the counts into words.
+func (w *Watcher) summary() string {
+	var parts []string
+	for _, deleted := range []bool{true, false} {
+		for kind, k := range objectKinds {
+			n := w.counts[counted{kind, deleted}]
+			if n == 0 {
+				continue
+			}
+			word, verb := k.name, "added"
+			if n > 1 {
+				word += "s"
+			}
+			if deleted {
+				verb = "deleted"
+			}
+			parts = append(parts, fmt.Sprintf("%d %s %s", n, word, verb))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,176 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/netevents"
+	"pbr/kernel/nft"
+	"pbr/kernel/route"
+)
+
+// burst is how long notices are gathered from the first one on: a link that goes away is told of in
+// dozens of events within a millisecond.
+const burst = 2 * time.Millisecond
+
+// retry is how long to wait after an error of the event sockets that is no overrun.
+const retry = time.Second
+
+// Notices tells from now on what happens in the network namespace, until ctx ends, which closes the channel. What k itself does
+// is not told. A burst becomes one notice of each kind, for drift one of each who; so does what happens while nobody
+// receives. Notices never waits for its receiver, and may be lost only by telling of an overrun.
+//
+// What is ours is told by routing protocol and table name, and by the tables and priorities of the last Apply or Update.
+func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
+	routes, err := k.route.Watch()
+	if err != nil {
+		return nil, err
+	}
+	rulesets, err := k.nft.Watch()
+	if err != nil {
+		return nil, errors.Join(err, routes.Close())
+	}
+	context.AfterFunc(ctx, func() {
+		_ = routes.Close()
+		_ = rulesets.Close()
+	})
+	in, out := make(chan Notice), make(chan Notice)
+	who := newCulprits()
+	go listen(ctx, in, routes.Next, func(c route.Change) (Notice, bool) { return k.routeNotice(c, who) })
+	go listen(ctx, in, rulesets.Next, func(c nft.Change) (Notice, bool) {
+		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.task(c.Task, c.Name)}, true
+	})
+	go gather(ctx, in, out)
+	return out, nil
+}
+
+// listen turns changes into notices until the watcher is closed.
+func listen[T any](ctx context.Context, in chan<- Notice, next func() ([]T, error), notice func(T) (Notice, bool)) {
+	send := func(n Notice) {
+		select {
+		case in <- n:
+		case <-ctx.Done():
+		}
+	}
+	for {
+		changes, err := next()
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return
+		case errors.Is(err, netevents.ErrOverrun):
+			send(Notice{Kind: NoticeOverrun, What: err.Error()})
+		case err != nil:
+			send(Notice{Kind: NoticeOverrun, What: err.Error()})
+			select {
+			case <-time.After(retry):
+			case <-ctx.Done():
+			}
+		}
+		for _, c := range changes {
+			if n, ok := notice(c); ok {
+				send(n)
+			}
+		}
+	}
+}
+
+// routeNotice tells what a change means to us; false for nothing. What nobody asked for over netlink is the
+// kernel's doing: it takes routes away with their link.
+func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
+	ours := false
+	switch c.Kind {
+	case route.LinkChange, route.AddressChange:
+		return Notice{Kind: NoticeMachine, What: c.Text}, true
+	case route.RouteChange:
+		ours = c.Route.Protocol == plan.Protocol || k.ownsTable(c.Route.Table) && !route.KernelMade(c.Route)
+	case route.RuleChange:
+		ours = c.Rule.Protocol == plan.Protocol || k.ownsPriority(c.Rule.Priority)
+	}
+	switch {
+	case ours && c.Port != 0:
+		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.port(c.Port)}, true
+	case ours || c.Machine:
+		return Notice{Kind: NoticeMachine, What: c.Text}, true
+	}
+	return Notice{}, false
+}
+
+func (k *Kernel) ownsTable(table uint32) bool {
+	o := k.owned.Load()
+	if o == nil || table == plan.MainTable {
+		return false
+	}
+	_, found := slices.BinarySearch(o.Tables, table)
+	return found
+}
+
+func (k *Kernel) ownsPriority(priority uint32) bool {
+	o := k.owned.Load()
+	return o != nil && plan.InSpan(o.BasePriority, priority)
+}
+
+// gatherer merges notices.
+type gatherer struct {
+	pending []Notice
+	// more has how many further notices each of pending stands for.
+	more []int
+}
+
+func (g *gatherer) add(n Notice) {
+	if n.Kind == NoticeOverrun {
+		// Everything has to be read anyway.
+		g.pending, g.more = []Notice{n}, []int{0}
+		return
+	}
+	for i, p := range g.pending {
+		if p.Kind == NoticeOverrun || p.Kind == n.Kind && p.Who == n.Who {
+			g.more[i]++
+			return
+		}
+	}
+	g.pending, g.more = append(g.pending, n), append(g.more, 0)
+}
+
+// first is the notice to deliver next.
+func (g *gatherer) first() Notice {
+	n := g.pending[0]
+	if g.more[0] > 0 && n.Kind != NoticeOverrun {
+		n.What += fmt.Sprintf(" (and %d more)", g.more[0])
+	}
+	return n
+}
+
+func (g *gatherer) drop() { g.pending, g.more = g.pending[1:], g.more[1:] }
+
+// gather delivers notices, a burst of them at its end.
+func gather(ctx context.Context, in <-chan Notice, out chan<- Notice) {
+	defer close(out)
+	var g gatherer
+	var end <-chan time.Time
+	ready := false
+	for {
+		var deliver chan<- Notice
+		var first Notice
+		if ready && len(g.pending) > 0 {
+			deliver, first = out, g.first()
+		}
+		select {
+		case n := <-in:
+			if len(g.pending) == 0 {
+				ready, end = false, time.After(burst)
+			}
+			g.add(n)
+		case <-end:
+			ready, end = true, nil
+		case deliver <- first:
+			g.drop()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package route
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/netevents"
+)
+
+// Watcher reads what the kernel tells of changes in a network namespace.
+type Watcher struct {
+	events *netevents.Listener
+	// names is for interface names alone.
+	names *Conn
+	links map[int32]linkState
+	addrs map[addrKey]uint32
+}
+
+// Watch begins to watch c's network namespace, from now on. What c itself does is not told of. It has to be called as all of
+// c's methods; the Watcher then is independent of c.
+func (c *Conn) Watch() (*Watcher, error) {
+	var own []uint32
+	for _, s := range c.sockets {
+		port, err := s.Socket.GetPid()
+		if err != nil {
+			return nil, fmt.Errorf("asking for a netlink port: %w", err)
+		}
+		own = append(own, port)
+	}
+	events, err := netevents.Listen(unix.NETLINK_ROUTE, own, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
+	if err != nil {
+		return nil, fmt.Errorf("watching links, addresses, routes and rules: %w", err)
+	}
+	w := &Watcher{events: events, names: &Conn{inet: -1}}
+	if w.names.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening an inet socket: %w", err), w.Close())
+	}
+	if err := w.learn(c); err != nil {
+		return nil, errors.Join(err, w.Close(), unix.Close(w.names.inet))
+	}
+	return w, nil
+}
+
+// Close makes Next, one that waits too, return os.ErrClosed.
+func (w *Watcher) Close() error { return w.events.Close() }
+
+// Next waits for changes and returns them, at times none. After an error other than os.ErrClosed it can be called again. It
+// has to be called until then, to give the last socket back.
+func (w *Watcher) Next() ([]Change, error) {
+	msgs, err := w.events.Receive()
+	if errors.Is(err, os.ErrClosed) && w.names.inet >= 0 {
+		_ = unix.Close(w.names.inet)
+		w.names.inet = -1
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading events of links, addresses, routes and rules: %w", err)
+	}
+	var out []Change
+	for _, m := range msgs {
+		change, ok, err := w.decode(m)
+		if err != nil {
+			return nil, fmt.Errorf("reading events of links, addresses, routes and rules: %w", err)
+		}
+		if ok {
+			change.Port = m.Header.PID
+			out = append(out, change)
+		}
+	}
+	return out, nil
+}
+
+// decode returns false for what means nothing to pbr.
+func (w *Watcher) decode(m netlink.Message) (Change, bool, error) {
+	switch m.Header.Type {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		return w.link(m.Data, m.Header.Type == unix.RTM_DELLINK)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return w.addr(m.Data, m.Header.Type == unix.RTM_DELADDR)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return w.route(m)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		r, err := decodeRule(m.Data)
+		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE)}, err == nil, err
+	}
+	return Change{}, false, nil
+}
+
+func verb(m netlink.Message, deletion netlink.HeaderType) string {
+	switch {
+	case m.Header.Type == deletion:
+		return " deleted"
+	case m.Header.Flags&netlink.Replace != 0:
+		return " put in another's place"
+	}
+	return " added"
+}
+
+// route leaves out the many that are nobody's business before it decodes them: a router with the
+// full table of the Internet in main sees hundreds a second.
+func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
+	b := m.Data
+	if len(b) < unix.SizeofRtMsg {
+		return Change{}, false, fmt.Errorf("ip route message of %d bytes", len(b))
+	}
+	bits, table, protocol, scope, flags := b[1], b[4], b[5], b[6], binary.NativeEndian.Uint32(b[8:])
+	if table == unix.RT_TABLE_LOCAL || flags&unix.RTM_F_CLONED != 0 {
+		return Change{}, false, nil
+	}
+	if table == unix.RT_TABLE_MAIN && bits > 0 && protocol != plan.Protocol && protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
+		return Change{}, false, nil
+	}
+	r, err := w.names.decodeRoute(b)
+	if err != nil {
+		return Change{}, false, err
+	}
+	return Change{
+		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE),
+		Machine: r.Table == plan.MainTable && (r.connected() || r.Dst.Bits() == 0 && r.Kind == plan.Unicast),
+	}, true, nil
+}
