@@ -45,7 +45,8 @@ func (c command) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),
-			c.diffCommand(), c.flushCommand(), c.manCommand(), c.revertCommand(),
+			c.diffCommand(), c.watchCommand(), c.statusCommand(), c.uplinkCommand(), c.flushCommand(),
+			c.manCommand(), c.revertCommand(),
 		},
 		Action:         c.noCommand,
 		OnUsageError:   badOption,

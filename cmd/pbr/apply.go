@@ -71,7 +71,7 @@ func (c command) withKernel(doing string, do func(context.Context, *kernel.Kerne
 	defer k.Close()
 	unlock, err := k.Lock(doing)
 	if err != nil {
-		return err
+		return explainLock(err)
 	}
 	defer unlock()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -79,13 +79,17 @@ func (c command) withKernel(doing string, do func(context.Context, *kernel.Kerne
 	return do(ctx, k)
 }
 
-// compileLive compiles the policy for this machine as it is now.
+// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them.
 func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
 	machine, err := k.Machine()
 	if err != nil {
 		return nil, err
 	}
-	return c.compile(f, machine)
+	report, err := runningWatch(k)
+	if err != nil {
+		return nil, err
+	}
+	return c.compile(f, machine, report.Down)
 }
 
 func (c command) apply(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan) error {
@@ -103,8 +107,8 @@ type applyResult struct {
 	Waiting  []waitingItem `json:"waiting"`
 }
 
-// printReport prints what was done, or nothing if nothing was.
-func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []plan.Waiting, nothing string) error {
+// changedLines tells what an apply or a flush did, a line for each kind of thing.
+func changedLines(report *kernel.Report) []string {
 	done := render.Summary(report.Changes)
 	if n := len(report.Restored); n > 0 {
 		done = append(done, fmt.Sprintf("sysctls: %d restored", n))
@@ -112,6 +116,12 @@ func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []
 	if report.Cleared > 0 {
 		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
 	}
+	return done
+}
+
+// printReport prints what was done, or nothing if nothing was.
+func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []plan.Waiting, nothing string) error {
+	done := changedLines(report)
 	if ctx.Bool("json") {
 		return printJSON(c.stdout, applyResult{
 			Changed:  append([]string{}, done...),

@@ -67,7 +67,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 			return err
 		}
 	}
-	p, err := c.compile(f, machine)
+	p, err := c.compile(f, machine, nil)
 	if err != nil {
 		return err
 	}

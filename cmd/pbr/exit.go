@@ -12,6 +12,7 @@ const (
 	exitOK      = 0
 	exitError   = 1
 	exitDiffers = 2 // diff: live state is not what the policy plans
+	exitDown    = 3 // status: an uplink is not in use
 )
 
 // exitStatuses is the manual's account of them.
@@ -22,6 +23,7 @@ var exitStatuses = []struct {
 	{exitOK, "Success; for diff: nothing differs."},
 	{exitError, "An error: in the policy, on the command line, or from the kernel. It was printed to standard error."},
 	{exitDiffers, "diff only: live state is not what the policy plans."},
+	{exitDown, "status only: an uplink is down, degraded, or was taken out of use."},
 }
 
 // exitCode is an error that only sets the exit status: everything was said already.

@@ -49,22 +49,29 @@ func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 	return f, nil
 }
 
-// compile turns the policy into a plan for a machine. What is wrong with it is reported, warnings included.
-func (c command) compile(f *policyFile, machine plan.Machine) (*plan.Plan, error) {
-	ds := f.diagnostics
+// compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong with it is
+// reported, warnings included.
+func (c command) compile(f *policyFile, machine plan.Machine, down compiler.Health) (*plan.Plan, error) {
+	ds := allDiagnostics(f)
 	var p *plan.Plan
 	if !ds.HasErrors() {
-		ds = append(ds, policy.Unsupported(f.doc)...)
-	}
-	if !ds.HasErrors() {
 		var problems policy.Diagnostics
-		p, problems = compiler.Compile(f.doc, machine, nil)
+		p, problems = compiler.Compile(f.doc, machine, down)
 		ds = append(ds, problems...)
 	}
 	if err := c.report(f, ds); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// allDiagnostics are what is wrong with a policy that is to be applied.
+func allDiagnostics(f *policyFile) policy.Diagnostics {
+	ds := f.diagnostics
+	if !ds.HasErrors() {
+		ds = append(ds, policy.Unsupported(f.doc)...)
+	}
+	return ds
 }
 
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.

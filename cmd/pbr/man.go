@@ -51,7 +51,7 @@ func writeMan(w io.Writer, app *cli.App) {
 // files are what the manual names.
 var files = []struct{ path, meaning string }{
 	{defaultConfig, "The policy; docs/policy.md describes it."},
-	{"/run/pbr/", "Lock and journal, one directory per network namespace."},
+	{"/run/pbr/", "Lock, journal, and pbr watch's control socket and memory of the uplinks' health; one directory per network namespace."},
 }
 
 func writeManFlags(w io.Writer, flags []cli.Flag) {

@@ -12,21 +12,23 @@ import (
 // run that is killed between two steps is completed by the next one.
 func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	began := time.Now()
-	changed := w.health.take(w.Monitor.Statuses())
-	cut := 0
-	if changed {
+	moved := w.health.take(w.Monitor.Statuses())
+	if moved {
 		w.save()
-		if changed = w.update(ctx); changed {
-			cut = w.cut()
-		}
+		moved = w.update(ctx)
 	}
 	took := time.Since(began)
+	cut := 0
+	if moved {
+		cut = w.cut()
+	}
+	cutTook := time.Since(began) - took
 	for _, e := range events {
 		w.tell(e)
 	}
-	if changed {
+	if moved {
 		w.shared.countUpdate(took, cut)
-		w.Log.Info("routes follow the uplinks' health", "took", took, "connections_cut", cut)
+		w.Log.Info("routes follow the uplinks' health", "took", took, "connections_cut", cut, "cut_took", cutTook)
 		w.Notify("STATUS=" + w.summary())
 	}
 }

@@ -137,7 +137,7 @@ func (h *health) cuts(doc *policy.Document, want *plan.Plan) []Cut {
 			byDefault, byOther := standing(want, u, family)
 			c := Cut{Family: family, Mask: want.Mask}
 			if !byDefault && !byOther && slices.Contains(d.Pinned, family) {
-				c.Marks = marks(want, u.Name)
+				c.Marks = Marks(want, u.Name)
 				d.Pinned = without(d.Pinned, family)
 			}
 			if !byDefault && slices.Contains(d.Unmarked, family) {
@@ -185,8 +185,8 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	return byDefault, byOther
 }
 
-// marks are those of connections that are pinned to an uplink.
-func marks(want *plan.Plan, uplink string) (out []uint32) {
+// Marks are those of connections that are pinned to an uplink.
+func Marks(want *plan.Plan, uplink string) (out []uint32) {
 	for _, n := range want.Numbers {
 		if n.Name == uplink || n.Name == uplink+strictSuffix {
 			out = append(out, n.Mark)

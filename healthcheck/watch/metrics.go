@@ -3,6 +3,7 @@ package watch
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func Metrics(r Report) []byte {
 	}
 	n := r.Numbers
 	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
-	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel, cuts included.", n.UpdateTime.Seconds())
+	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel's routes.", n.UpdateTime.Seconds())
 	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Cut))
 	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
 	m.one("repairs_total", "counter", "Passes that put right what somebody else had changed.", float64(n.Repairs))
@@ -53,6 +54,9 @@ func Metrics(r Report) []byte {
 	}
 	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
 	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))
+	m.name = "go_goroutines"
+	m.describe("gauge", "Goroutines of the process.")
+	m.sample(float64(runtime.NumGoroutine()))
 	return m.text.Bytes()
 }
 
@@ -90,6 +94,10 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 
 func (m *metrics) family(name, kind, help string) {
 	m.name = "pbr_" + name
+	m.describe(kind, help)
+}
+
+func (m *metrics) describe(kind, help string) {
 	fmt.Fprintf(&m.text, "# HELP %s %s\n# TYPE %s %s\n", m.name, help, m.name, kind)
 }
 

@@ -27,7 +27,8 @@ type Report struct {
 
 // Numbers count what a watch did since its start.
 type Numbers struct {
-	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took, cuts included.
+	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took, from the monitor's verdict to the
+	// kernel's routes.
 	Updates    int           `json:"updates"`
 	UpdateTime time.Duration `json:"last_update_ns"`
 	Cut        int           `json:"connections_cut"`

@@ -44,6 +44,17 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 
 func sameConfig(a, b healthcheck.Config) bool { return reflect.DeepEqual(a, b) }
 
+// Links returns what the machine tells of each uplink's interface, by uplink.
+func Links(doc *policy.Document, machine plan.Machine) map[string]healthcheck.LinkState {
+	links := map[string]healthcheck.LinkState{}
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		link, exists := machine.Links[u.Interface]
+		links[u.Name] = linkState(u, link, exists)
+	}
+	return links
+}
+
 // linkState returns what the machine tells of an uplink's interface.
 func linkState(u *policy.Uplink, link plan.Link, exists bool) healthcheck.LinkState {
 	return healthcheck.LinkState{Exists: exists, Up: link.Up, Carrier: link.Carrier, Addressed: addressed(u, link)}

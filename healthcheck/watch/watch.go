@@ -243,10 +243,10 @@ func (w *Watcher) setConfigs(initial map[string]healthcheck.Status) {
 
 // tellLinks tells the monitor of the links as the machine has them.
 func (w *Watcher) tellLinks() {
+	links := Links(w.doc, w.machine)
 	for i := range w.doc.Uplinks {
-		u := &w.doc.Uplinks[i]
-		link, exists := w.machine.Links[u.Interface]
-		w.Monitor.Link(u.Name, linkState(u, link, exists))
+		name := w.doc.Uplinks[i].Name
+		w.Monitor.Link(name, links[name])
 	}
 	w.health.learnAddresses(w.doc, w.machine)
 }

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/plan"
+	"pbr/healthcheck"
+)
+
+// Escape sequences (ECMA-48): to the upper left corner and clear; colours.
+const (
+	clearScreen = "\x1b[H\x1b[2J"
+	green       = "\x1b[32m"
+	yellow      = "\x1b[33m"
+	red         = "\x1b[31m"
+	noColour    = "\x1b[0m"
+)
+
+// printStatus prints the status as JSON or tables; all of it at once, so that a refreshed one does not flicker.
+func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
+	if ctx.Bool("json") {
+		return printJSON(c.stdout, s)
+	}
+	var b bytes.Buffer
+	if ctx.Bool("watch") && colour(c.stdout) {
+		b.WriteString(clearScreen)
+	}
+	writeStatus(&b, s, time.Now(), colour(c.stdout))
+	_, err := c.stdout.Write(b.Bytes())
+	return err
+}
+
+func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
+	if s.Watch == nil {
+		fmt.Fprintln(w, "pbr watch is not running: states are those of the links alone")
+	} else {
+		fmt.Fprintf(w, "pbr watch: process %d, for %s, policy %s read %s ago\n", s.Watch.PID,
+			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
+	}
+	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
+	for _, u := range s.Uplinks {
+		rows = append(rows, uplinkRow(u, now))
+	}
+	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections), size(s.Unmarked.Bytes), "-"})
+	fmt.Fprintln(w)
+	writeRows(w, rows, func(row, column int) string {
+		if !paint || column != 2 || row == 0 || row > len(s.Uplinks) {
+			return ""
+		}
+		return stateColour(s.Uplinks[row-1])
+	})
+	rows = [][]string{{"TABLE", "DESTINATION", "ROUTE"}}
+	for _, t := range s.Tables {
+		rows = append(rows, tableRows(t)...)
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
+		writeRows(w, rows, func(int, int) string { return "" })
+	}
+}
+
+func stateColour(u uplinkStatus) string {
+	switch {
+	case u.State == string(healthcheck.Degraded):
+		return yellow
+	case !u.Usable:
+		return red
+	case u.State == string(healthcheck.Up):
+		return green
+	}
+	return ""
+}
+
+func uplinkRow(u uplinkStatus, now time.Time) []string {
+	row := []string{u.Name, u.Interface, u.State, "-", "-", "-", fmt.Sprint(u.Connections), size(u.Bytes), "-"}
+	if u.Since != nil {
+		row[3] = span(now.Sub(*u.Since))
+	}
+	if u.RTT > 0 {
+		row[4] = fmt.Sprintf("%.1fms", u.RTT)
+	}
+	if u.Rounds > 0 {
+		row[5] = fmt.Sprintf("%.0f%%", 100*u.Loss)
+	}
+	switch {
+	case u.ProbeError != "":
+		row[8] = u.ProbeError
+	case u.LastFailureAt != nil:
+		row[8] = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
+	}
+	if u.HeldUntil != nil && u.HeldUntil.After(now) {
+		row[8] += fmt.Sprintf(" (flapped %d times, held for %s)", u.Flaps, span(u.HeldUntil.Sub(now)))
+	}
+	return row
+}
+
+func tableRows(t tableStatus) (rows [][]string) {
+	name := t.Name
+	for _, a := range t.Active {
+		rows = append(rows, []string{name, destination(a), routeText(a)})
+		name = ""
+	}
+	if rows == nil {
+		rows = [][]string{{name, "-", "none"}}
+	}
+	return rows
+}
+
+func destination(a activeRoute) string {
+	if a.Destination != "default" {
+		return a.Destination
+	}
+	if a.Family == plan.IPv4 {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+func routeText(a activeRoute) string {
+	if len(a.Uplinks) == 0 {
+		return "unreachable"
+	}
+	hops := make([]string, len(a.Uplinks))
+	for i := range hops {
+		hops[i] = a.Uplinks[i] + " via " + a.Via[i]
+	}
+	return fmt.Sprintf("%s, distance %d", strings.Join(hops, " + "), a.Metric)
+}
+
+// writeRows writes columns, each as wide as its widest cell. tint returns the escape sequence of a cell.
+func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for i, row := range rows {
+		var line strings.Builder
+		for j, cell := range row {
+			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2)
+			if sequence := tint(i, j); sequence != "" {
+				cell = sequence + cell + noColour
+			}
+			line.WriteString(cell)
+			if j < len(row)-1 {
+				line.WriteString(pad)
+			}
+		}
+		fmt.Fprintln(w, line.String())
+	}
+}
+
+// span is a duration for people: its two largest units.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return d.Truncate(time.Second).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+}
+
+// size is a number of bytes for people.
+func size(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	if *n < 1024 {
+		return fmt.Sprintf("%d B", *n)
+	}
+	exponent := min(int(math.Log2(float64(*n))/10), 6)
+	return fmt.Sprintf("%.1f %ciB", float64(*n)/math.Exp2(float64(10*exponent)), "KMGTPE"[exponent-1])
+}

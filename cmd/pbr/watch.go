@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+	"pbr/healthcheck/watch"
+	"pbr/kernel"
+)
+
+const (
+	// healthFile, in the state directory, is what one watch leaves for the next.
+	healthFile = "health.json"
+	// lockPatience is how long a starting watch waits for another pbr that is at work.
+	lockPatience = 10 * time.Second
+	// hookPatience is how long an ending watch waits for hooks that run.
+	hookPatience = 2 * time.Second
+)
+
+func (c command) watchCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "watch",
+		Usage:     "apply, then check uplinks, swap routes and repair drift until told to end",
+		ArgsUsage: " ",
+		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file anew; a\n" +
+			"broken one changes nothing. Tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
+			"hook and to the metrics that [watch] names; docs/watch.md describes them. While it runs, pbr apply and pbr\n" +
+			"flush refuse to work in the same network namespace.",
+		Action: c.runWatch,
+	}
+}
+
+func (c command) runWatch(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.report(f, allDiagnostics(f)); err != nil {
+		return err
+	}
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	unlock, err := lockForWatch(stop, k)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := refusePending(k); err != nil {
+		return err
+	}
+	return c.watch(stop, ctx, f, k)
+}
+
+// lockForWatch takes the namespace's lock for as long as the watch runs.
+func lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
+	ctx, cancel := context.WithTimeout(stop, lockPatience)
+	defer cancel()
+	unlock, err := k.LockWait(ctx, "watch")
+	return unlock, explainLock(err)
+}
+
+// watch joins the parts and runs them.
+func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k *kernel.Kernel) error {
+	ctx, cancel := context.WithCancel(stop)
+	defer cancel()
+	log := newLog(c.stderr, f.doc.Watch.Log)
+	logger := slog.New(log)
+	notices, err := k.Notices(ctx)
+	if err != nil {
+		return err
+	}
+	hooks := watch.NewHooks(logger, runHook)
+	hooks.SetCommand(f.doc.Watch.Hook)
+	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
+	monitor.Report = func(uplink string, err error) {
+		if err != nil {
+			logger.Warn("uplink "+uplink+": probes cannot be sent", "uplink", uplink, "error", err)
+		} else {
+			logger.Info("uplink "+uplink+": probes can be sent again", "uplink", uplink)
+		}
+	}
+	served := &metricsServer{log: logger}
+	w := watch.New(watch.Options{
+		Policy: f.doc, Reload: func() (*policy.Document, error) { return reloadPolicy(cctx) },
+		Reloaded: func(doc *policy.Document) {
+			hooks.SetCommand(doc.Watch.Hook)
+			log.setFormat(doc.Watch.Log)
+			served.listen(doc.Watch.Metrics)
+		},
+		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
+		StateFile: filepath.Join(k.Dir(), healthFile), Log: logger, Hook: hooks.Add,
+		Notify: notifyManager, Watchdog: watchdogInterval(),
+	})
+	control, err := watch.Listen(k.Dir())
+	if err != nil {
+		return err
+	}
+	served.report = w.Report
+	served.listen(f.doc.Watch.Metrics)
+	defer served.close()
+	controlled := make(chan struct{})
+	go func() { defer close(controlled); watch.Serve(ctx, control, w, logger) }()
+	err = w.Run(ctx)
+	cancel()
+	<-controlled
+	patience, done := context.WithTimeout(context.Background(), hookPatience)
+	defer done()
+	hooks.Wait(patience)
+	return err
+}
+
+// reloadPolicy reads the policy file anew; its error has everything that is wrong with it.
+func reloadPolicy(ctx *cli.Context) (*policy.Document, error) {
+	f, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ds := allDiagnostics(f)
+	if !ds.HasErrors() {
+		return f.doc, nil
+	}
+	ds.Sort()
+	var wrong []string
+	for _, d := range ds {
+		if d.Severity == policy.Error {
+			wrong = append(wrong, fmt.Sprintf("%s: %s [%s]", d.Pos, d.Message, d.Code))
+		}
+	}
+	return nil, errors.New(strings.Join(wrong, "; "))
+}
+
+// hangUps tells of SIGHUP until ctx ends.
+func hangUps(ctx context.Context) <-chan struct{} {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	out := make(chan struct{})
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-signals:
+			case <-ctx.Done():
+				return
+			}
+			select {
+			case out <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// notifyManager tells the service manager, if there is one. A reload has to say when it began (sd_notify(3)).
+func notifyManager(state string) {
+	if strings.HasPrefix(state, "RELOADING=1") {
+		var now unix.Timespec
+		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+			state = fmt.Sprintf("%s\nMONOTONIC_USEC=%d", state, now.Nano()/1000)
+		}
+	}
+	_, _ = daemon.SdNotify(false, state) // it watches us, not we it
+}
+
+// watchdogInterval is half of what the service manager waits for a sign of life; 0 if it does not.
+func watchdogInterval() time.Duration {
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0
+	}
+	return limit / 2
+}
+
+// explainLock says what to do about a watch that holds the lock.
+func explainLock(err error) error {
+	var locked *kernel.LockedError
+	if errors.As(err, &locked) && locked.Doing == "watch" {
+		return fmt.Errorf("pbr watch (process %d) keeps this network namespace to its policy: have it read the file anew (systemctl reload pbr, or kill -HUP %d), or end it first",
+			locked.PID, locked.PID)
+	}
+	return err
+}
