@@ -19,6 +19,14 @@ type Cut struct {
 	Addrs []netip.Addr
 }
 
+// Pin names the unmarked connections of an uplink that is no longer default's primary one, and still carries them.
+type Pin struct {
+	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink; not 0.
+	Mark, Mask uint32
+	// Addrs tell which connections, as those of Cut do.
+	Addrs []netip.Addr
+}
+
 // Usage is what the connections of one mark come to.
 type Usage struct {
 	Connections int

@@ -26,10 +26,16 @@ const (
 // sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
 const sizeofNfgen = 4
 
-// clearMark sets the bits of g.mask to zero in every connection whose mark has g.mark there, and returns in how
-// many. The kernel changes the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
-// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
+// clearMark sets the bits of g.mask to zero in every connection whose mark has g.mark there, and returns in how many.
 func clearMark(g goneMark) (int, error) {
+	return remark(g, func([]byte) (uint32, bool) { return 0, true })
+}
+
+// remark changes the bits of old.mask in connections whose mark has old.mark there to what choose says, and returns in how many. choose
+// is given the connection as it was listed (a struct nfgenmsg and attributes). The kernel changes the bits of CTA_MARK_MASK
+// alone, so that others' bits stay; no connection is deleted.
+// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
+func remark(old goneMark, choose func(flow []byte) (mark uint32, ok bool)) (int, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return 0, fmt.Errorf("opening a conntrack netlink socket: %w", err)
@@ -37,30 +43,35 @@ func clearMark(g goneMark) (int, error) {
 	defer c.Close()
 	flows, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
-		Data:   appendMarks(make([]byte, sizeofNfgen), g.mark, g.mask),
+		Data:   appendMarks(make([]byte, sizeofNfgen), old.mark, old.mask),
 	})
 	if err != nil {
-		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", g.mark, g.mask, err)
+		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", old.mark, old.mask, err)
 	}
 	n := 0
 	for _, f := range flows {
-		body, mark, ok := unmarked(f.Data, g.mask)
-		if !ok || mark&g.mask != g.mark {
+		body, mark, ok := identify(f.Data)
+		if !ok || mark&old.mask != old.mark {
 			continue
 		}
+		next, ok := choose(f.Data)
+		if !ok {
+			continue
+		}
+		body = appendMarks(body, next, old.mask)
 		_, err := c.Execute(netlink.Message{Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge}, Data: body})
 		switch {
 		case err == nil:
 			n++
 		case !errors.Is(err, unix.ENOENT): // it has ended meanwhile
-			return n, fmt.Errorf("clearing mark 0x%x/0x%x of a connection: %w", g.mark, g.mask, err)
+			return n, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", old.mark, old.mask, err)
 		}
 	}
 	return n, nil
 }
 
-// unmarked makes a listed connection's message a request to clear the mask's bits of its mark, which it returns.
-func unmarked(flow []byte, mask uint32) (body []byte, mark uint32, ok bool) {
+// identify makes a listed connection's message the beginning of a request to change it, and returns its mark.
+func identify(flow []byte) (body []byte, mark uint32, ok bool) {
 	if len(flow) < sizeofNfgen {
 		return nil, 0, false
 	}
@@ -81,7 +92,7 @@ func unmarked(flow []byte, mask uint32) (body []byte, mark uint32, ok bool) {
 			}
 		}
 	}
-	return appendMarks(body, 0, mask), mark, ok && ad.Err() == nil
+	return body, mark, ok && ad.Err() == nil
 }
 
 func appendMarks(b []byte, mark, mask uint32) []byte {

@@ -80,3 +80,6 @@ func (k *Kernel) Cut([]Cut) (int, error) { return 0, errLinux }
 
 // Connections works on Linux only.
 func (k *Kernel) Connections(uint32) (map[uint32]Usage, error) { return nil, errLinux }
+
+// Pin works on Linux only.
+func (k *Kernel) Pin([]Pin) (int, error) { return 0, errLinux }
