@@ -276,9 +276,13 @@ func (a *application) unset(j *journal, have *live) []plan.SysctlChange {
 
 // clearMarks takes marks that steer nothing any more off the connections that carry them.
 func (a *application) clearMarks(j *journal) {
+	byMask := map[uint32][]uint32{}
 	for _, g := range j.goneMarks() {
-		a.step(fmt.Sprintf("clear ct mark 0x%x/0x%x", g.mark, g.mask))
-		n, err := clearMark(g)
+		byMask[g.mask] = append(byMask[g.mask], g.mark)
+	}
+	for mask, marks := range byMask {
+		a.step(fmt.Sprintf("clear ct marks under 0x%x", mask))
+		n, err := clearMarks(mask, marks)
 		a.report.Cleared += n
 		if err != nil {
 			a.report.Warnings = append(a.report.Warnings, err.Error())

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -26,16 +28,41 @@ const (
 // sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
 const sizeofNfgen = 4
 
-// clearMark sets the bits of g.mask to zero in every connection whose mark has g.mark there, and returns in how many.
-func clearMark(g goneMark) (int, error) {
-	return remark(g, func([]byte) (uint32, bool) { return 0, true })
+// clearMarks takes marks off the connections that have them under mask, and returns off how many.
+func clearMarks(mask uint32, marks []uint32) (int, error) {
+	total := 0
+	for _, f := range listings(mask, marks) {
+		n, err := remark(f, mask, func(_ []byte, mark uint32) (uint32, bool) { return 0, slices.Contains(marks, mark&mask) })
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
-// remark changes the bits of old.mask in connections whose mark has old.mark there to what choose says, and returns in how many. choose
-// is given the connection as it was listed (a struct nfgenmsg and attributes). The kernel changes the bits of CTA_MARK_MASK
-// alone, so that others' bits stay; no connection is deleted.
+// listings are the filters that find the connections with any of the marks. Each costs the kernel a walk of its whole table, so
+// with more marks than the mask has bits there is one for each bit.
+func listings(mask uint32, marks []uint32) []goneMark {
+	var out []goneMark
+	if len(marks) <= bits.OnesCount32(mask) {
+		for _, m := range marks {
+			out = append(out, goneMark{m, mask})
+		}
+		return out
+	}
+	for rest := mask; rest != 0; rest &= rest - 1 {
+		bit := rest & -rest
+		out = append(out, goneMark{bit, bit})
+	}
+	return out
+}
+
+// remark changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
+// is given the connection as it was listed (a struct nfgenmsg and attributes) and its mark. The kernel changes the bits of
+// CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
 // The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
-func remark(old goneMark, choose func(flow []byte) (mark uint32, ok bool)) (int, error) {
+func remark(filter goneMark, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return 0, fmt.Errorf("opening a conntrack netlink socket: %w", err)
@@ -43,28 +70,28 @@ func remark(old goneMark, choose func(flow []byte) (mark uint32, ok bool)) (int,
 	defer c.Close()
 	flows, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
-		Data:   appendMarks(make([]byte, sizeofNfgen), old.mark, old.mask),
+		Data:   appendMarks(make([]byte, sizeofNfgen), filter.mark, filter.mask),
 	})
 	if err != nil {
-		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", old.mark, old.mask, err)
+		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", filter.mark, filter.mask, err)
 	}
 	n := 0
 	for _, f := range flows {
 		body, mark, ok := identify(f.Data)
-		if !ok || mark&old.mask != old.mark {
+		if !ok || mark&filter.mask != filter.mark {
 			continue
 		}
-		next, ok := choose(f.Data)
+		next, ok := choose(f.Data, mark)
 		if !ok {
 			continue
 		}
-		body = appendMarks(body, next, old.mask)
+		body = appendMarks(body, next, mask)
 		_, err := c.Execute(netlink.Message{Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge}, Data: body})
 		switch {
 		case err == nil:
 			n++
 		case !errors.Is(err, unix.ENOENT): // it has ended meanwhile
-			return n, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", old.mark, old.mask, err)
+			return n, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", mark&mask, mask, err)
 		}
 	}
 	return n, nil

@@ -44,12 +44,10 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	report.Restored = unsetSysctls(j.Sysctls, nil, values)
 	errs := k.remove(ctx, report)
 	for i := range j.Owned {
-		for _, m := range j.Owned[i].Marks {
-			n, err := clearMark(goneMark{m, j.Owned[i].Mask})
-			report.Cleared += n
-			if err != nil {
-				report.Warnings = append(report.Warnings, err.Error())
-			}
+		n, err := clearMarks(j.Owned[i].Mask, j.Owned[i].Marks)
+		report.Cleared += n
+		if err != nil {
+			report.Warnings = append(report.Warnings, err.Error())
 		}
 	}
 	if len(errs) == 0 {

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -370,27 +369,4 @@ func BenchmarkNoticeOfCarrier(b *testing.B) {
 		for !strings.Contains(next(b, ch).What, "link ") {
 		}
 	}
-}
-
-// BenchmarkMonitorOfCarrier is the same for "ip monitor link".
-func BenchmarkMonitorOfCarrier(b *testing.B) {
-	newKernel(b)
-	flip := carrier(b)
-	cmd := exec.Command("ip", "-o", "monitor", "link")
-	out, err := cmd.StdoutPipe()
-	must(b, err)
-	must(b, cmd.Start())
-	lines := bufio.NewScanner(out)
-	for begun := false; !begun; { // it may not listen yet
-		flip()
-		flip()
-		begun = lines.Scan()
-	}
-	for b.Loop() {
-		flip()
-		for lines.Scan() && !strings.Contains(lines.Text(), ": w1@") {
-		}
-	}
-	must(b, cmd.Process.Kill())
-	_ = cmd.Wait()
 }

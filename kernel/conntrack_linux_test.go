@@ -1,0 +1,35 @@
+package kernel
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestManyMarksAreCleared: with more marks than the mask has bits, they are found another way; those not named stay.
+func TestManyMarksAreCleared(t *testing.T) {
+	newKernel(t)
+	lib := newConntrack(t)
+	const mask, others = 0x00ff0000, 0x1200a034
+	var gone []uint32
+	for i := range uint32(20) {
+		c := connection{fmt.Sprint(i), fmt.Sprintf("10.0.0.%d", i), "8.8.8.8", "8.8.8.8", fmt.Sprintf("10.0.0.%d", i), i<<16 | others}
+		c.add(t, lib, uint16(1000+i))
+		if i > 0 && i != 7 && i != 16 {
+			gone = append(gone, i<<16)
+		}
+	}
+	n, err := clearMarks(mask, gone)
+	must(t, err)
+	if n != len(gone) {
+		t.Errorf("cleared %d of %d", n, len(gone))
+	}
+	flows, err := lib.Dump(nil)
+	must(t, err)
+	left := map[uint32]int{}
+	for _, f := range flows {
+		left[f.Mark]++
+	}
+	if want := map[uint32]int{others: 18, others | 7<<16: 1, others | 16<<16: 1}; fmt.Sprint(left) != fmt.Sprint(want) {
+		t.Errorf("left are %x, wanted %x", left, want)
+	}
+}
