@@ -39,6 +39,14 @@ func (k watchKernel) Cut(cuts []watch.Cut) (int, error) {
 	return k.Kernel.Cut(list)
 }
 
+func (k watchKernel) Pin(pins []watch.Pin) (int, error) {
+	var list []kernel.Pin
+	for _, p := range pins {
+		list = append(list, kernel.Pin(p))
+	}
+	return k.Kernel.Pin(list)
+}
+
 var noticeKinds = map[kernel.NoticeKind]watch.NoticeKind{
 	kernel.NoticeMachine: watch.MachineChanged, kernel.NoticeDrift: watch.Drift, kernel.NoticeOverrun: watch.Overrun,
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"pbr/compiler/plan"
 	"pbr/healthcheck"
 )
 
@@ -40,6 +41,7 @@ func (w *Watcher) update(ctx context.Context) bool {
 		w.Log.Error("the last plan stays", "error", err)
 		return false
 	}
+	w.pin(want)
 	outcome, err := w.Kernel.Update(ctx, want)
 	if err != nil {
 		w.failed(err)
@@ -50,6 +52,20 @@ func (w *Watcher) update(ctx context.Context) bool {
 		w.Log.Warn(text)
 	}
 	return true
+}
+
+// pin keeps the connections of an uplink that is alive, and that default leaves with want.
+func (w *Watcher) pin(want *plan.Plan) {
+	pins := w.health.pins(w.doc, w.want, want)
+	clear(w.health.left)
+	if len(pins) == 0 {
+		return
+	}
+	n, err := w.Kernel.Pin(pins)
+	if err != nil {
+		w.Log.Error("pinning the connections of uplinks that take no new ones", "error", err)
+	}
+	w.Log.Info("connections stay on their uplink", "pinned", n)
 }
 
 // cut deletes the connections of uplinks that died and whose traffic has moved. It returns how many.

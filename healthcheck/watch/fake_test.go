@@ -31,6 +31,7 @@ type fakeKernel struct {
 	applies []time.Time
 	updates []time.Time
 	cuts    []Cut
+	pins    []Pin
 	fail    error
 	// spoiled are foreign changes: what the next Apply finds and puts right.
 	spoiled []string
@@ -78,6 +79,13 @@ func (k *fakeKernel) Cut(cuts []Cut) (int, error) {
 	return len(cuts), nil
 }
 
+func (k *fakeKernel) Pin(pins []Pin) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pins = append(k.pins, pins...)
+	return len(pins), nil
+}
+
 func (k *fakeKernel) counts() (applies, updates int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -107,13 +115,17 @@ func (k *fakeKernel) do(f func()) {
 
 // fakeProber answers for uplinks that are not dead.
 type fakeProber struct {
-	mu   sync.Mutex
-	dead map[string]bool
+	mu    sync.Mutex
+	dead  map[string]bool
+	lossy map[string]int // every so many-th probe is lost
+	sent  map[string]int
 }
 
 func (p *fakeProber) Probe(ctx context.Context, c healthcheck.Config, _ string) (time.Duration, error) {
 	p.mu.Lock()
-	dead := p.dead[c.Uplink]
+	p.sent[c.Uplink]++
+	every := p.lossy[c.Uplink]
+	dead := p.dead[c.Uplink] || every > 0 && p.sent[c.Uplink]%every == 0
 	p.mu.Unlock()
 	if dead {
 		<-ctx.Done()
@@ -228,7 +240,7 @@ func (s *safeBuffer) String() string {
 
 func newBench(t *testing.T, text string) *bench {
 	b := &bench{
-		t: t, kernel: &fakeKernel{machine: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}},
+		t: t, kernel: &fakeKernel{machine: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
 		notices: make(chan Notice), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
 		state: filepath.Join(t.TempDir(), "health.json"), stop: func() {},
 	}
@@ -361,6 +373,25 @@ func (b *bench) wantCut(when string, want ...string) {
 	b.kernel.cuts = nil
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
 		b.t.Errorf("%s: cut %q, not %q\n%s", when, got, want, b.log)
+	}
+}
+
+// wantPins compares what was pinned since the last call: "isp1 [192.0.2.2]" per uplink.
+func (b *bench) wantPins(when string, want ...string) {
+	b.t.Helper()
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	var got []string
+	for _, p := range b.kernel.pins {
+		for _, n := range b.kernel.holds.Numbers {
+			if n.Mark == p.Mark {
+				got = append(got, fmt.Sprintf("%s %v", n.Name, p.Addrs))
+			}
+		}
+	}
+	b.kernel.pins = nil
+	if strings.Join(got, ", ") != strings.Join(want, ", ") {
+		b.t.Errorf("%s: pinned %q, not %q\n%s", when, got, want, b.log)
 	}
 }
 

@@ -22,6 +22,8 @@ type health struct {
 	down compiler.Health
 	// owed are the uplinks that died and whose connections have not been cut.
 	owed map[string]*debt
+	// left are uplinks that are no longer used, since the last change of the kernel.
+	left map[string]bool
 	// addrs are the last known addresses by uplink: those of a link that went down are gone when they are needed.
 	addrs map[string][]netip.Addr
 }
@@ -36,7 +38,7 @@ type debt struct {
 func newHealth() *health {
 	return &health{
 		statuses: map[string]healthcheck.Status{}, down: compiler.Health{},
-		owed: map[string]*debt{}, addrs: map[string][]netip.Addr{},
+		owed: map[string]*debt{}, left: map[string]bool{}, addrs: map[string][]netip.Addr{},
 	}
 }
 
@@ -56,9 +58,11 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		switch {
 		case s.State.Usable() && down:
 			delete(h.down, s.Uplink)
+			delete(h.left, s.Uplink)
 			changed = true
 		case !s.State.Usable() && !down:
 			h.down[s.Uplink] = h.last() + 1
+			h.left[s.Uplink] = true
 			changed = true
 		}
 		switch {
@@ -162,6 +166,29 @@ func carries(u *policy.Uplink, family plan.Family) bool {
 	return u.Gateway6.Present
 }
 
+// pins lists the connections to pin before want is sent: unmarked ones of an uplink that default leaves, unless it is dead and its
+// connections are to be cut. Without a mark they would follow default to an uplink that their address is not of.
+func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
+	var pins []Pin
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		if !h.left[u.Name] || doc.Settings.CutOnFailover && h.owed[u.Name] != nil {
+			continue
+		}
+		p := Pin{Mark: Marks(want, u.Name)[0], Mask: want.Mask}
+		for _, family := range plan.Families {
+			before, _ := standing(have, u, family)
+			if after, _ := standing(want, u, family); before && !after {
+				p.Addrs = append(p.Addrs, h.addresses(u, family)...)
+			}
+		}
+		if len(p.Addrs) > 0 {
+			pins = append(pins, p)
+		}
+	}
+	return pins
+}
+
 // standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
 func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
@@ -185,7 +212,7 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	return byDefault, byOther
 }
 
-// Marks are those of connections that are pinned to an uplink.
+// Marks are those of connections that are pinned to an uplink: its own first, then that of strict tables.
 func Marks(want *plan.Plan, uplink string) (out []uint32) {
 	for _, n := range want.Numbers {
 		if n.Name == uplink || n.Name == uplink+strictSuffix {

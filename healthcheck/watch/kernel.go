@@ -17,6 +17,8 @@ type Kernel interface {
 	Update(ctx context.Context, want *plan.Plan) (Outcome, error)
 	// Cut deletes connections and returns how many.
 	Cut(cuts []Cut) (int, error)
+	// Pin gives unmarked connections a mark and returns how many.
+	Pin(pins []Pin) (int, error)
 }
 
 // Outcome is what was done to the kernel.
@@ -34,6 +36,12 @@ type Cut struct {
 	Marks  []uint32
 	Mask   uint32
 	Addrs  []netip.Addr
+}
+
+// Pin names the unmarked connections whose address on the uplink's side is one of Addrs, and the mark that they are to have.
+type Pin struct {
+	Mark, Mask uint32
+	Addrs      []netip.Addr
 }
 
 // Monitor checks uplinks; *healthcheck.Monitor is one.

@@ -83,6 +83,7 @@ func (w *Watcher) pass(ctx context.Context) {
 		w.Log.Error("the last plan stays", "error", err)
 		return
 	}
+	w.pin(want)
 	outcome, err := w.Kernel.Apply(ctx, want)
 	w.lastRun = time.Now()
 	if err != nil {

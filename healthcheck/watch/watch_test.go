@@ -101,6 +101,28 @@ func TestOnFailoverKeep(t *testing.T) {
 		sleep(downTime)
 		b.wantRoutes("isp1 dead", "default", "wan2")
 		b.wantCut("isp1 dead")
+		b.wantPins("isp1 dead", "isp1 [192.0.2.2]")
+	})
+}
+
+// A degraded uplink keeps its connections: those without a mark get one before default leaves them.
+func TestDegraded(t *testing.T) {
+	in(t, strings.Replace(twoUplinks, "[check]", "[check]\nmax-loss = \"20%\"\nover = 4", 1), func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.prober.mu.Lock()
+		b.prober.lossy["isp1"] = 2
+		b.prober.mu.Unlock()
+		sleep(2 * downTime)
+		b.wantRoutes("isp1 lossy", "default", "wan2")
+		b.wantCut("isp1 lossy")
+		b.wantPins("isp1 lossy", "isp1 [192.0.2.2]")
+		b.prober.set("isp1", true)
+		sleep(downTime)
+		b.wantCut("isp1 dead", "4 isp1 192.0.2.2")
+		b.wantPins("isp1 dead")
+		b.prober.set("isp2", true)
+		sleep(downTime)
+		b.wantPins("isp2 dead, and still in use")
 	})
 }
 
