@@ -4,7 +4,6 @@
 package compiler
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -35,12 +34,13 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 		c.lists[doc.Lists[i].Name] = &doc.Lists[i]
 	}
 	if c.numbers = giveNumbers(doc); c.numbers == nil {
-		c.problem(doc.Settings.MarkMaskPos, "mark-mask-full", "pbr.mark-mask",
+		c.problem(doc.Settings.MarkMaskPos, policy.CodeMask, "pbr.mark-mask",
 			fmt.Sprintf("mark-mask %#08x has too few values for all uplinks and tables", c.mask), "use a mask with more bits")
 		return nil, c.problems
 	}
 	c.out.Numbers = c.numbers.list()
 
+	c.checkGateways()
 	c.addRoutes()
 	c.addRules()
 	c.addRuleset()
@@ -49,11 +49,8 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 		c.problems.Sort()
 		return nil, c.problems
 	}
-	slices.SortFunc(c.out.Waiting, func(a, b plan.Waiting) int {
-		return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Reason, b.Reason))
-	})
+	plan.Normalize(c.out)
 	c.out.Waiting = slices.Compact(c.out.Waiting)
-	plan.Sort(c.out)
 	return c.out, nil
 }
 

@@ -2,8 +2,10 @@ package compiler
 
 import (
 	"net/netip"
+	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/policy"
 )
 
 // IP protocol numbers (IANA).
@@ -46,19 +48,48 @@ func (c *compilation) addHookChains() {
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
 	restore := plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
 
-	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: []plan.ChainRule{
+	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("unmarked, under way", underWay, accept),
 		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
 		rule("pinned: to its uplink", nil, restore),
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
-	}})
-	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: []plan.ChainRule{
+	}, c.outOfState(chainFirst)...)})
+	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("unmarked, under way", underWay, accept),
+		rule("an error for a host inside", when(anyBit(plan.FieldCTState, stateRelated), notInSet(plan.FieldOIFName, setUplinks)), accept),
 		rule("pinned: to its uplink", nil, restore),
 		rule("the socket chose its own mark", when(markMatch(plan.FieldMark, c.mask, 0, true)), accept),
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirstLocal)),
-	}})
+	}, c.outOfState(chainFirstLocal)...)})
 	c.addChain(plan.Chain{Name: "postrouting", Kind: "filter", Hook: "postrouting", Priority: priorityMangle, Rules: c.pinRules(restore)})
+	c.addTunnelChain()
+}
+
+// addTunnelChain takes the mark off packets that enter a tunnel: the kernel routes what carries them by the same
+// mark (GRE, IPIP, VXLAN), which would lead back into the tunnel.
+func (c *compilation) addTunnelChain() {
+	var tunnels []plan.Element
+	for i := range c.doc.Uplinks {
+		if u := &c.doc.Uplinks[i]; u.Gateway.Link || u.Gateway6.Link {
+			tunnels = append(tunnels, single(plan.KeyFromString(u.Interface)))
+		}
+	}
+	if tunnels == nil {
+		return
+	}
+	c.addSet(plan.Set{Name: setTunnels, Type: plan.TypeIfname, Comment: "uplinks without a gateway", Elements: tunnels})
+	c.addChain(plan.Chain{Name: "tunnel", Kind: "filter", Hook: "postrouting", Priority: prioritySourceNAT + 1, Rules: []plan.ChainRule{
+		rule("what carries the packet finds its own way", when(inSet(plan.FieldOIFName, setTunnels)), plan.Action{Kind: plan.SetMark, Mask: c.mask}),
+	}})
+}
+
+// outOfState classifies packets that belong to no connection, where a policy keeps some in a strict table: unmarked
+// they would leave by default.
+func (c *compilation) outOfState(first string) []plan.ChainRule {
+	if len(strictUplinks(c.doc)) == 0 {
+		return nil
+	}
+	return []plan.ChainRule{rule("of no connection: strict all the same", when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
 }
 
 // pinRules give a new connection the number of the uplink that carries its first packet out.
@@ -71,9 +102,19 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	if len(strictUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
+	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
+	rules = append(rules, rule("default's primary uplink stays unmarked", when(unmarked, inSet(plan.FieldOIFName, setPrimary)), accept))
+	if len(lookupOnlyUplinks(c.doc)) > 0 {
+		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinRule}))
+	}
 	return append(rules,
-		rule("default's primary uplink stays unmarked", when(markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldOIFName, setPrimary)), accept),
 		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
+}
+
+// answersByPrimary tells whether answers to unmarked connections from default's primary uplink leave by it for certain: a
+// stateless rule, or a route of default to some network, could send them elsewhere.
+func (c *compilation) answersByPrimary() bool {
+	return c.doc.Default != nil && len(c.doc.Rules) == 0 && !slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })
 }
 
 // addFirstPacketChains adds what only first packets pass.
@@ -89,8 +130,7 @@ func (c *compilation) addFirstPacketChains() {
 		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
 		rule("", nil, never),
 	}
-	// A stateless rule could send the answers of an unmarked connection elsewhere.
-	if len(c.doc.Rules) == 0 {
+	if c.answersByPrimary() {
 		fromUplink = append(fromUplink, rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept))
 	}
 	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,

@@ -81,7 +81,7 @@ func giveNumbers(doc *policy.Document) *numbers {
 		}
 	}
 	if doc.Default != nil {
-		n.byName[defaultName] = plan.Number{Name: defaultName, Table: firstTable}
+		n.byName[defaultName] = plan.Number{Name: defaultName, Table: freeTable(0, ids)}
 	}
 	return n
 }
@@ -138,19 +138,43 @@ func place(name string, round, limit uint32) uint32 {
 	return uint32((sum%uint64(limit)+walked)%uint64(limit)) + 1
 }
 
-// strictUplinks returns the uplinks that strict tables use, sorted.
+// strictUplinks returns the uplinks that strict tables and lookup-only-in-table rules lead to, sorted: connections
+// pinned to them by those must not fall through to default.
 func strictUplinks(doc *policy.Document) []string {
-	var names []string
-	for _, t := range doc.Tables {
-		if !t.Strict {
-			continue
-		}
-		for _, r := range t.Routes {
-			names = append(names, r.Uplink)
+	names := lookupOnlyUplinks(doc)
+	for i := range doc.Tables {
+		if doc.Tables[i].Strict {
+			names = append(names, uplinksOf(&doc.Tables[i])...)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// lookupOnlyUplinks returns the uplinks that lookup-only-in-table rules lead to, sorted.
+func lookupOnlyUplinks(doc *policy.Document) []string {
+	var names []string
+	for i := range doc.Rules {
+		r := &doc.Rules[i]
+		switch {
+		case r.Action != policy.RuleLookupOnly:
+		case r.Target.Kind == policy.ToUplink:
+			names = append(names, r.Target.Name)
+		default:
+			t := slices.IndexFunc(doc.Tables, func(t policy.Table) bool { return t.Name == r.Target.Name })
+			names = append(names, uplinksOf(&doc.Tables[t])...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func uplinksOf(t *policy.Table) []string {
+	var names []string
+	for _, r := range t.Routes {
+		names = append(names, r.Uplink)
+	}
+	return names
 }
 
 // deposit spreads the low bits of n over the bits of mask, lowest first.

@@ -40,6 +40,7 @@ func (c *compilation) addPinChains() {
 	if len(strict) == 0 {
 		return
 	}
+	c.addLookupOnlyPins()
 	c.addSet(c.pinMap(mapPinStrict, "interface: the uplink to pin to, strictly", strict, strictSuffix))
 	c.addChain(plan.Chain{Name: chainPinStrict, Rules: []plan.ChainRule{
 		rule("strict: stays unreachable without its uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinStrict}),
@@ -52,6 +53,19 @@ func (c *compilation) addPinChains() {
 		}
 	}
 	c.addSet(plan.Set{Name: mapStrict, Type: plan.TypeMark, Map: true, Comment: "marks of the strict tables", Elements: tables})
+}
+
+// addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a lookup-only-in-table rule: once
+// pinned, only a strict pin keeps what the rule asks for.
+func (c *compilation) addLookupOnlyPins() {
+	s := plan.Set{Name: mapPinRule, Type: plan.TypeIfname, Map: true, Comment: "interface: the uplink to pin to, strictly, if a rule led there"}
+	for _, uplink := range lookupOnlyUplinks(c.doc) {
+		k := plan.KeyFromString(c.uplinks[uplink].Interface)
+		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: "pin-" + uplink + strictSuffix})
+	}
+	if s.Elements != nil {
+		c.addSet(s)
+	}
 }
 
 // pinMap adds the chains that pin to the named uplinks and returns the map from interfaces to them.

@@ -7,6 +7,8 @@ const (
 	priorityMainFirst = 0
 	// priorityMark: "fwmark MARK lookup TABLE", one per table; marks differ, so order does not matter.
 	priorityMark = 100
+	// prioritySourceMain: main's specific routes for packets from an uplink's address, where marks come before them.
+	prioritySourceMain = 190
 	// prioritySource: "from ADDRESS lookup PINNED", one per address of an uplink.
 	prioritySource = 200
 	// priorityUser: the policy file's rules, in their order, up to but not including priorityMain.

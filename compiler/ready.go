@@ -54,6 +54,25 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	return hop, true
 }
 
+// checkGateways refuses the router's own addresses as gateways: the kernel takes them, and nothing ever arrives.
+func (c *compilation) checkGateways() {
+	own := map[netip.Addr]string{}
+	for name, link := range c.machine.Links {
+		for _, addr := range link.Addrs {
+			own[addr] = name
+		}
+	}
+	for i := range c.doc.Uplinks {
+		u := &c.doc.Uplinks[i]
+		for _, gw := range []policy.Gateway{u.Gateway, u.Gateway6} {
+			if link := own[gw.Addr]; link != "" && gw.Addr.IsValid() {
+				c.problem(gw.Pos, policy.CodeOwnGateway, "uplink.gateway", fmt.Sprintf("uplink %q: gateway %s is this router's own address, on %s", u.Name, gw.Addr, link),
+					"write the address of the provider's router")
+			}
+		}
+	}
+}
+
 // mainGateway is the gateway that main has for the uplink's interface; invalid, but found, when
 // main's default route there is a device route.
 func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via netip.Addr, found bool) {

@@ -54,7 +54,8 @@ func (c *compilation) addPinned(u *policy.Uplink, suffix string) {
 		if hop, ok := c.hop(u, family); ok {
 			c.addRoute(table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
 		}
-		if suffix == strictSuffix {
+		// Of a version that it does not carry only main's own routes send it packets, and they go on doing so.
+		if suffix == strictSuffix && carries(u, family) {
 			c.addUnreachable(table, family)
 		}
 	}

@@ -3,6 +3,7 @@ package compiler
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -46,20 +47,21 @@ func (c *compilation) addMainFirst(family plan.Family) {
 	}
 	c.addRule(specific, priorityMain)
 	if family == plan.IPv6 {
-		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable}, priorityMainFirst)
+		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable, SuppressPrefix: mainSpecific}, priorityMainFirst)
 	}
 	if c.doc.Settings.MainFirst != policy.MainFirstConnected {
 		return
 	}
 	if !c.machine.Known {
 		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
-			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable,
+			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific,
 			Priority: c.doc.Settings.RulePriority + priorityMainFirst,
 		})
 	}
 	for _, network := range c.machine.Connected {
 		if familyOf(network.Addr()) == family {
-			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable}, priorityMainFirst)
+			// Not by a default route: a network whose interface is down must not leave by an uplink.
+			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific}, priorityMainFirst)
 		}
 	}
 }
@@ -77,7 +79,7 @@ func (c *compilation) addMarkRules(family plan.Family) {
 
 // holds tells whether the policy, whatever the machine's state, puts routes of the family into a table.
 func (c *compilation) holds(name string, family plan.Family) bool {
-	if u := c.uplinks[name]; u != nil {
+	if u := c.uplinks[strings.TrimSuffix(name, strictSuffix)]; u != nil {
 		return carries(u, family)
 	}
 	for i := range c.doc.Tables {
@@ -85,7 +87,7 @@ func (c *compilation) holds(name string, family plan.Family) bool {
 			return c.tableHolds(t, family)
 		}
 	}
-	return true // an uplink's strict table: it ends in unreachable
+	return false
 }
 
 func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
@@ -101,28 +103,34 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 }
 
 // addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A packet
-// that carries our mark is not theirs: it is steered by marks or by rules, never by both.
+// that carries our mark is not theirs: it is steered by marks or by rules, never by both. Where main's specific
+// routes come later they come first here all the same: the router answers its LANs from these addresses, too.
 func (c *compilation) addSourceRules(family plan.Family) {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
 		if !carries(u, family) {
 			continue
 		}
-		table := c.numbers.table(u.Name)
-		if !c.machine.Known {
-			c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
-				Kind: plan.SourceRules, Family: family, Interface: u.Interface, Uplink: u.Name, Table: table,
-				Priority: c.doc.Settings.RulePriority + prioritySource, MarkMask: c.mask,
-			})
-			continue
+		if c.doc.Settings.MainFirst != policy.MainFirstSpecific {
+			c.addSourceRule(u, family, plan.Rule{Table: plan.MainTable, SuppressPrefix: mainSpecific}, prioritySourceMain)
 		}
-		for _, addr := range c.machine.Links[u.Interface].Addrs {
-			if familyOf(addr) == family {
-				c.addRule(plan.Rule{
-					Family: family, Src: netip.PrefixFrom(addr, addr.BitLen()),
-					MarkMask: c.mask, Table: table,
-				}, prioritySource)
-			}
+		c.addSourceRule(u, family, plan.Rule{Table: c.numbers.table(u.Name)}, prioritySource)
+	}
+}
+
+// addSourceRule adds one look-up for each address of an uplink.
+func (c *compilation) addSourceRule(u *policy.Uplink, family plan.Family, lookup plan.Rule, offset uint32) {
+	if !c.machine.Known {
+		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
+			Kind: plan.SourceRules, Family: family, Interface: u.Interface, Uplink: u.Name, Table: lookup.Table,
+			SuppressPrefix: lookup.SuppressPrefix, Priority: c.doc.Settings.RulePriority + offset, MarkMask: c.mask,
+		})
+		return
+	}
+	for _, addr := range c.machine.Links[u.Interface].Addrs {
+		if familyOf(addr) == family {
+			lookup.Family, lookup.Src, lookup.MarkMask = family, netip.PrefixFrom(addr, addr.BitLen()), c.mask
+			c.addRule(lookup, offset)
 		}
 	}
 }

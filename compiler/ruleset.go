@@ -16,27 +16,31 @@ const (
 
 // Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo % 3 + 1)).
 const (
+	stateInvalid     = 1 << 0
 	stateEstablished = 1 << 1
 	stateRelated     = 1 << 2
 	stateNew         = 1 << 3
+	stateUntracked   = 1 << 6
 	statusConfirmed  = 1 << 3
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
 // (mark-, pin-, snat-, policy-, list-) keep users' names apart from these and from keywords.
 const (
-	setUplinks   = "uplinks"       // interfaces of all uplinks
-	setPrimary   = "primary"       // interface of default's primary uplink, while default uses it
-	setNever4    = "never-4"       // destinations that are never classified
-	setNever6    = "never-6"       //
-	setUnrouted  = "unrouted"      // kinds of destination that no table decides on
-	setPortProto = "with-ports"    // protocols of ports given without one
-	setMasq      = "masqueraded"   // interfaces of uplinks with nat = "masquerade"
-	mapMarks     = "marks"         // ct mark of a pinned connection -> packet mark
-	mapPins      = "pins"          // uplink's interface -> ct mark
-	mapStrict    = "strict-tables" // packet mark of a strict table -> strict pins
-	mapPinStrict = "pins-strict"   // uplink's interface -> ct mark of its strict table
-	mapSNAT      = "source-nat"    // uplink's interface -> static source address
+	setUplinks   = "uplinks"          // interfaces of all uplinks
+	setPrimary   = "primary"          // interface of default's primary uplink, while default uses it
+	setNever4    = "never-4"          // destinations that are never classified
+	setNever6    = "never-6"          //
+	setUnrouted  = "unrouted"         // kinds of destination that no table decides on
+	setPortProto = "with-ports"       // protocols of ports given without one
+	setMasq      = "masqueraded"      // interfaces of uplinks with nat = "masquerade"
+	mapMarks     = "marks"            // ct mark of a pinned connection -> packet mark
+	mapPins      = "pins"             // uplink's interface -> ct mark
+	mapStrict    = "strict-tables"    // packet mark of a strict table -> strict pins
+	mapPinStrict = "pins-strict"      // uplink's interface -> ct mark of its strict table
+	mapPinRule   = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
+	setTunnels   = "tunnels"          // interfaces of uplinks without a gateway
+	mapSNAT      = "source-nat"       // uplink's interface -> static source address
 
 	chainNever         = "never"
 	chainPinStrict     = "pin-strict-table"

@@ -32,6 +32,10 @@ func (c *compilation) addSysctls() {
 		set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
 		set("1", "net/ipv4/conf/%s/src_valid_mark", u.Interface)
 		set("1", "net/ipv4/conf/%s/ignore_routes_with_linkdown", u.Interface)
+		if c.carriesIPv6(u) && u.Gateway6.Auto {
+			// A router takes announced default routes only so.
+			set("2", "net/ipv6/conf/%s/accept_ra", u.Interface)
+		}
 		if c.carriesIPv6(u) {
 			set("1", "net/ipv6/conf/%s/ignore_routes_with_linkdown", u.Interface)
 		}

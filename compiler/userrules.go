@@ -31,8 +31,12 @@ func (c *compilation) addUserRules() {
 	offset := uint32(priorityUser)
 	for i := range rules {
 		r := &rules[i]
-		if offset+1 >= priorityMain {
-			c.problem(r.Pos, "too-many-rules", "rule", fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
+		needed := uint32(1)
+		if r.Action == policy.RuleLookupOnly {
+			needed = 2
+		}
+		if offset+needed > priorityMain {
+			c.problem(r.Pos, policy.CodeTooManyRules, "rule", fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
 				"make one rule of those that differ only in addresses, or use a [[policy]]")
 			return
 		}
@@ -68,7 +72,7 @@ func (c *compilation) action(r *policy.Rule) (plan.RuleAction, uint32) {
 // their product. Ranges of addresses become prefixes.
 func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 	if len(r.DSCP) > 0 && c.machine.Known && !c.machine.DSCPRules {
-		c.problem(r.Pos, "kernel-too-old", "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
+		c.problem(r.Pos, policy.CodeKernelTooOld, "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
 			"use a [[policy]] with dscp instead")
 		return nil
 	}
@@ -77,7 +81,7 @@ func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 		if selectors := c.expandFamily(r, family); len(selectors) <= maxExpansion {
 			out = append(out, distinct(selectors)...)
 		} else {
-			c.problem(r.Pos, "rule-too-wide", "rule", fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
+			c.problem(r.Pos, policy.CodeRuleTooWide, "rule", fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
 				"the kernel walks them for every packet; use a [[policy]], which looks lists up in a set")
 			return nil
 		}

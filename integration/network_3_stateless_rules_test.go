@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Rules with priorities: a host before its network, lookup, lookup-only-in-table, drop, prohibit.
+// Rules with priorities: a host before its network, lookup, lookup-only-in-table, drop, prohibit. What leaves by isp2
+// is pinned to it strictly, because one of the rules allows no other way.
 func TestNetworkStatelessRules(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "3-stateless-rules", lab.Spec{
@@ -18,14 +19,14 @@ func TestNetworkStatelessRules(t *testing.T) {
 	})
 	s.check([]flow{
 		{name: "no rule", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp1", nat: "192.168.10.11"},
-		{name: "net", from: "guest", network: "udp", src: "192.168.20.10", dst: "9.9.9.9:53", isp: "isp2", nat: "192.168.20.10", pin: "isp2"},
+		{name: "net", from: "guest", network: "udp", src: "192.168.20.10", dst: "9.9.9.9:53", isp: "isp2", nat: "192.168.20.10", pin: "isp2/strict"},
 		{name: "host before its net", from: "guest", network: "udp", src: "192.168.20.11", dst: "9.9.9.9:53", isp: "isp1", nat: "192.168.20.11"},
 		{name: "closed", from: "lan", network: "udp", src: "192.168.10.11", dst: "100.100.7.7:53"},
 		{name: "closed to the net too", from: "guest", network: "tcp", src: "192.168.20.10", dst: "100.100.7.7:53"},
-		{name: "table has it", from: "lan", network: "udp", src: "192.168.10.20", dst: "9.9.9.9:53", isp: "isp2", nat: "192.168.10.20", pin: "isp2"},
+		{name: "table has it", from: "lan", network: "udp", src: "192.168.10.20", dst: "9.9.9.9:53", isp: "isp2", nat: "192.168.10.20", pin: "isp2/strict"},
 		{name: "table lacks it, only in table", from: "lan", network: "udp", src: "192.168.10.20", dst: "8.8.8.8:53"},
 		{name: "table lacks it, falls through", from: "lan", network: "udp", src: "192.168.10.10", dst: "8.8.8.8:53", isp: "isp1", nat: "192.168.10.10"},
-		{name: "rule without a number", from: "lan", network: "tcp", src: "192.168.10.11", dst: "8.8.8.8:25", isp: "isp2", nat: "192.168.10.11", pin: "isp2"},
+		{name: "rule without a number", from: "lan", network: "tcp", src: "192.168.10.11", dst: "8.8.8.8:25", isp: "isp2", nat: "192.168.10.11", pin: "isp2/strict"},
 		{name: "other protocol", from: "lan", network: "udp", src: "192.168.10.11", dst: "8.8.8.8:25", isp: "isp1", nat: "192.168.10.11"},
 	})
 	// Each refusal has its own answer: prohibit is "administratively prohibited" (EACCES, or what ICMP makes of

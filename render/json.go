@@ -58,6 +58,8 @@ type dynamicView struct {
 	Priority  uint32 `json:"priority"`
 	// Fwmark is mark/mask.
 	Fwmark string `json:"fwmark,omitempty"`
+	// SuppressPrefixLength is absent when routes of every length count.
+	SuppressPrefixLength *uint32 `json:"suppress_prefixlength,omitempty"`
 }
 
 // routeView is a route. Type is "unicast", "unreachable" and so on; Dst 0.0.0.0/0 or ::/0 is the default route.
@@ -153,10 +155,15 @@ func viewDynamic(d *plan.Dynamic) dynamicView {
 	if d.Kind == plan.ConnectedRules {
 		kind = "connected"
 	}
-	return dynamicView{
+	v := dynamicView{
 		Kind: kind, Family: uint8(d.Family), Interface: d.Interface, Uplink: d.Uplink,
 		Table: dynamicTable(d), Priority: d.Priority, Fwmark: fwmark(d.Mark, d.MarkMask),
 	}
+	if d.SuppressPrefix > 0 {
+		length := d.SuppressPrefix - 1
+		v.SuppressPrefixLength = &length
+	}
+	return v
 }
 
 func viewRoute(r *plan.Route, names map[uint32]string) routeView {

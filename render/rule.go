@@ -104,8 +104,17 @@ func appendDynamic(b []byte, d *plan.Dynamic) []byte {
 		b = append(b, " from ADDRESS"...)
 	}
 	b = appendFwmark(b, d.Mark, d.MarkMask)
-	b = appendTable(append(b, " lookup "...), dynamicTable(d))
+	b = appendDynamicLookup(b, d)
 	return appendUint(append(b, " protocol "...), uint8(plan.Protocol))
+}
+
+// appendDynamicLookup adds the look-up of d's rules.
+func appendDynamicLookup(b []byte, d *plan.Dynamic) []byte {
+	b = appendTable(append(b, " lookup "...), dynamicTable(d))
+	if d.SuppressPrefix > 0 {
+		b = appendUint(append(b, " suppress_prefixlength "...), d.SuppressPrefix-1)
+	}
+	return b
 }
 
 // dynamicTable is the table that d's rules look into.

@@ -176,7 +176,7 @@ func appendScriptRule(b []byte, m mergedRule) []byte {
 	}
 	b = appendUint(append(b, " priority "...), d.Priority)
 	b = appendFwmark(b, d.Mark, d.MarkMask)
-	b = appendTable(append(b, " lookup "...), dynamicTable(d))
+	b = appendDynamicLookup(b, d)
 	b = appendUint(append(b, " protocol "...), uint8(plan.Protocol))
 	return append(b, '\n')
 }

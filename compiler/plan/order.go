@@ -29,7 +29,7 @@ func Sort(p *Plan) {
 	slices.SortFunc(p.Numbers, func(a, b Number) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Rules, CompareRules)
 	slices.SortFunc(p.Routes, CompareRoutes)
-	slices.SortFunc(p.Sysctls, func(a, b Sysctl) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(p.Sysctls, compareSysctls)
 	slices.SortFunc(p.Waiting, func(a, b Waiting) int {
 		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Reason, b.Reason))
 	})
@@ -84,7 +84,13 @@ func CompareHops(a, b Hop) int {
 func compareDynamic(a, b Dynamic) int {
 	return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Kind, b.Kind),
 		strings.Compare(a.Uplink, b.Uplink), strings.Compare(a.Interface, b.Interface), cmp.Compare(a.Table, b.Table),
-		cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.MarkMask, b.MarkMask))
+		cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.MarkMask, b.MarkMask), cmp.Compare(a.SuppressPrefix, b.SuppressPrefix))
+}
+
+// compareSysctls orders settings by path, but forwarding last: when it is switched on the kernel forgets the default
+// routes that routers announced on interfaces whose accept_ra is not 2 by then (ip-sysctl.rst).
+func compareSysctls(a, b Sysctl) int {
+	return cmp.Or(compareBool(strings.HasSuffix(a.Path, "/forwarding"), strings.HasSuffix(b.Path, "/forwarding")), strings.Compare(a.Path, b.Path))
 }
 
 func compareBool(a, b bool) int {

@@ -89,6 +89,8 @@ type Dynamic struct {
 	Priority  uint32
 	// Mark and MarkMask are the rule's fwmark selector, as in Rule.
 	Mark, MarkMask uint32
+	// SuppressPrefix is suppress_prefixlength plus one, as in Rule.
+	SuppressPrefix uint32
 }
 
 // Sysctl is one kernel setting, its Path below /proc/sys, as "net/ipv4/ip_forward".

@@ -18,13 +18,19 @@ const (
 	codeInterface     = "interface-twice"
 	codeRoute         = "duplicate-route"
 	codeNumber        = "duplicate-number"
-	codeMask          = "mask-too-small"
+	CodeMask          = "mask-too-small"
 	codeForeignBits   = "mark-outside-mask"
 	codeListCycle     = "list-cycle"
 	codeNegation      = "no-negation"
 	codeImpossible    = "impossible-match"
 	codeUnknownUser   = "unknown-user"
 	codeUnsupported   = "not-supported"
+
+	// Errors that the compiler finds.
+	CodeTooManyRules = "too-many-rules"
+	CodeRuleTooWide  = "rule-too-wide"
+	CodeKernelTooOld = "kernel-too-old"
+	CodeOwnGateway   = "own-gateway"
 
 	// Warnings.
 	codeEmptyList     = "empty-list"

@@ -31,7 +31,7 @@ func randomPolicies(r *rand.Rand, n int) string {
 		b.WriteString(pick(r, "dport", "80", `[80, 443]`, `"1-1024"`, `"!443"`, `["1-65535", "!80"]`))
 		b.WriteString(pick(r, "sport", "80", `"1-79"`))
 		b.WriteString(pick(r, "dscp", `"ef"`, `["ef", 0]`))
-		b.WriteString(pick(r, "from", `"br-lan"`, `["br-lan", "br-guest"]`, `"br-*"`, `"!br-guest"`, `["br-*", "!br-guest"]`, `"local"`, `["local", "br-lan"]`, `"*"`))
+		b.WriteString(pick(r, "from", `"br-lan"`, `["br-lan", "br-guest"]`, `"br-*"`, `"!br-guest"`, `["br-*", "!br-guest"]`, `"local"`, `["local", "br-lan"]`))
 		b.WriteString("table = \"t1\"\n")
 	}
 	return b.String()

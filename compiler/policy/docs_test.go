@@ -19,6 +19,8 @@ func codesInSource(t *testing.T) []string {
 	fset := token.NewFileSet()
 	names, used := map[string]string{}, map[string]bool{}
 	files, _ := filepath.Glob("*.go")
+	above, _ := filepath.Glob("../*.go")
+	files = append(files, above...)
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
@@ -90,8 +92,10 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 		}
 		all.Write(text)
 	}
+	// Those that the compiler finds have a test there.
+	ofCompiler := []string{CodeTooManyRules, CodeRuleTooWide, CodeKernelTooOld, CodeOwnGateway}
 	for _, code := range codesInSource(t) {
-		if !strings.Contains(all.String(), "["+code+"]") {
+		if !slices.Contains(ofCompiler, code) && !strings.Contains(all.String(), "["+code+"]") {
 			t.Errorf("no case of fixtures/policy shows %q", code)
 		}
 	}

@@ -13,8 +13,11 @@ func (p *parser) lintOneFamily() {
 	}
 	sent := map[string]families{}
 	for i := range p.doc.Policies {
-		if pol := &p.doc.Policies[i]; pol.Target.Kind == ToTable {
+		switch pol := &p.doc.Policies[i]; pol.Target.Kind {
+		case ToTable:
 			sent[pol.Target.Name] |= p.policyVersions(pol)
+		case ToUplink:
+			p.oneFamilyUplink(pol)
 		}
 	}
 	for i := range p.doc.Rules {
@@ -35,6 +38,20 @@ func (p *parser) lintOneFamily() {
 	}
 	if p.doc.Default != nil {
 		p.oneFamily(p.doc.Default, "[default]", "default", both)
+	}
+}
+
+// oneFamilyUplink warns of a policy that sends an uplink what it does not carry.
+func (p *parser) oneFamilyUplink(pol *Policy) {
+	versions := p.policyVersions(pol)
+	switch has := p.doc.Uplinks[p.uplinks[pol.Target.Name]].families(); {
+	case versions&^has == 0:
+	case versions&has == 0:
+		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "send it to an uplink or table that carries it",
+			"policy %q has no effect: uplink %q does not carry its IP version", pol.Name, pol.Target.Name)
+	case len(pol.Src)+len(pol.Dst) == 0 && pol.IPVersion == 0:
+		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "add ipv = 4 or 6 if that is meant",
+			"policy %q: uplink %q carries one IP version only; connections of the other go by [default] or main", pol.Name, pol.Target.Name)
 	}
 }
 

@@ -61,7 +61,7 @@ type parser struct {
 // document reads the whole file. Sections are read in the order of their references, whatever
 // their order in the file.
 func (p *parser) document() {
-	text, err := fs.ReadFile(p.fsys, p.name)
+	text, err := readFile(p.fsys, p.name)
 	if err != nil {
 		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
 		return

@@ -52,10 +52,19 @@ func (s *section) selectors(r *Rule) {
 	s.fwmark(r)
 	left := s.checkFamilies([]limit{{"src", s.p.addrFamilies(r.Src)}, {"dst", s.p.addrFamilies(r.Dst)},
 		{"proto", protoFamilySet(r.Proto)}}, r.Src, r.Dst)
+	for _, item := range r.Proto {
+		if item.From == 0 {
+			s.errorAt(item.Pos, codeBadValue, "proto", "leave the key out, or use a [[policy]]", "protocol 0 is no selector: ip rules take it for any")
+		}
+	}
 	if len(r.TOS) > 0 && len(r.DSCP) > 0 {
 		s.errorAt(r.TOS[0].Pos, codeConflict, "tos", "keep one of them", "tos and dscp select by the same byte")
 	}
 	for _, item := range r.TOS {
+		if item.From == 0 {
+			s.errorAt(item.Pos, codeBadValue, "tos", "leave the key out, or use a [[policy]] with dscp = 0", "tos 0 is no selector: ip rules take it for any")
+			continue
+		}
 		if item.From&^tosMask != 0 && left != only6 {
 			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead", "tos %#02x: the kernel takes IPv4 rules only for even ones up to 0x1e", item.From)
 		}

@@ -191,7 +191,7 @@ func (p *parser) finishMarks() {
 			pos = p.doc.Uplinks[len(p.doc.Uplinks)-1].Pos
 		}
 	}
-	p.errorf(pos, codeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x", width, ^uint32(0)<<(32-width)),
+	p.errorf(pos, CodeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x", width, ^uint32(0)<<(32-width)),
 		"mark-mask %#08x has room for %d marks, and the uplinks and tables need %d", set.MarkMask, have, need)
 }
 

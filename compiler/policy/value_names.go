@@ -37,6 +37,8 @@ func checkInterface(v string) *fault {
 		return badValue("", "an interface name is empty")
 	case len(v) > 15:
 		return badValue("interface names have at most 15 bytes", "%q is no interface name", v)
+	case strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
+		return badValue("rename the interface: nft cannot quote it", "%q has a character that no policy can name", v)
 	case v == "." || v == ".." || strings.ContainsAny(v, "/: \t\n\v\f\r"):
 		return badValue("", "%q is no interface name", v)
 	}
@@ -50,7 +52,7 @@ func checkPattern(v string) *fault {
 		return badValue(fmt.Sprintf("write %q", bare[:strings.Index(bare, "*")]+"*"), `%q has a "*" that is not at its end`, v)
 	}
 	if bare == "" && v == "*" {
-		return nil
+		return badValue(`leave the key out, or name them by how they begin, as "wg*"`, `"*" alone is every interface`)
 	}
 	return checkInterface(bare)
 }

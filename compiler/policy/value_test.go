@@ -302,7 +302,7 @@ func TestMaskTooSmall(t *testing.T) {
 	}
 	for _, text := range []string{uplinks.String(), tables.String()} {
 		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
-		i := slices.IndexFunc(ds, func(d Diagnostic) bool { return d.Code == codeMask })
+		i := slices.IndexFunc(ds, func(d Diagnostic) bool { return d.Code == CodeMask })
 		if i < 0 || ds[i].Pos.Line == 0 || !strings.Contains(ds[i].Hint, "0xff800000") {
 			t.Errorf("no error of the mask: %v", ds)
 		}

@@ -246,7 +246,11 @@ func (e Evaluator) route(k Packet, to *target) []string {
 func (e Evaluator) unmarked(k Packet) []string {
 	for _, u := range e.Policy.Uplinks {
 		for _, p := range e.Machine.Addrs[u.Interface] {
-			if p.Addr() == k.Src {
+			if p.Addr() == k.Src && u.Carries(k.Dst.Is6()) {
+				// The router answers its own networks from any of its addresses.
+				if devs := e.main(k.Dst, false, false); devs != nil {
+					return devs
+				}
 				if devs := e.lookup(k.Dst, e.target("", u.Name).routes); devs != nil {
 					return devs
 				}

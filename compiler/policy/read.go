@@ -1,0 +1,32 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// maxFile bounds a policy or list file, in bytes: ten million prefixes fit, an endless device does not.
+const maxFile = 256 << 20
+
+// readFile reads a whole file of at most maxFile bytes.
+func readFile(fsys fs.FS, name string) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var text bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		text.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
+	}
+	n, err := text.ReadFrom(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > maxFile {
+		return nil, fmt.Errorf("larger than %d MiB", maxFile>>20)
+	}
+	return text.Bytes(), nil
+}
