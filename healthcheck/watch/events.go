@@ -19,17 +19,15 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 		moved = w.update(ctx)
 	}
 	took := time.Since(began)
-	cut := 0
 	if moved {
-		cut = w.cut()
+		w.cut()
 	}
-	cutTook := time.Since(began) - took
 	for _, e := range events {
 		w.tell(e)
 	}
 	if moved {
-		w.shared.countUpdate(took, cut)
-		w.Log.Info("routes follow the uplinks' health", "took", took, "connections_cut", cut, "cut_took", cutTook)
+		w.shared.countUpdate(took)
+		w.Log.Info("routes follow the uplinks' health", "took", took)
 		w.Notify("STATUS=" + w.summary())
 	}
 }
@@ -66,24 +64,6 @@ func (w *Watcher) pin(want *plan.Plan) {
 		w.Log.Error("pinning the connections of uplinks that take no new ones", "error", err)
 	}
 	w.Log.Info("connections stay on their uplink", "pinned", n)
-}
-
-// cut deletes the connections of uplinks that died and whose traffic has moved. It returns how many.
-func (w *Watcher) cut() int {
-	if !w.doc.Settings.CutOnFailover {
-		clear(w.health.owed)
-		return 0
-	}
-	cuts := w.health.cuts(w.doc, w.want)
-	if len(cuts) == 0 {
-		return 0
-	}
-	n, err := w.Kernel.Cut(cuts)
-	if err != nil {
-		w.Log.Error("cutting connections of uplinks that are down", "error", err)
-	}
-	w.save()
-	return n
 }
 
 // tell logs an event and calls the hook.

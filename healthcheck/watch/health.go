@@ -123,10 +123,10 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	}
 }
 
-// cuts lists the connections that may be deleted now, and takes them off what is owed. A dead uplink that a table still uses,
+// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has what was taken off. A dead uplink that a table still uses,
 // because it has no other left, keeps its connections: the verdict may be wrong. They are cut when the table finds another.
-func (h *health) cuts(doc *policy.Document, want *plan.Plan) []Cut {
-	var cuts []Cut
+func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[string]debt) {
+	paid = map[string]debt{}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		d := h.owed[u.Name]
@@ -143,10 +143,12 @@ func (h *health) cuts(doc *policy.Document, want *plan.Plan) []Cut {
 			if !byDefault && !byOther && slices.Contains(d.Pinned, family) {
 				c.Marks = Marks(want, u.Name)
 				d.Pinned = without(d.Pinned, family)
+				paid[u.Name] = debt{append(paid[u.Name].Pinned, family), paid[u.Name].Unmarked}
 			}
 			if !byDefault && slices.Contains(d.Unmarked, family) {
 				c.Addrs = h.addresses(u, family)
 				d.Unmarked = without(d.Unmarked, family)
+				paid[u.Name] = debt{paid[u.Name].Pinned, append(paid[u.Name].Unmarked, family)}
 			}
 			if len(c.Marks)+len(c.Addrs) > 0 {
 				cuts = append(cuts, c)
@@ -156,7 +158,7 @@ func (h *health) cuts(doc *policy.Document, want *plan.Plan) []Cut {
 			delete(h.owed, u.Name)
 		}
 	}
-	return cuts
+	return cuts, paid
 }
 
 func carries(u *policy.Uplink, family plan.Family) bool {
@@ -238,4 +240,10 @@ func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Ad
 
 func without(families []plan.Family, family plan.Family) []plan.Family {
 	return slices.DeleteFunc(slices.Clone(families), func(f plan.Family) bool { return f == family })
+}
+
+func union(a, b []plan.Family) []plan.Family {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

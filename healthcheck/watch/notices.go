@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -95,8 +96,8 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.want = want
 	w.setConfigs(nil)
 	w.save()
-	cut := w.cut()
-	w.shared.countPass(len(outcome.Changed) > 0, why.drift, cut)
+	w.cut()
+	w.shared.countPass(len(outcome.Changed) > 0, why.drift)
 	w.tellPass(why, outcome)
 }
 
@@ -115,10 +116,10 @@ func (w *Watcher) tellPass(why dirty, o Outcome) {
 	w.repairs.count(time.Now())
 	args := []any{"repaired", o.Changed}
 	if len(why.culprit) > 0 {
-		args = append(args, "by", strings.Join(why.culprit, ", "))
+		args = append(args, "by", first(why.culprit))
 	}
 	if len(why.what) > 0 {
-		args = append(args, "changed", strings.Join(why.what, ", "))
+		args = append(args, "changed", first(why.what))
 	}
 	if w.repairs.fighting() {
 		args = append(args, "times", w.repairs.n, "next_repair_after", w.repairs.delay(time.Now()))
@@ -127,4 +128,16 @@ func (w *Watcher) tellPass(why dirty, o Outcome) {
 	for _, text := range o.Warnings {
 		w.Log.Warn(text)
 	}
+}
+
+// shown is how many of a list a log line shows.
+const shown = 3
+
+// first joins the first of a list, and says how many more there are.
+func first(list []string) string {
+	text := strings.Join(list[:min(shown, len(list))], ", ")
+	if more := len(list) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }

@@ -15,10 +15,7 @@ func (w *Watcher) reload(ctx context.Context) {
 	w.shared.countReload(err == nil)
 	if err != nil {
 		w.Log.Error("reload failed, the old policy stays in force", "error", err)
-		return
 	}
-	w.shared.loaded(w.doc)
-	w.Reloaded(w.doc)
 }
 
 func (w *Watcher) replacePolicy(ctx context.Context) error {
@@ -39,9 +36,11 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 		return fmt.Errorf("applying the policy: %w", err)
 	}
 	w.doc, w.want = doc, want
+	w.shared.loaded(doc)
+	w.Reloaded(doc)
 	w.setConfigs(nil)
 	w.tellLinks()
-	w.Log.Info("reloaded the policy", "changed", outcome.Changed)
+	w.Log.Info("reloaded the policy", "changed", append([]string{}, outcome.Changed...))
 	for _, text := range outcome.Warnings {
 		w.Log.Warn(text)
 	}

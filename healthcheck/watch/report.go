@@ -74,18 +74,18 @@ func (s *shared) setDown(down compiler.Health) {
 	s.update(func(r *Report) { r.Down = down })
 }
 
-func (s *shared) countUpdate(took time.Duration, cut int) {
+func (s *shared) countCut(n int) { s.update(func(r *Report) { r.Numbers.Cut += n }) }
+
+func (s *shared) countUpdate(took time.Duration) {
 	s.update(func(r *Report) {
 		r.Numbers.Updates++
 		r.Numbers.UpdateTime = took
-		r.Numbers.Cut += cut
 	})
 }
 
-func (s *shared) countPass(changed, drift bool, cut int) {
+func (s *shared) countPass(changed, drift bool) {
 	s.update(func(r *Report) {
 		r.Numbers.Passes++
-		r.Numbers.Cut += cut
 		if changed && drift {
 			r.Numbers.Repairs++
 		}

@@ -59,7 +59,7 @@ func (w *Watcher) loadHealth() *health {
 // save keeps the state for the next run. It is for a restart, not for a crash of the machine, after which nothing of it is true.
 func (w *Watcher) save() {
 	w.shared.setDown(w.health.down)
-	s := savedState{Uplinks: w.health.statuses, Down: w.health.down, Owed: w.health.owed, Addrs: w.health.addrs}
+	s := savedState{Uplinks: w.health.statuses, Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs}
 	b, err := json.Marshal(s)
 	if err == nil {
 		err = os.WriteFile(w.StateFile+".new", b, 0o600)

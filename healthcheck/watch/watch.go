@@ -70,6 +70,7 @@ type Watcher struct {
 	full    *time.Timer
 	dirty   dirty
 	lastRun time.Time
+	cutter  cutter
 	calls   chan func()
 	shared  shared
 }
@@ -117,9 +118,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	w.logOutcome("applied the policy", outcome)
 	w.lastRun = time.Now()
+	w.startCutter()
 	w.health.learnAddresses(w.doc, w.machine)
 	w.cut()
-
 	w.setConfigs(w.health.statuses)
 	w.tellLinks()
 	ctx, cancel := context.WithCancel(ctx)
@@ -130,6 +131,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	err = w.loop(ctx, ended)
 	cancel()
 	w.Notify("STOPPING=1")
+	w.stopCutter()
 	w.save()
 	return err
 }
@@ -171,6 +173,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.reload(ctx)
 		case do := <-w.calls:
 			do()
+		case job := <-w.cutter.done:
+			w.cutDone(job)
 		case <-w.full.C:
 			w.pass(ctx)
 		case <-watchdog:
@@ -195,12 +199,22 @@ func (w *Watcher) call(ctx context.Context, f func()) error {
 // the result.
 func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
+	var cut <-chan struct{}
 	callErr := w.call(ctx, func() {
 		if err = w.Monitor.Force(uplink, mode); err == nil {
 			w.react(ctx, w.waitingEvents())
+			cut = w.whenCut()
 		}
 	})
-	return errors.Join(callErr, err)
+	if callErr != nil || err != nil {
+		return errors.Join(callErr, err)
+	}
+	select {
+	case <-cut:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // waitingEvents takes what events there are, so that uplinks that fail together are handled by one plan.
