@@ -1,0 +1,141 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/integration/lab"
+)
+
+// likeNetworkd is what systemd-networkd does when it starts with ManageForeignRoutingPolicyRules and ManageForeignRoutes, its
+// defaults: it removes the rules that the kernel did not make, and the routes that neither the kernel nor the boot nor a
+// router's announcement made (manager_drop_foreign_rules, link_drop_foreign_routes).
+const likeNetworkd = `
+for family in -4 -6; do
+	ip $family rule show | grep -Ev "^(0|32766|32767):" | sed 's/:.*//; s/^/rule del priority /' | ip $family -force -batch -
+	ip $family -o route show table all proto 112 | sed 's/^/route del /; s/\\\\//g; s/$/ proto 112/' | ip $family -force -batch -
+done
+ip rule show; ip -6 rule show; ip route show table all proto 112; ip -6 route show table all proto 112
+`
+
+// What others take away is back within a second, once per attack in the log, with who did it.
+func TestWatchDrift(t *testing.T) {
+	t.Parallel()
+	for _, attack := range []struct{ name, command, who string }{
+		{"firewall restart", "nft flush ruleset", "nft"},
+		{"table deleted", "nft delete table inet pbr", "nft"},
+		{"rules flushed", "ip rule flush; ip rule add priority 32766 lookup main; ip rule add priority 32767 lookup default", "ip"},
+		{"routes deleted", "ip route flush table 112000; ip -6 route flush table 112000", ""},
+		{"route replaced", "ip route replace default via 198.51.100.1 dev wan2 metric 1 table 112000", ""},
+		{"networkd restart", likeNetworkd, ""},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			t.Parallel()
+			w := startWatched(t, watchPolicy, 2)
+			second := w.calls(3, bySecond, "isp2")
+			before := w.router.ours()
+			stream := w.lan.Stream(bySecond, farEnd, streamPace)
+			w.waitAnswered(stream, "isp2")
+			began := time.Now()
+			w.Router.Run("sh", "-c", attack.command)
+			lab.WaitFor(t, "the repair", func() bool { return diffLines(before, w.router.ours()) == "" })
+			took := time.Since(began)
+			if took > time.Second {
+				t.Errorf("it took %v", took)
+			}
+			w.logged("somebody else changed", attack.who)
+			w.router.inSync()
+			second.stillUp(attack.name)
+			if n := strings.Count(w.log.text(), "somebody else changed"); n > 2 {
+				t.Errorf("%d log lines", n)
+			}
+			t.Logf("repaired after %v; stream: %v; 0 of 3 connections broke", took.Round(time.Millisecond), stream.Stop())
+		})
+	}
+}
+
+// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything else late.
+func TestWatchFight(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchPolicy, 2)
+	enemy := w.Router.Command("sh", "-c", "while :; do nft delete table inet pbr; sleep 0.05; done")
+	if err := w.Router.Start(enemy); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = enemy.Process.Kill(); _ = enemy.Wait() })
+	w.logged("somebody else changed", "next_repair_after=2s")
+	repairs := strings.Count(w.log.text(), "somebody else changed")
+	if repairs > 6 {
+		t.Errorf("%d repairs within seconds", repairs)
+	}
+	w.dead("isp1", "9.9.9.9")
+	lab.WaitFor(t, "routes to follow", func() bool {
+		return !strings.Contains(w.Router.Run("ip", "route", "show", "table", "112000"), "wan1")
+	})
+	_ = enemy.Process.Kill()
+	lab.WaitFor(t, "peace", func() bool { return w.router.pbr("diff").Code == 0 })
+	t.Logf("%d repairs while it went on", repairs)
+}
+
+// Others' own business is no drift, and costs nothing.
+func TestWatchLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, watchPolicy, 2)
+	w.router.occupy()
+	w.start()
+	w.waitState("isp1", "up")
+	w.waitState("isp2", "up")
+	foreign := w.router.foreign()
+	w.dead("isp1", "9.9.9.9")
+	w.waitState("isp1", "down")
+	w.alive("isp1", "9.9.9.9")
+	w.waitState("isp1", "up")
+	if d := diffLines(foreign, w.router.foreign()); d != "" {
+		t.Errorf("others have now:\n%s", d)
+	}
+	w.Router.NFT("table inet mine { chain c { type filter hook forward priority 5; counter; }\n}\n")
+	w.Router.IP("rule add priority 9000 from 10.1.2.3 lookup 55", "route add 10.9.0.0/24 dev wan1 table 55")
+	w.dead("isp2", "9.9.9.9")
+	w.waitState("isp2", "down")
+	if line := w.logLine("somebody else changed"); line != "" {
+		t.Errorf("it meddles: %s", line)
+	}
+}
+
+// SIGHUP: a good file comes into force with the uplinks' health as it is, a broken one changes nothing and is explained.
+func TestWatchReload(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchPolicy, 2)
+	w.dead("isp1", "9.9.9.9")
+	w.waitState("isp1", "down")
+	w.waitArrives(byDefault, "isp2")
+	second := w.calls(3, bySecond, "isp2")
+	quiet := w.lan.Stream(bySecond, farEnd, streamPace)
+	before := w.router.ours()
+
+	w.router.write(strings.Replace(watchPolicy, `table = "to-isp2"`, `table = "to-isp3"`, 1))
+	w.hangUp()
+	w.logged("reload failed", "to-isp3")
+	if d := diffLines(before, w.router.ours()); d != "" {
+		t.Errorf("a broken file changed something:\n%s", d)
+	}
+	w.router.write(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\ndport = 8888\nuplink = \"isp2\"\n")
+	w.hangUp()
+	w.logged("reloaded the policy")
+	w.router.inSync()
+	w.waitArrives(byDefault, "isp2")
+	second.stillUp("reloads")
+	tale := quiet.Stop()
+	if tale.Lost() > 0 {
+		t.Errorf("reloads: %v", tale)
+	}
+	t.Logf("stream through two reloads: %v; 0 of 3 connections broke", tale)
+	// What apply and flush would undo is the watch's.
+	for _, command := range []string{"apply", "flush"} {
+		if res := w.router.pbr(command); res.Code != 1 || !strings.Contains(res.Stderr, fmt.Sprintf("process %d", w.cmd.Process.Pid)) {
+			t.Errorf("pbr %s beside pbr watch: exit status %d, %s", command, res.Code, res.Stderr)
+		}
+	}
+}
