@@ -75,7 +75,7 @@ func withoutEmptyDefault(s string) string {
 
 // badOption is what an unknown or malformed option gives. The library would print the help as well.
 func badOption(_ *cli.Context, err error, _ bool) error {
-	if strings.HasSuffix(err.Error(), "-config") {
+	if flag := err.Error(); strings.HasSuffix(flag, "defined: -config") || strings.HasSuffix(flag, "defined: -c") {
 		return usageError("--config comes before the command: pbr --config FILE COMMAND")
 	}
 	return usageError("%v", err)

@@ -24,7 +24,7 @@ func (c command) applyCommand() *cli.Command {
 			"With --confirm the command returns at once, and everything is undone after that time, even if the\n" +
 			"terminal is gone, unless pbr confirm comes first.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
+			&cli.StringFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
 			jsonFlag(),
 		},
 		Action: c.runApply,
@@ -35,9 +35,9 @@ func (c command) runApply(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	wait := ctx.Duration("confirm")
-	if ctx.IsSet("confirm") && wait < time.Second {
-		return usageError("--confirm %s is too short: give at least 1s", wait)
+	wait, err := confirmTime(ctx)
+	if err != nil {
+		return err
 	}
 	f, err := load(ctx)
 	if err != nil {
@@ -59,6 +59,22 @@ func (c command) runApply(ctx *cli.Context) error {
 		}
 		return c.apply(ctx, stop, k, want)
 	})
+}
+
+// confirmTime returns what --confirm asks for, 0 when it is not given.
+func confirmTime(ctx *cli.Context) (time.Duration, error) {
+	text := ctx.String("confirm")
+	if !ctx.IsSet("confirm") {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, usageError("--confirm: %q is no time; write 60s, 5m or 1h", text)
+	case wait < time.Second:
+		return 0, usageError("--confirm %s is too short: give at least 1s", wait)
+	}
+	return wait, nil
 }
 
 // withKernel opens this network namespace's kernel under its lock, so that one pbr at a time changes it. An

@@ -38,8 +38,10 @@ func (c command) runCheck(ctx *cli.Context) error {
 		return err
 	}
 	ds := f.diagnostics
+	var later policy.Diagnostics
 	if !ds.HasErrors() {
-		ds = append(ds, notYet(f.doc)...)
+		later = notYet(f.doc)
+		ds = append(ds, later...)
 		_, problems := compiler.Compile(f.doc, plan.Machine{}, nil)
 		ds = append(ds, problems...)
 	}
@@ -48,7 +50,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 		if err := render.DiagnosticsJSON(c.stdout, ds); err != nil {
 			return err
 		}
-	} else if err := c.printCheck(f, ds); err != nil {
+	} else if err := c.printCheck(f, ds, len(later) > 0); err != nil {
 		return err
 	}
 	if ds.HasErrors() || ctx.Bool("strict") && len(ds) > 0 {
@@ -66,7 +68,8 @@ func notYet(doc *policy.Document) policy.Diagnostics {
 	return ds
 }
 
-func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
+// printCheck prints the findings, how long the checks take, and a summary; refused tells that apply will refuse the file.
+func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
 		return err
 	}
@@ -83,7 +86,11 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(c.stdout, "%s: %s, %s\n", f.display, count(errors, "error"), count(warnings, "warning"))
+	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
+	if refused {
+		summary += "; this version of pbr refuses to apply it"
+	}
+	_, err := fmt.Fprintln(c.stdout, summary)
 	return err
 }
 

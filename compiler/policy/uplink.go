@@ -133,11 +133,6 @@ func (u *Uplink) families() families {
 	return f
 }
 
-// pointToPoint tells whether no gateway stands behind the uplink.
-func (u *Uplink) pointToPoint() bool {
-	return (!u.Gateway.Present || u.Gateway.Link) && (!u.Gateway6.Present || u.Gateway6.Link)
-}
-
 // isPrivate tells whether an address means nothing on the Internet: RFC 1918, RFC 6598 (shared,
 // carrier-grade NAT), RFC 4193 (unique local).
 func isPrivate(a netip.Addr) bool {

@@ -62,7 +62,7 @@ func (s *scanner) open(line, col int32, array bool) {
 	node := Node{Kind: Table, Line: line, Col: col, Fields: sub}
 	switch {
 	case f == nil && array:
-		f = at.add(Field{Key: k.name, Line: k.line, Col: k.col,
+		at.add(Field{Key: k.name, Line: k.line, Col: k.col,
 			Value: Node{Kind: Array, Line: line, Col: col, Items: &[]Node{node}}})
 		if at.arrays == nil {
 			at.arrays = map[string]bool{}
