@@ -46,8 +46,8 @@ bench: tools build
 
 # Rewrites the golden files; read the difference before you commit it.
 golden:
-	$(GO) test ./compiler/... ./render/... ./cmd/... -update
-	$(GO) test ./integration -run Golden -update
+	$(GO) test ./compiler/policy ./cmd/pbr -update
+	$(GO) test ./integration -run Network -update
 
 man: build
 	bin/pbr man > docs/pbr.8
