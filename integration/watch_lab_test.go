@@ -79,7 +79,8 @@ type watched struct {
 	lan    *lab.Host
 	cmd    *exec.Cmd
 	log    *monitor
-	env    []string
+	// env is added to pbr watch's environment, wrap is a command that starts it.
+	env, wrap []string
 }
 
 // newWatched builds the network of watchPolicy, with that many providers, without starting anything.
@@ -127,7 +128,8 @@ func startWatched(t *testing.T, policy string, providers int) *watched {
 // start starts pbr watch.
 func (w *watched) start() {
 	w.t.Helper()
-	w.cmd = w.Router.Command(pbrPath, "--config", w.router.file, "watch")
+	args := append(slices.Clone(w.wrap), pbrPath, "--config", w.router.file, "watch")
+	w.cmd = w.Router.Command(args[0], args[1:]...)
 	w.cmd.Env = append(os.Environ(), w.env...)
 	w.cmd.Stderr = w.log
 	if err := w.Router.Start(w.cmd); err != nil {

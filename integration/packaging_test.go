@@ -1,0 +1,53 @@
+package integration
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const unitFile = "../packaging/systemd/pbr.service"
+
+var boundPattern = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`)
+
+// The capabilities that the unit leaves are enough for all that the daemon does: probes of each kind, routes, marks, settings, cuts.
+func TestUnitsCapabilitiesAreEnough(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := boundPattern.FindSubmatch(unit)
+	if found == nil {
+		t.Fatalf("%s bounds no capabilities", unitFile)
+	}
+	var bound []string
+	for _, c := range strings.Fields(string(found[1])) {
+		bound = append(bound, "+"+strings.ToLower(strings.TrimPrefix(c, "CAP_")))
+	}
+	policy := strings.Replace("[pbr]\nsysctl = true\n"+watchPolicy, `check = { method = "ping", targets = "9.9.9.9" }`, `check = "arp"`, 1)
+	w := newWatched(t, policy, 2)
+	w.wrap = []string{"setpriv", "--no-new-privs", "--bounding-set=-all," + strings.Join(bound, ",")}
+	w.start()
+	w.waitState("isp1", "up")
+	w.waitState("isp2", "up")
+	first := w.calls(2, byDefault, "isp1")
+	w.silence("isp1")
+	w.waitState("isp1", "down")
+	w.waitArrives(byDefault, "isp2")
+	if n := first.broken(); n != 2 {
+		t.Errorf("%d of 2 connections by the dead provider were cut", n)
+	}
+	w.Router.Run("nft", "delete", "table", "inet", "pbr")
+	w.logged("somebody else changed")
+	w.router.inSync()
+	if v := w.Router.ReadSysctl("net/ipv4/conf/wan1/rp_filter"); v != "2" {
+		t.Errorf("rp_filter is %s", v)
+	}
+	for _, level := range []string{"level=ERROR", "probes cannot be sent"} {
+		if line := w.logLine(level); line != "" {
+			t.Errorf("with %v: %s", bound, line)
+		}
+	}
+}
