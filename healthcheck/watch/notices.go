@@ -65,7 +65,11 @@ func (w *Watcher) failed(err error) {
 	w.repairs.count(now)
 	wait := w.repairs.delay(now)
 	w.shared.countFailure()
-	w.Log.Error("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
+	log := w.Log.Error
+	if !w.repairs.fighting() {
+		log = w.Log.Warn // a link that changed meanwhile, most likely
+	}
+	log("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
 	w.dirty.retry = true
 	w.due(wait)
 }
