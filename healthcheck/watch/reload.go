@@ -1,10 +1,6 @@
 package watch
 
-import (
-	"context"
-	"fmt"
-	"time"
-)
+import "context"
 
 // reload brings the policy file's present text into force, or keeps the old policy and says why. Uplinks that are as
 // they were keep their state.
@@ -23,17 +19,9 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if machine, err := w.Kernel.Machine(); err == nil {
-		w.machine = machine
-	}
-	want, err := w.compile(doc)
+	want, outcome, err := w.apply(ctx, doc)
 	if err != nil {
 		return err
-	}
-	outcome, err := w.Kernel.Apply(ctx, want)
-	w.lastRun = time.Now()
-	if err != nil {
-		return fmt.Errorf("applying the policy: %w", err)
 	}
 	w.doc, w.want = doc, want
 	w.shared.loaded(doc)

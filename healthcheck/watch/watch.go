@@ -31,6 +31,8 @@ const (
 	spacing = 100 * time.Millisecond
 	// audit is between two full passes for no reason at all. Changes of settings raise no event.
 	audit = time.Minute
+	// applyTries is how often the first apply, and a reload's, may fail.
+	applyTries = 4
 )
 
 // Options are what a Watcher works with. All but Hook, Notify and Watchdog are needed.
@@ -105,19 +107,12 @@ func New(o Options) *Watcher {
 // error before the first apply is complete ends it, later ones are logged and tried again.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.health = w.loadHealth()
-	var err error
-	if w.machine, err = w.Kernel.Machine(); err != nil {
-		return fmt.Errorf("reading the machine's state: %w", err)
-	}
-	if w.want, err = w.compile(w.doc); err != nil {
+	want, outcome, err := w.apply(ctx, w.doc)
+	if err != nil {
 		return err
 	}
-	outcome, err := w.Kernel.Apply(ctx, w.want)
-	if err != nil {
-		return fmt.Errorf("applying the policy: %w", err)
-	}
+	w.want = want
 	w.logOutcome("applied the policy", outcome)
-	w.lastRun = time.Now()
 	w.startCutter()
 	w.health.learnAddresses(w.doc, w.machine)
 	w.cut()
@@ -243,6 +238,25 @@ func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 		return nil, fmt.Errorf("compiling the policy: %w", errors.Join(errs...))
 	}
 	return want, nil
+}
+
+// apply reads the machine and applies the policy for it, and tries again if that fails: links that change on the way make the
+// kernel differ from what was meant for it.
+func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, outcome Outcome, err error) {
+	for range applyTries {
+		if w.machine, err = w.Kernel.Machine(); err != nil {
+			return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
+		}
+		if want, err = w.compile(doc); err != nil {
+			return nil, Outcome{}, err
+		}
+		outcome, err = w.Kernel.Apply(ctx, want)
+		w.lastRun = time.Now()
+		if err == nil {
+			return want, outcome, nil
+		}
+	}
+	return nil, Outcome{}, fmt.Errorf("applying the policy: %w", err)
 }
 
 // setConfigs tells the monitor what to check, if that is not what it checks already.
