@@ -1,7 +1,9 @@
 package route
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -71,9 +73,11 @@ func (c *Conn) links(m *plan.Machine) error {
 	return nil
 }
 
+// ipv6Disabled tells whether a link has no IPv6: by its setting, or because the kernel gives it none, as with an MTU
+// below 1280 (RFC 8200, 5), when it has no such setting.
 func ipv6Disabled(link string) bool {
 	v, err := ReadSysctl("net/ipv6/conf/" + link + "/disable_ipv6")
-	return err == nil && v != "0"
+	return errors.Is(err, fs.ErrNotExist) || err == nil && v != "0"
 }
 
 // addDefaults fills in the best default route over each interface: of the lowest metric, listed first.

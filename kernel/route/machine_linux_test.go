@@ -2,6 +2,7 @@ package route
 
 import (
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ func TestMachine(t *testing.T) {
 		"address add 169.254.3.4/16 dev w1", "address add 10.77.0.1/32 dev w1 scope link",
 		"address add 10.5.0.1/24 dev w1", "address add 2001:db8:5::1/64 dev w1 nodad preferred_lft 0",
 		"link set x2 down",
+		"link add name v1 mtu 1279 type veth peer name v2", "link set v1 up", "link set v2 up",
 	} {
 		ip(t, cmd)
 	}
@@ -43,6 +45,8 @@ func TestMachine(t *testing.T) {
 		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
 		"x1": {Up: true, Carrier: true, NoIPv6: true},
 		"x2": {},
+		"v1": {Up: true, Carrier: true, NoIPv6: true}, // too small for IPv6
+		"v2": {Up: true, Carrier: true},
 	}
 	for name, link := range want {
 		if !reflect.DeepEqual(m.Links[name], link) {
@@ -93,4 +97,49 @@ func TestSysctl(t *testing.T) {
 	if err := WriteSysctl("net/ipv4/ip_forward", "maybe"); err == nil || !strings.Contains(err.Error(), "net/ipv4/ip_forward to maybe: ") {
 		t.Errorf("a wrong value: %v", err)
 	}
+}
+
+// TestFollowers changes the settings that others follow, and looks which the kernel changed.
+func TestFollowers(t *testing.T) {
+	newNetns(t)
+	for _, path := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
+		for _, value := range []string{"1", "0", "1"} {
+			before := settings(t)
+			must(t, WriteSysctl(path, value))
+			made := Followers(path, value)
+			for name, now := range settings(t) {
+				was, follows := made[name]
+				switch {
+				case follows && now != was:
+					t.Errorf("%s = %s: %s is %s, not %s", path, value, name, now, was)
+				case !follows && now != before[name] && name != path && name != "net/ipv4/conf/all/forwarding":
+					t.Errorf("%s = %s: %s is %s, was %s", path, value, name, now, before[name])
+				}
+			}
+		}
+	}
+	if f := Followers("net/ipv4/conf/w1/rp_filter", "1"); len(f) != 0 {
+		t.Errorf("rp_filter is followed by %v", f)
+	}
+}
+
+// settings reads the settings of all interfaces.
+func settings(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, dir := range []string{"net/ipv4/conf/", "net/ipv6/conf/"} {
+		links, err := os.ReadDir("/proc/sys/" + dir)
+		must(t, err)
+		for _, l := range links {
+			names, err := os.ReadDir("/proc/sys/" + dir + l.Name())
+			must(t, err)
+			for _, n := range names {
+				path := dir + l.Name() + "/" + n.Name()
+				if v, err := ReadSysctl(path); err == nil {
+					out[path] = v
+				}
+			}
+		}
+	}
+	return out
 }

@@ -1,9 +1,11 @@
 package route
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -19,7 +21,7 @@ var (
 
 // Read returns everything that is pbr's, sorted and normal: rules with plan.Protocol, and all in
 // [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any table, and all in
-// the given tables but those that the kernel puts there itself.
+// the given tables but those that the kernel puts into a VRF's itself.
 func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	var p plan.Plan
 	for _, family := range plan.Families {
@@ -58,9 +60,19 @@ func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint3
 			return nil, err
 		}
 		for _, r := range all {
-			if r.Protocol != plan.Protocol && !KernelMade(r.Route) {
-				routes = append(routes, r.Route)
+			if r.Protocol == plan.Protocol {
+				continue
 			}
+			if KernelMade(r.Route) {
+				vrf, err := c.isVRF(table)
+				if err != nil {
+					return nil, err
+				}
+				if vrf {
+					continue
+				}
+			}
+			routes = append(routes, r.Route)
 		}
 	}
 	return routes, nil
@@ -71,8 +83,24 @@ func reserved(table uint32) bool {
 	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
 }
 
-// KernelMade tells the routes that the kernel puts into a table itself, as for a VRF: addresses of its
-// own, link-local and multicast networks.
+// isVRF tells whether a table is that of a VRF device: then the kernel puts routes of its own into it.
+func (c *Conn) isVRF(table uint32) (bool, error) {
+	links, err := c.handle.LinkList()
+	if err != nil {
+		return false, fmt.Errorf("listing interfaces: %w", err)
+	}
+	return hasVRF(links, table), nil
+}
+
+func hasVRF(links []netlink.Link, table uint32) bool {
+	return slices.ContainsFunc(links, func(l netlink.Link) bool {
+		vrf, is := l.(*netlink.Vrf)
+		return is && vrf.Table == table
+	})
+}
+
+// KernelMade tells the routes that look like those that the kernel puts into a VRF's table itself: addresses of its
+// own, link-local and multicast networks. Anybody can make such routes, so that in other tables they are others'.
 func KernelMade(r plan.Route) bool {
 	if r.Protocol != unix.RTPROT_KERNEL {
 		return false

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"pbr/compiler/plan"
 )
 
@@ -197,16 +199,26 @@ func TestReadRoutesOwnership(t *testing.T) {
 	ip(t, "-4 route add 10.3.0.0/16 via 192.0.2.1 dev w1 proto 112 table 500")       // unknown table: ours
 	ip(t, "-4 route add 10.4.0.0/16 via 192.0.2.1 dev w1 table 500")                 // unknown table: foreign
 	ip(t, "-4 route add 10.5.0.0/16 via 192.0.2.1 dev w1 table 100")                 // owned table
-	ip(t, "-6 route add fe80::/64 dev w1 proto kernel table 100")                    // as the kernel puts into a VRF's
+	ip(t, "-6 route add fe80::/64 dev w1 proto kernel table 100")                    // as the kernel puts into a VRF's, which this is not
 	ip(t, "-6 route add local 2001:db8:1::5 dev lo proto kernel table 100 metric 1") // likewise
+	ip(t, "-4 route add local 10.6.0.1 dev lo proto kernel table 100")               // likewise
 	ip(t, "-6 route add fe80::/64 dev w2 table 100 metric 2")                        // a person's
 	var got []string
 	for _, r := range readRoutes(t, c, 100, 101) {
 		got = append(got, fmt.Sprintf("%s table %d", r.Dst, r.Table))
 	}
-	want := []string{"10.5.0.0/16 table 100", "10.2.0.0/16 table 254", "10.3.0.0/16 table 500", "fe80::/64 table 100"}
+	want := []string{"10.5.0.0/16 table 100", "10.6.0.1/32 table 100", "10.2.0.0/16 table 254", "10.3.0.0/16 table 500",
+		"2001:db8:1::5/128 table 100", "fe80::/64 table 100", "fe80::/64 table 100"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestVRFTable: only a VRF's table has routes that the kernel puts there.
+func TestVRFTable(t *testing.T) {
+	links := []netlink.Link{&netlink.Dummy{}, &netlink.Vrf{Table: 100}}
+	if !hasVRF(links, 100) || hasVRF(links, 101) || hasVRF(links[:1], 0) {
+		t.Error("not only table 100 is a VRF's")
 	}
 }
 

@@ -51,3 +51,28 @@ func WriteSysctl(path, value string) error {
 	}
 	return nil
 }
+
+// Followers returns the settings that the kernel overwrites when a setting is changed to value, with the value that it gives
+// them: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are written to every interface's forwarding, and the former also
+// decides whether redirects are accepted (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
+func Followers(path, value string) map[string]string {
+	out := map[string]string{}
+	switch path {
+	case "net/ipv4/ip_forward":
+		out["net/ipv4/conf/all/accept_redirects"] = map[bool]string{true: "1", false: "0"}[value == "0"]
+	case "net/ipv6/conf/all/forwarding":
+	default:
+		return nil
+	}
+	conf := strings.Join(strings.Split(path, "/")[:2], "/") + "/conf/"
+	interfaces, err := os.ReadDir("/proc/sys/" + conf)
+	if err != nil {
+		return out
+	}
+	for _, i := range interfaces {
+		if i.Name() != "all" {
+			out[conf+i.Name()+"/forwarding"] = value
+		}
+	}
+	return out
+}

@@ -7,7 +7,7 @@ ready() {
 	'') say "interface $2 left out: it does not exist"; return 1 ;;
 	*) say "interface $2 left out: it is down"; return 1 ;;
 	esac
-	[ "$1" = -4 ] || [ "$(cat "/proc/sys/net/ipv6/conf/$2/disable_ipv6")" = 0 ] ||
+	[ "$1" = -4 ] || [ "$(cat "/proc/sys/net/ipv6/conf/$2/disable_ipv6" 2>/dev/null)" = 0 ] ||
 		{ say "interface $2 left out: it has IPv6 disabled"; return 1; }
 }
 
