@@ -18,9 +18,15 @@ const rounds = 3
 const nftTries = 5
 
 // Apply makes the namespace hold want, and sends only what differs. When any of it fails everything
-// that was done is undone and the error is an *ApplyError; the errors *LockedError and *ConflictError, and one for missing
+// that was done is undone and the error is an *ApplyError; the errors *LockedError, *ConflictError and *JournalError, and one for missing
 // privilege, come before anything is touched. So does the refusal of a plan that was compiled for no machine.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
+	return k.apply(ctx, want, false)
+}
+
+// apply is Apply. A lenient one leaves out routes and settings that the kernel refuses, with a warning, and takes want's numbers
+// for ours: it is a plan that was in force.
+func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Report, error) {
 	if err := applicable(want); err != nil {
 		return nil, err
 	}
@@ -29,8 +35,7 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 		return nil, err
 	}
 	defer unlock()
-	file := k.path("journal.json")
-	j, err := readJournal(file)
+	j, err := readJournal(k.path(journalFile))
 	if err != nil {
 		return nil, err
 	}
@@ -39,29 +44,65 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := conflicts(want, have.plan, j); err != nil {
+	owned := possession(want)
+	bases, tables := j.bases(), j.tables()
+	if lenient {
+		bases, tables = append(bases, owned.BasePriority), append(tables, owned.Tables...)
+	}
+	if err := conflicts(want, have.plan, bases, tables); err != nil {
 		return nil, err
 	}
 	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
-	next := j.with(a.owned, a.report.Changes.Sysctls)
-	if a.report.Changes.Empty() && len(next.Owned) == 1 && len(a.unset(next, have)) == 0 {
+	a.lenient, a.journal = lenient, j
+	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
+	a.marks = &remarking{remarks: &remarks{want: a.owned, earlier: next.Owned}, a: a}
+	if a.report.Changes.Empty() && !next.has(a.owned.other) && len(a.unset(next, have)) == 0 {
 		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)
 		}
 		k.remember(want, a.owned, have.nft, true)
-		return a.report, replaceJournal(file, j, next.settled(a.owned, want.Sysctls))
+		return a.report, a.writeJournal(next.settled(a.owned, want.Sysctls))
 	}
-	if err := replaceJournal(file, j, next); err != nil {
+	if err := a.writeJournal(next); err != nil {
 		return nil, err
 	}
 	if err := a.converge(have, next); err != nil {
-		return nil, err
+		return nil, a.giveUp(err, j)
 	}
-	a.clearMarks(next)
-	if len(a.report.Warnings) > 0 {
-		return a.report, nil // the journal keeps what is still to be cleared
+	return a.report, a.settle()
+}
+
+// giveUp restores the journal when everything was undone, so that nothing counts as ours that never was.
+func (a *application) giveUp(err error, before *journal) error {
+	var failed *ApplyError
+	if errors.As(err, &failed) && failed.Undo == nil {
+		failed.Undo = a.writeJournal(before)
 	}
-	return a.report, replaceJournal(file, next, next.settled(a.owned, want.Sysctls))
+	return err
+}
+
+// settle does what is left when the plan is in force.
+func (a *application) settle() error {
+	if !a.marks.ran {
+		if _, after := a.marks.steps(); len(after) > 0 {
+			a.step(after[0].what)
+			_ = after[0].do() // never fails
+		}
+	}
+	if a.marks.failed {
+		return a.journalInForce() // which keeps what is still to be changed
+	}
+	return a.writeJournal(a.journal.settled(a.owned, a.want.Sysctls))
+}
+
+func (a *application) journalInForce() error { return a.writeJournal(a.journal.inForce(a.owned)) }
+
+func (a *application) writeJournal(next *journal) error {
+	err := replaceJournal(a.path(journalFile), a.journal, next)
+	if err == nil {
+		a.journal = next
+	}
+	return err
 }
 
 // applicable refuses what only a live machine's addresses and gateways make complete.
@@ -84,6 +125,11 @@ type application struct {
 	owned  owned
 	report *Report
 	done   []step
+	// journal is what the file has.
+	journal *journal
+	// marks is nil in an Update, after which every mark means what it did.
+	marks   *remarking
+	lenient bool
 	// live is the ruleset that the last transaction left.
 	live *nft.Live
 	// rules is for the ip rules of one round.
@@ -92,12 +138,6 @@ type application struct {
 
 func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *plan.Changes) *application {
 	return &application{Kernel: k, ctx: ctx, want: want, owned: possession(want), report: &Report{Changes: changes}}
-}
-
-// step is one thing to do to the kernel, and how to undo it.
-type step struct {
-	what     string
-	do, undo func() error
 }
 
 // converge does the changes, and looks again until there are none.
@@ -159,98 +199,6 @@ func (a *application) undo() error {
 	return errors.Join(errs...)
 }
 
-// steps puts changes into an order in which no packet is ever without its road: settings, routes, rules,
-// then the ruleset that marks packets for them, and removal the other way round.
-func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChange) []step {
-	var steps, last []step
-	for _, s := range c.Sysctls {
-		steps = append(steps, sysctlStep(s))
-	}
-	for _, r := range c.Routes {
-		if r.Want != nil {
-			steps = append(steps, a.setRoute(r))
-		} else {
-			last = append(last, a.delRoute(*r.Have))
-		}
-	}
-	var gone []plan.Rule
-	for _, r := range c.Rules {
-		if r.Want != nil {
-			steps = append(steps, a.addRule(*r.Want))
-		} else {
-			gone = append(gone, *r.Have)
-		}
-	}
-	if len(c.Counters)+len(c.Sets)+len(c.Chains)+len(c.Foreign) > 0 {
-		steps = append(steps, a.setRuleset(have))
-	}
-	for _, r := range gone {
-		steps = append(steps, a.delRule(r))
-	}
-	steps = append(steps, last...)
-	for _, s := range unset {
-		steps = append(steps, sysctlStep(s))
-	}
-	return steps
-}
-
-func sysctlStep(c plan.SysctlChange) step {
-	return step{
-		what: "sysctl " + c.Path,
-		do:   func() error { return route.WriteSysctl(c.Path, c.Want) },
-		undo: func() error { return route.WriteSysctl(c.Path, c.Have) },
-	}
-}
-
-func (a *application) setRoute(c plan.RouteChange) step {
-	s := step{
-		what: fmt.Sprintf("set route %v", c.Want.Key()),
-		do:   func() error { return a.route.SetRoute(*c.Want) },
-		undo: func() error { return a.route.DelRoute(*c.Want) },
-	}
-	if c.Have != nil {
-		s.undo = func() error { return a.route.SetRoute(*c.Have) }
-	}
-	return s
-}
-
-func (a *application) delRoute(r plan.Route) step {
-	return step{
-		what: fmt.Sprintf("delete route %v", r.Key()),
-		do:   func() error { return a.route.DelRoute(r) },
-		undo: func() error { return a.route.SetRoute(r) },
-	}
-}
-
-func (a *application) addRule(r plan.Rule) step {
-	return step{
-		what: fmt.Sprintf("add rule %d", r.Priority),
-		do:   func() error { return a.rules.Add(r) },
-		undo: func() error { return a.rules.Del(r) },
-	}
-}
-
-func (a *application) delRule(r plan.Rule) step {
-	return step{
-		what: fmt.Sprintf("delete rule %d", r.Priority),
-		do:   func() error { return a.rules.Del(r) },
-		undo: func() error { return a.rules.Add(r) },
-	}
-}
-
-// setRuleset is the one nftables transaction. Where no table was there is none after undoing it.
-func (a *application) setRuleset(have *live) step {
-	s := step{
-		what: "nftables transaction",
-		do:   func() error { return a.transact(&a.want.Ruleset) },
-		undo: func() error { return a.transact(&have.plan.Ruleset) },
-	}
-	if r := &have.plan.Ruleset; len(r.Counters)+len(r.Sets)+len(r.Chains)+len(r.Foreign) == 0 {
-		s.undo = a.nft.Delete
-	}
-	return s
-}
-
 // transact makes the table hold want, computed anew when someone changed nftables since it was read.
 func (a *application) transact(want *plan.Ruleset) error {
 	for try := 1; ; try++ {
@@ -272,20 +220,4 @@ func (a *application) transact(want *plan.Ruleset) error {
 // unset lists the settings to give back, see unsetSysctls.
 func (a *application) unset(j *journal, have *live) []plan.SysctlChange {
 	return unsetSysctls(j.Sysctls, a.want.Sysctls, have.sysctls)
-}
-
-// clearMarks takes marks that steer nothing any more off the connections that carry them.
-func (a *application) clearMarks(j *journal) {
-	byMask := map[uint32][]uint32{}
-	for _, g := range j.goneMarks() {
-		byMask[g.mask] = append(byMask[g.mask], g.mark)
-	}
-	for mask, marks := range byMask {
-		a.step(fmt.Sprintf("clear ct marks under 0x%x", mask))
-		n, err := clearMarks(mask, marks)
-		a.report.Cleared += n
-		if err != nil {
-			a.report.Warnings = append(a.report.Warnings, err.Error())
-		}
-	}
 }

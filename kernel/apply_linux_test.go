@@ -97,7 +97,7 @@ func testPlan(s share) *plan.Plan {
 	for i, mark := range s.marks {
 		table := s.table + uint32(i)
 		name := fmt.Sprintf("t%d", i)
-		p.Numbers = append(p.Numbers, plan.Number{Name: name, Table: table, Mark: mark})
+		p.Numbers = append(p.Numbers, plan.Number{Name: fmt.Sprintf("m%x", mark), Table: table, Mark: mark})
 		for _, f := range plan.Families {
 			gateway, all := "192.0.2.1", "0.0.0.0/0"
 			if f == plan.IPv6 {

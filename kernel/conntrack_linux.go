@@ -43,93 +43,137 @@ func clearMarks(mask uint32, marks []uint32) (int, error) {
 
 // listings are the filters that find the connections with any of the marks. Each costs the kernel a walk of its whole table, so
 // with more marks than the mask has bits there is one for each bit.
-func listings(mask uint32, marks []uint32) []goneMark {
-	var out []goneMark
+func listings(mask uint32, marks []uint32) []markFilter {
+	var out []markFilter
 	if len(marks) <= bits.OnesCount32(mask) {
 		for _, m := range marks {
-			out = append(out, goneMark{m, mask})
+			out = append(out, markFilter{m, mask})
 		}
 		return out
 	}
 	for rest := mask; rest != 0; rest &= rest - 1 {
 		bit := rest & -rest
-		out = append(out, goneMark{bit, bit})
+		out = append(out, markFilter{bit, bit})
 	}
 	return out
 }
 
 // remark changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
-// is given the connection as it was listed (a struct nfgenmsg and attributes) and its mark. The kernel changes the bits of
-// CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
-// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
-func remark(filter goneMark, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+// is given the connection as it was listed (a struct nfgenmsg and attributes) and its mark.
+func remark(filter markFilter, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
+	c, err := dialMarks()
 	if err != nil {
-		return 0, fmt.Errorf("opening a conntrack netlink socket: %w", err)
+		return 0, err
 	}
 	defer c.Close()
-	flows, err := c.Execute(netlink.Message{
-		Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
-		Data:   appendMarks(make([]byte, sizeofNfgen), filter.mark, filter.mask),
-	})
+	flows, err := listMarked(c, filter)
 	if err != nil {
-		return 0, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", filter.mark, filter.mask, err)
+		return 0, err
 	}
 	n := 0
 	for _, f := range flows {
-		body, mark, ok := identify(f.Data)
-		if !ok || mark&filter.mask != filter.mark {
-			continue
-		}
-		next, ok := choose(f.Data, mark)
+		next, ok := choose(f.listed, f.mark)
 		if !ok {
 			continue
 		}
-		body = appendMarks(body, next, mask)
-		_, err := c.Execute(netlink.Message{Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge}, Data: body})
-		switch {
-		case err == nil:
+		found, err := f.setMark(c, next, mask)
+		if err != nil {
+			return n, err
+		}
+		if found {
 			n++
-		case !errors.Is(err, unix.ENOENT): // it has ended meanwhile
-			return n, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", mark&mask, mask, err)
 		}
 	}
 	return n, nil
 }
 
-// identify makes a listed connection's message the beginning of a request to change it, and returns its mark.
-func identify(flow []byte) (body []byte, mark uint32, ok bool) {
-	if len(flow) < sizeofNfgen {
-		return nil, 0, false
-	}
-	ad, err := netlink.NewAttributeDecoder(flow[sizeofNfgen:])
+// markedFlow is a connection as it was listed, with its mark, and the beginning of a request to change it.
+type markedFlow struct {
+	listed, request []byte
+	mark            uint32
+}
+
+func dialMarks() (*netlink.Conn, error) {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
-		return nil, 0, false
+		return nil, fmt.Errorf("opening a conntrack netlink socket: %w", err)
 	}
-	body = append(body, flow[0], 0, 0, 0)
+	return c, nil
+}
+
+// listMarked lists the connections with a mark.
+func listMarked(c *netlink.Conn, filter markFilter) ([]markedFlow, error) {
+	body, err := appendMarks(netlink.NewAttributeEncoder(), filter.mark, filter.mask).Encode()
+	var flows []netlink.Message
+	if err == nil {
+		flows, err = c.Execute(netlink.Message{
+			Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
+			Data:   append(make([]byte, sizeofNfgen), body...),
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", filter.mark, filter.mask, err)
+	}
+	var out []markedFlow
+	for _, f := range flows {
+		if m, ok := identify(f.Data); ok && m.mark&filter.mask == filter.mark {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+// setMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
+// the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
+// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
+func (f *markedFlow) setMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
+	body, err := appendMarks(netlink.NewAttributeEncoder(), bits, mask).Encode()
+	if err == nil {
+		_, err = c.Execute(netlink.Message{
+			Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge},
+			Data:   append(slices.Clip(f.request), body...),
+		})
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.ENOENT): // it has ended meanwhile
+		return false, nil
+	}
+	return false, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", f.mark&mask, mask, err)
+}
+
+// identify makes a listed connection's message the beginning of a request to change it.
+func identify(listed []byte) (f markedFlow, ok bool) {
+	if len(listed) < sizeofNfgen {
+		return f, false
+	}
+	ad, err := netlink.NewAttributeDecoder(listed[sizeofNfgen:])
+	if err != nil {
+		return f, false
+	}
+	ae := netlink.NewAttributeEncoder()
 	for ad.Next() {
 		switch b := ad.Bytes(); ad.Type() {
 		case ctaTupleOrig:
-			body, ok = appendAttr(body, ctaTupleOrig|unix.NLA_F_NESTED, b), true
+			ae.Bytes(ctaTupleOrig|unix.NLA_F_NESTED, b)
+			ok = true
 		case ctaZone:
-			body = appendAttr(body, ctaZone, b)
+			ae.Bytes(ctaZone, b)
 		case ctaMark:
 			if len(b) == 4 {
-				mark = binary.BigEndian.Uint32(b)
+				f.mark = binary.BigEndian.Uint32(b)
 			}
 		}
 	}
-	return body, mark, ok && ad.Err() == nil
+	body, err := ae.Encode()
+	f.listed, f.request = listed, append([]byte{listed[0], 0, 0, 0}, body...)
+	return f, ok && err == nil && ad.Err() == nil
 }
 
-func appendMarks(b []byte, mark, mask uint32) []byte {
-	b = appendAttr(b, ctaMark, binary.BigEndian.AppendUint32(nil, mark))
-	return appendAttr(b, ctaMarkMsk, binary.BigEndian.AppendUint32(nil, mask))
-}
-
-// appendAttr appends a netlink attribute, padded to four bytes.
-func appendAttr(b []byte, typ uint16, data []byte) []byte {
-	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(data)))
-	b = append(binary.NativeEndian.AppendUint16(b, typ), data...)
-	return append(b, make([]byte, -len(data)&3)...)
+func appendMarks(ae *netlink.AttributeEncoder, mark, mask uint32) *netlink.AttributeEncoder {
+	ae.ByteOrder = binary.BigEndian
+	ae.Uint32(ctaMark, mark)
+	ae.Uint32(ctaMarkMsk, mask)
+	return ae
 }

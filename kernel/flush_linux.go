@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/route"
@@ -13,6 +15,8 @@ import (
 // Flush removes everything that is pbr's, and nothing else: the nftables table first, so that no packet is marked any more, then
 // rules and routes; settings that still have pbr's value get back what they had before, connections lose pbr's
 // mark bits. It goes on after an error, and keeps the journal then, so that it can be tried again.
+//
+// With a journal that cannot be read it removes what can be told without: the table, and what has plan.Protocol. It warns of the rest.
 func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	unlock, err := k.locked("flush")
 	if err != nil {
@@ -20,21 +24,28 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	}
 	defer unlock()
 	k.forget()
-	file := k.path("journal.json")
-	j, err := readJournal(file)
-	if err != nil {
+	var warnings []string
+	j, err := readJournal(k.path(journalFile))
+	var damaged *JournalError
+	if errors.As(err, &damaged) {
+		warnings = append(warnings, fmt.Sprintf("the journal %s is damaged (%v): settings (sysctls) that pbr changed stay as they are, "+
+			"and so do rules and routes that others put into pbr's priorities and tables", damaged.File, damaged.Err))
+		j = &journal{}
+	} else if err != nil {
 		return nil, err
 	}
 	ruleset, err := k.nft.Read()
 	if err != nil {
 		return nil, err
 	}
-	nothing := &plan.Plan{}
 	have := &plan.Plan{Ruleset: ruleset.Ruleset}
-	if have.Rules, have.Routes, err = k.readRoutes(j.bases(), j.tables()); err != nil {
+	if have.Rules, have.Routes, err = k.route.Read(j.bases(), j.tables()); err != nil {
 		return nil, err
 	}
-	report := &Report{Changes: plan.Diff(have, nothing)}
+	if damaged != nil {
+		j.Owned = ownedByRuleset(&have.Ruleset)
+	}
+	report := &Report{Changes: plan.Diff(have, &plan.Plan{}), Warnings: warnings}
 	values := map[string]string{}
 	for _, s := range j.Sysctls {
 		if v, err := route.ReadSysctl(s.Path); err == nil {
@@ -42,26 +53,59 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 		}
 	}
 	report.Restored = unsetSysctls(j.Sysctls, nil, values)
-	errs := k.remove(ctx, report)
-	for i := range j.Owned {
-		n, err := clearMarks(j.Owned[i].Mask, j.Owned[i].Marks)
-		report.Cleared += n
-		if err != nil {
-			report.Warnings = append(report.Warnings, err.Error())
-		}
-	}
+	errs := k.remove(ctx, report, j)
+	k.flushMarks(report, j)
 	if len(errs) == 0 {
-		for _, name := range []string{"journal.json", previousFile, snapshotFile} {
-			if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, err)
-			}
-		}
+		errs = append(errs, k.removeState())
 	}
 	return report, errors.Join(errs...)
 }
 
+// ownedByRuleset tells masks and marks by what the table gives connections.
+func ownedByRuleset(r *plan.Ruleset) (out []owned) {
+	for _, c := range r.Chains {
+		for _, rule := range c.Rules {
+			for _, a := range rule.Actions {
+				if a.Kind != plan.SetCTMark || a.Value == 0 {
+					continue
+				}
+				at := slices.IndexFunc(out, func(o owned) bool { return o.Mask == a.Mask })
+				if at < 0 {
+					at, out = len(out), append(out, owned{Mask: a.Mask})
+				}
+				out[at].Numbers = append(out[at].Numbers, plan.Number{Mark: a.Value})
+			}
+		}
+	}
+	return out
+}
+
+// flushMarks takes every mark off the connections.
+func (k *Kernel) flushMarks(r *Report, j *journal) {
+	for _, o := range j.all() {
+		n, err := clearMarks(o.Mask, o.marks())
+		r.Cleared += n
+		if err != nil {
+			r.Warnings = append(r.Warnings, err.Error())
+		}
+	}
+}
+
+// removeState removes what pbr knew of this network namespace, and what a killed run left half written.
+func (k *Kernel) removeState() error {
+	var errs []error
+	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile} {
+		for _, suffix := range []string{"", tempSuffix} {
+			if err := os.Remove(k.path(name + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // remove does a flush's removals.
-func (k *Kernel) remove(ctx context.Context, r *Report) (errs []error) {
+func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []error) {
 	try := func(what string, do func() error) {
 		if err := ctx.Err(); err != nil {
 			errs = append(errs, fmt.Errorf("stopped before %s: %w", what, err))
@@ -74,16 +118,13 @@ func (k *Kernel) remove(ctx context.Context, r *Report) (errs []error) {
 	}
 	// Also when it is empty: an empty table is still ours.
 	try("delete table", k.nft.Delete)
-	var rules []plan.Rule
-	for _, c := range r.Changes.Rules {
-		rules = append(rules, *c.Have)
-	}
+	_, rules := orderRules(r.Changes.Rules)
 	try("delete rules", func() error { return k.route.DelRules(rules) })
 	for _, c := range r.Changes.Routes {
 		try("delete route", func() error { return k.route.DelRoute(*c.Have) })
 	}
 	for _, s := range r.Restored {
-		try("restore sysctl", func() error { return route.WriteSysctl(s.Path, s.Want) })
+		try("restore sysctl", func() error { return restoreSetting(s, j.Sysctls) })
 	}
 	return errs
 }

@@ -1,33 +1,42 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 
 	"pbr/compiler/plan"
 )
 
+// journalFile has the journal.
+const journalFile = "journal.json"
+
 // journal is what pbr took into its possession in one network namespace. It is
 // written before anything is changed, and so tells the next run what a killed one may have left.
 type journal struct {
 	// Owned has what the plan in force owns first, and after it, until all of that is gone, what earlier ones did.
 	Owned []owned `json:"owned,omitempty"`
+	// Next is what a plan owns that is about to come into force. It did not, if there is a Next when no apply is at work.
+	Next *owned `json:"next,omitempty"`
 	// Sysctls are the settings that pbr changed, sorted by path.
 	Sysctls []setting `json:"sysctls,omitempty"`
 }
 
-// owned is one plan's share of the namespace's numbers; tables and marks are sorted.
+// owned is one plan's share of the namespace's numbers, with tables sorted.
 type owned struct {
 	Mask         uint32   `json:"mask"`
 	BasePriority uint32   `json:"base_priority"`
 	Tables       []uint32 `json:"tables,omitempty"`
-	Marks        []uint32 `json:"marks,omitempty"`
+	// Numbers say whose each mark is, sorted by mark. Those of a plan without names have none.
+	Numbers []plan.Number `json:"numbers,omitempty"`
+	// Attempted plans never came into force as far as is known: objects of ours may be left of them, but what others have
+	// in their priorities and tables was never pbr's.
+	Attempted bool `json:"attempted,omitempty"`
 }
 
 // setting is a sysctl with its value from before pbr's first change, and pbr's own.
@@ -35,64 +44,122 @@ type setting struct {
 	Path     string `json:"path"`
 	Original string `json:"original"`
 	Set      string `json:"set"`
+	// Followers are those that the kernel overwrote with it.
+	Followers []setting `json:"followers,omitempty"`
 }
 
-// possession returns what a plan owns. A plan without Numbers (a saved one) tells it by its rules and routes.
+// possession returns what a plan owns. A plan without Numbers tells it by its rules and routes.
 func possession(p *plan.Plan) owned {
-	o := owned{Mask: p.Mask, BasePriority: p.BasePriority}
+	o := owned{Mask: p.Mask, BasePriority: p.BasePriority, Numbers: slices.Clone(p.Numbers)}
 	for _, n := range p.Numbers {
 		o.Tables = append(o.Tables, n.Table)
-		o.Marks = append(o.Marks, n.Mark)
 	}
 	for _, r := range p.Routes {
 		o.Tables = append(o.Tables, r.Table)
 	}
 	for _, r := range p.Rules {
-		if r.MarkMask == p.Mask {
-			o.Marks = append(o.Marks, r.Mark)
+		if _, known := o.number(r.Mark); !known && r.MarkMask == p.Mask && r.Mark != 0 {
+			o.Numbers = append(o.Numbers, plan.Number{Table: r.Table, Mark: r.Mark})
 		}
 	}
 	slices.Sort(o.Tables)
-	slices.Sort(o.Marks)
-	o.Tables, o.Marks = slices.Compact(o.Tables), slices.Compact(o.Marks)
-	o.Marks = slices.DeleteFunc(o.Marks, func(m uint32) bool { return m == 0 })
+	o.Tables = slices.Compact(o.Tables)
+	slices.SortFunc(o.Numbers, func(a, b plan.Number) int {
+		return cmp.Or(cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.Name, b.Name))
+	})
 	return o
 }
 
-func (o owned) equal(p owned) bool {
-	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Marks, p.Marks)
-}
-
-// tables lists the tables of every plan in the journal.
-func (j *journal) tables() (out []uint32) {
-	for _, o := range j.Owned {
-		out = append(out, o.Tables...)
+// number returns the number that has a mark other than 0.
+func (o *owned) number(mark uint32) (plan.Number, bool) {
+	if mark == 0 {
+		return plan.Number{}, false
 	}
-	return out
-}
-
-// bases lists the first priorities of every plan in the journal.
-func (j *journal) bases() (out []uint32) {
-	for _, o := range j.Owned {
-		out = append(out, o.BasePriority)
-	}
-	return out
-}
-
-// with returns the journal to write before a plan that owns o is applied.
-func (j *journal) with(o owned, sysctls []plan.SysctlChange) *journal {
-	next := &journal{Owned: []owned{o}, Sysctls: slices.Clone(j.Sysctls)}
-	for _, old := range j.Owned {
-		if !slices.ContainsFunc(next.Owned, old.equal) {
-			next.Owned = append(next.Owned, old)
+	for _, n := range o.Numbers {
+		if n.Mark == mark {
+			return n, true
 		}
 	}
-	for _, c := range sysctls {
-		at, found := slices.BinarySearchFunc(next.Sysctls, c.Path, settingPath)
+	return plan.Number{}, false
+}
+
+// other tells whether p is another share.
+func (o owned) other(p owned) bool { return !o.equal(p) }
+
+// marks lists the marks, without 0.
+func (o *owned) marks() (out []uint32) {
+	for _, n := range o.Numbers {
+		if n.Mark != 0 {
+			out = append(out, n.Mark)
+		}
+	}
+	return out
+}
+
+// equal tells whether both are the same share, whatever became of their plans.
+func (o owned) equal(p owned) bool {
+	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
+}
+
+// all lists the shares of every plan of which something may be left.
+func (j *journal) all() []owned {
+	if j.Next == nil {
+		return j.Owned
+	}
+	return append(slices.Clone(j.Owned), *j.Next)
+}
+
+// has tells whether any plan of those that were, or may have been, in force is such a one.
+func (j *journal) has(such func(owned) bool) bool { return slices.ContainsFunc(j.Owned, such) }
+
+// tables lists the tables of every plan that was in force.
+func (j *journal) tables() (out []uint32) {
+	for _, o := range j.Owned {
+		if !o.Attempted {
+			out = append(out, o.Tables...)
+		}
+	}
+	return out
+}
+
+// bases lists the first priorities of every plan that was in force.
+func (j *journal) bases() (out []uint32) {
+	for _, o := range j.Owned {
+		if !o.Attempted {
+			out = append(out, o.BasePriority)
+		}
+	}
+	return out
+}
+
+// with returns the journal to write before a plan that owns o is applied, which changes the settings.
+func (j *journal) with(o owned, settings []setting) *journal {
+	next := &journal{Owned: slices.Clone(j.Owned), Sysctls: slices.Clone(j.Sysctls)}
+	if j.Next != nil && !j.Next.equal(o) && !slices.ContainsFunc(j.Owned, j.Next.equal) {
+		left := *j.Next
+		left.Attempted = true
+		next.Owned = append(next.Owned, left)
+	}
+	if len(j.Owned) == 0 || !j.Owned[0].equal(o) || j.Owned[0].Attempted {
+		next.Next = &o
+	}
+	for _, s := range settings {
+		at, found := slices.BinarySearchFunc(next.Sysctls, s.Path, settingPath)
 		if found {
-			next.Sysctls[at].Set = c.Want
+			next.Sysctls[at].Set = s.Set
 		} else {
-			next.Sysctls = slices.Insert(next.Sysctls, at, setting{c.Path, c.Have, c.Want})
+			next.Sysctls = slices.Insert(next.Sysctls, at, s)
+		}
+	}
+	return next
+}
+
+// inForce returns the journal to write when the plan that owns o steers the packets, and connections still have earlier ones' marks.
+func (j *journal) inForce(o owned) *journal {
+	next := &journal{Owned: []owned{o}, Sysctls: j.Sysctls}
+	for _, old := range j.Owned {
+		if !old.equal(o) {
+			next.Owned = append(next.Owned, old)
 		}
 	}
 	return next
@@ -135,24 +202,20 @@ func settingPath(s setting, path string) int {
 	return 0
 }
 
-// goneMark is a mark under a mask that steers nothing any more.
-type goneMark struct{ mark, mask uint32 }
-
-// goneMarks lists the marks of earlier plans that the first one does not have.
-func (j *journal) goneMarks() (out []goneMark) {
-	for i, o := range j.Owned {
-		for _, m := range o.Marks {
-			g := goneMark{m, o.Mask}
-			kept := i == 0 || o.Mask == j.Owned[0].Mask && slices.Contains(j.Owned[0].Marks, m)
-			if !kept && !slices.Contains(out, g) {
-				out = append(out, g)
-			}
-		}
-	}
-	return out
+// JournalError says that the journal cannot be used.
+type JournalError struct {
+	File string
+	Err  error
 }
 
-// readJournal reads the journal; none is an empty one.
+func (e *JournalError) Error() string {
+	return fmt.Sprintf("reading the journal %s: %v: it is damaged, so that what pbr took is not known for certain: "+
+		"run pbr flush, which removes what it finds and the journal, and then pbr apply", e.File, e.Err)
+}
+
+func (e *JournalError) Unwrap() error { return e.Err }
+
+// readJournal reads the journal; none is an empty one. The error for one that is damaged is a *JournalError.
 func readJournal(file string) (*journal, error) {
 	j := &journal{}
 	b, err := os.ReadFile(file)
@@ -163,14 +226,20 @@ func readJournal(file string) (*journal, error) {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}
 	if err := json.Unmarshal(b, j); err != nil {
-		return nil, fmt.Errorf("reading the journal %s: %w", file, err)
+		return nil, &JournalError{File: file, Err: err}
 	}
 	return j, nil
 }
 
-// replaceJournal writes next unless it is what was.
+// replaceJournal writes next unless it is what was; an empty one is no file.
 func replaceJournal(file string, was, next *journal) error {
 	if reflect.DeepEqual(was, next) {
+		return nil
+	}
+	if reflect.DeepEqual(next, &journal{}) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the journal: %w", err)
+		}
 		return nil
 	}
 	b, err := json.Marshal(next)
@@ -183,9 +252,13 @@ func replaceJournal(file string, was, next *journal) error {
 	return nil
 }
 
-// writeFile replaces a file as a whole, or leaves it as it was.
+// tempSuffix is appended to the name of a file that is being written.
+const tempSuffix = ".new"
+
+// writeFile replaces a file as a whole, or leaves it as it was. Callers hold the lock, so that one name for the new one is enough, and
+// what a killed run left of it is overwritten.
 func writeFile(file string, content []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	tmp, err := os.OpenFile(file+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

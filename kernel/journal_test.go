@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,36 +13,48 @@ import (
 	"pbr/compiler/plan"
 )
 
-func TestGoneMarks(t *testing.T) {
-	j := &journal{Owned: []owned{
-		{Mask: 0xff00, Marks: []uint32{0x100, 0x300}},
-		{Mask: 0xff00, Marks: []uint32{0x100, 0x200}},
-		{Mask: 0xff0000, Marks: []uint32{0x100, 0x10000}},
-		{Mask: 0xff00, Marks: []uint32{0x200}},
-	}}
-	want := []goneMark{{0x200, 0xff00}, {0x100, 0xff0000}, {0x10000, 0xff0000}}
-	if got := j.goneMarks(); !slices.Equal(got, want) {
-		t.Errorf("got %x, want %x", got, want)
-	}
-}
-
 func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 	a, b := owned{Mask: 1, Tables: []uint32{100}}, owned{Mask: 2, Tables: []uint32{101}}
-	j := (&journal{}).with(a, []plan.SysctlChange{{Path: "net/b", Have: "0", Want: "1"}})
-	j = j.with(b, []plan.SysctlChange{{Path: "net/a", Have: "5", Want: "6"}, {Path: "net/b", Have: "7", Want: "2"}})
+	followers := []setting{{Path: "net/c", Original: "1", Set: "0"}}
+	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Followers: followers}}).inForce(a)
+	j = j.with(b, []setting{{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "7", Set: "2"}})
 	j = j.with(b, nil)
-	want := &journal{Owned: []owned{b, a}, Sysctls: []setting{{"net/a", "5", "6"}, {"net/b", "0", "2"}}}
+	want := &journal{Owned: []owned{a}, Next: &b, Sysctls: []setting{
+		{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "0", Set: "2", Followers: followers}}}
 	if !reflect.DeepEqual(j, want) {
 		t.Errorf("got %+v, want %+v", j, want)
 	}
 	settled := j.settled(b, []plan.Sysctl{{Path: "net/b", Value: "2"}})
-	if want := (&journal{Owned: []owned{b}, Sysctls: []setting{{"net/b", "0", "2"}}}); !reflect.DeepEqual(settled, want) {
+	if want := (&journal{Owned: []owned{b}, Sysctls: want.Sysctls[1:]}); !reflect.DeepEqual(settled, want) {
 		t.Errorf("settled is %+v, want %+v", settled, want)
 	}
 }
 
+// What a plan that never came into force was to own is not ours, but may have objects of ours in it.
+func TestJournalOfAFailedPlan(t *testing.T) {
+	a, b, c := owned{Mask: 1, BasePriority: 1000, Tables: []uint32{100}}, owned{Mask: 2, BasePriority: 2000, Tables: []uint32{101}}, owned{Mask: 3}
+	j := (&journal{}).with(a, nil).inForce(a).with(b, nil)
+	if got := j.bases(); !slices.Equal(got, []uint32{1000}) {
+		t.Errorf("while it is applied, priorities are ours from %d", got)
+	}
+	j = j.with(c, nil)
+	if got := j.tables(); !slices.Equal(got, []uint32{100}) {
+		t.Errorf("after it was killed, tables %d are ours", got)
+	}
+	if got := j.all(); len(got) != 3 || got[0].other(a) || got[1].other(b) || got[2].other(c) {
+		t.Errorf("remembers %+v", got)
+	}
+	if j = j.with(a, nil); j.Next != nil {
+		t.Errorf("the plan in force is to come: %+v", j)
+	}
+}
+
 func TestUnsetSysctls(t *testing.T) {
-	taken := []setting{{"net/a", "0", "1"}, {"net/b", "0", "1"}, {"net/c", "0", "1"}, {"net/d", "0", "1"}, {"net/e", "1", "1"}}
+	var taken []setting
+	for _, path := range []string{"net/a", "net/b", "net/c", "net/d"} {
+		taken = append(taken, setting{Path: path, Original: "0", Set: "1"})
+	}
+	taken = append(taken, setting{Path: "net/e", Original: "1", Set: "1"})
 	live := map[string]string{"net/a": "1", "net/b": "1", "net/c": "2", "net/e": "1"} // c is someone else's now, d is gone
 	got := unsetSysctls(taken, []plan.Sysctl{{Path: "net/b", Value: "1"}}, live)
 	if want := []plan.SysctlChange{{Path: "net/a", Have: "1", Want: "0"}}; !slices.Equal(got, want) {
@@ -54,7 +68,8 @@ func TestJournalFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(none, &journal{}) {
 		t.Fatalf("no journal reads as %+v, %v", none, err)
 	}
-	j := &journal{Owned: []owned{{Mask: 0xff00, BasePriority: 10000, Tables: []uint32{100}, Marks: []uint32{0x100}}}, Sysctls: []setting{{"net/a", "0", "1"}}}
+	j := &journal{Owned: []owned{{Mask: 0xff00, BasePriority: 10000, Tables: []uint32{100},
+		Numbers: []plan.Number{{Name: "isp1", Table: 100, Mark: 0x100}}}}, Sysctls: []setting{{Path: "net/a", Original: "0", Set: "1"}}}
 	if err := replaceJournal(file, none, j); err != nil {
 		t.Fatal(err)
 	}
@@ -64,19 +79,32 @@ func TestJournalFile(t *testing.T) {
 	if files, _ := os.ReadDir(filepath.Dir(file)); len(files) != 1 {
 		t.Errorf("left %v", files)
 	}
-	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+	for _, damaged := range []string{"", "{", "null null"} {
+		if err := os.WriteFile(file, []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := readJournal(file)
+		var failed *JournalError
+		if !errors.As(err, &failed) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "run pbr flush") {
+			t.Errorf("a journal with %q gives %v", damaged, err)
+		}
+	}
+	if err := replaceJournal(file, j, &journal{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readJournal(file); err == nil || !strings.Contains(err.Error(), file) {
-		t.Errorf("a broken journal gives %v", err)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty journal's file: %v", err)
 	}
 }
 
-func TestPossessionOfASavedPlan(t *testing.T) {
+func TestPossessionWithoutNames(t *testing.T) {
 	p := testPossession()
 	with := possession(p)
+	if want := []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x100}}; !slices.Equal(with.Numbers, want) {
+		t.Errorf("numbers are %v", with.Numbers)
+	}
 	p.Numbers = nil
-	if without := possession(p); !with.equal(without) {
+	if without := possession(p); !slices.Equal(with.marks(), without.marks()) || !slices.Equal(with.Tables, without.Tables) {
 		t.Errorf("with numbers %+v, without %+v", with, without)
 	}
 }

@@ -27,15 +27,16 @@ type Report struct {
 	Changes *plan.Changes
 	// Restored are the settings that pbr no longer sets, given back their value from before.
 	Restored []plan.SysctlChange
-	// Cleared is how many connections lost a mark that means nothing any more.
-	Cleared int
+	// Cleared is how many connections lost a mark that means nothing any more; Moved is how many got the new
+	// mark of the uplink that they are on.
+	Cleared, Moved int
 	// Warnings are what could not be done and does not make the result wrong.
 	Warnings []string
 }
 
 // Empty tells that nothing was to be done.
 func (r *Report) Empty() bool {
-	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0
+	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0 && r.Moved == 0
 }
 
 // LockedError says that another pbr is changing this network namespace.

@@ -58,6 +58,16 @@ func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 // Machine reads what a compiler needs to know.
 func (k *Kernel) Machine() (plan.Machine, error) { return k.route.Machine() }
 
+// ReadMachine reads what a plan needs to know of this machine; it needs no privilege.
+func ReadMachine() (plan.Machine, error) {
+	conn, err := route.Open()
+	if err != nil {
+		return plan.Machine{}, err
+	}
+	defer conn.Close()
+	return conn.Machine()
+}
+
 // namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14), which no
 // other has until the next boot, or by the inode of its file, which may be used again.
 func namespaceID() (string, error) {

@@ -20,13 +20,13 @@ type live struct {
 	sysctls map[string]string
 }
 
-// Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities and tables, those of the
+// Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities and tables, the tables of the
 // journal, and whatever has plan.Protocol.
 func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 	if err := mayAdminister(); err != nil {
 		return nil, err
 	}
-	j, err := readJournal(k.path("journal.json"))
+	j, err := readJournal(k.path(journalFile))
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
 	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}}
 	var err error
-	if l.plan.Rules, l.plan.Routes, err = k.readRoutes([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
+	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
 		return nil, err
 	}
 	if l.nft, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {
@@ -67,47 +67,18 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	return l, nil
 }
 
-// readRoutes reads rules and routes. A table in which a route of ours turns up is ours, so that it is read as a whole.
-func (k *Kernel) readRoutes(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
-	for {
-		rules, routes, err := k.route.Read(bases, tables)
-		if err != nil {
-			return nil, nil, err
-		}
-		known := len(tables)
-		for _, r := range routes {
-			if r.Table != plan.MainTable && !slices.Contains(tables, r.Table) {
-				tables = append(tables, r.Table)
-			}
-		}
-		if len(tables) == known {
-			return rules, routes, nil
-		}
-	}
-}
-
-// conflicts finds what others have in the priorities and tables that want is to take and
-// that are not pbr's yet, by the journal or by what stands there.
-func conflicts(want, have *plan.Plan, j *journal) error {
-	ourBase := slices.Contains(j.bases(), want.BasePriority) ||
-		slices.ContainsFunc(have.Rules, func(r plan.Rule) bool {
-			return r.Protocol == plan.Protocol && plan.InSpan(want.BasePriority, r.Priority)
-		})
+// conflicts finds what others have in the priorities and tables that want is to take and that are not pbr's yet: those of
+// the spans of priorities that begin at bases, and of tables, are.
+func conflicts(want, have *plan.Plan, bases, tables []uint32) error {
 	e := &ConflictError{BasePriority: want.BasePriority}
 	for _, r := range have.Rules {
-		if !ourBase && r.Protocol != plan.Protocol {
+		ours := r.Protocol == plan.Protocol || slices.ContainsFunc(bases, func(b uint32) bool { return plan.InSpan(b, r.Priority) })
+		if !ours {
 			e.Rules = append(e.Rules, r)
 		}
 	}
-	ours := map[uint32]bool{}
-	for _, t := range j.tables() {
-		ours[t] = true
-	}
 	for _, r := range have.Routes {
-		ours[r.Table] = ours[r.Table] || r.Protocol == plan.Protocol
-	}
-	for _, r := range have.Routes {
-		if !ours[r.Table] {
+		if r.Protocol != plan.Protocol && !slices.Contains(tables, r.Table) {
 			e.Routes = append(e.Routes, r)
 		}
 	}

@@ -1,12 +1,16 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,19 +26,9 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if err := mayAdminister(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(k.dir, 0o755); err != nil {
-		return nil, fmt.Errorf("making the state directory: %w", err)
-	}
-	f, err := os.OpenFile(k.path("lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := k.takeLock()
 	if err != nil {
-		return nil, fmt.Errorf("opening the lock: %w", err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, lockHolder(f)
-		}
-		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+		return nil, err
 	}
 	if k.released == "" || readLock(f) != k.released {
 		k.left = nil // another process had the lock meanwhile
@@ -50,8 +44,93 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		if writeLock(f, k.released) != nil {
 			k.released = ""
 		}
+		k.removeEmpty()
 		_ = f.Close()
 	}, nil
+}
+
+// lockFile is what is locked; it stays as long as there is any state beside it.
+const lockFile = "lock"
+
+// takeLock opens and locks the lock file, anew if it was removed between the two.
+func (k *Kernel) takeLock() (*os.File, error) {
+	for {
+		if _, err := os.Stat(k.dir); errors.Is(err, fs.ErrNotExist) {
+			pruneStates(filepath.Dir(k.dir))
+		}
+		if err := os.MkdirAll(k.dir, 0o755); err != nil {
+			return nil, fmt.Errorf("making the state directory: %w", err)
+		}
+		f, err := os.OpenFile(k.path(lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its directory was removed again
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening the lock: %w", err)
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && inPlace(f) {
+			return f, nil
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = lockHolder(f)
+		} else if err != nil {
+			err = fmt.Errorf("locking %s: %w", f.Name(), err)
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// inPlace tells whether an open file still has its name.
+func inPlace(f *os.File) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(opened, named)
+}
+
+// removeEmpty removes the state directory, whose lock is held, when there is nothing else in it.
+func (k *Kernel) removeEmpty() { removeEmptyState(k.dir) }
+
+func removeEmptyState(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 1 && entries[0].Name() == lockFile {
+		_ = os.Remove(filepath.Join(dir, lockFile))
+		_ = os.Remove(dir)
+	}
+}
+
+// pruneAge is how old an empty state directory has to be before another network namespace's run removes it: its
+// own may have just made it.
+const pruneAge = time.Minute
+
+// pruneStates removes the state directories in which there is nothing but a lock that nobody holds. One with state in it stays, because
+// nothing tells whether its network namespace is gone.
+func pruneStates(stateDir string) {
+	dirs, err := os.ReadDir(stateDir)
+	if err != nil {
+		return
+	}
+	for _, d := range dirs {
+		dir := filepath.Join(stateDir, d.Name())
+		info, err := d.Info()
+		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < pruneAge {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && inPlace(f) {
+			removeEmptyState(dir)
+		}
+		f.Close()
+	}
 }
 
 // releases counts how often this process gave a lock back, so that no two notes about it are the same.
@@ -88,4 +167,23 @@ func (k *Kernel) locked(doing string) (unlock func(), err error) {
 		return func() {}, nil
 	}
 	return k.Lock(doing)
+}
+
+// lockPoll is how often LockWait tries again.
+const lockPoll = 100 * time.Millisecond
+
+// LockWait is Lock, but waits for the other process to end.
+func (k *Kernel) LockWait(ctx context.Context, doing string) (unlock func(), err error) {
+	for {
+		unlock, err = k.Lock(doing)
+		var locked *LockedError
+		if !errors.As(err, &locked) {
+			return unlock, err
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }

@@ -5,6 +5,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"pbr/compiler/plan"
@@ -58,7 +59,9 @@ func ReadMachine() (plan.Machine, error) { return plan.Machine{}, errLinux }
 func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }
 
 // SetPending works on Linux only.
-func (k *Kernel) SetPending(*plan.Plan, time.Time) (*Pending, error) { return nil, errLinux }
+func (k *Kernel) SetPending(*plan.Plan, time.Duration) (*Pending, *os.File, error) {
+	return nil, nil, errLinux
+}
 
 // Pending works on Linux only.
 func (k *Kernel) Pending() (*Pending, error) { return nil, errLinux }

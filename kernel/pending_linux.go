@@ -10,59 +10,82 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pbr/compiler/plan"
-	"pbr/kernel/route"
 )
 
-const pendingFile = "pending.json"
+// pendingFile says which apply is to be undone, and guardFile is locked by the process that is to do it.
+const (
+	pendingFile = "pending.json"
+	guardFile   = "pending.guard"
+)
 
-// lockPoll is how often LockWait tries again.
-const lockPoll = 100 * time.Millisecond
-
-// ReadMachine reads what a plan needs to know of this machine; it needs no privilege.
-func ReadMachine() (plan.Machine, error) {
-	conn, err := route.Open()
-	if err != nil {
-		return plan.Machine{}, err
+// boottime is the time since the machine started, suspended or not (CLOCK_BOOTTIME, clock_gettime(2)): no one sets it.
+func boottime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		return 0 // cannot be: Linux has it since 2.6.39
 	}
-	defer conn.Close()
-	return conn.Machine()
+	return time.Duration(t.Nano())
 }
 
-// LockWait is Lock, but waits for the other process to end.
-func (k *Kernel) LockWait(ctx context.Context, doing string) (unlock func(), err error) {
-	for {
-		unlock, err = k.Lock(doing)
-		var locked *LockedError
-		if !errors.As(err, &locked) {
-			return unlock, err
-		}
-		select {
-		case <-time.After(lockPoll):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
-}
-
-// SetPending keeps the live state, to go back to at the deadline, before want is applied.
-func (k *Kernel) SetPending(want *plan.Plan, deadline time.Time) (*Pending, error) {
+// SetPending keeps the live state, to go back to after wait, before want is applied. The file returned is the guard: as long as
+// any process has it open, that apply counts as looked after. It is for the process that waits, see Pending and Revert.
+func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.File, error) {
 	have, err := k.Live(want)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := k.SavePrevious(have); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	p := &Pending{Token: rand.Text(), Deadline: deadline}
+	guard, err := k.takeGuard()
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &Pending{Token: rand.Text(), End: boottime() + wait}
+	if err := k.writePending(p); err != nil {
+		return nil, nil, errors.Join(err, guard.Close())
+	}
+	p.describe(true)
+	return p, guard, nil
+}
+
+// takeGuard locks the guard's file. The lock is one of open files (F_OFD_SETLK, fcntl(2)): children inherit it, and it is gone with
+// the last of them.
+func (k *Kernel) takeGuard() (*os.File, error) {
+	f, err := os.OpenFile(k.path(guardFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the guard of the apply that waits to be confirmed: %w", err)
+	}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+// guarded tells whether a process waits to undo the pending apply.
+func (k *Kernel) guarded() bool {
+	f, err := os.OpenFile(k.path(guardFile), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
+}
+
+func (k *Kernel) writePending(p *Pending) error {
 	b, err := json.Marshal(p)
 	if err == nil {
 		err = writeFile(k.path(pendingFile), b)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("noting the apply that waits to be confirmed: %w", err)
+		return fmt.Errorf("noting the apply that waits to be confirmed: %w", err)
 	}
-	return p, nil
+	return nil
 }
 
 // Pending returns the apply that waits to be confirmed; nil if none does.
@@ -78,22 +101,34 @@ func (k *Kernel) Pending() (*Pending, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading which apply waits to be confirmed: %w", err)
 	}
+	p.describe(k.guarded())
 	return p, nil
+}
+
+func (p *Pending) describe(guarded bool) {
+	p.Left, p.Guarded = p.End-boottime(), guarded
 }
 
 // ClearPending keeps what was applied: nothing is undone any more. It is no error if nothing waits.
 func (k *Kernel) ClearPending() error {
-	if err := os.Remove(k.path(pendingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("confirming the apply: %w", err)
+	for _, name := range []string{pendingFile, guardFile} {
+		if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("confirming the apply: %w", err)
+		}
 	}
 	return k.DropPrevious()
 }
 
-// Revert goes back to the state before the apply that waits to be confirmed.
+// Revert goes back to the state before the apply that waits to be confirmed. When that fails it is still pending, with the reason.
 func (k *Kernel) Revert(ctx context.Context) (*Report, error) {
 	report, err := k.Restore(ctx)
-	if err != nil {
-		return report, err
+	if err == nil {
+		return report, k.ClearPending()
 	}
-	return report, k.ClearPending()
+	p, readErr := k.Pending()
+	if readErr == nil && p != nil {
+		p.Failure = err.Error()
+		readErr = k.writePending(p)
+	}
+	return report, errors.Join(err, readErr)
 }

@@ -30,7 +30,7 @@ func (k *Kernel) Pin(pins []Pin) (int, error) {
 		if len(addrs) == 0 {
 			continue
 		}
-		n, err := remark(goneMark{0, p.Mask}, p.Mask, func(flow []byte, _ uint32) (uint32, bool) { return p.Mark, flowHas(flow, addrs) })
+		n, err := remark(markFilter{0, p.Mask}, p.Mask, func(flow []byte, _ uint32) (uint32, bool) { return p.Mark, flowHas(flow, addrs) })
 		total += n
 		errs = append(errs, err)
 	}

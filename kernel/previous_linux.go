@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/route"
 )
 
 // previousFile has the plan to go back to unless an apply is confirmed.
@@ -24,7 +25,7 @@ type previous struct {
 // SavePrevious keeps have, the live state before an apply (see Live), for Restore. What others had put into
 // pbr's objects is left out: it cannot be made again.
 func (k *Kernel) SavePrevious(have *plan.Plan) error {
-	j, err := readJournal(k.path("journal.json"))
+	j, err := readJournal(k.path(journalFile))
 	if err != nil {
 		return err
 	}
@@ -46,18 +47,21 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 }
 
 // repeatable returns the part of a live plan that can be applied: numbers as they are in force, what is
-// ours, and of the settings those that pbr had made by then.
+// ours, and the settings that pbr had made by then, also those that the plan to come says nothing of.
 func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 	p := *have
 	if len(j.Owned) > 0 {
 		o := j.Owned[0]
-		p.Mask, p.BasePriority = o.Mask, o.BasePriority
+		p.Mask, p.BasePriority, p.Numbers = o.Mask, o.BasePriority, o.Numbers
 	}
 	p.Rules = slices.DeleteFunc(slices.Clone(have.Rules), func(r plan.Rule) bool { return r.Foreign != "" || r.Protocol != plan.Protocol })
 	p.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r plan.Route) bool { return r.Foreign != "" || r.Protocol != plan.Protocol })
-	p.Sysctls = slices.DeleteFunc(slices.Clone(have.Sysctls), func(s plan.Sysctl) bool {
-		return !slices.ContainsFunc(j.Sysctls, func(t setting) bool { return t.Path == s.Path })
-	})
+	p.Sysctls = nil
+	for _, s := range j.Sysctls {
+		if v, err := route.ReadSysctl(s.Path); err == nil {
+			p.Sysctls = append(p.Sysctls, plan.Sysctl{Path: s.Path, Value: v})
+		}
+	}
 	p.Ruleset = ownRuleset(have.Ruleset)
 	return &p
 }
@@ -84,7 +88,8 @@ func (k *Kernel) HasPrevious() bool {
 	return err == nil
 }
 
-// Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing.
+// Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing. What cannot be any more, as a route
+// over an interface that is gone, is left out, with a warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	b, err := os.ReadFile(k.path(previousFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -100,11 +105,39 @@ func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	if p.Nothing || p.Plan == nil {
 		return k.Flush(ctx)
 	}
-	report, err := k.Apply(ctx, p.Plan)
+	machine, err := k.Machine()
+	if err != nil {
+		return nil, err
+	}
+	left := withoutLinks(p.Plan, machine)
+	report, err := k.apply(ctx, p.Plan, true)
 	if err != nil {
 		return report, err
 	}
+	report.Warnings = append(left, report.Warnings...)
 	return report, k.DropPrevious()
+}
+
+// withoutLinks takes out of a plan what leads over interfaces that are gone or down, and says so.
+func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
+	routes := p.Routes
+	p.Routes = nil
+	for _, r := range routes {
+		usable := slices.DeleteFunc(slices.Clone(r.Hops), func(h plan.Hop) bool {
+			gone := !m.Links[h.Dev].Up
+			if gone {
+				warnings = append(warnings, fmt.Sprintf("left out: the next hop by %s of route %s in table %d: the interface is gone or down", h.Dev, r.Dst, r.Table))
+			}
+			return gone
+		})
+		if len(usable) == 0 && len(r.Hops) > 0 {
+			continue
+		}
+		r.Hops = usable
+		p.Routes = append(p.Routes, r)
+	}
+	plan.Normalize(p)
+	return warnings
 }
 
 // DropPrevious forgets the saved state: the apply is confirmed.

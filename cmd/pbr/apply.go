@@ -51,7 +51,7 @@ func (c command) runApply(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := refusePending(k); err != nil {
+		if err := c.settlePending(stop, k); err != nil {
 			return err
 		}
 		if wait > 0 {
@@ -131,6 +131,9 @@ func changedLines(report *kernel.Report) []string {
 	}
 	if report.Cleared > 0 {
 		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
+	}
+	if report.Moved > 0 {
+		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
 	}
 	return done
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
-	"os/signal"
 	"syscall"
 	"time"
 
@@ -37,6 +37,9 @@ func (c command) runConfirm(ctx *cli.Context) error {
 		if pending == nil {
 			return errors.New("nothing waits to be confirmed: there was no apply --confirm, or its time is over and it was undone")
 		}
+		if !pending.Guarded || pending.Failure != "" {
+			fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))
+		}
 		if err := k.ClearPending(); err != nil {
 			return err
 		}
@@ -45,107 +48,83 @@ func (c command) runConfirm(ctx *cli.Context) error {
 	})
 }
 
-// refusePending keeps a second change from being undone along with the first one.
-func refusePending(k *kernel.Kernel) error {
+// pendingText tells how it stands with an apply that nobody has confirmed.
+func pendingText(p *kernel.Pending) string {
+	at := time.Now().Add(p.Left).Format(time.TimeOnly)
+	switch {
+	case p.Guarded && p.Failure != "":
+		return fmt.Sprintf("the last apply was to be undone at %s; that failed, and is tried again: %s", at, p.Failure)
+	case p.Failure != "":
+		return fmt.Sprintf("the last apply was to be undone at %s, but that failed: %s", at, p.Failure)
+	case p.Guarded && p.Left <= 0:
+		return "the last apply was not confirmed in time and is being undone"
+	case p.Guarded:
+		return "the last apply still waits to be confirmed until " + at
+	case p.Left > 0:
+		return fmt.Sprintf("the last apply waits to be confirmed until %s, but the process that would undo it then is gone", at)
+	}
+	return fmt.Sprintf("the last apply was to be undone at %s, but the process that was to do it is gone", at)
+}
+
+// tellPending says so when an apply waits to be confirmed.
+func (c command) tellPending(k *kernel.Kernel) error {
+	pending, err := k.Pending()
+	if err == nil && pending != nil {
+		fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))
+	}
+	return err
+}
+
+// settlePending keeps a second change from being undone along with the first one: that has to be confirmed or undone before. What
+// nobody will undo any more is undone here.
+func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 	pending, err := k.Pending()
 	if err != nil || pending == nil {
 		return err
 	}
-	return fmt.Errorf("the last apply still waits to be confirmed until %s: run pbr confirm to keep it, pbr flush to drop everything, or wait until it is undone",
-		pending.Deadline.Format(time.TimeOnly))
+	const either = "run pbr confirm to keep it, pbr flush to drop everything"
+	switch {
+	case pending.Guarded:
+		return fmt.Errorf("%s: %s, or wait until it is undone", pendingText(pending), either)
+	case pending.Left > 0:
+		return fmt.Errorf("%s: %s, or apply after that time, which undoes it first", pendingText(pending), either)
+	}
+	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
+	report, err := k.Revert(stop)
+	if err != nil {
+		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; %s", err, either)
+	}
+	for _, w := range report.Warnings {
+		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
+	}
+	return nil
 }
 
-// applyUntilConfirmed applies, and leaves a process behind that undoes it at the deadline. The
+// applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The
 // process is started first: should this one die half-way, all of it is undone too.
 func (c command) applyUntilConfirmed(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan, wait time.Duration) error {
-	deadline := time.Now().Add(wait)
-	pending, err := k.SetPending(want, deadline)
+	pending, guard, err := k.SetPending(want, wait)
 	if err != nil {
 		return err
 	}
-	if err := startRevert(pending, deadline); err != nil {
+	if err := errors.Join(startRevert(pending, guard), guard.Close()); err != nil {
 		return errors.Join(err, k.ClearPending())
 	}
 	if err := c.apply(ctx, stop, k, want); err != nil {
 		return errors.Join(err, k.ClearPending())
 	}
-	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", deadline.Format(time.TimeOnly))
+	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", time.Now().Add(pending.Left).Format(time.TimeOnly))
 	return nil
 }
 
-// startRevert starts this program again, in a session of its own and without a terminal.
-func startRevert(pending *kernel.Pending, deadline time.Time) error {
-	cmd := exec.Command("/proc/self/exe", "revert", "--token", pending.Token, "--at", deadline.Format(time.RFC3339Nano))
+// startRevert starts this program again, in a session of its own and without a terminal. It has the guard open until it ends.
+func startRevert(pending *kernel.Pending, guard *os.File) error {
+	cmd := exec.Command("/proc/self/exe", "revert", "--token", pending.Token)
 	cmd.Dir = "/"
+	cmd.ExtraFiles = []*os.File{guard}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the process that would undo the change: %w", err)
 	}
 	return cmd.Process.Release()
-}
-
-// revertCommand is what apply --confirm leaves running; people have no use for it.
-func (c command) revertCommand() *cli.Command {
-	return &cli.Command{
-		Name:   "revert",
-		Hidden: true,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "token"},
-			&cli.TimestampFlag{Name: "at", Layout: time.RFC3339Nano},
-		},
-		Action: c.runRevert,
-	}
-}
-
-func (c command) runRevert(ctx *cli.Context) error {
-	at, token := ctx.Timestamp("at"), ctx.String("token")
-	if at == nil || token == "" {
-		return usageError("revert is run by apply --confirm")
-	}
-	// The terminal's end must not end this. A TERM is a shutdown or the end of the login session:
-	// then the change is undone at once rather than never.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
-	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer cancel()
-
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	if !waitUnconfirmed(stop, k, token, *at) {
-		return nil
-	}
-	unlock, err := k.LockWait(context.Background(), "undo of an unconfirmed apply")
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if pending, err := k.Pending(); err != nil || pending == nil || pending.Token != token {
-		return err
-	}
-	_, err = k.Revert(context.Background())
-	return err
-}
-
-// pendingPoll is how often a waiting revert looks whether it was confirmed. It does not
-// matter to anyone: a confirmed one that ends late does nothing.
-const pendingPoll = time.Second
-
-// waitUnconfirmed waits for the deadline, or a signal, and tells whether the change is still unconfirmed.
-func waitUnconfirmed(stop context.Context, k *kernel.Kernel, token string, deadline time.Time) bool {
-	for {
-		pending, err := k.Pending()
-		if err == nil && (pending == nil || pending.Token != token) {
-			return false
-		}
-		left := time.Until(deadline)
-		if left <= 0 || stop.Err() != nil {
-			return true
-		}
-		select {
-		case <-time.After(min(left, pendingPoll)):
-		case <-stop.Done():
-		}
-	}
 }

@@ -51,6 +51,9 @@ func (c command) runDiff(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.tellPending(k); err != nil {
+		return err
+	}
 	have, err := k.Live(want)
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (c command) runWatch(ctx *cli.Context) error {
 		return err
 	}
 	defer unlock()
-	if err := refusePending(k); err != nil {
+	if err := c.settlePending(stop, k); err != nil {
 		return err
 	}
 	return c.watch(stop, ctx, f, k)

@@ -1,0 +1,98 @@
+package kernel
+
+import "strings"
+
+// remarks tells what becomes of the connections' marks of earlier plans when another one comes into force: a connection stays with
+// the name that its mark had, whatever mark that name has now, and loses the mark when the name is gone.
+type remarks struct {
+	want owned
+	// earlier are the plans that may have marked connections; what a mark means is asked of the first that has it.
+	earlier []owned
+}
+
+// markFilter finds connections by their mark under a mask.
+type markFilter struct{ mark, mask uint32 }
+
+// stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two plans gave a
+// number to different names that is decided by each connection, see after.
+func (r *remarks) stale() map[uint32][]uint32 {
+	out := map[uint32][]uint32{}
+	seen := map[markFilter]bool{}
+	for _, o := range r.earlier {
+		for _, n := range o.Numbers {
+			f := markFilter{n.Mark, o.Mask}
+			kept := o.Mask == r.want.Mask && r.heir(o.Mask, n.Mark, n.Name) == n.Mark
+			if n.Mark != 0 && !kept && !seen[f] {
+				seen[f] = true
+				out[o.Mask] = append(out[o.Mask], n.Mark)
+			}
+		}
+	}
+	return out
+}
+
+// heir returns the wanted plan's mark of a name, 0 for none. An uplink's table that strict tables lead to is named
+// after it, behind a slash: when it is gone, the uplink itself is as good. What has no name keeps a mark that is still in use.
+func (r *remarks) heir(mask, mark uint32, name string) uint32 {
+	if name == "" {
+		if _, used := r.want.number(mark); used && mask == r.want.Mask {
+			return mark
+		}
+		return 0
+	}
+	uplink, _, _ := strings.Cut(name, "/")
+	var found uint32
+	for _, n := range r.want.Numbers {
+		switch n.Name {
+		case name:
+			return n.Mark
+		case uplink:
+			found = n.Mark
+		}
+	}
+	return found
+}
+
+// meaning returns the bits that a connection with this mark is to have in the end, under mask, which is that of all plans
+// that know the mark, and of the wanted one. known has only the former; 0 means that no plan knows the mark.
+func (r *remarks) meaning(mark uint32) (bits, mask, known uint32) {
+	for _, o := range r.earlier {
+		n, has := o.number(mark & o.Mask)
+		if !has {
+			continue
+		}
+		if known == 0 {
+			bits = r.heir(o.Mask, n.Mark, n.Name)
+		}
+		known |= o.Mask
+	}
+	return bits, known | r.want.Mask, known
+}
+
+// aliases tells whether the wanted plan takes the mark for another name's than bits'.
+func (r *remarks) aliases(mark, bits uint32) bool {
+	_, used := r.want.number(mark & r.want.Mask)
+	return used && mark&r.want.Mask != bits
+}
+
+// before tells how to change a connection's mark before the wanted plan has any effect: a mark that will be
+// another name's goes, and one of another mask is joined by the new one, which the plan in force does not look at.
+func (r *remarks) before(mark uint32) (bits, mask uint32, change bool) {
+	bits, mask, known := r.meaning(mark)
+	switch {
+	case known == 0:
+		return 0, 0, false
+	case known&r.want.Mask == 0:
+		return bits, r.want.Mask, bits != 0 && mark&r.want.Mask != bits
+	case r.aliases(mark, bits):
+		return 0, mask, true
+	}
+	return 0, 0, false
+}
+
+// after tells how to change a connection's mark when the wanted plan is in force. What by then has a mark that was another
+// name's was given it by the wanted plan.
+func (r *remarks) after(mark uint32) (bits, mask uint32, change bool) {
+	bits, mask, known := r.meaning(mark)
+	return bits, mask, known != 0 && mark&mask != bits && (known&r.want.Mask == 0 || !r.aliases(mark, bits))
+}

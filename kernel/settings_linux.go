@@ -1,0 +1,118 @@
+package kernel
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/route"
+)
+
+// takeSettings returns what the journal is to have about settings before they are changed.
+func takeSettings(changes []plan.SysctlChange) (out []setting) {
+	for _, c := range changes {
+		s := setting{Path: c.Path, Original: c.Have, Set: c.Want}
+		restored := route.Followers(c.Path, c.Have)
+		for path, set := range route.Followers(c.Path, c.Want) {
+			// Those that get their value back along with the setting need no note.
+			if live, err := route.ReadSysctl(path); err == nil && live != restored[path] {
+				s.Followers = append(s.Followers, setting{Path: path, Original: live, Set: set})
+			}
+		}
+		slices.SortFunc(s.Followers, func(a, b setting) int { return settingPath(a, b.Path) })
+		out = append(out, s)
+	}
+	return out
+}
+
+// liveFollowers reads the settings that writing path overwrites.
+func liveFollowers(path string) map[string]string {
+	out := map[string]string{}
+	for f := range route.Followers(path, "") {
+		if v, err := route.ReadSysctl(f); err == nil {
+			out[f] = v
+		}
+	}
+	return out
+}
+
+// writeWithFollowers writes a setting, and then those of its followers that are to have another value than the kernel gave them.
+func writeWithFollowers(path, value string, followers map[string]string) error {
+	if err := route.WriteSysctl(path, value); err != nil {
+		return err
+	}
+	for f, v := range followers {
+		if now, err := route.ReadSysctl(f); err != nil || now == v {
+			continue // its interface is gone, or nothing is to be done
+		}
+		if err := route.WriteSysctl(f, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followersBefore returns what the followers of a setting of ours are to have when it gets back its value: what they had before ours,
+// if they have it from the kernel, and otherwise what someone else has given them since. live are their values now.
+func followersBefore(s setting, live map[string]string) map[string]string {
+	out := map[string]string{}
+	made := route.Followers(s.Path, s.Set)
+	for path, v := range live {
+		if v != made[path] {
+			out[path] = v
+		}
+	}
+	for _, f := range s.Followers {
+		if v, ok := live[f.Path]; ok && v == f.Set {
+			out[f.Path] = f.Original
+		}
+	}
+	return out
+}
+
+// restoreSetting gives a setting of the journal its value from before pbr, as c says.
+func restoreSetting(c plan.SysctlChange, taken []setting) error {
+	followers := map[string]string{}
+	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {
+		followers = followersBefore(taken[at], liveFollowers(c.Path))
+	}
+	return writeWithFollowers(c.Path, c.Want, followers)
+}
+
+// setSysctl sets what the plan wants; a lenient apply leaves it out if that cannot be.
+func (a *application) setSysctl(c plan.SysctlChange) step {
+	var before map[string]string
+	missing := false
+	return step{
+		what: "sysctl " + c.Path,
+		do: func() error {
+			before = liveFollowers(c.Path)
+			err := route.WriteSysctl(c.Path, c.Want)
+			if err == nil || !a.lenient {
+				return err
+			}
+			missing = true
+			a.want.Sysctls = slices.DeleteFunc(slices.Clone(a.want.Sysctls), func(s plan.Sysctl) bool { return s.Path == c.Path })
+			a.leaveOut(err)
+			return nil
+		},
+		undo: func() error {
+			if missing {
+				return nil
+			}
+			return writeWithFollowers(c.Path, c.Have, before)
+		},
+	}
+}
+
+// restoreSysctl gives back what the plan does not want any more.
+func (a *application) restoreSysctl(c plan.SysctlChange) step {
+	var before map[string]string
+	return step{
+		what: "sysctl " + c.Path,
+		do: func() error {
+			before = liveFollowers(c.Path)
+			return restoreSetting(c, a.journal.Sysctls)
+		},
+		undo: func() error { return writeWithFollowers(c.Path, c.Have, before) },
+	}
+}
