@@ -27,7 +27,7 @@ import (
 const watchPolicy = `
 [check]
 interval = "100ms"
-timeout = "90ms"
+timeout = "300ms"
 down-after = 2
 up-after = 2
 [[uplink]]

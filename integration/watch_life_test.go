@@ -159,7 +159,7 @@ func TestWatchStatus(t *testing.T) {
 	w.dead("isp2", "9.9.9.9")
 	w.waitState("isp2", "down")
 	res := w.router.pbr("status")
-	for _, words := range []string{"isp2 +wan2 +down", "no answer within 90ms", `only-isp2 +IPv4 +unreachable`, `to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
+	for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`, `to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
 		if !matches(words, res.Stdout) {
 			t.Errorf("pbr status does not show %q:\n%s", words, res.Stdout)
 		}

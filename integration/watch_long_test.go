@@ -64,7 +64,7 @@ func worldAddr(i int) string  { return fmt.Sprintf("10.200.%d.%d", i/64, 4*(i%64
 // manyPolicy has tables of every kind over the uplinks: one after the other, shared, and strict.
 func manyPolicy(n int) string {
 	var b strings.Builder
-	b.WriteString("[pbr]\nmark-mask = 0xffff0000\n[check]\ninterval = \"100ms\"\ntimeout = \"90ms\"\ndown-after = 2\nup-after = 1\n[watch]\nmetrics = \"127.0.0.1:9811\"\n")
+	b.WriteString("[pbr]\nmark-mask = 0xffff0000\n[check]\ninterval = \"100ms\"\ntimeout = \"300ms\"\ndown-after = 2\nup-after = 1\n[watch]\nmetrics = \"127.0.0.1:9811\"\n")
 	var all []string
 	for i := range n {
 		fmt.Fprintf(&b, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\nnat = \"masquerade\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }\n", i, line(i), worldAddr(i))
