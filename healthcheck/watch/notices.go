@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -59,9 +60,15 @@ func (w *Watcher) due(in time.Duration) {
 	w.full.Reset(in)
 }
 
-// failed logs an error and tries again later, less and less often.
+// failed logs an error and tries again later, less and less often. What links that changed on the way made fail is no
+// failure, and tried again soon.
 func (w *Watcher) failed(err error) {
 	now := time.Now()
+	if machine, machineErr := w.Kernel.Machine(); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
+		w.Log.Info("the machine changed while the plan was on its way", "error", err)
+		w.due(spacing)
+		return
+	}
 	w.repairs.count(now)
 	wait := w.repairs.delay(now)
 	w.shared.countFailure()
