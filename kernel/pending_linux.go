@@ -99,7 +99,8 @@ func (k *Kernel) Pending() (*Pending, error) {
 		err = json.Unmarshal(b, p)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading which apply waits to be confirmed: %w", err)
+		return nil, fmt.Errorf("reading which apply waits to be confirmed: %s: %w: remove the file to keep what is applied, or run pbr flush",
+			k.path(pendingFile), err)
 	}
 	p.describe(k.guarded())
 	return p, nil
