@@ -336,7 +336,9 @@ func (w *watched) waitArrives(src netip.Addr, isp string) {
 
 func (w *watched) waitAnswered(s *lab.Stream, isp string) {
 	w.t.Helper()
-	lab.WaitFor(w.t, "a stream to be answered by "+isp, func() bool { return s.Tale().Last == isp })
+	if !lab.Eventually(10*time.Second, func() bool { return s.Tale().Last == isp }) {
+		w.t.Fatalf("a stream is not answered by %s: %v\n%s", isp, s.Tale(), w.routesText())
+	}
 }
 
 func (w *watched) routesText() string {

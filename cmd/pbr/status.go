@@ -178,7 +178,12 @@ func readStatus(doc *policy.Document, k *kernel.Kernel) (*statusResult, error) {
 			status = checkedStatus(report.Uplinks[at])
 		}
 		status.Name, status.Interface = u.Name, u.Interface
-		status.usage = sum(used, watch.Marks(want, u.Name)...)
+		mark, strict := watch.Marks(want, u.Name)
+		marks := []uint32{mark}
+		if strict != 0 { // 0 would be the unmarked ones
+			marks = append(marks, strict)
+		}
+		status.usage = sum(used, marks...)
 		s.Uplinks = append(s.Uplinks, status)
 	}
 	return s, nil

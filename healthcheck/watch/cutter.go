@@ -107,6 +107,8 @@ func (w *Watcher) stillOwed() map[string]*debt {
 			owed[uplink] = o
 		}
 		o.Pinned = union(o.Pinned, d.Pinned)
+		o.Strict = union(o.Strict, d.Strict)
+		o.Moved = union(o.Moved, d.Moved)
 		o.Unmarked = union(o.Unmarked, d.Unmarked)
 	}
 	for uplink, d := range w.health.owed {

@@ -45,11 +45,17 @@ func (w *Watcher) update(ctx context.Context) bool {
 		w.failed(err)
 		return false
 	}
-	w.want = want
+	w.take(want)
 	for _, text := range outcome.Warnings {
 		w.Log.Warn(text)
 	}
 	return true
+}
+
+// take notes the plan that the kernel holds from now on.
+func (w *Watcher) take(want *plan.Plan) {
+	w.health.noteMoves(w.doc, w.want, want)
+	w.want = want
 }
 
 // pin keeps the connections of an uplink that is alive, and that default leaves with want.

@@ -30,10 +30,16 @@ type health struct {
 
 // debt is what is to be cut of a dead uplink, by families.
 type debt struct {
-	// Pinned are connections with the uplink's mark, Unmarked those of default's primary uplink.
+	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables, Unmarked those of
+	// default's primary uplink.
 	Pinned   []plan.Family `json:"pinned,omitempty"`
+	Strict   []plan.Family `json:"strict,omitempty"`
 	Unmarked []plan.Family `json:"unmarked,omitempty"`
+	// Moved are families in which a table, whose pinned connections the uplink carried, has gone to another uplink.
+	Moved []plan.Family `json:"moved,omitempty"`
 }
+
+func (d *debt) empty() bool { return len(d.Pinned)+len(d.Strict)+len(d.Unmarked) == 0 }
 
 func newHealth() *health {
 	return &health{
@@ -69,7 +75,7 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		case s.State.Usable():
 			delete(h.owed, s.Uplink)
 		case s.State.Dead() && !(known && before.State.Dead()):
-			h.owed[s.Uplink] = &debt{Pinned: plan.Families[:], Unmarked: plan.Families[:]}
+			h.owed[s.Uplink] = &debt{Pinned: plan.Families[:], Strict: plan.Families[:], Unmarked: plan.Families[:]}
 			changed = true
 		}
 	}
@@ -123,8 +129,25 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	}
 }
 
-// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has what was taken off. A dead uplink that a table still uses,
-// because it has no other left, keeps its connections: the verdict may be wrong. They are cut when the table finds another.
+// noteMoves notes which dead uplinks a change of plans takes traffic from.
+func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		d := h.owed[u.Name]
+		if d == nil {
+			continue
+		}
+		for _, family := range plan.Families {
+			if movedFrom(have, want, u, family) {
+				d.Moved = union(d.Moved, []plan.Family{family})
+			}
+		}
+	}
+}
+
+// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has what was taken off. A dead uplink
+// that a table still uses, because it has no other left, keeps its connections: the verdict may be wrong. They are cut when
+// a table that used it finds another.
 func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[string]debt) {
 	paid = map[string]debt{}
 	for i := range doc.Uplinks {
@@ -133,32 +156,46 @@ func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid m
 		if d == nil {
 			continue
 		}
+		var done debt
 		for _, family := range plan.Families {
-			if !carries(u, family) {
-				d.Pinned, d.Unmarked = without(d.Pinned, family), without(d.Unmarked, family)
-				continue
-			}
-			byDefault, byOther := standing(want, u, family)
-			c := Cut{Family: family, Mask: want.Mask}
-			if !byDefault && !byOther && slices.Contains(d.Pinned, family) {
-				c.Marks = Marks(want, u.Name)
-				d.Pinned = without(d.Pinned, family)
-				paid[u.Name] = debt{append(paid[u.Name].Pinned, family), paid[u.Name].Unmarked}
-			}
-			if !byDefault && slices.Contains(d.Unmarked, family) {
-				c.Addrs = h.addresses(u, family)
-				d.Unmarked = without(d.Unmarked, family)
-				paid[u.Name] = debt{paid[u.Name].Pinned, append(paid[u.Name].Unmarked, family)}
-			}
-			if len(c.Marks)+len(c.Addrs) > 0 {
+			if c := h.cut(u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 {
 				cuts = append(cuts, c)
 			}
 		}
-		if len(d.Pinned)+len(d.Unmarked) == 0 {
+		if !done.empty() {
+			paid[u.Name] = done
+		}
+		if d.empty() {
 			delete(h.owed, u.Name)
 		}
 	}
 	return cuts, paid
+}
+
+// cut is what may be deleted now of one uplink and family; it goes from owed to paid.
+func (h *health) cut(u *policy.Uplink, family plan.Family, owed *debt, want *plan.Plan, paid *debt) Cut {
+	byDefault, byOther := standing(want, u, family)
+	moved := slices.Contains(owed.Moved, family)
+	c := Cut{Family: family, Mask: want.Mask}
+	pay := func(owed, paid *[]plan.Family) bool {
+		if !slices.Contains(*owed, family) {
+			return false
+		}
+		*owed = without(*owed, family)
+		*paid = append(*paid, family)
+		return carries(u, family)
+	}
+	mark, strict := Marks(want, u.Name)
+	if (moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
+		c.Marks = append(c.Marks, mark)
+	}
+	if pay(&owed.Strict, &paid.Strict) && strict != 0 {
+		c.Marks = append(c.Marks, strict)
+	}
+	if !byDefault && pay(&owed.Unmarked, &paid.Unmarked) {
+		c.Addrs = h.addresses(u, family)
+	}
+	return c
 }
 
 func carries(u *policy.Uplink, family plan.Family) bool {
@@ -177,7 +214,8 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		if !h.left[u.Name] || doc.Settings.CutOnFailover && h.owed[u.Name] != nil {
 			continue
 		}
-		p := Pin{Mark: Marks(want, u.Name)[0], Mask: want.Mask}
+		mark, _ := Marks(want, u.Name)
+		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			before, _ := standing(have, u, family)
 			if after, _ := standing(want, u, family); before && !after {
@@ -191,37 +229,18 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	return pins
 }
 
-// standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
-func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
-	own := map[uint32]bool{}
-	var defaultTable uint32
+// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it by a strict
+// table; 0 if no strict table uses it.
+func Marks(want *plan.Plan, uplink string) (mark, strict uint32) {
 	for _, n := range want.Numbers {
-		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix
-		if n.Mark == 0 {
-			defaultTable = n.Table
+		switch n.Name {
+		case uplink:
+			mark = n.Mark
+		case uplink + strictSuffix:
+			strict = n.Mark
 		}
 	}
-	for _, r := range want.Routes {
-		if r.Family != family || own[r.Table] || !slices.ContainsFunc(r.Hops, func(p plan.Hop) bool { return p.Dev == u.Interface }) {
-			continue
-		}
-		if r.Table == defaultTable {
-			byDefault = true
-		} else {
-			byOther = true
-		}
-	}
-	return byDefault, byOther
-}
-
-// Marks are those of connections that are pinned to an uplink: its own first, then that of strict tables.
-func Marks(want *plan.Plan, uplink string) (out []uint32) {
-	for _, n := range want.Numbers {
-		if n.Name == uplink || n.Name == uplink+strictSuffix {
-			out = append(out, n.Mark)
-		}
-	}
-	return out
+	return mark, strict
 }
 
 // addresses are those of a family that connections through an uplink come from.

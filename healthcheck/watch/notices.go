@@ -104,7 +104,7 @@ func (w *Watcher) pass(ctx context.Context) {
 		}
 		return
 	}
-	w.want = want
+	w.take(want)
 	w.setConfigs(nil)
 	w.save()
 	w.cut()

@@ -23,7 +23,8 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.doc, w.want = doc, want
+	w.doc = doc
+	w.take(want)
 	w.shared.loaded(doc)
 	w.Reloaded(doc)
 	w.setConfigs(nil)

@@ -46,7 +46,8 @@ func TestFailoverAndReturn(t *testing.T) {
 	})
 }
 
-// Nothing is cut while a table has no other uplink; when it has one again, what was owed is cut.
+// Nothing is cut while a table has no other uplink, but for strict ones, which become unreachable; when it has one again, what
+// was owed is cut.
 func TestAllDown(t *testing.T) {
 	strict := strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1)
 	in(t, strict, func(t *testing.T, b *bench) {
@@ -58,11 +59,49 @@ func TestAllDown(t *testing.T) {
 		sleep(downTime)
 		b.wantRoutes("both dead", "default", "wan2")
 		b.wantRoutes("both dead", "both", "unreachable")
-		b.wantCut("both dead")
+		b.wantCut("both dead", "4 isp2/strict")
 		b.prober.set("isp1", false)
 		sleep(downTime)
 		b.wantRoutes("isp1 back", "default", "wan1")
-		b.wantCut("isp1 back", "4 isp2 isp2/strict 198.51.100.2")
+		b.wantCut("isp1 back", "4 isp2 198.51.100.2")
+	})
+}
+
+// A dead uplink that one table has no other for keeps what is pinned to it, unless another table left it with connections of its own.
+func TestDeadUplinkStillInUse(t *testing.T) {
+	third := strings.Replace(twoUplinks, "[default]", `[[uplink]]
+name = "isp3"
+interface = "wan3"
+gateway = "203.0.113.1"
+check = { method = "ping", targets = "9.9.9.9" }
+[[table]]
+name = "only"
+routes = { uplink = "isp1" }
+[[table]]
+name = "second"
+routes = [{ uplink = "isp2" }, { uplink = "isp3", distance = 2 }]
+[default]`, 1)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, third)
+		b.kernel.machine.Links["wan3"] = plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.2")}}
+		b.start()
+		sleep(downTime)
+		b.prober.set("isp1", true)
+		sleep(downTime)
+		b.wantRoutes("isp1 dead", "only", "wan1")
+		b.wantCut("isp1 dead: default's are unmarked, the rest has no other", "4 192.0.2.2")
+		b.prober.set("isp2", true)
+		sleep(downTime)
+		b.wantRoutes("both dead", "default", "wan2")
+		b.wantRoutes("both dead", "second", "wan3")
+		b.wantCut("both dead: one table of isp2 has another", "4 isp2")
+		b.stop()
+		// The next run knows what is still owed.
+		b.start()
+		b.prober.set("isp1", false)
+		sleep(downTime)
+		b.wantCut("isp1 back", "4 198.51.100.2")
+		b.stop()
 	})
 }
 
