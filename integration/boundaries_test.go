@@ -26,6 +26,9 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/kernel", "pbr/render", "the kernel side prints nothing"},
 	{"pbr/healthcheck", "pbr/kernel", "probing changes no route"},
 	{"pbr/healthcheck", "pbr/compiler", "probing knows no policy"},
+	{"pbr/healthcheck/watch", "pbr/kernel", "the loop is given its kernel"},
+	{"pbr/healthcheck/watch", "github.com/mdlayher/netlink", "the loop is given its kernel"},
+	{"pbr/healthcheck/watch", "os/exec", "the loop is given what runs its hook"},
 }
 
 func TestPackageBoundaries(t *testing.T) {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/compiler/plan"
+)
+
+func TestStatusText(t *testing.T) {
+	now := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	bytesUsed := uint64(5<<30/4 + 1)
+	s := &statusResult{
+		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
+		Uplinks: []uplinkStatus{
+			{Name: "isp1", Interface: "eth1", State: "down", Since: ago(12 * time.Second), Loss: 1, Rounds: 40,
+				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-30 * time.Second)},
+			{Name: "isp2", Interface: "eth2", State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Rounds: 9, usage: usage{214, &bytesUsed}},
+		},
+		Tables: []tableStatus{
+			{Name: "both", Active: []activeRoute{
+				{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1", "isp2"}, Via: []string{"192.0.2.1", "ppp0"}, Metric: 1},
+				{Family: plan.IPv6, Destination: "default", Metric: 65535},
+				{Family: plan.IPv4, Destination: "10.0.0.0/8", Uplinks: []string{"isp2"}, Via: []string{"ppp0"}, Metric: 2}}},
+			{Name: "none"},
+		},
+	}
+	var b bytes.Buffer
+	writeStatus(&b, s, now, false)
+	want := `pbr watch: process 812, for 3d4h, policy p.toml read 1m30s ago
+
+UPLINK      INTERFACE  STATE  SINCE  RTT    LOSS  CONNECTIONS  BYTES    LAST FAILURE
+isp1        eth1       down   12s    -      100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, held for 30s)
+isp2        eth2       up     3d4h   8.1ms  0%    214          1.3 GiB  -
+(unmarked)  -          -      -      -      -     0            -        -
+
+TABLE  DESTINATION  ROUTE
+both   IPv4         isp1 via 192.0.2.1 + isp2 via ppp0, distance 1
+       IPv6         unreachable
+       10.0.0.0/8   isp2 via ppp0, distance 2
+none   -            none
+`
+	if b.String() != want {
+		t.Errorf("printed\n%s\nnot\n%s", b.String(), want)
+	}
+	if err := statusExit(s); err != exitCode(exitDown) {
+		t.Errorf("with an uplink down: %v", err)
+	}
+
+	b.Reset()
+	writeStatus(&b, s, now, true)
+	if !strings.Contains(b.String(), red+"down"+noColour+"   12s") || !strings.Contains(b.String(), green+"up"+noColour) {
+		t.Errorf("colours:\n%q", b.String())
+	}
+	b.Reset()
+	s.Watch, s.Uplinks = nil, s.Uplinks[1:]
+	writeStatus(&b, s, now, false)
+	if !strings.HasPrefix(b.String(), "pbr watch is not running") {
+		t.Errorf("without a watch:\n%s", b.String())
+	}
+	if err := statusExit(s); err != nil {
+		t.Errorf("with all uplinks up: %v", err)
+	}
+}
+
+func TestSizeAndSpan(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB", 1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB"} {
+		if got := size(&n); got != want {
+			t.Errorf("%d is %s, not %s", n, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 59900 * time.Millisecond: "59s", time.Minute: "1m0s", 3599 * time.Second: "59m59s", time.Hour: "1h0m", 49 * time.Hour: "2d1h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%v is %s, not %s", d, got, want)
+		}
+	}
+}
