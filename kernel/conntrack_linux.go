@@ -123,6 +123,21 @@ func listMarked(c *netlink.Conn, filter markFilter) ([]markedFlow, error) {
 	return out, nil
 }
 
+// remove deletes a connection, so that its next packet starts a new one, and tells whether there still was that connection.
+func (f *markedFlow) remove(c *netlink.Conn) (bool, error) {
+	_, err := c.Execute(netlink.Message{
+		Header: netlink.Header{Type: ctDelete, Flags: netlink.Request | netlink.Acknowledge},
+		Data:   slices.Clip(f.request),
+	})
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, unix.ENOENT): // it has ended meanwhile
+		return false, nil
+	}
+	return false, fmt.Errorf("deleting a connection of a strict table that is gone: %w", err)
+}
+
 // setMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
 // the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
 // The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.

@@ -69,6 +69,17 @@ func (r *remarks) meaning(mark uint32) (bits, mask, known uint32) {
 	return bits, known | r.want.Mask, known
 }
 
+// orphaned tells whether the mark was that of a strict table which is gone with its uplink. Without a mark its connections would leave
+// by default, which strict forbids; they have to be classified anew.
+func (r *remarks) orphaned(mark uint32) bool {
+	for _, o := range r.earlier {
+		if n, has := o.number(mark & o.Mask); has {
+			return strings.Contains(n.Name, "/") && r.heir(o.Mask, n.Mark, n.Name) == 0
+		}
+	}
+	return false
+}
+
 // aliases tells whether the wanted plan takes the mark for another name's than bits'.
 func (r *remarks) aliases(mark, bits uint32) bool {
 	_, used := r.want.number(mark & r.want.Mask)

@@ -121,6 +121,13 @@ func (r *remarking) finish(c *netlink.Conn) error {
 }
 
 func (r *remarking) change(c *netlink.Conn, f markedFlow, bits, mask uint32) error {
+	if r.orphaned(f.mark) {
+		found, err := f.remove(c)
+		if found {
+			r.a.report.Restarted++
+		}
+		return err
+	}
 	found, err := f.setMark(c, bits, mask)
 	if err != nil || !found {
 		return err

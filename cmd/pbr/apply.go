@@ -132,6 +132,9 @@ func changedLines(report *kernel.Report) []string {
 	if report.Cleared > 0 {
 		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
 	}
+	if report.Restarted > 0 {
+		done = append(done, fmt.Sprintf("connections: %d of a strict table that is gone cut", report.Restarted))
+	}
 	if report.Moved > 0 {
 		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
 	}

@@ -1,0 +1,61 @@
+package integration
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pbr/integration/lab"
+)
+
+// A connection of a strict table never leaves by default, also when the policy changes under it: when its uplink
+// gets another name, or the marks another mask.
+func TestStrictSurvivesChanges(t *testing.T) {
+	t.Parallel()
+	const strict = `
+[[table]]
+name = "secret"
+strict = true
+routes = { uplink = "isp2" }
+[[policy]]
+name = "kill"
+src = "192.168.10.10"
+table = "secret"
+`
+	s := trapNet(t, strict)
+	src, dst := netip.MustParseAddr("192.168.10.10"), netip.MustParseAddrPort("9.9.9.9:53")
+	ask := func(c *lab.Conn, when string) {
+		t.Helper()
+		// The packet that meets a connection just deleted may be lost to its old address.
+		seen, err := c.Ask()
+		for range 3 {
+			if err != nil {
+				seen, err = c.Ask()
+			}
+		}
+		if err != nil || seen.By != "isp2" {
+			t.Errorf("%s: answered by %q, %v", when, seen.By, err)
+		}
+	}
+	conn, err := s.LANs["lan"].Dial("udp", src, dst, lab.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ask(conn, "at first")
+	s.ISPs["isp1"].NFT("table inet leak { chain in { type filter hook prerouting priority -300; ip saddr { 192.168.10.10, 192.0.2.2 } ip daddr 9.9.9.9 counter comment \"leak\"; }; }")
+
+	renamed := strings.ReplaceAll(twoUplinks+strict, `"isp2"`, `"tunnel"`)
+	for _, change := range []struct{ what, policy string }{
+		{"its uplink has another name", renamed},
+		{"the marks have another mask", strings.Replace(renamed, "[pbr]", "[pbr]\nmark-mask = 0x00fff000", 1)},
+		{"all as it was", twoUplinks + strict},
+	} {
+		s.router.apply(change.policy)
+		ask(conn, change.what)
+		s.router.inSync()
+	}
+	if out := s.ISPs["isp1"].Run("nft", "list", "table", "inet", "leak"); !strings.Contains(out, "packets 0 bytes 0") {
+		t.Errorf("packets left by default:\n%s", out)
+	}
+}
