@@ -23,6 +23,9 @@ src = "192.168.10.10"
 table = "secret"
 `
 	s := trapNet(t, strict)
+	// Without NAT: translated connections are ended by the kernel when they change their device.
+	base := strings.NewReplacer(`nat = "masquerade"`, `nat = "none"`).Replace(twoUplinks) + strict
+	s.router.apply(base)
 	src, dst := netip.MustParseAddr("192.168.10.10"), netip.MustParseAddrPort("9.9.9.9:53")
 	ask := func(c *lab.Conn, when string) {
 		t.Helper()
@@ -45,11 +48,11 @@ table = "secret"
 	ask(conn, "at first")
 	s.ISPs["isp1"].NFT("table inet leak { chain in { type filter hook prerouting priority -300; ip saddr { 192.168.10.10, 192.0.2.2 } ip daddr 9.9.9.9 counter comment \"leak\"; }; }")
 
-	renamed := strings.ReplaceAll(twoUplinks+strict, `"isp2"`, `"tunnel"`)
+	renamed := strings.ReplaceAll(base, `"isp2"`, `"tunnel"`)
 	for _, change := range []struct{ what, policy string }{
 		{"its uplink has another name", renamed},
 		{"the marks have another mask", strings.Replace(renamed, "[pbr]", "[pbr]\nmark-mask = 0x00fff000", 1)},
-		{"all as it was", twoUplinks + strict},
+		{"all as it was", base},
 	} {
 		s.router.apply(change.policy)
 		ask(conn, change.what)
