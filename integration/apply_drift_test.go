@@ -109,7 +109,7 @@ func TestMissingInterface(t *testing.T) {
 	if res := r.pbr("apply"); res.Code != 0 {
 		t.Errorf("a second apply without wan2: exit status %d\n%s", res.Code, res.Stderr)
 	}
-	r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2", "addr replace 2001:db8:f2::2/64 dev wan2")
+	r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2", "addr replace 2001:db8:f2::2/64 dev wan2 nodad")
 	if res := r.pbr("diff"); res.Code != 2 {
 		t.Errorf("diff with wan2 back: exit status %d, not 2\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
