@@ -147,7 +147,7 @@ func choiceCases() []ruleCase {
 		{"meta nfproto ipv4 jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots", "jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
 			rule(ms(v4), hashed(0x1f, "slots", plan.FieldIPSAddr, plan.FieldIPDAddr))},
 		{"meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
-			"meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
+			"meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
 			rule(ms(v6, inSet(plan.FieldL4Proto, "protos")), hashed(0, "slots", plan.FieldIP6SAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto))},
 		{"numgen inc mod 3 vmap @turns", "numgen inc mod 3 vmap @turns", rule(nil, plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "turns"})},
 		{"numgen random mod 1024 vmap @slots", "numgen random mod 1024 vmap @slots", rule(nil, plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slots"})},
