@@ -66,6 +66,7 @@ func (s *section) sticky() Sticky {
 		return st
 	}
 	sub := s.table("sticky")
+	sub.label = s.label + ": sticky"
 	if sub.fields.Get("time") == nil {
 		sub.missing("time", `time = "1d"`)
 	}
