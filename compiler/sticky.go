@@ -33,31 +33,28 @@ func (c *compilation) addClients(b *policy.Balance) {
 		})
 		remember := c.clientAction(b, family, plan.Remember)
 		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
-		var rules []plan.ChainRule
-		if foreign := c.foreignCTMark(false); foreign != nil {
-			rules = append(rules, rule("not asked before either", foreign, accept))
-		}
-		c.addChain(plan.Chain{Name: keepChain(b.Name, family), Rules: append(rules,
-			rule("the client keeps it", when(nfproto(family)), remember, accept),
-			rule("no room for another client", nil,
+		asked := c.freeCTMark()
+		c.addChain(plan.Chain{Name: keepChain(b.Name, family), Rules: []plan.ChainRule{
+			rule("the client keeps it", append(when(nfproto(family)), asked...), remember, accept),
+			rule("no room for another client", asked,
 				plan.Action{Kind: plan.Limit, Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:" + b.Name + " sticky is full "}),
-			rule("no room for another client", nil, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}, accept),
-		)})
+			rule("no room for another client", asked, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}),
+			rule("not remembered", nil, accept),
+		}})
 	}
 }
 
 // recalling returns the rules that take the member that the client had, if it lives, and forget it otherwise. nftables cannot look
 // up in one map what it found in another, so the connection's mark, which nothing has used yet, holds the number in between.
 func (c *compilation) recalling(b *policy.Balance, family plan.Family, found plan.Action) []plan.ChainRule {
-	ours := c.foreignCTMark(true)
-	of := func(extra []plan.Match) []plan.Match { return append(when(nfproto(family)), extra...) }
+	asked := append(when(nfproto(family)), c.freeCTMark()...)
 	return []plan.ChainRule{
 		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
-		rule("the client's member", of(ours), c.clientAction(b, family, plan.RecallCTMark)),
+		rule("the client's member", asked, c.clientAction(b, family, plan.RecallCTMark)),
 		rule("into the packet's mark", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
 		rule("the connection is not pinned yet", nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask}),
 		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: livingSet(b.Name, family)}), found),
-		rule("else it is forgotten", of(ours), c.clientAction(b, family, plan.Forget)),
+		rule("else it is forgotten", asked, c.clientAction(b, family, plan.Forget)),
 	}
 }
 
@@ -73,11 +70,11 @@ func (c *compilation) clientAction(b *policy.Balance, family plan.Family, kind p
 	return a
 }
 
-// foreignCTMark matches a connection mark without, or with, bits of somebody else's, which a look-up into it would overwrite;
-// nil when all bits are pbr's.
-func (c *compilation) foreignCTMark(none bool) []plan.Match {
+// freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up into it would overwrite. The
+// clients of others are neither looked up nor remembered.
+func (c *compilation) freeCTMark() []plan.Match {
 	if c.mask == 0xffffffff {
 		return nil
 	}
-	return when(markMatch(plan.FieldCTMark, ^c.mask, 0, !none))
+	return when(markMatch(plan.FieldCTMark, ^c.mask, 0, false))
 }
