@@ -61,7 +61,7 @@ func (e *ruleEncoder) number(a *plan.Action) {
 }
 
 func (e *ruleEncoder) hash(a *plan.Action) error {
-	words := 0
+	words, length := 0, 0
 	for _, f := range a.Hash {
 		if f == 0 {
 			break
@@ -72,6 +72,9 @@ func (e *ruleEncoder) hash(a *plan.Action) error {
 		}
 		e.loadInto(hashRegister(words), src)
 		words += (f.Type().Width() + 3) / 4
+		if length = 4 * words; a.Hash[1] == 0 {
+			length = f.Type().Width() // a single field is not padded
+		}
 	}
 	if words == 0 {
 		return fmt.Errorf("the hash for map %q has no field", a.Set)
@@ -79,7 +82,7 @@ func (e *ruleEncoder) hash(a *plan.Action) error {
 	at := e.begin("hash")
 	e.u32(unix.NFTA_HASH_SREG, reg2)
 	e.u32(unix.NFTA_HASH_DREG, reg1)
-	e.u32(unix.NFTA_HASH_LEN, uint32(4*words))
+	e.u32(unix.NFTA_HASH_LEN, uint32(length))
 	e.u32(unix.NFTA_HASH_MODULUS, a.Mod)
 	e.u32(unix.NFTA_HASH_SEED, a.Seed)
 	e.u32(unix.NFTA_HASH_TYPE, unix.NFT_HASH_JENKINS)

@@ -162,6 +162,9 @@ var statements = []struct {
 	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
 		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{{Kind: plan.HashVMap,
 			Hash: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto), Mod: 1024, Seed: 0xdeadbeef, Set: "slots"}}}},
+	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
+	{`meta l4proto @protos jhash th sport mod 4 seed 0x1 vmap @slots`, plan.ChainRule{Matches: []plan.Match{in(plan.FieldL4Proto, "protos")},
+		Actions: []plan.Action{{Kind: plan.HashVMap, Hash: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
 	{`jhash th dport . meta l4proto mod 16 seed 0x1 vmap @slots`,
 		doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
 	{`meta nfproto ipv4 ct mark and 0x00ffffff == 0 ct mark set ip saddr map @clients4`, plan.ChainRule{
