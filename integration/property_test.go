@@ -164,7 +164,8 @@ func (p *property) firstPackets() []*sent {
 		k := s.packet
 		// A connection is known by these; ports may change in NAT, and others have none.
 		tuple := fmt.Sprint(k.Proto, k.Dst, k.SPort, k.DPort)
-		if tuples[tuple] || k.Src == k.Dst {
+		// The opposite direction would be its answer.
+		if opposite := fmt.Sprint(k.Proto, k.Src, k.DPort, k.SPort); tuples[tuple] || tuples[opposite] || k.Src == k.Dst {
 			continue
 		}
 		tuples[tuple] = true
