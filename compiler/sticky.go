@@ -22,14 +22,14 @@ func keepChain(balance string, family plan.Family) string {
 func fullCounter(balance string) string { return balanceObject(balance, "full") }
 
 // addClients adds the maps from clients to members, and the chains that fill them. A client is in one of them once, so that
-// it cannot have two members. The comment has the mask: another one makes the map anew, whose values are bits of it.
+// it cannot have two members. The comment has what keys and values mean: with another mask, or another length of clients, the map is made anew.
 func (c *compilation) addClients(b *policy.Balance) {
 	comment := "balance " + b.Name
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment + ": clients not remembered, the map was full"})
 	for _, family := range plan.Families {
 		c.addSet(plan.Set{
 			Name: clientsMap(b.Name, family), Type: fieldsOf(family).src.Type(), Map: true, Data: plan.TypeMark, Dynamic: true, Size: uint32(b.Sticky.Size),
-			Comment: comment + ": client to member, in the bits " + fmt.Sprintf("%#08x", c.mask),
+			Comment: fmt.Sprintf("%s: client /%d to member, in bits %#08x", comment, clientBits(b, family), c.mask),
 		})
 		remember := c.clientAction(b, family, plan.Remember)
 		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
@@ -58,11 +58,19 @@ func (c *compilation) recalling(b *policy.Balance, family plan.Family, found pla
 	}
 }
 
+// clientBits is how many bits of an address make a client.
+func clientBits(b *policy.Balance, family plan.Family) int {
+	if family == plan.IPv6 {
+		return b.Sticky.Prefix6
+	}
+	return 32
+}
+
 // clientAction is an action on the map of clients.
 func (c *compilation) clientAction(b *policy.Balance, family plan.Family, kind plan.ActionKind) plan.Action {
 	a := plan.Action{Kind: kind, Field: fieldsOf(family).src, Set: clientsMap(b.Name, family)}
-	if family == plan.IPv6 && b.Sticky.Prefix6 < 128 {
-		a.Prefix = uint8(b.Sticky.Prefix6)
+	if n := clientBits(b, family); n < 8*a.Field.Type().Width() {
+		a.Prefix = uint8(n)
 	}
 	if kind != plan.RecallCTMark {
 		a.Mask = c.mask
