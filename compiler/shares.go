@@ -17,7 +17,7 @@ type share struct {
 // come where members or weights need them.
 const (
 	fewSlots       = 256
-	manySlots      = 16384
+	manySlots      = 4096
 	slotsPerMember = 16
 )
 
