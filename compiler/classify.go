@@ -39,7 +39,11 @@ func (c *compilation) addClassification() {
 func (c *compilation) appendPolicy(rules []plan.ChainRule, p *policy.Policy, from []plan.Match, selections [][]plan.Match) []plan.ChainRule {
 	comment := "policy " + p.Name
 	verdict := accept
-	if p.Target.Kind != policy.ToDefault {
+	switch p.Target.Kind {
+	case policy.ToDefault:
+	case policy.ToBalance:
+		verdict = gotoChain(balanceChain(p.Target.Name))
+	default:
 		verdict = gotoChain("mark-" + p.Target.Name)
 	}
 	for _, selection := range selections {
@@ -117,11 +121,16 @@ func (s *selection) protocols() []plan.Match {
 	if named || len(p.SPort) == 0 && len(p.DPort) == 0 {
 		return m
 	}
-	s.c.addSharedSet(setPortProto, plan.Set{
+	s.c.addPortProtocols()
+	return append(when(inSet(plan.FieldL4Proto, setPortProto)), m...)
+}
+
+// addPortProtocols adds the set of the protocols that ports without one are of.
+func (c *compilation) addPortProtocols() {
+	c.addSharedSet(setPortProto, plan.Set{
 		Name: setPortProto, Type: plan.TypeProto, Comment: "protocols of ports given without one",
 		Elements: []plan.Element{single(plan.KeyFromUint8(protoTCP)), single(plan.KeyFromUint8(protoUDP))},
 	})
-	return append(when(inSet(plan.FieldL4Proto, setPortProto)), m...)
 }
 
 // ofFamily returns the alternatives for one family; none if the policy cannot match in it.

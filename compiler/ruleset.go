@@ -25,7 +25,7 @@ const (
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
-// (mark-, pin-, snat-, policy-, list-) keep users' names apart from these and from keywords.
+// (mark-, pin-, snat-, policy-, list-, balance-, try-) keep users' names apart from these and from keywords.
 const (
 	setUplinks   = "uplinks"          // interfaces of all uplinks
 	setPrimary   = "primary"          // interface of default's primary uplink, while default uses it
@@ -40,6 +40,7 @@ const (
 	mapPinStrict = "pins-strict"      // uplink's interface -> ct mark of its strict table
 	mapPinRule   = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
 	setTunnels   = "tunnels"          // interfaces of uplinks without a gateway
+	mapMembers   = "members"          // number of a member of a balance -> the chain that tries it
 	mapSNAT      = "source-nat"       // uplink's interface -> static source address
 
 	chainNever         = "never"
@@ -58,6 +59,7 @@ func (c *compilation) addRuleset() {
 	c.addFixedSets()
 	c.addMarkChains()
 	c.addPinChains()
+	c.addBalances()
 	c.addClassification()
 	c.addFirstPacketChains()
 	c.addHookChains()

@@ -57,17 +57,16 @@ func TestBrokenFilesChangeNothing(t *testing.T) {
 	r.apply(twoUplinks)
 	before := r.ours()
 	for name, broken := range map[string]string{
-		"syntax":         twoUplinks + "\n[[policy]\n",
-		"half a file":    twoUplinks[:len(twoUplinks)/2],
-		"unknown key":    twoUplinks + "\n[[policy]]\nname = \"x\"\ntabel = \"prefer-isp2\"\n",
-		"dangling name":  twoUplinks + "\n[[policy]]\nname = \"x\"\ntable = \"prefer-isp3\"\n",
-		"wrong type":     strings.Replace(twoUplinks, "distance = 2", `distance = "far"`, 1),
-		"duplicate name": twoUplinks + "\n[[table]]\nname = \"prefer-isp2\"\nroutes = [{ uplink = \"isp1\" }]\n",
-		"missing list":   twoUplinks + "\n[lists]\nx = { file = \"nowhere.txt\" }\n",
-		"empty":          "",
-		"binary":         "\x00\xff\xfe",
-		"not supported yet": twoUplinks + "\n[[balance]]\nname = \"pool\"\nmethod = \"hash\"\nhash = [\"src\"]\nmembers = [{ uplink = \"isp1\" }]\n" +
-			"[[policy]]\nname = \"x\"\nbalance = \"pool\"\n",
+		"syntax":            twoUplinks + "\n[[policy]\n",
+		"half a file":       twoUplinks[:len(twoUplinks)/2],
+		"unknown key":       twoUplinks + "\n[[policy]]\nname = \"x\"\ntabel = \"prefer-isp2\"\n",
+		"dangling name":     twoUplinks + "\n[[policy]]\nname = \"x\"\ntable = \"prefer-isp3\"\n",
+		"wrong type":        strings.Replace(twoUplinks, "distance = 2", `distance = "far"`, 1),
+		"duplicate name":    twoUplinks + "\n[[table]]\nname = \"prefer-isp2\"\nroutes = [{ uplink = \"isp1\" }]\n",
+		"missing list":      twoUplinks + "\n[lists]\nx = { file = \"nowhere.txt\" }\n",
+		"empty":             "",
+		"binary":            "\x00\xff\xfe",
+		"not supported yet": twoUplinks + "\n[[policy]]\nname = \"x\"\nschedule = \"sat,sun\"\ntable = \"prefer-isp2\"\n",
 	} {
 		r.write(broken)
 		for _, command := range []string{"apply", "check", "diff", "compile"} {

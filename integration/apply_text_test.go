@@ -19,6 +19,9 @@ var fixtureSpecs = map[string]func() lab.Spec{
 	"4-vpn":             vpnSpec,
 	"5-ecmp":            threeISPs,
 	"6-dual-stack":      threeISPs,
+	"7-pcc":             threeISPs,
+
+	"8-persistent-sessions": threeISPs,
 }
 
 func threeISPs() lab.Spec {

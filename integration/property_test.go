@@ -33,7 +33,7 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 					t.Fatalf("%s=%d repeats this", seedEnv, seed)
 				}
 			}
-			t.Logf("%d packets went as the policies say, %d of them out by an uplink", p.checked, p.left)
+			t.Logf("%d packets went as the policies say, %d of them out by an uplink; balances repeated %d choices", p.checked, p.left, p.repeated)
 		})
 	}
 }
@@ -54,6 +54,8 @@ type property struct {
 
 	policy        *reference.Policy
 	checked, left int
+	// repeated counts the connections that a balance had to choose for twice.
+	repeated int
 }
 
 // foreignMarks is somebody else's table: it marks what one host sends, outside our bits.
@@ -143,6 +145,8 @@ func (p *property) round() {
 	p.router.apply(p.policy.TOML())
 	p.laterPackets(answered)
 	p.fromOutside()
+	p.router.Run("conntrack", "-F")
+	p.sameAgain(p.firstPackets())
 }
 
 func (p *property) nextID() uint64 { p.ids++; return p.ids }
@@ -160,7 +164,8 @@ func (p *property) firstPackets() []*sent {
 		k := s.packet
 		// A connection is known by these; ports may change in NAT, and others have none.
 		tuple := fmt.Sprint(k.Proto, k.Dst, k.SPort, k.DPort)
-		if tuples[tuple] || k.Src == k.Dst {
+		// The opposite direction would be its answer.
+		if opposite := fmt.Sprint(k.Proto, k.Src, k.DPort, k.SPort); tuples[tuple] || tuples[opposite] || k.Src == k.Dst {
 			continue
 		}
 		tuples[tuple] = true
@@ -247,6 +252,34 @@ func (p *property) checkFirst(s *sent) {
 		}
 	}
 	p.fail(s, "first packet", strings.Join(wanted, ", or "))
+}
+
+// sameAgain opens the forwarded connections anew: a balance by hash, or one that remembers its clients, chooses for each as it did before.
+func (p *property) sameAgain(first []*sent) {
+	p.t.Helper()
+	var again, before []*sent
+	for _, s := range first {
+		if s.packet.Local() || s.by == "" {
+			continue
+		}
+		if b := p.eval().BalanceOf(s.packet); b != nil && b.Repeats() {
+			a := *s
+			a.frame.ID = p.nextID()
+			again, before = append(again, &a), append(before, s)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	p.router.Run("conntrack", "-F")
+	p.send(again)
+	for i, a := range again {
+		p.checked++
+		if a.by != before[i].by || a.out.Src != before[i].out.Src {
+			p.fail(a, "the same connection again", fmt.Sprintf("%s with source %s, as before", before[i].way.Dev, before[i].out.Src))
+		}
+	}
+	p.repeated += len(again)
 }
 
 func (p *property) isUplink(dev string) bool {

@@ -20,6 +20,13 @@ var actionNames = [...]string{
 	plan.Limit:      "limit rate",
 	plan.Masquerade: "masquerade",
 	plan.SNAT:       "snat",
+
+	plan.HashVMap:     "jhash",
+	plan.CycleVMap:    "numgen inc",
+	plan.RandomVMap:   "numgen random",
+	plan.RecallCTMark: "ct mark set",
+	plan.Remember:     "update",
+	plan.Forget:       "delete",
 }
 
 // actionName is nft's name of k, or for one that does not exist its number.
@@ -49,6 +56,13 @@ func appendAction(b []byte, a *plan.Action) []byte {
 		return appendQuoted(b, a.Name)
 	case plan.Limit:
 		return appendLimit(b, a)
+	case plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
+		return appendChoice(b, a)
+	case plan.RecallCTMark:
+		b = appendClient(append(append(b, name...), ' '), a)
+		return append(append(b, " map @"...), a.Set...)
+	case plan.Remember, plan.Forget:
+		return appendClientMap(b, name, a)
 	case plan.SNAT:
 		if a.Addr.Is4() {
 			b = append(b, "snat ip to "...)
@@ -77,12 +91,59 @@ func appendSetMark(b []byte, field string, a *plan.Action) []byte {
 
 func appendLimit(b []byte, a *plan.Action) []byte {
 	b = append(b, "limit rate "...)
-	b = append(appendUint(b, a.Rate), "/second"...)
+	b = append(appendUint(b, a.Rate), limitUnit(a)...)
 	if a.Burst != 0 {
 		b = append(b, " burst "...)
 		b = append(appendUint(b, a.Burst), " packets"...)
 	}
 	return b
+}
+
+func limitUnit(a *plan.Action) string {
+	if a.Minutes {
+		return "/minute"
+	}
+	return "/second"
+}
+
+// appendChoice adds "jhash ip saddr . ip daddr mod 1024 seed 0x1 vmap @slots", or numgen instead of the hash.
+func appendChoice(b []byte, a *plan.Action) []byte {
+	b = append(b, actionName(a.Kind)...)
+	for i, f := range a.Hash {
+		if f == 0 {
+			break
+		}
+		if i > 0 {
+			b = append(b, " ."...)
+		}
+		b = append(append(b, ' '), fieldName(f)...)
+	}
+	b = appendUint(append(b, " mod "...), a.Mod)
+	if a.Kind == plan.HashVMap {
+		b = strconv.AppendUint(append(b, " seed 0x"...), uint64(a.Seed), 16)
+	}
+	return append(append(b, " vmap @"...), a.Set...)
+}
+
+// appendClient adds the address that a dynamic map is looked up by, or what of it counts.
+func appendClient(b []byte, a *plan.Action) []byte {
+	b = append(b, fieldName(a.Field)...)
+	width := a.Field.Type().Width()
+	if a.Prefix == 0 || int(a.Prefix) >= 8*width {
+		return b
+	}
+	return plan.PrefixMask(a.Field.Type(), int(a.Prefix)).Addr(a.Field.Type()).AppendTo(append(b, " and "...))
+}
+
+// appendClientMap adds "update @clients { ip saddr timeout 3600s : meta mark and 0xff000000 }".
+func appendClientMap(b []byte, name string, a *plan.Action) []byte {
+	b = append(append(append(b, name...), " @"...), a.Set...)
+	b = appendClient(append(b, " { "...), a)
+	if a.Kind == plan.Remember {
+		b = append(appendUint(append(b, " timeout "...), a.Timeout), 's')
+	}
+	b = appendMasked(append(b, " : "...), plan.FieldMark, a.Mask)
+	return append(b, " }"...)
 }
 
 // appendChainRule adds a rule of a chain, without indentation and line end. A rule that is none of

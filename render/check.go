@@ -47,12 +47,15 @@ func checkSet(s *plan.Set) error {
 	if s.Type.Width() == 0 {
 		return fmt.Errorf("%s %s: unknown key %s", kind, s.Name, s.Type)
 	}
+	if s.Data != 0 && (s.Data.Width() == 0 || !s.Map || !s.Dynamic) || s.Dynamic && (s.Data == 0 || s.Interval || len(s.Elements) > 0) {
+		return fmt.Errorf("%s %s: not a map that packets fill", kind, s.Name)
+	}
 	for i := range s.Elements {
 		e := &s.Elements[i]
 		if s.Type == plan.TypeIfname && !quotable(e.From.Text()) {
 			return fmt.Errorf("%s %s: interface name %q cannot be quoted for nft", kind, s.Name, e.From.Text())
 		}
-		if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) {
+		if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) || e.Jump && !s.Map {
 			return fmt.Errorf("%s %s: element %s leads to chain %q", kind, s.Name, appendInterval(nil, s.Type, e.From, e.To), e.Goto)
 		}
 	}
@@ -121,12 +124,34 @@ func checkAction(a *plan.Action) error {
 		if a.Rate > 0 {
 			return nil
 		}
+	case plan.HashVMap:
+		if identifier(a.Set) && a.Mod > 0 && hashable(a.Hash) {
+			return nil
+		}
+	case plan.CycleVMap, plan.RandomVMap:
+		if identifier(a.Set) && a.Mod > 0 {
+			return nil
+		}
+	case plan.RecallCTMark, plan.Remember, plan.Forget:
+		if t := a.Field.Type(); identifier(a.Set) && (t == plan.TypeIPv4 || t == plan.TypeIPv6) && (a.Kind != plan.Remember || a.Timeout > 0) {
+			return nil
+		}
 	case plan.SNAT:
 		if a.Addr.IsValid() && a.Addr.Zone() == "" {
 			return nil
 		}
 	}
 	return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
+}
+
+// hashable tells whether a hash has fields, and none after a gap.
+func hashable(fields plan.HashFields) bool {
+	for i, f := range fields {
+		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
+			return false
+		}
+	}
+	return fields[0] != 0
 }
 
 // identifier tells whether nft reads s as a name (its grammar: a letter, then letters, digits, / \ _ .

@@ -17,22 +17,27 @@ type counterView struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-// setView is a named set, or a map to verdicts when Map is true. Type is nft's name of the keys' type.
+// setView is a named set, or a map to verdicts when Map is true, or to values of type Data that packets fill, at most
+// Size of them, when Dynamic is. Type is nft's name of the keys' type.
 type setView struct {
 	Name     string        `json:"name"`
 	Type     string        `json:"type"`
 	Interval bool          `json:"interval,omitempty"`
 	Map      bool          `json:"map,omitempty"`
+	Data     string        `json:"data,omitempty"`
+	Dynamic  bool          `json:"dynamic,omitempty"`
+	Size     uint32        `json:"size,omitempty"`
 	Comment  string        `json:"comment,omitempty"`
 	Elements []elementView `json:"elements"`
 	Foreign  string        `json:"foreign,omitempty"`
 }
 
 // elementView is a value, prefix or range as nft writes it (interface names without quotes, a wildcard with its
-// asterisk), and in a map the chain that it leads to.
+// asterisk), and in a map the chain that it leads to, for good or to come back from.
 type elementView struct {
 	Value string `json:"value"`
 	Goto  string `json:"goto,omitempty"`
+	Jump  string `json:"jump,omitempty"`
 }
 
 // chainView is a chain; type, hook and priority are absent on one that others jump to.
@@ -64,18 +69,25 @@ type matchView struct {
 }
 
 // actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
-// under a mask, a counter's or log prefix's name, packets a second, an address.
+// under a mask, a counter's or log prefix's name, packets a second or a minute, an address; what a number is computed
+// from; how many bits of an address count, and for how many seconds.
 type actionView struct {
-	Action  string `json:"action"`
-	Chain   string `json:"chain,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Map     string `json:"map,omitempty"`
-	Mask    string `json:"mask,omitempty"`
-	Value   string `json:"value,omitempty"`
-	Name    string `json:"name,omitempty"`
-	Rate    uint32 `json:"rate,omitempty"`
-	Burst   uint32 `json:"burst,omitempty"`
-	Address string `json:"address,omitempty"`
+	Action  string   `json:"action"`
+	Chain   string   `json:"chain,omitempty"`
+	Field   string   `json:"field,omitempty"`
+	Map     string   `json:"map,omitempty"`
+	Mask    string   `json:"mask,omitempty"`
+	Value   string   `json:"value,omitempty"`
+	Name    string   `json:"name,omitempty"`
+	Rate    uint32   `json:"rate,omitempty"`
+	Burst   uint32   `json:"burst,omitempty"`
+	Address string   `json:"address,omitempty"`
+	Hash    []string `json:"hash,omitempty"`
+	Modulus uint32   `json:"modulus,omitempty"`
+	Seed    *uint32  `json:"seed,omitempty"`
+	Prefix  uint8    `json:"prefix,omitempty"`
+	Timeout uint32   `json:"timeout,omitempty"`
+	Per     string   `json:"per,omitempty"`
 }
 
 func viewRuleset(rs *plan.Ruleset) rulesetView {
@@ -89,12 +101,20 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 }
 
 func viewSet(s *plan.Set) setView {
-	return setView{
-		Name: s.Name, Type: s.Type.String(), Interval: s.Interval, Map: s.Map, Comment: s.Comment, Foreign: s.Foreign,
+	v := setView{
+		Name: s.Name, Type: s.Type.String(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Size: s.Size,
+		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {
-			return elementView{interval(s.Type, e.From, e.To), e.Goto}
+			if e.Jump {
+				return elementView{Value: interval(s.Type, e.From, e.To), Jump: e.Goto}
+			}
+			return elementView{Value: interval(s.Type, e.From, e.To), Goto: e.Goto}
 		}),
 	}
+	if s.Data != 0 {
+		v.Data = s.Data.String()
+	}
+	return v
 }
 
 // interval is an element's text without nft's quotes.
@@ -173,6 +193,23 @@ func viewAction(a *plan.Action) actionView {
 		v.Name = a.Name
 	case plan.Limit:
 		v.Rate, v.Burst = a.Rate, a.Burst
+		if a.Minutes {
+			v.Per = "minute"
+		}
+	case plan.HashVMap:
+		for _, f := range a.Hash {
+			if f != 0 {
+				v.Hash = append(v.Hash, fieldName(f))
+			}
+		}
+		v.Map, v.Modulus, v.Seed = a.Set, a.Mod, &a.Seed
+	case plan.CycleVMap, plan.RandomVMap:
+		v.Map, v.Modulus = a.Set, a.Mod
+	case plan.RecallCTMark, plan.Remember, plan.Forget:
+		v.Field, v.Map, v.Prefix, v.Timeout = fieldName(a.Field), a.Set, a.Prefix, a.Timeout
+		if a.Mask != 0 {
+			v.Mask = mark(a.Mask)
+		}
 	case plan.SNAT:
 		v.Address = a.Addr.String()
 	}

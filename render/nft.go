@@ -110,12 +110,15 @@ func setKind(s *plan.Set) string {
 
 // setHead is what a set's definition says before the elements, a line each.
 func setHead(s *plan.Set) []string {
-	head := []string{"type " + s.Type.String()}
-	if s.Map {
-		head[0] += " : verdict"
+	head := []string{setType(s)}
+	if s.Size > 0 {
+		head = append(head, fmt.Sprint("size ", s.Size))
 	}
-	if s.Interval {
+	switch {
+	case s.Interval:
 		head = append(head, "flags interval")
+	case s.Dynamic:
+		head = append(head, "flags dynamic,timeout")
 	}
 	if s.Comment != "" {
 		head = append(head, "comment "+string(appendQuoted(nil, s.Comment)))
@@ -124,6 +127,24 @@ func setHead(s *plan.Set) []string {
 		head = append(head, "# foreign: "+string(appendLine(nil, s.Foreign)))
 	}
 	return head
+}
+
+// numberOf is how nft names the type of numbers that it computes: by an expression that has it. The modulus means nothing.
+const numberOf = "typeof numgen inc mod 1024"
+
+// setType is the line of a set's definition that tells what is in it.
+func setType(s *plan.Set) string {
+	line := "type " + s.Type.String()
+	if s.Type == plan.TypeNumber {
+		line = numberOf
+	}
+	switch {
+	case s.Map && s.Data != 0:
+		line += " : " + s.Data.String()
+	case s.Map:
+		line += " : verdict"
+	}
+	return line
 }
 
 func appendElements(b []byte, s *plan.Set) []byte {
@@ -150,10 +171,17 @@ func appendElements(b []byte, s *plan.Set) []byte {
 func appendElement(b []byte, t plan.Type, e *plan.Element) []byte {
 	b = appendInterval(b, t, e.From, e.To)
 	if e.Goto != "" {
-		b = append(b, " : goto "...)
+		b = append(b, elementVerdict(e)...)
 		b = append(b, e.Goto...)
 	}
 	return b
+}
+
+func elementVerdict(e *plan.Element) string {
+	if e.Jump {
+		return " : jump "
+	}
+	return " : goto "
 }
 
 func appendChain(b []byte, c *plan.Chain) []byte {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestChainRule(t *testing.T) {
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), natCases()} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), natCases()} {
 		for _, c := range cases {
 			if got := string(appendChainRule(nil, &c.rule)); got != c.text {
 				t.Errorf("got  %s\nwant %s", got, c.text)
@@ -23,7 +23,7 @@ func TestChainRule(t *testing.T) {
 // TestEveryFieldAndAction keeps the cases complete: what the vocabulary has, they have.
 func TestEveryFieldAndAction(t *testing.T) {
 	fields, actions := map[plan.Field]bool{}, map[plan.ActionKind]bool{}
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), natCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), natCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
 		for _, c := range cases {
 			for _, m := range c.rule.Matches {
 				fields[m.Field] = true
@@ -38,7 +38,7 @@ func TestEveryFieldAndAction(t *testing.T) {
 			t.Errorf("field %d (%s) has no case", f, fieldName(f))
 		}
 	}
-	for k := plan.Accept; k <= plan.SNAT; k++ {
+	for k := plan.Accept; k <= plan.Forget; k++ {
 		if !actions[k] || strings.HasPrefix(actionName(k), "action(") {
 			t.Errorf("action %d (%s) has no case", k, actionName(k))
 		}
@@ -187,6 +187,12 @@ func TestNFTRefuses(t *testing.T) {
 		`rule 1: interface name ""`:   chain(rule(ms(plan.Match{Field: plan.FieldIIFName, Wildcard: true}))),
 		`"goto a b"`:                  chain(rule(nil, plan.Action{Kind: plan.Goto, Chain: "a b"})),
 		`"action(99)"`:                chain(rule(nil, plan.Action{Kind: 99})),
+		`set s: not a map`:            {Sets: []plan.Set{{Name: "s", Type: plan.TypeIPv4, Dynamic: true}}},
+		`map s: not a map`:            {Sets: []plan.Set{{Name: "s", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark}}},
+		`"jhash mod 4 seed 0x0 vmap`:  chain(rule(nil, plan.Action{Kind: plan.HashVMap, Mod: 4, Set: "s"})),
+		`"numgen inc mod 0 vmap`:      chain(rule(nil, plan.Action{Kind: plan.CycleVMap, Set: "s"})),
+		`"update @s { ip saddr tim`:   chain(rule(nil, plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Set: "s"})),
+		`"delete @s { th dport`:       chain(rule(nil, plan.Action{Kind: plan.Forget, Field: plan.FieldDPort, Set: "s"})),
 		`"snat ip6 to `:               chain(rule(nil, plan.Action{Kind: plan.SNAT})),
 	} {
 		err := NFT(&bytes.Buffer{}, &plan.Plan{Ruleset: rs})

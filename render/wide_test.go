@@ -128,6 +128,42 @@ func actionCases() []ruleCase {
 	}
 }
 
+// choiceCases has the statements of balances.
+func choiceCases() []ruleCase {
+	hashed := func(seed uint32, set string, fields ...plan.Field) plan.Action {
+		a := plan.Action{Kind: plan.HashVMap, Mod: 1024, Seed: seed, Set: set}
+		copy(a.Hash[:], fields)
+		return a
+	}
+	v4, v6 := num(plan.FieldNFProto, 2, 2), num(plan.FieldNFProto, 10, 10)
+	client4 := func(k plan.ActionKind) plan.Action {
+		return plan.Action{Kind: k, Field: plan.FieldIPSAddr, Set: "clients-4", Mask: testMask}
+	}
+	client6 := client4(plan.Forget)
+	client6.Field, client6.Prefix, client6.Set = plan.FieldIP6SAddr, 64, "clients-6"
+	remember := client4(plan.Remember)
+	remember.Timeout = 3600
+	return []ruleCase{
+		{"meta nfproto ipv4 jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots", "jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
+			rule(ms(v4), hashed(0x1f, "slots", plan.FieldIPSAddr, plan.FieldIPDAddr))},
+		{"meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
+			"meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
+			rule(ms(v6, inSet(plan.FieldL4Proto, "protos")), hashed(0, "slots", plan.FieldIP6SAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto))},
+		{"numgen inc mod 3 vmap @turns", "numgen inc mod 3 vmap @turns", rule(nil, plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "turns"})},
+		{"numgen random mod 1024 vmap @slots", "numgen random mod 1024 vmap @slots", rule(nil, plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slots"})},
+		{"meta nfproto ipv4 ct mark set ip saddr map @clients-4", "ct mark set ip saddr map @clients-4",
+			rule(ms(v4), plan.Action{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Set: "clients-4"})},
+		{"meta nfproto ipv4 update @clients-4 { ip saddr timeout 3600s : meta mark and 0xff000000 }",
+			"update @clients-4 { ip saddr timeout 1h : meta mark & 0xff000000 }", rule(ms(v4), remember)},
+		{"meta nfproto ipv4 delete @clients-4 { ip saddr : meta mark and 0xff000000 }", "delete @clients-4 { ip saddr : meta mark & 0xff000000 }",
+			rule(ms(v4), client4(plan.Forget))},
+		{"meta nfproto ipv6 delete @clients-6 { ip6 saddr and ffff:ffff:ffff:ffff:: : meta mark and 0xff000000 }",
+			"delete @clients-6 { ip6 saddr & ffff:ffff:ffff:ffff:: : meta mark & 0xff000000 }", rule(ms(v6), client6)},
+		{"limit rate 1/minute burst 5 packets log prefix \"pbr:pool full \"", "limit rate 1/minute log prefix \"pbr:pool full \"",
+			rule(nil, plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:pool full "})},
+	}
+}
+
 // natCases has the statements of a nat chain.
 func natCases() []ruleCase {
 	snat := func(a string) plan.Action { return plan.Action{Kind: plan.SNAT, Addr: netip.MustParseAddr(a)} }
@@ -181,6 +217,8 @@ func wideSets() []plan.Set {
 	mac := plan.KeyFromMAC([6]byte{2, 0, 0, 0, 0, 1})
 	return []plan.Set{
 		{Name: "addrtypes", Type: plan.TypeFibAddrType, Elements: single(plan.TypeFibAddrType, 3, 5)},
+		{Name: "clients-4", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 65536, Comment: "clients"},
+		{Name: "clients-6", Type: plan.TypeIPv6, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 100},
 		{Name: "dports", Type: plan.TypePort, Interval: true, Comment: "policy voip",
 			Elements: append([]plan.Element{span(plan.TypePort, 5060, 5061)}, single(plan.TypePort, 10000)...)},
 		{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: append([]plan.Element{span(plan.TypeDSCP, 10, 12)}, single(plan.TypeDSCP, 46)...)},
@@ -198,10 +236,18 @@ func wideSets() []plan.Set {
 		{Name: "pings6", Type: plan.TypeICMPv6Type, Interval: true, Elements: []plan.Element{span(plan.TypeICMPv6Type, 128, 129)}},
 		{Name: "pins", Type: plan.TypeIfname, Map: true, Comment: "uplinks", Elements: names("mark-isp1", "eth1", "eth2")},
 		{Name: "protos", Type: plan.TypeProto, Elements: single(plan.TypeProto, 6, 17, 58, 200)},
+		{Name: "slots", Type: plan.TypeNumber, Map: true, Interval: true, Elements: []plan.Element{
+			jumping(span(plan.TypeNumber, 0, 340)), jumping(span(plan.TypeNumber, 341, 1023))}},
+		{Name: "turns", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(span(plan.TypeNumber, 0, 0)), jumping(span(plan.TypeNumber, 1, 1))}},
 		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0), span(plan.TypeUID, 1000, 1999)}},
 		{Name: "uplinks", Type: plan.TypeIfname, Elements: names("", "eth1", "eth2", "odd*")},
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
 	}
+}
+
+func jumping(e plan.Element) plan.Element {
+	e.Goto, e.Jump = "mark-isp1", true
+	return e
 }
 
 // wideRuleset has every kind of object, field and statement.
@@ -216,6 +262,7 @@ func wideRuleset() plan.Ruleset {
 			{Name: "first"},
 			{Name: "classify", Rules: commented("match", matchCases())},
 			{Name: "act", Rules: commented("action", actionCases())},
+			{Name: "choose", Rules: commented("choice", choiceCases())},
 			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{
 				rule(nil, plan.Action{Kind: plan.Jump, Chain: "first"})}},
 			{Name: "output", Kind: "route", Hook: "output", Priority: -149},

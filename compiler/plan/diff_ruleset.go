@@ -63,7 +63,8 @@ func diffSet(h, w *Set) (ch SetChange, ok bool) {
 	if h == nil || w == nil {
 		return ch, true
 	}
-	ch.Rebuild = h.Type != w.Type || h.Interval != w.Interval || h.Map != w.Map || h.Comment != w.Comment || h.Foreign != w.Foreign
+	ch.Rebuild = h.Type != w.Type || h.Interval != w.Interval || h.Map != w.Map ||
+		h.Data != w.Data || h.Dynamic != w.Dynamic || h.Size != w.Size || h.Comment != w.Comment || h.Foreign != w.Foreign
 	if !ch.Rebuild {
 		ch.Remove, ch.Add = diffElements(h.Elements, w.Elements)
 	}

@@ -30,6 +30,7 @@ var typeInfo = [...]struct {
 	TypeCTState:     {"ct_state", 4},
 	TypeCTStatus:    {"ct_status", 4},
 	TypeFibAddrType: {"fib_addrtype", 4},
+	TypeNumber:      {"integer", 4},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -188,6 +189,14 @@ func (k Key) Prev(t Type) (prev Key, ok bool) {
 		}
 	}
 	return Key{}, false
+}
+
+// PrefixMask returns the netmask of the first n bits of an address of type t.
+func PrefixMask(t Type, n int) (k Key) {
+	for i := range min(n, 8*t.Width()) {
+		k[i/8] |= 0x80 >> (i % 8)
+	}
+	return k
 }
 
 // MaxKey returns the highest key of type t, all ones.

@@ -40,6 +40,7 @@ const (
 	TypeCTState                     // ct_state, 4 (bits)
 	TypeCTStatus                    // ct_status, 4 (bits)
 	TypeFibAddrType                 // fib_addrtype, 4 (RTN_*)
+	TypeNumber                      // what jhash and numgen give, 4; nft has no name for it, only "typeof"
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -52,16 +53,25 @@ type Element struct {
 	From, To Key
 	// Goto is the chain that a verdict map goes to; empty in a set.
 	Goto string
+	// Jump makes it a jump: the packet comes back from the chain if nothing there decides on it.
+	Jump bool
 }
 
-// Set is a named set, or with Map set a map from Type to verdicts.
+// Set is a named set, or with Map set a map from Type to verdicts, or with Data too to values of that type.
 type Set struct {
 	Name string
 	Type Type
 	// Interval allows elements with From != To; they never overlap and are sorted.
 	Interval bool
-	// Map makes it a verdict map: each element has a Goto.
-	Map     bool
+	// Map makes it a map. Without Data its elements are verdicts: each has a Goto.
+	Map bool
+	// Data is the type of the values of a map that packets fill (Dynamic), 0 in all others.
+	Data Type
+	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time. They are
+	// no part of a plan: Elements is empty.
+	Dynamic bool
+	// Size is how many elements a dynamic map takes.
+	Size    uint32
 	Comment string
 	// Elements are sorted by From.
 	Elements []Element
@@ -146,19 +156,28 @@ type Match struct {
 type ActionKind uint8
 
 const (
-	Accept     ActionKind = iota + 1
-	Drop                  // drop
-	Jump                  // jump Chain
-	Goto                  // goto Chain
-	VMap                  // Field & Mask vmap @Set
-	SetMark               // meta mark set meta mark & ^Mask | Value
-	SetCTMark             // ct mark set ct mark & ^Mask | Value
-	Count                 // counter name Name
-	Log                   // log prefix Name
-	Limit                 // limit rate Rate/second burst Burst packets
-	Masquerade            // masquerade
-	SNAT                  // snat ip/ip6 to Addr
+	Accept       ActionKind = iota + 1
+	Drop                    // drop
+	Jump                    // jump Chain
+	Goto                    // goto Chain
+	VMap                    // Field & Mask vmap @Set
+	SetMark                 // meta mark set meta mark & ^Mask | Value
+	SetCTMark               // ct mark set ct mark & ^Mask | Value
+	Count                   // counter name Name
+	Log                     // log prefix Name
+	Limit                   // limit rate Rate/second (with Minutes /minute) burst Burst packets
+	Masquerade              // masquerade
+	SNAT                    // snat ip/ip6 to Addr
+	HashVMap                // jhash Hash mod Mod seed Seed vmap @Set
+	CycleVMap               // numgen inc mod Mod vmap @Set
+	RandomVMap              // numgen random mod Mod vmap @Set
+	RecallCTMark            // ct mark set Field & Prefix map @Set; the rule ends here if there is no such element
+	Remember                // update @Set { Field & Prefix timeout Timeout : meta mark & Mask }; the rule ends here if the map is full
+	Forget                  // delete @Set { Field & Prefix : meta mark & Mask }
 )
+
+// HashFields are the fields of a hash, in their order; 0 for no more.
+type HashFields [5]Field
 
 // Action is one statement of a rule; the fields used depend on Kind.
 type Action struct {
@@ -168,10 +187,19 @@ type Action struct {
 	// Field and Mask are VMap's key, Set its map.
 	Field Field
 	Set   string
+	// Prefix is how many leading bits of the address Field make a dynamic map's key; 0 is all of them.
+	Prefix uint8
+	// Timeout is how long Remember's element lives, in seconds.
+	Timeout uint32
+	// Hash and Seed are HashVMap's; Mod is the number of values that the three choosing maps are looked up by, 0..Mod-1.
+	Hash      HashFields
+	Mod, Seed uint32
 	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's.
 	Mask, Value uint32
 	// Name is Count's counter, or Log's prefix.
 	Name        string
 	Rate, Burst uint32
-	Addr        netip.Addr
+	// Minutes makes Limit's Rate one per minute.
+	Minutes bool
+	Addr    netip.Addr
 }

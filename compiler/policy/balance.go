@@ -11,6 +11,15 @@ import (
 // maxSticky bounds how long a client keeps its member: nftables timeouts are 32-bit milliseconds.
 const maxSticky = 49 * 24 * time.Hour
 
+const (
+	// defaultPrefix6 is the network of one subscriber's link (RFC 4291, section 2.5.4): its hosts change their
+	// addresses within it as they like (RFC 8981).
+	defaultPrefix6 = 64
+	// defaultClients is a /16 of them. A client takes some 100 bytes of the kernel's memory.
+	defaultClients = 1 << 16
+	maxClients     = 1 << 22
+)
+
 var hashFields = []string{"src", "dst", "sport", "dport", "proto"}
 
 // balance reads one [[balance]].
@@ -44,8 +53,29 @@ func (p *parser) balance(s *section) {
 		b.Hash = []string{"src", "dst"}
 	}
 	s.members(&b)
-	b.Sticky = s.duration("sticky", 0, time.Second, maxSticky)
+	b.Sticky = s.sticky()
 	p.doc.Balances = append(p.doc.Balances, b)
+}
+
+// sticky reads both spellings of sticky: a time, or a table.
+func (s *section) sticky() Sticky {
+	st := Sticky{Prefix6: defaultPrefix6, Size: defaultClients}
+	f := s.fields.Get("sticky")
+	if f == nil || f.Value.Kind != tomltree.Table {
+		st.Time = s.duration("sticky", 0, time.Second, maxSticky)
+		return st
+	}
+	sub := s.table("sticky")
+	sub.label = s.label + ": sticky"
+	if sub.fields.Get("time") == nil {
+		sub.missing("time", `time = "1d"`)
+	}
+	st.Time = sub.duration("time", 0, time.Second, maxSticky)
+	prefix, _ := sub.integer("prefix6", defaultPrefix6, 1, 128)
+	size, _ := sub.integer("size", defaultClients, 1, maxClients)
+	st.Prefix6, st.Size = int(prefix), int(size)
+	sub.done()
+	return st
 }
 
 // members reads a balance's members.

@@ -105,7 +105,8 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 func TestDocsNameEveryKey(t *testing.T) {
 	sections := map[string]string{"pbr": "[pbr]", "check": "[check]", "watch": "[watch]", "lists.x": "[lists.x]", "uplink": "[[uplink]]",
 		"table": "[[table]]", "balance": "[[balance]]", "policy": "[[policy]]", "rule": "[[rule]]", "uplink.check": "[[uplink]]\n[uplink.check]",
-		"table.routes": "[[table]]\n[table.routes]"}
+		"table.routes":   "[[table]]\n[table.routes]",
+		"balance.sticky": "[[balance]]\n[balance.sticky]"}
 	docs := readDocs(t)
 	for name, header := range sections {
 		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(header + "\nzzzzzzzzzzzzzzzzzzzzzzz = 1\n")}}, "p", "p")

@@ -211,7 +211,17 @@ type Balance struct {
 	Method  BalanceMethod
 	Hash    []string // of src, dst, sport, dport, proto
 	Members []Member
-	Sticky  time.Duration // 0: not sticky
+	Sticky  Sticky
+}
+
+// Sticky is a balance's memory of its clients.
+type Sticky struct {
+	// Time is how long a client is remembered after its last new connection; 0: not at all. Whole seconds.
+	Time time.Duration
+	// Prefix6 is how many leading bits of an IPv6 address make a client.
+	Prefix6 int
+	// Size is how many clients of each family are remembered at most.
+	Size int
 }
 
 // Member is one member of a balance.

@@ -17,15 +17,9 @@ func Unsupported(doc *Document) Diagnostics {
 			refuse(l.Pos, "lists."+l.Name, "write its addresses, or remove it and what uses it", "list %q of domains", l.Name)
 		}
 	}
-	for _, b := range doc.Balances {
-		refuse(b.Pos, "balance", "use a table whose routes have the same distance: it shares connections by weight", "balance %q", b.Name)
-	}
 	for _, pol := range doc.Policies {
 		if len(pol.Schedule) > 0 {
 			refuse(pol.Schedule[0].Pos, "policy.schedule", "leave it out", "policy %q: schedule", pol.Name)
-		}
-		if pol.Target.Kind == ToBalance {
-			refuse(pol.Target.Pos, "policy.balance", "lead it to a table whose routes have the same distance", "policy %q: balance %q", pol.Name, pol.Target.Name)
 		}
 	}
 	ds.Sort()

@@ -196,6 +196,8 @@ func bestRoutes(routes []Route) []Route {
 type target struct {
 	routes []Route
 	strict bool
+	// oneOf are what a balance chooses from; the rest is then empty.
+	oneOf []*target
 }
 
 func (e Evaluator) target(table, uplink string) *target {
@@ -213,6 +215,13 @@ func (e Evaluator) target(table, uplink string) *target {
 // route follows the order of precedence. to is where a policy sent the packet, nil for none.
 // The result has an empty name for a packet that goes nowhere.
 func (e Evaluator) route(k Packet, to *target) []string {
+	if to != nil && to.oneOf != nil {
+		var devs []string
+		for _, member := range to.oneOf {
+			devs = append(devs, e.route(k, member)...)
+		}
+		return devs
+	}
 	if e.Policy.MainFirst != "off" {
 		if devs := e.main(k.Dst, e.Policy.MainFirst == "connected", false); devs != nil {
 			return devs

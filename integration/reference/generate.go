@@ -67,11 +67,43 @@ func (g *Generator) Policy() *Policy {
 		}
 		p.Lists = append(p.Lists, l)
 	}
+	for i := range g.IntN(3) {
+		p.Balances = append(p.Balances, g.balance(p, fmt.Sprintf("balance-%d", i)))
+	}
 	g.Classes(p)
 	for i := range g.IntN(6) {
 		p.Rules = append(p.Rules, g.rule(p, fmt.Sprintf("rule-%d", i)))
 	}
 	return p
+}
+
+func (g *Generator) balance(p *Policy, name string) Balance {
+	b := Balance{Name: name, Method: pick(g, []string{"hash", "hash", "round-robin", "random"})}
+	if b.Method == "hash" {
+		for _, field := range []string{"src", "dst", "sport", "dport", "proto"} {
+			if g.chance(2) {
+				b.Hash = append(b.Hash, field)
+			}
+		}
+	}
+	if g.chance(3) {
+		b.Sticky = "1h"
+	}
+	used := map[Member]bool{}
+	for range 1 + g.IntN(3) {
+		var m Member
+		if g.chance(2) {
+			m.Uplink = pick(g, p.Uplinks).Name
+		} else {
+			m.Table = pick(g, p.Tables).Name
+		}
+		if !used[m] {
+			used[m] = true
+			m.Weight = 1 + g.IntN(4)
+			b.Members = append(b.Members, m)
+		}
+	}
+	return b
 }
 
 // Classes gives p other policies.
@@ -290,8 +322,14 @@ func (g *Generator) class(p *Policy, name string) Class {
 	switch g.IntN(6) {
 	case 0:
 		c.Default = true
-	case 1, 2:
+	case 1:
 		c.Uplink = pick(g, p.Uplinks).Name
+	case 2, 3:
+		if len(p.Balances) > 0 {
+			c.Balance = pick(g, p.Balances).Name
+			break
+		}
+		fallthrough
 	default:
 		c.Table = pick(g, p.Tables).Name
 	}

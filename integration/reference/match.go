@@ -27,7 +27,53 @@ func (e Evaluator) classify(k Packet) *target {
 		if c.Default {
 			return nil
 		}
+		if c.Balance != "" {
+			return e.balanced(c.Balance, k.Dst.Is6())
+		}
 		return e.target(c.Table, c.Uplink)
+	}
+	return nil
+}
+
+// balanced is the choice that a balance has for connections of a family: its members with a route. Without one a strict table
+// among them has the connection, or else the balance has no say.
+func (e Evaluator) balanced(name string, v6 bool) *target {
+	to := &target{}
+	var strict *target
+	for _, b := range e.Policy.Balances {
+		if b.Name != name {
+			continue
+		}
+		for _, m := range b.Members {
+			t := e.target(m.Table, m.Uplink)
+			if t.strict && strict == nil {
+				strict = t
+			}
+			if slices.ContainsFunc(t.routes, func(r Route) bool {
+				return e.uplink(r.Uplink).Carries(v6) && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6)
+			}) {
+				to.oneOf = append(to.oneOf, t)
+			}
+		}
+	}
+	if to.oneOf == nil {
+		return strict
+	}
+	return to
+}
+
+// BalanceOf is the balance that the first matching policy sends a connection to, nil if it does not.
+func (e Evaluator) BalanceOf(k Packet) *Balance {
+	for _, c := range e.Policy.Policies {
+		if !e.classMatches(c, k) {
+			continue
+		}
+		for i := range e.Policy.Balances {
+			if e.Policy.Balances[i].Name == c.Balance {
+				return &e.Policy.Balances[i]
+			}
+		}
+		return nil
 	}
 	return nil
 }

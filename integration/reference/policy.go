@@ -20,6 +20,7 @@ type Policy struct {
 	HasDefault bool
 	Default    []Route
 	Lists      []List
+	Balances   []Balance
 	Policies   []Class
 	Rules      []Rule
 }
@@ -104,9 +105,30 @@ type Class struct {
 	// ICMP has names from icmpTypes.
 	ICMP      []string
 	IPVersion int
-	// Exactly one of Table, Uplink and Default is set.
+	// Exactly one of Table, Uplink, Balance and Default is set.
 	Table, Uplink string
+	Balance       string
 	Default       bool
+}
+
+// Balance is one [[balance]].
+type Balance struct {
+	Name string
+	// Method is "hash", "round-robin" or "random"; Hash only goes with the first.
+	Method  string
+	Hash    []string
+	Members []Member
+	// Sticky is empty for none.
+	Sticky string
+}
+
+// Repeats tells whether the same packet makes the same choice again.
+func (b Balance) Repeats() bool { return b.Method == "hash" || b.Sticky != "" }
+
+// Member is a member of a balance: a table or an uplink.
+type Member struct {
+	Table, Uplink string
+	Weight        int
 }
 
 // Rule is one [[rule]]. Empty slices do not select; items never have Not.

@@ -41,6 +41,9 @@ func (p *Policy) TOML() string {
 		}
 		w.texts(l.Name, items)
 	}
+	for _, b := range p.Balances {
+		w.balance(b)
+	}
 	for _, c := range p.Policies {
 		w.class(c)
 	}
@@ -103,6 +106,21 @@ func (w *writer) routes(routes []Route) {
 	w.line("]")
 }
 
+func (w *writer) balance(b Balance) {
+	w.line("\n[[balance]]\nname = %q\nmethod = %q", b.Name, b.Method)
+	w.texts("hash", b.Hash)
+	w.text("sticky", b.Sticky)
+	w.line("members = [")
+	for _, m := range b.Members {
+		kind, name := "uplink", m.Uplink
+		if m.Table != "" {
+			kind, name = "table", m.Table
+		}
+		w.line("  { %s = %q, weight = %d },", kind, name, m.Weight)
+	}
+	w.line("]")
+}
+
 func (w *writer) class(c Class) {
 	w.line("\n[[policy]]\nname = %q", c.Name)
 	w.names("from", c.From)
@@ -124,6 +142,7 @@ func (w *writer) class(c Class) {
 	}
 	w.text("table", c.Table)
 	w.text("uplink", c.Uplink)
+	w.text("balance", c.Balance)
 	if c.Default {
 		w.line("default = true")
 	}

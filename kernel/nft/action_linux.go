@@ -53,6 +53,10 @@ func (e *ruleEncoder) action(a *plan.Action) error {
 		e.end(e.begin("masq"))
 	case plan.SNAT:
 		return e.snat(a)
+	case plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
+		return e.choose(a)
+	case plan.RecallCTMark, plan.Remember, plan.Forget:
+		return e.client(a)
 	default:
 		return fmt.Errorf("action %d is unknown", a.Kind)
 	}
@@ -83,11 +87,19 @@ func (e *ruleEncoder) setBits(a *plan.Action) {
 func (e *ruleEncoder) limit(a *plan.Action) {
 	at := e.begin("limit")
 	e.u64(unix.NFTA_LIMIT_RATE, uint64(a.Rate))
-	e.u64(unix.NFTA_LIMIT_UNIT, 1)
+	e.u64(unix.NFTA_LIMIT_UNIT, limitUnit(a))
 	e.u32(unix.NFTA_LIMIT_BURST, a.Burst)
 	e.u32(unix.NFTA_LIMIT_TYPE, unix.NFT_LIMIT_PKTS)
 	e.u32(unix.NFTA_LIMIT_FLAGS, 0)
 	e.end(at)
+}
+
+// limitUnit is the time in seconds that a limit's rate is for.
+func limitUnit(a *plan.Action) uint64 {
+	if a.Minutes {
+		return 60
+	}
+	return 1
 }
 
 func (e *ruleEncoder) snat(a *plan.Action) error {
@@ -129,9 +141,17 @@ func decodeAction(xs []expr) (a plan.Action, n int) {
 		return plan.Action{Kind: plan.Log, Name: text(attr(x.data, unix.NFTA_LOG_PREFIX))}, 1
 	case "limit":
 		return plan.Action{Kind: plan.Limit, Rate: uint32(number64(attr(x.data, unix.NFTA_LIMIT_RATE))),
-			Burst: x.u32(unix.NFTA_LIMIT_BURST)}, 1
+			Burst: x.u32(unix.NFTA_LIMIT_BURST), Minutes: number64(attr(x.data, unix.NFTA_LIMIT_UNIT)) == 60}, 1
 	case "masq":
 		return plan.Action{Kind: plan.Masquerade}, 1
+	case "numgen":
+		return decodeNumber(xs)
+	}
+	if a, n := decodeHash(xs); n > 0 {
+		return a, n
+	}
+	if a, n := decodeClient(xs); n > 0 {
+		return a, n
 	}
 	return decodeRegister(xs)
 }

@@ -182,5 +182,6 @@ func (o *operation) hint(err error) string {
 // actionModules are the modules that statements need where the kernel has them as modules.
 var actionModules = map[plan.ActionKind]string{
 	plan.Count: "nft_objref", plan.Log: "nft_log or nf_log_syslog", plan.Limit: "nft_limit", plan.Masquerade: "nft_masq",
-	plan.SNAT: "nft_nat", plan.SetCTMark: "nft_ct",
+	plan.SNAT: "nft_nat", plan.SetCTMark: "nft_ct", plan.HashVMap: "nft_hash", plan.CycleVMap: "nft_numgen", plan.RandomVMap: "nft_numgen",
+	plan.RecallCTMark: "nft_ct",
 }

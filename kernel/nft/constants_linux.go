@@ -22,11 +22,15 @@ const (
 	bitwiseBool = 0
 	bitwiseRsh  = 2
 
+	dynsetDelete = 2 // NFT_DYNSET_OP_DELETE
+
 	// setKnownFlags are NFT_SET_INTERVAL and NFT_SET_MAP, the flags that pbr's sets have.
 	setAnonymous  = 0x1
 	setInterval   = 0x4
 	setMap        = 0x8
 	setKnownFlags = setInterval | setMap
+	// setDynamic are NFT_SET_TIMEOUT and NFT_SET_EVAL, which a map that packets fill has.
+	setDynamic = 0x10 | 0x20
 
 	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that the kernel gives it.
 	verdictType = 0xffffff00
@@ -40,8 +44,19 @@ const (
 
 	udataSetKeyByteOrder  = 0
 	udataSetDataByteOrder = 1
+	udataSetKeyTypeof     = 3
+	udataSetDataTypeof    = 4
 	udataSetDataInterval  = 6
 	udataSetComment       = 7
+	// The parts of a typeof, and of a numgen in it.
+	udataTypeofExpr   = 0
+	udataTypeofData   = 1
+	udataNumgenType   = 0
+	udataNumgenMod    = 1
+	udataNumgenOffset = 2
+	// nft's numbers of expressions (enum expr_types in its include/expression.h).
+	exprVerdict = 1
+	exprNumgen  = 23
 	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own order.
 	byteOrderNone = 0
 	byteOrderHost = 1

@@ -205,7 +205,7 @@ func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 			if e.remade[key{"chain", a.Chain}] {
 				return true
 			}
-		case plan.VMap:
+		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap, plan.RecallCTMark, plan.Remember, plan.Forget:
 			if e.remade[key{"set", a.Set}] {
 				return true
 			}

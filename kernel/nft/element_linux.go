@@ -33,7 +33,7 @@ func (w *writer) element(s *plan.Set, e *plan.Element) {
 	at := w.open(unix.NFTA_LIST_ELEM)
 	w.elementKey(from[:width])
 	if s.Map {
-		w.verdict(unix.NFTA_SET_ELEM_DATA, unix.NFT_GOTO, e.Goto)
+		w.verdict(unix.NFTA_SET_ELEM_DATA, elementVerdict(e), e.Goto)
 	}
 	if !closed {
 		w.bytes(unix.NFTA_SET_ELEM_USERDATA, openEnd)
@@ -45,6 +45,14 @@ func (w *writer) element(s *plan.Set, e *plan.Element) {
 		w.u32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
 		w.shut(at)
 	}
+}
+
+// elementVerdict is how the map's element leads to its chain.
+func elementVerdict(e *plan.Element) int32 {
+	if e.Jump {
+		return unix.NFT_JUMP
+	}
+	return unix.NFT_GOTO
 }
 
 func (w *writer) elementKey(k []byte) {
@@ -60,7 +68,9 @@ func checkElements(s *plan.Set) error {
 		switch {
 		case !s.Interval && e.From != e.To:
 			return fmt.Errorf("element %d is an interval, the set has none", i)
-		case s.Map != (e.Goto != ""):
+		case s.Dynamic:
+			return fmt.Errorf("element %d is planned, but packets fill this map", i)
+		case s.Map != (e.Goto != ""), e.Jump && !s.Map:
 			return fmt.Errorf("element %d: a verdict map's elements, and only they, go to a chain", i)
 		}
 	}
@@ -72,6 +82,7 @@ type rawElement struct {
 	key   plan.Key
 	end   bool
 	chain string
+	jump  bool
 }
 
 // elementReader gathers the elements of one set.
@@ -103,7 +114,9 @@ func (r *elementReader) add(elem []byte) {
 			}
 		case unix.NFTA_SET_ELEM_DATA:
 			verdict := attr(v, unix.NFTA_DATA_VERDICT)
-			if int32(number(attr(verdict, unix.NFTA_VERDICT_CODE))) != unix.NFT_GOTO {
+			code := int32(number(attr(verdict, unix.NFTA_VERDICT_CODE)))
+			e.jump = code == unix.NFT_JUMP
+			if code != unix.NFT_GOTO && !e.jump {
 				r.odd("element %x with verdict %x", e.key, v)
 			}
 			e.chain = r.intern(attr(verdict, unix.NFTA_VERDICT_CHAIN))
@@ -165,7 +178,7 @@ func (r *elementReader) finish() (irregular bool) {
 	if !s.Interval {
 		for i := range r.raw {
 			e := &r.raw[i]
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: e.chain})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: e.chain, Jump: e.jump})
 		}
 		return false
 	}
@@ -178,7 +191,7 @@ func (r *elementReader) finish() (irregular bool) {
 		}
 		open = !e.end
 		if open {
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: e.chain})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: e.chain, Jump: e.jump})
 		}
 	}
 	return irregular

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reg1 is the register that every expression of pbr's rules works in; a verdict goes to register 0.
+// reg1 is the register that expressions work in, but for the few that need another one; a verdict goes to register 0.
 const reg1 = unix.NFT_REG_1
 
 // exprs writes a rule's expressions, each with its attributes in the order of the kernel's own dump.
@@ -24,10 +24,12 @@ func (e *exprs) end(at [2]int) {
 	e.shut(at[0])
 }
 
-func (e *exprs) metaLoad(key uint32) {
+func (e *exprs) metaLoad(key uint32) { e.metaLoadInto(reg1, key) }
+
+func (e *exprs) metaLoadInto(reg, key uint32) {
 	at := e.begin("meta")
 	e.u32(unix.NFTA_META_KEY, key)
-	e.u32(unix.NFTA_META_DREG, reg1)
+	e.u32(unix.NFTA_META_DREG, reg)
 	e.end(at)
 }
 
@@ -52,9 +54,11 @@ func (e *exprs) ctSet(key uint32) {
 	e.end(at)
 }
 
-func (e *exprs) payload(p payload) {
+func (e *exprs) payload(p payload) { e.payloadInto(reg1, p) }
+
+func (e *exprs) payloadInto(reg uint32, p payload) {
 	at := e.begin("payload")
-	e.u32(unix.NFTA_PAYLOAD_DREG, reg1)
+	e.u32(unix.NFTA_PAYLOAD_DREG, reg)
 	e.u32(unix.NFTA_PAYLOAD_BASE, p.base)
 	e.u32(unix.NFTA_PAYLOAD_OFFSET, p.offset)
 	e.u32(unix.NFTA_PAYLOAD_LEN, p.len)
@@ -94,10 +98,12 @@ func (e *exprs) notInRange(from, to []byte) {
 }
 
 // bitwise is register & mask ^ xor.
-func (e *exprs) bitwise(mask, xor []byte) {
+func (e *exprs) bitwise(mask, xor []byte) { e.bitwiseOn(reg1, mask, xor) }
+
+func (e *exprs) bitwiseOn(reg uint32, mask, xor []byte) {
 	at := e.begin("bitwise")
-	e.u32(unix.NFTA_BITWISE_SREG, reg1)
-	e.u32(unix.NFTA_BITWISE_DREG, reg1)
+	e.u32(unix.NFTA_BITWISE_SREG, reg)
+	e.u32(unix.NFTA_BITWISE_DREG, reg)
 	e.u32(unix.NFTA_BITWISE_LEN, uint32(len(mask)))
 	e.u32(bitwiseOp, bitwiseBool)
 	e.value(unix.NFTA_BITWISE_MASK, mask)

@@ -59,6 +59,9 @@ func (p *packer) setHead(s *plan.Set) {
 	p.bool(s.Interval)
 	p.bool(s.Map)
 	p.str(s.Comment)
+	p.num(uint64(s.Data))
+	p.bool(s.Dynamic)
+	p.num(uint64(s.Size))
 }
 
 func (p *packer) elements(s *plan.Set) {
@@ -69,6 +72,7 @@ func (p *packer) elements(s *plan.Set) {
 		p.key(&e.To, s.Type)
 		if s.Map {
 			p.str(e.Goto)
+			p.bool(e.Jump)
 		}
 	}
 }
@@ -108,9 +112,36 @@ func (p *packer) rule(r *plan.ChainRule) {
 		p.str(a.Name)
 		p.num(uint64(a.Rate))
 		p.num(uint64(a.Burst))
+		p.bool(a.Minutes)
+		p.choice(a)
 		addr, _ := a.Addr.MarshalBinary() // an address always marshals; an invalid one to nothing
 		p.str(string(addr))
 	}
+}
+
+// choice writes what only actions on the maps of a balance have, after whether there is any of it.
+func (p *packer) choice(a *plan.Action) {
+	some := a.Hash != plan.HashFields{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
+	p.bool(some)
+	if !some {
+		return
+	}
+	for _, f := range a.Hash {
+		p.num(uint64(f))
+	}
+	for _, v := range []uint32{a.Mod, a.Seed, a.Timeout, uint32(a.Prefix)} {
+		p.num(uint64(v))
+	}
+}
+
+func (u *unpacker) choice(a *plan.Action) {
+	if !u.bool() {
+		return
+	}
+	for i := range a.Hash {
+		a.Hash[i] = plan.Field(u.num())
+	}
+	a.Mod, a.Seed, a.Timeout, a.Prefix = uint32(u.num()), uint32(u.num()), uint32(u.num()), uint8(u.num())
 }
 
 type unpacker struct {
@@ -176,7 +207,8 @@ func (u *unpacker) rule() (r plan.ChainRule) {
 	}
 	for range u.count() {
 		a := plan.Action{Kind: plan.ActionKind(u.num()), Chain: u.str(), Field: plan.Field(u.num()), Set: u.str(),
-			Mask: uint32(u.num()), Value: uint32(u.num()), Name: u.str(), Rate: uint32(u.num()), Burst: uint32(u.num())}
+			Mask: uint32(u.num()), Value: uint32(u.num()), Name: u.str(), Rate: uint32(u.num()), Burst: uint32(u.num()), Minutes: u.bool()}
+		u.choice(&a)
 		var addr netip.Addr
 		if err := addr.UnmarshalBinary([]byte(u.str())); err != nil {
 			u.bad = true

@@ -65,10 +65,15 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 
 // randomSet leaves out elements, and gives address and port sets new ones.
 func randomSet(rng *rand.Rand, s *plan.Set) {
+	if s.Dynamic {
+		s.Size = 10 + rng.Uint32N(2)
+		return
+	}
 	s.Elements = slices.DeleteFunc(slices.Clone(s.Elements), func(plan.Element) bool { return rng.IntN(3) == 0 })
 	for i := range s.Elements {
 		if s.Map {
 			s.Elements[i].Goto = []string{"m1", "m2"}[rng.IntN(2)]
+			s.Elements[i].Jump = rng.IntN(2) == 0
 		}
 	}
 	if s.Name == "uids" && rng.IntN(4) == 0 {

@@ -201,8 +201,8 @@ func setFilter(name string) []byte {
 }
 
 func (r *reader) elements(s *plan.Set) error {
-	if s.Type == 0 {
-		return nil
+	if s.Type == 0 || s.Dynamic {
+		return nil // what packets put there is no part of a plan
 	}
 	er := elementReader{set: s}
 	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(s.Name), func(raw []byte) error {

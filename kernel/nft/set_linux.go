@@ -15,7 +15,7 @@ import (
 var setTypes = map[plan.Type]uint32{
 	plan.TypeNFProto: 2, plan.TypeIPv4: 7, plan.TypeIPv6: 8, plan.TypeEther: 9, plan.TypeProto: 12, plan.TypePort: 13,
 	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeUID: 24, plan.TypeCTState: 26, plan.TypeCTStatus: 28,
-	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41,
+	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4,
 }
 
 // setAttrs appends the attributes of a new set.
@@ -30,9 +30,18 @@ func setAttrs(w *writer, s *plan.Set) error {
 	w.u32(unix.NFTA_SET_FLAGS, setFlags(s))
 	w.u32(unix.NFTA_SET_KEY_TYPE, number)
 	w.u32(unix.NFTA_SET_KEY_LEN, uint32(s.Type.Width()))
-	if s.Map {
+	switch {
+	case s.Data != 0:
+		w.u32(unix.NFTA_SET_DATA_TYPE, setTypes[s.Data])
+		w.u32(unix.NFTA_SET_DATA_LEN, uint32(s.Data.Width()))
+	case s.Map:
 		w.u32(unix.NFTA_SET_DATA_TYPE, verdictType)
 		w.u32(unix.NFTA_SET_DATA_LEN, verdictLen)
+	}
+	if s.Size > 0 {
+		at := w.open(unix.NFTA_SET_DESC)
+		w.u32(unix.NFTA_SET_DESC_SIZE, s.Size)
+		w.shut(at)
 	}
 	// The kernel wants a number that is unique in the transaction, and only there; sets are found by name.
 	w.u32(unix.NFTA_SET_ID, 0)
@@ -47,6 +56,9 @@ func setFlags(s *plan.Set) (flags uint32) {
 	if s.Map {
 		flags |= setMap
 	}
+	if s.Dynamic {
+		flags |= setDynamic
+	}
 	return flags
 }
 
@@ -54,10 +66,35 @@ func setFlags(s *plan.Set) (flags uint32) {
 func setUserdata(s *plan.Set) []byte {
 	b := appendUdata32(nil, udataSetKeyByteOrder, keyByteOrder(s.Type))
 	if s.Map {
-		b = appendUdata32(b, udataSetDataByteOrder, byteOrderNone)
+		b = appendUdata32(b, udataSetDataByteOrder, dataByteOrder(s.Data))
+		if s.Type == plan.TypeNumber {
+			b = append(b, udataNumbers...)
+		}
 		b = appendUdata32(b, udataSetDataInterval, 0)
 	}
 	return appendComment(b, udataSetComment, s.Comment)
+}
+
+// udataNumbers is what nft keeps with a map from "typeof numgen inc mod 1024" to verdicts. A type without a name is known
+// by an expression that has it; expressions nest in the same form (src/numgen.c and src/expression.c of nftables). The modulus means nothing.
+var udataNumbers = func() []byte {
+	number := appendUdata32(nil, udataNumgenType, unix.NFT_NG_INCREMENTAL)
+	number = appendUdata32(number, udataNumgenMod, 1024)
+	number = appendUdata32(number, udataNumgenOffset, 0)
+	b := appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprNumgen), udataTypeofData, number))
+	return appendUdata(b, udataSetDataTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprVerdict), udataTypeofData, nil))
+}()
+
+func appendUdata(b []byte, typ byte, v []byte) []byte {
+	return append(append(b, typ, byte(len(v))), v...)
+}
+
+// dataByteOrder is the byte order of a map's values; verdicts have none.
+func dataByteOrder(t plan.Type) uint32 {
+	if t == 0 {
+		return byteOrderNone
+	}
+	return keyByteOrder(t)
 }
 
 func appendUdata32(b []byte, typ byte, v uint32) []byte {
@@ -90,11 +127,21 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 	if s.Type == 0 || s.Type.Width() != int(number(attr(raw, unix.NFTA_SET_KEY_LEN))) {
 		odd("type %#x", keyType)
 	}
+	s.Dynamic = flags&setDynamic == setDynamic
+	if s.Dynamic {
+		flags &^= setDynamic
+	}
 	if flags&^setKnownFlags != 0 {
 		odd("flags %#x", flags&^setKnownFlags)
 	}
-	if s.Map && number(attr(raw, unix.NFTA_SET_DATA_TYPE)) != verdictType {
-		odd("data type %#x", number(attr(raw, unix.NFTA_SET_DATA_TYPE)))
+	dataType := number(attr(raw, unix.NFTA_SET_DATA_TYPE))
+	for t, n := range setTypes {
+		if s.Map && n == dataType {
+			s.Data = t
+		}
+	}
+	if s.Map && (s.Data != 0) != s.Dynamic || s.Map && s.Data == 0 && dataType != verdictType {
+		odd("data type %#x", dataType)
 	}
 	for _, a := range []struct {
 		typ  uint16
@@ -107,7 +154,12 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 			odd("%s %x", a.name, v)
 		}
 	}
-	if desc := attr(raw, unix.NFTA_SET_DESC); len(desc) > 0 && flags&setAnonymous == 0 {
+	desc := attr(raw, unix.NFTA_SET_DESC)
+	if s.Dynamic {
+		s.Size = number(attr(desc, unix.NFTA_SET_DESC_SIZE))
+		desc = attr(desc, setDescConcat)
+	}
+	if len(desc) > 0 && flags&setAnonymous == 0 {
 		odd("size or fields %x", desc)
 	}
 	userdata := attr(raw, unix.NFTA_SET_USERDATA)

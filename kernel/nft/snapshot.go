@@ -15,7 +15,7 @@ import (
 //
 // Form: magic, checksum of the rest, identity, generation, then counters, sets, chains. Numbers are unsigned varints,
 // strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-1\n"
+const snapshotMagic = "pbr-nft-2\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
@@ -146,7 +146,8 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 // set reads a set, and returns the piece that has its elements too.
 func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 	head := unpacker{b: u.blob()}
-	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str()}
+	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str(),
+		Data: plan.Type(head.num()), Dynamic: head.bool(), Size: uint32(head.num())}
 	blob = u.blob()
 	for i := range want.Sets {
 		w := &want.Sets[i]
@@ -159,7 +160,7 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 	for range in.count() {
 		e := plan.Element{From: in.key(s.Type), To: in.key(s.Type)}
 		if s.Map {
-			e.Goto = in.str()
+			e.Goto, e.Jump = in.str(), in.bool()
 		}
 		s.Elements = append(s.Elements, e)
 	}

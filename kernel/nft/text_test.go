@@ -153,6 +153,49 @@ var statements = []struct {
 	{`ct mark and 0xff000000 vmap @marks`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 	{`iifname "x" meta mark and 0xff000000 vmap @marks`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldIIFName, str("x"))},
 		Actions: []plan.Action{{Kind: plan.VMap, Field: plan.FieldMark, Mask: testMask, Set: "marks"}}}},
+	{`limit rate 1/minute burst 5 packets log prefix "full "`, doing(plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "full "})},
+	{`numgen inc mod 3 vmap @slots`, doing(plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "slots"})},
+	{`numgen random mod 1024 vmap @slotx`, doing(plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slotx"})},
+	{`jhash ip saddr mod 1024 seed 0x7 vmap @slots`, inFamily(2, plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
+	{`jhash ip saddr . ip daddr mod 1024 seed 0x0 vmap @slotx`,
+		inFamily(2, plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
+	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
+		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{{Kind: plan.HashVMap,
+			Hash: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto), Mod: 1024, Seed: 0xdeadbeef, Set: "slots"}}}},
+	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
+	{`meta l4proto @protos jhash th sport mod 4 seed 0x1 vmap @slots`, plan.ChainRule{Matches: []plan.Match{in(plan.FieldL4Proto, "protos")},
+		Actions: []plan.Action{{Kind: plan.HashVMap, Hash: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
+	{`jhash th dport . meta l4proto mod 16 seed 0x1 vmap @slots`,
+		doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
+	{`meta nfproto ipv4 ct mark and 0x00ffffff == 0 ct mark set ip saddr map @clients4`, plan.ChainRule{
+		Matches: []plan.Match{is(plan.FieldNFProto, u8(2)), masked(plan.FieldCTMark, ^uint32(testMask), 0)},
+		Actions: []plan.Action{{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Set: "clients4"}}}},
+	{`ct mark set ip6 saddr and ffff:ffff:ffff:ffff:: map @clients6`,
+		inFamily(10, plan.Action{Kind: plan.RecallCTMark, Field: plan.FieldIP6SAddr, Prefix: 64, Set: "clients6"})},
+	{`update @clients4 { ip saddr timeout 1h : meta mark and 0xff000000 } accept`, inFamily(2,
+		plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Mask: testMask, Timeout: 3600, Set: "clients4"}, plan.Action{Kind: plan.Accept})},
+	{`update @clients4 { ip saddr and 255.255.255.0 timeout 90d1h1m1s : meta mark }`, inFamily(2,
+		plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xffffffff, Timeout: 90*86400 + 3661, Set: "clients4"})},
+	{`update @clients6 { ip6 saddr and ffff:ffff:ffff:ffff:: timeout 1d : meta mark and 0xff000000 }`, inFamily(10,
+		plan.Action{Kind: plan.Remember, Field: plan.FieldIP6SAddr, Prefix: 64, Mask: testMask, Timeout: 86400, Set: "clients6"})},
+	{`delete @clients4 { ip saddr : meta mark and 0xff000000 }`, inFamily(2, plan.Action{Kind: plan.Forget, Field: plan.FieldIPSAddr, Mask: testMask, Set: "clients4"})},
+	{`delete @clients6 { ip6 saddr and ffff:ffff:ffff:ff00:: : meta mark and 0xff000000 }`, inFamily(10,
+		plan.Action{Kind: plan.Forget, Field: plan.FieldIP6SAddr, Prefix: 56, Mask: testMask, Set: "clients6"})},
+}
+
+// inFamily tests a packet's family first, as nft does by itself.
+func inFamily(nfproto uint8, as ...plan.Action) plan.ChainRule {
+	return plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(nfproto))}, Actions: as}
+}
+
+func hashOf(fields ...plan.Field) (h plan.HashFields) {
+	copy(h[:], fields)
+	return h
+}
+
+func jumping(e plan.Element, chain string) plan.Element {
+	e.Goto, e.Jump = chain, true
+	return e
 }
 
 // natStatements need a nat chain.
@@ -169,6 +212,8 @@ var natStatements = []struct {
 const wideSets = `
 	counter c1 { comment "policy voip"; }
 	counter c2 { }
+	map clients4 { type ipv4_addr : mark; size 65536; flags dynamic,timeout; comment "clients"; }
+	map clients6 { type ipv6_addr : mark; size 10; flags dynamic,timeout; }
 	set cs { type ct_state; elements = { new, established } }
 	set cst { type ct_status; elements = { confirmed } }
 	set dscps { type dscp; flags interval; elements = { ef, 10-20 } }
@@ -187,6 +232,8 @@ const wideSets = `
 	set protos { type inet_proto; elements = { tcp, udp } }
 	set s4 { type ipv4_addr; flags interval; comment "list phones"; elements = { 0.0.0.0/8, 10.0.0.0/24, 10.0.1.0/24, 1.1.1.1, 2.0.0.1-2.0.0.9, 255.0.0.0/8 } }
 	set s6 { type ipv6_addr; flags interval; elements = { fd00::/64, fd00:1::5 } }
+	map slots { typeof numgen inc mod 1024 : verdict; flags interval; comment "slots"; elements = { 0-511 : jump m1, 512 : jump m2, 513-1023 : jump m1 } }
+	map slotx { typeof numgen inc mod 1024 : verdict; elements = { 0 : jump m1, 1 : goto m2 } }
 	set uids { type uid; flags interval; elements = { 33, 1000-2000 } }
 	set uidx { type uid; elements = { 33 } }
 `
@@ -196,6 +243,8 @@ func wide() (*plan.Ruleset, string) {
 	r := &plan.Ruleset{
 		Counters: []plan.Counter{{Name: "c1", Comment: "policy voip"}, {Name: "c2"}},
 		Sets: []plan.Set{
+			{Name: "clients4", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 65536, Comment: "clients"},
+			{Name: "clients6", Type: plan.TypeIPv6, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 10},
 			{Name: "cs", Type: plan.TypeCTState, Elements: []plan.Element{el(u32(2)), el(u32(8))}},
 			{Name: "cst", Type: plan.TypeCTStatus, Elements: []plan.Element{el(u32(8))}},
 			{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: []plan.Element{span(u8(10), u8(20)), el(u8(46))}},
@@ -217,6 +266,9 @@ func wide() (*plan.Ruleset, string) {
 				span(addr("10.0.1.0"), addr("10.0.1.255")), span(addr("255.0.0.0"), addr("255.255.255.255"))}},
 			{Name: "s6", Type: plan.TypeIPv6, Interval: true, Elements: []plan.Element{
 				span(addr("fd00::"), addr("fd00::ffff:ffff:ffff:ffff")), el(addr("fd00:1::5"))}},
+			{Name: "slots", Type: plan.TypeNumber, Map: true, Interval: true, Comment: "slots", Elements: []plan.Element{
+				jumping(span(u32(0), u32(511)), "m1"), jumping(el(u32(512)), "m2"), jumping(span(u32(513), u32(1023)), "m1")}},
+			{Name: "slotx", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(el(u32(0)), "m1"), going(el(u32(1)), "m2")}},
 			{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{el(u32(33)), span(u32(1000), u32(2000))}},
 			{Name: "uidx", Type: plan.TypeUID, Elements: []plan.Element{el(u32(33))}},
 		},

@@ -1,0 +1,251 @@
+package compiler
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// A balance chooses for a connection's first packet, in a chain per family:
+//
+//	sticky: the member that the client had before, if it lives
+//	a member by hash, turn or chance; then another one, while it does not live
+//	each member in turn, until one lives
+//
+// To choose is to put the member's number into the packet's mark, by a chain "try-MEMBER", which comes back; the number is then
+// looked up among the living ones. So a member that dies or comes back is one element less or more, and nothing
+// changes for the connections of the others.
+
+// rounds is how often a balance of more than two members chooses anew before it takes the first that lives. With a
+// member down that had half of the weight 0.4 % of the connections come to that.
+const rounds = 8
+
+// balanceObject is the name of a set or chain of a balance. A user's name cannot contain "/".
+func balanceObject(balance, part string) string { return "balance-" + balance + "/" + part }
+
+func balanceChain(balance string) string { return "balance-" + balance }
+
+func familySuffix(family plan.Family) string { return strconv.Itoa(int(family)) }
+
+func livingSet(balance string, family plan.Family) string {
+	return balanceObject(balance, "living-"+familySuffix(family))
+}
+
+func tryChain(member string) string { return "try-" + member }
+
+// addBalances adds the balances that policies use.
+func (c *compilation) addBalances() {
+	used := map[string]bool{}
+	for i := range c.doc.Policies {
+		if t := &c.doc.Policies[i].Target; t.Kind == policy.ToBalance {
+			used[t.Name] = true
+		}
+	}
+	var balances []*policy.Balance
+	for i := range c.doc.Balances {
+		if b := &c.doc.Balances[i]; used[b.Name] {
+			balances = append(balances, b)
+		}
+	}
+	c.addTryChains(balances)
+	for _, b := range balances {
+		c.addBalance(b)
+	}
+}
+
+// addTryChains adds, for each member of a balance, the chain that puts its number into the packet's mark and comes back.
+func (c *compilation) addTryChains(balances []*policy.Balance) {
+	var names []string
+	sticky := false
+	for _, b := range balances {
+		sticky = sticky || b.Sticky.Time > 0
+		for _, m := range b.Members {
+			names = append(names, m.Target.Name)
+		}
+	}
+	slices.Sort(names)
+	var members []plan.Element
+	for _, name := range slices.Compact(names) {
+		mark := c.numbers.mark(name)
+		c.addChain(plan.Chain{Name: tryChain(name), Rules: []plan.ChainRule{
+			rule("table "+name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: mark}),
+		}})
+		members = append(members, jumpTo(single(plan.KeyFromUint32(mark)), name))
+	}
+	if sticky {
+		c.addSet(plan.Set{Name: mapMembers, Type: plan.TypeMark, Map: true, Comment: "number of a balance's member: try it", Elements: members})
+	}
+}
+
+func jumpTo(e plan.Element, member string) plan.Element {
+	e.Goto, e.Jump = tryChain(member), true
+	return e
+}
+
+func (c *compilation) addBalance(b *policy.Balance) {
+	comment := "balance " + b.Name
+	for _, family := range plan.Families {
+		var living []plan.Element
+		for _, m := range c.living(b, family) {
+			living = append(living, single(plan.KeyFromUint32(c.numbers.mark(m.Target.Name))))
+		}
+		c.addSet(plan.Set{Name: livingSet(b.Name, family), Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
+			Elements: living})
+	}
+	choice := c.addSlots(b)
+	if b.Sticky.Time > 0 {
+		c.addClients(b)
+	}
+	head := plan.Chain{Name: balanceChain(b.Name)}
+	for _, family := range plan.Families {
+		chain := balanceObject(b.Name, familySuffix(family))
+		head.Rules = append(head.Rules, rule(comment, when(nfproto(family)), gotoChain(chain)))
+		c.addChain(plan.Chain{Name: chain, Rules: c.choosing(b, family, choice)})
+	}
+	c.addChain(head)
+}
+
+// addSlots adds the map from numbers to members, and returns the action that computes a number and looks it up.
+func (c *compilation) addSlots(b *policy.Balance) plan.Action {
+	shares := make([]share, len(b.Members))
+	for i, m := range b.Members {
+		shares[i] = share{m.Target.Name, m.Weight}
+	}
+	exact, sum := reduced(shares)
+	s := plan.Set{Name: balanceObject(b.Name, "slots"), Type: plan.TypeNumber, Map: true}
+	var slots []int
+	choice := plan.Action{Set: s.Name}
+	switch b.Method {
+	case policy.BalanceRoundRobin:
+		choice.Kind = plan.CycleVMap
+		weights := make([]int, len(exact))
+		for i := range exact {
+			weights[i] = exact[i].weight
+		}
+		if sum > manySlots {
+			weights, sum = quotas(shares, manySlots), manySlots
+		}
+		slots = turns(weights, sum)
+		s.Comment = "balance " + b.Name + ": whose turn it is"
+	case policy.BalanceRandom:
+		choice.Kind = plan.RandomVMap
+		for i := range exact {
+			slots = append(slots, slices.Repeat([]int{i}, exact[i].weight)...)
+		}
+		s.Comment = "balance " + b.Name + ": members by weight"
+	default:
+		choice.Kind = plan.HashVMap
+		slots = dealt(shares, hashSlots(shares))
+		s.Comment = "balance " + b.Name + ": members by hash"
+		s.Interval = true // also after a change of weights, which then is one of elements only
+	}
+	choice.Mod = uint32(len(slots))
+	for i := 0; i < len(slots); {
+		end := i
+		for end+1 < len(slots) && slots[end+1] == slots[i] {
+			end++
+		}
+		e := plan.Element{From: plan.KeyFromUint32(uint32(i)), To: plan.KeyFromUint32(uint32(end))}
+		s.Elements = append(s.Elements, jumpTo(e, b.Members[slots[i]].Target.Name))
+		i = end + 1
+	}
+	c.addSet(s)
+	return choice
+}
+
+// choosing returns the rules of a balance's chain for one family.
+func (c *compilation) choosing(b *policy.Balance, family plan.Family, choice plan.Action) []plan.ChainRule {
+	found := accept
+	var rules []plan.ChainRule
+	if b.Sticky.Time > 0 {
+		found = gotoChain(keepChain(b.Name, family))
+		rules = c.recalling(b, family, found)
+	}
+	living := rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: livingSet(b.Name, family)}), found)
+	n := rounds
+	if len(b.Members) <= 2 {
+		n = len(b.Members) - 1 // another choice of two could only be the other one
+	}
+	for round := range n {
+		rules = append(append(rules, c.choiceRules(b, family, choice, round)...), living)
+	}
+	for _, m := range byWeight(b.Members) {
+		try := plan.Action{Kind: plan.Jump, Chain: tryChain(m.Target.Name)}
+		rules = append(rules, rule("in turn", nil, try), living)
+	}
+	return append(rules, c.nobody(b))
+}
+
+// byWeight puts the heaviest members first.
+func byWeight(members []policy.Member) []policy.Member {
+	return slices.SortedStableFunc(slices.Values(members), func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
+}
+
+// choiceRules choose a member. Where a hash is over ports protocols without ports need a rule of their own.
+func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice plan.Action, round int) []plan.ChainRule {
+	comment := "choice " + strconv.Itoa(round+1)
+	if choice.Kind != plan.HashVMap {
+		return []plan.ChainRule{rule(comment, nil, choice)}
+	}
+	choice.Seed = uint32(hashOf(b.Name, uint32(round)))
+	all, portless := hashFields(b.Hash, family)
+	choice.Hash = all
+	if all == portless {
+		return []plan.ChainRule{rule(comment, when(nfproto(family)), choice)}
+	}
+	c.addPortProtocols()
+	without := choice
+	without.Hash = portless
+	return []plan.ChainRule{
+		rule(comment, when(nfproto(family), inSet(plan.FieldL4Proto, setPortProto)), choice),
+		rule(comment+", no ports", when(nfproto(family), notInSet(plan.FieldL4Proto, setPortProto)), without),
+	}
+}
+
+// hashFields returns the fields of a hash, and those for protocols without ports: both addresses if nothing else is left.
+func hashFields(names []string, family plan.Family) (all, portless plan.HashFields) {
+	f := fieldsOf(family)
+	n, p := 0, 0
+	for _, field := range []struct {
+		name  string
+		field plan.Field
+		port  bool
+	}{{"src", f.src, false}, {"dst", f.dst, false}, {"sport", plan.FieldSPort, true}, {"dport", plan.FieldDPort, true}, {"proto", plan.FieldL4Proto, false}} {
+		if !slices.Contains(names, field.name) {
+			continue
+		}
+		all[n] = field.field
+		n++
+		if !field.port {
+			portless[p] = field.field
+			p++
+		}
+	}
+	if p == 0 {
+		portless = plan.HashFields{f.src, f.dst}
+	}
+	return all, portless
+}
+
+// nobody is for connections of a balance without a living member: a strict member keeps its promise, else they are default's.
+func (c *compilation) nobody(b *policy.Balance) plan.ChainRule {
+	for _, m := range b.Members {
+		if t := c.table(m.Target.Name); t != nil && t.Strict {
+			return rule("nobody lives, and this one is strict", nil, gotoChain("mark-"+t.Name))
+		}
+	}
+	return rule("nobody lives: to default", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}, accept)
+}
+
+// table is a [[table]] by name, nil for an uplink.
+func (c *compilation) table(name string) *policy.Table {
+	for i := range c.doc.Tables {
+		if c.doc.Tables[i].Name == name {
+			return &c.doc.Tables[i]
+		}
+	}
+	return nil
+}

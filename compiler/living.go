@@ -1,0 +1,58 @@
+package compiler
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// living returns the members of a balance that connections of the family can use: those with a route over an uplink that is
+// up. When there is none, those that were the last to go down stay, as in a table: a wrong verdict must not turn bad lines into
+// none. A strict table does not: it leads nowhere then.
+func (c *compilation) living(b *policy.Balance, family plan.Family) []policy.Member {
+	if !slices.Contains(c.families(), family) {
+		return nil
+	}
+	var up, last []policy.Member
+	latest := 0
+	for _, m := range b.Members {
+		ready, down := c.memberState(m.Target, family)
+		switch {
+		case !ready:
+		case down == 0:
+			up = append(up, m)
+		case c.strict(m.Target) || down < latest:
+		case down > latest:
+			last, latest = []policy.Member{m}, down
+		default:
+			last = append(last, m)
+		}
+	}
+	if len(up) > 0 {
+		return up
+	}
+	return last
+}
+
+// memberState tells whether a member has a route of the family that the machine can take, and when the last uplink of these went
+// down, as in Health; 0 while one is up.
+func (c *compilation) memberState(t policy.Target, family plan.Family) (ready bool, down int) {
+	if t.Kind == policy.ToUplink {
+		_, ready = c.hop(c.uplinks[t.Name], family)
+		return ready, c.down[t.Name]
+	}
+	routes := c.readyRoutes(c.table(t.Name), family)
+	for _, r := range routes {
+		if c.down[r.Uplink] == 0 {
+			return true, 0
+		}
+		down = max(down, c.down[r.Uplink])
+	}
+	return len(routes) > 0, down
+}
+
+func (c *compilation) strict(t policy.Target) bool {
+	table := c.table(t.Name)
+	return t.Kind == policy.ToTable && table != nil && table.Strict
+}

@@ -1,0 +1,88 @@
+package compiler
+
+import (
+	"fmt"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// fullLogBurst bounds the lines that tell of a full map of clients, one a minute otherwise.
+const fullLogBurst = 1
+
+func clientsMap(balance string, family plan.Family) string {
+	return balanceObject(balance, "clients-"+familySuffix(family))
+}
+
+func keepChain(balance string, family plan.Family) string {
+	return balanceObject(balance, "keep-"+familySuffix(family))
+}
+
+func fullCounter(balance string) string { return balanceObject(balance, "full") }
+
+// addClients adds the maps from clients to members, and the chains that fill them. A client is in one of them once, so that
+// it cannot have two members. The comment has what keys and values mean: with another mask, or another length of clients, the map is made anew.
+func (c *compilation) addClients(b *policy.Balance) {
+	comment := "balance " + b.Name
+	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment + ": clients not remembered, the map was full"})
+	for _, family := range plan.Families {
+		c.addSet(plan.Set{
+			Name: clientsMap(b.Name, family), Type: fieldsOf(family).src.Type(), Map: true, Data: plan.TypeMark, Dynamic: true, Size: uint32(b.Sticky.Size),
+			Comment: fmt.Sprintf("%s: client /%d to member, in bits %#08x", comment, clientBits(b, family), c.mask),
+		})
+		remember := c.clientAction(b, family, plan.Remember)
+		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
+		asked := c.freeCTMark()
+		c.addChain(plan.Chain{Name: keepChain(b.Name, family), Rules: []plan.ChainRule{
+			rule("the client keeps it", append(when(nfproto(family)), asked...), remember, accept),
+			rule("no room for another client", asked,
+				plan.Action{Kind: plan.Limit, Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:" + b.Name + " sticky is full "}),
+			rule("no room for another client", asked, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}),
+			rule("not remembered", nil, accept),
+		}})
+	}
+}
+
+// recalling returns the rules that take the member that the client had, if it lives, and forget it otherwise. nftables cannot look
+// up in one map what it found in another, so the connection's mark, which nothing has used yet, holds the number in between.
+func (c *compilation) recalling(b *policy.Balance, family plan.Family, found plan.Action) []plan.ChainRule {
+	asked := append(when(nfproto(family)), c.freeCTMark()...)
+	return []plan.ChainRule{
+		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
+		rule("the client's member", asked, c.clientAction(b, family, plan.RecallCTMark)),
+		rule("into the packet's mark", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
+		rule("the connection is not pinned yet", nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask}),
+		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: livingSet(b.Name, family)}), found),
+		rule("else it is forgotten", asked, c.clientAction(b, family, plan.Forget)),
+	}
+}
+
+// clientBits is how many bits of an address make a client.
+func clientBits(b *policy.Balance, family plan.Family) int {
+	if family == plan.IPv6 {
+		return b.Sticky.Prefix6
+	}
+	return 32
+}
+
+// clientAction is an action on the map of clients.
+func (c *compilation) clientAction(b *policy.Balance, family plan.Family, kind plan.ActionKind) plan.Action {
+	a := plan.Action{Kind: kind, Field: fieldsOf(family).src, Set: clientsMap(b.Name, family)}
+	if n := clientBits(b, family); n < 8*a.Field.Type().Width() {
+		a.Prefix = uint8(n)
+	}
+	if kind != plan.RecallCTMark {
+		a.Mask = c.mask
+	}
+	return a
+}
+
+// freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up into it would overwrite. The
+// clients of others are neither looked up nor remembered.
+func (c *compilation) freeCTMark() []plan.Match {
+	if c.mask == 0xffffffff {
+		return nil
+	}
+	return when(markMatch(plan.FieldCTMark, ^c.mask, 0, false))
+}

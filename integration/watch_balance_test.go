@@ -1,0 +1,144 @@
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/integration/lab"
+)
+
+// watchBalance has three providers, by a hash of the destination for most hosts, and for .11 one that it keeps.
+const watchBalance = `
+[check]
+interval = "100ms"
+timeout = "90ms"
+down-after = 2
+up-after = 2
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+gateway6 = "2001:db8:f1::1"
+nat = "masquerade"
+check = { method = "ping", targets = "9.9.9.9" }
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+nat = "masquerade"
+check = { method = "ping", targets = "9.9.9.9" }
+[[uplink]]
+name = "isp3"
+interface = "wan3"
+gateway = "203.0.113.1"
+gateway6 = "2001:db8:f3::1"
+nat = "masquerade"
+check = { method = "ping", targets = "9.9.9.9" }
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[balance]]
+name = "spread"
+hash = "dst"
+members = [{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }]
+[[balance]]
+name = "kept"
+method = "round-robin"
+members = [{ uplink = "isp2" }, { uplink = "isp3" }]
+sticky = "1h"
+[[policy]]
+name = "keep"
+src = "192.168.10.11"
+balance = "kept"
+[[policy]]
+name = "rest"
+from = "br-lan"
+balance = "spread"
+`
+
+// elementPattern is a change of one element that nft monitor tells of; spaces in the list do not matter.
+var elementPattern = regexp.MustCompile(`^(add|create|delete) element inet pbr (\S+) \{[^,]*\}$`)
+
+// A member that fails under load costs one element of each balance that has it; connections of the others go on, those that were
+// its own start anew with others, and all of it turns back when it recovers.
+func TestWatchBalanceUnderLoad(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchBalance, 3)
+	dst := func(i int) netip.AddrPort { return netip.MustParseAddrPort(fmt.Sprintf("198.18.%d.99:7777", i)) }
+	streams := make([]*lab.Stream, 20)
+	at := make([]string, len(streams))
+	for i := range streams {
+		streams[i] = w.lan.Stream(byDefault, dst(i), 5*time.Millisecond)
+	}
+	for i, s := range streams {
+		lab.WaitFor(t, "a stream to be answered", func() bool { return s.Tale().Last != "" })
+		at[i] = s.Tale().Last
+	}
+	kept := []string{}
+	keeps := func(when, want string) {
+		t.Helper()
+		seen, err := w.lan.AskOnce("tcp", bySecond, farEnd, lab.DialOptions{})
+		if err != nil || want != "" && seen.By != want {
+			t.Errorf("%s: the client that keeps its member goes by %q, %v; not by %s", when, seen.By, err, want)
+		}
+		kept = append(kept, seen.By)
+	}
+	keeps("first", "isp2")
+	keeps("then", "isp2")
+	t.Logf("the streams go %v", share(at))
+	if s := share(at); s["isp1"] == 0 || s["isp2"] == 0 || s["isp3"] == 0 {
+		t.Fatalf("the streams go %v", s)
+	}
+
+	nft := w.router.watch("nft", "monitor")
+	lab.WaitFor(t, "nft monitor to listen", func() bool {
+		w.router.Run("nft", "add", "table", "ip", "awake")
+		w.router.Run("nft", "delete", "table", "ip", "awake")
+		return strings.Contains(nft.text(), "delete table ip awake")
+	})
+	settled := len(nft.text())
+	w.router.must("uplink", "isp2", "down")
+	for i, s := range streams {
+		if at[i] == "isp2" {
+			lab.WaitFor(t, "a stream of isp2 to go by another provider", func() bool { return s.Tale().Last != "isp2" })
+		}
+	}
+	keeps("with isp2 down", "isp3")
+	lab.WaitFor(t, "nft monitor to tell of the failure", func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/living-4") })
+	w.onlyElements(nft.text()[settled:])
+
+	w.router.must("uplink", "isp2", "auto")
+	w.waitState("isp2", "up")
+	keeps("with isp2 up again", "isp3")
+	for i, s := range streams {
+		tale := s.Stop()
+		if at[i] != "isp2" && (len(tale.By) != 1 || tale.Lost() > 0) {
+			t.Errorf("stream %d of %s: %s", i, at[i], tale)
+		}
+		// New connections go where the old ones went before.
+		seen, err := w.lan.AskOnce("tcp", byDefault, dst(i), lab.DialOptions{})
+		if err != nil || seen.By != at[i] {
+			t.Errorf("with isp2 up again a connection to %s goes by %q (%v), not by %s as before", dst(i), seen.By, err, at[i])
+		}
+	}
+	w.onlyElements(nft.text()[settled:])
+	if d := w.router.pbr("diff"); d.Code == 1 {
+		t.Errorf("pbr diff: %s", d.Stderr)
+	}
+}
+
+// onlyElements fails the test if nft told of anything but single elements that came and went.
+func (w *watched) onlyElements(told string) {
+	w.t.Helper()
+	for _, line := range strings.Split(told, "\n") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "# new generation") || strings.HasSuffix(line, "table ip awake") {
+			continue
+		}
+		if !elementPattern.MatchString(line) {
+			w.t.Errorf("nft tells of %s", line)
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package nft
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// Registers have 16 bytes, or as NFT_REG32 4 bytes each: the first of these is the first part of register 1. A hash is
+// over register 2 and those that follow, one after the other; the kernel and nft call a part that begins a register by
+// the register's number.
+const (
+	reg2        = unix.NFT_REG_2
+	wordsPerReg = 4
+)
+
+// hashRegister is the register of a hash's word.
+func hashRegister(word int) uint32 {
+	if word%wordsPerReg == 0 {
+		return reg2 + uint32(word/wordsPerReg)
+	}
+	return unix.NFT_REG32_00 + wordsPerReg + uint32(word)
+}
+
+// choose writes a number that is computed, and the verdict that a map has for it.
+func (e *ruleEncoder) choose(a *plan.Action) error {
+	interval, ok := e.interval[a.Set]
+	if !ok {
+		return fmt.Errorf("map %q is not in the table", a.Set)
+	}
+	if a.Mod == 0 {
+		return fmt.Errorf("the numbers for map %q have no modulus", a.Set)
+	}
+	if a.Kind == plan.HashVMap {
+		if err := e.hash(a); err != nil {
+			return err
+		}
+	} else {
+		e.number(a)
+	}
+	if interval {
+		e.hton()
+	}
+	e.lookup(a.Set, false, true)
+	return nil
+}
+
+func (e *ruleEncoder) number(a *plan.Action) {
+	typ := uint32(unix.NFT_NG_INCREMENTAL)
+	if a.Kind == plan.RandomVMap {
+		typ = unix.NFT_NG_RANDOM
+	}
+	at := e.begin("numgen")
+	e.u32(unix.NFTA_NG_DREG, reg1)
+	e.u32(unix.NFTA_NG_MODULUS, a.Mod)
+	e.u32(unix.NFTA_NG_TYPE, typ)
+	e.u32(unix.NFTA_NG_OFFSET, 0)
+	e.end(at)
+}
+
+func (e *ruleEncoder) hash(a *plan.Action) error {
+	words, length := 0, 0
+	for _, f := range a.Hash {
+		if f == 0 {
+			break
+		}
+		src, err := e.tested(f)
+		if err != nil {
+			return err
+		}
+		e.loadInto(hashRegister(words), src)
+		words += (f.Type().Width() + 3) / 4
+		if length = 4 * words; a.Hash[1] == 0 {
+			length = f.Type().Width() // a single field is not padded
+		}
+	}
+	if words == 0 {
+		return fmt.Errorf("the hash for map %q has no field", a.Set)
+	}
+	at := e.begin("hash")
+	e.u32(unix.NFTA_HASH_SREG, reg2)
+	e.u32(unix.NFTA_HASH_DREG, reg1)
+	e.u32(unix.NFTA_HASH_LEN, uint32(length))
+	e.u32(unix.NFTA_HASH_MODULUS, a.Mod)
+	e.u32(unix.NFTA_HASH_SEED, a.Seed)
+	e.u32(unix.NFTA_HASH_TYPE, unix.NFT_HASH_JENKINS)
+	e.end(at)
+	return nil
+}
+
+// tested is the source of a field that an action reads. The rule's matches have to have tested the family before: then
+// what is read back from the kernel is the same rule, whoever wrote the test.
+func (e *ruleEncoder) tested(f plan.Field) (*source, error) {
+	if f == 0 || int(f) >= len(sources) || sources[f].mask != nil || sources[f].ether || sources[f].proto != 0 {
+		return nil, fmt.Errorf("field %d cannot be hashed or remembered", f)
+	}
+	src := &sources[f]
+	if src.family != 0 && src.family != e.family {
+		return nil, fmt.Errorf("field %d is read before the rule has tested the packet's family", f)
+	}
+	return src, nil
+}
+
+// loadInto reads a field of the packet or its meta data into a register.
+func (e *ruleEncoder) loadInto(reg uint32, src *source) {
+	if src.kind == fromPayload {
+		e.payloadInto(reg, src.place)
+		return
+	}
+	e.metaLoadInto(reg, src.key)
+}
+
+// decodeNumber reads a choice by numgen.
+func decodeNumber(xs []expr) (a plan.Action, n int) {
+	a = plan.Action{Kind: plan.CycleVMap, Mod: xs[0].u32(unix.NFTA_NG_MODULUS)}
+	if xs[0].u32(unix.NFTA_NG_TYPE) == unix.NFT_NG_RANDOM {
+		a.Kind = plan.RandomVMap
+	}
+	return finishChoice(a, xs, 1)
+}
+
+// decodeHash reads a choice by hash: its fields, the hash, the look-up.
+func decodeHash(xs []expr) (a plan.Action, n int) {
+	a.Kind = plan.HashVMap
+	for n < len(xs) && n < len(a.Hash) && xs[n].name != "hash" {
+		f, _, ok := fieldOf(&xs[n], 0)
+		if !ok {
+			return a, 0
+		}
+		a.Hash[n] = f
+		n++
+	}
+	if n == 0 || n == len(xs) || xs[n].name != "hash" {
+		return a, 0
+	}
+	a.Mod, a.Seed = xs[n].u32(unix.NFTA_HASH_MODULUS), xs[n].u32(unix.NFTA_HASH_SEED)
+	return finishChoice(a, xs, n+1)
+}
+
+// finishChoice reads the look-up of what the first n expressions computed.
+func finishChoice(a plan.Action, xs []expr, n int) (plan.Action, int) {
+	if n < len(xs) && xs[n].name == "byteorder" {
+		n++
+	}
+	if n == len(xs) || xs[n].name != "lookup" {
+		return a, 0
+	}
+	a.Set = text(attr(xs[n].data, unix.NFTA_LOOKUP_SET))
+	return a, n + 1
+}
