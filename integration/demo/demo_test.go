@@ -89,6 +89,9 @@ func TestDemo(t *testing.T) {
 	s.unplug("vpn")
 	s.connections(withoutVPN)
 
+	s.title("A line dies behind its gateway, and pbr watch is at work")
+	s.failover()
+
 	s.title("Take it all away")
 	s.command("flush", 0)
 	s.nothingLeft(before)

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -58,6 +59,23 @@ func (s *show) unplug(isp string) {
 		s.ISPs[isp].IP("link set up0 down")
 		lab.WaitFor(s.t, "the loss of "+spec.Iface+"'s carrier", func() bool {
 			return strings.Contains(s.Router.Run("ip", "link", "show", "dev", spec.Iface), "NO-CARRIER")
+		})
+	}
+}
+
+// plugIn undoes unplug. The provider lost its IPv6 address with the line; the router kept its own.
+func (s *show) plugIn(isp string) {
+	s.t.Helper()
+	for _, spec := range s.Spec.ISPs {
+		if spec.Name != isp {
+			continue
+		}
+		s.ISPs[isp].IP("link set up0 up")
+		if spec.Gateway6.IsValid() {
+			s.ISPs[isp].IP6(fmt.Sprintf("addr replace %s/%d dev up0", spec.Gateway6, spec.Router6.Bits()))
+		}
+		lab.WaitFor(s.t, spec.Iface+"'s carrier", func() bool {
+			return !strings.Contains(s.Router.Run("ip", "link", "show", "dev", spec.Iface), "NO-CARRIER")
 		})
 	}
 }
