@@ -36,7 +36,9 @@ func TestDocs(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n## ")
 		return text
 	}
-	metrics := string(Metrics(Report{Uplinks: []healthcheck.Status{{Uplink: "a", State: healthcheck.Up, RTT: time.Second}}}))
+	report := Report{Uplinks: []healthcheck.Status{{Uplink: "a", State: healthcheck.Up, RTT: time.Second}}}
+	report.Numbers.Events = map[string]map[healthcheck.State]int{"a": {healthcheck.Up: 1}}
+	metrics := string(Metrics(report))
 	if have, want := found("`((?:pbr|go)_[a-z_]+)`", section("Metrics")), found(`(?m)^# HELP (\S+)`, metrics); !slices.Equal(have, want) {
 		t.Errorf("metrics are documented as\n%q\nand are\n%q", have, want)
 	}

@@ -2,11 +2,11 @@ package watch
 
 import (
 	"bytes"
-	"fmt"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 
 	"pbr/healthcheck"
 )
@@ -26,9 +26,26 @@ var noticeNames = []struct {
 	name string
 }{{MachineChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
 
-// Metrics returns a report for Prometheus; docs/watch.md lists the names.
+// Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is left out.
 func Metrics(r Report) []byte {
-	m := &metrics{}
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collector{r})
+	families, _ := registry.Gather()
+	var text bytes.Buffer
+	for _, f := range families {
+		_, _ = expfmt.MetricFamilyToText(&text, f)
+	}
+	return text.Bytes()
+}
+
+// collector is a report as the library asks for it. It describes nothing beforehand: which samples there are depends on the uplinks.
+type collector struct{ Report }
+
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	r := c.Report
+	m := &metrics{to: to}
 	m.uplinks(r.Uplinks)
 	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
 	for _, u := range r.Uplinks {
@@ -57,13 +74,13 @@ func Metrics(r Report) []byte {
 	m.name = "go_goroutines"
 	m.describe("gauge", "Goroutines of the process.")
 	m.sample(float64(runtime.NumGoroutine()))
-	return m.text.Bytes()
 }
 
-// metrics writes the exposition format: the samples of a family together, after its help and type.
+// metrics gives samples to the library: those of a family together, after its name, type and help.
 type metrics struct {
-	text bytes.Buffer
-	name string
+	to         chan<- prometheus.Metric
+	name, help string
+	kind       prometheus.ValueType
 }
 
 func (m *metrics) uplinks(list []healthcheck.Status) {
@@ -98,7 +115,10 @@ func (m *metrics) family(name, kind, help string) {
 }
 
 func (m *metrics) describe(kind, help string) {
-	fmt.Fprintf(&m.text, "# HELP %s %s\n# TYPE %s %s\n", m.name, help, m.name, kind)
+	m.help, m.kind = help, prometheus.GaugeValue
+	if kind == "counter" {
+		m.kind = prometheus.CounterValue
+	}
 }
 
 func (m *metrics) one(name, kind, help string, value float64) {
@@ -106,20 +126,17 @@ func (m *metrics) one(name, kind, help string, value float64) {
 	m.sample(value)
 }
 
-// sample writes a value with labels, names and values in turn.
+// sample gives a value with labels, names and values in turn.
 func (m *metrics) sample(value float64, labels ...string) {
-	var pairs []string
+	var names, values []string
 	for pair := range slices.Chunk(labels, 2) {
-		pairs = append(pairs, pair[0]+`="`+escapeLabel.Replace(pair[1])+`"`)
+		names, values = append(names, pair[0]), append(values, pair[1])
 	}
-	m.text.WriteString(m.name)
-	if pairs != nil {
-		m.text.WriteString("{" + strings.Join(pairs, ",") + "}")
+	metric, err := prometheus.NewConstMetric(prometheus.NewDesc(m.name, m.help, names, nil), m.kind, value, values...)
+	if err == nil {
+		m.to <- metric
 	}
-	m.text.WriteString(" " + strconv.FormatFloat(value, 'g', -1, 64) + "\n")
 }
-
-var escapeLabel = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func unixTime(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
 
