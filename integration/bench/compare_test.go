@@ -75,6 +75,25 @@ func compare(b *testing.B, what string, aim float64, ours, theirs side) {
 	b.ReportMetric(median(r.ratios), strings.NewReplacer(" / ", "/", " ", "-", ",", "").Replace(what))
 }
 
+// compareTimes compares times that ours and theirs find out themselves, without an aim, in turns as compare does.
+func compareTimes(b *testing.B, what string, times int, ours, theirs func() time.Duration) {
+	b.Helper()
+	r := result{what: what}
+	for round := range times {
+		first := func() { r.ours = append(r.ours, ours()) }
+		second := func() { r.theirs = append(r.theirs, theirs()) }
+		if round%2 == 1 {
+			first, second = second, first
+		}
+		first()
+		second()
+		r.steps = append(r.steps, parts{})
+		r.ratios = append(r.ratios, float64(r.ours[round])/float64(r.theirs[round]))
+	}
+	results = append(results, r)
+	b.ReportMetric(median(r.ratios), strings.NewReplacer(" / ", "/", " ", "-", ",", "").Replace(what))
+}
+
 // measure returns the time of one run. The garbage of what went before is not in it.
 func (s side) measure(p *parts) time.Duration {
 	if s.before != nil {
@@ -100,14 +119,18 @@ func report(w io.Writer) {
 	fmt.Fprintf(t, "\nWHAT\tRATIO\tAIM\tSPREAD\tOURS\tOTHER\tWHERE OUR TIME GOES\n")
 	for i := range results {
 		r := &results[i]
-		fmt.Fprintf(t, "%s\t%.3g\t%g\t%.3g - %.3g\t%s\t%s\t%s\n", r.what, median(r.ratios), r.aim, slices.Min(r.ratios), slices.Max(r.ratios),
+		aim := "-"
+		if r.aim > 0 {
+			aim = fmt.Sprintf("%g", r.aim)
+		}
+		fmt.Fprintf(t, "%s\t%.3g\t%s\t%.3g - %.3g\t%s\t%s\t%s\n", r.what, median(r.ratios), aim, slices.Min(r.ratios), slices.Max(r.ratios),
 			milliseconds(median(r.ours)), milliseconds(median(r.theirs)), r.shares())
 	}
 	_ = t.Flush()
 }
 
 func milliseconds(d time.Duration) string {
-	return fmt.Sprintf("%.4g ms", math.Round(float64(d)/float64(100*time.Microsecond))/10)
+	return fmt.Sprintf("%.4g ms", math.Round(float64(d)/float64(10*time.Microsecond))/100)
 }
 
 // shares names the steps with the medians of their times.
