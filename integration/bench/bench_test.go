@@ -1,6 +1,7 @@
 // Package bench measures pbr against nft(8), and small changes against a full load, with a policy of ten
 // thousand policies and a hundred thousand list entries. What is compared runs in turns in one process, so
-// that the ratios mean something on any machine; no benchmark fails because a machine is slow.
+// that the ratios mean something on any machine; no benchmark fails because a machine is slow. pbr watch is
+// measured against a shell script.
 package bench
 
 import (

@@ -283,9 +283,8 @@ func (r *traffic) way() (by [len(trafficNames)]string, answers [len(trafficNames
 // an error: the row will show it.
 func (r *traffic) waitWay(when string, want [len(trafficNames)]string) {
 	r.s.t.Helper()
-	var by, unset [len(trafficNames)]string
+	var by, since [len(trafficNames)]string
 	var at, now [len(trafficNames)]int
-	since := unset
 	arrived := lab.Eventually(endLimit, func() bool {
 		if by, now = r.way(); by != since {
 			since, at = by, now
