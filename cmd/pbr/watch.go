@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,7 @@ func (c command) runWatch(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
+	debug.SetGCPercent(100) // runs for months: memory counts
 	f, err := load(ctx)
 	if err != nil {
 		return err
