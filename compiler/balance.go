@@ -192,13 +192,13 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 	}
 	choice.Seed = uint32(hashOf(b.Name, uint32(round)))
 	all, portless := hashFields(b.Hash, family)
-	choice.Hash = all
+	choice.Fields = all
 	if all == portless {
 		return []plan.ChainRule{rule(comment, when(nfproto(family)), choice)}
 	}
 	c.addPortProtocols()
 	without := choice
-	without.Hash = portless
+	without.Fields = portless
 	return []plan.ChainRule{
 		rule(comment, when(nfproto(family), inSet(plan.FieldL4Proto, setPortProto)), choice),
 		rule(comment+", no ports", when(nfproto(family), notInSet(plan.FieldL4Proto, setPortProto)), without),
@@ -206,7 +206,7 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 }
 
 // hashFields returns the fields of a hash, and those for protocols without ports: both addresses if nothing else is left.
-func hashFields(names []string, family plan.Family) (all, portless plan.HashFields) {
+func hashFields(names []string, family plan.Family) (all, portless plan.FieldList) {
 	f := fieldsOf(family)
 	n, p := 0, 0
 	for _, field := range []struct {
@@ -225,7 +225,7 @@ func hashFields(names []string, family plan.Family) (all, portless plan.HashFiel
 		}
 	}
 	if p == 0 {
-		portless = plan.HashFields{f.src, f.dst}
+		portless = plan.FieldList{f.src, f.dst}
 	}
 	return all, portless
 }

@@ -109,7 +109,7 @@ func limitUnit(a *plan.Action) string {
 // appendChoice adds "jhash ip saddr . ip daddr mod 1024 seed 0x1 vmap @slots", or numgen instead of the hash.
 func appendChoice(b []byte, a *plan.Action) []byte {
 	b = append(b, actionName(a.Kind)...)
-	for i, f := range a.Hash {
+	for i, f := range a.Fields {
 		if f == 0 {
 			break
 		}

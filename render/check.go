@@ -125,7 +125,7 @@ func checkAction(a *plan.Action) error {
 			return nil
 		}
 	case plan.HashVMap:
-		if identifier(a.Set) && a.Mod > 0 && hashable(a.Hash) {
+		if identifier(a.Set) && a.Mod > 0 && hashable(a.Fields) {
 			return nil
 		}
 	case plan.CycleVMap, plan.RandomVMap:
@@ -145,7 +145,7 @@ func checkAction(a *plan.Action) error {
 }
 
 // hashable tells whether a hash has fields, and none after a gap.
-func hashable(fields plan.HashFields) bool {
+func hashable(fields plan.FieldList) bool {
 	for i, f := range fields {
 		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
 			return false

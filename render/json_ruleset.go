@@ -197,7 +197,7 @@ func viewAction(a *plan.Action) actionView {
 			v.Per = "minute"
 		}
 	case plan.HashVMap:
-		for _, f := range a.Hash {
+		for _, f := range a.Fields {
 			if f != 0 {
 				v.Hash = append(v.Hash, fieldName(f))
 			}

@@ -132,7 +132,7 @@ func actionCases() []ruleCase {
 func choiceCases() []ruleCase {
 	hashed := func(seed uint32, set string, fields ...plan.Field) plan.Action {
 		a := plan.Action{Kind: plan.HashVMap, Mod: 1024, Seed: seed, Set: set}
-		copy(a.Hash[:], fields)
+		copy(a.Fields[:], fields)
 		return a
 	}
 	v4, v6 := num(plan.FieldNFProto, 2, 2), num(plan.FieldNFProto, 10, 10)

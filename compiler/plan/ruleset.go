@@ -57,10 +57,23 @@ type Element struct {
 	Jump bool
 }
 
+// Tuple is one entry of a set or map whose key has several fields: an inclusive interval in each of them. A packet
+// is in it when every field is.
+type Tuple struct {
+	// From and To have the fields one after the other, as the kernel has them: each of Set.Concat's types big-endian in
+	// its width, padded with zeros to a multiple of 4 bytes (NFT_REG32_SIZE, linux/netfilter/nf_tables.h).
+	From, To string
+	// Goto is the chain that a verdict map goes to; empty in a set.
+	Goto string
+}
+
 // Set is a named set, or with Map set a map from Type to verdicts, or with Data too to values of that type.
 type Set struct {
 	Name string
+	// Type is the type of the key; 0 if the key has several fields.
 	Type Type
+	// Concat has the types of a key of several fields, in their order; then Tuples are the elements, and Elements is empty.
+	Concat []Type
 	// Interval allows elements with From != To; they never overlap and are sorted.
 	Interval bool
 	// Map makes it a map. Without Data its elements are verdicts: each has a Goto.
@@ -75,6 +88,8 @@ type Set struct {
 	Comment string
 	// Elements are sorted by From.
 	Elements []Element
+	// Tuples are sorted by From. With Interval they never overlap in all fields at once.
+	Tuples []Tuple
 	// Foreign has, in live plans, properties that pbr never sets ("timeout 1h").
 	Foreign string
 }
@@ -176,8 +191,8 @@ const (
 	Forget                  // delete @Set { Field & Prefix : meta mark & Mask }
 )
 
-// HashFields are the fields of a hash, in their order; 0 for no more.
-type HashFields [5]Field
+// FieldList is up to five fields in their order; 0 for no more.
+type FieldList [5]Field
 
 // Action is one statement of a rule; the fields used depend on Kind.
 type Action struct {
@@ -187,12 +202,15 @@ type Action struct {
 	// Field and Mask are VMap's key, Set its map.
 	Field Field
 	Set   string
-	// Prefix is how many leading bits of the address Field make a dynamic map's key; 0 is all of them.
+	// Prefix is how many leading bits of the address Field make a VMap's or a dynamic map's key; 0 is all of them.
 	Prefix uint8
 	// Timeout is how long Remember's element lives, in seconds.
 	Timeout uint32
-	// Hash and Seed are HashVMap's; Mod is the number of values that the three choosing maps are looked up by, 0..Mod-1.
-	Hash      HashFields
+	// Fields are what HashVMap hashes, and the key of a VMap whose map has several (Field is then 0).
+	Fields FieldList
+	// Prefixes are, for each of a VMap's Fields, how many leading bits of an address are looked up; 0 is all of them.
+	Prefixes [len(FieldList{})]uint8
+	// Seed is HashVMap's; Mod is the number of values that the three choosing maps are looked up by, 0..Mod-1.
 	Mod, Seed uint32
 	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's.
 	Mask, Value uint32

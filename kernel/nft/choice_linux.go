@@ -62,7 +62,7 @@ func (e *ruleEncoder) number(a *plan.Action) {
 
 func (e *ruleEncoder) hash(a *plan.Action) error {
 	words, length := 0, 0
-	for _, f := range a.Hash {
+	for _, f := range a.Fields {
 		if f == 0 {
 			break
 		}
@@ -72,7 +72,7 @@ func (e *ruleEncoder) hash(a *plan.Action) error {
 		}
 		e.loadInto(hashRegister(words), src)
 		words += (f.Type().Width() + 3) / 4
-		if length = 4 * words; a.Hash[1] == 0 {
+		if length = 4 * words; a.Fields[1] == 0 {
 			length = f.Type().Width() // a single field is not padded
 		}
 	}
@@ -124,12 +124,12 @@ func decodeNumber(xs []expr) (a plan.Action, n int) {
 // decodeHash reads a choice by hash: its fields, the hash, the look-up.
 func decodeHash(xs []expr) (a plan.Action, n int) {
 	a.Kind = plan.HashVMap
-	for n < len(xs) && n < len(a.Hash) && xs[n].name != "hash" {
+	for n < len(xs) && n < len(a.Fields) && xs[n].name != "hash" {
 		f, _, ok := fieldOf(&xs[n], 0)
 		if !ok {
 			return a, 0
 		}
-		a.Hash[n] = f
+		a.Fields[n] = f
 		n++
 	}
 	if n == 0 || n == len(xs) || xs[n].name != "hash" {

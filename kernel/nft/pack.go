@@ -121,12 +121,12 @@ func (p *packer) rule(r *plan.ChainRule) {
 
 // choice writes what only actions on the maps of a balance have, after whether there is any of it.
 func (p *packer) choice(a *plan.Action) {
-	some := a.Hash != plan.HashFields{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
+	some := a.Fields != plan.FieldList{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
 	p.bool(some)
 	if !some {
 		return
 	}
-	for _, f := range a.Hash {
+	for _, f := range a.Fields {
 		p.num(uint64(f))
 	}
 	for _, v := range []uint32{a.Mod, a.Seed, a.Timeout, uint32(a.Prefix)} {
@@ -138,8 +138,8 @@ func (u *unpacker) choice(a *plan.Action) {
 	if !u.bool() {
 		return
 	}
-	for i := range a.Hash {
-		a.Hash[i] = plan.Field(u.num())
+	for i := range a.Fields {
+		a.Fields[i] = plan.Field(u.num())
 	}
 	a.Mod, a.Seed, a.Timeout, a.Prefix = uint32(u.num()), uint32(u.num()), uint32(u.num()), uint8(u.num())
 }

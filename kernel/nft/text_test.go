@@ -156,17 +156,17 @@ var statements = []struct {
 	{`limit rate 1/minute burst 5 packets log prefix "full "`, doing(plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "full "})},
 	{`numgen inc mod 3 vmap @slots`, doing(plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "slots"})},
 	{`numgen random mod 1024 vmap @slotx`, doing(plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slotx"})},
-	{`jhash ip saddr mod 1024 seed 0x7 vmap @slots`, inFamily(2, plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
+	{`jhash ip saddr mod 1024 seed 0x7 vmap @slots`, inFamily(2, plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
 	{`jhash ip saddr . ip daddr mod 1024 seed 0x0 vmap @slotx`,
-		inFamily(2, plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
+		inFamily(2, plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
 	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
 		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{{Kind: plan.HashVMap,
-			Hash: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto), Mod: 1024, Seed: 0xdeadbeef, Set: "slots"}}}},
-	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
+			Fields: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto), Mod: 1024, Seed: 0xdeadbeef, Set: "slots"}}}},
+	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
 	{`meta l4proto @protos jhash th sport mod 4 seed 0x1 vmap @slots`, plan.ChainRule{Matches: []plan.Match{in(plan.FieldL4Proto, "protos")},
-		Actions: []plan.Action{{Kind: plan.HashVMap, Hash: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
+		Actions: []plan.Action{{Kind: plan.HashVMap, Fields: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
 	{`jhash th dport . meta l4proto mod 16 seed 0x1 vmap @slots`,
-		doing(plan.Action{Kind: plan.HashVMap, Hash: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
+		doing(plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
 	{`meta nfproto ipv4 ct mark and 0x00ffffff == 0 ct mark set ip saddr map @clients4`, plan.ChainRule{
 		Matches: []plan.Match{is(plan.FieldNFProto, u8(2)), masked(plan.FieldCTMark, ^uint32(testMask), 0)},
 		Actions: []plan.Action{{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Set: "clients4"}}}},
@@ -188,7 +188,7 @@ func inFamily(nfproto uint8, as ...plan.Action) plan.ChainRule {
 	return plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(nfproto))}, Actions: as}
 }
 
-func hashOf(fields ...plan.Field) (h plan.HashFields) {
+func hashOf(fields ...plan.Field) (h plan.FieldList) {
 	copy(h[:], fields)
 	return h
 }
