@@ -102,7 +102,7 @@ func (c *compilation) addBalance(b *policy.Balance) {
 	head := plan.Chain{Name: balanceChain(b.Name)}
 	for _, family := range plan.Families {
 		chain := balanceObject(b.Name, familySuffix(family))
-		head.Rules = append(head.Rules, rule(comment, when(nfproto(family)), gotoChain(chain)))
+		head.Rules = append(head.Rules, rule(comment, when(plan.NFProto(family)), gotoChain(chain)))
 		c.addChain(plan.Chain{Name: chain, Rules: c.choosing(b, family, choice)})
 	}
 	c.addChain(head)
@@ -194,14 +194,14 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 	all, portless := hashFields(b.Hash, family)
 	choice.Fields = all
 	if all == portless {
-		return []plan.ChainRule{rule(comment, when(nfproto(family)), choice)}
+		return []plan.ChainRule{rule(comment, when(plan.NFProto(family)), choice)}
 	}
 	c.addPortProtocols()
 	without := choice
 	without.Fields = portless
 	return []plan.ChainRule{
-		rule(comment, when(nfproto(family), inSet(plan.FieldL4Proto, setPortProto)), choice),
-		rule(comment+", no ports", when(nfproto(family), notInSet(plan.FieldL4Proto, setPortProto)), without),
+		rule(comment, when(plan.NFProto(family), inSet(plan.FieldL4Proto, setPortProto)), choice),
+		rule(comment+", no ports", when(plan.NFProto(family), notInSet(plan.FieldL4Proto, setPortProto)), without),
 	}
 }
 

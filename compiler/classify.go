@@ -156,7 +156,7 @@ func (s *selection) ofFamily(family plan.Family) [][]plan.Match {
 	all = combine(combine(all, s.dscp(family)), [][]plan.Match{s.common()})
 	for i, m := range all {
 		if !carriesFamily(m) {
-			all[i] = append(when(nfproto(family)), m...)
+			all[i] = append(when(plan.NFProto(family)), m...)
 		}
 	}
 	return all

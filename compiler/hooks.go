@@ -37,7 +37,7 @@ var (
 
 func prefix(s string) plan.Element {
 	p := netip.MustParsePrefix(s)
-	return plan.Element{From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(lastAddr(p))}
+	return plan.Element{From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(policy.PrefixRange(p).To)}
 }
 
 // addHookChains adds the base chains. Their rules are the whole cost of an established connection.

@@ -7,12 +7,6 @@ import (
 	"pbr/compiler/policy"
 )
 
-// NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h).
-const (
-	nfprotoIPv4 = 2
-	nfprotoIPv6 = 10
-)
-
 // rtnLocal is RTN_LOCAL (linux/rtnetlink.h): one of the router's own addresses.
 const rtnLocal = 2
 
@@ -46,7 +40,7 @@ func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 			continue
 		}
 		chain := "snat-" + u.Name
-		snat := rule("uplink "+u.Name, when(nfproto(familyOf(u.NAT.Addr))), plan.Action{Kind: plan.SNAT, Addr: u.NAT.Addr})
+		snat := rule("uplink "+u.Name, when(plan.NFProto(familyOf(u.NAT.Addr))), plan.Action{Kind: plan.SNAT, Addr: u.NAT.Addr})
 		c.addChain(plan.Chain{Name: chain, Rules: append([]plan.ChainRule{snat}, last...)})
 		k := plan.KeyFromString(u.Interface)
 		static = append(static, plan.Element{From: k, To: k, Goto: chain})
@@ -73,12 +67,4 @@ func (c *compilation) steersLocal() bool {
 	return slices.ContainsFunc(c.doc.Policies, func(p policy.Policy) bool {
 		return p.Local && p.Target.Kind != policy.ToDefault
 	})
-}
-
-func nfproto(family plan.Family) plan.Match {
-	k := plan.KeyFromUint8(nfprotoIPv4)
-	if family == plan.IPv6 {
-		k = plan.KeyFromUint8(nfprotoIPv6)
-	}
-	return plan.Match{Field: plan.FieldNFProto, From: k, To: k}
 }

@@ -54,8 +54,7 @@ func hashSlots(shares []share) int {
 
 // quotas divides n slots by weight, by largest remainders. Each share gets one at least: n is not below their number.
 func quotas(shares []share, n int) []int {
-	_, sum := reduced(shares)
-	reducedShares, _ := reduced(shares)
+	reducedShares, sum := reduced(shares)
 	q := make([]int, len(shares))
 	order := make([]int, len(shares))
 	left := n

@@ -174,7 +174,7 @@ func (c *compilation) rulePrefixes(items []policy.AddrItem, family plan.Family) 
 		}
 		for _, r := range ranges {
 			if familyOf(r.From) == family {
-				prefixes = append(prefixes, rangePrefixes(r)...)
+				prefixes = slices.AppendSeq(prefixes, r.Prefixes())
 			}
 		}
 	}
@@ -182,35 +182,4 @@ func (c *compilation) rulePrefixes(items []policy.AddrItem, family plan.Family) 
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
 	return slices.Compact(prefixes), len(items) == 0 || len(prefixes) > 0
-}
-
-// rangePrefixes returns the fewest prefixes that make up a range.
-func rangePrefixes(r policy.Range) []netip.Prefix {
-	var out []netip.Prefix
-	for from := r.From; ; {
-		bits := from.BitLen()
-		for bits > 0 {
-			p := netip.PrefixFrom(from, bits-1)
-			if p.Masked().Addr() != from || lastAddr(p).Compare(r.To) > 0 {
-				break
-			}
-			bits--
-		}
-		p := netip.PrefixFrom(from, bits)
-		out = append(out, p)
-		last := lastAddr(p)
-		if last.Compare(r.To) >= 0 {
-			return out
-		}
-		from = last.Next()
-	}
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }

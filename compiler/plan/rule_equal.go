@@ -5,14 +5,26 @@ import (
 	"slices"
 )
 
-// Protocol numbers of L4 matches that icmp and icmpv6 types imply (RFC 792, RFC 4443), and the kernel's
-// numbers of the families (NFPROTO_*, linux/netfilter.h).
+// Protocol numbers of L4 matches that icmp and icmpv6 types imply (RFC 792, RFC 4443).
 const (
 	protoICMP   = 1
 	protoICMPv6 = 58
+)
+
+// The kernel's numbers of the families (NFPROTO_*, linux/netfilter.h).
+const (
 	nfprotoIPv4 = 2
 	nfprotoIPv6 = 10
 )
+
+// NFProto returns the match "meta nfproto FAMILY".
+func NFProto(family Family) Match {
+	k := KeyFromUint8(nfprotoIPv4)
+	if family == IPv6 {
+		k = KeyFromUint8(nfprotoIPv6)
+	}
+	return Match{Field: FieldNFProto, From: k, To: k}
+}
 
 // nfproto is the meta nfproto value that the field implies, 0 for none.
 func (f Field) nfproto() uint8 {

@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/binary"
 	"iter"
-	"math/bits"
 	"net/netip"
 	"strings"
 )
@@ -76,12 +75,10 @@ func (m *match) keys(f coverField) iter.Seq[coverKey] {
 		switch f {
 		case fieldSrc, fieldDst:
 			for _, r := range m.addr(f).ranges {
-				for from := r.From; from.IsValid() && !r.To.Less(from); {
-					p := widestPrefix(Range{from, r.To})
+				for p := range r.Prefixes() {
 					if !yield(prefixKey(f, p)) {
 						return
 					}
-					from = prefixRange(p).To.Next()
 				}
 			}
 		case fieldDPort, fieldSPort:
@@ -132,21 +129,6 @@ func prefixKey(f coverField, p netip.Prefix) coverKey {
 	k := bytesKey(f, b[:])
 	k.bits = uint8(p.Bits()) + 100
 	return k
-}
-
-// widestPrefix returns the widest prefix that a range starts with.
-func widestPrefix(r Range) netip.Prefix {
-	if r.From.Is4() {
-		from, size := v4Number(r.From), uint64(v4Number(r.To))-uint64(v4Number(r.From))+1
-		return netip.PrefixFrom(r.From, 32-min(bits.TrailingZeros32(from), bits.Len64(size)-1))
-	}
-	n := 0
-	for ; n < 128; n++ {
-		if p := netip.PrefixFrom(r.From, n); p.Masked() == p && !r.To.Less(prefixRange(p).To) {
-			break
-		}
-	}
-	return netip.PrefixFrom(r.From, n)
 }
 
 // width counts the buckets of a field, up to one more than maxKeys.

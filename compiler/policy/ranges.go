@@ -71,7 +71,7 @@ func isMerged(in []Range) bool {
 // Every address of each family.
 var (
 	allIPv4 = Range{netip.IPv4Unspecified(), v4Addr(^uint32(0))}
-	allIPv6 = prefixRange(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	allIPv6 = PrefixRange(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
 )
 
 // subtractRanges returns what of merged ranges a is not in merged ranges b.

@@ -136,7 +136,7 @@ func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 		return false
 	}
 	for n := 0; n <= dst.From.BitLen(); n++ {
-		if p := netip.PrefixFrom(dst.From, n); p.Masked() == p && prefixRange(p) == dst {
+		if p := netip.PrefixFrom(dst.From, n); p.Masked() == p && PrefixRange(p) == dst {
 			r.Dst = p
 			break
 		}

@@ -14,7 +14,7 @@ func parseRange(v string) (Range, *fault) {
 		if f != nil {
 			return Range{}, f
 		}
-		return prefixRange(p), nil
+		return PrefixRange(p), nil
 	}
 	if from, to, ok := strings.Cut(v, "-"); ok {
 		return parseSpan(v, strings.TrimSpace(from), strings.TrimSpace(to))
@@ -112,24 +112,6 @@ func maskLength(m netip.Addr) (int, bool) {
 	return n, v == ^uint32(0)<<(32-n)
 }
 
-// prefixRange returns the first and last address of a prefix.
-func prefixRange(p netip.Prefix) Range {
-	first := p.Addr()
-	if first.Is4() {
-		return Range{first, v4Addr(v4Number(first) | uint32(uint64(1)<<(32-p.Bits())-1))}
-	}
-	b := first.As16()
-	for i := range b {
-		switch from := p.Bits() - 8*i; {
-		case from <= 0:
-			b[i] = 0xff
-		case from < 8:
-			b[i] |= 0xff >> from
-		}
-	}
-	return Range{first, netip.AddrFrom16(b)}
-}
-
 func v4Number(a netip.Addr) uint32 {
 	b := a.As4()
 	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
@@ -145,7 +127,7 @@ func (r Range) String() string {
 		return r.From.String()
 	}
 	for n := 0; n <= r.From.BitLen(); n++ {
-		if p := netip.PrefixFrom(r.From, n); p.Masked() == p && prefixRange(p) == r {
+		if p := netip.PrefixFrom(r.From, n); p.Masked() == p && PrefixRange(p) == r {
 			return p.String()
 		}
 	}

@@ -1,12 +1,11 @@
-package compiler
+package policy
 
 import (
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
-
-	"pbr/compiler/policy"
 )
 
 // The prefixes of a range cover it exactly, in order, and are as few as can be: no two
@@ -14,7 +13,7 @@ import (
 func TestRangePrefixes(t *testing.T) {
 	for range 2000 {
 		r := randomRange()
-		prefixes := rangePrefixes(r)
+		prefixes := slices.Collect(r.Prefixes())
 		next := r.From
 		for i, p := range prefixes {
 			if p.Addr() != next || p.Masked() != p {
@@ -23,9 +22,9 @@ func TestRangePrefixes(t *testing.T) {
 			if i > 0 && mergeable(prefixes[i-1], p) {
 				t.Fatalf("%v: %v and %v could be one", r, prefixes[i-1], p)
 			}
-			next = lastAddr(p).Next()
+			next = PrefixRange(p).To.Next()
 		}
-		if last := lastAddr(prefixes[len(prefixes)-1]); last != r.To {
+		if last := PrefixRange(prefixes[len(prefixes)-1]).To; last != r.To {
 			t.Fatalf("%v: ends at %v", r, last)
 		}
 	}
@@ -36,7 +35,7 @@ func mergeable(a, b netip.Prefix) bool {
 		netip.PrefixFrom(a.Addr(), a.Bits()-1).Masked() == netip.PrefixFrom(b.Addr(), b.Bits()-1).Masked()
 }
 
-func randomRange() policy.Range {
+func randomRange() Range {
 	width := 4
 	if rand.IntN(2) == 0 {
 		width = 16
@@ -46,14 +45,14 @@ func randomRange() policy.Range {
 	case 0:
 		b = a
 	case 1: // to the very end
-		b = lastAddr(netip.PrefixFrom(b, 0))
+		b = PrefixRange(netip.PrefixFrom(b, 0).Masked()).To
 	case 2:
 		a = netip.PrefixFrom(a, 0).Masked().Addr()
 	}
 	if b.Less(a) {
 		a, b = b, a
 	}
-	return policy.Range{From: a, To: b}
+	return Range{From: a, To: b}
 }
 
 func randomAddr(width int) netip.Addr {
