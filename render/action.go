@@ -45,7 +45,7 @@ func appendAction(b []byte, a *plan.Action) []byte {
 		b = append(append(b, name...), ' ')
 		return append(b, a.Chain...)
 	case plan.VMap:
-		b = appendMasked(b, a.Field, a.Mask)
+		b = appendMapKey(b, a)
 		return append(append(b, " vmap @"...), a.Set...)
 	case plan.SetMark:
 		return appendSetMark(b, "meta mark", a)
@@ -59,7 +59,7 @@ func appendAction(b []byte, a *plan.Action) []byte {
 	case plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
 		return appendChoice(b, a)
 	case plan.RecallCTMark:
-		b = appendClient(append(append(b, name...), ' '), a)
+		b = appendPrefixed(append(append(b, name...), ' '), a.Field, a.Prefix)
 		return append(append(b, " map @"...), a.Set...)
 	case plan.Remember, plan.Forget:
 		return appendClientMap(b, name, a)
@@ -72,6 +72,31 @@ func appendAction(b []byte, a *plan.Action) []byte {
 		return a.Addr.AppendTo(b)
 	}
 	return append(b, name...)
+}
+
+// appendMapKey adds what a verdict map is looked up by: one field under a mask, or several. nft 1.0.6 reads a mask in
+// the latter only between parentheses.
+func appendMapKey(b []byte, a *plan.Action) []byte {
+	if a.Fields[0] == 0 {
+		if a.Mask != 0 {
+			return appendMasked(b, a.Field, a.Mask)
+		}
+		return appendPrefixed(b, a.Field, a.Prefix)
+	}
+	for i, f := range a.Fields {
+		if f == 0 {
+			break
+		}
+		if i > 0 {
+			b = append(b, " . "...)
+		}
+		if a.Prefixes[i] == 0 {
+			b = append(b, fieldName(f)...)
+			continue
+		}
+		b = append(appendPrefixed(append(b, '('), f, a.Prefixes[i]), ')')
+	}
+	return b
 }
 
 // appendSetMark adds "meta mark set meta mark and 0x00ffffff or 0x12000000": the bits outside of the mask stay.
@@ -125,20 +150,19 @@ func appendChoice(b []byte, a *plan.Action) []byte {
 	return append(append(b, " vmap @"...), a.Set...)
 }
 
-// appendClient adds the address that a dynamic map is looked up by, or what of it counts.
-func appendClient(b []byte, a *plan.Action) []byte {
-	b = append(b, fieldName(a.Field)...)
-	width := a.Field.Type().Width()
-	if a.Prefix == 0 || int(a.Prefix) >= 8*width {
+// appendPrefixed adds an address, or what of it counts: its first bits, 0 for all.
+func appendPrefixed(b []byte, f plan.Field, prefix uint8) []byte {
+	b = append(b, fieldName(f)...)
+	if prefix == 0 || int(prefix) >= 8*f.Type().Width() {
 		return b
 	}
-	return plan.PrefixMask(a.Field.Type(), int(a.Prefix)).Addr(a.Field.Type()).AppendTo(append(b, " and "...))
+	return plan.PrefixMask(f.Type(), int(prefix)).Addr(f.Type()).AppendTo(append(b, " and "...))
 }
 
 // appendClientMap adds "update @clients { ip saddr timeout 3600s : meta mark and 0xff000000 }".
 func appendClientMap(b []byte, name string, a *plan.Action) []byte {
 	b = append(append(append(b, name...), " @"...), a.Set...)
-	b = appendClient(append(b, " { "...), a)
+	b = appendPrefixed(append(b, " { "...), a.Field, a.Prefix)
 	if a.Kind == plan.Remember {
 		b = append(appendUint(append(b, " timeout "...), a.Timeout), 's')
 	}

@@ -44,8 +44,8 @@ func checkSet(s *plan.Set) error {
 	if err := checkObject(kind, s.Name, s.Comment); err != nil {
 		return err
 	}
-	if s.Type.Width() == 0 {
-		return fmt.Errorf("%s %s: unknown key %s", kind, s.Name, s.Type)
+	if err := checkSetType(s); err != nil {
+		return fmt.Errorf("%s %s: %w", kind, s.Name, err)
 	}
 	if s.Data != 0 && (s.Data.Width() == 0 || !s.Map || !s.Dynamic) || s.Dynamic && (s.Data == 0 || s.Interval || len(s.Elements) > 0) {
 		return fmt.Errorf("%s %s: not a map that packets fill", kind, s.Name)
@@ -57,6 +57,45 @@ func checkSet(s *plan.Set) error {
 		}
 		if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) || e.Jump && !s.Map {
 			return fmt.Errorf("%s %s: element %s leads to chain %q", kind, s.Name, appendInterval(nil, s.Type, e.From, e.To), e.Goto)
+		}
+	}
+	for i := range s.Tuples {
+		if err := checkTuple(s, &s.Tuples[i]); err != nil {
+			return fmt.Errorf("%s %s: element %s %w", kind, s.Name, appendTuple(nil, s.Concat, &s.Tuples[i]), err)
+		}
+	}
+	return nil
+}
+
+// checkSetType refuses keys that nft has no type for.
+func checkSetType(s *plan.Set) error {
+	if len(s.Concat) == 0 {
+		if s.Type.Width() == 0 || len(s.Tuples) > 0 {
+			return fmt.Errorf("unknown key %s", s.Type)
+		}
+		return nil
+	}
+	if s.Type != 0 || s.Data != 0 || s.Dynamic || len(s.Elements) > 0 || len(s.Concat) > len(plan.FieldList{}) {
+		return fmt.Errorf("keys of %d fields and of %s at once", len(s.Concat), s.Type)
+	}
+	for _, t := range s.Concat {
+		if t.Width() == 0 || t == plan.TypeNumber {
+			return fmt.Errorf("unknown field %s", t)
+		}
+	}
+	return nil
+}
+
+func checkTuple(s *plan.Set, e *plan.Tuple) error {
+	if width := plan.TupleWidth(s.Concat); len(e.From) != width || len(e.To) != width {
+		return fmt.Errorf("has not %d bytes", width)
+	}
+	if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) {
+		return fmt.Errorf("leads to chain %q", e.Goto)
+	}
+	for i, sp := range e.Spans(s.Concat) {
+		if s.Concat[i] == plan.TypeIfname && !quotable(sp.From.Text()) {
+			return fmt.Errorf("has an interface name that cannot be quoted for nft")
 		}
 	}
 	return nil
@@ -109,7 +148,7 @@ func checkAction(a *plan.Action) error {
 			return nil
 		}
 	case plan.VMap:
-		if identifier(a.Set) && a.Field.Type() != 0 {
+		if identifier(a.Set) && (a.Field.Type() != 0) != fieldsInOrder(a.Fields) {
 			return nil
 		}
 	case plan.Count:
@@ -125,7 +164,7 @@ func checkAction(a *plan.Action) error {
 			return nil
 		}
 	case plan.HashVMap:
-		if identifier(a.Set) && a.Mod > 0 && hashable(a.Fields) {
+		if identifier(a.Set) && a.Mod > 0 && fieldsInOrder(a.Fields) {
 			return nil
 		}
 	case plan.CycleVMap, plan.RandomVMap:
@@ -144,8 +183,8 @@ func checkAction(a *plan.Action) error {
 	return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
 }
 
-// hashable tells whether a hash has fields, and none after a gap.
-func hashable(fields plan.FieldList) bool {
+// fieldsInOrder tells whether there are fields, and none after a gap.
+func fieldsInOrder(fields plan.FieldList) bool {
 	for i, f := range fields {
 		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
 			return false

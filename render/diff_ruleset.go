@@ -18,23 +18,21 @@ func (d *diffWriter) set(c *plan.SetChange) {
 		some = want
 	}
 	d.section("table inet " + plan.TableName + " " + setKind(some) + " " + some.Name)
-	remove, add := c.Remove, c.Add
 	switch {
 	case have == nil:
 		d.heads(nil, setHead(want))
-		add = want.Elements
+		d.elements(want, want.Elements, want.Tuples, d.added)
 	case want == nil:
 		d.heads(setHead(have), nil)
-		remove = have.Elements
-	case c.Rebuild:
-		d.heads(setHead(have), setHead(want))
-		remove, add = rebuiltElements(have, want)
+		d.elements(have, have.Elements, have.Tuples, d.removed)
+	default:
+		if c.Rebuild {
+			d.heads(setHead(have), setHead(want))
+			c = rebuiltElements(have, want)
+		}
+		d.elements(have, c.Remove, c.RemoveTuples, d.removed)
+		d.elements(want, c.Add, c.AddTuples, d.added)
 	}
-	d.elements(remove, some, d.removed)
-	if want != nil {
-		some = want
-	}
-	d.elements(add, some, d.added)
 }
 
 // heads adds what differs in the definitions of an object.
@@ -54,30 +52,35 @@ func (d *diffWriter) heads(have, want []string) {
 }
 
 // rebuiltElements tells which elements differ when the definitions do too.
-func rebuiltElements(have, want *plan.Set) (remove, add []plan.Element) {
-	if have.Type != want.Type {
-		return have.Elements, want.Elements
+func rebuiltElements(have, want *plan.Set) *plan.SetChange {
+	if have.TypeName() != want.TypeName() {
+		return &plan.SetChange{Remove: have.Elements, RemoveTuples: have.Tuples, Add: want.Elements, AddTuples: want.Tuples}
 	}
 	alike := *want
-	alike.Elements = have.Elements
+	alike.Elements, alike.Tuples = have.Elements, have.Tuples
 	for _, c := range diffRulesets(plan.Ruleset{Sets: []plan.Set{alike}}, plan.Ruleset{Sets: []plan.Set{*want}}).Sets {
-		remove, add = c.Remove, c.Add
+		return &c
 	}
-	return remove, add
+	return &plan.SetChange{}
 }
 
 func diffRulesets(have, want plan.Ruleset) *plan.Changes {
 	return plan.Diff(&plan.Plan{Ruleset: have}, &plan.Plan{Ruleset: want})
 }
 
-// elements adds the first of a list of elements, and how many more there are.
-func (d *diffWriter) elements(es []plan.Element, s *plan.Set, add func([]byte)) {
-	for i := range es {
-		if i == foldAfter {
-			add(fmt.Appendf(nil, "... %d more", len(es)-i))
+// elements adds the first of a list of elements of s, and how many more there are.
+func (d *diffWriter) elements(s *plan.Set, es []plan.Element, ts []plan.Tuple, add func([]byte)) {
+	n := len(es) + len(ts)
+	for i := range n {
+		switch {
+		case i == foldAfter:
+			add(fmt.Appendf(nil, "... %d more", n-i))
 			return
+		case i < len(es):
+			add(appendElement(nil, s.Type, &es[i]))
+		default:
+			add(appendTuple(nil, s.Concat, &ts[i-len(es)]))
 		}
-		add(appendElement(nil, s.Type, &es[i]))
 	}
 }
 

@@ -1,6 +1,10 @@
 package render
 
-import "pbr/compiler/plan"
+import (
+	"strings"
+
+	"pbr/compiler/plan"
+)
 
 // rulesetView is the nftables table; it is not in the kernel at all when the lists are empty.
 type rulesetView struct {
@@ -18,7 +22,7 @@ type counterView struct {
 }
 
 // setView is a named set, or a map to verdicts when Map is true, or to values of type Data that packets fill, at most
-// Size of them, when Dynamic is. Type is nft's name of the keys' type.
+// Size of them, when Dynamic is. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
 type setView struct {
 	Name     string        `json:"name"`
 	Type     string        `json:"type"`
@@ -33,7 +37,7 @@ type setView struct {
 }
 
 // elementView is a value, prefix or range as nft writes it (interface names without quotes, a wildcard with its
-// asterisk), and in a map the chain that it leads to, for good or to come back from.
+// asterisk), for each of several fields with " . " between them, and in a map the chain that it leads to, for good or to come back from.
 type elementView struct {
 	Value string `json:"value"`
 	Goto  string `json:"goto,omitempty"`
@@ -70,7 +74,8 @@ type matchView struct {
 
 // actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
 // under a mask, a counter's or log prefix's name, packets a second or a minute, an address; what a number is computed
-// from; how many bits of an address count, and for how many seconds.
+// from; how many bits of an address count, and for how many seconds. Fields are those of a map that is looked up by several
+// at once, Prefixes how many bits of each count, 0 for all.
 type actionView struct {
 	Action  string   `json:"action"`
 	Chain   string   `json:"chain,omitempty"`
@@ -83,11 +88,15 @@ type actionView struct {
 	Burst   uint32   `json:"burst,omitempty"`
 	Address string   `json:"address,omitempty"`
 	Hash    []string `json:"hash,omitempty"`
-	Modulus uint32   `json:"modulus,omitempty"`
-	Seed    *uint32  `json:"seed,omitempty"`
-	Prefix  uint8    `json:"prefix,omitempty"`
-	Timeout uint32   `json:"timeout,omitempty"`
-	Per     string   `json:"per,omitempty"`
+
+	Fields   []string `json:"fields,omitempty"`
+	Prefixes []int    `json:"prefixes,omitempty"`
+
+	Modulus uint32  `json:"modulus,omitempty"`
+	Seed    *uint32 `json:"seed,omitempty"`
+	Prefix  uint8   `json:"prefix,omitempty"`
+	Timeout uint32  `json:"timeout,omitempty"`
+	Per     string  `json:"per,omitempty"`
 }
 
 func viewRuleset(rs *plan.Ruleset) rulesetView {
@@ -102,7 +111,7 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 
 func viewSet(s *plan.Set) setView {
 	v := setView{
-		Name: s.Name, Type: s.Type.String(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Size: s.Size,
+		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Size: s.Size,
 		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {
 			if e.Jump {
@@ -114,7 +123,18 @@ func viewSet(s *plan.Set) setView {
 	if s.Data != 0 {
 		v.Data = s.Data.String()
 	}
+	if len(s.Concat) > 0 {
+		v.Elements = views(s.Tuples, func(e *plan.Tuple) elementView { return viewTuple(s.Concat, e) })
+	}
 	return v
+}
+
+func viewTuple(types []plan.Type, e *plan.Tuple) elementView {
+	values := make([]string, len(types))
+	for i, sp := range e.Spans(types) {
+		values[i] = interval(types[i], sp.From, sp.To)
+	}
+	return elementView{Value: strings.Join(values, " . "), Goto: e.Goto}
 }
 
 // interval is an element's text without nft's quotes.
@@ -177,16 +197,34 @@ func viewMatch(m *plan.Match) matchView {
 	return v
 }
 
+// viewMapKey tells what a verdict map is looked up by.
+func viewMapKey(v *actionView, a *plan.Action) {
+	v.Map, v.Prefix = a.Set, a.Prefix
+	if a.Mask != 0 {
+		v.Mask = mark(a.Mask)
+	}
+	if a.Fields[0] == 0 {
+		v.Field = fieldName(a.Field)
+		return
+	}
+	for i, f := range a.Fields {
+		if f == 0 {
+			break
+		}
+		v.Fields = append(v.Fields, fieldName(f))
+		if a.Prefixes != (plan.Action{}).Prefixes {
+			v.Prefixes = append(v.Prefixes, int(a.Prefixes[i]))
+		}
+	}
+}
+
 func viewAction(a *plan.Action) actionView {
 	v := actionView{Action: actionName(a.Kind)}
 	switch a.Kind {
 	case plan.Jump, plan.Goto:
 		v.Chain = a.Chain
 	case plan.VMap:
-		v.Field, v.Map = fieldName(a.Field), a.Set
-		if a.Mask != 0 {
-			v.Mask = mark(a.Mask)
-		}
+		viewMapKey(&v, a)
 	case plan.SetMark, plan.SetCTMark:
 		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
 	case plan.Count, plan.Log:

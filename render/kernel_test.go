@@ -108,7 +108,7 @@ func TestKernelNFT(t *testing.T) {
 	if second := n.run("", "nft", "list", "ruleset"); second != first {
 		t.Errorf("loaded twice it lists\n%s\nnot\n%s", second, first)
 	}
-	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(), "choice": choiceCases(), "nat": natCases()} {
+	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(), "choice": choiceCases(), "tuple": tupleCases(), "nat": natCases()} {
 		for i, c := range cases {
 			comment := fmt.Sprintf(` comment "%s %d"`, prefix, i)
 			if !strings.Contains(first, "\t\t"+c.listed+comment+"\n") {
@@ -144,10 +144,13 @@ func elementsOf(set string) []string {
 	var out []string
 	for _, e := range strings.Split(elements, ",") {
 		e = strings.TrimSpace(e)
-		if number, ok := map[string]string{"tcp": "6", "udp": "17", "icmpv6": "58", "broadcast": "3", "multicast": "5"}[e]; ok {
-			e = number
+		words := strings.Split(e, " ")
+		for i, w := range words {
+			if number, ok := map[string]string{"tcp": "6", "udp": "17", "icmpv6": "58", "broadcast": "3", "multicast": "5"}[w]; ok {
+				words[i] = number
+			}
 		}
-		out = append(out, e)
+		out = append(out, strings.Join(words, " "))
 	}
 	slices.Sort(out)
 	return out

@@ -27,7 +27,7 @@ func NFT(w io.Writer, p *plan.Plan) error {
 func sizeHint(rs *plan.Ruleset) int {
 	n := 4096 + 80*len(rs.Counters)
 	for i := range rs.Sets {
-		n += 128 + 20*len(rs.Sets[i].Elements)
+		n += 128 + 20*len(rs.Sets[i].Elements) + 64*len(rs.Sets[i].Tuples)
 	}
 	for i := range rs.Chains {
 		n += 128 + 192*len(rs.Chains[i].Rules)
@@ -134,7 +134,7 @@ const numberOf = "typeof numgen inc mod 1024"
 
 // setType is the line of a set's definition that tells what is in it.
 func setType(s *plan.Set) string {
-	line := "type " + s.Type.String()
+	line := "type " + s.TypeName()
 	if s.Type == plan.TypeNumber {
 		line = numberOf
 	}
@@ -148,12 +148,13 @@ func setType(s *plan.Set) string {
 }
 
 func appendElements(b []byte, s *plan.Set) []byte {
-	if len(s.Elements) == 0 {
+	n := len(s.Elements) + len(s.Tuples)
+	if n == 0 {
 		return b
 	}
 	b = append(b, "\t\telements = { "...)
 	line := len(b)
-	for i := range s.Elements {
+	for i := range n {
 		if i > 0 {
 			b = append(b, ',')
 			if len(b)-line > wrapColumn-len("\t\telements = { ") {
@@ -163,9 +164,27 @@ func appendElements(b []byte, s *plan.Set) []byte {
 				b = append(b, ' ')
 			}
 		}
-		b = appendElement(b, s.Type, &s.Elements[i])
+		if len(s.Concat) > 0 {
+			b = appendTuple(b, s.Concat, &s.Tuples[i])
+		} else {
+			b = appendElement(b, s.Type, &s.Elements[i])
+		}
 	}
 	return append(b, " }\n"...)
+}
+
+// appendTuple adds an element whose key has several fields: "10.0.0.0/8 . tcp . 0-65535 : goto policy-web".
+func appendTuple(b []byte, types []plan.Type, e *plan.Tuple) []byte {
+	for i, sp := range e.Spans(types) {
+		if i > 0 {
+			b = append(b, " . "...)
+		}
+		b = appendInterval(b, types[i], sp.From, sp.To)
+	}
+	if e.Goto != "" {
+		b = append(append(b, " : goto "...), e.Goto...)
+	}
+	return b
 }
 
 func appendElement(b []byte, t plan.Type, e *plan.Element) []byte {

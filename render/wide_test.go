@@ -215,7 +215,7 @@ func wideSets() []plan.Set {
 	wild := plan.Element{From: plan.KeyFromString("wg"), To: plan.MaxKey(plan.TypeIfname)}
 	copy(wild.To[:], "wg")
 	mac := plan.KeyFromMAC([6]byte{2, 0, 0, 0, 0, 1})
-	return []plan.Set{
+	return append(tupleSets(), []plan.Set{
 		{Name: "addrtypes", Type: plan.TypeFibAddrType, Elements: single(plan.TypeFibAddrType, 3, 5)},
 		{Name: "clients-4", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 65536, Comment: "clients"},
 		{Name: "clients-6", Type: plan.TypeIPv6, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 100},
@@ -242,7 +242,7 @@ func wideSets() []plan.Set {
 		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0), span(plan.TypeUID, 1000, 1999)}},
 		{Name: "uplinks", Type: plan.TypeIfname, Elements: names("", "eth1", "eth2", "odd*")},
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
-	}
+	}...)
 }
 
 func jumping(e plan.Element) plan.Element {
@@ -270,6 +270,7 @@ func wideRuleset() plan.Ruleset {
 			{Name: "postrouting", Kind: "filter", Hook: "postrouting", Priority: -150, Rules: []plan.ChainRule{
 				rule(nil, plan.Action{Kind: plan.Jump, Chain: "classify"})}},
 			{Name: "nat", Kind: "nat", Hook: "postrouting", Priority: 100, Rules: commented("nat", natCases())},
+			{Name: "look", Rules: commented("tuple", tupleCases())},
 		},
 	}
 }

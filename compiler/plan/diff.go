@@ -31,12 +31,13 @@ type SysctlChange struct {
 type CounterChange struct{ Have, Want *Counter }
 
 // SetChange adds (Have nil), removes (Want nil) or edits a set. With both set and Rebuild
-// false only elements differ: Remove and Add, sorted. Rebuild means that type, flags, or
-// comment differ: the set is built anew in the same transaction.
+// false only elements differ: Remove and Add, sorted, or for keys of several fields RemoveTuples and AddTuples. Rebuild
+// means that type, flags, or comment differ: the set is built anew in the same transaction.
 type SetChange struct {
-	Have, Want  *Set
-	Rebuild     bool
-	Remove, Add []Element
+	Have, Want              *Set
+	Rebuild                 bool
+	Remove, Add             []Element
+	RemoveTuples, AddTuples []Tuple
 }
 
 // ChainChange adds (Have nil), removes (Want nil) or edits a chain. With both set and Rebuild

@@ -63,16 +63,22 @@ func diffSet(h, w *Set) (ch SetChange, ok bool) {
 	if h == nil || w == nil {
 		return ch, true
 	}
-	ch.Rebuild = h.Type != w.Type || h.Interval != w.Interval || h.Map != w.Map ||
-		h.Data != w.Data || h.Dynamic != w.Dynamic || h.Size != w.Size || h.Comment != w.Comment || h.Foreign != w.Foreign
+	ch.Rebuild = !sameShape(h, w)
 	if !ch.Rebuild {
-		ch.Remove, ch.Add = diffElements(h.Elements, w.Elements)
+		ch.Remove, ch.Add = diffEntries(h.Elements, w.Elements, compareElements)
+		ch.RemoveTuples, ch.AddTuples = diffEntries(h.Tuples, w.Tuples, CompareTuples)
 	}
-	return ch, ch.Rebuild || len(ch.Remove) > 0 || len(ch.Add) > 0
+	return ch, ch.Rebuild || len(ch.Remove)+len(ch.Add)+len(ch.RemoveTuples)+len(ch.AddTuples) > 0
 }
 
-// diffElements compares two sorted lists of elements. An element that keeps its From and changes the rest is in both results.
-func diffElements(have, want []Element) (remove, add []Element) {
+// sameShape tells whether one set can become the other by its elements alone.
+func sameShape(h, w *Set) bool {
+	return h.Type == w.Type && slices.Equal(h.Concat, w.Concat) && h.Interval == w.Interval && h.Map == w.Map &&
+		h.Data == w.Data && h.Dynamic == w.Dynamic && h.Size == w.Size && h.Comment == w.Comment && h.Foreign == w.Foreign
+}
+
+// diffEntries compares two sorted lists of elements. An element that keeps its place in the order and changes the rest is in both results.
+func diffEntries[E comparable](have, want []E, compare func(a, b E) int) (remove, add []E) {
 	if len(have) == len(want) && (len(have) == 0 || &have[0] == &want[0]) {
 		return nil, nil
 	}
@@ -83,7 +89,7 @@ func diffElements(have, want []Element) (remove, add []Element) {
 			j++
 			continue
 		}
-		order := have[i].From.Compare(want[j].From)
+		order := compare(have[i], want[j])
 		if order <= 0 {
 			remove = append(remove, have[i])
 			i++

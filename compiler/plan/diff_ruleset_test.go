@@ -119,7 +119,7 @@ func TestDiffElements(t *testing.T) {
 	}
 	have := []Element{el(1, 1, ""), el(3, 9, ""), el(20, 20, "a"), el(30, 30, "")}
 	want := []Element{el(1, 1, ""), el(2, 2, ""), el(3, 5, ""), el(20, 20, "b"), el(30, 30, ""), el(31, 31, "")}
-	remove, add := diffElements(have, want)
+	remove, add := diffEntries(have, want, compareElements)
 	if want := []Element{el(3, 9, ""), el(20, 20, "a")}; !slices.Equal(remove, want) {
 		t.Errorf("remove %v, want %v", remove, want)
 	}

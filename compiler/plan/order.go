@@ -37,10 +37,13 @@ func Sort(p *Plan) {
 	slices.SortFunc(p.Ruleset.Counters, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Ruleset.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range p.Ruleset.Sets {
-		slices.SortFunc(s.Elements, func(a, b Element) int { return a.From.Compare(b.From) })
+		slices.SortFunc(s.Elements, compareElements)
+		slices.SortFunc(s.Tuples, CompareTuples)
 	}
 	slices.Sort(p.Ruleset.Foreign)
 }
+
+func compareElements(a, b Element) int { return a.From.Compare(b.From) }
 
 // CompareRules orders rules by family, then priority, then all other fields; 0 means equal.
 func CompareRules(a, b Rule) int {

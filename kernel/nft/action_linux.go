@@ -69,15 +69,6 @@ const (
 	nfAccept = 1
 )
 
-func (e *ruleEncoder) verdictMap(a *plan.Action) error {
-	if a.Field == 0 || int(a.Field) >= len(sources) {
-		return fmt.Errorf("field %d is unknown", a.Field)
-	}
-	src := &sources[a.Field]
-	e.imply(src)
-	return e.find(&plan.Match{Field: a.Field, Mask: a.Mask, Set: a.Set}, src, true)
-}
-
 // setBits gives the register the bits of a.Value under a.Mask.
 func (e *ruleEncoder) setBits(a *plan.Action) {
 	e.bitwise(binary.NativeEndian.AppendUint32(nil, ^a.Mask), binary.NativeEndian.AppendUint32(nil, a.Value&a.Mask))
@@ -153,6 +144,9 @@ func decodeAction(xs []expr) (a plan.Action, n int) {
 	if a, n := decodeClient(xs); n > 0 {
 		return a, n
 	}
+	if a, n := decodeTupleMap(xs); n > 0 {
+		return a, n
+	}
 	return decodeRegister(xs)
 }
 
@@ -192,9 +186,7 @@ func decodeRegister(xs []expr) (a plan.Action, n int) {
 	switch x := &xs[i]; {
 	case x.name == "lookup":
 		a = plan.Action{Kind: plan.VMap, Field: field, Set: text(attr(x.data, unix.NFTA_LOOKUP_SET))}
-		if hostEndian(field.Type()) && len(mask) == 4 {
-			a.Mask = binary.NativeEndian.Uint32(mask)
-		}
+		decodeMask(&a, src, mask)
 	case len(mask) != 4 || len(xor) != 4:
 		return a, 0
 	case x.name == "meta" && src.kind == fromMeta:

@@ -67,8 +67,10 @@ func (e *edit) addSets() error {
 		case ch.Want == nil:
 		case ch.Have == nil || ch.Rebuild:
 			e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Want.Elements)
+			e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Want.Tuples)
 		default:
 			e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Add)
+			e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.AddTuples)
 		}
 	}
 	return nil
@@ -80,23 +82,30 @@ const elementsLen = 60 << 10
 
 // elements writes messages with all of the elements.
 func (b *batch) elements(msg, flags uint16, s *plan.Set, list []plan.Element) {
+	b.elementMessages(msg, flags, s.Name, len(list), func(i int) { b.element(s, &list[i]) })
+}
+
+// tuples is elements for keys of several fields.
+func (b *batch) tuples(msg, flags uint16, s *plan.Set, list []plan.Tuple) {
+	b.elementMessages(msg, flags, s.Name, len(list), func(i int) { b.tuple(s, &list[i]) })
+}
+
+// elementMessages writes messages with n elements of a set, as few as have room for what write writes for each.
+func (b *batch) elementMessages(msg, flags uint16, set string, n int, write func(i int)) {
 	verb := "adding elements to"
 	if msg == unix.NFT_MSG_DELSETELEM {
 		verb = "deleting elements of"
 	}
-	for len(list) > 0 {
-		b.message(msg, flags, operation{verb: verb, object: "set", name: s.Name})
+	for i := 0; i < n; {
+		b.message(msg, flags, operation{verb: verb, object: "set", name: set})
 		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, plan.TableName)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, s.Name)
+		b.str(unix.NFTA_SET_ELEM_LIST_SET, set)
 		at := b.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		n := 0
-		for n < len(list) && len(b.b)-at < elementsLen {
-			b.element(s, &list[n])
-			n++
+		for ; i < n && len(b.b)-at < elementsLen; i++ {
+			write(i)
 		}
 		b.shut(at)
 		b.setLength()
-		list = list[n:]
 	}
 }
 

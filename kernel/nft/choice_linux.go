@@ -8,26 +8,10 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Registers have 16 bytes, or as NFT_REG32 4 bytes each: the first of these is the first part of register 1. A hash is
-// over register 2 and those that follow, one after the other; the kernel and nft call a part that begins a register by
-// the register's number.
-const (
-	reg2        = unix.NFT_REG_2
-	wordsPerReg = 4
-)
-
-// hashRegister is the register of a hash's word.
-func hashRegister(word int) uint32 {
-	if word%wordsPerReg == 0 {
-		return reg2 + uint32(word/wordsPerReg)
-	}
-	return unix.NFT_REG32_00 + wordsPerReg + uint32(word)
-}
-
 // choose writes a number that is computed, and the verdict that a map has for it.
 func (e *ruleEncoder) choose(a *plan.Action) error {
-	interval, ok := e.interval[a.Set]
-	if !ok {
+	set := e.sets[a.Set]
+	if set == nil {
 		return fmt.Errorf("map %q is not in the table", a.Set)
 	}
 	if a.Mod == 0 {
@@ -40,8 +24,8 @@ func (e *ruleEncoder) choose(a *plan.Action) error {
 	} else {
 		e.number(a)
 	}
-	if interval {
-		e.hton()
+	if set.Interval {
+		e.hton(reg1)
 	}
 	e.lookup(a.Set, false, true)
 	return nil
@@ -70,8 +54,8 @@ func (e *ruleEncoder) hash(a *plan.Action) error {
 		if err != nil {
 			return err
 		}
-		e.loadInto(hashRegister(words), src)
-		words += (f.Type().Width() + 3) / 4
+		e.loadInto(wordRegister(reg2, words), src)
+		words += f.Type().Words()
 		if length = 4 * words; a.Fields[1] == 0 {
 			length = f.Type().Width() // a single field is not padded
 		}
@@ -101,15 +85,6 @@ func (e *ruleEncoder) tested(f plan.Field) (*source, error) {
 		return nil, fmt.Errorf("field %d is read before the rule has tested the packet's family", f)
 	}
 	return src, nil
-}
-
-// loadInto reads a field of the packet or its meta data into a register.
-func (e *ruleEncoder) loadInto(reg uint32, src *source) {
-	if src.kind == fromPayload {
-		e.payloadInto(reg, src.place)
-		return
-	}
-	e.metaLoadInto(reg, src.key)
 }
 
 // decodeNumber reads a choice by numgen.

@@ -12,7 +12,7 @@ import (
 
 // client writes an action on a map that packets fill: from an address, or its first bits, to a mark.
 func (e *ruleEncoder) client(a *plan.Action) error {
-	if _, ok := e.interval[a.Set]; !ok {
+	if e.sets[a.Set] == nil {
 		return fmt.Errorf("map %q is not in the table", a.Set)
 	}
 	src, err := e.tested(a.Field)

@@ -9,6 +9,7 @@ const (
 	chainUserdata = 12
 
 	setDescConcat  = 2
+	setFieldLen    = 1
 	setExpr        = 17
 	setExpressions = 18
 
@@ -24,11 +25,14 @@ const (
 
 	dynsetDelete = 2 // NFT_DYNSET_OP_DELETE
 
-	// setKnownFlags are NFT_SET_INTERVAL and NFT_SET_MAP, the flags that pbr's sets have.
+	setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END
+
+	// setKnownFlags are NFT_SET_INTERVAL, NFT_SET_MAP and NFT_SET_CONCAT, the flags that pbr's sets have.
 	setAnonymous  = 0x1
 	setInterval   = 0x4
 	setMap        = 0x8
-	setKnownFlags = setInterval | setMap
+	setConcat     = 0x80
+	setKnownFlags = setInterval | setMap | setConcat
 	// setDynamic are NFT_SET_TIMEOUT and NFT_SET_EVAL, which a map that packets fill has.
 	setDynamic = 0x10 | 0x20
 
@@ -56,6 +60,7 @@ const (
 	udataNumgenOffset = 2
 	// nft's numbers of expressions (enum expr_types in its include/expression.h).
 	exprVerdict = 1
+	exprConcat  = 13
 	exprNumgen  = 23
 	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own order.
 	byteOrderNone = 0

@@ -13,7 +13,7 @@ import (
 // wideEncoder encodes rules over the sets of the wide table.
 func wideEncoder() *ruleEncoder {
 	r, _ := wide()
-	return &ruleEncoder{interval: intervalSets(r.Sets)}
+	return &ruleEncoder{sets: setsByName(r.Sets)}
 }
 
 func TestDecodeIsTheOppositeOfEncode(t *testing.T) {
@@ -71,15 +71,22 @@ func TestDecodeMindsNeitherOrderNorPaddingButEverythingElse(t *testing.T) {
 func TestEncodeRefuses(t *testing.T) {
 	long := make([]byte, 128)
 	for name, r := range map[string]plan.ChainRule{
-		"unknown field":     accepted(is(99, plan.Key{})),
-		"no field":          accepted(is(0, plan.Key{})),
-		"unknown action":    doing(plan.Action{Kind: 99}),
-		"unknown map field": doing(plan.Action{Kind: plan.VMap, Field: 99, Set: "marks"}),
-		"unknown set":       accepted(in(plan.FieldIPSAddr, "gone")),
-		"range under mask":  accepted(plan.Match{Field: plan.FieldMark, Mask: testMask, From: u32(1), To: u32(2)}),
-		"snat to nothing":   doing(plan.Action{Kind: plan.SNAT}),
-		"long comment":      {Comment: string(long)},
-		"foreign":           {Foreign: "[ x ]"},
+		"unknown field":                 accepted(is(99, plan.Key{})),
+		"no field":                      accepted(is(0, plan.Key{})),
+		"unknown action":                doing(plan.Action{Kind: 99}),
+		"unknown map field":             doing(plan.Action{Kind: plan.VMap, Field: 99, Set: "marks"}),
+		"unknown set":                   accepted(in(plan.FieldIPSAddr, "gone")),
+		"range under mask":              accepted(plan.Match{Field: plan.FieldMark, Mask: testMask, From: u32(1), To: u32(2)}),
+		"address map before the family": doing(plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Set: "v4"}),
+		"fields before the family":      doing(several("t4", plan.FieldIPSAddr, plan.FieldSPort)),
+		"too few fields":                inFamily(2, several("t4", plan.FieldIPSAddr)),
+		"one field too many":            inFamily(2, several("t4", plan.FieldIPSAddr, plan.FieldSPort, plan.FieldDPort)),
+		"field of another type":         inFamily(2, several("t4", plan.FieldIPSAddr, plan.FieldL4Proto)),
+		"prefix of a port": inFamily(2, plan.Action{Kind: plan.VMap, Set: "t4", Fields: hashOf(plan.FieldIPSAddr, plan.FieldSPort),
+			Prefixes: [5]uint8{0, 8}}),
+		"snat to nothing": doing(plan.Action{Kind: plan.SNAT}),
+		"long comment":    {Comment: string(long)},
+		"foreign":         {Foreign: "[ x ]"},
 	} {
 		var w writer
 		if err := wideEncoder().ruleAttrs(&w, &r); err == nil {

@@ -44,7 +44,7 @@ type chainEdit struct {
 
 func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *edit {
 	e := &edit{b: b, live: live, want: want, changes: changes, remade: map[key]bool{}}
-	e.enc.interval = intervalSets(want.Sets)
+	e.enc.sets = setsByName(want.Sets)
 	for _, ch := range changes.Counters {
 		if ch.Have != nil {
 			e.remade[key{"counter", ch.Have.Name}] = true
@@ -73,7 +73,7 @@ func (e *edit) planSets() {
 		if ch.Have != nil && ch.Want != nil {
 			changed[ch.Want.Name] = true
 			ch.Rebuild = ch.Rebuild || e.live.irregular[ch.Have.Name] ||
-				len(ch.Remove) > manyElements && len(ch.Remove) > len(ch.Have.Elements)/2 || e.goesToRemade(ch.Want)
+				tooManyRemoved(ch) || e.goesToRemade(ch.Want)
 		}
 		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
 			e.remade[key{"set", ch.Have.Name}] = true
@@ -91,6 +91,11 @@ func (e *edit) planSets() {
 	}
 }
 
+func tooManyRemoved(ch *plan.SetChange) bool {
+	n := len(ch.Remove) + len(ch.RemoveTuples)
+	return n > manyElements && n > (len(ch.Have.Elements)+len(ch.Have.Tuples))/2
+}
+
 // goesToRemade tells whether an element of a map goes to a chain that is made anew.
 func (e *edit) goesToRemade(s *plan.Set) bool {
 	if !s.Map {
@@ -98,6 +103,11 @@ func (e *edit) goesToRemade(s *plan.Set) bool {
 	}
 	for i := range s.Elements {
 		if e.remade[key{"chain", s.Elements[i].Goto}] {
+			return true
+		}
+	}
+	for i := range s.Tuples {
+		if e.remade[key{"chain", s.Tuples[i].Goto}] {
 			return true
 		}
 	}
@@ -245,7 +255,7 @@ func (e *edit) size() int {
 	n := 1<<12 + 128*len(e.changes.Counters) + 1024*len(e.changes.Chains)
 	for i := range e.sets {
 		if w := e.sets[i].Want; w != nil && (e.sets[i].Have == nil || e.sets[i].Rebuild) {
-			n += len(w.Elements) * (64 + 2*w.Type.Width())
+			n += len(w.Elements)*(64+2*w.Type.Width()) + len(w.Tuples)*(64+2*plan.TupleWidth(w.Concat))
 		}
 	}
 	for i := range e.chains {

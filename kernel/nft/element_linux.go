@@ -63,6 +63,9 @@ func (w *writer) elementKey(k []byte) {
 
 // checkElements refuses what the set cannot hold, before anything is sent.
 func checkElements(s *plan.Set) error {
+	if err := checkTuples(s); err != nil {
+		return err
+	}
 	for i := range s.Elements {
 		e := &s.Elements[i]
 		switch {
@@ -72,6 +75,8 @@ func checkElements(s *plan.Set) error {
 			return fmt.Errorf("element %d is planned, but packets fill this map", i)
 		case s.Map != (e.Goto != ""), e.Jump && !s.Map:
 			return fmt.Errorf("element %d: a verdict map's elements, and only they, go to a chain", i)
+		case len(s.Concat) > 0:
+			return fmt.Errorf("element %d has one field, the set's keys have %d", i, len(s.Concat))
 		}
 	}
 	return nil
@@ -89,6 +94,7 @@ type rawElement struct {
 type elementReader struct {
 	set     *plan.Set
 	raw     []rawElement
+	tuples  []plan.Tuple
 	foreign []string
 	names   map[string]string
 }
@@ -96,11 +102,17 @@ type elementReader struct {
 // add takes the attributes of one element.
 func (r *elementReader) add(elem []byte) {
 	var e rawElement
+	var t plan.Tuple
+	several := len(r.set.Concat) > 0
 	for typ, v := range attrs(elem) {
 		switch typ {
-		case unix.NFTA_SET_ELEM_KEY:
+		case unix.NFTA_SET_ELEM_KEY, setElemKeyEnd:
 			key := attr(v, unix.NFTA_DATA_VALUE)
-			if len(key) != r.set.Type.Width() {
+			if several && len(key) == plan.TupleWidth(r.set.Concat) {
+				setTuple(&t, typ, tupleFromKernel(r.set, key))
+				continue
+			}
+			if several || typ == setElemKeyEnd || len(key) != r.set.Type.Width() {
 				r.odd("key %x", key)
 				return
 			}
@@ -116,7 +128,7 @@ func (r *elementReader) add(elem []byte) {
 			verdict := attr(v, unix.NFTA_DATA_VERDICT)
 			code := int32(number(attr(verdict, unix.NFTA_VERDICT_CODE)))
 			e.jump = code == unix.NFT_JUMP
-			if code != unix.NFT_GOTO && !e.jump {
+			if code != unix.NFT_GOTO && (!e.jump || several) {
 				r.odd("element %x with verdict %x", e.key, v)
 			}
 			e.chain = r.intern(attr(verdict, unix.NFTA_VERDICT_CHAIN))
@@ -128,6 +140,11 @@ func (r *elementReader) add(elem []byte) {
 		default:
 			r.odd("element %x with attribute %d", e.key, typ)
 		}
+	}
+	if several {
+		t.Goto = e.chain
+		r.tuples = append(r.tuples, t)
+		return
 	}
 	r.raw = append(r.raw, e)
 }
@@ -158,6 +175,10 @@ func (r *elementReader) odd(format string, args ...any) {
 // finish gives the set its elements. It returns true when an interval ends without an element for its
 // end, because the next one begins there.
 func (r *elementReader) finish() (irregular bool) {
+	if len(r.set.Concat) > 0 {
+		r.finishTuples()
+		return false
+	}
 	slices.SortFunc(r.raw, func(a, b rawElement) int {
 		if c := a.key.Compare(b.key); c != 0 || a.end == b.end {
 			return c
@@ -168,9 +189,7 @@ func (r *elementReader) finish() (irregular bool) {
 		return 1
 	})
 	s := r.set
-	if len(r.foreign) > 0 {
-		s.Foreign = joinForeign(append(r.foreign, nonEmpty(s.Foreign)...))
-	}
+	r.nameForeign()
 	if len(r.raw) == 0 {
 		return false
 	}
@@ -195,6 +214,13 @@ func (r *elementReader) finish() (irregular bool) {
 		}
 	}
 	return irregular
+}
+
+// nameForeign tells in the set what pbr does not make.
+func (r *elementReader) nameForeign() {
+	if len(r.foreign) > 0 {
+		r.set.Foreign = joinForeign(append(r.foreign, nonEmpty(r.set.Foreign)...))
+	}
 }
 
 func nonEmpty(s string) []string {

@@ -40,9 +40,11 @@ func (e *exprs) metaSet(key uint32) {
 	e.end(at)
 }
 
-func (e *exprs) ctLoad(key uint32) {
+func (e *exprs) ctLoad(key uint32) { e.ctLoadInto(reg1, key) }
+
+func (e *exprs) ctLoadInto(reg, key uint32) {
 	at := e.begin("ct")
-	e.u32(unix.NFTA_CT_DREG, reg1)
+	e.u32(unix.NFTA_CT_DREG, reg)
 	e.u32(unix.NFTA_CT_KEY, key)
 	e.end(at)
 }
@@ -123,10 +125,10 @@ func (e *exprs) shiftRight(size, bits uint32) {
 }
 
 // hton makes a host-endian number of 4 bytes comparable by size.
-func (e *exprs) hton() {
+func (e *exprs) hton(reg uint32) {
 	at := e.begin("byteorder")
-	e.u32(unix.NFTA_BYTEORDER_SREG, reg1)
-	e.u32(unix.NFTA_BYTEORDER_DREG, reg1)
+	e.u32(unix.NFTA_BYTEORDER_SREG, reg)
+	e.u32(unix.NFTA_BYTEORDER_DREG, reg)
 	e.u32(unix.NFTA_BYTEORDER_OP, unix.NFT_BYTEORDER_HTON)
 	e.u32(unix.NFTA_BYTEORDER_LEN, 4)
 	e.u32(unix.NFTA_BYTEORDER_SIZE, 4)

@@ -24,8 +24,8 @@ func hostEndian(t plan.Type) bool {
 // ruleEncoder turns rules into expressions.
 type ruleEncoder struct {
 	exprs
-	// interval has, for each named set of the table, whether it has intervals.
-	interval map[string]bool
+	// sets are the named sets of the table.
+	sets map[string]*plan.Set
 	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta l4proto value (0
 	// unknown), and that the packet came by Ethernet. nft tests each once a rule.
 	family, proto uint8
@@ -63,17 +63,20 @@ func (e *ruleEncoder) match(m *plan.Match) error {
 
 // find looks the field up in the match's set; with vmap the verdict found there is the rule's.
 func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
-	interval, ok := e.interval[m.Set]
-	if !ok {
+	set := e.sets[m.Set]
+	if set == nil {
 		return fmt.Errorf("set %q is not in the table", m.Set)
+	}
+	if len(set.Concat) > 0 {
+		return fmt.Errorf("set %q has keys of several fields", m.Set)
 	}
 	e.load(src, src.place)
 	e.mask(m, src)
 	if src.shift != 0 {
 		e.shiftRight(src.place.len, uint32(src.shift))
 	}
-	if interval && hostEndian(m.Field.Type()) {
-		e.hton()
+	if set.Interval && hostEndian(m.Field.Type()) {
+		e.hton(reg1)
 	}
 	e.lookup(m.Set, m.Not, vmap)
 	return nil
@@ -85,7 +88,7 @@ func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {
 	e.mask(m, src)
 	from, to := src.value(m.From, width), src.value(m.To, width)
 	if hostEndian(m.Field.Type()) {
-		e.hton()
+		e.hton(reg1)
 		from, to = m.From[:width], m.To[:width]
 	}
 	if m.Not {

@@ -62,9 +62,17 @@ func (p *packer) setHead(s *plan.Set) {
 	p.num(uint64(s.Data))
 	p.bool(s.Dynamic)
 	p.num(uint64(s.Size))
+	p.num(uint64(len(s.Concat)))
+	for _, t := range s.Concat {
+		p.num(uint64(t))
+	}
 }
 
 func (p *packer) elements(s *plan.Set) {
+	if len(s.Concat) > 0 {
+		p.tuples(s)
+		return
+	}
 	p.num(uint64(len(s.Elements)))
 	for i := range s.Elements {
 		e := &s.Elements[i]
@@ -73,6 +81,17 @@ func (p *packer) elements(s *plan.Set) {
 		if s.Map {
 			p.str(e.Goto)
 			p.bool(e.Jump)
+		}
+	}
+}
+
+func (p *packer) tuples(s *plan.Set) {
+	p.num(uint64(len(s.Tuples)))
+	for i := range s.Tuples {
+		e := &s.Tuples[i]
+		p.b = append(append(p.b, e.From...), e.To...)
+		if s.Map {
+			p.str(e.Goto)
 		}
 	}
 }
@@ -119,15 +138,16 @@ func (p *packer) rule(r *plan.ChainRule) {
 	}
 }
 
-// choice writes what only actions on the maps of a balance have, after whether there is any of it.
+// choice writes what only look-ups of computed numbers, of several fields or of prefixes have, after whether there is any of it.
 func (p *packer) choice(a *plan.Action) {
 	some := a.Fields != plan.FieldList{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
 	p.bool(some)
 	if !some {
 		return
 	}
-	for _, f := range a.Fields {
+	for i, f := range a.Fields {
 		p.num(uint64(f))
+		p.num(uint64(a.Prefixes[i]))
 	}
 	for _, v := range []uint32{a.Mod, a.Seed, a.Timeout, uint32(a.Prefix)} {
 		p.num(uint64(v))
@@ -139,7 +159,7 @@ func (u *unpacker) choice(a *plan.Action) {
 		return
 	}
 	for i := range a.Fields {
-		a.Fields[i] = plan.Field(u.num())
+		a.Fields[i], a.Prefixes[i] = plan.Field(u.num()), uint8(u.num())
 	}
 	a.Mod, a.Seed, a.Timeout, a.Prefix = uint32(u.num()), uint32(u.num()), uint32(u.num()), uint8(u.num())
 }

@@ -69,6 +69,10 @@ func randomSet(rng *rand.Rand, s *plan.Set) {
 		s.Size = 10 + rng.Uint32N(2)
 		return
 	}
+	if len(s.Concat) > 0 {
+		randomTuples(rng, s)
+		return
+	}
 	s.Elements = slices.DeleteFunc(slices.Clone(s.Elements), func(plan.Element) bool { return rng.IntN(3) == 0 })
 	for i := range s.Elements {
 		if s.Map {
@@ -81,6 +85,9 @@ func randomSet(rng *rand.Rand, s *plan.Set) {
 		s.Elements = []plan.Element{el(u32(5))}
 	}
 	if s.Type != plan.TypeIPv4 {
+		return
+	}
+	if s.Map {
 		return
 	}
 	// Addresses of a small space, so that intervals of one set meet and cut those of the next.
@@ -108,11 +115,76 @@ func randomSet(rng *rand.Rand, s *plan.Set) {
 	}
 }
 
-// blocks are the objects of a listing in order of their text: the order of objects means nothing.
+// randomTuples gives a set elements of a small space, so that those of one set meet and cut those of the next.
+func randomTuples(rng *rand.Rand, s *plan.Set) {
+	if rng.IntN(4) == 0 {
+		s.Interval = !s.Interval
+	}
+	taken := make([]plan.Tuple, 0, 20)
+	for range rng.IntN(20) {
+		spans := make([]plan.Span, len(s.Concat))
+		for i, t := range s.Concat {
+			spans[i] = randomSpan(rng, t, s.Interval)
+		}
+		chain := ""
+		if s.Map {
+			chain = []string{"m1", "m2"}[rng.IntN(2)]
+		}
+		e := plan.PackTuple(s.Concat, spans, chain)
+		if !slices.ContainsFunc(taken, func(o plan.Tuple) bool { return overlap(s.Concat, &e, &o) }) {
+			taken = append(taken, e)
+		}
+	}
+	slices.SortFunc(taken, plan.CompareTuples)
+	s.Tuples = taken
+}
+
+// randomSpan is one of a few keys of type t, or with interval of a few intervals.
+func randomSpan(rng *rand.Rand, t plan.Type, interval bool) plan.Span {
+	k := plan.Key{byte('a' + rng.IntN(3))} // "a" to "c" as an interface's name
+	if t != plan.TypeIfname {
+		for i := range t.Width() {
+			k[i] = byte([]int{0, 1, 128, 255}[rng.IntN(4)])
+		}
+	}
+	sp := plan.Span{From: k, To: k}
+	switch {
+	case !interval:
+	case rng.IntN(3) == 0 && t != plan.TypeIfname:
+		sp = plan.AllOf(t)
+	case rng.IntN(2) == 0:
+		for i := 1; i < t.Width(); i++ {
+			sp.From[i], sp.To[i] = 0, 0xff
+		}
+	}
+	return sp
+}
+
+// overlap tells whether some packet is in both tuples.
+func overlap(types []plan.Type, a, b *plan.Tuple) bool {
+	x, y := a.Spans(types), b.Spans(types)
+	for i := range x {
+		if x[i].To.Compare(y[i].From) < 0 || y[i].To.Compare(x[i].From) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// blocks are the objects of a listing in order of their text: the order of objects means nothing, and that of the
+// elements of a map of several fields is that of their making.
 func blocks(listing string) string {
 	parts := strings.Split(listing, "\n\n")
 	for i := range parts {
 		parts[i] = strings.Trim(strings.TrimSuffix(strings.TrimPrefix(parts[i], "table inet pbr {\n"), "}\n"), "\n")
+		if head, elements, ok := strings.Cut(parts[i], "elements = {"); ok {
+			list := strings.Split(strings.Trim(elements, " }\n\t"), ",")
+			for j := range list {
+				list[j] = strings.TrimSpace(list[j])
+			}
+			slices.Sort(list)
+			parts[i] = head + strings.Join(list, "\n")
+		}
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, "\n\n")

@@ -201,7 +201,7 @@ func setFilter(name string) []byte {
 }
 
 func (r *reader) elements(s *plan.Set) error {
-	if s.Type == 0 || s.Dynamic {
+	if !hasKey(s) || s.Dynamic {
 		return nil // what packets put there is no part of a plan
 	}
 	er := elementReader{set: s}
@@ -258,7 +258,7 @@ func (r *reader) rules() error {
 	for i := range rs.Chains {
 		index[rs.Chains[i].Name] = i
 	}
-	enc := ruleEncoder{interval: intervalSets(rs.Sets)}
+	enc := ruleEncoder{sets: setsByName(rs.Sets)}
 	return r.c.dump(unix.NFT_MSG_GETRULE, familyInet, inTable(), func(raw []byte) error {
 		if text(attr(raw, unix.NFTA_RULE_TABLE)) != plan.TableName {
 			return nil
@@ -286,11 +286,10 @@ func (r *reader) spellSets(rule string) string {
 	return rule
 }
 
-// intervalSets names the sets that have intervals.
-func intervalSets(sets []plan.Set) map[string]bool {
-	m := make(map[string]bool, len(sets))
+func setsByName(sets []plan.Set) map[string]*plan.Set {
+	m := make(map[string]*plan.Set, len(sets))
 	for i := range sets {
-		m[sets[i].Name] = sets[i].Interval
+		m[sets[i].Name] = &sets[i]
 	}
 	return m
 }

@@ -59,6 +59,7 @@ func (e *edit) removeElements() {
 		ch := &e.sets[i]
 		if ch.Have != nil && ch.Want != nil && !ch.Rebuild {
 			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, ch.Have, ch.Remove)
+			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, ch.Have, ch.RemoveTuples)
 		}
 	}
 }

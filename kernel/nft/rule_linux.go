@@ -62,7 +62,7 @@ func (e *ruleEncoder) ruleAttrs(w *writer, r *plan.ChainRule) error {
 // decodeRule turns a rule's expressions and user data into what encodes to exactly them, or into a foreign rule.
 func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 	xs := splitExprs(raw)
-	r, ok := parseRule(xs)
+	r, ok := parseRule(effective(xs))
 	if ok {
 		r.Comment = udataText(userdata, udataRuleComment)
 		r.Matches = plan.CanonicalMatches(r.Matches)
@@ -81,10 +81,19 @@ func sameExprs(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	return slices.EqualFunc(splitExprs(a), splitExprs(b), func(x, y expr) bool {
+	return slices.EqualFunc(effective(splitExprs(a)), effective(splitExprs(b)), func(x, y expr) bool {
 		return x.name == y.name && slices.EqualFunc(x.sorted(), y.sorted(), func(p, q attribute) bool {
 			return p.typ == q.typ && bytes.Equal(p.value, q.value)
 		})
+	})
+}
+
+// effective leaves out what does nothing: where the keys of an interval map have several fields, nft turns round the
+// bytes of "meta l4proto", of which there is one.
+func effective(xs []expr) []expr {
+	return slices.DeleteFunc(xs, func(x expr) bool {
+		return x.name == "byteorder" && x.u32(unix.NFTA_BYTEORDER_LEN) < x.u32(unix.NFTA_BYTEORDER_SIZE) &&
+			x.u32(unix.NFTA_BYTEORDER_SREG) == x.u32(unix.NFTA_BYTEORDER_DREG)
 	})
 }
 

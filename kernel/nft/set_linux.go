@@ -18,18 +18,74 @@ var setTypes = map[plan.Type]uint32{
 	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4,
 }
 
+// concatBits is how far nft shifts the type of one field of a key to put the next one's number behind it (TYPE_BITS in
+// nftables' include/datatype.h). So there is room for maxFields of them.
+const (
+	concatBits = 6
+	maxFields  = 5
+)
+
+// setKey is nft's number of the type of a set's keys, and their length in bytes.
+func setKey(s *plan.Set) (typ uint32, length int, err error) {
+	if len(s.Concat) == 0 {
+		typ, ok := setTypes[s.Type]
+		if !ok {
+			return 0, 0, fmt.Errorf("no set has keys of %v", s.Type)
+		}
+		return typ, s.Type.Width(), nil
+	}
+	length = plan.TupleWidth(s.Concat)
+	if len(s.Concat) < 2 || len(s.Concat) > maxFields || length > plan.MaxTupleWidth {
+		return 0, 0, fmt.Errorf("no set has keys of %d fields and %d bytes", len(s.Concat), length)
+	}
+	for _, t := range s.Concat {
+		number, ok := setTypes[t]
+		if !ok {
+			return 0, 0, fmt.Errorf("no set has keys of %v", t)
+		}
+		typ = typ<<concatBits | number
+	}
+	return typ, length, nil
+}
+
+// concatTypes is the opposite of setKey for keys of several fields: nil if it is none of them.
+func concatTypes(typ uint32) (types []plan.Type) {
+	for ; typ > 0; typ >>= concatBits {
+		t := setType(typ & (1<<concatBits - 1))
+		if t == 0 {
+			return nil
+		}
+		types = append(types, t)
+	}
+	if len(types) < 2 {
+		return nil
+	}
+	slices.Reverse(types)
+	return types
+}
+
+// setType is the type with nft's number, 0 if there is none.
+func setType(number uint32) plan.Type {
+	for t, n := range setTypes {
+		if n == number {
+			return t
+		}
+	}
+	return 0
+}
+
 // setAttrs appends the attributes of a new set.
 func setAttrs(w *writer, s *plan.Set) error {
-	number, ok := setTypes[s.Type]
-	if !ok {
-		return fmt.Errorf("no set has keys of %v", s.Type)
+	typ, length, err := setKey(s)
+	if err != nil {
+		return err
 	}
 	if len(s.Comment) > maxComment {
 		return fmt.Errorf("the comment is longer than %d bytes", maxComment)
 	}
 	w.u32(unix.NFTA_SET_FLAGS, setFlags(s))
-	w.u32(unix.NFTA_SET_KEY_TYPE, number)
-	w.u32(unix.NFTA_SET_KEY_LEN, uint32(s.Type.Width()))
+	w.u32(unix.NFTA_SET_KEY_TYPE, typ)
+	w.u32(unix.NFTA_SET_KEY_LEN, uint32(length))
 	switch {
 	case s.Data != 0:
 		w.u32(unix.NFTA_SET_DATA_TYPE, setTypes[s.Data])
@@ -38,10 +94,8 @@ func setAttrs(w *writer, s *plan.Set) error {
 		w.u32(unix.NFTA_SET_DATA_TYPE, verdictType)
 		w.u32(unix.NFTA_SET_DATA_LEN, verdictLen)
 	}
-	if s.Size > 0 {
-		at := w.open(unix.NFTA_SET_DESC)
-		w.u32(unix.NFTA_SET_DESC_SIZE, s.Size)
-		w.shut(at)
+	if desc := setDesc(s); len(desc) > 0 {
+		w.bytes(unix.NFTA_SET_DESC, desc)
 	}
 	// The kernel wants a number that is unique in the transaction, and only there; sets are found by name.
 	w.u32(unix.NFTA_SET_ID, 0)
@@ -49,9 +103,48 @@ func setAttrs(w *writer, s *plan.Set) error {
 	return nil
 }
 
+// setDesc is what a set's description says besides: how many elements it takes, and where in the key intervals are.
+func setDesc(s *plan.Set) []byte {
+	var w writer
+	if s.Size > 0 {
+		w.u32(unix.NFTA_SET_DESC_SIZE, s.Size)
+	}
+	if s.Interval && len(s.Concat) > 0 {
+		at := w.open(setDescConcat)
+		for _, t := range s.Concat {
+			field := w.open(unix.NFTA_LIST_ELEM)
+			w.u32(setFieldLen, uint32(t.Width()))
+			w.shut(field)
+		}
+		w.shut(at)
+	}
+	return w.b
+}
+
+// describes tells whether a description is what setDesc makes of s.
+func describes(desc []byte, s *plan.Set) bool {
+	if number(attr(desc, unix.NFTA_SET_DESC_SIZE)) != s.Size {
+		return false
+	}
+	var lengths []uint32
+	for _, field := range attrs(attr(desc, setDescConcat)) {
+		lengths = append(lengths, number(attr(field, setFieldLen)))
+	}
+	if !s.Interval {
+		return len(lengths) == 0
+	}
+	return slices.EqualFunc(lengths, s.Concat, func(n uint32, t plan.Type) bool { return int(n) == t.Width() })
+}
+
+// hasKey tells whether the type of the keys is one of pbr's.
+func hasKey(s *plan.Set) bool { return s.Type != 0 || len(s.Concat) > 0 }
+
 func setFlags(s *plan.Set) (flags uint32) {
 	if s.Interval {
 		flags |= setInterval
+		if len(s.Concat) > 0 {
+			flags |= setConcat
+		}
 	}
 	if s.Map {
 		flags |= setMap
@@ -67,6 +160,11 @@ func setUserdata(s *plan.Set) []byte {
 	b := appendUdata32(nil, udataSetKeyByteOrder, keyByteOrder(s.Type))
 	if s.Map {
 		b = appendUdata32(b, udataSetDataByteOrder, dataByteOrder(s.Data))
+	}
+	if len(s.Concat) > 0 {
+		b = append(b, udataConcat...)
+	}
+	if s.Map {
 		if s.Type == plan.TypeNumber {
 			b = append(b, udataNumbers...)
 		}
@@ -84,6 +182,10 @@ var udataNumbers = func() []byte {
 	b := appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprNumgen), udataTypeofData, number))
 	return appendUdata(b, udataSetDataTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprVerdict), udataTypeofData, nil))
 }()
+
+// udataConcat is what nft keeps with every set whose keys have several fields: that they have.
+var udataConcat = appendUdata(nil, udataSetKeyTypeof,
+	appendUdata(appendUdata32(nil, udataTypeofExpr, exprConcat), udataTypeofData, nil))
 
 func appendUdata(b []byte, typ byte, v []byte) []byte {
 	return append(append(b, typ, byte(len(v))), v...)
@@ -106,7 +208,7 @@ func keyByteOrder(t plan.Type) uint32 {
 	switch {
 	case hostEndian(t), t == plan.TypeIfname:
 		return byteOrderHost
-	case t == plan.TypeProto, t == plan.TypeNFProto:
+	case t == plan.TypeProto, t == plan.TypeNFProto, t == 0:
 		return byteOrderNone
 	}
 	return byteOrderBig
@@ -119,26 +221,21 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 	var foreign []string
 	odd := func(format string, args ...any) { foreign = append(foreign, fmt.Sprintf(format, args...)) }
 	keyType := number(attr(raw, unix.NFTA_SET_KEY_TYPE))
-	for t, n := range setTypes {
-		if n == keyType {
-			s.Type = t
-		}
-	}
-	if s.Type == 0 || s.Type.Width() != int(number(attr(raw, unix.NFTA_SET_KEY_LEN))) {
+	s.Type, s.Concat = setType(keyType), concatTypes(keyType)
+	if _, length, err := setKey(&s); err != nil || length != int(number(attr(raw, unix.NFTA_SET_KEY_LEN))) {
 		odd("type %#x", keyType)
+		s.Type, s.Concat = 0, nil
 	}
 	s.Dynamic = flags&setDynamic == setDynamic
 	if s.Dynamic {
 		flags &^= setDynamic
 	}
-	if flags&^setKnownFlags != 0 {
-		odd("flags %#x", flags&^setKnownFlags)
+	if flags&^setKnownFlags != 0 || flags&setConcat != setFlags(&s)&setConcat {
+		odd("flags %#x", flags&^(setInterval|setMap))
 	}
 	dataType := number(attr(raw, unix.NFTA_SET_DATA_TYPE))
-	for t, n := range setTypes {
-		if s.Map && n == dataType {
-			s.Data = t
-		}
+	if s.Map {
+		s.Data = setType(dataType)
 	}
 	if s.Map && (s.Data != 0) != s.Dynamic || s.Map && s.Data == 0 && dataType != verdictType {
 		odd("data type %#x", dataType)
@@ -157,14 +254,13 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 	desc := attr(raw, unix.NFTA_SET_DESC)
 	if s.Dynamic {
 		s.Size = number(attr(desc, unix.NFTA_SET_DESC_SIZE))
-		desc = attr(desc, setDescConcat)
 	}
-	if len(desc) > 0 && flags&setAnonymous == 0 {
+	if flags&setAnonymous == 0 && !describes(desc, &s) {
 		odd("size or fields %x", desc)
 	}
 	userdata := attr(raw, unix.NFTA_SET_USERDATA)
 	s.Comment = udataText(userdata, udataSetComment)
-	if s.Type != 0 && string(setUserdata(&s)) != string(userdata) {
+	if hasKey(&s) && string(setUserdata(&s)) != string(userdata) {
 		odd("userdata %x", userdata)
 	}
 	s.Foreign = joinForeign(foreign)

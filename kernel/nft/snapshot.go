@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 
 	"pbr/compiler/plan"
 )
@@ -15,7 +16,7 @@ import (
 //
 // Form: magic, checksum of the rest, identity, generation, then counters, sets, chains. Numbers are unsigned varints,
 // strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-2\n"
+const snapshotMagic = "pbr-nft-3\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
@@ -148,15 +149,30 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 	head := unpacker{b: u.blob()}
 	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str(),
 		Data: plan.Type(head.num()), Dynamic: head.bool(), Size: uint32(head.num())}
+	for range head.count() {
+		s.Concat = append(s.Concat, plan.Type(head.num()))
+	}
 	blob = u.blob()
 	for i := range want.Sets {
 		w := &want.Sets[i]
-		if w.Name == s.Name && w.Type == s.Type && w.Map == s.Map && packed(func(p *packer) { p.elements(w) }, blob) {
-			s.Elements = w.Elements
+		if w.Name == s.Name && w.Type == s.Type && slices.Equal(w.Concat, s.Concat) && w.Map == s.Map &&
+			packed(func(p *packer) { p.elements(w) }, blob) {
+			s.Elements, s.Tuples = w.Elements, w.Tuples
 			return s, blob
 		}
 	}
 	in := unpacker{b: blob}
+	if width := uint64(plan.TupleWidth(s.Concat)); width > 0 {
+		for range in.count() {
+			e := plan.Tuple{From: string(in.take(width)), To: string(in.take(width))}
+			if s.Map {
+				e.Goto = in.str()
+			}
+			s.Tuples = append(s.Tuples, e)
+		}
+		u.bad = u.bad || in.bad || head.bad
+		return s, blob
+	}
 	for range in.count() {
 		e := plan.Element{From: in.key(s.Type), To: in.key(s.Type)}
 		if s.Map {

@@ -153,6 +153,27 @@ var statements = []struct {
 	{`ct mark and 0xff000000 vmap @marks`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 	{`iifname "x" meta mark and 0xff000000 vmap @marks`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldIIFName, str("x"))},
 		Actions: []plan.Action{{Kind: plan.VMap, Field: plan.FieldMark, Mask: testMask, Set: "marks"}}}},
+	{`meta nfproto ipv4 ip saddr and 255.255.240.0 vmap @v4`,
+		inFamily(2, plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Prefix: 20, Set: "v4"})},
+	{`ip6 daddr and ffff:ffff:: vmap @v6`, inFamily(10, plan.Action{Kind: plan.VMap, Field: plan.FieldIP6DAddr, Prefix: 32, Set: "v6"})},
+	{`ip daddr vmap @v4`, inFamily(2, plan.Action{Kind: plan.VMap, Field: plan.FieldIPDAddr, Set: "v4"})},
+	{`ip saddr . ip daddr . meta l4proto . th dport vmap @t4i`,
+		inFamily(2, several("t4i", plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldDPort))},
+	{`meta nfproto ipv4 meta l4proto @protos ip saddr . th sport vmap @t4`, plan.ChainRule{
+		Matches: []plan.Match{is(plan.FieldNFProto, u8(2)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{several("t4", plan.FieldIPSAddr, plan.FieldSPort)}}},
+	{`(ip saddr and 255.255.255.0) . (ip daddr and 255.255.240.0) vmap @t44 accept`, inFamily(2, plan.Action{Kind: plan.VMap, Set: "t44",
+		Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Prefixes: [5]uint8{24, 20}}, plan.Action{Kind: plan.Accept})},
+	{`ip saddr . (ip daddr and 255.255.240.0) vmap @t44`, inFamily(2, plan.Action{Kind: plan.VMap, Set: "t44",
+		Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Prefixes: [5]uint8{0, 20}})},
+	{`iifname . ip6 saddr . meta mark . meta skuid . ether saddr vmap @t6`,
+		inFamily(10, several("t6", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
+	{`iifname . ip6 saddr . ct mark . meta skuid . ether saddr vmap @t6`,
+		inFamily(10, several("t6", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldCTMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
+	{`iifname . (ip6 saddr and ffff:ffff:ffff:ff00::) . meta mark . meta skuid . ether saddr vmap @t6i`, inFamily(10, plan.Action{Kind: plan.VMap, Set: "t6i",
+		Fields: hashOf(plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr), Prefixes: [5]uint8{0, 56}})},
+	{`ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport vmap @t66`, inFamily(10,
+		several("t66", plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort))},
+	{`iifname . oifname vmap @tii`, doing(several("tii", plan.FieldIIFName, plan.FieldOIFName))},
 	{`limit rate 1/minute burst 5 packets log prefix "full "`, doing(plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "full "})},
 	{`numgen inc mod 3 vmap @slots`, doing(plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "slots"})},
 	{`numgen random mod 1024 vmap @slotx`, doing(plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slotx"})},
@@ -191,6 +212,29 @@ func inFamily(nfproto uint8, as ...plan.Action) plan.ChainRule {
 func hashOf(fields ...plan.Field) (h plan.FieldList) {
 	copy(h[:], fields)
 	return h
+}
+
+// The types of keys of several fields.
+var (
+	ipPort     = []plan.Type{plan.TypeIPv4, plan.TypePort}
+	twoIPs     = []plan.Type{plan.TypeIPv4, plan.TypeIPv4}
+	fourFields = []plan.Type{plan.TypeIPv4, plan.TypeIPv4, plan.TypeProto, plan.TypePort}
+	fiveFields = []plan.Type{plan.TypeIPv6, plan.TypeIPv6, plan.TypeProto, plan.TypePort, plan.TypePort}
+	mixed      = []plan.Type{plan.TypeIfname, plan.TypeIPv6, plan.TypeMark, plan.TypeUID, plan.TypeEther}
+	protoPort  = []plan.Type{plan.TypeProto, plan.TypePort}
+)
+
+func tuple(types []plan.Type, chain string, spans ...plan.Span) plan.Tuple {
+	return plan.PackTuple(types, spans, chain)
+}
+
+func one(k plan.Key) plan.Span { return plan.Span{From: k, To: k} }
+
+func between(from, to string) plan.Span { return plan.Span{From: addr(from), To: addr(to)} }
+
+// several looks fields up in a map at once.
+func several(set string, fields ...plan.Field) plan.Action {
+	return plan.Action{Kind: plan.VMap, Set: set, Fields: hashOf(fields...)}
 }
 
 func jumping(e plan.Element, chain string) plan.Element {
@@ -234,8 +278,21 @@ const wideSets = `
 	set s6 { type ipv6_addr; flags interval; elements = { fd00::/64, fd00:1::5 } }
 	map slots { typeof numgen inc mod 1024 : verdict; flags interval; comment "slots"; elements = { 0-511 : jump m1, 512 : jump m2, 513-1023 : jump m1 } }
 	map slotx { typeof numgen inc mod 1024 : verdict; elements = { 0 : jump m1, 1 : goto m2 } }
+	map t4 { type ipv4_addr . inet_service : verdict; elements = { 10.0.0.1 . 53 : goto m1, 10.0.0.1 . 54 : goto m2, 10.0.0.2 . 0 : goto m1 } }
+	map t44 { type ipv4_addr . ipv4_addr : verdict; comment "of two prefixes"; elements = { 10.0.0.0 . 10.0.16.0 : goto m1 } }
+	map t4i { type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict; flags interval; comment "layer 0"
+		elements = { 10.0.0.0/8 . 0.0.0.0/0 . tcp . 0-65535 : goto m1, 10.0.0.0/8 . 0.0.0.0/0 . udp . 53-60 : goto m2, 11.0.0.1-11.0.0.7 . 1.1.1.1 . 0-255 . 0-65535 : goto m1 } }
+	map t6 { type ifname . ipv6_addr . mark . uid . ether_addr : verdict; elements = { "eth0" . fd00::1 . 0x12000000 . 1000 . 00:11:22:33:44:55 : goto m1 } }
+	map t66 { type ipv6_addr . ipv6_addr . inet_proto . inet_service . inet_service : verdict; flags interval
+		elements = { fd00::/16 . ::/0 . udp . 0-65535 . 53 : goto m1 } }
+	map t6i { type ifname . ipv6_addr . mark . uid . ether_addr : verdict; flags interval
+		elements = { "eth0" . fd00:0:0:100::/56 . 0x0-0xffffffff . 33 . 00:11:22:33:44:55-00:11:22:33:44:ff : goto m2, "wg*" . fd00::/56 . 0x10-0x12000000 . 1000-2000 . 00:11:22:33:44:55 : goto m1 } }
+	set ti { type inet_proto . inet_service; flags interval; elements = { tcp . 80-90, udp . 0-65535 } }
+	map tii { type ifname . ifname : verdict; elements = { "eth1" . "eth2" : goto m1 } }
 	set uids { type uid; flags interval; elements = { 33, 1000-2000 } }
 	set uidx { type uid; elements = { 33 } }
+	map v4 { type ipv4_addr : verdict; elements = { 10.0.16.0 : goto m1 } }
+	map v6 { type ipv6_addr : verdict; elements = { fd00:: : goto m1 } }
 `
 
 // wide is a table with every kind of object, match and action, as a plan and as text.
@@ -269,8 +326,32 @@ func wide() (*plan.Ruleset, string) {
 			{Name: "slots", Type: plan.TypeNumber, Map: true, Interval: true, Comment: "slots", Elements: []plan.Element{
 				jumping(span(u32(0), u32(511)), "m1"), jumping(el(u32(512)), "m2"), jumping(span(u32(513), u32(1023)), "m1")}},
 			{Name: "slotx", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(el(u32(0)), "m1"), going(el(u32(1)), "m2")}},
+			{Name: "t4", Concat: ipPort, Map: true, Tuples: []plan.Tuple{
+				tuple(ipPort, "m1", one(addr("10.0.0.1")), one(u16(53))), tuple(ipPort, "m2", one(addr("10.0.0.1")), one(u16(54))),
+				tuple(ipPort, "m1", one(addr("10.0.0.2")), one(u16(0)))}},
+			{Name: "t44", Concat: twoIPs, Map: true, Comment: "of two prefixes", Tuples: []plan.Tuple{
+				tuple(twoIPs, "m1", one(addr("10.0.0.0")), one(addr("10.0.16.0")))}},
+			{Name: "t4i", Concat: fourFields, Interval: true, Map: true, Comment: "layer 0", Tuples: []plan.Tuple{
+				tuple(fourFields, "m1", between("10.0.0.0", "10.255.255.255"), plan.AllOf(plan.TypeIPv4), one(u8(6)), plan.AllOf(plan.TypePort)),
+				tuple(fourFields, "m2", between("10.0.0.0", "10.255.255.255"), plan.AllOf(plan.TypeIPv4), one(u8(17)), plan.Span{From: u16(53), To: u16(60)}),
+				tuple(fourFields, "m1", between("11.0.0.1", "11.0.0.7"), one(addr("1.1.1.1")), plan.AllOf(plan.TypeProto), plan.AllOf(plan.TypePort))}},
+			{Name: "t6", Concat: mixed, Map: true, Tuples: []plan.Tuple{
+				tuple(mixed, "m1", one(str("eth0")), one(addr("fd00::1")), one(u32(0x12000000)), one(u32(1000)), one(mac(0, 0x11, 0x22, 0x33, 0x44, 0x55)))}},
+			{Name: "t66", Concat: fiveFields, Interval: true, Map: true, Tuples: []plan.Tuple{
+				tuple(fiveFields, "m1", between("fd00::", "fd00:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), plan.AllOf(plan.TypeIPv6), one(u8(17)), plan.AllOf(plan.TypePort), one(u16(53)))}},
+			{Name: "t6i", Concat: mixed, Interval: true, Map: true, Tuples: []plan.Tuple{
+				tuple(mixed, "m2", one(str("eth0")), between("fd00:0:0:100::", "fd00::1ff:ffff:ffff:ffff:ffff"), plan.AllOf(plan.TypeMark), one(u32(33)),
+					plan.Span{From: mac(0, 0x11, 0x22, 0x33, 0x44, 0x55), To: mac(0, 0x11, 0x22, 0x33, 0x44, 0xff)}),
+				tuple(mixed, "m1", plan.Span{From: wildcard("wg").From, To: wildcard("wg").To}, between("fd00::", "fd00::ff:ffff:ffff:ffff:ffff"), plan.Span{From: u32(0x10), To: u32(0x12000000)},
+					plan.Span{From: u32(1000), To: u32(2000)}, one(mac(0, 0x11, 0x22, 0x33, 0x44, 0x55)))}},
+			{Name: "ti", Concat: protoPort, Interval: true, Tuples: []plan.Tuple{
+				tuple(protoPort, "", one(u8(6)), plan.Span{From: u16(80), To: u16(90)}), tuple(protoPort, "", one(u8(17)), plan.AllOf(plan.TypePort))}},
+			{Name: "tii", Concat: []plan.Type{plan.TypeIfname, plan.TypeIfname}, Map: true, Tuples: []plan.Tuple{
+				tuple([]plan.Type{plan.TypeIfname, plan.TypeIfname}, "m1", one(str("eth1")), one(str("eth2")))}},
 			{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{el(u32(33)), span(u32(1000), u32(2000))}},
 			{Name: "uidx", Type: plan.TypeUID, Elements: []plan.Element{el(u32(33))}},
+			{Name: "v4", Type: plan.TypeIPv4, Map: true, Elements: []plan.Element{going(el(addr("10.0.16.0")), "m1")}},
+			{Name: "v6", Type: plan.TypeIPv6, Map: true, Elements: []plan.Element{going(el(addr("fd00::")), "m1")}},
 		},
 		Chains: []plan.Chain{
 			{Name: "m1", Rules: []plan.ChainRule{accepted()}},
