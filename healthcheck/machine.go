@@ -125,11 +125,17 @@ func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
 
 // Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
 func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
-	was, _ := m.link.state()
+	was, before := m.link.state()
 	m.link = l
-	is, _ := l.state()
+	is, problem := l.state()
+	if problem != "" && (was == "" || problem != before && problem != m.lastFailure) {
+		m.lastFailure, m.lastFailureAt = problem, now
+	}
 	why := ""
-	if was != "" && is == "" {
+	switch {
+	case was == AddressLost && is == "":
+		why = m.restart(now, "the interface has an address again")
+	case was != "" && is == "":
 		why = m.restart(now, "the link is back")
 	}
 	return m.settle(now, why)
@@ -141,7 +147,8 @@ func (m *machine) restart(now time.Time, why string) string {
 	m.verdict = firstVerdict(m.cfg)
 	if m.damping.held(now) {
 		m.verdict = Down
-		return fmt.Sprintf("%s, held for %v after %d flaps", why, m.damping.until.Sub(now).Round(time.Millisecond), m.damping.flaps)
+		wait := (m.damping.until.Sub(now) + time.Second - 1).Truncate(time.Second)
+		return fmt.Sprintf("%s, but it went down %d times lately and waits another %v", why, m.damping.flaps, wait)
 	}
 	return why
 }

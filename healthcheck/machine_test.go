@@ -172,3 +172,30 @@ func TestMachine(t *testing.T) {
 		})
 	}
 }
+
+// The last failure is the link's when that was lost, and stays known, with its time, afterwards.
+func TestLastFailureOfTheLink(t *testing.T) {
+	for _, row := range []struct{ words, failure, reason string }{
+		{"g b g nocarrier", "carrier lost", "carrier lost"},
+		{"g nocarrier link", "carrier lost", "the link is back"},
+		{"g noaddr", "the interface has no address", "the interface has no address"},
+		{"g noaddr link", "the interface has no address", "the interface has an address again"},
+		{"g nocarrier link g nocarrier link", "carrier lost", "the link is back, but it went down 2 times lately and waits another 5s"},
+	} {
+		s := &script{m: newMachine(epoch, pingConfig(), Status{}), now: epoch}
+		s.play(t, row.words)
+		got := s.m.Status(s.now)
+		if got.LastFailure != row.failure || got.LastFailureAt.Before(epoch) {
+			t.Errorf("%s: the last failure is %q at %v, not %q", row.words, got.LastFailure, got.LastFailureAt, row.failure)
+		}
+		if reason := s.reasons[len(s.reasons)-1]; reason != row.reason {
+			t.Errorf("%s: the reason is %q, not %q", row.words, reason, row.reason)
+		}
+	}
+	was := Status{State: LinkDown, LastFailure: "carrier lost", LastFailureAt: epoch}
+	m := newMachine(epoch.Add(time.Hour), pingConfig(), was)
+	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true})
+	if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
+		t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
+	}
+}

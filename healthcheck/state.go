@@ -43,6 +43,9 @@ type LinkState struct {
 // linkGood is a link that nothing is wrong with.
 var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}
 
+// Good tells that nothing is wrong with a link.
+func (l LinkState) Good() bool { return l == linkGood }
+
 // state returns the state that a link condemns its uplink to, and why; none if the link is good.
 func (l LinkState) state() (s State, why string) {
 	switch {
@@ -88,7 +91,7 @@ type Status struct {
 	Loss float64       `json:"loss"`
 	// Rounds is the number of rounds that ended since the monitor knows the uplink.
 	Rounds int `json:"rounds"`
-	// LastFailure tells why a round, the last that did, failed.
+	// LastFailure tells what was wrong when a round failed, or the link was lost, for the last time.
 	LastFailure   string    `json:"last_failure,omitempty"`
 	LastFailureAt time.Time `json:"last_failure_at,omitzero"`
 	// ProbeError tells why probes cannot be sent at the moment (no socket, no gateway known yet); empty if they can.

@@ -117,7 +117,7 @@ func TestWatchReload(t *testing.T) {
 
 	w.router.write(strings.Replace(watchPolicy, `table = "to-isp2"`, `table = "to-isp3"`, 1))
 	w.hangUp()
-	w.logged("reload failed", "to-isp3")
+	w.logged("reload failed", "to-isp3", `did you mean \"to-isp2\"`)
 	if d := diffLines(before, w.router.ours()); d != "" {
 		t.Errorf("a broken file changed something:\n%s", d)
 	}

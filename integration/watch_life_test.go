@@ -129,9 +129,10 @@ func TestWatchForce(t *testing.T) {
 		t.Errorf("the control socket: %v, %v", info, err)
 	}
 	w.stop()
-	if res := w.router.pbr("uplink", "isp1", "down"); res.Code != 1 || !strings.Contains(res.Stderr, "not running") {
-		t.Errorf("without a watch: exit status %d, %s", res.Code, res.Stderr)
+	if s, code := w.status(); code != 0 || s.Uplinks[0].State != "forced-up" {
+		t.Errorf("status without a watch: exit status %d, %+v", code, s)
 	}
+	says(t, w.router.pbr("uplink", "isp1", "auto"), 0, "not running")
 	if s, code := w.status(); s.Watch != nil || code != 0 || s.Uplinks[0].State != "unchecked" || len(s.Tables) != 3 {
 		t.Errorf("status without a watch: exit status %d, %+v", code, s)
 	}

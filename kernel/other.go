@@ -58,6 +58,9 @@ func ReadMachine() (plan.Machine, error) { return plan.Machine{}, errLinux }
 // LockWait works on Linux only.
 func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }
 
+// Uptime is 0.
+func Uptime() time.Duration { return 0 }
+
 // SetPending works on Linux only.
 func (k *Kernel) SetPending(*plan.Plan, time.Duration) (*Pending, *os.File, error) {
 	return nil, nil, errLinux
@@ -86,3 +89,9 @@ func (k *Kernel) Connections(uint32) (map[uint32]Usage, error) { return nil, err
 
 // Pin works on Linux only.
 func (k *Kernel) Pin([]Pin) (int, error) { return 0, errLinux }
+
+// Clients works on Linux only.
+func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux }
+
+// Packets works on Linux only.
+func (k *Kernel) Packets() (map[string]uint64, error) { return nil, errLinux }

@@ -21,8 +21,8 @@ const (
 	guardFile   = "pending.guard"
 )
 
-// boottime is the time since the machine started, suspended or not (CLOCK_BOOTTIME, clock_gettime(2)): no one sets it.
-func boottime() time.Duration {
+// Uptime is the time since the machine started, suspended or not (CLOCK_BOOTTIME, clock_gettime(2)): no one sets that clock.
+func Uptime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
 		return 0 // cannot be: Linux has it since 2.6.39
@@ -44,7 +44,7 @@ func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Pending{Token: rand.Text(), End: boottime() + wait}
+	p := &Pending{Token: rand.Text(), End: Uptime() + wait}
 	if err := k.writePending(p); err != nil {
 		return nil, nil, errors.Join(err, guard.Close())
 	}
@@ -107,7 +107,7 @@ func (k *Kernel) Pending() (*Pending, error) {
 }
 
 func (p *Pending) describe(guarded bool) {
-	p.Left, p.Guarded = p.End-boottime(), guarded
+	p.Left, p.Guarded = p.End-Uptime(), guarded
 }
 
 // ClearPending keeps what was applied: nothing is undone any more. It is no error if nothing waits.

@@ -12,6 +12,9 @@ import (
 // defaultConfig is where the policy file is looked for.
 const defaultConfig = "/etc/pbr/pbr.toml"
 
+// configVariable names it too.
+const configVariable = "PBR_CONFIG"
+
 // version is set by the linker.
 var version = "development"
 
@@ -41,7 +44,7 @@ func (c command) app() *cli.App {
 		Writer:               c.stdout,
 		ErrWriter:            c.stderr,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{"PBR_CONFIG"}},
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{configVariable}},
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -39,25 +37,20 @@ func (c command) runApply(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if f.diagnostics.HasErrors() {
-		return c.report(f, f.diagnostics)
-	}
-	return c.withKernel("apply", func(stop context.Context, k *kernel.Kernel) error {
-		want, err := c.compileLive(f, k)
-		if err != nil {
-			return err
-		}
-		if err := c.settlePending(stop, k); err != nil {
-			return err
-		}
-		if wait > 0 {
-			return c.applyUntilConfirmed(ctx, stop, k, want, wait)
-		}
-		return c.apply(ctx, stop, k, want)
+	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+		return withLock("apply", k, func(stop context.Context) error {
+			want, err := c.compileLive(f, k)
+			if err != nil {
+				return err
+			}
+			if err := c.settlePending(stop, k); err != nil {
+				return err
+			}
+			if wait > 0 {
+				return c.applyUntilConfirmed(ctx, stop, k, want, wait)
+			}
+			return c.apply(ctx, stop, k, want)
+		})
 	})
 }
 
@@ -75,37 +68,6 @@ func confirmTime(ctx *cli.Context) (time.Duration, error) {
 		return 0, usageError("--confirm %s is too short: give at least 1s", wait)
 	}
 	return wait, nil
-}
-
-// withKernel opens this network namespace's kernel under its lock, so that one pbr at a time changes it. An
-// interrupt ends it between two steps, with everything undone.
-func (c command) withKernel(doing string, do func(context.Context, *kernel.Kernel) error) error {
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	unlock, err := k.Lock(doing)
-	if err != nil {
-		return explainLock(err)
-	}
-	defer unlock()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	return do(ctx, k)
-}
-
-// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them.
-func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
-	machine, err := k.Machine()
-	if err != nil {
-		return nil, err
-	}
-	report, err := runningWatch(k)
-	if err != nil {
-		return nil, err
-	}
-	return c.compile(f, machine, report.Down)
 }
 
 func (c command) apply(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan) error {

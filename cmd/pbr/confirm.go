@@ -29,7 +29,7 @@ func (c command) runConfirm(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	return c.withKernel("confirm", func(_ context.Context, k *kernel.Kernel) error {
+	return withKernel("confirm", func(_ context.Context, k *kernel.Kernel) error {
 		pending, err := k.Pending()
 		if err != nil {
 			return err

@@ -35,18 +35,10 @@ func (c command) runDiff(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if f.diagnostics.HasErrors() {
-		return c.report(f, f.diagnostics)
-	}
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
+	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error { return c.diff(ctx, f, k) })
+}
+
+func (c command) diff(ctx *cli.Context, f *policyFile, k *kernel.Kernel) error {
 	want, err := c.compileLive(f, k)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -52,8 +53,12 @@ func usageError(format string, args ...any) error {
 
 // noArguments refuses arguments that a command does not take.
 func noArguments(ctx *cli.Context) error {
-	if ctx.Args().Present() {
-		return usageError("%s takes no argument, but got %q", ctx.Command.Name, ctx.Args().First())
+	first := ctx.Args().First()
+	switch {
+	case first == "":
+		return nil
+	case strings.HasSuffix(first, ".toml"):
+		return usageError("%s takes no argument, but got %q: name the policy file before the command, pbr --config %s %s", ctx.Command.Name, first, first, ctx.Command.Name)
 	}
-	return nil
+	return usageError("%s takes no argument, but got %q", ctx.Command.Name, first)
 }

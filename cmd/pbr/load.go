@@ -14,6 +14,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/kernel"
 	"pbr/render"
 )
 
@@ -32,7 +33,10 @@ func load(ctx *cli.Context) (*policyFile, error) {
 }
 
 func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
-	display := ctx.String("config")
+	display, err := configName(ctx)
+	if err != nil {
+		return nil, err
+	}
 	path, err := filepath.Abs(display)
 	if err != nil {
 		return nil, fmt.Errorf("policy file %s: %w", display, err)
@@ -47,6 +51,48 @@ func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 	f := &policyFile{display: display, dir: filepath.Dir(path)}
 	f.doc, f.diagnostics = policy.ParseWith(os.DirFS("/"), strings.TrimPrefix(path, "/"), display, options)
 	return f, nil
+}
+
+// configName is the policy file's name. An empty PBR_CONFIG names none.
+func configName(ctx *cli.Context) (string, error) {
+	name := ctx.String("config")
+	if name != "" {
+		return name, nil
+	}
+	if env, set := os.LookupEnv(configVariable); set && env == "" {
+		return defaultConfig, nil
+	}
+	return "", usageError("--config has to name a file")
+}
+
+// withPolicy does something with a valid policy file and this network namespace's kernel; what is wrong with the file is reported.
+func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kernel) error) error {
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.report(f, allDiagnostics(f)); err != nil {
+		return err
+	}
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return do(f, k)
+}
+
+// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them, or the last one left them.
+func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
+	now, err := c.readSituation(f.doc, k)
+	if err != nil {
+		return nil, err
+	}
+	want, err := c.compile(f, now.machine, now.down())
+	if err == nil {
+		c.tellLeft(now.left)
+	}
+	return want, err
 }
 
 // compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong with it is

@@ -39,6 +39,17 @@ func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// An empty PBR_CONFIG names no file, as if it were not there.
+func TestEmptyConfigVariable(t *testing.T) {
+	t.Setenv(configVariable, "")
+	var said bytes.Buffer
+	c := command{stdin: os.Stdin, stdout: &said, stderr: &said}
+	c.main([]string{"pbr", "check"})
+	if !bytes.Contains(said.Bytes(), []byte(defaultConfig)) {
+		t.Errorf("pbr check said %s", &said)
+	}
+}
+
 const manPage = "../../docs/pbr.8"
 
 func TestManPageIsCurrent(t *testing.T) {

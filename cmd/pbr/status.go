@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -12,7 +15,6 @@ import (
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/compiler/policy"
 	"pbr/healthcheck"
 	"pbr/healthcheck/watch"
 	"pbr/kernel"
@@ -29,8 +31,9 @@ func (c command) statusCommand() *cli.Command {
 		Name:      "status",
 		Usage:     "show uplinks with their health, tables with their active routes, and who uses them",
 		ArgsUsage: " ",
-		Description: "Health is pbr watch's; without it the state tells what the link alone shows. Routes and connections are read\n" +
-			"from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out.",
+		Description: "Uplinks, tables and health are those of the running pbr watch, whatever became of the policy file; without it the\n" +
+			"file's, with what the links show, what pbr uplink ordered, and what the last pbr watch found. Routes,\n" +
+			"connections and balances' clients are read from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"},
 			jsonFlag(),
@@ -48,6 +51,10 @@ type statusResult struct {
 	// Unmarked are the connections that no policy caught and that use default's first uplink, and those that pbr
 	// has nothing to do with.
 	Unmarked usage `json:"unmarked"`
+	// Balances are those that policies use.
+	Balances []balanceStatus `json:"balances"`
+	// note is for people, on standard error.
+	note string
 }
 
 type watchStatus struct {
@@ -98,18 +105,13 @@ type activeRoute struct {
 	Uplinks []string `json:"uplinks"`
 	Via     []string `json:"via"`
 	Metric  uint32   `json:"metric"`
+	// Kept tells that none of the uplinks is usable: the route stays because the table has no other.
+	Kept bool `json:"kept"`
 }
 
 func (c command) runStatus(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
-	}
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if f.diagnostics.HasErrors() {
-		return c.report(f, f.diagnostics)
 	}
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
@@ -119,7 +121,7 @@ func (c command) runStatus(ctx *cli.Context) error {
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	for {
-		s, err := readStatus(f.doc, k)
+		s, err := c.readStatus(ctx, k)
 		if err != nil {
 			return err
 		}
@@ -145,62 +147,104 @@ func statusExit(s *statusResult) error {
 	return nil
 }
 
-func readStatus(doc *policy.Document, k *kernel.Kernel) (*statusResult, error) {
+// readStatus takes policy and health from the running watch, or from the policy file and what the last watch left.
+func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, error) {
 	report, err := runningWatch(k)
 	if err != nil {
 		return nil, err
 	}
-	machine, err := k.Machine()
-	if err != nil {
-		return nil, err
-	}
-	want, problems := compiler.Compile(doc, machine, report.Down)
-	if want == nil {
-		return nil, errors.New(problems[0].Message)
-	}
-	live, err := k.Live(want)
-	if err != nil {
-		return nil, err
-	}
-	used, err := k.Connections(want.Mask)
-	if err != nil {
-		return nil, err
-	}
-	s := &statusResult{Uplinks: []uplinkStatus{}, Tables: activeRoutes(doc, want.Numbers, live), Unmarked: sum(used, 0)}
-	if report.PID != 0 {
+	s, outline := &statusResult{Uplinks: []uplinkStatus{}}, watch.Outline{}
+	if report != nil {
+		outline = report.Outline
 		s.Watch = &watchStatus{report.PID, report.Since, report.Policy, report.Loaded, report.Numbers}
+		s.note = fileNote(ctx, report)
+		for i, u := range report.Uplinks {
+			s.Uplinks = append(s.Uplinks, checkedStatus(u))
+			s.Uplinks[i].Interface = outline.Interface(u.Uplink)
+		}
+	} else if outline, s.Uplinks, err = c.statusAlone(ctx, k); err != nil {
+		return nil, err
 	}
-	links := watch.Links(doc, machine)
-	for i := range doc.Uplinks {
-		u := &doc.Uplinks[i]
+	return s, s.readKernel(&outline, k)
+}
+
+// statusAlone returns the uplinks without a watch.
+func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (watch.Outline, []uplinkStatus, error) {
+	f, err := load(ctx)
+	if err != nil {
+		return watch.Outline{}, nil, err
+	}
+	if err := c.report(f, f.diagnostics); err != nil {
+		return watch.Outline{}, nil, err
+	}
+	now, err := c.readSituation(f.doc, k)
+	if err != nil {
+		return watch.Outline{}, nil, err
+	}
+	want, problems := compiler.Compile(f.doc, now.machine, now.down())
+	if want == nil {
+		return watch.Outline{}, nil, c.report(f, problems)
+	}
+	uplinks := []uplinkStatus{}
+	links := watch.Links(f.doc, now.machine)
+	for i := range f.doc.Uplinks {
+		u := &f.doc.Uplinks[i]
 		status := linkStatus(links[u.Name])
-		if at := slices.IndexFunc(report.Uplinks, func(s healthcheck.Status) bool { return s.Uplink == u.Name }); at >= 0 {
-			status = checkedStatus(report.Uplinks[at])
+		if at := slices.IndexFunc(now.left.Uplinks, func(s healthcheck.Status) bool { return s.Uplink == u.Name }); at >= 0 {
+			status = leftStatus(now.left.Uplinks[at])
 		}
 		status.Name, status.Interface = u.Name, u.Interface
-		mark, strict := watch.Marks(want, u.Name)
+		uplinks = append(uplinks, status)
+	}
+	return watch.NewOutline(f.doc, want), uplinks, nil
+}
+
+// fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the
+// command line names none that is there.
+func fileNote(ctx *cli.Context, report *watch.Report) string {
+	name, err := configName(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	if _, err := os.Stat(name); name != report.Policy && errors.Is(err, fs.ErrNotExist) {
+		return "" // the watch has another one, and nobody needs this
+	}
+	f, err := load(ctx)
+	wrong := ""
+	switch {
+	case err != nil:
+		wrong = err.Error()
+	case f.diagnostics.HasErrors():
+		wrong = fmt.Sprintf("policy file %s is broken: pbr check tells how", f.display)
+	default:
+		return ""
+	}
+	return wrong + "; shown is the policy that pbr watch read before"
+}
+
+// readKernel adds what the kernel tells: routes, connections, balances.
+func (s *statusResult) readKernel(o *watch.Outline, k *kernel.Kernel) error {
+	live, err := k.Live(&plan.Plan{Mask: o.Mask, BasePriority: o.BasePriority, Numbers: o.Numbers})
+	if err != nil {
+		return err
+	}
+	used, err := k.Connections(o.Mask)
+	if err != nil {
+		return err
+	}
+	s.Unmarked = sum(used, 0)
+	for i := range s.Uplinks {
+		u := &s.Uplinks[i]
+		mark, strict := watch.Marks(o.Numbers, u.Name)
 		marks := []uint32{mark}
 		if strict != 0 { // 0 would be the unmarked ones
 			marks = append(marks, strict)
 		}
-		status.usage = sum(used, marks...)
-		s.Uplinks = append(s.Uplinks, status)
+		u.usage = sum(used, marks...)
 	}
-	return s, nil
-}
-
-// runningWatch asks the watch of this network namespace; without one, or the right to ask, the report is empty.
-func runningWatch(k *kernel.Kernel) (watch.Report, error) {
-	a, err := watch.Ask(k.Dir(), watch.Request{Do: "status"})
-	switch {
-	case errors.Is(err, watch.ErrNotRunning):
-		return watch.Report{}, nil
-	case err != nil:
-		return watch.Report{}, err
-	case a.Report == nil:
-		return watch.Report{}, errors.New("asking pbr watch: it gave no report")
-	}
-	return *a.Report, nil
+	s.Tables = activeRoutes(o, s.Uplinks, live)
+	s.Balances, err = readBalances(o, live, k)
+	return err
 }
 
 // linkStatus is what a link alone tells of an uplink.
@@ -216,11 +260,17 @@ func linkStatus(l healthcheck.LinkState) uplinkStatus {
 
 func checkedStatus(s healthcheck.Status) uplinkStatus {
 	return uplinkStatus{
-		State: string(s.State), Usable: s.State.Usable(), Since: known(s.Since),
+		Name: s.Uplink, State: string(s.State), Usable: s.State.Usable(), Since: known(s.Since),
 		RTT: float64(s.RTT) / float64(time.Millisecond), Loss: s.Loss, Rounds: s.Rounds,
 		LastFailure: s.LastFailure, LastFailureAt: known(s.LastFailureAt), ProbeError: s.ProbeError,
 		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil),
 	}
+}
+
+// leftStatus is a status of the last watch without what only a running one knows.
+func leftStatus(s healthcheck.Status) uplinkStatus {
+	s.RTT, s.Loss, s.Rounds, s.ProbeError, s.HeldUntil = 0, 0, 0, "", time.Time{}
+	return checkedStatus(s)
 }
 
 // known is nil for a time that is not set.
@@ -246,28 +296,19 @@ func sum(used map[uint32]kernel.Usage, marks ...uint32) usage {
 }
 
 // activeRoutes lists the policy's tables, default last, with the route of the lowest metric to each destination.
-func activeRoutes(doc *policy.Document, numbers []plan.Number, live *plan.Plan) []tableStatus {
-	uplinks := map[string]string{}
-	for _, u := range doc.Uplinks {
-		uplinks[u.Interface] = u.Name
+func activeRoutes(o *watch.Outline, uplinks []uplinkStatus, live *plan.Plan) []tableStatus {
+	byInterface := map[string]uplinkStatus{}
+	for _, u := range uplinks {
+		byInterface[u.Interface] = u
 	}
-	tables := slices.Clone(doc.Tables)
-	if doc.Default != nil {
-		tables = append(tables, *doc.Default)
-	}
-	list := make([]tableStatus, 0, len(tables))
-	for _, t := range tables {
-		s := tableStatus{Name: t.Name, Active: []activeRoute{}}
-		for _, n := range numbers {
-			if n.Name == t.Name {
-				s.Table = n.Table
-			}
-		}
+	list := make([]tableStatus, 0, len(o.Tables))
+	for _, name := range o.Tables {
+		s := tableStatus{Name: name, Table: o.Table(name), Active: []activeRoute{}}
 		for _, r := range live.Routes { // sorted: the lowest metric to a destination comes first
 			if r.Table != s.Table {
 				continue
 			}
-			a := active(r, uplinks)
+			a := active(r, byInterface)
 			if last := len(s.Active) - 1; last < 0 || s.Active[last].Family != a.Family || s.Active[last].Destination != a.Destination {
 				s.Active = append(s.Active, a)
 			}
@@ -278,15 +319,17 @@ func activeRoutes(doc *policy.Document, numbers []plan.Number, live *plan.Plan) 
 }
 
 // active describes a route.
-func active(r plan.Route, uplinks map[string]string) activeRoute {
+func active(r plan.Route, uplinks map[string]uplinkStatus) activeRoute {
 	a := activeRoute{Family: r.Family, Destination: r.Dst.String(), Metric: r.Metric, Uplinks: []string{}, Via: []string{}}
 	if r.Dst.Bits() == 0 {
 		a.Destination = "default"
 	}
+	usable := len(r.Hops) == 0
 	for _, h := range r.Hops {
-		name, ours := uplinks[h.Dev]
-		if !ours {
-			name = h.Dev
+		name := h.Dev
+		if u, ours := uplinks[h.Dev]; ours {
+			name = u.Name
+			usable = usable || u.Usable
 		}
 		a.Uplinks = append(a.Uplinks, name)
 		via := h.Dev
@@ -295,5 +338,6 @@ func active(r plan.Route, uplinks map[string]string) activeRoute {
 		}
 		a.Via = append(a.Via, via)
 	}
+	a.Kept = !usable
 	return a
 }

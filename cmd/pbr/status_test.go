@@ -17,8 +17,9 @@ func TestStatusText(t *testing.T) {
 		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
 		Uplinks: []uplinkStatus{
 			{Name: "isp1", Interface: "eth1", State: "down", Since: ago(12 * time.Second), Loss: 1, Rounds: 40,
-				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-30 * time.Second)},
-			{Name: "isp2", Interface: "eth2", State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Rounds: 9, usage: usage{214, &bytesUsed}},
+				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-29100 * time.Millisecond)},
+			{Name: "isp2", Interface: "eth2", State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Rounds: 9,
+				LastFailure: "carrier lost", LastFailureAt: ago(76 * time.Hour), usage: usage{214, &bytesUsed}},
 		},
 		Tables: []tableStatus{
 			{Name: "both", Active: []activeRoute{
@@ -26,6 +27,11 @@ func TestStatusText(t *testing.T) {
 				{Family: plan.IPv6, Destination: "default", Metric: 65535},
 				{Family: plan.IPv4, Destination: "10.0.0.0/8", Uplinks: []string{"isp2"}, Via: []string{"ppp0"}, Metric: 2}}},
 			{Name: "none"},
+			{Name: "default", Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}, Via: []string{"192.0.2.1"}, Metric: 1, Kept: true}}},
+		},
+		Balances: []balanceStatus{
+			{Name: "pool", Sticky: true, Clients: 7, Full: 3, Members: []memberStatus{{"isp1", 2, []int{}, 0}, {"isp2", 1, []int{4, 6}, 7}}},
+			{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, 0}}},
 		},
 	}
 	var b bytes.Buffer
@@ -33,15 +39,22 @@ func TestStatusText(t *testing.T) {
 	want := `pbr watch: process 812, for 3d4h, policy p.toml read 1m30s ago
 
 UPLINK      INTERFACE  STATE  SINCE  RTT    LOSS  CONNECTIONS  BYTES    LAST FAILURE
-isp1        eth1       down   12s    -      100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, held for 30s)
+isp1        eth1       down   12s    -      100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, waits another 30s)
 isp2        eth2       up     3d4h   8.1ms  0%    214          1.3 GiB  -
 (unmarked)  -          -      -      -      -     0            -        -
 
-TABLE  DESTINATION  ROUTE
-both   IPv4         isp1 via 192.0.2.1 + isp2 via ppp0, distance 1
-       IPv6         unreachable
-       10.0.0.0/8   isp2 via ppp0, distance 2
-none   -            none
+TABLE    DESTINATION  ROUTE
+both     IPv4         isp1 via 192.0.2.1 + isp2 via ppp0, distance 1
+         IPv6         unreachable
+         10.0.0.0/8   isp2 via ppp0, distance 2
+none     -            none
+default  IPv4         isp1 via 192.0.2.1, distance 1 (not usable, kept: the table has no other)
+
+BALANCE  MEMBER  WEIGHT  TAKES      CLIENTS
+pool     isp1    2       none       0
+         isp2    1       IPv4 IPv6  7
+turns    both    1       IPv4       -
+pool: no room for another client, 3 times; see size of sticky in the policy
 `
 	if b.String() != want {
 		t.Errorf("printed\n%s\nnot\n%s", b.String(), want)

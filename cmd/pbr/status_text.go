@@ -34,13 +34,21 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 		b.WriteString(clearScreen)
 	}
 	writeStatus(&b, s, time.Now(), colour(c.stdout))
-	_, err := c.stdout.Write(b.Bytes())
-	return err
+	if _, err := c.stdout.Write(b.Bytes()); err != nil {
+		return err
+	}
+	if s.note != "" {
+		fmt.Fprintf(c.stderr, "pbr: %s\n", s.note)
+	}
+	return nil
 }
+
+// failureShown is how long the last failure of an uplink that is in use again is worth a column; --json has it for ever.
+const failureShown = 24 * time.Hour
 
 func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	if s.Watch == nil {
-		fmt.Fprintln(w, "pbr watch is not running: states are those of the links alone")
+		fmt.Fprintln(w, "pbr watch is not running: states are those of the links, with what was ordered and what it found lately")
 	} else {
 		fmt.Fprintf(w, "pbr watch: process %d, for %s, policy %s read %s ago\n", s.Watch.PID,
 			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
@@ -61,6 +69,21 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	for _, t := range s.Tables {
 		rows = append(rows, tableRows(t)...)
 	}
+	writeTable(w, rows)
+	rows = [][]string{{"BALANCE", "MEMBER", "WEIGHT", "TAKES", "CLIENTS"}}
+	for _, b := range s.Balances {
+		rows = append(rows, balanceRows(b)...)
+	}
+	writeTable(w, rows)
+	for _, b := range s.Balances {
+		if b.Full > 0 {
+			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, b.Full)
+		}
+	}
+}
+
+// writeTable writes rows without colours after an empty line, if there are any below the head.
+func writeTable(w io.Writer, rows [][]string) {
 	if len(rows) > 1 {
 		fmt.Fprintln(w)
 		writeRows(w, rows, func(int, int) string { return "" })
@@ -93,13 +116,35 @@ func uplinkRow(u uplinkStatus, now time.Time) []string {
 	switch {
 	case u.ProbeError != "":
 		row[8] = u.ProbeError
-	case u.LastFailureAt != nil:
+	case u.LastFailureAt != nil && (!u.Usable || now.Sub(*u.LastFailureAt) < failureShown):
 		row[8] = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
 	}
 	if u.HeldUntil != nil && u.HeldUntil.After(now) {
-		row[8] += fmt.Sprintf(" (flapped %d times, held for %s)", u.Flaps, span(u.HeldUntil.Sub(now)))
+		// A wait of which less than a second is left has not ended yet.
+		row[8] += fmt.Sprintf(" (flapped %d times, waits another %s)", u.Flaps, span(u.HeldUntil.Sub(now)+time.Second-1))
 	}
 	return row
+}
+
+// balanceRows has a row for each member.
+func balanceRows(b balanceStatus) (rows [][]string) {
+	name := b.Name
+	for _, m := range b.Members {
+		takes := make([]string, 0, len(m.Living))
+		for _, family := range m.Living {
+			takes = append(takes, fmt.Sprintf("IPv%d", family))
+		}
+		if len(takes) == 0 {
+			takes = append(takes, "none")
+		}
+		clients := "-"
+		if b.Sticky {
+			clients = fmt.Sprint(m.Clients)
+		}
+		rows = append(rows, []string{name, m.Name, fmt.Sprint(m.Weight), strings.Join(takes, " "), clients})
+		name = ""
+	}
+	return rows
 }
 
 func tableRows(t tableStatus) (rows [][]string) {
@@ -132,7 +177,11 @@ func routeText(a activeRoute) string {
 	for i := range hops {
 		hops[i] = a.Uplinks[i] + " via " + a.Via[i]
 	}
-	return fmt.Sprintf("%s, distance %d", strings.Join(hops, " + "), a.Metric)
+	text := fmt.Sprintf("%s, distance %d", strings.Join(hops, " + "), a.Metric)
+	if a.Kept {
+		text += " (not usable, kept: the table has no other)"
+	}
+	return text
 }
 
 // writeRows writes columns, each as wide as its widest cell. tint returns the escape sequence of a cell.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -23,14 +22,8 @@ import (
 	"pbr/kernel"
 )
 
-const (
-	// healthFile, in the state directory, is what one watch leaves for the next.
-	healthFile = "health.json"
-	// lockPatience is how long a starting watch waits for another pbr that is at work.
-	lockPatience = 10 * time.Second
-	// hookPatience is how long an ending watch waits for hooks that run.
-	hookPatience = 2 * time.Second
-)
+// hookPatience is how long an ending watch waits for hooks that run.
+const hookPatience = 2 * time.Second
 
 func (c command) watchCommand() *cli.Command {
 	return &cli.Command{
@@ -50,37 +43,19 @@ func (c command) runWatch(ctx *cli.Context) error {
 		return err
 	}
 	debug.SetGCPercent(100) // runs for months: memory counts
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.report(f, allDiagnostics(f)); err != nil {
-		return err
-	}
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer cancel()
-	unlock, err := lockForWatch(stop, k)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := c.settlePending(stop, k); err != nil {
-		return err
-	}
-	return c.watch(stop, ctx, f, k)
-}
-
-// lockForWatch takes the namespace's lock for as long as the watch runs.
-func lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
-	ctx, cancel := context.WithTimeout(stop, lockPatience)
-	defer cancel()
-	unlock, err := k.LockWait(ctx, "watch")
-	return unlock, explainLock(err)
+	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+		stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		defer cancel()
+		unlock, err := c.lockForWatch(stop, k)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		if err := c.settlePending(stop, k); err != nil {
+			return err
+		}
+		return c.watch(stop, ctx, f, k)
+	})
 }
 
 // watch joins the parts and runs them.
@@ -94,7 +69,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 		return err
 	}
 	hooks := watch.NewHooks(logger, runHook)
-	hooks.SetCommand(f.doc.Watch.Hook)
+	setHook(hooks, f.doc.Watch.Hook, logger)
 	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
 	monitor.Report = func(uplink string, err error) {
 		if err != nil {
@@ -107,12 +82,12 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 	w := watch.New(watch.Options{
 		Policy: f.doc, Reload: func() (*policy.Document, error) { return reloadPolicy(cctx) },
 		Reloaded: func(doc *policy.Document) {
-			hooks.SetCommand(doc.Watch.Hook)
 			log.setFormat(doc.Watch.Log)
+			setHook(hooks, doc.Watch.Hook, logger)
 			served.listen(doc.Watch.Metrics)
 		},
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
-		StateFile: filepath.Join(k.Dir(), healthFile), Log: logger, Hook: hooks.Add,
+		StateFile: healthPath(k), Uptime: kernel.Uptime, Log: logger, Hook: hooks.Add,
 		Notify: notifyManager, Watchdog: watchdogInterval(),
 	})
 	control, err := watch.Listen(k.Dir())
@@ -147,7 +122,7 @@ func reloadPolicy(ctx *cli.Context) (*policy.Document, error) {
 	var wrong []string
 	for _, d := range ds {
 		if d.Severity == policy.Error {
-			wrong = append(wrong, fmt.Sprintf("%s: %s [%s]", d.Pos, d.Message, d.Code))
+			wrong = append(wrong, d.Error())
 		}
 	}
 	return nil, errors.New(strings.Join(wrong, "; "))
@@ -194,14 +169,4 @@ func watchdogInterval() time.Duration {
 		return 0
 	}
 	return limit / 2
-}
-
-// explainLock says what to do about a watch that holds the lock.
-func explainLock(err error) error {
-	var locked *kernel.LockedError
-	if errors.As(err, &locked) && locked.Doing == "watch" {
-		return fmt.Errorf("pbr watch (process %d) keeps this network namespace to its policy: have it read the file anew (systemctl reload pbr, or kill -HUP %d), or end it first",
-			locked.PID, locked.PID)
-	}
-	return err
 }

@@ -28,6 +28,7 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	if moved {
 		w.shared.countUpdate(took)
 		w.Log.Info("routes follow the uplinks' health", "took", took)
+		w.tellKept()
 		w.Notify("STATUS=" + w.summary())
 	}
 }
@@ -56,6 +57,7 @@ func (w *Watcher) update(ctx context.Context) bool {
 func (w *Watcher) take(want *plan.Plan) {
 	w.health.noteMoves(w.doc, w.want, want)
 	w.want = want
+	w.shared.setOutline(NewOutline(w.doc, want))
 }
 
 // pin keeps the connections of an uplink that is alive, and that default leaves with want.
@@ -79,13 +81,19 @@ func (w *Watcher) tell(e healthcheck.Event) {
 		return // it went with a reload
 	}
 	log := w.Log.Info
-	if !e.To.Usable() {
+	if worse(e) {
 		log = w.Log.Warn
 	}
 	log(fmt.Sprintf("uplink %s: %s", e.Uplink, e.To), "uplink", e.Uplink, "interface", u.Interface,
 		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
 	w.shared.countEvent(e)
 	w.Hook(HookEvent{Event: e, Interface: u.Interface})
+}
+
+// worse tells whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
+// to prove itself has not failed again.
+func worse(e healthcheck.Event) bool {
+	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.To.Dead()
 }
 
 // summary is the service manager's status line.

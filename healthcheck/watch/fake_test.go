@@ -211,6 +211,7 @@ type bench struct {
 	hangUp  chan struct{}
 	log     *safeBuffer
 	state   string
+	booted  time.Time
 	w       *Watcher
 	stop    func()
 
@@ -242,23 +243,20 @@ func newBench(t *testing.T, text string) *bench {
 	b := &bench{
 		t: t, kernel: &fakeKernel{machine: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
 		notices: make(chan Notice), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
-		state: filepath.Join(t.TempDir(), "health.json"), stop: func() {},
+		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
 	}
 	return b
 }
 
-// start runs a Watcher until stop is called, which waits for its end.
-func (b *bench) start() {
-	b.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	b.w = New(Options{
+func (b *bench) options() Options {
+	return Options{
 		Policy: parse(b.t, b.policy), Reload: func() (*policy.Document, error) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return parsePolicy(b.policy)
 		},
 		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), Notices: b.notices, HangUp: b.hangUp,
-		StateFile: b.state, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		StateFile: b.state, Uptime: func() time.Duration { return time.Since(b.booted) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
 		Hook: func(e HookEvent) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
@@ -270,7 +268,14 @@ func (b *bench) start() {
 			b.notify = append(b.notify, s)
 		},
 		Watchdog: time.Second,
-	})
+	}
+}
+
+// start runs a Watcher until stop is called, which waits for its end.
+func (b *bench) start() {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	b.w = New(b.options())
 	ended := make(chan error, 1)
 	go func() { ended <- b.w.Run(ctx) }()
 	b.stop = func() {

@@ -185,7 +185,7 @@ func (h *health) cut(u *policy.Uplink, family plan.Family, owed *debt, want *pla
 		*paid = append(*paid, family)
 		return carries(u, family)
 	}
-	mark, strict := Marks(want, u.Name)
+	mark, strict := Marks(want.Numbers, u.Name)
 	if (moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
 		c.Marks = append(c.Marks, mark)
 	}
@@ -214,7 +214,7 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		if !h.left[u.Name] || doc.Settings.CutOnFailover && h.owed[u.Name] != nil {
 			continue
 		}
-		mark, _ := Marks(want, u.Name)
+		mark, _ := Marks(want.Numbers, u.Name)
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			before, _ := standing(have, u, family)
@@ -231,8 +231,8 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 
 // Marks returns the marks of connections that are pinned to an uplink, and of those that came to it by a strict
 // table; 0 if no strict table uses it.
-func Marks(want *plan.Plan, uplink string) (mark, strict uint32) {
-	for _, n := range want.Numbers {
+func Marks(numbers []plan.Number, uplink string) (mark, strict uint32) {
+	for _, n := range numbers {
 		switch n.Name {
 		case uplink:
 			mark = n.Mark

@@ -110,6 +110,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.cut()
 	w.shared.countPass(len(outcome.Changed) > 0, why.drift)
 	w.tellPass(why, outcome)
+	w.tellKept()
 }
 
 // tellPass logs what a full pass did, once for all that led to it.

@@ -29,11 +29,12 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	w.Reloaded(doc)
 	w.setConfigs(nil)
 	w.tellLinks()
-	w.Log.Info("reloaded the policy", "changed", append([]string{}, outcome.Changed...))
-	for _, text := range outcome.Warnings {
-		w.Log.Warn(text)
+	if len(outcome.Changed) == 0 {
+		w.Log.Info("reloaded the policy; the kernel holds it already")
 	}
+	w.logOutcome("reloaded the policy", outcome)
 	// Uplinks that came, went or changed may stand otherwise now.
 	w.react(ctx, w.waitingEvents())
+	w.tellKept()
 	return nil
 }

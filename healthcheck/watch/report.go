@@ -23,6 +23,7 @@ type Report struct {
 	// Down has the uplinks that are not used for new connections, in the order in which they went down, 1 first.
 	Down    compiler.Health `json:"down"`
 	Numbers Numbers         `json:"numbers"`
+	Outline Outline         `json:"outline"`
 }
 
 // Numbers count what a watch did since its start.
@@ -67,6 +68,13 @@ func (s *shared) update(f func(*Report)) {
 
 func (s *shared) loaded(doc *policy.Document) {
 	s.update(func(r *Report) { r.Policy, r.Loaded = doc.File, time.Now() })
+}
+
+func (s *shared) setOutline(o Outline) { s.update(func(r *Report) { r.Outline = o }) }
+
+func (s *shared) outline() (o Outline) {
+	s.update(func(r *Report) { o = r.Outline })
+	return o
 }
 
 func (s *shared) setDown(down compiler.Health) {

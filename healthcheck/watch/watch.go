@@ -50,7 +50,9 @@ type Options struct {
 	HangUp <-chan struct{}
 	// StateFile keeps what the next run has to know.
 	StateFile string
-	Log       *slog.Logger
+	// Uptime tells the time since the machine started.
+	Uptime func() time.Duration
+	Log    *slog.Logger
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
 	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that the loop is alive, 0 never.
@@ -73,8 +75,10 @@ type Watcher struct {
 	dirty   dirty
 	lastRun time.Time
 	cutter  cutter
-	calls   chan func()
-	shared  shared
+	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
+	kept   map[string][]string
+	calls  chan func()
+	shared shared
 }
 
 // dirty tells why a full pass is due.
@@ -112,6 +116,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		return err
 	}
 	w.want = want
+	w.shared.setOutline(NewOutline(w.doc, want))
 	w.logOutcome("applied the policy", outcome)
 	w.startCutter()
 	w.health.learnAddresses(w.doc, w.machine)
@@ -121,6 +126,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	checking, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.Monitor.Run(checking) }()
+	w.tellKept()
 	w.full = time.NewTimer(audit)
 	w.ready()
 	err = w.loop(ctx, ended)
@@ -196,8 +202,9 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
 	var cut <-chan struct{}
 	callErr := w.call(ctx, func() {
+		before := w.stateOf(uplink)
 		if err = w.Monitor.Force(uplink, mode); err == nil {
-			w.react(ctx, w.waitingEvents())
+			w.react(ctx, append(w.eventOf(ctx, uplink, before), w.waitingEvents()...))
 			cut = w.whenCut()
 		}
 	})
@@ -210,6 +217,37 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// stateOf is an uplink's state as the monitor has it.
+func (w *Watcher) stateOf(uplink string) healthcheck.State {
+	for _, s := range w.Monitor.Statuses() {
+		if s.Uplink == uplink {
+			return s.State
+		}
+	}
+	return ""
+}
+
+// eventOf takes events up to the one by which an uplink left a state, so that what becomes of it is told after its cause. It takes none if
+// the uplink is in that state still.
+func (w *Watcher) eventOf(ctx context.Context, uplink string, left healthcheck.State) (events []healthcheck.Event) {
+	now := w.stateOf(uplink)
+	for now != left {
+		select {
+		case e, ok := <-w.Monitor.Events():
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+			if e.Uplink == uplink && e.To == now {
+				return events
+			}
+		case <-ctx.Done():
+			return events
+		}
+	}
+	return events
 }
 
 // waitingEvents takes what events there are, so that uplinks that fail together are handled by one plan.

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+	"pbr/healthcheck/watch"
+	"pbr/kernel"
+)
+
+// healthFile, in the state directory, is what one watch leaves for the next, and for the commands that work without one.
+const healthFile = "health.json"
+
+func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthFile) }
+
+// situation is the machine as it is now, and the uplinks' health.
+type situation struct {
+	machine plan.Machine
+	// watch is the report of the watch that runs; nil when none does.
+	watch *watch.Report
+	// left is what counts of what the last one left, while none runs.
+	left watch.Left
+}
+
+// down has the uplinks that are not to be used.
+func (s *situation) down() compiler.Health {
+	if s.watch != nil {
+		return s.watch.Down
+	}
+	return s.left.Down
+}
+
+// readSituation asks the running watch for the uplinks' health, or reads what the last one left of it.
+func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situation, error) {
+	machine, err := k.Machine()
+	if err != nil {
+		return nil, err
+	}
+	report, err := runningWatch(k)
+	if err != nil || report != nil {
+		return &situation{machine: machine, watch: report}, err
+	}
+	left, err := watch.ReadLeft(healthPath(k), doc, machine, kernel.Uptime())
+	if err != nil {
+		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err) // what it said can be said again, and must not be in the way
+	}
+	return &situation{machine: machine, left: left}, nil
+}
+
+// tellLeft says which uplinks are not used for a reason that is not to be seen in policy and machine.
+func (c command) tellLeft(left watch.Left) {
+	for _, s := range left.Uplinks {
+		if text := leftText(s, left.Age); text != "" {
+			fmt.Fprintf(c.stderr, "pbr: %s\n", text)
+		}
+	}
+}
+
+func leftText(s healthcheck.Status, age time.Duration) string {
+	switch {
+	case s.State == healthcheck.ForcedDown:
+		return fmt.Sprintf("uplink %s is left out of use: it was forced down %s ago; pbr uplink %s auto lets it be used again", s.Uplink, span(time.Since(s.Since)), s.Uplink)
+	case !s.State.Usable():
+		why := ""
+		if s.LastFailure != "" {
+			why = " (" + s.LastFailure + ")"
+		}
+		return fmt.Sprintf("uplink %s is left out of use: pbr watch, which does not run any more, found it %s%s; that counts for another %s, unless pbr watch finds it up",
+			s.Uplink, s.State, why, span((watch.FoundHolds - age).Round(time.Second)))
+	}
+	return ""
+}
+
+// runningWatch asks the watch of this network namespace; nil without one.
+func runningWatch(k *kernel.Kernel) (*watch.Report, error) {
+	a, err := watch.Ask(k.Dir(), watch.Request{Do: "status"})
+	switch {
+	case errors.Is(err, watch.ErrNotRunning):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case a.Report == nil:
+		return nil, errors.New("asking pbr watch: it gave no report")
+	}
+	return a.Report, nil
+}
+
+// forgetHealth removes what the last watch, or an order without one, left.
+func forgetHealth(k *kernel.Kernel) error {
+	var errs []error
+	for _, suffix := range []string{"", ".new"} {
+		if err := os.Remove(healthPath(k) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("forgetting the uplinks' health: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"slices"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/healthcheck/watch"
+	"pbr/kernel"
+)
+
+// balanceStatus is a balance with its members.
+type balanceStatus struct {
+	Name    string         `json:"name"`
+	Members []memberStatus `json:"members"`
+	// Sticky tells whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
+	// for their client.
+	Sticky  bool   `json:"sticky"`
+	Clients int    `json:"clients"`
+	Full    uint64 `json:"full"`
+}
+
+// memberStatus is an uplink or a table that a balance chooses.
+type memberStatus struct {
+	Name   string `json:"name"`
+	Weight int    `json:"weight"`
+	// Living has the families, 4 and 6, whose new connections it takes.
+	Living  []int `json:"living"`
+	Clients int   `json:"clients"`
+}
+
+// readBalances reads which members take connections, and what clients are remembered.
+func readBalances(o *watch.Outline, live *plan.Plan, k *kernel.Kernel) ([]balanceStatus, error) {
+	list := make([]balanceStatus, 0, len(o.Balances))
+	var packets map[string]uint64
+	for _, b := range o.Balances {
+		s := balanceStatus{Name: b.Name, Sticky: b.Sticky, Members: []memberStatus{}}
+		clients := map[uint32]int{}
+		if b.Sticky {
+			var err error
+			if clients, err = readClients(b.Name, k); err != nil {
+				return nil, err
+			}
+			if packets == nil {
+				if packets, err = k.Packets(); err != nil {
+					return nil, err
+				}
+			}
+			s.Full = packets[compiler.FullCounter(b.Name)]
+		}
+		for _, n := range clients {
+			s.Clients += n
+		}
+		for _, m := range b.Members {
+			s.Members = append(s.Members, memberStatus{m.Name, m.Weight, living(live, b.Name, m.Mark), clients[m.Mark]})
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// readClients counts a balance's clients of both families by their member's mark.
+func readClients(balance string, k *kernel.Kernel) (map[uint32]int, error) {
+	all := map[uint32]int{}
+	for _, family := range plan.Families {
+		clients, err := k.Clients(compiler.ClientsMap(balance, family))
+		if err != nil {
+			return nil, err
+		}
+		for mark, n := range clients {
+			all[mark] += n
+		}
+	}
+	return all, nil
+}
+
+// living returns the families in which a member is among the living ones.
+func living(live *plan.Plan, balance string, mark uint32) []int {
+	families := []int{}
+	key := plan.KeyFromUint32(mark)
+	for _, family := range plan.Families {
+		name := compiler.LivingSet(balance, family)
+		if slices.ContainsFunc(live.Ruleset.Sets, func(s plan.Set) bool {
+			return s.Name == name && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
+		}) {
+			families = append(families, int(family))
+		}
+	}
+	return families
+}

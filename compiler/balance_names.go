@@ -1,0 +1,12 @@
+package compiler
+
+import "pbr/compiler/plan"
+
+// LivingSet names the set that has the marks of a balance's members that connections of a family can use.
+func LivingSet(balance string, family plan.Family) string { return livingSet(balance, family) }
+
+// ClientsMap names the map from a sticky balance's clients to the marks of their members.
+func ClientsMap(balance string, family plan.Family) string { return clientsMap(balance, family) }
+
+// FullCounter names the counter of connections whose client a sticky balance had no room for.
+func FullCounter(balance string) string { return fullCounter(balance) }

@@ -1,0 +1,44 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+)
+
+// Clients counts the elements of a map that packets fill by their value, a mark. It is empty when there is no such map.
+func (c *Conn) Clients(set string) (map[uint32]int, error) {
+	count := map[uint32]int{}
+	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
+		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+			if v := attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE); len(v) == 4 {
+				count[binary.NativeEndian.Uint32(v)]++
+			}
+		}
+		return nil
+	})
+	// Packets fill the map while it is listed: one more or less does not matter.
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDumpInterrupted) {
+		return nil, fmt.Errorf("listing the clients of map %s: %w", set, err)
+	}
+	return count, nil
+}
+
+// Packets returns what the table's named counters have counted.
+func (c *Conn) Packets() (map[string]uint64, error) {
+	packets := map[string]uint64{}
+	err := c.dump(unix.NFT_MSG_GETOBJ, familyInet, inTable(), func(raw []byte) error {
+		if text(attr(raw, unix.NFTA_OBJ_TABLE)) == plan.TableName && number(attr(raw, unix.NFTA_OBJ_TYPE)) == unix.NFT_OBJECT_COUNTER {
+			packets[text(attr(raw, unix.NFTA_OBJ_NAME))] = number64(attr(attr(raw, unix.NFTA_OBJ_DATA), unix.NFTA_COUNTER_PACKETS))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDumpInterrupted) {
+		return nil, fmt.Errorf("listing counters: %w", err)
+	}
+	return packets, nil
+}
