@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"pbr/compiler/plan"
 )
@@ -39,6 +40,9 @@ func sizeHint(rs *plan.Ruleset) int {
 // 1.0.6 knows no "destroy".
 func appendNFT(b []byte, p *plan.Plan) []byte {
 	rs := &p.Ruleset
+	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
+		b = append(b, "# Loading this forgets the clients that sticky balances remember; pbr apply and pbr watch keep them.\n"...)
+	}
 	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)
 	if emptyRuleset(rs) {
 		return b

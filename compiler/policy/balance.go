@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"pbr/compiler/policy/internal/tomltree"
@@ -22,6 +23,14 @@ const (
 
 var hashFields = []string{"src", "dst", "sport", "dport", "proto"}
 
+// classifiers are RouterOS' words for what a hash is over (per-connection-classifier).
+var classifiers = map[string]string{
+	"src-address": `["src"]`, "dst-address": `["dst"]`, "both-addresses": `["src", "dst"]`,
+	"src-port": `["sport"]`, "dst-port": `["dport"]`, "both-ports": `["sport", "dport"]`,
+	"src-address-and-port": `["src", "sport"]`, "dst-address-and-port": `["dst", "dport"]`,
+	"both-addresses-and-ports": `["src", "dst", "sport", "dport"]`,
+}
+
 // balance reads one [[balance]].
 func (p *parser) balance(s *section) {
 	b := Balance{Pos: s.pos()}
@@ -39,7 +48,11 @@ func (p *parser) balance(s *section) {
 	for e := range s.entries("hash", neverNegated, false) {
 		switch {
 		case !slices.Contains(hashFields, e.text):
-			s.errorAt(e.pos, codeBadValue, "hash", suggest(e.text, hashFields), "hash cannot be over %q", e.text)
+			hint := suggest(e.text, hashFields)
+			if fields := classifiers[e.text]; fields != "" {
+				hint = "write hash = " + fields
+			}
+			s.errorAt(e.pos, codeBadValue, "hash", hint, "hash cannot be over %q", e.text)
 		case slices.Contains(b.Hash, e.text):
 			s.errorAt(e.pos, codeBadValue, "hash", "", "hash names %q twice", e.text)
 		default:
@@ -61,8 +74,13 @@ func (p *parser) balance(s *section) {
 func (s *section) sticky() Sticky {
 	st := Sticky{Prefix6: defaultPrefix6, Size: defaultClients}
 	f := s.fields.Get("sticky")
-	if f == nil || f.Value.Kind != tomltree.Table {
+	switch {
+	case f == nil || f.Value.Kind == tomltree.String:
 		st.Time = s.duration("sticky", 0, time.Second, maxSticky)
+		return st
+	case f.Value.Kind != tomltree.Table:
+		s.get("sticky")
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "sticky", stickyHint(&f.Value), "sticky must be a time or a table, this is %s", describe(&f.Value))
 		return st
 	}
 	sub := s.table("sticky")
@@ -78,6 +96,18 @@ func (s *section) sticky() Sticky {
 	return st
 }
 
+// stickyHint says how to write what stands there as a number of seconds, or as a switch.
+func stickyHint(n *tomltree.Node) string {
+	if n.Kind == tomltree.Bool && n.Text == "false" {
+		return "leave it out"
+	}
+	length := "1d"
+	if seconds, err := strconv.ParseInt(n.Text, 10, 32); err == nil && seconds > 0 {
+		length = showDuration(time.Duration(seconds) * time.Second)
+	}
+	return fmt.Sprintf("write how long a client keeps its member: sticky = %q, or { time = %q, prefix6 = %d, size = %d }", length, length, defaultPrefix6, defaultClients)
+}
+
 // members reads a balance's members.
 func (s *section) members(b *Balance) {
 	if s.fields.Get("members") == nil {
@@ -90,7 +120,13 @@ func (s *section) members(b *Balance) {
 			continue
 		}
 		t := s.p.section(n.Fields, s.key("members"), s.label+": member")
-		m := Member{Pos: s.p.nodePos(n), Target: t.target("uplink", "table")}
+		m := Member{Pos: s.p.nodePos(n)}
+		if t.fields.Get("balance") != nil {
+			t.get("balance")
+			t.errorAt(t.keyPos("balance"), codeBadValue, "balance", "make its members members of this one", "a balance cannot be a member of a balance")
+		} else {
+			m.Target = t.target("uplink", "table")
+		}
 		weight, _ := t.integer("weight", 1, 1, maxWeight)
 		m.Weight = int(weight)
 		t.done()

@@ -48,4 +48,6 @@ const (
 	codeUnusedTable   = "unused-table"
 	codeUnusedUplink  = "unused-uplink"
 	codeUnusedBalance = "unused-balance"
+	codeOneMember     = "one-member"
+	codeNarrowHash    = "narrow-hash"
 )

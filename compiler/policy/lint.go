@@ -7,6 +7,7 @@ func (p *parser) lintWhole() {
 	p.lintOverlap()
 	p.lintGatewayCheck()
 	p.lintUnused()
+	p.lintBalance()
 	p.lintOneFamily()
 	p.lintNoNAT()
 	p.lintRuleNAT()

@@ -123,6 +123,8 @@ func (s *section) targetHint(key, name string, isUplink, isTable, isBalance, has
 		return "it is a balance, which only a [[policy]] can use"
 	case (name == "default" || name == "main") && hasDefault:
 		return "write default = true"
+	case name == "default":
+		return "[default] cannot be named here: make a [[table]] with its routes"
 	}
 	switch key {
 	case "uplink":
