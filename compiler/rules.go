@@ -69,12 +69,15 @@ func (c *compilation) addMainFirst(family plan.Family) {
 // addMarkRules adds one rule for each table that can hold a route of the family. A table that never can
 // is left out: its packets go on to default, as they would from an empty table.
 func (c *compilation) addMarkRules(family plan.Family) {
+	marks := 0
 	for _, n := range c.out.Numbers {
 		if n.Mark == 0 || !c.holds(n.Name, family) {
 			continue
 		}
-		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.mask, Table: n.Table}, priorityMark)
+		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.mask, Table: n.Table}, c.markOffset(n.Mark))
+		marks++
 	}
+	c.addMarkTree(family, marks)
 }
 
 // holds tells whether the policy, whatever the machine's state, puts routes of the family into a table.

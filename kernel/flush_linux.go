@@ -118,8 +118,8 @@ func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []erro
 	}
 	// Also when it is empty: an empty table is still ours.
 	try("delete table", k.nft.Delete)
-	_, rules := orderRules(r.Changes.Rules)
-	try("delete rules", func() error { return k.route.DelRules(rules) })
+	rules := orderRules(r.Changes.Rules)
+	try("delete rules", func() error { return k.route.DelRules(slices.Concat(rules.unskip, rules.del)) })
 	for _, c := range r.Changes.Routes {
 		try("delete route", func() error { return k.route.DelRoute(*c.Have) })
 	}

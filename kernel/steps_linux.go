@@ -33,16 +33,22 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 			last = append(last, a.delRoute(*r.Have))
 		}
 	}
-	add, del := orderRules(c.Rules)
-	for _, r := range add {
+	rules := orderRules(c.Rules)
+	for _, r := range rules.unskip {
+		steps = append(steps, a.delRule(r))
+	}
+	for _, r := range rules.add {
 		steps = append(steps, a.addRule(r))
 	}
 	if transaction {
 		steps = append(steps, a.setRuleset(have))
 	}
 	steps = append(steps, remarkAfter...)
-	for _, r := range del {
+	for _, r := range rules.del {
 		steps = append(steps, a.delRule(r))
+	}
+	for _, r := range rules.skip {
+		steps = append(steps, a.addRule(r))
 	}
 	steps = append(steps, last...)
 	for _, s := range unset {
@@ -51,22 +57,37 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	return steps
 }
 
-// orderRules returns the rules to add and then those to delete, in an order in which each packet is at any moment treated as before or
+// ruleOrder has changes of rules in the order in which they are made.
+type ruleOrder struct {
+	// unskip and skip are the gotos that go and come.
+	unskip, add, del, skip []plan.Rule
+}
+
+// orderRules returns an order in which each packet is at any moment treated as before or
 // as in the end. The new ones come from the lowest priority on: of those that are there yet the first that matches
 // a packet is the one that will. The old ones go from the highest priority down: of those that are still there the first that
 // matches is the one that did. Any other order lets a later rule act that an earlier one is to keep from it.
-func orderRules(changes []plan.RuleChange) (add, del []plan.Rule) {
+//
+// Gotos only skip rules that do not match in their own plan. So they are left out while rules of two plans are there: the
+// old ones go before anything else, the new ones come when nothing old is left. Those that stay skip rules that do not match in either plan.
+func orderRules(changes []plan.RuleChange) ruleOrder {
+	var o ruleOrder
 	for _, r := range changes {
-		if r.Want != nil {
-			add = append(add, *r.Want)
-		} else {
-			del = append(del, *r.Have)
+		switch {
+		case r.Want != nil && r.Want.Action == plan.ActGoto:
+			o.skip = append(o.skip, *r.Want)
+		case r.Want != nil:
+			o.add = append(o.add, *r.Want)
+		case r.Have.Action == plan.ActGoto:
+			o.unskip = append(o.unskip, *r.Have)
+		default:
+			o.del = append(o.del, *r.Have)
 		}
 	}
-	slices.SortStableFunc(add, plan.CompareRules)
-	slices.SortStableFunc(del, plan.CompareRules)
-	slices.Reverse(del)
-	return add, del
+	slices.SortStableFunc(o.add, plan.CompareRules)
+	slices.SortStableFunc(o.del, plan.CompareRules)
+	slices.Reverse(o.del)
+	return o
 }
 
 // setRoute adds or replaces a route; a lenient apply leaves it out if that cannot be.

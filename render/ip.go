@@ -128,7 +128,13 @@ func (m mergedRule) comment(p *plan.Plan, names labels) string {
 }
 
 func ruleComment(r *plan.Rule, p *plan.Plan, names labels) string {
-	if r.Action != plan.ActLookup {
+	switch r.Action {
+	case plan.ActLookup:
+	case plan.ActGoto:
+		return "past rules for other marks"
+	case plan.ActNop:
+		return "rules for marks end here"
+	default:
 		return ""
 	}
 	if r.Table == plan.MainTable && r.SuppressPrefix > 0 {
