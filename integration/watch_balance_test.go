@@ -142,3 +142,107 @@ func (w *watched) onlyElements(told string) {
 		}
 	}
 }
+
+// call is a TCP connection that stays open, and the provider that it arrived at.
+type call struct {
+	conn *lab.Conn
+	by   string
+}
+
+func (w *watched) call(from *lab.Host, src netip.Addr, dst netip.AddrPort) call {
+	w.t.Helper()
+	conn, err := from.Dial("tcp", src, dst, lab.DialOptions{})
+	if err != nil {
+		w.t.Fatalf("calling %s: %v\n%s", dst, err, w.routesText())
+	}
+	seen, err := conn.Ask()
+	if err != nil {
+		w.t.Fatalf("calling %s: %v", dst, err)
+	}
+	return call{conn, seen.By}
+}
+
+func (c call) works() bool {
+	seen, err := c.conn.Ask()
+	return err == nil && seen.By == c.by
+}
+
+// TCP connections of the LAN and of the router itself through balances, while the checks find a member dead and it recovers: those by other members
+// live on, those begun by others meanwhile stay there, and status tells of all of it.
+func TestWatchBalanceTCP(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchBalance+"[[policy]]\nname = \"own\"\nfrom = \"local\"\ndst = \"198.18.0.0/15\"\nbalance = \"spread\"\n", 3)
+	dst := func(i int) netip.AddrPort { return netip.MustParseAddrPort(fmt.Sprintf("198.18.%d.98:7777", i)) }
+	const n = 12
+	all := func() (lan, own []call) {
+		t.Helper()
+		for i := range n {
+			lan = append(lan, w.call(w.lan, byDefault, dst(i)))
+			own = append(own, w.call(w.Router, netip.Addr{}, dst(i)))
+			if lan[i].by != own[i].by {
+				t.Errorf("to %s the LAN goes by %s, the router itself by %s: the hash is of the destination", dst(i), lan[i].by, own[i].by)
+			}
+		}
+		return lan, own
+	}
+	lan, own := all()
+	w.call(w.lan, bySecond, farEnd) // a client to remember, of isp2
+	status := func(words ...string) {
+		t.Helper()
+		lab.WaitFor(t, fmt.Sprintf("pbr status to show %q", words), func() bool {
+			out := w.router.pbr("status").Stdout
+			for _, word := range words {
+				if !matches(word, out) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	status(`spread +isp1 +1 +IPv4 IPv6 +-\n`, `kept +isp2 +1 +IPv4 +1\n`, `\n +isp3 +1 +IPv4 IPv6 +0\n`)
+
+	w.dead("isp2", "9.9.9.9")
+	w.waitState("isp2", "down")
+	status(`kept +isp2 +1 +none +1\n`)
+	meanwhileLAN, meanwhileOwn := all()
+	check := func(when string, calls []call, except string) {
+		t.Helper()
+		for i, c := range calls {
+			if works := c.works(); works != (c.by != except) {
+				t.Errorf("%s: the connection to %s by %s: works: %v", when, dst(i), c.by, works)
+			}
+		}
+	}
+	check("isp2 down, LAN", lan, "isp2")
+	check("isp2 down, router", own, "isp2")
+	moved := 0
+	for i := range n {
+		switch {
+		case lan[i].by == "isp2":
+			moved++
+		case meanwhileLAN[i].by != lan[i].by:
+			t.Errorf("isp2 down: to %s by %s, before by %s", dst(i), meanwhileLAN[i].by, lan[i].by)
+		}
+	}
+	if moved == 0 {
+		t.Fatal("no connection of this test was by isp2")
+	}
+	w.call(w.lan, bySecond, farEnd)
+	status(`kept +isp2 +1 +none +0\n`, `\n +isp3 +1 +IPv4 IPv6 +1\n`)
+
+	w.alive("isp2", "9.9.9.9")
+	w.waitState("isp2", "up")
+	check("isp2 back, LAN", meanwhileLAN, "")
+	check("isp2 back, router", meanwhileOwn, "")
+	afterLAN, _ := all()
+	for i := range n {
+		if afterLAN[i].by != lan[i].by {
+			t.Errorf("isp2 back: to %s by %s, at first by %s", dst(i), afterLAN[i].by, lan[i].by)
+		}
+	}
+	// Clients are dealt out anew on purpose; nobody takes that for damage.
+	w.router.Run("nft", "flush", "map", "inet", "pbr", "balance-kept/clients-4")
+	status(`kept +isp2 +1 +IPv4 +0\n`, `\n +isp3 +1 +IPv4 IPv6 +0\n`)
+	w.router.inSync()
+	t.Logf("%d of %d destinations moved", moved, n)
+}

@@ -290,3 +290,34 @@ func TestWatchGatewayChanges(t *testing.T) {
 	}
 	t.Logf("stream: %v", stream.Stop())
 }
+
+// An uplink that carries IPv6 alone fails and returns: IPv4 connections, all by the other one, notice nothing.
+func TestWatchIPv6OnlyUplink(t *testing.T) {
+	t.Parallel()
+	far6 := "2001:db8:fffe::9"
+	policy := strings.Replace(watchPolicy, "gateway = \"198.51.100.1\"\n", "", 1)
+	policy = strings.Replace(policy, "nat = \"198.51.100.2\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }", "nat = \"masquerade\"\ncheck = { method = \"ping\", targets = \""+far6+"\" }", 1)
+	policy = strings.Replace(policy, `routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]`, `routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]`, 1)
+	w := startWatched(t, policy, 2)
+	src6 := netip.MustParseAddr("2001:db8:10::10")
+	v4, v6 := w.calls(3, byDefault, "isp1"), w.calls(3, src6, "isp2")
+	stream := w.lan.Stream(byDefault, farEnd, streamPace)
+	w.waitAnswered(stream, "isp1")
+	w.dead("isp2", far6)
+	w.waitState("isp2", "down")
+	w.waitArrives(src6, "isp1")
+	if n := v6.broken(); n != 3 {
+		t.Errorf("%d of 3 IPv6 connections by the dead provider were cut", n)
+	}
+	v4.stillUp("isp2 down")
+	during := w.calls(3, src6, "isp1")
+	w.alive("isp2", far6)
+	w.waitState("isp2", "up")
+	w.waitArrives(src6, "isp2")
+	during.stillUp("isp2 back")
+	v4.stillUp("isp2 back")
+	if tale := stream.Stop(); tale.Lost() > 0 {
+		t.Errorf("IPv4: %v", tale)
+	}
+	w.router.inSync()
+}

@@ -157,8 +157,24 @@ func TestWatchStatus(t *testing.T) {
 			t.Errorf("table %d is %s, not %s", i, got, want)
 		}
 	}
+	again := &monitor{}
+	cmd := w.Router.Command(pbrPath, "--config", w.router.file, "status", "--watch")
+	cmd.Stdout = again
+	if err := w.Router.Start(cmd); err != nil {
+		t.Fatal(err)
+	}
+	shows := func(pattern string) {
+		t.Helper()
+		lab.WaitFor(t, "pbr status --watch to show "+pattern, func() bool { return matches(pattern, again.text()) })
+	}
+	shows(`isp2 +wan2 +up`)
 	w.dead("isp2", "9.9.9.9")
 	w.waitState("isp2", "down")
+	shows(`isp2 +wan2 +down`)
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("pbr status --watch ended with %v", err)
+	}
 	res := w.router.pbr("status")
 	for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`, `to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
 		if !matches(words, res.Stdout) {
