@@ -1,13 +1,13 @@
 # make        builds bin/pbr
 # make demo   shows pbr at work in a small internet of network namespaces (root)
-# make test   runs everything: linters, unit tests, tests with real packets (root)
+# make test   runs everything: linters, unit tests, tests with real packets (root), the same on a stock kernel in QEMU
 
 GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 
-.PHONY: build test test-integration lint fuzz demo bench golden man tools clean
+.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench golden man tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
@@ -20,9 +20,21 @@ tools:
 # the cache: go does not know that the integration tests build pbr.
 test: tools lint
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -count=1 -timeout 9m ./...
+	@$(GO) run ./integration/vm/run
 
 test-integration: tools
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -count=1 -timeout 9m ./integration/... ./kernel/...
+
+# Tests on a stock Debian kernel in QEMU: RUN=regexp, BENCH=regexp and PKG=packages choose, ACCEL=kvm or tcg is found by itself.
+# PBR_KERNEL=/boot/vmlinuz-... takes another kernel, PBR_CACHE another place for downloads than ~/.cache/pbr.
+# `make test` goes on where QEMU cannot run, unless PBR_REQUIRE=1; this one does not.
+VM = $(GO) run ./integration/vm/run $(if $(ACCEL),-accel $(ACCEL))
+test-vm: tools
+	@PBR_REQUIRE=$${PBR_REQUIRE-1} $(VM) $(if $(RUN),-run '$(RUN)') $(if $(BENCH),-bench '$(BENCH)') $(PKG)
+
+# A shell in the guest.
+vm-shell: tools
+	@PBR_REQUIRE=1 $(VM) -shell
 
 lint:
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt these files:" $$unformatted; exit 1; }

@@ -3,8 +3,12 @@
 set -eu
 
 missing=
+optional=
 need() { # PROGRAM PACKAGE
 	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+want() { # PROGRAM PACKAGE: without it, tests say what they leave out
+	command -v "$1" >/dev/null 2>&1 || optional="$optional $2"
 }
 PATH=$PATH:/usr/sbin:/sbin
 need nft nftables
@@ -12,12 +16,20 @@ need conntrack conntrack
 need ip iproute2
 need ping iputils-ping
 need tcpdump tcpdump
+# The guest of make test-vm.
+want qemu-system-x86_64 qemu-system-x86
+want depmod kmod
 
-[ -n "$missing" ] || exit 0
+[ -n "$missing$optional" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
-	echo "please install:$missing" >&2
+	[ -n "$missing" ] || exit 0
+	echo "please install:$missing$optional" >&2
 	exit 1
 fi
-echo "installing:$missing"
+echo "installing:$missing$optional"
+install() {
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+[ -z "$missing" ] || install $missing
+[ -z "$optional" ] || install $optional || echo "not installed:$optional" >&2

@@ -1,0 +1,101 @@
+// Program run is the QEMU test tier: it boots a stock Linux kernel, with this machine's own file system as its root, and runs the
+// tests of packages in it. What they say goes to standard output as they say it.
+//
+//	go run ./integration/vm/run [-run REGEXP] [-skip REGEXP] [-bench REGEXP] [PACKAGE ...]
+//	go run ./integration/vm/run -shell
+//
+// Where the machine cannot do that (no QEMU, no kernel to be had), it says so on one line and succeeds, or fails if
+// PBR_REQUIRE is 1.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"pbr/integration/lab"
+)
+
+// errCannot is wrapped by the errors that are the machine's fault and not the tests'.
+var errCannot = errors.New("this machine cannot run a guest")
+
+type options struct {
+	run, skip, bench string
+	packages         []string
+	shell            bool
+	accel            string
+	timeout          time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.run, "run", "", "run only the tests that match `REGEXP`")
+	flag.StringVar(&o.skip, "skip", "", "leave out the tests that match `REGEXP`")
+	flag.StringVar(&o.bench, "bench", "", "run the benchmarks that match `REGEXP`, once, instead of tests")
+	flag.BoolVar(&o.shell, "shell", false, "open a shell in the guest instead of running tests")
+	flag.StringVar(&o.accel, "accel", "", "`kvm` or tcg; by itself, kvm where it works")
+	flag.DurationVar(&o.timeout, "timeout", 8*time.Minute, "give the guest up after this `time`")
+	flag.Parse()
+	o.packages = flag.Args()
+
+	err := run(o)
+	if errors.Is(err, errCannot) && os.Getenv(lab.RequireEnv) != "1" {
+		fmt.Printf("NOT TESTED: flow offload, WireGuard and all that needs a stock kernel in QEMU: %v\n", err)
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "test-vm: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run boots the guest for the tests that are wanted. A guest that never comes to life under hardware acceleration is
+// started again without: there are machines whose /dev/kvm opens and then does not work.
+func run(o options) error {
+	qemu, err := findQEMU()
+	if err != nil {
+		return err
+	}
+	kernel, err := findKernel()
+	if err != nil {
+		return err
+	}
+	if o.accel == "" {
+		if o.accel, err = qemu.accel(); err != nil {
+			return err
+		}
+	}
+	err = boot(qemu, kernel, o)
+	if errors.Is(err, errDead) && o.accel == accelKVM {
+		fmt.Printf("%v; again, emulated\n", err)
+		o.accel = accelTCG
+		err = boot(qemu, kernel, o)
+	}
+	return err
+}
+
+// boot makes the share, boots the guest with it and judges what came out.
+func boot(q qemu, k kernel, o options) error {
+	start := time.Now()
+	s, err := newShare(k, o)
+	if err != nil {
+		return err
+	}
+	defer s.remove()
+	fmt.Printf("Linux %s under QEMU (%s), built in %.0f s\n", k.version, o.accel, time.Since(start).Seconds())
+	start = time.Now()
+	out := newOutput(os.Stdout, o)
+	err = q.boot(k, s, o, out)
+	if err == nil && !o.shell {
+		err = errors.Join(s.status(), out.verdict())
+	}
+	if err != nil && !errors.Is(err, errDead) {
+		err = fmt.Errorf("%w\nthe guest's last kernel messages:\n%s", err, s.lastMessages())
+	}
+	if !out.alive.IsZero() {
+		fmt.Printf("the guest ran for %.0f s, %.1f s of it to boot\n", time.Since(start).Seconds(), out.alive.Sub(start).Seconds())
+	}
+	return err
+}
