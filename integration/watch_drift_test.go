@@ -20,16 +20,20 @@ done
 ip rule show; ip -6 rule show; ip route show table all proto 112; ip -6 route show table all proto 112
 `
 
-// What others take away is back within a second, once per attack in the log, with who did it.
+// What others take away is put back at once, once per command in the log, with who did it. That it waits for no more than a burst of changes to end
+// is tested by a clock that no other program slows down, beside the loop itself.
 func TestWatchDrift(t *testing.T) {
 	t.Parallel()
-	for _, attack := range []struct{ name, command, who string }{
-		{"firewall restart", "nft flush ruleset", "nft"},
-		{"table deleted", "nft delete table inet pbr", "nft"},
-		{"rules flushed", "ip rule flush; ip rule add priority 32766 lookup main; ip rule add priority 32767 lookup default", "ip"},
-		{"routes deleted", "ip route flush table 112000; ip -6 route flush table 112000", ""},
-		{"route replaced", "ip route replace default via 198.51.100.1 dev wan2 metric 1 table 112000", ""},
-		{"networkd restart", likeNetworkd, ""},
+	for _, attack := range []struct {
+		name, command, who string
+		commands           int
+	}{
+		{"firewall restart", "nft flush ruleset", "nft", 1},
+		{"table deleted", "nft delete table inet pbr", "nft", 1},
+		{"rules flushed", "ip rule flush; ip rule add priority 32766 lookup main; ip rule add priority 32767 lookup default", "ip", 2},
+		{"routes deleted", "ip route flush table 112000; ip -6 route flush table 112000", "", 2},
+		{"route replaced", "ip route replace default via 198.51.100.1 dev wan2 metric 1 table 112000", "", 1},
+		{"networkd restart", likeNetworkd, "", 4},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,14 +46,12 @@ func TestWatchDrift(t *testing.T) {
 			w.Router.Run("sh", "-c", attack.command)
 			lab.WaitFor(t, "the repair", func() bool { return diffLines(before, w.router.ours()) == "" })
 			took := time.Since(began)
-			if took > time.Second {
-				t.Errorf("it took %v", took)
-			}
 			w.logged("somebody else changed", attack.who)
 			w.router.inSync()
 			second.stillUp(attack.name)
-			if n := strings.Count(w.log.text(), "somebody else changed"); n > 2 {
-				t.Errorf("%d log lines", n)
+			// On a busy machine the commands of one attack are far enough apart for a repair in between.
+			if n := strings.Count(w.log.text(), "somebody else changed"); n > attack.commands {
+				t.Errorf("%d log lines for %d commands", n, attack.commands)
 			}
 			t.Logf("repaired after %v; stream: %v; 0 of 3 connections broke", took.Round(time.Millisecond), stream.Stop())
 		})

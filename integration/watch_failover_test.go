@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,6 +28,7 @@ func TestWatchTargetDies(t *testing.T) {
 	w.dead("isp1", "9.9.9.9")
 	w.waitAnswered(stream, "isp2")
 	w.waitArrives(byDefault, "isp2")
+	w.logged("cut connections", "isp1")
 	broken := first.broken()
 	if broken != 5 {
 		t.Errorf("%d of 5 connections by the dead provider were cut", broken)
@@ -202,12 +205,14 @@ func TestWatchAllDown(t *testing.T) {
 	if n := strict.broken(); n != 2 {
 		t.Errorf("%d of 2 strict connections were cut", n)
 	}
-	began := time.Now()
-	if isp := w.arrives(byStrict); isp != "" {
-		t.Errorf("strict went out by %s", isp)
-	} else if d := time.Since(began); d > 400*time.Millisecond {
-		t.Errorf("strict is a black hole: it took %v to fail", d)
-	}
+	// A busy socket overhears what it is told by ICMP: try again.
+	lab.WaitFor(t, "strict to be told that nothing is reachable", func() bool {
+		seen, err := w.lan.AskOnce("tcp", byStrict, farEnd, lab.DialOptions{})
+		if err == nil {
+			t.Errorf("strict went out by %s", seen.By)
+		}
+		return err == nil || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+	})
 
 	last := w.calls(5, byDefault, "isp3")
 	quiet := w.lan.Stream(byDefault, farEnd, streamPace)
@@ -228,6 +233,7 @@ func TestWatchAllDown(t *testing.T) {
 	w.waitState("isp2", "up")
 	w.waitArrives(byStrict, "isp2")
 	w.waitArrives(byDefault, "isp2")
+	w.logged("cut connections", "isp3")
 	if n := last.broken(); n != 5 {
 		t.Errorf("isp2 back: %d of 5 connections by dead isp3 were cut", n)
 	}
@@ -306,6 +312,7 @@ func TestWatchIPv6OnlyUplink(t *testing.T) {
 	w.dead("isp2", far6)
 	w.waitState("isp2", "down")
 	w.waitArrives(src6, "isp1")
+	w.logged("cut connections", "isp2")
 	if n := v6.broken(); n != 3 {
 		t.Errorf("%d of 3 IPv6 connections by the dead provider were cut", n)
 	}
