@@ -7,12 +7,12 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 
-.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench golden man tools clean
+.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench bench-dataplane golden man tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
 
-# What the tests use as oracles, and the demo to show the result: nft, conntrack, ping, tcpdump, ip.
+# What the tests use as oracles, and the demo to show the result: nft, conntrack, ping, tcpdump, ip; iptables and ipset to compare with mwan3.
 tools:
 	@sh integration/install-tools.sh
 
@@ -56,6 +56,12 @@ demo: tools build
 
 bench: tools build
 	PBR_REQUIRE=1 $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench
+
+# What a packet costs, beside other ways (docs/performance.md): about ten minutes. DATAPLANE=-quick takes one, DATAPLANE=-write puts
+# table and plot into docs; -only EXPRESSION and -rounds N choose further.
+DATAPLANE ?=
+bench-dataplane: tools build
+	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench Dataplane -benchtime 1x -timeout 40m ./integration/dataplane $(DATAPLANE)
 
 # Rewrites the golden files; read the difference before you commit it.
 golden:

@@ -16,6 +16,8 @@ need conntrack conntrack
 need ip iproute2
 need ping iputils-ping
 need tcpdump tcpdump
+need iptables-restore iptables
+need ipset ipset
 # The guest of make test-vm.
 want qemu-system-x86_64 qemu-system-x86
 want depmod kmod

@@ -1,0 +1,82 @@
+package dataplane
+
+import (
+	"fmt"
+	"testing"
+)
+
+// config is a way to set up a router, and a row of the table.
+type config struct {
+	name string
+	// n is how many policies or rules there are; rows of one series with different n make a line of the plot.
+	n      int
+	series string
+	// plain routers do not translate.
+	plain bool
+	// steers tells that matched streams leave by wan2.
+	steers bool
+	// setUp makes a fresh router one of these.
+	setUp func(testing.TB, *router, []selector)
+}
+
+// quickRows are those of the quick mode.
+var quickRows = []string{
+	base, pbrName(10, 2), pbrName(1000, 2), pbrName(10_000, 2), pbrName(1000, 200),
+	"mwan3's way, 100 rules", "RouterOS's way, 100 handlings", "OpenWrt pbr's way, 100 policies",
+}
+
+// base is the row that others are measured by.
+const base = "conntrack + masquerade"
+
+// baseSelectors is how many selectors the matched streams have where nothing is selected.
+const baseSelectors = 1000
+
+func configs() []config {
+	list := []config{
+		{name: "plain forwarding", plain: true},
+		{name: base, setUp: masquerade},
+		{name: base + ", one ip rule", setUp: oneRule},
+		{name: base + ", one ip rule, accept_local", setUp: acceptLocal},
+	}
+	for _, n := range []int{10, 1000, 10_000, 100_000} {
+		list = append(list, pbrConfig(n, 2))
+	}
+	list = append(list, pbrConfig(1000, 32), pbrConfig(1000, 200))
+	for _, n := range []int{10, 100, 1000} {
+		list = append(list,
+			config{name: fmt.Sprintf("mwan3's way, %s rules", thousands(n)), series: "mwan3", n: n, steers: true, setUp: mwan3},
+			config{name: fmt.Sprintf("RouterOS's way, %s handlings", thousands(n)), series: "RouterOS", n: n, steers: true, setUp: routerOS},
+			config{name: fmt.Sprintf("OpenWrt pbr's way, %s policies", thousands(n)), series: "OpenWrt pbr", n: n, steers: true, setUp: openWrt},
+		)
+	}
+	for i := range list {
+		if list[i].n == 0 {
+			list[i].n = baseSelectors
+		}
+	}
+	return list
+}
+
+// masquerade is what a router without policies has.
+func masquerade(_ testing.TB, r *router, _ []selector) {
+	r.NFT(`table inet nat {
+	chain postrouting {
+		type nat hook postrouting priority srcnat
+		oifname { "wan1", "wan2" } masquerade
+	}
+}
+`)
+}
+
+// oneRule shows what the first ip rule of any kind costs.
+func oneRule(t testing.TB, r *router, all []selector) {
+	masquerade(t, r, all)
+	r.IP("rule add priority 100 fwmark 1 lookup 100")
+	r.IP6("rule add priority 100 fwmark 1 lookup 100")
+}
+
+// acceptLocal shows what is left of it without the reverse look-up.
+func acceptLocal(t testing.TB, r *router, all []selector) {
+	oneRule(t, r, all)
+	r.Sysctl("net/ipv4/conf/all/accept_local", "1")
+}

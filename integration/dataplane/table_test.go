@@ -1,0 +1,96 @@
+package dataplane
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// write prints the tables as Markdown: one for each family, then what was aimed at, then what does not count.
+func (res *results) write(w io.Writer) {
+	for _, f := range []family{v4, v6} {
+		res.writeFamily(w, f)
+	}
+	res.writeAims(w)
+	for _, m := range res.rows {
+		for _, c := range cells() {
+			if why := m.lost[c]; why != "" {
+				fmt.Fprintf(w, "%s, %v does not count: %s.\n", m.name, c, why)
+			}
+		}
+	}
+}
+
+func (res *results) writeFamily(w io.Writer, f family) {
+	names, lines := []string{f.String()}, []string{"---"}
+	var columns []cell
+	for _, s := range streams {
+		columns = append(columns, cell{s, f})
+		names, lines = append(names, s.name), append(lines, "---")
+	}
+	writeRow(w, names)
+	writeRow(w, lines)
+	to := res.find(base)
+	for _, m := range res.rows {
+		row := []string{m.name}
+		for _, c := range columns {
+			q, ok := res.ratio(m, to, []cell{c})
+			switch {
+			case !ok:
+				row = append(row, "-")
+			case m == to:
+				row = append(row, fmt.Sprintf("1 (%.0f ns)", res.typical(m, c)))
+			default:
+				row = append(row, q.String())
+			}
+		}
+		writeRow(w, row)
+	}
+	fmt.Fprintln(w)
+}
+
+func writeRow(w io.Writer, fields []string) {
+	fmt.Fprintf(w, "| %s |\n", strings.Join(fields, " | "))
+}
+
+// aim is what a ratio should be at most.
+type aim struct {
+	what    string
+	row, to string
+	fresh   bool
+	most    float64
+}
+
+var aims = []aim{
+	{"an established packet, of base", pbrName(1000, 2), base, false, 1.5},
+	{"an established packet with 10,000 policies, of 10", pbrName(10_000, 2), pbrName(10, 2), false, 1.02},
+	{"an established packet with 200 tables, of 2", pbrName(1000, 200), pbrName(1000, 2), false, 1.1},
+	{"a new connection with 1,000 policies, of base", pbrName(1000, 2), base, true, 1.25},
+	{"a new connection with 10,000 policies, of base", pbrName(10_000, 2), base, true, 1.5},
+	{"a new connection with 100,000 policies, of base", pbrName(100_000, 2), base, true, 3},
+}
+
+// writeAims compares with the aims; a figure is the mean of all streams of that kind.
+func (res *results) writeAims(w io.Writer) {
+	writeRow(w, []string{"what", "aim", v4.String(), v6.String()})
+	writeRow(w, []string{"---", "---", "---", "---"})
+	for _, a := range aims {
+		row := []string{a.what, fmt.Sprint(a.most)}
+		for _, f := range []family{v4, v6} {
+			var in []cell
+			for _, c := range cells() {
+				if c.family == f && c.fresh == a.fresh {
+					in = append(in, c)
+				}
+			}
+			q, ok := res.ratio(res.find(a.row), res.find(a.to), in)
+			text := "-"
+			if ok {
+				text = q.String()
+			}
+			row = append(row, text)
+		}
+		writeRow(w, row)
+	}
+	fmt.Fprintln(w)
+}
