@@ -196,7 +196,7 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 	if all == portless {
 		return []plan.ChainRule{rule(comment, when(plan.NFProto(family)), choice)}
 	}
-	c.addPortProtocols()
+	c.addSharedSet(portProtocols())
 	without := choice
 	without.Fields = portless
 	return []plan.ChainRule{

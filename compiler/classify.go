@@ -3,6 +3,7 @@ package compiler
 import (
 	"slices"
 
+	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -13,30 +14,95 @@ const (
 	logBurst = 20
 )
 
-// addClassification adds the policies in their order: as rules of one chain for forwarded traffic, and
-// of another for the router's own. The first match wins, because each ends the packet's way here.
-func (c *compilation) addClassification() {
-	classify := plan.Chain{Name: chainClassify}
-	local := plan.Chain{Name: chainClassifyLocal}
-	for i := range c.doc.Policies {
-		p := &c.doc.Policies[i]
-		c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: "policy-" + p.Name, Comment: "policy " + p.Name})
-		selections := c.selections(p)
-		if p.Forwarded {
-			for _, from := range c.fromAlternatives(p) {
-				classify.Rules = c.appendPolicy(classify.Rules, p, from, selections)
-			}
-		}
-		if p.Local {
-			local.Rules = c.appendPolicy(local.Rules, p, nil, selections)
-		}
-	}
-	c.addChain(classify)
-	c.addChain(local)
+// classification is what the policies become. It depends on the policy file alone.
+type classification struct {
+	counters []plan.Counter
+	sets     []plan.Set
+	chains   []plan.Chain
 }
 
-// appendPolicy appends one rule per selection, and before it a second one that logs.
-func (c *compilation) appendPolicy(rules []plan.ChainRule, p *policy.Policy, from []plan.Match, selections [][]plan.Match) []plan.ChainRule {
+// classifier builds it.
+type classifier struct {
+	doc *policy.Document
+	// sets are those that the policies' selectors may look values up in, by name.
+	sets map[string]*plan.Set
+}
+
+// classify compiles the policies: forwarded traffic and the router's own have a chain each. The first policy that matches has the
+// packet, because each ends its way here.
+func classify(doc *policy.Document, form layers.Form) *classification {
+	c := &classifier{doc: doc, sets: map[string]*plan.Set{}}
+	c.addListSets()
+	out := &classification{}
+	forwarded, local := make([]layers.Policy, 0, len(doc.Policies)), []layers.Policy(nil)
+	for i := range doc.Policies {
+		p := &doc.Policies[i]
+		out.counters = append(out.counters, plan.Counter{Name: policyCounter(p), Comment: "policy " + p.Name})
+		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p)}
+		if p.Local {
+			local = append(local, listed)
+		}
+		if p.Forwarded {
+			listed.Selections = combine(c.fromAlternatives(p), listed.Selections)
+			forwarded = append(forwarded, listed)
+		}
+	}
+	for _, list := range []struct {
+		chain    string
+		policies []layers.Policy
+	}{{chainClassify, forwarded}, {chainClassifyLocal, local}} {
+		r := layers.Build(list.chain, list.policies, func(name string) *plan.Set { return c.sets[name] }, form)
+		out.sets = append(out.sets, r.Sets...)
+		out.addPolicyChains(r.Chains)
+		out.chains = append(out.chains, plan.Chain{Name: list.chain, Rules: r.Rules})
+	}
+	out.addUsedSets(c.sets)
+	return out
+}
+
+// addPolicyChains adds chains of policies that are not there yet: both kinds of traffic may lead to one.
+func (out *classification) addPolicyChains(chains []plan.Chain) {
+	there := make(map[string]bool, len(out.chains))
+	for i := range out.chains {
+		there[out.chains[i].Name] = true
+	}
+	for _, ch := range chains {
+		if !there[ch.Name] {
+			out.chains = append(out.chains, ch)
+		}
+	}
+}
+
+// addUsedSets adds those of the sets that a rule looks something up in, in the order of the rules.
+func (out *classification) addUsedSets(sets map[string]*plan.Set) {
+	used := map[string]bool{}
+	for i := range out.chains {
+		for _, r := range out.chains[i].Rules {
+			for _, m := range r.Matches {
+				if m.Set != "" && !used[m.Set] {
+					used[m.Set] = true
+					out.sets = append(out.sets, *sets[m.Set])
+				}
+			}
+		}
+	}
+}
+
+// addClassification adds what the policies became.
+func (c *compilation) addClassification(out *classification) {
+	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, out.counters...)
+	for _, s := range out.sets {
+		if s.Name != setPortProto || !c.shared[setPortProto] {
+			c.out.Ruleset.Sets = append(c.out.Ruleset.Sets, s)
+		}
+	}
+	c.out.Ruleset.Chains = append(c.out.Ruleset.Chains, out.chains...)
+}
+
+func policyCounter(p *policy.Policy) string { return "policy-" + p.Name }
+
+// policyBody is what is done with a policy's packets: log some, count, and decide.
+func policyBody(p *policy.Policy) (body []plan.ChainRule) {
 	comment := "policy " + p.Name
 	verdict := accept
 	switch p.Target.Kind {
@@ -46,23 +112,18 @@ func (c *compilation) appendPolicy(rules []plan.ChainRule, p *policy.Policy, fro
 	default:
 		verdict = gotoChain("mark-" + p.Target.Name)
 	}
-	for _, selection := range selections {
-		matches := make([]plan.Match, 0, len(from)+len(selection))
-		matches = append(append(matches, from...), selection...)
-		if p.Log {
-			rules = append(rules, rule(comment, matches,
-				plan.Action{Kind: plan.Limit, Rate: logRate, Burst: logBurst},
-				plan.Action{Kind: plan.Log, Name: "pbr:" + p.Name + " "}))
-		}
-		rules = append(rules, rule(comment, matches, plan.Action{Kind: plan.Count, Name: "policy-" + p.Name}, verdict))
+	if p.Log {
+		body = append(body, rule(comment, nil,
+			plan.Action{Kind: plan.Limit, Rate: logRate, Burst: logBurst},
+			plan.Action{Kind: plan.Log, Name: "pbr:" + p.Name + " "}))
 	}
-	return rules
+	return append(body, rule(comment, nil, plan.Action{Kind: plan.Count, Name: policyCounter(p)}, verdict))
 }
 
 // selections returns the matches of a policy, without its interfaces, as alternatives: a packet that
 // meets all matches of one of them is the policy's.
-func (c *compilation) selections(p *policy.Policy) [][]plan.Match {
-	s := &selection{c: c, policy: p, sets: map[string]bool{}}
+func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
+	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
 		return [][]plan.Match{s.common()}
 	}
@@ -75,10 +136,8 @@ func (c *compilation) selections(p *policy.Policy) [][]plan.Match {
 
 // selection builds the alternatives of one policy.
 type selection struct {
-	c      *compilation
+	c      *classifier
 	policy *policy.Policy
-	// sets that were added for the policy already.
-	sets map[string]bool
 }
 
 func (s *selection) familyMatters() bool {
@@ -121,16 +180,16 @@ func (s *selection) protocols() []plan.Match {
 	if named || len(p.SPort) == 0 && len(p.DPort) == 0 {
 		return m
 	}
-	s.c.addPortProtocols()
+	s.c.addSet(portProtocols())
 	return append(when(inSet(plan.FieldL4Proto, setPortProto)), m...)
 }
 
-// addPortProtocols adds the set of the protocols that ports without one are of.
-func (c *compilation) addPortProtocols() {
-	c.addSharedSet(setPortProto, plan.Set{
+// portProtocols is the set of the protocols that ports without one are of.
+func portProtocols() plan.Set {
+	return plan.Set{
 		Name: setPortProto, Type: plan.TypeProto, Comment: "protocols of ports given without one",
 		Elements: []plan.Element{single(plan.KeyFromUint8(protoTCP)), single(plan.KeyFromUint8(protoUDP))},
-	})
+	}
 }
 
 // ofFamily returns the alternatives for one family; none if the policy cannot match in it.

@@ -21,11 +21,11 @@ type Health map[string]int
 func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
 	c := &compilation{
 		doc: doc, machine: machine, down: down,
-		mask:     doc.Settings.MarkMask,
-		uplinks:  map[string]*policy.Uplink{},
-		lists:    map[string]*policy.List{},
-		listSets: map[string]bool{}, shared: map[string]bool{},
-		out: &plan.Plan{Mask: doc.Settings.MarkMask, BasePriority: doc.Settings.RulePriority},
+		mask:    doc.Settings.MarkMask,
+		uplinks: map[string]*policy.Uplink{},
+		lists:   map[string]*policy.List{},
+		shared:  map[string]bool{},
+		out:     &plan.Plan{Mask: doc.Settings.MarkMask, BasePriority: doc.Settings.RulePriority},
 	}
 	for i := range doc.Uplinks {
 		c.uplinks[doc.Uplinks[i].Name] = &doc.Uplinks[i]
@@ -62,11 +62,11 @@ type compilation struct {
 	mask    uint32
 	uplinks map[string]*policy.Uplink
 	lists   map[string]*policy.List
-	// listSets and shared are the sets that were added for lists and for several policies.
-	listSets, shared map[string]bool
-	numbers          *numbers
-	out              *plan.Plan
-	problems         policy.Diagnostics
+	// shared are the sets that were added for several users.
+	shared   map[string]bool
+	numbers  *numbers
+	out      *plan.Plan
+	problems policy.Diagnostics
 }
 
 func (c *compilation) problem(pos policy.Pos, code, key, message, hint string) {

@@ -3,6 +3,7 @@ package compiler
 import (
 	"slices"
 
+	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -55,12 +56,11 @@ const (
 // addRuleset builds the table: a connection is classified at its first packet and pinned to the uplink
 // that carries this packet out; all later packets cost the same few rules however many policies there are.
 func (c *compilation) addRuleset() {
-	c.addListSets()
 	c.addFixedSets()
 	c.addMarkChains()
 	c.addPinChains()
 	c.addBalances()
-	c.addClassification()
+	c.addClassification(classify(c.doc, layers.Cheapest))
 	c.addFirstPacketChains()
 	c.addHookChains()
 	c.addNAT()
@@ -72,6 +72,14 @@ func (c *compilation) addSet(s plan.Set) {
 	}
 	slices.SortFunc(s.Elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
 	c.out.Ruleset.Sets = append(c.out.Ruleset.Sets, s)
+}
+
+// addSharedSet adds a set that several rules use, once.
+func (c *compilation) addSharedSet(s plan.Set) {
+	if !c.shared[s.Name] {
+		c.shared[s.Name] = true
+		c.addSet(s)
+	}
 }
 
 func (c *compilation) addChain(ch plan.Chain) {

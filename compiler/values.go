@@ -72,13 +72,10 @@ func (s *selection) match(field plan.Field, set string, elements []plan.Element,
 // matchSet looks the value up in a set of the elements, which several policies may share.
 func (s *selection) matchSet(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
 	if name := sharedName(field.Type(), elements); name != "" {
-		s.c.addSharedSet(name, plan.Set{Name: name, Type: field.Type(), Elements: elements})
+		s.c.addSet(plan.Set{Name: name, Type: field.Type(), Elements: elements})
 		return plan.Match{Field: field, Set: name, Not: not}
 	}
-	if !s.sets[set] {
-		s.sets[set] = true
-		s.c.addSet(plan.Set{Name: set, Type: field.Type(), Comment: "policy " + s.policy.Name, Elements: elements})
-	}
+	s.c.addSet(plan.Set{Name: set, Type: field.Type(), Comment: "policy " + s.policy.Name, Elements: elements})
 	return plan.Match{Field: field, Set: set, Not: not}
 }
 
@@ -127,11 +124,11 @@ func mergeAdjacent(t plan.Type, list []plan.Element) []plan.Element {
 	return out
 }
 
-// addSharedSet adds a set that several policies use, once.
-func (c *compilation) addSharedSet(name string, s plan.Set) {
-	if !c.shared[name] {
-		c.shared[name] = true
-		c.addSet(s)
+// addSet makes a set known, once; several selectors may have the same.
+func (c *classifier) addSet(s plan.Set) {
+	if c.sets[s.Name] == nil {
+		s.Interval = slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From != e.To })
+		c.sets[s.Name] = &s
 	}
 }
 
@@ -146,7 +143,7 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 	for _, a := range items {
 		positive = positive || !a.Not
 		if a.List != "" {
-			if !s.c.listSets[listSet(a.List, family)] {
+			if s.c.sets[listSet(a.List, family)] == nil {
 				continue // no entry of this family
 			}
 			m := plan.Match{Field: field, Set: listSet(a.List, family), Not: a.Not}
@@ -179,7 +176,7 @@ func listSet(name string, family plan.Family) string {
 }
 
 // addListSets adds a set per list and family that a policy uses.
-func (c *compilation) addListSets() {
+func (c *classifier) addListSets() {
 	used := map[string]bool{}
 	for i := range c.doc.Policies {
 		for _, items := range [][]policy.AddrItem{c.doc.Policies[i].Src, c.doc.Policies[i].Dst} {
@@ -195,7 +192,7 @@ func (c *compilation) addListSets() {
 	}
 }
 
-func (c *compilation) addListSet(l *policy.List) {
+func (c *classifier) addListSet(l *policy.List) {
 	types := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}
 	for _, family := range plan.Families {
 		n := 0
@@ -214,15 +211,14 @@ func (c *compilation) addListSet(l *policy.List) {
 			continue
 		}
 		name := listSet(l.Name, family)
-		c.listSets[name] = true
 		c.addSet(plan.Set{Name: name, Type: types[family], Comment: "list " + l.Name, Elements: elements})
 	}
 }
 
 // fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic. Packets that arrive
 // by an uplink never come here, so an absent from needs no match.
-func (c *compilation) fromAlternatives(p *policy.Policy) [][]plan.Match {
-	s := &selection{c: c, policy: p, sets: map[string]bool{}}
+func (c *classifier) fromAlternatives(p *policy.Policy) [][]plan.Match {
+	s := &selection{c: c, policy: p}
 	var names []item
 	var wild, never []plan.Match
 	positive := false

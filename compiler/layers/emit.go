@@ -1,0 +1,209 @@
+package layers
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// emit makes the rules, maps and chains.
+func (b *builder) emit(steps []step) *Result {
+	out := &Result{}
+	led := make([]bool, len(b.policies))
+	for l := range steps {
+		for _, i := range steps[l].rules {
+			out.Rules = append(out.Rules, b.ruleOf(&b.items[i])...)
+		}
+		for _, g := range steps[l].groups {
+			if g.kind == singly {
+				slices.Sort(g.boxes)
+				for _, n := range g.boxes {
+					out.Rules = append(out.Rules, b.boxRule(&b.boxes[n])...)
+				}
+				continue
+			}
+			s := b.mapOf(&g, l+1)
+			out.Rules = append(out.Rules, b.lookUpRule(&g, &s, l+1))
+			out.Sets = append(out.Sets, s)
+			for _, n := range g.boxes {
+				led[b.items[b.boxes[n].item].policy] = true
+			}
+		}
+	}
+	slices.SortFunc(out.Sets, func(x, y plan.Set) int { return strings.Compare(x.Name, y.Name) })
+	for i, used := range led {
+		if used {
+			p := &b.policies[i]
+			out.Chains = append(out.Chains, plan.Chain{Name: ChainOf(p.Name), Rules: p.Body})
+		}
+	}
+	return out
+}
+
+// ruleOf is a selection as it is in the list.
+func (b *builder) ruleOf(it *item) []plan.ChainRule {
+	return withMatches(b.policies[it.policy].Body, it.matches)
+}
+
+// boxRule is a rule for one box.
+func (b *builder) boxRule(one *box) []plan.ChainRule {
+	it := &b.items[one.item]
+	if it.to == it.from+1 {
+		return b.ruleOf(it)
+	}
+	matches := familyMatch(one.family, one.fields)
+	for d := range dimCount {
+		if one.fields.has(d) {
+			matches = append(matches, plan.Match{Field: d.field(one.family), From: one.in[d].lo.key(), To: one.in[d].hi.key()})
+		}
+	}
+	return withMatches(b.policies[it.policy].Body, matches)
+}
+
+// familyMatch tests the family where no address among the fields does.
+func familyMatch(f plan.Family, fields dimSet) []plan.Match {
+	if f == 0 || fields&addresses != 0 {
+		return nil
+	}
+	k := plan.KeyFromUint8(nfprotoIPv4)
+	if f == plan.IPv6 {
+		k = plan.KeyFromUint8(nfprotoIPv6)
+	}
+	return []plan.Match{{Field: plan.FieldNFProto, From: k, To: k}}
+}
+
+// prefixLength is how many bits of the field a map by exact keys looks at, 0 for all of them.
+func (g *group) prefixLength(d dim) uint8 {
+	n := g.src
+	if d == dimDst {
+		n = g.dst
+	}
+	if g.kind != exact || !addresses.has(d) || int(n) == 8*d.width(g.family) {
+		return 0
+	}
+	return n
+}
+
+// mapOf is the map of a group.
+func (b *builder) mapOf(g *group, layer int) plan.Set {
+	s := plan.Set{Name: b.mapName(g, layer), Map: true, Interval: g.kind == ranges, Comment: b.chain + ", layer " + strconv.Itoa(layer)}
+	var dims []dim
+	var types []plan.Type
+	for d := range dimCount {
+		if g.fields.has(d) {
+			dims, types = append(dims, d), append(types, d.field(g.family).Type())
+		}
+	}
+	verdict := func(one *box) string { return ChainOf(b.policies[b.items[one.item].policy].Name) }
+	if len(dims) == 1 {
+		s.Type = types[0]
+		for _, n := range g.boxes {
+			one := &b.boxes[n]
+			e := plan.Element{From: one.in[dims[0]].lo.key(), To: one.in[dims[0]].hi.key(), Goto: verdict(one)}
+			if g.kind == exact {
+				e.To = e.From
+			}
+			s.Elements = append(s.Elements, e)
+		}
+		slices.SortFunc(s.Elements, func(x, y plan.Element) int { return x.From.Compare(y.From) })
+		return s
+	}
+	s.Concat = types
+	low, high := make([]plan.Key, len(dims)), make([]plan.Key, len(dims))
+	for _, n := range g.boxes {
+		one := &b.boxes[n]
+		for i, d := range dims {
+			low[i], high[i] = one.in[d].lo.key(), plan.MaxKey(types[i])
+			if one.fields.has(d) {
+				high[i] = one.in[d].hi.key()
+			}
+		}
+		t := plan.Tuple{From: pack(types, low), Goto: verdict(one)}
+		if t.To = t.From; g.kind == ranges {
+			t.To = pack(types, high)
+		}
+		s.Tuples = append(s.Tuples, t)
+	}
+	slices.SortFunc(s.Tuples, func(x, y plan.Tuple) int { return strings.Compare(x.From, y.From) })
+	return s
+}
+
+// mapName is the name of a group's map. What is in it does not change the name, so that an edit of the policy is one of elements.
+func (b *builder) mapName(g *group, layer int) string {
+	name := b.chain + "-" + strconv.Itoa(layer)
+	switch g.family {
+	case plan.IPv4:
+		name += "-ip"
+	case plan.IPv6:
+		name += "-ip6"
+	}
+	for d := range dimCount {
+		if !g.fields.has(d) {
+			continue
+		}
+		name += "-" + dimNames[d]
+		if n := g.prefixLength(d); n > 0 {
+			name += "/" + strconv.Itoa(int(n))
+		}
+	}
+	if g.kind == ranges {
+		name += "-ranges"
+	}
+	return name
+}
+
+// maxComment leaves room in a rule's comment of 127 bytes (plan.ChainRule).
+const maxComment = 100
+
+// lookUpRule looks the packet up in a group's map.
+func (b *builder) lookUpRule(g *group, s *plan.Set, layer int) plan.ChainRule {
+	look := plan.Action{Kind: plan.VMap, Set: s.Name}
+	n := 0
+	for d := range dimCount {
+		if g.fields.has(d) {
+			look.Fields[n], look.Prefixes[n] = d.field(g.family), g.prefixLength(d)
+			n++
+		}
+	}
+	if n == 1 {
+		look.Field, look.Prefix = look.Fields[0], look.Prefixes[0]
+		look.Fields, look.Prefixes = plan.FieldList{}, [len(look.Prefixes)]uint8{}
+	}
+	return plan.ChainRule{Matches: familyMatch(g.family, g.fields), Actions: []plan.Action{look}, Comment: b.comment(g, layer)}
+}
+
+// comment names a group's policies, if there are few.
+func (b *builder) comment(g *group, layer int) string {
+	boxes := slices.Sorted(slices.Values(g.boxes))
+	var names []string
+	length, last := 0, int32(-1)
+	for _, n := range boxes {
+		p := b.items[b.boxes[n].item].policy
+		if p == last {
+			continue
+		}
+		last = p
+		names = append(names, b.policies[p].Name)
+		if length += len(b.policies[p].Name) + 2; length > maxComment {
+			return "policies, layer " + strconv.Itoa(layer)
+		}
+	}
+	if len(names) == 1 {
+		return "policy " + names[0]
+	}
+	return "policies " + strings.Join(names, ", ")
+}
+
+// pack puts keys one after the other as plan.Tuple has them.
+func pack(types []plan.Type, keys []plan.Key) string {
+	var out []byte
+	for i, t := range types {
+		out = append(out, keys[i][:t.Width()]...)
+		for len(out)%4 != 0 {
+			out = append(out, 0)
+		}
+	}
+	return string(out)
+}

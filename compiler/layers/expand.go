@@ -1,0 +1,206 @@
+package layers
+
+import (
+	"pbr/compiler/plan"
+)
+
+const (
+	// maxEntries is how many boxes one selection becomes; one with more stays a rule, which looks its lists up in sets: those
+	// are in memory once, however many policies use them.
+	maxEntries = 64
+	// maxNegated is how many intervals are left of a negated selector in a map.
+	maxNegated = 4
+	// maxBoxes bounds the memory: with more boxes than that, policies of the most boxes stay rules. One is 200 bytes.
+	maxBoxes = 1 << 18
+	// maxBounds is how many boxes a rule is bounded by.
+	maxBounds = 16
+	// maxFields is how many fields a map's key has.
+	maxFields = len(plan.FieldList{})
+)
+
+// item is one selection of one policy.
+type item struct {
+	policy  int32
+	matches []plan.Match
+	// rule tells that it stays a rule; its boxes are then bounds.
+	rule bool
+	// exact tells that the boxes are together exactly what is selected.
+	exact    bool
+	from, to int32 // of the builder's boxes
+}
+
+// region is what a selection selects, as lists of intervals.
+type region struct {
+	in     [dimCount]intervals
+	family plan.Family
+	// exact is false if other things are looked at, too.
+	exact bool
+	// none tells that nothing is selected.
+	none bool
+}
+
+// expand makes the items and their boxes.
+func (b *builder) expand() {
+	var regions []region
+	for i := range b.policies {
+		for _, matches := range b.policies[i].Selections {
+			r := b.region(matches)
+			if r.none {
+				continue
+			}
+			regions = append(regions, r)
+			b.items = append(b.items, item{policy: int32(i), matches: matches})
+		}
+	}
+	limit := maxEntries
+	for total := maxBoxes + 1; total > maxBoxes && limit > 1; {
+		total = 0
+		for i := range regions {
+			if n := regions[i].entries(); n <= limit {
+				total += n
+			}
+		}
+		if total > maxBoxes {
+			limit /= 2
+		}
+	}
+	for i := range regions {
+		b.addBoxes(int32(i), &regions[i], limit)
+	}
+}
+
+// entries is how many boxes the region is.
+func (r *region) entries() int {
+	n := 1
+	for d := range dimCount {
+		if r.in[d] != nil {
+			n *= len(r.in[d])
+			if n > maxEntries {
+				return maxEntries + 1
+			}
+		}
+	}
+	return n
+}
+
+// region reads the matches of a selection.
+func (b *builder) region(matches []plan.Match) region {
+	r := region{exact: true}
+	for i := range matches {
+		b.narrow(&r, &matches[i])
+	}
+	for d := range dimCount {
+		r.none = r.none || r.in[d] != nil && len(r.in[d]) == 0
+	}
+	return r
+}
+
+// narrow leaves in r what m holds for, as far as the boxes can tell.
+func (b *builder) narrow(r *region, m *plan.Match) {
+	if family := familyOf(m); family != 0 {
+		r.none = r.none || r.family != 0 && r.family != family
+		r.family = family
+	}
+	if m.Field == plan.FieldNFProto && m.Set == "" && !m.Not && m.From == m.To && familyOf(m) != 0 {
+		return
+	}
+	if p, ok := protocolOf[m.Field]; ok {
+		only := valueOf(plan.KeyFromUint8(p))
+		r.in[dimProto] = r.in[dimProto].and(intervals{{only, only}})
+	}
+	d, ok := dimOf[m.Field]
+	if !ok || m.Wildcard || m.Mask != 0 || d == dimIface && m.Not {
+		r.exact = false
+		return
+	}
+	elements := []plan.Element{{From: m.From, To: m.To}}
+	if m.Set != "" {
+		s := b.lookUp(m.Set)
+		if s == nil {
+			r.exact = false
+			return
+		}
+		elements = s.Elements
+	}
+	list := intervalsOf(elements).sorted()
+	if m.Not {
+		list = list.without(m.Field.Type())
+		if len(list) > maxNegated {
+			r.exact = false
+			return
+		}
+	}
+	r.in[d] = r.in[d].and(list)
+}
+
+// familyOf is the family that a match holds for alone, 0 for none.
+func familyOf(m *plan.Match) plan.Family {
+	switch m.Field {
+	case plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldDSCP4, plan.FieldICMPType:
+		return plan.IPv4
+	case plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldDSCP6, plan.FieldICMPv6Type:
+		return plan.IPv6
+	case plan.FieldNFProto:
+		switch {
+		case m.IsValue(plan.FieldNFProto, nfprotoIPv4):
+			return plan.IPv4
+		case m.IsValue(plan.FieldNFProto, nfprotoIPv6):
+			return plan.IPv6
+		}
+	}
+	return 0
+}
+
+// protocolOf tells the protocol of the fields that are of one (RFC 792, RFC 4443).
+var protocolOf = map[plan.Field]uint8{plan.FieldICMPType: 1, plan.FieldICMPv6Type: 58}
+
+// The kernel's numbers of the families (NFPROTO_*, linux/netfilter.h).
+const (
+	nfprotoIPv4 = 2
+	nfprotoIPv6 = 10
+)
+
+// addBoxes adds the boxes of an item, or, if a map cannot hold it, boxes that contain it.
+func (b *builder) addBoxes(i int32, r *region, limit int) {
+	it := &b.items[i]
+	it.exact = r.exact
+	var fields dimSet
+	for d := range dimCount {
+		if r.in[d] != nil {
+			fields |= 1 << d
+		}
+	}
+	it.rule = !r.exact || r.entries() > limit || fields.count() > maxFields || fields&ports != 0 && !fields.has(dimProto)
+	if it.rule {
+		for r.entries() > maxBounds {
+			longest := dim(0)
+			for d := range dimCount {
+				if len(r.in[d]) > len(r.in[longest]) {
+					longest = d
+				}
+			}
+			r.in[longest] = r.in[longest].hull()
+			it.exact = false
+		}
+	}
+	it.from = int32(len(b.boxes))
+	b.product(r, box{family: r.family, exact: it.exact, item: i}, 0)
+	it.to = int32(len(b.boxes))
+}
+
+// product adds a box for every choice of one interval per field, from field d on.
+func (b *builder) product(r *region, one box, d dim) {
+	if d == dimCount {
+		b.boxes = append(b.boxes, one)
+		return
+	}
+	if r.in[d] == nil {
+		one.in[d] = everything
+		b.product(r, one, d+1)
+		return
+	}
+	for _, i := range r.in[d] {
+		one.set(d, i)
+		b.product(r, one, d+1)
+	}
+}

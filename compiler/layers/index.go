@@ -1,0 +1,238 @@
+package layers
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+)
+
+const (
+	// leafBoxes is how many boxes a leaf of a tree has.
+	leafBoxes = 8
+	// maxVisits bounds one search. Where it ends early the answer is a layer that is deep enough, not the lowest one.
+	maxVisits = 20_000
+	// unplaced is the layer of a box that has none yet.
+	unplaced = -1
+)
+
+// index finds, of the boxes that were placed in layers, those that overlap or contain another. All boxes are known from
+// the start: each of its trees is divided evenly once, and only learns the layers as boxes are placed.
+type index struct {
+	boxes []box
+	// layer is each box's.
+	layer  []int32
+	trees  []*tree
+	leafOf []leaf
+	visits int
+}
+
+// leaf is the place of a box in a tree.
+type leaf struct{ tree, node int32 }
+
+// tree has the boxes of a family that have an interval in the same fields.
+type tree struct {
+	family plan.Family
+	fields dimSet
+	order  []int32
+	nodes  []node
+}
+
+// node is a part of a tree's boxes.
+type node struct {
+	bound [dimCount]interval
+	// deepest is the highest layer of the boxes in it, unplaced if none is.
+	deepest int32
+	parent  int32
+	// child is the first of two nodes, one after the other; 0 in a leaf, which has boxes order[from:to].
+	child    int32
+	from, to int32
+}
+
+func newIndex(boxes []box) *index {
+	x := &index{boxes: boxes, layer: make([]int32, len(boxes)), leafOf: make([]leaf, len(boxes))}
+	type kind struct {
+		family plan.Family
+		fields dimSet
+	}
+	byKind := map[kind]*tree{}
+	for i := range boxes {
+		x.layer[i] = unplaced
+		k := kind{boxes[i].family, boxes[i].fields}
+		t := byKind[k]
+		if t == nil {
+			t = &tree{family: k.family, fields: k.fields}
+			byKind[k] = t
+			x.trees = append(x.trees, t)
+		}
+		t.order = append(t.order, int32(i))
+	}
+	for i, t := range x.trees {
+		t.nodes = append(t.nodes, node{deepest: unplaced, parent: -1, to: int32(len(t.order))})
+		for n := int32(0); n < int32(len(t.nodes)); n++ {
+			t.divide(boxes, n)
+			if nd := &t.nodes[n]; nd.child == 0 {
+				for _, b := range t.order[nd.from:nd.to] {
+					x.leafOf[b] = leaf{int32(i), n}
+				}
+			}
+		}
+	}
+	return x
+}
+
+// divide gives a node its bounds, and two children if it has many boxes.
+func (t *tree) divide(boxes []box, n int32) {
+	nd := &t.nodes[n]
+	all := t.order[nd.from:nd.to]
+	for d := range dimCount {
+		if !t.fields.has(d) {
+			continue
+		}
+		bound := boxes[all[0]].in[d]
+		for _, b := range all[1:] {
+			in := boxes[b].in[d]
+			if in.lo.less(bound.lo) {
+				bound.lo = in.lo
+			}
+			if bound.hi.less(in.hi) {
+				bound.hi = in.hi
+			}
+		}
+		nd.bound[d] = bound
+	}
+	if len(all) <= leafBoxes || t.fields == 0 {
+		return
+	}
+	d := t.mostDistinct(boxes, all)
+	slices.SortFunc(all, func(a, b int32) int { return boxes[a].in[d].lo.compare(boxes[b].in[d].lo) })
+	nd.child = int32(len(t.nodes))
+	middle := nd.from + int32(len(all)/2)
+	halves := [2][2]int32{{nd.from, middle}, {middle, nd.to}}
+	for _, h := range halves {
+		t.nodes = append(t.nodes, node{deepest: unplaced, parent: n, from: h[0], to: h[1]})
+	}
+}
+
+// mostDistinct returns the field in which the boxes begin in the most different places, as far as a sample tells.
+func (t *tree) mostDistinct(boxes []box, all []int32) dim {
+	const sample = 32
+	var best, most = dim(0), 0
+	for d := range dimCount {
+		if !t.fields.has(d) {
+			continue
+		}
+		var seen []value
+		for i := range sample {
+			v := boxes[all[i*len(all)/sample]].in[d].lo
+			if !slices.Contains(seen, v) {
+				seen = append(seen, v)
+			}
+		}
+		if len(seen) > most {
+			best, most = d, len(seen)
+		}
+	}
+	return best
+}
+
+// place puts a box into a layer.
+func (x *index) place(b, layer int32) {
+	x.layer[b] = layer
+	at := x.leafOf[b]
+	nodes := x.trees[at.tree].nodes
+	for n := at.node; n >= 0 && nodes[n].deepest < layer; n = nodes[n].parent {
+		nodes[n].deepest = layer
+	}
+}
+
+// deepest returns the highest layer, above least, of the boxes that overlap q; least if there is none.
+func (x *index) deepest(q *box, least int32) int32 {
+	x.visits = 0
+	for _, t := range x.trees {
+		if sameFamily(t.family, q.family) {
+			least = x.deepestIn(t, 0, q, least)
+		}
+	}
+	return least
+}
+
+func (x *index) deepestIn(t *tree, n int32, q *box, least int32) int32 {
+	nd := &t.nodes[n]
+	common := t.fields & q.fields
+	if nd.deepest <= least || !nd.meets(q, common) {
+		return least
+	}
+	x.visits++
+	if x.visits > maxVisits || nd.within(q, common) {
+		return nd.deepest
+	}
+	if nd.child == 0 {
+		for _, b := range t.order[nd.from:nd.to] {
+			if x.layer[b] > least && x.boxes[b].meets(q) {
+				least = x.layer[b]
+			}
+		}
+		return least
+	}
+	first, second := nd.child, nd.child+1
+	if t.nodes[first].deepest < t.nodes[second].deepest {
+		first, second = second, first
+	}
+	least = x.deepestIn(t, first, q, least)
+	return x.deepestIn(t, second, q, least)
+}
+
+// covered tells whether one exact box contains q. It may say no if the search is long.
+func (x *index) covered(q *box) bool {
+	x.visits = 0
+	for _, t := range x.trees {
+		if t.fields&^q.fields == 0 && (t.family == 0 || t.family == q.family) && x.coveredIn(t, 0, q) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *index) coveredIn(t *tree, n int32, q *box) bool {
+	nd := &t.nodes[n]
+	x.visits++
+	if nd.deepest == unplaced || x.visits > maxVisits || !nd.contains(q, t.fields) {
+		return false
+	}
+	if nd.child != 0 {
+		return x.coveredIn(t, nd.child, q) || x.coveredIn(t, nd.child+1, q)
+	}
+	return slices.ContainsFunc(t.order[nd.from:nd.to], func(b int32) bool {
+		return x.layer[b] != unplaced && x.boxes[b].exact && x.boxes[b].contains(q)
+	})
+}
+
+// meets tells whether boxes in the node may overlap q.
+func (nd *node) meets(q *box, common dimSet) bool {
+	for d := range dimCount {
+		if common.has(d) && !nd.bound[d].meets(q.in[d]) {
+			return false
+		}
+	}
+	return true
+}
+
+// within tells whether q reaches around the node, so that it overlaps every box in it.
+func (nd *node) within(q *box, common dimSet) bool {
+	for d := range dimCount {
+		if common.has(d) && !q.in[d].contains(nd.bound[d]) {
+			return false
+		}
+	}
+	return true
+}
+
+// contains tells whether boxes in the node may contain q.
+func (nd *node) contains(q *box, fields dimSet) bool {
+	for d := range dimCount {
+		if fields.has(d) && !nd.bound[d].contains(q.in[d]) {
+			return false
+		}
+	}
+	return true
+}
