@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -19,6 +20,33 @@ type Health map[string]int
 // only a plan can show (too many rules for the priorities, a selector that the machine's kernel
 // lacks); with any of them there is no plan.
 func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+	return New(doc).Compile(machine, down)
+}
+
+// Compiler compiles one document for machines and healths that change. What depends on the document alone, which is most of
+// the work for a large one, is done once; its plans share memory and are not to be changed.
+type Compiler struct {
+	// Form is what the policies become; the zero value is for all but tests.
+	Form       layers.Form
+	doc        *policy.Document
+	classified *classification
+}
+
+// New returns a compiler of a valid document, which must not change any more.
+func New(doc *policy.Document) *Compiler { return &Compiler{doc: doc} }
+
+// Document is the one that is compiled.
+func (c *Compiler) Document() *policy.Document { return c.doc }
+
+// Compile does what the function of that name does.
+func (c *Compiler) Compile(machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+	if c.classified == nil {
+		c.classified = classify(c.doc, c.Form)
+	}
+	return compile(c.doc, c.classified, machine, down)
+}
+
+func compile(doc *policy.Document, classified *classification, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
 	c := &compilation{
 		doc: doc, machine: machine, down: down,
 		mask:    doc.Settings.MarkMask,
@@ -43,7 +71,7 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 	c.checkGateways()
 	c.addRoutes()
 	c.addRules()
-	c.addRuleset()
+	c.addRuleset(classified)
 	c.addSysctls()
 	if len(c.problems) > 0 {
 		c.problems.Sort()

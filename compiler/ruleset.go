@@ -3,7 +3,6 @@ package compiler
 import (
 	"slices"
 
-	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -55,12 +54,12 @@ const (
 
 // addRuleset builds the table: a connection is classified at its first packet and pinned to the uplink
 // that carries this packet out; all later packets cost the same few rules however many policies there are.
-func (c *compilation) addRuleset() {
+func (c *compilation) addRuleset(classified *classification) {
 	c.addFixedSets()
 	c.addMarkChains()
 	c.addPinChains()
 	c.addBalances()
-	c.addClassification(classify(c.doc, layers.Cheapest))
+	c.addClassification(classified)
 	c.addFirstPacketChains()
 	c.addHookChains()
 	c.addNAT()

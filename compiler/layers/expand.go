@@ -130,6 +130,9 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 			return
 		}
 	}
+	if addresses.has(d) && len(list) == 1 && list[0].lo == (value{}) && list[0].hi.key() == plan.MaxKey(m.Field.Type()) {
+		return // all addresses: only the family is selected
+	}
 	r.in[d] = r.in[d].and(list)
 }
 

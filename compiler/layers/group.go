@@ -186,7 +186,7 @@ func (b *builder) divide(units []group) (best []group, least int) {
 		if cost += n * (costRule + costHash); cost < least {
 			bestOwn, bestKind, least = n, kind, cost
 		}
-		if b.form == Masks && len(rest) == 0 {
+		if b.form == Masks {
 			break
 		}
 	}

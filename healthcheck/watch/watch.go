@@ -63,8 +63,10 @@ type Options struct {
 // Watcher is a running watch.
 type Watcher struct {
 	Options
-	doc     *policy.Document
-	machine plan.Machine
+	doc *policy.Document
+	// compiler is that of the policy that was compiled last.
+	compiler *compiler.Compiler
+	machine  plan.Machine
 	// want is the plan that was sent last.
 	want    *plan.Plan
 	configs []healthcheck.Config
@@ -267,7 +269,10 @@ func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
 
 // compile makes the plan of a policy for the machine and the uplinks' health as they are.
 func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
-	want, problems := compiler.Compile(doc, w.machine, w.health.down)
+	if w.compiler == nil || w.compiler.Document() != doc {
+		w.compiler = compiler.New(doc)
+	}
+	want, problems := w.compiler.Compile(w.machine, w.health.down)
 	if want == nil {
 		errs := make([]error, 0, len(problems))
 		for _, p := range problems {

@@ -1,0 +1,206 @@
+package layers
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"pbr/compiler/plan"
+)
+
+// seedEnv repeats a run of the random tests.
+const seedEnv = "PBR_SEED"
+
+func testRand(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv(seedEnv); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("%s=%s: %v", seedEnv, s, err)
+		}
+	}
+	t.Logf("%s=%d repeats this run", seedEnv, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// list is a random list of policies, with the sets that it refers to.
+type list struct {
+	*rand.Rand
+	policies []Policy
+	sets     map[string]*plan.Set
+	// edges are values at which something begins or ends, and their neighbours, by type.
+	edges map[plan.Type][]plan.Key
+}
+
+// Pools that are small enough for policies to meet.
+var (
+	nets4  = []string{"0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.128/25", "10.1.2.3/32", "172.16.0.0/12", "192.168.0.0/24", "192.168.0.7/32"}
+	nets6  = []string{"::/0", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1:2::/64", "2001:db8:1:2::3/128", "fd00::/8"}
+	ifaces = []string{"lan", "guest", "wg0"}
+)
+
+func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
+
+func randomList(r *rand.Rand, n int) *list {
+	l := &list{Rand: r, sets: map[string]*plan.Set{}, edges: map[plan.Type][]plan.Key{}}
+	for i := range n {
+		name := fmt.Sprintf("p%d", i)
+		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Goto, Chain: "mark-" + name}}}}}
+		for range 1 + r.IntN(2) {
+			p.Selections = append(p.Selections, l.selection())
+		}
+		l.policies = append(l.policies, p)
+	}
+	return l
+}
+
+func (l *list) chance(n int) bool { return l.IntN(n) == 0 }
+
+func (l *list) lookUp(name string) *plan.Set { return l.sets[name] }
+
+func (l *list) selection() (m []plan.Match) {
+	if l.chance(3) {
+		m = append(m, l.match(plan.FieldIIFName))
+	}
+	family := pick(l.Rand, []plan.Family{0, plan.IPv4, plan.IPv4, plan.IPv6})
+	if family != 0 {
+		src, dst := l.chance(2), l.chance(2)
+		if src {
+			m = append(m, l.match(dimSrc.field(family)))
+		}
+		if dst {
+			m = append(m, l.match(dimDst.field(family)))
+		}
+		if !src && !dst {
+			m = append(m, familyMatch(family, 0)...)
+		}
+		if l.chance(8) {
+			dscp := plan.FieldDSCP4
+			if family == plan.IPv6 {
+				dscp = plan.FieldDSCP6
+			}
+			m = append(m, l.match(dscp))
+		}
+	}
+	switch l.IntN(4) {
+	case 0:
+		m = append(m, l.match(plan.FieldL4Proto))
+	case 1, 2:
+		p := plan.KeyFromUint8(pick(l.Rand, []uint8{6, 17}))
+		m = append(m, plan.Match{Field: plan.FieldL4Proto, From: p, To: p})
+		if l.chance(3) {
+			m = append(m, l.match(plan.FieldSPort))
+		}
+		m = append(m, l.match(plan.FieldDPort))
+	}
+	return m
+}
+
+// match compares a field with one of everything: a value, an interval, a set, negated or not.
+func (l *list) match(f plan.Field) plan.Match {
+	m := plan.Match{Field: f, Not: l.chance(5)}
+	var elements []plan.Element
+	for range 1 + l.IntN(3)*l.IntN(3) {
+		elements = append(elements, l.element(f.Type()))
+	}
+	slices.SortFunc(elements, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	apart := elements[:1]
+	for _, e := range elements[1:] {
+		if apart[len(apart)-1].To.Compare(e.From) < 0 {
+			apart = append(apart, e)
+		}
+	}
+	for _, e := range apart {
+		l.edge(f.Type(), e)
+	}
+	if len(apart) == 1 && !l.chance(4) {
+		m.From, m.To = apart[0].From, apart[0].To
+		return m
+	}
+	m.Set = fmt.Sprintf("set-%d", len(l.sets))
+	s := &plan.Set{Name: m.Set, Type: f.Type(), Elements: apart}
+	if l.chance(10) {
+		s = nil // what packets change is not known
+		l.sets[m.Set] = nil
+		m.Set = ""
+		m.Field = plan.FieldMark
+		m.Mask, m.From, m.To = 1, plan.KeyFromUint32(1), plan.KeyFromUint32(1)
+		return m
+	}
+	l.sets[m.Set] = s
+	return m
+}
+
+func (l *list) edge(t plan.Type, e plan.Element) {
+	l.edges[t] = append(l.edges[t], e.From, e.To)
+	if k, ok := e.From.Prev(t); ok {
+		l.edges[t] = append(l.edges[t], k)
+	}
+	if k, ok := e.To.Next(t); ok {
+		l.edges[t] = append(l.edges[t], k)
+	}
+}
+
+func (l *list) element(t plan.Type) plan.Element {
+	switch t {
+	case plan.TypeIPv4, plan.TypeIPv6:
+		nets := nets4
+		if t == plan.TypeIPv6 {
+			nets = nets6
+		}
+		p := netip.MustParsePrefix(pick(l.Rand, nets))
+		from := plan.KeyFromAddr(p.Addr())
+		mask := plan.PrefixMask(t, p.Bits())
+		to := from
+		for i := range t.Width() {
+			to[i] |= ^mask[i]
+		}
+		if to != from && l.chance(4) { // no prefix
+			if l.chance(2) {
+				from, _ = from.Next(t)
+			}
+			to, _ = to.Prev(t)
+			if to.Compare(from) < 0 {
+				to = from
+			}
+		}
+		return plan.Element{From: from, To: to}
+	case plan.TypeIfname:
+		k := plan.KeyFromString(pick(l.Rand, ifaces))
+		return plan.Element{From: k, To: k}
+	case plan.TypePort:
+		from := pick(l.Rand, []uint16{0, 53, 80, 443, 1000})
+		to := from
+		if l.chance(3) {
+			to += uint16(l.IntN(1000))
+		}
+		return plan.Element{From: plan.KeyFromUint16(from), To: plan.KeyFromUint16(to)}
+	}
+	k := plan.KeyFromUint8(pick(l.Rand, []uint8{1, 6, 17, 50, 46}))
+	return plan.Element{From: k, To: k}
+}
+
+// packet is the value of each field; a family's addresses are those of the other as well.
+func (l *list) packet() packet {
+	p := packet{family: pick(l.Rand, []plan.Family{plan.IPv4, plan.IPv4, plan.IPv6}), values: map[plan.Field]plan.Key{}}
+	for _, f := range []plan.Field{
+		plan.FieldIIFName, dimSrc.field(p.family), dimDst.field(p.family), plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort,
+		plan.FieldDSCP4, plan.FieldDSCP6, plan.FieldMark,
+	} {
+		if known := l.edges[f.Type()]; len(known) > 0 && !l.chance(10) && f != plan.FieldL4Proto {
+			p.values[f] = pick(l.Rand, known)
+		} else {
+			p.values[f] = l.element(f.Type()).To
+		}
+	}
+	if f := familyMatch(p.family, 0)[0]; true {
+		p.values[f.Field] = f.From
+	}
+	return p
+}
