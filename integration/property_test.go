@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"pbr/compiler/layers"
 	"pbr/integration/lab"
 	"pbr/integration/reference"
 )
@@ -27,13 +28,15 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 		t.Run("main-default-"+mainDefault, func(t *testing.T) {
 			t.Parallel()
 			p := newProperty(t, rand.New(rand.NewPCG(seed, uint64(i))), mainDefault)
-			for range propertyPolicies {
+			for i := range propertyPolicies {
+				p.form = forms[i%len(forms)]
 				p.round()
 				if t.Failed() {
 					t.Fatalf("%s=%d repeats this", seedEnv, seed)
 				}
 			}
-			t.Logf("%d packets went as the policies say, %d of them out by an uplink; balances repeated %d choices", p.checked, p.left, p.repeated)
+			t.Logf("%d packets went as the policies say, %d of them out by an uplink; balances repeated %d choices; maps of the classification: %v",
+				p.checked, p.left, p.repeated, p.structures)
 		})
 	}
 }
@@ -52,10 +55,26 @@ type property struct {
 	// ifaces maps a far host's name to the router's interface.
 	ifaces map[string]string
 
-	policy        *reference.Policy
+	policy *reference.Policy
+	form   layers.Form
+	// structures counts the maps that were tried, by kind.
+	structures    map[string]int
 	checked, left int
 	// repeated counts the connections that a balance had to choose for twice.
 	repeated int
+}
+
+// forms are what a router's classification is, in turn.
+var forms = []layers.Form{layers.Cheapest, layers.Maps, layers.Masks, layers.List}
+
+// apply makes the policy the router's: by the program, or in a form that it would not choose.
+func (p *property) apply() {
+	p.t.Helper()
+	if p.form == layers.Cheapest {
+		p.router.apply(p.policy.TOML())
+		return
+	}
+	structures(p.router.applyAs(p.policy.TOML(), p.form), p.structures)
 }
 
 // foreignMarks is somebody else's table: it marks what one host sends, outside our bits.
@@ -83,7 +102,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	t.Helper()
 	spec := propertySpec()
 	n := lab.Build(lab.New(t), spec)
-	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}}
+	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, machine := worldOf(spec, mainDefault)
 	p.machine = machine
 	for _, s := range spec.LANs {
@@ -136,13 +155,13 @@ func (p *property) eval() reference.Evaluator {
 func (p *property) round() {
 	p.t.Helper()
 	p.policy = p.router.randomPolicy(p.g)
-	p.router.apply(p.policy.TOML())
+	p.apply()
 	p.router.Run("conntrack", "-F")
 	first := p.firstPackets()
 	answered := p.answers(first)
 	p.laterPackets(answered)
 	p.router.otherClasses(p.g, p.policy)
-	p.router.apply(p.policy.TOML())
+	p.apply()
 	p.laterPackets(answered)
 	p.fromOutside()
 	p.router.Run("conntrack", "-F")

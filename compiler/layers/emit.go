@@ -53,7 +53,10 @@ func (b *builder) boxRule(one *box) []plan.ChainRule {
 	if it.to == it.from+1 {
 		return b.ruleOf(it)
 	}
-	matches := familyMatch(one.family, one.fields)
+	var matches []plan.Match
+	if one.fields&addresses == 0 { // addresses test the family themselves
+		matches = familyMatch(one.family)
+	}
 	for d := range dimCount {
 		if one.fields.has(d) {
 			matches = append(matches, plan.Match{Field: d.field(one.family), From: one.in[d].lo.key(), To: one.in[d].hi.key()})
@@ -62,9 +65,9 @@ func (b *builder) boxRule(one *box) []plan.ChainRule {
 	return withMatches(b.policies[it.policy].Body, matches)
 }
 
-// familyMatch tests the family where no address among the fields does.
-func familyMatch(f plan.Family, fields dimSet) []plan.Match {
-	if f == 0 || fields&addresses != 0 {
+// familyMatch tests the family. A look-up in a map needs it, also of addresses.
+func familyMatch(f plan.Family) []plan.Match {
+	if f == 0 {
 		return nil
 	}
 	k := plan.KeyFromUint8(nfprotoIPv4)
@@ -111,22 +114,21 @@ func (b *builder) mapOf(g *group, layer int) plan.Set {
 		return s
 	}
 	s.Concat = types
-	low, high := make([]plan.Key, len(dims)), make([]plan.Key, len(dims))
+	spans := make([]plan.Span, len(dims))
 	for _, n := range g.boxes {
 		one := &b.boxes[n]
 		for i, d := range dims {
-			low[i], high[i] = one.in[d].lo.key(), plan.MaxKey(types[i])
+			spans[i] = plan.AllOf(types[i])
 			if one.fields.has(d) {
-				high[i] = one.in[d].hi.key()
+				spans[i] = plan.Span{From: one.in[d].lo.key(), To: one.in[d].hi.key()}
+			}
+			if g.kind == exact {
+				spans[i].To = spans[i].From
 			}
 		}
-		t := plan.Tuple{From: pack(types, low), Goto: verdict(one)}
-		if t.To = t.From; g.kind == ranges {
-			t.To = pack(types, high)
-		}
-		s.Tuples = append(s.Tuples, t)
+		s.Tuples = append(s.Tuples, plan.PackTuple(types, spans, verdict(one)))
 	}
-	slices.SortFunc(s.Tuples, func(x, y plan.Tuple) int { return strings.Compare(x.From, y.From) })
+	slices.SortFunc(s.Tuples, plan.CompareTuples)
 	return s
 }
 
@@ -171,7 +173,7 @@ func (b *builder) lookUpRule(g *group, s *plan.Set, layer int) plan.ChainRule {
 		look.Field, look.Prefix = look.Fields[0], look.Prefixes[0]
 		look.Fields, look.Prefixes = plan.FieldList{}, [len(look.Prefixes)]uint8{}
 	}
-	return plan.ChainRule{Matches: familyMatch(g.family, g.fields), Actions: []plan.Action{look}, Comment: b.comment(g, layer)}
+	return plan.ChainRule{Matches: familyMatch(g.family), Actions: []plan.Action{look}, Comment: b.comment(g, layer)}
 }
 
 // comment names a group's policies, if there are few.
@@ -194,16 +196,4 @@ func (b *builder) comment(g *group, layer int) string {
 		return "policy " + names[0]
 	}
 	return "policies " + strings.Join(names, ", ")
-}
-
-// pack puts keys one after the other as plan.Tuple has them.
-func pack(types []plan.Type, keys []plan.Key) string {
-	var out []byte
-	for i, t := range types {
-		out = append(out, keys[i][:t.Width()]...)
-		for len(out)%4 != 0 {
-			out = append(out, 0)
-		}
-	}
-	return string(out)
 }

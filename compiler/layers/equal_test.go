@@ -32,6 +32,9 @@ func TestFormsAreEqual(t *testing.T) {
 func apart(t *testing.T, r *Result) {
 	t.Helper()
 	for _, s := range r.Sets {
+		if len(s.Elements)+len(s.Tuples) == 0 || len(s.Elements) > 0 && s.Type == 0 || len(s.Tuples) > 0 && len(s.Concat) < 2 {
+			t.Fatalf("no map: %+v", s)
+		}
 		for i := 1; i < len(s.Elements); i++ {
 			if s.Elements[i].From.Compare(s.Elements[i-1].To) <= 0 {
 				t.Fatalf("%s: elements overlap: %v", s.Name, s.Elements[i-1:i+1])

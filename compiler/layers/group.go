@@ -167,7 +167,7 @@ func (b *builder) divide(units []group) (best []group, least int) {
 	least = never
 	var own, rest []group
 	for _, u := range units {
-		if u.ranges {
+		if u.ranges || u.fields == 0 {
 			rest = append(rest, u)
 		} else {
 			own = append(own, u)

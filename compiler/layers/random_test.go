@@ -78,7 +78,7 @@ func (l *list) selection() (m []plan.Match) {
 			m = append(m, l.match(dimDst.field(family)))
 		}
 		if !src && !dst {
-			m = append(m, familyMatch(family, 0)...)
+			m = append(m, familyMatch(family)...)
 		}
 		if l.chance(8) {
 			dscp := plan.FieldDSCP4
@@ -199,7 +199,7 @@ func (l *list) packet() packet {
 			p.values[f] = l.element(f.Type()).To
 		}
 	}
-	if f := familyMatch(p.family, 0)[0]; true {
+	if f := familyMatch(p.family)[0]; true {
 		p.values[f.Field] = f.From
 	}
 	return p

@@ -109,7 +109,11 @@ func (g *Generator) balance(p *Policy, name string) Balance {
 // Classes gives p other policies.
 func (g *Generator) Classes(p *Policy) {
 	p.Policies = nil
-	for i := range 1 + g.IntN(9) {
+	n := 1 + g.IntN(9)
+	if g.chance(3) {
+		n += g.IntN(20)
+	}
+	for i := range n {
 		p.Policies = append(p.Policies, g.class(p, fmt.Sprintf("policy-%d", i)))
 	}
 }
