@@ -1,60 +1,129 @@
 package layers
 
 import (
+	"slices"
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/plan/eval"
 )
 
-// Random policies that overlap a lot mean the same in every form, for packets at and around the ends of all intervals.
+// How many packets one run of the equality test walks through the list and another form.
+const equalPackets = 1_000_000
+
+// TestFormsAreEqual makes random policies that overlap a lot, and sends packets at and around the ends of all their
+// intervals through the list and through maps.
 func TestFormsAreEqual(t *testing.T) {
+	t.Parallel()
 	r := testRand(t)
-	for range 400 {
-		l := randomList(r, 1+r.IntN(40))
-		want := Build("classify", l.policies, l.lookUp, List)
-		packets := make([]packet, 100)
+	structures := map[string]int{}
+	forms := []Form{Cheapest, Maps, Masks}
+	for n, sent := 0, 0; sent < equalPackets; n++ {
+		l := randomList(r, 1+r.IntN(60))
+		packets := l.packets()
+		form := forms[n%len(forms)]
+		list, maps := l.walker(t, List, nil), l.walker(t, form, structures)
 		for i := range packets {
-			packets[i] = l.packet()
-		}
-		for _, form := range []Form{Cheapest, Maps, Masks} {
-			got := Build("classify", l.policies, l.lookUp, form)
-			apart(t, got)
-			for _, p := range packets {
-				if a, b := verdictOf(want.Rules, want, l.sets, p), verdictOf(got.Rules, got, l.sets, p); a != b {
-					t.Fatalf("form %d: %+v goes to %q, not %q\n%+v\n%+v", form, p, b, a, l.policies, got)
-				}
+			if want, got := hit(t, list, &packets[i]), hit(t, maps, &packets[i]); got != want {
+				t.Fatalf("form %d: %+v is %q's, not %q's\n%+v", form, packets[i], got, want, l.policies)
 			}
 		}
+		sent += len(packets)
 	}
+	for _, kind := range []string{"rule", "hash", "masked hash", "tree", "hash of tuples", "masked hash of tuples", "ranges of tuples"} {
+		if structures[kind] == 0 {
+			t.Errorf("no list became a %s", kind)
+		}
+	}
+	t.Logf("%v", structures)
 }
 
-// apart fails unless no two elements of a map overlap.
-func apart(t *testing.T, r *Result) {
+// walker walks the list in the form, and counts what it is made of.
+func (l *list) walker(t *testing.T, form Form, structures map[string]int) *eval.Walker {
 	t.Helper()
-	for _, s := range r.Sets {
-		if len(s.Elements)+len(s.Tuples) == 0 || len(s.Elements) > 0 && s.Type == 0 || len(s.Tuples) > 0 && len(s.Concat) < 2 {
-			t.Fatalf("no map: %+v", s)
-		}
-		for i := 1; i < len(s.Elements); i++ {
-			if s.Elements[i].From.Compare(s.Elements[i-1].To) <= 0 {
-				t.Fatalf("%s: elements overlap: %v", s.Name, s.Elements[i-1:i+1])
-			}
-		}
-		for i := range s.Tuples {
-			for j := range i {
-				if overlap(s.Tuples[i].Spans(s.Concat), s.Tuples[j].Spans(s.Concat)) {
-					t.Fatalf("%s: elements overlap: %v, %v", s.Name, s.Tuples[i], s.Tuples[j])
-				}
-			}
+	r := Build("classify", l.policies, l.lookUp, form)
+	rs := &plan.Ruleset{Sets: r.Sets, Chains: append(r.Chains, plan.Chain{Name: "classify", Rules: r.Rules})}
+	for _, s := range l.sets {
+		rs.Sets = append(rs.Sets, *s)
+	}
+	for i := range l.policies {
+		rs.Counters = append(rs.Counters, plan.Counter{Name: l.policies[i].Name})
+	}
+	e, err := eval.New(rs) // refuses overlaps
+	if err != nil {
+		t.Fatalf("form %d: %v\n%+v\n%+v", form, err, l.policies, r)
+	}
+	if structures != nil {
+		for i := range r.Rules {
+			structures[structure(r, &r.Rules[i])]++
 		}
 	}
+	return e.Walker()
 }
 
-func overlap(a, b []plan.Span) bool {
-	for i := range a {
-		if a[i].To.Compare(b[i].From) < 0 || b[i].To.Compare(a[i].From) < 0 {
-			return false
+func structure(r *Result, rule *plan.ChainRule) string {
+	a := &rule.Actions[0]
+	if a.Kind != plan.VMap {
+		return "rule"
+	}
+	s := &r.Sets[slices.IndexFunc(r.Sets, func(s plan.Set) bool { return s.Name == a.Set })]
+	kind := "hash"
+	switch {
+	case s.Interval && len(s.Concat) == 0:
+		return "tree"
+	case s.Interval:
+		kind = "ranges"
+	case a.Prefix != 0 || a.Prefixes != [len(a.Prefixes)]uint8{}:
+		kind = "masked hash"
+	}
+	if len(s.Concat) > 0 {
+		kind += " of tuples"
+	}
+	return kind
+}
+
+// hit is the policy that counts the packet, "" if none does.
+func hit(t *testing.T, w *eval.Walker, p *eval.Packet) string {
+	r, err := w.Walk("classify", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Counters) != 1 {
+		if len(r.Counters) > 1 {
+			t.Fatalf("%+v is counted by %v", p, r.Counters)
+		}
+		return ""
+	}
+	return r.Counters[0]
+}
+
+// packets are, for each interval of each box, its first and last value, the one before and the one after, with the other
+// fields in the box or anywhere.
+func (l *list) packets() (out []eval.Packet) {
+	b := &builder{policies: l.policies, lookUp: l.lookUp}
+	b.expand()
+	for i := range b.boxes {
+		one := &b.boxes[i]
+		for d := range dimCount {
+			if !one.fields.has(d) {
+				out = append(out, l.packetIn(one))
+				continue
+			}
+			t := d.field(one.family).Type()
+			low, high := one.in[d].lo.key(), one.in[d].hi.key()
+			values := []plan.Key{low, high}
+			if before, ok := low.Prev(t); ok && d != dimIface {
+				values = append(values, before)
+			}
+			if after, ok := high.Next(t); ok && d != dimIface {
+				values = append(values, after)
+			}
+			for _, v := range values {
+				p := l.packetIn(one)
+				setField(&p, d, t, v)
+				out = append(out, p)
+			}
 		}
 	}
-	return true
+	return out
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/plan/eval"
 )
 
 // seedEnv repeats a run of the random tests.
@@ -34,8 +35,6 @@ type list struct {
 	*rand.Rand
 	policies []Policy
 	sets     map[string]*plan.Set
-	// edges are values at which something begins or ends, and their neighbours, by type.
-	edges map[plan.Type][]plan.Key
 }
 
 // Pools that are small enough for policies to meet.
@@ -48,10 +47,10 @@ var (
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
 func randomList(r *rand.Rand, n int) *list {
-	l := &list{Rand: r, sets: map[string]*plan.Set{}, edges: map[plan.Type][]plan.Key{}}
+	l := &list{Rand: r, sets: map[string]*plan.Set{}}
 	for i := range n {
 		name := fmt.Sprintf("p%d", i)
-		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Goto, Chain: "mark-" + name}}}}}
+		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Count, Name: name}, {Kind: plan.Accept}}}}}
 		for range 1 + r.IntN(2) {
 			p.Selections = append(p.Selections, l.selection())
 		}
@@ -116,35 +115,16 @@ func (l *list) match(f plan.Field) plan.Match {
 			apart = append(apart, e)
 		}
 	}
-	for _, e := range apart {
-		l.edge(f.Type(), e)
-	}
 	if len(apart) == 1 && !l.chance(4) {
 		m.From, m.To = apart[0].From, apart[0].To
 		return m
 	}
+	if l.chance(10) { // looks at what no map does
+		return plan.Match{Field: plan.FieldMark, Mask: 1, From: plan.KeyFromUint32(1), To: plan.KeyFromUint32(1)}
+	}
 	m.Set = fmt.Sprintf("set-%d", len(l.sets))
-	s := &plan.Set{Name: m.Set, Type: f.Type(), Elements: apart}
-	if l.chance(10) {
-		s = nil // what packets change is not known
-		l.sets[m.Set] = nil
-		m.Set = ""
-		m.Field = plan.FieldMark
-		m.Mask, m.From, m.To = 1, plan.KeyFromUint32(1), plan.KeyFromUint32(1)
-		return m
-	}
-	l.sets[m.Set] = s
+	l.sets[m.Set] = &plan.Set{Name: m.Set, Type: f.Type(), Elements: apart, Interval: slices.ContainsFunc(apart, func(e plan.Element) bool { return e.From != e.To })}
 	return m
-}
-
-func (l *list) edge(t plan.Type, e plan.Element) {
-	l.edges[t] = append(l.edges[t], e.From, e.To)
-	if k, ok := e.From.Prev(t); ok {
-		l.edges[t] = append(l.edges[t], k)
-	}
-	if k, ok := e.To.Next(t); ok {
-		l.edges[t] = append(l.edges[t], k)
-	}
 }
 
 func (l *list) element(t plan.Type) plan.Element {
@@ -186,21 +166,41 @@ func (l *list) element(t plan.Type) plan.Element {
 	return plan.Element{From: k, To: k}
 }
 
-// packet is the value of each field; a family's addresses are those of the other as well.
-func (l *list) packet() packet {
-	p := packet{family: pick(l.Rand, []plan.Family{plan.IPv4, plan.IPv4, plan.IPv6}), values: map[plan.Field]plan.Key{}}
-	for _, f := range []plan.Field{
-		plan.FieldIIFName, dimSrc.field(p.family), dimDst.field(p.family), plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort,
-		plan.FieldDSCP4, plan.FieldDSCP6, plan.FieldMark,
-	} {
-		if known := l.edges[f.Type()]; len(known) > 0 && !l.chance(10) && f != plan.FieldL4Proto {
-			p.values[f] = pick(l.Rand, known)
-		} else {
-			p.values[f] = l.element(f.Type()).To
+// packetIn makes a packet with most fields at one end of the box's intervals, and others anywhere.
+func (l *list) packetIn(one *box) eval.Packet {
+	p := eval.Packet{
+		IIF: pick(l.Rand, ifaces), Proto: pick(l.Rand, []uint8{1, 6, 17, 50}), SPort: uint16(l.IntN(1 << 16)), DPort: pick(l.Rand, []uint16{53, 80, 443, 1000}),
+		DSCP: pick(l.Rand, []uint8{0, 1, 6, 17, 46}), Mark: uint32(l.IntN(2)), CTState: eval.StateNew, NoPorts: l.chance(50),
+	}
+	family, nets := one.family, nets4
+	if family == 0 {
+		family = pick(l.Rand, plan.Families[:])
+	}
+	if family == plan.IPv6 {
+		nets = nets6
+	}
+	p.Src, p.Dst = netip.MustParsePrefix(pick(l.Rand, nets)).Addr(), netip.MustParsePrefix(pick(l.Rand, nets)).Addr()
+	for d := range dimCount {
+		if one.fields.has(d) && !l.chance(20) {
+			setField(&p, d, d.field(family).Type(), pick(l.Rand, []value{one.in[d].lo, one.in[d].hi}).key())
 		}
 	}
-	if f := familyMatch(p.family)[0]; true {
-		p.values[f.Field] = f.From
-	}
 	return p
+}
+
+func setField(p *eval.Packet, d dim, t plan.Type, k plan.Key) {
+	switch d {
+	case dimIface:
+		p.IIF = k.Text()
+	case dimSrc:
+		p.Src = k.Addr(t)
+	case dimDst:
+		p.Dst = k.Addr(t)
+	case dimProto:
+		p.Proto = uint8(k.Uint(t))
+	case dimSPort:
+		p.SPort = uint16(k.Uint(t))
+	case dimDPort:
+		p.DPort = uint16(k.Uint(t))
+	}
 }

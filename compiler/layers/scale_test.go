@@ -8,11 +8,14 @@ import (
 	"pbr/compiler/plan"
 )
 
+// manyPolicies is how many the test has; the benchmark has more.
+const manyPolicies = 4000
+
 // scale is a long list whose layers are hard to find, each in its own way.
 type scale struct {
 	name string
 	one  func(r *rand.Rand, i int) []plan.Match
-	// rules is how many there may be of 20,000 policies.
+	// rules is how many there may be of that many policies.
 	rules int
 }
 
@@ -33,7 +36,7 @@ var scales = []scale{
 		return []plan.Match{value8(plan.FieldL4Proto, 6), port(plan.FieldSPort, a, a+uint16(r.IntN(200))), port(plan.FieldDPort, b, b+uint16(r.IntN(200)))}
 	}, 10},
 	{"sources, then destinations", func(r *rand.Rand, i int) []plan.Match {
-		if i < 10_000 {
+		if i < manyPolicies/2 {
 			return []plan.Match{randomNet(r, plan.FieldIPSAddr, 20, 32)}
 		}
 		return []plan.Match{randomNet(r, plan.FieldIPDAddr, 20, 32)}
@@ -41,13 +44,13 @@ var scales = []scale{
 	// Of these each overlaps all others: nothing is better than the list.
 	{"sources and destinations in turn", func(r *rand.Rand, i int) []plan.Match {
 		return []plan.Match{randomNet(r, []plan.Field{plan.FieldIPSAddr, plan.FieldIPDAddr}[i%2], 32, 32)}
-	}, 20_000},
+	}, manyPolicies},
 	{"nested", func(_ *rand.Rand, i int) []plan.Match {
 		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(1<<31 - i)), To: plan.KeyFromUint32(uint32(1<<31 + i))}}
-	}, 20_000},
+	}, manyPolicies},
 	{"crossing", func(_ *rand.Rand, i int) []plan.Match {
 		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(i)), To: plan.KeyFromUint32(uint32(1<<31 + i))}}
-	}, 20_000},
+	}, manyPolicies},
 }
 
 func randomNet(r *rand.Rand, f plan.Field, from, to int) plan.Match {
@@ -76,7 +79,7 @@ func (s *scale) policies(n int) []Policy {
 // A long list becomes few rules where its policies are mostly apart, and no more rules than it has where they are not.
 func TestManyPolicies(t *testing.T) {
 	for _, s := range scales {
-		policies := s.policies(20_000)
+		policies := s.policies(manyPolicies)
 		r := Build("classify", policies, nil, Cheapest)
 		if len(r.Rules) > s.rules {
 			t.Errorf("%s: %d rules, more than %d", s.name, len(r.Rules), s.rules)
