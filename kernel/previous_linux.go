@@ -69,6 +69,10 @@ func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 // ownRuleset leaves out what pbr never makes.
 func ownRuleset(r plan.Ruleset) plan.Ruleset {
 	r.Foreign = nil
+	r.Flowtables = slices.Clone(r.Flowtables)
+	for i := range r.Flowtables {
+		r.Flowtables[i].Foreign = ""
+	}
 	r.Sets = slices.Clone(r.Sets)
 	for i := range r.Sets {
 		r.Sets[i].Foreign = ""
@@ -135,6 +139,13 @@ func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
 		}
 		r.Hops = usable
 		p.Routes = append(p.Routes, r)
+	}
+	for i := range p.Ruleset.Flowtables {
+		f := &p.Ruleset.Flowtables[i]
+		f.Devices = slices.DeleteFunc(slices.Clone(f.Devices), func(dev string) bool {
+			_, exists := m.Links[dev]
+			return !exists
+		})
 	}
 	plan.Normalize(p)
 	return warnings

@@ -16,12 +16,16 @@ const snapshotFile = "ruleset.snapshot"
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, known bool, err error) {
 	if before != nil {
 		if generation, err := k.nft.Generation(); err == nil && generation == before.Generation {
-			return before, true, nil
+			l = before
 		}
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
-		if l, ok := k.nft.Load(b, want); ok {
-			return l, true, nil
+		if loaded, ok := k.nft.Load(b, want); ok {
+			l = loaded
 		}
+	}
+	if l != nil {
+		l, err = k.nft.Refresh(l)
+		return l, true, err
 	}
 	l, err = k.nft.Read()
 	return l, false, err

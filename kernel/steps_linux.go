@@ -20,7 +20,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	for _, s := range c.Sysctls {
 		steps = append(steps, a.setSysctl(s))
 	}
-	transaction := len(c.Counters)+len(c.Sets)+len(c.Chains)+len(c.Foreign) > 0
+	transaction := c.Ruleset()
 	var remarkBefore, remarkAfter []step
 	if transaction && a.marks != nil && !a.marks.ran {
 		remarkBefore, remarkAfter = a.marks.steps()
@@ -147,7 +147,7 @@ func (a *application) setRuleset(have *live) step {
 		do:   func() error { return a.transact(&a.want.Ruleset) },
 		undo: func() error { return a.transact(&have.plan.Ruleset) },
 	}
-	if r := &have.plan.Ruleset; len(r.Counters)+len(r.Sets)+len(r.Chains)+len(r.Foreign) == 0 {
+	if have.plan.Ruleset.Empty() {
 		s.undo = a.nft.Delete
 	}
 	return s

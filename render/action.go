@@ -27,6 +27,7 @@ var actionNames = [...]string{
 	plan.RecallCTMark: "ct mark set",
 	plan.Remember:     "update",
 	plan.Forget:       "delete",
+	plan.Offload:      "flow add",
 }
 
 // actionName is nft's name of k, or for one that does not exist its number.
@@ -63,6 +64,8 @@ func appendAction(b []byte, a *plan.Action) []byte {
 		return append(append(b, " map @"...), a.Set...)
 	case plan.Remember, plan.Forget:
 		return appendClientMap(b, name, a)
+	case plan.Offload:
+		return append(append(append(b, name...), " @"...), a.Name...)
 	case plan.SNAT:
 		if a.Addr.Is4() {
 			b = append(b, "snat ip to "...)

@@ -16,6 +16,11 @@ func checkRuleset(rs *plan.Ruleset) error {
 			return err
 		}
 	}
+	for i := range rs.Flowtables {
+		if err := checkFlowtable(&rs.Flowtables[i]); err != nil {
+			return err
+		}
+	}
 	for i := range rs.Sets {
 		if err := checkSet(&rs.Sets[i]); err != nil {
 			return err
@@ -151,7 +156,7 @@ func checkAction(a *plan.Action) error {
 		if identifier(a.Set) && (a.Field.Type() != 0) != fieldsInOrder(a.Fields) {
 			return nil
 		}
-	case plan.Count:
+	case plan.Count, plan.Offload:
 		if identifier(a.Name) {
 			return nil
 		}

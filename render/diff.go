@@ -35,6 +35,9 @@ func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) erro
 	d.routes(c.Routes)
 	d.rules(c.Rules)
 	d.counters(c.Counters)
+	for i := range c.Flowtables {
+		d.flowtable(&c.Flowtables[i])
+	}
 	for i := range c.Sets {
 		d.set(&c.Sets[i])
 	}

@@ -8,17 +8,32 @@ import (
 
 // rulesetView is the nftables table; it is not in the kernel at all when the lists are empty.
 type rulesetView struct {
-	Family   string        `json:"family"`
-	Table    string        `json:"table"`
-	Counters []counterView `json:"counters"`
-	Sets     []setView     `json:"sets"`
-	Chains   []chainView   `json:"chains"`
-	Foreign  []string      `json:"foreign,omitempty"`
+	Family     string          `json:"family"`
+	Table      string          `json:"table"`
+	Counters   []counterView   `json:"counters"`
+	Flowtables []flowtableView `json:"flowtables"`
+	Sets       []setView       `json:"sets"`
+	Chains     []chainView     `json:"chains"`
+	Foreign    []string        `json:"foreign,omitempty"`
 }
 
 type counterView struct {
 	Name    string `json:"name"`
 	Comment string `json:"comment,omitempty"`
+}
+
+// flowtableView is a flowtable. With Late, Devices are candidates (a name may end in an asterisk), and those that the
+// machine has addresses on come to them, but for Except.
+type flowtableView struct {
+	Name     string   `json:"name"`
+	Priority int32    `json:"priority"`
+	Devices  []string `json:"devices"`
+	Hardware bool     `json:"hardware,omitempty"`
+	Counter  bool     `json:"counter,omitempty"`
+	Late     bool     `json:"late,omitempty"`
+	Required bool     `json:"required,omitempty"`
+	Except   []string `json:"except,omitempty"`
+	Foreign  string   `json:"foreign,omitempty"`
 }
 
 // setView is a named set, or a map to verdicts when Map is true, or to values of type Data that packets fill, at most
@@ -73,7 +88,7 @@ type matchView struct {
 }
 
 // actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
-// under a mask, a counter's or log prefix's name, packets a second or a minute, an address; what a number is computed
+// under a mask, a counter's, log prefix's or flowtable's name, packets a second or a minute, an address; what a number is computed
 // from; how many bits of an address count, and for how many seconds. Fields are those of a map that is looked up by several
 // at once, Prefixes how many bits of each count, 0 for all.
 type actionView struct {
@@ -103,9 +118,12 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 	return rulesetView{
 		Family: "inet", Table: plan.TableName,
 		Counters: views(rs.Counters, func(c *plan.Counter) counterView { return counterView{c.Name, c.Comment} }),
-		Sets:     views(rs.Sets, viewSet),
-		Chains:   views(rs.Chains, viewChain),
-		Foreign:  rs.Foreign,
+		Flowtables: views(rs.Flowtables, func(f *plan.Flowtable) flowtableView {
+			return flowtableView{f.Name, f.Priority, append([]string{}, f.Devices...), f.Hardware, f.Counter, f.Late, f.Required, f.Except, f.Foreign}
+		}),
+		Sets:    views(rs.Sets, viewSet),
+		Chains:  views(rs.Chains, viewChain),
+		Foreign: rs.Foreign,
 	}
 }
 
@@ -227,7 +245,7 @@ func viewAction(a *plan.Action) actionView {
 		viewMapKey(&v, a)
 	case plan.SetMark, plan.SetCTMark:
 		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
-	case plan.Count, plan.Log:
+	case plan.Count, plan.Log, plan.Offload:
 		v.Name = a.Name
 	case plan.Limit:
 		v.Rate, v.Burst = a.Rate, a.Burst

@@ -18,7 +18,8 @@ func NFT(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
 	}
-	if _, err := w.Write(appendNFT(make([]byte, 0, sizeHint(&p.Ruleset)), p)); err != nil {
+	b := appendNFT(make([]byte, 0, sizeHint(&p.Ruleset)), p)
+	if _, err := w.Write(appendLateComments(b, &p.Ruleset)); err != nil {
 		return fmt.Errorf("writing nftables table %s: %w", plan.TableName, err)
 	}
 	return nil
@@ -44,7 +45,7 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 		b = append(b, "# Loading this forgets the clients that sticky balances remember; pbr apply and pbr watch keep them.\n"...)
 	}
 	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)
-	if emptyRuleset(rs) {
+	if rs.Empty() {
 		return b
 	}
 	b = append(b, "table inet "+plan.TableName+" {\n"...)
@@ -59,22 +60,27 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 		separate()
 		b = appendCounter(b, &rs.Counters[i])
 	}
+	late := lateFlowtables(rs)
+	for i := range rs.Flowtables {
+		if f := &rs.Flowtables[i]; !f.Late {
+			separate()
+			b = appendFlowtable(b, f)
+		}
+	}
 	for i := range rs.Sets {
 		separate()
 		b = appendSet(b, &rs.Sets[i])
 	}
 	for i := range rs.Chains {
-		separate()
-		b = appendChain(b, &rs.Chains[i])
+		if !late.used(&rs.Chains[i]) {
+			separate()
+			b = appendChain(b, &rs.Chains[i])
+		}
 	}
 	for _, f := range rs.Foreign {
 		b = appendComment(b, "\t", "foreign: "+f)
 	}
 	return append(b, "}\n"...)
-}
-
-func emptyRuleset(rs *plan.Ruleset) bool {
-	return len(rs.Counters) == 0 && len(rs.Sets) == 0 && len(rs.Chains) == 0 && len(rs.Foreign) == 0
 }
 
 func appendCounter(b []byte, c *plan.Counter) []byte {

@@ -23,6 +23,8 @@ var (
 	scriptSources string
 	//go:embed script/connected.sh
 	scriptConnected string
+	//go:embed script/offload.sh
+	scriptOffload string
 	//go:embed script/stale.sh
 	scriptStale string
 )
@@ -40,7 +42,9 @@ func Script(w io.Writer, p *plan.Plan) error {
 	b = appendScriptRules(b, p)
 	b = append(b, "\n# the nftables table, in one transaction\nnft -f - <<'EOF'\n"...)
 	b = appendNFT(b, p)
-	b = append(b, "EOF\n\n# routes of an older policy\nstale_routes -4\nif ipv6; then\n\tstale_routes -6\nfi\n"...)
+	b = append(b, "EOF\n"...)
+	b = appendScriptOffload(b, &p.Ruleset)
+	b = append(b, "\n# routes of an older policy\nstale_routes -4\nif ipv6; then\n\tstale_routes -6\nfi\n"...)
 	if _, err := w.Write(b); err != nil {
 		return fmt.Errorf("writing script: %w", err)
 	}
@@ -63,6 +67,7 @@ func appendScriptHead(b []byte, p *plan.Plan) []byte {
 	add(true, scriptRules)
 	add(kinds[plan.SourceRules], scriptSources)
 	add(kinds[plan.ConnectedRules], scriptConnected)
+	add(lateFlowtables(&p.Ruleset) != nil, scriptOffload)
 	add(true, scriptStale)
 	if len(p.Waiting) > 0 {
 		b = append(b, '\n')

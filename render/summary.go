@@ -26,6 +26,7 @@ func Summary(c *plan.Changes) []string {
 		t[changeKind(x.Have == nil, x.Want == nil)]++
 	}
 	out = addTally(out, "counters", tally(t, "changed")...)
+	out = addTally(out, "flowtables", summarizeFlowtables(c.Flowtables)...)
 	out = addTally(out, "sets", summarizeSets(c.Sets)...)
 	out = addTally(out, "chains", summarizeChains(c.Chains)...)
 	return addTally(out, "foreign objects", tallied{len(c.Foreign), "removed"})
@@ -64,6 +65,22 @@ func addTally(out []string, kind string, parts ...tallied) []string {
 		return out
 	}
 	return append(out, kind+": "+strings.Join(words, ", "))
+}
+
+func summarizeFlowtables(changes []plan.FlowtableChange) []tallied {
+	var t [3]int
+	var rebuilt, added, removed int
+	for i := range changes {
+		c := &changes[i]
+		if c.Rebuild {
+			rebuilt++
+			continue
+		}
+		t[changeKind(c.Have == nil, c.Want == nil)]++
+		added += len(c.Add)
+		removed += len(c.Remove)
+	}
+	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "interfaces added"}, tallied{removed, "interfaces removed"})
 }
 
 func summarizeSets(changes []plan.SetChange) []tallied {

@@ -5,12 +5,13 @@ import "slices"
 // Changes is what turns one plan (have) into another (want). Every part is in canonical
 // order; an empty Changes means that the two are the same.
 type Changes struct {
-	Routes   []RouteChange
-	Rules    []RuleChange
-	Sysctls  []SysctlChange
-	Counters []CounterChange
-	Sets     []SetChange
-	Chains   []ChainChange
+	Routes     []RouteChange
+	Rules      []RuleChange
+	Sysctls    []SysctlChange
+	Counters   []CounterChange
+	Flowtables []FlowtableChange
+	Sets       []SetChange
+	Chains     []ChainChange
 	// Foreign lists objects of the nftables table that are to go because pbr never makes them.
 	Foreign []string
 }
@@ -67,8 +68,12 @@ type RuleEdit struct {
 
 // Empty tells whether there is nothing to do.
 func (c *Changes) Empty() bool {
-	return len(c.Routes) == 0 && len(c.Rules) == 0 && len(c.Sysctls) == 0 && len(c.Counters) == 0 &&
-		len(c.Sets) == 0 && len(c.Chains) == 0 && len(c.Foreign) == 0
+	return len(c.Routes) == 0 && len(c.Rules) == 0 && len(c.Sysctls) == 0 && !c.Ruleset()
+}
+
+// Ruleset tells whether anything of the nftables table changes.
+func (c *Changes) Ruleset() bool {
+	return len(c.Counters)+len(c.Flowtables)+len(c.Sets)+len(c.Chains)+len(c.Foreign) > 0
 }
 
 // Diff returns what turns have into want, both normal (see Normalize). Neither is changed; the

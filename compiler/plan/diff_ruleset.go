@@ -17,6 +17,14 @@ func diffRuleset(have, want *Ruleset, c *Changes) {
 				c.Counters = append(c.Counters, CounterChange{Have: h, Want: w})
 			}
 		})
+	flowtables := func(a, b Flowtable) int { return strings.Compare(a.Name, b.Name) }
+	mergeByName(sorted(have.Flowtables, flowtables), sorted(want.Flowtables, flowtables),
+		func(x *Flowtable) string { return x.Name },
+		func(h, w *Flowtable) {
+			if f, ok := diffFlowtable(h, w); ok {
+				c.Flowtables = append(c.Flowtables, f)
+			}
+		})
 	sets := func(a, b Set) int { return strings.Compare(a.Name, b.Name) }
 	mergeByName(sorted(have.Sets, sets), sorted(want.Sets, sets),
 		func(x *Set) string { return x.Name },

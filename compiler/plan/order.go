@@ -35,6 +35,11 @@ func Sort(p *Plan) {
 	})
 	slices.SortFunc(p.Dynamic, compareDynamic)
 	slices.SortFunc(p.Ruleset.Counters, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(p.Ruleset.Flowtables, func(a, b Flowtable) int { return strings.Compare(a.Name, b.Name) })
+	for _, f := range p.Ruleset.Flowtables {
+		slices.Sort(f.Devices)
+		slices.Sort(f.Except)
+	}
 	slices.SortFunc(p.Ruleset.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range p.Ruleset.Sets {
 		slices.SortFunc(s.Elements, compareElements)

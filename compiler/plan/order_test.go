@@ -83,9 +83,10 @@ func TestSortGivesOneOrder(t *testing.T) {
 		Waiting: []Waiting{{"uplink a", "x"}, {"uplink b", "x"}},
 		Dynamic: []Dynamic{{Family: IPv4, Priority: 1}, {Family: IPv4, Priority: 2}, {Family: IPv6, Priority: 1}},
 		Ruleset: Ruleset{
-			Counters: []Counter{{Name: "a"}, {Name: "b"}},
-			Sets:     []Set{{Name: "a", Elements: []Element{{From: Key{1}}, {From: Key{2}}, {From: Key{2, 1}}}}, {Name: "b"}},
-			Foreign:  []string{"flowtable f", "quota q"},
+			Counters:   []Counter{{Name: "a"}, {Name: "b"}},
+			Flowtables: []Flowtable{{Name: "a", Devices: []string{"x", "y"}, Except: []string{"u", "v"}}, {Name: "b"}},
+			Sets:       []Set{{Name: "a", Elements: []Element{{From: Key{1}}, {From: Key{2}}, {From: Key{2, 1}}}}, {Name: "b"}},
+			Foreign:    []string{"quota p", "quota q"},
 		},
 	}
 	want := *p
@@ -94,6 +95,10 @@ func TestSortGivesOneOrder(t *testing.T) {
 	shuffled.Dynamic, shuffled.Ruleset.Counters = slices.Clone(p.Dynamic), slices.Clone(p.Ruleset.Counters)
 	shuffled.Ruleset.Sets, shuffled.Ruleset.Foreign = slices.Clone(p.Ruleset.Sets), slices.Clone(p.Ruleset.Foreign)
 	shuffled.Ruleset.Sets[0].Elements = slices.Clone(p.Ruleset.Sets[0].Elements)
+	shuffled.Ruleset.Flowtables = slices.Clone(p.Ruleset.Flowtables)
+	first := &shuffled.Ruleset.Flowtables[0]
+	first.Devices, first.Except = []string{"y", "x"}, []string{"v", "u"}
+	slices.Reverse(shuffled.Ruleset.Flowtables)
 	slices.Reverse(shuffled.Numbers)
 	slices.Reverse(shuffled.Sysctls)
 	slices.Reverse(shuffled.Waiting)

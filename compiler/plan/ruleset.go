@@ -2,16 +2,22 @@ package plan
 
 import "net/netip"
 
-// Ruleset is the content of nftables table inet pbr. Order: counters and sets by name,
+// Ruleset is the content of nftables table inet pbr. Order: counters, flowtables and sets by name,
 // chains as the compiler gives them (regular ones before the base chains that use them).
 // An empty Ruleset means that the table is not there.
 type Ruleset struct {
-	Counters []Counter
-	Sets     []Set
-	Chains   []Chain
+	Counters   []Counter
+	Flowtables []Flowtable
+	Sets       []Set
+	Chains     []Chain
 	// Foreign lists, in live plans, objects of the table that pbr never makes ("quota x",
-	// "flowtable f", table flags), in nft's words.
+	// table flags), in nft's words.
 	Foreign []string
+}
+
+// Empty tells whether there is nothing in the table, and so no table.
+func (r *Ruleset) Empty() bool {
+	return len(r.Counters) == 0 && len(r.Flowtables) == 0 && len(r.Sets) == 0 && len(r.Chains) == 0 && len(r.Foreign) == 0
 }
 
 // Counter is a named counter. Its packets and bytes are live values, not part of the plan.
@@ -189,6 +195,7 @@ const (
 	RecallCTMark            // ct mark set Field & Prefix map @Set; the rule ends here if there is no such element
 	Remember                // update @Set { Field & Prefix timeout Timeout : meta mark & Mask }; the rule ends here if the map is full
 	Forget                  // delete @Set { Field & Prefix : meta mark & Mask }
+	Offload                 // flow add @Name: the rest of the connection goes by the flowtable; the rule ends here if it cannot
 )
 
 // FieldList is up to five fields in their order; 0 for no more.
@@ -214,7 +221,7 @@ type Action struct {
 	Mod, Seed uint32
 	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's.
 	Mask, Value uint32
-	// Name is Count's counter, or Log's prefix.
+	// Name is Count's counter, Log's prefix, or Offload's flowtable.
 	Name        string
 	Rate, Burst uint32
 	// Minutes makes Limit's Rate one per minute.

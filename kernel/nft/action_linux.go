@@ -57,6 +57,10 @@ func (e *ruleEncoder) action(a *plan.Action) error {
 		return e.choose(a)
 	case plan.RecallCTMark, plan.Remember, plan.Forget:
 		return e.client(a)
+	case plan.Offload:
+		at := e.begin("flow_offload")
+		e.str(flowTableName, a.Name)
+		e.end(at)
 	default:
 		return fmt.Errorf("action %d is unknown", a.Kind)
 	}
@@ -135,6 +139,8 @@ func decodeAction(xs []expr) (a plan.Action, n int) {
 			Burst: x.u32(unix.NFTA_LIMIT_BURST), Minutes: number64(attr(x.data, unix.NFTA_LIMIT_UNIT)) == 60}, 1
 	case "masq":
 		return plan.Action{Kind: plan.Masquerade}, 1
+	case "flow_offload":
+		return plan.Action{Kind: plan.Offload, Name: text(attr(x.data, flowTableName))}, 1
 	case "numgen":
 		return decodeNumber(xs)
 	}

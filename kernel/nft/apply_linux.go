@@ -14,11 +14,11 @@ import (
 // Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing.
 // Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
 func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Live, error) {
-	if len(changes.Counters)+len(changes.Sets)+len(changes.Chains)+len(changes.Foreign) == 0 {
+	if !changes.Ruleset() {
 		return live, nil
 	}
 	b := newBatch(live.Generation)
-	if live.exists && (live.rebuild || isEmpty(want)) {
+	if live.exists && (live.rebuild || want.Empty()) {
 		b.deleteNamed(unix.NFT_MSG_DELTABLE, "table inet", unix.NFTA_TABLE_NAME, plan.TableName, false)
 		live = &Live{Generation: live.Generation, identity: live.identity}
 		changes = plan.Diff(&plan.Plan{}, &plan.Plan{Ruleset: *want})
@@ -50,11 +50,9 @@ func (c *Conn) readAfter() (*Live, error) {
 	return live, nil
 }
 
-func isEmpty(r *plan.Ruleset) bool { return len(r.Counters)+len(r.Sets)+len(r.Chains) == 0 }
-
 // result is the table after the transaction.
 func (e *edit) result() *Live {
-	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, identity: e.live.identity, exists: !isEmpty(e.want), irregular: map[string]bool{}}
+	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, identity: e.live.identity, exists: !e.want.Empty(), irregular: map[string]bool{}}
 	if next.Generation == 0 {
 		next.Generation = 1 // the kernel leaves out 0 (nf_tables_commit)
 	}

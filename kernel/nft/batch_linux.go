@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -79,46 +80,53 @@ func (b *batch) finish() {
 // answer is what the kernel says to a batch: the handles of the first and last new rule.
 type answer struct{ first, last uint64 }
 
+var errNoAnswer = errors.New("nftables did not answer")
+
 // commit sends the batch. The kernel has done it, or nothing of it, when the call returns.
 func (s *socket) commit(b *batch) (answer, error) {
 	b.finish()
-	s.grow(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, len(b.b)+unix.Getpagesize())
-	s.drain()
-	if err := s.send(b.b); err != nil {
-		return answer{}, fmt.Errorf("sending %d bytes to nftables: %w", len(b.b), err)
-	}
 	var a answer
 	var failed error
 	acked := false
-	for {
-		err := s.receive(unix.MSG_DONTWAIT, func(m message) error {
-			switch {
-			case m.typ == unix.NLMSG_ERROR && m.errno() != nil:
-				if failed == nil {
-					failed = b.explain(&m)
-				}
-			case m.typ == unix.NLMSG_ERROR:
-				acked = acked || m.seq == uint32(len(b.ops))
-			case m.typ == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWRULE:
-				handle := number64(attr(m.attrs(), unix.NFTA_RULE_HANDLE))
-				if m.seq == b.firstRule {
-					a.first = handle
-				}
-				if m.seq == b.lastRule {
-					a.last = handle
-				}
-			}
-			return nil
-		})
+	err := s.exchange(b, func(m message) error {
 		switch {
-		case err == unix.EAGAIN:
-			if failed == nil && !acked {
-				failed = errors.New("nftables did not answer")
+		case m.typ == unix.NLMSG_ERROR && m.errno() != nil:
+			if failed == nil {
+				failed = b.explain(&m)
 			}
-			return a, failed
-		case err == unix.EINTR, err == unix.ENOBUFS:
-		case err != nil:
-			return a, fmt.Errorf("reading the answer of nftables: %w", err)
+		case m.typ == unix.NLMSG_ERROR:
+			acked = acked || m.seq == uint32(len(b.ops))
+		case m.typ == unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWRULE:
+			handle := number64(attr(m.attrs(), unix.NFTA_RULE_HANDLE))
+			if m.seq == b.firstRule {
+				a.first = handle
+			}
+			if m.seq == b.lastRule {
+				a.last = handle
+			}
+		}
+		return nil
+	})
+	if err == nil && failed == nil && !acked {
+		failed = errNoAnswer
+	}
+	return a, cmp.Or(err, failed)
+}
+
+// exchange sends a finished batch, and calls f with each message of the kernel's answer.
+func (s *socket) exchange(b *batch, f func(message) error) error {
+	s.grow(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, len(b.b)+unix.Getpagesize())
+	s.drain()
+	if err := s.send(b.b); err != nil {
+		return fmt.Errorf("sending %d bytes to nftables: %w", len(b.b), err)
+	}
+	for {
+		switch err := s.receive(unix.MSG_DONTWAIT, f); err {
+		case unix.EAGAIN:
+			return nil
+		case nil, unix.EINTR, unix.ENOBUFS:
+		default:
+			return fmt.Errorf("reading the answer of nftables: %w", err)
 		}
 	}
 }
@@ -157,6 +165,9 @@ func (o *operation) hint(err error) string {
 	if o.object == "chain" && o.verb == "adding" {
 		return "the kernel may lack the chain's type: module nft_chain_nat for nat"
 	}
+	if o.object == "flowtable" {
+		return "an interface of it is gone, or the kernel lacks module nf_flow_table_inet"
+	}
 	if o.planned == nil {
 		return ""
 	}
@@ -183,5 +194,5 @@ func (o *operation) hint(err error) string {
 var actionModules = map[plan.ActionKind]string{
 	plan.Count: "nft_objref", plan.Log: "nft_log or nf_log_syslog", plan.Limit: "nft_limit", plan.Masquerade: "nft_masq",
 	plan.SNAT: "nft_nat", plan.SetCTMark: "nft_ct", plan.HashVMap: "nft_hash", plan.CycleVMap: "nft_numgen", plan.RandomVMap: "nft_numgen",
-	plan.RecallCTMark: "nft_ct",
+	plan.RecallCTMark: "nft_ct", plan.Offload: "nft_flow_offload",
 }

@@ -17,6 +17,19 @@ const (
 
 	flowtableTable = 1
 	flowtableName  = 2
+	flowtableHook  = 3
+	flowtableFlags = 7
+
+	flowtableHookNum      = 1
+	flowtableHookPriority = 2
+	flowtableHookDevices  = 3
+
+	deviceName = 1 // NFTA_DEVICE_NAME
+
+	flowtableHardware = 0x1 // NFT_FLOWTABLE_HW_OFFLOAD
+	flowtableCounter  = 0x2 // NFT_FLOWTABLE_COUNTER
+
+	flowTableName = 1 // NFTA_FLOW_TABLE_NAME, of expression flow_offload
 
 	bitwiseOp   = 6
 	bitwiseData = 7

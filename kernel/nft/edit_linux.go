@@ -50,6 +50,11 @@ func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *e
 			e.remade[key{"counter", ch.Have.Name}] = true
 		}
 	}
+	for _, ch := range changes.Flowtables {
+		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
+			e.remade[key{"flowtable", ch.Have.Name}] = true
+		}
+	}
 	for _, ch := range changes.Chains {
 		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
 			e.remade[key{"chain", ch.Have.Name}] = true
@@ -223,6 +228,10 @@ func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 			if e.remade[key{"counter", a.Name}] {
 				return true
 			}
+		case plan.Offload:
+			if e.remade[key{"flowtable", a.Name}] {
+				return true
+			}
 		}
 	}
 	return false
@@ -234,13 +243,14 @@ func (e *edit) write() error {
 	e.removeRules()
 	e.removeElements()
 	e.removeObjects()
-	if !e.live.exists && !isEmpty(e.want) {
+	if !e.live.exists && !e.want.Empty() {
 		e.b.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, operation{verb: "adding", object: "table inet", name: plan.TableName})
 		e.b.str(unix.NFTA_TABLE_NAME, plan.TableName)
 		e.b.u32(unix.NFTA_TABLE_FLAGS, 0)
 		e.b.setLength()
 	}
 	e.addCounters()
+	e.addFlowtables()
 	if err := e.addChains(); err != nil {
 		return err
 	}
@@ -253,6 +263,12 @@ func (e *edit) write() error {
 // size estimates the batch in bytes, so that the buffer need not be moved while it grows.
 func (e *edit) size() int {
 	n := 1<<12 + 128*len(e.changes.Counters) + 1024*len(e.changes.Chains)
+	for _, ch := range e.changes.Flowtables {
+		n += 256 + 64*len(ch.Add)
+		if ch.Want != nil {
+			n += 64 * len(ch.Want.Devices)
+		}
+	}
 	for i := range e.sets {
 		if w := e.sets[i].Want; w != nil && (e.sets[i].Have == nil || e.sets[i].Rebuild) {
 			n += len(w.Elements)*(64+2*w.Type.Width()) + len(w.Tuples)*(64+2*plan.TupleWidth(w.Concat))

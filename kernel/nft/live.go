@@ -34,7 +34,7 @@ type Live struct {
 	irregular map[string]bool
 }
 
-// foreignObject is a flowtable (object 0) or a stateful object of the given type (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
+// foreignObject is a stateful object of the given type (NFT_OBJECT_*, linux/netfilter/nf_tables.h).
 type foreignObject struct {
 	object uint32
 	name   string

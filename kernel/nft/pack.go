@@ -53,6 +53,32 @@ func (p *packer) counters(list []plan.Counter) {
 	}
 }
 
+func (p *packer) flowtables(list []plan.Flowtable) {
+	p.num(uint64(len(list)))
+	for i := range list {
+		f := &list[i]
+		p.str(f.Name)
+		p.num(uint64(uint32(f.Priority)))
+		p.bool(f.Hardware)
+		p.bool(f.Counter)
+		p.num(uint64(len(f.Devices)))
+		for _, d := range f.Devices {
+			p.str(d)
+		}
+	}
+}
+
+func (u *unpacker) flowtables() (list []plan.Flowtable) {
+	for range u.count() {
+		f := plan.Flowtable{Name: u.str(), Priority: int32(u.num()), Hardware: u.bool(), Counter: u.bool()}
+		for range u.count() {
+			f.Devices = append(f.Devices, u.str())
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
 func (p *packer) setHead(s *plan.Set) {
 	p.str(s.Name)
 	p.num(uint64(s.Type))

@@ -81,7 +81,7 @@ func (r *reader) table() error {
 		}
 	}
 	rs := &r.live.Ruleset
-	if len(rs.Counters)+len(rs.Sets)+len(rs.Chains)+len(rs.Foreign) == 0 {
+	if rs.Empty() {
 		rs.Foreign = []string{"the table itself, empty"}
 	}
 	slices.Sort(rs.Foreign)
@@ -140,7 +140,7 @@ func (r *reader) objects() error {
 }
 
 // objectWords are nft's names of the stateful objects, by NFT_OBJECT_*.
-var objectWords = map[uint32]string{0: "flowtable", unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_CT_HELPER: "ct helper",
+var objectWords = map[uint32]string{unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_CT_HELPER: "ct helper",
 	unix.NFT_OBJECT_LIMIT: "limit", unix.NFT_OBJECT_CONNLIMIT: "ct count", unix.NFT_OBJECT_TUNNEL: "tunnel",
 	unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout", unix.NFT_OBJECT_SECMARK: "secmark", unix.NFT_OBJECT_CT_EXPECT: "ct expectation",
 	unix.NFT_OBJECT_SYNPROXY: "synproxy"}
@@ -152,20 +152,6 @@ func (r *reader) foreignObject(kind uint32, name string) {
 	}
 	r.odd("%s %s", word, name)
 	r.live.foreign = append(r.live.foreign, foreignObject{kind, name})
-}
-
-func (r *reader) flowtables() error {
-	err := r.c.dump(unix.NFT_MSG_GETFLOWTABLE, familyInet, inTable(), func(raw []byte) error {
-		if text(attr(raw, flowtableTable)) == plan.TableName {
-			r.foreignObject(0, text(attr(raw, flowtableName)))
-		}
-		return nil
-	})
-	// Without flowtables in the kernel there are none; what it answers to an unknown request differs.
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
-		return nil
-	}
-	return err
 }
 
 func (r *reader) sets() error {

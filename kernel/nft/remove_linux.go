@@ -85,12 +85,9 @@ func (e *edit) removeObjects() {
 			e.b.deleteNamed(unix.NFT_MSG_DELCHAIN, "chain", unix.NFTA_CHAIN_NAME, ch.Have.Name, true)
 		}
 	}
+	e.removeFlowtables()
 	for _, f := range e.live.foreign {
-		if f.object == 0 {
-			e.b.deleteNamed(unix.NFT_MSG_DELFLOWTABLE, "flowtable", flowtableName, f.name, true)
-		} else {
-			e.deleteObject(f.object, f.name)
-		}
+		e.deleteObject(f.object, f.name)
 	}
 	for _, ch := range e.changes.Counters {
 		if ch.Have != nil {

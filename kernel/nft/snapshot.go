@@ -14,9 +14,9 @@ import (
 // holds plan values, not kernel ones: a wanted ruleset is compared with it piece by piece in the
 // snapshot's own form, and only pieces that differ are decoded.
 //
-// Form: magic, checksum of the rest, identity, generation, then counters, sets, chains. Numbers are unsigned varints,
+// Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains. Numbers are unsigned varints,
 // strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-3\n"
+const snapshotMagic = "pbr-nft-4\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
@@ -33,6 +33,7 @@ func (l *Live) Snapshot() []byte {
 	p.num(uint64(l.Generation))
 	p.bool(l.exists)
 	p.piece(l.pieces.counters, func(p *packer) { p.counters(l.Ruleset.Counters) })
+	p.flowtables(l.Ruleset.Flowtables)
 	p.num(uint64(len(l.Ruleset.Sets)))
 	for i := range l.Ruleset.Sets {
 		s := &l.Ruleset.Sets[i]
@@ -77,6 +78,11 @@ func (p *pieces) rule(chain, rule int) []byte {
 
 // hasForeign tells whether anything of the ruleset is not as pbr makes it.
 func hasForeign(r *plan.Ruleset) bool {
+	for i := range r.Flowtables {
+		if r.Flowtables[i].Foreign != "" {
+			return true
+		}
+	}
 	for i := range r.Sets {
 		if r.Sets[i].Foreign != "" {
 			return true
@@ -109,6 +115,7 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 	l.exists = u.bool()
 	l.pieces.counters = u.blob()
 	l.Ruleset.Counters = u.counters(l.pieces.counters, want.Counters)
+	l.Ruleset.Flowtables = u.flowtables()
 	for range u.count() {
 		s, elements := u.set(want)
 		l.Ruleset.Sets = append(l.Ruleset.Sets, s)

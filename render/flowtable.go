@@ -1,0 +1,166 @@
+package render
+
+import (
+	"fmt"
+
+	"pbr/compiler/plan"
+)
+
+func checkFlowtable(f *plan.Flowtable) error {
+	if err := checkObject("flowtable", f.Name, ""); err != nil {
+		return err
+	}
+	for _, list := range [][]string{f.Devices, f.Except} {
+		for _, d := range list {
+			if d == "" || !quotable(d) {
+				return fmt.Errorf("flowtable %s: interface name %q cannot be quoted for nft", f.Name, d)
+			}
+		}
+	}
+	return nil
+}
+
+// flowtableHead is what a flowtable's definition says besides its devices, a line each.
+func flowtableHead(f *plan.Flowtable) []string {
+	priority := "filter"
+	if f.Priority != 0 {
+		priority = fmt.Sprint(f.Priority)
+	}
+	head := []string{"hook ingress priority " + priority}
+	if f.Hardware {
+		head = append(head, "flags offload")
+	}
+	if f.Counter {
+		head = append(head, "counter")
+	}
+	if f.Foreign != "" {
+		head = append(head, "# foreign: "+string(appendLine(nil, f.Foreign)))
+	}
+	return head
+}
+
+func appendFlowtable(b []byte, f *plan.Flowtable) []byte {
+	b = append(append(append(b, "\tflowtable "...), f.Name...), " {\n"...)
+	for i, line := range flowtableHead(f) {
+		b = append(append(append(b, "\t\t"...), line...), '\n')
+		if i == 0 && len(f.Devices) > 0 {
+			b = appendDevices(append(b, "\t\t"...), f)
+		}
+	}
+	return append(b, "\t}\n"...)
+}
+
+func appendDevices(b []byte, f *plan.Flowtable) []byte {
+	b = append(b, "devices = { "...)
+	for i, d := range f.Devices {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = appendQuoted(b, d)
+	}
+	return append(b, " }\n"...)
+}
+
+// late are the flowtables whose devices only the machine tells.
+type late []*plan.Flowtable
+
+func lateFlowtables(rs *plan.Ruleset) (l late) {
+	for i := range rs.Flowtables {
+		if f := &rs.Flowtables[i]; f.Late {
+			l = append(l, f)
+		}
+	}
+	return l
+}
+
+// used tells whether the chain leads to one of them.
+func (l late) used(c *plan.Chain) bool {
+	for _, f := range l {
+		if c.Uses(f.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// appendLateComments says, in a file for nft alone, what it lacks.
+func appendLateComments(b []byte, rs *plan.Ruleset) []byte {
+	if lateFlowtables(rs) != nil {
+		b = append(b, "\n# Offload is not in here: a kernel without it, or an interface that is not there, would make nft refuse the whole file.\n"+
+			"# \"pbr apply\" and the script of \"pbr compile\" find out what there is.\n"...)
+	}
+	return b
+}
+
+// appendScriptOffload adds the flowtables and the chains that use them, in a transaction of their own.
+func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
+	for _, f := range lateFlowtables(rs) {
+		b = append(b, "\n# offload, with the interfaces that there are\n"...)
+		b = appendWords(append(b, "offload_named"...), f.Devices)
+		b = appendWords(append(b, "offload_others"...), f.Except)
+		call := "offload"
+		if f.Required {
+			call = "offload_required"
+		}
+		b = append(append(b, call...), " <<'EOF'\n"...)
+		b = append(b, "table inet "+plan.TableName+" {\n"...)
+		bare := *f
+		bare.Devices = []string{devicesPlace}
+		b = append(appendFlowtable(b, &bare), '\n')
+		for i := range rs.Chains {
+			if c := &rs.Chains[i]; c.Uses(f.Name) {
+				b = appendChain(b, c)
+			}
+		}
+		b = append(b, "}\nEOF\n"...)
+	}
+	return b
+}
+
+// devicesPlace stands, in the script's text for nft, for the interfaces; "/" is in no interface's name (dev_valid_name).
+const devicesPlace = "/"
+
+func appendWords(b []byte, words []string) []byte {
+	for _, w := range words {
+		b = append(append(b, ' '), shellWord(w)...)
+	}
+	return append(b, '\n')
+}
+
+// flowtable adds the changes of one flowtable: its definition, then its devices.
+func (d *diffWriter) flowtable(c *plan.FlowtableChange) {
+	some := c.Want
+	if some == nil {
+		some = c.Have
+	}
+	d.section("table inet " + plan.TableName + " flowtable " + some.Name)
+	var have, want []string
+	remove, add := c.Remove, c.Add
+	if c.Have != nil {
+		have = flowtableHead(c.Have)
+	}
+	if c.Want != nil {
+		want = flowtableHead(c.Want)
+	}
+	switch {
+	case c.Have == nil:
+		add = c.Want.Devices
+	case c.Want == nil:
+		remove = c.Have.Devices
+	case c.Rebuild:
+		same := *c.Want
+		same.Devices = c.Have.Devices
+		for _, devices := range diffRulesets(plan.Ruleset{Flowtables: []plan.Flowtable{same}}, plan.Ruleset{Flowtables: []plan.Flowtable{*c.Want}}).Flowtables {
+			remove, add = devices.Remove, devices.Add
+		}
+	default:
+		have, want = nil, nil
+	}
+	d.heads(have, want)
+	for _, dev := range remove {
+		d.removed(appendQuoted([]byte("device "), dev))
+	}
+	for _, dev := range add {
+		d.added(appendQuoted([]byte("device "), dev))
+	}
+}
