@@ -52,8 +52,9 @@ func (c *compilation) addHookChains() {
 		rule("unmarked, under way", underWay, accept),
 		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
 		rule("pinned: to its uplink", nil, restore),
+	}, slices.Concat(c.judgeSource(arrived), []plan.ChainRule{
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
-	}, c.outOfState(chainFirst)...)})
+	}, c.outOfState(chainFirst))...)})
 	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("unmarked, under way", underWay, accept),
 		rule("an error for a host inside", when(anyBit(plan.FieldCTState, stateRelated), notInSet(plan.FieldOIFName, setUplinks)), accept),
@@ -126,10 +127,16 @@ func (c *compilation) addFirstPacketChains() {
 		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
 		rule("", when(inSet(plan.FieldIP6DAddr, setNever6)), accept),
 	}})
-	fromUplink := []plan.ChainRule{
+	var fromUplink []plan.ChainRule
+	if c.reversed() {
+		// Packets of no connection are judged, too.
+		fromUplink = append(fromUplink, rule("under way", when(anyBit(plan.FieldCTState, stateEstablished|stateRelated)), accept))
+		fromUplink = append(fromUplink, c.judgeSource()...)
+	}
+	fromUplink = append(fromUplink,
 		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
 		rule("", nil, never),
-	}
+	)
 	if c.answersByPrimary() {
 		fromUplink = append(fromUplink, rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept))
 	}

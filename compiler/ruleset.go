@@ -60,6 +60,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addPinChains()
 	c.addBalances()
 	c.addClassification(classified)
+	c.addReversePath()
 	c.addFirstPacketChains()
 	c.addHookChains()
 	c.addNAT()

@@ -23,13 +23,18 @@ func (c *compilation) addSysctls() {
 		set("1", "net/ipv6/conf/all/forwarding")
 		set("1", "net/ipv6/fib_multipath_hash_policy")
 	}
+	if c.doc.Settings.ReversePath != policy.ReverseKernel {
+		c.addReverseSysctls(set)
+	}
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
 		if _, exists := c.machine.Links[u.Interface]; c.machine.Known && !exists {
 			continue // waiting already, for its routes
 		}
-		// Loose: a reply to a marked packet may arrive by an uplink that main would not use.
-		set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
+		if c.doc.Settings.ReversePath == policy.ReverseKernel {
+			// Loose: a reply to a marked packet may arrive by an uplink that main would not use.
+			set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
+		}
 		set("1", "net/ipv4/conf/%s/src_valid_mark", u.Interface)
 		set("1", "net/ipv4/conf/%s/ignore_routes_with_linkdown", u.Interface)
 		if c.carriesIPv6(u) && u.Gateway6.Auto {

@@ -116,6 +116,15 @@ func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []erro
 			errs = append(errs, err)
 		}
 	}
+	restore := func(check bool) {
+		for _, s := range r.Restored {
+			if sourceCheck(s) == check {
+				try("restore sysctl", func() error { return restoreSetting(s, j.Sysctls) })
+			}
+		}
+	}
+	// The kernel judges source addresses again before the table no longer does.
+	restore(true)
 	// Also when it is empty: an empty table is still ours.
 	try("delete table", k.nft.Delete)
 	rules := orderRules(r.Changes.Rules)
@@ -123,8 +132,6 @@ func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []erro
 	for _, c := range r.Changes.Routes {
 		try("delete route", func() error { return k.route.DelRoute(*c.Have) })
 	}
-	for _, s := range r.Restored {
-		try("restore sysctl", func() error { return restoreSetting(s, j.Sysctls) })
-	}
+	restore(false)
 	return errs
 }

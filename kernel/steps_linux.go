@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pbr/compiler/plan"
 )
@@ -14,11 +15,23 @@ type step struct {
 }
 
 // steps puts changes into an order in which no packet is ever without its road: settings, routes, rules,
-// then the ruleset that marks packets for them, and removal the other way round.
+// then the ruleset that marks packets for them, and removal the other way round. The kernel judges source addresses until the ruleset does.
 func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChange) []step {
 	var steps, last []step
+	var loosened, restored []step
 	for _, s := range c.Sysctls {
-		steps = append(steps, a.setSysctl(s))
+		if loosensSource(s) {
+			loosened = append(loosened, a.setSysctl(s))
+		} else {
+			steps = append(steps, a.setSysctl(s))
+		}
+	}
+	for _, s := range unset {
+		if sourceCheck(s) && !loosensSource(s) {
+			steps = append(steps, a.restoreSysctl(s))
+		} else {
+			restored = append(restored, a.restoreSysctl(s))
+		}
 	}
 	transaction := c.Ruleset()
 	var remarkBefore, remarkAfter []step
@@ -43,18 +56,24 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	if transaction {
 		steps = append(steps, a.setRuleset(have))
 	}
-	steps = append(steps, remarkAfter...)
+	steps = slices.Concat(steps, loosened, remarkAfter)
 	for _, r := range rules.del {
 		steps = append(steps, a.delRule(r))
 	}
 	for _, r := range rules.skip {
 		steps = append(steps, a.addRule(r))
 	}
-	steps = append(steps, last...)
-	for _, s := range unset {
-		steps = append(steps, a.restoreSysctl(s))
-	}
-	return steps
+	return slices.Concat(steps, last, restored)
+}
+
+// sourceCheck tells whether a setting is one of those by which the kernel judges source addresses (ip-sysctl.rst).
+func sourceCheck(c plan.SysctlChange) bool {
+	return strings.HasSuffix(c.Path, "/accept_local") || strings.HasSuffix(c.Path, "/rp_filter")
+}
+
+// loosensSource tells whether a change leaves that to the ruleset, which has to be there then, and still be there when it is taken back.
+func loosensSource(c plan.SysctlChange) bool {
+	return strings.HasSuffix(c.Path, "/accept_local") && c.Want == "1" || strings.HasSuffix(c.Path, "/rp_filter") && c.Want == "0"
 }
 
 // ruleOrder has changes of rules in the order in which they are made.

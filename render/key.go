@@ -21,6 +21,9 @@ var addrTypeNames = [256]string{
 	"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit",
 }
 
+// presences are nft's words for what a look-up finds or does not.
+var presences = [...]string{"missing", "exists"}
+
 // appendValue adds one value of type t as nft reads it.
 func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 	switch t {
@@ -39,6 +42,8 @@ func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 			return appendNamed(b, &addrTypeNames, uint8(v))
 		}
 		return appendUint(b, k.Uint(t))
+	case plan.TypePresence:
+		return append(b, presences[min(k.Uint(t), 1)]...)
 	case plan.TypeDSCP:
 		return appendHex8(b, k[0])
 	case plan.TypeMark, plan.TypeCTState, plan.TypeCTStatus:

@@ -32,6 +32,7 @@ var fieldNames = [...]string{
 	plan.FieldFibSAddrType:    "fib saddr type",
 	plan.FieldFibDAddrType:    "fib daddr type",
 	plan.FieldFibSAddrOIFType: "fib saddr . oif type",
+	plan.FieldFibSAddrBack:    "fib saddr . mark . iif oif",
 }
 
 // bitName names one bit of a connection's state or status.

@@ -115,6 +115,9 @@ func actionCases() []ruleCase {
 		{"goto first", "goto first", rule(nil, plan.Action{Kind: plan.Goto, Chain: "first"})},
 		{"ct mark and 0xff000000 vmap @marks", "ct mark & 0xff000000 vmap @marks",
 			rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
+		// "fib saddr . iif" may not be reached from postrouting, where the matches are (nft_fib_validate).
+		{"fib saddr . mark . iif oif missing accept", "fib saddr . mark . iif oif missing accept", rule(ms(num(plan.FieldFibSAddrBack, 0, 0)), accept)},
+		{"fib saddr . mark . iif oif exists accept", "fib saddr . mark . iif oif exists accept", rule(ms(num(plan.FieldFibSAddrBack, 1, 1)), accept)},
 		{"oifname vmap @pins", "oifname vmap @pins", rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: "pins"})},
 		{"meta mark set meta mark and 0x00ffffff or 0x12000000", "meta mark set meta mark & 0x12ffffff | 0x12000000",
 			rule(nil, plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x12000000})},

@@ -31,6 +31,7 @@ var typeInfo = [...]struct {
 	TypeCTStatus:    {"ct_status", 4},
 	TypeFibAddrType: {"fib_addrtype", 4},
 	TypeNumber:      {"integer", 4},
+	TypePresence:    {"boolean", 4},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -74,6 +75,7 @@ var fieldTypes = [...]Type{
 	FieldFibSAddrType:    TypeFibAddrType,
 	FieldFibDAddrType:    TypeFibAddrType,
 	FieldFibSAddrOIFType: TypeFibAddrType,
+	FieldFibSAddrBack:    TypePresence,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.

@@ -78,12 +78,12 @@ func TestKeyNeighbours(t *testing.T) {
 }
 
 func TestEveryTypeAndFieldHasAWidth(t *testing.T) {
-	for typ := TypeIfname; typ <= TypeFibAddrType; typ++ {
+	for typ := TypeIfname; typ <= TypePresence; typ++ {
 		if typ.Width() == 0 || typ.String() == "" {
 			t.Errorf("type %d has no width or name", uint8(typ))
 		}
 	}
-	for f := FieldIIFName; f <= FieldFibSAddrOIFType; f++ {
+	for f := FieldIIFName; f <= FieldFibSAddrBack; f++ {
 		if f.Type().Width() == 0 {
 			t.Errorf("field %d has no type", f)
 		}

@@ -47,6 +47,7 @@ const (
 	TypeCTStatus                    // ct_status, 4 (bits)
 	TypeFibAddrType                 // fib_addrtype, 4 (RTN_*)
 	TypeNumber                      // what jhash and numgen give, 4; nft has no name for it, only "typeof"
+	TypePresence                    // boolean, 4: whether there is such a thing
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -152,6 +153,7 @@ const (
 	FieldFibSAddrType                     // fib saddr type
 	FieldFibDAddrType                     // fib daddr type
 	FieldFibSAddrOIFType                  // fib saddr . oif type
+	FieldFibSAddrBack                     // fib saddr . mark . iif oif: a route to the source by the interface that the packet came by, 1 or 0
 )
 
 // Match compares one field. A field that needs a family or protocol (ip saddr, icmp type, th dport)

@@ -44,6 +44,7 @@ const (
 	codeGatewayCheck  = "gateway-check"
 	codeOverlap       = "overlapping-lists"
 	codeForeignMask   = "foreign-mask"
+	codeReversePath   = "kernel-reverse-path"
 	codeUnusedList    = "unused-list"
 	codeUnusedTable   = "unused-table"
 	codeUnusedUplink  = "unused-uplink"

@@ -37,6 +37,7 @@ type Settings struct {
 	MainFirst    MainFirst
 	Offload      Offload
 	Sysctl       bool
+	ReversePath  ReversePath
 	// CutOnFailover is on-failover = "flush".
 	CutOnFailover bool
 }
@@ -48,6 +49,18 @@ const (
 	MainFirstSpecific MainFirst = iota
 	MainFirstConnected
 	MainFirstOff
+)
+
+// ReversePath tells who judges the source addresses of arriving packets.
+type ReversePath uint8
+
+const (
+	// ReverseKernel: the kernel, packet by packet.
+	ReverseKernel ReversePath = iota
+	// ReverseNFT: our chain, once per connection: no source is one of the router's own.
+	ReverseNFT
+	// ReverseStrict: the same, and sources have a route back by the interface that the packet came by.
+	ReverseStrict
 )
 
 // OffloadMode is offload's mode.

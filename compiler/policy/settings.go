@@ -31,9 +31,21 @@ func (p *parser) settings(s *section) {
 	set.MainFirst = map[string]MainFirst{"specific": MainFirstSpecific, "connected": MainFirstConnected, "off": MainFirstOff}[main]
 	p.offload(s)
 	set.Sysctl = s.boolean("sysctl", false)
+	p.reversePath(s)
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
 	s.done()
+}
+
+// reversePath reads reverse-path, after sysctl.
+func (p *parser) reversePath(s *section) {
+	set := &p.doc.Settings
+	value, pos := s.word("reverse-path", "kernel", "kernel", "nft", "nft-strict")
+	set.ReversePath = map[string]ReversePath{"kernel": ReverseKernel, "nft": ReverseNFT, "nft-strict": ReverseStrict}[value]
+	if set.ReversePath != ReverseKernel && !set.Sysctl {
+		p.warnf(pos, codeReversePath, "pbr.reverse-path", "add sysctl = true, or set them yourself: pbr does not look at them",
+			"reverse-path = %q spares the kernel's own check only where net.ipv4.conf.all.accept_local is 1 and rp_filter 0, for all and the interface", value)
+	}
 }
 
 var offloadModes = map[string]OffloadMode{"unmarked": OffloadUnmarked, "all": OffloadAll, "off": OffloadOff}

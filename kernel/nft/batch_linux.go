@@ -173,7 +173,7 @@ func (o *operation) hint(err error) string {
 	}
 	for i := range o.planned.Matches {
 		switch o.planned.Matches[i].Field {
-		case plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType:
+		case plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType, plan.FieldFibSAddrBack:
 			modules["nft_fib_inet"] = true
 		case plan.FieldCTMark, plan.FieldCTState, plan.FieldCTStatus:
 			modules["nft_ct"] = true

@@ -70,9 +70,17 @@ func (e *exprs) payloadInto(reg uint32, p payload) {
 func (e *exprs) fib(flags uint32) {
 	at := e.begin("fib")
 	e.u32(unix.NFTA_FIB_DREG, reg1)
-	e.u32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
+	e.u32(unix.NFTA_FIB_RESULT, fibResult(flags))
 	e.u32(unix.NFTA_FIB_FLAGS, flags)
 	e.end(at)
+}
+
+// fibResult is what a look-up by these flags is made for: what kind of address it is, or whether there is a route.
+func fibResult(flags uint32) uint32 {
+	if flags&unix.NFTA_FIB_F_PRESENT != 0 {
+		return unix.NFT_FIB_RESULT_OIF
+	}
+	return unix.NFT_FIB_RESULT_ADDRTYPE
 }
 
 // value writes data wrapped as struct nft_data's netlink form.

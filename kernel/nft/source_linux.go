@@ -51,6 +51,7 @@ var sources = [...]source{
 	plan.FieldFibSAddrType:    {kind: fromFib, key: unix.NFTA_FIB_F_SADDR},
 	plan.FieldFibDAddrType:    {kind: fromFib, key: unix.NFTA_FIB_F_DADDR},
 	plan.FieldFibSAddrOIFType: {kind: fromFib, key: unix.NFTA_FIB_F_SADDR | unix.NFTA_FIB_F_OIF},
+	plan.FieldFibSAddrBack:    {kind: fromFib, key: unix.NFTA_FIB_F_SADDR | unix.NFTA_FIB_F_MARK | unix.NFTA_FIB_F_IIF | unix.NFTA_FIB_F_PRESENT},
 
 	plan.FieldIPSAddr:  {kind: fromPayload, place: payload{unix.NFT_PAYLOAD_NETWORK_HEADER, 12, 4}, family: unix.NFPROTO_IPV4, prefixes: true},
 	plan.FieldIPDAddr:  {kind: fromPayload, place: payload{unix.NFT_PAYLOAD_NETWORK_HEADER, 16, 4}, family: unix.NFPROTO_IPV4, prefixes: true},
@@ -120,7 +121,9 @@ func fieldOf(x *expr, proto uint8) (f plan.Field, s *source, ok bool) {
 		f, ok = fieldsByKey[sourceKey{fromCT, x.u32(unix.NFTA_CT_KEY)}]
 		ok = ok && attr(x.data, unix.NFTA_CT_DREG) != nil
 	case "fib":
-		f, ok = fieldsByKey[sourceKey{fromFib, x.u32(unix.NFTA_FIB_FLAGS)}]
+		flags := x.u32(unix.NFTA_FIB_FLAGS)
+		f, ok = fieldsByKey[sourceKey{fromFib, flags}]
+		ok = ok && x.u32(unix.NFTA_FIB_RESULT) == fibResult(flags)
 	case "payload":
 		f, ok = payloadField(x, proto)
 	}

@@ -140,6 +140,8 @@ var statements = []struct {
 	{`fib daddr type != local accept`, accepted(not(is(plan.FieldFibDAddrType, u32(2))))},
 	{`fib daddr type @fat accept`, accepted(in(plan.FieldFibDAddrType, "fat"))},
 	{`meta nfproto @fam accept`, accepted(in(plan.FieldNFProto, "fam"))},
+	{`fib saddr . mark . iif oif missing accept`, accepted(is(plan.FieldFibSAddrBack, u32(0)))},
+	{`fib saddr . mark . iif oif exists accept`, accepted(is(plan.FieldFibSAddrBack, u32(1)))},
 	{`fib saddr . oif type != local accept`, accepted(not(is(plan.FieldFibSAddrOIFType, u32(2))))},
 	{`accept comment "a comment"`, plan.ChainRule{Actions: []plan.Action{{Kind: plan.Accept}}, Comment: "a comment"}},
 	{`counter name "c1" drop`, doing(plan.Action{Kind: plan.Count, Name: "c1"}, plan.Action{Kind: plan.Drop})},

@@ -48,7 +48,8 @@ type Packet struct {
 	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
 	CTState, CTStatus uint32
 	Mark, CTMark      uint32
-	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h); nil is unicast for everything.
+	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route by 1 or 0; nil is unicast, and 1,
+	// for everything.
 	Fib func(f plan.Field) uint32
 }
 
