@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"pbr/compiler/facts"
 	"pbr/compiler/plan"
 )
 
@@ -95,3 +96,6 @@ func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux 
 
 // Packets works on Linux only.
 func (k *Kernel) Packets() (map[string]uint64, error) { return nil, errLinux }
+
+// Facts works on Linux only.
+func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} }

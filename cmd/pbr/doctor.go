@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/doctor"
+	"pbr/compiler/facts"
+	"pbr/compiler/plan"
+	"pbr/healthcheck"
+	"pbr/healthcheck/watch"
+	"pbr/kernel"
+	"pbr/render"
+)
+
+// gatewayTimeout is how long a gateway may take to answer.
+const gatewayTimeout = time.Second
+
+func (c command) doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "doctor",
+		Usage:     "look for what keeps the policy from working on this machine, and say what to do about it",
+		ArgsUsage: " ",
+		Description: "Kernel features (each tried, in a network namespace of its own), settings, the ip rules, marks and programs of\n" +
+			"others, the uplinks' interfaces, addresses and gateways, and pbr's own state. Nothing is changed; gateways\n" +
+			"are asked for an answer. Without a policy file, or with a broken one, the rest is looked at all the same.\n" +
+			"Exit status 1 when something fails; warnings are none.",
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: c.runDoctor,
+	}
+}
+
+// doctorResult is doctor's JSON.
+type doctorResult struct {
+	// Fit tells that nothing fails.
+	Fit      bool             `json:"fit"`
+	Findings []doctor.Finding `json:"findings"`
+}
+
+func (c command) runDoctor(ctx *cli.Context) error {
+	if err := noArguments(ctx); err != nil {
+		return err
+	}
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	s, f, err := examined(ctx, k)
+	if err != nil {
+		return err
+	}
+	findings := doctor.Examine(s, f)
+	if ctx.Bool("json") {
+		err = printJSON(c.stdout, doctorResult{Fit: !doctor.Failed(findings), Findings: findings})
+	} else {
+		err = render.Findings(c.stdout, findings, colour(c.stdout))
+	}
+	if err == nil && doctor.Failed(findings) {
+		return exitCode(exitError)
+	}
+	return err
+}
+
+// examined gathers the policy and the facts.
+func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts, error) {
+	var unknown []facts.Unknown
+	note := func(what string, err error) {
+		if err != nil {
+			unknown = append(unknown, facts.Unknown{What: what, Why: err.Error()})
+		}
+	}
+	report, err := runningWatch(k)
+	note("pbr watch", err)
+	s, err := readSubject(ctx, k, report)
+	if err != nil {
+		return nil, nil, err
+	}
+	machine, err := k.Machine()
+	if err != nil {
+		return nil, nil, err
+	}
+	f := k.Facts(s.SysctlPaths(machine), s.Tables())
+	f.Networkd = doctor.ReadNetworkd(os.DirFS("/"))
+	note("live state", readLive(k, s, f))
+	if report != nil {
+		f.State.WatchPID = report.PID
+		for _, u := range report.Uplinks {
+			f.Watched = append(f.Watched, facts.Watched{Uplink: u.Uplink, State: string(u.State), LastFailure: u.LastFailure, Usable: u.State.Usable()})
+		}
+	}
+	if s.Doc != nil {
+		f.Gateways = askGateways(watch.Configs(s.Doc, s.Want.Numbers, machine))
+	}
+	f.Unknown = append(f.Unknown, unknown...)
+	return s, f, nil
+}
+
+// readSubject reads the policy file, if there is one; what is wrong with it is only noted.
+func readSubject(ctx *cli.Context, k *kernel.Kernel, report *watch.Report) (*doctor.Subject, error) {
+	name, err := configName(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &doctor.Subject{File: name}
+	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
+		s.Missing = true
+		return s, nil
+	}
+	f, err := load(ctx)
+	if err != nil {
+		s.Problem = err.Error()
+		return s, nil
+	}
+	ds := allDiagnostics(f)
+	ds.Sort()
+	for _, d := range ds {
+		if ds.HasErrors() {
+			s.Problem = fmt.Sprintf("%s: %s", d.Pos, d.Message)
+			return s, nil
+		}
+	}
+	machine, err := k.Machine()
+	if err != nil {
+		return nil, err
+	}
+	now := situation{machine: machine, watch: report}
+	if report == nil {
+		// What cannot be read of what the last watch left is the other commands' to tell.
+		now.left, _ = watch.ReadLeft(healthPath(k), f.doc, machine, kernel.Uptime())
+	}
+	s.Take(f.doc, machine, now.down())
+	return s, nil
+}
+
+// readLive compares the kernel with the policy, and tells what waits to be confirmed.
+func readLive(k *kernel.Kernel, s *doctor.Subject, f *facts.Facts) error {
+	pending, err := k.Pending()
+	if err != nil {
+		return err
+	}
+	if pending != nil {
+		f.State.Pending, f.State.Orphaned = pendingText(pending), !pending.Guarded
+	}
+	if s.Want == nil {
+		return nil
+	}
+	live, err := k.Live(s.Want)
+	if err != nil {
+		return err
+	}
+	d := plan.Diff(live, s.Want)
+	f.State.Compared = true
+	f.State.Behind = len(d.Routes) + len(d.Rules) + len(d.Sysctls) + len(d.Counters) + len(d.Flowtables) + len(d.Sets) + len(d.Chains) + len(d.Foreign)
+	return nil
+}
+
+// askGateways asks the uplinks' gateways, all at once, for their link-layer addresses: whoever has one has to answer. Those that
+// cannot be asked, behind a device without such addresses, are left out.
+func askGateways(configs []healthcheck.Config) []facts.Gateway {
+	prober := healthcheck.NewProber()
+	ctx, cancel := context.WithTimeout(context.Background(), gatewayTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var out []facts.Gateway
+	var asked sync.WaitGroup
+	for _, c := range configs {
+		c.Method = healthcheck.MethodARP
+		for _, addr := range []netip.Addr{c.Gateway4, c.Gateway6} {
+			if !addr.IsValid() {
+				continue
+			}
+			asked.Go(func() {
+				rtt, err := prober.Probe(ctx, c, addr.String())
+				g := facts.Gateway{Uplink: c.Uplink, Address: addr.String(), RTT: rtt}
+				switch {
+				case errors.Is(err, healthcheck.ErrNotProbed):
+					return
+				case errors.Is(err, context.DeadlineExceeded):
+					g.Failure = "no answer in " + gatewayTimeout.String()
+				case err != nil:
+					g.Failure = err.Error()
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				out = append(out, g)
+			})
+		}
+	}
+	asked.Wait()
+	for _, c := range configs {
+		prober.Release(c.Uplink)
+	}
+	return out
+}

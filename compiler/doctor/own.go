@@ -1,0 +1,72 @@
+package doctor
+
+import (
+	"slices"
+
+	"pbr/compiler/policy"
+)
+
+// own judges the policy file and what pbr keeps on the machine.
+func (e *examination) own() {
+	e.group = groupPBR
+	switch {
+	case e.Missing:
+		e.add(Warn, "policy", "write one, or name yours with --config FILE", "there is no file %s: only what every policy needs was looked at", e.File)
+	case e.Problem != "":
+		e.add(Fail, "policy", "pbr check tells all of it", "%s", e.Problem)
+	default:
+		e.ok("policy", "%s", e.File)
+	}
+	s := e.facts.State
+	if s.Unwritable != "" {
+		e.add(Fail, "state", "make it writable for root, as /run is; without it pbr can neither apply nor undo", "nothing can be written to %s", s.Unwritable)
+	} else if s.Dir != "" {
+		e.ok("state", "%s", s.Dir)
+	}
+	if s.Pending != "" {
+		level := Warn
+		if s.Orphaned {
+			level = Fail
+		}
+		e.add(level, "confirm", "pbr confirm keeps it, pbr flush drops everything", "%s", s.Pending)
+	}
+	e.inForce()
+	e.watch()
+	e.unknown("live state", "pbr watch")
+}
+
+// inForce tells whether the kernel has what the policy plans.
+func (e *examination) inForce() {
+	s := e.facts.State
+	switch {
+	case e.Want == nil || !s.Compared:
+	case !s.Taken:
+		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
+	case s.Behind > 0:
+		e.add(Warn, "kernel", "pbr diff shows what, pbr apply puts it right", "differs from the policy in %d objects", s.Behind)
+	default:
+		e.ok("kernel", "holds the policy")
+	}
+	if e.Want != nil {
+		for _, w := range e.Want.Waiting {
+			e.add(Warn, w.Object, "pbr apply, or pbr watch, when it is there", "waits: %s", w.Reason)
+		}
+	}
+}
+
+// watch tells whether uplinks that are to be checked are.
+func (e *examination) watch() {
+	if e.facts.State.WatchPID != 0 {
+		e.ok("watch", "runs, process %d", e.facts.State.WatchPID)
+		return
+	}
+	if e.Doc == nil || e.isUnknown("pbr watch") {
+		return
+	}
+	checked := slices.ContainsFunc(e.Doc.Uplinks, func(u policy.Uplink) bool { return u.Check.Method != policy.CheckNone })
+	if !checked {
+		e.ok("watch", "does not run, and no uplink is to be checked")
+		return
+	}
+	e.add(Warn, "watch", "systemctl enable --now pbr.service, or pbr watch", "does not run: a line that dies and keeps its carrier keeps its connections")
+}

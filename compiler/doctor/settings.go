@@ -1,0 +1,235 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// Paths of settings below /proc/sys that are judged beside those that sysctl = true sets.
+const (
+	pathForward      = "net/ipv4/ip_forward"
+	pathAllRPFilter  = "net/ipv4/conf/all/rp_filter"
+	pathAllValidMark = "net/ipv4/conf/all/src_valid_mark"
+	pathTracked      = "net/netfilter/nf_conntrack_count"
+	pathTrackedMax   = "net/netfilter/nf_conntrack_max"
+	pathAccounting   = "net/netfilter/nf_conntrack_acct"
+)
+
+// Connection tracking is nearly full from 80 % on, and as good as full from 95 % on: when it is, the kernel drops the first packet of
+// each new connection.
+const (
+	nearlyFull = 80
+	full       = 95
+)
+
+// SysctlPaths are the settings that Examine wants to know.
+func (s *Subject) SysctlPaths(machine plan.Machine) []string {
+	out := []string{pathForward, pathAllRPFilter, pathAllValidMark, pathTracked, pathTrackedMax, pathAccounting}
+	for _, set := range s.judged(machine) {
+		out = append(out, set.Path)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// judged are the settings with the value that they should have: those of sysctl = true and forwarding by each uplink. Without a policy
+// every interface could be one.
+func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
+	if s.Want == nil {
+		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
+		for name := range machine.Links {
+			if name != "lo" {
+				out = append(out, plan.Sysctl{Path: confPath(name, "rp_filter"), Value: "2"})
+			}
+		}
+		slices.SortFunc(out[1:], func(a, b plan.Sysctl) int { return strings.Compare(a.Path, b.Path) })
+		return out
+	}
+	out := slices.Clone(s.Settings)
+	for _, u := range s.Doc.Uplinks {
+		out = append(out, plan.Sysctl{Path: confPath(u.Interface, "forwarding"), Value: "1"})
+	}
+	return out
+}
+
+func confPath(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
+
+// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict.
+const (
+	sparedFilter = "rp_filter for reverse-path"
+	sparedCheck  = "the kernel judges each packet's source, although reverse-path leaves that to pbr"
+)
+
+// settingKinds are the settings by their last word, with what goes wrong.
+var settingKinds = map[string]struct {
+	level Level
+	why   string
+}{
+	"ip_forward":                  {Fail, "nothing is forwarded"},
+	"forwarding":                  {Fail, "what arrives there is not forwarded"},
+	"rp_filter":                   {Fail, "the strict check drops what arrives by an uplink that main would not send to"},
+	"src_valid_mark":              {Warn, "the reverse path check looks up without the mark"},
+	"ignore_routes_with_linkdown": {Warn, "a lost carrier moves nothing until pbr watch sees it"},
+	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts take the same of several next hops"},
+	"accept_local":                {Warn, sparedCheck},
+	sparedFilter:                  {Warn, sparedCheck},
+	"accept_ra":                   {Fail, "a router that forwards takes no announced default route, and so no gateway"},
+}
+
+// tally gathers the settings of a kind.
+type tally struct {
+	kind, label string
+	seen        int
+	bad         []plan.Sysctl
+	// have are the values of bad, with their interfaces.
+	have []string
+}
+
+// settings judges sysctls, one line for all of a kind.
+func (e *examination) settings() {
+	e.group = groupSettings
+	for _, t := range e.tallies() {
+		if t.bad == nil {
+			e.ok(t.label, "%s", fits(t.seen))
+			continue
+		}
+		level := settingKinds[t.kind].level
+		if e.Want == nil {
+			level = Warn
+		}
+		e.add(level, t.label, e.howToSet(t.bad), "%s: %s", strings.Join(t.have, ", "), settingKinds[t.kind].why)
+	}
+	e.tracking()
+	e.unknown("sysctl")
+}
+
+// tallies are the settings that exist by kind, in the order of the first of each.
+func (e *examination) tallies() (kinds []*tally) {
+	for _, set := range e.judged(e.facts.Machine) {
+		have, known := e.facts.Sysctls[set.Path]
+		if !known {
+			continue
+		}
+		kind := e.settingKind(set, have)
+		parts := strings.Split(set.Path, "/")
+		label := kind
+		if parts[1] == "ipv6" {
+			label += " (IPv6)"
+		}
+		at := slices.IndexFunc(kinds, func(t *tally) bool { return t.label == label })
+		if at < 0 {
+			at, kinds = len(kinds), append(kinds, &tally{label: label, kind: kind})
+		}
+		t := kinds[at]
+		t.seen++
+		if !e.settingFits(kind, have, set) {
+			if t.bad = append(t.bad, set); len(parts) == 5 {
+				have = parts[3] + " has " + have
+			}
+			t.have = append(t.have, have)
+		}
+	}
+	return kinds
+}
+
+// settingKind is the key of settingKinds that a setting with that value comes under.
+func (e *examination) settingKind(set plan.Sysctl, have string) string {
+	parts := strings.Split(set.Path, "/")
+	kind := parts[len(parts)-1]
+	if kind != "rp_filter" || set.Value != "0" {
+		return kind
+	}
+	uplink := parts[3] == "all" || slices.ContainsFunc(e.Doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == parts[3] })
+	if uplink && e.reversePath(have) == 1 {
+		return kind
+	}
+	return sparedFilter
+}
+
+func fits(n int) string {
+	if n == 1 {
+		return "as it should be"
+	}
+	return "as it should be, on all " + strconv.Itoa(n)
+}
+
+// settingFits tells whether a value does what the wanted one does.
+func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
+	parts := strings.Split(want.Path, "/")
+	switch kind {
+	case "rp_filter":
+		return e.reversePath(have) != 1
+	case "src_valid_mark":
+		check := e.reversePath(e.facts.Sysctls[confPath(parts[3], "rp_filter")])
+		return check == 0 || max(number(have), number(e.facts.Sysctls[pathAllValidMark])) > 0
+	case "ip_forward", "forwarding":
+		return have != "0"
+	case "fib_multipath_hash_policy":
+		return have != "0" || e.Want == nil || !e.shares(map[string]plan.Family{"ipv4": plan.IPv4, "ipv6": plan.IPv6}[parts[1]])
+	}
+	return have == want.Value
+}
+
+// reversePath is the check in force: the higher of an interface's own value and that of all (ip-sysctl.rst).
+func (e *examination) reversePath(own string) int {
+	return max(number(own), number(e.facts.Sysctls[pathAllRPFilter]))
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// howToSet says how settings get their values.
+func (e *examination) howToSet(settings []plan.Sysctl) string {
+	words := make([]string, len(settings))
+	ours := e.Want != nil
+	for i, s := range settings {
+		path := s.Path
+		if !strings.Contains(path, ".") { // as a VLAN's name has
+			path = strings.ReplaceAll(path, "/", ".")
+		}
+		words[i] = path + "=" + s.Value
+		ours = ours && slices.Contains(e.Settings, s)
+	}
+	by := "sysctl -w " + strings.Join(words, " ")
+	switch {
+	case ours && e.Doc.Settings.Sysctl:
+		return "pbr apply (sysctl = true), or " + by
+	case ours:
+		return by + ", or sysctl = true in [pbr]"
+	}
+	return by
+}
+
+// tracking judges connection tracking's settings.
+func (e *examination) tracking() {
+	count, limit := number(e.facts.Sysctls[pathTracked]), number(e.facts.Sysctls[pathTrackedMax])
+	if limit > 0 {
+		const subject = "nf_conntrack_max"
+		text := fmt.Sprintf("%d of %d connections", count, limit)
+		do := fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*limit)
+		switch used := 100 * count / limit; {
+		case used >= full:
+			e.add(Fail, subject, do, "%s: new ones are dropped when it is full", text)
+		case used >= nearlyFull:
+			e.add(Warn, subject, do, "%s: new ones are dropped when it is full", text)
+		default:
+			e.ok(subject, "%s", text)
+		}
+	}
+	switch e.facts.Sysctls[pathAccounting] {
+	case "0":
+		e.ok("nf_conntrack_acct", "0: pbr status shows connections without bytes (1 counts them)")
+	case "1":
+		e.ok("nf_conntrack_acct", "1: pbr status shows bytes")
+	}
+}

@@ -1,0 +1,173 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// uplinks judges what the policy's uplinks have on the machine.
+func (e *examination) uplinks() {
+	e.group = groupUplinks
+	if e.Doc != nil {
+		for i := range e.Doc.Uplinks {
+			e.uplink(&e.Doc.Uplinks[i])
+		}
+	}
+	e.mainDefault()
+	e.unknown("interfaces", "bridges")
+}
+
+func (e *examination) uplink(u *policy.Uplink) {
+	subject := fmt.Sprintf("%s (%s)", u.Name, u.Interface)
+	link, exists := e.facts.Machine.Links[u.Interface]
+	switch bridge := e.facts.Ports[u.Interface]; {
+	case !exists:
+		e.add(Fail, subject, "correct interface = "+e.links(), "there is no interface %s", u.Interface)
+		return
+	case !link.Up:
+		e.add(Fail, subject, "ip link set "+u.Interface+" up", "the interface is down")
+		return
+	case bridge != "":
+		e.add(Fail, subject, fmt.Sprintf("write interface = %q", bridge), "the interface is a port of %s: packets arrive by that", bridge)
+		return
+	case !link.Carrier:
+		e.add(Fail, subject, "look at the cable, the modem or the tunnel's far end", "the interface has no carrier")
+		return
+	}
+	before := len(e.out)
+	var good []string
+	if u.Gateway.Present {
+		good = append(good, e.way(subject, u, plan.IPv4, link))
+	}
+	if g := u.Gateway6; g.Present && !(g.Link && g.Pos.Line == 0) { // else nobody asked for IPv6
+		good = append(good, e.way(subject, u, plan.IPv6, link))
+	}
+	e.sourceNAT(subject, u)
+	for _, w := range e.facts.Watched {
+		if w.Uplink == u.Name && !w.Usable {
+			text := w.LastFailure
+			if text == "" {
+				text = "told so, or not yet up again"
+			}
+			e.add(Fail, subject, "pbr status tells more; pbr uplink "+u.Name+" auto, if it was told to be down", "pbr watch has it %s: %s", w.State, text)
+		}
+	}
+	if len(e.out) == before {
+		e.ok(subject, "%s", strings.Join(slices.DeleteFunc(good, func(s string) bool { return s == "" }), "; "))
+	}
+}
+
+// links lists the interfaces that there are.
+func (e *examination) links() string {
+	var names []string
+	for name := range e.facts.Machine.Links {
+		if name != "lo" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	const most = 10
+	if len(names) > most {
+		names = append(names[:most], "...")
+	}
+	return "(there are " + strings.Join(names, ", ") + "), or make the interface"
+}
+
+// way judges an uplink's address and gateway of one family, and returns what is good about them.
+func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, link plan.Link) string {
+	gw, auto := u.Gateway, link.Gateway4
+	found := auto.IsValid() || link.OnlinkDefault4
+	if family == plan.IPv6 {
+		gw, auto = u.Gateway6, link.Gateway6
+		found = auto.IsValid() || link.OnlinkDefault6
+	}
+	if family == plan.IPv6 && (e.facts.Machine.NoIPv6 || link.NoIPv6) {
+		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or leave gateway6 out", u.Interface), "IPv6 is disabled on the interface")
+		return ""
+	}
+	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
+	if at < 0 && (!gw.Link || u.NAT.Mode == policy.NATMasquerade) {
+		e.add(Fail, subject, fmt.Sprintf("give it one: a DHCP client, router advertisements, or ip addr add ADDRESS dev %s", u.Interface),
+			"the interface has no IPv%d address to send from", family)
+	}
+	text := fmt.Sprintf("IPv%d", family)
+	if at >= 0 {
+		text = link.Addrs[at].String()
+	}
+	if gw.Auto {
+		if !found {
+			e.add(Fail, subject, "let a DHCP client or router advertisements make one, or write the gateway into the policy",
+				"main has no IPv%d default route by %s to learn the gateway from", family, u.Interface)
+			return ""
+		}
+		gw.Addr = auto
+	}
+	if gw.Link || !gw.Addr.IsValid() {
+		return text + ", point-to-point"
+	}
+	return e.gateway(subject, u, gw.Addr, text)
+}
+
+// gateway judges whether a gateway answers.
+func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr, text string) string {
+	for _, g := range e.facts.Gateways {
+		if g.Uplink != u.Name || g.Address != addr.String() {
+			continue
+		}
+		if g.Failure == "" {
+			return fmt.Sprintf("%s, gateway %s answers in %s", text, addr, g.RTT.Round(10*time.Microsecond))
+		}
+		where := ""
+		if !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(e.facts.Machine.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			where = ", and is in no network of this router"
+		}
+		e.add(Fail, subject, "look at the line and at the gateway's address in the policy", "gateway %s does not answer%s (%s)", addr, where, g.Failure)
+		return ""
+	}
+	return fmt.Sprintf("%s, gateway %s", text, addr)
+}
+
+// sourceNAT warns of private addresses that leave by an uplink as they are. nat = "none" in the file says that it is meant.
+func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
+	if u.NAT.Mode != policy.NATNone || u.NAT.Pos.Line != 0 || !u.Gateway.Present || u.Gateway.Link || e.isUnknown("nftables of others") {
+		return
+	}
+	for _, n := range e.facts.SourceNAT {
+		prefix, wild := strings.CutSuffix(n.OIF, "*")
+		if n.OIF == "" || n.OIF == u.Interface || wild && strings.HasPrefix(u.Interface, prefix) {
+			return
+		}
+	}
+	own := e.facts.Machine.Links[u.Interface].Addrs
+	for _, p := range e.facts.Machine.Connected {
+		if p.Addr().Is4() && p.Addr().IsPrivate() && !slices.ContainsFunc(own, p.Contains) {
+			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`, "nobody translates the addresses of %s on their way out: answers will not come back", p)
+			return
+		}
+	}
+}
+
+// mainDefault looks for main's default route, which serves when pbr has none.
+func (e *examination) mainDefault() {
+	if e.isUnknown("interfaces") {
+		return
+	}
+	for _, l := range e.facts.Machine.Links {
+		if l.Gateway4.IsValid() || l.OnlinkDefault4 {
+			e.ok("main", "has a default route to fall back to")
+			return
+		}
+	}
+	const do = "ip route add default via GATEWAY dev INTERFACE metric 1000, or what configures the interface"
+	if e.Doc != nil && e.Doc.Default == nil {
+		e.add(Fail, "main", do+", or write [default] into the policy", "has no IPv4 default route, and the policy has no [default]: what no policy catches goes nowhere")
+		return
+	}
+	e.add(Warn, "main", do, "has no IPv4 default route: without pbr's, as after pbr flush, nothing leaves")
+}

@@ -1,0 +1,117 @@
+// Package facts is what a machine shows beyond what a plan needs of it (plan.Machine): what its kernel can do, and what others have there. The
+// kernel side reads it, package doctor judges it. It is plain values and decides nothing.
+package facts
+
+import (
+	"time"
+
+	"pbr/compiler/plan"
+)
+
+// Facts is what was found. What could not be looked at is in Unknown, and its field is empty.
+type Facts struct {
+	// Release is the kernel's, as "6.1.0-13-amd64".
+	Release string
+	Machine plan.Machine
+	// Features are what was tried of the kernel; empty if nothing could be tried.
+	Features []Feature
+	// Rules are all ip rules of both families, the kernel's own and pbr's among them, in the order in which the kernel asks them.
+	Rules []plan.Rule
+	// Defaults are the tables of others' ip rules that have a default route.
+	Defaults []Table
+	// Routes are the routes of others in the tables that were asked for.
+	Routes []plan.Route
+	// Ports are the interfaces that are ports of a bridge or bond, with its name.
+	Ports map[string]string
+	// Marks and SourceNAT are from others' nftables tables.
+	Marks     []MarkUse
+	SourceNAT []SourceNAT
+	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be seen by nftables.
+	LegacyTables []string
+	// Sysctls are the values of those settings that were asked for and exist.
+	Sysctls map[string]string
+	// Programs are the names of the processes in this network namespace (comm, at most 15 bytes), sorted.
+	Programs []string
+	Networkd Networkd
+	State    State
+	// Gateways are the answers of the uplinks' gateways.
+	Gateways []Gateway
+	// Watched are the uplinks as a running watch has them.
+	Watched []Watched
+	Unknown []Unknown
+}
+
+// Unknown is something that could not be looked at.
+type Unknown struct{ What, Why string }
+
+// Table is a routing table of one family.
+type Table struct {
+	Family plan.Family
+	ID     uint32
+}
+
+// Hook is a place in the kernel where a base chain is called.
+type Hook struct {
+	// Name is "prerouting", "input", "forward", "output", "postrouting", "ingress" or "egress".
+	Name     string
+	Priority int32
+}
+
+// MarkUse is a rule of another nftables table that changes or compares marks.
+type MarkUse struct {
+	// Table is the family and the name, as "ip mangle".
+	Table, Chain string
+	Handle       uint64
+	// Hooks are those of the base chains that the rule is reached from; none if no chain is known to lead there.
+	Hooks []Hook
+	// Connection tells the connection's mark from the packet's.
+	Connection bool
+	// Writes tells a rule that changes the mark from one that compares it.
+	Writes bool
+	// Bits are those that it may change, or compares.
+	Bits uint32
+	// Constant tells that the changed bits become those of Value whatever they were.
+	Constant bool
+	Value    uint32
+}
+
+// SourceNAT is a rule of another nftables table that translates source addresses.
+type SourceNAT struct {
+	Table string
+	// OIF is the outgoing interface that it is for, or with a * at its end a prefix of it; empty if it names none.
+	OIF string
+}
+
+// Networkd is how systemd-networkd is set up: whether it removes rules and routes that it did not make (networkd.conf(5)).
+type Networkd struct{ RemovesRules, RemovesRoutes bool }
+
+// State is what pbr itself has on the machine.
+type State struct {
+	// Dir is the state directory; Unwritable tells why nothing can be written there.
+	Dir, Unwritable string
+	// Taken tells that there is a journal: pbr was applied here.
+	Taken bool
+	// Pending tells of an apply that waits to be confirmed; Orphaned that nobody will undo it.
+	Pending  string
+	Orphaned bool
+	// WatchPID is the process of pbr watch, 0 if it is not running.
+	WatchPID int
+	// Behind counts the objects that differ from the policy's plan.
+	Behind int
+	// Compared tells that Behind is known.
+	Compared bool
+}
+
+// Gateway is how a gateway answered one request for its link-layer address.
+type Gateway struct {
+	Uplink, Address string
+	RTT             time.Duration
+	// Failure is why there was no answer, empty if there was one.
+	Failure string
+}
+
+// Watched is an uplink's state in a running watch.
+type Watched struct {
+	Uplink, State, LastFailure string
+	Usable                     bool
+}

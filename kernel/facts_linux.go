@@ -1,0 +1,133 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/facts"
+	"pbr/kernel/route"
+)
+
+// Facts reads what the network namespace holds beside pbr's own, the settings that are named, and what others have in the tables. It changes
+// nothing, and goes on where it may not look: that is in Unknown.
+func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
+	f := &facts.Facts{Sysctls: map[string]string{}}
+	note := func(what string, err error) {
+		if err != nil {
+			f.Unknown = append(f.Unknown, facts.Unknown{What: what, Why: err.Error()})
+		}
+	}
+	var err error
+	f.Release, err = kernelRelease()
+	note("kernel version", err)
+	f.Machine, err = k.Machine()
+	note("interfaces", err)
+	f.Ports, err = k.route.Ports()
+	note("bridges", err)
+	f.Rules, err = k.route.AllRules()
+	note("ip rules", err)
+	f.Defaults, err = k.route.Defaults(f.Rules)
+	note("routing tables of others", err)
+	f.Routes, err = k.route.Others(tables)
+	note("routes in pbr's tables", err)
+	if err = mayAdminister(); err == nil {
+		f.Marks, f.SourceNAT, err = k.nft.Others()
+	}
+	note("nftables of others", err)
+	f.LegacyTables, err = legacyTables()
+	note("iptables-legacy", err)
+	f.Programs, err = programs()
+	note("programs", err)
+	if f.Features, err = features(); err != nil {
+		note("kernel features", err)
+	}
+	for _, path := range settings {
+		v, err := route.ReadSysctl(path)
+		switch {
+		case err == nil:
+			f.Sysctls[path] = v
+		case !errors.Is(err, fs.ErrNotExist):
+			note("sysctl "+path, err)
+		}
+	}
+	f.State = k.state()
+	return f
+}
+
+func kernelRelease() (string, error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", fmt.Errorf("asking for the kernel's version: %w", err)
+	}
+	return unix.ByteSliceToString(u.Release[:]), nil
+}
+
+// state tells where pbr's own state is, and whether it could be written.
+func (k *Kernel) state() facts.State {
+	s := facts.State{Dir: k.dir}
+	if _, err := os.Stat(k.path(journalFile)); err == nil {
+		s.Taken = true
+	}
+	dir := k.dir
+	for {
+		_, err := os.Stat(dir)
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		s.Unwritable = fmt.Sprintf("%s: %v", dir, err)
+	}
+	return s
+}
+
+// legacyTables are the tables that iptables-legacy has made (iptables(8)).
+func legacyTables() ([]string, error) {
+	var out []string
+	for _, family := range []string{"ip", "ip6"} {
+		b, err := os.ReadFile("/proc/thread-self/net/" + family + "_tables_names")
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the kernel has no iptables-legacy
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing the tables of iptables-legacy: %w", err)
+		}
+		for _, table := range strings.Fields(string(b)) {
+			out = append(out, family+" "+table)
+		}
+	}
+	return out, nil
+}
+
+// programs are the names of the processes in this network namespace, and of those whose namespace may not be looked at. Processes that
+// end meanwhile are left out.
+func programs() ([]string, error) {
+	here, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, fmt.Errorf("identifying the network namespace: %w", err)
+	}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, fmt.Errorf("listing processes: %w", err)
+	}
+	var out []string
+	for _, dir := range dirs {
+		ns, err := os.Readlink(dir + "/ns/net")
+		if !errors.Is(err, fs.ErrPermission) && (err != nil || ns != here) {
+			continue
+		}
+		if comm, err := os.ReadFile(dir + "/comm"); err == nil {
+			out = append(out, strings.TrimSpace(string(comm)))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}

@@ -1,0 +1,178 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/facts"
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+	"pbr/kernel/route"
+)
+
+// features tries what plans may need, in a network namespace that exists for that alone: the one that packets
+// go through is not touched. The kernel loads the modules that it needs, as it would when a plan is applied.
+func features() ([]facts.Feature, error) {
+	var out []facts.Feature
+	done := make(chan error)
+	go func() {
+		// Never unlocked: the thread, and with it the namespace, ends with the goroutine.
+		runtime.LockOSThread()
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err != nil {
+			err = fmt.Errorf("making a network namespace to try them in (takes root): %w", err)
+		} else {
+			out = append(tryNFT(), tryRoutes()...)
+		}
+		done <- err
+	}()
+	return out, <-done
+}
+
+// feature says how a try ended.
+func feature(name facts.FeatureName, err error) facts.Feature {
+	f := facts.Feature{Name: name}
+	var errno unix.Errno
+	switch {
+	case errors.As(err, &errno):
+		f.Failure = errno.Error() // the object was only a trial's
+	case err != nil:
+		f.Failure = err.Error()
+	}
+	return f
+}
+
+// tryNFT loads small rulesets, one for each feature.
+func tryNFT() (out []facts.Feature) {
+	c, err := nft.Open()
+	if err != nil {
+		return []facts.Feature{feature(facts.NFTables, err)}
+	}
+	defer c.Close()
+	for _, t := range trials() {
+		err := tryRuleset(c, &t.ruleset)
+		out = append(out, feature(t.name, err))
+		if t.name == facts.NFTables && err != nil {
+			return out // the others would only say the same
+		}
+	}
+	conn, err := dialConntrack()
+	if err == nil {
+		_, err = conn.Dump(nil)
+		err = errors.Join(err, conn.Close())
+	}
+	return append(out, feature(facts.ConntrackList, err))
+}
+
+func tryRuleset(c *nft.Conn, want *plan.Ruleset) error {
+	live, err := c.Read()
+	if err != nil {
+		return err
+	}
+	_, err = c.Apply(live, want, plan.Diff(&plan.Plan{Ruleset: live.Ruleset}, &plan.Plan{Ruleset: *want}))
+	return err
+}
+
+// tryRoutes makes rules and routes, and reads them back: old kernels take what they do not know and leave it out.
+func tryRoutes() (out []facts.Feature) {
+	c, err := route.Open()
+	if err != nil {
+		return []facts.Feature{feature(facts.Rules, err)}
+	}
+	defer c.Close()
+	// FRA_PROTOCOL, by which pbr knows its rules, came with 4.17.
+	base := plan.Rule{Family: plan.IPv4, Priority: 1000, Mark: 1, MarkMask: 1, Action: plan.ActLookup, Table: 1000, Protocol: plan.Protocol}
+	ports, uid, dscp, rule6 := base, base, base, base
+	ports.Proto, ports.DPort = unix.IPPROTO_TCP, plan.PortRange{From: 80, To: 90}
+	uid.HasUID = true
+	dscp.DSCP = 1 + 46
+	rule6.Family = plan.IPv6
+	for _, t := range []struct {
+		name facts.FeatureName
+		rule plan.Rule
+	}{{facts.Rules, base}, {facts.RulePorts, ports}, {facts.RuleUID, uid}, {facts.RuleDSCP, dscp}, {facts.Rules6, rule6}} {
+		out = append(out, feature(t.name, tryRule(c, t.rule)))
+	}
+	hops, err := twoLinks()
+	if err != nil {
+		return out // nothing is known of multipath routes, which every distribution's kernel has
+	}
+	for _, t := range []struct {
+		name   facts.FeatureName
+		family plan.Family
+		dst    string
+		via    [2]string
+	}{
+		{facts.Multipath, plan.IPv4, "0.0.0.0/0", [2]string{"192.0.2.1", "198.51.100.1"}},
+		{facts.Multipath6, plan.IPv6, "::/0", [2]string{"fe80::1", "fe80::2"}},
+	} {
+		r := plan.Route{Table: 1000, Family: t.family, Dst: netip.MustParsePrefix(t.dst), Metric: 1, Kind: plan.Unicast, Protocol: plan.Protocol}
+		for i, via := range t.via {
+			r.Hops = append(r.Hops, plan.Hop{Dev: hops[i], Via: netip.MustParseAddr(via), Weight: i + 1, Onlink: true})
+		}
+		out = append(out, feature(t.name, tryRoute(c, r)))
+	}
+	return out
+}
+
+var errNotKept = errors.New("the kernel takes it, and leaves something out")
+
+func tryRule(c *route.Conn, r plan.Rule) error {
+	if err := c.AddRule(r); err != nil {
+		return err
+	}
+	rules, err := c.AllRules()
+	if err == nil && !slices.Contains(rules, r) {
+		err = errNotKept
+	}
+	return errors.Join(err, c.DelRules(ours(rules)))
+}
+
+func ours(rules []plan.Rule) []plan.Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r plan.Rule) bool { return r.Priority != 1000 })
+}
+
+func tryRoute(c *route.Conn, r plan.Route) error {
+	if err := c.SetRoute(r); err != nil {
+		return err
+	}
+	_, routes, err := c.Read(nil, []uint32{r.Table})
+	if err == nil && !slices.ContainsFunc(routes, r.Equal) {
+		err = errNotKept
+	}
+	return err
+}
+
+// twoLinks makes two interfaces of the throw-away namespace, of a kind that the kernel has.
+func twoLinks() ([2]string, error) {
+	names := [2]string{"try0", "try1"}
+	attrs := func(name string) netlink.LinkAttrs {
+		a := netlink.NewLinkAttrs()
+		a.Name = name
+		return a
+	}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return names, fmt.Errorf("opening a route netlink handle: %w", err)
+	}
+	defer h.Close()
+	err = h.LinkAdd(&netlink.Veth{LinkAttrs: attrs(names[0]), PeerName: names[1]})
+	if err != nil {
+		err = errors.Join(h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[0])}), h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[1])}))
+	}
+	for _, name := range append([]string{"lo"}, names[:]...) { // IPv4 needs the table that lo's address is in
+		if err == nil {
+			var l netlink.Link
+			if l, err = h.LinkByName(name); err == nil {
+				err = h.LinkSetUp(l)
+			}
+		}
+	}
+	return names, err
+}

@@ -1,0 +1,189 @@
+package nft
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/facts"
+	"pbr/compiler/plan"
+)
+
+// familyNames are nft's words for NFPROTO_* (linux/netfilter.h).
+var familyNames = map[uint8]string{
+	unix.NFPROTO_INET: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6",
+	unix.NFPROTO_ARP: "arp", unix.NFPROTO_NETDEV: "netdev", unix.NFPROTO_BRIDGE: "bridge",
+}
+
+// ingress is the hook that follows those of hooks in table inet (NF_INET_INGRESS, linux/netfilter.h).
+const ingress = 5
+
+// otherChain is a chain of somebody else's.
+type otherChain struct {
+	table, name string
+	hook        *facts.Hook
+	// from are the chains that jump here.
+	from []*otherChain
+}
+
+// otherRule is a rule of somebody else's.
+type otherRule struct {
+	chain  *otherChain
+	handle uint64
+	exprs  []expr
+}
+
+// others gathers the tables that are not pbr's.
+type others struct {
+	chains map[[2]string]*otherChain
+	rules  []otherRule
+}
+
+// Others reads, from all tables but pbr's, which rules have to do with marks, and which translate source addresses.
+func (c *Conn) Others() ([]facts.MarkUse, []facts.SourceNAT, error) {
+	for range readAttempts {
+		o := &others{chains: map[[2]string]*otherChain{}}
+		before, err := c.Generation()
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := o.read(c.socket); err != nil && err != errDumpInterrupted {
+			return nil, nil, fmt.Errorf("reading the nftables of others: %w", err)
+		} else if err == nil {
+			after, err := c.Generation()
+			if err != nil {
+				return nil, nil, err
+			}
+			if after == before {
+				marks, nat := o.uses()
+				return marks, nat, nil
+			}
+		}
+	}
+	return nil, nil, fmt.Errorf("reading the nftables of others: %w at each of %d attempts", ErrChanged, readAttempts)
+}
+
+func (o *others) read(s *socket) error {
+	err := s.dumpFamilies(unix.NFT_MSG_GETCHAIN, func(family uint8, raw []byte) {
+		ch := o.chain(family, text(attr(raw, unix.NFTA_CHAIN_TABLE)), text(attr(raw, unix.NFTA_CHAIN_NAME)))
+		if hook := attr(raw, unix.NFTA_CHAIN_HOOK); hook != nil && ch != nil {
+			ch.hook = &facts.Hook{
+				Name:     hookName(family, number(attr(hook, unix.NFTA_HOOK_HOOKNUM))),
+				Priority: int32(number(attr(hook, unix.NFTA_HOOK_PRIORITY))),
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return s.dumpFamilies(unix.NFT_MSG_GETRULE, func(family uint8, raw []byte) {
+		ch := o.chain(family, text(attr(raw, unix.NFTA_RULE_TABLE)), text(attr(raw, unix.NFTA_RULE_CHAIN)))
+		if ch == nil {
+			return
+		}
+		r := otherRule{chain: ch, handle: number64(attr(raw, unix.NFTA_RULE_HANDLE))}
+		for _, x := range splitExprs(attr(raw, unix.NFTA_RULE_EXPRESSIONS)) {
+			x.data = slices.Clone(x.data) // the buffer is used again
+			r.exprs = append(r.exprs, x)
+			if to := x.jump(); to != "" {
+				target := o.chain(family, text(attr(raw, unix.NFTA_RULE_TABLE)), to)
+				target.from = append(target.from, ch)
+			}
+		}
+		o.rules = append(o.rules, r)
+	})
+}
+
+// chain returns a chain by its table and name; nil for pbr's.
+func (o *others) chain(family uint8, table, name string) *otherChain {
+	if family == familyInet && table == plan.TableName {
+		return nil
+	}
+	k := [2]string{tableLabel(family, table), name}
+	if o.chains[k] == nil {
+		o.chains[k] = &otherChain{table: k[0], name: name}
+	}
+	return o.chains[k]
+}
+
+func tableLabel(family uint8, table string) string {
+	name, known := familyNames[family]
+	if !known {
+		name = fmt.Sprintf("family-%d", family)
+	}
+	return name + " " + table
+}
+
+func hookName(family uint8, num uint32) string {
+	switch {
+	case family == unix.NFPROTO_NETDEV && num == 0, family == unix.NFPROTO_INET && num == ingress:
+		return "ingress"
+	case family == unix.NFPROTO_NETDEV && num == 1:
+		return "egress"
+	case int(num) < len(hooks):
+		return hooks[num]
+	}
+	return fmt.Sprintf("hook %d", num)
+}
+
+// jump is the chain that the expression's verdict leads to, empty for none.
+func (x *expr) jump() string {
+	if x.name != "immediate" {
+		return ""
+	}
+	return text(attr(attr(attr(x.data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT), unix.NFTA_VERDICT_CHAIN))
+}
+
+// hooks are those from which packets get to the chain.
+func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
+	if seen[ch] {
+		return nil
+	}
+	seen[ch] = true
+	if ch.hook != nil {
+		return []facts.Hook{*ch.hook}
+	}
+	var out []facts.Hook
+	for _, from := range ch.from {
+		for _, h := range from.hooks(seen) {
+			if !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// uses looks through all rules.
+func (o *others) uses() (marks []facts.MarkUse, nat []facts.SourceNAT) {
+	for _, r := range o.rules {
+		w := &marksWalk{}
+		for i := range r.exprs {
+			w.step(&r.exprs[i])
+		}
+		for _, u := range w.uses {
+			u.Table, u.Chain, u.Handle, u.Hooks = r.chain.table, r.chain.name, r.handle, r.chain.hooks(map[*otherChain]bool{})
+			marks = append(marks, u)
+		}
+		if w.sourceNAT {
+			nat = append(nat, facts.SourceNAT{Table: r.chain.table, OIF: w.oif})
+		}
+	}
+	return marks, nat
+}
+
+// dumpFamilies lists objects of all families with theirs.
+func (s *socket) dumpFamilies(msg uint16, f func(family uint8, attrs []byte)) error {
+	for _, family := range []uint8{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6, unix.NFPROTO_ARP, unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE} {
+		err := s.dump(msg, family, nil, func(attrs []byte) error {
+			f(family, attrs)
+			return nil
+		})
+		if err != nil && err != unix.EOPNOTSUPP && err != unix.EAFNOSUPPORT { // the kernel lacks the family
+			return fmt.Errorf("tables of family %s: %w", strings.TrimSpace(familyNames[family]), err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+//go:build linux
+
+package nft
+
+import (
+	"encoding/binary"
+	"reflect"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/facts"
+)
+
+// othersScript has rules with marks of all kinds, one a line, in tables of several families.
+const othersScript = `table inet pbr { chain own { type filter hook prerouting priority -150; meta mark set 0x1; } 
+}
+table ip a {
+	chain pre { type filter hook prerouting priority -150;
+		meta l4proto udp meta mark set ct mark
+		meta mark set 0x51
+		meta mark set meta mark & 0xffff00ff | 0x100
+		meta mark set meta mark ^ 0x4
+		ct mark set ct mark | 0x8
+		ct mark & 0xff == 0x5 accept
+		meta mark { 1, 2 } accept
+		meta mark != 0x10-0x20 accept
+		ip saddr 10.0.0.1 accept
+		jump deep
+	}
+	chain deep { goto deeper; 
+	}
+	chain deeper { ct mark set meta mark & 0xff000000; 
+	}
+	chain post { type nat hook postrouting priority 100;
+		oifname "wan*" masquerade
+		oifname "wan1" snat to 192.0.2.1
+		oifname != "lan" snat to 192.0.2.1
+	}
+	chain forwarded { type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.0.1; 
+	}
+}
+table netdev n { chain in { type filter hook ingress device lo priority 5; meta mark set 0x2; 
+}
+}
+table ip6 b { chain out { type route hook output priority 0; meta mark set jhash ip6 saddr mod 2 seed 1; 
+}
+}
+`
+
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	n := newNetns(t)
+	n.load(othersScript)
+	marks, nat, err := n.conn.Others()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pre := []facts.Hook{{Name: "prerouting", Priority: -150}}
+	const all = ^uint32(0)
+	a := func(u facts.MarkUse) facts.MarkUse {
+		u.Table, u.Hooks = "ip a", pre
+		if u.Chain == "" {
+			u.Chain = "pre"
+		}
+		return u
+	}
+	want := []facts.MarkUse{
+		a(facts.MarkUse{Writes: true, Bits: all}),
+		a(facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 0x51}),
+		a(facts.MarkUse{Writes: true, Bits: 0xff00, Constant: true, Value: 0x100}),
+		a(facts.MarkUse{Writes: true, Bits: 4, Value: 4}),
+		a(facts.MarkUse{Connection: true, Writes: true, Bits: 8, Constant: true, Value: 8}),
+		a(facts.MarkUse{Connection: true, Bits: 0xff}),
+		a(facts.MarkUse{Bits: all}),
+		a(facts.MarkUse{Bits: all}),
+		a(facts.MarkUse{Chain: "deeper", Connection: true, Writes: true, Bits: all}),
+		{Table: "ip6 b", Chain: "out", Hooks: []facts.Hook{{Name: "output"}}, Writes: true, Bits: all},
+		{Table: "netdev n", Chain: "in", Hooks: []facts.Hook{{Name: "ingress", Priority: 5}}, Writes: true, Bits: all, Constant: true, Value: 2},
+	}
+	for i := range marks {
+		if marks[i].Handle == 0 {
+			t.Errorf("no handle: %+v", marks[i])
+		}
+		marks[i].Handle = 0
+	}
+	if !reflect.DeepEqual(marks, want) {
+		t.Errorf("marks:\n got %+v\nwant %+v", marks, want)
+	}
+	if w := []facts.SourceNAT{{Table: "ip a", OIF: "wan*"}, {Table: "ip a", OIF: "wan1"}, {Table: "ip a"}}; !slices.Equal(nat, w) {
+		t.Errorf("source NAT: got %+v, want %+v", nat, w)
+	}
+}
+
+// What iptables-nft makes has the structs of iptables.
+func TestOthersOfIPTables(t *testing.T) {
+	t.Parallel()
+	info := func(v ...uint32) (b []byte) {
+		for _, x := range v {
+			b = binary.NativeEndian.AppendUint32(b, x)
+		}
+		return b
+	}
+	for _, c := range []struct {
+		expr, name string
+		revision   uint32
+		info       []byte
+		want       []facts.MarkUse
+		nat        bool
+	}{
+		{"target", "MARK", 2, info(0x300, 0x3f00), []facts.MarkUse{{Writes: true, Bits: 0x3f00, Constant: true, Value: 0x300}}, false},
+		{"target", "MARK", 2, info(1, 0), []facts.MarkUse{{Writes: true, Bits: 1, Value: 1}}, false},
+		{"target", "CONNMARK", 1, append(info(0, 0x3f00, 0x3f00), 1, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0x3f00}}, false},
+		{"target", "CONNMARK", 1, append(info(0, 0xffffffff, 0xffffffff), 2, 0, 0, 0), []facts.MarkUse{{Writes: true, Bits: 0xffffffff}}, false},
+		{"target", "CONNMARK", 1, append(info(5, 0xff, 0), 0, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xff, Constant: true, Value: 5}}, false},
+		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 0, 2, 0), []facts.MarkUse{{Writes: true, Bits: 0xff}}, false},
+		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 8, 1, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xffffffff}}, false},
+		{"target", "MARK", 2, []byte{1}, nil, false},
+		{"target", "CONNMARK", 1, info(1, 2, 3), nil, false},
+		{"target", "MASQUERADE", 0, nil, nil, true},
+		{"match", "mark", 0, info(1, 0xff, 0), []facts.MarkUse{{Bits: 0xff}}, false},
+		{"match", "connmark", 0, info(1, 0xf0, 0), []facts.MarkUse{{Connection: true, Bits: 0xf0}}, false},
+		{"match", "tcp", 0, info(1, 2, 3), nil, false},
+	} {
+		var w writer
+		w.str(compatName, c.name)
+		w.u32(compatRevision, c.revision)
+		w.bytes(compatInfo, c.info)
+		walk := marksWalk{}
+		walk.step(&expr{name: c.expr, data: w.b})
+		if !reflect.DeepEqual(walk.uses, c.want) || walk.sourceNAT != c.nat {
+			t.Errorf("%s %s %x: %+v, source NAT %v", c.expr, c.name, c.info, walk.uses, walk.sourceNAT)
+		}
+	}
+}
+
+// Newer kernels have and, or and xor as operations of their own.
+func TestOthersNewBitwise(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		op, value uint32
+		want      facts.MarkUse
+	}{
+		{bitwiseAnd, 0xff, facts.MarkUse{Writes: true, Bits: 0xffffff00, Constant: true}},
+		{bitwiseOr, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Constant: true, Value: 0xff}},
+		{bitwiseXor, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Value: 0xff}},
+		{bitwiseRsh, 8, facts.MarkUse{Writes: true, Bits: 0xffffffff}},
+	} {
+		var e exprs
+		e.metaLoad(unix.NFT_META_MARK)
+		at := e.begin("bitwise")
+		e.u32(unix.NFTA_BITWISE_SREG, reg1)
+		e.u32(unix.NFTA_BITWISE_DREG, reg1)
+		e.u32(unix.NFTA_BITWISE_LEN, 4)
+		e.u32(bitwiseOp, c.op)
+		e.value(bitwiseData, binary.NativeEndian.AppendUint32(nil, c.value))
+		e.end(at)
+		e.metaSet(unix.NFT_META_MARK)
+		walk := marksWalk{}
+		for _, x := range splitExprs(e.b) {
+			walk.step(&x)
+		}
+		if !reflect.DeepEqual(walk.uses, []facts.MarkUse{c.want}) {
+			t.Errorf("operation %d: %+v, want %+v", c.op, walk.uses, c.want)
+		}
+	}
+}

@@ -1,0 +1,35 @@
+package render
+
+import (
+	"strings"
+	"testing"
+
+	"pbr/compiler/doctor"
+)
+
+func TestFindings(t *testing.T) {
+	findings := []doctor.Finding{
+		{Group: "kernel", Level: doctor.OK, Subject: "version", Text: "Linux 6.1"},
+		{Group: "settings", Level: doctor.Fail, Subject: "rp_filter", Text: "wan1 has 1", Do: "sysctl -w\x1b[2J x"},
+		{Group: "settings", Level: doctor.Warn, Subject: "x", Text: "y", Do: "z"},
+	}
+	for _, c := range []struct {
+		colour bool
+		want   string
+	}{
+		{false, `kernel
+  ok    version    Linux 6.1
+settings
+  fail  rp_filter  wan1 has 1 - sysctl -w [2J x
+  warn  x          y - z
+1 ok, 1 warn, 1 fail
+`},
+		{true, "\x1b[1mkernel\x1b[m\n  \x1b[32mok\x1b[m    version    Linux 6.1\n\x1b[1msettings\x1b[m\n" +
+			"  \x1b[31mfail\x1b[m  rp_filter  wan1 has 1 \x1b[36m-\x1b[m sysctl -w [2J x\n  \x1b[33mwarn\x1b[m  x          y \x1b[36m-\x1b[m z\n1 ok, 1 warn, 1 fail\n"},
+	} {
+		var b strings.Builder
+		if err := Findings(&b, findings, c.colour); err != nil || b.String() != c.want {
+			t.Errorf("colour %v: %v\n got %q\nwant %q", c.colour, err, b.String(), c.want)
+		}
+	}
+}
