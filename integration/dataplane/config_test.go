@@ -38,7 +38,7 @@ func configs() []config {
 		{name: base + ", one ip rule", setUp: oneRule},
 		{name: base + ", one ip rule, accept_local", setUp: acceptLocal},
 	}
-	for _, n := range []int{10, 1000, 10_000, 100_000} {
+	for _, n := range []int{10, 100, 1000, 10_000, 100_000} {
 		list = append(list, pbrConfig(n, 2))
 	}
 	list = append(list, pbrConfig(1000, 32), pbrConfig(1000, 200))

@@ -197,6 +197,7 @@ func threadTime() time.Duration {
 }
 
 // pin ties the calling thread, which must be the goroutine's own, to the last of the CPUs that it may use: interrupts tend to come to the first.
+// It also puts it before others (nice -20), because what runs in between empties the caches.
 func pin() error {
 	var allowed, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
@@ -211,6 +212,9 @@ func pin() error {
 	one.Set(last)
 	if err := unix.SchedSetaffinity(0, &one); err != nil {
 		return fmt.Errorf("pinning a thread: %w", err)
+	}
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, -20); err != nil {
+		return fmt.Errorf("putting a thread before others: %w", err)
 	}
 	return nil
 }

@@ -54,6 +54,11 @@ func (b *bench) add(c config) *measured {
 	if c.setUp != nil {
 		c.setUp(b.t, m.router, b.selected(c.n))
 	}
+	if !c.plain { // the first of these loads conntrack
+		// connections outlive the measurement
+		m.Sysctl("net/netfilter/nf_conntrack_udp_timeout", "3600")
+		m.Sysctl("net/netfilter/nf_conntrack_udp_timeout_stream", "3600")
+	}
 	b.routers = append(b.routers, m)
 	return m
 }
@@ -127,6 +132,8 @@ func (b *bench) measure(m *measured, c cell, n int) block {
 	s, out := m.source(c)
 	if c.fresh {
 		n = min(n, freshFlows-warmUp)
+	}
+	if c.fresh && !m.plain {
 		m.forget()
 	}
 	r := b.send(m, s, out, warmUp, n)

@@ -51,8 +51,6 @@ func newRouter(t testing.TB, s *sink) *router {
 	for path, value := range map[string]string{
 		"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1",
 		"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0",
-		// connections outlive the measurement
-		"net/netfilter/nf_conntrack_udp_timeout": "3600", "net/netfilter/nf_conntrack_udp_timeout_stream": "3600",
 	} {
 		r.Sysctl(path, value)
 	}

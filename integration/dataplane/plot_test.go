@@ -54,44 +54,59 @@ const (
 // plot draws the established and the new streams, each the geometric mean of its kind in both families.
 func (res *results) plot() plot {
 	p := plot{Width: 860, Height: 390}
+	top := 1.0
+	for _, s := range plotted {
+		for _, pt := range append(res.costs(s.series, false), res.costs(s.series, true)...) {
+			top = max(top, pt.Y)
+		}
+	}
 	for i, title := range []string{"a packet of an established connection", "a connection's first packet"} {
-		p.Panels = append(p.Panels, res.panel(title, marginLeft+float64(i)*(panelWidth+90), i == 1))
+		p.Panels = append(p.Panels, res.panel(title, marginLeft+float64(i)*(panelWidth+90), i == 1, 1.1*top))
 	}
 	for i, s := range plotted {
-		p.Keys = append(p.Keys, key{marginLeft + float64(i)*170, 360, s.colour, s.series})
+		p.Keys = append(p.Keys, key{marginLeft + float64(i)*170, 370, s.colour, s.series})
 	}
 	return p
 }
 
-// The ranges of the axes: policies, and cost as a multiple of base.
-var (
-	policyRange = [2]float64{10, 100_000}
-	costRange   = [2]float64{0.9, 60}
-)
-
-func (res *results) panel(title string, left float64, fresh bool) panel {
-	p := panel{Title: title, Left: left, Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
-	x := func(v float64) float64 { return left + panelWidth*part(v, policyRange) }
-	y := func(v float64) float64 { return p.Bottom - panelHeight*part(v, costRange) }
-	for _, n := range []int{10, 100, 1000, 10_000, 100_000} {
-		p.X = append(p.X, tick{x(float64(n)), thousands(n)})
-	}
-	for _, v := range []float64{1, 2, 5, 10, 20, 50} {
-		p.Y = append(p.Y, tick{y(v), fmt.Sprint(v)})
-	}
-	p.Lines = append(p.Lines, line{Colour: "#666666", Dash: "5 4", Points: []point{{p.Left, y(1)}, {p.Right, y(1)}}})
+// costs returns a series' number of policies and cost as a multiple of base.
+func (res *results) costs(series string, fresh bool) []point {
 	var in []cell
 	for _, c := range cells() {
 		if c.fresh == fresh {
 			in = append(in, c)
 		}
 	}
+	var list []point
+	for _, m := range res.series(series) {
+		if q, ok := res.ratio(m, res.find(base), in); ok {
+			list = append(list, point{float64(m.n), q.median})
+		}
+	}
+	return list
+}
+
+// panel draws one of the diagrams; its vertical axis ends at top.
+func (res *results) panel(title string, left float64, fresh bool, top float64) panel {
+	p := panel{Title: title, Left: left, Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
+	policies, cost := [2]float64{10, 100_000}, [2]float64{0.8, top}
+	x := func(v float64) float64 { return left + panelWidth*part(v, policies) }
+	y := func(v float64) float64 { return p.Bottom - panelHeight*part(v, cost) }
+	for n := 10; n <= 100_000; n *= 10 {
+		p.X = append(p.X, tick{x(float64(n)), thousands(n)})
+	}
+	for ten := 1; float64(ten) < top; ten *= 10 {
+		for _, n := range []int{ten, 2 * ten, 5 * ten} {
+			if float64(n) <= top {
+				p.Y = append(p.Y, tick{y(float64(n)), thousands(n)})
+			}
+		}
+	}
+	p.Lines = append(p.Lines, line{Colour: "#666666", Dash: "5 4", Points: []point{{p.Left, y(1)}, {p.Right, y(1)}}})
 	for _, s := range plotted {
 		l := line{Colour: s.colour}
-		for _, m := range res.series(s.series) {
-			if q, ok := res.ratio(m, res.find(base), in); ok {
-				l.Points = append(l.Points, point{x(float64(m.n)), y(q.median)})
-			}
+		for _, pt := range res.costs(s.series, fresh) {
+			l.Points = append(l.Points, point{x(pt.X), y(pt.Y)})
 		}
 		p.Lines = append(p.Lines, l)
 	}
@@ -112,7 +127,7 @@ func (res *results) series(name string) []*measured {
 
 // part is where a value lies in a logarithmic range, 0 to 1.
 func part(v float64, in [2]float64) float64 {
-	return math.Log(min(max(v, in[0]), in[1])/in[0]) / math.Log(in[1]/in[0])
+	return math.Log(v/in[0]) / math.Log(in[1]/in[0])
 }
 
 // thousands groups the digits of a number.
@@ -135,7 +150,7 @@ var picture = template.Must(template.New("plot").Parse(`<svg xmlns="http://www.w
 <path d="M{{$p.Left}} {{printf "%.1f" .At}}H{{$p.Right}}" stroke="#dddddd"/>
 <text x="{{$p.Left}}" dx="-6" y="{{printf "%.1f" .At}}" dy="4" text-anchor="end">{{.Label}}</text>
 {{- end}}
-<text x="{{.Right}}" y="{{.Bottom}}" dy="34" text-anchor="end">policies</text>
+<text x="{{.Right}}" y="{{.Bottom}}" dy="34" text-anchor="end">policies; cost as a multiple of conntrack + masquerade</text>
 {{- range .Lines}}{{$l := .}}
 <polyline fill="none" stroke="{{.Colour}}" stroke-width="2"{{with .Dash}} stroke-dasharray="{{.}}"{{end}} points="{{range .Points}}{{printf "%.1f,%.1f " .X .Y}}{{end}}"/>
 {{- if not .Dash}}{{range .Points}}
