@@ -51,7 +51,7 @@ func BenchmarkDataplane(b *testing.B) {
 	if n == 0 {
 		n = 24
 		if *quick {
-			n = 8
+			n = 6
 		}
 	}
 	bench := newBench(b)

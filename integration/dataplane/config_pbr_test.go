@@ -8,27 +8,39 @@ import (
 	"testing"
 )
 
-func pbrName(policies, tables int) string {
-	return fmt.Sprintf("pbr, %s policies, %d tables", thousands(policies), tables)
+// pbrSetUp is what differs between the rows of pbr itself.
+type pbrSetUp struct {
+	policies, tables int
+	// reverse is "nft" where pbr judges source addresses, with the kernel's settings for that.
+	reverse string
 }
 
-// pbrConfig is pbr itself, with so many policies and tables.
-func pbrConfig(policies, tables int) config {
-	return config{
-		name: pbrName(policies, tables), series: "pbr", n: policies, steers: true,
-		setUp: func(t testing.TB, r *router, all []selector) {
-			t.Helper()
-			file := filepath.Join(t.TempDir(), "pbr.toml")
-			if err := os.WriteFile(file, []byte(policyText(all, tables)), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			r.Run(program, "--config", file, "apply")
-		},
+func (p pbrSetUp) String() string {
+	name := fmt.Sprintf("pbr, %s policies, %d tables", thousands(p.policies), p.tables)
+	if p.reverse != "" {
+		name += ", reverse-path " + p.reverse
 	}
+	return name
+}
+
+// config makes a router by pbr apply.
+func (p pbrSetUp) config() config {
+	c := config{name: p.String(), n: p.policies, series: "pbr", steers: true}
+	if p.reverse != "" {
+		c.series += ", reverse-path " + p.reverse
+	}
+	c.setUp = func(t testing.TB, r *router, all []selector) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "pbr.toml")
+		if err := os.WriteFile(file, []byte(p.policy(all)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r.Run(program, "--config", file, "apply")
+	}
+	return c
 }
 
 const policyHead = `
-pbr     = { offload = "off" }
 default = { routes = [{ uplink = "wan1" }, { uplink = "wan2", distance = 2 }] }
 uplink  = [
   { name = "wan1", interface = "wan1", gateway = "192.0.2.1",    gateway6 = "2001:db8:f1::1", nat = "masquerade" },
@@ -36,15 +48,20 @@ uplink  = [
 ]
 `
 
-// policyText is a policy file with a policy for each selector, dealt out to tables that all prefer wan2.
-func policyText(all []selector, tables int) string {
+// policy is a policy file with a policy for each selector, dealt out to tables that all prefer wan2.
+func (p pbrSetUp) policy(all []selector) string {
 	var t strings.Builder
+	if p.reverse == "" {
+		t.WriteString("pbr = { offload = \"off\" }\n")
+	} else {
+		fmt.Fprintf(&t, "pbr = { offload = \"off\", sysctl = true, reverse-path = %q }\n", p.reverse)
+	}
 	t.WriteString(policyHead)
-	for i := range tables {
+	for i := range p.tables {
 		fmt.Fprintf(&t, "\n[[table]]\nname = \"table-%d\"\nroutes = [{ uplink = \"wan2\" }, { uplink = \"wan1\", distance = 2 }]\n", i)
 	}
 	for i, s := range all {
-		fmt.Fprintf(&t, "\n[[policy]]\nname = \"policy-%d\"\ntable = \"table-%d\"\n", i, i%tables)
+		fmt.Fprintf(&t, "\n[[policy]]\nname = \"policy-%d\"\ntable = \"table-%d\"\n", i, i%p.tables)
 		if s.src[v4].IsValid() {
 			fmt.Fprintf(&t, "src = [%q, %q]\n", s.src[v4], s.src[v6])
 		}

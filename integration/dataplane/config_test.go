@@ -21,7 +21,8 @@ type config struct {
 
 // quickRows are those of the quick mode.
 var quickRows = []string{
-	base, pbrName(10, 2), pbrName(1000, 2), pbrName(10_000, 2), pbrName(1000, 200),
+	base, pbrSetUp{10, 2, ""}.String(), pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 200, ""}.String(),
+	pbrSetUp{1000, 2, "nft"}.String(),
 	"mwan3's way, 100 rules", "RouterOS's way, 100 handlings", "OpenWrt pbr's way, 100 policies",
 }
 
@@ -39,9 +40,12 @@ func configs() []config {
 		{name: base + ", one ip rule, accept_local", setUp: acceptLocal},
 	}
 	for _, n := range []int{10, 100, 1000, 10_000, 100_000} {
-		list = append(list, pbrConfig(n, 2))
+		list = append(list, pbrSetUp{n, 2, ""}.config())
 	}
-	list = append(list, pbrConfig(1000, 32), pbrConfig(1000, 200))
+	list = append(list, pbrSetUp{1000, 32, ""}.config(), pbrSetUp{1000, 200, ""}.config())
+	for _, p := range []pbrSetUp{{10, 2, "nft"}, {1000, 2, "nft"}, {10_000, 2, "nft"}, {100_000, 2, "nft"}, {1000, 200, "nft"}} {
+		list = append(list, p.config())
+	}
 	for _, n := range []int{10, 100, 1000} {
 		list = append(list,
 			config{name: fmt.Sprintf("mwan3's way, %s rules", thousands(n)), series: "mwan3", n: n, steers: true, setUp: mwan3},

@@ -43,7 +43,7 @@ type key struct {
 
 // The series of the plot, and their colours (Okabe and Ito's, which colour-blind people can tell apart).
 var plotted = []struct{ series, colour string }{
-	{"pbr", "#0072b2"}, {"mwan3", "#009e73"}, {"RouterOS", "#cc79a7"}, {"OpenWrt pbr", "#d55e00"},
+	{"pbr", "#0072b2"}, {"pbr, reverse-path nft", "#56b4e9"}, {"mwan3", "#009e73"}, {"RouterOS", "#cc79a7"}, {"OpenWrt pbr", "#d55e00"},
 }
 
 const (
