@@ -8,7 +8,7 @@ import (
 
 // lintNoNAT warns of uplinks without nat that private or shared addresses leave by. Only the file
 // is known, so it stays with what is probable:
-//   - nat = "none" in the file says that it is meant, and silences it;
+//   - nat = "none" in the file says that it is meant, and silences it; an address translates its own family alone;
 //   - a policy or rule that names private sources, on their way to destinations that are not
 //     private, is a warning for every uplink that it leads to, tunnels included;
 //   - a policy, rule or [default] without src is one only for uplinks with an IPv4 gateway: behind
@@ -29,7 +29,12 @@ func (p *parser) lintNoNAT() {
 		n.way("rule", r.Name, r.Src, r.Dst, hops(r.Target))
 	}
 	for i, evidence := range n.evidence {
-		if u := &p.doc.Uplinks[i]; evidence != "" {
+		switch u := &p.doc.Uplinks[i]; {
+		case evidence == "":
+		case u.NAT.Mode == NATAddress:
+			p.warnf(u.NAT.Pos, codeNoNAT, "uplink.nat", `nat = "masquerade" translates both`,
+				"uplink %q has nat for %s alone: %s; replies will probably not come back", u.Name, familyOf(u.NAT.Addr), evidence)
+		default:
 			p.warnf(u.Pos, codeNoNAT, "uplink.nat", `add nat = "masquerade", or nat = "none" if that is meant`,
 				"uplink %q has no nat: %s; replies will probably not come back", u.Name, evidence)
 		}
@@ -51,20 +56,22 @@ func (n *natLint) way(kind, name string, src, dst []AddrItem, hops []hop) {
 	if !slices.ContainsFunc(hops, n.asks) || !n.leaves(dst) {
 		return
 	}
-	fam, example := n.privateSources(src)
+	examples := n.privateSources(src)
 	for _, h := range hops {
-		u := &n.p.doc.Uplinks[h.uplink]
 		if !n.asks(h) {
 			continue
 		}
+		u := &n.p.doc.Uplinks[h.uplink]
+		open := u.untranslated()
 		label := kind
 		if name != "" {
 			label += " " + strconv.Quote(name)
 		}
+		at := slices.IndexFunc(examples, func(x privateSource) bool { return x.families&open != 0 })
 		switch {
-		case fam&u.families() != 0:
-			n.evidence[h.uplink] = fmt.Sprintf("%s sends it connections of private addresses (%s)", label, example)
-		case len(src) == 0 && u.Gateway.Present && !u.Gateway.Link:
+		case at >= 0:
+			n.evidence[h.uplink] = fmt.Sprintf("%s sends it connections of private addresses (%s)", label, examples[at].text)
+		case len(src) == 0 && u.Gateway.Present && !u.Gateway.Link && open&only4 != 0:
 			n.evidence[h.uplink] = label + " sends it whatever comes, private addresses probably among it"
 		}
 	}
@@ -72,8 +79,19 @@ func (n *natLint) way(kind, name string, src, dst []AddrItem, hops []hop) {
 
 // asks tells whether a hop's uplink still has to be judged.
 func (n *natLint) asks(h hop) bool {
-	return n.p.doc.Uplinks[h.uplink].NAT.Pos.Line == 0 && n.evidence[h.uplink] == "" &&
+	return n.p.doc.Uplinks[h.uplink].untranslated() != 0 && n.evidence[h.uplink] == "" &&
 		(!h.route.Dst.IsValid() || !isPrivate(h.route.Dst.Addr()))
+}
+
+// untranslated returns the families that the uplink carries and does not translate, though nobody says that this is meant.
+func (u *Uplink) untranslated() families {
+	switch {
+	case u.NAT.Pos.Line == 0:
+		return u.families()
+	case u.NAT.Mode == NATAddress:
+		return u.families() &^ familyOf(u.NAT.Addr)
+	}
+	return 0
 }
 
 // leaves tells whether dst allows addresses that are not private.
@@ -108,26 +126,26 @@ func (n *natLint) listLeaves(name string) bool {
 	return v
 }
 
-// privateSources returns the families of private addresses that src names, and one entry.
-func (n *natLint) privateSources(src []AddrItem) (fam families, example string) {
+// privateSource is an entry of src that names private addresses.
+type privateSource struct {
+	families families
+	text     string
+}
+
+// privateSources returns the entries of src that name private addresses.
+func (n *natLint) privateSources(src []AddrItem) (out []privateSource) {
 	for _, item := range src {
-		var f families
-		shown := ""
 		switch {
 		case item.Not:
 		case item.List != "":
-			f, shown = n.listPrivate(item.List), "@"+item.List
-		case isPrivate(item.Range.From) || isPrivate(item.Range.To):
-			f = familyOf(item.Range.From)
-		}
-		if f != 0 && example == "" {
-			if example = shown; shown == "" {
-				example = item.Range.String()
+			if f := n.listPrivate(item.List); f != 0 {
+				out = append(out, privateSource{f, "@" + item.List})
 			}
+		case isPrivate(item.Range.From) || isPrivate(item.Range.To):
+			out = append(out, privateSource{familyOf(item.Range.From), item.Range.String()})
 		}
-		fam |= f
 	}
-	return fam, example
+	return out
 }
 
 // listPrivate returns the families of a list's private addresses.
@@ -145,17 +163,25 @@ func (n *natLint) listPrivate(name string) families {
 }
 
 // lintRuleNAT warns of stateless rules towards uplinks that translate addresses: each packet is
-// looked up anew, so that one connection's packets can leave by two uplinks, with two addresses.
+// looked up anew, so that one connection's packets can leave by two uplinks, with two addresses. It does so once for each uplink.
 func (p *parser) lintRuleNAT() {
+	leading := map[int][]*Rule{} // by the uplink that the rules lead to
 	for i := range p.doc.Rules {
 		r := &p.doc.Rules[i]
-		for _, h := range p.targetHops(r.Target) {
-			if u := &p.doc.Uplinks[h.uplink]; u.NAT.Mode != NATNone {
-				p.warnf(r.Pos, codeRuleNAT, "rule", "use a [[policy]]: it keeps whole connections on one uplink",
-					"rule %q is stateless and leads to uplink %q, which translates addresses: replies, and packets that the rule does not select, may take another way",
-					r.Name, u.Name)
-				break
-			}
+		hops := p.targetHops(r.Target)
+		at := slices.IndexFunc(hops, func(h hop) bool { return p.doc.Uplinks[h.uplink].NAT.Mode != NATNone })
+		if at >= 0 {
+			leading[hops[at].uplink] = append(leading[hops[at].uplink], r)
 		}
+	}
+	for uplink, rules := range leading {
+		subject := fmt.Sprintf("rule %q is stateless and leads", rules[0].Name)
+		if more := len(rules) - 1; more == 1 {
+			subject = fmt.Sprintf("rules %q and %q are stateless and lead", rules[0].Name, rules[1].Name)
+		} else if more > 1 {
+			subject = fmt.Sprintf("rule %q and %d more are stateless and lead", rules[0].Name, more)
+		}
+		p.warnf(rules[0].Pos, codeRuleNAT, "rule", "use a [[policy]]: it keeps whole connections on one uplink",
+			"%s to uplink %q, which translates addresses: replies, and packets that are not selected, may take another way", subject, p.doc.Uplinks[uplink].Name)
 	}
 }

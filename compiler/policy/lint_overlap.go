@@ -1,6 +1,10 @@
 package policy
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+	"sort"
+)
 
 // span is a range of a list, by the list's place in the file.
 type span struct {
@@ -8,8 +12,8 @@ type span struct {
 	list int
 }
 
-// lintOverlap warns of two lists that share addresses, unless one includes the other or both
-// include a third: then they are meant to. One sweep over all ranges; a list's own never overlap.
+// lintOverlap warns of two lists that share addresses, but for those of a list that both include, or that one includes of the
+// other: then they are meant to. One sweep over all ranges; a list's own never overlap.
 func (p *parser) lintOverlap() {
 	if len(p.doc.Lists) < 2 {
 		return
@@ -31,8 +35,7 @@ func (p *parser) lintOverlap() {
 		open = slices.DeleteFunc(open, func(o span) bool { return o.To.Less(s.From) || o.From.Is4() != s.From.Is4() })
 		for _, o := range open {
 			if k := (pair{min(o.list, s.list), max(o.list, s.list)}); !told[k] {
-				told[k] = true
-				p.overlap(k.a, k.b, s.Range)
+				told[k] = p.overlap(k.a, k.b, Range{s.From, minAddr(o.To, s.To)})
 			}
 		}
 		open = append(open, s)
@@ -70,15 +73,46 @@ func mergeTwo(a, b []span) []span {
 	return append(append(out, a...), b...)
 }
 
-// overlap warns that the later list has an address of the earlier one, the first of r.
-func (p *parser) overlap(a, b int, r Range) {
+// overlap warns that both lists have the addresses of r, unless common includes have them all, and tells whether that is all to be
+// said of the two.
+func (p *parser) overlap(a, b int, r Range) (told bool) {
 	first, second := &p.doc.Lists[a], &p.doc.Lists[b]
 	inFirst, inSecond := p.lists[first.Name].includes, p.lists[second.Name].includes
-	for name := range inFirst {
-		if inSecond[name] {
-			return
+	if inFirst[second.Name] || inSecond[first.Name] {
+		return true
+	}
+	from := r.From
+	for covered := true; covered; {
+		covered = false
+		for name := range inFirst {
+			if !inSecond[name] {
+				continue
+			}
+			if to, ok := p.list(name).reach(from); ok {
+				if to.Compare(r.To) >= 0 {
+					return false
+				}
+				from, covered = to.Next(), true
+			}
 		}
 	}
 	p.warnf(second.Pos, codeOverlap, "lists."+second.Name, "", "lists %q and %q share addresses, for example %s",
-		first.Name, second.Name, r.From)
+		first.Name, second.Name, from)
+	return true
+}
+
+// reach returns the end of the list's range that an address is in.
+func (l *List) reach(a netip.Addr) (to netip.Addr, ok bool) {
+	at := sort.Search(len(l.Ranges), func(i int) bool { return l.Ranges[i].To.Compare(a) >= 0 })
+	if at == len(l.Ranges) || a.Less(l.Ranges[at].From) {
+		return netip.Addr{}, false
+	}
+	return l.Ranges[at].To, true
+}
+
+func minAddr(a, b netip.Addr) netip.Addr {
+	if a.Less(b) {
+		return a
+	}
+	return b
 }
