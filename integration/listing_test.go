@@ -21,7 +21,8 @@ const (
 func (r *router) ours() string {
 	r.T().Helper()
 	var b strings.Builder
-	b.WriteString(sortObjects(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout))
+	// Which of its two names a set has tells how often it was made anew.
+	b.WriteString(sortObjects(strings.ReplaceAll(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout, "/alt ", " ")))
 	for _, family := range []string{"-4", "-6"} {
 		// Rules of one priority are one decision: their order among each other does not matter.
 		fmt.Fprintf(&b, "\n# ip %s rule\n%s", family, sortLines(r.Run("ip", family, "rule")))

@@ -159,7 +159,7 @@ func (a *application) delRule(r plan.Rule) step {
 	}
 }
 
-// setRuleset is the one nftables transaction. Where no table was there is none after undoing it.
+// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is none after undoing it.
 func (a *application) setRuleset(have *live) step {
 	s := step{
 		what: "nftables transaction",

@@ -10,7 +10,7 @@ import (
 
 func (e *edit) addCounters() {
 	for _, ch := range e.changes.Counters {
-		if ch.Want == nil {
+		if ch.Want == nil || e.isEarly(ch.Have == nil) != e.inEarly() {
 			continue
 		}
 		e.b.message(unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "counter", name: ch.Want.Name})
@@ -27,7 +27,7 @@ func (e *edit) addCounters() {
 
 func (e *edit) addChains() error {
 	for _, ch := range e.changes.Chains {
-		if ch.Want == nil || ch.Have != nil && !ch.Rebuild {
+		if ch.Want == nil || ch.Have != nil && !ch.Rebuild || e.isEarly(isNewTarget(&ch)) != e.inEarly() {
 			continue
 		}
 		e.b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "chain", name: ch.Want.Name})
@@ -44,7 +44,7 @@ func (e *edit) addChains() error {
 func (e *edit) addSets() error {
 	for i := range e.sets {
 		ch := &e.sets[i]
-		if ch.Want == nil {
+		if ch.Want == nil || e.isEarly(e.besideOld(ch)) != e.inEarly() {
 			continue
 		}
 		if err := checkElements(ch.Want); err != nil {
@@ -55,7 +55,7 @@ func (e *edit) addSets() error {
 		}
 		e.b.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "set", name: ch.Want.Name})
 		e.b.str(unix.NFTA_SET_TABLE, plan.TableName)
-		e.b.str(unix.NFTA_SET_NAME, ch.Want.Name)
+		e.b.str(unix.NFTA_SET_NAME, kernelSet(e.second, ch.Want.Name))
 		if err := setAttrs(&e.b.writer, ch.Want); err != nil {
 			return fmt.Errorf("adding set %s: %w", ch.Want.Name, err)
 		}
@@ -63,15 +63,16 @@ func (e *edit) addSets() error {
 	}
 	for i := range e.sets {
 		ch := &e.sets[i]
-		switch {
-		case ch.Want == nil:
-		case ch.Have == nil || ch.Rebuild:
-			e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Want.Elements)
-			e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Want.Tuples)
-		default:
-			e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.Add)
-			e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, ch.AddTuples)
+		if ch.Want == nil || e.isEarly(e.besideOld(ch)) != e.inEarly() {
+			continue
 		}
+		elements, tuples := ch.Add, ch.AddTuples
+		if ch.Have == nil || ch.Rebuild {
+			elements, tuples = ch.Want.Elements, ch.Want.Tuples
+		}
+		name := kernelSet(e.second, ch.Want.Name)
+		e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, elements)
+		e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, tuples)
 	}
 	return nil
 }
@@ -80,14 +81,14 @@ func (e *edit) addSets() error {
 // one element takes less than the rest.
 const elementsLen = 60 << 10
 
-// elements writes messages with all of the elements.
-func (b *batch) elements(msg, flags uint16, s *plan.Set, list []plan.Element) {
-	b.elementMessages(msg, flags, s.Name, len(list), func(i int) { b.element(s, &list[i]) })
+// elements writes messages with all of the elements of s, which the kernel has by the given name.
+func (b *batch) elements(msg, flags uint16, name string, s *plan.Set, list []plan.Element) {
+	b.elementMessages(msg, flags, name, len(list), func(i int) { b.element(s, &list[i]) })
 }
 
 // tuples is elements for keys of several fields.
-func (b *batch) tuples(msg, flags uint16, s *plan.Set, list []plan.Tuple) {
-	b.elementMessages(msg, flags, s.Name, len(list), func(i int) { b.tuple(s, &list[i]) })
+func (b *batch) tuples(msg, flags uint16, name string, s *plan.Set, list []plan.Tuple) {
+	b.elementMessages(msg, flags, name, len(list), func(i int) { b.tuple(s, &list[i]) })
 }
 
 // elementMessages writes messages with n elements of a set, as few as have room for what write writes for each.
@@ -113,7 +114,7 @@ func (b *batch) elementMessages(msg, flags uint16, set string, n int, write func
 func (e *edit) addRules() error {
 	for i := range e.chains {
 		ce := &e.chains[i]
-		if ce.keep == nil {
+		if ce.keep == nil || ce.early != e.inEarly() {
 			continue
 		}
 		next := 0 // the next kept rule after j
@@ -134,8 +135,8 @@ func (e *edit) addRules() error {
 			}
 		}
 	}
-	if e.newRules > 0 {
-		e.b.addFlags(e.firstAt, unix.NLM_F_ECHO)
+	if e.b.newRules > 0 {
+		e.b.addFlags(e.b.firstAt, unix.NLM_F_ECHO)
 		e.b.addFlags(e.b.start, unix.NLM_F_ECHO)
 		e.b.lastRule = uint32(len(e.b.ops))
 	}
@@ -150,7 +151,7 @@ func (e *edit) addRule(ch *plan.Chain, j int, before uint64) error {
 		flags |= unix.NLM_F_APPEND
 	}
 	op := operation{verb: "adding", name: ch.Name, rule: j + 1, planned: r}
-	e.ruleMessage(unix.NFT_MSG_NEWRULE, flags, op)
+	e.b.ruleMessage(unix.NFT_MSG_NEWRULE, flags, op)
 	if before != 0 {
 		e.b.u64(unix.NFTA_RULE_POSITION, before)
 	}
@@ -158,9 +159,9 @@ func (e *edit) addRule(ch *plan.Chain, j int, before uint64) error {
 		return fmt.Errorf("%s: %w", &op, err)
 	}
 	e.b.setLength()
-	if e.newRules == 0 {
-		e.firstAt, e.b.firstRule = e.b.start, uint32(len(e.b.ops))
+	if e.b.newRules == 0 {
+		e.b.firstAt, e.b.firstRule = e.b.start, uint32(len(e.b.ops))
 	}
-	e.newRules++
+	e.b.newRules++
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing.
-// Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
+// Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing. Where
+// there are new sets another one makes them before, in which nothing leads packets to them, and which is taken back if the
+// former fails. Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
 func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Live, error) {
 	if !changes.Ruleset() {
 		return live, nil
@@ -27,15 +28,24 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	if err := e.write(); err != nil {
 		return nil, err
 	}
-	if b.empty() {
-		return live, nil
-	}
-	answer, err := c.commit(b)
-	if err != nil {
-		return nil, err
-	}
 	next := e.result()
-	if !e.giveHandles(next, answer) {
+	var early, main answer
+	var err error
+	if e.early != nil {
+		if early, err = c.commit(e.early); err != nil {
+			return nil, err
+		}
+		next.Generation = nextGeneration(next.Generation)
+	}
+	if !b.empty() {
+		if main, err = c.commit(b); err != nil && e.early != nil {
+			return nil, e.abandon(c.socket, err)
+		} else if err != nil {
+			return nil, err
+		}
+		next.Generation = nextGeneration(next.Generation)
+	}
+	if !e.giveHandles(next, early, main) {
 		return c.readAfter()
 	}
 	return next, nil
@@ -52,14 +62,11 @@ func (c *Conn) readAfter() (*Live, error) {
 
 // result is the table after the transaction.
 func (e *edit) result() *Live {
-	next := &Live{Ruleset: *e.want, Generation: e.live.Generation + 1, identity: e.live.identity, exists: !e.want.Empty(), irregular: map[string]bool{}}
-	if next.Generation == 0 {
-		next.Generation = 1 // the kernel leaves out 0 (nf_tables_commit)
-	}
+	next := &Live{Ruleset: *e.want, Generation: e.live.Generation, identity: e.live.identity, exists: !e.want.Empty(), irregular: map[string]bool{}, second: e.second}
 	next.Ruleset.Foreign = nil
 	next.pieces = e.keptPieces()
 	for name := range e.live.irregular {
-		if !e.remade[key{"set", name}] {
+		if !e.remade[key{"set", name}] && !e.swapped[name] {
 			next.irregular[name] = true
 		}
 	}
@@ -100,12 +107,11 @@ func (e *edit) keptPieces() pieces {
 }
 
 // giveHandles fills in the handles. Those of kept rules are known. New rules get consecutive ones in the order of
-// their messages, which the kernel's answer to the first and last message proves.
-func (e *edit) giveHandles(next *Live, a answer) bool {
-	if e.newRules > 0 && (a.first == 0 || a.last-a.first != uint64(e.newRules-1)) {
+// their messages, which the kernel's answers to the first and last message of either transaction prove.
+func (e *edit) giveHandles(next *Live, early, main answer) bool {
+	if e.early != nil && !early.proves(e.early) || !main.proves(e.b) {
 		return false
 	}
-	handle := a.first
 	next.handles = make([][]uint64, len(e.want.Chains))
 	for i := range e.chains {
 		ce := &e.chains[i]
@@ -113,18 +119,27 @@ func (e *edit) giveHandles(next *Live, a answer) bool {
 			next.handles[i] = ce.handles
 			continue
 		}
+		handle := &main.first
+		if ce.early {
+			handle = &early.first
+		}
 		list := make([]uint64, len(ce.keep))
 		for j, k := range ce.keep {
 			if k >= 0 {
 				list[j] = ce.handles[k]
 				continue
 			}
-			list[j] = handle
-			handle++
+			list[j] = *handle
+			*handle++
 		}
 		next.handles[i] = list
 	}
 	return true
+}
+
+// proves tells whether the batch's new rules got consecutive handles.
+func (a answer) proves(b *batch) bool {
+	return b.newRules == 0 || a.first != 0 && a.last-a.first == uint64(b.newRules-1)
 }
 
 func sortedNames(m map[string]bool) string {

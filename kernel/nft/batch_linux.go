@@ -35,7 +35,9 @@ type batch struct {
 	writer
 	ops   []operation
 	start int
-	// firstRule and lastRule are the sequence numbers of the first and last added rule, 0 for none.
+	// newRules counts the added rules. The first one's message starts at firstAt; firstRule and lastRule are the sequence
+	// numbers of the first and the last, 0 for none.
+	newRules, firstAt   int
 	firstRule, lastRule uint32
 }
 

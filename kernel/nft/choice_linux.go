@@ -27,7 +27,7 @@ func (e *ruleEncoder) choose(a *plan.Action) error {
 	if set.Interval {
 		e.hton(reg1)
 	}
-	e.lookup(a.Set, false, true)
+	e.lookup(e.kernelSet(a.Set), false, true)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (e *ruleEncoder) client(a *plan.Action) error {
 // mapValue replaces the register by what a map has for it.
 func (e *ruleEncoder) mapValue(set string) {
 	at := e.begin("lookup")
-	e.str(unix.NFTA_LOOKUP_SET, set)
+	e.str(unix.NFTA_LOOKUP_SET, e.kernelSet(set))
 	e.u32(unix.NFTA_LOOKUP_SREG, reg1)
 	e.u32(unix.NFTA_LOOKUP_DREG, reg1)
 	e.u32(unix.NFTA_LOOKUP_FLAGS, 0)
@@ -57,7 +57,7 @@ func (e *ruleEncoder) dynset(a *plan.Action) {
 	e.u32(unix.NFTA_DYNSET_SREG_KEY, reg1)
 	e.u32(unix.NFTA_DYNSET_SREG_DATA, reg2)
 	e.u32(unix.NFTA_DYNSET_OP, op)
-	e.str(unix.NFTA_DYNSET_SET_NAME, a.Set)
+	e.str(unix.NFTA_DYNSET_SET_NAME, e.kernelSet(a.Set))
 	e.u64(unix.NFTA_DYNSET_TIMEOUT, uint64(a.Timeout)*uint64(time.Second/time.Millisecond))
 	e.u32(unix.NFTA_DYNSET_FLAGS, 0)
 	e.end(at)

@@ -13,6 +13,9 @@ import (
 
 // addFlowtables makes new flowtables, and adds devices to those that stay.
 func (e *edit) addFlowtables() {
+	if e.inEarly() {
+		return
+	}
 	for i := range e.changes.Flowtables {
 		ch := &e.changes.Flowtables[i]
 		switch {

@@ -29,6 +29,8 @@ type Live struct {
 	pieces pieces
 	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete them.
 	foreign []foreignObject
+	// second names the sets that the kernel has under their second name.
+	second map[string]bool
 	// irregular names the interval sets in which an interval ends only where the next begins: their
 	// elements cannot be deleted one by one.
 	irregular map[string]bool

@@ -26,6 +26,8 @@ type ruleEncoder struct {
 	exprs
 	// sets are the named sets of the table.
 	sets map[string]*plan.Set
+	// second names those that the kernel has under their second name.
+	second map[string]bool
 	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta l4proto value (0
 	// unknown), and that the packet came by Ethernet. nft tests each once a rule.
 	family, proto uint8
@@ -78,9 +80,11 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 	if set.Interval && hostEndian(m.Field.Type()) {
 		e.hton(reg1)
 	}
-	e.lookup(m.Set, m.Not, vmap)
+	e.lookup(e.kernelSet(m.Set), m.Not, vmap)
 	return nil
 }
+
+func (e *ruleEncoder) kernelSet(name string) string { return kernelSet(e.second, name) }
 
 // inRange compares with an interval of values.
 func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -171,10 +172,12 @@ func overlap(types []plan.Type, a, b *plan.Tuple) bool {
 	return true
 }
 
+var secondNames = regexp.MustCompile(`((?:@|\t(?:set|map) )[\w-]+)/alt\b`)
+
 // blocks are the objects of a listing in order of their text: the order of objects means nothing, and that of the
-// elements of a map of several fields is that of their making.
+// elements of a map of several fields is that of their making. Which of its two names a set has tells only its history.
 func blocks(listing string) string {
-	parts := strings.Split(listing, "\n\n")
+	parts := strings.Split(secondNames.ReplaceAllString(listing, "$1"), "\n\n")
 	for i := range parts {
 		parts[i] = strings.Trim(strings.TrimSuffix(strings.TrimPrefix(parts[i], "table inet pbr {\n"), "}\n"), "\n")
 		if head, elements, ok := strings.Cut(parts[i], "elements = {"); ok {

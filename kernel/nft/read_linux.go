@@ -171,6 +171,7 @@ func (r *reader) sets() error {
 	if err != nil {
 		return err
 	}
+	r.live.second = nameSets(r.live.Ruleset.Sets)
 	for i := range r.live.Ruleset.Sets {
 		if err := r.elements(&r.live.Ruleset.Sets[i]); err != nil {
 			return err
@@ -191,7 +192,7 @@ func (r *reader) elements(s *plan.Set) error {
 		return nil // what packets put there is no part of a plan
 	}
 	er := elementReader{set: s}
-	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(s.Name), func(raw []byte) error {
+	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(kernelSet(r.live.second, s.Name)), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 			er.add(elem)
 		}
@@ -244,7 +245,7 @@ func (r *reader) rules() error {
 	for i := range rs.Chains {
 		index[rs.Chains[i].Name] = i
 	}
-	enc := ruleEncoder{sets: setsByName(rs.Sets)}
+	enc := ruleEncoder{sets: setsByName(rs.Sets), second: r.live.second}
 	return r.c.dump(unix.NFT_MSG_GETRULE, familyInet, inTable(), func(raw []byte) error {
 		if text(attr(raw, unix.NFTA_RULE_TABLE)) != plan.TableName {
 			return nil

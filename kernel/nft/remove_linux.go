@@ -12,7 +12,7 @@ import (
 func (e *edit) removeRules() {
 	for _, ch := range e.changes.Chains {
 		if ch.Have != nil && len(ch.Have.Rules) > 0 && (ch.Want == nil || ch.Rebuild) {
-			e.flushChain(ch.Have.Name)
+			e.b.flushChain(ch.Have.Name)
 		}
 	}
 	for i := range e.chains {
@@ -29,12 +29,12 @@ func (e *edit) removeRules() {
 			}
 		}
 		if n == 0 {
-			e.flushChain(ce.want.Name)
+			e.b.flushChain(ce.want.Name)
 			continue
 		}
 		for k, handle := range ce.handles {
 			if !kept[k] {
-				e.ruleMessage(unix.NFT_MSG_DELRULE, 0, operation{verb: "deleting", name: ce.want.Name, rule: k + 1})
+				e.b.ruleMessage(unix.NFT_MSG_DELRULE, 0, operation{verb: "deleting", name: ce.want.Name, rule: k + 1})
 				e.b.u64(unix.NFTA_RULE_HANDLE, handle)
 				e.b.setLength()
 			}
@@ -42,24 +42,25 @@ func (e *edit) removeRules() {
 	}
 }
 
-func (e *edit) flushChain(name string) {
-	e.ruleMessage(unix.NFT_MSG_DELRULE, 0, operation{verb: "deleting the rules of", object: "chain", name: name})
-	e.b.setLength()
+func (b *batch) flushChain(name string) {
+	b.ruleMessage(unix.NFT_MSG_DELRULE, 0, operation{verb: "deleting the rules of", object: "chain", name: name})
+	b.setLength()
 }
 
 // ruleMessage starts a message about the chain that op names.
-func (e *edit) ruleMessage(msg, flags uint16, op operation) {
-	e.b.message(msg, flags, op)
-	e.b.str(unix.NFTA_RULE_TABLE, plan.TableName)
-	e.b.str(unix.NFTA_RULE_CHAIN, op.name)
+func (b *batch) ruleMessage(msg, flags uint16, op operation) {
+	b.message(msg, flags, op)
+	b.str(unix.NFTA_RULE_TABLE, plan.TableName)
+	b.str(unix.NFTA_RULE_CHAIN, op.name)
 }
 
 func (e *edit) removeElements() {
 	for i := range e.sets {
 		ch := &e.sets[i]
 		if ch.Have != nil && ch.Want != nil && !ch.Rebuild {
-			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, ch.Have, ch.Remove)
-			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, ch.Have, ch.RemoveTuples)
+			name := kernelSet(e.live.second, ch.Have.Name)
+			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.Remove)
+			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.RemoveTuples)
 		}
 	}
 }
@@ -77,7 +78,7 @@ func (b *batch) deleteNamed(msg uint16, object string, nameAttr uint16, name str
 func (e *edit) removeObjects() {
 	for i := range e.sets {
 		if ch := &e.sets[i]; ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
-			e.b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, ch.Have.Name, true)
+			e.b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.live.second, ch.Have.Name), true)
 		}
 	}
 	for _, ch := range e.changes.Chains {
@@ -87,21 +88,21 @@ func (e *edit) removeObjects() {
 	}
 	e.removeFlowtables()
 	for _, f := range e.live.foreign {
-		e.deleteObject(f.object, f.name)
+		e.b.deleteObject(f.object, f.name)
 	}
 	for _, ch := range e.changes.Counters {
 		if ch.Have != nil {
-			e.deleteObject(unix.NFT_OBJECT_COUNTER, ch.Have.Name)
+			e.b.deleteObject(unix.NFT_OBJECT_COUNTER, ch.Have.Name)
 		}
 	}
 }
 
-func (e *edit) deleteObject(kind uint32, name string) {
+func (b *batch) deleteObject(kind uint32, name string) {
 	word := "counter"
 	if kind != unix.NFT_OBJECT_COUNTER {
 		word = fmt.Sprintf("object of type %d", kind)
 	}
-	e.b.deleteNamed(unix.NFT_MSG_DELOBJ, word, unix.NFTA_OBJ_NAME, name, true)
-	e.b.u32(unix.NFTA_OBJ_TYPE, kind)
-	e.b.setLength()
+	b.deleteNamed(unix.NFT_MSG_DELOBJ, word, unix.NFTA_OBJ_NAME, name, true)
+	b.u32(unix.NFTA_OBJ_TYPE, kind)
+	b.setLength()
 }

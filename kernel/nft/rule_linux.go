@@ -64,6 +64,7 @@ func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 	xs := splitExprs(raw)
 	r, ok := parseRule(effective(xs))
 	if ok {
+		e.nameSets(&r)
 		r.Comment = udataText(userdata, udataRuleComment)
 		r.Matches = plan.CanonicalMatches(r.Matches)
 		ok = bytes.Equal(appendComment(nil, udataRuleComment, r.Comment), userdata) &&
@@ -73,6 +74,16 @@ func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 		return plan.ChainRule{Foreign: describeRule(xs, userdata)}
 	}
 	return r
+}
+
+// nameSets gives the sets that a rule uses their own names, for those that the kernel has.
+func (e *ruleEncoder) nameSets(r *plan.ChainRule) {
+	for i := range r.Matches {
+		r.Matches[i].Set = planSet(e.second, r.Matches[i].Set)
+	}
+	for i := range r.Actions {
+		r.Actions[i].Set = planSet(e.second, r.Actions[i].Set)
+	}
 }
 
 // sameExprs tells whether two lists of expressions are the same. Kernels of one architecture give ours back byte for

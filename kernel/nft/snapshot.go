@@ -38,6 +38,7 @@ func (l *Live) Snapshot() []byte {
 	for i := range l.Ruleset.Sets {
 		s := &l.Ruleset.Sets[i]
 		p.blob(func(p *packer) { p.setHead(s) })
+		p.bool(l.second[s.Name])
 		p.piece(l.pieces.elements[s.Name], func(p *packer) { p.elements(s) })
 	}
 	p.num(uint64(len(l.Ruleset.Chains)))
@@ -109,7 +110,7 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 		return nil, errSnapshot
 	}
 	u := unpacker{b: b[head:]}
-	l := &Live{irregular: map[string]bool{}, pieces: pieces{elements: map[string][]byte{}}}
+	l := &Live{irregular: map[string]bool{}, second: map[string]bool{}, pieces: pieces{elements: map[string][]byte{}}}
 	l.identity = u.str()
 	l.Generation = uint32(u.num())
 	l.exists = u.bool()
@@ -117,7 +118,10 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 	l.Ruleset.Counters = u.counters(l.pieces.counters, want.Counters)
 	l.Ruleset.Flowtables = u.flowtables()
 	for range u.count() {
-		s, elements := u.set(want)
+		s, second, elements := u.set(want)
+		if second {
+			l.second[s.Name] = true
+		}
 		l.Ruleset.Sets = append(l.Ruleset.Sets, s)
 		l.pieces.elements[s.Name] = elements
 	}
@@ -151,21 +155,21 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 	return out
 }
 
-// set reads a set, and returns the piece that has its elements too.
-func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
+// set reads a set, and returns whether the kernel has it under its second name, and the piece that has its elements too.
+func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte) {
 	head := unpacker{b: u.blob()}
 	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str(),
 		Data: plan.Type(head.num()), Dynamic: head.bool(), Size: uint32(head.num())}
 	for range head.count() {
 		s.Concat = append(s.Concat, plan.Type(head.num()))
 	}
-	blob = u.blob()
+	second, blob = u.bool(), u.blob()
 	for i := range want.Sets {
 		w := &want.Sets[i]
 		if w.Name == s.Name && w.Type == s.Type && slices.Equal(w.Concat, s.Concat) && w.Map == s.Map &&
 			packed(func(p *packer) { p.elements(w) }, blob) {
 			s.Elements, s.Tuples = w.Elements, w.Tuples
-			return s, blob
+			return s, second, blob
 		}
 	}
 	in := unpacker{b: blob}
@@ -178,7 +182,7 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 			s.Tuples = append(s.Tuples, e)
 		}
 		u.bad = u.bad || in.bad || head.bad
-		return s, blob
+		return s, second, blob
 	}
 	for range in.count() {
 		e := plan.Element{From: in.key(s.Type), To: in.key(s.Type)}
@@ -188,7 +192,7 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, blob []byte) {
 		s.Elements = append(s.Elements, e)
 	}
 	u.bad = u.bad || in.bad || head.bad
-	return s, blob
+	return s, second, blob
 }
 
 // chain reads a chain, with handle and piece of each of its rules.

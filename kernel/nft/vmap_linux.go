@@ -32,7 +32,7 @@ func (e *ruleEncoder) verdictMap(a *plan.Action) error {
 	}
 	e.loadInto(reg1, src)
 	e.bitwise(prefixMask(int(a.Prefix), width), make([]byte, width))
-	e.lookup(a.Set, false, true)
+	e.lookup(e.kernelSet(a.Set), false, true)
 	return nil
 }
 
@@ -87,7 +87,7 @@ func (e *ruleEncoder) tupleMap(a *plan.Action, set *plan.Set) error {
 		}
 		word += t.Words()
 	}
-	e.lookup(a.Set, false, true)
+	e.lookup(e.kernelSet(a.Set), false, true)
 	return nil
 }
 
