@@ -1,5 +1,7 @@
 package layers
 
+import "slices"
+
 // assignment is what becomes of the boxes.
 type assignment struct {
 	// layer is each box's; unplaced if an earlier box covers it.
@@ -8,8 +10,8 @@ type assignment struct {
 	count int
 }
 
-// assign puts every box into a layer: one after the deepest that an earlier box it overlaps is in. The boxes of a
-// rule are all in one.
+// assign puts every box into a layer: one after the deepest that an earlier box it overlaps is in, or a later one where boxes of
+// its shape are. The boxes of a rule are all in one.
 func (b *builder) assign() *assignment {
 	x := newIndex(b.boxes)
 	a := &assignment{layer: x.layer}
@@ -24,6 +26,9 @@ func (b *builder) assign() *assignment {
 				a.place(x, n, x.deepest(box, unplaced)+1)
 			}
 		}
+	}
+	a.layer = slices.Clone(a.layer)
+	for n := 0; n < maxGatherings && a.count > 1 && b.gather(x, a); n++ {
 	}
 	return a
 }

@@ -134,6 +134,8 @@ func (b *builder) steps(a *assignment) (steps []step, cost int) {
 		}
 		slices.SortFunc(steps[l].groups, func(x, y group) int { return cmp.Or(cmp.Compare(x.kind, y.kind), x.compare(y.shape)) })
 	}
+	// Layers may have lost all of their boxes to later ones.
+	steps = slices.DeleteFunc(steps, func(s step) bool { return len(s.rules)+len(s.groups) == 0 })
 	return steps, cost
 }
 

@@ -135,6 +135,18 @@ func (t *tree) mostDistinct(boxes []box, all []int32) dim {
 	return best
 }
 
+// clear takes all boxes out of their layers.
+func (x *index) clear() {
+	for i := range x.layer {
+		x.layer[i] = unplaced
+	}
+	for _, t := range x.trees {
+		for n := range t.nodes {
+			t.nodes[n].deepest = unplaced
+		}
+	}
+}
+
 // place puts a box into a layer.
 func (x *index) place(b, layer int32) {
 	x.layer[b] = layer
