@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 func (b *builder) emit(steps []step) *Result {
 	out := &Result{}
 	led := make([]bool, len(b.policies))
+	b.nameMaps(steps)
 	for l := range steps {
 		for _, i := range steps[l].rules {
 			out.Rules = append(out.Rules, b.ruleOf(&b.items[i])...)
@@ -24,8 +26,8 @@ func (b *builder) emit(steps []step) *Result {
 				}
 				continue
 			}
-			s := b.mapOf(&g, l+1)
-			out.Rules = append(out.Rules, b.lookUpRule(&g, &s, l+1))
+			s := b.mapOf(&g)
+			out.Rules = append(out.Rules, b.lookUpRule(&g))
 			out.Sets = append(out.Sets, s)
 			for _, n := range g.boxes {
 				led[b.items[b.boxes[n].item].policy] = true
@@ -40,6 +42,27 @@ func (b *builder) emit(steps []step) *Result {
 		}
 	}
 	return out
+}
+
+// nameMaps names the maps. Of those with the same keys in different layers the largest has the plain name, so that a change of the
+// layers leaves it where it is.
+func (b *builder) nameMaps(steps []step) {
+	same := map[string][]*group{}
+	for l := range steps {
+		for i := range steps[l].groups {
+			g := &steps[l].groups[i]
+			name := b.mapName(g)
+			same[name] = append(same[name], g)
+		}
+	}
+	for name, groups := range same {
+		slices.SortStableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.boxes), len(x.boxes)) })
+		for i, g := range groups {
+			if g.name = name; i > 0 {
+				g.name += "-" + strconv.Itoa(i+1)
+			}
+		}
+	}
 }
 
 // ruleOf is a selection as it is in the list.
@@ -90,8 +113,8 @@ func (g *group) prefixLength(d dim) uint8 {
 }
 
 // mapOf is the map of a group.
-func (b *builder) mapOf(g *group, layer int) plan.Set {
-	s := plan.Set{Name: b.mapName(g, layer), Map: true, Interval: g.kind == ranges, Comment: b.chain + ", layer " + strconv.Itoa(layer)}
+func (b *builder) mapOf(g *group) plan.Set {
+	s := plan.Set{Name: g.name, Map: true, Interval: g.kind == ranges, Comment: "policies of " + b.chain}
 	var dims []dim
 	var types []plan.Type
 	for d := range dimCount {
@@ -132,9 +155,10 @@ func (b *builder) mapOf(g *group, layer int) plan.Set {
 	return s
 }
 
-// mapName is the name of a group's map. What is in it does not change the name, so that an edit of the policy is one of elements.
-func (b *builder) mapName(g *group, layer int) string {
-	name := b.chain + "-" + strconv.Itoa(layer)
+// mapName is the name of a group's map, by what its keys are. Neither what is in it nor the layer changes the name, so that an edit of the
+// policy is one of elements.
+func (b *builder) mapName(g *group) string {
+	name := b.chain
 	switch g.family {
 	case plan.IPv4:
 		name += "-ip"
@@ -160,8 +184,8 @@ func (b *builder) mapName(g *group, layer int) string {
 const maxComment = 100
 
 // lookUpRule looks the packet up in a group's map.
-func (b *builder) lookUpRule(g *group, s *plan.Set, layer int) plan.ChainRule {
-	look := plan.Action{Kind: plan.VMap, Set: s.Name}
+func (b *builder) lookUpRule(g *group) plan.ChainRule {
+	look := plan.Action{Kind: plan.VMap, Set: g.name}
 	n := 0
 	for d := range dimCount {
 		if g.fields.has(d) {
@@ -173,11 +197,11 @@ func (b *builder) lookUpRule(g *group, s *plan.Set, layer int) plan.ChainRule {
 		look.Field, look.Prefix = look.Fields[0], look.Prefixes[0]
 		look.Fields, look.Prefixes = plan.FieldList{}, [len(look.Prefixes)]uint8{}
 	}
-	return plan.ChainRule{Matches: familyMatch(g.family), Actions: []plan.Action{look}, Comment: b.comment(g, layer)}
+	return plan.ChainRule{Matches: familyMatch(g.family), Actions: []plan.Action{look}, Comment: b.comment(g)}
 }
 
 // comment names a group's policies, if there are few.
-func (b *builder) comment(g *group, layer int) string {
+func (b *builder) comment(g *group) string {
 	boxes := slices.Sorted(slices.Values(g.boxes))
 	var names []string
 	length, last := 0, int32(-1)
@@ -189,7 +213,7 @@ func (b *builder) comment(g *group, layer int) string {
 		last = p
 		names = append(names, b.policies[p].Name)
 		if length += len(b.policies[p].Name) + 2; length > maxComment {
-			return "policies, layer " + strconv.Itoa(layer)
+			return "policies"
 		}
 	}
 	if len(names) == 1 {

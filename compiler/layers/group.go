@@ -22,6 +22,8 @@ type group struct {
 	shape
 	boxes []int32
 	kind  kind
+	// name is the map's.
+	name string
 }
 
 // kind is the structure.
