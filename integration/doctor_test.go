@@ -33,11 +33,9 @@ func (r *router) everythingOn() string {
 	for _, args := range []string{"link", "addr", "-4 neigh show nud permanent", "-6 neigh show nud permanent", "-4 rule", "-6 rule"} {
 		list += r.Run("ip", strings.Fields(args)...)
 	}
-	for _, dir := range []string{"net/ipv4/conf", "net/ipv6/conf", "net/netfilter"} {
+	for _, dir := range []string{"net/ipv4/conf", "net/ipv6/conf"} {
 		for line := range strings.Lines(r.Exec("grep", "-rs", ".", "/proc/sys/"+dir).Stdout) { // one of them may not be read
-			if !strings.Contains(line, "nf_conntrack_count") {
-				list += line
-			}
+			list += line
 		}
 	}
 	return list
