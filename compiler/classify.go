@@ -92,7 +92,9 @@ func (out *classification) addUsedSets(sets map[string]*plan.Set) {
 func (c *compilation) addClassification(out *classification) {
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, out.counters...)
 	for _, s := range out.sets {
-		if s.Name != setPortProto || !c.shared[setPortProto] {
+		if s.Name == setPortProto {
+			c.addSharedSet(s)
+		} else {
 			c.out.Ruleset.Sets = append(c.out.Ruleset.Sets, s)
 		}
 	}

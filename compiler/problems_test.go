@@ -33,6 +33,15 @@ func rules(n int, format string) string {
 	return b.String()
 }
 
+// withLinks has interfaces that are up, and nothing else.
+func withLinks(links ...string) plan.Machine {
+	m := plan.Machine{Known: true, Links: map[string]plan.Link{}}
+	for _, name := range links {
+		m.Links[name] = plan.Link{Up: true}
+	}
+	return m
+}
+
 func TestProblems(t *testing.T) {
 	machine := plan.Machine{Known: true, Links: map[string]plan.Link{
 		"eth1": {Up: true, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
@@ -48,6 +57,8 @@ func TestProblems(t *testing.T) {
 		{policy.CodeRuleTooWide, oneUplink + lists + "[[rule]]\nname = \"r\"\nsrc = \"@a\"\ndst = \"@a\"\nuplink = \"isp1\"\n", plan.Machine{}},
 		{policy.CodeKernelTooOld, oneUplink + "[[rule]]\nname = \"r\"\ndscp = \"ef\"\nuplink = \"isp1\"\n", plan.Machine{Known: true}},
 		{policy.CodeOwnGateway, oneUplink, machine},
+		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { required = true } }\n", plan.Machine{Known: true, NoFlowtables: true}},
+		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { mode = \"all\", hardware = true, required = true } }\n", withLinks("eth1")},
 	} {
 		p, ds := Compile(parse(t, test.text), test.machine, nil)
 		if p != nil || len(ds) == 0 || ds[0].Code != test.code || ds[0].Pos.Line == 0 {

@@ -64,6 +64,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addFirstPacketChains()
 	c.addHookChains()
 	c.addNAT()
+	c.addOffload()
 }
 
 func (c *compilation) addSet(s plan.Set) {

@@ -32,7 +32,7 @@ func (r *router) applyAs(text string, form layers.Form) *plan.Plan {
 		}
 		defer k.Close()
 		var machine plan.Machine
-		if machine, err = k.Machine(); err != nil {
+		if machine, err = k.Machine(compiler.Needs(doc)); err != nil {
 			return
 		}
 		if want, problems = c.Compile(machine, nil); want != nil {

@@ -107,7 +107,7 @@ func (a *application) writeJournal(next *journal) error {
 
 // applicable refuses what only a live machine's addresses and gateways make complete.
 func applicable(p *plan.Plan) error {
-	unknown := len(p.Dynamic) > 0
+	unknown := len(p.Dynamic) > 0 || slices.ContainsFunc(p.Ruleset.Flowtables, func(f plan.Flowtable) bool { return f.Late })
 	for _, r := range p.Routes {
 		unknown = unknown || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Auto })
 	}

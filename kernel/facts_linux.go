@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/facts"
+	"pbr/compiler/plan"
 	"pbr/kernel/route"
 )
 
@@ -27,7 +28,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	var err error
 	f.Release, err = kernelRelease()
 	note("kernel version", err)
-	f.Machine, err = k.Machine()
+	f.Machine, err = k.Machine(plan.Needs{Flowtables: true})
 	note("interfaces", err)
 	f.Ports, err = k.route.Ports()
 	note("bridges", err)

@@ -27,6 +27,8 @@ type Kernel struct {
 	released string
 	// owned is what Notices takes for ours.
 	owned atomic.Pointer[owned]
+	// offload is what the kernel was found to be able to.
+	offload offload
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.
 	step func(what string)
 }
@@ -56,16 +58,22 @@ func (k *Kernel) Dir() string { return k.dir }
 func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 
 // Machine reads what a compiler needs to know.
-func (k *Kernel) Machine() (plan.Machine, error) { return k.route.Machine() }
+func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
+	m, err := k.route.Machine()
+	if err != nil || !needs.Flowtables {
+		return m, err
+	}
+	return m, k.offload.learn(k.nft, &m, needs.Hardware)
+}
 
-// ReadMachine reads what a plan needs to know of this machine; it needs no privilege.
-func ReadMachine() (plan.Machine, error) {
-	conn, err := route.Open()
+// ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it, what needs some counts as there.
+func ReadMachine(needs plan.Needs) (plan.Machine, error) {
+	k, err := Open(DefaultStateDir)
 	if err != nil {
 		return plan.Machine{}, err
 	}
-	defer conn.Close()
-	return conn.Machine()
+	m, err := k.Machine(needs)
+	return m, errors.Join(err, k.Close())
 }
 
 // namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14), which no

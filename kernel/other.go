@@ -30,7 +30,7 @@ func (k *Kernel) Dir() string { return "" }
 func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 
 // Machine fails.
-func (k *Kernel) Machine() (plan.Machine, error) { return plan.Machine{}, errLinux }
+func (k *Kernel) Machine(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
@@ -54,7 +54,7 @@ func (k *Kernel) Restore(context.Context) (*Report, error) { return nil, errLinu
 func (k *Kernel) DropPrevious() error { return errLinux }
 
 // ReadMachine works on Linux only.
-func ReadMachine() (plan.Machine, error) { return plan.Machine{}, errLinux }
+func ReadMachine(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // LockWait works on Linux only.
 func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }

@@ -109,7 +109,7 @@ func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	if p.Nothing || p.Plan == nil {
 		return k.Flush(ctx)
 	}
-	machine, err := k.Machine()
+	machine, err := k.Machine(plan.Needs{})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/kernel"
 	"pbr/render"
@@ -63,7 +64,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 	}
 	var machine plan.Machine
 	if ctx.Bool("live") {
-		if machine, err = kernel.ReadMachine(); err != nil {
+		if machine, err = kernel.ReadMachine(compiler.Needs(f.doc)); err != nil {
 			return err
 		}
 	}

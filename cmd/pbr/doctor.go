@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/compiler"
 	"pbr/compiler/doctor"
 	"pbr/compiler/facts"
 	"pbr/compiler/plan"
@@ -83,7 +84,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	if err != nil {
 		return nil, nil, err
 	}
-	machine, err := k.Machine()
+	machine, err := k.Machine(plan.Needs{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,7 +128,7 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *watch.Report) (*doc
 			return s, nil
 		}
 	}
-	machine, err := k.Machine()
+	machine, err := k.Machine(compiler.Needs(f.doc))
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (s *situation) down() compiler.Health {
 
 // readSituation asks the running watch for the uplinks' health, or reads what the last one left of it.
 func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situation, error) {
-	machine, err := k.Machine()
+	machine, err := k.Machine(compiler.Needs(doc))
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,14 @@ type Machine struct {
 	// DSCPRules is set when ip rules can select by DSCP (kernel 6.13 and later). Older kernels
 	// accept the attribute and ignore it, so that the rule would catch everything.
 	DSCPRules bool
+	// NoFlowtables is set on a kernel that cannot offload, if Needs asked for it.
+	NoFlowtables bool
+}
+
+// Needs is what a compiler wants to know of a machine beside what costs next to nothing to find out.
+type Needs struct {
+	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by themselves, too.
+	Flowtables, Hardware bool
 }
 
 // Link is one interface.
@@ -26,6 +34,12 @@ type Link struct {
 	Carrier bool
 	// NoIPv6 is set when the interface has IPv6 disabled.
 	NoIPv6 bool
+	// Loopback is set on lo, Port on an interface that belongs to another, as to a bridge: that one receives its packets.
+	Loopback, Port bool
+	// Below are the interfaces that carry this one's frames, sorted: a bridge's ports, a VLAN's parent.
+	Below []string
+	// Hardware tells that it can offload by itself, if Needs asked for it.
+	Hardware bool
 	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative or deprecated ones.
 	Addrs []netip.Addr
 	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface; invalid when there is none.

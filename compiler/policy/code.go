@@ -31,6 +31,7 @@ const (
 	CodeRuleTooWide  = "rule-too-wide"
 	CodeKernelTooOld = "kernel-too-old"
 	CodeOwnGateway   = "own-gateway"
+	CodeNoOffload    = "no-offload"
 
 	// Warnings.
 	codeEmptyList     = "empty-list"

@@ -9,9 +9,6 @@ func Unsupported(doc *Document) Diagnostics {
 		ds = append(ds, Diagnostic{Pos: pos, Severity: Error, Code: codeUnsupported, Key: key, Hint: hint,
 			Message: fmt.Sprintf(format, args...) + " is not supported yet"})
 	}
-	if o := doc.Settings.Offload; o.Pos.Line != 0 && (o.Mode != OffloadOff || o.Hardware || o.Required) {
-		refuse(o.Pos, "pbr.offload", `write offload = "off", or leave it out`, "offload")
-	}
 	for _, l := range doc.Lists {
 		if len(l.Domains) > 0 {
 			refuse(l.Pos, "lists."+l.Name, "write its addresses, or remove it and what uses it", "list %q of domains", l.Name)

@@ -17,7 +17,7 @@ func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string
 	if uplinkNamed(w.doc, uplink) == nil {
 		return 0, fmt.Errorf("forcing uplink %s: there is none of that name", uplink)
 	}
-	if w.machine, err = w.Kernel.Machine(); err != nil {
+	if w.machine, err = w.Kernel.Machine(compiler.Needs(w.doc)); err != nil {
 		return 0, fmt.Errorf("reading the machine's state: %w", err)
 	}
 	w.health = w.loadHealth()

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"pbr/compiler/plan"
@@ -56,6 +57,16 @@ func (w *Watcher) update(ctx context.Context) bool {
 // take notes the plan that the kernel holds from now on.
 func (w *Watcher) take(want *plan.Plan) {
 	w.health.noteMoves(w.doc, w.want, want)
+	w.hold(want)
+}
+
+// hold notes the plan that the kernel holds now, and says once of each part of the policy that it waits.
+func (w *Watcher) hold(want *plan.Plan) {
+	for _, waiting := range want.Waiting {
+		if w.want == nil || !slices.Contains(w.want.Waiting, waiting) {
+			w.Log.Warn(waiting.Object + " waits: " + waiting.Reason)
+		}
+	}
 	w.want = want
 	w.shared.setOutline(NewOutline(w.doc, want))
 }

@@ -37,7 +37,7 @@ type fakeKernel struct {
 	spoiled []string
 }
 
-func (k *fakeKernel) Machine() (plan.Machine, error) {
+func (k *fakeKernel) Machine(plan.Needs) (plan.Machine, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	m := k.machine

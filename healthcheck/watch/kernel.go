@@ -10,7 +10,7 @@ import (
 
 // Kernel is what a Watcher reads and changes. The loop alone calls it.
 type Kernel interface {
-	Machine() (plan.Machine, error)
+	Machine(plan.Needs) (plan.Machine, error)
 	// Apply makes the kernel hold the plan, from what it really holds.
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
 	// Update does so from what the last Apply or Update left: quick, and blind to what others did since.

@@ -15,7 +15,7 @@ import (
 // left is what a command would find now.
 func (b *bench) left() Left {
 	b.t.Helper()
-	machine, err := b.kernel.Machine()
+	machine, err := b.kernel.Machine(plan.Needs{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

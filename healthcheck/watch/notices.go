@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"pbr/compiler"
 )
 
 // notice acts on news of the kernel. A changed machine is read, and the monitor told, at once, whose events
@@ -28,7 +30,7 @@ func (w *Watcher) notice(n Notice) {
 
 // readMachine reads the machine and tells the monitor; it is false when that failed.
 func (w *Watcher) readMachine() bool {
-	machine, err := w.Kernel.Machine()
+	machine, err := w.Kernel.Machine(compiler.Needs(w.doc))
 	if err != nil {
 		w.failed(err)
 		return false
@@ -64,7 +66,7 @@ func (w *Watcher) due(in time.Duration) {
 // failure, and tried again soon.
 func (w *Watcher) failed(err error) {
 	now := time.Now()
-	if machine, machineErr := w.Kernel.Machine(); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
+	if machine, machineErr := w.Kernel.Machine(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
 		w.Log.Info("the machine changed while the plan was on its way", "error", err)
 		w.due(spacing)
 		return

@@ -117,9 +117,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.want = want
-	w.shared.setOutline(NewOutline(w.doc, want))
 	w.logOutcome("applied the policy", outcome)
+	w.hold(want)
 	w.startCutter()
 	w.health.learnAddresses(w.doc, w.machine)
 	w.cut()
@@ -287,7 +286,7 @@ func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 // kernel differ from what was meant for it.
 func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, outcome Outcome, err error) {
 	for range applyTries {
-		if w.machine, err = w.Kernel.Machine(); err != nil {
+		if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
 			return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
 		}
 		if want, err = w.compile(doc); err != nil {

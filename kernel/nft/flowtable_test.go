@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/integration/lab"
 )
 
 var flowtableCases = []plan.Flowtable{
@@ -103,18 +104,6 @@ func TestProbeOffload(t *testing.T) {
 	}
 }
 
-// needFlowtables ends a test where the kernel has none, as that of the machine that pbr was made on.
-func needFlowtables(t *testing.T, n *netns) {
-	t.Helper()
-	probe, err := n.conn.ProbeOffload(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !probe.Flowtables {
-		t.Skip("this kernel has no flowtables: make test-vm has one that does")
-	}
-}
-
 // links adds cables v0-v1, v2-v3 and so on.
 func (n *netns) links(count int) {
 	n.t.Helper()
@@ -138,9 +127,9 @@ func offloading(f plan.Flowtable) *plan.Ruleset {
 	return r
 }
 
-func TestFlowtableListsAsText(t *testing.T) {
+func TestVMFlowtableListsAsText(t *testing.T) {
+	lab.NeedKernel(t, "nf_flow_table")
 	text, ours := newNetns(t), newNetns(t)
-	needFlowtables(t, ours)
 	text.links(4)
 	ours.links(4)
 	text.load(`table inet pbr {
@@ -160,10 +149,10 @@ func TestFlowtableListsAsText(t *testing.T) {
 	}
 }
 
-// TestAnyFlowtableToAnyOther goes from one flowtable to another, of other devices, flags and name, in one transaction each.
-func TestAnyFlowtableToAnyOther(t *testing.T) {
+// TestVMAnyFlowtableToAnyOther goes from one flowtable to another, of other devices, flags and name, in one transaction each.
+func TestVMAnyFlowtableToAnyOther(t *testing.T) {
+	lab.NeedKernel(t, "nf_flow_table")
 	n := newNetns(t)
-	needFlowtables(t, n)
 	n.links(6)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -194,10 +183,10 @@ func TestAnyFlowtableToAnyOther(t *testing.T) {
 	}
 }
 
-// TestFlowtableLosesItsDevice deletes a device: the kernel takes it out without a word, and Refresh sees it.
-func TestFlowtableLosesItsDevice(t *testing.T) {
+// TestVMFlowtableLosesItsDevice deletes a device: the kernel takes it out without a word, and Refresh sees it.
+func TestVMFlowtableLosesItsDevice(t *testing.T) {
+	lab.NeedKernel(t, "nf_flow_table")
 	n := newNetns(t)
-	needFlowtables(t, n)
 	n.links(4)
 	want := offloading(plan.Flowtable{Name: "flows", Counter: true, Devices: []string{"v0", "v2"}})
 	live := n.apply(want)

@@ -43,7 +43,9 @@ func (c *Conn) ProbeOffload(hardware []string) (Offload, error) {
 	}
 	out := Offload{Flowtables: refused[flowtableAt] == nil && refused[ruleAt] == nil, Hardware: map[string]bool{}}
 	for i, dev := range hardware {
-		out.Hardware[dev] = out.Flowtables && refused[ruleAt+1+uint32(i)] == nil
+		err := refused[ruleAt+1+uint32(i)]
+		// One that is busy already does it.
+		out.Hardware[dev] = out.Flowtables && (err == nil || err == unix.EBUSY)
 	}
 	return out, nil
 }

@@ -58,7 +58,10 @@ func (c *Conn) links(m *plan.Machine) error {
 	}
 	for _, l := range links {
 		a := l.Attrs()
-		link := plan.Link{Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name)}
+		link := plan.Link{
+			Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name),
+			Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0, Port: a.MasterIndex != 0, Below: below(l, links),
+		}
 		for _, addr := range addrs {
 			ip, ok := netip.AddrFromSlice(addr.IP)
 			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Flags&unusable != 0 ||
@@ -71,6 +74,18 @@ func (c *Conn) links(m *plan.Machine) error {
 		m.Links[a.Name] = link
 	}
 	return nil
+}
+
+// below lists the interfaces that carry a bridge's or a VLAN's frames.
+func below(l netlink.Link, links []netlink.Link) (names []string) {
+	for _, other := range links {
+		a := other.Attrs()
+		if l.Type() == "bridge" && a.MasterIndex == l.Attrs().Index || l.Type() == "vlan" && a.Index == l.Attrs().ParentIndex {
+			names = append(names, a.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // ipv6Disabled tells whether a link has no IPv6: by its setting, or because the kernel gives it none, as with an MTU

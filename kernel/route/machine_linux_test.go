@@ -25,6 +25,7 @@ func TestMachine(t *testing.T) {
 		"address add 169.254.3.4/16 dev w1", "address add 10.77.0.1/32 dev w1 scope link",
 		"address add 10.5.0.1/24 dev w1", "address add 2001:db8:5::1/64 dev w1 nodad preferred_lft 0",
 		"link set x2 down",
+		"link add name b1 type bridge", "link add name y1 type veth peer name y2", "link set y2 master b1", "link set y1 master b1",
 		"link add name v1 mtu 1279 type veth peer name v2", "link set v1 up", "link set v2 up",
 	} {
 		ip(t, cmd)
@@ -40,13 +41,15 @@ func TestMachine(t *testing.T) {
 	}
 	gateway := netip.MustParseAddr
 	want := map[string]plan.Link{
-		"lo": {Up: true, Carrier: true},
+		"lo": {Up: true, Carrier: true, Loopback: true},
 		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
 		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
 		"x1": {Up: true, Carrier: true, NoIPv6: true},
 		"x2": {},
 		"v1": {Up: true, Carrier: true, NoIPv6: true}, // too small for IPv6
 		"v2": {Up: true, Carrier: true},
+		"b1": {Below: []string{"y1", "y2"}},
+		"y2": {Port: true},
 	}
 	for name, link := range want {
 		if !reflect.DeepEqual(m.Links[name], link) {

@@ -49,6 +49,8 @@ offload() {
 	why=$(offload_required 2>&1) ||
 		say "offload left out: the kernel may lack the modules nf_flow_table_inet and nft_flow_offload ($(printf '%s\n' "$why" | sed -n 1p))"
 }
+
+# offload_required is offload where a kernel that cannot is an error.
 offload_required() {
 	while IFS= read -r line; do
 		case $line in
