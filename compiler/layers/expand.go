@@ -41,7 +41,12 @@ type region struct {
 
 // expand makes the items and their boxes.
 func (b *builder) expand() {
-	var regions []region
+	selections := 0
+	for i := range b.policies {
+		selections += len(b.policies[i].Selections)
+	}
+	regions := make([]region, 0, selections)
+	b.items = make([]item, 0, selections)
 	for i := range b.policies {
 		for _, matches := range b.policies[i].Selections {
 			r := b.region(matches)
@@ -52,8 +57,8 @@ func (b *builder) expand() {
 			b.items = append(b.items, item{policy: int32(i), matches: matches})
 		}
 	}
-	limit := maxEntries
-	for total := maxBoxes + 1; total > maxBoxes && limit > 1; {
+	limit, total := maxEntries, maxBoxes+1
+	for total > maxBoxes && limit > 1 {
 		total = 0
 		for i := range regions {
 			if n := regions[i].entries(); n <= limit {
@@ -64,6 +69,7 @@ func (b *builder) expand() {
 			limit /= 2
 		}
 	}
+	b.boxes = make([]box, 0, total)
 	for i := range regions {
 		b.addBoxes(int32(i), &regions[i], limit)
 	}

@@ -121,7 +121,8 @@ func (t *tree) mostDistinct(boxes []box, all []int32) dim {
 		if !t.fields.has(d) {
 			continue
 		}
-		var seen []value
+		var room [sample]value
+		seen := room[:0]
 		for i := range sample {
 			v := boxes[all[i*len(all)/sample]].in[d].lo
 			if !slices.Contains(seen, v) {
