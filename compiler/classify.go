@@ -51,13 +51,21 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 		chain    string
 		policies []layers.Policy
 	}{{chainClassify, forwarded}, {chainClassifyLocal, local}} {
-		r := layers.Build(list.chain, list.policies, func(name string) *plan.Set { return c.sets[name] }, form)
+		r := layers.Build(list.chain, list.policies, c.lookUp, form)
 		out.sets = append(out.sets, r.Sets...)
 		out.addPolicyChains(r.Chains)
 		out.chains = append(out.chains, plan.Chain{Name: list.chain, Rules: r.Rules})
 	}
 	out.addUsedSets(c.sets)
 	return out
+}
+
+// lookUp returns a set whose content is known.
+func (c *classifier) lookUp(name string) *plan.Set {
+	if s := c.sets[name]; s != nil && !s.Dynamic {
+		return s
+	}
+	return nil
 }
 
 // addPolicyChains adds chains of policies that are not there yet: both kinds of traffic may lead to one.

@@ -28,7 +28,7 @@ func (b *builder) assign() *assignment {
 		}
 	}
 	a.layer = slices.Clone(a.layer)
-	for n := 0; n < maxGatherings && a.count > 1 && b.gather(x, a); n++ {
+	for n := 0; n < maxGatherings && a.count > 1 && a.count <= maxGathered && b.gather(x, a); n++ {
 	}
 	return a
 }

@@ -79,8 +79,10 @@ type builder struct {
 	policies []Policy
 	lookUp   func(name string) *plan.Set
 	form     Form
-	items    []item
-	boxes    []box
+	// sets has what is in the sets that were looked up.
+	sets  map[string]intervals
+	items []item
+	boxes []box
 }
 
 // list makes the plain form: the rules of each selection, in their order.

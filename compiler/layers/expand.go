@@ -45,6 +45,7 @@ func (b *builder) expand() {
 	for i := range b.policies {
 		selections += len(b.policies[i].Selections)
 	}
+	b.sets = map[string]intervals{}
 	regions := make([]region, 0, selections)
 	b.items = make([]item, 0, selections)
 	for i := range b.policies {
@@ -119,16 +120,13 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 		r.exact = false
 		return
 	}
-	elements := []plan.Element{{From: m.From, To: m.To}}
+	list := intervals{{valueOf(m.From), valueOf(m.To)}}
 	if m.Set != "" {
-		s := b.lookUp(m.Set)
-		if s == nil {
+		if list = b.valuesOf(m.Set); list == nil {
 			r.exact = false
 			return
 		}
-		elements = s.Elements
 	}
-	list := intervalsOf(elements).sorted()
 	if m.Not {
 		list = list.without(m.Field.Type())
 		if len(list) > maxNegated {
@@ -140,6 +138,18 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 		return // all addresses: only the family is selected
 	}
 	r.in[d] = r.in[d].and(list)
+}
+
+// valuesOf returns what is in a set, nil if that is not known. Many policies may use one large set.
+func (b *builder) valuesOf(set string) intervals {
+	list, ok := b.sets[set]
+	if !ok {
+		if s := b.lookUp(set); s != nil {
+			list = intervalsOf(s.Elements)
+		}
+		b.sets[set] = list
+	}
+	return list
 }
 
 // familyOf is the family that a match holds for alone, 0 for none.

@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// maxGathered is how many layers there may be to gather boxes: with more of them a list is hardly worse.
+const maxGathered = 256
+
 // maxGatherings is how often boxes are moved to later layers: what moves makes room for what comes before it.
 const maxGatherings = 3
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math/bits"
-	"slices"
 
 	"pbr/compiler/plan"
 )
@@ -54,6 +53,7 @@ func (i interval) prefixBits(width int) (n int, ok bool) {
 // intervals are sorted and apart from each other; nil is everything.
 type intervals []interval
 
+// intervalsOf returns the intervals of sorted elements, never nil.
 func intervalsOf(elements []plan.Element) intervals {
 	out := make(intervals, len(elements))
 	for i := range elements {
@@ -114,11 +114,4 @@ func (list intervals) hull() intervals {
 		return list
 	}
 	return intervals{{list[0].lo, list[len(list)-1].hi}}
-}
-
-func (list intervals) sorted() intervals {
-	if !slices.IsSortedFunc(list, func(a, b interval) int { return a.lo.compare(b.lo) }) {
-		slices.SortFunc(list, func(a, b interval) int { return a.lo.compare(b.lo) })
-	}
-	return list
 }
