@@ -18,6 +18,7 @@ import (
 var (
 	quick  = flag.Bool("quick", false, "few rows and rounds")
 	rounds = flag.Int("rounds", 0, "how often each row is measured (0: as many as the mode has)")
+	apart  = flag.Bool("steps", false, "take pbr apart, instead of the usual rows")
 	only   = flag.String("only", "", "measure the rows whose names match this expression, and the base")
 	docs   = flag.Bool("write", false, "put table and plot into docs/")
 )
@@ -41,24 +42,21 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// BenchmarkDataplane prints the table.
+// BenchmarkDataplane prints the tables.
 func BenchmarkDataplane(b *testing.B) {
 	pattern, err := regexp.Compile(*only)
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := *rounds
-	if n == 0 {
-		n = 24
-		if *quick {
-			n = 6
-		}
+	n := 20
+	if *quick {
+		n = 6
+	}
+	if *rounds > 0 {
+		n = *rounds
 	}
 	bench := newBench(b)
-	for _, c := range configs() {
-		if c.name != base && (!pattern.MatchString(c.name) || *quick && !slices.Contains(quickRows, c.name)) {
-			continue
-		}
+	for _, c := range chosen(pattern) {
 		start := time.Now()
 		bench.add(c)
 		fmt.Fprintf(os.Stderr, "%s: set up in %.1f s\n", c.name, time.Since(start).Seconds())
@@ -69,8 +67,18 @@ func BenchmarkDataplane(b *testing.B) {
 		if !*docs {
 			continue
 		}
-		if err := res.document(); err != nil {
+		if err := res.document(*apart); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// chosen are the rows that the flags ask for.
+func chosen(pattern *regexp.Regexp) []config {
+	if *apart {
+		return steps()
+	}
+	return slices.DeleteFunc(configs(), func(c config) bool {
+		return c.name != base && (!pattern.MatchString(c.name) || *quick && !slices.Contains(quickRows, c.name))
+	})
 }
