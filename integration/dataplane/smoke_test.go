@@ -4,6 +4,7 @@ import "testing"
 
 // A few packets of every stream arrive where they should, through every kind of router.
 func TestEveryKindForwards(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	for _, c := range append(smallest(configs()), steps()[2:]...) {
 		m := b.add(c)
@@ -31,6 +32,7 @@ func smallest(all []config) []config {
 
 // Frames for somebody else reach nobody: the floor is one.
 func TestFloorForwardsNothing(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	m := b.add(configs()[0])
 	for _, c := range cells() {
