@@ -21,6 +21,10 @@ const (
 // in a guest, QEMU 7.2 aborts when it cannot set it.
 const kvmProcessor = "host,arch-capabilities=off"
 
+// tcgProcessor has what today's distributions are built for (x86-64-v2) and no wide vectors, which cost more to emulate
+// than they save.
+const tcgProcessor = "Nehalem"
+
 // probeLimit is what probeProgram may take. A processor needs a tenth of a second.
 const probeLimit = 3 * time.Second
 

@@ -95,7 +95,8 @@ func boot(q qemu, k kernel, o options) error {
 		err = fmt.Errorf("%w\nthe guest's last kernel messages:\n%s", err, s.lastMessages())
 	}
 	if !out.alive.IsZero() {
-		fmt.Printf("the guest ran for %.0f s, %.1f s of it to boot\n", time.Since(start).Seconds(), out.alive.Sub(start).Seconds())
+		fmt.Printf("the guest ran for %.0f s, %.0f s of it to boot, and took %.0f s of processor time\n",
+			time.Since(start).Seconds(), out.alive.Sub(start).Seconds(), out.processor.Seconds())
 	}
 	return err
 }

@@ -19,6 +19,8 @@ type output struct {
 	o       options
 	alive   time.Time
 	onAlive func()
+	// processor is the time that the guest took of the machine's processors.
+	processor time.Duration
 
 	line bytes.Buffer
 	// test is the one that the next lines are about, as long as nothing of it is printed.

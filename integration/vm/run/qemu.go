@@ -38,13 +38,14 @@ func findQEMU() (qemu, error) {
 
 // args returns the command line of a guest.
 func (q qemu) args(k kernel, s *share, o options) []string {
-	cpu, accel := kvmProcessor, accelKVM
-	if o.accel == accelTCG {
-		cpu, accel = "max", "tcg,thread=multi"
-	}
 	boot := []string{
 		"console=ttyS0", "loglevel=5", "panic=-1", "oops=panic",
 		guest.SourceKey + "=" + s.source, guest.ModulesKey + "=" + k.modules,
+	}
+	cpu, accel := kvmProcessor, accelKVM
+	if o.accel == accelTCG {
+		cpu, accel = tcgProcessor, "tcg,thread=multi"
+		boot = append(boot, "mitigations=off")
 	}
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -83,6 +84,9 @@ func (q qemu) boot(k kernel, s *share, o options, out *output) error {
 	defer runtime.UnlockOSThread()
 	err := cmd.Run()
 	out.flush()
+	if cmd.ProcessState != nil {
+		out.processor = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
