@@ -161,7 +161,7 @@ func (w *watched) wait() error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(30 * time.Second):
+	case <-time.After(lab.Patience(30 * time.Second)):
 		_ = cmd.Process.Kill()
 		return errors.New("it did not end by itself")
 	}
@@ -336,7 +336,7 @@ func (w *watched) waitArrives(src netip.Addr, isp string) {
 
 func (w *watched) waitAnswered(s *lab.Stream, isp string) {
 	w.t.Helper()
-	if !lab.Eventually(10*time.Second, func() bool { return s.Tale().Last == isp }) {
+	if !lab.Eventually(lab.Patience(10*time.Second), func() bool { return s.Tale().Last == isp }) {
 		w.t.Fatalf("a stream is not answered by %s: %v\n%s", isp, s.Tale(), w.routesText())
 	}
 }

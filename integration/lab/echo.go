@@ -19,7 +19,7 @@ const echoPort = 7
 
 // answerLimit is how long a client waits for an answer. Answers take well below a millisecond;
 // only where a test expects silence is the whole limit ever spent.
-const answerLimit = 500 * time.Millisecond
+var answerLimit = Patience(500 * time.Millisecond)
 
 // Seen is what an echo server tells a client.
 type Seen struct {

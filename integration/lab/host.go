@@ -17,7 +17,7 @@ import (
 )
 
 // execLimit ends a command that hangs; none that the tests run takes a tenth of it.
-const execLimit = 60 * time.Second
+var execLimit = Patience(60 * time.Second)
 
 // Host is one network namespace.
 type Host struct {

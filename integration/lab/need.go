@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // GuestEnv is set in the guest of `make test-vm`, to "kvm" or "tcg" (every instruction emulated).
@@ -58,5 +59,13 @@ func NeedKernel(t testing.TB, parts ...string) {
 // InGuest tells whether the test runs in the guest of `make test-vm`.
 func InGuest() bool { return os.Getenv(GuestEnv) != "" }
 
-// Emulated tells whether every instruction is emulated: figures mean nothing then, and time limits less.
+// Emulated tells whether every instruction is emulated: about ten times slower, and figures mean little.
 func Emulated() bool { return os.Getenv(GuestEnv) == "tcg" }
+
+// Patience returns how long to wait for what is done within a limit on a real processor.
+func Patience(limit time.Duration) time.Duration {
+	if Emulated() {
+		return 4 * limit
+	}
+	return limit
+}

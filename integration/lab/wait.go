@@ -7,7 +7,7 @@ import (
 
 // waitLimit bounds every wait. Conditions come true within milliseconds; the rest is for a
 // machine that is busy with something else.
-const waitLimit = 15 * time.Second
+var waitLimit = Patience(15 * time.Second)
 
 // WaitFor polls until the condition holds, and fails the test when it does not within a limit.
 func WaitFor(t testing.TB, what string, condition func() bool) {
