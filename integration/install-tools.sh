@@ -18,9 +18,10 @@ need ping iputils-ping
 need tcpdump tcpdump
 need iptables-restore iptables
 need ipset ipset
-# The guest of make test-vm.
+# The guest of make test-vm, and what its tests run.
 want qemu-system-x86_64 qemu-system-x86
 want depmod kmod
+want wg wireguard-tools
 
 [ -n "$missing$optional" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then

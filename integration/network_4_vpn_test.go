@@ -17,10 +17,14 @@ func vpnSpec() lab.Spec {
 	}
 }
 
-// A tunnel for some, and nothing else for them: nothing leaks when it is down.
 func TestNetworkVPN(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t, "4-vpn", vpnSpec())
+	checkVPN(t, vpnSpec())
+}
+
+// checkVPN applies the policy of the VPN network: a tunnel for some, and nothing else for them. Nothing leaks when it is down.
+func checkVPN(t *testing.T, spec lab.Spec) {
+	s := newScenario(t, "4-vpn", spec)
 	vpn4, vpn6, one4, one6 := "203.0.113.2", "2001:db8:f3::2", "192.0.2.2", "2001:db8:f1::2"
 	others := []flow{
 		{name: "other host", from: "lan", network: "tcp", src: "192.168.10.10", dst: "9.9.9.9:443", isp: "isp1", nat: one4},

@@ -90,6 +90,12 @@ func newWatched(t *testing.T, policy string, providers int) *watched {
 	for i := range providers {
 		spec.ISPs = append(spec.ISPs, lab.ISP(i+1))
 	}
+	return newWatchedNet(t, policy, spec)
+}
+
+// newWatchedNet builds a network, without starting anything.
+func newWatchedNet(t *testing.T, policy string, spec lab.Spec) *watched {
+	t.Helper()
 	n := lab.Build(lab.New(t), spec)
 	for _, isp := range n.ISPs {
 		isp.ServeInternet()

@@ -53,17 +53,18 @@ func (h *Host) ServeEcho(port int) {
 	go h.serveTCP(tcp)
 }
 
-// ServeInternet makes the host answer UDP and TCP on every port of every address there is.
+// ServeInternet makes the host answer UDP and TCP on every port of every address there is, but for VPNEndpoint's.
 func (h *Host) ServeInternet() {
 	h.lab.t.Helper()
 	h.ServeEcho(echoPort)
 	h.NFT(fmt.Sprintf(`table inet internet {
 	chain pre {
 		type nat hook prerouting priority dstnat;
-		meta l4proto { tcp, udp } redirect to :%d
+		ip daddr != %s meta l4proto { tcp, udp } redirect to :%d
+		meta nfproto ipv6 meta l4proto { tcp, udp } redirect to :%[2]d
 	}
 }
-`, echoPort))
+`, VPNEndpoint.Addr(), echoPort))
 }
 
 func (h *Host) answer(from netip.AddrPort) string {

@@ -27,6 +27,9 @@ type ISPSpec struct {
 	Gateway4, Gateway6 netip.Addr
 	// Tunnel makes the line a point-to-point device.
 	Tunnel bool
+	// Over names the providers, defined before, that carry this one: then the line is a WireGuard tunnel to VPNEndpoint,
+	// which each of them reaches.
+	Over []string
 }
 
 // Spec describes a router with what is on both of its sides.
@@ -163,9 +166,13 @@ func (n *Net) addISP(s ISPSpec) {
 	n.t.Helper()
 	h := n.Host(s.Name)
 	n.ISPs[s.Name] = h
-	if s.Tunnel {
+	switch {
+	case len(s.Over) > 0:
+		n.addCarriers(s, h)
+		n.WireGuard(n.Router, s.Iface, h, uplinkEnd, VPNEndpoint)
+	case s.Tunnel:
 		n.Tunnel(n.Router, s.Iface, h, uplinkEnd)
-	} else {
+	default:
 		n.Veth(n.Router, s.Iface, h, uplinkEnd)
 	}
 	// A provider plays the whole internet: it has every address, and may speak from any.
@@ -200,7 +207,7 @@ func (n *Net) routeBack(h *Host, s ISPSpec, router netip.Addr) {
 				continue
 			}
 			via := fmt.Sprintf("via %s dev %s onlink", router, uplinkEnd)
-			if s.Tunnel {
+			if s.Tunnel || len(s.Over) > 0 {
 				via = "dev " + uplinkEnd
 			}
 			h.IP(fmt.Sprintf("route add %s %s", p, via))
