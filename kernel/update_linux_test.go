@@ -16,6 +16,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/integration/lab"
 )
 
 // twoUplinks is a policy for newKernel's namespace.
@@ -100,8 +101,8 @@ func (s *spy) names(t testing.TB) []string {
 	t.Helper()
 	var out []string
 	for _, c := range s.conns {
-		must(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 		for {
+			must(t, c.SetReadDeadline(time.Now().Add(lab.Patience(10*time.Millisecond))))
 			msgs, err := c.Receive()
 			if isTimeout(err) {
 				break
