@@ -211,7 +211,7 @@ func (a *application) transact(want *plan.Ruleset) error {
 		if !errors.Is(err, nft.ErrChanged) || try == nftTries {
 			return fmt.Errorf("changing table inet %s: %w", plan.TableName, err)
 		}
-		if a.live, err = a.nft.Read(); err != nil {
+		if a.live, err = a.nft.Read(&a.live.Ruleset); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func tryNFT() (out []facts.Feature) {
 }
 
 func tryRuleset(c *nft.Conn, want *plan.Ruleset) error {
-	live, err := c.Read()
+	live, err := c.Read(nil)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	ruleset, err := k.nft.Read()
+	ruleset, _, err := k.readRuleset(&plan.Ruleset{}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -14,20 +14,22 @@ const snapshotFile = "ruleset.snapshot"
 // readRuleset reads the table, or takes over what is known of it if nothing of nftables changed since: before, or the
 // snapshot. known tells that the snapshot, or before, is still right.
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, known bool, err error) {
+	guess := want
 	if before != nil {
-		if generation, err := k.nft.Generation(); err == nil && generation == before.Generation {
-			l = before
-		}
+		guess = &before.Ruleset
+		generation, err := k.nft.Generation()
+		known = err == nil && generation == before.Generation
+		l = before
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
-		if loaded, ok := k.nft.Load(b, want); ok {
-			l = loaded
+		if l, known = k.nft.Load(b, want); l != nil {
+			guess = &l.Ruleset
 		}
 	}
-	if l != nil {
+	if known {
 		l, err = k.nft.Refresh(l)
 		return l, true, err
 	}
-	l, err = k.nft.Read()
+	l, err = k.nft.Read(guess)
 	return l, false, err
 }
 

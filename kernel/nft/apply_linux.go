@@ -13,7 +13,7 @@ import (
 
 // Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing. Where
 // there are new sets another one makes them before, in which nothing leads packets to them, and which is taken back if the
-// former fails. Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
+// former fails; what they replace goes afterwards. Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
 func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Live, error) {
 	if !changes.Ruleset() {
 		return live, nil
@@ -45,15 +45,22 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
+	if e.late != nil {
+		awaitPackets()
+		if _, err := c.commit(e.late); err != nil {
+			return nil, fmt.Errorf("the table is changed, but what was there before stays beside it: %w", err)
+		}
+		next.Generation = nextGeneration(next.Generation)
+	}
 	if !e.giveHandles(next, early, main) {
-		return c.readAfter()
+		return c.readAfter(want)
 	}
 	return next, nil
 }
 
 // readAfter reads what was just written, for the handles that the answer did not tell.
-func (c *Conn) readAfter() (*Live, error) {
-	live, err := c.Read()
+func (c *Conn) readAfter(want *plan.Ruleset) (*Live, error) {
+	live, err := c.Read(want)
 	if err != nil {
 		return nil, fmt.Errorf("the table is changed, reading it back failed: %w", err)
 	}

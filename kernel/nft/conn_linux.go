@@ -15,6 +15,8 @@ import (
 type Conn struct {
 	*socket
 	lib *nftables.Conn
+	// big is from how many elements on a set is not listed if there is a guess, see bigSet.
+	big int
 }
 
 // Open connects to the nftables of the current thread's network namespace.
@@ -27,7 +29,7 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening nftables: %w", err), s.close())
 	}
-	return &Conn{socket: s, lib: lib}, nil
+	return &Conn{socket: s, lib: lib, big: bigSet}, nil
 }
 
 // Close ends the connection.

@@ -12,6 +12,7 @@ const (
 	setFieldLen    = 1
 	setExpr        = 17
 	setExpressions = 18
+	setCount       = 20 // NFTA_SET_COUNT, from Linux 6.16 on
 
 	objUserdata = 8
 

@@ -14,8 +14,9 @@ import (
 // New rules are seen by packets a little before what is in a new set: the kernel puts the rules of a transaction in force,
 // then its elements one after the other (nf_tables_commit; measured on 6.18: 120 us in which a map of 2,000 elements is
 // empty). So what is new comes in a transaction of its own, in which nothing leads packets to it, and the next one only
-// leads them there. A set that is made anew has to have another name meanwhile: each has two, and goes from one
-// to the other.
+// leads them there. A packet that is on its way through the old rules meanwhile would find the elements of a deleted map
+// gone: what goes does so in a third one, when all such packets are through. A set that is made anew has to have
+// another name meanwhile: each has two, and goes from one to the other.
 
 // secondName is what the kernel's name of a set ends in when it is the second one. No name of a policy's object has a slash,
 // and none that the compiler makes ends like this.
@@ -56,13 +57,14 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 // canSwap tells whether a set that has to be made anew can be so beside the old one. What packets have put in would be lost
 // in any case.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
-	return ch.Want != nil && !ch.Want.Dynamic && !e.goesToRemade(ch.Want) && findSet(&e.live.Ruleset, ch.Have.Name+secondName) == nil
+	return ch.Want != nil && !ch.Want.Dynamic && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
+		findSet(&e.live.Ruleset, ch.Have.Name+secondName) == nil
 }
 
 // planNames decides by which name the kernel has each set afterwards.
 func (e *edit) planNames() {
 	for name := range e.live.second {
-		if findSet(e.want, name) != nil && !e.remade[key{"set", name}] {
+		if findSet(e.want, name) != nil && !e.replaced[key{"set", name}] {
 			e.second[name] = true
 		}
 	}
@@ -85,6 +87,9 @@ func (e *edit) planEarly() {
 	}
 	e.early = newBatch(e.live.Generation)
 	*e.b = *newBatch(nextGeneration(e.live.Generation))
+	if len(e.swapped) > 0 {
+		e.late = newBatch(0) // whatever the generation is
+	}
 	isNew := map[string]bool{}
 	for i := range e.changes.Chains {
 		if ch := &e.changes.Chains[i]; isNewTarget(ch) {
@@ -93,7 +98,7 @@ func (e *edit) planEarly() {
 	}
 	for i := range e.chains {
 		ce := &e.chains[i]
-		ce.early = isNew[ce.want.Name] && !slices.ContainsFunc(ce.want.Rules, func(r plan.ChainRule) bool { return e.needsMain(&r) })
+		ce.early = isNew[ce.want.Name] && !slices.ContainsFunc(ce.want.Rules, e.needsMain)
 	}
 }
 
@@ -102,7 +107,7 @@ func nextGeneration(g uint32) uint32 { return max(g+1, 1) }
 
 // besideOld tells whether a set can be made while the old rules are in force.
 func (e *edit) besideOld(ch *plan.SetChange) bool {
-	return ch.Have == nil && !e.goesToRemade(ch.Want) || ch.Have != nil && e.swapped[ch.Have.Name]
+	return ch.Have == nil && !e.goesToReplaced(ch.Want) || ch.Have != nil && e.swapped[ch.Have.Name]
 }
 
 // isNewTarget tells a new chain that packets come to only by others' rules.
@@ -111,7 +116,7 @@ func isNewTarget(ch *plan.ChainChange) bool { return ch.Have == nil && ch.Want.H
 // isEarly tells whether what can be made early is.
 func (e *edit) isEarly(can bool) bool { return can && e.early != nil }
 
-// inEarly tells which of the two transactions is being written.
+// inEarly and inLate tell which of the transactions is being written.
 func (e *edit) inEarly() bool { return e.b == e.early && e.early != nil }
 
 // writeEarly fills the first transaction.
@@ -121,6 +126,39 @@ func (e *edit) writeEarly() error {
 	e.b = e.early
 	e.b.b = slices.Grow(e.b.b, e.size())
 	return e.add()
+}
+
+func (e *edit) inLate() bool { return e.b == e.late && e.late != nil }
+
+// writeLate fills the last transaction.
+func (e *edit) writeLate() {
+	main := e.b
+	e.b = e.late
+	e.removeRules()
+	e.removeObjects()
+	e.b = main
+}
+
+// emptiedLate tells whether the rules of a chain that goes stay until all packets are through.
+func (e *edit) emptiedLate(ch *plan.ChainChange) bool {
+	return e.deletedLate(ch) && !slices.ContainsFunc(ch.Have.Rules, e.needsMain)
+}
+
+// deletedLate tells whether a chain does.
+func (e *edit) deletedLate(ch *plan.ChainChange) bool {
+	return e.late != nil && ch.Want == nil && ch.Have.Hook == ""
+}
+
+// setDeletedLate tells whether a set does.
+func (e *edit) setDeletedLate(ch *plan.SetChange) bool {
+	return e.late != nil && (ch.Want == nil || e.swapped[ch.Have.Name]) && !e.goesToReplaced(ch.Have)
+}
+
+// awaitPackets waits until all packets that are between two rules now are through them: they hold an RCU read lock, and this
+// waits for a grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL). A kernel without it has none to wait for, or cannot tell.
+func awaitPackets() {
+	const global = 1
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
 }
 
 // abandon takes away what the first transaction has made, after the second one has failed with err.

@@ -11,21 +11,23 @@ import (
 // key names an object of the table.
 type key struct{ kind, name string }
 
-// edit writes one transaction, or two (see early). Removal comes first and in the reverse order of making, so that nothing
+// edit writes one transaction, or three (see early_linux.go). Removal comes first and in the reverse order of making, so that nothing
 // goes that something else still refers to: rules, elements, sets, chains, other objects.
 type edit struct {
 	b *batch
-	// early is the transaction before it, nil for none.
-	early   *batch
-	live    *Live
-	want    *plan.Ruleset
-	changes *plan.Changes
-	enc     ruleEncoder
+	// early and late are the transactions before and after it, nil for none.
+	early, late *batch
+	live        *Live
+	want        *plan.Ruleset
+	changes     *plan.Changes
+	enc         ruleEncoder
 	// sets are the changes of sets, with Rebuild also where only taking the set away and making it anew will do.
 	sets []plan.SetChange
 	// remade are the objects that are deleted in this transaction, to stay away or to be made anew:
 	// whatever refers to them has to be taken away and put back as well.
 	remade map[key]bool
+	// replaced are those of them that are made anew under their name in the same transaction.
+	replaced map[key]bool
 	// swapped names the sets that are made anew beside the old one, under the other of their two names: rules
 	// that use them have to be put in anew.
 	swapped map[string]bool
@@ -49,21 +51,22 @@ type chainEdit struct {
 }
 
 func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *edit {
-	e := &edit{b: b, live: live, want: want, changes: changes, remade: map[key]bool{}, swapped: map[string]bool{}, second: map[string]bool{}}
+	e := &edit{b: b, live: live, want: want, changes: changes, remade: map[key]bool{}, replaced: map[key]bool{},
+		swapped: map[string]bool{}, second: map[string]bool{}}
 	e.enc.sets, e.enc.second = setsByName(want.Sets), e.second
 	for _, ch := range changes.Counters {
 		if ch.Have != nil {
-			e.remade[key{"counter", ch.Have.Name}] = true
+			e.goes(key{"counter", ch.Have.Name}, ch.Want != nil)
 		}
 	}
 	for _, ch := range changes.Flowtables {
 		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
-			e.remade[key{"flowtable", ch.Have.Name}] = true
+			e.goes(key{"flowtable", ch.Have.Name}, ch.Want != nil)
 		}
 	}
 	for _, ch := range changes.Chains {
 		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
-			e.remade[key{"chain", ch.Have.Name}] = true
+			e.goes(key{"chain", ch.Have.Name}, ch.Want != nil)
 		}
 	}
 	e.planSets()
@@ -71,6 +74,14 @@ func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *e
 	e.planChains()
 	e.planEarly()
 	return e
+}
+
+// goes notes that an object is deleted, to be made anew if replaced.
+func (e *edit) goes(k key, replaced bool) {
+	e.remade[k] = true
+	if replaced {
+		e.replaced[k] = true
+	}
 }
 
 // manyElements is the number of elements to remove from which on a set of which most changes is made anew, which
@@ -94,24 +105,24 @@ func (e *edit) planSets() {
 		if ch.Have != nil && ch.Want != nil {
 			changed[ch.Want.Name] = true
 			ch.Rebuild = ch.Rebuild || e.live.irregular[ch.Have.Name] ||
-				tooManyRemoved(ch) || e.goesToRemade(ch.Want)
+				tooManyRemoved(ch) || e.goesToReplaced(ch.Want)
 		}
 		switch {
 		case ch.Have == nil || ch.Want != nil && !ch.Rebuild:
 		case e.canSwap(ch):
 			e.swapped[ch.Have.Name] = true
 		default:
-			e.remade[key{"set", ch.Have.Name}] = true
+			e.goes(key{"set", ch.Have.Name}, ch.Want != nil)
 		}
 	}
-	if len(e.remade) == 0 {
+	if len(e.replaced) == 0 {
 		return
 	}
 	for i := range e.live.Ruleset.Sets {
 		have := &e.live.Ruleset.Sets[i]
-		if want := findSet(e.want, have.Name); want != nil && !changed[have.Name] && e.goesToRemade(want) {
+		if want := findSet(e.want, have.Name); want != nil && !changed[have.Name] && e.goesToReplaced(want) {
 			e.sets = append(e.sets, plan.SetChange{Have: have, Want: want, Rebuild: true})
-			e.remade[key{"set", have.Name}] = true
+			e.goes(key{"set", have.Name}, true)
 		}
 	}
 }
@@ -125,18 +136,18 @@ func tooManyRemoved(ch *plan.SetChange) bool {
 	return n > manyElements && n > all/2
 }
 
-// goesToRemade tells whether an element of a map goes to a chain that is made anew.
-func (e *edit) goesToRemade(s *plan.Set) bool {
+// goesToReplaced tells whether an element of a map goes to a chain that is made anew.
+func (e *edit) goesToReplaced(s *plan.Set) bool {
 	if !s.Map {
 		return false
 	}
 	for i := range s.Elements {
-		if e.remade[key{"chain", s.Elements[i].Goto}] {
+		if e.replaced[key{"chain", s.Elements[i].Goto}] {
 			return true
 		}
 	}
 	for i := range s.Tuples {
-		if e.remade[key{"chain", s.Tuples[i].Goto}] {
+		if e.replaced[key{"chain", s.Tuples[i].Goto}] {
 			return true
 		}
 	}
@@ -234,9 +245,9 @@ func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 }
 
 // needsMain tells whether a rule uses an object that is made anew in place of the old one, or a flowtable, which takes
-// packets as soon as it is there.
-func (e *edit) needsMain(r *plan.ChainRule) bool {
-	return uses(r, func(k key) bool { return e.remade[k] || k.kind == "flowtable" })
+// packets as soon as it is there; or what only others know.
+func (e *edit) needsMain(r plan.ChainRule) bool {
+	return r.Foreign != "" || uses(&r, func(k key) bool { return e.replaced[k] || k.kind == "flowtable" })
 }
 
 // uses tells whether a rule uses an object that is such.
@@ -288,7 +299,13 @@ func (e *edit) write() error {
 		e.b.u32(unix.NFTA_TABLE_FLAGS, 0)
 		e.b.setLength()
 	}
-	return e.add()
+	if err := e.add(); err != nil {
+		return err
+	}
+	if e.late != nil {
+		e.writeLate()
+	}
+	return nil
 }
 
 // add writes what is new.

@@ -84,10 +84,10 @@ func checkElements(s *plan.Set) error {
 
 // rawElement is one element as the kernel lists it.
 type rawElement struct {
-	key   plan.Key
-	end   bool
-	chain string
-	jump  bool
+	key plan.Key
+	// chain is an index into the reader's chains.
+	chain     int32
+	end, jump bool
 }
 
 // elementReader gathers the elements of one set.
@@ -96,7 +96,9 @@ type elementReader struct {
 	raw     []rawElement
 	tuples  []plan.Tuple
 	foreign []string
-	names   map[string]string
+	// chains are the names of the chains that elements go to, each once; the first is empty, for none.
+	chains []string
+	index  map[string]int32
 }
 
 // add takes the attributes of one element.
@@ -142,27 +144,36 @@ func (r *elementReader) add(elem []byte) {
 		}
 	}
 	if several {
-		t.Goto = e.chain
+		t.Goto = r.chain(e.chain)
 		r.tuples = append(r.tuples, t)
 		return
 	}
 	r.raw = append(r.raw, e)
 }
 
-// intern keeps one string for all elements that go to the same chain.
-func (r *elementReader) intern(name []byte) string {
+// intern numbers the chains that elements go to.
+func (r *elementReader) intern(name []byte) int32 {
 	if len(name) > 0 && name[len(name)-1] == 0 {
 		name = name[:len(name)-1]
 	}
-	if s, ok := r.names[string(name)]; ok {
-		return s
+	if i, ok := r.index[string(name)]; ok {
+		return i
 	}
-	if r.names == nil {
-		r.names = map[string]string{}
+	if r.index == nil {
+		r.index, r.chains = map[string]int32{"": 0}, []string{""}
 	}
-	s := string(name)
-	r.names[s] = s
-	return s
+	i := int32(len(r.chains))
+	r.chains = append(r.chains, string(name))
+	r.index[string(name)] = i
+	return i
+}
+
+// chain is the chain with a number.
+func (r *elementReader) chain(i int32) string {
+	if i == 0 {
+		return ""
+	}
+	return r.chains[i]
 }
 
 // odd notes, a few times, what pbr does not make.
@@ -193,11 +204,12 @@ func (r *elementReader) finish() (irregular bool) {
 	if len(r.raw) == 0 {
 		return false
 	}
-	s.Elements = make([]plan.Element, 0, len(r.raw))
+	s.Elements = make([]plan.Element, 0, (len(r.raw)+1)/2)
 	if !s.Interval {
+		s.Elements = slices.Grow(s.Elements, len(r.raw))
 		for i := range r.raw {
 			e := &r.raw[i]
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: e.chain, Jump: e.jump})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: r.chain(e.chain), Jump: e.jump})
 		}
 		return false
 	}
@@ -210,7 +222,7 @@ func (r *elementReader) finish() (irregular bool) {
 		}
 		open = !e.end
 		if open {
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: e.chain, Jump: e.jump})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: r.chain(e.chain), Jump: e.jump})
 		}
 	}
 	return irregular

@@ -85,7 +85,7 @@ func (n *netns) list(what ...string) string {
 
 func (n *netns) read() *Live {
 	n.t.Helper()
-	live, err := n.conn.Read()
+	live, err := n.conn.Read(nil)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -24,13 +24,19 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 			r.Counters = append(r.Counters, plan.Counter{Name: fmt.Sprint("c", i), Comment: []string{"", "x"}[rng.IntN(2)]})
 		}
 	}
+	targets := []string{"m1", "m2"}
+	if some() {
+		targets = append(targets, "m3")
+		r.Chains = append(r.Chains, plan.Chain{Name: "m3", Rules: []plan.ChainRule{
+			doing(plan.Action{Kind: plan.Count, Name: r.Counters[len(r.Counters)-1].Name}, plan.Action{Kind: plan.Goto, Chain: "m2"})}})
+	}
 	for i := range r.Sets {
-		randomSet(rng, &r.Sets[i])
+		randomSet(rng, &r.Sets[i], targets)
 	}
 	for i := range 4 {
 		if some() {
 			s := plan.Set{Name: fmt.Sprint("zz", i), Type: plan.TypeIPv4, Interval: some(), Comment: []string{"", "list"}[rng.IntN(2)]}
-			randomSet(rng, &s)
+			randomSet(rng, &s, targets)
 			r.Sets = append(r.Sets, s)
 		}
 	}
@@ -65,19 +71,19 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 }
 
 // randomSet leaves out elements, and gives address and port sets new ones.
-func randomSet(rng *rand.Rand, s *plan.Set) {
+func randomSet(rng *rand.Rand, s *plan.Set, targets []string) {
 	if s.Dynamic {
 		s.Size = 10 + rng.Uint32N(2)
 		return
 	}
 	if len(s.Concat) > 0 {
-		randomTuples(rng, s)
+		randomTuples(rng, s, targets)
 		return
 	}
 	s.Elements = slices.DeleteFunc(slices.Clone(s.Elements), func(plan.Element) bool { return rng.IntN(3) == 0 })
 	for i := range s.Elements {
 		if s.Map {
-			s.Elements[i].Goto = []string{"m1", "m2"}[rng.IntN(2)]
+			s.Elements[i].Goto = targets[rng.IntN(len(targets))]
 			s.Elements[i].Jump = rng.IntN(2) == 0
 		}
 	}
@@ -117,7 +123,7 @@ func randomSet(rng *rand.Rand, s *plan.Set) {
 }
 
 // randomTuples gives a set elements of a small space, so that those of one set meet and cut those of the next.
-func randomTuples(rng *rand.Rand, s *plan.Set) {
+func randomTuples(rng *rand.Rand, s *plan.Set, targets []string) {
 	if rng.IntN(4) == 0 {
 		s.Interval = !s.Interval
 	}
@@ -129,7 +135,7 @@ func randomTuples(rng *rand.Rand, s *plan.Set) {
 		}
 		chain := ""
 		if s.Map {
-			chain = []string{"m1", "m2"}[rng.IntN(2)]
+			chain = targets[rng.IntN(len(targets))]
 		}
 		e := plan.PackTuple(s.Concat, spans, chain)
 		if !slices.ContainsFunc(taken, func(o plan.Tuple) bool { return overlap(s.Concat, &e, &o) }) {

@@ -15,10 +15,11 @@ import (
 // readAttempts is how often a read starts again because something changed while it went on.
 const readAttempts = 10
 
-// Read reads the table. All of it is of one generation.
-func (c *Conn) Read() (*Live, error) {
+// Read reads the table. All of it is of one generation. guess, nil for none, is what the table probably has: the kernel
+// is asked whether it has the elements of big sets instead of for all of them, and the result shares the guess's memory.
+func (c *Conn) Read(guess *plan.Ruleset) (*Live, error) {
 	for range readAttempts {
-		live, err := c.readOnce()
+		live, err := c.readOnce(guess)
 		if err == nil {
 			return live, nil
 		}
@@ -30,7 +31,7 @@ func (c *Conn) Read() (*Live, error) {
 }
 
 // Load is Read without reading, from a snapshot: it succeeds when nothing of the namespace's nftables has
-// changed since that was taken. want is what the table is going to be compared with; the result shares its memory and
+// changed since that was taken; if it does not, the result is still a guess, or nil. want is what the table is going to be compared with; the result shares its memory and
 // the snapshot's.
 func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	live, err := parseSnapshot(snapshot, want)
@@ -41,12 +42,12 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	return live, err == nil && generation == live.Generation
 }
 
-func (c *Conn) readOnce() (*Live, error) {
+func (c *Conn) readOnce(guess *plan.Ruleset) (*Live, error) {
 	before, err := c.Generation()
 	if err != nil {
 		return nil, err
 	}
-	r := reader{c: c, live: &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}}
+	r := reader{c: c, guess: guess, live: &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}}
 	if err := r.table(); err != nil {
 		return nil, fmt.Errorf("reading table inet %s: %w", plan.TableName, err)
 	}
@@ -64,6 +65,10 @@ func (c *Conn) readOnce() (*Live, error) {
 type reader struct {
 	c    *Conn
 	live *Live
+	// guess is what is probably there, nil for no idea.
+	guess *plan.Ruleset
+	// counts are how many elements the kernel says that each named set has; 0 where it does not say.
+	counts map[string]int
 	// anonymous are the sets that only foreign rules have, with their elements in words.
 	anonymous map[string]string
 }
@@ -156,6 +161,7 @@ func (r *reader) foreignObject(kind uint32, name string) {
 
 func (r *reader) sets() error {
 	var anonymous []plan.Set
+	r.counts = map[string]int{}
 	err := r.c.dump(unix.NFT_MSG_GETSET, familyInet, inTable(), func(raw []byte) error {
 		if text(attr(raw, unix.NFTA_SET_TABLE)) != plan.TableName {
 			return nil
@@ -166,6 +172,7 @@ func (r *reader) sets() error {
 			return nil
 		}
 		r.live.Ruleset.Sets = append(r.live.Ruleset.Sets, s)
+		r.counts[s.Name] = int(number(attr(raw, setCount)))
 		return nil
 	})
 	if err != nil {
@@ -190,6 +197,9 @@ func setFilter(name string) []byte {
 func (r *reader) elements(s *plan.Set) error {
 	if !hasKey(s) || s.Dynamic {
 		return nil // what packets put there is no part of a plan
+	}
+	if same, err := r.asGuessed(s); same || err != nil {
+		return err
 	}
 	er := elementReader{set: s}
 	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(kernelSet(r.live.second, s.Name)), func(raw []byte) error {

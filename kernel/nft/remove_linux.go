@@ -11,9 +11,12 @@ import (
 // removeRules empties the chains that go and takes single rules out of those that stay.
 func (e *edit) removeRules() {
 	for _, ch := range e.changes.Chains {
-		if ch.Have != nil && len(ch.Have.Rules) > 0 && (ch.Want == nil || ch.Rebuild) {
+		if ch.Have != nil && len(ch.Have.Rules) > 0 && (ch.Want == nil || ch.Rebuild) && e.emptiedLate(&ch) == e.inLate() {
 			e.b.flushChain(ch.Have.Name)
 		}
+	}
+	if e.inLate() {
+		return
 	}
 	for i := range e.chains {
 		ce := &e.chains[i]
@@ -77,21 +80,23 @@ func (b *batch) deleteNamed(msg uint16, object string, nameAttr uint16, name str
 
 func (e *edit) removeObjects() {
 	for i := range e.sets {
-		if ch := &e.sets[i]; ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
+		if ch := &e.sets[i]; ch.Have != nil && (ch.Want == nil || ch.Rebuild) && e.setDeletedLate(ch) == e.inLate() {
 			e.b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.live.second, ch.Have.Name), true)
 		}
 	}
 	for _, ch := range e.changes.Chains {
-		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) {
+		if ch.Have != nil && (ch.Want == nil || ch.Rebuild) && e.deletedLate(&ch) == e.inLate() {
 			e.b.deleteNamed(unix.NFT_MSG_DELCHAIN, "chain", unix.NFTA_CHAIN_NAME, ch.Have.Name, true)
 		}
 	}
-	e.removeFlowtables()
-	for _, f := range e.live.foreign {
-		e.b.deleteObject(f.object, f.name)
+	if !e.inLate() {
+		e.removeFlowtables()
+		for _, f := range e.live.foreign {
+			e.b.deleteObject(f.object, f.name)
+		}
 	}
 	for _, ch := range e.changes.Counters {
-		if ch.Have != nil {
+		if ch.Have != nil && (e.late != nil && ch.Want == nil) == e.inLate() {
 			e.b.deleteObject(unix.NFT_OBJECT_COUNTER, ch.Have.Name)
 		}
 	}
