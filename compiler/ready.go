@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -100,14 +101,26 @@ func (c *compilation) noLink(u *policy.Uplink) string {
 
 // notReady tells what keeps a route of the family from using the uplink; empty if nothing does.
 func (c *compilation) notReady(u *policy.Uplink, family plan.Family) string {
-	if reason := c.noLink(u); reason != "" || !c.machine.Known || family == plan.IPv4 {
+	if reason := c.noLink(u); reason != "" || !c.machine.Known {
 		return reason
 	}
+	link := c.machine.Links[u.Interface]
 	switch {
-	case c.machine.NoIPv6:
+	case family == plan.IPv6 && c.machine.NoIPv6:
 		return "this kernel has no IPv6"
-	case c.machine.Links[u.Interface].NoIPv6:
+	case family == plan.IPv6 && link.NoIPv6:
 		return fmt.Sprintf("IPv6 is disabled on interface %s", u.Interface)
+	case u.NAT.Mode == policy.NATMasquerade && otherFamilyOnly(link, family):
+		return fmt.Sprintf("interface %s has no IPv%d address", u.Interface, family)
 	}
 	return ""
+}
+
+// otherFamilyOnly tells whether the link has addresses of the other family, and none of this one to come. Masquerade would then
+// take another interface's address, to which no answer comes back. A link without any is not set up yet: its routes may come before it is.
+func otherFamilyOnly(link plan.Link, family plan.Family) bool {
+	if family == plan.IPv6 && link.Tentative6 {
+		return false
+	}
+	return len(link.Addrs) > 0 && !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return familyOf(a) == family })
 }

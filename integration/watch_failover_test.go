@@ -264,6 +264,32 @@ func TestWatchIPv6(t *testing.T) {
 	t.Logf("stream: %v; %d of 3 connections by the dead provider broke, 0 others", stream.Stop(), broken)
 }
 
+// An uplink that loses its addresses of one IP version is left by that version at once, and keeps the other: masquerade would
+// send packets with another interface's address.
+func TestWatchOneFamilyLosesItsAddress(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchPolicy, 2)
+	src6 := netip.MustParseAddr("2001:db8:10::10")
+	for _, trouble := range []struct {
+		name, off, on    string
+		leaves, stays    netip.Addr
+		waiting, missing string
+	}{
+		{"IPv4", "addr del 192.0.2.2/24 dev wan1", "addr add 192.0.2.2/24 dev wan1", byDefault, src6, "uplink isp1 waits", "wan1 has no IPv4 address"},
+		{"IPv6", "addr del 2001:db8:f1::2/64 dev wan1", "addr add 2001:db8:f1::2/64 dev wan1", src6, byDefault, "uplink isp1 waits", "wan1 has no IPv6 address"},
+	} {
+		w.waitArrives(trouble.leaves, "isp1")
+		w.waitArrives(trouble.stays, "isp1")
+		w.Router.IP(trouble.off)
+		w.waitArrives(trouble.leaves, "isp2")
+		w.waitArrives(trouble.stays, "isp1")
+		w.logged(trouble.waiting, trouble.missing)
+		w.Router.IP(trouble.on)
+		w.waitArrives(trouble.leaves, "isp1")
+		lab.WaitFor(t, "all to be back after "+trouble.name, func() bool { return w.router.pbr("diff").Code == 0 })
+	}
+}
+
 // A gateway "auto" that changes, as a lease does, is followed at once.
 func TestWatchGatewayChanges(t *testing.T) {
 	t.Parallel()

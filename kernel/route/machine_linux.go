@@ -64,11 +64,14 @@ func (c *Conn) links(m *plan.Machine) error {
 		}
 		for _, addr := range addrs {
 			ip, ok := netip.AddrFromSlice(addr.IP)
-			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Flags&unusable != 0 ||
+			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index ||
 				addr.Scope >= unix.RT_SCOPE_LINK || ip.IsLinkLocalUnicast() || ip.IsLoopback() {
 				continue
 			}
-			link.Addrs = append(link.Addrs, ip)
+			if addr.Flags&unusable == 0 {
+				link.Addrs = append(link.Addrs, ip)
+			}
+			link.Tentative6 = link.Tentative6 || addr.Flags&unusable == unix.IFA_F_TENTATIVE && ip.Is6()
 		}
 		slices.SortFunc(link.Addrs, netip.Addr.Compare)
 		m.Links[a.Name] = link
