@@ -45,7 +45,8 @@ func (q qemu) args(k kernel, s *share, o options) []string {
 	cpu, accel := kvmProcessor, accelKVM
 	if o.accel == accelTCG {
 		cpu, accel = tcgProcessor, "tcg,thread=multi"
-		boot = append(boot, "mitigations=off")
+		// A program that is always at the same addresses is translated once, not every time it is started.
+		boot = append(boot, "mitigations=off", "norandmaps")
 	}
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
