@@ -22,6 +22,8 @@ need ipset ipset
 want qemu-system-x86_64 qemu-system-x86
 want depmod kmod
 want wg wireguard-tools
+# Not to be started as such: its networkd, in a namespace.
+want /lib/systemd/systemd-networkd systemd
 
 [ -n "$missing$optional" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
