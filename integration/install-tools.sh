@@ -22,6 +22,7 @@ need ipset ipset
 want qemu-system-x86_64 qemu-system-x86
 want depmod kmod
 want wg wireguard-tools
+want pppd ppp
 # Not to be started as such: its networkd, in a namespace.
 want /lib/systemd/systemd-networkd systemd
 

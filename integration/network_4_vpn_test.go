@@ -10,7 +10,7 @@ import (
 
 func vpnSpec() lab.Spec {
 	vpn := lab.ISP(3)
-	vpn.Name, vpn.Iface, vpn.Tunnel = "vpn", "tun0", true
+	vpn.Name, vpn.Iface, vpn.Line = "vpn", "tun0", lab.TunnelLine
 	return lab.Spec{
 		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 20)},
 		ISPs: []lab.ISPSpec{lab.ISP(1), vpn},

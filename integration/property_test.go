@@ -90,7 +90,7 @@ func propertySpec() lab.Spec {
 	lan := lab.LAN("lan", "br-lan", 10, 10, 11, 12, 20)
 	lan.Routed = []netip.Prefix{netip.MustParsePrefix("10.50.0.0/16"), netip.MustParsePrefix("2001:db8:50::/48")}
 	tun := lab.ISP(3)
-	tun.Tunnel, tun.Iface = true, "tun0"
+	tun.Line, tun.Iface = lab.TunnelLine, "tun0"
 	return lab.Spec{
 		LANs:   []lab.LANSpec{lan, lab.LAN("guest", "br-guest", 20, 10, 11)},
 		ISPs:   []lab.ISPSpec{lab.ISP(1), lab.ISP(2), tun},

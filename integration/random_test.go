@@ -61,7 +61,7 @@ func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Mac
 	}
 	for _, s := range spec.ISPs {
 		u := reference.Uplink{Name: s.Name, Interface: s.Iface}
-		if !s.Tunnel {
+		if s.Line != lab.TunnelLine {
 			u.Gateway4, u.Gateway6 = s.Gateway4.String(), s.Gateway6.String()
 		}
 		world.Uplinks = append(world.Uplinks, u)

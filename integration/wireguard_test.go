@@ -13,7 +13,7 @@ func TestVMWireGuardNetwork(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
 	spec := vpnSpec()
-	spec.ISPs[1].Over = []string{"isp1"}
+	spec.ISPs[1].Line, spec.ISPs[1].Over = lab.WireGuardLine, []string{"isp1"}
 	checkVPN(t, spec)
 }
 
@@ -72,7 +72,8 @@ func TestVMWireGuardFailover(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
 	vpn := lab.ISP(3)
-	vpn.Name, vpn.Iface, vpn.Over = "vpn", "tun0", []string{"isp1", "isp2"}
+	vpn.Name, vpn.Iface = "vpn", "tun0"
+	vpn.Line, vpn.Over = lab.WireGuardLine, []string{"isp1", "isp2"}
 	w := newWatchedNet(t, tunnelPolicy, lab.Spec{
 		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)},
 		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2), vpn},

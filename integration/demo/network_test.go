@@ -31,7 +31,7 @@ const forwarding = `table ip port-forwarding {
 func network(t *testing.T) *lab.Net {
 	t.Helper()
 	vpn := lab.ISP(3)
-	vpn.Name, vpn.Iface, vpn.Tunnel = "vpn", "tun0", true
+	vpn.Name, vpn.Iface, vpn.Line = "vpn", "tun0", lab.TunnelLine
 	vpn.Router6, vpn.Gateway6 = netip.Prefix{}, netip.Addr{}
 	n := lab.Build(lab.New(t), lab.Spec{
 		LANs: []lab.LANSpec{

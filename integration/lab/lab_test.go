@@ -41,7 +41,7 @@ func TestTwoHostsTalk(t *testing.T) {
 func TestTunnelNeedsNoNeighbours(t *testing.T) {
 	t.Parallel()
 	tun := ISP(3)
-	tun.Tunnel = true
+	tun.Line = TunnelLine
 	n := Build(New(t), Spec{LANs: []LANSpec{LAN("lan", "br-lan", 10, 10)}, ISPs: []ISPSpec{tun}})
 	n.ISPs["isp3"].ServeInternet()
 	n.Router.IP("route add default dev wan3")

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"strings"
 )
 
@@ -25,10 +26,9 @@ type ISPSpec struct {
 	Router4, Router6 netip.Prefix
 	// Gateway4 and Gateway6 are the provider's addresses on the line.
 	Gateway4, Gateway6 netip.Addr
-	// Tunnel makes the line a point-to-point device.
-	Tunnel bool
-	// Over names the providers, defined before, that carry this one: then the line is a WireGuard tunnel to VPNEndpoint,
-	// which each of them reaches.
+	// Line is what the line is made of.
+	Line Line
+	// Over names the providers, defined before, that carry a WireGuardLine: each of them reaches VPNEndpoint.
 	Over []string
 }
 
@@ -48,6 +48,9 @@ type Net struct {
 	Router *Host
 	// LANs and ISPs are the hosts by name.
 	LANs, ISPs map[string]*Host
+
+	// ppp are the sessions that run, by provider.
+	ppp map[string]*exec.Cmd
 }
 
 // ISP returns a usual line, number 1, 2 or 3: addresses from the documentation networks
@@ -84,7 +87,7 @@ const uplinkEnd = "up0"
 // Build makes the hosts and joins them. The router forwards, and has no default route.
 func Build(l *Lab, spec Spec) *Net {
 	l.t.Helper()
-	n := &Net{Lab: l, Spec: spec, Router: l.Host("router"), LANs: map[string]*Host{}, ISPs: map[string]*Host{}}
+	n := &Net{Lab: l, Spec: spec, Router: l.Host("router"), LANs: map[string]*Host{}, ISPs: map[string]*Host{}, ppp: map[string]*exec.Cmd{}}
 	for _, path := range []string{
 		"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding",
 		// pins' replies must not fail on a routing daemon's settings that are not under test
@@ -166,15 +169,7 @@ func (n *Net) addISP(s ISPSpec) {
 	n.t.Helper()
 	h := n.Host(s.Name)
 	n.ISPs[s.Name] = h
-	switch {
-	case len(s.Over) > 0:
-		n.addCarriers(s, h)
-		n.WireGuard(n.Router, s.Iface, h, uplinkEnd, VPNEndpoint)
-	case s.Tunnel:
-		n.Tunnel(n.Router, s.Iface, h, uplinkEnd)
-	default:
-		n.Veth(n.Router, s.Iface, h, uplinkEnd)
-	}
+	n.addLine(s, h)
 	// A provider plays the whole internet: it has every address, and may speak from any.
 	h.Sysctl("net/ipv4/ip_nonlocal_bind", "1")
 	h.Sysctl("net/ipv6/ip_nonlocal_bind", "1")
@@ -190,8 +185,10 @@ func (n *Net) addISP(s ISPSpec) {
 		if !e.router.IsValid() {
 			continue
 		}
-		n.Router.IP(fmt.Sprintf("addr add %s dev %s", e.router, s.Iface))
-		h.IP(fmt.Sprintf("addr add %s/%d dev %s", e.gateway, e.router.Bits(), uplinkEnd))
+		if s.Line != PPPLine || e.gateway.Is6() { // pppd gives out the IPv4 addresses
+			n.Router.IP(fmt.Sprintf("addr add %s dev %s", e.router, s.Iface))
+			h.IP(fmt.Sprintf("addr add %s/%d dev %s", e.gateway, e.router.Bits(), uplinkEnd))
+		}
 		n.routeBack(h, s, e.router.Addr())
 	}
 	if n.Spec.Silent {
@@ -207,7 +204,7 @@ func (n *Net) routeBack(h *Host, s ISPSpec, router netip.Addr) {
 				continue
 			}
 			via := fmt.Sprintf("via %s dev %s onlink", router, uplinkEnd)
-			if s.Tunnel || len(s.Over) > 0 {
+			if s.Line.pointToPoint() {
 				via = "dev " + uplinkEnd
 			}
 			h.IP(fmt.Sprintf("route add %s %s", p, via))

@@ -90,6 +90,9 @@ func enterRoot() error {
 	if err := mountSystem(); err != nil {
 		return err
 	}
+	if err := makeDevices(); err != nil {
+		return err
+	}
 	return unix.Exec(guest.InitFile, []string{guest.InitFile, guest.SecondStage}, os.Environ())
 }
 
@@ -112,7 +115,7 @@ func bindMachine(newRoot string) error {
 
 // mountSystem mounts what every Linux system has, inside the new root.
 func mountSystem() error {
-	err := mountAll([]mount{
+	return mountAll([]mount{
 		{"proc", "/proc", "proc", 0, ""},
 		{"sysfs", "/sys", "sysfs", 0, ""},
 		{"cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""},
@@ -122,16 +125,6 @@ func mountSystem() error {
 		{"tmpfs", "/run", "tmpfs", 0, "mode=755"},
 		{"tmpfs", "/tmp", "tmpfs", 0, "mode=1777"},
 	})
-	if err != nil {
-		return err
-	}
-	// What the kernel leaves to others (Documentation/admin-guide/devices.txt, "Compulsory links").
-	for name, to := range map[string]string{"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"} {
-		if err := os.Symlink("/proc/self/fd"+to, "/dev/"+name); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // loadModules loads the modules of the initramfs. All others are the kernel's business, which runs modprobe.
