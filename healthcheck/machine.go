@@ -22,8 +22,13 @@ type machine struct {
 	since time.Time
 
 	good, bad int // consecutive rounds
-	window    window
-	damping   damping
+	// returned tells that the present Start is one of a link that came back: its first lost probe is no verdict, as a cable
+	// that was just plugged in, or a neighbour that is not resolved yet, loses some.
+	returned bool
+	// held tells that Down is the wait of a link that flapped and is good again: no probe said so.
+	held    bool
+	window  window
+	damping damping
 
 	rounds        int
 	lastFailure   string
@@ -38,11 +43,10 @@ func newMachine(now time.Time, cfg Config, was Status) *machine {
 	m := &machine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
 	switch was.State {
 	case Up, Degraded, Down:
-		if cfg.Method != MethodNone {
+		if cfg.Method != MethodNone || was.State == Down { // without a check it is a wait, which Tick ends
 			m.verdict = was.State
-		} else if now.Before(was.HeldUntil) {
-			m.verdict = Down
 		}
+		m.held = was.LinkOnly
 	case LinkDown:
 		m.link = LinkState{}
 	case AddressLost:
@@ -78,7 +82,7 @@ func (m *machine) compose() (s State, why string) {
 	case ForceDown:
 		return ForcedDown, "forced by the administrator"
 	}
-	if s, why = m.link.state(); s != "" {
+	if s, why = m.link.State(); s != "" {
 		return s, why
 	}
 	return m.verdict, ""
@@ -96,6 +100,7 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 	e := Event{At: now, Uplink: m.cfg.Uplink, From: m.state, To: state, Reason: why}
 	if !forcedState(e.From) && !forcedState(e.To) {
 		switch {
+		case e.From == Start && e.To == Down: // it never came up
 		case e.From.Usable() && !e.To.Usable():
 			m.damping.lost(now, m.cfg)
 		case !e.From.Usable() && e.To.Usable():
@@ -125,13 +130,14 @@ func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
 
 // Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
 func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
-	was, before := m.link.state()
+	was, before := m.link.State()
 	m.link = l
-	is, problem := l.state()
+	is, problem := l.State()
 	if problem != "" && (was == "" || problem != before && problem != m.lastFailure) {
 		m.lastFailure, m.lastFailureAt = problem, now
 	}
 	why := ""
+	m.returned = m.returned || was != "" && is == ""
 	switch {
 	case was == AddressLost && is == "":
 		why = m.restart(now, "the interface has an address again")
@@ -145,7 +151,7 @@ func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 func (m *machine) restart(now time.Time, why string) string {
 	m.forgetRounds()
 	m.verdict = firstVerdict(m.cfg)
-	if m.damping.held(now) {
+	if m.held = m.damping.held(now); m.held {
 		m.verdict = Down
 		wait := (m.damping.until.Sub(now) + time.Second - 1).Truncate(time.Second)
 		return fmt.Sprintf("%s, but it went down %d times lately and waits another %v", why, m.damping.flaps, wait)
@@ -168,13 +174,14 @@ func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
 	why := "the check changed"
 	switch {
 	case old.Interface != m.cfg.Interface:
-		m.link, m.damping = linkGood, damping{}
+		m.link, m.damping, m.returned = linkGood, damping{}, false
 		why = m.restart(now, "the interface changed")
 	case m.cfg.Method == MethodNone:
 		if old.Method != MethodNone {
 			why = m.restart(now, why)
 		}
 	case !old.sameGateways(m.cfg) && m.verdict != Up:
+		m.returned = m.returned && m.verdict == Start // a link's gateway comes after its address
 		why = m.restart(now, "the gateway changed")
 	case !old.sameGateways(m.cfg) || !old.sameProbes(m.cfg):
 		m.forgetRounds()
@@ -211,6 +218,7 @@ func (m *machine) Status(now time.Time) Status {
 	if d.held(now) && !m.state.Usable() {
 		s.HeldUntil = d.until
 	}
+	s.LinkOnly = m.state == Down && m.held
 	return s
 }
 

@@ -112,7 +112,10 @@ func TestMachine(t *testing.T) {
 		{"down-after 1", func(c *Config) { c.DownAfter = 1 }, "g b", "start>up@0 up>down@1"},
 
 		{"carrier lost and back: probe again", nil, "g nocarrier g link g", "start>up@0 up>link-down@1 link-down>start@3 start>up@4"},
-		{"the first round after the link is a verdict", nil, "g nocarrier link b", "start>up@0 up>link-down@1 link-down>start@2 start>down@3"},
+		{"one lost round after the link is no verdict", nil, "g nocarrier link b b g b b", "start>up@0 up>link-down@1 link-down>start@2 start>up@5"},
+		{"three are", nil, "g nocarrier link b b b", "start>up@0 up>link-down@1 link-down>start@2 start>down@5"},
+		{"a link without a line behind it is no second flap", nil, "g nocarrier link b b b g g g", "start>up@0 up>link-down@1 link-down>start@2 start>down@5 down>up@8"},
+		{"a dead line at the start is no flap", nil, "b g g g b b b g g g", "start>down@0 down>up@3 up>down@6 down>up@9"},
 		{"a dead uplink gets a new start with its link", nil, "b nocarrier link", "start>down@0 down>link-down@1 link-down>start@2"},
 		{"other troubles of the link", nil, "gone off nocarrier noaddr link", "start>link-down@0 link-down>address-lost@3 address-lost>start@4"},
 		{"address lost", nil, "g noaddr link", "start>up@0 up>address-lost@1 address-lost>start@2"},
@@ -197,5 +200,42 @@ func TestLastFailureOfTheLink(t *testing.T) {
 	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true})
 	if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
 		t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
+	}
+}
+
+// A hold that comes of the link alone says so, until probes fail, and a restart knows it still.
+func TestLinkOnly(t *testing.T) {
+	for _, row := range []struct {
+		method, words string
+		want          bool
+	}{
+		{MethodPing, "g nocarrier link g nocarrier link", true},
+		{MethodPing, "g nocarrier link g nocarrier link b b g", true},
+		{MethodPing, "g nocarrier link g nocarrier link b b b", false},
+		{MethodPing, "g b b b", false},
+		{MethodPing, "g nocarrier link b b b", false},
+		{MethodNone, "nocarrier link nocarrier link", true},
+		{MethodNone, "nocarrier link nocarrier link +60", false},
+	} {
+		c := pingConfig()
+		c.Method = row.method
+		s := &script{m: newMachine(epoch, c, Status{}), now: epoch}
+		s.play(t, row.words)
+		if got := s.m.Status(s.now); got.LinkOnly != row.want {
+			t.Errorf("%s, %s: %+v", row.method, row.words, got)
+		}
+		if got := newMachine(s.now, c, s.m.Status(s.now)).Status(s.now); got.LinkOnly != row.want {
+			t.Errorf("%s, %s: after a restart %+v", row.method, row.words, got)
+		}
+	}
+}
+
+// A wait that ended while nobody looked ends with the first look.
+func TestAWaitThatEndedInBetween(t *testing.T) {
+	c := pingConfig()
+	c.Method = MethodNone
+	m := newMachine(epoch, c, Status{State: Down, LinkOnly: true})
+	if e, changed := m.Tick(epoch); m.state != Up || !changed || e.From != Down {
+		t.Errorf("it is %s: %+v", m.state, e)
 	}
 }

@@ -23,6 +23,7 @@ func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
 	} else {
 		m.good, m.bad = 0, m.bad+1
 		m.lastFailure, m.lastFailureAt = failure(answers), now
+		m.held = m.held && m.bad < m.cfg.DownAfter // from then on the probes say so, too
 	}
 	return m.settle(now, m.decide(now))
 }
@@ -50,10 +51,10 @@ func (m *machine) judge(answers []Answer) (good, counts bool) {
 func (m *machine) decide(now time.Time) (why string) {
 	limit := m.overLimit()
 	switch {
-	case m.verdict == Start && m.bad > 0:
+	case m.verdict == Start && m.bad > 0 && !m.returned:
 		m.verdict = Down
 		return "the first round failed: " + m.lastFailure
-	case m.verdict == Start && limit == "":
+	case m.verdict == Start && m.good > 0 && limit == "":
 		m.verdict = Up
 		return m.answered()
 	case m.verdict != Down && m.bad >= m.cfg.DownAfter:

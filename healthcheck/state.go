@@ -7,7 +7,8 @@ type State string
 
 // The states of an uplink.
 const (
-	// Start: nothing is known yet; lasts until the first round of probes has ended.
+	// Start: nothing is known yet. At the monitor's start it lasts until the first round of probes has ended, after a link's
+	// return until a good round or down-after bad ones.
 	Start State = "start"
 	// Up: the uplink answers.
 	Up State = "up"
@@ -46,11 +47,11 @@ var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}
 // Good tells that nothing is wrong with a link.
 func (l LinkState) Good() bool { return l == linkGood }
 
-// state returns the state that a link condemns its uplink to, and why; none if the link is good.
-func (l LinkState) state() (s State, why string) {
+// State returns the state that a link condemns its uplink to, and why; none if the link is good.
+func (l LinkState) State() (s State, why string) {
 	switch {
 	case !l.Exists:
-		return LinkDown, "the interface is gone"
+		return LinkDown, "the interface does not exist"
 	case !l.Up:
 		return LinkDown, "the interface is switched off"
 	case !l.Carrier:
@@ -98,6 +99,9 @@ type Status struct {
 	ProbeError string `json:"probe_error,omitempty"`
 	// Flaps counts how often the uplink ceased to be usable without being forced, until a quiet time (flapMemory) ends it.
 	Flaps int `json:"flaps"`
+	// LinkOnly tells that the uplink is down because its link flapped, and for no other reason: the link is good again, and no
+	// check has failed since.
+	LinkOnly bool `json:"link_only,omitempty"`
 	// HeldUntil is set while an uplink that flapped must wait before it may be up again.
 	HeldUntil time.Time `json:"held_until,omitzero"`
 }

@@ -74,7 +74,7 @@ func stepAtRandom(r *rand.Rand, m *machine, now time.Time) (what string, e Event
 
 // consistent tells what is wrong with a machine after a step from a state.
 func consistent(m *machine, now time.Time, was State, held bool, e Event, changed bool) error {
-	bad, _ := m.link.state()
+	bad, _ := m.link.State()
 	switch {
 	case changed != (was != m.state):
 		return fmt.Errorf("it was %s, changed: %v", was, changed)
@@ -94,9 +94,6 @@ func consistent(m *machine, now time.Time, was State, held bool, e Event, change
 
 // restorable tells whether a machine's status, written as JSON and read again, makes a machine that stands where it stood.
 func restorable(m *machine, now time.Time) error {
-	if m.cfg.Method == MethodNone && m.state == Down && !m.damping.held(now) {
-		return nil // its time is over, and Tick was not called yet: it will be up
-	}
 	b, err := json.Marshal(m.Status(now))
 	if err != nil {
 		return err

@@ -30,6 +30,12 @@ func TestForcedWithoutWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
 	w.router.must("uplink", "isp1", "down")
+	says(t, w.router.pbr("uplink", "isp2", "down"), 0, "isp2 is the only one left of table default")
+	w.router.must("uplink", "isp2", "auto")
+	w.router.inSync()
+	w.kill()
+	w.start()
+	w.router.inSync()
 	w.stop()
 	out := func(when string) {
 		t.Helper()
@@ -96,6 +102,23 @@ func TestUplinkWithoutWatch(t *testing.T) {
 	if isp := w.arrives(bySecond); isp != "isp2" {
 		t.Errorf("flushed and applied: a new connection arrives at %q", isp)
 	}
+}
+
+// A policy file that lost its uplinks takes nothing away, but by flush.
+func TestFileWithoutUplinks(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, watchPolicy, 2)
+	w.router.must("apply")
+	before := w.router.ours()
+	w.router.write("")
+	says(t, w.router.pbr("apply"), 1, "has no uplink", "pbr flush")
+	says(t, w.router.pbr("apply", "--confirm", "60s"), 1, "has no uplink")
+	says(t, w.router.pbr("watch"), 1, "has no uplink")
+	if d := diffLines(before, w.router.ours()); d != "" {
+		t.Errorf("an empty file took away:\n%s", d)
+	}
+	w.router.must("flush")
+	says(t, w.router.pbr("apply"), 0, "warning", "has no uplink: pbr routes nothing")
 }
 
 // What the checks found counts for an apply right after the watch's end, and not when nobody looked after it for long.

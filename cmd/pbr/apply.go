@@ -39,6 +39,9 @@ func (c command) runApply(ctx *cli.Context) error {
 	}
 	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
 		return withLock("apply", k, func(stop context.Context) error {
+			if err := c.refuseNothing(f, k); err != nil {
+				return err
+			}
 			want, err := c.compileLive(f, k)
 			if err != nil {
 				return err

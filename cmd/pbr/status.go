@@ -249,11 +249,8 @@ func (s *statusResult) readKernel(o *watch.Outline, k *kernel.Kernel) error {
 
 // linkStatus is what a link alone tells of an uplink.
 func linkStatus(l healthcheck.LinkState) uplinkStatus {
-	switch {
-	case !l.Exists || !l.Up || !l.Carrier:
-		return uplinkStatus{State: string(healthcheck.LinkDown)}
-	case !l.Addressed:
-		return uplinkStatus{State: string(healthcheck.AddressLost)}
+	if state, why := l.State(); state != "" {
+		return uplinkStatus{State: string(state), LastFailure: why}
 	}
 	return uplinkStatus{State: unchecked, Usable: true}
 }

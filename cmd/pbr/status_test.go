@@ -7,7 +7,19 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/healthcheck"
 )
+
+// Without a watch the reason of a bad link is what the link shows now, without a time.
+func TestLinkStatus(t *testing.T) {
+	row := uplinkRow(linkStatus(healthcheck.LinkState{}), time.Now())
+	if row[2] != "link-down" || row[8] != "the interface does not exist" {
+		t.Errorf("a missing interface: %q", row)
+	}
+	if row := uplinkRow(linkStatus(healthcheck.LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}), time.Now()); row[2] != unchecked || row[8] != "-" {
+		t.Errorf("a good link: %q", row)
+	}
+}
 
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)

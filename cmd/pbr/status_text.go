@@ -118,6 +118,8 @@ func uplinkRow(u uplinkStatus, now time.Time) []string {
 		row[8] = u.ProbeError
 	case u.LastFailureAt != nil && (!u.Usable || now.Sub(*u.LastFailureAt) < failureShown):
 		row[8] = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
+	case u.LastFailure != "" && !u.Usable: // what the link shows now
+		row[8] = u.LastFailure
 	}
 	if u.HeldUntil != nil && u.HeldUntil.After(now) {
 		// A wait of which less than a second is left has not ended yet.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,7 +14,6 @@ import (
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/compiler/policy"
 	"pbr/healthcheck"
 	"pbr/healthcheck/watch"
 	"pbr/kernel"
@@ -41,84 +41,99 @@ func (c command) runUplink(ctx *cli.Context) error {
 	switch {
 	case args.Len() != 2:
 		return usageError("uplink takes two arguments, but got %d: %s", args.Len(), usage)
+	case args.Get(0) == "":
+		return usageError("uplink needs a name: %s", usage)
 	case !slices.Contains(uplinkModes, args.Get(1)):
 		return usageError("an uplink cannot be told %q: %s", args.Get(1), usage)
 	}
 	name, mode := args.Get(0), args.Get(1)
-	asked, err := askUplink(name, mode)
+	kept, asked, err := askUplink(name, mode)
 	if err != nil {
 		return err
 	}
 	if !asked {
 		err = c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
-			return withLock("uplink", k, func(stop context.Context) error { return c.forceAlone(stop, f, k, name, mode) })
+			return withLock("uplink", k, func(stop context.Context) (err error) {
+				kept, err = c.forceAlone(stop, f, k, name, mode)
+				return err
+			})
 		})
 		if err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(c.stdout, "uplink %s: %s\n", name, mode)
+	if mode == healthcheck.ForceDown {
+		c.tellStaying(name, kept)
+	}
 	return nil
 }
 
-// askUplink has the running watch do it; it is false when none runs.
-func askUplink(name, mode string) (bool, error) {
+// tellStaying says which tables use an uplink all the same that was just taken out of use.
+func (c command) tellStaying(name string, kept map[string][]string) {
+	for _, table := range slices.Sorted(maps.Keys(kept)) {
+		if slices.Contains(kept[table], name) {
+			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the only one left of table %s: its routes stay, and traffic goes on over it, until another one is usable\n", name, table)
+		}
+	}
+}
+
+// askUplink has the running watch do it; asked is false when none runs. kept is watch.Report.Kept afterwards.
+func askUplink(name, mode string) (kept map[string][]string, asked bool, err error) {
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	defer k.Close()
 	_, err = watch.Ask(k.Dir(), watch.Request{Do: "force", Uplink: name, Mode: mode})
-	if errors.Is(err, watch.ErrNotRunning) {
-		return false, nil
+	switch {
+	case errors.Is(err, watch.ErrNotRunning):
+		return nil, false, nil
+	case err != nil:
+		return nil, true, err
 	}
-	return true, err
+	if report, err := runningWatch(k); err == nil && report != nil { // else it ended just now; the order stands
+		kept = report.Kept
+	}
+	return kept, true, nil
 }
 
 // forceAlone does it without a watch. The kernel is changed only where it holds what the policy file says: else an edit of the file that
 // nobody has applied yet would come into force along with it.
-func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kernel, name, mode string) error {
-	if !slices.ContainsFunc(f.doc.Uplinks, func(u policy.Uplink) bool { return u.Name == name }) {
-		return fmt.Errorf("there is no uplink %s in %s: the uplinks are %s", name, f.display, uplinkNames(f.doc))
+func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kernel, name, mode string) (map[string][]string, error) {
+	if err := watch.CheckUplink(f.doc, name); err != nil {
+		return nil, err
 	}
 	if err := c.settlePending(stop, k); err != nil {
-		return err
+		return nil, err
 	}
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	old, problems := compiler.Compile(f.doc, now.machine, now.down())
 	if old == nil {
-		return c.report(f, problems)
+		return nil, c.report(f, problems)
 	}
 	have, err := k.Live(old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	same := plan.Diff(have, old).Empty()
 	w := watch.New(watch.Options{
 		Policy: f.doc, Kernel: watchKernel{k}, StateFile: healthPath(k), Uptime: kernel.Uptime, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	cut, err := w.ForceAlone(stop, now.left, name, mode, same)
+	done, err := w.ForceAlone(stop, now.left, name, mode, same)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !same {
-		return fmt.Errorf("uplink %s is to be %s, which is noted, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff); pbr apply brings all of it into force",
+		return nil, fmt.Errorf("uplink %s is to be %s, which is noted, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff); pbr apply brings all of it into force",
 			name, mode, f.display)
 	}
-	if cut > 0 {
-		fmt.Fprintf(c.stderr, "pbr: connections cut: %d\n", cut)
+	if done.Cut > 0 {
+		fmt.Fprintf(c.stderr, "pbr: connections cut: %d\n", done.Cut)
 	}
 	fmt.Fprintln(c.stderr, "pbr: pbr watch is not running: nothing checks the uplinks")
-	return nil
-}
-
-func uplinkNames(doc *policy.Document) string {
-	names := make([]string, 0, len(doc.Uplinks))
-	for i := range doc.Uplinks {
-		names = append(names, doc.Uplinks[i].Name)
-	}
-	return strings.Join(names, ", ")
+	return done.Kept, nil
 }

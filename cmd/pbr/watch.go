@@ -51,6 +51,9 @@ func (c command) runWatch(ctx *cli.Context) error {
 			return err
 		}
 		defer unlock()
+		if err := c.refuseNothing(f, k); err != nil {
+			return err
+		}
 		if err := c.settlePending(stop, k); err != nil {
 			return err
 		}

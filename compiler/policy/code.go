@@ -39,6 +39,7 @@ const (
 	codeSameMatch     = "same-match"
 	codeFromUplink    = "from-uplink"
 	codeDeadEntry     = "dead-entry"
+	codeNoUplink      = "no-uplink"
 	codeNoNAT         = "no-nat"
 	codeOneFamily     = "one-family"
 	codeRuleNAT       = "rule-nat"

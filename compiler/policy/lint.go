@@ -3,6 +3,7 @@ package policy
 // lintWhole gives the warnings that judge the file as a whole, and the errors that only its whole
 // shows. What was read so far has no errors.
 func (p *parser) lintWhole() {
+	p.lintNoUplink()
 	p.lintForeignMask()
 	p.lintOverlap()
 	p.lintGatewayCheck()

@@ -75,3 +75,10 @@ func (p *parser) lintFromUplink() {
 		}
 	}
 }
+
+// lintNoUplink warns of a file that says nothing: it may have been cut off.
+func (p *parser) lintNoUplink() {
+	if len(p.doc.Uplinks) == 0 {
+		p.warnf(p.pos(1, 1), codeNoUplink, "uplink", "add an [[uplink]]; pbr flush takes away what pbr holds", "the file has no uplink: pbr routes nothing")
+	}
+}

@@ -41,6 +41,9 @@ func (p *parser) uplinkInterface(s *section, u *Uplink) {
 		return
 	}
 	switch {
+	case u.Interface == "all" || u.Interface == "default":
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "give the interface another name (ip link set dev NAME name OTHER)",
+			"%q cannot be an uplink's interface: below /proc/sys/net it stands for more than one interface", u.Interface)
 	case u.Interface == "lo" || u.Interface == "local":
 		s.errorAt(u.InterfacePos, codeBadValue, "interface", "", "%q leads nowhere, it cannot be an uplink's interface", u.Interface)
 	case u.Interface[len(u.Interface)-1] == '*':

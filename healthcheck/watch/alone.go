@@ -11,46 +11,56 @@ import (
 	"pbr/healthcheck"
 )
 
+// Forced is what an order did.
+type Forced struct {
+	// Cut is how many connections were cut.
+	Cut int
+	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
+	Kept map[string][]string
+}
+
 // ForceAlone does what Force does, while no watch runs: the order is noted for the next one. With send the kernel, which holds the
-// policy for left, is brought to it, and connections of an uplink that is taken out of use are cut; cut is how many.
-func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string, send bool) (cut int, err error) {
-	if uplinkNamed(w.doc, uplink) == nil {
-		return 0, fmt.Errorf("forcing uplink %s: there is none of that name", uplink)
+// policy for left, is brought to it, and connections of an uplink that is taken out of use are cut.
+func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string, send bool) (done Forced, err error) {
+	if err := CheckUplink(w.doc, uplink); err != nil {
+		return done, err
 	}
 	if w.machine, err = w.Kernel.Machine(compiler.Needs(w.doc)); err != nil {
-		return 0, fmt.Errorf("reading the machine's state: %w", err)
+		return done, fmt.Errorf("reading the machine's state: %w", err)
 	}
 	w.health = w.loadHealth()
 	w.health.leave(left)
 	w.health.learnAddresses(w.doc, w.machine)
 	if w.want, err = w.compile(w.doc); err != nil {
-		return 0, err
+		return done, err
 	}
 	w.health.take(forced(w.doc, left, uplink, mode))
 	noted := w.Uptime() - left.Age // what was found is as old as before
 	if err := w.write(noted); err != nil {
-		return 0, fmt.Errorf("noting that uplink %s is to be %s: %w", uplink, mode, err)
+		return done, fmt.Errorf("noting that uplink %s is to be %s: %w", uplink, mode, err)
 	}
 	if !send {
-		return 0, nil
+		return done, nil
 	}
 	want, err := w.compile(w.doc)
 	if err != nil {
-		return 0, err
+		return done, err
 	}
 	w.pin(want)
 	if _, err := w.Kernel.Apply(ctx, want); err != nil {
-		return 0, fmt.Errorf("applying that uplink %s is to be %s, which is noted: %w", uplink, mode, err)
+		return done, fmt.Errorf("applying that uplink %s is to be %s, which is noted: %w", uplink, mode, err)
 	}
 	w.take(want)
+	w.tellKept()
+	done.Kept = w.kept
 	if w.doc.Settings.CutOnFailover {
 		if cuts, _ := w.health.cuts(w.doc, w.want); len(cuts) > 0 {
-			if cut, err = w.Kernel.Cut(cuts); err != nil {
-				return cut, fmt.Errorf("cutting connections of uplink %s: %w", uplink, err)
+			if done.Cut, err = w.Kernel.Cut(cuts); err != nil {
+				return done, fmt.Errorf("cutting connections of uplink %s: %w", uplink, err)
 			}
 		}
 	}
-	return cut, w.write(noted)
+	return done, w.write(noted)
 }
 
 // leave reduces what is known to what counts without a watch.

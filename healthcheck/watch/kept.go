@@ -25,6 +25,7 @@ func (w *Watcher) tellKept() {
 		}
 	}
 	w.kept = now
+	w.shared.update(func(r *Report) { r.Kept = now })
 }
 
 // kept returns the tables with a route to somewhere over uplinks that are down and no other, and these uplinks.

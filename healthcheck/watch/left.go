@@ -17,7 +17,8 @@ const FoundHolds = 5 * time.Minute
 // Left is what counts of the uplinks' health while no watch runs.
 type Left struct {
 	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they are, and those that the
-	// last watch found unusable, for FoundHolds. A link that was bad and is good now no longer counts.
+	// last watch found unusable, for FoundHolds. A link that was bad and is good now no longer counts, nor does the wait of one that
+	// flapped: what is left of a bad link is told as it is now.
 	Uplinks []healthcheck.Status
 	// Down has those of them that are not to be used, in the order in which they went down.
 	Down compiler.Health
@@ -40,6 +41,9 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 		if !known || !left.counts(status, links[name]) {
 			continue
 		}
+		if state, why := links[name].State(); state != "" && ofLink(status) {
+			status.State, status.LastFailure = state, why
+		}
 		left.Uplinks = append(left.Uplinks, status)
 		if !status.State.Usable() {
 			left.Down[name] = max(s.Down[name], 1)
@@ -50,13 +54,18 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 
 // counts tells whether a status counts without a watch.
 func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
-	switch s.State {
-	case healthcheck.ForcedUp, healthcheck.ForcedDown:
+	switch {
+	case s.State == healthcheck.ForcedUp || s.State == healthcheck.ForcedDown:
 		return true
-	case healthcheck.LinkDown, healthcheck.AddressLost:
+	case ofLink(s):
 		return l.fresh() && !link.Good()
 	}
 	return l.fresh() && !s.State.Usable()
+}
+
+// ofLink tells whether a status comes of the link alone.
+func ofLink(s healthcheck.Status) bool {
+	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.LinkOnly
 }
 
 func (l Left) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -91,14 +92,43 @@ func TestLeftLink(t *testing.T) {
 	})
 }
 
+// The wait of a link that flapped counts for nothing when nobody watches: the link is good.
+func TestLeftFlaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, strings.ReplaceAll(twoUplinks, `{ method = "ping", targets = "9.9.9.9" }`, `"none"`))
+		b.start()
+		carrier := func(good bool) {
+			b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = good })
+			b.notices <- Notice{Kind: MachineChanged}
+			synctest.Wait()
+		}
+		for range 4 {
+			carrier(false)
+			carrier(true)
+		}
+		b.wantRoutes("held", "default", "wan1")
+		b.stop()
+		b.wantLeft("the link is good", "")
+		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = false })
+		b.wantLeft("carrier lost anew", "isp2 link-down")
+		b.start()
+		b.wantRoutes("held after a restart", "default", "wan1")
+		b.stop()
+		b.kernel.setLink("wan2", func(l *plan.Link) { l.Up = false })
+		if l := b.left(); len(l.Uplinks) != 1 || l.Uplinks[0].State != healthcheck.LinkDown || l.Uplinks[0].LastFailure != "the interface is switched off" {
+			t.Errorf("what is left of a bad link is not what it is now: %+v", l.Uplinks)
+		}
+	})
+}
+
 // force gives an order without a watch.
 func (b *bench) force(uplink, mode string, send bool) int {
 	b.t.Helper()
-	n, err := New(b.options()).ForceAlone(context.Background(), b.left(), uplink, mode, send)
+	done, err := New(b.options()).ForceAlone(context.Background(), b.left(), uplink, mode, send)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return n
+	return done.Cut
 }
 
 func TestForceAlone(t *testing.T) {
@@ -130,8 +160,46 @@ func TestForceAlone(t *testing.T) {
 		b.wantRoutes("after a start", "default", "wan2")
 		b.wantCut("after a start", "4 isp1 192.0.2.2")
 		b.stop()
-		if _, err := New(b.options()).ForceAlone(context.Background(), b.left(), "isp9", healthcheck.ForceUp, true); err == nil {
-			t.Error("an uplink that is not there can be forced")
+		for name, words := range map[string]string{"isp9": "the uplinks are isp1, isp2", "wan2": "it is the interface of uplink isp2"} {
+			_, err := New(b.options()).ForceAlone(context.Background(), b.left(), name, healthcheck.ForceUp, true)
+			if err == nil || !strings.Contains(err.Error(), "there is no uplink "+name+" in p.toml: "+words) {
+				t.Errorf("forcing %s: %v", name, err)
+			}
+		}
+	})
+}
+
+// Who takes the last usable uplink of a table out of use is told which tables keep its routes, with and without a watch.
+func TestForceTellsWhatStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, twoUplinks)
+		want := func(how string, got map[string][]string, wanted string) {
+			t.Helper()
+			if text := fmt.Sprint(got); text != wanted {
+				t.Errorf("%s: kept are %s, not %s", how, text, wanted)
+			}
+		}
+		b.start()
+		sleep(downTime)
+		for _, name := range []string{"isp2", "isp1"} {
+			want("before "+name, b.w.Report().Kept, "map[]")
+			if err := b.w.Force(t.Context(), name, healthcheck.ForceDown); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want("by the watch", b.w.Report().Kept, "map[both:[isp1] default:[isp1]]")
+		if err := b.w.Force(t.Context(), "wan1", healthcheck.ForceDown); err == nil || !strings.Contains(err.Error(), "it is the interface of uplink isp1") {
+			t.Errorf("an interface's name: %v", err)
+		}
+		b.stop()
+		for name, wanted := range map[string]string{"isp1": "map[]", "isp2": "map[both:[isp2] default:[isp2]]"} {
+			b.force("isp1", healthcheck.ForceDown, true)
+			b.force("isp2", healthcheck.ForceAuto, true)
+			done, err := New(b.options()).ForceAlone(context.Background(), b.left(), name, healthcheck.ForceDown, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want("without a watch, "+name, done.Kept, wanted)
 		}
 	})
 }

@@ -1,6 +1,11 @@
 package watch
 
-import "context"
+import (
+	"context"
+	"fmt"
+
+	"pbr/compiler/policy"
+)
 
 // reload brings the policy file's present text into force, or keeps the old policy and says why. Uplinks that are as
 // they were keep their state.
@@ -18,6 +23,9 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	doc, err := w.Reload()
 	if err != nil {
 		return err
+	}
+	if len(doc.Uplinks) == 0 && len(w.doc.Uplinks) > 0 {
+		return NoUplinks(doc)
 	}
 	want, outcome, err := w.apply(ctx, doc)
 	if err != nil {
@@ -37,4 +45,10 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	w.react(ctx, w.waitingEvents())
 	w.tellKept()
 	return nil
+}
+
+// NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever truncates a file does not mean
+// to take everything away.
+func NoUplinks(doc *policy.Document) error {
+	return fmt.Errorf("%s has no uplink: with it everything that pbr routes would be taken away; mend the file, or if that is meant end pbr watch, should it run, and do pbr flush", doc.File)
 }

@@ -21,9 +21,11 @@ type Report struct {
 	// Uplinks are in the policy's order.
 	Uplinks []healthcheck.Status `json:"uplinks"`
 	// Down has the uplinks that are not used for new connections, in the order in which they went down, 1 first.
-	Down    compiler.Health `json:"down"`
-	Numbers Numbers         `json:"numbers"`
-	Outline Outline         `json:"outline"`
+	Down compiler.Health `json:"down"`
+	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
+	Kept    map[string][]string `json:"kept,omitempty"`
+	Numbers Numbers             `json:"numbers"`
+	Outline Outline             `json:"outline"`
 }
 
 // Numbers count what a watch did since its start.

@@ -1,7 +1,9 @@
 package watch
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -74,6 +76,27 @@ func addressed(u *policy.Uplink, link plan.Link) bool {
 	}
 	pointToPoint := (!u.Gateway.Present || u.Gateway.Link) && (!u.Gateway6.Present || u.Gateway6.Link)
 	return pointToPoint || u.Gateway6.Present
+}
+
+// CheckUplink tells what is wrong with an uplink's name that somebody gave.
+func CheckUplink(doc *policy.Document, name string) error {
+	names := make([]string, 0, len(doc.Uplinks))
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		if u.Name == name {
+			return nil
+		}
+		names = append(names, u.Name)
+	}
+	for i := range doc.Uplinks {
+		if u := &doc.Uplinks[i]; u.Interface == name {
+			return fmt.Errorf("there is no uplink %s in %s: it is the interface of uplink %s; did you mean that?", name, doc.File, u.Name)
+		}
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("there is no uplink %s in %s: it has none at all", name, doc.File)
+	}
+	return fmt.Errorf("there is no uplink %s in %s: the uplinks are %s", name, doc.File, strings.Join(names, ", "))
 }
 
 func uplinkNamed(doc *policy.Document, name string) *policy.Uplink {

@@ -113,6 +113,7 @@ func New(o Options) *Watcher {
 // error before the first apply is complete ends it, later ones are logged and tried again.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.health = w.loadHealth()
+	w.shared.setDown(w.health.down) // whoever asks compiles the same plan
 	want, outcome, err := w.apply(ctx, w.doc)
 	if err != nil {
 		return err
@@ -203,6 +204,9 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
 	var cut <-chan struct{}
 	callErr := w.call(ctx, func() {
+		if err = CheckUplink(w.doc, uplink); err != nil {
+			return
+		}
 		before := w.stateOf(uplink)
 		if err = w.Monitor.Force(uplink, mode); err == nil {
 			w.react(ctx, append(w.eventOf(ctx, uplink, before), w.waitingEvents()...))

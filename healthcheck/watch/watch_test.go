@@ -214,6 +214,36 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// What a restarted watch reports from its first moment makes the plan that the kernel holds, also where no uplink is left and the
+// order of their ends decides.
+func TestRestartReportsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, twoUplinks)
+		b.start()
+		sleep(downTime)
+		b.kernel.setLink("wan2", func(l *plan.Link) { l.Addrs = nil })
+		b.notices <- Notice{Kind: MachineChanged}
+		synctest.Wait()
+		if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceDown); err != nil {
+			t.Fatal(err)
+		}
+		before := b.w.Report().Down
+		if before["isp2"] == 0 || before["isp1"] <= before["isp2"] {
+			t.Fatalf("down are %v", before)
+		}
+		b.stop()
+		b.start()
+		for _, when := range []string{"at once", "after a full pass"} {
+			if got := b.w.Report().Down; !reflect.DeepEqual(got, before) {
+				t.Errorf("%s: down are %v, not %v", when, got, before)
+			}
+			b.wantRoutes(when, "default", "wan1")
+			sleep(2 * audit)
+		}
+		b.stop()
+	})
+}
+
 // A run that was killed between noting a failure and acting on it is completed by the next one.
 func TestRestartCompletesAFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -322,6 +352,11 @@ func TestReload(t *testing.T) {
 			t.Errorf("a broken file: %s", log)
 		}
 		b.wantRoutes("a broken file", "both", "wan2")
+		b.reload("")
+		if log := b.log.String(); !strings.Contains(log, "p.toml has no uplink") || !strings.Contains(log, "pbr flush") {
+			t.Errorf("an empty file: %s", log)
+		}
+		b.wantRoutes("an empty file", "both", "wan2")
 
 		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
 		b.wantRoutes("reloaded: isp1 is still down", "both", "wan2 unreachable")
@@ -339,11 +374,11 @@ func TestReload(t *testing.T) {
 				told = append(told, strings.SplitN(s, "\n", 2)[0])
 			}
 		}
-		if got := strings.Join(told, " "); got != "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1" {
+		if got := strings.Join(told, " "); got != "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1" {
 			t.Errorf("the service manager was told %s", got)
 		}
 		r := b.w.Report()
-		if r.Numbers.Reloads != 3 || r.Numbers.ReloadFailures != 2 {
+		if r.Numbers.Reloads != 4 || r.Numbers.ReloadFailures != 3 {
 			t.Errorf("%+v", r.Numbers)
 		}
 	})
