@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,6 +51,13 @@ func newKernel(t testing.TB) *Kernel {
 		"nft add rule inet foreign c meta mark and 0xff == 1 accept",
 	} {
 		run(t, cmd)
+	}
+	// The kernel tells its parts of a carrier one after the other, on a loaded machine much later.
+	for end := time.Now().Add(time.Minute); !strings.Contains(run(t, "ip -6 route show table all"), "dev x2") || strings.Contains(everything(t), "linkdown"); {
+		if time.Now().After(end) {
+			t.Fatal("the links do not come up")
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	return open(t, t.TempDir())
 }
