@@ -117,7 +117,14 @@ func TestFileWithoutUplinks(t *testing.T) {
 	if d := diffLines(before, w.router.ours()); d != "" {
 		t.Errorf("an empty file took away:\n%s", d)
 	}
+	w.router.write(watchPolicy)
+	w.start()
+	w.kill() // its socket stays
 	w.router.must("flush")
+	if _, err := os.Stat(w.Router.StateDir()); err == nil {
+		t.Error("flush left the state directory of a watch that was killed")
+	}
+	w.router.write("")
 	says(t, w.router.pbr("apply"), 0, "warning", "has no uplink: pbr routes nothing")
 }
 

@@ -197,7 +197,7 @@ func TestSummary(t *testing.T) {
 			Ruleset: plan.Ruleset{Sets: ports100(4), Chains: chainOf("1", "2", "3"), Foreign: []string{"quota q"}}},
 			&plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("b", ""))},
 				Ruleset: plan.Ruleset{Sets: ports100(6), Chains: chainOf("1", "x", "y", "z", "3")}},
-			[]string{"routes: 1 replaced, 1 removed", "sets: 1 changed, 2 elements added", "chains: 1 changed, 3 rules added, 1 rules removed",
+			[]string{"routes: 1 replaced, 1 removed", "sets: 1 changed, 2 elements added", "chains: 1 changed, 3 rules added, 1 rule removed",
 				"foreign objects: 1 removed"}},
 	} {
 		if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, c.lines) {

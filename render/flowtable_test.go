@@ -90,7 +90,7 @@ func TestFlowtableDiff(t *testing.T) {
 		text       string
 		summary    string
 	}{
-		{ab, bc, head + "-device \"a\"\n+device \"c\"\n", "flowtables: 1 changed, 1 interfaces added, 1 interfaces removed"},
+		{ab, bc, head + "-device \"a\"\n+device \"c\"\n", "flowtables: 1 changed, 1 interface added, 1 interface removed"},
 		{&plan.Plan{}, ab, head + "+hook ingress priority filter\n+device \"a\"\n+device \"b\"\n", "flowtables: 1 added"},
 		{ab, &plan.Plan{}, head + "-hook ingress priority filter\n-device \"a\"\n-device \"b\"\n", "flowtables: 1 removed"},
 		{ab, with(plan.Flowtable{Counter: true, Devices: []string{"b"}}), head + " hook ingress priority filter\n+counter\n-device \"a\"\n",

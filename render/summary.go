@@ -38,6 +38,9 @@ type tallied struct {
 	what string
 }
 
+// singular are the things that a tally names.
+var singular = map[string]string{"rules ": "rule ", "elements ": "element ", "interfaces ": "interface "}
+
 // changeKind is 0 for what comes, 1 for what changes, 2 for what goes.
 func changeKind(noHave, noWant bool) int {
 	switch {
@@ -58,7 +61,13 @@ func addTally(out []string, kind string, parts ...tallied) []string {
 	var words []string
 	for _, p := range parts {
 		if p.n > 0 {
-			words = append(words, fmt.Sprintf("%d %s", p.n, p.what))
+			what := p.what
+			if p.n == 1 {
+				for many, one := range singular {
+					what = strings.Replace(what, many, one, 1)
+				}
+			}
+			words = append(words, fmt.Sprintf("%d %s", p.n, what))
 		}
 	}
 	if words == nil {

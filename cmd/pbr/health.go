@@ -93,11 +93,12 @@ func runningWatch(k *kernel.Kernel) (*watch.Report, error) {
 	return a.Report, nil
 }
 
-// forgetHealth removes what the last watch, or an order without one, left.
+// forgetHealth removes what the last watch, or an order without one, left: also the socket of one that was killed, whose lock is
+// free.
 func forgetHealth(k *kernel.Kernel) error {
 	var errs []error
-	for _, suffix := range []string{"", ".new"} {
-		if err := os.Remove(healthPath(k) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range []string{healthFile, healthFile + ".new", watch.SocketName} {
+		if err := os.Remove(filepath.Join(k.Dir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("forgetting the uplinks' health: %w", err))
 		}
 	}

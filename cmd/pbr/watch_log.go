@@ -19,7 +19,7 @@ func newLog(w io.Writer, format string) *logHandler {
 	if os.Getenv("JOURNAL_STREAM") == "" {
 		options = nil
 	}
-	h := &logHandler{text: slog.NewTextHandler(w, options), json: slog.NewJSONHandler(w, nil), asJSON: &atomic.Bool{}}
+	h := &logHandler{text: slog.NewTextHandler(w, options), json: slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: withUnit}), asJSON: &atomic.Bool{}}
 	h.setFormat(format)
 	return h
 }
@@ -28,6 +28,14 @@ func newLog(w io.Writer, format string) *logHandler {
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
+	}
+	return a
+}
+
+// withUnit names a duration, which is a bare number in JSON, after its unit, as status --json does.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Key += "_ns"
 	}
 	return a
 }

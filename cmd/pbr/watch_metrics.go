@@ -39,7 +39,7 @@ func (m *metricsServer) listen(address string) {
 	}
 	l, err := metricsListener(address)
 	if err != nil {
-		m.log.Error("metrics", "listen", address, "error", err)
+		m.log.Error("metrics are not served", "listen", address, "error", err)
 		m.address = "" // a reload tries again
 		return
 	}
@@ -51,7 +51,7 @@ func (m *metricsServer) listen(address string) {
 	m.server = &http.Server{Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, IdleTimeout: time.Minute}
 	go func(s *http.Server) {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			m.log.Error("metrics", "listen", address, "error", err)
+			m.log.Error("metrics are not served", "listen", address, "error", err)
 		}
 	}(m.server)
 }

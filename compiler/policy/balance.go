@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"pbr/compiler/policy/internal/tomltree"
@@ -114,7 +115,16 @@ func (s *section) members(b *Balance) {
 		s.missing("members", requiredLists["members"])
 	}
 	seen := map[string]Pos{}
+	var named []string // members that are bare names
 	for n := range s.items("members") {
+		if n.Kind == tomltree.String {
+			if named = append(named, n.Text); len(named) == 1 {
+				defer func(pos Pos) {
+					s.errorAt(pos, codeWrongType, "members", s.membersHint(named), "members must be tables, this is a string")
+				}(s.p.nodePos(n))
+			}
+			continue
+		}
 		if n.Kind != tomltree.Table {
 			s.wrongType("members", n, `a table, as { uplink = "isp1", weight = 2 }`)
 			continue
@@ -137,4 +147,17 @@ func (s *section) members(b *Balance) {
 		seen[id] = m.Pos
 		b.Members = append(b.Members, m)
 	}
+}
+
+// membersHint writes out as tables what was given as names.
+func (s *section) membersHint(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		kind := "uplink"
+		if _, isTable := s.p.tables[name]; isTable {
+			kind = "table"
+		}
+		list[i] = fmt.Sprintf("{ %s = %q }", kind, name)
+	}
+	return "write members = [" + strings.Join(list, ", ") + "]"
 }

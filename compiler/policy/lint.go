@@ -7,6 +7,7 @@ func (p *parser) lintWhole() {
 	p.lintForeignMask()
 	p.lintOverlap()
 	p.lintGatewayCheck()
+	p.lintCheckFamily()
 	p.lintUnused()
 	p.lintBalance()
 	p.lintOneFamily()

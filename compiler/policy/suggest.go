@@ -42,7 +42,7 @@ var synonyms = map[string]string{
 	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid", "skuid": "uid",
 	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
 	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
-	"random-fully": "random", "nth": "round-robin", "pcc": "hash", "track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash", "track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
 }
 
 // sameStart counts the bytes that two words start with alike.
