@@ -37,8 +37,10 @@ func (c *compilation) addOffload() {
 		c.problem(o.Pos, policy.CodeNoOffload, "pbr.offload", "offload is required, and this kernel has no flowtables",
 			"install or load the modules nf_flow_table_inet and nft_flow_offload, or leave required out")
 		return
+	case c.machine.NoFlowtables && o.Pos.Line == 0:
+		return // nobody asked for it: that is pbr doctor's to tell, not every apply's
 	case c.machine.NoFlowtables:
-		c.wait("offload", "this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
+		c.wait(plan.WaitingOffload, "this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
 			"offload = \"off\" says that this is meant")
 		return
 	}
@@ -157,7 +159,7 @@ func (c *compilation) offloadHardware(f *plan.Flowtable) {
 		c.problem(o.Pos, policy.CodeNoOffload, "pbr.offload", fmt.Sprintf("hardware offload is required, and %s cannot do it", strings.Join(cannot, ", ")),
 			"leave hardware out, or required")
 	default:
-		c.wait("offload", fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))
+		c.wait(plan.WaitingOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))
 	}
 }
 
@@ -186,6 +188,6 @@ func (c *compilation) limitDevices(f *plan.Flowtable) {
 		}
 	}
 	if left > 0 {
-		c.wait("offload", fmt.Sprintf("a flowtable takes %d interfaces, %d are left out", maxDevices, left))
+		c.wait(plan.WaitingOffload, fmt.Sprintf("a flowtable takes %d interfaces, %d are left out", maxDevices, left))
 	}
 }

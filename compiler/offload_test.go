@@ -31,7 +31,11 @@ uplink = "isp2"
 
 func offloaded(t *testing.T, offload string, m plan.Machine) (*plan.Flowtable, *plan.Plan) {
 	t.Helper()
-	p, ds := Compile(parse(t, "[pbr]\noffload = "+offload+offloadPolicy), m, nil)
+	text := "[pbr]\n"
+	if offload != "" {
+		text += "offload = " + offload
+	}
+	p, ds := Compile(parse(t, text+offloadPolicy), m, nil)
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
@@ -80,6 +84,7 @@ func TestOffloadDevices(t *testing.T) {
 		{`"off"`, m, nil, ""},
 		{`"off"`, plan.Machine{Known: true, NoFlowtables: true}, nil, ""},
 		{`"unmarked"`, plan.Machine{Known: true, NoFlowtables: true}, nil, "this kernel has no flowtables"},
+		{"", plan.Machine{Known: true, NoFlowtables: true}, nil, ""},
 	} {
 		f, p := offloaded(t, c.offload, c.machine)
 		var devices []string

@@ -13,6 +13,7 @@ import (
 
 	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
 
@@ -39,7 +40,9 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	f.Routes, err = k.route.Others(tables)
 	note("routes in pbr's tables", err)
 	if err = mayAdminister(); err == nil {
-		f.Marks, f.SourceNAT, err = k.nft.Others()
+		var o nft.OfOthers
+		o, err = k.nft.Others()
+		f.Marks, f.SourceNAT, f.Untracked = o.Marks, o.SourceNAT, o.Untracked
 	}
 	note("nftables of others", err)
 	f.LegacyTables, err = legacyTables()
@@ -58,7 +61,8 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 			note("sysctl "+path, err)
 		}
 	}
-	f.State = k.state()
+	f.State, err = k.state()
+	note("state", err)
 	return f
 }
 
@@ -70,8 +74,8 @@ func kernelRelease() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// state tells where pbr's own state is, and whether it could be written.
-func (k *Kernel) state() facts.State {
+// state tells where pbr's own state is, and whether it could be written; an error, if only root could tell.
+func (k *Kernel) state() (facts.State, error) {
 	s := facts.State{Dir: k.dir}
 	if _, err := os.Stat(k.path(journalFile)); err == nil {
 		s.Taken = true
@@ -84,10 +88,14 @@ func (k *Kernel) state() facts.State {
 		}
 		dir = filepath.Dir(dir)
 	}
-	if err := unix.Access(dir, unix.W_OK); err != nil {
+	err := unix.Access(dir, unix.W_OK)
+	if err != nil && os.Geteuid() != 0 {
+		return s, fmt.Errorf("%s is for root, and this is not root", dir)
+	}
+	if err != nil {
 		s.Unwritable = fmt.Sprintf("%s: %v", dir, err)
 	}
-	return s
+	return s, nil
 }
 
 // legacyTables are the tables that iptables-legacy has made (iptables(8)).

@@ -5,6 +5,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"pbr/compiler"
 	"pbr/compiler/facts"
@@ -47,10 +48,11 @@ const (
 
 // Subject is what the machine is to be fit for.
 type Subject struct {
-	// File is the policy file; Missing tells that there is none, Problem what is wrong with it.
-	File    string
-	Missing bool
-	Problem string
+	// File is the policy file; Missing tells that there is none, Problem what is wrong with it, Hint what to do about it if it is not
+	// for pbr check to tell, as that does not look at the machine.
+	File          string
+	Missing       bool
+	Problem, Hint string
 	// Doc is nil when there is no policy, or a wrong one. Want is its plan.
 	Doc  *policy.Document
 	Want *plan.Plan
@@ -63,6 +65,9 @@ func (s *Subject) Take(doc *policy.Document, machine plan.Machine, down compiler
 	want, problems := compiler.Compile(doc, machine, down)
 	if want == nil {
 		s.Problem = fmt.Sprintf("%s: %s", problems[0].Pos, problems[0].Message)
+		if anywhere, _ := compiler.Compile(doc, plan.Machine{}, nil); anywhere != nil {
+			s.Hint = problems[0].Hint
+		}
 		return
 	}
 	s.Doc, s.Want = doc, want
@@ -128,4 +133,23 @@ func (e *examination) ok(subject, format string, args ...any) {
 
 func (e *examination) add(level Level, subject, do, format string, args ...any) {
 	e.out = append(e.out, Finding{Group: e.group, Level: level, Subject: subject, Text: fmt.Sprintf(format, args...), Do: do})
+}
+
+// shown is how many of a list's items are named.
+const shown = 10
+
+// few joins the first of many words.
+func few(words []string, separator string) string {
+	if more := len(words) - shown; more > 0 {
+		return strings.Join(words[:shown], separator) + fmt.Sprintf("%sand %d more", separator, more)
+	}
+	return strings.Join(words, separator)
+}
+
+// count is a number of things in words.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -132,6 +133,7 @@ func TestFindings(t *testing.T) {
 		"loose beats strict":  {sysctl("net/ipv4/conf/all/rp_filter", "1"), nil},
 		"no forwarding":       {sysctl("net/ipv4/ip_forward", "0"), []string{"fail ip_forward"}},
 		"none by one":         {sysctl("net/ipv4/conf/wan1/forwarding", "0"), []string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
+		"none inside":         {sysctl("net/ipv4/conf/lan0/forwarding", "0"), []string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
 		"linkdown":            {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
 		"mark in the check":   {sysctl("net/ipv4/conf/wan1/src_valid_mark", "0"), []string{"warn src_valid_mark: wan1 has 0"}},
 		"hash without shares": {sysctl("net/ipv4/fib_multipath_hash_policy", "0"), nil},
@@ -141,6 +143,7 @@ func TestFindings(t *testing.T) {
 			[]string{"fail nf_conntrack_max: 96 of 100", "nf_conntrack_max=200"}},
 
 		"rule for marks":       {rule(plan.Rule{Priority: 50, Mark: 0x12000000, MarkMask: 0xff000000, Action: plan.ActLookup, Table: 9}), []string{"fail ip -4 rule 50: from all fwmark 0x12000000/0xff000000 lookup 9", "del pref 50"}},
+		"rule to main":         {rule(plan.Rule{Priority: 60, Mark: 0x12000000, MarkMask: 0xff000000, Action: plan.ActLookup, Table: 254}), []string{"fail ip -4 rule 60", "lookup main:"}},
 		"rule for other marks": {rule(plan.Rule{Priority: 20000, Mark: 5, MarkMask: 0xff, Action: plan.ActLookup, Table: 9}), nil},
 		"rule among ours":      {rule(plan.Rule{Priority: 10500, Action: plan.ActLookup, Table: 9}), []string{"fail ip -4 rule 10500", "next apply removes"}},
 		"rule for specifics":   {rule(plan.Rule{Priority: 5270, Action: plan.ActLookup, Table: 52}), nil},
@@ -150,6 +153,12 @@ func TestFindings(t *testing.T) {
 			rule(plan.Rule{Priority: 9999, Invert: true, Mark: 51820, MarkMask: 0xffffffff, Action: plan.ActLookup, Table: 51820})(s, f)
 			f.Defaults = []facts.Table{{Family: plan.IPv4, ID: 51820}}
 		}, []string{"fail ip -4 rule 9999: not from all fwmark 0xca6c", "behind pbr's: a higher priority than 10999"}},
+		"notrack": {func(_ *Subject, f *facts.Facts) {
+			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3, Hooks: []facts.Hook{{Name: "prerouting", Priority: -300}}}}
+		}, []string{"warn ip raw pre: rule 3 keeps packets from connection tracking"}},
+		"notrack, too late": {func(_ *Subject, f *facts.Facts) {
+			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3, Hooks: []facts.Hook{{Name: "prerouting", Priority: -150}}}}
+		}, nil},
 		"no main": {func(_ *Subject, f *facts.Facts) { f.Rules = slices.Delete(f.Rules, 1, 2) }, []string{"fail ip -4 rules: none looks up main", "pref 32766"}},
 
 		"route in a table": {func(s *Subject, f *facts.Facts) {
@@ -186,8 +195,21 @@ func TestFindings(t *testing.T) {
 		"waiting":         {func(_ *Subject, f *facts.Facts) { f.State.Pending = "waits" }, []string{"warn confirm: waits - pbr confirm"}},
 		"waiting, orphan": {func(_ *Subject, f *facts.Facts) { f.State.Pending, f.State.Orphaned = "waits", true }, []string{"fail confirm"}},
 		"never applied":   {func(_ *Subject, f *facts.Facts) { f.State.Taken = false }, []string{"warn kernel: the policy was never applied"}},
-		"changed":         {func(_ *Subject, f *facts.Facts) { f.State.Behind = 3 }, []string{"warn kernel", "3 objects", "pbr diff"}},
-		"no watch":        {func(_ *Subject, f *facts.Facts) { f.State.WatchPID = 0 }, nil},
+		"changed by one":  {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
+		"not known to be writable": {func(_ *Subject, f *facts.Facts) {
+			f.Unknown = []facts.Unknown{{What: "state", Why: "/run is for root, and this is not root"}}
+		}, []string{"warn state: not looked at", "run pbr doctor as root"}},
+		"waiting for hardware": {func(s *Subject, _ *facts.Facts) {
+			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "wan1 cannot"}}
+		}, []string{"warn offload: wan1 cannot - leave hardware out"}},
+		"no flowtables, told once": {func(s *Subject, f *facts.Facts) {
+			fails(facts.Flowtable)(s, f)
+			f.Machine.NoFlowtables = true
+			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "no flowtables"}}
+		}, []string{"warn flowtable"}},
+		"unprivileged": {func(_ *Subject, f *facts.Facts) { f.Features = nil }, []string{"warn offload: not looked at"}},
+		"changed":      {func(_ *Subject, f *facts.Facts) { f.State.Behind = 3 }, []string{"warn kernel", "3 objects", "pbr diff"}},
+		"no watch":     {func(_ *Subject, f *facts.Facts) { f.State.WatchPID = 0 }, nil},
 		"no watch, but checks": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Uplinks[0].Check.Method, f.State.WatchPID = policy.CheckPing, 0
 		}, []string{"warn watch: does not run", "pbr.service"}},
@@ -296,5 +318,42 @@ func TestMarksOfOthers(t *testing.T) {
 		if len(e.out) != 1 || e.out[0].Level != c.want || (c.want != OK && !strings.Contains(e.out[0].Text, "and 1 more")) {
 			t.Errorf("%s: %+v", c.name, e.out)
 		}
+	}
+}
+
+// Long lists are cut: of many uplinks the first few are told, and how many more there are.
+func TestManyWait(t *testing.T) {
+	s, f := healthy(t, twoUplinks)
+	for i := range 200 {
+		name := fmt.Sprintf("up%d", i)
+		s.Want.Waiting = append(s.Want.Waiting, plan.Waiting{Object: "uplink " + name, Reason: "interface eth does not exist"})
+		s.Settings = append(s.Settings, plan.Sysctl{Path: confPath(name, "rp_filter"), Value: "2"})
+		f.Sysctls[confPath(name, "rp_filter")] = "1"
+	}
+	bad := notOK(Examine(s, f))
+	if len(bad) != 1+shown+1 || !strings.Contains(bad[0], "up9 has 1, and 190 more: ") || strings.Contains(bad[0], "up10") || !strings.Contains(bad[len(bad)-1], "190 more wait") {
+		t.Errorf("%d: %q", len(bad), bad)
+	}
+}
+
+// What is wrong on this machine alone is not for pbr check to tell.
+func TestProblemOfTheMachine(t *testing.T) {
+	m := machine()
+	m.NoFlowtables = true
+	good := subject(t, twoUplinks, m)
+	doc := *good.Doc
+	doc.Settings.Offload.Required = true
+	s := &Subject{File: "pbr.toml"}
+	s.Take(&doc, m, nil)
+	bad := notOK(Examine(s, &facts.Facts{Machine: m}))
+	if !slices.ContainsFunc(bad, func(b string) bool {
+		return strings.HasPrefix(b, "fail policy: ") && strings.Contains(b, "nft_flow_offload, or leave required out") && !strings.Contains(b, "pbr check")
+	}) {
+		t.Errorf("%q", bad)
+	}
+	s, f := healthy(t, twoUplinks)
+	f.Machine.Links = nil
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "make the interface: there is none here") }) {
+		t.Errorf("without interfaces: %q", bad)
 	}
 }

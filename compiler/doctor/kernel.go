@@ -74,11 +74,19 @@ func (e *examination) offloaded() {
 		return
 	}
 	for _, t := range e.Want.Ruleset.Flowtables {
+		at := slices.IndexFunc(e.facts.Features, func(f facts.Feature) bool { return f.Name == facts.Flowtable })
+		switch {
+		case at < 0:
+			e.add(Warn, "offload", "run pbr doctor as root", "not looked at: whether the kernel has flowtables")
+			continue
+		case e.facts.Features[at].Failure != "":
+			continue // that is told already
+		}
 		how := ""
 		if t.Hardware {
 			how = ", in hardware"
 		}
-		e.ok("offload", "between %s%s", strings.Join(t.Devices, ", "), how)
+		e.ok("offload", "between %s%s", few(t.Devices, ", "), how)
 	}
 }
 

@@ -87,3 +87,16 @@ func (e *examination) markLevel(u facts.MarkUse) Level {
 func (e *examination) isUnknown(what string) bool {
 	return slices.ContainsFunc(e.facts.Unknown, func(u facts.Unknown) bool { return u.What == what })
 }
+
+// trackingPriority is that of connection tracking (NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h): only before it a packet can be kept from it.
+const trackingPriority = -200
+
+// untracked judges the rules of others that keep packets from connection tracking.
+func (e *examination) untracked() {
+	for _, u := range e.facts.Untracked {
+		if slices.ContainsFunc(u.Hooks, func(h facts.Hook) bool { return h.Priority < trackingPriority }) {
+			e.add(Warn, u.Table+" "+u.Chain, "let it leave out what the policy is for, if that is not meant",
+				"rule %d keeps packets from connection tracking (notrack): those have no connection that pbr could mark, and no NAT", u.Handle)
+		}
+	}
+}

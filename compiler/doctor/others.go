@@ -11,6 +11,7 @@ func (e *examination) others() {
 	e.ipRules()
 	e.routes()
 	e.marks()
+	e.untracked()
 	if t := e.facts.LegacyTables; len(t) > 0 {
 		e.add(Warn, "iptables-legacy", "look for marks yourself: iptables-legacy-save | grep -i mark; better move to iptables-nft",
 			"has tables (%s), which nftables does not show", strings.Join(t, ", "))

@@ -3,6 +3,7 @@ package doctor
 import (
 	"slices"
 
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
 
@@ -13,14 +14,18 @@ func (e *examination) own() {
 	case e.Missing:
 		e.add(Warn, "policy", "write one, or name yours with --config FILE", "there is no file %s: only what every policy needs was looked at", e.File)
 	case e.Problem != "":
-		e.add(Fail, "policy", "pbr check tells all of it", "%s", e.Problem)
+		do := "pbr check tells all of it"
+		if e.Hint != "" {
+			do = e.Hint
+		}
+		e.add(Fail, "policy", do, "%s", e.Problem)
 	default:
 		e.ok("policy", "%s", e.File)
 	}
 	s := e.facts.State
 	if s.Unwritable != "" {
 		e.add(Fail, "state", "make it writable for root, as /run is; without it pbr can neither apply nor undo", "nothing can be written to %s", s.Unwritable)
-	} else if s.Dir != "" {
+	} else if s.Dir != "" && !e.isUnknown("state") {
 		e.ok("state", "%s", s.Dir)
 	}
 	if s.Pending != "" {
@@ -32,7 +37,7 @@ func (e *examination) own() {
 	}
 	e.inForce()
 	e.watch()
-	e.unknown("live state", "pbr watch")
+	e.unknown("state", "live state", "pbr watch")
 }
 
 // inForce tells whether the kernel has what the policy plans.
@@ -43,12 +48,29 @@ func (e *examination) inForce() {
 	case !s.Taken:
 		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
 	case s.Behind > 0:
-		e.add(Warn, "kernel", "pbr diff shows what, pbr apply puts it right", "differs from the policy in %d objects", s.Behind)
+		e.add(Warn, "kernel", "pbr diff shows what, pbr apply puts it right", "differs from the policy in %s", count(s.Behind, "object"))
 	default:
 		e.ok("kernel", "holds the policy")
 	}
-	if e.Want != nil {
-		for _, w := range e.Want.Waiting {
+	e.waiting()
+}
+
+// waiting tells what is left out of the plan, but for what a kernel without flowtables leaves out: that is told there.
+func (e *examination) waiting() {
+	if e.Want == nil {
+		return
+	}
+	told := 0
+	for i, w := range e.Want.Waiting {
+		switch {
+		case w.Object == plan.WaitingOffload && e.facts.Machine.NoFlowtables:
+		case w.Object == plan.WaitingOffload:
+			e.add(Warn, w.Object, "leave hardware out, or interfaces that need no offload", "%s", w.Reason)
+		case told == shown:
+			e.add(Warn, "uplinks", "pbr status, or pbr doctor --json, tells of all", "%d more wait", len(e.Want.Waiting)-i)
+			return
+		default:
+			told++
 			e.add(Warn, w.Object, "pbr apply, or pbr watch, when it is there", "waits: %s", w.Reason)
 		}
 	}

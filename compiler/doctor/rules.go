@@ -11,8 +11,9 @@ import (
 
 // The kernel's own ip rules (linux/rtnetlink.h).
 const (
-	localTable = 255
-	lastRule   = 32767
+	localTable   = 255
+	defaultTable = 253
+	lastRule     = 32767
 )
 
 // ipRules judges the ip rules of others: those before pbr's, those among them, and those behind that want packets with its marks.
@@ -138,13 +139,26 @@ func Describe(r plan.Rule) string {
 	say(r.OIF != "", "oif %s", r.OIF)
 	say(r.HasUID, "uidrange %d-%d", r.UID.From, r.UID.To)
 	say(r.Proto != 0, "ipproto %d", r.Proto)
-	say(r.Action == plan.ActLookup, "lookup %d", r.Table)
+	say(r.Action == plan.ActLookup, "lookup %s", tableName(r.Table))
 	say(r.Action == plan.ActGoto, "goto %d", r.Goto)
 	say(r.Action == plan.ActUnreachable, "unreachable")
 	say(r.Action == plan.ActProhibit, "prohibit")
 	say(r.Action == plan.ActBlackhole, "blackhole")
 	say(r.SuppressPrefix != 0, "suppress_prefixlength %d", int64(r.SuppressPrefix)-1)
 	return strings.Join(words, " ")
+}
+
+// tableName is a table's name in ip-rule(8)'s words.
+func tableName(id uint32) string {
+	switch id {
+	case localTable:
+		return "local"
+	case plan.MainTable:
+		return "main"
+	case defaultTable:
+		return "default"
+	}
+	return fmt.Sprint(id)
 }
 
 // routes judges what others have in pbr's tables.

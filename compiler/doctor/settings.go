@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,8 +39,8 @@ func (s *Subject) SysctlPaths(machine plan.Machine) []string {
 	return slices.Compact(out)
 }
 
-// judged are the settings with the value that they should have: those of sysctl = true and forwarding by each uplink. Without a policy
-// every interface could be one.
+// judged are the settings with the value that they should have: those of sysctl = true and forwarding by each uplink and each other
+// interface that hosts could be behind. Without a policy every interface could be an uplink.
 func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
@@ -54,13 +56,27 @@ func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	for _, u := range s.Doc.Uplinks {
 		out = append(out, plan.Sysctl{Path: confPath(u.Interface, "forwarding"), Value: "1"})
 	}
+	for _, name := range slices.Sorted(maps.Keys(machine.Links)) {
+		link := machine.Links[name]
+		has4 := slices.ContainsFunc(link.Addrs, netip.Addr.Is4)
+		if has4 && !link.Loopback && !link.Port && name != "lo" && !s.isUplink(name) {
+			out = append(out, plan.Sysctl{Path: confPath(name, "forwarding"), Value: "1"})
+		}
+	}
 	return out
+}
+
+// isUplink tells whether an interface is that of an uplink.
+func (s *Subject) isUplink(name string) bool {
+	return slices.ContainsFunc(s.Doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == name })
 }
 
 func confPath(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
 
-// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict.
+// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict; inside is forwarding of what is no uplink: there
+// may be an interface that is for managing the router only.
 const (
+	inside       = "forwarding inside"
 	sparedFilter = "rp_filter for reverse-path"
 	sparedCheck  = "the kernel judges each packet's source, although reverse-path leaves that to pbr"
 )
@@ -72,6 +88,7 @@ var settingKinds = map[string]struct {
 }{
 	"ip_forward":                  {Fail, "nothing is forwarded"},
 	"forwarding":                  {Fail, "what arrives there is not forwarded"},
+	inside:                        {Warn, "hosts behind it get no further than this router"},
 	"rp_filter":                   {Fail, "the strict check drops what arrives by an uplink that main would not send to"},
 	"src_valid_mark":              {Warn, "the reverse path check looks up without the mark"},
 	"ignore_routes_with_linkdown": {Warn, "a lost carrier moves nothing until pbr watch sees it"},
@@ -102,7 +119,7 @@ func (e *examination) settings() {
 		if e.Want == nil {
 			level = Warn
 		}
-		e.add(level, t.label, e.howToSet(t.bad), "%s: %s", strings.Join(t.have, ", "), settingKinds[t.kind].why)
+		e.add(level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), settingKinds[t.kind].why)
 	}
 	e.tracking()
 	e.unknown("sysctl")
@@ -141,10 +158,13 @@ func (e *examination) tallies() (kinds []*tally) {
 func (e *examination) settingKind(set plan.Sysctl, have string) string {
 	parts := strings.Split(set.Path, "/")
 	kind := parts[len(parts)-1]
+	if kind == "forwarding" && !e.isUplink(parts[3]) {
+		return inside
+	}
 	if kind != "rp_filter" || set.Value != "0" {
 		return kind
 	}
-	uplink := parts[3] == "all" || slices.ContainsFunc(e.Doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == parts[3] })
+	uplink := parts[3] == "all" || e.isUplink(parts[3])
 	if uplink && e.reversePath(have) == 1 {
 		return kind
 	}
@@ -167,7 +187,7 @@ func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
 	case "src_valid_mark":
 		check := e.reversePath(e.facts.Sysctls[confPath(parts[3], "rp_filter")])
 		return check == 0 || max(number(have), number(e.facts.Sysctls[pathAllValidMark])) > 0
-	case "ip_forward", "forwarding":
+	case "ip_forward", "forwarding", inside:
 		return have != "0"
 	case "fib_multipath_hash_policy":
 		return have != "0" || e.Want == nil || !e.shares(map[string]plan.Family{"ipv4": plan.IPv4, "ipv6": plan.IPv6}[parts[1]])
@@ -200,7 +220,7 @@ func (e *examination) howToSet(settings []plan.Sysctl) string {
 		words[i] = path + "=" + s.Value
 		ours = ours && slices.Contains(e.Settings, s)
 	}
-	by := "sysctl -w " + strings.Join(words, " ")
+	by := "sysctl -w " + few(words, " ")
 	switch {
 	case ours && e.Doc.Settings.Sysctl:
 		return "pbr apply (sysctl = true), or " + by

@@ -28,7 +28,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 	link, exists := e.facts.Machine.Links[u.Interface]
 	switch bridge := e.facts.Ports[u.Interface]; {
 	case !exists:
-		e.add(Fail, subject, "correct interface = "+e.links(), "there is no interface %s", u.Interface)
+		e.add(Fail, subject, e.links(), "there is no interface %s", u.Interface)
 		return
 	case !link.Up:
 		e.add(Fail, subject, "ip link set "+u.Interface+" up", "the interface is down")
@@ -63,7 +63,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 	}
 }
 
-// links lists the interfaces that there are.
+// links says what to do about an interface that is not there, with those that are.
 func (e *examination) links() string {
 	var names []string
 	for name := range e.facts.Machine.Links {
@@ -72,11 +72,10 @@ func (e *examination) links() string {
 		}
 	}
 	slices.Sort(names)
-	const most = 10
-	if len(names) > most {
-		names = append(names[:most], "...")
+	if names == nil {
+		return "make the interface: there is none here"
 	}
-	return "(there are " + strings.Join(names, ", ") + "), or make the interface"
+	return "correct interface = (there are " + few(names, ", ") + "), or make the interface"
 }
 
 // way judges an uplink's address and gateway of one family, and returns what is good about them.

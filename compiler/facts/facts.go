@@ -23,9 +23,10 @@ type Facts struct {
 	Routes []plan.Route
 	// Ports are the interfaces that are ports of a bridge or bond, with its name.
 	Ports map[string]string
-	// Marks and SourceNAT are from others' nftables tables.
+	// Marks, SourceNAT and Untracked are from others' nftables tables.
 	Marks     []MarkUse
 	SourceNAT []SourceNAT
+	Untracked []Untracked
 	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be seen by nftables.
 	LegacyTables []string
 	// Sysctls are the values of those settings that were asked for and exist.
@@ -80,6 +81,14 @@ type SourceNAT struct {
 	Table string
 	// OIF is the outgoing interface that it is for, or with a * at its end a prefix of it; empty if it names none.
 	OIF string
+}
+
+// Untracked is a rule of another nftables table that keeps packets from connection tracking.
+type Untracked struct {
+	Table, Chain string
+	Handle       uint64
+	// Hooks are as MarkUse's.
+	Hooks []Hook
 }
 
 // Networkd is how systemd-networkd is set up: whether it removes rules and routes that it did not make (networkd.conf(5)).

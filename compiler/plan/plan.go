@@ -60,6 +60,9 @@ type Number struct {
 	Mark uint32
 }
 
+// WaitingOffload is Waiting.Object of what [pbr] offload asks for.
+const WaitingOffload = "offload"
+
 // Waiting is a piece of the policy that is left out until the machine is ready for it.
 type Waiting struct {
 	// Object is what waits, as "uplink isp1".

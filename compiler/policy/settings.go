@@ -54,7 +54,12 @@ var offloadModes = map[string]OffloadMode{"unmarked": OffloadUnmarked, "all": Of
 func (p *parser) offload(s *section) {
 	o := &p.doc.Settings.Offload
 	f := s.fields.Get("offload")
-	if f == nil || f.Value.Kind != tomltree.Table {
+	if f != nil && f.Value.Kind != tomltree.Table && f.Value.Kind != tomltree.String {
+		s.get("offload")
+		s.wrongType("offload", &f.Value, `"unmarked", "all" or "off", or a table as { mode = "all", required = true }`)
+		return
+	}
+	if f == nil || f.Value.Kind == tomltree.String {
 		var mode string
 		mode, o.Pos = s.word("offload", "unmarked", "unmarked", "all", "off")
 		o.Mode = offloadModes[mode]

@@ -41,28 +41,35 @@ type others struct {
 	rules  []otherRule
 }
 
-// Others reads, from all tables but pbr's, which rules have to do with marks, and which translate source addresses.
-func (c *Conn) Others() ([]facts.MarkUse, []facts.SourceNAT, error) {
+// OfOthers is what rules of others do that has to do with pbr's.
+type OfOthers struct {
+	Marks     []facts.MarkUse
+	SourceNAT []facts.SourceNAT
+	Untracked []facts.Untracked
+}
+
+// Others reads, from all tables but pbr's, which rules have to do with marks, which translate source addresses, and which keep packets from
+// connection tracking.
+func (c *Conn) Others() (OfOthers, error) {
 	for range readAttempts {
 		o := &others{chains: map[[2]string]*otherChain{}}
 		before, err := c.Generation()
 		if err != nil {
-			return nil, nil, err
+			return OfOthers{}, err
 		}
 		if err := o.read(c.socket); err != nil && err != errDumpInterrupted {
-			return nil, nil, fmt.Errorf("reading the nftables of others: %w", err)
+			return OfOthers{}, fmt.Errorf("reading the nftables of others: %w", err)
 		} else if err == nil {
 			after, err := c.Generation()
 			if err != nil {
-				return nil, nil, err
+				return OfOthers{}, err
 			}
 			if after == before {
-				marks, nat := o.uses()
-				return marks, nat, nil
+				return o.uses(), nil
 			}
 		}
 	}
-	return nil, nil, fmt.Errorf("reading the nftables of others: %w at each of %d attempts", ErrChanged, readAttempts)
+	return OfOthers{}, fmt.Errorf("reading the nftables of others: %w at each of %d attempts", ErrChanged, readAttempts)
 }
 
 func (o *others) read(s *socket) error {
@@ -157,7 +164,7 @@ func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
 }
 
 // uses looks through all rules.
-func (o *others) uses() (marks []facts.MarkUse, nat []facts.SourceNAT) {
+func (o *others) uses() (out OfOthers) {
 	for _, r := range o.rules {
 		w := &marksWalk{}
 		for i := range r.exprs {
@@ -165,13 +172,18 @@ func (o *others) uses() (marks []facts.MarkUse, nat []facts.SourceNAT) {
 		}
 		for _, u := range w.uses {
 			u.Table, u.Chain, u.Handle, u.Hooks = r.chain.table, r.chain.name, r.handle, r.chain.hooks(map[*otherChain]bool{})
-			marks = append(marks, u)
+			out.Marks = append(out.Marks, u)
 		}
 		if w.sourceNAT {
-			nat = append(nat, facts.SourceNAT{Table: r.chain.table, OIF: w.oif})
+			out.SourceNAT = append(out.SourceNAT, facts.SourceNAT{Table: r.chain.table, OIF: w.oif})
+		}
+		if w.untracked {
+			out.Untracked = append(out.Untracked, facts.Untracked{
+				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
+			})
 		}
 	}
-	return marks, nat
+	return out
 }
 
 // dumpFamilies lists objects of all families with theirs.

@@ -31,6 +31,7 @@ type marksWalk struct {
 	registers map[uint32]register
 	uses      []facts.MarkUse
 	sourceNAT bool
+	untracked bool
 	oif       string
 }
 
@@ -90,6 +91,8 @@ func (w *marksWalk) step(x *expr) {
 		w.sourceNAT = true
 	case "nat":
 		w.sourceNAT = w.sourceNAT || x.u32(unix.NFTA_NAT_TYPE) == unix.NFT_NAT_SNAT
+	case "notrack":
+		w.untracked = true
 	case "target":
 		w.target(text(attr(x.data, compatName)), x.u32(compatRevision), attr(x.data, compatInfo))
 	case "match":
@@ -190,6 +193,10 @@ func (w *marksWalk) target(name string, revision uint32, info []byte) {
 		}
 	case "CONNMARK":
 		w.connmark(revision, info)
+	case "CT": // struct xt_ct_target_info begins with flags, the lowest XT_CT_NOTRACK (linux/netfilter/xt_CT.h)
+		w.untracked = len(info) >= 2 && binary.NativeEndian.Uint16(info)&1 != 0
+	case "NOTRACK":
+		w.untracked = true
 	case "MASQUERADE", "SNAT", "NETMAP":
 		w.sourceNAT = true
 	}

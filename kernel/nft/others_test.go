@@ -41,6 +41,9 @@ table ip a {
 	chain forwarded { type nat hook prerouting priority -100; tcp dport 80 dnat to 10.0.0.1; 
 	}
 }
+table ip raw { chain pre { type filter hook prerouting priority -300; udp dport 53 notrack; 
+}
+}
 table netdev n { chain in { type filter hook ingress device lo priority 5; meta mark set 0x2; 
 }
 }
@@ -53,9 +56,13 @@ func TestOthers(t *testing.T) {
 	t.Parallel()
 	n := newNetns(t)
 	n.load(othersScript)
-	marks, nat, err := n.conn.Others()
+	found, err := n.conn.Others()
 	if err != nil {
 		t.Fatal(err)
+	}
+	marks, nat := found.Marks, found.SourceNAT
+	if u := found.Untracked; len(u) != 1 || u[0].Table != "ip raw" || u[0].Chain != "pre" || u[0].Handle == 0 || !slices.Equal(u[0].Hooks, []facts.Hook{{Name: "prerouting", Priority: -300}}) {
+		t.Errorf("untracked: %+v", u)
 	}
 	pre := []facts.Hook{{Name: "prerouting", Priority: -150}}
 	const all = ^uint32(0)
@@ -108,20 +115,25 @@ func TestOthersOfIPTables(t *testing.T) {
 		info       []byte
 		want       []facts.MarkUse
 		nat        bool
+		untracked  bool
 	}{
-		{"target", "MARK", 2, info(0x300, 0x3f00), []facts.MarkUse{{Writes: true, Bits: 0x3f00, Constant: true, Value: 0x300}}, false},
-		{"target", "MARK", 2, info(1, 0), []facts.MarkUse{{Writes: true, Bits: 1, Value: 1}}, false},
-		{"target", "CONNMARK", 1, append(info(0, 0x3f00, 0x3f00), 1, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0x3f00}}, false},
-		{"target", "CONNMARK", 1, append(info(0, 0xffffffff, 0xffffffff), 2, 0, 0, 0), []facts.MarkUse{{Writes: true, Bits: 0xffffffff}}, false},
-		{"target", "CONNMARK", 1, append(info(5, 0xff, 0), 0, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xff, Constant: true, Value: 5}}, false},
-		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 0, 2, 0), []facts.MarkUse{{Writes: true, Bits: 0xff}}, false},
-		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 8, 1, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xffffffff}}, false},
-		{"target", "MARK", 2, []byte{1}, nil, false},
-		{"target", "CONNMARK", 1, info(1, 2, 3), nil, false},
-		{"target", "MASQUERADE", 0, nil, nil, true},
-		{"match", "mark", 0, info(1, 0xff, 0), []facts.MarkUse{{Bits: 0xff}}, false},
-		{"match", "connmark", 0, info(1, 0xf0, 0), []facts.MarkUse{{Connection: true, Bits: 0xf0}}, false},
-		{"match", "tcp", 0, info(1, 2, 3), nil, false},
+		{"target", "MARK", 2, info(0x300, 0x3f00), []facts.MarkUse{{Writes: true, Bits: 0x3f00, Constant: true, Value: 0x300}}, false, false},
+		{"target", "MARK", 2, info(1, 0), []facts.MarkUse{{Writes: true, Bits: 1, Value: 1}}, false, false},
+		{"target", "CONNMARK", 1, append(info(0, 0x3f00, 0x3f00), 1, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0x3f00}}, false, false},
+		{"target", "CONNMARK", 1, append(info(0, 0xffffffff, 0xffffffff), 2, 0, 0, 0), []facts.MarkUse{{Writes: true, Bits: 0xffffffff}}, false, false},
+		{"target", "CONNMARK", 1, append(info(5, 0xff, 0), 0, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xff, Constant: true, Value: 5}}, false, false},
+		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 0, 2, 0), []facts.MarkUse{{Writes: true, Bits: 0xff}}, false, false},
+		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 8, 1, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xffffffff}}, false, false},
+		{"target", "MARK", 2, []byte{1}, nil, false, false},
+		{"target", "CONNMARK", 1, info(1, 2, 3), nil, false, false},
+		{"target", "MASQUERADE", 0, nil, nil, true, false},
+		{"match", "mark", 0, info(1, 0xff, 0), []facts.MarkUse{{Bits: 0xff}}, false, false},
+		{"match", "connmark", 0, info(1, 0xf0, 0), []facts.MarkUse{{Connection: true, Bits: 0xf0}}, false, false},
+		{"match", "tcp", 0, info(1, 2, 3), nil, false, false},
+		{"target", "CT", 0, []byte{1, 0, 0, 0}, nil, false, true},
+		{"target", "CT", 0, []byte{0, 0, 1, 0}, nil, false, false},
+		{"target", "CT", 0, []byte{1}, nil, false, false},
+		{"target", "NOTRACK", 0, nil, nil, false, true},
 	} {
 		var w writer
 		w.str(compatName, c.name)
@@ -129,8 +141,8 @@ func TestOthersOfIPTables(t *testing.T) {
 		w.bytes(compatInfo, c.info)
 		walk := marksWalk{}
 		walk.step(&expr{name: c.expr, data: w.b})
-		if !reflect.DeepEqual(walk.uses, c.want) || walk.sourceNAT != c.nat {
-			t.Errorf("%s %s %x: %+v, source NAT %v", c.expr, c.name, c.info, walk.uses, walk.sourceNAT)
+		if !reflect.DeepEqual(walk.uses, c.want) || walk.sourceNAT != c.nat || walk.untracked != c.untracked {
+			t.Errorf("%s %s %x: %+v, source NAT %v, untracked %v", c.expr, c.name, c.info, walk.uses, walk.sourceNAT, walk.untracked)
 		}
 	}
 }
