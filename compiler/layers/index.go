@@ -27,7 +27,10 @@ type index struct {
 }
 
 // leaf is the place of a box in a tree.
-type leaf struct{ tree, node int32 }
+type leaf struct {
+	tree *tree
+	node int32
+}
 
 // tree has the boxes of a family that have an interval in the same fields.
 type tree struct {
@@ -66,13 +69,13 @@ func newIndex(boxes []box) *index {
 		}
 		t.order = append(t.order, int32(i))
 	}
-	for i, t := range x.trees {
+	for _, t := range x.trees {
 		t.nodes = append(t.nodes, node{deepest: unplaced, parent: -1, to: int32(len(t.order))})
 		for n := int32(0); n < int32(len(t.nodes)); n++ {
 			t.divide(boxes, n)
 			if nd := &t.nodes[n]; nd.child == 0 {
 				for _, b := range t.order[nd.from:nd.to] {
-					x.leafOf[b] = leaf{int32(i), n}
+					x.leafOf[b] = leaf{t, n}
 				}
 			}
 		}
@@ -152,7 +155,7 @@ func (x *index) clear() {
 func (x *index) place(b, layer int32) {
 	x.layer[b] = layer
 	at := x.leafOf[b]
-	nodes := x.trees[at.tree].nodes
+	nodes := at.tree.nodes
 	for n := at.node; n >= 0 && nodes[n].deepest < layer; n = nodes[n].parent {
 		nodes[n].deepest = layer
 	}
@@ -161,12 +164,23 @@ func (x *index) place(b, layer int32) {
 // deepest returns the highest layer, above least, of the boxes that overlap q; least if there is none.
 func (x *index) deepest(q *box, least int32) int32 {
 	x.visits = 0
+	x.deepestFirst()
 	for _, t := range x.trees {
 		if sameFamily(t.family, q.family) {
 			least = x.deepestIn(t, 0, q, least)
 		}
 	}
 	return least
+}
+
+// deepestFirst sorts the trees by their deepest boxes: what the first answer spares a search of the others, above all of those that
+// are divided by fields that are not searched by. They are few, and a box placed moves one at most.
+func (x *index) deepestFirst() {
+	for i, t := range x.trees {
+		for n := i; n > 0 && x.trees[n-1].nodes[0].deepest < t.nodes[0].deepest; n-- {
+			x.trees[n], x.trees[n-1] = x.trees[n-1], t
+		}
+	}
 }
 
 func (x *index) deepestIn(t *tree, n int32, q *box, least int32) int32 {
