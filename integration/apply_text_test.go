@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"pbr/integration/lab"
@@ -123,5 +124,32 @@ func (r *router) printablePolicy(g *reference.Generator) *reference.Policy {
 		if !slices.ContainsFunc(p.Rules, func(rule reference.Rule) bool { return len(rule.DSCP) > 0 }) {
 			return p
 		}
+	}
+}
+
+// Where a policy says nothing of offload, the script makes what apply would, on a kernel with flowtables and on one without; where offload is
+// required, a kernel without is told of before anything is changed.
+func TestScriptOffloads(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+	r := newRouter(n.Router)
+	lab.WaitFor(t, "IPv6 addresses that may be used", func() bool { return r.Run("ip", "-6", "addr", "show", "tentative") == "" })
+	r.write(strings.Replace(twoUplinks, `offload = "off"`, "", 1))
+	r.RunInput(r.must("compile", "--dry-run"), "sh")
+	r.inSync()
+	r.must("flush")
+	r.write(strings.Replace(twoUplinks, `offload = "off"`, "sysctl = true\noffload = { required = true }", 1))
+	before := r.everythingOn()
+	file := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(file, []byte(r.must("compile", "--dry-run")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	res := r.Exec("sh", file)
+	if res.Code == 0 {
+		r.inSync()
+		return
+	}
+	if d := diffLines(before, r.everythingOn()); d != "" || !strings.Contains(res.Stderr, "offload is required, and this kernel has no flowtables") {
+		t.Errorf("exit status %d: %s\nchanged:\n%s", res.Code, res.Stderr, d)
 	}
 }

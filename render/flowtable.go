@@ -83,6 +83,38 @@ func (l late) used(c *plan.Chain) bool {
 	return false
 }
 
+// sets are those that only chains that lead to them look in, by name: where there are no flowtables nothing needs them.
+func (l late) sets(rs *plan.Ruleset) map[string]bool {
+	only := map[string]bool{}
+	for _, used := range [...]bool{true, false} {
+		for i := range rs.Chains {
+			if c := &rs.Chains[i]; l.used(c) == used {
+				noteSets(only, c, used)
+			}
+		}
+	}
+	return only
+}
+
+// noteSets adds the sets that a chain looks in, or takes them away.
+func noteSets(names map[string]bool, c *plan.Chain, add bool) {
+	note := func(name string) {
+		if !add {
+			delete(names, name)
+		} else if name != "" {
+			names[name] = true
+		}
+	}
+	for i := range c.Rules {
+		for _, m := range c.Rules[i].Matches {
+			note(m.Set)
+		}
+		for _, a := range c.Rules[i].Actions {
+			note(a.Set)
+		}
+	}
+}
+
 // appendLateComments says, in a file for nft alone, what it lacks.
 func appendLateComments(b []byte, rs *plan.Ruleset) []byte {
 	if lateFlowtables(rs) != nil {
@@ -92,9 +124,21 @@ func appendLateComments(b []byte, rs *plan.Ruleset) []byte {
 	return b
 }
 
-// appendScriptOffload adds the flowtables and the chains that use them, in a transaction of their own.
-func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
+// appendScriptProbe asks for flowtables before anything is changed, where they are required.
+func appendScriptProbe(b []byte, rs *plan.Ruleset) []byte {
 	for _, f := range lateFlowtables(rs) {
+		if f.Required {
+			return append(b, "\n# offload is required\nneed_flowtables\n"...)
+		}
+	}
+	return b
+}
+
+// appendScriptOffload adds the flowtables, the chains that use them and the sets that only these look in, in a transaction of their own.
+func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
+	late := lateFlowtables(rs)
+	sets := late.sets(rs)
+	for _, f := range late {
 		b = append(b, "\n# offload, with the interfaces that there are\n"...)
 		b = appendWords(append(b, "offload_named"...), f.Devices)
 		b = appendWords(append(b, "offload_others"...), f.Except)
@@ -107,6 +151,11 @@ func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
 		bare := *f
 		bare.Devices = []string{devicesPlace}
 		b = append(appendFlowtable(b, &bare), '\n')
+		for i := range rs.Sets {
+			if s := &rs.Sets[i]; sets[s.Name] {
+				b = append(appendSet(b, s), '\n')
+			}
+		}
 		for i := range rs.Chains {
 			if c := &rs.Chains[i]; c.Uses(f.Name) {
 				b = appendChain(b, c)

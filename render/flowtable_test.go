@@ -78,6 +78,22 @@ func TestLateFlowtableText(t *testing.T) {
 	}
 }
 
+// TestLateSets: a set that only the chain to the flowtable looks in comes with it, one that others look in too with them.
+func TestLateSets(t *testing.T) {
+	p := offloading(plan.Flowtable{Name: "flows", Late: true})
+	p.Ruleset.Sets = []plan.Set{{Name: "alone", Type: plan.TypeProto}, {Name: "both", Type: plan.TypeProto}, {Name: "none", Type: plan.TypeProto}}
+	look := func(set string) plan.Match { return plan.Match{Field: plan.FieldL4Proto, Set: set} }
+	p.Ruleset.Chains[0].Rules[0].Matches = ms(look("both"))
+	p.Ruleset.Chains[1].Rules[0].Matches = ms(look("both"), look("alone"))
+	if got := nftText(t, p); strings.Contains(got, "set alone") || !strings.Contains(got, "set both") || !strings.Contains(got, "set none") {
+		t.Errorf("nft has\n%s", got)
+	}
+	before, after, _ := strings.Cut(scriptText(t, p), "\noffload <<'EOF'\n")
+	if strings.Contains(before, "set alone") || !strings.Contains(after, "set alone") || strings.Contains(after, "set both") {
+		t.Errorf("the script offloads with\n%s", after)
+	}
+}
+
 func TestFlowtableDiff(t *testing.T) {
 	with := func(f plan.Flowtable) *plan.Plan {
 		f.Name = "flows"
@@ -150,8 +166,16 @@ ip link add wg1 type veth peer name wg2; ip link set wg1 up; ip addr add 10.2.0.
 			}
 		}
 		p.Ruleset.Flowtables[0].Required = true
-		if _, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...); (err != nil) != (none != nil) {
-			t.Errorf("%v: required: %v, stderr %q", shell, err, said)
+		n.run("", "nft", "flush", "ruleset")
+		_, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...)
+		if none == nil {
+			if err != nil {
+				t.Errorf("%v: required: %v, stderr %q", shell, err, said)
+			}
+			continue
+		}
+		if left := n.run("", "nft", "list", "ruleset"); err == nil || left != "" || !strings.HasPrefix(said, "pbr: offload is required, and this kernel has no flowtables: ") {
+			t.Errorf("%v: required: %v, stderr %q, left\n%s", shell, err, said, left)
 		}
 	}
 }

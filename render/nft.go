@@ -67,9 +67,12 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 			b = appendFlowtable(b, f)
 		}
 	}
+	lateSets := late.sets(rs)
 	for i := range rs.Sets {
-		separate()
-		b = appendSet(b, &rs.Sets[i])
+		if !lateSets[rs.Sets[i].Name] {
+			separate()
+			b = appendSet(b, &rs.Sets[i])
+		}
 	}
 	for i := range rs.Chains {
 		if !late.used(&rs.Chains[i]) {

@@ -37,6 +37,7 @@ func Script(w io.Writer, p *plan.Plan) error {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
 	}
 	b := appendScriptHead(nil, p)
+	b = appendScriptProbe(b, &p.Ruleset)
 	b = appendScriptSettings(b, p)
 	b = appendScriptRoutes(b, p)
 	b = appendScriptRules(b, p)

@@ -44,6 +44,15 @@ offload_others() {
 	done
 }
 
+# need_flowtables ends the script where the kernel has no flowtables, which it asks by a transaction that nft breaks off.
+need_flowtables() {
+	why=$(nft -c 'table inet pbr-probe { flowtable flows { hook ingress priority filter; }; chain forward { flow add @flows; }; }' 2>&1) || {
+		say "offload is required, and this kernel has no flowtables: install or load the modules nf_flow_table_inet and" \
+			"nft_flow_offload, or leave required out; nothing is changed ($(printf '%s\n' "$why" | sed -n 1p))"
+		exit 1
+	}
+}
+
 # offload reads what nft is to add, with "/" in the place of the interfaces.
 offload() {
 	why=$(offload_required 2>&1) ||
