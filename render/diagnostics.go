@@ -18,7 +18,7 @@ const (
 )
 
 // Diagnostics writes findings about a policy file: place, severity, message and code, then the line of the file
-// with a caret below the place, then a hint. source returns the content of a file, nil if it is not to be had.
+// with a caret below the place, then a hint; after foldAfter findings of one code only how many more there are. source returns the content of a file, nil if it is not to be had.
 //
 //	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
 //	   |
@@ -34,8 +34,17 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 	}
 	lines := sourceLines{source: source, files: map[string][][]byte{}}
 	var b bytes.Buffer
-	for i, d := range ds {
-		if i > 0 {
+	seen := map[string]int{}
+	var folded []string
+	for _, d := range ds {
+		seen[d.Code]++
+		if n := seen[d.Code]; n > foldAfter {
+			if n == foldAfter+1 {
+				folded = append(folded, d.Code)
+			}
+			continue
+		}
+		if b.Len() > 0 {
 			b.WriteByte('\n')
 		}
 		severity, tint := severityName(d.Severity), red
@@ -54,6 +63,9 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 		if d.Hint != "" {
 			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"), appendLine(nil, d.Hint))
 		}
+	}
+	for _, code := range folded {
+		fmt.Fprintf(&b, "\nand %d more of [%s]: pbr check --json has all of them\n", seen[code]-foldAfter, code)
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing findings: %w", err)

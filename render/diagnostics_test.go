@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"pbr/compiler/policy"
@@ -51,6 +52,19 @@ pbr.toml:9:1: error: beyond the end [gone]
 	}
 	if reads != 1 {
 		t.Errorf("the file was read %d times", reads)
+	}
+}
+
+// Of many findings of one code the first are printed, and the number of the others.
+func TestDiagnosticsFold(t *testing.T) {
+	var ds policy.Diagnostics
+	for i := range 30 {
+		ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: i + 1, Col: 1}, Severity: policy.Warning, Code: "covered", Message: "covered"})
+	}
+	ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: 40, Col: 1}, Code: "gone", Message: "last"})
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, false) })
+	if strings.Count(got, "warning: covered") != foldAfter || !strings.Contains(got, "error: last [gone]\n\nand 10 more of [covered]: pbr check --json") {
+		t.Errorf("got\n%s", got)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// foldAfter is how many elements of one set a difference shows on either side.
+// foldAfter is how many elements of one set a difference shows on either side, and how many findings of one code are printed.
 const foldAfter = 20
 
 // Escape sequences of the colours (ECMA-48, SGR).

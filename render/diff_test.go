@@ -38,6 +38,18 @@ func ports100(n uint32) []plan.Set {
 	return []plan.Set{s}
 }
 
+// Of many things that wait the first are told, and the number of the others.
+func TestManyWaiting(t *testing.T) {
+	p := &plan.Plan{}
+	for range 200 {
+		p.Waiting = append(p.Waiting, plan.Waiting{Object: "uplink a", Reason: "b"})
+	}
+	got := diffText(t, p, p, false)
+	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# waits: 190 more; pbr diff --json has all of them\n") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 func TestDiffText(t *testing.T) {
 	alien := route("0.0.0.0/0", 101, 1, hop("eth1", "192.0.2.1"))
 	alien.Foreign = "src 192.0.2.9"

@@ -33,10 +33,23 @@ func IP(w io.Writer, p *plan.Plan) error {
 }
 
 func appendWaiting(b []byte, p *plan.Plan) []byte {
-	for _, x := range p.Waiting {
+	first, more := FirstWaiting(p.Waiting)
+	for _, x := range first {
 		b = appendComment(b, "", "waits: "+x.Object+": "+x.Reason)
 	}
+	if more > 0 {
+		b = appendComment(b, "", fmt.Sprintf("waits: %d more; pbr diff --json has all of them", more))
+	}
 	return b
+}
+
+// shownWaiting is how many of the things that wait a person is told of.
+const shownWaiting = 10
+
+// FirstWaiting returns those that a person is told of, and how many more there are.
+func FirstWaiting(waiting []plan.Waiting) (first []plan.Waiting, more int) {
+	n := min(len(waiting), shownWaiting)
+	return waiting[:n], len(waiting) - n
 }
 
 func appendRouteCommand(b []byte, r *plan.Route) []byte {

@@ -125,8 +125,12 @@ func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []
 	for _, w := range report.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
 	}
-	for _, w := range waiting {
+	first, more := render.FirstWaiting(waiting)
+	for _, w := range first {
 		fmt.Fprintf(c.stderr, "pbr: %s waits: %s\n", w.Object, w.Reason)
+	}
+	if more > 0 {
+		fmt.Fprintf(c.stderr, "pbr: %d more wait: pbr diff --json has all of them\n", more)
 	}
 	return nil
 }

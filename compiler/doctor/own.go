@@ -67,7 +67,7 @@ func (e *examination) waiting() {
 		case w.Object == plan.WaitingOffload:
 			e.add(Warn, w.Object, "leave hardware out, or interfaces that need no offload", "%s", w.Reason)
 		case told == shown:
-			e.add(Warn, "uplinks", "pbr status, or pbr doctor --json, tells of all", "%d more wait", len(e.Want.Waiting)-i)
+			e.add(Warn, "uplinks", "pbr diff --json has all of them", "%d more wait", len(e.Want.Waiting)-i)
 			return
 		default:
 			told++
