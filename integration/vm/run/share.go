@@ -13,11 +13,13 @@ import (
 	"pbr/integration/vm/guest"
 )
 
-// defaultPackages are tested when none is named.
-var defaultPackages = []string{"./integration", "./kernel/..."}
+// defaultPackages are tested when none is named, emulatedPackages and of these emulatedTests where every instruction is emulated, about
+// ten times slower than on a processor. What needs the guest's kernel always runs.
+var (
+	defaultPackages  = []string{"./integration", "./kernel/..."}
+	emulatedPackages = []string{"./integration"}
+)
 
-// emulatedTests are what is left of a package when every instruction is emulated, about ten times slower than on the processor.
-// Tests that need the guest's kernel always run.
 const emulatedTests = "^(TestVM|TestNetwork)"
 
 // hostTests need Go itself and no kernel.
@@ -112,6 +114,9 @@ func (s *share) job(o options) (string, error) {
 	return b.String(), nil
 }
 
+// emulatedSelection tells whether nobody said what to run, on a guest that cannot run everything.
+func (o options) emulatedSelection() bool { return o.run == "" && o.bench == "" && o.accel == accelTCG }
+
 // testArgs returns the arguments of a test program.
 func testArgs(o options) []string {
 	args := []string{"-test.v", "-test.timeout=" + o.timeout.String()}
@@ -120,7 +125,7 @@ func testArgs(o options) []string {
 	case o.bench != "":
 		run = "^$"
 		args = append(args, "-test.benchtime=1x", "-test.bench="+quote(o.bench))
-	case run == "" && o.accel == accelTCG:
+	case o.emulatedSelection():
 		run = emulatedTests
 	}
 	skip := hostTests
@@ -141,6 +146,9 @@ func (s *share) testPackages(o options) ([]testPackage, error) {
 	patterns := o.packages
 	if len(patterns) == 0 {
 		patterns = defaultPackages
+		if o.emulatedSelection() {
+			patterns = emulatedPackages
+		}
 	}
 	cmd := exec.Command("go", append([]string{"list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}"}, patterns...)...)
 	cmd.Dir = s.source
