@@ -38,7 +38,7 @@ var destinations = []string{
 
 // worldOf says of a network what random policies and their plain reading have to know.
 func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Machine) {
-	world := reference.World{MainDefault: mainDefault}
+	world := reference.World{MainDefault: mainDefault, OldRules: !lab.KernelAtLeast(6, 13)}
 	machine := &reference.Machine{Addrs: map[string][]netip.Prefix{}}
 	for _, d := range destinations {
 		world.Destinations = append(world.Destinations, netip.MustParsePrefix(d))

@@ -68,6 +68,11 @@ func appendInterval(b []byte, t plan.Type, from, to plan.Key) []byte {
 			return appendQuoted(b, prefix+"*")
 		}
 	}
+	if t == plan.TypeProto {
+		// By number: nft takes "igmp-255" for one name.
+		b = append(appendUint(b, from[0]), '-')
+		return appendUint(b, to[0])
+	}
 	b = append(appendValue(b, t, from), '-')
 	return appendValue(b, t, to)
 }

@@ -168,6 +168,14 @@ func TestPrefixLen(t *testing.T) {
 	}
 }
 
+// TestProtocolRange: a range that begins with a name would be one name to nft.
+func TestProtocolRange(t *testing.T) {
+	from, to := plan.KeyFromUint(plan.TypeProto, 2), plan.KeyFromUint(plan.TypeProto, 255)
+	if got := string(appendInterval(nil, plan.TypeProto, from, to)); got != "2-255" {
+		t.Errorf("got %s, want 2-255", got)
+	}
+}
+
 // TestNFTRefuses what could end its line or quotes and become another rule.
 func TestNFTRefuses(t *testing.T) {
 	chain := func(r plan.ChainRule) plan.Ruleset {

@@ -1,12 +1,15 @@
 package lab
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // GuestEnv is set in the guest of `make test-vm`, to "kvm" or "tcg" (every instruction emulated).
@@ -54,6 +57,17 @@ func NeedKernel(t testing.TB, parts ...string) {
 		}
 		t.Skipf("this kernel lacks %s; make test-vm has one with it", part)
 	}
+}
+
+// KernelAtLeast tells whether the kernel's version is this one or a later one.
+func KernelAtLeast(major, minor int) bool {
+	var name unix.Utsname
+	var have [2]int
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &have[0], &have[1])
+	return err == nil && slices.Compare(have[:], []int{major, minor}) >= 0
 }
 
 // InGuest tells whether the test runs in the guest of `make test-vm`.

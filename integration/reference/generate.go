@@ -20,6 +20,8 @@ type World struct {
 	SourceNets []netip.Prefix
 	// MainDefault is the uplink that main's default routes use, empty if there are none.
 	MainDefault string
+	// OldRules says that the kernel's rules know no DSCP: Linux before 6.13.
+	OldRules bool
 }
 
 // MACs are the hardware addresses that policies and packets have in common.
@@ -358,7 +360,9 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 		r.Proto = oneNum(g, []uint8{6, 17}, false)
 		r.DPort = g.portItems(false)
 	case 2:
-		r.DSCP = oneNum(g, []uint8{8, 10, 46}, false)
+		if !g.World.OldRules {
+			r.DSCP = oneNum(g, []uint8{8, 10, 46}, false)
+		}
 	case 3:
 		// 0x10 is the one value whose bits no other DSCP of the pool has: IPv4 rules compare three bits only.
 		r.TOS = []NumItem{{From: 0x10, To: 0x10}}
