@@ -27,6 +27,9 @@ func TestVMLines(t *testing.T) {
 		t.Run(string(line.line), func(t *testing.T) {
 			t.Parallel()
 			lab.NeedKernel(t, line.needs)
+			if line.line == lab.PPPLine {
+				lab.NeedProgram(t, "pppd")
+			}
 			isp1 := lab.ISP(1)
 			isp1.Line = line.line
 			policy := watchPolicy

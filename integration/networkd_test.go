@@ -37,12 +37,6 @@ type networkd struct {
 
 func newNetworkd(w *watched) *networkd {
 	w.t.Helper()
-	if _, err := os.Stat(networkdPath); err != nil {
-		if os.Getenv(lab.RequireEnv) == "1" {
-			w.t.Fatal(err)
-		}
-		w.t.Skip(err)
-	}
 	n := &networkd{watched: w, dir: w.t.TempDir(), log: &monitor{}}
 	for _, dir := range []string{"systemd", "systemd/network", "systemd/networkd.conf.d", "udev"} {
 		if err := os.Mkdir(filepath.Join(n.dir, dir), 0o755); err != nil {
@@ -101,6 +95,7 @@ func (n *networkd) stop() {
 // there is nothing to put back.
 func TestWatchNetworkd(t *testing.T) {
 	t.Parallel()
+	lab.NeedProgram(t, networkdPath)
 	w := newWatched(t, watchPolicy, 2)
 	n := newNetworkd(w)
 	n.restart()

@@ -2,25 +2,52 @@ package integration
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"pbr/integration/lab"
 )
 
-const unitFile = "../packaging/systemd/pbr.service"
+const unitDir = "../packaging/systemd"
 
 var boundPattern = regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`)
+
+// systemd itself finds nothing wrong with the units.
+func TestUnitsAreValid(t *testing.T) {
+	t.Parallel()
+	lab.NeedProgram(t, "systemd-analyze")
+	dir := t.TempDir()
+	args := []string{"verify", "--man=no"}
+	for _, name := range []string{"pbr.service", "pbr-apply.service"} {
+		unit, err := os.ReadFile(filepath.Join(unitDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Where pbr is not installed, its path would be an error.
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(unit), "/usr/bin/pbr", pbrPath)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	if out, err := exec.Command("systemd-analyze", args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
 
 // The capabilities that the unit leaves are enough for all that the daemon does: probes of each kind, routes, marks, settings, cuts.
 func TestUnitsCapabilitiesAreEnough(t *testing.T) {
 	t.Parallel()
-	unit, err := os.ReadFile(unitFile)
+	unit, err := os.ReadFile(filepath.Join(unitDir, "pbr.service"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := boundPattern.FindSubmatch(unit)
 	if found == nil {
-		t.Fatalf("%s bounds no capabilities", unitFile)
+		t.Fatal("pbr.service bounds no capabilities")
 	}
 	var bound []string
 	for _, c := range strings.Fields(string(found[1])) {

@@ -12,6 +12,7 @@ import (
 func TestVMWireGuardNetwork(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
+	lab.NeedProgram(t, "wg")
 	spec := vpnSpec()
 	spec.ISPs[1].Line, spec.ISPs[1].Over = lab.WireGuardLine, []string{"isp1"}
 	checkVPN(t, spec)
@@ -71,6 +72,7 @@ table = "lines"
 func TestVMWireGuardFailover(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
+	lab.NeedProgram(t, "wg")
 	vpn := lab.ISP(3)
 	vpn.Name, vpn.Iface = "vpn", "tun0"
 	vpn.Line, vpn.Over = lab.WireGuardLine, []string{"isp1", "isp2"}

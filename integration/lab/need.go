@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -38,9 +39,7 @@ func KernelParts() []string { return slices.Sorted(maps.Keys(kernelParts)) }
 // `make test-vm`, which exists to have them, the lack is a failure. The test's name has to begin with TestVM.
 func NeedKernel(t testing.TB, parts ...string) {
 	t.Helper()
-	if !strings.HasPrefix(t.Name(), guestTests) {
-		t.Fatalf("the name of a test that needs %v begins with %s", parts, guestTests)
-	}
+	needName(t)
 	l := New(t)
 	for _, part := range parts {
 		probe := kernelParts[part]
@@ -56,6 +55,38 @@ func NeedKernel(t testing.TB, parts ...string) {
 			t.Fatalf("the guest's kernel lacks %s: %s", part, res.Stderr)
 		}
 		t.Skipf("this kernel lacks %s; make test-vm has one with it", part)
+	}
+}
+
+// NeedProgram skips the test where one of the programs is missing, with the reason, or fails it if RequireEnv is 1.
+// integration/install-tools.sh installs them.
+func NeedProgram(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		_, err := exec.LookPath(name)
+		if err != nil && os.Getenv(RequireEnv) == "1" {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Skip(err)
+		}
+	}
+}
+
+// NeedGuest skips the test anywhere but in the guest of `make test-vm`, whose file system it may change. The test's name has to
+// begin with TestVM.
+func NeedGuest(t testing.TB) {
+	t.Helper()
+	needName(t)
+	if !InGuest() {
+		t.Skip("this needs a machine of its own; make test-vm is one")
+	}
+}
+
+func needName(t testing.TB) {
+	t.Helper()
+	if !strings.HasPrefix(t.Name(), guestTests) {
+		t.Fatalf("the name of a test that runs in the guest begins with %s", guestTests)
 	}
 }
 

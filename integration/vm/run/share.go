@@ -95,7 +95,12 @@ func (s *share) job(o options) (string, error) {
 	fmt.Fprintf(&b, "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=%s\n", quote(os.Getenv("TERM")))
 	// Programs run from memory: the share is never cached, so every start would read them anew.
 	fmt.Fprintf(&b, "mkdir /tmp/programs\ncp %s/pbr /tmp/programs\n", guest.ShareDir)
-	fmt.Fprintf(&b, "export %s=%s %s=/tmp/programs/pbr %s=1\n", lab.GuestEnv, o.accel, lab.ProgramEnv, lab.RequireEnv)
+	for _, setting := range os.Environ() {
+		if name, value, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "PBR_") {
+			fmt.Fprintf(&b, "export %s=%s\n", name, quote(value))
+		}
+	}
+	fmt.Fprintf(&b, "export %s=%s %s=/tmp/programs/pbr\n", lab.GuestEnv, o.accel, lab.ProgramEnv)
 	b.WriteString("ip link set lo up\n")
 	if o.shell {
 		fmt.Fprintf(&b, "cd %s\necho 'the project is in %s, pbr is /tmp/programs/pbr; exit ends the guest'\nexec bash -l\n", guest.SourceDir, guest.SourceDir)
