@@ -34,11 +34,11 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	ruleset, _, err := k.readRuleset(&plan.Ruleset{}, nil)
+	ruleset, err := k.nft.Outline()
 	if err != nil {
 		return nil, err
 	}
-	have := &plan.Plan{Ruleset: ruleset.Ruleset}
+	have := &plan.Plan{Ruleset: *ruleset}
 	if have.Rules, have.Routes, err = k.route.Read(j.bases(), j.tables()); err != nil {
 		return nil, err
 	}

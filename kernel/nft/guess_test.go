@@ -3,6 +3,7 @@
 package nft
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -82,5 +83,26 @@ func TestGuessOfAnotherShapeIsNone(t *testing.T) {
 	}
 	if left := diff(l, guess); !left.Empty() {
 		t.Error("a guess of another shape is believed")
+	}
+}
+
+// TestOutlineIsAllButElements checks that an outline differs from the table in the elements of its sets alone.
+func TestOutlineIsAllButElements(t *testing.T) {
+	n := newNetns(t)
+	if r, err := n.conn.Outline(); err != nil || !r.Empty() {
+		t.Fatalf("without a table: %+v, %v", r, err)
+	}
+	n.apply(guessed())
+	n.load("add counter inet pbr stray\nadd rule inet pbr m1 ip daddr { 192.0.2.1, 192.0.2.9 } accept")
+	got, err := n.conn.Outline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := n.read().Ruleset
+	for i := range want.Sets {
+		want.Sets[i].Elements, want.Sets[i].Tuples = nil, nil
+	}
+	if len(want.Sets) != 2 || !reflect.DeepEqual(*got, want) {
+		t.Errorf("the outline is\n%+v, want\n%+v", *got, want)
 	}
 }

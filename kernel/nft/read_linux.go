@@ -18,8 +18,23 @@ const readAttempts = 10
 // Read reads the table. All of it is of one generation. guess, nil for none, is what the table probably has: the kernel
 // is asked whether it has the elements of big sets instead of for all of them, and the result shares the guess's memory.
 func (c *Conn) Read(guess *plan.Ruleset) (*Live, error) {
+	return c.read(&reader{guess: guess})
+}
+
+// Outline reads the table without the elements of its named sets, which take the kernel long to list (see bigSet). It is enough to tell what
+// there is, and no base for Apply.
+func (c *Conn) Outline() (*plan.Ruleset, error) {
+	live, err := c.read(&reader{outline: true})
+	if err != nil {
+		return nil, err
+	}
+	return &live.Ruleset, nil
+}
+
+// read reads the table as how says, anew when it changed meanwhile.
+func (c *Conn) read(how *reader) (*Live, error) {
 	for range readAttempts {
-		live, err := c.readOnce(guess)
+		live, err := c.readOnce(*how)
 		if err == nil {
 			return live, nil
 		}
@@ -42,12 +57,12 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	return live, err == nil && generation == live.Generation
 }
 
-func (c *Conn) readOnce(guess *plan.Ruleset) (*Live, error) {
+func (c *Conn) readOnce(r reader) (*Live, error) {
 	before, err := c.Generation()
 	if err != nil {
 		return nil, err
 	}
-	r := reader{c: c, guess: guess, live: &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}}
+	r.c, r.live = c, &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}
 	if err := r.table(); err != nil {
 		return nil, fmt.Errorf("reading table inet %s: %w", plan.TableName, err)
 	}
@@ -67,6 +82,8 @@ type reader struct {
 	live *Live
 	// guess is what is probably there, nil for no idea.
 	guess *plan.Ruleset
+	// outline leaves out the elements of named sets.
+	outline bool
 	// counts are how many elements the kernel says that each named set has; 0 where it does not say.
 	counts map[string]int
 	// anonymous are the sets that only foreign rules have, with their elements in words.
@@ -195,8 +212,8 @@ func setFilter(name string) []byte {
 }
 
 func (r *reader) elements(s *plan.Set) error {
-	if !hasKey(s) || s.Dynamic {
-		return nil // what packets put there is no part of a plan
+	if r.outline || !hasKey(s) || s.Dynamic {
+		return nil // what packets put into a set is no part of a plan
 	}
 	if same, err := r.asGuessed(s); same || err != nil {
 		return err
