@@ -216,7 +216,13 @@ func prefix(b []byte, bits uint8) netip.Prefix {
 	return netip.PrefixFrom(a, int(bits)).Masked()
 }
 
-// liveRule is a rule and the message that the kernel listed it with.
+// listedFlags are what the kernel tells of a rule's state. It keeps them for good when it is given them with a new rule.
+const listedFlags = unix.FIB_RULE_UNRESOLVED | unix.FIB_RULE_IIF_DETACHED | unix.FIB_RULE_OIF_DETACHED
+
+// unresolved is, in a rule's Foreign, that of a goto which leads nowhere although its target is there.
+const unresolved = "unresolved"
+
+// liveRule is a rule and the message that makes it again: that which the kernel listed it with, without its state.
 type liveRule struct {
 	plan.Rule
 	msg []byte
@@ -232,14 +238,32 @@ func (c *Conn) rules(family plan.Family) ([]liveRule, error) {
 		return nil, fmt.Errorf("listing ip -%d rules: %w", family, err)
 	}
 	out := make([]liveRule, 0, len(msgs))
+	var dead []int
 	for _, m := range msgs {
 		r, err := decodeRule(m)
 		if err != nil {
 			return nil, fmt.Errorf("reading ip -%d rules: %w", family, err)
 		}
-		if r.Family == family {
-			out = append(out, liveRule{r, m})
+		if r.Family != family {
+			continue
 		}
+		flags := binary.NativeEndian.Uint32(m[8:])
+		if flags&unix.FIB_RULE_UNRESOLVED != 0 {
+			dead = append(dead, len(out))
+		}
+		binary.NativeEndian.PutUint32(m[8:], flags&^listedFlags)
+		out = append(out, liveRule{r, m})
+	}
+	for _, i := range dead {
+		noteDead(out, i)
 	}
 	return out, nil
+}
+
+// noteDead tells of a goto that it leads nowhere. One whose target is missing is as it should be: the kernel resolves it when that comes.
+func noteDead(live []liveRule, i int) {
+	r := &live[i].Rule
+	if at := firstOf(live, r.Goto); at < len(live) && live[at].Priority == r.Goto {
+		r.Foreign = strings.TrimSpace(r.Foreign + " " + unresolved)
+	}
 }

@@ -1,12 +1,15 @@
 package route
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
 )
@@ -143,6 +146,46 @@ func TestForeignRuleAttributes(t *testing.T) {
 		if rules, _, err = c.Read([]uint32{base}, nil); err != nil || len(rules) != 0 {
 			t.Errorf("%s: still there: %v %v", words, rules, err)
 		}
+	}
+}
+
+// TestGotoTakesNoStateAlong deletes a goto beside one that differs in its target alone and has none: it is taken out and put back
+// meanwhile, and resolved when its target comes.
+func TestGotoTakesNoStateAlong(t *testing.T) {
+	c := newNetns(t)
+	for _, words := range []string{"-4 rule add priority 10010 fwmark 0/0x1 goto 10020 protocol 112", "-4 rule add priority 10010 fwmark 0/0x1 goto 10090"} {
+		ip(t, words)
+	}
+	rules, _, err := c.Read([]uint32{base}, nil)
+	must(t, err)
+	if len(rules) != 2 || rules[0].Goto != 10020 || rules[0].Foreign != "" {
+		t.Fatalf("got %v", rules)
+	}
+	must(t, c.DelRules(rules[1:]))
+	must(t, c.AddRule(plan.Rule{Family: plan.IPv4, Priority: 10020, Action: plan.ActNop, Protocol: plan.Protocol}))
+	if out := ip(t, "-4 rule show"); !strings.Contains(out, "goto 10020") || strings.Contains(out, "unresolved") {
+		t.Errorf("the goto is dead:\n%s", out)
+	}
+}
+
+// TestDeadGotoIsForeign makes a goto that counts as unresolved for good: it is none of the plan's, and can go.
+func TestDeadGotoIsForeign(t *testing.T) {
+	c := newNetns(t)
+	want := plan.Rule{Family: plan.IPv4, Priority: 10010, Mark: 1, MarkMask: 1, Action: plan.ActGoto, Goto: 10020, Protocol: plan.Protocol}
+	body, err := encodeRule(want)
+	must(t, err)
+	binary.NativeEndian.PutUint32(body[8:], unix.FIB_RULE_UNRESOLVED)
+	must(t, c.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE, body))
+	must(t, c.AddRule(plan.Rule{Family: plan.IPv4, Priority: 10020, Action: plan.ActNop, Protocol: plan.Protocol}))
+	rules, _, err := c.Read([]uint32{base}, nil)
+	must(t, err)
+	if len(rules) != 2 || rules[0].Foreign != unresolved {
+		t.Fatalf("got %v", rules)
+	}
+	must(t, c.DelRule(rules[0]))
+	must(t, c.AddRule(want))
+	if rules, _, err = c.Read([]uint32{base}, nil); err != nil || len(rules) != 2 || rules[0] != want {
+		t.Errorf("got %v %v, want %v first", rules, err, want)
 	}
 }
 
