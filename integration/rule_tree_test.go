@@ -112,8 +112,11 @@ func TestTextOfTheTree(t *testing.T) {
 	before := r.ours()
 	for _, change := range []string{
 		"rule del priority 10189", "rule del priority 10100", "rule add priority 10101 fwmark 0x1/0x1 goto 10990", "rule add priority 10150 goto 10900",
+		"rule del priority 10189; rule add priority 10133 fwmark 0/0x10000000 goto 10990",
 	} {
-		r.IP(change)
+		for command := range strings.SplitSeq(change, "; ") {
+			r.IP(command)
+		}
 		if res := r.pbr("diff"); res.Code != 2 {
 			t.Errorf("after %s: diff: exit status %d", change, res.Code)
 		}
