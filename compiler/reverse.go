@@ -32,6 +32,14 @@ var (
 
 var drop = plan.Action{Kind: plan.Drop}
 
+// counterSpoofed counts what is dropped for its source.
+const counterSpoofed = "spoofed"
+
+// dropSpoofed drops a packet, and counts it.
+func dropSpoofed(comment string, matches []plan.Match) plan.ChainRule {
+	return rule(comment, matches, plan.Action{Kind: plan.Count, Name: counterSpoofed}, drop)
+}
+
 func notPrefix(field plan.Field, s string) plan.Match {
 	e := prefix(s)
 	return plan.Match{Field: field, Not: true, From: e.From, To: e.To}
@@ -48,10 +56,11 @@ func (c *compilation) addReversePath() {
 	if !c.reversed() {
 		return
 	}
+	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: counterSpoofed, Comment: "dropped: no source address of a host there"})
 	own := when(inSet(plan.FieldFibSAddrType, setUnrouted))
 	c.addChain(plan.Chain{Name: chainSource, Rules: []plan.ChainRule{
-		rule("the router's own address, or broadcast", slices.Concat(outside4, own), drop),
-		rule("the router's own address", slices.Concat(outside6, own), drop),
+		dropSpoofed("the router's own address, or broadcast", slices.Concat(outside4, own)),
+		dropSpoofed("the router's own address", slices.Concat(outside6, own)),
 	}})
 	if c.strictReverse() {
 		c.addStrictSource()
@@ -79,7 +88,7 @@ func (c *compilation) addStrictSource() {
 		chain := prefixReverse + u.Name
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
 			rule("uplink "+u.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.numbers.mark(u.Name)}),
-			rule("no way back", when(noWayBack), drop),
+			dropSpoofed("no way back", when(noWayBack)),
 			rule("download: never routing-marked", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
 		}})
 		k := plan.KeyFromString(u.Interface)
@@ -88,7 +97,7 @@ func (c *compilation) addStrictSource() {
 	c.addSet(s)
 	c.addChain(plan.Chain{Name: chainSourceStrict, Rules: []plan.ChainRule{
 		rule("", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapReverse}),
-		rule("no way back", when(notInSet(plan.FieldIIFName, setUplinks), noWayBack), drop),
+		dropSpoofed("no way back", when(notInSet(plan.FieldIIFName, setUplinks), noWayBack)),
 	}})
 }
 
