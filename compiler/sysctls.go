@@ -23,15 +23,19 @@ func (c *compilation) addSysctls() {
 		set("1", "net/ipv6/conf/all/forwarding")
 		set("1", "net/ipv6/fib_multipath_hash_policy")
 	}
-	if c.doc.Settings.ReversePath != policy.ReverseKernel {
+	if c.reversed() {
 		c.addReverseSysctls(set)
+	} else {
+		// With 1 the kernel takes packets with one of the router's own addresses as source. It takes the greater of all and the interface.
+		set("0", "net/ipv4/conf/all/accept_local")
 	}
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
 		if _, exists := c.machine.Links[u.Interface]; c.machine.Known && !exists {
 			continue // waiting already, for its routes
 		}
-		if c.doc.Settings.ReversePath == policy.ReverseKernel {
+		if !c.reversed() {
+			set("0", "net/ipv4/conf/%s/accept_local", u.Interface)
 			// Loose: a reply to a marked packet may arrive by an uplink that main would not use.
 			set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
 		}

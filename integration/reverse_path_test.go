@@ -106,7 +106,8 @@ func TestReversePath(t *testing.T) {
 		}
 		return out
 	}
-	r.Sysctl("net/ipv4/conf/all/rp_filter", "2") // loose everywhere, as systemd sets it
+	r.Sysctl("net/ipv4/conf/all/rp_filter", "2")    // loose everywhere, as systemd sets it
+	r.Sysctl("net/ipv4/conf/all/accept_local", "1") // as somebody left it, which is no reason to take what the kernel is to drop
 	before := settings()
 	for mode, value := range map[string]string{"k": "kernel", "n": "nft", "s": "nft-strict"} {
 		r.apply(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true\nreverse-path = \""+value+"\"", 1))
@@ -139,6 +140,11 @@ func TestReversePath(t *testing.T) {
 				if want := hook == s.where && strings.Contains(s.passes, mode); passed != want {
 					t.Errorf("%s: %s, from %s, %s to %s: reached %s: %v", value, s.name, s.from, s.src, s.dst, hook, passed)
 				}
+			}
+		}
+		if value != "kernel" {
+			if counter := r.Run("nft", "list", "counter", "inet", "pbr", "spoofed"); strings.Contains(counter, "packets 0 ") {
+				t.Errorf("%s: nothing is counted: %s", value, counter)
 			}
 		}
 	}

@@ -80,7 +80,7 @@ func appendScriptSettings(b []byte, p *plan.Plan) []byte {
 	if len(p.Sysctls) == 0 {
 		return b
 	}
-	b = append(b, "\n# kernel settings\n"...)
+	b = append(b, "\n# kernel settings; pbr flush puts back only those that pbr apply made, so note what they are now\n"...)
 	for _, s := range p.Sysctls {
 		b = append(append(b, "setting "...), shellWord(s.Path)...)
 		b = append(append(b, ' '), shellWord(s.Value)...)

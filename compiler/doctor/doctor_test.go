@@ -268,6 +268,21 @@ func TestReversePath(t *testing.T) {
 	}
 }
 
+// Where the kernel is to check, nothing may keep it from that, on any interface; what is not pbr's is for the administrator to set.
+func TestReversePathOfKernel(t *testing.T) {
+	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)", "lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
+		s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)
+		f.Sysctls[confPath(path, "accept_local")] = "1"
+		if !slices.Contains(s.SysctlPaths(f.Machine), confPath(path, "accept_local")) {
+			t.Errorf("%s: is not read", path)
+		}
+		bad := notOK(Examine(s, f))
+		if len(bad) != 1 || !strings.HasPrefix(bad[0], "warn accept_local for reverse-path: "+path+" has 1") || !strings.Contains(bad[0], do) {
+			t.Errorf("%s: %q", path, bad)
+		}
+	}
+}
+
 // Without a policy nothing that only a policy needs is a failure.
 func TestWithoutPolicy(t *testing.T) {
 	_, f := healthy(t, twoUplinks)

@@ -39,8 +39,9 @@ func (s *Subject) SysctlPaths(machine plan.Machine) []string {
 	return slices.Compact(out)
 }
 
-// judged are the settings with the value that they should have: those of sysctl = true and forwarding by each uplink and each other
-// interface that hosts could be behind. Without a policy every interface could be an uplink.
+// judged are the settings with the value that they should have: those of sysctl = true, forwarding by each uplink and each other
+// interface that hosts could be behind, and what lets own addresses in by any interface where the kernel is to keep them out. Without a policy
+// every interface could be an uplink.
 func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
@@ -58,9 +59,15 @@ func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	}
 	for _, name := range slices.Sorted(maps.Keys(machine.Links)) {
 		link := machine.Links[name]
-		has4 := slices.ContainsFunc(link.Addrs, netip.Addr.Is4)
-		if has4 && !link.Loopback && !link.Port && name != "lo" && !s.isUplink(name) {
+		if link.Loopback || link.Port || name == "lo" {
+			continue
+		}
+		if !s.isUplink(name) && slices.ContainsFunc(link.Addrs, netip.Addr.Is4) {
 			out = append(out, plan.Sysctl{Path: confPath(name, "forwarding"), Value: "1"})
+		}
+		closed := plan.Sysctl{Path: confPath(name, "accept_local"), Value: "0"}
+		if s.Doc.Settings.ReversePath == policy.ReverseKernel && !slices.Contains(out, closed) {
+			out = append(out, closed)
 		}
 	}
 	return out
@@ -78,7 +85,9 @@ func confPath(link, name string) string { return "net/ipv4/conf/" + link + "/" +
 const (
 	inside       = "forwarding inside"
 	sparedFilter = "rp_filter for reverse-path"
-	sparedCheck  = "the kernel judges each packet's source, although reverse-path leaves that to pbr"
+	// openCheck is accept_local where reverse-path leaves the check to the kernel.
+	openCheck   = "accept_local for reverse-path"
+	sparedCheck = "the kernel judges each packet's source, although reverse-path leaves that to pbr"
 )
 
 // settingKinds are the settings by their last word, with what goes wrong.
@@ -95,6 +104,7 @@ var settingKinds = map[string]struct {
 	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts take the same of several next hops"},
 	"accept_local":                {Warn, sparedCheck},
 	sparedFilter:                  {Warn, sparedCheck},
+	openCheck:                     {Warn, "packets with one of the router's own addresses as source are taken, although reverse-path leaves it to the kernel to drop them"},
 	"accept_ra":                   {Fail, "a router that forwards takes no announced default route, and so no gateway"},
 }
 
@@ -158,10 +168,12 @@ func (e *examination) tallies() (kinds []*tally) {
 func (e *examination) settingKind(set plan.Sysctl, have string) string {
 	parts := strings.Split(set.Path, "/")
 	kind := parts[len(parts)-1]
-	if kind == "forwarding" && !e.isUplink(parts[3]) {
+	switch {
+	case kind == "forwarding" && !e.isUplink(parts[3]):
 		return inside
-	}
-	if kind != "rp_filter" || set.Value != "0" {
+	case kind == "accept_local" && set.Value == "0":
+		return openCheck
+	case kind != "rp_filter" || set.Value != "0":
 		return kind
 	}
 	uplink := parts[3] == "all" || e.isUplink(parts[3])
