@@ -7,7 +7,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 
-.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench bench-dataplane golden man tools clean
+.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
@@ -56,6 +56,10 @@ demo: tools build
 
 bench: tools build
 	PBR_REQUIRE=1 $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench
+
+# What offload saves, in the guest, whose kernel has it: three minutes (docs/offload.md).
+bench-vm: tools
+	@PBR_REQUIRE=1 $(VM) -timeout 15m -bench BenchmarkVMOffload ./integration/dataplane
 
 # What a packet costs, beside other ways (docs/performance.md): about ten minutes. DATAPLANE=-quick takes one, DATAPLANE=-write puts
 # table and plot into docs; -only EXPRESSION and -rounds N choose further.

@@ -60,10 +60,10 @@ func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 // Machine reads what a compiler needs to know.
 func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	m, err := k.route.Machine()
-	if err != nil || !needs.Flowtables {
-		return m, err
+	if err == nil && needs.Flowtables {
+		k.offload.learn(k.nft, &m, needs.Hardware)
 	}
-	return m, k.offload.learn(k.nft, &m, needs.Hardware)
+	return m, err
 }
 
 // ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it, what needs some counts as there.

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +18,9 @@ type offload struct {
 	hardware map[string]bool
 }
 
-// learn fills in what m has of offload. Without the privilege to ask, everything that a kernel of today has counts as there.
-func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) error {
+// learn fills in what m has of offload. Without the privilege to ask, everything that a kernel of today has counts as there; one
+// that cannot even be asked has no nftables, and no flowtables.
+func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) {
 	var unknown []string
 	if hardware {
 		for name, link := range m.Links {
@@ -32,11 +32,9 @@ func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) error {
 	}
 	if !o.asked || len(unknown) > 0 {
 		found, err := c.ProbeOffload(unknown)
-		if errors.Is(err, unix.EPERM) {
-			return nil
-		}
 		if err != nil {
-			return fmt.Errorf("finding out whether the kernel can offload: %w", err)
+			m.NoFlowtables = !errors.Is(err, unix.EPERM)
+			return
 		}
 		o.asked, o.flowtables = true, found.Flowtables
 		for name := range o.hardware {
@@ -56,5 +54,4 @@ func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) error {
 		link.Hardware = o.hardware[name]
 		m.Links[name] = link
 	}
-	return nil
 }

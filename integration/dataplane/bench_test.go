@@ -62,7 +62,7 @@ func BenchmarkDataplane(b *testing.B) {
 		fmt.Fprintf(os.Stderr, "%s: set up in %.1f s\n", c.name, time.Since(start).Seconds())
 	}
 	for b.Loop() {
-		res := bench.run(n, os.Stderr)
+		res := bench.run(n, os.Stderr, false, true)
 		res.write(os.Stdout)
 		if !*docs {
 			continue

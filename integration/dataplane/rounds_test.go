@@ -30,15 +30,15 @@ func cells() []cell {
 	return list
 }
 
-// run measures all rows in turns: for each cell of each round all rows forth and back (A B C C B A), and the floor in between.
-func (b *bench) run(rounds int, progress io.Writer) *results {
+// run measures all rows, established streams or fresh ones as kinds says, in turns: for each cell of each round all rows forth and back (A B C C B A), and the floor in between.
+func (b *bench) run(rounds int, progress io.Writer, kinds ...bool) *results {
 	b.t.Helper()
 	res := &results{rows: b.routers, net: map[*measured]map[cell][]float64{}, floor: map[cell][]float64{}}
 	for _, m := range b.routers {
 		res.net[m] = map[cell][]float64{}
 	}
 	order := slices.Clone(b.routers)
-	for _, fresh := range []bool{false, true} {
+	for _, fresh := range kinds {
 		sizes := map[*measured]map[cell]int{}
 		for _, m := range b.routers {
 			b.establish(m)

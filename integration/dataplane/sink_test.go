@@ -30,6 +30,7 @@ func newSink() (*sink, error) {
 			// struct __sk_buff: len, and ifindex at 40
 			asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
 			asm.JEq.Imm(asm.R2, frame4Len, "count"),
+			asm.JEq.Imm(asm.R2, paddedLen, "count"), // a flowtable does not cut padding off
 			asm.JNE.Imm(asm.R2, frame6Len, "drop"),
 			asm.LoadMem(asm.R2, asm.R1, 40, asm.Word).WithSymbol("count"),
 			asm.And.Imm(asm.R2, sinkDevices-1),

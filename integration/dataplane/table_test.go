@@ -18,6 +18,11 @@ func (res *results) write(w io.Writer) {
 		res.writeFamily(w, f)
 	}
 	res.writeAims(w)
+	res.writeLosses(w)
+}
+
+// writeLosses tells what does not count, and why.
+func (res *results) writeLosses(w io.Writer) {
 	for _, m := range res.rows {
 		for _, c := range cells() {
 			if why := m.lost[c]; why != "" {

@@ -16,8 +16,11 @@ import (
 // GuestEnv is set in the guest of `make test-vm`, to "kvm" or "tcg" (every instruction emulated).
 const GuestEnv = "PBR_VM"
 
-// guestTests starts the names of the tests that call NeedKernel: where instructions are emulated, the guest runs these and few others.
-const guestTests = "TestVM"
+// guestTests and guestBenchmarks start the names of the tests that call NeedKernel: where instructions are emulated, the guest runs these and few others.
+const (
+	guestTests      = "TestVM"
+	guestBenchmarks = "BenchmarkVM"
+)
 
 // kernelParts are parts of Linux that not every kernel has, and what fails on one without. The commands run in a
 // namespace of their own.
@@ -85,8 +88,8 @@ func NeedGuest(t testing.TB) {
 
 func needName(t testing.TB) {
 	t.Helper()
-	if !strings.HasPrefix(t.Name(), guestTests) {
-		t.Fatalf("the name of a test that runs in the guest begins with %s", guestTests)
+	if !strings.HasPrefix(t.Name(), guestTests) && !strings.HasPrefix(t.Name(), guestBenchmarks) {
+		t.Fatalf("the name of a test that runs in the guest begins with %s, that of a benchmark with %s", guestTests, guestBenchmarks)
 	}
 }
 
