@@ -24,7 +24,10 @@ func (c *Conn) Close() error { return nil }
 func (c *Conn) Generation() (uint32, error) { return 0, errNoLinux }
 
 // Read always fails.
-func (c *Conn) Read() (*Live, error) { return nil, errNoLinux }
+func (c *Conn) Read(*plan.Ruleset) (*Live, error) { return nil, errNoLinux }
+
+// Outline always fails.
+func (c *Conn) Outline() (*plan.Ruleset, error) { return nil, errNoLinux }
 
 // Load never succeeds.
 func (c *Conn) Load([]byte, *plan.Ruleset) (*Live, bool) { return nil, false }
