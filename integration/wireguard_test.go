@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -18,54 +19,21 @@ func TestVMWireGuardNetwork(t *testing.T) {
 	checkVPN(t, spec)
 }
 
-// tunnelPolicy sends everything through a tunnel, which has two lines to run over. When it is dead, the lines are used themselves; host .12
-// has nothing but the tunnel.
-const tunnelPolicy = `
-[check]
-interval = "100ms"
-timeout = "300ms"
-down-after = 2
-up-after = 2
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-gateway = "192.0.2.1"
-nat = "masquerade"
-check = { method = "ping", targets = "9.9.9.9" }
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-gateway = "198.51.100.1"
-nat = "masquerade"
-check = { method = "ping", targets = "9.9.9.9" }
-[[uplink]]
-name = "vpn"
-interface = "tun0"
-nat = "masquerade"
-# Slower than the lines below, which fail first and take the tunnel along to the next.
-check = { method = "ping", targets = "10.99.0.1", down-after = 12 }
-[[table]]
-name = "lines"
-routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
-[[table]]
-name = "only-vpn"
-routes = { uplink = "vpn" }
-strict = true
-[default]
-routes = [{ uplink = "vpn" }, { uplink = "isp1", distance = 2 }, { uplink = "isp2", distance = 3 }]
-[[policy]]
-name = "private"
-src = "192.168.10.12"
-table = "only-vpn"
-# A policy and not a rule: WireGuard keeps the source address that it had first, and that address's own rule leads to its line.
-[[policy]]
-name = "tunnel"
-from = "local"
-dst = "198.19.51.1"
-proto = "udp"
-dport = 51820
-table = "lines"
-`
+// tunnelPolicy is the example of docs/vpn.md in this network, with checks that take less time.
+func tunnelPolicy(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/vpn.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "```toml\n")
+	example, _, found := strings.Cut(example, "```\n")
+	if !found {
+		t.Fatal("docs/vpn.md has no example")
+	}
+	quick := "check = { interval = \"100ms\", timeout = \"300ms\", down-after = 2, up-after = 2 }\n"
+	return quick + strings.NewReplacer("eth1", "wan1", "eth2", "wan2", "wg0", "tun0", "203.0.113.51", lab.VPNEndpoint.Addr().String()).Replace(example)
+}
 
 // A tunnel moves from a dead line to the next with all that is in it; when its far end is lost, its clients use the lines, but for
 // those that must not.
@@ -76,7 +44,7 @@ func TestVMWireGuardFailover(t *testing.T) {
 	vpn := lab.ISP(3)
 	vpn.Name, vpn.Iface = "vpn", "tun0"
 	vpn.Line, vpn.Over = lab.WireGuardLine, []string{"isp1", "isp2"}
-	w := newWatchedNet(t, tunnelPolicy, lab.Spec{
+	w := newWatchedNet(t, tunnelPolicy(t), lab.Spec{
 		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)},
 		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2), vpn},
 	})
