@@ -88,11 +88,13 @@ func boot(q qemu, k kernel, o options) error {
 	start = time.Now()
 	out := newOutput(os.Stdout, o)
 	err = q.boot(k, s, o, out)
-	if err == nil && !o.shell {
-		err = errors.Join(s.status(), out.verdict())
-	}
-	if err != nil && !errors.Is(err, errDead) {
-		err = fmt.Errorf("%w\nthe guest's last kernel messages:\n%s", err, s.lastMessages())
+	ended, status := s.status()
+	switch {
+	case err == nil && o.shell, errors.Is(err, errDead):
+	case err == nil && ended:
+		err = errors.Join(status, out.verdict())
+	default:
+		err = fmt.Errorf("%w\nthe guest's last kernel messages:\n%s", errors.Join(err, status), s.lastMessages())
 	}
 	if !out.alive.IsZero() {
 		fmt.Printf("the guest ran for %.0f s, %.0f s of it to boot, and took %.0f s of processor time\n",

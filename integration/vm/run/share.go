@@ -124,7 +124,8 @@ func (o options) emulatedSelection() bool { return o.run == "" && o.bench == "" 
 
 // testArgs returns the arguments of a test program.
 func testArgs(o options) []string {
-	args := []string{"-test.v", "-test.timeout=" + o.timeout.String()}
+	// Tests that hang are to say so before the guest is given up.
+	args := []string{"-test.v", "-test.timeout=" + (o.timeout * 9 / 10).String()}
 	run := o.run
 	switch {
 	case o.bench != "":
@@ -181,17 +182,17 @@ func (s *share) testPackages(o options) ([]testPackage, error) {
 	return all, nil
 }
 
-// status is nil if the guest says that its job succeeded.
-func (s *share) status() error {
+// status is nil if the guest says that its job succeeded, and tells whether it says anything: whether its job came to an end.
+func (s *share) status() (ended bool, err error) {
 	b, err := os.ReadFile(s.path(filepath.Base(guest.StatusFile)))
-	if err != nil {
-		return errors.New("the guest ended before its job did")
+	status := strings.TrimSpace(string(b))
+	switch {
+	case err != nil:
+		return false, errors.New("the guest ended before its tests did")
+	case status != "0":
+		return status != strconv.Itoa(guest.StatusBroken), fmt.Errorf("the guest's tests ended with status %s", status)
 	}
-	status, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || status != 0 {
-		return fmt.Errorf("the guest's tests ended with status %s", strings.TrimSpace(string(b)))
-	}
-	return nil
+	return true, nil
 }
 
 // lastMessages returns the end of what the kernel said.
