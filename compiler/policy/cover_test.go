@@ -162,7 +162,7 @@ func checkIndex(t *testing.T, doc *Document, covered map[int]bool) {
 	for i := range doc.Lists {
 		p.lists[doc.Lists[i].Name] = &listDraft{index: i}
 	}
-	m := &matcher{p: p, sets: map[string]*addrSet{}}
+	m := newMatcher(p)
 	all := make([]match, len(doc.Policies))
 	for i := range all {
 		all[i] = m.policy(&doc.Policies[i])

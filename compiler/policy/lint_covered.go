@@ -6,7 +6,7 @@ import "slices"
 // packets. Each policy that is not covered itself enters an index under its most telling field, so that
 // only few are compared, whatever the number of policies. It returns how many comparisons it took.
 func (p *parser) lintCovered() (compared int) {
-	m := &matcher{p: p, sets: map[string]*addrSet{}}
+	m := newMatcher(p)
 	all := make([]match, len(p.doc.Policies))
 	x := newCoverIndex(all)
 	for i := range all {

@@ -42,13 +42,16 @@ type fromSet struct {
 type matcher struct {
 	p    *parser
 	sets map[string]*addrSet
-	sig  []byte
+	// any is the set of all addresses.
+	any *addrSet
+	sig []byte
 }
 
-var (
-	anyAddress = &addrSet{any: true}
-	allProtos  = [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
-)
+func newMatcher(p *parser) *matcher {
+	return &matcher{p: p, sets: map[string]*addrSet{}, any: &addrSet{any: true}}
+}
+
+var allProtos = [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 
 // policy returns what a policy matches.
 func (m *matcher) policy(pol *Policy) match {
@@ -87,7 +90,7 @@ func (s *addrSet) empty() bool { return !s.any && !s.opaque && len(s.ranges) == 
 // addrs returns the set of entries, of the IP versions that all fields together allow.
 func (m *matcher) addrs(items []AddrItem, fam families) *addrSet {
 	if len(items) == 0 && fam == both {
-		return anyAddress
+		return m.any
 	}
 	m.sig = append(m.sig[:0], byte(fam))
 	for _, item := range items {
@@ -147,7 +150,7 @@ func (m *matcher) build(items []AddrItem, fam families) *addrSet {
 		in = slices.DeleteFunc(in, func(r Range) bool { return familyOf(r.From)&fam == 0 })
 	}
 	if len(in) == 2 && in[0] == allIPv4 && in[1] == allIPv6 {
-		return anyAddress
+		return m.any
 	}
 	return &addrSet{ranges: in}
 }
