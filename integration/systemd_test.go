@@ -20,6 +20,7 @@ cp "$1"/*.service /run/systemd/system
 printf '[Unit]\nWants=pbr.service\n' >/run/systemd/system/router.target
 touch /usr/bin/pbr
 mount --bind "$2" /usr/bin/pbr
+mount -t tmpfs tmpfs /tmp # systemd-tmpfiles empties it at boot
 exec env container=pbr-test /lib/systemd/systemd --unit=router.target --show-status=no --log-target=console
 `
 

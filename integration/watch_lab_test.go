@@ -135,12 +135,13 @@ func startWatched(t *testing.T, policy string, providers int) *watched {
 func (w *watched) start() {
 	w.t.Helper()
 	args := append(slices.Clone(w.wrap), pbrPath, "--config", w.router.file, "watch")
-	w.cmd = w.Router.Command(args[0], args[1:]...)
-	w.cmd.Env = append(os.Environ(), w.env...)
-	w.cmd.Stderr = w.log
-	if err := w.Router.Start(w.cmd); err != nil {
+	cmd := w.Router.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), w.env...)
+	cmd.Stderr = w.log
+	if err := w.Router.Start(cmd); err != nil {
 		w.t.Fatalf("starting pbr watch: %v", err)
 	}
+	w.cmd = cmd
 }
 
 // stop ends pbr watch, which must be no error.
