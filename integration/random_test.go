@@ -10,6 +10,7 @@ import (
 
 	"pbr/integration/lab"
 	"pbr/integration/reference"
+	"pbr/kernel/route"
 )
 
 // seedEnv repeats a run of the random tests.
@@ -38,7 +39,11 @@ var destinations = []string{
 
 // worldOf says of a network what random policies and their plain reading have to know.
 func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Machine) {
-	world := reference.World{MainDefault: mainDefault, OldRules: !lab.KernelAtLeast(6, 13)}
+	rulesKnowDSCP, err := route.KernelAtLeast(6, 13)
+	if err != nil {
+		panic(err) // uname(2) does not fail
+	}
+	world := reference.World{MainDefault: mainDefault, OldRules: !rulesKnowDSCP}
 	machine := &reference.Machine{Addrs: map[string][]netip.Prefix{}}
 	for _, d := range destinations {
 		world.Destinations = append(world.Destinations, netip.MustParsePrefix(d))

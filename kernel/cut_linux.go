@@ -14,7 +14,8 @@ import (
 )
 
 // Cut deletes connections, so that their next packet starts anew over another uplink, and returns about how many (the
-// difference of conntrack's own count: what came and went meanwhile is in it). It is one request a mark, however many
+// difference of conntrack's own count: what came and went meanwhile is in it, and offloaded ones are not, which count until
+// the flowtable lets go of them, a second later). It is one request a mark, however many
 // connections there are, and three an IPv4 address. It may run beside anything else, in a thread of k's network namespace.
 // After an error the rest of cuts is still done.
 func (k *Kernel) Cut(cuts []Cut) (int, error) {

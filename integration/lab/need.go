@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -9,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // GuestEnv is set in the guest of `make test-vm`, to "kvm" or "tcg" (every instruction emulated).
@@ -91,17 +88,6 @@ func needName(t testing.TB) {
 	if !strings.HasPrefix(t.Name(), guestTests) && !strings.HasPrefix(t.Name(), guestBenchmarks) {
 		t.Fatalf("the name of a test that runs in the guest begins with %s, that of a benchmark with %s", guestTests, guestBenchmarks)
 	}
-}
-
-// KernelAtLeast tells whether the kernel's version is this one or a later one.
-func KernelAtLeast(major, minor int) bool {
-	var name unix.Utsname
-	var have [2]int
-	if err := unix.Uname(&name); err != nil {
-		return false
-	}
-	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &have[0], &have[1])
-	return err == nil && slices.Compare(have[:], []int{major, minor}) >= 0
 }
 
 // InGuest tells whether the test runs in the guest of `make test-vm`.
