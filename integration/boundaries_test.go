@@ -17,9 +17,9 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/compiler/plan", "pbr/compiler", "the shared vocabulary imports nothing of ours"},
 	{"pbr/compiler/plan", "pbr/compiler/policy", "the shared vocabulary imports nothing of ours"},
 	{"pbr/compiler/policy", "pbr/compiler/plan", "the language knows nothing of the kernel's objects"},
-	{"pbr/compiler/doctor", "pbr/kernel", "the doctor judges facts that it is given"},
-	{"pbr/compiler/doctor", "os/exec", "the doctor judges facts that it is given"},
-	{"pbr/compiler/facts", "pbr/compiler/policy", "facts are what is, whatever is wanted"},
+	{"pbr/kernel/doctor", "pbr/kernel", "the doctor judges facts that it is given"},
+	{"pbr/kernel/doctor", "os/exec", "the doctor judges facts that it is given"},
+	{"pbr/kernel/facts", "pbr/compiler/policy", "facts are what is, whatever is wanted"},
 	{"pbr/render", "os/exec", "rendering runs nothing"},
 	{"pbr/render", "pbr/kernel", "what is printed is a plan, live or wanted"},
 	{"pbr/render", "github.com/mdlayher/netlink", "rendering talks to nobody"},
@@ -29,9 +29,9 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/kernel", "pbr/render", "the kernel side prints nothing"},
 	{"pbr/healthcheck", "pbr/kernel", "probing changes no route"},
 	{"pbr/healthcheck", "pbr/compiler", "probing knows no policy"},
-	{"pbr/healthcheck/watch", "pbr/kernel", "the loop is given its kernel"},
-	{"pbr/healthcheck/watch", "github.com/mdlayher/netlink", "the loop is given its kernel"},
-	{"pbr/healthcheck/watch", "os/exec", "the loop is given what runs its hook"},
+	{"pbr/cmd/pbr/daemon", "pbr/kernel", "the loop is given its kernel"},
+	{"pbr/cmd/pbr/daemon", "github.com/mdlayher/netlink", "the loop is given its kernel"},
+	{"pbr/cmd/pbr/daemon", "os/exec", "the loop is given what runs its hook"},
 }
 
 func TestPackageBoundaries(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
-	"pbr/compiler/plan/eval"
+	"pbr/compiler/walk"
 	"pbr/integration/lab"
 )
 
@@ -86,7 +86,7 @@ func TestBoundariesInEveryStructure(t *testing.T) {
 
 // boundaryPackets combines addresses, ports and protocols at which something in everyStructure begins or ends. No two are of
 // one connection.
-func boundaryPackets() (out []eval.Packet) {
+func boundaryPackets() (out []walk.Packet) {
 	fours := [2][]string{
 		{"10.49.255.255", "10.50.1.0", "10.50.1.1", "10.50.1.2", "10.50.1.255", "10.50.2.6", "10.50.2.7", "10.50.2.19", "10.50.2.20", "10.50.3.0", "10.50.3.255",
 			"10.50.4.0", "10.50.4.255", "10.50.5.0", "10.50.6.1", "10.50.6.2", "10.50.6.3", "10.50.6.77", "10.50.6.78", "10.50.6.200", "10.50.15.255", "10.50.16.0", "10.50.255.255"},
@@ -105,7 +105,7 @@ func boundaryPackets() (out []eval.Packet) {
 		{6, 1, 22}, {6, 2, 25}, {6, 3, 80}, {6, 4, 443}, {6, 5, 464}, {6, 6, 465}, {6, 7, 587}, {6, 8, 588}, {50, 0, 0},
 	}
 	at := func(iif, src, dst string, proto uint8, sport, dport uint16) {
-		out = append(out, eval.Packet{IIF: iif, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: proto, SPort: sport, DPort: dport, CTState: eval.StateNew})
+		out = append(out, walk.Packet{IIF: iif, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: proto, SPort: sport, DPort: dport, CTState: walk.StateNew})
 	}
 	at("br-lan", "10.50.1.1", "8.8.1.1", 17, 3, 53)
 	at("br-guest", "10.50.3.1", "8.8.1.1", 17, 3, 53)
@@ -125,9 +125,9 @@ func boundaryPackets() (out []eval.Packet) {
 }
 
 // countedBy tells how many of the packets the plan's counters count.
-func countedBy(t *testing.T, p *plan.Plan, packets []eval.Packet) map[string]int {
+func countedBy(t *testing.T, p *plan.Plan, packets []walk.Packet) map[string]int {
 	t.Helper()
-	e, err := eval.New(&p.Ruleset)
+	e, err := walk.New(&p.Ruleset)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func countedBy(t *testing.T, p *plan.Plan, packets []eval.Packet) map[string]int
 	return counts
 }
 
-func sendAll(t *testing.T, wires map[string]*lab.Wire, packets []eval.Packet) {
+func sendAll(t *testing.T, wires map[string]*lab.Wire, packets []walk.Packet) {
 	t.Helper()
 	lab.Pinned(t, func() error {
 		for i := range packets {

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )

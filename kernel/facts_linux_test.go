@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 // Trying features finds those that every kernel with policy routing and nftables has, and each once.

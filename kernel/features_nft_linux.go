@@ -5,8 +5,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 // trial is a ruleset that loads where the kernel has the feature.

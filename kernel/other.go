@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 var errLinux = errors.New("policy routing needs Linux")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"pbr/compiler/doctor"
+	"pbr/kernel/doctor"
 )
 
 // Findings writes what the doctor found, in aligned columns, a heading for each group:

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"pbr/compiler/doctor"
+	"pbr/kernel/doctor"
 )
 
 func TestFindings(t *testing.T) {

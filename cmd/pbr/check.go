@@ -6,11 +6,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/render"
 )
 
@@ -98,7 +98,7 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) 
 func (c command) printTimes(doc *policy.Document) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
 	header := false
-	for _, check := range watch.Configs(doc, nil, plan.Machine{}) {
+	for _, check := range daemon.Configs(doc, nil, plan.Machine{}) {
 		if check.Method == healthcheck.MethodNone {
 			continue
 		}

@@ -11,13 +11,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
-	"pbr/compiler/doctor"
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
+	"pbr/kernel/doctor"
+	"pbr/kernel/facts"
 	"pbr/render"
 )
 
@@ -98,14 +98,14 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		}
 	}
 	if s.Doc != nil {
-		f.Gateways = askGateways(watch.Configs(s.Doc, s.Want.Numbers, machine))
+		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, machine))
 	}
 	f.Unknown = append(f.Unknown, unknown...)
 	return s, f, nil
 }
 
 // readSubject reads the policy file, if there is one; what is wrong with it is only noted.
-func readSubject(ctx *cli.Context, k *kernel.Kernel, report *watch.Report) (*doctor.Subject, error) {
+func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*doctor.Subject, error) {
 	name, err := configName(ctx)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *watch.Report) (*doc
 	now := situation{machine: machine, watch: report}
 	if report == nil {
 		// What cannot be read of what the last watch left is the other commands' to tell.
-		now.left, _ = watch.ReadLeft(healthPath(k), f.doc, machine, kernel.Uptime())
+		now.left, _ = daemon.ReadLeft(healthPath(k), f.doc, machine, kernel.Uptime())
 	}
 	s.Take(f.doc, machine, now.down())
 	return s, nil

@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -25,9 +25,9 @@ func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthF
 type situation struct {
 	machine plan.Machine
 	// watch is the report of the watch that runs; nil when none does.
-	watch *watch.Report
+	watch *daemon.Report
 	// left is what counts of what the last one left, while none runs.
-	left watch.Left
+	left daemon.Left
 }
 
 // down has the uplinks that are not to be used.
@@ -48,7 +48,7 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 	if err != nil || report != nil {
 		return &situation{machine: machine, watch: report}, err
 	}
-	left, err := watch.ReadLeft(healthPath(k), doc, machine, kernel.Uptime())
+	left, err := daemon.ReadLeft(healthPath(k), doc, machine, kernel.Uptime())
 	if err != nil {
 		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err) // what it said can be said again, and must not be in the way
 	}
@@ -56,7 +56,7 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 }
 
 // tellLeft says which uplinks are not used for a reason that is not to be seen in policy and machine.
-func (c command) tellLeft(left watch.Left) {
+func (c command) tellLeft(left daemon.Left) {
 	for _, s := range left.Uplinks {
 		if text := leftText(s, left.Age); text != "" {
 			fmt.Fprintf(c.stderr, "pbr: %s\n", text)
@@ -74,16 +74,16 @@ func leftText(s healthcheck.Status, age time.Duration) string {
 			why = " (" + s.LastFailure + ")"
 		}
 		return fmt.Sprintf("uplink %s is left out of use: pbr watch, which does not run any more, found it %s%s; that counts for another %s, unless pbr watch finds it up",
-			s.Uplink, s.State, why, span((watch.FoundHolds - age).Round(time.Second)))
+			s.Uplink, s.State, why, span((daemon.FoundHolds - age).Round(time.Second)))
 	}
 	return ""
 }
 
 // runningWatch asks the watch of this network namespace; nil without one.
-func runningWatch(k *kernel.Kernel) (*watch.Report, error) {
-	a, err := watch.Ask(k.Dir(), watch.Request{Do: "status"})
+func runningWatch(k *kernel.Kernel) (*daemon.Report, error) {
+	a, err := daemon.Ask(k.Dir(), daemon.Request{Do: "status"})
 	switch {
-	case errors.Is(err, watch.ErrNotRunning):
+	case errors.Is(err, daemon.ErrNotRunning):
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -97,7 +97,7 @@ func runningWatch(k *kernel.Kernel) (*watch.Report, error) {
 // free.
 func forgetHealth(k *kernel.Kernel) error {
 	var errs []error
-	for _, name := range []string{healthFile, healthFile + ".new", watch.SocketName} {
+	for _, name := range []string{healthFile, healthFile + ".new", daemon.SocketName} {
 		if err := os.Remove(filepath.Join(k.Dir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("forgetting the uplinks' health: %w", err))
 		}

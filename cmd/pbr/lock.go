@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"pbr/healthcheck/watch"
+	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
 )
 
@@ -46,7 +46,7 @@ func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), e
 		return unlock, err
 	}
 	if locked.Doing == "watch" {
-		if _, err := watch.Ask(k.Dir(), watch.Request{Do: "status"}); err == nil {
+		if _, err := daemon.Ask(k.Dir(), daemon.Request{Do: "status"}); err == nil {
 			return nil, explainLock(locked, "watch")
 		}
 	}

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -24,7 +24,7 @@ func (c command) refuseNothing(f *policyFile, k *kernel.Kernel) error {
 		return err
 	}
 	if len(live.Routes) > 0 {
-		return watch.NoUplinks(f.doc)
+		return daemon.NoUplinks(f.doc)
 	}
 	fmt.Fprintf(c.stderr, "pbr: warning: %s has no uplink: pbr routes nothing\n", f.display)
 	return nil

@@ -13,10 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -58,11 +58,11 @@ type statusResult struct {
 }
 
 type watchStatus struct {
-	PID          int           `json:"pid"`
-	Since        time.Time     `json:"since"`
-	Policy       string        `json:"policy"`
-	PolicyLoaded time.Time     `json:"policy_loaded"`
-	Numbers      watch.Numbers `json:"numbers"`
+	PID          int            `json:"pid"`
+	Since        time.Time      `json:"since"`
+	Policy       string         `json:"policy"`
+	PolicyLoaded time.Time      `json:"policy_loaded"`
+	Numbers      daemon.Numbers `json:"numbers"`
 }
 
 // uplinkStatus is an uplink's health, as far as it is known, and use.
@@ -153,7 +153,7 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 	if err != nil {
 		return nil, err
 	}
-	s, outline := &statusResult{Uplinks: []uplinkStatus{}}, watch.Outline{}
+	s, outline := &statusResult{Uplinks: []uplinkStatus{}}, daemon.Outline{}
 	if report != nil {
 		outline = report.Outline
 		s.Watch = &watchStatus{report.PID, report.Since, report.Policy, report.Loaded, report.Numbers}
@@ -169,24 +169,24 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 }
 
 // statusAlone returns the uplinks without a watch.
-func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (watch.Outline, []uplinkStatus, error) {
+func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (daemon.Outline, []uplinkStatus, error) {
 	f, err := load(ctx)
 	if err != nil {
-		return watch.Outline{}, nil, err
+		return daemon.Outline{}, nil, err
 	}
 	if err := c.report(f, f.diagnostics); err != nil {
-		return watch.Outline{}, nil, err
+		return daemon.Outline{}, nil, err
 	}
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
-		return watch.Outline{}, nil, err
+		return daemon.Outline{}, nil, err
 	}
 	want, problems := compiler.Compile(f.doc, now.machine, now.down())
 	if want == nil {
-		return watch.Outline{}, nil, c.report(f, problems)
+		return daemon.Outline{}, nil, c.report(f, problems)
 	}
 	uplinks := []uplinkStatus{}
-	links := watch.Links(f.doc, now.machine)
+	links := daemon.Links(f.doc, now.machine)
 	for i := range f.doc.Uplinks {
 		u := &f.doc.Uplinks[i]
 		status := linkStatus(links[u.Name])
@@ -196,12 +196,12 @@ func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (watch.Outline,
 		status.Name, status.Interface = u.Name, u.Interface
 		uplinks = append(uplinks, status)
 	}
-	return watch.NewOutline(f.doc, want), uplinks, nil
+	return daemon.NewOutline(f.doc, want), uplinks, nil
 }
 
 // fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the
 // command line names none that is there.
-func fileNote(ctx *cli.Context, report *watch.Report) string {
+func fileNote(ctx *cli.Context, report *daemon.Report) string {
 	name, err := configName(ctx)
 	if err != nil {
 		return err.Error()
@@ -223,7 +223,7 @@ func fileNote(ctx *cli.Context, report *watch.Report) string {
 }
 
 // readKernel adds what the kernel tells: routes, connections, balances.
-func (s *statusResult) readKernel(o *watch.Outline, k *kernel.Kernel) error {
+func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	live, err := k.Live(&plan.Plan{Mask: o.Mask, BasePriority: o.BasePriority, Numbers: o.Numbers})
 	if err != nil {
 		return err
@@ -235,7 +235,7 @@ func (s *statusResult) readKernel(o *watch.Outline, k *kernel.Kernel) error {
 	s.Unmarked = sum(used, 0)
 	for i := range s.Uplinks {
 		u := &s.Uplinks[i]
-		mark, strict := watch.Marks(o.Numbers, u.Name)
+		mark, strict := daemon.Marks(o.Numbers, u.Name)
 		marks := []uint32{mark}
 		if strict != 0 { // 0 would be the unmarked ones
 			marks = append(marks, strict)
@@ -293,7 +293,7 @@ func sum(used map[uint32]kernel.Usage, marks ...uint32) usage {
 }
 
 // activeRoutes lists the policy's tables, default last, with the route of the lowest metric to each destination.
-func activeRoutes(o *watch.Outline, uplinks []uplinkStatus, live *plan.Plan) []tableStatus {
+func activeRoutes(o *daemon.Outline, uplinks []uplinkStatus, live *plan.Plan) []tableStatus {
 	byInterface := map[string]uplinkStatus{}
 	for _, u := range uplinks {
 		byInterface[u.Interface] = u

@@ -3,9 +3,9 @@ package main
 import (
 	"slices"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -30,7 +30,7 @@ type memberStatus struct {
 }
 
 // readBalances reads which members take connections, and what clients are remembered.
-func readBalances(o *watch.Outline, live *plan.Plan, k *kernel.Kernel) ([]balanceStatus, error) {
+func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel) ([]balanceStatus, error) {
 	list := make([]balanceStatus, 0, len(o.Balances))
 	var packets map[string]uint64
 	for _, b := range o.Balances {

@@ -12,10 +12,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -78,16 +78,16 @@ func (c command) tellStaying(name string, kept map[string][]string) {
 	}
 }
 
-// askUplink has the running watch do it; asked is false when none runs. kept is watch.Report.Kept afterwards.
+// askUplink has the running watch do it; asked is false when none runs. kept is daemon.Report.Kept afterwards.
 func askUplink(name, mode string) (kept map[string][]string, asked bool, err error) {
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
 		return nil, false, err
 	}
 	defer k.Close()
-	_, err = watch.Ask(k.Dir(), watch.Request{Do: "force", Uplink: name, Mode: mode})
+	_, err = daemon.Ask(k.Dir(), daemon.Request{Do: "force", Uplink: name, Mode: mode})
 	switch {
-	case errors.Is(err, watch.ErrNotRunning):
+	case errors.Is(err, daemon.ErrNotRunning):
 		return nil, false, nil
 	case err != nil:
 		return nil, true, err
@@ -101,7 +101,7 @@ func askUplink(name, mode string) (kept map[string][]string, asked bool, err err
 // forceAlone does it without a watch. The kernel is changed only where it holds what the policy file says: else an edit of the file that
 // nobody has applied yet would come into force along with it.
 func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kernel, name, mode string) (map[string][]string, error) {
-	if err := watch.CheckUplink(f.doc, name); err != nil {
+	if err := daemon.CheckUplink(f.doc, name); err != nil {
 		return nil, err
 	}
 	if err := c.settlePending(stop, k); err != nil {
@@ -120,7 +120,7 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 		return nil, err
 	}
 	same := plan.Diff(have, old).Empty()
-	w := watch.New(watch.Options{
+	w := daemon.New(daemon.Options{
 		Policy: f.doc, Kernel: watchKernel{k}, StateFile: healthPath(k), Uptime: kernel.Uptime, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	done, err := w.ForceAlone(stop, now.left, name, mode, same)

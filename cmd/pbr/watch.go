@@ -12,13 +12,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
@@ -71,7 +71,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 	if err != nil {
 		return err
 	}
-	hooks := watch.NewHooks(logger, runHook)
+	hooks := daemon.NewHooks(logger, runHook)
 	setHook(hooks, f.doc.Watch.Hook, logger)
 	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
 	monitor.Report = func(uplink string, err error) {
@@ -82,7 +82,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 		}
 	}
 	served := &metricsServer{log: logger}
-	w := watch.New(watch.Options{
+	w := daemon.New(daemon.Options{
 		Policy: f.doc, Reload: func() (*policy.Document, error) { return reloadPolicy(cctx) },
 		Reloaded: func(doc *policy.Document) {
 			log.setFormat(doc.Watch.Log)
@@ -93,7 +93,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 		StateFile: healthPath(k), Uptime: kernel.Uptime, Log: logger, Hook: hooks.Add,
 		Notify: notifyManager, Watchdog: watchdogInterval(),
 	})
-	control, err := watch.Listen(k.Dir())
+	control, err := daemon.Listen(k.Dir())
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 	served.listen(f.doc.Watch.Metrics)
 	defer served.close()
 	controlled := make(chan struct{})
-	go func() { defer close(controlled); watch.Serve(ctx, control, w, logger) }()
+	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
 	err = w.Run(ctx)
 	cancel()
 	<-controlled
@@ -162,12 +162,12 @@ func notifyManager(state string) {
 			state = fmt.Sprintf("%s\nMONOTONIC_USEC=%d", state, now.Nano()/1000)
 		}
 	}
-	_, _ = daemon.SdNotify(false, state) // it watches us, not we it
+	_, _ = systemd.SdNotify(false, state) // it watches us, not we it
 }
 
 // watchdogInterval is half of what the service manager waits for a sign of life; 0 if it does not.
 func watchdogInterval() time.Duration {
-	limit, err := daemon.SdWatchdogEnabled(false)
+	limit, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
 		return 0
 	}

@@ -3,30 +3,30 @@ package main
 import (
 	"context"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
-	"pbr/healthcheck/watch"
 	"pbr/kernel"
 )
 
 // watchKernel is the kernel as a watch sees it.
 type watchKernel struct{ *kernel.Kernel }
 
-func (k watchKernel) Apply(ctx context.Context, want *plan.Plan) (watch.Outcome, error) {
+func (k watchKernel) Apply(ctx context.Context, want *plan.Plan) (daemon.Outcome, error) {
 	return outcome(k.Kernel.Apply(ctx, want))
 }
 
-func (k watchKernel) Update(ctx context.Context, want *plan.Plan) (watch.Outcome, error) {
+func (k watchKernel) Update(ctx context.Context, want *plan.Plan) (daemon.Outcome, error) {
 	return outcome(k.Kernel.Update(ctx, want))
 }
 
-func outcome(r *kernel.Report, err error) (watch.Outcome, error) {
+func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
 	if err != nil {
-		return watch.Outcome{}, err
+		return daemon.Outcome{}, err
 	}
-	return watch.Outcome{Changed: changedLines(r), Warnings: r.Warnings}, nil
+	return daemon.Outcome{Changed: changedLines(r), Warnings: r.Warnings}, nil
 }
 
-func (k watchKernel) Cut(cuts []watch.Cut) (int, error) {
+func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {
 	var list []kernel.Cut
 	for _, c := range cuts {
 		for _, m := range c.Marks {
@@ -39,7 +39,7 @@ func (k watchKernel) Cut(cuts []watch.Cut) (int, error) {
 	return k.Kernel.Cut(list)
 }
 
-func (k watchKernel) Pin(pins []watch.Pin) (int, error) {
+func (k watchKernel) Pin(pins []daemon.Pin) (int, error) {
 	var list []kernel.Pin
 	for _, p := range pins {
 		list = append(list, kernel.Pin(p))
@@ -47,18 +47,18 @@ func (k watchKernel) Pin(pins []watch.Pin) (int, error) {
 	return k.Kernel.Pin(list)
 }
 
-var noticeKinds = map[kernel.NoticeKind]watch.NoticeKind{
-	kernel.NoticeMachine: watch.MachineChanged, kernel.NoticeDrift: watch.Drift, kernel.NoticeOverrun: watch.Overrun,
+var noticeKinds = map[kernel.NoticeKind]daemon.NoticeKind{
+	kernel.NoticeMachine: daemon.MachineChanged, kernel.NoticeDrift: daemon.Drift, kernel.NoticeOverrun: daemon.Overrun,
 }
 
 // convertNotices hands notices on until they, or ctx, end.
-func convertNotices(ctx context.Context, in <-chan kernel.Notice) <-chan watch.Notice {
-	out := make(chan watch.Notice)
+func convertNotices(ctx context.Context, in <-chan kernel.Notice) <-chan daemon.Notice {
+	out := make(chan daemon.Notice)
 	go func() {
 		defer close(out)
 		for n := range in {
 			select {
-			case out <- watch.Notice{Kind: noticeKinds[n.Kind], What: n.What, Who: n.Who}:
+			case out <- daemon.Notice{Kind: noticeKinds[n.Kind], What: n.What, Who: n.Who}:
 			case <-ctx.Done():
 				return
 			}

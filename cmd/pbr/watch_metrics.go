@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"pbr/healthcheck/watch"
+	"pbr/cmd/pbr/daemon"
 )
 
 // metricsTimeout bounds a scrape.
@@ -19,7 +19,7 @@ const metricsTimeout = 10 * time.Second
 
 // metricsServer serves /metrics where [watch] metrics says.
 type metricsServer struct {
-	report func() watch.Report
+	report func() daemon.Report
 	log    *slog.Logger
 
 	address string
@@ -45,8 +45,8 @@ func (m *metricsServer) listen(address string) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", watch.MetricsType)
-		_, _ = w.Write(watch.Metrics(m.report()))
+		w.Header().Set("Content-Type", daemon.MetricsType)
+		_, _ = w.Write(daemon.Metrics(m.report()))
 	})
 	m.server = &http.Server{Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, IdleTimeout: time.Minute}
 	go func(s *http.Server) {

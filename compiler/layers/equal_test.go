@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
-	"pbr/compiler/plan/eval"
+	"pbr/compiler/walk"
 )
 
 // How many packets one run of the equality test walks through the list and another form.
@@ -39,7 +39,7 @@ func TestFormsAreEqual(t *testing.T) {
 }
 
 // walker walks the list in the form, and counts what it is made of.
-func (l *list) walker(t *testing.T, form Form, structures map[string]int) *eval.Walker {
+func (l *list) walker(t *testing.T, form Form, structures map[string]int) *walk.Walker {
 	t.Helper()
 	r := Build("classify", l.policies, l.lookUp, form)
 	rs := &plan.Ruleset{Sets: r.Sets, Chains: append(r.Chains, plan.Chain{Name: "classify", Rules: r.Rules})}
@@ -49,7 +49,7 @@ func (l *list) walker(t *testing.T, form Form, structures map[string]int) *eval.
 	for i := range l.policies {
 		rs.Counters = append(rs.Counters, plan.Counter{Name: l.policies[i].Name})
 	}
-	e, err := eval.New(rs) // refuses overlaps
+	e, err := walk.New(rs) // refuses overlaps
 	if err != nil {
 		t.Fatalf("form %d: %v\n%+v\n%+v", form, err, l.policies, r)
 	}
@@ -83,7 +83,7 @@ func structure(r *Result, rule *plan.ChainRule) string {
 }
 
 // hit is the policy that counts the packet, "" if none does.
-func hit(t *testing.T, w *eval.Walker, p *eval.Packet) string {
+func hit(t *testing.T, w *walk.Walker, p *walk.Packet) string {
 	r, err := w.Walk("classify", p)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func hit(t *testing.T, w *eval.Walker, p *eval.Packet) string {
 
 // packets are, for each interval of each box, its first and last value, the one before and the one after, with the other
 // fields in the box or anywhere.
-func (l *list) packets() (out []eval.Packet) {
+func (l *list) packets() (out []walk.Packet) {
 	b := &builder{policies: l.policies, lookUp: l.lookUp}
 	b.expand()
 	for i := range b.boxes {

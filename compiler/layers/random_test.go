@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
-	"pbr/compiler/plan/eval"
+	"pbr/compiler/walk"
 )
 
 // seedEnv repeats a run of the random tests.
@@ -167,10 +167,10 @@ func (l *list) element(t plan.Type) plan.Element {
 }
 
 // packetIn makes a packet with most fields at one end of the box's intervals, and others anywhere.
-func (l *list) packetIn(one *box) eval.Packet {
-	p := eval.Packet{
+func (l *list) packetIn(one *box) walk.Packet {
+	p := walk.Packet{
 		IIF: pick(l.Rand, ifaces), Proto: pick(l.Rand, []uint8{1, 6, 17, 50}), SPort: uint16(l.IntN(1 << 16)), DPort: pick(l.Rand, []uint16{53, 80, 443, 1000}),
-		DSCP: pick(l.Rand, []uint8{0, 1, 6, 17, 46}), Mark: uint32(l.IntN(2)), CTState: eval.StateNew, NoPorts: l.chance(50),
+		DSCP: pick(l.Rand, []uint8{0, 1, 6, 17, 46}), Mark: uint32(l.IntN(2)), CTState: walk.StateNew, NoPorts: l.chance(50),
 	}
 	family, nets := one.family, nets4
 	if family == 0 {
@@ -188,7 +188,7 @@ func (l *list) packetIn(one *box) eval.Packet {
 	return p
 }
 
-func setField(p *eval.Packet, d dim, t plan.Type, k plan.Key) {
+func setField(p *walk.Packet, d dim, t plan.Type, k plan.Key) {
 	switch d {
 	case dimIface:
 		p.IIF = k.Text()

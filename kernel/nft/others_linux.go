@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 // familyNames are nft's words for NFPROTO_* (linux/netfilter.h).

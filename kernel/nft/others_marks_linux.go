@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/compiler/facts"
+	"pbr/kernel/facts"
 )
 
 // origin tells where a register's value comes from.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/compiler/facts"
+	"pbr/kernel/facts"
 )
 
 // othersScript has rules with marks of all kinds, one a line, in tables of several families.

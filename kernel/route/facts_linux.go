@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 
-	"pbr/compiler/facts"
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 // AllRules lists every ip rule, of both families.

@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// SocketName is the control socket's name in the state directory.
+const SocketName = "control"
+
+const (
+	// requestLimit is how long a request, read and answered, may take.
+	requestLimit = 10 * time.Second
+	// requestSize bounds a request, which has three short words.
+	requestSize = 4096
+)
+
+// ErrNotRunning means that no watch serves the socket.
+var ErrNotRunning = errors.New("pbr watch is not running in this network namespace")
+
+// Request is one line of JSON that a client sends.
+type Request struct {
+	// Do is "status" or "force".
+	Do string `json:"do"`
+	// Uplink and Mode ("up", "down", "auto") are for force.
+	Uplink string `json:"uplink,omitempty"`
+	Mode   string `json:"mode,omitempty"`
+}
+
+// Answer is the one line of JSON that answers it.
+type Answer struct {
+	Error  string  `json:"error,omitempty"`
+	Report *Report `json:"report,omitempty"`
+}
+
+// Controlled is what the control socket reaches; *Watcher is.
+type Controlled interface {
+	Report() Report
+	Force(ctx context.Context, uplink, mode string) error
+}
+
+// Listen opens the control socket for root alone. One that a killed run left is replaced: the caller holds the namespace's lock.
+func Listen(dir string) (net.Listener, error) {
+	path := filepath.Join(dir, SocketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("replacing the control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the control socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("protecting the control socket: %w", err)
+	}
+	return l, nil
+}
+
+// Serve answers clients until ctx ends, then closes l.
+func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() == nil {
+				log.Error("control socket", "error", err)
+			}
+			return
+		}
+		clients.Go(func() {
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(ctx, requestLimit)
+			defer cancel()
+			if err := serveOne(ctx, conn, c); err != nil {
+				log.Warn("control socket", "error", err)
+			}
+		})
+	}
+}
+
+func serveOne(ctx context.Context, conn net.Conn, c Controlled) error {
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if err := mayControl(conn); err != nil {
+		return errors.Join(err, json.NewEncoder(conn).Encode(Answer{Error: err.Error()}))
+	}
+	var r Request
+	if err := json.NewDecoder(io.LimitReader(conn, requestSize)).Decode(&r); err != nil {
+		return fmt.Errorf("reading a request: %w", err)
+	}
+	return json.NewEncoder(conn).Encode(answer(ctx, c, r))
+}
+
+func answer(ctx context.Context, c Controlled, r Request) Answer {
+	var err error
+	switch r.Do {
+	case "status":
+		report := c.Report()
+		return Answer{Report: &report}
+	case "force":
+		err = c.Force(ctx, r.Uplink, r.Mode)
+	default:
+		err = fmt.Errorf("unknown request %q", r.Do)
+	}
+	if err != nil {
+		return Answer{Error: err.Error()}
+	}
+	return Answer{}
+}
+
+// Ask sends a request to the watch whose state directory is dir. The error is ErrNotRunning when there is none, and the
+// watch's own words when it refused.
+func Ask(dir string, r Request) (*Answer, error) {
+	conn, err := net.DialTimeout("unix", filepath.Join(dir, SocketName), requestLimit)
+	if errors.Is(err, fs.ErrNotExist) || refused(err) {
+		return nil, ErrNotRunning
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking pbr watch: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {
+		return nil, fmt.Errorf("asking pbr watch: %w", err)
+	}
+	a := &Answer{}
+	err = json.NewEncoder(conn).Encode(r)
+	if err == nil {
+		err = json.NewDecoder(conn).Decode(a)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking pbr watch: %w", err)
+	}
+	if a.Error != "" {
+		return nil, errors.New(a.Error)
+	}
+	return a, nil
+}

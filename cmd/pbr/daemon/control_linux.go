@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mayControl refuses whoever is neither root nor this process's own user (SO_PEERCRED, unix(7)).
+func mayControl(conn net.Conn) error {
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return errors.New("not a UNIX socket")
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("asking who connects: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return fmt.Errorf("asking who connects: %w", err)
+	}
+	if credErr != nil {
+		return fmt.Errorf("asking who connects: %w", credErr)
+	}
+	if cred.Uid != 0 && int(cred.Uid) != os.Geteuid() {
+		return fmt.Errorf("user %d may not control uplinks, root may", cred.Uid)
+	}
+	return nil
+}
+
+// refused tells that nobody listens on a socket that is there.
+func refused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/compiler"
+	"pbr/healthcheck"
+)
+
+// controlled is forced and tells of it.
+type controlled struct{ forced string }
+
+func (c *controlled) Report() Report {
+	return Report{PID: 7, Policy: "p.toml", Down: compiler.Health{"isp1": 1}, Uplinks: []healthcheck.Status{{
+		Uplink: "isp1", State: healthcheck.Down, RTT: time.Millisecond,
+	}}}
+}
+
+func (c *controlled) Force(_ context.Context, uplink, mode string) error {
+	if uplink != "isp1" {
+		return errors.New("there is no uplink " + uplink)
+	}
+	c.forced = mode
+	return nil
+}
+
+func TestControl(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("without a socket: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, SocketName))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	c := &controlled{}
+	log := &safeBuffer{}
+	ended := make(chan struct{})
+	go func() { Serve(ctx, l, c, slog.New(slog.NewTextHandler(log, nil))); close(ended) }()
+
+	a, err := Ask(dir, Request{Do: "status"})
+	if err != nil || a.Report == nil || a.Report.PID != 7 || a.Report.Uplinks[0].State != healthcheck.Down || a.Report.Down["isp1"] != 1 {
+		t.Errorf("status: %+v, %v", a, err)
+	}
+	if _, err := Ask(dir, Request{Do: "force", Uplink: "isp1", Mode: "down"}); err != nil || c.forced != "down" {
+		t.Errorf("force: %v, %q", err, c.forced)
+	}
+	for r, words := range map[Request]string{{Do: "force", Uplink: "isp9"}: "no uplink isp9", {Do: "dance"}: "unknown request"} {
+		if _, err := Ask(dir, r); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	// What is no request ends the connection and nothing else.
+	conn, err := net.Dial("unix", filepath.Join(dir, SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte(strings.Repeat("x", 2*requestSize) + "\n")); err != nil {
+		t.Log(err) // it may have been hung up already
+	}
+	var nothing Answer
+	if err := json.NewDecoder(conn).Decode(&nothing); err == nil {
+		t.Errorf("answered %+v", nothing)
+	}
+	_ = conn.Close()
+	cancel()
+	<-ended
+	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// A socket that a killed watch left is no watch, and no obstacle.
+func TestControlAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, SocketName), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("%v", err)
+	}
+	again, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Close()
+}
+
+func TestMetrics(t *testing.T) {
+	r := Report{
+		Since: time.Unix(100, 0), Loaded: time.UnixMilli(100500),
+		Uplinks: []healthcheck.Status{
+			{Uplink: "isp1", State: healthcheck.Up, Since: time.Unix(90, 0), RTT: 1500 * time.Microsecond, Loss: 0.25, Rounds: 4, Flaps: 1},
+			{Uplink: "isp2", State: healthcheck.LinkDown, Since: time.Unix(95, 0)},
+		},
+		Numbers: Numbers{Updates: 3, UpdateTime: 2 * time.Millisecond, Cut: 9, Passes: 2, Repairs: 1, Reloads: 3, ReloadFailures: 1,
+			Events:  map[string]map[healthcheck.State]int{"isp2": {healthcheck.LinkDown: 2}},
+			Notices: map[NoticeKind]int{Drift: 5}},
+	}
+	text := string(Metrics(r))
+	for _, line := range []string{
+		`# TYPE pbr_uplink_usable gauge`, `pbr_uplink_usable{uplink="isp1"} 1`, `pbr_uplink_usable{uplink="isp2"} 0`,
+		`pbr_uplink_state{state="link-down",uplink="isp2"} 1`, `pbr_uplink_state{state="up",uplink="isp2"} 0`,
+		`pbr_uplink_state_since_seconds{uplink="isp2"} 95`, `pbr_uplink_rtt_seconds{uplink="isp1"} 0.0015`,
+		`pbr_uplink_loss_ratio{uplink="isp1"} 0.25`, `pbr_uplink_rounds_total{uplink="isp1"} 4`, `pbr_uplink_flaps{uplink="isp1"} 1`,
+		`pbr_uplink_changes_total{to="link-down",uplink="isp2"} 2`, `# TYPE pbr_updates_total counter`, `pbr_updates_total 3`,
+		`pbr_last_update_seconds 0.002`, `pbr_connections_cut_total 9`, `pbr_repairs_total 1`, `pbr_reloads_total{result="ok"} 2`,
+		`pbr_reloads_total{result="failed"} 1`, `pbr_notices_total{kind="drift"} 5`, `pbr_start_time_seconds 100`, `pbr_policy_loaded_time_seconds 100.5`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("no line %s in\n%s", line, text)
+		}
+	}
+	if strings.Contains(text, `pbr_uplink_rtt_seconds{uplink="isp2"}`) {
+		t.Error("a round trip of an uplink that answered nothing")
+	}
+}

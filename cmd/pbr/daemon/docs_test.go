@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/healthcheck"
+)
+
+// found returns what a pattern's first group matches in text, each once, sorted.
+func found(pattern, text string) []string {
+	set := map[string]bool{}
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		set[m[1]] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// The documentation names exactly the states, metrics and variables that there are.
+func TestDocs(t *testing.T) {
+	b, err := os.ReadFile("../../../docs/watch.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := string(b)
+	section := func(title string) string {
+		_, text, ok := strings.Cut(docs, "\n## "+title+"\n")
+		if !ok {
+			t.Fatalf("no section %s", title)
+		}
+		text, _, _ = strings.Cut(text, "\n## ")
+		return text
+	}
+	report := Report{Uplinks: []healthcheck.Status{{Uplink: "a", State: healthcheck.Up, RTT: time.Second}}}
+	report.Numbers.Events = map[string]map[healthcheck.State]int{"a": {healthcheck.Up: 1}}
+	metrics := string(Metrics(report))
+	if have, want := found("`((?:pbr|go)_[a-z_]+)`", section("Metrics")), found(`(?m)^# HELP (\S+)`, metrics); !slices.Equal(have, want) {
+		t.Errorf("metrics are documented as\n%q\nand are\n%q", have, want)
+	}
+	variables := strings.Join(hookEvent("a", healthcheck.Up, healthcheck.Down).Environment(), "\n")
+	if have, want := found("`(PBR_[A-Z]+)`", section("Hook")), found(`(?m)^(PBR_[A-Z]+)=`, variables); !slices.Equal(have, want) {
+		t.Errorf("the hook's environment is documented as\n%q\nand is\n%q", have, want)
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (yes|no) \\| (stay|cut)").FindAllStringSubmatch(section("States"), -1) {
+		s := healthcheck.State(m[1])
+		if !slices.Contains(states, s) || s.Usable() != (m[2] == "yes") || s.Dead() != (m[3] == "cut") {
+			t.Errorf("state %s: new connections %s, running ones %s", s, m[2], m[3])
+		}
+	}
+	for _, s := range states {
+		if !strings.Contains(section("States"), "| `"+string(s)+"` |") {
+			t.Errorf("state %s is not documented", s)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/healthcheck"
+)
+
+// react brings the uplinks' states into the kernel, and then tells of the events. The states are noted first, so that a
+// run that is killed between two steps is completed by the next one.
+func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
+	began := time.Now()
+	moved := w.health.take(w.Monitor.Statuses())
+	if moved {
+		w.save()
+		moved = w.update(ctx)
+	}
+	took := time.Since(began)
+	if moved {
+		w.cut()
+	}
+	for _, e := range events {
+		w.tell(e)
+	}
+	if moved {
+		w.shared.countUpdate(took)
+		w.Log.Info("routes follow the uplinks' health", "took", took)
+		w.tellKept()
+		w.Notify("STATUS=" + w.summary())
+	}
+}
+
+// update sends what the uplinks' health changes in the plan. It is false when that failed; then it is tried again later.
+func (w *Watcher) update(ctx context.Context) bool {
+	want, err := w.compile(w.doc)
+	if err != nil {
+		w.Log.Error("the last plan stays", "error", err)
+		return false
+	}
+	w.pin(want)
+	outcome, err := w.Kernel.Update(ctx, want)
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.take(want)
+	for _, text := range outcome.Warnings {
+		w.Log.Warn(text)
+	}
+	return true
+}
+
+// take notes the plan that the kernel holds from now on.
+func (w *Watcher) take(want *plan.Plan) {
+	w.health.noteMoves(w.doc, w.want, want)
+	w.hold(want)
+}
+
+// hold notes the plan that the kernel holds now, and says once of each part of the policy that it waits.
+func (w *Watcher) hold(want *plan.Plan) {
+	for _, waiting := range want.Waiting {
+		if w.want == nil || !slices.Contains(w.want.Waiting, waiting) {
+			w.Log.Warn(waiting.Object + " waits: " + waiting.Reason)
+		}
+	}
+	w.want = want
+	w.shared.setOutline(NewOutline(w.doc, want))
+}
+
+// pin keeps the connections of an uplink that is alive, and that default leaves with want.
+func (w *Watcher) pin(want *plan.Plan) {
+	pins := w.health.pins(w.doc, w.want, want)
+	clear(w.health.left)
+	if len(pins) == 0 {
+		return
+	}
+	n, err := w.Kernel.Pin(pins)
+	if err != nil {
+		w.Log.Error("pinning the connections of uplinks that take no new ones", "error", err)
+	}
+	w.Log.Info("connections stay on their uplink", "pinned", n)
+}
+
+// tell logs an event and calls the hook.
+func (w *Watcher) tell(e healthcheck.Event) {
+	u := uplinkNamed(w.doc, e.Uplink)
+	if u == nil {
+		return // it went with a reload
+	}
+	log := w.Log.Info
+	if worse(e) {
+		log = w.Log.Warn
+	}
+	log(fmt.Sprintf("uplink %s: %s", e.Uplink, e.To), "uplink", e.Uplink, "interface", u.Interface,
+		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
+	w.shared.countEvent(e)
+	w.Hook(HookEvent{Event: e, Interface: u.Interface})
+}
+
+// worse tells whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
+// to prove itself has not failed again.
+func worse(e healthcheck.Event) bool {
+	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.To.Dead()
+}
+
+// summary is the service manager's status line.
+func (w *Watcher) summary() string {
+	var usable, other int
+	names := ""
+	for _, s := range w.Monitor.Statuses() {
+		if s.State.Usable() {
+			usable++
+			continue
+		}
+		other++
+		names += fmt.Sprintf(" %s (%s)", s.Uplink, s.State)
+	}
+	if other == 0 {
+		return fmt.Sprintf("%d uplinks in use", usable)
+	}
+	return fmt.Sprintf("%d uplinks in use, %d not:%s", usable, other, names)
+}

@@ -1,0 +1,403 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// fakeKernel holds the plan that it was given last.
+type fakeKernel struct {
+	mu      sync.Mutex
+	machine plan.Machine
+	holds   *plan.Plan
+	applies []time.Time
+	updates []time.Time
+	cuts    []Cut
+	pins    []Pin
+	fail    error
+	// spoiled are foreign changes: what the next Apply finds and puts right.
+	spoiled []string
+}
+
+func (k *fakeKernel) Machine(plan.Needs) (plan.Machine, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m := k.machine
+	m.Links = maps.Clone(m.Links)
+	return m, nil
+}
+
+func (k *fakeKernel) Apply(_ context.Context, want *plan.Plan) (Outcome, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.applies = append(k.applies, time.Now())
+	return k.hold(want)
+}
+
+func (k *fakeKernel) Update(_ context.Context, want *plan.Plan) (Outcome, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.updates = append(k.updates, time.Now())
+	return k.hold(want)
+}
+
+func (k *fakeKernel) hold(want *plan.Plan) (Outcome, error) {
+	if k.fail != nil {
+		return Outcome{}, k.fail
+	}
+	o := Outcome{Changed: k.spoiled}
+	k.spoiled = nil
+	if !reflect.DeepEqual(k.holds, want) {
+		o.Changed = append(o.Changed, "something")
+	}
+	k.holds = want
+	return o, nil
+}
+
+func (k *fakeKernel) Cut(cuts []Cut) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cuts = append(k.cuts, cuts...)
+	return len(cuts), nil
+}
+
+func (k *fakeKernel) Pin(pins []Pin) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pins = append(k.pins, pins...)
+	return len(pins), nil
+}
+
+func (k *fakeKernel) counts() (applies, updates int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.applies), len(k.updates)
+}
+
+func (k *fakeKernel) plan() *plan.Plan {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.holds
+}
+
+// setLink changes an interface.
+func (k *fakeKernel) setLink(name string, change func(*plan.Link)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	l := k.machine.Links[name]
+	change(&l)
+	k.machine.Links[name] = l
+}
+
+func (k *fakeKernel) do(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+}
+
+// fakeProber answers for uplinks that are not dead.
+type fakeProber struct {
+	mu    sync.Mutex
+	dead  map[string]bool
+	lossy map[string]int // every so many-th probe is lost
+	sent  map[string]int
+}
+
+func (p *fakeProber) Probe(ctx context.Context, c healthcheck.Config, _ string) (time.Duration, error) {
+	p.mu.Lock()
+	p.sent[c.Uplink]++
+	every := p.lossy[c.Uplink]
+	dead := p.dead[c.Uplink] || every > 0 && p.sent[c.Uplink]%every == 0
+	p.mu.Unlock()
+	if dead {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return time.Millisecond, nil
+}
+
+func (p *fakeProber) set(uplink string, dead bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dead[uplink] = dead
+}
+
+// twoUplinks probes both every 100 ms; two failures are down.
+const twoUplinks = `
+[check]
+interval = "100ms"
+timeout = "100ms"
+down-after = 2
+up-after = 2
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+nat = "masquerade"
+check = { method = "ping", targets = "9.9.9.9" }
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+nat = "masquerade"
+check = { method = "ping", targets = "9.9.9.9" }
+[[table]]
+name = "both"
+routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[policy]]
+name = "web"
+dport = 443
+table = "both"
+`
+
+func parse(t *testing.T, text string) *policy.Document {
+	t.Helper()
+	doc, err := parsePolicy(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func parsePolicy(text string) (*policy.Document, error) {
+	doc, ds := policy.Parse(fstest.MapFS{"p.toml": {Data: []byte(text)}}, "p.toml", "p.toml")
+	for _, d := range ds {
+		if d.Severity == policy.Error {
+			return nil, fmt.Errorf("%d: %s", d.Pos.Line, d.Message)
+		}
+	}
+	return doc, nil
+}
+
+func usualMachine() plan.Machine {
+	link := func(addrs ...string) plan.Link {
+		l := plan.Link{Up: true, Carrier: true}
+		for _, a := range addrs {
+			l.Addrs = append(l.Addrs, netip.MustParseAddr(a))
+		}
+		return l
+	}
+	return plan.Machine{Known: true, Links: map[string]plan.Link{
+		"lan": link("192.168.1.1"), "wan1": link("192.0.2.2"), "wan2": link("198.51.100.2"),
+	}}
+}
+
+// bench is a Watcher with fakes around it.
+type bench struct {
+	t       *testing.T
+	kernel  *fakeKernel
+	prober  *fakeProber
+	notices chan Notice
+	hangUp  chan struct{}
+	log     *safeBuffer
+	state   string
+	booted  time.Time
+	w       *Watcher
+	stop    func()
+
+	mu     sync.Mutex
+	policy string // what a reload reads
+	hooks  []HookEvent
+	notify []string
+}
+
+// safeBuffer is a buffer for several goroutines.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func newBench(t *testing.T, text string) *bench {
+	b := &bench{
+		t: t, kernel: &fakeKernel{machine: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
+		notices: make(chan Notice), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
+		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
+	}
+	return b
+}
+
+func (b *bench) options() Options {
+	return Options{
+		Policy: parse(b.t, b.policy), Reload: func() (*policy.Document, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return parsePolicy(b.policy)
+		},
+		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), Notices: b.notices, HangUp: b.hangUp,
+		StateFile: b.state, Uptime: func() time.Duration { return time.Since(b.booted) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
+		Hook: func(e HookEvent) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.hooks = append(b.hooks, e)
+		},
+		Notify: func(s string) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.notify = append(b.notify, s)
+		},
+		Watchdog: time.Second,
+	}
+}
+
+// start runs a Watcher until stop is called, which waits for its end.
+func (b *bench) start() {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	b.w = New(b.options())
+	ended := make(chan error, 1)
+	go func() { ended <- b.w.Run(ctx) }()
+	b.stop = func() {
+		b.t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			b.t.Errorf("watch ended: %v", err)
+		}
+		b.stop = func() {}
+	}
+	synctest.Wait()
+}
+
+// reload makes a policy the file's and asks for it.
+func (b *bench) reload(text string) {
+	b.mu.Lock()
+	b.policy = text
+	b.mu.Unlock()
+	b.hangUp <- struct{}{}
+	synctest.Wait()
+}
+
+// told returns what the service manager was told, and the hook.
+func (b *bench) told() (notify []string, hooks []HookEvent) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.notify), slices.Clone(b.hooks)
+}
+
+// in runs a test with a bench in a bubble of fake time.
+func in(t *testing.T, text string, f func(t *testing.T, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, text)
+		b.start()
+		f(t, b)
+		b.stop()
+	})
+}
+
+// sleep lets time pass.
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// routes tells which interfaces a table's IPv4 routes use, best first, as "wan1 wan2".
+func (b *bench) routes(table string) string {
+	b.t.Helper()
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	var id uint32
+	for _, n := range b.kernel.holds.Numbers {
+		if n.Name == table {
+			id = n.Table
+		}
+	}
+	var devs []string
+	for _, r := range b.kernel.holds.Routes {
+		if r.Table != id || r.Family != plan.IPv4 {
+			continue
+		}
+		for _, h := range r.Hops {
+			devs = append(devs, h.Dev)
+		}
+		if r.Kind == plan.Unreachable {
+			devs = append(devs, "unreachable")
+		}
+	}
+	return strings.Join(devs, " ")
+}
+
+func (b *bench) wantRoutes(when, table, want string) {
+	b.t.Helper()
+	if got := b.routes(table); got != want {
+		b.t.Errorf("%s: table %s goes by %q, not %q\n%s", when, table, got, want, b.log)
+	}
+}
+
+// wantCut compares what was cut since the last call: "4 isp1 192.0.2.2" per cut, marks by their names.
+func (b *bench) wantCut(when string, want ...string) {
+	b.t.Helper()
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	var got []string
+	for _, c := range b.kernel.cuts {
+		words := []string{fmt.Sprint(c.Family)}
+		for _, m := range c.Marks {
+			for _, n := range b.kernel.holds.Numbers {
+				if n.Mark == m {
+					words = append(words, n.Name)
+				}
+			}
+		}
+		for _, a := range c.Addrs {
+			words = append(words, a.String())
+		}
+		got = append(got, strings.Join(words, " "))
+	}
+	b.kernel.cuts = nil
+	if strings.Join(got, ", ") != strings.Join(want, ", ") {
+		b.t.Errorf("%s: cut %q, not %q\n%s", when, got, want, b.log)
+	}
+}
+
+// wantPins compares what was pinned since the last call: "isp1 [192.0.2.2]" per uplink.
+func (b *bench) wantPins(when string, want ...string) {
+	b.t.Helper()
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	var got []string
+	for _, p := range b.kernel.pins {
+		for _, n := range b.kernel.holds.Numbers {
+			if n.Mark == p.Mark {
+				got = append(got, fmt.Sprintf("%s %v", n.Name, p.Addrs))
+			}
+		}
+	}
+	b.kernel.pins = nil
+	if strings.Join(got, ", ") != strings.Join(want, ", ") {
+		b.t.Errorf("%s: pinned %q, not %q\n%s", when, got, want, b.log)
+	}
+}
+
+var errKernel = errors.New("the kernel says no")

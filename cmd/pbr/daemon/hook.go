@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"pbr/healthcheck"
+)
+
+const (
+	// hookLimit is how long one run of the hook may take before it is killed.
+	hookLimit = 10 * time.Second
+	// hookQueue is how many events of one uplink may wait; the oldest goes when another comes.
+	hookQueue = 64
+	// hookRuns is how many may run at a time, over all uplinks.
+	hookRuns = 8
+)
+
+// HookEvent is what a hook is told of.
+type HookEvent struct {
+	healthcheck.Event
+	Interface string
+}
+
+// Kinds of event, PBR_EVENT: what became of the uplink's use.
+const (
+	hookUp       = "up"       // it takes new connections
+	hookDegraded = "degraded" // it takes none, and keeps those that run
+	hookDown     = "down"     // it takes none, and those that ran were cut
+	hookChange   = "change"   // none of these changed, only the state
+)
+
+// Kind is the event's name for hooks.
+func (e HookEvent) Kind() string {
+	if kindOf(e.From) == kindOf(e.To) {
+		return hookChange
+	}
+	return kindOf(e.To)
+}
+
+func kindOf(s healthcheck.State) string {
+	switch {
+	case s.Usable():
+		return hookUp
+	case s.Dead():
+		return hookDown
+	}
+	return hookDegraded
+}
+
+// Environment is what is added to the hook's environment.
+func (e HookEvent) Environment() []string {
+	return []string{
+		"PBR_EVENT=" + e.Kind(),
+		"PBR_UPLINK=" + e.Uplink,
+		"PBR_INTERFACE=" + e.Interface,
+		"PBR_FROM=" + string(e.From),
+		"PBR_TO=" + string(e.To),
+		"PBR_REASON=" + e.Reason,
+		"PBR_TIME=" + e.At.UTC().Format(time.RFC3339Nano),
+	}
+}
+
+// Hooks runs a command for each event: in order and one at a time for each uplink, and never in the way of the caller.
+type Hooks struct {
+	// Run runs the command with the additional environment until it ends, or kills it when ctx does.
+	run func(ctx context.Context, command string, environment []string) error
+	log *slog.Logger
+
+	mu      sync.Mutex
+	command string
+	queues  map[string][]queued // an uplink has one while a goroutine serves it
+	slots   chan struct{}
+	done    sync.WaitGroup
+}
+
+// queued is an event with the command that was the hook when it happened.
+type queued struct {
+	event   HookEvent
+	command string
+}
+
+// NewHooks makes Hooks without a command.
+func NewHooks(log *slog.Logger, run func(ctx context.Context, command string, environment []string) error) *Hooks {
+	return &Hooks{run: run, log: log, queues: map[string][]queued{}, slots: make(chan struct{}, hookRuns)}
+}
+
+// SetCommand names the command from now on; empty runs none.
+func (h *Hooks) SetCommand(path string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.command = path
+}
+
+// Add has the command run for an event.
+func (h *Hooks) Add(e HookEvent) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.command == "" {
+		return
+	}
+	queue, served := h.queues[e.Uplink]
+	if len(queue) == hookQueue {
+		h.log.Warn("too many events wait for the hook, the oldest is dropped", "uplink", e.Uplink, "to", string(queue[0].event.To))
+		queue = queue[1:]
+	}
+	h.queues[e.Uplink] = append(queue, queued{e, h.command})
+	if !served {
+		h.done.Add(1)
+		go h.serve(e.Uplink)
+	}
+}
+
+// Wait waits for what is running and waiting, or until ctx ends.
+func (h *Hooks) Wait(ctx context.Context) {
+	idle := make(chan struct{})
+	go func() { h.done.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// serve runs an uplink's waiting events until there are none.
+func (h *Hooks) serve(uplink string) {
+	defer h.done.Done()
+	for {
+		h.mu.Lock()
+		queue := h.queues[uplink]
+		if len(queue) == 0 {
+			delete(h.queues, uplink)
+			h.mu.Unlock()
+			return
+		}
+		next := queue[0]
+		h.queues[uplink] = queue[1:]
+		h.mu.Unlock()
+		h.slots <- struct{}{}
+		h.runOne(next)
+		<-h.slots
+	}
+}
+
+func (h *Hooks) runOne(q queued) {
+	ctx, cancel := context.WithTimeout(context.Background(), hookLimit)
+	defer cancel()
+	err := h.run(ctx, q.command, q.event.Environment())
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errors.New("killed: it took more than " + hookLimit.String())
+	}
+	if err != nil {
+		h.log.Warn("hook", "command", q.command, "uplink", q.event.Uplink, "to", string(q.event.To), "error", err)
+	}
+}

@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+)
+
+// tellKept says once which tables have no usable uplink left, so that the routes over the last one stay, and when that ends. Who sees
+// a dead uplink in use would take it for a mistake otherwise.
+func (w *Watcher) tellKept() {
+	now := kept(w.shared.outline(), w.want, w.health.down)
+	for _, table := range w.shared.outline().Tables {
+		uplinks, is := now[table]
+		_, was := w.kept[table]
+		switch {
+		case is && !was:
+			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, in case the verdict is wrong", table),
+				"uplinks", strings.Join(uplinks, " "))
+		case was && !is:
+			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
+		}
+	}
+	w.kept = now
+	w.shared.update(func(r *Report) { r.Kept = now })
+}
+
+// kept returns the tables with a route to somewhere over uplinks that are down and no other, and these uplinks.
+func kept(o Outline, want *plan.Plan, down compiler.Health) map[string][]string {
+	byInterface := map[string]string{}
+	for _, u := range o.Uplinks {
+		byInterface[u.Interface] = u.Name
+	}
+	tables := map[uint32]string{}
+	for _, name := range o.Tables {
+		tables[o.Table(name)] = name
+	}
+	out := map[string][]string{}
+	for _, family := range plan.Families {
+		for at, r := range bestRoutes(want, family) {
+			name, ours := tables[at.table]
+			if !ours || len(r.Hops) == 0 {
+				continue
+			}
+			isUp := func(h plan.Hop) bool { return down[byInterface[h.Dev]] == 0 }
+			if slices.ContainsFunc(r.Hops, isUp) {
+				continue
+			}
+			for _, h := range r.Hops {
+				out[name] = append(out[name], byInterface[h.Dev])
+			}
+		}
+	}
+	for name, uplinks := range out {
+		slices.Sort(uplinks)
+		out[name] = slices.Compact(uplinks)
+	}
+	return out
+}

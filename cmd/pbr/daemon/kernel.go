@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+
+	"pbr/compiler/plan"
+	"pbr/healthcheck"
+)
+
+// Kernel is what a Watcher reads and changes. The loop alone calls it.
+type Kernel interface {
+	Machine(plan.Needs) (plan.Machine, error)
+	// Apply makes the kernel hold the plan, from what it really holds.
+	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
+	// Update does so from what the last Apply or Update left: quick, and blind to what others did since.
+	Update(ctx context.Context, want *plan.Plan) (Outcome, error)
+	// Cut deletes connections and returns how many.
+	Cut(cuts []Cut) (int, error)
+	// Pin gives unmarked connections a mark and returns how many.
+	Pin(pins []Pin) (int, error)
+}
+
+// Outcome is what was done to the kernel.
+type Outcome struct {
+	// Changed has a line for a person for each kind of thing that differed; none when nothing was to be done.
+	Changed []string
+	// Warnings are what could not be done and does not make the result wrong.
+	Warnings []string
+}
+
+// Cut names connections of one family to delete: those with any of Marks under Mask, and those without
+// a mark whose address on the uplink's side is one of Addrs.
+type Cut struct {
+	Family plan.Family
+	Marks  []uint32
+	Mask   uint32
+	Addrs  []netip.Addr
+}
+
+// Pin names the unmarked connections whose address on the uplink's side is one of Addrs, and the mark that they are to have.
+type Pin struct {
+	Mark, Mask uint32
+	Addrs      []netip.Addr
+}
+
+// Monitor checks uplinks; *healthcheck.Monitor is one.
+type Monitor interface {
+	Set(configs []healthcheck.Config, initial map[string]healthcheck.Status)
+	Link(uplink string, l healthcheck.LinkState)
+	Force(uplink, mode string) error
+	Events() <-chan healthcheck.Event
+	Statuses() []healthcheck.Status
+	Run(ctx context.Context) error
+}
+
+// NoticeKind tells what happened to the kernel's state.
+type NoticeKind uint8
+
+const (
+	// MachineChanged: links, addresses, or main's routes.
+	MachineChanged NoticeKind = iota + 1
+	// Drift: somebody else changed what is ours.
+	Drift
+	// Overrun: events were lost, anything may have changed.
+	Overrun
+)
+
+// Notice is news of the kernel.
+type Notice struct {
+	Kind NoticeKind
+	// What was changed, and Who did it ("nft, process 123"); either may be empty.
+	What, Who string
+}

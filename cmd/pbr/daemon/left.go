@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// FoundHolds is how long what a watch found counts after it noted it last. A restart or an update of the daemon, and an apply in
+// between, take less, and must not move traffic to a dead line; longer than that nobody looks after the verdict, and an uplink that
+// nobody would ever bring back is worse than one that may be dead.
+const FoundHolds = 5 * time.Minute
+
+// Left is what counts of the uplinks' health while no watch runs.
+type Left struct {
+	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they are, and those that the
+	// last watch found unusable, for FoundHolds. A link that was bad and is good now no longer counts, nor does the wait of one that
+	// flapped: what is left of a bad link is told as it is now.
+	Uplinks []healthcheck.Status
+	// Down has those of them that are not to be used, in the order in which they went down.
+	Down compiler.Health
+	// Age is the time since the last watch noted what it found.
+	Age time.Duration
+}
+
+// ReadLeft reads the state file of the last watch. uptime is the time since the machine started, as Options.Uptime. A missing file is an
+// empty Left.
+func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime time.Duration) (Left, error) {
+	s, err := readState(file)
+	if err != nil {
+		return Left{}, err
+	}
+	left := Left{Down: compiler.Health{}, Age: uptime - s.Noted}
+	links := Links(doc, machine)
+	for i := range doc.Uplinks {
+		name := doc.Uplinks[i].Name
+		status, known := s.Uplinks[name]
+		if !known || !left.counts(status, links[name]) {
+			continue
+		}
+		if state, why := links[name].State(); state != "" && ofLink(status) {
+			status.State, status.LastFailure = state, why
+		}
+		left.Uplinks = append(left.Uplinks, status)
+		if !status.State.Usable() {
+			left.Down[name] = max(s.Down[name], 1)
+		}
+	}
+	return left, nil
+}
+
+// counts tells whether a status counts without a watch.
+func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
+	switch {
+	case s.State == healthcheck.ForcedUp || s.State == healthcheck.ForcedDown:
+		return true
+	case ofLink(s):
+		return l.fresh() && !link.Good()
+	}
+	return l.fresh() && !s.State.Usable()
+}
+
+// ofLink tells whether a status comes of the link alone.
+func ofLink(s healthcheck.Status) bool {
+	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.LinkOnly
+}
+
+func (l Left) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }

@@ -1,0 +1,148 @@
+package daemon
+
+import (
+	"bytes"
+	"runtime"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"pbr/healthcheck"
+)
+
+// MetricsType is the content type of Metrics (Prometheus' text exposition format).
+const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
+
+// states are the values of the label "state".
+var states = []healthcheck.State{
+	healthcheck.Start, healthcheck.Up, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
+	healthcheck.AddressLost, healthcheck.ForcedUp, healthcheck.ForcedDown,
+}
+
+// noticeNames are the values of the label "kind".
+var noticeNames = []struct {
+	kind NoticeKind
+	name string
+}{{MachineChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
+
+// Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is left out.
+func Metrics(r Report) []byte {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(collector{r})
+	families, _ := registry.Gather()
+	var text bytes.Buffer
+	for _, f := range families {
+		_, _ = expfmt.MetricFamilyToText(&text, f)
+	}
+	return text.Bytes()
+}
+
+// collector is a report as the library asks for it. It describes nothing beforehand: which samples there are depends on the uplinks.
+type collector struct{ Report }
+
+func (c collector) Describe(chan<- *prometheus.Desc) {}
+
+func (c collector) Collect(to chan<- prometheus.Metric) {
+	r := c.Report
+	m := &metrics{to: to}
+	m.uplinks(r.Uplinks)
+	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
+	for _, u := range r.Uplinks {
+		for _, s := range states {
+			if n := r.Numbers.Events[u.Uplink][s]; n > 0 {
+				m.sample(float64(n), "uplink", u.Uplink, "to", string(s))
+			}
+		}
+	}
+	n := r.Numbers
+	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
+	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel's routes.", n.UpdateTime.Seconds())
+	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Cut))
+	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
+	m.one("repairs_total", "counter", "Passes that put right what somebody else had changed.", float64(n.Repairs))
+	m.one("failures_total", "counter", "Attempts to change the kernel that failed.", float64(n.Failures))
+	m.family("reloads_total", "counter", "Reloads of the policy.")
+	m.sample(float64(n.Reloads-n.ReloadFailures), "result", "ok")
+	m.sample(float64(n.ReloadFailures), "result", "failed")
+	m.family("notices_total", "counter", "News from the kernel.")
+	for _, k := range noticeNames {
+		m.sample(float64(n.Notices[k.kind]), "kind", k.name)
+	}
+	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
+	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))
+	m.name = "go_goroutines"
+	m.describe("gauge", "Goroutines of the process.")
+	m.sample(float64(runtime.NumGoroutine()))
+}
+
+// metrics gives samples to the library: those of a family together, after its name, type and help.
+type metrics struct {
+	to         chan<- prometheus.Metric
+	name, help string
+	kind       prometheus.ValueType
+}
+
+func (m *metrics) uplinks(list []healthcheck.Status) {
+	each := func(name, kind, help string, value func(healthcheck.Status) (v float64, ok bool)) {
+		m.family(name, kind, help)
+		for _, u := range list {
+			if v, ok := value(u); ok {
+				m.sample(v, "uplink", u.Uplink)
+			}
+		}
+	}
+	type status = healthcheck.Status
+	each("uplink_usable", "gauge", "1 when the uplink takes new connections.", func(u status) (float64, bool) { return truth(u.State.Usable()), true })
+	m.family("uplink_state", "gauge", "1 for the state that the uplink is in.")
+	for _, u := range list {
+		for _, s := range states {
+			m.sample(truth(u.State == s), "uplink", u.Uplink, "state", string(s))
+		}
+	}
+	each("uplink_state_since_seconds", "gauge", "When the uplink's state began, as UNIX time.",
+		func(u status) (float64, bool) { return unixTime(u.Since.UnixMilli()), true })
+	each("uplink_rtt_seconds", "gauge", "Mean round trip of the last rounds of probes; absent when none was answered.",
+		func(u status) (float64, bool) { return u.RTT.Seconds(), u.RTT > 0 })
+	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.", func(u status) (float64, bool) { return u.Loss, true })
+	each("uplink_rounds_total", "counter", "Rounds of probes that ended.", func(u status) (float64, bool) { return float64(u.Rounds), true })
+	each("uplink_flaps", "gauge", "How often the uplink went down lately.", func(u status) (float64, bool) { return float64(u.Flaps), true })
+}
+
+func (m *metrics) family(name, kind, help string) {
+	m.name = "pbr_" + name
+	m.describe(kind, help)
+}
+
+func (m *metrics) describe(kind, help string) {
+	m.help, m.kind = help, prometheus.GaugeValue
+	if kind == "counter" {
+		m.kind = prometheus.CounterValue
+	}
+}
+
+func (m *metrics) one(name, kind, help string, value float64) {
+	m.family(name, kind, help)
+	m.sample(value)
+}
+
+// sample gives a value with labels, names and values in turn.
+func (m *metrics) sample(value float64, labels ...string) {
+	var names, values []string
+	for pair := range slices.Chunk(labels, 2) {
+		names, values = append(names, pair[0]), append(values, pair[1])
+	}
+	metric, err := prometheus.NewConstMetric(prometheus.NewDesc(m.name, m.help, names, nil), m.kind, value, values...)
+	if err == nil {
+		m.to <- metric
+	}
+}
+
+func unixTime(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

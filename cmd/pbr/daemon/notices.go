@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"pbr/compiler"
+)
+
+// notice acts on news of the kernel. A changed machine is read, and the monitor told, at once, whose events
+// come before the full pass, which finds what the kernel dropped without a word.
+func (w *Watcher) notice(n Notice) {
+	w.shared.countNotice(n.Kind)
+	if n.Kind == Drift {
+		w.drifted(n)
+		return
+	}
+	if n.Kind == Overrun {
+		w.Log.Info("too many changes at once, reading everything anew")
+	}
+	if !w.readMachine() {
+		return
+	}
+	w.due(max(settle, spacing-time.Since(w.lastRun)))
+}
+
+// readMachine reads the machine and tells the monitor; it is false when that failed.
+func (w *Watcher) readMachine() bool {
+	machine, err := w.Kernel.Machine(compiler.Needs(w.doc))
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	w.machine = machine
+	w.tellLinks()
+	return true
+}
+
+// drifted notes that somebody changed what is ours, to be repaired.
+func (w *Watcher) drifted(n Notice) {
+	w.dirty.drift = true
+	if n.What != "" && !slices.Contains(w.dirty.what, n.What) {
+		w.dirty.what = append(w.dirty.what, n.What)
+	}
+	if n.Who != "" && !slices.Contains(w.dirty.culprit, n.Who) {
+		w.dirty.culprit = append(w.dirty.culprit, n.Who)
+	}
+	w.due(w.repairs.delay(time.Now()))
+}
+
+// due asks for a full pass that long from now, or sooner if one is to come sooner.
+func (w *Watcher) due(in time.Duration) {
+	at := time.Now().Add(in)
+	if w.dirty.due && w.dirty.at.Before(at) {
+		return
+	}
+	w.dirty.due, w.dirty.at = true, at
+	w.full.Reset(in)
+}
+
+// failed logs an error and tries again later, less and less often. What links that changed on the way made fail is no
+// failure, and tried again soon.
+func (w *Watcher) failed(err error) {
+	now := time.Now()
+	if machine, machineErr := w.Kernel.Machine(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
+		w.Log.Info("the machine changed while the plan was on its way", "error", err)
+		w.due(spacing)
+		return
+	}
+	w.repairs.count(now)
+	wait := w.repairs.delay(now)
+	w.shared.countFailure()
+	log := w.Log.Error
+	if !w.repairs.fighting() {
+		log = w.Log.Warn // a link that changed meanwhile, most likely
+	}
+	log("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
+	w.dirty.retry = true
+	w.due(wait)
+}
+
+// pass reads everything and puts right what differs.
+func (w *Watcher) pass(ctx context.Context) {
+	why := w.dirty
+	w.dirty = dirty{}
+	w.full.Reset(audit)
+	if !w.readMachine() {
+		return
+	}
+	w.health.take(w.Monitor.Statuses())
+	want, err := w.compile(w.doc)
+	if err != nil {
+		w.Log.Error("the last plan stays", "error", err)
+		return
+	}
+	w.pin(want)
+	outcome, err := w.Kernel.Apply(ctx, want)
+	w.lastRun = time.Now()
+	if err != nil {
+		if ctx.Err() == nil {
+			w.failed(err)
+		}
+		return
+	}
+	w.take(want)
+	w.setConfigs(nil)
+	w.save()
+	w.cut()
+	w.shared.countPass(len(outcome.Changed) > 0, why.drift)
+	w.tellPass(why, outcome)
+	w.tellKept()
+}
+
+// tellPass logs what a full pass did, once for all that led to it.
+func (w *Watcher) tellPass(why dirty, o Outcome) {
+	if len(o.Changed) == 0 {
+		if why.retry {
+			w.Log.Info("the kernel holds the policy again")
+		}
+		return
+	}
+	if !why.drift {
+		w.logOutcome("followed the machine", o)
+		return
+	}
+	w.repairs.count(time.Now())
+	args := []any{"repaired", o.Changed}
+	if len(why.culprit) > 0 {
+		args = append(args, "by", first(why.culprit))
+	}
+	if len(why.what) > 0 {
+		args = append(args, "changed", first(why.what))
+	}
+	if w.repairs.fighting() {
+		args = append(args, "times", w.repairs.n, "next_repair_after", w.repairs.delay(time.Now()))
+	}
+	w.Log.Warn("somebody else changed what is pbr's", args...)
+	for _, text := range o.Warnings {
+		w.Log.Warn(text)
+	}
+}
+
+// shown is how many of a list a log line shows.
+const shown = 3
+
+// first joins the first of a list, and says how many more there are.
+func first(list []string) string {
+	text := strings.Join(list[:min(shown, len(list))], ", ")
+	if more := len(list) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

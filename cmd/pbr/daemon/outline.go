@@ -1,0 +1,94 @@
+package daemon
+
+import (
+	"slices"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// Outline is what of a policy and its plan tells the meaning of the kernel's objects, so that a watch's policy can be
+// shown without its file, which may have been changed since.
+type Outline struct {
+	Mask         uint32        `json:"mask"`
+	BasePriority uint32        `json:"base_priority"`
+	Numbers      []plan.Number `json:"numbers"`
+	// Uplinks are in the policy's order.
+	Uplinks []OutlineUplink `json:"uplinks"`
+	// Tables are the policy's, default last.
+	Tables []string `json:"tables"`
+	// Balances are those that policies use.
+	Balances []OutlineBalance `json:"balances"`
+}
+
+// OutlineUplink is an uplink.
+type OutlineUplink struct {
+	Name      string `json:"name"`
+	Interface string `json:"interface"`
+}
+
+// OutlineBalance is a balance.
+type OutlineBalance struct {
+	Name    string          `json:"name"`
+	Sticky  bool            `json:"sticky"`
+	Members []OutlineMember `json:"members"`
+}
+
+// OutlineMember is an uplink or a table of a balance.
+type OutlineMember struct {
+	Name   string `json:"name"`
+	Weight int    `json:"weight"`
+	Mark   uint32 `json:"mark"`
+}
+
+// NewOutline takes it from a policy and its plan.
+func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
+	o := Outline{Mask: want.Mask, BasePriority: want.BasePriority, Numbers: want.Numbers}
+	for i := range doc.Uplinks {
+		o.Uplinks = append(o.Uplinks, OutlineUplink{doc.Uplinks[i].Name, doc.Uplinks[i].Interface})
+	}
+	for i := range doc.Tables {
+		o.Tables = append(o.Tables, doc.Tables[i].Name)
+	}
+	if doc.Default != nil {
+		o.Tables = append(o.Tables, doc.Default.Name)
+	}
+	marks := map[string]uint32{}
+	for _, n := range want.Numbers {
+		marks[n.Name] = n.Mark
+	}
+	for i := range doc.Balances {
+		b := &doc.Balances[i]
+		name := compiler.LivingSet(b.Name, plan.IPv4)
+		if !slices.ContainsFunc(want.Ruleset.Sets, func(s plan.Set) bool { return s.Name == name }) {
+			continue // no policy leads to it
+		}
+		out := OutlineBalance{Name: b.Name, Sticky: b.Sticky.Time > 0}
+		for _, m := range b.Members {
+			out.Members = append(out.Members, OutlineMember{m.Target.Name, m.Weight, marks[m.Target.Name]})
+		}
+		o.Balances = append(o.Balances, out)
+	}
+	return o
+}
+
+// Table is the number of a table's routing table; 0 if there is none.
+func (o *Outline) Table(name string) uint32 {
+	for _, n := range o.Numbers {
+		if n.Name == name {
+			return n.Table
+		}
+	}
+	return 0
+}
+
+// Interface is an uplink's; empty if there is none of that name.
+func (o *Outline) Interface(uplink string) string {
+	for _, u := range o.Uplinks {
+		if u.Name == uplink {
+			return u.Interface
+		}
+	}
+	return ""
+}

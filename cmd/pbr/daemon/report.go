@@ -1,0 +1,141 @@
+package daemon
+
+import (
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// Report is what a running watch tells of itself.
+type Report struct {
+	PID int `json:"pid"`
+	// Since is when it started, Loaded when the policy in force was read.
+	Since  time.Time `json:"since"`
+	Policy string    `json:"policy"`
+	Loaded time.Time `json:"loaded"`
+	// Uplinks are in the policy's order.
+	Uplinks []healthcheck.Status `json:"uplinks"`
+	// Down has the uplinks that are not used for new connections, in the order in which they went down, 1 first.
+	Down compiler.Health `json:"down"`
+	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
+	Kept    map[string][]string `json:"kept,omitempty"`
+	Numbers Numbers             `json:"numbers"`
+	Outline Outline             `json:"outline"`
+}
+
+// Numbers count what a watch did since its start.
+type Numbers struct {
+	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took, from the monitor's verdict to the
+	// kernel's routes.
+	Updates    int           `json:"updates"`
+	UpdateTime time.Duration `json:"last_update_ns"`
+	Cut        int           `json:"connections_cut"`
+	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by others.
+	Passes  int `json:"passes"`
+	Repairs int `json:"repairs"`
+	// Failures are attempts to change the kernel that failed.
+	Failures       int `json:"failures"`
+	Reloads        int `json:"reloads"`
+	ReloadFailures int `json:"reload_failures"`
+	// Events are changes of uplinks' states by uplink and new state, Notices the kernel's news.
+	Events  map[string]map[healthcheck.State]int `json:"-"`
+	Notices map[NoticeKind]int                   `json:"-"`
+}
+
+// shared is what the loop leaves for others to read.
+type shared struct {
+	mu     sync.Mutex
+	report Report
+}
+
+func (s *shared) init(doc *policy.Document) {
+	now := time.Now()
+	s.report = Report{
+		PID: os.Getpid(), Since: now, Policy: doc.File, Loaded: now,
+		Numbers: Numbers{Events: map[string]map[healthcheck.State]int{}, Notices: map[NoticeKind]int{}},
+	}
+}
+
+// update changes the report.
+func (s *shared) update(f func(*Report)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.report)
+}
+
+func (s *shared) loaded(doc *policy.Document) {
+	s.update(func(r *Report) { r.Policy, r.Loaded = doc.File, time.Now() })
+}
+
+func (s *shared) setOutline(o Outline) { s.update(func(r *Report) { r.Outline = o }) }
+
+func (s *shared) outline() (o Outline) {
+	s.update(func(r *Report) { o = r.Outline })
+	return o
+}
+
+func (s *shared) setDown(down compiler.Health) {
+	down = maps.Clone(down)
+	s.update(func(r *Report) { r.Down = down })
+}
+
+func (s *shared) countCut(n int) { s.update(func(r *Report) { r.Numbers.Cut += n }) }
+
+func (s *shared) countUpdate(took time.Duration) {
+	s.update(func(r *Report) {
+		r.Numbers.Updates++
+		r.Numbers.UpdateTime = took
+	})
+}
+
+func (s *shared) countPass(changed, drift bool) {
+	s.update(func(r *Report) {
+		r.Numbers.Passes++
+		if changed && drift {
+			r.Numbers.Repairs++
+		}
+	})
+}
+
+func (s *shared) countFailure() { s.update(func(r *Report) { r.Numbers.Failures++ }) }
+
+func (s *shared) countReload(good bool) {
+	s.update(func(r *Report) {
+		if r.Numbers.Reloads++; !good {
+			r.Numbers.ReloadFailures++
+		}
+	})
+}
+
+func (s *shared) countEvent(e healthcheck.Event) {
+	s.update(func(r *Report) {
+		if r.Numbers.Events[e.Uplink] == nil {
+			r.Numbers.Events[e.Uplink] = map[healthcheck.State]int{}
+		}
+		r.Numbers.Events[e.Uplink][e.To]++
+	})
+}
+
+func (s *shared) countNotice(kind NoticeKind) {
+	s.update(func(r *Report) { r.Numbers.Notices[kind]++ })
+}
+
+// Report tells how things stand; any goroutine may ask.
+func (w *Watcher) Report() Report {
+	w.shared.mu.Lock()
+	r := w.shared.report
+	r.Down = maps.Clone(r.Down)
+	events := map[string]map[healthcheck.State]int{}
+	for uplink, states := range r.Numbers.Events {
+		events[uplink] = maps.Clone(states)
+	}
+	r.Numbers.Events, r.Numbers.Notices = events, maps.Clone(r.Numbers.Notices)
+	w.shared.mu.Unlock()
+	r.Uplinks = w.Monitor.Statuses()
+	return r
+}

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// primarySet names the set that has the interface of default's primary uplink while default uses it, so that its
+// connections are not marked (compiler.Compile).
+const primarySet = "primary"
+
+// standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
+func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
+	own := map[uint32]bool{}
+	var defaultTable uint32
+	for _, n := range want.Numbers {
+		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix
+		if n.Mark == 0 {
+			defaultTable = n.Table
+		}
+	}
+	for _, r := range want.Routes {
+		if r.Family != family || own[r.Table] || !uses(r, u) {
+			continue
+		}
+		if r.Table == defaultTable {
+			byDefault = true
+		} else {
+			byOther = true
+		}
+	}
+	return byDefault, byOther
+}
+
+// movedFrom tells whether, from have to want, a table whose connections over the uplink are pinned gets its best route to some
+// destination over others. Those of default over its primary uplink are not pinned.
+func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
+	before, after := bestRoutes(have, family), bestRoutes(want, family)
+	own := map[uint32]bool{}
+	for _, n := range have.Numbers {
+		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix || n.Mark == 0 && isPrimary(have, u)
+	}
+	for at, was := range before {
+		now := after[at]
+		if !own[at.table] && uses(was, u) && !uses(now, u) && len(now.Hops) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// destination is what routes of a table lead to.
+type destination struct {
+	table uint32
+	to    netip.Prefix
+}
+
+// bestRoutes are the routes of a family that the kernel takes: of the lowest metric.
+func bestRoutes(p *plan.Plan, family plan.Family) map[destination]plan.Route {
+	best := map[destination]plan.Route{}
+	for _, r := range p.Routes {
+		at := destination{r.Table, r.Dst}
+		if old, seen := best[at]; r.Family == family && (!seen || r.Metric < old.Metric) {
+			best[at] = r
+		}
+	}
+	return best
+}
+
+func uses(r plan.Route, u *policy.Uplink) bool {
+	return slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == u.Interface })
+}
+
+// isPrimary tells whether an uplink is default's primary one, and in use.
+func isPrimary(p *plan.Plan, u *policy.Uplink) bool {
+	key := plan.KeyFromString(u.Interface)
+	return slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool {
+		return s.Name == primarySet && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
+	})
+}

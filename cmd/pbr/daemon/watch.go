@@ -1,0 +1,339 @@
+// Package daemon keeps a kernel to a policy while uplinks fail and return, addresses and gateways change, and
+// others meddle. It joins the health monitor, the compiler and the kernel, each given to it, in one loop:
+//
+//	uplink's state changes   compile, send the difference, cut the connections of a dead uplink
+//	the machine changes      read it anew, tell the monitor of links, compile, apply
+//	others change our state  apply, less and less eagerly if they go on
+//	reload                   compile the new policy and apply it, or keep the old one
+//
+// Nothing in it waits for a probe, a hook or a client.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+const (
+	// settle is how long a change of the machine may go on before all is read anew: events of the monitor, which come
+	// of the same change, are to be acted on first.
+	settle = 2 * time.Millisecond
+	// spacing is between two full passes for changes of the machine, so that a storm of them does not take a whole core.
+	spacing = 100 * time.Millisecond
+	// audit is between two full passes for no reason at all. Changes of settings raise no event.
+	audit = time.Minute
+	// applyTries is how often the first apply, and a reload's, may fail.
+	applyTries = 4
+)
+
+// Options are what a Watcher works with. All but Hook, Notify and Watchdog are needed.
+type Options struct {
+	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that is wrong.
+	Policy *policy.Document
+	Reload func() (*policy.Document, error)
+	// Reloaded is called with each policy that came into force by a reload.
+	Reloaded func(*policy.Document)
+	Kernel   Kernel
+	Monitor  Monitor
+	// Notices are the kernel's. That the channel closes is an error.
+	Notices <-chan Notice
+	// HangUp asks for a reload.
+	HangUp <-chan struct{}
+	// StateFile keeps what the next run has to know.
+	StateFile string
+	// Uptime tells the time since the machine started.
+	Uptime func() time.Duration
+	Log    *slog.Logger
+	// Hook is called once per event, and must not block.
+	Hook func(HookEvent)
+	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that the loop is alive, 0 never.
+	Notify   func(state string)
+	Watchdog time.Duration
+}
+
+// Watcher is a running watch.
+type Watcher struct {
+	Options
+	doc *policy.Document
+	// compiler is that of the policy that was compiled last.
+	compiler *compiler.Compiler
+	machine  plan.Machine
+	// want is the plan that was sent last.
+	want    *plan.Plan
+	configs []healthcheck.Config
+	health  *health
+	repairs backoff
+	// full is the time of the next full pass; its reasons are in dirty.
+	full    *time.Timer
+	dirty   dirty
+	lastRun time.Time
+	cutter  cutter
+	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
+	kept   map[string][]string
+	calls  chan func()
+	shared shared
+}
+
+// dirty tells why a full pass is due.
+type dirty struct {
+	due     bool
+	at      time.Time
+	drift   bool
+	retry   bool
+	what    []string
+	culprit []string
+}
+
+// New prepares a Watcher.
+func New(o Options) *Watcher {
+	w := &Watcher{Options: o, doc: o.Policy, calls: make(chan func())}
+	if w.Notify == nil {
+		w.Notify = func(string) {}
+	}
+	if w.Hook == nil {
+		w.Hook = func(HookEvent) {}
+	}
+	if w.Reloaded == nil {
+		w.Reloaded = func(*policy.Document) {}
+	}
+	w.shared.init(o.Policy)
+	return w
+}
+
+// Run applies the policy and keeps the kernel to it until ctx ends, which is no error; the kernel's state stays as it is. An
+// error before the first apply is complete ends it, later ones are logged and tried again.
+func (w *Watcher) Run(ctx context.Context) error {
+	w.health = w.loadHealth()
+	w.shared.setDown(w.health.down) // whoever asks compiles the same plan
+	want, outcome, err := w.apply(ctx, w.doc)
+	if err != nil {
+		return err
+	}
+	w.logOutcome("applied the policy", outcome)
+	w.hold(want)
+	w.startCutter()
+	w.health.learnAddresses(w.doc, w.machine)
+	w.cut()
+	w.setConfigs(w.health.statuses)
+	w.tellLinks()
+	checking, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Monitor.Run(checking) }()
+	w.tellKept()
+	w.full = time.NewTimer(audit)
+	w.ready()
+	err = w.loop(ctx, ended)
+	cancel()
+	w.Notify("STOPPING=1")
+	w.stopCutter()
+	w.save()
+	return err
+}
+
+func (w *Watcher) loop(ctx context.Context, ended chan error) error {
+	var watchdog <-chan time.Time
+	if w.Watchdog > 0 {
+		t := time.NewTicker(w.Watchdog)
+		defer t.Stop()
+		watchdog = t.C
+	}
+	events := w.Monitor.Events()
+	for {
+		select {
+		case <-ctx.Done():
+			<-ended
+			w.Log.Info("ending; routes, rules and marks stay as they are")
+			return nil
+		case err := <-ended:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("checking uplinks: %w", errors.Join(err, errors.New("the monitor ended")))
+		case e, ok := <-events:
+			if !ok {
+				events = nil // the monitor is ending, which ended tells
+				continue
+			}
+			w.react(ctx, append([]healthcheck.Event{e}, w.waitingEvents()...))
+		case n, ok := <-w.Notices:
+			if !ok {
+				if ctx.Err() != nil {
+					continue
+				}
+				return errors.New("the kernel's events ended")
+			}
+			w.notice(n)
+		case <-w.HangUp:
+			w.reload(ctx)
+		case do := <-w.calls:
+			do()
+		case job := <-w.cutter.done:
+			w.cutDone(job)
+		case <-w.full.C:
+			w.pass(ctx)
+		case <-watchdog:
+			w.Notify("WATCHDOG=1")
+		}
+	}
+}
+
+// call runs f in the loop and waits for it.
+func (w *Watcher) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case w.calls <- func() { f(); close(done) }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Force sets an uplink "up" or "down" whatever its probes say, or gives it back to them ("auto"). It returns when the kernel holds
+// the result.
+func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
+	var err error
+	var cut <-chan struct{}
+	callErr := w.call(ctx, func() {
+		if err = CheckUplink(w.doc, uplink); err != nil {
+			return
+		}
+		before := w.stateOf(uplink)
+		if err = w.Monitor.Force(uplink, mode); err == nil {
+			w.react(ctx, append(w.eventOf(ctx, uplink, before), w.waitingEvents()...))
+			cut = w.whenCut()
+		}
+	})
+	if callErr != nil || err != nil {
+		return errors.Join(callErr, err)
+	}
+	select {
+	case <-cut:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stateOf is an uplink's state as the monitor has it.
+func (w *Watcher) stateOf(uplink string) healthcheck.State {
+	for _, s := range w.Monitor.Statuses() {
+		if s.Uplink == uplink {
+			return s.State
+		}
+	}
+	return ""
+}
+
+// eventOf takes events up to the one by which an uplink left a state, so that what becomes of it is told after its cause. It takes none if
+// the uplink is in that state still.
+func (w *Watcher) eventOf(ctx context.Context, uplink string, left healthcheck.State) (events []healthcheck.Event) {
+	now := w.stateOf(uplink)
+	for now != left {
+		select {
+		case e, ok := <-w.Monitor.Events():
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+			if e.Uplink == uplink && e.To == now {
+				return events
+			}
+		case <-ctx.Done():
+			return events
+		}
+	}
+	return events
+}
+
+// waitingEvents takes what events there are, so that uplinks that fail together are handled by one plan.
+func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
+	for {
+		select {
+		case e, ok := <-w.Monitor.Events():
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+		default:
+			return events
+		}
+	}
+}
+
+// compile makes the plan of a policy for the machine and the uplinks' health as they are.
+func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
+	if w.compiler == nil || w.compiler.Document() != doc {
+		w.compiler = compiler.New(doc)
+	}
+	want, problems := w.compiler.Compile(w.machine, w.health.down)
+	if want == nil {
+		errs := make([]error, 0, len(problems))
+		for _, p := range problems {
+			errs = append(errs, fmt.Errorf("%s:%d: %s", p.Pos.File, p.Pos.Line, p.Message))
+		}
+		return nil, fmt.Errorf("compiling the policy: %w", errors.Join(errs...))
+	}
+	return want, nil
+}
+
+// apply reads the machine and applies the policy for it, and tries again if that fails: links that change on the way make the
+// kernel differ from what was meant for it.
+func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, outcome Outcome, err error) {
+	for range applyTries {
+		if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
+			return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
+		}
+		if want, err = w.compile(doc); err != nil {
+			return nil, Outcome{}, err
+		}
+		outcome, err = w.Kernel.Apply(ctx, want)
+		w.lastRun = time.Now()
+		if err == nil {
+			return want, outcome, nil
+		}
+	}
+	return nil, Outcome{}, fmt.Errorf("applying the policy: %w", err)
+}
+
+// setConfigs tells the monitor what to check, if that is not what it checks already.
+func (w *Watcher) setConfigs(initial map[string]healthcheck.Status) {
+	configs := Configs(w.doc, w.want.Numbers, w.machine)
+	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
+		return
+	}
+	w.configs = configs
+	w.Monitor.Set(configs, initial)
+}
+
+// tellLinks tells the monitor of the links as the machine has them.
+func (w *Watcher) tellLinks() {
+	links := Links(w.doc, w.machine)
+	for i := range w.doc.Uplinks {
+		name := w.doc.Uplinks[i].Name
+		w.Monitor.Link(name, links[name])
+	}
+	w.health.learnAddresses(w.doc, w.machine)
+}
+
+func (w *Watcher) ready() {
+	w.Notify("READY=1\nSTATUS=" + w.summary())
+}
+
+func (w *Watcher) logOutcome(what string, o Outcome) {
+	if len(o.Changed) > 0 {
+		w.Log.Info(what, "changed", o.Changed)
+	}
+	for _, text := range o.Warnings {
+		w.Log.Warn(text)
+	}
+}

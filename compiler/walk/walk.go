@@ -1,0 +1,291 @@
+package walk
+
+import (
+	"fmt"
+	"net/netip"
+
+	"pbr/compiler/plan"
+)
+
+// Verdict is how a walk ends.
+type Verdict uint8
+
+const (
+	// Ended is the end of the chain that the walk began in: a base chain accepts there, any other one returns.
+	Ended Verdict = iota
+	Accepted
+	Dropped
+)
+
+func (v Verdict) String() string { return [...]string{"end of chain", "accept", "drop"}[v] }
+
+// Result is what becomes of a packet.
+type Result struct {
+	Verdict Verdict
+	// Mark and CTMark are those of the packet and its connection afterwards.
+	Mark, CTMark uint32
+	// Counters are the names of those that counted it, in their order, and Logs the prefixes that it was logged with.
+	Counters, Logs []string
+	// Masquerade and SNAT tell what becomes of its source address.
+	Masquerade bool
+	SNAT       netip.Addr
+	// Steps are, after Trace, the rules whose matches held.
+	Steps []Step
+}
+
+// Step is a rule whose matches held.
+type Step struct {
+	Chain string
+	// Rule is its index in the chain.
+	Rule int
+	// Set is the map that the rule looked in last, Element the index of what it found there (in Elements or Tuples), -1 for nothing.
+	Set     string
+	Element int
+	// Next is the chain that the rule led to.
+	Next string
+	// Whole tells that all of its actions were done.
+	Whole bool
+}
+
+// Walker walks packets. It keeps what they leave behind (turns, remembered clients) for those that follow; it is for one
+// goroutine.
+type Walker struct {
+	e *Evaluator
+	// Random answers "numgen random mod"; nil is 0 for everything.
+	Random func(mod uint32) uint32
+
+	turns   map[int]uint32
+	clients map[*set]map[num]uint32
+
+	packet   *Packet
+	six      bool
+	src, dst num
+	result   Result
+	tracing  bool
+	fields   [len(plan.FieldList{})]num
+}
+
+// Walker returns one that no packet has met.
+func (e *Evaluator) Walker() *Walker {
+	return &Walker{e: e, turns: map[int]uint32{}, clients: map[*set]map[num]uint32{}}
+}
+
+// Walk takes a packet through a chain. It fails only if there is no such chain.
+func (w *Walker) Walk(chain string, p *Packet) (Result, error) { return w.start(chain, p, false) }
+
+// Trace is Walk with Result.Steps.
+func (w *Walker) Trace(chain string, p *Packet) (Result, error) { return w.start(chain, p, true) }
+
+func (w *Walker) start(name string, p *Packet, trace bool) (Result, error) {
+	c := w.e.chains[name]
+	if c == nil {
+		return Result{}, fmt.Errorf("chain %q is not there", name)
+	}
+	w.packet, w.tracing, w.six = p, trace, p.Src.Is6() && !p.Src.Is4In6()
+	w.src, w.dst = address(p.Src), address(p.Dst)
+	w.result = Result{Mark: p.Mark, CTMark: p.CTMark}
+	w.walk(c)
+	return w.result, nil
+}
+
+// frame is where a chain goes on after a jump.
+type frame struct {
+	chain *chain
+	next  int
+}
+
+// walk goes from rule to rule. Chains lead nowhere back, so it ends.
+func (w *Walker) walk(c *chain) {
+	var room [16]frame // NFT_JUMP_STACK_SIZE (net/netfilter/nf_tables.h)
+	stack := room[:0]
+	for i := 0; ; {
+		if i == len(c.rules) {
+			if len(stack) == 0 {
+				return
+			}
+			top := stack[len(stack)-1]
+			stack = stack[:len(stack)-1]
+			c, i = top.chain, top.next
+			continue
+		}
+		r := &c.rules[i]
+		i++
+		if !w.holds(r) {
+			continue
+		}
+		next, jump, end := w.do(c, i-1, r)
+		if end {
+			return
+		}
+		if next != nil {
+			if jump {
+				stack = append(stack, frame{c, i})
+			}
+			c, i = next, 0
+		}
+	}
+}
+
+// holds tells whether all matches of the rule do.
+func (w *Walker) holds(r *rule) bool {
+	for i := range r.matches {
+		m := &r.matches[i]
+		n, ok := w.load(m.field)
+		if !ok || m.family && !w.rightFamily(m.field) {
+			return false
+		}
+		if m.mask != 0 {
+			n = num32(n.uint32() & m.mask)
+		}
+		var found bool
+		if m.set != nil {
+			found = m.set.find(n) >= 0
+		} else {
+			found = n.within(m.from, m.to)
+		}
+		if found == m.not {
+			return false
+		}
+	}
+	return true
+}
+
+// rightFamily tells whether an ICMP type is of the packet's IP version; fields of addresses have asked already.
+func (w *Walker) rightFamily(f plan.Field) bool {
+	switch f {
+	case plan.FieldICMPType:
+		return !w.six
+	case plan.FieldICMPv6Type:
+		return w.six
+	}
+	return true
+}
+
+// do does the rule's actions until one ends it. next is the chain that goes on, end tells that the walk is over.
+func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) {
+	step := Step{Chain: c.plan.Name, Rule: index, Element: -1}
+	step.Whole = true
+	for i := range r.actions {
+		a := &r.actions[i]
+		goesOn := false
+		switch a.plan.Kind {
+		case plan.Accept:
+			w.result.Verdict, end = Accepted, true
+		case plan.Drop:
+			w.result.Verdict, end = Dropped, true
+		case plan.Masquerade:
+			w.result.Verdict, w.result.Masquerade, end = Accepted, true, true
+		case plan.SNAT:
+			w.result.Verdict, w.result.SNAT, end = Accepted, a.plan.Addr, true
+		case plan.Jump, plan.Goto:
+			next, jump = a.chain, a.plan.Kind == plan.Jump
+		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
+			next, jump = w.lookUp(a, &step)
+		default:
+			goesOn = w.change(a)
+		}
+		if !goesOn {
+			step.Whole = i == len(r.actions)-1 && (next != nil || end)
+			break
+		}
+	}
+	if w.tracing {
+		if next != nil {
+			step.Next = next.plan.Name
+		}
+		w.result.Steps = append(w.result.Steps, step)
+	}
+	return next, jump, end
+}
+
+// change does an action that gives no verdict; ok is false if the rule ends with it.
+func (w *Walker) change(a *action) (ok bool) {
+	p, r := a.plan, &w.result
+	switch p.Kind {
+	case plan.SetMark:
+		r.Mark = r.Mark&^p.Mask | p.Value&p.Mask
+	case plan.SetCTMark:
+		if w.packet.tracked() {
+			r.CTMark = r.CTMark&^p.Mask | p.Value&p.Mask
+		}
+	case plan.Count:
+		r.Counters = append(r.Counters, p.Name)
+	case plan.Log:
+		r.Logs = append(r.Logs, p.Name)
+	case plan.RecallCTMark, plan.Remember, plan.Forget:
+		return w.client(a)
+	}
+	return true
+}
+
+// lookUp finds where a map leads the packet, nil for nowhere.
+func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
+	step.Set = a.plan.Set
+	i := w.element(a)
+	if i < 0 {
+		return nil, false
+	}
+	step.Element = i
+	name, jump := a.set.verdict(i)
+	return w.e.chains[name], jump
+}
+
+// element is the index of what an action finds in its map, -1 for nothing.
+func (w *Walker) element(a *action) int {
+	switch a.plan.Kind {
+	case plan.CycleVMap:
+		n := w.turns[a.turn]
+		w.turns[a.turn] = n + 1
+		return a.set.find(num32(n % a.plan.Mod))
+	case plan.RandomVMap:
+		if w.Random == nil {
+			return a.set.find(num32(0))
+		}
+		return a.set.find(num32(w.Random(a.plan.Mod)))
+	}
+	for i, f := range a.fields {
+		n, ok := w.load(f)
+		if !ok {
+			return -1
+		}
+		w.fields[i] = num{n.hi & a.masks[i].hi, n.lo & a.masks[i].lo}
+	}
+	switch {
+	case a.plan.Kind == plan.HashVMap:
+		return a.set.find(num32(w.hash(a)))
+	case len(a.set.plan.Concat) > 0:
+		return a.set.findTuple(w.fields[:len(a.fields)])
+	}
+	return a.set.find(w.fields[0])
+}
+
+// client does an action on a map that packets fill; ok is false if the rule ends with it.
+func (w *Walker) client(a *action) (ok bool) {
+	n, ok := w.load(a.fields[0])
+	if !ok {
+		return false
+	}
+	n = num{n.hi & a.masks[0].hi, n.lo & a.masks[0].lo}
+	clients := w.clients[a.set]
+	if clients == nil {
+		clients = map[num]uint32{}
+		w.clients[a.set] = clients
+	}
+	switch a.plan.Kind {
+	case plan.RecallCTMark:
+		v, known := clients[n]
+		if known && w.packet.tracked() {
+			w.result.CTMark = v
+		}
+		return known
+	case plan.Remember:
+		if _, known := clients[n]; !known && len(clients) >= int(a.set.plan.Size) {
+			return false
+		} else if !known {
+			clients[n] = w.result.Mark & a.plan.Mask
+		}
+	case plan.Forget:
+		delete(clients, n)
+	}
+	return true
+}

@@ -1,0 +1,168 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/kernel/facts"
+)
+
+// featureSources say where the kernel has a feature from.
+var featureSources = map[facts.FeatureName]string{
+	facts.NFTables:      "CONFIG_NF_TABLES_INET, module nf_tables",
+	facts.Conntrack:     "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK, module nft_ct",
+	facts.ConntrackList: "CONFIG_NF_CT_NETLINK, module nf_conntrack_netlink",
+	facts.Fib:           "CONFIG_NFT_FIB_INET, module nft_fib_inet",
+	facts.Intervals:     "CONFIG_NF_TABLES",
+	facts.Concat:        "Linux 5.6 or newer",
+	facts.RouteChain:    "CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
+	facts.NAT:           "CONFIG_NFT_NAT, module nft_chain_nat",
+	facts.Masquerade:    "CONFIG_NFT_MASQ, module nft_masq",
+	facts.SNAT:          "CONFIG_NFT_NAT, module nft_nat",
+	facts.Log:           "CONFIG_NFT_LOG and CONFIG_NF_LOG_SYSLOG, modules nft_log and nf_log_syslog",
+	facts.Limit:         "CONFIG_NFT_LIMIT, module nft_limit",
+	facts.Hash:          "CONFIG_NFT_HASH, module nft_hash",
+	facts.Numgen:        "CONFIG_NFT_NUMGEN, module nft_numgen",
+	facts.Dynamic:       "CONFIG_NF_TABLES",
+	facts.Flowtable:     "CONFIG_NFT_FLOW_OFFLOAD and CONFIG_NF_FLOW_TABLE_INET, modules nft_flow_offload and nf_flow_table_inet",
+	facts.Rules:         "CONFIG_IP_MULTIPLE_TABLES and Linux 4.17 or newer",
+	facts.Rules6:        "CONFIG_IPV6_MULTIPLE_TABLES",
+	facts.RulePorts:     "Linux 4.17 or newer",
+	facts.RuleUID:       "Linux 4.10 or newer",
+	facts.RuleDSCP:      "Linux 6.13 or newer",
+	facts.Multipath:     "CONFIG_IP_ROUTE_MULTIPATH",
+	facts.Multipath6:    "CONFIG_IPV6",
+}
+
+// kernel judges what the kernel can do. What the policy does not need may be missing.
+func (e *examination) kernel() {
+	e.group = groupKernel
+	if e.facts.Release != "" {
+		e.ok("version", "Linux %s", e.facts.Release)
+	}
+	var works, idle []string
+	needs := e.needs()
+	for _, f := range e.facts.Features {
+		switch {
+		case f.Failure == "":
+			works = append(works, string(f.Name))
+		case f.Name == facts.Flowtable:
+			e.flowtable(f)
+		case needs == nil:
+			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources[f.Name], "missing: %s", f.Failure)
+		case needs[f.Name]:
+			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources[f.Name], "missing, and this policy needs it: %s", f.Failure)
+		default:
+			idle = append(idle, string(f.Name))
+		}
+	}
+	if works != nil {
+		e.ok("works", "%s", strings.Join(works, ", "))
+	}
+	if idle != nil {
+		e.ok("missing", "%s: nothing of it is needed by this policy", strings.Join(idle, ", "))
+	}
+	e.offloaded()
+	e.unknown("kernel version", "kernel features")
+}
+
+// offloaded tells which devices are to forward established connections past the chains.
+func (e *examination) offloaded() {
+	if e.Want == nil {
+		return
+	}
+	for _, t := range e.Want.Ruleset.Flowtables {
+		at := slices.IndexFunc(e.facts.Features, func(f facts.Feature) bool { return f.Name == facts.Flowtable })
+		switch {
+		case at < 0:
+			e.add(Warn, "offload", "run pbr doctor as root", "not looked at: whether the kernel has flowtables")
+			continue
+		case e.facts.Features[at].Failure != "":
+			continue // that is told already
+		}
+		how := ""
+		if t.Hardware {
+			how = ", in hardware"
+		}
+		e.ok("offload", "between %s%s", few(t.Devices, ", "), how)
+	}
+}
+
+// flowtable is about a kernel that has none.
+func (e *examination) flowtable(f facts.Feature) {
+	level, do := Warn, "boot a kernel that has it ("+featureSources[f.Name]+`), or write offload = "off" in [pbr]`
+	if e.Doc != nil {
+		switch o := e.Doc.Settings.Offload; {
+		case o.Mode == policy.OffloadOff:
+			e.ok(string(f.Name), `missing, and offload is "off"`)
+			return
+		case o.Required:
+			level = Fail
+		}
+	}
+	e.add(level, string(f.Name), do, "missing: established connections keep taking the whole way through the kernel (%s)", f.Failure)
+}
+
+// unknown warns of what could not be looked at, of the named things.
+func (e *examination) unknown(what ...string) {
+	for _, u := range e.facts.Unknown {
+		if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(u.What, w) }) {
+			e.add(Warn, u.What, "run pbr doctor as root", "not looked at: %s", u.Why)
+		}
+	}
+}
+
+// needs are the features that the plan uses; nil without a plan.
+func (e *examination) needs() map[facts.FeatureName]bool {
+	if e.Want == nil {
+		return nil
+	}
+	n := map[facts.FeatureName]bool{facts.NFTables: true, facts.Conntrack: true, facts.ConntrackList: true, facts.Rules: true}
+	for _, r := range e.Want.Rules {
+		n[facts.Rules6] = n[facts.Rules6] || r.Family == plan.IPv6
+		n[facts.RulePorts] = n[facts.RulePorts] || r.Proto != 0
+		n[facts.RuleUID] = n[facts.RuleUID] || r.HasUID
+		n[facts.RuleDSCP] = n[facts.RuleDSCP] || r.DSCP != 0
+	}
+	n[facts.Multipath], n[facts.Multipath6] = e.shares(plan.IPv4), e.shares(plan.IPv6)
+	for _, s := range e.Want.Ruleset.Sets {
+		n[facts.Intervals] = n[facts.Intervals] || s.Interval && s.Concat == nil
+		n[facts.Concat] = n[facts.Concat] || s.Interval && s.Concat != nil
+		n[facts.Dynamic] = n[facts.Dynamic] || s.Dynamic
+	}
+	for _, ch := range e.Want.Ruleset.Chains {
+		n[facts.RouteChain] = n[facts.RouteChain] || ch.Kind == "route"
+		n[facts.NAT] = n[facts.NAT] || ch.Kind == "nat"
+		for i := range ch.Rules {
+			needRule(n, &ch.Rules[i])
+		}
+	}
+	return n
+}
+
+// actionFeatures are those of actions that not every kernel has.
+var actionFeatures = map[plan.ActionKind]facts.FeatureName{
+	plan.Masquerade: facts.Masquerade, plan.SNAT: facts.SNAT, plan.Log: facts.Log, plan.Limit: facts.Limit,
+	plan.HashVMap: facts.Hash, plan.CycleVMap: facts.Numgen, plan.RandomVMap: facts.Numgen,
+}
+
+func needRule(n map[facts.FeatureName]bool, r *plan.ChainRule) {
+	for _, m := range r.Matches {
+		switch m.Field {
+		case plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType:
+			n[facts.Fib] = true
+		}
+	}
+	for _, a := range r.Actions {
+		if name := actionFeatures[a.Kind]; name != "" {
+			n[name] = true
+		}
+	}
+}
+
+// shares tells whether the plan has routes with several next hops.
+func (e *examination) shares(family plan.Family) bool {
+	return slices.ContainsFunc(e.Want.Routes, func(r plan.Route) bool { return r.Family == family && len(r.Hops) > 1 })
+}
