@@ -10,6 +10,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/kernel/route"
+	"pbr/kernel/state"
 )
 
 // Flush removes everything that is pbr's, and nothing else: the nftables table first, so that no packet is marked any more, then
@@ -95,7 +96,7 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 func (k *Kernel) removeState() error {
 	var errs []error
 	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile} {
-		for _, suffix := range []string{"", tempSuffix} {
+		for _, suffix := range []string{"", state.TempSuffix} {
 			if err := os.Remove(k.path(name + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/state"
 )
 
 // journalFile has the journal.
@@ -244,36 +245,10 @@ func replaceJournal(file string, was, next *journal) error {
 	}
 	b, err := json.Marshal(next)
 	if err == nil {
-		err = writeFile(file, b)
+		err = state.Replace(file, b)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
 	return nil
-}
-
-// tempSuffix is appended to the name of a file that is being written.
-const tempSuffix = ".new"
-
-// writeFile replaces a file as a whole, or leaves it as it was. Callers hold the lock, so that one name for the new one is enough, and
-// what a killed run left of it is overwritten.
-func writeFile(file string, content []byte) error {
-	tmp, err := os.OpenFile(file+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(content)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if closeErr := tmp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-	}
-	return err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pbr/kernel/state"
 )
 
 // conflicting fails the test unless the plan is refused for what others have, and nothing is changed.
@@ -124,9 +126,9 @@ func TestStateFilesGo(t *testing.T) {
 		t.Errorf("a lock leaves %v", left)
 	}
 	apply(t, k, testPlan(planA))
-	must(t, os.WriteFile(k.path(journalFile)+tempSuffix, []byte("{"), 0o600))
+	must(t, os.WriteFile(k.path(journalFile)+state.TempSuffix, []byte("{"), 0o600))
 	apply(t, k, testPlan(planB))
-	must(t, os.WriteFile(k.path(previousFile)+tempSuffix, []byte("{"), 0o600))
+	must(t, os.WriteFile(k.path(previousFile)+state.TempSuffix, []byte("{"), 0o600))
 	_, err = k.Flush(context.Background())
 	must(t, err)
 	if left, _ := os.ReadDir(top); len(left) != 0 {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/state"
 )
 
 // pendingFile says which apply is to be undone, and guardFile is locked by the process that is to do it.
@@ -80,7 +81,7 @@ func (k *Kernel) guarded() bool {
 func (k *Kernel) writePending(p *Pending) error {
 	b, err := json.Marshal(p)
 	if err == nil {
-		err = writeFile(k.path(pendingFile), b)
+		err = state.Replace(k.path(pendingFile), b)
 	}
 	if err != nil {
 		return fmt.Errorf("noting the apply that waits to be confirmed: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/kernel/route"
+	"pbr/kernel/state"
 )
 
 // previousFile has the plan to go back to unless an apply is confirmed.
@@ -38,7 +39,7 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 		err = os.MkdirAll(k.dir, 0o755)
 	}
 	if err == nil {
-		err = writeFile(k.path(previousFile), b)
+		err = state.Replace(k.path(previousFile), b)
 	}
 	if err != nil {
 		return fmt.Errorf("saving the state to go back to: %w", err)

@@ -52,6 +52,7 @@ func writeMan(w io.Writer, app *cli.App) {
 var files = []struct{ path, meaning string }{
 	{defaultConfig, "The policy; docs/policy.md describes it."},
 	{"/run/pbr/", "Lock, journal, and pbr watch's control socket and memory of the uplinks' health; one directory per network namespace."},
+	{"/var/lib/pbr/", "What outlives a restart of the machine; $STATE_DIRECTORY instead where it is set, /var/lib/pbr/netns/NAME for a network namespace of that name."},
 }
 
 func writeManFlags(w io.Writer, flags []cli.Flag) {

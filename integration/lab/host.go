@@ -76,6 +76,9 @@ func (h *Host) netnsCookie() uint64 {
 // StateDir is where pbr keeps what it remembers of this namespace.
 func (h *Host) StateDir() string { return fmt.Sprintf("/run/pbr/net-%x", h.cookie) }
 
+// LastingDir is where pbr keeps what outlives a restart of the machine.
+func (h *Host) LastingDir() string { return "/var/lib/pbr/netns/" + h.NS }
+
 func (h *Host) remove() error {
 	var errs []error
 	if h.fd != nil {
@@ -84,6 +87,7 @@ func (h *Host) remove() error {
 	if h.cookie != 0 {
 		errs = append(errs, os.RemoveAll(h.StateDir()))
 	}
+	errs = append(errs, os.RemoveAll(h.LastingDir()))
 	if _, err := os.Stat(netnsPath(h.NS)); err == nil {
 		if out, err := exec.Command("ip", "netns", "del", h.NS).CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("deleting namespace %s: %w: %s", h.NS, err, out))
