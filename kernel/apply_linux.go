@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
@@ -55,7 +56,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
 	a.lenient, a.journal = lenient, j
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
-	a.marks = &remarking{remarks: &remarks{want: a.owned, earlier: next.Owned}, a: a}
+	a.marks = &remarking{Remarks: &conntrack.Remarks{Want: a.owned.Marks, Earlier: plansMarks(next.Owned)}, a: a}
 	if a.report.Changes.Empty() && !next.has(a.owned.other) && len(a.unset(next, have)) == 0 {
 		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)

@@ -3,83 +3,13 @@ package kernel
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
 
-	"github.com/ti-mo/conntrack"
-
 	"pbr/compiler"
 	"pbr/compiler/plan"
 )
-
-// crowd is how many connections the benchmarks of Cut make, half of them of the uplink that goes down.
-const crowd = 200_000
-
-// fillConntrack makes the crowd: connections of two marks, or, of the uplink that goes down, unmarked ones that are translated
-// to 192.0.2.2.
-func fillConntrack(b *testing.B, mark uint32) *conntrack.Conn {
-	b.Helper()
-	lib := newConntrack(b)
-	address := netip.MustParseAddr("192.0.2.2")
-	for i := range crowd {
-		src, dst := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), netip.MustParseAddr("8.8.8.8")
-		f := conntrack.NewFlow(17, 0, src, dst, 1000, 443, 600, mark)
-		if i%2 == 1 {
-			f.Mark = 0x020000
-		} else if mark == 0 {
-			// Answers come to the router's address, by a server of their own each.
-			server := netip.AddrFrom4([4]byte{8, byte(i >> 16), byte(i >> 8), byte(i)})
-			f.TupleOrig.IP.DestinationAddress, f.TupleReply.IP.SourceAddress, f.TupleReply.IP.DestinationAddress = server, server, address
-		}
-		must(b, lib.Create(f))
-	}
-	return lib
-}
-
-// benchmarkCut measures how long cut takes for 100,000 of 200,000 connections.
-func benchmarkCut(b *testing.B, mark uint32, cut func(k *Kernel)) {
-	k := newKernel(b)
-	for b.Loop() {
-		b.StopTimer()
-		lib := fillConntrack(b, mark)
-		b.StartTimer()
-		cut(k)
-		b.StopTimer()
-		s, err := lib.StatsGlobal()
-		must(b, err)
-		if s.Entries != crowd/2 {
-			b.Fatalf("%d connections are left", s.Entries)
-		}
-		must(b, lib.Flush())
-		b.StartTimer()
-	}
-	b.ReportMetric(crowd/2*float64(b.N)/b.Elapsed().Seconds(), "connections/s")
-}
-
-// BenchmarkCut100000 cuts by mark, in one request.
-func BenchmarkCut100000(b *testing.B) {
-	benchmarkCut(b, 0x010000, func(k *Kernel) {
-		_, err := k.Cut([]Cut{{Mark: 0x010000, Mask: testMask}})
-		must(b, err)
-	})
-}
-
-// BenchmarkCutUnmarked100000 cuts by address, in three requests.
-func BenchmarkCutUnmarked100000(b *testing.B) {
-	benchmarkCut(b, 0, func(k *Kernel) {
-		_, err := k.Cut([]Cut{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}})
-		must(b, err)
-	})
-}
-
-// BenchmarkConntrackTool100000 is what a script does.
-func BenchmarkConntrackTool100000(b *testing.B) {
-	benchmarkCut(b, 0x010000, func(*Kernel) {
-		must(b, exec.Command("conntrack", "-D", "-m", "0x010000/0x00ff0000").Run()) // its list goes to /dev/null
-	})
-}
 
 // manyUplinks is a policy of 200 uplinks, in as many VLANs, and 100 tables.
 func manyUplinks() (policy, links string) {

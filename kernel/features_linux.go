@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
@@ -62,11 +63,7 @@ func tryNFT() (out []facts.Feature) {
 			return out // the others would only say the same
 		}
 	}
-	conn, err := dialConntrack()
-	if err == nil {
-		_, err = conn.Dump(nil)
-		err = errors.Join(err, conn.Close())
-	}
+	_, err = conntrack.Count(0)
 	return append(out, feature(facts.ConntrackList, err))
 }
 

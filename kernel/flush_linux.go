@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/route"
 	"pbr/kernel/state"
 )
@@ -72,7 +73,7 @@ func ownedByRuleset(r *plan.Ruleset) (out []owned) {
 				}
 				at := slices.IndexFunc(out, func(o owned) bool { return o.Mask == a.Mask })
 				if at < 0 {
-					at, out = len(out), append(out, owned{Mask: a.Mask})
+					at, out = len(out), append(out, owned{Marks: conntrack.Marks{Mask: a.Mask}})
 				}
 				out[at].Numbers = append(out[at].Numbers, plan.Number{Mark: a.Value})
 			}
@@ -84,7 +85,7 @@ func ownedByRuleset(r *plan.Ruleset) (out []owned) {
 // flushMarks takes every mark off the connections.
 func (k *Kernel) flushMarks(r *Report, j *journal) {
 	for _, o := range j.all() {
-		n, err := clearMarks(o.Mask, o.marks())
+		n, err := conntrack.ClearMarks(o.Mask, o.Values())
 		r.Cleared += n
 		if err != nil {
 			r.Warnings = append(r.Warnings, err.Error())

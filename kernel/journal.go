@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/state"
 )
 
@@ -30,11 +31,9 @@ type journal struct {
 
 // owned is one plan's share of the namespace's numbers, with tables sorted.
 type owned struct {
-	Mask         uint32   `json:"mask"`
+	conntrack.Marks
 	BasePriority uint32   `json:"base_priority"`
 	Tables       []uint32 `json:"tables,omitempty"`
-	// Numbers say whose each mark is, sorted by mark. Those of a plan without names have none.
-	Numbers []plan.Number `json:"numbers,omitempty"`
 	// Attempted plans never came into force as far as is known: objects of ours may be left of them, but what others have
 	// in their priorities and tables was never pbr's.
 	Attempted bool `json:"attempted,omitempty"`
@@ -51,7 +50,7 @@ type setting struct {
 
 // possession returns what a plan owns. A plan without Numbers tells it by its rules and routes.
 func possession(p *plan.Plan) owned {
-	o := owned{Mask: p.Mask, BasePriority: p.BasePriority, Numbers: slices.Clone(p.Numbers)}
+	o := owned{Marks: conntrack.Marks{Mask: p.Mask, Numbers: slices.Clone(p.Numbers)}, BasePriority: p.BasePriority}
 	for _, n := range p.Numbers {
 		o.Tables = append(o.Tables, n.Table)
 	}
@@ -59,7 +58,7 @@ func possession(p *plan.Plan) owned {
 		o.Tables = append(o.Tables, r.Table)
 	}
 	for _, r := range p.Rules {
-		if _, known := o.number(r.Mark); !known && r.MarkMask == p.Mask && r.Mark != 0 {
+		if _, known := o.Number(r.Mark); !known && r.MarkMask == p.Mask && r.Mark != 0 {
 			o.Numbers = append(o.Numbers, plan.Number{Table: r.Table, Mark: r.Mark})
 		}
 	}
@@ -71,31 +70,16 @@ func possession(p *plan.Plan) owned {
 	return o
 }
 
-// number returns the number that has a mark other than 0.
-func (o *owned) number(mark uint32) (plan.Number, bool) {
-	if mark == 0 {
-		return plan.Number{}, false
+// plansMarks are the marks of several plans.
+func plansMarks(plans []owned) (out []conntrack.Marks) {
+	for _, o := range plans {
+		out = append(out, o.Marks)
 	}
-	for _, n := range o.Numbers {
-		if n.Mark == mark {
-			return n, true
-		}
-	}
-	return plan.Number{}, false
+	return out
 }
 
 // other tells whether p is another share.
 func (o owned) other(p owned) bool { return !o.equal(p) }
-
-// marks lists the marks, without 0.
-func (o *owned) marks() (out []uint32) {
-	for _, n := range o.Numbers {
-		if n.Mark != 0 {
-			out = append(out, n.Mark)
-		}
-	}
-	return out
-}
 
 // equal tells whether both are the same share, whatever became of their plans.
 func (o owned) equal(p owned) bool {

@@ -11,10 +11,11 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 )
 
 func TestJournalKeepsTheFirstOriginal(t *testing.T) {
-	a, b := owned{Mask: 1, Tables: []uint32{100}}, owned{Mask: 2, Tables: []uint32{101}}
+	a, b := owned{Marks: conntrack.Marks{Mask: 1}, Tables: []uint32{100}}, owned{Marks: conntrack.Marks{Mask: 2}, Tables: []uint32{101}}
 	followers := []setting{{Path: "net/c", Original: "1", Set: "0"}}
 	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Followers: followers}}).inForce(a)
 	j = j.with(b, []setting{{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "7", Set: "2"}})
@@ -32,7 +33,7 @@ func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 
 // What a plan that never came into force was to own is not ours, but may have objects of ours in it.
 func TestJournalOfAFailedPlan(t *testing.T) {
-	a, b, c := owned{Mask: 1, BasePriority: 1000, Tables: []uint32{100}}, owned{Mask: 2, BasePriority: 2000, Tables: []uint32{101}}, owned{Mask: 3}
+	a, b, c := owned{Marks: conntrack.Marks{Mask: 1}, BasePriority: 1000, Tables: []uint32{100}}, owned{Marks: conntrack.Marks{Mask: 2}, BasePriority: 2000, Tables: []uint32{101}}, owned{Marks: conntrack.Marks{Mask: 3}}
 	j := (&journal{}).with(a, nil).inForce(a).with(b, nil)
 	if got := j.bases(); !slices.Equal(got, []uint32{1000}) {
 		t.Errorf("while it is applied, priorities are ours from %d", got)
@@ -68,8 +69,8 @@ func TestJournalFile(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(none, &journal{}) {
 		t.Fatalf("no journal reads as %+v, %v", none, err)
 	}
-	j := &journal{Owned: []owned{{Mask: 0xff00, BasePriority: 10000, Tables: []uint32{100},
-		Numbers: []plan.Number{{Name: "isp1", Table: 100, Mark: 0x100}}}}, Sysctls: []setting{{Path: "net/a", Original: "0", Set: "1"}}}
+	j := &journal{Owned: []owned{{Marks: conntrack.Marks{Mask: 0xff00, Numbers: []plan.Number{{Name: "isp1", Table: 100, Mark: 0x100}}},
+		BasePriority: 10000, Tables: []uint32{100}}}, Sysctls: []setting{{Path: "net/a", Original: "0", Set: "1"}}}
 	if err := replaceJournal(file, none, j); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestPossessionWithoutNames(t *testing.T) {
 		t.Errorf("numbers are %v", with.Numbers)
 	}
 	p.Numbers = nil
-	if without := possession(p); !slices.Equal(with.marks(), without.marks()) || !slices.Equal(with.Tables, without.Tables) {
+	if without := possession(p); !slices.Equal(with.Values(), without.Values()) || !slices.Equal(with.Tables, without.Tables) {
 		t.Errorf("with numbers %+v, without %+v", with, without)
 	}
 }

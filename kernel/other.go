@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
 )
 
@@ -83,13 +84,13 @@ func (k *Kernel) Update(context.Context, *plan.Plan) (*Report, error) { return n
 func (k *Kernel) Notices(context.Context) (<-chan Notice, error) { return nil, errLinux }
 
 // Cut works on Linux only.
-func (k *Kernel) Cut([]Cut) (int, error) { return 0, errLinux }
+func (k *Kernel) Cut([]conntrack.Cut) (int, error) { return 0, errLinux }
 
 // Connections works on Linux only.
-func (k *Kernel) Connections(uint32) (map[uint32]Usage, error) { return nil, errLinux }
+func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { return nil, errLinux }
 
 // Pin works on Linux only.
-func (k *Kernel) Pin([]Pin) (int, error) { return 0, errLinux }
+func (k *Kernel) Pin([]conntrack.Pin) (int, error) { return 0, errLinux }
 
 // Clients works on Linux only.
 func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux }

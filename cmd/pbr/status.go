@@ -18,6 +18,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
 	"pbr/kernel"
+	"pbr/kernel/conntrack"
 )
 
 // statusPause is between two looks of status --watch.
@@ -279,7 +280,7 @@ func known(t time.Time) *time.Time {
 }
 
 // sum adds up the connections of several marks.
-func sum(used map[uint32]kernel.Usage, marks ...uint32) usage {
+func sum(used map[uint32]conntrack.Usage, marks ...uint32) usage {
 	var u usage
 	var bytes uint64
 	for _, m := range marks {

@@ -6,6 +6,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/kernel"
+	"pbr/kernel/conntrack"
 )
 
 // watchKernel is the kernel as a watch sees it.
@@ -27,22 +28,22 @@ func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
 }
 
 func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {
-	var list []kernel.Cut
+	var list []conntrack.Cut
 	for _, c := range cuts {
 		for _, m := range c.Marks {
-			list = append(list, kernel.Cut{Family: c.Family, Mark: m, Mask: c.Mask})
+			list = append(list, conntrack.Cut{Family: c.Family, Mark: m, Mask: c.Mask})
 		}
 		if len(c.Addrs) > 0 {
-			list = append(list, kernel.Cut{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs})
+			list = append(list, conntrack.Cut{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs})
 		}
 	}
 	return k.Kernel.Cut(list)
 }
 
 func (k watchKernel) Pin(pins []daemon.Pin) (int, error) {
-	var list []kernel.Pin
+	var list []conntrack.Pin
 	for _, p := range pins {
-		list = append(list, kernel.Pin(p))
+		list = append(list, conntrack.Pin(p))
 	}
 	return k.Kernel.Pin(list)
 }

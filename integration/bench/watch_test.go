@@ -16,10 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ti-mo/conntrack"
+	lib "github.com/ti-mo/conntrack"
 
 	"pbr/integration/lab"
 	"pbr/kernel"
+	"pbr/kernel/conntrack"
 )
 
 // twoUplinks is the policy of the failovers; the first is default's primary.
@@ -278,28 +279,28 @@ const crowd = 100_000
 // BenchmarkCut compares cutting a crowd of connections by their mark.
 func BenchmarkCut(b *testing.B) {
 	h := lab.New(b).Host("router")
-	var lib *conntrack.Conn
+	var table *lib.Conn
 	var k *kernel.Kernel
 	var err error
 	h.Do(func() {
-		if lib, err = conntrack.Dial(nil); err == nil {
+		if table, err = lib.Dial(nil); err == nil {
 			k, err = kernel.Open(kernel.DefaultStateDir)
 		}
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = lib.Close(); _ = k.Close() })
+	b.Cleanup(func() { _ = table.Close(); _ = k.Close() })
 	fill := func(mark uint32) {
 		for i := range crowd {
 			src := netip.AddrFrom4([4]byte{10, byte(mark>>12) | byte(i>>16), byte(i >> 8), byte(i)})
-			if err := lib.Create(conntrack.NewFlow(17, 0, src, netip.MustParseAddr("8.8.8.8"), 1000, 443, 600, mark)); err != nil {
+			if err := table.Create(lib.NewFlow(17, 0, src, netip.MustParseAddr("8.8.8.8"), 1000, 443, 600, mark)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 	left := func() {
-		if stats, err := lib.StatsGlobal(); err != nil || stats.Entries > crowd+crowd/100 || stats.Entries < crowd {
+		if stats, err := table.StatsGlobal(); err != nil || stats.Entries > crowd+crowd/100 || stats.Entries < crowd {
 			b.Fatalf("%d connections are left, %d have to be: %v", stats.Entries, crowd, err)
 		}
 	}
@@ -307,7 +308,7 @@ func BenchmarkCut(b *testing.B) {
 	ours := func() time.Duration {
 		fill(0x010000)
 		began := time.Now()
-		h.Do(func() { _, err = k.Cut([]kernel.Cut{{Mark: 0x010000, Mask: 0xff0000}}) })
+		h.Do(func() { _, err = k.Cut([]conntrack.Cut{{Mark: 0x010000, Mask: 0xff0000}}) })
 		took := time.Since(began)
 		if err != nil {
 			b.Fatal(err)

@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"encoding/binary"
@@ -28,11 +28,11 @@ const (
 // sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
 const sizeofNfgen = 4
 
-// clearMarks takes marks off the connections that have them under mask, and returns off how many.
-func clearMarks(mask uint32, marks []uint32) (int, error) {
+// ClearMarks takes marks off the connections that have them under mask, and returns off how many.
+func ClearMarks(mask uint32, marks []uint32) (int, error) {
 	total := 0
-	for _, f := range listings(mask, marks) {
-		n, err := remark(f, mask, func(_ []byte, mark uint32) (uint32, bool) { return 0, slices.Contains(marks, mark&mask) })
+	for _, f := range Listings(mask, marks) {
+		n, err := change(f, mask, func(_ []byte, mark uint32) (uint32, bool) { return 0, slices.Contains(marks, mark&mask) })
 		total += n
 		if err != nil {
 			return total, err
@@ -41,42 +41,42 @@ func clearMarks(mask uint32, marks []uint32) (int, error) {
 	return total, nil
 }
 
-// listings are the filters that find the connections with any of the marks. Each costs the kernel a walk of its whole table, so
+// Listings are the filters that find the connections with any of the marks. Each costs the kernel a walk of its whole table, so
 // with more marks than the mask has bits there is one for each bit.
-func listings(mask uint32, marks []uint32) []markFilter {
-	var out []markFilter
+func Listings(mask uint32, marks []uint32) []MarkFilter {
+	var out []MarkFilter
 	if len(marks) <= bits.OnesCount32(mask) {
 		for _, m := range marks {
-			out = append(out, markFilter{m, mask})
+			out = append(out, MarkFilter{m, mask})
 		}
 		return out
 	}
 	for rest := mask; rest != 0; rest &= rest - 1 {
 		bit := rest & -rest
-		out = append(out, markFilter{bit, bit})
+		out = append(out, MarkFilter{bit, bit})
 	}
 	return out
 }
 
-// remark changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
+// change changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
 // is given the connection as it was listed (a struct nfgenmsg and attributes) and its mark.
-func remark(filter markFilter, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
-	c, err := dialMarks()
+func change(filter MarkFilter, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
+	c, err := Dial()
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	flows, err := listMarked(c, filter)
+	flows, err := List(c, filter)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, f := range flows {
-		next, ok := choose(f.listed, f.mark)
+		next, ok := choose(f.listed, f.Mark)
 		if !ok {
 			continue
 		}
-		found, err := f.setMark(c, next, mask)
+		found, err := f.SetMark(c, next, mask)
 		if err != nil {
 			return n, err
 		}
@@ -87,13 +87,18 @@ func remark(filter markFilter, mask uint32, choose func(flow []byte, mark uint32
 	return n, nil
 }
 
-// markedFlow is a connection as it was listed, with its mark, and the beginning of a request to change it.
-type markedFlow struct {
+// Flow is a connection as it was listed, with its mark, and the beginning of a request to change it.
+type Flow struct {
 	listed, request []byte
-	mark            uint32
+	// Mark is the whole mark, others' bits included.
+	Mark uint32
 }
 
-func dialMarks() (*netlink.Conn, error) {
+// Key identifies the connection.
+func (f *Flow) Key() string { return string(f.request) }
+
+// Dial connects to the conntrack of the current thread's network namespace, for List and the methods of Flow.
+func Dial() (*netlink.Conn, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("opening a conntrack netlink socket: %w", err)
@@ -101,8 +106,8 @@ func dialMarks() (*netlink.Conn, error) {
 	return c, nil
 }
 
-// listMarked lists the connections with a mark.
-func listMarked(c *netlink.Conn, filter markFilter) ([]markedFlow, error) {
+// List lists the connections with a mark.
+func List(c *netlink.Conn, filter MarkFilter) ([]Flow, error) {
 	body, err := appendMarks(netlink.NewAttributeEncoder(), filter.mark, filter.mask).Encode()
 	var flows []netlink.Message
 	if err == nil {
@@ -114,17 +119,17 @@ func listMarked(c *netlink.Conn, filter markFilter) ([]markedFlow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", filter.mark, filter.mask, err)
 	}
-	var out []markedFlow
+	var out []Flow
 	for _, f := range flows {
-		if m, ok := identify(f.Data); ok && m.mark&filter.mask == filter.mark {
+		if m, ok := identify(f.Data); ok && m.Mark&filter.mask == filter.mark {
 			out = append(out, m)
 		}
 	}
 	return out, nil
 }
 
-// remove deletes a connection, so that its next packet starts a new one, and tells whether there still was that connection.
-func (f *markedFlow) remove(c *netlink.Conn) (bool, error) {
+// Remove deletes a connection, so that its next packet starts a new one, and tells whether there still was that connection.
+func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	_, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: ctDelete, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   slices.Clip(f.request),
@@ -138,10 +143,10 @@ func (f *markedFlow) remove(c *netlink.Conn) (bool, error) {
 	return false, fmt.Errorf("deleting a connection of a strict table that is gone: %w", err)
 }
 
-// setMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
+// SetMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
 // the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
 // The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
-func (f *markedFlow) setMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
+func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	body, err := appendMarks(netlink.NewAttributeEncoder(), bits, mask).Encode()
 	if err == nil {
 		_, err = c.Execute(netlink.Message{
@@ -155,11 +160,11 @@ func (f *markedFlow) setMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	case errors.Is(err, unix.ENOENT): // it has ended meanwhile
 		return false, nil
 	}
-	return false, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", f.mark&mask, mask, err)
+	return false, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", f.Mark&mask, mask, err)
 }
 
 // identify makes a listed connection's message the beginning of a request to change it.
-func identify(listed []byte) (f markedFlow, ok bool) {
+func identify(listed []byte) (f Flow, ok bool) {
 	if len(listed) < sizeofNfgen {
 		return f, false
 	}
@@ -177,7 +182,7 @@ func identify(listed []byte) (f markedFlow, ok bool) {
 			ae.Bytes(ctaZone, b)
 		case ctaMark:
 			if len(b) == 4 {
-				f.mark = binary.BigEndian.Uint32(b)
+				f.Mark = binary.BigEndian.Uint32(b)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"net/netip"
@@ -7,34 +7,34 @@ import (
 
 // TestPin: the connections that a cut by address would take get the mark instead, and no other does.
 func TestPin(t *testing.T) {
-	k := newKernel(t)
-	lib := newConntrack(t)
-	addConnections(t, lib)
+	newNamespace(t)
+	ct := newConntrack(t)
+	addConnections(t, ct)
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("::ffff:192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")}
-	before, err := k.Connections(testMask)
+	before, err := Count(testMask)
 	must(t, err)
 	const mark = 0x440000
-	n, err := k.Pin([]Pin{{Mark: mark, Mask: testMask, Addrs: addrs}, {Mark: mark, Mask: testMask}})
+	n, err := Mark([]Pin{{Mark: mark, Mask: testMask, Addrs: addrs}, {Mark: mark, Mask: testMask}})
 	must(t, err)
 	want := len(namesOf("cut: unmarked"))
-	after, err := k.Connections(testMask)
+	after, err := Count(testMask)
 	must(t, err)
 	if n != want || after[mark].Connections != want || after[0].Connections != before[0].Connections-want {
 		t.Errorf("pinned %d, %d have the mark, %d of %d unmarked are left; wanted %d", n, after[mark].Connections, after[0].Connections, before[0].Connections, want)
 	}
 	// They are the right ones, and bits of others stayed.
-	_, err = k.Cut([]Cut{{Mask: testMask, Addrs: addrs}})
+	_, err = Delete([]Cut{{Mask: testMask, Addrs: addrs}})
 	must(t, err)
 	if got := len(remaining(t)); got != len(connections) {
 		t.Errorf("%d of %d are left of a cut that has nothing to cut", got, len(connections))
 	}
-	others, err := k.Connections(0x4500a234)
+	others, err := Count(0x4500a234)
 	must(t, err)
 	if others[0x4500a234].Connections != 2 {
 		t.Errorf("bits of others: %v", others)
 	}
 	for _, bad := range []Pin{{Mask: testMask, Addrs: addrs}, {Mark: 1, Mask: testMask, Addrs: addrs}} {
-		if _, err := k.Pin([]Pin{bad}); err == nil {
+		if _, err := Mark([]Pin{bad}); err == nil {
 			t.Errorf("%+v is accepted", bad)
 		}
 	}

@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 )
 
 // numbered is a share with these marks under a mask.
-func numbered(mask uint32, marks map[string]uint32) owned {
-	o := owned{Mask: mask}
+func numbered(mask uint32, marks map[string]uint32) Marks {
+	o := Marks{Mask: mask}
 	for name, mark := range marks {
 		o.Numbers = append(o.Numbers, plan.Number{Name: name, Mark: mark})
 	}
@@ -26,57 +26,57 @@ func TestRemarks(t *testing.T) {
 		return fmt.Sprintf("%x/%x", bits, mask)
 	}
 	for name, tc := range map[string]struct {
-		want    owned
-		earlier []owned
+		want    Marks
+		earlier []Marks
 		// before and after are the changes of marks.
 		before, after map[uint32]string
 	}{
 		"a number goes to another name, and that one's is free": {
 			want:    numbered(mask, map[string]uint32{"isp1": 0x010000, "isp23": 0x220000, "isp24": 0x240000, "isp5": 0x550000}),
-			earlier: []owned{old},
+			earlier: []Marks{old},
 			before:  map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "0/ff0000", 0x230007: "as it is", 0x060007: "as it is", 0x770007: "as it is"},
 			after: map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "as it is", 0x230007: "220000/ff0000",
 				0x060007: "0/ff0000", 0x050007: "550000/ff0000", 0x770007: "as it is"},
 		},
 		"two change places": {
 			want:    numbered(mask, map[string]uint32{"isp22": 0x230000, "isp23": 0x220000}),
-			earlier: []owned{old},
+			earlier: []Marks{old},
 			before:  map[uint32]string{0x220000: "0/ff0000", 0x230000: "0/ff0000", 0x010000: "as it is"},
 			after:   map[uint32]string{0x220000: "as it is", 0x230000: "as it is", 0x010000: "0/ff0000"},
 		},
 		"another mask": {
 			want:    numbered(wide, map[string]uint32{"isp1": 0x01000000, "isp22": 0x22000000}),
-			earlier: []owned{old},
+			earlier: []Marks{old},
 			before:  map[uint32]string{0x010007: "1000000/ff000000", 0x01010007: "as it is", 0x55220007: "22000000/ff000000", 0x230007: "as it is", 0x22000000: "as it is"},
 			after:   map[uint32]string{0x01010007: "1000000/ffff0000", 0x010007: "1000000/ffff0000", 0x230007: "0/ffff0000", 0x22000000: "as it is"},
 		},
 		"an earlier one that was overtaken": {
 			want:    numbered(mask, map[string]uint32{"isp23": 0x220000}),
-			earlier: []owned{numbered(mask, map[string]uint32{"isp23": 0x220000}), old},
+			earlier: []Marks{numbered(mask, map[string]uint32{"isp23": 0x220000}), old},
 			before:  map[uint32]string{0x220000: "as it is", 0x230000: "as it is"},
 			after:   map[uint32]string{0x220000: "as it is", 0x230000: "220000/ff0000", 0x010000: "0/ff0000"},
 		},
 		"without names": {
 			want:    numbered(mask, map[string]uint32{"isp23": 0x220000}),
-			earlier: []owned{{Mask: mask, Numbers: []plan.Number{{Mark: 0x220000}, {Mark: 0x230000}}}},
+			earlier: []Marks{{Mask: mask, Numbers: []plan.Number{{Mark: 0x220000}, {Mark: 0x230000}}}},
 			before:  map[uint32]string{0x220000: "as it is"},
 			after:   map[uint32]string{0x220000: "as it is", 0x230000: "0/ff0000"},
 		},
 	} {
-		r := &remarks{want: tc.want, earlier: tc.earlier}
+		r := &Remarks{Want: tc.want, Earlier: tc.earlier}
 		for mark, want := range tc.before {
-			if got := change(r.before(mark)); got != want {
+			if got := change(r.Before(mark)); got != want {
 				t.Errorf("%s: before, mark %x becomes %s, not %s", name, mark, got, want)
 			}
 		}
 		stale := map[uint32]bool{}
-		for mask, marks := range r.stale() {
+		for mask, marks := range r.Stale() {
 			for _, m := range marks {
 				stale[m&mask] = true
 			}
 		}
 		for mark, want := range tc.after {
-			if got := change(r.after(mark)); got != want {
+			if got := change(r.After(mark)); got != want {
 				t.Errorf("%s: after, mark %x becomes %s, not %s", name, mark, got, want)
 			}
 			found := false
@@ -94,7 +94,7 @@ func TestRemarks(t *testing.T) {
 func TestNoRemarks(t *testing.T) {
 	one := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2})
 	more := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2, "isp3": 3})
-	if stale := (&remarks{want: more, earlier: []owned{one}}).stale(); len(stale) != 0 {
+	if stale := (&Remarks{Want: more, Earlier: []Marks{one}}).Stale(); len(stale) != 0 {
 		t.Errorf("looks for %x", stale)
 	}
 }

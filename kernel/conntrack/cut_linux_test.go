@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ti-mo/conntrack"
+	lib "github.com/ti-mo/conntrack"
 
 	"pbr/compiler/plan"
 )
@@ -45,21 +45,21 @@ var connections = []connection{
 }
 
 // add makes the connection, with the number as its port.
-func (c connection) add(t testing.TB, lib *conntrack.Conn, port uint16) {
+func (c connection) add(t testing.TB, ct *lib.Conn, port uint16) {
 	t.Helper()
-	f := conntrack.NewFlow(6, 0, netip.MustParseAddr(c.src), netip.MustParseAddr(c.dst), port, 443, 600, c.mark)
+	f := lib.NewFlow(6, 0, netip.MustParseAddr(c.src), netip.MustParseAddr(c.dst), port, 443, 600, c.mark)
 	f.TupleReply.IP.SourceAddress, f.TupleReply.IP.DestinationAddress = netip.MustParseAddr(c.replySrc), netip.MustParseAddr(c.replyDst)
-	f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3} // established
-	if err := lib.Create(f); err != nil {
+	f.ProtoInfo.TCP = &lib.ProtoInfoTCP{State: 3} // established
+	if err := ct.Create(f); err != nil {
 		t.Fatalf("%s: %v", c.name, err)
 	}
 }
 
 // addConnections fills conntrack.
-func addConnections(t testing.TB, lib *conntrack.Conn) {
+func addConnections(t testing.TB, ct *lib.Conn) {
 	t.Helper()
 	for i, c := range connections {
-		c.add(t, lib, uint16(1000+i))
+		c.add(t, ct, uint16(1000+i))
 	}
 }
 
@@ -94,44 +94,36 @@ func namesOf(prefixes ...string) []string {
 	return out
 }
 
-func newConntrack(t testing.TB) *conntrack.Conn {
-	t.Helper()
-	lib, err := dialConntrack()
-	must(t, err)
-	t.Cleanup(func() { lib.Close() })
-	return lib
-}
-
 func TestCut(t *testing.T) {
-	k := newKernel(t)
-	lib := newConntrack(t)
+	newNamespace(t)
+	ct := newConntrack(t)
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")}
 	for _, c := range []struct {
 		name string
 		cut  func() (int, error)
 		want []string
 	}{
-		{"mark and addresses", func() (int, error) { return k.Cut([]Cut{{Mark: 0x010000, Mask: testMask, Addrs: addrs}}) }, namesOf("keep")},
-		{"mark", func() (int, error) { return k.Cut([]Cut{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
-		{"addresses", func() (int, error) { return k.Cut([]Cut{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
+		{"mark and addresses", func() (int, error) { return Delete([]Cut{{Mark: 0x010000, Mask: testMask, Addrs: addrs}}) }, namesOf("keep")},
+		{"mark", func() (int, error) { return Delete([]Cut{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
+		{"addresses", func() (int, error) { return Delete([]Cut{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
 		{"addresses, one by one", func() (int, error) {
-			return len(namesOf("cut: unmarked")), cutOneByOne(lib, []Cut{{Mask: testMask, Addrs: addrs}})
+			return len(namesOf("cut: unmarked")), cutOneByOne(ct, []Cut{{Mask: testMask, Addrs: addrs}})
 		}, namesOf("keep", "cut: pinned")},
 		{"an address in its IPv6 form", func() (int, error) {
-			return k.Cut([]Cut{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.2"), addrs[1]}}})
+			return Delete([]Cut{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.2"), addrs[1]}}})
 		}, namesOf("keep", "cut: pinned")},
 		{"two uplinks", func() (int, error) {
-			return k.Cut([]Cut{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
+			return Delete([]Cut{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
 		}, slices.DeleteFunc(namesOf("keep", "cut: unmarked"), func(s string) bool { return strings.Contains(s, "all our bits") })},
-		{"mark, IPv6 alone", func() (int, error) { return k.Cut([]Cut{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
+		{"mark, IPv6 alone", func() (int, error) { return Delete([]Cut{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
 			slices.DeleteFunc(namesOf("keep", "cut"), func(s string) bool { return s == "cut: pinned, IPv6" })},
-		{"mark, IPv4 alone", func() (int, error) { return k.Cut([]Cut{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
+		{"mark, IPv4 alone", func() (int, error) { return Delete([]Cut{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
 			namesOf("keep", "cut: unmarked", "cut: pinned, IPv6")},
-		{"nothing", func() (int, error) { return k.Cut([]Cut{{Mask: testMask}}) }, namesOf("keep", "cut")},
+		{"nothing", func() (int, error) { return Delete([]Cut{{Mask: testMask}}) }, namesOf("keep", "cut")},
 	} {
 		// No subtest: that would be another thread, in another network namespace.
-		must(t, lib.Flush())
-		addConnections(t, lib)
+		must(t, ct.Flush())
+		addConnections(t, ct)
 		n, err := c.cut()
 		must(t, err)
 		if got := remaining(t); !slices.Equal(got, c.want) {
@@ -145,15 +137,15 @@ func TestCut(t *testing.T) {
 
 // TestCutRefusesEverything: what the kernel would take for all connections cuts none.
 func TestCutRefusesEverything(t *testing.T) {
-	k := newKernel(t)
-	lib := newConntrack(t)
-	addConnections(t, lib)
+	newNamespace(t)
+	ct := newConntrack(t)
+	addConnections(t, ct)
 	for _, c := range []Cut{
 		{}, {Mark: 0x010000}, {Mark: 0x010001, Mask: testMask}, {Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}},
 		{Mask: testMask, Addrs: []netip.Addr{{}}}, {Mask: testMask, Addrs: []netip.Addr{netip.IPv4Unspecified()}},
 		{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 	} {
-		if n, err := k.Cut([]Cut{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
+		if n, err := Delete([]Cut{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
 			t.Errorf("%+v: cut %d, %v", c, n, err)
 		}
 	}
@@ -163,15 +155,15 @@ func TestCutRefusesEverything(t *testing.T) {
 }
 
 func TestConnections(t *testing.T) {
-	k := newKernel(t)
-	lib := newConntrack(t)
-	usage, err := k.Connections(testMask)
+	newNamespace(t)
+	ct := newConntrack(t)
+	usage, err := Count(testMask)
 	must(t, err)
 	if len(usage) != 0 {
 		t.Fatalf("in an empty namespace: %v", usage)
 	}
-	addConnections(t, lib)
-	usage, err = k.Connections(testMask)
+	addConnections(t, ct)
+	usage, err = Count(testMask)
 	must(t, err)
 	want := map[uint32]Usage{}
 	for _, c := range connections {
@@ -186,7 +178,7 @@ func TestConnections(t *testing.T) {
 
 // TestConnectionsBytes pings over lo: 10 echo requests of 84 bytes with as many answers.
 func TestConnectionsBytes(t *testing.T) {
-	k := newKernel(t)
+	newNamespace(t)
 	for _, cmd := range []string{
 		"sysctl -w net.netfilter.nf_conntrack_acct=1",
 		"nft add table inet marks", "nft add chain inet marks out { type filter hook output priority 0 ; }",
@@ -195,7 +187,7 @@ func TestConnectionsBytes(t *testing.T) {
 	} {
 		run(t, cmd)
 	}
-	usage, err := k.Connections(testMask)
+	usage, err := Count(testMask)
 	must(t, err)
 	if got, want := usage[0x00050000], (Usage{Connections: 1, Bytes: 20 * 84, HasBytes: true}); got != want {
 		t.Errorf("got %+v, wanted %+v", got, want)

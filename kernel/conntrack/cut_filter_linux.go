@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"encoding/binary"

@@ -5,11 +5,13 @@ import (
 	"fmt"
 
 	"github.com/mdlayher/netlink"
+
+	"pbr/kernel/conntrack"
 )
 
-// remarking carries out remarks, as a part of one apply. It never fails that: what cannot be done becomes a warning.
+// remarking carries out Remarks, as a part of one apply. It never fails that: what cannot be done becomes a warning.
 type remarking struct {
-	*remarks
+	*conntrack.Remarks
 	a *application
 	// held are the connections that were changed before the plan came into force, by their request.
 	held map[string]heldFlow
@@ -28,13 +30,13 @@ type heldFlow struct {
 
 // changedFlow is a connection with the bits it had under the mask under which they were changed.
 type changedFlow struct {
-	markedFlow
+	conntrack.Flow
 	hadMask uint32
 }
 
 // steps are empty when no connection can have a mark that changes its meaning.
 func (r *remarking) steps() (before, after []step) {
-	if len(r.stale()) == 0 {
+	if len(r.Stale()) == 0 {
 		return nil, nil
 	}
 	return []step{{what: "change ct marks before", do: r.quietly(r.prepare), undo: r.quietly(r.release)}},
@@ -44,7 +46,7 @@ func (r *remarking) steps() (before, after []step) {
 // quietly turns an error into a warning.
 func (r *remarking) quietly(do func(*netlink.Conn) error) func() error {
 	return func() error {
-		c, err := dialMarks()
+		c, err := conntrack.Dial()
 		if err == nil {
 			err = errors.Join(do(c), c.Close())
 		}
@@ -57,10 +59,10 @@ func (r *remarking) quietly(do func(*netlink.Conn) error) func() error {
 }
 
 // each calls do for every connection with a mark of an earlier plan.
-func (r *remarking) each(c *netlink.Conn, do func(f markedFlow) error) error {
-	for mask, marks := range r.stale() {
-		for _, filter := range listings(mask, marks) {
-			flows, err := listMarked(c, filter)
+func (r *remarking) each(c *netlink.Conn, do func(f conntrack.Flow) error) error {
+	for mask, marks := range r.Stale() {
+		for _, filter := range conntrack.Listings(mask, marks) {
+			flows, err := conntrack.List(c, filter)
 			if err != nil {
 				return err
 			}
@@ -77,15 +79,15 @@ func (r *remarking) each(c *netlink.Conn, do func(f markedFlow) error) error {
 // prepare changes what must not keep its mark when the plan's routes come, and keeps what it was.
 func (r *remarking) prepare(c *netlink.Conn) error {
 	r.held = map[string]heldFlow{}
-	return r.each(c, func(f markedFlow) error {
-		key := string(f.request)
-		bits, mask, change := r.before(f.mark)
+	return r.each(c, func(f conntrack.Flow) error {
+		key := f.Key()
+		bits, mask, change := r.Before(f.Mark)
 		if _, again := r.held[key]; again || !change {
 			return nil
 		}
-		end, endMask, _ := r.meaning(f.mark)
+		end, endMask, _ := r.Meaning(f.Mark)
 		r.held[key] = heldFlow{changedFlow{f, mask}, end, endMask}
-		_, err := f.setMark(c, bits, mask)
+		_, err := f.SetMark(c, bits, mask)
 		return err
 	})
 }
@@ -93,7 +95,7 @@ func (r *remarking) prepare(c *netlink.Conn) error {
 func (r *remarking) release(c *netlink.Conn) error {
 	var errs []error
 	for _, h := range r.held {
-		_, err := h.setMark(c, h.mark&h.hadMask, h.hadMask)
+		_, err := h.SetMark(c, h.Mark&h.hadMask, h.hadMask)
 		errs = append(errs, err)
 	}
 	r.held = nil
@@ -107,28 +109,28 @@ func (r *remarking) finish(c *netlink.Conn) error {
 		return err
 	}
 	for _, h := range r.held {
-		if err := r.change(c, h.markedFlow, h.bits, h.mask); err != nil {
+		if err := r.change(c, h.Flow, h.bits, h.mask); err != nil {
 			return err
 		}
 	}
-	return r.each(c, func(f markedFlow) error {
-		bits, mask, change := r.after(f.mark)
-		if _, held := r.held[string(f.request)]; held || !change {
+	return r.each(c, func(f conntrack.Flow) error {
+		bits, mask, change := r.After(f.Mark)
+		if _, held := r.held[f.Key()]; held || !change {
 			return nil
 		}
 		return r.change(c, f, bits, mask)
 	})
 }
 
-func (r *remarking) change(c *netlink.Conn, f markedFlow, bits, mask uint32) error {
-	if r.orphaned(f.mark) {
-		found, err := f.remove(c)
+func (r *remarking) change(c *netlink.Conn, f conntrack.Flow, bits, mask uint32) error {
+	if r.Orphaned(f.Mark) {
+		found, err := f.Remove(c)
 		if found {
 			r.a.report.Restarted++
 		}
 		return err
 	}
-	found, err := f.setMark(c, bits, mask)
+	found, err := f.SetMark(c, bits, mask)
 	if err != nil || !found {
 		return err
 	}
@@ -144,7 +146,7 @@ func (r *remarking) change(c *netlink.Conn, f markedFlow, bits, mask uint32) err
 func (r *remarking) restore(c *netlink.Conn) error {
 	var errs []error
 	for _, d := range r.done {
-		_, err := d.setMark(c, d.mark&d.hadMask, d.hadMask)
+		_, err := d.SetMark(c, d.Mark&d.hadMask, d.hadMask)
 		errs = append(errs, err)
 	}
 	r.done = nil

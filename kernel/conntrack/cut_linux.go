@@ -1,11 +1,11 @@
-package kernel
+package conntrack
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
 
-	"github.com/ti-mo/conntrack"
+	lib "github.com/ti-mo/conntrack"
 	"github.com/ti-mo/netfilter"
 	"golang.org/x/sys/unix"
 
@@ -13,12 +13,12 @@ import (
 	"pbr/kernel/route"
 )
 
-// Cut deletes connections, so that their next packet starts anew over another uplink, and returns about how many (the
+// Delete deletes connections, so that their next packet starts anew over another uplink, and returns about how many (the
 // difference of conntrack's own count: what came and went meanwhile is in it, and offloaded ones are not, which count until
 // the flowtable lets go of them, a second later). It is one request a mark, however many
-// connections there are, and three an IPv4 address. It may run beside anything else, in a thread of k's network namespace.
+// connections there are, and three an IPv4 address. It may run beside anything else.
 // After an error the rest of cuts is still done.
-func (k *Kernel) Cut(cuts []Cut) (int, error) {
+func Delete(cuts []Cut) (int, error) {
 	for _, cut := range cuts {
 		if err := cut.check(); err != nil {
 			return 0, err
@@ -28,7 +28,7 @@ func (k *Kernel) Cut(cuts []Cut) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	c, err := dialConntrack()
+	c, err := dial()
 	if err != nil {
 		return 0, err
 	}
@@ -67,13 +67,13 @@ func (c *Cut) check() error {
 var protoFamilies = map[plan.Family]netfilter.ProtoFamily{plan.IPv4: netfilter.ProtoIPv4, plan.IPv6: netfilter.ProtoIPv6}
 
 // cutMarks deletes the connections pinned by a mark.
-func cutMarks(c *conntrack.Conn, cuts []Cut) error {
+func cutMarks(c *lib.Conn, cuts []Cut) error {
 	var errs []error
 	for _, cut := range cuts {
 		if cut.Mark == 0 {
 			continue
 		}
-		filter := conntrack.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)
+		filter := lib.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)
 		if family, restricted := protoFamilies[cut.Family]; restricted {
 			filter = filter.Family(family)
 		}
@@ -88,7 +88,7 @@ func cutMarks(c *conntrack.Conn, cuts []Cut) error {
 // as on a kernel that, against what its version says, has no such filter. The filter of IPv6 addresses selects, up to
 // Linux 6.18 at least, those connections that do not have the address (ctnetlink_filter_match_tuple takes the
 // result of ipv6_addr_cmp the wrong way round).
-func cutAddresses(c *conntrack.Conn, cuts []Cut) error {
+func cutAddresses(c *lib.Conn, cuts []Cut) error {
 	var errs []error
 	var left []Cut
 	for _, cut := range cuts {
@@ -116,7 +116,7 @@ type scope struct {
 }
 
 // cutOneByOne is cutAddresses for kernels without such a filter.
-func cutOneByOne(c *conntrack.Conn, cuts []Cut) error {
+func cutOneByOne(c *lib.Conn, cuts []Cut) error {
 	scopes := map[scope]map[netip.Addr]bool{}
 	for _, cut := range cuts {
 		for _, addr := range cut.Addrs {
@@ -132,7 +132,7 @@ func cutOneByOne(c *conntrack.Conn, cuts []Cut) error {
 		}
 	}
 	for s, addrs := range scopes {
-		flows, err := c.DumpFilter(conntrack.NewFilter().Family(s.family).Mark(0).MarkMask(s.mask), nil)
+		flows, err := c.DumpFilter(lib.NewFilter().Family(s.family).Mark(0).MarkMask(s.mask), nil)
 		if err != nil {
 			return fmt.Errorf("listing unmarked connections: %w", err)
 		}
@@ -141,7 +141,7 @@ func cutOneByOne(c *conntrack.Conn, cuts []Cut) error {
 				addrs[f.TupleOrig.IP.DestinationAddress] || addrs[f.TupleOrig.IP.SourceAddress]) {
 				continue
 			}
-			id := conntrack.Flow{ID: f.ID, Zone: f.Zone, TupleOrig: f.TupleOrig, TupleReply: f.TupleReply}
+			id := lib.Flow{ID: f.ID, Zone: f.Zone, TupleOrig: f.TupleOrig, TupleReply: f.TupleReply}
 			if err := c.Delete(id); err != nil && !errors.Is(err, unix.ENOENT) { // it has ended meanwhile
 				return fmt.Errorf("deleting connection %v: %w", f.TupleOrig, err)
 			}

@@ -1,4 +1,4 @@
-package kernel
+package conntrack
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ const (
 	ctaIPv6Dst = 4
 )
 
-// Pin gives unmarked connections of addresses a mark, so that they stay on their uplink when default leaves it, and returns
-// how many. Each takes a message of its own: about 20 µs. It may run beside anything else, in a thread of k's network namespace.
-func (k *Kernel) Pin(pins []Pin) (int, error) {
+// Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when default leaves it, and returns
+// how many. Each takes a message of its own: about 20 µs. It may run beside anything else.
+func Mark(pins []Pin) (int, error) {
 	total := 0
 	var errs []error
 	for _, p := range pins {
@@ -30,7 +30,7 @@ func (k *Kernel) Pin(pins []Pin) (int, error) {
 		if len(addrs) == 0 {
 			continue
 		}
-		n, err := remark(markFilter{0, p.Mask}, p.Mask, func(flow []byte, _ uint32) (uint32, bool) { return p.Mark, flowHas(flow, addrs) })
+		n, err := change(MarkFilter{0, p.Mask}, p.Mask, func(flow []byte, _ uint32) (uint32, bool) { return p.Mark, flowHas(flow, addrs) })
 		total += n
 		errs = append(errs, err)
 	}

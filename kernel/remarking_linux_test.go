@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"testing"
 
@@ -38,13 +39,23 @@ var (
 	uplinksOf = map[string]string{"10.0.0.1": "isp1", "10.0.0.2": "isp22", "10.0.0.3": "isp23", "10.0.0.4": ""}
 )
 
+func newConntrack(t testing.TB) *conntrack.Conn {
+	t.Helper()
+	lib, err := conntrack.Dial(nil)
+	must(t, err)
+	t.Cleanup(func() { lib.Close() })
+	return lib
+}
+
 // markThem makes one connection for each of three uplinks and an unmarked one, with bits of others.
 func markThem(t *testing.T, lib *conntrack.Conn) {
 	t.Helper()
 	must(t, lib.Flush())
 	port := uint16(1000)
 	for src, name := range uplinksOf {
-		connection{name, src, "8.8.8.8", "8.8.8.8", src, threeNames[name] | otherBits}.add(t, lib, port)
+		f := conntrack.NewFlow(6, 0, netip.MustParseAddr(src), netip.MustParseAddr("8.8.8.8"), port, 443, 600, threeNames[name]|otherBits)
+		f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: 3} // established
+		must(t, lib.Create(f))
 		port++
 	}
 }

@@ -1,0 +1,109 @@
+package conntrack
+
+import "strings"
+
+// Remarks tell what becomes of the connections' marks of earlier plans when another one comes into force: a connection stays with
+// the name that its mark had, whatever mark that name has now, and loses the mark when the name is gone.
+type Remarks struct {
+	Want Marks
+	// Earlier are the plans that may have marked connections; what a mark means is asked of the first that has it.
+	Earlier []Marks
+}
+
+// MarkFilter finds connections by their mark under a mask.
+type MarkFilter struct{ mark, mask uint32 }
+
+// Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two plans gave a
+// number to different names that is decided by each connection, see After.
+func (r *Remarks) Stale() map[uint32][]uint32 {
+	out := map[uint32][]uint32{}
+	seen := map[MarkFilter]bool{}
+	for _, o := range r.Earlier {
+		for _, n := range o.Numbers {
+			f := MarkFilter{n.Mark, o.Mask}
+			kept := o.Mask == r.Want.Mask && r.heir(o.Mask, n.Mark, n.Name) == n.Mark
+			if n.Mark != 0 && !kept && !seen[f] {
+				seen[f] = true
+				out[o.Mask] = append(out[o.Mask], n.Mark)
+			}
+		}
+	}
+	return out
+}
+
+// heir returns the wanted plan's mark of a name, 0 for none. An uplink's table that strict tables lead to is named
+// after it, behind a slash: when it is gone, the uplink itself is as good. What has no name keeps a mark that is still in use.
+func (r *Remarks) heir(mask, mark uint32, name string) uint32 {
+	if name == "" {
+		if _, used := r.Want.Number(mark); used && mask == r.Want.Mask {
+			return mark
+		}
+		return 0
+	}
+	uplink, _, _ := strings.Cut(name, "/")
+	var found uint32
+	for _, n := range r.Want.Numbers {
+		switch n.Name {
+		case name:
+			return n.Mark
+		case uplink:
+			found = n.Mark
+		}
+	}
+	return found
+}
+
+// Meaning returns the bits that a connection with this mark is to have in the end, under mask, which is that of all plans
+// that know the mark, and of the wanted one. known has only the former; 0 means that no plan knows the mark.
+func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
+	for _, o := range r.Earlier {
+		n, has := o.Number(mark & o.Mask)
+		if !has {
+			continue
+		}
+		if known == 0 {
+			bits = r.heir(o.Mask, n.Mark, n.Name)
+		}
+		known |= o.Mask
+	}
+	return bits, known | r.Want.Mask, known
+}
+
+// Orphaned tells whether the mark was that of a strict table which is gone with its uplink. Without a mark its connections would leave
+// by default, which strict forbids; they have to be classified anew.
+func (r *Remarks) Orphaned(mark uint32) bool {
+	for _, o := range r.Earlier {
+		if n, has := o.Number(mark & o.Mask); has {
+			return strings.Contains(n.Name, "/") && r.heir(o.Mask, n.Mark, n.Name) == 0
+		}
+	}
+	return false
+}
+
+// aliases tells whether the wanted plan takes the mark for another name's than bits'.
+func (r *Remarks) aliases(mark, bits uint32) bool {
+	_, used := r.Want.Number(mark & r.Want.Mask)
+	return used && mark&r.Want.Mask != bits
+}
+
+// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that will be
+// another name's goes, and one of another mask is joined by the new one, which the plan in force does not look at.
+func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
+	bits, mask, known := r.Meaning(mark)
+	switch {
+	case known == 0:
+		return 0, 0, false
+	case known&r.Want.Mask == 0:
+		return bits, r.Want.Mask, bits != 0 && mark&r.Want.Mask != bits
+	case r.aliases(mark, bits):
+		return 0, mask, true
+	}
+	return 0, 0, false
+}
+
+// After tells how to change a connection's mark when the wanted plan is in force. What by then has a mark that was another
+// name's was given it by the wanted plan.
+func (r *Remarks) After(mark uint32) (bits, mask uint32, change bool) {
+	bits, mask, known := r.Meaning(mark)
+	return bits, mask, known != 0 && mark&mask != bits && (known&r.Want.Mask == 0 || !r.aliases(mark, bits))
+}
