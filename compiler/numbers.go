@@ -80,10 +80,24 @@ func giveNumbers(doc *policy.Document) *numbers {
 			n.byName[name] = number
 		}
 	}
+	n.setInterfaces(doc)
 	if doc.Default != nil {
 		n.byName[defaultName] = plan.Number{Name: defaultName, Table: freeTable(0, ids)}
 	}
 	return n
+}
+
+// setInterfaces says of each pinned table whose it is.
+func (n *numbers) setInterfaces(doc *policy.Document) {
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		for _, name := range []string{u.Name, u.Name + strictSuffix} {
+			if number, used := n.byName[name]; used {
+				number.Interface = u.Interface
+				n.byName[name] = number
+			}
+		}
+	}
 }
 
 // freeTable is the id of a number's table: firstTable + number, or further up where a fixed id has that place.

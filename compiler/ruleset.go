@@ -28,7 +28,7 @@ const (
 // (mark-, pin-, snat-, policy-, list-, balance-, try-) keep users' names apart from these and from keywords.
 const (
 	setUplinks   = "uplinks"          // interfaces of all uplinks
-	setPrimary   = "primary"          // interface of default's primary uplink, while default uses it
+	setPrimary   = plan.SetPrimary    // interface of default's primary uplink, while default uses it
 	setNever4    = "never-4"          // destinations that are never classified
 	setNever6    = "never-6"          //
 	setUnrouted  = "unrouted"         // kinds of destination that no table decides on

@@ -30,6 +30,8 @@ type Report struct {
 	// Cleared is how many connections lost a mark that means nothing any more; Moved is how many got the new
 	// mark of the uplink that they are on.
 	Cleared, Moved int
+	// Pinned is how many unmarked connections were given the mark of the uplink that they are on, because default leaves it.
+	Pinned int
 	// Restarted is how many were deleted because the strict table that they were pinned by is gone: their next packet is classified anew.
 	Restarted int
 	// Warnings are what could not be done and does not make the result wrong.
@@ -38,7 +40,7 @@ type Report struct {
 
 // Empty tells that nothing was to be done.
 func (r *Report) Empty() bool {
-	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0 && r.Moved == 0 && r.Restarted == 0
+	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0 && r.Moved == 0 && r.Pinned == 0 && r.Restarted == 0
 }
 
 // LockedError says that another pbr is changing this network namespace.

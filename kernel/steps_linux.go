@@ -33,6 +33,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 			restored = append(restored, a.restoreSysctl(s))
 		}
 	}
+	steps = append(steps, a.keepPrimary(have)...)
 	transaction := c.Ruleset()
 	var remarkBefore, remarkAfter []step
 	if transaction && a.marks != nil && !a.marks.ran {

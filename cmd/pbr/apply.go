@@ -100,6 +100,9 @@ func changedLines(report *kernel.Report) []string {
 	if report.Restarted > 0 {
 		done = append(done, fmt.Sprintf("connections: %d of a strict table that is gone cut", report.Restarted))
 	}
+	if report.Pinned > 0 {
+		done = append(done, fmt.Sprintf("connections: %d pinned to the uplink that default leaves", report.Pinned))
+	}
 	if report.Moved > 0 {
 		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
 	}

@@ -58,6 +58,8 @@ type Number struct {
 	Table uint32
 	// Mark is the value under Mask that steers packets into it; 0 for the default table.
 	Mark uint32
+	// Interface is the uplink's whose pinned table it is; empty for other tables.
+	Interface string `json:",omitempty"`
 }
 
 // WaitingOffload is Waiting.Object of what [pbr] offload asks for.

@@ -2,6 +2,9 @@ package plan
 
 import "net/netip"
 
+// SetPrimary is the set with the interface of default's primary uplink, whose connections carry no mark.
+const SetPrimary = "primary"
+
 // Ruleset is the content of nftables table inet pbr. Order: counters, flowtables and sets by name,
 // chains as the compiler gives them (regular ones before the base chains that use them).
 // An empty Ruleset means that the table is not there.

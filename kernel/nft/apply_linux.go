@@ -46,7 +46,7 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 		next.Generation = nextGeneration(next.Generation)
 	}
 	if e.late != nil {
-		awaitPackets()
+		AwaitPackets()
 		if _, err := c.commit(e.late); err != nil {
 			return nil, fmt.Errorf("the table is changed, but what was there before stays beside it: %w", err)
 		}

@@ -154,9 +154,9 @@ func (e *edit) setDeletedLate(ch *plan.SetChange) bool {
 	return e.late != nil && (ch.Want == nil || e.swapped[ch.Have.Name]) && !e.goesToReplaced(ch.Have)
 }
 
-// awaitPackets waits until all packets that are between two rules now are through them: they hold an RCU read lock, and this
+// AwaitPackets waits until all packets that are between two rules now are through them: they hold an RCU read lock, and this
 // waits for a grace period (membarrier(2), MEMBARRIER_CMD_GLOBAL). A kernel without it has none to wait for, or cannot tell.
-func awaitPackets() {
+func AwaitPackets() {
 	const global = 1
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
 }

@@ -1,0 +1,88 @@
+package kernel
+
+import (
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// primaryMove is an edit that takes default away from its primary uplink. Connections of that uplink carry no mark, and without
+// one they would follow default to an uplink that their address does not belong to.
+type primaryMove struct {
+	// iface is the uplink's interface; mark pins a connection to it, in the plan that is in force.
+	iface string
+	mark  uint32
+	mask  uint32
+	// families are the IP versions that default no longer sends through it.
+	families []plan.Family
+	// replaced reports whether the uplink is no longer the primary one of either version.
+	replaced bool
+}
+
+// movesPrimary returns what want changes of have's primary uplink; ok is false if its unmarked connections stay where they are. inForce
+// has the numbers of the plan that have was made by.
+func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool) {
+	iface := primaryInterface(&have.Ruleset)
+	if iface == "" {
+		return m, false
+	}
+	m = primaryMove{iface: iface, mask: inForce.Mask, replaced: primaryInterface(&want.Ruleset) != iface}
+	for _, n := range inForce.Numbers {
+		if n.Interface == iface && !strings.Contains(n.Name, "/") {
+			m.mark = n.Mark
+		}
+	}
+	before, after := defaultTable(inForce.Numbers), defaultTable(want.Numbers)
+	for _, f := range plan.Families {
+		leads := leadsThrough(have.Routes, before, f, iface)
+		stays := !m.replaced && leadsThrough(want.Routes, after, f, iface)
+		if leads && !stays {
+			m.families = append(m.families, f)
+		}
+	}
+	return m, m.mark != 0 && len(m.families) > 0
+}
+
+// primaryInterface returns the interface of a ruleset's primary uplink, empty for none.
+func primaryInterface(r *plan.Ruleset) string {
+	for i := range r.Sets {
+		if s := &r.Sets[i]; s.Name == plan.SetPrimary && len(s.Elements) == 1 {
+			return strings.TrimRight(string(s.Elements[0].From[:]), "\x00")
+		}
+	}
+	return ""
+}
+
+// withoutPrimary returns a ruleset that pins every new connection, also those of the primary uplink.
+func withoutPrimary(r plan.Ruleset) plan.Ruleset {
+	r.Sets = slices.Clone(r.Sets)
+	for i := range r.Sets {
+		if r.Sets[i].Name == plan.SetPrimary {
+			r.Sets[i].Elements = nil
+		}
+	}
+	return r
+}
+
+// defaultTable returns the id of the default table, 0 for none.
+func defaultTable(numbers []plan.Number) uint32 {
+	for _, n := range numbers {
+		if n.Mark == 0 {
+			return n.Table
+		}
+	}
+	return 0
+}
+
+// leadsThrough reports whether the best default route of a table leads through one interface alone.
+func leadsThrough(routes []plan.Route, table uint32, family plan.Family, iface string) bool {
+	var best *plan.Route
+	for i := range routes {
+		r := &routes[i]
+		if r.Table == table && r.Family == family && r.Dst.Bits() == 0 && r.Kind == plan.Unicast && (best == nil || r.Metric < best.Metric) {
+			best = r
+		}
+	}
+	return best != nil && !slices.ContainsFunc(best.Hops, func(h plan.Hop) bool { return h.Dev != iface })
+}
