@@ -4,9 +4,8 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/mdlayher/netlink"
-
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
 )
 
@@ -54,20 +53,20 @@ type pinning struct {
 // pin fails the apply if it fails: connections would break.
 func (p *pinning) pin() error {
 	p.through = map[netip.Addr]bool{}
-	c, err := dialMarks()
+	c, err := conntrack.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	flows, err := listMarked(c, markFilter{0, p.mask})
+	flows, err := conntrack.List(c, conntrack.Unmarked(p.mask))
 	if err != nil {
 		return err
 	}
 	for _, f := range flows {
-		if !p.has(f.listed) {
+		if !p.has(&f) {
 			continue
 		}
-		found, err := f.setMark(c, p.mark, p.mask)
+		found, err := f.SetMark(c, p.mark, p.mask)
 		if err != nil {
 			return errors.Join(err, p.release())
 		}
@@ -80,24 +79,24 @@ func (p *pinning) pin() error {
 }
 
 func (p *pinning) release() error {
-	c, err := dialMarks()
+	c, err := conntrack.Dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	var errs []error
 	for _, d := range p.done {
-		_, err := d.setMark(c, 0, d.hadMask)
+		_, err := d.SetMark(c, 0, d.hadMask)
 		errs = append(errs, err)
 	}
 	p.done = nil
 	return errors.Join(errs...)
 }
 
-// has reports whether a listed connection goes through the uplink: one of its ends is where packets without a mark are sent
+// has reports whether a connection goes through the uplink: one of its ends is where packets without a mark are sent
 // through it. The far end is the source of the answers, or of the connection if it came from outside.
-func (p *pinning) has(flow []byte) bool {
-	for _, end := range flowEnds(flow) {
+func (p *pinning) has(flow *conntrack.Flow) bool {
+	for _, end := range flow.Ends() {
 		family := plan.IPv4
 		if end.Is6() {
 			family = plan.IPv6
@@ -125,30 +124,4 @@ func (p *pinning) leads(to netip.Addr) bool {
 		p.through[to] = leads
 	}
 	return leads
-}
-
-// flowEnds returns who opened a listed connection, and who answers it.
-func flowEnds(flow []byte) (ends [2]netip.Addr) {
-	if len(flow) < sizeofNfgen {
-		return ends
-	}
-	ad, err := netlink.NewAttributeDecoder(flow[sizeofNfgen:])
-	if err != nil {
-		return ends
-	}
-	for ad.Next() {
-		i := 0
-		switch ad.Type() {
-		case ctaTupleReply:
-			i = 1
-		case ctaTupleOrig:
-		default:
-			continue
-		}
-		ad.Nested(func(t *netlink.AttributeDecoder) error {
-			ends[i], _ = tupleAddrs(t)
-			return nil
-		})
-	}
-	return ends
 }

@@ -83,3 +83,26 @@ func tupleAddrs(tuple *netlink.AttributeDecoder) (src, dst netip.Addr) {
 	}
 	return src, dst
 }
+
+// Ends returns who opened a connection, and who answers it; an address that cannot be read is invalid.
+func (f *Flow) Ends() (ends [2]netip.Addr) {
+	ad, err := netlink.NewAttributeDecoder(f.listed[sizeofNfgen:])
+	if err != nil {
+		return ends
+	}
+	for ad.Next() {
+		i := 0
+		switch ad.Type() {
+		case ctaTupleOrig:
+		case ctaTupleReply:
+			i = 1
+		default:
+			continue
+		}
+		ad.Nested(func(t *netlink.AttributeDecoder) error {
+			ends[i], _ = tupleAddrs(t)
+			return nil
+		})
+	}
+	return ends
+}

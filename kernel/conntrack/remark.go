@@ -13,6 +13,9 @@ type Remarks struct {
 // MarkFilter finds connections by their mark under a mask.
 type MarkFilter struct{ mark, mask uint32 }
 
+// Unmarked finds the connections that have no bit of mask in their mark.
+func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
+
 // Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two plans gave a
 // number to different names that is decided by each connection, see After.
 func (r *Remarks) Stale() map[uint32][]uint32 {
