@@ -157,6 +157,9 @@ func (w *Walker) loadConnection(f plan.Field) (n num, ok bool) {
 		return num32(w.result.CTMark), p.tracked()
 	}
 	if p.Fib == nil {
+		if w.fib != nil {
+			return num32(w.fib.answer(w, f)), true
+		}
 		return num32(addrUnicast), true
 	}
 	return num32(p.Fib(f)), true

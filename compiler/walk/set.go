@@ -19,6 +19,8 @@ type set struct {
 	words map[string]int
 	// tree has those with intervals.
 	tree *tree
+	// different are, in a map from numbers, the first elements that lead to each chain: what turn and chance choose from.
+	different []int
 }
 
 // newSet indexes s. It fails when two elements overlap, or s has what its type has no room for.
@@ -56,7 +58,21 @@ func (x *set) addElements() error {
 		}
 		x.exact[from] = i
 	}
+	x.addDifferent()
 	return nil
+}
+
+func (x *set) addDifferent() {
+	if x.plan.Type != plan.TypeNumber {
+		return
+	}
+	seen := map[string]bool{}
+	for i := range x.plan.Elements {
+		if to := x.plan.Elements[i].Goto; !seen[to] {
+			seen[to] = true
+			x.different = append(x.different, i)
+		}
+	}
 }
 
 func (x *set) addTuples() error {

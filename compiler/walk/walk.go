@@ -29,6 +29,10 @@ type Result struct {
 	// Masquerade and SNAT tell what becomes of its source address.
 	Masquerade bool
 	SNAT       netip.Addr
+	// Offloaded reports whether a rule put the connection into a flowtable.
+	Offloaded bool
+	// In is the chain that gave the verdict; empty after Ended.
+	In string
 	// Steps are, after Trace, the rules whose matches held.
 	Steps []Step
 }
@@ -55,7 +59,13 @@ type Walker struct {
 	Random func(mod uint32) uint32
 
 	turns   map[int]uint32
-	clients map[*set]map[num]uint32
+	clients map[*set]map[num]client
+	// known is what the maps had before.
+	known map[string]map[plan.Key]uint32
+	// choices, if set, decides what turn and chance would.
+	choices *choices
+	// fib, if set, answers "fib" expressions.
+	fib *fib
 
 	packet   *Packet
 	six      bool
@@ -67,7 +77,7 @@ type Walker struct {
 
 // Walker returns one that no packet has met.
 func (e *Evaluator) Walker() *Walker {
-	return &Walker{e: e, turns: map[int]uint32{}, clients: map[*set]map[num]uint32{}}
+	return &Walker{e: e, turns: map[int]uint32{}, clients: map[*set]map[num]client{}}
 }
 
 // Walk takes a packet through a chain. It fails only if there is no such chain.
@@ -170,13 +180,13 @@ func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) 
 		goesOn := false
 		switch a.plan.Kind {
 		case plan.Accept:
-			w.result.Verdict, end = Accepted, true
+			w.result.Verdict, w.result.In, end = Accepted, c.plan.Name, true
 		case plan.Drop:
-			w.result.Verdict, end = Dropped, true
+			w.result.Verdict, w.result.In, end = Dropped, c.plan.Name, true
 		case plan.Masquerade:
-			w.result.Verdict, w.result.Masquerade, end = Accepted, true, true
+			w.result.Verdict, w.result.In, w.result.Masquerade, end = Accepted, c.plan.Name, true, true
 		case plan.SNAT:
-			w.result.Verdict, w.result.SNAT, end = Accepted, a.plan.Addr, true
+			w.result.Verdict, w.result.In, w.result.SNAT, end = Accepted, c.plan.Name, a.plan.Addr, true
 		case plan.Jump, plan.Goto:
 			next, jump = a.chain, a.plan.Kind == plan.Jump
 		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
@@ -212,6 +222,8 @@ func (w *Walker) change(a *action) (ok bool) {
 		r.Counters = append(r.Counters, p.Name)
 	case plan.Log:
 		r.Logs = append(r.Logs, p.Name)
+	case plan.Offload:
+		r.Offloaded = true
 	case plan.RecallCTMark, plan.Remember, plan.Forget:
 		return w.client(a)
 	}
@@ -232,6 +244,9 @@ func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
 
 // element is the index of what an action finds in its map, -1 for nothing.
 func (w *Walker) element(a *action) int {
+	if w.choices != nil && (a.plan.Kind == plan.CycleVMap || a.plan.Kind == plan.RandomVMap) {
+		return a.set.different[w.choices.again(a.set, len(a.set.different))]
+	}
 	switch a.plan.Kind {
 	case plan.CycleVMap:
 		n := w.turns[a.turn]
@@ -266,26 +281,48 @@ func (w *Walker) client(a *action) (ok bool) {
 		return false
 	}
 	n = num{n.hi & a.masks[0].hi, n.lo & a.masks[0].lo}
-	clients := w.clients[a.set]
-	if clients == nil {
-		clients = map[num]uint32{}
-		w.clients[a.set] = clients
-	}
+	before, known := w.remembers(a.set, n)
 	switch a.plan.Kind {
 	case plan.RecallCTMark:
-		v, known := clients[n]
 		if known && w.packet.tracked() {
-			w.result.CTMark = v
+			w.result.CTMark = before
 		}
 		return known
 	case plan.Remember:
-		if _, known := clients[n]; !known && len(clients) >= int(a.set.plan.Size) {
+		if !known && len(w.clients[a.set])+len(w.known[a.set.plan.Name]) >= int(a.set.plan.Size) {
 			return false
 		} else if !known {
-			clients[n] = w.result.Mark & a.plan.Mask
+			w.remember(a.set, n, client{mark: w.result.Mark & a.plan.Mask})
 		}
 	case plan.Forget:
-		delete(clients, n)
+		w.remember(a.set, n, client{gone: true})
 	}
 	return true
+}
+
+// client is an element of a map that packets fill.
+type client struct {
+	mark uint32
+	gone bool
+}
+
+func (w *Walker) remembers(s *set, n num) (mark uint32, known bool) {
+	if c, ok := w.clients[s][n]; ok {
+		return c.mark, !c.gone
+	}
+	mark, known = w.known[s.plan.Name][n.key()]
+	return mark, known
+}
+
+func (w *Walker) remember(s *set, n num, c client) {
+	if w.clients[s] == nil {
+		w.clients[s] = map[num]client{}
+	}
+	w.clients[s][n] = c
+}
+
+// restart forgets what packets have left behind.
+func (w *Walker) restart() {
+	clear(w.turns)
+	clear(w.clients)
 }

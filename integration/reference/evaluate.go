@@ -12,6 +12,8 @@ type Machine struct {
 	Addrs map[string][]netip.Prefix
 	// Main are the routes of the main table, apart from the connected networks.
 	Main []MainRoute
+	// Down are the uplinks that failed their checks, by name: the order in which they did, 1 first.
+	Down map[string]int
 }
 
 // MainRoute is one route of the main table.
@@ -45,8 +47,6 @@ type Way struct {
 	Dev string
 	// Src is its source address on the wire.
 	Src netip.Addr
-	// Pinned tells that the rest of the connection stays on the uplink by its mark.
-	Pinned bool
 }
 
 // Evaluator answers for one policy on one machine.
@@ -58,7 +58,7 @@ type Evaluator struct {
 // First returns the ways that the first packet of a connection may take: one, or several
 // where gateways share the load.
 func (e Evaluator) First(k Packet) []Way {
-	if e.own(k.Dst) {
+	if e.own(k.Dst) || e.spoofed(k) {
 		return []Way{{}}
 	}
 	if !k.Local() {
@@ -137,6 +137,43 @@ func (e Evaluator) has(dev string, a netip.Addr) bool {
 	return slices.ContainsFunc(e.Machine.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
+// spoofed tells whether a packet that the router receives has a source that no host there has: dropped, before anything else.
+func (e Evaluator) spoofed(k Packet) bool {
+	if k.Local() {
+		return false
+	}
+	// Of IPv6 the kernel judges no sources by itself.
+	if e.own(k.Src) && (k.Src.Is4() || e.Policy.ReversePath == "nft" || e.Policy.ReversePath == "nft-strict") {
+		return true
+	}
+	if e.Policy.ReversePath != "nft-strict" {
+		return false
+	}
+	back := Packet{Src: k.Dst, Dst: k.Src, Proto: k.Proto, DSCP: k.DSCP, Mark: k.Mark}
+	if u := e.uplinkOn(k.IIF); u != nil {
+		return !slices.Contains(e.route(back, &target{routes: []Route{{Uplink: u.Name}}}), k.IIF)
+	}
+	return !slices.Contains(e.route(back, nil), k.IIF)
+}
+
+// Spoofed tells whether a packet that the router receives is dropped for its source.
+func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
+
+// Stays tells whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
+// default uses first, as long as it does.
+func (e Evaluator) Stays(dev string) bool {
+	if !e.Policy.HasDefault {
+		return true
+	}
+	u, best := e.uplinkOn(dev), bestRoutes(e.Policy.Default)
+	if len(best) > 1 || best[0].Uplink != u.Name {
+		return true
+	}
+	return !slices.ContainsFunc([]bool{false, true}, func(v6 bool) bool {
+		return slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
+	})
+}
+
 // Unclassified returns the interfaces of a packet of a connection under way that carries no mark: an answer
 // from an uplink. Empty strings stand for a packet that goes nowhere.
 func (e Evaluator) Unclassified(k Packet) []string { return e.route(k, nil) }
@@ -151,7 +188,6 @@ func (e Evaluator) onward(k Packet, devs []string) []Way {
 		}
 		w := Way{Dev: dev, Src: k.Src}
 		if u := e.uplinkOn(dev); u != nil {
-			w.Pinned = u.Name != e.primary()
 			w.Src = e.translate(*u, k)
 		}
 		ways = append(ways, w)
@@ -171,20 +207,6 @@ func (e Evaluator) translate(u Uplink, k Packet) netip.Addr {
 		return to
 	}
 	return k.Src
-}
-
-// primary is the uplink whose connections stay unmarked, empty if there is none.
-func (e Evaluator) primary() string {
-	if !e.Policy.HasDefault {
-		return ""
-	}
-	best := bestRoutes(e.Policy.Default)
-	for _, r := range best {
-		if r.Uplink != best[0].Uplink {
-			return ""
-		}
-	}
-	return best[0].Uplink
 }
 
 func bestRoutes(routes []Route) []Route {
@@ -228,7 +250,7 @@ func (e Evaluator) route(k Packet, to *target) []string {
 		}
 	}
 	if to != nil {
-		if devs := e.lookup(k.Dst, to.routes); devs != nil {
+		if devs := e.lookup(k.Dst, to.routes, to.strict); devs != nil {
 			return devs
 		}
 		if to.strict {
@@ -241,7 +263,7 @@ func (e Evaluator) route(k Packet, to *target) []string {
 		return devs
 	}
 	if e.Policy.HasDefault {
-		if devs := e.lookup(k.Dst, e.Policy.Default); devs != nil {
+		if devs := e.lookup(k.Dst, e.Policy.Default, false); devs != nil {
 			return devs
 		}
 	}
@@ -260,7 +282,7 @@ func (e Evaluator) unmarked(k Packet) []string {
 				if devs := e.main(k.Dst, false, false); devs != nil {
 					return devs
 				}
-				if devs := e.lookup(k.Dst, e.target("", u.Name).routes); devs != nil {
+				if devs := e.lookup(k.Dst, []Route{{Uplink: u.Name}}, false); devs != nil {
 					return devs
 				}
 			}
@@ -274,7 +296,7 @@ func (e Evaluator) unmarked(k Packet) []string {
 			return []string{""}
 		}
 		to := e.target(r.Table, r.Uplink)
-		if devs := e.lookup(k.Dst, to.routes); devs != nil {
+		if devs := e.lookup(k.Dst, to.routes, to.strict); devs != nil {
 			return devs
 		}
 		if to.strict || r.Action == "lookup-only-in-table" {
@@ -300,19 +322,16 @@ func sortedRules(rules []Rule) []Rule {
 
 // lookup finds a packet's interfaces in a table: the longest prefix, then the lowest distance, of
 // uplinks that carry the family. nil: no route.
-func (e Evaluator) lookup(dst netip.Addr, routes []Route) []string {
+func (e Evaluator) lookup(dst netip.Addr, routes []Route, strict bool) []string {
 	var fit []Route
 	longest := -1
-	for _, r := range routes {
+	for _, r := range e.healthy(dst.Is6(), routes, strict) {
 		bits := 0
 		if r.Dst.IsValid() {
 			bits = r.Dst.Bits()
 			if !r.Dst.Contains(dst) {
 				continue
 			}
-		}
-		if !e.uplink(r.Uplink).Carries(dst.Is6()) {
-			continue
 		}
 		if bits > longest {
 			fit, longest = nil, bits
@@ -329,6 +348,32 @@ func (e Evaluator) lookup(dst netip.Addr, routes []Route) []string {
 		devs = append(devs, e.uplink(r.Uplink).Interface)
 	}
 	return devs
+}
+
+// healthy returns the routes for a family over uplinks that did not fail; if there are none, and the table is not strict, those over the
+// last one that did.
+func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
+	last := 0
+	var up []Route
+	for _, r := range routes {
+		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
+			continue
+		}
+		if failed := e.Machine.Down[r.Uplink]; failed == 0 {
+			up = append(up, r)
+		} else {
+			last = max(last, failed)
+		}
+	}
+	if up != nil || strict {
+		return up
+	}
+	for _, r := range routes {
+		if last > 0 && e.Machine.Down[r.Uplink] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) && e.uplink(r.Uplink).Carries(v6) {
+			up = append(up, r)
+		}
+	}
+	return up
 }
 
 // main looks a destination up in the kernel's main table: connected networks only, or all of

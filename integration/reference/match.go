@@ -35,11 +35,12 @@ func (e Evaluator) classify(k Packet) *target {
 	return nil
 }
 
-// balanced is the choice that a balance has for connections of a family: its members with a route. Without one a strict table
-// among them has the connection, or else the balance has no say.
+// balanced is the choice that a balance has for connections of a family: its members with a route over an uplink that did not fail. Without one
+// it is the last to fail of those that are not strict; without any, a strict table among the members has the connection, or else the balance has no say.
 func (e Evaluator) balanced(name string, v6 bool) *target {
-	to := &target{}
+	to, failed := &target{}, &target{}
 	var strict *target
+	last := 0
 	for _, b := range e.Policy.Balances {
 		if b.Name != name {
 			continue
@@ -49,17 +50,40 @@ func (e Evaluator) balanced(name string, v6 bool) *target {
 			if t.strict && strict == nil {
 				strict = t
 			}
-			if slices.ContainsFunc(t.routes, func(r Route) bool {
-				return e.uplink(r.Uplink).Carries(v6) && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6)
-			}) {
+			switch ready, down := e.memberState(t, v6); {
+			case !ready:
+			case down == 0:
 				to.oneOf = append(to.oneOf, t)
+			case t.strict || down < last:
+			case down > last:
+				failed.oneOf, last = []*target{t}, down
+			default:
+				failed.oneOf = append(failed.oneOf, t)
 			}
 		}
 	}
-	if to.oneOf == nil {
-		return strict
+	switch {
+	case to.oneOf != nil:
+		return to
+	case failed.oneOf != nil:
+		return failed
 	}
-	return to
+	return strict
+}
+
+// memberState tells whether a member of a balance has a route of a family, and when the last of its uplinks failed; 0 while one has not.
+func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
+	for _, r := range t.routes {
+		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
+			continue
+		}
+		ready = true
+		if e.Machine.Down[r.Uplink] == 0 {
+			return true, 0
+		}
+		down = max(down, e.Machine.Down[r.Uplink])
+	}
+	return ready, down
 }
 
 // BalanceOf is the balance that the first matching policy sends a connection to, nil if it does not.

@@ -14,8 +14,12 @@ type Policy struct {
 	MarkMask uint32
 	// MainFirst is "specific", "connected" or "off".
 	MainFirst string
-	Uplinks   []Uplink
-	Tables    []Table
+	// ReversePath is "kernel", "nft" or "nft-strict"; empty leaves the key out.
+	ReversePath string
+	// Offload is "off", "unmarked" or "all"; empty is "off".
+	Offload string
+	Uplinks []Uplink
+	Tables  []Table
 	// HasDefault tells that there is a [default], with the routes of Default.
 	HasDefault bool
 	Default    []Route

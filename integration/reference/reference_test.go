@@ -51,7 +51,7 @@ func office() Evaluator {
 
 func TestFirst(t *testing.T) {
 	one := Way{Dev: "wan1", Src: addr("192.0.2.2")}
-	two := Way{Dev: "wan2", Src: addr("203.0.113.7"), Pinned: true}
+	two := Way{Dev: "wan2", Src: addr("203.0.113.7")}
 	for _, row := range []struct {
 		what string
 		k    Packet

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -13,7 +14,8 @@ func (p *Policy) TOML() string {
 		w.line("mark-mask = 0x%08x", p.MarkMask)
 	}
 	w.line("main-first = %q", p.MainFirst)
-	w.line("offload = \"off\"")
+	w.text("reverse-path", p.ReversePath)
+	w.line("offload = %q", cmp.Or(p.Offload, "off"))
 	for _, u := range p.Uplinks {
 		w.line("\n[[uplink]]\nname = %q\ninterface = %q\nnat = %q", u.Name, u.Interface, u.NAT)
 		w.text("gateway", u.Gateway4)

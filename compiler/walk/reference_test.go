@@ -1,0 +1,475 @@
+package walk_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/layers"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/compiler/walk"
+	"pbr/integration/reference"
+)
+
+const (
+	// seedEnv repeats a run.
+	seedEnv = "PBR_SEED"
+	// packetsEnv is how many packets are sent.
+	packetsEnv      = "PBR_PACKETS"
+	usualPackets    = 100_000
+	packetsOfPolicy = 400
+)
+
+// TestWaysFollowRandomPolicies compiles random policies and asks a plain reading of them where random packets should go: first ones, their
+// answers, later ones and connections from outside, in every state of health.
+func TestWaysFollowRandomPolicies(t *testing.T) {
+	t.Parallel()
+	seed, packets := uint64(time.Now().UnixNano()), usualPackets
+	if s := os.Getenv(seedEnv); s != "" {
+		seed, _ = strconv.ParseUint(s, 10, 64)
+	}
+	if s := os.Getenv(packetsEnv); s != "" {
+		packets, _ = strconv.Atoi(s)
+	}
+	t.Logf("%s=%d repeats this run", seedEnv, seed)
+	b := newBench(t, rand.New(rand.NewPCG(seed, 0)))
+	for b.checked < packets && !t.Failed() {
+		b.round()
+	}
+	t.Logf("%d packets of %d policies went as the policies say, %d of them by an uplink, %d to nowhere, %d by chance", b.checked, b.policies, b.left, b.nowhere, b.several)
+}
+
+// bench is a router without a kernel.
+type bench struct {
+	t    *testing.T
+	g    *reference.Generator
+	main string
+
+	machine reference.Machine
+	policy  *reference.Policy
+	router  *walk.Router
+	// strict are the numbers of the policy's strict tables.
+	strict map[uint32]bool
+
+	policies, checked, left, nowhere, several int
+}
+
+func prefixes(list ...string) (out []netip.Prefix) {
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// arrivals and uplinks are the interfaces of the bench with their addresses.
+var addresses = map[string][]netip.Prefix{
+	"br-lan":   prefixes("192.168.10.1/24", "2001:db8:10::1/64"),
+	"br-guest": prefixes("192.168.20.1/24", "2001:db8:20::1/64"),
+	"wan1":     prefixes("192.0.2.2/24", "2001:db8:f1::2/64"),
+	"wan2":     prefixes("198.51.100.2/24", "2001:db8:f2::2/64"),
+	"tun0":     prefixes("203.0.113.2/24", "2001:db8:f3::2/64"),
+}
+
+func newBench(t *testing.T, r *rand.Rand) *bench {
+	return &bench{t: t, g: &reference.Generator{Rand: r, World: reference.World{
+		Arrivals: []string{"br-lan", "br-guest"},
+		Uplinks: []reference.Uplink{
+			{Name: "isp1", Interface: "wan1", Gateway4: "192.0.2.1", Gateway6: "2001:db8:f1::1"},
+			{Name: "isp2", Interface: "wan2", Gateway4: "198.51.100.1", Gateway6: "2001:db8:f2::1"},
+			{Name: "isp3", Interface: "tun0"},
+		},
+		Sources: prefixes("192.168.10.10/32", "192.168.10.11/32", "192.168.10.12/32", "192.168.20.10/32", "10.50.0.0/16",
+			"2001:db8:10::10/128", "2001:db8:10::11/128", "2001:db8:20::10/128", "2001:db8:50::/48"),
+		SourceNets: prefixes("192.168.10.0/24", "192.168.20.0/24", "10.50.0.0/16", "2001:db8:10::/64", "2001:db8:20::/64", "2001:db8:50::/48"),
+		Destinations: prefixes("192.168.20.10/32", "2001:db8:20::10/128", "192.168.10.12/32", "192.0.2.1/32", "198.51.100.1/32", "169.254.7.7/32",
+			"8.8.0.0/16", "9.9.0.0/16", "100.100.0.0/16", "203.0.112.0/24", "198.18.0.0/15", "2001:db8:ff00::/48", "2606:4700::/32", "2a00:1450::/32",
+			"10.50.0.0/16", "2001:db8:50::/48"),
+	}}}
+}
+
+// round lives one policy's life.
+func (b *bench) round() {
+	b.setMain()
+	b.policy = b.g.Policy()
+	b.policy.ReversePath = []string{"kernel", "nft", "nft-strict"}[b.g.IntN(3)]
+	b.policy.Offload = []string{"off", "unmarked", "all"}[b.g.IntN(3)]
+	if b.compile() == nil {
+		return
+	}
+	b.policies++
+	var first []*sent
+	for range packetsOfPolicy {
+		first = append(first, b.first(b.packet()))
+	}
+	b.fromOutside()
+	b.fail()
+	if b.compile() == nil {
+		b.t.Fatalf("health makes no policy wrong:\n%s", b.policy.TOML())
+	}
+	b.later(first, "with other uplinks down")
+	for range packetsOfPolicy {
+		b.first(b.packet())
+	}
+	b.otherClasses()
+	b.later(first, "under other policies")
+	b.strictStays(first)
+}
+
+// setMain gives main its routes anew, and all uplinks their health.
+func (b *bench) setMain() {
+	b.main = []string{"isp1", ""}[b.g.IntN(2)]
+	b.g.World.MainDefault = b.main
+	b.machine = reference.Machine{Addrs: addresses, Main: []reference.MainRoute{
+		{Dst: netip.MustParsePrefix("198.18.0.0/15"), Dev: "wan2"},
+		{Dst: netip.MustParsePrefix("10.50.0.0/16"), Dev: "br-lan"}, {Dst: netip.MustParsePrefix("2001:db8:50::/48"), Dev: "br-lan"}}}
+	if b.main != "" {
+		b.machine.Main = append(b.machine.Main, reference.MainRoute{Dst: netip.MustParsePrefix("0.0.0.0/0"), Dev: "wan1"},
+			reference.MainRoute{Dst: netip.MustParsePrefix("::/0"), Dev: "wan1"})
+	}
+	b.fail()
+}
+
+// fail lets uplinks fail their checks, in an order.
+func (b *bench) fail() {
+	b.machine.Down = map[string]int{}
+	for i, n := range b.g.Perm(len(b.g.World.Uplinks)) {
+		if b.g.IntN(3) == 0 {
+			b.machine.Down[b.g.World.Uplinks[n].Name] = i + 1
+		}
+	}
+}
+
+func (b *bench) eval() reference.Evaluator {
+	return reference.Evaluator{Policy: b.policy, Machine: &b.machine}
+}
+
+// compile makes the policy the router's; it returns nil if it is wrong in the one way that random policies may be: one that matches nothing.
+func (b *bench) compile() *plan.Plan {
+	p, machine := b.planOf(nil)
+	if p == nil {
+		return nil
+	}
+	b.router, b.strict = b.routerOf(p, machine), map[uint32]bool{}
+	for _, n := range p.Numbers {
+		for _, t := range b.policy.Tables {
+			b.strict[n.Table] = b.strict[n.Table] || t.Strict && t.Name == n.Name
+		}
+	}
+	return p
+}
+
+func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
+	text := b.policy.TOML()
+	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
+	machine := b.machineOf(gone)
+	if !problems.HasErrors() {
+		c := compiler.New(doc)
+		c.Form = []layers.Form{layers.Cheapest, layers.Maps, layers.Masks, layers.List}[b.policies%4]
+		p, more := c.Compile(machine, b.machine.Down)
+		if p != nil {
+			return p, machine
+		}
+		problems = append(problems, more...)
+	}
+	for _, d := range problems {
+		if d.Severity == policy.Error && d.Code != "impossible-match" {
+			b.t.Fatalf("%+v\nthe policy:\n%s", d, text)
+		}
+	}
+	return nil, machine
+}
+
+// machineOf is the bench as a compiler sees it.
+func (b *bench) machineOf(gone map[string]bool) plan.Machine {
+	m := plan.Machine{Known: true, DSCPRules: true, Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
+	for name, prefixes := range b.machine.Addrs {
+		if gone[name] {
+			continue
+		}
+		link := plan.Link{Up: true, Carrier: true}
+		for _, p := range prefixes {
+			link.Addrs = append(link.Addrs, p.Addr())
+			m.Connected = append(m.Connected, p.Masked())
+		}
+		if b.main != "" && name == "wan1" {
+			link.Gateway4, link.Gateway6 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:f1::1")
+		}
+		m.Links[name] = link
+	}
+	slices.SortFunc(m.Connected, netip.Prefix.Compare)
+	return m
+}
+
+// routerOf puts a plan on the bench.
+func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
+	facts := &walk.Facts{Known: true, Links: map[string]walk.Link{}}
+	for _, family := range plan.Families {
+		facts.Rules = append(facts.Rules, plan.Rule{Family: family, Action: plan.ActLookup, Table: 255},
+			plan.Rule{Family: family, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable})
+	}
+	add := func(dst netip.Prefix, dev string) {
+		if _, there := machine.Links[dev]; !there {
+			return
+		}
+		family := plan.IPv4
+		if dst.Addr().Is6() {
+			family = plan.IPv6
+		}
+		facts.Routes = append(facts.Routes, plan.Route{Family: family, Table: plan.MainTable, Dst: dst, Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
+	}
+	for name := range machine.Links {
+		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name]}
+		for _, p := range b.machine.Addrs[name] {
+			add(p.Masked(), name)
+		}
+	}
+	for _, r := range b.machine.Main {
+		add(r.Dst, r.Dev)
+	}
+	r, err := walk.NewRouter(p, facts)
+	if err != nil {
+		b.t.Fatalf("%v\nthe policy:\n%s", err, b.policy.TOML())
+	}
+	return r
+}
+
+// packet is a first packet, now and then from one of the router's own addresses.
+func (b *bench) packet() reference.Packet {
+	if b.g.IntN(8) == 0 {
+		var own []netip.Addr
+		for _, u := range b.policy.Uplinks {
+			for _, p := range addresses[u.Interface] {
+				own = append(own, p.Addr())
+			}
+		}
+		return b.g.LocalPacket(own)
+	}
+	k := b.g.Packet()
+	if k.Src == netip.MustParseAddr("192.168.10.11") {
+		k.Mark = 1 // as somebody else's table does
+	}
+	if b.g.IntN(50) == 0 {
+		if k.Src = netip.MustParseAddr("192.0.2.2"); k.Dst.Is6() {
+			if b.policy.ReversePath == "kernel" {
+				return b.packet() // it would take the packet, and the answer
+			}
+			k.Src = netip.MustParseAddr("2001:db8:f2::2")
+		}
+	}
+	return k
+}
+
+func walked(k reference.Packet) *walk.Packet {
+	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort, ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
+		MAC: k.MAC, Ethernet: k.IIF != "", UID: k.UID, HasUID: k.Local()}
+	return p
+}
+
+// sent is a first packet and what became of it.
+type sent struct {
+	packet reference.Packet
+	frame  *walk.Packet
+	ways   []walk.Way
+	// strict are the numbers of the strict tables, stays whether each way is one that the connection keeps.
+	strict map[uint32]bool
+	stays  []bool
+}
+
+// first compares a first packet's ways, and those of its answer and of the packet after it.
+func (b *bench) first(k reference.Packet) *sent {
+	s := &sent{packet: k, frame: walked(k), strict: b.strict}
+	s.ways = b.router.First(s.frame)
+	wanted := b.eval().First(k)
+	var got []reference.Way
+	for i := range s.ways {
+		got = append(got, wayOf(&s.ways[i]))
+	}
+	b.checked++
+	balance := b.eval().BalanceOf(k)
+	// IPv6 cannot share connections with an uplink without a gateway.
+	exact := balance != nil && balance.Method == "hash" || k.Dst.Is6() && slices.ContainsFunc(wanted, func(w reference.Way) bool { return w.Dev == "tun0" })
+	for _, w := range got {
+		if !slices.Contains(wanted, w) {
+			b.disagree(s, "first packet", got, wanted)
+			return s
+		}
+	}
+	for _, w := range wanted {
+		if !exact && !slices.Contains(got, w) {
+			b.disagree(s, "first packet", got, wanted)
+			return s
+		}
+	}
+	b.count(s)
+	for i := range s.ways {
+		b.answer(s, &s.ways[i])
+	}
+	s.stays = slices.Repeat([]bool{true}, len(s.ways))
+	b.later([]*sent{s}, "at once")
+	for i := range s.ways {
+		s.stays[i] = b.uplink(s.ways[i].Dev) != nil && b.eval().Stays(s.ways[i].Dev)
+	}
+	return s
+}
+
+func (b *bench) count(s *sent) {
+	switch w := &s.ways[0]; {
+	case len(s.ways) > 1:
+		b.several++
+	case w.Fate != walk.Forwarded:
+		b.nowhere++
+	case !strings.HasPrefix(w.Dev, "br-"):
+		b.left++
+	}
+}
+
+// wayOf is a way in the reference's words.
+func wayOf(w *walk.Way) reference.Way {
+	if w.Fate != walk.Forwarded {
+		return reference.Way{}
+	}
+	return reference.Way{Dev: w.Dev, Src: w.Src}
+}
+
+// answer checks that the answer to a packet comes to where that came from, if the policy's rules let it.
+func (b *bench) answer(s *sent, way *walk.Way) {
+	if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil {
+		return
+	}
+	k := reference.Packet{IIF: way.Dev, Src: s.packet.Dst, Dst: way.Sender, Proto: s.packet.Proto, SPort: s.packet.DPort, DPort: s.packet.SPort, DSCP: s.packet.DSCP}
+	wanted := b.eval().Unclassified(k)
+	for _, back := range b.router.Answer(s.frame, way) {
+		switch {
+		case s.packet.Local() && back.Fate != walk.Delivered:
+			b.disagree(s, "answer to the router", []reference.Way{wayOf(&back)}, nil)
+		case !s.packet.Local() && !slices.Contains(wanted, wayOf(&back).Dev):
+			b.disagree(s, "answer", []reference.Way{wayOf(&back)}, wanted)
+		case back.Mark&0xff000000 != 0:
+			b.disagree(s, "an answer from an uplink carries a mark", []reference.Way{wayOf(&back)}, nil)
+		}
+	}
+	b.checked++
+}
+
+// later checks that later packets go where the first one went, whatever has changed.
+func (b *bench) later(first []*sent, when string) {
+	for _, s := range first {
+		if s.packet.Local() && s.packet.Dst.Is6() && !s.packet.Src.IsValid() {
+			continue // the socket keeps the route that it got before it had an address
+		}
+		for i := range s.ways {
+			way := &s.ways[i]
+			if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil || !s.stays[i] {
+				continue
+			}
+			b.checked++
+			for _, next := range b.router.Next(s.frame, way) {
+				if wayOf(&next) != wayOf(way) {
+					b.disagree(s, "later packet "+when, []reference.Way{wayOf(&next)}, []reference.Way{wayOf(way)})
+				}
+			}
+		}
+	}
+}
+
+// fromOutside opens connections from the providers; their answers leave by the uplink that they came by.
+func (b *bench) fromOutside() {
+	for _, u := range b.policy.Uplinks {
+		for range packetsOfPolicy / 20 {
+			k := b.g.Packet()
+			k.IIF, k.Src, k.Dst, k.Mark, k.DSCP = u.Interface, k.Dst, k.Src, 0, 0
+			if !u.Carries(k.Dst.Is6()) || !b.isInternet(k.Src) {
+				continue
+			}
+			s := &sent{packet: k, frame: walked(k)}
+			s.ways = b.router.First(s.frame)
+			b.checked++
+			wanted := b.eval().Unclassified(k)
+			if b.eval().Spoofed(k) {
+				wanted = []string{""}
+			}
+			for i := range s.ways {
+				way := &s.ways[i]
+				if !slices.Contains(wanted, wayOf(way).Dev) {
+					b.disagree(s, "connection from outside", []reference.Way{wayOf(way)}, wanted)
+				}
+				if way.Fate != walk.Forwarded || b.uplink(way.Dev) != nil {
+					continue
+				}
+				b.checked++
+				for _, back := range b.router.Answer(s.frame, way) {
+					if back.Fate != walk.Forwarded || back.Dev != u.Interface || back.Src != k.Dst {
+						b.disagree(s, "answer to a connection from outside", []reference.Way{wayOf(&back)}, []reference.Way{{Dev: u.Interface, Src: k.Dst}})
+					}
+				}
+			}
+		}
+	}
+}
+
+// otherClasses gives the router other policies.
+func (b *bench) otherClasses() {
+	for {
+		if b.g.Classes(b.policy); b.compile() != nil {
+			return
+		}
+	}
+}
+
+// strictStays takes uplinks away: what was caught for a strict table goes nowhere then.
+func (b *bench) strictStays(first []*sent) {
+	for _, u := range b.policy.Uplinks {
+		p, machine := b.planOf(map[string]bool{u.Interface: true})
+		router := b.routerOf(p, machine)
+		for _, s := range first {
+			for i := range s.ways {
+				way := &s.ways[i]
+				if way.Fate != walk.Forwarded || way.Dev != u.Interface || way.Mark&^3 == 0 || !s.strict[way.Route.Table] {
+					continue
+				}
+				b.checked++
+				for _, next := range router.Next(s.frame, way) {
+					if next.Fate == walk.Forwarded && b.uplink(next.Dev) != nil && next.Rule.Table != plan.MainTable {
+						b.disagree(s, "strict, without its uplink", []reference.Way{wayOf(&next)}, nil)
+					}
+				}
+			}
+		}
+	}
+}
+
+func (b *bench) uplink(dev string) *reference.Uplink {
+	for i := range b.policy.Uplinks {
+		if b.policy.Uplinks[i].Interface == dev {
+			return &b.policy.Uplinks[i]
+		}
+	}
+	return nil
+}
+
+// isInternet tells whether main has no route to an address but its default one.
+func (b *bench) isInternet(a netip.Addr) bool {
+	for _, prefixes := range b.machine.Addrs {
+		for _, n := range prefixes {
+			if n.Masked().Contains(a) {
+				return false
+			}
+		}
+	}
+	return !slices.ContainsFunc(b.machine.Main, func(r reference.MainRoute) bool { return r.Dst.Bits() > 0 && r.Dst.Contains(a) })
+}
+
+func (b *bench) disagree(s *sent, what string, got, wanted any) {
+	b.t.Errorf("%s %+v\n  the plan leads to: %+v\n  the policy says: %+v\n  down: %v\nthe ways: %+v\nthe policy:\n%s", what, s.packet, got, wanted, b.machine.Down,
+		fmt.Sprintf("%+v", s.ways), b.policy.TOML())
+	b.t.FailNow()
+}
