@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// mainSpecific suppresses main's default routes: suppress_prefixlength 0, plus one.
-const mainSpecific = 1
+// mainSpecific returns what Rule.SuppressPrefix is for a look-up in main that ignores its default routes.
+func mainSpecific(family plan.Family) uint32 { return uint32(plan.DefaultLength(family)) + 1 }
 
 // linkLocal6 must reach main before any table of ours: a default route of ours over another
 // interface would take a router's own neighbour.
@@ -40,28 +40,28 @@ func (c *compilation) addRules() {
 }
 
 func (c *compilation) addMainFirst(family plan.Family) {
-	specific := plan.Rule{Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific}
+	specific := plan.Rule{Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}
 	if c.doc.Settings.MainFirst == policy.MainFirstSpecific {
 		c.addRule(specific, priorityMainFirst)
 		return
 	}
 	c.addRule(specific, priorityMain)
 	if family == plan.IPv6 {
-		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable, SuppressPrefix: mainSpecific}, priorityMainFirst)
+		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, priorityMainFirst)
 	}
 	if c.doc.Settings.MainFirst != policy.MainFirstConnected {
 		return
 	}
 	if !c.machine.Known {
 		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
-			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific,
+			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific(family),
 			Priority: c.doc.Settings.RulePriority + priorityMainFirst,
 		})
 	}
 	for _, network := range c.machine.Connected {
 		if familyOf(network.Addr()) == family {
 			// Not by a default route: a network whose interface is down must not leave by an uplink.
-			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific}, priorityMainFirst)
+			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, priorityMainFirst)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func (c *compilation) addSourceRules(family plan.Family) {
 			continue
 		}
 		if c.doc.Settings.MainFirst != policy.MainFirstSpecific {
-			c.addSourceRule(u, family, plan.Rule{Table: plan.MainTable, SuppressPrefix: mainSpecific}, prioritySourceMain)
+			c.addSourceRule(u, family, plan.Rule{Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, prioritySourceMain)
 		}
 		c.addSourceRule(u, family, plan.Rule{Table: c.numbers.table(u.Name)}, prioritySource)
 	}

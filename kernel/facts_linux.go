@@ -37,6 +37,8 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	note("ip rules", err)
 	f.Defaults, err = k.route.Defaults(f.Rules)
 	note("routing tables of others", err)
+	f.HalfDefaults, err = k.route.HalfDefaults()
+	note("main's half-default routes", err)
 	f.Routes, err = k.route.Others(tables)
 	note("routes in pbr's tables", err)
 	if err = mayAdminister(); err == nil {

@@ -5,6 +5,24 @@ import "net/netip"
 // MainTable is the kernel's main routing table (RT_TABLE_MAIN, linux/rtnetlink.h).
 const MainTable = 254
 
+// CountsAsDefault reports whether a route to dst is a default route, or one of the halves that VPN programs split it into so that
+// theirs is preferred: 0.0.0.0/1 and 128.0.0.0/1, in IPv6 up to 2000::/4 and 3000::/4.
+func CountsAsDefault(dst netip.Prefix) bool {
+	family := IPv4
+	if dst.Addr().Is6() {
+		family = IPv6
+	}
+	return dst.Bits() <= DefaultLength(family)
+}
+
+// DefaultLength returns the length of the longest prefix that counts as a default route.
+func DefaultLength(family Family) int {
+	if family == IPv4 {
+		return 1
+	}
+	return 4
+}
+
 // RouteKind is a route's type (rtm_type, linux/rtnetlink.h).
 type RouteKind uint8
 

@@ -70,6 +70,14 @@ func healthy(t *testing.T, text string) (*Subject, *facts.Facts) {
 	return s, f
 }
 
+// halves are the half-default routes of a VPN program.
+func halves(dev string) (out []plan.Route) {
+	for _, dst := range []string{"0.0.0.0/1", "128.0.0.0/1"} {
+		out = append(out, plan.Route{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix(dst), Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev}}})
+	}
+	return out
+}
+
 // notOK are the findings that are not, as text.
 func notOK(findings []Finding) (out []string) {
 	for _, f := range findings {
@@ -164,7 +172,11 @@ func TestFindings(t *testing.T) {
 		"route in a table": {func(s *Subject, f *facts.Facts) {
 			f.Routes = []plan.Route{{Family: plan.IPv4, Table: 112000, Dst: netip.MustParsePrefix("10.0.0.0/8"), Protocol: 4}}
 		}, []string{"fail table 112000", `the table of "default"`, "route del 10.0.0.0/8 table 112000"}},
-		"iptables-legacy": {func(_ *Subject, f *facts.Facts) { f.LegacyTables = []string{"ip mangle"} }, []string{"warn iptables-legacy", "iptables-legacy-save"}},
+		"half-default routes": {func(_ *Subject, f *facts.Facts) { f.HalfDefaults = halves("tun0") }, []string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0", "and so does [default]: nothing uses them", "make it the first uplink of [default]"}},
+		"half-default routes, no default": {func(s *Subject, f *facts.Facts) { s.Doc.Default, f.HalfDefaults = nil, halves("tun0") },
+			[]string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0", "what no policy catches uses them", "write [default]"}},
+		"half-default routes of an uplink": {func(_ *Subject, f *facts.Facts) { f.HalfDefaults = halves("wan2") }, nil},
+		"iptables-legacy":                  {func(_ *Subject, f *facts.Facts) { f.LegacyTables = []string{"ip mangle"} }, []string{"warn iptables-legacy", "iptables-legacy-save"}},
 		"networkd": {func(_ *Subject, f *facts.Facts) {
 			f.Programs, f.Networkd = []string{"systemd-network"}, facts.Networkd{RemovesRoutes: true}
 		}, []string{"warn systemd-networkd", "[Network] ManageForeignRoutes=no into"}},

@@ -10,6 +10,7 @@ func (e *examination) others() {
 	e.group = groupOthers
 	e.ipRules()
 	e.routes()
+	e.halfDefaults()
 	e.marks()
 	e.untracked()
 	if t := e.facts.LegacyTables; len(t) > 0 {
@@ -17,7 +18,7 @@ func (e *examination) others() {
 			"has tables (%s), which nftables does not show", strings.Join(t, ", "))
 	}
 	e.programs()
-	e.unknown("ip rules", "routing tables", "routes", "nftables", "iptables-legacy", "programs")
+	e.unknown("ip rules", "routing tables", "routes", "main's half-default routes", "nftables", "iptables-legacy", "programs")
 }
 
 // programs judges those that have policy routing of their own.

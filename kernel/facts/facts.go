@@ -19,6 +19,8 @@ type Facts struct {
 	Rules []plan.Rule
 	// Defaults are the tables of others' ip rules that have a default route.
 	Defaults []Table
+	// HalfDefaults are main's routes to parts of all addresses, which count as default routes.
+	HalfDefaults []plan.Route
 	// Routes are the routes of others in the tables that were asked for.
 	Routes []plan.Route
 	// Ports are the interfaces that are ports of a bridge or bond, with its name.

@@ -37,8 +37,25 @@ func (c *Conn) Defaults(rules []plan.Rule) ([]facts.Table, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(routes, func(r liveRoute) bool { return r.Dst.Bits() == 0 }) {
+		if slices.ContainsFunc(routes, func(r liveRoute) bool { return plan.CountsAsDefault(r.Dst) }) {
 			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// HalfDefaults returns main's routes that count as default routes and are to a part of the addresses only.
+func (c *Conn) HalfDefaults() ([]plan.Route, error) {
+	var out []plan.Route
+	for _, family := range plan.Families {
+		routes, err := c.routes(family, plan.MainTable, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range routes {
+			if r.Kind == plan.Unicast && r.Dst.Bits() > 0 && plan.CountsAsDefault(r.Dst) {
+				out = append(out, r.Route)
+			}
 		}
 	}
 	return out, nil

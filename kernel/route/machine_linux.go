@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,19 +99,23 @@ func ipv6Disabled(link string) bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && v != "0"
 }
 
-// addDefaults fills in the best default route over each interface: of the lowest metric, listed first.
+// addDefaults fills in the best default route over each interface: whole rather than half ones, of the lowest metric, listed first.
 func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
-	best := map[string]uint32{}
+	type rank struct {
+		bits   int
+		metric uint32
+	}
+	best := map[string]rank{}
 	for _, r := range routes {
-		if r.Dst.Bits() != 0 || r.Kind != plan.Unicast {
+		if !plan.CountsAsDefault(r.Dst) || r.Kind != plan.Unicast {
 			continue
 		}
 		for _, h := range r.Hops {
 			link, ok := m.Links[h.Dev]
-			if metric, seen := best[h.Dev]; !ok || seen && metric <= r.Metric {
+			if b, seen := best[h.Dev]; !ok || seen && cmp.Or(cmp.Compare(b.bits, r.Dst.Bits()), cmp.Compare(b.metric, r.Metric)) <= 0 {
 				continue
 			}
-			best[h.Dev] = r.Metric
+			best[h.Dev] = rank{r.Dst.Bits(), r.Metric}
 			if family == plan.IPv4 {
 				link.Gateway4, link.OnlinkDefault4 = h.Via, !h.Via.IsValid()
 			} else {

@@ -113,7 +113,7 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	if table == unix.RT_TABLE_LOCAL || flags&unix.RTM_F_CLONED != 0 {
 		return Change{}, false, nil
 	}
-	if table == unix.RT_TABLE_MAIN && bits > 0 && protocol != plan.Protocol && protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
+	if table == unix.RT_TABLE_MAIN && int(bits) > plan.DefaultLength(plan.IPv6) && protocol != plan.Protocol && protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
 		return Change{}, false, nil
 	}
 	r, err := w.names.decodeRoute(b)
@@ -122,6 +122,6 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	}
 	return Change{
 		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE),
-		Machine: r.Table == plan.MainTable && (r.connected() || r.Dst.Bits() == 0 && r.Kind == plan.Unicast),
+		Machine: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
 	}, true, nil
 }
