@@ -7,7 +7,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 
-.PHONY: build test test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: build test test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
@@ -20,7 +20,14 @@ tools:
 # the cache: go does not know that the integration tests build pbr.
 test: tools lint
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -count=1 -timeout 9m ./...
+	@$(MAKE) --no-print-directory test-nft NFT=trixie
 	@$(GO) run ./integration/vm/run
+
+# The tests of text, with the nft of another Debian suite: NFT=trixie, NFT=sid.
+NFT ?= trixie
+test-nft: tools
+	@bin=$$(sh integration/other-nft.sh $(NFT)) && PATH=$$bin:$$PATH && nft --version && \
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -count=1 -timeout 9m -run 'Text|Script|Listing' ./integration ./kernel/nft
 
 test-integration: tools
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -race -count=1 -timeout 9m ./integration/... ./kernel/...

@@ -115,7 +115,7 @@ func (c *compilation) addSlots(b *policy.Balance) plan.Action {
 		shares[i] = share{m.Target.Name, m.Weight}
 	}
 	exact, sum := reduced(shares)
-	s := plan.Set{Name: balanceObject(b.Name, "slots"), Type: plan.TypeNumber, Map: true}
+	s := plan.Set{Name: balanceObject(b.Name, "slots"), Type: plan.TypeNumber, Map: true, Interval: true}
 	var slots []int
 	choice := plan.Action{Set: s.Name}
 	switch b.Method {
@@ -200,8 +200,8 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 	without := choice
 	without.Fields = portless
 	return []plan.ChainRule{
-		rule(comment, when(plan.NFProto(family), inSet(plan.FieldL4Proto, setPortProto)), choice),
-		rule(comment+", no ports", when(plan.NFProto(family), notInSet(plan.FieldL4Proto, setPortProto)), without),
+		rule(comment, when(inSet(plan.FieldL4Proto, setPortProto), plan.NFProto(family)), choice),
+		rule(comment+", no ports", when(notInSet(plan.FieldL4Proto, setPortProto), plan.NFProto(family)), without),
 	}
 }
 

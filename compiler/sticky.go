@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"pbr/compiler/plan"
@@ -35,7 +36,7 @@ func (c *compilation) addClients(b *policy.Balance) {
 		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
 		asked := c.freeCTMark()
 		c.addChain(plan.Chain{Name: keepChain(b.Name, family), Rules: []plan.ChainRule{
-			rule("the client keeps it", append(when(plan.NFProto(family)), asked...), remember, accept),
+			rule("the client keeps it", append(slices.Clone(asked), plan.NFProto(family)), remember, accept),
 			rule("no room for another client", asked,
 				plan.Action{Kind: plan.Limit, Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:" + b.Name + " sticky is full "}),
 			rule("no room for another client", asked, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}),
@@ -47,7 +48,8 @@ func (c *compilation) addClients(b *policy.Balance) {
 // recalling returns the rules that take the member that the client had, if it lives, and forget it otherwise. nftables cannot look
 // up in one map what it found in another, so the connection's mark, which nothing has used yet, holds the number in between.
 func (c *compilation) recalling(b *policy.Balance, family plan.Family, found plan.Action) []plan.ChainRule {
-	asked := append(when(plan.NFProto(family)), c.freeCTMark()...)
+	// nft lists the IP version as a part of the action that looks at the address, and puts it in front of that.
+	asked := append(c.freeCTMark(), plan.NFProto(family))
 	return []plan.ChainRule{
 		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
 		rule("the client's member", asked, c.clientAction(b, family, plan.RecallCTMark)),

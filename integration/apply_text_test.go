@@ -94,6 +94,15 @@ func textEqualsNetlink(r *router, policy string) {
 	byText("live script", func() {
 		r.RunInput(r.must("compile", "--dry-run", "--live"), "sh")
 	})
+	// This is how people save a ruleset.
+	r.apply(policy)
+	saved := r.Run("nft", "list", "table", "inet", "pbr")
+	r.NFT("delete table inet pbr")
+	r.NFT(saved)
+	if res := r.pbr("diff"); res.Code != 0 {
+		r.T().Errorf("listed and loaded: pbr diff: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	r.must("flush")
 	byText("script for any machine", func() {
 		script := r.must("compile", "--dry-run")
 		r.RunInput(script, "sh")

@@ -65,8 +65,8 @@ func decodeChain(raw []byte) plan.Chain {
 	if flags := number(attr(raw, chainFlags)) &^ 1; flags != 0 {
 		odd("flags %#x", flags)
 	}
-	if userdata := attr(raw, chainUserdata); len(userdata) > 0 {
-		odd("userdata %s", hex.EncodeToString(userdata))
+	if comment := udataText(attr(raw, chainUserdata), udataObjComment); comment != "" {
+		odd("userdata: comment %q", comment)
 	}
 	ch.Foreign = joinForeign(foreign)
 	return ch

@@ -124,9 +124,10 @@ func (r *reader) tableItself() error {
 			r.live.rebuild = true
 			r.odd("table flags %#x", flags)
 		}
-		if userdata := attr(raw, tableUserdata); len(userdata) > 0 {
+		// nft 1.1.7 also keeps there which version made the table.
+		if comment := udataText(attr(raw, tableUserdata), udataObjComment); comment != "" {
 			r.live.rebuild = true
-			r.odd("table userdata %s", hex.EncodeToString(userdata))
+			r.odd("table userdata: comment %q", comment)
 		}
 		return nil
 	})

@@ -3,6 +3,7 @@ package nft
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -99,13 +100,35 @@ func sameExprs(a, b []byte) bool {
 	})
 }
 
-// effective leaves out what does nothing: where the keys of an interval map have several fields, nft turns round the
-// bytes of "meta l4proto", of which there is one.
+// effective returns expressions in the form that pbr writes: without what does nothing, and with a comparison for
+// either end of an interval. Where the keys of an interval map have several fields, nft turns round the bytes of "meta
+// l4proto", of which there is one; from 1.1 on it tests an interval by one expression; and from 1.1.4 on it compares
+// one byte of the number that says whether there is a route.
 func effective(xs []expr) []expr {
-	return slices.DeleteFunc(xs, func(x expr) bool {
-		return x.name == "byteorder" && x.u32(unix.NFTA_BYTEORDER_LEN) < x.u32(unix.NFTA_BYTEORDER_SIZE) &&
-			x.u32(unix.NFTA_BYTEORDER_SREG) == x.u32(unix.NFTA_BYTEORDER_DREG)
-	})
+	var out []expr
+	for _, x := range xs {
+		switch {
+		case x.name == "byteorder" && x.u32(unix.NFTA_BYTEORDER_LEN) < x.u32(unix.NFTA_BYTEORDER_SIZE) &&
+			x.u32(unix.NFTA_BYTEORDER_SREG) == x.u32(unix.NFTA_BYTEORDER_DREG):
+		case x.name == "range" && x.u32(unix.NFTA_RANGE_OP) == unix.NFT_RANGE_EQ && x.u32(unix.NFTA_RANGE_SREG) == reg1:
+			var ends exprs
+			ends.cmp(unix.NFT_CMP_GTE, x.value(unix.NFTA_RANGE_FROM_DATA))
+			ends.cmp(unix.NFT_CMP_LTE, x.value(unix.NFTA_RANGE_TO_DATA))
+			out = append(out, splitExprs(ends.b)...)
+		case x.name == "cmp" && len(x.value(unix.NFTA_CMP_DATA)) == 1 && len(out) > 0 && asksPresence(&out[len(out)-1]):
+			var whole exprs
+			whole.cmp(x.u32(unix.NFTA_CMP_OP), binary.NativeEndian.AppendUint32(nil, uint32(x.value(unix.NFTA_CMP_DATA)[0])))
+			out = append(out, splitExprs(whole.b)...)
+		default:
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// asksPresence reports whether an expression loads whether there is a route: 0 or 1.
+func asksPresence(x *expr) bool {
+	return x.name == "fib" && x.u32(unix.NFTA_FIB_FLAGS)&unix.NFTA_FIB_F_PRESENT != 0
 }
 
 // attribute is one attribute of an expression.

@@ -258,11 +258,9 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 	if flags&setAnonymous == 0 && !describes(desc, &s) {
 		odd("size or fields %x", desc)
 	}
-	userdata := attr(raw, unix.NFTA_SET_USERDATA)
-	s.Comment = udataText(userdata, udataSetComment)
-	if hasKey(&s) && string(setUserdata(&s)) != string(userdata) {
-		odd("userdata %x", userdata)
-	}
+	// The rest of the user data tells nft how to list the set. Versions of nft differ in what they keep there,
+	// and the kernel does not look at it.
+	s.Comment = udataText(attr(raw, unix.NFTA_SET_USERDATA), udataSetComment)
 	s.Foreign = joinForeign(foreign)
 	return s, flags
 }
