@@ -2,6 +2,7 @@ package integration
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -161,4 +162,28 @@ func TestScriptOffloads(t *testing.T) {
 	if d := diffLines(before, r.everythingOn()); d != "" || !strings.Contains(res.Stderr, "offload is required, and this kernel has no flowtables") {
 		t.Errorf("exit status %d: %s\nchanged:\n%s", res.Code, res.Stderr, d)
 	}
+}
+
+// A masqueraded uplink without an address of one IP version is left out by the script for that version, as by apply.
+func TestScriptLeavesOutAVersionWithoutAddress(t *testing.T) {
+	t.Parallel()
+	isp2 := lab.ISP(2)
+	isp2.Router6, isp2.Gateway6 = netip.Prefix{}, netip.Addr{}
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), isp2}})
+	r := newRouter(n.Router)
+	r.apply(twoUplinks)
+	r.inSync()
+	byNetlink := r.ours()
+	if strings.Contains(byNetlink, "2001:db8:f2::1") {
+		t.Fatalf("apply routes IPv6 through a masqueraded uplink without an IPv6 address:\n%s", byNetlink)
+	}
+	r.must("flush")
+	res := r.ExecInput(r.must("compile", "--dry-run"), "sh")
+	if res.Code != 0 || !strings.Contains(res.Stderr, "wan2 left out: it has no IPv6 address") {
+		t.Errorf("script: exit status %d, stderr %q", res.Code, res.Stderr)
+	}
+	if d := diffLines(byNetlink, r.ours()); d != "" {
+		t.Errorf("- by apply, + by script:\n%s", d)
+	}
+	r.inSync()
 }

@@ -139,6 +139,9 @@ func appendScriptHop(b []byte, r *plan.Route, h *plan.Hop) []byte {
 	if h.Onlink {
 		b = append(b, " onlink"...)
 	}
+	if h.Masquerade {
+		b = append(b, " masquerade"...)
+	}
 	return append(b, '\n')
 }
 

@@ -62,9 +62,9 @@ func TestDiffRoutes(t *testing.T) {
 		{"same, out of order", []Route{b, a}, []Route{a, b}, nil},
 		{"added", []Route{a}, []Route{a, b}, []string{"add {4 100 0.0.0.0/0 2}"}},
 		{"removed", []Route{a, b}, []Route{b}, []string{"del {4 100 0.0.0.0/0 1} proto 112"}},
-		{"hop", []Route{a}, []Route{a2}, []string{"replace [{eth1 192.0.2.1 false 1 false}] by [{eth2 198.51.100.1 false 1 false}]"}},
-		{"protocol", []Route{foreign}, []Route{a}, []string{"replace [{eth1 192.0.2.1 false 1 false}] by [{eth1 192.0.2.1 false 1 false}]"}},
-		{"foreign attribute", []Route{other}, []Route{a}, []string{"replace [{eth1 192.0.2.1 false 1 false}] by [{eth1 192.0.2.1 false 1 false}]"}},
+		{"hop", []Route{a}, []Route{a2}, []string{"replace [{eth1 192.0.2.1 false false 1 false}] by [{eth2 198.51.100.1 false false 1 false}]"}},
+		{"protocol", []Route{foreign}, []Route{a}, []string{"replace [{eth1 192.0.2.1 false false 1 false}] by [{eth1 192.0.2.1 false false 1 false}]"}},
+		{"foreign attribute", []Route{other}, []Route{a}, []string{"replace [{eth1 192.0.2.1 false false 1 false}] by [{eth1 192.0.2.1 false false 1 false}]"}},
 		{"foreign twin goes", []Route{a, foreign}, []Route{a}, []string{"del {4 100 0.0.0.0/0 1} proto 3"}},
 		{"everything goes", []Route{a, b}, nil, []string{"del {4 100 0.0.0.0/0 1} proto 112", "del {4 100 0.0.0.0/0 2} proto 112"}},
 	} {

@@ -86,7 +86,7 @@ func CompareRoutes(a, b Route) int {
 // CompareHops orders hops by device, then gateway, then all other fields; 0 means equal.
 func CompareHops(a, b Hop) int {
 	return cmp.Or(strings.Compare(a.Dev, b.Dev), a.Via.Compare(b.Via), compareBool(a.Auto, b.Auto),
-		cmp.Compare(a.Weight, b.Weight), compareBool(a.Onlink, b.Onlink))
+		compareBool(a.Masquerade, b.Masquerade), cmp.Compare(a.Weight, b.Weight), compareBool(a.Onlink, b.Onlink))
 }
 
 func compareDynamic(a, b Dynamic) int {

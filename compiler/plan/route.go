@@ -59,6 +59,9 @@ type Hop struct {
 	// Auto means that Via is to be the gateway that main has for Dev. Only in plans compiled
 	// without a machine; such a plan can be printed, not applied.
 	Auto bool
+	// Masquerade means that the hop is left out where Dev has addresses of the other IP version alone. Only
+	// in plans compiled without a machine.
+	Masquerade bool
 	// Weight is 1..256; 1 on a route with one hop.
 	Weight int
 	// Onlink tells the kernel that Via needs no route of its own.

@@ -27,13 +27,39 @@ gateway() {
 	done | sed -n 1p
 }
 
-# hop FAMILY DEVICE GATEWAY weight WEIGHT [onlink] adds a next hop to the route that follows; GATEWAY is an address,
-# "auto" (the one that main has) or "link" (none).
+# addresses FAMILY DEVICE prints the addresses of the device that packets can leave with.
+addresses() {
+	ip "$1" -o addr show dev "$2" 2>/dev/null | while read -r _ _ _ address rest; do
+		case "$address $rest " in
+		fe80:* | 169.254.* | 127.* | ::1/*) ;;
+		*' scope host '* | *' scope link '* | *' tentative '* | *' dadfailed '* | *' deprecated '*) ;;
+		*) echo "${address%/*}" ;;
+		esac
+	done | sort -u
+}
+
+# masqueradable FAMILY DEVICE tells whether the device has an address of the family, or will have, or none at all yet.
+masqueradable() {
+	case $1 in
+	-4) other=-6 ;;
+	*) other=-4 ;;
+	esac
+	[ "$(addresses "$1" "$2")" ] || [ -z "$(addresses "$other" "$2")" ] || {
+		[ "$1" = -6 ] && [ "$(ip -6 -o addr show dev "$2" tentative 2>/dev/null)" ]
+	}
+}
+
+# hop FAMILY DEVICE GATEWAY weight WEIGHT [onlink] [masquerade] adds a next hop to the route that follows; GATEWAY is an
+# address, "auto" (the one that main has) or "link" (none).
 hop() {
 	if [ "$1" = -6 ] && ! ipv6 || ! ready "$1" "$2"; then
 		return 0
 	fi
-	via=$3 onlink=${6-}
+	via=$3 onlink=
+	case " $* " in *' onlink '*) onlink=onlink ;; esac
+	case " $* " in
+	*' masquerade '*) masqueradable "$1" "$2" || { say "interface $2 left out: it has no IPv${1#-} address"; return 0; } ;;
+	esac
 	if [ "$via" = auto ]; then
 		via=$(gateway "$1" "$2")
 		[ "$via" ] || { say "interface $2 left out: main has no default route over it (ip $1)"; return 0; }
