@@ -26,34 +26,90 @@ const rounds = 8
 // balanceObject is the name of a set or chain of a balance. A user's name cannot contain "/".
 func balanceObject(balance, part string) string { return "balance-" + balance + "/" + part }
 
-func balanceChain(balance string) string { return "balance-" + balance }
+// balanceUse is a balance as policies use it: those that are strict have chains and living members of their own.
+type balanceUse struct {
+	*policy.Balance
+	strict bool
+}
 
-func familySuffix(family plan.Family) string { return strconv.Itoa(int(family)) }
+// object is the name of a set or chain that the two uses do not share.
+func (b balanceUse) object(part string, family plan.Family) string {
+	if b.strict {
+		part += "strict-"
+	}
+	return balanceObject(b.Name, part+familySuffix(family))
+}
 
-func livingSet(balance string, family plan.Family) string {
-	return balanceObject(balance, "living-"+familySuffix(family))
+func balanceChain(balance string, strict bool) string {
+	if strict {
+		return "balance-" + balance + strictSuffix
+	}
+	return "balance-" + balance
+}
+
+func livingSet(balance string, strict bool, family plan.Family) string {
+	return balanceUse{&policy.Balance{Name: balance}, strict}.object("living-", family)
 }
 
 func tryChain(member string) string { return "try-" + member }
 
 // addBalances adds the balances that policies use.
 func (c *compilation) addBalances() {
-	used := map[string]bool{}
+	used := map[string]map[bool]bool{}
 	for i := range c.doc.Policies {
-		if t := &c.doc.Policies[i].Target; t.Kind == policy.ToBalance {
-			used[t.Name] = true
+		if p := &c.doc.Policies[i]; p.Target.Kind == policy.ToBalance {
+			if used[p.Target.Name] == nil {
+				used[p.Target.Name] = map[bool]bool{}
+			}
+			used[p.Target.Name][p.Strict] = true
 		}
 	}
 	var balances []*policy.Balance
+	strict := map[string]bool{}
 	for i := range c.doc.Balances {
-		if b := &c.doc.Balances[i]; used[b.Name] {
+		if b := &c.doc.Balances[i]; used[b.Name] != nil {
 			balances = append(balances, b)
+			for _, m := range b.Members {
+				strict[m.Target.Name] = strict[m.Target.Name] || used[b.Name][true]
+			}
 		}
 	}
 	c.addTryChains(balances)
+	c.addStricter(strict)
 	for _, b := range balances {
-		c.addBalance(b)
+		choice := c.addSlots(b)
+		if b.Sticky.Time > 0 {
+			c.addClients(b)
+		}
+		for _, strict := range []bool{false, true} {
+			if used[b.Name][strict] {
+				c.addBalance(balanceUse{b, strict}, choice)
+			}
+		}
 	}
+}
+
+// addStricter adds the chain that turns the mark of a member of a balance, which a strict policy's connection has found, into that
+// of its strict variant.
+func (c *compilation) addStricter(members map[string]bool) {
+	s := plan.Set{Name: mapStricter, Type: plan.TypeMark, Map: true, Comment: "number of a balance's member: its strict table"}
+	for name, strict := range members {
+		if !strict {
+			continue
+		}
+		e := single(plan.KeyFromUint32(c.numbers.mark(name)))
+		if e.Goto = "mark-" + name + strictSuffix; c.numbers.mark(name+strictSuffix) == 0 {
+			e.Goto = "mark-" + name // it is strict itself
+		}
+		s.Elements = append(s.Elements, e)
+	}
+	if s.Elements == nil {
+		return
+	}
+	c.addSet(s)
+	c.addChain(plan.Chain{Name: chainStricter, Rules: []plan.ChainRule{
+		rule("a strict policy's: never by another", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStricter}),
+	}})
 }
 
 // addTryChains adds, for each member of a balance, the chain that puts its number into the packet's mark and comes back.
@@ -85,23 +141,25 @@ func jumpTo(e plan.Element, member string) plan.Element {
 	return e
 }
 
-func (c *compilation) addBalance(b *policy.Balance) {
+func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 	comment := "balance " + b.Name
+	if b.strict {
+		comment += ", strict"
+	}
 	for _, family := range plan.Families {
 		var living []plan.Element
 		for _, m := range c.living(b, family) {
 			living = append(living, single(plan.KeyFromUint32(c.numbers.mark(m.Target.Name))))
 		}
-		c.addSet(plan.Set{Name: livingSet(b.Name, family), Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
+		c.addSet(plan.Set{Name: b.object("living-", family), Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
 			Elements: living})
 	}
-	choice := c.addSlots(b)
 	if b.Sticky.Time > 0 {
-		c.addClients(b)
+		c.addKeepChains(b)
 	}
-	head := plan.Chain{Name: balanceChain(b.Name)}
+	head := plan.Chain{Name: balanceChain(b.Name, b.strict)}
 	for _, family := range plan.Families {
-		chain := balanceObject(b.Name, familySuffix(family))
+		chain := b.object("", family)
 		head.Rules = append(head.Rules, rule(comment, when(plan.NFProto(family)), gotoChain(chain)))
 		c.addChain(plan.Chain{Name: chain, Rules: c.choosing(b, family, choice)})
 	}
@@ -157,20 +215,20 @@ func (c *compilation) addSlots(b *policy.Balance) plan.Action {
 }
 
 // choosing returns the rules of a balance's chain for one family.
-func (c *compilation) choosing(b *policy.Balance, family plan.Family, choice plan.Action) []plan.ChainRule {
-	found := accept
+func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Action) []plan.ChainRule {
+	found := b.chosen()
 	var rules []plan.ChainRule
 	if b.Sticky.Time > 0 {
-		found = gotoChain(keepChain(b.Name, family))
+		found = gotoChain(b.object("keep-", family))
 		rules = c.recalling(b, family, found)
 	}
-	living := rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: livingSet(b.Name, family)}), found)
+	living := rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("living-", family)}), found)
 	n := rounds
 	if len(b.Members) <= 2 {
 		n = len(b.Members) - 1 // another choice of two could only be the other one
 	}
 	for round := range n {
-		rules = append(append(rules, c.choiceRules(b, family, choice, round)...), living)
+		rules = append(append(rules, c.choiceRules(b.Balance, family, choice, round)...), living)
 	}
 	for _, m := range byWeight(b.Members) {
 		try := plan.Action{Kind: plan.Jump, Chain: tryChain(m.Target.Name)}
@@ -230,8 +288,20 @@ func hashFields(names []string, family plan.Family) (all, portless plan.FieldLis
 	return all, portless
 }
 
-// nobody is for connections of a balance without a living member: a strict member keeps its promise, else they are default's.
-func (c *compilation) nobody(b *policy.Balance) plan.ChainRule {
+// chosen is what follows once a member's mark is the packet's.
+func (b balanceUse) chosen() plan.Action {
+	if b.strict {
+		return gotoChain(chainStricter)
+	}
+	return accept
+}
+
+// nobody is for connections of a balance without a living member: a strict policy or member keeps its promise, else they are
+// default's.
+func (c *compilation) nobody(b balanceUse) plan.ChainRule {
+	if b.strict {
+		return rule("nobody lives: unreachable", nil, gotoChain("mark-"+unreachableName))
+	}
 	for _, m := range b.Members {
 		if t := c.table(m.Target.Name); t != nil && t.Strict {
 			return rule("nobody lives, and this one is strict", nil, gotoChain("mark-"+t.Name))

@@ -2,8 +2,11 @@ package compiler
 
 import "pbr/compiler/plan"
 
-// LivingSet names the set that has the marks of a balance's members that connections of a family can use.
-func LivingSet(balance string, family plan.Family) string { return livingSet(balance, family) }
+// LivingSet names the set that has the marks of a balance's members that connections of a family can use; strict policies
+// have one of their own.
+func LivingSet(balance string, strict bool, family plan.Family) string {
+	return livingSet(balance, strict, family)
+}
 
 // ClientsMap names the map from a sticky balance's clients to the marks of their members.
 func ClientsMap(balance string, family plan.Family) string { return clientsMap(balance, family) }

@@ -54,7 +54,7 @@ members = [`+members+"]\n"+rest)
 func livingNames(p *plan.Plan, family plan.Family) string {
 	var names []string
 	for _, s := range p.Ruleset.Sets {
-		if s.Name != livingSet("pool", family) {
+		if s.Name != livingSet("pool", false, family) {
 			continue
 		}
 		for _, e := range s.Elements {

@@ -118,7 +118,9 @@ func policyBody(p *policy.Policy) (body []plan.ChainRule) {
 	switch p.Target.Kind {
 	case policy.ToDefault:
 	case policy.ToBalance:
-		verdict = gotoChain(balanceChain(p.Target.Name))
+		verdict = gotoChain(balanceChain(p.Target.Name, p.Strict))
+	case policy.ToUplink:
+		verdict = gotoChain(uplinkChain(p.Target.Name, p.Strict))
 	default:
 		verdict = gotoChain("mark-" + p.Target.Name)
 	}

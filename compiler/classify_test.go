@@ -52,7 +52,7 @@ large = [`)
 		return &p.Ruleset.Chains[i]
 	}
 	body := chain("policy-p7").Rules
-	if len(body) != 2 || body[0].Actions[1].Kind != plan.Log || body[1].Actions[0] != (plan.Action{Kind: plan.Count, Name: "policy-p7"}) || body[1].Actions[1] != gotoChain("mark-isp2") {
+	if len(body) != 2 || body[0].Actions[1].Kind != plan.Log || body[1].Actions[0] != (plan.Action{Kind: plan.Count, Name: "policy-p7"}) || body[1].Actions[1] != gotoChain("uplink-isp2") {
 		t.Errorf("the chain of a policy is %+v", body)
 	}
 	chains := 0

@@ -9,8 +9,8 @@ import (
 
 // living returns the members of a balance that connections of the family can use: those with a route over an uplink that is
 // up. When there is none, those that were the last to go down stay, as in a table: a wrong verdict must not turn bad lines into
-// none. A strict table does not: it leads nowhere then.
-func (c *compilation) living(b *policy.Balance, family plan.Family) []policy.Member {
+// none. A strict table does not: it leads nowhere then. Nor does any for a strict policy.
+func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 	if !slices.Contains(c.families(), family) {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (c *compilation) living(b *policy.Balance, family plan.Family) []policy.Mem
 			last = append(last, m)
 		}
 	}
-	if len(up) > 0 {
+	if len(up) > 0 || b.strict {
 		return up
 	}
 	return last

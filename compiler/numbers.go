@@ -17,9 +17,13 @@ const firstTable = 112000
 // maxNumbers bounds the numbers given out from a very wide mask, so that ids stay readable.
 const maxNumbers = 1<<20 - 1
 
-// strictSuffix names the second pinned table of an uplink: the one for connections that came by a
-// strict table and must not fall through. A user's name cannot contain "/".
+// strictSuffix names the strict variant of a table: the second pinned table of an uplink, for connections that came by a
+// strict table or policy and must not fall through, and that of a [[table]] which a strict policy balances over. A user's
+// name cannot contain "/".
 const strictSuffix = "/strict"
+
+// unreachableName is the table of what a strict policy sends nowhere: it has no routes but unreachable ones.
+const unreachableName = "strict/unreachable"
 
 // defaultName is the name of [default]'s table.
 const defaultName = "default"
@@ -50,6 +54,10 @@ func giveNumbers(doc *policy.Document) *numbers {
 	n := &numbers{byName: map[string]plan.Number{}}
 	taken, ids := map[uint32]bool{}, map[uint32]bool{}
 	pending := []string{}
+	want := func(number plan.Number) {
+		n.byName[number.Name] = number
+		pending = append(pending, number.Name)
+	}
 	for i := range doc.Tables {
 		t := &doc.Tables[i]
 		ids[t.ID] = true
@@ -58,21 +66,27 @@ func giveNumbers(doc *policy.Document) *numbers {
 			n.byName[t.Name] = plan.Number{Name: t.Name, Mark: t.Mark, Table: t.ID}
 			continue
 		}
-		n.byName[t.Name] = plan.Number{Name: t.Name, Table: t.ID}
-		pending = append(pending, t.Name)
+		want(plan.Number{Name: t.Name, Table: t.ID})
 	}
 	for i := range doc.Uplinks {
-		pending = append(pending, doc.Uplinks[i].Name)
+		want(plan.Number{Name: doc.Uplinks[i].Name, Uplink: doc.Uplinks[i].Name})
 	}
 	for _, name := range strictUplinks(doc) {
-		pending = append(pending, name+strictSuffix)
+		want(plan.Number{Name: name + strictSuffix, Uplink: name, Strict: true})
+	}
+	for _, t := range policy.StrictVariants(doc) {
+		want(plan.Number{Name: t.Name + strictSuffix, Strict: true})
+	}
+	if policy.HasStrict(doc) {
+		want(plan.Number{Name: unreachableName, Strict: true})
 	}
 	if len(pending)+len(taken) > int(capacity(mask)) {
 		return nil
 	}
 	for name, number := range choose(pending, taken, mask) {
 		have := n.byName[name]
-		n.byName[name] = plan.Number{Name: name, Mark: deposit(number, mask), Table: have.Table}
+		have.Mark = deposit(number, mask)
+		n.byName[name] = have
 	}
 	for name, number := range n.byName {
 		if number.Table == 0 {
@@ -152,7 +166,7 @@ func place(name string, round, limit uint32) uint32 {
 	return uint32((sum%uint64(limit)+walked)%uint64(limit)) + 1
 }
 
-// strictUplinks returns the uplinks that strict tables and lookup-only-in-table rules lead to, sorted: connections
+// strictUplinks returns the uplinks that strict tables and policies and lookup-only-in-table rules lead to, sorted: connections
 // pinned to them by those must not fall through to default.
 func strictUplinks(doc *policy.Document) []string {
 	names := lookupOnlyUplinks(doc)
@@ -161,6 +175,7 @@ func strictUplinks(doc *policy.Document) []string {
 			names = append(names, uplinksOf(&doc.Tables[i])...)
 		}
 	}
+	names = append(names, policy.StrictUplinks(doc)...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }

@@ -1,9 +1,8 @@
 package compiler
 
 import (
-	"strings"
-
 	"pbr/compiler/plan"
+	"pbr/compiler/policy"
 )
 
 // addMarkChains adds one chain per routing table that sets the packet mark. They exist because an
@@ -18,16 +17,11 @@ func (c *compilation) addMarkChains() {
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
 			rule("table "+n.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: n.Mark}, accept),
 		}})
-		if c.pinned(n.Name) {
+		if n.Uplink != "" {
 			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
 		}
 	}
 	c.addSet(plan.Set{Name: mapMarks, Type: plan.TypeMark, Map: true, Comment: "ct mark of a pinned connection: its table", Elements: marks})
-}
-
-// pinned tells whether a table is an uplink's, so that connections are pinned to it.
-func (c *compilation) pinned(name string) bool {
-	return c.uplinks[name] != nil || strings.HasSuffix(name, strictSuffix)
 }
 
 func (c *compilation) addPinChains() {
@@ -46,13 +40,28 @@ func (c *compilation) addPinChains() {
 		rule("strict: stays unreachable without its uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinStrict}),
 	}})
 	var tables []plan.Element
-	for i := range c.doc.Tables {
-		if t := &c.doc.Tables[i]; t.Strict {
-			k := plan.KeyFromUint32(c.numbers.mark(t.Name))
-			tables = append(tables, plan.Element{From: k, To: k, Goto: chainPinStrict})
-		}
+	for _, mark := range c.strictMarks() {
+		k := plan.KeyFromUint32(mark)
+		tables = append(tables, plan.Element{From: k, To: k, Goto: chainPinStrict})
 	}
 	c.addSet(plan.Set{Name: mapStrict, Type: plan.TypeMark, Map: true, Comment: "marks of the strict tables", Elements: tables})
+}
+
+// strictMarks returns the marks of first packets whose connections are to be pinned strictly: those of strict tables, and what
+// strict policies give them.
+func (c *compilation) strictMarks() (marks []uint32) {
+	for i := range c.doc.Tables {
+		if t := &c.doc.Tables[i]; t.Strict {
+			marks = append(marks, c.numbers.mark(t.Name))
+		}
+	}
+	for _, t := range policy.StrictVariants(c.doc) {
+		marks = append(marks, c.numbers.mark(t.Name+strictSuffix))
+	}
+	for _, name := range policy.StrictUplinks(c.doc) {
+		marks = append(marks, c.numbers.mark(name+strictSuffix))
+	}
+	return marks
 }
 
 // addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a lookup-only-in-table rule: once

@@ -33,14 +33,21 @@ func defaultRoute(family plan.Family) netip.Prefix {
 }
 
 func (c *compilation) addRoutes() {
-	for i := range c.doc.Uplinks {
-		c.addPinned(&c.doc.Uplinks[i], "")
-	}
-	for _, name := range strictUplinks(c.doc) {
-		c.addPinned(c.uplinks[name], strictSuffix)
+	for _, n := range c.out.Numbers {
+		if n.Uplink != "" {
+			c.addPinned(n)
+		}
 	}
 	for i := range c.doc.Tables {
 		c.addTable(&c.doc.Tables[i])
+	}
+	for _, t := range policy.StrictVariants(c.doc) {
+		c.addTable(strictVariant(t))
+	}
+	if policy.HasStrict(c.doc) {
+		for _, family := range c.families() {
+			c.addUnreachable(c.numbers.table(unreachableName), family)
+		}
 	}
 	if c.doc.Default != nil {
 		c.addTable(c.doc.Default)
@@ -48,17 +55,24 @@ func (c *compilation) addRoutes() {
 }
 
 // addPinned adds an uplink's pinned table: one default route, healthy or not.
-func (c *compilation) addPinned(u *policy.Uplink, suffix string) {
-	table := c.numbers.table(u.Name + suffix)
+func (c *compilation) addPinned(n plan.Number) {
+	u := c.uplinks[n.Uplink]
 	for _, family := range c.families() {
 		if hop, ok := c.hop(u, family); ok {
-			c.addRoute(table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
+			c.addRoute(n.Table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
 		}
 		// Of a version that it does not carry only main's own routes send it packets, and they go on doing so.
-		if suffix == strictSuffix && carries(u, family) {
-			c.addUnreachable(table, family)
+		if n.Strict && carries(u, family) {
+			c.addUnreachable(n.Table, family)
 		}
 	}
+}
+
+// strictVariant is a table as strict policies use it.
+func strictVariant(t *policy.Table) *policy.Table {
+	v := *t
+	v.Name, v.Strict = t.Name+strictSuffix, true
+	return &v
 }
 
 // addTable adds the routes of a table: those over healthy uplinks.

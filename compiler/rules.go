@@ -3,7 +3,6 @@ package compiler
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -71,7 +70,7 @@ func (c *compilation) addMainFirst(family plan.Family) {
 func (c *compilation) addMarkRules(family plan.Family) {
 	marks := 0
 	for _, n := range c.out.Numbers {
-		if n.Mark == 0 || !c.holds(n.Name, family) {
+		if n.Mark == 0 || !c.holds(n, family) {
 			continue
 		}
 		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.mask, Table: n.Table}, c.markOffset(n.Mark))
@@ -81,16 +80,15 @@ func (c *compilation) addMarkRules(family plan.Family) {
 }
 
 // holds tells whether the policy, whatever the machine's state, puts routes of the family into a table.
-func (c *compilation) holds(name string, family plan.Family) bool {
-	if u := c.uplinks[strings.TrimSuffix(name, strictSuffix)]; u != nil {
-		return carries(u, family)
+func (c *compilation) holds(n plan.Number, family plan.Family) bool {
+	switch {
+	case n.Uplink != "":
+		return carries(c.uplinks[n.Uplink], family)
+	case n.Strict:
+		return true
 	}
-	for i := range c.doc.Tables {
-		if t := &c.doc.Tables[i]; t.Name == name {
-			return c.tableHolds(t, family)
-		}
-	}
-	return false
+	t := c.table(n.Name)
+	return t != nil && c.tableHolds(t, family)
 }
 
 func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {

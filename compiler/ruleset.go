@@ -25,7 +25,7 @@ const (
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
-// (mark-, pin-, snat-, policy-, list-, balance-, try-) keep users' names apart from these and from keywords.
+// (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart from these and from keywords.
 const (
 	setUplinks   = "uplinks"          // interfaces of all uplinks
 	setPrimary   = plan.SetPrimary    // interface of default's primary uplink, while default uses it
@@ -41,10 +41,12 @@ const (
 	mapPinRule   = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
 	setTunnels   = "tunnels"          // interfaces of uplinks without a gateway
 	mapMembers   = "members"          // number of a member of a balance -> the chain that tries it
+	mapStricter  = "members-strict"   // number of a member of a balance -> the chain that marks for its strict variant
 	mapSNAT      = "source-nat"       // uplink's interface -> static source address
 
 	chainNever         = "never"
 	chainPinStrict     = "pin-strict-table"
+	chainStricter      = "member-strict" // after a strict policy's balance chose
 	chainFromUplink    = "from-uplink"
 	chainFirst         = "first"
 	chainFirstLocal    = "first-local"
@@ -58,6 +60,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addFixedSets()
 	c.addMarkChains()
 	c.addPinChains()
+	c.addUplinkChains()
 	c.addBalances()
 	c.addClassification(classified)
 	c.addReversePath()

@@ -16,13 +16,9 @@ func clientsMap(balance string, family plan.Family) string {
 	return balanceObject(balance, "clients-"+familySuffix(family))
 }
 
-func keepChain(balance string, family plan.Family) string {
-	return balanceObject(balance, "keep-"+familySuffix(family))
-}
-
 func fullCounter(balance string) string { return balanceObject(balance, "full") }
 
-// addClients adds the maps from clients to members, and the chains that fill them. A client is in one of them once, so that
+// addClients adds the maps from clients to members. A client is in one of them once, so that
 // it cannot have two members. The comment has what keys and values mean: with another mask, or another length of clients, the map is made anew.
 func (c *compilation) addClients(b *policy.Balance) {
 	comment := "balance " + b.Name
@@ -32,31 +28,37 @@ func (c *compilation) addClients(b *policy.Balance) {
 			Name: clientsMap(b.Name, family), Type: fieldsOf(family).src.Type(), Map: true, Data: plan.TypeMark, Dynamic: true, Size: uint32(b.Sticky.Size),
 			Comment: fmt.Sprintf("%s: client /%d to member, in bits %#08x", comment, clientBits(b, family), c.mask),
 		})
-		remember := c.clientAction(b, family, plan.Remember)
+	}
+}
+
+// addKeepChains adds the chains that fill these maps.
+func (c *compilation) addKeepChains(b balanceUse) {
+	for _, family := range plan.Families {
+		remember := c.clientAction(b.Balance, family, plan.Remember)
 		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
 		asked := c.freeCTMark()
-		c.addChain(plan.Chain{Name: keepChain(b.Name, family), Rules: []plan.ChainRule{
-			rule("the client keeps it", append(slices.Clone(asked), plan.NFProto(family)), remember, accept),
+		c.addChain(plan.Chain{Name: b.object("keep-", family), Rules: []plan.ChainRule{
+			rule("the client keeps it", append(slices.Clone(asked), plan.NFProto(family)), remember, b.chosen()),
 			rule("no room for another client", asked,
 				plan.Action{Kind: plan.Limit, Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:" + b.Name + " sticky is full "}),
 			rule("no room for another client", asked, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}),
-			rule("not remembered", nil, accept),
+			rule("not remembered", nil, b.chosen()),
 		}})
 	}
 }
 
 // recalling returns the rules that take the member that the client had, if it lives, and forget it otherwise. nftables cannot look
 // up in one map what it found in another, so the connection's mark, which nothing has used yet, holds the number in between.
-func (c *compilation) recalling(b *policy.Balance, family plan.Family, found plan.Action) []plan.ChainRule {
+func (c *compilation) recalling(b balanceUse, family plan.Family, found plan.Action) []plan.ChainRule {
 	// nft lists the IP version as a part of the action that looks at the address, and puts it in front of that.
 	asked := append(c.freeCTMark(), plan.NFProto(family))
 	return []plan.ChainRule{
 		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
-		rule("the client's member", asked, c.clientAction(b, family, plan.RecallCTMark)),
+		rule("the client's member", asked, c.clientAction(b.Balance, family, plan.RecallCTMark)),
 		rule("into the packet's mark", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
 		rule("the connection is not pinned yet", nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask}),
-		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: livingSet(b.Name, family)}), found),
-		rule("else it is forgotten", asked, c.clientAction(b, family, plan.Forget)),
+		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("living-", family)}), found),
+		rule("else it is forgotten", asked, c.clientAction(b.Balance, family, plan.Forget)),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/policy"
 	"pbr/kernel"
 	"pbr/render"
 )
@@ -40,6 +41,9 @@ func (c command) runApply(ctx *cli.Context) error {
 	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
 		return withLock("apply", k, func(stop context.Context) error {
 			if err := c.refuseNothing(f, k); err != nil {
+				return err
+			}
+			if err := c.report(f, policy.FallsBack(f.doc)); err != nil {
 				return err
 			}
 			want, err := c.compileLive(f, k)

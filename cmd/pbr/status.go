@@ -54,6 +54,8 @@ type statusResult struct {
 	Unmarked usage `json:"unmarked"`
 	// Balances are those that policies use.
 	Balances []balanceStatus `json:"balances"`
+	// Fallbacks are the policies that cannot use the uplink that they name.
+	Fallbacks []daemon.Fallback `json:"fallbacks"`
 	// note is for people, on standard error.
 	note string
 }
@@ -244,6 +246,9 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 		u.usage = sum(used, marks...)
 	}
 	s.Tables = activeRoutes(o, s.Uplinks, live)
+	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {
+		s.Fallbacks = append(s.Fallbacks, daemon.Fallbacks(*o, live)...)
+	}
 	s.Balances, err = readBalances(o, live, k)
 	return err
 }

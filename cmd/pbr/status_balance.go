@@ -52,7 +52,7 @@ func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel) ([]balan
 			s.Clients += n
 		}
 		for _, m := range b.Members {
-			s.Members = append(s.Members, memberStatus{m.Name, m.Weight, living(live, b.Name, m.Mark), clients[m.Mark]})
+			s.Members = append(s.Members, memberStatus{m.Name, m.Weight, living(live, &b, m.Mark), clients[m.Mark]})
 		}
 		list = append(list, s)
 	}
@@ -75,11 +75,11 @@ func readClients(balance string, k *kernel.Kernel) (map[uint32]int, error) {
 }
 
 // living returns the families in which a member is among the living ones.
-func living(live *plan.Plan, balance string, mark uint32) []int {
+func living(live *plan.Plan, b *daemon.OutlineBalance, mark uint32) []int {
 	families := []int{}
 	key := plan.KeyFromUint32(mark)
 	for _, family := range plan.Families {
-		name := compiler.LivingSet(balance, family)
+		name := compiler.LivingSet(b.Name, b.Strict, family)
 		if slices.ContainsFunc(live.Ruleset.Sets, func(s plan.Set) bool {
 			return s.Name == name && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
 		}) {

@@ -75,6 +75,12 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		rows = append(rows, balanceRows(b)...)
 	}
 	writeTable(w, rows)
+	if len(s.Fallbacks) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, f := range s.Fallbacks {
+		fmt.Fprintln(w, f)
+	}
 	for _, b := range s.Balances {
 		if b.Full > 0 {
 			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, b.Full)

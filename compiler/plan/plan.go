@@ -53,7 +53,12 @@ type Plan struct {
 
 // Number is a routing table that pbr owns: the user's, an uplink's pinned one, or default's.
 type Number struct {
+	// Name is unique, and what chains, comments and messages call the table.
 	Name string
+	// Uplink is set for pinned tables: the uplink that their default route goes through.
+	Uplink string
+	// Strict tells that the table ends in unreachable although its uplink, or the user's table that it is a variant of, does not.
+	Strict bool
 	// Table is the routing table's id.
 	Table uint32
 	// Mark is the value under Mask that steers packets into it; 0 for the default table.

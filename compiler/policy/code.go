@@ -53,4 +53,5 @@ const (
 	codeUnusedBalance = "unused-balance"
 	codeOneMember     = "one-member"
 	codeNarrowHash    = "narrow-hash"
+	codeFallsBack     = "uplink-falls-back"
 )

@@ -305,7 +305,10 @@ type Policy struct {
 	ICMP             []ICMPItem
 	Schedule         []ScheduleItem
 	Target           Target
-	Log              bool
+	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
+	Strict    bool
+	StrictPos Pos
+	Log       bool
 }
 
 // ScheduleItem is one span of a policy's schedule, in the router's local time: days as bits (Sunday is bit 0)

@@ -15,6 +15,7 @@ func (p *parser) lintWhole() {
 	p.lintRuleNAT()
 	p.lintFromUplink()
 	p.lintSameRule()
+	p.ds = append(p.ds, FallsBack(p.doc)...)
 	p.lintCovered()
 }
 

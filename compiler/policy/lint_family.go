@@ -45,10 +45,10 @@ func (p *parser) lintOneFamily() {
 func (p *parser) oneFamilyUplink(pol *Policy) {
 	versions := p.policyVersions(pol)
 	switch has := p.doc.Uplinks[p.uplinks[pol.Target.Name]].families(); {
-	case versions&^has == 0:
+	case versions&^has == 0, pol.Strict && versions&has != 0: // the other version is unreachable, as strict says
 	case versions&has == 0:
 		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "send it to an uplink or table that carries it",
-			"policy %q has no effect: uplink %q does not carry its IP version", pol.Name, pol.Target.Name)
+			"policy %q never uses uplink %q, which does not carry its IP version", pol.Name, pol.Target.Name)
 	case len(pol.Src)+len(pol.Dst) == 0 && pol.IPVersion == 0:
 		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "add ipv = 4 or 6 if that is meant",
 			"policy %q: uplink %q carries one IP version only; connections of the other go by [default] or main", pol.Name, pol.Target.Name)

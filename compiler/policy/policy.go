@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
@@ -42,8 +43,27 @@ func (p *parser) policy(s *section) {
 		}
 	}
 	pol.Target = s.target("table", "uplink", "balance", "default")
+	s.strictPolicy(&pol)
 	pol.Log = s.boolean("log", false)
 	p.doc.Policies = append(p.doc.Policies, pol)
+}
+
+// strictPolicy reads strict, which is for targets that have a fallback of their own accord.
+func (s *section) strictPolicy(pol *Policy) {
+	present := s.fields.Get("strict") != nil
+	pol.Strict = s.boolean("strict", false)
+	if !present {
+		return
+	}
+	pol.StrictPos = s.keyPos("strict")
+	switch pol.Target.Kind {
+	case ToTable:
+		s.errorAt(pol.StrictPos, codeConflict, "strict", fmt.Sprintf("write strict = true in [[table]] %q", pol.Target.Name),
+			"strict goes with uplink and balance: whether a table falls back is said in the table")
+	case ToDefault:
+		s.errorAt(pol.StrictPos, codeConflict, "strict", "write strict = true in [default]",
+			"strict goes with uplink and balance: whether default falls back is said in [default]")
+	}
 }
 
 // from reads the arriving interfaces, and decides whether forwarded or local traffic is meant.

@@ -178,7 +178,7 @@ func (p *parser) finishMarks() {
 		p.onlyOnce(marks, t.Mark, t, "mark", "%#08x", t.MarkPos)
 	}
 	set := &p.doc.Settings
-	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictVariants(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
+	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictNumbers(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
 	if uint64(need) <= have {
 		return
 	}
@@ -207,9 +207,9 @@ func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, forma
 	seen[n] = t
 }
 
-// strictVariants counts the uplinks that strict tables use: each has one mark more, for
-// connections that must not leave by another way.
-func (p *parser) strictVariants() int {
+// strictNumbers counts the marks of strict variants: one for each uplink that strict tables and policies use, for connections
+// that must not leave by another way, one for each table that is strict for a policy alone, and one for what strict policies refuse.
+func (p *parser) strictNumbers() int {
 	used := map[string]bool{}
 	add := func(t *Table) {
 		if t.Strict {
@@ -224,5 +224,12 @@ func (p *parser) strictVariants() int {
 	if p.doc.Default != nil {
 		add(p.doc.Default)
 	}
-	return len(used)
+	for _, name := range StrictUplinks(p.doc) {
+		used[name] = true
+	}
+	n := len(used) + len(StrictVariants(p.doc))
+	if HasStrict(p.doc) {
+		n++
+	}
+	return n
 }

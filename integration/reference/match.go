@@ -30,6 +30,9 @@ func (e Evaluator) classify(k Packet) *target {
 		if c.Balance != "" {
 			return e.balanced(c.Balance, k.Dst.Is6())
 		}
+		if c.Uplink != "" && !e.uplink(c.Uplink).Carries(k.Dst.Is6()) {
+			return nil // what cannot use the uplink goes where default's connections do
+		}
 		return e.target(c.Table, c.Uplink)
 	}
 	return nil

@@ -11,9 +11,6 @@ import (
 	"pbr/healthcheck"
 )
 
-// strictSuffix ends the name of the second number of an uplink that a strict table uses (compiler.Compile).
-const strictSuffix = "/strict"
-
 // health is what the loop knows of the uplinks beyond the machine.
 type health struct {
 	// statuses are those of the last look, by uplink.
@@ -138,7 +135,7 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 			continue
 		}
 		for _, family := range plan.Families {
-			if movedFrom(have, want, u, family) {
+			if movedFrom(have, want, u, family) || fellBack(doc, have, want, u, family) {
 				d.Moved = union(d.Moved, []plan.Family{family})
 			}
 		}
@@ -233,11 +230,12 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 // table; 0 if no strict table uses it.
 func Marks(numbers []plan.Number, uplink string) (mark, strict uint32) {
 	for _, n := range numbers {
-		switch n.Name {
-		case uplink:
-			mark = n.Mark
-		case uplink + strictSuffix:
+		switch {
+		case n.Uplink != uplink:
+		case n.Strict:
 			strict = n.Mark
+		default:
+			mark = n.Mark
 		}
 	}
 	return mark, strict

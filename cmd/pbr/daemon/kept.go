@@ -24,6 +24,7 @@ func (w *Watcher) tellKept() {
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
 		}
 	}
+	w.tellFallbacks()
 	w.kept = now
 	w.shared.update(func(r *Report) { r.Kept = now })
 }

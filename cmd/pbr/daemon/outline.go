@@ -18,6 +18,8 @@ type Outline struct {
 	Uplinks []OutlineUplink `json:"uplinks"`
 	// Tables are the policy's, default last.
 	Tables []string `json:"tables"`
+	// Policies are those that name uplinks.
+	Policies []OutlinePolicies `json:"policies"`
 	// Balances are those that policies use.
 	Balances []OutlineBalance `json:"balances"`
 }
@@ -26,12 +28,16 @@ type Outline struct {
 type OutlineUplink struct {
 	Name      string `json:"name"`
 	Interface string `json:"interface"`
+	// Families are the IP versions that the policy has it carry by name: a point-to-point device may do without IPv6.
+	Families []plan.Family `json:"families"`
 }
 
 // OutlineBalance is a balance.
 type OutlineBalance struct {
-	Name    string          `json:"name"`
-	Sticky  bool            `json:"sticky"`
+	Name   string `json:"name"`
+	Sticky bool   `json:"sticky"`
+	// Strict tells that strict policies alone use it.
+	Strict  bool            `json:"strict,omitempty"`
 	Members []OutlineMember `json:"members"`
 }
 
@@ -46,7 +52,15 @@ type OutlineMember struct {
 func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	o := Outline{Mask: want.Mask, BasePriority: want.BasePriority, Numbers: want.Numbers}
 	for i := range doc.Uplinks {
-		o.Uplinks = append(o.Uplinks, OutlineUplink{doc.Uplinks[i].Name, doc.Uplinks[i].Interface})
+		u := &doc.Uplinks[i]
+		out := OutlineUplink{Name: u.Name, Interface: u.Interface}
+		if u.Gateway.Present {
+			out.Families = append(out.Families, plan.IPv4)
+		}
+		if u.Gateway6.Present && u.Gateway6.Pos != u.Pos {
+			out.Families = append(out.Families, plan.IPv6)
+		}
+		o.Uplinks = append(o.Uplinks, out)
 	}
 	for i := range doc.Tables {
 		o.Tables = append(o.Tables, doc.Tables[i].Name)
@@ -54,17 +68,21 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	if doc.Default != nil {
 		o.Tables = append(o.Tables, doc.Default.Name)
 	}
+	o.Policies = outlinePolicies(doc)
 	marks := map[string]uint32{}
 	for _, n := range want.Numbers {
 		marks[n.Name] = n.Mark
 	}
 	for i := range doc.Balances {
 		b := &doc.Balances[i]
-		name := compiler.LivingSet(b.Name, plan.IPv4)
-		if !slices.ContainsFunc(want.Ruleset.Sets, func(s plan.Set) bool { return s.Name == name }) {
+		used := func(strict bool) bool {
+			name := compiler.LivingSet(b.Name, strict, plan.IPv4)
+			return slices.ContainsFunc(want.Ruleset.Sets, func(s plan.Set) bool { return s.Name == name })
+		}
+		out := OutlineBalance{Name: b.Name, Sticky: b.Sticky.Time > 0, Strict: !used(false)}
+		if out.Strict && !used(true) {
 			continue // no policy leads to it
 		}
-		out := OutlineBalance{Name: b.Name, Sticky: b.Sticky.Time > 0}
 		for _, m := range b.Members {
 			out.Members = append(out.Members, OutlineMember{m.Target.Name, m.Weight, marks[m.Target.Name]})
 		}

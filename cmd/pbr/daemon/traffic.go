@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -17,7 +18,7 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	own := map[uint32]bool{}
 	var defaultTable uint32
 	for _, n := range want.Numbers {
-		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix
+		own[n.Table] = n.Uplink == u.Name
 		if n.Mark == 0 {
 			defaultTable = n.Table
 		}
@@ -41,7 +42,7 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
 	own := map[uint32]bool{}
 	for _, n := range have.Numbers {
-		own[n.Table] = n.Name == u.Name || n.Name == u.Name+strictSuffix || n.Mark == 0 && isPrimary(have, u)
+		own[n.Table] = n.Uplink == u.Name || n.Mark == 0 && isPrimary(have, u)
 	}
 	for at, was := range before {
 		now := after[at]
@@ -50,6 +51,32 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 		}
 	}
 	return false
+}
+
+// fellBack tells whether, from have to want, policies that name the uplink cease to use it, and default does not use it either.
+func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
+	if !hasUsable(have, u, family) || hasUsable(want, u, family) {
+		return false
+	}
+	if !slices.ContainsFunc(doc.Policies, func(p policy.Policy) bool {
+		return p.Target.Kind == policy.ToUplink && p.Target.Name == u.Name && !p.Strict
+	}) {
+		return false
+	}
+	byDefault, _ := standing(want, u, family)
+	return !byDefault
+}
+
+// hasUsable tells whether policies that name an uplink use it.
+func hasUsable(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
+	mark, _ := Marks(p.Numbers, u.Name)
+	return inSet(p, compiler.UsableSet(family), plan.KeyFromUint32(mark))
+}
+
+func inSet(p *plan.Plan, set string, key plan.Key) bool {
+	return slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool {
+		return s.Name == set && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
+	})
 }
 
 // destination is what routes of a table lead to.
@@ -76,8 +103,5 @@ func uses(r plan.Route, u *policy.Uplink) bool {
 
 // isPrimary tells whether an uplink is default's primary one, and in use.
 func isPrimary(p *plan.Plan, u *policy.Uplink) bool {
-	key := plan.KeyFromString(u.Interface)
-	return slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool {
-		return s.Name == primarySet && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
-	})
+	return inSet(p, primarySet, plan.KeyFromString(u.Interface))
 }

@@ -78,9 +78,11 @@ type Watcher struct {
 	lastRun time.Time
 	cutter  cutter
 	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
-	kept   map[string][]string
-	calls  chan func()
-	shared shared
+	kept map[string][]string
+	// fallbacks are the policies whose uplink cannot be used.
+	fallbacks []Fallback
+	calls     chan func()
+	shared    shared
 }
 
 // dirty tells why a full pass is due.

@@ -1,0 +1,105 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// OutlinePolicies are the policies that name one uplink and fall back, or are strict, alike.
+type OutlinePolicies struct {
+	Uplink string `json:"uplink"`
+	Strict bool   `json:"strict,omitempty"`
+	// Names are in the policy's order.
+	Names []string `json:"names"`
+}
+
+// Fallback tells that policies cannot use their uplink in some IP versions.
+type Fallback struct {
+	OutlinePolicies
+	Families []plan.Family `json:"families"`
+}
+
+// String is for people.
+func (f Fallback) String() string {
+	instead := "use default"
+	if f.Strict {
+		instead = "are unreachable"
+	}
+	of := ""
+	if len(f.Families) == 1 {
+		of = fmt.Sprintf("IPv%d ", f.Families[0])
+	}
+	return fmt.Sprintf("policy %s: new %sconnections %s, uplink %s is not usable", first(f.Names), of, instead, f.Uplink)
+}
+
+// outlinePolicies gathers the policies that name uplinks, by uplink and strictness, in the order of the first of each.
+func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
+	type id struct {
+		uplink string
+		strict bool
+	}
+	at := map[id]int{}
+	for i := range doc.Policies {
+		p := &doc.Policies[i]
+		if p.Target.Kind != policy.ToUplink {
+			continue
+		}
+		k := id{p.Target.Name, p.Strict}
+		n, seen := at[k]
+		if !seen {
+			n = len(list)
+			at[k] = n
+			list = append(list, OutlinePolicies{Uplink: k.uplink, Strict: k.strict})
+		}
+		list[n].Names = append(list[n].Names, p.Name)
+	}
+	return list
+}
+
+// Fallbacks returns the policies whose uplink new connections of a version that it carries cannot use, as a plan or the kernel's state
+// has it.
+func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
+	for _, p := range o.Policies {
+		f := Fallback{OutlinePolicies: p}
+		mark, _ := Marks(o.Numbers, p.Uplink)
+		for _, family := range plan.Families {
+			if o.carries(p.Uplink, family) && !inSet(have, compiler.UsableSet(family), plan.KeyFromUint32(mark)) {
+				f.Families = append(f.Families, family)
+			}
+		}
+		if len(f.Families) > 0 {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// tellFallbacks says once which policies cannot use their uplink, and when that ends.
+func (w *Watcher) tellFallbacks() {
+	now := Fallbacks(w.shared.outline(), w.want)
+	same := func(list []Fallback, f Fallback) bool {
+		return slices.ContainsFunc(list, func(o Fallback) bool {
+			return o.Uplink == f.Uplink && o.Strict == f.Strict && slices.Equal(o.Families, f.Families)
+		})
+	}
+	for _, f := range now {
+		if !same(w.fallbacks, f) {
+			w.Log.Warn(f.String())
+		}
+	}
+	for _, f := range w.fallbacks {
+		if !slices.ContainsFunc(now, func(o Fallback) bool { return o.Uplink == f.Uplink && o.Strict == f.Strict }) {
+			w.Log.Info(fmt.Sprintf("policy %s: new connections use uplink %s again", first(f.Names), f.Uplink))
+		}
+	}
+	w.fallbacks = now
+}
+
+// carries reports whether an uplink is meant to carry a family.
+func (o *Outline) carries(uplink string, family plan.Family) bool {
+	return slices.ContainsFunc(o.Uplinks, func(u OutlineUplink) bool { return u.Name == uplink && slices.Contains(u.Families, family) })
+}

@@ -1,0 +1,72 @@
+package policy
+
+import "slices"
+
+// StrictUplinks returns the uplinks that strict policies lead to, sorted.
+func StrictUplinks(doc *Document) []string {
+	var names []string
+	balances := map[string]bool{}
+	for i := range doc.Policies {
+		switch p := &doc.Policies[i]; {
+		case !p.Strict:
+		case p.Target.Kind == ToUplink:
+			names = append(names, p.Target.Name)
+		case p.Target.Kind == ToBalance:
+			balances[p.Target.Name] = true
+		}
+	}
+	for i := range doc.Balances {
+		if !balances[doc.Balances[i].Name] {
+			continue
+		}
+		for _, m := range doc.Balances[i].Members {
+			names = append(names, uplinksOf(doc, m.Target)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// StrictVariants returns the tables that fall back, and that a strict policy balances over, in file order: there they must not.
+func StrictVariants(doc *Document) []*Table {
+	used := map[string]bool{}
+	for i := range doc.Balances {
+		b := &doc.Balances[i]
+		strict := slices.ContainsFunc(doc.Policies, func(p Policy) bool {
+			return p.Strict && p.Target.Kind == ToBalance && p.Target.Name == b.Name
+		})
+		for _, m := range b.Members {
+			if strict && m.Target.Kind == ToTable {
+				used[m.Target.Name] = true
+			}
+		}
+	}
+	var tables []*Table
+	for i := range doc.Tables {
+		if t := &doc.Tables[i]; used[t.Name] && !t.Strict {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// HasStrict reports whether a policy is strict.
+func HasStrict(doc *Document) bool {
+	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Strict })
+}
+
+// uplinksOf returns the uplinks that a member of a balance leads to.
+func uplinksOf(doc *Document, t Target) []string {
+	if t.Kind == ToUplink {
+		return []string{t.Name}
+	}
+	var names []string
+	for i := range doc.Tables {
+		if doc.Tables[i].Name == t.Name {
+			for _, r := range doc.Tables[i].Routes {
+				names = append(names, r.Uplink)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,72 @@
+package compiler
+
+import (
+	"slices"
+	"strconv"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// A policy that names an uplink goes to that uplink's chain, which looks the uplink's mark up among those of the usable ones of the
+// packet's IP version: a failure, or a return, is one element of that set.
+
+// UsableSet names the set that has the marks of the uplinks whose new connections of a family policies may send there.
+func UsableSet(family plan.Family) string { return "usable-" + familySuffix(family) }
+
+// uplinkChain is the chain of policies to an uplink.
+func uplinkChain(uplink string, strict bool) string {
+	if strict {
+		return "uplink-" + uplink + strictSuffix
+	}
+	return "uplink-" + uplink
+}
+
+// addUplinkChains adds the chains that policies to uplinks lead to, and the sets of usable uplinks.
+func (c *compilation) addUplinkChains() {
+	used, marks := map[string]bool{}, map[string]bool{}
+	for i := range c.doc.Policies {
+		p := &c.doc.Policies[i]
+		if chain := uplinkChain(p.Target.Name, p.Strict); p.Target.Kind == policy.ToUplink && !used[chain] {
+			used[chain], marks[p.Target.Name] = true, true
+			c.addUplinkChain(chain, p.Target.Name, p.Strict)
+		}
+	}
+	if len(used) == 0 {
+		return
+	}
+	for _, family := range plan.Families {
+		s := plan.Set{Name: UsableSet(family), Type: plan.TypeMark, Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
+		for i := range c.doc.Uplinks {
+			if u := &c.doc.Uplinks[i]; marks[u.Name] && c.usable(u, family) {
+				s.Elements = append(s.Elements, single(plan.KeyFromUint32(c.numbers.mark(u.Name))))
+			}
+		}
+		c.addSet(s)
+	}
+}
+
+// usable reports whether new connections of the family can take an uplink: it has a route there, and is not down.
+func (c *compilation) usable(u *policy.Uplink, family plan.Family) bool {
+	if !slices.Contains(c.families(), family) {
+		return false
+	}
+	_, ready := c.hop(u, family)
+	return ready && c.down[u.Name] == 0
+}
+
+func (c *compilation) addUplinkChain(chain, uplink string, strict bool) {
+	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}, accept)}
+	if strict {
+		usable = gotoChain("mark-" + uplink + strictSuffix)
+		otherwise = []plan.ChainRule{rule("else unreachable", nil, gotoChain("mark-"+unreachableName))}
+	}
+	rules := []plan.ChainRule{rule("uplink "+uplink, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.numbers.mark(uplink)})}
+	for _, family := range plan.Families {
+		rules = append(rules, rule("while it is usable", when(plan.NFProto(family),
+			plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: UsableSet(family)}), usable))
+	}
+	c.addChain(plan.Chain{Name: chain, Rules: append(rules, otherwise...)})
+}
+
+func familySuffix(family plan.Family) string { return strconv.Itoa(int(family)) }
