@@ -119,9 +119,31 @@ func (b *bench) round() {
 	for range packetsOfPolicy {
 		b.first(b.packet())
 	}
-	b.otherClasses()
-	b.later(first, "under other policies")
 	b.strictStays(first)
+	before, _ := b.planOf(nil)
+	b.otherClasses()
+	after, _ := b.planOf(nil)
+	remark(first, before, after)
+	b.later(first, "under other policies")
+}
+
+// remark gives connections the marks that their uplinks have after an edit, as an apply does: a pinned table keeps its number, a strict one
+// that nothing leads to any more gives its connections to the uplink's other one.
+func remark(first []*sent, before, after *plan.Plan) {
+	marks := map[uint32]uint32{}
+	for _, n := range before.Numbers {
+		for _, heir := range after.Numbers {
+			if n.Uplink != "" && heir.Uplink == n.Uplink && (heir.Strict == n.Strict || marks[n.Mark] == 0) {
+				marks[n.Mark] = heir.Mark
+			}
+		}
+	}
+	for _, s := range first {
+		for i := range s.ways {
+			way := &s.ways[i]
+			way.CTMark = way.CTMark&^before.Mask | marks[way.CTMark&before.Mask]
+		}
+	}
 }
 
 // setMain gives main its routes anew, and all uplinks their health.
@@ -161,7 +183,7 @@ func (b *bench) compile() *plan.Plan {
 	b.router, b.strict = b.routerOf(p, machine), map[uint32]bool{}
 	for _, n := range p.Numbers {
 		for _, t := range b.policy.Tables {
-			b.strict[n.Table] = b.strict[n.Table] || t.Strict && t.Name == n.Name
+			b.strict[n.Table] = b.strict[n.Table] || n.Strict || t.Strict && t.Name == n.Name
 		}
 	}
 	return p

@@ -329,10 +329,10 @@ func (g *Generator) class(p *Policy, name string) Class {
 	case 0:
 		c.Default = true
 	case 1:
-		c.Uplink = pick(g, p.Uplinks).Name
+		c.Uplink, c.Strict = pick(g, p.Uplinks).Name, g.chance(2)
 	case 2, 3:
 		if len(p.Balances) > 0 {
-			c.Balance = pick(g, p.Balances).Name
+			c.Balance, c.Strict = pick(g, p.Balances).Name, g.chance(3)
 			break
 		}
 		fallthrough

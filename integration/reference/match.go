@@ -28,19 +28,29 @@ func (e Evaluator) classify(k Packet) *target {
 			return nil
 		}
 		if c.Balance != "" {
-			return e.balanced(c.Balance, k.Dst.Is6())
+			return e.balanced(c.Balance, k.Dst.Is6(), c.Strict)
 		}
-		if c.Uplink != "" && !e.uplink(c.Uplink).Carries(k.Dst.Is6()) {
-			return nil // what cannot use the uplink goes where default's connections do
+		if c.Uplink == "" {
+			return e.target(c.Table, "")
 		}
-		return e.target(c.Table, c.Uplink)
+		switch usable := e.uplink(c.Uplink).Carries(k.Dst.Is6()) && e.Machine.Down[c.Uplink] == 0; {
+		case usable:
+			return &target{routes: []Route{{Uplink: c.Uplink}}, strict: c.Strict}
+		case c.Strict:
+			return nowhere
+		}
+		return nil // what cannot use the uplink goes where default's connections do
 	}
 	return nil
 }
 
+// nowhere is a strict table without a route.
+var nowhere = &target{strict: true}
+
 // balanced is the choice that a balance has for connections of a family: its members with a route over an uplink that did not fail. Without one
-// it is the last to fail of those that are not strict; without any, a strict table among the members has the connection, or else the balance has no say.
-func (e Evaluator) balanced(name string, v6 bool) *target {
+// it is the last to fail of those that are not strict; without any, a strict table among the members has the connection, or else the balance has no
+// say. For a strict policy nothing that failed is left, and every member is strict.
+func (e Evaluator) balanced(name string, v6, strictly bool) *target {
 	to, failed := &target{}, &target{}
 	var strict *target
 	last := 0
@@ -50,6 +60,7 @@ func (e Evaluator) balanced(name string, v6 bool) *target {
 		}
 		for _, m := range b.Members {
 			t := e.target(m.Table, m.Uplink)
+			t.strict = t.strict || strictly
 			if t.strict && strict == nil {
 				strict = t
 			}
@@ -68,6 +79,8 @@ func (e Evaluator) balanced(name string, v6 bool) *target {
 	switch {
 	case to.oneOf != nil:
 		return to
+	case strictly:
+		return nowhere
 	case failed.oneOf != nil:
 		return failed
 	}

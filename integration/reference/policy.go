@@ -113,6 +113,8 @@ type Class struct {
 	Table, Uplink string
 	Balance       string
 	Default       bool
+	// Strict goes with Uplink and Balance.
+	Strict bool
 }
 
 // Balance is one [[balance]].

@@ -145,6 +145,9 @@ func (w *writer) class(c Class) {
 	w.text("table", c.Table)
 	w.text("uplink", c.Uplink)
 	w.text("balance", c.Balance)
+	if c.Strict {
+		w.line("strict = true")
+	}
 	if c.Default {
 		w.line("default = true")
 	}
