@@ -16,25 +16,11 @@ const maxExpansion = 1024
 
 // addUserRules gives each [[rule]] the next priority, in the file's order of priorities.
 func (c *compilation) addUserRules() {
-	rules := slices.Clone(c.doc.Rules)
-	slices.SortStableFunc(rules, func(a, b policy.Rule) int {
-		switch {
-		case a.HasPriority && b.HasPriority:
-			return cmp.Compare(a.Priority, b.Priority)
-		case a.HasPriority:
-			return -1
-		case b.HasPriority:
-			return 1
-		}
-		return 0
-	})
+	rules := inOrder(c.doc.Rules)
 	offset := uint32(priorityUser)
 	for i := range rules {
 		r := &rules[i]
-		needed := uint32(1)
-		if r.Action == policy.RuleLookupOnly {
-			needed = 2
-		}
+		needed := prioritiesOf(r)
 		if offset+needed > priorityMain {
 			c.problem(r.Pos, policy.CodeTooManyRules, "rule", fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
 				"make one rule of those that differ only in addresses, or use a [[policy]]")
@@ -54,6 +40,45 @@ func (c *compilation) addUserRules() {
 			offset++
 		}
 	}
+}
+
+// inOrder returns rules in the order in which they are asked.
+func inOrder(rules []policy.Rule) []policy.Rule {
+	rules = slices.Clone(rules)
+	slices.SortStableFunc(rules, func(a, b policy.Rule) int {
+		switch {
+		case a.HasPriority && b.HasPriority:
+			return cmp.Compare(a.Priority, b.Priority)
+		case a.HasPriority:
+			return -1
+		case b.HasPriority:
+			return 1
+		}
+		return 0
+	})
+	return rules
+}
+
+// prioritiesOf is how many priorities a rule needs.
+func prioritiesOf(r *policy.Rule) uint32 {
+	if r.Action == policy.RuleLookupOnly {
+		return 2
+	}
+	return 1
+}
+
+// UserRules returns the [[rule]]s by the priorities of their ip rules.
+func UserRules(doc *policy.Document) map[uint32]*policy.Rule {
+	out := map[uint32]*policy.Rule{}
+	next := doc.Settings.RulePriority + priorityUser
+	rules := inOrder(doc.Rules)
+	for i := range rules {
+		for range prioritiesOf(&rules[i]) {
+			out[next] = &rules[i]
+			next++
+		}
+	}
+	return out
 }
 
 func (c *compilation) action(r *policy.Rule) (plan.RuleAction, uint32) {

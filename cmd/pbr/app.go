@@ -48,7 +48,7 @@ func (c command) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),
-			c.diffCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
+			c.diffCommand(), c.explainCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
 			c.manCommand(), c.revertCommand(),
 		},
 		Action:         c.noCommand,

@@ -12,6 +12,8 @@ type Facts struct {
 	// Known reports whether the facts are those of a machine.
 	Known bool
 	Links map[string]Link
+	// Outside are, while nothing is Known, the interfaces whose packets main knows a way inside for.
+	Outside map[string]bool
 	// Rules are the ip rules of others and the kernel's own, without the plan's. If they are not Known the kernel's own are there.
 	Rules []plan.Rule
 	// Routes are those of main and of others' tables. The local table is not among them: it follows from Links.

@@ -37,6 +37,8 @@ type Packet struct {
 	ICMPType     uint8
 	// NoPorts tells that there are no such four bytes: matches on ports do not hold, look-ups by ports end the rule.
 	NoPorts bool
+	// AnySPort and AnyDPort tell that the port is not known: what is hashed over it may be anything.
+	AnySPort, AnyDPort bool
 	// DSCP is the code point, 0..63.
 	DSCP uint8
 	// MAC is the sender's Ethernet address, if the packet came by Ethernet.

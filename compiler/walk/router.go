@@ -69,13 +69,28 @@ func (r *Router) Answer(first *Packet, way *Way) []Way {
 		ICMPType: first.ICMPType, NoPorts: first.NoPorts, DSCP: first.DSCP}, onward: way.Sender}
 	t.CTState, t.CTStatus, t.CTMark = StateEstablished, StatusConfirmed, way.CTMark
 	if way.Fate == Forwarded {
-		t.IIF = way.Dev
+		t.IIF = cmp.Or(way.Dev, somewhere)
 	} else {
 		t.Dst = way.Sender
 	}
 	t.bound = &Way{Src: t.Src}
 	return r.all(t)
 }
+
+// To returns the interface behind which main and others' rules have an address; local reports that it is the router's own.
+func (r *Router) To(a netip.Addr) (dev string, local bool) {
+	to := r.fib.lookUp(&Flow{Dst: a, IIF: loopback})
+	if to.kind == kindLocal {
+		return "", true
+	}
+	if len(to.hops) == 0 {
+		return "", false
+	}
+	return to.hops[0].Dev, false
+}
+
+// somewhere stands for the interface that main, which is not known, leads to. No interface has such a name.
+const somewhere = "/"
 
 // trip is one packet on its way.
 type trip struct {
@@ -132,10 +147,11 @@ func (r *Router) all(t trip) []Way {
 	return ways
 }
 
-// hook takes the packet through the chains of a hook; ok is false if one drops it. Source NAT is for first packets alone.
+// hook takes the packet through the chains of a hook; ok is false if one drops it. Source NAT is the first packet's; where that is not known
+// it is what one would get now.
 func (r *Router) hook(w *Walker, name string, t *trip, way *Way) (ok bool) {
 	for _, c := range r.hooks[name] {
-		if c.plan.Kind == "nat" && (t.bound != nil || t.CTState != StateNew) {
+		if c.plan.Kind == "nat" && (t.bound != nil || !t.tracked()) {
 			continue
 		}
 		w.packet, w.tracing, w.six = &t.Packet, false, t.Src.Is6()

@@ -3,6 +3,7 @@ package walk
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"pbr/compiler/plan"
 )
@@ -244,7 +245,7 @@ func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
 
 // element is the index of what an action finds in its map, -1 for nothing.
 func (w *Walker) element(a *action) int {
-	if w.choices != nil && (a.plan.Kind == plan.CycleVMap || a.plan.Kind == plan.RandomVMap) {
+	if w.choices != nil && w.open(a) {
 		return a.set.different[w.choices.again(a.set, len(a.set.different))]
 	}
 	switch a.plan.Kind {
@@ -272,6 +273,17 @@ func (w *Walker) element(a *action) int {
 		return a.set.findTuple(w.fields[:len(a.fields)])
 	}
 	return a.set.find(w.fields[0])
+}
+
+// open reports whether turn, chance, or the hash of a port that is not known decides.
+func (w *Walker) open(a *action) bool {
+	switch a.plan.Kind {
+	case plan.CycleVMap, plan.RandomVMap:
+		return true
+	case plan.HashVMap:
+		return w.packet.AnySPort && slices.Contains(a.fields, plan.FieldSPort) || w.packet.AnyDPort && slices.Contains(a.fields, plan.FieldDPort)
+	}
+	return false
 }
 
 // client does an action on a map that packets fill; ok is false if the rule ends with it.

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler"
+	"pbr/compiler/explain"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/render"
+)
+
+func (c command) explainCommand() *cli.Command {
+	option := func(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
+	return &cli.Command{
+		Name:      "explain",
+		Usage:     "tell what becomes of a packet, and why",
+		ArgsUsage: "[SOURCE DESTINATION[:PORT][/PROTOCOL]]",
+		Description: "Tells the way of one packet: the policy or rule that catches it, with its place in the file, table, uplink, marks, NAT, how\n" +
+			"the answer comes back, and what happens if the uplink fails. As root it asks the kernel, which it does not change: its rules, routes and sets, and the\n" +
+			"uplinks' health. Without root, or with --offline, it answers from the policy alone: main's routes are unknown, links and health are\n" +
+			"taken as good. Short: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Where an address stands, a host's or a list's name may stand, too.",
+		Flags: []cli.Flag{
+			option("in", "the `INTERFACE` that it arrives by, or local for what the router itself sends"),
+			option("src", "the sender's `ADDRESS`"),
+			option("dst", "the destination's `ADDRESS`"),
+			option("proto", "the `PROTOCOL`: tcp, udp, icmp, icmpv6, ..., or a number"),
+			option("sport", "the source `PORT`"),
+			option("dport", "the destination `PORT`"),
+			option("state", "`STATE` of the connection: new, which is the default, or established"),
+			option("pinned", "the `UPLINK` that an established connection is pinned to"),
+			option("mac", "the sender's MAC `ADDRESS`"),
+			option("uid", "the `USER` that sends it, with --in local"),
+			option("dscp", "the `DSCP`, as ef or 46"),
+			option("icmp-type", "the ICMP `TYPE`, as echo-request, which is the default"),
+			option("mark", "a packet `MARK` that others have set"),
+			option("at", "the `TIME`, as 2006-01-02 15:04"),
+			&cli.BoolFlag{Name: "offline", Usage: "answer from the policy alone"},
+			&cli.BoolFlag{Name: "verbose", Usage: "tell of every earlier policy why it did not match"},
+			option("batch", "answer questions from a `FILE`, one line of JSON each, or - for standard input; the keys are the options"),
+			jsonFlag(),
+		},
+		Action: c.runExplain,
+	}
+}
+
+func (c command) runExplain(ctx *cli.Context) error {
+	f, err := load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.report(f, allDiagnostics(f)); err != nil {
+		return err
+	}
+	x, err := c.explainer(ctx, f)
+	if err != nil {
+		return err
+	}
+	if ctx.IsSet("batch") {
+		if ctx.Args().Len() > 0 {
+			return usageError("--batch takes its questions from a file, and no arguments")
+		}
+		return c.explainBatch(x, ctx.String("batch"))
+	}
+	t, err := question(ctx)
+	if err != nil {
+		return err
+	}
+	q, err := x.Read(t, resolver())
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	a, err := x.Answer(q)
+	if err != nil {
+		return fmt.Errorf("explain: %w", err)
+	}
+	if ctx.Bool("json") {
+		_, err = c.stdout.Write(append(a.AppendJSON(nil, "0"), '\n'))
+		return err
+	}
+	return render.Story(c.stdout, x.Story(a, f.source(f.display), ctx.Bool("verbose")), colour(c.stdout))
+}
+
+// explainer prepares the policy: with what the kernel has, as root, or alone.
+func (c command) explainer(ctx *cli.Context, f *policyFile) (*explain.Explainer, error) {
+	return offlineExplainer(f.doc)
+}
+
+// offlineExplainer prepares a policy alone.
+func offlineExplainer(doc *policy.Document) (*explain.Explainer, error) {
+	compiled := compiler.New(doc)
+	p, problems := compiled.Compile(plan.Machine{}, nil)
+	if p == nil {
+		return nil, problems[0]
+	}
+	return explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
+		p, _ := compiled.Compile(plan.Machine{}, compiler.Health{uplink: 1})
+		return p
+	}})
+}
+
+// question is what options and arguments ask.
+func question(ctx *cli.Context) (*explain.Text, error) {
+	var t explain.Text
+	for _, key := range explain.Keys {
+		if ctx.IsSet(key) {
+			if ctx.String(key) == "" {
+				return nil, usageError("--%s needs a value", key)
+			}
+			t.Set(key, ctx.String(key))
+		}
+	}
+	args := ctx.Args().Slice()
+	switch len(args) {
+	case 0:
+		return &t, nil
+	case 1:
+		args = []string{"local", args[0]}
+	case 2:
+	default:
+		return nil, usageError("explain takes a source and a destination, but got %d arguments", len(args))
+	}
+	if ctx.IsSet("src") || ctx.IsSet("dst") {
+		return nil, usageError("name source and destination either as arguments or by --src and --dst")
+	}
+	return &t, shortForm(&t, args[0], args[1])
+}
+
+// shortForm reads SOURCE[:PORT] and DESTINATION[:PORT][/PROTOCOL].
+func shortForm(t *explain.Text, src, dst string) error {
+	if src == "local" {
+		t.Set("in", "local")
+	} else {
+		host, port := hostPort(src)
+		t.Set("src", host)
+		if port != "" {
+			t.Set("sport", port)
+		}
+	}
+	dst, proto, _ := strings.Cut(dst, "/")
+	host, port := hostPort(dst)
+	t.Set("dst", host)
+	if port != "" {
+		t.Set("dport", port)
+	}
+	set := func(key string) bool { return t.Get(key) != "" }
+	switch {
+	case proto != "":
+		t.Set("proto", proto)
+	case set("proto"):
+	case port != "":
+		return usageError("%s: a port needs a protocol: write %s/tcp or %s/udp", dst, dst, dst)
+	default:
+		t.Set("proto", explain.Ping)
+	}
+	return nil
+}
+
+// hostPort takes HOST:PORT or [HOST]:PORT apart; an IPv6 address without brackets has no port.
+func hostPort(s string) (host, port string) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, ""
+	}
+	if inner, isBracketed := strings.CutPrefix(s, "["); isBracketed {
+		host, rest, _ := strings.Cut(inner, "]")
+		return host, strings.TrimPrefix(rest, ":")
+	}
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+// resolver looks hosts up, each once.
+func resolver() explain.Resolver {
+	return func(host string) (addrs []netip.Addr) {
+		names, err := net.LookupHost(host)
+		if err != nil {
+			return nil
+		}
+		for _, name := range names {
+			if a, err := netip.ParseAddr(name); err == nil {
+				addrs = append(addrs, a)
+			}
+		}
+		return addrs
+	}
+}

@@ -1,0 +1,308 @@
+package explain
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/compiler/walk"
+)
+
+// Kind is what decided.
+type Kind string
+
+// What a packet's way is decided by.
+const (
+	ByPolicy     Kind = "policy"
+	ByRule       Kind = "rule"
+	ByDefault    Kind = "default"
+	ByMain       Kind = "main"       // a route of main, or of a LAN
+	BySource     Kind = "source"     // the sender's address: a socket bound to an uplink's, or a source that is not valid
+	ByConnection Kind = "connection" // the uplink that the connection is pinned to
+	ByInbound    Kind = "inbound"    // it arrived by an uplink
+	ByLocal      Kind = "local"      // it is for the router itself
+	ByNever      Kind = "never"      // it is never classified
+)
+
+// By is what decided. Name and Line are empty where there is none in the file.
+type By struct {
+	Kind Kind
+	Name string
+	Line int
+}
+
+// Answer is what becomes of a packet. Texts are empty, and addresses invalid, where there is nothing of the kind, or where Members lead to different ones.
+type Answer struct {
+	Verdict, Source string
+	By              By
+	Table, Uplink   string
+	Interface       string
+	Members         []string // empty names stand for no uplink
+	PacketMark      uint32
+	CTMark          uint32
+	ManyMarks       [2]bool // members have different ones: of the packet, of the connection
+	NAT             string
+	Address         netip.Addr
+	Offload         bool
+	OffloadWhy      string
+	Reply           string
+	Why             []string
+	ways            []walk.Way
+	question        *Question
+	strict          bool
+}
+
+// sameWay reports whether two answers are the same but for the interface of arrival.
+func (a *Answer) sameWay(b *Answer) bool {
+	return a.Verdict == b.Verdict && a.By == b.By && a.Table == b.Table && a.Uplink == b.Uplink && a.Interface == b.Interface && slices.Equal(a.Members, b.Members)
+}
+
+// merge makes one answer of the ways that a packet may take.
+func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer {
+	a := x.ofWay(q, p, &ways[0])
+	a.ways, a.question = ways, q
+	for i := 1; i < len(ways); i++ {
+		b := x.ofWay(q, p, &ways[i])
+		if len(a.Members) == 0 && b.Uplink == a.Uplink && b.Interface == a.Interface {
+			continue
+		}
+		if len(a.Members) == 0 {
+			a.Members = []string{a.Uplink}
+		}
+		if !slices.Contains(a.Members, b.Uplink) {
+			a.Members = append(a.Members, b.Uplink)
+		}
+		a.differ(b)
+	}
+	x.addWhy(a, p)
+	return a
+}
+
+// differ empties what another member has otherwise.
+func (a *Answer) differ(b *Answer) {
+	for _, both := range [][2]*string{{&a.Table, &b.Table}, {&a.Interface, &b.Interface}, {&a.NAT, &b.NAT}, {&a.Reply, &b.Reply}} {
+		if *both[0] != *both[1] {
+			*both[0] = ""
+		}
+	}
+	a.Uplink = ""
+	if a.Address != b.Address {
+		a.Address = netip.Addr{}
+	}
+	a.ManyMarks[0] = a.ManyMarks[0] || a.PacketMark != b.PacketMark
+	a.ManyMarks[1] = a.ManyMarks[1] || a.CTMark != b.CTMark
+	if b.Verdict == walk.Forwarded.String() {
+		a.Verdict = b.Verdict
+	}
+	if !b.Offload {
+		a.Offload, a.OffloadWhy = false, b.OffloadWhy
+	}
+}
+
+// ofWay is the answer for one way.
+func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
+	a := &Answer{Verdict: way.Fate.String(), Source: "policy", By: x.by(p, way), PacketMark: way.Mark, CTMark: way.CTMark, NAT: way.NAT.String()}
+	if x.isLive() {
+		a.Source = "live"
+	}
+	if way.Rule != nil && way.Fate != walk.Delivered && way.Rule.Action == plan.ActLookup {
+		a.Table = x.tableName(way.Rule.Table)
+	}
+	a.strict = strings.HasSuffix(a.Table, strictSuffix) || x.routed[a.Table] != nil && x.routed[a.Table].Strict
+	if way.Fate == walk.Forwarded {
+		a.Interface, a.Address = way.Dev, way.Src
+		if a.By.Kind != ByMain {
+			a.Uplink = x.uplinkOf(way.Dev)
+		}
+	}
+	a.Reply = x.reply(p, way, a.Uplink)
+	a.Offload, a.OffloadWhy = x.offload(p, way)
+	return a
+}
+
+// by is what decided about a packet.
+func (x *Explainer) by(p *walk.Packet, way *walk.Way) By {
+	arrived := x.byInterface[p.IIF]
+	switch {
+	case way.Fate == walk.Discarded && way.Rule == nil, way.In == walk.SourceCheckFailed:
+		return By{Kind: BySource}
+	case way.In == compiler.ChainNever:
+		return By{Kind: ByNever}
+	case arrived != nil:
+		return byUplink(ByInbound, arrived)
+	case way.Fate == walk.Delivered:
+		return By{Kind: ByLocal}
+	case way.Rule != nil && way.Rule.Table == plan.MainTable && way.Rule.SuppressPrefix > 0:
+		return By{Kind: ByMain}
+	case p.CTMark&x.plan.Mask != 0:
+		if u := x.uplinks[strings.TrimSuffix(x.markName(p.CTMark), strictSuffix)]; u != nil {
+			return byUplink(ByConnection, u)
+		}
+	}
+	for _, name := range way.Counters {
+		if c := x.policies[name]; c != nil {
+			return By{ByPolicy, c.policy.Name, c.policy.Pos.Line}
+		}
+		if name, is := strings.CutPrefix(name, compiler.PolicyCounter(&policy.Policy{})); is {
+			return By{Kind: ByPolicy, Name: name} // applied, and not in the file any more
+		}
+	}
+	return x.byRule(way)
+}
+
+func byUplink(kind Kind, u *policy.Uplink) By { return By{kind, u.Name, u.Pos.Line} }
+
+// byRule is what decided about an unmarked packet: the ip rule that it met.
+func (x *Explainer) byRule(way *walk.Way) By {
+	r := way.Rule
+	if r == nil {
+		return By{Kind: ByMain}
+	}
+	if rule := x.rules[r.Priority]; rule != nil && plan.InSpan(x.plan.BasePriority, r.Priority) {
+		return By{ByRule, rule.Name, rule.Pos.Line}
+	}
+	switch name := x.tableName(r.Table); {
+	case name == tableDefault && x.doc.Default != nil:
+		return By{ByDefault, tableDefault, x.doc.Default.Pos.Line}
+	case r.Src.IsValid() && x.uplinks[name] != nil:
+		return byUplink(BySource, x.uplinks[name])
+	}
+	return By{Kind: ByMain}
+}
+
+// reply is the uplink that the answer comes back by, or for what arrived by an uplink leaves through.
+func (x *Explainer) reply(p *walk.Packet, way *walk.Way, uplink string) string {
+	if x.byInterface[p.IIF] == nil {
+		return uplink
+	}
+	if way.Fate != walk.Forwarded && way.Fate != walk.Delivered {
+		return ""
+	}
+	for _, back := range x.router.Answer(p, way) {
+		return x.uplinkOf(back.Dev)
+	}
+	return ""
+}
+
+// Protocols that can be offloaded.
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
+
+// offload reports whether the rest of the connection goes past the kernel's slow path, and why or why not.
+func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
+	mode := x.doc.Settings.Offload.Mode
+	switch {
+	case mode == policy.OffloadOff:
+		return false, "offload is \"off\""
+	case way.Fate != walk.Forwarded:
+		return false, "it is not forwarded"
+	case p.IIF == "":
+		return false, "what the router itself sends is not forwarded"
+	case p.Proto != protoTCP && p.Proto != protoUDP:
+		return false, "only TCP and UDP can be offloaded"
+	case x.live.NoFlowtables:
+		return false, "this kernel has no flowtables"
+	case way.CTMark&x.plan.Mask != 0 && mode == policy.OffloadUnmarked:
+		return false, "the connection is pinned to " + x.markName(way.CTMark) + ", and offload = \"unmarked\""
+	case !x.offloads(p, way):
+		return false, "the ruleset has no rule that offloads it"
+	case mode == policy.OffloadAll:
+		return true, "offload = \"all\""
+	}
+	return true, "the connection is unmarked"
+}
+
+// offloads reports whether a packet towards an uplink puts the connection into the flowtable.
+func (x *Explainer) offloads(p *walk.Packet, way *walk.Way) bool {
+	ways := x.router.Next(p, way)
+	if x.byInterface[p.IIF] != nil {
+		ways = x.router.Answer(p, way)
+	}
+	return slices.ContainsFunc(ways, func(w walk.Way) bool { return w.Offloaded })
+}
+
+// addWhy tells the way in sentences.
+func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
+	a.Why = append(a.Why, a.question.notes...)
+	if !x.isLive() {
+		a.Why = append(a.Why, "from the policy alone: main's routes are not known, links and health are taken as good")
+	}
+	way := &a.ways[0]
+	a.Why = append(a.Why, x.whyBy(a, p, way))
+	if t := x.whyTable(a, way); t != "" {
+		a.Why = append(a.Why, t)
+	}
+	if a.Verdict == walk.Forwarded.String() && a.CTMark&x.plan.Mask != 0 && !a.ManyMarks[1] {
+		a.Why = append(a.Why, "the connection is pinned to "+x.markName(a.CTMark))
+	}
+}
+
+func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
+	switch a.By.Kind {
+	case ByPolicy:
+		for _, name := range way.Counters {
+			if c := x.policies[name]; c != nil {
+				return c.why
+			}
+		}
+		return "policy " + a.By.Name + ": applied, and not in " + x.doc.File
+	case ByRule:
+		return "rule " + a.By.Name + " (" + x.doc.File + ":" + strconv.Itoa(a.By.Line) + "): the first that matches a packet without a mark"
+	case ByDefault:
+		return "no policy and no rule matches: default (" + place(x.doc.Default.Pos) + ")"
+	case ByMain:
+		return x.whyMain(way)
+	case BySource:
+		if a.By.Name == "" {
+			return "the source " + p.Src.String() + " is not one that a host behind " + p.IIF + " can have: dropped (" + way.In + ")"
+		}
+		return "the socket is bound to " + p.Src.String() + ", an address of uplink " + a.By.Name
+	case ByConnection:
+		return "the connection is known, and pinned to " + x.markName(p.CTMark)
+	case ByInbound:
+		return "it arrived by uplink " + a.By.Name + ", where nothing is classified"
+	case ByLocal:
+		return p.Dst.String() + " is the router itself"
+	}
+	return p.Dst.String() + " is never classified: link-local, multicast, broadcast, or neighbour discovery"
+}
+
+func (x *Explainer) whyMain(way *walk.Way) string {
+	switch {
+	case way.Rule == nil:
+		return "no rule has a route"
+	case way.Route == nil && way.Rule.Action == plan.ActLookup:
+		return "no policy and no rule matches: whatever main has, which is not known"
+	case way.Rule.SuppressPrefix > 0:
+		return "main's route to " + way.Route.Dst.String() + " comes first"
+	case way.Route == nil:
+		return "another's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " refuses it"
+	case way.Rule.Table == plan.MainTable:
+		return "no policy and no rule matches: main's route to " + way.Route.Dst.String()
+	}
+	return "another's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " leads to table " + x.tableName(way.Rule.Table)
+}
+
+// whyTable tells which route of a table was taken, and why no better one.
+func (x *Explainer) whyTable(a *Answer, way *walk.Way) string {
+	if way.Route == nil || a.Table == "" || a.Table == tableMain || len(a.Members) > 0 && len(way.Route.Hops) < 2 {
+		return ""
+	}
+	if way.Fate != walk.Forwarded {
+		return "table " + a.Table + " has no route that can be used, and is strict"
+	}
+	text := "table " + a.Table + ": distance " + strconv.FormatUint(uint64(way.Route.Metric), 10) + " by " + x.uplinkOf(way.Dev)
+	if len(a.Members) > 0 {
+		text = "table " + a.Table + ": several uplinks share distance " + strconv.FormatUint(uint64(way.Route.Metric), 10)
+	}
+	for _, uplink := range x.better(x.routed[a.Table], way) {
+		text += "; " + uplink + " comes first, but: " + x.unusable(uplink)
+	}
+	return text
+}

@@ -1,0 +1,238 @@
+package explain_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// asked is the answer to a line of a batch.
+type asked struct {
+	ID      any
+	Error   string
+	Verdict string
+	Source  string
+	By      struct {
+		Kind string
+		Name *string
+		Line *int
+	}
+	Table, Uplink, Interface *string
+	Members                  []struct{ Uplink *string }
+	Mark                     struct{ Packet, CT *string }
+	NAT                      struct{ Kind, Address *string }
+	Offload                  struct {
+		Eligible bool
+		Why      string
+	}
+	Reply struct{ Uplink *string }
+	Why   []string
+}
+
+const everything = twoUplinks + `
+[lists]
+phones = ["192.168.10.11", "192.168.10.48/28"]
+[[table]]
+name = "to2"
+routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
+[[table]]
+name = "only4"
+routes = [{ uplink = "isp2", dst = "8.0.0.0/8" }]
+[[table]]
+name = "kill"
+strict = true
+routes = [{ uplink = "isp2", dst = "8.0.0.0/8" }]
+[[table]]
+name = "both"
+routes = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[balance]]
+name = "turn"
+method = "round-robin"
+members = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[balance]]
+name = "hashed"
+members = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[balance]]
+name = "ports"
+hash = ["src", "sport"]
+members = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[policy]]
+name = "voip"
+src = "@phones"
+table = "to2"
+[[policy]]
+name = "falls"
+src = "192.168.10.100"
+table = "only4"
+[[policy]]
+name = "vpn"
+src = "192.168.10.101"
+table = "kill"
+[[policy]]
+name = "ecmp"
+src = "192.168.10.102"
+table = "both"
+[[policy]]
+name = "rr"
+src = "192.168.10.103"
+balance = "turn"
+[[policy]]
+name = "hash"
+src = "192.168.10.104"
+balance = "hashed"
+[[policy]]
+name = "hash-ports"
+src = "192.168.10.105"
+balance = "ports"
+[[policy]]
+name = "stays"
+src = "192.168.10.106"
+default = true
+[[rule]]
+name = "closed"
+src = "192.168.66.0/24"
+action = "drop"
+[[rule]]
+name = "ruled"
+src = "192.168.67.0/24"
+table = "to2"
+`
+
+// ask fills in what most questions have alike.
+func ask(t *testing.T, text, keys string) asked {
+	t.Helper()
+	x := explainer(t, text)
+	line := `{"id": 7, "dst": "8.8.8.8", "proto": "udp", "dport": 53, ` + keys + `}`
+	if strings.Contains(keys, `"dst"`) {
+		line = strings.Replace(line, `"dst": "8.8.8.8", `, "", 1)
+	}
+	var a asked
+	out := x.Line(nil, []byte(line), nil)
+	if err := json.Unmarshal(out, &a); err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return a
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "null"
+	}
+	return *s
+}
+
+// TestKinds asks once for each kind of answer: verdict, what decided, table, uplink, members, connection mark, NAT, reply.
+func TestKinds(t *testing.T) {
+	for name, c := range map[string]struct{ keys, want string }{
+		"policy":           {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"fall-through":     {`"in": "lan", "src": "192.168.10.100", "dst": "9.9.9.9"`, "forward policy falls 44 default isp1 [] 0x45000000 masquerade null isp1"},
+		"strict":           {`"in": "lan", "src": "192.168.10.101", "dst": "9.9.9.9"`, "unreachable policy vpn 48 kill null [] 0x0 none null null"},
+		"equal distances":  {`"in": "lan", "src": "192.168.10.102"`, "forward policy ecmp 52 both null [isp1 isp2] null null null null"},
+		"turn":             {`"in": "lan", "src": "192.168.10.103"`, "forward policy rr 56 null null [isp1 isp2] null null null null"},
+		"port of the hash": {`"in": "lan", "src": "192.168.10.105"`, "forward policy hash-ports 64 null null [isp1 isp2] null null null null"},
+		"default = true":   {`"in": "lan", "src": "192.168.10.106"`, "forward policy stays 68 default isp1 [] 0x0 masquerade null isp1"},
+		"refused":          {`"in": "lan", "src": "192.168.66.1"`, "drop rule closed 72 null null [] 0x0 none null null"},
+		"rule":             {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"default":          {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
+		"pinned":           {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`, "forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"inbound":          {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, "forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
+		"never":            {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`, "local never null 0 null null [] 0x0 none null null"},
+		"other version":    {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`, "forward main null 0 main null [] 0x0 none 2001:db8::1 null"},
+	} {
+		a := ask(t, everything, c.keys)
+		line := 0
+		if a.By.Line != nil {
+			line = *a.By.Line
+		}
+		var members []string
+		for _, m := range a.Members {
+			members = append(members, text(m.Uplink))
+		}
+		got := strings.Join([]string{a.Verdict, a.By.Kind, text(a.By.Name), itoa(line), text(a.Table), text(a.Uplink), "[" + strings.Join(members, " ") + "]",
+			text(a.Mark.CT), text(a.NAT.Kind), text(a.NAT.Address), text(a.Reply.Uplink)}, " ")
+		if got != c.want || a.Error != "" {
+			t.Errorf("%s: %s %s\nnot %s", name, got, a.Error, c.want)
+		}
+	}
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+// A hash over what is known has one answer, and different clients have different ones.
+func TestHashIsExact(t *testing.T) {
+	seen := map[string]bool{}
+	for _, dst := range []string{"9.9.9.1", "9.9.9.2", "9.9.9.3", "9.9.9.4", "9.9.9.5", "9.9.9.6", "9.9.9.7", "9.9.9.8"} {
+		a := ask(t, everything, `"in": "lan", "src": "192.168.10.104", "dst": "`+dst+`"`)
+		seen[text(a.Uplink)] = true
+		if len(a.Members) != 0 || a.Uplink == nil {
+			t.Errorf("%s: %+v", dst, a)
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("eight destinations use %v", seen)
+	}
+}
+
+func TestOffload(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode, keys string
+		eligible   bool
+	}{
+		"unmarked": {"unmarked", `"in": "lan", "src": "192.168.10.2"`, true}, "pinned": {"unmarked", `"in": "lan", "src": "192.168.10.50"`, false},
+		"all": {"all", `"in": "lan", "src": "192.168.10.50"`, true}, "off": {"off", `"in": "lan", "src": "192.168.10.2"`, false},
+		"local": {"all", `"in": "local", "src": "192.168.10.2"`, false}, "inbound": {"all", `"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, true},
+	} {
+		a := ask(t, "[pbr]\noffload = \""+c.mode+"\"\n"+everything, c.keys)
+		if a.Offload.Eligible != c.eligible || a.Offload.Why == "" {
+			t.Errorf("%s: %+v %s", name, a.Offload, a.Error)
+		}
+	}
+}
+
+// Without an interface the answer is given if all interfaces have the same one.
+func TestUnknownInterface(t *testing.T) {
+	from := twoUplinks + "[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n[[policy]]\nname = \"one\"\nsrc = \"10.0.0.1\"\nuplink = \"isp2\"\n"
+	if a := ask(t, twoUplinks, `"src": "192.168.10.2"`); text(a.Uplink) != "isp1" {
+		t.Errorf("no policy names an interface: %+v", a)
+	}
+	if a := ask(t, from, `"src": "192.168.10.2"`); !strings.Contains(a.Error, `write in = "br-guest"`) {
+		t.Errorf("it depends: %+v", a)
+	}
+}
+
+func TestNames(t *testing.T) {
+	x := explainer(t, everything)
+	resolve := func(host string) []netip.Addr {
+		if host != "host.example" {
+			return nil
+		}
+		return []netip.Addr{netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("203.0.113.9")}
+	}
+	out := string(x.Line(nil, []byte(`{"in": "lan", "src": "@phones", "dst": "host.example", "proto": "ping"}`), resolve))
+	for _, want := range []string{`"name": "voip"`, "src: 192.168.10.11, the first address of list phones", "dst: host.example is 203.0.113.9"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not in %s", want, out)
+		}
+	}
+}
+
+// Every key of an answer is there, whatever it is.
+func TestEveryKey(t *testing.T) {
+	x := explainer(t, everything)
+	for _, keys := range []string{`"src": "192.168.10.50", "dst": "8.8.8.8"`, `"src": "192.168.66.1", "dst": "8.8.8.8"`, `"src": "192.168.10.103", "dst": "224.0.0.1"`} {
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(x.Line(nil, []byte(`{"in": "lan", "proto": "udp", `+keys+`}`), nil), &fields); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for name := range fields {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != "by id interface mark members nat offload reply source table uplink verdict why" {
+			t.Errorf("%s: %s", keys, got)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/compiler/policy"
+)
+
+// Missed is an earlier policy that did not match, and why.
+type Missed struct {
+	Name string
+	Line int
+	Why  string
+}
+
+// Missed returns the policies before the one that decided, nearest first, at most n of them; all if n is 0. After a packet that no policy
+// caught they are the last ones.
+func (x *Explainer) Missed(a *Answer, n int) (missed []Missed) {
+	last := len(x.doc.Policies)
+	switch a.By.Kind {
+	case ByPolicy:
+		for _, name := range a.ways[0].Counters {
+			if c := x.policies[name]; c != nil {
+				last = c.index
+			}
+		}
+	case ByDefault, ByRule:
+	case ByMain:
+		if a.question.established {
+			return nil
+		}
+	default:
+		return nil
+	}
+	if a.question.established {
+		return nil
+	}
+	for i := last - 1; i >= 0 && (n == 0 || len(missed) < n); i-- {
+		p := &x.doc.Policies[i]
+		if why := x.mismatch(p, a.question); why != "" {
+			missed = append(missed, Missed{p.Name, p.Pos.Line, why})
+		}
+	}
+	return missed
+}
+
+// mismatch says which key of a policy keeps a packet out; empty if none does.
+func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
+	k := &q.packet
+	switch {
+	case q.in == local && !p.Local:
+		return "it is for forwarded packets"
+	case q.in != local && !p.Forwarded:
+		return "it is for what the router itself sends"
+	case q.in != local && q.in != "" && !matchesNames(p.From, q.in):
+		return "from: " + q.in + missesNames(p.From)
+	case k.Src.IsValid() && !x.matchesAddrs(p.Src, k.Src):
+		return "src: " + k.Src.String() + missesAddrs(p.Src)
+	case !x.matchesAddrs(p.Dst, k.Dst):
+		return "dst: " + k.Dst.String() + missesAddrs(p.Dst)
+	case p.IPVersion == 4 && k.Dst.Is6() || p.IPVersion == 6 && k.Dst.Is4():
+		return "ipv: it is for IPv" + strconv.Itoa(p.IPVersion)
+	case !matchesNumbers(p.Proto, uint32(k.Proto)):
+		return "proto: " + policy.ProtoName(k.Proto) + missesNumbers(p.Proto, func(n uint32) string { return policy.ProtoName(uint8(n)) })
+	case len(p.SPort)+len(p.DPort) > 0 && !policy.HasPorts(k.Proto):
+		return policy.ProtoName(k.Proto) + " has no ports"
+	case len(p.SPort) > 0 && !matchesPorts(p.SPort, k.SPort):
+		return "sport: " + strconv.Itoa(int(k.SPort)) + missesPorts(p.SPort)
+	case len(p.DPort) > 0 && !matchesPorts(p.DPort, k.DPort):
+		return "dport: " + strconv.Itoa(int(k.DPort)) + missesPorts(p.DPort)
+	case len(p.SPort)+len(p.DPort) > 0 && !namesProto(p.Proto) && k.Proto != protoTCP && k.Proto != protoUDP:
+		return "ports without proto are those of TCP and UDP"
+	case !matchesNumbers(p.DSCP, uint32(k.DSCP)):
+		return fmt.Sprintf("dscp: %d%s", k.DSCP, missesNumbers(p.DSCP, decimal))
+	case !matchesNumbers(p.UID, k.UID):
+		return fmt.Sprintf("uid: %d%s", k.UID, missesNumbers(p.UID, decimal))
+	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
+		return "mac: the source MAC address is another, or was not given"
+	case len(p.ICMP) > 0 && !matchesICMP(p.ICMP, q):
+		return "icmp-type: it is none of them"
+	}
+	return ""
+}
+
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+// selects reports whether a list of entries selects: one of those that are not negated, if there are any, and none of those that are.
+func selects[T any](items []T, not, hit func(*T) bool) bool {
+	positive, in := false, false
+	for i := range items {
+		matched := hit(&items[i])
+		if not(&items[i]) {
+			if matched {
+				return false
+			}
+			continue
+		}
+		positive, in = true, in || matched
+	}
+	return in || !positive
+}
+
+func matchesNames(items []policy.NameItem, name string) bool {
+	return selects(items, func(n *policy.NameItem) bool { return n.Not }, func(n *policy.NameItem) bool {
+		if prefix, is := strings.CutSuffix(n.Name, "*"); is {
+			return strings.HasPrefix(name, prefix)
+		}
+		return n.Name == name
+	})
+}
+
+func (x *Explainer) matchesAddrs(items []policy.AddrItem, a netip.Addr) bool {
+	return selects(items, func(n *policy.AddrItem) bool { return n.Not }, func(n *policy.AddrItem) bool {
+		if n.List == "" {
+			return within(n.Range, a)
+		}
+		i := slices.IndexFunc(x.doc.Lists, func(l policy.List) bool { return l.Name == n.List })
+		return i >= 0 && slices.ContainsFunc(x.doc.Lists[i].Ranges, func(r policy.Range) bool { return within(r, a) })
+	})
+}
+
+func within(r policy.Range, a netip.Addr) bool {
+	return r.From.Is4() == a.Is4() && !a.Less(r.From) && !r.To.Less(a)
+}
+
+func matchesNumbers(items []policy.NumItem, v uint32) bool {
+	return selects(items, func(n *policy.NumItem) bool { return n.Not }, func(n *policy.NumItem) bool { return n.From <= v && v <= n.To })
+}
+
+func matchesPorts(items []policy.PortItem, v uint16) bool {
+	return selects(items, func(n *policy.PortItem) bool { return n.Not }, func(n *policy.PortItem) bool { return n.From <= v && v <= n.To })
+}
+
+func namesProto(items []policy.NumItem) bool {
+	return slices.ContainsFunc(items, func(n policy.NumItem) bool { return !n.Not })
+}
+
+func matchesICMP(items []policy.ICMPItem, q *Question) bool {
+	k := &q.packet
+	return slices.ContainsFunc(items, func(n policy.ICMPItem) bool {
+		return n.Type == k.ICMPType && (n.Family == 4 && k.Proto == protoICMP || n.Family == 6 && k.Proto == protoICMPv6)
+	})
+}
+
+// fewItems is how many entries of a list are told.
+const fewItems = 3
+
+// misses words "is not one of" a list.
+func misses(words []string) string {
+	if len(words) > fewItems {
+		return " is none of " + strings.Join(words[:fewItems], ", ") + " and " + strconv.Itoa(len(words)-fewItems) + " more"
+	}
+	return " is not in " + strings.Join(words, ", ")
+}
+
+func negated(not bool, text string) string {
+	if not {
+		return "!" + text
+	}
+	return text
+}
+
+func missesNames(items []policy.NameItem) string {
+	var words []string
+	for _, n := range items {
+		words = append(words, negated(n.Not, n.Name))
+	}
+	return misses(words)
+}
+
+func missesAddrs(items []policy.AddrItem) string {
+	var words []string
+	for _, n := range items {
+		text := "@" + n.List
+		if n.List == "" {
+			text = n.Range.String()
+		}
+		words = append(words, negated(n.Not, text))
+	}
+	return misses(words)
+}
+
+func missesNumbers(items []policy.NumItem, name func(uint32) string) string {
+	var words []string
+	for _, n := range items {
+		text := name(n.From)
+		if n.To != n.From {
+			text += "-" + name(n.To)
+		}
+		words = append(words, negated(n.Not, text))
+	}
+	return misses(words)
+}
+
+func missesPorts(items []policy.PortItem) string {
+	var list []policy.NumItem
+	for _, n := range items {
+		list = append(list, policy.NumItem{Not: n.Not, From: uint32(n.From), To: uint32(n.To)})
+	}
+	return missesNumbers(list, decimal)
+}

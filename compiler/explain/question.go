@@ -1,0 +1,297 @@
+package explain
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"pbr/compiler/policy"
+	"pbr/compiler/walk"
+)
+
+// Keys are what a question is made of: the command's options, and the keys of JSON and of assertions.
+var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "dscp", "icmp-type", "mark", "at"}
+
+// Indexes into Keys and Text.
+const (
+	keyIn = iota
+	keySrc
+	keyDst
+	keyProto
+	keySport
+	keyDport
+	keyState
+	keyPinned
+	keyMAC
+	keyUID
+	keyDSCP
+	keyICMP
+	keyMark
+	keyAt
+)
+
+// Text is a question as written, by the index in Keys; empty is absent.
+type Text [len(Keys)]string
+
+// Set sets a key; it returns false if there is no such key.
+func (t *Text) Set(key, value string) bool {
+	for i, k := range Keys {
+		if k == key {
+			t[i] = value
+			return true
+		}
+	}
+	return false
+}
+
+// Get is the value of a key, empty if it is absent.
+func (t *Text) Get(key string) string {
+	for i, k := range Keys {
+		if k == key {
+			return t[i]
+		}
+	}
+	return ""
+}
+
+// Ping is a protocol's name for ICMP of the packet's IP version.
+const Ping = "ping"
+
+// local is what stands for the router itself where an interface does.
+const local = "local"
+
+// firstDynamic is the source port of packets that name none (RFC 6335, 6).
+const firstDynamic = 49152
+
+// ICMP types of a packet that names none: echo requests (RFC 792, RFC 4443).
+const (
+	echoRequest4 = 8
+	echoRequest6 = 128
+	protoICMP    = 1
+	protoICMPv6  = 58
+)
+
+// Question is a packet, and what is known of its connection.
+type Question struct {
+	packet walk.Packet
+	// in is an interface or "local"; empty if it is not known.
+	in          string
+	established bool
+	// pinned is the name of the uplink that the connection is pinned to.
+	pinned string
+	// notes tell what was assumed.
+	notes []string
+}
+
+// Resolver finds the addresses of a host.
+type Resolver func(host string) []netip.Addr
+
+// Read makes a question of what is written.
+func (x *Explainer) Read(t *Text, resolve Resolver) (*Question, error) {
+	q := &Question{in: t[keyIn]}
+	if err := x.readInterface(q); err != nil {
+		return nil, err
+	}
+	if err := x.readAddresses(q, t, resolve); err != nil {
+		return nil, err
+	}
+	if err := q.readTransport(t); err != nil {
+		return nil, err
+	}
+	if err := q.readRest(t); err != nil {
+		return nil, err
+	}
+	return q, x.readState(q, t)
+}
+
+func (x *Explainer) readInterface(q *Question) error {
+	if q.in == "lo" {
+		q.in = local
+	}
+	if q.in == "" || q.in == local {
+		return nil
+	}
+	if err := policy.PacketInterface("in", q.in); err != nil {
+		return err
+	}
+	if !x.interfaceExists(q.in) {
+		return fmt.Errorf("in: there is no interface %q: write one of this machine's, or \"local\" for what the router itself sends", q.in)
+	}
+	return nil
+}
+
+func (x *Explainer) readAddresses(q *Question, t *Text, resolve Resolver) error {
+	p := &q.packet
+	if t[keyDst] == "" {
+		return errors.New("dst: missing: write the destination's address")
+	}
+	if t[keySrc] == "" && q.in != local {
+		return errors.New("src: missing: write the sender's address; only in = \"local\" can do without one")
+	}
+	var err error
+	// The address that is written decides the version of one that a name stands for.
+	version := versionOf(t[keySrc]) + versionOf(t[keyDst])
+	if p.Dst, err = x.address(q, "dst", t[keyDst], version, resolve); err != nil {
+		return err
+	}
+	if t[keySrc] == "" {
+		return nil
+	}
+	if p.Src, err = x.address(q, "src", t[keySrc], cmp.Or(versionOf(t[keySrc]), version, versionOf(p.Dst.String())), resolve); err != nil {
+		return err
+	}
+	if p.Src.Is4() != p.Dst.Is4() {
+		return fmt.Errorf("src %s and dst %s are of different IP versions", p.Src, p.Dst)
+	}
+	return nil
+}
+
+// versionOf is 4 or 6 for an address, 0 for everything else.
+func versionOf(text string) int {
+	a, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		return 0
+	case a.Unmap().Is4():
+		return 4
+	}
+	return 6
+}
+
+// address reads an address, or what a name stands for: a list's first address, or a host's.
+func (x *Explainer) address(q *Question, key, text string, version int, resolve Resolver) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	if err == nil {
+		return a.Unmap().WithZone(""), nil
+	}
+	name := strings.TrimPrefix(text, "@")
+	if a, ok := x.doc.ListAddr(name, version); ok {
+		q.notes = append(q.notes, key+": "+a.String()+", the first address of list "+name)
+		return a, nil
+	}
+	if x.doc.HasList(name) {
+		return netip.Addr{}, fmt.Errorf("%s: list %q has no IPv%d address", key, name, version)
+	}
+	if resolve != nil && name == text && isHost(text) {
+		found := resolve(text)
+		if version == 0 && slices.ContainsFunc(found, netip.Addr.Is4) {
+			version = 4
+		}
+		for _, a := range found {
+			if a = a.Unmap(); version == 0 || a.Is4() == (version == 4) {
+				q.notes = append(q.notes, key+": "+text+" is "+a.String())
+				return a, nil
+			}
+		}
+		return netip.Addr{}, fmt.Errorf("%s: %q is no address, no list, and no host that can be found: write an address", key, text)
+	}
+	return netip.Addr{}, x.doc.AddrFault(key, text)
+}
+
+// isHost reports whether a text can be a host's name, and no misspelt address.
+func isHost(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r >= 'g' && r <= 'z' || r >= 'G' && r <= 'Z' }) && !strings.ContainsAny(text, ":/@ ")
+}
+
+func (q *Question) readTransport(t *Text) (err error) {
+	p := &q.packet
+	if t[keyProto] == "" {
+		return errors.New("proto: missing: write tcp, udp, icmp, ..., or a number")
+	}
+	switch {
+	case t[keyProto] != Ping:
+		if p.Proto, err = policy.PacketProto("proto", t[keyProto]); err != nil {
+			return err
+		}
+	case p.Dst.Is6():
+		p.Proto = protoICMPv6
+	default:
+		p.Proto = protoICMP
+	}
+	if !policy.HasPorts(p.Proto) {
+		for _, i := range []int{keySport, keyDport} {
+			if t[i] != "" {
+				return fmt.Errorf("%s: %s has no ports: write proto = \"tcp\" or \"udp\", or leave it out", Keys[i], policy.ProtoName(p.Proto))
+			}
+		}
+		p.NoPorts = p.Proto != protoICMP && p.Proto != protoICMPv6
+	}
+	p.SPort, p.AnySPort, p.AnyDPort = firstDynamic, t[keySport] == "", t[keyDport] == ""
+	if t[keySport] != "" {
+		if p.SPort, err = policy.PacketPort("sport", t[keySport]); err != nil {
+			return err
+		}
+	}
+	if t[keyDport] != "" {
+		if p.DPort, err = policy.PacketPort("dport", t[keyDport]); err != nil {
+			return err
+		}
+	}
+	return q.readICMP(t[keyICMP])
+}
+
+func (q *Question) readICMP(text string) (err error) {
+	p, six := &q.packet, q.packet.Dst.Is6()
+	switch {
+	case p.Proto == protoICMP && six:
+		return errors.New("proto: icmp is of IPv4: write icmpv6")
+	case p.Proto == protoICMPv6 && !six:
+		return errors.New("proto: icmpv6 is of IPv6: write icmp")
+	case p.Proto != protoICMP && p.Proto != protoICMPv6 && text != "":
+		return fmt.Errorf("icmp-type: %s has no types: write proto = \"icmp\" or \"icmpv6\"", policy.ProtoName(p.Proto))
+	case text != "":
+		p.ICMPType, err = policy.PacketICMP("icmp-type", text, six)
+	case p.Proto == protoICMP:
+		p.ICMPType = echoRequest4
+	case p.Proto == protoICMPv6:
+		p.ICMPType = echoRequest6
+	}
+	return err
+}
+
+func (q *Question) readRest(t *Text) (err error) {
+	p := &q.packet
+	if t[keyMAC] != "" {
+		if q.in == local {
+			return errors.New("mac: what the router itself sends has no source MAC address")
+		}
+		if p.MAC, err = policy.PacketMAC("mac", t[keyMAC]); err != nil {
+			return err
+		}
+		p.Ethernet = true
+	}
+	if p.HasUID = q.in == local; p.HasUID && t[keyUID] != "" {
+		p.UID, err = policy.PacketUID("uid", t[keyUID])
+	} else if t[keyUID] != "" {
+		err = errors.New("uid: only what the router itself sends has one: write in = \"local\"")
+	}
+	if err == nil && t[keyDSCP] != "" {
+		p.DSCP, err = policy.PacketDSCP("dscp", t[keyDSCP])
+	}
+	if err == nil && t[keyMark] != "" {
+		p.Mark, err = policy.PacketMark("mark", t[keyMark])
+	}
+	return err
+}
+
+func (x *Explainer) readState(q *Question, t *Text) error {
+	switch t[keyState] {
+	case "", "new":
+	case "established":
+		q.established = true
+	default:
+		return fmt.Errorf("state: invalid state %q: must be \"new\" or \"established\"", t[keyState])
+	}
+	q.pinned = t[keyPinned]
+	switch {
+	case q.pinned == "":
+	case !q.established:
+		return errors.New("pinned: a new connection is not pinned yet: write state = \"established\"")
+	case x.uplinks[strings.TrimSuffix(q.pinned, strictSuffix)] == nil || x.marks[q.pinned] == 0:
+		return fmt.Errorf("pinned: there is no uplink %q: %s", q.pinned, x.doc.SuggestUplink(q.pinned))
+	}
+	return x.readTime(t[keyAt])
+}

@@ -1,0 +1,291 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+
+	"pbr/compiler/policy"
+	"pbr/compiler/walk"
+)
+
+// Tone is how good a step is for the packet.
+type Tone uint8
+
+const (
+	Plain Tone = iota
+	Good
+	Bad
+)
+
+// Step is one step of a packet's way, with remarks.
+type Step struct {
+	What, Text string
+	Tone       Tone
+	More       []string
+}
+
+// Story is a packet's way for people.
+type Story struct {
+	Title string
+	Steps []Step
+}
+
+// nearest is how many earlier policies are told of.
+const nearest = 3
+
+// Story tells an answer in the order of the packet's way. source is the text of the policy file; all tells of every earlier policy.
+func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
+	s := &Story{Title: x.title(a)}
+	way := &a.ways[0]
+	s.add("source", x.sourceStep(a, way), toneOf(way.In != walk.SourceCheckFailed && a.By != By{Kind: BySource}))
+	s.add("state", x.stateStep(a), Plain)
+	by := x.byStep(a, source)
+	if a.By.Kind == ByPolicy || a.By.Kind == ByDefault || a.By.Kind == ByRule || a.By.Kind == ByMain {
+		n := nearest
+		if all {
+			n = 0
+		}
+		for _, m := range x.Missed(a, n) {
+			by.More = append(by.More, fmt.Sprintf("not policy %s (line %d): %s", m.Name, m.Line, m.Why))
+		}
+	}
+	s.Steps = append(s.Steps, by)
+	x.markSteps(s, a)
+	if t := x.whyTable(a, way); t != "" {
+		s.add("table", strings.TrimPrefix(t, "table "), toneOf(way.Fate == walk.Forwarded))
+	}
+	x.leaveSteps(s, a, way)
+	for _, note := range append(a.question.notes, x.live.Others...) {
+		s.add("note", note, Plain)
+	}
+	if !x.isLive() {
+		s.add("note", "from the policy alone: main's routes are not known, links and health are taken as good", Plain)
+	}
+	return s
+}
+
+func (s *Story) add(what, text string, tone Tone) {
+	if text != "" {
+		s.Steps = append(s.Steps, Step{What: what, Text: text, Tone: tone})
+	}
+}
+
+func toneOf(good bool) Tone {
+	if good {
+		return Plain
+	}
+	return Bad
+}
+
+// title names the packet.
+func (x *Explainer) title(a *Answer) string {
+	k := &a.question.packet
+	src := k.Src.String()
+	if !k.Src.IsValid() {
+		src = "(no address yet)"
+	}
+	text := fmt.Sprintf("%s > %s %s", src, k.Dst, policy.ProtoName(k.Proto))
+	if policy.HasPorts(k.Proto) && k.DPort != 0 {
+		text += fmt.Sprintf("/%d", k.DPort)
+	}
+	switch a.question.in {
+	case local:
+		return text + ", from the router itself"
+	case "":
+		return text
+	}
+	return text + ", arriving by " + a.question.in
+}
+
+func (x *Explainer) sourceStep(a *Answer, way *walk.Way) string {
+	switch {
+	case a.By == By{Kind: BySource}:
+		return x.whyBy(a, &a.question.packet, way)
+	case a.question.in == local && !a.question.packet.Src.IsValid() && way.Sender.IsValid():
+		return "the socket gets the address " + way.Sender.String()
+	case !x.isLive() || a.question.in == local:
+		return ""
+	}
+	return "valid"
+}
+
+func (x *Explainer) stateStep(a *Answer) string {
+	switch {
+	case !a.question.established:
+		return "a new connection: its first packet"
+	case a.question.pinned != "":
+		return "established, pinned to " + a.question.pinned
+	}
+	return "established, unmarked"
+}
+
+// byStep tells what decided; a policy or rule with its text.
+func (x *Explainer) byStep(a *Answer, source []byte) Step {
+	step := Step{What: string(a.By.Kind), Text: x.whyBy(a, &a.question.packet, &a.ways[0]), Tone: Good}
+	step.Text = strings.TrimPrefix(step.Text, step.What+" ")
+	if a.By.Line > 0 && (a.By.Kind == ByPolicy || a.By.Kind == ByRule) {
+		if text := sectionText(source, a.By.Line); text != "" {
+			step.More = append(step.More, text)
+		}
+	}
+	return step
+}
+
+// sectionText is the text of a section of a policy file, on one line, without its header and name.
+func sectionText(source []byte, line int) string {
+	lines := strings.Split(string(source), "\n")
+	var out []string
+	for i := line; i < len(lines); i++ { // from the line after the header
+		text := strings.TrimSpace(lines[i])
+		if strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "[ ") && strings.HasSuffix(text, "]") {
+			break
+		}
+		key, _, _ := strings.Cut(text, "=")
+		if text != "" && !strings.HasPrefix(text, "#") && strings.TrimSpace(key) != "name" {
+			out = append(out, strings.Join(strings.Fields(text), " "))
+		}
+	}
+	return strings.Join(out, "  ")
+}
+
+func (x *Explainer) markSteps(s *Story, a *Answer) {
+	if a.PacketMark != 0 && !a.ManyMarks[0] {
+		s.add("mark", x.markText(a.PacketMark), Plain)
+	}
+}
+
+// markText is a mark by number and by the name of its table.
+func (x *Explainer) markText(mark uint32) string {
+	text := fmt.Sprintf("%#08x", mark)
+	if name := x.markName(mark); name != "" && mark&x.plan.Mask != 0 {
+		text += ": " + name
+	}
+	return text
+}
+
+func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
+	switch {
+	case a.Verdict != walk.Forwarded.String():
+		s.add("verdict", x.verdictText(a, way), toneOf(way.Fate == walk.Delivered))
+		return
+	case len(a.Members) > 0:
+		names := make([]string, len(a.Members))
+		for i, m := range a.Members {
+			if names[i] = m; m == "" {
+				names[i] = "(none)"
+			}
+		}
+		s.add("leaves", "through one of "+strings.Join(names, ", ")+": turn, chance, or a hash that is not to be known decides", Good)
+	default:
+		s.add("leaves", leavesText(a, way), Good)
+	}
+	s.add("nat", natText(a), Plain)
+	if a.CTMark&x.plan.Mask != 0 && !a.ManyMarks[1] {
+		s.add("pinned", "connection mark "+x.markText(a.CTMark)+", until the connection ends", Plain)
+	} else if a.CTMark&x.plan.Mask == 0 && !a.ManyMarks[1] {
+		s.add("pinned", "no: the connection carries no mark", Plain)
+	}
+	if a.Offload {
+		s.add("offload", "yes, once established: "+a.OffloadWhy, Plain)
+	} else {
+		s.add("offload", "no: "+a.OffloadWhy, Plain)
+	}
+	if a.Reply != "" && x.byInterface[a.question.in] != nil {
+		s.add("answer", "leaves through "+a.Reply, Plain)
+	} else if a.Reply != "" {
+		s.add("answer", "comes back by "+a.Reply, Plain)
+	}
+	x.failStep(s, a)
+}
+
+func (x *Explainer) verdictText(a *Answer, way *walk.Way) string {
+	switch way.Fate {
+	case walk.Delivered:
+		text := "the router itself gets it"
+		if a.Reply != "" {
+			text += "; the answer leaves through " + a.Reply
+		}
+		return text
+	case walk.Unreachable:
+		return "unreachable: the sender gets an ICMP error"
+	case walk.Prohibited:
+		return "prohibited: the sender gets an ICMP error"
+	}
+	return "dropped: nobody is told"
+}
+
+func leavesText(a *Answer, way *walk.Way) string {
+	var parts []string
+	if a.Uplink != "" {
+		parts = append(parts, "through uplink "+a.Uplink)
+	}
+	if way.Dev != "" {
+		parts = append(parts, "by interface "+way.Dev)
+	}
+	if way.Via.IsValid() {
+		parts = append(parts, "to gateway "+way.Via.String())
+	}
+	if parts == nil {
+		return "the way that main knows"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func natText(a *Answer) string {
+	switch {
+	case a.NAT == "":
+		return "each uplink its own"
+	case !a.Address.IsValid():
+		return a.NAT
+	case a.NAT == walk.Untranslated.String():
+		return "none: the far end sees " + a.Address.String()
+	}
+	return a.NAT + ": the far end sees " + a.Address.String()
+}
+
+// failStep tells what happens if the uplink fails its check now.
+func (x *Explainer) failStep(s *Story, a *Answer) {
+	if a.Uplink == "" || x.live.Failing == nil || x.byInterface[a.question.in] != nil {
+		return
+	}
+	p := x.live.Failing(a.Uplink)
+	if p == nil {
+		return
+	}
+	then := *x
+	var err error
+	then.plan = p
+	if then.router, err = walk.NewRouter(p, &x.live.Facts); err != nil {
+		return
+	}
+	fresh := *a.question
+	fresh.established, fresh.pinned = false, ""
+	s.add("if "+a.Uplink+" fails", "this connection "+x.afterwards(a)+"; a new one "+then.newOne(&fresh, a.Uplink), Plain)
+}
+
+func (x *Explainer) afterwards(a *Answer) string {
+	switch {
+	case x.doc.Settings.CutOnFailover:
+		return "is flushed, and starts anew"
+	case a.CTMark&x.plan.Mask != 0:
+		return "stays pinned, and waits"
+	}
+	return "goes where default goes"
+}
+
+func (x *Explainer) newOne(q *Question, failed string) string {
+	a := x.answer(q)
+	switch {
+	case a.Verdict != walk.Forwarded.String():
+		return "gets " + a.Verdict
+	case len(a.Members) > 0:
+		return "uses one of " + strings.Join(a.Members, ", ")
+	case a.Uplink == failed:
+		return "uses " + a.Uplink + " all the same: there is no other"
+	case a.Uplink != "":
+		return "uses " + a.Uplink
+	case a.Interface != "":
+		return "leaves by " + a.Interface
+	}
+	return "goes where main leads"
+}
