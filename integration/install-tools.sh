@@ -1,35 +1,54 @@
 #!/bin/sh
-# Installs the programs that the tests compare pbr with, where they are missing and apt can.
+# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm...
+# The tests compare pbr with them; pbr itself needs none.
 set -eu
 
 missing=
 optional=
-need() { # PROGRAM PACKAGE
-	command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+need() { # PROGRAM PACKAGE...
+	program=$1
+	shift
+	command -v "$program" >/dev/null 2>&1 || missing="$missing $*"
 }
-want() { # PROGRAM PACKAGE: without it, tests say what they leave out
-	command -v "$1" >/dev/null 2>&1 || optional="$optional $2"
+want() { # PROGRAM PACKAGE...: without it, tests say what they leave out
+	program=$1
+	shift
+	command -v "$program" >/dev/null 2>&1 || optional="$optional $*"
 }
 PATH=$PATH:/usr/sbin:/sbin
-need nft nftables
-need conntrack conntrack
-need ip iproute2
-need ping iputils-ping
-need tcpdump tcpdump
-need iptables-restore iptables
-need ipset ipset
-# The guest of make test-vm, and what its tests run.
-want qemu-system-x86_64 qemu-system-x86
-want depmod kmod
-want wg wireguard-tools
-want pppd ppp
-# Not to be started as such: its networkd, in a namespace.
-want /lib/systemd/systemd-networkd systemd
+for use; do
+	case $use in
+	demo)
+		need nft nftables
+		need conntrack conntrack
+		need ip iproute2
+		need ping iputils-ping
+		need tcpdump tcpdump
+		;;
+	test)
+		need iptables-restore iptables
+		need ipset ipset
+		want cc gcc libc6-dev # for go test -race
+		# Not to be started as such: its networkd, in a namespace.
+		want /lib/systemd/systemd-networkd systemd
+		;;
+	vm)
+		want qemu-system-x86_64 qemu-system-x86
+		want depmod kmod
+		want wg wireguard-tools
+		want pppd ppp
+		;;
+	*)
+		echo "install-tools.sh: $use: use demo, test or vm" >&2
+		exit 1
+		;;
+	esac
+done
 
 [ -n "$missing$optional" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
 	[ -n "$missing" ] || exit 0
-	echo "please install:$missing$optional" >&2
+	echo "missing, and only root can install it with apt-get. Please install:$missing$optional" >&2
 	exit 1
 fi
 echo "installing:$missing$optional"
@@ -37,5 +56,7 @@ install() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 apt-get update -qq
+# shellcheck disable=SC2086 # lists of words
 [ -z "$missing" ] || install $missing
+# shellcheck disable=SC2086
 [ -z "$optional" ] || install $optional || echo "not installed:$optional" >&2
