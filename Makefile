@@ -7,7 +7,7 @@ STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 
-.PHONY: go tools-demo tools-vm build test test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: go tools-demo tools-vm build cross test test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -41,6 +41,18 @@ test-nft: tools
 	@command -v apt-get >/dev/null || { echo "no apt-get: not tested with the nft of Debian $(NFT)"; exit 0; }; \
 	bin=$$(sh integration/other-nft.sh $(NFT)) && PATH=$$bin:$$PATH && nft --version && \
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -count=1 -timeout 9m -run 'Text|Script|Listing' ./integration ./kernel/nft
+
+# Builds for the machines that routers run on, then runs the tests that need no root on a 32-bit machine and, in qemu-user, on a
+# big-endian one. Not a part of test: CI runs both.
+MACHINES = amd64 arm64 arm 386 mipsle riscv64 s390x
+ROOTLESS = ./compiler ./compiler/plan ./compiler/policy/... ./compiler/walk ./render ./cmd/pbr/daemon ./kernel/doctor
+cross: go
+	@sh integration/install-tools.sh cross
+	@set -e; for machine in $(MACHINES); do echo "linux/$$machine"; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$machine $(GO) build ./...; done
+	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 9m $(ROOTLESS) ./compiler/layers ./cmd/pbr
+	CGO_ENABLED=0 GOARCH=s390x $(GO) test -timeout 9m -exec qemu-s390x $(ROOTLESS)
 
 test-integration: tools
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test $(RACE) -count=1 -timeout 9m ./integration/... ./kernel/...

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -333,7 +334,7 @@ func TestHoldGrowsAndIsBounded(t *testing.T) {
 	for n := range want {
 		got = append(got, hold(n, c))
 	}
-	if !reflect.DeepEqual(got, want) || hold(1<<40, c) != maxHold {
+	if !reflect.DeepEqual(got, want) || hold(math.MaxInt, c) != maxHold {
 		t.Errorf("holds %v", got)
 	}
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm...
+# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross...
 # The tests compare pbr with them; pbr itself needs none.
 set -eu
 
@@ -38,8 +38,11 @@ for use; do
 		want wg wireguard-tools
 		want pppd ppp
 		;;
+	cross)
+		need qemu-s390x qemu-user
+		;;
 	*)
-		echo "install-tools.sh: $use: use demo, test or vm" >&2
+		echo "install-tools.sh: $use: use demo, test, vm or cross" >&2
 		exit 1
 		;;
 	esac

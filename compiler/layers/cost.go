@@ -2,6 +2,9 @@ package layers
 
 import "math/bits"
 
+// nanoseconds is a cost. It has 64 bits on every machine, so that sums of what never pays do not overflow.
+type nanoseconds int64
+
 // What a step costs a packet, in nanoseconds on a machine of 2.5 us per new connection with NAT (Linux 6.18, AMD EPYC guest).
 // Only their ratios matter. Integers, so that every machine chooses the same.
 const (
@@ -19,13 +22,14 @@ const (
 	// costOfReadable is how much a list may cost that stays one, because people read it: a sixth of a new connection with NAT.
 	costOfReadable = 400
 	// never is more than anything costs.
-	never = 1 << 40
+	never = nanoseconds(1 << 40)
 )
 
 // treeCost is the cost of a look-up among n intervals of one field.
-func treeCost(n int) int { return costTree * bits.Len(uint(n)) }
+func treeCost(n int) nanoseconds { return costTree * nanoseconds(bits.Len(uint(n))) }
 
 // rangesCost is the cost of a look-up among n intervals in several fields, of so many bytes together.
-func rangesCost(bytes, n int) int {
-	return costRanges + costRangeByte*bytes + costRangeEntry*bytes*n/1000
+func rangesCost(bytes, n int) nanoseconds {
+	width := nanoseconds(bytes)
+	return costRanges + costRangeByte*width + costRangeEntry*width*nanoseconds(n)/1000
 }

@@ -56,7 +56,7 @@ func Build(chain string, policies []Policy, lookUp func(name string) *plan.Set, 
 	for i := range policies {
 		selections += len(policies[i].Selections)
 	}
-	listed := selections * costRule
+	listed := nanoseconds(selections) * costRule
 	if form == List || form == Cheapest && listed <= costOfReadable {
 		return b.list()
 	}

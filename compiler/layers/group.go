@@ -99,7 +99,7 @@ func (s shape) class() class {
 }
 
 // steps chooses the structures of every layer, and returns them with what they cost a packet that passes all of them.
-func (b *builder) steps(a *assignment) (steps []step, cost int) {
+func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 	steps = make([]step, a.count)
 	byShape := make([]map[shape][]int32, a.count)
 	for i := range b.items {
@@ -143,7 +143,7 @@ func (b *builder) steps(a *assignment) (steps []step, cost int) {
 
 // divideClass makes groups of the units of one class: all that are no group of their own pooled, or one pool for each
 // choice of fields, whichever is cheaper.
-func (b *builder) divideClass(units []group) ([]group, int) {
+func (b *builder) divideClass(units []group) ([]group, nanoseconds) {
 	// The largest first: they are worth a look-up of their own.
 	slices.SortFunc(units, func(x, y group) int { return cmp.Or(cmp.Compare(len(y.boxes), len(x.boxes)), x.compare(y.shape)) })
 	together, cost := b.divide(units)
@@ -155,7 +155,7 @@ func (b *builder) divideClass(units []group) ([]group, int) {
 		return together, cost
 	}
 	var apart []group
-	sum := 0
+	var sum nanoseconds
 	for _, us := range byFields {
 		groups, c := b.divide(us)
 		apart, sum = append(apart, groups...), sum+c
@@ -167,7 +167,7 @@ func (b *builder) divideClass(units []group) ([]group, int) {
 }
 
 // divide gives the largest units that exact keys can find a map each, as many as is cheapest, and pools the rest.
-func (b *builder) divide(units []group) (best []group, least int) {
+func (b *builder) divide(units []group) (best []group, least nanoseconds) {
 	least = never
 	var own, rest []group
 	for _, u := range units {
@@ -187,7 +187,7 @@ func (b *builder) divide(units []group) (best []group, least int) {
 			p.add(own[n])
 		}
 		kind, cost := p.cheapest()
-		if cost += n * (costRule + costHash); cost < least {
+		if cost += nanoseconds(n) * (costRule + costHash); cost < least {
 			bestOwn, bestKind, least = n, kind, cost
 		}
 		if b.form == Masks {
@@ -234,7 +234,7 @@ func (p *pool) add(u group) {
 }
 
 // cheapest is the structure for the pool, and its cost.
-func (p *pool) cheapest() (kind, int) {
+func (p *pool) cheapest() (kind, nanoseconds) {
 	if p.n == 0 {
 		return exact, 0
 	}
@@ -246,7 +246,7 @@ func (p *pool) cheapest() (kind, int) {
 	case n > 1:
 		cost = costRule + rangesCost(p.bytes(), p.n)
 	}
-	if single := p.n * costRule; !p.never && (cost == never || single <= cost && p.b.form == Cheapest) {
+	if single := nanoseconds(p.n) * costRule; !p.never && (cost == never || single <= cost && p.b.form == Cheapest) {
 		return singly, single
 	}
 	return ranges, cost

@@ -57,10 +57,10 @@ var scales = []scale{
 		return []plan.Match{randomNet(r, []plan.Field{plan.FieldIPSAddr, plan.FieldIPDAddr}[i%2], 32, 32)}
 	}, manyPolicies},
 	{"nested", func(_ *rand.Rand, i, _ int) []plan.Match {
-		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(1<<31 - i)), To: plan.KeyFromUint32(uint32(1<<31 + i))}}
+		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(1<<31 - uint32(i)), To: plan.KeyFromUint32(1<<31 + uint32(i))}}
 	}, manyPolicies},
 	{"crossing", func(_ *rand.Rand, i, _ int) []plan.Match {
-		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(i)), To: plan.KeyFromUint32(uint32(1<<31 + i))}}
+		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(i)), To: plan.KeyFromUint32(1<<31 + uint32(i))}}
 	}, manyPolicies},
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -14,7 +13,6 @@ import (
 // not safe for concurrent use.
 type Conn struct {
 	*socket
-	lib *nftables.Conn
 	// big is from how many elements on a set is not listed if there is a guess, see bigSet.
 	big int
 }
@@ -25,24 +23,23 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	lib, err := nftables.New(nftables.AsLasting())
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening nftables: %w", err), s.close())
-	}
-	return &Conn{socket: s, lib: lib, big: bigSet}, nil
+	return &Conn{socket: s, big: bigSet}, nil
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return errors.Join(c.lib.CloseLasting(), c.close()) }
+func (c *Conn) Close() error { return c.close() }
 
 // Generation is the number of the namespace's nftables state: it grows with each transaction that changes
 // anything in any table, and not by what packets change.
 func (c *Conn) Generation() (uint32, error) {
-	gen, err := c.lib.GetGen()
+	var generation uint32
+	err := c.ask(unix.NFT_MSG_GETGEN, unix.AF_UNSPEC, func(attrs []byte) {
+		generation = number(attr(attrs, unix.NFTA_GEN_ID))
+	})
 	if err != nil {
 		return 0, fmt.Errorf("reading the nftables generation: %w", err)
 	}
-	return gen.ID, nil
+	return generation, nil
 }
 
 // Delete removes the table, whatever it holds; that there is none is fine.

@@ -130,9 +130,29 @@ func (m *message) errno() error {
 // dump asks for a list of objects and calls f with the attributes of each, which stay valid only
 // during the call. filter has the attributes of the request.
 func (s *socket) dump(msg uint16, family uint8, filter []byte, f func(attrs []byte) error) error {
+	return s.query(msg, unix.NLM_F_DUMP, family, filter, f)
+}
+
+// ask sends a request that is answered by one object, and calls f with its attributes.
+func (s *socket) ask(msg uint16, family uint8, f func(attrs []byte)) error {
+	answered := false
+	err := s.query(msg, unix.NLM_F_ACK, family, nil, func(attrs []byte) error {
+		answered = true
+		f(attrs)
+		return nil
+	})
+	if err == nil && !answered {
+		return errNoAnswer
+	}
+	return err
+}
+
+// query sends a request, and calls f with the attributes of each object of the answer up to its end, which is the dump's or
+// the acknowledgement.
+func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(attrs []byte) error) error {
 	s.seq++
 	want := s.seq
-	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|unix.NLM_F_DUMP, want, family, filter)); err != nil {
+	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|flags, want, family, filter)); err != nil {
 		return err
 	}
 	done := false
