@@ -133,8 +133,9 @@ type application struct {
 	lenient bool
 	// live is the ruleset that the last transaction left.
 	live *nft.Live
-	// rules is for the ip rules of one round.
-	rules *route.RuleEdit
+	// rules and routes are for the ip rules, and the deletions of routes, of one round.
+	rules  *route.RuleEdit
+	routes *route.RouteEdit
 }
 
 func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *plan.Changes) *application {
@@ -169,7 +170,7 @@ func (a *application) converge(have *live, j *journal) error {
 
 // do does the changes of have, step by step, up to the first error.
 func (a *application) do(have *live, changes *plan.Changes, unset []plan.SysctlChange) error {
-	a.live, a.rules = have.nft, a.route.EditRules()
+	a.live, a.rules, a.routes = have.nft, a.route.EditRules(), a.route.EditRoutes()
 	for _, s := range a.steps(have, changes, unset) {
 		if err := a.run(s); err != nil {
 			return err

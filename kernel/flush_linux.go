@@ -131,8 +131,10 @@ func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []erro
 	try("delete table", k.nft.Delete)
 	rules := orderRules(r.Changes.Rules)
 	try("delete rules", func() error { return k.route.DelRules(slices.Concat(rules.unskip, rules.del)) })
-	for _, c := range r.Changes.Routes {
-		try("delete route", func() error { return k.route.DelRoute(*c.Have) })
+	_, del := splitRoutes(r.Changes.Routes)
+	routes := k.route.EditRoutes()
+	for burst := range slices.Chunk(del, route.BurstSize) {
+		try(nameRoutes("delete", burst), func() error { return errors.Join(routes.Del(burst)...) })
 	}
 	restore(false)
 	return errs

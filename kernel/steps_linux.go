@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/route"
 )
 
 // step is one thing to do to the kernel, and how to undo it.
@@ -40,12 +41,12 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 		remarkBefore, remarkAfter = a.marks.steps()
 	}
 	steps = append(steps, remarkBefore...)
-	for _, r := range c.Routes {
-		if r.Want != nil {
-			steps = append(steps, a.setRoute(r))
-		} else {
-			last = append(last, a.delRoute(*r.Have))
-		}
+	set, del := splitRoutes(c.Routes)
+	for burst := range slices.Chunk(set, route.BurstSize) {
+		steps = append(steps, a.setRoutes(burst))
+	}
+	for burst := range slices.Chunk(del, route.BurstSize) {
+		last = append(last, a.delRoutes(burst))
 	}
 	rules := orderRules(c.Rules)
 	for _, r := range rules.unskip {
@@ -108,40 +109,6 @@ func orderRules(changes []plan.RuleChange) ruleOrder {
 	slices.SortStableFunc(o.del, plan.CompareRules)
 	slices.Reverse(o.del)
 	return o
-}
-
-// setRoute adds or replaces a route; a lenient apply leaves it out if that cannot be.
-func (a *application) setRoute(c plan.RouteChange) step {
-	s := step{
-		what: fmt.Sprintf("set route %v", c.Want.Key()),
-		do: func() error {
-			err := a.route.SetRoute(*c.Want)
-			if err == nil || !a.lenient {
-				return err
-			}
-			a.want.Routes = slices.DeleteFunc(slices.Clone(a.want.Routes), c.Want.Equal)
-			a.leaveOut(err)
-			return nil
-		},
-		undo: func() error { return a.route.DelRoute(*c.Want) },
-	}
-	if c.Have != nil {
-		s.undo = func() error { return a.route.SetRoute(*c.Have) }
-	}
-	return s
-}
-
-// leaveOut tells of what a lenient apply does without.
-func (a *application) leaveOut(err error) {
-	a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("left out: %v", err))
-}
-
-func (a *application) delRoute(r plan.Route) step {
-	return step{
-		what: fmt.Sprintf("delete route %v", r.Key()),
-		do:   func() error { return a.route.DelRoute(r) },
-		undo: func() error { return a.route.SetRoute(r) },
-	}
 }
 
 func (a *application) addRule(r plan.Rule) step {

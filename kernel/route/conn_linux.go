@@ -21,6 +21,8 @@ type Conn struct {
 	sockets map[int]*nl.SocketHandle
 	// inet asks for interface names and indexes by ioctl (netdevice(7)), a tenth of a link dump's price.
 	inet int
+	// names are those of interfaces that the list being read has had so far; nil outside of one.
+	names map[uint32]string
 }
 
 // Open connects to the current network namespace, that of the calling thread.
@@ -109,6 +111,17 @@ func (c *Conn) linkIndex(name string) (uint32, error) {
 
 // linkName returns the interface's name, or "ifN" for an index that is gone since it was read.
 func (c *Conn) linkName(index uint32) string {
+	name, known := c.names[index]
+	if !known {
+		name = c.askLinkName(index)
+	}
+	if c.names != nil {
+		c.names[index] = name
+	}
+	return name
+}
+
+func (c *Conn) askLinkName(index uint32) string {
 	req, err := unix.NewIfreq("x")
 	if err == nil {
 		req.SetUint32(index)

@@ -130,6 +130,8 @@ func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveR
 	if err != nil {
 		return nil, fmt.Errorf("listing ip -%d routes of table %d: %w", family, table, err)
 	}
+	c.names = map[uint32]string{}
+	defer func() { c.names = nil }()
 	out := make([]liveRoute, 0, len(msgs))
 	for _, m := range msgs {
 		r, err := c.decodeRoute(m)
@@ -145,31 +147,13 @@ func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveR
 
 // SetRoute adds a route, or puts it in the place of the one with its key, whoever wrote that.
 func (c *Conn) SetRoute(r plan.Route) error {
-	body, err := c.encodeRoute(r)
-	if err == nil {
-		err = c.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body)
-	}
-	if err != nil {
-		return fmt.Errorf("setting %s: %w", describeRoute(r), err)
-	}
-	return nil
+	return c.SetRoutes([]plan.Route{r})[0]
 }
 
 // DelRoute deletes exactly this route, as read or as set; that it is absent is success. It sends the
 // kernel's own message back, because the kernel takes metric 0 and attributes not given for "any".
 func (c *Conn) DelRoute(r plan.Route) error {
-	live, err := c.routes(r.Family, r.Table, r.Protocol)
-	if err != nil {
-		return fmt.Errorf("deleting %s: %w", describeRoute(r), err)
-	}
-	at := slices.IndexFunc(live, func(l liveRoute) bool { return l.Equal(r) })
-	if at < 0 {
-		return nil
-	}
-	if err := c.request(unix.RTM_DELROUTE, 0, deletionOf(live[at].msg)); err != nil && !absent(err) {
-		return fmt.Errorf("deleting %s: %w", describeRoute(r), err)
-	}
-	return nil
+	return c.EditRoutes().Del([]plan.Route{r})[0]
 }
 
 // deletionOf makes a listed message a request to delete: what is only information (cache info), or
