@@ -10,9 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pbr/kernel/state"
 )
 
 // Lock makes k the only one to change this network namespace until unlock is called; doing is what it is for, as
@@ -58,30 +61,98 @@ func (k *Kernel) takeLock() (*os.File, error) {
 		if _, err := os.Stat(k.dir); errors.Is(err, fs.ErrNotExist) {
 			pruneStates(filepath.Dir(k.dir))
 		}
-		if err := os.MkdirAll(k.dir, 0o755); err != nil {
+		if err := makeStateDir(k.dir); err != nil {
 			return nil, fmt.Errorf("making the state directory: %w", err)
 		}
-		f, err := os.OpenFile(k.path(lockFile), os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(k.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // its directory was removed again
 		}
 		if err != nil {
 			return nil, fmt.Errorf("opening the lock: %w", err)
 		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil && inPlace(f) {
-			return f, nil
-		}
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = lockHolder(f)
-		} else if err != nil {
-			err = fmt.Errorf("locking %s: %w", f.Name(), err)
-		}
-		f.Close()
-		if err != nil {
-			return nil, err
+		if f, err = tryLock(f); f != nil || err != nil {
+			return f, err
 		}
 	}
+}
+
+// makeStateDir makes a namespace's directory, and the one above it, for root alone.
+func makeStateDir(dir string) error {
+	return errors.Join(state.MakeDir(filepath.Dir(dir)), state.MakeDir(dir))
+}
+
+// tryLock locks an open lock file, or closes it. It returns nil when that has to begin anew.
+func tryLock(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	open := err == nil || errors.Is(err, unix.EWOULDBLOCK)
+	switch {
+	case open && info.Mode().Perm()&0o077 != 0 && (err == nil || !rootHolds(f, info)):
+		err = replaceLock(f)
+	case err == nil && inPlace(f):
+		return f, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = lockHolder(f)
+	case err != nil:
+		err = fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// replaceLock puts a new file in the place of a lock file that others may open, as older versions made it: whoever has it open could
+// lock it at any time. An older version that runs opens the new one by its name.
+func replaceLock(f *os.File) error {
+	dir, err := os.Open(filepath.Dir(f.Name()))
+	if err != nil {
+		return fmt.Errorf("making the lock anew: %w", err)
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil { // one at a time, or two would each lock a file of their own
+		return fmt.Errorf("making the lock anew: %w", err)
+	}
+	if !inPlace(f) {
+		return nil
+	}
+	if err := state.Replace(f.Name(), nil); err != nil {
+		return fmt.Errorf("making the lock anew: %w", err)
+	}
+	return nil
+}
+
+// rootHolds reports whether a process of root, or of this process's user, has a file locked. /proc/locks (proc_locks(5)) names
+// processes and files; where it shows nothing, as of another PID namespace, the note that the holder wrote into the file counts.
+func rootHolds(f *os.File, info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return true
+	}
+	if b, err := os.ReadFile("/proc/locks"); err == nil {
+		file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+		for line := range strings.Lines(string(b)) {
+			w := strings.Fields(line) // 1: FLOCK ADVISORY WRITE 4711 00:1a:42 0 EOF
+			if len(w) > 5 && w[1] == "FLOCK" && w[5] == file {
+				return ofRoot(w[4])
+			}
+		}
+	}
+	pid, _, _ := strings.Cut(readLock(f), " ")
+	return ofRoot(pid)
+}
+
+// ofRoot reports whether a process runs, and belongs to root or to this process's user.
+func ofRoot(pid string) bool {
+	if n, err := strconv.Atoi(pid); err != nil || n <= 0 {
+		return false
+	}
+	info, err := os.Stat("/proc/" + pid)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
 }
 
 // inPlace tells whether an open file still has its name.
@@ -170,7 +241,7 @@ func (k *Kernel) locked(doing string) (unlock func(), err error) {
 }
 
 // lockPoll is how often LockWait tries again.
-const lockPoll = 100 * time.Millisecond
+const lockPoll = 25 * time.Millisecond
 
 // LockWait is Lock, but waits for the other process to end.
 func (k *Kernel) LockWait(ctx context.Context, doing string) (unlock func(), err error) {

@@ -36,7 +36,7 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 	}
 	b, err := json.Marshal(p)
 	if err == nil {
-		err = os.MkdirAll(k.dir, 0o755)
+		err = makeStateDir(k.dir)
 	}
 	if err == nil {
 		err = state.Replace(k.path(previousFile), b)
