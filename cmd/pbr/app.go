@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/policy"
 )
 
 // defaultConfig is where the policy file is looked for.
@@ -14,9 +16,6 @@ const defaultConfig = "/etc/pbr/pbr.toml"
 
 // configVariable names it too.
 const configVariable = "PBR_CONFIG"
-
-// version is set by the linker.
-var version = "development"
 
 // command is the whole program, with its edges given in, so that it runs inside a test.
 type command struct {
@@ -26,18 +25,20 @@ type command struct {
 
 // main runs the program and returns its exit status.
 func (c command) main(args []string) int {
-	return c.exit(c.app().Run(args))
+	app := c.app()
+	return c.exit(app.Run(arranged(app, args)))
 }
 
 func (c command) app() *cli.App {
 	app := &cli.App{
 		Name:      "pbr",
 		Usage:     "policy-based routing: which connections leave by which uplink",
-		UsageText: "pbr [--config FILE] COMMAND [OPTION...]",
+		UsageText: "pbr [--config FILE] COMMAND [OPTION...] [ARGUMENT...]",
 		Description: "pbr compiles a policy file into nftables chains, ip rules and routes, and makes the\n" +
 			"kernel match them through netlink, sending only what differs.\n\n" +
-			"Every command that prints data takes --json. Colours are used on a terminal; NO_COLOR turns them off.",
-		Version:              version,
+			"Every command that prints data takes --json. --config and --json may stand anywhere, a command's other\n" +
+			"options before or after its arguments. Colours are used on a terminal; NO_COLOR turns them off.",
+		Version:              thisBuild().String(),
 		HideHelpCommand:      true,
 		EnableBashCompletion: true,
 		Reader:               c.stdin,
@@ -45,11 +46,13 @@ func (c command) app() *cli.App {
 		ErrWriter:            c.stderr,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{configVariable}},
+			cli.HelpFlag, // which the library leaves out where there is a command of that name
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),
 			c.diffCommand(), c.explainCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
 			c.manCommand(), c.revertCommand(),
+			c.versionCommand(), c.helpCommand(),
 		},
 		Action:         c.noCommand,
 		OnUsageError:   badOption,
@@ -77,12 +80,7 @@ func withoutEmptyDefault(s string) string {
 }
 
 // badOption is what an unknown or malformed option gives. The library would print the help as well.
-func badOption(_ *cli.Context, err error, _ bool) error {
-	if flag := err.Error(); strings.HasSuffix(flag, "defined: -config") || strings.HasSuffix(flag, "defined: -c") {
-		return usageError("--config comes before the command: pbr --config FILE COMMAND")
-	}
-	return usageError("%v", err)
-}
+func badOption(_ *cli.Context, err error, _ bool) error { return usageError("%v", err) }
 
 // noCommand is what runs when no known command is named.
 func (c command) noCommand(ctx *cli.Context) error {
@@ -91,9 +89,17 @@ func (c command) noCommand(ctx *cli.Context) error {
 		_ = cli.ShowAppHelp(ctx)
 		return exitCode(exitError)
 	}
+	return unknownCommand(ctx.App, name)
+}
+
+// unknownCommand names the command that was meant, or all of them.
+func unknownCommand(app *cli.App, name string) error {
 	names := []string{}
-	for _, cmd := range ctx.App.VisibleCommands() {
+	for _, cmd := range app.VisibleCommands() {
 		names = append(names, cmd.Name)
+	}
+	if hint := policy.Suggest(name, names); strings.HasPrefix(hint, "did you mean") {
+		return usageError("there is no command %q: %s", name, hint)
 	}
 	return usageError("there is no command %q; the commands are %s", name, strings.Join(names, ", "))
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// What the linker sets. Without it the version is that of a development build, commit and its date those that the compiler notes.
+var version, commit, commitDate string
+
+// developmentVersion is that of a build that has no other.
+const developmentVersion = "v0.0.0-dev"
+
+// build is what is known of this program's origin; Commit and Date are empty where it is not known.
+type build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Date    string `json:"date,omitempty"`
+}
+
+func thisBuild() build {
+	b := build{Version: version, Commit: commit, Date: commitDate}
+	if b.Version == "" {
+		b.Version = developmentVersion
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision" && b.Commit == "":
+			b.Commit = s.Value
+		case s.Key == "vcs.time" && b.Date == "":
+			b.Date, _, _ = strings.Cut(s.Value, "T")
+		}
+	}
+	return b
+}
+
+func (b build) String() string {
+	if b.Commit == "" {
+		return b.Version + ", commit unknown"
+	}
+	text := b.Version + ", commit " + b.Commit[:min(12, len(b.Commit))]
+	if b.Date != "" {
+		text += " of " + b.Date
+	}
+	return text
+}
+
+func (c command) versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "version",
+		Usage:       "print the version, the commit it was built from, and the commit's date",
+		ArgsUsage:   " ",
+		Description: "The same as pbr --version.",
+		Flags:       []cli.Flag{jsonFlag()},
+		Action: func(ctx *cli.Context) error {
+			if err := noArguments(ctx); err != nil {
+				return err
+			}
+			if ctx.Bool("json") {
+				return printJSON(c.stdout, thisBuild())
+			}
+			_, err := fmt.Fprintf(c.stdout, "pbr %s\n", thisBuild())
+			return err
+		},
+	}
+}
+
+func (c command) helpCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "help",
+		Usage:       "list the commands, or describe one of them",
+		ArgsUsage:   "[COMMAND]",
+		Description: "The same as pbr --help and pbr COMMAND --help.",
+		Action: func(ctx *cli.Context) error {
+			name := ctx.Args().First()
+			switch {
+			case ctx.Args().Len() > 1:
+				return usageError("help takes one command, but got %d", ctx.Args().Len())
+			case name == "":
+				return cli.ShowAppHelp(ctx)
+			case ctx.App.Command(name) == nil:
+				return unknownCommand(ctx.App, name)
+			}
+			return cli.ShowCommandHelp(ctx, name)
+		},
+	}
+}
