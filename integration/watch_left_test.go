@@ -184,7 +184,7 @@ func TestStatusBesideABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nhook = \"/nonexistent/hook\"\n", 2)
 	w.logged("level=WARN", "the hook cannot be run", "there is no such file")
-	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch runs already (process %d)", w.cmd.Process.Pid), "kill -HUP")
+	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch runs already (process %d)", w.cmd.Process.Pid), "run pbr apply")
 	says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
 	w.router.write("uplink = 7\n")
 	res := w.router.pbr("status")

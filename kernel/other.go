@@ -74,6 +74,15 @@ func (k *Kernel) Pending() (*Pending, error) { return nil, errLinux }
 // ClearPending works on Linux only.
 func (k *Kernel) ClearPending() error { return errLinux }
 
+// DropPending works on Linux only.
+func (k *Kernel) DropPending(*plan.Plan) (bool, error) { return false, errLinux }
+
+// Guard works on Linux only.
+func (k *Kernel) Guard() (*os.File, error) { return nil, errLinux }
+
+// NoteFailure works on Linux only.
+func (k *Kernel) NoteFailure(error) error { return errLinux }
+
 // Revert works on Linux only.
 func (k *Kernel) Revert(context.Context) (*Report, error) { return nil, errLinux }
 

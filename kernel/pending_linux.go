@@ -53,6 +53,9 @@ func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.
 	return p, guard, nil
 }
 
+// Guard is the guard of a trial that another process began, when nobody else guards it any more.
+func (k *Kernel) Guard() (*os.File, error) { return k.takeGuard() }
+
 // takeGuard locks the guard's file. The lock is one of open files (F_OFD_SETLK, fcntl(2)): children inherit it, and it is gone with
 // the last of them.
 func (k *Kernel) takeGuard() (*os.File, error) {
@@ -121,16 +124,52 @@ func (k *Kernel) ClearPending() error {
 	return k.DropPrevious()
 }
 
+// DropPending is ClearPending for an apply that failed. It keeps what waits unless the kernel is as it was before: else the undo that is
+// due may be all that puts it right.
+func (k *Kernel) DropPending(want *plan.Plan) (dropped bool, err error) {
+	changed, err := k.changedSincePrevious(want)
+	if err != nil || changed {
+		return false, err
+	}
+	return true, k.ClearPending()
+}
+
+// changedSincePrevious reports whether the live state is another one than that to go back to.
+func (k *Kernel) changedSincePrevious(want *plan.Plan) (bool, error) {
+	p, err := k.readPrevious()
+	if err != nil {
+		return false, err
+	}
+	j, err := readJournal(k.path(journalFile))
+	if err != nil {
+		return false, err
+	}
+	have, err := k.Live(want)
+	if err != nil {
+		return false, err
+	}
+	now := previousOf(have, j)
+	if p.Nothing || now.Nothing {
+		return p.Nothing != now.Nothing, nil
+	}
+	return !plan.Diff(now.Plan, p.Plan).Empty(), nil
+}
+
 // Revert goes back to the state before the apply that waits to be confirmed. When that fails it is still pending, with the reason.
 func (k *Kernel) Revert(ctx context.Context) (*Report, error) {
 	report, err := k.Restore(ctx)
 	if err == nil {
 		return report, k.ClearPending()
 	}
-	p, readErr := k.Pending()
-	if readErr == nil && p != nil {
-		p.Failure = err.Error()
-		readErr = k.writePending(p)
+	return report, errors.Join(err, k.NoteFailure(err))
+}
+
+// NoteFailure notes why undoing the apply that waits failed, for the next command to tell.
+func (k *Kernel) NoteFailure(failure error) error {
+	p, err := k.Pending()
+	if err != nil || p == nil {
+		return err
 	}
-	return report, errors.Join(err, readErr)
+	p.Failure = failure.Error()
+	return k.writePending(p)
 }

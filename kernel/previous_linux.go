@@ -30,11 +30,7 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 	if err != nil {
 		return err
 	}
-	p := previous{Nothing: len(j.Owned) == 0 && len(have.Routes) == 0 && len(have.Rules) == 0 && len(have.Ruleset.Chains) == 0}
-	if !p.Nothing {
-		p.Plan = repeatable(have, j)
-	}
-	b, err := json.Marshal(p)
+	b, err := json.Marshal(previousOf(have, j))
 	if err == nil {
 		err = makeStateDir(k.dir)
 	}
@@ -45,6 +41,30 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 		return fmt.Errorf("saving the state to go back to: %w", err)
 	}
 	return nil
+}
+
+// previousOf returns what of a live plan can be gone back to.
+func previousOf(have *plan.Plan, j *journal) *previous {
+	if len(j.Owned) == 0 && len(have.Routes) == 0 && len(have.Rules) == 0 && len(have.Ruleset.Chains) == 0 {
+		return &previous{Nothing: true}
+	}
+	return &previous{Plan: repeatable(have, j)}
+}
+
+// readPrevious reads the saved state; the error is ErrNoPrevious if there is none.
+func (k *Kernel) readPrevious() (*previous, error) {
+	b, err := os.ReadFile(k.path(previousFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoPrevious
+	}
+	p := &previous{}
+	if err == nil {
+		err = json.Unmarshal(b, p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the state to go back to: %w", err)
+	}
+	return p, nil
 }
 
 // repeatable returns the part of a live plan that can be applied: numbers as they are in force, what is
@@ -96,16 +116,9 @@ func (k *Kernel) HasPrevious() bool {
 // Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing. What cannot be any more, as a route
 // over an interface that is gone, is left out, with a warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
-	b, err := os.ReadFile(k.path(previousFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNoPrevious
-	}
+	p, err := k.readPrevious()
 	if err != nil {
-		return nil, fmt.Errorf("reading the state to go back to: %w", err)
-	}
-	var p previous
-	if err := json.Unmarshal(b, &p); err != nil {
-		return nil, fmt.Errorf("reading the state to go back to: %w", err)
+		return nil, err
 	}
 	if p.Nothing || p.Plan == nil {
 		return k.Flush(ctx)

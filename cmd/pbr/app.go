@@ -49,9 +49,9 @@ func (c command) app() *cli.App {
 			cli.HelpFlag, // which the library leaves out where there is a command of that name
 		},
 		Commands: []*cli.Command{
-			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(),
+			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
 			c.diffCommand(), c.explainCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
-			c.manCommand(), c.revertCommand(),
+			c.manCommand(),
 			c.versionCommand(), c.helpCommand(),
 		},
 		Action:         c.noCommand,

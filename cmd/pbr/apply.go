@@ -2,15 +2,19 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
-	"pbr/render"
 )
 
 func (c command) applyCommand() *cli.Command {
@@ -20,45 +24,56 @@ func (c command) applyCommand() *cli.Command {
 		ArgsUsage: " ",
 		Description: "Routes first, then ip rules, then one nftables transaction; what goes away goes backwards. If anything\n" +
 			"fails, all of it is undone. Parts that need an interface which is not there are left out, and said so.\n" +
+			"While pbr watch runs it does the work, with the same report, and keeps the kernel to the given file from then on.\n" +
 			"With --confirm the command returns at once, and everything is undone after that time, even if the\n" +
-			"terminal is gone, unless pbr confirm comes first.",
+			"terminal is gone, unless pbr confirm comes first; pbr revert undoes it now.\n" +
+			"It waits for another pbr that is at work, and reads policy and machine when its turn has come.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
-			jsonFlag(),
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what pbr diff prints, and change nothing"},
+			&cli.BoolFlag{Name: "reload", Usage: "as a service's reload: read the file anew that is in force; one that was rejected is refused"},
+			&cli.BoolFlag{Name: "boot", Usage: "as a service's start: in the place of a file that was rejected the policy is applied that was kept last"},
+			lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,
 	}
+}
+
+// applyOptions are apply's, as they were given.
+type applyOptions struct {
+	// confirm is 0 for good.
+	confirm      time.Duration
+	reload, boot bool
 }
 
 func (c command) runApply(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	wait, err := confirmTime(ctx)
+	o, err := applyOptionsOf(ctx)
 	if err != nil {
 		return err
 	}
-	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
-		return withLock("apply", k, func(stop context.Context) error {
-			if err := c.refuseNothing(f, k); err != nil {
-				return err
-			}
-			if err := c.report(f, policy.FallsBack(f.doc)); err != nil {
-				return err
-			}
-			want, err := c.compileLive(f, k)
-			if err != nil {
-				return err
-			}
-			if err := c.settlePending(stop, k); err != nil {
-				return err
-			}
-			if wait > 0 {
-				return c.applyUntilConfirmed(ctx, stop, k, want, wait)
-			}
-			return c.apply(ctx, stop, k, want)
-		})
-	})
+	if ctx.Bool("dry-run") {
+		return c.dryRun(ctx)
+	}
+	return withKernel(func(k *kernel.Kernel) error { return c.applyOnce(ctx, k, o) })
+}
+
+func applyOptionsOf(ctx *cli.Context) (o applyOptions, err error) {
+	o.reload, o.boot = ctx.Bool("reload"), ctx.Bool("boot")
+	if o.confirm, err = confirmTime(ctx); err != nil {
+		return o, err
+	}
+	switch {
+	case o.reload && o.boot:
+		return o, usageError("--reload and --boot exclude each other")
+	case o.confirm > 0 && (o.reload || o.boot):
+		return o, usageError("--confirm is for people: a service has nobody to confirm")
+	case ctx.Bool("dry-run") && (o.confirm > 0 || o.reload || o.boot):
+		return o, usageError("--dry-run changes nothing: it goes with none of --confirm, --reload and --boot")
+	}
+	return o, nil
 }
 
 // confirmTime returns what --confirm asks for, 0 when it is not given.
@@ -77,67 +92,157 @@ func confirmTime(ctx *cli.Context) (time.Duration, error) {
 	return wait, nil
 }
 
-func (c command) apply(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan) error {
-	report, err := k.Apply(stop, want)
+// dryRun is diff, without its exit status.
+func (c command) dryRun(ctx *cli.Context) error {
+	err := c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error { return c.diff(ctx, f, k) })
+	if differs := exitCode(exitDiffers); errors.Is(err, differs) {
+		return nil
+	}
+	return err
+}
+
+// applyOnce applies through the running watch, or under the lock without one.
+func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+	for {
+		err := c.withLock(ctx, k, func(stop context.Context) error { return c.applyAlone(ctx, stop, k, o) })
+		if !errors.Is(err, errWatch) {
+			return err
+		}
+		if err = c.handOver(ctx, k, o); !errors.Is(err, daemon.ErrNotRunning) {
+			return err
+		}
+	}
+}
+
+// handOver has the running watch apply the policy.
+func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+	waiting := time.AfterFunc(lockSilence, func() { fmt.Fprintf(c.stderr, "pbr: %v; waiting for it to end\n", daemon.ErrBusy) })
+	defer waiting.Stop()
+	done, err := daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
+		waiting.Stop()
+		f, err := c.readForApply(ctx, k, o)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := c.compileLive(f, k); err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(f.text)
+		return &daemon.Handed{Policy: text, Confirm: o.confirm}, err
+	})
 	if err != nil {
 		return err
 	}
-	return c.printReport(ctx, report, want.Waiting, "in sync: nothing sent")
+	err = c.printApplied(ctx, done, inSync)
+	if done.Until != nil {
+		c.tellUntil(*done.Until)
+	}
+	return err
 }
 
-// applyResult is apply's and flush's JSON.
-type applyResult struct {
-	Changed  []string      `json:"changed"`
-	Warnings []string      `json:"warnings"`
-	Waiting  []waitingItem `json:"waiting"`
+// readForApply reads the policy that is to be applied, and reports what is wrong with it.
+func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*policyFile, error) {
+	f, err := c.chooseForApply(ctx, applied.Open(k.Dir()), o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.report(f, allDiagnostics(f)); err != nil {
+		return nil, err
+	}
+	return f, c.report(f, policy.FallsBack(f.doc))
 }
 
-// changedLines tells what an apply or a flush did, a line for each kind of thing.
-func changedLines(report *kernel.Report) []string {
-	done := render.Summary(report.Changes)
-	if n := len(report.Restored); n > 0 {
-		done = append(done, fmt.Sprintf("sysctls: %d restored", n))
+// chooseForApply is the file that the command line names, or for services the one that is in force: they bring no other file, and none that was
+// rejected, into force.
+func (c command) chooseForApply(ctx *cli.Context, s applied.Store, o applyOptions) (*policyFile, error) {
+	now := s.InForce()
+	var f *policyFile
+	var err error
+	switch {
+	case !o.reload && !o.boot:
+		return load(ctx)
+	case now != nil && now.Path == "" && o.reload:
+		return nil, errFromPipe
+	case now != nil && now.Path != "":
+		f, err = loadFile(now.Path, now.Name, policy.Options{ErrorsOnly: true})
+	default:
+		f, err = load(ctx)
 	}
-	if report.Cleared > 0 {
-		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
+	if err != nil {
+		return nil, err
 	}
-	if report.Restarted > 0 {
-		done = append(done, fmt.Sprintf("connections: %d of a strict table that is gone cut", report.Restarted))
+	rejected := s.Rejected(f.text)
+	switch {
+	case rejected == nil:
+		return f, nil
+	case o.reload:
+		return nil, fmt.Errorf("%v: %s", rejected, rejected.Advice())
 	}
-	if report.Pinned > 0 {
-		done = append(done, fmt.Sprintf("connections: %d pinned to the uplink that default leaves", report.Pinned))
-	}
-	if report.Moved > 0 {
-		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
-	}
-	return done
+	return c.keptInstead(s, rejected)
 }
 
-// printReport prints what was done, or nothing if nothing was.
-func (c command) printReport(ctx *cli.Context, report *kernel.Report, waiting []plan.Waiting, nothing string) error {
-	done := changedLines(report)
-	if ctx.Bool("json") {
-		return printJSON(c.stdout, applyResult{
-			Changed:  append([]string{}, done...),
-			Warnings: append([]string{}, report.Warnings...),
-			Waiting:  waitingJSON(waiting),
-		})
+// errFromPipe refuses to read a policy again that cannot be.
+var errFromPipe = errors.New("the policy in force came from a pipe, which cannot be read again: run pbr -c FILE apply with a file")
+
+// keptInstead is the policy that was kept last, in the place of a file that was rejected.
+func (c command) keptInstead(s applied.Store, rejected *applied.Rejection) (*policyFile, error) {
+	kept, err := s.Kept()
+	if err != nil {
+		return nil, fmt.Errorf("%v, and the policy before it cannot be read (%w): %s", rejected, err, rejected.Advice())
 	}
-	for _, line := range done {
-		fmt.Fprintln(c.stdout, line)
+	fmt.Fprintf(c.stderr, "pbr: %v: the policy that was kept last is applied in its place: %s\n", rejected, rejected.Advice())
+	return loadAgain(kept), nil
+}
+
+// applyAlone applies without a watch, under the lock.
+func (c command) applyAlone(ctx *cli.Context, stop context.Context, k *kernel.Kernel, o applyOptions) error {
+	f, err := c.readForApply(ctx, k, o)
+	if err != nil {
+		return err
 	}
-	if len(done) == 0 {
-		fmt.Fprintln(c.stdout, nothing)
+	if err := c.refuseNothing(f, k); err != nil {
+		return err
 	}
-	for _, w := range report.Warnings {
-		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
+	if err := c.settlePending(stop, k); err != nil {
+		return err
 	}
-	first, more := render.FirstWaiting(waiting)
-	for _, w := range first {
-		fmt.Fprintf(c.stderr, "pbr: %s waits: %s\n", w.Object, w.Reason)
+	want, err := c.compileLive(f, k)
+	if err != nil {
+		return err
 	}
-	if more > 0 {
-		fmt.Fprintf(c.stderr, "pbr: %d more wait: pbr diff --json has all of them\n", more)
+	if o.confirm > 0 {
+		return c.applyUntilConfirmed(ctx, stop, k, f, want, o.confirm)
 	}
-	return nil
+	done, err := c.applyPlan(stop, k, f, want)
+	if err != nil {
+		return err
+	}
+	c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
+	return c.printApplied(ctx, done, inSync)
+}
+
+// applyTries is how often an apply is tried while the machine keeps changing.
+const applyTries = 4
+
+// applyPlan applies want, f's plan. Links that change on the way make the kernel differ from what was meant for it: then it is tried again
+// for the machine as it is by then.
+func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan) (*daemon.Applied, error) {
+	for try := 1; ; try++ {
+		report, err := k.Apply(stop, want)
+		if err == nil {
+			return &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings, Waiting: want.Waiting}, nil
+		}
+		again, compileErr := command{stderr: io.Discard}.compileLive(f, k) // told already
+		if try == applyTries || stop.Err() != nil || compileErr != nil || plan.Diff(want, again).Empty() {
+			return nil, err
+		}
+		want = again
+	}
+}
+
+// warnOf tells of an error that does not make the result wrong.
+func (c command) warnOf(what string, err error) {
+	if err != nil {
+		fmt.Fprintf(c.stderr, "pbr: warning: %s: %v\n", what, err)
+	}
 }

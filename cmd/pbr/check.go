@@ -70,7 +70,7 @@ func notYet(doc *policy.Document) policy.Diagnostics {
 
 // printCheck prints the findings, how long the checks take, and a summary; refused tells that apply will refuse the file.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) error {
-	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
+	if err := render.Diagnostics(c.stderr, ds, f.text.Source, colour(c.stderr)); err != nil {
 		return err
 	}
 	errors, warnings := 0, 0

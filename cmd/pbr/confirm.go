@@ -11,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/kernel"
 )
@@ -21,6 +23,7 @@ func (c command) confirmCommand() *cli.Command {
 		Usage:       "keep what apply --confirm did",
 		ArgsUsage:   " ",
 		Description: "Ends the time that apply --confirm set. Exit status 1 when there is nothing to confirm.",
+		Flags:       []cli.Flag{lockWaitFlag()},
 		Action:      c.runConfirm,
 	}
 }
@@ -29,23 +32,51 @@ func (c command) runConfirm(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	return withKernel("confirm", func(_ context.Context, k *kernel.Kernel) error {
-		pending, err := k.Pending()
-		if err != nil {
-			return err
+	return withKernel(func(k *kernel.Kernel) error {
+		_, err := c.change(ctx, k, func(context.Context) (*daemon.Applied, error) { return &daemon.Applied{}, c.confirm(k) })
+		if err == nil {
+			fmt.Fprintln(c.stdout, "confirmed: the applied policy stays")
 		}
-		if pending == nil {
-			return errors.New("nothing waits to be confirmed: there was no apply --confirm, or its time is over and it was undone")
-		}
-		if !pending.Guarded || pending.Failure != "" {
-			fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))
-		}
-		if err := k.ClearPending(); err != nil {
-			return err
-		}
-		fmt.Fprintln(c.stdout, "confirmed: the applied policy stays")
-		return nil
+		return err
 	})
+}
+
+// change does what the command's name says, through the running watch, or under the lock without one.
+func (c command) change(ctx *cli.Context, k *kernel.Kernel, alone func(context.Context) (*daemon.Applied, error)) (done *daemon.Applied, err error) {
+	for {
+		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
+			done, err = alone(stop)
+			return err
+		})
+		if !errors.Is(err, errWatch) {
+			return done, err
+		}
+		if done, err = daemon.Change(k.Dir(), ctx.Command.Name); !errors.Is(err, daemon.ErrNotRunning) {
+			return done, err
+		}
+	}
+}
+
+// confirm keeps what waits, without a watch.
+func (c command) confirm(k *kernel.Kernel) error {
+	pending, err := k.Pending()
+	if err != nil {
+		return err
+	}
+	if pending == nil {
+		return daemon.ErrNothingWaits
+	}
+	if !pending.Guarded || pending.Failure != "" {
+		fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))
+	}
+	if err := k.ClearPending(); err != nil {
+		return err
+	}
+	s := applied.Open(k.Dir())
+	if trial, err := s.Trial(); err == nil {
+		c.warnOf("noting the policy that is in force", s.Keep(trial, ""))
+	}
+	return nil
 }
 
 // pendingText tells how it stands with an apply that nobody has confirmed.
@@ -59,7 +90,7 @@ func pendingText(p *kernel.Pending) string {
 	case p.Guarded && p.Left <= 0:
 		return "the last apply was not confirmed in time and is being undone"
 	case p.Guarded:
-		return "the last apply still waits to be confirmed until " + at
+		return fmt.Sprintf("the last apply still waits to be confirmed until %s (%s left)", at, p.Left.Round(time.Second))
 	case p.Left > 0:
 		return fmt.Sprintf("the last apply waits to be confirmed until %s, but the process that would undo it then is gone", at)
 	}
@@ -82,17 +113,14 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 	if err != nil || pending == nil {
 		return err
 	}
-	const either = "run pbr confirm to keep it, pbr flush to drop everything"
-	switch {
-	case pending.Guarded:
-		return fmt.Errorf("%s: %s, or wait until it is undone", pendingText(pending), either)
-	case pending.Left > 0:
-		return fmt.Errorf("%s: %s, or apply after that time, which undoes it first", pendingText(pending), either)
+	const either = "run pbr confirm to keep it, or pbr revert to undo it now"
+	if pending.Guarded || pending.Left > 0 {
+		return fmt.Errorf("%s: %s", pendingText(pending), either)
 	}
 	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
-	report, err := k.Revert(stop)
+	report, err := undo(stop, k)
 	if err != nil {
-		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; %s", err, either)
+		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, or pbr flush to drop everything", err)
 	}
 	for _, w := range report.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
@@ -101,30 +129,51 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 }
 
 // applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The
-// process is started first: should this one die half-way, all of it is undone too.
-func (c command) applyUntilConfirmed(ctx *cli.Context, stop context.Context, k *kernel.Kernel, want *plan.Plan, wait time.Duration) error {
-	pending, guard, err := k.SetPending(want, wait)
-	if err != nil {
+// process is started first: should this one die half-way, all of it is undone too. An undo that waits is given up only where nothing was
+// changed.
+func (c command) applyUntilConfirmed(ctx *cli.Context, stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan, wait time.Duration) error {
+	s := applied.Open(k.Dir())
+	if err := s.BeginTrial(f.text); err != nil {
 		return err
 	}
-	if err := errors.Join(startRevert(pending, guard), guard.Close()); err != nil {
-		return errors.Join(err, k.ClearPending())
+	pending, guard, err := k.SetPending(want, wait)
+	if err == nil {
+		_, err = startRevert(pending, guard)
 	}
-	if err := c.apply(ctx, stop, k, want); err != nil {
-		return errors.Join(err, k.ClearPending())
+	if err != nil {
+		return errors.Join(err, k.ClearPending(), s.EndTrial())
 	}
-	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", time.Now().Add(pending.Left).Format(time.TimeOnly))
-	return nil
+	until := time.Now().Add(pending.Left)
+	done, err := c.applyPlan(stop, k, f, want)
+	if err != nil {
+		dropped, dropErr := k.DropPending(want)
+		if dropped {
+			dropErr = s.EndTrial()
+		} else {
+			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the kernel is not as it was before: that is put right at %s, or by pbr revert now\n", until.Format(time.TimeOnly))
+		}
+		return errors.Join(err, dropErr)
+	}
+	done.Until = &until
+	err = c.printApplied(ctx, done, inSync)
+	c.tellUntil(until)
+	return err
 }
 
-// startRevert starts this program again, in a session of its own and without a terminal. It has the guard open until it ends.
-func startRevert(pending *kernel.Pending, guard *os.File) error {
+func (c command) tellUntil(until time.Time) {
+	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", until.Format(time.TimeOnly))
+}
+
+// startRevert starts this program again, in a session of its own and without a terminal. It has the guard open until it ends; this
+// process no longer has.
+func startRevert(pending *kernel.Pending, guard *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "revert", "--token", pending.Token)
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{guard}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting the process that would undo the change: %w", err)
+	err := cmd.Start()
+	if err != nil {
+		err = fmt.Errorf("starting the process that would undo the change: %w", err)
 	}
-	return cmd.Process.Release()
+	return cmd, errors.Join(err, guard.Close())
 }

@@ -83,7 +83,7 @@ func (c command) runExplain(ctx *cli.Context) error {
 		_, err = c.stdout.Write(append(a.AppendJSON(nil, "0"), '\n'))
 		return err
 	}
-	return render.Story(c.stdout, x.Story(a, f.source(f.display), ctx.Bool("verbose")), colour(c.stdout))
+	return render.Story(c.stdout, x.Story(a, f.text.Source(f.display), ctx.Bool("verbose")), colour(c.stdout))
 }
 
 // explainer prepares the policy: with what the kernel has, as root, or alone.

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
 )
 
@@ -15,7 +18,7 @@ func (c command) flushCommand() *cli.Command {
 		ArgsUsage: " ",
 		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in connection marks, and restores the\n" +
 			"sysctls that apply had set; what pbr uplink had forced is forgotten. Needs no policy file. Connections go on by the kernel's main table.",
-		Flags:  []cli.Flag{jsonFlag()},
+		Flags:  []cli.Flag{lockWaitFlag(), jsonFlag()},
 		Action: c.runFlush,
 	}
 }
@@ -24,17 +27,25 @@ func (c command) runFlush(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	return withKernel("flush", func(stop context.Context, k *kernel.Kernel) error {
-		if err := k.ClearPending(); err != nil {
-			return err
+	return withKernel(func(k *kernel.Kernel) error {
+		err := c.withLock(ctx, k, func(stop context.Context) error { return c.flush(ctx, stop, k) })
+		if errors.Is(err, errWatch) {
+			return watchRuns(k, "end it first (systemctl stop pbr, or kill %d)")
 		}
-		report, err := k.Flush(stop)
-		if err != nil {
-			return err
-		}
-		if err := forgetHealth(k); err != nil {
-			return err
-		}
-		return c.printReport(ctx, report, nil, "nothing of pbr's was there")
+		return err
 	})
+}
+
+func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel) error {
+	if err := k.ClearPending(); err != nil {
+		return err
+	}
+	report, err := k.Flush(stop)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(forgetHealth(k), applied.Open(k.Dir()).Forget()); err != nil {
+		return err
+	}
+	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings}, "nothing of pbr's was there")
 }

@@ -2,15 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/applied"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -18,12 +15,13 @@ import (
 	"pbr/render"
 )
 
-// policyFile is the policy file that the command line names.
+// policyFile is a policy file as it was read.
 type policyFile struct {
-	// display is the name as the user wrote it; dir is where relative list files are.
-	display, dir string
-	doc          *policy.Document
-	diagnostics  policy.Diagnostics
+	// display is the name as the user wrote it.
+	display     string
+	text        *applied.Policy
+	doc         *policy.Document
+	diagnostics policy.Diagnostics
 }
 
 // load parses the policy file for a command that acts on it: errors only, warnings are check's. A file that cannot be
@@ -37,20 +35,22 @@ func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := filepath.Abs(display)
-	if err != nil {
-		return nil, fmt.Errorf("policy file %s: %w", display, err)
-	}
-	if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no policy file %s: write one, or name yours with --config FILE", display)
-	} else if err != nil {
-		return nil, fmt.Errorf("reading the policy: %w", err)
-	} else if info.IsDir() {
-		return nil, fmt.Errorf("policy file %s is a directory: name the file in it", display)
-	}
-	f := &policyFile{display: display, dir: filepath.Dir(path)}
-	f.doc, f.diagnostics = policy.ParseWith(os.DirFS("/"), strings.TrimPrefix(path, "/"), display, options)
-	return f, nil
+	return loadFile(display, display, options)
+}
+
+// loadFile parses a file that users know by a name.
+func loadFile(file, display string, options policy.Options) (*policyFile, error) {
+	f := &policyFile{display: display}
+	var err error
+	f.text, f.doc, f.diagnostics, err = applied.Read(file, display, options)
+	return f, err
+}
+
+// loadAgain parses a policy that was read before.
+func loadAgain(p *applied.Policy) *policyFile {
+	f := &policyFile{display: p.Name, text: p}
+	f.doc, f.diagnostics = p.Parse(policy.Options{ErrorsOnly: true})
+	return f
 }
 
 // configName is the policy file's name. An empty PBR_CONFIG names none.
@@ -74,12 +74,7 @@ func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kerne
 	if err := c.report(f, allDiagnostics(f)); err != nil {
 		return err
 	}
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	return do(f, k)
+	return withKernel(func(k *kernel.Kernel) error { return do(f, k) })
 }
 
 // compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them, or the last one left them.
@@ -123,25 +118,13 @@ func allDiagnostics(f *policyFile) policy.Diagnostics {
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.
 func (c command) report(f *policyFile, ds policy.Diagnostics) error {
 	ds.Sort()
-	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
+	if err := render.Diagnostics(c.stderr, ds, f.text.Source, colour(c.stderr)); err != nil {
 		return err
 	}
 	if ds.HasErrors() {
 		return exitCode(exitError)
 	}
 	return nil
-}
-
-// source returns the text of a file that a diagnostic names, nil if it cannot be read.
-func (f *policyFile) source(name string) []byte {
-	if name != f.display && !filepath.IsAbs(name) {
-		name = filepath.Join(f.dir, name)
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil
-	}
-	return text
 }
 
 // waitingItem is a plan.Waiting in JSON.

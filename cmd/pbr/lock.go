@@ -8,72 +8,102 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
 )
 
-// lockPatience is how long a starting watch waits for another pbr that is at work.
-const lockPatience = 10 * time.Second
+const (
+	// lockPatience is how long a command waits for another pbr that is at work, unless --lock-wait says otherwise.
+	lockPatience = 30 * time.Second
+	// lockSilence is how long it does so without a word.
+	lockSilence = time.Second
+	// lockPoll is how often it tries again.
+	lockPoll = 25 * time.Millisecond
+)
 
-// withLock does something for a command under the lock of this network namespace, so that one pbr at a time changes it. An
-// interrupt ends it between two steps, with everything undone.
-func withLock(command string, k *kernel.Kernel, do func(context.Context) error) error {
-	unlock, err := k.Lock(command)
-	if err != nil {
-		return explainLock(err, command)
-	}
-	defer unlock()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	return do(ctx)
+const lockWaitName = "lock-wait"
+
+// lockWaitFlag is the option of every command that waits.
+func lockWaitFlag() cli.Flag {
+	return &cli.DurationFlag{Name: lockWaitName, Value: lockPatience, Usage: "how long to wait for another pbr that is at work, `TIME`; 0s fails at once"}
 }
 
-// withKernel is withLock for a command that needs no policy file.
-func withKernel(command string, do func(context.Context, *kernel.Kernel) error) error {
+// errWatch means that a running pbr watch has the lock, and answers.
+var errWatch = errors.New("pbr watch runs")
+
+// interruptible ends with an interrupt, so that a change is stopped between two steps, with everything undone.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+}
+
+// withLock does something for a command under the lock of this network namespace, so that one pbr at a time changes it. It waits for
+// another command, but not for a watch: the error is errWatch then.
+func (c command) withLock(ctx *cli.Context, k *kernel.Kernel, do func(context.Context) error) error {
+	stop, cancel := interruptible()
+	defer cancel()
+	unlock, err := c.waitForLock(stop, k, ctx.Command.Name, ctx.Duration(lockWaitName))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do(stop)
+}
+
+// waitForLock is the lock, or errWatch where a watch that answers has it.
+func (c command) waitForLock(stop context.Context, k *kernel.Kernel, doing string, patience time.Duration) (unlock func(), err error) {
+	start, told := time.Now(), false
+	for {
+		unlock, err := k.Lock(doing)
+		var locked *kernel.LockedError
+		if !errors.As(err, &locked) {
+			return unlock, err
+		}
+		if locked.Doing == doingWatch && daemon.Answers(k.Dir()) {
+			return nil, errWatch
+		}
+		waited := time.Since(start)
+		if waited >= patience {
+			return nil, fmt.Errorf("%w: waited %s for it: run pbr %s again when it has ended, or give --%s more", err, patience, doing, lockWaitName)
+		}
+		if waited >= lockSilence && !told {
+			told = true
+			fmt.Fprintf(c.stderr, "pbr: %v; waiting up to %s for it to end\n", locked, patience)
+		}
+		if pause(stop, lockPoll); stop.Err() != nil {
+			return nil, errors.New("interrupted while waiting for another pbr; nothing was changed")
+		}
+	}
+}
+
+// withKernel opens the kernel for a command.
+func withKernel(do func(*kernel.Kernel) error) error {
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	return withLock(command, k, func(stop context.Context) error { return do(stop, k) })
+	return do(k)
 }
+
+// doingWatch is what a watch says it does with the lock.
+const doingWatch = "watch"
 
 // lockForWatch takes the lock for as long as the watch runs. It waits for a pbr that is at work, or ending, but not for another watch.
 func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
-	unlock, err := k.Lock("watch")
-	var locked *kernel.LockedError
-	if !errors.As(err, &locked) {
-		return unlock, err
+	unlock, err := c.waitForLock(stop, k, doingWatch, lockPatience)
+	if errors.Is(err, errWatch) {
+		return nil, watchRuns(k, "to bring a changed policy file into force run pbr apply; to start another one end it first (systemctl stop pbr, or kill %d)")
 	}
-	if locked.Doing == "watch" {
-		if _, err := daemon.Ask(k.Dir(), daemon.Request{Do: "status"}); err == nil {
-			return nil, explainLock(locked, "watch")
-		}
-	}
-	fmt.Fprintf(c.stderr, "pbr: %v; waiting %s for it to end\n", locked, lockPatience)
-	ctx, cancel := context.WithTimeout(stop, lockPatience)
-	defer cancel()
-	unlock, err = k.LockWait(ctx, "watch")
-	return unlock, explainLock(err, "watch")
+	return unlock, err
 }
 
-// explainLock says what whoever wants to run a command can do about the pbr that has the lock.
-func explainLock(err error, command string) error {
-	var locked *kernel.LockedError
-	if !errors.As(err, &locked) {
-		return err
+// watchRuns refuses something because a watch runs; advice says what to do, with the watch's process as its only operand.
+func watchRuns(k *kernel.Kernel, advice string) error {
+	pid := 0
+	if report, err := runningWatch(k); err == nil && report != nil {
+		pid = report.PID
 	}
-	if locked.Doing != "watch" {
-		return fmt.Errorf("%w: run pbr %s again when it has ended", err, command)
-	}
-	advice := "end it first (systemctl stop pbr, or kill %d)"
-	switch command {
-	case "apply":
-		advice = "have it read the policy file anew instead (systemctl reload pbr, or kill -HUP %d), or end it first"
-	case "watch":
-		advice = "to bring a changed policy file into force have it read that anew (systemctl reload pbr, or kill -HUP %d); to start another one end it first"
-	case "uplink":
-		advice = "it starts or ends just now: try again (process %d)"
-	}
-	return fmt.Errorf("pbr watch runs already (process %d) and keeps this network namespace to its policy: "+advice, locked.PID, locked.PID)
+	return fmt.Errorf("pbr watch runs already (process %d) and keeps this network namespace to its policy: "+advice, pid, pid)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/syslog"
 	"os/signal"
 	"syscall"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
 )
 
@@ -17,45 +21,97 @@ const (
 	// matter to anyone: a confirmed one that ends late does nothing.
 	pendingPoll = time.Second
 	// An undo that fails, as by a lack of memory or by someone who changes the same at the same time, is tried again: after
-	// firstRetry, then after twice as long each time, up to lastRetry, and not after retryFor. By then a person has to look.
+	// firstRetry, then after twice as long each time, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
-	retryFor   = 30 * time.Minute
-	// lockWait is how long an undo waits for another command to end before that counts as a failure.
-	lockWait = 30 * time.Second
 )
 
-// revertCommand is what apply --confirm leaves running; people have no use for it.
 func (c command) revertCommand() *cli.Command {
 	return &cli.Command{
-		Name:   "revert",
-		Hidden: true,
-		Flags:  []cli.Flag{&cli.StringFlag{Name: "token"}},
+		Name:      "revert",
+		Usage:     "undo now what apply --confirm did",
+		ArgsUsage: " ",
+		Description: "Goes back to the state before apply --confirm, instead of waiting for the end of its time. The policy file stays as it\n" +
+			"is, and is rejected: only pbr apply applies it again before it is edited. Exit status 1 when there is nothing to undo.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait for the end of that apply's time"}, // what apply --confirm leaves running
+			lockWaitFlag(), jsonFlag(),
+		},
 		Action: c.runRevert,
 	}
 }
 
 func (c command) runRevert(ctx *cli.Context) error {
-	token := ctx.String("token")
-	if token == "" {
-		return usageError("revert is run by apply --confirm")
+	if err := noArguments(ctx); err != nil {
+		return err
 	}
+	if token := ctx.String("token"); token != "" {
+		return revertLater(token)
+	}
+	return withKernel(func(k *kernel.Kernel) error {
+		done, err := c.change(ctx, k, func(stop context.Context) (*daemon.Applied, error) { return revertNow(stop, k) })
+		if err != nil {
+			return err
+		}
+		return c.printApplied(ctx, done, "undone: the kernel was as before already")
+	})
+}
+
+// revertNow undoes what waits, without a watch.
+func revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) {
+	pending, err := k.Pending()
+	if err != nil {
+		return nil, err
+	}
+	if pending == nil {
+		return nil, daemon.ErrNothingWaits
+	}
+	report, err := undo(stop, k)
+	if err != nil {
+		return nil, err
+	}
+	return &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings}, nil
+}
+
+// undo goes back to the state before the apply that waits, and notes that its policy was rejected.
+func undo(stop context.Context, k *kernel.Kernel) (*kernel.Report, error) {
+	report, err := k.Revert(stop)
+	if err != nil {
+		return nil, err
+	}
+	if err := rejectTrial(applied.Open(k.Dir())); err != nil {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("noting that the policy was rejected: %v", err))
+	}
+	return report, nil
+}
+
+// rejectTrial notes that the policy that waited was rejected, and that the one before it is in force again.
+func rejectTrial(s applied.Store) error {
+	trial, err := s.Trial()
+	if err != nil {
+		return nil //nolint:nilerr // there is none: it was begun by an older version
+	}
+	errs := []error{s.Reject(trial), s.EndTrial()}
+	if kept, err := s.Kept(); err == nil {
+		errs = append(errs, s.SetInForce(kept, ""))
+	}
+	return errors.Join(errs...)
+}
+
+// revertLater is what apply --confirm leaves running.
+func revertLater(token string) error {
 	// The terminal's end must not end this. A TERM is a shutdown or the end of the login session:
 	// then the change is undone at once rather than never.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
-	}
-	defer k.Close()
-	r := revert{k: k, token: token}
-	if !r.waitUnconfirmed(stop) {
-		return nil
-	}
-	return r.undo(stop)
+	return withKernel(func(k *kernel.Kernel) error {
+		r := revert{k: k, token: token}
+		if !r.waitUnconfirmed(stop) {
+			return nil
+		}
+		return r.undo(stop)
+	})
 }
 
 // revert is the undoing of one unconfirmed apply.
@@ -64,52 +120,75 @@ type revert struct {
 	token string
 }
 
-// waitUnconfirmed waits for the time to be over, or a signal, and tells whether the change is still unconfirmed.
+// waits reports whether the apply still waits, and how long.
+func (r revert) waits() (waits bool, left time.Duration, err error) {
+	pending, err := r.k.Pending()
+	if err != nil || pending == nil || pending.Token != r.token {
+		return err != nil, 0, err
+	}
+	return true, pending.Left, nil
+}
+
+// waitUnconfirmed waits for the time to be over, or a signal, and reports whether the change is still unconfirmed.
 func (r revert) waitUnconfirmed(stop context.Context) bool {
 	for {
-		pending, err := r.k.Pending()
-		if err == nil && (pending == nil || pending.Token != r.token) {
+		waits, left, err := r.waits()
+		if !waits {
 			return false
 		}
-		if stop.Err() != nil || err == nil && pending.Left <= 0 {
+		if stop.Err() != nil || err == nil && left <= 0 {
 			return true
 		}
-		wait := pendingPoll
-		if err == nil {
-			wait = min(wait, pending.Left)
+		if err != nil {
+			left = pendingPoll
 		}
-		pause(stop, wait)
+		pause(stop, min(left, pendingPoll))
 	}
 }
 
-// undo undoes the change, again and again until it succeeds, is confirmed, or the time for that is over. After a signal it tries once.
+// undo undoes the change, again and again until it succeeds or nothing waits any more. After a signal it tries once.
 func (r revert) undo(stop context.Context) error {
-	start := time.Now()
+	told := ""
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := r.once()
+		err := r.once(stop)
 		if err == nil {
 			return nil
 		}
-		toSyslog("undoing the apply that was not confirmed: " + err.Error())
-		if stop.Err() != nil || time.Since(start) > retryFor {
+		if err.Error() != told {
+			told = err.Error()
+			toSyslog("undoing the apply that was not confirmed: " + told)
+		}
+		if stop.Err() != nil {
 			return err
 		}
 		pause(stop, wait)
 	}
 }
 
-func (r revert) once() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
-	defer cancel()
-	unlock, err := r.k.LockWait(ctx, "undo of an unconfirmed apply")
-	if err != nil {
+// once undoes the change when the lock is free, however long that takes: another command ends, and a watch undoes it itself.
+func (r revert) once(stop context.Context) error {
+	for {
+		unlock, err := r.k.Lock("undo of an unconfirmed apply")
+		var locked *kernel.LockedError
+		if !errors.As(err, &locked) {
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			break
+		}
+		if waits, _, _ := r.waits(); !waits {
+			return nil
+		}
+		if stop.Err() != nil {
+			return err
+		}
+		pause(stop, lockPoll)
+	}
+	if waits, _, err := r.waits(); err != nil || !waits {
 		return err
 	}
-	defer unlock()
-	if pending, err := r.k.Pending(); err != nil || pending == nil || pending.Token != r.token {
-		return err
-	}
-	report, err := r.k.Revert(context.Background())
+	report, err := undo(context.Background(), r.k)
 	if err != nil {
 		return err
 	}

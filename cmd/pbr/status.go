@@ -47,6 +47,7 @@ func (c command) statusCommand() *cli.Command {
 type statusResult struct {
 	// Watch is nil when pbr watch is not running.
 	Watch   *watchStatus   `json:"watch"`
+	Policy  policyStatus   `json:"policy"`
 	Uplinks []uplinkStatus `json:"uplinks"`
 	Tables  []tableStatus  `json:"tables"`
 	// Unmarked are the connections that no policy caught and that use default's first uplink, and those that pbr
@@ -166,6 +167,9 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 			s.Uplinks[i].Interface = outline.Interface(u.Uplink)
 		}
 	} else if outline, s.Uplinks, err = c.statusAlone(ctx, k); err != nil {
+		return nil, err
+	}
+	if s.Policy, err = readPolicyStatus(ctx, k, report); err != nil {
 		return nil, err
 	}
 	return s, s.readKernel(&outline, k)

@@ -40,6 +40,9 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	if s.note != "" {
 		fmt.Fprintf(c.stderr, "pbr: %s\n", s.note)
 	}
+	for _, note := range s.Policy.notes {
+		fmt.Fprintf(c.stderr, "pbr: %s\n", note)
+	}
 	return nil
 }
 

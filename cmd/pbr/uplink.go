@@ -31,6 +31,7 @@ func (c command) uplinkCommand() *cli.Command {
 			"fail. auto: by its checks again. It is done when the command returns, by the running pbr watch, or without one\n" +
 			"by the command itself, where nothing else of the policy file waits to be applied. The order stands, also for pbr\n" +
 			"apply, until it is revoked, pbr flush, or the machine's end.",
+		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,
 	}
 }
@@ -47,26 +48,40 @@ func (c command) runUplink(ctx *cli.Context) error {
 		return usageError("an uplink cannot be told %q: %s", args.Get(1), usage)
 	}
 	name, mode := args.Get(0), args.Get(1)
-	kept, asked, err := askUplink(name, mode)
+	kept, err := c.force(ctx, name, mode)
 	if err != nil {
 		return err
-	}
-	if !asked {
-		err = c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
-			return withLock("uplink", k, func(stop context.Context) (err error) {
-				kept, err = c.forceAlone(stop, f, k, name, mode)
-				return err
-			})
-		})
-		if err != nil {
-			return err
-		}
 	}
 	fmt.Fprintf(c.stdout, "uplink %s: %s\n", name, mode)
 	if mode == healthcheck.ForceDown {
 		c.tellStaying(name, kept)
 	}
 	return nil
+}
+
+// force orders it through the running watch, or under the lock without one. The result is daemon.Report.Kept afterwards.
+func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]string, err error) {
+	for {
+		kept, asked, err := askUplink(name, mode)
+		if asked || err != nil {
+			return kept, err
+		}
+		err = withKernel(func(k *kernel.Kernel) error {
+			return c.withLock(ctx, k, func(stop context.Context) error {
+				f, err := load(ctx)
+				if err == nil {
+					err = c.report(f, allDiagnostics(f))
+				}
+				if err == nil {
+					kept, err = c.forceAlone(stop, f, k, name, mode)
+				}
+				return err
+			})
+		})
+		if !errors.Is(err, errWatch) {
+			return kept, err
+		}
+	}
 }
 
 // tellStaying says which tables use an uplink all the same that was just taken out of use.

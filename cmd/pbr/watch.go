@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -30,10 +29,10 @@ func (c command) watchCommand() *cli.Command {
 		Name:      "watch",
 		Usage:     "apply, then check uplinks, swap routes and repair drift until told to end",
 		ArgsUsage: " ",
-		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file anew; a\n" +
-			"broken one changes nothing. Tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
-			"hook and to the metrics that [watch] names; docs/watch.md describes them. While it runs, pbr apply and pbr\n" +
-			"flush refuse to work in the same network namespace.",
+		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file anew that is in\n" +
+			"force; a broken one changes nothing. Tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
+			"hook and to the metrics that [watch] names; docs/watch.md describes them. While it runs, pbr apply, confirm, revert\n" +
+			"and uplink work through it, and pbr flush refuses to work in the same network namespace.",
 		Action: c.runWatch,
 	}
 }
@@ -43,7 +42,7 @@ func (c command) runWatch(ctx *cli.Context) error {
 		return err
 	}
 	debug.SetGCPercent(100) // runs for months: memory counts
-	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+	return withKernel(func(k *kernel.Kernel) error {
 		stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer cancel()
 		unlock, err := c.lockForWatch(stop, k)
@@ -51,22 +50,30 @@ func (c command) runWatch(ctx *cli.Context) error {
 			return err
 		}
 		defer unlock()
-		if err := c.refuseNothing(f, k); err != nil {
+		p, err := c.startPolicies(ctx, stop, k)
+		if err != nil {
 			return err
 		}
-		if err := c.settlePending(stop, k); err != nil {
+		if err := c.report(p.start, allDiagnostics(p.start)); err != nil {
 			return err
 		}
-		return c.watch(stop, ctx, f, k)
+		if err := c.refuseNothing(p.start, k); err != nil {
+			return err
+		}
+		return c.watch(stop, p, k)
 	})
 }
 
 // watch joins the parts and runs them.
-func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k *kernel.Kernel) error {
+func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) error {
 	ctx, cancel := context.WithCancel(stop)
 	defer cancel()
+	f := p.start
 	log := newLog(c.stderr, f.doc.Watch.Log)
 	logger := slog.New(log)
+	if p.note != "" {
+		logger.Warn(p.note)
+	}
 	notices, err := k.Notices(ctx)
 	if err != nil {
 		return err
@@ -83,7 +90,7 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 	}
 	served := &metricsServer{log: logger}
 	w := daemon.New(daemon.Options{
-		Policy: f.doc, Reload: func() (*policy.Document, error) { return reloadPolicy(cctx) },
+		Policy: f.doc, Reload: p.reload, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
 			log.setFormat(doc.Watch.Log)
 			setHook(hooks, doc.Watch.Hook, logger)
@@ -109,26 +116,6 @@ func (c command) watch(stop context.Context, cctx *cli.Context, f *policyFile, k
 	defer done()
 	hooks.Wait(patience)
 	return err
-}
-
-// reloadPolicy reads the policy file anew; its error has everything that is wrong with it.
-func reloadPolicy(ctx *cli.Context) (*policy.Document, error) {
-	f, err := load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ds := allDiagnostics(f)
-	if !ds.HasErrors() {
-		return f.doc, nil
-	}
-	ds.Sort()
-	var wrong []string
-	for _, d := range ds {
-		if d.Severity == policy.Error {
-			wrong = append(wrong, d.Error())
-		}
-	}
-	return nil, errors.New(strings.Join(wrong, "; "))
 }
 
 // hangUps tells of SIGHUP until ctx ends.

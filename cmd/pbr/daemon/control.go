@@ -30,7 +30,7 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status" or "force".
+	// Do is "status", "force", "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -41,12 +41,18 @@ type Request struct {
 type Answer struct {
 	Error  string  `json:"error,omitempty"`
 	Report *Report `json:"report,omitempty"`
+	// Go asks for what is to be applied.
+	Go      bool     `json:"go,omitempty"`
+	Applied *Applied `json:"applied,omitempty"`
 }
 
 // Controlled is what the control socket reaches; *Watcher is.
 type Controlled interface {
 	Report() Report
 	Force(ctx context.Context, uplink, mode string) error
+	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
+	Confirm(ctx context.Context) (*Applied, error)
+	Revert(ctx context.Context) (*Applied, error)
 }
 
 // Listen opens the control socket for root alone. One that a killed run left is replaced: the caller holds the namespace's lock.
@@ -71,6 +77,7 @@ func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) 
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	var clients sync.WaitGroup
+	turn := make(chan struct{}, 1)
 	defer clients.Wait()
 	for {
 		conn, err := l.Accept()
@@ -82,18 +89,16 @@ func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) 
 		}
 		clients.Go(func() {
 			defer conn.Close()
-			ctx, cancel := context.WithTimeout(ctx, requestLimit)
-			defer cancel()
-			if err := serveOne(ctx, conn, c); err != nil {
+			if err := serveOne(ctx, conn, c, turn); err != nil {
 				log.Warn("control socket", "error", err)
 			}
 		})
 	}
 }
 
-func serveOne(ctx context.Context, conn net.Conn, c Controlled) error {
-	deadline, _ := ctx.Deadline()
-	if err := conn.SetDeadline(deadline); err != nil {
+// serveOne answers a client. The one that applies has turn.
+func serveOne(ctx context.Context, conn net.Conn, c Controlled, turn chan struct{}) error {
+	if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {
 		return err
 	}
 	if err := mayControl(conn); err != nil {
@@ -103,6 +108,14 @@ func serveOne(ctx context.Context, conn net.Conn, c Controlled) error {
 	if err := json.NewDecoder(io.LimitReader(conn, requestSize)).Decode(&r); err != nil {
 		return fmt.Errorf("reading a request: %w", err)
 	}
+	switch r.Do {
+	case "apply":
+		return serveApply(ctx, conn, c, turn)
+	case "confirm", "revert":
+		return serveChange(ctx, conn, c, r)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestLimit)
+	defer cancel()
 	return json.NewEncoder(conn).Encode(answer(ctx, c, r))
 }
 
@@ -126,12 +139,9 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 // Ask sends a request to the watch whose state directory is dir. The error is ErrNotRunning when there is none, and the
 // watch's own words when it refused.
 func Ask(dir string, r Request) (*Answer, error) {
-	conn, err := net.DialTimeout("unix", filepath.Join(dir, SocketName), requestLimit)
-	if errors.Is(err, fs.ErrNotExist) || refused(err) {
-		return nil, ErrNotRunning
-	}
+	conn, err := dial(dir)
 	if err != nil {
-		return nil, fmt.Errorf("asking pbr watch: %w", err)
+		return nil, err
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {

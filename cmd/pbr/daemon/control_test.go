@@ -33,6 +33,16 @@ func (c *controlled) Force(_ context.Context, uplink, mode string) error {
 	return nil
 }
 
+func (c *controlled) ApplyPolicy(_ context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error) {
+	return &Applied{Changed: []string{string(handed), confirm.String()}}, nil
+}
+
+func (c *controlled) Confirm(context.Context) (*Applied, error) { return nil, ErrNothingWaits }
+
+func (c *controlled) Revert(context.Context) (*Applied, error) {
+	return &Applied{Changed: []string{"reverted"}}, nil
+}
+
 func TestControl(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {

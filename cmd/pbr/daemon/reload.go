@@ -20,16 +20,34 @@ func (w *Watcher) reload(ctx context.Context) {
 }
 
 func (w *Watcher) replacePolicy(ctx context.Context) error {
+	if err := w.refuseSecond(); err != nil {
+		return err
+	}
 	doc, err := w.Reload()
 	if err != nil {
 		return err
 	}
+	outcome, err := w.install(ctx, doc)
+	if err != nil {
+		return err
+	}
+	w.noteTrial("noting the policy that is in force", w.Trials.Kept(doc))
+	if len(outcome.Changed) == 0 {
+		w.Log.Info("reloaded the policy; the kernel holds it already")
+	}
+	w.logOutcome("reloaded the policy", outcome)
+	return nil
+}
+
+// install brings a policy into force in the place of the present one, or leaves everything as it was.
+func (w *Watcher) install(ctx context.Context, doc *policy.Document) (Outcome, error) {
 	if len(doc.Uplinks) == 0 && len(w.doc.Uplinks) > 0 {
-		return NoUplinks(doc)
+		return Outcome{}, NoUplinks(doc)
 	}
 	want, outcome, err := w.apply(ctx, doc)
 	if err != nil {
-		return err
+		w.due(spacing) // whatever was not undone is put right
+		return Outcome{}, err
 	}
 	w.doc = doc
 	w.take(want)
@@ -37,14 +55,10 @@ func (w *Watcher) replacePolicy(ctx context.Context) error {
 	w.Reloaded(doc)
 	w.setConfigs(nil)
 	w.tellLinks()
-	if len(outcome.Changed) == 0 {
-		w.Log.Info("reloaded the policy; the kernel holds it already")
-	}
-	w.logOutcome("reloaded the policy", outcome)
 	// Uplinks that came, went or changed may stand otherwise now.
 	w.react(ctx, w.waitingEvents())
 	w.tellKept()
-	return nil
+	return outcome, nil
 }
 
 // NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever truncates a file does not mean

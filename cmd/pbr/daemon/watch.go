@@ -35,7 +35,7 @@ const (
 	applyTries = 4
 )
 
-// Options are what a Watcher works with. All but Hook, Notify and Watchdog are needed.
+// Options are what a Watcher works with. All but Trials, Waits, Hook, Notify and Watchdog are needed.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that is wrong.
 	Policy *policy.Document
@@ -53,6 +53,9 @@ type Options struct {
 	// Uptime tells the time since the machine started.
 	Uptime func() time.Duration
 	Log    *slog.Logger
+	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
+	Trials Trials
+	Waits  *Trial
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
 	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that the loop is alive, 0 never.
@@ -81,8 +84,10 @@ type Watcher struct {
 	kept map[string][]string
 	// fallbacks are the policies whose uplink cannot be used.
 	fallbacks []Fallback
-	calls     chan func()
-	shared    shared
+	// trial is the apply that waits to be confirmed; nil without one.
+	trial  *trial
+	calls  chan func()
+	shared shared
 }
 
 // dirty tells why a full pass is due.
@@ -103,6 +108,9 @@ func New(o Options) *Watcher {
 	}
 	if w.Hook == nil {
 		w.Hook = func(HookEvent) {}
+	}
+	if w.Trials == nil {
+		w.Trials = untried{}
 	}
 	if w.Reloaded == nil {
 		w.Reloaded = func(*policy.Document) {}
@@ -132,6 +140,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 	go func() { ended <- w.Monitor.Run(checking) }()
 	w.tellKept()
 	w.full = time.NewTimer(audit)
+	if w.Waits != nil {
+		w.startTrial(w.doc, w.Waits.Previous, w.Waits.End)
+	} else {
+		w.noteTrial("noting the policy that is in force", w.Trials.Kept(w.doc))
+	}
 	w.ready()
 	err = w.loop(ctx, ended)
 	cancel()
@@ -178,6 +191,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.reload(ctx)
 		case do := <-w.calls:
 			do()
+		case <-w.trialDue():
+			w.lookAtTrial(ctx)
 		case job := <-w.cutter.done:
 			w.cutDone(job)
 		case <-w.full.C:

@@ -1,0 +1,77 @@
+package applied
+
+import (
+	"bytes"
+	"io/fs"
+	"path"
+	"time"
+)
+
+// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute name.
+type recorder struct {
+	fs.FS
+	files map[string][]byte
+}
+
+// Open implements fs.FS.
+func (r recorder) Open(name string) (fs.File, error) {
+	f, err := r.FS.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &recorded{File: f, files: r.files, name: "/" + name}, nil
+}
+
+// recorded is a file that is being read.
+type recorded struct {
+	fs.File
+	files map[string][]byte
+	name  string
+	text  []byte
+}
+
+// Read implements fs.File.
+func (f *recorded) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	f.text = append(f.text, b[:n]...)
+	return n, err
+}
+
+// Close implements fs.File.
+func (f *recorded) Close() error {
+	f.files[f.name] = f.text
+	return f.File.Close()
+}
+
+// texts is a file system of what was read.
+type texts map[string][]byte
+
+// Open implements fs.FS.
+func (t texts) Open(name string) (fs.File, error) {
+	text, known := t["/"+name]
+	if !known {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return &textFile{Reader: bytes.NewReader(text), name: path.Base(name), size: int64(len(text))}, nil
+}
+
+// textFile is an open file of texts, and what there is to know of it.
+type textFile struct {
+	*bytes.Reader
+	name string
+	size int64
+}
+
+func (f *textFile) Stat() (fs.FileInfo, error) { return textInfo{f}, nil }
+
+// Close implements fs.File.
+func (f *textFile) Close() error { return nil }
+
+type textInfo struct{ f *textFile }
+
+func (i textInfo) Name() string       { return i.f.name }
+func (i textInfo) Size() int64        { return i.f.size }
+func (i textInfo) Mode() fs.FileMode  { return 0o400 }
+func (i textInfo) ModTime() time.Time { return time.Time{} }
+func (i textInfo) IsDir() bool        { return false }
+func (i textInfo) Sys() any           { return nil }

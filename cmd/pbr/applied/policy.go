@@ -1,0 +1,142 @@
+// Package applied remembers policies as they were applied: with every file that was read for them.
+//
+// A policy file is edited while pbr runs, may be a pipe, and may be what cut the router off. So what is in force is never read
+// from the file again without need:
+//
+//	in force   which file it was, in /run: what a restarted watch goes on with
+//	trial      the policy that waits to be confirmed, in /run
+//	kept       the last one that was confirmed, or needed no confirmation, in the state directory: what an undone trial goes back to, and what
+//	           is applied at boot while the file has a rejected policy
+//	rejected   the hashes of files whose trial was undone, in the state directory: nobody but a person applies such a file again
+package applied
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"pbr/compiler/policy"
+)
+
+// Policy is a policy file's text as it was read once, with the lists that it names.
+type Policy struct {
+	// Name is the file as the user wrote it. Path is where it can be read again, absolute; it is empty for a pipe.
+	Name, Path string
+	// Hash tells one text, lists included, from another.
+	Hash string
+	// main is the absolute name of the policy itself in files, which has the others' texts too.
+	main  string
+	files map[string][]byte
+}
+
+// Read reads and parses a policy file; name is what users know it by. The error is for one that cannot be read at all; what is
+// wrong with its text is in the diagnostics.
+func Read(file, name string, options policy.Options) (*Policy, *policy.Document, policy.Diagnostics, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("policy file %s: %w", name, err)
+	}
+	p := &Policy{Name: name, Path: path, main: path, files: map[string][]byte{}}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil, nil, fmt.Errorf("there is no policy file %s: write one, or name yours with --config FILE", name)
+	case err != nil:
+		return nil, nil, nil, fmt.Errorf("reading the policy: %w", err)
+	case info.IsDir():
+		return nil, nil, nil, fmt.Errorf("policy file %s is a directory: name the file in it", name)
+	case !info.Mode().IsRegular():
+		p.Path = ""
+	}
+	doc, ds := policy.ParseWith(recorder{os.DirFS("/"), p.files}, strings.TrimPrefix(path, "/"), name, options)
+	p.Hash = p.hash()
+	return p, doc, ds, nil
+}
+
+// Parse parses the policy again, as it was read.
+func (p *Policy) Parse(options policy.Options) (*policy.Document, policy.Diagnostics) {
+	return policy.ParseWith(texts(p.files), strings.TrimPrefix(p.main, "/"), p.Name, options)
+}
+
+// Source returns the text of a file that a diagnostic names; nil if it was not read.
+func (p *Policy) Source(name string) []byte {
+	switch {
+	case name == p.Name:
+		name = p.main
+	case !filepath.IsAbs(name): // a list, named relative to the policy as the user wrote its name
+		if abs, err := filepath.Abs(name); err == nil && p.files[abs] != nil {
+			return p.files[abs]
+		}
+		name = filepath.Join(filepath.Dir(p.main), name)
+	}
+	return p.files[name]
+}
+
+func (p *Policy) hash() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		text := p.files[name]
+		if name == p.main {
+			name = "" // the same text by another path is the same
+		}
+		fmt.Fprintf(h, "%d %s %d\n", len(name), name, len(text))
+		h.Write(text)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// stored is a Policy in JSON. The files are compressed: lists are long, and alike.
+type stored struct {
+	Name  string `json:"name"`
+	Path  string `json:"path,omitempty"`
+	Hash  string `json:"hash"`
+	Main  string `json:"main"`
+	Files []byte `json:"files"`
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p *Policy) MarshalJSON() ([]byte, error) {
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err == nil {
+		err = errors.Join(json.NewEncoder(z).Encode(p.files), z.Close())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("packing the policy: %w", err)
+	}
+	return json.Marshal(stored{p.Name, p.Path, p.Hash, p.main, packed.Bytes()})
+}
+
+// maxFiles bounds what a packed policy unpacks to.
+const maxFiles = 1 << 30
+
+// UnmarshalJSON implements json.Unmarshaler. A policy whose text is not what its hash says is an error.
+func (p *Policy) UnmarshalJSON(b []byte) error {
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(s.Files))
+	if err != nil {
+		return fmt.Errorf("unpacking the policy: %w", err)
+	}
+	*p = Policy{Name: s.Name, Path: s.Path, Hash: s.Hash, main: s.Main}
+	if err := json.NewDecoder(io.LimitReader(z, maxFiles)).Decode(&p.files); err != nil {
+		return fmt.Errorf("unpacking the policy: %w", err)
+	}
+	if p.hash() != p.Hash {
+		return errors.New("unpacking the policy: the text is not what it was")
+	}
+	return nil
+}

@@ -1,0 +1,246 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// Trials keeps what has to outlive the process of an apply that waits to be confirmed, and which policy is in force. The loop
+// alone calls it.
+type Trials interface {
+	// Parse parses a policy that apply hands over.
+	Parse(handed json.RawMessage) (*policy.Document, error)
+	// Begin notes, before doc is applied, what to go back to in so long; want is its plan. It returns when that is (Options.Uptime).
+	Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (end time.Duration, err error)
+	// Drop takes Begin back for a policy that could not be applied.
+	Drop(want *plan.Plan) error
+	// Kept notes that doc is in force for good.
+	Kept(doc *policy.Document) error
+	// Undone notes that doc was undone, and that previous is in force again.
+	Undone(doc, previous *policy.Document) error
+	// Failed notes why undoing failed.
+	Failed(err error) error
+}
+
+// Trial is an apply that waits to be confirmed, as an earlier run of the watch began it.
+type Trial struct {
+	// Previous is the policy to go back to at End (Options.Uptime).
+	Previous *policy.Document
+	End      time.Duration
+}
+
+// trial is an apply that waits to be confirmed.
+type trial struct {
+	doc, previous *policy.Document
+	end           time.Duration
+	// retry is how long the next try waits after an undo that failed.
+	retry time.Duration
+	timer *time.Timer
+}
+
+const (
+	// trialLook is how often the time is looked at: no timer counts the time that a machine sleeps.
+	trialLook = time.Second
+	// An undo that fails is tried again after firstUndoRetry, then after twice as long each time, up to lastUndoRetry.
+	firstUndoRetry = time.Second
+	lastUndoRetry  = time.Minute
+)
+
+// Applied is what apply, confirm and revert did.
+type Applied struct {
+	Changed  []string       `json:"changed,omitempty"`
+	Warnings []string       `json:"warnings,omitempty"`
+	Waiting  []plan.Waiting `json:"waiting,omitempty"`
+	// Until is when it is undone unless it is confirmed; nil for good.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// ErrNothingWaits means that there is nothing to confirm or to undo.
+var ErrNothingWaits = errors.New("nothing waits to be confirmed: there was no apply --confirm, or its time is over and it was undone")
+
+// trialDue tells when to look at the trial; never without one.
+func (w *Watcher) trialDue() <-chan time.Time {
+	if w.trial == nil {
+		return nil
+	}
+	return w.trial.timer.C
+}
+
+func (w *Watcher) startTrial(doc, previous *policy.Document, end time.Duration) {
+	w.trial = &trial{doc: doc, previous: previous, end: end, retry: firstUndoRetry}
+	w.trial.timer = time.NewTimer(max(0, min(end-w.Uptime(), trialLook)))
+}
+
+func (w *Watcher) endTrial() {
+	w.trial.timer.Stop()
+	w.trial = nil
+}
+
+// ApplyPolicy brings a policy into force that apply hands over. With confirm it is undone after that time unless Confirm comes first.
+func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error) {
+	doc, err := w.Trials.Parse(handed) // not in the loop: long lists take seconds
+	if err != nil {
+		return nil, err
+	}
+	var applied *Applied
+	callErr := w.call(ctx, func() {
+		if err = w.refuseSecond(); err != nil {
+			return
+		}
+		if confirm > 0 {
+			applied, err = w.tryPolicy(ctx, doc, confirm)
+		} else {
+			applied, err = w.keepPolicy(ctx, doc)
+		}
+		w.shared.countReload(err == nil)
+	})
+	return applied, errors.Join(callErr, err)
+}
+
+// refuseSecond keeps a second change from being undone along with the one that waits.
+func (w *Watcher) refuseSecond() error {
+	if w.trial == nil {
+		return nil
+	}
+	left := (w.trial.end - w.Uptime()).Round(time.Second)
+	if left <= 0 {
+		return errors.New("the last apply was not confirmed in time and is being undone: try again when it is")
+	}
+	return fmt.Errorf("the last apply still waits to be confirmed until %s (%s left): run pbr confirm to keep it, or pbr revert to undo it now",
+		time.Now().Add(left).Format(time.TimeOnly), left)
+}
+
+// keepPolicy brings a policy into force for good.
+func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document) (*Applied, error) {
+	outcome, err := w.install(ctx, doc)
+	if err != nil {
+		return nil, err
+	}
+	w.noteTrial("noting the policy that is in force", w.Trials.Kept(doc))
+	w.logApplied("applied "+doc.File, outcome)
+	return w.applied(outcome), nil
+}
+
+// tryPolicy brings a policy into force until it is confirmed.
+func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, confirm time.Duration) (*Applied, error) {
+	if !w.readMachine() {
+		return nil, errors.New("reading the machine's state failed: the log says why")
+	}
+	want, err := w.compile(doc)
+	if err != nil {
+		return nil, err
+	}
+	end, err := w.Trials.Begin(doc, want, confirm)
+	if err != nil {
+		return nil, err
+	}
+	previous := w.doc
+	outcome, err := w.install(ctx, doc)
+	if err != nil {
+		return nil, errors.Join(err, w.Trials.Drop(want))
+	}
+	w.startTrial(doc, previous, end)
+	until := time.Now().Add(end - w.Uptime())
+	w.logApplied("applied "+doc.File+", to be undone at "+until.Format(time.TimeOnly)+" unless pbr confirm comes first", outcome)
+	a := w.applied(outcome)
+	a.Until = &until
+	return a, nil
+}
+
+func (w *Watcher) applied(o Outcome) *Applied {
+	return &Applied{Changed: o.Changed, Warnings: o.Warnings, Waiting: w.want.Waiting}
+}
+
+// Confirm keeps the policy that waits.
+func (w *Watcher) Confirm(ctx context.Context) (*Applied, error) {
+	var err error
+	callErr := w.call(ctx, func() {
+		if w.trial == nil {
+			err = ErrNothingWaits
+			return
+		}
+		if err = w.Trials.Kept(w.trial.doc); err != nil {
+			return
+		}
+		w.endTrial()
+		w.Log.Info("the applied policy was confirmed and stays", "policy", w.doc.File)
+	})
+	return &Applied{}, errors.Join(callErr, err)
+}
+
+// Revert undoes the policy that waits, now.
+func (w *Watcher) Revert(ctx context.Context) (*Applied, error) {
+	var applied *Applied
+	var err error
+	callErr := w.call(ctx, func() {
+		if w.trial == nil {
+			err = ErrNothingWaits
+			return
+		}
+		applied, err = w.undoTrial(ctx, "undone: the policy before the last apply is in force again")
+	})
+	return applied, errors.Join(callErr, err)
+}
+
+// lookAtTrial undoes the policy that waits if its time is over.
+func (w *Watcher) lookAtTrial(ctx context.Context) {
+	if left := w.trial.end - w.Uptime(); left > 0 {
+		w.trial.timer.Reset(min(left, trialLook))
+		return
+	}
+	if _, err := w.undoTrial(ctx, "the last apply was not confirmed in time: undone"); err != nil && ctx.Err() == nil {
+		w.Log.Error("undoing the apply that was not confirmed", "error", err, "next_try", w.trial.retry)
+		w.trial.timer.Reset(w.trial.retry)
+		w.trial.retry = min(2*w.trial.retry, lastUndoRetry)
+	}
+}
+
+// undoTrial goes back to the policy from before. When that fails it still waits, with the reason.
+func (w *Watcher) undoTrial(ctx context.Context, said string) (*Applied, error) {
+	doc, previous := w.trial.doc, w.trial.previous
+	outcome, err := w.install(ctx, previous)
+	if err != nil {
+		w.noteTrial("noting that undoing failed", w.Trials.Failed(err))
+		return nil, err
+	}
+	w.endTrial()
+	w.noteTrial("noting the policy that is in force", w.Trials.Undone(doc, previous))
+	w.Log.Warn(said, "rejected", doc.File, "in_force", previous.File)
+	w.logOutcome("undone", outcome)
+	return w.applied(outcome), nil
+}
+
+// noteTrial logs that a note could not be written. The kernel is as it should be all the same.
+func (w *Watcher) noteTrial(what string, err error) {
+	if err != nil {
+		w.Log.Error(what, "error", err)
+	}
+}
+
+// logApplied logs an apply, also one that found nothing to do.
+func (w *Watcher) logApplied(what string, o Outcome) {
+	if len(o.Changed) == 0 {
+		w.Log.Info(what + "; the kernel held it already")
+	}
+	w.logOutcome(what, o)
+}
+
+// untried is Trials for a Watcher that is given none.
+type untried struct{}
+
+var errUntried = errors.New("this watch takes no policy")
+
+func (untried) Parse(json.RawMessage) (*policy.Document, error) { return nil, errUntried }
+func (untried) Begin(*policy.Document, *plan.Plan, time.Duration) (time.Duration, error) {
+	return 0, errUntried
+}
+func (untried) Drop(*plan.Plan) error                           { return nil }
+func (untried) Kept(*policy.Document) error                     { return nil }
+func (untried) Undone(*policy.Document, *policy.Document) error { return nil }
+func (untried) Failed(error) error                              { return nil }

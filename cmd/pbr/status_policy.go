@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/policy"
+	"pbr/kernel"
+)
+
+// policyStatus tells which policy is in force, and what is not.
+type policyStatus struct {
+	// File is the policy in force as it was named, Path where it can be read again; empty when nothing is known of it.
+	File string `json:"file"`
+	Path string `json:"path"`
+	// StartedWith is the file that the running watch was started with.
+	StartedWith string          `json:"started_with,omitempty"`
+	Trial       *trialStatus    `json:"trial,omitempty"`
+	Rejected    *rejectedStatus `json:"rejected,omitempty"`
+	// StateNote says why nothing is kept over a restart of the machine; empty where it is.
+	StateNote string `json:"state_note,omitempty"`
+	// notes are for people.
+	notes []string
+}
+
+// trialStatus is an apply that waits to be confirmed.
+type trialStatus struct {
+	Until   time.Time `json:"until"`
+	Left    float64   `json:"left_s"`
+	Failure string    `json:"failure,omitempty"`
+}
+
+// rejectedStatus is a file whose trial was undone.
+type rejectedStatus struct {
+	File string    `json:"file"`
+	At   time.Time `json:"at"`
+}
+
+// readPolicyStatus reads it; report is nil when no watch runs.
+func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (p policyStatus, err error) {
+	s := applied.Open(k.Dir())
+	now := s.InForce()
+	if now != nil {
+		p.File, p.Path = now.Name, now.Path
+	}
+	if report != nil {
+		p.File = report.Policy
+	}
+	if report != nil && now != nil {
+		p.StartedWith = now.Watch
+		if now.Path != now.Watch {
+			p.notes = append(p.notes, fmt.Sprintf("in force is %s, which was applied last; pbr watch was started with %s", now.Name, now.Watch))
+		}
+	}
+	pending, err := k.Pending()
+	if err != nil {
+		return p, err
+	}
+	if pending != nil {
+		p.Trial = &trialStatus{time.Now().Add(pending.Left), pending.Left.Seconds(), pending.Failure}
+		p.notes = append(p.notes, pendingText(pending))
+	}
+	p.findRejected(ctx, s, now)
+	if p.StateNote = s.Dir().Temporary(); p.StateNote != "" {
+		p.notes = append(p.notes, p.StateNote)
+	}
+	return p, nil
+}
+
+// findRejected looks at the file that the command line names, and at the one in force.
+func (p *policyStatus) findRejected(ctx *cli.Context, s applied.Store, now *applied.InForce) {
+	var files []string
+	if name, err := configName(ctx); err == nil {
+		files = append(files, name)
+	}
+	if now != nil && now.Path != "" {
+		files = append(files, now.Path)
+	}
+	for _, file := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			continue
+		}
+		rejected := s.RejectedFile(path, func() (*applied.Policy, error) {
+			text, _, _, err := applied.Read(path, path, policy.Options{ErrorsOnly: true})
+			return text, err
+		})
+		if rejected != nil {
+			p.Rejected = &rejectedStatus{rejected.Name, rejected.At}
+			p.notes = append(p.notes, rejected.String()+": "+rejected.Advice())
+			return
+		}
+	}
+}
