@@ -108,6 +108,16 @@ func TestVMSystemdUnits(t *testing.T) {
 	m.must("systemctl", "reload", "pbr.service")
 	w.waitArrives(byDefault, "isp2")
 
+	m.must("systemctl", "restart", "pbr-apply.service")
+	for _, unit := range []string{"pbr.service", "pbr-apply.service"} {
+		m.must("systemctl", "reload", unit)
+		m.writePolicy("uplink = 7\n")
+		if res := m.run("systemctl", "reload", unit); res.Code == 0 {
+			t.Errorf("systemctl reload %s takes a broken file", unit)
+		}
+		m.writePolicy(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
+	}
+
 	second := w.calls(2, bySecond, "isp2")
 	m.must("systemctl", "kill", "--signal=KILL", "pbr.service")
 	lab.WaitFor(t, "systemd to start pbr anew", func() bool {

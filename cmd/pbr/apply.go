@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -27,12 +28,15 @@ func (c command) applyCommand() *cli.Command {
 			"While pbr watch runs it does the work, with the same report, and keeps the kernel to the given file from then on.\n" +
 			"With --confirm the command returns at once, and everything is undone after that time, even if the\n" +
 			"terminal is gone, unless pbr confirm comes first; pbr revert undoes it now.\n" +
-			"It waits for another pbr that is at work, and reads policy and machine when its turn has come.",
+			"It waits for another pbr that is at work, and reads policy and machine when its turn has come.\n" +
+			"Exit status 4 when --wait ends and something is still missing.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
+			&cli.DurationFlag{Name: "wait", Usage: "apply again as interfaces, addresses and gateways appear, until nothing is missing, for `TIME` (as 60s) at most"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what pbr diff prints, and change nothing"},
 			&cli.BoolFlag{Name: "reload", Usage: "as a service's reload: read the file anew that is in force; one that was rejected is refused"},
 			&cli.BoolFlag{Name: "boot", Usage: "as a service's start: in the place of a file that was rejected the policy is applied that was kept last"},
+			&cli.BoolFlag{Name: "again", Usage: "as a hook of the network's manager: apply what is in force again, without edits of its file; nothing to do while pbr watch runs"},
 			lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,
@@ -42,8 +46,10 @@ func (c command) applyCommand() *cli.Command {
 // applyOptions are apply's, as they were given.
 type applyOptions struct {
 	// confirm is 0 for good.
-	confirm      time.Duration
-	reload, boot bool
+	confirm time.Duration
+	// wait is how long to wait for what is missing.
+	wait                time.Duration
+	reload, boot, again bool
 }
 
 func (c command) runApply(ctx *cli.Context) error {
@@ -57,21 +63,48 @@ func (c command) runApply(ctx *cli.Context) error {
 	if ctx.Bool("dry-run") {
 		return c.dryRun(ctx)
 	}
-	return withKernel(func(k *kernel.Kernel) error { return c.applyOnce(ctx, k, o) })
+	return withKernel(func(k *kernel.Kernel) error {
+		switch {
+		case o.again:
+			return c.applyAgain(ctx, k, o)
+		case o.wait > 0:
+			return c.applyAndWait(ctx, k, o)
+		}
+		done, err := c.applyOnce(ctx, k, o)
+		return c.tellApplied(ctx, done, err)
+	})
+}
+
+// tellApplied prints what apply did.
+func (c command) tellApplied(ctx *cli.Context, done *daemon.Applied, err error) error {
+	if err != nil {
+		return err
+	}
+	err = c.printApplied(ctx, done, inSync)
+	if done.Until != nil {
+		c.tellUntil(*done.Until)
+	}
+	return err
 }
 
 func applyOptionsOf(ctx *cli.Context) (o applyOptions, err error) {
-	o.reload, o.boot = ctx.Bool("reload"), ctx.Bool("boot")
+	o.reload, o.boot, o.again, o.wait = ctx.Bool("reload"), ctx.Bool("boot"), ctx.Bool("again"), ctx.Duration("wait")
 	if o.confirm, err = confirmTime(ctx); err != nil {
 		return o, err
 	}
+	var given []string
+	for _, name := range []string{"dry-run", "confirm", "reload", "boot", "again"} {
+		if ctx.IsSet(name) {
+			given = append(given, "--"+name)
+		}
+	}
 	switch {
-	case o.reload && o.boot:
-		return o, usageError("--reload and --boot exclude each other")
-	case o.confirm > 0 && (o.reload || o.boot):
-		return o, usageError("--confirm is for people: a service has nobody to confirm")
-	case ctx.Bool("dry-run") && (o.confirm > 0 || o.reload || o.boot):
-		return o, usageError("--dry-run changes nothing: it goes with none of --confirm, --reload and --boot")
+	case len(given) > 1:
+		return o, usageError("%s exclude each other", strings.Join(given, " and "))
+	case ctx.IsSet("wait") && o.wait <= 0:
+		return o, usageError("--wait %s is too short: give a time, as 60s", o.wait)
+	case o.wait > 0 && (o.confirm > 0 || o.again || ctx.Bool("dry-run")):
+		return o, usageError("--wait and %s exclude each other", given[0])
 	}
 	return o, nil
 }
@@ -102,23 +135,26 @@ func (c command) dryRun(ctx *cli.Context) error {
 }
 
 // applyOnce applies through the running watch, or under the lock without one.
-func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (done *daemon.Applied, err error) {
 	for {
-		err := c.withLock(ctx, k, func(stop context.Context) error { return c.applyAlone(ctx, stop, k, o) })
+		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
+			done, err = c.applyAlone(stop, ctx, k, o)
+			return err
+		})
 		if !errors.Is(err, errWatch) {
-			return err
+			return done, err
 		}
-		if err = c.handOver(ctx, k, o); !errors.Is(err, daemon.ErrNotRunning) {
-			return err
+		if done, err = c.handOver(ctx, k, o); !errors.Is(err, daemon.ErrNotRunning) {
+			return done, err
 		}
 	}
 }
 
 // handOver has the running watch apply the policy.
-func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*daemon.Applied, error) {
 	waiting := time.AfterFunc(lockSilence, func() { fmt.Fprintf(c.stderr, "pbr: %v; waiting for it to end\n", daemon.ErrBusy) })
 	defer waiting.Stop()
-	done, err := daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
+	return daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
 		waiting.Stop()
 		f, err := c.readForApply(ctx, k, o)
 		if err != nil {
@@ -130,14 +166,6 @@ func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) er
 		text, err := json.Marshal(f.text)
 		return &daemon.Handed{Policy: text, Confirm: o.confirm}, err
 	})
-	if err != nil {
-		return err
-	}
-	err = c.printApplied(ctx, done, inSync)
-	if done.Until != nil {
-		c.tellUntil(*done.Until)
-	}
-	return err
 }
 
 // readForApply reads the policy that is to be applied, and reports what is wrong with it.
@@ -159,6 +187,12 @@ func (c command) chooseForApply(ctx *cli.Context, s applied.Store, o applyOption
 	var f *policyFile
 	var err error
 	switch {
+	case o.again:
+		kept, err := s.Kept()
+		if err != nil {
+			return nil, errNothingKept
+		}
+		return loadAgain(kept), nil
 	case !o.reload && !o.boot:
 		return load(ctx)
 	case now != nil && now.Path == "" && o.reload:
@@ -195,30 +229,29 @@ func (c command) keptInstead(s applied.Store, rejected *applied.Rejection) (*pol
 }
 
 // applyAlone applies without a watch, under the lock.
-func (c command) applyAlone(ctx *cli.Context, stop context.Context, k *kernel.Kernel, o applyOptions) error {
+func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*daemon.Applied, error) {
 	f, err := c.readForApply(ctx, k, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.refuseNothing(f, k); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.settlePending(stop, k); err != nil {
-		return err
+		return nil, err
 	}
 	want, err := c.compileLive(f, k)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.confirm > 0 {
-		return c.applyUntilConfirmed(ctx, stop, k, f, want, o.confirm)
+		return c.applyUntilConfirmed(stop, k, f, want, o.confirm)
 	}
 	done, err := c.applyPlan(stop, k, f, want)
-	if err != nil {
-		return err
+	if err == nil {
+		c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
 	}
-	c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
-	return c.printApplied(ctx, done, inSync)
+	return done, err
 }
 
 // applyTries is how often an apply is tried while the machine keeps changing.

@@ -131,17 +131,17 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 // applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The
 // process is started first: should this one die half-way, all of it is undone too. An undo that waits is given up only where nothing was
 // changed.
-func (c command) applyUntilConfirmed(ctx *cli.Context, stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan, wait time.Duration) error {
+func (c command) applyUntilConfirmed(stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan, wait time.Duration) (*daemon.Applied, error) {
 	s := applied.Open(k.Dir())
 	if err := s.BeginTrial(f.text); err != nil {
-		return err
+		return nil, err
 	}
 	pending, guard, err := k.SetPending(want, wait)
 	if err == nil {
 		_, err = startRevert(pending, guard)
 	}
 	if err != nil {
-		return errors.Join(err, k.ClearPending(), s.EndTrial())
+		return nil, errors.Join(err, k.ClearPending(), s.EndTrial())
 	}
 	until := time.Now().Add(pending.Left)
 	done, err := c.applyPlan(stop, k, f, want)
@@ -152,12 +152,10 @@ func (c command) applyUntilConfirmed(ctx *cli.Context, stop context.Context, k *
 		} else {
 			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the kernel is not as it was before: that is put right at %s, or by pbr revert now\n", until.Format(time.TimeOnly))
 		}
-		return errors.Join(err, dropErr)
+		return nil, errors.Join(err, dropErr)
 	}
 	done.Until = &until
-	err = c.printApplied(ctx, done, inSync)
-	c.tellUntil(until)
-	return err
+	return done, nil
 }
 
 func (c command) tellUntil(until time.Time) {

@@ -14,6 +14,7 @@ const (
 	exitError   = 1
 	exitDiffers = 2 // diff: live state is not what the policy plans
 	exitDown    = 3 // status: an uplink is not in use
+	exitMissing = 4 // apply --wait: something is still missing
 )
 
 // exitStatuses is the manual's account of them.
@@ -25,6 +26,7 @@ var exitStatuses = []struct {
 	{exitError, "An error: in the policy, on the command line, or from the kernel. It was printed to standard error."},
 	{exitDiffers, "diff only: live state is not what the policy plans."},
 	{exitDown, "status only: an uplink is down, degraded, or was taken out of use."},
+	{exitMissing, "apply --wait only: an interface, an address or a gateway is still missing; what is there was applied."},
 }
 
 // exitCode is an error that only sets the exit status: everything was said already.

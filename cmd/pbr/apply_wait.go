@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/kernel"
+)
+
+const (
+	// waitSettle lets a burst of events end: an interface that comes up is told of in dozens.
+	waitSettle = 50 * time.Millisecond
+	// missingShown is how many of those that are missing are named.
+	missingShown = 10
+)
+
+// applyAndWait applies what is there at once, and again as interfaces, addresses and gateways appear, until nothing is missing
+// or the time is up. The lock is free in between.
+func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+	stop, cancel := interruptible()
+	defer cancel()
+	until, over := context.WithTimeout(stop, o.wait)
+	defer over()
+	news, err := k.Notices(until) // before the first apply, so that nothing is missed
+	if err != nil {
+		return err
+	}
+	sum := &daemon.Applied{}
+	done, err := c.applyOnce(ctx, k, o)
+	if err != nil {
+		return err
+	}
+	c.tellPart(ctx, sum, done)
+	notifyManager("READY=1") // what is there is in force; boot goes on
+	for {
+		missing, err := c.missing(ctx, k, o)
+		if err != nil {
+			return err
+		}
+		if len(missing) == 0 || !waitForNews(until, news) {
+			return errors.Join(c.endWait(ctx, sum), missingError(c.stderr, missing, stop.Err() != nil, o.wait))
+		}
+		if done, err = c.quietly().applyOnce(ctx, k, o); err != nil {
+			fmt.Fprintf(c.stderr, "pbr: applying again: %v\n", err)
+			continue // a link that changed meanwhile is told of by another event
+		}
+		c.tellPart(ctx, sum, done)
+	}
+}
+
+// quietly is the same command for what was said before.
+func (c command) quietly() command {
+	c.stderr = io.Discard
+	return c
+}
+
+// tellPart adds a part of what was done to the sum, and prints it unless all of it is to be one JSON.
+func (c command) tellPart(ctx *cli.Context, sum, done *daemon.Applied) {
+	first := sum.Waiting == nil && len(sum.Changed) == 0
+	sum.Changed = append(sum.Changed, done.Changed...)
+	sum.Warnings = append(sum.Warnings, done.Warnings...)
+	sum.Waiting = append([]plan.Waiting{}, done.Waiting...)
+	if !ctx.Bool("json") && (first || len(done.Changed) > 0) {
+		_ = c.printApplied(ctx, done, inSync) // that it cannot be told is no reason to end
+	}
+}
+
+// endWait prints the sum as JSON, if that is asked for.
+func (c command) endWait(ctx *cli.Context, sum *daemon.Applied) error {
+	if !ctx.Bool("json") {
+		return nil
+	}
+	return c.printApplied(ctx, sum, inSync)
+}
+
+// missingError says what is missing still, if anything is.
+func missingError(w io.Writer, missing []string, interrupted bool, after time.Duration) error {
+	switch {
+	case len(missing) == 0:
+		return nil
+	case interrupted:
+		return errors.New("interrupted while waiting for what is missing; what is there was applied")
+	}
+	shown := missing[:min(len(missing), missingShown)]
+	fmt.Fprintf(w, "pbr: after %s still missing: %s\n", after, strings.Join(shown, "; "))
+	if more := len(missing) - len(shown); more > 0 {
+		fmt.Fprintf(w, "pbr: %d more are missing: pbr diff --json has all of them\n", more)
+	}
+	return exitCode(exitMissing)
+}
+
+// waitForNews waits until the machine changes; it is false when the time is up.
+func waitForNews(until context.Context, news <-chan kernel.Notice) bool {
+	for {
+		select {
+		case n, ok := <-news:
+			if !ok {
+				return false
+			}
+			if n.Kind == kernel.NoticeDrift {
+				continue
+			}
+			pause(until, waitSettle)
+			return until.Err() == nil
+		case <-until.Done():
+			return false
+		}
+	}
+}
+
+// missing lists what of the policy's uplinks is not there: interfaces, addresses, gateways.
+func (c command) missing(ctx *cli.Context, k *kernel.Kernel, o applyOptions) ([]string, error) {
+	f, err := c.quietly().chooseForApply(ctx, applied.Open(k.Dir()), o)
+	if err != nil {
+		return nil, err
+	}
+	machine, err := k.Machine(compiler.Needs(f.doc))
+	if err != nil {
+		return nil, err
+	}
+	want, problems := compiler.Compile(f.doc, machine, nil)
+	if want == nil {
+		return nil, c.report(f, problems)
+	}
+	var out []string
+	told := map[string]bool{}
+	for _, w := range want.Waiting {
+		if name, ofUplink := strings.CutPrefix(w.Object, "uplink "); ofUplink {
+			told[name] = true
+			out = append(out, w.Object+": "+w.Reason)
+		}
+	}
+	links := daemon.Links(f.doc, machine)
+	for i := range f.doc.Uplinks {
+		name := f.doc.Uplinks[i].Name
+		if state, why := links[name].State(); state != "" && !told[name] {
+			out = append(out, "uplink "+name+": "+why)
+		}
+	}
+	return out, nil
+}
+
+// errNothingKept means that nothing was applied yet.
+var errNothingKept = fmt.Errorf("nothing was applied yet: %w", fs.ErrNotExist)
+
+// applyAgain applies what is in force for the machine as it is now. Where nothing is, or a running watch sees to it, or an apply waits to be
+// confirmed, it leaves everything as it is.
+func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+	pending, err := k.Pending()
+	switch {
+	case err != nil:
+		return err
+	case daemon.Answers(k.Dir()):
+		fmt.Fprintln(c.stdout, "pbr watch runs and follows the machine: nothing to do")
+		return nil
+	case pending != nil:
+		fmt.Fprintf(c.stderr, "pbr: %s: left as it is\n", pendingText(pending))
+		return nil
+	}
+	done, err := c.applyOnce(ctx, k, o)
+	if errors.Is(err, errNothingKept) {
+		fmt.Fprintln(c.stdout, "nothing was applied yet: nothing to do")
+		return nil
+	}
+	return c.tellApplied(ctx, done, err)
+}
