@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/walk"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
 )
@@ -35,6 +36,9 @@ func (k *Kernel) Machine(plan.Needs) (plan.Machine, error) { return plan.Machine
 
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
+
+// Surroundings fails.
+func (k *Kernel) Surroundings(*plan.Plan) (*walk.Facts, error) { return nil, errLinux }
 
 // Apply fails.
 func (k *Kernel) Apply(context.Context, *plan.Plan) (*Report, error) { return nil, errLinux }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -88,7 +89,10 @@ func (c command) runExplain(ctx *cli.Context) error {
 
 // explainer prepares the policy: with what the kernel has, as root, or alone.
 func (c command) explainer(ctx *cli.Context, f *policyFile) (*explain.Explainer, error) {
-	return offlineExplainer(f.doc)
+	if ctx.Bool("offline") || os.Geteuid() != 0 {
+		return offlineExplainer(f.doc)
+	}
+	return c.liveExplainer(f)
 }
 
 // offlineExplainer prepares a policy alone.

@@ -191,6 +191,8 @@ func (f *fib) inTable(r *plan.Rule, flow *Flow) (to found, ok bool) {
 			case plan.Throw:
 				return found{}, false
 			case plan.Unicast:
+			case plan.RouteKind(kindLocal), plan.RouteKind(kindBroadcast), plan.RouteKind(kindMulticast):
+				return found{rule: r, route: route, kind: addrKind(route.Kind)}, true
 			default:
 				return found{rule: r, route: route, refused: route.Kind}, true
 			}

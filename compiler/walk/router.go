@@ -327,7 +327,7 @@ func (t *trip) asBefore(to found) int {
 func (f *fib) address(dev string, via netip.Addr, six bool) (first netip.Addr) {
 	for _, p := range f.facts.Links[dev].Addrs {
 		switch {
-		case p.Addr().Is6() != six:
+		case p.Addr().Is6() != six, six && p.Addr().IsLinkLocalUnicast():
 		case !six && via.IsValid() && p.Contains(via):
 			return p.Addr()
 		case !first.IsValid():

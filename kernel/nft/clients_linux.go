@@ -28,6 +28,25 @@ func (c *Conn) Clients(set string) (map[uint32]int, error) {
 	return count, nil
 }
 
+// Members returns the elements of a map that packets fill: keys and marks. It is empty when there is no such map.
+func (c *Conn) Members(set string) (map[plan.Key]uint32, error) {
+	members := map[plan.Key]uint32{}
+	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
+		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE), attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
+			if k := (plan.Key{}); len(v) == 4 && len(key) <= len(k) {
+				copy(k[:], key)
+				members[k] = binary.NativeEndian.Uint32(v)
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDumpInterrupted) {
+		return nil, fmt.Errorf("listing the members of map %s: %w", set, err)
+	}
+	return members, nil
+}
+
 // Packets returns what the table's named counters have counted.
 func (c *Conn) Packets() (map[string]uint64, error) {
 	packets := map[string]uint64{}

@@ -1,0 +1,91 @@
+package route
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/walk"
+)
+
+// Links reads the interfaces with their addresses, and how the kernel judges what arrives by them.
+func (c *Conn) Links() (map[string]walk.Link, error) {
+	links, err := c.handle.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("listing interfaces: %w", err)
+	}
+	addrs, err := c.handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses: %w", err)
+	}
+	byIndex := map[int][]netip.Prefix{}
+	for _, a := range addrs {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		if length, _ := a.Mask.Size(); ok && a.Flags&unix.IFA_F_TENTATIVE == 0 {
+			byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], netip.PrefixFrom(ip.Unmap(), length))
+		}
+	}
+	all := readCheck("all")
+	out := make(map[string]walk.Link, len(links))
+	for _, l := range links {
+		a := l.Attrs()
+		check, own := all, readCheck(a.Name)
+		check.ReversePath = max(check.ReversePath, own.ReversePath)
+		check.AcceptLocal, check.ValidMark = check.AcceptLocal || own.AcceptLocal, check.ValidMark || own.ValidMark
+		out[a.Name] = walk.Link{Down: a.RawFlags&unix.IFF_UP == 0, NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
+			Addrs: byIndex[a.Index], Source: check}
+	}
+	return out, nil
+}
+
+// readCheck reads an interface's settings; what cannot be read counts as not set.
+func readCheck(link string) walk.SourceCheck {
+	return walk.SourceCheck{ReversePath: uint8(setting("net/ipv4/conf/" + link + "/rp_filter")),
+		AcceptLocal: setting("net/ipv4/conf/"+link+"/accept_local") != 0, ValidMark: setting("net/ipv4/conf/"+link+"/src_valid_mark") != 0}
+}
+
+// passesOver reports whether the kernel passes over routes of an interface without a carrier.
+func passesOver(link string) bool {
+	return setting("net/ipv4/conf/"+link+"/ignore_routes_with_linkdown") != 0 || setting("net/ipv4/conf/all/ignore_routes_with_linkdown") != 0
+}
+
+func setting(path string) int {
+	v, err := ReadSysctl(path)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(v)
+	return n
+}
+
+// OthersRoutes reads the tables that rules of others look up, the local one left out.
+func (c *Conn) OthersRoutes(rules []plan.Rule) ([]plan.Route, error) {
+	type table struct {
+		family plan.Family
+		id     uint32
+	}
+	seen := map[table]bool{}
+	var out []plan.Route
+	for _, family := range plan.Families {
+		rules = append(rules, plan.Rule{Family: family, Action: plan.ActLookup, Table: plan.MainTable})
+	}
+	for _, r := range rules {
+		t := table{r.Family, r.Table}
+		if r.Action != plan.ActLookup || r.Table == 0 || r.Table == unix.RT_TABLE_LOCAL || seen[t] {
+			continue
+		}
+		seen[t] = true
+		routes, err := c.routes(t.family, t.id, 0)
+		if err != nil {
+			return nil, err
+		}
+		for _, route := range routes {
+			out = append(out, route.Route)
+		}
+	}
+	return out, nil
+}
