@@ -38,6 +38,12 @@ test: tools-vm lint
 	@$(MAKE) --no-print-directory test-nft NFT=trixie
 	@$(GO) run ./integration/vm/run
 
+# pbr explain against the kernel: N random packets of random policies in random health, and ten times as many against a plain reading of the policies (root).
+N ?= 100000
+prove: tools
+	PBR_REQUIRE=1 PBR_PACKETS=$(N) $(GO) test -count=1 -timeout 24h -run TestPacketsFollowRandomPolicies ./integration -v
+	PBR_PACKETS=$(N)0 $(GO) test -count=1 -timeout 24h -run TestWaysFollowRandomPolicies ./compiler/walk -v
+
 # The tests of text, with the nft of another Debian suite: NFT=trixie, NFT=sid.
 NFT ?= trixie
 test-nft: tools

@@ -113,19 +113,29 @@ func (c *compilation) addFixedSets() {
 
 // primary is the uplink whose connections stay unmarked: the only one of default's routes at the lowest
 // distance, while default uses it. With several at that distance there is none: their connections are pinned
-// so that they stay on their path.
+// so that they stay on their path. Nor is there one while default uses it in one IP version and another in the other: answers
+// to what came in by it would leave through that one.
 func (c *compilation) primary() *policy.Uplink {
 	u := c.lowestOfDefault()
 	if u == nil {
 		return nil
 	}
+	over := func(r readyRoute) bool { return r.Uplink == u.Name }
+	used := false
 	for _, family := range c.families() {
-		used := c.healthy(c.doc.Default, c.readyRoutes(c.doc.Default, family))
-		if slices.ContainsFunc(used, func(r readyRoute) bool { return r.Uplink == u.Name }) {
-			return u
+		ready := c.readyRoutes(c.doc.Default, family)
+		if !slices.ContainsFunc(ready, over) {
+			continue
 		}
+		if !slices.ContainsFunc(c.healthy(c.doc.Default, ready), over) {
+			return nil
+		}
+		used = true
 	}
-	return nil
+	if !used {
+		return nil
+	}
+	return u
 }
 
 // lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there is none.

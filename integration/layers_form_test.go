@@ -14,7 +14,7 @@ import (
 )
 
 // applyAs makes a policy the router's as apply does, but with its classification in the given form, and returns the plan.
-func (r *router) applyAs(text string, form layers.Form) *plan.Plan {
+func (r *router) applyAs(text string, form layers.Form, down compiler.Health) *plan.Plan {
 	r.T().Helper()
 	r.write(text)
 	doc, problems := policy.Parse(os.DirFS(filepath.Dir(r.file)), filepath.Base(r.file), r.file)
@@ -35,7 +35,7 @@ func (r *router) applyAs(text string, form layers.Form) *plan.Plan {
 		if machine, err = k.Machine(compiler.Needs(doc)); err != nil {
 			return
 		}
-		if want, problems = c.Compile(machine, nil); want != nil {
+		if want, problems = c.Compile(machine, down); want != nil {
 			_, err = k.Apply(context.Background(), want)
 		}
 	})
@@ -43,6 +43,26 @@ func (r *router) applyAs(text string, form layers.Form) *plan.Plan {
 		r.T().Fatalf("applying a policy: %v %v\nthe policy:\n%s", err, problems, text)
 	}
 	return want
+}
+
+// numbers are the names of the tables that the policy file's marks stand for.
+func (r *router) numbers() map[uint32]string {
+	r.T().Helper()
+	doc, problems := policy.Parse(os.DirFS(filepath.Dir(r.file)), filepath.Base(r.file), r.file)
+	if problems.HasErrors() {
+		r.T().Fatal(problems)
+	}
+	p, problems := compiler.Compile(doc, plan.Machine{}, nil)
+	if p == nil {
+		r.T().Fatal(problems)
+	}
+	names := map[uint32]string{}
+	for _, n := range p.Numbers {
+		if n.Mark != 0 {
+			names[n.Mark] = n.Name
+		}
+	}
+	return names
 }
 
 // structures counts the maps of a plan's classification by what they are.

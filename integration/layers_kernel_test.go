@@ -58,7 +58,7 @@ func TestBoundariesInEveryStructure(t *testing.T) {
 	packets := boundaryPackets()
 	var want map[string]int
 	for _, form := range []layers.Form{layers.List, layers.Cheapest, layers.Maps, layers.Masks} {
-		p := r.applyAs(everyStructure, form)
+		p := r.applyAs(everyStructure, form, nil)
 		if want == nil {
 			want = countedBy(t, p, packets)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,31 +14,40 @@ import (
 	"pbr/integration/reference"
 )
 
-// How much one run of the property test does, per router.
+// packetsEnv is how many packets of a run pbr explain explains.
+const packetsEnv = "PBR_PACKETS"
+
+// How much one run of the property test does on both routers, and how much one round.
 const (
-	propertyPolicies = 24
+	packetsExplained = 20_000
 	packetsForwarded = 130
 	packetsLocal     = 15
 )
 
 // TestPacketsFollowRandomPolicies applies random policies to a router, sends it random packets, and asks a plain
-// reading of the policy where each of them should have gone.
+// reading of the policy, and pbr explain, where each of them should have gone.
 func TestPacketsFollowRandomPolicies(t *testing.T) {
 	t.Parallel()
-	seed := testSeed(t)
+	seed, explained := testSeed(t), packetsExplained
+	if s := os.Getenv(packetsEnv); s != "" {
+		var err error
+		if explained, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("%s=%s: %v", packetsEnv, s, err)
+		}
+	}
 	for i, mainDefault := range []string{"isp1", ""} {
 		t.Run("main-default-"+mainDefault, func(t *testing.T) {
 			t.Parallel()
 			p := newProperty(t, rand.New(rand.NewPCG(seed, uint64(i))), mainDefault)
-			for i := range propertyPolicies {
+			for i := 0; p.explained < explained/2; i++ {
 				p.form = forms[i%len(forms)]
 				p.round()
 				if t.Failed() {
 					t.Fatalf("%s=%d repeats this", seedEnv, seed)
 				}
 			}
-			t.Logf("%d packets went as the policies say, %d of them out by an uplink; balances repeated %d choices; maps of the classification: %v",
-				p.checked, p.left, p.repeated, p.structures)
+			t.Logf("%d packets went as the policies say, %d of them out by an uplink; pbr explain explained %d of them; balances repeated %d choices; maps of the classification: %v",
+				p.checked, p.left, p.explained, p.repeated, p.structures)
 		})
 	}
 }
@@ -60,8 +71,8 @@ type property struct {
 	// structures counts the maps that were tried, by kind.
 	structures    map[string]int
 	checked, left int
-	// repeated counts the connections that a balance had to choose for twice.
-	repeated int
+	// repeated counts the connections that a balance had to choose for twice, explained the packets that pbr explain was asked about.
+	repeated, explained int
 }
 
 // forms are what a router's classification is, in turn.
@@ -74,7 +85,39 @@ func (p *property) apply() {
 		p.router.apply(p.policy.TOML())
 		return
 	}
-	structures(p.router.applyAs(p.policy.TOML(), p.form), p.structures)
+	structures(p.router.applyAs(p.policy.TOML(), p.form, p.machine.Down), p.structures)
+}
+
+// failSome takes uplinks out of use, in an order, as a failed check would; the router holds the policy.
+func (p *property) failSome() {
+	p.t.Helper()
+	last := 0
+	for _, u := range p.policy.Uplinks {
+		last = max(last, p.machine.Down[u.Name])
+	}
+	for _, u := range p.policy.Uplinks {
+		down := p.g.IntN(4) == 0
+		switch {
+		case down && p.machine.Down[u.Name] == 0:
+			last++
+			p.router.must("uplink", u.Name, "down")
+			p.machine.Down[u.Name] = last
+		case !down && p.machine.Down[u.Name] > 0:
+			p.router.must("uplink", u.Name, "auto")
+			delete(p.machine.Down, u.Name)
+		}
+	}
+}
+
+// pins are the uplinks that connections are pinned to, by their first packets' tuples.
+func (p *property) pins(all []*sent) map[*sent]string {
+	p.t.Helper()
+	marks, names := p.connectionMarks(), p.router.numbers()
+	pinned := map[*sent]string{}
+	for _, s := range all {
+		pinned[s] = names[marks[connectionOf(s)]&0xff000000]
+	}
+	return pinned
 }
 
 // foreignMarks is somebody else's table: it marks what one host sends, outside our bits.
@@ -104,7 +147,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	n := lab.Build(lab.New(t), spec)
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, machine := worldOf(spec, mainDefault)
-	p.machine = machine
+	p.machine, machine.Down = machine, map[string]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface
 	}
@@ -156,6 +199,9 @@ func (p *property) round() {
 	p.t.Helper()
 	p.policy = p.router.randomPolicy(p.g)
 	p.apply()
+	if p.form == layers.Cheapest {
+		p.failSome()
+	}
 	p.router.Run("conntrack", "-F")
 	first := p.firstPackets()
 	answered := p.answers(first)
@@ -202,6 +248,7 @@ func (p *property) firstPackets() []*sent {
 	for _, s := range all {
 		p.checkFirst(s)
 	}
+	p.checkExplained("first packet", all, nil)
 	return all
 }
 
@@ -377,7 +424,9 @@ func (p *property) laterPackets(open []*sent) {
 		l.frame.ID, l.frame.TCPFlags = p.nextID(), lab.TCPAck
 		later = append(later, &l)
 	}
+	pinned := p.pins(later)
 	p.send(later)
+	p.checkExplained("later packet", later, pinned)
 	for i, l := range later {
 		p.checked++
 		first := open[i]
@@ -408,6 +457,7 @@ func (p *property) fromOutside() {
 		}
 	}
 	p.send(in)
+	p.checkExplained("connection from outside", in, nil)
 	var back, came []*sent
 	for _, s := range in {
 		p.checked++

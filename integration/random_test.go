@@ -101,8 +101,8 @@ func (r *router) otherClasses(g *reference.Generator, p *reference.Policy) {
 	}
 }
 
-// legal tells whether pbr takes a policy. The one mistake that random policies may make is a
-// policy that matches nothing; any other fails the test.
+// legal tells whether pbr takes a policy. The mistakes that random policies may make are a
+// policy that matches nothing, and a rule of too many addresses; any other fails the test.
 func (r *router) legal(p *reference.Policy) bool {
 	r.T().Helper()
 	r.write(p.TOML())
@@ -116,7 +116,7 @@ func (r *router) legal(p *reference.Policy) bool {
 			continue
 		}
 		errors++
-		if !strings.HasSuffix(line, "[impossible-match]") {
+		if !strings.HasSuffix(line, "[impossible-match]") && !strings.HasSuffix(line, "[rule-too-wide]") {
 			r.T().Fatalf("pbr check refuses a good policy: %s\nthe policy:\n%s", line, p.TOML())
 		}
 	}

@@ -67,13 +67,10 @@ func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer 
 	a.ways, a.question = ways, q
 	for i := 1; i < len(ways); i++ {
 		b := x.ofWay(q, p, &ways[i])
-		if len(a.Members) == 0 && b.Uplink == a.Uplink && b.Interface == a.Interface {
-			continue
-		}
-		if len(a.Members) == 0 {
+		if len(a.Members) == 0 && (b.Uplink != a.Uplink || b.Interface != a.Interface) {
 			a.Members = []string{a.Uplink}
 		}
-		if !slices.Contains(a.Members, b.Uplink) {
+		if len(a.Members) > 0 && !slices.Contains(a.Members, b.Uplink) {
 			a.Members = append(a.Members, b.Uplink)
 		}
 		a.differ(b)
@@ -84,12 +81,11 @@ func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer 
 
 // differ empties what another member has otherwise.
 func (a *Answer) differ(b *Answer) {
-	for _, both := range [][2]*string{{&a.Table, &b.Table}, {&a.Interface, &b.Interface}, {&a.NAT, &b.NAT}, {&a.Reply, &b.Reply}} {
+	for _, both := range [][2]*string{{&a.Table, &b.Table}, {&a.Uplink, &b.Uplink}, {&a.Interface, &b.Interface}, {&a.NAT, &b.NAT}, {&a.Reply, &b.Reply}} {
 		if *both[0] != *both[1] {
 			*both[0] = ""
 		}
 	}
-	a.Uplink = ""
 	if a.Address != b.Address {
 		a.Address = netip.Addr{}
 	}

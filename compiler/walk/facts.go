@@ -26,6 +26,8 @@ type Facts struct {
 
 // Link is an interface.
 type Link struct {
+	// Index orders interfaces as the kernel does.
+	Index int
 	// Down is set without IFF_UP; NoCarrier without a connection, where the kernel then passes its routes over.
 	Down, NoCarrier bool
 	// Addrs are its addresses with their networks' lengths, in the kernel's order: the first one of a network is its primary address.

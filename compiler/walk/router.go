@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"pbr/compiler/plan"
@@ -170,7 +169,7 @@ func (r *Router) hook(w *Walker, name string, t *trip, way *Way) (ok bool) {
 			way.Fate, way.In = Discarded, res.In
 			return false
 		case res.Masquerade:
-			way.NAT, way.Src = Masqueraded, r.fib.address(way.Dev, way.Via, w.six)
+			way.NAT, way.Src = Masqueraded, r.fib.address(way.Dev, way.Via, t.Dst)
 		case res.SNAT.IsValid():
 			way.NAT, way.Src = Static, res.SNAT
 		}
@@ -261,7 +260,7 @@ func (r *Router) route(w *Walker, t *trip, way *Way) (to found, ok bool) {
 	to = r.fib.lookUp(&flow)
 	if !t.Src.IsValid() && to.refused != 0 && t.Dst.Is6() {
 		// Linux then takes one of the machine's addresses and asks once more (ip6_dst_lookup_tail, net/ipv6/ip6_output.c).
-		any := r.fib.anyAddress6()
+		any := r.fib.sources6("", t.Dst)
 		if len(any) == 0 {
 			way.take(to)
 			return to, false
@@ -278,7 +277,7 @@ func (r *Router) route(w *Walker, t *trip, way *Way) (to found, ok bool) {
 	if t.Src.IsValid() {
 		return to, true
 	}
-	t.Src = r.fib.sender(to.route, way, t.Dst.Is6())
+	t.Src = r.fib.sender(to.route, way, t.Dst)
 	if t.Dst.Is6() || !t.Src.IsValid() {
 		return to, true
 	}
@@ -320,42 +319,4 @@ func (t *trip) asBefore(to found) int {
 		return -1
 	}
 	return slices.IndexFunc(to.hops, func(h plan.Hop) bool { return h.Dev == t.bound.Dev && h.Via == t.bound.Via })
-}
-
-// address is the one that masquerade and sockets take of an interface: in IPv4 that of the gateway's network (inet_select_addr,
-// net/ipv4/devinet.c), or the first.
-func (f *fib) address(dev string, via netip.Addr, six bool) (first netip.Addr) {
-	for _, p := range f.facts.Links[dev].Addrs {
-		switch {
-		case p.Addr().Is6() != six, six && p.Addr().IsLinkLocalUnicast():
-		case !six && via.IsValid() && p.Contains(via):
-			return p.Addr()
-		case !first.IsValid():
-			first = p.Addr()
-		}
-	}
-	return first
-}
-
-// sender is the address that a socket gets by a route.
-func (f *fib) sender(r *plan.Route, way *Way, six bool) netip.Addr {
-	if r != nil {
-		if _, rest, found := strings.Cut(r.Foreign, "src "); found {
-			text, _, _ := strings.Cut(rest, " ")
-			if a, err := netip.ParseAddr(text); err == nil {
-				return a
-			}
-		}
-	}
-	return f.address(way.Dev, way.Via, six)
-}
-
-func (f *fib) anyAddress6() (all []netip.Addr) {
-	for a := range f.own {
-		if a.Is6() && !a.Is4In6() {
-			all = append(all, a)
-		}
-	}
-	slices.SortFunc(all, netip.Addr.Compare)
-	return all
 }

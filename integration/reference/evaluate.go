@@ -160,7 +160,7 @@ func (e Evaluator) spoofed(k Packet) bool {
 func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
 
 // Stays tells whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
-// default uses first, as long as it does.
+// default uses first, as long as it does in both IP versions.
 func (e Evaluator) Stays(dev string) bool {
 	if !e.Policy.HasDefault {
 		return true
@@ -169,8 +169,8 @@ func (e Evaluator) Stays(dev string) bool {
 	if len(best) > 1 || best[0].Uplink != u.Name {
 		return true
 	}
-	return !slices.ContainsFunc([]bool{false, true}, func(v6 bool) bool {
-		return slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
+	return slices.ContainsFunc([]bool{false, true}, func(v6 bool) bool {
+		return u.Carries(v6) && !slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
 	})
 }
 

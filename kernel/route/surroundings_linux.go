@@ -36,7 +36,7 @@ func (c *Conn) Links() (map[string]walk.Link, error) {
 		check, own := all, readCheck(a.Name)
 		check.ReversePath = max(check.ReversePath, own.ReversePath)
 		check.AcceptLocal, check.ValidMark = check.AcceptLocal || own.AcceptLocal, check.ValidMark || own.ValidMark
-		out[a.Name] = walk.Link{Down: a.RawFlags&unix.IFF_UP == 0, NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
+		out[a.Name] = walk.Link{Index: a.Index, Down: a.RawFlags&unix.IFF_UP == 0, NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
 			Addrs: byIndex[a.Index], Source: check}
 	}
 	return out, nil

@@ -1,0 +1,185 @@
+package integration
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pbr/integration/lab"
+)
+
+// explained is pbr explain's answer about a packet.
+type explained struct {
+	ID                       int
+	Error, Verdict           string
+	By                       struct{ Kind, Name string }
+	Table, Uplink, Interface string
+	Members                  []struct{ Uplink string }
+	Mark                     struct{ Packet, CT string }
+	NAT                      struct{ Kind, Address string }
+	Reply                    struct{ Uplink string }
+	Why                      []string
+	text                     string
+}
+
+// explain asks pbr explain, on the router as it is, about packets; established says of each which uplink it is pinned to, if it is not a first one.
+func (p *property) explain(all []*sent, pinned map[*sent]string) map[*sent]*explained {
+	p.t.Helper()
+	var questions strings.Builder
+	for i, s := range all {
+		questions.WriteString(questionOf(i, s, pinned))
+	}
+	file := filepath.Join(p.t.TempDir(), "questions.jsonl")
+	if err := os.WriteFile(file, []byte(questions.String()), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	answers := map[*sent]*explained{}
+	for _, line := range strings.Split(strings.TrimSpace(p.router.must("explain", "--batch", file)), "\n") {
+		a := &explained{text: line}
+		if err := json.Unmarshal([]byte(line), a); err != nil || a.Error != "" {
+			p.t.Fatalf("pbr explain: %v: %s\nthe questions:\n%s\nthe policy:\n%s", err, line, questions.String(), p.policy.TOML())
+		}
+		answers[all[a.ID]] = a
+	}
+	if len(answers) != len(all) {
+		p.t.Fatalf("pbr explain answered %d of %d questions", len(answers), len(all))
+	}
+	return answers
+}
+
+// questionOf is a packet as a line of a batch.
+func questionOf(id int, s *sent, pinned map[*sent]string) string {
+	k := s.packet
+	q := map[string]any{"id": id, "in": k.IIF, "dst": k.Dst.String(), "proto": int(k.Proto), "dscp": int(k.DSCP), "mark": int(k.Mark)}
+	if k.Src.IsValid() {
+		q["src"] = k.Src.String()
+	}
+	switch {
+	case k.Proto == lab.ProtoICMP || k.Proto == lab.ProtoICMPv6:
+		q["icmp-type"] = int(k.ICMPType)
+	case k.Proto == lab.ProtoTCP || k.Proto == lab.ProtoUDP:
+		q["sport"], q["dport"] = int(k.SPort), int(k.DPort)
+	}
+	if k.Local() {
+		q["in"], q["uid"] = "local", int(k.UID)
+	} else if k.MAC != [6]byte{} {
+		q["mac"] = fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", k.MAC[0], k.MAC[1], k.MAC[2], k.MAC[3], k.MAC[4], k.MAC[5])
+	}
+	if uplink, established := pinned[s]; established {
+		q["state"] = "established"
+		if uplink != "" {
+			q["pinned"] = uplink
+		}
+	}
+	line, err := json.Marshal(q)
+	if err != nil {
+		panic(err)
+	}
+	return string(line) + "\n"
+}
+
+// checkExplained compares what became of packets with what pbr explain says of them: interface, address seen, verdict, and the connection's mark.
+func (p *property) checkExplained(what string, all []*sent, pinned map[*sent]string) {
+	p.t.Helper()
+	if len(all) == 0 {
+		return
+	}
+	marks := p.connectionMarks()
+	answers := p.explain(all, pinned)
+	for _, s := range all {
+		p.explained++
+		if problem := p.disagreement(s, answers[s], marks); problem != "" {
+			p.fail(s, what+": "+problem, "explain: "+answers[s].text)
+		}
+	}
+}
+
+// disagreement says where kernel and explain differ, empty if they do not.
+func (p *property) disagreement(s *sent, a *explained, marks map[string]uint32) string {
+	if s.by == "" {
+		if a.Verdict == "forward" && !a.has("") {
+			return "it went nowhere"
+		}
+		return ""
+	}
+	dev := p.ifaces[s.by]
+	uplink := ""
+	for _, u := range p.policy.Uplinks {
+		if u.Interface == dev {
+			uplink = u.Name
+		}
+	}
+	mark, known := marks[connectionOf(s)]
+	switch {
+	case a.Verdict != "forward":
+		return "it left by " + dev
+	case len(a.Members) > 0 && !a.has(uplink):
+		return "it left by none of the members"
+	case len(a.Members) > 0:
+		return ""
+	case a.Interface != dev:
+		return "it left by " + dev
+	case a.NAT.Address != s.out.Src.String():
+		return "it was seen with source " + s.out.Src.String()
+	case !known:
+		return "connection tracking does not know it"
+	case a.Mark.CT != "" && a.Mark.CT != fmt.Sprintf("0x%x", mark):
+		return fmt.Sprintf("its connection's mark is %#x", mark)
+	}
+	return ""
+}
+
+// has reports whether an uplink is one of the members; the empty name stands for none at all.
+func (a *explained) has(uplink string) bool {
+	return slices.ContainsFunc(a.Members, func(m struct{ Uplink string }) bool { return m.Uplink == uplink })
+}
+
+// connectionOf names a packet's connection by what tells those of one round apart.
+func connectionOf(s *sent) string {
+	return fmt.Sprint(s.packet.Proto, s.packet.Dst, " ", s.packet.SPort, s.packet.DPort)
+}
+
+// connectionMarks reads the marks of the router's connections.
+func (p *property) connectionMarks() map[string]uint32 {
+	marks := map[string]uint32{}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		for _, line := range strings.Split(p.router.Run("conntrack", "-L", "-f", family), "\n") {
+			if name, mark, ok := connectionLine(line); ok {
+				marks[name] = mark
+			}
+		}
+	}
+	return marks
+}
+
+// connectionLine reads a line of conntrack -L: the first direction's fields come first.
+func connectionLine(line string) (name string, mark uint32, ok bool) {
+	words := strings.Fields(line)
+	if len(words) < 4 {
+		return "", 0, false
+	}
+	proto, err := strconv.Atoi(words[1])
+	if err != nil {
+		return "", 0, false
+	}
+	fields := map[string]string{}
+	for _, w := range words {
+		if key, value, is := strings.Cut(w, "="); is && fields[key] == "" {
+			fields[key] = value
+		}
+	}
+	dst, err := netip.ParseAddr(fields["dst"])
+	if err != nil {
+		return "", 0, false
+	}
+	mark64, _ := strconv.ParseUint(fields["mark"], 10, 32)
+	sport, _ := strconv.Atoi(cmp.Or(fields["sport"], fields["id"]))
+	dport, _ := strconv.Atoi(fields["dport"])
+	return fmt.Sprint(uint8(proto), dst, " ", uint16(sport), uint16(dport)), uint32(mark64), true
+}
