@@ -56,13 +56,16 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
 	a.lenient, a.journal = lenient, j
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
+	next.Unadopted = !want.Ruleset.Empty() && (next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))
+	a.unadopted = next.Unadopted
+	a.live = have.nft
 	a.marks = &remarking{Remarks: &conntrack.Remarks{Want: a.owned.Marks, Earlier: plansMarks(next.Owned)}, a: a}
 	if a.report.Changes.Empty() && !next.has(a.owned.other) && len(a.unset(next, have)) == 0 {
 		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)
 		}
 		k.remember(want, a.owned, have.nft, true)
-		return a.report, a.writeJournal(next.settled(a.owned, want.Sysctls))
+		return a.report, a.settle()
 	}
 	if err := a.writeJournal(next); err != nil {
 		return nil, err
@@ -90,10 +93,15 @@ func (a *application) settle() error {
 			_ = after[0].do() // never fails
 		}
 	}
-	if a.marks.failed {
-		return a.journalInForce() // which keeps what is still to be changed
+	if a.unadopted {
+		a.adopt()
 	}
-	return a.writeJournal(a.journal.settled(a.owned, a.want.Sysctls))
+	next := a.journal.settled(a.owned, a.want.Sysctls)
+	if a.marks.failed {
+		next = a.journal.inForce(a.owned) // which keeps what is still to be changed
+	}
+	next.Unadopted = a.unadopted
+	return a.writeJournal(next)
 }
 
 func (a *application) journalInForce() error { return a.writeJournal(a.journal.inForce(a.owned)) }
@@ -131,6 +139,8 @@ type application struct {
 	// marks is nil in an Update, after which every mark means what it did.
 	marks   *remarking
 	lenient bool
+	// unadopted tells that the table is new to connections.
+	unadopted bool
 	// live is the ruleset that the last transaction left.
 	live *nft.Live
 	// rules and routes are for the ip rules, and the deletions of routes, of one round.
@@ -147,6 +157,7 @@ func (a *application) converge(have *live, j *journal) error {
 	for round := 0; ; round++ {
 		changes := plan.Diff(have.plan, a.want)
 		unset := a.unset(j, have)
+		a.unadopted = a.unadopted || tableMade(&have.plan.Ruleset, &a.want.Ruleset, have.last)
 		if changes.Empty() && len(unset) == 0 {
 			a.saveSnapshot(have.nft)
 			a.remember(a.want, a.owned, have.nft, true)

@@ -3,9 +3,12 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/ti-mo/conntrack"
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
@@ -84,5 +87,33 @@ func BenchmarkUpdate200Uplinks(b *testing.B) {
 	for i := 1; b.Loop(); i++ {
 		_, err := k.Update(context.Background(), plans[i%2])
 		must(b, err)
+	}
+}
+
+// BenchmarkAdopt20000 is what a first apply adds for connections that were there before: half of them stay, half are pinned.
+func BenchmarkAdopt20000(b *testing.B) {
+	k := newKernel(b)
+	lib := newConntrack(b)
+	run(b, "sysctl -w net.ipv4.ip_forward=1")
+	run(b, "ip route add 172.16.0.0/12 dev x1")
+	p := compile(b, k, twoUplinks, nil)
+	for b.Loop() {
+		b.StopTimer()
+		must(b, lib.Flush())
+		for i := range 20_000 {
+			src, dst := netip.AddrFrom4([4]byte{172, 16, byte(i >> 4), byte(i)}), netip.AddrFrom4([4]byte{8, 8, byte(i >> 8), byte(i)})
+			f := conntrack.NewFlow(17, 0, src, dst, uint16(1000+i), 443, 600, 0)
+			f.TupleReply.IP.DestinationAddress = netip.MustParseAddr([]string{"192.0.2.2", "198.51.100.2"}[i%2])
+			must(b, lib.Create(f))
+		}
+		b.StartTimer()
+		r := apply(b, k, p)
+		b.StopTimer()
+		if r.Adopted != 10_000 || r.Flushed != 0 {
+			b.Fatalf("%d pinned, %d flushed", r.Adopted, r.Flushed)
+		}
+		_, err := k.Flush(context.Background())
+		must(b, err)
+		b.StartTimer()
 	}
 }

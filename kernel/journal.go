@@ -25,6 +25,8 @@ type journal struct {
 	Owned []owned `json:"owned,omitempty"`
 	// Next is what a plan owns that is about to come into force. It did not, if there is a Next when no apply is at work.
 	Next *owned `json:"next,omitempty"`
+	// Unadopted tells that the table was made, and connections that are older have not been looked at since.
+	Unadopted bool `json:"unadopted,omitempty"`
 	// Sysctls are the settings that pbr changed, sorted by path.
 	Sysctls []setting `json:"sysctls,omitempty"`
 }
@@ -119,7 +121,7 @@ func (j *journal) bases() (out []uint32) {
 
 // with returns the journal to write before a plan that owns o is applied, which changes the settings.
 func (j *journal) with(o owned, settings []setting) *journal {
-	next := &journal{Owned: slices.Clone(j.Owned), Sysctls: slices.Clone(j.Sysctls)}
+	next := &journal{Owned: slices.Clone(j.Owned), Unadopted: j.Unadopted, Sysctls: slices.Clone(j.Sysctls)}
 	if j.Next != nil && !j.Next.equal(o) && !slices.ContainsFunc(j.Owned, j.Next.equal) {
 		left := *j.Next
 		left.Attempted = true
@@ -141,7 +143,7 @@ func (j *journal) with(o owned, settings []setting) *journal {
 
 // inForce returns the journal to write when the plan that owns o steers the packets, and connections still have earlier ones' marks.
 func (j *journal) inForce(o owned) *journal {
-	next := &journal{Owned: []owned{o}, Sysctls: j.Sysctls}
+	next := &journal{Owned: []owned{o}, Unadopted: j.Unadopted, Sysctls: j.Sysctls}
 	for _, old := range j.Owned {
 		if !old.equal(o) {
 			next.Owned = append(next.Owned, old)

@@ -34,13 +34,17 @@ type Report struct {
 	Pinned int
 	// Restarted is how many were deleted because the strict table that they were pinned by is gone: their next packet is classified anew.
 	Restarted int
+	// Adopted is how many connections that are older than the table were pinned to the uplink that they are on; Flushed is how many of
+	// those were deleted, because they cannot work through it, or it must not let them through.
+	Adopted, Flushed int
 	// Warnings are what could not be done and does not make the result wrong.
 	Warnings []string
 }
 
 // Empty tells that nothing was to be done.
 func (r *Report) Empty() bool {
-	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0 && r.Moved == 0 && r.Pinned == 0 && r.Restarted == 0
+	return r.Changes.Empty() && len(r.Restored) == 0 && r.Cleared == 0 && r.Moved == 0 && r.Pinned == 0 && r.Restarted == 0 &&
+		r.Adopted == 0 && r.Flushed == 0
 }
 
 // LockedError says that another pbr is changing this network namespace.

@@ -16,6 +16,8 @@ type live struct {
 	nft  *nft.Live
 	// known tells that the ruleset was not read but is what the last apply, or transaction, left.
 	known bool
+	// last is the ruleset that the last apply left, nil if that is not known.
+	last *plan.Ruleset
 	// sysctls are the live values of the settings that the journal has.
 	sysctls map[string]string
 }
@@ -44,7 +46,7 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
 		return nil, err
 	}
-	if l.nft, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {
+	if l.nft, l.last, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {
 		return nil, err
 	}
 	l.plan.Ruleset = l.nft.Ruleset

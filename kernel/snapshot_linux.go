@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"os"
 
 	"pbr/compiler/plan"
@@ -12,25 +13,24 @@ import (
 const snapshotFile = "ruleset.snapshot"
 
 // readRuleset reads the table, or takes over what is known of it if nothing of nftables changed since: before, or the
-// snapshot. known tells that the snapshot, or before, is still right.
-func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, known bool, err error) {
-	guess := want
+// snapshot. last is what these have, and known tells that it is still right.
+func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, last *plan.Ruleset, known bool, err error) {
 	if before != nil {
-		guess = &before.Ruleset
+		last = &before.Ruleset
 		generation, err := k.nft.Generation()
 		known = err == nil && generation == before.Generation
 		l = before
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
 		if l, known = k.nft.Load(b, want); l != nil {
-			guess = &l.Ruleset
+			last = &l.Ruleset
 		}
 	}
 	if known {
 		l, err = k.nft.Refresh(l)
-		return l, true, err
+		return l, last, true, err
 	}
-	l, err = k.nft.Read(guess)
-	return l, false, err
+	l, err = k.nft.Read(cmp.Or(last, want))
+	return l, last, false, err
 }
 
 // saveSnapshot keeps l for the next run.

@@ -38,6 +38,12 @@ func changedLines(report *kernel.Report) []string {
 	if report.Pinned > 0 {
 		done = append(done, fmt.Sprintf("connections: %d pinned to the uplink that default leaves", report.Pinned))
 	}
+	if report.Adopted > 0 {
+		done = append(done, fmt.Sprintf("connections: %d that are older than the table pinned to their uplink", report.Adopted))
+	}
+	if report.Flushed > 0 {
+		done = append(done, fmt.Sprintf("connections: %d that are older than the table flushed, which start anew", report.Flushed))
+	}
 	if report.Moved > 0 {
 		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
 	}

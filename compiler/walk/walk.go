@@ -140,25 +140,26 @@ func (w *Walker) walk(c *chain) {
 // holds tells whether all matches of the rule do.
 func (w *Walker) holds(r *rule) bool {
 	for i := range r.matches {
-		m := &r.matches[i]
-		n, ok := w.load(m.field)
-		if !ok || m.family && !w.rightFamily(m.field) {
-			return false
-		}
-		if m.mask != 0 {
-			n = num32(n.uint32() & m.mask)
-		}
-		var found bool
-		if m.set != nil {
-			found = m.set.find(n) >= 0
-		} else {
-			found = n.within(m.from, m.to)
-		}
-		if found == m.not {
+		if !w.meets(&r.matches[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// meets reports whether the packet meets one match.
+func (w *Walker) meets(m *match) bool {
+	n, ok := w.load(m.field)
+	if !ok || m.family && !w.rightFamily(m.field) {
+		return false
+	}
+	if m.mask != 0 {
+		n = num32(n.uint32() & m.mask)
+	}
+	if m.set != nil {
+		return m.set.find(n) >= 0 != m.not
+	}
+	return n.within(m.from, m.to) != m.not
 }
 
 // rightFamily tells whether an ICMP type is of the packet's IP version; fields of addresses have asked already.

@@ -211,6 +211,12 @@ func (c *Conn) Ask() (Seen, error) {
 	return Seen{By: by, Src: ap}, nil
 }
 
+// Send sends one packet and waits for nothing.
+func (c *Conn) Send() error {
+	_, err := io.WriteString(c.conn, "?\n")
+	return err
+}
+
 // LocalAddr is the client's own address and port.
 func (c *Conn) LocalAddr() netip.AddrPort {
 	ap := netip.MustParseAddrPort(c.conn.LocalAddr().String())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -20,6 +21,7 @@ const (
 	ctaTupleOrig  = 1
 	ctaTupleReply = 2
 	ctaMark       = 8
+	ctaID         = 12
 	ctaZone       = 18
 	ctaMarkMsk    = 21
 	ctaFilter     = 25
@@ -32,7 +34,7 @@ const sizeofNfgen = 4
 func ClearMarks(mask uint32, marks []uint32) (int, error) {
 	total := 0
 	for _, f := range Listings(mask, marks) {
-		n, err := change(f, mask, func(_ []byte, mark uint32) (uint32, bool) { return 0, slices.Contains(marks, mark&mask) })
+		n, err := change(f, mask, func(f *Flow) (uint32, bool) { return 0, slices.Contains(marks, f.Mark&mask) })
 		total += n
 		if err != nil {
 			return total, err
@@ -59,8 +61,8 @@ func Listings(mask uint32, marks []uint32) []MarkFilter {
 }
 
 // change changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
-// is given the connection as it was listed (a struct nfgenmsg and attributes) and its mark.
-func change(filter MarkFilter, mask uint32, choose func(flow []byte, mark uint32) (next uint32, ok bool)) (int, error) {
+// is given each connection as it was listed.
+func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, ok bool)) (int, error) {
 	c, err := Dial()
 	if err != nil {
 		return 0, err
@@ -72,7 +74,7 @@ func change(filter MarkFilter, mask uint32, choose func(flow []byte, mark uint32
 	}
 	n := 0
 	for _, f := range flows {
-		next, ok := choose(f.listed, f.Mark)
+		next, ok := choose(&f)
 		if !ok {
 			continue
 		}
@@ -89,13 +91,18 @@ func change(filter MarkFilter, mask uint32, choose func(flow []byte, mark uint32
 
 // Flow is a connection as it was listed, with its mark, and the beginning of a request to change it.
 type Flow struct {
-	listed, request []byte
+	request []byte
 	// Mark is the whole mark, others' bits included.
 	Mark uint32
+	// Orig is the direction in which the connection was opened, Reply that of its answers, as they arrive here.
+	Orig, Reply Tuple
 }
 
 // Key identifies the connection.
 func (f *Flow) Key() string { return string(f.request) }
+
+// Ends returns who opened a connection, and who answers it; an address that cannot be read is invalid.
+func (f *Flow) Ends() [2]netip.Addr { return [2]netip.Addr{f.Orig.Src, f.Reply.Src} }
 
 // Dial connects to the conntrack of the current thread's network namespace, for List and the methods of Flow.
 func Dial() (*netlink.Conn, error) {
@@ -140,7 +147,7 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	case errors.Is(err, unix.ENOENT): // it has ended meanwhile
 		return false, nil
 	}
-	return false, fmt.Errorf("deleting a connection of a strict table that is gone: %w", err)
+	return false, fmt.Errorf("deleting a connection: %w", err)
 }
 
 // SetMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
@@ -177,9 +184,12 @@ func identify(listed []byte) (f Flow, ok bool) {
 		switch b := ad.Bytes(); ad.Type() {
 		case ctaTupleOrig:
 			ae.Bytes(ctaTupleOrig|unix.NLA_F_NESTED, b)
+			ad.Nested(decodeInto(&f.Orig))
 			ok = true
-		case ctaZone:
-			ae.Bytes(ctaZone, b)
+		case ctaTupleReply:
+			ad.Nested(decodeInto(&f.Reply))
+		case ctaZone, ctaID:
+			ae.Bytes(ad.Type(), b)
 		case ctaMark:
 			if len(b) == 4 {
 				f.Mark = binary.BigEndian.Uint32(b)
@@ -187,7 +197,7 @@ func identify(listed []byte) (f Flow, ok bool) {
 		}
 	}
 	body, err := ae.Encode()
-	f.listed, f.request = listed, append([]byte{listed[0], 0, 0, 0}, body...)
+	f.request = append([]byte{listed[0], 0, 0, 0}, body...)
 	return f, ok && err == nil && ad.Err() == nil
 }
 

@@ -4,14 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-
-	"github.com/mdlayher/netlink"
-)
-
-// ctaIPv6Src and ctaIPv6Dst are addresses of a tuple (linux/netfilter/nfnetlink_conntrack.h).
-const (
-	ctaIPv6Src = 3
-	ctaIPv6Dst = 4
 )
 
 // Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when default leaves it, and returns
@@ -30,79 +22,12 @@ func Mark(pins []Pin) (int, error) {
 		if len(addrs) == 0 {
 			continue
 		}
-		n, err := change(MarkFilter{0, p.Mask}, p.Mask, func(flow []byte, _ uint32) (uint32, bool) { return p.Mark, flowHas(flow, addrs) })
+		n, err := change(MarkFilter{0, p.Mask}, p.Mask, func(f *Flow) (uint32, bool) {
+			// The other end answers to one of the addresses, or it was opened to or from one.
+			return p.Mark, addrs[f.Orig.Src] || addrs[f.Orig.Dst] || addrs[f.Reply.Dst]
+		})
 		total += n
 		errs = append(errs, err)
 	}
 	return total, errors.Join(errs...)
-}
-
-// flowHas tells whether the other end of a listed connection answers to one of the addresses, or it was opened to or from one.
-func flowHas(flow []byte, addrs map[netip.Addr]bool) (found bool) {
-	ad, err := netlink.NewAttributeDecoder(flow[sizeofNfgen:])
-	if err != nil {
-		return false
-	}
-	for ad.Next() {
-		switch ad.Type() {
-		case ctaTupleOrig:
-			ad.Nested(func(t *netlink.AttributeDecoder) error {
-				src, dst := tupleAddrs(t)
-				found = found || addrs[src] || addrs[dst]
-				return nil
-			})
-		case ctaTupleReply:
-			ad.Nested(func(t *netlink.AttributeDecoder) error {
-				_, dst := tupleAddrs(t)
-				found = found || addrs[dst]
-				return nil
-			})
-		}
-	}
-	return found && ad.Err() == nil
-}
-
-// tupleAddrs reads the addresses of a tuple.
-func tupleAddrs(tuple *netlink.AttributeDecoder) (src, dst netip.Addr) {
-	for tuple.Next() {
-		if tuple.Type() != ctaTupleIP {
-			continue
-		}
-		tuple.Nested(func(ip *netlink.AttributeDecoder) error {
-			for ip.Next() {
-				addr, _ := netip.AddrFromSlice(ip.Bytes())
-				switch ip.Type() {
-				case ctaIPv4Src, ctaIPv6Src:
-					src = addr
-				case ctaIPv4Dst, ctaIPv6Dst:
-					dst = addr
-				}
-			}
-			return nil
-		})
-	}
-	return src, dst
-}
-
-// Ends returns who opened a connection, and who answers it; an address that cannot be read is invalid.
-func (f *Flow) Ends() (ends [2]netip.Addr) {
-	ad, err := netlink.NewAttributeDecoder(f.listed[sizeofNfgen:])
-	if err != nil {
-		return ends
-	}
-	for ad.Next() {
-		i := 0
-		switch ad.Type() {
-		case ctaTupleOrig:
-		case ctaTupleReply:
-			i = 1
-		default:
-			continue
-		}
-		ad.Nested(func(t *netlink.AttributeDecoder) error {
-			ends[i], _ = tupleAddrs(t)
-			return nil
-		})
-	}
-	return ends
 }

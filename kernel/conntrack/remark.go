@@ -13,6 +13,9 @@ type Remarks struct {
 // MarkFilter finds connections by their mark under a mask.
 type MarkFilter struct{ mark, mask uint32 }
 
+// All finds every connection.
+func All() MarkFilter { return MarkFilter{} }
+
 // Unmarked finds the connections that have no bit of mask in their mark.
 func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
 

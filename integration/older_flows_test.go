@@ -1,0 +1,366 @@
+package integration
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pbr/integration/lab"
+)
+
+// olderPolicy sends host .11 through isp2, and host .12 and some of the router's own through isp2 or not at all; the rest
+// through isp1.
+const olderPolicy = `
+[pbr]
+offload = "off"
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+gateway6 = "2001:db8:f1::1"
+nat = "masquerade"
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+gateway6 = "2001:db8:f2::1"
+nat = "masquerade"
+[[table]]
+name = "second"
+routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
+[[table]]
+name = "secret"
+strict = true
+routes = { uplink = "isp2" }
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[policy]]
+name = "strict"
+src = ["192.168.10.12", "2001:db8:10::12"]
+table = "secret"
+[[policy]]
+name = "strict-router"
+from = "local"
+dst = ["198.18.3.3", "2001:db8:ffff::3"]
+table = "secret"
+[[policy]]
+name = "second"
+src = ["192.168.10.11", "2001:db8:10::11"]
+table = "second"
+`
+
+// stateful is a firewall, because of which connections are tracked before pbr comes.
+const stateful = `table inet fw {
+	chain through { type filter hook forward priority 0; policy drop; ct state established,related accept; ct state new accept; };
+	chain into { type filter hook input priority 0; ct state established,related accept; };
+}
+`
+
+// kinds of flows, by where the policy sends them.
+type kind struct {
+	name string
+	// src4 and src6 are the sender's addresses; invalid: the router sends.
+	src4, src6 string
+	dst4, dst6 string
+	// isp is the provider that carries them with the table in force.
+	isp string
+}
+
+var kinds = []kind{
+	{"default", "192.168.10.10", "2001:db8:10::10", "198.18.1.1", "2001:db8:ffff::1", "isp1"},
+	{"policy", "192.168.10.11", "2001:db8:10::11", "198.18.2.2", "2001:db8:ffff::2", "isp2"},
+	{"strict", "192.168.10.12", "2001:db8:10::12", "198.18.4.4", "2001:db8:ffff::4", "isp2"},
+	{"router, strict", "", "", "198.18.3.3", "2001:db8:ffff::3", "isp2"},
+}
+
+// olderNet is a network with the firewall, main's default routes by isp1, and counters of what of strict flows comes to isp1.
+func olderNet(t *testing.T) *watched {
+	t.Helper()
+	w := newWatched(t, olderPolicy, 2)
+	w.Router.NFT(stateful)
+	w.Router.IP("route add default via 192.0.2.1 dev wan1")
+	w.Router.IP6("route add default via 2001:db8:f1::1 dev wan1")
+	w.ISPs["isp1"].NFT(`table inet leak { chain pre { type filter hook prerouting priority -350;
+	ip daddr { 198.18.3.3, 198.18.4.4 } counter
+	ip6 daddr { 2001:db8:ffff::3, 2001:db8:ffff::4 } counter
+}; }
+`)
+	return w
+}
+
+var packets = regexp.MustCompile(`counter packets (\d+)`)
+
+// leaked returns how many packets of strict flows have come to isp1.
+func (w *watched) leaked() (total int) {
+	for _, m := range packets.FindAllStringSubmatch(w.ISPs["isp1"].Run("nft", "list", "table", "inet", "leak"), -1) {
+		var n int
+		_, _ = fmt.Sscan(m[1], &n)
+		total += n
+	}
+	return total
+}
+
+// flood are UDP flows that go on whatever happens.
+type flood struct {
+	w     *watched
+	conns []*lab.Conn
+	stop  chan struct{}
+	wait  sync.WaitGroup
+}
+
+// rates are packets a second.
+var rates = []int{1, 2, 5, 20, 50, 200}
+
+// flood starts flows of each kind and IP version, at the rates in turn.
+func (w *watched) flood(each int) *flood {
+	w.t.Helper()
+	f := &flood{w: w, stop: make(chan struct{})}
+	w.t.Cleanup(f.end)
+	for i := range each {
+		for _, k := range kinds {
+			for _, pair := range [][2]string{{k.src4, k.dst4}, {k.src6, k.dst6}} {
+				from, src := w.Router, netip.Addr{}
+				if pair[0] != "" {
+					from, src = w.lan, netip.MustParseAddr(pair[0])
+				}
+				c, err := from.Dial("udp", src, netip.AddrPortFrom(netip.MustParseAddr(pair[1]), 4000), lab.DialOptions{})
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				f.conns = append(f.conns, c)
+				f.wait.Add(1)
+				go f.send(c, time.Second/time.Duration(rates[i%len(rates)]))
+			}
+		}
+	}
+	return f
+}
+
+func (f *flood) send(c *lab.Conn, every time.Duration) {
+	defer f.wait.Done()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		_ = c.Send()
+		select {
+		case <-f.stop:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (f *flood) end() {
+	select {
+	case <-f.stop:
+	default:
+		close(f.stop)
+	}
+	f.wait.Wait()
+}
+
+// entry is a connection in the router's conntrack.
+type entry struct{ src, sport, dst, replyTo, mark string }
+
+var entryFields = regexp.MustCompile(`src=(\S+) dst=(\S+) sport=(\d+) dport=4000 .*?src=\S+ dst=(\S+) .*?mark=(\d+)`)
+
+// flowKey names a flow of IP version and source.
+func flowKey(c *lab.Conn) string {
+	a := c.LocalAddr()
+	if a.Addr().Is4() {
+		return fmt.Sprintf("ipv4 %v %d", a.Addr(), a.Port())
+	}
+	return fmt.Sprintf("ipv6 %v %d", a.Addr(), a.Port())
+}
+
+// entries lists the flows that the router tracks, by the sender's port.
+func (w *watched) entries() map[string]entry {
+	w.t.Helper()
+	out := map[string]entry{}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		for line := range strings.Lines(w.Router.Run("conntrack", "-L", "-f", family, "-p", "udp")) {
+			if m := entryFields.FindStringSubmatch(line); m != nil {
+				out[family+" "+m[1]+" "+m[3]] = entry{m[1], m[3], m[2], m[4], m[5]}
+			}
+		}
+	}
+	return out
+}
+
+// stuck returns the flows that do not go where the policy sends them, translated as they should be.
+func (f *flood) stuck() (bad []string) {
+	own := map[string][2]string{"isp1": {"192.0.2.2", "2001:db8:f1::2"}, "isp2": {"198.51.100.2", "2001:db8:f2::2"}}
+	entries := f.w.entries()
+	for _, e := range entries {
+		for _, k := range kinds {
+			if e.dst != k.dst4 && e.dst != k.dst6 {
+				continue
+			}
+			want := own[k.isp][0]
+			if strings.Contains(e.dst, ":") {
+				want = own[k.isp][1]
+			}
+			if e.replyTo != want || (e.mark == "0") != (k.isp == "isp1") {
+				bad = append(bad, fmt.Sprintf("%s: %+v", k.name, e))
+			}
+		}
+	}
+	for _, c := range f.conns {
+		if _, there := entries[flowKey(c)]; !there {
+			bad = append(bad, fmt.Sprintf("%v is not there", c.LocalAddr()))
+		}
+	}
+	return bad
+}
+
+// tracked waits until all flows are in conntrack.
+func (f *flood) tracked() {
+	f.w.t.Helper()
+	lab.WaitFor(f.w.t, "all flows to be tracked", func() bool { return len(f.w.entries()) >= len(f.conns) })
+}
+
+// settled waits until every flow has had a packet since now, and fails the test if one is stuck or one leaked.
+func (f *flood) settled(when string) {
+	f.w.t.Helper()
+	// What has left the router before now has arrived, on a busy machine, when later packets have.
+	for range 5 {
+		f.w.Router.Exec("ping", "-n", "-c", "1", "-W", "2", "192.0.2.1")
+	}
+	before := f.w.leaked()
+	time.Sleep(1200 * time.Millisecond) // the slowest sends once a second
+	var bad []string
+	if !lab.Eventually(lab.Patience(5*time.Second), func() bool { bad = f.stuck(); return len(bad) == 0 }) {
+		f.w.t.Errorf("%s: %d of %d flows are stuck:\n%s", when, len(bad), len(f.conns), strings.Join(bad[:min(len(bad), 12)], "\n"))
+	}
+	if n := f.w.leaked() - before; n > 0 {
+		f.w.t.Errorf("%s: %d packets of strict flows came to isp1", when, n)
+	}
+}
+
+// TestFlowsOlderThanTheTable: flows that were there before the first apply, after which none is stuck, and no strict one leaks.
+func TestFlowsOlderThanTheTable(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	f := w.flood(12)
+	f.tracked()
+	out := w.router.must("apply")
+	f.settled("first apply")
+	if !strings.Contains(out, "older than the table flushed") {
+		t.Errorf("apply says nothing of it:\n%s", out)
+	}
+	before := w.entries()
+	w.router.must("apply")
+	w.unchanged(before, "another apply")
+}
+
+// unchanged fails the test if a connection has another address, port or mark than before.
+func (w *watched) unchanged(before map[string]entry, when string) {
+	w.t.Helper()
+	now := w.entries()
+	for key, e := range before {
+		if now[key] != e {
+			w.t.Errorf("%s: %+v became %+v", when, e, now[key])
+		}
+	}
+}
+
+// TestFlushWhileWatched: somebody's "flush ruleset" under traffic, as the start of Debian's nftables.conf has it. When the repair is reported
+// no flow is stuck, no strict one leaks, and those that were there before keep their port.
+func TestFlushWhileWatched(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	w.start()
+	w.waitState("isp1", "up")
+	w.waitState("isp2", "up")
+	f := w.flood(12)
+	f.settled("new flows")
+	for round := range 3 {
+		repairs := strings.Count(w.log.text(), "somebody else changed")
+		w.Router.RunInput("flush ruleset\n"+stateful, "nft", "-f", "-")
+		lab.WaitFor(t, "the repair", func() bool {
+			return strings.Count(w.log.text(), "somebody else changed") > repairs && w.router.pbr("diff").Code == 0
+		})
+		f.settled(fmt.Sprintf("repair %d", round))
+	}
+}
+
+// TestFlowsBornWithoutTable: the table is taken away while nobody watches, flows begin, and then the watch comes.
+func TestFlowsBornWithoutTable(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	w.router.must("apply")
+	w.Router.RunInput("flush ruleset\n"+stateful, "nft", "-f", "-")
+	f := w.flood(12)
+	f.tracked()
+	w.start()
+	w.logged("applied the policy", "older than the table")
+	f.settled("watch started")
+	w.router.inSync()
+}
+
+// TestOlderConnectionsThatWork keep uplink, address and port: those that something else translated, and those from outside.
+func TestOlderConnectionsThatWork(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	w.Router.NFT(`table inet home {
+	chain post { type nat hook postrouting priority srcnat; oifname { wan1, wan2 } masquerade fully-random; };
+	chain pre { type nat hook prerouting priority dstnat; iifname { wan1, wan2 } udp dport 5000 dnat ip to 192.168.10.10:7; };
+}
+`)
+	// Half of the internet is by the second provider, so that some carry its address.
+	w.Router.IP("route add 198.19.0.0/16 via 198.51.100.1 dev wan2", "route add default via 198.51.100.1 table 77",
+		"rule add priority 101 from 198.51.100.2 lookup 77")
+	w.lan.ServeEcho(7)
+	var calls []*lab.Conn
+	var before []lab.Seen
+	dial := func(network, src, dst, by string) {
+		t.Helper()
+		from, addr := w.Router, netip.Addr{}
+		if src != "" {
+			from, addr = w.lan, netip.MustParseAddr(src)
+		}
+		c, err := from.Dial(network, addr, netip.MustParseAddrPort(dst), lab.DialOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := c.Ask()
+		if err != nil || seen.By != by {
+			t.Fatalf("%s to %s: %v, %v", src, dst, seen, err)
+		}
+		calls, before = append(calls, c), append(before, seen)
+	}
+	for _, network := range []string{"tcp", "udp"} {
+		for _, src := range []string{"192.168.10.10", "192.168.10.11", ""} {
+			dial(network, src, "198.18.1.1:80", "isp1")
+			dial(network, src, "198.19.1.1:80", "isp2")
+		}
+		dial(network, "192.168.10.12", "198.19.1.1:80", "isp2") // strict, and on its uplink
+		dial(network, "2001:db8:10::11", "[2001:db8:ffff::1]:80", "isp1")
+	}
+	// From outside, by the second provider, to a port that is forwarded.
+	outside, err := w.ISPs["isp2"].Dial("udp", netip.MustParseAddr("198.18.7.7"), netip.MustParseAddrPort("198.51.100.2:5000"), lab.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = outside.Send() // its answer goes to isp1
+	w.router.must("apply")
+	for i, c := range calls {
+		if seen, err := c.Ask(); err != nil || seen != before[i] {
+			t.Errorf("%v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+		}
+	}
+	if seen, err := outside.Ask(); err != nil || seen.By != "lan" {
+		t.Errorf("from outside: %v, %v", seen, err)
+	}
+	// Without their routes each stays on its uplink, by its mark alone.
+	w.Router.IP("route del 198.19.0.0/16 via 198.51.100.1 dev wan2", "rule del priority 101")
+	for i, c := range calls {
+		if seen, err := c.Ask(); err != nil || seen != before[i] {
+			t.Errorf("without the routes: %v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+		}
+	}
+}

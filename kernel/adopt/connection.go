@@ -1,0 +1,212 @@
+package adopt
+
+import (
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/walk"
+	"pbr/kernel/conntrack"
+	"pbr/kernel/route"
+)
+
+// connection is one that is being decided on.
+type connection struct {
+	*Judge
+	flow *conntrack.Flow
+	// mark is the one that it has, 0 if that is no table's.
+	mark uint32
+	// local tells that the router opened it; iif is the interface that it came by otherwise.
+	local bool
+	iif   string
+}
+
+// fromOutside reports whether the connection was opened by way of an uplink.
+func (c *connection) fromOutside() bool {
+	if c.local {
+		return false
+	}
+	return c.iif == "" && len(c.carriers(c.flow.Orig.Dst)) > 0 || c.uplinks[c.iif] != nil
+}
+
+// inbound pins a connection from outside to the uplink that it came by, as its first packet would.
+func (c *connection) inbound() Verdict {
+	if c.mark != 0 {
+		return keep
+	}
+	for _, u := range c.carriers(c.flow.Orig.Dst) {
+		pin, sure := uint32(0), true
+		for i, o := range c.table.enter(c.packet(u.iface), c.unknown) {
+			sure = sure && (i == 0 || o.CTMark&c.plan.Mask == pin)
+			pin = o.CTMark & c.plan.Mask
+		}
+		if sure {
+			return Verdict{Pin: pin}
+		}
+	}
+	return keep
+}
+
+// outbound decides on a connection that a host inside, or the router itself, opened.
+func (c *connection) outbound() Verdict {
+	carriers := c.carriers(c.flow.Reply.Dst)
+	fresh := c.fresh()
+	strict, caught := c.strictPin(fresh, carriers)
+	switch {
+	case caught && strict == 0:
+		return remove
+	case c.mark != 0:
+		return c.pinnedAlready(carriers, strict)
+	case len(carriers) == 0 && c.stray(fresh):
+		return remove
+	case len(carriers) == 0:
+		return keep
+	}
+	return c.pin(carriers, fresh, strict)
+}
+
+// fresh returns what the policies would make of a new connection of these addresses and ports.
+func (c *connection) fresh() []walk.Outcome {
+	p := c.packet(c.iif)
+	if c.local {
+		return c.table.leave(p, c.unknown)
+	}
+	return c.table.enter(p, c.unknown)
+}
+
+// strictPin returns the mark that pins the connection to an uplink of the strict table that catches it; 0, and caught, if it
+// is on none of them. Where something that a policy looks at is not known, strict is what may be strict.
+func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin uint32, caught bool) {
+	free := false
+	for _, o := range fresh {
+		mark := o.Mark & c.plan.Mask
+		p, strict := c.strictly(mark, carriers)
+		switch {
+		case !strict || p != 0:
+			// Of what a balance may choose any member is right.
+			free = free || o.Chosen
+			pin = max(pin, p)
+		case !o.Chosen:
+			return 0, true
+		default:
+			caught = true
+		}
+	}
+	return pin, caught && !free || pin != 0
+}
+
+// strictly is strictPin for one mark that policies may give; strict is false if that mark lets connections use any uplink.
+func (c *connection) strictly(mark uint32, carriers []*uplink) (pin uint32, strict bool) {
+	w := c.wayBy(mark)
+	if mark == 0 {
+		// Rules decide: on a table that is strict, or on nothing.
+		if n, ok := c.numberOf(w.Table); ok && c.strict(n.Mark) {
+			mark, strict = n.Mark, true
+		} else if u := c.uplinks[w.Dev]; u != nil && c.pinsStrictly(u) {
+			strict = true
+		} else if w.Refused {
+			return 0, true
+		}
+	} else {
+		strict = c.strict(mark)
+	}
+	if !strict || w.Local || w.Dev != "" && c.uplinks[w.Dev] == nil {
+		return 0, false
+	}
+	for _, u := range carriers {
+		if c.leads(mark, w, u) && (c.mark == 0 || c.tables[c.mark].Interface == u.iface) {
+			if pin := c.leaveBy(u.iface, mark); pin != 0 {
+				return pin, true
+			}
+			return u.mark, true
+		}
+	}
+	return 0, true
+}
+
+// leads reports whether the table of a mark has a route over the uplink; without a mark that is where the packet goes now.
+func (c *connection) leads(mark uint32, w route.Way, u *uplink) bool {
+	if mark == 0 {
+		return w.Dev == u.iface
+	}
+	return slices.ContainsFunc(c.plan.Routes, func(r plan.Route) bool {
+		return r.Table == c.tables[mark].Table && slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == u.iface })
+	})
+}
+
+func (c *connection) numberOf(table uint32) (plan.Number, bool) {
+	for mark, n := range c.tables {
+		if n.Table == table && mark != 0 {
+			return n, true
+		}
+	}
+	return plan.Number{}, false
+}
+
+// pinnedAlready decides on a connection that has a table's mark: it stays, unless the mark's uplink translates and this one is not, or
+// carries another's address.
+func (c *connection) pinnedAlready(carriers []*uplink, strict uint32) Verdict {
+	u := c.uplinks[c.tables[c.mark].Interface]
+	if u == nil || slices.Contains(carriers, u) {
+		if strict != 0 && strict != c.mark && u != nil {
+			return Verdict{Pin: strict}
+		}
+		return keep
+	}
+	if c.wayBy(c.mark).Dev == u.iface && c.table.translates(c.packet(c.iif), u.iface, c.mark, c.fib) &&
+		(len(carriers) > 0 || c.untranslated()) {
+		return remove
+	}
+	return keep
+}
+
+func (c *connection) untranslated() bool { return c.flow.Orig.Src == c.flow.Reply.Dst }
+
+// stray reports whether an unmarked connection that carries no uplink's address would use an uplink all the same that translates, or has
+// no way where a new connection had one.
+func (c *connection) stray(fresh []walk.Outcome) bool {
+	w := c.wayBy(0)
+	u := c.uplinks[w.Dev]
+	switch {
+	case u != nil && c.untranslated():
+		return c.table.translates(c.packet(c.iif), u.iface, 0, c.fib)
+	case u != nil:
+		// Another interface's address; one that is nobody's may well be routed to us.
+		return c.Judge.local(c.flow.Reply.Dst)
+	case w == route.Way{} && c.untranslated():
+		return slices.ContainsFunc(fresh, func(o walk.Outcome) bool { return c.uplinks[c.wayBy(o.Mark&c.plan.Mask).Dev] != nil })
+	}
+	return false
+}
+
+// pin pins an unmarked connection to the uplink whose address it carries, as a new one that leaves by it would be.
+func (c *connection) pin(carriers []*uplink, fresh []walk.Outcome, strict uint32) Verdict {
+	now := c.wayBy(0)
+	u := carriers[0]
+	for _, other := range carriers {
+		if other.iface == now.Dev {
+			u = other
+		}
+	}
+	mark := c.anyMark(fresh)
+	if w := c.wayBy(mark); w.Local || w.Dev != "" && c.uplinks[w.Dev] == nil {
+		return keep // it goes to a network inside
+	}
+	pin := strict
+	if pin == 0 {
+		pin = c.leaveBy(u.iface, mark)
+	}
+	if pin == 0 && now.Dev != u.iface {
+		pin = u.mark
+	}
+	return Verdict{Pin: pin}
+}
+
+// wayBy is where the connection's packets go with a mark.
+func (c *connection) wayBy(mark uint32) route.Way {
+	// Its destination has been translated by the time that it is routed.
+	q := route.Query{Src: c.flow.Orig.Src, Dst: c.flow.Reply.Src, IIF: c.iif, Mark: mark}
+	if c.ports && c.flow.Orig.HasPorts && (c.flow.Orig.Proto == protoTCP || c.flow.Orig.Proto == protoUDP) {
+		q.Proto, q.SPort, q.DPort = c.flow.Orig.Proto, c.flow.Orig.SPort, c.flow.Reply.SPort
+	}
+	return c.way(q)
+}

@@ -1,0 +1,170 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mdlayher/netlink"
+
+	"pbr/kernel/adopt"
+	"pbr/kernel/conntrack"
+	"pbr/kernel/nft"
+	"pbr/kernel/route"
+)
+
+// adoptRounds is how often connections are looked at again because the last look changed some: meanwhile a packet that
+// was on its way when the table came may have made another one.
+const adoptRounds = 3
+
+// answerTime is how long an answer may be on its way: a round trip by satellite takes 600 ms, and few are longer.
+const answerTime = 700 * time.Millisecond
+
+// adopt decides on the connections that are older than the table, which is in force. It never fails the apply: what cannot
+// be done becomes a warning, and is tried again by the next one.
+func (a *application) adopt() {
+	a.step("adopt connections")
+	err := a.tryAdopt()
+	if a.unadopted = err != nil; a.unadopted {
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections that are older than the table: %v; \"pbr apply\" tries again", err))
+	}
+}
+
+func (a *application) tryAdopt() error {
+	c, err := conntrack.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var unanswered error
+	var judge *adopt.Judge
+	decided := map[string]bool{}
+	for range adoptRounds {
+		nft.AwaitPackets()
+		flows, err := conntrack.List(c, conntrack.All())
+		if err != nil || len(flows) == 0 {
+			return err
+		}
+		if judge == nil {
+			if judge, err = a.judge(&unanswered); err != nil {
+				return err
+			}
+		}
+		changed, err := a.carryOut(c, decide(judge, flows, decided))
+		if err = errors.Join(err, unanswered); err != nil || !changed {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge returns one that knows the machine as it is now. What the kernel does not answer it notes in unanswered, and counts as no way.
+func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
+	var facts adopt.Facts
+	var err error
+	if facts.Addrs, err = a.route.Addresses(); err != nil {
+		return nil, err
+	}
+	if facts.MACs, err = a.route.Neighbours(); err != nil {
+		return nil, err
+	}
+	facts.Way = func(q route.Query) route.Way {
+		w, err := a.route.Way(q)
+		if err != nil {
+			*unanswered = err
+		}
+		return w
+	}
+	return adopt.New(a.want, facts)
+}
+
+// decisions are what is to be done with connections.
+type decisions struct {
+	flush []*conntrack.Flow
+	pin   []pinnedFlow
+}
+
+type pinnedFlow struct {
+	*conntrack.Flow
+	mark uint32
+}
+
+// decide decides on the connections that were not decided on yet.
+func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool) (todo decisions) {
+	for i := range flows {
+		f := &flows[i]
+		if decided[f.Key()] {
+			continue
+		}
+		decided[f.Key()] = true
+		switch v := judge.Decide(f); {
+		case v.Delete:
+			todo.flush = append(todo.flush, f)
+		case v.Pin != 0:
+			todo.pin = append(todo.pin, pinnedFlow{f, v.Pin})
+		}
+	}
+	return todo
+}
+
+// carryOut reports whether it changed any connection.
+func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, err error) {
+	if len(todo.flush) > 0 {
+		if err := a.flushOld(c, todo.flush); err != nil {
+			return false, err
+		}
+	}
+	for _, p := range todo.pin {
+		if p.Mark&a.want.Mask == p.mark {
+			continue
+		}
+		found, err := p.SetMark(c, p.mark, a.want.Mask)
+		if err != nil {
+			return changed, err
+		}
+		if found {
+			a.report.Adopted++
+			changed = true
+		}
+	}
+	return changed || len(todo.flush) > 0, nil
+}
+
+// flushOld deletes connections. An answer that is on its way to one of them would begin a connection from outside, which the next packet
+// from inside would belong to, and follow past every policy. So before a connection goes it is stopped, for as long as an
+// answer may take.
+func (a *application) flushOld(c *netlink.Conn, flows []*conntrack.Flow) error {
+	mark, free := freeMark(a.want)
+	if free {
+		stopping := withStop(a.want.Ruleset, a.want.Mask, mark)
+		if err := a.transact(&stopping); err != nil {
+			return err
+		}
+		for _, f := range flows {
+			if _, err := f.SetMark(c, mark, a.want.Mask); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(answerTime):
+		case <-a.ctx.Done():
+		}
+	}
+	for _, f := range flows {
+		found, err := f.Remove(c)
+		if err != nil {
+			return err
+		}
+		if found {
+			a.report.Flushed++
+		}
+	}
+	if !free {
+		return nil
+	}
+	defer func() {
+		a.saveSnapshot(a.live)
+		a.remember(a.want, a.owned, a.live, true)
+	}()
+	return a.transact(&a.want.Ruleset)
+}
