@@ -307,7 +307,7 @@ func (c *compilation) nobody(b balanceUse) plan.ChainRule {
 			return rule("nobody lives, and this one is strict", nil, gotoChain("mark-"+t.Name))
 		}
 	}
-	return rule("nobody lives: to default", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}, accept)
+	return rule("nobody lives: to default", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)
 }
 
 // table is a [[table]] by name, nil for an uplink.

@@ -34,11 +34,12 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	c := &classifier{doc: doc, sets: map[string]*plan.Set{}}
 	c.addListSets()
 	out := &classification{}
+	past := passesRules(doc)
 	forwarded, local := make([]layers.Policy, 0, len(doc.Policies)), []layers.Policy(nil)
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
 		out.counters = append(out.counters, plan.Counter{Name: policyCounter(p), Comment: "policy " + p.Name})
-		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p)}
+		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p, past)}
 		if p.Local {
 			local = append(local, listed)
 		}
@@ -111,12 +112,15 @@ func (c *compilation) addClassification(out *classification) {
 
 func policyCounter(p *policy.Policy) string { return "policy-" + p.Name }
 
-// policyBody is what is done with a policy's packets: log some, count, and decide.
-func policyBody(p *policy.Policy) (body []plan.ChainRule) {
+// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that default has a mark.
+func policyBody(p *policy.Policy, past bool) (body []plan.ChainRule) {
 	comment := "policy " + p.Name
 	verdict := accept
 	switch p.Target.Kind {
 	case policy.ToDefault:
+		if past {
+			verdict = gotoChain("mark-" + plan.DefaultName)
+		}
 	case policy.ToBalance:
 		verdict = gotoChain(balanceChain(p.Target.Name, p.Strict))
 	case policy.ToUplink:

@@ -97,9 +97,13 @@ func (c *compilation) outOfState(first string) []plan.ChainRule {
 func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	rules := []plan.ChainRule{
 		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
+	}
+	rules = append(rules, c.keepPastRules()...)
+	rules = append(rules,
 		rule("not by an uplink", when(notInSet(plan.FieldOIFName, setUplinks)), accept),
 		rule("pinned already", nil, restore),
-	}
+	)
+	rules = append(rules, c.notCarried()...)
 	if len(strictUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
@@ -127,7 +131,7 @@ func (c *compilation) addFirstPacketChains() {
 		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
 		rule("", when(inSet(plan.FieldIP6DAddr, setNever6)), accept),
 	}})
-	var fromUplink []plan.ChainRule
+	fromUplink := c.answersOfPinned()
 	if c.reversed() {
 		// Packets of no connection are judged, too.
 		fromUplink = append(fromUplink, rule("under way", when(anyBit(plan.FieldCTState, stateEstablished|stateRelated)), accept))

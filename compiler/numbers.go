@@ -25,9 +25,6 @@ const strictSuffix = "/strict"
 // unreachableName is the table of what a strict policy sends nowhere: it has no routes but unreachable ones.
 const unreachableName = "strict/unreachable"
 
-// defaultName is the name of [default]'s table.
-const defaultName = "default"
-
 // numbers has every routing table with its id and mark, by name.
 type numbers struct {
 	byName map[string]plan.Number
@@ -80,7 +77,12 @@ func giveNumbers(doc *policy.Document) *numbers {
 	if policy.HasStrict(doc) {
 		want(plan.Number{Name: unreachableName, Strict: true})
 	}
-	if len(pending)+len(taken) > int(capacity(mask)) {
+	past := passesRules(doc)
+	needed := len(pending) + len(taken)
+	if past {
+		needed++
+	}
+	if needed > int(capacity(mask)) {
 		return nil
 	}
 	for name, number := range choose(pending, taken, mask) {
@@ -95,8 +97,13 @@ func giveNumbers(doc *policy.Document) *numbers {
 		}
 	}
 	n.setInterfaces(doc)
-	if doc.Default != nil {
-		n.byName[defaultName] = plan.Number{Name: defaultName, Table: freeTable(0, ids)}
+	if doc.Default != nil || past {
+		n.byName[plan.DefaultName] = plan.Number{Name: plan.DefaultName, Table: freeTable(0, ids)}
+	}
+	if past {
+		// Chosen last, so that it moves nobody else's.
+		number := choose([]string{plan.DefaultName}, taken, mask)[plan.DefaultName]
+		n.byName[plan.DefaultName] = plan.Number{Name: plan.DefaultName, Table: freeTable(0, ids), Mark: deposit(number, mask)}
 	}
 	return n
 }
@@ -189,6 +196,12 @@ func lookupOnlyUplinks(doc *policy.Document) []string {
 		case r.Action != policy.RuleLookupOnly:
 		case r.Target.Kind == policy.ToUplink:
 			names = append(names, r.Target.Name)
+		case r.Target.Kind == policy.ToDefault && doc.Default != nil:
+			names = append(names, uplinksOf(doc.Default)...)
+		case r.Target.Kind == policy.ToDefault || r.Target.Kind == policy.ToMain:
+			for j := range doc.Uplinks { // main is not ours: its routes may lead through any of them
+				names = append(names, doc.Uplinks[j].Name)
+			}
 		default:
 			t := slices.IndexFunc(doc.Tables, func(t policy.Table) bool { return t.Name == r.Target.Name })
 			names = append(names, uplinksOf(&doc.Tables[t])...)

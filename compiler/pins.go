@@ -17,7 +17,7 @@ func (c *compilation) addMarkChains() {
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
 			rule("table "+n.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: n.Mark}, accept),
 		}})
-		if n.Uplink != "" {
+		if n.Uplink != "" || n.Name == plan.DefaultName && c.keepsPastRules() {
 			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
 		}
 	}
@@ -62,6 +62,27 @@ func (c *compilation) strictMarks() (marks []uint32) {
 		marks = append(marks, c.numbers.mark(name+strictSuffix))
 	}
 	return marks
+}
+
+// notCarried leaves connections alone that a rule sent to main, and main through an uplink that does not carry their IP version: its
+// pinned table has no route for them, and theirs is the rule's to find.
+func (c *compilation) notCarried() (rules []plan.ChainRule) {
+	if !c.looksIntoMain() {
+		return nil
+	}
+	for _, family := range c.families() {
+		s := plan.Set{Name: setNotCarried + familySuffix(family), Type: plan.TypeIfname, Comment: "uplinks that do not carry IPv" + familySuffix(family)}
+		for i := range c.doc.Uplinks {
+			if u := &c.doc.Uplinks[i]; !carries(u, family) {
+				s.Elements = append(s.Elements, single(plan.KeyFromString(u.Interface)))
+			}
+		}
+		if s.Elements != nil {
+			c.addSet(s)
+			rules = append(rules, rule("main's own", when(plan.NFProto(family), markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldOIFName, s.Name)), accept))
+		}
+	}
+	return rules
 }
 
 // addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a lookup-only-in-table rule: once

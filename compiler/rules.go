@@ -104,7 +104,7 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 }
 
 // addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A packet
-// that carries our mark is not theirs: it is steered by marks or by rules, never by both. Where main's specific
+// that carries a table's mark is not theirs: it is steered by marks or by rules, never by both. Where main's specific
 // routes come later they come first here all the same: the router answers its LANs from these addresses, too.
 func (c *compilation) addSourceRules(family plan.Family) {
 	for i := range c.doc.Uplinks {
@@ -112,10 +112,12 @@ func (c *compilation) addSourceRules(family plan.Family) {
 		if !carries(u, family) {
 			continue
 		}
-		if c.doc.Settings.MainFirst != policy.MainFirstSpecific {
-			c.addSourceRule(u, family, plan.Rule{Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, prioritySourceMain)
+		for _, mark := range slices.Compact([]uint32{0, c.pastRules()}) {
+			if c.doc.Settings.MainFirst != policy.MainFirstSpecific {
+				c.addSourceRule(u, family, plan.Rule{Mark: mark, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, prioritySourceMain)
+			}
+			c.addSourceRule(u, family, plan.Rule{Mark: mark, Table: c.numbers.table(u.Name)}, prioritySource)
 		}
-		c.addSourceRule(u, family, plan.Rule{Table: c.numbers.table(u.Name)}, prioritySource)
 	}
 }
 
@@ -124,7 +126,7 @@ func (c *compilation) addSourceRule(u *policy.Uplink, family plan.Family, lookup
 	if !c.machine.Known {
 		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
 			Kind: plan.SourceRules, Family: family, Interface: u.Interface, Uplink: u.Name, Table: lookup.Table,
-			SuppressPrefix: lookup.SuppressPrefix, Priority: c.doc.Settings.RulePriority + offset, MarkMask: c.mask,
+			SuppressPrefix: lookup.SuppressPrefix, Priority: c.doc.Settings.RulePriority + offset, Mark: lookup.Mark, MarkMask: c.mask,
 		})
 		return
 	}
@@ -138,6 +140,6 @@ func (c *compilation) addSourceRule(u *policy.Uplink, family plan.Family, lookup
 
 func (c *compilation) addDefaultRule(family plan.Family) {
 	if d := c.doc.Default; d != nil && c.tableHolds(d, family) {
-		c.addRule(plan.Rule{Family: family, Table: c.numbers.table(defaultName)}, priorityDefault)
+		c.addRule(plan.Rule{Family: family, Table: c.numbers.table(plan.DefaultName)}, priorityDefault)
 	}
 }

@@ -27,22 +27,23 @@ const (
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
 // (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart from these and from keywords.
 const (
-	setUplinks   = "uplinks"          // interfaces of all uplinks
-	setPrimary   = plan.SetPrimary    // interface of default's primary uplink, while default uses it
-	setNever4    = "never-4"          // destinations that are never classified
-	setNever6    = "never-6"          //
-	setUnrouted  = "unrouted"         // kinds of destination that no table decides on
-	setPortProto = "with-ports"       // protocols of ports given without one
-	setMasq      = "masqueraded"      // interfaces of uplinks with nat = "masquerade"
-	mapMarks     = "marks"            // ct mark of a pinned connection -> packet mark
-	mapPins      = "pins"             // uplink's interface -> ct mark
-	mapStrict    = "strict-tables"    // packet mark of a strict table -> strict pins
-	mapPinStrict = "pins-strict"      // uplink's interface -> ct mark of its strict table
-	mapPinRule   = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
-	setTunnels   = "tunnels"          // interfaces of uplinks without a gateway
-	mapMembers   = "members"          // number of a member of a balance -> the chain that tries it
-	mapStricter  = "members-strict"   // number of a member of a balance -> the chain that marks for its strict variant
-	mapSNAT      = "source-nat"       // uplink's interface -> static source address
+	setUplinks    = "uplinks"          // interfaces of all uplinks
+	setPrimary    = plan.SetPrimary    // interface of default's primary uplink, while default uses it
+	setNotCarried = "uplinks-not-ipv"  // 4, or 6: interfaces of uplinks that do not carry the version
+	setNever4     = "never-4"          // destinations that are never classified
+	setNever6     = "never-6"          //
+	setUnrouted   = "unrouted"         // kinds of destination that no table decides on
+	setPortProto  = "with-ports"       // protocols of ports given without one
+	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"
+	mapMarks      = "marks"            // ct mark of a pinned connection -> packet mark
+	mapPins       = "pins"             // uplink's interface -> ct mark
+	mapStrict     = "strict-tables"    // packet mark of a strict table -> strict pins
+	mapPinStrict  = "pins-strict"      // uplink's interface -> ct mark of its strict table
+	mapPinRule    = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
+	setTunnels    = "tunnels"          // interfaces of uplinks without a gateway
+	mapMembers    = "members"          // number of a member of a balance -> the chain that tries it
+	mapStricter   = "members-strict"   // number of a member of a balance -> the chain that marks for its strict variant
+	mapSNAT       = "source-nat"       // uplink's interface -> static source address
 
 	chainNever         = "never"
 	chainPinStrict     = "pin-strict-table"

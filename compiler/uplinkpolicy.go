@@ -56,7 +56,7 @@ func (c *compilation) usable(u *policy.Uplink, family plan.Family) bool {
 }
 
 func (c *compilation) addUplinkChain(chain, uplink string, strict bool) {
-	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}, accept)}
+	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)}
 	if strict {
 		usable = gotoChain("mark-" + uplink + strictSuffix)
 		otherwise = []plan.ChainRule{rule("else unreachable", nil, gotoChain("mark-"+unreachableName))}

@@ -90,7 +90,25 @@ func (c *compilation) action(r *policy.Rule) (plan.RuleAction, uint32) {
 	case policy.RuleDrop:
 		return plan.ActBlackhole, 0
 	}
-	return plan.ActLookup, c.numbers.table(r.Target.Name)
+	return plan.ActLookup, c.ruleTable(r.Target)
+}
+
+// looksIntoMain reports whether a rule leads to the main table.
+func (c *compilation) looksIntoMain() bool {
+	return slices.ContainsFunc(c.doc.Rules, func(r policy.Rule) bool {
+		return (r.Action == policy.RuleLookup || r.Action == policy.RuleLookupOnly) && c.ruleTable(r.Target) == plan.MainTable
+	})
+}
+
+// ruleTable returns the routing table that a rule looks into. Without [default] main serves as default.
+func (c *compilation) ruleTable(t policy.Target) uint32 {
+	switch {
+	case t.Kind == policy.ToMain || t.Kind == policy.ToDefault && c.doc.Default == nil:
+		return plan.MainTable
+	case t.Kind == policy.ToDefault:
+		return c.numbers.table(plan.DefaultName)
+	}
+	return c.numbers.table(t.Name)
 }
 
 // expand returns the ip rules' selectors for a [[rule]]: one value each, so a rule with lists becomes

@@ -395,7 +395,7 @@ func (p *property) answers(first []*sent) []*sent {
 	var answered []*sent
 	for i, r := range replies {
 		p.checked++
-		devs := p.eval().Unclassified(r.packet)
+		devs := append(p.eval().Unclassified(r.packet), p.eval().Pinned(r.packet)...)
 		if !p.isOneOf(r, devs) || (r.by != "" && !p.isUplink(p.ifaces[r.by]) && r.out.Dst != open[i].packet.Src) {
 			p.fail(r, "answer", strings.Join(devs, ", or "))
 		}

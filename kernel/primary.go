@@ -68,7 +68,7 @@ func withoutPrimary(r plan.Ruleset) plan.Ruleset {
 // defaultTable returns the id of the default table, 0 for none.
 func defaultTable(numbers []plan.Number) uint32 {
 	for _, n := range numbers {
-		if n.Mark == 0 {
+		if n.Name == plan.DefaultName {
 			return n.Table
 		}
 	}

@@ -61,11 +61,15 @@ type Number struct {
 	Strict bool
 	// Table is the routing table's id.
 	Table uint32
-	// Mark is the value under Mask that steers packets into it; 0 for the default table.
+	// Mark is the value under Mask that steers packets into it. No rule selects default's: it is 0, or the mark of packets that
+	// the policy's ip rules must not see.
 	Mark uint32
 	// Interface is the uplink's whose pinned table it is; empty for other tables.
 	Interface string `json:",omitempty"`
 }
+
+// DefaultName is the name of [default]'s table.
+const DefaultName = "default"
 
 // WaitingOffload is Waiting.Object of what [pbr] offload asks for.
 const WaitingOffload = "offload"

@@ -199,13 +199,15 @@ const (
 	ToUplink
 	ToBalance
 	ToDefault
+	// ToMain is the kernel's main table, which only a rule can name.
+	ToMain
 )
 
 // Target is where connections go. Name is resolved: it exists.
 type Target struct {
 	Pos  Pos
 	Kind TargetKind
-	Name string // empty for ToDefault
+	Name string // empty for ToDefault and ToMain
 }
 
 // BalanceMethod is how a balance picks a member.

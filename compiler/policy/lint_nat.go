@@ -168,6 +168,9 @@ func (p *parser) lintRuleNAT() {
 	leading := map[int][]*Rule{} // by the uplink that the rules lead to
 	for i := range p.doc.Rules {
 		r := &p.doc.Rules[i]
+		if r.Target.Kind == ToDefault {
+			continue // its answers are unmarked, too
+		}
 		hops := p.targetHops(r.Target)
 		at := slices.IndexFunc(hops, func(h hop) bool { return p.doc.Uplinks[h.uplink].NAT.Mode != NATNone })
 		if at >= 0 {

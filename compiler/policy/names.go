@@ -81,6 +81,9 @@ func (s *section) target(keys ...string) Target {
 	return out
 }
 
+// ruleTables are the reserved names that a rule can look into.
+var ruleTables = map[string]TargetKind{"default": ToDefault, "main": ToMain}
+
 // oneTarget reads one of target's keys.
 func (s *section) oneTarget(key string, hasDefault bool) Target {
 	if key == "default" {
@@ -94,6 +97,9 @@ func (s *section) oneTarget(key string, hasDefault bool) Target {
 	name, pos := s.str(key)
 	if pos.Line == 0 {
 		return Target{}
+	}
+	if kind, reserved := ruleTables[name]; reserved && key == "table" && s.path == "rule" {
+		return Target{Pos: pos, Kind: kind}
 	}
 	_, isUplink := s.p.uplinks[name]
 	_, isTable := s.p.tables[name]
@@ -123,6 +129,8 @@ func (s *section) targetHint(key, name string, isUplink, isTable, isBalance, has
 		return "it is a balance, which only a [[policy]] can use"
 	case (name == "default" || name == "main") && hasDefault:
 		return "write default = true"
+	case ruleTables[name] != 0 && s.path == "rule":
+		return fmt.Sprintf("write table = %q", name)
 	case name == "default":
 		return "[default] cannot be named here: make a [[table]] with its routes"
 	}
@@ -132,5 +140,9 @@ func (s *section) targetHint(key, name string, isUplink, isTable, isBalance, has
 	case "balance":
 		return suggestName(name, s.p.balanceNames(), "")
 	}
-	return suggestName(name, append(s.p.tableNames(), s.p.uplinkNames()...), "")
+	names := append(s.p.tableNames(), s.p.uplinkNames()...)
+	if s.path == "rule" {
+		names = append(names, slices.Sorted(maps.Keys(ruleTables))...)
+	}
+	return suggestName(name, names, "")
 }

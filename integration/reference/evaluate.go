@@ -174,6 +174,15 @@ func (e Evaluator) Stays(dev string) bool {
 	})
 }
 
+// Pinned returns the interfaces of an answer from an uplink in a connection that stays on that uplink. Beside policies no
+// rule of the policy file sees it.
+func (e Evaluator) Pinned(k Packet) []string {
+	if len(e.Policy.Policies) > 0 {
+		return e.route(k, e.pastRules())
+	}
+	return e.Unclassified(k)
+}
+
 // Unclassified returns the interfaces of a packet of a connection under way that carries no mark: an answer
 // from an uplink. Empty strings stand for a packet that goes nowhere.
 func (e Evaluator) Unclassified(k Packet) []string { return e.route(k, nil) }
@@ -218,6 +227,8 @@ func bestRoutes(routes []Route) []Route {
 type target struct {
 	routes []Route
 	strict bool
+	// past is default, for a connection that a policy left to it: rules do not see it.
+	past bool
 	// oneOf are what a balance chooses from; the rest is then empty.
 	oneOf []*target
 }
@@ -249,32 +260,50 @@ func (e Evaluator) route(k Packet, to *target) []string {
 			return devs
 		}
 	}
-	if to != nil {
+	if to != nil && !to.past {
 		if devs := e.lookup(k.Dst, to.routes, to.strict); devs != nil {
 			return devs
 		}
 		if to.strict {
 			return []string{""}
 		}
-	} else if devs := e.unmarked(k); devs != nil {
+	} else if devs := e.byAddress(k); devs != nil {
 		return devs
+	}
+	if to == nil {
+		if devs := e.byRules(k); devs != nil {
+			return devs
+		}
 	}
 	if devs := e.main(k.Dst, false, false); devs != nil {
 		return devs
 	}
-	if e.Policy.HasDefault {
-		if devs := e.lookup(k.Dst, e.Policy.Default, false); devs != nil {
-			return devs
-		}
-	}
-	if devs := e.main(k.Dst, false, true); devs != nil {
+	if devs := e.byDefault(k); devs != nil {
 		return devs
 	}
 	return []string{""}
 }
 
-// unmarked is what only packets without a mark meet: source addresses of uplinks, then rules. nil: nothing took it.
-func (e Evaluator) unmarked(k Packet) []string {
+// pastRules is where connections go that a policy leaves to default; nil where there are no rules that could see them.
+func (e Evaluator) pastRules() *target {
+	if len(e.Policy.Rules) == 0 {
+		return nil
+	}
+	return &target{past: true}
+}
+
+// byDefault is [default], and main's default routes. nil: no route.
+func (e Evaluator) byDefault(k Packet) []string {
+	if e.Policy.HasDefault {
+		if devs := e.lookup(k.Dst, e.Policy.Default, false); devs != nil {
+			return devs
+		}
+	}
+	return e.main(k.Dst, false, true)
+}
+
+// byAddress is the way of a packet from an uplink's address. nil: it is from none, or has no route there.
+func (e Evaluator) byAddress(k Packet) []string {
 	for _, u := range e.Policy.Uplinks {
 		for _, p := range e.Machine.Addrs[u.Interface] {
 			if p.Addr() == k.Src && u.Carries(k.Dst.Is6()) {
@@ -288,6 +317,11 @@ func (e Evaluator) unmarked(k Packet) []string {
 			}
 		}
 	}
+	return nil
+}
+
+// byRules is what the rules say. nil: nothing.
+func (e Evaluator) byRules(k Packet) []string {
 	for _, r := range sortedRules(e.Policy.Rules) {
 		if !e.ruleMatches(r, k) {
 			continue
@@ -295,15 +329,27 @@ func (e Evaluator) unmarked(k Packet) []string {
 		if r.Action == "unreachable" || r.Action == "prohibit" || r.Action == "drop" {
 			return []string{""}
 		}
-		to := e.target(r.Table, r.Uplink)
-		if devs := e.lookup(k.Dst, to.routes, to.strict); devs != nil {
+		devs, strict := e.byRule(r, k)
+		if devs != nil {
 			return devs
 		}
-		if to.strict || r.Action == "lookup-only-in-table" {
+		if strict || r.Action == "lookup-only-in-table" {
 			return []string{""}
 		}
 	}
 	return nil
+}
+
+// byRule looks into a rule's table; strict tells that nothing comes after it.
+func (e Evaluator) byRule(r Rule, k Packet) (devs []string, strict bool) {
+	switch {
+	case r.Table == "main" || r.Table == "default" && !e.Policy.HasDefault:
+		return e.main(k.Dst, false, true), false
+	case r.Table == "default":
+		return e.lookup(k.Dst, e.Policy.Default, false), false
+	}
+	to := e.target(r.Table, r.Uplink)
+	return e.lookup(k.Dst, to.routes, to.strict), to.strict
 }
 
 // sortedRules puts numbered rules first, by number; the others follow in file order.
@@ -381,7 +427,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 func (e Evaluator) main(dst netip.Addr, connectedOnly, defaults bool) []string {
 	dev, longest := "", -1
 	consider := func(p netip.Prefix, via string) {
-		if p.Contains(dst) && p.Bits() > longest && (defaults || p.Bits() > 0) {
+		if p.Contains(dst) && p.Bits() > longest && (defaults || !isDefault(p)) {
 			dev, longest = via, p.Bits()
 		}
 	}
@@ -400,6 +446,9 @@ func (e Evaluator) main(dst netip.Addr, connectedOnly, defaults bool) []string {
 	}
 	return []string{dev}
 }
+
+// isDefault tells whether a route of main counts as a default route: also halves of one do.
+func isDefault(p netip.Prefix) bool { return p.Bits() <= 1 || p.Addr().Is6() && p.Bits() <= 4 }
 
 func (e Evaluator) uplink(name string) Uplink {
 	for _, u := range e.Policy.Uplinks {

@@ -380,9 +380,12 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 	case 1:
 		r.Action = "lookup-only-in-table"
 	}
-	if g.chance(3) {
+	switch {
+	case g.chance(3):
 		r.Uplink = pick(g, p.Uplinks).Name
-	} else {
+	case g.chance(4):
+		r.Table = pick(g, []string{"default", "main"})
+	default:
 		r.Table = pick(g, p.Tables).Name
 	}
 	return r

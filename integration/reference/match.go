@@ -12,7 +12,7 @@ var neverClassified = []netip.Prefix{
 	netip.MustParsePrefix("ff00::/8"), netip.MustParsePrefix("fe80::/10"),
 }
 
-// classify returns where the first matching policy sends a connection: nil if none does, or if it stays on default.
+// classify returns where the first matching policy sends a connection: nil if none does.
 func (e Evaluator) classify(k Packet) *target {
 	if e.uplinkOn(k.IIF) != nil || slices.ContainsFunc(neverClassified, func(p netip.Prefix) bool { return p.Contains(k.Dst) }) {
 		return nil
@@ -25,7 +25,7 @@ func (e Evaluator) classify(k Packet) *target {
 			continue
 		}
 		if c.Default {
-			return nil
+			return e.pastRules()
 		}
 		if c.Balance != "" {
 			return e.balanced(c.Balance, k.Dst.Is6(), c.Strict)
@@ -83,6 +83,9 @@ func (e Evaluator) balanced(name string, v6, strictly bool) *target {
 		return nowhere
 	case failed.oneOf != nil:
 		return failed
+	}
+	if strict == nil {
+		return e.pastRules()
 	}
 	return strict
 }

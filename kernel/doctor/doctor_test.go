@@ -136,13 +136,17 @@ func TestFindings(t *testing.T) {
 			fails(facts.Flowtable)(s, f)
 		}, nil},
 
-		"strict check":        {sysctl("net/ipv4/conf/wan2/rp_filter", "1"), []string{"fail rp_filter: wan2 has 1", "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true"}},
-		"no check":            {sysctl("net/ipv4/conf/wan2/rp_filter", "0"), nil},
-		"loose beats strict":  {sysctl("net/ipv4/conf/all/rp_filter", "1"), nil},
-		"no forwarding":       {sysctl("net/ipv4/ip_forward", "0"), []string{"fail ip_forward"}},
-		"none by one":         {sysctl("net/ipv4/conf/wan1/forwarding", "0"), []string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
-		"none inside":         {sysctl("net/ipv4/conf/lan0/forwarding", "0"), []string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
-		"linkdown":            {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
+		"strict check":       {sysctl("net/ipv4/conf/wan2/rp_filter", "1"), []string{"fail rp_filter: wan2 has 1", "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true"}},
+		"no check":           {sysctl("net/ipv4/conf/wan2/rp_filter", "0"), nil},
+		"loose beats strict": {sysctl("net/ipv4/conf/all/rp_filter", "1"), nil},
+		"no forwarding":      {sysctl("net/ipv4/ip_forward", "0"), []string{"fail ip_forward"}},
+		"none by one":        {sysctl("net/ipv4/conf/wan1/forwarding", "0"), []string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
+		"none inside":        {sysctl("net/ipv4/conf/lan0/forwarding", "0"), []string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
+		"linkdown":           {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
+		"mark in the check, beside a rule": {func(s *Subject, f *facts.Facts) {
+			s.Doc.Policies, s.Doc.Rules = []policy.Policy{{}}, []policy.Rule{{Action: policy.RuleDrop}}
+			f.Sysctls["net/ipv4/conf/wan1/src_valid_mark"] = "0"
+		}, []string{"fail src_valid_mark: wan1 has 0: the reverse path check looks up without the mark, so that [[rule]]s"}},
 		"mark in the check":   {sysctl("net/ipv4/conf/wan1/src_valid_mark", "0"), []string{"warn src_valid_mark: wan1 has 0"}},
 		"hash without shares": {sysctl("net/ipv4/fib_multipath_hash_policy", "0"), nil},
 		"sysctl = true": {func(s *Subject, f *facts.Facts) { s.Doc.Settings.Sysctl = true; f.Sysctls["net/ipv4/ip_forward"] = "0" },

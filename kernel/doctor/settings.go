@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -125,11 +126,14 @@ func (e *examination) settings() {
 			e.ok(t.label, "%s", fits(t.seen))
 			continue
 		}
-		level := settingKinds[t.kind].level
-		if e.Want == nil {
-			level = Warn
+		impact := settingKinds[t.kind]
+		if t.kind == "src_valid_mark" && e.Doc != nil && compiler.AnswersPassRules(e.Doc) {
+			impact.level, impact.why = Fail, "the reverse path check looks up without the mark, so that [[rule]]s which refuse packets drop answers of connections that policies steer"
 		}
-		e.add(level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), settingKinds[t.kind].why)
+		if e.Want == nil {
+			impact.level = Warn
+		}
+		e.add(impact.level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), impact.why)
 	}
 	e.tracking()
 	e.unknown("sysctl")

@@ -19,7 +19,7 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	var defaultTable uint32
 	for _, n := range want.Numbers {
 		own[n.Table] = n.Uplink == u.Name
-		if n.Mark == 0 {
+		if n.Name == plan.DefaultName {
 			defaultTable = n.Table
 		}
 	}
@@ -42,7 +42,7 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
 	own := map[uint32]bool{}
 	for _, n := range have.Numbers {
-		own[n.Table] = n.Uplink == u.Name || n.Mark == 0 && isPrimary(have, u)
+		own[n.Table] = n.Uplink == u.Name || n.Name == plan.DefaultName && isPrimary(have, u)
 	}
 	for at, was := range before {
 		now := after[at]

@@ -1,0 +1,187 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pbr/integration/lab"
+)
+
+// beside are rules that select what policies steer, by every selector that an answer's reverse look-up could meet.
+var beside = map[string]string{
+	"drop by src":        `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"drop\"",
+	"unreachable by src": `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"unreachable\"",
+	"prohibit by dst":    `dst = ["9.9.9.9", "2001:db8:ffff::9"]` + "\naction = \"prohibit\"",
+	"drop by iif":        "iif = \"br-lan\"\naction = \"drop\"",
+	"drop by proto":      "proto = [\"udp\", \"tcp\"]\naction = \"drop\"",
+	"strict table":       `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\ntable = \"nowhere\"",
+	"only in table":      `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"lookup-only-in-table\"\ntable = \"elsewhere\"",
+}
+
+// besidePolicy is one of twoUplinks and of isp2 for host .11, default's for host .12, with a rule for all of them.
+func besidePolicy(settings, rule string) string {
+	return strings.Replace(twoUplinks, "[pbr]", "[pbr]\n"+settings, 1) + `
+[[table]]
+name = "nowhere"
+routes = { uplink = "isp2", dst = "10.99.0.0/16" }
+strict = true
+[[table]]
+name = "elsewhere"
+routes = { uplink = "isp2", dst = "10.99.0.0/16" }
+[[policy]]
+name = "exempt"
+src = ["192.168.10.12", "2001:db8:10::12"]
+default = true
+[[policy]]
+name = "the-router"
+from = "local"
+dport = 5353
+uplink = "isp2"
+[[rule]]
+name = "beside"
+` + rule + "\n"
+}
+
+// besideFlows are what policies say of connections that the rule selects, too; the rule has host .10 alone.
+func besideFlows(network string) (out []flow) {
+	for _, v := range []struct{ src, dst, isp1, isp2 string }{
+		{"192.168.10.", "9.9.9.9", "192.0.2.2", "198.51.100.2"},
+		{"2001:db8:10::", "[2001:db8:ffff::9]", "2001:db8:f1::2", "2001:db8:f2::2"},
+	} {
+		out = append(out,
+			flow{name: "steered", from: "lan", network: network, src: v.src + "11", dst: v.dst + ":53", isp: "isp2", nat: v.isp2, pin: "isp2"},
+			flow{name: "default's", from: "lan", network: network, src: v.src + "12", dst: v.dst + ":53", isp: "isp1", nat: v.isp1, pin: "isp1"},
+			flow{name: "nobody's but the rule's", from: "lan", network: network, src: v.src + "10", dst: v.dst + ":53"},
+		)
+	}
+	return out
+}
+
+// A packet is steered by a policy or by rules, never by both: a rule that refuses what it selects takes nothing of what a
+// policy has decided, neither the packets nor the kernel's reverse look-up of their answers.
+func TestRulesBesidePolicies(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), lab.Spec{
+		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
+	})
+	for _, isp := range n.ISPs {
+		isp.ServeInternet()
+	}
+	s := &scenario{Net: n, t: t, router: newRouter(n.Router)}
+	for name, rule := range beside {
+		for _, mainFirst := range []string{"specific", "off"} {
+			for _, reverse := range []string{"kernel", "nft"} {
+				s.router.apply(besidePolicy(fmt.Sprintf("sysctl = true\nmain-first = %q\nreverse-path = %q", mainFirst, reverse), rule))
+				s.router.inSync()
+				s.readMarks()
+				for _, rpFilter := range []string{"0", "1", "2"} {
+					if reverse == "nft" && rpFilter != "0" {
+						continue // pbr sets it
+					}
+					n.Router.Sysctl("net/ipv4/conf/all/rp_filter", rpFilter) // the uplinks have 2
+					n.Router.Run("conntrack", "-F")
+					flows := besideFlows("udp")
+					if rpFilter == "2" {
+						flows = append(flows, besideFlows("tcp")...)
+					}
+					for _, f := range flows {
+						f.name = fmt.Sprintf("%s, %s, %s, rp_filter %s: %s to %s", name, mainFirst, reverse, rpFilter, f.name, f.dst)
+						s.checkFlow(f)
+					}
+				}
+				n.Router.Sysctl("net/ipv4/conf/all/rp_filter", "0")
+			}
+		}
+	}
+}
+
+// What a policy leaves to default meets no rule: the first match decides. So it is for the router's own packets, where main serves as
+// default and sends them by no uplink, and where a balance has no member to offer. Sockets bound to an uplink's address use it all the same.
+func TestDefaultPolicyBeforeRules(t *testing.T) {
+	t.Parallel()
+	s := halfDefaultNet(t) // main's default routes lead to isp3, which is no uplink
+	const exempt = `
+[[balance]]
+name = "nobody"
+members = { table = "elsewhere" }
+[[table]]
+name = "elsewhere"
+routes = { uplink = "isp9" }
+[[uplink]]
+name = "isp9"
+interface = "absent0"
+nat = "masquerade"
+[[policy]]
+name = "exempt"
+from = ["local", "br-lan"]
+dport = [53, 8000]
+default = true
+[[policy]]
+name = "balanced"
+dport = 54
+balance = "nobody"
+[[rule]]
+name = "closed"
+proto = ["udp", "tcp"]
+action = "unreachable"
+`
+	for _, mainFirst := range []string{"specific", "connected", "off"} {
+		policy := strings.Replace(twoUplinks, "[pbr]", fmt.Sprintf("[pbr]\nsysctl = true\nmain-first = %q", mainFirst), 1) + exempt
+		s.halfDefaultsUnder(mainFirst, policy, []flow{
+			{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.2", pin: "isp1"},
+			{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2", pin: "isp1"},
+			{name: "balance without members", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:54", isp: "isp1", nat: "192.0.2.2", pin: "isp1"},
+			{name: "the router's own, bound", from: "router", network: "udp", src: "198.51.100.2", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+			{name: "the rule's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:55"},
+			{name: "the rule's", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:55"},
+		})
+		s.halfDefaultsUnder(mainFirst+", no default", strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), []flow{
+			{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.10", pin: "default"},
+			{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp3", nat: "2001:db8:10::10", pin: "default"},
+			{name: "the rule's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:55"},
+		})
+	}
+}
+
+// A rule can lead to default's table and to main, as an exception from rules behind it.
+func TestRulesToDefaultAndMain(t *testing.T) {
+	t.Parallel()
+	s := halfDefaultNet(t)
+	const rules = `
+[[rule]]
+name = "to-default"
+src = ["192.168.10.10", "2001:db8:10::10"]
+table = "default"
+[[rule]]
+name = "to-main"
+src = ["192.168.10.12", "2001:db8:10::12"]
+table = "main"
+[[rule]]
+name = "only-main"
+dst = "9.9.9.77"
+table = "main"
+action = "lookup-only-in-table"
+[[rule]]
+name = "rest"
+iif = "br-lan"
+uplink = "isp2"
+`
+	for _, mainFirst := range []string{"specific", "off"} {
+		policy := strings.Replace(twoUplinks, "[pbr]", fmt.Sprintf("[pbr]\nsysctl = true\nmain-first = %q", mainFirst), 1) + rules
+		policy = strings.Replace(policy, "src = [\"192.168.10.11\", \"2001:db8:10::11\"]", "dport = 5353", 1)
+		common := []flow{
+			{name: "main", from: "lan", network: "udp", src: "192.168.10.12", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.12"},
+			{name: "main", from: "lan", network: "udp", src: "2001:db8:10::12", dst: "[2001:db8:ffff::9]:53", isp: "isp3", nat: "2001:db8:10::12"},
+			{name: "only main", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.77:53", isp: "isp3", nat: "192.168.10.11"},
+			{name: "rest", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2/strict"},
+		}
+		s.halfDefaultsUnder(mainFirst, policy, append(common, []flow{
+			{name: "default", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.2"},
+			{name: "default", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
+		}...))
+		s.halfDefaultsUnder(mainFirst+", no default", strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), append(common, []flow{
+			{name: "default is main", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.10"},
+		}...))
+	}
+}
