@@ -39,7 +39,7 @@ func (e Evaluator) classify(k Packet) *target {
 		case c.Strict:
 			return nowhere
 		}
-		return nil // what cannot use the uplink goes where default's connections do
+		return e.pastRules() // what cannot use the uplink goes where default's connections do
 	}
 	return nil
 }
