@@ -132,7 +132,7 @@ func TestKinds(t *testing.T) {
 		"equal distances":  {`"in": "lan", "src": "192.168.10.102"`, "forward policy ecmp 52 both null [isp1 isp2] null null null null"},
 		"turn":             {`"in": "lan", "src": "192.168.10.103"`, "forward policy rr 56 null null [isp1 isp2] null null null null"},
 		"port of the hash": {`"in": "lan", "src": "192.168.10.105"`, "forward policy hash-ports 64 null null [isp1 isp2] null null null null"},
-		"default = true":   {`"in": "lan", "src": "192.168.10.106"`, "forward policy stays 68 default isp1 [] 0x0 masquerade null isp1"},
+		"default = true":   {`"in": "lan", "src": "192.168.10.106"`, "forward policy stays 68 default isp1 [] 0x45000000 masquerade null isp1"},
 		"refused":          {`"in": "lan", "src": "192.168.66.1"`, "drop rule closed 72 null null [] 0x0 none null null"},
 		"rule":             {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
 		"default":          {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
