@@ -2,7 +2,11 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,27 +62,105 @@ func TestWatchDrift(t *testing.T) {
 	}
 }
 
-// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything else late.
+// anyRule is the priority of one of pbr's rules.
+func (w *watched) anyRule() string {
+	for line := range strings.Lines(w.Router.Run("ip", "rule", "show")) {
+		if priority, _, _ := strings.Cut(line, ":"); strings.HasPrefix(priority, "10") {
+			return priority
+		}
+	}
+	w.t.Fatal("pbr has no rule")
+	return ""
+}
+
+// enemy runs a shell command again and again until the test or stop ends it.
+func (w *watched) enemy(command string) (stop func()) {
+	enemy := w.Router.Command("sh", "-c", "while :; do "+command+"; done")
+	enemy.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := w.Router.Start(enemy); err != nil {
+		w.t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() { _ = syscall.Kill(-enemy.Process.Pid, syscall.SIGKILL); _ = enemy.Wait() })
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything else late, or to repair anything else late.
 func TestWatchFight(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
-	enemy := w.Router.Command("sh", "-c", "while :; do nft delete table inet pbr; sleep 0.05; done")
-	if err := w.Router.Start(enemy); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = enemy.Process.Kill(); _ = enemy.Wait() })
+	rule := w.anyRule()
+	stop := w.enemy("ip rule del priority " + rule + " 2>/dev/null; sleep 0.05")
 	w.logged("somebody else changed", "next_repair_after=2s")
 	repairs := strings.Count(w.log.text(), "somebody else changed")
 	if repairs > 6 {
 		t.Errorf("%d repairs within seconds", repairs)
 	}
+	w.Router.Run("nft", "delete", "table", "inet", "pbr")
+	began := time.Now()
+	lab.WaitFor(t, "the table", func() bool { return strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr") })
+	t.Logf("the table was back after %v", time.Since(began).Round(time.Millisecond))
 	w.dead("isp1", "9.9.9.9")
 	lab.WaitFor(t, "routes to follow", func() bool {
 		return !strings.Contains(w.Router.Run("ip", "route", "show", "table", "112000"), "wan1")
 	})
-	_ = enemy.Process.Kill()
+	stop()
 	lab.WaitFor(t, "peace", func() bool { return w.router.pbr("diff").Code == 0 })
 	t.Logf("%d repairs while it went on", repairs)
+}
+
+// The table is made anew at once, however often somebody deletes it; the log says so once a minute.
+func TestWatchTableFight(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchPolicy, 2)
+	stop := w.enemy("nft delete table inet pbr 2>/dev/null; sleep 0.3")
+	for range 8 {
+		lab.WaitFor(t, "the table to go", func() bool { return !strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr") })
+		lab.WaitFor(t, "the table", func() bool { return strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr") })
+	}
+	stop()
+	if n := strings.Count(w.log.text(), "somebody else changed"); n > 2 { // two if it took more than a minute
+		t.Errorf("%d log lines", n)
+	}
+	lab.WaitFor(t, "peace", func() bool { return w.router.pbr("diff").Code == 0 })
+}
+
+// Lists that a storm of foreign changes of addresses interrupts are asked for again: rule and table come back as fast as ever.
+func TestWatchUnderAddressChurn(t *testing.T) {
+	t.Parallel()
+	w := startWatched(t, watchPolicy, 2)
+	w.Router.IP("link add churn type veth peer name churn-end", "link set churn up")
+	batch := filepath.Join(t.TempDir(), "churn")
+	var lines strings.Builder
+	for _, verb := range []string{"add", "del"} {
+		for i := range 5000 {
+			fmt.Fprintf(&lines, "address %s 10.77.%d.%d/32 dev churn\n", verb, i>>8, i&255)
+		}
+	}
+	if err := os.WriteFile(batch, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := w.enemy("ip -force -batch " + batch + " 2>/dev/null")
+	rule := w.anyRule()
+	var worst time.Duration
+	for range 5 {
+		w.Router.Run("ip", "rule", "del", "priority", rule)
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		began := time.Now()
+		lab.WaitFor(t, "rule and table", func() bool {
+			return strings.Contains(w.Router.Run("ip", "rule", "show"), rule+":") && strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr")
+		})
+		worst = max(worst, time.Since(began))
+		time.Sleep(300 * time.Millisecond)
+	}
+	stop()
+	t.Logf("rule and table were back after %v at most", worst.Round(time.Millisecond))
+	if worst > 5*time.Second {
+		t.Errorf("rule and table were back after %v", worst)
+	}
+	if line := w.logLine("does not hold the policy"); line != "" {
+		t.Errorf("interrupted lists are failures: %s", line)
+	}
 }
 
 // Others' own business is no drift, and costs nothing.

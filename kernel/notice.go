@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // NoticeKind tells what a Notice is about.
 type NoticeKind uint8
@@ -34,4 +37,28 @@ type Notice struct {
 	What string
 	// Who did it, of a NoticeDrift: "ip (process 4711)", or "" where it cannot be told, as when the process has ended.
 	Who string
+	// Objects are what a NoticeDrift is about, each named the same in every notice: up to maxObjects, and OtherObjects for what is more.
+	Objects []string
+	// TableGone means that the nftables table was deleted.
+	TableGone bool
+}
+
+// OtherObjects stands for all objects of a Notice that are one too many.
+const OtherObjects = "others"
+
+// maxObjects bounds a Notice.
+const maxObjects = 100
+
+// addObjects adds those of another notice.
+func (n *Notice) addObjects(objects []string) {
+	for _, o := range objects {
+		switch {
+		case slices.Contains(n.Objects, o):
+		case len(n.Objects) == maxObjects:
+			n.Objects = append(n.Objects, OtherObjects)
+			return
+		case len(n.Objects) < maxObjects:
+			n.Objects = append(n.Objects, o)
+		}
+	}
 }

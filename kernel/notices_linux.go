@@ -43,7 +43,7 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 	who := newCulprits()
 	go listen(ctx, in, routes.Next, func(c route.Change) (Notice, bool) { return k.routeNotice(c, who) })
 	go listen(ctx, in, rulesets.Next, func(c nft.Change) (Notice, bool) {
-		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.task(c.Task, c.Name)}, true
+		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.task(c.Task, c.Name), Objects: c.Objects, TableGone: c.TableGone}, true
 	})
 	go gather(ctx, in, out)
 	return out, nil
@@ -93,7 +93,7 @@ func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 	}
 	switch {
 	case ours && c.Port != 0:
-		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.port(c.Port)}, true
+		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.port(c.Port), Objects: []string{c.Object}}, true
 	case ours || c.Machine:
 		return Notice{Kind: NoticeMachine, What: c.Text}, true
 	}
@@ -130,6 +130,10 @@ func (g *gatherer) add(n Notice) {
 	for i, p := range g.pending {
 		if p.Kind == NoticeOverrun || p.Kind == n.Kind && p.Who == n.Who {
 			g.more[i]++
+			if p.Kind == NoticeDrift {
+				g.pending[i].addObjects(n.Objects)
+				g.pending[i].TableGone = p.TableGone || n.TableGone
+			}
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -308,6 +309,9 @@ func TestGather(t *testing.T) {
 		"a burst": {[]Notice{machine("a"), machine("b"), machine("c")}, []Notice{machine("a (and 2 more)")}},
 		"kinds": {[]Notice{machine("a"), drift("x", "b"), drift("y", "c"), drift("x", "d")},
 			[]Notice{machine("a"), drift("x", "b (and 1 more)"), drift("y", "c")}},
+		"objects": {[]Notice{
+			{Kind: NoticeDrift, What: "a", Objects: []string{"chain x", "set y"}}, {Kind: NoticeDrift, What: "b", Objects: []string{"set y", "rule z"}, TableGone: true}},
+			[]Notice{{Kind: NoticeDrift, What: "a (and 1 more)", Objects: []string{"chain x", "set y", "rule z"}, TableGone: true}}},
 		"an overrun says it all": {[]Notice{machine("a"), overrun, drift("x", "b"), overrun}, []Notice{overrun}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -324,7 +328,7 @@ func TestGather(t *testing.T) {
 					for range c.out {
 						got = append(got, <-out)
 					}
-					if !slices.Equal(got, c.out) {
+					if !reflect.DeepEqual(got, c.out) {
 						t.Errorf("got %+v, wanted %+v", got, c.out)
 					}
 					if d := time.Since(begin); d != burst {

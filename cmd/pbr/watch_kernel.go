@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
@@ -22,9 +23,22 @@ func (k watchKernel) Update(ctx context.Context, want *plan.Plan) (daemon.Outcom
 
 func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
 	if err != nil {
-		return daemon.Outcome{}, err
+		return daemon.Outcome{}, busy(err)
 	}
 	return daemon.Outcome{Changed: changedLines(r), Warnings: r.Warnings}, nil
+}
+
+// Machine marks errors of what changed while it was read.
+func (k watchKernel) Machine(needs plan.Needs) (plan.Machine, error) {
+	m, err := k.Kernel.Machine(needs)
+	return m, busy(err)
+}
+
+func busy(err error) error {
+	if kernel.Interrupted(err) {
+		return fmt.Errorf("%w: %w", daemon.ErrBusy, err)
+	}
+	return err
 }
 
 func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {
@@ -59,7 +73,9 @@ func convertNotices(ctx context.Context, in <-chan kernel.Notice) <-chan daemon.
 		defer close(out)
 		for n := range in {
 			select {
-			case out <- daemon.Notice{Kind: noticeKinds[n.Kind], What: n.What, Who: n.Who}:
+			case out <- daemon.Notice{
+				Kind: noticeKinds[n.Kind], What: n.What, Who: n.Who, Objects: n.Objects, TableGone: n.TableGone,
+			}:
 			case <-ctx.Done():
 				return
 			}

@@ -2,6 +2,8 @@ package nft
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,8 @@ type Watcher struct {
 	events *netevents.Listener
 	// counts has, of the transaction being told of, how many objects of each kind were added and deleted.
 	counts map[counted]int
+	// names are the objects of that transaction.
+	names map[string]bool
 }
 
 // counted is a kind of object, and whether it was added or deleted.
@@ -38,7 +42,7 @@ func (c *Conn) Watch() (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watching nftables: %w", err)
 	}
-	return &Watcher{events: events, counts: map[counted]int{}}, nil
+	return &Watcher{events: events, counts: map[counted]int{}, names: map[string]bool{}}, nil
 }
 
 // Close makes Next, one that waits too, return os.ErrClosed.
@@ -48,7 +52,7 @@ func (w *Watcher) Close() error { return w.events.Close() }
 func (w *Watcher) Next() ([]Change, error) {
 	msgs, err := w.events.Receive()
 	if err != nil {
-		clear(w.counts)
+		w.forget()
 		return nil, fmt.Errorf("reading events of nftables: %w", err)
 	}
 	var out []Change
@@ -63,10 +67,11 @@ func (w *Watcher) Next() ([]Change, error) {
 		}
 		if len(w.counts) > 0 {
 			out = append(out, Change{
-				Text: "table inet " + plan.TableName + ": " + w.summary(),
+				Text: "table inet " + plan.TableName + ": " + w.summary(), Objects: slices.Sorted(maps.Keys(w.names)),
+				TableGone: w.counts[counted{tableKind, true}] > 0,
 				Task: int(number(attr(attrs, unix.NFTA_GEN_PROC_PID))), Name: text(attr(attrs, unix.NFTA_GEN_PROC_NAME)),
 			})
-			clear(w.counts)
+			w.forget()
 		}
 	}
 	return out, nil
@@ -86,9 +91,23 @@ func (w *Watcher) count(typ int, family byte, attrs []byte) {
 			w.counts[counted{kind, false}]++
 		case k.deleted, k.destroyed:
 			w.counts[counted{kind, true}]++
+		default:
+			continue
+		}
+		if k.owner != "" {
+			w.names[k.owner+" "+text(attr(attrs, k.ownerName))] = true
 		}
 	}
 }
+
+// forget begins another transaction.
+func (w *Watcher) forget() {
+	clear(w.counts)
+	clear(w.names)
+}
+
+// tableKind is the table's place in objectKinds.
+const tableKind = 0
 
 // The messages that the Go constants lack (linux/netfilter/nf_tables.h, from 6.3 on).
 const (
@@ -105,14 +124,17 @@ const (
 var objectKinds = [...]struct {
 	name                      string
 	added, deleted, destroyed int
+	// owner is the kind of object that it is a part of, or itself, and ownerName the attribute with that one's name.
+	owner     string
+	ownerName uint16
 }{
-	{"table", unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE, nftDestroyTable},
-	{"chain", unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN, nftDestroyChain},
-	{"rule", unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE, nftDestroyRule},
-	{"set", unix.NFT_MSG_NEWSET, unix.NFT_MSG_DELSET, nftDestroySet},
-	{"element", unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM, nftDestroyElement},
-	{"object", unix.NFT_MSG_NEWOBJ, unix.NFT_MSG_DELOBJ, nftDestroyObject},
-	{"flowtable", unix.NFT_MSG_NEWFLOWTABLE, unix.NFT_MSG_DELFLOWTABLE, nftDestroyFlowtable},
+	{"table", unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE, nftDestroyTable, "", 0},
+	{"chain", unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN, nftDestroyChain, "chain", unix.NFTA_CHAIN_NAME},
+	{"rule", unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE, nftDestroyRule, "chain", unix.NFTA_RULE_CHAIN},
+	{"set", unix.NFT_MSG_NEWSET, unix.NFT_MSG_DELSET, nftDestroySet, "set", unix.NFTA_SET_NAME},
+	{"element", unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM, nftDestroyElement, "set", unix.NFTA_SET_ELEM_LIST_SET},
+	{"object", unix.NFT_MSG_NEWOBJ, unix.NFT_MSG_DELOBJ, nftDestroyObject, "object", unix.NFTA_OBJ_NAME},
+	{"flowtable", unix.NFT_MSG_NEWFLOWTABLE, unix.NFT_MSG_DELFLOWTABLE, nftDestroyFlowtable, "flowtable", flowtableName},
 }
 
 // summary puts the counts into words.

@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -12,8 +13,22 @@ import (
 	"pbr/compiler/plan"
 )
 
-// dumpTries is how often a dump is tried anew that the kernel changed under (NLM_F_DUMP_INTR).
-const dumpTries = 10
+// dumpPatience is how long a dump that the kernel changed under (NLM_F_DUMP_INTR) is tried anew: under a storm of changes of
+// addresses half of all dumps of them are interrupted.
+const dumpPatience = time.Second
+
+// ErrInterrupted means that what was listed kept changing for as long as that.
+var ErrInterrupted = nl.ErrDumpInterrupted
+
+// untilWhole lists something, anew at once if that changed meanwhile.
+func untilWhole[T any](list func() (T, error)) (T, error) {
+	for end := time.Now().Add(dumpPatience); ; {
+		all, err := list()
+		if !errors.Is(err, ErrInterrupted) || time.Now().After(end) {
+			return all, err
+		}
+	}
+}
 
 // Conn speaks with the kernel in the network namespace that Open was called in. It is for one goroutine at a time.
 type Conn struct {
@@ -83,18 +98,12 @@ func (c *Conn) request(typ, flags int, body []byte) error {
 
 // dump returns the bodies of all messages that answer a dump request.
 func (c *Conn) dump(typ int, answer uint16, body []byte) ([][]byte, error) {
-	var msgs [][]byte
-	var err error
-	for range dumpTries {
+	return untilWhole(func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
 		req.Sockets = c.sockets
 		req.AddRawData(body)
-		msgs, err = req.Execute(unix.NETLINK_ROUTE, answer)
-		if !errors.Is(err, nl.ErrDumpInterrupted) {
-			return msgs, err
-		}
-	}
-	return nil, fmt.Errorf("%w %d times", err, dumpTries)
+		return req.Execute(unix.NETLINK_ROUTE, answer)
+	})
 }
 
 // linkIndex returns the interface's index; the error names the interface.

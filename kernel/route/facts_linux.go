@@ -69,7 +69,7 @@ func (c *Conn) Others(tables []uint32) ([]plan.Route, error) {
 
 // Ports returns the interfaces that belong to another one (bridge, bond, VRF is none), with its name.
 func (c *Conn) Ports() (map[string]string, error) {
-	links, err := c.handle.LinkList()
+	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing interfaces: %w", err)
 	}

@@ -49,11 +49,11 @@ func (c *Conn) Machine() (plan.Machine, error) {
 
 // links fills Machine.Links but for what routes tell.
 func (c *Conn) links(m *plan.Machine) error {
-	links, err := c.handle.LinkList()
+	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
 		return fmt.Errorf("listing interfaces: %w", err)
 	}
-	addrs, err := c.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := untilWhole(func() ([]netlink.Addr, error) { return c.handle.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("listing addresses: %w", err)
 	}

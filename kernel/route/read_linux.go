@@ -85,7 +85,7 @@ func reserved(table uint32) bool {
 
 // isVRF tells whether a table is that of a VRF device: then the kernel puts routes of its own into it.
 func (c *Conn) isVRF(table uint32) (bool, error) {
-	links, err := c.handle.LinkList()
+	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
 		return false, fmt.Errorf("listing interfaces: %w", err)
 	}

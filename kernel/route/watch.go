@@ -21,6 +21,8 @@ type Change struct {
 	Kind ChangeKind
 	// Text says it in a few words, as "link eth1 lost its carrier".
 	Text string
+	// Object names the route or rule that a RouteChange and a RuleChange are of.
+	Object string
 	// Port is the netlink port of the socket over which it was asked for; 0 when it was not asked for over netlink, as when the
 	// kernel itself drops the routes of a link that goes down.
 	Port uint32

@@ -87,7 +87,7 @@ func (w *Watcher) decode(m netlink.Message) (Change, bool, error) {
 		return w.route(m)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		r, err := decodeRule(m.Data)
-		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE)}, err == nil, err
+		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE), Object: describeRule(r)}, err == nil, err
 	}
 	return Change{}, false, nil
 }
@@ -121,7 +121,7 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 		return Change{}, false, err
 	}
 	return Change{
-		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE),
+		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE), Object: fmt.Sprintf("route %v", r.Key()),
 		Machine: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
 	}, true, nil
 }

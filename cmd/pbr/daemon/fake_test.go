@@ -33,6 +33,9 @@ type fakeKernel struct {
 	cuts    []Cut
 	pins    []Pin
 	fail    error
+	// unread is the error of every other reading of the machine.
+	unread error
+	reads  int
 	// spoiled are foreign changes: what the next Apply finds and puts right.
 	spoiled []string
 }
@@ -40,6 +43,9 @@ type fakeKernel struct {
 func (k *fakeKernel) Machine(plan.Needs) (plan.Machine, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.reads++; k.unread != nil && k.reads%2 == 0 {
+		return plan.Machine{}, k.unread
+	}
 	m := k.machine
 	m.Links = maps.Clone(m.Links)
 	return m, nil

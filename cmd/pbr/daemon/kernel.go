@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"pbr/compiler/plan"
@@ -71,4 +72,11 @@ type Notice struct {
 	Kind NoticeKind
 	// What was changed, and Who did it ("nft, process 123"); either may be empty.
 	What, Who string
+	// Objects are what a Drift is about, each named the same every time.
+	Objects []string
+	// TableGone means that the nftables table was deleted.
+	TableGone bool
 }
+
+// ErrBusy is for errors of a Kernel that only tell that others changed what was being read or changed.
+var ErrBusy = errors.New("others keep changing it")

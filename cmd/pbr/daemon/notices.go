@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -43,13 +44,36 @@ func (w *Watcher) readMachine() bool {
 // drifted notes that somebody changed what is ours, to be repaired.
 func (w *Watcher) drifted(n Notice) {
 	w.dirty.drift = true
+	objects := n.Objects
+	switch {
+	case n.TableGone:
+		objects = nil // nobody fights over what went with it
+	case len(objects) == 0:
+		objects = []string{n.What}
+	}
+	for _, o := range objects {
+		if !slices.Contains(w.dirty.objects, o) {
+			w.dirty.objects = append(w.dirty.objects, o)
+		}
+	}
 	if n.What != "" && !slices.Contains(w.dirty.what, n.What) {
 		w.dirty.what = append(w.dirty.what, n.What)
 	}
 	if n.Who != "" && !slices.Contains(w.dirty.culprit, n.Who) {
 		w.dirty.culprit = append(w.dirty.culprit, n.Who)
 	}
-	w.due(w.repairs.delay(time.Now()))
+	if n.TableGone {
+		w.dirty.gone = true
+		w.due(max(0, spacing-time.Since(w.lastRun)))
+		return
+	}
+	w.due(w.repairs.delay(time.Now(), objects))
+}
+
+// keep adds why an earlier pass was due, which failed.
+func (d *dirty) keep(earlier dirty) {
+	d.drift, d.gone = d.drift || earlier.drift, d.gone || earlier.gone
+	d.objects, d.what, d.culprit = earlier.objects, earlier.what, earlier.culprit
 }
 
 // due asks for a full pass that long from now, or sooner if one is to come sooner.
@@ -62,20 +86,25 @@ func (w *Watcher) due(in time.Duration) {
 	w.full.Reset(in)
 }
 
-// failed logs an error and tries again later, less and less often. What links that changed on the way made fail is no
+// failed logs an error and tries again later, less and less often. What others' changes on the way made fail is no
 // failure, and tried again soon.
 func (w *Watcher) failed(err error) {
+	if errors.Is(err, ErrBusy) {
+		w.dirty.retry = true
+		w.due(spacing)
+		return
+	}
 	now := time.Now()
 	if machine, machineErr := w.Kernel.Machine(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
 		w.Log.Info("the machine changed while the plan was on its way", "error", err)
 		w.due(spacing)
 		return
 	}
-	w.repairs.count(now)
-	wait := w.repairs.delay(now)
+	w.failures.count(now)
+	wait := w.failures.delay(now)
 	w.shared.countFailure()
 	log := w.Log.Error
-	if !w.repairs.fighting() {
+	if !w.failures.fighting() {
 		log = w.Log.Warn // a link that changed meanwhile, most likely
 	}
 	log("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
@@ -89,6 +118,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.dirty = dirty{}
 	w.full.Reset(audit)
 	if !w.readMachine() {
+		w.dirty.keep(why)
 		return
 	}
 	w.health.take(w.Monitor.Statuses())
@@ -103,9 +133,12 @@ func (w *Watcher) pass(ctx context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			w.failed(err)
+			w.dirty.keep(why)
+			w.repairs.count(w.lastRun, why.objects)
 		}
 		return
 	}
+	w.failures = backoff{}
 	w.take(want)
 	w.setConfigs(nil)
 	w.save()
@@ -127,16 +160,26 @@ func (w *Watcher) tellPass(why dirty, o Outcome) {
 		w.logOutcome("followed the machine", o)
 		return
 	}
-	w.repairs.count(time.Now())
+	now := time.Now()
+	w.repairs.count(now, why.objects)
 	args := []any{"repaired", o.Changed}
+	if why.gone {
+		times := w.gone.count(now)
+		if times == 0 {
+			return
+		}
+		if times > 1 {
+			args = append(args, "tables_made", times)
+		}
+	}
 	if len(why.culprit) > 0 {
 		args = append(args, "by", first(why.culprit))
 	}
 	if len(why.what) > 0 {
 		args = append(args, "changed", first(why.what))
 	}
-	if w.repairs.fighting() {
-		args = append(args, "times", w.repairs.n, "next_repair_after", w.repairs.delay(time.Now()))
+	if worst := w.repairs.worst(why.objects); worst.fighting() && !why.gone {
+		args = append(args, "times", worst.n, "next_repair_after", worst.delay(now))
 	}
 	w.Log.Warn("somebody else changed what is pbr's", args...)
 	for _, text := range o.Warnings {

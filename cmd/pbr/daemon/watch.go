@@ -74,7 +74,10 @@ type Watcher struct {
 	want    *plan.Plan
 	configs []healthcheck.Config
 	health  *health
-	repairs backoff
+	// repairs are of what others change; failures are of the kernel's refusals, which have nothing to do with these.
+	repairs  backoffs
+	failures backoff
+	gone     tableGone
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
 	dirty   dirty
@@ -96,13 +99,15 @@ type dirty struct {
 	at      time.Time
 	drift   bool
 	retry   bool
+	gone    bool
+	objects []string
 	what    []string
 	culprit []string
 }
 
 // New prepares a Watcher.
 func New(o Options) *Watcher {
-	w := &Watcher{Options: o, doc: o.Policy, calls: make(chan func())}
+	w := &Watcher{Options: o, doc: o.Policy, calls: make(chan func()), repairs: backoffs{}}
 	if w.Notify == nil {
 		w.Notify = func(string) {}
 	}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// spoil changes what is pbr's, and gives notice of it.
+func (b *bench) spoil(n Notice) {
+	b.kernel.do(func() { b.kernel.spoiled = []string{"rules: 1 added"} })
+	n.Kind, n.Who = Drift, "intruder, process 7"
+	b.notices <- n
+}
+
+// repairedWithin reports whether what was spoiled is put right within that time.
+func (b *bench) repairedWithin(limit time.Duration) bool {
+	synctest.Wait()
+	for end := time.Now().Add(limit); ; sleep(time.Millisecond) {
+		whole := false
+		b.kernel.do(func() { whole = len(b.kernel.spoiled) == 0 })
+		if whole || time.Now().After(end) {
+			return whole
+		}
+	}
+}
+
+// A fight over one object leaves the repair of all others immediate.
+func TestFightOverOneObject(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		fought := Notice{What: "rule deleted", Objects: []string{"ip -4 rule 10001"}}
+		for range 8 {
+			b.spoil(fought)
+			if !b.repairedWithin(2 * maxWait) {
+				t.Fatal("not repaired at all")
+			}
+		}
+		b.spoil(fought)
+		if b.repairedWithin(time.Second) {
+			t.Fatal("no back-off in a fight")
+		}
+		b.spoil(Notice{What: "chain", Objects: []string{"chain pre"}})
+		if !b.repairedWithin(200 * time.Millisecond) {
+			t.Error("a fight over a rule delays the repair of a chain")
+		}
+		b.spoil(Notice{What: "both", Objects: []string{"ip -4 rule 10001", "route x"}})
+		if !b.repairedWithin(200 * time.Millisecond) {
+			t.Error("a fight over a rule delays the repair of a route that went with it")
+		}
+	})
+}
+
+// The table is made anew at once whoever deletes it however often, at most ten times a second; the log says so once a minute.
+func TestTableGone(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		sleep(time.Second)
+		gone := Notice{What: "table inet pbr: 1 table deleted", Objects: []string{"chain pre", "set x"}, TableGone: true}
+		b.spoil(gone)
+		if !b.repairedWithin(10 * time.Millisecond) {
+			t.Error("the table is not made anew at once")
+		}
+		before, _ := b.kernel.counts()
+		for range 300 {
+			b.spoil(gone)
+			if !b.repairedWithin(110 * time.Millisecond) {
+				t.Fatal("the table stays away")
+			}
+			sleep(10 * time.Millisecond)
+		}
+		after, _ := b.kernel.counts()
+		if n := after - before; n > 305 {
+			t.Errorf("made %d times for 300 deletions", n)
+		}
+		if n := strings.Count(b.log.String(), "somebody else changed"); n != 1 {
+			t.Errorf("%d log lines within half a minute", n)
+		}
+		sleep(goneQuiet)
+		b.spoil(gone)
+		b.repairedWithin(time.Second)
+		if log := b.log.String(); !strings.Contains(log, "tables_made=301") {
+			t.Errorf("the log does not say how often:\n%s", log)
+		}
+		b.spoil(Notice{What: "rule", Objects: []string{"chain pre"}})
+		if !b.repairedWithin(200 * time.Millisecond) {
+			t.Error("the table's end counts against its chains")
+		}
+	})
+}
+
+// Lists that others' changes interrupt are no failures and delay nothing; nor does a failure delay a repair.
+func TestInterruptedReads(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.kernel.do(func() { b.kernel.unread = fmt.Errorf("%w: listing addresses", ErrBusy) })
+		for range 200 {
+			b.notices <- Notice{Kind: MachineChanged}
+			sleep(10 * time.Millisecond)
+		}
+		b.spoil(Notice{What: "rule", Objects: []string{"ip -4 rule 10001"}})
+		for range 10 {
+			b.notices <- Notice{Kind: MachineChanged}
+		}
+		if !b.repairedWithin(300 * time.Millisecond) {
+			t.Error("interrupted lists delay a repair")
+		}
+		if n := b.w.Report().Numbers.Failures; n != 0 || strings.Contains(b.log.String(), "does not hold") {
+			t.Errorf("%d failures:\n%s", n, b.log)
+		}
+		b.kernel.do(func() { b.kernel.unread, b.kernel.fail = nil, errors.New("no such device") })
+		b.notices <- Notice{Kind: MachineChanged}
+		sleep(time.Minute)
+		b.kernel.do(func() { b.kernel.fail = nil })
+		b.spoil(Notice{What: "rule", Objects: []string{"ip -4 rule 10002"}})
+		if !b.repairedWithin(200 * time.Millisecond) {
+			t.Error("failures of before delay a repair")
+		}
+	})
+}
