@@ -69,7 +69,7 @@ func (w *Watcher) Next() ([]Change, error) {
 			out = append(out, Change{
 				Text: "table inet " + plan.TableName + ": " + w.summary(), Objects: slices.Sorted(maps.Keys(w.names)),
 				TableGone: w.counts[counted{tableKind, true}] > 0,
-				Task: int(number(attr(attrs, unix.NFTA_GEN_PROC_PID))), Name: text(attr(attrs, unix.NFTA_GEN_PROC_NAME)),
+				Task:      int(number(attr(attrs, unix.NFTA_GEN_PROC_PID))), Name: text(attr(attrs, unix.NFTA_GEN_PROC_NAME)),
 			})
 			w.forget()
 		}
