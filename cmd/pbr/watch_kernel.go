@@ -36,7 +36,7 @@ func (k watchKernel) Machine(needs plan.Needs) (plan.Machine, error) {
 
 func busy(err error) error {
 	if kernel.Interrupted(err) {
-		return fmt.Errorf("%w: %w", daemon.ErrBusy, err)
+		return fmt.Errorf("%w: %w", daemon.ErrInterrupted, err)
 	}
 	return err
 }

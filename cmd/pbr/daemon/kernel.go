@@ -78,5 +78,5 @@ type Notice struct {
 	TableGone bool
 }
 
-// ErrBusy is for errors of a Kernel that only tell that others changed what was being read or changed.
-var ErrBusy = errors.New("others keep changing it")
+// ErrInterrupted is for errors of a Kernel that only tell that others changed what was being read or changed.
+var ErrInterrupted = errors.New("others keep changing it")

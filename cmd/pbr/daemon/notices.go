@@ -89,7 +89,7 @@ func (w *Watcher) due(in time.Duration) {
 // failed logs an error and tries again later, less and less often. What others' changes on the way made fail is no
 // failure, and tried again soon.
 func (w *Watcher) failed(err error) {
-	if errors.Is(err, ErrBusy) {
+	if errors.Is(err, ErrInterrupted) {
 		w.dirty.retry = true
 		w.due(spacing)
 		return

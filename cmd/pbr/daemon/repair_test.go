@@ -96,7 +96,7 @@ func TestTableGone(t *testing.T) {
 func TestInterruptedReads(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
-		b.kernel.do(func() { b.kernel.unread = fmt.Errorf("%w: listing addresses", ErrBusy) })
+		b.kernel.do(func() { b.kernel.unread = fmt.Errorf("%w: listing addresses", ErrInterrupted) })
 		for range 200 {
 			b.notices <- Notice{Kind: MachineChanged}
 			sleep(10 * time.Millisecond)
