@@ -23,6 +23,7 @@ func (c command) checkCommand() *cli.Command {
 			"one, the right spelling. Exit status 1 when there are errors; with --strict also for warnings.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
+			&cli.StringFlag{Name: "expect", Usage: "check the assertions in `FILE` about packets, too: [[expect]] in TOML, from the policy alone"},
 			jsonFlag(),
 		},
 		Action: c.runCheck,
@@ -44,6 +45,13 @@ func (c command) runCheck(ctx *cli.Context) error {
 		ds = append(ds, later...)
 		_, problems := compiler.Compile(f.doc, plan.Machine{}, nil)
 		ds = append(ds, problems...)
+	}
+	if ctx.IsSet("expect") && !ds.HasErrors() {
+		failed, err := checkExpectations(f, ctx.String("expect"))
+		if err != nil {
+			return err
+		}
+		ds = append(ds, failed...)
 	}
 	ds.Sort()
 	if ctx.Bool("json") {
@@ -70,7 +78,7 @@ func notYet(doc *policy.Document) policy.Diagnostics {
 
 // printCheck prints the findings, how long the checks take, and a summary; refused tells that apply will refuse the file.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) error {
-	if err := render.Diagnostics(c.stderr, ds, f.text.Source, colour(c.stderr)); err != nil {
+	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
 		return err
 	}
 	errors, warnings := 0, 0

@@ -18,7 +18,9 @@ import (
 // policyFile is a policy file as it was read.
 type policyFile struct {
 	// display is the name as the user wrote it.
-	display     string
+	display string
+	// assertions is the name of the file that check --expect was given, empty without.
+	assertions  string
 	text        *applied.Policy
 	doc         *policy.Document
 	diagnostics policy.Diagnostics

@@ -16,12 +16,9 @@ func (x *Explainer) Line(b []byte, line []byte, resolve Resolver) []byte {
 	var t Text
 	id, err := parse(line, &t)
 	if err == nil {
-		var q *Question
-		if q, err = x.Read(&t, resolve); err == nil {
-			var a *Answer
-			if a, err = x.Answer(q); err == nil {
-				return append(a.AppendJSON(b, id), '\n')
-			}
+		var a *Answer
+		if a, err = x.ask(&t, resolve); err == nil {
+			return append(a.AppendJSON(b, id), '\n')
 		}
 	}
 	return append(AppendError(b, id, err.Error()), '\n')

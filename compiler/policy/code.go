@@ -33,6 +33,9 @@ const (
 	CodeOwnGateway   = "own-gateway"
 	CodeNoOffload    = "no-offload"
 
+	// An assertion that does not hold (pbr check --expect).
+	CodeExpectation = "expectation"
+
 	// Warnings.
 	codeEmptyList     = "empty-list"
 	codeCovered       = "covered-policy"
