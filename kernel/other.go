@@ -116,3 +116,9 @@ func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} 
 
 // Interrupted reports nothing elsewhere: nothing is read.
 func Interrupted(error) bool { return false }
+
+// QuickFacts works on Linux only.
+func (k *Kernel) QuickFacts([]string, bool) *facts.Facts { return &facts.Facts{} }
+
+// Compare works on Linux only.
+func (k *Kernel) Compare(*plan.Plan) (Sync, error) { return NotApplied, errLinux }

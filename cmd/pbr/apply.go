@@ -50,6 +50,8 @@ type applyOptions struct {
 	// wait is how long to wait for what is missing.
 	wait                time.Duration
 	reload, boot, again bool
+	// read is the policy that was read for it; nil until then, and if it is broken.
+	read *policyFile
 }
 
 func (c command) runApply(ctx *cli.Context) error {
@@ -87,7 +89,8 @@ func (c command) tellApplied(ctx *cli.Context, done *daemon.Applied, err error) 
 	return err
 }
 
-func applyOptionsOf(ctx *cli.Context) (o applyOptions, err error) {
+func applyOptionsOf(ctx *cli.Context) (o *applyOptions, err error) {
+	o = &applyOptions{}
 	o.reload, o.boot, o.again, o.wait = ctx.Bool("reload"), ctx.Bool("boot"), ctx.Bool("again"), ctx.Duration("wait")
 	if o.confirm, err = confirmTime(ctx); err != nil {
 		return o, err
@@ -134,8 +137,9 @@ func (c command) dryRun(ctx *cli.Context) error {
 	return err
 }
 
-// applyOnce applies through the running watch, or under the lock without one.
-func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (done *daemon.Applied, err error) {
+// applyOnce applies through the running watch, or under the lock without one, and tells what keeps the policy from working.
+func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (done *daemon.Applied, err error) {
+	defer func() { c.quickCheck(k, o, err != nil) }()
 	for {
 		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
 			done, err = c.applyAlone(stop, ctx, k, o)
@@ -151,7 +155,7 @@ func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (
 }
 
 // handOver has the running watch apply the policy.
-func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*daemon.Applied, error) {
+func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*daemon.Applied, error) {
 	waiting := time.AfterFunc(lockSilence, func() { fmt.Fprintf(c.stderr, "pbr: %v; waiting for it to end\n", daemon.ErrBusy) })
 	defer waiting.Stop()
 	return daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
@@ -169,7 +173,7 @@ func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*
 }
 
 // readForApply reads the policy that is to be applied, and reports what is wrong with it.
-func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*policyFile, error) {
+func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*policyFile, error) {
 	f, err := c.chooseForApply(ctx, applied.Open(k.Dir()), o)
 	if err != nil {
 		return nil, err
@@ -177,12 +181,13 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o applyOptions
 	if err := c.report(f, allDiagnostics(f)); err != nil {
 		return nil, err
 	}
+	o.read = f
 	return f, c.report(f, policy.FallsBack(f.doc))
 }
 
 // chooseForApply is the file that the command line names, or for services the one that is in force: they bring no other file, and none that was
 // rejected, into force.
-func (c command) chooseForApply(ctx *cli.Context, s applied.Store, o applyOptions) (*policyFile, error) {
+func (c command) chooseForApply(ctx *cli.Context, s applied.Store, o *applyOptions) (*policyFile, error) {
 	now := s.InForce()
 	var f *policyFile
 	var err error
@@ -229,7 +234,7 @@ func (c command) keptInstead(s applied.Store, rejected *applied.Rejection) (*pol
 }
 
 // applyAlone applies without a watch, under the lock.
-func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Kernel, o applyOptions) (*daemon.Applied, error) {
+func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*daemon.Applied, error) {
 	f, err := c.readForApply(ctx, k, o)
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ const (
 
 // applyAndWait applies what is there at once, and again as interfaces, addresses and gateways appear, until nothing is missing
 // or the time is up. The lock is free in between.
-func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	stop, cancel := interruptible()
 	defer cancel()
 	until, over := context.WithTimeout(stop, o.wait)
@@ -120,7 +120,7 @@ func waitForNews(until context.Context, news <-chan kernel.Notice) bool {
 }
 
 // missing lists what of the policy's uplinks is not there: interfaces, addresses, gateways.
-func (c command) missing(ctx *cli.Context, k *kernel.Kernel, o applyOptions) ([]string, error) {
+func (c command) missing(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) ([]string, error) {
 	f, err := c.quietly().chooseForApply(ctx, applied.Open(k.Dir()), o)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ var errNothingKept = fmt.Errorf("nothing was applied yet: %w", fs.ErrNotExist)
 
 // applyAgain applies what is in force for the machine as it is now. Where nothing is, or a running watch sees to it, or an apply waits to be
 // confirmed, it leaves everything as it is.
-func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o applyOptions) error {
+func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	pending, err := k.Pending()
 	switch {
 	case err != nil:

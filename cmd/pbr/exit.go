@@ -25,7 +25,7 @@ var exitStatuses = []struct {
 	{exitOK, "Success; for diff: nothing differs."},
 	{exitError, "An error: in the policy, on the command line, or from the kernel. It was printed to standard error."},
 	{exitDiffers, "diff only: live state is not what the policy plans."},
-	{exitDown, "status only: an uplink is down, degraded, or was taken out of use."},
+	{exitDown, "status only: an uplink is down, degraded, or was taken out of use, or the policy is not in force."},
 	{exitMissing, "apply --wait only: an interface, an address or a gateway is still missing; what is there was applied."},
 }
 

@@ -34,7 +34,8 @@ func (c command) statusCommand() *cli.Command {
 		ArgsUsage: " ",
 		Description: "Uplinks, tables and health are those of the running pbr watch, whatever became of the policy file; without it the\n" +
 			"file's, with what the links show, what pbr uplink ordered, and what the last pbr watch found. Routes,\n" +
-			"connections and balances' clients are read from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out.",
+			"connections and balances' clients are read from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out,\n" +
+			"and without pbr watch when the policy is not applied, or the kernel or the file differs from what was.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"},
 			jsonFlag(),
@@ -59,6 +60,9 @@ type statusResult struct {
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
 	// note is for people, on standard error.
 	note string
+	// file and want are the policy and its plan, without a watch.
+	file *policyFile
+	want *plan.Plan
 }
 
 type watchStatus struct {
@@ -143,9 +147,9 @@ func (c command) runStatus(ctx *cli.Context) error {
 	}
 }
 
-// statusExit is exit status 3 when an uplink is not to be used.
+// statusExit is exit status 3 when an uplink is not to be used, or the policy is not in force.
 func statusExit(s *statusResult) error {
-	if slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return !u.Usable }) {
+	if s.Policy.State != policyInForce || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return !u.Usable }) {
 		return exitCode(exitDown)
 	}
 	return nil
@@ -166,33 +170,38 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 			s.Uplinks = append(s.Uplinks, checkedStatus(u))
 			s.Uplinks[i].Interface = outline.Interface(u.Uplink)
 		}
-	} else if outline, s.Uplinks, err = c.statusAlone(ctx, k); err != nil {
+	} else if outline, err = c.statusAlone(ctx, k, s); err != nil {
 		return nil, err
 	}
 	if s.Policy, err = readPolicyStatus(ctx, k, report); err != nil {
 		return nil, err
 	}
+	if report == nil {
+		if err := s.Policy.compare(k, s.file, s.want); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.readKernel(&outline, k)
 }
 
-// statusAlone returns the uplinks without a watch.
-func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (daemon.Outline, []uplinkStatus, error) {
+// statusAlone adds the uplinks without a watch, and the policy that they are of.
+func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult) (daemon.Outline, error) {
 	f, err := load(ctx)
 	if err != nil {
-		return daemon.Outline{}, nil, err
+		return daemon.Outline{}, err
 	}
 	if err := c.report(f, f.diagnostics); err != nil {
-		return daemon.Outline{}, nil, err
+		return daemon.Outline{}, err
 	}
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
-		return daemon.Outline{}, nil, err
+		return daemon.Outline{}, err
 	}
 	want, problems := compiler.Compile(f.doc, now.machine, now.down())
 	if want == nil {
-		return daemon.Outline{}, nil, c.report(f, problems)
+		return daemon.Outline{}, c.report(f, problems)
 	}
-	uplinks := []uplinkStatus{}
+	s.file, s.want = f, want
 	links := daemon.Links(f.doc, now.machine)
 	for i := range f.doc.Uplinks {
 		u := &f.doc.Uplinks[i]
@@ -201,9 +210,9 @@ func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel) (daemon.Outline
 			status = leftStatus(now.left.Uplinks[at])
 		}
 		status.Name, status.Interface = u.Name, u.Interface
-		uplinks = append(uplinks, status)
+		s.Uplinks = append(s.Uplinks, status)
 	}
-	return daemon.NewOutline(f.doc, want), uplinks, nil
+	return daemon.NewOutline(f.doc, want), nil
 }
 
 // fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the

@@ -9,12 +9,15 @@ import (
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
 )
 
 // policyStatus tells which policy is in force, and what is not.
 type policyStatus struct {
+	// State is "in force", "not applied", or "differs" where the kernel, or the policy file, is not what was applied last.
+	State string `json:"state"`
 	// File is the policy in force as it was named, Path where it can be read again; empty when nothing is known of it.
 	File string `json:"file"`
 	Path string `json:"path"`
@@ -41,8 +44,38 @@ type rejectedStatus struct {
 	At   time.Time `json:"at"`
 }
 
+const (
+	policyInForce    = "in force"
+	policyNotApplied = "not applied"
+	policyDiffers    = "differs"
+)
+
+// compare compares the policy file and its plan with what was applied last, without a watch.
+func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan) error {
+	sync, err := k.Compare(want)
+	if err != nil {
+		return err
+	}
+	switch now := applied.Open(k.Dir()).InForce(); {
+	case sync == kernel.NotApplied:
+		p.State = policyNotApplied
+		p.notes = append(p.notes, fmt.Sprintf("not applied: the kernel holds nothing of %s: pbr apply", f.display))
+	case p.Trial != nil && sync == kernel.Holds:
+	case p.Rejected != nil:
+		p.State = policyDiffers // which is told already
+	case now != nil && now.Hash != f.text.Hash:
+		p.State = policyDiffers
+		p.notes = append(p.notes, fmt.Sprintf("kernel differs: pbr diff shows how: in force is %s, as it was applied %s ago, and not what %s says now", now.Name, span(time.Since(now.At)), f.display))
+	case sync == kernel.Differs:
+		p.State = policyDiffers
+		p.notes = append(p.notes, "kernel differs: pbr diff shows how, pbr apply puts it right")
+	}
+	return nil
+}
+
 // readPolicyStatus reads it; report is nil when no watch runs.
 func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (p policyStatus, err error) {
+	p.State = policyInForce
 	s := applied.Open(k.Dir())
 	now := s.InForce()
 	if now != nil {

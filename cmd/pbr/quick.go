@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler"
+	"pbr/kernel"
+	"pbr/kernel/doctor"
+)
+
+// quickShown is how many findings an apply prints.
+const quickShown = 3
+
+// quickCheck tells what an apply that just ended could know: what on this machine keeps the policy from working. It changes no exit
+// status. Why the apply failed may be what the kernel lacks, which is only tried then.
+func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
+	if o.read == nil || c.stderr == io.Discard {
+		return
+	}
+	machine, err := k.Machine(compiler.Needs(o.read.doc))
+	if err != nil {
+		return
+	}
+	s := &doctor.Subject{File: o.read.display}
+	s.Take(o.read.doc, machine, nil)
+	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
+	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(machine), failed), !watched)
+	for _, f := range findings[:min(len(findings), quickShown)] {
+		fmt.Fprintf(c.stderr, "pbr: %s: %s: %s - %s\n", quickLevels[f.Level], f.Subject, f.Text, f.Do)
+	}
+	if more := len(findings) - quickShown; more > 0 {
+		fmt.Fprintf(c.stderr, "pbr: pbr doctor has %d more\n", more)
+	}
+}
+
+// quickLevels are the levels as an apply words them: a failure is the machine's, not the apply's.
+var quickLevels = map[doctor.Level]string{doctor.Fail: "problem", doctor.Warn: "warning"}

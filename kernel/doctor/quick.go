@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"pbr/compiler/policy"
+	"pbr/kernel/facts"
+)
+
+// Quick is the part of Examine that takes no time, without what is as it should be: for an apply to tell at once. What keeps the
+// policy from working comes first. Without watch it says nothing of a watch that does not run.
+func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
+	if s.Doc == nil {
+		return nil
+	}
+	e := &examination{Subject: s, facts: f}
+	e.kernel()
+	e.group = groupSettings
+	for _, t := range e.tallies() {
+		if t.bad != nil && (t.kind == "rp_filter" || t.kind == "ip_forward" && s.forwards()) {
+			e.add(settingKinds[t.kind].level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), settingKinds[t.kind].why)
+		}
+	}
+	e.group = groupOthers
+	e.ipRules()
+	e.group = groupUplinks
+	e.strangeGateways()
+	if e.group = groupPBR; watch {
+		e.watch()
+	}
+	out := slices.DeleteFunc(e.out, func(f Finding) bool { return f.Level == OK })
+	slices.SortStableFunc(out, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
+	return out
+}
+
+func rank(l Level) int {
+	if l == Fail {
+		return 0
+	}
+	return 1
+}
+
+// forwards reports whether the policy steers anything but what the router itself sends.
+func (s *Subject) forwards() bool {
+	if s.Doc == nil || len(s.Doc.Policies) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.Doc.Policies, func(p policy.Policy) bool { return p.Forwarded })
+}
+
+// strangeGateways looks for gateways that are in no network of this machine: most often a mistake, and sometimes a provider's way.
+func (e *examination) strangeGateways() {
+	for i := range e.Doc.Uplinks {
+		u := &e.Doc.Uplinks[i]
+		link := e.facts.Machine.Links[u.Interface]
+		for _, gw := range []netip.Addr{u.Gateway.Addr, u.Gateway6.Addr} {
+			if !gw.IsValid() || gw.IsLinkLocalUnicast() || !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == gw.Is4() }) {
+				continue
+			}
+			if !slices.ContainsFunc(e.facts.Machine.Connected, func(p netip.Prefix) bool { return p.Contains(gw) }) {
+				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface), "correct the gateway, unless your provider's is outside your network",
+					"gateway %s is in no network of this router", gw)
+			}
+		}
+	}
+}

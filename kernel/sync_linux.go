@@ -1,0 +1,45 @@
+package kernel
+
+import (
+	"os"
+
+	"pbr/compiler/plan"
+)
+
+// Compare compares the kernel with a plan, cheaply: the numbers of routes and ip rules, and the nftables generation that the last apply
+// left. Where others changed nftables since, the chains are compared. It looks at no elements of sets.
+func (k *Kernel) Compare(want *plan.Plan) (Sync, error) {
+	if err := mayAdminister(); err != nil {
+		return NotApplied, err
+	}
+	j, err := readJournal(k.path(journalFile))
+	if err != nil {
+		return NotApplied, err
+	}
+	if len(j.Owned) == 0 {
+		return NotApplied, nil
+	}
+	rules, routes, err := k.route.Read([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...))
+	if err != nil {
+		return NotApplied, err
+	}
+	if len(rules) != len(want.Rules) || len(routes) != len(want.Routes) {
+		return Differs, nil
+	}
+	have := &plan.Ruleset{}
+	if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
+		if l, known := k.nft.Load(b, &want.Ruleset); known {
+			have = &l.Ruleset
+		}
+	}
+	if len(have.Chains) == 0 {
+		if have, err = k.nft.Outline(); err != nil {
+			return NotApplied, err
+		}
+	}
+	chains := func(r *plan.Ruleset) *plan.Plan { return &plan.Plan{Ruleset: plan.Ruleset{Chains: r.Chains}} }
+	if !plan.Diff(chains(have), chains(&want.Ruleset)).Empty() {
+		return Differs, nil
+	}
+	return Holds, nil
+}
