@@ -151,7 +151,7 @@ func TestKilledApplyConverges(t *testing.T) {
 	}
 }
 
-// A second apply at the same time is told that one is running, and changes nothing.
+// A second apply at the same time that is not to wait is told that one is running, and changes nothing.
 func TestOneApplyAtATime(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
@@ -170,7 +170,7 @@ func TestOneApplyAtATime(t *testing.T) {
 		time.Sleep(delay)
 		_ = first.Process.Signal(syscall.SIGSTOP)
 		held := r.ours()
-		second := r.pbr("apply")
+		second := r.pbr("apply", "--lock-wait", "0s")
 		changed := diffLines(held, r.ours())
 		finish(t, first)
 		if second.Code == 0 || !strings.Contains(second.Stderr, "process") {

@@ -11,6 +11,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
+	"pbr/kernel/state"
 	"pbr/render"
 )
 
@@ -60,6 +61,9 @@ func (c command) runCheck(ctx *cli.Context) error {
 		}
 	} else if err := c.printCheck(f, ds, len(later) > 0); err != nil {
 		return err
+	}
+	if note := state.Find("").Temporary(); note != "" {
+		fmt.Fprintf(c.stderr, "pbr: note: %s\n", note)
 	}
 	if ds.HasErrors() || ctx.Bool("strict") && len(ds) > 0 {
 		return exitCode(exitError)

@@ -73,13 +73,16 @@ func revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) 
 	return &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings}, nil
 }
 
-// undo goes back to the state before the apply that waits, and notes that its policy was rejected.
+// undo goes back to the state before the apply that waits, and notes that its policy was rejected: before that, so that one who is
+// killed on the way leaves no policy that a boot would apply.
 func undo(stop context.Context, k *kernel.Kernel) (*kernel.Report, error) {
+	s := applied.Open(k.Dir())
+	noted := rejectTrial(s)
 	report, err := k.Revert(stop)
 	if err != nil {
 		return nil, err
 	}
-	if err := rejectTrial(applied.Open(k.Dir())); err != nil {
+	if err := errors.Join(noted, s.EndTrial()); err != nil {
 		report.Warnings = append(report.Warnings, fmt.Sprintf("noting that the policy was rejected: %v", err))
 	}
 	return report, nil
@@ -91,7 +94,7 @@ func rejectTrial(s applied.Store) error {
 	if err != nil {
 		return nil //nolint:nilerr // there is none: it was begun by an older version
 	}
-	errs := []error{s.Reject(trial), s.EndTrial()}
+	errs := []error{s.Reject(trial)}
 	if kept, err := s.Kept(); err == nil {
 		errs = append(errs, s.SetInForce(kept, ""))
 	}

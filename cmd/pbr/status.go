@@ -149,7 +149,7 @@ func (c command) runStatus(ctx *cli.Context) error {
 
 // statusExit is exit status 3 when an uplink is not to be used, or the policy is not in force.
 func statusExit(s *statusResult) error {
-	if s.Policy.State != policyInForce || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return !u.Usable }) {
+	if s.Policy.State == policyNotApplied || s.Policy.State == policyDiffers || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return !u.Usable }) {
 		return exitCode(exitDown)
 	}
 	return nil

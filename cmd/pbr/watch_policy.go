@@ -101,7 +101,7 @@ func (p *policies) resume(stop context.Context) (resumed bool, err error) {
 		_, err = undo(stop, p.k)
 		return false, err
 	case pending.Left <= 0:
-		return false, errors.Join(rejectTrial(p.store), p.k.ClearPending())
+		return false, errors.Join(rejectTrial(p.store), p.k.ClearPending(), p.store.EndTrial())
 	}
 	p.start = loadAgain(trial)
 	previous := loadAgain(kept)

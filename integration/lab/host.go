@@ -79,15 +79,26 @@ func (h *Host) StateDir() string { return fmt.Sprintf("/run/pbr/net-%x", h.cooki
 // LastingDir is where pbr keeps what outlives a restart of the machine.
 func (h *Host) LastingDir() string { return "/var/lib/pbr/netns/" + h.NS }
 
+// removeAll removes a directory into which a process that ends just now, as an undo, may still write.
+func removeAll(dir string) (err error) {
+	for range 20 {
+		if err = os.RemoveAll(dir); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
+}
+
 func (h *Host) remove() error {
 	var errs []error
 	if h.fd != nil {
 		errs = append(errs, h.fd.Close())
 	}
 	if h.cookie != 0 {
-		errs = append(errs, os.RemoveAll(h.StateDir()))
+		errs = append(errs, removeAll(h.StateDir()))
 	}
-	errs = append(errs, os.RemoveAll(h.LastingDir()))
+	errs = append(errs, removeAll(h.LastingDir()))
 	if _, err := os.Stat(netnsPath(h.NS)); err == nil {
 		if out, err := exec.Command("ip", "netns", "del", h.NS).CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("deleting namespace %s: %w: %s", h.NS, err, out))

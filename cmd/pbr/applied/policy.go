@@ -85,13 +85,15 @@ func (p *Policy) Source(name string) []byte {
 
 func (p *Policy) hash() string {
 	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(p.files)) {
-		text := p.files[name]
-		if name == p.main {
-			name = "" // the same text by another path is the same
-		}
+	add := func(name string, text []byte) {
 		fmt.Fprintf(h, "%d %s %d\n", len(name), name, len(text))
 		h.Write(text)
+	}
+	add("", p.files[p.main]) // the same text by another name is the same
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		if name != p.main {
+			add(name, p.files[name])
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

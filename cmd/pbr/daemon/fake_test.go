@@ -220,6 +220,9 @@ type bench struct {
 	booted  time.Time
 	w       *Watcher
 	stop    func()
+	// trials and waits are Options'.
+	trials Trials
+	waits  *Trial
 
 	mu     sync.Mutex
 	policy string // what a reload reads
@@ -273,7 +276,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			b.notify = append(b.notify, s)
 		},
-		Watchdog: time.Second,
+		Watchdog: time.Second, Trials: b.trials, Waits: b.waits,
 	}
 }
 

@@ -1,0 +1,208 @@
+package applied
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pbr/compiler/policy"
+)
+
+const text = `uplink = { name = "isp1", interface = "eth1", gateway = "192.0.2.1" }
+lists = { friends = { file = "lists/friends.txt" } }
+default = { routes = [ { uplink = "isp1" } ] }
+policy = [ { name = "friends", dst = "@friends", uplink = "isp1", strict = true } ]
+`
+
+// written is a policy with a list, in a directory of its own.
+func written(t *testing.T) (file, list string) {
+	t.Helper()
+	dir := t.TempDir()
+	file, list = filepath.Join(dir, "pbr.toml"), filepath.Join(dir, "lists", "friends.txt")
+	if err := os.Mkdir(filepath.Dir(list), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, text)
+	write(t, list, "198.51.100.7\n")
+	return file, list
+}
+
+func write(t *testing.T, file, content string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, file string) *Policy {
+	t.Helper()
+	p, _, ds, err := Read(file, file, policy.Options{})
+	if err != nil || ds.HasErrors() {
+		t.Fatal(err, ds)
+	}
+	return p
+}
+
+// store is one in directories of the test's own.
+func store(t *testing.T) Store {
+	t.Helper()
+	t.Setenv("STATE_DIRECTORY", filepath.Join(t.TempDir(), "state"))
+	return Open(t.TempDir())
+}
+
+// What was read can be parsed again after the files are gone, and after a way through JSON.
+func TestPolicyIsWhole(t *testing.T) {
+	file, list := written(t)
+	p := read(t, file)
+	b, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(file), os.Remove(list)); err != nil {
+		t.Fatal(err)
+	}
+	again := &Policy{}
+	if err := json.Unmarshal(b, again); err != nil {
+		t.Fatal(err)
+	}
+	doc, ds := again.Parse(policy.Options{})
+	if ds.HasErrors() || len(doc.Lists) != 1 || len(doc.Lists[0].Ranges) != 1 || doc.File != file {
+		t.Errorf("%v, %+v", ds, doc)
+	}
+	if again.Hash != p.Hash || again.Path != file || string(again.Source(file)) != text || string(again.Source(list)) != "198.51.100.7\n" {
+		t.Errorf("not what was read: %+v", again)
+	}
+}
+
+// Torn or altered, it is an error and no other policy.
+func TestDamagedPolicy(t *testing.T) {
+	file, _ := written(t)
+	b, err := json.Marshal(read(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		t.Fatal(err)
+	}
+	fields["hash"] = strings.Repeat("0", 64)
+	altered, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range [][]byte{altered, b[:len(b)/2], []byte("{}"), nil} {
+		if err := json.Unmarshal(torn, &Policy{}); err == nil {
+			t.Errorf("%.60s is taken", torn)
+		}
+	}
+}
+
+// The hash follows the lists as well as the policy, and no name.
+func TestHash(t *testing.T) {
+	file, list := written(t)
+	first := read(t, file)
+	write(t, list, "198.51.100.8\n")
+	if second := read(t, file); second.Hash == first.Hash {
+		t.Error("another list has the same hash")
+	}
+	write(t, list, "198.51.100.7\n")
+	copied := filepath.Join(filepath.Dir(file), "copy.toml")
+	write(t, copied, text)
+	if same := read(t, copied); same.Hash != first.Hash {
+		t.Error("the same text by another name has another hash")
+	}
+}
+
+// A pipe has no path to read it again from.
+func TestPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	go func() {
+		_, _ = w.WriteString(`uplink = { name = "isp1", interface = "eth1", gateway = "192.0.2.1" }`)
+		_ = w.Close()
+	}()
+	p, doc, ds, err := Read("/proc/self/fd/"+itoa(int(r.Fd())), "pipe", policy.Options{})
+	if err != nil || ds.HasErrors() || len(doc.Uplinks) != 1 || p.Path != "" {
+		t.Errorf("%+v, %v, %v", p, ds, err)
+	}
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+// Keep, reject, apply by a person, forget.
+func TestStore(t *testing.T) {
+	file, _ := written(t)
+	s, p := store(t), read(t, file)
+	if _, err := s.Kept(); !errors.Is(err, fs.ErrNotExist) || s.InForce() != nil || s.Rejected(p) != nil {
+		t.Errorf("nothing was kept: %v", err)
+	}
+	must(t, s.Keep(p, "/etc/pbr/pbr.toml"))
+	if now := s.InForce(); now == nil || now.Hash != p.Hash || now.Watch != "/etc/pbr/pbr.toml" {
+		t.Errorf("in force: %+v", now)
+	}
+	write(t, file, text+"# edited\n")
+	edited := read(t, file)
+	must(t, s.BeginTrial(edited))
+	must(t, errors.Join(s.Reject(edited), s.EndTrial()))
+	if r := s.Rejected(edited); r == nil || !strings.Contains(r.String(), "pbr.toml was rejected at ") || !strings.Contains(r.String(), "is not in force") {
+		t.Errorf("rejected: %v", r)
+	}
+	if s.Rejected(p) != nil {
+		t.Error("another text of the file is rejected")
+	}
+	must(t, s.Keep(p, ""))
+	if s.Rejected(edited) == nil {
+		t.Error("going on with the old policy forgets the rejection")
+	}
+	if now := s.InForce(); now.Watch != "/etc/pbr/pbr.toml" {
+		t.Errorf("an apply without a watch forgets the watch's file: %+v", now)
+	}
+	must(t, s.Keep(edited, ""))
+	if s.Rejected(edited) != nil {
+		t.Error("applied by a person, and still rejected")
+	}
+	if kept, err := s.Kept(); err != nil || kept.Hash != edited.Hash {
+		t.Errorf("kept: %v, %v", kept, err)
+	}
+	must(t, s.Forget())
+	if _, err := os.Stat(s.Dir().Path()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the state directory stays: %v", err)
+	}
+	must(t, s.Forget())
+}
+
+// A record that was torn counts as missing, and the next one replaces it.
+func TestTornRecords(t *testing.T) {
+	file, _ := written(t)
+	s, p := store(t), read(t, file)
+	must(t, s.Keep(p, ""))
+	for _, name := range []string{s.Dir().Path(keptFile), filepath.Join(s.run, inForceFile)} {
+		write(t, name, `{"name":"x`)
+	}
+	write(t, s.Dir().Path(rejectedFile), "\x00\x00")
+	if _, err := s.Kept(); err == nil || s.InForce() != nil || s.Rejected(p) != nil {
+		t.Errorf("torn records count: %v", err)
+	}
+	must(t, s.Reject(p))
+	if s.Rejected(p) == nil {
+		t.Error("the rejection is not on record")
+	}
+	must(t, s.Keep(p, ""))
+	if kept, err := s.Kept(); err != nil || kept.Hash != p.Hash || s.InForce() == nil || s.Rejected(p) != nil {
+		t.Errorf("after the next one: %v", err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
