@@ -51,7 +51,7 @@ func (c command) app() *cli.App {
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
 			c.diffCommand(), c.explainCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
-			c.manCommand(),
+			c.importCommand(), c.manCommand(),
 			c.versionCommand(), c.helpCommand(),
 		},
 		Action:         c.noCommand,

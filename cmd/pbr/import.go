@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing/fstest"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler"
+	"pbr/compiler/from"
+	"pbr/compiler/from/routeros"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// policyName is what warnings about an imported policy call it.
+const policyName = "policy"
+
+func (c command) importCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringSliceFlag{Name: "map", Usage: "give interface NAME another name; without \"=\", a file of such lines", DefaultText: "names stay", TakesFile: true},
+		jsonFlag(),
+	}
+	return &cli.Command{
+		Name:      "import",
+		Usage:     "turn a RouterOS export or an mwan3 configuration into a policy",
+		ArgsUsage: "routeros FILE|- | mwan3 DIR",
+		Description: "The policy goes to standard output, a report of what was changed or not carried over to standard error.\n" +
+			"Nothing else is read or written, and no root is needed. Exit status 1 when nothing usable was found.",
+		Subcommands: []*cli.Command{
+			{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags, Action: c.runImportRouterOS},
+		},
+		Action: func(ctx *cli.Context) error {
+			return usageError("import takes what to import from: write pbr import routeros FILE, or pbr import mwan3 DIR")
+		},
+	}
+}
+
+func (c command) runImportRouterOS(ctx *cli.Context) error {
+	name, rename, err := importArguments(ctx, "FILE")
+	if err != nil {
+		return err
+	}
+	text, display, err := c.readImport(name)
+	if err != nil {
+		return err
+	}
+	result, err := routeros.Import(text, from.Options{File: display, Rename: rename})
+	var bad *routeros.Error
+	if errors.As(err, &bad) {
+		place := display
+		if bad.Line > 0 {
+			place = fmt.Sprintf("%s:%d", display, bad.Line)
+		}
+		return fmt.Errorf("%s: %w", from.Printable(place), bad)
+	}
+	if err != nil {
+		return err
+	}
+	return c.printImport(ctx, display, result)
+}
+
+// importArguments are the one argument and the interfaces' names of --map.
+func importArguments(ctx *cli.Context, what string) (name string, rename map[string]string, err error) {
+	if ctx.Args().Len() != 1 || ctx.Args().First() == "" {
+		return "", nil, usageError("import %s takes one %s, but got %d arguments", ctx.Command.Name, what, ctx.Args().Len())
+	}
+	rename = map[string]string{}
+	for _, m := range ctx.StringSlice("map") {
+		if err := addRename(rename, m); err != nil {
+			return "", nil, err
+		}
+	}
+	return ctx.Args().First(), rename, nil
+}
+
+// addRename adds one --map, or a file of them.
+func addRename(rename map[string]string, m string) error {
+	if strings.Contains(m, "=") {
+		return addPair(rename, m, "--map "+m)
+	}
+	text, err := os.ReadFile(m)
+	if err != nil {
+		return fmt.Errorf("--map %s: %w: write NAME=OTHER, or name a file of such lines", m, err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := addPair(rename, line, fmt.Sprintf("%s:%d", m, i+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addPair(rename map[string]string, pair, place string) error {
+	name, other, ok := strings.Cut(pair, "=")
+	name, other = strings.TrimSpace(name), strings.TrimSpace(other)
+	if !ok || name == "" || other == "" {
+		return usageError("%s: want NAME=OTHER, as ether1=eth0", from.Printable(place))
+	}
+	if before, twice := rename[name]; twice && before != other {
+		return usageError("%s: interface %q is to be %q already", from.Printable(place), name, before)
+	}
+	rename[name] = other
+	return nil
+}
+
+// readImport reads a file, or standard input.
+func (c command) readImport(name string) (text []byte, display string, err error) {
+	if name == "-" {
+		text, err = io.ReadAll(c.stdin)
+		return text, "stdin", err
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("reading the export: %w", err)
+	case info.IsDir():
+		return nil, "", fmt.Errorf("%s is a directory: name the file that /export wrote", name)
+	}
+	text, err = os.ReadFile(name)
+	return text, filepath.Clean(name), err
+}
+
+// importedStatement is a statement in JSON.
+type importedStatement struct {
+	File    string       `json:"file,omitempty"`
+	Line    int          `json:"line"`
+	Section string       `json:"section"`
+	Text    string       `json:"text"`
+	Outcome from.Outcome `json:"outcome"`
+	Became  []string     `json:"became"`
+	Note    string       `json:"note"`
+}
+
+// printImport prints the policy, and the report or both as JSON. A policy that check would refuse is a mistake of the importer's.
+func (c command) printImport(ctx *cli.Context, display string, result *from.Result) error {
+	warnings, err := judgeImport(result.Policy)
+	if err != nil {
+		return err
+	}
+	if ctx.Bool("json") {
+		out := struct {
+			Policy     string              `json:"policy"`
+			Statements []importedStatement `json:"statements"`
+		}{result.Policy, make([]importedStatement, 0, len(result.Statements))}
+		for _, s := range result.Statements {
+			became := s.Became
+			if became == nil {
+				became = []string{}
+			}
+			out.Statements = append(out.Statements, importedStatement{s.File, s.Line, s.Section, s.Text, s.Outcome(), became, s.Note()})
+		}
+		return printJSON(c.stdout, out)
+	}
+	if _, err := io.WriteString(c.stdout, result.Policy); err != nil {
+		return err
+	}
+	_, err = io.WriteString(c.stderr, result.Report(display, warnings))
+	return err
+}
+
+// judgeImport checks a policy as check does, and returns its warnings.
+func judgeImport(text string) (warnings []string, err error) {
+	doc, ds := policy.Parse(fstest.MapFS{policyName: {Data: []byte(text)}}, policyName, policyName)
+	if !ds.HasErrors() {
+		ds = append(ds, policy.Unsupported(doc)...)
+		_, problems := compiler.Compile(doc, plan.Machine{}, nil)
+		ds = append(ds, problems...)
+	}
+	ds.Sort()
+	var wrong bytes.Buffer
+	for _, d := range ds {
+		if d.Severity == policy.Error {
+			fmt.Fprintf(&wrong, "\n  %s", from.Printable(d.Error()))
+			continue
+		}
+		warnings = append(warnings, d.Error())
+	}
+	if wrong.Len() > 0 {
+		return nil, fmt.Errorf("import: the policy that came out is wrong, which is a mistake of pbr's; nothing was printed:%s", wrong.String())
+	}
+	return warnings, nil
+}

@@ -1,0 +1,104 @@
+package from
+
+// Origin is where something comes from.
+type Origin struct {
+	File    string
+	Line    int
+	Comment string
+}
+
+// Draft is a policy file in the making.
+type Draft struct {
+	// Offload is [pbr] offload, empty for the default.
+	Offload  string
+	Lists    []*List
+	Uplinks  []*Uplink
+	Tables   []*Table
+	Default  *Table
+	Balances []*Balance
+	Policies []*Policy
+	Rules    []*Rule
+}
+
+// List is an entry of [lists].
+type List struct {
+	Name    string
+	Entries []Entry
+	// Domains are host names among the entries.
+	Domains []string
+	Origin  Origin
+}
+
+// Entry is an address, prefix or range of a list.
+type Entry struct {
+	Text    string
+	Comment string
+}
+
+// Uplink is an [[uplink]]; empty fields are left out.
+type Uplink struct {
+	Name, Interface   string
+	Gateway, Gateway6 string
+	NAT, NAT6         string
+	Check             *Check
+	Origins           []Origin
+}
+
+// Check is an uplink's check; zero fields are left out.
+type Check struct {
+	Method                     string
+	Targets                    []string
+	Interval, Timeout          string
+	DownAfter, UpAfter, Quorum int
+	MaxLoss, MaxRTT            string
+}
+
+// Table is a [[table]], or [default].
+type Table struct {
+	Name    string
+	Strict  bool
+	Routes  []Route
+	Origins []Origin
+}
+
+// Route is one entry of a table's routes. Distance and Weight 0 are left out.
+type Route struct {
+	Uplink           string
+	Distance, Weight int
+	Dst              string
+	Comment          string
+}
+
+// Balance is a [[balance]].
+type Balance struct {
+	Name, Method string
+	Hash         []string
+	Members      []Member
+	Sticky       string
+	Origins      []Origin
+}
+
+// Member is one of a balance's: a table or an uplink.
+type Member struct {
+	Table, Uplink string
+	Weight        int
+}
+
+// Key is a key with its value as TOML writes it.
+type Key struct{ Name, Value string }
+
+// Policy is a [[policy]]: its selectors, and Target, as Key{"table", `"to-isp1"`}.
+type Policy struct {
+	Name    string
+	Keys    []Key
+	Target  Key
+	Log     bool
+	Origins []Origin
+}
+
+// Rule is a [[rule]].
+type Rule struct {
+	Name    string
+	Keys    []Key
+	Origins []Origin
+}

@@ -1,0 +1,368 @@
+package routeros
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pbr/compiler/from"
+)
+
+// Import turns an export into a policy.
+func Import(text []byte, opts from.Options) (*from.Result, error) {
+	all, err := read([]byte(strings.TrimPrefix(string(text), "\ufeff")))
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{config: newConfig(opts, all), draft: &from.Draft{}, names: from.NewNames(), policies: from.NewNames(), ruleNames: from.NewNames(),
+		listNames: map[string]string{}, markTables: map[string]string{}, tables: map[string]*table{}, tunnels: map[string]bool{}}
+	b.build()
+	result := &from.Result{Policy: b.draft.TOML(fmt.Sprintf("Imported from %s, an export of RouterOS.", opts.File)), Notes: b.notes}
+	for _, s := range all {
+		result.Statements = append(result.Statements, s.Statement)
+	}
+	return result, nil
+}
+
+// builder makes the draft.
+type builder struct {
+	*config
+	draft                      *from.Draft
+	names, policies, ruleNames *from.Names
+	// listNames are the lists' names in the policy file.
+	listNames map[string]string
+	saidCheck bool
+	// tunnels are interfaces that are declared as tunnels.
+	tunnels map[string]bool
+
+	tables     map[string]*table
+	tableOrder []*table
+	// markTables lead from a routing mark to its table, where a rule says so.
+	markTables map[string]string
+	main       *table
+	// copyOfMain is a table with main's default routes, for balances that have them as a member.
+	copyOfMain *from.Table
+}
+
+// table is a routing table in the making.
+type table struct {
+	name   string
+	draft  *from.Table
+	routes []*route
+	by     []*statement
+	strict bool
+	// only reports that a rule looks here and nowhere else, so that it may not fall back to main.
+	only bool
+}
+
+func (b *builder) build() {
+	b.lines = map[string]*line{}
+	b.findTunnels()
+	b.findLines()
+	b.collectTables()
+	b.killSwitches()
+	b.nameAll()
+	b.readSourceNAT()
+	b.writeUplinks()
+	b.fillTables()
+	b.writeLists()
+	b.buildPolicies()
+	b.buildRules()
+	b.fasttrack()
+	b.finish()
+}
+
+func (b *builder) findTunnels() {
+	for _, s := range b.all {
+		kind, isInterface := strings.CutPrefix(s.section, "interface ")
+		if isInterface && s.verb == "add" && s.get("name") != "" && !slices.Contains([]string{"bridge", "vlan", "list", "bonding", "vrrp", "wireless", "wifi"}, kind) {
+			b.tunnels[s.get("name")] = true
+		}
+	}
+}
+
+func (c *config) isUplink(iface string) bool { return c.lines[iface] != nil }
+
+// origin is where a statement stands.
+func (c *config) origin(s *statement) from.Origin {
+	return from.Origin{File: c.opts.File, Line: s.Line, Comment: s.get("comment")}
+}
+
+func (c *config) origins(by []*statement) []from.Origin {
+	out := make([]from.Origin, len(by))
+	for i, s := range by {
+		out[i] = c.origin(s)
+	}
+	return out
+}
+
+// collectTables sorts the routes into tables, in the order of the export.
+func (b *builder) collectTables() {
+	b.main = &table{draft: &from.Table{}}
+	for _, r := range b.routes {
+		t := b.main
+		if r.table != "" {
+			if t = b.tables[r.table]; t == nil {
+				t = &table{name: r.table, draft: &from.Table{}}
+				b.tables[r.table] = t
+				b.tableOrder = append(b.tableOrder, t)
+				if s := b.declared[r.table]; s != nil {
+					t.by = append(t.by, s)
+				}
+			}
+		}
+		t.routes = append(t.routes, r)
+	}
+	for name, s := range b.declared {
+		if b.tables[name] == nil {
+			s.DropSevere("no route of the export is in this table: RouterOS falls back to main for whatever is led to it, and so does pbr")
+		}
+	}
+}
+
+// nameAll names tables before uplinks, so that tables keep their names.
+func (b *builder) nameAll() {
+	for _, t := range b.tableOrder {
+		t.draft.Name = b.names.Give(t.name)
+	}
+	for _, l := range b.lineOrder {
+		l.Name = b.names.Give(l.Interface)
+	}
+}
+
+func (b *builder) writeUplinks() {
+	for _, l := range b.lineOrder {
+		l.gateways(b.six)
+		if l.check != "" {
+			l.Check = &from.Check{Method: l.check, Targets: l.targets}
+		}
+		l.Origins = b.origins(l.st)
+		for _, s := range l.st {
+			s.Import("uplink " + l.Name)
+		}
+		b.draft.Uplinks = append(b.draft.Uplinks, l.Uplink)
+	}
+}
+
+// gateways writes the uplink's gateways; a point-to-point device has none.
+func (l *line) gateways(six bool) {
+	texts := [2]*string{&l.Gateway, &l.Gateway6}
+	for v, text := range texts {
+		switch {
+		case l.gateway[v].IsValid():
+			*text = l.gateway[v].String()
+		case l.auto[v]:
+			*text = "auto"
+		case l.carries[v]:
+			*text = "link"
+		}
+	}
+	if l.ptp && !six && l.Gateway == "link" || l.Gateway == "link" && l.Gateway6 == "link" {
+		l.Gateway, l.Gateway6 = "", ""
+	}
+}
+
+// fillTables makes the tables' routes: main's first, which others fall back to.
+func (b *builder) fillTables() {
+	b.clientRoutes()
+	b.fill(b.main, "default")
+	if len(b.main.draft.Routes) > 0 {
+		b.main.draft.Strict = b.main.strict
+		b.draft.Default = b.main.draft
+	}
+	for _, t := range b.tableOrder {
+		b.fill(t, "table "+t.draft.Name)
+		if len(t.draft.Routes) == 0 {
+			delete(b.tables, t.name)
+			for _, s := range t.by {
+				s.DropSevere("no route of this table was carried over: what is led to it stays with default")
+			}
+			continue
+		}
+		t.draft.Strict = t.strict
+		if !t.strict && !t.only {
+			b.fallBack(t)
+		}
+		t.draft.Origins = b.origins(t.by)
+		for _, s := range t.by {
+			s.Import("table " + t.draft.Name)
+		}
+		b.draft.Tables = append(b.draft.Tables, t.draft)
+	}
+}
+
+// clientRoutes are the default routes that clients make.
+func (b *builder) clientRoutes() {
+	for _, cl := range b.clients {
+		if !cl.adds {
+			continue
+		}
+		b.addRoute(b.main, from.Route{Uplink: b.lines[cl.iface].Name, Distance: cl.distance, Comment: b.place(cl.st)}, cl.six)
+		cl.st.Import("default")
+	}
+}
+
+func (b *builder) place(s *statement) string {
+	return strings.TrimSpace(fmt.Sprintf("%s:%d %s", b.opts.File, s.Line, from.Short(s.get("comment"), 60)))
+}
+
+// fill adds the export's routes to a table.
+func (b *builder) fill(t *table, object string) {
+	closed := 0
+	for _, r := range t.routes {
+		if r.kind != "" && r.isDefault() {
+			t.strict = true
+			if closed == 0 || r.distance < closed {
+				closed = r.distance
+			}
+			r.st.Import(object)
+		}
+	}
+	for _, r := range t.routes {
+		switch {
+		case r.kind != "" && r.isDefault():
+		case r.kind != "":
+			r.st.DropSevere(fmt.Sprintf("routes that lead nowhere stay in main: ip route add %s %s", r.kind, r.dst))
+		case closed > 0 && r.isDefault() && r.distance >= closed:
+			r.st.Drop("a route that leads nowhere comes before it")
+		default:
+			b.fillRoute(t, r, object)
+		}
+	}
+}
+
+func (b *builder) fillRoute(t *table, r *route, object string) {
+	if s := r.st; s.flag("disabled") {
+		return
+	}
+	for _, text := range r.hops {
+		hops, why := b.resolve(text, r, 0)
+		if why != "" {
+			r.st.DropSevere(why)
+			continue
+		}
+		for _, h := range hops {
+			b.fillHop(t, r, h, object)
+		}
+	}
+	if len(r.hops) == 0 && r.st.get("gateway") == "" && !r.st.Accounted() {
+		r.st.DropSevere("it names no gateway")
+	}
+}
+
+func (b *builder) fillHop(t *table, r *route, h hop, object string) {
+	l := b.lines[h.iface]
+	switch {
+	case t != b.main && !r.isDefault() && b.onLink(h, r):
+		r.st.Merge("networks of main come before every table (main-first)")
+		return
+	case l == nil:
+		via := h.iface
+		if h.gateway.IsValid() {
+			via = h.gateway.String() + " dev " + h.iface
+			r.st.Drop(fmt.Sprintf("its gateway is no way out but in a network of the router's: keep it in main: ip route add %s via %s", r.dst, via))
+			return
+		}
+		r.st.Drop(fmt.Sprintf("it leads to a network of the router's: keep it in main: ip route add %s dev %s", r.dst, via))
+		return
+	case h.gateway.IsValid() && l.gateway[index(r.six)].IsValid() && l.gateway[index(r.six)] != h.gateway:
+		if !r.st.Accounted() {
+			r.st.DropSevere(fmt.Sprintf("interface %s has another gateway, and an uplink has one", h.iface))
+		}
+		return
+	}
+	out := from.Route{Uplink: l.Name, Distance: r.distance, Comment: b.place(r.st)}
+	if !r.isDefault() {
+		out.Dst = r.dst.String()
+	}
+	b.addRoute(t, out, r.six)
+	r.st.Import(object)
+}
+
+// addRoute adds a route, unless the table has one over that uplink to the same place.
+func (b *builder) addRoute(t *table, r from.Route, six bool) {
+	for i := range t.draft.Routes {
+		o := &t.draft.Routes[i]
+		if o.Uplink != r.Uplink || o.Dst != r.Dst {
+			continue
+		}
+		if o.Comment == r.Comment { // the same gateway twice in one statement
+			o.Weight = max(o.Weight, 1) + 1
+		}
+		o.Distance = min(o.Distance, r.Distance)
+		return
+	}
+	t.draft.Routes = append(t.draft.Routes, r)
+}
+
+// fallBack adds main's default routes behind a table's own: RouterOS looks there when the table has no route.
+func (b *builder) fallBack(t *table) {
+	far := 0
+	for _, r := range t.draft.Routes {
+		far = max(far, r.Distance)
+	}
+	for _, r := range b.main.draft.Routes {
+		if r.Dst != "" || slices.ContainsFunc(t.draft.Routes, func(o from.Route) bool { return o.Uplink == r.Uplink && o.Dst == "" }) {
+			continue
+		}
+		t.draft.Routes = append(t.draft.Routes, from.Route{Uplink: r.Uplink, Distance: far + r.Distance, Weight: r.Weight, Comment: "main's, which RouterOS falls back to"})
+	}
+}
+
+// writeLists writes the address lists.
+func (b *builder) writeLists() {
+	names := from.NewNames()
+	for _, l := range b.ordered {
+		if len(l.entries) == 0 {
+			continue
+		}
+		name := names.Give(orElse(l.name, "unnamed"))
+		b.listNames[l.name] = name
+		first := b.origin(l.st)
+		first.Comment = ""
+		if name != l.name {
+			first.Comment = "address list " + l.name
+		}
+		b.draft.Lists = append(b.draft.Lists, &from.List{Name: name, Entries: l.entries, Origin: first})
+		for _, s := range l.sources {
+			s.Import("list " + name)
+		}
+	}
+}
+
+// fasttrack decides which connections are offloaded.
+func (b *builder) fasttrack() {
+	b.draft.Offload = "off"
+	for _, s := range b.filters {
+		b.draft.Offload = "unmarked"
+		s.Import("pbr.offload")
+		if !s.has("connection-mark", "no-mark") {
+			s.Change("without connection-mark=no-mark RouterOS fasttracks marked connections too, and past their routing mark; offload = \"unmarked\" leaves those out")
+		}
+		for _, a := range s.args {
+			switch a.key {
+			case "action", "chain", "comment", "connection-state", "connection-mark", "hw-offload", "disabled":
+			default:
+				s.Change(fmt.Sprintf("offload does not select by %s: all unmarked connections are offloaded", a.key))
+			}
+		}
+	}
+}
+
+// finish tells what is true of the whole.
+func (b *builder) finish() {
+	if len(b.renamed.rename) == 0 && len(b.draft.Uplinks) > 0 {
+		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of RouterOS: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))
+	}
+	for _, name := range b.renamed.odd {
+		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map NAME=OTHER chooses another", name, b.renamed.given[name]))
+	}
+	if len(b.draft.Uplinks) == 0 {
+		b.notes = append(b.notes, "no uplink was found: no default route has a gateway that the export tells the interface of")
+	}
+	for _, t := range b.tableOrder {
+		if t.draft.Name != t.name {
+			b.notes = append(b.notes, fmt.Sprintf("routing table %q is called %q in the policy", t.name, t.draft.Name))
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package routeros
+
+import (
+	"fmt"
+	"strings"
+
+	"pbr/compiler/from"
+)
+
+// mostRules is how many rules a policy has room for, less some air (docs/policy.md, too-many-rules).
+const mostRules = 590
+
+// killSwitches looks for rules that only say which table a routing mark means.
+func (b *builder) killSwitches() {
+	for _, s := range b.rules {
+		mark := s.get("routing-mark")
+		if mark == "" || len(ruleMatchers(s)) > 0 {
+			continue
+		}
+		name := orElse(s.get("table"), "main")
+		if _, known := b.markTables[mark]; known {
+			s.Merge("an earlier rule is for the same mark")
+			continue
+		}
+		t := b.tables[name]
+		switch action := orElse(s.get("action"), "lookup"); {
+		case action == "lookup-only-in-table" && t != nil:
+			t.strict = true
+			t.by = append(t.by, s)
+			b.markTables[mark] = name
+		case action == "lookup":
+			b.markTables[mark] = name
+			s.Merge("policies name the table themselves")
+		case action == "lookup-only-in-table":
+			s.DropSevere("a kill switch of a table without routes: what is marked " + mark + " leaves by default")
+		default:
+			s.DropSevere("a rule that stops what is marked " + mark + ": no policy is made for that mark")
+			b.markTables[mark] = "main"
+		}
+	}
+}
+
+// ruleMatchers are what a rule selects by beside its mark.
+func ruleMatchers(s *statement) (out []arg) {
+	for _, a := range s.args {
+		switch a.key {
+		case "action", "table", "routing-mark", "comment", "disabled", "priority":
+		default:
+			if a.value != "" {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+func (b *builder) buildRules() {
+	for _, s := range b.rules {
+		if s.get("routing-mark") != "" {
+			if !s.Accounted() {
+				s.DropSevere("a rule cannot select by a routing mark and something else")
+			}
+			continue
+		}
+		if r := b.rule(s); r != nil {
+			if len(b.draft.Rules) >= mostRules {
+				s.DropSevere(fmt.Sprintf("there is room for %d rules only", mostRules))
+				continue
+			}
+			r.Name = b.ruleNames.Give(orElse(slug(s.get("comment")), fmt.Sprintf("rule-%d", s.Line)))
+			r.Origins = []from.Origin{b.origin(s)}
+			b.draft.Rules = append(b.draft.Rules, r)
+			s.Import("rule " + r.Name)
+		}
+	}
+}
+
+// rule makes a [[rule]]; nil if that cannot be.
+func (b *builder) rule(s *statement) *from.Rule {
+	r := &from.Rule{}
+	if s.get("priority") != "" {
+		r.Keys = append(r.Keys, from.Key{Name: "priority", Value: fmt.Sprint(s.number("priority", 0))})
+	}
+	for _, a := range ruleMatchers(s) {
+		switch a.key {
+		case "src-address", "dst-address":
+			text, _, ok := addressText(a.value)
+			if !ok {
+				s.DropSevere("its " + a.key + " cannot be read")
+				return nil
+			}
+			r.Keys = append(r.Keys, from.Key{Name: keyNames[keyOf(a.key)], Value: from.Quote(text)})
+		case "interface":
+			if strings.HasPrefix(a.value, "*") || strings.HasPrefix(a.value, "!") {
+				s.DropSevere("its interface cannot be named")
+				return nil
+			}
+			r.Keys = append(r.Keys, from.Key{Name: "iif", Value: from.Quote(b.iface(a.value))})
+		case "min-prefix":
+			if a.value == "0" && orElse(s.get("table"), "main") == "main" && len(ruleMatchers(s)) == 1 {
+				s.Merge("routes of main but its default come first anyway (main-first = \"specific\")")
+				return nil
+			}
+			s.DropSevere("a rule cannot select by min-prefix")
+			return nil
+		default:
+			s.DropSevere("a rule cannot select by " + a.key)
+			return nil
+		}
+	}
+	return b.ruleTarget(s, r)
+}
+
+func (b *builder) ruleTarget(s *statement, r *from.Rule) *from.Rule {
+	action := orElse(s.get("action"), "lookup")
+	switch action {
+	case "drop", "unreachable":
+		r.Keys = append(r.Keys, from.Key{Name: "action", Value: from.Quote(action)})
+		return r
+	case "lookup", "lookup-only-in-table":
+	default:
+		s.DropSevere("its action " + action + " is not known")
+		return nil
+	}
+	name := orElse(s.get("table"), "main")
+	t := b.tables[name]
+	switch {
+	case name == "main" && !hasRuleMain:
+		s.DropSevere("this version of pbr has no rules that lead to main: write the later rules so that they leave this out")
+		return nil
+	case name == "main":
+		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote("main")})
+	case t == nil:
+		s.DropSevere("no route of the table " + name + " was carried over")
+		return nil
+	default:
+		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote(t.draft.Name)})
+	}
+	if action != "lookup" {
+		r.Keys = append(r.Keys, from.Key{Name: "action", Value: from.Quote(action)})
+	}
+	return r
+}
+
+// slug makes a name of a comment, empty if there is nothing to make one of.
+func slug(comment string) string {
+	words := strings.FieldsFunc(strings.ToLower(comment), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	out := ""
+	for _, w := range words {
+		if len(out)+len(w) > 24 {
+			break
+		}
+		if out != "" {
+			out += "-"
+		}
+		out += w
+	}
+	return out
+}
