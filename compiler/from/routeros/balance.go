@@ -14,14 +14,15 @@ type policyItem struct {
 	balance *from.Balance
 	by      []*statement
 	late    bool
-	name    string
-	// user is the list of users that the policy was for, fresh are lists whose members it left out.
+	// version reports that it is for one IP version.
+	version bool
+	// users are the lists of users that it was for, or that it left out.
 	users []string
 }
 
 // deal turns entries into policies: those that deal connections out become balances, and lists of users what keeps them.
 func (b *builder) deal(list []entry) []policyItem {
-	d := &dealer{b: b, kept: map[string]*policyItem{}}
+	d := &dealer{b: b, kept: map[string]*policyItem{}, seen: map[string]bool{}}
 	for _, e := range list {
 		d.add(e)
 	}
@@ -57,6 +58,11 @@ func (d *dealer) add(e entry) {
 			}
 		}
 		item.target = name
+	}
+	if key := e.cond.text(); d.seen[key] {
+		return // an earlier entry takes exactly these
+	} else {
+		d.seen[key] = true
 	}
 	src := e.cond.keys[keySrc]
 	if src == nil {
@@ -182,7 +188,7 @@ func (d *dealer) rest(g *dealt, item policyItem) {
 }
 
 func (b *builder) hasMain() bool {
-	return slices.ContainsFunc(b.main.draft.Routes, func(r from.Route) bool { return r.Dst == "" })
+	return slices.ContainsFunc(b.main.ways, way.isDefault)
 }
 
 // share is a bucket's part of the connections: over of total.
@@ -361,13 +367,15 @@ func (d *dealer) leftovers() {
 // mainAsTable is a table with main's default routes.
 func (b *builder) mainAsTable() string {
 	if b.copyOfMain == nil {
-		b.copyOfMain = &from.Table{Name: b.names.Give("main-routes")}
-		for _, r := range b.main.draft.Routes {
-			if r.Dst == "" {
-				b.copyOfMain.Routes = append(b.copyOfMain.Routes, r)
+		t := &table{draft: &from.Table{Name: b.names.Give("main-routes"), Origins: b.main.draft.Origins}}
+		for _, w := range b.main.ways {
+			if w.isDefault() {
+				t.ways = append(t.ways, w)
 			}
 		}
-		b.draft.Tables = append(b.draft.Tables, b.copyOfMain)
+		b.settle(t)
+		b.copyOfMain = t.draft
+		b.draft.Tables = append(b.draft.Tables, t.draft)
 	}
 	return b.copyOfMain.Name
 }

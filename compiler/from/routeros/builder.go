@@ -49,6 +49,8 @@ type table struct {
 	name   string
 	draft  *from.Table
 	routes []*route
+	// ways are the routes over uplinks.
+	ways   []way
 	by     []*statement
 	strict bool
 	// only reports that a rule looks here and nowhere else, so that it may not fall back to main.
@@ -59,6 +61,7 @@ func (b *builder) build() {
 	b.lines = map[string]*line{}
 	b.findTunnels()
 	b.findLines()
+	slices.SortStableFunc(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
 	b.collectTables()
 	b.killSwitches()
 	b.nameAll()
@@ -166,13 +169,15 @@ func (l *line) gateways(six bool) {
 func (b *builder) fillTables() {
 	b.clientRoutes()
 	b.fill(b.main, "default")
+	b.settle(b.main)
 	if len(b.main.draft.Routes) > 0 {
 		b.main.draft.Strict = b.main.strict
+		b.main.draft.Origins = b.firstOf(b.main)
 		b.draft.Default = b.main.draft
 	}
 	for _, t := range b.tableOrder {
 		b.fill(t, "table "+t.draft.Name)
-		if len(t.draft.Routes) == 0 {
+		if len(t.ways) == 0 {
 			delete(b.tables, t.name)
 			for _, s := range t.by {
 				s.DropSevere("no route of this table was carried over: what is led to it stays with default")
@@ -183,12 +188,30 @@ func (b *builder) fillTables() {
 		if !t.strict && !t.only {
 			b.fallBack(t)
 		}
-		t.draft.Origins = b.origins(t.by)
+		b.settle(t)
+		if t.draft.Origins = b.origins(t.by); len(t.by) == 0 {
+			t.draft.Origins = b.firstOf(t)
+		}
 		for _, s := range t.by {
 			s.Import("table " + t.draft.Name)
 		}
 		b.draft.Tables = append(b.draft.Tables, t.draft)
 	}
+}
+
+// firstOf is where a table that nothing declares begins: its first route.
+func (b *builder) firstOf(t *table) []from.Origin {
+	for _, r := range t.routes {
+		if len(r.st.Became) > 0 {
+			return []from.Origin{{File: b.opts.File, Line: r.st.Line}}
+		}
+	}
+	for _, cl := range b.clients {
+		if t == b.main && cl.adds {
+			return []from.Origin{{File: b.opts.File, Line: cl.st.Line}}
+		}
+	}
+	return nil
 }
 
 // clientRoutes are the default routes that clients make.
@@ -197,7 +220,7 @@ func (b *builder) clientRoutes() {
 		if !cl.adds {
 			continue
 		}
-		b.addRoute(b.main, from.Route{Uplink: b.lines[cl.iface].Name, Distance: cl.distance, Comment: b.place(cl.st)}, cl.six)
+		b.main.addRoute(from.Route{Uplink: b.lines[cl.iface].Name, Distance: cl.distance, Comment: b.place(cl.st)}, cl.six)
 		cl.st.Import("default")
 	}
 }
@@ -232,25 +255,31 @@ func (b *builder) fill(t *table, object string) {
 }
 
 func (b *builder) fillRoute(t *table, r *route, object string) {
-	if s := r.st; s.flag("disabled") {
-		return
-	}
+	weights := map[string]int{}
 	for _, text := range r.hops {
 		hops, why := b.resolve(text, r, 0)
 		if why != "" {
 			r.st.DropSevere(why)
 			continue
 		}
-		for _, h := range hops {
-			b.fillHop(t, r, h, object)
+		for i, h := range hops {
+			if !slices.ContainsFunc(hops[:i], func(o hop) bool { return o.iface == h.iface }) {
+				weights[h.iface]++
+			}
 		}
 	}
-	if len(r.hops) == 0 && r.st.get("gateway") == "" && !r.st.Accounted() {
+	for _, text := range r.hops {
+		hops, _ := b.resolve(text, r, 0)
+		for _, h := range hops {
+			b.fillHop(t, r, h, weights[h.iface], object)
+		}
+	}
+	if len(r.hops) == 0 && !r.st.Accounted() {
 		r.st.DropSevere("it names no gateway")
 	}
 }
 
-func (b *builder) fillHop(t *table, r *route, h hop, object string) {
+func (b *builder) fillHop(t *table, r *route, h hop, weight int, object string) {
 	l := b.lines[h.iface]
 	switch {
 	case t != b.main && !r.isDefault() && b.onLink(h, r):
@@ -271,41 +300,69 @@ func (b *builder) fillHop(t *table, r *route, h hop, object string) {
 		}
 		return
 	}
-	out := from.Route{Uplink: l.Name, Distance: r.distance, Comment: b.place(r.st)}
+	out := from.Route{Uplink: l.Name, Distance: max(r.distance, 1), Weight: min(weight, mostWeight), Comment: b.place(r.st)}
 	if !r.isDefault() {
 		out.Dst = r.dst.String()
 	}
-	b.addRoute(t, out, r.six)
+	t.addRoute(out, r.six)
 	r.st.Import(object)
 }
 
-// addRoute adds a route, unless the table has one over that uplink to the same place.
-func (b *builder) addRoute(t *table, r from.Route, six bool) {
-	for i := range t.draft.Routes {
-		o := &t.draft.Routes[i]
-		if o.Uplink != r.Uplink || o.Dst != r.Dst {
-			continue
+// way is a route over an uplink, of one IP version.
+type way struct {
+	from.Route
+	six bool
+}
+
+// isDefault reports whether a way is a default route.
+func (w way) isDefault() bool { return w.Dst == "" }
+
+// addRoute adds a route, unless the table has one over that uplink to the same place: the nearer one counts.
+func (t *table) addRoute(r from.Route, six bool) {
+	for i := range t.ways {
+		if o := &t.ways[i]; o.Uplink == r.Uplink && o.Dst == r.Dst && o.six == six {
+			o.Distance = min(o.Distance, r.Distance)
+			return
 		}
-		if o.Comment == r.Comment { // the same gateway twice in one statement
-			o.Weight = max(o.Weight, 1) + 1
-		}
-		o.Distance = min(o.Distance, r.Distance)
-		return
 	}
-	t.draft.Routes = append(t.draft.Routes, r)
+	t.ways = append(t.ways, way{r, six})
+}
+
+// settle writes the ways as routes. One without dst is for both IP versions.
+func (b *builder) settle(t *table) {
+	for i, w := range t.ways {
+		if w.isDefault() {
+			other := slices.IndexFunc(t.ways, func(o way) bool { return o.isDefault() && o.Uplink == w.Uplink && o.six != w.six })
+			switch {
+			case other >= 0 && t.ways[other].Distance == w.Distance && t.ways[other].Weight == w.Weight:
+				if other < i {
+					continue
+				}
+			case other >= 0 || b.carriesOther(w):
+				w.Dst = map[bool]string{false: "0.0.0.0/0", true: "::/0"}[w.six]
+			}
+		}
+		t.draft.Routes = append(t.draft.Routes, w.Route)
+	}
+}
+
+// carriesOther reports whether a way's uplink carries the other IP version, too.
+func (b *builder) carriesOther(w way) bool {
+	return slices.ContainsFunc(b.lineOrder, func(l *line) bool { return l.Name == w.Uplink && l.carries[index(!w.six)] })
 }
 
 // fallBack adds main's default routes behind a table's own: RouterOS looks there when the table has no route.
 func (b *builder) fallBack(t *table) {
 	far := 0
-	for _, r := range t.draft.Routes {
-		far = max(far, r.Distance)
+	for _, w := range t.ways {
+		far = max(far, w.Distance)
 	}
-	for _, r := range b.main.draft.Routes {
-		if r.Dst != "" || slices.ContainsFunc(t.draft.Routes, func(o from.Route) bool { return o.Uplink == r.Uplink && o.Dst == "" }) {
+	for _, w := range b.main.ways {
+		if !w.isDefault() || slices.ContainsFunc(t.ways, func(o way) bool { return o.Uplink == w.Uplink && o.isDefault() && o.six == w.six }) {
 			continue
 		}
-		t.draft.Routes = append(t.draft.Routes, from.Route{Uplink: r.Uplink, Distance: far + r.Distance, Weight: r.Weight, Comment: "main's, which RouterOS falls back to"})
+		w.Distance, w.Comment = far+w.Distance, "main's, which RouterOS falls back to"
+		t.ways = append(t.ways, w)
 	}
 }
 

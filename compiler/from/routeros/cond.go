@@ -58,6 +58,20 @@ func (c *cond) always() bool {
 	return c.class == nil
 }
 
+// text tells conditions apart.
+func (c *cond) text() string {
+	var b strings.Builder
+	for k, s := range c.keys {
+		if s != nil {
+			b.WriteString(strconv.Itoa(k) + strings.Join(s.pos, ",") + "!" + strings.Join(s.neg, ",") + ";")
+		}
+	}
+	if c.class != nil {
+		b.WriteString(c.class.fields + strconv.Itoa(c.class.n) + "/" + strconv.Itoa(c.class.at))
+	}
+	return b.String()
+}
+
 // same reports whether two conditions select alike.
 func (c *cond) same(o *cond) bool { return c.class.same(o.class) && c.sameKeys(o) }
 

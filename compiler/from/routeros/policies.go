@@ -30,26 +30,44 @@ func (b *builder) buildPolicies() {
 		}
 	}
 	for i := range lists {
-		four, six := lists[i][0], lists[i][1]
-		if sameItems(four, six) {
-			b.writePolicies(four, false)
-			for j := range six {
-				b.account(six[j], four[j].name)
-			}
-			continue
-		}
-		b.writePolicies(four, b.six)
-		b.writePolicies(six, true)
+		b.writePolicies(merge(lists[i][0], lists[i][1], b.six))
 	}
 	b.accountForRest()
 }
 
-func sameItems(a, b []policyItem) bool {
-	return len(a) > 0 && slices.EqualFunc(a, b, func(x, y policyItem) bool {
-		c := *y.cond
-		c.ipv = x.cond.ipv
-		return x.target == y.target && x.balance == nil && y.balance == nil && x.cond.sameKeys(&c)
-	})
+// merge joins the policies of both IP versions. Where both say the same they are one; otherwise they do not meet, and only the order within a
+// version counts.
+func merge(four, six []policyItem, version bool) (out []policyItem) {
+	add := func(items ...policyItem) {
+		for _, item := range items {
+			item.version = version
+			out = append(out, item)
+		}
+	}
+	for _, item := range four {
+		at := slices.IndexFunc(six, func(o policyItem) bool { return item.sameAs(&o) })
+		if at < 0 {
+			add(item)
+			continue
+		}
+		add(six[:at]...)
+		item.by = append(slices.Clip(item.by), six[at].by...)
+		out = append(out, item)
+		six = six[at+1:]
+	}
+	add(six...)
+	return out
+}
+
+// sameAs reports whether policies of the two IP versions say the same.
+func (i *policyItem) sameAs(o *policyItem) bool {
+	c := *o.cond
+	c.ipv = i.cond.ipv
+	if i.target != o.target || (i.balance == nil) != (o.balance == nil) || !i.cond.sameKeys(&c) {
+		return false
+	}
+	return i.balance == nil || i.balance.Method == o.balance.Method && i.balance.Sticky == o.balance.Sticky && slices.Equal(i.balance.Hash, o.balance.Hash) &&
+		slices.Equal(i.balance.Members, o.balance.Members)
 }
 
 // program evaluates a base chain of one IP version.
@@ -136,14 +154,14 @@ func (b *builder) target(mark string) (name string, ok bool) {
 	return t.draft.Name, true
 }
 
-func (b *builder) writePolicies(items []policyItem, version bool) {
+func (b *builder) writePolicies(items []policyItem) {
 	for i := range items {
 		item := &items[i]
-		p := &from.Policy{Keys: b.keys(item.cond, version), Log: item.cond.log, Origins: b.origins(item.by)}
+		p := &from.Policy{Keys: b.keys(item.cond, item.version), Log: item.cond.log, Origins: b.origins(item.by)}
 		switch {
 		case item.balance != nil:
 			item.balance.Name = b.names.Give("balance")
-			item.balance.Origins = p.Origins[:0:0]
+			item.balance.Origins = p.Origins[:1]
 			b.draft.Balances = append(b.draft.Balances, item.balance)
 			p.Target = from.Key{Name: "balance", Value: from.Quote(item.balance.Name)}
 		case item.target == "":
@@ -152,7 +170,6 @@ func (b *builder) writePolicies(items []policyItem, version bool) {
 			p.Target = from.Key{Name: "table", Value: from.Quote(item.target)}
 		}
 		p.Name = b.policies.Give(item.wanted())
-		item.name = p.Name
 		b.draft.Policies = append(b.draft.Policies, p)
 		b.account(*item, p.Name)
 	}
@@ -218,7 +235,7 @@ func (b *builder) account(item policyItem, name string) {
 	marked := slices.ContainsFunc(item.by, func(s *statement) bool { return s.has("action", "mark-connection") })
 	for _, s := range item.by {
 		s.Import("policy " + name)
-		if s.has("action", "mark-routing") && !marked && item.balance == nil {
+		if s.has("action", "mark-routing") && !marked && item.balance == nil && item.target != "" {
 			s.Change(notePacket)
 		}
 		if item.late {
@@ -302,15 +319,16 @@ func (b *builder) byUplink(s *statement) bool {
 
 // accountForMark tells of a rule for connections of a mark that no policy came of.
 func (b *builder) accountForMark(s *statement, mark string) {
-	inbound := false
 	for _, o := range b.mangle {
-		if o.get("new-connection-mark") == mark {
-			inbound = inbound || b.match(o, false).inbound || b.byUplink(o)
+		switch {
+		case o.get("new-connection-mark") != mark:
+		case len(o.Became) > 0:
+			s.Merge(noteRunning)
+			return
+		case b.match(o, false).inbound || b.byUplink(o):
+			s.Merge(noteInbound)
+			return
 		}
-	}
-	if inbound {
-		s.Merge(noteInbound)
-		return
 	}
 	s.DropSevere("no rule that was carried over sets the connection mark " + mark)
 }

@@ -156,8 +156,8 @@ func (c *config) recursive(a netip.Addr, r *route, depth int) (out []hop, why st
 			inner.check = orElse(r.check, o.check)
 			hops, _ := c.resolve(text, &inner, depth+1)
 			for _, h := range hops {
-				if h.probe = a; r.check == "" && o.check == "" {
-					h.probe = netip.Addr{}
+				if inner.check != "" && !h.probe.IsValid() { // the nearest one that is no gateway on a link is a real host
+					h.probe = a
 				}
 				out = append(out, h)
 			}
@@ -255,6 +255,9 @@ func (c *builder) routeLines(r *route) {
 			l := c.line(h.iface, nil)
 			c.useGateway(l, h, r)
 			c.useCheck(l, h, r)
+			if len(l.st) == 0 {
+				l.st = append(l.st, r.st)
+			}
 		}
 	}
 }
@@ -346,6 +349,9 @@ func (c *builder) tunnelLines(r *route) {
 		}
 		l := c.line(h.iface, nil)
 		c.useGateway(l, h, r)
+		if len(l.st) == 0 {
+			l.st = append(l.st, r.st)
+		}
 	}
 }
 
