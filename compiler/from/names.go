@@ -12,6 +12,8 @@ type Names struct {
 	valid func(string) string
 	// longest is how many bytes a name may have.
 	longest int
+	// next is the number that comes after a name that was asked for before.
+	next map[string]int
 }
 
 // nameSize is the most bytes of an object's name, ifaceSize of an interface's (IFNAMSIZ less the final zero, linux/if.h).
@@ -22,7 +24,7 @@ const (
 
 // NewNames gives out names of objects. The reserved ones are those of docs/policy.md.
 func NewNames() *Names {
-	n := &Names{taken: map[string]bool{}, valid: objectName, longest: nameSize}
+	n := &Names{taken: map[string]bool{}, next: map[string]int{}, valid: objectName, longest: nameSize}
 	for _, reserved := range []string{"default", "main", "local", "unspec", "off"} {
 		n.taken[reserved] = true
 	}
@@ -31,7 +33,7 @@ func NewNames() *Names {
 
 // NewInterfaces gives out names of interfaces.
 func NewInterfaces() *Names {
-	n := &Names{taken: map[string]bool{}, valid: interfaceName, longest: ifaceSize}
+	n := &Names{taken: map[string]bool{}, next: map[string]int{}, valid: interfaceName, longest: ifaceSize}
 	for _, reserved := range []string{"local", "lo", "all", "default"} {
 		n.taken[reserved] = true
 	}
@@ -42,8 +44,9 @@ func NewInterfaces() *Names {
 func (n *Names) Give(want string) string {
 	base := n.valid(want)
 	name := base
-	for i := 2; n.taken[name]; i++ {
-		suffix := fmt.Sprintf("-%d", i)
+	for n.taken[name] {
+		n.next[base] = max(n.next[base]+1, 2)
+		suffix := fmt.Sprintf("-%d", n.next[base])
 		name = base[:min(len(base), n.longest-len(suffix))] + suffix
 	}
 	n.taken[name] = true

@@ -59,11 +59,11 @@ func (d *dealer) add(e entry) {
 		}
 		item.target = name
 	}
-	if key := e.cond.text(); d.seen[key] {
-		return // an earlier entry takes exactly these
-	} else {
-		d.seen[key] = true
+	key := e.cond.text()
+	if d.seen[key] || !e.cond.possible(d.b.lists) {
+		return // an earlier entry takes exactly these, or there are none
 	}
+	d.seen[key] = true
 	src := e.cond.keys[keySrc]
 	if src == nil {
 		d.todo = append(d.todo, item)

@@ -104,11 +104,26 @@ func (r *reader) add(c *command) {
 	r.known = r.known || len(path) > 0 && menus[path[0]]
 	s.Section = "/" + s.section
 	if len(path) == 0 || !menus[path[0]] {
-		s.Section, s.section = "/", "" // no path of RouterOS: nothing of it is repeated but its first word
+		s.Section, s.section = "/", "" // no path of RouterOS: nothing of it is repeated
+	} else if !relevant(s.section) && !plainPath(path) {
+		s.Section = "/" + path[0]
 	}
 	s.describe()
 	r.out = append(r.out, s)
 }
+
+// sections are words that paths have; a path of others may be anything.
+func plainPath(path []string) bool {
+	for _, word := range path[1:] {
+		if strings.ContainsFunc(word, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) && word != "layer7-protocol" && word != "l2tp-client" {
+			return false
+		}
+	}
+	return len(path) <= mostWords
+}
+
+// mostWords is how many words the longest path of RouterOS has.
+const mostWords = 5
 
 // walk splits the words before the first key into a path and what follows it, from the command on.
 func (r *reader) walk(words []string) (path, rest []string) {
@@ -173,14 +188,17 @@ var harmless = map[string]bool{"chain": true, "action": true, "interface": true,
 func shown(s *statement, args []arg) []string {
 	out := make([]string, len(args))
 	for i, a := range args {
-		value := a.value
+		key, value := a.key, a.value
+		if !relevant(s.section) && strings.ContainsFunc(key, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) {
+			key = "..."
+		}
 		switch {
 		case secret(a.key) || !relevant(s.section) && !harmless[a.key]:
 			value = "..."
 		case isBody(a.key) && a.key != "comment":
 			value = "(script)"
 		}
-		out[i] = a.key + "=" + quoteWord(value)
+		out[i] = key + "=" + quoteWord(value)
 	}
 	return out
 }

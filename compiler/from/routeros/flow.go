@@ -31,6 +31,8 @@ type entry struct {
 	// mark is the routing mark, keep that there is none.
 	mark string
 	keep bool
+	// left is the connection mark that a packet without a routing mark leaves the chain with.
+	left string
 	// by are the rules that it comes from.
 	by []*statement
 	// late reports that RouterOS routes the connection's first packet without the mark.
@@ -52,6 +54,10 @@ type program struct {
 	// asks counts the guarded nodes that ask for a mark; opaque reports whether anything else depends on marks.
 	asks   map[string]int
 	opaque bool
+	// forward is what the function of that name says of the base chain.
+	forward bool
+	// lates are what late found.
+	lates map[string][]entry
 	// later is the same chain for running connections.
 	later *program
 	start *node
@@ -201,11 +207,11 @@ func (p *program) lastWord(in *instr, head *node) bool {
 func keeps(list []entry) bool { return slices.ContainsFunc(list, func(e entry) bool { return e.keep }) }
 
 // mostMarks bounds the marks that are looked at to see whether rules depend on each other.
-const mostMarks = 300
+const mostMarks = 5000
 
 // alone reports whether no rule behind the one at that place asks for a mark that a packet may have there, but for its own.
 func (p *program) alone(at int, own string) bool {
-	if p.opaque || p.asks[""] > 0 {
+	if p.opaque || !p.forward || p.asks[""] > 0 {
 		return false
 	}
 	seen := 0
@@ -227,7 +233,7 @@ func (p *program) markConnection(in *instr, head, next *node, inBase bool, at in
 		return head
 	}
 	after := head
-	hoist := !in.guard.asked && head != nil && head != next && head.kind == free
+	hoist := in.passes && !in.guard.asked && head != nil && head != next && head.kind == free && (len(p.late(in.mark)) == 0 || !keeps(head.front) && !keeps(head.entries))
 	if hoist {
 		after = head.next
 	}
@@ -246,53 +252,108 @@ func (p *program) markConnection(in *instr, head, next *node, inBase bool, at in
 // marked lists what becomes of packets whose connection in has just marked. Where nothing else asks for marks (alone), what comes after the
 // rules that ask for this one is the same for all packets, and is left out.
 func (p *program) marked(in *instr, after *node, alone bool) []entry {
-	if !in.passes {
-		return p.lateEntries(in, nil)
-	}
-	way := path{left: -1}
-	if alone {
-		way.left = p.asks[in.mark]
-	}
-	list, end := p.eval(after, in.mark, way)
-	if !slices.ContainsFunc(list, func(e entry) bool { return !e.keep }) {
-		list = p.lateEntries(in, list)
+	var list []entry
+	end := open
+	if in.passes {
+		way := path{left: -1}
+		if alone {
+			way.left = p.asks[in.mark]
+		}
+		list, end = p.eval(after, in.mark, way)
 	}
 	if end != cut {
 		list = closed(list)
 	}
+	return leaving(list, in.mark)
+}
+
+// leaving notes the connection mark of packets that leave without a routing mark.
+func leaving(list []entry, mark string) []entry {
+	open := func(e entry) bool { return e.keep && e.left == "" }
+	if !slices.ContainsFunc(list, open) {
+		return list
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		if open(list[i]) {
+			list[i].left = mark
+		}
+	}
 	return list
 }
 
-// lateEntries are those of the connection's later packets, where its first one gets no routing mark.
-func (p *program) lateEntries(in *instr, list []entry) []entry {
-	if p.established {
-		return closed(list)
+// covered reports whether all that later packets are marked by is in the list already.
+func covered(late, list []entry) bool {
+	for _, l := range late {
+		if !l.keep && !slices.ContainsFunc(list, func(e entry) bool { return e.mark == l.mark && !e.keep && e.cond.same(l.cond) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// giveLate lets first packets that get no routing mark take the way of the later ones of their connection.
+func (p *program) giveLate(list []entry) (out []entry) {
+	for i, e := range list {
+		if late := p.late(e.left); e.keep && e.left != "" && !covered(late, list[:i]) {
+			for _, l := range p.prefix(e.cond, nil, late) {
+				l.by = append(slices.Clip(e.by), l.by...)
+				out = append(out, l)
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// late are the entries that mark the later packets of connections with a mark.
+func (p *program) late(mark string) []entry {
+	if p.established || mark == "" {
+		return nil
+	}
+	if list, ok := p.lates[mark]; ok {
+		return list
 	}
 	if p.later == nil {
 		p.later = newProgram(p.c, p.chains, true)
 	}
-	later, _ := p.later.eval(p.later.start, in.mark, path{left: -1})
+	all, _ := p.later.eval(p.later.start, mark, path{left: -1})
 	if p.later.err != nil {
 		p.err = p.later.err
 	}
 	var out []entry
-	for _, e := range later {
-		if !e.keep {
-			e.late = true
-			out = append(out, e)
-		}
+	for _, e := range all {
+		e.late = true
+		out = append(out, e)
 	}
-	if !in.passes {
-		return closed(append(out, list...))
+	for len(out) > 0 && out[len(out)-1].keep {
+		out = out[:len(out)-1]
 	}
-	return append(out, list...)
+	p.lates[mark] = out
+	return out
 }
 
 // newProgram makes chains ready for first packets, or for those of running connections.
 func newProgram(c *config, chains map[string][]*instr, established bool) *program {
-	p := &program{c: c, chains: chains, established: established, asks: map[string]int{}}
+	p := &program{c: c, chains: chains, established: established, asks: map[string]int{}, lates: map[string][]entry{}}
+	p.forward = forward(chains[baseChain])
 	p.start = p.build(baseChain, nil)
 	return p
+}
+
+// forward reports whether rules that ask for a mark all come behind those that set it, and look at first packets too: then what happens to the
+// later packets of a connection is what happened to its first one.
+func forward(chain []*instr) bool {
+	asked, all := map[string]bool{}, false
+	for _, in := range chain {
+		if in.effect == marksConnection && (!in.passes || all || asked[in.mark]) || in.guard.asked && !in.fresh {
+			return false
+		}
+		if in.guard.asked {
+			asked[in.guard.mark], all = true, all || in.guard.not
+		}
+	}
+	return true
 }
 
 // jump leads into another chain.

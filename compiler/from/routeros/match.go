@@ -63,6 +63,7 @@ func (c *config) match(s *statement, local bool) matched {
 			m.key(a.key, a.value)
 		}
 	}
+	m.checkPorts()
 	if m.either != nil {
 		other := *m.cond
 		m.cond.keys[keyDPort], other.keys[keySPort] = &sel{pos: m.either}, &sel{pos: m.either}
@@ -71,6 +72,17 @@ func (c *config) match(s *statement, local bool) matched {
 		m.out.alts = []*cond{m.cond}
 	}
 	return m.out
+}
+
+// checkPorts wants a protocol that has ports, as RouterOS does.
+func (m *matcher) checkPorts() {
+	if m.either == nil && m.cond.keys[keySPort] == nil && m.cond.keys[keyDPort] == nil {
+		return
+	}
+	proto := m.cond.keys[keyProto]
+	if proto == nil || len(proto.pos) == 0 || !slices.Contains(portProtocols, proto.pos[0]) {
+		m.unknownKey("ports without a protocol that has them are nothing that RouterOS takes")
+	}
 }
 
 // unknownKey tells that no policy can select by a matcher.
@@ -197,8 +209,9 @@ func (m *matcher) from(not bool, names []string, key string) {
 // fromInside selects by interfaces that are no uplinks.
 func (m *matcher) fromInside(not bool, inside []string) {
 	switch {
+	case m.local && not:
 	case m.local:
-		m.unknownKey("the router's own packets arrive by no interface")
+		m.out.impossible = "the router's own packets arrive by no interface"
 	case len(inside) > 0:
 		m.add(keyFrom, negatable(not, inside))
 	case !not:

@@ -89,6 +89,7 @@ func (b *builder) program(six bool, base string) []entry {
 	}
 	p := newProgram(b.config, chains, false)
 	list, _ := p.eval(p.start, "", path{left: -1})
+	list = p.giveLate(list)
 	if p.err != nil {
 		for _, s := range b.mangle {
 			if strings.HasPrefix(s.section, "ipv6") == six && effects[s.get("action")] {

@@ -94,7 +94,7 @@ func (c *config) resolve(text string, r *route, depth int) (out []hop, why strin
 	}
 	if name, iface, ok := strings.Cut(text, "%"); ok {
 		a, err := netip.ParseAddr(name)
-		if err != nil || strings.HasPrefix(iface, "*") {
+		if err != nil || strings.HasPrefix(iface, "*") || iface == "" || !usable(a, r.six) {
 			return nil, fmt.Sprintf("its gateway %s cannot be read", text)
 		}
 		return []hop{{iface: c.iface(iface), gateway: a, check: r.check}}, ""
@@ -111,11 +111,18 @@ func (c *config) resolve(text string, r *route, depth int) (out []hop, why strin
 		return []hop{{iface: c.iface(text), check: r.check}}, ""
 	case a.Is6() != r.six:
 		return nil, fmt.Sprintf("its gateway %s is of the other IP version", text)
+	case !usable(a, r.six):
+		return nil, fmt.Sprintf("its gateway %s is no address of a router", text)
 	}
 	if best := c.linkOf(a); best != nil {
 		return []hop{{iface: best.iface, gateway: a, check: r.check}}, ""
 	}
 	return c.recursive(a, r, depth)
+}
+
+// usable reports whether an address can be a gateway's.
+func usable(a netip.Addr, six bool) bool {
+	return a.Is6() == six && a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // linkOf is the longest network on a link that holds an address.

@@ -1,0 +1,271 @@
+package routeros
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/compiler/from"
+)
+
+// head is an export with two providers and a LAN, to put rules behind.
+const head = `/ip address
+add address=192.0.2.2/24 interface=wan1
+add address=198.51.100.2/24 interface=wan2
+add address=192.168.10.1/24 interface=lan
+/ip route
+add gateway=192.0.2.1
+add gateway=192.0.2.1 routing-mark=r1
+add gateway=198.51.100.1 routing-mark=r2
+/ip firewall mangle
+`
+
+// longest is how long a large export may take.
+const longest = 2 * time.Second
+
+// Large exports of several shapes take less than two seconds.
+func TestSpeed(t *testing.T) {
+	shapes := map[string]func(b *strings.Builder){
+		"60,000 list entries": func(b *strings.Builder) {
+			fmt.Fprintln(b, "add action=mark-routing chain=prerouting dst-address-list=big new-routing-mark=r2 passthrough=no\n/ip firewall address-list")
+			for i := range 60_000 {
+				fmt.Fprintf(b, "add address=100.%d.%d.%d comment=\"entry %d\" list=big\n", 64+i>>16, i>>8&255, i&255, i)
+			}
+		},
+		"5,000 hosts": func(b *strings.Builder) {
+			for i := range 5000 {
+				fmt.Fprintf(b, "add action=mark-routing chain=prerouting new-routing-mark=r%d passthrough=no src-address=10.1.%d.%d\n", i%2+1, i>>8, i&255)
+			}
+		},
+		"5,000 that pass": func(b *strings.Builder) {
+			for i := range 5000 {
+				fmt.Fprintf(b, "add action=mark-routing chain=prerouting new-routing-mark=r%d src-address=10.1.%d.%d\n", i%2+1, i>>8, i&255)
+			}
+		},
+		"2,500 pairs, guarded": func(b *strings.Builder) { pairs(b, " connection-mark=no-mark", " passthrough=no") },
+		"2,500 pairs, open":    func(b *strings.Builder) { pairs(b, "", "") },
+		"2,500 pairs by interface": func(b *strings.Builder) {
+			pairs(b, "", " in-interface=lan passthrough=no")
+		},
+		"marks, then routes": func(b *strings.Builder) {
+			for i := range 2500 {
+				fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new new-connection-mark=m%d src-address=10.1.%d.%d\n", i, i>>8, i&255)
+			}
+			for i := range 2500 {
+				fmt.Fprintf(b, "add action=mark-routing chain=prerouting connection-mark=m%d new-routing-mark=r%d passthrough=no\n", i, i%2+1)
+			}
+		},
+		"a chain for each": func(b *strings.Builder) {
+			for i := range 2500 {
+				fmt.Fprintf(b, "add action=jump chain=prerouting jump-target=c%d src-address=10.1.%d.0/24\n", i, i&255)
+				fmt.Fprintf(b, "add action=mark-routing chain=c%d new-routing-mark=r2 passthrough=no src-address=10.1.%d.%d\n", i, i&255, i>>8)
+			}
+		},
+	}
+	for name, write := range shapes {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString(head)
+			write(&b)
+			var r *from.Result
+			took := time.Hour
+			for try := 0; try < 5 && took > longest; try++ { // others may use the machine
+				start := time.Now()
+				r = importText(t, b.String(), nil)
+				took = min(took, time.Since(start))
+			}
+			if t.Log(took); took > longest {
+				t.Errorf("took %v", took)
+			}
+			if n := strings.Count(r.Policy, "[[policy]]"); n < 1 || name[:2] == "5," && n < 5000 {
+				t.Errorf("%d policies", n)
+			}
+		})
+	}
+}
+
+func pairs(b *strings.Builder, guard, route string) {
+	for i := range 2500 {
+		fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new new-connection-mark=m%d src-address=10.1.%d.%d%s\n", i, i>>8, i&255, guard)
+		fmt.Fprintf(b, "add action=mark-routing chain=prerouting connection-mark=m%d new-routing-mark=r%d%s\n", i, i%2+1, route)
+	}
+}
+
+// Chains that lead to each other, and ways that double with each chain, end, and are told of.
+func TestMazes(t *testing.T) {
+	var doubling strings.Builder
+	doubling.WriteString(head + "add action=jump chain=prerouting jump-target=c0\n")
+	for i := range 40 {
+		for _, host := range []string{"10.0.0.0/8", "172.16.0.0/12"} {
+			fmt.Fprintf(&doubling, "add action=jump chain=c%d jump-target=c%d src-address=%s\n", i, i+1, host)
+		}
+	}
+	doubling.WriteString("add action=mark-routing chain=c40 new-routing-mark=r2 passthrough=no protocol=gre\n")
+	loop := head + "add action=jump chain=prerouting jump-target=a\nadd action=jump chain=a jump-target=b\nadd action=jump chain=b jump-target=a\n" +
+		"add action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=192.168.10.9\n"
+	for name, text := range map[string]string{"doubling": doubling.String(), "loop": loop} {
+		start := time.Now()
+		r := importText(t, text, nil)
+		_, warnings := parse(t, r.Policy)
+		report := r.Report("export.rsc", warnings)
+		if !strings.Contains(report, "chains") || !strings.Contains(report, "not carried over: /ip firewall mangle action=jump") {
+			t.Errorf("%s: the report does not tell of the jumps:\n%s", name, report)
+		}
+		if took := time.Since(start); took > 5*longest {
+			t.Errorf("%s took %v", name, took)
+		}
+	}
+	if r := importText(t, loop, nil); !strings.Contains(r.Policy, "192.168.10.9") {
+		t.Errorf("a rule beside the loop is lost:\n%s", r.Policy)
+	}
+}
+
+// What is no export is refused with its place, and says nothing of what it held.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		line       int
+		want       string
+	}{
+		{"empty", " \n\n", 0, "empty"},
+		{"binary", "\x88\xac\xa1\xb1\x00\x00\x01", 0, "binary"},
+		{"UTF-16", "\xff\xfe/\x00i\x00p\x00", 0, "UTF-16"},
+		{"no section", "server\n listen 80;\n\n", 0, "no section"},
+		{"a policy", "[[uplink]]\nname = \"isp1\"\n", 0, ""},
+		{"a string without end", "/ip address\nadd address=192.0.2.2/24 comment=\"never\n", 2, "never ends"},
+		{"a local variable", "/ip address\n:local wan ether1\nadd address=192.0.2.2/24 interface=$wan\n", 2, "script"},
+		{"a variable", "/ip address\nadd address=192.0.2.2/24 interface=$wan\n", 2, "variable"},
+		{"a variable in a string", "/ip address\nadd address=192.0.2.2/24 interface=\"$wan-1\"\n", 2, "variable"},
+		{"a loop", ":foreach i in=[/ip route find] do={ /ip route remove $i }\n", 1, "script"},
+		{"a block", "/ip route\nadd gateway=192.0.2.1\n/system\nscript do={ :put x }\n", 4, "script"},
+		{"a command as value", "/ip route\nadd gateway=[/ip dhcp-client get 0 gateway]\n", 2, "script"},
+		{"a bracket without end", "/interface ethernet\nset [ find default-name=ether1 name=x\n", 2, "never closed"},
+	} {
+		_, err := Import([]byte(c.text), from.Options{File: "export.rsc"})
+		var bad *Error
+		if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Message, c.want) {
+			t.Errorf("%s: %v, %+v", c.name, err, bad)
+		}
+	}
+}
+
+// Scripts inside of strings are no scripts.
+func TestScriptsInStrings(t *testing.T) {
+	text := head + `/system script
+add name=failover source=":local gw [/ip route get 0 gateway]\r\
+    \n:foreach i in=[find] do={ :put \$i }"
+add name=braces source={ :local x 1; /ip route set 0 distance=$x }
+/ppp profile
+add name=x on-up=":log info \$user"
+/ip route
+add comment="costs \$5" distance=2 gateway=198.51.100.1
+`
+	r := importText(t, text, nil)
+	if !strings.Contains(r.Policy, "# export.rsc:18 costs $5") && !strings.Contains(r.Policy, "costs $5") {
+		t.Errorf("the comment is lost:\n%s", r.Policy)
+	}
+	if report := r.Report("export.rsc", nil); strings.Contains(report, "foreach") || !strings.Contains(report, "export.rsc:11: not carried over: /system script") {
+		t.Errorf("the report:\n%s", report)
+	}
+}
+
+// Nothing secret is repeated, whatever the section.
+func TestSecrets(t *testing.T) {
+	text := head + `/interface pppoe-client
+add add-default-route=yes interface=ether9 name=pppoe-out1 password=hunter-1 user=hunter-2
+/interface wireguard
+add name=wg1 private-key="hunter-3="
+/interface wireguard peers
+add interface=wg1 preshared-key="hunter-4=" public-key="hunter-5="
+/ppp secret
+add name=hunter-6 password=hunter-7
+/snmp community
+add name=hunter-8
+/ip ipsec identity
+add peer=x secret=hunter-9
+/interface wifi security
+add name=home passphrase=hunter-10
+/system script
+add name=x source="/tool e-mail send password=hunter-11"
+/ip hotspot user
+add name=y password=hunter-12
+/certificate
+import passphrase=hunter-13
+nonsense hunter-14 hunter-15=hunter-16
+`
+	r := importText(t, text, nil)
+	all := r.Policy + r.Report("export.rsc", nil)
+	for _, s := range r.Statements {
+		all += s.Text + s.Note() + s.What
+	}
+	if at := strings.Index(all, "hunter"); at >= 0 {
+		t.Errorf("a secret: %s", all[max(0, at-80):min(len(all), at+40)])
+	}
+}
+
+// Names and comments of any kind neither break the policy nor reach the terminal.
+func TestHostileNames(t *testing.T) {
+	for _, name := range []string{`a\"b`, `x\r\n[[policy]]\r\nname`, `\1B[31mred`, `]] = \"\"\"`, `name with blanks and more than fifteen`, `local`, `lo`, `default`, `main`, `..`, `a/b`,
+		`\C8\AB`, "\u202eevil", `*`, `!x`, `@x`, `'`, `#`} {
+		text := fmt.Sprintf(`/ip address
+add address=192.0.2.2/24 comment="%[1]s" interface="%[1]s"
+add address=198.51.100.2/24 interface="%[1]s2"
+/ip firewall address-list
+add address=10.0.0.1 comment="%[1]s" list="%[1]s"
+/ip route
+add comment="%[1]s" gateway=192.0.2.1
+add gateway=198.51.100.1 routing-mark="%[1]s"
+/ip firewall mangle
+add action=mark-routing chain=prerouting comment="%[1]s" new-routing-mark="%[1]s" passthrough=no src-address-list="%[1]s"
+`, name)
+		r := importText(t, text, nil)
+		doc, warnings := parse(t, r.Policy)
+		want := 1
+		if name == "main" || name == "!x" { // the main table, and no list x
+			want = 0
+		}
+		if name == "*" { // a reference to something deleted
+			continue
+		}
+		if len(doc.Uplinks) == 0 || len(doc.Policies) < want {
+			t.Errorf("%q: %d uplinks, %d policies\n%s", name, len(doc.Uplinks), len(doc.Policies), r.Policy)
+		}
+		for line := range strings.SplitSeq(r.Policy+r.Report("export.rsc", warnings), "\n") {
+			if from.Printable(line) != line {
+				t.Errorf("%q: unsafe for a terminal: %q", name, line)
+			}
+		}
+	}
+}
+
+func TestRename(t *testing.T) {
+	text := "/interface ethernet\nset [ find default-name=ether5 ] name=uplink-a\n" + head +
+		"add action=mark-routing chain=prerouting in-interface=lan new-routing-mark=r2 passthrough=no\n/ip address\nadd address=203.0.113.2/24 interface=uplink-a\n/ip route\nadd distance=3 gateway=203.0.113.1\n"
+	r := importText(t, text, map[string]string{"wan1": "eth0", "lan": "br-lan", "ether5": "eth5"})
+	for _, want := range []string{`interface = "eth0"`, `interface = "wan2"`, `from = "br-lan"`, `interface = "eth5"`} {
+		if !strings.Contains(r.Policy, want) {
+			t.Errorf("no %s in\n%s", want, r.Policy)
+		}
+	}
+	if report := r.Report("x", nil); strings.Contains(report, "keep their names") {
+		t.Errorf("the report:\n%s", report)
+	}
+}
+
+func FuzzImport(f *testing.F) {
+	f.Add([]byte(head + "add action=mark-routing chain=prerouting new-routing-mark=r2 src-address=!10.0.0.0/8 per-connection-classifier=src-address:2/0\n"))
+	f.Add([]byte(head + "add action=jump chain=prerouting jump-target=a\nadd action=mark-connection chain=a new-connection-mark=c connection-mark=!no-mark\nadd action=return chain=a\n"))
+	f.Add([]byte("/ipv6 route add gateway=fe80::1%wan1 routing-table=x\n/routing rule\nadd action=lookup-only-in-table routing-mark=x table=x\n"))
+	f.Add([]byte(head + "add action=mark-routing chain=output comment=\"\\\"]\\1B\" new-routing-mark=r2 protocol=tcp port=1-65535,!5 time=8h-17h nth=2,1"))
+	f.Add([]byte("/interface list member\nadd interface=x list=y\n/ip firewall nat\nadd action=src-nat chain=srcnat out-interface-list=!y to-addresses=192.0.2.1-192.0.2.9\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := Import(text, from.Options{File: "export.rsc"})
+		if err != nil {
+			return
+		}
+		_, warnings := parse(t, r.Policy)
+		r.Report("export.rsc", warnings)
+	})
+}
