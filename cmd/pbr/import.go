@@ -27,15 +27,15 @@ func (c command) importCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "map", Usage: "give interface NAME another name; without \"=\", a file of such lines", DefaultText: "names stay", TakesFile: true},
 		jsonFlag(),
 	}
+	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags,
+		Action: c.runImportRouterOS, OnUsageError: badOption, HideHelpCommand: true}
 	return &cli.Command{
 		Name:      "import",
 		Usage:     "turn a RouterOS export or an mwan3 configuration into a policy",
 		ArgsUsage: "routeros FILE|- | mwan3 DIR",
 		Description: "The policy goes to standard output, a report of what was changed or not carried over to standard error.\n" +
 			"Nothing else is read or written, and no root is needed. Exit status 1 when nothing usable was found.",
-		Subcommands: []*cli.Command{
-			{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags, Action: c.runImportRouterOS},
-		},
+		Subcommands: []*cli.Command{routerOS},
 		Action: func(ctx *cli.Context) error {
 			return usageError("import takes what to import from: write pbr import routeros FILE, or pbr import mwan3 DIR")
 		},

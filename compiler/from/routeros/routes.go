@@ -37,12 +37,16 @@ const (
 	defaultDistance = 1
 	defaultScope    = 30
 	defaultTarget   = 10
-	linkScope       = 10
+	mostDistance    = 255
 )
 
 func (c *config) readRoute(s *statement) {
 	r := &route{st: s, six: strings.HasPrefix(s.section, "ipv6"), distance: s.number("distance", defaultDistance),
 		scope: s.number("scope", defaultScope), targetScope: s.number("target-scope", defaultTarget), check: s.get("check-gateway")}
+	if r.distance > mostDistance {
+		s.DropSevere("its distance is above 255: RouterOS does not use it")
+		return
+	}
 	if r.check == "none" {
 		r.check = ""
 	}

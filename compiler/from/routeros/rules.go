@@ -14,6 +14,9 @@ const mostRules = 590
 func (b *builder) killSwitches() {
 	for _, s := range b.rules {
 		mark := s.get("routing-mark")
+		if t := b.tables[s.get("table")]; mark == "" && t != nil && s.has("action", "lookup-only-in-table") {
+			t.only = true
+		}
 		if mark == "" || len(ruleMatchers(s)) > 0 {
 			continue
 		}
@@ -79,7 +82,7 @@ func (b *builder) buildRules() {
 func (b *builder) rule(s *statement) *from.Rule {
 	r := &from.Rule{}
 	if s.get("priority") != "" {
-		r.Keys = append(r.Keys, from.Key{Name: "priority", Value: fmt.Sprint(s.number("priority", 0))})
+		r.Keys = append(r.Keys, from.Key{Name: "priority", Value: fmt.Sprint(min(s.number("priority", 0), 65535))})
 	}
 	for _, a := range ruleMatchers(s) {
 		switch a.key {

@@ -146,7 +146,10 @@ func (r *ros) gateway(text string, depth int) (out []string) {
 		return []string{iface}
 	}
 	a, err := netip.ParseAddr(text)
-	if err != nil {
+	switch {
+	case strings.HasPrefix(text, "*"):
+		return nil
+	case err != nil:
 		return []string{text}
 	}
 	for _, s := range r.sections("ip address") {
