@@ -157,7 +157,8 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 			if became == nil {
 				became = []string{}
 			}
-			out.Statements = append(out.Statements, importedStatement{s.File, s.Line, s.Section, s.Text, s.Outcome(), became, s.Note()})
+			text, _ := s.Show()
+			out.Statements = append(out.Statements, importedStatement{s.File, s.Line, s.Section, text, s.Outcome(), became, s.Note()})
 		}
 		return printJSON(c.stdout, out)
 	}

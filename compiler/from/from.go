@@ -45,10 +45,10 @@ type Statement struct {
 	// File is set where a configuration has several.
 	File string
 	// Line is the first physical line, from 1.
-	Line          int
-	Section, Text string
-	// What names the statement in the report.
-	What string
+	Line    int
+	Section string
+	// Show returns the statement as it may be repeated, and what names it in the report.
+	Show func() (text, what string)
 	// Became are the objects that it is part of, as "policy voip".
 	Became []string
 

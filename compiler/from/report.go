@@ -14,14 +14,14 @@ func (r *Result) Report(file string, warnings []string) string {
 	for _, severe := range []bool{true, false} {
 		for _, s := range r.Statements {
 			if s.severe == severe && !s.off {
-				w.each(s, "not carried over: "+s.name(), s.dropsTold())
+				w.each(s, "not carried over: ", s.dropsTold())
 			}
 		}
 	}
 	w.endRepeats()
 	for _, s := range r.Statements {
 		if !s.off {
-			w.each(s, "changed: "+s.name(), s.changes)
+			w.each(s, "changed: ", s.changes)
 		}
 	}
 	w.endRepeats()
@@ -45,10 +45,10 @@ func (s *Statement) dropsTold() []string {
 }
 
 func (s *Statement) name() string {
-	if s.What == "" {
-		return s.Section
+	if _, what := s.Show(); what != "" {
+		return s.Section + " " + what
 	}
-	return s.Section + " " + s.What
+	return s.Section
 }
 
 type reporter struct {
@@ -70,10 +70,9 @@ func (w *reporter) each(s *Statement, what string, texts []string) {
 		if w.seen == nil {
 			w.seen, w.more = map[string]int{}, map[string][]string{}
 		}
-		kind, _, _ := strings.Cut(what, ":")
-		kind += "\x00" + s.Section + "\x00" + text
+		kind := strings.TrimSuffix(what, ": ") + "\x00" + s.Section + "\x00" + text
 		if w.seen[kind]++; w.seen[kind] <= repeats || strings.HasPrefix(kind, "not") {
-			w.line("%s: %s: %s", s.place(w.file), what, text)
+			w.line("%s: %s%s: %s", s.place(w.file), what, s.name(), text)
 			continue
 		}
 		if len(w.more[kind]) == 0 {

@@ -108,7 +108,7 @@ func (r *reader) add(c *command) {
 	} else if !relevant(s.section) && !plainPath(path) {
 		s.Section = "/" + path[0]
 	}
-	s.describe()
+	s.Show = s.describe
 	r.out = append(r.out, s)
 }
 
@@ -152,8 +152,8 @@ func (r *reader) walk(words []string) (path, rest []string) {
 // whatSize is how much of a statement the report repeats.
 const whatSize = 120
 
-// describe writes down the statement as it is told of: without secrets.
-func (s *statement) describe() {
+// describe is the statement as it is told of: without secrets.
+func (s *statement) describe() (whole, short string) {
 	var text, what []string
 	if s.verb != "" {
 		text = append(text, s.verb)
@@ -173,11 +173,11 @@ func (s *statement) describe() {
 			what = append(what, args[i])
 		}
 	}
-	s.Text = strings.Join(text, " ")
-	s.What = from.Short(strings.Join(what, " "), whatSize)
+	short = from.Short(strings.Join(what, " "), whatSize)
 	if s.verb != "add" && s.verb != "" {
-		s.What = strings.TrimSpace(s.verb + " " + s.What)
+		short = strings.TrimSpace(s.verb + " " + short)
 	}
+	return strings.Join(text, " "), short
 }
 
 // harmless are keys whose values are never secrets, in whatever section.

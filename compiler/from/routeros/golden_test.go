@@ -59,7 +59,8 @@ func TestGolden(t *testing.T) {
 			compare(t, filepath.Join(dir, "report"), r.Report("export.rsc", warnings))
 			for _, s := range r.Statements {
 				if !s.Accounted() {
-					t.Errorf("line %d: nothing was said of %s %s", s.Line, s.Section, s.Text)
+					text, _ := s.Show()
+					t.Errorf("line %d: nothing was said of %s %s", s.Line, s.Section, text)
 				}
 			}
 		})
