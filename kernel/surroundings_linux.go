@@ -5,6 +5,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
+	"pbr/kernel/facts"
 )
 
 // Surroundings reads what the namespace has beside the objects of a live plan: what an evaluator of packets needs to know. It changes nothing.
@@ -38,3 +39,6 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 func alreadyThere(have *plan.Plan, r plan.Rule) bool {
 	return r.Protocol == plan.Protocol || plan.InSpan(have.BasePriority, r.Priority)
 }
+
+// Dropping reads the base chains of others whose policy is drop.
+func (k *Kernel) Dropping() ([]facts.DropChain, error) { return k.nft.Dropping() }

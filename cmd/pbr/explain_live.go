@@ -10,6 +10,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
 	"pbr/kernel"
+	"pbr/kernel/facts"
 )
 
 // liveExplainer prepares the policy with what the kernel has, and the uplinks' health. It takes no lock: what changes meanwhile is explained as it was, or as it
@@ -33,13 +34,17 @@ func (c command) liveExplainer(f *policyFile) (*explain.Explainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts, err := k.Surroundings(have)
+	around, err := k.Surroundings(have)
+	if err != nil {
+		return nil, err
+	}
+	dropping, err := k.Dropping()
 	if err != nil {
 		return nil, err
 	}
 	have.Numbers, have.Waiting = want.Numbers, want.Waiting
 	return explain.New(f.doc, want, have, explain.Live{
-		Facts: *facts, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: liveNotes(want, have, facts.Rules),
+		Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: liveNotes(want, have, around.Rules), Dropping: dropWords(dropping),
 		Failing: func(uplink string) *plan.Plan {
 			down := maps.Clone(now.down())
 			if down == nil {
@@ -81,6 +86,15 @@ func reason(u healthcheck.Status) string {
 		text += ": " + u.LastFailure
 	}
 	return text
+}
+
+// dropWords tell, by hook, which chains of others drop what they do not accept.
+func dropWords(chains []facts.DropChain) map[string][]string {
+	out := map[string][]string{}
+	for _, c := range chains {
+		out[c.Hook] = append(out[c.Hook], fmt.Sprintf("chain %s of table %s (hook %s) drops what its rules do not accept", c.Chain, c.Table, c.Hook))
+	}
+	return out
 }
 
 // liveNotes tell what may make the kernel do otherwise than the policy says.

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -53,7 +54,7 @@ type Answer struct {
 	Why             []string
 	ways            []walk.Way
 	question        *Question
-	strict          bool
+	packet          walk.Packet
 }
 
 // sameWay reports whether two answers are the same but for the interface of arrival.
@@ -64,7 +65,7 @@ func (a *Answer) sameWay(b *Answer) bool {
 // merge makes one answer of the ways that a packet may take.
 func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer {
 	a := x.ofWay(q, p, &ways[0])
-	a.ways, a.question = ways, q
+	a.ways, a.question, a.packet = ways, q, *p
 	for i := 1; i < len(ways); i++ {
 		b := x.ofWay(q, p, &ways[i])
 		if len(a.Members) == 0 && (b.Uplink != a.Uplink || b.Interface != a.Interface) {
@@ -108,7 +109,6 @@ func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
 	if way.Rule != nil && way.Fate != walk.Delivered && way.Rule.Action == plan.ActLookup {
 		a.Table = x.tableName(way.Rule.Table)
 	}
-	a.strict = strings.HasSuffix(a.Table, strictSuffix) || x.routed[a.Table] != nil && x.routed[a.Table].Strict
 	if way.Fate == walk.Forwarded {
 		a.Interface, a.Address = way.Dev, way.Src
 		if a.By.Kind != ByMain {
@@ -237,6 +237,50 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 	if a.Verdict == walk.Forwarded.String() && a.CTMark&x.plan.Mask != 0 && !a.ManyMarks[1] {
 		a.Why = append(a.Why, "the connection is pinned to "+x.markName(a.CTMark))
 	}
+	if lost := x.lostAnswer(p, way); lost != "" {
+		a.Why = append(a.Why, lost)
+	}
+	a.Why = append(append(a.Why, x.live.Others...), x.dropping(a)...)
+}
+
+// dropping are the chains of others on a packet's way that drop what they do not accept.
+func (x *Explainer) dropping(a *Answer) (notes []string) {
+	hooks := []string{"prerouting", "forward", "postrouting"}
+	switch {
+	case a.question.in == local:
+		hooks = []string{"output", "postrouting"}
+	case a.Verdict == walk.Delivered.String():
+		hooks = []string{"prerouting", "input"}
+	}
+	for _, hook := range hooks {
+		notes = append(notes, x.live.Dropping[hook]...)
+	}
+	return notes
+}
+
+// lostAnswer says what keeps the answer of a packet that leaves through an uplink from coming back; empty if nothing is known to.
+func (x *Explainer) lostAnswer(p *walk.Packet, way *walk.Way) string {
+	if !x.isLive() || way.Fate != walk.Forwarded || x.byInterface[way.Dev] == nil || !way.Src.IsValid() {
+		return ""
+	}
+	back := &x.router.Answer(p, way)[0]
+	switch {
+	case back.In == walk.SourceCheckFailed:
+		return "the answer is dropped: the kernel's check of sources (rp_filter) on " + way.Dev + " refuses it: sysctl -w net.ipv4.conf." + way.Dev + ".rp_filter=2"
+	case back.Fate == walk.Discarded || back.Fate == walk.Unreachable || back.Fate == walk.Prohibited:
+		return "the answer is lost on its way back: " + back.Fate.String() + x.byRuleText(back)
+	case p.IIF != "" && (back.Fate != walk.Forwarded || back.Dev != p.IIF):
+		return "the answer does not come back to " + p.IIF + " but goes to " + cmp.Or(back.Dev, "the router itself") + x.byRuleText(back)
+	}
+	return ""
+}
+
+// byRuleText names the rule of the file that a way is by, if there is one.
+func (x *Explainer) byRuleText(way *walk.Way) string {
+	if by := x.byRule(way); by.Kind == ByRule {
+		return ", by rule " + by.Name + " (" + x.doc.File + ":" + strconv.Itoa(by.Line) + ")"
+	}
+	return ""
 }
 
 func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {

@@ -39,6 +39,8 @@ type Live struct {
 	Failing func(uplink string) *plan.Plan
 	// Others tells what others' tables may do to packets, and why the kernel differs from the policy.
 	Others []string
+	// Dropping tells, by hook, which chains of others drop what they do not accept.
+	Dropping map[string][]string
 }
 
 // Explainer answers for one policy.

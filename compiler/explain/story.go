@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"pbr/compiler/policy"
@@ -55,7 +56,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 		s.add("table", strings.TrimPrefix(t, "table "), toneOf(way.Fate == walk.Forwarded))
 	}
 	x.leaveSteps(s, a, way)
-	for _, note := range append(a.question.notes, x.live.Others...) {
+	for _, note := range slices.Concat(a.question.notes, x.live.Others, x.dropping(a)) {
 		s.add("note", note, Plain)
 	}
 	if !x.isLive() {
@@ -192,6 +193,8 @@ func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
 	}
 	if a.Reply != "" && x.byInterface[a.question.in] != nil {
 		s.add("answer", "leaves through "+a.Reply, Plain)
+	} else if lost := x.lostAnswer(&a.packet, way); lost != "" {
+		s.add("answer", lost, Bad)
 	} else if a.Reply != "" {
 		s.add("answer", "comes back by "+a.Reply, Plain)
 	}

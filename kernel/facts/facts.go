@@ -85,6 +85,9 @@ type SourceNAT struct {
 	OIF string
 }
 
+// DropChain is a base chain of another nftables table whose policy is drop. Hook is as Hook.Name.
+type DropChain struct{ Table, Chain, Hook string }
+
 // Untracked is a rule of another nftables table that keeps packets from connection tracking.
 type Untracked struct {
 	Table, Chain string
