@@ -284,6 +284,9 @@ func (b *bench) packet() reference.Packet {
 	if k.Src == netip.MustParseAddr("192.168.10.11") {
 		k.Mark = 1 // as somebody else's table does
 	}
+	if k.Proto == 58 && b.g.IntN(2) == 0 {
+		k.ICMPType = 132 + uint8(b.g.IntN(7)) // router and neighbour discovery, and what is beside it
+	}
 	if b.g.IntN(50) == 0 {
 		if k.Src = netip.MustParseAddr("192.0.2.2"); k.Dst.Is6() {
 			if b.policy.ReversePath == "kernel" {
