@@ -38,12 +38,11 @@ func (c command) app() *cli.App {
 			"kernel match them through netlink, sending only what differs.\n\n" +
 			"Every command that prints data takes --json. --config and --json may stand anywhere, a command's other\n" +
 			"options before or after its arguments. Colours are used on a terminal; NO_COLOR turns them off.",
-		Version:              thisBuild().String(),
-		HideHelpCommand:      true,
-		EnableBashCompletion: true,
-		Reader:               c.stdin,
-		Writer:               c.stdout,
-		ErrWriter:            c.stderr,
+		Version:         thisBuild().String(),
+		HideHelpCommand: true,
+		Reader:          c.stdin,
+		Writer:          c.stdout,
+		ErrWriter:       c.stderr,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{configVariable}},
 			cli.HelpFlag, // which the library leaves out where there is a command of that name
@@ -51,7 +50,7 @@ func (c command) app() *cli.App {
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
 			c.diffCommand(), c.explainCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
-			c.importCommand(), c.manCommand(),
+			c.importCommand(), c.completionCommand(), c.completeCommand(), c.manCommand(),
 			c.versionCommand(), c.helpCommand(),
 		},
 		Action:         c.noCommand,

@@ -11,13 +11,54 @@ import (
 func (c command) manCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "man",
-		Usage:     "print this manual as a man page",
-		ArgsUsage: " ",
+		Usage:     "print this manual as a man page, or that of one command",
+		ArgsUsage: "[COMMAND]",
 		Hidden:    true,
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "list", Usage: "print the commands that have a page"}},
 		Action: func(ctx *cli.Context) error {
-			writeMan(c.stdout, ctx.App)
+			switch name := ctx.Args().First(); {
+			case ctx.Bool("list"):
+				for _, cmd := range ctx.App.VisibleCommands() {
+					fmt.Fprintln(c.stdout, cmd.Name)
+				}
+			case name == "":
+				writeMan(c.stdout, ctx.App)
+			default:
+				cmd := ctx.App.Command(name)
+				if cmd == nil {
+					return usageError("there is no command %q: pbr man --list prints those that have a page", name)
+				}
+				writeCommandMan(c.stdout, ctx.App, cmd)
+			}
 			return nil
 		},
+	}
+}
+
+// writeCommandMan prints the manual of one command.
+func writeCommandMan(w io.Writer, app *cli.App, cmd *cli.Command) {
+	fmt.Fprintf(w, ".TH PBR\\-%s 8 \"\" \"pbr\" \"System Administration\"\n", strings.ToUpper(cmd.Name))
+	fmt.Fprintf(w, ".SH NAME\npbr\\-%s \\- %s\n", roff(cmd.Name), roff(cmd.Usage))
+	fmt.Fprintf(w, ".SH SYNOPSIS\n.B pbr\n[\\-\\-config FILE] %s [OPTION...] %s\n", roff(cmd.Name), roff(strings.TrimSpace(cmd.ArgsUsage)))
+	if cmd.Description != "" {
+		fmt.Fprintf(w, ".SH DESCRIPTION\n%s\n", roff(cmd.Description))
+	}
+	for _, sub := range cmd.Subcommands {
+		fmt.Fprintf(w, ".SS pbr %s %s %s\n%s.\n", roff(cmd.Name), roff(sub.Name), roff(strings.TrimSpace(sub.ArgsUsage)), roff(sentence(sub.Usage)))
+		writeManFlags(w, sub.VisibleFlags())
+	}
+	if flags := cmd.VisibleFlags(); len(flags) > 0 {
+		fmt.Fprint(w, ".SH OPTIONS\n")
+		writeManFlags(w, flags)
+	}
+	writeExitStatuses(w)
+	fmt.Fprint(w, ".SH SEE ALSO\n.BR pbr (8),\n.BR pbr.toml (5)\n")
+}
+
+func writeExitStatuses(w io.Writer) {
+	fmt.Fprint(w, ".SH EXIT STATUS\n")
+	for _, s := range exitStatuses {
+		fmt.Fprintf(w, ".TP\n.B %d\n%s\n", s.code, roff(s.meaning))
 	}
 }
 
@@ -37,20 +78,17 @@ func writeMan(w io.Writer, app *cli.App) {
 		}
 		writeManFlags(w, cmd.VisibleFlags())
 	}
-	fmt.Fprint(w, ".SH EXIT STATUS\n")
-	for _, s := range exitStatuses {
-		fmt.Fprintf(w, ".TP\n.B %d\n%s\n", s.code, roff(s.meaning))
-	}
+	writeExitStatuses(w)
 	fmt.Fprint(w, ".SH FILES\n")
 	for _, f := range files {
 		fmt.Fprintf(w, ".TP\n.I %s\n%s\n", roff(f.path), roff(f.meaning))
 	}
-	fmt.Fprint(w, ".SH SEE ALSO\n.BR nft (8),\n.BR ip\\-rule (8),\n.BR ip\\-route (8),\n.BR conntrack (8)\n")
+	fmt.Fprint(w, ".SH SEE ALSO\n.BR pbr.toml (5),\n.BR nft (8),\n.BR ip\\-rule (8),\n.BR ip\\-route (8),\n.BR conntrack (8)\n")
 }
 
 // files are what the manual names.
 var files = []struct{ path, meaning string }{
-	{defaultConfig, "The policy; docs/policy.md describes it."},
+	{defaultConfig, "The policy; pbr.toml(5) describes it."},
 	{"/run/pbr/", "Lock, journal, and pbr watch's control socket and memory of the uplinks' health; one directory per network namespace."},
 	{"/var/lib/pbr/", "What outlives a restart of the machine; $STATE_DIRECTORY instead where it is set, /var/lib/pbr/netns/NAME for a network namespace of that name."},
 }
