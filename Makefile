@@ -10,7 +10,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: install uninstall package dist go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -112,6 +112,21 @@ bench-dataplane: tools build
 golden:
 	$(GO) test ./compiler/policy ./cmd/pbr -update
 	$(GO) test ./integration -run Network -update
+
+# PREFIX, DESTDIR and SYSCONFDIR say where; without them /usr/local and /etc.
+PREFIX ?= /usr/local
+install: build
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' GO='$(GO)' sh packaging/install.sh install
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' sh packaging/install.sh uninstall
+
+# Packages (deb, rpm, apk, archlinux) and, with dist, tarballs, SBOM and SHA256SUMS, below dist/.
+ARCHES  ?= amd64 arm64 armhf armel i386 riscv64
+FORMATS ?= deb rpm apk archlinux
+package: go
+	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/package.sh '$(FORMATS)' '$(ARCHES)' dist
+dist: go
+	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/package.sh '$(FORMATS) tar' '$(ARCHES)' dist
 
 man: build
 	bin/pbr man > docs/pbr.8

@@ -28,7 +28,7 @@ func TestUnitsAreValid(t *testing.T) {
 		}
 		// Where pbr is not installed, its path would be an error.
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(unit), "/usr/bin/pbr", pbrPath)), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(unit), "/usr/sbin/pbr", pbrPath)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		args = append(args, path)

@@ -18,8 +18,8 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system /etc/pbr
 cp "$1"/*.service /run/systemd/system
 printf '[Unit]\nWants=pbr.service\n' >/run/systemd/system/router.target
-touch /usr/bin/pbr
-mount --bind "$2" /usr/bin/pbr
+touch /usr/sbin/pbr
+mount --bind "$2" /usr/sbin/pbr
 mount -t tmpfs tmpfs /tmp # systemd-tmpfiles empties it at boot
 exec env container=pbr-test /lib/systemd/systemd --unit=router.target --show-status=no --log-target=console
 `

@@ -69,9 +69,8 @@ install)
 	sh packaging/policy-man.sh | compressed "$share/man/man5/pbr.toml.5.gz"
 	compressed "$doc/changelog.gz" <CHANGELOG.md
 	for page in README.md docs/*.md; do put 644 "$page" "$doc/$(basename "$page")"; done
-	put 644 LICENSE "$doc/LICENSE"
-	sh packaging/licences.sh >"$doc/copyright"
-	chmod 644 "$doc/copyright"
+	sh packaging/licences.sh | compressed "$doc/third-party-licences.gz"
+	put 644 packaging/copyright "$doc/copyright"
 	for policy in fixtures/networks/*/policy.toml; do
 		name=$(basename "$(dirname "$policy")")
 		put 644 "$policy" "$doc/examples/${name#*-}.toml"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints the licence of pbr and those of the modules that are in its binary.
+# Prints the licence of pbr and those of the modules and of the Go library that are in its binary.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -7,6 +7,8 @@ go=${GO:-go}
 echo "pbr: policy-based routing for Linux"
 echo
 cat LICENSE
+printf '\n%s\n%s\n\n' '--------------------------------------------------------------------------------' 'the Go standard library'
+cat "$("$go" env GOROOT)/LICENSE"
 GOOS=linux "$go" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/pbr |
 	sort -u | while read -r path version dir; do
 	[ -n "$path" ] || continue
