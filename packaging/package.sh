@@ -44,9 +44,10 @@ for arch in $arches; do
 	build "$1" "$arm" "$work/pbr"
 	stage=$work/$arch
 	PREFIX=/usr DESTDIR=$stage BINARY=$work/pbr HOST_BINARY=$work/host sh packaging/install.sh install
-	printf 'pbr (%s-1) unstable; urgency=medium\n\n  * Release %s; /usr/share/doc/pbr/changelog.gz says what changed.\n\n -- pbr maintainers <maintainers@pbr.invalid>  %s\n' \
+	printf 'pbr (%s-1) unstable; urgency=medium\n\n  * Release %s. See changelog.gz.\n\n -- pbr maintainers <maintainers@pbr.invalid>  %s\n' \
 		"$version" "$version" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$work/changelog.Debian.gz"
-	find "$stage" "$work/changelog.Debian.gz" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+	cp -r packaging/scripts packaging/lintian-overrides "$work"
+	find "$stage" "$work/changelog.Debian.gz" "$work/scripts" "$work/lintian-overrides" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	sed -e "s#@ARCH@#$3#; s#@VERSION@#$version#; s#@STAGE@#$stage#; s#@WORK@#$work#; s#@MTIME@#$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)#" \
 		packaging/nfpm.yaml >"$work/nfpm.yaml"
 	for format in $formats; do
