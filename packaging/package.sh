@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 formats=$1 arches=$2 out=$3
 go=${GO:-go}
 NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
-SBOM=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+SBOM=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 version=${VERSION:-$(git describe --tags --always 2>/dev/null || echo unknown)}
@@ -64,7 +64,7 @@ for arch in $arches; do
 done
 case " $formats " in
 *' tar '*)
-	"$go" run "$SBOM" mod -json -type application -noserial -notimestamp -output "$out/pbr-$version.cdx.json" . 2>/dev/null
+	"$go" run "$SBOM" bin -json -noserial -notimestamp -version "v$version" -output "$out/pbr-$version.cdx.json" "$work/host"
 	;;
 esac
 (cd "$out" && rm -f SHA256SUMS && sha256sum -- * >"$work/sums" && mv "$work/sums" SHA256SUMS)
