@@ -105,7 +105,7 @@ func TestDispatcherHooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		hook := filepath.Join(t.TempDir(), "50-pbr")
-		if err := os.WriteFile(hook, []byte(strings.ReplaceAll(string(text), "/usr/bin/pbr", pbrPath)), 0o755); err != nil {
+		if err := os.WriteFile(hook, []byte(strings.ReplaceAll(string(text), "/usr/sbin/pbr", pbrPath)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		return r.Exec(hook, hooks[name]...)

@@ -33,10 +33,18 @@ with_path() { # UNIT: for the place of this prefix
 
 units() { ls packaging/systemd; }
 
+hooks() { # what the network's managers call, and where they look for it
+	for state in routable degraded carrier no-carrier off; do
+		echo "packaging/dispatcher/networkd-dispatcher/50-pbr $vendor/networkd-dispatcher/$state.d/50-pbr"
+	done
+	echo "packaging/dispatcher/NetworkManager/50-pbr $vendor/NetworkManager/dispatcher.d/50-pbr"
+}
+
 files() { # what uninstall takes away
 	echo "$root$prefix/sbin/pbr"
 	for unit in $(units); do echo "$lib/systemd/system/$unit"; done
 	echo "$vendor/systemd/networkd.conf.d/90-pbr.conf"
+	hooks | cut -d ' ' -f 2
 	echo "$share/bash-completion/completions/pbr"
 	echo "$share/zsh/vendor-completions/_pbr"
 	echo "$share/fish/vendor_completions.d/pbr.fish"
@@ -52,6 +60,11 @@ install)
 		chmod 644 "$lib/systemd/system/$unit"
 	done
 	put 644 packaging/networkd/90-pbr.conf "$vendor/systemd/networkd.conf.d/90-pbr.conf"
+	hooks | while read -r source hook; do
+		mkdir -p "$(dirname "$hook")"
+		with_path "$source" >"$hook"
+		chmod 755 "$hook"
+	done
 	for shell in bash zsh fish; do
 		case $shell in
 		bash) to=$share/bash-completion/completions/pbr ;;
