@@ -187,13 +187,16 @@ func strictUplinks(doc *policy.Document) []string {
 	return slices.Compact(names)
 }
 
-// lookupOnlyUplinks returns the uplinks that lookup-only-in-table rules lead to, sorted.
+// lookupOnlyUplinks returns the uplinks that rules lead to which keep their packets from all others, sorted: by
+// lookup-only-in-table, or because the table is strict.
 func lookupOnlyUplinks(doc *policy.Document) []string {
 	var names []string
 	for i := range doc.Rules {
 		r := &doc.Rules[i]
+		table := slices.IndexFunc(doc.Tables, func(t policy.Table) bool { return r.Target.Kind == policy.ToTable && t.Name == r.Target.Name })
+		strict := r.Action == policy.RuleLookup && table >= 0 && doc.Tables[table].Strict
 		switch {
-		case r.Action != policy.RuleLookupOnly:
+		case r.Action != policy.RuleLookupOnly && !strict:
 		case r.Target.Kind == policy.ToUplink:
 			names = append(names, r.Target.Name)
 		case r.Target.Kind == policy.ToDefault && doc.Default != nil:
@@ -202,9 +205,8 @@ func lookupOnlyUplinks(doc *policy.Document) []string {
 			for j := range doc.Uplinks { // main is not ours: its routes may lead through any of them
 				names = append(names, doc.Uplinks[j].Name)
 			}
-		default:
-			t := slices.IndexFunc(doc.Tables, func(t policy.Table) bool { return t.Name == r.Target.Name })
-			names = append(names, uplinksOf(&doc.Tables[t])...)
+		case table >= 0:
+			names = append(names, uplinksOf(&doc.Tables[table])...)
 		}
 	}
 	slices.Sort(names)

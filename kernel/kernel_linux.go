@@ -27,6 +27,8 @@ type Kernel struct {
 	released string
 	// owned is what Notices takes for ours.
 	owned atomic.Pointer[owned]
+	// settings are the values of those that the plan in force has, for Notices.
+	settings atomic.Pointer[map[string]string]
 	// offload is what the kernel was found to be able to.
 	offload offload
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.

@@ -86,6 +86,8 @@ func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 	switch c.Kind {
 	case route.LinkChange, route.AddressChange:
 		return Notice{Kind: NoticeMachine, What: c.Text}, true
+	case route.SettingChange:
+		return k.settingNotice(c)
 	case route.RouteChange:
 		ours = c.Route.Protocol == plan.Protocol || k.ownsTable(c.Route.Table) && !route.KernelMade(c.Route)
 	case route.RuleChange:
@@ -96,6 +98,21 @@ func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.port(c.Port), Objects: []string{c.Object}}, true
 	case ours || c.Machine:
 		return Notice{Kind: NoticeMachine, What: c.Text}, true
+	}
+	return Notice{}, false
+}
+
+// settingNotice tells of settings that are no longer what the plan in force has. Nobody can tell who wrote to /proc, so
+// what we set ourselves is told from others' changes by its value.
+func (k *Kernel) settingNotice(c route.Change) (Notice, bool) {
+	settings := k.settings.Load()
+	if settings == nil {
+		return Notice{}, false
+	}
+	for _, s := range c.Settings {
+		if want, ours := (*settings)[s.Path]; ours && want != s.Value {
+			return Notice{Kind: NoticeDrift, What: fmt.Sprintf("%s set to %s", s.Path, s.Value), Objects: []string{s.Path}}, true
+		}
 	}
 	return Notice{}, false
 }

@@ -230,6 +230,38 @@ func TestPortsAreLookedUp(t *testing.T) {
 	}
 }
 
+// TestNoticesOfSettings: settings of the plan that somebody else changes are drift; others are nobody's business.
+func TestNoticesOfSettings(t *testing.T) {
+	k := newKernel(t)
+	p := compile(t, k, "[pbr]\nreverse-path = \"nft\"\nsysctl = true\n"+twoUplinks, nil)
+	run(t, "sysctl -w net.ipv4.ip_forward=0")
+	run(t, "sysctl -w net.ipv4.conf.all.rp_filter=2")
+	ch := notices(t, k)
+	apply(t, k, p)
+	if got := until(t, ch); len(got) > 0 {
+		t.Errorf("what apply sets itself is told: %v", got)
+	}
+	for _, c := range []struct{ set, what string }{
+		{"net.ipv4.conf.all.rp_filter=1", "net/ipv4/conf/all/rp_filter set to 1"},
+		{"net.ipv4.conf.w1.rp_filter=1", "net/ipv4/conf/w1/rp_filter set to 1"},
+		{"net.ipv4.ip_forward=0", "net/ipv4/ip_forward set to 0"},
+		{"net.ipv6.conf.all.forwarding=0", "net/ipv6/conf/all/forwarding set to 0"},
+		{"net.ipv4.conf.w2.ignore_routes_with_linkdown=0", "net/ipv4/conf/w2/ignore_routes_with_linkdown set to 0"},
+	} {
+		run(t, "sysctl -w "+c.set)
+		if n := next(t, ch); n.Kind != NoticeDrift || !strings.HasPrefix(n.What, c.what) {
+			t.Errorf("%s: told %v", c.set, n)
+		}
+		until(t, ch)
+		apply(t, k, p)
+	}
+	run(t, "sysctl -w net.ipv4.conf.x1.forwarding=0")
+	run(t, "sysctl -w net.ipv4.conf.lo.rp_filter=1")
+	if got := until(t, ch); len(got) > 0 {
+		t.Errorf("settings of others are told: %v", got)
+	}
+}
+
 // TestOwnChangesAreSilent: whatever pbr does itself, no notice comes of it.
 func TestOwnChangesAreSilent(t *testing.T) {
 	k := newKernel(t)

@@ -23,6 +23,11 @@ func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) 
 	held.Ruleset = ruleset.Ruleset
 	k.left = &left{plan: &held, owned: o, nft: ruleset, saved: saved}
 	k.owned.Store(&o)
+	settings := map[string]string{}
+	for _, s := range p.Sysctls {
+		settings[s.Path] = s.Value
+	}
+	k.settings.Store(&settings)
 }
 
 // ruleset is what was left of nftables; nil when nothing is known.
@@ -37,6 +42,8 @@ func (l *left) ruleset() *nft.Live {
 func (k *Kernel) forget() *left {
 	l := k.left
 	k.left = nil
+	// What is set from now on is not yet in force, and its old values are no longer.
+	k.settings.Store(nil)
 	return l
 }
 

@@ -14,6 +14,8 @@ const (
 	RouteChange
 	// RuleChange is of an ip rule.
 	RuleChange
+	// SettingChange: somebody wrote settings of an interface, or of all.
+	SettingChange
 )
 
 // Change is something that the kernel told of.
@@ -29,6 +31,8 @@ type Change struct {
 	// Route and Rule are what a RouteChange and a RuleChange are of.
 	Route plan.Route
 	Rule  plan.Rule
+	// Settings are what a SettingChange tells the values of.
+	Settings []plan.Sysctl
 	// Machine tells of a route that Conn.Machine reports it.
 	Machine bool
 }

@@ -34,9 +34,10 @@ func (c *Conn) Watch() (*Watcher, error) {
 		own = append(own, port)
 	}
 	events, err := netevents.Listen(unix.NETLINK_ROUTE, own, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err != nil {
-		return nil, fmt.Errorf("watching links, addresses, routes and rules: %w", err)
+		return nil, fmt.Errorf("watching links, addresses, routes, rules and settings: %w", err)
 	}
 	w := &Watcher{events: events, names: &Conn{inet: -1}}
 	if w.names.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
@@ -88,6 +89,8 @@ func (w *Watcher) decode(m netlink.Message) (Change, bool, error) {
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		r, err := decodeRule(m.Data)
 		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE), Object: describeRule(r)}, err == nil, err
+	case unix.RTM_NEWNETCONF:
+		return w.setting(m.Data)
 	}
 	return Change{}, false, nil
 }
