@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,18 +59,17 @@ func runHook(ctx context.Context, path string, environment []string) error {
 	said := &firstWords{}
 	cmd.Stdout, cmd.Stderr = said, said
 	err := cmd.Run()
-	if err != nil && said.Len() > 0 {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	if text := strings.TrimSpace(string(said.words)); err != nil && text != "" {
+		return fmt.Errorf("%w: %s", err, text)
 	}
 	return err
 }
 
-// firstWords keeps the beginning of what is written.
-type firstWords struct{ bytes.Buffer }
+// firstWords keeps the beginning of what is written. It is an io.Writer and nothing else: what else it could do, as ReadFrom, would go
+// past the bound.
+type firstWords struct{ words []byte }
 
 func (f *firstWords) Write(p []byte) (int, error) {
-	if room := hookWords - f.Len(); room > 0 {
-		f.Buffer.Write(p[:min(room, len(p))])
-	}
+	f.words = append(f.words, p[:min(hookWords-len(f.words), len(p))]...)
 	return len(p), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -67,5 +68,20 @@ func TestRunnable(t *testing.T) {
 		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
 			t.Errorf("%s: %v, not %q", row.path, err, row.want)
 		}
+	}
+}
+
+// What a hook prints costs no memory beyond the words that are kept.
+func TestHookOutputIsBounded(t *testing.T) {
+	path := script(t, "head -c 200000000 /dev/zero | tr '\\0' x\nexit 3\n", 0o755)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := runHook(t.Context(), path, nil)
+	runtime.ReadMemStats(&after)
+	if err == nil || len(err.Error()) > 2*hookWords || !strings.Contains(err.Error(), "xxx") {
+		t.Errorf("a failed hook gives %.1000v", err)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 10<<20 {
+		t.Errorf("200 MB of output took %d MB", grown>>20)
 	}
 }

@@ -14,8 +14,12 @@ import (
 	"pbr/cmd/pbr/daemon"
 )
 
-// metricsTimeout bounds a scrape.
-const metricsTimeout = 10 * time.Second
+const (
+	// metricsTimeout bounds a scrape, and how long a client may wait with the next.
+	metricsTimeout = 10 * time.Second
+	// metricsHeader bounds what a client may send, in bytes.
+	metricsHeader = 16 << 10
+)
 
 // metricsServer serves /metrics where [watch] metrics says.
 type metricsServer struct {
@@ -48,7 +52,11 @@ func (m *metricsServer) listen(address string) {
 		w.Header().Set("Content-Type", daemon.MetricsType)
 		_, _ = w.Write(daemon.Metrics(m.report()))
 	})
-	m.server = &http.Server{Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, IdleTimeout: time.Minute}
+	m.server = &http.Server{
+		Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, IdleTimeout: metricsTimeout, MaxHeaderBytes: metricsHeader,
+		ErrorLog: slog.NewLogLogger(m.log.Handler(), slog.LevelWarn),
+	}
+	l = daemon.Guarded(l, "metrics", m.log)
 	go func(s *http.Server) {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			m.log.Error("metrics are not served", "listen", address, "error", err)

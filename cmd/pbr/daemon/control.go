@@ -74,6 +74,7 @@ func Listen(dir string) (net.Listener, error) {
 
 // Serve answers clients until ctx ends, then closes l.
 func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) {
+	l = Guarded(l, "control socket", log)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
 	var clients sync.WaitGroup

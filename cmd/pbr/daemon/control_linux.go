@@ -11,6 +11,9 @@ import (
 
 // mayControl refuses whoever is neither root nor this process's own user (SO_PEERCRED, unix(7)).
 func mayControl(conn net.Conn) error {
+	if guarded, ok := conn.(*guardedConn); ok {
+		conn = guarded.Conn
+	}
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
 		return errors.New("not a UNIX socket")
