@@ -12,6 +12,9 @@ type span struct {
 	list int
 }
 
+// maxOverlaps bounds the pairs that are looked at: of n lists with an address in common there are n*(n-1)/2.
+const maxOverlaps = 1000
+
 // lintOverlap warns of two lists that share addresses, but for those of a list that both include, or that one includes of the
 // other: then they are meant to. One sweep over all ranges; a list's own never overlap.
 func (p *parser) lintOverlap() {
@@ -34,8 +37,13 @@ func (p *parser) lintOverlap() {
 	for _, s := range mergeRuns(runs) {
 		open = slices.DeleteFunc(open, func(o span) bool { return o.To.Less(s.From) || o.From.Is4() != s.From.Is4() })
 		for _, o := range open {
-			if k := (pair{min(o.list, s.list), max(o.list, s.list)}); !told[k] {
-				told[k] = p.overlap(k.a, k.b, Range{s.From, minAddr(o.To, s.To)})
+			k := pair{min(o.list, s.list), max(o.list, s.list)}
+			if told[k] || !p.overlap(k.a, k.b, Range{s.From, minAddr(o.To, s.To)}) {
+				continue
+			}
+			if told[k] = true; len(told) == maxOverlaps {
+				p.warnf(p.doc.Lists[k.b].Pos, codeOverlap, "lists", "", "more than %d pairs of lists share addresses: these are the first", maxOverlaps)
+				return
 			}
 		}
 		open = append(open, s)

@@ -66,7 +66,6 @@ func (p *parser) document() {
 		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
 		return
 	}
-	verdict := judge(string(text))
 	tree, errs := tomltree.Parse(string(text))
 	broken := false
 	for _, e := range errs {
@@ -81,6 +80,7 @@ func (p *parser) document() {
 	if broken {
 		return // what follows from a file that is no TOML would only be confusing
 	}
+	verdict := judge(string(text)) // what is left: our own reading bounds what the library's can cost
 	defer func() {
 		if err := <-verdict; err != nil && !p.ds.HasErrors() {
 			p.errorf(p.pos(int32(err.Position.Line), int32(err.Position.Col)), codeSyntax, "", "", "%s", err.Message)

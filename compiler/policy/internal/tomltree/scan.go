@@ -9,6 +9,9 @@ import (
 // maxDepth bounds nested arrays and inline tables, so that hostile input cannot exhaust the stack.
 const maxDepth = 100
 
+// maxParts bounds the parts of a dotted key, each of which is a table in the one before.
+const maxParts = 32
+
 // scanner walks the text once, from left to right.
 type scanner struct {
 	src  string
@@ -53,6 +56,10 @@ func Parse(src string) (*Fields, []SyntaxError) {
 
 // invalidUTF8 reports the first bytes that are no UTF-8.
 func (s *scanner) invalidUTF8() {
+	if strings.HasPrefix(s.src, "\xff\xfe") || strings.HasPrefix(s.src, "\xfe\xff") {
+		s.fail(0, "the file is UTF-16; save it as UTF-8")
+		return
+	}
 	for off, r := range s.src {
 		if r != utf8.RuneError {
 			continue
@@ -131,12 +138,14 @@ func (s *scanner) skipBlank() {
 // comment passes a comment up to its line's end.
 func (s *scanner) comment() {
 	end := strings.IndexByte(s.src[s.i:], '\n')
+	text := s.src[s.i:]
 	if end < 0 {
-		end = len(s.src) - s.i
+		end = len(text)
+	} else {
+		text = strings.TrimSuffix(text[:end], "\r") // of the line's end
 	}
-	text := s.src[s.i : s.i+end]
 	for j := range len(text) {
-		if c := text[j]; c < 0x20 && c != '\t' && (c != '\r' || j != len(text)-1) || c == 0x7f {
+		if c := text[j]; c < 0x20 && c != '\t' || c == 0x7f {
 			off := s.i + j
 			s.i += end
 			s.fail(off, "control character %q in a comment", c)

@@ -115,6 +115,9 @@ func (s *scanner) keyPath() bool {
 		default:
 			return s.fail(s.i, "%s where a key should be", s.found())
 		}
+		if len(s.path) == maxParts {
+			return s.fail(s.i, "a key of more than %d parts", maxParts)
+		}
 		s.path = append(s.path, key{name, line, col})
 		s.skipSpace()
 		if s.peek() != '.' {

@@ -83,6 +83,13 @@ func agree(t *testing.T, text string) {
 	var want map[string]any
 	_, wantErr := toml.Decode(text, &want)
 	tree, errs := Parse(text)
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || slices.ContainsFunc(errs, tooManyParts) {
+		// BurntSushi passes over a mark of UTF-16 that UTF-8 follows, which TOML forbids, and it bounds no key.
+		if len(errs) == 0 {
+			t.Fatalf("we take UTF-16:\n%q", text)
+		}
+		return
+	}
 	if len(errs) > 0 {
 		// BurntSushi lets some tables be defined twice that TOML forbids; there we may be the stricter one.
 		if wantErr == nil && !slices.ContainsFunc(errs, func(e SyntaxError) bool { return e.Duplicate }) {
@@ -98,7 +105,11 @@ func agree(t *testing.T, text string) {
 	}
 }
 
+func tooManyParts(e SyntaxError) bool { return strings.Contains(e.Message, "parts") }
+
 var documents = []string{
+	"# c\r", "a = 1 # c\r", "a = 1\r", "\r", "a = 1 # c\r\n", "\xff\xfe", "\xfe\xff", "\xff\xfea\x00", "\xff\xfe# x",
+	strings.Repeat("a.", 40) + "a = 1", "[" + strings.Repeat("a.", 40) + "a]",
 	"", "# only a comment", "a = 1\nb = 'x'\r\n\r\nc = true # yes\n", "\uFEFFa = 1",
 	"a = 0xff\nb = 0o17\nc = 0b101\nd = 1_000\ne = +7\nf = -0\n", "a = 0x_1", "a = 01", "a = 1__0", "a = 9223372036854775808",
 	"a = 1.5\nb = 1e3\nc = -2.5E-3\nd = inf\ne = -nan\nf = 1_0.0_1\n", "a = 1.", "a = .5", "a = 1.e3", "a = 1e",
