@@ -7,13 +7,12 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
-	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
 
 // rounds is how often Apply looks again whether the namespace holds the plan, and mends what does not.
-const rounds = 3
+const rounds = 4
 
 // nftTries is how often the nftables transaction is computed anew because someone else changed nftables meanwhile.
 const nftTries = 5
@@ -54,12 +53,13 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 		return nil, err
 	}
 	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
-	a.lenient, a.journal = lenient, j
+	a.lenient, a.journal, a.start = lenient, j, have
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
 	next.Unadopted = !want.Ruleset.Empty() && (next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))
 	a.unadopted = next.Unadopted
 	a.live = have.nft
-	a.marks = &remarking{Remarks: &conntrack.Remarks{Want: a.owned.Marks, Earlier: plansMarks(next.Owned)}, a: a}
+	a.marks = newRemarking(a)
+	a.marks.Earlier = plansMarks(next.Owned)
 	if a.report.Changes.Empty() && !next.has(a.owned.other) && len(a.unset(next, have)) == 0 {
 		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)
@@ -70,10 +70,64 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	if err := a.writeJournal(next); err != nil {
 		return nil, err
 	}
-	if err := a.converge(have, next); err != nil {
+	if err := a.applyStages(have); err != nil {
 		return nil, a.giveUp(err, j)
 	}
-	return a.report, a.settle()
+	if err := a.settle(); err != nil {
+		return a.report, fmt.Errorf("the policy is in force, but noting that failed: %w: apply it again", err)
+	}
+	return a.report, nil
+}
+
+// applyStages converges to the plan, by a detour if numbers change their meaning.
+func (a *application) applyStages(have *live) error {
+	a.live = have.nft
+	between, full := detour(a.journal.Owned, a.want)
+	if full {
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x has no room to change numbers one after the other: "+
+			"connections whose numbers become others' are unmarked for a moment", a.want.Mask))
+	}
+	if between == nil {
+		return a.converge(have)
+	}
+	want, owned := a.want, a.owned
+	have, err := a.aim(between)
+	if err != nil {
+		return err
+	}
+	if err := conflicts(between, have.plan, append(a.journal.bases(), between.BasePriority), append(a.journal.tables(), owned.Tables...)); err != nil {
+		return &ApplyError{Cause: err, Undo: a.goBack()}
+	}
+	if err := a.converge(have); err != nil {
+		return err
+	}
+	if err := a.settle(); err != nil {
+		return &ApplyError{Cause: err, Undo: a.goBack()}
+	}
+	moved, cleared := a.report.Moved, a.report.Cleared
+	if have, err = a.aim(want); err != nil {
+		return err
+	}
+	err = a.converge(have)
+	a.report.Moved, a.report.Cleared = moved, cleared
+	return err
+}
+
+// aim makes a plan the one to converge to, notes it in the journal and looks at what is there.
+func (a *application) aim(want *plan.Plan) (*live, error) {
+	a.want, a.owned = want, possession(want)
+	begun := *a.journal
+	begun.Next = nil // nothing was done for that yet
+	err := a.writeJournal(begun.with(a.owned, nil))
+	var have *live
+	if err == nil {
+		a.marks = newRemarking(a)
+		have, err = a.read(want, a.journal, a.live)
+	}
+	if err != nil {
+		return nil, &ApplyError{Cause: err, Undo: a.goBack()}
+	}
+	return have, nil
 }
 
 // giveUp restores the journal when everything was undone, so that nothing counts as ours that never was.
@@ -88,9 +142,13 @@ func (a *application) giveUp(err error, before *journal) error {
 // settle does what is left when the plan is in force.
 func (a *application) settle() error {
 	if !a.marks.ran {
-		if _, after := a.marks.steps(); len(after) > 0 {
-			a.step(after[0].what)
-			_ = after[0].do() // never fails
+		_, after, last := a.marks.steps()
+		for _, s := range slices.Concat(after, last) {
+			a.step(s.what)
+			if err := s.do(); err != nil {
+				a.marks.failed = true
+				a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections keep the marks of the earlier policy: %v", err))
+			}
 		}
 	}
 	if a.unadopted {
@@ -141,6 +199,10 @@ type application struct {
 	lenient bool
 	// unadopted tells that the table is new to connections.
 	unadopted bool
+	// start is what the namespace held, for goBack.
+	start *live
+	// lost is what cannot be undone of connections.
+	lost []error
 	// live is the ruleset that the last transaction left.
 	live *nft.Live
 	// rules and routes are for the ip rules, and the deletions of routes, of one round.
@@ -153,10 +215,10 @@ func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *pl
 }
 
 // converge does the changes, and looks again until there are none.
-func (a *application) converge(have *live, j *journal) error {
+func (a *application) converge(have *live) error {
 	for round := 0; ; round++ {
 		changes := plan.Diff(have.plan, a.want)
-		unset := a.unset(j, have)
+		unset := a.unset(a.journal, have)
 		a.unadopted = a.unadopted || tableMade(&have.plan.Ruleset, &a.want.Ruleset, have.last)
 		if changes.Empty() && len(unset) == 0 {
 			a.saveSnapshot(have.nft)
@@ -164,17 +226,17 @@ func (a *application) converge(have *live, j *journal) error {
 			return nil
 		}
 		if round == rounds {
-			return &ApplyError{Cause: fmt.Errorf("the kernel still differs after %d rounds; someone else keeps changing it", rounds), Undo: a.undo()}
+			return &ApplyError{Cause: a.stillDiffers(), Undo: a.goBack()}
 		}
 		if round == 0 {
 			a.report.Restored = unset
 		}
 		err := a.do(have, changes, unset)
 		if err != nil {
-			return &ApplyError{Cause: err, Undo: a.undo()}
+			return &ApplyError{Cause: err, Undo: a.goBack()}
 		}
-		if have, err = a.read(a.want, j, a.live); err != nil {
-			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.undo()}
+		if have, err = a.read(a.want, a.journal, a.live); err != nil {
+			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.goBack()}
 		}
 	}
 }
@@ -195,11 +257,19 @@ func (a *application) run(s step) error {
 		return fmt.Errorf("stopped before %s: %w", s.what, err)
 	}
 	a.step(s.what)
-	if err := s.do(); err != nil {
-		return err
+	err := s.do()
+	if err == nil || s.partial {
+		a.done = append(a.done, s)
 	}
-	a.done = append(a.done, s)
-	return nil
+	return err
+}
+
+// stillDiffers tells why the kernel does not come to hold the plan.
+func (a *application) stillDiffers() error {
+	if left := a.live.Leftover; left != nil {
+		return fmt.Errorf("the kernel still differs after %d rounds: %w", rounds, left)
+	}
+	return fmt.Errorf("the kernel still differs after %d rounds; someone else keeps changing it", rounds)
 }
 
 // undo takes back what was done, last first, as far as it goes.
@@ -221,11 +291,16 @@ func (a *application) transact(want *plan.Ruleset) error {
 			a.live = next
 			return nil
 		}
+		// Whether any of it was done is not known for certain, and has to be for the undoing.
+		live, readErr := a.nft.Read(&a.live.Ruleset)
+		if readErr == nil {
+			a.live = live
+		}
 		if !errors.Is(err, nft.ErrChanged) || try == nftTries {
 			return fmt.Errorf("changing table inet %s: %w", plan.TableName, err)
 		}
-		if a.live, err = a.nft.Read(&a.live.Ruleset); err != nil {
-			return err
+		if readErr != nil {
+			return readErr
 		}
 	}
 }

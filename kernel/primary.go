@@ -48,7 +48,7 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 func primaryInterface(r *plan.Ruleset) string {
 	for i := range r.Sets {
 		if s := &r.Sets[i]; s.Name == plan.SetPrimary && len(s.Elements) == 1 {
-			return strings.TrimRight(string(s.Elements[0].From[:]), "\x00")
+			return s.Elements[0].From.Text()
 		}
 	}
 	return ""

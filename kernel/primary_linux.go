@@ -2,7 +2,10 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+
+	"github.com/mdlayher/netlink"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -24,14 +27,14 @@ func (a *application) keepPrimary(have *live) []step {
 		steps = append(steps, a.pinNew(have))
 	}
 	p := &pinning{a: a, primaryMove: m}
-	return append(steps, step{what: "pin connections to " + m.iface, do: p.pin, undo: p.release})
+	return append(steps, step{what: "pin connections to " + m.iface, do: p.pin, undo: a.undoing(p.release), partial: true})
 }
 
 // pinNew makes the ruleset that is in force pin the new connections of the primary uplink, too.
 func (a *application) pinNew(have *live) step {
 	next := withoutPrimary(have.plan.Ruleset)
 	return step{
-		what: "nftables transaction: no connection stays unmarked",
+		what: "nftables transaction: no connection stays unmarked", partial: true,
 		do: func() error {
 			err := a.transact(&next)
 			nft.AwaitPackets()
@@ -50,14 +53,22 @@ type pinning struct {
 	through map[netip.Addr]bool
 }
 
-// pin fails the apply if it fails: connections would break.
+// pin fails the apply if it fails: connections would break. On a kernel that has no messages about connections they do.
 func (p *pinning) pin() error {
-	p.through = map[netip.Addr]bool{}
 	c, err := conntrack.Dial()
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(p.pinListed(c), c.Close())
 	}
-	defer c.Close()
+	if conntrack.Unsupported(err) {
+		p.a.report.Warnings = append(p.a.report.Warnings, fmt.Sprintf("connections through %s are not kept on it: %v", p.iface, err))
+		return nil
+	}
+	p.a.report.Pinned += len(p.done)
+	return err
+}
+
+func (p *pinning) pinListed(c *netlink.Conn) error {
+	p.through = map[netip.Addr]bool{}
 	flows, err := conntrack.List(c, conntrack.Unmarked(p.mask))
 	if err != nil {
 		return err
@@ -66,31 +77,19 @@ func (p *pinning) pin() error {
 		if !p.has(&f) {
 			continue
 		}
-		found, err := f.SetMark(c, p.mark, p.mask)
-		if err != nil {
-			return errors.Join(err, p.release())
-		}
-		if found {
-			p.done = append(p.done, changedFlow{f, p.mask})
+		changed := changedFlow{f, p.mask}
+		p.done = append(p.done, changed)
+		if _, err := changed.set(c, p.mark); err != nil {
+			return err
 		}
 	}
-	p.a.report.Pinned += len(p.done)
 	return nil
 }
 
-func (p *pinning) release() error {
-	c, err := conntrack.Dial()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	var errs []error
-	for _, d := range p.done {
-		_, err := d.SetMark(c, 0, d.hadMask)
-		errs = append(errs, err)
-	}
+func (p *pinning) release(c *netlink.Conn) error {
+	flows := p.done
 	p.done = nil
-	return errors.Join(errs...)
+	return giveBack(c, flows)
 }
 
 // has reports whether a connection goes through the uplink: one of its ends is where packets without a mark are sent

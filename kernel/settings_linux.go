@@ -83,7 +83,7 @@ func (a *application) setSysctl(c plan.SysctlChange) step {
 	var before map[string]string
 	missing := false
 	return step{
-		what: "sysctl " + c.Path,
+		what: "sysctl " + c.Path, partial: true,
 		do: func() error {
 			before = liveFollowers(c.Path)
 			err := route.WriteSysctl(c.Path, c.Want)
@@ -108,7 +108,7 @@ func (a *application) setSysctl(c plan.SysctlChange) step {
 func (a *application) restoreSysctl(c plan.SysctlChange) step {
 	var before map[string]string
 	return step{
-		what: "sysctl " + c.Path,
+		what: "sysctl " + c.Path, partial: true,
 		do: func() error {
 			before = liveFollowers(c.Path)
 			return restoreSetting(c, a.journal.Sysctls)

@@ -13,6 +13,8 @@ import (
 type step struct {
 	what     string
 	do, undo func() error
+	// partial steps may have done something when they fail, and are undone then, too.
+	partial bool
 }
 
 // steps puts changes into an order in which no packet is ever without its road: settings, routes, rules,
@@ -36,9 +38,9 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	}
 	steps = append(steps, a.keepPrimary(have)...)
 	transaction := c.Ruleset()
-	var remarkBefore, remarkAfter []step
+	var remarkBefore, remarkAfter, remarkLast []step
 	if transaction && a.marks != nil && !a.marks.ran {
-		remarkBefore, remarkAfter = a.marks.steps()
+		remarkBefore, remarkAfter, remarkLast = a.marks.steps()
 	}
 	steps = append(steps, remarkBefore...)
 	set, del := splitRoutes(c.Routes)
@@ -49,6 +51,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 		last = append(last, a.delRoutes(burst))
 	}
 	rules := orderRules(c.Rules)
+	a.shieldMarks(&rules, have)
 	for _, r := range rules.unskip {
 		steps = append(steps, a.delRule(r))
 	}
@@ -56,7 +59,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 		steps = append(steps, a.addRule(r))
 	}
 	if transaction {
-		steps = append(steps, a.setRuleset(have))
+		steps = append(steps, a.setRuleset(have, len(remarkAfter) > 0))
 	}
 	steps = slices.Concat(steps, loosened, remarkAfter)
 	for _, r := range rules.del {
@@ -65,7 +68,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	for _, r := range rules.skip {
 		steps = append(steps, a.addRule(r))
 	}
-	return slices.Concat(steps, last, restored)
+	return slices.Concat(steps, last, restored, remarkLast)
 }
 
 // sourceCheck tells whether a setting is one of those by which the kernel judges source addresses (ip-sysctl.rst).
@@ -105,10 +108,14 @@ func orderRules(changes []plan.RuleChange) ruleOrder {
 			o.del = append(o.del, *r.Have)
 		}
 	}
+	o.sort()
+	return o
+}
+
+func (o *ruleOrder) sort() {
 	slices.SortStableFunc(o.add, plan.CompareRules)
 	slices.SortStableFunc(o.del, plan.CompareRules)
 	slices.Reverse(o.del)
-	return o
 }
 
 func (a *application) addRule(r plan.Rule) step {
@@ -127,11 +134,17 @@ func (a *application) delRule(r plan.Rule) step {
 	}
 }
 
-// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is none after undoing it.
-func (a *application) setRuleset(have *live) step {
+// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is none after undoing it. While
+// connections carry marks of earlier plans the ruleset knows these, too; the next round takes that out again.
+func (a *application) setRuleset(have *live, moving bool) step {
+	next := &a.want.Ruleset
+	if moving {
+		r := transitional(a.want, a.marks.Remarks)
+		next = &r
+	}
 	s := step{
-		what: "nftables transaction",
-		do:   func() error { return a.transact(&a.want.Ruleset) },
+		what: "nftables transaction", partial: true,
+		do:   func() error { return a.transact(next) },
 		undo: func() error { return a.transact(&have.plan.Ruleset) },
 	}
 	if have.plan.Ruleset.Empty() {

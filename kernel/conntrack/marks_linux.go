@@ -10,6 +10,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"pbr/kernel/internal/fault"
 )
 
 // Message types and attributes of conntrack's netlink (linux/netfilter/nfnetlink_conntrack.h).
@@ -115,6 +117,9 @@ func Dial() (*netlink.Conn, error) {
 
 // List lists the connections with a mark.
 func List(c *netlink.Conn, filter MarkFilter) ([]Flow, error) {
+	if err := fault.At("before listing connections"); err != nil {
+		return nil, err
+	}
 	body, err := appendMarks(netlink.NewAttributeEncoder(), filter.mark, filter.mask).Encode()
 	var flows []netlink.Message
 	if err == nil {
@@ -135,8 +140,16 @@ func List(c *netlink.Conn, filter MarkFilter) ([]Flow, error) {
 	return out, nil
 }
 
+// Unsupported reports whether an error says that the kernel has no messages about connections.
+func Unsupported(err error) bool {
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT)
+}
+
 // Remove deletes a connection, so that its next packet starts a new one, and tells whether there still was that connection.
 func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
+	if err := fault.At("before deleting a connection"); err != nil {
+		return false, err
+	}
 	_, err := c.Execute(netlink.Message{
 		Header: netlink.Header{Type: ctDelete, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   slices.Clip(f.request),
@@ -154,6 +167,9 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 // the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
 // The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
 func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
+	if err := fault.At("before marking a connection"); err != nil {
+		return false, err
+	}
 	body, err := appendMarks(netlink.NewAttributeEncoder(), bits, mask).Encode()
 	if err == nil {
 		_, err = c.Execute(netlink.Message{

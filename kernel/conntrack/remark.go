@@ -1,6 +1,10 @@
 package conntrack
 
-import "strings"
+import (
+	"strings"
+
+	"pbr/compiler/plan"
+)
 
 // Remarks tell what becomes of the connections' marks of earlier plans when another one comes into force: a connection stays with
 // the name that its mark had, whatever mark that name has now, and loses the mark when the name is gone.
@@ -27,7 +31,7 @@ func (r *Remarks) Stale() map[uint32][]uint32 {
 	for _, o := range r.Earlier {
 		for _, n := range o.Numbers {
 			f := MarkFilter{n.Mark, o.Mask}
-			kept := o.Mask == r.Want.Mask && r.heir(o.Mask, n.Mark, n.Name) == n.Mark
+			kept := o.Mask == r.Want.Mask && r.Heir(o.Mask, n) == n.Mark
 			if n.Mark != 0 && !kept && !seen[f] {
 				seen[f] = true
 				out[o.Mask] = append(out[o.Mask], n.Mark)
@@ -37,26 +41,47 @@ func (r *Remarks) Stale() map[uint32][]uint32 {
 	return out
 }
 
-// heir returns the wanted plan's mark of a name, 0 for none. An uplink's table that strict tables lead to is named
-// after it, behind a slash: when it is gone, the uplink itself is as good. What has no name keeps a mark that is still in use.
-func (r *Remarks) heir(mask, mark uint32, name string) uint32 {
-	if name == "" {
-		if _, used := r.Want.Number(mark); used && mask == r.Want.Mask {
-			return mark
+// Heir returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink with the same interface, whose
+// address its connections have, or else that of the same name. An uplink's table that strict tables lead to is named after it, behind a slash:
+// when it is gone, the uplink itself is as good. What has no name keeps a mark that is still in use.
+func (r *Remarks) Heir(mask uint32, n plan.Number) uint32 {
+	if n.Name == "" {
+		if _, used := r.Want.Number(n.Mark); used && mask == r.Want.Mask {
+			return n.Mark
 		}
 		return 0
 	}
-	uplink, _, _ := strings.Cut(name, "/")
-	var found uint32
-	for _, n := range r.Want.Numbers {
-		switch n.Name {
-		case name:
-			return n.Mark
-		case uplink:
-			found = n.Mark
+	uplink, suffix, _ := strings.Cut(n.Name, "/")
+	var best, found uint32
+	for _, w := range r.Want.Numbers {
+		if k := kinship(n, w, uplink, suffix); k > best {
+			best, found = k, w.Mark
 		}
 	}
 	return found
+}
+
+// kinship tells how much of an earlier number a wanted one is, 0 for nothing.
+func kinship(n, w plan.Number, uplink, suffix string) uint32 {
+	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
+	sameInterface := n.Interface != "" && n.Interface == w.Interface
+	switch {
+	case suffix != wantedSuffix && wantedSuffix != "":
+		return 0
+	case !sameInterface && uplink != wanted:
+		return 0
+	}
+	k := uint32(1)
+	if suffix == wantedSuffix {
+		k += 4
+	}
+	if sameInterface {
+		k += 2
+	}
+	if uplink == wanted {
+		k++
+	}
+	return k
 }
 
 // Meaning returns the bits that a connection with this mark is to have in the end, under mask, which is that of all plans
@@ -68,7 +93,7 @@ func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 			continue
 		}
 		if known == 0 {
-			bits = r.heir(o.Mask, n.Mark, n.Name)
+			bits = r.Heir(o.Mask, n)
 		}
 		known |= o.Mask
 	}
@@ -80,7 +105,7 @@ func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 func (r *Remarks) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {
-			return strings.Contains(n.Name, "/") && r.heir(o.Mask, n.Mark, n.Name) == 0
+			return strings.Contains(n.Name, "/") && r.Heir(o.Mask, n) == 0
 		}
 	}
 	return false
@@ -92,19 +117,23 @@ func (r *Remarks) aliases(mark, bits uint32) bool {
 	return used && mark&r.Want.Mask != bits
 }
 
-// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that will be
-// another name's goes, and one of another mask is joined by the new one, which the plan in force does not look at.
+// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that will be another name's goes.
 func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
-	switch {
-	case known == 0:
-		return 0, 0, false
-	case known&r.Want.Mask == 0:
-		return bits, r.Want.Mask, bits != 0 && mark&r.Want.Mask != bits
-	case r.aliases(mark, bits):
+	if known&r.Want.Mask != 0 && r.aliases(mark, bits) {
 		return 0, mask, true
 	}
 	return 0, 0, false
+}
+
+// Ambiguous reports whether a connection that got its mark from the wanted plan can look like one with this mark of an earlier plan.
+func (r *Remarks) Ambiguous(mark, mask uint32) bool {
+	for _, w := range r.Want.Numbers {
+		if bits, _, _ := r.Meaning(mark); w.Mark != 0 && w.Mark&mask == mark && w.Mark != bits {
+			return true
+		}
+	}
+	return false
 }
 
 // After tells how to change a connection's mark when the wanted plan is in force. What by then has a mark that was another

@@ -47,7 +47,7 @@ func TestRemarks(t *testing.T) {
 		"another mask": {
 			want:    numbered(wide, map[string]uint32{"isp1": 0x01000000, "isp22": 0x22000000}),
 			earlier: []Marks{old},
-			before:  map[uint32]string{0x010007: "1000000/ff000000", 0x01010007: "as it is", 0x55220007: "22000000/ff000000", 0x230007: "as it is", 0x22000000: "as it is"},
+			before:  map[uint32]string{0x010007: "as it is", 0x01010007: "as it is", 0x55220007: "as it is", 0x230007: "as it is", 0x22000000: "as it is"},
 			after:   map[uint32]string{0x01010007: "1000000/ffff0000", 0x010007: "1000000/ffff0000", 0x230007: "0/ffff0000", 0x22000000: "as it is"},
 		},
 		"an earlier one that was overtaken": {

@@ -48,7 +48,7 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	if e.late != nil {
 		AwaitPackets()
 		if _, err := c.commit(e.late); err != nil {
-			return nil, fmt.Errorf("the table is changed, but what was there before stays beside it: %w", err)
+			return c.readLeftover(want, err)
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
@@ -65,6 +65,15 @@ func (c *Conn) readAfter(want *plan.Ruleset) (*Live, error) {
 		return nil, fmt.Errorf("the table is changed, reading it back failed: %w", err)
 	}
 	return live, nil
+}
+
+// readLeftover reads a table that holds what it should, and beside it what that replaced, because of err.
+func (c *Conn) readLeftover(want *plan.Ruleset, err error) (*Live, error) {
+	live, readErr := c.readAfter(want)
+	if readErr == nil {
+		live.Leftover = fmt.Errorf("removing what was replaced: %w", err)
+	}
+	return live, readErr
 }
 
 // result is the table after the transaction.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/internal/fault"
 )
 
 // operation says what one message of a batch is for, to name it when the kernel refuses it.
@@ -84,8 +85,12 @@ type answer struct{ first, last uint64 }
 
 var errNoAnswer = errors.New("nftables did not answer")
 
-// commit sends the batch. The kernel has done it, or nothing of it, when the call returns.
+// commit sends the batch. The kernel has done it, or nothing of it, when the call returns; after an error that is not the kernel's
+// answer it is not known which.
 func (s *socket) commit(b *batch) (answer, error) {
+	if err := fault.At("before an nftables transaction"); err != nil {
+		return answer{}, err
+	}
 	b.finish()
 	var a answer
 	var failed error
@@ -111,6 +116,9 @@ func (s *socket) commit(b *batch) (answer, error) {
 	})
 	if err == nil && failed == nil && !acked {
 		failed = errNoAnswer
+	}
+	if err == nil && failed == nil {
+		failed = fault.At("after an nftables transaction")
 	}
 	return a, cmp.Or(err, failed)
 }

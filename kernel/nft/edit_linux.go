@@ -105,7 +105,7 @@ func (e *edit) planSets() {
 		if ch.Have != nil && ch.Want != nil {
 			changed[ch.Want.Name] = true
 			ch.Rebuild = ch.Rebuild || e.live.irregular[ch.Have.Name] ||
-				tooManyRemoved(ch) || e.goesToReplaced(ch.Want)
+				tooManyRemoved(ch) || e.goesToReplaced(ch.Want) || movesTargets(ch)
 		}
 		switch {
 		case ch.Have == nil || ch.Want != nil && !ch.Rebuild:
@@ -134,6 +134,13 @@ func tooManyRemoved(ch *plan.SetChange) bool {
 		return n > max(fewTuples, all/tuplesPerRemoval)
 	}
 	return n > manyElements && n > all/2
+}
+
+// movesTargets reports whether a small map of marks or interfaces loses keys and gets others, as when numbers or names change. Its elements
+// would change one after the other, after the rules that go with them: a packet between would not be steered or pinned.
+func movesTargets(ch *plan.SetChange) bool {
+	s := ch.Want
+	return s.Map && !s.Dynamic && (s.Type == plan.TypeMark || s.Type == plan.TypeIfname) && len(ch.Add) > 0 && len(ch.Remove) > 0
 }
 
 // goesToReplaced tells whether an element of a map goes to a chain that is made anew.

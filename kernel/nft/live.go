@@ -17,6 +17,9 @@ type Live struct {
 	// Generation is the namespace's nftables generation that Ruleset was read at.
 	Generation uint32
 
+	// Leftover is why something is still there beside Ruleset's objects that it replaced; nil if nothing is known to be.
+	Leftover error
+
 	// identity names the namespace that it was read in.
 	identity string
 	// exists tells an empty table from none.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"pbr/kernel/internal/fault"
 )
 
 // Sizes in bytes. With the usual 4 KiB the kernel walks a big set anew for every chunk of a dump,
@@ -150,6 +152,9 @@ func (s *socket) ask(msg uint16, family uint8, f func(attrs []byte)) error {
 // query sends a request, and calls f with the attributes of each object of the answer up to its end, which is the dump's or
 // the acknowledgement.
 func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(attrs []byte) error) error {
+	if err := fault.At("before asking nftables"); err != nil {
+		return err
+	}
 	s.seq++
 	want := s.seq
 	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|flags, want, family, filter)); err != nil {

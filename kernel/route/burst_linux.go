@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/internal/fault"
 )
 
 // BurstSize is how many routes one call of SetRoutes or RouteEdit.Del is to be given at most: so many refusals fit into the
@@ -105,6 +106,11 @@ func (e *RouteEdit) list(l routeList) (map[plan.RouteKey][]liveRoute, error) {
 // bodies and those that have an error, and fills in errors. What the kernel does not answer clearly is asked again alone: these
 // requests may be repeated, and their errors are then in the kernel's own words.
 func (c *Conn) burst(typ, flags int, bodies [][]byte, errs []error) {
+	for i, body := range bodies {
+		if body != nil && errs[i] == nil {
+			errs[i] = fault.At("before one of several changes of routes")
+		}
+	}
 	var again []int
 	at, datagram := c.serialize(typ, flags, bodies, errs)
 	if len(at) == 1 {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/internal/fault"
 )
 
 // dumpPatience is how long a dump that the kernel changed under (NLM_F_DUMP_INTR) is tried anew: under a storm of changes of
@@ -89,15 +91,21 @@ func (c *Conn) Close() error {
 
 // request sends one message of the given type and body, and waits for the kernel's answer to it.
 func (c *Conn) request(typ, flags int, body []byte) error {
+	if err := fault.At("before a change of routes or rules"); err != nil {
+		return err
+	}
 	req := nl.NewNetlinkRequest(typ, flags|unix.NLM_F_ACK)
 	req.Sockets = c.sockets
 	req.AddRawData(body)
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	return cmp.Or(err, fault.At("after a change of routes or rules"))
 }
 
 // dump returns the bodies of all messages that answer a dump request.
 func (c *Conn) dump(typ int, answer uint16, body []byte) ([][]byte, error) {
+	if err := fault.At("before listing routes or rules"); err != nil {
+		return nil, err
+	}
 	return untilWhole(func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
 		req.Sockets = c.sockets

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"pbr/kernel/internal/fault"
 )
 
 // sysctlFile returns the file of a setting, for paths below net/ only, which a network namespace has its own of.
@@ -38,6 +40,9 @@ func WriteSysctl(path, value string) error {
 	if err != nil {
 		return err
 	}
+	if err := fault.At("before a setting"); err != nil {
+		return fmt.Errorf("setting sysctl %s to %s: %w", path, value, err)
+	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC, 0)
 	if err != nil {
 		return fmt.Errorf("setting sysctl to %s: %w", value, err)
@@ -49,7 +54,7 @@ func WriteSysctl(path, value string) error {
 	if err != nil {
 		return fmt.Errorf("setting sysctl %s to %s: %w", path, value, err)
 	}
-	return nil
+	return fault.At("after a setting")
 }
 
 // Followers returns the settings that the kernel overwrites when a setting is changed to value, with the value that it gives

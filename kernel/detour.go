@@ -1,0 +1,117 @@
+package kernel
+
+import (
+	"math/bits"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
+)
+
+// detour returns want with other numbers in place of those that stand for something else in an earlier plan, to be applied before want is:
+// in between, each number means the same to both plans, so that no packet is taken for another's. It is nil if there are no such numbers. full tells
+// that there are, and that the mask has too few values for it.
+func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
+	r := &conntrack.Remarks{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
+	taken := &takenNumbers{want: want, earlier: earlier}
+	names := map[string]plan.Number{}
+	for _, w := range want.Numbers {
+		if w.Mark == 0 || !meansOther(earlier, r, want.Mask, w) {
+			continue
+		}
+		next, ok := taken.free()
+		if !ok {
+			return nil, true
+		}
+		next.Name, next.Interface = w.Name, w.Interface
+		names[w.Name] = next
+	}
+	if len(names) == 0 {
+		return nil, false
+	}
+	return plan.Renumber(want, names), false
+}
+
+// meansOther reports whether a wanted number's mark or table is another's in an earlier plan.
+func meansOther(earlier []owned, r *conntrack.Remarks, mask uint32, w plan.Number) bool {
+	for _, o := range earlier {
+		for _, n := range o.Numbers {
+			if r.Heir(o.Mask, n) == w.Mark {
+				continue
+			}
+			if n.Table == w.Table || confused(n.Mark, o.Mask, w.Mark, mask) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// confused reports whether a mark under one mask looks like another one under the other's.
+func confused(a, aMask, b, bMask uint32) bool {
+	return a != 0 && (b&aMask == a || a&bMask == b)
+}
+
+// takenNumbers gives out numbers that neither plan has.
+type takenNumbers struct {
+	want    *plan.Plan
+	earlier []owned
+	// tried is the last number that was looked at, table the highest table.
+	tried, table uint32
+}
+
+// firstDetourTable is above all tables that the compiler gives out for a name.
+const firstDetourTable = 3_000_000
+
+// free returns a number that is free; ok is false if there is none.
+func (t *takenNumbers) free() (n plan.Number, ok bool) {
+	values := uint32(1)<<min(bits.OnesCount32(t.want.Mask), 20) - 1
+	for t.tried < values {
+		t.tried++
+		n.Mark = spread(values+1-t.tried, t.want.Mask)
+		if !t.has(n.Mark) {
+			n.Table = max(firstDetourTable, t.table, t.highest()) + 1
+			t.table = n.Table
+			return n, true
+		}
+	}
+	return n, false
+}
+
+// has reports whether a mark can be taken for one of either plan.
+func (t *takenNumbers) has(mark uint32) bool {
+	for _, n := range t.want.Numbers {
+		if n.Mark == mark {
+			return true
+		}
+	}
+	for _, o := range t.earlier {
+		for _, n := range o.Numbers {
+			if confused(n.Mark, o.Mask, mark, t.want.Mask) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t *takenNumbers) highest() (table uint32) {
+	for _, n := range t.want.Numbers {
+		table = max(table, n.Table)
+	}
+	for _, o := range t.earlier {
+		for _, id := range o.Tables {
+			table = max(table, id)
+		}
+	}
+	return table
+}
+
+// spread puts the low bits of n into the bits of mask, lowest first.
+func spread(n, mask uint32) (v uint32) {
+	for ; mask != 0 && n != 0; mask, n = mask&(mask-1), n>>1 {
+		if n&1 != 0 {
+			v |= mask & -mask
+		}
+	}
+	return v
+}

@@ -1,0 +1,73 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// goBackTries is how often goBack mends what undoing left.
+const goBackTries = 3
+
+// goBack undoes what was done, and looks whether everything is as it was: a message may have failed after the kernel had done what it asked for. What is
+// not is put right. The error tells what is different in the end; nil means nothing.
+func (a *application) goBack() error {
+	undone := a.undo()
+	a.ctx = context.WithoutCancel(a.ctx)
+	start := a.start
+	for try := 0; ; try++ {
+		now, err := a.read(a.backTo(), a.journal, nil)
+		if err != nil {
+			return errors.Join(undone, fmt.Errorf("looking whether everything is as it was: %w", err))
+		}
+		changes := plan.Diff(now.plan, start.plan)
+		unset := a.changedSettings(now)
+		if changes.Empty() && len(unset) == 0 {
+			return errors.Join(a.lost...)
+		}
+		if try == goBackTries {
+			return errors.Join(undone, fmt.Errorf("not as it was: %s", strings.Join(changedParts(changes, unset), ", ")))
+		}
+		a.marks, a.want = nil, a.backTo()
+		if err := a.do(now, changes, unset); err != nil {
+			undone = errors.Join(undone, err)
+		}
+		a.done = nil
+	}
+}
+
+// backTo is the plan that was there, as one to apply.
+func (a *application) backTo() *plan.Plan {
+	p := *a.start.plan
+	p.Numbers = nil
+	return &p
+}
+
+// changedSettings lists the settings of the journal that have another value than before.
+func (a *application) changedSettings(now *live) (out []plan.SysctlChange) {
+	for path, was := range a.start.sysctls {
+		if is, ok := now.sysctls[path]; ok && is != was {
+			out = append(out, plan.SysctlChange{Path: path, Have: is, Want: was})
+		}
+	}
+	return out
+}
+
+// changedParts names what differs.
+func changedParts(c *plan.Changes, settings []plan.SysctlChange) (parts []string) {
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{len(c.Routes), "routes"}, {len(c.Rules), "ip rules"}, {len(c.Sysctls) + len(settings), "settings"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	if c.Ruleset() {
+		parts = append(parts, "table inet "+plan.TableName)
+	}
+	return parts
+}

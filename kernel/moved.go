@@ -1,0 +1,100 @@
+package kernel
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
+)
+
+// movedPrefix begins the names of what a ruleset has while connections still carry marks of earlier plans.
+const movedPrefix = "moved-"
+
+// transitional returns a plan's ruleset for the time in which connections still carry marks of earlier plans: each base chain that reads
+// connection marks first looks up the earlier ones, and treats the packet as the mark's heir. The packets of a strict table that is gone
+// are dropped, until its connections are deleted. Marks that the plan itself gives to others are left out.
+func transitional(want *plan.Plan, r *conntrack.Remarks) plan.Ruleset {
+	m := &moved{want: want, chains: map[string]plan.Chain{}}
+	stale := r.Stale()
+	for _, mask := range slices.Sorted(maps.Keys(stale)) {
+		m.addMap(r, mask, stale[mask])
+	}
+	if len(m.sets) == 0 {
+		return want.Ruleset
+	}
+	out := want.Ruleset
+	out.Sets = slices.Concat(out.Sets, m.sets)
+	out.Chains = nil
+	for _, name := range slices.Sorted(maps.Keys(m.chains)) {
+		out.Chains = append(out.Chains, m.chains[name])
+	}
+	for _, c := range want.Ruleset.Chains {
+		out.Chains = append(out.Chains, m.before(c))
+	}
+	p := &plan.Plan{Ruleset: out}
+	plan.Sort(p)
+	return p.Ruleset
+}
+
+// moved collects what transitional adds.
+type moved struct {
+	want   *plan.Plan
+	sets   []plan.Set
+	lookup []plan.Action
+	chains map[string]plan.Chain
+}
+
+// addMap adds the map of the earlier marks under one mask.
+func (m *moved) addMap(r *conntrack.Remarks, mask uint32, marks []uint32) {
+	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true, Comment: "ct mark of an earlier policy: its heir"}
+	for _, mark := range marks {
+		bits, _, _ := r.Meaning(mark)
+		if r.Ambiguous(mark, mask) {
+			continue
+		}
+		var chain string
+		switch {
+		case bits != 0:
+			chain = m.addChain(fmt.Sprintf("%sto-%08x", movedPrefix, bits), plan.Action{Kind: plan.SetMark, Mask: m.want.Mask, Value: bits}, plan.Action{Kind: plan.Accept})
+		case r.Orphaned(mark):
+			chain = m.addChain(movedPrefix+"nowhere", plan.Action{Kind: plan.Drop})
+		default:
+			continue
+		}
+		k := plan.KeyFromUint32(mark)
+		set.Elements = append(set.Elements, plan.Element{From: k, To: k, Goto: chain})
+	}
+	if set.Elements != nil {
+		m.sets = append(m.sets, set)
+		m.lookup = append(m.lookup, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: mask, Set: set.Name})
+	}
+}
+
+func (m *moved) addChain(name string, actions ...plan.Action) string {
+	m.chains[name] = plan.Chain{Name: name, Rules: []plan.ChainRule{{Actions: actions}}}
+	return name
+}
+
+// before puts the look-ups in front of a base chain that has one of its own. What comes before that one there, as what arrives through an uplink, comes
+// before them, too, but for what depends on the mark.
+func (m *moved) before(c plan.Chain) plan.Chain {
+	at := slices.IndexFunc(c.Rules, func(r plan.ChainRule) bool {
+		return slices.ContainsFunc(r.Actions, func(a plan.Action) bool { return a.Kind == plan.VMap && a.Field == plan.FieldCTMark })
+	})
+	if c.Hook == "" || at < 0 {
+		return c
+	}
+	var rules []plan.ChainRule
+	for _, r := range c.Rules[:at] {
+		if !slices.ContainsFunc(r.Matches, func(x plan.Match) bool { return x.Field == plan.FieldCTMark }) {
+			rules = append(rules, r)
+		}
+	}
+	for _, a := range m.lookup {
+		rules = append(rules, plan.ChainRule{Actions: []plan.Action{a}, Comment: "mark of an earlier policy"})
+	}
+	c.Rules = slices.Concat(rules, c.Rules)
+	return c
+}
