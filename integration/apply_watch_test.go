@@ -80,6 +80,16 @@ func TestApplyThroughWatch(t *testing.T) {
 	}
 	w.logged("going on with", other)
 
+	says(t, w.router.pbr("apply", "--boot"), 0) // the boot unit, started again
+	w.inForce(moreLater, "a boot unit beside a watch")
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	w.stop()
+	w.start()
+	w.waitState("isp2", "up")
+	w.inForce(moreLater, "a file that is gone, after a restart")
+
 	broken := w.other("broken.toml", "uplink = 7\n")
 	says(t, apply(broken), 1, "broken.toml:1:10: error")
 	w.inForce(moreLater, "a broken file")
@@ -270,6 +280,45 @@ func TestRejectedAtBoot(t *testing.T) {
 	if _, err := os.Stat(w.Router.LastingDir()); !os.IsNotExist(err) {
 		t.Errorf("flush leaves the state directory: %v", err)
 	}
+}
+
+// Nothing in /run/pbr is for anybody but root, with a watch that has a metrics socket there, in a trial: no other user can hold the lock.
+func TestRunIsForRootAlone(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, watchPolicy, 2)
+	socket := filepath.Join(w.Router.StateDir(), "metrics")
+	policy := watchPolicy + "[watch]\nmetrics = \"unix:" + socket + "\"\n"
+	w.router.write(policy)
+	w.start()
+	w.waitState("isp2", "up")
+	w.router.write(policy + "# edited\n")
+	w.router.must("apply", "--confirm", "60s")
+	found := 0
+	for _, top := range []string{"/run/pbr", w.Router.StateDir(), w.Router.LastingDir()} {
+		err := filepath.Walk(top, func(path string, info os.FileInfo, err error) error {
+			if path == socket || err != nil && top == "/run/pbr" {
+				return nil // what the policy asks for; other tests end
+			}
+			if top == "/run/pbr" && path != top {
+				return filepath.SkipDir
+			}
+			if found++; err != nil || info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s: mode %v, %v", path, info.Mode(), err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d files were looked at", found)
+	}
+	lock := filepath.Join(w.Router.StateDir(), "lock")
+	if res := w.Router.Exec("setpriv", "--reuid", "65534", "--clear-groups", "flock", "-n", lock, "true"); res.Code == 0 || !strings.Contains(res.Stderr, "ermission denied") {
+		t.Errorf("another user holds the lock: exit status %d, %s", res.Code, res.Stderr)
+	}
+	w.router.must("revert")
 }
 
 // holdLock has another process hold the lock for some time.

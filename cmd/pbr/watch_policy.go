@@ -72,8 +72,10 @@ func (p *policies) startFile(name string) (*policyFile, error) {
 	file := name
 	if last := p.store.InForce(); last != nil && last.Watch == p.own && last.Path != p.own {
 		p.note = fmt.Sprintf("going on with %s, which was applied last, and not with %s: pbr -c %s apply changes that", last.Name, name, name)
-		if kept, err := p.store.Kept(); err == nil && last.Path == "" && kept.Hash == last.Hash {
-			return loadAgain(kept), nil
+		if _, err := os.Stat(last.Path); err != nil { // a pipe, or a file that is gone
+			if kept, err := p.store.Kept(); err == nil && kept.Hash == last.Hash {
+				return loadAgain(kept), nil
+			}
 		}
 		if last.Path != "" {
 			file, name = last.Path, last.Name
