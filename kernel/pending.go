@@ -2,6 +2,20 @@ package kernel
 
 import "time"
 
+// How an apply is tried (apply --confirm), told as one story. Five files of the namespace's directory have a part in it:
+//
+//	lock            whoever changes the namespace holds it (lock_linux.go); the kernel gives it back when the process ends
+//	previous.json   the live state before the apply, to go back to (previous_linux.go)
+//	pending.json    which apply waits, and until when; with it there is something to confirm (pending_linux.go)
+//	pending.guard   locked by the process that will undo it, inherited from the one that applied: nobody has it, nobody will
+//	trial.json      the policy that is tried, for the watch that is started meanwhile (cmd/pbr/applied)
+//
+// Under the lock SetPending writes them in this order, then the undoing process is started (cmd/pbr: pbr revert --token), and then the kernel is
+// changed. So whatever is killed at any point, what was changed is undone in time. Confirming is removing pending.json: ClearPending. Undoing is
+// Revert: go back first, remove then, so that one who is killed between the two is completed by the next. Both take the lock. The undoing
+// process waits for it without limit, and ends when nothing waits any more: a running watch, which holds the lock for good, undoes
+// by itself. Time is counted by CLOCK_BOOTTIME, which nobody can set and which goes on in a suspended machine.
+
 // Pending is an apply that is undone at a time unless it is confirmed before.
 type Pending struct {
 	// Token tells this apply from others: the process that is to undo it knows it.

@@ -43,15 +43,16 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 	}
 	c.tellPart(ctx, sum, done)
 	notifyManager("READY=1") // what is there is in force; boot goes on
-	for {
-		missing, err := c.missing(ctx, k, o)
+	for {                    // from now on what is in force, as others may apply something else meanwhile
+		missing, err := c.missing(k, o)
 		if err != nil {
 			return err
 		}
 		if len(missing) == 0 || !waitForNews(until, news) {
 			return errors.Join(c.endWait(ctx, sum), missingError(c.stderr, missing, stop.Err() != nil, o.wait))
 		}
-		if done, err = c.quietly().applyOnce(ctx, k, o); err != nil {
+		done, err := c.quietly().repeat(ctx, k)
+		if err != nil {
 			fmt.Fprintf(c.stderr, "pbr: applying again: %v\n", err)
 			continue // a link that changed meanwhile is told of by another event
 		}
@@ -120,10 +121,10 @@ func waitForNews(until context.Context, news <-chan kernel.Notice) bool {
 }
 
 // missing lists what of the policy's uplinks is not there: interfaces, addresses, gateways.
-func (c command) missing(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) ([]string, error) {
-	f, err := c.quietly().chooseForApply(ctx, applied.Open(k.Dir()), o)
-	if err != nil {
-		return nil, err
+func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
+	f := o.read
+	if kept, err := applied.Open(k.Dir()).Kept(); err == nil && kept.Hash != f.text.Hash {
+		f = loadAgain(kept)
 	}
 	machine, err := k.Machine(compiler.Needs(f.doc))
 	if err != nil {
@@ -154,8 +155,7 @@ func (c command) missing(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) ([
 // errNothingKept means that nothing was applied yet.
 var errNothingKept = fmt.Errorf("nothing was applied yet: %w", fs.ErrNotExist)
 
-// applyAgain applies what is in force for the machine as it is now. Where nothing is, or a running watch sees to it, or an apply waits to be
-// confirmed, it leaves everything as it is.
+// applyAgain applies what is in force for the machine as it is now, and says so where there is nothing to do.
 func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	pending, err := k.Pending()
 	switch {
@@ -174,4 +174,13 @@ func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions)
 		return nil
 	}
 	return c.tellApplied(ctx, done, err)
+}
+
+// repeat is applyAgain without a word. While a watch runs, or an apply waits to be confirmed, it does nothing.
+func (c command) repeat(ctx *cli.Context, k *kernel.Kernel) (*daemon.Applied, error) {
+	pending, err := k.Pending()
+	if err != nil || pending != nil || daemon.Answers(k.Dir()) {
+		return &daemon.Applied{}, err
+	}
+	return c.applyOnce(ctx, k, &applyOptions{again: true})
 }

@@ -94,11 +94,14 @@ func rejectTrial(s applied.Store) error {
 	if err != nil {
 		return nil //nolint:nilerr // there is none: it was begun by an older version
 	}
-	errs := []error{s.Reject(trial)}
-	if kept, err := s.Kept(); err == nil {
-		errs = append(errs, s.SetInForce(kept, ""))
+	kept, err := s.Kept()
+	if err != nil {
+		return s.Reject(trial)
 	}
-	return errors.Join(errs...)
+	if kept.Hash != trial.Hash { // else it is what stays in force
+		err = s.Reject(trial)
+	}
+	return errors.Join(err, s.SetInForce(kept, ""))
 }
 
 // revertLater is what apply --confirm leaves running.

@@ -99,6 +99,9 @@ func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report)
 		p.notes = append(p.notes, pendingText(pending))
 	}
 	p.findRejected(ctx, s, now)
+	if report != nil && now != nil && p.Trial == nil && p.Rejected == nil {
+		p.findEdit(now)
+	}
 	if p.StateNote = s.Dir().Temporary(); p.StateNote != "" {
 		p.notes = append(p.notes, p.StateNote)
 	}
@@ -128,5 +131,16 @@ func (p *policyStatus) findRejected(ctx *cli.Context, s applied.Store, now *appl
 			p.notes = append(p.notes, rejected.String()+": "+rejected.Advice())
 			return
 		}
+	}
+}
+
+// findEdit looks whether the file in force was edited since it was applied. A broken one is told otherwise.
+func (p *policyStatus) findEdit(now *applied.InForce) {
+	if now.Path == "" {
+		return
+	}
+	text, _, ds, err := applied.Read(now.Path, now.Name, policy.Options{ErrorsOnly: true})
+	if err == nil && !ds.HasErrors() && text.Hash != now.Hash {
+		p.notes = append(p.notes, now.Name+" was edited since it was applied, and the edit is not in force: pbr apply")
 	}
 }

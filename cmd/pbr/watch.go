@@ -71,6 +71,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	f := p.start
 	log := newLog(c.stderr, f.doc.Watch.Log)
 	logger := slog.New(log)
+	p.log = logger
 	if p.note != "" {
 		logger.Warn(p.note)
 	}

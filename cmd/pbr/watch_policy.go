@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,7 @@ type policies struct {
 	start *policyFile
 	waits *daemon.Trial
 	note  string
+	log   *slog.Logger
 
 	mu sync.Mutex
 	// texts has the texts of the documents that are in force, are gone back to, or may come into force.
@@ -223,20 +225,27 @@ func (p *policies) Drop(*plan.Plan) error {
 	return errors.Join(p.k.ClearPending(), p.store.EndTrial())
 }
 
-// Kept implements daemon.Trials.
+// Kept implements daemon.Trials. What cannot be noted for the next start is no reason to undo anything.
 func (p *policies) Kept(doc *policy.Document) error {
-	p.inForce(doc)
 	if err := p.k.ClearPending(); err != nil {
 		return err
 	}
-	return p.store.Keep(p.text(doc), p.own)
+	p.inForce(doc)
+	if err := p.store.Keep(p.text(doc), p.own); err != nil {
+		p.log.Error("noting the policy that is in force", "error", err)
+	}
+	return nil
 }
 
 // Undone implements daemon.Trials.
 func (p *policies) Undone(doc, previous *policy.Document) error {
 	trial := p.text(doc)
 	p.inForce(previous)
-	return errors.Join(p.k.ClearPending(), p.store.Reject(trial), p.store.EndTrial(), p.store.SetInForce(p.text(previous), p.own))
+	var noted error
+	if trial.Hash != p.text(previous).Hash { // else it is what stays in force
+		noted = p.store.Reject(trial)
+	}
+	return errors.Join(noted, p.k.ClearPending(), p.store.EndTrial(), p.store.SetInForce(p.text(previous), p.own))
 }
 
 // Failed implements daemon.Trials.
