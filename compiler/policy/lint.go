@@ -11,6 +11,7 @@ func (p *parser) lintWhole() {
 	p.lintUnused()
 	p.lintBalance()
 	p.lintOneFamily()
+	p.lintStrictOneFamily()
 	p.lintNoNAT()
 	p.lintRuleNAT()
 	p.lintFromUplink()
