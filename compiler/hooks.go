@@ -79,7 +79,7 @@ func (c *compilation) addTunnelChain() {
 		return
 	}
 	c.addSet(plan.Set{Name: setTunnels, Type: plan.TypeIfname, Comment: "uplinks without a gateway", Elements: tunnels})
-	c.addChain(plan.Chain{Name: "tunnel-exit", Kind: "filter", Hook: "postrouting", Priority: prioritySourceNAT + 1, Rules: []plan.ChainRule{
+	c.addChain(plan.Chain{Name: "tunnel-exit", Kind: "filter", Hook: "postrouting", Priority: priorityTunnel, Rules: []plan.ChainRule{
 		rule("what carries the packet finds its own way", when(inSet(plan.FieldOIFName, setTunnels)), plan.Action{Kind: plan.SetMark, Mask: c.mask}),
 	}})
 }

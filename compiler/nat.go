@@ -19,9 +19,7 @@ func (c *compilation) addNAT() {
 		c.addOwnSource()
 		last = []plan.ChainRule{rule("", nil, gotoChain(chainOwnSource))}
 	}
-	if slices.ContainsFunc(c.doc.Uplinks, func(u policy.Uplink) bool { return u.NAT.Mode == policy.NATMasquerade }) {
-		rules = append(rules, rule("nat = masquerade", when(inSet(plan.FieldOIFName, setMasq)), plan.Action{Kind: plan.Masquerade}))
-	}
+	rules = c.masquerades()
 	if static := c.addStaticNAT(last); static != nil {
 		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true, Comment: "interface: its static source address", Elements: static})
 		rules = append(rules, rule("nat = ADDRESS", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapSNAT}))
@@ -31,17 +29,47 @@ func (c *compilation) addNAT() {
 	}
 }
 
+// masquerades adds the sets of uplinks that masquerade, both IP versions or one, and returns their rules.
+func (c *compilation) masquerades() (rules []plan.ChainRule) {
+	for _, kind := range []struct {
+		set, comment string
+		four, six    bool
+		matches      []plan.Match
+	}{
+		{setMasq, "uplinks with nat = masquerade", true, true, nil},
+		{setMasq + "-4", "uplinks that masquerade IPv4 alone", true, false, when(plan.NFProto(plan.IPv4))},
+		{setMasq + "-6", "uplinks that masquerade IPv6 alone", false, true, when(plan.NFProto(plan.IPv6))},
+	} {
+		var uplinks []plan.Element
+		for i := range c.doc.Uplinks {
+			if u := &c.doc.Uplinks[i]; masquerades(u, plan.IPv4) == kind.four && masquerades(u, plan.IPv6) == kind.six {
+				uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
+			}
+		}
+		if uplinks != nil {
+			c.addSet(plan.Set{Name: kind.set, Type: plan.TypeIfname, Comment: kind.comment, Elements: uplinks})
+			rules = append(rules, rule("nat = masquerade", append(kind.matches, inSet(plan.FieldOIFName, kind.set)), plan.Action{Kind: plan.Masquerade}))
+		}
+	}
+	return rules
+}
+
 // addStaticNAT adds a chain per uplink with a static source address, each ending in last, and returns the
 // elements that lead to them.
 func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 	var static []plan.Element
 	for _, u := range c.doc.Uplinks {
-		if u.NAT.Mode != policy.NATAddress {
+		var snat []plan.ChainRule
+		for _, family := range plan.Families {
+			if nat := u.SourceNAT(family == plan.IPv6); nat.Mode == policy.NATAddress {
+				snat = append(snat, rule("uplink "+u.Name, when(plan.NFProto(family)), plan.Action{Kind: plan.SNAT, Addr: nat.Addr}))
+			}
+		}
+		if snat == nil {
 			continue
 		}
 		chain := "snat-" + u.Name
-		snat := rule("uplink "+u.Name, when(plan.NFProto(familyOf(u.NAT.Addr))), plan.Action{Kind: plan.SNAT, Addr: u.NAT.Addr})
-		c.addChain(plan.Chain{Name: chain, Rules: append([]plan.ChainRule{snat}, last...)})
+		c.addChain(plan.Chain{Name: chain, Rules: append(snat, last...)})
 		k := plan.KeyFromString(u.Interface)
 		static = append(static, plan.Element{From: k, To: k, Goto: chain})
 	}

@@ -31,7 +31,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	if !gw.Present {
 		return plan.Hop{}, false
 	}
-	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.machine.Known && masquerades(u)}
+	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.machine.Known && masquerades(u, family)}
 	if reason := c.notReady(u, family); reason != "" {
 		if !implicit(u, family) || reason == c.noLink(u) {
 			c.wait("uplink "+u.Name, reason)
@@ -110,13 +110,15 @@ func (c *compilation) notReady(u *policy.Uplink, family plan.Family) string {
 		return "this kernel has no IPv6"
 	case family == plan.IPv6 && link.NoIPv6:
 		return fmt.Sprintf("IPv6 is disabled on interface %s", u.Interface)
-	case masquerades(u) && otherFamilyOnly(link, family):
+	case masquerades(u, family) && otherFamilyOnly(link, family):
 		return fmt.Sprintf("interface %s has no IPv%d address", u.Interface, family)
 	}
 	return ""
 }
 
-func masquerades(u *policy.Uplink) bool { return u.NAT.Mode == policy.NATMasquerade }
+func masquerades(u *policy.Uplink, family plan.Family) bool {
+	return u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade
+}
 
 // otherFamilyOnly tells whether the link has addresses of the other family, and none of this one to come. Masquerade would then
 // take another interface's address, to which no answer comes back. A link without any is not set up yet: its routes may come before it is.

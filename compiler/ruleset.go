@@ -10,8 +10,11 @@ import (
 // Chain priorities (linux/netfilter_ipv4.h): mangle is after conntrack (-200) and before
 // destination NAT (-100); srcnat is where source addresses change.
 const (
-	priorityMangle    = -150
-	prioritySourceNAT = 100
+	priorityMangle = -150
+	// prioritySourceNAT is ahead of where others translate: the first chain that translates a connection does so for good, and
+	// chains of one priority run in the order in which they were made.
+	prioritySourceNAT = 90
+	priorityTunnel    = 101 // behind all that translate
 )
 
 // Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo % 3 + 1)).
@@ -34,7 +37,7 @@ const (
 	setNever6     = "never-6"          //
 	setUnrouted   = "unrouted"         // kinds of destination that no table decides on
 	setPortProto  = "with-ports"       // protocols of ports given without one
-	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"
+	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"; with -4 or -6 behind it, those that masquerade this version alone
 	mapMarks      = "marks"            // ct mark of a pinned connection -> packet mark
 	mapPins       = "pins"             // uplink's interface -> ct mark
 	mapStrict     = "strict-tables"    // packet mark of a strict table -> strict pins
@@ -92,21 +95,15 @@ func (c *compilation) addChain(ch plan.Chain) {
 }
 
 func (c *compilation) addFixedSets() {
-	var uplinks, primary, masq []plan.Element
+	var uplinks, primary []plan.Element
 	for _, u := range c.doc.Uplinks {
 		uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
-		if u.NAT.Mode == policy.NATMasquerade {
-			masq = append(masq, single(plan.KeyFromString(u.Interface)))
-		}
 	}
 	if u := c.primary(); u != nil {
 		primary = append(primary, single(plan.KeyFromString(u.Interface)))
 	}
 	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: uplinks})
 	c.addSet(plan.Set{Name: setPrimary, Type: plan.TypeIfname, Comment: "uplink of default whose connections stay unmarked", Elements: primary})
-	if masq != nil {
-		c.addSet(plan.Set{Name: setMasq, Type: plan.TypeIfname, Comment: "uplinks with nat = masquerade", Elements: masq})
-	}
 	c.addSet(plan.Set{Name: setNever4, Type: plan.TypeIPv4, Comment: "link-local, multicast, broadcast", Elements: never4})
 	c.addSet(plan.Set{Name: setNever6, Type: plan.TypeIPv6, Comment: "link-local, multicast", Elements: never6})
 	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast", Elements: unrouted})

@@ -167,6 +167,20 @@ type Uplink struct {
 	Gateway6     Gateway
 	Check        Check
 	NAT          NAT
+	// NAT6 is IPv6's own; absent (Pos.Line 0), IPv6 has NAT's.
+	NAT6 NAT
+}
+
+// SourceNAT returns the source NAT of an IP version. An address is for its own version alone.
+func (u *Uplink) SourceNAT(v6 bool) NAT {
+	n := u.NAT
+	if v6 && u.NAT6.Pos.Line != 0 {
+		n = u.NAT6
+	}
+	if n.Mode == NATAddress && n.Addr.Is6() != v6 {
+		return NAT{Pos: n.Pos}
+	}
+	return n
 }
 
 // Table is one [[table]], or [default].

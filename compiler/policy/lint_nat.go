@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 )
@@ -14,7 +16,7 @@ import (
 //   - a policy, rule or [default] without src is one only for uplinks with an IPv4 gateway: behind
 //     a point-to-point device there is mostly a tunnel whose far end knows the networks here.
 func (p *parser) lintNoNAT() {
-	n := &natLint{p: p, evidence: make([]string, len(p.doc.Uplinks)), private: map[string]families{}, public: map[string]bool{}}
+	n := &natLint{p: p, evidence: make([]string, len(p.doc.Uplinks)), weaker: map[int]string{}, private: map[string]families{}, public: map[string]bool{}}
 	hops := p.cachedHops()
 	if d := p.doc.Default; d != nil {
 		n.way("[default]", "", nil, nil, p.hops(d))
@@ -29,10 +31,11 @@ func (p *parser) lintNoNAT() {
 		n.way("rule", r.Name, r.Src, r.Dst, hops(r.Target))
 	}
 	for i, evidence := range n.evidence {
+		evidence = cmp.Or(evidence, n.weaker[i])
 		switch u := &p.doc.Uplinks[i]; {
 		case evidence == "":
 		case u.NAT.Mode == NATAddress:
-			p.warnf(u.NAT.Pos, codeNoNAT, "uplink.nat", `nat = "masquerade" translates both`,
+			p.warnf(u.NAT.Pos, codeNoNAT, "uplink.nat", hintOtherNAT(u.NAT.Addr),
 				"uplink %q has nat for %s alone: %s; replies will probably not come back", u.Name, familyOf(u.NAT.Addr), evidence)
 		default:
 			p.warnf(u.Pos, codeNoNAT, "uplink.nat", `add nat = "masquerade", or nat = "none" if that is meant`,
@@ -41,10 +44,20 @@ func (p *parser) lintNoNAT() {
 	}
 }
 
+// hintOtherNAT says what to do about the IP version that a nat address does not translate.
+func hintOtherNAT(addr netip.Addr) string {
+	if addr.Is4() {
+		return `add nat6 = "masquerade", or nat6 = "none" if IPv6 is meant to leave as it is`
+	}
+	return `write nat = "masquerade" and nat6 = "` + addr.String() + `"`
+}
+
 // natLint gathers, for each uplink without nat, why it should have one.
 type natLint struct {
 	p        *parser
 	evidence []string
+	// weaker counts where there is no other evidence.
+	weaker map[int]string
 	// private and public say, of lists seen before, which families of private addresses they have, and
 	// whether they have others.
 	private map[string]families
@@ -73,6 +86,8 @@ func (n *natLint) way(kind, name string, src, dst []AddrItem, hops []hop) {
 			n.evidence[h.uplink] = fmt.Sprintf("%s sends it connections of private addresses (%s)", label, examples[at].text)
 		case len(src) == 0 && u.Gateway.Present && !u.Gateway.Link && open&only4 != 0:
 			n.evidence[h.uplink] = label + " sends it whatever comes, private addresses probably among it"
+		case len(src) == 0 && u.NAT.Mode == NATAddress && u.Gateway6.Present && !u.Gateway6.Link && open&only6 != 0:
+			n.weaker[h.uplink] = label + " sends it whatever comes, IPv6 among it"
 		}
 	}
 }
@@ -84,14 +99,17 @@ func (n *natLint) asks(h hop) bool {
 }
 
 // untranslated returns the families that the uplink carries and does not translate, though nobody says that this is meant.
-func (u *Uplink) untranslated() families {
+func (u *Uplink) untranslated() (open families) {
 	switch {
 	case u.NAT.Pos.Line == 0:
-		return u.families()
+		open = u.families()
 	case u.NAT.Mode == NATAddress:
-		return u.families() &^ familyOf(u.NAT.Addr)
+		open = u.families() &^ familyOf(u.NAT.Addr)
 	}
-	return 0
+	if u.NAT6.Pos.Line != 0 {
+		open &^= only6
+	}
+	return open
 }
 
 // leaves tells whether dst allows addresses that are not private.
@@ -172,7 +190,10 @@ func (p *parser) lintRuleNAT() {
 			continue // its answers are unmarked, too
 		}
 		hops := p.targetHops(r.Target)
-		at := slices.IndexFunc(hops, func(h hop) bool { return p.doc.Uplinks[h.uplink].NAT.Mode != NATNone })
+		at := slices.IndexFunc(hops, func(h hop) bool {
+			u := &p.doc.Uplinks[h.uplink]
+			return u.NAT.Mode != NATNone || u.NAT6.Mode != NATNone
+		})
 		if at >= 0 {
 			leading[hops[at].uplink] = append(leading[hops[at].uplink], r)
 		}

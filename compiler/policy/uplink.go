@@ -26,7 +26,10 @@ func (p *parser) uplink(s *section) {
 		u.Gateway6 = u.Gateway
 	}
 	u.Check = p.uplinkCheck(s, &u)
-	u.NAT = s.nat(&u)
+	u.NAT, u.NAT6 = s.nat("nat", &u), s.nat("nat6", &u)
+	if u.NAT.Mode == NATAddress && u.NAT.Addr.Is6() && u.NAT6.Pos.Line != 0 {
+		s.errorAt(u.NAT6.Pos, codeConflict, "nat6", "give nat an IPv4 address, or leave nat6 out", "nat says what IPv6 is translated to already: %s", u.NAT.Addr)
+	}
 	p.doc.Uplinks = append(p.doc.Uplinks, u)
 }
 
@@ -94,9 +97,9 @@ func (s *section) gateway(key string, fam families) Gateway {
 	return g
 }
 
-// nat reads an uplink's source NAT.
-func (s *section) nat(u *Uplink) NAT {
-	v, pos := s.str("nat")
+// nat reads an uplink's source NAT: nat, or nat6.
+func (s *section) nat(key string, u *Uplink) NAT {
+	v, pos := s.str(key)
 	n := NAT{Pos: pos}
 	switch {
 	case pos.Line == 0 || v == "none":
@@ -111,14 +114,17 @@ func (s *section) nat(u *Uplink) NAT {
 		if near := f.hint; near[:3] != "did" {
 			f.hint = `write "none", "masquerade" or the address to translate to`
 		}
-		s.fault(pos, "nat", f)
+		s.fault(pos, key, f)
 		return n
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-		s.errorAt(pos, codeBadValue, "nat", "", "%s is no address that packets can leave with", v)
+		s.errorAt(pos, codeBadValue, key, "", "%s is no address that packets can leave with", v)
 	}
-	if familyOf(a)&u.families() == 0 {
-		s.errorAt(pos, codeConflict, "nat", "", "nat to %s, and the uplink carries only %s", v, u.families())
+	switch {
+	case key == "nat6" && a.Is4():
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write nat = %q", v), "nat6 is for IPv6, %s is an IPv4 address", v)
+	case familyOf(a)&u.families() == 0:
+		s.errorAt(pos, codeConflict, key, "", "%s to %s, and the uplink carries only %s", key, v, u.families())
 	}
 	n.Mode, n.Addr = NATAddress, a
 	return n

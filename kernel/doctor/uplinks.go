@@ -91,7 +91,7 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		return ""
 	}
 	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
-	if at < 0 && (!gw.Link || u.NAT.Mode == policy.NATMasquerade) {
+	if at < 0 && (!gw.Link || u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade) {
 		e.add(Fail, subject, fmt.Sprintf("give it one: a DHCP client, router advertisements, or ip addr add ADDRESS dev %s", u.Interface),
 			"the interface has no IPv%d address to send from", family)
 	}

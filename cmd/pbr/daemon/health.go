@@ -244,8 +244,8 @@ func Marks(numbers []plan.Number, uplink string) (mark, strict uint32) {
 // addresses are those of a family that connections through an uplink come from.
 func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Addr) {
 	all := slices.Clone(h.addrs[u.Name])
-	if u.NAT.Mode == policy.NATAddress {
-		all = append(all, u.NAT.Addr)
+	if nat := u.SourceNAT(family == plan.IPv6); nat.Mode == policy.NATAddress {
+		all = append(all, nat.Addr)
 	}
 	for _, a := range all {
 		if a.Is4() == (family == plan.IPv4) && !slices.Contains(out, a) {

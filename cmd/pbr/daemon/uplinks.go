@@ -71,7 +71,8 @@ func addressed(u *policy.Uplink, link plan.Link) bool {
 			return true
 		}
 	}
-	if u.NAT.Mode == policy.NATMasquerade {
+	needs := func(gw policy.Gateway, v6 bool) bool { return !gw.Present || u.SourceNAT(v6).Mode == policy.NATMasquerade }
+	if needs(u.Gateway, false) && needs(u.Gateway6, true) {
 		return false
 	}
 	pointToPoint := (!u.Gateway.Present || u.Gateway.Link) && (!u.Gateway6.Present || u.Gateway6.Link)

@@ -1,0 +1,61 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+
+	"pbr/integration/lab"
+)
+
+// othersNAT are source NATs of others at the common priority: a container engine's masquerade, and one to an address.
+const othersNAT = `table ip engine {
+	chain postrouting {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 192.168.10.10 oifname "wan*" snat to 192.0.2.77
+		ip saddr 192.168.10.0/24 oifname "wan*" masquerade
+	}
+}
+`
+
+// staticUplinks translate to addresses that the uplinks' interfaces do not have first.
+var staticUplinks = strings.NewReplacer("nat = \"masquerade\"\n[[uplink]]", "nat = \"192.0.2.9\"\nnat6 = \"none\"\n[[uplink]]",
+	"nat = \"masquerade\"\n[[table]]", "nat = \"none\"\nnat6 = \"masquerade\"\n[[table]]").Replace(twoUplinks)
+
+// Source NAT is pbr's wherever it translates, whoever was there first, and others' where it does not, or where they come before it.
+func TestSourceNATBesideOthers(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"pbr", "others"} {
+		n := lab.Build(lab.New(t), lab.Spec{
+			LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
+		})
+		for _, isp := range n.ISPs {
+			isp.ServeInternet()
+		}
+		n.Router.IP("addr add 192.0.2.9/24 dev wan1", "addr add 192.0.2.77/24 dev wan1")
+		s := &scenario{Net: n, t: t, router: newRouter(n.Router)}
+		if first == "others" {
+			s.router.NFT(othersNAT)
+		}
+		s.router.apply(staticUplinks)
+		s.router.inSync()
+		s.readMarks()
+		if first == "pbr" {
+			s.router.NFT(othersNAT)
+		}
+		s.check([]flow{
+			{name: first + " first: static", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"},
+			{name: first + " first: nat6 none", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:10::10"},
+			{name: first + " first: none, so theirs", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+			{name: first + " first: nat6 masquerade", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53", isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
+		})
+		// A chain of theirs before ours gets its turn.
+		s.router.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
+		s.check([]flow{{name: first + " first: theirs before", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.10:53", isp: "isp1", nat: "192.0.2.77"}})
+	}
+}
+
+// The text forms make what apply makes of nat and nat6.
+func TestTextOfNAT6(t *testing.T) {
+	t.Parallel()
+	textEqualsNetlink(newRouter(bench(lab.New(t)).Router), staticUplinks)
+}
