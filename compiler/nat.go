@@ -19,7 +19,7 @@ func (c *compilation) addNAT() {
 		c.addOwnSource()
 		last = []plan.ChainRule{rule("", nil, gotoChain(chainOwnSource))}
 	}
-	rules = c.masquerades()
+	rules = slices.Concat(c.probesAsTheyAre(), c.masquerades())
 	if static := c.addStaticNAT(last); static != nil {
 		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true, Comment: "interface: its static source address", Elements: static})
 		rules = append(rules, rule("nat = ADDRESS", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapSNAT}))
@@ -27,6 +27,18 @@ func (c *compilation) addNAT() {
 	if rules = append(rules, last...); rules != nil {
 		c.addChain(plan.Chain{Name: "source-nat", Kind: "nat", Hook: "postrouting", Priority: prioritySourceNAT, Rules: rules})
 	}
+}
+
+// probesAsTheyAre exempts health checks: they measure the uplink from its own address, which a shared one of two routers need not be.
+func (c *compilation) probesAsTheyAre() []plan.ChainRule {
+	checked := func(u policy.Uplink) bool {
+		return u.Check.Method != policy.CheckNone && (u.NAT.Mode != policy.NATNone || u.NAT6.Mode != policy.NATNone)
+	}
+	if !slices.ContainsFunc(c.doc.Uplinks, checked) {
+		return nil
+	}
+	priority := plan.KeyFromUint32(plan.ProbePriority)
+	return []plan.ChainRule{rule("probes leave as they are", when(plan.Match{Field: plan.FieldPriority, From: priority, To: priority}), accept)}
 }
 
 // masquerades adds the sets of uplinks that masquerade, both IP versions or one, and returns their rules.

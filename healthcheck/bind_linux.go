@@ -8,7 +8,8 @@ import (
 )
 
 // bound returns a hook for new sockets that ties them to an uplink: they send and receive on its interface alone (SO_BINDTODEVICE), and
-// their packets carry its mark (SO_MARK), so that they take its pinned table whatever the others say (socket(7)).
+// their packets carry its mark (SO_MARK), so that they take its pinned table whatever the others say, and a priority (SO_PRIORITY),
+// which tells the rules of source NAT that they are probes (socket(7)).
 func bound(c Config) func(network, address string, raw syscall.RawConn) error {
 	return func(_, _ string, raw syscall.RawConn) error { return bindTo(raw, c) }
 }
@@ -22,6 +23,10 @@ func bindTo(raw syscall.RawConn, c Config) error {
 		}
 		if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(c.Mark)); err != nil {
 			err = fmt.Errorf("%w: marking a socket on %s with %#x: %w", ErrNotProbed, c.Interface, c.Mark, err)
+			return
+		}
+		if err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PRIORITY, int(c.Priority)); err != nil {
+			err = fmt.Errorf("%w: giving a socket on %s priority %d: %w", ErrNotProbed, c.Interface, c.Priority, err)
 		}
 	}); cerr != nil {
 		return fmt.Errorf("%w: binding a socket to %s: %w", ErrNotProbed, c.Interface, cerr)

@@ -22,6 +22,8 @@ type Config struct {
 	Uplink, Interface string
 	// Mark is the fwmark that leads to the uplink's pinned table.
 	Mark uint32
+	// Priority is that of the probes' packets.
+	Priority uint32
 	// Method is how targets are probed; MethodNone trusts the link alone.
 	Method string
 	// Targets are addresses (ping, arp), addresses with a port (tcp; dns too, 53 if there is none) or URLs (http).

@@ -59,3 +59,39 @@ func TestTextOfNAT6(t *testing.T) {
 	t.Parallel()
 	textEqualsNetlink(newRouter(bench(lab.New(t)).Router), staticUplinks)
 }
+
+// Probes leave with the interface's own address, also where nat is an address that another router may have at the moment; others
+// are translated.
+func TestProbesAreNotTranslated(t *testing.T) {
+	t.Parallel()
+	check := "check = { targets = [\"9.9.9.9\", \"2001:db8:ffff::9\"], interval = \"200ms\" }\n"
+	policy := strings.Replace(twoUplinks, "nat = \"masquerade\"\n[[uplink]]", "nat = \"192.0.2.9\"\nnat6 = \"2001:db8:f1::9\"\n"+check+"[[uplink]]", 1)
+	w := newWatched(t, policy, 2)
+	isp := w.ISPs["isp1"]
+	isp.NFT(`table inet probes {
+	chain seen {
+		type filter hook prerouting priority -300;
+		ip saddr 192.0.2.2 icmp type echo-request counter name own
+		ip6 saddr 2001:db8:f1::2 icmpv6 type echo-request counter name own6
+		ip saddr 192.0.2.9 icmp type echo-request counter name shared
+		ip6 saddr 2001:db8:f1::9 icmpv6 type echo-request counter name shared
+	}
+	counter own { }
+	counter own6 { }
+	counter shared { }
+}
+`)
+	count := func(name string) string {
+		return packetsPattern.FindString(isp.Run("nft", "list", "counter", "inet", "probes", name))
+	}
+	w.start()
+	lab.WaitFor(t, "probes of both IP versions", func() bool { return count("own") != "packets 0" && count("own6") != "packets 0" })
+	w.waitState("isp1", "up")
+	if got := count("shared"); got != "packets 0" {
+		t.Errorf("translated probes: %s", got)
+	}
+	s := &scenario{Net: w.Net, t: t, router: w.router}
+	s.readMarks()
+	w.Router.Run("ip", "addr", "add", "192.0.2.9/24", "dev", "wan1") // as on the active router
+	s.check([]flow{{name: "a host's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"}})
+}

@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/hex"
 	"math/bits"
+	"strconv"
 
 	"pbr/compiler/plan"
 )
@@ -42,6 +43,9 @@ func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 			return appendNamed(b, &addrTypeNames, uint8(v))
 		}
 		return appendUint(b, k.Uint(t))
+	case plan.TypeClass:
+		v := k.Uint(t)
+		return strconv.AppendUint(append(strconv.AppendUint(b, uint64(v>>16), 16), ':'), uint64(v&0xffff), 16)
 	case plan.TypePresence:
 		return append(b, presences[min(k.Uint(t), 1)]...)
 	case plan.TypeDSCP:

@@ -33,6 +33,7 @@ var fieldNames = [...]string{
 	plan.FieldFibDAddrType:    "fib daddr type",
 	plan.FieldFibSAddrOIFType: "fib saddr . oif type",
 	plan.FieldFibSAddrBack:    "fib saddr . mark . iif oif",
+	plan.FieldPriority:        "meta priority",
 }
 
 // bitName names one bit of a connection's state or status.

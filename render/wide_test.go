@@ -96,6 +96,7 @@ func matchCases() []ruleCase {
 		{`fib saddr type local`, "", ms(num(plan.FieldFibSAddrType, 2, 2))},
 		{`fib daddr type @addrtypes`, "", ms(inSet(plan.FieldFibDAddrType, "addrtypes"))},
 		{`fib saddr . oif type != local`, "", ms(not(num(plan.FieldFibSAddrOIFType, 2, 2)))},
+		{`meta priority 0:70`, "", ms(num(plan.FieldPriority, 0x70, 0x70))},
 	}
 	var out []ruleCase
 	for _, c := range cases {

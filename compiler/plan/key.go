@@ -32,6 +32,7 @@ var typeInfo = [...]struct {
 	TypeFibAddrType: {"fib_addrtype", 4},
 	TypeNumber:      {"integer", 4},
 	TypePresence:    {"boolean", 4},
+	TypeClass:       {"classid", 4},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -76,6 +77,7 @@ var fieldTypes = [...]Type{
 	FieldFibDAddrType:    TypeFibAddrType,
 	FieldFibSAddrOIFType: TypeFibAddrType,
 	FieldFibSAddrBack:    TypePresence,
+	FieldPriority:        TypeClass,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.

@@ -51,6 +51,7 @@ const (
 	TypeFibAddrType                 // fib_addrtype, 4 (RTN_*)
 	TypeNumber                      // what jhash and numgen give, 4; nft has no name for it, only "typeof"
 	TypePresence                    // boolean, 4: whether there is such a thing
+	TypeClass                       // classid, 4: a packet's priority
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -157,7 +158,12 @@ const (
 	FieldFibDAddrType                     // fib daddr type
 	FieldFibSAddrOIFType                  // fib saddr . oif type
 	FieldFibSAddrBack                     // fib saddr . mark . iif oif: a route to the source by the interface that the packet came by, 1 or 0
+	FieldPriority                         // meta priority
 )
+
+// ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.
+// The kernel's own priorities end at 15, and traffic classes have a number in the upper 16 bits.
+const ProbePriority = 112
 
 // Match compares one field. A field that needs a family or protocol (ip saddr, icmp type, th dport)
 // carries it implicitly, as in nft: IPv4/IPv6 fields test meta nfproto themselves (encoder and nft both add

@@ -47,6 +47,8 @@ type Packet struct {
 	// UID is the user of the socket, if the router itself sends the packet.
 	UID    uint32
 	HasUID bool
+	// Priority is that of the socket, or by the type of service.
+	Priority uint32
 	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
 	CTState, CTStatus uint32
 	Mark, CTMark      uint32
@@ -127,6 +129,8 @@ func (w *Walker) load(f plan.Field) (n num, ok bool) {
 		return num32(p.UID), p.HasUID
 	case plan.FieldMark:
 		return num32(w.result.Mark), true
+	case plan.FieldPriority:
+		return num32(p.Priority), true
 	}
 	return w.loadConnection(f)
 }

@@ -44,6 +44,8 @@ var sources = [...]source{
 	plan.FieldSKUID:   {kind: fromMeta, key: unix.NFT_META_SKUID},
 	plan.FieldMark:    {kind: fromMeta, key: unix.NFT_META_MARK},
 
+	plan.FieldPriority: {kind: fromMeta, key: unix.NFT_META_PRIORITY},
+
 	plan.FieldCTMark:   {kind: fromCT, key: unix.NFT_CT_MARK},
 	plan.FieldCTState:  {kind: fromCT, key: unix.NFT_CT_STATE},
 	plan.FieldCTStatus: {kind: fromCT, key: unix.NFT_CT_STATUS},

@@ -122,6 +122,8 @@ var statements = []struct {
 	{`ether saddr 00:11:22:33:44:55 accept`, accepted(is(plan.FieldEtherSAddr, mac(0, 0x11, 0x22, 0x33, 0x44, 0x55)))},
 	{`ip saddr 1.1.1.1 ether saddr != @macs ip daddr 1.1.1.2 accept`, accepted(is(plan.FieldIPSAddr, addr("1.1.1.1")),
 		not(in(plan.FieldEtherSAddr, "macs")), is(plan.FieldIPDAddr, addr("1.1.1.2")))},
+	{`meta priority 0:70 accept`, accepted(is(plan.FieldPriority, u32(0x70)))},
+	{`meta priority != 1:2a accept`, accepted(not(is(plan.FieldPriority, u32(0x1002a))))},
 	{`meta skuid 33 accept`, accepted(is(plan.FieldSKUID, u32(33)))},
 	{`meta skuid 1000-2000 accept`, accepted(within(plan.FieldSKUID, u32(1000), u32(2000)))},
 	{`meta skuid != 1000-2000 accept`, accepted(not(within(plan.FieldSKUID, u32(1000), u32(2000))))},

@@ -26,7 +26,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 			method = string(policy.CheckNone)
 		}
 		c := healthcheck.Config{
-			Uplink: u.Name, Interface: u.Interface, Mark: byName[u.Name], Method: method, Targets: u.Check.Targets,
+			Uplink: u.Name, Interface: u.Interface, Mark: byName[u.Name], Priority: plan.ProbePriority, Method: method, Targets: u.Check.Targets,
 			Gateway4: u.Gateway.Addr, Gateway6: u.Gateway6.Addr,
 			IPv4: u.Gateway.Present, IPv6: u.Gateway6.Present && !machine.NoIPv6 && !link.NoIPv6,
 			Interval: u.Check.Interval, Timeout: u.Check.Timeout,
@@ -71,7 +71,9 @@ func addressed(u *policy.Uplink, link plan.Link) bool {
 			return true
 		}
 	}
-	needs := func(gw policy.Gateway, v6 bool) bool { return !gw.Present || u.SourceNAT(v6).Mode == policy.NATMasquerade }
+	needs := func(gw policy.Gateway, v6 bool) bool {
+		return !gw.Present || u.SourceNAT(v6).Mode == policy.NATMasquerade
+	}
 	if needs(u.Gateway, false) && needs(u.Gateway6, true) {
 		return false
 	}
