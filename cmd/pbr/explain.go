@@ -13,6 +13,7 @@ import (
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/kernel"
 	"pbr/render"
 )
 
@@ -58,10 +59,27 @@ func (c command) runExplain(ctx *cli.Context) error {
 	if err := c.report(f, allDiagnostics(f)); err != nil {
 		return err
 	}
-	x, err := c.explainer(ctx, f)
+	if ctx.Bool("offline") || os.Geteuid() != 0 {
+		x, err := offlineExplainer(f.doc)
+		if err != nil {
+			return err
+		}
+		return c.explainWith(ctx, f, x)
+	}
+	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
 		return err
 	}
+	defer k.Close()
+	x, err := c.liveExplainer(f, k)
+	if err != nil {
+		return err
+	}
+	return c.explainWith(ctx, f, x)
+}
+
+// explainWith answers what is asked.
+func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explainer) error {
 	if ctx.IsSet("batch") {
 		if ctx.Args().Len() > 0 {
 			return usageError("--batch takes its questions from a file, and no arguments")
@@ -85,14 +103,6 @@ func (c command) runExplain(ctx *cli.Context) error {
 		return err
 	}
 	return render.Story(c.stdout, x.Story(a, f.text.Source(f.display), ctx.Bool("verbose")), colour(c.stdout))
-}
-
-// explainer prepares the policy: with what the kernel has, as root, or alone.
-func (c command) explainer(ctx *cli.Context, f *policyFile) (*explain.Explainer, error) {
-	if ctx.Bool("offline") || os.Geteuid() != 0 {
-		return offlineExplainer(f.doc)
-	}
-	return c.liveExplainer(f)
 }
 
 // offlineExplainer prepares a policy alone.

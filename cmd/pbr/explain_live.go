@@ -15,12 +15,7 @@ import (
 
 // liveExplainer prepares the policy with what the kernel has, and the uplinks' health. It takes no lock: what changes meanwhile is explained as it was, or as it
 // is.
-func (c command) liveExplainer(f *policyFile) (*explain.Explainer, error) {
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close()
+func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explainer, error) {
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
 		return nil, err

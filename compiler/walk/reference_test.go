@@ -61,6 +61,8 @@ type bench struct {
 	strict map[uint32]bool
 	// past is the mark of packets that go past the policy's rules.
 	past uint32
+	// marks are the numbers of the policy's uplinks and tables.
+	marks map[string]uint32
 
 	policies, checked, left, nowhere, several int
 }
@@ -77,7 +79,7 @@ var addresses = map[string][]netip.Prefix{
 	"br-lan":   prefixes("192.168.10.1/24", "2001:db8:10::1/64"),
 	"br-guest": prefixes("192.168.20.1/24", "2001:db8:20::1/64"),
 	"wan1":     prefixes("192.0.2.2/24", "2001:db8:f1::2/64"),
-	"wan2":     prefixes("198.51.100.2/24", "2001:db8:f2::2/64"),
+	"wan2":     prefixes("198.51.100.2/24", "198.51.100.3/24", "2001:db8:f2::2/64"),
 	"tun0":     prefixes("203.0.113.2/24", "2001:db8:f3::2/64"),
 }
 
@@ -182,8 +184,9 @@ func (b *bench) compile() *plan.Plan {
 	if p == nil {
 		return nil
 	}
-	b.router, b.strict = b.routerOf(p, machine), map[uint32]bool{}
+	b.router, b.strict, b.marks = b.routerOf(p, machine), map[uint32]bool{}, map[string]uint32{}
 	for _, n := range p.Numbers {
+		b.marks[n.Name] = n.Mark
 		if n.Name == plan.DefaultName {
 			b.past = n.Mark
 		}
@@ -408,13 +411,23 @@ func (b *bench) later(first []*sent, when string) {
 				continue
 			}
 			b.checked++
-			for _, next := range b.router.Next(s.frame, way) {
-				if wayOf(&next) != wayOf(way) {
-					b.disagree(s, "later packet "+when, []reference.Way{wayOf(&next)}, []reference.Way{wayOf(way)})
+			for _, next := range append(b.router.Next(s.frame, way), b.unanswered(s, way)...) {
+				if wayOf(&next) != wayOf(way) || way.CTMark != 0 && next.CTMark != way.CTMark {
+					b.disagree(s, "later packet "+when, []any{wayOf(&next), next.CTMark}, []any{wayOf(way), way.CTMark})
 				}
 			}
 		}
 	}
+}
+
+// unanswered are the ways of the next packet of a connection that nobody has answered yet: it is still new, but not a first one.
+func (b *bench) unanswered(s *sent, way *walk.Way) []walk.Way {
+	if s.packet.Local() || len(s.ways) > 1 {
+		return nil // the same choice again, which a hash makes
+	}
+	k := *s.frame
+	k.CTState, k.CTStatus, k.CTMark = walk.StateNew, walk.StatusConfirmed, way.CTMark
+	return b.router.Send(&k)
 }
 
 // fromOutside opens connections from the providers; their answers leave by the uplink that they came by.
@@ -437,6 +450,9 @@ func (b *bench) fromOutside() {
 				way := &s.ways[i]
 				if !slices.Contains(wanted, wayOf(way).Dev) {
 					b.disagree(s, "connection from outside", []reference.Way{wayOf(way)}, wanted)
+				}
+				if way.Fate == walk.Forwarded && b.eval().Stays(u.Interface) && way.In != compiler.ChainNever && way.CTMark&0xff000000 != b.marks[u.Name] {
+					b.disagree(s, "connection from outside, pinned elsewhere", []any{wayOf(way), way.CTMark}, b.marks[u.Name])
 				}
 				if way.Fate != walk.Forwarded || b.uplink(way.Dev) != nil {
 					continue
