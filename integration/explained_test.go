@@ -94,6 +94,9 @@ func (p *property) checkExplained(what string, all []*sent, pinned map[*sent]str
 	answers := p.explain(all, pinned)
 	for _, s := range all {
 		p.explained++
+		if len(s.ways) > 1 && s.by != "" && len(answers[s].Members) == 0 {
+			p.foretold++
+		}
 		if problem := p.disagreement(s, answers[s], marks); problem != "" {
 			p.fail(s, what+": "+problem, "explain: "+answers[s].text)
 		}

@@ -46,8 +46,8 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 					t.Fatalf("%s=%d repeats this", seedEnv, seed)
 				}
 			}
-			t.Logf("%d packets went as the policies say, %d of them out by an uplink; pbr explain explained %d of them; balances repeated %d choices; maps of the classification: %v",
-				p.checked, p.left, p.explained, p.repeated, p.structures)
+			t.Logf("%d packets went as the policies say, %d of them out by an uplink; pbr explain explained %d of them, and foretold the hashes of %d; balances repeated %d choices; maps of the classification: %v",
+				p.checked, p.left, p.explained, p.foretold, p.repeated, p.structures)
 		})
 	}
 }
@@ -71,8 +71,9 @@ type property struct {
 	// structures counts the maps that were tried, by kind.
 	structures    map[string]int
 	checked, left int
-	// repeated counts the connections that a balance had to choose for twice, explained the packets that pbr explain was asked about.
-	repeated, explained int
+	// repeated counts the connections that a balance had to choose for twice, explained the packets that pbr explain was asked about,
+	// foretold those of them whose choice among several it knew.
+	repeated, explained, foretold int
 }
 
 // forms are what a router's classification is, in turn.
