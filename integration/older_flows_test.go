@@ -12,8 +12,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// olderPolicy sends host .11 through isp2, and host .12 and some of the router's own through isp2 or not at all; the rest
-// through isp1.
+// olderPolicy sends host .11 through isp2, and host .12 and some of the router's own through isp2
+// or not at all; the rest through isp1.
 const olderPolicy = `
 [pbr]
 offload = "off"
@@ -77,7 +77,8 @@ var kinds = []kind{
 	{"router, strict", "", "", "198.18.3.3", "2001:db8:ffff::3", "isp2"},
 }
 
-// olderNet is a network with the firewall, main's default routes by isp1, and counters of what of strict flows comes to isp1.
+// olderNet is a network with the firewall, main's default routes by isp1, and counters of what of
+// strict flows comes to isp1.
 func olderNet(t *testing.T) *watched {
 	t.Helper()
 	w := newWatched(t, olderPolicy, 2)
@@ -223,7 +224,8 @@ func (f *flood) tracked() {
 	lab.WaitFor(f.w.t, "all flows to be tracked", func() bool { return len(f.w.entries()) >= len(f.conns) })
 }
 
-// settled waits until every flow has had a packet since now, and fails the test if one is stuck or one leaked.
+// settled waits until every flow has had a packet since now, and fails the test if one is stuck or
+// one leaked.
 func (f *flood) settled(when string) {
 	f.w.t.Helper()
 	// What has left the router before now has arrived, on a busy machine, when later packets have.
@@ -241,7 +243,8 @@ func (f *flood) settled(when string) {
 	}
 }
 
-// TestFlowsOlderThanTheTable: flows that were there before the first apply, after which none is stuck, and no strict one leaks.
+// TestFlowsOlderThanTheTable: flows that were there before the first apply, after which none is
+// stuck, and no strict one leaks.
 func TestFlowsOlderThanTheTable(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)
@@ -268,8 +271,9 @@ func (w *watched) unchanged(before map[string]entry, when string) {
 	}
 }
 
-// TestFlushWhileWatched: somebody's "flush ruleset" under traffic, as the start of Debian's nftables.conf has it. When the repair is reported
-// no flow is stuck, no strict one leaks, and those that were there before keep their port.
+// TestFlushWhileWatched: somebody's "flush ruleset" under traffic, as the start of Debian's
+// nftables.conf has it. When the repair is reported no flow is stuck, no strict one leaks, and
+// those that were there before keep their port.
 func TestFlushWhileWatched(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)
@@ -298,7 +302,8 @@ func (w *watched) repairs() (n int) {
 	return n
 }
 
-// TestFlowsBornWithoutTable: the table is taken away while nobody watches, flows begin, and then the watch comes.
+// TestFlowsBornWithoutTable: the table is taken away while nobody watches, flows begin, and then
+// the watch comes.
 func TestFlowsBornWithoutTable(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)
@@ -312,7 +317,8 @@ func TestFlowsBornWithoutTable(t *testing.T) {
 	w.router.inSync()
 }
 
-// TestOlderConnectionsThatWork keep uplink, address and port: those that something else translated, and those from outside.
+// TestOlderConnectionsThatWork keep uplink, address and port: those that something else translated,
+// and those from outside.
 func TestOlderConnectionsThatWork(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)

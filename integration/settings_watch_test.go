@@ -8,8 +8,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// TestWatchSettings: with reverse-path = "nft" a policy's answers are dropped as soon as somebody sets rp_filter; pbr watch is
-// told of it, and of forwarding, and does not wait for its next look at everything.
+// TestWatchSettings: with reverse-path = "nft" a policy's answers are dropped as soon as somebody
+// sets rp_filter; pbr watch is told of it, and of forwarding, and does not wait for its next look
+// at everything.
 func TestWatchSettings(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, "[pbr]\nreverse-path = \"nft\"\nsysctl = true\n"+watchPolicy, 2)

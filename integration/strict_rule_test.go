@@ -8,8 +8,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// A connection that a rule led to a strict table stays there: when its link goes and nobody watches, it is unreachable, and leaves by no other
-// uplink. Masquerade would end it by itself; static source NAT, and none, do not.
+// A connection that a rule led to a strict table stays there: when its link goes and nobody
+// watches, it is unreachable, and leaves by no other uplink. Masquerade would end it by itself;
+// static source NAT, and none, do not.
 func TestRuleToStrictTable(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"198.51.100.2", "none"} {

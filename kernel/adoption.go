@@ -6,8 +6,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// tableMade reports whether a plan's table is about to be made, or made whole again: connections may then be there that it never
-// saw. last is the ruleset that the last apply left, as far as that is known.
+// tableMade reports whether a plan's table is about to be made, or made whole again: connections
+// may then be there that it never saw. last is the ruleset that the last apply left, as far as that
+// is known.
 func tableMade(have, want, last *plan.Ruleset) bool {
 	if want.Empty() {
 		return false

@@ -13,15 +13,16 @@ import (
 	"pbr/kernel/route"
 )
 
-// adoptRounds is how often connections are looked at again because the last look changed some: meanwhile a packet that
-// was on its way when the table came may have made another one.
+// adoptRounds is how often connections are looked at again because the last look changed some:
+// meanwhile a packet that was on its way when the table came may have made another one.
 const adoptRounds = 3
 
-// answerTime is how long an answer may be on its way: a round trip by satellite takes 600 ms, and few are longer.
+// answerTime is how long an answer may be on its way: a round trip by satellite takes 600 ms, and
+// few are longer.
 const answerTime = 700 * time.Millisecond
 
-// adopt decides on the connections that are older than the table, which is in force. It never fails the apply: what cannot
-// be done becomes a warning, and is tried again by the next one.
+// adopt decides on the connections that are older than the table, which is in force. It never fails
+// the apply: what cannot be done becomes a warning, and is tried again by the next one.
 func (a *application) adopt() {
 	a.step("adopt connections")
 	err := a.tryAdopt()
@@ -58,7 +59,8 @@ func (a *application) tryAdopt() error {
 	return nil
 }
 
-// judge returns one that knows the machine as it is now. What the kernel does not answer it notes in unanswered, and counts as no way.
+// judge returns one that knows the machine as it is now. What the kernel does not answer it notes
+// in unanswered, and counts as no way.
 func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
 	var facts adopt.Facts
 	var err error
@@ -130,9 +132,9 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	return changed || len(todo.flush) > 0, nil
 }
 
-// flushOld deletes connections. An answer that is on its way to one of them would begin a connection from outside, which the next packet
-// from inside would belong to, and follow past every policy. So before a connection goes it is stopped, for as long as an
-// answer may take.
+// flushOld deletes connections. An answer that is on its way to one of them would begin a
+// connection from outside, which the next packet from inside would belong to, and follow past every
+// policy. So before a connection goes it is stopped, for as long as an answer may take.
 func (a *application) flushOld(c *netlink.Conn, flows []*conntrack.Flow) error {
 	mark, free := freeMark(a.want)
 	if free {

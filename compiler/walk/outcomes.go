@@ -18,8 +18,9 @@ type Outcome struct {
 	Chosen bool
 }
 
-// Outcomes returns everything that may become of a packet in a chain, if unknown tells which fields of it are not known: a
-// match on one of those may hold or not. Balances may choose any member, and remember no client.
+// Outcomes returns everything that may become of a packet in a chain, if unknown tells which fields
+// of it are not known: a match on one of those may hold or not. Balances may choose any member, and
+// remember no client.
 func (e *Evaluator) Outcomes(chain string, p *Packet, unknown func(f plan.Field, mask uint32) bool) ([]Outcome, error) {
 	c := e.chains[chain]
 	if c == nil {
@@ -51,8 +52,8 @@ type visit struct {
 	in    Outcome
 }
 
-// explorer goes every way that may be a packet's. What it has seen of a chain it does not walk again, so that the ways may
-// part and meet as often as they like.
+// explorer goes every way that may be a packet's. What it has seen of a chain it does not walk
+// again, so that the ways may part and meet as often as they like.
 type explorer struct {
 	w       *Walker
 	unknown func(f plan.Field, mask uint32) bool
@@ -77,7 +78,8 @@ func (x *explorer) explore(c *chain, in Outcome) outcomes {
 	return back
 }
 
-// rule takes the states in which a packet may come to a rule through it, and returns those in which it goes on behind it.
+// rule takes the states in which a packet may come to a rule through it, and returns those in which
+// it goes on behind it.
 func (x *explorer) rule(r *rule, live outcomes, back *outcomes) outcomes {
 	var next outcomes
 	for i, s := range live {
@@ -116,7 +118,8 @@ func (x *explorer) holds(r *rule, s Outcome) (may, surely bool) {
 	return true, surely
 }
 
-// do does a rule's actions. Packets that go on behind the rule come into next, those that leave its chain without a verdict into back.
+// do does a rule's actions. Packets that go on behind the rule come into next, those that leave its
+// chain without a verdict into back.
 func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 	for i := range r.actions {
 		a := &r.actions[i]

@@ -19,7 +19,8 @@ func somePacket(r *rand.Rand) Packet {
 	}
 }
 
-// TestOutcomes: with everything known the only outcome is the walk's; where a field is not, the walk of each value is among them.
+// TestOutcomes: with everything known the only outcome is the walk's; where a field is not, the
+// walk of each value is among them.
 func TestOutcomes(t *testing.T) {
 	e, err := New(router())
 	if err != nil {

@@ -77,7 +77,8 @@ dst = "8.8.4.4"
 table = "secret"
 `
 
-// machine answers as a kernel would that holds the plan: networks inside come first, marks then, and unmarked packets leave through wan1.
+// machine answers as a kernel would that holds the plan: networks inside come first, marks then,
+// and unmarked packets leave through wan1.
 type machine struct{ plan *plan.Plan }
 
 func (m machine) Way(q route.Query) route.Way {

@@ -73,8 +73,9 @@ func (c *connection) fresh() []walk.Outcome {
 	return c.table.enter(p, c.unknown)
 }
 
-// strictPin returns the mark that pins the connection to an uplink of the strict table that catches it; 0, and caught, if it
-// is on none of them. Where something that a policy looks at is not known, strict is what may be strict.
+// strictPin returns the mark that pins the connection to an uplink of the strict table that catches
+// it; 0, and caught, if it is on none of them. Where something that a policy looks at is not known,
+// strict is what may be strict.
 func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin uint32, caught bool) {
 	free := false
 	for _, o := range fresh {
@@ -94,7 +95,8 @@ func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin ui
 	return pin, caught && !free || pin != 0
 }
 
-// strictly is strictPin for one mark that policies may give; strict is false if that mark lets connections use any uplink.
+// strictly is strictPin for one mark that policies may give; strict is false if that mark lets
+// connections use any uplink.
 func (c *connection) strictly(mark uint32, carriers []*uplink) (pin uint32, strict bool) {
 	w := c.wayBy(mark)
 	if mark == 0 {
@@ -123,7 +125,8 @@ func (c *connection) strictly(mark uint32, carriers []*uplink) (pin uint32, stri
 	return 0, true
 }
 
-// leads reports whether the table of a mark has a route over the uplink; without a mark that is where the packet goes now.
+// leads reports whether the table of a mark has a route over the uplink; without a mark that is
+// where the packet goes now.
 func (c *connection) leads(mark uint32, w route.Way, u *uplink) bool {
 	if mark == 0 {
 		return w.Dev == u.iface
@@ -142,8 +145,8 @@ func (c *connection) numberOf(table uint32) (plan.Number, bool) {
 	return plan.Number{}, false
 }
 
-// pinnedAlready decides on a connection that has a table's mark: it stays, unless the mark's uplink translates and this one is not, or
-// carries another's address.
+// pinnedAlready decides on a connection that has a table's mark: it stays, unless the mark's uplink
+// translates and this one is not, or carries another's address.
 func (c *connection) pinnedAlready(carriers []*uplink, strict uint32) Verdict {
 	u := c.uplinks[c.tables[c.mark].Interface]
 	if u == nil || slices.Contains(carriers, u) {
@@ -161,8 +164,8 @@ func (c *connection) pinnedAlready(carriers []*uplink, strict uint32) Verdict {
 
 func (c *connection) untranslated() bool { return c.flow.Orig.Src == c.flow.Reply.Dst }
 
-// stray reports whether an unmarked connection that carries no uplink's address would use an uplink all the same that translates, or has
-// no way where a new connection had one.
+// stray reports whether an unmarked connection that carries no uplink's address would use an uplink
+// all the same that translates, or has no way where a new connection had one.
 func (c *connection) stray(fresh []walk.Outcome) bool {
 	w := c.wayBy(0)
 	u := c.uplinks[w.Dev]
@@ -178,7 +181,8 @@ func (c *connection) stray(fresh []walk.Outcome) bool {
 	return false
 }
 
-// pin pins an unmarked connection to the uplink whose address it carries, as a new one that leaves by it would be.
+// pin pins an unmarked connection to the uplink whose address it carries, as a new one that leaves
+// by it would be.
 func (c *connection) pin(carriers []*uplink, fresh []walk.Outcome, strict uint32) Verdict {
 	now := c.wayBy(0)
 	u := carriers[0]

@@ -57,7 +57,8 @@ type uplink struct {
 	addrs map[netip.Addr]bool
 }
 
-// New returns a judge for a plan that is in force. It fails on a ruleset that the kernel would refuse.
+// New returns a judge for a plan that is in force. It fails on a ruleset that the kernel would
+// refuse.
 func New(p *plan.Plan, facts Facts) (*Judge, error) {
 	t, err := newTable(&p.Ruleset)
 	if err != nil {
@@ -146,7 +147,8 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 	return c.outbound()
 }
 
-// ordinary reports whether a connection is one that a table could decide on: of unicast addresses beyond this link.
+// ordinary reports whether a connection is one that a table could decide on: of unicast addresses
+// beyond this link.
 func ordinary(f *conntrack.Flow) bool {
 	for _, a := range []netip.Addr{f.Orig.Src, f.Orig.Dst, f.Reply.Src, f.Reply.Dst} {
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == broadcast {

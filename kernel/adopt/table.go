@@ -12,7 +12,8 @@ import (
 // table is the plan's ruleset, ready for packets.
 type table struct {
 	evaluator *walk.Evaluator
-	// in, out and post are the names of the base chains that mark, in their order; nat those that translate sources.
+	// in, out and post are the names of the base chains that mark, in their order; nat those that
+	// translate sources.
 	in, out, post, nat []string
 }
 
@@ -37,7 +38,8 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 	return &table{e, chains("filter", "prerouting"), chains("route", "output"), chains("filter", "postrouting"), chains("nat", "postrouting")}, nil
 }
 
-// through takes a packet through chains, and returns everything that may become of it; what is dropped is left out.
+// through takes a packet through chains, and returns everything that may become of it; what is
+// dropped is left out.
 func (t *table) through(chains []string, p *walk.Packet, unknown func(plan.Field, uint32) bool) []walk.Outcome {
 	now := []walk.Outcome{{Mark: p.Mark, CTMark: p.CTMark}}
 	for _, chain := range chains {
@@ -79,7 +81,8 @@ func somePacket(f plan.Family, oif string, mark uint32) *walk.Packet {
 	return &walk.Packet{OIF: oif, Src: someone[f][0], Dst: someone[f][1], Proto: protoTCP, CTState: walk.StateNew, Mark: mark}
 }
 
-// translates reports whether the source of a new connection is translated that leaves by an interface with a mark.
+// translates reports whether the source of a new connection is translated that leaves by an
+// interface with a mark.
 func (t *table) translates(p *walk.Packet, oif string, mark uint32, fib func(plan.Field) uint32) bool {
 	p.IIF, p.OIF, p.Mark, p.Fib = "", oif, mark, fib
 	for _, o := range t.through(t.nat, p, everythingKnown) {
@@ -90,7 +93,8 @@ func (t *table) translates(p *walk.Packet, oif string, mark uint32, fib func(pla
 	return false
 }
 
-// staticSource is the address that the sources of connections get which leave by an interface; invalid if that is the interface's own, or none.
+// staticSource is the address that the sources of connections get which leave by an interface;
+// invalid if that is the interface's own, or none.
 func (t *table) staticSource(oif string, f plan.Family) netip.Addr {
 	for _, o := range t.through(t.nat, somePacket(f, oif, 0), everythingKnown) {
 		if o.SNAT.IsValid() {

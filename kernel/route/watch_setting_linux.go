@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Attributes and interfaces of a message about settings (linux/netconf.h). The kernel tells of few settings so: not of
-// src_valid_mark, accept_local or fib_multipath_hash_policy.
+// Attributes and interfaces of a message about settings (linux/netconf.h). The kernel tells of few
+// settings so: not of src_valid_mark, accept_local or fib_multipath_hash_policy.
 const (
 	netconfIfindex  = 1
 	netconfAll      = -1
@@ -23,8 +23,8 @@ const (
 
 var netconfNames = map[uint16]string{netconfForward: "forwarding", netconfRPFilter: "rp_filter", netconfLinkdown: "ignore_routes_with_linkdown"}
 
-// setting decodes what the kernel tells when somebody writes a setting. A message with several is of an interface that is new, which
-// another one tells of.
+// setting decodes what the kernel tells when somebody writes a setting. A message with several is
+// of an interface that is new, which another one tells of.
 func (w *Watcher) setting(b []byte) (c Change, ok bool, err error) {
 	if len(b) < sizeofNetconf {
 		return c, false, fmt.Errorf("netconf message of %d bytes", len(b))

@@ -13,7 +13,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// rtmLookupTable asks for the number of the table that decided (RTM_F_LOOKUP_TABLE, linux/rtnetlink.h).
+// rtmLookupTable asks for the number of the table that decided (RTM_F_LOOKUP_TABLE,
+// linux/rtnetlink.h).
 const rtmLookupTable = 0x1000
 
 // Attributes that golang.org/x/sys lacks (linux/rtnetlink.h).
@@ -23,8 +24,8 @@ const (
 	rtaDPort   = 0x1d
 )
 
-// Way asks the kernel by which way a packet would go: through ip rules and routes, as they are now. That there is none
-// is no error.
+// Way asks the kernel by which way a packet would go: through ip rules and routes, as they are now.
+// That there is none is no error.
 func (c *Conn) Way(q Query) (Way, error) {
 	family := plan.IPv4
 	if q.Dst.Is6() {
@@ -103,7 +104,8 @@ func (c *Conn) decodeWay(msg []byte) (w Way, err error) {
 	return w, nil
 }
 
-// Addresses returns every address of every interface, those that no new connection should start from too.
+// Addresses returns every address of every interface, those that no new connection should start
+// from too.
 func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
 	links, err := c.handle.LinkList()
 	if err != nil {

@@ -1,0 +1,83 @@
+package kernel
+
+import (
+	"net/netip"
+	"path/filepath"
+	"testing"
+
+	"github.com/ti-mo/conntrack"
+)
+
+// TestAdoption: of connections that are older than the table, what would stay untranslated is
+// deleted, what carries the second uplink's address is pinned, and what goes through the primary one
+// stays as it is; also if an apply is killed before it has looked, and never by an edit.
+func TestAdoption(t *testing.T) {
+	k := newKernel(t)
+	lib := newConntrack(t)
+	run(t, "sysctl -w net.ipv4.ip_forward=1")
+	run(t, "ip route add 172.16.0.0/12 dev x1")
+	p := compile(t, k, twoUplinks, nil)
+	replies := map[string]string{"172.16.0.1": "172.16.0.1", "172.16.0.2": "198.51.100.2", "172.16.0.3": "192.0.2.2"}
+	fill := func() {
+		must(t, lib.Flush())
+		for src, reply := range replies {
+			f := conntrack.NewFlow(17, 0, netip.MustParseAddr(src), netip.MustParseAddr("8.8.8.8"), 1000, 53, 600, otherBits)
+			f.TupleReply.IP.DestinationAddress = netip.MustParseAddr(reply)
+			must(t, lib.Create(f))
+		}
+	}
+	var isp2 uint32
+	for _, n := range p.Numbers {
+		if n.Name == "isp2" {
+			isp2 = n.Mark
+		}
+	}
+	expect := func(when string, want map[string]uint32) {
+		t.Helper()
+		flows, err := lib.Dump(nil)
+		must(t, err)
+		if len(flows) != len(want) {
+			t.Errorf("%s: %d connections are left, not %d", when, len(flows), len(want))
+		}
+		for _, f := range flows {
+			src := f.TupleOrig.IP.SourceAddress.String()
+			if mark, stays := want[src]; !stays || f.Mark != mark|otherBits {
+				t.Errorf("%s: %s has mark %x, wanted %x, %v", when, src, f.Mark, mark, stays)
+			}
+		}
+	}
+	untouched := map[string]uint32{"172.16.0.1": 0, "172.16.0.2": 0, "172.16.0.3": 0}
+	adopted := map[string]uint32{"172.16.0.2": isp2, "172.16.0.3": 0}
+
+	fill()
+	if r := apply(t, k, p); r.Flushed != 1 || r.Adopted != 1 || r.Empty() {
+		t.Errorf("first apply: %+v", r)
+	}
+	expect("first apply", adopted)
+	holds(t, k, p)
+
+	fill()
+	apply(t, k, p)
+	expect("nothing to do", untouched)
+	edited := compile(t, k, twoUplinks+"[[policy]]\nname = \"more\"\ndport = 80\nproto = \"tcp\"\ntable = \"both\"\n", nil)
+	apply(t, k, edited)
+	expect("an edit", untouched)
+
+	run(t, "nft delete table inet pbr")
+	apply(t, k, edited)
+	expect("the table was deleted", adopted)
+	holds(t, k, edited)
+
+	for n := 0; ; n++ {
+		must(t, lib.Flush())
+		run(t, "nft delete table inet pbr")
+		fill()
+		k2 := open(t, filepath.Dir(k.dir))
+		stopped := killAt(k2, n, func() { apply(t, k2, edited) })
+		apply(t, k, edited)
+		expect("killed", adopted)
+		if !stopped {
+			break
+		}
+	}
+}
