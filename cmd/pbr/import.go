@@ -14,6 +14,7 @@ import (
 
 	"pbr/compiler"
 	"pbr/compiler/from"
+	"pbr/compiler/from/mwan3"
 	"pbr/compiler/from/routeros"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -29,13 +30,15 @@ func (c command) importCommand() *cli.Command {
 	}
 	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags,
 		Action: c.runImportRouterOS, OnUsageError: badOption, HideHelpCommand: true}
+	mwan3 := &cli.Command{Name: "mwan3", Usage: "the directory that holds mwan3 and network, as /etc/config of OpenWrt", ArgsUsage: "DIR", Flags: flags,
+		Action: c.runImportMWAN3, OnUsageError: badOption, HideHelpCommand: true}
 	return &cli.Command{
 		Name:      "import",
 		Usage:     "turn a RouterOS export or an mwan3 configuration into a policy",
 		ArgsUsage: "routeros FILE|- | mwan3 DIR",
 		Description: "The policy goes to standard output, a report of what was changed or not carried over to standard error.\n" +
 			"Nothing else is read or written, and no root is needed. Exit status 1 when nothing usable was found.",
-		Subcommands: []*cli.Command{routerOS},
+		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
 			return usageError("import takes what to import from: write pbr import routeros FILE, or pbr import mwan3 DIR")
 		},
@@ -64,6 +67,25 @@ func (c command) runImportRouterOS(ctx *cli.Context) error {
 		return err
 	}
 	return c.printImport(ctx, display, result)
+}
+
+func (c command) runImportMWAN3(ctx *cli.Context) error {
+	dir, rename, err := importArguments(ctx, "DIR")
+	if err != nil {
+		return err
+	}
+	files := mwan3.Files{MWAN3Name: filepath.Join(dir, "mwan3"), NetworkName: filepath.Join(dir, "network")}
+	if files.MWAN3, err = os.ReadFile(files.MWAN3Name); err != nil {
+		return fmt.Errorf("reading the configuration: %w: name the directory that holds the file mwan3", err)
+	}
+	if files.Network, err = os.ReadFile(files.NetworkName); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	result, err := mwan3.Import(files, from.Options{File: filepath.Clean(dir), Rename: rename})
+	if err != nil {
+		return err
+	}
+	return c.printImport(ctx, filepath.Clean(dir), result)
 }
 
 // importArguments are the one argument and the interfaces' names of --map.

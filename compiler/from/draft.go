@@ -10,14 +10,16 @@ type Origin struct {
 // Draft is a policy file in the making.
 type Draft struct {
 	// Offload is [pbr] offload, empty for the default.
-	Offload  string
-	Lists    []*List
-	Uplinks  []*Uplink
-	Tables   []*Table
-	Default  *Table
-	Balances []*Balance
-	Policies []*Policy
-	Rules    []*Rule
+	Offload string
+	// OnFailover is [pbr] on-failover, empty for the default.
+	OnFailover string
+	Lists      []*List
+	Uplinks    []*Uplink
+	Tables     []*Table
+	Default    *Table
+	Balances   []*Balance
+	Policies   []*Policy
+	Rules      []*Rule
 }
 
 // List is an entry of [lists].

@@ -80,12 +80,15 @@ const defaultBits = 8
 
 func (w *writer) settings(d *Draft) {
 	needed := bits.Len(uint(2*len(d.Uplinks) + len(d.Tables) + 1))
-	if d.Offload == "" && needed <= defaultBits {
+	if d.Offload+d.OnFailover == "" && needed <= defaultBits {
 		return
 	}
 	w.b.WriteString("\n[pbr]\n")
 	if d.Offload != "" {
 		w.key("offload", Quote(d.Offload))
+	}
+	if d.OnFailover != "" {
+		w.key("on-failover", Quote(d.OnFailover))
 	}
 	if needed > defaultBits {
 		w.key("mark-mask", fmt.Sprintf("0x%08x", uint32(1<<needed-1)<<(32-needed)))
