@@ -115,8 +115,10 @@ func (b *builder) build() {
 	for _, r := range b.rules {
 		b.buildRule(r)
 	}
-	for _, t := range b.targets {
-		t.account()
+	for _, p := range b.policies {
+		if t := b.targets[p.name]; t != nil && t.by == p {
+			t.account()
+		}
 	}
 	for _, m := range b.members {
 		if !m.Accounted() {

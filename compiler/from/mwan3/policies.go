@@ -171,9 +171,9 @@ func (b *builder) asBalance(t *target, sticky string, rule *section) *from.Balan
 		weights[m.u] = w
 		bal.Members = append(bal.Members, from.Member{Uplink: m.u.Name, Weight: w})
 	}
-	for u := range weights {
+	for _, u := range b.lines {
 		for v := range 2 {
-			if u.carries[v] && !slices.ContainsFunc(t.members, func(m member) bool { return m.u == u && m.version == v }) {
+			if weights[u] > 0 && u.carries[v] && !slices.ContainsFunc(t.members, func(m member) bool { return m.u == u && m.version == v }) {
 				t.by.Change(fmt.Sprintf("uplink %s is a member for both IP versions", u.Name))
 			}
 		}
