@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"testing"
@@ -35,5 +36,16 @@ func TestParsingIsBounded(t *testing.T) {
 		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 100 {
 			t.Errorf("%s costs %d MB", name, took)
 		}
+	}
+}
+
+// A list in a named pipe is an error: reading one may never end.
+func TestListFilesAreRegular(t *testing.T) {
+	fsys := fstest.MapFS{
+		"p.toml": {Data: []byte("[lists]\na = { file = \"pipe\" }\n")},
+		"pipe":   {Mode: fs.ModeNamedPipe},
+	}
+	if _, ds := Parse(fsys, "p.toml", "p.toml"); !ds.HasErrors() || !strings.Contains(ds[0].Message, "not a regular file") {
+		t.Errorf("a pipe gives %v", ds)
 	}
 }

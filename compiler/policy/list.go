@@ -128,7 +128,7 @@ func (p *parser) listFile(s *section, l *List, draft *listDraft, at Pos) {
 	if path.IsAbs(l.File) {
 		name, display = path.Clean(l.File)[1:], l.File
 	}
-	data, err := readFile(p.fsys, name)
+	data, err := readRegular(p.fsys, name)
 	if err != nil {
 		hint := "the path is relative to the policy file"
 		s.errorAt(at, codeReadFile, "file", hint, "reading the list from %q: %v", l.File, reason(err))

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -29,4 +30,16 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 		return nil, fmt.Errorf("larger than %d MiB", maxFile>>20)
 	}
 	return text.Bytes(), nil
+}
+
+// readRegular is readFile for what may not be a pipe or a device, which could keep the reader for ever: not even opening one returns.
+func readRegular(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	return readFile(fsys, name)
 }

@@ -22,6 +22,9 @@ func (r recorder) Open(name string) (fs.File, error) {
 	return &recorded{File: f, files: r.files, name: "/" + name}, nil
 }
 
+// Stat implements fs.StatFS: what may not be opened can be looked at.
+func (r recorder) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
+
 // recorded is a file that is being read.
 type recorded struct {
 	fs.File

@@ -224,6 +224,9 @@ type bench struct {
 	trials Trials
 	waits  *Trial
 
+	// hang keeps a reload reading until it is closed.
+	hang chan struct{}
+
 	mu     sync.Mutex
 	policy string // what a reload reads
 	hooks  []HookEvent
@@ -260,6 +263,9 @@ func newBench(t *testing.T, text string) *bench {
 func (b *bench) options() Options {
 	return Options{
 		Policy: parse(b.t, b.policy), Reload: func() (*policy.Document, error) {
+			if b.hang != nil {
+				<-b.hang
+			}
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			return parsePolicy(b.policy)

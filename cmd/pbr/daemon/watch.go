@@ -78,6 +78,8 @@ type Watcher struct {
 	repairs  backoffs
 	failures backoff
 	gone     tableGone
+	// reading is a reload's, nil when none is under way.
+	reading *reading
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
 	dirty   dirty
@@ -193,7 +195,11 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			}
 			w.notice(n)
 		case <-w.HangUp:
-			w.reload(ctx)
+			w.reload()
+		case got := <-w.read():
+			w.reloadRead(ctx, got)
+		case <-w.readLate():
+			w.abandon()
 		case do := <-w.calls:
 			do()
 		case <-w.trialDue():

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A reload whose files are never read to their end holds nothing up: uplinks fail over, status answers, and the loop waits no
+// longer than readLimit. There is one reader at a time.
+func TestReloadThatHangs(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.hang = make(chan struct{})
+		b.reload(twoUplinks)
+		b.prober.set("isp1", true)
+		sleep(downTime)
+		b.wantRoutes("isp1 dead while the file is read", "default", "wan2")
+		if r := b.w.Report(); len(r.Down) != 1 {
+			t.Errorf("status says %v", r.Down)
+		}
+		sleep(readLimit)
+		if log := b.log.String(); !strings.Contains(log, "takes more than 30s") {
+			t.Errorf("not given up:\n%s", log)
+		}
+		b.reload(twoUplinks)
+		if log := b.log.String(); !strings.Contains(log, "still being read") {
+			t.Errorf("a second reader:\n%s", log)
+		}
+		close(b.hang)
+		synctest.Wait()
+		if r := b.w.Report(); r.Numbers.Reloads != 2 || r.Numbers.ReloadFailures != 2 {
+			t.Errorf("an abandoned reading counts: %+v", r.Numbers)
+		}
+		b.hang = nil
+		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
+		b.wantRoutes("read at last", "both", "wan2 unreachable")
+	})
+}
+
+// A reload that is asked for while another reads is done after it, so that the newest text wins.
+func TestReloadWhileReading(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.hang = make(chan struct{})
+		b.reload(twoUplinks)
+		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
+		sleep(time.Second)
+		close(b.hang)
+		synctest.Wait()
+		b.wantRoutes("reloaded", "both", "wan2 wan1 unreachable")
+		if r := b.w.Report(); r.Numbers.Reloads != 2 || r.Numbers.ReloadFailures != 0 {
+			t.Errorf("%+v", r.Numbers)
+		}
+	})
+}
