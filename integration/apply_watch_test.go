@@ -400,3 +400,14 @@ func TestTrialWithoutRoomForItsReport(t *testing.T) {
 		t.Error("it still waits")
 	}
 }
+
+// The undo of a trial waits for the lock without limit.
+func TestUndoWaitsForTheLock(t *testing.T) {
+	t.Parallel()
+	c := newConfirmCase(t)
+	c.must("apply", "--confirm", confirmTime.String())
+	c.holdLock("4")
+	time.Sleep(2 * confirmTime) // its time is over, and somebody has the lock
+	c.is(c.next, "while another one has the lock")
+	c.becomesOld()
+}

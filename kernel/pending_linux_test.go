@@ -184,3 +184,35 @@ func changedLines(before, after string) string {
 	}
 	return out.String()
 }
+
+// An apply that failed gives its undo up only where the kernel is as it was before.
+func TestFailedApplyKeepsItsUndoWhereSomethingChanged(t *testing.T) {
+	k := newKernel(t)
+	for _, from := range []*plan.Plan{nil, testPlan(planB)} {
+		if from != nil {
+			apply(t, k, from)
+		}
+		want := testPlan(planA)
+		_, guard, err := k.setPending(t, want)
+		must(t, err)
+		if dropped, err := k.DropPending(want); err != nil || !dropped {
+			t.Errorf("nothing was changed: dropped %v, %v", dropped, err)
+		}
+		must(t, guard.Close())
+		_, guard, err = k.setPending(t, want)
+		must(t, err)
+		run(t, "ip rule add priority 10777 from 203.0.113.1 lookup 112001 protocol 112") // what an undo that failed left
+		if dropped, err := k.DropPending(want); err != nil || dropped {
+			t.Errorf("a rule is left: dropped %v, %v", dropped, err)
+		}
+		if p, err := k.Pending(); err != nil || p == nil {
+			t.Errorf("the undo is given up: %v, %v", p, err)
+		}
+		_, err = k.Revert(context.Background())
+		must(t, err)
+		must(t, guard.Close())
+		if left := run(t, "ip rule"); strings.Contains(left, "10777") {
+			t.Errorf("the undo leaves\n%s", left)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func (e *examination) own() {
 		if s.Orphaned {
 			level = Fail
 		}
-		e.add(level, "confirm", "pbr confirm keeps it, pbr flush drops everything", "%s", s.Pending)
+		e.add(level, "confirm", "pbr confirm keeps it, pbr revert undoes it now", "%s", s.Pending)
 	}
 	e.inForce()
 	e.watch()
