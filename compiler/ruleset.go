@@ -7,13 +7,16 @@ import (
 	"pbr/compiler/policy"
 )
 
+// PrioritySourceNAT is the priority of the chain that translates sources.
+const PrioritySourceNAT = 90
+
 // Chain priorities (linux/netfilter_ipv4.h): mangle is after conntrack (-200) and before
 // destination NAT (-100); srcnat is where source addresses change.
 const (
 	priorityMangle = -150
 	// prioritySourceNAT is ahead of where others translate: the first chain that translates a connection does so for good, and
 	// chains of one priority run in the order in which they were made.
-	prioritySourceNAT = 90
+	prioritySourceNAT = PrioritySourceNAT
 	priorityTunnel    = 101 // behind all that translate
 )
 

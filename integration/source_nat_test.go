@@ -95,3 +95,54 @@ func TestProbesAreNotTranslated(t *testing.T) {
 	w.Router.Run("ip", "addr", "add", "192.0.2.9/24", "dev", "wan1") // as on the active router
 	s.check([]flow{{name: "a host's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"}})
 }
+
+// check --live and doctor name a snat that never gets its turn, and two uplinks with one address; without them neither says a word.
+func TestLiveFindings(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), lab.Spec{
+		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
+	})
+	r := newRouter(n.Router)
+	r.apply(twoUplinks)
+	said := func() string {
+		res := r.pbr("check", "--live")
+		return res.Stderr + r.pbr("doctor").Stdout
+	}
+	r.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
+	for _, word := range []string{"late-snat", "same-address"} {
+		if out := said(); strings.Contains(out, word) {
+			t.Errorf("%s for no reason:\n%s", word, out)
+		}
+	}
+	r.NFT(othersNAT)
+	r.IP("addr add 192.168.100.2/24 dev wan1", "addr add 192.168.100.2/24 dev wan2")
+	out := said()
+	for _, want := range []string{
+		"uplink \"isp1\": the snat of ip engine postrouting (rule ", "[late-snat]", "warn  late-snat", "priority below 90",
+		"uplinks \"isp1\" and \"isp2\" have the same address 192.168.100.2: sockets bound to it leave through \"isp1\" alone", "[same-address]", "warn  same-address",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "snat of ip before") {
+		t.Errorf("a chain before pbr's is named:\n%s", out)
+	}
+}
+
+// A table whose source NAT still has the common priority, as earlier releases made it, is brought up to date as any difference is.
+func TestSourceNATOfEarlierRelease(t *testing.T) {
+	t.Parallel()
+	r := newRouter(bench(lab.New(t)).Router)
+	r.apply(twoUplinks)
+	text := r.Run("nft", "list", "table", "inet", "pbr")
+	r.NFT("delete table inet pbr\n" + strings.Replace(text, "postrouting priority srcnat - 10", "postrouting priority srcnat", 1))
+	if res := r.pbr("diff"); res.Code != 2 || !strings.Contains(res.Stdout, "source-nat") {
+		t.Errorf("pbr diff: exit status %d\n%s", res.Code, res.Stdout)
+	}
+	r.must("apply")
+	r.inSync()
+	if text := r.Run("nft", "list", "chain", "inet", "pbr", "source-nat"); !strings.Contains(text, "priority srcnat - 10") {
+		t.Errorf("after apply:\n%s", text)
+	}
+}

@@ -44,7 +44,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	if err = mayAdminister(); err == nil {
 		var o nft.OfOthers
 		o, err = k.nft.Others()
-		f.Marks, f.SourceNAT, f.Untracked = o.Marks, o.SourceNAT, o.Untracked
+		f.Marks, f.SourceNAT, f.Translations, f.Untracked = o.Marks, o.SourceNAT, o.Translations, o.Untracked
 	}
 	note("nftables of others", err)
 	f.LegacyTables, err = legacyTables()
@@ -66,6 +66,21 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	f.State, err = k.state()
 	note("state", err)
 	return f
+}
+
+// Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without root only the machine is known.
+func (k *Kernel) Beside() (*facts.Facts, error) {
+	machine, err := k.Machine(plan.Needs{})
+	if err != nil {
+		return nil, err
+	}
+	f := &facts.Facts{Machine: machine}
+	if mayAdminister() != nil {
+		return f, nil
+	}
+	o, err := k.nft.Others()
+	f.Translations = o.Translations
+	return f, err
 }
 
 func kernelRelease() (string, error) {

@@ -11,6 +11,8 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
+	"pbr/kernel"
+	"pbr/kernel/doctor"
 	"pbr/kernel/state"
 	"pbr/render"
 )
@@ -25,6 +27,7 @@ func (c command) checkCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
 			&cli.StringFlag{Name: "expect", Usage: "check the assertions in `FILE` about packets, too: [[expect]] in TOML, from the policy alone"},
+			&cli.BoolFlag{Name: "live", Usage: "check against this machine, too: what its interfaces, addresses and nftables make of the policy"},
 			jsonFlag(),
 		},
 		Action: c.runCheck,
@@ -44,7 +47,10 @@ func (c command) runCheck(ctx *cli.Context) error {
 	if !ds.HasErrors() {
 		later = notYet(f.doc)
 		ds = append(ds, later...)
-		_, problems := compiler.Compile(f.doc, plan.Machine{}, nil)
+		problems, err := checkMachine(f.doc, ctx.Bool("live"))
+		if err != nil {
+			return err
+		}
 		ds = append(ds, problems...)
 	}
 	if ctx.IsSet("expect") && !ds.HasErrors() {
@@ -69,6 +75,29 @@ func (c command) runCheck(ctx *cli.Context) error {
 		return exitCode(exitError)
 	}
 	return nil
+}
+
+// checkMachine returns what is wrong with a policy for any machine, or for this one as it is.
+func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
+	if !live {
+		_, problems := compiler.Compile(doc, plan.Machine{}, nil)
+		return problems, nil
+	}
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	machine, err := k.Machine(compiler.Needs(doc))
+	if err != nil {
+		return nil, err
+	}
+	_, problems := compiler.Compile(doc, machine, nil)
+	f, err := k.Beside()
+	if err != nil {
+		return nil, err
+	}
+	return append(problems, doctor.Live(doc, f)...), nil
 }
 
 // notYet gives what apply will refuse as warnings: the policy itself is right.

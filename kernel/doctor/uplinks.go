@@ -19,6 +19,7 @@ func (e *examination) uplinks() {
 			e.uplink(&e.Doc.Uplinks[i])
 		}
 	}
+	e.live()
 	e.mainDefault()
 	e.unknown("interfaces", "bridges")
 }

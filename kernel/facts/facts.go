@@ -28,7 +28,9 @@ type Facts struct {
 	// Marks, SourceNAT and Untracked are from others' nftables tables.
 	Marks     []MarkUse
 	SourceNAT []SourceNAT
-	Untracked []Untracked
+	// Translations are those of SourceNAT that name an address.
+	Translations []Translation
+	Untracked    []Untracked
 	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be seen by nftables.
 	LegacyTables []string
 	// Sysctls are the values of those settings that were asked for and exist.
@@ -87,6 +89,14 @@ type SourceNAT struct {
 
 // DropChain is a base chain of another nftables table whose policy is drop. Hook is as Hook.Name.
 type DropChain struct{ Table, Chain, Hook string }
+
+// Translation is a rule of another nftables table that translates source addresses to one of its own (snat, not masquerade).
+type Translation struct {
+	// Table is as MarkUse's, OIF as SourceNAT's.
+	Table, Chain, OIF string
+	Handle            uint64
+	Hooks             []Hook
+}
 
 // Untracked is a rule of another nftables table that keeps packets from connection tracking.
 type Untracked struct {

@@ -45,7 +45,9 @@ type others struct {
 type OfOthers struct {
 	Marks     []facts.MarkUse
 	SourceNAT []facts.SourceNAT
-	Untracked []facts.Untracked
+	// Translations are those of SourceNAT that name an address.
+	Translations []facts.Translation
+	Untracked    []facts.Untracked
 }
 
 // Others reads, from all tables but pbr's, which rules have to do with marks, which translate source addresses, and which keep packets from
@@ -176,6 +178,11 @@ func (o *others) uses() (out OfOthers) {
 		}
 		if w.sourceNAT {
 			out.SourceNAT = append(out.SourceNAT, facts.SourceNAT{Table: r.chain.table, OIF: w.oif})
+		}
+		if w.toAddress {
+			out.Translations = append(out.Translations, facts.Translation{
+				Table: r.chain.table, Chain: r.chain.name, OIF: w.oif, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
+			})
 		}
 		if w.untracked {
 			out.Untracked = append(out.Untracked, facts.Untracked{

@@ -31,6 +31,8 @@ type marksWalk struct {
 	registers map[uint32]register
 	uses      []facts.MarkUse
 	sourceNAT bool
+	// toAddress tells a source NAT to an address from masquerade.
+	toAddress bool
 	untracked bool
 	oif       string
 }
@@ -90,7 +92,9 @@ func (w *marksWalk) step(x *expr) {
 	case "masq":
 		w.sourceNAT = true
 	case "nat":
-		w.sourceNAT = w.sourceNAT || x.u32(unix.NFTA_NAT_TYPE) == unix.NFT_NAT_SNAT
+		if x.u32(unix.NFTA_NAT_TYPE) == unix.NFT_NAT_SNAT {
+			w.sourceNAT, w.toAddress = true, true
+		}
 	case "notrack":
 		w.untracked = true
 	case "target":
@@ -197,8 +201,10 @@ func (w *marksWalk) target(name string, revision uint32, info []byte) {
 		w.untracked = len(info) >= 2 && binary.NativeEndian.Uint16(info)&1 != 0
 	case "NOTRACK":
 		w.untracked = true
-	case "MASQUERADE", "SNAT", "NETMAP":
+	case "MASQUERADE":
 		w.sourceNAT = true
+	case "SNAT", "NETMAP":
+		w.sourceNAT, w.toAddress = true, true
 	}
 }
 

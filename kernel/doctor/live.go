@@ -1,0 +1,74 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/policy"
+	"pbr/kernel/facts"
+)
+
+// The codes of warnings that only a machine shows.
+const (
+	codeLateSNAT    = "late-snat"
+	codeSameAddress = "same-address"
+)
+
+// Live returns the warnings of a policy that only its machine shows.
+func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
+	warn := func(pos policy.Pos, code, key, hint, format string, args ...any) {
+		ds = append(ds, policy.Diagnostic{Pos: pos, Severity: policy.Warning, Code: code, Key: key, Hint: hint, Message: fmt.Sprintf(format, args...)})
+	}
+	for i := range doc.Uplinks {
+		u := &doc.Uplinks[i]
+		for _, t := range f.Translations {
+			if late(t) && concerns(t, u) {
+				warn(u.Pos, codeLateSNAT, "uplink.nat", fmt.Sprintf("give its chain a priority below %d, as srcnat - 20", compiler.PrioritySourceNAT),
+					"uplink %q: the snat of %s %s (rule %d) never gets its turn: pbr translates what leaves through %s before it", u.Name, t.Table, t.Chain, t.Handle, u.Interface)
+			}
+		}
+		for j := range i {
+			o := &doc.Uplinks[j]
+			for _, a := range f.Machine.Links[u.Interface].Addrs {
+				if slices.Contains(f.Machine.Links[o.Interface].Addrs, a) {
+					warn(u.Pos, codeSameAddress, "uplink.interface", "give one of the modems another network, or select by from = \"local\" and uid in a [[policy]]",
+						"uplinks %q and %q have the same address %s: sockets bound to it leave through %q alone", o.Name, u.Name, a, o.Name)
+				}
+			}
+		}
+	}
+	return ds
+}
+
+// late reports whether a translation comes after pbr's.
+func late(t facts.Translation) bool {
+	return slices.ContainsFunc(t.Hooks, func(h facts.Hook) bool { return h.Name == "postrouting" && h.Priority >= compiler.PrioritySourceNAT })
+}
+
+// concerns reports whether a translation is for what leaves through an uplink that pbr translates.
+func concerns(t facts.Translation, u *policy.Uplink) bool {
+	prefix, wild := strings.CutSuffix(t.OIF, "*")
+	if t.OIF != "" && t.OIF != u.Interface && !(wild && strings.HasPrefix(u.Interface, prefix)) {
+		return false
+	}
+	translates := func(v6 bool) bool { return u.SourceNAT(v6).Mode != policy.NATNone }
+	switch family, _, _ := strings.Cut(t.Table, " "); family {
+	case "ip":
+		return translates(false)
+	case "ip6":
+		return translates(true)
+	}
+	return translates(false) || translates(true)
+}
+
+// live judges what Live warns of.
+func (e *examination) live() {
+	if e.Doc == nil {
+		return
+	}
+	for _, d := range Live(e.Doc, e.facts) {
+		e.add(Warn, d.Code, d.Hint, "%s", d.Message)
+	}
+}
