@@ -181,8 +181,8 @@ func (b *builder) addCheck(u *uplink, s *section) {
 	}
 	for _, t := range targets {
 		a, err := netip.ParseAddr(t)
-		if err != nil || a.Zone() != "" || a.Is4In6() {
-			s.Change(fmt.Sprintf("the track_ip %s is no address, and is left out", t))
+		if err != nil || !validGateway(t, version(s)) {
+			s.Change(fmt.Sprintf("the track_ip %s is no address of the interface's IP version, and is left out", t))
 			continue
 		}
 		if !slices.Contains(c.Targets, a.String()) {
