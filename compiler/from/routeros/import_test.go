@@ -187,6 +187,36 @@ func TestRename(t *testing.T) {
 	}
 }
 
+// Exports stand in braces, in code pages, wrapped anywhere, and below one another.
+func TestShapes(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"braces":            {"{\n/ip address\nadd address=192.0.2.2/24 interface=wan1\n}\n{ /ip route\nadd gateway=192.0.2.1 }\n", `interface = "wan1"`},
+		"code page":         {head + "/ip route\nadd comment=\"L\\C4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
+		"latin1":            {head + "/ip route\nadd comment=\"L\xc4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
+		"UTF-8":             {head + "/ip route\nadd comment=\"Län\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 Län"},
+		"wrapped in a word": {head + "add action=mark-rou\\\n    ting chain=prerouting new-routing-mark=r2 passthrough=no src-address=10.0.\\\r\n    0.1\n", `src = "10.0.0.1"`},
+		"no blank before":   {head + "add action=mark-routing chain=prerouting\\\nnew-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
+		"relative path":     {"/ip\naddress add address=192.0.2.2/24 interface=wan1\nroute\nadd gateway=192.0.2.1\n", "gateway = \"192.0.2.1\""},
+		"back to the menu":  {head + "/ip route print\nadd action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
+		"semicolons":        {"/ip address add address=192.0.2.2/24 interface=wan1; /ip route add gateway=192.0.2.1", `gateway = "192.0.2.1"`},
+	} {
+		if r := importText(t, c.text, nil); !strings.Contains(r.Policy, c.want) {
+			t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, r.Report("export.rsc", nil))
+		}
+	}
+}
+
+// An interface that is a way out and has clients is told of: nothing that arrives by an uplink is classified.
+func TestUplinkWithClients(t *testing.T) {
+	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 passthrough=no src-address=192.0.2.50\n" +
+		"add action=mark-connection chain=prerouting in-interface=wan2 new-connection-mark=in2\nadd action=mark-routing chain=output connection-mark=in2 new-routing-mark=r2\n"
+	r := importText(t, text, nil)
+	report := r.Report("export.rsc", nil)
+	if !strings.Contains(report, "export.rsc:10: not carried over") || strings.Contains(report, "export.rsc:11:") || strings.Contains(report, "export.rsc:12:") {
+		t.Errorf("the report:\n%s", report)
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	f.Add([]byte(head + "add action=mark-routing chain=prerouting new-routing-mark=r2 src-address=!10.0.0.0/8 per-connection-classifier=src-address:2/0\n"))
 	f.Add([]byte(head + "add action=jump chain=prerouting jump-target=a\nadd action=mark-connection chain=a new-connection-mark=c connection-mark=!no-mark\nadd action=return chain=a\n"))

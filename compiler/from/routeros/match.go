@@ -152,6 +152,8 @@ func (m *matcher) key(key, value string) {
 		m.nth(not, text)
 	case "log":
 		m.cond.log = value == "yes"
+	case "time":
+		m.unknownKey("this version of pbr has no schedules (time=%s)", value)
 	case "routing-mark":
 		m.unknownKey("a policy cannot select by %s=%s: it decides on the first packet, which has no mark yet", key, value)
 	default:

@@ -24,7 +24,7 @@ func (b *builder) readSourceNAT() {
 		if b.nated && l.NAT == "" {
 			l.NAT = "none"
 		}
-		if hasNAT6 && b.nated && l.carries[1] && l.NAT != "none" && l.NAT6 == "" {
+		if b.nated && l.carries[1] && l.NAT != "none" && l.NAT6 == "" {
 			l.NAT6 = "none"
 		}
 	}
@@ -64,10 +64,6 @@ func (b *builder) translate(s *statement, l *line, value string, six bool) {
 	text := &l.NAT
 	if six {
 		text = &l.NAT6
-		if !hasNAT6 {
-			s.Merge("nat of the uplink is for both IP versions")
-			return
-		}
 	}
 	switch {
 	case *text == "":

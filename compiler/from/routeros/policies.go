@@ -288,6 +288,8 @@ func (b *builder) accountFor(s *statement, reached bool) {
 		s.DropSevere("marks of the chain " + s.get("chain") + " come after the way was chosen: only prerouting and output become policies")
 	case m.unknown != "":
 		s.DropSevere(m.unknown)
+	case m.inbound && b.elsewhere(s):
+		s.DropSevere("what arrives by an uplink is never classified, and this rule sends it to another one: give the hosts there an interface of their own")
 	case m.inbound:
 		s.Merge(noteInbound)
 	case m.impossible != "":
@@ -303,6 +305,34 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	default:
 		s.Merge("no packet is routed otherwise because of it")
 	}
+}
+
+// elsewhere reports whether a rule for packets of an uplink sends them to another one.
+func (b *builder) elsewhere(s *statement) bool {
+	marks := []string{s.get("new-routing-mark")}
+	if s.has("action", "mark-connection") {
+		marks = nil
+		for _, o := range b.mangle {
+			if o.has("action", "mark-routing") && o.has("connection-mark", s.get("new-connection-mark")) && o.has("chain", "prerouting") {
+				marks = append(marks, o.get("new-routing-mark"))
+			}
+		}
+	}
+	arrives, _ := b.members(s.get("in-interface-list"), 0)
+	if name := s.get("in-interface"); name != "" {
+		arrives = append(arrives, b.iface(name))
+	}
+	for _, mark := range marks {
+		t := b.tables[orElse(b.markTables[mark], mark)]
+		if t == nil || len(t.ways) == 0 {
+			continue
+		}
+		first := slices.MinFunc(t.ways, func(x, y way) int { return x.Distance - y.Distance })
+		if !slices.ContainsFunc(b.lineOrder, func(l *line) bool { return l.Name == first.Uplink && slices.Contains(arrives, l.Interface) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // byUplink reports whether a rule of input, forward or postrouting is for packets of an uplink.
