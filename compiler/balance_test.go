@@ -77,11 +77,11 @@ func TestLivingMembers(t *testing.T) {
 		living, living6 string
 	}{
 		{"all up", uplinks, nil, "isp1 isp2 isp3", "isp1 isp3"},
-		{"one down", uplinks, Health{"isp1": 1}, "isp2 isp3", "isp3"},
-		{"all down: the last one stays", uplinks, Health{"isp1": 2, "isp2": 3, "isp3": 1}, "isp2", "isp1"},
-		{"a table lives while one of its uplinks does", `{ table = "either" }, { uplink = "isp3" }`, Health{"isp1": 1}, "either isp3", "isp3"},
-		{"a table dies with its last uplink", `{ table = "either" }, { uplink = "isp3" }`, Health{"isp1": 1, "isp2": 2}, "isp3", "isp3"},
-		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`, Health{"isp2": 1, "isp3": 2}, "isp2", ""},
+		{"one down", uplinks, Down(map[string]int{"isp1": 1}), "isp2 isp3", "isp3"},
+		{"all down: the last one stays", uplinks, Down(map[string]int{"isp1": 2, "isp2": 3, "isp3": 1}), "isp2", "isp1"},
+		{"a table lives while one of its uplinks does", `{ table = "either" }, { uplink = "isp3" }`, Down(map[string]int{"isp1": 1}), "either isp3", "isp3"},
+		{"a table dies with its last uplink", `{ table = "either" }, { uplink = "isp3" }`, Down(map[string]int{"isp1": 1, "isp2": 2}), "isp3", "isp3"},
+		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`, Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
 		{"nobody carries IPv6", `{ uplink = "isp2" }`, nil, "isp2", ""},
 	} {
 		p := balanced(t, row.members, "", row.down)
@@ -123,7 +123,7 @@ func TestSmallChangesOfABalance(t *testing.T) {
 	const members = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`
 	for _, rest := range []string{"", sticky, "method = \"random\"\n"} {
 		have := balanced(t, members, rest, nil)
-		c := plan.Diff(have, balanced(t, members, rest, Health{"isp1": 1}))
+		c := plan.Diff(have, balanced(t, members, rest, Down(map[string]int{"isp1": 1})))
 		if len(c.Chains)+len(c.Rules)+len(c.Counters) > 0 || len(c.Sets) != 2 {
 			t.Errorf("%q: a member down changes %+v", rest, c)
 		}
@@ -157,7 +157,7 @@ func TestClientsOutliveMembers(t *testing.T) {
 		return out
 	}
 	have := clients(balanced(t, `{ uplink = "isp1" }, { uplink = "isp2" }`, sticky, nil))
-	want := clients(balanced(t, `{ uplink = "isp3", weight = 7 }, { uplink = "isp1" }`, "sticky = \"5m\"\nmethod = \"random\"\n", Health{"isp1": 1}))
+	want := clients(balanced(t, `{ uplink = "isp3", weight = 7 }, { uplink = "isp1" }`, "sticky = \"5m\"\nmethod = \"random\"\n", Down(map[string]int{"isp1": 1})))
 	if len(have) != 2 {
 		t.Fatalf("%d maps of clients", len(have))
 	}

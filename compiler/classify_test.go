@@ -90,7 +90,7 @@ func TestClassifiedOnce(t *testing.T) {
 	c := New(doc)
 	c.Compile(plan.Machine{}, nil)
 	first := c.classified
-	c.Compile(plan.Machine{}, Health{"isp1": 1})
+	c.Compile(plan.Machine{}, Down(map[string]int{"isp1": 1}))
 	if first == nil || c.classified != first {
 		t.Error("the policies were compiled again")
 	}

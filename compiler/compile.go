@@ -12,10 +12,6 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Health tells which uplinks are not to be used, by name: the value is the order in which they went
-// down, 1 first. Absent, or 0, means up.
-type Health map[string]int
-
 // Compile returns the plan of a valid document for a machine. The diagnostics are errors that
 // only a plan can show (too many rules for the priorities, a selector that the machine's kernel
 // lacks); with any of them there is no plan.

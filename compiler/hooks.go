@@ -108,7 +108,10 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
 	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
-	rules = append(rules, rule("default's primary uplink stays unmarked", when(unmarked, inSet(plan.FieldOIFName, setPrimary)), accept))
+	for _, family := range plan.Families {
+		rules = append(rules, rule("default's primary uplink stays unmarked",
+			when(plan.NFProto(family), unmarked, inSet(plan.FieldOIFName, plan.SetPrimary(family))), accept))
+	}
 	if len(lookupOnlyUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
@@ -142,7 +145,10 @@ func (c *compilation) addFirstPacketChains() {
 		rule("", nil, never),
 	)
 	if c.answersByPrimary() {
-		fromUplink = append(fromUplink, rule("default's primary uplink stays unmarked", when(inSet(plan.FieldIIFName, setPrimary)), accept))
+		for _, family := range plan.Families {
+			fromUplink = append(fromUplink, rule("default's primary uplink stays unmarked",
+				when(plan.NFProto(family), inSet(plan.FieldIIFName, plan.SetPrimary(family))), accept))
+		}
 	}
 	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,
 		rule("answered the way it came", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapPins}))})

@@ -17,7 +17,7 @@ func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 	var up, last []policy.Member
 	latest := 0
 	for _, m := range b.Members {
-		ready, down := c.memberState(m.Target, family)
+		ready, down := c.memberState(m.Target, family, b.strict)
 		switch {
 		case !ready:
 		case down == 0:
@@ -37,17 +37,24 @@ func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 
 // memberState tells whether a member has a route of the family that the machine can take, and when the last uplink of these went
 // down, as in Health; 0 while one is up.
-func (c *compilation) memberState(t policy.Target, family plan.Family) (ready bool, down int) {
+func (c *compilation) memberState(t policy.Target, family plan.Family, strict bool) (ready bool, down int) {
+	order := func(uplink string) int {
+		if strict && c.down.closed(uplink, family) {
+			return max(c.down.Order(uplink, family), 1)
+		}
+		return c.down.Order(uplink, family)
+	}
 	if t.Kind == policy.ToUplink {
 		_, ready = c.hop(c.uplinks[t.Name], family)
-		return ready, c.down[t.Name]
+		return ready, order(t.Name)
 	}
+	strict = strict || c.strict(t)
 	routes := c.readyRoutes(c.table(t.Name), family)
 	for _, r := range routes {
-		if c.down[r.Uplink] == 0 {
+		if order(r.Uplink) == 0 {
 			return true, 0
 		}
-		down = max(down, c.down[r.Uplink])
+		down = max(down, order(r.Uplink))
 	}
 	return len(routes) > 0, down
 }

@@ -140,7 +140,7 @@ func TestOffloadDoesNotFollowHealth(t *testing.T) {
 	doc := parse(t, `pbr = { offload = "unmarked" }`+"\n"+offloadPolicy)
 	m := plan.Machine{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: true}, "br-lan": addressed(plan.Link{})}}
 	up, _ := Compile(doc, m, nil)
-	down, _ := Compile(doc, m, Health{"isp1": 1})
+	down, _ := Compile(doc, m, Down(map[string]int{"isp1": 1}))
 	if c := plan.Diff(up, down); len(c.Flowtables)+len(c.Chains) > 0 {
 		t.Errorf("a failover changes %+v %+v", c.Flowtables, c.Chains)
 	}

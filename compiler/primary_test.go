@@ -8,9 +8,9 @@ import (
 	"pbr/compiler/policy"
 )
 
-// An uplink that failed its check, and that default keeps for IPv4 because it has no other, is not the primary one: IPv6 answers to what came in by it
-// would leave through the uplink that default uses for IPv6.
-func TestPrimaryOfBothVersions(t *testing.T) {
+// An uplink that failed its check, and that default keeps for IPv4 because it has no other, is the primary one of IPv4 alone: IPv6 answers to what came
+// in by it would leave through the uplink that default uses for IPv6.
+func TestPrimaryOfEachVersion(t *testing.T) {
 	doc, problems := policy.Parse(fstest.MapFS{"p": {Data: []byte(`
 [[uplink]]
 name = "both"
@@ -26,13 +26,14 @@ routes = [{ uplink = "both" }, { uplink = "six", distance = 2 }]
 		t.Fatal(problems)
 	}
 	for name, c := range map[string]struct {
-		down Health
-		want int
-	}{"all are up": {nil, 1}, "both failed": {Health{"both": 1}, 0}, "six failed": {Health{"six": 1}, 1}, "all failed": {Health{"six": 1, "both": 2}, 1}} {
-		p, _ := Compile(doc, plan.Machine{}, c.down)
+		down  map[string]int
+		want6 int
+	}{"all are up": {nil, 1}, "both failed": {map[string]int{"both": 1}, 0}, "six failed": {map[string]int{"six": 1}, 1}, "all failed": {map[string]int{"six": 1, "both": 2}, 1}} {
+		p, _ := Compile(doc, plan.Machine{}, Down(c.down))
+		want := map[string]int{plan.SetPrimary(plan.IPv4): 1, plan.SetPrimary(plan.IPv6): c.want6}
 		for _, s := range p.Ruleset.Sets {
-			if s.Name == setPrimary && len(s.Elements) != c.want {
-				t.Errorf("%s: primary has %d interfaces, not %d", name, len(s.Elements), c.want)
+			if n, is := want[s.Name]; is && len(s.Elements) != n {
+				t.Errorf("%s: %s has %d interfaces, not %d", name, s.Name, len(s.Elements), n)
 			}
 		}
 	}

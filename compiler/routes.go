@@ -80,7 +80,7 @@ func (c *compilation) addTable(t *policy.Table) {
 	table := c.numbers.table(t.Name)
 	for _, family := range c.families() {
 		ready := c.readyRoutes(t, family)
-		live := c.healthy(t, ready)
+		live := c.healthy(t, ready, family)
 		for len(live) > 0 {
 			n := 1
 			for n < len(live) && live[n].sameRoute(live[0]) {
@@ -97,12 +97,16 @@ func (c *compilation) addTable(t *policy.Table) {
 
 // healthy leaves out the routes over uplinks that are down. When none would be left, and the table is not strict, those over
 // the last one to go down stay: a wrong verdict must not turn a bad line into none.
-func (c *compilation) healthy(t *policy.Table, ready []readyRoute) []readyRoute {
-	live := slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down[r.Uplink] > 0 })
-	if len(live) > 0 || len(ready) == 0 || t.Strict {
+func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.Family) []readyRoute {
+	if t.Strict {
+		return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down.closed(r.Uplink, family) })
+	}
+	order := func(r readyRoute) int { return c.down.Order(r.Uplink, family) }
+	live := slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return order(r) > 0 })
+	if len(live) > 0 || len(ready) == 0 {
 		return live
 	}
-	last := slices.MaxFunc(ready, func(a, b readyRoute) int { return cmp.Compare(c.down[a.Uplink], c.down[b.Uplink]) })
+	last := slices.MaxFunc(ready, func(a, b readyRoute) int { return cmp.Compare(order(a), order(b)) })
 	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
 }
 

@@ -34,7 +34,6 @@ const (
 // (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart from these and from keywords.
 const (
 	setUplinks    = "uplinks"          // interfaces of all uplinks
-	setPrimary    = plan.SetPrimary    // interface of default's primary uplink, while default uses it
 	setNotCarried = "uplinks-not-ipv"  // 4, or 6: interfaces of uplinks that do not carry the version
 	setNever4     = "never-4"          // destinations that are never classified
 	setNever6     = "never-6"          //
@@ -98,45 +97,36 @@ func (c *compilation) addChain(ch plan.Chain) {
 }
 
 func (c *compilation) addFixedSets() {
-	var uplinks, primary []plan.Element
+	var uplinks []plan.Element
 	for _, u := range c.doc.Uplinks {
 		uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
 	}
-	if u := c.primary(); u != nil {
-		primary = append(primary, single(plan.KeyFromString(u.Interface)))
-	}
 	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: uplinks})
-	c.addSet(plan.Set{Name: setPrimary, Type: plan.TypeIfname, Comment: "uplink of default whose connections stay unmarked", Elements: primary})
+	for _, family := range plan.Families {
+		s := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname, Comment: "uplink of default whose IPv" + familySuffix(family) + " connections stay unmarked"}
+		if u := c.primary(family); u != nil {
+			s.Elements = []plan.Element{single(plan.KeyFromString(u.Interface))}
+		}
+		c.addSet(s)
+	}
 	c.addSet(plan.Set{Name: setNever4, Type: plan.TypeIPv4, Comment: "link-local, multicast, broadcast", Elements: never4})
 	c.addSet(plan.Set{Name: setNever6, Type: plan.TypeIPv6, Comment: "link-local, multicast", Elements: never6})
 	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast", Elements: unrouted})
 }
 
-// primary is the uplink whose connections stay unmarked: the only one of default's routes at the lowest
+// primary is the uplink whose connections of a family stay unmarked: the only one of default's routes at the lowest
 // distance, while default uses it. With several at that distance there is none: their connections are pinned
-// so that they stay on their path. Nor is there one while default uses it in one IP version and another in the other: answers
-// to what came in by it would leave through that one.
-func (c *compilation) primary() *policy.Uplink {
+// so that they stay on their path.
+func (c *compilation) primary(family plan.Family) *policy.Uplink {
 	u := c.lowestOfDefault()
-	if u == nil {
+	if u == nil || !slices.Contains(c.families(), family) {
 		return nil
 	}
-	over := func(r readyRoute) bool { return r.Uplink == u.Name }
-	used := false
-	for _, family := range c.families() {
-		ready := c.readyRoutes(c.doc.Default, family)
-		if !slices.ContainsFunc(ready, over) {
-			continue
-		}
-		if !slices.ContainsFunc(c.healthy(c.doc.Default, ready), over) {
-			return nil
-		}
-		used = true
+	used := c.healthy(c.doc.Default, c.readyRoutes(c.doc.Default, family), family)
+	if slices.ContainsFunc(used, func(r readyRoute) bool { return r.Uplink == u.Name }) {
+		return u
 	}
-	if !used {
-		return nil
-	}
-	return u
+	return nil
 }
 
 // lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there is none.

@@ -11,8 +11,14 @@ import (
 // A policy that names an uplink goes to that uplink's chain, which looks the uplink's mark up among those of the usable ones of the
 // packet's IP version: a failure, or a return, is one element of that set.
 
-// UsableSet names the set that has the marks of the uplinks whose new connections of a family policies may send there.
-func UsableSet(family plan.Family) string { return "usable-" + familySuffix(family) }
+// UsableSet names the set that has the marks of the uplinks whose new connections of a family policies may send there; strict policies have
+// one of their own.
+func UsableSet(family plan.Family, strict bool) string {
+	if strict {
+		return "usable-strict-" + familySuffix(family)
+	}
+	return "usable-" + familySuffix(family)
+}
 
 // uplinkChain is the chain of policies to an uplink.
 func uplinkChain(uplink string, strict bool) string {
@@ -24,21 +30,35 @@ func uplinkChain(uplink string, strict bool) string {
 
 // addUplinkChains adds the chains that policies to uplinks lead to, and the sets of usable uplinks.
 func (c *compilation) addUplinkChains() {
-	used, marks := map[string]bool{}, map[string]bool{}
+	var used [2]map[string]bool // not strict, strict
 	for i := range c.doc.Policies {
 		p := &c.doc.Policies[i]
-		if chain := uplinkChain(p.Target.Name, p.Strict); p.Target.Kind == policy.ToUplink && !used[chain] {
-			used[chain], marks[p.Target.Name] = true, true
-			c.addUplinkChain(chain, p.Target.Name, p.Strict)
+		at := &used[0]
+		if p.Strict {
+			at = &used[1]
 		}
+		if p.Target.Kind != policy.ToUplink || (*at)[p.Target.Name] {
+			continue
+		}
+		if *at == nil {
+			*at = map[string]bool{}
+		}
+		(*at)[p.Target.Name] = true
+		c.addUplinkChain(uplinkChain(p.Target.Name, p.Strict), p.Target.Name, p.Strict)
 	}
-	if len(used) == 0 {
+	c.addUsable(used[0], false)
+	c.addUsable(used[1], true)
+}
+
+// addUsable adds the sets of usable uplinks for policies that are strict, or are not.
+func (c *compilation) addUsable(used map[string]bool, strict bool) {
+	if used == nil {
 		return
 	}
 	for _, family := range plan.Families {
-		s := plan.Set{Name: UsableSet(family), Type: plan.TypeMark, Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
+		s := plan.Set{Name: UsableSet(family, strict), Type: plan.TypeMark, Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
 		for i := range c.doc.Uplinks {
-			if u := &c.doc.Uplinks[i]; marks[u.Name] && c.usable(u, family) {
+			if u := &c.doc.Uplinks[i]; used[u.Name] && c.usable(u, family, strict) {
 				s.Elements = append(s.Elements, single(plan.KeyFromUint32(c.numbers.mark(u.Name))))
 			}
 		}
@@ -47,12 +67,12 @@ func (c *compilation) addUplinkChains() {
 }
 
 // usable reports whether new connections of the family can take an uplink: it has a route there, and is not down.
-func (c *compilation) usable(u *policy.Uplink, family plan.Family) bool {
-	if !slices.Contains(c.families(), family) {
+func (c *compilation) usable(u *policy.Uplink, family plan.Family, strict bool) bool {
+	if !slices.Contains(c.families(), family) || strict && c.down.closed(u.Name, family) {
 		return false
 	}
 	_, ready := c.hop(u, family)
-	return ready && c.down[u.Name] == 0
+	return ready && c.down.Order(u.Name, family) == 0
 }
 
 func (c *compilation) addUplinkChain(chain, uplink string, strict bool) {
@@ -64,7 +84,7 @@ func (c *compilation) addUplinkChain(chain, uplink string, strict bool) {
 	rules := []plan.ChainRule{rule("uplink "+uplink, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.numbers.mark(uplink)})}
 	for _, family := range plan.Families {
 		rules = append(rules, rule("while it is usable", when(plan.NFProto(family),
-			plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: UsableSet(family)}), usable))
+			plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: UsableSet(family, strict)}), usable))
 	}
 	c.addChain(plan.Chain{Name: chain, Rules: append(rules, otherwise...)})
 }

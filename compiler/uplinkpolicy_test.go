@@ -60,10 +60,10 @@ func TestPoliciesOfUplinks(t *testing.T) {
 			// isp2 carries no IPv6.
 			"2001:db8::1": "", "2001:db8::2": "strict/unreachable", "2001:db8::3": "either/strict", "2001:db8::4": "either",
 		}},
-		{"isp2 down", Health{"isp2": 1}, map[string]string{
+		{"isp2 down", Down(map[string]int{"isp2": 1}), map[string]string{
 			"10.0.0.1": "", "10.0.0.2": "strict/unreachable", "10.0.0.3": "either/strict", "10.0.0.4": "either",
 		}},
-		{"both down", Health{"isp1": 1, "isp2": 2}, map[string]string{
+		{"both down", Down(map[string]int{"isp1": 1, "isp2": 2}), map[string]string{
 			"10.0.0.1": "", "10.0.0.2": "strict/unreachable", "10.0.0.3": "strict/unreachable",
 			"2001:db8::3": "strict/unreachable", "2001:db8::4": "either", // the last one stays
 		}},
@@ -107,7 +107,7 @@ func tableOf(p *plan.Plan, mark uint32) string {
 func TestSmallChangesOfPoliciesOfUplinks(t *testing.T) {
 	doc := parse(t, uplinkPolicies)
 	have, _ := Compile(doc, plan.Machine{}, nil)
-	want, _ := Compile(doc, plan.Machine{}, Health{"isp2": 1})
+	want, _ := Compile(doc, plan.Machine{}, Down(map[string]int{"isp2": 1}))
 	c := plan.Diff(have, want)
 	if len(c.Chains)+len(c.Rules)+len(c.Counters) > 0 {
 		t.Errorf("an uplink down changes %d chains, %d rules, %d counters", len(c.Chains), len(c.Rules), len(c.Counters))
@@ -117,7 +117,7 @@ func TestSmallChangesOfPoliciesOfUplinks(t *testing.T) {
 		if s.Rebuild || len(s.Add) != 0 || len(s.Remove) != 1 {
 			t.Errorf("an uplink down changes set %s: +%d -%d", s.Have.Name, len(s.Add), len(s.Remove))
 		}
-		usable = usable || s.Have.Name == UsableSet(plan.IPv4)
+		usable = usable || s.Have.Name == UsableSet(plan.IPv4, false)
 	}
 	if !usable {
 		t.Error("the set of usable uplinks does not change")

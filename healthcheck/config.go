@@ -16,10 +16,11 @@ const (
 	MethodHTTP = "http"
 )
 
-// Config is how one uplink is checked.
+// Config is how one uplink is checked in one IP version.
 type Config struct {
-	// Uplink is its name, Interface its network device.
-	Uplink, Interface string
+	// Line is what is checked, Interface its network device.
+	Line
+	Interface string
 	// Mark is the fwmark that leads to the uplink's pinned table.
 	Mark uint32
 	// Priority is that of the probes' packets.
@@ -33,6 +34,12 @@ type Config struct {
 	Gateway4, Gateway6 netip.Addr
 	// IPv4 and IPv6 are the families that the uplink carries.
 	IPv4, IPv6 bool
+	// Optional tells that the uplink may lack the version without that being a failure, as long as it never had it.
+	Optional bool
+	// Follows tells that there is nothing to probe in this version: it gets the verdict of the uplink's other version.
+	Follows bool
+	// Peers are the uplinks that could take over: a failed check is confirmed by asking theirs. None: it counts at once.
+	Peers []string
 	// Interval is from one round's begin to the next one's; a round that lasts longer delays the next.
 	// Timeout bounds a probe.
 	Interval, Timeout time.Duration
@@ -41,7 +48,9 @@ type Config struct {
 	// MaxLoss (0 to 1; 0 for none) and MaxRTT (0 for none) are limits over the last Over rounds.
 	MaxLoss float64
 	MaxRTT  time.Duration
-	Over    int
+	// MaxJitter is a limit, too.
+	MaxJitter time.Duration
+	Over      int
 }
 
 // The defaults of the policy file's [check].
@@ -72,7 +81,7 @@ func (c Config) withDefaults() Config {
 		c.Over = defaultOver
 	}
 	c.Quorum = max(c.Quorum, 1)
-	c.Targets = slices.Clone(c.Targets)
+	c.Targets, c.Peers = slices.Clone(c.Targets), slices.Clone(c.Peers)
 	return c
 }
 
@@ -93,7 +102,7 @@ func (c Config) targets() []string {
 
 // sameProbes tells whether two checks send the same probes the same way, so that the rounds of one say something about the other.
 func (c Config) sameProbes(d Config) bool {
-	return c.Method == d.Method && c.Mark == d.Mark && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
+	return c.Method == d.Method && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
 }
 
 // sameGateways tells whether the next hops are the same.

@@ -51,7 +51,7 @@ func newLines(t testing.TB) *lines {
 
 // isp2 is how the second line is checked.
 func isp2(method string) Config {
-	return Config{Uplink: "isp2", Interface: "wan2", Mark: mark2, Method: method, IPv4: true, IPv6: true}
+	return Config{Line: Line{Uplink: "isp2"}, Interface: "wan2", Mark: mark2, Method: method, IPv4: true, IPv6: true}
 }
 
 // probe sends one probe over the second line.

@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -25,6 +26,13 @@ type machine struct {
 	// returned tells that the present Start is one of a link that came back: its first lost probe is no verdict, as a cable
 	// that was just plugged in, or a neighbour that is not resolved yet, loses some.
 	returned bool
+	// told tells that the link was told, seen that it was good once: an optional version that never was is absent.
+	told, seen bool
+	// cut tells that the link itself failed since it was good for the last time, and not its address alone.
+	cut bool
+	// asking tells that the check failed, and that the peers are to be asked before it counts; failing is why it failed.
+	asking  bool
+	failing string
 	// held tells that Down is the wait of a link that flapped and is good again: no probe said so.
 	held    bool
 	window  window
@@ -41,16 +49,21 @@ type machine struct {
 func newMachine(now time.Time, cfg Config, was Status) *machine {
 	cfg = cfg.withDefaults()
 	m := &machine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
+	m.seen = was.State != "" && was.State != Absent
 	switch was.State {
-	case Up, Degraded, Down:
+	case Up, Degraded, Down, Unconfirmed:
 		if cfg.Method != MethodNone || was.State == Down { // without a check it is a wait, which Tick ends
 			m.verdict = was.State
 		}
 		m.held = was.LinkOnly
 	case LinkDown:
-		m.link = LinkState{}
+		m.link, m.cut = LinkState{}, true
 	case AddressLost:
 		m.link.Addressed = false
+	case NoGateway:
+		m.link.Routed = false
+	case Absent:
+		m.told, m.link.Addressed = true, false
 	case ForcedUp:
 		m.forced = ForceUp
 	case ForcedDown:
@@ -82,10 +95,14 @@ func (m *machine) compose() (s State, why string) {
 	case ForceDown:
 		return ForcedDown, "forced by the administrator"
 	}
-	if s, why = m.link.State(); s != "" {
-		return s, why
+	s, why = m.link.State()
+	switch {
+	case s == "":
+		return m.verdict, ""
+	case m.cfg.Optional && m.told && !m.seen:
+		return Absent, "the line has no IPv" + strconv.Itoa(int(m.cfg.Version))
 	}
-	return m.verdict, ""
+	return s, why
 }
 
 // settle takes the new state, and returns the event if it differs from the old one. why explains a verdict.
@@ -97,10 +114,11 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 	if own != "" {
 		why = own
 	}
-	e := Event{At: now, Uplink: m.cfg.Uplink, From: m.state, To: state, Reason: why}
+	e := Event{At: now, Line: m.cfg.Line, From: m.state, To: state, Reason: why}
 	if !forcedState(e.From) && !forcedState(e.To) {
 		switch {
 		case e.From == Start && e.To == Down: // it never came up
+		case renewal(e.To): // the line did not fail, it gets another address
 		case e.From.Usable() && !e.To.Usable():
 			m.damping.lost(now, m.cfg)
 		case !e.From.Usable() && e.To.Usable():
@@ -114,7 +132,43 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
 // probing tells whether rounds make sense now.
-func (m *machine) probing() bool { return m.cfg.Method != MethodNone && m.link == linkGood }
+func (m *machine) probing() bool {
+	return m.cfg.Method != MethodNone && !m.cfg.Follows && m.link == linkGood
+}
+
+// fail takes a verdict of failed rounds: at once, or after the peers were asked.
+func (m *machine) fail(why string) string {
+	if m.failing = why; m.verdict != Degraded && len(m.cfg.Peers) > 0 {
+		m.asking = true
+		return ""
+	}
+	m.verdict = Down
+	return why
+}
+
+// Confirm takes what the peers answered: one of them, so that the failure is this line's own, or none, so that its cause is a common one.
+func (m *machine) Confirm(now time.Time, own bool) (Event, bool) {
+	if !m.asking {
+		return Event{}, false
+	}
+	m.asking = false
+	if !own {
+		m.verdict = Unconfirmed
+		return m.settle(now, "all checks fail together: "+m.lastFailure)
+	}
+	m.verdict = Down
+	return m.settle(now, m.failing)
+}
+
+// Follow takes the verdict of the uplink's other version.
+func (m *machine) Follow(now time.Time, leader *machine) (Event, bool) {
+	if leader.verdict == m.verdict || leader.verdict == Start || m.link != linkGood {
+		return Event{}, false
+	}
+	m.verdict = leader.verdict
+	m.lastFailure, m.lastFailureAt = leader.lastFailure, leader.lastFailureAt
+	return m.settle(now, fmt.Sprintf("follows IPv%d, as no target is of IPv%d", leader.cfg.Version, m.cfg.Version))
+}
 
 // Force takes an order of the administrator.
 func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
@@ -131,20 +185,43 @@ func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
 // Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
 func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 	was, before := m.link.State()
-	m.link = l
+	first := !m.told
+	m.told, m.link = true, l
 	is, problem := l.State()
+	m.seen = m.seen || is == ""
+	if first && m.cfg.Optional && !m.seen { // that it never had the version is no news
+		m.state, _ = m.compose()
+		return Event{}, false
+	}
 	if problem != "" && (was == "" || problem != before && problem != m.lastFailure) {
 		m.lastFailure, m.lastFailureAt = problem, now
 	}
 	why := ""
 	m.returned = m.returned || was != "" && is == ""
+	m.cut = m.cut || is == LinkDown
 	switch {
+	case renewal(was) && is == "" && !m.cut:
+		why = m.renewed(was)
 	case was == AddressLost && is == "":
 		why = m.restart(now, "the interface has an address again")
 	case was != "" && is == "":
 		why = m.restart(now, "the link is back")
 	}
+	m.cut = m.cut && is != ""
 	return m.settle(now, why)
+}
+
+// renewed forgets the rounds, as what they say is of another address or gateway. What was found to be bad before has to prove itself, everything
+// else is in use at once.
+func (m *machine) renewed(was State) string {
+	m.forgetRounds()
+	if m.verdict.Usable() {
+		m.verdict = firstVerdict(m.cfg)
+	}
+	if was == NoGateway {
+		return "the gateway is known again"
+	}
+	return "the interface has an address again"
 }
 
 // restart forgets the rounds. The verdict is as at the very start, unless the uplink is held because it flaps.
@@ -160,7 +237,7 @@ func (m *machine) restart(now time.Time, why string) string {
 }
 
 func (m *machine) forgetRounds() {
-	m.good, m.bad = 0, 0
+	m.good, m.bad, m.asking = 0, 0, false
 	m.window = newWindow(m.cfg.Over)
 }
 
@@ -212,7 +289,7 @@ func (m *machine) Status(now time.Time) Status {
 	d := m.damping
 	d.forget(now)
 	s := Status{
-		Uplink: m.cfg.Uplink, State: m.state, Since: m.since, RTT: q.rtt, Loss: q.loss, Rounds: m.rounds,
+		Line: m.cfg.Line, State: m.state, Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
 		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
 	}
 	if d.held(now) && !m.state.Usable() {

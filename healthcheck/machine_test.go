@@ -12,7 +12,7 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func pingConfig() Config {
-	return Config{Uplink: "isp1", Interface: "eth1", Method: MethodPing, Targets: []string{"192.0.2.1"}, IPv4: true,
+	return Config{Line: Line{Uplink: "isp1"}, Interface: "eth1", Method: MethodPing, Targets: []string{"192.0.2.1"}, IPv4: true,
 		Interval: time.Second, Timeout: time.Second, DownAfter: 3, UpAfter: 3, Quorum: 1, Over: 20}
 }
 
@@ -60,7 +60,7 @@ func (s *script) play(t *testing.T, words string) {
 		case w == "up" || w == "down" || w == "auto":
 			e, changed, err = s.m.Force(s.now, w)
 		case w == "nocarrier":
-			e, changed = s.m.Link(s.now, LinkState{Exists: true, Up: true, Addressed: true})
+			e, changed = s.m.Link(s.now, LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
 		case w == "off":
 			e, changed = s.m.Link(s.now, LinkState{Exists: true, Addressed: true})
 		case w == "gone":
@@ -146,15 +146,15 @@ func TestMachine(t *testing.T) {
 
 		{"loss over its limit", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g g b g b g b", "start>up@0 up>degraded@6"},
 		{"loss at its limit", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g g b g b g g g g g g g b", "start>up@0"},
-		{"loss has gone", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g b g b g b g g g g g g g",
-			"start>up@0 up>degraded@5 degraded>up@11"},
+		{"loss has gone", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g b g b g b g g g g g g g g",
+			"start>up@0 up>degraded@5 degraded>up@13"},
 		{"degraded, then down", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g b g b b b", "start>up@0 up>degraded@4 degraded>down@5"},
 		{"lost rounds of a former death do not degrade", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g b b b b b b g g g g",
 			"start>up@0 up>down@3 down>up@9"},
 		{"round trip over its limit", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "g90 g90 g150", "start>up@0 up>degraded@2"},
 		{"round trip: one late answer at the begin is none", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "g150 g50 g50", "start>up@0"},
 		{"round trip good again", func(c *Config) { c.MaxRTT, c.Over = 100*time.Millisecond, 4 }, "g90 g90 g150 g50 g50 g50 g50",
-			"start>up@0 up>degraded@2 degraded>up@3"},
+			"start>up@0 up>degraded@2 degraded>up@5"},
 		{"mended, but too slow", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "b g150 g150 g150", "start>down@0 down>degraded@3"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestLastFailureOfTheLink(t *testing.T) {
 	}
 	was := Status{State: LinkDown, LastFailure: "carrier lost", LastFailureAt: epoch}
 	m := newMachine(epoch.Add(time.Hour), pingConfig(), was)
-	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true})
+	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
 	if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
 		t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
 	}

@@ -13,14 +13,14 @@ import (
 type Monitor struct {
 	// Report is told when probes of an uplink cannot be sent, once for each error that is new, and with nil when
 	// they can be again. Set it before Run; it must not block. It may be nil.
-	Report func(uplink string, err error)
+	Report func(line Line, err error)
 
 	prober Prober
 	events *queue
 
 	mu      sync.Mutex
-	workers map[string]*worker
-	order   []string
+	workers map[Line]*worker
+	order   []Line
 	ctx     context.Context // of Run; nil before
 	ended   bool            // no worker may start any more
 	running sync.WaitGroup
@@ -28,31 +28,31 @@ type Monitor struct {
 
 // NewMonitor makes a monitor that watches nothing yet.
 func NewMonitor(probe Prober) *Monitor {
-	return &Monitor{prober: probe, events: newQueue(), workers: map[string]*worker{}}
+	return &Monitor{prober: probe, events: newQueue(), workers: map[Line]*worker{}}
 }
 
 // Events returns the channel of all changes, in the order in which they happened. It is closed when Run ends.
 func (m *Monitor) Events() <-chan Event { return m.events.out }
 
-// Set makes the monitor watch these uplinks and no other. Uplinks that it knows keep their state as far as their check
+// Set makes the monitor watch these uplinks and versions and no other. Lines that it knows keep their state as far as their check
 // stays the same (a check of other targets keeps the verdict; another gateway gives a dead uplink a new start). initial holds the
 // states of uplinks that it does not know, from a former run: what was down stays down until it is proven up, what was forced stays
 // forced, what had no link waits for Link. Without it an uplink begins in Start, its link counting as good.
-func (m *Monitor) Set(configs []Config, initial map[string]Status) {
+func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	m.mu.Lock()
 	now := time.Now()
-	order := make([]string, 0, len(configs))
-	wanted := map[string]bool{}
+	order := make([]Line, 0, len(configs))
+	wanted := map[Line]bool{}
 	var gone []*worker
 	for _, c := range configs {
-		if !wanted[c.Uplink] {
-			order = append(order, c.Uplink)
+		if !wanted[c.Line] {
+			order = append(order, c.Line)
 		}
-		wanted[c.Uplink] = true
+		wanted[c.Line] = true
 	}
-	for name, w := range m.workers {
-		if !wanted[name] {
-			delete(m.workers, name)
+	for line, w := range m.workers {
+		if !wanted[line] {
+			delete(m.workers, line)
 			if w.cancel != nil {
 				w.cancel()
 				gone = append(gone, w)
@@ -68,15 +68,15 @@ func (m *Monitor) Set(configs []Config, initial map[string]Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range configs {
-		m.setOne(now, c.withDefaults(), initial[c.Uplink])
+		m.setOne(now, c.withDefaults(), initial[c.Line])
 	}
 }
 
 func (m *Monitor) setOne(now time.Time, c Config, was Status) {
-	w := m.workers[c.Uplink]
+	w := m.workers[c.Line]
 	if w == nil {
 		w = newWorker(newMachine(now, c, was))
-		m.workers[c.Uplink] = w
+		m.workers[c.Line] = w
 		m.start(w)
 		return
 	}
@@ -85,36 +85,72 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 		return
 	}
 	m.emit(w.machine.Configure(now, c))
+	m.follow(now, w)
 	if old.Interface != c.Interface || !old.sameProbes(c) || !old.sameGateways(c) {
 		w.void()
 	}
 	w.kick()
 }
 
-// Link tells the condition of an uplink's interface. An uplink that the monitor does not know is nobody's.
-func (m *Monitor) Link(uplink string, l LinkState) {
+// Link tells the condition of an uplink's interface for a version. A line that the monitor does not know is nobody's.
+func (m *Monitor) Link(line Line, l LinkState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := m.workers[uplink]
-	if w == nil || w.machine.link == l {
+	w := m.workers[line]
+	if w == nil || w.machine.told && w.machine.link == l {
 		return
 	}
-	m.emit(w.machine.Link(time.Now(), l))
+	now := time.Now()
+	same := w.machine.link == l
+	m.emit(w.machine.Link(now, l))
+	if same {
+		return
+	}
+	if leader := m.other(line); leader != nil && w.machine.cfg.Follows {
+		m.follow(now, leader)
+	}
 	w.void()
 	w.kick()
 }
 
-// Force holds an uplink up or down, or (ForceAuto) lets probes and link decide again. It fails for an unknown uplink or mode.
+// Force holds an uplink up or down in all its versions, or (ForceAuto) lets probes and link decide again. It fails for an unknown uplink
+// or mode.
 func (m *Monitor) Force(uplink, mode string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := m.workers[uplink]
-	if w == nil {
+	known := false
+	for _, line := range m.order {
+		w := m.workers[line]
+		if line.Uplink != uplink || w == nil {
+			continue
+		}
+		known = true
+		e, changed, err := w.machine.Force(time.Now(), mode)
+		if m.emit(e, changed); err != nil {
+			return err
+		}
+	}
+	if !known {
 		return fmt.Errorf("forcing uplink %s: there is none of that name", uplink)
 	}
-	e, changed, err := w.machine.Force(time.Now(), mode)
-	m.emit(e, changed)
-	return err
+	return nil
+}
+
+// other is the worker of the uplink's other version, nil if there is none. The lock is held.
+func (m *Monitor) other(line Line) *worker {
+	for _, l := range m.order {
+		if l.Uplink == line.Uplink && l != line {
+			return m.workers[l]
+		}
+	}
+	return nil
+}
+
+// follow gives the uplink's other version the verdict of this one, if nothing is probed there. The lock is held.
+func (m *Monitor) follow(now time.Time, w *worker) {
+	if o := m.other(w.line); o != nil && o.machine.cfg.Follows && !w.machine.cfg.Follows {
+		m.emit(o.machine.Follow(now, w.machine))
+	}
 }
 
 // Statuses returns what is known of all uplinks, in the order that Set had them.
@@ -123,8 +159,8 @@ func (m *Monitor) Statuses() []Status {
 	defer m.mu.Unlock()
 	now := time.Now()
 	out := make([]Status, 0, len(m.order))
-	for _, name := range m.order {
-		if w := m.workers[name]; w != nil {
+	for _, line := range m.order {
+		if w := m.workers[line]; w != nil {
 			out = append(out, w.machine.Status(now))
 		}
 	}
@@ -162,8 +198,8 @@ func (m *Monitor) start(w *worker) {
 		defer cancel()
 		defer close(w.done)
 		m.work(ctx, w)
-		if r, ok := m.prober.(Releaser); ok {
-			r.Release(w.uplink)
+		if r, ok := m.prober.(Releaser); ok && !m.probed(w) {
+			r.Release(w.line.Uplink)
 		}
 	})
 }
@@ -173,4 +209,12 @@ func (m *Monitor) emit(e Event, changed bool) {
 	if changed {
 		m.events.add(e)
 	}
+}
+
+// probed reports whether another worker of the same uplink goes on.
+func (m *Monitor) probed(ended *worker) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.other(ended.line)
+	return o != nil && m.ctx.Err() == nil
 }

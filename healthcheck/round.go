@@ -50,16 +50,20 @@ func (m *machine) judge(answers []Answer) (good, counts bool) {
 // decide changes the verdict if the rounds say so, and returns why.
 func (m *machine) decide(now time.Time) (why string) {
 	limit := m.overLimit()
+	m.asking = false
 	switch {
+	case m.verdict == Unconfirmed && m.good > 0:
+		m.verdict = Up
+		return m.answered()
+	case m.verdict == Unconfirmed:
+		m.asking = true
 	case m.verdict == Start && m.bad > 0 && !m.returned:
-		m.verdict = Down
-		return "the first round failed: " + m.lastFailure
+		return m.fail("the first round failed: " + m.lastFailure)
 	case m.verdict == Start && m.good > 0 && limit == "":
 		m.verdict = Up
 		return m.answered()
 	case m.verdict != Down && m.bad >= m.cfg.DownAfter:
-		m.verdict = Down
-		return fmt.Sprintf("%s failed: %s", count(m.bad, "round"), m.lastFailure)
+		return m.fail(fmt.Sprintf("%s failed: %s", count(m.bad, "round"), m.lastFailure))
 	case m.verdict == Down && m.good >= m.cfg.UpAfter && !m.damping.held(now):
 		m.window.keep(m.good) // the rounds that failed before are no part of the new life
 		if limit = m.overLimit(); limit == "" {
@@ -80,22 +84,31 @@ func (m *machine) decide(now time.Time) (why string) {
 // in the window were good, so that the first lost probe of a young window is not a loss of 100 %.
 func (m *machine) overLimit() string {
 	c := m.cfg
-	if c.MaxLoss <= 0 && c.MaxRTT <= 0 {
+	if c.MaxLoss <= 0 && c.MaxRTT <= 0 && c.MaxJitter <= 0 {
 		return ""
 	}
 	q := m.window.quality(c.Quorum)
-	loss := q.full
+	loss, factor := q.full, 1.0
 	if m.verdict == Degraded {
-		loss = q.loss
+		loss, factor = q.loss, recovery
 	}
-	if c.MaxLoss > 0 && loss > c.MaxLoss {
+	enough := q.rounds >= min(c.Over, c.UpAfter)
+	over := func(is, limit time.Duration) bool {
+		return limit > 0 && enough && is > time.Duration(factor*float64(limit))
+	}
+	switch {
+	case c.MaxLoss > 0 && loss > factor*c.MaxLoss:
 		return fmt.Sprintf("loss of %.0f %% in the last %s, allowed are %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
-	}
-	if c.MaxRTT > 0 && q.rounds >= min(c.Over, c.UpAfter) && q.rtt > c.MaxRTT {
+	case over(q.rtt, c.MaxRTT):
 		return fmt.Sprintf("round trip of %v over the last %s, allowed are %v", q.rtt.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxRTT)
+	case over(q.jitter, c.MaxJitter):
+		return fmt.Sprintf("jitter of %v over the last %s, allowed are %v", q.jitter.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxJitter)
 	}
 	return ""
 }
+
+// recovery is the part of each limit below which a degraded uplink is up again, so that one at the limit does not swing.
+const recovery = 0.8
 
 // answered is the reason of an uplink that is up.
 func (m *machine) answered() string {

@@ -18,31 +18,50 @@ const (
 	Down State = "down"
 	// LinkDown: the interface is gone, switched off or without carrier.
 	LinkDown State = "link-down"
+	// Unconfirmed: the check fails, and so do those of all uplinks that could take over. The cause is taken to be common to them: the uplink
+	// stays in use, but not for what is strict.
+	Unconfirmed State = "unconfirmed"
 	// AddressLost: the interface has no address that the uplink could use.
 	AddressLost State = "address-lost"
+	// NoGateway: the gateway is "auto", and main has no default route over the interface any more.
+	NoGateway State = "no-gateway"
+	// Absent: the uplink never had the IP version since the start, and may do without. It is no failure.
+	Absent State = "absent"
 	// ForcedUp and ForcedDown: the administrator said so, whatever probes and link say.
 	ForcedUp   State = "forced-up"
 	ForcedDown State = "forced-down"
 )
 
 // Usable tells whether new connections may take the uplink: its routes stand.
-func (s State) Usable() bool { return s == Start || s == Up || s == ForcedUp }
+func (s State) Usable() bool { return s == Start || s == Up || s == Unconfirmed || s == ForcedUp }
 
 // Dead tells whether connections that run over the uplink may be cut. An uplink that is neither usable nor dead
 // takes no new connections and keeps those it has.
 func (s State) Dead() bool {
-	return s == Down || s == LinkDown || s == AddressLost || s == ForcedDown
+	return s == Down || s == LinkDown || s == AddressLost || s == NoGateway || s == ForcedDown
 }
 
-// LinkState is the condition of an uplink's interface.
+// Failed reports whether a state is one that somebody has to know of: not in use, and meant to be, or in doubt.
+func (s State) Failed() bool { return s == Unconfirmed || s != Absent && !s.Usable() }
+
+// Version is an IP version, 4 or 6.
+type Version uint8
+
+// Line is an uplink in one IP version: what has a state.
+type Line struct {
+	Uplink  string  `json:"uplink"`
+	Version Version `json:"version"`
+}
+
+// LinkState is the condition of an uplink's interface, for one IP version.
 type LinkState struct {
 	// Exists: there is an interface of the name. Up: it is switched on (IFF_UP). Carrier: its cable or
-	// tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of a family that the uplink carries.
-	Exists, Up, Carrier, Addressed bool
+	// tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of the version, or needs none. Routed: its next hop is known.
+	Exists, Up, Carrier, Addressed, Routed bool
 }
 
 // linkGood is a link that nothing is wrong with.
-var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}
+var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true, Routed: true}
 
 // Good tells that nothing is wrong with a link.
 func (l LinkState) Good() bool { return l == linkGood }
@@ -58,9 +77,14 @@ func (l LinkState) State() (s State, why string) {
 		return LinkDown, "carrier lost"
 	case !l.Addressed:
 		return AddressLost, "the interface has no address"
+	case !l.Routed:
+		return NoGateway, "main has no default route to take the gateway from"
 	}
 	return "", ""
 }
+
+// renewal reports whether a state of a link is one that passes when the line gets its address anew (DHCP, VRRP, PPP): no failure of the line.
+func renewal(s State) bool { return s == AddressLost || s == NoGateway || s == Absent }
 
 // The modes of Force.
 const (
@@ -71,25 +95,27 @@ const (
 
 // Event is a change of an uplink's state.
 type Event struct {
-	At     time.Time `json:"at"`
-	Uplink string    `json:"uplink"`
-	From   State     `json:"from"`
-	To     State     `json:"to"`
+	At time.Time `json:"at"`
+	Line
+	From State `json:"from"`
+	To   State `json:"to"`
 	// Reason is for people: why the state changed, with figures.
 	Reason string `json:"reason"`
 }
 
 // Status is all that is known of an uplink. As JSON it is what a restarted daemon goes on from.
 type Status struct {
-	Uplink string `json:"uplink"`
-	State  State  `json:"state"`
+	Line
+	State State `json:"state"`
 	// Since is when State began.
 	Since time.Time `json:"since"`
 	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over` rounds, both of the target
 	// that ranks last among the best `quorum` ones: a dead target that quorum can do without does not count.
 	// RTT is 0 if nothing was answered.
-	RTT  time.Duration `json:"rtt_ns"`
-	Loss float64       `json:"loss"`
+	// Jitter is the mean absolute difference of its consecutive round trips.
+	RTT    time.Duration `json:"rtt_ns"`
+	Jitter time.Duration `json:"jitter_ns"`
+	Loss   float64       `json:"loss"`
 	// Rounds is the number of rounds that ended since the monitor knows the uplink.
 	Rounds int `json:"rounds"`
 	// LastFailure tells what was wrong when a round failed, or the link was lost, for the last time.

@@ -39,7 +39,7 @@ func TestMachineWalksAtRandom(t *testing.T) {
 func stepAtRandom(r *rand.Rand, m *machine, now time.Time) (what string, e Event, changed bool) {
 	switch n := r.IntN(20); {
 	case n == 0:
-		l := LinkState{Exists: r.IntN(4) > 0, Up: r.IntN(4) > 0, Carrier: r.IntN(4) > 0, Addressed: r.IntN(4) > 0}
+		l := LinkState{Exists: r.IntN(4) > 0, Up: r.IntN(4) > 0, Carrier: r.IntN(4) > 0, Addressed: r.IntN(4) > 0, Routed: r.IntN(4) > 0}
 		e, changed = m.Link(now, l)
 		return fmt.Sprintf("%+v", l), e, changed
 	case n < 3:

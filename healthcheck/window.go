@@ -45,13 +45,35 @@ type quality struct {
 	// loss is the share of lost probes, 0 to 1. full is the same share if all rounds yet missing in the window were to be good.
 	loss, full float64
 	rtt        time.Duration // mean of the answered ones, 0 if there are none
+	// jitter is the mean absolute difference of consecutive ones, 0 if there are not two.
+	jitter time.Duration
 }
 
 // targetQuality is one target's part of a window.
 type targetQuality struct {
 	sent, lost int
 	total      time.Duration
+	// last is the last round trip, pairs and moved are how many differences there are, and their sum.
+	last, moved time.Duration
+	pairs       int
 }
+
+// add takes one answer.
+func (t *targetQuality) add(a Answer) {
+	t.sent++
+	if a.Err != nil {
+		t.lost++
+		return
+	}
+	if t.sent-t.lost > 1 {
+		t.pairs++
+		t.moved += (a.RTT - t.last).Abs()
+	}
+	t.total += a.RTT
+	t.last = a.RTT
+}
+
+func (t targetQuality) jitter() time.Duration { return t.moved / time.Duration(max(t.pairs, 1)) }
 
 func (t targetQuality) loss() float64 { return float64(t.lost) / float64(t.sent) }
 
@@ -81,7 +103,7 @@ func (w *window) quality(quorum int) quality {
 		}
 		return cmp.Compare(a.rtt(), b.rtt())
 	})
-	q.rtt = targets[at].rtt()
+	q.rtt, q.jitter = targets[at].rtt(), targets[at].jitter()
 	return q
 }
 
@@ -89,7 +111,7 @@ func (w *window) quality(quorum int) quality {
 func (w *window) targets() []targetQuality {
 	index := map[string]int{}
 	var out []targetQuality
-	for _, round := range w.rounds {
+	for _, round := range slices.Concat(w.rounds[w.next:], w.rounds[:w.next]) {
 		for _, a := range round {
 			if notProbed(a.Err) {
 				continue
@@ -100,11 +122,7 @@ func (w *window) targets() []targetQuality {
 				index[a.Target] = i
 				out = append(out, targetQuality{})
 			}
-			out[i].sent++
-			out[i].total += a.RTT
-			if a.Err != nil {
-				out[i].lost++
-			}
+			out[i].add(a)
 		}
 	}
 	return out

@@ -12,14 +12,16 @@ import (
 // maxJitter bounds the wait before an uplink's first round: the first verdict must not wait.
 const maxJitter = 100 * time.Millisecond
 
-// worker is one uplink's part of a Monitor. All but its channels belong to the Monitor's lock.
+// worker is one line's part of a Monitor. All but its channels belong to the Monitor's lock.
 type worker struct {
-	uplink  string
+	line    Line
 	machine *machine
 	// generation changes when the answers that are under way no longer mean anything; abort ends that round.
 	generation int
 	abort      context.CancelFunc
 	reported   string
+	// confirming tells that the peers are being asked.
+	confirming bool
 
 	kicked chan struct{}
 	cancel context.CancelFunc // ends it; nil if it was never started
@@ -27,7 +29,7 @@ type worker struct {
 }
 
 func newWorker(m *machine) *worker {
-	return &worker{uplink: m.cfg.Uplink, machine: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
+	return &worker{line: m.cfg.Line, machine: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // kick makes the worker look at its machine and begin a round now.
@@ -56,7 +58,7 @@ func jitter(uplink string, interval time.Duration) time.Duration {
 // work runs an uplink's rounds until ctx ends.
 func (m *Monitor) work(ctx context.Context, w *worker) {
 	m.mu.Lock()
-	next := time.Now().Add(jitter(w.uplink, w.machine.cfg.Interval))
+	next := time.Now().Add(jitter(w.line.Uplink, w.machine.cfg.Interval))
 	m.mu.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -105,6 +107,7 @@ func (m *Monitor) begin(ctx context.Context, w *worker, next time.Time) *round {
 	defer m.mu.Unlock()
 	now := time.Now()
 	m.emit(w.machine.Tick(now))
+	m.follow(now, w)
 	if now.Before(next) || !w.machine.probing() {
 		return nil
 	}
@@ -122,14 +125,17 @@ func (m *Monitor) finish(w *worker, r *round) {
 		m.mu.Unlock()
 		return
 	}
-	m.emit(w.machine.Round(time.Now(), r.answers))
+	now := time.Now()
+	m.emit(w.machine.Round(now, r.answers))
+	m.follow(now, w)
+	m.confirm(w)
 	err := probeError(r.answers)
 	text := errorText(err)
 	fresh := text != w.reported
 	w.reported = text
 	m.mu.Unlock()
 	if fresh && m.Report != nil {
-		m.Report(w.uplink, err)
+		m.Report(w.line, err)
 	}
 }
 

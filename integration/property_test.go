@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"pbr/compiler"
 	"pbr/compiler/layers"
 	"pbr/integration/lab"
 	"pbr/integration/reference"
@@ -86,7 +87,7 @@ func (p *property) apply() {
 		p.router.apply(p.policy.TOML())
 		return
 	}
-	structures(p.router.applyAs(p.policy.TOML(), p.form, p.machine.Down), p.structures)
+	structures(p.router.applyAs(p.policy.TOML(), p.form, healthOf(p.machine.Down)), p.structures)
 }
 
 // failSome takes uplinks out of use, in an order, as a failed check would; the router holds the policy.
@@ -94,20 +95,33 @@ func (p *property) failSome() {
 	p.t.Helper()
 	last := 0
 	for _, u := range p.policy.Uplinks {
-		last = max(last, p.machine.Down[u.Name])
+		last = max(last, p.machine.Down[reference.Line{Uplink: u.Name}])
 	}
 	for _, u := range p.policy.Uplinks {
 		down := p.g.IntN(4) == 0
 		switch {
-		case down && p.machine.Down[u.Name] == 0:
+		case down && p.machine.Down[reference.Line{Uplink: u.Name}] == 0:
 			last++
 			p.router.must("uplink", u.Name, "down")
-			p.machine.Down[u.Name] = last
-		case !down && p.machine.Down[u.Name] > 0:
+			for _, v6 := range []bool{false, true} {
+				p.machine.Down[reference.Line{Uplink: u.Name, V6: v6}] = last
+			}
+		case !down && p.machine.Down[reference.Line{Uplink: u.Name}] > 0:
 			p.router.must("uplink", u.Name, "auto")
-			delete(p.machine.Down, u.Name)
+			for _, v6 := range []bool{false, true} {
+				delete(p.machine.Down, reference.Line{Uplink: u.Name, V6: v6})
+			}
 		}
 	}
+}
+
+// healthOf is what the compiler is told of the uplinks that are down.
+func healthOf(down map[reference.Line]int) compiler.Health {
+	order := map[string]int{}
+	for line, n := range down {
+		order[line.Uplink] = n
+	}
+	return compiler.Down(order)
 }
 
 // pins are the uplinks that connections are pinned to, by their first packets' tuples.
@@ -148,7 +162,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	n := lab.Build(lab.New(t), spec)
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, machine := worldOf(spec, mainDefault)
-	p.machine, machine.Down = machine, map[string]int{}
+	p.machine, machine.Down = machine, map[reference.Line]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface
 	}

@@ -313,7 +313,7 @@ func TestWatchGatewayChanges(t *testing.T) {
 	w.Router.IP("addr flush dev wan1 scope global")
 	w.waitAnswered(stream, "isp2")
 	w.ISPs["isp1"].IP("addr add 192.0.3.1/24 dev up0")
-	w.Router.IP("addr add 192.0.3.2/24 dev wan1", "route add default via 192.0.3.1 dev wan1 metric 50")
+	w.Router.IP("addr add 192.0.3.2/24 dev wan1", "route add default via 192.0.3.1 dev wan1 metric 50", "addr add 2001:db8:f1::2/64 dev wan1")
 	w.waitState("isp1", "up")
 	w.waitArrives(byDefault, "isp1")
 	lab.WaitFor(t, "all to follow", func() bool { return w.router.pbr("diff").Code == 0 })

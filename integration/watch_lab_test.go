@@ -177,22 +177,28 @@ func (w *watched) wait() error {
 // statusJSON is the part of pbr status --json that the tests read.
 type statusJSON struct {
 	Watch   *struct{ PID int }
-	Uplinks []struct {
-		Name, Interface, State string
-		Usable                 bool
-		RTT                    float64 `json:"rtt_ms"`
-		Loss                   float64
-		Flaps, Connections     int
-		LastFailure            string     `json:"last_failure"`
-		HeldUntil              *time.Time `json:"held_until"`
-	}
-	Tables []struct {
+	Uplinks []uplinkJSON
+	Tables  []struct {
 		Name   string
 		Active []struct {
 			Family      int
 			Destination string
 			Uplinks     []string
 		}
+	}
+}
+
+type uplinkJSON struct {
+	Name, Interface, State string
+	Usable                 bool
+	RTT                    float64 `json:"rtt_ms"`
+	Loss                   float64
+	Flaps, Connections     int
+	LastFailure            string     `json:"last_failure"`
+	HeldUntil              *time.Time `json:"held_until"`
+	Versions               map[string]struct {
+		State  string
+		Usable bool
 	}
 }
 

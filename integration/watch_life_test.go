@@ -228,7 +228,7 @@ func TestWatchMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics")
 	w := startWatched(t, watchPolicy+"[watch]\nmetrics = \"127.0.0.1:9811\"\nlog = \"json\"\n", 2)
 	w.logged(`"msg":"uplink isp1: up"`, `"to":"up"`)
-	if got := w.metrics("127.0.0.1:9811"); !strings.Contains(got, `pbr_uplink_usable{uplink="isp2"} 1`) {
+	if got := w.metrics("127.0.0.1:9811"); !strings.Contains(got, `pbr_uplink_usable{uplink="isp2",version="4"} 1`) {
 		t.Errorf("metrics:\n%s", got)
 	}
 	w.router.write(watchPolicy + "[watch]\nmetrics = \"unix:" + path + "\"\n")

@@ -40,7 +40,7 @@ func bigPlans(b *testing.B) (k *Kernel, up, down *plan.Plan) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	return k, compile(b, k, policy, nil), compile(b, k, policy, compiler.Health{"u0": 1})
+	return k, compile(b, k, policy, nil), compile(b, k, policy, compiler.Down(map[string]int{"u0": 1}))
 }
 
 // BenchmarkApply200Uplinks is a first apply.

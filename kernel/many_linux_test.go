@@ -29,7 +29,7 @@ func manyPolicy() string {
 // limits are for a loaded machine.
 func TestManyRoutesLeaveADeadUplink(t *testing.T) {
 	k := newKernel(t)
-	up, down := compile(t, k, manyPolicy(), nil), compile(t, k, manyPolicy(), compiler.Health{"isp1": 1})
+	up, down := compile(t, k, manyPolicy(), nil), compile(t, k, manyPolicy(), compiler.Down(map[string]int{"isp1": 1}))
 	apply(t, k, up)
 	timed := func(what string, do func() error) {
 		t.Helper()

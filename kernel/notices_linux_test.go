@@ -271,7 +271,7 @@ func TestOwnChangesAreSilent(t *testing.T) {
 		func() error { _, err := k.Apply(context.Background(), testPlan(planB)); return err },
 		func() error { _, err := k.Apply(context.Background(), compile(t, k, twoUplinks, nil)); return err },
 		func() error {
-			_, err := k.Update(context.Background(), compile(t, k, twoUplinks, compiler.Health{"isp1": 1}))
+			_, err := k.Update(context.Background(), compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1})))
 			return err
 		},
 		func() error { _, err := k.Update(context.Background(), compile(t, k, twoUplinks, nil)); return err },

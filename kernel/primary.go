@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -23,11 +24,17 @@ type primaryMove struct {
 // movesPrimary returns what want changes of have's primary uplink; ok is false if its unmarked connections stay where they are. inForce
 // has the numbers of the plan that have was made by.
 func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool) {
-	iface := primaryInterface(&have.Ruleset)
+	var iface string
+	for _, f := range plan.Families {
+		iface = cmp.Or(iface, primaryInterface(&have.Ruleset, f))
+	}
 	if iface == "" {
 		return m, false
 	}
-	m = primaryMove{iface: iface, mask: inForce.Mask, replaced: primaryInterface(&want.Ruleset) != iface}
+	m = primaryMove{iface: iface, mask: inForce.Mask, replaced: true}
+	for _, f := range plan.Families {
+		m.replaced = m.replaced && primaryInterface(&want.Ruleset, f) != iface
+	}
 	for _, n := range inForce.Numbers {
 		if n.Interface == iface && !strings.Contains(n.Name, "/") {
 			m.mark = n.Mark
@@ -35,8 +42,8 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 	}
 	before, after := defaultTable(inForce.Numbers), defaultTable(want.Numbers)
 	for _, f := range plan.Families {
-		leads := leadsThrough(have.Routes, before, f, iface)
-		stays := !m.replaced && leadsThrough(want.Routes, after, f, iface)
+		leads := primaryInterface(&have.Ruleset, f) == iface && leadsThrough(have.Routes, before, f, iface)
+		stays := primaryInterface(&want.Ruleset, f) == iface && leadsThrough(want.Routes, after, f, iface)
 		if leads && !stays {
 			m.families = append(m.families, f)
 		}
@@ -44,10 +51,10 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 	return m, m.mark != 0 && len(m.families) > 0
 }
 
-// primaryInterface returns the interface of a ruleset's primary uplink, empty for none.
-func primaryInterface(r *plan.Ruleset) string {
+// primaryInterface returns the interface of a ruleset's primary uplink of a family, empty for none.
+func primaryInterface(r *plan.Ruleset, family plan.Family) string {
 	for i := range r.Sets {
-		if s := &r.Sets[i]; s.Name == plan.SetPrimary && len(s.Elements) == 1 {
+		if s := &r.Sets[i]; s.Name == plan.SetPrimary(family) && len(s.Elements) == 1 {
 			return s.Elements[0].From.Text()
 		}
 	}
@@ -58,7 +65,7 @@ func primaryInterface(r *plan.Ruleset) string {
 func withoutPrimary(r plan.Ruleset) plan.Ruleset {
 	r.Sets = slices.Clone(r.Sets)
 	for i := range r.Sets {
-		if r.Sets[i].Name == plan.SetPrimary {
+		if n := r.Sets[i].Name; n == plan.SetPrimary(plan.IPv4) || n == plan.SetPrimary(plan.IPv6) {
 			r.Sets[i].Elements = nil
 		}
 	}

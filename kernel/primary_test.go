@@ -29,12 +29,14 @@ func primaryPlan(primary string, v4, v6 []string) *plan.Plan {
 			p.Routes = append(p.Routes, r)
 		}
 	}
-	set := plan.Set{Name: plan.SetPrimary, Type: plan.TypeIfname}
-	if primary != "" {
-		k := plan.KeyFromString(primary)
-		set.Elements = []plan.Element{{From: k, To: k}}
+	for _, family := range plan.Families {
+		set := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname}
+		if primary != "" {
+			k := plan.KeyFromString(primary)
+			set.Elements = []plan.Element{{From: k, To: k}}
+		}
+		p.Ruleset.Sets = append(p.Ruleset.Sets, set)
 	}
-	p.Ruleset.Sets = []plan.Set{set}
 	return p
 }
 

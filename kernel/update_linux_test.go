@@ -136,10 +136,10 @@ func TestUpdateSendsRoutesAndElementsAlone(t *testing.T) {
 		down compiler.Health
 		want string
 	}{
-		{compiler.Health{"isp1": 1}, "delete element, delete route, delete route, new route, new route, transaction"},
+		{compiler.Down(map[string]int{"isp1": 1}), "delete element, delete route, delete route, new route, new route, transaction"},
 		{nil, "new element, new route, new route, new route, new route, transaction"},
-		{compiler.Health{"isp2": 1}, "delete route, delete route, new route, new route"},
-		{compiler.Health{"isp2": 1, "isp1": 2}, ""}, // the last one's routes stay
+		{compiler.Down(map[string]int{"isp2": 1}), "delete route, delete route, new route, new route"},
+		{compiler.Down(map[string]int{"isp2": 1, "isp1": 2}), ""}, // the last one's routes stay
 		{nil, "new route, new route, new route, new route"},
 	} {
 		want := compile(t, k, twoUplinks, step.down)
@@ -166,7 +166,7 @@ func isLive(t testing.TB, k *Kernel, want *plan.Plan) {
 // TestUpdateFindsOthersWork: where an Update cannot rely on what the last one left, it does what Apply does.
 func TestUpdateFindsOthersWork(t *testing.T) {
 	k := newKernel(t)
-	up, down := compile(t, k, twoUplinks, nil), compile(t, k, twoUplinks, compiler.Health{"isp1": 1})
+	up, down := compile(t, k, twoUplinks, nil), compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))
 	var err error
 	update := func(p *plan.Plan) {
 		t.Helper()
@@ -203,7 +203,7 @@ func TestUpdateAfterLossOfRoutes(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, compile(t, k, twoUplinks, nil))
 	run(t, "ip link set w1 down")
-	want := compile(t, k, twoUplinks, compiler.Health{"isp1": 1})
+	want := compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))
 	_, err := k.Update(context.Background(), want)
 	must(t, err)
 	isLive(t, k, want)
@@ -215,7 +215,7 @@ func TestFailedUpdateIsUndone(t *testing.T) {
 	up := compile(t, k, twoUplinks, nil)
 	apply(t, k, up)
 	before := everything(t)
-	bad := compile(t, k, twoUplinks, compiler.Health{"isp1": 1})
+	bad := compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))
 	last := &bad.Routes[len(bad.Routes)-1]
 	last.Hops = []plan.Hop{{Dev: "absent0", Weight: 1}}
 	_, err := k.Update(context.Background(), bad)
@@ -228,13 +228,13 @@ func TestFailedUpdateIsUndone(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := k.Update(ctx, compile(t, k, twoUplinks, compiler.Health{"isp1": 1})); !errors.Is(err, context.Canceled) {
+	if _, err := k.Update(ctx, compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if after := everything(t); after != before {
 		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 	}
-	want := compile(t, k, twoUplinks, compiler.Health{"isp2": 1})
+	want := compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp2": 1}))
 	_, err = k.Update(context.Background(), want)
 	must(t, err)
 	isLive(t, k, want)
@@ -258,7 +258,7 @@ func TestUpdateRefusesALockedNamespace(t *testing.T) {
 // BenchmarkUpdate is a failover and its return, of two uplinks.
 func BenchmarkUpdate(b *testing.B) {
 	k := newKernel(b)
-	plans := []*plan.Plan{compile(b, k, twoUplinks, nil), compile(b, k, twoUplinks, compiler.Health{"isp1": 1})}
+	plans := []*plan.Plan{compile(b, k, twoUplinks, nil), compile(b, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))}
 	_, err := k.Apply(context.Background(), plans[0])
 	must(b, err)
 	for i := 1; b.Loop(); i++ {
@@ -270,7 +270,7 @@ func BenchmarkUpdate(b *testing.B) {
 // BenchmarkApplyFailover is the same by Apply, which reads the kernel before and after.
 func BenchmarkApplyFailover(b *testing.B) {
 	k := newKernel(b)
-	plans := []*plan.Plan{compile(b, k, twoUplinks, nil), compile(b, k, twoUplinks, compiler.Health{"isp1": 1})}
+	plans := []*plan.Plan{compile(b, k, twoUplinks, nil), compile(b, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))}
 	for i := 0; b.Loop(); i++ {
 		_, err := k.Apply(context.Background(), plans[i%2])
 		must(b, err)

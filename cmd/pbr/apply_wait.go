@@ -143,10 +143,10 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 		}
 	}
 	links := daemon.Links(f.doc, machine)
-	for i := range f.doc.Uplinks {
-		name := f.doc.Uplinks[i].Name
-		if state, why := links[name].State(); state != "" && !told[name] {
-			out = append(out, "uplink "+name+": "+why)
+	for _, line := range daemon.Lines(f.doc) {
+		if state, why := links[line].State(); state != "" && !told[line.Uplink] && !daemon.MayLack(f.doc, machine, line) {
+			told[line.Uplink] = true
+			out = append(out, "uplink "+line.Uplink+": "+why)
 		}
 	}
 	return out, nil

@@ -139,17 +139,31 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) 
 func (c command) printTimes(doc *policy.Document) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
 	header := false
-	for _, check := range daemon.Configs(doc, nil, plan.Machine{}) {
+	checks := daemon.Configs(doc, nil, plan.Machine{})
+	for _, check := range checks {
 		if check.Method == healthcheck.MethodNone {
 			continue
 		}
 		if !header {
-			fmt.Fprintln(w, "UPLINK\tCHECK\tDOWN WITHIN\tUP WITHIN")
+			fmt.Fprintln(w, "UPLINK\tCHECK\tDOWN WITHIN\tUP WITHIN\tJUDGES")
 			header = true
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", check.Uplink, check.Method, check.DownWithin(), check.UpWithin())
+		if !check.Follows {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", check.Uplink, check.Method, check.DownWithin(), check.UpWithin(), judges(check, checks))
+		}
 	}
 	return w.Flush()
+}
+
+// judges says which versions a check judges: its own, and the other one if that has no targets.
+func judges(check healthcheck.Config, all []healthcheck.Config) string {
+	text := fmt.Sprintf("IPv%d", check.Version)
+	for _, o := range all {
+		if o.Uplink == check.Uplink && o.Follows {
+			text += fmt.Sprintf(", which IPv%d follows", o.Version)
+		}
+	}
+	return text
 }
 
 func count(n int, what string) string {

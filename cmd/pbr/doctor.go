@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,8 +94,14 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	note("live state", readLive(k, s, f))
 	if report != nil {
 		f.State.WatchPID = report.PID
-		for _, u := range report.Uplinks {
-			f.Watched = append(f.Watched, facts.Watched{Uplink: u.Uplink, State: string(u.State), LastFailure: u.LastFailure, Usable: u.State.Usable()})
+		for _, u := range daemon.UplinkStates(report.Uplinks) {
+			watched := facts.Watched{Uplink: u.Uplink, State: u.State(), Usable: !u.Failed()}
+			for _, s := range u.Versions {
+				if s.State.Failed() {
+					watched.LastFailure = cmp.Or(watched.LastFailure, s.LastFailure)
+				}
+			}
+			f.Watched = append(f.Watched, watched)
 		}
 	}
 	if s.Doc != nil {

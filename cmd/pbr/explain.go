@@ -113,7 +113,7 @@ func offlineExplainer(doc *policy.Document) (*explain.Explainer, error) {
 		return nil, problems[0]
 	}
 	return explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
-		p, _ := compiled.Compile(plan.Machine{}, compiler.Health{uplink: 1})
+		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(map[string]int{uplink: 1}))
 		return p
 	}})
 }

@@ -49,7 +49,9 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			for _, order := range down {
 				last = max(last, order)
 			}
-			down[uplink] = last + 1
+			for _, family := range plan.Families {
+				down[compiler.Line{Uplink: uplink, Family: family}] = last + 1
+			}
 			p, _ := compiled.Compile(now.machine, down)
 			return p
 		},
@@ -64,7 +66,7 @@ func (s *situation) reasons() map[string]string {
 	}
 	out := map[string]string{}
 	for _, u := range statuses {
-		if down[u.Uplink] > 0 {
+		if down.Order(u.Uplink, plan.Family(u.Version)) > 0 && out[u.Uplink] == "" {
 			out[u.Uplink] = reason(u)
 		}
 	}

@@ -57,10 +57,13 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 
 // tellLeft says which uplinks are not used for a reason that is not to be seen in policy and machine.
 func (c command) tellLeft(left daemon.Left) {
+	said := map[string]bool{}
 	for _, s := range left.Uplinks {
-		if text := leftText(s, left.Age); text != "" {
+		text := leftText(s, left.Age)
+		if text != "" && !said[text] { // both versions have the same to say, as a rule
 			fmt.Fprintf(c.stderr, "pbr: %s\n", text)
 		}
+		said[text] = true
 	}
 }
 

@@ -16,16 +16,12 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/healthcheck"
 	"pbr/kernel"
 	"pbr/kernel/conntrack"
 )
 
 // statusPause is between two looks of status --watch.
 const statusPause = time.Second
-
-// unchecked is the state of an uplink whose link is good and that no watch checks.
-const unchecked = "unchecked"
 
 func (c command) statusCommand() *cli.Command {
 	return &cli.Command{
@@ -58,6 +54,8 @@ type statusResult struct {
 	Balances []balanceStatus `json:"balances"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
+	// Together says that checks fail together, and which uplinks are kept all the same.
+	Together string `json:"together,omitempty"`
 	// note is for people, on standard error.
 	note string
 	// file and want are the policy and its plan, without a watch.
@@ -71,25 +69,6 @@ type watchStatus struct {
 	Policy       string         `json:"policy"`
 	PolicyLoaded time.Time      `json:"policy_loaded"`
 	Numbers      daemon.Numbers `json:"numbers"`
-}
-
-// uplinkStatus is an uplink's health, as far as it is known, and use.
-type uplinkStatus struct {
-	Name      string `json:"name"`
-	Interface string `json:"interface"`
-	State     string `json:"state"`
-	// Usable tells whether new connections may take the uplink.
-	Usable        bool       `json:"usable"`
-	Since         *time.Time `json:"since,omitempty"`
-	RTT           float64    `json:"rtt_ms"`
-	Loss          float64    `json:"loss"`
-	Rounds        int        `json:"rounds"`
-	LastFailure   string     `json:"last_failure,omitempty"`
-	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
-	ProbeError    string     `json:"probe_error,omitempty"`
-	Flaps         int        `json:"flaps"`
-	HeldUntil     *time.Time `json:"held_until,omitempty"`
-	usage
 }
 
 // usage counts connections; Bytes is nil where the kernel does not count them (net.netfilter.nf_conntrack_acct).
@@ -149,7 +128,7 @@ func (c command) runStatus(ctx *cli.Context) error {
 
 // statusExit is exit status 3 when an uplink is not to be used, or the policy is not in force.
 func statusExit(s *statusResult) error {
-	if s.Policy.State == policyNotApplied || s.Policy.State == policyDiffers || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return !u.Usable }) {
+	if s.Policy.State == policyNotApplied || s.Policy.State == policyDiffers || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return u.failed() }) {
 		return exitCode(exitDown)
 	}
 	return nil
@@ -165,11 +144,8 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 	if report != nil {
 		outline = report.Outline
 		s.Watch = &watchStatus{report.PID, report.Since, report.Policy, report.Loaded, report.Numbers}
-		s.note = fileNote(ctx, report)
-		for i, u := range report.Uplinks {
-			s.Uplinks = append(s.Uplinks, checkedStatus(u))
-			s.Uplinks[i].Interface = outline.Interface(u.Uplink)
-		}
+		s.note, s.Together = fileNote(ctx, report), report.Together
+		s.Uplinks = uplinkStatuses(report.Uplinks, &outline)
 	} else if outline, err = c.statusAlone(ctx, k, s); err != nil {
 		return nil, err
 	}
@@ -202,17 +178,9 @@ func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult
 		return daemon.Outline{}, c.report(f, problems)
 	}
 	s.file, s.want = f, want
-	links := daemon.Links(f.doc, now.machine)
-	for i := range f.doc.Uplinks {
-		u := &f.doc.Uplinks[i]
-		status := linkStatus(links[u.Name])
-		if at := slices.IndexFunc(now.left.Uplinks, func(s healthcheck.Status) bool { return s.Uplink == u.Name }); at >= 0 {
-			status = leftStatus(now.left.Uplinks[at])
-		}
-		status.Name, status.Interface = u.Name, u.Interface
-		s.Uplinks = append(s.Uplinks, status)
-	}
-	return daemon.NewOutline(f.doc, want), nil
+	outline := daemon.NewOutline(f.doc, want)
+	s.Uplinks = uplinkStatuses(now.lines(f.doc), &outline)
+	return outline, nil
 }
 
 // fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the
@@ -264,29 +232,6 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	}
 	s.Balances, err = readBalances(o, live, k)
 	return err
-}
-
-// linkStatus is what a link alone tells of an uplink.
-func linkStatus(l healthcheck.LinkState) uplinkStatus {
-	if state, why := l.State(); state != "" {
-		return uplinkStatus{State: string(state), LastFailure: why}
-	}
-	return uplinkStatus{State: unchecked, Usable: true}
-}
-
-func checkedStatus(s healthcheck.Status) uplinkStatus {
-	return uplinkStatus{
-		Name: s.Uplink, State: string(s.State), Usable: s.State.Usable(), Since: known(s.Since),
-		RTT: float64(s.RTT) / float64(time.Millisecond), Loss: s.Loss, Rounds: s.Rounds,
-		LastFailure: s.LastFailure, LastFailureAt: known(s.LastFailureAt), ProbeError: s.ProbeError,
-		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil),
-	}
-}
-
-// leftStatus is a status of the last watch without what only a running one knows.
-func leftStatus(s healthcheck.Status) uplinkStatus {
-	s.RTT, s.Loss, s.Rounds, s.ProbeError, s.HeldUntil = 0, 0, 0, "", time.Time{}
-	return checkedStatus(s)
 }
 
 // known is nil for a time that is not set.

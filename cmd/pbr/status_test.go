@@ -12,11 +12,13 @@ import (
 
 // Without a watch the reason of a bad link is what the link shows now, without a time.
 func TestLinkStatus(t *testing.T) {
-	row := uplinkRow(linkStatus(healthcheck.LinkState{}), time.Now())
-	if row[2] != "link-down" || row[8] != "the interface does not exist" {
+	line := healthcheck.Line{Uplink: "isp1", Version: 4}
+	row := checkCells(checked(linkStatus(line, healthcheck.LinkState{}, false)), time.Now())
+	if row[0] != "link-down" || row[7] != "the interface does not exist" {
 		t.Errorf("a missing interface: %q", row)
 	}
-	if row := uplinkRow(linkStatus(healthcheck.LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}), time.Now()); row[2] != unchecked || row[8] != "-" {
+	good := healthcheck.LinkState{Exists: true, Up: true, Carrier: true, Addressed: true, Routed: true}
+	if row := checkCells(checked(linkStatus(line, good, false)), time.Now()); row[0] != string(unchecked) || row[7] != "-" {
 		t.Errorf("a good link: %q", row)
 	}
 }
@@ -28,10 +30,12 @@ func TestStatusText(t *testing.T) {
 	s := &statusResult{
 		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
 		Uplinks: []uplinkStatus{
-			{Name: "isp1", Interface: "eth1", State: "down", Since: ago(12 * time.Second), Loss: 1, Rounds: 40,
-				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-29100 * time.Millisecond)},
-			{Name: "isp2", Interface: "eth2", State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Rounds: 9,
-				LastFailure: "carrier lost", LastFailureAt: ago(76 * time.Hour), usage: usage{214, &bytesUsed}},
+			{Name: "isp1", Interface: "eth1", checkStatus: checkStatus{State: "down", Since: ago(12 * time.Second), Loss: 1, Rounds: 40,
+				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-29100 * time.Millisecond)}},
+			{Name: "isp2", Interface: "eth2", checkStatus: checkStatus{State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Jitter: 1.26, Rounds: 9,
+				LastFailure: "carrier lost", LastFailureAt: ago(76 * time.Hour)}, usage: usage{214, &bytesUsed}},
+			{Name: "isp3", Interface: "eth3", checkStatus: checkStatus{State: "mixed", Usable: true}, Versions: map[string]checkStatus{
+				"ipv4": {State: "up", Usable: true, RTT: 9, Rounds: 9}, "ipv6": {State: "down", LastFailure: "2001:db8::1: no answer within 1s"}}},
 		},
 		Tables: []tableStatus{
 			{Name: "both", Active: []activeRoute{
@@ -50,10 +54,12 @@ func TestStatusText(t *testing.T) {
 	writeStatus(&b, s, now, false)
 	want := `pbr watch: process 812, for 3d4h, policy p.toml read 1m30s ago
 
-UPLINK      INTERFACE  STATE  SINCE  RTT    LOSS  CONNECTIONS  BYTES    LAST FAILURE
-isp1        eth1       down   12s    -      100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, waits another 30s)
-isp2        eth2       up     3d4h   8.1ms  0%    214          1.3 GiB  -
-(unmarked)  -          -      -      -      -     0            -        -
+UPLINK      INTERFACE  STATE  SINCE  RTT    JITTER  LOSS  CONNECTIONS  BYTES    LAST FAILURE
+isp1        eth1       down   12s    -      -       100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, waits another 30s)
+isp2        eth2       up     3d4h   8.1ms  1.3ms   0%    214          1.3 GiB  -
+isp3 IPv4   eth3       up     -      9.0ms  0.0ms   0%    0            -        -
+isp3 IPv6   eth3       down   -      -      -       -     -            -        2001:db8::1: no answer within 1s
+(unmarked)  -          -      -      -      -       -     0            -        -
 
 TABLE    DESTINATION  ROUTE
 both     IPv4         isp1 via 192.0.2.1 + isp2 via ppp0, distance 1
@@ -81,7 +87,7 @@ pool: no room for another client, 3 times; see size of sticky in the policy
 		t.Errorf("colours:\n%q", b.String())
 	}
 	b.Reset()
-	s.Watch, s.Uplinks = nil, s.Uplinks[1:]
+	s.Watch, s.Uplinks = nil, s.Uplinks[1:2]
 	writeStatus(&b, s, now, false)
 	if !strings.HasPrefix(b.String(), "pbr watch is not running") {
 		t.Errorf("without a watch:\n%s", b.String())

@@ -56,18 +56,25 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		fmt.Fprintf(w, "pbr watch: process %d, for %s, policy %s read %s ago\n", s.Watch.PID,
 			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
 	}
-	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
+	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "JITTER", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
+	tints := []string{""}
 	for _, u := range s.Uplinks {
-		rows = append(rows, uplinkRow(u, now))
+		for _, row := range uplinkRows(u, now) {
+			rows = append(rows, row.cells)
+			tints = append(tints, stateColour(row.check))
+		}
 	}
-	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections), size(s.Unmarked.Bytes), "-"})
+	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections), size(s.Unmarked.Bytes), "-"})
 	fmt.Fprintln(w)
 	writeRows(w, rows, func(row, column int) string {
-		if !paint || column != 2 || row == 0 || row > len(s.Uplinks) {
+		if !paint || column != 2 || row >= len(tints) {
 			return ""
 		}
-		return stateColour(s.Uplinks[row-1])
+		return tints[row]
 	})
+	if s.Together != "" {
+		fmt.Fprintf(w, "\n%s\n", s.Together)
+	}
 	rows = [][]string{{"TABLE", "DESTINATION", "ROUTE"}}
 	for _, t := range s.Tables {
 		rows = append(rows, tableRows(t)...)
@@ -99,10 +106,12 @@ func writeTable(w io.Writer, rows [][]string) {
 	}
 }
 
-func stateColour(u uplinkStatus) string {
+func stateColour(u checkStatus) string {
 	switch {
-	case u.State == string(healthcheck.Degraded):
+	case u.State == string(healthcheck.Degraded), u.State == string(healthcheck.Unconfirmed):
 		return yellow
+	case u.State == string(healthcheck.Absent):
+		return ""
 	case !u.Usable:
 		return red
 	case u.State == string(healthcheck.Up):
@@ -111,28 +120,55 @@ func stateColour(u uplinkStatus) string {
 	return ""
 }
 
-func uplinkRow(u uplinkStatus, now time.Time) []string {
-	row := []string{u.Name, u.Interface, u.State, "-", "-", "-", fmt.Sprint(u.Connections), size(u.Bytes), "-"}
+// checkRow is a line of the table of uplinks.
+type checkRow struct {
+	cells []string
+	check checkStatus
+}
+
+// uplinkRows has one row while the versions agree, and one for each when they do not.
+func uplinkRows(u uplinkStatus, now time.Time) (rows []checkRow) {
+	versions := u.rows()
+	if versions == nil {
+		cells := append([]string{u.Name, u.Interface}, checkCells(u.checkStatus, now)...)
+		cells[7], cells[8] = fmt.Sprint(u.Connections), size(u.Bytes)
+		return []checkRow{{cells, u.checkStatus}}
+	}
+	for i, v := range versions {
+		check := u.Versions[v]
+		cells := append([]string{u.Name + " " + strings.Replace(v, "ipv", "IPv", 1), u.Interface}, checkCells(check, now)...)
+		if i == 0 {
+			cells[7], cells[8] = fmt.Sprint(u.Connections), size(u.Bytes)
+		}
+		rows = append(rows, checkRow{cells, check})
+	}
+	return rows
+}
+
+// checkCells are the columns from STATE to LAST FAILURE; those between, of the uplink's use, are left to the caller.
+func checkCells(u checkStatus, now time.Time) []string {
+	row := []string{u.State, "-", "-", "-", "-", "-", "-", "-"}
 	if u.Since != nil {
-		row[3] = span(now.Sub(*u.Since))
+		row[1] = span(now.Sub(*u.Since))
 	}
 	if u.RTT > 0 {
-		row[4] = fmt.Sprintf("%.1fms", u.RTT)
+		row[2], row[3] = fmt.Sprintf("%.1fms", u.RTT), fmt.Sprintf("%.1fms", u.Jitter)
 	}
 	if u.Rounds > 0 {
-		row[5] = fmt.Sprintf("%.0f%%", 100*u.Loss)
+		row[4] = fmt.Sprintf("%.0f%%", 100*u.Loss)
 	}
+	last := &row[7]
 	switch {
 	case u.ProbeError != "":
-		row[8] = u.ProbeError
+		*last = u.ProbeError
 	case u.LastFailureAt != nil && (!u.Usable || now.Sub(*u.LastFailureAt) < failureShown):
-		row[8] = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
+		*last = fmt.Sprintf("%s, %s ago", u.LastFailure, span(now.Sub(*u.LastFailureAt)))
 	case u.LastFailure != "" && !u.Usable: // what the link shows now
-		row[8] = u.LastFailure
+		*last = u.LastFailure
 	}
 	if u.HeldUntil != nil && u.HeldUntil.After(now) {
 		// A wait of which less than a second is left has not ended yet.
-		row[8] += fmt.Sprintf(" (flapped %d times, waits another %s)", u.Flaps, span(u.HeldUntil.Sub(now)+time.Second-1))
+		*last += fmt.Sprintf(" (flapped %d times, waits another %s)", u.Flaps, span(u.HeldUntil.Sub(now)+time.Second-1))
 	}
 	return row
 }

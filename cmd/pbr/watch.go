@@ -82,11 +82,11 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	hooks := daemon.NewHooks(logger, runHook)
 	setHook(hooks, f.doc.Watch.Hook, logger)
 	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
-	monitor.Report = func(uplink string, err error) {
+	monitor.Report = func(line healthcheck.Line, err error) {
 		if err != nil {
-			logger.Warn("uplink "+uplink+": probes cannot be sent", "uplink", uplink, "error", err)
+			logger.Warn("uplink "+line.Uplink+": probes cannot be sent", "uplink", line.Uplink, "version", line.Version, "error", err)
 		} else {
-			logger.Info("uplink "+uplink+": probes can be sent again", "uplink", uplink)
+			logger.Info("uplink "+line.Uplink+": probes can be sent again", "uplink", line.Uplink, "version", line.Version)
 		}
 	}
 	served := &metricsServer{log: logger}

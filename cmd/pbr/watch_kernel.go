@@ -47,8 +47,13 @@ func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {
 		for _, m := range c.Marks {
 			list = append(list, conntrack.Cut{Family: c.Family, Mark: m, Mask: c.Mask})
 		}
-		if len(c.Addrs) > 0 {
-			list = append(list, conntrack.Cut{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs})
+		if len(c.AddrMarks) == 0 {
+			c.AddrMarks = []uint32{0}
+		}
+		for _, m := range c.AddrMarks {
+			if len(c.Addrs) > 0 {
+				list = append(list, conntrack.Cut{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs, AddrMark: m})
+			}
 		}
 	}
 	return k.Kernel.Cut(list)

@@ -2,8 +2,13 @@ package plan
 
 import "net/netip"
 
-// SetPrimary is the set with the interface of default's primary uplink, whose connections carry no mark.
-const SetPrimary = "primary"
+// SetPrimary names the set with the interface of default's primary uplink, whose connections of a family carry no mark.
+func SetPrimary(family Family) string {
+	if family == IPv4 {
+		return "primary-4"
+	}
+	return "primary-6"
+}
 
 // Ruleset is the content of nftables table inet pbr. Order: counters, flowtables and sets by name,
 // chains as the compiler gives them (regular ones before the base chains that use them).

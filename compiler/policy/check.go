@@ -47,6 +47,7 @@ func (s *section) parameters(c *Check) {
 		s.get("max-loss")
 	}
 	c.MaxRTT = s.duration("max-rtt", c.MaxRTT, time.Millisecond, maxTimeout)
+	c.MaxJitter = s.duration("max-jitter", c.MaxJitter, time.Millisecond, maxTimeout)
 	number("over", &c.Over)
 }
 

@@ -58,4 +58,6 @@ const (
 	codeOneMember       = "one-member"
 	codeNarrowHash      = "narrow-hash"
 	codeFallsBack       = "uplink-falls-back"
+	codeQuorum          = "quorum-per-version"
+	codeSharedTargets   = "shared-targets"
 )

@@ -124,9 +124,9 @@ type Check struct {
 	// DownAfter and UpAfter are consecutive rounds; Quorum is targets.
 	DownAfter, UpAfter, Quorum int
 	// MaxLoss is 0..1, 0 for none; MaxRTT 0 for none; both over the last Over rounds.
-	MaxLoss float64
-	MaxRTT  time.Duration
-	Over    int
+	MaxLoss           float64
+	MaxRTT, MaxJitter time.Duration
+	Over              int
 }
 
 // Gateway is an uplink's next hop for one family.

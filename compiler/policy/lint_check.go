@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // lintGatewayCheck warns of checks that ask the gateway alone: it answers also when the line
@@ -17,32 +20,65 @@ func (p *parser) lintGatewayCheck() {
 	}
 }
 
-// lintCheckFamily warns of an uplink of both IP versions, named by their gateways, whose check asks by one of them only: its
-// verdict counts for both.
-func (p *parser) lintCheckFamily() {
+// lintQuorum warns of a quorum that one IP version has fewer targets for: it counts within a version.
+func (p *parser) lintQuorum() {
 	for i := range p.doc.Uplinks {
 		u := &p.doc.Uplinks[i]
-		if u.families() != both || u.Gateway.Link && u.Gateway6.Link || len(u.Check.Targets) == 0 {
-			continue
-		}
-		var asked families
-		for _, target := range u.Check.Targets {
-			asked |= targetFamilies(u.Check.Method, target)
-		}
-		if asked != both {
-			p.warnf(u.Check.Pos, codeOneFamily, "uplink.check", "add targets of the other version; with quorum = the number of targets both have to answer",
-				"uplink %q: its check asks by %s only, and its verdict counts for both IP versions", u.Name, asked)
+		for _, f := range []families{only4, only6} {
+			n := 0
+			for _, target := range u.Check.Targets {
+				if addr, err := targetAddr(u.Check.Method, target); err == nil && familyOf(addr) == f {
+					n++
+				}
+			}
+			if n > 0 && n < u.Check.Quorum {
+				p.warnf(u.Check.Pos, codeQuorum, "uplink.check", "name more targets of that version, or lower the quorum",
+					"uplink %q: quorum asks for %d answers, and the check has %s for %s: quorum counts within an IP version, so all of them have to answer",
+					u.Name, u.Check.Quorum, countTargets(n), f)
+			}
 		}
 	}
 }
 
-// targetFamilies returns the IP versions that a check may ask a target by; what is no address may have both.
-func targetFamilies(method CheckMethod, target string) families {
-	addr, err := targetAddr(method, target)
-	if err != nil {
-		return both
+func countTargets(n int) string {
+	if n == 1 {
+		return "1 target"
 	}
-	return familyOf(addr)
+	return fmt.Sprintf("%d targets", n)
+}
+
+// lintSharedTargets warns of tables whose uplinks all check the same: when that dies, nothing tells it from dead lines.
+func (p *parser) lintSharedTargets() {
+	warn := func(t *Table, label, key string) {
+		if targets := p.sharedTargets(t); targets != "" {
+			p.warnf(t.Pos, codeSharedTargets, key+".routes", "give each uplink a target of its own beside the common ones",
+				"%s: all its uplinks check the same and nothing else (%s): when that does not answer, dead lines cannot be told from a dead target", label, targets)
+		}
+	}
+	for i := range p.doc.Tables {
+		warn(&p.doc.Tables[i], "table \""+p.doc.Tables[i].Name+"\"", "table")
+	}
+	if p.doc.Default != nil {
+		warn(p.doc.Default, "[default]", "default")
+	}
+}
+
+// sharedTargets are the targets of a table's uplinks, if all of them have the same, and there are several uplinks.
+func (p *parser) sharedTargets(t *Table) string {
+	uplinks, shared := map[string]bool{}, ""
+	for _, r := range t.Routes {
+		c := p.doc.Uplinks[p.uplinks[r.Uplink]].Check
+		targets := strings.Join(slices.Sorted(slices.Values(c.Targets)), ", ")
+		if c.Method == CheckNone || targets == "" || shared != "" && shared != targets {
+			return ""
+		}
+		shared = targets
+		uplinks[r.Uplink] = true
+	}
+	if len(uplinks) < 2 {
+		return ""
+	}
+	return shared
 }
 
 // targetAddr reads the address of a target.

@@ -164,14 +164,29 @@ func (b *bench) setMain() {
 	b.fail()
 }
 
-// fail lets uplinks fail their checks, in an order.
+// fail lets uplinks fail their checks, in one IP version or both, in an order.
 func (b *bench) fail() {
-	b.machine.Down = map[string]int{}
+	b.machine.Down = map[reference.Line]int{}
 	for i, n := range b.g.Perm(len(b.g.World.Uplinks)) {
-		if b.g.IntN(3) == 0 {
-			b.machine.Down[b.g.World.Uplinks[n].Name] = i + 1
+		for _, v6 := range []bool{false, true} {
+			if b.g.IntN(3) == 0 {
+				b.machine.Down[reference.Line{Uplink: b.g.World.Uplinks[n].Name, V6: v6}] = i + 1
+			}
 		}
 	}
+}
+
+// health is what the compiler is told of the failed checks.
+func (b *bench) health() compiler.Health {
+	h := compiler.Health{}
+	for line, order := range b.machine.Down {
+		family := plan.IPv4
+		if line.V6 {
+			family = plan.IPv6
+		}
+		h[compiler.Line{Uplink: line.Uplink, Family: family}] = order
+	}
+	return h
 }
 
 func (b *bench) eval() reference.Evaluator {
@@ -204,7 +219,7 @@ func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
 	if !problems.HasErrors() {
 		c := compiler.New(doc)
 		c.Form = []layers.Form{layers.Cheapest, layers.Maps, layers.Masks, layers.List}[b.policies%4]
-		p, more := c.Compile(machine, b.machine.Down)
+		p, more := c.Compile(machine, b.health())
 		if p != nil {
 			return p, machine
 		}
@@ -340,7 +355,7 @@ func (b *bench) first(k reference.Packet) *sent {
 	s.stays = slices.Repeat([]bool{true}, len(s.ways))
 	b.later([]*sent{s}, atOnce)
 	for i := range s.ways {
-		s.stays[i] = b.uplink(s.ways[i].Dev) != nil && b.eval().Stays(s.ways[i].Dev)
+		s.stays[i] = b.uplink(s.ways[i].Dev) != nil && b.eval().Stays(s.ways[i].Dev, s.packet.Dst.Is6())
 	}
 	return s
 }
@@ -466,7 +481,7 @@ func (b *bench) fromOutside() {
 				if !slices.Contains(wanted, wayOf(way).Dev) {
 					b.disagree(s, "connection from outside", []reference.Way{wayOf(way)}, wanted)
 				}
-				if way.Fate == walk.Forwarded && b.eval().Stays(u.Interface) && way.In != compiler.ChainNever && way.CTMark&0xff000000 != b.marks[u.Name] {
+				if way.Fate == walk.Forwarded && b.eval().Stays(u.Interface, k.Dst.Is6()) && way.In != compiler.ChainNever && way.CTMark&0xff000000 != b.marks[u.Name] {
 					b.disagree(s, "connection from outside, pinned elsewhere", []any{wayOf(way), way.CTMark}, b.marks[u.Name])
 				}
 				if way.Fate != walk.Forwarded || b.uplink(way.Dev) != nil {

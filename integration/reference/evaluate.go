@@ -12,8 +12,14 @@ type Machine struct {
 	Addrs map[string][]netip.Prefix
 	// Main are the routes of the main table, apart from the connected networks.
 	Main []MainRoute
-	// Down are the uplinks that failed their checks, by name: the order in which they did, 1 first.
-	Down map[string]int
+	// Down are the uplinks that failed their checks, in one IP version or both: the order in which they did, 1 first.
+	Down map[Line]int
+}
+
+// Line is an uplink in one IP version.
+type Line struct {
+	Uplink string
+	V6     bool
 }
 
 // MainRoute is one route of the main table.
@@ -160,8 +166,8 @@ func (e Evaluator) spoofed(k Packet) bool {
 func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
 
 // Stays tells whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
-// default uses first, as long as it does in both IP versions.
-func (e Evaluator) Stays(dev string) bool {
+// default uses first, as long as it does.
+func (e Evaluator) Stays(dev string, v6 bool) bool {
 	if !e.Policy.HasDefault {
 		return true
 	}
@@ -169,9 +175,7 @@ func (e Evaluator) Stays(dev string) bool {
 	if len(best) > 1 || best[0].Uplink != u.Name {
 		return true
 	}
-	return slices.ContainsFunc([]bool{false, true}, func(v6 bool) bool {
-		return u.Carries(v6) && !slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
-	})
+	return !slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
 }
 
 // Pinned returns the interfaces of an answer from an uplink in a connection that stays on that uplink. Beside policies no
@@ -405,7 +409,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
 			continue
 		}
-		if failed := e.Machine.Down[r.Uplink]; failed == 0 {
+		if failed := e.Machine.Down[Line{r.Uplink, v6}]; failed == 0 {
 			up = append(up, r)
 		} else {
 			last = max(last, failed)
@@ -415,7 +419,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		return up
 	}
 	for _, r := range routes {
-		if last > 0 && e.Machine.Down[r.Uplink] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) && e.uplink(r.Uplink).Carries(v6) {
+		if last > 0 && e.Machine.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) && e.uplink(r.Uplink).Carries(v6) {
 			up = append(up, r)
 		}
 	}

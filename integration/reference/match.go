@@ -33,7 +33,7 @@ func (e Evaluator) classify(k Packet) *target {
 		if c.Uplink == "" {
 			return e.target(c.Table, "")
 		}
-		switch usable := e.uplink(c.Uplink).Carries(k.Dst.Is6()) && e.Machine.Down[c.Uplink] == 0; {
+		switch usable := e.uplink(c.Uplink).Carries(k.Dst.Is6()) && e.Machine.Down[Line{c.Uplink, k.Dst.Is6()}] == 0; {
 		case usable:
 			return &target{routes: []Route{{Uplink: c.Uplink}}, strict: c.Strict}
 		case c.Strict:
@@ -97,10 +97,10 @@ func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
 			continue
 		}
 		ready = true
-		if e.Machine.Down[r.Uplink] == 0 {
+		if e.Machine.Down[Line{r.Uplink, v6}] == 0 {
 			return true, 0
 		}
-		down = max(down, e.Machine.Down[r.Uplink])
+		down = max(down, e.Machine.Down[Line{r.Uplink, v6}])
 	}
 	return ready, down
 }

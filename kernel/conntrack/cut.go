@@ -17,6 +17,8 @@ type Cut struct {
 	// NAT translates to, and its interface's own. An unmarked connection (mark & Mask == 0) is cut when the other end
 	// answers to one of them, or when it was opened to or from one of them.
 	Addrs []netip.Addr
+	// AddrMark is the value under Mask that the ct marks of the connections of Addrs have; 0 stands for unmarked ones.
+	AddrMark uint32
 }
 
 // Pin names the unmarked connections of an uplink that is no longer default's primary one, and still carries them.

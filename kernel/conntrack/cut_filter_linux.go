@@ -34,18 +34,18 @@ var addressFilters = [...]addressFilter{
 	{ctaTupleOrig, ctaIPv4Src, filterIPSrc, 0},
 }
 
-// flushAddress deletes the connections of an IPv4 address that have no bit of mask in their mark.
+// flushAddress deletes the connections of an IPv4 address that have this mark under mask.
 //
 // A kernel before 6.11 has no such filter for deletion. It could not take the request for one to delete everything: with a
 // tuple in it, it is to them the deletion of that one connection, and is refused (EINVAL) because the tuple lacks its protocol.
-func flushAddress(mask uint32, addr netip.Addr) error {
+func flushAddress(mark, mask uint32, addr netip.Addr) error {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return fmt.Errorf("opening a conntrack netlink socket: %w", err)
 	}
 	defer c.Close()
 	for _, f := range addressFilters {
-		body, err := f.marshal(mask, addr)
+		body, err := f.marshal(mark, mask, addr)
 		if err != nil {
 			return err
 		}
@@ -59,7 +59,7 @@ func flushAddress(mask uint32, addr netip.Addr) error {
 }
 
 // marshal returns the message's body. Its struct nfgenmsg has version 1, without which the kernel ignores the family.
-func (f *addressFilter) marshal(mask uint32, addr netip.Addr) ([]byte, error) {
+func (f *addressFilter) marshal(mark, mask uint32, addr netip.Addr) ([]byte, error) {
 	attrs, err := netfilter.MarshalAttributes([]netfilter.Attribute{
 		{Type: f.tuple, Nested: true, Children: []netfilter.Attribute{
 			{Type: ctaTupleIP, Nested: true, Children: []netfilter.Attribute{{Type: f.field, Data: addr.AsSlice()}}},
@@ -69,7 +69,7 @@ func (f *addressFilter) marshal(mask uint32, addr netip.Addr) ([]byte, error) {
 			{Type: filterOrig, Data: binary.NativeEndian.AppendUint32(nil, f.orig)},
 			{Type: filterReply, Data: binary.NativeEndian.AppendUint32(nil, f.reply)},
 		}},
-		{Type: ctaMark, Data: netfilter.Uint32Bytes(0)},
+		{Type: ctaMark, Data: netfilter.Uint32Bytes(mark)},
 		{Type: ctaMarkMsk, Data: netfilter.Uint32Bytes(mask)},
 	})
 	if err != nil {

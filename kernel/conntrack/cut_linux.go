@@ -52,7 +52,7 @@ func Delete(cuts []Cut) (int, error) {
 
 // check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under mask 0, and no address, for all.
 func (c *Cut) check() error {
-	if c.Mask == 0 || c.Mark&^c.Mask != 0 {
+	if c.Mask == 0 || (c.Mark|c.AddrMark)&^c.Mask != 0 {
 		return fmt.Errorf("cutting connections with mark 0x%x/0x%x: no such mark under this mask", c.Mark, c.Mask)
 	}
 	for _, a := range c.Addrs {
@@ -94,15 +94,15 @@ func cutAddresses(c *lib.Conn, cuts []Cut) error {
 	for _, cut := range cuts {
 		for _, addr := range cut.Addrs {
 			if addr = addr.Unmap(); addr.Is6() {
-				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}})
+				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}, AddrMark: cut.AddrMark})
 				continue
 			}
-			err := flushAddress(cut.Mask, addr)
+			err := flushAddress(cut.AddrMark, cut.Mask, addr)
 			switch {
 			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
-				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}})
+				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}, AddrMark: cut.AddrMark})
 			case err != nil:
-				errs = append(errs, fmt.Errorf("deleting unmarked connections of address %s: %w", addr, err))
+				errs = append(errs, fmt.Errorf("deleting connections of address %s with mark 0x%x/0x%x: %w", addr, cut.AddrMark, cut.Mask, err))
 			}
 		}
 	}
@@ -111,8 +111,8 @@ func cutAddresses(c *lib.Conn, cuts []Cut) error {
 
 // scope is what one listing for cutOneByOne is limited to.
 type scope struct {
-	mask   uint32
-	family netfilter.ProtoFamily
+	mark, mask uint32
+	family     netfilter.ProtoFamily
 }
 
 // cutOneByOne is cutAddresses for kernels without such a filter.
@@ -121,7 +121,7 @@ func cutOneByOne(c *lib.Conn, cuts []Cut) error {
 	for _, cut := range cuts {
 		for _, addr := range cut.Addrs {
 			addr = addr.Unmap()
-			s := scope{cut.Mask, netfilter.ProtoIPv4}
+			s := scope{cut.AddrMark, cut.Mask, netfilter.ProtoIPv4}
 			if addr.Is6() {
 				s.family = netfilter.ProtoIPv6
 			}
@@ -132,12 +132,12 @@ func cutOneByOne(c *lib.Conn, cuts []Cut) error {
 		}
 	}
 	for s, addrs := range scopes {
-		flows, err := c.DumpFilter(lib.NewFilter().Family(s.family).Mark(0).MarkMask(s.mask), nil)
+		flows, err := c.DumpFilter(lib.NewFilter().Family(s.family).Mark(s.mark).MarkMask(s.mask), nil)
 		if err != nil {
-			return fmt.Errorf("listing unmarked connections: %w", err)
+			return fmt.Errorf("listing connections with mark 0x%x/0x%x: %w", s.mark, s.mask, err)
 		}
 		for _, f := range flows {
-			if f.Mark&s.mask != 0 || !(addrs[f.TupleReply.IP.DestinationAddress] ||
+			if f.Mark&s.mask != s.mark || !(addrs[f.TupleReply.IP.DestinationAddress] ||
 				addrs[f.TupleOrig.IP.DestinationAddress] || addrs[f.TupleOrig.IP.SourceAddress]) {
 				continue
 			}

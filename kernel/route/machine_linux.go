@@ -17,8 +17,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// unusable are the flags of addresses that no connection should start from.
-const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DEPRECATED | unix.IFA_F_DADFAILED
+// unusable are the flags of addresses that packets cannot be sent from. A deprecated one (preferred_lft 0, as keepalived gives them) can.
+const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // Machine reads what a compiler needs to know of the current network namespace.
 func (c *Conn) Machine() (plan.Machine, error) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -65,29 +66,26 @@ func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string
 
 // leave reduces what is known to what counts without a watch.
 func (h *health) leave(left Left) {
-	h.statuses, h.down = map[string]healthcheck.Status{}, compiler.Health{}
+	h.statuses, h.down = map[compiler.Line]healthcheck.Status{}, maps.Clone(left.Down)
 	for _, s := range left.Uplinks {
-		h.statuses[s.Uplink] = s
+		h.statuses[lineOf(s.Line)] = s
 	}
-	for name, order := range left.Down {
-		h.down[name] = order
-	}
-	for name := range h.owed {
-		if _, down := h.down[name]; !down {
-			delete(h.owed, name)
+	for line := range h.owed {
+		if _, down := h.down[line]; !down {
+			delete(h.owed, line)
 		}
 	}
 }
 
-// forced are the states of a policy's uplinks after an order about one of them; of those that nothing is known of it is Start.
+// forced are the states of a policy's lines after an order about one uplink; of those that nothing is known of it is Start.
 func forced(doc *policy.Document, left Left, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,
 	}
-	list := make([]healthcheck.Status, 0, len(doc.Uplinks))
-	for i := range doc.Uplinks {
-		s := healthcheck.Status{Uplink: doc.Uplinks[i].Name, State: healthcheck.Start}
-		if at := slices.IndexFunc(left.Uplinks, func(l healthcheck.Status) bool { return l.Uplink == s.Uplink }); at >= 0 {
+	var list []healthcheck.Status
+	for _, line := range Lines(doc) {
+		s := healthcheck.Status{Line: line, State: healthcheck.Start}
+		if at := slices.IndexFunc(left.Uplinks, func(l healthcheck.Status) bool { return l.Line == line }); at >= 0 {
 			s = left.Uplinks[at]
 		}
 		if s.Uplink == uplink && s.State != states[mode] {

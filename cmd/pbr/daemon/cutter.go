@@ -1,9 +1,10 @@
 package daemon
 
 import (
-	"maps"
 	"slices"
 	"time"
+
+	"pbr/compiler"
 )
 
 // cutter deletes connections beside the loop: the kernel walks all connections for it, which may take longer than another
@@ -14,14 +15,14 @@ type cutter struct {
 	// pending are the jobs that are not done, for the loop alone.
 	pending int
 	// paid is what they cut; a run that is killed meanwhile still owes it.
-	paid []map[string]debt
+	paid []map[compiler.Line]debt
 	idle []chan struct{}
 }
 
 // cutJob is one request to delete connections, and its result.
 type cutJob struct {
 	cuts []Cut
-	paid map[string]debt
+	paid map[compiler.Line]debt
 	n    int
 	took time.Duration
 	err  error
@@ -56,9 +57,11 @@ func (w *Watcher) stopCutter() {
 func (w *Watcher) cut() {
 	if !w.doc.Settings.CutOnFailover {
 		clear(w.health.owed)
+		clear(w.health.renumbered) // what has lost its address for good ends by itself
 		return
 	}
 	cuts, paid := w.health.cuts(w.doc, w.want)
+	cuts = append(cuts, w.health.renumberings(w.doc, w.machine, w.want)...)
 	if len(cuts) == 0 {
 		return
 	}
@@ -74,8 +77,16 @@ func (w *Watcher) cutDone(job cutJob) {
 	if job.err != nil {
 		w.Log.Error("cutting connections of uplinks that are down", "error", job.err)
 	}
-	uplinks := slices.Sorted(maps.Keys(job.paid))
-	w.Log.Info("cut connections of uplinks that are down", "uplinks", uplinks, "connections", job.n, "took", job.took)
+	var uplinks []string
+	for line := range job.paid {
+		uplinks = append(uplinks, line.Uplink)
+	}
+	slices.Sort(uplinks)
+	if uplinks = slices.Compact(uplinks); uplinks == nil {
+		w.Log.Info("cut connections of addresses that are gone", "connections", job.n, "took", job.took)
+	} else {
+		w.Log.Info("cut connections of uplinks that are down", "uplinks", uplinks, "connections", job.n, "took", job.took)
+	}
 	w.shared.countCut(job.n)
 	w.save()
 	if w.cutter.pending == 0 {
@@ -98,25 +109,20 @@ func (w *Watcher) whenCut() <-chan struct{} {
 }
 
 // stillOwed is what is to be cut and not known to be: the next run's, should this one be killed.
-func (w *Watcher) stillOwed() map[string]*debt {
-	owed := map[string]*debt{}
-	add := func(uplink string, d debt) {
-		o := owed[uplink]
-		if o == nil {
-			o = &debt{}
-			owed[uplink] = o
+func (w *Watcher) stillOwed() map[compiler.Line]*debt {
+	owed := map[compiler.Line]*debt{}
+	add := func(line compiler.Line, d debt) {
+		if owed[line] == nil {
+			owed[line] = &debt{}
 		}
-		o.Pinned = union(o.Pinned, d.Pinned)
-		o.Strict = union(o.Strict, d.Strict)
-		o.Moved = union(o.Moved, d.Moved)
-		o.Unmarked = union(o.Unmarked, d.Unmarked)
+		owed[line].add(d)
 	}
-	for uplink, d := range w.health.owed {
-		add(uplink, *d)
+	for line, d := range w.health.owed {
+		add(line, *d)
 	}
 	for _, paid := range w.cutter.paid {
-		for uplink, d := range paid {
-			add(uplink, d)
+		for line, d := range paid {
+			add(line, d)
 		}
 	}
 	return owed

@@ -36,8 +36,8 @@ func TestDocs(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n## ")
 		return text
 	}
-	report := Report{Uplinks: []healthcheck.Status{{Uplink: "a", State: healthcheck.Up, RTT: time.Second}}}
-	report.Numbers.Events = map[string]map[healthcheck.State]int{"a": {healthcheck.Up: 1}}
+	report := Report{Uplinks: []healthcheck.Status{{Line: healthcheck.Line{Uplink: "a", Version: 4}, State: healthcheck.Up, RTT: time.Second}}}
+	report.Numbers.Events = map[healthcheck.Line]map[healthcheck.State]int{{Uplink: "a", Version: 4}: {healthcheck.Up: 1}}
 	metrics := string(Metrics(report))
 	if have, want := found("`((?:pbr|go)_[a-z_]+)`", section("Metrics")), found(`(?m)^# HELP (\S+)`, metrics); !slices.Equal(have, want) {
 		t.Errorf("metrics are documented as\n%q\nand are\n%q", have, want)

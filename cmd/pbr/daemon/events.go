@@ -23,9 +23,10 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	if moved {
 		w.cut()
 	}
-	for _, e := range events {
-		w.tell(e)
+	for _, c := range w.joined(events) {
+		w.tell(c)
 	}
+	w.tellTogether()
 	if moved {
 		w.shared.countUpdate(took)
 		w.Log.Info("routes follow the uplinks' health", "took", took)
@@ -85,20 +86,42 @@ func (w *Watcher) pin(want *plan.Plan) {
 	w.Log.Info("connections stay on their uplink", "pinned", n)
 }
 
-// tell logs an event and calls the hook.
-func (w *Watcher) tell(e healthcheck.Event) {
-	u := uplinkNamed(w.doc, e.Uplink)
-	if u == nil {
-		return // it went with a reload
+// joined makes one change of what both versions of an uplink did as one, in the order of the first.
+func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
+	for _, e := range events {
+		u := uplinkNamed(w.doc, e.Uplink)
+		if u == nil {
+			continue // it went with a reload
+		}
+		last := -1 // the uplink's last change so far
+		for i := range changes {
+			if changes[i].Uplink == e.Uplink {
+				last = i
+			}
+		}
+		if last >= 0 && !changes[last].Both && changes[last].Version != e.Version && changes[last].From == e.From && changes[last].To == e.To {
+			changes[last].Both = true
+			continue
+		}
+		changes = append(changes, HookEvent{Event: e, Interface: u.Interface, Alone: !carries(u, plan.IPv4) || !carries(u, plan.IPv6)})
 	}
+	return changes
+}
+
+// tell logs an event and calls the hook.
+func (w *Watcher) tell(e HookEvent) {
 	log := w.Log.Info
-	if worse(e) {
+	if worse(e.Event) {
 		log = w.Log.Warn
 	}
-	log(fmt.Sprintf("uplink %s: %s", e.Uplink, e.To), "uplink", e.Uplink, "interface", u.Interface,
+	of := ""
+	if !e.Both && !e.Alone {
+		of = fmt.Sprintf(" IPv%d", e.Version)
+	}
+	log(fmt.Sprintf("uplink %s%s: %s", e.Uplink, of, e.To), "uplink", e.Uplink, "interface", e.Interface, "version", e.Versions(),
 		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
 	w.shared.countEvent(e)
-	w.Hook(HookEvent{Event: e, Interface: u.Interface})
+	w.Hook(e)
 }
 
 // worse tells whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
@@ -111,13 +134,13 @@ func worse(e healthcheck.Event) bool {
 func (w *Watcher) summary() string {
 	var usable, other int
 	names := ""
-	for _, s := range w.Monitor.Statuses() {
-		if s.State.Usable() {
+	for _, u := range UplinkStates(w.Monitor.Statuses()) {
+		if u.Usable() {
 			usable++
 			continue
 		}
 		other++
-		names += fmt.Sprintf(" %s (%s)", s.Uplink, s.State)
+		names += fmt.Sprintf(" %s (%s)", u.Uplink, u.State())
 	}
 	if other == 0 {
 		return fmt.Sprintf("%d uplinks in use", usable)

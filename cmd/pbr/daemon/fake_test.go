@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
@@ -416,3 +417,6 @@ func (b *bench) wantPins(when string, want ...string) {
 }
 
 var errKernel = errors.New("the kernel says no")
+
+// v4 is an uplink's line of IPv4, the only one that the uplinks of these tests carry.
+func v4(uplink string) compiler.Line { return compiler.Line{Uplink: uplink, Family: plan.IPv4} }

@@ -67,7 +67,7 @@ func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 		f := Fallback{OutlinePolicies: p}
 		mark, _ := Marks(o.Numbers, p.Uplink)
 		for _, family := range plan.Families {
-			if o.carries(p.Uplink, family) && !inSet(have, compiler.UsableSet(family), plan.KeyFromUint32(mark)) {
+			if o.carries(p.Uplink, family) && !inSet(have, compiler.UsableSet(family, p.Strict), plan.KeyFromUint32(mark)) {
 				f.Families = append(f.Families, family)
 			}
 		}

@@ -13,89 +13,133 @@ import (
 
 // health is what the loop knows of the uplinks beyond the machine.
 type health struct {
-	// statuses are those of the last look, by uplink.
-	statuses map[string]healthcheck.Status
-	// down has the uplinks that are not to be used, in the order in which they went down.
+	// statuses are those of the last look, by line.
+	statuses map[compiler.Line]healthcheck.Status
+	// down has the lines that are not to be used, in the order in which they went down, and the doubtful ones.
 	down compiler.Health
-	// owed are the uplinks that died and whose connections have not been cut.
-	owed map[string]*debt
-	// left are uplinks that are no longer used, since the last change of the kernel.
-	left map[string]bool
+	// owed are the lines that died and whose connections have not been cut.
+	owed map[compiler.Line]*debt
+	// left are lines that are no longer used, since the last change of the kernel.
+	left map[compiler.Line]bool
 	// addrs are the last known addresses by uplink: those of a link that went down are gone when they are needed.
 	addrs map[string][]netip.Addr
+	// renumbered are addresses that their uplink has exchanged for others, and whose connections have not been cut.
+	renumbered map[compiler.Line][]netip.Addr
 }
 
-// debt is what is to be cut of a dead uplink, by families.
+// debt is what is to be cut of a line that died.
 type debt struct {
 	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables, Unmarked those of
 	// default's primary uplink.
-	Pinned   []plan.Family `json:"pinned,omitempty"`
-	Strict   []plan.Family `json:"strict,omitempty"`
-	Unmarked []plan.Family `json:"unmarked,omitempty"`
-	// Moved are families in which a table, whose pinned connections the uplink carried, has gone to another uplink.
-	Moved []plan.Family `json:"moved,omitempty"`
+	Pinned   bool `json:"pinned,omitempty"`
+	Strict   bool `json:"strict,omitempty"`
+	Unmarked bool `json:"unmarked,omitempty"`
+	// Moved: a table, whose pinned connections the uplink carried, has gone to another uplink.
+	Moved bool `json:"moved,omitempty"`
 }
 
-func (d *debt) empty() bool { return len(d.Pinned)+len(d.Strict)+len(d.Unmarked) == 0 }
+func (d *debt) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked }
+
+// add joins what another debt has.
+func (d *debt) add(o debt) {
+	d.Pinned, d.Strict = d.Pinned || o.Pinned, d.Strict || o.Strict
+	d.Unmarked, d.Moved = d.Unmarked || o.Unmarked, d.Moved || o.Moved
+}
 
 func newHealth() *health {
 	return &health{
-		statuses: map[string]healthcheck.Status{}, down: compiler.Health{},
-		owed: map[string]*debt{}, left: map[string]bool{}, addrs: map[string][]netip.Addr{},
+		statuses: map[compiler.Line]healthcheck.Status{}, down: compiler.Health{},
+		owed: map[compiler.Line]*debt{}, left: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
+		renumbered: map[compiler.Line][]netip.Addr{},
 	}
 }
 
-// take notes the uplinks' states and tells whether a plan could depend on what is new.
+// lineOf is a line of the monitor as plans know it.
+func lineOf(l healthcheck.Line) compiler.Line {
+	return compiler.Line{Uplink: l.Uplink, Family: plan.Family(l.Version)}
+}
+
+// take notes the lines' states and tells whether a plan could depend on what is new.
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
 	slices.SortStableFunc(byTime, func(a, b healthcheck.Status) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink))
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink), cmp.Compare(a.Version, b.Version))
 	})
 	old := h.statuses
-	h.statuses = map[string]healthcheck.Status{}
+	h.statuses = map[compiler.Line]healthcheck.Status{}
 	for _, s := range byTime {
-		h.statuses[s.Uplink] = s
-		before, known := old[s.Uplink]
-		_, down := h.down[s.Uplink]
-		switch {
-		case s.State.Usable() && down:
-			delete(h.down, s.Uplink)
-			delete(h.left, s.Uplink)
-			changed = true
-		case !s.State.Usable() && !down:
-			h.down[s.Uplink] = h.last() + 1
-			h.left[s.Uplink] = true
-			changed = true
-		}
-		switch {
-		case s.State.Usable():
-			delete(h.owed, s.Uplink)
-		case s.State.Dead() && !(known && before.State.Dead()):
-			h.owed[s.Uplink] = &debt{Pinned: plan.Families[:], Strict: plan.Families[:], Unmarked: plan.Families[:]}
-			changed = true
-		}
+		line := lineOf(s.Line)
+		h.statuses[line] = s
+		changed = h.takeDown(line, s.State) || changed
+		before, known := old[line]
+		changed = h.takeOwed(line, s.State, known && before.State.Dead(), known && before.State == s.State) || changed
 	}
 	return h.forget() || changed
 }
 
-// forget drops uplinks that the monitor knows no more, and tells whether one of them was down.
+// meet notes the states of lines that nothing is known of, and that a line is absent, of which no event tells.
+func (h *health) meet(statuses []healthcheck.Status) {
+	for _, s := range statuses {
+		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
+			h.statuses[lineOf(s.Line)] = s
+		}
+	}
+}
+
+// takeDown notes whether a line is to be used. An absent version is not in use because the machine has no route for it.
+func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool) {
+	order := h.down[line]
+	switch {
+	case s == healthcheck.Unconfirmed:
+		h.down[line] = compiler.Doubtful
+		delete(h.left, line)
+		return order != compiler.Doubtful
+	case s.Usable() || s == healthcheck.Absent:
+		delete(h.down, line)
+		delete(h.left, line)
+		return order != 0
+	case order <= 0:
+		h.down[line] = h.last() + 1
+		h.left[line] = true
+		return true
+	}
+	return false
+}
+
+// takeOwed notes what is to be cut of a line.
+func (h *health) takeOwed(line compiler.Line, s healthcheck.State, wasDead, same bool) (changed bool) {
+	switch {
+	case s == healthcheck.Unconfirmed && !same:
+		h.owed[line] = &debt{Strict: true}
+		return true
+	case s == healthcheck.Unconfirmed:
+	case s.Usable():
+		delete(h.owed, line)
+	case s.Dead() && !wasDead:
+		h.owed[line] = &debt{Pinned: true, Strict: true, Unmarked: true}
+		return true
+	}
+	return false
+}
+
+// forget drops lines that the monitor knows no more, and tells whether one of them was down.
 func (h *health) forget() (changed bool) {
-	for name := range h.down {
-		if _, known := h.statuses[name]; !known {
-			delete(h.down, name)
+	for line := range h.down {
+		if _, known := h.statuses[line]; !known {
+			delete(h.down, line)
 			changed = true
 		}
 	}
-	for name := range h.owed {
-		if _, known := h.statuses[name]; !known {
-			delete(h.owed, name)
+	for line := range h.owed {
+		if _, known := h.statuses[line]; !known {
+			delete(h.owed, line)
 		}
 	}
 	return changed
 }
 
-// last is the number of the uplink that went down last; the numbers only have to be in order.
+// last is the number of the line that went down last; the numbers only have to be in order.
 func (h *health) last() int {
 	n := 0
 	for _, order := range h.down {
@@ -105,20 +149,26 @@ func (h *health) last() int {
 }
 
 // learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a family stay known
-// while there is no new one.
+// while there is no new one. Connections of an old one that went when a new one came cannot work any more.
 func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		addrs := slices.Clone(machine.Links[u.Interface].Addrs)
+		now := machine.Links[u.Interface].Addrs
+		addrs := slices.Clone(now)
 		for _, family := range plan.Families {
 			of := func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }
-			if !slices.ContainsFunc(addrs, of) {
-				for _, a := range h.addrs[u.Name] {
-					if of(a) {
-						addrs = append(addrs, a)
-					}
+			line := compiler.Line{Uplink: u.Name, Family: family}
+			renewed := slices.ContainsFunc(now, of)
+			for _, a := range h.addrs[u.Name] {
+				switch {
+				case !of(a) || slices.Contains(now, a):
+				case renewed:
+					h.renumbered[line] = append(h.renumbered[line], a)
+				default:
+					addrs = append(addrs, a)
 				}
 			}
+			h.renumbered[line] = slices.DeleteFunc(h.renumbered[line], func(a netip.Addr) bool { return slices.Contains(now, a) })
 		}
 		if len(addrs) > 0 {
 			h.addrs[u.Name] = addrs
@@ -126,18 +176,37 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	}
 }
 
-// noteMoves notes which dead uplinks a change of plans takes traffic from.
-func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
-	for i := range doc.Uplinks {
-		u := &doc.Uplinks[i]
-		d := h.owed[u.Name]
-		if d == nil {
-			continue
-		}
-		for _, family := range plan.Families {
-			if movedFrom(have, want, u, family) || fellBack(doc, have, want, u, family) {
-				d.Moved = union(d.Moved, []plan.Family{family})
+// renumberings lists the connections of addresses that were exchanged for others, and forgets them. An address that another link has now is
+// not gone.
+func (h *health) renumberings(doc *policy.Document, machine plan.Machine, want *plan.Plan) (cuts []Cut) {
+	for line, addrs := range h.renumbered {
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+			for _, link := range machine.Links {
+				if slices.Contains(link.Addrs, a) {
+					return true
+				}
 			}
+			return false
+		})
+		if u := uplinkNamed(doc, line.Uplink); u != nil && len(addrs) > 0 && carries(u, line.Family) {
+			mark, strict := Marks(want.Numbers, u.Name)
+			c := Cut{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: []uint32{0, mark}}
+			if strict != 0 {
+				c.AddrMarks = append(c.AddrMarks, strict)
+			}
+			cuts = append(cuts, c)
+		}
+		delete(h.renumbered, line)
+	}
+	return cuts
+}
+
+// noteMoves notes which dead lines a change of plans takes traffic from.
+func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
+	for line, d := range h.owed {
+		u := uplinkNamed(doc, line.Uplink)
+		if u != nil && (movedFrom(have, want, u, line.Family) || fellBack(doc, have, want, u, line.Family)) {
+			d.Moved = true
 		}
 	}
 }
@@ -145,45 +214,42 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 // cuts lists the connections that may be deleted now, and takes them off what is owed; paid has what was taken off. A dead uplink
 // that a table still uses, because it has no other left, keeps its connections: the verdict may be wrong. They are cut when
 // a table that used it finds another.
-func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[string]debt) {
-	paid = map[string]debt{}
+func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[compiler.Line]debt) {
+	paid = map[compiler.Line]debt{}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		d := h.owed[u.Name]
-		if d == nil {
-			continue
-		}
-		var done debt
 		for _, family := range plan.Families {
+			line := compiler.Line{Uplink: u.Name, Family: family}
+			d := h.owed[line]
+			if d == nil {
+				continue
+			}
+			var done debt
 			if c := h.cut(u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 {
 				cuts = append(cuts, c)
 			}
-		}
-		if !done.empty() {
-			paid[u.Name] = done
-		}
-		if d.empty() {
-			delete(h.owed, u.Name)
+			if !done.empty() {
+				paid[line] = done
+			}
+			if d.empty() {
+				delete(h.owed, line)
+			}
 		}
 	}
 	return cuts, paid
 }
 
-// cut is what may be deleted now of one uplink and family; it goes from owed to paid.
+// cut is what may be deleted now of one line; it goes from owed to paid.
 func (h *health) cut(u *policy.Uplink, family plan.Family, owed *debt, want *plan.Plan, paid *debt) Cut {
 	byDefault, byOther := standing(want, u, family)
-	moved := slices.Contains(owed.Moved, family)
 	c := Cut{Family: family, Mask: want.Mask}
-	pay := func(owed, paid *[]plan.Family) bool {
-		if !slices.Contains(*owed, family) {
-			return false
-		}
-		*owed = without(*owed, family)
-		*paid = append(*paid, family)
-		return carries(u, family)
+	pay := func(owed, paid *bool) bool {
+		was := *owed
+		*owed, *paid = false, *paid || was
+		return was && carries(u, family)
 	}
 	mark, strict := Marks(want.Numbers, u.Name)
-	if (moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
+	if (owed.Moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
 		c.Marks = append(c.Marks, mark)
 	}
 	if pay(&owed.Strict, &paid.Strict) && strict != 0 {
@@ -208,12 +274,13 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	var pins []Pin
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		if !h.left[u.Name] || doc.Settings.CutOnFailover && h.owed[u.Name] != nil {
-			continue
-		}
 		mark, _ := Marks(want.Numbers, u.Name)
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
+			line := compiler.Line{Uplink: u.Name, Family: family}
+			if !h.left[line] || doc.Settings.CutOnFailover && h.owed[line] != nil {
+				continue
+			}
 			before, _ := standing(have, u, family)
 			if after, _ := standing(want, u, family); before && !after {
 				p.Addrs = append(p.Addrs, h.addresses(u, family)...)
@@ -253,14 +320,4 @@ func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Ad
 		}
 	}
 	return out
-}
-
-func without(families []plan.Family, family plan.Family) []plan.Family {
-	return slices.DeleteFunc(slices.Clone(families), func(f plan.Family) bool { return f == family })
-}
-
-func union(a, b []plan.Family) []plan.Family {
-	all := slices.Concat(a, b)
-	slices.Sort(all)
-	return slices.Compact(all)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,6 +24,16 @@ const (
 type HookEvent struct {
 	healthcheck.Event
 	Interface string
+	// Both tells that the uplink's other version did the same; Alone that there is no other.
+	Both, Alone bool
+}
+
+// Versions is "4", "6" or "both".
+func (e HookEvent) Versions() string {
+	if e.Both {
+		return "both"
+	}
+	return strconv.Itoa(int(e.Version))
 }
 
 // Kinds of event, PBR_EVENT: what became of the uplink's use.
@@ -61,6 +72,7 @@ func (e HookEvent) Environment() []string {
 		"PBR_TO=" + string(e.To),
 		"PBR_REASON=" + e.Reason,
 		"PBR_TIME=" + e.At.UTC().Format(time.RFC3339Nano),
+		"PBR_VERSION=" + e.Versions(),
 	}
 }
 

@@ -17,13 +17,13 @@ import (
 
 func hookEvent(uplink string, from, to healthcheck.State) HookEvent {
 	return HookEvent{Interface: "wan1", Event: healthcheck.Event{
-		At: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Uplink: uplink, From: from, To: to, Reason: "no answer",
+		At: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Line: healthcheck.Line{Uplink: uplink, Version: 4}, From: from, To: to, Reason: "no answer",
 	}}
 }
 
 func TestHookEnvironment(t *testing.T) {
 	got := strings.Join(hookEvent("isp1", healthcheck.Up, healthcheck.Down).Environment(), "\n")
-	want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\nPBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z"
+	want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\nPBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z\nPBR_VERSION=4"
 	if got != want {
 		t.Errorf("%s\nnot\n%s", got, want)
 	}

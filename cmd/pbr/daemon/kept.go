@@ -46,7 +46,7 @@ func kept(o Outline, want *plan.Plan, down compiler.Health) map[string][]string 
 			if !ours || len(r.Hops) == 0 {
 				continue
 			}
-			isUp := func(h plan.Hop) bool { return down[byInterface[h.Dev]] == 0 }
+			isUp := func(h plan.Hop) bool { return down.Order(byInterface[h.Dev], family) == 0 }
 			if slices.ContainsFunc(r.Hops, isUp) {
 				continue
 			}

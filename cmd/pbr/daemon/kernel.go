@@ -37,6 +37,8 @@ type Cut struct {
 	Marks  []uint32
 	Mask   uint32
 	Addrs  []netip.Addr
+	// AddrMarks are the marks of the connections whose address is one of Addrs; none: those without a mark.
+	AddrMarks []uint32
 }
 
 // Pin names the unmarked connections whose address on the uplink's side is one of Addrs, and the mark that they are to have.
@@ -47,8 +49,8 @@ type Pin struct {
 
 // Monitor checks uplinks; *healthcheck.Monitor is one.
 type Monitor interface {
-	Set(configs []healthcheck.Config, initial map[string]healthcheck.Status)
-	Link(uplink string, l healthcheck.LinkState)
+	Set(configs []healthcheck.Config, initial map[healthcheck.Line]healthcheck.Status)
+	Link(line healthcheck.Line, l healthcheck.LinkState)
 	Force(uplink, mode string) error
 	Events() <-chan healthcheck.Event
 	Statuses() []healthcheck.Status

@@ -35,18 +35,17 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 	}
 	left := Left{Down: compiler.Health{}, Age: uptime - s.Noted}
 	links := Links(doc, machine)
-	for i := range doc.Uplinks {
-		name := doc.Uplinks[i].Name
-		status, known := s.Uplinks[name]
-		if !known || !left.counts(status, links[name]) {
+	for _, line := range Lines(doc) {
+		status, known := s.status(line)
+		if !known || !left.counts(status, links[line]) {
 			continue
 		}
-		if state, why := links[name].State(); state != "" && ofLink(status) {
+		if state, why := links[line].State(); state != "" && ofLink(status) {
 			status.State, status.LastFailure = state, why
 		}
 		left.Uplinks = append(left.Uplinks, status)
 		if !status.State.Usable() {
-			left.Down[name] = max(s.Down[name], 1)
+			left.Down[lineOf(line)] = max(s.Down[lineOf(line)], 1)
 		}
 	}
 	return left, nil
@@ -60,12 +59,12 @@ func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
 	case ofLink(s):
 		return l.fresh() && !link.Good()
 	}
-	return l.fresh() && !s.State.Usable()
+	return l.fresh() && s.State != healthcheck.Absent && !s.State.Usable()
 }
 
 // ofLink tells whether a status comes of the link alone.
 func ofLink(s healthcheck.Status) bool {
-	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.LinkOnly
+	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.State == healthcheck.NoGateway || s.LinkOnly
 }
 
 func (l Left) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }

@@ -33,7 +33,7 @@ func (b *bench) wantLeft(when, want string) {
 	var got []string
 	for _, s := range l.Uplinks {
 		text := s.Uplink + " " + string(s.State)
-		if l.Down[s.Uplink] == 0 {
+		if l.Down[lineOf(s.Line)] == 0 {
 			text += " used"
 		}
 		got = append(got, text)
@@ -59,7 +59,7 @@ func TestLeft(t *testing.T) {
 		sleep(10 * time.Minute) // it is noted again and again
 		b.stop()
 		b.wantLeft("just ended", "isp1 down, isp2 forced-down")
-		if l := b.left(); l.Down["isp1"] >= l.Down["isp2"] {
+		if l := b.left(); l.Down[v4("isp1")] >= l.Down[v4("isp2")] {
 			t.Errorf("the order of going down is lost: %v", l.Down)
 		}
 		sleep(FoundHolds - time.Second)
@@ -249,6 +249,7 @@ func TestLogTells(t *testing.T) {
 		sleep(downTime)
 		inOrder("uplink isp1: up", "routes follow")
 		b.prober.set("isp1", true)
+		sleep(downTime)
 		b.prober.set("isp2", true)
 		sleep(downTime)
 		inOrder("level=WARN msg=\"table both has no usable uplink left: the routes over the last one stay", "uplinks=isp")

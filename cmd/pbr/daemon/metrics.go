@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"runtime"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -16,8 +17,8 @@ const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // states are the values of the label "state".
 var states = []healthcheck.State{
-	healthcheck.Start, healthcheck.Up, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
-	healthcheck.AddressLost, healthcheck.ForcedUp, healthcheck.ForcedDown,
+	healthcheck.Start, healthcheck.Up, healthcheck.Unconfirmed, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
+	healthcheck.AddressLost, healthcheck.NoGateway, healthcheck.Absent, healthcheck.ForcedUp, healthcheck.ForcedDown,
 }
 
 // noticeNames are the values of the label "kind".
@@ -50,8 +51,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
 	for _, u := range r.Uplinks {
 		for _, s := range states {
-			if n := r.Numbers.Events[u.Uplink][s]; n > 0 {
-				m.sample(float64(n), "uplink", u.Uplink, "to", string(s))
+			if n := r.Numbers.Events[u.Line][s]; n > 0 {
+				m.sample(float64(n), "uplink", u.Uplink, "version", version(u), "to", string(s))
 			}
 		}
 	}
@@ -88,7 +89,7 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 		m.family(name, kind, help)
 		for _, u := range list {
 			if v, ok := value(u); ok {
-				m.sample(v, "uplink", u.Uplink)
+				m.sample(v, "uplink", u.Uplink, "version", version(u))
 			}
 		}
 	}
@@ -97,13 +98,15 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 	m.family("uplink_state", "gauge", "1 for the state that the uplink is in.")
 	for _, u := range list {
 		for _, s := range states {
-			m.sample(truth(u.State == s), "uplink", u.Uplink, "state", string(s))
+			m.sample(truth(u.State == s), "uplink", u.Uplink, "version", version(u), "state", string(s))
 		}
 	}
 	each("uplink_state_since_seconds", "gauge", "When the uplink's state began, as UNIX time.",
 		func(u status) (float64, bool) { return unixTime(u.Since.UnixMilli()), true })
 	each("uplink_rtt_seconds", "gauge", "Mean round trip of the last rounds of probes; absent when none was answered.",
 		func(u status) (float64, bool) { return u.RTT.Seconds(), u.RTT > 0 })
+	each("uplink_jitter_seconds", "gauge", "Mean difference of consecutive round trips of the last rounds; absent when none was answered.",
+		func(u status) (float64, bool) { return u.Jitter.Seconds(), u.RTT > 0 })
 	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.", func(u status) (float64, bool) { return u.Loss, true })
 	each("uplink_rounds_total", "counter", "Rounds of probes that ended.", func(u status) (float64, bool) { return float64(u.Rounds), true })
 	each("uplink_flaps", "gauge", "How often the uplink went down lately.", func(u status) (float64, bool) { return float64(u.Flaps), true })
@@ -137,6 +140,8 @@ func (m *metrics) sample(value float64, labels ...string) {
 		m.to <- metric
 	}
 }
+
+func version(s healthcheck.Status) string { return strconv.Itoa(int(s.Version)) }
 
 func unixTime(milliseconds int64) float64 { return float64(milliseconds) / 1000 }
 

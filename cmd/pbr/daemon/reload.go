@@ -143,7 +143,7 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document) (Outcome, e
 	w.setConfigs(nil)
 	w.tellLinks()
 	// Uplinks that came, went or changed may stand otherwise now.
-	w.react(ctx, w.waitingEvents())
+	w.react(ctx, w.pendingEvents(ctx, nil))
 	w.tellKept()
 	return outcome, nil
 }

@@ -18,14 +18,16 @@ type Report struct {
 	Since  time.Time `json:"since"`
 	Policy string    `json:"policy"`
 	Loaded time.Time `json:"loaded"`
-	// Uplinks are in the policy's order.
+	// Uplinks are in the policy's order, IPv4 before IPv6.
 	Uplinks []healthcheck.Status `json:"uplinks"`
 	// Down has the uplinks that are not used for new connections, in the order in which they went down, 1 first.
 	Down compiler.Health `json:"down"`
 	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
-	Kept    map[string][]string `json:"kept,omitempty"`
-	Numbers Numbers             `json:"numbers"`
-	Outline Outline             `json:"outline"`
+	Kept map[string][]string `json:"kept,omitempty"`
+	// Together says that checks fail together, and which uplinks are kept; empty while they do not.
+	Together string  `json:"together,omitempty"`
+	Numbers  Numbers `json:"numbers"`
+	Outline  Outline `json:"outline"`
 }
 
 // Numbers count what a watch did since its start.
@@ -43,8 +45,8 @@ type Numbers struct {
 	Reloads        int `json:"reloads"`
 	ReloadFailures int `json:"reload_failures"`
 	// Events are changes of uplinks' states by uplink and new state, Notices the kernel's news.
-	Events  map[string]map[healthcheck.State]int `json:"-"`
-	Notices map[NoticeKind]int                   `json:"-"`
+	Events  map[healthcheck.Line]map[healthcheck.State]int `json:"-"`
+	Notices map[NoticeKind]int                             `json:"-"`
 }
 
 // shared is what the loop leaves for others to read.
@@ -57,7 +59,7 @@ func (s *shared) init(doc *policy.Document) {
 	now := time.Now()
 	s.report = Report{
 		PID: os.Getpid(), Since: now, Policy: doc.File, Loaded: now,
-		Numbers: Numbers{Events: map[string]map[healthcheck.State]int{}, Notices: map[NoticeKind]int{}},
+		Numbers: Numbers{Events: map[healthcheck.Line]map[healthcheck.State]int{}, Notices: map[NoticeKind]int{}},
 	}
 }
 
@@ -112,12 +114,18 @@ func (s *shared) countReload(good bool) {
 	})
 }
 
-func (s *shared) countEvent(e healthcheck.Event) {
+func (s *shared) countEvent(e HookEvent) {
+	lines := []healthcheck.Line{e.Line}
+	if e.Both {
+		lines = []healthcheck.Line{{Uplink: e.Uplink, Version: 4}, {Uplink: e.Uplink, Version: 6}}
+	}
 	s.update(func(r *Report) {
-		if r.Numbers.Events[e.Uplink] == nil {
-			r.Numbers.Events[e.Uplink] = map[healthcheck.State]int{}
+		for _, line := range lines {
+			if r.Numbers.Events[line] == nil {
+				r.Numbers.Events[line] = map[healthcheck.State]int{}
+			}
+			r.Numbers.Events[line][e.To]++
 		}
-		r.Numbers.Events[e.Uplink][e.To]++
 	})
 }
 
@@ -130,7 +138,7 @@ func (w *Watcher) Report() Report {
 	w.shared.mu.Lock()
 	r := w.shared.report
 	r.Down = maps.Clone(r.Down)
-	events := map[string]map[healthcheck.State]int{}
+	events := map[healthcheck.Line]map[healthcheck.State]int{}
 	for uplink, states := range r.Numbers.Events {
 		events[uplink] = maps.Clone(states)
 	}

@@ -5,21 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"pbr/compiler"
+	"pbr/compiler/plan"
 	"pbr/healthcheck"
 )
 
 // savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink that was down stays down until it
 // is proven up, and what was to be cut is.
 type savedState struct {
-	Uplinks map[string]healthcheck.Status `json:"uplinks"`
-	Down    compiler.Health               `json:"down,omitempty"`
-	Owed    map[string]*debt              `json:"owed,omitempty"`
-	Addrs   map[string][]netip.Addr       `json:"addresses,omitempty"`
+	Lines []healthcheck.Status    `json:"lines"`
+	Down  compiler.Health         `json:"down,omitempty"`
+	Owed  map[compiler.Line]*debt `json:"owing,omitempty"`
+	Addrs map[string][]netip.Addr `json:"addresses,omitempty"`
+	// Uplinks are what an earlier release wrote: one status for both versions.
+	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
 	// Noted is when this was written, as the time since the machine started: nobody sets that clock.
 	Noted time.Duration `json:"noted"`
 }
@@ -36,7 +41,36 @@ func readState(file string) (s savedState, err error) {
 	if err != nil {
 		return savedState{}, fmt.Errorf("the uplinks' health of the last run is lost: %s: %w", file, err)
 	}
+	s.split()
 	return s, nil
+}
+
+// split gives both versions what an earlier release noted of an uplink.
+func (s *savedState) split() {
+	for name, status := range s.Uplinks {
+		for _, family := range plan.Families {
+			status.Line = healthcheck.Line{Uplink: name, Version: healthcheck.Version(family)}
+			s.Lines = append(s.Lines, status)
+		}
+	}
+	s.Uplinks = nil
+	for line, order := range s.Down {
+		if line.Family == 0 {
+			delete(s.Down, line)
+			for _, family := range plan.Families {
+				s.Down[compiler.Line{Uplink: line.Uplink, Family: family}] = order
+			}
+		}
+	}
+}
+
+// status is that of one line.
+func (s *savedState) status(line healthcheck.Line) (healthcheck.Status, bool) {
+	at := slices.IndexFunc(s.Lines, func(s healthcheck.Status) bool { return s.Line == line })
+	if at < 0 {
+		return healthcheck.Status{}, false
+	}
+	return s.Lines[at], true
 }
 
 // loadHealth reads the last run's state. A missing or damaged file costs what is in it, no more.
@@ -47,19 +81,20 @@ func (w *Watcher) loadHealth() *health {
 		w.Log.Warn(err.Error())
 		return h
 	}
-	for name, status := range s.Uplinks {
-		if u := uplinkNamed(w.doc, name); u != nil {
-			h.statuses[name] = status
+	for _, line := range Lines(w.doc) {
+		if status, known := s.status(line); known {
+			h.statuses[lineOf(line)] = status
 		}
 	}
-	for name, order := range s.Down {
-		if status, known := h.statuses[name]; known && !status.State.Usable() && order > 0 {
-			h.down[name] = order
+	for line, order := range s.Down {
+		status, known := h.statuses[line]
+		if doubtful := status.State == healthcheck.Unconfirmed; known && (doubtful || !status.State.Usable() && order > 0) {
+			h.down[line] = order
 		}
 	}
-	for name, d := range s.Owed {
-		if _, down := h.down[name]; down && d != nil {
-			h.owed[name] = d
+	for line, d := range s.Owed {
+		if _, down := h.down[line]; down && d != nil {
+			h.owed[line] = d
 		}
 	}
 	for name, addrs := range s.Addrs {
@@ -78,7 +113,7 @@ func (w *Watcher) save() {
 
 // write writes the state file, as noted at a time since the machine started.
 func (w *Watcher) write(noted time.Duration) error {
-	s := savedState{Uplinks: w.health.statuses, Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs, Noted: noted}
+	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs, Noted: noted}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

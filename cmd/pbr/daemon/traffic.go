@@ -9,10 +9,6 @@ import (
 	"pbr/compiler/policy"
 )
 
-// primarySet names the set that has the interface of default's primary uplink while default uses it, so that its
-// connections are not marked (compiler.Compile).
-const primarySet = "primary"
-
 // standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
 func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
@@ -42,7 +38,7 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
 	own := map[uint32]bool{}
 	for _, n := range have.Numbers {
-		own[n.Table] = n.Uplink == u.Name || n.Name == plan.DefaultName && isPrimary(have, u)
+		own[n.Table] = n.Uplink == u.Name || n.Name == plan.DefaultName && isPrimary(have, u, family)
 	}
 	for at, was := range before {
 		now := after[at]
@@ -70,7 +66,7 @@ func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, fam
 // hasUsable tells whether policies that name an uplink use it.
 func hasUsable(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	mark, _ := Marks(p.Numbers, u.Name)
-	return inSet(p, compiler.UsableSet(family), plan.KeyFromUint32(mark))
+	return inSet(p, compiler.UsableSet(family, false), plan.KeyFromUint32(mark))
 }
 
 func inSet(p *plan.Plan, set string, key plan.Key) bool {
@@ -102,6 +98,6 @@ func uses(r plan.Route, u *policy.Uplink) bool {
 }
 
 // isPrimary tells whether an uplink is default's primary one, and in use.
-func isPrimary(p *plan.Plan, u *policy.Uplink) bool {
-	return inSet(p, primarySet, plan.KeyFromString(u.Interface))
+func isPrimary(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
+	return inSet(p, plan.SetPrimary(family), plan.KeyFromString(u.Interface))
 }

@@ -2,7 +2,8 @@ package daemon
 
 import (
 	"fmt"
-	"reflect"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"pbr/compiler/plan"
@@ -10,75 +11,72 @@ import (
 	"pbr/healthcheck"
 )
 
-// Configs returns what is to be checked of each uplink: its policy, with the gateways that the machine has for it, and
-// the mark of its pinned table.
-func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) []healthcheck.Config {
-	byName := map[string]uint32{}
-	for _, n := range numbers {
-		byName[n.Name] = n.Mark
-	}
-	configs := make([]healthcheck.Config, 0, len(doc.Uplinks))
+// Lines returns the uplinks in each version that they carry, in the policy's order.
+func Lines(doc *policy.Document) (lines []healthcheck.Line) {
 	for i := range doc.Uplinks {
-		u := &doc.Uplinks[i]
-		link := machine.Links[u.Interface]
-		method := string(u.Check.Method)
-		if method == "" {
-			method = string(policy.CheckNone)
+		for _, family := range plan.Families {
+			if u := &doc.Uplinks[i]; carries(u, family) {
+				lines = append(lines, healthcheck.Line{Uplink: u.Name, Version: healthcheck.Version(family)})
+			}
 		}
-		c := healthcheck.Config{
-			Uplink: u.Name, Interface: u.Interface, Mark: byName[u.Name], Priority: plan.ProbePriority, Method: method, Targets: u.Check.Targets,
-			Gateway4: u.Gateway.Addr, Gateway6: u.Gateway6.Addr,
-			IPv4: u.Gateway.Present, IPv6: u.Gateway6.Present && !machine.NoIPv6 && !link.NoIPv6,
-			Interval: u.Check.Interval, Timeout: u.Check.Timeout,
-			DownAfter: u.Check.DownAfter, UpAfter: u.Check.UpAfter, Quorum: u.Check.Quorum,
-			MaxLoss: u.Check.MaxLoss, MaxRTT: u.Check.MaxRTT, Over: u.Check.Over,
-		}
-		if u.Gateway.Auto {
-			c.Gateway4 = link.Gateway4
-		}
-		if u.Gateway6.Auto {
-			c.Gateway6 = link.Gateway6
-		}
-		configs = append(configs, c)
 	}
-	return configs
+	return lines
 }
 
-func sameConfig(a, b healthcheck.Config) bool { return reflect.DeepEqual(a, b) }
+func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
+	if family == plan.IPv4 {
+		return u.Gateway
+	}
+	return u.Gateway6
+}
 
-// Links returns what the machine tells of each uplink's interface, by uplink.
-func Links(doc *policy.Document, machine plan.Machine) map[string]healthcheck.LinkState {
-	links := map[string]healthcheck.LinkState{}
-	for i := range doc.Uplinks {
-		u := &doc.Uplinks[i]
+// optional reports whether an uplink may lack a version that the file says it carries: a point-to-point device carries IPv6 without having been
+// asked to, a provider may have none to give, and a machine may have it switched off.
+func optional(u *policy.Uplink, link plan.Link, machine plan.Machine, family plan.Family) bool {
+	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
+	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || machine.NoIPv6 || link.NoIPv6)
+}
+
+// MayLack reports whether it is no failure that a line is not there.
+func MayLack(doc *policy.Document, machine plan.Machine, line healthcheck.Line) bool {
+	u := uplinkNamed(doc, line.Uplink)
+	return optional(u, machine.Links[u.Interface], machine, plan.Family(line.Version))
+}
+
+// Links returns what the machine tells of each line's interface.
+func Links(doc *policy.Document, machine plan.Machine) map[healthcheck.Line]healthcheck.LinkState {
+	links := map[healthcheck.Line]healthcheck.LinkState{}
+	for _, line := range Lines(doc) {
+		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
 		link, exists := machine.Links[u.Interface]
-		links[u.Name] = linkState(u, link, exists)
+		links[line] = healthcheck.LinkState{
+			Exists: exists, Up: link.Up, Carrier: link.Carrier,
+			Addressed: addressed(u, link, family) && !(family == plan.IPv6 && (machine.NoIPv6 || link.NoIPv6)),
+			Routed:    routed(u, link, family),
+		}
 	}
 	return links
 }
 
-// linkState returns what the machine tells of an uplink's interface.
-func linkState(u *policy.Uplink, link plan.Link, exists bool) healthcheck.LinkState {
-	return healthcheck.LinkState{Exists: exists, Up: link.Up, Carrier: link.Carrier, Addressed: addressed(u, link)}
+// addressed tells whether connections of a family can leave by an uplink with an address to come back to: it has one, or needs none of its
+// own. Without masquerade a point-to-point device may have no address, and an IPv6 router may have a link-local one only, which
+// the machine does not list.
+func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
+	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }) {
+		return true
+	}
+	return u.SourceNAT(family == plan.IPv6).Mode != policy.NATMasquerade && (family == plan.IPv6 || u.Gateway.Link)
 }
 
-// addressed tells whether connections can leave by an uplink with an address to come back to: it has one of a family that it
-// carries, or needs none of its own. Without masquerade a point-to-point device may have no address, and an IPv6 router may
-// have a link-local one only, which the machine does not list.
-func addressed(u *policy.Uplink, link plan.Link) bool {
-	for _, a := range link.Addrs {
-		if a.Is4() && u.Gateway.Present || a.Is6() && u.Gateway6.Present {
-			return true
-		}
+// routed tells whether the next hop of a family is known: an automatic one is main's.
+func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
+	switch {
+	case !gateway(u, family).Auto:
+		return true
+	case family == plan.IPv4:
+		return link.Gateway4.IsValid() || link.OnlinkDefault4
 	}
-	needs := func(gw policy.Gateway, v6 bool) bool {
-		return !gw.Present || u.SourceNAT(v6).Mode == policy.NATMasquerade
-	}
-	if needs(u.Gateway, false) && needs(u.Gateway6, true) {
-		return false
-	}
-	pointToPoint := (!u.Gateway.Present || u.Gateway.Link) && (!u.Gateway6.Present || u.Gateway6.Link)
-	return pointToPoint || u.Gateway6.Present
+	return link.Gateway6.IsValid() || link.OnlinkDefault6
 }
 
 // CheckUplink tells what is wrong with an uplink's name that somebody gave.

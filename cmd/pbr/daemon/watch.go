@@ -31,6 +31,8 @@ const (
 	spacing = 100 * time.Millisecond
 	// audit is between two full passes for no reason at all. Changes of settings raise no event.
 	audit = time.Minute
+	// eventPatience is how long an event of a state that the monitor has may be on its way.
+	eventPatience = 100 * time.Millisecond
 	// applyTries is how often the first apply, and a reload's, may fail.
 	applyTries = 4
 )
@@ -87,6 +89,8 @@ type Watcher struct {
 	cutter  cutter
 	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
 	kept map[string][]string
+	// together has what the log last said of checks that fail together.
+	together string
 	// fallbacks are the policies whose uplink cannot be used.
 	fallbacks []Fallback
 	// trial is the apply that waits to be confirmed; nil without one.
@@ -142,6 +146,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.cut()
 	w.setConfigs(w.health.statuses)
 	w.tellLinks()
+	w.health.meet(w.Monitor.Statuses())
 	checking, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.Monitor.Run(checking) }()
@@ -185,7 +190,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 				events = nil // the monitor is ending, which ended tells
 				continue
 			}
-			w.react(ctx, append([]healthcheck.Event{e}, w.waitingEvents()...))
+			w.react(ctx, w.pendingEvents(ctx, []healthcheck.Event{e}))
 		case n, ok := <-w.Notices:
 			if !ok {
 				if ctx.Err() != nil {
@@ -235,9 +240,8 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 		if err = CheckUplink(w.doc, uplink); err != nil {
 			return
 		}
-		before := w.stateOf(uplink)
 		if err = w.Monitor.Force(uplink, mode); err == nil {
-			w.react(ctx, append(w.eventOf(ctx, uplink, before), w.waitingEvents()...))
+			w.react(ctx, w.pendingEvents(ctx, nil))
 			cut = w.whenCut()
 		}
 	})
@@ -252,35 +256,31 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	}
 }
 
-// stateOf is an uplink's state as the monitor has it.
-func (w *Watcher) stateOf(uplink string) healthcheck.State {
-	for _, s := range w.Monitor.Statuses() {
-		if s.Uplink == uplink {
-			return s.State
+// pendingEvents waits for the events of all states that the monitor has and the last look had not, so that what becomes of them is
+// told after its cause, and that both versions of an uplink, which change as one, are told of as one.
+func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event) []healthcheck.Event {
+	events = append(events, w.waitingEvents()...)
+	for {
+		missing := slices.ContainsFunc(w.Monitor.Statuses(), func(s healthcheck.Status) bool {
+			before, known := w.health.statuses[lineOf(s.Line)]
+			return known && before.State != s.State &&
+				!slices.ContainsFunc(events, func(e healthcheck.Event) bool { return e.Line == s.Line && e.To == s.State })
+		})
+		if !missing {
+			return events
 		}
-	}
-	return ""
-}
-
-// eventOf takes events up to the one by which an uplink left a state, so that what becomes of it is told after its cause. It takes none if
-// the uplink is in that state still.
-func (w *Watcher) eventOf(ctx context.Context, uplink string, left healthcheck.State) (events []healthcheck.Event) {
-	now := w.stateOf(uplink)
-	for now != left {
 		select {
 		case e, ok := <-w.Monitor.Events():
 			if !ok {
 				return events
 			}
 			events = append(events, e)
-			if e.Uplink == uplink && e.To == now {
-				return events
-			}
+		case <-time.After(eventPatience):
+			return events
 		case <-ctx.Done():
 			return events
 		}
 	}
-	return events
 }
 
 // waitingEvents takes what events there are, so that uplinks that fail together are handled by one plan.
@@ -334,21 +334,24 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 }
 
 // setConfigs tells the monitor what to check, if that is not what it checks already.
-func (w *Watcher) setConfigs(initial map[string]healthcheck.Status) {
+func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
 	configs := Configs(w.doc, w.want.Numbers, w.machine)
 	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
 		return
 	}
 	w.configs = configs
-	w.Monitor.Set(configs, initial)
+	byLine := map[healthcheck.Line]healthcheck.Status{}
+	for _, s := range initial {
+		byLine[s.Line] = s
+	}
+	w.Monitor.Set(configs, byLine)
 }
 
 // tellLinks tells the monitor of the links as the machine has them.
 func (w *Watcher) tellLinks() {
 	links := Links(w.doc, w.machine)
-	for i := range w.doc.Uplinks {
-		name := w.doc.Uplinks[i].Name
-		w.Monitor.Link(name, links[name])
+	for _, line := range Lines(w.doc) {
+		w.Monitor.Link(line, links[line])
 	}
 	w.health.learnAddresses(w.doc, w.machine)
 }

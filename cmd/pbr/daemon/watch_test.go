@@ -228,7 +228,7 @@ func TestRestartReportsTheOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := b.w.Report().Down
-		if before["isp2"] == 0 || before["isp1"] <= before["isp2"] {
+		if before[v4("isp2")] == 0 || before[v4("isp1")] <= before[v4("isp2")] {
 			t.Fatalf("down are %v", before)
 		}
 		b.stop()
@@ -248,15 +248,15 @@ func TestRestartReportsTheOrder(t *testing.T) {
 func TestRestartCompletesAFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)
-		saved := `{"uplinks": {"isp1": {"uplink": "isp1", "state": "down", "since": "2000-01-01T00:00:00Z"}, "gone": {"uplink": "gone", "state": "down"}},
-			"down": {"isp1": 4, "gone": 5}, "owed": {"isp1": {"pinned": [4], "unmarked": [4]}}, "addresses": {"isp1": ["192.0.2.77"]}}`
+		saved := `{"lines": [{"uplink": "isp1", "version": 4, "state": "down", "since": "2000-01-01T00:00:00Z"}, {"uplink": "gone", "version": 4, "state": "down"}],
+			"down": {"isp1/4": 4, "gone/4": 5}, "owing": {"isp1/4": {"pinned": true, "unmarked": true}}, "addresses": {"isp1": ["192.0.2.77"]}}`
 		if err := os.WriteFile(b.state, []byte(saved), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		b.prober.set("isp1", true)
 		b.start()
 		b.wantRoutes("at once", "default", "wan2")
-		b.wantCut("at once", "4 isp1 192.0.2.2")
+		b.wantCut("at once", "4 isp1 192.0.2.2", "4 192.0.2.77")
 		b.stop()
 		// What cannot be read is no reason not to start.
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {

@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"net/netip"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// Configs returns what is to be checked of each line: its policy, with the gateways that the machine has for it, and
+// the mark of its pinned table.
+func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) []healthcheck.Config {
+	peers := peersOf(doc)
+	var configs []healthcheck.Config
+	for _, line := range Lines(doc) {
+		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
+		link := machine.Links[u.Interface]
+		mark, _ := Marks(numbers, u.Name)
+		c := healthcheck.Config{
+			Line: line, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
+			IPv4: family == plan.IPv4, IPv6: family == plan.IPv6,
+			Targets:  targets(u, family),
+			Interval: u.Check.Interval, Timeout: u.Check.Timeout,
+			DownAfter: u.Check.DownAfter, UpAfter: u.Check.UpAfter, Quorum: u.Check.Quorum,
+			MaxLoss: u.Check.MaxLoss, MaxRTT: u.Check.MaxRTT, MaxJitter: u.Check.MaxJitter, Over: u.Check.Over,
+			Optional: optional(u, link, machine, family), Peers: peers[lineOf(line)],
+		}
+		if c.Method == "" {
+			c.Method = healthcheck.MethodNone
+		}
+		switch gw := gateway(u, family); {
+		case family == plan.IPv4 && gw.Auto:
+			c.Gateway4 = link.Gateway4
+		case family == plan.IPv4:
+			c.Gateway4 = gw.Addr
+		case gw.Auto:
+			c.Gateway6 = link.Gateway6
+		default:
+			c.Gateway6 = gw.Addr
+		}
+		c.Follows = follows(u, family)
+		configs = append(configs, c)
+	}
+	return configs
+}
+
+func sameConfig(a, b healthcheck.Config) bool { return reflect.DeepEqual(a, b) }
+
+// targets are those of an uplink's targets that judge a version. A URL with a host's name judges IPv4, if the uplink carries that.
+func targets(u *policy.Uplink, family plan.Family) (list []string) {
+	for _, t := range u.Check.Targets {
+		judged := plan.IPv4
+		switch a := targetAddr(t); {
+		case a.IsValid() && a.Is6() || !a.IsValid() && !carries(u, plan.IPv4):
+			judged = plan.IPv6
+		}
+		if judged == family {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// targetAddr is the address that a target is, or has in it; invalid for a host's name.
+func targetAddr(target string) netip.Addr {
+	if a, err := netip.ParseAddr(target); err == nil {
+		return a.Unmap()
+	}
+	if ap, err := netip.ParseAddrPort(target); err == nil {
+		return ap.Addr().Unmap()
+	}
+	if u, err := url.Parse(target); err == nil {
+		if a, err := netip.ParseAddr(strings.Trim(u.Hostname(), "[]")); err == nil {
+			return a.Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
+// follows reports whether nothing asks by a version, and the other one judges it.
+func follows(u *policy.Uplink, family plan.Family) bool {
+	if u.Check.Method == policy.CheckNone || u.Check.Method == "" {
+		return false
+	}
+	asks := func(family plan.Family) bool {
+		if len(u.Check.Targets) > 0 {
+			return len(targets(u, family)) > 0
+		}
+		gw := gateway(u, family)
+		return gw.Present && !gw.Link
+	}
+	other := plan.IPv4
+	if family == plan.IPv4 {
+		other = plan.IPv6
+	}
+	return !asks(family) && carries(u, other) && asks(other)
+}
+
+// peersOf returns the uplinks that could take over from each line: those that share a table or a balance with it, and default's where a
+// policy names the uplink.
+func peersOf(doc *policy.Document) map[compiler.Line][]string {
+	groups := [][]string{}
+	uplinksOf := func(t policy.Target) (names []string) {
+		switch t.Kind {
+		case policy.ToUplink:
+			return []string{t.Name}
+		case policy.ToTable:
+			for i := range doc.Tables {
+				if doc.Tables[i].Name == t.Name {
+					names = append(names, tableUplinks(&doc.Tables[i])...)
+				}
+			}
+		}
+		return names
+	}
+	var byDefault []string
+	if doc.Default != nil {
+		byDefault = tableUplinks(doc.Default)
+		groups = append(groups, byDefault)
+	}
+	for i := range doc.Tables {
+		groups = append(groups, tableUplinks(&doc.Tables[i]))
+	}
+	for i := range doc.Balances {
+		var members []string
+		for _, m := range doc.Balances[i].Members {
+			members = append(members, uplinksOf(m.Target)...)
+		}
+		groups = append(groups, members)
+	}
+	named := map[string]bool{}
+	for i := range doc.Policies {
+		if p := &doc.Policies[i]; p.Target.Kind == policy.ToUplink && !p.Strict {
+			named[p.Target.Name] = true
+		}
+	}
+	peers := map[compiler.Line][]string{}
+	for _, l := range Lines(doc) {
+		line := lineOf(l)
+		add := func(group []string) {
+			for _, name := range group {
+				if name != line.Uplink && carries(uplinkNamed(doc, name), line.Family) && !slices.Contains(peers[line], name) {
+					peers[line] = append(peers[line], name)
+				}
+			}
+		}
+		for _, group := range groups {
+			if slices.Contains(group, line.Uplink) {
+				add(group)
+			}
+		}
+		if named[line.Uplink] {
+			add(byDefault)
+		}
+		slices.Sort(peers[line])
+	}
+	return peers
+}
+
+func tableUplinks(t *policy.Table) (names []string) {
+	for _, r := range t.Routes {
+		names = append(names, r.Uplink)
+	}
+	return names
+}

@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+	"pbr/healthcheck"
+)
+
+// Together says which uplinks stay in use although their checks fail, together with those of all that could take over; empty while none
+// do. The uplinks are those that tables use for want of others that answer, default's first.
+func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string {
+	doubtful := map[healthcheck.Line]bool{}
+	for _, s := range statuses {
+		if s.State == healthcheck.Unconfirmed {
+			doubtful[s.Line] = true
+		}
+	}
+	if len(doubtful) == 0 {
+		return ""
+	}
+	byInterface := map[string]string{}
+	for _, u := range o.Uplinks {
+		byInterface[u.Interface] = u.Name
+	}
+	var keeping []string
+	for i := range o.Tables {
+		table := o.Table(o.Tables[len(o.Tables)-1-i]) // default is the last one
+		for _, family := range plan.Families {
+			for at, r := range bestRoutes(have, family) {
+				for _, h := range r.Hops {
+					name := byInterface[h.Dev]
+					if at.table == table && doubtful[healthcheck.Line{Uplink: name, Version: healthcheck.Version(family)}] && !slices.Contains(keeping, name) {
+						keeping = append(keeping, name)
+					}
+				}
+			}
+		}
+	}
+	if keeping == nil {
+		for line := range doubtful {
+			keeping = append(keeping, line.Uplink)
+		}
+		slices.Sort(keeping)
+		keeping = slices.Compact(keeping)
+	}
+	return "all checks fail together: keeping " + strings.Join(keeping, ", ")
+}
+
+// tellTogether says once that checks fail together, and when that ends.
+func (w *Watcher) tellTogether() {
+	statuses := make([]healthcheck.Status, 0, len(w.health.statuses))
+	for _, s := range w.health.statuses {
+		statuses = append(statuses, s)
+	}
+	now := Together(w.shared.outline(), w.want, statuses)
+	switch {
+	case now == w.together:
+	case now != "":
+		w.Log.Warn(now)
+	default:
+		w.Log.Info("checks no longer fail together")
+	}
+	w.together = now
+	w.shared.update(func(r *Report) { r.Together = now })
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/healthcheck"
+)
+
+// unchecked is the state of an uplink whose link is good and that no watch checks.
+const unchecked healthcheck.State = "unchecked"
+
+// uplinkStatus is an uplink's health, as far as it is known, and use.
+type uplinkStatus struct {
+	Name      string `json:"name"`
+	Interface string `json:"interface"`
+	// checkStatus is that of the versions while they agree; else the state is "mixed", and the rest of the one that is worse. Usable
+	// is that of any.
+	checkStatus
+	// Versions are those that the uplink carries, "ipv4" and "ipv6".
+	Versions map[string]checkStatus `json:"versions"`
+	usage
+}
+
+// checkStatus is what is known of an uplink in one version.
+type checkStatus struct {
+	State string `json:"state"`
+	// Usable tells whether new connections may take the uplink.
+	Usable        bool       `json:"usable"`
+	Since         *time.Time `json:"since,omitempty"`
+	RTT           float64    `json:"rtt_ms"`
+	Jitter        float64    `json:"jitter_ms"`
+	Loss          float64    `json:"loss"`
+	Rounds        int        `json:"rounds"`
+	LastFailure   string     `json:"last_failure,omitempty"`
+	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
+	ProbeError    string     `json:"probe_error,omitempty"`
+	Flaps         int        `json:"flaps"`
+	HeldUntil     *time.Time `json:"held_until,omitempty"`
+}
+
+// failed reports whether a version that the uplink is meant to have is not in use, or in doubt.
+func (c checkStatus) failed() bool {
+	return c.State != string(unchecked) && healthcheck.State(c.State).Failed()
+}
+
+// failed reports whether something of the uplink is not in use that is meant to be.
+func (u uplinkStatus) failed() bool {
+	for _, v := range u.Versions {
+		if v.failed() {
+			return true
+		}
+	}
+	return len(u.Versions) == 0 && u.checkStatus.failed()
+}
+
+// rows are the versions that need a line of their own, IPv4 first; none while they agree.
+func (u uplinkStatus) rows() (names []string) {
+	if u.State != daemon.Mixed {
+		return nil
+	}
+	for _, family := range plan.Families {
+		if _, carried := u.Versions[versionKey(family)]; carried {
+			names = append(names, versionKey(family))
+		}
+	}
+	return names
+}
+
+func versionKey(family plan.Family) string { return "ipv" + strconv.Itoa(int(family)) }
+
+// uplinkStatuses gathers what is known of lines.
+func uplinkStatuses(lines []healthcheck.Status, o *daemon.Outline) []uplinkStatus {
+	list := []uplinkStatus{}
+	for _, u := range daemon.UplinkStates(lines) {
+		s := uplinkStatus{Name: u.Uplink, Interface: o.Interface(u.Uplink), Versions: map[string]checkStatus{}}
+		for _, v := range u.Versions {
+			s.Versions[versionKey(plan.Family(v.Version))] = checked(v)
+		}
+		s.checkStatus = checked(worst(u))
+		s.State = u.State()
+		s.Usable = false
+		for _, v := range s.Versions {
+			s.Usable = s.Usable || v.Usable
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// worst is the status of the version that has failed, or else of the first that is there.
+func worst(u daemon.UplinkState) healthcheck.Status {
+	shown := u.Shown()
+	for _, s := range shown {
+		if s.State != unchecked && s.State.Failed() {
+			return s
+		}
+	}
+	if len(shown) > 0 {
+		return shown[0]
+	}
+	return u.Versions[0]
+}
+
+func checked(s healthcheck.Status) checkStatus {
+	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	return checkStatus{
+		State: string(s.State), Usable: s.State.Usable() || s.State == unchecked, Since: known(s.Since),
+		RTT: ms(s.RTT), Jitter: ms(s.Jitter), Loss: s.Loss, Rounds: s.Rounds,
+		LastFailure: s.LastFailure, LastFailureAt: known(s.LastFailureAt), ProbeError: s.ProbeError,
+		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil),
+	}
+}
+
+// lines are the states of a policy's lines without a watch: what the last one left, without what only a running one knows, or what the link alone tells.
+func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
+	links := daemon.Links(doc, s.machine)
+	for _, line := range daemon.Lines(doc) {
+		status := linkStatus(line, links[line], daemon.MayLack(doc, s.machine, line))
+		for _, left := range s.left.Uplinks {
+			if left.Line == line {
+				status = left
+				status.RTT, status.Jitter, status.Loss, status.Rounds, status.ProbeError, status.HeldUntil = 0, 0, 0, 0, "", time.Time{}
+			}
+		}
+		list = append(list, status)
+	}
+	return list
+}
+
+// linkStatus is what a link alone tells of a line.
+func linkStatus(line healthcheck.Line, l healthcheck.LinkState, optional bool) healthcheck.Status {
+	state, why := l.State()
+	switch {
+	case state == "":
+		return healthcheck.Status{Line: line, State: unchecked}
+	case optional && l.Exists && l.Up && l.Carrier:
+		return healthcheck.Status{Line: line, State: healthcheck.Absent}
+	}
+	return healthcheck.Status{Line: line, State: state, LastFailure: why}
+}

@@ -1,0 +1,107 @@
+package healthcheck
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// maxAsking bounds how long the peers of an uplink whose check failed may take to answer.
+const maxAsking = time.Second
+
+// jury tells how a failed check of a line is confirmed, by the machines of its peers in the same version: at once, where there is nobody to
+// ask or one that is not checked and whose link is good, or by asking some.
+func jury(peers []*machine) (confirmed bool, ask []*machine) {
+	for _, p := range peers {
+		switch {
+		case !p.state.Usable():
+		case p.cfg.Method == MethodNone && p.link == linkGood:
+			return true, nil
+		case p.probing():
+			ask = append(ask, p)
+		}
+	}
+	return len(ask) == 0, ask
+}
+
+// confirm has a failed check confirmed, and lets those look again whose failure this line, which answers, explains. The lock is held.
+func (m *Monitor) confirm(w *worker) {
+	if w.machine.good > 0 {
+		m.lookAgain(w)
+	}
+	if !w.machine.asking || w.confirming {
+		return
+	}
+	var peers []*machine
+	for _, name := range w.machine.cfg.Peers {
+		if p := m.workers[Line{name, w.line.Version}]; p != nil {
+			peers = append(peers, m.judge(p).machine)
+		}
+	}
+	confirmed, ask := jury(peers)
+	if confirmed {
+		m.settle(w, true)
+		return
+	}
+	w.confirming = true
+	rounds := make([]*round, len(ask))
+	for i, p := range ask {
+		rounds[i] = &round{cfg: p.cfg}
+	}
+	generation := w.generation
+	m.running.Go(func() { m.ask(w, generation, rounds) })
+}
+
+// judge is the worker whose probes a line's verdict comes from.
+func (m *Monitor) judge(w *worker) *worker {
+	if o := m.other(w.line); w.machine.cfg.Follows && o != nil {
+		return o
+	}
+	return w
+}
+
+// ask sends one round of each peer's own checks, and settles the matter with the first that answers, or when none did.
+func (m *Monitor) ask(w *worker, generation int, rounds []*round) {
+	answered := make(chan bool, len(rounds))
+	ctx, cancel := context.WithCancel(m.ctx)
+	defer cancel()
+	for _, r := range rounds {
+		var end context.CancelFunc
+		r.ctx, end = context.WithTimeout(ctx, min(r.cfg.Timeout, maxAsking))
+		go func() {
+			defer end()
+			r.probe(m.prober)
+			answered <- slices.ContainsFunc(r.answers, func(a Answer) bool { return a.Err == nil })
+		}()
+	}
+	own := false
+	for range rounds {
+		own = <-answered || own
+		if own {
+			cancel() // the others are waited for, so that none outlives the monitor
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w.confirming = false
+	if m.ctx.Err() == nil && m.workers[w.line] == w && w.generation == generation {
+		m.settle(w, own)
+	}
+}
+
+// settle ends a confirmation. The lock is held.
+func (m *Monitor) settle(w *worker, own bool) {
+	now := time.Now()
+	m.emit(w.machine.Confirm(now, own))
+	m.follow(now, w)
+}
+
+// lookAgain starts a round of those whose check failed together with this line's.
+func (m *Monitor) lookAgain(w *worker) {
+	for _, line := range m.order {
+		o := m.workers[line]
+		if o != nil && o != w && o.machine.verdict == Unconfirmed && line.Version == w.line.Version && slices.Contains(o.machine.cfg.Peers, w.line.Uplink) {
+			o.kick()
+		}
+	}
+}
