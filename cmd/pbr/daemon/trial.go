@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -88,11 +90,16 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 	if err != nil {
 		return nil, err
 	}
+	prepared, err := w.prepare(ctx, doc)
+	if err != nil {
+		return nil, err
+	}
 	var applied *Applied
 	callErr := w.call(ctx, func() {
 		if err = w.refuseSecond(); err != nil {
 			return
 		}
+		w.compiler = prepared
 		if confirm > 0 {
 			applied, err = w.tryPolicy(ctx, doc, confirm)
 		} else {
@@ -101,6 +108,18 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 		w.shared.countReload(err == nil)
 	})
 	return applied, errors.Join(callErr, err)
+}
+
+// prepare compiles a policy beside the loop, for what the compiler remembers: the loop compiles for the machine as it is then.
+func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
+	var machine plan.Machine
+	var down compiler.Health
+	if err := w.call(ctx, func() { machine, down = w.machine, maps.Clone(w.health.down) }); err != nil {
+		return nil, err
+	}
+	c := compiler.New(doc)
+	c.Compile(machine, down)
+	return c, nil
 }
 
 // refuseSecond keeps a second change from being undone along with the one that waits.
