@@ -1,0 +1,162 @@
+package integration
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"pbr/integration/lab"
+	"pbr/kernel"
+)
+
+const explainedPolicy = `
+[lists]
+phones = ["192.168.10.10"]
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+nat = "masquerade"
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+nat = "masquerade"
+[[table]]
+name = "to2"
+routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[policy]]
+name = "voip"
+src = "@phones"
+table = "to2"
+`
+
+// explainOnce asks the router's pbr about one packet.
+func explainOnce(t *testing.T, r *router, args ...string) explained {
+	t.Helper()
+	var a explained
+	out := r.must(append([]string{"explain", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	a.text = out
+	return a
+}
+
+// pbr explain tells what the kernel has, whatever the file says; it changes nothing, waits for no lock, and takes next to no time.
+func TestExplainLive(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.IP("route add 198.18.0.0/15 via 198.51.100.1")
+	r.write(explainedPolicy)
+	if a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(a.text, "the policy is not applied") || a.By.Kind != "main" {
+		t.Errorf("before apply: %s", a.text)
+	}
+	r.apply(explainedPolicy)
+	before := everything(r)
+	held := make(chan struct{})
+	go r.Do(func() { // the lock that apply would wait for
+		k, err := kernel.Open(kernel.DefaultStateDir)
+		if err != nil {
+			t.Error(err)
+			close(held)
+			return
+		}
+		defer k.Close()
+		unlock, err := k.Lock("a test")
+		if err != nil {
+			t.Error(err)
+			close(held)
+			return
+		}
+		close(held)
+		<-t.Context().Done()
+		unlock()
+	})
+	<-held
+	for _, c := range []struct{ src, dst, kind, uplink, address string }{
+		{"@phones", "9.9.9.9:443/tcp", "policy", "isp2", "198.51.100.2"},
+		{"192.168.10.11", "9.9.9.9", "default", "isp1", "192.0.2.2"},
+		{"192.168.10.10", "198.18.1.1", "main", "", "198.51.100.2"},
+		{"192.168.10.10", "192.168.20.10:22/tcp", "main", "", "192.168.10.10"},
+		{"192.168.10.10", "192.168.10.1:53/udp", "local", "", ""},
+		{"198.51.100.2", "9.9.9.9", "source", "isp2", "198.51.100.2"},
+	} {
+		if a := explainOnce(t, r, c.src, c.dst); a.By.Kind != c.kind || a.Uplink != c.uplink || a.NAT.Address != c.address {
+			t.Errorf("%s to %s: %s", c.src, c.dst, a.text)
+		}
+	}
+	if res := r.pbr("explain", "--in", "nosuch0", "--src", "192.168.10.10", "--dst", "9.9.9.9", "--proto", "udp"); res.Code != 1 || !strings.Contains(res.Stderr, `there is no interface "nosuch0"`) {
+		t.Errorf("an interface that does not exist: %d %s", res.Code, res.Stderr)
+	}
+	if after := everything(r); after != before {
+		t.Errorf("explain changed something:\n%s\nbefore:\n%s", after, before)
+	}
+	r.write(explainedPolicy + "[[policy]]\nname = \"new\"\nsrc = \"192.168.10.11\"\ntable = \"to2\"\n")
+	if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" || !strings.Contains(a.text, "differs from the policy file") {
+		t.Errorf("an edit that is not applied: %s", a.text)
+	}
+}
+
+// A better uplink that is not used is named, with the reason.
+func TestExplainHealth(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.apply(explainedPolicy)
+	r.must("uplink", "isp2", "down")
+	a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp")
+	if a.Uplink != "isp1" || a.Table != "to2" || a.By.Name != "voip" || !strings.Contains(a.text, "isp2 comes first, but: it is forced-down since") {
+		t.Error(a.text)
+	}
+	if text := r.must("explain", "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(text, "if isp1 fails") {
+		t.Errorf("what happens then is missing:\n%s", text)
+	}
+}
+
+// everything is what explain could have changed.
+func everything(r *router) string {
+	var all []string
+	for _, family := range []string{"-4", "-6"} {
+		all = append(all, r.Run("ip", family, "rule"), r.Run("ip", family, "route", "show", "table", "all"))
+	}
+	all = append(all, r.Run("nft", "list", "ruleset"))
+	files, _ := os.ReadDir(r.StateDir())
+	for _, f := range files {
+		if info, err := f.Info(); err == nil && f.Name() != "lock" {
+			all = append(all, f.Name()+" "+info.ModTime().String())
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// quick is what an answer may take of the processor.
+const quick = 20 * time.Millisecond
+
+// An answer takes 20 ms with a small policy: the best of several runs, in processor time, as the machine does other things, too.
+func TestExplainIsQuick(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.apply(explainedPolicy)
+	best := time.Hour
+	for range 20 {
+		cmd := r.Command(pbrPath, "--config", r.file, "explain", "192.168.10.10", "9.9.9.9:443/tcp")
+		if err := r.Start(cmd); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
+	}
+	t.Logf("%s", best)
+	if best > quick {
+		t.Errorf("an answer takes %s", best)
+	}
+}
