@@ -125,3 +125,12 @@ func (k *Kernel) QuickFacts([]string, bool) *facts.Facts { return &facts.Facts{}
 
 // Compare works on Linux only.
 func (k *Kernel) Compare(*plan.Plan) (Sync, error) { return NotApplied, errLinux }
+
+// Flows fails.
+func (k *Kernel) Flows() ([]conntrack.Flow, error) { return nil, errLinux }
+
+// RemoveFlows fails.
+func (k *Kernel) RemoveFlows([]conntrack.Flow) (int, error) { return 0, errLinux }
+
+// FollowFlows fails.
+func (k *Kernel) FollowFlows() (*conntrack.Follower, error) { return nil, errLinux }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"net/netip"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -22,9 +21,13 @@ const (
 
 	ctaTupleOrig  = 1
 	ctaTupleReply = 2
+	ctaStatus     = 3
 	ctaMark       = 8
+	ctaCountOrig  = 9
+	ctaCountReply = 10
 	ctaID         = 12
 	ctaZone       = 18
+	ctaTimestamp  = 20
 	ctaMarkMsk    = 21
 	ctaFilter     = 25
 )
@@ -90,21 +93,6 @@ func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, o
 	}
 	return n, nil
 }
-
-// Flow is a connection as it was listed, with its mark, and the beginning of a request to change it.
-type Flow struct {
-	request []byte
-	// Mark is the whole mark, others' bits included.
-	Mark uint32
-	// Orig is the direction in which the connection was opened, Reply that of its answers, as they arrive here.
-	Orig, Reply Tuple
-}
-
-// Key identifies the connection.
-func (f *Flow) Key() string { return string(f.request) }
-
-// Ends returns who opened a connection, and who answers it; an address that cannot be read is invalid.
-func (f *Flow) Ends() [2]netip.Addr { return [2]netip.Addr{f.Orig.Src, f.Reply.Src} }
 
 // Dial connects to the conntrack of the current thread's network namespace, for List and the methods of Flow.
 func Dial() (*netlink.Conn, error) {
@@ -210,6 +198,8 @@ func identify(listed []byte) (f Flow, ok bool) {
 			if len(b) == 4 {
 				f.Mark = binary.BigEndian.Uint32(b)
 			}
+		default:
+			f.Traffic.decode(ad)
 		}
 	}
 	body, err := ae.Encode()

@@ -1,0 +1,131 @@
+package explain
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/walk"
+)
+
+// Connection is a running connection, as connection tracking knows it.
+type Connection struct {
+	// Src and Dst are the addresses that it was opened with, ReplySrc and ReplyDst those of its answers as they arrive here: where
+	// the source is translated, ReplyDst is what the far end sees.
+	Src, Dst, ReplySrc, ReplyDst netip.Addr
+	Proto                        uint8
+	SPort, DPort                 uint16
+	ICMPType                     uint8
+	HasPorts                     bool
+	Mark                         uint32
+}
+
+// Carried says what carries a connection, and what catches a new one of the same addresses and ports now.
+type Carried struct {
+	// In is the interface that it was opened by, "local" for the router's own; empty if that is not known.
+	In string
+	// Uplink carries it; empty if none does. Interface is the one that it leaves or came by, where that is known.
+	Uplink, Interface string
+	// By and Table are those of a new connection.
+	By    By
+	Table string
+	// Differs reports that a new connection would not get this uplink: the policy changed since, or health did.
+	Differs bool
+}
+
+// Carried finds out what carries a connection. What connection tracking does not keep of its first packet counts as absent: the user, the
+// MAC address, DSCP, and a mark of others.
+func (x *Explainer) Carried(c *Connection) Carried {
+	w := Carried{Uplink: strings.TrimSuffix(x.markName(c.Mark), strictSuffix)}
+	if x.uplinks[w.Uplink] == nil {
+		w.Uplink = ""
+	}
+	pinned := w.Uplink
+	w.In = x.opener(c, pinned)
+	if w.In == "" {
+		return w
+	}
+	fresh := x.answer(&Question{in: w.In, packet: c.packet(c.Dst, w.In)})
+	w.By, w.Table = fresh.By, fresh.Table
+	if arrived := x.byInterface[w.In]; arrived != nil {
+		w.Uplink, w.Interface = arrived.Name, w.In
+		return w
+	}
+	if w.Uplink == "" {
+		w.Uplink = x.unmarkedUplink(c, w.In)
+	}
+	if u := x.uplinks[w.Uplink]; u != nil {
+		w.Interface = u.Interface
+	}
+	w.Differs = !fresh.mayUse(w.Uplink)
+	return w
+}
+
+// mayUse reports whether an uplink, or none for the empty name, is one that the answer leads to.
+func (a *Answer) mayUse(uplink string) bool {
+	return a.Uplink == uplink || slices.Contains(a.Members, uplink)
+}
+
+// opener is the interface that a connection was opened by. The route to its source tells it, unless that leads out of an uplink: then the mark does, or the uplink's
+// address that was asked.
+func (x *Explainer) opener(c *Connection, pinned string) string {
+	dev, own := x.router.To(c.Src)
+	switch {
+	case own:
+		return local
+	case dev != "" && x.byInterface[dev] == nil:
+		return dev
+	case x.uplinks[pinned] != nil:
+		return x.uplinks[pinned].Interface
+	case x.holder(c.Dst) != "":
+		return x.uplinks[x.holder(c.Dst)].Interface
+	}
+	return dev
+}
+
+// unmarkedUplink is the uplink of a connection that no mark pins: the one whose address the far end sees, or else the one that a later packet
+// leaves through.
+func (x *Explainer) unmarkedUplink(c *Connection, in string) string {
+	p := c.packet(c.ReplySrc, in)
+	p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark
+	a := x.merge(&Question{in: in, packet: p, established: true}, &p, x.router.Send(&p))
+	if name := x.holder(c.ReplyDst); a.Verdict != walk.Delivered.String() && name != "" && (len(a.Members) > 0 || a.Uplink != "") {
+		return name
+	}
+	return a.Uplink
+}
+
+// holder is the uplink that has an address: on its interface, or as what its source NAT translates to; empty if none has.
+func (x *Explainer) holder(a netip.Addr) string {
+	for i := range x.doc.Uplinks {
+		u := &x.doc.Uplinks[i]
+		if u.NAT.Addr == a || u.NAT6.Addr == a {
+			return u.Name
+		}
+		if slices.ContainsFunc(x.live.Facts.Links[u.Interface].Addrs, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return u.Name
+		}
+	}
+	return ""
+}
+
+// packet is a packet of the direction in which the connection was opened.
+func (c *Connection) packet(dst netip.Addr, in string) walk.Packet {
+	p := walk.Packet{Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort, ICMPType: c.ICMPType, CTState: walk.StateNew}
+	p.NoPorts = !c.HasPorts && c.Proto != protoICMP && c.Proto != protoICMPv6
+	if in == local {
+		p.HasUID = true
+	} else {
+		p.IIF = in
+	}
+	return p
+}
+
+// Family is the IP version.
+func (c *Connection) Family() plan.Family {
+	if c.Src.Is4() {
+		return plan.IPv4
+	}
+	return plan.IPv6
+}
