@@ -59,8 +59,17 @@ func TestApplyTellsWhatDoctorKnows(t *testing.T) {
 func TestStatusOfWhatIsNotInForce(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
+	status := func(words ...string) {
+		t.Helper()
+		res := r.pbr("status")
+		for _, word := range words {
+			if res.Code != 3 || !strings.Contains(res.Stdout, word) {
+				t.Errorf("no %q, or exit status %d:\n%s%s", word, res.Code, res.Stdout, res.Stderr)
+			}
+		}
+	}
 	r.write(twoUplinks)
-	says(t, r.pbr("status"), 3, "not applied")
+	status("not applied")
 	r.must("apply")
 	good := func() {
 		t.Helper()
@@ -72,19 +81,19 @@ func TestStatusOfWhatIsNotInForce(t *testing.T) {
 	r.Run("nft", "add", "table", "inet", "others") // changes the generation, and nothing of ours
 	good()
 	r.write(twoUplinks + oneMorePolicy)
-	says(t, r.pbr("status"), 3, "kernel differs: pbr diff", "in force is")
+	status("kernel differs: pbr diff", "in force is")
 	if res := r.pbr("status", "--json"); res.Code != 3 || !strings.Contains(res.Stdout, `"state": "differs"`) {
 		t.Errorf("exit status %d, %s", res.Code, res.Stdout)
 	}
 	r.must("apply")
 	good()
 	r.Run("nft", "flush", "chain", "inet", "pbr", "classify")
-	says(t, r.pbr("status"), 3, "kernel differs: pbr diff")
+	status("kernel differs: pbr diff")
 	r.must("apply")
 	r.Run("sh", "-c", "ip rule del $(ip rule | sed -n '/proto 112\\|10[0-9][0-9][0-9]:/{s/^[0-9]*:\\t/ /;s/^/pref /;p;q}' | true); ip route flush table all protocol 112")
-	says(t, r.pbr("status"), 3, "kernel differs: pbr diff")
+	status("kernel differs: pbr diff")
 	r.must("apply")
 	good()
 	r.must("flush")
-	says(t, r.pbr("status"), 3, "not applied")
+	status("not applied")
 }

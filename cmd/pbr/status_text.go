@@ -33,15 +33,15 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	if ctx.Bool("watch") && colour(c.stdout) {
 		b.WriteString(clearScreen)
 	}
+	for _, note := range s.Policy.notes {
+		fmt.Fprintln(&b, note)
+	}
 	writeStatus(&b, s, time.Now(), colour(c.stdout))
 	if _, err := c.stdout.Write(b.Bytes()); err != nil {
 		return err
 	}
 	if s.note != "" {
 		fmt.Fprintf(c.stderr, "pbr: %s\n", s.note)
-	}
-	for _, note := range s.Policy.notes {
-		fmt.Fprintf(c.stderr, "pbr: %s\n", note)
 	}
 	return nil
 }
