@@ -134,7 +134,9 @@ func (w *Watcher) pass(ctx context.Context) {
 		if ctx.Err() == nil {
 			w.failed(err)
 			w.dirty.keep(why)
-			w.repairs.count(w.lastRun, why.objects)
+			if !errors.Is(err, ErrInterrupted) {
+				w.repairs.count(w.lastRun, why.objects)
+			}
 		}
 		return
 	}
