@@ -130,7 +130,7 @@ func rootHolds(f *os.File, info fs.FileInfo) bool {
 		return true
 	}
 	if b, err := os.ReadFile("/proc/locks"); err == nil {
-		file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+		file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 		for line := range strings.Lines(string(b)) {
 			w := strings.Fields(line) // 1: FLOCK ADVISORY WRITE 4711 00:1a:42 0 EOF
 			if len(w) > 5 && w[1] == "FLOCK" && w[5] == file {
