@@ -71,11 +71,13 @@ func (d *dealer) add(e entry) {
 	}
 	plain := *e.cond
 	plain.keys[keySrc] = nil
-	if len(src.pos) == 1 && len(src.neg) == 0 && d.learned(src.pos[0]) {
+	if len(src.pos) == 1 && d.learned(src.pos[0]) && !slices.ContainsFunc(src.neg, func(n string) bool { return !d.learned(n) }) {
 		item.cond = &plain
 		item.users = src.pos
-		if d.kept[src.pos[0]] == nil {
+		if have := d.kept[src.pos[0]]; have == nil {
 			d.kept[src.pos[0]] = &item
+		} else if !have.cond.covers(&plain) {
+			d.todo = append(d.todo, item) // leftovers tells of it
 		}
 		return
 	}
@@ -352,13 +354,13 @@ func (d *dealer) leftovers() {
 	}
 	var left []policyItem
 	for _, item := range d.done {
-		lost := slices.IndexFunc(item.users, func(u string) bool { return !d.used[u] })
+		lost := slices.IndexFunc(item.users, func(u string) bool { return item.balance == nil || !d.used[u] })
 		if lost < 0 {
 			left = append(left, item)
 			continue
 		}
 		for _, s := range item.by {
-			s.DropSevere("it leaves out the address list " + item.users[lost][1:] + ", which is filled while the router runs")
+			s.DropSevere("it selects by the address list " + item.users[lost][1:] + ", which is filled while the router runs")
 		}
 	}
 	d.done = left

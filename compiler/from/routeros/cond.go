@@ -87,6 +87,16 @@ func (c *cond) sameKeys(o *cond) bool {
 	return c.ipv == o.ipv
 }
 
+// covers reports whether all packets that o selects are c's, as far as equal keys show it.
+func (c *cond) covers(o *cond) bool {
+	for i, s := range c.keys {
+		if s != nil && !s.same(o.keys[i]) {
+			return false
+		}
+	}
+	return c.class == nil || c.class.same(o.class)
+}
+
 func (c *class) same(o *class) bool { return c == o || c != nil && o != nil && *c == *o }
 
 func (s *sel) same(o *sel) bool {
