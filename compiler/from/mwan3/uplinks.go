@@ -17,7 +17,8 @@ type uplink struct {
 	carries [2]bool
 	// metric is the network's, by IP version.
 	metric [2]int
-	quorum int
+	// reliability and targets are how many targets of each IP version have to answer, of how many.
+	reliability, targets [2]int
 }
 
 // most is the largest metric.
@@ -55,6 +56,7 @@ func (b *builder) buildUplinks() {
 	}
 	six := slices.ContainsFunc(b.lines, func(u *uplink) bool { return u.carries[1] })
 	for _, u := range b.lines {
+		u.setQuorum()
 		if u.Gateway == "link" && (u.Gateway6 == "link" || !six) {
 			u.Gateway, u.Gateway6 = "", ""
 		}
@@ -179,6 +181,7 @@ func (b *builder) addCheck(u *uplink, s *section) {
 	default:
 		s.Change(fmt.Sprintf("track_method %s is a ping here", method))
 	}
+	before := len(c.Targets)
 	for _, t := range targets {
 		a, err := netip.ParseAddr(t)
 		if err != nil || !validGateway(t, version(s)) {
@@ -193,16 +196,33 @@ func (b *builder) addCheck(u *uplink, s *section) {
 		return
 	}
 	u.Check = c
-	reliability := s.number("reliability", 1, 1, 1000)
-	if reliability > len(c.Targets) {
-		s.Change(fmt.Sprintf("reliability is %d, and there are %d targets", reliability, len(c.Targets)))
-		reliability = len(c.Targets)
-	}
-	if c.Quorum = max(c.Quorum, reliability); c.Quorum == 1 {
-		c.Quorum = 0
+	v := version(s)
+	u.targets[v] += len(c.Targets) - before
+	u.reliability[v] = s.number("reliability", 1, 1, 1000)
+	if n := u.targets[v]; u.reliability[v] > n {
+		s.Change(fmt.Sprintf("reliability is %d, and there are %d targets", u.reliability[v], n))
+		u.reliability[v] = max(n, 1)
 	}
 	b.tellCheck(s)
 	b.addQuality(c, s)
+}
+
+// setQuorum makes one quorum of the reliabilities: it counts within an IP version, and is the same for both.
+func (u *uplink) setQuorum() {
+	q := max(u.reliability[0], u.reliability[1])
+	for v, n := range u.targets {
+		if n > 0 {
+			q = min(q, n)
+		}
+		if u.reliability[v] > 0 && u.reliability[v] != q || u.reliability[1-v] > 0 && u.reliability[1-v] != q {
+			for _, s := range u.by {
+				s.Change("the quorum of an uplink is the same for both IP versions")
+			}
+		}
+	}
+	if u.Check != nil && q > 1 {
+		u.Check.Quorum = q
+	}
 }
 
 // tellCheck tells of what tracking has and checks have not.

@@ -5,6 +5,7 @@
 //	config.go             statements into what routing needs
 //	routes.go             gateways into uplinks, routes into tables
 //	match.go, cond.go     matchers of a rule into what a policy selects
+//	tables.go             routing tables
 //	flow.go, node.go      a mangle chain into a list of which the first match decides
 //	balance.go            per-connection-classifier, nth and the lists of users that keep their uplink
 //	emit.go               all of it into a draft of the policy file
