@@ -30,6 +30,8 @@ type Config struct {
 	// Targets are addresses (ping, arp), addresses with a port (tcp; dns too, 53 if there is none) or URLs (http).
 	// Empty: the gateways.
 	Targets []string
+	// Expect is what an answer must be beyond what Method asks of every answer.
+	Expect Expect
 	// Gateway4 and Gateway6 are next hops, invalid if there are none or none is known yet.
 	Gateway4, Gateway6 netip.Addr
 	// IPv4 and IPv6 are the families that the uplink carries.
@@ -82,6 +84,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Quorum = max(c.Quorum, 1)
 	c.Targets, c.Peers = slices.Clone(c.Targets), slices.Clone(c.Peers)
+	c.Expect.Statuses = slices.Clone(c.Expect.Statuses)
 	return c
 }
 
@@ -102,7 +105,7 @@ func (c Config) targets() []string {
 
 // sameProbes tells whether two checks send the same probes the same way, so that the rounds of one say something about the other.
 func (c Config) sameProbes(d Config) bool {
-	return c.Method == d.Method && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
+	return c.Method == d.Method && c.Expect.equal(d.Expect) && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
 }
 
 // sameGateways tells whether the next hops are the same.

@@ -14,7 +14,7 @@ import (
 // dnsPort is where DNS servers listen (RFC 1035, 4.2.1).
 const dnsPort = 53
 
-// dns asks a resolver for the name servers of the root: every resolver knows them, and no one owns the name.
+// dns asks a resolver what the check expects it to know.
 func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.Duration, error) {
 	dst, err := netip.ParseAddrPort(target)
 	if err != nil {
@@ -32,14 +32,16 @@ func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.D
 	defer conn.Close()
 	defer until(ctx, conn)()
 	sent := time.Now()
-	answer, err := ask(conn, new(dns.Msg).SetQuestion(".", dns.TypeNS))
-	if err != nil {
-		return 0, err
+	for _, question := range c.Expect.questions() {
+		var answer *dns.Msg
+		if answer, err = ask(conn, question); err != nil {
+			return 0, err
+		}
+		if err = c.Expect.resolved(answer); err == nil {
+			return time.Since(sent), nil
+		}
 	}
-	if answer.Rcode != dns.RcodeSuccess && answer.Rcode != dns.RcodeNameError {
-		return 0, fmt.Errorf("the server answers %s", dns.RcodeToString[answer.Rcode])
-	}
-	return time.Since(sent), nil
+	return 0, err
 }
 
 // ask sends a question and waits for its answer.

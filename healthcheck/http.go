@@ -13,8 +13,11 @@ import (
 	"time"
 )
 
-// maxHeader bounds what is read of an answer; its body is never read.
-const maxHeader = 64 << 10
+// maxHeader and maxBody bound what is read of an answer; its body is read only where something is expected of it.
+const (
+	maxHeader = 64 << 10
+	maxBody   = 64 << 10
+)
 
 // http asks for a URL over a connection of its own: one that was kept would tell of the way that it was opened by.
 func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.Duration, error) {
@@ -42,29 +45,39 @@ func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.
 		}
 		conn = secure
 	}
-	status, err := get(conn, request)
+	answer, err := get(conn, request)
 	if err != nil {
 		return 0, err
 	}
-	if status < 200 || status > 399 {
-		return 0, fmt.Errorf("the server answers %d %s", status, http.StatusText(status))
+	if err := c.Expect.status(answer.StatusCode); err != nil {
+		return 0, err
 	}
-	return time.Since(sent), nil
+	rtt := time.Since(sent)
+	if c.Expect.Body == "" {
+		return rtt, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	if err != nil && len(body) == 0 {
+		return 0, fmt.Errorf("reading the answer: %w", cause(err))
+	}
+	return rtt, c.Expect.body(body)
 }
 
-// get sends a request and returns the status of the final answer.
-func get(conn net.Conn, request *http.Request) (int, error) {
+// get sends a request and returns the final answer, whose body is yet to be read.
+func get(conn net.Conn, request *http.Request) (*http.Response, error) {
 	if err := request.Write(conn); err != nil {
-		return 0, fmt.Errorf("asking: %w", cause(err))
+		return nil, fmt.Errorf("asking: %w", cause(err))
 	}
-	r := bufio.NewReader(io.LimitReader(conn, maxHeader))
+	limit := &io.LimitedReader{R: conn, N: maxHeader}
+	r := bufio.NewReader(limit)
 	for {
 		answer, err := http.ReadResponse(r, request)
 		if err != nil {
-			return 0, fmt.Errorf("waiting for the answer: %w", cause(err))
+			return nil, fmt.Errorf("waiting for the answer: %w", cause(err))
 		}
 		if answer.StatusCode >= 200 { // below: more is to come (RFC 9110, 15.2)
-			return answer.StatusCode, nil
+			limit.N = 2 * maxBody // with the frames of a chunked one
+			return answer, nil
 		}
 	}
 }

@@ -47,9 +47,7 @@ func NewProber() *SocketProber {
 //   - arp: an ARP reply of the target to us (RFC 826), a solicited neighbour advertisement that was not
 //     routed (RFC 4861, 7.1.2).
 //   - tcp: a connection, or its refusal: whoever refuses is there, and it is the line that is measured, not the service.
-//   - dns: an answer NOERROR or NXDOMAIN to the question for the root's name servers. SERVFAIL and REFUSED are failures: a resolver
-//     whose own line is dead says SERVFAIL.
-//   - http: a status 200 to 399, over TLS with a valid certificate if the URL says https. Redirects are not followed.
+//   - dns, http: what Config.Expect says, http over TLS with a valid certificate if the URL says https. Redirects are not followed.
 func (p *SocketProber) Probe(ctx context.Context, c Config, target string) (time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err

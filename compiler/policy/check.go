@@ -75,6 +75,7 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 		c.Targets = append(c.Targets, e.text)
 		at = append(at, e.pos)
 	}
+	t.expectation(&c)
 	t.parameters(&c)
 	t.checkTargets(u, &c, at)
 	t.done()

@@ -116,9 +116,13 @@ const (
 
 // Check is an uplink's check, [check]'s defaults filled in.
 type Check struct {
-	Pos      Pos
-	Method   CheckMethod
-	Targets  []string
+	Pos     Pos
+	Method  CheckMethod
+	Targets []string
+	// Name is what a dns check asks for; empty: the root's name servers.
+	Name   string
+	Expect Expect
+
 	Interval time.Duration
 	Timeout  time.Duration
 	// DownAfter and UpAfter are consecutive rounds; Quorum is targets.

@@ -102,7 +102,7 @@ func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltr
 	t := p.section(fields, s.path+"."+l.Name, s.label)
 	file, pos := t.str("file")
 	for e := range t.entries("domains", neverNegated, false) {
-		name := strings.TrimSuffix(strings.ToLower(e.text), ".")
+		name := domainName(e.text)
 		if !validDomain(name) {
 			t.errorAt(e.pos, codeBadValue, "domains", "", "%q is no domain name", e.text)
 			continue
@@ -163,6 +163,9 @@ func reason(err error) error {
 	}
 	return err
 }
+
+// domainName returns a name without its closing dot, in lower case.
+func domainName(v string) string { return strings.TrimSuffix(strings.ToLower(v), ".") }
 
 // validDomain tells whether v is a host name of at least one label (RFC 1035, RFC 1123; "_" is
 // seen in practice).
