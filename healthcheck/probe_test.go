@@ -178,7 +178,7 @@ func TestHTTPStatus(t *testing.T) {
 		{"http://192.0.2.80/200", true, ""},
 		{"http://192.0.2.80/103", true, ""},
 		{"http://192.0.2.80/204", true, ""},
-		{"http://192.0.2.80/302", true, ""},
+		{"http://192.0.2.80/302", false, "302 Found"},
 		{"http://192.0.2.80/404", false, "404 Not Found"},
 		{"http://192.0.2.80/500", false, "500 Internal Server Error"},
 		{"http://192.0.2.80:81/", false, ""},
