@@ -177,9 +177,13 @@ func (a *explained) has(uplink string) bool {
 	return slices.ContainsFunc(a.Members, func(m struct{ Uplink string }) bool { return m.Uplink == uplink })
 }
 
-// connectionOf names a packet's connection by what tells those of one round apart.
+// connectionOf names a packet's connection; a packet whose address is the kernel's to choose is told from the others of its round by the rest.
 func connectionOf(s *sent) string {
-	return fmt.Sprint(s.packet.Proto, s.packet.Dst, " ", s.packet.SPort, s.packet.DPort)
+	k := s.packet
+	if !k.Src.IsValid() {
+		return fmt.Sprint(k.Proto, " any ", k.Dst, " ", k.SPort, k.DPort)
+	}
+	return fmt.Sprint(k.Proto, " ", k.Src, " ", k.Dst, " ", k.SPort, k.DPort)
 }
 
 // connectionMarks reads the marks of the router's connections.
@@ -187,23 +191,29 @@ func (p *property) connectionMarks() map[string]uint32 {
 	marks := map[string]uint32{}
 	for _, family := range []string{"ipv4", "ipv6"} {
 		for _, line := range strings.Split(p.router.Run("conntrack", "-L", "-f", family), "\n") {
-			if name, mark, ok := connectionLine(line); ok {
-				marks[name] = mark
+			for _, name := range connectionLine(line) {
+				marks[name.connection] = name.mark
 			}
 		}
 	}
 	return marks
 }
 
-// connectionLine reads a line of conntrack -L: the first direction's fields come first.
-func connectionLine(line string) (name string, mark uint32, ok bool) {
+// marked is a connection's mark.
+type marked struct {
+	connection string
+	mark       uint32
+}
+
+// connectionLine reads a line of conntrack -L, and names the connection with its source and without: the first direction's fields come first.
+func connectionLine(line string) []marked {
 	words := strings.Fields(line)
 	if len(words) < 4 {
-		return "", 0, false
+		return nil
 	}
 	proto, err := strconv.Atoi(words[1])
 	if err != nil {
-		return "", 0, false
+		return nil
 	}
 	fields := map[string]string{}
 	for _, w := range words {
@@ -211,12 +221,16 @@ func connectionLine(line string) (name string, mark uint32, ok bool) {
 			fields[key] = value
 		}
 	}
-	dst, err := netip.ParseAddr(fields["dst"])
-	if err != nil {
-		return "", 0, false
+	src, err1 := netip.ParseAddr(fields["src"])
+	dst, err2 := netip.ParseAddr(fields["dst"])
+	if err1 != nil || err2 != nil {
+		return nil
 	}
-	mark64, _ := strconv.ParseUint(fields["mark"], 10, 32)
+	mark, _ := strconv.ParseUint(fields["mark"], 10, 32)
 	sport, _ := strconv.Atoi(cmp.Or(fields["sport"], fields["id"]))
 	dport, _ := strconv.Atoi(fields["dport"])
-	return fmt.Sprint(uint8(proto), dst, " ", uint16(sport), uint16(dport)), uint32(mark64), true
+	return []marked{
+		{fmt.Sprint(proto, " ", src, " ", dst, " ", sport, dport), uint32(mark)},
+		{fmt.Sprint(proto, " any ", dst, " ", sport, dport), uint32(mark)},
+	}
 }

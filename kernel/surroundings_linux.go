@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 	"pbr/kernel/facts"
@@ -39,30 +41,43 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	return f, nil
 }
 
-// chooser returns what answers for the kernel's choice among next hops. Only IPv4's hash over addresses is known from outside: over ports the kernel may take
-// the network card's hash instead, and IPv6 hashes flow labels, which senders make up.
+// chooser returns what answers for the kernel's choice among next hops; nil if that is not to be known. Only IPv4's hash over addresses is: over ports the kernel may
+// take the network card's hash instead, and IPv6 hashes flow labels, which senders make up.
 func (k *Kernel) chooser(rules []plan.Rule) func(*plan.Route, *walk.Flow) int {
 	if policy, err := route.ReadSysctl("net/ipv4/fib_multipath_hash_policy"); err != nil || policy != "0" {
 		return nil
 	}
-	for _, r := range rules {
-		if r.Family == plan.IPv4 && (r.Proto != 0 || r.TOS != 0 || r.DSCP != 0 || r.SPort != plan.PortRange{} || r.DPort != plan.PortRange{}) {
-			return nil // the question to the kernel does not name these
-		}
+	if slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Family == plan.IPv4 && (r.TOS != 0 || r.DSCP != 0 || r.HasUID) }) {
+		return nil // the question to the kernel does not name these
 	}
+	byProto := slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Family == plan.IPv4 && r.Proto != 0 })
 	var mu sync.Mutex
 	return func(r *plan.Route, f *walk.Flow) int {
-		if r.Family != plan.IPv4 || !f.Src.IsValid() {
+		q := question(f)
+		if r.Family != plan.IPv4 || !f.Src.IsValid() || byProto && q.Proto == 0 {
 			return -1
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		dev, via, ok := k.route.NextHop(f)
-		if !ok {
+		way, err := k.route.Way(q)
+		if err != nil {
 			return -1
 		}
-		return slices.IndexFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == dev && h.Via == via })
+		return slices.IndexFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == way.Dev })
 	}
+}
+
+// question is a flow as the kernel is asked about it. The kernel takes few protocols: Proto is 0 for others.
+func question(f *walk.Flow) route.Query {
+	q := route.Query{Src: f.Src, Dst: f.Dst, Mark: f.Mark}
+	if f.IIF != "lo" {
+		q.IIF = f.IIF
+	}
+	switch f.Proto {
+	case unix.IPPROTO_TCP, unix.IPPROTO_UDP:
+		q.Proto, q.SPort, q.DPort = f.Proto, f.SPort, f.DPort
+	}
+	return q
 }
 
 // alreadyThere reports whether a live plan has the rule already.
