@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"slices"
 
 	"pbr/compiler/layers"
@@ -39,7 +40,7 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
 		out.counters = append(out.counters, plan.Counter{Name: policyCounter(p), Comment: "policy " + p.Name})
-		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p, past)}
+		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p, past, policy.ReturnName(doc, p))}
 		if p.Local {
 			local = append(local, listed)
 		}
@@ -112,21 +113,24 @@ func (c *compilation) addClassification(out *classification) {
 
 func policyCounter(p *policy.Policy) string { return "policy-" + p.Name }
 
-// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that default has a mark.
-func policyBody(p *policy.Policy, past bool) (body []plan.ChainRule) {
+// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that default has a mark, variant is the table that
+// on-return has them use, if it is not the target's own.
+func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainRule) {
 	comment := "policy " + p.Name
 	verdict := accept
 	switch p.Target.Kind {
 	case policy.ToDefault:
-		if past {
+		if variant != "" {
+			verdict = gotoChain("mark-" + variant)
+		} else if past {
 			verdict = gotoChain("mark-" + plan.DefaultName)
 		}
 	case policy.ToBalance:
 		verdict = gotoChain(balanceChain(p.Target.Name, p.Strict))
 	case policy.ToUplink:
-		verdict = gotoChain(uplinkChain(p.Target.Name, p.Strict))
+		verdict = gotoChain(uplinkChain(p.Target.Name, p.Strict, variant))
 	default:
-		verdict = gotoChain("mark-" + p.Target.Name)
+		verdict = gotoChain("mark-" + cmp.Or(variant, p.Target.Name))
 	}
 	if p.Log {
 		body = append(body, rule(comment, nil,

@@ -49,6 +49,7 @@ func compile(doc *policy.Document, classified *classification, machine plan.Mach
 		uplinks: map[string]*policy.Uplink{},
 		lists:   map[string]*policy.List{},
 		shared:  map[string]bool{},
+		returns: policy.Returns(doc),
 		out:     &plan.Plan{Mask: doc.Settings.MarkMask, BasePriority: doc.Settings.RulePriority},
 	}
 	for i := range doc.Uplinks {
@@ -86,6 +87,8 @@ type compilation struct {
 	mask    uint32
 	uplinks map[string]*policy.Uplink
 	lists   map[string]*policy.List
+	// returns are the tables whose connections move back, and variants of tables.
+	returns []policy.Return
 	// shared are the sets that were added for several users.
 	shared   map[string]bool
 	numbers  *numbers

@@ -104,6 +104,7 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rule("pinned already", nil, restore),
 	)
 	rules = append(rules, c.notCarried()...)
+	rules = append(rules, c.returnRule()...)
 	if len(strictUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
@@ -115,6 +116,7 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	if len(lookupOnlyUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
+	rules = append(rules, c.defaultReturnRule(unmarked)...)
 	return append(rules,
 		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
 }

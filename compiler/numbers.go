@@ -77,6 +77,14 @@ func giveNumbers(doc *policy.Document) *numbers {
 	if policy.HasStrict(doc) {
 		want(plan.Number{Name: unreachableName, Strict: true})
 	}
+	for _, r := range policy.Returns(doc) {
+		if r.Variant && n.byName[r.Name].Name == "" {
+			want(plan.Number{Name: r.Name, Strict: r.Table.Strict})
+		}
+	}
+	for _, f := range policy.Fallbacks(doc) {
+		want(plan.Number{Name: f.Uplink + fallbackSuffix(f.Strict), Uplink: f.Uplink, Strict: f.Strict, Fallback: true})
+	}
 	past := passesRules(doc)
 	needed := len(pending) + len(taken)
 	if past {
@@ -112,7 +120,7 @@ func giveNumbers(doc *policy.Document) *numbers {
 func (n *numbers) setInterfaces(doc *policy.Document) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		for _, name := range []string{u.Name, u.Name + strictSuffix} {
+		for _, name := range []string{u.Name, u.Name + strictSuffix, u.Name + fallbackSuffix(false), u.Name + fallbackSuffix(true)} {
 			if number, used := n.byName[name]; used {
 				number.Interface = u.Interface
 				n.byName[name] = number

@@ -51,12 +51,17 @@ func (c *compilation) addPinChains() {
 // strict policies give them.
 func (c *compilation) strictMarks() (marks []uint32) {
 	for i := range c.doc.Tables {
-		if t := &c.doc.Tables[i]; t.Strict {
+		if t := &c.doc.Tables[i]; t.Strict && t.OnReturn != policy.ReturnMove {
 			marks = append(marks, c.numbers.mark(t.Name))
 		}
 	}
 	for _, t := range policy.StrictVariants(c.doc) {
 		marks = append(marks, c.numbers.mark(t.Name+strictSuffix))
+	}
+	for _, r := range c.returns {
+		if r.Variant && !r.Move && r.Table.Strict {
+			marks = append(marks, c.numbers.mark(r.Name))
+		}
 	}
 	for _, name := range policy.StrictUplinks(c.doc) {
 		marks = append(marks, c.numbers.mark(name+strictSuffix))

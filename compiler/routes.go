@@ -44,6 +44,13 @@ func (c *compilation) addRoutes() {
 	for _, t := range policy.StrictVariants(c.doc) {
 		c.addTable(strictVariant(t))
 	}
+	added := map[string]bool{}
+	for _, r := range c.returns {
+		if r.Variant && !added[r.Name] {
+			added[r.Name] = true
+			c.addTable(variant(&r))
+		}
+	}
 	if policy.HasStrict(c.doc) {
 		for _, family := range c.families() {
 			c.addUnreachable(c.numbers.table(unreachableName), family)

@@ -88,6 +88,11 @@ func (c *compilation) holds(n plan.Number, family plan.Family) bool {
 		return true
 	}
 	t := c.table(n.Name)
+	for _, r := range c.returns {
+		if r.Name == n.Name && t == nil {
+			t = r.Table
+		}
+	}
 	return t != nil && c.tableHolds(t, family)
 }
 

@@ -66,6 +66,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addFixedSets()
 	c.addMarkChains()
 	c.addPinChains()
+	c.addReturnPins()
 	c.addUplinkChains()
 	c.addBalances()
 	c.addClassification(classified)

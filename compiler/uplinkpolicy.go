@@ -20,16 +20,20 @@ func UsableSet(family plan.Family, strict bool) string {
 	return "usable-" + familySuffix(family)
 }
 
-// uplinkChain is the chain of policies to an uplink.
-func uplinkChain(uplink string, strict bool) string {
-	if strict {
+// uplinkChain is the chain of policies to an uplink. otherwise is the table that their connections fall back to, empty for default as it is.
+func uplinkChain(uplink string, strict bool, otherwise string) string {
+	switch {
+	case strict:
 		return "uplink-" + uplink + strictSuffix
+	case otherwise != "":
+		return "uplink-" + uplink + "/" + otherwise
 	}
 	return "uplink-" + uplink
 }
 
 // addUplinkChains adds the chains that policies to uplinks lead to, and the sets of usable uplinks.
 func (c *compilation) addUplinkChains() {
+	added := map[string]bool{}
 	var used [2]map[string]bool // not strict, strict
 	for i := range c.doc.Policies {
 		p := &c.doc.Policies[i]
@@ -37,14 +41,18 @@ func (c *compilation) addUplinkChains() {
 		if p.Strict {
 			at = &used[1]
 		}
-		if p.Target.Kind != policy.ToUplink || (*at)[p.Target.Name] {
+		if p.Target.Kind != policy.ToUplink {
 			continue
 		}
 		if *at == nil {
 			*at = map[string]bool{}
 		}
 		(*at)[p.Target.Name] = true
-		c.addUplinkChain(uplinkChain(p.Target.Name, p.Strict), p.Target.Name, p.Strict)
+		otherwise := policy.ReturnName(c.doc, p)
+		if chain := uplinkChain(p.Target.Name, p.Strict, otherwise); !added[chain] {
+			added[chain] = true
+			c.addUplinkChain(chain, p.Target.Name, p.Strict, otherwise)
+		}
 	}
 	c.addUsable(used[0], false)
 	c.addUsable(used[1], true)
@@ -75,8 +83,11 @@ func (c *compilation) usable(u *policy.Uplink, family plan.Family, strict bool) 
 	return ready && c.down.Order(u.Name, family) == 0
 }
 
-func (c *compilation) addUplinkChain(chain, uplink string, strict bool) {
+func (c *compilation) addUplinkChain(chain, uplink string, strict bool, fallback string) {
 	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)}
+	if fallback != "" {
+		otherwise = []plan.ChainRule{rule("else what default does, until it returns", nil, gotoChain("mark-"+fallback))}
+	}
 	if strict {
 		usable = gotoChain("mark-" + uplink + strictSuffix)
 		otherwise = []plan.ChainRule{rule("else unreachable", nil, gotoChain("mark-"+unreachableName))}

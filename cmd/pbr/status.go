@@ -219,12 +219,8 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	s.Unmarked = sum(used, 0)
 	for i := range s.Uplinks {
 		u := &s.Uplinks[i]
-		mark, strict := daemon.Marks(o.Numbers, u.Name)
-		marks := []uint32{mark}
-		if strict != 0 { // 0 would be the unmarked ones
-			marks = append(marks, strict)
-		}
-		u.usage = sum(used, marks...)
+		pinned, strict := daemon.Marks(o.Numbers, u.Name)
+		u.usage = sum(used, append(pinned, strict...)...)
 	}
 	s.Tables = activeRoutes(o, s.Uplinks, live)
 	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {

@@ -59,6 +59,8 @@ type Number struct {
 	Uplink string
 	// Strict tells that the table ends in unreachable although its uplink, or the user's table that it is a variant of, does not.
 	Strict bool
+	// Fallback tells that connections pinned to the uplink move back when a better one is usable again.
+	Fallback bool
 	// Table is the routing table's id.
 	Table uint32
 	// Mark is the value under Mask that steers packets into it. No rule selects default's: it is 0, or the mark of packets that

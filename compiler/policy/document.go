@@ -193,6 +193,9 @@ type Table struct {
 	Name   string // "default" for [default]
 	Routes []Route
 	Strict bool
+	// OnReturn says whether connections that took a worse uplink move back when a better one has been usable for Settle.
+	OnReturn OnReturn
+	Settle   time.Duration
 	// ID is 0 and Mark 0 when to be chosen from the name.
 	ID      uint32
 	IDPos   Pos
@@ -328,7 +331,10 @@ type Policy struct {
 	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
 	Strict    bool
 	StrictPos Pos
-	Log       bool
+	// OnReturn and Settle are as a table's, and win over its; ReturnUnset leaves it to the table.
+	OnReturn OnReturn
+	Settle   time.Duration
+	Log      bool
 }
 
 // ScheduleItem is one span of a policy's schedule, in the router's local time: days as bits (Sunday is bit 0)

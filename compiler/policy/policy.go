@@ -44,6 +44,7 @@ func (p *parser) policy(s *section) {
 	}
 	pol.Target = s.target("table", "uplink", "balance", "default")
 	s.strictPolicy(&pol)
+	s.policyReturn(&pol)
 	pol.Log = s.boolean("log", false)
 	p.doc.Policies = append(p.doc.Policies, pol)
 }

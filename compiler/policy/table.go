@@ -53,6 +53,7 @@ func (p *parser) defaultTable(s *section) {
 // tableRoutes reads what [[table]] and [default] have in common.
 func (s *section) tableRoutes(t *Table) {
 	t.Strict = s.boolean("strict", false)
+	t.OnReturn, t.Settle = s.onReturn()
 	if s.fields.Get("routes") == nil {
 		s.missing("routes", requiredLists["routes"])
 	}
@@ -227,7 +228,7 @@ func (p *parser) strictNumbers() int {
 	for _, name := range StrictUplinks(p.doc) {
 		used[name] = true
 	}
-	n := len(used) + len(StrictVariants(p.doc))
+	n := len(used) + len(StrictVariants(p.doc)) + returnNumbers(p.doc)
 	if HasStrict(p.doc) {
 		n++
 	}

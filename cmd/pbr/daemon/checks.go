@@ -21,7 +21,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 	for _, line := range Lines(doc) {
 		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
 		link := machine.Links[u.Interface]
-		mark, _ := Marks(numbers, u.Name)
+		mark := Mark(numbers, u.Name)
 		c := healthcheck.Config{
 			Line: line, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
 			IPv4: family == plan.IPv4, IPv6: family == plan.IPv6,

@@ -23,6 +23,8 @@ type cutter struct {
 type cutJob struct {
 	cuts []Cut
 	paid map[compiler.Line]debt
+	// why is told instead of a failure; empty for one.
+	why  string
 	n    int
 	took time.Duration
 	err  error
@@ -82,7 +84,9 @@ func (w *Watcher) cutDone(job cutJob) {
 		uplinks = append(uplinks, line.Uplink)
 	}
 	slices.Sort(uplinks)
-	if uplinks = slices.Compact(uplinks); uplinks == nil {
+	if uplinks = slices.Compact(uplinks); job.why != "" {
+		w.Log.Info(job.why, "connections", job.n, "took", job.took)
+	} else if uplinks == nil {
 		w.Log.Info("cut connections of addresses that are gone", "connections", job.n, "took", job.took)
 	} else {
 		w.Log.Info("cut connections of uplinks that are down", "uplinks", uplinks, "connections", job.n, "took", job.took)

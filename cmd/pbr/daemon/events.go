@@ -23,6 +23,7 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	if moved {
 		w.cut()
 	}
+	w.moveBack()
 	for _, c := range w.joined(events) {
 		w.tell(c)
 	}

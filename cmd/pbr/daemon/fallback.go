@@ -65,7 +65,7 @@ func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
 func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	for _, p := range o.Policies {
 		f := Fallback{OutlinePolicies: p}
-		mark, _ := Marks(o.Numbers, p.Uplink)
+		mark := Mark(o.Numbers, p.Uplink)
 		for _, family := range plan.Families {
 			if o.carries(p.Uplink, family) && !inSet(have, compiler.UsableSet(family, p.Strict), plan.KeyFromUint32(mark)) {
 				f.Families = append(f.Families, family)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
@@ -23,6 +24,8 @@ type health struct {
 	left map[compiler.Line]bool
 	// addrs are the last known addresses by uplink: those of a link that went down are gone when they are needed.
 	addrs map[string][]netip.Addr
+	// usable has the lines that became usable, and to which not all has moved back yet.
+	usable map[compiler.Line]*settling
 	// renumbered are addresses that their uplink has exchanged for others, and whose connections have not been cut.
 	renumbered map[compiler.Line][]netip.Addr
 }
@@ -50,7 +53,7 @@ func newHealth() *health {
 	return &health{
 		statuses: map[compiler.Line]healthcheck.Status{}, down: compiler.Health{},
 		owed: map[compiler.Line]*debt{}, left: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
-		renumbered: map[compiler.Line][]netip.Addr{},
+		renumbered: map[compiler.Line][]netip.Addr{}, usable: map[compiler.Line]*settling{},
 	}
 }
 
@@ -73,6 +76,7 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		h.statuses[line] = s
 		changed = h.takeDown(line, s.State) || changed
 		before, known := old[line]
+		h.takeUsable(line, s.State, known && before.State.Usable())
 		changed = h.takeOwed(line, s.State, known && before.State.Dead(), known && before.State == s.State) || changed
 	}
 	return h.forget() || changed
@@ -84,6 +88,7 @@ func (h *health) meet(statuses []healthcheck.Status) {
 		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
 			h.statuses[lineOf(s.Line)] = s
 		}
+		h.takeUsable(lineOf(s.Line), s.State, false) // what moves back may have been left by the last run
 	}
 }
 
@@ -105,6 +110,16 @@ func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool
 		return true
 	}
 	return false
+}
+
+// takeUsable notes when a line became usable: connections that took a worse one move back when it has been so for long enough.
+func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
+	switch {
+	case !s.Usable():
+		delete(h.usable, line)
+	case !was:
+		h.usable[line] = &settling{since: time.Now()}
+	}
 }
 
 // takeOwed notes what is to be cut of a line.
@@ -189,12 +204,8 @@ func (h *health) renumberings(doc *policy.Document, machine plan.Machine, want *
 			return false
 		})
 		if u := uplinkNamed(doc, line.Uplink); u != nil && len(addrs) > 0 && carries(u, line.Family) {
-			mark, strict := Marks(want.Numbers, u.Name)
-			c := Cut{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: []uint32{0, mark}}
-			if strict != 0 {
-				c.AddrMarks = append(c.AddrMarks, strict)
-			}
-			cuts = append(cuts, c)
+			pinned, strict := Marks(want.Numbers, u.Name)
+			cuts = append(cuts, Cut{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
 		delete(h.renumbered, line)
 	}
@@ -248,12 +259,12 @@ func (h *health) cut(u *policy.Uplink, family plan.Family, owed *debt, want *pla
 		*owed, *paid = false, *paid || was
 		return was && carries(u, family)
 	}
-	mark, strict := Marks(want.Numbers, u.Name)
+	pinned, strict := Marks(want.Numbers, u.Name)
 	if (owed.Moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
-		c.Marks = append(c.Marks, mark)
+		c.Marks = append(c.Marks, pinned...)
 	}
-	if pay(&owed.Strict, &paid.Strict) && strict != 0 {
-		c.Marks = append(c.Marks, strict)
+	if pay(&owed.Strict, &paid.Strict) {
+		c.Marks = append(c.Marks, strict...)
 	}
 	if !byDefault && pay(&owed.Unmarked, &paid.Unmarked) {
 		c.Addrs = h.addresses(u, family)
@@ -274,7 +285,7 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	var pins []Pin
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		mark, _ := Marks(want.Numbers, u.Name)
+		mark := Mark(want.Numbers, u.Name)
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			line := compiler.Line{Uplink: u.Name, Family: family}
@@ -293,19 +304,28 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	return pins
 }
 
-// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it by a strict
-// table; 0 if no strict table uses it.
-func Marks(numbers []plan.Number, uplink string) (mark, strict uint32) {
+// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections that are pinned to it.
+func Mark(numbers []plan.Number, uplink string) uint32 {
+	for _, n := range numbers {
+		if n.Uplink == uplink && !n.Strict && !n.Fallback {
+			return n.Mark
+		}
+	}
+	return 0
+}
+
+// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it by what is strict.
+func Marks(numbers []plan.Number, uplink string) (pinned, strict []uint32) {
 	for _, n := range numbers {
 		switch {
 		case n.Uplink != uplink:
 		case n.Strict:
-			strict = n.Mark
+			strict = append(strict, n.Mark)
 		default:
-			mark = n.Mark
+			pinned = append(pinned, n.Mark)
 		}
 	}
-	return mark, strict
+	return pinned, strict
 }
 
 // addresses are those of a family that connections through an uplink come from.

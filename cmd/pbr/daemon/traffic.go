@@ -65,7 +65,7 @@ func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, fam
 
 // hasUsable tells whether policies that name an uplink use it.
 func hasUsable(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
-	mark, _ := Marks(p.Numbers, u.Name)
+	mark := Mark(p.Numbers, u.Name)
 	return inSet(p, compiler.UsableSet(family, false), plan.KeyFromUint32(mark))
 }
 

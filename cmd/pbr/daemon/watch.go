@@ -89,6 +89,8 @@ type Watcher struct {
 	cutter  cutter
 	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
 	kept map[string][]string
+	// settled is when connections may move back to a better uplink.
+	settled *time.Timer
 	// together has what the log last said of checks that fail together.
 	together string
 	// fallbacks are the policies whose uplink cannot be used.
@@ -152,6 +154,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	go func() { ended <- w.Monitor.Run(checking) }()
 	w.tellKept()
 	w.full = time.NewTimer(audit)
+	w.settled = time.NewTimer(audit)
+	w.moveBack()
 	if w.Waits != nil {
 		w.startTrial(w.doc, w.Waits.Previous, w.Waits.End)
 	} else {
@@ -211,6 +215,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.lookAtTrial(ctx)
 		case job := <-w.cutter.done:
 			w.cutDone(job)
+		case <-w.settled.C:
+			w.moveBack()
 		case <-w.full.C:
 			w.pass(ctx)
 		case <-watchdog:

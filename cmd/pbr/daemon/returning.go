@@ -1,0 +1,85 @@
+package daemon
+
+import (
+	"slices"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// settling is a line that became usable.
+type settling struct {
+	since time.Time
+	// done is how long it had been usable when connections moved back to it for the last time.
+	done time.Duration
+}
+
+// moveBack flushes the connections that took a worse uplink while a better one was not usable, and for which that has been usable for
+// long enough by now; it asks to be called again when that will be so for others. Routes have moved long before.
+func (w *Watcher) moveBack() {
+	now := time.Now()
+	cuts, next := w.health.returning(w.doc, w.want, now)
+	if !next.IsZero() {
+		w.settled.Reset(next.Sub(now))
+	}
+	if len(cuts) == 0 {
+		return
+	}
+	w.cutter.pending++
+	w.cutter.paid = append(w.cutter.paid, nil)
+	w.cutter.jobs <- cutJob{cuts: cuts, why: "connections moved back to a better uplink"}
+}
+
+// returning lists the connections that move back now, and tells when others will.
+func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time) (cuts []Cut, next time.Time) {
+	returns := policy.Returns(doc)
+	for line, s := range h.usable {
+		later, usable := false, now.Sub(s.since)
+		marks := map[uint32]bool{}
+		for _, r := range returns {
+			worse := fallbackMarks(want.Numbers, &r, line.Uplink)
+			switch {
+			case len(worse) == 0:
+			case usable < r.Settle:
+				later = true
+				if at := s.since.Add(r.Settle); next.IsZero() || at.Before(next) {
+					next = at
+				}
+			case s.done < r.Settle:
+				for _, mark := range worse {
+					marks[mark] = true
+				}
+			}
+		}
+		if s.done = usable; !later {
+			delete(h.usable, line)
+		}
+		if c := (Cut{Family: line.Family, Mask: want.Mask}); len(marks) > 0 {
+			for mark := range marks {
+				c.Marks = append(c.Marks, mark)
+			}
+			slices.Sort(c.Marks)
+			cuts = append(cuts, c)
+		}
+	}
+	return cuts, next
+}
+
+// fallbackMarks returns the marks of connections that move back to an uplink from worse ones of a table.
+func fallbackMarks(numbers []plan.Number, r *policy.Return, better string) (marks []uint32) {
+	if !r.Move {
+		return nil
+	}
+	for _, route := range r.Table.Routes {
+		if route.Uplink == better || !slices.Contains(r.Better(route.Uplink), better) {
+			continue
+		}
+		for _, n := range numbers {
+			if n.Fallback && n.Uplink == route.Uplink && n.Strict == r.Table.Strict && !slices.Contains(marks, n.Mark) {
+				marks = append(marks, n.Mark)
+			}
+		}
+	}
+	return marks
+}
