@@ -3,8 +3,12 @@ package compiler
 // The order of pbr's ip rules, as offsets from rule-priority. Rules that cannot both match, or
 // that do the same, share a priority. The gaps leave room for a person's own rule in between.
 const (
+	// priorityOwnCard: "from ADDRESS to NETWORK lookup PINNED", where two cards are in one network.
+	priorityOwnCard = 0
 	// priorityMainFirst: the routes of main that come before everything.
 	priorityMainFirst = 0
+	// priorityMainSecond: the same, where there are rules at priorityOwnCard.
+	priorityMainSecond = 1
 	// priorityMark: packets without a mark skip what is for marks, where that is much.
 	priorityMark = 100
 	// priorityTree, and up to priorityTreeEnd: "fwmark MARK lookup TABLE", one per table, in the order of their tree; marks differ, so

@@ -61,12 +61,13 @@ func (c *compilation) addRoutes() {
 	}
 }
 
-// addPinned adds an uplink's pinned table: one default route, healthy or not.
+// addPinned adds an uplink's pinned table: one default route, healthy or not, and its shared networks.
 func (c *compilation) addPinned(n plan.Number) {
 	u := c.uplinks[n.Uplink]
 	for _, family := range c.families() {
 		if hop, ok := c.hop(u, family); ok {
 			c.addRoute(n.Table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
+			c.addOwnCardRoutes(n.Table, u, family)
 		}
 		// Of a version that it does not carry only main's own routes send it packets, and they go on doing so.
 		if n.Strict && carries(u, family) {

@@ -30,23 +30,28 @@ func (c *compilation) addRules() {
 		c.addMarkRules(family)
 		c.addSourceRules(family)
 		c.addDefaultRule(family)
+		first := uint32(priorityMainFirst)
+		if c.addOwnCardRules(family) {
+			first = priorityMainSecond
+		}
 		// The first ip rule makes every packet of its family dearer, so a family that pbr
 		// does not steer gets none.
 		if slices.ContainsFunc(c.out.Rules, func(r plan.Rule) bool { return r.Family == family }) {
-			c.addMainFirst(family)
+			c.addMainFirst(family, first)
 		}
 	}
 }
 
-func (c *compilation) addMainFirst(family plan.Family) {
+// addMainFirst adds the look-ups of main's routes: those that come before everything at the offset first.
+func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 	specific := plan.Rule{Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}
 	if c.doc.Settings.MainFirst == policy.MainFirstSpecific {
-		c.addRule(specific, priorityMainFirst)
+		c.addRule(specific, first)
 		return
 	}
 	c.addRule(specific, priorityMain)
 	if family == plan.IPv6 {
-		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, priorityMainFirst)
+		c.addRule(plan.Rule{Family: family, Dst: linkLocal6, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, first)
 	}
 	if c.doc.Settings.MainFirst != policy.MainFirstConnected {
 		return
@@ -60,7 +65,7 @@ func (c *compilation) addMainFirst(family plan.Family) {
 	for _, network := range c.machine.Connected {
 		if familyOf(network.Addr()) == family {
 			// Not by a default route: a network whose interface is down must not leave by an uplink.
-			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, priorityMainFirst)
+			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, first)
 		}
 	}
 }

@@ -15,12 +15,17 @@ func (c *compilation) addSysctls() {
 	set := func(value, path string, args ...any) {
 		c.out.Sysctls = append(c.out.Sysctls, plan.Sysctl{Path: fmt.Sprintf(path, args...), Value: value})
 	}
-	set("1", "net/ipv4/ip_forward")
+	forwards := policy.Forwards(c.doc)
+	if forwards {
+		set("1", "net/ipv4/ip_forward")
+	}
 	set("1", "net/ipv4/conf/all/ignore_routes_with_linkdown")
 	// Hash over ports too, so that ECMP spreads the connections of one pair of hosts.
 	set("1", "net/ipv4/fib_multipath_hash_policy")
 	if c.routesIPv6() {
-		set("1", "net/ipv6/conf/all/forwarding")
+		if forwards {
+			set("1", "net/ipv6/conf/all/forwarding")
+		}
 		set("1", "net/ipv6/fib_multipath_hash_policy")
 	}
 	if c.reversed() {

@@ -42,6 +42,8 @@ type Link struct {
 	Hardware bool
 	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative or deprecated ones.
 	Addrs []netip.Addr
+	// Networks are those of Machine.Connected that main reaches directly over this interface, sorted.
+	Networks []netip.Prefix
 	// Tentative6 tells that an IPv6 address is about to come: its uniqueness is being tested (RFC 4862, 5.4).
 	Tentative6 bool
 	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface; invalid when there is none.

@@ -37,6 +37,7 @@ type Settings struct {
 	MainFirst    MainFirst
 	Offload      Offload
 	Sysctl       bool
+	Forward      Forward
 	ReversePath  ReversePath
 	// CutOnFailover is on-failover = "flush".
 	CutOnFailover bool

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"strings"
@@ -31,10 +32,33 @@ func (p *parser) settings(s *section) {
 	set.MainFirst = map[string]MainFirst{"specific": MainFirstSpecific, "connected": MainFirstConnected, "off": MainFirstOff}[main]
 	p.offload(s)
 	set.Sysctl = s.boolean("sysctl", false)
+	s.forward()
 	p.reversePath(s)
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
 	s.done()
+}
+
+// forward reads forward: a boolean, or "auto".
+func (s *section) forward() {
+	f := s.get("forward")
+	switch {
+	case f == nil:
+	case f.Value.Kind == tomltree.Bool && f.Value.Bool():
+		s.p.doc.Settings.Forward = ForwardOn
+	case f.Value.Kind == tomltree.Bool:
+		s.p.doc.Settings.Forward = ForwardOff
+	case f.Value.Kind == tomltree.String:
+		if v := f.Value.Text; v != "auto" {
+			hint := suggest(v, []string{"auto"})
+			if v == "true" || v == "false" {
+				hint = fmt.Sprintf("write %s without quotes", v)
+			}
+			s.errorAt(s.p.nodePos(&f.Value), codeBadValue, "forward", hint, `forward must be "auto", true or false, not %q`, v)
+		}
+	default:
+		s.wrongType("forward", &f.Value, `"auto", true or false`)
+	}
 }
 
 // reversePath reads reverse-path, after sysctl.

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"pbr/compiler/policy"
 	"pbr/kernel/facts"
 )
 
@@ -19,7 +18,7 @@ func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 	e.kernel()
 	e.group = groupSettings
 	for _, t := range e.tallies() {
-		if t.bad != nil && (t.kind == "rp_filter" || t.kind == "ip_forward" && s.forwards()) {
+		if t.bad != nil && (t.kind == "rp_filter" || t.kind == "ip_forward") {
 			e.add(settingKinds[t.kind].level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), settingKinds[t.kind].why)
 		}
 	}
@@ -40,14 +39,6 @@ func rank(l Level) int {
 		return 0
 	}
 	return 1
-}
-
-// forwards reports whether the policy steers anything but what the router itself sends.
-func (s *Subject) forwards() bool {
-	if s.Doc == nil || len(s.Doc.Policies) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(s.Doc.Policies, func(p policy.Policy) bool { return p.Forwarded })
 }
 
 // strangeGateways looks for gateways that are in no network of this machine: most often a mistake, and sometimes a provider's way.

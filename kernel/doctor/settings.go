@@ -55,15 +55,18 @@ func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 		return out
 	}
 	out := slices.Clone(s.Settings)
+	forwards := policy.Forwards(s.Doc)
 	for _, u := range s.Doc.Uplinks {
-		out = append(out, plan.Sysctl{Path: confPath(u.Interface, "forwarding"), Value: "1"})
+		if forwards {
+			out = append(out, plan.Sysctl{Path: confPath(u.Interface, "forwarding"), Value: "1"})
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(machine.Links)) {
 		link := machine.Links[name]
 		if link.Loopback || link.Port || name == "lo" {
 			continue
 		}
-		if !s.isUplink(name) && slices.ContainsFunc(link.Addrs, netip.Addr.Is4) {
+		if forwards && !s.isUplink(name) && slices.ContainsFunc(link.Addrs, netip.Addr.Is4) {
 			out = append(out, plan.Sysctl{Path: confPath(name, "forwarding"), Value: "1"})
 		}
 		closed := plan.Sysctl{Path: confPath(name, "accept_local"), Value: "0"}
@@ -135,8 +138,21 @@ func (e *examination) settings() {
 		}
 		e.add(impact.level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), impact.why)
 	}
+	e.hostOnly()
 	e.tracking()
 	e.unknown("sysctl")
+}
+
+// hostOnly tells that nobody looked at forwarding.
+func (e *examination) hostOnly() {
+	if e.Doc == nil || policy.Forwards(e.Doc) {
+		return
+	}
+	if e.Doc.Settings.Forward == policy.ForwardOff {
+		e.ok("ip_forward", "not looked at: forward = false")
+		return
+	}
+	e.ok("ip_forward", "not looked at: nothing in the policy is for other hosts (forward = true in [pbr] if this machine is a router)")
 }
 
 // tallies are the settings that exist by kind, in the order of the first of each.

@@ -42,9 +42,18 @@ func (c *Conn) Machine() (plan.Machine, error) {
 		addDefaults(&m, family, routes)
 		addConnected(&m, routes)
 	}
-	slices.SortFunc(m.Connected, netip.Prefix.Compare)
-	m.Connected = slices.Compact(m.Connected)
+	m.Connected = sorted(m.Connected)
+	for name, link := range m.Links {
+		link.Networks = sorted(link.Networks)
+		m.Links[name] = link
+	}
 	return m, nil
+}
+
+// sorted sorts networks, each once.
+func sorted(networks []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(networks, netip.Prefix.Compare)
+	return slices.Compact(networks)
 }
 
 // links fills Machine.Links but for what routes tell.
@@ -132,6 +141,12 @@ func addConnected(m *plan.Machine, routes []liveRoute) {
 	for _, r := range routes {
 		if r.connected() {
 			m.Connected = append(m.Connected, r.Dst)
+			for _, h := range r.Hops {
+				if link, ok := m.Links[h.Dev]; ok {
+					link.Networks = append(link.Networks, r.Dst)
+					m.Links[h.Dev] = link
+				}
+			}
 		}
 	}
 }

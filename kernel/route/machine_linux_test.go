@@ -39,11 +39,19 @@ func TestMachine(t *testing.T) {
 		}
 		return out
 	}
+	networks := func(s ...string) (out []netip.Prefix) {
+		for _, n := range s {
+			out = append(out, netip.MustParsePrefix(n))
+		}
+		return out
+	}
 	gateway := netip.MustParseAddr
 	want := map[string]plan.Link{
 		"lo": {Up: true, Carrier: true, Loopback: true},
-		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
-		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
+		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"),
+			Networks: networks("10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "2001:db8:1::/64", "2001:db8:5::/64"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
+		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"),
+			Networks: networks("198.51.100.0/24", "2001:db8:2::/64"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
 		"x1": {Up: true, Carrier: true, NoIPv6: true},
 		"x2": {},
 		"v1": {Up: true, Carrier: true, NoIPv6: true}, // too small for IPv6
