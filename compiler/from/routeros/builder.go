@@ -2,6 +2,7 @@ package routeros
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -172,6 +173,11 @@ func (b *builder) fasttrack() {
 func (b *builder) finish() {
 	if len(b.renamed.rename) == 0 && len(b.draft.Uplinks) > 0 {
 		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of RouterOS: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.renamed.rename)) {
+		if !b.renamed.used[name] {
+			b.notes = append(b.notes, fmt.Sprintf("--map %s=%s: nothing that is imported is about an interface %q", name, b.renamed.rename[name], name))
+		}
 	}
 	for _, name := range b.renamed.odd {
 		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map NAME=OTHER chooses another", name, b.renamed.given[name]))

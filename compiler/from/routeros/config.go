@@ -36,6 +36,8 @@ type config struct {
 	// lines are the uplinks, by interface.
 	lines     map[string]*line
 	lineOrder []*line
+	// inhabited are interfaces with clients behind them: those with a DHCP server, and the members of the list LAN.
+	inhabited map[string]bool
 	// six reports whether anything of the export is about IPv6, nated whether it says anything of source NAT.
 	six, nated bool
 }
@@ -123,7 +125,7 @@ func init() {
 
 func newConfig(opts from.Options, all []*statement) *config {
 	c := &config{opts: opts, all: all, alias: map[string]string{}, declared: map[string]*statement{}, lists: map[string]*list{},
-		groups: map[string]*group{}, learned: map[string][]*statement{}}
+		groups: map[string]*group{}, inhabited: map[string]bool{}, learned: map[string][]*statement{}}
 	for _, s := range all {
 		if s.section == "interface ethernet" || strings.HasPrefix(s.section, "interface ") && s.verb == "set" {
 			c.readName(s)
@@ -132,6 +134,9 @@ func newConfig(opts from.Options, all []*statement) *config {
 	c.renamed = newInterfaceNames(c, opts.Rename)
 	for _, s := range all {
 		c.read(s)
+		if s.section == "ip dhcp-server" && s.verb == "add" && s.Outcome() != from.Disabled {
+			c.inhabited[c.iface(s.get("interface"))] = true
+		}
 	}
 	return c
 }
@@ -289,6 +294,9 @@ func (c *config) readMember(s *statement) {
 	}
 	g := c.group(s.get("list"))
 	g.members = append(g.members, c.iface(name))
+	if strings.EqualFold(s.get("list"), "lan") {
+		c.inhabited[c.iface(name)] = true
+	}
 	s.Merge("its members stand where the list is used")
 }
 
@@ -356,13 +364,14 @@ type interfaceNames struct {
 	before map[string]string
 	given  map[string]string
 	names  *from.Names
-	// odd are those that could not keep their name, mapped those that --map named.
-	odd    []string
-	mapped int
+	// odd are those that could not keep their name; used are the names of --map that the export has.
+	odd  []string
+	used map[string]bool
 }
 
 func newInterfaceNames(c *config, rename map[string]string) *interfaceNames {
-	n := &interfaceNames{rename: rename, before: map[string]string{}, given: map[string]string{}, names: from.NewInterfaces()}
+	n := &interfaceNames{rename: rename, before: map[string]string{}, given: map[string]string{}, names: from.NewInterfaces(),
+		used: map[string]bool{}}
 	for old, name := range c.alias {
 		n.before[name] = old
 	}
@@ -373,14 +382,11 @@ func (n *interfaceNames) get(name string) string {
 	if given, ok := n.given[name]; ok {
 		return given
 	}
-	want, ok := n.rename[name]
-	if !ok {
-		want, ok = n.rename[n.before[name]]
-	}
-	if ok {
-		n.mapped++
-	} else {
-		want = name
+	want := name
+	for _, known := range []string{n.before[name], name} {
+		if other, ok := n.rename[known]; ok {
+			want, n.used[known] = other, true
+		}
 	}
 	given := n.names.Give(want)
 	if given != want {

@@ -373,11 +373,6 @@ func (p *program) jump(in *instr, head *node) *node {
 	return p.add(&node{kind: branch, next: head, instr: in, target: target})
 }
 
-// base reports whether a chain is one of RouterOS's own.
-func base(chain string) bool {
-	return slices.Contains([]string{"prerouting", "input", "forward", "output", "postrouting"}, chain)
-}
-
 // baseChain is the key of a program's own chain.
 const baseChain = ""
 

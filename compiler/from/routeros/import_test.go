@@ -217,6 +217,17 @@ func TestUplinkWithClients(t *testing.T) {
 	}
 }
 
+// A gateway among clients does not make their interface an uplink.
+func TestGatewayAmongClients(t *testing.T) {
+	text := head + "add action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=192.168.10.7\n" +
+		"/ip dhcp-server\nadd interface=lan name=d\n/ip route\nadd gateway=192.168.10.9 routing-mark=proxy\n"
+	r := importText(t, text, nil)
+	report := r.Report("export.rsc", nil)
+	if strings.Contains(r.Policy, `interface = "lan"`) || !strings.Contains(report, "among the clients of interface lan") || !strings.Contains(r.Policy, `src = "192.168.10.7"`) {
+		t.Errorf("%s\n%s", r.Policy, report)
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	f.Add([]byte(head + "add action=mark-routing chain=prerouting new-routing-mark=r2 src-address=!10.0.0.0/8 per-connection-classifier=src-address:2/0\n"))
 	f.Add([]byte(head + "add action=jump chain=prerouting jump-target=a\nadd action=mark-connection chain=a new-connection-mark=c connection-mark=!no-mark\nadd action=return chain=a\n"))

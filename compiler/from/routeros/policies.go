@@ -282,6 +282,8 @@ func (b *builder) accountFor(s *statement, reached bool) {
 		s.Drop(noteQueues)
 	case action == "mark-connection" && !reached && b.byUplink(s):
 		s.Merge(noteInbound)
+	case action == "mark-connection" && !reached && !b.routed(s.get("new-connection-mark")):
+		s.Drop(noteQueues)
 	case !reached && effects[action] && action != "mark-connection" && action != "mark-routing":
 		s.Drop("the chain " + s.get("chain") + " has no say in which way packets take")
 	case !reached:
@@ -305,6 +307,11 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	default:
 		s.Merge("no packet is routed otherwise because of it")
 	}
+}
+
+// routed reports whether any rule routes connections with a mark.
+func (b *builder) routed(mark string) bool {
+	return slices.ContainsFunc(b.mangle, func(s *statement) bool { return s.has("action", "mark-routing") && s.has("connection-mark", mark) })
 }
 
 // elsewhere reports whether a rule for packets of an uplink sends them to another one.

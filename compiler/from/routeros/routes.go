@@ -196,7 +196,6 @@ type line struct {
 	gateway [2]netip.Addr
 	auto    [2]bool
 	carries [2]bool
-	checkBy *statement
 }
 
 // lines finds the uplinks: interfaces that a default route leaves by, or that a table has a route over.
@@ -260,7 +259,7 @@ func (c *builder) routeLines(r *route) {
 			continue
 		}
 		for _, h := range hops {
-			if r.table != "" && !r.isDefault() && c.onLink(h, r) {
+			if r.table != "" && (c.inhabited[h.iface] && c.lines[h.iface] == nil || !r.isDefault() && c.onLink(h, r)) {
 				continue
 			}
 			l := c.line(h.iface, nil)

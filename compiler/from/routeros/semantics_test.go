@@ -24,8 +24,6 @@ type ros struct {
 	uplinks []string
 	// buckets are what per-connection-classifier and nth choose for the packet at hand, by classifier.
 	buckets map[string]int
-	// known tells what every interface is called in the policy.
-	names map[string]string
 }
 
 // outcome is how a mangle chain leaves a packet.
