@@ -26,8 +26,6 @@ type Draft struct {
 type List struct {
 	Name    string
 	Entries []Entry
-	// Domains are host names among the entries.
-	Domains []string
 	Origin  Origin
 }
 

@@ -102,10 +102,6 @@ func (w *writer) lists(lists []*List) {
 	w.b.WriteString("\n[lists]\n")
 	for _, l := range lists {
 		w.origin(l.Origin)
-		if len(l.Domains) > 0 {
-			w.key(tomlKey(l.Name), "{ domains = "+Strings(l.Domains)+" }")
-			continue
-		}
 		w.b.WriteString(tomlKey(l.Name) + " = [\n")
 		for _, e := range l.Entries {
 			w.b.WriteString("  " + Quote(e.Text) + ",")

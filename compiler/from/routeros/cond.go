@@ -315,7 +315,7 @@ func addrSpans(values []string, lists map[string]*list) (out []span, ok bool) {
 	for _, s := range values {
 		if name, isList := strings.CutPrefix(s, "@"); isList {
 			l := lists[name]
-			if l == nil || l.partial != "" || len(l.domains) > 0 || len(l.entries) > mostSpans {
+			if l == nil || l.partial != "" || len(l.entries) > mostSpans {
 				return nil, false
 			}
 			for _, e := range l.entries {

@@ -69,9 +69,6 @@ type list struct {
 	sources []*statement
 	// partial has why an entry is missing: then everything that selects by the list's absence selects too much.
 	partial string
-	domains []string
-	// six and four report which IP versions it has.
-	four, six bool
 }
 
 // group is an interface list.
@@ -109,17 +106,9 @@ func init() {
 		"ip vrf": vrf, "ip route vrf": vrf,
 		"interface wireguard peers": "the tunnel itself is the system's: allowed-address makes no route there, name the tunnel as an uplink and give it policies (docs/vpn.md)",
 		"system script":             script, "system scheduler": script,
-		"tool netwatch":        "hosts are watched by the check of an uplink (check = { method = \"ping\", targets = [...] })",
-		"ip firewall raw":      "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
-		"ipv6 firewall raw":    "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
-		"routing bfd":          "",
-		"ipv6 nd prefix":       "",
-		"ip firewall layer7-p": "",
-	}
-	for name, why := range told {
-		if why == "" {
-			delete(told, name)
-		}
+		"tool netwatch":     "hosts are watched by the check of an uplink (check = { method = \"ping\", targets = [...] })",
+		"ip firewall raw":   "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
+		"ipv6 firewall raw": "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
 	}
 }
 

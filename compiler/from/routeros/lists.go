@@ -19,10 +19,9 @@ func (c *config) readListEntry(s *statement) {
 		c.ordered = append(c.ordered, l)
 	}
 	text := s.get("address")
-	spelled, six, ok := addressText(text)
+	spelled, _, ok := addressText(text)
 	switch {
 	case ok:
-		l.four, l.six = l.four || !six, l.six || six
 		l.entries = append(l.entries, from.Entry{Text: spelled, Comment: s.get("comment")})
 		l.sources = append(l.sources, s)
 		if s.get("timeout") != "" {

@@ -265,7 +265,7 @@ func (m *matcher) list(k key, not bool, name string) {
 	case not && l.partial != "":
 		m.unknownKey("the address list %s has %s that is left out, and this rule is for what is not in the list", name, l.partial)
 		return
-	case len(l.entries) == 0 && len(l.domains) == 0:
+	case len(l.entries) == 0:
 		m.unknownKey("nothing of the address list %s was carried over", name)
 		return
 	}
