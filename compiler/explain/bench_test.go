@@ -15,19 +15,26 @@ import (
 // explainer prepares a policy alone.
 func explainer(t testing.TB, text string) *explain.Explainer {
 	t.Helper()
-	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
-	if problems.HasErrors() {
-		t.Fatal(problems)
-	}
-	p, problems := compiler.Compile(doc, plan.Machine{}, nil)
-	if p == nil {
-		t.Fatal(problems)
-	}
+	doc, p, _ := compiledPolicy(t, text)
 	x, err := explain.New(doc, p, p, explain.Live{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return x
+}
+
+func compiledPolicy(t testing.TB, text string) (*policy.Document, *plan.Plan, *compiler.Compiler) {
+	t.Helper()
+	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	c := compiler.New(doc)
+	p, problems := c.Compile(plan.Machine{}, nil)
+	if p == nil {
+		t.Fatal(problems)
+	}
+	return doc, p, c
 }
 
 const twoUplinks = `[[uplink]]

@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pbr/compiler"
+	"pbr/compiler/explain"
+	"pbr/compiler/plan"
 )
 
 // asked is the answer to a line of a batch.
@@ -235,4 +239,37 @@ func TestEveryKey(t *testing.T) {
 			t.Errorf("%s: %s", keys, got)
 		}
 	}
+}
+
+// Without an interface, too, it is the forwarded packet that is told of, and what happens to it if the uplink fails.
+func TestStoryWithoutInterface(t *testing.T) {
+	doc, p, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"own\"\nfrom = \"local\"\nuplink = \"isp1\"\nstrict = true\n")
+	x, err := explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
+		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(map[string]int{uplink: 1}))
+		return p
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys explain.Text
+	for key, value := range map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"} {
+		keys.Set(key, value)
+	}
+	q, err := x.Read(&keys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := x.Answer(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range x.Story(a, nil, false).Steps {
+		if step.What == "if isp1 fails" {
+			if !strings.HasSuffix(step.Text, "a new one uses isp2") {
+				t.Error(step.Text)
+			}
+			return
+		}
+	}
+	t.Error("what happens if isp1 fails is missing")
 }

@@ -183,8 +183,6 @@ func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 		q.notes = append(q.notes, "in: "+q.in+", by the route to "+q.packet.Src.String())
 		return x.answer(q), nil
 	}
-	const unnamed = "an unnamed one"
-	q.in = unnamed
 	first := x.answer(q)
 	for _, name := range x.arrivals {
 		if q.in = name; x.byInterface[name] == nil && !first.sameWay(x.answer(q)) {
@@ -196,10 +194,13 @@ func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 	return first, nil
 }
 
+// unnamed stands for an interface that is not known. None has such a name.
+const unnamed = "an unnamed one"
+
 func (x *Explainer) answer(q *Question) *Answer {
 	p := q.packet
 	if q.in != local {
-		p.IIF = q.in
+		p.IIF = cmp.Or(q.in, unnamed)
 	}
 	if q.established {
 		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, x.marks[q.pinned]
