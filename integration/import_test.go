@@ -20,7 +20,7 @@ func importNet() lab.Spec {
 	}
 	return lab.Spec{
 		LANs: []lab.LANSpec{
-			lab.LAN("lan", "br-lan", 10, 4, 9, 10, 11, 20, 22, 33, 50, 63, 70, 77, 130),
+			lab.LAN("lan", "br-lan", 10, 4, 9, 10, 11, 20, 22, 33, 50, 63, 70, 77, 130, 131),
 			lab.LAN("lan20", "br-lan20", 20, 7, 100),
 			lab.LAN("users", "Local", 0, 11, 12, 13, 14),
 		},
@@ -204,6 +204,7 @@ func TestImportedPackets(t *testing.T) {
 	s.imports("routeros", "routing-rules")
 	s.from("192.168.10.4", "tcp", 443, "isp1", false)
 	s.from("192.168.10.130", "tcp", 443, "isp2", false)
+	s.from("192.168.10.131", "tcp", 443, "isp1", false)
 	s.from("192.168.10.10", "tcp", 443, "isp1", false)
 	s.arrives(flow{name: "dropped", from: "lan", src: "192.168.10.10", network: "udp", dst: "203.0.113.77:53"}, false)
 

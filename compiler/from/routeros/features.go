@@ -1,9 +1,4 @@
 package routeros
 
-// What this version of the policy language has.
-const (
-	// hasBFD: method = "bfd" of a check.
-	hasBFD = false
-	// hasRuleMain: table = "main" of a rule.
-	hasRuleMain = false
-)
+// hasBFD reports whether checks of this version have method = "bfd".
+const hasBFD = false

@@ -128,11 +128,8 @@ func (b *builder) ruleTarget(s *statement, r *from.Rule) *from.Rule {
 	name := orElse(s.get("table"), "main")
 	t := b.tables[name]
 	switch {
-	case name == "main" && !hasRuleMain:
-		s.DropSevere("this version of pbr has no rules that lead to main: write the later rules so that they leave this out")
-		return nil
-	case name == "main":
-		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote("main")})
+	case name == "main": // whose default routes are those of [default]; its others come first anyway
+		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote("default")})
 	case t == nil:
 		s.DropSevere("no route of the table " + name + " was carried over")
 		return nil
