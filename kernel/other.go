@@ -134,3 +134,6 @@ func (k *Kernel) RemoveFlows([]conntrack.Flow) (int, error) { return 0, errLinux
 
 // FollowFlows fails.
 func (k *Kernel) FollowFlows() (*conntrack.Follower, error) { return nil, errLinux }
+
+// Remembered fails.
+func (k *Kernel) Remembered(string) ([]facts.Client, error) { return nil, errLinux }

@@ -34,6 +34,7 @@ func (c command) statusCommand() *cli.Command {
 			"and without pbr watch when the policy is not applied, or the kernel or the file differs from what was.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"},
+			&cli.StringFlag{Name: "clients", Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
 			jsonFlag(),
 		},
 		Action: c.runStatus,
@@ -52,6 +53,12 @@ type statusResult struct {
 	Unmarked usage `json:"unmarked"`
 	// Balances are those that policies use.
 	Balances []balanceStatus `json:"balances"`
+	// Policies and Rules are in the file's order.
+	Policies []steeringStatus `json:"policies"`
+	Rules    []ruleStatus     `json:"rules"`
+	// Mask has the bits of marks that are pbr's, RulePriority is the first of its ip rules' priorities.
+	Mask         string `json:"mask"`
+	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
@@ -74,13 +81,15 @@ type watchStatus struct {
 // usage counts connections; Bytes is nil where the kernel does not count them (net.netfilter.nf_conntrack_acct).
 type usage struct {
 	Connections int     `json:"connections"`
-	Bytes       *uint64 `json:"bytes"`
+	Bytes       *uint64 `json:"bytes,omitempty"`
 }
 
 // tableStatus is a table of the policy with the best of its routes to each destination.
 type tableStatus struct {
-	Name   string        `json:"name"`
-	Table  uint32        `json:"table"`
+	Name  string `json:"name"`
+	Table uint32 `json:"table"`
+	// Mark leads packets into it, "0x0" if none does.
+	Mark   string        `json:"mark"`
 	Active []activeRoute `json:"active"`
 }
 
@@ -107,6 +116,9 @@ func (c command) runStatus(ctx *cli.Context) error {
 	defer k.Close()
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
+	if ctx.IsSet("clients") {
+		return c.showClients(ctx, k, ctx.String("clients"))
+	}
 	for {
 		s, err := c.readStatus(ctx, k)
 		if err != nil {
@@ -221,14 +233,28 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 		u := &s.Uplinks[i]
 		pinned, strict := daemon.Marks(o.Numbers, u.Name)
 		u.usage = sum(used, append(pinned, strict...)...)
+		u.Mark, u.Table = hexMark(o.Mark(u.Name)), o.Table(u.Name)
+		if len(strict) > 0 {
+			u.StrictMark = hexMark(strict[0])
+		}
 	}
+	s.Mask, s.RulePriority = hexMark(o.Mask), o.BasePriority
 	s.Tables = activeRoutes(o, s.Uplinks, live)
 	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {
 		s.Fallbacks = append(s.Fallbacks, daemon.Fallbacks(*o, live)...)
 	}
-	s.Balances, err = readBalances(o, live, k)
-	return err
+	packets, err := k.Packets()
+	if err != nil {
+		return err
+	}
+	if s.Balances, err = readBalances(o, live, k, packets); err != nil {
+		return err
+	}
+	s.readSteering(o, live, packets)
+	return nil
 }
+
+func hexMark(mark uint32) string { return fmt.Sprintf("0x%x", mark) }
 
 // known is nil for a time that is not set.
 func known(t time.Time) *time.Time {
@@ -260,7 +286,7 @@ func activeRoutes(o *daemon.Outline, uplinks []uplinkStatus, live *plan.Plan) []
 	}
 	list := make([]tableStatus, 0, len(o.Tables))
 	for _, name := range o.Tables {
-		s := tableStatus{Name: name, Table: o.Table(name), Active: []activeRoute{}}
+		s := tableStatus{Name: name, Table: o.Table(name), Mark: hexMark(o.Mark(name)), Active: []activeRoute{}}
 		for _, r := range live.Routes { // sorted: the lowest metric to a destination comes first
 			if r.Table != s.Table {
 				continue

@@ -30,9 +30,8 @@ type memberStatus struct {
 }
 
 // readBalances reads which members take connections, and what clients are remembered.
-func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel) ([]balanceStatus, error) {
+func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel, packets map[string]uint64) ([]balanceStatus, error) {
 	list := make([]balanceStatus, 0, len(o.Balances))
-	var packets map[string]uint64
 	for _, b := range o.Balances {
 		s := balanceStatus{Name: b.Name, Sticky: b.Sticky, Members: []memberStatus{}}
 		clients := map[uint32]int{}
@@ -40,11 +39,6 @@ func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel) ([]balan
 			var err error
 			if clients, err = readClients(b.Name, k); err != nil {
 				return nil, err
-			}
-			if packets == nil {
-				if packets, err = k.Packets(); err != nil {
-					return nil, err
-				}
 			}
 			s.Full = packets[compiler.FullCounter(b.Name)]
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
 )
@@ -26,16 +27,16 @@ func TestLinkStatus(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
-	bytesUsed := uint64(5<<30/4 + 1)
+	bytesUsed, hits, all, none := uint64(5<<30/4+1), uint64(12), 1.0, 0.0
 	s := &statusResult{
 		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
 		Uplinks: []uplinkStatus{
-			{Name: "isp1", Interface: "eth1", checkStatus: checkStatus{State: "down", Since: ago(12 * time.Second), Loss: 1, Rounds: 40,
+			{Name: "isp1", Interface: "eth1", checkStatus: checkStatus{State: "down", Since: ago(12 * time.Second), Loss: &all, Rounds: 40,
 				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-29100 * time.Millisecond)}},
-			{Name: "isp2", Interface: "eth2", checkStatus: checkStatus{State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Jitter: 1.26, Rounds: 9,
+			{Name: "isp2", Interface: "eth2", checkStatus: checkStatus{State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Jitter: 1.26, Loss: &none, Rounds: 9,
 				LastFailure: "carrier lost", LastFailureAt: ago(76 * time.Hour)}, usage: usage{214, &bytesUsed}},
 			{Name: "isp3", Interface: "eth3", checkStatus: checkStatus{State: "mixed", Usable: true}, Versions: map[string]checkStatus{
-				"ipv4": {State: "up", Usable: true, RTT: 9, Rounds: 9}, "ipv6": {State: "down", LastFailure: "2001:db8::1: no answer within 1s"}}},
+				"ipv4": {State: "up", Usable: true, RTT: 9, Loss: &none, Rounds: 9}, "ipv6": {State: "down", LastFailure: "2001:db8::1: no answer within 1s"}}},
 		},
 		Tables: []tableStatus{
 			{Name: "both", Active: []activeRoute{
@@ -48,6 +49,15 @@ func TestStatusText(t *testing.T) {
 		Balances: []balanceStatus{
 			{Name: "pool", Sticky: true, Clients: 7, Full: 3, Members: []memberStatus{{"isp1", 2, []int{}, 0}, {"isp2", 1, []int{4, 6}, 7}}},
 			{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, 0}}},
+		},
+		Policies: []steeringStatus{
+			{Name: "voip", Target: daemon.OutlineTarget{Kind: "uplink", Name: "isp1"}, Uplinks: map[string][]string{"ipv4": {"isp2"}, "ipv6": {}}, Hits: &hits,
+				Problem: "its uplink is down: new connections use default"},
+			{Name: "web", Target: daemon.OutlineTarget{Kind: "balance", Name: "pool", Strict: true}, Uplinks: map[string][]string{"ipv4": {"isp1", "isp2"}, "ipv6": {"isp2"}}},
+		},
+		Rules: []ruleStatus{
+			{steeringStatus{Name: "cams", Target: daemon.OutlineTarget{Kind: "table", Name: "both"}, Uplinks: map[string][]string{"ipv4": {"isp1"}, "ipv6": {"isp1"}}}, "lookup", 10300},
+			{steeringStatus{Name: "none"}, "drop", 10301},
 		},
 	}
 	var b bytes.Buffer
@@ -72,6 +82,14 @@ BALANCE  MEMBER  WEIGHT  TAKES      CLIENTS
 pool     isp1    2       none       0
          isp2    1       IPv4 IPv6  7
 turns    both    1       IPv4       -
+
+POLICY  TARGET                USES                  HITS  PROBLEM
+voip    uplink isp1           isp2                  12    its uplink is down: new connections use default
+web     balance pool, strict  isp1 isp2, IPv6 isp2  -     -
+
+RULE  PRIORITY  TARGET      USES  PROBLEM
+cams  10300     table both  isp1  -
+none  10301     drop        -     -
 pool: no room for another client, 3 times; see size of sticky in the policy
 `
 	if b.String() != want {

@@ -85,6 +85,7 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		rows = append(rows, balanceRows(b)...)
 	}
 	writeTable(w, rows)
+	writeSteering(w, s)
 	if len(s.Fallbacks) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -154,8 +155,8 @@ func checkCells(u checkStatus, now time.Time) []string {
 	if u.RTT > 0 {
 		row[2], row[3] = fmt.Sprintf("%.1fms", u.RTT), fmt.Sprintf("%.1fms", u.Jitter)
 	}
-	if u.Rounds > 0 {
-		row[4] = fmt.Sprintf("%.0f%%", 100*u.Loss)
+	if u.Loss != nil {
+		row[4] = fmt.Sprintf("%.0f%%", 100**u.Loss)
 	}
 	last := &row[7]
 	switch {

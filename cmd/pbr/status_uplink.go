@@ -22,6 +22,10 @@ type uplinkStatus struct {
 	checkStatus
 	// Versions are those that the uplink carries, "ipv4" and "ipv6".
 	Versions map[string]checkStatus `json:"versions"`
+	// Mark pins connections to the uplink, StrictMark those of strict policies where there are any; Table is its pinned table.
+	Mark       string `json:"mark"`
+	StrictMark string `json:"strict_mark,omitempty"`
+	Table      uint32 `json:"table"`
 	usage
 }
 
@@ -31,10 +35,10 @@ type checkStatus struct {
 	// Usable tells whether new connections may take the uplink.
 	Usable        bool       `json:"usable"`
 	Since         *time.Time `json:"since,omitempty"`
-	RTT           float64    `json:"rtt_ms"`
-	Jitter        float64    `json:"jitter_ms"`
-	Loss          float64    `json:"loss"`
-	Rounds        int        `json:"rounds"`
+	RTT           float64    `json:"rtt_ms,omitempty"`
+	Jitter        float64    `json:"jitter_ms,omitempty"`
+	Loss          *float64   `json:"loss,omitempty"`
+	Rounds        int        `json:"rounds,omitempty"`
 	LastFailure   string     `json:"last_failure,omitempty"`
 	LastFailureAt *time.Time `json:"last_failure_at,omitempty"`
 	ProbeError    string     `json:"probe_error,omitempty"`
@@ -107,9 +111,13 @@ func worst(u daemon.UplinkState) healthcheck.Status {
 
 func checked(s healthcheck.Status) checkStatus {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+	var loss *float64
+	if s.Rounds > 0 {
+		loss = &s.Loss
+	}
 	return checkStatus{
 		State: string(s.State), Usable: s.State.Usable() || s.State == unchecked, Since: known(s.Since),
-		RTT: ms(s.RTT), Jitter: ms(s.Jitter), Loss: s.Loss, Rounds: s.Rounds,
+		RTT: ms(s.RTT), Jitter: ms(s.Jitter), Loss: loss, Rounds: s.Rounds,
 		LastFailure: s.LastFailure, LastFailureAt: known(s.LastFailureAt), ProbeError: s.ProbeError,
 		Flaps: s.Flaps, HeldUntil: known(s.HeldUntil),
 	}

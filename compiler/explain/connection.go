@@ -37,7 +37,8 @@ type Carried struct {
 // Carried finds out what carries a connection. What connection tracking does not keep of its first packet counts as absent: the user, the
 // MAC address, DSCP, and a mark of others.
 func (x *Explainer) Carried(c *Connection) Carried {
-	w := Carried{Uplink: strings.TrimSuffix(x.markName(c.Mark), strictSuffix)}
+	name, _, _ := strings.Cut(x.markName(c.Mark), "/") // an uplink may have several marks: isp2, isp2/strict
+	w := Carried{Uplink: name}
 	if x.uplinks[w.Uplink] == nil {
 		w.Uplink = ""
 	}

@@ -4,10 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/facts"
 )
 
 // Clients counts the elements of a map that packets fill by their value, a mark. It is empty when there is no such map.
@@ -26,6 +29,24 @@ func (c *Conn) Clients(set string) (map[uint32]int, error) {
 		return nil, fmt.Errorf("listing the clients of map %s: %w", set, err)
 	}
 	return count, nil
+}
+
+// Remembered lists the elements of a map that packets fill, whose keys are addresses. It is empty when there is no such map.
+func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
+	err = c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
+		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE), attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
+			if a, is := netip.AddrFromSlice(key); is && len(v) == 4 {
+				left := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_EXPIRATION))) * time.Millisecond
+				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: left})
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDumpInterrupted) {
+		return nil, fmt.Errorf("listing the clients of map %s: %w", set, err)
+	}
+	return clients, nil
 }
 
 // Members returns the elements of a map that packets fill: keys and marks. It is empty when there is no such map.

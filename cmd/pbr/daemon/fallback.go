@@ -103,3 +103,12 @@ func (w *Watcher) tellFallbacks() {
 func (o *Outline) carries(uplink string, family plan.Family) bool {
 	return slices.ContainsFunc(o.Uplinks, func(u OutlineUplink) bool { return u.Name == uplink && slices.Contains(u.Families, family) })
 }
+
+// UsableFor reports whether policies that name an uplink, strict ones or not, send new connections of a family there, as a plan or the
+// kernel's state has it.
+func UsableFor(o *Outline, have *plan.Plan, uplink string, strict bool, family plan.Family) bool {
+	return inSet(have, compiler.UsableSet(family, strict), plan.KeyFromUint32(o.Mark(uplink)))
+}
+
+// Carries reports whether an uplink is meant to carry a family.
+func (o *Outline) Carries(uplink string, family plan.Family) bool { return o.carries(uplink, family) }

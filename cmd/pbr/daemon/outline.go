@@ -22,6 +22,9 @@ type Outline struct {
 	Policies []OutlinePolicies `json:"policies"`
 	// Balances are those that policies use.
 	Balances []OutlineBalance `json:"balances"`
+	// Selectors are all policies, Rules all stateless rules.
+	Selectors []OutlineSelector `json:"selectors"`
+	Rules     []OutlineRule     `json:"rules"`
 }
 
 // OutlineUplink is an uplink.
@@ -68,7 +71,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	if doc.Default != nil {
 		o.Tables = append(o.Tables, doc.Default.Name)
 	}
-	o.Policies = outlinePolicies(doc)
+	o.Policies, o.Selectors, o.Rules = outlinePolicies(doc), outlineSelectors(doc), outlineRules(doc)
 	marks := map[string]uint32{}
 	for _, n := range want.Numbers {
 		marks[n.Name] = n.Mark
@@ -96,6 +99,16 @@ func (o *Outline) Table(name string) uint32 {
 	for _, n := range o.Numbers {
 		if n.Name == name {
 			return n.Table
+		}
+	}
+	return 0
+}
+
+// Mark is what leads packets into a table; 0 if nothing does.
+func (o *Outline) Mark(name string) uint32 {
+	for _, n := range o.Numbers {
+		if n.Name == name {
+			return n.Mark
 		}
 	}
 	return 0

@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"pbr/compiler"
+	"pbr/compiler/policy"
+)
+
+// OutlineTarget is what a policy or rule leads to.
+type OutlineTarget struct {
+	// Kind is "uplink", "table", "balance", "default" or "main"; empty for a rule that leads nowhere.
+	Kind string `json:"kind"`
+	// Name is empty for default and main.
+	Name string `json:"name,omitempty"`
+	// Strict tells that nothing else carries its connections.
+	Strict bool `json:"strict,omitempty"`
+}
+
+// OutlineSelector is a policy.
+type OutlineSelector struct {
+	Name   string        `json:"name"`
+	Line   int           `json:"line"`
+	Target OutlineTarget `json:"target"`
+	// Counter is the named counter that counts its connections.
+	Counter string `json:"counter"`
+}
+
+// OutlineRule is a stateless rule.
+type OutlineRule struct {
+	Name string `json:"name"`
+	Line int    `json:"line"`
+	// Action is "lookup", "lookup-only-in-table", "unreachable", "prohibit" or "drop".
+	Action string        `json:"action"`
+	Target OutlineTarget `json:"target"`
+	// Priority is that of its ip rules.
+	Priority uint32 `json:"priority"`
+}
+
+var targetKinds = map[policy.TargetKind]string{
+	policy.ToTable: "table", policy.ToUplink: "uplink", policy.ToBalance: "balance", policy.ToDefault: "default", policy.ToMain: "main",
+}
+
+var ruleActions = map[policy.RuleAction]string{
+	policy.RuleLookup: "lookup", policy.RuleLookupOnly: "lookup-only-in-table", policy.RuleUnreachable: "unreachable",
+	policy.RuleProhibit: "prohibit", policy.RuleDrop: "drop",
+}
+
+// outlineSelectors are all policies, in their order.
+func outlineSelectors(doc *policy.Document) []OutlineSelector {
+	list := make([]OutlineSelector, 0, len(doc.Policies))
+	for i := range doc.Policies {
+		p := &doc.Policies[i]
+		target := OutlineTarget{targetKinds[p.Target.Kind], p.Target.Name, p.Strict}
+		list = append(list, OutlineSelector{p.Name, p.Pos.Line, target, compiler.PolicyCounter(p)})
+	}
+	return list
+}
+
+// outlineRules are all rules, in the file's order.
+func outlineRules(doc *policy.Document) []OutlineRule {
+	priorities := map[string]uint32{}
+	for priority, r := range compiler.UserRules(doc) {
+		if first, seen := priorities[r.Name]; !seen || priority < first {
+			priorities[r.Name] = priority
+		}
+	}
+	list := make([]OutlineRule, 0, len(doc.Rules))
+	for i := range doc.Rules {
+		r := &doc.Rules[i]
+		target := OutlineTarget{Kind: targetKinds[r.Target.Kind], Name: r.Target.Name, Strict: r.Action == policy.RuleLookupOnly}
+		list = append(list, OutlineRule{r.Name, r.Pos.Line, ruleActions[r.Action], target, priorities[r.Name]})
+	}
+	return list
+}
