@@ -14,6 +14,7 @@ const (
 	MethodTCP  = "tcp"
 	MethodDNS  = "dns"
 	MethodHTTP = "http"
+	MethodBFD  = "bfd"
 )
 
 // Config is how one uplink is checked in one IP version.
@@ -44,7 +45,9 @@ type Config struct {
 	Peers []string
 	// Interval is from one round's begin to the next one's; a round that lasts longer delays the next.
 	// Timeout bounds a probe.
+	// A check by BFD has no rounds: Interval is that of its packets, and Multiplier of them have to be lost for it to fail.
 	Interval, Timeout time.Duration
+	Multiplier        int
 	// DownAfter and UpAfter are consecutive rounds, Quorum is targets: so many must answer for a round to be good.
 	DownAfter, UpAfter, Quorum int
 	// MaxLoss (0 to 1; 0 for none) and MaxRTT (0 for none) are limits over the last Over rounds.
@@ -60,6 +63,8 @@ const (
 	defaultInterval = time.Second
 	defaultRounds   = 3
 	defaultOver     = 20
+	// defaultMultiplier is RFC 5880's usual one.
+	defaultMultiplier = 3
 )
 
 // withDefaults fills in what is zero, so that no caller can make a monitor spin or never decide.
@@ -81,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Over < 1 {
 		c.Over = defaultOver
+	}
+	if c.Multiplier < 1 {
+		c.Multiplier = defaultMultiplier
 	}
 	c.Quorum = max(c.Quorum, 1)
 	c.Targets, c.Peers = slices.Clone(c.Targets), slices.Clone(c.Peers)
@@ -105,6 +113,9 @@ func (c Config) targets() []string {
 
 // sameProbes tells whether two checks send the same probes the same way, so that the rounds of one say something about the other.
 func (c Config) sameProbes(d Config) bool {
+	if c.Method == MethodBFD && (c.Interval != d.Interval || c.Multiplier != d.Multiplier) {
+		return false
+	}
 	return c.Method == d.Method && c.Expect.equal(d.Expect) && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
 }
 
@@ -117,8 +128,11 @@ func (c Config) sameGateways(d Config) bool {
 // the next round begins an interval later, and DownAfter rounds fail by timeout. 0 if nothing is probed.
 func (c Config) DownWithin() time.Duration {
 	c = c.withDefaults()
-	if c.Method == MethodNone {
+	switch c.Method {
+	case MethodNone:
 		return 0
+	case MethodBFD: // if the peer sends as often as it may
+		return time.Duration(c.Multiplier) * c.Interval
 	}
 	return c.Interval + time.Duration(c.DownAfter-1)*max(c.Interval, c.Timeout) + c.Timeout
 }
@@ -127,8 +141,11 @@ func (c Config) DownWithin() time.Duration {
 // a probe was sent right before it was mended and must time out, then UpAfter rounds are good.
 func (c Config) UpWithin() time.Duration {
 	c = c.withDefaults()
-	if c.Method == MethodNone {
+	switch c.Method {
+	case MethodNone:
 		return 0
+	case MethodBFD:
+		return sessionUpWithin
 	}
 	return max(c.Interval, c.Timeout) + time.Duration(c.UpAfter-1)*c.Interval
 }

@@ -15,8 +15,8 @@ func jury(peers []*machine) (confirmed bool, ask []*machine) {
 	for _, p := range peers {
 		switch {
 		case !p.state.Usable():
-		case p.cfg.Method == MethodNone && p.link == linkGood:
-			return true, nil
+		case p.cfg.Method == MethodNone && p.link == linkGood, p.cfg.Method == MethodBFD && p.verdict == Up:
+			return true, nil // a session's last packet is as good as an answer
 		case p.probing():
 			ask = append(ask, p)
 		}

@@ -34,7 +34,11 @@ type machine struct {
 	asking  bool
 	failing string
 	// held tells that Down is the wait of a link that flapped and is good again: no probe said so.
-	held    bool
+	held bool
+	// session is that of a check by BFD, sessionBy when it must have come up, zero if that does not matter.
+	session   SessionState
+	sessionBy time.Time
+
 	window  window
 	damping damping
 
@@ -133,7 +137,7 @@ func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
 // probing tells whether rounds make sense now.
 func (m *machine) probing() bool {
-	return m.cfg.Method != MethodNone && !m.cfg.Follows && m.link == linkGood
+	return m.cfg.Method != MethodNone && m.cfg.Method != MethodBFD && !m.cfg.Follows && m.link == linkGood
 }
 
 // fail takes a verdict of failed rounds: at once, or after the peers were asked.
@@ -268,6 +272,9 @@ func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
 
 // Tick lets what only waited for its time happen.
 func (m *machine) Tick(now time.Time) (Event, bool) {
+	if m.cfg.Method == MethodBFD {
+		return m.tickSession(now)
+	}
 	if m.cfg.Method != MethodNone || m.verdict != Down || m.damping.held(now) {
 		return Event{}, false
 	}
@@ -277,6 +284,9 @@ func (m *machine) Tick(now time.Time) (Event, bool) {
 
 // wake returns when Tick will have something to do, zero if no time is known.
 func (m *machine) wake() time.Time {
+	if m.cfg.Method == MethodBFD {
+		return m.wakeSession()
+	}
 	if m.cfg.Method == MethodNone && m.verdict == Down {
 		return m.damping.until
 	}

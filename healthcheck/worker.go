@@ -63,6 +63,11 @@ func (m *Monitor) work(ctx context.Context, w *worker) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		if m.holds(w) {
+			m.hold(ctx, w)
+			next = time.Now()
+			continue
+		}
 		r := m.begin(ctx, w, next)
 		if r != nil {
 			r.probe(m.prober)

@@ -28,6 +28,7 @@ for use; do
 	test)
 		need iptables-restore iptables
 		need ipset ipset
+		need /usr/lib/frr/bfdd frr # whose BFD pbr has to agree with
 		want cc gcc libc6-dev # for go test -race
 		# Not to be started as such: its networkd, in a namespace.
 		want /lib/systemd/systemd-networkd systemd

@@ -24,7 +24,7 @@ const (
 
 // check reads [check]: what every uplink's check starts from.
 func (p *parser) check(s *section) {
-	p.defaults = Check{Method: CheckNone, Interval: defaultInterval, Timeout: defaultTimeout,
+	p.defaults = Check{Method: CheckNone, Multiplier: defaultMultiplier, Interval: defaultInterval, Timeout: defaultTimeout,
 		DownAfter: defaultRounds, UpAfter: defaultRounds, Quorum: 1, Over: defaultOver}
 	s.parameters(&p.defaults)
 	s.done()
@@ -51,7 +51,7 @@ func (s *section) parameters(c *Check) {
 	number("over", &c.Over)
 }
 
-var checkMethods = []string{string(CheckNone), string(CheckPing), string(CheckARP), string(CheckTCP), string(CheckDNS), string(CheckHTTP)}
+var checkMethods = []string{string(CheckNone), string(CheckPing), string(CheckARP), string(CheckTCP), string(CheckDNS), string(CheckHTTP), string(CheckBFD)}
 
 // uplinkCheck reads an uplink's check: a method's name, or a table.
 func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
@@ -76,7 +76,12 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 		at = append(at, e.pos)
 	}
 	t.expectation(&c)
-	t.parameters(&c)
+	t.multiplier(&c)
+	if c.Method == CheckBFD {
+		t.sessionParameters(&c)
+	} else {
+		t.parameters(&c)
+	}
 	t.checkTargets(u, &c, at)
 	t.done()
 	return c
@@ -88,6 +93,10 @@ func (s *section) checkTargets(u *Uplink, c *Check, at []Pos) {
 		if len(c.Targets) > 0 {
 			s.errorAt(at[0], codeConflict, "targets", "name a method, as \"ping\"", "method \"none\" has no targets")
 		}
+		return
+	}
+	if c.Method == CheckBFD {
+		s.sessionGateway(u, c)
 		return
 	}
 	count := len(c.Targets)

@@ -113,6 +113,7 @@ const (
 	CheckTCP  CheckMethod = "tcp"
 	CheckDNS  CheckMethod = "dns"
 	CheckHTTP CheckMethod = "http"
+	CheckBFD  CheckMethod = "bfd"
 )
 
 // Check is an uplink's check, [check]'s defaults filled in.
@@ -126,6 +127,8 @@ type Check struct {
 
 	Interval time.Duration
 	Timeout  time.Duration
+	// Multiplier is how many packets of a BFD session are lost when it ends.
+	Multiplier int
 	// DownAfter and UpAfter are consecutive rounds; Quorum is targets.
 	DownAfter, UpAfter, Quorum int
 	// MaxLoss is 0..1, 0 for none; MaxRTT 0 for none; both over the last Over rounds.

@@ -26,7 +26,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 			Line: line, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
 			IPv4: family == plan.IPv4, IPv6: family == plan.IPv6,
 			Targets: targets(u, family), Expect: expected(u.Check),
-			Interval: u.Check.Interval, Timeout: u.Check.Timeout,
+			Interval: u.Check.Interval, Timeout: u.Check.Timeout, Multiplier: u.Check.Multiplier,
 			DownAfter: u.Check.DownAfter, UpAfter: u.Check.UpAfter, Quorum: u.Check.Quorum,
 			MaxLoss: u.Check.MaxLoss, MaxRTT: u.Check.MaxRTT, MaxJitter: u.Check.MaxJitter, Over: u.Check.Over,
 			Optional: optional(u, link, machine, family), Peers: peers[lineOf(line)],
