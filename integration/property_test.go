@@ -100,7 +100,10 @@ func (p *property) failSome() {
 	for _, u := range p.policy.Uplinks {
 		down := p.g.IntN(4) == 0
 		switch {
-		case down && p.machine.Down[reference.Line{Uplink: u.Name}] == 0:
+		case down && p.machine.Down[reference.Line{Uplink: u.Name}] > 0:
+			// Once more: an order that was given while the uplink carried one IP version is not one for the other.
+			p.router.must("uplink", u.Name, "down")
+		case down:
 			last++
 			p.router.must("uplink", u.Name, "down")
 			for _, v6 := range []bool{false, true} {
@@ -378,8 +381,8 @@ func (p *property) fail(s *sent, what, wanted string) {
 	if s.packet.Local() {
 		from = fmt.Sprintf("the router itself, uid %d", s.packet.UID)
 	}
-	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n%s\nconntrack:\n%s",
-		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s))
+	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n%s\nconntrack:\n%s\ndown: %v, form %d; pbr status says:\n%s",
+		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.machine.Down, p.form, p.router.pbr("status").Stdout)
 }
 
 // connections lists the connections of a packet's destination.
