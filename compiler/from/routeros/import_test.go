@@ -3,11 +3,15 @@ package routeros
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/from"
+	"pbr/compiler/plan"
+	"pbr/compiler/walk"
 )
 
 // patience is what a maze may take on a busy machine.
@@ -214,6 +218,28 @@ func TestUplinkWithClients(t *testing.T) {
 	report := r.Report("export.rsc", nil)
 	if !strings.Contains(report, "export.rsc:10: not carried over") || strings.Contains(report, "export.rsc:11:") || strings.Contains(report, "export.rsc:12:") {
 		t.Errorf("the report:\n%s", report)
+	}
+}
+
+// A table that only closes goes on doing so.
+func TestClosedTable(t *testing.T) {
+	text := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n" +
+		"/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n"
+	r := importText(t, text, nil)
+	doc, _ := parse(t, r.Policy)
+	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
+	if p == nil {
+		t.Fatal(ds)
+	}
+	router, err := walk.NewRouter(p, &walk.Facts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for src, want := range map[string]walk.Fate{"192.168.10.5": walk.Unreachable, "192.168.10.6": walk.Forwarded} {
+		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
+		if len(ways) != 1 || ways[0].Fate != want {
+			t.Errorf("%s: %+v\n%s", src, ways, r.Policy)
+		}
 	}
 }
 
