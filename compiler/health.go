@@ -11,17 +11,25 @@ import (
 type Line struct {
 	Uplink string
 	Family plan.Family
+	// Table is set for an uplink that one table passes over, for a quicker one of equal distance.
+	Table string
 }
 
-// MarshalText makes a line a key of JSON, as "isp1/4". A user's name cannot contain "/".
+// MarshalText makes a line a key of JSON, as "isp1/4", or "isp1/4/default". A user's name cannot contain "/".
 func (l Line) MarshalText() ([]byte, error) {
-	return fmt.Appendf(nil, "%s/%d", l.Uplink, l.Family), nil
+	text := fmt.Appendf(nil, "%s/%d", l.Uplink, l.Family)
+	if l.Table != "" {
+		text = fmt.Appendf(text, "/%s", l.Table)
+	}
+	return text, nil
 }
 
 // UnmarshalText is the inverse. The key of earlier releases, without a version, is of Family 0.
 func (l *Line) UnmarshalText(text []byte) error {
-	name, version, _ := strings.Cut(string(text), "/")
-	switch l.Uplink = name; version {
+	name, rest, _ := strings.Cut(string(text), "/")
+	version, table, _ := strings.Cut(rest, "/")
+	l.Uplink, l.Table = name, table
+	switch version {
 	case "4":
 		l.Family = plan.IPv4
 	case "6":
@@ -46,14 +54,24 @@ func Down(order map[string]int) Health {
 	h := Health{}
 	for name, n := range order {
 		for _, family := range plan.Families {
-			h[Line{name, family}] = n
+			h[Line{Uplink: name, Family: family}] = n
 		}
 	}
 	return h
 }
 
 // Order is when an uplink went down, for what falls back; 0 while it is up, or doubtful.
-func (h Health) Order(uplink string, family plan.Family) int { return max(h[Line{uplink, family}], 0) }
+func (h Health) Order(uplink string, family plan.Family) int {
+	return max(h[Line{Uplink: uplink, Family: family}], 0)
+}
 
 // closed reports whether an uplink must not be used by what is strict.
-func (h Health) closed(uplink string, family plan.Family) bool { return h[Line{uplink, family}] != 0 }
+func (h Health) closed(uplink string, family plan.Family) bool {
+	return h[Line{Uplink: uplink, Family: family}] != 0
+}
+
+// passedOver reports whether a table, or a variant of it, uses a quicker uplink of equal distance.
+func (h Health) passedOver(table, uplink string, family plan.Family) bool {
+	name, _, _ := strings.Cut(table, "/")
+	return h[Line{uplink, family, name}] != 0
+}

@@ -88,7 +88,7 @@ func (c *compilation) addTable(t *policy.Table) {
 	table := c.numbers.table(t.Name)
 	for _, family := range c.families() {
 		ready := c.readyRoutes(t, family)
-		live := c.healthy(t, ready, family)
+		live := c.quickest(t, c.healthy(t, ready, family), family)
 		for len(live) > 0 {
 			n := 1
 			for n < len(live) && live[n].sameRoute(live[0]) {
@@ -116,6 +116,17 @@ func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.F
 	}
 	last := slices.MaxFunc(ready, func(a, b readyRoute) int { return cmp.Compare(order(a), order(b)) })
 	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
+}
+
+// quickest leaves out the routes over uplinks that the table passes over for a quicker one of equal distance.
+func (c *compilation) quickest(t *policy.Table, live []readyRoute, family plan.Family) []readyRoute {
+	if !t.Prefer.LowestRTT {
+		return live
+	}
+	passed := func(r readyRoute) bool { return c.down.passedOver(t.Name, r.Uplink, family) }
+	return slices.DeleteFunc(slices.Clone(live), func(r readyRoute) bool {
+		return passed(r) && slices.ContainsFunc(live, func(o readyRoute) bool { return o.sameRoute(r) && !passed(o) })
+	})
 }
 
 // readyRoute is a table's route that the machine can take, with its next hop.

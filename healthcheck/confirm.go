@@ -48,8 +48,12 @@ func (m *Monitor) confirm(w *worker) {
 	for i, p := range ask {
 		rounds[i] = &round{cfg: p.cfg}
 	}
+	var again *round // the round that failed may have begun before the common cause had ended
+	if w.machine.verdict == Unconfirmed {
+		again = &round{cfg: w.machine.cfg}
+	}
 	generation := w.generation
-	m.running.Go(func() { m.ask(w, generation, rounds) })
+	m.running.Go(func() { m.ask(w, generation, rounds, again) })
 }
 
 // judge is the worker whose probes a line's verdict comes from.
@@ -60,19 +64,19 @@ func (m *Monitor) judge(w *worker) *worker {
 	return w
 }
 
-// ask sends one round of each peer's own checks, and settles the matter with the first that answers, or when none did.
-func (m *Monitor) ask(w *worker, generation int, rounds []*round) {
-	answered := make(chan bool, len(rounds))
+// ask sends one round of each peer's own checks, and settles the matter with the first that answers, or when none did. again is a round of the
+// line itself, nil for none: if that is answered, nothing is to be settled.
+func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) {
 	ctx, cancel := context.WithCancel(m.ctx)
 	defer cancel()
+	answered := make(chan bool, len(rounds))
 	for _, r := range rounds {
-		var end context.CancelFunc
-		r.ctx, end = context.WithTimeout(ctx, min(r.cfg.Timeout, maxAsking))
-		go func() {
-			defer end()
-			r.probe(m.prober)
-			answered <- slices.ContainsFunc(r.answers, func(a Answer) bool { return a.Err == nil })
-		}()
+		go func() { answered <- r.answered(ctx, m.prober) }()
+	}
+	itself := make(chan bool, 1)
+	if itself <- false; again != nil {
+		<-itself
+		go func() { itself <- again.answered(m.ctx, m.prober) }()
 	}
 	own := false
 	for range rounds {
@@ -81,12 +85,27 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round) {
 			cancel() // the others are waited for, so that none outlives the monitor
 		}
 	}
+	back := <-itself
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w.confirming = false
-	if m.ctx.Err() == nil && m.workers[w.line] == w && w.generation == generation {
+	switch {
+	case m.ctx.Err() != nil || m.workers[w.line] != w || w.generation != generation:
+	case back:
+		w.machine.asking = false
+		w.kick()
+	default:
 		m.settle(w, own)
 	}
+}
+
+// answered sends a round beside the line's own ones, and reports whether one of its targets answered in time.
+func (r *round) answered(ctx context.Context, p Prober) bool {
+	var end context.CancelFunc
+	r.ctx, end = context.WithTimeout(ctx, min(r.cfg.Timeout, maxAsking))
+	defer end()
+	r.probe(p)
+	return slices.ContainsFunc(r.answers, func(a Answer) bool { return a.Err == nil })
 }
 
 // settle ends a confirmation. The lock is held.

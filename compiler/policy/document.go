@@ -200,6 +200,8 @@ type Table struct {
 	// OnReturn says whether connections that took a worse uplink move back when a better one has been usable for Settle.
 	OnReturn OnReturn
 	Settle   time.Duration
+	// Prefer says how one of several uplinks of equal distance is chosen.
+	Prefer Prefer
 	// ID is 0 and Mark 0 when to be chosen from the name.
 	ID      uint32
 	IDPos   Pos

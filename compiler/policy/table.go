@@ -54,6 +54,7 @@ func (p *parser) defaultTable(s *section) {
 func (s *section) tableRoutes(t *Table) {
 	t.Strict = s.boolean("strict", false)
 	t.OnReturn, t.Settle = s.onReturn()
+	t.Prefer = s.prefer()
 	if s.fields.Get("routes") == nil {
 		s.missing("routes", requiredLists["routes"])
 	}

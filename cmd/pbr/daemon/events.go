@@ -15,6 +15,7 @@ import (
 func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	began := time.Now()
 	moved := w.health.take(w.Monitor.Statuses())
+	moved = w.health.prefer(w.doc, began) || moved
 	if moved {
 		w.save()
 		moved = w.update(ctx)

@@ -126,6 +126,16 @@ type fakeProber struct {
 	dead  map[string]bool
 	lossy map[string]int // every so many-th probe is lost
 	sent  map[string]int
+	rtt   map[string]time.Duration // a millisecond if absent
+}
+
+func (p *fakeProber) setRTT(uplink string, rtt time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rtt == nil {
+		p.rtt = map[string]time.Duration{}
+	}
+	p.rtt[uplink] = rtt
 }
 
 func (p *fakeProber) Probe(ctx context.Context, c healthcheck.Config, _ string) (time.Duration, error) {
@@ -133,12 +143,13 @@ func (p *fakeProber) Probe(ctx context.Context, c healthcheck.Config, _ string) 
 	p.sent[c.Uplink]++
 	every := p.lossy[c.Uplink]
 	dead := p.dead[c.Uplink] || every > 0 && p.sent[c.Uplink]%every == 0
+	rtt := max(p.rtt[c.Uplink], time.Millisecond)
 	p.mu.Unlock()
 	if dead {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	return time.Millisecond, nil
+	return rtt, nil
 }
 
 func (p *fakeProber) set(uplink string, dead bool) {

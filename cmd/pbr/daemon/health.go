@@ -26,6 +26,8 @@ type health struct {
 	addrs map[string][]netip.Addr
 	// usable has the lines that became usable, and to which not all has moved back yet.
 	usable map[compiler.Line]*settling
+	// choices are the quickest uplinks of tables that prefer them.
+	choices map[group]*choice
 	// renumbered are addresses that their uplink has exchanged for others, and whose connections have not been cut.
 	renumbered map[compiler.Line][]netip.Addr
 }
@@ -54,6 +56,7 @@ func newHealth() *health {
 		statuses: map[compiler.Line]healthcheck.Status{}, down: compiler.Health{},
 		owed: map[compiler.Line]*debt{}, left: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
 		renumbered: map[compiler.Line][]netip.Addr{}, usable: map[compiler.Line]*settling{},
+		choices: map[group]*choice{},
 	}
 }
 
@@ -141,7 +144,8 @@ func (h *health) takeOwed(line compiler.Line, s healthcheck.State, wasDead, same
 // forget drops lines that the monitor knows no more, and tells whether one of them was down.
 func (h *health) forget() (changed bool) {
 	for line := range h.down {
-		if _, known := h.statuses[line]; !known {
+		of := compiler.Line{Uplink: line.Uplink, Family: line.Family}
+		if _, known := h.statuses[of]; !known {
 			delete(h.down, line)
 			changed = true
 		}

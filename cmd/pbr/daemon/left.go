@@ -48,6 +48,11 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 			left.Down[lineOf(line)] = max(s.Down[lineOf(line)], 1)
 		}
 	}
+	for line, order := range s.Down {
+		if line.Table != "" && left.fresh() {
+			left.Down[line] = order
+		}
+	}
 	return left, nil
 }
 

@@ -88,6 +88,9 @@ func (w *Watcher) loadHealth() *health {
 	}
 	for line, order := range s.Down {
 		status, known := h.statuses[line]
+		if _, known := h.statuses[compiler.Line{Uplink: line.Uplink, Family: line.Family}]; known && line.Table != "" {
+			h.down[line] = order
+		}
 		if doubtful := status.State == healthcheck.Unconfirmed; known && (doubtful || !status.State.Usable() && order > 0) {
 			h.down[line] = order
 		}

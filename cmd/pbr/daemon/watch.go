@@ -177,6 +177,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 		defer t.Stop()
 		watchdog = t.C
 	}
+	prefer := time.NewTicker(preferPause)
+	defer prefer.Stop()
 	events := w.Monitor.Events()
 	for {
 		select {
@@ -217,6 +219,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.cutDone(job)
 		case <-w.settled.C:
 			w.moveBack()
+		case <-prefer.C:
+			w.preferQuicker(ctx)
 		case <-w.full.C:
 			w.pass(ctx)
 		case <-watchdog:
