@@ -23,6 +23,7 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/compiler/from/mwan3", "os/exec", "an import reads a text and nothing else"},
 	{"pbr/kernel/doctor", "pbr/kernel", "the doctor judges facts that it is given"},
 	{"pbr/kernel/doctor", "os/exec", "the doctor judges facts that it is given"},
+	{"pbr/kernel/propose", "pbr/kernel", "a proposal is made of what it is given"},
 	{"pbr/kernel/facts", "pbr/compiler/policy", "facts are what is, whatever is wanted"},
 	{"pbr/render", "os/exec", "rendering runs nothing"},
 	{"pbr/render", "pbr/kernel", "what is printed is a plan, live or wanted"},

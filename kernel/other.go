@@ -40,6 +40,9 @@ func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
 // Surroundings fails.
 func (k *Kernel) Surroundings(*plan.Plan) (*walk.Facts, error) { return nil, errLinux }
 
+// Survey fails.
+func (k *Kernel) Survey() (*facts.Survey, error) { return nil, errLinux }
+
 // Dropping fails.
 func (k *Kernel) Dropping() ([]facts.DropChain, error) { return nil, errLinux }
 

@@ -47,7 +47,10 @@ type Facts struct {
 }
 
 // Unknown is something that could not be looked at.
-type Unknown struct{ What, Why string }
+type Unknown struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
 
 // Table is a routing table of one family.
 type Table struct {
@@ -82,9 +85,9 @@ type MarkUse struct {
 
 // SourceNAT is a rule of another nftables table that translates source addresses.
 type SourceNAT struct {
-	Table string
+	Table string `json:"table"`
 	// OIF is the outgoing interface that it is for, or with a * at its end a prefix of it; empty if it names none.
-	OIF string
+	OIF string `json:"oif,omitempty"`
 }
 
 // DropChain is a base chain of another nftables table whose policy is drop. Hook is as Hook.Name.
