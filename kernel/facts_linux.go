@@ -37,7 +37,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	note("ip rules", err)
 	f.Defaults, err = k.route.Defaults(f.Rules)
 	note("routing tables of others", err)
-	f.HalfDefaults, err = k.route.HalfDefaults()
+	f.HalfDefaults, f.Main, err = k.route.Main()
 	note("main's half-default routes", err)
 	f.Routes, err = k.route.Others(tables)
 	note("routes in pbr's tables", err)
@@ -45,6 +45,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 		var o nft.OfOthers
 		o, err = k.nft.Others()
 		f.Marks, f.SourceNAT, f.Translations, f.Untracked = o.Marks, o.SourceNAT, o.Translations, o.Untracked
+		f.ReverseFilters, f.Dropping, f.Chains = o.ReverseFilters, o.Dropping, o.Chains
 	}
 	note("nftables of others", err)
 	f.LegacyTables, err = legacyTables()

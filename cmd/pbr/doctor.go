@@ -90,7 +90,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		return nil, nil, err
 	}
 	f := k.Facts(s.SysctlPaths(machine), s.Tables())
-	f.Networkd = doctor.ReadNetworkd(os.DirFS("/"))
+	f.Networkd, f.Flushers = doctor.ReadNetworkd(os.DirFS("/")), doctor.ReadFlushers(os.DirFS("/"))
 	note("live state", readLive(k, s, f))
 	if report != nil {
 		f.State.WatchPID = report.PID

@@ -164,7 +164,7 @@ func TestFindings(t *testing.T) {
 		"everything but wg's": {func(s *Subject, f *facts.Facts) {
 			rule(plan.Rule{Priority: 9999, Invert: true, Mark: 51820, MarkMask: 0xffffffff, Action: plan.ActLookup, Table: 51820})(s, f)
 			f.Defaults = []facts.Table{{Family: plan.IPv4, ID: 51820}}
-		}, []string{"fail ip -4 rule 9999: not from all fwmark 0xca6c", "behind pbr's: a higher priority than 10999"}},
+		}, []string{"fail wg-quick (table 51820): its ip rule 9999 is before pbr's", "Table = off"}},
 		"notrack": {func(_ *Subject, f *facts.Facts) {
 			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3, Hooks: []facts.Hook{{Name: "prerouting", Priority: -300}}}}
 		}, []string{"warn ip raw pre: rule 3 keeps packets from connection tracking"}},

@@ -11,8 +11,13 @@ func (e *examination) others() {
 	e.ipRules()
 	e.routes()
 	e.halfDefaults()
+	e.fullTable()
 	e.marks()
 	e.untracked()
+	e.reverseFilters()
+	e.containers()
+	e.keepalivedRuns()
+	e.flushers()
 	if t := e.facts.LegacyTables; len(t) > 0 {
 		e.add(Warn, "iptables-legacy", "look for marks yourself: iptables-legacy-save | grep -i mark; better move to iptables-nft",
 			"has tables (%s), which nftables does not show", strings.Join(t, ", "))
@@ -44,8 +49,5 @@ func (e *examination) programs() {
 	}
 	if running("NetworkManager") {
 		e.ok("NetworkManager", "runs here, and keeps to main where no profile sets route-table or routing-rules")
-	}
-	if running("tailscaled") {
-		e.ok("tailscaled", "runs here; its own routes come before pbr's, with an exit node all of them")
 	}
 }

@@ -16,7 +16,7 @@ const (
 	lastRule     = 32767
 )
 
-// ipRules judges the ip rules of others: those before pbr's, those among them, and those behind that want packets with its marks.
+// ipRules judges the ip rules of others, those of programs that are known by name and the rest one by one: those before pbr's, those among them, and those behind that want packets with its marks.
 func (e *examination) ipRules() {
 	if len(e.facts.Rules) == 0 {
 		return
@@ -37,7 +37,7 @@ func (e *examination) ipRules() {
 			e.inside(subject, do, r)
 		case marked:
 			e.add(Fail, subject, do+", or give it another mark, or pbr another mark-mask", "%s: takes packets by bits of the mark that are pbr's", Describe(r))
-		case r.Priority > e.base():
+		case r.Priority > e.base(), e.owner(r) != nobody:
 		case e.takesAll(r):
 			e.add(Fail, subject, do+", or move it behind pbr's: a higher priority than "+fmt.Sprint(e.base()+plan.PrioritySpan-1),
 				"%s: comes before pbr's and leaves nothing to them", Describe(r))
@@ -47,6 +47,7 @@ func (e *examination) ipRules() {
 			e.add(Warn, subject, do+" if that is not meant", "%s: what it selects does not get to pbr's rules", Describe(r))
 		}
 	}
+	e.neighbours()
 	if before > 0 {
 		e.ok("ip rules", "%d before pbr's, with specific routes only", before)
 	}

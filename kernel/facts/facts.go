@@ -21,6 +21,8 @@ type Facts struct {
 	Defaults []Table
 	// HalfDefaults are main's routes to parts of all addresses, which count as default routes.
 	HalfDefaults []plan.Route
+	// Main is how much of the internet main's other routes are for.
+	Main []MainShare
 	// Routes are the routes of others in the tables that were asked for.
 	Routes []plan.Route
 	// Ports are the interfaces that are ports of a bridge or bond, with its name.
@@ -31,6 +33,13 @@ type Facts struct {
 	// Translations are those of SourceNAT that name an address.
 	Translations []Translation
 	Untracked    []Untracked
+	// ReverseFilters are rules of others that drop what main would not answer through the interface that it came by.
+	ReverseFilters []ReverseFilter
+	// Dropping are the base chains of others whose policy is drop; Chains are all chains of others, as "ip filter DOCKER-USER", sorted.
+	Dropping []DropChain
+	Chains   []string
+	// Flushers are units that flush the whole ruleset.
+	Flushers []Flusher
 	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be seen by nftables.
 	LegacyTables []string
 	// Sysctls are the values of those settings that were asked for and exist.
@@ -99,6 +108,32 @@ type Translation struct {
 	Table, Chain, OIF string
 	Handle            uint64
 	Hooks             []Hook
+}
+
+// MainShare is how much of an IP version's public addresses main's specific routes send through an interface.
+type MainShare struct {
+	Family plan.Family
+	Dev    string
+	Routes int
+	// Share is 0 to 1, of all IPv4 addresses or of 2000::/3.
+	Share float64
+}
+
+// ReverseFilter is a rule of another nftables table that drops packets to whose source no route leads back by the interface that they came by.
+type ReverseFilter struct {
+	Table, Chain string
+	Handle       uint64
+	// Family is the IP version that it is for, 0 for both.
+	Family plan.Family
+	// Limited tells that it is for some interfaces only.
+	Limited bool
+}
+
+// Flusher is a unit of systemd that flushes the whole ruleset when it starts, is reloaded or stops.
+type Flusher struct {
+	Unit string
+	// File is what nft reads, empty if the unit itself has the command.
+	File string
 }
 
 // Untracked is a rule of another nftables table that keeps packets from connection tracking.

@@ -24,6 +24,8 @@ const ingress = 5
 type otherChain struct {
 	table, name string
 	hook        *facts.Hook
+	// drops tells a base chain whose policy is drop.
+	drops bool
 	// from are the chains that jump here.
 	from []*otherChain
 }
@@ -48,6 +50,10 @@ type OfOthers struct {
 	// Translations are those of SourceNAT that name an address.
 	Translations []facts.Translation
 	Untracked    []facts.Untracked
+	// ReverseFilters, Dropping and Chains are as in facts.Facts.
+	ReverseFilters []facts.ReverseFilter
+	Dropping       []facts.DropChain
+	Chains         []string
 }
 
 // Others reads, from all tables but pbr's, which rules have to do with marks, which translate source addresses, and which keep packets from
@@ -82,6 +88,8 @@ func (o *others) read(s *socket) error {
 				Name:     hookName(family, number(attr(hook, unix.NFTA_HOOK_HOOKNUM))),
 				Priority: int32(number(attr(hook, unix.NFTA_HOOK_PRIORITY))),
 			}
+			policy := attr(raw, unix.NFTA_CHAIN_POLICY)
+			ch.drops = policy != nil && number(policy) == nfDrop
 		}
 	})
 	if err != nil {
@@ -165,8 +173,16 @@ func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
 	return out
 }
 
-// uses looks through all rules.
+// uses looks through all chains and rules.
 func (o *others) uses() (out OfOthers) {
+	for _, ch := range o.chains {
+		out.Chains = append(out.Chains, ch.table+" "+ch.name)
+		if ch.drops {
+			out.Dropping = append(out.Dropping, facts.DropChain{Table: ch.table, Chain: ch.name, Hook: ch.hook.Name})
+		}
+	}
+	slices.Sort(out.Chains)
+	slices.SortFunc(out.Dropping, func(a, b facts.DropChain) int { return strings.Compare(a.Table+" "+a.Chain, b.Table+" "+b.Chain) })
 	for _, r := range o.rules {
 		w := &marksWalk{}
 		for i := range r.exprs {
@@ -182,6 +198,11 @@ func (o *others) uses() (out OfOthers) {
 		if w.toAddress {
 			out.Translations = append(out.Translations, facts.Translation{
 				Table: r.chain.table, Chain: r.chain.name, OIF: w.oif, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
+			})
+		}
+		if w.back.dropped && slices.ContainsFunc(r.chain.hooks(map[*otherChain]bool{}), func(h facts.Hook) bool { return h.Name == "prerouting" }) {
+			out.ReverseFilters = append(out.ReverseFilters, facts.ReverseFilter{
+				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Family: w.back.familyIn(r.chain.table), Limited: w.back.limited,
 			})
 		}
 		if w.untracked {

@@ -18,6 +18,9 @@ const (
 	fromPacketMark
 	fromConnectionMark
 	fromOIF
+	fromIIF
+	fromFamily
+	fromReverse // the interface that leads back to the source, if it is the one that the packet came by
 )
 
 // register is a value as (origin & and) ^ xor.
@@ -35,6 +38,7 @@ type marksWalk struct {
 	toAddress bool
 	untracked bool
 	oif       string
+	back      backWalk
 }
 
 // The expressions of iptables-nft (linux/netfilter/nf_tables_compat.h).
@@ -78,6 +82,9 @@ func (w *marksWalk) step(x *expr) {
 		if v := x.value(unix.NFTA_IMMEDIATE_DATA); len(v) == 4 {
 			w.set(x.u32(unix.NFTA_IMMEDIATE_DREG), register{fromConstant, 0, binary.NativeEndian.Uint32(v)})
 		}
+		w.back.verdict(x)
+	case "fib":
+		w.set(x.u32(unix.NFTA_FIB_DREG), register{origin: looksBack(x)})
 	case "bitwise":
 		w.bitwise(x)
 	case "cmp":
@@ -85,6 +92,7 @@ func (w *marksWalk) step(x *expr) {
 	case "range":
 		w.test(w.registers[slot(x.u32(unix.NFTA_RANGE_SREG))])
 	case "lookup":
+		w.back.limit(w.registers[slot(x.u32(unix.NFTA_LOOKUP_SREG))].origin)
 		w.test(w.registers[slot(x.u32(unix.NFTA_LOOKUP_SREG))])
 		if attr(x.data, unix.NFTA_LOOKUP_DREG) != nil {
 			w.set(x.u32(unix.NFTA_LOOKUP_DREG), register{})
@@ -117,6 +125,10 @@ func (w *marksWalk) mark(x *expr, key, dreg, sreg uint16) {
 		from = fromPacketMark
 	case x.name == "meta" && k == unix.NFT_META_OIFNAME:
 		from = fromOIF
+	case x.name == "meta" && (k == unix.NFT_META_IIFNAME || k == unix.NFT_META_IIF):
+		from = fromIIF
+	case x.name == "meta" && k == unix.NFT_META_NFPROTO:
+		from = fromFamily
 	}
 	if attr(x.data, dreg) != nil {
 		w.set(x.u32(dreg), register{from, ^uint32(0), 0})
@@ -170,6 +182,7 @@ func (w *marksWalk) bitwise(x *expr) {
 // compare notes what a rule is for (its outgoing interface), or that it compares a mark.
 func (w *marksWalk) compare(x *expr) {
 	r := w.registers[slot(x.u32(unix.NFTA_CMP_SREG))]
+	w.back.compare(r.origin, x)
 	if r.origin != fromOIF || x.u32(unix.NFTA_CMP_OP) != unix.NFT_CMP_EQ {
 		w.test(r)
 		return
@@ -252,6 +265,7 @@ func (w *marksWalk) change(connection bool, bits uint32, constant bool, value ui
 
 // match is a match of iptables-nft: xt_mark_mtinfo1 and xt_connmark_mtinfo1 both begin { mark, mask }.
 func (w *marksWalk) match(name string, info []byte) {
+	w.back.match(name, info)
 	if (name == "mark" || name == "connmark") && len(info) >= 8 {
 		w.uses = append(w.uses, facts.MarkUse{Connection: name == "connmark", Bits: binary.NativeEndian.Uint32(info[4:])})
 	}

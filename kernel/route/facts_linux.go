@@ -2,6 +2,9 @@ package route
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"net/netip"
 	"slices"
 
 	"pbr/compiler/plan"
@@ -44,21 +47,51 @@ func (c *Conn) Defaults(rules []plan.Rule) ([]facts.Table, error) {
 	return out, nil
 }
 
-// HalfDefaults returns main's routes that count as default routes and are to a part of the addresses only.
-func (c *Conn) HalfDefaults() ([]plan.Route, error) {
-	var out []plan.Route
+// Main returns main's routes that count as default routes and are to a part of the addresses only, and what its other routes are for.
+func (c *Conn) Main() (halves []plan.Route, shares []facts.MainShare, err error) {
 	for _, family := range plan.Families {
 		routes, err := c.routes(family, plan.MainTable, 0)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		for _, r := range routes {
-			if r.Kind == plan.Unicast && r.Dst.Bits() > 0 && plan.CountsAsDefault(r.Dst) {
-				out = append(out, r.Route)
+		through := map[string][]netip.Prefix{}
+		for i := range routes {
+			r := &routes[i]
+			switch half := plan.CountsAsDefault(r.Dst); {
+			case r.Kind != plan.Unicast || half && r.Dst.Bits() == 0 || r.connected():
+			case half:
+				halves = append(halves, r.Route)
+			default:
+				for _, h := range r.Hops {
+					through[h.Dev] = append(through[h.Dev], r.Dst)
+				}
 			}
 		}
+		for _, dev := range slices.Sorted(maps.Keys(through)) {
+			shares = append(shares, facts.MainShare{Family: family, Dev: dev, Routes: len(through[dev]), Share: share(through[dev])})
+		}
 	}
-	return out, nil
+	return halves, shares, nil
+}
+
+// public6 is what of IPv6 is given out (RFC 4291, 2.4).
+var public6 = netip.MustParsePrefix("2000::/3")
+
+// share is how much of an IP version's public addresses the networks cover, 0 to 1.
+func share(networks []netip.Prefix) (sum float64) {
+	var last netip.Prefix
+	for _, p := range sorted(networks) {
+		above := 0
+		if p.Addr().Is6() {
+			above = public6.Bits()
+		}
+		if last.IsValid() && last.Overlaps(p) || p.Addr().Is6() && !public6.Overlaps(p) {
+			continue
+		}
+		last = p
+		sum += math.Pow(2, float64(above-p.Bits()))
+	}
+	return min(sum, 1)
 }
 
 // Others returns the routes of others in the tables.

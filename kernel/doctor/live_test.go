@@ -1,0 +1,69 @@
+package doctor
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pbr/compiler/policy"
+	"pbr/kernel/facts"
+)
+
+// A snat that comes after pbr's never gets its turn, where pbr translates what it is for.
+func TestLateSNAT(t *testing.T) {
+	at := func(table, oif, hook string, priority int32) facts.Translation {
+		return facts.Translation{Table: table, Chain: "post", OIF: oif, Handle: 4, Hooks: []facts.Hook{{Name: hook, Priority: priority}}}
+	}
+	for name, c := range map[string]struct {
+		translation facts.Translation
+		change      func(*policy.Document)
+		want        []string // the uplinks that are warned of
+	}{
+		"at srcnat":            {at("ip nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
+		"at pbr's own":         {at("ip nat", "wan1", "postrouting", 90), nil, []string{"isp1"}},
+		"before pbr's":         {at("ip nat", "wan1", "postrouting", 80), nil, nil},
+		"for all":              {at("inet nat", "", "postrouting", 100), nil, []string{"isp1", "isp2"}},
+		"for a pattern":        {at("inet nat", "wan*", "postrouting", 100), nil, []string{"isp1", "isp2"}},
+		"for another":          {at("ip nat", "lan0", "postrouting", 100), nil, nil},
+		"at input":             {at("ip nat", "", "input", 100), nil, nil},
+		"pbr does not":         {at("ip nat", "wan1", "postrouting", 100), func(d *policy.Document) { d.Uplinks[0].NAT = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
+		"pbr does not in IPv6": {at("ip6 nat", "wan1", "postrouting", 100), func(d *policy.Document) { d.Uplinks[0].NAT6 = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
+		"in IPv6":              {at("ip6 nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
+	} {
+		s, f := healthy(t, twoUplinks)
+		f.Translations = []facts.Translation{c.translation}
+		if c.change != nil {
+			c.change(s.Doc)
+		}
+		var got []string
+		for _, d := range Live(s.Doc, f) {
+			if d.Code != codeLateSNAT || d.Severity != policy.Warning || !strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) never gets its turn") {
+				t.Errorf("%s: %+v", name, d)
+			}
+			_, after, _ := strings.Cut(d.Message, `"`)
+			uplink, _, _ := strings.Cut(after, `"`)
+			got = append(got, uplink)
+		}
+		if strings.Join(got, " ") != strings.Join(c.want, " ") {
+			t.Errorf("%s: warns of %q, want %q", name, got, c.want)
+		}
+		if lines := notOK(Examine(s, f)); len(lines) != len(c.want) || len(lines) > 0 && !strings.HasPrefix(lines[0], "warn late-snat: ") {
+			t.Errorf("%s: doctor says %q", name, lines)
+		}
+	}
+}
+
+// Two uplinks with one address are told of, once for each pair.
+func TestSameAddress(t *testing.T) {
+	s, f := healthy(t, twoUplinks)
+	if ds := Live(s.Doc, f); ds != nil {
+		t.Errorf("different addresses: %v", ds)
+	}
+	l := f.Machine.Links["wan2"]
+	l.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
+	f.Machine.Links["wan2"] = l
+	lines := notOK(Examine(s, f))
+	if len(lines) != 1 || !strings.HasPrefix(lines[0], `warn same-address: uplinks "isp1" and "isp2" have the same address 192.0.2.2`) || !strings.Contains(lines[0], "another network") {
+		t.Errorf("doctor says %q", lines)
+	}
+}

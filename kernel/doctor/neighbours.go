@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pbr/compiler/plan"
+)
+
+// owner is a program whose ip rules are known by their form.
+type owner string
+
+const (
+	nobody     owner = ""
+	tailscale  owner = "Tailscale"
+	netbird    owner = "NetBird"
+	wgQuick    owner = "wg-quick"
+	keepalived owner = "keepalived"
+)
+
+// What the programs' ip rules have: numbers from their sources.
+const (
+	tailscaleTable = 52
+	tailscaleMask  = 0xff0000
+	netbirdTable   = 7120 // 0x1bd0
+	// keepalivedProtocol is RTPROT_KEEPALIVED (linux/rtnetlink.h).
+	keepalivedProtocol = 18
+	// wgQuickTable is the first table that wg-quick takes.
+	wgQuickTable = 51820
+)
+
+// owners sorts the rules of others by whom they belong to, each list in the kernel's order.
+func (e *examination) owners() map[owner][]plan.Rule {
+	out := map[owner][]plan.Rule{}
+	for _, r := range e.facts.Rules {
+		if o := e.owner(r); o != nobody {
+			out[o] = append(out[o], r)
+		}
+	}
+	return out
+}
+
+// owner tells whose rule it is.
+func (e *examination) owner(r plan.Rule) owner {
+	lookup := r.Action == plan.ActLookup
+	switch {
+	case r.Protocol == plan.Protocol:
+		return nobody
+	case r.Protocol == keepalivedProtocol:
+		return keepalived
+	case lookup && r.Table == tailscaleTable, r.MarkMask == tailscaleMask && r.Mark&^0xf0000 == 0 && r.Mark != 0:
+		return tailscale
+	case lookup && r.Table == netbirdTable:
+		return netbird
+	case ofWGQuick(r):
+		return wgQuick
+	}
+	if !everything(r) || r.Table != plan.MainTable || r.SuppressPrefix != 1 || r.Foreign != "" {
+		return nobody
+	}
+	// "lookup main suppress_prefixlength 0" is the companion of a rule that takes the rest.
+	for _, o := range e.facts.Rules {
+		switch {
+		case o.Family != r.Family:
+		case o.Table == netbirdTable && o.Priority > r.Priority && o.Priority-r.Priority <= 10:
+			return netbird
+		case ofWGQuick(o) && max(o.Priority, r.Priority)-min(o.Priority, r.Priority) == 1:
+			return wgQuick
+		}
+	}
+	return nobody
+}
+
+// ofWGQuick reports whether a rule is "not fwmark N lookup N", N from 51820 on.
+func ofWGQuick(r plan.Rule) bool {
+	return r.Invert && r.MarkMask == ^uint32(0) && r.Mark == r.Table && r.Table >= wgQuickTable && r.Action == plan.ActLookup
+}
+
+// neighbours judges the ip rules of programs that are known.
+func (e *examination) neighbours() {
+	rules := e.owners()
+	if r := rules[tailscale]; r != nil {
+		e.tailscale(r)
+	}
+	if r := rules[netbird]; r != nil {
+		e.netbird(r)
+	}
+	if r := rules[wgQuick]; r != nil {
+		e.wgQuick(r)
+	}
+	if r := rules[keepalived]; r != nil {
+		e.keepalivedRules(r)
+	}
+}
+
+// ahead reports whether one of the rules leaves nothing to those of pbr's.
+func (e *examination) ahead(rules []plan.Rule) bool {
+	return slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Priority < e.base() && e.takesAll(r) })
+}
+
+// behind reports whether one of the rules that look up a table comes after pbr's, and none before it.
+func (e *examination) behind(rules []plan.Rule, table uint32) bool {
+	isBefore := func(r plan.Rule) bool { return r.Table == table && r.Priority < e.base() }
+	isAfter := func(r plan.Rule) bool { return r.Table == table && r.Priority >= e.base()+plan.PrioritySpan }
+	return slices.ContainsFunc(rules, isAfter) && !slices.ContainsFunc(rules, isBefore)
+}
+
+// stand says where rules are, by their priorities: "its ip rules 5210, 5230 are before pbr's".
+func stand(rules []plan.Rule, where string) string {
+	var numbers []string
+	for _, r := range rules {
+		if n := fmt.Sprint(r.Priority); !slices.Contains(numbers, n) {
+			numbers = append(numbers, n)
+		}
+	}
+	if len(numbers) == 1 {
+		return "its ip rule " + numbers[0] + " is " + where + " pbr's"
+	}
+	return "its ip rules " + few(numbers, ", ") + " are " + where + " pbr's"
+}
+
+func (e *examination) tailscale(rules []plan.Rule) {
+	const tailnet = "ip rule add pref 3990 to 100.64.0.0/10 lookup 52; ip -6 rule add pref 3990 to fd7a:115c:a1e0::/48 lookup 52"
+	switch {
+	case e.ahead(rules):
+		e.add(Fail, string(tailscale), "write rule-priority = 4000 into [pbr], then pbr apply: pbr's rules come first then; or leave the exit node: tailscale set --exit-node=",
+			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] has any; Tailscale makes its rules again when they are deleted", stand(rules, "before"))
+	case e.behind(rules, tailscaleTable) && e.Doc != nil && e.Doc.Default != nil:
+		e.add(Warn, string(tailscale), tailnet, "%s, whose [default] has all packets before them: the tailnet's addresses are sent through an uplink", stand(rules, "behind"))
+	case e.behind(rules, tailscaleTable):
+		e.ok(string(tailscale), "%s: what no policy catches gets to them", stand(rules, "behind"))
+	default:
+		e.ok(string(tailscale), "%s, and table 52 has no default route: only the tailnet's own addresses go there", stand(rules, "before"))
+	}
+}
+
+func (e *examination) netbird(rules []plan.Rule) {
+	if !e.ahead(rules) {
+		e.ok(string(netbird), "%s: table %d takes nothing but NetBird's own networks from pbr", stand(rules, "before"), netbirdTable)
+		return
+	}
+	do := "write rule-priority = 4000 into [pbr], then pbr apply: pbr's rules come first then"
+	if lowest := slices.MinFunc(rules, func(a, b plan.Rule) int { return int(a.Priority) - int(b.Priority) }); lowest.Priority < 4000+plan.PrioritySpan {
+		do = fmt.Sprintf("no rule-priority of pbr's is low enough: give up the exit node (netbird networks deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
+			"so that its routes are in main; ip rules that are deleted come back (the first one is %d)", lowest.Priority)
+	}
+	e.add(Fail, string(netbird), do,
+		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] has any", stand(rules, "before"), netbirdTable)
+}
+
+// wgQuick judges full tunnels: the kernel puts the rules of wg-quick right before the first one that is there when the tunnel comes up.
+func (e *examination) wgQuick(rules []plan.Rule) {
+	const off = "write Table = off into [Interface] of the tunnel's file in /etc/wireguard, start it again, and make it an [[uplink]]"
+	table := uint32(0)
+	for _, r := range rules {
+		table = max(table, r.Table)
+	}
+	tunnel := fmt.Sprintf("%s (table %d)", wgQuick, table)
+	switch {
+	case e.ahead(rules):
+		e.add(Fail, tunnel, off+"; or write rule-priority = 3000 into [pbr], without [default], and start the tunnel before pbr",
+			"%s, as the tunnel came up after pbr did: it takes all packets, and no policy, rule or [default] has any", stand(rules, "before"))
+	case e.behind(rules, table) && e.Doc != nil && e.Doc.Default != nil:
+		e.add(Fail, tunnel, off+" (the first of [default], if all is to use it); or write rule-priority = 3000 into [pbr], and leave [default] out",
+			"%s, whose [default] hides them, as pbr came after the tunnel did: what was to be in the tunnel leaves through an uplink, in the clear", stand(rules, "behind"))
+	case e.behind(rules, table):
+		e.ok(tunnel, "%s: the tunnel has what no policy and no rule catches", stand(rules, "behind"))
+	default:
+		e.ok(tunnel, "%s, and its table has no default route", stand(rules, "before"))
+	}
+}
+
+func (e *examination) keepalivedRules(rules []plan.Rule) {
+	var before, hidden []plan.Rule
+	for _, r := range rules {
+		switch {
+		case r.Priority < e.base():
+			before = append(before, r)
+		case e.Doc != nil && e.Doc.Default != nil:
+			hidden = append(hidden, r)
+		}
+	}
+	if before != nil {
+		e.add(Warn, string(keepalived), "write what they select into a [[rule]] or [[policy]] if pbr is to decide on it", "%s (virtual_rules): %s: what it selects does not get to those", stand(before, "before"), Describe(before[0]))
+	}
+	if hidden != nil {
+		e.add(Warn, string(keepalived), fmt.Sprintf("give them a priority below %d in keepalived.conf, as priority %d, or write them as [[rule]]s", e.base(), e.base()-plan.PrioritySpan),
+			"%s, whose [default] has all packets before them (virtual_rules): they do nothing", stand(hidden, "behind"))
+	}
+	if before == nil && hidden == nil {
+		e.ok(string(keepalived), "%s (virtual_rules)", stand(rules, "behind"))
+	}
+}
+
+// hasChain reports whether others have a chain of that name, as "ip filter DOCKER-USER".
+func (e *examination) hasChain(name string) bool { return slices.Contains(e.facts.Chains, name) }
+
+// words joins names as a list for people.
+func words(names []string) string { return strings.Join(names, ", ") }
