@@ -23,6 +23,13 @@ type leaks struct {
 	exposed []span
 }
 
+const (
+	// deletionTime is how long a command that deletes something may take.
+	deletionTime = 200 * time.Millisecond
+	// undoTime is how long after the repair a trial may go back to what others had left: without a watch it is to that, whatever it is.
+	undoTime = 3 * time.Second
+)
+
 // span is from one time to another; to is zero while it lasts.
 type span struct{ from, to time.Time }
 
@@ -94,8 +101,8 @@ func (l *leaks) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, s := range l.exposed {
-		if s.to.IsZero() && s.from.Add(time.Second/5).Before(began) { // by then the command has deleted it
-			l.exposed[i].to = time.Now()
+		if s.to.IsZero() && s.from.Add(deletionTime).Before(began) {
+			l.exposed[i].to = time.Now().Add(undoTime)
 		}
 	}
 }

@@ -200,6 +200,7 @@ func (c *chaos) try(args ...string) {
 	}
 	late := time.AfterFunc(lab.Patience(90*time.Second), func() { _ = cmd.Process.Kill() })
 	_ = cmd.Wait()
+	c.say("chaos: pbr %v: %v: %s", args[2:], cmd.ProcessState, strings.ReplaceAll(said.text(), "\n", " "))
 	if code := cmd.ProcessState.ExitCode(); code < 0 || code > 4 || !late.Stop() || strings.Contains(said.text(), "goroutine ") {
 		c.t.Errorf("pbr %v: %v\n%s", args[2:], cmd.ProcessState, said.text())
 	}

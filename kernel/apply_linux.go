@@ -67,7 +67,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 		k.remember(want, a.owned, have.nft, true)
 		return a.report, a.settle()
 	}
-	if err := a.writeJournal(next); err != nil {
+	if err := a.writeJournal(next); err != nil && j.needs(next) {
 		return nil, err
 	}
 	if err := a.applyStages(have); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"syscall"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -234,7 +235,34 @@ func replaceJournal(file string, was, next *journal) error {
 		err = state.Replace(file, b)
 	}
 	if err != nil {
-		return fmt.Errorf("writing the journal: %w", err)
+		return &UnwrittenError{Err: err}
 	}
 	return nil
+}
+
+// UnwrittenError says that the journal could not be written. Nothing was done that needs it.
+type UnwrittenError struct{ Err error }
+
+func (e *UnwrittenError) Error() string {
+	text := fmt.Sprintf("writing the journal: %v", e.Err)
+	if errors.Is(e.Err, syscall.ENOSPC) {
+		text += ": make room there (df shows how full it is)"
+	}
+	return text
+}
+
+func (e *UnwrittenError) Unwrap() error { return e.Err }
+
+// Unwritten reports whether an error is that the journal could not be written.
+func Unwritten(err error) bool {
+	var unwritten *UnwrittenError
+	return errors.As(err, &unwritten)
+}
+
+// needs reports whether next has anything that was is without and that has to be on record before anything is changed. That connections have not been
+// looked at is for a run after a kill alone.
+func (j *journal) needs(next *journal) bool {
+	n := *next
+	n.Unadopted = j.Unadopted
+	return !reflect.DeepEqual(j, &n)
 }

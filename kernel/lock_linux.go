@@ -36,10 +36,8 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if k.released == "" || readLock(f) != k.released {
 		k.left = nil // another process had the lock meanwhile
 	}
-	if err := writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("writing %s: %w", f.Name(), err)
-	}
+	// Who has it is only for others to tell: where there is no room for that, it is a lock all the same.
+	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
 	return func() {
 		k.lock = nil

@@ -140,3 +140,6 @@ func (k *Kernel) FollowFlows() (*conntrack.Follower, error) { return nil, errLin
 
 // Remembered fails.
 func (k *Kernel) Remembered(string) ([]facts.Client, error) { return nil, errLinux }
+
+// Room fails.
+func (k *Kernel) Room() error { return errLinux }

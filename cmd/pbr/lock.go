@@ -60,7 +60,8 @@ func (c command) waitForLock(stop context.Context, k *kernel.Kernel, doing strin
 		if !errors.As(err, &locked) {
 			return unlock, err
 		}
-		if locked.Doing == doingWatch && daemon.Answers(k.Dir()) {
+		// Without room in /run nobody could write down what has the lock.
+		if (locked.Doing == doingWatch || locked.PID == 0) && daemon.Answers(k.Dir()) {
 			return nil, errWatch
 		}
 		waited := time.Since(start)

@@ -91,7 +91,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	}
 	served := &metricsServer{log: logger}
 	w := daemon.New(daemon.Options{
-		Policy: f.doc, Reload: p.reload, Trials: p, Waits: p.waits,
+		Policy: f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
 			log.setFormat(doc.Watch.Log)
 			setHook(hooks, doc.Watch.Hook, logger)

@@ -23,7 +23,7 @@ func (k watchKernel) Update(ctx context.Context, want *plan.Plan) (daemon.Outcom
 
 func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
 	if err != nil {
-		return daemon.Outcome{}, busy(err)
+		return daemon.Outcome{}, marked(err)
 	}
 	return daemon.Outcome{Changed: changedLines(r), Warnings: r.Warnings}, nil
 }
@@ -31,12 +31,16 @@ func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
 // Machine marks errors of what changed while it was read.
 func (k watchKernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	m, err := k.Kernel.Machine(needs)
-	return m, busy(err)
+	return m, marked(err)
 }
 
-func busy(err error) error {
-	if kernel.Interrupted(err) {
+// marked marks the errors that the watch treats in a way of their own.
+func marked(err error) error {
+	switch {
+	case kernel.Interrupted(err):
 		return fmt.Errorf("%w: %w", daemon.ErrInterrupted, err)
+	case kernel.Unwritten(err):
+		return fmt.Errorf("%w: %w", daemon.ErrNoRoom, err)
 	}
 	return err
 }

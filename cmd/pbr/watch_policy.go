@@ -179,6 +179,21 @@ func (p *policies) reload() (*policy.Document, error) {
 	return p.valid(f)
 }
 
+// held goes back to the policy that was kept last, as the file that it came from has it no more: a reload reads that file.
+func (p *policies) held() (*policy.Document, error) {
+	kept, err := p.store.Kept()
+	if err != nil {
+		return nil, err
+	}
+	f := loadAgain(kept)
+	doc, err := p.valid(f)
+	if err == nil {
+		kept.Name, kept.Path = p.start.text.Name, p.start.text.Path
+		p.inForce(doc)
+	}
+	return doc, err
+}
+
 // valid returns a policy's document, or everything that is wrong with it.
 func (p *policies) valid(f *policyFile) (*policy.Document, error) {
 	ds := allDiagnostics(f)

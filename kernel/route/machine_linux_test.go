@@ -48,7 +48,7 @@ func TestMachine(t *testing.T) {
 	gateway := netip.MustParseAddr
 	want := map[string]plan.Link{
 		"lo": {Up: true, Carrier: true, Loopback: true},
-		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2"),
+		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2", "2001:db8:5::1"),
 			Networks: networks("10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "2001:db8:1::/64", "2001:db8:5::/64"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
 		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"),
 			Networks: networks("198.51.100.0/24", "2001:db8:2::/64"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},

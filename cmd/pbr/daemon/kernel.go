@@ -20,6 +20,8 @@ type Kernel interface {
 	Cut(cuts []Cut) (int, error)
 	// Pin gives unmarked connections a mark and returns how many.
 	Pin(pins []Pin) (int, error)
+	// Room tells why nothing could be noted of another policy now, nil if it could.
+	Room() error
 }
 
 // Outcome is what was done to the kernel.
@@ -82,3 +84,6 @@ type Notice struct {
 
 // ErrInterrupted is for errors of a Kernel that only tell that others changed what was being read or changed.
 var ErrInterrupted = errors.New("others keep changing it")
+
+// ErrNoRoom is for errors of a Kernel that could not note what a plan takes, and so left everything as it was.
+var ErrNoRoom = errors.New("what pbr takes cannot be noted")

@@ -136,7 +136,7 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document) (Outcome, e
 		w.due(spacing) // whatever was not undone is put right
 		return Outcome{}, err
 	}
-	w.doc = doc
+	w.doc, w.room = doc, nil
 	w.take(want)
 	w.shared.loaded(doc)
 	w.Reloaded(doc)

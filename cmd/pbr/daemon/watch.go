@@ -37,7 +37,7 @@ const (
 	applyTries = 4
 )
 
-// Options are what a Watcher works with. All but Trials, Waits, Hook, Notify and Watchdog are needed.
+// Options are what a Watcher works with. All but Held, Trials, Waits, Hook, Notify and Watchdog are needed.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that is wrong.
 	Policy *policy.Document
@@ -55,6 +55,9 @@ type Options struct {
 	// Uptime tells the time since the machine started.
 	Uptime func() time.Duration
 	Log    *slog.Logger
+	// Held is the policy that the kernel holds from before. A start goes on with it where Policy cannot be brought into force for
+	// want of room for notes (ErrNoRoom), and reloads when there is.
+	Held func() (*policy.Document, error)
 	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
 	Trials Trials
 	Waits  *Trial
@@ -82,6 +85,8 @@ type Watcher struct {
 	gone     tableGone
 	// reading is a reload's, nil when none is under way.
 	reading *reading
+	// room tells when to look for room for the policy that could not be started with; nil when none waits for that.
+	room *time.Timer
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
 	dirty   dirty
@@ -128,6 +133,9 @@ func New(o Options) *Watcher {
 	if w.Reloaded == nil {
 		w.Reloaded = func(*policy.Document) {}
 	}
+	if w.Held == nil {
+		w.Held = func() (*policy.Document, error) { return nil, errors.New("no policy is known to be in force") }
+	}
 	w.shared.init(o.Policy)
 	return w
 }
@@ -138,6 +146,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.health = w.loadHealth()
 	w.shared.setDown(w.health.down) // whoever asks compiles the same plan
 	want, outcome, err := w.apply(ctx, w.doc)
+	if errors.Is(err, ErrNoRoom) && w.Waits == nil {
+		want, outcome, err = w.applyHeld(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -211,6 +222,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.reloadRead(ctx, got)
 		case <-w.readLate():
 			w.abandon()
+		case <-w.roomDue():
+			w.lookForRoom()
 		case do := <-w.calls:
 			do()
 		case <-w.trialDue():
