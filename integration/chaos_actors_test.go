@@ -108,16 +108,16 @@ func (c *chaos) meddle(r *rand.Rand) {
 const diskSize = 4 << 20
 
 // smallDisk puts a disk of its own below the router's directory in /run/pbr.
-func (c *chaos) smallDisk() {
-	c.t.Helper()
-	dir := c.Router.StateDir()
+func (w *watched) smallDisk() {
+	w.t.Helper()
+	dir := w.Router.StateDir()
 	err := errors.Join(os.MkdirAll(dir, 0o700), unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize)))
 	if err != nil {
-		c.t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	c.t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			c.t.Error(err)
+			w.t.Error(err)
 		}
 	})
 }

@@ -32,8 +32,10 @@ type fakeKernel struct {
 	applies []time.Time
 	updates []time.Time
 	cuts    []Cut
-	pins    []Pin
-	fail    error
+	// noRoom keeps other policies than the one that it holds out.
+	noRoom error
+	pins   []Pin
+	fail   error
 	// unread is the error of every other reading of the machine.
 	unread error
 	reads  int
@@ -70,6 +72,9 @@ func (k *fakeKernel) hold(want *plan.Plan) (Outcome, error) {
 	if k.fail != nil {
 		return Outcome{}, k.fail
 	}
+	if k.noRoom != nil && k.holds != nil && !reflect.DeepEqual(k.holds.Numbers, want.Numbers) {
+		return Outcome{}, fmt.Errorf("%w: %w", ErrNoRoom, k.noRoom)
+	}
 	o := Outcome{Changed: k.spoiled}
 	k.spoiled = nil
 	if !reflect.DeepEqual(k.holds, want) {
@@ -84,6 +89,12 @@ func (k *fakeKernel) Cut(cuts []Cut) (int, error) {
 	defer k.mu.Unlock()
 	k.cuts = append(k.cuts, cuts...)
 	return len(cuts), nil
+}
+
+func (k *fakeKernel) Room() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.noRoom
 }
 
 func (k *fakeKernel) Pin(pins []Pin) (int, error) {
@@ -235,6 +246,8 @@ type bench struct {
 	// trials and waits are Options'.
 	trials Trials
 	waits  *Trial
+	// held is the policy that the kernel holds when the Watcher starts.
+	held string
 
 	// hang keeps a reload reading until it is closed.
 	hang chan struct{}
@@ -294,7 +307,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			b.notify = append(b.notify, s)
 		},
-		Watchdog: time.Second, Trials: b.trials, Waits: b.waits,
+		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) },
 	}
 }
 
