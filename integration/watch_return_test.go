@@ -86,7 +86,8 @@ func TestWatchOnReturn(t *testing.T) {
 	w.waitAnswered(voice, "isp1")
 	tale := voice.Stop()
 	t.Logf("voice: %v; media, the failure included: %v", tale, media.Stop())
-	if tale.Gap > lab.Patience(100*time.Millisecond) {
+	// On an idle machine it is below 0.1 s; what a check needs to fail again would be a break.
+	if tale.Gap > lab.Patience(time.Second) {
 		t.Errorf("the return took %v of silence", tale.Gap)
 	}
 	w.router.inSync()

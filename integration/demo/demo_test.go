@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"pbr/integration/lab"
@@ -57,6 +58,10 @@ func quietly(m *testing.M) int {
 
 func TestDemo(t *testing.T) {
 	s := newShow(t)
+	lab.WaitFor(t, "the tunnel's IPv6 address", func() bool {
+		return strings.Contains(s.Router.Run("ip", "-6", "addr", "show", "dev", "tun0"), "fe80::") &&
+			s.Router.Run("ip", "-6", "addr", "show", "tentative") == ""
+	})
 	before := s.state()
 
 	s.title("The network")
