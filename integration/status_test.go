@@ -166,3 +166,55 @@ func TestStatusHasNumbers(t *testing.T) {
 		t.Errorf("isp2's mark is %s, that of its connection %s", s.Uplinks[1].Mark, c.Mark)
 	}
 }
+
+// apply and diff tell the same changes, object by object, also through a watch.
+func TestChangesAsJSON(t *testing.T) {
+	t.Parallel()
+	type changes struct {
+		InSync  bool `json:"in_sync"`
+		Changes []struct {
+			Op, Kind, Text, Name, Dst string
+			Family, Priority          int
+		}
+		Changed, Warnings []string
+	}
+	read := func(res string) (c changes) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(res), &c); err != nil || c.Changed == nil || c.Warnings == nil || c.Changes == nil {
+			t.Fatalf("%v: %s", err, res)
+		}
+		return c
+	}
+	w := newWatched(t, watchPolicy, 2)
+	planned := read(w.router.pbr("diff", "--json").Stdout)
+	done := read(w.router.must("apply", "--json"))
+	if fmt.Sprint(planned) != fmt.Sprint(done) || done.InSync || len(done.Changes) < 20 {
+		t.Errorf("planned:\n%+v\ndone:\n%+v", planned, done)
+	}
+	kinds := map[string]bool{}
+	for _, c := range done.Changes {
+		if c.Text == "" || c.Op != "add" && c.Op != "set" {
+			t.Errorf("a change of a first apply: %+v", c)
+		}
+		kinds[c.Kind] = true
+	}
+	for _, kind := range []string{"route", "rule", "chain", "set"} {
+		if !kinds[kind] {
+			t.Errorf("no %s in %+v", kind, done.Changes)
+		}
+	}
+	if again := read(w.router.must("apply", "--json")); !again.InSync || len(again.Changes) != 0 {
+		t.Errorf("a second apply: %+v", again)
+	}
+	w.start()
+	w.waitState("isp2", "up")
+	w.router.write(moreLater)
+	if c := read(w.router.must("apply", "--json")); c.InSync || !slices.ContainsFunc(c.Changes, func(one struct {
+		Op, Kind, Text, Name, Dst string
+		Family, Priority          int
+	}) bool {
+		return one.Kind == "counter" && one.Op == "add" && strings.Contains(one.Name, "more")
+	}) {
+		t.Errorf("through the watch: %+v", c)
+	}
+}

@@ -162,8 +162,8 @@ type diagnosticView struct {
 	Hint     string `json:"hint,omitempty"`
 }
 
-// DiagnosticsJSON writes findings as a JSON array of objects with file, line, column, severity, code, key,
-// message and hint; an empty array when there are none.
+// DiagnosticsJSON writes findings as a JSON object with a list of objects with file, line, column, severity, code, key,
+// message and hint; an empty list when there are none.
 func DiagnosticsJSON(w io.Writer, ds policy.Diagnostics) error {
 	views := make([]diagnosticView, 0, len(ds))
 	for _, d := range ds {
@@ -172,7 +172,9 @@ func DiagnosticsJSON(w io.Writer, ds policy.Diagnostics) error {
 			Code: d.Code, Key: d.Key, Message: d.Message, Hint: d.Hint,
 		})
 	}
-	return writeJSON(w, views)
+	return writeJSON(w, struct {
+		Diagnostics []diagnosticView `json:"diagnostics"`
+	}{views})
 }
 
 // writeJSON writes v indented, as every JSON that people may also read.

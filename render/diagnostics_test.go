@@ -101,10 +101,11 @@ func TestCaret(t *testing.T) {
 
 func TestDiagnosticsJSON(t *testing.T) {
 	out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, testDiagnostics()[1:3]) })
-	var got []map[string]any
-	if err := json.Unmarshal([]byte(out), &got); err != nil {
+	var all struct{ Diagnostics []map[string]any }
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
 		t.Fatal(err)
 	}
+	got := all.Diagnostics
 	want := map[string]any{"file": "pbr.toml", "line": 2., "column": 10., "severity": "error", "code": "unknown-uplink",
 		"key": "policy.uplink", "message": `uplink "isp3" does not exist`, "hint": `did you mean "isp2"?`}
 	for k, v := range want {
@@ -115,7 +116,7 @@ func TestDiagnosticsJSON(t *testing.T) {
 	if len(got) != 2 || len(got[0]) != len(want) || got[1]["severity"] != "warning" {
 		t.Errorf("got %s", out)
 	}
-	if out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, nil) }); out != "[]\n" {
+	if out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, nil) }); out != "{\n  \"diagnostics\": []\n}\n" {
 		t.Errorf("none: %q", out)
 	}
 }

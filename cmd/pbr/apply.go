@@ -268,7 +268,7 @@ func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile
 	for try := 1; ; try++ {
 		report, err := k.Apply(stop, want)
 		if err == nil {
-			return &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings, Waiting: want.Waiting}, nil
+			return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report, want), Warnings: report.Warnings, Waiting: want.Waiting}, nil
 		}
 		again, compileErr := command{stderr: io.Discard}.compileLive(f, k) // told already
 		if try == applyTries || stop.Err() != nil || compileErr != nil || plan.Diff(want, again).Empty() {

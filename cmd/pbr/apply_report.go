@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/plan"
 	"pbr/kernel"
 	"pbr/render"
 )
@@ -14,13 +16,42 @@ import (
 // inSync is what apply says when it has nothing to do.
 const inSync = "in sync: nothing sent"
 
-// applyResult is apply's, revert's and flush's JSON.
+// applyResult is apply's, revert's and flush's JSON, and most of diff's.
 type applyResult struct {
-	Changed  []string      `json:"changed"`
-	Warnings []string      `json:"warnings"`
-	Waiting  []waitingItem `json:"waiting"`
+	// InSync reports whether nothing was, or is, to be done.
+	InSync bool `json:"in_sync"`
+	// Changes has what was done, or would be, object by object; Changed the same for people, a line for each kind of thing.
+	Changes  []json.RawMessage `json:"changes"`
+	Changed  []string          `json:"changed"`
+	Warnings []string          `json:"warnings"`
+	Waiting  []waitingItem     `json:"waiting"`
 	// Until is when it is undone unless it is confirmed.
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// changedConnections is what an apply or a flush did to connections.
+func changedConnections(report *kernel.Report) (list []connectionsChange) {
+	for _, c := range []connectionsChange{
+		{"unmark", report.Cleared, "connections: %d unmarked"},
+		{"flush", report.Restarted, "connections: %d of a strict table that is gone cut"},
+		{"pin", report.Pinned, "connections: %d pinned to the uplink that default leaves"},
+		{"pin", report.Adopted, "connections: %d that are older than the table pinned to their uplink"},
+		{"flush", report.Flushed, "connections: %d that are older than the table flushed, which start anew"},
+		{"mark", report.Moved, "connections: %d given their uplink's new mark"},
+	} {
+		if c.n > 0 {
+			c.text = fmt.Sprintf(c.text, c.n)
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// connectionsChange is one thing that was done to connections.
+type connectionsChange struct {
+	op   string
+	n    int
+	text string
 }
 
 // changedLines tells what an apply or a flush did, a line for each kind of thing.
@@ -29,31 +60,41 @@ func changedLines(report *kernel.Report) []string {
 	if n := len(report.Restored); n > 0 {
 		done = append(done, fmt.Sprintf("sysctls: %d restored", n))
 	}
-	if report.Cleared > 0 {
-		done = append(done, fmt.Sprintf("connections: %d unmarked", report.Cleared))
-	}
-	if report.Restarted > 0 {
-		done = append(done, fmt.Sprintf("connections: %d of a strict table that is gone cut", report.Restarted))
-	}
-	if report.Pinned > 0 {
-		done = append(done, fmt.Sprintf("connections: %d pinned to the uplink that default leaves", report.Pinned))
-	}
-	if report.Adopted > 0 {
-		done = append(done, fmt.Sprintf("connections: %d that are older than the table pinned to their uplink", report.Adopted))
-	}
-	if report.Flushed > 0 {
-		done = append(done, fmt.Sprintf("connections: %d that are older than the table flushed, which start anew", report.Flushed))
-	}
-	if report.Moved > 0 {
-		done = append(done, fmt.Sprintf("connections: %d given their uplink's new mark", report.Moved))
+	for _, c := range changedConnections(report) {
+		done = append(done, c.text)
 	}
 	return done
+}
+
+// changedObjects tells the same for programs, object by object. plans name the routing tables.
+func changedObjects(report *kernel.Report, plans ...*plan.Plan) []json.RawMessage {
+	list := render.ChangesOf(report.Changes, plans...)
+	for _, s := range report.Restored {
+		list = append(list, render.SysctlChanged("restore", s))
+	}
+	for _, c := range changedConnections(report) {
+		list = append(list, render.ConnectionsChanged(c.op, c.n, c.text))
+	}
+	return rawChanges(list)
+}
+
+// rawChanges are changes as they are sent and printed.
+func rawChanges(list []render.Change) []json.RawMessage {
+	out := make([]json.RawMessage, 0, len(list))
+	for _, c := range list {
+		if text, err := json.Marshal(c); err == nil {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // printApplied prints what was done, or nothing if nothing was.
 func (c command) printApplied(ctx *cli.Context, done *daemon.Applied, nothing string) error {
 	if ctx.Bool("json") {
 		return printJSON(c.stdout, applyResult{
+			InSync:   len(done.Changed) == 0,
+			Changes:  append([]json.RawMessage{}, done.Changes...),
 			Changed:  append([]string{}, done.Changed...),
 			Warnings: append([]string{}, done.Warnings...),
 			Waiting:  waitingJSON(done.Waiting),

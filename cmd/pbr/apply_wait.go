@@ -70,6 +70,7 @@ func (c command) quietly() command {
 func (c command) tellPart(ctx *cli.Context, sum, done *daemon.Applied) {
 	first := sum.Waiting == nil && len(sum.Changed) == 0
 	sum.Changed = append(sum.Changed, done.Changed...)
+	sum.Changes = append(sum.Changes, done.Changes...)
 	sum.Warnings = append(sum.Warnings, done.Warnings...)
 	sum.Waiting = append([]plan.Waiting{}, done.Waiting...)
 	if !ctx.Bool("json") && (first || len(done.Changed) > 0) {

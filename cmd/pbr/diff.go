@@ -25,10 +25,9 @@ func (c command) diffCommand() *cli.Command {
 
 // diffResult is diff's JSON.
 type diffResult struct {
-	InSync  bool          `json:"in_sync"`
-	Changes []string      `json:"changes"`
-	Diff    string        `json:"diff"`
-	Waiting []waitingItem `json:"waiting"`
+	applyResult
+	// Diff is what diff prints without --json.
+	Diff string `json:"diff"`
 }
 
 func (c command) runDiff(ctx *cli.Context) error {
@@ -70,8 +69,8 @@ func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) err
 	if err := render.Diff(&text, have, want, changes, false); err != nil {
 		return fmt.Errorf("printing the difference: %w", err)
 	}
-	return printJSON(c.stdout, diffResult{
-		InSync: changes.Empty(), Changes: append([]string{}, render.Summary(changes)...),
-		Diff: text.String(), Waiting: waitingJSON(want.Waiting),
-	})
+	return printJSON(c.stdout, diffResult{applyResult{
+		InSync: changes.Empty(), Changes: rawChanges(render.ChangesOf(changes, have, want)), Changed: append([]string{}, render.Summary(changes)...),
+		Warnings: []string{}, Waiting: waitingJSON(want.Waiting),
+	}, text.String()})
 }

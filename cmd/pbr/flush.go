@@ -47,5 +47,5 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	if err := errors.Join(forgetHealth(k), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
-	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings}, "nothing of pbr's was there")
+	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing of pbr's was there")
 }

@@ -70,7 +70,7 @@ func revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &daemon.Applied{Changed: changedLines(report), Warnings: report.Warnings}, nil
+	return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, nil
 }
 
 // undo goes back to the state before the apply that waits, and notes that its policy was rejected: before that, so that one who is

@@ -14,18 +14,20 @@ import (
 type watchKernel struct{ *kernel.Kernel }
 
 func (k watchKernel) Apply(ctx context.Context, want *plan.Plan) (daemon.Outcome, error) {
-	return outcome(k.Kernel.Apply(ctx, want))
+	r, err := k.Kernel.Apply(ctx, want)
+	return outcome(want, r, err)
 }
 
 func (k watchKernel) Update(ctx context.Context, want *plan.Plan) (daemon.Outcome, error) {
-	return outcome(k.Kernel.Update(ctx, want))
+	r, err := k.Kernel.Update(ctx, want)
+	return outcome(want, r, err)
 }
 
-func outcome(r *kernel.Report, err error) (daemon.Outcome, error) {
+func outcome(want *plan.Plan, r *kernel.Report, err error) (daemon.Outcome, error) {
 	if err != nil {
 		return daemon.Outcome{}, marked(err)
 	}
-	return daemon.Outcome{Changed: changedLines(r), Warnings: r.Warnings}, nil
+	return daemon.Outcome{Changed: changedLines(r), Changes: changedObjects(r, want), Warnings: r.Warnings}, nil
 }
 
 // Machine marks errors of what changed while it was read.

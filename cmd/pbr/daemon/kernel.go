@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 
@@ -28,6 +29,8 @@ type Kernel interface {
 type Outcome struct {
 	// Changed has a line for a person for each kind of thing that differed; none when nothing was to be done.
 	Changed []string
+	// Changes has the same for programs, an object each.
+	Changes []json.RawMessage
 	// Warnings are what could not be done and does not make the result wrong.
 	Warnings []string
 }

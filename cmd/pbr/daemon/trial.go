@@ -56,9 +56,11 @@ const (
 
 // Applied is what apply, confirm and revert did.
 type Applied struct {
-	Changed  []string       `json:"changed,omitempty"`
-	Warnings []string       `json:"warnings,omitempty"`
-	Waiting  []plan.Waiting `json:"waiting,omitempty"`
+	Changed []string `json:"changed,omitempty"`
+	// Changes has the same for programs.
+	Changes  []json.RawMessage `json:"changes,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Waiting  []plan.Waiting    `json:"waiting,omitempty"`
 	// Until is when it is undone unless it is confirmed; nil for good.
 	Until *time.Time `json:"until,omitempty"`
 }
@@ -173,7 +175,7 @@ func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, confirm t
 }
 
 func (w *Watcher) applied(o Outcome) *Applied {
-	return &Applied{Changed: o.Changed, Warnings: o.Warnings, Waiting: w.want.Waiting}
+	return &Applied{Changed: o.Changed, Changes: o.Changes, Warnings: o.Warnings, Waiting: w.want.Waiting}
 }
 
 // Confirm keeps the policy that waits.
