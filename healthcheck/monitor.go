@@ -37,13 +37,15 @@ func (m *Monitor) Events() <-chan Event { return m.events.out }
 // Set makes the monitor watch these uplinks and versions and no other. Lines that it knows keep their state as far as their check
 // stays the same (a check of other targets keeps the verdict; another gateway gives a dead uplink a new start). initial holds the
 // states of uplinks that it does not know, from a former run: what was down stays down until it is proven up, what was forced stays
-// forced, what had no link waits for Link. Without it an uplink begins in Start, its link counting as good.
+// forced, what had no link waits for Link. Without it an uplink begins in Start, its link counting as good. A version that an uplink
+// did not have takes over what was forced of the other one.
 func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	m.mu.Lock()
 	now := time.Now()
 	order := make([]Line, 0, len(configs))
 	wanted := map[Line]bool{}
 	var gone []*worker
+	forced := m.forced()
 	for _, c := range configs {
 		if !wanted[c.Line] {
 			order = append(order, c.Line)
@@ -68,8 +70,23 @@ func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range configs {
-		m.setOne(now, c.withDefaults(), initial[c.Line])
+		was, known := initial[c.Line]
+		if !known {
+			was = forced[c.Uplink]
+		}
+		m.setOne(now, c.withDefaults(), was)
 	}
+}
+
+// forced has the uplinks that are held up or down, as they are. The lock is held.
+func (m *Monitor) forced() map[string]Status {
+	forced := map[string]Status{}
+	for line, w := range m.workers {
+		if forcedState(w.machine.state) {
+			forced[line.Uplink] = Status{State: w.machine.state, Since: w.machine.since}
+		}
+	}
+	return forced
 }
 
 func (m *Monitor) setOne(now time.Time, c Config, was Status) {

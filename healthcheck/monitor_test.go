@@ -345,3 +345,34 @@ func TestConfigDefaultsDecide(t *testing.T) {
 		t.Errorf("a zero config decides nothing: %+v", m.Status(epoch))
 	}
 }
+
+// A version that an uplink gets is under the order that there is for the uplink.
+func TestMonitorForcesVersionsThatComeLater(t *testing.T) {
+	of := func(v Version) Config {
+		c := checked("isp1", "a")
+		c.Line.Version = v
+		return c
+	}
+	inBubble(t, []Config{of(4)}, nil, func(b *bench) {
+		if err := b.Force("isp1", ForceDown); err != nil {
+			t.Fatal(err)
+		}
+		for _, configs := range [][]Config{{of(4), of(6)}, {of(4)}, {of(6)}} {
+			b.Set(configs, nil)
+			for _, s := range b.Statuses() {
+				if s.State != ForcedDown {
+					t.Errorf("of %d versions IPv%d is %s", len(configs), s.Version, s.State)
+				}
+			}
+		}
+		if err := b.Force("isp1", ForceAuto); err != nil {
+			t.Fatal(err)
+		}
+		b.Set([]Config{of(4), of(6)}, nil)
+		for _, s := range b.Statuses() {
+			if s.State == ForcedDown {
+				t.Errorf("revoked: IPv%d is %s", s.Version, s.State)
+			}
+		}
+	})
+}

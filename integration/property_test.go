@@ -100,10 +100,7 @@ func (p *property) failSome() {
 	for _, u := range p.policy.Uplinks {
 		down := p.g.IntN(4) == 0
 		switch {
-		case down && p.machine.Down[reference.Line{Uplink: u.Name}] > 0:
-			// Once more: an order that was given while the uplink carried one IP version is not one for the other.
-			p.router.must("uplink", u.Name, "down")
-		case down:
+		case down && p.machine.Down[reference.Line{Uplink: u.Name}] == 0:
 			last++
 			p.router.must("uplink", u.Name, "down")
 			for _, v6 := range []bool{false, true} {

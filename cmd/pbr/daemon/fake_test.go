@@ -29,6 +29,8 @@ type fakeKernel struct {
 	mu      sync.Mutex
 	machine plan.Machine
 	holds   *plan.Plan
+	// history are the plans that it held.
+	history []*plan.Plan
 	applies []time.Time
 	updates []time.Time
 	cuts    []Cut
@@ -81,6 +83,7 @@ func (k *fakeKernel) hold(want *plan.Plan) (Outcome, error) {
 		o.Changed = append(o.Changed, "something")
 	}
 	k.holds = want
+	k.history = append(k.history, want)
 	return o, nil
 }
 
@@ -114,6 +117,13 @@ func (k *fakeKernel) plan() *plan.Plan {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.holds
+}
+
+// plans are those that it held so far, the present one last.
+func (k *fakeKernel) plans() []*plan.Plan {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.history)
 }
 
 // setLink changes an interface.

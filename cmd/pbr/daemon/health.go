@@ -82,7 +82,9 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		h.takeUsable(line, s.State, known && before.State.Usable())
 		changed = h.takeOwed(line, s.State, known && before.State.Dead(), known && before.State == s.State) || changed
 	}
-	return h.forget() || changed
+	changed = h.forget() || changed
+	h.takeOrders()
+	return changed
 }
 
 // meet notes the states of lines that nothing is known of, and that a line is absent, of which no event tells.
@@ -145,7 +147,7 @@ func (h *health) takeOwed(line compiler.Line, s healthcheck.State, wasDead, same
 func (h *health) forget() (changed bool) {
 	for line := range h.down {
 		of := compiler.Line{Uplink: line.Uplink, Family: line.Family}
-		if _, known := h.statuses[of]; !known {
+		if _, known := h.statuses[of]; !known && !h.underOrder(of) {
 			delete(h.down, line)
 			changed = true
 		}

@@ -42,6 +42,7 @@ func readState(file string) (s savedState, err error) {
 		return savedState{}, fmt.Errorf("the uplinks' health of the last run is lost: %s: %w", file, err)
 	}
 	s.split()
+	s.spreadOrders()
 	return s, nil
 }
 
@@ -103,6 +104,7 @@ func (w *Watcher) loadHealth() *health {
 	for name, addrs := range s.Addrs {
 		h.addrs[name] = addrs
 	}
+	h.takeOrders()
 	return h
 }
 
