@@ -32,6 +32,11 @@ for use; do
 		want cc gcc libc6-dev # for go test -race
 		# Not to be started as such: its networkd, in a namespace.
 		want /lib/systemd/systemd-networkd systemd
+		# Neighbours, each started by its test in a namespace.
+		want firewalld firewalld dbus
+		want keepalived keepalived
+		want /usr/lib/frr/zebra frr
+		want /usr/lib/podman/netavark netavark
 		;;
 	vm)
 		want qemu-system-x86_64 qemu-system-x86

@@ -17,6 +17,7 @@ const (
 	netbird    owner = "NetBird"
 	wgQuick    owner = "wg-quick"
 	keepalived owner = "keepalived"
+	pbrd       owner = "FRR pbrd"
 )
 
 // What the programs' ip rules have: numbers from their sources.
@@ -24,8 +25,9 @@ const (
 	tailscaleTable = 52
 	tailscaleMask  = 0xff0000
 	netbirdTable   = 7120 // 0x1bd0
-	// keepalivedProtocol is RTPROT_KEEPALIVED (linux/rtnetlink.h).
+	// keepalivedProtocol is RTPROT_KEEPALIVED, zebraProtocol RTPROT_ZEBRA (linux/rtnetlink.h).
 	keepalivedProtocol = 18
+	zebraProtocol      = 11
 	// wgQuickTable is the first table that wg-quick takes.
 	wgQuickTable = 51820
 )
@@ -49,6 +51,8 @@ func (e *examination) owner(r plan.Rule) owner {
 		return nobody
 	case r.Protocol == keepalivedProtocol:
 		return keepalived
+	case r.Protocol == zebraProtocol:
+		return pbrd
 	case lookup && r.Table == tailscaleTable, r.MarkMask == tailscaleMask && r.Mark&^0xf0000 == 0 && r.Mark != 0:
 		return tailscale
 	case lookup && r.Table == netbirdTable:
@@ -90,7 +94,10 @@ func (e *examination) neighbours() {
 		e.wgQuick(r)
 	}
 	if r := rules[keepalived]; r != nil {
-		e.keepalivedRules(r)
+		e.configured(r, keepalived, "virtual_rules", fmt.Sprintf("give them a priority below %d in keepalived.conf", e.base()))
+	}
+	if r := rules[pbrd]; r != nil {
+		e.configured(r, pbrd, "of a pbr-map", fmt.Sprintf("choose a rule-priority above them for [pbr] (they are at 300 to 9999), and not %d", e.base()))
 	}
 }
 
@@ -171,7 +178,9 @@ func (e *examination) wgQuick(rules []plan.Rule) {
 	}
 }
 
-func (e *examination) keepalivedRules(rules []plan.Rule) {
+// configured judges ip rules that a program makes from its own configuration, where others could be written as pbr's; earlier says how they get
+// before pbr's.
+func (e *examination) configured(rules []plan.Rule, who owner, what, earlier string) {
 	var before, hidden []plan.Rule
 	for _, r := range rules {
 		switch {
@@ -182,14 +191,15 @@ func (e *examination) keepalivedRules(rules []plan.Rule) {
 		}
 	}
 	if before != nil {
-		e.add(Warn, string(keepalived), "write what they select into a [[rule]] or [[policy]] if pbr is to decide on it", "%s (virtual_rules): %s: what it selects does not get to those", stand(before, "before"), Describe(before[0]))
+		e.add(Warn, string(who), "nothing, if that is meant; else take them out there, and write them as [[rule]]s or policies of pbr",
+			"%s (%s), the first one %s: what they select does not get to pbr's policies and rules", stand(before, "before"), what, Describe(before[0]))
 	}
 	if hidden != nil {
-		e.add(Warn, string(keepalived), fmt.Sprintf("give them a priority below %d in keepalived.conf, as priority %d, or write them as [[rule]]s", e.base(), e.base()-plan.PrioritySpan),
-			"%s, whose [default] has all packets before them (virtual_rules): they do nothing", stand(hidden, "behind"))
+		e.add(Warn, string(who), earlier+", or write them as [[rule]]s of pbr",
+			"%s, whose [default] has all packets before them (%s): they do nothing", stand(hidden, "behind"), what)
 	}
 	if before == nil && hidden == nil {
-		e.ok(string(keepalived), "%s (virtual_rules)", stand(rules, "behind"))
+		e.ok(string(who), "%s (%s)", stand(rules, "behind"), what)
 	}
 }
 

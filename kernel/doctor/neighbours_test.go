@@ -28,6 +28,7 @@ func rulesOf(program string, moved int) (out []plan.Rule) {
 			{Priority: 9998, Action: plan.ActLookup, Table: 254, SuppressPrefix: 1},
 			{Priority: 9999, Invert: true, Mark: 51820, MarkMask: ^uint32(0), Action: plan.ActLookup, Table: 51820},
 		},
+		"pbrd":       {{Priority: 304, IIF: "lan0", Action: plan.ActLookup, Table: 10000, Protocol: 11}},
 		"keepalived": {{Priority: 16384, Action: plan.ActLookup, Table: 100, Protocol: 18}},
 	}
 	for _, r := range forms[program] {
@@ -93,6 +94,8 @@ func TestNeighbours(t *testing.T) {
 		"wg-quick, no default":         {both(has("wg-quick", 22766, 51820), noDefault), []string{"ok wg-quick (table 51820)", "the tunnel has what no policy"}},
 		"keepalived's rules":           {has("keepalived", 0), []string{"warn keepalived: its ip rule 16384 is behind pbr's", "they do nothing", "below 10000"}},
 		"keepalived's rules, before":   {has("keepalived", -10000), []string{"warn keepalived: its ip rule 6384 is before pbr's"}},
+		"pbrd":                         {has("pbrd", 0), []string{"warn FRR pbrd: its ip rule 304 is before pbr's (of a pbr-map), the first one from all iif lan0 lookup 10000"}},
+		"pbrd, behind":                 {has("pbrd", 20000), []string{"warn FRR pbrd", "they do nothing", "rule-priority above them"}},
 		"keepalived, no watch":         {both(runs("keepalived"), noWatch), []string{"warn keepalived: runs here (VRRP)", "pbr.service"}},
 		"keepalived and watch":         {runs("keepalived"), []string{"ok keepalived: runs here (VRRP)"}},
 
