@@ -63,7 +63,7 @@ func (c command) runDoctor(ctx *cli.Context) error {
 	if ctx.Bool("json") {
 		err = printJSON(c.stdout, doctorResult{Fit: !doctor.Failed(findings), Findings: findings})
 	} else {
-		err = render.Findings(c.stdout, findings, colour(c.stdout))
+		err = render.Findings(c.stdout, findings, colour(c.stdout), columns(c.stdout))
 	}
 	if err == nil && doctor.Failed(findings) {
 		return exitCode(exitError)

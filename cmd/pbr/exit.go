@@ -44,7 +44,7 @@ func (c command) exit(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(c.stderr, "pbr: %v\n", err)
+	fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %v", err)))
 	return exitError
 }
 

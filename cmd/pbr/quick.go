@@ -28,7 +28,7 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
 	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(machine), failed), !watched)
 	for _, f := range findings[:min(len(findings), quickShown)] {
-		fmt.Fprintf(c.stderr, "pbr: %s: %s: %s - %s\n", quickLevels[f.Level], f.Subject, f.Text, f.Do)
+		fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %s: %s: %s - %s", quickLevels[f.Level], f.Subject, f.Text, f.Do)))
 	}
 	if more := len(findings) - quickShown; more > 0 {
 		fmt.Fprintf(c.stderr, "pbr: pbr doctor has %d more\n", more)

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -15,9 +17,9 @@ type logHandler struct {
 }
 
 func newLog(w io.Writer, format string) *logHandler {
-	options := &slog.HandlerOptions{ReplaceAttr: withoutTime}
-	if os.Getenv("JOURNAL_STREAM") == "" {
-		options = nil
+	options := &slog.HandlerOptions{ReplaceAttr: inWords}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		options.ReplaceAttr = withoutTime
 	}
 	h := &logHandler{text: slog.NewTextHandler(w, options), json: slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: withUnit}), asJSON: &atomic.Bool{}}
 	h.setFormat(format)
@@ -28,6 +30,15 @@ func newLog(w io.Writer, format string) *logHandler {
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
+	}
+	return inWords(groups, a)
+}
+
+// inWords writes a list of phrases as a sentence has it: "routes: 7 added, sets: 2 changed". Lists of names stay lists.
+func inWords(_ []string, a slog.Attr) slog.Attr {
+	list, ok := a.Value.Any().([]string)
+	if ok && slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, " ") }) {
+		a.Value = slog.StringValue(strings.Join(list, ", "))
 	}
 	return a
 }

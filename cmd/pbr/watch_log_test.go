@@ -18,3 +18,20 @@ func TestLogDurations(t *testing.T) {
 		}
 	}
 }
+
+// What was changed is told in words; lists of names stay lists, and JSON has both as arrays.
+func TestLogLists(t *testing.T) {
+	for format, want := range map[string]string{
+		"text": `changed="routes: 7 added, sets: 2 changed" uplinks=[isp1]`,
+		"json": `"changed":["routes: 7 added","sets: 2 changed"],"uplinks":["isp1"]`,
+	} {
+		for _, journal := range []string{"", "8:1"} {
+			t.Setenv("JOURNAL_STREAM", journal)
+			var b bytes.Buffer
+			slog.New(newLog(&b, format)).Info("done", "changed", []string{"routes: 7 added", "sets: 2 changed"}, "uplinks", []string{"isp1"})
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: no %s in %s", format, want, b.String())
+			}
+		}
+	}
+}

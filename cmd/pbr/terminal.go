@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/render"
+)
+
+// columns is how wide the terminal w is, 0 if it is none.
+func columns(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !isTerminal(f) {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// hanging is how far the lines of a message behind its first one are indented.
+const hanging = 5
+
+// told breaks a message of one line so that it fits the terminal w; what has lines of its own, and what is no terminal's, stays as it is.
+func told(w io.Writer, message string) string {
+	for _, c := range message {
+		if c == '\n' {
+			return message
+		}
+	}
+	return message[:min(len(message), hanging)] + render.Wrap(message[min(len(message), hanging):], columns(w), hanging)
+}
