@@ -123,6 +123,9 @@ func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} 
 // Interrupted reports nothing elsewhere: nothing is read.
 func Interrupted(error) bool { return false }
 
+// Beside fails.
+func (k *Kernel) Beside() (*facts.Facts, error) { return nil, errLinux }
+
 // QuickFacts works on Linux only.
 func (k *Kernel) QuickFacts([]string, bool) *facts.Facts { return &facts.Facts{} }
 
