@@ -78,6 +78,12 @@ func ReadMachine(needs plan.Needs) (plan.Machine, error) {
 	return m, errors.Join(err, k.Close())
 }
 
+// What the names of namespaces begin with, by what tells them apart.
+const (
+	cookiePrefix = "net-"
+	inodePrefix  = "ino-"
+)
+
 // namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14), which no
 // other has until the next boot, or by the inode of its file, which may be used again.
 func namespaceID() (string, error) {
@@ -86,14 +92,14 @@ func namespaceID() (string, error) {
 		defer unix.Close(fd)
 		cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 		if err == nil {
-			return fmt.Sprintf("net-%x", cookie), nil
+			return fmt.Sprintf(cookiePrefix+"%x", cookie), nil
 		}
 	}
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
 		return "", fmt.Errorf("identifying the network namespace: %w", err)
 	}
-	return fmt.Sprintf("ino-%d", st.Ino), nil
+	return fmt.Sprintf(inodePrefix+"%d", st.Ino), nil
 }
 
 // mayAdminister fails when the thread lacks CAP_NET_ADMIN (capabilities(7)).

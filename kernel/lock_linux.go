@@ -39,6 +39,7 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	// Who has it is only for others to tell: where there is no room for that, it is a lock all the same.
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
+	pruneStates(k.dir)
 	return func() {
 		k.lock = nil
 		k.released = fmt.Sprintf("free %d %d\n", os.Getpid(), releases.Add(1))
@@ -56,9 +57,6 @@ const lockFile = "lock"
 // takeLock opens and locks the lock file, anew if it was removed between the two.
 func (k *Kernel) takeLock() (*os.File, error) {
 	for {
-		if _, err := os.Stat(k.dir); errors.Is(err, fs.ErrNotExist) {
-			pruneStates(filepath.Dir(k.dir))
-		}
 		if err := makeStateDir(k.dir); err != nil {
 			return nil, fmt.Errorf("making the state directory: %w", err)
 		}
@@ -171,34 +169,6 @@ func removeEmptyState(dir string) {
 	if err == nil && len(entries) == 1 && entries[0].Name() == lockFile {
 		_ = os.Remove(filepath.Join(dir, lockFile))
 		_ = os.Remove(dir)
-	}
-}
-
-// pruneAge is how old an empty state directory has to be before another network namespace's run removes it: its
-// own may have just made it.
-const pruneAge = time.Minute
-
-// pruneStates removes the state directories in which there is nothing but a lock that nobody holds. One with state in it stays, because
-// nothing tells whether its network namespace is gone.
-func pruneStates(stateDir string) {
-	dirs, err := os.ReadDir(stateDir)
-	if err != nil {
-		return
-	}
-	for _, d := range dirs {
-		dir := filepath.Join(stateDir, d.Name())
-		info, err := d.Info()
-		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < pruneAge {
-			continue
-		}
-		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
-		if err != nil {
-			continue
-		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && inPlace(f) {
-			removeEmptyState(dir)
-		}
-		f.Close()
 	}
 }
 

@@ -22,8 +22,8 @@ func (c command) checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "parse and resolve the policy; print errors, warnings, and the time its health checks take",
 		ArgsUsage: " ",
-		Description: "Reads the policy file and its lists, nothing else. Every finding has a place, a code and, where there is\n" +
-			"one, the right spelling. Exit status 1 when there are errors; with --strict also for warnings.",
+		Description: "Reads the policy file and its lists, and looks at the hook on a machine that has the uplinks' interfaces. Every finding\n" +
+			"has a place, a code and, where there is one, the right spelling. Exit status 1 when there are errors; with --strict also for warnings.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
 			&cli.StringFlag{Name: "expect", Usage: "check the assertions in `FILE` about packets, too: [[expect]] in TOML, from the policy alone"},
@@ -51,7 +51,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		ds = append(ds, problems...)
+		ds = append(append(ds, problems...), checkHook(f.doc, ctx.Bool("live"))...)
 	}
 	if ctx.IsSet("expect") && !ds.HasErrors() {
 		failed, err := checkExpectations(f, ctx.String("expect"))

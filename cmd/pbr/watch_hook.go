@@ -2,17 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"pbr/cmd/pbr/daemon"
 )
@@ -27,25 +23,11 @@ func setHook(hooks *daemon.Hooks, path string, log *slog.Logger) {
 	if path == "" {
 		return
 	}
-	if err := runnable(path); err != nil {
-		log.Warn("the hook cannot be run: no event will reach it", "command", path, "error", err)
+	if t := notRunnable(path); t != nil {
+		log.Warn("the hook cannot be run: no event will reach it", "command", path, "error", t.text, "do", t.do)
+	} else if t := hookTrouble(path); t != nil {
+		log.Warn("the hook is not safe", "command", path, "error", t.text, "do", t.do)
 	}
-}
-
-// runnable tells why a file cannot be run.
-func runnable(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is no such file")
-	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return errors.New("it is no regular file")
-	case unix.Access(path, unix.X_OK) != nil:
-		return errors.New("it is not executable: chmod +x " + path)
-	}
-	return nil
 }
 
 // runHook runs the hook until it ends; when ctx does it is killed, with all that it started and that did not leave its process group.

@@ -57,20 +57,6 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-func TestRunnable(t *testing.T) {
-	for _, row := range []struct{ path, want string }{
-		{script(t, "", 0o755), ""},
-		{script(t, "", 0o644), "not executable: chmod +x"},
-		{t.TempDir(), "no regular file"},
-		{"/nonexistent/hook", "no such file"},
-	} {
-		err := runnable(row.path)
-		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
-			t.Errorf("%s: %v, not %q", row.path, err, row.want)
-		}
-	}
-}
-
 // What a hook prints costs no memory beyond the words that are kept.
 func TestHookOutputIsBounded(t *testing.T) {
 	path := script(t, "head -c 200000000 /dev/zero | tr '\\0' x\nexit 3\n", 0o755)

@@ -37,7 +37,21 @@ func (e *examination) own() {
 	}
 	e.inForce()
 	e.watch()
+	e.hook()
 	e.unknown("state", "live state", "pbr watch")
+}
+
+// hook judges the program that is run for events.
+func (e *examination) hook() {
+	switch h := e.facts.Hook; {
+	case h == nil:
+	case h.Trouble != "" && h.Do == "":
+		e.add(Warn, "hook", "install it, or mend [watch] hook", "%s: %s", h.Path, h.Trouble)
+	case h.Trouble != "":
+		e.add(Warn, "hook", h.Do, "%s: %s", h.Path, h.Trouble)
+	default:
+		e.ok("hook", "%s", h.Path)
+	}
 }
 
 // inForce tells whether the kernel has what the policy plans.

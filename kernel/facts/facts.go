@@ -12,6 +12,8 @@ import (
 type Facts struct {
 	// Release is the kernel's, as "6.1.0-13-amd64".
 	Release string
+	// Hook is nil if the policy has none.
+	Hook    *EventHook
 	Machine plan.Machine
 	// Features are what was tried of the kernel; empty if nothing could be tried.
 	Features []Feature
@@ -60,6 +62,9 @@ type Unknown struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
 }
+
+// EventHook is the program that the policy has run for events, with what is wrong with it, and what to do about that.
+type EventHook struct{ Path, Trouble, Do string }
 
 // Table is a routing table of one family.
 type Table struct {

@@ -1,0 +1,39 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pbr/integration/lab"
+)
+
+// check and doctor warn of a hook that is not there, or that others may change, on the machine itself; another machine knows nothing of it.
+func TestHookTrouble(t *testing.T) {
+	t.Parallel()
+	r := healthyRouter(t)
+	hook := filepath.Join(t.TempDir(), "hook")
+	r.write(twoUplinks + "[watch]\nhook = \"" + hook + "\"\n")
+	elsewhere := lab.New(t).Host("elsewhere")
+	warns := func(want string) {
+		t.Helper()
+		for _, args := range [][]string{{"check"}, {"check", "--live"}, {"doctor"}} {
+			if res := r.pbr(args...); !strings.Contains(strings.Join(strings.Fields(res.Stdout+res.Stderr), " "), want) {
+				t.Errorf("pbr %v does not say %q:\n%s%s", args, want, res.Stdout, res.Stderr)
+			}
+		}
+		if res := elsewhere.Exec(pbrPath, "-c", r.file, "check"); res.Code != 0 || strings.Contains(res.Stderr, hook) {
+			t.Errorf("another machine: exit status %d, %s", res.Code, res.Stderr)
+		}
+	}
+	warns(hook + ": there is no such file")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	warns(hook + ": it is not executable")
+	if err := os.Chmod(hook, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	warns("others may write to " + hook)
+}
