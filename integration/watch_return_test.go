@@ -63,15 +63,12 @@ func TestWatchOnReturn(t *testing.T) {
 	voice := w.lan.Stream(host("12"), farEnd, streamPace) // begun by the worse uplink: its longest silence is that of the return
 	w.waitAnswered(voice, "isp2")
 
+	back := time.Now()
 	w.alive("isp1", "9.9.9.9")
 	w.waitState("isp1", "up")
-	back := time.Now()
-	if tale := media.Tale(); tale.Last != "isp2" {
-		t.Errorf("media moved before isp1 has settled: %v", tale)
-	}
 	w.waitAnswered(media, "isp1")
-	if took := time.Since(back); took < 500*time.Millisecond {
-		t.Errorf("media moved after %v, and settle is 1s", took)
+	if took := time.Since(back); took < time.Second {
+		t.Errorf("media moved %v after the first good probe could be, and settle is 1s", took)
 	}
 	for n, c := range moving {
 		lab.WaitFor(t, "signalling of ."+n+" to move", func() bool { c.broken(); return len(c.conns) == 0 })
