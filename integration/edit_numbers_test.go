@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -172,14 +171,12 @@ func seen(t *testing.T, isp *lab.Host) int {
 // traffic is packets of running connections, sent without a pause.
 type traffic struct {
 	streams []*lab.Stream
-	stop    chan struct{}
-	done    sync.WaitGroup
 }
 
 // startTraffic opens connections of the hosts .11 and .12, half of which are answered.
 func startTraffic(t *testing.T, lan *lab.Host) *traffic {
 	t.Helper()
-	tr := &traffic{stop: make(chan struct{})}
+	tr := &traffic{}
 	for host, dsts := range map[string][]string{"11": plainDsts, "12": strictDsts} {
 		for i, dst := range dsts {
 			src := netip.MustParseAddr([]string{"192.168.10.", "2001:db8:10::"}[i%2] + host)

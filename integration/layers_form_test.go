@@ -55,6 +55,7 @@ func (r *router) numbers() map[uint32]string {
 	p, problems := compiler.Compile(doc, plan.Machine{}, nil)
 	if p == nil {
 		r.T().Fatal(problems)
+		return nil
 	}
 	names := map[uint32]string{}
 	for _, n := range p.Numbers {

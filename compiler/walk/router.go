@@ -228,8 +228,7 @@ func (r *Router) leaves(w *Walker, t *trip, way *Way) {
 
 // fromSocket is the way of a packet of the router's own. Its sender asks for a route before there is a packet, and for an address if it has none.
 func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
-	to, ok := r.route(w, t, way)
-	if !ok {
+	if !r.route(w, t, way) {
 		return
 	}
 	way.Sender, way.Src = t.Src, t.Src
@@ -241,7 +240,7 @@ func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
 	way.Mark, way.CTMark = t.Mark, t.CTMark
 	if t.Mark != mark && way.Fate == Forwarded { // the chain is of kind "route": looked up anew
 		flow := t.flow()
-		to = r.fib.lookUp(&flow)
+		to := r.fib.lookUp(&flow)
 		way.take(to)
 		if way.Fate != Forwarded {
 			return
@@ -255,15 +254,15 @@ func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
 
 // route is what a sender's look-up gives, and the address that it then has. For IPv4 the first look-up only gives the address; another
 // one, with it, counts (ip_route_connect, net/ipv4/route.h).
-func (r *Router) route(w *Walker, t *trip, way *Way) (to found, ok bool) {
+func (r *Router) route(w *Walker, t *trip, way *Way) (ok bool) {
 	flow := t.flow()
-	to = r.fib.lookUp(&flow)
+	to := r.fib.lookUp(&flow)
 	if !t.Src.IsValid() && to.refused != 0 && t.Dst.Is6() {
 		// Linux then takes one of the machine's addresses and asks once more (ip6_dst_lookup_tail, net/ipv6/ip6_output.c).
 		any := r.fib.sources6("", t.Dst)
 		if len(any) == 0 {
 			way.take(to)
-			return to, false
+			return false
 		}
 		t.Src = any[w.choices.pick(len(any))]
 		flow.Src = t.Src
@@ -271,27 +270,27 @@ func (r *Router) route(w *Walker, t *trip, way *Way) (to found, ok bool) {
 	}
 	way.take(to)
 	if way.Fate != Forwarded {
-		return to, way.Fate == Delivered
+		return way.Fate == Delivered
 	}
 	way.leave(r.hop(w, t, to, &flow))
 	if t.Src.IsValid() {
-		return to, true
+		return true
 	}
 	t.Src = r.fib.sender(to.route, way, t.Dst)
 	if t.Dst.Is6() || !t.Src.IsValid() {
-		return to, true
+		return true
 	}
 	flow.Src = t.Src
 	first := *way
 	to = r.fib.lookUp(&flow)
 	way.take(to)
 	if way.Fate != Forwarded {
-		return to, false
+		return false
 	}
 	if way.leave(r.hop(w, t, to, &flow)); way.Dev == first.Dev {
 		way.Rule, way.Route = first.Rule, first.Route // the one that decided
 	}
-	return to, true
+	return true
 }
 
 // hop is the next hop that a flow takes.
