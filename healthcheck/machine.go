@@ -16,6 +16,7 @@ type machine struct {
 
 	forced  string // ForceUp, ForceDown or ForceAuto
 	link    LinkState
+	quota   Quota
 	verdict State // Start, Up, Degraded or Down
 
 	// state is what the three come to, since when.
@@ -66,6 +67,12 @@ func newMachine(now time.Time, cfg Config, was Status) *machine {
 		m.link.Addressed = false
 	case NoGateway:
 		m.link.Routed = false
+	case Standby:
+		m.link.Addressed, m.link.Standby = false, true
+	case OverQuota:
+		if m.quota = QuotaDegrades; was.Closed {
+			m.quota = QuotaCloses
+		}
 	case Absent:
 		m.told, m.link.Addressed = true, false
 	case ForcedUp:
@@ -101,6 +108,8 @@ func (m *machine) compose() (s State, why string) {
 	}
 	s, why = m.link.State()
 	switch {
+	case s == "" && m.quota != QuotaLeft:
+		return OverQuota, "its quota is used up"
 	case s == "":
 		return m.verdict, ""
 	case m.cfg.Optional && m.told && !m.seen:
@@ -123,6 +132,7 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 		switch {
 		case e.From == Start && e.To == Down: // it never came up
 		case renewal(e.To): // the line did not fail, it gets another address
+		case e.From == OverQuota || e.To == OverQuota: // the line did not fail
 		case e.From.Usable() && !e.To.Usable():
 			m.damping.lost(now, m.cfg)
 		case !e.From.Usable() && e.To.Usable():
@@ -130,8 +140,12 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 		}
 	}
 	m.state, m.since = state, now
+	e.Closed = m.closed()
 	return e, true
 }
+
+// closed reports whether the state is one of a quota that ends what runs.
+func (m *machine) closed() bool { return m.state == OverQuota && m.quota == QuotaCloses }
 
 func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
@@ -186,6 +200,12 @@ func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
 	return e, changed, nil
 }
 
+// Quota takes what the uplink's quota says.
+func (m *machine) Quota(now time.Time, q Quota) (Event, bool) {
+	m.quota = q
+	return m.settle(now, "its quota is not used up any more")
+}
+
 // Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
 func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 	was, before := m.link.State()
@@ -224,6 +244,9 @@ func (m *machine) renewed(was State) string {
 	}
 	if was == NoGateway {
 		return "the gateway is known again"
+	}
+	if was == Standby {
+		return "the interface holds the shared address"
 	}
 	return "the interface has an address again"
 }
@@ -299,7 +322,7 @@ func (m *machine) Status(now time.Time) Status {
 	d := m.damping
 	d.forget(now)
 	s := Status{
-		Line: m.cfg.Line, State: m.state, Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
+		Line: m.cfg.Line, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
 		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
 	}
 	if d.held(now) && !m.state.Usable() {

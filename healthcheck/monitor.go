@@ -153,6 +153,17 @@ func (m *Monitor) Force(uplink, mode string) error {
 	return nil
 }
 
+// Quota tells what an uplink's quota says, for all its versions. An uplink that the monitor does not know is nobody's.
+func (m *Monitor) Quota(uplink string, q Quota) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, line := range m.order {
+		if w := m.workers[line]; w != nil && line.Uplink == uplink && w.machine.quota != q {
+			m.emit(w.machine.Quota(time.Now(), q))
+		}
+	}
+}
+
 // other is the worker of the uplink's other version, nil if there is none. The lock is held.
 func (m *Monitor) other(line Line) *worker {
 	for _, l := range m.order {

@@ -27,6 +27,10 @@ const (
 	NoGateway State = "no-gateway"
 	// Absent: the uplink never had the IP version since the start, and may do without. It is no failure.
 	Absent State = "absent"
+	// OverQuota: the uplink carried all that it may in this period. What runs over it stays or ends, see Status.Closed.
+	OverQuota State = "over-quota"
+	// Standby: the router is the one of a pair that does not hold the line's address now. Nothing has failed.
+	Standby State = "standby"
 	// ForcedUp and ForcedDown: the administrator said so, whatever probes and link say.
 	ForcedUp   State = "forced-up"
 	ForcedDown State = "forced-down"
@@ -42,7 +46,9 @@ func (s State) Dead() bool {
 }
 
 // Failed reports whether a state is one that somebody has to know of: not in use, and meant to be, or in doubt.
-func (s State) Failed() bool { return s == Unconfirmed || s != Absent && !s.Usable() }
+func (s State) Failed() bool {
+	return s == Unconfirmed || s != Absent && s != Standby && !s.Usable()
+}
 
 // Version is an IP version, 4 or 6.
 type Version uint8
@@ -58,6 +64,8 @@ type LinkState struct {
 	// Exists: there is an interface of the name. Up: it is switched on (IFF_UP). Carrier: its cable or
 	// tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of the version, or needs none. Routed: its next hop is known.
 	Exists, Up, Carrier, Addressed, Routed bool
+	// Standby: the other router of a pair holds the address that is missing.
+	Standby bool
 }
 
 // linkGood is a link that nothing is wrong with.
@@ -75,6 +83,8 @@ func (l LinkState) State() (s State, why string) {
 		return LinkDown, "the interface is switched off"
 	case !l.Carrier:
 		return LinkDown, "carrier lost"
+	case !l.Addressed && l.Standby:
+		return Standby, "the interface does not hold the address that this router shares with another one"
 	case !l.Addressed:
 		return AddressLost, "the interface has no address"
 	case !l.Routed:
@@ -84,13 +94,25 @@ func (l LinkState) State() (s State, why string) {
 }
 
 // renewal reports whether a state of a link is one that passes when the line gets its address anew (DHCP, VRRP, PPP): no failure of the line.
-func renewal(s State) bool { return s == AddressLost || s == NoGateway || s == Absent }
+func renewal(s State) bool { return s == AddressLost || s == NoGateway || s == Absent || s == Standby }
 
 // The modes of Force.
 const (
 	ForceUp   = "up"
 	ForceDown = "down"
 	ForceAuto = "auto"
+)
+
+// Quota is what an uplink's quota says of it.
+type Quota uint8
+
+// The values of Quota.
+const (
+	// QuotaLeft: there is none, or something is left of it.
+	QuotaLeft Quota = iota
+	// QuotaDegrades: no new connections. QuotaCloses: those that run end, too.
+	QuotaDegrades
+	QuotaCloses
 )
 
 // Event is a change of an uplink's state.
@@ -101,12 +123,16 @@ type Event struct {
 	To   State `json:"to"`
 	// Reason is for people: why the state changed, with figures.
 	Reason string `json:"reason"`
+	// Closed tells that To ends the connections that run, where the state alone does not say so.
+	Closed bool `json:"closed,omitempty"`
 }
 
 // Status is all that is known of an uplink. As JSON it is what a restarted daemon goes on from.
 type Status struct {
 	Line
 	State State `json:"state"`
+	// Closed tells that the state OverQuota ends the connections that run.
+	Closed bool `json:"closed,omitempty"`
 	// Since is when State began.
 	Since time.Time `json:"since"`
 	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over` rounds, both of the target
@@ -131,3 +157,9 @@ type Status struct {
 	// HeldUntil is set while an uplink that flapped must wait before it may be up again.
 	HeldUntil time.Time `json:"held_until,omitzero"`
 }
+
+// Dead reports whether connections that run over the line may be cut.
+func (s Status) Dead() bool { return s.State.Dead() || s.Closed }
+
+// Dead reports whether the new state lets connections that run be cut.
+func (e Event) Dead() bool { return e.To.Dead() || e.Closed }

@@ -68,6 +68,11 @@ func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	return m, err
 }
 
+// Traffic reads what interfaces received and sent since they exist; those that do not exist are missing.
+func (k *Kernel) Traffic(interfaces []string) (map[string]route.Traffic, error) {
+	return k.route.Traffic(interfaces)
+}
+
 // ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it, what needs some counts as there.
 func ReadMachine(needs plan.Needs) (plan.Machine, error) {
 	k, err := Open(DefaultStateDir)

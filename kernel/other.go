@@ -12,6 +12,7 @@ import (
 	"pbr/compiler/walk"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
+	"pbr/kernel/route"
 )
 
 var errLinux = errors.New("policy routing needs Linux")
@@ -63,6 +64,9 @@ func (k *Kernel) Restore(context.Context) (*Report, error) { return nil, errLinu
 
 // DropPrevious fails.
 func (k *Kernel) DropPrevious() error { return errLinux }
+
+// Traffic fails.
+func (k *Kernel) Traffic([]string) (map[string]route.Traffic, error) { return nil, errLinux }
 
 // ReadMachine works on Linux only.
 func ReadMachine(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }

@@ -211,7 +211,10 @@ func argumentValues(cmd *cli.Command, args []string, names func() *policy.Docume
 	case "completion":
 		out = atArgument(args, shellNames())
 	case "uplink":
-		out = atArgument(args, uplinkNames(names()), uplinkModes)
+		out = atArgument(args, uplinkNames(names()), append(slices.Clone(uplinkModes), "quota"))
+		if len(args) == 2 && args[1] == "quota" {
+			out = []string{"reset", "+1GB"}
+		}
 	case "lists":
 		lists := listNames(names())
 		if len(args) == 0 {

@@ -158,6 +158,7 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 		s.Watch = &watchStatus{report.PID, report.Since, report.Policy, report.Loaded, report.Numbers}
 		s.note, s.Together = fileNote(ctx, report), report.Together
 		s.Uplinks = uplinkStatuses(report.Uplinks, &outline)
+		s.setQuotas(report.Quotas)
 	} else if outline, err = c.statusAlone(ctx, k, s); err != nil {
 		return nil, err
 	}
@@ -192,7 +193,14 @@ func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult
 	s.file, s.want = f, want
 	outline := daemon.NewOutline(f.doc, want)
 	s.Uplinks = uplinkStatuses(now.lines(f.doc), &outline)
+	s.setQuotas(quotasAlone(f.doc, k))
 	return outline, nil
+}
+
+func (s *statusResult) setQuotas(quotas map[string]*daemon.QuotaStatus) {
+	for i := range s.Uplinks {
+		s.Uplinks[i].Quota = quotas[s.Uplinks[i].Name]
+	}
 }
 
 // fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the

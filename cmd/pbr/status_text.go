@@ -72,6 +72,9 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		}
 		return tints[row]
 	})
+	if lines := quotaLines(s.Uplinks); len(lines) > 0 {
+		fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n"))
+	}
 	if s.Together != "" {
 		fmt.Fprintf(w, "\n%s\n", s.Together)
 	}

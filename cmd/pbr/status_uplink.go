@@ -22,6 +22,8 @@ type uplinkStatus struct {
 	checkStatus
 	// Versions are those that the uplink carries, "ipv4" and "ipv6".
 	Versions map[string]checkStatus `json:"versions"`
+	// Quota is nil where the uplink has none.
+	Quota *daemon.QuotaStatus `json:"quota,omitempty"`
 	// Mark pins connections to the uplink, StrictMark those of strict policies where there are any; Table is its pinned table.
 	Mark       string `json:"mark"`
 	StrictMark string `json:"strict_mark,omitempty"`

@@ -26,11 +26,12 @@ func (c command) uplinkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "uplink",
 		Usage:     "take an uplink out of use or into it, whatever its checks say",
-		ArgsUsage: "NAME up|down|auto",
+		ArgsUsage: "NAME up|down|auto, or NAME quota reset|+SIZE",
 		Description: "down: no new connections, and those that run are cut, as when it fails. up: used even though its checks\n" +
 			"fail. auto: by its checks again. It is done when the command returns, by the running pbr watch, or without one\n" +
 			"by the command itself, where nothing else of the policy file waits to be applied. The order stands, also for pbr\n" +
-			"apply, until it is revoked, pbr flush, or the machine's end.",
+			"apply, until it is revoked, pbr flush, or the machine's end. quota reset: what was carried in this period counts no\n" +
+			"more. quota +5GB: so much more in this period.",
 		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,
 	}
@@ -39,6 +40,12 @@ func (c command) uplinkCommand() *cli.Command {
 func (c command) runUplink(ctx *cli.Context) error {
 	args := ctx.Args()
 	usage := fmt.Sprintf("write pbr uplink NAME %s", strings.Join(uplinkModes, "|"))
+	if args.Len() >= 2 && args.Get(1) == "quota" {
+		if args.Len() != 3 {
+			return usageError("quota takes one argument, but got %d: %s", args.Len()-2, quotaUsage)
+		}
+		return c.runQuota(ctx, args.Get(0), args.Get(2))
+	}
 	switch {
 	case args.Len() != 2:
 		return usageError("uplink takes two arguments, but got %d: %s", args.Len(), usage)

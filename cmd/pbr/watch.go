@@ -19,6 +19,7 @@ import (
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
 	"pbr/kernel"
+	"pbr/kernel/state"
 )
 
 // hookPatience is how long an ending watch waits for hooks that run.
@@ -98,7 +99,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			served.listen(doc.Watch.Metrics)
 		},
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
-		StateFile: healthPath(k), Uptime: kernel.Uptime, Log: logger, Hook: hooks.Add,
+		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger, Hook: hooks.Add,
 		Notify: notifyManager, Watchdog: watchdogInterval(),
 	})
 	control, err := daemon.Listen(k.Dir())

@@ -6,6 +6,7 @@ import (
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
+	"pbr/healthcheck/quota"
 	"pbr/kernel"
 	"pbr/kernel/conntrack"
 )
@@ -45,6 +46,16 @@ func marked(err error) error {
 		return fmt.Errorf("%w: %w", daemon.ErrNoRoom, err)
 	}
 	return err
+}
+
+// Traffic returns what interfaces carried since they exist.
+func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, error) {
+	carried, err := k.Kernel.Traffic(interfaces)
+	out := map[string]quota.Reading{}
+	for name, t := range carried {
+		out[name] = quota.Reading{Boot: t.Boot, Index: t.Index, Bytes: t.Bytes}
+	}
+	return out, err
 }
 
 func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {

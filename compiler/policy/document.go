@@ -177,7 +177,32 @@ type Uplink struct {
 	NAT          NAT
 	// NAT6 is IPv6's own; absent (Pos.Line 0), IPv6 has NAT's.
 	NAT6 NAT
+	// Quota is what the uplink may carry; Bytes is 0 without one.
+	Quota Quota
+	// Standby says that this router shares the uplink's addresses with another one.
+	Standby bool
 }
+
+// Quota is how much an uplink may carry in a period, and what becomes of it then.
+type Quota struct {
+	Pos   Pos
+	Bytes uint64
+	Per   QuotaPeriod
+	// Day is that of the month on which a period begins, Weekday that of the week.
+	Day     int
+	Weekday time.Weekday
+	// Close says that connections that run end, too.
+	Close bool
+}
+
+// QuotaPeriod is what a quota is for.
+type QuotaPeriod string
+
+const (
+	PerMonth QuotaPeriod = "month"
+	PerWeek  QuotaPeriod = "week"
+	PerDay   QuotaPeriod = "day"
+)
 
 // SourceNAT returns the source NAT of an IP version. An address is for its own version alone.
 func (u *Uplink) SourceNAT(v6 bool) NAT {

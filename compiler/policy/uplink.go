@@ -30,6 +30,8 @@ func (p *parser) uplink(s *section) {
 	if u.NAT.Mode == NATAddress && u.NAT.Addr.Is6() && u.NAT6.Pos.Line != 0 {
 		s.errorAt(u.NAT6.Pos, codeConflict, "nat6", "give nat an IPv4 address, or leave nat6 out", "nat says what IPv6 is translated to already: %s", u.NAT.Addr)
 	}
+	s.quota(&u.Quota)
+	u.Standby = s.boolean("standby", false)
 	p.doc.Uplinks = append(p.doc.Uplinks, u)
 }
 

@@ -22,6 +22,9 @@ func (c *Conn) Close() error { return nil }
 // Machine fails.
 func (c *Conn) Machine() (plan.Machine, error) { return plan.Machine{}, errLinux }
 
+// Traffic fails.
+func (c *Conn) Traffic([]string) (map[string]Traffic, error) { return nil, errLinux }
+
 // Read fails.
 func (c *Conn) Read(_, _ []uint32) ([]plan.Rule, []plan.Route, error) { return nil, nil, errLinux }
 

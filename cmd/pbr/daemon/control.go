@@ -30,11 +30,13 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "force", "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "force", "quota", "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
 	Mode   string `json:"mode,omitempty"`
+	// Quota is what "quota" changes.
+	Quota *QuotaChange `json:"quota,omitempty"`
 }
 
 // Answer is the one line of JSON that answers it.
@@ -50,6 +52,7 @@ type Answer struct {
 type Controlled interface {
 	Report() Report
 	Force(ctx context.Context, uplink, mode string) error
+	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
 	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
 	Confirm(ctx context.Context) (*Applied, error)
 	Revert(ctx context.Context) (*Applied, error)
@@ -128,6 +131,11 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 		return Answer{Report: &report}
 	case "force":
 		err = c.Force(ctx, r.Uplink, r.Mode)
+	case "quota":
+		if r.Quota == nil {
+			r.Quota = &QuotaChange{}
+		}
+		err = c.ChangeQuota(ctx, r.Uplink, *r.Quota)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Do)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -23,6 +24,11 @@ func (c *controlled) Report() Report {
 	return Report{PID: 7, Policy: "p.toml", Down: compiler.Down(map[string]int{"isp1": 1}), Uplinks: []healthcheck.Status{{
 		Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Down, RTT: time.Millisecond,
 	}}}
+}
+
+func (c *controlled) ChangeQuota(_ context.Context, uplink string, q QuotaChange) error {
+	c.forced = fmt.Sprintf("%s quota %v %d", uplink, q.Reset, q.Grant)
+	return nil
 }
 
 func (c *controlled) Force(_ context.Context, uplink, mode string) error {

@@ -129,7 +129,7 @@ func (w *Watcher) tell(e HookEvent) {
 // worse tells whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
 // to prove itself has not failed again.
 func worse(e healthcheck.Event) bool {
-	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.To.Dead()
+	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.Dead()
 }
 
 // summary is the service manager's status line.

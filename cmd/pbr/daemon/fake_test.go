@@ -22,6 +22,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
+	"pbr/healthcheck/quota"
 )
 
 // fakeKernel holds the plan that it was given last.
@@ -35,14 +36,21 @@ type fakeKernel struct {
 	updates []time.Time
 	cuts    []Cut
 	// noRoom keeps other policies than the one that it holds out.
-	noRoom error
-	pins   []Pin
-	fail   error
+	noRoom  error
+	pins    []Pin
+	fail    error
+	carried map[string]quota.Reading // by interface
 	// unread is the error of every other reading of the machine.
 	unread error
 	reads  int
 	// spoiled are foreign changes: what the next Apply finds and puts right.
 	spoiled []string
+}
+
+func (k *fakeKernel) Traffic([]string) (map[string]quota.Reading, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.carried), nil
 }
 
 func (k *fakeKernel) Machine(plan.Needs) (plan.Machine, error) {
@@ -258,6 +266,8 @@ type bench struct {
 	waits  *Trial
 	// held is the policy that the kernel holds when the Watcher starts.
 	held string
+	// lasting is Options'.
+	lasting Lasting
 
 	// hang keeps a reload reading until it is closed.
 	hang chan struct{}
@@ -317,7 +327,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			b.notify = append(b.notify, s)
 		},
-		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) },
+		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting,
 	}
 }
 

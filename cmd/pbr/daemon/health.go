@@ -80,7 +80,7 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		changed = h.takeDown(line, s.State) || changed
 		before, known := old[line]
 		h.takeUsable(line, s.State, known && before.State.Usable())
-		changed = h.takeOwed(line, s.State, known && before.State.Dead(), known && before.State == s.State) || changed
+		changed = h.takeOwed(line, s, known && before.Dead(), known && before.State == s.State) || changed
 	}
 	changed = h.forget() || changed
 	h.takeOrders()
@@ -128,13 +128,13 @@ func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
 }
 
 // takeOwed notes what is to be cut of a line.
-func (h *health) takeOwed(line compiler.Line, s healthcheck.State, wasDead, same bool) (changed bool) {
+func (h *health) takeOwed(line compiler.Line, s healthcheck.Status, wasDead, same bool) (changed bool) {
 	switch {
-	case s == healthcheck.Unconfirmed && !same:
+	case s.State == healthcheck.Unconfirmed && !same:
 		h.owed[line] = &debt{Strict: true}
 		return true
-	case s == healthcheck.Unconfirmed:
-	case s.Usable():
+	case s.State == healthcheck.Unconfirmed:
+	case s.State.Usable():
 		delete(h.owed, line)
 	case s.Dead() && !wasDead:
 		h.owed[line] = &debt{Pinned: true, Strict: true, Unmarked: true}

@@ -46,10 +46,14 @@ const (
 
 // Kind is the event's name for hooks.
 func (e HookEvent) Kind() string {
-	if kindOf(e.From) == kindOf(e.To) {
+	to := kindOf(e.To)
+	if e.Dead() {
+		to = hookDown
+	}
+	if kindOf(e.From) == to {
 		return hookChange
 	}
-	return kindOf(e.To)
+	return to
 }
 
 func kindOf(s healthcheck.State) string {

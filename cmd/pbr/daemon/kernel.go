@@ -8,6 +8,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
+	"pbr/healthcheck/quota"
 )
 
 // Kernel is what a Watcher reads and changes. The loop alone calls it.
@@ -23,6 +24,8 @@ type Kernel interface {
 	Pin(pins []Pin) (int, error)
 	// Room tells why nothing could be noted of another policy now, nil if it could.
 	Room() error
+	// Traffic returns what interfaces carried since they exist; those that do not exist are missing.
+	Traffic(interfaces []string) (map[string]quota.Reading, error)
 }
 
 // Outcome is what was done to the kernel.
@@ -57,6 +60,7 @@ type Monitor interface {
 	Set(configs []healthcheck.Config, initial map[healthcheck.Line]healthcheck.Status)
 	Link(line healthcheck.Line, l healthcheck.LinkState)
 	Force(uplink, mode string) error
+	Quota(uplink string, q healthcheck.Quota)
 	Events() <-chan healthcheck.Event
 	Statuses() []healthcheck.Status
 	Run(ctx context.Context) error

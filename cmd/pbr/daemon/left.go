@@ -69,7 +69,8 @@ func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
 
 // ofLink tells whether a status comes of the link alone.
 func ofLink(s healthcheck.Status) bool {
-	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.State == healthcheck.NoGateway || s.LinkOnly
+	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.State == healthcheck.NoGateway ||
+		s.State == healthcheck.Standby || s.LinkOnly
 }
 
 func (l Left) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }

@@ -17,7 +17,7 @@ const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // states are the values of the label "state".
 var states = []healthcheck.State{
-	healthcheck.Start, healthcheck.Up, healthcheck.Unconfirmed, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
+	healthcheck.Start, healthcheck.Up, healthcheck.Unconfirmed, healthcheck.OverQuota, healthcheck.Standby, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
 	healthcheck.AddressLost, healthcheck.NoGateway, healthcheck.Absent, healthcheck.ForcedUp, healthcheck.ForcedDown,
 }
 

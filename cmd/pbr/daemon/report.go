@@ -25,9 +25,11 @@ type Report struct {
 	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
 	Kept map[string][]string `json:"kept,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept; empty while they do not.
-	Together string  `json:"together,omitempty"`
-	Numbers  Numbers `json:"numbers"`
-	Outline  Outline `json:"outline"`
+	Together string `json:"together,omitempty"`
+	// Quotas are those of uplinks, by name.
+	Quotas  map[string]*QuotaStatus `json:"quotas,omitempty"`
+	Numbers Numbers                 `json:"numbers"`
+	Outline Outline                 `json:"outline"`
 }
 
 // Numbers count what a watch did since its start.

@@ -51,7 +51,8 @@ func Links(doc *policy.Document, machine plan.Machine) map[healthcheck.Line]heal
 		link, exists := machine.Links[u.Interface]
 		links[line] = healthcheck.LinkState{
 			Exists: exists, Up: link.Up, Carrier: link.Carrier,
-			Addressed: addressed(u, link, family) && !(family == plan.IPv6 && (machine.NoIPv6 || link.NoIPv6)),
+			Standby:   standby(u, link, family),
+			Addressed: addressed(u, link, family) && !standby(u, link, family) && !(family == plan.IPv6 && (machine.NoIPv6 || link.NoIPv6)),
 			Routed:    routed(u, link, family),
 		}
 	}
@@ -66,6 +67,19 @@ func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 		return true
 	}
 	return u.SourceNAT(family == plan.IPv6).Mode != policy.NATMasquerade && (family == plan.IPv6 || u.Gateway.Link)
+}
+
+// standby reports whether the missing address is one that the router shares with another one, which holds it now: the one that the
+// uplink translates to, or any, where the policy says standby.
+func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
+	has := func(family plan.Family) bool {
+		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
+	}
+	if has(family) || family == plan.IPv6 && has(plan.IPv4) {
+		return false
+	}
+	shared := u.SourceNAT(family == plan.IPv6).Mode == policy.NATAddress && !addressed(u, link, family)
+	return u.Standby || shared
 }
 
 // routed tells whether the next hop of a family is known: an automatic one is main's.
@@ -108,3 +122,6 @@ func uplinkNamed(doc *policy.Document, name string) *policy.Uplink {
 	}
 	return nil
 }
+
+// UplinkNamed returns the uplink of that name, nil if there is none.
+func UplinkNamed(doc *policy.Document, name string) *policy.Uplink { return uplinkNamed(doc, name) }

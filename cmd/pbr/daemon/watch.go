@@ -52,6 +52,8 @@ type Options struct {
 	HangUp <-chan struct{}
 	// StateFile keeps what the next run has to know.
 	StateFile string
+	// Lasting keeps what has to outlive a restart of the machine; nil for nothing.
+	Lasting Lasting
 	// Uptime tells the time since the machine started.
 	Uptime func() time.Duration
 	Log    *slog.Logger
@@ -79,6 +81,7 @@ type Watcher struct {
 	want    *plan.Plan
 	configs []healthcheck.Config
 	health  *health
+	quotas  *Quotas
 	// repairs are of what others change; failures are of the kernel's refusals, which have nothing to do with these.
 	repairs  backoffs
 	failures backoff
@@ -159,6 +162,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	w.cut()
 	w.setConfigs(w.health.statuses)
 	w.tellLinks()
+	w.startQuotas()
 	w.health.meet(w.Monitor.Statuses())
 	checking, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -177,6 +181,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	cancel()
 	w.Notify("STOPPING=1")
 	w.stopCutter()
+	w.count(time.Now())
+	w.saveQuotas(time.Now())
 	w.save()
 	return err
 }
@@ -191,6 +197,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 	prefer := time.NewTicker(preferPause)
 	defer prefer.Stop()
 	events := w.Monitor.Events()
+	counting := time.NewTicker(quotaLook)
+	defer counting.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -236,6 +244,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.preferQuicker(ctx)
 		case <-w.full.C:
 			w.pass(ctx)
+		case <-counting.C:
+			w.count(time.Now())
 		case <-watchdog:
 			w.Notify("WATCHDOG=1")
 		}
@@ -277,6 +287,23 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// ChangeQuota does what an administrator wants of an uplink's quota. It returns when the kernel holds the result.
+func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error {
+	var err error
+	callErr := w.call(ctx, func() {
+		if err = CheckUplink(w.doc, uplink); err != nil {
+			return
+		}
+		w.count(time.Now())
+		if err = w.quotas.Change(uplinkNamed(w.doc, uplink), c); err == nil {
+			w.tellQuotas(time.Now())
+			w.saveQuotas(time.Now())
+			w.react(ctx, w.pendingEvents(ctx, nil))
+		}
+	})
+	return errors.Join(callErr, err)
 }
 
 // pendingEvents waits for the events of all states that the monitor has and the last look had not, so that what becomes of them is

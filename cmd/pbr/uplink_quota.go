@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/policy"
+	"pbr/kernel"
+	"pbr/kernel/state"
+)
+
+// quotaUsage is how quotas are changed.
+const quotaUsage = "write pbr uplink NAME quota reset, or pbr uplink NAME quota +5GB"
+
+// runQuota changes an uplink's quota for this period.
+func (c command) runQuota(ctx *cli.Context, name, what string) error {
+	change := daemon.QuotaChange{Reset: what == "reset"}
+	if text, grants := strings.CutPrefix(what, "+"); grants {
+		var err error
+		if change.Grant, err = policy.ParseSize(text); err != nil {
+			return usageError("%q is no size: %v: %s", text, err, policy.SizeHint)
+		}
+	} else if !change.Reset {
+		return usageError("a quota cannot be told %q: %s", what, quotaUsage)
+	}
+	if err := c.changeQuota(ctx, name, change); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.stdout, "uplink %s: quota %s\n", name, what)
+	return err
+}
+
+// changeQuota has the running watch do it, or does it under the lock without one.
+func (c command) changeQuota(ctx *cli.Context, name string, change daemon.QuotaChange) error {
+	for {
+		err := withKernel(func(k *kernel.Kernel) error {
+			_, err := daemon.Ask(k.Dir(), daemon.Request{Do: "quota", Uplink: name, Quota: &change})
+			if !errors.Is(err, daemon.ErrNotRunning) {
+				return err
+			}
+			return c.withLock(ctx, k, func(context.Context) error { return c.changeQuotaAlone(ctx, k, name, change) })
+		})
+		if !errors.Is(err, errWatch) {
+			return err
+		}
+	}
+}
+
+func (c command) changeQuotaAlone(ctx *cli.Context, k *kernel.Kernel, name string, change daemon.QuotaChange) error {
+	f, err := load(ctx)
+	if err == nil {
+		err = c.report(f, allDiagnostics(f))
+	}
+	if err == nil {
+		err = daemon.CheckUplink(f.doc, name)
+	}
+	if err != nil {
+		return err
+	}
+	quotas, err := daemon.LoadQuotas(state.Find(k.Dir()))
+	if err != nil {
+		return err
+	}
+	if err := quotas.Change(daemon.UplinkNamed(f.doc, name), change); err != nil {
+		return err
+	}
+	if err := quotas.Save(time.Now()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.stderr, "pbr: pbr watch is not running: nothing counts what uplinks carry")
+	return err
+}
+
+// quotasAlone are the quotas without a watch, by uplink, as far as they can be read.
+func quotasAlone(doc *policy.Document, k *kernel.Kernel) map[string]*daemon.QuotaStatus {
+	quotas, _ := daemon.LoadQuotas(state.Find(k.Dir()))
+	out := map[string]*daemon.QuotaStatus{}
+	for i := range doc.Uplinks {
+		if s := quotas.Status(&doc.Uplinks[i], time.Now()); s != nil {
+			out[doc.Uplinks[i].Name] = s
+		}
+	}
+	return out
+}
+
+// quotaLines say what is left of each quota.
+func quotaLines(uplinks []uplinkStatus) (lines []string) {
+	for _, u := range uplinks {
+		q := u.Quota
+		if q == nil {
+			continue
+		}
+		may := q.Bytes + q.Extra
+		text := fmt.Sprintf("quota of %s: %s of %s left", u.Name, size(&q.Left), size(&may))
+		if q.Left == 0 {
+			text = fmt.Sprintf("quota of %s: %s used up", u.Name, size(&may))
+		}
+		lines = append(lines, text+", reset on "+q.Resets.Format("2006-01-02 15:04"))
+	}
+	return lines
+}
