@@ -52,6 +52,7 @@ func (b *builder) build() {
 	slices.SortStableFunc(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
 	b.collectTables()
 	b.killSwitches()
+	b.tellEmptyTables()
 	b.nameAll()
 	b.readSourceNAT()
 	b.writeUplinks()

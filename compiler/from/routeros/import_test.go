@@ -75,6 +75,7 @@ func TestRefused(t *testing.T) {
 		{"a variable", "/ip address\nadd address=192.0.2.2/24 interface=$wan\n", 2, "variable"},
 		{"a variable in a string", "/ip address\nadd address=192.0.2.2/24 interface=\"$wan-1\"\n", 2, "variable"},
 		{"a loop", ":foreach i in=[/ip route find] do={ /ip route remove $i }\n", 1, "script"},
+		{"a block of commands", "/ip route\nadd gateway=192.0.2.1\ndo { add gateway=192.0.2.3 }\n", 3, "script"},
 		{"a block", "/ip route\nadd gateway=192.0.2.1\n/system\nscript do={ :put x }\n", 4, "script"},
 		{"a command as value", "/ip route\nadd gateway=[/ip dhcp-client get 0 gateway]\n", 2, "script"},
 		{"a bracket without end", "/interface ethernet\nset [ find default-name=ether1 name=x\n", 2, "never closed"},
@@ -202,6 +203,7 @@ func TestShapes(t *testing.T) {
 		"no blank before":   {head + "add action=mark-routing chain=prerouting\\\nnew-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
 		"relative path":     {"/ip\naddress add address=192.0.2.2/24 interface=wan1\nroute\nadd gateway=192.0.2.1\n", "gateway = \"192.0.2.1\""},
 		"back to the menu":  {head + "/ip route print\nadd action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
+		"braces of a path":  {"/ip address {\nadd address=192.0.2.2/24 interface=wan1\n}\n/ip/route{ add gateway=192.0.2.1; print }\n", `gateway = "192.0.2.1"`},
 		"semicolons":        {"/ip address add address=192.0.2.2/24 interface=wan1; /ip route add gateway=192.0.2.1", `gateway = "192.0.2.1"`},
 	} {
 		if r := importText(t, c.text, nil); !strings.Contains(r.Policy, c.want) {
@@ -223,8 +225,21 @@ func TestUplinkWithClients(t *testing.T) {
 
 // A table that only closes goes on doing so.
 func TestClosedTable(t *testing.T) {
-	text := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n" +
-		"/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n"
+	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n/routing table\nadd fib name=closed\n"
+	for name, text := range map[string]string{
+		"blackhole":                   marked + "/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n",
+		"kill switch, no route":       marked + "/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
+		"kill switch, disabled route": marked + "/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
+		"rule, no route":              head + "/routing table\nadd fib name=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5 table=closed\n",
+		"rule, disabled route":        head + "/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
+	} {
+		t.Run(name, func(t *testing.T) { closesFor5(t, text) })
+	}
+}
+
+// closesFor5 checks that an imported policy lets 192.168.10.5 nowhere, and others out.
+func closesFor5(t *testing.T, text string) {
+	t.Helper()
 	r := importText(t, text, nil)
 	doc, _ := parse(t, r.Policy)
 	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
@@ -268,4 +283,20 @@ func FuzzImport(f *testing.F) {
 		_, warnings := parse(t, r.Policy)
 		r.Report("export.rsc", warnings)
 	})
+}
+
+// BFD sessions stay what they are; pings of a recursive route's target take precedence, as an uplink has one check.
+func TestBFD(t *testing.T) {
+	session := head + "/ip route\nadd check-gateway=bfd distance=2 gateway=198.51.100.1\n"
+	probe := "add dst-address=8.8.8.8/32 gateway=198.51.100.1 scope=10\nadd check-gateway=ping distance=3 gateway=8.8.8.8 target-scope=11\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"alone":       {session, `check = "bfd"`},
+		"and a probe": {session + probe, `check = { method = "ping", targets = "8.8.8.8" }`},
+	} {
+		r := importText(t, c.text, nil)
+		parse(t, r.Policy)
+		if report := r.Report("export.rsc", nil); !strings.Contains(r.Policy, c.want) || strings.Contains(report, "BFD") != (name != "alone") {
+			t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, report)
+		}
+	}
 }

@@ -324,11 +324,7 @@ func (c *builder) useCheck(l *line, h hop, r *route) {
 	case "arp", "bfd":
 		method = h.check
 	}
-	if method == "bfd" && !hasBFD {
-		r.st.Change("check-gateway=bfd is a ping: this version of pbr has no BFD")
-		method = "ping"
-	}
-	if !c.saidCheck {
+	if method != "bfd" && !c.saidCheck {
 		c.saidCheck = true
 		r.st.Change("check-gateway: RouterOS asks every 10 s and gives up after 2 failures; pbr asks every second and gives up after 3 (interval and down-after of check); it is the uplink's, for all of its routes")
 	}
@@ -342,7 +338,16 @@ func (c *builder) useCheck(l *line, h hop, r *route) {
 		r.st.Change("check-gateway of an interface without a gateway needs an address to ask: add check = { targets = [...] } to the uplink; until then its link is watched")
 		return
 	}
-	if l.check == "" || l.check == "ping" {
+	l.useMethod(method, r)
+}
+
+// useMethod sets how the uplink is checked: by ping if its routes ask for several ways and one has targets, which BFD has not.
+func (l *line) useMethod(method string, r *route) {
+	switch {
+	case len(l.targets) > 0 && (method == "bfd" || l.check == "bfd"):
+		r.st.Change("an uplink has one check: pings of " + strings.Join(l.targets, ", ") + " are done instead of BFD")
+		l.check = "ping"
+	case l.check == "" || l.check == "ping":
 		l.check = method
 	}
 }

@@ -25,17 +25,15 @@ func (b *builder) killSwitches() {
 			s.Merge("an earlier rule is for the same mark")
 			continue
 		}
-		t := b.tables[name]
 		switch action := orElse(s.get("action"), "lookup"); {
-		case action == "lookup-only-in-table" && t != nil:
+		case action == "lookup-only-in-table" && name != "main": // a table without routes lets nothing through
+			t := b.table(name)
 			t.strict = true
 			t.by = append(t.by, s)
 			b.markTables[mark] = name
-		case action == "lookup":
+		case action == "lookup", action == "lookup-only-in-table":
 			b.markTables[mark] = name
 			s.Merge("policies name the table themselves")
-		case action == "lookup-only-in-table":
-			s.DropSevere("a kill switch of a table without routes: what is marked " + mark + " leaves by default")
 		default:
 			s.DropSevere("a rule that stops what is marked " + mark + ": no policy is made for that mark")
 			b.markTables[mark] = "main"
@@ -130,6 +128,9 @@ func (b *builder) ruleTarget(s *statement, r *from.Rule) *from.Rule {
 	switch {
 	case name == "main": // whose default routes are those of [default]; its others come first anyway
 		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote("default")})
+	case t == nil && action == "lookup-only-in-table": // as on the router, where the lookup finds nothing
+		s.Change("no route of the table " + name + " was carried over: what the rule selects is unreachable")
+		action = "unreachable"
 	case t == nil:
 		s.DropSevere("no route of the table " + name + " was carried over")
 		return nil

@@ -2,6 +2,7 @@ package routeros
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,7 +88,7 @@ func (s *scanner) command() (*command, error) {
 	c := &command{line: s.line}
 	for s.pos < len(s.text) {
 		switch b := s.text[s.pos]; {
-		case b == '\n' || b == ';' || b == '}':
+		case b == '\n' || b == ';' || b == '}' || b == '{' && c.isPath():
 			return c, nil
 		case b == ' ' || b == '\t' || b == '\r':
 			s.pos++
@@ -101,6 +102,12 @@ func (s *scanner) command() (*command, error) {
 		}
 	}
 	return c, nil
+}
+
+// isPath reports whether a command is only the path of a section, which braces may follow.
+func (c *command) isPath() bool {
+	return len(c.words) > 0 && strings.HasPrefix(c.words[0], "/") && len(c.args)+len(c.find) == 0 &&
+		!slices.ContainsFunc(strings.FieldsFunc(strings.Join(c.words, "/"), func(r rune) bool { return r == '/' }), func(w string) bool { return verbs[w] })
 }
 
 // token reads a word, a key with its value, or [ find ... ].
@@ -199,7 +206,7 @@ func (s *scanner) value(word bool, key string) (text string, variable bool, err 
 				return "", false, err
 			}
 			variable = variable || v
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ';' || c == '}' || word && c == '=':
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == ';' || c == '}' || word && (c == '=' || c == '{'):
 			return b.String(), variable, nil
 		case c == '\\':
 			mark := *s

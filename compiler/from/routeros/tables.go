@@ -27,17 +27,28 @@ func (b *builder) collectTables() {
 	for _, r := range b.routes {
 		t := b.main
 		if r.table != "" {
-			if t = b.tables[r.table]; t == nil {
-				t = &table{name: r.table, draft: &from.Table{}}
-				b.tables[r.table] = t
-				b.tableOrder = append(b.tableOrder, t)
-				if s := b.declared[r.table]; s != nil {
-					t.by = append(t.by, s)
-				}
-			}
+			t = b.table(r.table)
 		}
 		t.routes = append(t.routes, r)
 	}
+}
+
+// table returns the table of that name, which is made if it is not there.
+func (b *builder) table(name string) *table {
+	if t := b.tables[name]; t != nil {
+		return t
+	}
+	t := &table{name: name, draft: &from.Table{}}
+	b.tables[name] = t
+	b.tableOrder = append(b.tableOrder, t)
+	if s := b.declared[name]; s != nil {
+		t.by = append(t.by, s)
+	}
+	return t
+}
+
+// tellEmptyTables reports the tables that are declared and then have neither a route nor a kill switch.
+func (b *builder) tellEmptyTables() {
 	for name, s := range b.declared {
 		if b.tables[name] == nil {
 			s.DropSevere("no route of the export is in this table: RouterOS falls back to main for whatever is led to it, and so does pbr")
