@@ -61,6 +61,11 @@ type Table struct {
 	Origins []Origin
 }
 
+// ClosedRoute returns the only route of a strict table that lets nothing through: it leads to a destination that no policy ever sees.
+func ClosedRoute(uplink string) Route {
+	return Route{Uplink: uplink, Dst: "255.255.255.255/32", Comment: "to nobody: the table only closes"}
+}
+
 // Route is one entry of a table's routes. Distance and Weight 0 are left out.
 type Route struct {
 	Uplink           string

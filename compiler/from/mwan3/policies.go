@@ -30,6 +30,8 @@ type member struct {
 	metric, weight int
 }
 
+const noMember = "none of its members is an interface that is enabled"
+
 // account tells a policy's section, and its members, what they became.
 func (t *target) account() {
 	for _, object := range t.objects {
@@ -38,7 +40,11 @@ func (t *target) account() {
 			m.s.Import(object)
 		}
 	}
-	if len(t.objects) == 0 && !t.by.Accounted() {
+	switch {
+	case len(t.objects) > 0 || t.by.Accounted():
+	case len(t.members) == 0:
+		t.by.DropSevere(noMember)
+	default:
 		t.by.Drop("no rule uses it")
 	}
 }
@@ -72,10 +78,6 @@ func (b *builder) buildPolicy(s *section) {
 	default:
 		t.strict = true
 		s.Change("last_resort " + last + " is not known: it counts as unreachable")
-	}
-	if len(t.members) == 0 {
-		s.DropSevere("none of its members is an interface that is enabled")
-		return
 	}
 	b.targets[s.name] = t
 }
@@ -245,11 +247,28 @@ func (b *builder) target(r *section) (to from.Key, strict bool, why string) {
 	case "default":
 		return from.Key{Name: "default", Value: "true"}, false, ""
 	case "unreachable", "blackhole":
-		return to, false, "use_policy " + name + ": a policy cannot close what it catches in this version of pbr: write a [[rule]] with action = \"unreachable\" or a filter"
+		if name == "blackhole" {
+			r.Change("use_policy blackhole: senders are told that there is no way (strict)")
+		}
+		return b.closed(name, []from.Origin{b.origin(r)})
 	}
 	t := b.targets[name]
-	if t == nil {
-		return to, false, "there is no policy '" + name + "' with an interface that is enabled"
+	switch {
+	case t == nil:
+		return to, false, "there is no policy '" + name + "'"
+	case len(t.members) == 0 && t.strict:
+		to, strict, why = b.closed(name, []from.Origin{b.origin(t.by)})
+		if why == "" && len(t.objects) == 0 {
+			t.by.Change(noMember + ": what its rules catch is unreachable, as its last_resort says")
+			t.objects = []string{"table " + b.closing[name].Name}
+		}
+		return to, strict, why
+	case len(t.members) == 0:
+		if len(t.objects) == 0 {
+			t.by.Change(noMember + ": what its rules catch goes to default, as its last_resort says")
+			t.objects = []string{"default"}
+		}
+		return from.Key{Name: "default", Value: "true"}, false, ""
 	}
 	if !t.even() {
 		if r.get("sticky", "0") == "1" {
@@ -262,6 +281,19 @@ func (b *builder) target(r *section) (to from.Key, strict bool, why string) {
 		sticky = seconds(r.number("timeout", 600, 1, 49*86400))
 	}
 	return from.Key{Name: "balance", Value: from.Quote(b.asBalance(t, sticky, r).Name)}, t.strict, ""
+}
+
+// closed is the table of that name that lets nothing through.
+func (b *builder) closed(name string, by []from.Origin) (to from.Key, strict bool, why string) {
+	if len(b.lines) == 0 {
+		return to, false, "there is no uplink: nothing that it catches leaves anyway"
+	}
+	if b.closing[name] == nil {
+		t := &from.Table{Name: b.names.Give(name), Strict: true, Routes: []from.Route{from.ClosedRoute(b.lines[0].Name)}, Origins: by}
+		b.closing[name] = t
+		b.draft.Tables = append(b.draft.Tables, t)
+	}
+	return from.Key{Name: "table", Value: from.Quote(b.closing[name].Name)}, false, ""
 }
 
 // selectors are what a rule selects by.

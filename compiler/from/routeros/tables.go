@@ -56,9 +56,6 @@ func (b *builder) tellEmptyTables() {
 	}
 }
 
-// nobody is a destination that no policy ever sees.
-const nobody = "255.255.255.255/32"
-
 // fillTables makes the tables' routes: main's first, which others fall back to.
 func (b *builder) fillTables() {
 	b.clientRoutes()
@@ -72,7 +69,7 @@ func (b *builder) fillTables() {
 	for _, t := range b.tableOrder {
 		b.fill(t, "table "+t.draft.Name)
 		if len(t.ways) == 0 && t.strict && len(b.lineOrder) > 0 { // it lets nothing through, and must not be missing
-			t.addRoute(from.Route{Uplink: b.lineOrder[0].Name, Dst: nobody, Comment: "to nobody: the table only closes"}, false)
+			t.addRoute(from.ClosedRoute(b.lineOrder[0].Name), false)
 		}
 		if len(t.ways) == 0 {
 			delete(b.tables, t.name)
