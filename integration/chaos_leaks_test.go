@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -23,12 +25,8 @@ type leaks struct {
 	exposed []span
 }
 
-const (
-	// deletionTime is how long a command that deletes something may take.
-	deletionTime = 200 * time.Millisecond
-	// undoTime is how long after the repair a trial may go back to what others had left: without a watch it is to that, whatever it is.
-	undoTime = 3 * time.Second
-)
+// deletionTime is how long a command that deletes something may take.
+const deletionTime = 200 * time.Millisecond
 
 // span is from one time to another; to is zero while it lasts.
 type span struct{ from, to time.Time }
@@ -92,17 +90,22 @@ func (l *leaks) ask() {
 	}
 }
 
-// look ends what is exposed when everything is there. What began after the look goes on.
+// look ends what is exposed when everything is there. What began after the look goes on; so does what a trial may go back to: without a watch that is what
+// others had left, whatever it is.
 func (l *leaks) look() {
 	began := time.Now()
-	if l.parts() < l.whole {
+	trial := func() bool {
+		_, err := os.Stat(filepath.Join(l.w.Router.StateDir(), "pending.json"))
+		return !os.IsNotExist(err)
+	}
+	if trial() || l.parts() < l.whole || trial() {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, s := range l.exposed {
 		if s.to.IsZero() && s.from.Add(deletionTime).Before(began) {
-			l.exposed[i].to = time.Now().Add(undoTime)
+			l.exposed[i].to = time.Now()
 		}
 	}
 }
