@@ -116,20 +116,15 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 			return false, err
 		}
 	}
+	var marks []conntrack.Marking
 	for _, p := range todo.pin {
-		if p.Mark&a.want.Mask == p.mark {
-			continue
-		}
-		found, err := p.SetMark(c, p.mark, a.want.Mask)
-		if err != nil {
-			return changed, err
-		}
-		if found {
-			a.report.Adopted++
-			changed = true
+		if p.Mark&a.want.Mask != p.mark {
+			marks = append(marks, conntrack.Marking{Flow: p.Flow, Bits: p.mark, Mask: a.want.Mask})
 		}
 	}
-	return changed || len(todo.flush) > 0, nil
+	n, err := conntrack.SetMarks(c, marks)
+	a.report.Adopted += n
+	return n > 0 || len(todo.flush) > 0, err
 }
 
 // flushOld deletes connections. An answer that is on its way to one of them would begin a
@@ -142,24 +137,22 @@ func (a *application) flushOld(c *netlink.Conn, flows []*conntrack.Flow) error {
 		if err := a.transact(&stopping); err != nil {
 			return err
 		}
-		for _, f := range flows {
-			if _, err := f.SetMark(c, mark, a.want.Mask); err != nil {
-				return err
-			}
+		marks := make([]conntrack.Marking, len(flows))
+		for i, f := range flows {
+			marks[i] = conntrack.Marking{Flow: f, Bits: mark, Mask: a.want.Mask}
+		}
+		if _, err := conntrack.SetMarks(c, marks); err != nil {
+			return err
 		}
 		select {
 		case <-time.After(answerTime):
 		case <-a.ctx.Done():
 		}
 	}
-	for _, f := range flows {
-		found, err := f.Remove(c)
-		if err != nil {
-			return err
-		}
-		if found {
-			a.report.Flushed++
-		}
+	n, err := conntrack.RemoveEach(c, flows)
+	a.report.Flushed += n
+	if err != nil {
+		return err
 	}
 	if !free {
 		return nil

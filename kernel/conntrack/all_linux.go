@@ -18,15 +18,9 @@ func RemoveAll(flows []Flow) (int, error) {
 		return 0, err
 	}
 	defer c.Close()
-	n := 0
+	each := make([]*Flow, len(flows))
 	for i := range flows {
-		found, err := flows[i].Remove(c)
-		if err != nil {
-			return n, err
-		}
-		if found {
-			n++
-		}
+		each[i] = &flows[i]
 	}
-	return n, nil
+	return RemoveEach(c, each)
 }

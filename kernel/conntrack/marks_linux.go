@@ -77,21 +77,13 @@ func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, o
 	if err != nil {
 		return 0, err
 	}
-	n := 0
-	for _, f := range flows {
-		next, ok := choose(&f)
-		if !ok {
-			continue
-		}
-		found, err := f.SetMark(c, next, mask)
-		if err != nil {
-			return n, err
-		}
-		if found {
-			n++
+	var marks []Marking
+	for i := range flows {
+		if next, ok := choose(&flows[i]); ok {
+			marks = append(marks, Marking{&flows[i], next, mask})
 		}
 	}
-	return n, nil
+	return SetMarks(c, marks)
 }
 
 // Dial connects to the conntrack of the current thread's network namespace, for List and the methods of Flow.
@@ -138,10 +130,9 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	if err := fault.At("before deleting a connection"); err != nil {
 		return false, err
 	}
-	_, err := c.Execute(netlink.Message{
-		Header: netlink.Header{Type: ctDelete, Flags: netlink.Request | netlink.Acknowledge},
-		Data:   slices.Clip(f.request),
-	})
+	request := f.removal()
+	request.Header.Flags |= netlink.Acknowledge
+	_, err := c.Execute(request)
 	switch {
 	case err == nil:
 		return true, nil
@@ -158,12 +149,11 @@ func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	if err := fault.At("before marking a connection"); err != nil {
 		return false, err
 	}
-	body, err := appendMarks(netlink.NewAttributeEncoder(), bits, mask).Encode()
+	m := Marking{f, bits, mask}
+	request, err := m.request()
 	if err == nil {
-		_, err = c.Execute(netlink.Message{
-			Header: netlink.Header{Type: ctNew, Flags: netlink.Request | netlink.Acknowledge},
-			Data:   append(slices.Clip(f.request), body...),
-		})
+		request.Header.Flags |= netlink.Acknowledge
+		_, err = c.Execute(request)
 	}
 	switch {
 	case err == nil:
@@ -171,7 +161,7 @@ func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	case errors.Is(err, unix.ENOENT): // it has ended meanwhile
 		return false, nil
 	}
-	return false, fmt.Errorf("changing mark 0x%x/0x%x of a connection: %w", f.Mark&mask, mask, err)
+	return false, m.failed(err)
 }
 
 // identify makes a listed connection's message the beginning of a request to change it.

@@ -7,7 +7,7 @@ import (
 )
 
 // Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when default leaves it, and returns
-// how many. Each takes a message of its own: about 20 µs. It may run beside anything else.
+// how many. Each takes a message of its own. It may run beside anything else.
 func Mark(pins []Pin) (int, error) {
 	total := 0
 	var errs []error
