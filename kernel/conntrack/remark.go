@@ -66,14 +66,17 @@ func kinship(n, w plan.Number, uplink, suffix string) uint32 {
 	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
 	sameInterface := n.Interface != "" && n.Interface == w.Interface
 	switch {
-	case suffix != wantedSuffix && wantedSuffix != "":
+	case suffix != wantedSuffix && wantedSuffix != "" && !bothStrict(suffix, wantedSuffix):
 		return 0
 	case !sameInterface && uplink != wanted:
 		return 0
 	}
 	k := uint32(1)
-	if suffix == wantedSuffix {
+	switch {
+	case suffix == wantedSuffix:
 		k += 4
+	case bothStrict(suffix, wantedSuffix):
+		k += 3 // more than the uplink's own number, which is not strict
 	}
 	if sameInterface {
 		k += 2
@@ -82,6 +85,11 @@ func kinship(n, w plan.Number, uplink, suffix string) uint32 {
 		k++
 	}
 	return k
+}
+
+// bothStrict reports whether numbers with these suffixes keep their connections from leaving through another uplink.
+func bothStrict(a, b string) bool {
+	return strings.HasPrefix(a, "strict") && strings.HasPrefix(b, "strict")
 }
 
 // Meaning returns the bits that a connection with this mark is to have in the end, under mask, which is that of all plans

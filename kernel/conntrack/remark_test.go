@@ -38,6 +38,12 @@ func TestRemarks(t *testing.T) {
 			after: map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "as it is", 0x230007: "220000/ff0000",
 				0x060007: "0/ff0000", 0x050007: "550000/ff0000", 0x770007: "as it is"},
 		},
+		"strict stays strict when nothing moves back any more": {
+			want:    numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict": 0x710000}),
+			earlier: []Marks{numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict-fallback": 0x720000, "isp7/fallback": 0x730000})},
+			before:  map[uint32]string{0x720000: "as it is", 0x730000: "as it is"},
+			after:   map[uint32]string{0x720000: "710000/ff0000", 0x730000: "700000/ff0000"},
+		},
 		"two change places": {
 			want:    numbered(mask, map[string]uint32{"isp22": 0x230000, "isp23": 0x220000}),
 			earlier: []Marks{old},
