@@ -10,7 +10,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: install uninstall package dist go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: install uninstall package dist test-package test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -127,6 +127,21 @@ package: go
 	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/package.sh '$(FORMATS)' '$(ARCHES)' dist
 dist: go
 	@GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/package.sh '$(FORMATS) tar' '$(ARCHES)' dist
+
+# The Debian package tried for real, in a Debian 12 and a Debian 13 made of their packages: installed, first policy, upgraded below a running
+# connection, removed, purged (root, apt). lintian finds no errors. Five minutes on two cores; the Debians are kept in the cache.
+test-package: go
+	@sh integration/install-tools.sh test package
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	GO='$(GO)' LDFLAGS='$(LDFLAGS) -X main.version=v0.0.1' VERSION=0.0.1 sh packaging/package.sh deb "$$(dpkg --print-architecture)" "$$dir/old" >/dev/null; \
+	GO='$(GO)' LDFLAGS='$(LDFLAGS) -X main.version=v0.0.2' VERSION=0.0.2 sh packaging/package.sh deb "$$(dpkg --print-architecture)" "$$dir/new" >/dev/null; \
+	lintian --fail-on error "$$dir"/new/*.deb; \
+	mv "$$dir"/old/*.deb "$$dir/old.deb"; mv "$$dir"/new/*.deb "$$dir/new.deb"; \
+	PBR_REQUIRE=1 PBR_PACKAGES=$$dir $(GO) test -count=1 -timeout 9m -v ./integration/debian
+
+# Two builds of the last commit in two directories have the same sums: two minutes an architecture.
+test-reproducible: go
+	@sh integration/reproducible.sh "$(if $(filter command line,$(origin ARCHES)),$(ARCHES),amd64)"
 
 man: build
 	bin/pbr man > docs/pbr.8

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Prints a tar file with a small Debian of a suite (bookworm, trixie), made of its packages: debian-root.sh SUITE
+# It is kept in the cache; nothing is installed on this machine but mmdebstrap, which makes it.
+set -eu
+
+suite=$1
+cache=${PBR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pbr}
+tar=$cache/root-$suite.tar
+if [ ! -s "$tar" ]; then
+	mirror=$(sed -n 's/^URIs: *\(.*debian\) *$/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*debian\/\{0,1\}\) .*/\2/p' \
+		/etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+	mkdir -p "$cache"
+	mmdebstrap --variant=minbase --include=iproute2,nftables,iputils-ping "$suite" "$tar.new" "${mirror:?no Debian archive in the sources of apt}" >&2
+	mv "$tar.new" "$tar"
+fi
+echo "$tar"
