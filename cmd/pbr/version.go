@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/policy"
 )
 
 // What the linker sets. Without it the version is that of a development build, commit and its date those that the compiler notes.
@@ -19,10 +22,17 @@ type build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit,omitempty"`
 	Date    string `json:"date,omitempty"`
+	// Go is the version of the compiler.
+	Go string `json:"go"`
+	// Features are what is built in: the platform, the methods of checks, build tags.
+	Features []string `json:"features"`
 }
 
 func thisBuild() build {
-	b := build{Version: version, Commit: commit, Date: commitDate}
+	b := build{Version: version, Commit: commit, Date: commitDate, Go: runtime.Version(), Features: []string{runtime.GOOS + "/" + runtime.GOARCH}}
+	for _, m := range policy.CheckMethods() {
+		b.Features = append(b.Features, "check-"+m)
+	}
 	if b.Version == "" {
 		b.Version = developmentVersion
 	}
@@ -36,26 +46,30 @@ func thisBuild() build {
 			b.Commit = s.Value
 		case s.Key == "vcs.time" && b.Date == "":
 			b.Date, _, _ = strings.Cut(s.Value, "T")
+		case s.Key == "-tags" && s.Value != "":
+			b.Features = append(b.Features, strings.Split(s.Value, ",")...)
+		case s.Key == "-race" && s.Value == "true":
+			b.Features = append(b.Features, "race")
 		}
 	}
 	return b
 }
 
 func (b build) String() string {
-	if b.Commit == "" {
-		return b.Version + ", commit unknown"
+	text := b.Version + ", commit unknown"
+	if b.Commit != "" {
+		text = b.Version + ", commit " + b.Commit[:min(12, len(b.Commit))]
 	}
-	text := b.Version + ", commit " + b.Commit[:min(12, len(b.Commit))]
 	if b.Date != "" {
 		text += " of " + b.Date
 	}
-	return text
+	return text + ", " + b.Go + "\nbuilt in: " + strings.Join(b.Features, " ")
 }
 
 func (c command) versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "version",
-		Usage:       "print the version, the commit it was built from, and the commit's date",
+		Usage:       "print the version, the commit it was built from, the commit's date, Go's version, and what is built in",
 		ArgsUsage:   " ",
 		Description: "The same as pbr --version.",
 		Flags:       []cli.Flag{jsonFlag()},

@@ -51,6 +51,10 @@ func (s *section) parameters(c *Check) {
 	number("over", &c.Over)
 }
 
+// CheckMethods returns the methods that check anything.
+func CheckMethods() []string { return checkMethods[1:] }
+
+// checkMethods has none first.
 var checkMethods = []string{string(CheckNone), string(CheckPing), string(CheckARP), string(CheckTCP), string(CheckDNS), string(CheckHTTP), string(CheckBFD)}
 
 // uplinkCheck reads an uplink's check: a method's name, or a table.
