@@ -6,11 +6,12 @@ set -eu
 suite=$1
 cache=${PBR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pbr}
 tar=$cache/root-$suite.tar
-if [ ! -s "$tar" ]; then
+if [ ! -f "$tar" ]; then
 	mirror=$(sed -n 's/^URIs: *\(.*debian\) *$/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*debian\/\{0,1\}\) .*/\2/p' \
 		/etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
 	mkdir -p "$cache"
-	mmdebstrap --variant=minbase --include=iproute2,nftables,iputils-ping "$suite" "$tar.new" "${mirror:?no Debian archive in the sources of apt}" >&2
-	mv "$tar.new" "$tar"
+	new=$cache/new-$suite.tar # mmdebstrap goes by the end of the name
+	mmdebstrap --variant=minbase --include=iproute2,nftables,iputils-ping "$suite" "$new" "${mirror:?no Debian archive in the sources of apt}" >&2
+	mv "$new" "$tar"
 fi
 echo "$tar"

@@ -19,10 +19,7 @@ func TestPackageBookworm(t *testing.T) { tryPackage(t, "bookworm") }
 func TestPackageTrixie(t *testing.T)   { tryPackage(t, "trixie") }
 
 func tryPackage(t *testing.T, suite string) {
-	packages := os.Getenv(packagesEnv)
-	if packages == "" {
-		t.Skip("make test-package builds the packages for this")
-	}
+	needPackages(t)
 	n := lab.Build(lab.New(t), lab.Spec{
 		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
 	})
@@ -35,13 +32,8 @@ func tryPackage(t *testing.T, suite string) {
 	before := foreign(n.Router)
 
 	r := newRoot(t, n.Router, suite)
-	for _, name := range []string{"old.deb", "new.deb"} {
-		b, err := os.ReadFile(filepath.Join(packages, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.put("/"+name, string(b), 0o644)
-	}
+	r.putPackage("old.deb", "old.deb")
+	r.putPackage("new.deb", "new.deb")
 	installed(t, r)
 	if after := foreign(n.Router); after != before {
 		t.Errorf("installation changes the network:\n%s\nbefore:\n%s", after, before)
@@ -58,6 +50,23 @@ func tryPackage(t *testing.T, suite string) {
 	if after := foreign(n.Router); after != before {
 		t.Errorf("after purge there is\n%s\nbefore the installation:\n%s", after, before)
 	}
+}
+
+func needPackages(t *testing.T) {
+	t.Helper()
+	if os.Getenv(packagesEnv) == "" {
+		t.Skip("make test-package builds the packages for this")
+	}
+}
+
+// putPackage puts one of the packages into the root directory.
+func (r *root) putPackage(name, as string) {
+	r.T().Helper()
+	b, err := os.ReadFile(filepath.Join(os.Getenv(packagesEnv), name))
+	if err != nil {
+		r.T().Fatal(err)
+	}
+	r.put("/"+as, string(b), 0o644)
 }
 
 // installed installs the old version: everything is in its place, and nothing was started.

@@ -30,7 +30,12 @@ case $* in
 	setsid /usr/sbin/pbr watch >>/watch.log 2>&1 </dev/null &
 	echo $! >/watch.pid
 	;;
-"disable --now pbr.service pbr-apply.service")
+"enable --now pbr")
+	setsid /usr/sbin/pbr watch >>/watch.log 2>&1 </dev/null &
+	echo $! >/watch.pid
+	until pbr status | grep -q 'running'; do sleep 0.05; done
+	;;
+"disable --now pbr" | "disable --now pbr.service pbr-apply.service")
 	[ ! -s /watch.pid ] || kill "$(cat /watch.pid)"
 	;;
 esac
