@@ -33,7 +33,7 @@ case $* in
 "enable --now pbr")
 	setsid /usr/sbin/pbr watch >>/watch.log 2>&1 </dev/null &
 	echo $! >/watch.pid
-	until pbr status | grep -q 'running'; do sleep 0.05; done
+	while pbr status 2>&1 | grep -q 'is not running'; do sleep 0.05; done
 	;;
 "disable --now pbr" | "disable --now pbr.service pbr-apply.service")
 	[ ! -s /watch.pid ] || kill "$(cat /watch.pid)"
