@@ -84,6 +84,8 @@ install)
 	for page in README.md docs/*.md; do put 644 "$page" "$doc/$(basename "$page")"; done
 	sh packaging/licences.sh | compressed "$doc/third-party-licences.gz"
 	put 644 packaging/copyright "$doc/copyright"
+	put 644 packaging/grafana/pbr.json "$doc/grafana.json"
+	put 644 packaging/prometheus/alerts.yml "$doc/prometheus-alerts.yml"
 	for policy in fixtures/networks/*/policy.toml; do
 		name=$(basename "$(dirname "$policy")")
 		put 644 "$policy" "$doc/examples/${name#*-}.toml"
