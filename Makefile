@@ -10,7 +10,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: install uninstall package dist test-package test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -142,6 +142,11 @@ test-package: go
 # Dashboard and alerts against a live scrape, with promtool of Debian's prometheus, which is not installed.
 test-prometheus: tools
 	@bin=$$(sh integration/promtool.sh) && PATH=$$bin:$$PATH PBR_PROMTOOL=1 PBR_REQUIRE=1 $(GO) test -count=1 -run TestDashboards ./integration
+
+# The Ansible role, in a network namespace.
+test-ansible: tools
+	@sh integration/install-tools.sh ansible
+	@PBR_ANSIBLE=1 PBR_REQUIRE=1 $(GO) test -count=1 -run TestAnsibleRole ./integration
 
 # Two builds of the last commit in two directories have the same sums: two minutes an architecture.
 test-reproducible: go

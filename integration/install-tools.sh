@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross|package...
+# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross|ansible|package...
 # The tests compare pbr with them; pbr itself needs none.
 set -eu
 
@@ -47,12 +47,15 @@ for use; do
 	cross)
 		need qemu-s390x qemu-user
 		;;
+	ansible)
+		need ansible-playbook ansible-core
+		;;
 	package)
 		need mmdebstrap mmdebstrap
 		need lintian lintian
 		;;
 	*)
-		echo "install-tools.sh: $use: use demo, test, vm, cross or package" >&2
+		echo "install-tools.sh: $use: use demo, test, vm, cross, ansible or package" >&2
 		exit 1
 		;;
 	esac
