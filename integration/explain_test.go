@@ -160,3 +160,35 @@ func TestExplainIsQuick(t *testing.T) {
 		t.Errorf("an answer takes %s", best)
 	}
 }
+
+// Root without CAP_NET_ADMIN, as in a container, gets the policy's answer, and is told so.
+func TestExplainWithoutCapability(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.write(explainedPolicy)
+	res := r.Exec("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", pbrPath, "--config", r.file, "explain", "--json", "192.168.10.10", "9.9.9.9:443/tcp")
+	if res.Code != 0 || !strings.Contains(res.Stdout, `"source": "policy", "by": {"kind": "policy", "name": "voip"`) || !strings.Contains(res.Stderr, "CAP_NET_ADMIN") {
+		t.Errorf("exit status %d: %s%s", res.Code, res.Stdout, res.Stderr)
+	}
+}
+
+// Addresses that no packet may have, and broadcasts, get the kernel's answer.
+func TestExplainOddAddresses(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.apply(explainedPolicy)
+	for packet, want := range map[string]string{
+		"192.168.10.10 127.0.0.1":      "drop never",
+		"0.0.0.0 9.9.9.9":              "drop source",
+		"192.168.10.10 192.168.10.255": "local never",
+		"192.168.10.10 192.168.10.1":   "local local",
+	} {
+		src, dst, _ := strings.Cut(packet, " ")
+		a := explainOnce(t, r, "--in", "br-lan", "--src", src, "--dst", dst, "--proto", "udp", "--dport", "53")
+		if got := a.Verdict + " " + a.By.Kind; got != want || strings.Contains(a.text, "is strict") {
+			t.Errorf("%s: %s, not %s: %s", packet, got, want, a.text)
+		}
+	}
+}

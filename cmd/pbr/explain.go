@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -66,21 +68,32 @@ func (c command) runExplain(ctx *cli.Context) error {
 		}
 		return c.explainWith(ctx, f, x)
 	}
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return err
+	x, err := c.askKernel(f)
+	if errors.Is(err, fs.ErrPermission) { // root of a container, without CAP_NET_ADMIN
+		fmt.Fprintf(c.stderr, "pbr: warning: %v: answering from the policy alone\n", err)
+		x, err = offlineExplainer(f.doc)
 	}
-	defer k.Close()
-	x, err := c.liveExplainer(f, k)
 	if err != nil {
 		return err
 	}
 	return c.explainWith(ctx, f, x)
 }
 
+func (c command) askKernel(f *policyFile) (*explain.Explainer, error) {
+	k, err := kernel.Open(kernel.DefaultStateDir)
+	if err != nil {
+		return nil, err
+	}
+	defer k.Close()
+	return c.liveExplainer(f, k)
+}
+
 // explainWith answers what is asked.
 func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explainer) error {
 	if ctx.IsSet("batch") {
+		if ctx.String("batch") == "" {
+			return usageError("--batch needs a value: a file, or - for standard input")
+		}
 		if ctx.Args().Len() > 0 {
 			return usageError("--batch takes its questions from a file, and no arguments")
 		}
@@ -150,14 +163,23 @@ func shortForm(t *explain.Text, src, dst string) error {
 	if src == "local" {
 		t.Set("in", "local")
 	} else {
-		host, port := hostPort(src)
+		host, port, err := hostPort(src)
+		if err != nil {
+			return err
+		}
 		t.Set("src", host)
 		if port != "" {
 			t.Set("sport", port)
 		}
 	}
-	dst, proto, _ := strings.Cut(dst, "/")
-	host, port := hostPort(dst)
+	dst, proto, named := strings.Cut(dst, "/")
+	if named && proto == "" {
+		return usageError("%s/: a protocol is missing after the slash: write %s/tcp, or leave the slash out", dst, dst)
+	}
+	host, port, err := hostPort(dst)
+	if err != nil {
+		return err
+	}
 	t.Set("dst", host)
 	if port != "" {
 		t.Set("dport", port)
@@ -176,18 +198,21 @@ func shortForm(t *explain.Text, src, dst string) error {
 }
 
 // hostPort takes HOST:PORT or [HOST]:PORT apart; an IPv6 address without brackets has no port.
-func hostPort(s string) (host, port string) {
+func hostPort(s string) (host, port string, err error) {
 	if _, err := netip.ParseAddr(s); err == nil {
-		return s, ""
+		return s, "", nil
 	}
+	host, rest, isWhole := s, "", true
 	if inner, isBracketed := strings.CutPrefix(s, "["); isBracketed {
-		host, rest, _ := strings.Cut(inner, "]")
-		return host, strings.TrimPrefix(rest, ":")
+		host, rest, isWhole = strings.Cut(inner, "]")
+	} else if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host, rest = s[:i], s[i:]
 	}
-	if i := strings.LastIndexByte(s, ':'); i >= 0 {
-		return s[:i], s[i+1:]
+	port, hasPort := strings.CutPrefix(rest, ":")
+	if !isWhole || rest != "" && !hasPort || hasPort && port == "" || host == "" {
+		return "", "", usageError("invalid address %q: write 192.0.2.7, 192.0.2.7:443, 2001:db8::7, or [2001:db8::7]:443", s)
 	}
-	return s, ""
+	return host, port, nil
 }
 
 // resolver looks hosts up, each once.

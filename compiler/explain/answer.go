@@ -124,9 +124,11 @@ func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
 func (x *Explainer) by(p *walk.Packet, way *walk.Way) By {
 	arrived := x.byInterface[p.IIF]
 	switch {
+	case way.In == walk.DestinationCheckFailed:
+		return By{Kind: ByNever}
 	case way.Fate == walk.Discarded && way.Rule == nil, way.In == walk.SourceCheckFailed:
 		return By{Kind: BySource}
-	case way.In == compiler.ChainNever:
+	case way.In == compiler.ChainNever, way.Fate == walk.Delivered && x.router.IsBroadcast(p.Dst):
 		return By{Kind: ByNever}
 	case arrived != nil:
 		return byUplink(ByInbound, arrived)
@@ -300,6 +302,9 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 		return x.whyMain(way)
 	case BySource:
 		if a.By.Name == "" {
+			if p.Src.IsLinkLocalUnicast() {
+				return "the source " + p.Src.String() + " is valid on its link alone, and is not forwarded"
+			}
 			return "the source " + p.Src.String() + " is not one that a host behind " + p.IIF + " can have: dropped (" + way.In + ")"
 		}
 		return "the socket is bound to " + p.Src.String() + ", an address of uplink " + a.By.Name
@@ -309,6 +314,9 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 		return "it arrived by uplink " + a.By.Name + ", where nothing is classified"
 	case ByLocal:
 		return p.Dst.String() + " is the router itself"
+	}
+	if way.In == walk.DestinationCheckFailed {
+		return p.Dst.String() + " is no destination of packets from an interface: dropped by the kernel (" + way.In + ")"
 	}
 	return p.Dst.String() + " is never classified: link-local, multicast, broadcast, or neighbour discovery"
 }
@@ -323,6 +331,8 @@ func (x *Explainer) whyMain(way *walk.Way) string {
 		return "main's route to " + way.Route.Dst.String() + " comes first"
 	case way.Route == nil:
 		return "another's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " refuses it"
+	case way.Rule.MarkMask != 0 && plan.InSpan(x.plan.BasePriority, way.Rule.Priority):
+		return "the packet arrives with mark " + x.markText(way.Mark) + ", which is one of pbr's own: no other program may set it"
 	case way.Rule.Table == plan.MainTable:
 		return "no policy and no rule matches: main's route to " + way.Route.Dst.String()
 	}
@@ -331,7 +341,8 @@ func (x *Explainer) whyMain(way *walk.Way) string {
 
 // whyTable tells which route of a table was taken, and why no better one.
 func (x *Explainer) whyTable(a *Answer, way *walk.Way) string {
-	if way.Route == nil || a.Table == "" || a.Table == tableMain || len(a.Members) > 0 && len(way.Route.Hops) < 2 {
+	isRefused := a.By == By{Kind: BySource} // what its table has does not matter
+	if isRefused || way.Route == nil || a.Table == "" || a.Table == tableMain || len(a.Members) > 0 && len(way.Route.Hops) < 2 {
 		return ""
 	}
 	if way.Fate != walk.Forwarded {

@@ -143,6 +143,9 @@ func TestKinds(t *testing.T) {
 		"pinned":           {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`, "forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
 		"inbound":          {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, "forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
 		"never":            {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`, "local never null 0 null null [] 0x0 none null null"},
+		"no source":        {`"in": "lan", "src": "0.0.0.0", "dst": "9.9.9.9"`, "drop source null 0 null null [] 0x0 none null null"},
+		"no destination":   {`"in": "lan", "src": "192.168.10.2", "dst": "127.0.0.1"`, "drop never null 0 null null [] 0x0 none null null"},
+		"not forwarded":    {`"in": "lan", "src": "fe80::7", "dst": "2001:db8:1::1"`, "unreachable source null 0 main null [] 0x0 none null null"},
 		"other version":    {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`, "forward main null 0 main null [] 0x0 none 2001:db8::1 null"},
 	} {
 		a := ask(t, everything, c.keys)
@@ -203,6 +206,18 @@ func TestUnknownInterface(t *testing.T) {
 	}
 	if a := ask(t, from, `"src": "192.168.10.2"`); !strings.Contains(a.Error, `write in = "br-guest"`) {
 		t.Errorf("it depends: %+v", a)
+	}
+}
+
+// The interface after a link-local source is the one that it arrives by.
+func TestZoneIsTheInterface(t *testing.T) {
+	x := explainer(t, twoUplinks+"[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n")
+	for _, c := range []struct{ src, want string }{
+		{"fe80::7%br-guest", `"verdict": "local"`}, {"fe80::7%a-name-that-is-far-too-long", "interface names have at most 15 bytes"},
+	} {
+		if out := string(x.Line(nil, []byte(`{"src": "`+c.src+`", "dst": "ff02::1", "proto": "ping"}`), nil)); !strings.Contains(out, c.want) {
+			t.Errorf("%s: %s", c.src, out)
+		}
 	}
 }
 

@@ -128,6 +128,12 @@ func (x *Explainer) readAddresses(q *Question, t *Text, resolve Resolver) error 
 	if t[keyDst] == "" {
 		return errors.New("dst: missing: write the destination's address")
 	}
+	if a, err := netip.ParseAddr(t[keySrc]); err == nil && q.in == "" && a.Zone() != "" {
+		q.in = a.Zone()
+		if err := x.readInterface(q); err != nil {
+			return err
+		}
+	}
 	if t[keySrc] == "" && q.in != local {
 		return errors.New("src: missing: write the sender's address; only in = \"local\" can do without one")
 	}

@@ -92,6 +92,9 @@ func (d *Document) AddrFault(key, v string) error {
 	if f == nil {
 		return nil
 	}
+	if f.hint == anyRangeHint { // a packet has one
+		f.hint = "write one address, or the name of a host or of a list"
+	}
 	if name, isList := strings.CutPrefix(v, "@"); isList {
 		var names []string
 		for i := range d.Lists {

@@ -59,6 +59,9 @@ func parseAddr(v string) (netip.Addr, *fault) {
 	return netip.Addr{}, badValue(fmt.Sprintf("write %q", a.Unmap().String()), "%q is an IPv4 address written as IPv6", v)
 }
 
+// anyRangeHint is what may stand where ranges may.
+const anyRangeHint = "write an address, a prefix as 10.0.0.0/8, or a range as 10.0.0.1-10.0.0.9"
+
 // addressHint guesses what was meant by something that is no address.
 func addressHint(v string) string {
 	if bare := strings.Trim(v, " \t"); bare != v {
@@ -76,7 +79,7 @@ func addressHint(v string) string {
 	if validName(v) && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
 		return fmt.Sprintf("a list is written %q; host names are not looked up", "@"+v)
 	}
-	return "write an address, a prefix as 10.0.0.0/8, or a range as 10.0.0.1-10.0.0.9"
+	return anyRangeHint
 }
 
 // parsePrefix reads a prefix; bits behind its length are an error.

@@ -88,6 +88,9 @@ func (r *Router) To(a netip.Addr) (dev string, local bool) {
 	return to.hops[0].Dev, false
 }
 
+// IsBroadcast reports whether an address is one of broadcasts here.
+func (r *Router) IsBroadcast(a netip.Addr) bool { return r.fib.kind(a) == kindBroadcast }
+
 // somewhere stands for the interface that main, which is not known, leads to. No interface has such a name.
 const somewhere = "/"
 
@@ -187,6 +190,10 @@ func (r *Router) arrives(w *Walker, t *trip, way *Way) {
 	if t.onward.IsValid() {
 		t.Dst = t.onward
 	}
+	if check := martian(t); check != "" {
+		way.Fate, way.In = Discarded, check
+		return
+	}
 	flow := t.flow()
 	to := r.fib.lookUp(&flow)
 	way.take(to)
@@ -198,9 +205,14 @@ func (r *Router) arrives(w *Walker, t *trip, way *Way) {
 		}
 	default:
 		way.leave(r.hop(w, t, to, &flow))
-		if r.sourceFits(t, way.Dev, way) {
-			r.leaves(w, t, way)
+		if !r.sourceFits(t, way.Dev, way) {
+			return
 		}
+		if fate, stays := staysHere(t); stays {
+			way.Fate, way.In = fate, SourceCheckFailed
+			return
+		}
+		r.leaves(w, t, way)
 	}
 }
 

@@ -32,9 +32,6 @@ const (
 
 func (n NAT) String() string { return [...]string{"none", "masquerade", "snat"}[n] }
 
-// SourceCheckFailed is Way.In of a packet that the kernel's check of sources drops; no chain has such a name.
-const SourceCheckFailed = "source check"
-
 // Way is the way that a packet takes.
 type Way struct {
 	Fate Fate
