@@ -34,6 +34,7 @@ func (c command) statusCommand() *cli.Command {
 			"and without pbr watch when the policy is not applied, or the kernel or the file differs from what was.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"},
+			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
 			&cli.StringFlag{Name: "clients", Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
 			jsonFlag(),
 		},
@@ -116,6 +117,9 @@ func (c command) runStatus(ctx *cli.Context) error {
 	defer k.Close()
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
+	if ctx.Bool("events") {
+		return c.showEvents(ctx, k)
+	}
 	if ctx.IsSet("clients") {
 		return c.showClients(ctx, k, ctx.String("clients"))
 	}

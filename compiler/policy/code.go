@@ -48,6 +48,7 @@ const (
 	codeStrictOneFamily = "strict-one-family"
 	codeRuleNAT         = "rule-nat"
 	codeGatewayCheck    = "gateway-check"
+	codeHookName        = "hook-name"
 	codeOverlap         = "overlapping-lists"
 	codeForeignMask     = "foreign-mask"
 	codeReversePath     = "kernel-reverse-path"

@@ -8,6 +8,7 @@ func (p *parser) lintWhole() {
 	p.lintOverlap()
 	p.lintGatewayCheck()
 	p.lintQuorum()
+	p.lintEnvironment()
 	p.lintSharedTargets()
 	p.lintUnused()
 	p.lintBalance()

@@ -30,7 +30,7 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "force", "quota", "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "events", "force", "quota", "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -43,6 +43,8 @@ type Request struct {
 type Answer struct {
 	Error  string  `json:"error,omitempty"`
 	Report *Report `json:"report,omitempty"`
+	// Events answer "events".
+	Events []PastEvent `json:"events,omitempty"`
 	// Go asks for what is to be applied.
 	Go      bool     `json:"go,omitempty"`
 	Applied *Applied `json:"applied,omitempty"`
@@ -51,6 +53,7 @@ type Answer struct {
 // Controlled is what the control socket reaches; *Watcher is.
 type Controlled interface {
 	Report() Report
+	Events() []PastEvent
 	Force(ctx context.Context, uplink, mode string) error
 	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
 	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
@@ -129,6 +132,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 	case "status":
 		report := c.Report()
 		return Answer{Report: &report}
+	case "events":
+		return Answer{Events: c.Events()}
 	case "force":
 		err = c.Force(ctx, r.Uplink, r.Mode)
 	case "quota":

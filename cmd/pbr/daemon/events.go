@@ -25,8 +25,12 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 		w.cut()
 	}
 	w.moveBack()
-	for _, c := range w.joined(events) {
+	changes := w.joined(events)
+	for _, c := range changes {
 		w.tell(c)
+	}
+	if len(changes) > 0 {
+		w.save()
 	}
 	w.tellTogether()
 	if moved {
@@ -123,6 +127,8 @@ func (w *Watcher) tell(e HookEvent) {
 	log(fmt.Sprintf("uplink %s%s: %s", e.Uplink, of, e.To), "uplink", e.Uplink, "interface", e.Interface, "version", e.Versions(),
 		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
 	w.shared.countEvent(e)
+	w.past.add(e)
+	e.Facts = w.facts(uplinkNamed(w.doc, e.Uplink))
 	w.Hook(e)
 }
 

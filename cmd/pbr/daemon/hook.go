@@ -26,6 +26,8 @@ type HookEvent struct {
 	Interface string
 	// Both tells that the uplink's other version did the same; Alone that there is no other.
 	Both, Alone bool
+	// Facts are the uplink's addresses, gateways and states after the event, and the uplinks that tables use, as the hook gets them.
+	Facts []string
 }
 
 // Versions is "4", "6" or "both".
@@ -68,7 +70,7 @@ func kindOf(s healthcheck.State) string {
 
 // Environment is what is added to the hook's environment.
 func (e HookEvent) Environment() []string {
-	return []string{
+	return append([]string{
 		"PBR_EVENT=" + e.Kind(),
 		"PBR_UPLINK=" + e.Uplink,
 		"PBR_INTERFACE=" + e.Interface,
@@ -77,7 +79,7 @@ func (e HookEvent) Environment() []string {
 		"PBR_REASON=" + e.Reason,
 		"PBR_TIME=" + e.At.UTC().Format(time.RFC3339Nano),
 		"PBR_VERSION=" + e.Versions(),
-	}
+	}, e.Facts...)
 }
 
 // Hooks runs a command for each event: in order and one at a time for each uplink, and never in the way of the caller.

@@ -27,6 +27,8 @@ type savedState struct {
 	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
 	// Noted is when this was written, as the time since the machine started: nobody sets that clock.
 	Noted time.Duration `json:"noted"`
+	// Events are the last ones.
+	Events []PastEvent `json:"events,omitempty"`
 }
 
 // readState reads a state file; a missing one is an empty state.
@@ -82,6 +84,7 @@ func (w *Watcher) loadHealth() *health {
 		w.Log.Warn(err.Error())
 		return h
 	}
+	w.past.set(s.Events)
 	for _, line := range Lines(w.doc) {
 		if status, known := s.status(line); known {
 			h.statuses[lineOf(line)] = status
@@ -118,7 +121,7 @@ func (w *Watcher) save() {
 
 // write writes the state file, as noted at a time since the machine started.
 func (w *Watcher) write(noted time.Duration) error {
-	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs, Noted: noted}
+	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -82,6 +82,7 @@ type Watcher struct {
 	configs []healthcheck.Config
 	health  *health
 	quotas  *Quotas
+	past    past
 	// repairs are of what others change; failures are of the kernel's refusals, which have nothing to do with these.
 	repairs  backoffs
 	failures backoff

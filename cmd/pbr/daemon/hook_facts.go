@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// facts are what scripts for dynamic DNS, firewalls and VPNs need beside an event: how the uplink stands now, and who uses which uplink.
+func (w *Watcher) facts(u *policy.Uplink) (list []string) {
+	add := func(name string, values ...string) { list = append(list, "PBR_"+name+"="+strings.Join(values, " ")) }
+	link := w.machine.Links[u.Interface]
+	for _, family := range plan.Families {
+		var addrs []string
+		for _, a := range link.Addrs {
+			if a.Is4() == (family == plan.IPv4) {
+				addrs = append(addrs, a.String())
+			}
+		}
+		gw := ""
+		if a := nextHop(u, link, family); a.IsValid() {
+			gw = a.String()
+		}
+		add(fmt.Sprintf("ADDRESS%d", family), addrs...)
+		add(fmt.Sprintf("GATEWAY%d", family), gw)
+		add(fmt.Sprintf("STATE%d", family), string(w.health.statuses[compiler.Line{Uplink: u.Name, Family: family}].State))
+	}
+	outline := w.shared.outline()
+	active := activeUplinks(&outline, w.want)
+	for _, table := range outline.Tables {
+		add("ACTIVE_"+policy.EnvironmentName(table), active[table]...)
+	}
+	return list
+}
+
+// nextHop is an uplink's gateway, invalid if it has none or none is known.
+func nextHop(u *policy.Uplink, link plan.Link, family plan.Family) netip.Addr {
+	gw := gateway(u, family)
+	switch {
+	case !gw.Auto:
+		return gw.Addr
+	case family == plan.IPv4:
+		return link.Gateway4
+	}
+	return link.Gateway6
+}
+
+// activeUplinks are the uplinks that tables use in either IP version, in the policy's order.
+func activeUplinks(o *Outline, have *plan.Plan) map[string][]string {
+	used := map[uint32]map[string]bool{}
+	for _, family := range plan.Families {
+		for at, r := range bestRoutes(have, family) {
+			for _, h := range r.Hops {
+				if used[at.table] == nil {
+					used[at.table] = map[string]bool{}
+				}
+				used[at.table][h.Dev] = true
+			}
+		}
+	}
+	active := map[string][]string{}
+	for _, table := range o.Tables {
+		for _, u := range o.Uplinks {
+			if used[o.Table(table)][u.Interface] && !slices.Contains(active[table], u.Name) {
+				active[table] = append(active[table], u.Name)
+			}
+		}
+	}
+	return active
+}
