@@ -84,15 +84,15 @@ func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report)
 	if report != nil {
 		p.File = report.Policy
 	}
-	if report != nil && now != nil {
-		p.StartedWith = now.Watch
-		if now.Path != now.Watch {
-			p.notes = append(p.notes, fmt.Sprintf("in force is %s, which was applied last; pbr watch was started with %s", now.Name, now.Watch))
-		}
-	}
 	pending, err := k.Pending()
 	if err != nil {
 		return p, err
+	}
+	if report != nil && now != nil {
+		p.StartedWith = now.Watch
+		if now.Path != now.Watch {
+			p.notes = append(p.notes, otherFileText(now, report.Policy, pending != nil))
+		}
 	}
 	if pending != nil {
 		p.Trial = &trialStatus{time.Now().Add(pending.Left), pending.Left.Seconds(), pending.Failure}
@@ -106,6 +106,14 @@ func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report)
 		p.notes = append(p.notes, p.StateNote)
 	}
 	return p, nil
+}
+
+// otherFileText says which file is in force, where it is not the one that pbr watch was started with. During a trial that is the trial's file.
+func otherFileText(now *applied.InForce, read string, trial bool) string {
+	if trial {
+		return fmt.Sprintf("in force is %s, on trial; without pbr confirm %s, which was applied before, is in force again; pbr watch was started with %s", read, now.Name, now.Watch)
+	}
+	return fmt.Sprintf("in force is %s, which was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }
 
 // findRejected looks at the file that the command line names, and at the one in force.
