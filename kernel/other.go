@@ -12,6 +12,7 @@ import (
 	"pbr/compiler/walk"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
+	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
 
@@ -150,3 +151,11 @@ func (k *Kernel) Remembered(string) ([]facts.Client, error) { return nil, errLin
 
 // Room fails.
 func (k *Kernel) Room() error { return errLinux }
+
+// StartTrace fails.
+func (k *Kernel) StartTrace(*nft.TraceFilter) (*nft.Tracer, *nft.Live, error) {
+	return nil, nil, errLinux
+}
+
+// EndTrace fails.
+func (k *Kernel) EndTrace() error { return errLinux }

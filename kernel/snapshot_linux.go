@@ -18,7 +18,7 @@ func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live,
 	if before != nil {
 		last = &before.Ruleset
 		generation, err := k.nft.Generation()
-		known = err == nil && generation == before.Generation
+		known = err == nil && generation == before.Generation && !before.Traced
 		l = before
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
 		if l, known = k.nft.Load(b, want); l != nil {

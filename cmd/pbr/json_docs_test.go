@@ -93,6 +93,7 @@ func TestJSONDocs(t *testing.T) {
 	add("status", statusResult{}, clientsResult{})
 	add("diff, apply, revert, flush", diffResult{})
 	add("doctor", doctorResult{})
+	add("trace", tracedItem{})
 	add("import", importedStatement{})
 	add("version", thisBuild())
 	add("check")

@@ -130,3 +130,27 @@ func (c *Connection) Family() plan.Family {
 	}
 	return plan.IPv6
 }
+
+// AnswerTo explains a packet that really passes: the first one of its connection, or a later one of a connection with a mark.
+func (x *Explainer) AnswerTo(c *Connection, in string, established bool) *Answer {
+	q := &Question{in: in, packet: c.packet(c.Dst, in), established: established}
+	p := q.packet
+	if established {
+		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark
+	}
+	return x.merge(q, &p, x.router.Send(&p))
+}
+
+// PolicyOf is the policy whose counter a rule has; empty if it is none's.
+func (x *Explainer) PolicyOf(counter string) string {
+	if c := x.policies[counter]; c != nil {
+		return c.policy.Name
+	}
+	return ""
+}
+
+// UplinkOf is the uplink of an interface, empty if there is none.
+func (x *Explainer) UplinkOf(dev string) string { return x.uplinkOf(dev) }
+
+// MarkName is the name of the table that a mark stands for, empty if none.
+func (x *Explainer) MarkName(mark uint32) string { return x.markName(mark) }

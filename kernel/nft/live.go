@@ -20,6 +20,10 @@ type Live struct {
 	// Leftover is why something is still there beside Ruleset's objects that it replaced; nil if nothing is known to be.
 	Leftover error
 
+	// Traced means that a chain of a running pbr trace was left out: when that ends without removing it, it shows although nothing of nftables
+	// has changed.
+	Traced bool
+
 	// identity names the namespace that it was read in.
 	identity string
 	// exists tells an empty table from none.

@@ -86,6 +86,8 @@ type reader struct {
 	outline bool
 	// counts are how many elements the kernel says that each named set has; 0 where it does not say.
 	counts map[string]int
+	// traces are the owners of trace chains, by chain.
+	traces map[string]TraceOwner
 	// anonymous are the sets that only foreign rules have, with their elements in words.
 	anonymous map[string]string
 }
@@ -102,6 +104,7 @@ func (r *reader) table() error {
 			return fmt.Errorf("listing %s: %w", part.name, err)
 		}
 	}
+	r.hideTrace()
 	rs := &r.live.Ruleset
 	if rs.Empty() {
 		rs.Foreign = []string{"the table itself, empty"}
@@ -283,6 +286,7 @@ func (r *reader) rules() error {
 		if !ok {
 			return ErrChanged
 		}
+		r.noteTrace(name, attr(raw, unix.NFTA_RULE_USERDATA))
 		rule := enc.decodeRule(attr(raw, unix.NFTA_RULE_EXPRESSIONS), attr(raw, unix.NFTA_RULE_USERDATA))
 		if rule.Foreign != "" {
 			rule.Foreign = r.spellSets(rule.Foreign)
