@@ -228,8 +228,13 @@ func TestWatchMetrics(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics")
 	w := startWatched(t, watchPolicy+"[watch]\nmetrics = \"127.0.0.1:9811\"\nlog = \"json\"\n", 2)
 	w.logged(`"msg":"uplink isp1: up"`, `"to":"up"`)
-	if got := w.metrics("127.0.0.1:9811"); !strings.Contains(got, `pbr_uplink_usable{uplink="isp2",version="4"} 1`) {
-		t.Errorf("metrics:\n%s", got)
+	w.dial(bySecond)
+	got := w.metrics("127.0.0.1:9811")
+	for _, sample := range []string{`pbr_uplink_usable{uplink="isp2",version="4"} 1`, `pbr_policy_hits_total{policy="second"} 1`, `pbr_uplink_connections{uplink="isp2"} `,
+		`pbr_table_active{table="default",uplink="isp1",version="4"} 1`, `pbr_table_active{table="to-isp2",uplink="isp2",version="6"} 1`, "pbr_policy_applied_time_seconds "} {
+		if !strings.Contains(got, sample) {
+			t.Errorf("no %s in the metrics:\n%s", sample, got)
+		}
 	}
 	w.router.write(watchPolicy + "[watch]\nmetrics = \"unix:" + path + "\"\n")
 	w.hangUp()

@@ -50,7 +50,9 @@ func (m *metricsServer) listen(address string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", daemon.MetricsType)
-		_, _ = w.Write(daemon.Metrics(m.report()))
+		r := m.report()
+		r.Use = readUse(&r)
+		_, _ = w.Write(daemon.Metrics(r))
 	})
 	m.server = &http.Server{
 		Handler: mux, ReadTimeout: metricsTimeout, WriteTimeout: metricsTimeout, IdleTimeout: metricsTimeout, MaxHeaderBytes: metricsHeader,

@@ -72,6 +72,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
 	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))
+	m.use(r.Use)
 	m.name = "go_goroutines"
 	m.describe("gauge", "Goroutines of the process.")
 	m.sample(float64(runtime.NumGoroutine()))

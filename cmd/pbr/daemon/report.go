@@ -30,6 +30,8 @@ type Report struct {
 	Quotas  map[string]*QuotaStatus `json:"quotas,omitempty"`
 	Numbers Numbers                 `json:"numbers"`
 	Outline Outline                 `json:"outline"`
+	// Use is for metrics alone.
+	Use *Use `json:"-"`
 }
 
 // Numbers count what a watch did since its start.
