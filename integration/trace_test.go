@@ -128,7 +128,7 @@ func TestTrace(t *testing.T) {
 		t.Errorf("the router's own: %+v", all)
 	}
 
-	tr = w.startTrace("--time", "1s")
+	tr = w.startTrace("--time", "1s", "--proto", "tcp") // and not the multicast of the router's own
 	w.arrives(byStrict)
 	seen := map[string]bool{}
 	for _, p := range tr.end() {
