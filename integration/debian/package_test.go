@@ -29,6 +29,8 @@ func tryPackage(t *testing.T, suite string) {
 	}
 	n.Router.IP("route add default via 192.0.2.1 metric 100", "route add default via 198.51.100.1 metric 200")
 	n.Router.Sysctl("net/ipv4/conf/wan1/rp_filter", "1")
+	// Routes of link-local addresses come late.
+	lab.WaitFor(t, "IPv6 addresses that may be used", func() bool { return n.Router.Run("ip", "-6", "addr", "show", "tentative") == "" })
 	before := foreign(n.Router)
 
 	r := newRoot(t, n.Router, suite)
@@ -146,7 +148,7 @@ func purged(t *testing.T, r *root) {
 
 // foreign is what was there before.
 func foreign(h *lab.Host) string {
-	out := h.Run("nft", "list", "ruleset") + h.Run("ip", "rule") + h.Run("ip", "-6", "rule") + h.Run("ip", "route", "show", "table", "all")
+	out := h.Run("nft", "list", "ruleset") + h.Run("ip", "rule") + h.Run("ip", "-6", "rule") + h.Run("ip", "-4", "route", "show", "table", "all") + h.Run("ip", "-6", "route", "show", "proto", "static")
 	for _, path := range []string{"ip_forward", "fib_multipath_hash_policy", "conf/wan1/rp_filter", "conf/wan1/src_valid_mark", "conf/all/ignore_routes_with_linkdown"} {
 		out += path + " " + h.ReadSysctl("net/ipv4/"+path) + "\n"
 	}
