@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -192,14 +193,8 @@ func (v *connectionView) entry(flow *conntrack.Flow) (e connectionEntry, selecte
 
 // compareTuples orders by source, destination, protocol and ports.
 func compareTuples(a, b *conntrack.Tuple) int {
-	if n := a.Src.Compare(b.Src); n != 0 {
-		return n
-	}
-	if n := a.Dst.Compare(b.Dst); n != 0 {
-		return n
-	}
-	number := func(t *conntrack.Tuple) int { return int(t.Proto)<<32 | int(t.DPort)<<16 | int(t.SPort) }
-	return number(a) - number(b)
+	return cmp.Or(a.Src.Compare(b.Src), a.Dst.Compare(b.Dst), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.DPort, b.DPort),
+		cmp.Compare(a.SPort, b.SPort))
 }
 
 // listConnections shows connections, and flushes them if that is asked for.
