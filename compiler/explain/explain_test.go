@@ -144,6 +144,8 @@ func TestKinds(t *testing.T) {
 		"inbound":          {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, "forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
 		"never":            {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`, "local never null 0 null null [] 0x0 none null null"},
 		"no source":        {`"in": "lan", "src": "0.0.0.0", "dst": "9.9.9.9"`, "drop source null 0 null null [] 0x0 none null null"},
+		"own multicast":    {`"in": "local", "src": "192.0.2.2", "dst": "224.0.0.251"`, "forward never null 0 default isp1 [] 0x0 masquerade null isp1"},
+		"own multicast 6":  {`"in": "local", "src": "2001:db8:f1::2", "dst": "ff02::16"`, "forward never null 0 null null [] 0x0 none 2001:db8:f1::2 null"},
 		"no destination":   {`"in": "lan", "src": "192.168.10.2", "dst": "127.0.0.1"`, "drop never null 0 null null [] 0x0 none null null"},
 		"not forwarded":    {`"in": "lan", "src": "fe80::7", "dst": "2001:db8:1::1"`, "unreachable source null 0 main null [] 0x0 none null null"},
 		"other version":    {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`, "forward main null 0 main null [] 0x0 none 2001:db8::1 null"},

@@ -158,7 +158,16 @@ func (f *fib) lookUp(flow *Flow) found {
 			continue
 		}
 		if r.Table == tableLocal {
-			if kind := f.kind(flow.Dst); kind != kindUnicast {
+			kind := f.kind(flow.Dst)
+			switch {
+			case kind == kindUnicast:
+			case kind == kindMulticast && flow.IIF == loopback:
+				// The router's own leaves it. IPv6 has a route for each interface in its local table, of which the sender
+				// names one; IPv4 has none there (addrconf_add_mroute, net/ipv6/addrconf.c).
+				if flow.Dst.Is6() {
+					return found{kind: kindUnicast}
+				}
+			default:
 				return found{rule: r, kind: kind}
 			}
 			continue
