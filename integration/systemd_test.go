@@ -132,7 +132,7 @@ func TestVMSystemdUnits(t *testing.T) {
 		t.Errorf("the end of the service changed:\n%s", d)
 	}
 	m.writePolicy(watchPolicy)
-	m.must("systemctl", "start", "pbr-apply.service")
+	m.must("systemctl", "restart", "pbr-apply.service")
 	m.must("pbr", "diff")
 	w.waitArrives(byDefault, "isp1")
 	if failed := m.must("systemctl", "--failed", "--plain", "--no-legend"); failed != "" {
