@@ -267,7 +267,7 @@ func (s *selection) dscp(family plan.Family) [][]plan.Match {
 	return out
 }
 
-// carriesFamily tells whether one of the matches tests the IP version by itself.
+// carriesFamily reports whether one of the matches tests the IP version by itself.
 func carriesFamily(matches []plan.Match) bool {
 	for _, m := range matches {
 		switch m.Field {

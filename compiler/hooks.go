@@ -121,7 +121,7 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
 }
 
-// answersByPrimary tells whether answers to unmarked connections from default's primary uplink leave by it for certain: a
+// answersByPrimary reports whether answers to unmarked connections from default's primary uplink leave by it for certain: a
 // stateless rule, or a route of default to some network, could send them elsewhere.
 func (c *compilation) answersByPrimary() bool {
 	return c.doc.Default != nil && len(c.doc.Rules) == 0 && !slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })

@@ -35,7 +35,7 @@ func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 	return last
 }
 
-// memberState tells whether a member has a route of the family that the machine can take, and when the last uplink of these went
+// memberState reports whether a member has a route of the family that the machine can take, and when the last uplink of these went
 // down, as in Health; 0 while one is up.
 func (c *compilation) memberState(t policy.Target, family plan.Family, strict bool) (ready bool, down int) {
 	order := func(uplink string) int {

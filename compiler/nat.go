@@ -102,7 +102,7 @@ func (c *compilation) addOwnSource() {
 	}})
 }
 
-// steersLocal tells whether a policy moves the router's own connections.
+// steersLocal reports whether a policy moves the router's own connections.
 func (c *compilation) steersLocal() bool {
 	return slices.ContainsFunc(c.doc.Policies, func(p policy.Policy) bool {
 		return p.Local && (p.Target.Kind != policy.ToDefault || c.pastRules() != 0)

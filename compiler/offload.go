@@ -126,7 +126,7 @@ func (c *compilation) offloadDevices() (devices []string) {
 	return devices
 }
 
-// namesInterface tells whether a name of the policy file, which may end in "*", means an interface.
+// namesInterface reports whether a name of the policy file, which may end in "*", means an interface.
 func namesInterface(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(name, prefix)

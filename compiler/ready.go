@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// carries tells whether an uplink is meant to carry a family at all.
+// carries reports whether an uplink is meant to carry a family at all.
 func carries(u *policy.Uplink, family plan.Family) bool { return gateway(u, family).Present }
 
 func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
@@ -120,7 +120,7 @@ func masquerades(u *policy.Uplink, family plan.Family) bool {
 	return u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade
 }
 
-// otherFamilyOnly tells whether the link has addresses of the other family, and none of this one to come. Masquerade would then
+// otherFamilyOnly reports whether the link has addresses of the other family, and none of this one to come. Masquerade would then
 // take another interface's address, to which no answer comes back. A link without any is not set up yet: its routes may come before it is.
 func otherFamilyOnly(link plan.Link, family plan.Family) bool {
 	if family == plan.IPv6 && link.Tentative6 {

@@ -47,7 +47,7 @@ func notPrefix(field plan.Field, s string) plan.Match {
 
 func jumpChain(chain string) plan.Action { return plan.Action{Kind: plan.Jump, Chain: chain} }
 
-// reversed tells whether source addresses are judged here, and not by the kernel.
+// reversed reports whether source addresses are judged here, and not by the kernel.
 func (c *compilation) reversed() bool { return c.doc.Settings.ReversePath != policy.ReverseKernel }
 
 // addReversePath adds the chain that drops packets whose source is one of the router's own addresses, or none that a host can

@@ -84,7 +84,7 @@ func (c *compilation) addMarkRules(family plan.Family) {
 	c.addMarkTree(family, marks)
 }
 
-// holds tells whether the policy, whatever the machine's state, puts routes of the family into a table.
+// holds reports whether the policy, whatever the machine's state, puts routes of the family into a table.
 func (c *compilation) holds(n plan.Number, family plan.Family) bool {
 	switch {
 	case n.Uplink != "":

@@ -60,7 +60,7 @@ func appendWord(b []byte, t plan.Type, k plan.Key) []byte {
 	return strconv.AppendUint(b, uint64(n), 10)
 }
 
-// nameByte tells whether nft reads c as a part of a name, after its first letter.
+// nameByte reports whether nft reads c as a part of a name, after its first letter.
 func nameByte(c byte) bool {
 	switch {
 	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':

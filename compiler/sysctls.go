@@ -56,7 +56,7 @@ func (c *compilation) addSysctls() {
 	}
 }
 
-// routesIPv6 tells whether the policy asks for IPv6 by name. Switching forwarding on makes the kernel forget
+// routesIPv6 reports whether the policy asks for IPv6 by name. Switching forwarding on makes the kernel forget
 // default routes learned from router advertisements (accept_ra = 1), so it is not done on a guess.
 func (c *compilation) routesIPv6() bool {
 	for i := range c.doc.Uplinks {

@@ -34,7 +34,7 @@ func bindTo(raw syscall.RawConn, c Config) error {
 	return err
 }
 
-// boundTo tells whether a socket still belongs to the interface of that name. It does not if the interface was deleted, even if
+// boundTo reports whether a socket still belongs to the interface of that name. It does not if the interface was deleted, even if
 // there is a new one of the same name: the kernel binds to the index.
 func boundTo(raw syscall.RawConn, name string) bool {
 	var is string

@@ -111,7 +111,7 @@ func (c Config) targets() []string {
 	return out
 }
 
-// sameProbes tells whether two checks send the same probes the same way, so that the rounds of one say something about the other.
+// sameProbes reports whether two checks send the same probes the same way, so that the rounds of one say something about the other.
 func (c Config) sameProbes(d Config) bool {
 	if c.Method == MethodBFD && (c.Interval != d.Interval || c.Multiplier != d.Multiplier) {
 		return false
@@ -119,7 +119,7 @@ func (c Config) sameProbes(d Config) bool {
 	return c.Method == d.Method && c.Expect.equal(d.Expect) && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
 }
 
-// sameGateways tells whether the next hops are the same.
+// sameGateways reports whether the next hops are the same.
 func (c Config) sameGateways(d Config) bool {
 	return c.Gateway4 == d.Gateway4 && c.Gateway6 == d.Gateway6
 }

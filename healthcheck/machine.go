@@ -149,7 +149,7 @@ func (m *machine) closed() bool { return m.state == OverQuota && m.quota == Quot
 
 func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
-// probing tells whether rounds make sense now.
+// probing reports whether rounds make sense now.
 func (m *machine) probing() bool {
 	return m.cfg.Method != MethodNone && m.cfg.Method != MethodBFD && !m.cfg.Follows && m.link == linkGood
 }

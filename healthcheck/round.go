@@ -28,7 +28,7 @@ func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
 	return m.settle(now, m.decide(now))
 }
 
-// judge tells whether a round is good, and whether it counts at all: it does not if probes that could not be sent might have
+// judge reports whether a round is good, and whether it counts at all: it does not if probes that could not be sent might have
 // decided it.
 func (m *machine) judge(answers []Answer) (good, counts bool) {
 	if len(answers) == 0 {

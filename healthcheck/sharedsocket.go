@@ -55,7 +55,7 @@ func newShared(conn net.PacketConn, c Config) (*sharedSocket, error) {
 	return &sharedSocket{conn: conn, raw: raw, iface: c.Interface, mark: c.Mark, waiters: waiters{waiting: map[waitKey][]chan reply{}}}, nil
 }
 
-// fits tells whether a socket still is the uplink's.
+// fits reports whether a socket still is the uplink's.
 func (s *sharedSocket) fits(c Config) bool {
 	return s.iface == c.Interface && s.mark == c.Mark && !s.broken.Load() && boundTo(s.raw, s.iface)
 }

@@ -74,7 +74,7 @@ func (p *SocketProber) Probe(ctx context.Context, c Config, target string) (time
 	return rtt, err
 }
 
-// over tells whether ctx has ended. A socket with the same deadline may notice first.
+// over reports whether ctx has ended. A socket with the same deadline may notice first.
 func over(ctx context.Context) bool {
 	if t, ok := ctx.Deadline(); ok && !time.Now().Before(t) {
 		<-ctx.Done()

@@ -36,10 +36,10 @@ const (
 	ForcedDown State = "forced-down"
 )
 
-// Usable tells whether new connections may take the uplink: its routes stand.
+// Usable reports whether new connections may take the uplink: its routes stand.
 func (s State) Usable() bool { return s == Start || s == Up || s == Unconfirmed || s == ForcedUp }
 
-// Dead tells whether connections that run over the uplink may be cut. An uplink that is neither usable nor dead
+// Dead reports whether connections that run over the uplink may be cut. An uplink that is neither usable nor dead
 // takes no new connections and keeps those it has.
 func (s State) Dead() bool {
 	return s == Down || s == LinkDown || s == AddressLost || s == NoGateway || s == ForcedDown

@@ -92,7 +92,7 @@ func consistent(m *machine, now time.Time, was State, held bool, e Event, change
 	return restorable(m, now)
 }
 
-// restorable tells whether a machine's status, written as JSON and read again, makes a machine that stands where it stood.
+// restorable reports whether a machine's status, written as JSON and read again, makes a machine that stands where it stood.
 func restorable(m *machine, now time.Time) error {
 	b, err := json.Marshal(m.Status(now))
 	if err != nil {

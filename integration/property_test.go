@@ -498,7 +498,7 @@ func (p *property) fromOutside() {
 	}
 }
 
-// isInternet tells whether main has no route to an address but its default one.
+// isInternet reports whether main has no route to an address but its default one.
 func (p *property) isInternet(a netip.Addr) bool {
 	for _, prefixes := range p.machine.Addrs {
 		for _, n := range prefixes {

@@ -101,7 +101,7 @@ func (r *router) otherClasses(g *reference.Generator, p *reference.Policy) {
 	}
 }
 
-// legal tells whether pbr takes a policy. The mistakes that random policies may make are a
+// legal reports whether pbr takes a policy. The mistakes that random policies may make are a
 // policy that matches nothing, and a rule of too many addresses; any other fails the test.
 func (r *router) legal(p *reference.Policy) bool {
 	r.T().Helper()

@@ -308,5 +308,5 @@ func (s *scenario) inboundRows(lan string) []inbound {
 	return rows
 }
 
-// containsField tells whether one of the words of text is field.
+// containsField reports whether one of the words of text is field.
 func containsField(text, field string) bool { return slices.Contains(strings.Fields(text), field) }

@@ -196,7 +196,7 @@ func TestApplyDiffFlush(t *testing.T) {
 // which the kernel does for a killed process too.
 type killed struct{}
 
-// killAt runs f until before its nth step, and tells whether there was one.
+// killAt runs f until before its nth step, and reports whether there was one.
 func killAt(k *Kernel, n int, f func()) (stopped bool) {
 	k.step = func(string) {
 		if n == 0 {

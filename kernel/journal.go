@@ -81,10 +81,10 @@ func plansMarks(plans []owned) (out []conntrack.Marks) {
 	return out
 }
 
-// other tells whether p is another share.
+// other reports whether p is another share.
 func (o owned) other(p owned) bool { return !o.equal(p) }
 
-// equal tells whether both are the same share, whatever became of their plans.
+// equal reports whether both are the same share, whatever became of their plans.
 func (o owned) equal(p owned) bool {
 	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
 }
@@ -97,7 +97,7 @@ func (j *journal) all() []owned {
 	return append(slices.Clone(j.Owned), *j.Next)
 }
 
-// has tells whether any plan of those that were, or may have been, in force is such a one.
+// has reports whether any plan of those that were, or may have been, in force is such a one.
 func (j *journal) has(such func(owned) bool) bool { return slices.ContainsFunc(j.Owned, such) }
 
 // tables lists the tables of every plan that was in force.

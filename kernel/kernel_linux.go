@@ -120,7 +120,7 @@ func mayAdminister() error {
 	return nil
 }
 
-// Interrupted tells whether an error only means that others kept changing what was being read or changed. Trying again is all
+// Interrupted reports whether an error only means that others kept changing what was being read or changed. Trying again is all
 // that there is to do.
 func Interrupted(err error) bool {
 	return errors.Is(err, route.ErrInterrupted) || errors.Is(err, nft.ErrChanged)

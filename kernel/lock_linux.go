@@ -151,7 +151,7 @@ func ofRoot(pid string) bool {
 	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
 }
 
-// inPlace tells whether an open file still has its name.
+// inPlace reports whether an open file still has its name.
 func inPlace(f *os.File) bool {
 	opened, err := f.Stat()
 	if err != nil {

@@ -70,7 +70,7 @@ func (k *Kernel) takeGuard() (*os.File, error) {
 	return f, nil
 }
 
-// guarded tells whether a process waits to undo the pending apply.
+// guarded reports whether a process waits to undo the pending apply.
 func (k *Kernel) guarded() bool {
 	f, err := os.OpenFile(k.path(guardFile), os.O_RDWR, 0)
 	if err != nil {

@@ -107,7 +107,7 @@ func ownRuleset(r plan.Ruleset) plan.Ruleset {
 	return r
 }
 
-// HasPrevious tells whether there is a state to go back to.
+// HasPrevious reports whether there is a state to go back to.
 func (k *Kernel) HasPrevious() bool {
 	_, err := os.Stat(k.path(previousFile))
 	return err == nil

@@ -82,7 +82,7 @@ func (p *sourceProbe) send(t *testing.T, src string) {
 	must(t, unix.Sendto(p.wire, append(append(append([]byte{}, p.mac...), 8, 0), h...), 0, &p.to))
 }
 
-// takes sends a packet with one of the router's own addresses as source, and then an honest one, which comes; it tells whether the
+// takes sends a packet with one of the router's own addresses as source, and then an honest one, which comes; it reports whether the
 // first one came, too.
 func (p *sourceProbe) takes(t *testing.T) (spoofed bool) {
 	t.Helper()

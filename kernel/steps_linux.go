@@ -71,12 +71,12 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	return slices.Concat(steps, last, restored, remarkLast)
 }
 
-// sourceCheck tells whether a setting is one of those by which the kernel judges source addresses (ip-sysctl.rst).
+// sourceCheck reports whether a setting is one of those by which the kernel judges source addresses (ip-sysctl.rst).
 func sourceCheck(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") || strings.HasSuffix(c.Path, "/rp_filter")
 }
 
-// loosensSource tells whether a change leaves that to the ruleset, which has to be there then, and still be there when it is taken back.
+// loosensSource reports whether a change leaves that to the ruleset, which has to be there then, and still be there when it is taken back.
 func loosensSource(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") && c.Want == "1" || strings.HasSuffix(c.Path, "/rp_filter") && c.Want == "0"
 }

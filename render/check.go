@@ -188,7 +188,7 @@ func checkAction(a *plan.Action) error {
 	return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
 }
 
-// fieldsInOrder tells whether there are fields, and none after a gap.
+// fieldsInOrder reports whether there are fields, and none after a gap.
 func fieldsInOrder(fields plan.FieldList) bool {
 	for i, f := range fields {
 		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
@@ -198,7 +198,7 @@ func fieldsInOrder(fields plan.FieldList) bool {
 	return fields[0] != 0
 }
 
-// identifier tells whether nft reads s as a name (its grammar: a letter, then letters, digits, / \ _ .
+// identifier reports whether nft reads s as a name (its grammar: a letter, then letters, digits, / \ _ .
 // and -). Its keywords are not known here: the compiler's names have prefixes that none of them has.
 func identifier(s string) bool {
 	for i := range len(s) {
@@ -211,7 +211,7 @@ func identifier(s string) bool {
 	return s != ""
 }
 
-// quotable tells whether s can stand between an nft string's quotes.
+// quotable reports whether s can stand between an nft string's quotes.
 func quotable(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == 0x7f {

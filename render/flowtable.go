@@ -73,7 +73,7 @@ func lateFlowtables(rs *plan.Ruleset) (l late) {
 	return l
 }
 
-// used tells whether the chain leads to one of them.
+// used reports whether the chain leads to one of them.
 func (l late) used(c *plan.Chain) bool {
 	for _, f := range l {
 		if c.Uses(f.Name) {

@@ -81,7 +81,7 @@ func appendInterval(b []byte, t plan.Type, from, to plan.Key) []byte {
 	return appendValue(b, t, to)
 }
 
-// prefixLen tells whether from..to is exactly one prefix, and how long it is.
+// prefixLen reports whether from..to is exactly one prefix, and how long it is.
 func prefixLen(from, to plan.Key, width int) (n int, ok bool) {
 	i := 0
 	for i < width && from[i] == to[i] {
@@ -103,7 +103,7 @@ func prefixLen(from, to plan.Key, width int) (n int, ok bool) {
 	return n, true
 }
 
-// ifnamePrefix tells whether from..to has all names that start alike, and what they start with.
+// ifnamePrefix reports whether from..to has all names that start alike, and what they start with.
 func ifnamePrefix(from, to plan.Key) (prefix string, ok bool) {
 	prefix = from.Text()
 	n, exact := prefixLen(from, to, plan.TypeIfname.Width())

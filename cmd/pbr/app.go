@@ -108,7 +108,7 @@ func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print JSON"}
 }
 
-// colour tells whether w is a terminal whose user wants colours (no-color.org).
+// colour reports whether w is a terminal whose user wants colours (no-color.org).
 func colour(w io.Writer) bool {
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false

@@ -13,7 +13,7 @@ import (
 type balanceStatus struct {
 	Name    string         `json:"name"`
 	Members []memberStatus `json:"members"`
-	// Sticky tells whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
+	// Sticky reports whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
 	// for their client.
 	Sticky  bool   `json:"sticky"`
 	Clients int    `json:"clients"`

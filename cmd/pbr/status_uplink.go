@@ -34,7 +34,7 @@ type uplinkStatus struct {
 // checkStatus is what is known of an uplink in one version.
 type checkStatus struct {
 	State string `json:"state"`
-	// Usable tells whether new connections may take the uplink.
+	// Usable reports whether new connections may take the uplink.
 	Usable        bool       `json:"usable"`
 	Since         *time.Time `json:"since,omitempty"`
 	RTT           float64    `json:"rtt_ms,omitempty"`

@@ -97,7 +97,7 @@ func (b *box) meets(o *box) bool {
 	return sameFamily(b.family, o.family)
 }
 
-// contains tells whether every packet of o is one of b.
+// contains reports whether every packet of o is one of b.
 func (b *box) contains(o *box) bool {
 	if b.fields&^o.fields != 0 || b.family != 0 && b.family != o.family {
 		return false

@@ -18,7 +18,7 @@ type span struct {
 }
 
 // gather moves boxes to later layers, so that those of a shape are in as few as can be: each layer that has some costs
-// a look-up. It tells whether any moved.
+// a look-up. It reports whether any moved.
 //
 // All may move at once: a box stays before the later ones it overlaps, where they are now, and these only move away from it.
 func (b *builder) gather(x *index, a *assignment) bool {

@@ -220,7 +220,7 @@ type pool struct {
 	family plan.Family
 	fields dimSet
 	n      int
-	// singly tells whether each box can be a rule.
+	// singly reports whether each box can be a rule.
 	never bool
 }
 
@@ -262,7 +262,7 @@ func (p *pool) bytes() (n int) {
 	return n
 }
 
-// canBeRule tells whether a box can be a rule of its own. Where it compares both ports with values it cannot: nft lists
+// canBeRule reports whether a box can be a rule of its own. Where it compares both ports with values it cannot: nft lists
 // neighbours in a packet that are compared with single values as raw bytes. If it is the whole selection,
 // the selection's matches do.
 func (b *builder) canBeRule(n int32) bool {
@@ -272,7 +272,7 @@ func (b *builder) canBeRule(n int32) bool {
 }
 
 // keepWhole makes rules of selections whose boxes would all be rules: one rule of several boxes is cheaper and easier to
-// read. It tells whether there are any.
+// read. It reports whether there are any.
 func (b *builder) keepWhole(steps []step) bool {
 	inMaps := make([]bool, len(b.items))
 	for _, s := range steps {

@@ -209,7 +209,7 @@ func (x *index) deepestIn(t *tree, n int32, q *box, least int32) int32 {
 	return x.deepestIn(t, second, q, least)
 }
 
-// covered tells whether one exact box contains q. It may say no if the search is long.
+// covered reports whether one exact box contains q. It may say no if the search is long.
 func (x *index) covered(q *box) bool {
 	x.visits = 0
 	for _, t := range x.trees {
@@ -234,7 +234,7 @@ func (x *index) coveredIn(t *tree, n int32, q *box) bool {
 	})
 }
 
-// meets tells whether boxes in the node may overlap q.
+// meets reports whether boxes in the node may overlap q.
 func (nd *node) meets(q *box, common dimSet) bool {
 	for d := range dimCount {
 		if common.has(d) && !nd.bound[d].meets(q.in[d]) {
@@ -244,7 +244,7 @@ func (nd *node) meets(q *box, common dimSet) bool {
 	return true
 }
 
-// within tells whether q reaches around the node, so that it overlaps every box in it.
+// within reports whether q reaches around the node, so that it overlaps every box in it.
 func (nd *node) within(q *box, common dimSet) bool {
 	for d := range dimCount {
 		if common.has(d) && !q.in[d].contains(nd.bound[d]) {
@@ -254,7 +254,7 @@ func (nd *node) within(q *box, common dimSet) bool {
 	return true
 }
 
-// contains tells whether boxes in the node may contain q.
+// contains reports whether boxes in the node may contain q.
 func (nd *node) contains(q *box, fields dimSet) bool {
 	for d := range dimCount {
 		if fields.has(d) && !nd.bound[d].contains(q.in[d]) {

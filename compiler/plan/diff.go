@@ -66,12 +66,12 @@ type RuleEdit struct {
 	N          int
 }
 
-// Empty tells whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (c *Changes) Empty() bool {
 	return len(c.Routes) == 0 && len(c.Rules) == 0 && len(c.Sysctls) == 0 && !c.Ruleset()
 }
 
-// Ruleset tells whether anything of the nftables table changes.
+// Ruleset reports whether anything of the nftables table changes.
 func (c *Changes) Ruleset() bool {
 	return len(c.Counters)+len(c.Flowtables)+len(c.Sets)+len(c.Chains)+len(c.Foreign) > 0
 }

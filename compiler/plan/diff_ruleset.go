@@ -79,7 +79,7 @@ func diffSet(h, w *Set) (ch SetChange, ok bool) {
 	return ch, ch.Rebuild || len(ch.Remove)+len(ch.Add)+len(ch.RemoveTuples)+len(ch.AddTuples) > 0
 }
 
-// sameShape tells whether one set can become the other by its elements alone.
+// sameShape reports whether one set can become the other by its elements alone.
 func sameShape(h, w *Set) bool {
 	return h.Type == w.Type && slices.Equal(h.Concat, w.Concat) && h.Interval == w.Interval && h.Map == w.Map &&
 		h.Data == w.Data && h.Dynamic == w.Dynamic && h.Size == w.Size && h.Comment == w.Comment && h.Foreign == w.Foreign

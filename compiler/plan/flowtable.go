@@ -46,7 +46,7 @@ func diffFlowtable(h, w *Flowtable) (ch FlowtableChange, ok bool) {
 	return ch, ch.Rebuild || len(ch.Remove) > 0 || len(ch.Add) > 0
 }
 
-// Uses tells whether a rule of the chain leads to the flowtable.
+// Uses reports whether a rule of the chain leads to the flowtable.
 func (c *Chain) Uses(flowtable string) bool {
 	return slices.ContainsFunc(c.Rules, func(r ChainRule) bool {
 		return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Kind == Offload && a.Name == flowtable })

@@ -111,7 +111,7 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// Equal tells whether both normal routes are the same in everything, next hops included.
+// Equal reports whether both normal routes are the same in everything, next hops included.
 func (r Route) Equal(o Route) bool {
 	return r.Key() == o.Key() && r.Kind == o.Kind && r.Protocol == o.Protocol && r.Foreign == o.Foreign &&
 		slices.Equal(r.Hops, o.Hops)

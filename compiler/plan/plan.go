@@ -16,7 +16,7 @@ const TableName = "pbr"
 // PrioritySpan is how many ip rule priorities pbr owns, from the policy's rule-priority on.
 const PrioritySpan = 1000
 
-// InSpan tells whether a priority is one of those that pbr owns from base on.
+// InSpan reports whether a priority is one of those that pbr owns from base on.
 func InSpan(base, priority uint32) bool { return priority >= base && priority-base < PrioritySpan }
 
 // Family is an IP version.

@@ -48,7 +48,7 @@ func (f Field) l4proto() uint8 {
 	return 0
 }
 
-// IsValue tells whether m holds for the one value v of a field of one byte and for no other.
+// IsValue reports whether m holds for the one value v of a field of one byte and for no other.
 func (m *Match) IsValue(f Field, v uint8) bool {
 	return m.Field == f && !m.Not && m.Set == "" && m.Mask == 0 && m.From == KeyFromUint8(v) && m.To == m.From
 }
@@ -57,7 +57,7 @@ func (m *Match) IsValue(f Field, v uint8) bool {
 // meta l4proto value, 0 unknown.
 type tested struct{ family, proto uint8 }
 
-// implies tells whether a match on f after t tests the family itself. An ICMP type does not where the protocol is known.
+// implies reports whether a match on f after t tests the family itself. An ICMP type does not where the protocol is known.
 func (t tested) implies(f Field) bool {
 	return f.nfproto() != 0 && (f.l4proto() == 0 || t.proto != f.l4proto())
 }
@@ -126,7 +126,7 @@ func dropImplied(ms []Match, implied func(t tested, m, next *Match) bool) []Matc
 	return out
 }
 
-// Equal tells whether r and o are the same rule to the kernel, comment included.
+// Equal reports whether r and o are the same rule to the kernel, comment included.
 func (r *ChainRule) Equal(o *ChainRule) bool {
 	if r.Comment != o.Comment || r.Foreign != o.Foreign || !sameSlice(r.Actions, o.Actions) {
 		return false

@@ -23,7 +23,7 @@ type Ruleset struct {
 	Foreign []string
 }
 
-// Empty tells whether there is nothing in the table, and so no table.
+// Empty reports whether there is nothing in the table, and so no table.
 func (r *Ruleset) Empty() bool {
 	return len(r.Counters) == 0 && len(r.Flowtables) == 0 && len(r.Sets) == 0 && len(r.Chains) == 0 && len(r.Foreign) == 0
 }

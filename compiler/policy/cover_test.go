@@ -80,7 +80,7 @@ func anyOf[T any](items []T, not func(T) bool, hit func(T) bool) bool {
 	return found || !positive
 }
 
-// selects tells whether a policy matches a packet.
+// selects reports whether a policy matches a packet.
 func selects(doc *Document, pol *Policy, p packet) bool {
 	inRange := func(r Range, a netip.Addr) bool {
 		return r.From.Is4() == a.Is4() && r.From.Compare(a) <= 0 && a.Compare(r.To) <= 0

@@ -47,7 +47,7 @@ func (p Pos) String() string {
 // Diagnostics are sorted by place, errors and warnings mixed.
 type Diagnostics []Diagnostic
 
-// HasErrors tells whether any of them is an error.
+// HasErrors reports whether any of them is an error.
 func (ds Diagnostics) HasErrors() bool {
 	return slices.ContainsFunc(ds, func(d Diagnostic) bool { return d.Severity == Error })
 }

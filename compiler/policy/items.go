@@ -6,7 +6,7 @@ import (
 	"pbr/compiler/policy/internal/tomltree"
 )
 
-// negation tells whether a key's entries may be negated; otherwise why not.
+// negation reports whether a key's entries may be negated; otherwise why not.
 type negation string
 
 const (

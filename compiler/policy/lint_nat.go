@@ -92,7 +92,7 @@ func (n *natLint) way(kind, name string, src, dst []AddrItem, hops []hop) {
 	}
 }
 
-// asks tells whether a hop's uplink still has to be judged.
+// asks reports whether a hop's uplink still has to be judged.
 func (n *natLint) asks(h hop) bool {
 	return n.p.doc.Uplinks[h.uplink].untranslated() != 0 && n.evidence[h.uplink] == "" &&
 		(!h.route.Dst.IsValid() || !isPrivate(h.route.Dst.Addr()))
@@ -112,7 +112,7 @@ func (u *Uplink) untranslated() (open families) {
 	return open
 }
 
-// leaves tells whether dst allows addresses that are not private.
+// leaves reports whether dst allows addresses that are not private.
 func (n *natLint) leaves(dst []AddrItem) bool {
 	positive := false
 	for _, item := range dst {

@@ -81,7 +81,7 @@ func mergeTwo(a, b []span) []span {
 	return append(append(out, a...), b...)
 }
 
-// overlap warns that both lists have the addresses of r, unless common includes have them all, and tells whether that is all to be
+// overlap warns that both lists have the addresses of r, unless common includes have them all, and reports whether that is all to be
 // said of the two.
 func (p *parser) overlap(a, b int, r Range) (told bool) {
 	first, second := &p.doc.Lists[a], &p.doc.Lists[b]

@@ -167,7 +167,7 @@ func reason(err error) error {
 // domainName returns a name without its closing dot, in lower case.
 func domainName(v string) string { return strings.TrimSuffix(strings.ToLower(v), ".") }
 
-// validDomain tells whether v is a host name of at least one label (RFC 1035, RFC 1123; "_" is
+// validDomain reports whether v is a host name of at least one label (RFC 1035, RFC 1123; "_" is
 // seen in practice).
 func validDomain(v string) bool {
 	if v == "" || len(v) > 253 {
@@ -197,7 +197,7 @@ func (p *parser) resolveLists() {
 	}
 }
 
-// errorIn tells whether a list lacks entries because of errors that were reported.
+// errorIn reports whether a list lacks entries because of errors that were reported.
 func (p *parser) errorIn(l *List) bool {
 	prefix := fmt.Sprintf("list %q: ", l.Name)
 	for _, d := range p.ds {

@@ -79,7 +79,7 @@ func (m *matcher) policy(pol *Policy) match {
 	return out
 }
 
-// empty tells whether nothing can match, for another reason than an empty list.
+// empty reports whether nothing can match, for another reason than an empty list.
 func (m *match) empty() bool {
 	return m.proto == [4]uint64{} || m.sport != nil && len(m.sport) == 0 || m.dport != nil && len(m.dport) == 0 ||
 		m.src.empty() || m.dst.empty()
@@ -264,7 +264,7 @@ func (in intervals) without(out intervals) intervals {
 	return left
 }
 
-// contains tells whether all of b is in a.
+// contains reports whether all of b is in a.
 func (in intervals) contains(b intervals) bool {
 	if in == nil {
 		return true
@@ -280,7 +280,7 @@ func (in intervals) contains(b intervals) bool {
 	return true
 }
 
-// contains tells whether all of b is in s.
+// contains reports whether all of b is in s.
 func (s *addrSet) contains(b *addrSet) bool {
 	if s == b || s.any {
 		return true
@@ -288,7 +288,7 @@ func (s *addrSet) contains(b *addrSet) bool {
 	return !s.opaque && !b.opaque && !b.any && containsRanges(s.ranges, b.ranges)
 }
 
-// covers tells whether every packet that b matches is one that m matches.
+// covers reports whether every packet that b matches is one that m matches.
 func (m *match) covers(b *match) bool {
 	for i := range m.proto {
 		if b.proto[i]&^m.proto[i] != 0 {
@@ -304,7 +304,7 @@ func (m *match) covers(b *match) bool {
 		}))
 }
 
-// containsAll tells whether a selects all that b selects; an empty one selects everything.
+// containsAll reports whether a selects all that b selects; an empty one selects everything.
 func containsAll[T any](a, b []T, same func(x, y T) bool) bool {
 	if len(a) == 0 {
 		return true
@@ -320,7 +320,7 @@ func containsAll[T any](a, b []T, same func(x, y T) bool) bool {
 	return true
 }
 
-// contains tells whether f has all of b's packets. It may say no for interface patterns that
+// contains reports whether f has all of b's packets. It may say no for interface patterns that
 // only together contain another's; never yes wrongly.
 func (f *fromSet) contains(b *fromSet) bool {
 	if b.local && !f.local || b.forwarded && !f.forwarded {
@@ -353,7 +353,7 @@ func (f *fromSet) contains(b *fromSet) bool {
 	return named
 }
 
-// avoids tells whether no packet of f comes from interfaces of that pattern.
+// avoids reports whether no packet of f comes from interfaces of that pattern.
 func (f *fromSet) avoids(pattern string) bool {
 	positive := false
 	for _, item := range f.items {
@@ -367,7 +367,7 @@ func (f *fromSet) avoids(pattern string) bool {
 	})
 }
 
-// patternContains tells whether a matches every interface that b does.
+// patternContains reports whether a matches every interface that b does.
 func patternContains(a, b string) bool {
 	prefix, wild := strings.CutSuffix(a, "*")
 	if !wild {
@@ -376,5 +376,5 @@ func patternContains(a, b string) bool {
 	return strings.HasPrefix(strings.TrimSuffix(b, "*"), prefix)
 }
 
-// patternsMeet tells whether some interface matches both.
+// patternsMeet reports whether some interface matches both.
 func patternsMeet(a, b string) bool { return patternContains(a, b) || patternContains(b, a) }

@@ -42,13 +42,13 @@ func mergeRanges(in []Range) []Range {
 	return out
 }
 
-// touches tells whether a range that ends at to reaches one that starts, not earlier, at from.
+// touches reports whether a range that ends at to reaches one that starts, not earlier, at from.
 func touches(to, from netip.Addr) bool {
 	next := to.Next()
 	return !next.IsValid() || !next.Less(from)
 }
 
-// isMerged tells whether ranges are in their final form already, as well-kept lists are.
+// isMerged reports whether ranges are in their final form already, as well-kept lists are.
 func isMerged(in []Range) bool {
 	for i := 1; i < len(in); i++ {
 		a, b := in[i-1], in[i]
@@ -100,7 +100,7 @@ func subtractRanges(a, b []Range) []Range {
 	return out
 }
 
-// containsRanges tells whether every address of merged b is in merged a.
+// containsRanges reports whether every address of merged b is in merged a.
 func containsRanges(a, b []Range) bool {
 	for _, r := range b {
 		i, found := slices.BinarySearchFunc(a, r.From, func(x Range, from netip.Addr) int { return x.From.Compare(from) })

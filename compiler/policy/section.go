@@ -118,7 +118,7 @@ func (s *section) table(key string) *section {
 	return s.p.section(&tomltree.Fields{}, s.key(key), label)
 }
 
-// present tells whether the table stands in the file.
+// present reports whether the table stands in the file.
 func (s *section) present() bool { return s.fields.Line != 0 }
 
 // tables calls read for each table of an array of tables, or for a single one.

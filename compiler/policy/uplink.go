@@ -144,7 +144,7 @@ func (u *Uplink) families() families {
 	return f
 }
 
-// isPrivate tells whether an address means nothing on the Internet: RFC 1918, RFC 6598 (shared,
+// isPrivate reports whether an address means nothing on the Internet: RFC 1918, RFC 6598 (shared,
 // carrier-grade NAT), RFC 4193 (unique local).
 func isPrivate(a netip.Addr) bool {
 	return a.IsPrivate() || sharedSpace.Contains(a)

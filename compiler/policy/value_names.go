@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// validName tells whether v can name an object: [A-Za-z0-9][A-Za-z0-9_.-]{0,31}.
+// validName reports whether v can name an object: [A-Za-z0-9][A-Za-z0-9_.-]{0,31}.
 func validName(v string) bool {
 	if v == "" || len(v) > 32 {
 		return false
@@ -20,7 +20,7 @@ func validName(v string) bool {
 	return true
 }
 
-// isReserved tells whether a name means something else to ip or to the policy file.
+// isReserved reports whether a name means something else to ip or to the policy file.
 func isReserved(v string) bool {
 	switch v {
 	case "default", "main", "local", "unspec", "off":

@@ -100,7 +100,7 @@ const (
 	protoUDPLite = 136
 )
 
-// hasPorts tells whether a protocol's header starts with source and destination port.
+// hasPorts reports whether a protocol's header starts with source and destination port.
 func hasPorts(proto uint32) bool {
 	switch proto {
 	case protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite:

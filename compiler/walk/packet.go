@@ -75,7 +75,7 @@ func numOf(k *plan.Key) num {
 
 func (n num) less(o num) bool { return n.hi < o.hi || n.hi == o.hi && n.lo < o.lo }
 
-// within tells whether n is one of from..to.
+// within reports whether n is one of from..to.
 func (n num) within(from, to num) bool { return !n.less(from) && !to.less(n) }
 
 // num32, num16 and num8 are numbers of that many bits as keys.
@@ -171,7 +171,7 @@ func (w *Walker) loadConnection(f plan.Field) (n num, ok bool) {
 	return num32(p.Fib(f)), true
 }
 
-// tracked tells whether the packet belongs to a connection.
+// tracked reports whether the packet belongs to a connection.
 func (p *Packet) tracked() bool { return p.CTState&(StateInvalid|StateUntracked) == 0 }
 
 func name(s string) num {

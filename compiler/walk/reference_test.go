@@ -538,7 +538,7 @@ func (b *bench) uplink(dev string) *reference.Uplink {
 	return nil
 }
 
-// isInternet tells whether main has no route to an address but its default one.
+// isInternet reports whether main has no route to an address but its default one.
 func (b *bench) isInternet(a netip.Addr) bool {
 	for _, prefixes := range b.machine.Addrs {
 		for _, n := range prefixes {

@@ -137,7 +137,7 @@ func (w *Walker) walk(c *chain) {
 	}
 }
 
-// holds tells whether all matches of the rule do.
+// holds reports whether all matches of the rule do.
 func (w *Walker) holds(r *rule) bool {
 	for i := range r.matches {
 		if !w.meets(&r.matches[i]) {
@@ -162,7 +162,7 @@ func (w *Walker) meets(m *match) bool {
 	return n.within(m.from, m.to) != m.not
 }
 
-// rightFamily tells whether an ICMP type is of the packet's IP version; fields of addresses have asked already.
+// rightFamily reports whether an ICMP type is of the packet's IP version; fields of addresses have asked already.
 func (w *Walker) rightFamily(f plan.Field) bool {
 	switch f {
 	case plan.FieldICMPType:

@@ -77,7 +77,7 @@ func (s *show) connections(list []connection) {
 	s.grid(rows)
 }
 
-// fromOutside tells whether a provider's internet opens the connection.
+// fromOutside reports whether a provider's internet opens the connection.
 func (c connection) fromOutside() bool { return strings.HasPrefix(c.from, "isp") }
 
 // destination is where the connection goes, in words if it comes from outside.

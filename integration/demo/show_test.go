@@ -39,7 +39,7 @@ func newShow(t *testing.T) *show {
 	return s
 }
 
-// coloured tells whether the show goes to a terminal whose user has nothing against colours (https://no-color.org).
+// coloured reports whether the show goes to a terminal whose user has nothing against colours (https://no-color.org).
 func coloured() bool {
 	info, err := stdout.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

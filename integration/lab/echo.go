@@ -236,7 +236,7 @@ func (h *Host) AskOnce(network string, src netip.Addr, dst netip.AddrPort, opt D
 	return c.Ask()
 }
 
-// Ping sends one echo request with ping(8) and tells whether it was answered.
+// Ping sends one echo request with ping(8) and reports whether it was answered.
 func (h *Host) Ping(src, dst netip.Addr) bool {
 	args := []string{"-n", "-c", "1", "-W", "1"}
 	if src.IsValid() {

@@ -90,10 +90,10 @@ func needName(t testing.TB) {
 	}
 }
 
-// InGuest tells whether the test runs in the guest of `make test-vm`.
+// InGuest reports whether the test runs in the guest of `make test-vm`.
 func InGuest() bool { return os.Getenv(GuestEnv) != "" }
 
-// Emulated tells whether every instruction is emulated: about ten times slower, and figures mean little.
+// Emulated reports whether every instruction is emulated: about ten times slower, and figures mean little.
 func Emulated() bool { return os.Getenv(GuestEnv) == "tcg" }
 
 // Patience returns how long to wait for what is done within a limit on a real processor.

@@ -43,7 +43,7 @@ type Packet struct {
 	Mark uint32
 }
 
-// Local tells whether the router itself sends the packet.
+// Local reports whether the router itself sends the packet.
 func (k Packet) Local() bool { return k.IIF == "" }
 
 // Way is how a packet may leave.
@@ -138,12 +138,12 @@ func (e Evaluator) sent(k Packet, dev string) []Way {
 	return ways
 }
 
-// has tells whether an interface has the address.
+// has reports whether an interface has the address.
 func (e Evaluator) has(dev string, a netip.Addr) bool {
 	return slices.ContainsFunc(e.Machine.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
-// spoofed tells whether a packet that the router receives has a source that no host there has: dropped, before anything else.
+// spoofed reports whether a packet that the router receives has a source that no host there has: dropped, before anything else.
 func (e Evaluator) spoofed(k Packet) bool {
 	if k.Local() {
 		return false
@@ -162,10 +162,10 @@ func (e Evaluator) spoofed(k Packet) bool {
 	return !slices.Contains(e.route(back, nil), k.IIF)
 }
 
-// Spoofed tells whether a packet that the router receives is dropped for its source.
+// Spoofed reports whether a packet that the router receives is dropped for its source.
 func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
 
-// Stays tells whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
+// Stays reports whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
 // default uses first, as long as it does.
 func (e Evaluator) Stays(dev string, v6 bool) bool {
 	if !e.Policy.HasDefault {
@@ -451,7 +451,7 @@ func (e Evaluator) main(dst netip.Addr, connectedOnly, defaults bool) []string {
 	return []string{dev}
 }
 
-// isDefault tells whether a route of main counts as a default route: also halves of one do.
+// isDefault reports whether a route of main counts as a default route: also halves of one do.
 func isDefault(p netip.Prefix) bool { return p.Bits() <= 1 || p.Addr().Is6() && p.Bits() <= 4 }
 
 func (e Evaluator) uplink(name string) Uplink {

@@ -90,7 +90,7 @@ func (e Evaluator) balanced(name string, v6, strictly bool) *target {
 	return strict
 }
 
-// memberState tells whether a member of a balance has a route of a family, and when the last of its uplinks failed; 0 while one has not.
+// memberState reports whether a member of a balance has a route of a family, and when the last of its uplinks failed; 0 while one has not.
 func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
 	for _, r := range t.routes {
 		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {

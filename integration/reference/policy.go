@@ -38,7 +38,7 @@ type Uplink struct {
 	NAT string
 }
 
-// Carries tells whether an uplink can take packets of the family.
+// Carries reports whether an uplink can take packets of the family.
 func (u Uplink) Carries(v6 bool) bool {
 	if u.Gateway4 == "" && u.Gateway6 == "" {
 		return true
@@ -66,7 +66,7 @@ type Route struct {
 // Span is an inclusive range of addresses of one family.
 type Span struct{ From, To netip.Addr }
 
-// Has tells whether a is in the span.
+// Has reports whether a is in the span.
 func (s Span) Has(a netip.Addr) bool {
 	return a.BitLen() == s.From.BitLen() && !a.Less(s.From) && !s.To.Less(a)
 }
@@ -128,7 +128,7 @@ type Balance struct {
 	Sticky string
 }
 
-// Repeats tells whether the same packet makes the same choice again.
+// Repeats reports whether the same packet makes the same choice again.
 func (b Balance) Repeats() bool { return b.Method == "hash" || b.Sticky != "" }
 
 // Member is a member of a balance: a table or an uplink.

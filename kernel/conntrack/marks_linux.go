@@ -125,7 +125,7 @@ func Unsupported(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
-// Remove deletes a connection, so that its next packet starts a new one, and tells whether there still was that connection.
+// Remove deletes a connection, so that its next packet starts a new one, and reports whether there still was that connection.
 func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	if err := fault.At("before deleting a connection"); err != nil {
 		return false, err
@@ -142,7 +142,7 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	return false, fmt.Errorf("deleting a connection: %w", err)
 }
 
-// SetMark changes the bits of mask in a connection's mark, and tells whether there still is that connection. The kernel changes
+// SetMark changes the bits of mask in a connection's mark, and reports whether there still is that connection. The kernel changes
 // the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
 // The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
 func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {

@@ -108,7 +108,7 @@ func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 	return bits, known | r.Want.Mask, known
 }
 
-// Orphaned tells whether the mark was that of a strict table which is gone with its uplink. Without a mark its connections would leave
+// Orphaned reports whether the mark was that of a strict table which is gone with its uplink. Without a mark its connections would leave
 // by default, which strict forbids; they have to be classified anew.
 func (r *Remarks) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
@@ -119,7 +119,7 @@ func (r *Remarks) Orphaned(mark uint32) bool {
 	return false
 }
 
-// aliases tells whether the wanted plan takes the mark for another name's than bits'.
+// aliases reports whether the wanted plan takes the mark for another name's than bits'.
 func (r *Remarks) aliases(mark, bits uint32) bool {
 	_, used := r.Want.Number(mark & r.Want.Mask)
 	return used && mark&r.Want.Mask != bits

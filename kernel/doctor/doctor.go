@@ -114,7 +114,7 @@ func Examine(s *Subject, f *facts.Facts) []Finding {
 	return e.out
 }
 
-// Failed tells whether anything is wrong.
+// Failed reports whether anything is wrong.
 func Failed(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fail })
 }

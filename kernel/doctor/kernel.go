@@ -162,7 +162,7 @@ func needRule(n map[facts.FeatureName]bool, r *plan.ChainRule) {
 	}
 }
 
-// shares tells whether the plan has routes with several next hops.
+// shares reports whether the plan has routes with several next hops.
 func (e *examination) shares(family plan.Family) bool {
 	return slices.ContainsFunc(e.Want.Routes, func(r plan.Route) bool { return r.Family == family && len(r.Hops) > 1 })
 }

@@ -83,7 +83,7 @@ func (e *examination) markLevel(u facts.MarkUse) Level {
 	return level
 }
 
-// isUnknown tells whether something could not be looked at.
+// isUnknown reports whether something could not be looked at.
 func (e *examination) isUnknown(what string) bool {
 	return slices.ContainsFunc(e.facts.Unknown, func(u facts.Unknown) bool { return u.What == what })
 }

@@ -54,7 +54,7 @@ func (e *examination) hook() {
 	}
 }
 
-// inForce tells whether the kernel has what the policy plans.
+// inForce reports whether the kernel has what the policy plans.
 func (e *examination) inForce() {
 	s := e.facts.State
 	switch {
@@ -90,7 +90,7 @@ func (e *examination) waiting() {
 	}
 }
 
-// watch tells whether uplinks that are to be checked are.
+// watch reports whether uplinks that are to be checked are.
 func (e *examination) watch() {
 	if e.facts.State.WatchPID != 0 {
 		e.ok("watch", "runs, process %d", e.facts.State.WatchPID)

@@ -70,13 +70,13 @@ func standard(r plan.Rule) bool {
 		strings.Contains(r.Foreign, "l3mdev")
 }
 
-// everything tells whether a rule selects whatever comes.
+// everything reports whether a rule selects whatever comes.
 func everything(r plan.Rule) bool {
 	r.Priority, r.Family, r.Action, r.Table, r.SuppressPrefix, r.Goto, r.Protocol, r.Foreign = 0, 0, 0, 0, 0, 0, 0, ""
 	return r == plan.Rule{}
 }
 
-// decides tells whether a rule ends the search for what it selects by a verdict.
+// decides reports whether a rule ends the search for what it selects by a verdict.
 func decides(r plan.Rule) bool {
 	switch r.Action {
 	case plan.ActBlackhole, plan.ActUnreachable, plan.ActProhibit:
@@ -85,7 +85,7 @@ func decides(r plan.Rule) bool {
 	return false
 }
 
-// takesAll tells whether a rule leaves nothing to those behind it, or nothing but its own marked packets as wg-quick's does.
+// takesAll reports whether a rule leaves nothing to those behind it, or nothing but its own marked packets as wg-quick's does.
 func (e *examination) takesAll(r plan.Rule) bool {
 	marked := r
 	marked.Mark, marked.MarkMask, marked.Invert = 0, 0, false

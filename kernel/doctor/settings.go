@@ -77,7 +77,7 @@ func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	return out
 }
 
-// isUplink tells whether an interface is that of an uplink.
+// isUplink reports whether an interface is that of an uplink.
 func (s *Subject) isUplink(name string) bool {
 	return slices.ContainsFunc(s.Doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == name })
 }
@@ -210,7 +210,7 @@ func fits(n int) string {
 	return "as it should be, on all " + strconv.Itoa(n)
 }
 
-// settingFits tells whether a value does what the wanted one does.
+// settingFits reports whether a value does what the wanted one does.
 func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
 	parts := strings.Split(want.Path, "/")
 	switch kind {

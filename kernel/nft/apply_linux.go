@@ -153,7 +153,7 @@ func (e *edit) giveHandles(next *Live, early, main answer) bool {
 	return true
 }
 
-// proves tells whether the batch's new rules got consecutive handles.
+// proves reports whether the batch's new rules got consecutive handles.
 func (a answer) proves(b *batch) bool {
 	return b.newRules == 0 || a.first != 0 && a.last-a.first == uint64(b.newRules-1)
 }

@@ -22,7 +22,7 @@ import (
 // and none that the compiler makes ends like this.
 const secondName = "/alt"
 
-// kernelSet is the kernel's name of a set, of which second tells whether it is the second.
+// kernelSet is the kernel's name of a set, of which second reports whether it is the second.
 func kernelSet(second map[string]bool, name string) string {
 	if second[name] {
 		return name + secondName
@@ -54,7 +54,7 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 	return second
 }
 
-// canSwap tells whether a set that has to be made anew can be so beside the old one. What packets have put in would be lost
+// canSwap reports whether a set that has to be made anew can be so beside the old one. What packets have put in would be lost
 // in any case.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
 	return ch.Want != nil && !ch.Want.Dynamic && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
@@ -105,7 +105,7 @@ func (e *edit) planEarly() {
 // nextGeneration follows a generation; the kernel leaves out 0 (nf_tables_commit).
 func nextGeneration(g uint32) uint32 { return max(g+1, 1) }
 
-// besideOld tells whether a set can be made while the old rules are in force.
+// besideOld reports whether a set can be made while the old rules are in force.
 func (e *edit) besideOld(ch *plan.SetChange) bool {
 	return ch.Have == nil && !e.goesToReplaced(ch.Want) || ch.Have != nil && e.swapped[ch.Have.Name]
 }
@@ -113,7 +113,7 @@ func (e *edit) besideOld(ch *plan.SetChange) bool {
 // isNewTarget tells a new chain that packets come to only by others' rules.
 func isNewTarget(ch *plan.ChainChange) bool { return ch.Have == nil && ch.Want.Hook == "" }
 
-// isEarly tells whether what can be made early is.
+// isEarly reports whether what can be made early is.
 func (e *edit) isEarly(can bool) bool { return can && e.early != nil }
 
 // inEarly and inLate tell which of the transactions is being written.
@@ -139,17 +139,17 @@ func (e *edit) writeLate() {
 	e.b = main
 }
 
-// emptiedLate tells whether the rules of a chain that goes stay until all packets are through.
+// emptiedLate reports whether the rules of a chain that goes stay until all packets are through.
 func (e *edit) emptiedLate(ch *plan.ChainChange) bool {
 	return e.deletedLate(ch) && !slices.ContainsFunc(ch.Have.Rules, e.needsMain)
 }
 
-// deletedLate tells whether a chain does.
+// deletedLate reports whether a chain does.
 func (e *edit) deletedLate(ch *plan.ChainChange) bool {
 	return e.late != nil && ch.Want == nil && ch.Have.Hook == ""
 }
 
-// setDeletedLate tells whether a set does.
+// setDeletedLate reports whether a set does.
 func (e *edit) setDeletedLate(ch *plan.SetChange) bool {
 	return e.late != nil && (ch.Want == nil || e.swapped[ch.Have.Name]) && !e.goesToReplaced(ch.Have)
 }

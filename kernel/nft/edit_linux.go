@@ -127,7 +127,7 @@ func (e *edit) planSets() {
 	}
 }
 
-// tooManyRemoved tells whether making the set anew is quicker than taking out single elements.
+// tooManyRemoved reports whether making the set anew is quicker than taking out single elements.
 func tooManyRemoved(ch *plan.SetChange) bool {
 	n, all := len(ch.Remove)+len(ch.RemoveTuples), len(ch.Have.Elements)+len(ch.Have.Tuples)
 	if ch.Have.Interval && len(ch.Have.Concat) > 0 {
@@ -143,7 +143,7 @@ func movesTargets(ch *plan.SetChange) bool {
 	return s.Map && !s.Dynamic && (s.Type == plan.TypeMark || s.Type == plan.TypeIfname) && len(ch.Add) > 0 && len(ch.Remove) > 0
 }
 
-// goesToReplaced tells whether an element of a map goes to a chain that is made anew.
+// goesToReplaced reports whether an element of a map goes to a chain that is made anew.
 func (e *edit) goesToReplaced(s *plan.Set) bool {
 	if !s.Map {
 		return false
@@ -245,19 +245,19 @@ func fill(list []int, v int) []int {
 	return list
 }
 
-// refersToRemade tells whether a rule uses an object that is made anew.
+// refersToRemade reports whether a rule uses an object that is made anew.
 func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 	return len(e.remade)+len(e.swapped) > 0 &&
 		uses(r, func(k key) bool { return e.remade[k] || k.kind == "set" && e.swapped[k.name] })
 }
 
-// needsMain tells whether a rule uses an object that is made anew in place of the old one, or a flowtable, which takes
+// needsMain reports whether a rule uses an object that is made anew in place of the old one, or a flowtable, which takes
 // packets as soon as it is there; or what only others know.
 func (e *edit) needsMain(r plan.ChainRule) bool {
 	return r.Foreign != "" || uses(&r, func(k key) bool { return e.replaced[k] || k.kind == "flowtable" })
 }
 
-// uses tells whether a rule uses an object that is such.
+// uses reports whether a rule uses an object that is such.
 func uses(r *plan.ChainRule, such func(key) bool) bool {
 	for i := range r.Matches {
 		if set := r.Matches[i].Set; set != "" && such(key{"set", set}) {

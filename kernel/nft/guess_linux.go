@@ -16,7 +16,7 @@ const bigSet = 50_000
 // askedAtOnce is for how many elements the kernel is asked in one message. Each of them is answered by one or two.
 const askedAtOnce = 500
 
-// asGuessed tells whether s has exactly the elements that are guessed, and gives them to it. It has if it has each of them, and as
+// asGuessed reports whether s has exactly the elements that are guessed, and gives them to it. It has if it has each of them, and as
 // many in all as there are. The kernel counts the ends of intervals with their beginnings, so that one beginning too many
 // is not seen, which nft does not make but as the last of all.
 func (r *reader) asGuessed(s *plan.Set) (bool, error) {
@@ -46,7 +46,7 @@ func (r *reader) asGuessed(s *plan.Set) (bool, error) {
 	return true, nil
 }
 
-// has tells whether the kernel has all elements of part, with their values, in the named set.
+// has reports whether the kernel has all elements of part, with their values, in the named set.
 func (r *reader) has(name string, part *plan.Set) (bool, error) {
 	got, irregular, err := r.find(name, part)
 	if got == nil || err != nil {
@@ -80,7 +80,7 @@ func (r *reader) find(name string, part *plan.Set) (got *plan.Set, irregular boo
 	return &found, er.finish(), err
 }
 
-// endsAsGuessed tells whether nothing is behind the last guessed interval: an interval up to the highest address has no
+// endsAsGuessed reports whether nothing is behind the last guessed interval: an interval up to the highest address has no
 // end, and would not be counted.
 func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 	n := len(g.Elements)

@@ -167,7 +167,7 @@ func randomSpan(rng *rand.Rand, t plan.Type, interval bool) plan.Span {
 	return sp
 }
 
-// overlap tells whether some packet is in both tuples.
+// overlap reports whether some packet is in both tuples.
 func overlap(types []plan.Type, a, b *plan.Tuple) bool {
 	x, y := a.Spans(types), b.Spans(types)
 	for i := range x {

@@ -87,7 +87,7 @@ func (e *ruleEncoder) nameSets(r *plan.ChainRule) {
 	}
 }
 
-// sameExprs tells whether two lists of expressions are the same. Kernels of one architecture give ours back byte for
+// sameExprs reports whether two lists of expressions are the same. Kernels of one architecture give ours back byte for
 // byte; others put padding before numbers of 64 bits, and the order of attributes is nobody's promise.
 func sameExprs(a, b []byte) bool {
 	if bytes.Equal(a, b) {

@@ -121,7 +121,7 @@ func setDesc(s *plan.Set) []byte {
 	return w.b
 }
 
-// describes tells whether a description is what setDesc makes of s.
+// describes reports whether a description is what setDesc makes of s.
 func describes(desc []byte, s *plan.Set) bool {
 	if number(attr(desc, unix.NFTA_SET_DESC_SIZE)) != s.Size {
 		return false
@@ -136,7 +136,7 @@ func describes(desc []byte, s *plan.Set) bool {
 	return slices.EqualFunc(lengths, s.Concat, func(n uint32, t plan.Type) bool { return int(n) == t.Width() })
 }
 
-// hasKey tells whether the type of the keys is one of pbr's.
+// hasKey reports whether the type of the keys is one of pbr's.
 func hasKey(s *plan.Set) bool { return s.Type != 0 || len(s.Concat) > 0 }
 
 func setFlags(s *plan.Set) (flags uint32) {

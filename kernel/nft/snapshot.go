@@ -77,7 +77,7 @@ func (p *pieces) rule(chain, rule int) []byte {
 	return nil
 }
 
-// hasForeign tells whether anything of the ruleset is not as pbr makes it.
+// hasForeign reports whether anything of the ruleset is not as pbr makes it.
 func hasForeign(r *plan.Ruleset) bool {
 	for i := range r.Flowtables {
 		if r.Flowtables[i].Foreign != "" {
@@ -232,7 +232,7 @@ func (u *unpacker) chain(wanted map[string]*plan.Chain) (ch plan.Chain, handles 
 	return ch, handles, blobs
 }
 
-// packed tells whether write gives exactly blob.
+// packed reports whether write gives exactly blob.
 func packed(write func(*packer), blob []byte) bool {
 	p := packer{b: make([]byte, 0, len(blob)+64)}
 	write(&p)

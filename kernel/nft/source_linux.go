@@ -88,7 +88,7 @@ func (s *source) value(k plan.Key, width int) []byte {
 	return k[:width]
 }
 
-// hostEndian tells whether the register holds a number in the machine's byte order.
+// hostEndian reports whether the register holds a number in the machine's byte order.
 func (s *source) hostEndian() bool { return s.kind != fromPayload }
 
 // key2plan is the opposite of value. With swapped the register was made big-endian before the comparison.

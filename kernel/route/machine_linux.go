@@ -101,7 +101,7 @@ func below(l netlink.Link, links []netlink.Link) (names []string) {
 	return names
 }
 
-// ipv6Disabled tells whether a link has no IPv6: by its setting, or because the kernel gives it none, as with an MTU
+// ipv6Disabled reports whether a link has no IPv6: by its setting, or because the kernel gives it none, as with an MTU
 // below 1280 (RFC 8200, 5), when it has no such setting.
 func ipv6Disabled(link string) bool {
 	v, err := ReadSysctl("net/ipv6/conf/" + link + "/disable_ipv6")
@@ -151,7 +151,7 @@ func addConnected(m *plan.Machine, routes []liveRoute) {
 	}
 }
 
-// connected tells whether the route is one to a connected network.
+// connected reports whether the route is one to a connected network.
 func (r *liveRoute) connected() bool {
 	if r.Kind != plan.Unicast || r.Dst.Bits() == 0 || r.Dst.Addr().IsLoopback() || linkLocal.Contains(r.Dst.Addr()) ||
 		multicast.Contains(r.Dst.Addr()) || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Via.IsValid() }) {
@@ -160,7 +160,7 @@ func (r *liveRoute) connected() bool {
 	return r.Family == plan.IPv4 && r.scope == unix.RT_SCOPE_LINK || r.Family == plan.IPv6 && r.Protocol == unix.RTPROT_KERNEL
 }
 
-// KernelAtLeast tells whether the running kernel is of this version or later.
+// KernelAtLeast reports whether the running kernel is of this version or later.
 func KernelAtLeast(major, minor int) (bool, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {

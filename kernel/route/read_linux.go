@@ -78,12 +78,12 @@ func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint3
 	return routes, nil
 }
 
-// reserved tells whether a table is the kernel's: unspecified, default, main or local.
+// reserved reports whether a table is the kernel's: unspecified, default, main or local.
 func reserved(table uint32) bool {
 	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
 }
 
-// isVRF tells whether a table is that of a VRF device: then the kernel puts routes of its own into it.
+// isVRF reports whether a table is that of a VRF device: then the kernel puts routes of its own into it.
 func (c *Conn) isVRF(table uint32) (bool, error) {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {

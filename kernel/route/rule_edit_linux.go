@@ -165,7 +165,7 @@ func (e *RuleEdit) del(r plan.Rule) error {
 	return err
 }
 
-// takenFor tells whether the kernel may take l for r when asked to delete r: all that r selects by
+// takenFor reports whether the kernel may take l for r when asked to delete r: all that r selects by
 // is the same in l, which may select by more. It says yes when in doubt.
 func takenFor(l, r plan.Rule) bool {
 	return loose(l.Priority, r.Priority) && loose(l.Action, r.Action) && loose(l.Table, r.Table) && loose(l.Protocol, r.Protocol) &&

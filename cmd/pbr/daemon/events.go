@@ -132,7 +132,7 @@ func (w *Watcher) tell(e HookEvent) {
 	w.Hook(e)
 }
 
-// worse tells whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
+// worse reports whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
 // to prove itself has not failed again.
 func worse(e healthcheck.Event) bool {
 	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.Dead()

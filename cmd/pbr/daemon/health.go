@@ -65,7 +65,7 @@ func lineOf(l healthcheck.Line) compiler.Line {
 	return compiler.Line{Uplink: l.Uplink, Family: plan.Family(l.Version)}
 }
 
-// take notes the lines' states and tells whether a plan could depend on what is new.
+// take notes the lines' states and reports whether a plan could depend on what is new.
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
@@ -143,7 +143,7 @@ func (h *health) takeOwed(line compiler.Line, s healthcheck.Status, wasDead, sam
 	return false
 }
 
-// forget drops lines that the monitor knows no more, and tells whether one of them was down.
+// forget drops lines that the monitor knows no more, and reports whether one of them was down.
 func (h *health) forget() (changed bool) {
 	for line := range h.down {
 		of := compiler.Line{Uplink: line.Uplink, Family: line.Family}

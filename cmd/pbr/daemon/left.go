@@ -56,7 +56,7 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 	return left, nil
 }
 
-// counts tells whether a status counts without a watch.
+// counts reports whether a status counts without a watch.
 func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
 	switch {
 	case s.State == healthcheck.ForcedUp || s.State == healthcheck.ForcedDown:
@@ -67,7 +67,7 @@ func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
 	return l.fresh() && s.State != healthcheck.Absent && !s.State.Usable()
 }
 
-// ofLink tells whether a status comes of the link alone.
+// ofLink reports whether a status comes of the link alone.
 func ofLink(s healthcheck.Status) bool {
 	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.State == healthcheck.NoGateway ||
 		s.State == healthcheck.Standby || s.LinkOnly

@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// standing tells whether routes over an uplink stand in the default table and in other tables of the policy.
+// standing reports whether routes over an uplink stand in the default table and in other tables of the policy.
 func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
 	var defaultTable uint32
@@ -32,7 +32,7 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	return byDefault, byOther
 }
 
-// movedFrom tells whether, from have to want, a table whose connections over the uplink are pinned gets its best route to some
+// movedFrom reports whether, from have to want, a table whose connections over the uplink are pinned gets its best route to some
 // destination over others. Those of default over its primary uplink are not pinned.
 func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
@@ -49,7 +49,7 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	return false
 }
 
-// fellBack tells whether, from have to want, policies that name the uplink cease to use it, and default does not use it either.
+// fellBack reports whether, from have to want, policies that name the uplink cease to use it, and default does not use it either.
 func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	if !hasUsable(have, u, family) || hasUsable(want, u, family) {
 		return false
@@ -63,7 +63,7 @@ func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, fam
 	return !byDefault
 }
 
-// hasUsable tells whether policies that name an uplink use it.
+// hasUsable reports whether policies that name an uplink use it.
 func hasUsable(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	mark := Mark(p.Numbers, u.Name)
 	return inSet(p, compiler.UsableSet(family, false), plan.KeyFromUint32(mark))
@@ -97,7 +97,7 @@ func uses(r plan.Route, u *policy.Uplink) bool {
 	return slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == u.Interface })
 }
 
-// isPrimary tells whether an uplink is default's primary one, and in use.
+// isPrimary reports whether an uplink is default's primary one, and in use.
 func isPrimary(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	return inSet(p, plan.SetPrimary(family), plan.KeyFromString(u.Interface))
 }

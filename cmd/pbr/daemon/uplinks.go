@@ -59,7 +59,7 @@ func Links(doc *policy.Document, machine plan.Machine) map[healthcheck.Line]heal
 	return links
 }
 
-// addressed tells whether connections of a family can leave by an uplink with an address to come back to: it has one, or needs none of its
+// addressed reports whether connections of a family can leave by an uplink with an address to come back to: it has one, or needs none of its
 // own. Without masquerade a point-to-point device may have no address, and an IPv6 router may have a link-local one only, which
 // the machine does not list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
@@ -82,7 +82,7 @@ func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return u.Standby || shared
 }
 
-// routed tells whether the next hop of a family is known: an automatic one is main's.
+// routed reports whether the next hop of a family is known: an automatic one is main's.
 func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	switch {
 	case !gateway(u, family).Auto:

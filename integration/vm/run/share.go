@@ -119,7 +119,7 @@ func (s *share) job(o options) (string, error) {
 	return b.String(), nil
 }
 
-// emulatedSelection tells whether nobody said what to run, on a guest that cannot run everything.
+// emulatedSelection reports whether nobody said what to run, on a guest that cannot run everything.
 func (o options) emulatedSelection() bool { return o.run == "" && o.bench == "" && o.accel == accelTCG }
 
 // testArgs returns the arguments of a test program.
@@ -182,7 +182,7 @@ func (s *share) testPackages(o options) ([]testPackage, error) {
 	return all, nil
 }
 
-// status is nil if the guest says that its job succeeded, and tells whether it says anything: whether its job came to an end.
+// status is nil if the guest says that its job succeeded, and reports whether it says anything: whether its job came to an end.
 func (s *share) status() (ended bool, err error) {
 	b, err := os.ReadFile(s.path(filepath.Base(guest.StatusFile)))
 	status := strings.TrimSpace(string(b))

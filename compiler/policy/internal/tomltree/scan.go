@@ -205,7 +205,7 @@ func (s *scanner) recover() {
 	}
 }
 
-// looksLikeStart tells whether a line starts with a [header] alone on it, or with a bare key and "=".
+// looksLikeStart reports whether a line starts with a [header] alone on it, or with a bare key and "=".
 func looksLikeStart(rest string) bool {
 	line, _, _ := strings.Cut(rest, "\n")
 	line = strings.TrimSpace(line)

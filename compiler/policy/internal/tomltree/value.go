@@ -172,7 +172,7 @@ func scalarKind(t string) Kind {
 	return 0
 }
 
-// isInteger tells whether t is an integer that fits 64 bits.
+// isInteger reports whether t is an integer that fits 64 bits.
 func isInteger(t string) bool {
 	if t == "" {
 		return false
@@ -212,7 +212,7 @@ func isInteger(t string) bool {
 	return err == nil
 }
 
-// wellSeparated tells whether each "_" of a number stands between digits.
+// wellSeparated reports whether each "_" of a number stands between digits.
 func wellSeparated(t string) bool {
 	for i := range len(t) {
 		if t[i] == '_' && (i == 0 || i == len(t)-1 || !isHex(t[i-1]) || !isHex(t[i+1])) {
@@ -226,7 +226,7 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' ||
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// isFloat tells whether t is a float: digits on both sides of a point, an exponent, inf or nan.
+// isFloat reports whether t is a float: digits on both sides of a point, an exponent, inf or nan.
 func isFloat(t string) bool {
 	if t[0] == '+' || t[0] == '-' {
 		t = t[1:]
@@ -248,7 +248,7 @@ func isFloat(t string) bool {
 	return true
 }
 
-// isDigits tells whether t is decimal digits with "_" only between them.
+// isDigits reports whether t is decimal digits with "_" only between them.
 func isDigits(t string) bool {
 	if t == "" || !isDigit(t[0]) || !isDigit(t[len(t)-1]) {
 		return false
@@ -261,7 +261,7 @@ func isDigits(t string) bool {
 	return true
 }
 
-// isDatetime tells whether t is a date, a time, or both.
+// isDatetime reports whether t is a date, a time, or both.
 func isDatetime(t string) bool {
 	if colon := strings.IndexByte(t, ':'); len(t) < 5 || !isDigit(t[0]) || colon != -1 && colon != 2 && colon != 13 {
 		return false // the layouts below also take hours of one digit
