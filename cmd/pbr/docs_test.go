@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// pages returns README.md, CONTRIBUTING.md and everything in docs, by file name.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	files, _ := filepath.Glob("../../docs/*.md")
+	texts := map[string]string{}
+	for _, file := range append(files, "../../README.md", "../../CONTRIBUTING.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Base(file)] = string(text)
+	}
+	if len(texts) < 20 {
+		t.Fatalf("%d pages", len(texts))
+	}
+	return texts
+}
+
+// run runs the program in this process, and returns its exit status and what it printed.
+func run(args ...string) (int, string) {
+	var said bytes.Buffer
+	c := command{stdin: strings.NewReader(""), stdout: &said, stderr: &said}
+	status := c.main(append([]string{"pbr"}, args...))
+	return status, said.String()
+}
+
+var tomlBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
+
+// Every policy in the docs passes pbr check, those of recipes.md without a warning but one that it explains.
+func TestDocsPoliciesAreRight(t *testing.T) {
+	for name, text := range pages(t) {
+		for i, block := range tomlBlock.FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(block[1], "[[expect]]") {
+				continue
+			}
+			dir := t.TempDir()
+			file := filepath.Join(dir, "pbr.toml")
+			for path, content := range map[string]string{file: block[1], filepath.Join(dir, "office.txt"): "10.0.0.0/8\n"} {
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			status, said := run("--config", file, "check")
+			said = strings.ReplaceAll(said, `nothing leads to uplink "front"`, "")
+			warned := strings.Count(said, ": warning: ") - strings.Count(said, ": warning: :")
+			if status != exitOK || name == "recipes.md" && warned > 0 {
+				t.Errorf("%s, policy %d: exit status %d\n%s", name, i+1, status, said)
+			}
+		}
+	}
+}
+
+// A command of pbr in running text or in a block, as `pbr apply --confirm 60s`.
+var commandInDocs = regexp.MustCompile("(?m)(?:`|^ *[$#] )pbr ([^`|>&\n]*)")
+
+// Every command and option that the docs name exists.
+func TestDocsCommandsExist(t *testing.T) {
+	asked := map[string]bool{}
+	for name, text := range pages(t) {
+		for _, m := range commandInDocs.FindAllStringSubmatch(text, -1) {
+			line, _, _ := strings.Cut(m[1], "  #")
+			verb, options := verbAndOptions(line)
+			if verb == "" || asked[line] {
+				continue
+			}
+			asked[line] = true
+			for _, option := range options {
+				// Whether an option has a value is not known here.
+				_, without := run(verb, option, "--help")
+				_, with := run(verb, option, "1s", "--help")
+				if strings.Contains(without, "not defined") || strings.Contains(with, "not defined") {
+					t.Errorf("%s: pbr %s: %s", name, line, without)
+				}
+			}
+			if status, said := run(verb, "--help"); status != exitOK {
+				t.Errorf("%s: pbr %s: exit status %d: %s", name, line, status, said)
+			}
+		}
+	}
+	if len(asked) < 40 {
+		t.Errorf("only %d commands found: %v", len(asked), asked)
+	}
+}
+
+var verbWord, optionWord = regexp.MustCompile(`^[a-z][a-z-]*$`), regexp.MustCompile(`^\[?(--[a-z0-9-]+)`)
+
+// verbAndOptions returns the command of a line and the names of the options behind it.
+func verbAndOptions(line string) (verb string, options []string) {
+	words := strings.Fields(line)
+	for len(words) > 1 && (words[0] == "-c" || words[0] == "--config") {
+		words = words[2:]
+	}
+	if len(words) == 0 || !verbWord.MatchString(words[0]) {
+		return "", nil
+	}
+	for _, word := range words[1:] {
+		if m := optionWord.FindStringSubmatch(word); m != nil {
+			options = append(options, m[1])
+		}
+	}
+	return words[0], options
+}
+
+// What README shows first is what the program prints for README's policy.
+func TestReadmeShowsWhatExplainPrints(t *testing.T) {
+	text := pages(t)["README.md"]
+	_, shown, _ := strings.Cut(text, "$ pbr explain ")
+	shown, _, _ = strings.Cut(shown, "```")
+	question, want, _ := strings.Cut(shown, "\n")
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("pbr.toml", []byte(tomlBlock.FindStringSubmatch(text)[1]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"--config", "pbr.toml", "explain"}, strings.Fields(question)...)
+	if status, said := run(args...); status != exitOK || said != want {
+		t.Errorf("exit status %d\n%s\nREADME has\n%s", status, said, want)
+	}
+}
