@@ -20,7 +20,8 @@ var (
 	rounds = flag.Int("rounds", 0, "how often each row is measured (0: as many as the mode has)")
 	apart  = flag.Bool("steps", false, "take pbr apart, instead of the usual rows")
 	only   = flag.String("only", "", "measure the rows whose names match this expression, and the base")
-	docs   = flag.Bool("write", false, "put table and plot into docs/")
+	docs   = flag.Bool("write", false, "measure all rows, and put table and plot into docs/")
+	record = flag.Bool("record", false, "make the ratios to the frozen ruleset those that later runs are held to")
 )
 
 // program is the pbr that is measured.
@@ -48,7 +49,7 @@ func BenchmarkDataplane(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := 20
+	n := 12
 	if *quick {
 		n = 6
 	}
@@ -64,11 +65,22 @@ func BenchmarkDataplane(b *testing.B) {
 	for b.Loop() {
 		res := bench.run(n, os.Stderr, false, true)
 		res.write(os.Stdout)
-		if !*docs {
-			continue
+		if *docs {
+			if err := res.document(*apart); err != nil {
+				b.Fatal(err)
+			}
 		}
-		if err := res.document(*apart); err != nil {
+		if *record {
+			if err := res.record(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		worse, err := res.worse()
+		if err != nil {
 			b.Fatal(err)
+		}
+		for _, w := range worse {
+			b.Error(w)
 		}
 	}
 }
@@ -78,7 +90,14 @@ func chosen(pattern *regexp.Regexp) []config {
 	if *apart {
 		return steps()
 	}
+	wanted := usualRows
+	switch {
+	case *quick:
+		wanted = quickRows
+	case *docs || *only != "":
+		wanted = nil
+	}
 	return slices.DeleteFunc(configs(), func(c config) bool {
-		return c.name != base && (!pattern.MatchString(c.name) || *quick && !slices.Contains(quickRows, c.name))
+		return c.name != base && c.name != frozen && (!pattern.MatchString(c.name) || wanted != nil && !slices.Contains(wanted, c.name))
 	})
 }

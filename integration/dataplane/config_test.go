@@ -19,12 +19,17 @@ type config struct {
 	setUp func(testing.TB, *router, []selector)
 }
 
-// quickRows are those of the quick mode.
+// quickRows are those of the quick mode, base and frozen besides.
 var quickRows = []string{
-	base, pbrSetUp{10, 2, ""}.String(), pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 200, ""}.String(),
-	pbrSetUp{1000, 2, "nft"}.String(),
-	"mwan3's way, 100 rules", "RouterOS's way, 100 handlings", "OpenWrt pbr's way, 100 policies",
+	pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 2, "nft"}.String(), pbrSetUp{10_000, 2, "nft"}.String(),
 }
+
+// usualRows are those of a run without flags: what pbr itself costs, its floor, and one of each other way.
+var usualRows = append([]string{
+	"plain forwarding", base + ", one ip rule", base + ", one ip rule, accept_local",
+	pbrSetUp{10, 2, ""}.String(), pbrSetUp{1000, 200, ""}.String(), pbrSetUp{10, 2, "nft"}.String(), pbrSetUp{1000, 200, "nft"}.String(),
+	"mwan3's way, 100 rules", "RouterOS's way, 10 handlings", "OpenWrt pbr's way, 100 policies",
+}, quickRows...)
 
 // base is the row that others are measured by.
 const base = "conntrack + masquerade"
@@ -53,6 +58,7 @@ func configs() []config {
 			config{name: fmt.Sprintf("OpenWrt pbr's way, %s policies", thousands(n)), series: "OpenWrt pbr", n: n, steers: true, setUp: openWrt},
 		)
 	}
+	list = append(list, frozenConfig())
 	for i := range list {
 		if list[i].n == 0 {
 			list[i].n = baseSelectors
