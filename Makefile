@@ -10,7 +10,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden man tools clean
+.PHONY: install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -152,6 +152,10 @@ test-ansible: tools
 # Two builds of the last commit in two directories have the same sums: two minutes an architecture.
 test-reproducible: go
 	@sh integration/reproducible.sh "$(if $(filter command line,$(origin ARCHES)),$(ARCHES),amd64)"
+
+# The map of the packages, and sizes that tell whether the code stays easy to read: OF=DIRECTORY measures another checkout.
+anchors: go
+	@$(GO) run ./integration/anchors $(OF)
 
 man: build
 	bin/pbr man > docs/pbr.8
