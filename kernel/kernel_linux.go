@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -124,4 +125,13 @@ func mayAdminister() error {
 // that there is to do.
 func Interrupted(err error) bool {
 	return errors.Is(err, route.ErrInterrupted) || errors.Is(err, nft.ErrChanged)
+}
+
+// Moved reports whether the kernel refused something in words in which it also tells that a link, an address or a gateway is not as it was
+// when the machine was read: a link is down (ENETDOWN) or gone (ENODEV, and ENOENT where a setting or a flowtable names it), a gateway is
+// out of reach (ENETUNREACH, EHOSTUNREACH, and EINVAL of older kernels).
+func Moved(err error) bool {
+	return slices.ContainsFunc([]unix.Errno{
+		unix.ENETDOWN, unix.ENODEV, unix.ENXIO, unix.ENOENT, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EADDRNOTAVAIL, unix.EINVAL,
+	}, func(e unix.Errno) bool { return errors.Is(err, e) })
 }

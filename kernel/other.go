@@ -128,6 +128,9 @@ func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} 
 // Interrupted reports nothing elsewhere: nothing is read.
 func Interrupted(error) bool { return false }
 
+// Moved reports nothing elsewhere: nothing is sent.
+func Moved(error) bool { return false }
+
 // Beside fails.
 func (k *Kernel) Beside() (*facts.Facts, error) { return nil, errLinux }
 

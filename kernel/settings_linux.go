@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 
 	"pbr/compiler/plan"
@@ -69,13 +71,17 @@ func followersBefore(s setting, live map[string]string) map[string]string {
 	return out
 }
 
-// restoreSetting gives a setting of the journal its value from before pbr, as c says.
+// restoreSetting gives a setting of the journal its value from before pbr, as c says. One whose interface has just gone has none.
 func restoreSetting(c plan.SysctlChange, taken []setting) error {
 	followers := map[string]string{}
 	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {
 		followers = followersBefore(taken[at], liveFollowers(c.Path))
 	}
-	return writeWithFollowers(c.Path, c.Want, followers)
+	err := writeWithFollowers(c.Path, c.Want, followers)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // setSysctl sets what the plan wants; a lenient apply leaves it out if that cannot be.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
@@ -245,37 +245,51 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 	if err := c.settlePending(stop, k); err != nil {
 		return nil, err
 	}
-	want, err := c.compileLive(f, k)
+	now, want, err := c.compileNow(f, k)
 	if err != nil {
 		return nil, err
 	}
 	if o.confirm > 0 {
-		return c.applyUntilConfirmed(stop, k, f, want, o.confirm)
+		return c.applyUntilConfirmed(stop, k, f, now, want, o.confirm)
 	}
-	done, err := c.applyPlan(stop, k, f, want)
+	done, err := c.applyPlan(stop, k, f, now, want)
 	if err == nil {
 		c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
 	}
 	return done, err
 }
 
-// applyTries is how often an apply is tried while the machine keeps changing.
-const applyTries = 4
+// applyPatience is how long an apply goes again while the machine keeps changing.
+const applyPatience = 10 * time.Second
 
-// applyPlan applies want, f's plan. Links that change on the way make the kernel differ from what was meant for it: then it is tried again
-// for the machine as it is by then.
-func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan) (*daemon.Applied, error) {
-	for try := 1; ; try++ {
-		report, err := k.Apply(stop, want)
-		if err == nil {
-			return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report, want), Warnings: report.Warnings, Waiting: want.Waiting}, nil
-		}
-		again, compileErr := command{stderr: io.Discard}.compileLive(f, k) // told already
-		if try == applyTries || stop.Err() != nil || compileErr != nil || plan.Diff(want, again).Empty() {
-			return nil, err
-		}
-		want = again
+// applyPlan applies want, f's plan for a situation, and goes again where the machine changes on the way.
+func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan) (*daemon.Applied, error) {
+	done := &daemon.Applied{}
+	quiet := c.quietly() // what there is to say was said
+	again := daemon.Convergence{
+		Machine: func() (plan.Machine, error) { return k.Machine(compiler.Needs(f.doc)) },
+		Compile: func(m plan.Machine) (*plan.Plan, error) {
+			now, err := quiet.situationOf(f.doc, k, m)
+			if err != nil {
+				return nil, err
+			}
+			return quiet.compile(f, m, now.down())
+		},
+		Apply: func(p *plan.Plan) error {
+			report, err := k.Apply(stop, p)
+			if err == nil {
+				done.Changed, done.Changes = append(done.Changed, changedLines(report)...), append(done.Changes, changedObjects(report, p)...)
+				done.Warnings, done.Waiting = append(done.Warnings, report.Warnings...), p.Waiting
+			}
+			return err
+		},
+		Transient: func(err error) bool { return kernel.Interrupted(err) || kernel.Moved(err) },
+		Patience:  applyPatience,
 	}
+	if _, _, err := again.Run(stop, now.machine, want); err != nil {
+		return nil, err
+	}
+	return done, nil
 }
 
 // warnOf tells of an error that does not make the result wrong.

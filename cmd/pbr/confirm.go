@@ -131,7 +131,9 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 // applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The
 // process is started first: should this one die half-way, all of it is undone too. An undo that waits is given up only where nothing was
 // changed.
-func (c command) applyUntilConfirmed(stop context.Context, k *kernel.Kernel, f *policyFile, want *plan.Plan, wait time.Duration) (*daemon.Applied, error) {
+func (c command) applyUntilConfirmed(
+	stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan, wait time.Duration,
+) (*daemon.Applied, error) {
 	s := applied.Open(k.Dir())
 	if err := s.BeginTrial(f.text); err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func (c command) applyUntilConfirmed(stop context.Context, k *kernel.Kernel, f *
 		return nil, errors.Join(err, k.ClearPending(), s.EndTrial())
 	}
 	until := time.Now().Add(pending.Left)
-	done, err := c.applyPlan(stop, k, f, want)
+	done, err := c.applyPlan(stop, k, f, now, want)
 	if err != nil {
 		dropped, dropErr := k.DropPending(want)
 		if dropped {

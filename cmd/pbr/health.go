@@ -44,6 +44,11 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 	if err != nil {
 		return nil, err
 	}
+	return c.situationOf(doc, k, machine)
+}
+
+// situationOf is readSituation for the machine as it was just read.
+func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, machine plan.Machine) (*situation, error) {
 	report, err := runningWatch(k)
 	if err != nil || report != nil {
 		return &situation{machine: machine, watch: report}, err

@@ -81,15 +81,21 @@ func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kerne
 
 // compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them, or the last one left them.
 func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
+	_, want, err := c.compileNow(f, k)
+	return want, err
+}
+
+// compileNow is compileLive, with what the plan was compiled for.
+func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.Plan, error) {
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	want, err := c.compile(f, now.machine, now.down())
 	if err == nil {
 		c.tellLeft(now.left)
 	}
-	return want, err
+	return now, want, err
 }
 
 // compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong with it is

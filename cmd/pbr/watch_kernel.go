@@ -44,9 +44,16 @@ func marked(err error) error {
 		return fmt.Errorf("%w: %w", daemon.ErrInterrupted, err)
 	case kernel.Unwritten(err):
 		return fmt.Errorf("%w: %w", daemon.ErrNoRoom, err)
+	case kernel.Moved(err):
+		return movedError{err}
 	}
 	return err
 }
+
+// movedError is daemon.ErrMoved, in the words of the kernel alone: it may mean something else.
+type movedError struct{ error }
+
+func (e movedError) Unwrap() []error { return []error{daemon.ErrMoved, e.error} }
 
 // Traffic returns what interfaces carried since they exist.
 func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, error) {

@@ -48,7 +48,7 @@ func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string
 		return done, err
 	}
 	w.pin(want)
-	if _, err := w.Kernel.Apply(ctx, want); err != nil {
+	if want, _, err = w.converge(ctx, w.doc, want); err != nil {
 		return done, fmt.Errorf("applying that uplink %s is to be %s, which is noted: %w", uplink, mode, err)
 	}
 	w.take(want)

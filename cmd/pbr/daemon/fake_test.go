@@ -39,6 +39,7 @@ type fakeKernel struct {
 	noRoom  error
 	pins    []Pin
 	fail    error
+	refuse  func(*plan.Plan) error   // nil for never
 	carried map[string]quota.Reading // by interface
 	// unread is the error of every other reading of the machine.
 	unread error
@@ -81,6 +82,11 @@ func (k *fakeKernel) Update(_ context.Context, want *plan.Plan) (Outcome, error)
 func (k *fakeKernel) hold(want *plan.Plan) (Outcome, error) {
 	if k.fail != nil {
 		return Outcome{}, k.fail
+	}
+	if k.refuse != nil {
+		if err := k.refuse(want); err != nil {
+			return Outcome{}, err
+		}
 	}
 	if k.noRoom != nil && k.holds != nil && !reflect.DeepEqual(k.holds.Numbers, want.Numbers) {
 		return Outcome{}, fmt.Errorf("%w: %w", ErrNoRoom, k.noRoom)

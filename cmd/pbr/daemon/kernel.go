@@ -38,6 +38,13 @@ type Outcome struct {
 	Warnings []string
 }
 
+// add adds what was done after it.
+func (o *Outcome) add(next Outcome) {
+	o.Changed = append(o.Changed, next.Changed...)
+	o.Changes = append(o.Changes, next.Changes...)
+	o.Warnings = append(o.Warnings, next.Warnings...)
+}
+
 // Cut names connections of one family to delete: those with any of Marks under Mask, and those without
 // a mark whose address on the uplink's side is one of Addrs.
 type Cut struct {
@@ -91,6 +98,12 @@ type Notice struct {
 
 // ErrInterrupted is for errors of a Kernel that only tell that others changed what was being read or changed.
 var ErrInterrupted = errors.New("others keep changing it")
+
+// ErrMoved is for errors of a Kernel that a change of the machine may have led to since it was read, as a link that went down.
+var ErrMoved = errors.New("the machine changed")
+
+// transient reports whether an error may be gone at the next try.
+func transient(err error) bool { return errors.Is(err, ErrInterrupted) || errors.Is(err, ErrMoved) }
 
 // ErrNoRoom is for errors of a Kernel that could not note what a plan takes, and so left everything as it was.
 var ErrNoRoom = errors.New("what pbr takes cannot be noted")

@@ -97,7 +97,7 @@ func (w *Watcher) failed(err error) {
 	now := time.Now()
 	if machine, machineErr := w.Kernel.Machine(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
 		w.Log.Info("the machine changed while the plan was on its way", "error", err)
-		w.due(spacing)
+		w.due(max(settle, spacing-time.Since(w.lastRun)))
 		return
 	}
 	w.failures.count(now)

@@ -33,8 +33,8 @@ const (
 	audit = time.Minute
 	// eventPatience is how long an event of a state that the monitor has may be on its way.
 	eventPatience = 100 * time.Millisecond
-	// applyTries is how often the first apply, and a reload's, may fail.
-	applyTries = 4
+	// applyPatience is how long the first apply, and a reload's, goes again while the machine keeps changing. The loop stands still.
+	applyPatience = time.Second
 )
 
 // Options are what a Watcher works with. All but Held, Trials, Waits, Hook, Notify and Watchdog are needed.
@@ -365,23 +365,38 @@ func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 	return want, nil
 }
 
-// apply reads the machine and applies the policy for it, and tries again if that fails: links that change on the way make the
-// kernel differ from what was meant for it.
-func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, outcome Outcome, err error) {
-	for range applyTries {
-		if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
-			return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
-		}
-		if want, err = w.compile(doc); err != nil {
-			return nil, Outcome{}, err
-		}
-		outcome, err = w.Kernel.Apply(ctx, want)
-		w.lastRun = time.Now()
-		if err == nil {
-			return want, outcome, nil
-		}
+// apply reads the machine and applies the policy for it, and goes again where the machine changes on the way.
+func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, sum Outcome, err error) {
+	if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
+		return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
 	}
-	return nil, Outcome{}, fmt.Errorf("applying the policy: %w", err)
+	if want, err = w.compile(doc); err != nil {
+		return nil, Outcome{}, err
+	}
+	if want, sum, err = w.converge(ctx, doc, want); err != nil {
+		return nil, Outcome{}, fmt.Errorf("applying the policy: %w", err)
+	}
+	return want, sum, nil
+}
+
+// converge applies want, which was compiled for the machine as it was read last, and what it becomes while the machine changes.
+func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan.Plan) (_ *plan.Plan, sum Outcome, err error) {
+	c := Convergence{
+		Machine: func() (plan.Machine, error) { return w.Kernel.Machine(compiler.Needs(doc)) },
+		Compile: func(m plan.Machine) (*plan.Plan, error) {
+			w.machine = m
+			return w.compile(doc)
+		},
+		Apply: func(p *plan.Plan) error {
+			outcome, err := w.Kernel.Apply(ctx, p)
+			w.lastRun = time.Now()
+			sum.add(outcome)
+			return err
+		},
+		Transient: transient, Patience: applyPatience,
+	}
+	w.machine, want, err = c.Run(ctx, w.machine, want)
+	return want, sum, err
 }
 
 // setConfigs tells the monitor what to check, if that is not what it checks already.
