@@ -28,6 +28,7 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/render", "os/exec", "rendering runs nothing"},
 	{"pbr/render", "pbr/kernel", "what is printed is a plan, live or wanted"},
 	{"pbr/render", "github.com/mdlayher/netlink", "rendering talks to nobody"},
+	{"pbr/render/graph", "pbr/kernel", "a picture is drawn of what it is given"},
 	{"pbr/kernel", "os/exec", "the kernel is reached through netlink alone"},
 	{"pbr/kernel", "pbr/compiler", "the kernel side applies plans, it does not make them"},
 	{"pbr/kernel", "pbr/compiler/policy", "the kernel side knows no policy file"},

@@ -112,7 +112,7 @@ func completions(app *cli.App, names func() *policy.Document, words []string) []
 	var all []string
 	switch {
 	case flag != "":
-		all = flagValues(flag, names)
+		all = flagValues(cmd, flag, names)
 	case strings.HasPrefix(last, "-"):
 		all = flagNames(app.VisibleFlags())
 		if cmd != nil {
@@ -187,9 +187,11 @@ func flagNames(flags []cli.Flag) (out []string) {
 	return out
 }
 
-// flagValues are those of options that take a name of the policy.
-func flagValues(flag string, names func() *policy.Document) []string {
+// flagValues are those of options that take a name of the policy, or one of a few words.
+func flagValues(cmd *cli.Command, flag string, names func() *policy.Document) []string {
 	switch flag {
+	case "format":
+		return formatNames(cmd)
 	case "uplink", "pinned":
 		return uplinkNames(names())
 	case "policy":
@@ -198,6 +200,17 @@ func flagValues(flag string, names func() *policy.Document) []string {
 		return balanceNames(names())
 	}
 	return nil
+}
+
+// formatNames are the values of a command's --format.
+func formatNames(cmd *cli.Command) (out []string) {
+	if cmd != nil && cmd.Name == "graph" {
+		return graphFormatNames
+	}
+	for _, f := range formats {
+		out = append(out, f.name)
+	}
+	return out
 }
 
 // argumentValues are what a command's next argument can be.

@@ -16,6 +16,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/kernel"
+	"pbr/render/graph"
 )
 
 // keysOf gathers the JSON keys of a type, and of what is in it.
@@ -95,6 +96,7 @@ func TestJSONDocs(t *testing.T) {
 	add("doctor", doctorResult{})
 	add("trace", tracedItem{})
 	add("import", importedStatement{})
+	add("graph", graph.Graph{})
 	add("version", thisBuild())
 	add("check")
 	add("compile --dry-run")

@@ -1,0 +1,212 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"pbr/compiler/policy"
+)
+
+const text = `
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+[[table]]
+name = "to2"
+routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[balance]]
+name = "pool"
+members = [{ uplink = "isp1", weight = 2 }, { uplink = "isp2" }]
+[[policy]]
+name = "voip"
+dport = 5060
+proto = "udp"
+table = "to2"
+[[policy]]
+name = "web"
+dport = 443
+balance = "pool"
+[[policy]]
+name = "mail"
+dport = 25
+uplink = "isp2"
+strict = true
+[[rule]]
+name = "cams"
+src = "10.0.0.5"
+action = "unreachable"
+`
+
+func document(t *testing.T, text string) *policy.Document {
+	t.Helper()
+	doc, ds := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml")
+	if ds.HasErrors() {
+		t.Fatal(ds)
+	}
+	return doc
+}
+
+func drawn(t *testing.T, draw func(io.Writer, *Graph) error, g *Graph) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := draw(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPolicyAlone(t *testing.T) {
+	got := drawn(t, Text, New(document(t, text), nil))
+	want := `policy voip
+╚══> table to2
+     ╠══> isp2  distance 1
+     └─>  isp1  distance 2
+
+policy web
+╚══> balance pool  (hash)
+     ╠══> isp1  67 %
+     ╚══> isp2  33 %
+
+policy mail
+╚══> isp2
+
+rule cams
+╚══> unreachable  unreachable
+
+everything else
+╚══> table default
+     ╠══> isp1  distance 1
+     └─>  isp2  distance 2
+
+uplinks
+   isp1  wan1
+   isp2  wan2
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// down is the router while isp2 is down.
+func down() *Live {
+	return &Live{
+		Uplinks: map[string]State{"isp1": {"up", true, ""}, "isp2": {"down", false, "8.8.8.8: no answer <in> 1s"}},
+		Ways: []Way{{"to2", "default", 4, []string{"isp1"}, false}, {"default", "default", 4, []string{"isp1"}, false},
+			{"to2", "default", 6, []string{"isp1"}, false}, {"default", "default", 6, []string{"isp1"}, false}},
+		Members: map[[2]string]bool{{"pool", "isp1"}: true, {"pool", "isp2"}: false},
+		Hits:    map[string]uint64{"voip": 412, "web": 1}, Refused: map[string]bool{PolicyID("mail"): true},
+	}
+}
+
+func TestLive(t *testing.T) {
+	g := New(document(t, text), down())
+	got := drawn(t, Text, g)
+	want := `policy voip (412 hits)
+╚══> table to2
+     ├─>  isp2  distance 1  not usable: 8.8.8.8: no answer <in> 1s
+     ╚══> isp1  distance 2
+
+policy web (1 hit)
+╚══> balance pool  (hash)
+     ╠══> isp1  100 %
+     └─>  isp2  weight 1  not usable: 8.8.8.8: no answer <in> 1s
+
+policy mail
+├─>  isp2  not usable: 8.8.8.8: no answer <in> 1s
+╚══> unreachable  now
+
+rule cams
+╚══> unreachable  unreachable
+
+everything else
+╚══> table default
+     ╠══> isp1  distance 1
+     └─>  isp2  distance 2  not usable: 8.8.8.8: no answer <in> 1s
+
+uplinks
+   isp1  wan1 up
+   isp2  wan2 down  not usable: 8.8.8.8: no answer <in> 1s
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	dot := drawn(t, Dot, g)
+	for _, part := range []string{`"policy/voip" -> "table/to2" [label="", penwidth=3]`, `"table/to2" -> "uplink/isp2" [label="distance 1", style=dashed, color=gray60]`} {
+		if !strings.Contains(dot, part) {
+			t.Errorf("dot lacks %s:\n%s", part, dot)
+		}
+	}
+}
+
+// One version has another way than the other.
+func TestVersionsApart(t *testing.T) {
+	live := down()
+	live.Uplinks["isp2"] = State{"mixed", true, ""}
+	live.Ways[0].Uplinks = []string{"isp2"}
+	got := drawn(t, Text, New(document(t, text), live))
+	if !strings.Contains(got, "╠══> isp2  distance 1, IPv4\n") || !strings.Contains(got, "╚══> isp1  distance 2, IPv6\n") {
+		t.Error(got)
+	}
+}
+
+// A picture is XML, whatever is written in it, has a box for each node, and no label lies on another.
+func TestSVG(t *testing.T) {
+	for _, standalone := range []bool{true, false} {
+		got := drawn(t, func(w io.Writer, g *Graph) error {
+			return SVG(w, g, Style{Standalone: standalone, Link: func(n Node) string { return "/line/" + n.Name }})
+		}, New(document(t, text), down()))
+		wellFormed(t, got)
+		if n := strings.Count(got, "<rect"); n != 11 {
+			t.Errorf("%d boxes\n%s", n, got)
+		}
+		if strings.Contains(got, "<style>") != standalone || strings.Contains(got, "<in>") {
+			t.Error(got)
+		}
+	}
+}
+
+func wellFormed(t *testing.T, text string) {
+	t.Helper()
+	for d := xml.NewDecoder(strings.NewReader(text)); ; {
+		if _, err := d.Token(); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, text)
+		}
+	}
+}
+
+// Many policies with the same ways become one box, so that a picture stays one.
+func TestFolded(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(text)
+	hits := map[string]uint64{}
+	for i := range 1000 {
+		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.%d.%d.1\"\ntable = \"to2\"\n", i, 1+i/250, i%250)
+		hits[fmt.Sprintf("p%d", i)] = 2
+	}
+	live := down()
+	live.Hits = hits
+	g := Folded(New(document(t, b.String()), live))
+	n := g.Node("policy/voip")
+	if n == nil || n.Name != "1001 policies" || n.Detail != "voip, p0, p1, ..." || *n.Hits != 2000 {
+		t.Errorf("%+v", n)
+	}
+	if len(g.Nodes) > 15 {
+		t.Errorf("%d nodes are left", len(g.Nodes))
+	}
+	wellFormed(t, drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, New(document(t, b.String()), live)))
+}
