@@ -127,6 +127,10 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 		}
 	case policy.ToBalance:
 		verdict = gotoChain(balanceChain(p.Target.Name, p.Strict))
+	case policy.ToUnreachable:
+		verdict = gotoChain("mark-" + unreachableName)
+	case policy.ToDrop:
+		verdict = gotoChain("mark-" + dropName)
 	case policy.ToUplink:
 		verdict = gotoChain(uplinkChain(p.Target.Name, p.Strict, variant))
 	default:

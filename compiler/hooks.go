@@ -84,10 +84,10 @@ func (c *compilation) addTunnelChain() {
 	}})
 }
 
-// outOfState classifies packets that belong to no connection, where a policy keeps some in a strict table: unmarked
-// they would leave by default.
+// outOfState classifies packets that belong to no connection, where a policy keeps some in a strict table or refuses them:
+// unmarked they would leave by default.
 func (c *compilation) outOfState(first string) []plan.ChainRule {
-	if len(strictUplinks(c.doc)) == 0 {
+	if len(strictUplinks(c.doc)) == 0 && !policy.Refuses(c.doc) {
 		return nil
 	}
 	return []plan.ChainRule{rule("of no connection: strict all the same", when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}

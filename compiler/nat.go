@@ -105,6 +105,6 @@ func (c *compilation) addOwnSource() {
 // steersLocal reports whether a policy moves the router's own connections.
 func (c *compilation) steersLocal() bool {
 	return slices.ContainsFunc(c.doc.Policies, func(p policy.Policy) bool {
-		return p.Local && (p.Target.Kind != policy.ToDefault || c.pastRules() != 0)
+		return p.Local && !p.Target.Refuses() && (p.Target.Kind != policy.ToDefault || c.pastRules() != 0)
 	})
 }

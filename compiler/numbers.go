@@ -22,8 +22,11 @@ const maxNumbers = 1<<20 - 1
 // name cannot contain "/".
 const strictSuffix = "/strict"
 
-// unreachableName is the table of what a strict policy sends nowhere: it has no routes but unreachable ones.
-const unreachableName = "strict/unreachable"
+// unreachableName is the table of what policies make unreachable, dropName that of what they drop: they have no routes but such.
+const (
+	unreachableName = "strict/unreachable"
+	dropName        = "action/drop"
+)
 
 // numbers has every routing table with its id and mark, by name.
 type numbers struct {
@@ -74,8 +77,11 @@ func giveNumbers(doc *policy.Document) *numbers {
 	for _, t := range policy.StrictVariants(doc) {
 		want(plan.Number{Name: t.Name + strictSuffix, Strict: true})
 	}
-	if policy.HasStrict(doc) {
+	if policy.MakesUnreachable(doc) {
 		want(plan.Number{Name: unreachableName, Strict: true})
+	}
+	if policy.Drops(doc) {
+		want(plan.Number{Name: dropName, Strict: true})
 	}
 	for _, r := range policy.Returns(doc) {
 		if r.Variant && n.byName[r.Name].Name == "" {

@@ -51,9 +51,12 @@ func (c *compilation) addRoutes() {
 			c.addTable(variant(&r))
 		}
 	}
-	if policy.HasStrict(c.doc) {
-		for _, family := range c.families() {
-			c.addUnreachable(c.numbers.table(unreachableName), family)
+	for _, family := range c.families() {
+		if policy.MakesUnreachable(c.doc) {
+			c.addRefusing(c.numbers.table(unreachableName), family, plan.Unreachable)
+		}
+		if policy.Drops(c.doc) {
+			c.addRefusing(c.numbers.table(dropName), family, plan.Blackhole)
 		}
 	}
 	if c.doc.Default != nil {
@@ -202,9 +205,14 @@ func (c *compilation) addRoute(table uint32, family plan.Family, dst netip.Prefi
 }
 
 func (c *compilation) addUnreachable(table uint32, family plan.Family) {
+	c.addRefusing(table, family, plan.Unreachable)
+}
+
+// addRefusing adds the route that ends a table's look-up without a way.
+func (c *compilation) addRefusing(table uint32, family plan.Family, kind plan.RouteKind) {
 	c.out.Routes = append(c.out.Routes, plan.Route{
 		Table: table, Family: family, Dst: defaultRoute(family), Metric: strictMetric,
-		Kind: plan.Unreachable, Protocol: plan.Protocol,
+		Kind: kind, Protocol: plan.Protocol,
 	})
 }
 

@@ -106,7 +106,7 @@ func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
 	if x.isLive() {
 		a.Source = "live"
 	}
-	if way.Rule != nil && way.Fate != walk.Delivered && way.Rule.Action == plan.ActLookup {
+	if way.Rule != nil && way.Fate != walk.Delivered && way.Rule.Action == plan.ActLookup && !x.refusedByPolicy(way) {
 		a.Table = x.tableName(way.Rule.Table)
 	}
 	if way.Fate == walk.Forwarded {
@@ -118,6 +118,14 @@ func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
 	a.Reply = x.reply(p, way, a.Uplink)
 	a.Offload, a.OffloadWhy = x.offload(p, way)
 	return a
+}
+
+// refusedByPolicy reports whether the packet got no way because that is a policy's action.
+func (x *Explainer) refusedByPolicy(way *walk.Way) bool {
+	return way.Fate != walk.Forwarded && slices.ContainsFunc(way.Counters, func(name string) bool {
+		c := x.policies[name]
+		return c != nil && c.policy.Target.Refuses()
+	})
 }
 
 // by is what decided about a packet.

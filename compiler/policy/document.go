@@ -253,14 +253,20 @@ const (
 	ToDefault
 	// ToMain is the kernel's main table, which only a rule can name.
 	ToMain
+	// ToUnreachable and ToDrop are a policy's action.
+	ToUnreachable
+	ToDrop
 )
 
 // Target is where connections go. Name is resolved: it exists.
 type Target struct {
 	Pos  Pos
 	Kind TargetKind
-	Name string // empty for ToDefault and ToMain
+	Name string // empty for ToDefault, ToMain and actions
 }
+
+// Refuses reports whether the target is an action: connections that lead there get no way.
+func (t Target) Refuses() bool { return t.Kind == ToUnreachable || t.Kind == ToDrop }
 
 // BalanceMethod is how a balance picks a member.
 type BalanceMethod string

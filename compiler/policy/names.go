@@ -84,8 +84,15 @@ func (s *section) target(keys ...string) Target {
 // ruleTables are the reserved names that a rule can look into.
 var ruleTables = map[string]TargetKind{"default": ToDefault, "main": ToMain}
 
+// policyActions are what a policy can do instead of leading somewhere.
+var policyActions = map[string]TargetKind{"unreachable": ToUnreachable, "drop": ToDrop}
+
 // oneTarget reads one of target's keys.
 func (s *section) oneTarget(key string, hasDefault bool) Target {
+	if key == "action" {
+		word, pos := s.word(key, "", "unreachable", "drop")
+		return Target{Pos: pos, Kind: policyActions[word]}
+	}
 	if key == "default" {
 		pos := s.keyPos(key)
 		if !s.boolean(key, true) && s.fields.Get(key).Value.Text == "false" {

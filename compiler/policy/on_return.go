@@ -41,6 +41,9 @@ func (s *section) onReturn() (r OnReturn, settle time.Duration) {
 // policyReturn reads on-return of a policy, which is for targets with a fallback.
 func (s *section) policyReturn(pol *Policy) {
 	pol.OnReturn, pol.Settle = s.onReturn()
+	if pol.OnReturn != ReturnUnset && pol.Target.Refuses() {
+		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return", "leave on-return out", "an action leads through no uplink: there is nothing to return to")
+	}
 	if pol.OnReturn == ReturnMove && pol.Target.Kind == ToUplink && !pol.Strict && s.p.doc.Default == nil {
 		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return", "add [default], whose uplinks then are the fallback", "without [default] the main table decides where connections go that fall back, and they cannot be told apart")
 	}

@@ -42,7 +42,7 @@ func (p *parser) policy(s *section) {
 			pol.Schedule = append(pol.Schedule, item)
 		}
 	}
-	pol.Target = s.target("table", "uplink", "balance", "default")
+	pol.Target = s.target("table", "uplink", "balance", "default", "action")
 	s.strictPolicy(&pol)
 	s.policyReturn(&pol)
 	pol.Log = s.boolean("log", false)
@@ -64,6 +64,8 @@ func (s *section) strictPolicy(pol *Policy) {
 	case ToDefault:
 		s.errorAt(pol.StrictPos, codeConflict, "strict", "write strict = true in [default]",
 			"strict goes with uplink and balance: whether default falls back is said in [default]")
+	case ToUnreachable, ToDrop:
+		s.errorAt(pol.StrictPos, codeConflict, "strict", "leave strict out", "strict goes with uplink and balance: an action has no fallback")
 	}
 }
 

@@ -50,9 +50,19 @@ func StrictVariants(doc *Document) []*Table {
 	return tables
 }
 
-// HasStrict reports whether a policy is strict.
-func HasStrict(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Strict })
+// MakesUnreachable reports whether a policy makes connections unreachable: by its action, or because it is strict and has no uplink.
+func MakesUnreachable(doc *Document) bool {
+	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Strict || p.Target.Kind == ToUnreachable })
+}
+
+// Drops reports whether a policy drops connections.
+func Drops(doc *Document) bool {
+	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Target.Kind == ToDrop })
+}
+
+// Refuses reports whether a policy has an action instead of a target.
+func Refuses(doc *Document) bool {
+	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Target.Refuses() })
 }
 
 // uplinksOf returns the uplinks that a member of a balance leads to.

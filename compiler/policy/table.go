@@ -210,7 +210,7 @@ func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, forma
 }
 
 // strictNumbers counts the marks of strict variants: one for each uplink that strict tables and policies use, for connections
-// that must not leave by another way, one for each table that is strict for a policy alone, and one for what strict policies refuse.
+// that must not leave by another way, one for each table that is strict for a policy alone, one for what policies make unreachable, and one for what they drop.
 func (p *parser) strictNumbers() int {
 	used := map[string]bool{}
 	add := func(t *Table) {
@@ -230,7 +230,10 @@ func (p *parser) strictNumbers() int {
 		used[name] = true
 	}
 	n := len(used) + len(StrictVariants(p.doc)) + returnNumbers(p.doc)
-	if HasStrict(p.doc) {
+	if MakesUnreachable(p.doc) {
+		n++
+	}
+	if Drops(p.doc) {
 		n++
 	}
 	return n

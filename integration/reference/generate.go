@@ -325,7 +325,9 @@ func (g *Generator) class(p *Policy, name string) Class {
 	if !local && g.chance(6) {
 		c.MAC = [][6]byte{pick(g, MACs)}
 	}
-	switch g.IntN(6) {
+	switch g.IntN(7) {
+	case 6:
+		c.Action = pick(g, []string{"unreachable", "drop"})
 	case 0:
 		c.Default = true
 	case 1:

@@ -27,6 +27,9 @@ func (e Evaluator) classify(k Packet) *target {
 		if c.Default {
 			return e.pastRules()
 		}
+		if c.Action != "" {
+			return nowhere
+		}
 		if c.Balance != "" {
 			return e.balanced(c.Balance, k.Dst.Is6(), c.Strict)
 		}

@@ -109,8 +109,9 @@ type Class struct {
 	// ICMP has names from icmpTypes.
 	ICMP      []string
 	IPVersion int
-	// Exactly one of Table, Uplink, Balance and Default is set.
+	// Exactly one of Table, Uplink, Balance, Default and Action is set.
 	Table, Uplink string
+	Action        string
 	Balance       string
 	Default       bool
 	// Strict goes with Uplink and Balance.

@@ -145,6 +145,7 @@ func (w *writer) class(c Class) {
 	w.text("table", c.Table)
 	w.text("uplink", c.Uplink)
 	w.text("balance", c.Balance)
+	w.text("action", c.Action)
 	if c.Strict {
 		w.line("strict = true")
 	}

@@ -7,7 +7,7 @@ import (
 
 // OutlineTarget is what a policy or rule leads to.
 type OutlineTarget struct {
-	// Kind is "uplink", "table", "balance", "default" or "main"; empty for a rule that leads nowhere.
+	// Kind is "uplink", "table", "balance", "default", "main", or a policy's action "unreachable" or "drop"; empty for a rule that leads nowhere.
 	Kind string `json:"kind"`
 	// Name is empty for default and main.
 	Name string `json:"name,omitempty"`
@@ -37,6 +37,7 @@ type OutlineRule struct {
 
 var targetKinds = map[policy.TargetKind]string{
 	policy.ToTable: "table", policy.ToUplink: "uplink", policy.ToBalance: "balance", policy.ToDefault: "default", policy.ToMain: "main",
+	policy.ToUnreachable: "unreachable", policy.ToDrop: "drop",
 }
 
 var ruleActions = map[policy.RuleAction]string{

@@ -60,15 +60,13 @@ type builder struct {
 	uplinks map[string]*uplink // by mwan3's interface
 	lines   []*uplink
 	targets map[string]*target // by mwan3's policy
-	// closing are the tables that let nothing through, by what made them.
-	closing map[string]*from.Table
 	odd     []string
 }
 
 func newBuilder(opts from.Options, files Files) *builder {
 	return &builder{opts: opts, files: files, draft: &from.Draft{}, names: from.NewNames(), policyNames: from.NewNames(), devices: from.NewInterfaces(),
 		given: map[string]string{}, interfaces: map[string]*section{}, members: map[string]*section{}, logical: map[string]*section{},
-		uplinks: map[string]*uplink{}, targets: map[string]*target{}, closing: map[string]*from.Table{}}
+		uplinks: map[string]*uplink{}, targets: map[string]*target{}}
 }
 
 // read sorts mwan3's sections; ok is false if there is none.

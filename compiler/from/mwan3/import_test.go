@@ -148,7 +148,7 @@ func TestClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for src, want := range map[string]walk.Fate{"192.168.1.1": walk.Unreachable, "192.168.1.2": walk.Unreachable, "192.168.1.3": walk.Unreachable,
+	for src, want := range map[string]walk.Fate{"192.168.1.1": walk.Unreachable, "192.168.1.2": walk.Discarded, "192.168.1.3": walk.Unreachable,
 		"192.168.1.4": walk.Forwarded, "192.168.1.5": walk.Forwarded} {
 		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
 		if len(ways) != 1 || ways[0].Fate != want {

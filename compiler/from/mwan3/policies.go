@@ -246,23 +246,21 @@ func (b *builder) target(r *section) (to from.Key, strict bool, why string) {
 	switch name {
 	case "default":
 		return from.Key{Name: "default", Value: "true"}, false, ""
-	case "unreachable", "blackhole":
-		if name == "blackhole" {
-			r.Change("use_policy blackhole: senders are told that there is no way (strict)")
-		}
-		return b.closed(name, []from.Origin{b.origin(r)})
+	case "unreachable":
+		return action("unreachable"), false, ""
+	case "blackhole":
+		return action("drop"), false, ""
 	}
 	t := b.targets[name]
 	switch {
 	case t == nil:
 		return to, false, "there is no policy '" + name + "'"
 	case len(t.members) == 0 && t.strict:
-		to, strict, why = b.closed(name, []from.Origin{b.origin(t.by)})
-		if why == "" && len(t.objects) == 0 {
+		if len(t.objects) == 0 {
 			t.by.Change(noMember + ": what its rules catch is unreachable, as its last_resort says")
-			t.objects = []string{"table " + b.closing[name].Name}
+			t.objects = []string{"action = \"unreachable\""}
 		}
-		return to, strict, why
+		return action("unreachable"), false, ""
 	case len(t.members) == 0:
 		if len(t.objects) == 0 {
 			t.by.Change(noMember + ": what its rules catch goes to default, as its last_resort says")
@@ -283,18 +281,7 @@ func (b *builder) target(r *section) (to from.Key, strict bool, why string) {
 	return from.Key{Name: "balance", Value: from.Quote(b.asBalance(t, sticky, r).Name)}, t.strict, ""
 }
 
-// closed is the table of that name that lets nothing through.
-func (b *builder) closed(name string, by []from.Origin) (to from.Key, strict bool, why string) {
-	if len(b.lines) == 0 {
-		return to, false, "there is no uplink: nothing that it catches leaves anyway"
-	}
-	if b.closing[name] == nil {
-		t := &from.Table{Name: b.names.Give(name), Strict: true, Routes: []from.Route{from.ClosedRoute(b.lines[0].Name)}, Origins: by}
-		b.closing[name] = t
-		b.draft.Tables = append(b.draft.Tables, t)
-	}
-	return from.Key{Name: "table", Value: from.Quote(b.closing[name].Name)}, false, ""
-}
+func action(name string) from.Key { return from.Key{Name: "action", Value: from.Quote(name)} }
 
 // selectors are what a rule selects by.
 func (b *builder) selectors(r *section) (keys []from.Key, why string) {

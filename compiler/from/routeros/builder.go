@@ -60,6 +60,7 @@ func (b *builder) build() {
 	b.writeLists()
 	b.buildPolicies()
 	b.buildRules()
+	b.leaveOutClosed()
 	b.fasttrack()
 	b.finish()
 }

@@ -233,12 +233,18 @@ func TestClosedTable(t *testing.T) {
 		"rule, no route":              head + "/routing table\nadd fib name=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5 table=closed\n",
 		"rule, disabled route":        head + "/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
 	} {
-		t.Run(name, func(t *testing.T) { closesFor5(t, text) })
+		t.Run(name, func(t *testing.T) {
+			want := walk.Unreachable
+			if name == "blackhole" {
+				want = walk.Discarded
+			}
+			closesFor5(t, text, want)
+		})
 	}
 }
 
 // closesFor5 checks that an imported policy lets 192.168.10.5 nowhere, and others out.
-func closesFor5(t *testing.T, text string) {
+func closesFor5(t *testing.T, text string, closed walk.Fate) {
 	t.Helper()
 	r := importText(t, text, nil)
 	doc, _ := parse(t, r.Policy)
@@ -250,7 +256,7 @@ func closesFor5(t *testing.T, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for src, want := range map[string]walk.Fate{"192.168.10.5": walk.Unreachable, "192.168.10.6": walk.Forwarded} {
+	for src, want := range map[string]walk.Fate{"192.168.10.5": closed, "192.168.10.6": walk.Forwarded} {
 		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
 		if len(ways) != 1 || ways[0].Fate != want {
 			t.Errorf("%s: %+v\n%s", src, ways, r.Policy)

@@ -167,6 +167,8 @@ func (b *builder) writePolicies(items []policyItem) {
 			p.Target = from.Key{Name: "balance", Value: from.Quote(item.balance.Name)}
 		case item.target == "":
 			p.Target = from.Key{Name: "default", Value: "true"}
+		case b.closing(item.target) != "":
+			p.Target = from.Key{Name: "action", Value: from.Quote(b.closing(item.target))}
 		default:
 			p.Target = from.Key{Name: "table", Value: from.Quote(item.target)}
 		}

@@ -134,6 +134,8 @@ func (b *builder) ruleTarget(s *statement, r *from.Rule) *from.Rule {
 	case t == nil:
 		s.DropSevere("no route of the table " + name + " was carried over")
 		return nil
+	case t.closes != "":
+		action = t.closes
 	default:
 		r.Keys = append(r.Keys, from.Key{Name: "table", Value: from.Quote(t.draft.Name)})
 	}

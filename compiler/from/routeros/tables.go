@@ -17,6 +17,8 @@ type table struct {
 	ways   []way
 	by     []*statement
 	strict bool
+	// closes is the action of policies and rules that lead here, for a table that lets nothing through and has no way; else empty.
+	closes string
 	// only reports that a rule looks here and nowhere else, so that it may not fall back to main.
 	only bool
 }
@@ -69,7 +71,7 @@ func (b *builder) fillTables() {
 	for _, t := range b.tableOrder {
 		b.fill(t, "table "+t.draft.Name)
 		if len(t.ways) == 0 && t.strict && len(b.lineOrder) > 0 { // it lets nothing through, and must not be missing
-			t.addRoute(from.ClosedRoute(b.lineOrder[0].Name), false)
+			b.close(t)
 		}
 		if len(t.ways) == 0 {
 			delete(b.tables, t.name)
@@ -86,11 +88,49 @@ func (b *builder) fillTables() {
 		if t.draft.Origins = b.origins(t.by); len(t.by) == 0 {
 			t.draft.Origins = b.firstOf(t)
 		}
+		became := "table " + t.draft.Name
+		if t.closes != "" {
+			became = "action = " + from.Quote(t.closes)
+		}
 		for _, s := range t.by {
-			s.Import("table " + t.draft.Name)
+			s.Import(became)
 		}
 		b.draft.Tables = append(b.draft.Tables, t.draft)
 	}
+}
+
+// close makes a table one that lets nothing through. Policies and rules say that by an action; the table is for balances.
+func (b *builder) close(t *table) {
+	t.closes = "unreachable"
+	var first *route
+	for _, r := range t.routes {
+		if r.kind != "" && r.isDefault() && (first == nil || r.distance < first.distance) {
+			first = r
+		}
+	}
+	if first != nil && first.kind == "blackhole" {
+		t.closes = "drop"
+	}
+	t.addRoute(from.ClosedRoute(b.lineOrder[0].Name), false)
+}
+
+// closing is the action of a table of the draft that lets nothing through, else empty.
+func (b *builder) closing(name string) string {
+	for _, t := range b.tables {
+		if t.draft.Name == name {
+			return t.closes
+		}
+	}
+	return ""
+}
+
+// leaveOutClosed takes the tables away that let nothing through and that no balance leads to.
+func (b *builder) leaveOutClosed() {
+	b.draft.Tables = slices.DeleteFunc(b.draft.Tables, func(t *from.Table) bool {
+		return b.closing(t.Name) != "" && !slices.ContainsFunc(b.draft.Balances, func(bal *from.Balance) bool {
+			return slices.ContainsFunc(bal.Members, func(m from.Member) bool { return m.Table == t.Name })
+		})
+	})
 }
 
 // firstOf is where a table that nothing declares begins: its first route.
