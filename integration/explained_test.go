@@ -162,7 +162,7 @@ func (p *property) disagreement(s *sent, a *explained, marks map[string]uint32) 
 		return ""
 	case a.Interface != dev:
 		return "it left by " + dev
-	case a.NAT.Address != s.out.Src.String():
+	case a.NAT.Address != s.out.Src.String() && (a.NAT.Address != "" || p.sources(s, dev) < 2): // one of several is not known
 		return "it was seen with source " + s.out.Src.String()
 	case !known:
 		return "connection tracking does not know it"
@@ -170,6 +170,18 @@ func (p *property) disagreement(s *sent, a *explained, marks map[string]uint32) 
 		return fmt.Sprintf("its connection's mark is %#x", mark)
 	}
 	return ""
+}
+
+// sources counts the addresses that a packet may have as it leaves by an interface. A sender on the router that has none yet gets one of a
+// route of equal distance, though main's route decides where the packet then goes.
+func (p *property) sources(s *sent, dev string) int {
+	addrs := map[netip.Addr]bool{}
+	for _, w := range p.eval().First(s.packet) {
+		if w.Dev == dev {
+			addrs[w.Src] = true
+		}
+	}
+	return len(addrs)
 }
 
 // has reports whether an uplink is one of the members; the empty name stands for none at all.

@@ -10,6 +10,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
+	"pbr/compiler/walk"
 )
 
 // asked is the answer to a line of a batch.
@@ -289,4 +290,56 @@ func TestStoryWithoutInterface(t *testing.T) {
 		}
 	}
 	t.Error("what happens if isp1 fails is missing")
+}
+
+// A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's route then decides where the packet goes: which address it
+// carries is not to be known.
+func TestAddressOfOneOfSeveral(t *testing.T) {
+	text := "[pbr]\nmain-first = \"connected\"\n" + twoUplinks + `
+[[table]]
+name = "both"
+routes = [{ uplink = "isp1" }, { uplink = "isp2" }]
+[[rule]]
+name = "inside"
+dst = "10.50.0.0/16"
+table = "both"
+`
+	doc, _, c := compiledPolicy(t, text)
+	link := func(addr string) plan.Link { return plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr(addr)}} }
+	p, problems := c.Compile(plan.Machine{Known: true, NoIPv6: true, Links: map[string]plan.Link{
+		"lan": link("192.168.10.1"), "wan1": link("192.0.2.2"), "wan2": link("198.51.100.2")}}, nil)
+	if p == nil {
+		t.Fatal(problems)
+	}
+	x, err := explain.New(doc, p, p, explain.Live{Facts: walk.Facts{
+		Known: true,
+		Links: map[string]walk.Link{
+			"lan":  {Index: 2, Addrs: []netip.Prefix{netip.MustParsePrefix("192.168.10.1/24")}},
+			"wan1": {Index: 3, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}},
+			"wan2": {Index: 4, Addrs: []netip.Prefix{netip.MustParsePrefix("198.51.100.2/24")}},
+		},
+		Rules:  []plan.Rule{{Family: plan.IPv4, Action: plan.ActLookup, Table: 255}, {Family: plan.IPv4, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable}},
+		Routes: []plan.Route{{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix("10.50.0.0/16"), Kind: plan.Unicast, Hops: []plan.Hop{{Dev: "lan", Weight: 1}}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys explain.Text
+	for key, value := range map[string]string{"in": "local", "dst": "10.50.7.136", "proto": "udp"} {
+		keys.Set(key, value)
+	}
+	q, err := x.Read(&keys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := x.Answer(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Interface != "lan" || a.By.Kind != explain.ByMain || a.Address.IsValid() {
+		t.Errorf("%+v", a)
+	}
+	if step := x.Story(a, nil, false).Steps[0]; step.Text != "the socket gets the address 192.0.2.2 or 198.51.100.2" {
+		t.Error(step)
+	}
 }

@@ -98,12 +98,22 @@ func (x *Explainer) title(a *Answer) string {
 	return text + ", arriving by " + a.question.in
 }
 
+// senders are the addresses that a socket may get: each of several next hops gives another.
+func senders(ways []walk.Way) (list []string) {
+	for i := range ways {
+		if text := ways[i].Sender.String(); ways[i].Sender.IsValid() && !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
 func (x *Explainer) sourceStep(a *Answer, way *walk.Way) string {
 	switch {
 	case a.By == By{Kind: BySource}:
 		return x.whyBy(a, &a.question.packet, way)
 	case a.question.in == local && !a.question.packet.Src.IsValid() && way.Sender.IsValid():
-		return "the socket gets the address " + way.Sender.String()
+		return "the socket gets the address " + strings.Join(senders(a.ways), " or ")
 	case !x.isLive() || a.question.in == local:
 		return ""
 	}

@@ -373,7 +373,6 @@ func (b *bench) agrees(s *sent) bool {
 	balance := b.eval().BalanceOf(k)
 	switch {
 	case balance != nil && balance.Method == "hash": // it chooses one
-	case k.Dst.Is6() && slices.ContainsFunc(s.wanted, func(w reference.Way) bool { return w.Dev == "tun0" }): // IPv6 cannot share connections with an uplink without a gateway
 	case k.Local() && k.Dst.Is6() && slices.Contains(s.wanted, reference.Way{}): // any address may be the one that the kernel chooses
 	default:
 		return !slices.ContainsFunc(s.wanted, func(w reference.Way) bool { return !slices.Contains(s.got, w) })
@@ -437,8 +436,8 @@ func (b *bench) later(first []*sent, when string) {
 			if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil || !s.stays[i] {
 				continue
 			}
-			if s.packet.Local() && way.Mark == 0 && when != atOnce {
-				continue // the socket asks rules for a route before there is a packet, and may be refused one
+			if s.packet.Local() && b.socketIsRefused(s, way) {
+				continue
 			}
 			b.checked++
 			for _, next := range append(b.router.Next(s.frame, way), b.unanswered(s, way)...) {
@@ -448,6 +447,14 @@ func (b *bench) later(first []*sent, when string) {
 			}
 		}
 	}
+}
+
+// socketIsRefused reports whether a sender on the router itself gets no route. It asks without a mark, before
+// there is a packet that could belong to a connection.
+func (b *bench) socketIsRefused(s *sent, way *walk.Way) bool {
+	k := s.packet
+	k.Src = way.Sender
+	return slices.Contains(b.eval().Unclassified(k), "")
 }
 
 // unanswered are the ways of the next packet of a connection that nobody has answered yet: it is still new, but not a first one.

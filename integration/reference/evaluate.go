@@ -394,10 +394,22 @@ func (e Evaluator) lookup(dst netip.Addr, routes []Route, strict bool) []string 
 		return nil
 	}
 	var devs []string
-	for _, r := range bestRoutes(fit) {
+	for _, r := range e.sharing(dst.Is6(), bestRoutes(fit)) {
 		devs = append(devs, e.uplink(r.Uplink).Interface)
 	}
 	return devs
+}
+
+// sharing returns those of routes of equal distance that share connections: in IPv6 only uplinks with a gateway can, and a route over another one is left out.
+func (e Evaluator) sharing(v6 bool, routes []Route) []Route {
+	if !v6 || len(routes) < 2 {
+		return routes
+	}
+	kept := slices.DeleteFunc(slices.Clone(routes), func(r Route) bool { return e.uplink(r.Uplink).Gateway6 == "" })
+	if len(kept) == 0 {
+		return []Route{slices.MinFunc(routes, func(a, b Route) int { return cmp.Compare(e.uplink(a.Uplink).Interface, e.uplink(b.Uplink).Interface) })}
+	}
+	return kept
 }
 
 // healthy returns the routes for a family over uplinks that did not fail; if there are none, and the table is not strict, those over the
