@@ -305,7 +305,9 @@ dst = "10.50.0.0/16"
 table = "both"
 `
 	doc, _, c := compiledPolicy(t, text)
-	link := func(addr string) plan.Link { return plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr(addr)}} }
+	link := func(addr string) plan.Link {
+		return plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
 	p, problems := c.Compile(plan.Machine{Known: true, NoIPv6: true, Links: map[string]plan.Link{
 		"lan": link("192.168.10.1"), "wan1": link("192.0.2.2"), "wan2": link("198.51.100.2")}}, nil)
 	if p == nil {
