@@ -49,7 +49,7 @@ NFT ?= trixie
 test-nft: tools
 	@command -v apt-get >/dev/null || { echo "no apt-get: not tested with the nft of Debian $(NFT)"; exit 0; }; \
 	bin=$$(sh integration/other-nft.sh $(NFT)) && PATH=$$bin:$$PATH && nft --version && \
-	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -count=1 -timeout 9m -run 'Text|Script|Listing' ./integration
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -count=1 -timeout 9m -run 'Text|Script|Listing' ./integration ./kernel/nft
 
 # Builds for the machines that routers run on, then runs the tests that need no root on a 32-bit machine and, in qemu-user, on a
 # big-endian one. Not a part of test: CI runs both.

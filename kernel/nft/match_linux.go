@@ -72,6 +72,10 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 	if len(set.Concat) > 0 {
 		return fmt.Errorf("set %q has keys of several fields", m.Set)
 	}
+	if src.spansBytes() {
+		// A shift across bytes has no form that is right on all machines, and nft 1.0.6 and 1.1.3 write different ones.
+		return fmt.Errorf("set %q: ip6 dscp cannot be looked up", m.Set)
+	}
 	e.load(src, src.place)
 	e.mask(m, src)
 	if src.shift != 0 {

@@ -75,6 +75,9 @@ var sources = [...]source{
 	plan.FieldEtherSAddr: {kind: fromPayload, place: payload{unix.NFT_PAYLOAD_LL_HEADER, 6, 6}, ether: true},
 }
 
+// spansBytes reports whether the bits of the field lie across bytes, so that only a comparison under a mask gets at them.
+func (s *source) spansBytes() bool { return len(s.mask) > 1 }
+
 // value is a key as the register holds it after load and mask.
 func (s *source) value(k plan.Key, width int) []byte {
 	switch {

@@ -118,7 +118,6 @@ var statements = []struct {
 	{`ip dscp @dscps accept`, accepted(in(plan.FieldDSCP4, "dscps"))},
 	{`ip6 dscp ef accept`, accepted(is(plan.FieldDSCP6, u8(46)))},
 	{`ip6 dscp 10-20 accept`, accepted(within(plan.FieldDSCP6, u8(10), u8(20)))},
-	{`ip6 dscp != @dscpx accept`, accepted(not(in(plan.FieldDSCP6, "dscpx")))},
 	{`ether saddr 00:11:22:33:44:55 accept`, accepted(is(plan.FieldEtherSAddr, mac(0, 0x11, 0x22, 0x33, 0x44, 0x55)))},
 	{`ip saddr 1.1.1.1 ether saddr != @macs ip daddr 1.1.1.2 accept`, accepted(is(plan.FieldIPSAddr, addr("1.1.1.1")),
 		not(in(plan.FieldEtherSAddr, "macs")), is(plan.FieldIPDAddr, addr("1.1.1.2")))},
@@ -265,7 +264,6 @@ const wideSets = `
 	set cs { type ct_state; elements = { new, established } }
 	set cst { type ct_status; elements = { confirmed } }
 	set dscps { type dscp; flags interval; elements = { ef, 10-20 } }
-	set dscpx { type dscp; elements = { ef } }
 	set fam { type nf_proto; elements = { ipv4 } }
 	set fat { type fib_addrtype; elements = { local, broadcast } }
 	set ifs { type ifname; elements = { "eth1", "eth2" } }
@@ -309,7 +307,6 @@ func wide() (*plan.Ruleset, string) {
 			{Name: "cs", Type: plan.TypeCTState, Elements: []plan.Element{el(u32(2)), el(u32(8))}},
 			{Name: "cst", Type: plan.TypeCTStatus, Elements: []plan.Element{el(u32(8))}},
 			{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: []plan.Element{span(u8(10), u8(20)), el(u8(46))}},
-			{Name: "dscpx", Type: plan.TypeDSCP, Elements: []plan.Element{el(u8(46))}},
 			{Name: "fam", Type: plan.TypeNFProto, Elements: []plan.Element{el(u8(2))}},
 			{Name: "fat", Type: plan.TypeFibAddrType, Elements: []plan.Element{el(u32(2)), el(u32(3))}},
 			{Name: "ifs", Type: plan.TypeIfname, Elements: []plan.Element{el(str("eth1")), el(str("eth2"))}},
