@@ -27,6 +27,8 @@ type classifier struct {
 	doc *policy.Document
 	// sets are those that the policies' selectors may look values up in, by name.
 	sets map[string]*plan.Set
+	// living are the names of those that are filled while the policy is in force.
+	living []string
 }
 
 // classify compiles the policies: forwarded traffic and the router's own have a chain each. The first policy that matches has the
@@ -59,12 +61,13 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 		out.chains = append(out.chains, plan.Chain{Name: list.chain, Rules: r.Rules})
 	}
 	out.addUsedSets(c.sets)
+	out.addLivingSets(c)
 	return out
 }
 
 // lookUp returns a set whose content is known.
 func (c *classifier) lookUp(name string) *plan.Set {
-	if s := c.sets[name]; s != nil && !s.Dynamic {
+	if s := c.sets[name]; s != nil && !s.Living {
 		return s
 	}
 	return nil

@@ -143,14 +143,13 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 	for _, a := range items {
 		positive = positive || !a.Not
 		if a.List != "" {
-			if s.c.sets[listSet(a.List, family)] == nil {
-				continue // no entry of this family
-			}
-			m := plan.Match{Field: field, Set: listSet(a.List, family), Not: a.Not}
-			if a.Not {
-				never = append(never, m)
-			} else {
-				alternatives = append(alternatives, []plan.Match{m})
+			for _, set := range s.c.listSets(a.List, family) {
+				m := plan.Match{Field: field, Set: set, Not: a.Not}
+				if a.Not {
+					never = append(never, m)
+				} else {
+					alternatives = append(alternatives, []plan.Match{m})
+				}
 			}
 		} else if familyOf(a.Range.From) == family {
 			inline = append(inline, item{plan.KeyFromAddr(a.Range.From), plan.KeyFromAddr(a.Range.To), a.Not})
@@ -169,50 +168,6 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 		alternatives[i] = append(alternatives[i], never...)
 	}
 	return alternatives, len(alternatives) > 0
-}
-
-func listSet(name string, family plan.Family) string {
-	return "list-" + name + "-" + strconv.Itoa(int(family))
-}
-
-// addListSets adds a set per list and family that a policy uses.
-func (c *classifier) addListSets() {
-	used := map[string]bool{}
-	for i := range c.doc.Policies {
-		for _, items := range [][]policy.AddrItem{c.doc.Policies[i].Src, c.doc.Policies[i].Dst} {
-			for _, a := range items {
-				used[a.List] = true
-			}
-		}
-	}
-	for i := range c.doc.Lists {
-		if used[c.doc.Lists[i].Name] {
-			c.addListSet(&c.doc.Lists[i])
-		}
-	}
-}
-
-func (c *classifier) addListSet(l *policy.List) {
-	types := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}
-	for _, family := range plan.Families {
-		n := 0
-		for i := range l.Ranges {
-			if familyOf(l.Ranges[i].From) == family {
-				n++
-			}
-		}
-		elements := make([]plan.Element, 0, n)
-		for i := range l.Ranges {
-			if r := &l.Ranges[i]; familyOf(r.From) == family {
-				elements = append(elements, plan.Element{From: plan.KeyFromAddr(r.From), To: plan.KeyFromAddr(r.To)})
-			}
-		}
-		if n == 0 {
-			continue
-		}
-		name := listSet(l.Name, family)
-		c.addSet(plan.Set{Name: name, Type: types[family], Comment: "list " + l.Name, Elements: elements})
-	}
 }
 
 // fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic. Packets that arrive

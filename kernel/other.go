@@ -116,6 +116,15 @@ func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { retur
 // Pin works on Linux only.
 func (k *Kernel) Pin([]conntrack.Pin) (int, error) { return 0, errLinux }
 
+// Living works on Linux only.
+func (k *Kernel) Living(*plan.Set) ([]nft.Member, bool, error) { return nil, false, errLinux }
+
+// EditMembers works on Linux only.
+func (k *Kernel) EditMembers(_ *plan.Set, _, _ []nft.Member) error { return errLinux }
+
+// SeedMembers works on Linux only.
+func (k *Kernel) SeedMembers(nft.Seeds) {}
+
 // Clients works on Linux only.
 func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux }
 

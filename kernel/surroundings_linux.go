@@ -9,13 +9,14 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 	"pbr/kernel/facts"
+	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
 
 // Surroundings reads what the namespace has beside the objects of a live plan: what an evaluator of packets needs to know. It changes nothing. Its Hop asks k, which
 // must stay open.
 func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
-	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]uint32{}}
+	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]uint32{}, Members: map[string][]plan.Element{}}
 	var err error
 	if f.Links, err = k.route.Links(); err != nil {
 		return nil, err
@@ -32,7 +33,17 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	f.Rules, f.Routes = others.Rules, others.Routes
 	f.Hop = k.chooser(slices.Concat(have.Rules, f.Rules))
 	for i := range have.Ruleset.Sets {
-		if s := &have.Ruleset.Sets[i]; s.Dynamic && s.Map {
+		s := &have.Ruleset.Sets[i]
+		if s.Living {
+			members, there, err := k.Living(s)
+			if err != nil {
+				return nil, err
+			}
+			if there {
+				f.Members[s.Name] = elementsOf(members)
+			}
+		}
+		if s.Dynamic && s.Map {
 			if f.Clients[s.Name], err = k.nft.Members(s.Name); err != nil {
 				return nil, err
 			}
@@ -87,3 +98,12 @@ func alreadyThere(have *plan.Plan, r plan.Rule) bool {
 
 // Dropping reads the base chains of others whose policy is drop.
 func (k *Kernel) Dropping() ([]facts.DropChain, error) { return k.nft.Dropping() }
+
+// elementsOf returns members as elements.
+func elementsOf(members []nft.Member) []plan.Element {
+	elements := make([]plan.Element, len(members))
+	for i, m := range members {
+		elements[i] = plan.Element{From: plan.KeyFromAddr(m.From), To: plan.KeyFromAddr(m.To)}
+	}
+	return elements
+}

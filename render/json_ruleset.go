@@ -37,7 +37,7 @@ type flowtableView struct {
 }
 
 // setView is a named set, or a map to verdicts when Map is true, or to values of type Data that packets fill, at most
-// Size of them, when Dynamic is. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
+// Size of them, when Dynamic is. A set that is Living gets its elements while it stands. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
 type setView struct {
 	Name     string        `json:"name"`
 	Type     string        `json:"type"`
@@ -45,6 +45,7 @@ type setView struct {
 	Map      bool          `json:"map,omitempty"`
 	Data     string        `json:"data,omitempty"`
 	Dynamic  bool          `json:"dynamic,omitempty"`
+	Living   bool          `json:"living,omitempty"`
 	Size     uint32        `json:"size,omitempty"`
 	Comment  string        `json:"comment,omitempty"`
 	Elements []elementView `json:"elements"`
@@ -129,7 +130,7 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 
 func viewSet(s *plan.Set) setView {
 	v := setView{
-		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Size: s.Size,
+		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living, Size: s.Size,
 		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {
 			if e.Jump {

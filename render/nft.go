@@ -44,6 +44,9 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
 		b = append(b, "# Loading this forgets the clients that sticky balances remember; pbr apply and pbr watch keep them.\n"...)
 	}
+	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Living }) {
+		b = append(b, "# Loading this empties the lists that are filled at run time; pbr apply and pbr watch keep their members.\n"...)
+	}
 	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)
 	if rs.Empty() {
 		return b
@@ -128,6 +131,10 @@ func setHead(s *plan.Set) []string {
 		head = append(head, fmt.Sprint("size ", s.Size))
 	}
 	switch {
+	case s.Living && s.Interval:
+		head = append(head, "flags interval,timeout")
+	case s.Living:
+		head = append(head, "flags timeout")
 	case s.Interval:
 		head = append(head, "flags interval")
 	case s.Dynamic:

@@ -240,6 +240,9 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 		a.Why = append(a.Why, "from the policy alone: main's routes are not known, links and health are taken as good")
 	}
 	way := &a.ways[0]
+	if unknown := x.unknownLists(way); unknown != "" {
+		a.Why = append(a.Why, unknown)
+	}
 	a.Why = append(a.Why, x.whyBy(a, p, way))
 	if t := x.whyTable(a, way); t != "" {
 		a.Why = append(a.Why, t)

@@ -174,7 +174,7 @@ func (x *Explainer) address(q *Question, key, text string, version int, resolve 
 		return a.Unmap().WithZone(""), nil
 	}
 	name := strings.TrimPrefix(text, "@")
-	if a, ok := x.doc.ListAddr(name, version); ok {
+	if a, ok := x.listAddr(name, version); ok {
 		q.notes = append(q.notes, key+": "+a.String()+", the first address of list "+name)
 		return a, nil
 	}

@@ -59,6 +59,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 	for _, note := range slices.Concat(a.question.notes, x.live.Others, x.dropping(a)) {
 		s.add("note", note, Plain)
 	}
+	s.add("note", x.unknownLists(way), Plain)
 	if !x.isLive() {
 		s.add("note", "from the policy alone: main's routes are not known, links and health are taken as good", Plain)
 	}

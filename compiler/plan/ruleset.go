@@ -99,7 +99,11 @@ type Set struct {
 	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time. They are
 	// no part of a plan: Elements is empty.
 	Dynamic bool
-	// Size is how many elements a dynamic map takes.
+	// Living makes it a set of addresses that others fill while it stands, by elements that may have a time to live: pbr lists, pbr watch,
+	// dnsmasq. These are no part of a plan: Elements is empty. The set's name is the same for good, and a set that is made anew
+	// gets the members of the old one.
+	Living bool
+	// Size is how many elements a dynamic map or a living set takes.
 	Size    uint32
 	Comment string
 	// Elements are sorted by From.

@@ -92,11 +92,10 @@ type Watch struct {
 type List struct {
 	Pos  Pos
 	Name string
-	// File is the path as written, when the entries come from a file.
-	File string
-	// Domains are set for a list that a DNS server fills.
-	Domains []string
-	// Ranges are the entries, sorted, overlapping and adjacent ones merged, IPv4 before IPv6.
+	// Sources are what the list is made of, in the file's order. Neighbouring entries that stand in the policy file are one.
+	Sources []Source
+	// Ranges are the entries that are known when the file is read: of all sources but domains and dynamic, and of lists inside this
+	// one; sorted, overlapping and adjacent ones merged, IPv4 before IPv6.
 	Ranges []Range
 }
 

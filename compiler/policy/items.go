@@ -197,7 +197,7 @@ func (p *parser) itemFamilies(item AddrItem) families {
 		return familyOf(item.Range.From)
 	}
 	if l := p.lists[item.List]; l != nil {
-		if f := familiesOf(p.doc.Lists[l.index].Ranges); f != 0 && len(p.doc.Lists[l.index].Domains) == 0 {
+		if f := familiesOf(p.doc.Lists[l.index].Ranges); f != 0 && !p.doc.Lists[l.index].Variable() {
 			return f
 		}
 	}

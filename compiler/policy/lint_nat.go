@@ -132,7 +132,7 @@ func (n *natLint) listLeaves(name string) bool {
 	v, ok := n.public[name]
 	if !ok {
 		l := n.p.list(name)
-		v = len(l.Domains) > 0
+		v = l.Variable()
 		for _, r := range l.Ranges {
 			if !isPrivate(r.From) {
 				v = true

@@ -16,14 +16,14 @@ type span struct {
 const maxOverlaps = 1000
 
 // lintOverlap warns of two lists that share addresses, but for those of a list that both include, or that one includes of the
-// other: then they are meant to. One sweep over all ranges; a list's own never overlap.
+// other: then they are meant to. Lists whose content changes without the file are left out. One sweep over all ranges; a list's own never overlap.
 func (p *parser) lintOverlap() {
 	if len(p.doc.Lists) < 2 {
 		return
 	}
 	var runs [][]span
 	for i := range p.doc.Lists {
-		if ranges := p.doc.Lists[i].Ranges; len(ranges) > 0 {
+		if ranges := p.doc.Lists[i].Ranges; len(ranges) > 0 && !p.doc.Lists[i].Variable() {
 			run := make([]span, 0, len(ranges))
 			for _, r := range ranges {
 				run = append(run, span{r, i})

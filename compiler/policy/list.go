@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
@@ -48,11 +47,7 @@ func (p *parser) readLists(s *section) {
 			sub.errorAt(l.Pos, codeBadName, f.Key, nameHint, "%q is no name", f.Key)
 		}
 		draft := &listDraft{index: len(p.doc.Lists)}
-		if f.Value.Kind == tomltree.Table {
-			p.listTable(sub, &l, draft, f.Value.Fields)
-		} else {
-			p.listEntries(sub, &l, draft, &f.Value)
-		}
+		p.listSources(sub, &l, draft, &f.Value)
 		p.lists[f.Key] = draft
 		p.doc.Lists = append(p.doc.Lists, l)
 	}
@@ -60,24 +55,35 @@ func (p *parser) readLists(s *section) {
 	p.resolveLists()
 }
 
-// listEntries reads a list that stands in the policy file.
-func (p *parser) listEntries(s *section, l *List, draft *listDraft, value *tomltree.Node) {
-	items := []tomltree.Node{}
+// listSources reads what a list is made of: one entry or inline table, or an array of such.
+func (p *parser) listSources(s *section, l *List, draft *listDraft, value *tomltree.Node) {
+	items := []tomltree.Node{*value}
 	if value.Kind == tomltree.Array {
 		items = *value.Items
-	} else {
-		items = append(items, *value)
 	}
 	l.Ranges = make([]Range, 0, len(items))
 	for i := range items {
 		n := &items[i]
-		if n.Kind != tomltree.String {
-			s.wrongType(l.Name, n, "an address, prefix or range in quotes")
+		if n.Kind == tomltree.Table {
+			p.listTable(s, l, draft, n.Fields)
 			continue
 		}
-		if f := draft.entry(l, n.Text, p.pos(n.Line, n.Col)); f != nil {
-			s.errorAt(p.nodePos(n), f.code, l.Name, f.hint, "%s", f.message)
-		}
+		p.listEntry(s, l, draft, n)
+	}
+}
+
+// listEntry reads an entry that stands in the policy file. Neighbours are one source.
+func (p *parser) listEntry(s *section, l *List, draft *listDraft, n *tomltree.Node) {
+	if n.Kind != tomltree.String {
+		s.wrongType(l.Name, n, "an address, prefix or range in quotes, or a table as { file = \"...\" }")
+		return
+	}
+	if last := len(l.Sources) - 1; last < 0 || l.Sources[last].Kind != FromEntries {
+		l.Sources = append(l.Sources, Source{Pos: p.nodePos(n)})
+	}
+	l.Sources[len(l.Sources)-1].Entries++
+	if f := draft.entry(l, n.Text, p.nodePos(n)); f != nil {
+		s.errorAt(p.nodePos(n), f.code, l.Name, f.hint, "%s", f.message)
 	}
 }
 
@@ -97,91 +103,12 @@ func (d *listDraft) entry(l *List, text string, pos Pos) *fault {
 	return f
 }
 
-// listTable reads { file = "..." } or { domains = [...] }.
-func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltree.Fields) {
-	t := p.section(fields, s.path+"."+l.Name, s.label)
-	file, pos := t.str("file")
-	for e := range t.entries("domains", neverNegated, false) {
-		name := domainName(e.text)
-		if !validDomain(name) {
-			t.errorAt(e.pos, codeBadValue, "domains", "", "%q is no domain name", e.text)
-			continue
-		}
-		l.Domains = append(l.Domains, name)
-	}
-	switch hasFile, hasDomains := fields.Get("file") != nil, fields.Get("domains") != nil; {
-	case hasFile && hasDomains:
-		t.errorAt(t.pos(), codeConflict, "", "make two lists of them", "file and domains exclude each other")
-	case !hasFile && !hasDomains:
-		t.errorAt(t.pos(), codeMissingKey, "", "", "a list is an array, { file = \"...\" } or { domains = [...] }")
-	}
-	t.done()
-	if pos.Line != 0 {
-		l.File = file
-		p.listFile(t, l, draft, pos)
-	}
-}
-
-// listFile reads the entries of a list file: one a line, "#" starts a comment.
-func (p *parser) listFile(s *section, l *List, draft *listDraft, at Pos) {
-	name, display := path.Join(path.Dir(p.name), l.File), path.Join(path.Dir(p.doc.File), l.File)
-	if path.IsAbs(l.File) {
-		name, display = path.Clean(l.File)[1:], l.File
-	}
-	data, err := readRegular(p.fsys, name)
-	if err != nil {
-		hint := "the path is relative to the policy file"
-		s.errorAt(at, codeReadFile, "file", hint, "reading the list from %q: %v", l.File, reason(err))
-		return
-	}
-	text := strings.TrimPrefix(string(data), "\uFEFF")
-	l.Ranges = make([]Range, 0, strings.Count(text, "\n")+1)
-	line := 0
-	for raw := range strings.SplitSeq(text, "\n") {
-		line++
-		if i := strings.IndexByte(raw, '#'); i >= 0 {
-			raw = raw[:i]
-		}
-		word := strings.TrimSpace(raw)
-		if word == "" {
-			continue
-		}
-		pos := Pos{File: display, Line: line, Col: strings.Index(raw, word) + 1}
-		if f := draft.entry(l, word, pos); f != nil {
-			if strings.ContainsAny(word, " \t,;") && !strings.Contains(word, "-") {
-				f.hint = "write one entry a line"
-			}
-			p.errorf(pos, f.code, "lists."+l.Name, f.hint, "%s: %s", s.label, f.message)
-		}
-	}
-}
-
 // reason strips the path that the message names anyway from a file system's error.
 func reason(err error) error {
 	if e, ok := err.(*fs.PathError); ok {
 		return e.Err
 	}
 	return err
-}
-
-// domainName returns a name without its closing dot, in lower case.
-func domainName(v string) string { return strings.TrimSuffix(strings.ToLower(v), ".") }
-
-// validDomain reports whether v is a host name of at least one label (RFC 1035, RFC 1123; "_" is
-// seen in practice).
-func validDomain(v string) bool {
-	if v == "" || len(v) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(v, ".") {
-		if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
-			return false
-		}
-		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
 }
 
 // resolveLists puts the lists named inside lists into them, and brings all to their final form.
@@ -191,7 +118,7 @@ func (p *parser) resolveLists() {
 	}
 	for i := range p.doc.Lists {
 		l := &p.doc.Lists[i]
-		if draft := p.lists[l.Name]; len(l.Ranges) == 0 && len(l.Domains) == 0 && len(draft.refs) == 0 && !p.errorIn(l) {
+		if draft := p.lists[l.Name]; len(l.Ranges) == 0 && !l.Variable() && len(draft.refs) == 0 && !p.errorIn(l) {
 			p.warnf(l.Pos, codeEmptyList, "lists."+l.Name, "", "list %q is empty: what selects by it matches nothing", l.Name)
 		}
 	}
@@ -232,8 +159,8 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		p.resolveList(other, way)
 		other.used = true
 		inner := &p.doc.Lists[other.index]
-		if len(inner.Domains) > 0 {
-			p.errorf(ref.pos, codeConflict, key, "name both lists where they are used", "list %q cannot hold %q, which a DNS server fills", l.Name, ref.name)
+		if inner.Living() {
+			p.errorf(ref.pos, codeConflict, key, "name both lists where they are used", "list %q cannot hold %q, which gets members while the policy is in force", l.Name, ref.name)
 		}
 		for name := range other.includes {
 			d.includes[name] = true

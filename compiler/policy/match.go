@@ -23,7 +23,7 @@ type match struct {
 type addrSet struct {
 	any    bool
 	ranges []Range // merged; unset if any or opaque
-	// opaque sets have a list that a DNS server fills: only a set that is the same, or any, contains them.
+	// opaque sets have a list whose content changes without the policy file: only a set that is the same, or any, contains them.
 	opaque bool
 	// popularity counts the policies that have the set as src and as dst.
 	popularity [2]int
@@ -117,7 +117,7 @@ func (m *matcher) addrs(items []AddrItem, fam families) *addrSet {
 // build makes a set from its entries.
 func (m *matcher) build(items []AddrItem, fam families) *addrSet {
 	if len(items) == 1 && items[0].List != "" && !items[0].Not && fam == both {
-		if l := m.p.list(items[0].List); len(l.Domains) == 0 {
+		if l := m.p.list(items[0].List); !l.Variable() {
 			return &addrSet{ranges: l.Ranges} // as it is: it may be large
 		}
 	}
@@ -127,7 +127,7 @@ func (m *matcher) build(items []AddrItem, fam families) *addrSet {
 		ranges := []Range{item.Range}
 		if item.List != "" {
 			l := m.p.list(item.List)
-			if len(l.Domains) > 0 {
+			if l.Variable() {
 				return &addrSet{opaque: true}
 			}
 			ranges = l.Ranges

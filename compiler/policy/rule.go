@@ -78,8 +78,8 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 		if item.List == "" {
 			continue
 		}
-		if l := s.p.list(item.List); len(l.Domains) > 0 {
-			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot select by list %q, which a DNS server fills", item.List)
+		if l := s.p.list(item.List); l.Living() {
+			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
 		}
 	}
 	return items

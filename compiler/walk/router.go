@@ -32,9 +32,13 @@ func NewRouter(p *plan.Plan, facts *Facts) (*Router, error) {
 	for _, chains := range r.hooks {
 		slices.SortStableFunc(chains, func(a, b *chain) int { return cmp.Compare(a.plan.Priority, b.plan.Priority) })
 	}
+	members, err := e.members(facts.Members)
+	if err != nil {
+		return nil, err
+	}
 	r.walkers.New = func() any {
 		w := e.Walker()
-		w.fib, w.choices, w.known = r.fib, &choices{}, facts.Clients
+		w.fib, w.choices, w.known, w.members = r.fib, &choices{}, facts.Clients, members
 		return w
 	}
 	return r, nil
@@ -139,6 +143,7 @@ func (r *Router) all(t trip) []Way {
 		} else {
 			r.arrives(w, &once, &way)
 		}
+		way.Unknown = w.unknown
 		if !slices.ContainsFunc(ways, func(o Way) bool { return o.same(&way) }) {
 			ways = append(ways, way)
 		}

@@ -63,6 +63,10 @@ type Walker struct {
 	clients map[*set]map[num]client
 	// known is what the maps had before.
 	known map[string]map[plan.Key]uint32
+	// members are the indexes of living sets whose members are known.
+	members map[string]*set
+	// unknown are the living sets that were looked into without knowing their members.
+	unknown []string
 	// choices, if set, decides what turn and chance would.
 	choices *choices
 	// fib, if set, answers "fib" expressions.
@@ -155,6 +159,9 @@ func (w *Walker) meets(m *match) bool {
 	}
 	if m.mask != 0 {
 		n = num32(n.uint32() & m.mask)
+	}
+	if m.set != nil && m.set.plan.Living {
+		return w.isMember(m.set, n) != m.not
 	}
 	if m.set != nil {
 		return m.set.find(n) >= 0 != m.not
@@ -338,4 +345,5 @@ func (w *Walker) remember(s *set, n num, c client) {
 func (w *Walker) restart() {
 	clear(w.turns)
 	clear(w.clients)
+	w.unknown = nil
 }

@@ -72,6 +72,7 @@ func (e *edit) addSets() error {
 		}
 		name := kernelSet(e.second, ch.Want.Name)
 		e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, elements)
+		e.b.members(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, e.inherited[ch.Want.Name])
 		e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, tuples)
 	}
 	return nil

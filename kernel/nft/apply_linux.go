@@ -19,18 +19,22 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 		return live, nil
 	}
 	b := newBatch(live.Generation)
+	before := live
 	if live.exists && (live.rebuild || want.Empty()) {
 		b.deleteNamed(unix.NFT_MSG_DELTABLE, "table inet", unix.NFTA_TABLE_NAME, plan.TableName, false)
 		live = &Live{Generation: live.Generation, identity: live.identity}
 		changes = plan.Diff(&plan.Plan{}, &plan.Plan{Ruleset: *want})
 	}
-	e := newEdit(b, live, want, changes)
+	inherited, err := c.inherit(before, changes)
+	if err != nil {
+		return nil, err
+	}
+	e := newEdit(b, live, want, changes, inherited)
 	if err := e.write(); err != nil {
 		return nil, err
 	}
 	next := e.result()
 	var early, main answer
-	var err error
 	if e.early != nil {
 		if early, err = c.commit(e.early); err != nil {
 			return nil, err

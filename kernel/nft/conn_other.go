@@ -12,7 +12,10 @@ import (
 var errNoLinux = errors.New("nftables exists on Linux only")
 
 // Conn is a connection to nftables, which only Linux has.
-type Conn struct{}
+type Conn struct {
+	// Seeds has no effect.
+	Seeds Seeds
+}
 
 // Open always fails.
 func Open() (*Conn, error) { return nil, errNoLinux }
@@ -34,6 +37,12 @@ func (c *Conn) Load([]byte, *plan.Ruleset) (*Live, bool) { return nil, false }
 
 // Apply always fails.
 func (c *Conn) Apply(*Live, *plan.Ruleset, *plan.Changes) (*Live, error) { return nil, errNoLinux }
+
+// Living always fails.
+func (c *Conn) Living(*plan.Set) ([]Member, error) { return nil, errNoLinux }
+
+// EditMembers always fails.
+func (c *Conn) EditMembers(_ *plan.Set, _, _ []Member) error { return errNoLinux }
 
 // Delete always fails.
 func (c *Conn) Delete() error { return errNoLinux }

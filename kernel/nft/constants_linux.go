@@ -48,7 +48,9 @@ const (
 	setConcat     = 0x80
 	setKnownFlags = setInterval | setMap | setConcat
 	// setDynamic are NFT_SET_TIMEOUT and NFT_SET_EVAL, which a map that packets fill has.
-	setDynamic = 0x10 | 0x20
+	setDynamic = setTimeout | 0x20
+	// setTimeout is NFT_SET_TIMEOUT, which a living set has without the other.
+	setTimeout = 0x10
 
 	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that the kernel gives it.
 	verdictType = 0xffffff00

@@ -55,9 +55,9 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 }
 
 // canSwap reports whether a set that has to be made anew can be so beside the old one. What packets have put in would be lost
-// in any case.
+// in any case, and others know a living set by its name.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
-	return ch.Want != nil && !ch.Want.Dynamic && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
+	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.Living && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
 		findSet(&e.live.Ruleset, ch.Have.Name+secondName) == nil
 }
 
@@ -80,7 +80,7 @@ func (e *edit) planNames() {
 // planEarly decides whether there is a transaction before the one that changes where packets go.
 func (e *edit) planEarly() {
 	needed := slices.ContainsFunc(e.sets, func(ch plan.SetChange) bool {
-		return ch.Want != nil && len(ch.Want.Elements)+len(ch.Want.Tuples) > 0 && e.besideOld(&ch)
+		return ch.Want != nil && len(ch.Want.Elements)+len(ch.Want.Tuples)+len(e.inherited[ch.Want.Name]) > 0 && e.besideOld(&ch)
 	})
 	if !e.live.exists || !needed && len(e.swapped) == 0 {
 		return

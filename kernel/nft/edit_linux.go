@@ -35,6 +35,8 @@ type edit struct {
 	second map[string]bool
 	// chains are the wanted chains, as in want.
 	chains []chainEdit
+	// inherited are the members of living sets that are made.
+	inherited inheritance
 }
 
 // chainEdit is what becomes of one wanted chain.
@@ -50,8 +52,8 @@ type chainEdit struct {
 	early bool
 }
 
-func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes) *edit {
-	e := &edit{b: b, live: live, want: want, changes: changes, remade: map[key]bool{}, replaced: map[key]bool{},
+func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, inherited inheritance) *edit {
+	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, remade: map[key]bool{}, replaced: map[key]bool{},
 		swapped: map[string]bool{}, second: map[string]bool{}}
 	e.enc.sets, e.enc.second = setsByName(want.Sets), e.second
 	for _, ch := range changes.Counters {

@@ -216,7 +216,7 @@ func setFilter(name string) []byte {
 }
 
 func (r *reader) elements(s *plan.Set) error {
-	if r.outline || !hasKey(s) || s.Dynamic {
+	if r.outline || !hasKey(s) || s.Dynamic || s.Living {
 		return nil // what packets put into a set is no part of a plan
 	}
 	if same, err := r.asGuessed(s); same || err != nil {

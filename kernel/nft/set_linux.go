@@ -152,6 +152,9 @@ func setFlags(s *plan.Set) (flags uint32) {
 	if s.Dynamic {
 		flags |= setDynamic
 	}
+	if s.Living {
+		flags |= setTimeout
+	}
 	return flags
 }
 
@@ -227,8 +230,12 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		s.Type, s.Concat = 0, nil
 	}
 	s.Dynamic = flags&setDynamic == setDynamic
+	s.Living = !s.Dynamic && !s.Map && flags&setTimeout != 0
 	if s.Dynamic {
 		flags &^= setDynamic
+	}
+	if s.Living {
+		flags &^= setTimeout
 	}
 	if flags&^setKnownFlags != 0 || flags&setConcat != setFlags(&s)&setConcat {
 		odd("flags %#x", flags&^(setInterval|setMap))
@@ -252,7 +259,7 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		}
 	}
 	desc := attr(raw, unix.NFTA_SET_DESC)
-	if s.Dynamic {
+	if s.Dynamic || s.Living {
 		s.Size = number(attr(desc, unix.NFTA_SET_DESC_SIZE))
 	}
 	if flags&setAnonymous == 0 && !describes(desc, &s) {

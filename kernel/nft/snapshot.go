@@ -16,7 +16,7 @@ import (
 //
 // Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains. Numbers are unsigned varints,
 // strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-4\n"
+const snapshotMagic = "pbr-nft-5\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
@@ -159,7 +159,7 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte) {
 	head := unpacker{b: u.blob()}
 	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str(),
-		Data: plan.Type(head.num()), Dynamic: head.bool(), Size: uint32(head.num())}
+		Data: plan.Type(head.num()), Dynamic: head.bool(), Living: head.bool(), Size: uint32(head.num())}
 	for range head.count() {
 		s.Concat = append(s.Concat, plan.Type(head.num()))
 	}

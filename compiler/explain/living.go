@@ -1,0 +1,76 @@
+package explain
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/compiler/walk"
+)
+
+// livingLists finds the lists that get members while the policy is in force by the names of their sets.
+func livingLists(doc *policy.Document) map[string]*policy.List {
+	lists := map[string]*policy.List{}
+	for i := range doc.Lists {
+		if l := &doc.Lists[i]; l.Living() {
+			for _, family := range plan.Families {
+				lists[compiler.ListSet(l.Name, family)] = l
+			}
+		}
+	}
+	return lists
+}
+
+// unknownLists says which lists a packet was looked up in whose members are not known; empty if there are none.
+func (x *Explainer) unknownLists(way *walk.Way) string {
+	var names []string
+	for _, set := range way.Unknown {
+		if l := x.living[set]; l != nil && !slices.Contains(names, l.Name) {
+			names = append(names, l.Name)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return "the members of list " + names[0] + " are not known here: the packet counts as none of them"
+	}
+	return "the members of lists " + strings.Join(names, ", ") + " are not known here: the packet counts as none of them"
+}
+
+// isMember reports whether a list that gets members while the policy is in force has an address among those that are known.
+func (x *Explainer) isMember(l *policy.List, a netip.Addr) bool {
+	family := plan.IPv6
+	if a.Is4() {
+		family = plan.IPv4
+	}
+	k := plan.KeyFromAddr(a)
+	return slices.ContainsFunc(x.live.Facts.Members[compiler.ListSet(l.Name, family)], func(e plan.Element) bool {
+		return e.From.Compare(k) <= 0 && k.Compare(e.To) <= 0
+	})
+}
+
+// listAddr is the first address of an IP version (4, 6, or 0 for any) in a list, of what the policy says or of its known members.
+func (x *Explainer) listAddr(name string, version int) (a netip.Addr, ok bool) {
+	if a, ok := x.doc.ListAddr(name, version); ok {
+		return a, true
+	}
+	for _, family := range plan.Families {
+		if version != 0 && int(family) != version {
+			continue
+		}
+		t := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}[family]
+		for _, e := range x.live.Facts.Members[compiler.ListSet(name, family)] {
+			if first := e.From.Addr(t); !ok || first.Less(a) {
+				a, ok = first, true
+			}
+		}
+		if ok {
+			return a, true
+		}
+	}
+	return a, false
+}

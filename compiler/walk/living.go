@@ -1,0 +1,44 @@
+package walk
+
+import (
+	"fmt"
+	"slices"
+
+	"pbr/compiler/plan"
+)
+
+// members indexes what living sets hold.
+func (e *Evaluator) members(known map[string][]plan.Element) (map[string]*set, error) {
+	index := make(map[string]*set, len(known))
+	for name, elements := range known {
+		s := e.sets[name]
+		if s == nil || !s.plan.Living {
+			continue
+		}
+		sorted := slices.SortedFunc(slices.Values(elements), func(a, b plan.Element) int { return a.From.Compare(b.From) })
+		x, err := newSet(&plan.Set{Name: name, Type: s.plan.Type, Interval: true, Elements: sorted})
+		if err != nil {
+			return nil, fmt.Errorf("members of set %s: %w", name, err)
+		}
+		index[name] = x
+	}
+	return index, nil
+}
+
+// Members tells a walker what living sets hold, by set; see Facts.Members.
+func (w *Walker) Members(known map[string][]plan.Element) (err error) {
+	w.members, err = w.e.members(known)
+	return err
+}
+
+// isMember reports whether a living set holds a value. One whose members are not known counts as empty.
+func (w *Walker) isMember(s *set, n num) bool {
+	known := w.members[s.plan.Name]
+	if known != nil {
+		return known.find(n) >= 0
+	}
+	if !slices.Contains(w.unknown, s.plan.Name) {
+		w.unknown = append(w.unknown, s.plan.Name)
+	}
+	return false
+}
