@@ -37,6 +37,8 @@ var boundaries = []struct{ pkg, forbidden, why string }{
 	{"pbr/healthcheck", "pbr/compiler", "probing knows no policy"},
 	{"pbr/cmd/pbr/daemon", "pbr/kernel", "the loop is given its kernel"},
 	{"pbr/cmd/pbr/daemon", "github.com/mdlayher/netlink", "the loop is given its kernel"},
+	{"pbr/cmd/pbr/notify", "pbr/kernel", "posting events changes nothing"},
+	{"pbr/compiler/message", "net/http", "a message is a text, whoever sends it"},
 	{"pbr/cmd/pbr/daemon", "os/exec", "the loop is given what runs its hook"},
 }
 

@@ -52,6 +52,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 			return err
 		}
 		ds = append(append(ds, problems...), checkHook(f.doc, ctx.Bool("live"))...)
+		ds = append(ds, checkSecrets(f, ctx.Bool("live"))...)
 	}
 	if ctx.IsSet("expect") && !ds.HasErrors() {
 		failed, err := checkExpectations(f, ctx.String("expect"))

@@ -18,6 +18,9 @@ import (
 // codeHook is the code of the warnings of a hook.
 const codeHook = "hook"
 
+// codeNotify is the code of the warnings of a policy file with secrets that others may read.
+const codeNotify = "notify-secrets"
+
 // trouble is what is wrong with a file, and the command that mends it, empty where there is none.
 type trouble struct{ text, do string }
 

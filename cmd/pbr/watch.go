@@ -82,6 +82,8 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	}
 	hooks := daemon.NewHooks(logger, runHook)
 	setHook(hooks, f.doc.Watch.Hook, logger)
+	posts := newPosts(k, logger)
+	posts.target(f.doc, f.text.Path)
 	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
 	monitor.Report = func(line healthcheck.Line, err error) {
 		if err != nil {
@@ -96,10 +98,12 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 		Reloaded: func(doc *policy.Document) {
 			log.setFormat(doc.Watch.Log)
 			setHook(hooks, doc.Watch.Hook, logger)
+			posts.target(doc, p.path(doc))
 			served.listen(doc.Watch.Metrics)
 		},
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
-		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger, Hook: hooks.Add,
+		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
+		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
 		Notify: notifyManager, Watchdog: watchdogInterval(),
 	})
 	control, err := daemon.Listen(k.Dir())
@@ -111,12 +115,14 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	defer served.close()
 	controlled := make(chan struct{})
 	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
+	posts.start()
 	err = w.Run(ctx)
 	cancel()
 	<-controlled
 	patience, done := context.WithTimeout(context.Background(), hookPatience)
 	defer done()
 	hooks.Wait(patience)
+	posts.end(patience)
 	return err
 }
 

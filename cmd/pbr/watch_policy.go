@@ -150,6 +150,14 @@ func (p *policies) text(doc *policy.Document) *applied.Policy {
 	return p.texts[doc]
 }
 
+// path is where a document can be read again; empty where that is not known.
+func (p *policies) path(doc *policy.Document) string {
+	if text := p.text(doc); text != nil {
+		return text.Path
+	}
+	return ""
+}
+
 // inForce notes which document is in force; but for it only those of keep are needed any more.
 func (p *policies) inForce(doc *policy.Document, keep ...*policy.Document) {
 	p.mu.Lock()

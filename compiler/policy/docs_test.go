@@ -105,6 +105,7 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 func TestDocsNameEveryKey(t *testing.T) {
 	sections := map[string]string{"pbr": "[pbr]", "check": "[check]", "watch": "[watch]", "lists.x": "[lists.x]", "uplink": "[[uplink]]",
 		"table": "[[table]]", "balance": "[[balance]]", "policy": "[[policy]]", "rule": "[[rule]]", "uplink.check": "[[uplink]]\n[uplink.check]",
+		"watch.notify":   "[watch.notify]",
 		"table.routes":   "[[table]]\n[table.routes]",
 		"balance.sticky": "[[balance]]\n[balance.sticky]"}
 	docs := readDocs(t)

@@ -86,6 +86,7 @@ type Watch struct {
 	Hook    string
 	Metrics string
 	Log     string // "text" or "json"
+	Notify  Notify
 }
 
 // List is one entry of [lists].

@@ -44,6 +44,7 @@ func ParseWith(fsys fs.FS, name, display string, opts Options) (*Document, Diagn
 type parser struct {
 	fsys fs.FS
 	name string
+	text string // of the file
 	opts Options
 	doc  *Document
 	ds   Diagnostics
@@ -66,7 +67,8 @@ func (p *parser) document() {
 		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
 		return
 	}
-	tree, errs := tomltree.Parse(string(text))
+	p.text = string(text)
+	tree, errs := tomltree.Parse(p.text)
 	broken := false
 	for _, e := range errs {
 		code, key := codeSyntax, ""
@@ -80,7 +82,7 @@ func (p *parser) document() {
 	if broken {
 		return // what follows from a file that is no TOML would only be confusing
 	}
-	verdict := judge(string(text)) // what is left: our own reading bounds what the library's can cost
+	verdict := judge(p.text) // what is left: our own reading bounds what the library's can cost
 	defer func() {
 		if err := <-verdict; err != nil && !p.ds.HasErrors() {
 			p.errorf(p.pos(int32(err.Position.Line), int32(err.Position.Col)), codeSyntax, "", "", "%s", err.Message)
@@ -101,6 +103,7 @@ func (p *parser) document() {
 	root.tables("rule", p.rule)
 	root.done()
 	p.finishMarks()
+	p.checkTemplate()
 }
 
 // judge asks the TOML library, beside our own reading, which alone knows every value's place: what the library refuses

@@ -118,6 +118,7 @@ func (p *parser) watch(s *section) {
 			"metrics %q is no address and port", w.Metrics)
 	}
 	w.Log, _ = s.word("log", "text", "text", "json")
+	w.Notify = s.notify()
 	s.done()
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"pbr/compiler/message"
 	"pbr/healthcheck"
 )
 
@@ -55,6 +56,9 @@ func TestDocs(t *testing.T) {
 		}
 	}
 	for _, s := range states {
+		if !slices.Contains(message.States, string(s)) || len(states) != len(message.States) {
+			t.Errorf("templates of messages are not tried with %s: %q", s, message.States)
+		}
 		if !strings.Contains(section("States"), "| `"+string(s)+"` |") {
 			t.Errorf("state %s is not documented", s)
 		}

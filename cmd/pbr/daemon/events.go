@@ -120,15 +120,13 @@ func (w *Watcher) tell(e HookEvent) {
 	if worse(e.Event) {
 		log = w.Log.Warn
 	}
-	of := ""
-	if !e.Both && !e.Alone {
-		of = fmt.Sprintf(" IPv%d", e.Version)
-	}
-	log(fmt.Sprintf("uplink %s%s: %s", e.Uplink, of, e.To), "uplink", e.Uplink, "interface", e.Interface, "version", e.Versions(),
+	log(e.headline(), "uplink", e.Uplink, "interface", e.Interface, "version", e.Versions(),
 		"from", string(e.From), "to", string(e.To), "reason", e.Reason)
 	w.shared.countEvent(e)
 	w.past.add(e)
-	e.Facts = w.facts(uplinkNamed(w.doc, e.Uplink))
+	outline := w.shared.outline()
+	e.Tables = activeUplinks(&outline, w.want)
+	e.Facts = w.facts(uplinkNamed(w.doc, e.Uplink), e.Tables)
 	w.Hook(e)
 }
 

@@ -3,11 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
 	"time"
 
+	"pbr/compiler/message"
 	"pbr/healthcheck"
 )
 
@@ -28,6 +30,25 @@ type HookEvent struct {
 	Both, Alone bool
 	// Facts are the uplink's addresses, gateways and states after the event, and the uplinks that tables use, as the hook gets them.
 	Facts []string
+	// Tables has the uplinks that each table uses after the event.
+	Tables map[string][]string
+}
+
+// headline is the event in a few words.
+func (e HookEvent) headline() string {
+	of := ""
+	if !e.Both && !e.Alone {
+		of = fmt.Sprintf(" IPv%d", e.Version)
+	}
+	return fmt.Sprintf("uplink %s%s: %s", e.Uplink, of, e.To)
+}
+
+// Message is the event for others than this router, which is host.
+func (e HookEvent) Message(host string) message.Message {
+	return message.Message{
+		Text: e.headline() + ": " + e.Reason, Event: e.Kind(), Uplink: e.Uplink, Interface: e.Interface, Version: e.Versions(),
+		From: string(e.From), To: string(e.To), Reason: e.Reason, Time: message.Time{Time: e.At}, Tables: e.Tables, Host: host,
+	}
 }
 
 // Versions is "4", "6" or "both".

@@ -12,7 +12,7 @@ import (
 )
 
 // facts are what scripts for dynamic DNS, firewalls and VPNs need beside an event: how the uplink stands now, and who uses which uplink.
-func (w *Watcher) facts(u *policy.Uplink) (list []string) {
+func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []string) {
 	add := func(name string, values ...string) { list = append(list, "PBR_"+name+"="+strings.Join(values, " ")) }
 	link := w.machine.Links[u.Interface]
 	for _, family := range plan.Families {
@@ -30,9 +30,7 @@ func (w *Watcher) facts(u *policy.Uplink) (list []string) {
 		add(fmt.Sprintf("GATEWAY%d", family), gw)
 		add(fmt.Sprintf("STATE%d", family), string(w.health.statuses[compiler.Line{Uplink: u.Name, Family: family}].State))
 	}
-	outline := w.shared.outline()
-	active := activeUplinks(&outline, w.want)
-	for _, table := range outline.Tables {
+	for _, table := range w.doc.TableNames() {
 		add("ACTIVE_"+policy.EnvironmentName(table), active[table]...)
 	}
 	return list
@@ -65,6 +63,7 @@ func activeUplinks(o *Outline, have *plan.Plan) map[string][]string {
 	}
 	active := map[string][]string{}
 	for _, table := range o.Tables {
+		active[table] = []string{}
 		for _, u := range o.Uplinks {
 			if used[o.Table(table)][u.Interface] && !slices.Contains(active[table], u.Name) {
 				active[table] = append(active[table], u.Name)
