@@ -56,7 +56,7 @@ func TestDocsExamples(t *testing.T) {
 		},
 		"Slack": func(path, body string, h http.Header) bool {
 			var got struct{ Text string }
-			return json.Unmarshal([]byte(body), &got) == nil && got.Text == m.Text+" on gateway. Default uses isp2." && h.Get("Content-Type") == "application/json"
+			return json.Unmarshal([]byte(body), &got) == nil && got.Text == "*gateway*: "+m.Text && h.Get("Content-Type") == "application/json"
 		},
 		"Telegram": func(path, body string, h http.Header) bool {
 			var got struct {
