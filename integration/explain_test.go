@@ -192,3 +192,32 @@ func TestExplainOddAddresses(t *testing.T) {
 		}
 	}
 }
+
+// What somebody else puts into pbr's table keeps no command from answering; each says that it is there.
+func TestExplainBesideForeignObjects(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	for _, c := range []struct{ name, nft string }{
+		{"a rule that pbr never makes", "add rule inet pbr classify meta length 1 counter"},
+		{"a rule as pbr makes them", "insert rule inet pbr classify meta l4proto 99 accept"},
+		{"a base chain", "add chain inet pbr others { type filter hook forward priority 7 ; policy drop ; }"},
+		{"a set", "add set inet pbr others { type ipv4_addr ; flags timeout ; elements = { 192.0.2.77 } ; }"},
+		{"a set of a type that pbr has none of", "add set inet pbr others { type ipv4_addr . mark . ether_addr ; }"},
+		{"elements", "flush map inet pbr pins"},
+		{"an empty chain", "flush chain inet pbr classify"},
+	} {
+		r.apply(explainedPolicy)
+		r.Run("nft", c.nft)
+		a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp")
+		if a.Verdict != "forward" || !strings.Contains(a.text, "was changed by somebody else") && !strings.Contains(a.text, "differs from the policy file") {
+			t.Errorf("%s: explain: %s", c.name, a.text)
+		}
+		for _, args := range [][]string{{"connections"}, {"trace", "--time", "50ms"}} {
+			res := r.pbr(args...)
+			if said := strings.Contains(res.Stderr, "was changed by somebody else") || strings.Contains(res.Stderr, "differs"); res.Code != 0 || !said {
+				t.Errorf("%s: %v: exit status %d, %s", c.name, args, res.Code, res.Stderr)
+			}
+		}
+	}
+}

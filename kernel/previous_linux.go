@@ -83,28 +83,8 @@ func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 			p.Sysctls = append(p.Sysctls, plan.Sysctl{Path: s.Path, Value: v})
 		}
 	}
-	p.Ruleset = ownRuleset(have.Ruleset)
+	p.Ruleset, _ = have.Ruleset.Own()
 	return &p
-}
-
-// ownRuleset leaves out what pbr never makes.
-func ownRuleset(r plan.Ruleset) plan.Ruleset {
-	r.Foreign = nil
-	r.Flowtables = slices.Clone(r.Flowtables)
-	for i := range r.Flowtables {
-		r.Flowtables[i].Foreign = ""
-	}
-	r.Sets = slices.Clone(r.Sets)
-	for i := range r.Sets {
-		r.Sets[i].Foreign = ""
-	}
-	r.Chains = slices.Clone(r.Chains)
-	for i := range r.Chains {
-		c := &r.Chains[i]
-		c.Foreign = ""
-		c.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r plan.ChainRule) bool { return r.Foreign != "" })
-	}
-	return r
 }
 
 // HasPrevious reports whether there is a state to go back to.

@@ -142,7 +142,13 @@ func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, filter *
 		}
 		return c.liveExplainer(f, k)
 	}
-	return v, v.refresh()
+	err := v.refresh()
+	if err == nil {
+		for _, note := range v.explainer.Notes() {
+			fmt.Fprintf(c.stderr, "pbr: %s\n", note)
+		}
+	}
+	return v, err
 }
 
 // refresh reads policy, kernel and health again.

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
+	"pbr/cmd/pbr/applied"
 	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
@@ -38,8 +40,15 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		return nil, err
 	}
 	have.Numbers, have.Waiting = want.Numbers, want.Waiting
-	return explain.New(f.doc, want, have, explain.Live{
-		Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: liveNotes(want, have, around.Rules), Dropping: dropWords(dropping),
+	own, strange := have.Ruleset.Own()
+	have.Ruleset = own
+	inForce := applied.Open(k.Dir()).InForce()
+	notes := liveNotes(want, have, around.Rules, inForce != nil && inForce.Hash == f.text.Hash)
+	if len(strange) > 0 {
+		notes = append(notes, tampered+" ("+firstOf(strange)+"), and that is left out here")
+	}
+	live := explain.Live{
+		Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
 		Failing: func(uplink string) *plan.Plan {
 			down := maps.Clone(now.down())
 			if down == nil {
@@ -55,7 +64,29 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			p, _ := compiled.Compile(now.machine, down)
 			return p
 		},
-	})
+	}
+	x, err := explain.New(f.doc, want, have, live)
+	if err == nil {
+		return x, nil
+	}
+	// What is left of the table makes no sense, as when a chain is gone that others lead to: it is as the policy has it then.
+	have.Ruleset, live.Others = want.Ruleset, append(live.Others, tampered+": the answer is that of the table as it should be")
+	return explain.New(f.doc, want, have, live)
+}
+
+// tampered says that others changed what is pbr's.
+const tampered = "table inet " + plan.TableName + " was changed by somebody else: pbr diff shows how, pbr apply repairs it"
+
+// strangeShown is how many of the places are named that others changed.
+const strangeShown = 3
+
+// firstOf names the first of a list, and says how many more there are.
+func firstOf(list []string) string {
+	text := strings.Join(list[:min(strangeShown, len(list))], ", ")
+	if more := len(list) - strangeShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // reasons are why uplinks are not used, by name.
@@ -94,12 +125,15 @@ func dropWords(chains []facts.DropChain) map[string][]string {
 	return out
 }
 
-// liveNotes tell what may make the kernel do otherwise than the policy says.
-func liveNotes(want, have *plan.Plan, others []plan.Rule) (notes []string) {
+// liveNotes tell what may make the kernel do otherwise than the policy says; inForce means that the policy is the one that was applied last.
+func liveNotes(want, have *plan.Plan, others []plan.Rule, inForce bool) (notes []string) {
+	changes := plan.Diff(have, want)
 	switch {
 	case have.Ruleset.Empty() && len(have.Rules) == 0:
 		notes = append(notes, "the policy is not applied: pbr apply")
-	case !plan.Diff(have, want).Empty():
+	case inForce && len(changes.Chains) > 0:
+		notes = append(notes, tampered+"; this is what the kernel does")
+	case !changes.Empty():
 		notes = append(notes, "the kernel differs from the policy file, and this is what the kernel does: pbr diff shows how")
 	}
 	seen := map[uint32]bool{}

@@ -225,7 +225,7 @@ func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	if item.Verdict == "forward" {
 		item.Interface, item.Uplink = named(out), named(t.view.explainer.UplinkOf(out))
 	}
-	item.Agrees = agrees(&item, a, reply)
+	item.Agrees = agrees(&item, a)
 	item.Explain = a.AppendJSON(nil, "0")
 	return item, a
 }
@@ -242,19 +242,32 @@ func (p *tracedPacket) verdict(out string, a *explain.Answer) string {
 	return "lost"
 }
 
-// agrees reports whether explain foretold what became of a packet. Of an answer it knows the connection's way alone, by its mark.
-func agrees(item *tracedItem, a *explain.Answer, reply bool) bool {
+// agrees reports whether explain foretold what became of a packet: of every packet the interface or, where turn or chance decides, one of the
+// uplinks; of first packets the policy and the address that the far end sees, too.
+func agrees(item *tracedItem, a *explain.Answer) bool {
 	switch {
 	case item.Verdict == "lost":
 		return a.Verdict != "forward" && a.Verdict != "local"
-	case item.Verdict != a.Verdict:
+	case item.Verdict != a.Verdict || item.State == "new" && !agreesFirst(item, a):
 		return false
-	case item.Verdict != "forward" || reply:
+	case item.Verdict != "forward":
 		return true
 	case len(a.Members) > 0:
 		return item.Uplink != nil && slices.Contains(a.Members, *item.Uplink) || item.Uplink == nil && slices.Contains(a.Members, "")
 	}
 	return a.Interface == "" || a.Interface == *item.Interface
+}
+
+// agreesFirst compares what only first packets tell.
+func agreesFirst(item *tracedItem, a *explain.Answer) bool {
+	if item.Seen != nil && a.Address.IsValid() && *item.Seen != a.Address.String() {
+		return false
+	}
+	foretold := ""
+	if a.By.Kind == explain.ByPolicy {
+		foretold = a.By.Name
+	}
+	return item.Policy == nil || foretold == *item.Policy
 }
 
 // flowOf finds the connection of a packet, and whether the packet is an answer.

@@ -29,6 +29,8 @@ const (
 	ByNever      Kind = "never"      // it is never classified
 )
 
+var kinds = []Kind{ByPolicy, ByRule, ByDefault, ByMain, BySource, ByConnection, ByInbound, ByLocal, ByNever}
+
 // By is what decided. Name and Line are empty where there is none in the file.
 type By struct {
 	Kind Kind

@@ -33,6 +33,9 @@ func ExpectLists() map[string]bool { return map[string]bool{wantUplink: true} }
 
 // Check returns what is wrong with an assertion: that it cannot be asked, or each key that does not hold.
 func (x *Explainer) Check(e *policy.Expectation, resolve Resolver) (failed policy.Diagnostics) {
+	if wrong := x.unknown(e); len(wrong) > 0 {
+		return wrong
+	}
 	var t Text
 	for key, v := range e.Values {
 		t.Set(key, v.Text)

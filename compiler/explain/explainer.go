@@ -129,6 +129,9 @@ func arrivals(doc *policy.Document) (names []string) {
 	return slices.Compact(names)
 }
 
+// Notes tell what others' tables may do to packets, and why the kernel differs from the policy.
+func (x *Explainer) Notes() []string { return x.live.Others }
+
 func place(pos policy.Pos) string { return pos.File + ":" + strconv.Itoa(pos.Line) }
 
 func (x *Explainer) isLive() bool { return x.live.Facts.Known }
