@@ -14,10 +14,10 @@ type balanceStatus struct {
 	Name    string         `json:"name"`
 	Members []memberStatus `json:"members"`
 	// Sticky reports whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
-	// for their client.
-	Sticky  bool   `json:"sticky"`
-	Clients int    `json:"clients"`
-	Full    uint64 `json:"full"`
+	// for their client: both nil where it does not.
+	Sticky  bool    `json:"sticky"`
+	Clients *int    `json:"clients,omitempty"`
+	Full    *uint64 `json:"full,omitempty"`
 }
 
 // memberStatus is an uplink or a table that a balance chooses.
@@ -25,8 +25,9 @@ type memberStatus struct {
 	Name   string `json:"name"`
 	Weight int    `json:"weight"`
 	// Living has the families, 4 and 6, whose new connections it takes.
-	Living  []int `json:"living"`
-	Clients int   `json:"clients"`
+	Living []int `json:"living"`
+	// Clients is nil where the balance is not sticky.
+	Clients *int `json:"clients,omitempty"`
 }
 
 // readBalances reads which members take connections, and what clients are remembered.
@@ -34,19 +35,25 @@ func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel, packets 
 	list := make([]balanceStatus, 0, len(o.Balances))
 	for _, b := range o.Balances {
 		s := balanceStatus{Name: b.Name, Sticky: b.Sticky, Members: []memberStatus{}}
-		clients := map[uint32]int{}
+		var clients map[uint32]int
 		if b.Sticky {
 			var err error
 			if clients, err = readClients(b.Name, k); err != nil {
 				return nil, err
 			}
-			s.Full = packets[compiler.FullCounter(b.Name)]
-		}
-		for _, n := range clients {
-			s.Clients += n
+			all, full := 0, packets[compiler.FullCounter(b.Name)]
+			for _, n := range clients {
+				all += n
+			}
+			s.Clients, s.Full = &all, &full
 		}
 		for _, m := range b.Members {
-			s.Members = append(s.Members, memberStatus{m.Name, m.Weight, living(live, &b, m.Mark), clients[m.Mark]})
+			member := memberStatus{Name: m.Name, Weight: m.Weight, Living: living(live, &b, m.Mark)}
+			if b.Sticky {
+				n := clients[m.Mark]
+				member.Clients = &n
+			}
+			s.Members = append(s.Members, member)
 		}
 		list = append(list, s)
 	}

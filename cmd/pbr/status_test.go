@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func TestStatusText(t *testing.T) {
 	now := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
 	bytesUsed, hits, all, none := uint64(5<<30/4+1), uint64(12), 1.0, 0.0
+	nobody, seven, full := 0, 7, uint64(3)
 	s := &statusResult{
 		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
 		Uplinks: []uplinkStatus{
@@ -47,8 +49,8 @@ func TestStatusText(t *testing.T) {
 			{Name: "default", Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}, Via: []string{"192.0.2.1"}, Metric: 1, Kept: true}}},
 		},
 		Balances: []balanceStatus{
-			{Name: "pool", Sticky: true, Clients: 7, Full: 3, Members: []memberStatus{{"isp1", 2, []int{}, 0}, {"isp2", 1, []int{4, 6}, 7}}},
-			{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, 0}}},
+			{Name: "pool", Sticky: true, Clients: &seven, Full: &full, Members: []memberStatus{{"isp1", 2, []int{}, &nobody}, {"isp2", 1, []int{4, 6}, &seven}}},
+			{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
 		},
 		Policies: []steeringStatus{
 			{Name: "voip", Target: daemon.OutlineTarget{Kind: "uplink", Name: "isp1"}, Uplinks: map[string][]string{"ipv4": {"isp2"}, "ipv6": {}}, Hits: &hits,
@@ -127,5 +129,21 @@ func TestSizeAndSpan(t *testing.T) {
 		if got := span(d); got != want {
 			t.Errorf("%v is %s, not %s", d, got, want)
 		}
+	}
+}
+
+// A number that is not known is absent: a balance that is not sticky remembers nobody, which is not the same as 0 clients.
+func TestStatusLeavesUnknownNumbersOut(t *testing.T) {
+	nobody, none := 0, uint64(0)
+	for want, b := range map[string]balanceStatus{
+		`{"name":"turns","members":[{"name":"both","weight":1,"living":[4]}],"sticky":false}`:                                {Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
+		`{"name":"pool","members":[{"name":"both","weight":1,"living":[4],"clients":0}],"sticky":true,"clients":0,"full":0}`: {Name: "pool", Members: []memberStatus{{"both", 1, []int{4}, &nobody}}, Sticky: true, Clients: &nobody, Full: &none},
+	} {
+		if text, err := json.Marshal(b); err != nil || string(text) != want {
+			t.Errorf("%v: %s, not %s", err, text, want)
+		}
+	}
+	if text, err := json.Marshal(daemon.Numbers{}); err != nil || strings.Contains(string(text), "last_update_ns") {
+		t.Errorf("%v: %s", err, text)
 	}
 }

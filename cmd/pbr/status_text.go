@@ -96,8 +96,8 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		fmt.Fprintln(w, f)
 	}
 	for _, b := range s.Balances {
-		if b.Full > 0 {
-			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, b.Full)
+		if b.Full != nil && *b.Full > 0 {
+			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, *b.Full)
 		}
 	}
 }
@@ -189,8 +189,8 @@ func balanceRows(b balanceStatus) (rows [][]string) {
 			takes = append(takes, "none")
 		}
 		clients := "-"
-		if b.Sticky {
-			clients = fmt.Sprint(m.Clients)
+		if m.Clients != nil {
+			clients = fmt.Sprint(*m.Clients)
 		}
 		rows = append(rows, []string{name, m.Name, fmt.Sprint(m.Weight), strings.Join(takes, " "), clients})
 		name = ""

@@ -38,8 +38,8 @@ func readUse(r *daemon.Report) *daemon.Use {
 	}
 	for _, b := range s.Balances {
 		for _, m := range b.Members {
-			if b.Sticky {
-				u.Clients[[2]string{b.Name, m.Name}] = m.Clients
+			if m.Clients != nil {
+				u.Clients[[2]string{b.Name, m.Name}] = *m.Clients
 			}
 		}
 	}

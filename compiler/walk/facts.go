@@ -42,8 +42,8 @@ type Link struct {
 type SourceCheck struct {
 	// ReversePath is rp_filter: 0 none, 1 strict, 2 loose.
 	ReversePath uint8
-	// AcceptLocal is accept_local, ValidMark src_valid_mark.
-	AcceptLocal, ValidMark bool
+	// AcceptLocal is accept_local, ValidMark src_valid_mark, RouteLocalnet route_localnet.
+	AcceptLocal, ValidMark, RouteLocalnet bool
 }
 
 // Flow is what the kernel looks a route up by.

@@ -9,14 +9,16 @@ const (
 )
 
 // martian returns the check that a packet from an interface fails whatever the routes are; empty if it fails none. IPv4: ip_route_input_slow and
-// ip_mc_validate_source (net/ipv4/route.c), with route_localnet = 0, the kernel's default. IPv6: ip6_rcv_core (net/ipv6/ip6_input.c).
-func martian(t *trip) string {
+// ip_mc_validate_source (net/ipv4/route.c), where the interface's route_localnet lets loopback addresses of IPv4 in. IPv6: ip6_rcv_core
+// (net/ipv6/ip6_input.c).
+func (f *fib) martian(t *trip) string {
 	src, dst := t.Src, t.Dst
 	everybody := dst.IsMulticast() || dst == limitedBroadcast
+	localnet := dst.Is4() && f.facts.Links[t.IIF].Source.RouteLocalnet
 	switch {
-	case src.IsMulticast() || src.IsLoopback() || src == limitedBroadcast:
+	case src.IsMulticast() || src.IsLoopback() && !localnet || src == limitedBroadcast:
 		return SourceCheckFailed
-	case dst.IsLoopback():
+	case dst.IsLoopback() && !localnet:
 		return DestinationCheckFailed
 	case src.Is6() || src.IsUnspecified() && dst.IsUnspecified():
 		return ""

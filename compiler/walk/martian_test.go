@@ -21,6 +21,11 @@ func TestMartians(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	verdict := func(packet string) string {
+		src, dst, _ := strings.Cut(packet, " ")
+		w := r.Send(&Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: 4000, DPort: 5000, CTState: StateNew})[0]
+		return strings.TrimSpace(w.Fate.String() + " " + w.In)
+	}
 	for packet, want := range map[string]string{
 		"192.168.10.5 8.8.8.8":            "forward",
 		"0.1.2.3 8.8.8.8":                 "forward",
@@ -44,10 +49,19 @@ func TestMartians(t *testing.T) {
 		"2001:db8:10::5 ::1":              "drop destination check",
 		":: ff02::1":                      "local",
 	} {
-		src, dst, _ := strings.Cut(packet, " ")
-		w := r.Send(&Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: 4000, DPort: 5000, CTState: StateNew})[0]
-		if got := strings.TrimSpace(w.Fate.String() + " " + w.In); got != want {
+		if got := verdict(packet); got != want {
 			t.Errorf("%s: %s, not %s", packet, got, want)
+		}
+	}
+	// route_localnet lets loopback addresses in; whether a source is valid is then for the check of sources.
+	facts.Links["lan"] = Link{Addrs: facts.Links["lan"].Addrs, Source: SourceCheck{RouteLocalnet: true}}
+	for packet, want := range map[string]string{
+		"192.168.10.5 127.0.0.1": "local",
+		"127.0.0.1 8.8.8.8":      "drop source check",
+		"2001:db8:10::5 ::1":     "drop destination check",
+	} {
+		if got := verdict(packet); got != want {
+			t.Errorf("with route_localnet: %s: %s, not %s", packet, got, want)
 		}
 	}
 }

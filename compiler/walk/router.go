@@ -195,7 +195,7 @@ func (r *Router) arrives(w *Walker, t *trip, way *Way) {
 	if t.onward.IsValid() {
 		t.Dst = t.onward
 	}
-	if check := martian(t); check != "" {
+	if check := r.fib.martian(t); check != "" {
 		way.Fate, way.In = Discarded, check
 		return
 	}

@@ -36,6 +36,7 @@ func (c *Conn) Links() (map[string]walk.Link, error) {
 		check, own := all, readCheck(a.Name)
 		check.ReversePath = max(check.ReversePath, own.ReversePath)
 		check.AcceptLocal, check.ValidMark = check.AcceptLocal || own.AcceptLocal, check.ValidMark || own.ValidMark
+		check.RouteLocalnet = check.RouteLocalnet || own.RouteLocalnet
 		out[a.Name] = walk.Link{Index: a.Index, Down: a.RawFlags&unix.IFF_UP == 0, NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
 			Addrs: byIndex[a.Index], Source: check}
 	}
@@ -45,7 +46,8 @@ func (c *Conn) Links() (map[string]walk.Link, error) {
 // readCheck reads an interface's settings; what cannot be read counts as not set.
 func readCheck(link string) walk.SourceCheck {
 	return walk.SourceCheck{ReversePath: uint8(setting("net/ipv4/conf/" + link + "/rp_filter")),
-		AcceptLocal: setting("net/ipv4/conf/"+link+"/accept_local") != 0, ValidMark: setting("net/ipv4/conf/"+link+"/src_valid_mark") != 0}
+		AcceptLocal: setting("net/ipv4/conf/"+link+"/accept_local") != 0, ValidMark: setting("net/ipv4/conf/"+link+"/src_valid_mark") != 0,
+		RouteLocalnet: setting("net/ipv4/conf/"+link+"/route_localnet") != 0}
 }
 
 // passesOver reports whether the kernel passes over routes of an interface without a carrier.

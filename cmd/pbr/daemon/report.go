@@ -37,9 +37,9 @@ type Report struct {
 // Numbers count what a watch did since its start.
 type Numbers struct {
 	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took, from the monitor's verdict to the
-	// kernel's routes.
+	// kernel's routes; 0 before the first.
 	Updates    int           `json:"updates"`
-	UpdateTime time.Duration `json:"last_update_ns"`
+	UpdateTime time.Duration `json:"last_update_ns,omitempty"`
 	Cut        int           `json:"connections_cut"`
 	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by others.
 	Passes  int `json:"passes"`
