@@ -10,7 +10,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
+.PHONY: test-upgrade install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -62,6 +62,13 @@ cross: go
 	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 9m $(ROOTLESS) ./compiler/layers ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=s390x $(GO) test -timeout 9m -exec qemu-s390x $(ROOTLESS)
+
+# An upgrade from an earlier commit's program, under traffic (root): FROM=COMMIT.
+FROM ?= 13b5d16
+test-upgrade: tools
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(FROM) | tar -x -C "$$dir" && \
+	(cd "$$dir" && CGO_ENABLED=0 $(GO) build -trimpath -o pbr-old ./cmd/pbr) && \
+	PBR_OLD=$$dir/pbr-old PBR_REQUIRE=1 $(GO) test -count=1 -run TestUpgradeUnderTraffic ./integration
 
 test-integration: tools
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test $(RACE) -count=1 -timeout 9m ./integration/... ./kernel/...

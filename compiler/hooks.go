@@ -62,7 +62,8 @@ func (c *compilation) addHookChains() {
 		rule("the socket chose its own mark", when(markMatch(plan.FieldMark, c.mask, 0, true)), accept),
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirstLocal)),
 	}, c.outOfState(chainFirstLocal)...)})
-	c.addChain(plan.Chain{Name: "postrouting", Kind: "filter", Hook: "postrouting", Priority: priorityMangle, Rules: c.pinRules(restore)})
+	kind, priority := c.pinHook()
+	c.addChain(plan.Chain{Name: "postrouting", Kind: kind, Hook: "postrouting", Priority: priority, Rules: c.pinRules(restore)})
 	c.addTunnelChain()
 }
 
@@ -91,6 +92,16 @@ func (c *compilation) outOfState(first string) []plan.ChainRule {
 		return nil
 	}
 	return []plan.ChainRule{rule("of no connection: strict all the same", when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
+}
+
+// pinHook is where new connections are pinned. Only a connection's first packet passes the nat chains, which spares all others a
+// base chain; but the first of these chains that translates it is the last one it passes, so the one that pins comes before anybody
+// else's. Without translation the kernel would ready each connection for it, which costs more.
+func (c *compilation) pinHook() (kind string, priority int32) {
+	if c.translates() {
+		return "nat", priorityPin
+	}
+	return "filter", priorityMangle
 }
 
 // pinRules give a new connection the number of the uplink that carries its first packet out.

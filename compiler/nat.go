@@ -12,6 +12,13 @@ const rtnLocal = 2
 
 const chainOwnSource = "own-source"
 
+// translates reports whether addNAT adds anything.
+func (c *compilation) translates() bool {
+	return c.steersLocal() || slices.ContainsFunc(c.doc.Uplinks, func(u policy.Uplink) bool {
+		return u.SourceNAT(false).Mode != policy.NATNone || u.SourceNAT(true).Mode != policy.NATNone
+	})
+}
+
 // addNAT adds source NAT for new connections that leave by an uplink.
 func (c *compilation) addNAT() {
 	var rules, last []plan.ChainRule

@@ -18,6 +18,9 @@ const (
 	// chains of one priority run in the order in which they were made.
 	prioritySourceNAT = PrioritySourceNAT
 	priorityTunnel    = 101 // behind all that translate
+	// priorityPin is the first that nat chains may have (behind NF_IP_PRI_CONNTRACK, net/netfilter/nf_tables_api.c). The number only orders
+	// them among each other: all of them run where NF_IP_PRI_NAT_SRC (100) is.
+	priorityPin = -199
 )
 
 // Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo % 3 + 1)).

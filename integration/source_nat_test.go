@@ -50,7 +50,11 @@ func TestSourceNATBesideOthers(t *testing.T) {
 		})
 		// A chain of theirs before ours gets its turn.
 		s.router.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
-		s.check([]flow{{name: first + " first: theirs before", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.10:53", isp: "isp1", nat: "192.0.2.77"}})
+		s.check([]flow{
+			{name: first + " first: theirs before", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.10:53", isp: "isp1", nat: "192.0.2.77"},
+			// It ends the nat chains for this connection, but comes behind the one that pins.
+			{name: first + " first: theirs before, and pinned", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.10:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+		})
 	}
 }
 

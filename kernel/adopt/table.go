@@ -22,10 +22,10 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	chains := func(kind, hook string) (names []string) {
+	chains := func(hook string, kinds ...string) (names []string) {
 		var list []*plan.Chain
 		for i := range rs.Chains {
-			if c := &rs.Chains[i]; c.Kind == kind && c.Hook == hook {
+			if c := &rs.Chains[i]; slices.Contains(kinds, c.Kind) && c.Hook == hook {
 				list = append(list, c)
 			}
 		}
@@ -35,7 +35,7 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 		}
 		return names
 	}
-	return &table{e, chains("filter", "prerouting"), chains("route", "output"), chains("filter", "postrouting"), chains("nat", "postrouting")}, nil
+	return &table{e, chains("prerouting", "filter"), chains("output", "route"), chains("postrouting", "filter", "nat"), chains("postrouting", "nat")}, nil
 }
 
 // through takes a packet through chains, and returns everything that may become of it; what is
