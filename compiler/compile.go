@@ -64,6 +64,9 @@ func compile(doc *policy.Document, classified *classification, machine plan.Mach
 		return nil, c.problems
 	}
 	c.out.Numbers = c.numbers.list()
+	for _, remark := range policy.Comments(doc) {
+		c.out.Comments = append(c.out.Comments, plan.Comment(remark))
+	}
 
 	c.checkGateways()
 	c.addRoutes()

@@ -29,6 +29,16 @@ action = "unreachable"
 name = "silent"
 src = ["192.168.10.13", "2001:db8:10::13"]
 action = "drop"
+comment = "bedtime"
+[[policy]]
+name = "absent"
+uplink = "isp9"
+disabled = true
+[[uplink]]
+name = "isp9"
+interface = "wan9"
+comment = "to come"
+disabled = true
 [[policy]]
 name = "user"
 from = "local"
@@ -70,8 +80,11 @@ func TestPolicyAction(t *testing.T) {
 	if !strings.Contains(explained, "silent (") || !strings.Contains(explained, "dropped") {
 		t.Errorf("explain:\n%s", explained)
 	}
-	if s := w.router.pbr("status").Stdout; !strings.Contains(s, "unreachable") || !strings.Contains(s, "drop") {
-		t.Errorf("status does not show the actions:\n%s", s)
+	status := w.router.pbr("status").Stdout
+	for _, text := range []string{"unreachable", "drop", "COMMENT", "bedtime", "disabled: uplink isp9 (to come), policy absent"} {
+		if !strings.Contains(status, text) {
+			t.Errorf("status does not show %q:\n%s", text, status)
+		}
 	}
 	w.router.inSync()
 

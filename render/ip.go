@@ -14,7 +14,7 @@ import (
 // and again: routes replace their like, rules are first taken away by their protocol. What only
 // a live machine can tell, and what waits, is said in comments. It fails only when writing to w does.
 func IP(w io.Writer, p *plan.Plan) error {
-	b := appendWaiting(nil, p)
+	b := appendNotes(nil, p)
 	names := tableLabels(p)
 	for i := range p.Routes {
 		r := &p.Routes[i]
@@ -30,6 +30,18 @@ func IP(w io.Writer, p *plan.Plan) error {
 		return fmt.Errorf("writing ip commands: %w", err)
 	}
 	return nil
+}
+
+// appendNotes adds what the policy file says of its objects, and what waits.
+func appendNotes(b []byte, p *plan.Plan) []byte {
+	return appendWaiting(appendRemarks(b, p), p)
+}
+
+func appendRemarks(b []byte, p *plan.Plan) []byte {
+	for _, c := range p.Comments {
+		b = appendComment(b, "", c.Object+": "+c.Text)
+	}
+	return b
 }
 
 func appendWaiting(b []byte, p *plan.Plan) []byte {

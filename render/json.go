@@ -20,6 +20,7 @@ type planView struct {
 	// RulePriorities are the first and last ip rule priority that pbr owns.
 	RulePriorities [2]uint32     `json:"rule_priorities"`
 	Tables         []tableView   `json:"tables"`
+	Comments       []commentView `json:"comments"`
 	Sysctls        []sysctlView  `json:"sysctls"`
 	Routes         []routeView   `json:"routes"`
 	Rules          []ruleView    `json:"rules"`
@@ -33,6 +34,12 @@ type tableView struct {
 	Name string `json:"name"`
 	ID   uint32 `json:"id"`
 	Mark string `json:"mark,omitempty"`
+}
+
+// commentView is what the policy file says of an object.
+type commentView struct {
+	Object string `json:"object"`
+	Text   string `json:"text"`
 }
 
 // sysctlView is a kernel setting, its path below /proc/sys.
@@ -123,6 +130,7 @@ func viewPlan(p *plan.Plan) planView {
 		}
 		v.Tables = append(v.Tables, t)
 	}
+	v.Comments = views(p.Comments, func(c *plan.Comment) commentView { return commentView(*c) })
 	v.Sysctls = views(p.Sysctls, func(s *plan.Sysctl) sysctlView { return sysctlView{s.Path, s.Value} })
 	v.Routes = views(p.Routes, func(r *plan.Route) routeView { return viewRoute(r, names) })
 	v.Rules = views(p.Rules, func(r *plan.Rule) ruleView { return viewRule(r, names) })

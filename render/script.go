@@ -70,10 +70,10 @@ func appendScriptHead(b []byte, p *plan.Plan) []byte {
 	add(kinds[plan.ConnectedRules], scriptConnected)
 	add(lateFlowtables(&p.Ruleset) != nil, scriptOffload)
 	add(true, scriptStale)
-	if len(p.Waiting) > 0 {
+	if len(p.Waiting)+len(p.Comments) > 0 {
 		b = append(b, '\n')
 	}
-	return appendWaiting(b, p)
+	return appendNotes(b, p)
 }
 
 func appendScriptSettings(b []byte, p *plan.Plan) []byte {

@@ -62,6 +62,8 @@ type statusResult struct {
 	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
+	// Disabled are the objects of the file that have no effect.
+	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
 	Together string `json:"together,omitempty"`
 	// note is for people, on standard error.
@@ -87,8 +89,9 @@ type usage struct {
 
 // tableStatus is a table of the policy with the best of its routes to each destination.
 type tableStatus struct {
-	Name  string `json:"name"`
-	Table uint32 `json:"table"`
+	Name    string `json:"name"`
+	Comment string `json:"comment,omitempty"`
+	Table   uint32 `json:"table"`
 	// Mark leads packets into it, "0x0" if none does.
 	Mark   string        `json:"mark"`
 	Active []activeRoute `json:"active"`
@@ -263,6 +266,7 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 		return err
 	}
 	s.readSteering(o, live, packets)
+	s.Disabled = o.Disabled
 	return nil
 }
 
@@ -298,7 +302,7 @@ func activeRoutes(o *daemon.Outline, uplinks []uplinkStatus, live *plan.Plan) []
 	}
 	list := make([]tableStatus, 0, len(o.Tables))
 	for _, name := range o.Tables {
-		s := tableStatus{Name: name, Table: o.Table(name), Mark: hexMark(o.Mark(name)), Active: []activeRoute{}}
+		s := tableStatus{Name: name, Comment: o.Comments["table "+name], Table: o.Table(name), Mark: hexMark(o.Mark(name)), Active: []activeRoute{}}
 		for _, r := range live.Routes { // sorted: the lowest metric to a destination comes first
 			if r.Table != s.Table {
 				continue

@@ -12,6 +12,7 @@ import (
 // balanceStatus is a balance with its members.
 type balanceStatus struct {
 	Name    string         `json:"name"`
+	Comment string         `json:"comment,omitempty"`
 	Members []memberStatus `json:"members"`
 	// Sticky reports whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
 	// for their client: both nil where it does not.
@@ -34,7 +35,7 @@ type memberStatus struct {
 func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel, packets map[string]uint64) ([]balanceStatus, error) {
 	list := make([]balanceStatus, 0, len(o.Balances))
 	for _, b := range o.Balances {
-		s := balanceStatus{Name: b.Name, Sticky: b.Sticky, Members: []memberStatus{}}
+		s := balanceStatus{Name: b.Name, Comment: o.Comments["balance "+b.Name], Sticky: b.Sticky, Members: []memberStatus{}}
 		var clients map[uint32]int
 		if b.Sticky {
 			var err error

@@ -11,9 +11,10 @@ import (
 
 // steeringStatus is a policy, or a stateless rule, with what its new connections use now.
 type steeringStatus struct {
-	Name   string               `json:"name"`
-	Line   int                  `json:"line"`
-	Target daemon.OutlineTarget `json:"target"`
+	Name    string               `json:"name"`
+	Comment string               `json:"comment,omitempty"`
+	Line    int                  `json:"line"`
+	Target  daemon.OutlineTarget `json:"target"`
 	// Uplinks carry new connections now, by IP version; empty where none does, several where a balance or equal distances choose.
 	Uplinks map[string][]string `json:"uplinks"`
 	// Hits are the connections that a policy has caught since the table was made; nil if that is not known.
@@ -44,6 +45,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 	s.Policies, s.Rules = []steeringStatus{}, []ruleStatus{}
 	for _, p := range o.Selectors {
 		one := st.one(p.Name, p.Line, p.Target)
+		one.Comment = o.Comments["policy "+p.Name]
 		if n, counted := packets[p.Counter]; counted {
 			one.Hits = &n
 		}
@@ -51,6 +53,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 	}
 	for _, r := range o.Rules {
 		one := ruleStatus{st.one(r.Name, r.Line, r.Target), r.Action, r.Priority}
+		one.Comment = o.Comments["rule "+r.Name]
 		if !slices.ContainsFunc(live.Rules, func(l plan.Rule) bool { return l.Priority == r.Priority }) {
 			one.Problem = "no ip rule of it is in force"
 		}

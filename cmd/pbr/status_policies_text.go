@@ -20,6 +20,7 @@ func writeSteering(w io.Writer, s *statusResult) {
 		shown = slices.DeleteFunc(slices.Clone(shown), func(p steeringStatus) bool { return p.Problem == "" && (p.Hits == nil || *p.Hits == 0) })
 		shown = shown[:min(len(shown), policiesShown)]
 	}
+	var comments []string
 	rows := [][]string{{"POLICY", "TARGET", "USES", "HITS", "PROBLEM"}}
 	for _, p := range shown {
 		hits := "-"
@@ -27,20 +28,45 @@ func writeSteering(w io.Writer, s *statusResult) {
 			hits = fmt.Sprint(*p.Hits)
 		}
 		rows = append(rows, []string{p.Name, targetText(p.Target), usesText(p.Uplinks), hits, dash(p.Problem)})
+		comments = append(comments, p.Comment)
 	}
-	writeTable(w, rows)
+	writeTable(w, withComments(rows, comments))
 	if n := len(s.Policies) - len(shown); n > 0 {
 		fmt.Fprintf(w, "%d more policies: pbr status --json has all of them\n", n)
 	}
-	rows = [][]string{{"RULE", "PRIORITY", "TARGET", "USES", "PROBLEM"}}
+	rows, comments = [][]string{{"RULE", "PRIORITY", "TARGET", "USES", "PROBLEM"}}, nil
 	for _, r := range s.Rules {
 		target := targetText(r.Target)
 		if r.Target.Kind == "" {
 			target = r.Action
 		}
 		rows = append(rows, []string{r.Name, fmt.Sprint(r.Priority), target, usesText(r.Uplinks), dash(r.Problem)})
+		comments = append(comments, r.Comment)
 	}
-	writeTable(w, rows)
+	writeTable(w, withComments(rows, comments))
+}
+
+// withComments adds a column of comments to rows with a head, if there is any comment.
+func withComments(rows [][]string, comments []string) [][]string {
+	if strings.Join(comments, "") == "" {
+		return rows
+	}
+	rows[0] = append(rows[0], "COMMENT")
+	for i, text := range comments {
+		rows[i+1] = append(rows[i+1], text)
+	}
+	return rows
+}
+
+// disabledText names the objects that have no effect; empty if there are none.
+func disabledText(list []daemon.OutlineDisabled) string {
+	names := make([]string, len(list))
+	for i, d := range list {
+		if names[i] = strings.TrimSpace(d.Kind + " " + d.Name); d.Comment != "" {
+			names[i] += " (" + d.Comment + ")"
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func targetText(t daemon.OutlineTarget) string {

@@ -57,16 +57,17 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
 	}
 	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "JITTER", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
-	tints := []string{""}
+	tints, comments := []string{""}, []string(nil)
 	for _, u := range s.Uplinks {
-		for _, row := range uplinkRows(u, now) {
+		for i, row := range uplinkRows(u, now) {
 			rows = append(rows, row.cells)
 			tints = append(tints, stateColour(row.check))
+			comments = append(comments, onFirst(i, u.Comment))
 		}
 	}
 	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections), size(s.Unmarked.Bytes), "-"})
 	fmt.Fprintln(w)
-	writeRows(w, rows, func(row, column int) string {
+	writeRows(w, withComments(rows, append(comments, "")), func(row, column int) string {
 		if !paint || column != 2 || row >= len(tints) {
 			return ""
 		}
@@ -78,17 +79,24 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	if s.Together != "" {
 		fmt.Fprintf(w, "\n%s\n", s.Together)
 	}
-	rows = [][]string{{"TABLE", "DESTINATION", "ROUTE"}}
+	rows, comments = [][]string{{"TABLE", "DESTINATION", "ROUTE"}}, nil
 	for _, t := range s.Tables {
-		rows = append(rows, tableRows(t)...)
+		for i, row := range tableRows(t) {
+			rows, comments = append(rows, row), append(comments, onFirst(i, t.Comment))
+		}
 	}
-	writeTable(w, rows)
-	rows = [][]string{{"BALANCE", "MEMBER", "WEIGHT", "TAKES", "CLIENTS"}}
+	writeTable(w, withComments(rows, comments))
+	rows, comments = [][]string{{"BALANCE", "MEMBER", "WEIGHT", "TAKES", "CLIENTS"}}, nil
 	for _, b := range s.Balances {
-		rows = append(rows, balanceRows(b)...)
+		for i, row := range balanceRows(b) {
+			rows, comments = append(rows, row), append(comments, onFirst(i, b.Comment))
+		}
 	}
-	writeTable(w, rows)
+	writeTable(w, withComments(rows, comments))
 	writeSteering(w, s)
+	if len(s.Disabled) > 0 {
+		fmt.Fprintf(w, "\ndisabled: %s\n", disabledText(s.Disabled))
+	}
 	if len(s.Fallbacks) > 0 {
 		fmt.Fprintln(w)
 	}
@@ -100,6 +108,14 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, *b.Full)
 		}
 	}
+}
+
+// onFirst is a comment on the first of an object's rows.
+func onFirst(row int, comment string) string {
+	if row > 0 {
+		return ""
+	}
+	return comment
 }
 
 // writeTable writes rows without colours after an empty line, if there are any below the head.

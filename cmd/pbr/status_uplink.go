@@ -16,6 +16,7 @@ const unchecked healthcheck.State = "unchecked"
 // uplinkStatus is an uplink's health, as far as it is known, and use.
 type uplinkStatus struct {
 	Name      string `json:"name"`
+	Comment   string `json:"comment,omitempty"`
 	Interface string `json:"interface"`
 	// checkStatus is that of the versions while they agree; else the state is "mixed", and the rest of the one that is worse. Usable
 	// is that of any.
@@ -82,7 +83,7 @@ func versionKey(family plan.Family) string { return "ipv" + strconv.Itoa(int(fam
 func uplinkStatuses(lines []healthcheck.Status, o *daemon.Outline) []uplinkStatus {
 	list := []uplinkStatus{}
 	for _, u := range daemon.UplinkStates(lines) {
-		s := uplinkStatus{Name: u.Uplink, Interface: o.Interface(u.Uplink), Versions: map[string]checkStatus{}}
+		s := uplinkStatus{Name: u.Uplink, Comment: o.Comments["uplink "+u.Uplink], Interface: o.Interface(u.Uplink), Versions: map[string]checkStatus{}}
 		for _, v := range u.Versions {
 			s.Versions[versionKey(plan.Family(v.Version))] = checked(v)
 		}

@@ -40,10 +40,12 @@ type Plan struct {
 	// Numbers name the routing tables and their marks, sorted by name. Readers of a plan use
 	// them for comments; a live plan has none.
 	Numbers []Number
-	Rules   []Rule
-	Routes  []Route
-	Ruleset Ruleset
-	Sysctls []Sysctl
+	// Comments are what the policy file says of its objects, for people who read the plan; a live plan has none.
+	Comments []Comment
+	Rules    []Rule
+	Routes   []Route
+	Ruleset  Ruleset
+	Sysctls  []Sysctl
 	// Waiting is what the policy wants and the machine cannot take yet.
 	Waiting []Waiting
 	// Dynamic is what only a live machine can tell, filled when the plan was compiled
@@ -69,6 +71,9 @@ type Number struct {
 	// Interface is the uplink's whose pinned table it is; empty for other tables.
 	Interface string `json:",omitempty"`
 }
+
+// Comment is what the policy file says of an object, as "uplink isp1".
+type Comment struct{ Object, Text string }
 
 // DefaultName is the name of [default]'s table.
 const DefaultName = "default"

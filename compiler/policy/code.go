@@ -26,6 +26,8 @@ const (
 	codeUnknownUser   = "unknown-user"
 	codeUnsupported   = "not-supported"
 
+	codeDisabledTarget = "disabled-target"
+
 	// Errors that the compiler finds.
 	CodeTooManyRules = "too-many-rules"
 	CodeRuleTooWide  = "rule-too-wide"
@@ -61,4 +63,5 @@ const (
 	codeFallsBack       = "uplink-falls-back"
 	codeQuorum          = "quorum-per-version"
 	codeSharedTargets   = "shared-targets"
+	codeLeftOut         = "left-out"
 )

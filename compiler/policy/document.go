@@ -27,6 +27,8 @@ type Document struct {
 	Balances []Balance
 	Policies []Policy
 	Rules    []Rule
+	// Disabled are the objects that the file has and the document does not.
+	Disabled []Disabled
 }
 
 // Settings is [pbr].
@@ -167,6 +169,7 @@ type NAT struct {
 
 // Uplink is one [[uplink]].
 type Uplink struct {
+	Remarks
 	Pos          Pos
 	Name         string
 	Interface    string
@@ -218,6 +221,7 @@ func (u *Uplink) SourceNAT(v6 bool) NAT {
 
 // Table is one [[table]], or [default].
 type Table struct {
+	Remarks
 	Pos    Pos
 	Name   string // "default" for [default]
 	Routes []Route
@@ -236,6 +240,7 @@ type Table struct {
 
 // Route is one entry of a table's routes.
 type Route struct {
+	Remarks
 	Pos      Pos
 	Uplink   string       // a valid uplink's name
 	Distance uint32       // 1..65534
@@ -279,6 +284,7 @@ const (
 
 // Balance is one [[balance]].
 type Balance struct {
+	Remarks
 	Pos     Pos
 	Name    string
 	Method  BalanceMethod
@@ -299,6 +305,7 @@ type Sticky struct {
 
 // Member is one member of a balance.
 type Member struct {
+	Remarks
 	Pos    Pos
 	Target Target // ToUplink or ToTable
 	Weight int
@@ -349,6 +356,7 @@ type MACItem struct {
 
 // Policy is one [[policy]]. Empty slices do not select.
 type Policy struct {
+	Remarks
 	Pos  Pos
 	Name string
 	// Local tells that the router's own traffic is meant; Forwarded that traffic that arrives by
@@ -395,6 +403,7 @@ const (
 
 // Rule is one [[rule]]. Empty slices do not select; entries never have Not.
 type Rule struct {
+	Remarks
 	Pos  Pos
 	Name string
 	// Priority orders rules; HasPriority false comes after all that have one, in file order.

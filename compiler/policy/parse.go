@@ -102,7 +102,9 @@ func (p *parser) document() {
 	root.tables("policy", p.policy)
 	root.tables("rule", p.rule)
 	root.done()
-	p.finishMarks()
+	p.fixedNumbers()
+	p.prune()
+	p.roomForMarks()
 	p.checkTemplate()
 }
 

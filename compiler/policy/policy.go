@@ -46,6 +46,7 @@ func (p *parser) policy(s *section) {
 	s.strictPolicy(&pol)
 	s.policyReturn(&pol)
 	pol.Log = s.boolean("log", false)
+	pol.Remarks = s.remarks()
 	p.doc.Policies = append(p.doc.Policies, pol)
 }
 

@@ -52,6 +52,7 @@ func (p *parser) defaultTable(s *section) {
 
 // tableRoutes reads what [[table]] and [default] have in common.
 func (s *section) tableRoutes(t *Table) {
+	t.Remarks = s.remarks()
 	t.Strict = s.boolean("strict", false)
 	t.OnReturn, t.Settle = s.onReturn()
 	t.Prefer = s.prefer()
@@ -119,6 +120,7 @@ func (s *section) route(n *tomltree.Node) Route {
 		t.errorAt(pos, codeUnknownName, "uplink", suggestName(name, s.p.uplinkNames(), ""), "there is no uplink %q", name)
 	}
 	distance, _ := t.integer("distance", 1, 1, maxDistance)
+	r.Remarks = t.remarks()
 	weight, _ := t.integer("weight", 1, 1, maxWeight)
 	r.Distance, r.Weight = uint32(distance), int(weight)
 	if dst, pos := t.str("dst"); pos.Line != 0 {
@@ -153,7 +155,7 @@ func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 	return true
 }
 
-// tableNumbers reads a table's fixed id and mark. Whether they fit with others is for finishMarks.
+// tableNumbers reads a table's fixed id and mark. Whether they fit with others is for roomForMarks.
 func (s *section) tableNumbers(t *Table) {
 	id, pos := s.integer("id", 0, 1, math.MaxUint32)
 	t.ID, t.IDPos = uint32(id), pos
@@ -171,14 +173,18 @@ func (s *section) tableNumbers(t *Table) {
 	}
 }
 
-// finishMarks reports fixed numbers that collide, and a mask with too few values.
-func (p *parser) finishMarks() {
+// fixedNumbers reports fixed numbers that collide.
+func (p *parser) fixedNumbers() {
 	ids, marks := map[uint32]*Table{}, map[uint32]*Table{}
 	for i := range p.doc.Tables {
 		t := &p.doc.Tables[i]
 		p.onlyOnce(ids, t.ID, t, "id", "%d", t.IDPos)
 		p.onlyOnce(marks, t.Mark, t, "mark", "%#08x", t.MarkPos)
 	}
+}
+
+// roomForMarks reports a mask with too few values.
+func (p *parser) roomForMarks() {
 	set := &p.doc.Settings
 	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictNumbers(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
 	if uint64(need) <= have {

@@ -18,6 +18,7 @@ func (p *parser) uplink(s *section) {
 			p.uplinks[u.Name] = len(p.doc.Uplinks)
 		}
 	}
+	u.Remarks = s.remarks()
 	p.uplinkInterface(s, &u)
 	u.Gateway = s.gateway("gateway", only4)
 	u.Gateway6 = s.gateway("gateway6", only6)
@@ -35,7 +36,7 @@ func (p *parser) uplink(s *section) {
 	p.doc.Uplinks = append(p.doc.Uplinks, u)
 }
 
-// uplinkInterface reads an uplink's interface, which is nobody else's.
+// uplinkInterface reads an uplink's interface, which is that of no other uplink that is in use.
 func (p *parser) uplinkInterface(s *section, u *Uplink) {
 	u.Interface, u.InterfacePos = s.required("interface", `interface = "eth1"`)
 	if u.InterfacePos.Line == 0 {
@@ -55,7 +56,7 @@ func (p *parser) uplinkInterface(s *section, u *Uplink) {
 		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface", `an uplink has one interface, %q is a pattern`, u.Interface)
 	}
 	for i := range p.doc.Uplinks {
-		if o := &p.doc.Uplinks[i]; o.Interface == u.Interface {
+		if o := &p.doc.Uplinks[i]; o.Interface == u.Interface && !o.Disabled && !u.Disabled {
 			s.errorAt(u.InterfacePos, codeInterface, "interface", "give one of them a VLAN or a macvlan interface of its own",
 				"interface %q is that of uplink %q at line %d: packets that arrive could not be told apart", u.Interface, o.Name, o.Pos.Line)
 			return

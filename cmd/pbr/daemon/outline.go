@@ -25,6 +25,9 @@ type Outline struct {
 	// Selectors are all policies, Rules all stateless rules.
 	Selectors []OutlineSelector `json:"selectors"`
 	Rules     []OutlineRule     `json:"rules"`
+	// Comments are those of the objects, by kind and name ("uplink isp1").
+	Comments map[string]string `json:"comments,omitempty"`
+	Disabled []OutlineDisabled `json:"disabled,omitempty"`
 }
 
 // OutlineUplink is an uplink.
@@ -72,6 +75,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 		o.Tables = append(o.Tables, doc.Default.Name)
 	}
 	o.Policies, o.Selectors, o.Rules = outlinePolicies(doc), outlineSelectors(doc), outlineRules(doc)
+	o.Comments, o.Disabled = outlineComments(doc), outlineDisabled(doc)
 	marks := map[string]uint32{}
 	for _, n := range want.Numbers {
 		marks[n.Name] = n.Mark
