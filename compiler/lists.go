@@ -10,11 +10,8 @@ import (
 // A list that gets members while the policy is in force is a living set for each IP version, which policies look up in their place. What
 // the policy file says is in such a list stands in a set of its own, so that an element is either the plan's or a member.
 
-// ListSet names the set that has the addresses of a list and an IP version: of a living list those that are added while the
-// policy is in force, of any other one all of them.
-func ListSet(list string, family plan.Family) string {
-	return "list-" + list + "-" + familySuffix(family)
-}
+// ListSet is plan.ListSet.
+func ListSet(list string, family plan.Family) string { return plan.ListSet(list, family) }
 
 // fixedSet names the set that has the entries of a living list that the policy knows. No list's name has a slash.
 func fixedSet(list string, family plan.Family) string {
@@ -54,12 +51,19 @@ func (c *classifier) addListSets() {
 	}
 }
 
+// elementsOfMember is for how many elements of a set with intervals a member needs room: n ranges that overlap are up to 2n-1 that do not, and
+// kernels count the end of an interval with its beginning.
+const elementsOfMember = 4
+
 // addLivingSets adds the sets of members. Only pbr lists adds prefixes: single addresses are found by a hash.
 func (c *classifier) addLivingSets(l *policy.List) {
 	for _, family := range plan.Families {
 		s := plan.Set{
 			Name: ListSet(l.Name, family), Type: fieldsOf(family).src.Type(), Living: true, Interval: l.Dynamic() != nil,
 			Size: uint32(l.Size()), Comment: "list " + l.Name,
+		}
+		if s.Interval {
+			s.Size *= elementsOfMember
 		}
 		c.sets[s.Name] = &s
 		c.living = append(c.living, s.Name)

@@ -82,14 +82,14 @@ strict = true
 		}
 	}
 	want := []string{
-		"list-blocked-4 ipv4_addr living=true interval=true size=12 elements=0",
-		"list-blocked-6 ipv6_addr living=true interval=true size=12 elements=0",
+		"list-blocked-4 ipv4_addr living=true interval=true size=48 elements=0",
+		"list-blocked-6 ipv6_addr living=true interval=true size=48 elements=0",
 		"list-blocked/fixed-4 ipv4_addr living=false interval=true size=0 elements=1",
 		"list-blocked/fixed-6 ipv6_addr living=false interval=false size=0 elements=1",
 		"list-films-4 ipv4_addr living=true interval=false size=100 elements=0",
 		"list-films-6 ipv6_addr living=true interval=false size=100 elements=0",
-		"list-unused-4 ipv4_addr living=true interval=true size=65536 elements=0",
-		"list-unused-6 ipv6_addr living=true interval=true size=65536 elements=0",
+		"list-unused-4 ipv4_addr living=true interval=true size=262144 elements=0",
+		"list-unused-6 ipv6_addr living=true interval=true size=262144 elements=0",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

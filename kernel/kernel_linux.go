@@ -7,12 +7,15 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/members"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
+	"pbr/kernel/state"
 )
 
 // Kernel is the network namespace that Open was called in. It is for one goroutine at a time, whose
@@ -30,6 +33,8 @@ type Kernel struct {
 	owned atomic.Pointer[owned]
 	// settings are the values of those that the plan in force has, for Notices.
 	settings atomic.Pointer[map[string]string]
+	// living are the living sets of the plan in force, whose members Notices does not tell of.
+	living atomic.Pointer[map[string]bool]
 	// offload is what the kernel was found to be able to.
 	offload offload
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.
@@ -49,6 +54,7 @@ func Open(stateDir string) (*Kernel, error) {
 	if k.nft, err = nft.Open(); err != nil {
 		return nil, errors.Join(err, k.route.Close())
 	}
+	k.nft.Seeds = members.Seeds(state.Find(k.dir), time.Now)
 	return k, nil
 }
 

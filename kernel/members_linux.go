@@ -25,5 +25,22 @@ func (k *Kernel) EditMembers(set *plan.Set, remove, add []nft.Member) error {
 }
 
 // SeedMembers says which members living sets get that are made where there were none: at the first apply, after a restart, and when
-// somebody deleted the table.
+// somebody deleted the table. Without it they are those that package members keeps.
 func (k *Kernel) SeedMembers(seeds nft.Seeds) { k.nft.Seeds = seeds }
+
+// noteLiving notes which sets others may fill.
+func (k *Kernel) noteLiving(p *plan.Plan) {
+	living := map[string]bool{}
+	for i := range p.Ruleset.Sets {
+		if s := &p.Ruleset.Sets[i]; s.Living {
+			living[s.Name] = true
+		}
+	}
+	k.living.Store(&living)
+}
+
+// isLiving reports whether a set is one that others may fill.
+func (k *Kernel) isLiving(set string) bool {
+	living := k.living.Load()
+	return living != nil && (*living)[set]
+}

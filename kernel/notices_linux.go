@@ -35,6 +35,7 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 	if err != nil {
 		return nil, errors.Join(err, routes.Close())
 	}
+	rulesets.Filled = k.isLiving
 	context.AfterFunc(ctx, func() {
 		_ = routes.Close()
 		_ = rulesets.Close()

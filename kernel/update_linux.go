@@ -23,6 +23,7 @@ func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) 
 	held.Ruleset = ruleset.Ruleset
 	k.left = &left{plan: &held, owned: o, nft: ruleset, saved: saved}
 	k.owned.Store(&o)
+	k.noteLiving(p)
 	settings := map[string]string{}
 	for _, s := range p.Sysctls {
 		settings[s.Path] = s.Value

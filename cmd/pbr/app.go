@@ -49,7 +49,7 @@ func (c command) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
-			c.diffCommand(), c.explainCommand(), c.graphCommand(), c.connectionsCommand(), c.traceCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.flushCommand(),
+			c.diffCommand(), c.explainCommand(), c.graphCommand(), c.connectionsCommand(), c.traceCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.listsCommand(), c.flushCommand(),
 			c.initCommand(), c.importCommand(), c.completionCommand(), c.completeCommand(), c.manCommand(),
 			c.versionCommand(), c.helpCommand(),
 		},

@@ -289,6 +289,7 @@ func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile
 	if _, _, err := again.Run(stop, now.machine, want); err != nil {
 		return nil, err
 	}
+	c.warnOf("noting which lists persist", notePersistence(f.doc, k))
 	return done, nil
 }
 

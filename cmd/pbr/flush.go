@@ -9,6 +9,8 @@ import (
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
+	"pbr/kernel/members"
+	"pbr/kernel/state"
 )
 
 func (c command) flushCommand() *cli.Command {
@@ -44,7 +46,7 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(forgetHealth(k), applied.Open(k.Dir()).Forget()); err != nil {
+	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
 	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing of pbr's was there")

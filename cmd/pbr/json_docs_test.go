@@ -95,6 +95,7 @@ func TestJSONDocs(t *testing.T) {
 	add("diff, apply, revert, flush", diffResult{})
 	add("doctor", doctorResult{})
 	add("trace", tracedItem{})
+	add("lists", listsResult{})
 	add("import", importedStatement{})
 	add("graph", graph.Graph{})
 	add("version", thisBuild())

@@ -93,6 +93,12 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 		}
 	}
 	served := &metricsServer{log: logger}
+	persist := func(doc *policy.Document) {
+		if err := notePersistence(doc, k); err != nil {
+			logger.Warn("noting which lists persist", "error", err)
+		}
+	}
+	persist(f.doc)
 	w := daemon.New(daemon.Options{
 		Policy: f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
@@ -100,6 +106,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			setHook(hooks, doc.Watch.Hook, logger)
 			posts.target(doc, p.path(doc))
 			served.listen(doc.Watch.Metrics)
+			persist(doc)
 		},
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,

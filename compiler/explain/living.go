@@ -62,9 +62,8 @@ func (x *Explainer) listAddr(name string, version int) (a netip.Addr, ok bool) {
 		if version != 0 && int(family) != version {
 			continue
 		}
-		t := map[plan.Family]plan.Type{plan.IPv4: plan.TypeIPv4, plan.IPv6: plan.TypeIPv6}[family]
 		for _, e := range x.live.Facts.Members[compiler.ListSet(name, family)] {
-			if first := e.From.Addr(t); !ok || first.Less(a) {
+			if first := e.From.Addr(family.AddrType()); !ok || first.Less(a) {
 				a, ok = first, true
 			}
 		}

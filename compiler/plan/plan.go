@@ -28,6 +28,14 @@ const (
 	IPv6 Family = 6
 )
 
+// AddrType is the type of the family's addresses.
+func (f Family) AddrType() Type {
+	if f == IPv4 {
+		return TypeIPv4
+	}
+	return TypeIPv6
+}
+
 // Families lists both, in the order in which everything is printed and sent.
 var Families = [...]Family{IPv4, IPv6}
 

@@ -1,6 +1,9 @@
 package plan
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
 // SetPrimary names the set with the interface of default's primary uplink, whose connections of a family carry no mark.
 func SetPrimary(family Family) string {
@@ -8,6 +11,35 @@ func SetPrimary(family Family) string {
 		return "primary-4"
 	}
 	return "primary-6"
+}
+
+// Parts of the names of lists' sets.
+const (
+	listPrefix  = "list-"
+	listSuffix4 = "-4"
+	listSuffix6 = "-6"
+)
+
+// ListSet names the set that has the addresses of a list and an IP version: of a living list those that are added while the
+// policy is in force, of any other one all of them.
+func ListSet(list string, family Family) string {
+	if family == IPv4 {
+		return listPrefix + list + listSuffix4
+	}
+	return listPrefix + list + listSuffix6
+}
+
+// ListOf is the opposite of ListSet; ok is false for the name of another set.
+func ListOf(set string) (list string, family Family, ok bool) {
+	list, ok = strings.CutPrefix(set, listPrefix)
+	if !ok {
+		return "", 0, false
+	}
+	if list, ok = strings.CutSuffix(list, listSuffix4); ok {
+		return list, IPv4, true
+	}
+	list, ok = strings.CutSuffix(list, listSuffix6)
+	return list, IPv6, ok
 }
 
 // Ruleset is the content of nftables table inet pbr. Order: counters, flowtables and sets by name,

@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // What follows reads values that describe one packet, in the spellings of the policy file. Errors say what is wrong, and what to write.
@@ -131,4 +133,25 @@ func (d *Document) SuggestUplink(name string) string {
 		names = append(names, d.Uplinks[i].Name)
 	}
 	return suggestName(name, names, "")
+}
+
+// ParseRange reads an address, a prefix or a range.
+func ParseRange(v string) (Range, error) {
+	r, f := parseRange(v)
+	switch {
+	case f == nil:
+		return r, nil
+	case f.hint == "":
+		return r, errors.New(f.message)
+	}
+	return r, fmt.Errorf("%s: %s", f.message, f.hint)
+}
+
+// ParseTime reads a time as the policy file has it, as "90s", "2h" or "1d".
+func ParseTime(v string) (time.Duration, error) {
+	d, f := parseDuration(v)
+	if f != nil {
+		return 0, fmt.Errorf("%s: %s", f.message, f.hint)
+	}
+	return d, nil
 }

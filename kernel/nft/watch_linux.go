@@ -15,6 +15,8 @@ import (
 // Watcher reads what the kernel tells of others' transactions that change the table.
 type Watcher struct {
 	events *netevents.Listener
+	// Filled, if set, reports whether others may fill a set: its elements are then not told of.
+	Filled func(set string) bool
 	// counts has, of the transaction being told of, how many objects of each kind were added and deleted.
 	counts map[counted]int
 	// names are the objects of that transaction.
@@ -91,6 +93,9 @@ func (w *Watcher) count(typ int, family byte, attrs []byte) {
 	if name := text(attr(attrs, unix.NFTA_RULE_CHAIN)); (typ == unix.NFT_MSG_NEWRULE || typ == unix.NFT_MSG_DELRULE) && isTraceChain(name) {
 		return
 	}
+	if w.Filled != nil && isElement(typ) && w.Filled(text(attr(attrs, unix.NFTA_SET_ELEM_LIST_SET))) {
+		return
+	}
 	for kind, k := range objectKinds {
 		switch typ {
 		case k.added:
@@ -104,6 +109,10 @@ func (w *Watcher) count(typ int, family byte, attrs []byte) {
 			w.names[k.owner+" "+text(attr(attrs, k.ownerName))] = true
 		}
 	}
+}
+
+func isElement(typ int) bool {
+	return typ == unix.NFT_MSG_NEWSETELEM || typ == unix.NFT_MSG_DELSETELEM || typ == nftDestroyElement
 }
 
 // forget begins another transaction.

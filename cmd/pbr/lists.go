@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/policy"
+)
+
+func (c command) listsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "lists",
+		Aliases:   []string{"list"},
+		Usage:     "show lists with their sources and members, and change those that are filled at run time",
+		ArgsUsage: "[NAME]",
+		Description: "Without a NAME it shows every list: its sources, how many entries the policy knows, and how many members were added\n" +
+			"while the policy is in force. With a NAME it shows what is in that list. Reading members needs root. add, del and flush\n" +
+			"change lists with a source { dynamic = true }, with and without a running pbr watch.",
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: c.runLists,
+		Subcommands: []*cli.Command{
+			{
+				Name: "add", Usage: "add members to a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true, OnUsageError: badOption,
+				Description: "A member that is there already gets the new time.",
+				Flags:       []cli.Flag{&cli.StringFlag{Name: "for", Usage: "how long the members stay, `TIME` (as 30m, 2h, 1d); the default is the list's timeout"}},
+				Action:      c.runListsAdd,
+			},
+			{
+				Name: "del", Aliases: []string{"delete"}, Usage: "delete members from a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true,
+				OnUsageError: badOption, Action: c.runListsDel,
+			},
+			{
+				Name: "flush", Usage: "delete all members that commands added to a list", ArgsUsage: "NAME", HideHelpCommand: true,
+				OnUsageError: badOption, Action: c.runListsFlush,
+			},
+		},
+	}
+}
+
+// listNamed returns a list of the policy, or says that there is none.
+func listNamed(doc *policy.Document, name string) (*policy.List, error) {
+	for i := range doc.Lists {
+		if doc.Lists[i].Name == name {
+			return &doc.Lists[i], nil
+		}
+	}
+	names := listNames(doc)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("list %q: %s has no lists: add it under [lists]", name, doc.File)
+	}
+	return nil, fmt.Errorf("list %q: there is no such list in %s: %s", name, doc.File, policy.Suggest(name, names))
+}

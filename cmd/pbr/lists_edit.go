@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/kernel"
+	"pbr/kernel/members"
+	"pbr/kernel/nft"
+	"pbr/kernel/state"
+)
+
+// memberUsage says how members are written.
+const memberUsage = "write pbr lists %s NAME ADDRESS|PREFIX"
+
+func (c command) runListsAdd(ctx *cli.Context) error {
+	list, ranges, err := c.memberArguments(ctx, "add")
+	if err != nil {
+		return err
+	}
+	timeout := list.Dynamic().Timeout
+	if ctx.IsSet("for") {
+		if timeout, err = policy.ParseTime(ctx.String("for")); err != nil {
+			return usageError("--for: %v", err)
+		}
+		if timeout < time.Second {
+			return usageError("--for %s is too short: give at least 1s", ctx.String("for"))
+		}
+	}
+	now := time.Now()
+	var added []members.Member
+	for _, r := range ranges {
+		m := members.Member{From: r.From, To: r.To, Timeout: timeout}
+		if timeout > 0 {
+			m.Expires = now.Add(timeout)
+		}
+		added = append(added, m)
+	}
+	err = c.editList(list, func(f *members.File) error {
+		f.Add(added...)
+		for _, family := range plan.Families {
+			if n, size := f.Count(family), list.Dynamic().Size; n > size {
+				return fmt.Errorf("list %s is full: it has room for %d members of IPv%d: delete some, or give the list a larger size", list.Name, size, family)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range added {
+		if timeout > 0 {
+			fmt.Fprintf(c.stdout, "list %s: added %s for %s\n", list.Name, &m, span(timeout))
+		} else {
+			fmt.Fprintf(c.stdout, "list %s: added %s\n", list.Name, &m)
+		}
+	}
+	return nil
+}
+
+func (c command) runListsDel(ctx *cli.Context) error {
+	list, ranges, err := c.memberArguments(ctx, "del")
+	if err != nil {
+		return err
+	}
+	err = c.editList(list, func(f *members.File) error {
+		var errs []error
+		for _, r := range ranges {
+			if err := f.Delete(members.Member{From: r.From, To: r.To}); err != nil {
+				errs = append(errs, fmt.Errorf("list %s: %w: pbr lists %s shows its members", list.Name, err, list.Name))
+			}
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		fmt.Fprintf(c.stdout, "list %s: deleted %s\n", list.Name, r)
+	}
+	return nil
+}
+
+func (c command) runListsFlush(ctx *cli.Context) error {
+	if ctx.Args().Len() != 1 {
+		return usageError("lists flush takes the name of one list, but got %d arguments: write pbr lists flush NAME", ctx.Args().Len())
+	}
+	list, err := c.dynamicList(ctx, ctx.Args().First())
+	if err != nil {
+		return err
+	}
+	deleted := 0
+	err = c.editList(list, func(f *members.File) error {
+		deleted, f.Members = len(f.Members), nil
+		return nil
+	})
+	if err == nil {
+		fmt.Fprintf(c.stdout, "list %s: deleted %s\n", list.Name, counted(deleted, "member"))
+	}
+	return err
+}
+
+// memberArguments reads the name of a list that commands fill, and members.
+func (c command) memberArguments(ctx *cli.Context, what string) (*policy.List, []policy.Range, error) {
+	args := ctx.Args().Slice()
+	if len(args) < 2 {
+		return nil, nil, usageError("lists %s takes a list and members, but got %s: "+memberUsage, what, counted(len(args), "argument"), what)
+	}
+	list, err := c.dynamicList(ctx, args[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	var ranges []policy.Range
+	for _, text := range args[1:] {
+		r, err := policy.ParseRange(text)
+		if err != nil {
+			return nil, nil, usageError("list %s: %v", list.Name, err)
+		}
+		ranges = append(ranges, r)
+	}
+	return list, ranges, nil
+}
+
+// dynamicList returns a list of the policy file that commands fill.
+func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error) {
+	f, err := load(ctx)
+	if err == nil {
+		err = c.report(f, allDiagnostics(f))
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := listNamed(f.doc, name)
+	if err != nil {
+		return nil, err
+	}
+	if list.Dynamic() == nil {
+		return nil, fmt.Errorf("list %s (%s:%d): commands do not fill it: give it a source { dynamic = true }", name, f.doc.File, list.Pos.Line)
+	}
+	return list, nil
+}
+
+// editTries is how often an edit is computed anew because the members change at the same time.
+const editTries = 10
+
+// editList changes the members that commands added to a list, in the kernel and in the state directory.
+func (c command) editList(list *policy.List, change func(*members.File) error) error {
+	return withKernel(func(k *kernel.Kernel) error {
+		dir := state.Find(k.Dir())
+		unlock, err := members.Lock(dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		for try := 1; ; try++ {
+			err := c.editOnce(k, dir, list, change)
+			if err == nil || try == editTries || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EEXIST) {
+				return err
+			}
+		}
+	})
+}
+
+func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, change func(*members.File) error) error {
+	now := time.Now()
+	f, err := members.Load(dir, list.Name, members.Added, now)
+	if err != nil {
+		c.warnOf("the members that were kept of list "+list.Name, err)
+	}
+	sets, err := livingSets(k, list)
+	if err != nil {
+		return err
+	}
+	for _, s := range sets {
+		f.Adopt(s.have, s.family, now)
+	}
+	before := members.File{Members: append([]members.Member{}, f.Members...)}
+	if err := change(f); err != nil {
+		return err
+	}
+	for _, s := range sets {
+		remove, add := members.Edit(s.have, members.OfFamily(before.Members, s.family), members.OfFamily(f.Members, s.family), now)
+		switch err := k.EditMembers(s.set, remove, add); {
+		case errors.Is(err, unix.ENFILE):
+			return fmt.Errorf("list %s: the set %s is full: delete members, or give the list a larger size", list.Name, s.set.Name)
+		case errors.Is(err, unix.EINVAL):
+			return fmt.Errorf("list %s: in the policy in force commands do not fill it: run pbr apply first", list.Name)
+		case err != nil:
+			return err
+		}
+	}
+	f.Persist = list.Dynamic().Persist
+	return members.Save(dir, list.Name, members.Added, f, now)
+}
+
+// livingSet is a list's set of one IP version with its members.
+type livingSet struct {
+	family plan.Family
+	set    *plan.Set
+	have   []nft.Member
+}
+
+// livingSets reads the sets of a list that is filled at run time.
+func livingSets(k *kernel.Kernel, list *policy.List) (sets []livingSet, err error) {
+	for _, family := range plan.Families {
+		s := livingSet{family: family, set: &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(), Interval: list.Dynamic() != nil}}
+		var there bool
+		if s.have, there, err = k.Living(s.set); err != nil {
+			return nil, err
+		}
+		if !there {
+			return nil, fmt.Errorf("list %s is not in force: run pbr apply first", list.Name)
+		}
+		sets = append(sets, s)
+	}
+	return sets, nil
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"pbr/compiler/policy"
+	"pbr/kernel"
+	"pbr/kernel/members"
+	"pbr/kernel/state"
+)
+
+// listsResult is the JSON of lists.
+type listsResult struct {
+	Lists []listStatus `json:"lists"`
+}
+
+// listStatus is one list.
+type listStatus struct {
+	Name string `json:"name"`
+	Line int    `json:"line"`
+	// Sources are what the list is made of, in the file's order.
+	Sources []listSource `json:"sources"`
+	// Entries is how many addresses, prefixes and ranges the policy knows of, overlapping and adjacent ones merged.
+	Entries int `json:"entries"`
+	// Living tells that the list is filled at run time too, and Size how many members of each IP version it may have then.
+	Living bool `json:"living"`
+	Size   int  `json:"size,omitempty"`
+	// Members are all that is in the list; those that were added at run time are missing, and Unknown says why, where they cannot be read.
+	Members []listMember `json:"members"`
+	Unknown string       `json:"unknown,omitempty"`
+}
+
+// listSource is a source of a list.
+type listSource struct {
+	// Kind is "entries", "file", "url", "domains" or "dynamic".
+	Kind string `json:"source"`
+	// File, URL and Domains are those of the kinds of these names.
+	File    string   `json:"file,omitempty"`
+	URL     string   `json:"url,omitempty"`
+	Domains []string `json:"domains,omitempty"`
+	// Entries is how many lines or values it has.
+	Entries int `json:"entries"`
+	// Refresh is how often a URL is fetched, Timeout how long members stay, in seconds.
+	Refresh float64 `json:"refresh_s,omitempty"`
+	Timeout float64 `json:"timeout_s,omitempty"`
+	Persist bool    `json:"persist,omitempty"`
+}
+
+// listMember is an address, prefix or range that is in a list.
+type listMember struct {
+	Member string `json:"member"`
+	// Source is "policy" for what the policy knows, "added" for what pbr lists added, "learned" for what DNS answers gave.
+	Source string `json:"source"`
+	// Name is the name that it is an address of.
+	Name string `json:"name,omitempty"`
+	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent: for ever.
+	Timeout float64 `json:"timeout_s,omitempty"`
+	Expires float64 `json:"expires_s,omitempty"`
+}
+
+func (c command) runLists(ctx *cli.Context) error {
+	args := ctx.Args()
+	if args.Len() > 1 {
+		return usageError("lists shows one list or all, but got %d names: write pbr lists [NAME]", args.Len())
+	}
+	f, err := load(ctx)
+	if err == nil {
+		err = c.report(f, allDiagnostics(f))
+	}
+	if err != nil {
+		return err
+	}
+	lists := f.doc.Lists
+	if args.Len() == 1 {
+		l, err := listNamed(f.doc, args.First())
+		if err != nil {
+			return err
+		}
+		lists = []policy.List{*l}
+	}
+	res := &listsResult{Lists: []listStatus{}}
+	err = withKernel(func(k *kernel.Kernel) error {
+		for i := range lists {
+			res.Lists = append(res.Lists, c.listStatus(k, &lists[i]))
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case ctx.Bool("json"):
+		return printJSON(c.stdout, res)
+	case args.Len() == 1:
+		c.writeList(&res.Lists[0])
+	default:
+		c.writeLists(res)
+	}
+	return nil
+}
+
+func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
+	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), Living: l.Living(), Size: l.Size(), Members: []listMember{}}
+	for i := range l.Sources {
+		s.Sources = append(s.Sources, sourceStatus(&l.Sources[i]))
+	}
+	if s.Living {
+		added, err := membersOf(k, l)
+		s.Members = append(s.Members, added...)
+		if err != nil {
+			s.Unknown = err.Error()
+		}
+	}
+	for _, r := range l.Ranges {
+		s.Members = append(s.Members, listMember{Member: r.String(), Source: "policy"})
+	}
+	return s
+}
+
+func sourceStatus(src *policy.Source) listSource {
+	s := listSource{Kind: src.Kind.String(), Entries: src.Entries}
+	switch src.Kind {
+	case policy.FromFile:
+		s.File = src.File.Path
+	case policy.FromURL:
+		s.URL, s.Refresh = src.URL.URL, src.URL.Refresh.Seconds()
+	case policy.FromDomains:
+		s.Domains, s.Timeout = src.Domains.Names, src.Domains.Timeout.Seconds()
+	case policy.FromDynamic:
+		s.Timeout, s.Persist = src.Dynamic.Timeout.Seconds(), src.Dynamic.Persist
+	}
+	return s
+}
+
+// membersOf reads what was added to a list at run time, as it was added.
+func membersOf(k *kernel.Kernel, l *policy.List) ([]listMember, error) {
+	sets, err := livingSets(k, l)
+	if err != nil {
+		return nil, err
+	}
+	now, dir := time.Now(), state.Find(k.Dir())
+	learned, _ := members.Load(dir, l.Name, members.Learned, now)
+	f, _ := members.Load(dir, l.Name, members.Added, now) // what is damaged shows as the kernel has it
+	for _, s := range sets {
+		f.Adopt(s.have, s.family, now)
+	}
+	names := map[string]string{}
+	for _, m := range learned.Members {
+		names[m.String()] = m.Name
+	}
+	slices.SortFunc(f.Members, func(a, b members.Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	out := make([]listMember, 0, len(f.Members))
+	for i := range f.Members {
+		m := &f.Members[i]
+		one := listMember{Member: m.String(), Source: "added", Timeout: m.Timeout.Seconds()}
+		if name, is := names[one.Member]; is {
+			one.Source, one.Name = "learned", name
+		}
+		if m.Timeout > 0 {
+			one.Expires = m.Left(now).Seconds()
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (c command) writeLists(res *listsResult) {
+	if len(res.Lists) == 0 {
+		fmt.Fprintln(c.stdout, "the policy has no lists")
+		return
+	}
+	rows := [][]string{{"LIST", "ENTRIES", "MEMBERS", "SOURCES"}}
+	for i := range res.Lists {
+		s := &res.Lists[i]
+		living := "-"
+		if s.Living {
+			living = fmt.Sprintf("%d of %d", len(s.Members)-s.Entries, s.Size)
+		}
+		if s.Unknown != "" {
+			living = "unknown"
+		}
+		var sources []string
+		for j := range s.Sources {
+			sources = append(sources, s.Sources[j].text())
+		}
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Entries), living, strings.Join(sources, ", ")})
+	}
+	writeRows(c.stdout, rows, func(int, int) string { return "" })
+	c.tellUnknown(res.Lists)
+}
+
+// tellUnknown says why members are not known, each reason once.
+func (c command) tellUnknown(lists []listStatus) {
+	told := map[string]bool{}
+	for i := range lists {
+		if why := lists[i].Unknown; why != "" && !told[why] {
+			told[why] = true
+			fmt.Fprintf(c.stderr, "pbr: members are not known: %s\n", why)
+		}
+	}
+}
+
+// text is a source in a few words.
+func (s *listSource) text() string {
+	switch {
+	case s.File != "":
+		return "file " + s.File
+	case s.URL != "":
+		return "url " + s.URL
+	case len(s.Domains) > 0:
+		return "domains " + strings.Join(s.Domains[:min(shownDomains, len(s.Domains))], " ") + more(len(s.Domains)-shownDomains)
+	}
+	return s.Kind
+}
+
+// shownDomains is how many names of a list are shown in a line.
+const shownDomains = 3
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", n)
+}
+
+func (c command) writeList(s *listStatus) {
+	fmt.Fprintf(c.stdout, "list %s, line %d\n", s.Name, s.Line)
+	for i := range s.Sources {
+		src := &s.Sources[i]
+		text := src.text()
+		if src.Kind != policy.FromDynamic.String() && src.Kind != policy.FromDomains.String() {
+			text += ": " + counted(src.Entries, "entry")
+		}
+		if src.Refresh > 0 {
+			text += ", fetched every " + span(seconds(src.Refresh))
+		}
+		if src.Timeout > 0 {
+			text += ", timeout " + span(seconds(src.Timeout))
+		}
+		if src.Persist {
+			text += ", persistent"
+		}
+		fmt.Fprintln(c.stdout, "  source: "+text)
+	}
+	if s.Living {
+		fmt.Fprintf(c.stdout, "  room: %d members of each IP version\n", s.Size)
+	}
+	if len(s.Members) > 0 {
+		rows := [][]string{{"MEMBER", "SOURCE", "EXPIRES IN"}}
+		for _, m := range s.Members {
+			left := "-"
+			if m.Timeout > 0 {
+				left = span(seconds(m.Expires))
+			}
+			rows = append(rows, []string{m.Member, strings.TrimSpace(m.Source + " " + m.Name), left})
+		}
+		writeRows(c.stdout, rows, func(int, int) string { return "" })
+	}
+	c.tellUnknown([]listStatus{*s})
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// counted is a number of things, by the name of one.
+func counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	if stem, ends := strings.CutSuffix(one, "y"); ends {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

@@ -1,0 +1,110 @@
+package members
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sort"
+	"time"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+)
+
+// ErrNotMember means that what is to be deleted is none of a list's members.
+var ErrNotMember = errors.New("not a member")
+
+// Add adds members to a list, or gives those that it has their new times.
+func (f *File) Add(list ...Member) {
+	for _, m := range list {
+		if i := f.index(m); i >= 0 {
+			f.Members[i] = m
+		} else {
+			f.Members = append(f.Members, m)
+		}
+	}
+}
+
+// Delete takes a member out of a list. The error is ErrNotMember, and names the one that has the address.
+func (f *File) Delete(m Member) error {
+	if i := f.index(m); i >= 0 {
+		f.Members = slices.Delete(f.Members, i, i+1)
+		return nil
+	}
+	for _, o := range f.Members {
+		if o.From.Is4() == m.From.Is4() && !m.From.Less(o.From) && !o.To.Less(m.To) {
+			return fmt.Errorf("%s: %w: it is a part of the member %s", &m, ErrNotMember, &o)
+		}
+	}
+	return fmt.Errorf("%s: %w", &m, ErrNotMember)
+}
+
+func (f *File) index(m Member) int {
+	return slices.IndexFunc(f.Members, func(o Member) bool { return o.From == m.From && o.To == m.To })
+}
+
+// Count is how many members of an IP version there are.
+func (f *File) Count(family plan.Family) int { return len(OfFamily(f.Members, family)) }
+
+// Adopt takes in what the kernel has beside the members that are kept: those that somebody added by other means. Kept ones
+// that the kernel has no more are dropped.
+func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
+	kept := Flatten(OfFamily(f.Members, family), now)
+	f.Members = slices.DeleteFunc(f.Members, func(m Member) bool {
+		return m.From.Is4() == (family == plan.IPv4) && !overlaps(have, m.From, m.To)
+	})
+	for _, h := range have {
+		if overlaps(kept, h.From, h.To) {
+			continue
+		}
+		m := Member{From: h.From, To: h.To, Timeout: h.Timeout}
+		if h.Timeout > 0 {
+			m.Expires = now.Add(h.Expires)
+		}
+		f.Members = append(f.Members, m)
+	}
+}
+
+// overlaps reports whether one of a list, which is sorted and whose elements do not overlap, has an address in common with a range.
+func overlaps(list []nft.Member, from, to netip.Addr) bool {
+	i := sort.Search(len(list), func(i int) bool { return list[i].To.Compare(from) >= 0 })
+	return i < len(list) && list[i].From.Compare(to) <= 0
+}
+
+// Edit returns what is to be removed from a set, and added to it, that holds have, so that the members of before become those of after.
+func Edit(have []nft.Member, before, after []Member, now time.Time) (remove, add []nft.Member) {
+	old, want := Flatten(before, now), Flatten(after, now)
+	changed := different(old, want)
+	for _, h := range have {
+		if overlaps(changed, h.From, h.To) {
+			remove = append(remove, h)
+		}
+	}
+	for _, w := range want {
+		if overlaps(changed, w.From, w.To) || overlaps(remove, w.From, w.To) {
+			add = append(add, w)
+		}
+	}
+	return remove, add
+}
+
+// different returns the ranges in which two lists of elements differ, sorted, none of them overlapping.
+func different(a, b []nft.Member) []nft.Member {
+	in := make(map[nft.Member]bool, len(a))
+	for _, m := range a {
+		in[m] = true
+	}
+	var out []Member
+	for _, m := range b {
+		if in[m] {
+			delete(in, m)
+		} else {
+			out = append(out, Member{From: m.From, To: m.To})
+		}
+	}
+	for m := range in {
+		out = append(out, Member{From: m.From, To: m.To})
+	}
+	return Flatten(out, time.Time{})
+}
