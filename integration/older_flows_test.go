@@ -1,13 +1,18 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"pbr/integration/lab"
 )
@@ -86,8 +91,8 @@ func olderNet(t *testing.T) *watched {
 	w.Router.IP("route add default via 192.0.2.1 dev wan1")
 	w.Router.IP6("route add default via 2001:db8:f1::1 dev wan1")
 	w.ISPs["isp1"].NFT(`table inet leak { chain pre { type filter hook prerouting priority -350;
-	ip daddr { 198.18.3.3, 198.18.4.4 } counter
-	ip6 daddr { 2001:db8:ffff::3, 2001:db8:ffff::4 } counter
+	meta l4proto { tcp, udp } ip daddr { 198.18.3.3, 198.18.4.4 } counter
+	meta l4proto { tcp, udp } ip6 daddr { 2001:db8:ffff::3, 2001:db8:ffff::4 } counter
 }; }
 `)
 	return w
@@ -243,12 +248,10 @@ func (f *flood) settled(when string) {
 	}
 }
 
-// The tests of floods do not run beside others: an answer that takes longer than 0.7 s begins a
-// connection from outside, and on a busy machine one does.
-
 // TestFlowsOlderThanTheTable: flows that were there before the first apply, after which none is
 // stuck, and no strict one leaks.
 func TestFlowsOlderThanTheTable(t *testing.T) {
+	t.Parallel()
 	w := olderNet(t)
 	f := w.flood(12)
 	f.tracked()
@@ -277,6 +280,7 @@ func (w *watched) unchanged(before map[string]entry, when string) {
 // nftables.conf has it. When the repair is reported no flow is stuck, no strict one leaks, and
 // those that were there before keep their port.
 func TestFlushWhileWatched(t *testing.T) {
+	t.Parallel()
 	w := olderNet(t)
 	w.start()
 	w.waitState("isp1", "up")
@@ -306,6 +310,7 @@ func (w *watched) repairs() (n int) {
 // TestFlowsBornWithoutTable: the table is taken away while nobody watches, flows begin, and then
 // the watch comes.
 func TestFlowsBornWithoutTable(t *testing.T) {
+	t.Parallel()
 	w := olderNet(t)
 	w.router.must("apply")
 	w.Router.RunInput("flush ruleset\n"+stateful, "nft", "-f", "-")
@@ -379,4 +384,53 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 			t.Errorf("without the routes: %v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
 		}
 	}
+}
+
+// TestFarEndThatGoesOn: the far end of a flushed connection sends on by the uplink that it knows, more often than the router does itself. Its packets begin no
+// connection that the router's own would then follow, past a strict table.
+func TestFarEndThatGoesOn(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	w.ISPs["isp1"].NFT("table inet apart { chain out { type filter hook output priority raw; udp sport 4000 notrack; }; }")
+	far := netip.MustParseAddrPort("198.18.3.3:4000")
+	c, err := w.Router.Dial("udp", netip.Addr{}, far, lab.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &flood{w: w, conns: []*lab.Conn{c}, stop: make(chan struct{})}
+	f.wait.Add(1)
+	go f.send(c, 300*time.Millisecond)
+	defer f.end()
+	w.stream(w.ISPs["isp1"], far, c.LocalAddr())
+	f.tracked()
+	w.router.must("apply")
+	f.settled("applied")
+}
+
+// stream sends packets from an address that is not the host's own, until the test ends.
+func (w *watched) stream(h *lab.Host, from netip.AddrPort, to netip.AddrPort) {
+	w.t.Helper()
+	foreign := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		cerr := c.Control(func(fd uintptr) {
+			err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1), unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+		})
+		return errors.Join(err, cerr)
+	}}
+	var socket net.PacketConn
+	var err error
+	h.Do(func() { socket, err = foreign.ListenPacket(w.t.Context(), "udp4", from.String()) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range time.Tick(10 * time.Millisecond) {
+			if _, err := socket.WriteTo([]byte("on"), net.UDPAddrFromAddrPort(to)); errors.Is(err, net.ErrClosed) {
+				return
+			}
+		}
+	}()
+	w.t.Cleanup(func() { socket.Close(); <-ended })
 }

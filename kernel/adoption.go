@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/walk"
+	"pbr/kernel/conntrack"
 )
 
 // tableMade reports whether a plan's table is about to be made, or made whole again: connections
@@ -41,29 +43,75 @@ func rulesOf(r *plan.Ruleset, chain string) int {
 	return 0
 }
 
-// freeMark returns a mark that is no table's; ok is false if the mask has none left.
-func freeMark(p *plan.Plan) (mark uint32, ok bool) {
-	for mark = p.Mask; mark != 0; mark = (mark - 1) & p.Mask {
-		if !slices.ContainsFunc(p.Numbers, func(n plan.Number) bool { return n.Mark == mark }) {
-			return mark, true
+// answersPriority is that of mangle (linux/netfilter_ipv4.h): after conntrack, and before any translation of destinations.
+const answersPriority = -150
+
+// withoutAnswers returns a ruleset that drops what would begin a connection with one of the tuples.
+func withoutAnswers(r plan.Ruleset, answers []conntrack.Tuple) plan.Ruleset {
+	arrived := plan.Chain{Name: "late-answers", Kind: "filter", Hook: "prerouting", Priority: answersPriority}
+	for _, m := range answerMaps {
+		set := m.set(answers)
+		if len(set.Tuples) == 0 {
+			continue
 		}
+		r.Sets = append(slices.Clip(r.Sets), set)
+		arrived.Rules = append(arrived.Rules, m.lookUp())
 	}
-	return 0, false
+	drop := plan.Chain{Name: "late-answer", Rules: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Drop}}}}}
+	r.Chains = slices.Concat(r.Chains, []plan.Chain{drop, arrived})
+	return r
 }
 
-// stopPriority is that of mangle (linux/netfilter_ipv4.h), after conntrack.
-const stopPriority = -150
+// answerMap is a map of tuples of one IP version, with ports or without.
+type answerMap struct {
+	name   string
+	family plan.Family
+	fields plan.FieldList
+}
 
-// withStop returns a ruleset that drops all packets of connections with a mark.
-func withStop(r plan.Ruleset, mask, mark uint32) plan.Ruleset {
-	k := plan.KeyFromUint32(mark)
-	stop := []plan.ChainRule{{
-		Matches: []plan.Match{{Field: plan.FieldCTMark, Mask: mask, From: k, To: k}}, Actions: []plan.Action{{Kind: plan.Drop}},
-		Comment: "older than the table, and about to be deleted",
-	}}
-	r.Chains = slices.Concat(r.Chains, []plan.Chain{
-		{Name: "stop-arrived", Kind: "filter", Hook: "prerouting", Priority: stopPriority, Rules: stop},
-		{Name: "stop-sent", Kind: "filter", Hook: "output", Priority: stopPriority, Rules: stop},
-	})
-	return r
+var answerMaps = []answerMap{
+	{"late-answers-4", plan.IPv4, plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort}},
+	{"late-answers-6", plan.IPv6, plan.FieldList{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort}},
+	{"late-answers-4-without-ports", plan.IPv4, plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto}},
+	{"late-answers-6-without-ports", plan.IPv6, plan.FieldList{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto}},
+}
+
+func (m *answerMap) withPorts() bool { return m.fields[3] != 0 }
+
+func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
+	s := plan.Set{Name: m.name, Map: true, Comment: "answers to connections that were just flushed"}
+	for _, f := range m.fields {
+		if f != 0 {
+			s.Concat = append(s.Concat, f.Type())
+		}
+	}
+	for i := range answers {
+		t := &answers[i]
+		if t.Src.Is4() == (m.family == plan.IPv4) && t.HasPorts == m.withPorts() && !isICMP(t.Proto) {
+			s.Tuples = append(s.Tuples, m.tuple(s.Concat, t))
+		}
+	}
+	slices.SortFunc(s.Tuples, plan.CompareTuples)
+	s.Tuples = slices.Compact(s.Tuples)
+	return s
+}
+
+// isICMP reports whether a protocol is one whose answers never begin a connection (RFC 792, RFC 4443).
+func isICMP(proto uint8) bool { return proto == 1 || proto == 58 }
+
+func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {
+	keys := []plan.Key{plan.KeyFromAddr(t.Src), plan.KeyFromAddr(t.Dst), plan.KeyFromUint8(t.Proto), plan.KeyFromUint16(t.SPort), plan.KeyFromUint16(t.DPort)}
+	spans := make([]plan.Span, len(types))
+	for i := range spans {
+		spans[i] = plan.Span{From: keys[i], To: keys[i]}
+	}
+	return plan.PackTuple(types, spans, "late-answer")
+}
+
+// lookUp is the rule that looks new connections up.
+func (m *answerMap) lookUp() plan.ChainRule {
+	return plan.ChainRule{
+		Matches: []plan.Match{plan.NFProto(m.family), {Field: plan.FieldCTState, Mask: walk.StateNew, Not: true}},
+		Actions: []plan.Action{{Kind: plan.VMap, Fields: m.fields, Set: m.name}},
+	}
 }

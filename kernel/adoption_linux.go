@@ -17,9 +17,16 @@ import (
 // meanwhile a packet that was on its way when the table came may have made another one.
 const adoptRounds = 3
 
-// answerTime is how long an answer may be on its way: a round trip by satellite takes 600 ms, and
-// few are longer.
-const answerTime = 700 * time.Millisecond
+// answerTime is how long the next packet from inside is waited for, while answers to what was flushed
+// are dropped. Keep-alives and timers of a second are common, and a round trip by satellite takes 0.6 s.
+const answerTime = 1300 * time.Millisecond
+
+// streamTime is between the packets of a far end that sends on and on, whose next one begins a connection
+// that the next look finds.
+const streamTime = 100 * time.Millisecond
+
+// lateTime is how long an answer may be late, and is still known as one.
+const lateTime = 2 * time.Minute
 
 // adopt decides on the connections that are older than the table, which is in force. It never fails
 // the apply: what cannot be done becomes a warning, and is tried again by the next one.
@@ -51,12 +58,37 @@ func (a *application) tryAdopt() error {
 				return err
 			}
 		}
-		changed, err := a.carryOut(c, decide(judge, flows, decided))
+		todo := decide(judge, flows, decided)
+		todo.flush = append(todo.flush, a.late.among(flows)...)
+		changed, err := a.carryOut(c, todo)
 		if err = errors.Join(err, unanswered); err != nil || !changed {
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepLate deletes the connections that were begun by an answer to one that an earlier apply of this process flushed: what answers later
+// than answerTime was not dropped.
+func (a *application) sweepLate() error {
+	if len(a.late) == 0 {
+		return nil
+	}
+	c, err := conntrack.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	flows, err := conntrack.List(c, conntrack.All())
+	if err != nil {
+		return err
+	}
+	begun := a.late.among(flows)
+	a.late.forget(time.Now())
+	if len(begun) == 0 {
+		return nil
+	}
+	return a.flushOld(c, begun)
 }
 
 // judge returns one that knows the machine as it is now. What the kernel does not answer it notes
@@ -82,7 +114,7 @@ func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
 
 // decisions are what is to be done with connections.
 type decisions struct {
-	flush []*conntrack.Flow
+	flush []flushed
 	pin   []pinnedFlow
 }
 
@@ -101,7 +133,7 @@ func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool)
 		decided[f.Key()] = true
 		switch v := judge.Decide(f); {
 		case v.Delete:
-			todo.flush = append(todo.flush, f)
+			todo.flush = append(todo.flush, flushed{f, lateAnswer{f.Reply, f.Orig}})
 		case v.Pin != 0:
 			todo.pin = append(todo.pin, pinnedFlow{f, v.Pin})
 		}
@@ -127,36 +159,38 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	return n > 0 || len(todo.flush) > 0, err
 }
 
-// flushOld deletes connections. An answer that is on its way to one of them would begin a
-// connection from outside, which the next packet from inside would belong to, and follow past every
-// policy. So before a connection goes it is stopped, for as long as an answer may take.
-func (a *application) flushOld(c *netlink.Conn, flows []*conntrack.Flow) error {
-	mark, free := freeMark(a.want)
-	if free {
-		stopping := withStop(a.want.Ruleset, a.want.Mask, mark)
-		if err := a.transact(&stopping); err != nil {
-			return err
-		}
-		marks := make([]conntrack.Marking, len(flows))
-		for i, f := range flows {
-			marks[i] = conntrack.Marking{Flow: f, Bits: mark, Mask: a.want.Mask}
-		}
-		if _, err := conntrack.SetMarks(c, marks); err != nil {
-			return err
-		}
-		select {
-		case <-time.After(answerTime):
-		case <-a.ctx.Done():
-		}
+// flushOld deletes connections. An answer to one of them would begin a connection from outside, which the next packet from
+// inside would belong to, and follow past every policy. So answers are dropped for as long as that packet may take.
+func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
+	list, answers := make([]*conntrack.Flow, len(flows)), make([]conntrack.Tuple, len(flows))
+	for i, f := range flows {
+		list[i], answers[i] = f.Flow, f.arrives
 	}
-	n, err := conntrack.RemoveEach(c, flows)
-	a.report.Flushed += n
-	if err != nil {
+	dropping := withoutAnswers(a.want.Ruleset, answers)
+	if err := a.transact(&dropping); err != nil {
 		return err
 	}
-	if !free {
-		return nil
+	a.late = a.late.with(flows, time.Now().Add(lateTime))
+	n, err := conntrack.RemoveEach(c, list)
+	a.report.Flushed += n
+	if err == nil {
+		a.pause(answerTime)
 	}
+	err = errors.Join(err, a.dropNoLonger())
+	a.pause(streamTime)
+	return err
+}
+
+// pause waits, but not for an apply that is to end.
+func (a *application) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-a.ctx.Done():
+	}
+}
+
+// dropNoLonger makes the ruleset that of the plan again.
+func (a *application) dropNoLonger() error {
 	defer func() {
 		a.saveSnapshot(a.live)
 		a.remember(a.want, a.owned, a.live, true)

@@ -81,3 +81,32 @@ func TestAdoption(t *testing.T) {
 		}
 	}
 }
+
+// TestLateAnswerIsFound: an answer to a flushed connection comes after apply has waited for it, and begins a connection from outside. The next apply deletes
+// it, and no other connection from outside.
+func TestLateAnswerIsFound(t *testing.T) {
+	k := newKernel(t)
+	lib := newConntrack(t)
+	run(t, "sysctl -w net.ipv4.ip_forward=1")
+	run(t, "ip route add 172.16.0.0/12 dev x1")
+	p := compile(t, k, twoUplinks, nil)
+	create := func(src, dst string, sport, dport uint16) {
+		t.Helper()
+		must(t, lib.Create(conntrack.NewFlow(17, 0, netip.MustParseAddr(src), netip.MustParseAddr(dst), sport, dport, 600, 0)))
+	}
+	create("172.16.0.1", "8.8.8.8", 1000, 53)
+	if r := apply(t, k, p); r.Flushed != 1 {
+		t.Fatalf("first apply: %+v", r)
+	}
+	create("8.8.8.8", "172.16.0.1", 53, 1000)
+	create("8.8.8.8", "172.16.0.1", 54, 1000)
+	if r := apply(t, k, p); r.Flushed != 1 {
+		t.Errorf("second apply: %+v", r)
+	}
+	flows, err := lib.Dump(nil)
+	must(t, err)
+	if len(flows) != 1 || flows[0].TupleOrig.Proto.SourcePort != 54 {
+		t.Errorf("%d are left: %+v", len(flows), flows)
+	}
+	holds(t, k, p)
+}

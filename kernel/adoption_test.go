@@ -1,9 +1,13 @@
 package kernel
 
 import (
+	"net/netip"
 	"testing"
+	"time"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/walk"
+	"pbr/kernel/conntrack"
 )
 
 // steering is a ruleset with base chains of some rules each.
@@ -48,13 +52,60 @@ func TestTableMade(t *testing.T) {
 	}
 }
 
-func TestFreeMark(t *testing.T) {
-	p := &plan.Plan{Mask: 0x300, Numbers: []plan.Number{{Mark: 0}, {Mark: 0x300}, {Mark: 0x100}}}
-	if mark, ok := freeMark(p); mark != 0x200 || !ok {
-		t.Errorf("%#x, %v", mark, ok)
+// TestLateAnswers: what begins with an answer to a flushed connection, and has taken its place, is found until its time is over.
+func TestLateAnswers(t *testing.T) {
+	tuple := func(src, dst string, sport, dport uint16) conntrack.Tuple {
+		return conntrack.Tuple{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: sport, DPort: dport, HasPorts: true}
 	}
-	p.Numbers = append(p.Numbers, plan.Number{Mark: 0x200})
-	if mark, ok := freeMark(p); ok {
-		t.Errorf("%#x is free", mark)
+	inside, answer := tuple("192.0.2.2", "198.18.3.3", 5000, 4000), tuple("198.18.3.3", "192.0.2.2", 4000, 5000)
+	now := time.Now()
+	late := lateAnswers(nil).with([]flushed{{&conntrack.Flow{Orig: inside, Reply: answer}, lateAnswer{answer, inside}}}, now.Add(time.Second))
+	flows := []conntrack.Flow{
+		{Orig: tuple("198.18.3.3", "192.0.2.2", 4001, 5000), Reply: tuple("192.0.2.2", "198.18.3.3", 5000, 4001)},
+		{Orig: answer, Reply: inside},
+		{Orig: answer, Reply: tuple("192.0.2.2", "198.18.3.3", 5000, 4109)}, // the way inside was taken
+	}
+	if begun := late.among(flows); len(begun) != 1 || begun[0].Flow != &flows[1] {
+		t.Errorf("%+v", begun)
+	}
+	if late.forget(now.Add(2 * time.Second)); len(late.among(flows)) != 0 {
+		t.Errorf("%v is not forgotten", late)
+	}
+}
+
+// TestWithoutAnswers: answers of both IP versions are dropped, with ports and without, and nothing else.
+func TestWithoutAnswers(t *testing.T) {
+	a := netip.MustParseAddr
+	answers := []conntrack.Tuple{
+		{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5000, HasPorts: true},
+		{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5000, HasPorts: true}, // in another zone
+		{Src: a("2001:db8:ffff::3"), Dst: a("2001:db8:f1::2"), Proto: 6, SPort: 443, DPort: 5001, HasPorts: true},
+		{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 47},
+		{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 1},
+	}
+	r := withoutAnswers(plan.Ruleset{}, answers)
+	e, err := walk.New(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		p    walk.Packet
+		want walk.Verdict
+	}{
+		"UDP":                        {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5000}, walk.Dropped},
+		"TCP, IPv6":                  {walk.Packet{Src: a("2001:db8:ffff::3"), Dst: a("2001:db8:f1::2"), Proto: 6, SPort: 443, DPort: 5001}, walk.Dropped},
+		"GRE":                        {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 47, NoPorts: true}, walk.Dropped},
+		"an echo request":            {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 1, ICMPType: 8}, walk.Ended},
+		"another port":               {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5002}, walk.Ended},
+		"the packet of the sender's": {walk.Packet{Src: a("192.0.2.2"), Dst: a("198.18.3.3"), Proto: 17, SPort: 5000, DPort: 4000}, walk.Ended},
+	} {
+		c.p.CTState = walk.StateNew
+		if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != c.want {
+			t.Errorf("%s: %v, %v", name, res.Verdict, err)
+		}
+		c.p.CTState = walk.StateEstablished
+		if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != walk.Ended {
+			t.Errorf("%s, of a connection: %v, %v", name, res.Verdict, err)
+		}
 	}
 }

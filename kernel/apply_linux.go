@@ -153,6 +153,8 @@ func (a *application) settle() error {
 	}
 	if a.unadopted {
 		a.adopt()
+	} else if err := a.sweepLate(); err != nil {
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections that late answers have begun: %v", err))
 	}
 	next := a.journal.settled(a.owned, a.want.Sysctls)
 	if a.marks.failed {

@@ -31,6 +31,8 @@ type Kernel struct {
 	released string
 	// owned is what Notices takes for ours.
 	owned atomic.Pointer[owned]
+	// late are the answers to connections that were flushed lately.
+	late lateAnswers
 	// settings are the values of those that the plan in force has, for Notices.
 	settings atomic.Pointer[map[string]string]
 	// living are the living sets of the plan in force, whose members Notices does not tell of.

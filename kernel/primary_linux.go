@@ -73,17 +73,15 @@ func (p *pinning) pinListed(c *netlink.Conn) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range flows {
-		if !p.has(&f) {
-			continue
-		}
-		changed := changedFlow{f, p.mask}
-		p.done = append(p.done, changed)
-		if _, err := changed.set(c, p.mark); err != nil {
-			return err
+	var marks []conntrack.Marking
+	for i := range flows {
+		if f := &flows[i]; p.has(f) {
+			p.done = append(p.done, changedFlow{*f, p.mask})
+			marks = append(marks, conntrack.Marking{Flow: f, Bits: p.mark, Mask: p.mask})
 		}
 	}
-	return nil
+	_, err = setMarks(c, marks)
+	return err
 }
 
 func (p *pinning) release(c *netlink.Conn) error {

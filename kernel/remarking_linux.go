@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 
@@ -101,18 +102,23 @@ func (r *remarking) each(c *netlink.Conn, do func(f conntrack.Flow) error) error
 // prepare changes what must not keep its mark when the plan's routes come, and keeps what it was.
 func (r *remarking) prepare(c *netlink.Conn) error {
 	r.held = map[string]heldFlow{}
-	return r.each(c, func(f conntrack.Flow) error {
+	var marks []conntrack.Marking
+	err := r.each(c, func(f conntrack.Flow) error {
 		key := f.Key()
 		bits, mask, change := r.Before(f.Mark)
 		if _, again := r.held[key]; again || !change {
 			return nil
 		}
 		end, endMask, _ := r.Meaning(f.Mark)
-		h := heldFlow{changedFlow{f, mask}, end, endMask}
-		r.held[key] = h
-		_, err := h.set(c, bits)
-		return err
+		r.held[key] = heldFlow{changedFlow{f, mask}, end, endMask}
+		marks = append(marks, conntrack.Marking{Flow: &f, Bits: bits, Mask: mask})
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	_, err = setMarks(c, marks)
+	return err
 }
 
 func (r *remarking) release(c *netlink.Conn) error {
@@ -124,15 +130,33 @@ func (r *remarking) release(c *netlink.Conn) error {
 	return giveBack(c, flows)
 }
 
-// changeTries is how often a message about one connection is sent that fails.
+// changeTries is how often messages about connections are sent of which one fails.
 const changeTries = 3
 
-// giveBack gives connections the marks that they had.
+// setMarks changes marks, and tries again if that fails: marked twice a connection is as if marked once.
+func setMarks(c *netlink.Conn, marks []conntrack.Marking) (found int, err error) {
+	for range changeTries {
+		if found, err = conntrack.SetMarks(c, marks); err == nil {
+			return found, nil
+		}
+	}
+	return found, err
+}
+
+// giveBack gives connections the marks that they had. One that cannot be given back keeps none of the others from it.
 func giveBack(c *netlink.Conn, flows []changedFlow) error {
+	marks := make([]conntrack.Marking, len(flows))
+	for i := range flows {
+		f := &flows[i]
+		marks[i] = conntrack.Marking{Flow: &f.Flow, Bits: f.Mark & f.hadMask, Mask: f.hadMask}
+	}
+	if _, err := setMarks(c, marks); err == nil {
+		return nil
+	}
 	failed := 0
 	var why error
-	for _, f := range flows {
-		if _, err := f.set(c, f.Mark&f.hadMask); err != nil {
+	for i := range marks {
+		if _, err := setMarks(c, marks[i:i+1]); err != nil {
 			failed++
 			why = err
 		}
@@ -141,16 +165,6 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 		return fmt.Errorf("%d connections did not get their marks back: %w", failed, why)
 	}
 	return nil
-}
-
-// set changes the bits that were changed before, or are to be, and tries again if that fails.
-func (f *changedFlow) set(c *netlink.Conn, bits uint32) (found bool, err error) {
-	for range changeTries {
-		if found, err = f.SetMark(c, bits, f.hadMask); err == nil {
-			return found, nil
-		}
-	}
-	return false, err
 }
 
 // sweeps is how often finish looks for connections with marks of earlier plans: the first packet of some was on its way when the
@@ -163,10 +177,12 @@ func (r *remarking) finish(c *netlink.Conn) error {
 	if err := r.a.journalInForce(); err != nil {
 		return err
 	}
+	var marks []conntrack.Marking
 	for _, h := range r.held {
-		if err := r.change(c, h.Flow, h.bits, h.mask); err != nil {
-			return err
-		}
+		marks = append(marks, conntrack.Marking{Flow: &h.Flow, Bits: h.bits, Mask: h.mask})
+	}
+	if err := r.change(c, marks); err != nil {
+		return err
 	}
 	for range sweeps {
 		n := len(r.done)
@@ -179,13 +195,18 @@ func (r *remarking) finish(c *netlink.Conn) error {
 
 // sweep is one look for finish.
 func (r *remarking) sweep(c *netlink.Conn) error {
-	return r.each(c, func(f conntrack.Flow) error {
+	var marks []conntrack.Marking
+	err := r.each(c, func(f conntrack.Flow) error {
 		bits, mask, change := r.After(f.Mark)
-		if _, held := r.held[f.Key()]; held || !change || r.Orphaned(f.Mark) {
-			return nil
+		if _, held := r.held[f.Key()]; !held && change {
+			marks = append(marks, conntrack.Marking{Flow: &f, Bits: bits, Mask: mask})
 		}
-		return r.change(c, f, bits, mask)
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.change(c, marks)
 }
 
 // restart deletes the connections of strict tables that are gone with their uplink. Until then the ruleset drops their packets.
@@ -222,22 +243,33 @@ func (r *remarking) lost(*netlink.Conn) error {
 	return nil
 }
 
-func (r *remarking) change(c *netlink.Conn, f conntrack.Flow, bits, mask uint32) error {
-	if r.Orphaned(f.Mark) {
-		return nil // for restart
+// change changes marks, but of what restart deletes, and notes what they were before: whether a message that failed did it all the same is not known.
+func (r *remarking) change(c *netlink.Conn, marks []conntrack.Marking) error {
+	marks = slices.DeleteFunc(marks, func(m conntrack.Marking) bool { return r.Orphaned(m.Mark) })
+	cleared, moved := split(marks, func(m conntrack.Marking) bool { return m.Bits == 0 })
+	for _, m := range marks {
+		r.done = append(r.done, changedFlow{*m.Flow, m.Mask})
 	}
-	changed := changedFlow{f, mask}
-	found, err := changed.set(c, bits)
-	if err != nil || !found {
+	n, err := setMarks(c, cleared)
+	r.a.report.Cleared += n
+	if err != nil {
 		return err
 	}
-	r.done = append(r.done, changed)
-	if bits == 0 {
-		r.a.report.Cleared++
-	} else {
-		r.a.report.Moved++
+	n, err = setMarks(c, moved)
+	r.a.report.Moved += n
+	return err
+}
+
+// split parts a list.
+func split[T any](list []T, belongs func(T) bool) (in, out []T) {
+	for _, x := range list {
+		if belongs(x) {
+			in = append(in, x)
+		} else {
+			out = append(out, x)
+		}
 	}
-	return nil
+	return in, out
 }
 
 func (r *remarking) restore(c *netlink.Conn) error {
