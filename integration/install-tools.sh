@@ -29,12 +29,13 @@ for use; do
 		need iptables-restore iptables
 		need ipset ipset
 		need /usr/lib/frr/bfdd frr # whose BFD pbr has to agree with
+		need keepalived keepalived # the pair of routers of docs/ha.md
+		need conntrackd conntrackd
 		want cc gcc libc6-dev # for go test -race
 		# Not to be started as such: its networkd, in a namespace.
 		want /lib/systemd/systemd-networkd systemd
 		# Neighbours, each started by its test in a namespace.
 		want firewalld firewalld dbus
-		want keepalived keepalived
 		want /usr/lib/frr/zebra frr
 		want /usr/lib/podman/netavark netavark
 		;;
