@@ -32,11 +32,11 @@ func AnswersPassRules(doc *policy.Document) bool {
 		return false
 	}
 	return doc.Settings.MainFirst != policy.MainFirstSpecific || doc.Settings.ReversePath == policy.ReverseKernel &&
-		slices.ContainsFunc(doc.Rules, func(r policy.Rule) bool { return refuses(doc, &r) })
+		slices.ContainsFunc(doc.Rules, func(r policy.Rule) bool { return Refuses(doc, &r) })
 }
 
-// refuses reports whether a rule can end a look-up without a route.
-func refuses(doc *policy.Document, r *policy.Rule) bool {
+// Refuses reports whether a rule can end a look-up without a route.
+func Refuses(doc *policy.Document, r *policy.Rule) bool {
 	if r.Action != policy.RuleLookup {
 		return true
 	}

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -103,6 +104,50 @@ func TestRulesBesidePolicies(t *testing.T) {
 				n.Router.Sysctl("net/ipv4/conf/all/rp_filter", "0")
 			}
 		}
+	}
+}
+
+// Where sysctl = true is not there, and the machine judges answers without their marks, a rule that refuses drops them: apply, check --live and doctor say so, and what they
+// tell to type mends it.
+func TestRefusedAnswersAreTold(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+	n.ISPs["isp2"].ServeInternet()
+	r := newRouter(n.Router)
+	for _, iface := range []string{"wan1", "wan2"} {
+		n.Router.Sysctl("net/ipv4/conf/"+iface+"/rp_filter", "2")
+		n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "0")
+	}
+	answered := func(port int) bool {
+		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"), netip.AddrPortFrom(netip.MustParseAddr("9.9.9.9"), uint16(port)), lab.DialOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := c.Ask()
+		return err == nil && seen.By == "isp2"
+	}
+	r.write(besidePolicy("sysctl = false", beside["drop by src"]))
+	const told = "[refused-answers]"
+	if out := r.pbr("apply").Stderr; !strings.Contains(out, told) || !strings.Contains(out, "arrive by wan1, wan2") {
+		t.Errorf("apply: %s", out)
+	}
+	if out := r.pbr("check", "--live"); !strings.Contains(out.Stderr, told) {
+		t.Errorf("check --live: %+v", out)
+	}
+	if out := r.pbr("doctor"); out.Code != 1 || !strings.Contains(out.Stdout, "[[rule]]s which refuse packets drop answers") {
+		t.Errorf("doctor: %+v", out)
+	}
+	if answered(5000) {
+		t.Error("the answer comes although the rule refuses it")
+	}
+	for _, iface := range []string{"wan1", "wan2"} {
+		n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "1")
+	}
+	if !answered(5001) {
+		t.Error("no answer with src_valid_mark = 1")
+	}
+	if out := r.pbr("apply").Stderr + r.pbr("check", "--live").Stderr; strings.Contains(out, told) {
+		t.Errorf("told all the same: %s", out)
 	}
 }
 

@@ -69,6 +69,17 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	return f
 }
 
+// Sysctls reads settings; those that do not exist, or may not be read, are missing.
+func (k *Kernel) Sysctls(paths []string) map[string]string {
+	out := map[string]string{}
+	for _, path := range paths {
+		if v, err := route.ReadSysctl(path); err == nil {
+			out[path] = v
+		}
+	}
+	return out
+}
+
 // Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without root only the machine is known.
 func (k *Kernel) Beside() (*facts.Facts, error) {
 	machine, err := k.Machine(plan.Needs{})

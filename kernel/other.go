@@ -143,6 +143,9 @@ func Moved(error) bool { return false }
 // Beside fails.
 func (k *Kernel) Beside() (*facts.Facts, error) { return nil, errLinux }
 
+// Sysctls works on Linux only.
+func (k *Kernel) Sysctls([]string) map[string]string { return nil }
+
 // QuickFacts works on Linux only.
 func (k *Kernel) QuickFacts([]string, bool) *facts.Facts { return &facts.Facts{} }
 

@@ -1,0 +1,55 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pbr/compiler"
+	"pbr/compiler/policy"
+)
+
+// codeRefusedAnswers is the code of RefusedAnswers.
+const codeRefusedAnswers = "refused-answers"
+
+// AnswerSettings are the settings that RefusedAnswers wants to know; none where it has nothing to say.
+func AnswerSettings(doc *policy.Document) (paths []string) {
+	if doc.Settings.Sysctl || doc.Settings.ReversePath != policy.ReverseKernel || !compiler.AnswersPassRules(doc) {
+		return nil
+	}
+	paths = []string{pathAllRPFilter, pathAllValidMark}
+	for i := range doc.Uplinks {
+		paths = append(paths, confPath(doc.Uplinks[i].Interface, "rp_filter"), confPath(doc.Uplinks[i].Interface, "src_valid_mark"))
+	}
+	return paths
+}
+
+// RefusedAnswers warns of each rule that refuses packets where the machine's settings make it drop answers of connections that policies steer, too: the kernel
+// judges the source of an answer by the way of a packet from the host inside, without the answer's mark, and that packet meets the rule.
+// No form of ip rules tells the two apart. sysctls are the values of AnswerSettings; a setting that is missing counts as 0.
+func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.Diagnostics) {
+	if len(AnswerSettings(doc)) == 0 {
+		return nil
+	}
+	var bad, commands []string
+	for i := range doc.Uplinks {
+		name := doc.Uplinks[i].Interface
+		check := max(number(sysctls[confPath(name, "rp_filter")]), number(sysctls[pathAllRPFilter]))
+		marked := max(number(sysctls[confPath(name, "src_valid_mark")]), number(sysctls[pathAllValidMark]))
+		if check > 0 && marked == 0 && !slices.Contains(bad, name) {
+			bad = append(bad, name)
+			commands = append(commands, "net.ipv4.conf."+name+".src_valid_mark=1")
+		}
+	}
+	for i := range doc.Rules {
+		if r := &doc.Rules[i]; len(bad) > 0 && compiler.Refuses(doc, r) {
+			ds = append(ds, policy.Diagnostic{
+				Pos: r.Pos, Severity: policy.Warning, Code: codeRefusedAnswers, Key: "rule.action",
+				Hint: "sysctl = true in [pbr], or: sysctl -w " + strings.Join(commands, " "),
+				Message: fmt.Sprintf("rule %q drops IPv4 answers of connections that policies steer, too: they arrive by %s, where rp_filter is above 0 and src_valid_mark is 0",
+					r.Name, strings.Join(bad, ", ")),
+			})
+		}
+	}
+	return ds
+}
