@@ -28,6 +28,9 @@ var actionNames = [...]string{
 	plan.Remember:     "update",
 	plan.Forget:       "delete",
 	plan.Offload:      "flow add",
+	plan.Queue:        "queue",
+	plan.QueueTarget:  "queue",
+	plan.LogGroup:     "log group",
 }
 
 // actionName is nft's name of k, or for one that does not exist its number.
@@ -66,6 +69,10 @@ func appendAction(b []byte, a *plan.Action) []byte {
 		return appendClientMap(b, name, a)
 	case plan.Offload:
 		return append(append(append(b, name...), " @"...), a.Name...)
+	case plan.Queue, plan.QueueTarget:
+		return appendUint(append(append(b, name...), " flags bypass to "...), a.Value)
+	case plan.LogGroup:
+		return append(appendUint(append(append(b, name...), ' '), a.Value), " queue-threshold 1"...)
 	case plan.SNAT:
 		if a.Addr.Is4() {
 			b = append(b, "snat ip to "...)

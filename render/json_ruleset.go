@@ -90,7 +90,7 @@ type matchView struct {
 
 // actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
 // under a mask, a counter's, log prefix's or flowtable's name, packets a second or a minute, an address; what a number is computed
-// from; how many bits of an address count, and for how many seconds. Fields are those of a map that is looked up by several
+// from; how many bits of an address count, and for how many seconds; the number of a queue or log group, and the xtables target that leads to it. Fields are those of a map that is looked up by several
 // at once, Prefixes how many bits of each count, 0 for all.
 type actionView struct {
 	Action  string   `json:"action"`
@@ -113,6 +113,9 @@ type actionView struct {
 	Prefix  uint8   `json:"prefix,omitempty"`
 	Timeout uint32  `json:"timeout,omitempty"`
 	Per     string  `json:"per,omitempty"`
+
+	Number uint32 `json:"number,omitempty"`
+	Target string `json:"target,omitempty"`
 }
 
 func viewRuleset(rs *plan.Ruleset) rulesetView {
@@ -267,6 +270,10 @@ func viewAction(a *plan.Action) actionView {
 		if a.Mask != 0 {
 			v.Mask = mark(a.Mask)
 		}
+	case plan.Queue, plan.LogGroup:
+		v.Number = a.Value
+	case plan.QueueTarget:
+		v.Number, v.Target = a.Value, "NFQUEUE"
 	case plan.SNAT:
 		v.Address = a.Addr.String()
 	}

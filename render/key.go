@@ -22,6 +22,9 @@ var addrTypeNames = [256]string{
 	"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit",
 }
 
+// directions are IP_CT_DIR_* (linux/netfilter/nf_conntrack_tuple_common.h) in nft's words.
+var directions = [...]string{"original", "reply"}
+
 // presences are nft's words for what a look-up finds or does not.
 var presences = [...]string{"missing", "exists"}
 
@@ -43,6 +46,8 @@ func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 			return appendNamed(b, &addrTypeNames, uint8(v))
 		}
 		return appendUint(b, k.Uint(t))
+	case plan.TypeCTDir:
+		return append(b, directions[min(k[0], 1)]...)
 	case plan.TypeClass:
 		v := k.Uint(t)
 		return strconv.AppendUint(append(strconv.AppendUint(b, uint64(v>>16), 16), ':'), uint64(v&0xffff), 16)

@@ -34,6 +34,8 @@ var fieldNames = [...]string{
 	plan.FieldFibSAddrOIFType: "fib saddr . oif type",
 	plan.FieldFibSAddrBack:    "fib saddr . mark . iif oif",
 	plan.FieldPriority:        "meta priority",
+	plan.FieldCTDirection:     "ct direction",
+	plan.FieldCTOrigDPort:     "ct original proto-dst",
 }
 
 // bitName names one bit of a connection's state or status.

@@ -97,6 +97,7 @@ func matchCases() []ruleCase {
 		{`fib daddr type @addrtypes`, "", ms(inSet(plan.FieldFibDAddrType, "addrtypes"))},
 		{`fib saddr . oif type != local`, "", ms(not(num(plan.FieldFibSAddrOIFType, 2, 2)))},
 		{`meta priority 0:70`, "", ms(num(plan.FieldPriority, 0x70, 0x70))},
+		{`ct direction reply meta l4proto udp ct original proto-dst 53`, "", ms(num(plan.FieldCTDirection, 1, 1), num(plan.FieldL4Proto, 17, 17), num(plan.FieldCTOrigDPort, 53, 53))},
 	}
 	var out []ruleCase
 	for _, c := range cases {

@@ -33,6 +33,7 @@ var typeInfo = [...]struct {
 	TypeNumber:      {"integer", 4},
 	TypePresence:    {"boolean", 4},
 	TypeClass:       {"classid", 4},
+	TypeCTDir:       {"ct_dir", 1},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -78,6 +79,8 @@ var fieldTypes = [...]Type{
 	FieldFibSAddrOIFType: TypeFibAddrType,
 	FieldFibSAddrBack:    TypePresence,
 	FieldPriority:        TypeClass,
+	FieldCTDirection:     TypeCTDir,
+	FieldCTOrigDPort:     TypePort,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.

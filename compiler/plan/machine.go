@@ -18,12 +18,34 @@ type Machine struct {
 	DSCPRules bool
 	// NoFlowtables is set on a kernel that cannot offload, if Needs asked for it.
 	NoFlowtables bool
+	// Tap is how DNS answers can be read on their way, if Needs asked for it; TapReason tells why not in a better way.
+	Tap       Tap
+	TapReason string
 }
+
+// Tap is a way of reading DNS answers. The zero value is the best one, and that of a plan for any machine.
+type Tap uint8
+
+const (
+	// TapQueue holds them by nftables' queue expression.
+	TapQueue Tap = iota
+	// TapTarget holds them by the NFQUEUE target of xtables.
+	TapTarget
+	// TapLog copies them: the first connection to an address may be too quick.
+	TapLog
+	// TapNone: they cannot be read.
+	TapNone
+)
+
+// Holds reports whether answers wait until what they teach is known.
+func (t Tap) Holds() bool { return t == TapQueue || t == TapTarget }
 
 // Needs is what a compiler wants to know of a machine beside what costs next to nothing to find out.
 type Needs struct {
 	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by themselves, too.
 	Flowtables, Hardware bool
+	// Queue is the number of the queue and log group that DNS answers are read by, 0 for no need of them.
+	Queue uint16
 }
 
 // Link is one interface.

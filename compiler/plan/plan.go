@@ -89,6 +89,13 @@ const DefaultName = "default"
 // WaitingOffload is Waiting.Object of what [pbr] offload asks for.
 const WaitingOffload = "offload"
 
+// WaitingTap is Waiting.Object of what lists of domains ask for.
+const WaitingTap = "domains"
+
+// SetTapAlive names the living set that shows that pbr watch reads DNS answers: it has the protocols tcp and udp as members, for
+// a short time, which pbr watch renews.
+const SetTapAlive = "tap-alive"
+
 // Waiting is a piece of the policy that is left out until the machine is ready for it.
 type Waiting struct {
 	// Object is what waits, as "uplink isp1".

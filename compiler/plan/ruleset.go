@@ -89,6 +89,7 @@ const (
 	TypeNumber                      // what jhash and numgen give, 4; nft has no name for it, only "typeof"
 	TypePresence                    // boolean, 4: whether there is such a thing
 	TypeClass                       // classid, 4: a packet's priority
+	TypeCTDir                       // ct_dir, 1: IP_CT_DIR_ORIGINAL 0, IP_CT_DIR_REPLY 1
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -200,6 +201,8 @@ const (
 	FieldFibSAddrOIFType                  // fib saddr . oif type
 	FieldFibSAddrBack                     // fib saddr . mark . iif oif: a route to the source by the interface that the packet came by, 1 or 0
 	FieldPriority                         // meta priority
+	FieldCTDirection                      // ct direction
+	FieldCTOrigDPort                      // ct original proto-dst
 )
 
 // ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.
@@ -209,7 +212,7 @@ const ProbePriority = 112
 // Match compares one field. A field that needs a family or protocol (ip saddr, icmp type, th dport)
 // carries it implicitly, as in nft: IPv4/IPv6 fields test meta nfproto themselves (encoder and nft both add
 // the dependency), FieldICMPType and FieldICMPv6Type test meta l4proto likewise; FieldSPort and FieldDPort do not,
-// the rule has a FieldL4Proto match before them.
+// the rule has a FieldL4Proto match before them. Before FieldCTOrigDPort it has one of a single protocol: nft asks for that.
 type Match struct {
 	Field Field
 	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
@@ -248,6 +251,9 @@ const (
 	Remember                // update @Set { Field & Prefix timeout Timeout : meta mark & Mask }; the rule ends here if the map is full
 	Forget                  // delete @Set { Field & Prefix : meta mark & Mask }
 	Offload                 // flow add @Name: the rest of the connection goes by the flowtable; the rule ends here if it cannot
+	Queue                   // queue to Value: to the program that listens there, or on if there is none; the rest of the chain is skipped
+	QueueTarget             // the same by the NFQUEUE target of xtables, where the kernel has no queue expression; nft lists it as queue
+	LogGroup                // log group Value: a copy goes to the program that listens there
 )
 
 // FieldList is up to five fields in their order; 0 for no more.
@@ -271,7 +277,8 @@ type Action struct {
 	Prefixes [len(FieldList{})]uint8
 	// Seed is HashVMap's; Mod is the number of values that the three choosing maps are looked up by, 0..Mod-1.
 	Mod, Seed uint32
-	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's.
+	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's. Value is also the number of a
+	// queue or log group.
 	Mask, Value uint32
 	// Name is Count's counter, Log's prefix, or Offload's flowtable.
 	Name        string

@@ -171,7 +171,8 @@ func (e *Evaluator) action(p *plan.Action, turns *int) (a action, err error) {
 		if !e.counters[p.Name] {
 			return a, fmt.Errorf("counter %q is not there", p.Name)
 		}
-	case plan.Accept, plan.Drop, plan.SetMark, plan.SetCTMark, plan.Log, plan.Limit, plan.Masquerade, plan.SNAT, plan.Offload:
+	case plan.Accept, plan.Drop, plan.SetMark, plan.SetCTMark, plan.Log, plan.Limit, plan.Masquerade, plan.SNAT, plan.Offload,
+		plan.Queue, plan.QueueTarget, plan.LogGroup:
 	default:
 		return a, fmt.Errorf("unknown action %d", p.Kind)
 	}

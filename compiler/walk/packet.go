@@ -39,6 +39,10 @@ type Packet struct {
 	NoPorts bool
 	// AnySPort and AnyDPort tell that the port is not known: what is hashed over it may be anything.
 	AnySPort, AnyDPort bool
+	// Reply tells that the packet is of its connection's second direction. OrigDPort is the destination port that the connection's first packet
+	// had on arrival.
+	Reply     bool
+	OrigDPort uint16
 	// DSCP is the code point, 0..63.
 	DSCP uint8
 	// MAC is the sender's Ethernet address, if the packet came by Ethernet.
@@ -161,6 +165,10 @@ func (w *Walker) loadConnection(f plan.Field) (n num, ok bool) {
 		return num32(p.CTStatus), p.tracked()
 	case plan.FieldCTMark:
 		return num32(w.result.CTMark), p.tracked()
+	case plan.FieldCTDirection:
+		return num8(direction[p.Reply]), p.tracked()
+	case plan.FieldCTOrigDPort:
+		return num16(p.originalPort()), p.tracked()
 	}
 	if p.Fib == nil {
 		if w.fib != nil {
@@ -169,6 +177,20 @@ func (w *Walker) loadConnection(f plan.Field) (n num, ok bool) {
 		return num32(addrUnicast), true
 	}
 	return num32(p.Fib(f)), true
+}
+
+// direction is a connection's direction as the kernel has it (IP_CT_DIR_*, linux/netfilter/nf_conntrack_tuple_common.h).
+var direction = map[bool]uint8{false: 0, true: 1}
+
+// originalPort is the destination port of the connection's first packet: this one's, or the one that it answers from, where nothing else is known.
+func (p *Packet) originalPort() uint16 {
+	switch {
+	case p.OrigDPort != 0:
+		return p.OrigDPort
+	case p.Reply:
+		return p.SPort
+	}
+	return p.DPort
 }
 
 // tracked reports whether the packet belongs to a connection.

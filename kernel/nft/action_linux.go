@@ -61,6 +61,8 @@ func (e *ruleEncoder) action(a *plan.Action) error {
 		at := e.begin("flow_offload")
 		e.str(flowTableName, a.Name)
 		e.end(at)
+	case plan.Queue, plan.QueueTarget, plan.LogGroup:
+		e.queue(a)
 	default:
 		return fmt.Errorf("action %d is unknown", a.Kind)
 	}
@@ -132,7 +134,12 @@ func decodeAction(xs []expr) (a plan.Action, n int) {
 		return plan.Action{Kind: plan.SNAT, Addr: addr}, 2
 	case "objref":
 		return plan.Action{Kind: plan.Count, Name: text(attr(x.data, unix.NFTA_OBJREF_IMM_NAME))}, 1
+	case "queue", "target":
+		return decodeQueue(x)
 	case "log":
+		if attr(x.data, unix.NFTA_LOG_GROUP) != nil {
+			return plan.Action{Kind: plan.LogGroup, Value: uint32(number16(attr(x.data, unix.NFTA_LOG_GROUP)))}, 1
+		}
 		return plan.Action{Kind: plan.Log, Name: text(attr(x.data, unix.NFTA_LOG_PREFIX))}, 1
 	case "limit":
 		return plan.Action{Kind: plan.Limit, Rate: uint32(number64(attr(x.data, unix.NFTA_LIMIT_RATE))),

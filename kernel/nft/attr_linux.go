@@ -32,6 +32,8 @@ func (w *writer) shut(at int) {
 	}
 }
 
+func (w *writer) u16(typ, v uint16) { w.bytes(typ, binary.BigEndian.AppendUint16(nil, v)) }
+
 func (w *writer) u32(typ uint16, v uint32) {
 	w.b = binary.NativeEndian.AppendUint16(w.b, attrHeader+4)
 	w.b = binary.NativeEndian.AppendUint16(w.b, typ)
@@ -92,6 +94,14 @@ func number(v []byte) uint32 {
 		return 0
 	}
 	return binary.BigEndian.Uint32(v)
+}
+
+// number16 is a big-endian number of 2 bytes, 0 if v is none.
+func number16(v []byte) uint16 {
+	if len(v) != 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(v)
 }
 
 // number64 is a big-endian number of 8 bytes, 0 if v is none.

@@ -204,5 +204,6 @@ func (o *operation) hint(err error) string {
 var actionModules = map[plan.ActionKind]string{
 	plan.Count: "nft_objref", plan.Log: "nft_log or nf_log_syslog", plan.Limit: "nft_limit", plan.Masquerade: "nft_masq",
 	plan.SNAT: "nft_nat", plan.SetCTMark: "nft_ct", plan.HashVMap: "nft_hash", plan.CycleVMap: "nft_numgen", plan.RandomVMap: "nft_numgen",
-	plan.RecallCTMark: "nft_ct", plan.Offload: "nft_flow_offload",
+	plan.RecallCTMark: "nft_ct", plan.Offload: "nft_flow_offload", plan.Queue: "nft_queue", plan.QueueTarget: "nft_compat and xt_NFQUEUE",
+	plan.LogGroup: "nft_log",
 }

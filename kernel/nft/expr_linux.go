@@ -42,10 +42,16 @@ func (e *exprs) metaSet(key uint32) {
 
 func (e *exprs) ctLoad(key uint32) { e.ctLoadInto(reg1, key) }
 
+// ctOriginal is the direction of the connection's first packet (IP_CT_DIR_ORIGINAL).
+const ctOriginal = 0
+
 func (e *exprs) ctLoadInto(reg, key uint32) {
 	at := e.begin("ct")
 	e.u32(unix.NFTA_CT_DREG, reg)
 	e.u32(unix.NFTA_CT_KEY, key)
+	if key == unix.NFT_CT_PROTO_DST {
+		e.bytes(unix.NFTA_CT_DIRECTION, []byte{ctOriginal})
+	}
 	e.end(at)
 }
 

@@ -50,6 +50,9 @@ var sources = [...]source{
 	plan.FieldCTState:  {kind: fromCT, key: unix.NFT_CT_STATE},
 	plan.FieldCTStatus: {kind: fromCT, key: unix.NFT_CT_STATUS},
 
+	plan.FieldCTDirection: {kind: fromCT, key: unix.NFT_CT_DIRECTION},
+	plan.FieldCTOrigDPort: {kind: fromCT, key: unix.NFT_CT_PROTO_DST},
+
 	plan.FieldFibSAddrType:    {kind: fromFib, key: unix.NFTA_FIB_F_SADDR},
 	plan.FieldFibDAddrType:    {kind: fromFib, key: unix.NFTA_FIB_F_DADDR},
 	plan.FieldFibSAddrOIFType: {kind: fromFib, key: unix.NFTA_FIB_F_SADDR | unix.NFTA_FIB_F_OIF},
