@@ -26,6 +26,7 @@ var kernelParts = map[string][]string{
 	"dummy":         {"ip", "link", "add", "part0", "type", "dummy"},
 	"netem":         {"tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"},
 	"nf_flow_table": {"nft", "add table inet part; add flowtable inet part f { hook ingress priority 0; devices = { lo }; }"},
+	"nft_queue":     {"nft", "add table inet part; add chain inet part c; add rule inet part c queue flags bypass to 1"},
 	"ppp":           {"sh", "-c", "exec 3</dev/ppp"},
 	"vlan":          {"sh", "-c", "ip link add part0 type veth && ip link add link part0 name part1 type vlan id 5"},
 	"vrf":           {"ip", "link", "add", "part0", "type", "vrf", "table", "10"},
