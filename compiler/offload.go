@@ -24,7 +24,11 @@ const (
 // Needs is what Compile wants to know of the machine for a document.
 func Needs(doc *policy.Document) plan.Needs {
 	o := doc.Settings.Offload
-	return plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
+	needs := plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
+	if tapped(doc) {
+		needs.Queue = doc.Settings.Queue
+	}
+	return needs
 }
 
 // addOffload adds the flowtable and the chain that puts connections into it, or tells why not.
@@ -60,7 +64,7 @@ func (c *compilation) addOffload() {
 	}
 	c.out.Ruleset.Flowtables = append(c.out.Ruleset.Flowtables, f)
 	c.addSharedSet(portProtocols())
-	c.addChain(plan.Chain{Name: chainForward, Kind: "filter", Hook: "forward", Priority: priorityOffload, Rules: []plan.ChainRule{c.offloadRule()}})
+	c.addChain(plan.Chain{Name: chainForward, Kind: "filter", Hook: "forward", Priority: priorityOffload, Rules: append(c.tapOffload(), c.offloadRule())})
 }
 
 // offloadRule puts a connection into the flowtable. The packet that does it is one towards an uplink: its own route is the right one

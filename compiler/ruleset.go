@@ -78,6 +78,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addHookChains()
 	c.addNAT()
 	c.addOffload()
+	c.addTap()
 }
 
 func (c *compilation) addSet(s plan.Set) {

@@ -39,6 +39,8 @@ type Kernel struct {
 	living atomic.Pointer[map[string]bool]
 	// offload is what the kernel was found to be able to.
 	offload offload
+	// learning is how DNS answers are read.
+	learning learning
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.
 	step func(what string)
 }
@@ -56,6 +58,7 @@ func Open(stateDir string) (*Kernel, error) {
 	if k.nft, err = nft.Open(); err != nil {
 		return nil, errors.Join(err, k.route.Close())
 	}
+	k.nft.Ledger = nft.NewLedger(k.path(ledgerFile))
 	k.nft.Seeds = members.Seeds(state.Find(k.dir), time.Now)
 	return k, nil
 }
@@ -73,6 +76,9 @@ func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	m, err := k.route.Machine()
 	if err == nil && needs.Flowtables {
 		k.offload.learn(k.nft, &m, needs.Hardware)
+	}
+	if err == nil {
+		k.tap(&m, needs.Queue)
 	}
 	return m, err
 }

@@ -17,8 +17,7 @@ const snapshotFile = "ruleset.snapshot"
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, last *plan.Ruleset, known bool, err error) {
 	if before != nil {
 		last = &before.Ruleset
-		generation, err := k.nft.Generation()
-		known = err == nil && generation == before.Generation && !before.Traced
+		known = !before.Traced && k.nft.Unchanged(before)
 		l = before
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
 		if l, known = k.nft.Load(b, want); l != nil {

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"pbr/compiler/plan"
@@ -157,6 +158,10 @@ func checkAction(a *plan.Action) error {
 		}
 	case plan.VMap:
 		if identifier(a.Set) && (a.Field.Type() != 0) != fieldsInOrder(a.Fields) {
+			return nil
+		}
+	case plan.Queue, plan.QueueTarget, plan.LogGroup:
+		if a.Value <= math.MaxUint16 {
 			return nil
 		}
 	case plan.Count, plan.Offload:

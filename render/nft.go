@@ -19,7 +19,7 @@ func NFT(w io.Writer, p *plan.Plan) error {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
 	}
 	b := appendNFT(appendRemarks(make([]byte, 0, sizeHint(&p.Ruleset)), p), p)
-	if _, err := w.Write(appendLateComments(b, &p.Ruleset)); err != nil {
+	if _, err := w.Write(appendHeldComment(appendLateComments(b, &p.Ruleset), &p.Ruleset)); err != nil {
 		return fmt.Errorf("writing nftables table %s: %w", plan.TableName, err)
 	}
 	return nil
@@ -77,8 +77,9 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 			b = appendSet(b, &rs.Sets[i])
 		}
 	}
+	held := heldChains(rs)
 	for i := range rs.Chains {
-		if !late.used(&rs.Chains[i]) {
+		if !late.used(&rs.Chains[i]) && !held[rs.Chains[i].Name] {
 			separate()
 			b = appendChain(b, &rs.Chains[i])
 		}

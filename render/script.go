@@ -45,6 +45,7 @@ func Script(w io.Writer, p *plan.Plan) error {
 	b = appendNFT(b, p)
 	b = append(b, "EOF\n"...)
 	b = appendScriptOffload(b, &p.Ruleset)
+	b = appendScriptHeld(b, &p.Ruleset)
 	b = append(b, "\n# routes of an older policy\nstale_routes -4\nif ipv6; then\n\tstale_routes -6\nfi\n"...)
 	if _, err := w.Write(b); err != nil {
 		return fmt.Errorf("writing script: %w", err)

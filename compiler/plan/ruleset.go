@@ -147,6 +147,9 @@ type Set struct {
 	Foreign string
 }
 
+// OfAddresses reports whether the keys are addresses.
+func (s *Set) OfAddresses() bool { return s.Type == TypeIPv4 || s.Type == TypeIPv6 }
+
 // Chain is a chain; Hook is empty for a regular one.
 type Chain struct {
 	Name string

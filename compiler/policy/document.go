@@ -41,6 +41,10 @@ type Settings struct {
 	Sysctl       bool
 	Forward      Forward
 	ReversePath  ReversePath
+	// Resolvers are those whose answers fill lists of domains that name none themselves; empty: all.
+	Resolvers []netip.Addr
+	// Queue is the number of the queue and log group that DNS answers are read by.
+	Queue uint16
 	// CutOnFailover is on-failover = "flush".
 	CutOnFailover bool
 }

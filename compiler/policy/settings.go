@@ -17,6 +17,8 @@ const (
 	DefaultMarkMask = 0xff000000
 	// DefaultRulePriority is the first owned ip rule priority.
 	DefaultRulePriority = 10000
+	// DefaultQueue is the number of the queue and log group that DNS answers are read by: the routing protocol's of pbr.
+	DefaultQueue = 112
 	// maxRulePriority keeps the 1000 owned priorities before main's 32766.
 	maxRulePriority = 31000
 )
@@ -34,6 +36,9 @@ func (p *parser) settings(s *section) {
 	set.Sysctl = s.boolean("sysctl", false)
 	s.forward()
 	p.reversePath(s)
+	queue, _ := s.integer("queue", DefaultQueue, 1, math.MaxUint16)
+	set.Queue = uint16(queue)
+	set.Resolvers = s.hosts("resolvers")
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
 	s.done()

@@ -18,6 +18,31 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	if !changes.Ruleset() {
 		return live, nil
 	}
+	s := c.Ledger.hold()
+	live.Generation = s.latest(live.Generation)
+	next, again, err := c.applyOnce(live, want, changes)
+	if err == nil {
+		s.begin(next.Generation)
+	}
+	s.release()
+	switch {
+	case err != nil:
+		return nil, err
+	case again.late != nil:
+		return c.readLeftover(want, again.late)
+	case again.handles:
+		return c.readAfter(want)
+	}
+	return next, nil
+}
+
+// again tells why the table has to be read after a change: the old sets could not be removed, or handles are not known.
+type again struct {
+	late    error
+	handles bool
+}
+
+func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) (next *Live, a again, err error) {
 	b := newBatch(live.Generation)
 	before := live
 	if live.exists && (live.rebuild || want.Empty()) {
@@ -27,39 +52,38 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	}
 	inherited, err := c.inherit(before, changes)
 	if err != nil {
-		return nil, err
+		return nil, a, err
 	}
 	e := newEdit(b, live, want, changes, inherited)
 	if err := e.write(); err != nil {
-		return nil, err
+		return nil, a, err
 	}
-	next := e.result()
+	next = e.result()
 	var early, main answer
 	if e.early != nil {
 		if early, err = c.commit(e.early); err != nil {
-			return nil, err
+			return nil, a, err
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
 	if !b.empty() {
 		if main, err = c.commit(b); err != nil && e.early != nil {
-			return nil, e.abandon(c.socket, err)
+			return nil, a, e.abandon(c.socket, err)
 		} else if err != nil {
-			return nil, err
+			return nil, a, err
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
 	if e.late != nil {
 		AwaitPackets()
 		if _, err := c.commit(e.late); err != nil {
-			return c.readLeftover(want, err)
+			a.late = err
+			return next, a, nil
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
-	if !e.giveHandles(next, early, main) {
-		return c.readAfter(want)
-	}
-	return next, nil
+	a.handles = !e.giveHandles(next, early, main)
+	return next, a, nil
 }
 
 // readAfter reads what was just written, for the handles that the answer did not tell.

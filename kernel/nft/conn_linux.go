@@ -15,6 +15,8 @@ type Conn struct {
 	*socket
 	// big is from how many elements on a set is not listed if there is a guess, see bigSet.
 	big int
+	// Ledger, if set, knows which generations differ by members of living sets alone.
+	Ledger *Ledger
 	// Seeds, if set, has the members of living sets that Apply makes where there were none.
 	Seeds Seeds
 }

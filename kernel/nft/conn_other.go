@@ -13,6 +13,8 @@ var errNoLinux = errors.New("nftables exists on Linux only")
 
 // Conn is a connection to nftables, which only Linux has.
 type Conn struct {
+	// Ledger has no effect.
+	Ledger *Ledger
 	// Seeds has no effect.
 	Seeds Seeds
 }
@@ -34,6 +36,12 @@ func (c *Conn) Outline() (*plan.Ruleset, error) { return nil, errNoLinux }
 
 // Load never succeeds.
 func (c *Conn) Load([]byte, *plan.Ruleset) (*Live, bool) { return nil, false }
+
+// Unchanged is never known.
+func (c *Conn) Unchanged(*Live) bool { return false }
+
+// Ledger knows nothing.
+type Ledger struct{}
 
 // Apply always fails.
 func (c *Conn) Apply(*Live, *plan.Ruleset, *plan.Changes) (*Live, error) { return nil, errNoLinux }

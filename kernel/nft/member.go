@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"pbr/compiler/plan"
 )
 
 // Member is an element of a living set (plan.Set.Living): an address, or a range of them in a set with intervals.
@@ -31,6 +33,12 @@ func (m *Member) left() time.Duration {
 		return m.Expires
 	}
 	return m.Timeout
+}
+
+// Edit is what becomes of a living set's members.
+type Edit struct {
+	Set         *plan.Set
+	Remove, Add []Member
 }
 
 // sortMembers sorts members by their first address.

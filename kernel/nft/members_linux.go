@@ -42,14 +42,19 @@ func (c *Conn) living(set *plan.Set) ([]Member, error) {
 // lists: the kernel keeps the old time of one that is added again. The error is unix.ENOENT if there is no such set, or one of the
 // removed members is gone, ENFILE if the set is full, EEXIST if an added one overlaps another; nothing is done then.
 func (c *Conn) EditMembers(set *plan.Set, remove, add []Member) error {
-	b := newBatch(0) // whatever the generation is: others' changes of the table do not matter
-	b.members(unix.NFT_MSG_DELSETELEM, 0, set, remove)
-	b.members(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, set, add)
-	if b.empty() {
-		return nil
-	}
-	_, err := c.commit(b)
-	return err
+	return c.EditLiving([]Edit{{set, remove, add}})
+}
+
+// EditLiving is EditMembers for several sets at once.
+func (c *Conn) EditLiving(edits []Edit) error {
+	return c.editMembers(func(b *batch) {
+		for _, e := range edits {
+			b.members(unix.NFT_MSG_DELSETELEM, 0, e.Set, e.Remove)
+		}
+		for _, e := range edits {
+			b.members(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, e.Set, e.Add)
+		}
+	})
 }
 
 // members writes messages with members of a living set.
@@ -157,7 +162,7 @@ func (c *Conn) inherit(live *Live, changes *plan.Changes) (inheritance, error) {
 	in := inheritance{}
 	for i := range changes.Sets {
 		ch := &changes.Sets[i]
-		if ch.Want == nil || !ch.Want.Living || ch.Have != nil && !ch.Rebuild {
+		if ch.Want == nil || !ch.Want.Living || !ch.Want.OfAddresses() || ch.Have != nil && !ch.Rebuild {
 			continue
 		}
 		list, err := c.inherited(live, ch.Want)

@@ -53,8 +53,19 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	if err != nil || live.identity != c.identity() {
 		return nil, false
 	}
-	generation, err := c.Generation()
-	return live, err == nil && generation == live.Generation
+	return live, c.Unchanged(live)
+}
+
+// Unchanged reports whether nftables is what it was when live was read, but for members of living sets that pbr changed.
+func (c *Conn) Unchanged(live *Live) bool {
+	s := c.Ledger.hold()
+	defer s.release()
+	now, err := c.Generation()
+	if err != nil || now != live.Generation && !s.covers(live.Generation, now) {
+		return false
+	}
+	live.Generation = now
+	return true
 }
 
 func (c *Conn) readOnce(r reader) (*Live, error) {
@@ -62,6 +73,8 @@ func (c *Conn) readOnce(r reader) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.tolerant, c.interrupted = true, false
+	defer func() { c.tolerant = false }()
 	r.c, r.live = c, &Live{Generation: before, identity: c.identity(), irregular: map[string]bool{}}
 	if err := r.table(); err != nil {
 		return nil, fmt.Errorf("reading table inet %s: %w", plan.TableName, err)
@@ -70,10 +83,18 @@ func (c *Conn) readOnce(r reader) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	if after != before {
+	if after != before && !c.onlyMembers(before, after) || after == before && c.interrupted {
 		return nil, ErrChanged
 	}
+	r.live.Generation = after
 	return r.live, nil
+}
+
+// onlyMembers reports whether members of living sets, which are not read here, are all that changed between two generations.
+func (c *Conn) onlyMembers(earlier, later uint32) bool {
+	s := c.Ledger.hold()
+	defer s.release()
+	return s.covers(earlier, later)
 }
 
 // reader gathers one Live.

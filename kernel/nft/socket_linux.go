@@ -29,6 +29,8 @@ type socket struct {
 	fd  int
 	seq uint32
 	buf []byte
+	// interrupted tells that objects changed while they were listed; tolerant leaves it to the caller what becomes of that.
+	interrupted, tolerant bool
 }
 
 func openSocket() (*socket, error) {
@@ -155,6 +157,7 @@ func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(at
 	if err := fault.At("before asking nftables"); err != nil {
 		return err
 	}
+	s.interrupted = s.interrupted && s.tolerant
 	s.seq++
 	want := s.seq
 	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|flags, want, family, filter)); err != nil {
@@ -167,7 +170,10 @@ func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(at
 			if m.seq != want {
 				return nil
 			}
-			if m.flags&unix.NLM_F_DUMP_INTR != 0 && failed == nil {
+			if m.flags&unix.NLM_F_DUMP_INTR != 0 {
+				s.interrupted = true
+			}
+			if s.interrupted && !s.tolerant && failed == nil {
 				failed = errDumpInterrupted
 			}
 			switch m.typ {
