@@ -31,7 +31,7 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 	if err != nil {
 		return nil, err
 	}
-	rulesets, err := k.nft.Watch()
+	rulesets, err := k.nft.Watch(k.learning.conns()...)
 	if err != nil {
 		return nil, errors.Join(err, routes.Close())
 	}

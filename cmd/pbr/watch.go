@@ -76,6 +76,10 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	if p.note != "" {
 		logger.Warn(p.note)
 	}
+	names, err := newNamesKeeper(k, logger)
+	if err != nil {
+		return err
+	}
 	notices, err := k.Notices(ctx)
 	if err != nil {
 		return err
@@ -108,6 +112,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			served.listen(doc.Watch.Metrics)
 			persist(doc)
 		},
+		Names:  names,
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
@@ -123,8 +128,11 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	controlled := make(chan struct{})
 	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
 	posts.start()
+	learned := make(chan struct{})
+	go func() { defer close(learned); names.run(ctx) }()
 	err = w.Run(ctx)
 	cancel()
+	<-learned
 	<-controlled
 	patience, done := context.WithTimeout(context.Background(), hookPatience)
 	defer done()

@@ -75,6 +75,7 @@ func (w *Watcher) hold(want *plan.Plan) {
 		}
 	}
 	w.want = want
+	w.Names.Learn(w.doc, w.machine)
 	w.shared.setOutline(NewOutline(w.doc, want))
 }
 

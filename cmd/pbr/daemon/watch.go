@@ -60,6 +60,8 @@ type Options struct {
 	// Held is the policy that the kernel holds from before. A start goes on with it where Policy cannot be brought into force for
 	// want of room for notes (ErrNoRoom), and reloads when there is.
 	Held func() (*policy.Document, error)
+	// Names learns from DNS answers; nil for nobody.
+	Names Names
 	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
 	Trials Trials
 	Waits  *Trial
@@ -130,6 +132,9 @@ func New(o Options) *Watcher {
 	}
 	if w.Hook == nil {
 		w.Hook = func(HookEvent) {}
+	}
+	if w.Names == nil {
+		w.Names = unnamed{}
 	}
 	if w.Trials == nil {
 		w.Trials = untried{}

@@ -1,0 +1,124 @@
+package kernel
+
+import (
+	"encoding/json"
+	"os"
+
+	"pbr/compiler/plan"
+	"pbr/kernel/nft"
+	"pbr/kernel/tap/learn"
+)
+
+const (
+	// ledgerFile has the generations of nftables that differ by members of living sets alone.
+	ledgerFile = "generations"
+	// tapFile tells commands how the running watch reads DNS answers.
+	tapFile = "tap.json"
+)
+
+// learning is what the kernel can do to show DNS answers, and who reads them.
+type learning struct {
+	learner *learn.Learner
+	asked   bool
+	// ways are the best way to hold answers, plan.TapNone for none, and whether there is a copy of them.
+	hold plan.Tap
+	log  bool
+	// told is what tapFile has.
+	told tapNote
+}
+
+// tapNote is the content of tapFile.
+type tapNote struct {
+	Queue  uint16   `json:"queue"`
+	Way    plan.Tap `json:"way"`
+	Reason string   `json:"reason"`
+}
+
+// Learner returns what fills lists by DNS answers; it is to be run, and called before Notices, which does not tell of what it does. From now on
+// Machine binds the queue.
+func (k *Kernel) Learner() (*learn.Learner, error) {
+	if k.learning.learner == nil {
+		l, err := learn.New(k.nft.Ledger)
+		if err != nil {
+			return nil, err
+		}
+		k.learning.learner = l
+	}
+	return k.learning.learner, nil
+}
+
+// conns are the connections that change living sets beside the kernel's own.
+func (l *learning) conns() []*nft.Conn {
+	if l.learner == nil {
+		return nil
+	}
+	return []*nft.Conn{l.learner.Conn()}
+}
+
+// tap fills in how DNS answers can be read.
+func (k *Kernel) tap(m *plan.Machine, queue uint16) {
+	l := &k.learning
+	if queue == 0 {
+		if l.learner != nil {
+			l.learner.Listen(0, false, false, plan.TapNone)
+		}
+		return
+	}
+	if !l.asked && !l.ask(k.nft) {
+		return // without the privilege to ask, everything that a kernel of today has counts as there
+	}
+	if l.learner == nil {
+		m.Tap, m.TapReason = l.best()
+		if n := k.readTap(); n.Queue == queue && n.Way > m.Tap {
+			m.Tap, m.TapReason = n.Way, n.Reason
+		}
+		return
+	}
+	m.Tap, m.TapReason = l.learner.Listen(queue, l.hold != plan.TapNone, l.log, l.hold)
+	k.tellTap(tapNote{queue, m.Tap, m.TapReason})
+}
+
+// ask finds out what the kernel has.
+func (l *learning) ask(c *nft.Conn) bool {
+	refused, err := c.ProbeActions([]plan.Action{{Kind: plan.Queue, Value: 1}, {Kind: plan.QueueTarget, Value: 1}, {Kind: plan.LogGroup, Value: 1}})
+	if err != nil {
+		return false
+	}
+	l.asked, l.hold, l.log = true, plan.TapNone, refused[2] == nil
+	switch {
+	case refused[0] == nil:
+		l.hold = plan.TapQueue
+	case refused[1] == nil:
+		l.hold = plan.TapTarget
+	}
+	return true
+}
+
+// best is the best way that there is, as far as the kernel goes.
+func (l *learning) best() (plan.Tap, string) {
+	switch {
+	case l.hold != plan.TapNone:
+		return l.hold, ""
+	case l.log:
+		return plan.TapLog, learn.NoQueue
+	}
+	return plan.TapNone, learn.NoQueue + ", and " + learn.NoLog
+}
+
+// tellTap notes the way for commands. What cannot be noted is tried again with the next look at the machine.
+func (k *Kernel) tellTap(n tapNote) {
+	if n == k.learning.told {
+		return
+	}
+	b, err := json.Marshal(n)
+	if err == nil && os.WriteFile(k.path(tapFile), b, 0o600) == nil {
+		k.learning.told = n
+	}
+}
+
+func (k *Kernel) readTap() (n tapNote) {
+	if b, err := os.ReadFile(k.path(tapFile)); err != nil || json.Unmarshal(b, &n) != nil {
+		return tapNote{}
+	}
+	return n
+}

@@ -1,0 +1,148 @@
+package learn
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pbr/kernel/nft"
+)
+
+// commitAll changes sets when there is something to change, and shows that the learner is alive.
+func (l *Learner) commitAll(ctx context.Context) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.kick:
+			l.commit()
+			if l.beating.IsZero() {
+				l.sign()
+			}
+		case <-tick.C:
+			l.sign()
+		}
+	}
+}
+
+// commit brings what is pending into the kernel.
+func (l *Learner) commit() {
+	l.mu.Lock()
+	edits, touched := l.pendingEdits()
+	done := l.done
+	l.done = nil
+	l.mu.Unlock()
+	if len(edits) > 0 {
+		if err := l.edit(edits); err == nil {
+			l.failed = ""
+		} else {
+			l.repair(err, edits, touched)
+		}
+		for i := range edits {
+			l.taught.Add(uint64(len(edits[i].Add)))
+		}
+	}
+	if done != nil {
+		close(done)
+	}
+}
+
+// repair does edits one set at a time after they failed together: the kernel lacks what was taken to be there, or has what was not known, or
+// has no room.
+func (l *Learner) repair(err error, edits []nft.Edit, touched []*set) {
+	for i, e := range edits {
+		if err = l.edit([]nft.Edit{e}); err == nil {
+			continue
+		}
+		// Without the set there is nothing to do: whoever makes it asks what is known.
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) {
+			err = l.again(e, touched[i], errors.Is(err, unix.ENFILE))
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			l.fail(err)
+		}
+	}
+}
+
+// again does an edit from what the kernel really has in a set.
+func (l *Learner) again(e nft.Edit, s *set, full bool) error {
+	got, err := l.living(s.plan)
+	if err != nil {
+		return err
+	}
+	there := make(map[netip.Addr]bool, len(got))
+	for _, m := range got {
+		there[m.From] = true
+	}
+	next := nft.Edit{Set: e.Set, Add: e.Add}
+	for _, m := range append(append([]nft.Member{}, e.Remove...), e.Add...) {
+		if there[m.From] {
+			next.Remove = append(next.Remove, m)
+			delete(there, m.From)
+		}
+	}
+	if full {
+		next.Remove = append(next.Remove, l.room(s, got, there, len(e.Add))...)
+	}
+	return l.edit([]nft.Edit{next})
+}
+
+// room makes room for n members in a set that is full, by those that leave first, of those that are there.
+func (l *Learner) room(s *set, got []nft.Member, there map[netip.Addr]bool, n int) (gone []nft.Member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	known := map[netip.Addr]bool{}
+	for _, m := range s.book.Members(now) {
+		known[m.Addr] = true
+	}
+	for _, m := range got { // what others put in goes before what was learned
+		if there[m.From] && !known[m.From] && len(gone) < n {
+			gone = append(gone, m)
+		}
+	}
+	if left := n - len(gone); left > 0 {
+		for _, addr := range s.book.Shrink(s.book.Len() - left) {
+			if there[addr] {
+				gone = append(gone, nft.Member{From: addr, To: addr})
+			}
+		}
+	}
+	return gone
+}
+
+// sign shows that the learner is alive, if the reader is.
+func (l *Learner) sign() {
+	l.mu.Lock()
+	ready := l.topic != nil && !l.topic.empty() && l.next != nil && l.next == l.listener
+	l.mu.Unlock()
+	now := time.Now()
+	if !ready || now.Sub(time.Unix(0, l.seen.Load())) > aliveFor/2 {
+		return
+	}
+	// The old sign is taken out where it is still there for certain.
+	sure := now.Before(l.beating.Add(aliveFor - beat))
+	err := l.beat(sure)
+	if errors.Is(err, unix.ENOENT) && sure {
+		err = l.beat(false)
+	}
+	switch {
+	case err == nil:
+		l.beating = now
+	case !errors.Is(err, unix.ENOENT): // without the set no packet comes
+		l.fail(err)
+	}
+}
+
+// silence takes the sign of life away, so that no more packets come.
+func (l *Learner) silence() {
+	_ = l.conn.Silence() // it is gone, or will be in a moment
+	nft.AwaitPackets()
+}
+
+func (t *topic) empty() bool { return t.names == nil || t.names.Empty() }

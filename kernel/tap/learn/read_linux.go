@@ -1,0 +1,163 @@
+package learn
+
+import (
+	"context"
+	"time"
+
+	"pbr/kernel/tap"
+	"pbr/kernel/tap/answer"
+	"pbr/kernel/tap/book"
+)
+
+// reader reads answers. It is for one goroutine.
+type reader struct {
+	l       *Learner
+	topic   *topic
+	answers *answer.Reader
+	streams *answer.Streams
+	changes []book.Change
+	// taught tells that something that was read last changes a set.
+	taught bool
+	timer  *time.Timer
+	// late is a change that took too long; what comes is not held until it is done.
+	late <-chan struct{}
+}
+
+// turn reads what there is, and lets it go when what it teaches is known.
+func (r *reader) turn(ctx context.Context) {
+	listener := r.prepare()
+	if listener == nil {
+		r.pause(ctx)
+		return
+	}
+	r.taught = false
+	now := time.Now()
+	if err := listener.Receive(glance, atOnce, func(p tap.Packet) { r.packet(&p, now) }); err != nil {
+		r.l.fail(err)
+		r.pause(ctx)
+		return
+	}
+	if r.taught && listener.Holds() {
+		r.wait()
+	}
+	if err := listener.Accept(); err != nil {
+		r.l.fail(err)
+	}
+}
+
+// pause waits for something to read from.
+func (r *reader) pause(ctx context.Context) {
+	select {
+	case <-time.After(glance):
+	case <-ctx.Done():
+	}
+}
+
+// prepare takes over another listener or topic.
+func (r *reader) prepare() *tap.Listener {
+	l := r.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.listener != l.next {
+		if l.listener != nil {
+			_ = l.listener.Close()
+		}
+		l.listener = l.next
+		l.wake()
+	}
+	if r.topic != l.topic {
+		r.topic = l.topic
+		if r.topic != nil && r.topic.names != nil {
+			r.answers = answer.NewReader(r.topic.names)
+		}
+	}
+	return l.listener
+}
+
+// end lets go what waits.
+func (r *reader) end() {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	if l := r.l.listener; l != nil {
+		_ = l.Receive(time.Millisecond, tap.QueueLength, func(tap.Packet) {})
+		_ = l.Accept()
+		_ = l.Close()
+		r.l.listener, r.l.next = nil, nil
+	}
+}
+
+// packet reads one packet. What it cannot read teaches nothing.
+func (r *reader) packet(p *tap.Packet, now time.Time) {
+	if r.topic == nil || r.topic.empty() {
+		return
+	}
+	packet, ok := answer.ReadPacket(p.Data)
+	if !ok {
+		return
+	}
+	learn := func(msg []byte) {
+		if a, ok := r.answers.Read(msg); ok {
+			r.learn(&a, &packet, p.Hook == tap.HookOutput, now)
+		}
+	}
+	if packet.TCP {
+		r.streams.Add(&packet, now, learn)
+		return
+	}
+	learn(packet.Payload)
+}
+
+// learn takes the addresses of an answer.
+func (r *reader) learn(a *answer.Answer, p *answer.Packet, sentHere bool, now time.Time) {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	for _, i := range a.Lists {
+		list := &r.topic.Lists[i]
+		if !list.trusts(p.Src.Addr(), sentHere) {
+			continue
+		}
+		for _, address := range a.Addresses {
+			if !r.topic.takes(list, address.Addr) {
+				continue
+			}
+			family := 0
+			if address.Addr.Is6() {
+				family = 1
+			}
+			s := r.topic.sets[i][family]
+			life := max(list.Timeout, time.Duration(address.TTL)*time.Second)
+			r.changes = s.book.Teach(r.changes[:0], now, address.Addr, a.Name, life)
+			for _, c := range r.changes {
+				s.note(c)
+				r.taught = true
+			}
+		}
+	}
+}
+
+// wait has the changes done. It gives up after a while: an answer that comes late is better than none.
+func (r *reader) wait() {
+	l := r.l
+	l.mu.Lock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+	}
+	done := l.done
+	l.wake()
+	l.mu.Unlock()
+	if r.late != nil {
+		select {
+		case <-r.late:
+			r.late = nil
+		default:
+			return
+		}
+	}
+	r.timer.Reset(patience)
+	select {
+	case <-done:
+		r.timer.Stop()
+	case <-r.timer.C:
+		r.late = done
+	}
+}
