@@ -182,7 +182,7 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return nil, err
 	}
 	o.read = f
-	return f, c.report(f, append(policy.FallsBack(f.doc), refusedAnswers(f.doc, k)...))
+	return f, c.report(f, policy.FallsBack(f.doc))
 }
 
 // chooseForApply is the file that the command line names, or for services the one that is in force: they bring no other file, and none that was

@@ -99,12 +99,7 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 		return nil, err
 	}
 	problems = append(problems, doctor.Live(doc, f)...)
-	return append(problems, refusedAnswers(doc, k)...), nil
-}
-
-// refusedAnswers are the warnings of rules that this machine's settings make drop answers.
-func refusedAnswers(doc *policy.Document, k *kernel.Kernel) policy.Diagnostics {
-	return doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))
+	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
 }
 
 // notYet gives what apply will refuse as warnings: the policy itself is right.

@@ -18,8 +18,9 @@ func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 	e.kernel()
 	e.group = groupSettings
 	for _, t := range e.tallies() {
-		if t.bad != nil && (t.kind == "rp_filter" || t.kind == "ip_forward") {
-			e.add(settingKinds[t.kind].level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), settingKinds[t.kind].why)
+		level, _ := e.impact(t.kind)
+		if t.bad != nil && (t.kind == "rp_filter" || t.kind == "ip_forward" || t.kind == "src_valid_mark" && level == Fail) {
+			e.badSetting(t)
 		}
 	}
 	e.group = groupOthers

@@ -12,9 +12,22 @@ import (
 // codeRefusedAnswers is the code of RefusedAnswers.
 const codeRefusedAnswers = "refused-answers"
 
+// refusing are the rules that could drop answers of connections that policies steer: where the kernel judges sources, and they refuse packets.
+func refusing(doc *policy.Document) (rules []*policy.Rule) {
+	if doc.Settings.ReversePath != policy.ReverseKernel || !compiler.AnswersPassRules(doc) {
+		return nil
+	}
+	for i := range doc.Rules {
+		if compiler.Refuses(doc, &doc.Rules[i]) {
+			rules = append(rules, &doc.Rules[i])
+		}
+	}
+	return rules
+}
+
 // AnswerSettings are the settings that RefusedAnswers wants to know; none where it has nothing to say.
 func AnswerSettings(doc *policy.Document) (paths []string) {
-	if doc.Settings.Sysctl || doc.Settings.ReversePath != policy.ReverseKernel || !compiler.AnswersPassRules(doc) {
+	if doc.Settings.Sysctl || len(refusing(doc)) == 0 {
 		return nil
 	}
 	paths = []string{pathAllRPFilter, pathAllValidMark}
@@ -41,15 +54,16 @@ func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.
 			commands = append(commands, "net.ipv4.conf."+name+".src_valid_mark=1")
 		}
 	}
-	for i := range doc.Rules {
-		if r := &doc.Rules[i]; len(bad) > 0 && compiler.Refuses(doc, r) {
-			ds = append(ds, policy.Diagnostic{
-				Pos: r.Pos, Severity: policy.Warning, Code: codeRefusedAnswers, Key: "rule.action",
-				Hint: "sysctl = true in [pbr], or: sysctl -w " + strings.Join(commands, " "),
-				Message: fmt.Sprintf("rule %q drops IPv4 answers of connections that policies steer, too: they arrive by %s, where rp_filter is above 0 and src_valid_mark is 0",
-					r.Name, strings.Join(bad, ", ")),
-			})
-		}
+	if len(bad) == 0 {
+		return nil
+	}
+	for _, r := range refusing(doc) {
+		ds = append(ds, policy.Diagnostic{
+			Pos: r.Pos, Severity: policy.Warning, Code: codeRefusedAnswers, Key: "rule.action",
+			Hint: "sysctl = true in [pbr], or: sysctl -w " + strings.Join(commands, " "),
+			Message: fmt.Sprintf("rule %q drops IPv4 answers of connections that policies steer, too: they arrive by %s, where rp_filter is above 0 and src_valid_mark is 0",
+				r.Name, strings.Join(bad, ", ")),
+		})
 	}
 	return ds
 }

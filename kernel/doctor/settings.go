@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -129,18 +128,29 @@ func (e *examination) settings() {
 			e.ok(t.label, "%s", fits(t.seen))
 			continue
 		}
-		impact := settingKinds[t.kind]
-		if t.kind == "src_valid_mark" && e.Doc != nil && compiler.AnswersPassRules(e.Doc) {
-			impact.level, impact.why = Fail, "the reverse path check looks up without the mark, so that [[rule]]s which refuse packets drop answers of connections that policies steer"
-		}
-		if e.Want == nil {
-			impact.level = Warn
-		}
-		e.add(impact.level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), impact.why)
+		e.badSetting(t)
 	}
 	e.hostOnly()
 	e.tracking()
 	e.unknown("sysctl")
+}
+
+// badSetting tells of a setting that is not as it should be.
+func (e *examination) badSetting(t *tally) {
+	level, why := e.impact(t.kind)
+	e.add(level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), why)
+}
+
+// impact is what goes wrong with a setting that is not as it should be, and how bad that is.
+func (e *examination) impact(kind string) (Level, string) {
+	k := settingKinds[kind]
+	switch {
+	case e.Want == nil:
+		return Warn, k.why
+	case kind == "src_valid_mark" && e.Doc != nil && len(refusing(e.Doc)) > 0:
+		return Fail, "the reverse path check looks up without the mark, so that [[rule]]s which refuse packets drop answers of connections that policies steer"
+	}
+	return k.level, k.why
 }
 
 // hostOnly tells that nobody looked at forwarding.
