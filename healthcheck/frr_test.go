@@ -4,82 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"pbr/integration/lab"
 )
-
-const frrDir = "/usr/lib/frr"
-
-// frr runs FRR's zebra and bfdd in a host, with a configuration of bfdd. end ends bfdd by a signal.
-type frr struct {
-	t    *testing.T
-	host *lab.Host
-	dir  string
-	bfdd *exec.Cmd
-}
-
-func startFRR(t *testing.T, h *lab.Host, conf string) *frr {
-	t.Helper()
-	lab.NeedProgram(t, frrDir+"/bfdd", frrDir+"/zebra", "vtysh")
-	dir, err := os.MkdirTemp("/tmp", "pbr-frr-") // t.TempDir's are closed to FRR's user
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	u, err := user.Lookup("frr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	f := &frr{t: t, host: h, dir: dir}
-	for name, text := range map[string]string{"zebra.conf": "", "bfdd.conf": conf} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chown(dir, uid, gid); err != nil {
-		t.Fatal(err)
-	}
-	f.start("zebra")
-	lab.WaitFor(t, "zebra", func() bool { _, err := os.Stat(f.path("zserv")); return err == nil })
-	f.bfdd = f.start("bfdd", "--bfdctl", f.path("ctl"))
-	return f
-}
-
-func (f *frr) path(name string) string { return filepath.Join(f.dir, name) }
-
-func (f *frr) start(name string, more ...string) *exec.Cmd {
-	f.t.Helper()
-	cmd := exec.Command(frrDir+"/"+name, append([]string{"-A", "127.0.0.1", "-P", "0", "-z", f.path("zserv"), "-i", f.path(name + ".pid"),
-		"--vty_socket", f.dir, "-f", f.path(name + ".conf"), "--log", "stdout"}, more...)...)
-	if err := f.host.Start(cmd); err != nil {
-		f.t.Fatal(err)
-	}
-	f.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd
-}
-
-func (f *frr) vtysh(commands ...string) string {
-	f.t.Helper()
-	args := []string{"--vty_socket", f.dir}
-	for _, c := range commands {
-		args = append(args, "-c", c)
-	}
-	out, err := exec.Command("vtysh", args...).CombinedOutput()
-	if err != nil {
-		f.t.Fatalf("vtysh: %v: %s", err, out)
-	}
-	return string(out)
-}
 
 // frrPeers are isp2's two ends as bfdd is to know them.
 const frrPeers = `bfd
@@ -144,14 +74,14 @@ func TestBFDWithFRR(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
 	l.router.NFT(countScript)
-	f := startFRR(t, l.far, frrPeers)
+	f := l.far.StartFRR(frrPeers)
 	_, events := l.monitored(t, 50*time.Millisecond)
 	bothBecome(t, events, Up)
 	if n := counted(l.router); n["marked"] == 0 || n["unmarked"] != 0 || n["other line"] != 0 {
 		t.Errorf("packets: %v", n)
 	}
 	time.Sleep(2 * time.Second) // until the quick intervals are agreed on; else detection takes 3 s
-	if out := f.vtysh("show bfd peers"); strings.Count(out, "Status: up") != 2 {
+	if out := f.VTYSH("show bfd peers"); strings.Count(out, "Status: up") != 2 {
 		t.Errorf("FRR says\n%s", out)
 	}
 	// A busy machine may hold a packet, or us, up: the best of some tries shows what the protocol needs.
@@ -176,27 +106,27 @@ func TestBFDWithFRR(t *testing.T) {
 func TestBFDPeerIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
-	f := startFRR(t, l.far, frrPeers)
+	f := l.far.StartFRR(frrPeers)
 	m, events := l.monitored(t, 50*time.Millisecond)
 	bothBecome(t, events, Up)
 	peers := []string{"peer 198.51.100.2 local-address 198.51.100.1 interface up0", "peer 2001:db8:f2::2 local-address 2001:db8:f2::1 interface up0"}
-	f.vtysh("conf t", "bfd", peers[0], "shutdown", "exit", peers[1], "shutdown")
+	f.VTYSH("conf t", "bfd", peers[0], "shutdown", "exit", peers[1], "shutdown")
 	lab.WaitFor(t, "word of AdminDown", func() bool {
 		s := m.Statuses()
 		return strings.Contains(s[0].ProbeError, "AdminDown") && strings.Contains(s[1].ProbeError, "AdminDown")
 	})
 	time.Sleep(time.Second)
-	f.vtysh("conf t", "bfd", peers[0], "no shutdown", "exit", peers[1], "no shutdown")
+	f.VTYSH("conf t", "bfd", peers[0], "no shutdown", "exit", peers[1], "no shutdown")
 	lab.WaitFor(t, "sessions again", func() bool {
 		s := m.Statuses()
-		return s[0].ProbeError == "" && s[1].ProbeError == "" && strings.Count(f.vtysh("show bfd peers"), "Status: up") == 2
+		return s[0].ProbeError == "" && s[1].ProbeError == "" && strings.Count(f.VTYSH("show bfd peers"), "Status: up") == 2
 	})
 	select {
 	case e := <-events:
 		t.Errorf("AdminDown is a failure: %+v", e)
 	default:
 	}
-	_ = f.bfdd.Process.Kill()
+	_ = f.BFD.Kill()
 	bothBecome(t, events, Down)
 }
 
@@ -204,17 +134,17 @@ func TestBFDPeerIsSwitchedOff(t *testing.T) {
 func TestBFDEndsPolitely(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
-	f := startFRR(t, l.far, frrPeers)
+	f := l.far.StartFRR(frrPeers)
 	m := NewMonitor(l.prober)
 	m.Set([]Config{frrLine(4, 50*time.Millisecond), frrLine(6, 50*time.Millisecond)}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.Run(ctx) }()
-	lab.WaitFor(t, "sessions", func() bool { return strings.Count(f.vtysh("show bfd peers"), "Status: up") == 2 })
+	lab.WaitFor(t, "sessions", func() bool { return strings.Count(f.VTYSH("show bfd peers"), "Status: up") == 2 })
 	cancel()
 	<-done
 	lab.WaitFor(t, "word of the end", func() bool {
-		return strings.Count(f.vtysh("show bfd peers"), "Remote diagnostics: administratively down") == 2
+		return strings.Count(f.VTYSH("show bfd peers"), "Remote diagnostics: administratively down") == 2
 	})
 }
 
@@ -222,9 +152,9 @@ func TestBFDEndsPolitely(t *testing.T) {
 func TestBFDPortIsTaken(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
-	own := startFRR(t, l.router, "")
+	own := l.router.StartFRR("")
 	lab.WaitFor(t, "bfdd on the router", func() bool { return strings.Contains(l.router.Run("ss", "-lun"), "[::]:3784") })
-	startFRR(t, l.far, frrPeers)
+	l.far.StartFRR(frrPeers)
 	m, events := l.monitored(t, 50*time.Millisecond)
 	lab.WaitFor(t, "the reason", func() bool {
 		s := m.Statuses()
@@ -235,7 +165,7 @@ func TestBFDPortIsTaken(t *testing.T) {
 			t.Errorf("IPv%d is %s", s.Version, s.State)
 		}
 	}
-	_ = own.bfdd.Process.Kill()
+	_ = own.BFD.Kill()
 	bothBecome(t, events, Up)
 }
 
@@ -243,7 +173,7 @@ func TestBFDPortIsTaken(t *testing.T) {
 func TestBFDRefusesPacketsOfOthers(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
-	startFRR(t, l.far, frrPeers)
+	l.far.StartFRR(frrPeers)
 	l.far.NFT(fmt.Sprintf("table inet ttl {\n\tchain out {\n\t\ttype filter hook output priority 0\n\t\tudp dport %d ip ttl set 254\n\t\tudp dport %d ip6 hoplimit set 254\n\t}\n}\n", bfdPort, bfdPort))
 	_, events := l.monitored(t, 50*time.Millisecond)
 	bothBecome(t, events, Down)
