@@ -19,7 +19,7 @@ func (res *results) document(steps bool) error {
 	if steps {
 		return insert("steps", tables.Bytes())
 	}
-	if err := res.plot().write(&drawing); err != nil {
+	if err := res.plot().Write(&drawing); err != nil {
 		return fmt.Errorf("drawing %s: %w", plotFile, err)
 	}
 	if err := os.WriteFile(plotFile, drawing.Bytes(), 0o644); err != nil {

@@ -2,44 +2,10 @@ package dataplane
 
 import (
 	"fmt"
-	"io"
-	"math"
 	"slices"
-	"text/template"
+
+	"pbr/render/plot"
 )
-
-// plot is a picture of two panels side by side, both axes logarithmic.
-type plot struct {
-	Width, Height int
-	Panels        []panel
-	Keys          []key
-}
-
-// panel is a diagram of cost against the number of policies. All numbers are pixels from the picture's upper left corner.
-type panel struct {
-	Title                    string
-	Left, Right, Top, Bottom float64
-	X, Y                     []tick
-	Lines                    []line
-}
-
-type tick struct {
-	At    float64
-	Label string
-}
-
-type line struct {
-	Colour, Dash string
-	Points       []point
-}
-
-type point struct{ X, Y float64 }
-
-// key explains a colour.
-type key struct {
-	X, Y         float64
-	Colour, Name string
-}
 
 // The series of the plot, and their colours (Okabe and Ito's, which colour-blind people can tell apart).
 var plotted = []struct{ series, colour string }{
@@ -52,8 +18,8 @@ const (
 )
 
 // plot draws the established and the new streams, each the geometric mean of its kind in both families.
-func (res *results) plot() plot {
-	p := plot{Width: 860, Height: 390}
+func (res *results) plot() plot.Picture {
+	p := plot.Picture{Width: 860, Height: 390}
 	top := 1.0
 	for _, s := range plotted {
 		for _, pt := range append(res.costs(s.series, false), res.costs(s.series, true)...) {
@@ -64,49 +30,49 @@ func (res *results) plot() plot {
 		p.Panels = append(p.Panels, res.panel(title, marginLeft+float64(i)*(panelWidth+90), i == 1, 1.1*top))
 	}
 	for i, s := range plotted {
-		p.Keys = append(p.Keys, key{marginLeft + float64(i)*170, 370, s.colour, s.series})
+		p.Keys = append(p.Keys, plot.Key{X: marginLeft + float64(i)*170, Y: 370, Colour: s.colour, Name: s.series})
 	}
 	return p
 }
 
 // costs returns a series' number of policies and cost as a multiple of base.
-func (res *results) costs(series string, fresh bool) []point {
+func (res *results) costs(series string, fresh bool) []plot.Point {
 	var in []cell
 	for _, c := range cells() {
 		if c.fresh == fresh {
 			in = append(in, c)
 		}
 	}
-	var list []point
+	var list []plot.Point
 	for _, m := range res.series(series) {
 		if q, ok := res.ratio(m, res.find(base), in); ok {
-			list = append(list, point{float64(m.n), q.median})
+			list = append(list, plot.Point{X: float64(m.n), Y: q.median})
 		}
 	}
 	return list
 }
 
 // panel draws one of the diagrams; its vertical axis ends at top.
-func (res *results) panel(title string, left float64, fresh bool, top float64) panel {
-	p := panel{Title: title, Left: left, Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
+func (res *results) panel(title string, left float64, fresh bool, top float64) plot.Panel {
+	p := plot.Panel{Title: title, Note: "policies; cost as a multiple of conntrack + masquerade", Left: left, Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
 	policies, cost := [2]float64{10, 100_000}, [2]float64{0.8, top}
-	x := func(v float64) float64 { return left + panelWidth*part(v, policies) }
-	y := func(v float64) float64 { return p.Bottom - panelHeight*part(v, cost) }
+	x := func(v float64) float64 { return left + panelWidth*plot.Log(v, policies) }
+	y := func(v float64) float64 { return p.Bottom - panelHeight*plot.Log(v, cost) }
 	for n := 10; n <= 100_000; n *= 10 {
-		p.X = append(p.X, tick{x(float64(n)), thousands(n)})
+		p.X = append(p.X, plot.Tick{At: x(float64(n)), Label: thousands(n)})
 	}
 	for ten := 1; float64(ten) < top; ten *= 10 {
 		for _, n := range []int{ten, 2 * ten, 5 * ten} {
 			if float64(n) <= top {
-				p.Y = append(p.Y, tick{y(float64(n)), thousands(n)})
+				p.Y = append(p.Y, plot.Tick{At: y(float64(n)), Label: thousands(n)})
 			}
 		}
 	}
-	p.Lines = append(p.Lines, line{Colour: "#666666", Dash: "5 4", Points: []point{{p.Left, y(1)}, {p.Right, y(1)}}})
+	p.Lines = append(p.Lines, plot.Line{Colour: "#666666", Dash: "5 4", Points: []plot.Point{{X: p.Left, Y: y(1)}, {X: p.Right, Y: y(1)}}})
 	for _, s := range plotted {
-		l := line{Colour: s.colour}
+		l := plot.Line{Colour: s.colour, Dots: true}
 		for _, pt := range res.costs(s.series, fresh) {
-			l.Points = append(l.Points, point{x(pt.X), y(pt.Y)})
+			l.Points = append(l.Points, plot.Point{X: x(pt.X), Y: y(pt.Y)})
 		}
 		p.Lines = append(p.Lines, l)
 	}
@@ -125,11 +91,6 @@ func (res *results) series(name string) []*measured {
 	return list
 }
 
-// part is where a value lies in a logarithmic range, 0 to 1.
-func part(v float64, in [2]float64) float64 {
-	return math.Log(v/in[0]) / math.Log(in[1]/in[0])
-}
-
 // thousands groups the digits of a number.
 func thousands(n int) string {
 	if n < 1000 {
@@ -137,32 +98,3 @@ func thousands(n int) string {
 	}
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
-
-var picture = template.Must(template.New("plot").Parse(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {{.Width}} {{.Height}}" font-family="sans-serif" font-size="12">
-<rect width="100%" height="100%" fill="white"/>
-{{- range .Panels}}{{$p := .}}
-<text x="{{.Left}}" y="22" font-size="14">{{.Title}}</text>
-{{- range .X}}
-<path d="M{{printf "%.1f" .At}} {{$p.Top}}V{{$p.Bottom}}" stroke="#dddddd"/>
-<text x="{{printf "%.1f" .At}}" y="{{$p.Bottom}}" dy="16" text-anchor="middle">{{.Label}}</text>
-{{- end}}
-{{- range .Y}}
-<path d="M{{$p.Left}} {{printf "%.1f" .At}}H{{$p.Right}}" stroke="#dddddd"/>
-<text x="{{$p.Left}}" dx="-6" y="{{printf "%.1f" .At}}" dy="4" text-anchor="end">{{.Label}}</text>
-{{- end}}
-<text x="{{.Right}}" y="{{.Bottom}}" dy="34" text-anchor="end">policies; cost as a multiple of conntrack + masquerade</text>
-{{- range .Lines}}{{$l := .}}
-<polyline fill="none" stroke="{{.Colour}}" stroke-width="2"{{with .Dash}} stroke-dasharray="{{.}}"{{end}} points="{{range .Points}}{{printf "%.1f,%.1f " .X .Y}}{{end}}"/>
-{{- if not .Dash}}{{range .Points}}
-<circle cx="{{printf "%.1f" .X}}" cy="{{printf "%.1f" .Y}}" r="3.5" fill="{{$l.Colour}}"/>
-{{- end}}{{end}}
-{{- end}}
-{{- end}}
-{{- range .Keys}}
-<path d="M{{.X}} {{.Y}}h24" stroke="{{.Colour}}" stroke-width="3"/>
-<text x="{{.X}}" dx="30" y="{{.Y}}" dy="4">{{.Name}}</text>
-{{- end}}
-</svg>
-`))
-
-func (p plot) write(w io.Writer) error { return picture.Execute(w, p) }
