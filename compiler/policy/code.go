@@ -64,4 +64,5 @@ const (
 	codeQuorum          = "quorum-per-version"
 	codeSharedTargets   = "shared-targets"
 	codeLeftOut         = "left-out"
+	codeWebClear        = "web-clear"
 )

@@ -93,6 +93,18 @@ type Watch struct {
 	Metrics string
 	Log     string // "text" or "json"
 	Notify  Notify
+	Web     Web
+}
+
+// Web is [watch] web: where pbr watch serves its page.
+type Web struct {
+	Pos Pos // Line 0: not in the file
+	// Listen is "ADDRESS:PORT" or "unix:PATH"; empty for nowhere.
+	Listen string
+	// TokenFile has what visitors have to know; empty if nothing.
+	TokenFile string
+	// Hosts are the names that the page is reached by, besides addresses and localhost.
+	Hosts []string
 }
 
 // List is one entry of [lists].

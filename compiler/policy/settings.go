@@ -124,6 +124,7 @@ func (p *parser) watch(s *section) {
 	}
 	w.Log, _ = s.word("log", "text", "text", "json")
 	w.Notify = s.notify()
+	p.web(s)
 	s.done()
 }
 
