@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -27,8 +28,14 @@ type policyStatus struct {
 	Rejected    *rejectedStatus `json:"rejected,omitempty"`
 	// StateNote says why nothing is kept over a restart of the machine; empty where it is.
 	StateNote string `json:"state_note,omitempty"`
-	// notes are for people.
-	notes []string
+	// notes are for people; trialNote is the one of the trial.
+	notes     []string
+	trialNote string
+}
+
+// standing are the notes without that of the trial.
+func (p *policyStatus) standing() []string {
+	return slices.DeleteFunc(slices.Clone(p.notes), func(n string) bool { return n == p.trialNote })
 }
 
 // trialStatus is an apply that waits to be confirmed.
@@ -74,7 +81,16 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 }
 
 // readPolicyStatus reads it; report is nil when no watch runs.
-func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (p policyStatus, err error) {
+func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (policyStatus, error) {
+	name, err := configName(ctx)
+	if err != nil {
+		name = "" // which is told otherwise
+	}
+	return policyStatusOf(name, k, report)
+}
+
+// policyStatusOf reads it for somebody who looks at a file; report is nil when no watch runs.
+func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p policyStatus, err error) {
 	p.State = policyInForce
 	s := applied.Open(k.Dir())
 	now := s.InForce()
@@ -96,9 +112,10 @@ func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report)
 	}
 	if pending != nil {
 		p.Trial = &trialStatus{time.Now().Add(pending.Left), pending.Left.Seconds(), pending.Failure}
-		p.notes = append(p.notes, pendingText(pending))
+		p.trialNote = pendingText(pending)
+		p.notes = append(p.notes, p.trialNote)
 	}
-	p.findRejected(ctx, s, now)
+	p.findRejected(file, s, now)
 	if report != nil && now != nil && p.Trial == nil && p.Rejected == nil {
 		p.findEdit(now)
 	}
@@ -116,11 +133,11 @@ func otherFileText(now *applied.InForce, read string, trial bool) string {
 	return fmt.Sprintf("in force is %s, which was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }
 
-// findRejected looks at the file that the command line names, and at the one in force.
-func (p *policyStatus) findRejected(ctx *cli.Context, s applied.Store, now *applied.InForce) {
+// findRejected looks at the file that is named, and at the one in force.
+func (p *policyStatus) findRejected(named string, s applied.Store, now *applied.InForce) {
 	var files []string
-	if name, err := configName(ctx); err == nil {
-		files = append(files, name)
+	if named != "" {
+		files = append(files, named)
 	}
 	if now != nil && now.Path != "" {
 		files = append(files, now.Path)

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
+	"pbr/healthcheck/history"
 	"pbr/kernel"
 	"pbr/kernel/state"
 )
@@ -103,6 +105,8 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 		}
 	}
 	persist(f.doc)
+	source := &webSource{policies: p, history: history.New(time.Now()), doc: f.doc}
+	page := newWebServer(source, logger)
 	w := daemon.New(daemon.Options{
 		Policy: f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
@@ -111,6 +115,8 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			posts.target(doc, p.path(doc))
 			served.listen(doc.Watch.Metrics)
 			persist(doc)
+			source.setPolicy(doc)
+			page.listen(doc.Watch.Web)
 		},
 		Names:  names,
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
@@ -125,6 +131,12 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	served.report = w.Report
 	served.listen(f.doc.Watch.Metrics)
 	defer served.close()
+	source.watch = w
+	page.listen(f.doc.Watch.Web)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { (&recorder{watch: w, history: source.history, log: logger}).run(ctx) })
+	beside.Go(func() { page.run(ctx) })
 	controlled := make(chan struct{})
 	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
 	posts.start()

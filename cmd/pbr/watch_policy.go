@@ -158,6 +158,13 @@ func (p *policies) path(doc *policy.Document) string {
 	return ""
 }
 
+// current is the text of the policy in force.
+func (p *policies) current() *applied.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
 // inForce notes which document is in force; but for it only those of keep are needed any more.
 func (p *policies) inForce(doc *policy.Document, keep ...*policy.Document) {
 	p.mu.Lock()

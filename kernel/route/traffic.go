@@ -5,4 +5,6 @@ type Traffic struct {
 	Boot  string
 	Index int
 	Bytes uint64
+	// Received and Sent are its parts.
+	Received, Sent uint64
 }

@@ -21,7 +21,7 @@ func (c *Conn) Traffic(interfaces []string) (map[string]Traffic, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		if s := a.Statistics; s != nil && slices.Contains(interfaces, a.Name) {
-			out[a.Name] = Traffic{Boot: strings.TrimSpace(string(boot)), Index: a.Index, Bytes: s.RxBytes + s.TxBytes}
+			out[a.Name] = Traffic{Boot: strings.TrimSpace(string(boot)), Index: a.Index, Bytes: s.RxBytes + s.TxBytes, Received: s.RxBytes, Sent: s.TxBytes}
 		}
 	}
 	return out, nil

@@ -19,7 +19,7 @@ const (
 	// viaHeight is the room of ways that pass a column by.
 	viaHeight = 14
 	// labelChar is the width of a character of a label.
-	labelChar = 6
+	labelChar = 7
 )
 
 // layout is a graph with the places of its parts.
@@ -128,7 +128,7 @@ func newBox(n Node) *box {
 	}
 	add(n.Detail)
 	if n.Hits != nil {
-		add(fmt.Sprintf("%d hits", *n.Hits))
+		add(hits(*n.Hits))
 	}
 	add(n.Why)
 	if title := strings.Join(slices.DeleteFunc([]string{n.Name, n.Detail, n.Why}, func(s string) bool { return s == "" }), "\n"); title != strings.Join(x.texts, "\n") {

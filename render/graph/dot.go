@@ -20,7 +20,7 @@ func Dot(w io.Writer, g *Graph) error {
 			text += "\n" + n.Detail
 		}
 		if n.Hits != nil {
-			text += fmt.Sprintf("\n%d hits", *n.Hits)
+			text += "\n" + hits(*n.Hits)
 		}
 		look := ""
 		if n.Unusable {

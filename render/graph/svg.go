@@ -30,9 +30,13 @@ svg.ways{background:#fff;color:#1b1f24;font:13px system-ui,sans-serif}
 // SVG writes the graph as a picture.
 func SVG(w io.Writer, g *Graph, s Style) error {
 	l := arrange(Folded(g))
+	role := "img"
+	if s.Link != nil {
+		role = "group" // an image has nothing in it to click
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="ways" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-label="%s">`+"\n",
-		l.width, l.height, l.width, l.height, html.EscapeString(describe(g)))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="ways" viewBox="0 0 %d %d" width="%d" height="%d" role="%s" aria-label="%s">`+"\n",
+		l.width, l.height, l.width, l.height, role, html.EscapeString(describe(g)))
 	if s.Standalone {
 		b.WriteString(colours)
 	}

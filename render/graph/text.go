@@ -56,13 +56,17 @@ func label(n Node) string {
 	if n.Kind != Rest {
 		text = string(n.Kind) + " " + n.Name
 	}
-	switch {
-	case n.Hits != nil && *n.Hits == 1:
-		text += " (1 hit)"
-	case n.Hits != nil:
-		text += fmt.Sprintf(" (%d hits)", *n.Hits)
+	if n.Hits != nil {
+		text += " (" + hits(*n.Hits) + ")"
 	}
 	return text
+}
+
+func hits(n uint64) string {
+	if n == 1 {
+		return "1 hit"
+	}
+	return fmt.Sprintf("%d hits", n)
 }
 
 // writeWays writes the ways from a node, and on from where they lead.

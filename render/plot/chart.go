@@ -36,7 +36,7 @@ type Event struct {
 
 // Room for the axes, in pixels.
 const (
-	axisLeft, axisBottom = 58, 20
+	axisLeft, axisBottom = 64, 20
 	axisTop, axisRight   = 8, 12
 	most                 = 6
 )

@@ -39,7 +39,7 @@ func TestChart(t *testing.T) {
 	got := write(t, c.Picture())
 	for _, part := range []string{
 		`aria-label="round trip of &#34;isp1&#34; &lt;now&gt;"`, ">12:15<", ">13:00<", ">50 ms<", ">25 ms<", ">0 ms<",
-		`class="mark down"`, "down: no answer &amp; more", `points="58,98.2 140.5,96.3 "`, `<circle cx="305.5"`,
+		`class="mark down"`, "down: no answer &amp; more", `points="64,98.2 145,96.3 "`, `<circle cx="307"`,
 	} {
 		if !strings.Contains(got, part) {
 			t.Errorf("no %s in\n%s", part, got)

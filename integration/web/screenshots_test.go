@@ -1,0 +1,78 @@
+package web
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"pbr/healthcheck"
+	"pbr/integration/lab"
+)
+
+// views are the pages that pictures are made of.
+var views = []struct{ name, path string }{
+	{"lines", "/"}, {"line", "/line/cable"}, {"ways", "/ways"}, {"why", "/why"}, {"connections", "/why/connections"}, {"trace", "/why/trace"},
+	{"events", "/events"}, {"doctor", "/doctor"}, {"changes", "/changes"},
+}
+
+// manyViews are those of 200 uplinks and 1,000 policies.
+var manyViews = []struct{ name, path string }{{"many-lines", "/"}, {"many-ways", "/ways"}}
+
+func state(s string) healthcheck.State { return healthcheck.State(s) }
+
+// TestScreenshots makes the pictures of docs: make screenshots. PBR_SCREENSHOTS names the folder.
+func TestScreenshots(t *testing.T) {
+	folder := os.Getenv("PBR_SCREENSHOTS")
+	if folder == "" {
+		t.Skip("make screenshots runs this")
+	}
+	for _, set := range []struct {
+		policy string
+		views  []struct{ name, path string }
+	}{{samplePolicy, views}, {manyLines(200, 1000), manyViews}} {
+		h := lab.New(t).Host("router")
+		s := newSample(t, set.policy)
+		if len(set.views) == len(views) {
+			s.snapshot.Trial = nil
+		}
+		serve(t, h, s)
+		b := browse(t, h)
+		for _, dark := range []bool{false, true} {
+			for _, width := range []int{1280, 400} {
+				b.screen(width, 900, dark)
+				for _, v := range set.views {
+					b.open(v.path)
+					if v.name == "why" {
+						b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
+					}
+					if v.name == "trace" {
+						b.eval(`document.getElementById("t-host").value = "192.168.10.50"; document.querySelector("form.ask").requestSubmit()`, nil)
+						lab.WaitFor(t, "the trace", func() bool { return b.text("p.note") != "" })
+					}
+					time.Sleep(200 * time.Millisecond) // until it is painted
+					b.shoot(filepath.Join(folder, picture(v.name, width, dark)), width, 2400)
+				}
+			}
+		}
+	}
+}
+
+func picture(view string, width int, dark bool) string {
+	name := view
+	if dark {
+		name += "-dark"
+	}
+	if width < 600 {
+		name += "-narrow"
+	}
+	return name + ".png"
+}
+
+// ask fills the form of explain in, and sends it.
+func (b *browser) ask(src, dst, proto, dport string) {
+	b.t.Helper()
+	b.eval(`for (const [k, v] of Object.entries({src: "`+src+`", dst: "`+dst+`", proto: "`+proto+`", dport: "`+dport+`"})) document.getElementById("q-" + k).value = v;
+document.querySelector("form.ask").requestSubmit()`, nil)
+	lab.WaitFor(b.t, "the answer", func() bool { return b.text(".story") != "" || b.text(".note.bad") != "" })
+}
