@@ -152,11 +152,23 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
-		return [][]plan.Match{s.common()}
+		return combine([][]plan.Match{s.common()}, s.marks())
 	}
 	var all [][]plan.Match
 	for _, family := range plan.Families {
 		all = append(all, s.ofFamily(family)...)
+	}
+	return combine(all, s.marks())
+}
+
+// marks returns the alternatives for others' packet marks.
+func (s *selection) marks() [][]plan.Match {
+	if len(s.policy.Marks) == 0 {
+		return [][]plan.Match{nil}
+	}
+	var all [][]plan.Match
+	for _, m := range s.policy.Marks {
+		all = append(all, when(markMatch(plan.FieldMark, m.Mask, m.Value, false)))
 	}
 	return all
 }
@@ -181,6 +193,7 @@ func (s *selection) common() []plan.Match {
 	}
 	m = append(m, s.ports()...)
 	m = append(m, s.oneOf(plan.FieldSKUID, "uid", numIntervals(plan.TypeUID, p.UID))...)
+	m = append(m, s.oneOf(plan.FieldSKGID, "gid", numIntervals(plan.TypeGID, p.GID))...)
 	return append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
 }
 
@@ -267,11 +280,28 @@ func (s *selection) dscp(family plan.Family) [][]plan.Match {
 		return [][]plan.Match{s.oneOf(fieldsOf(family).dscp, "dscp", values)}
 	}
 	var out [][]plan.Match
-	for _, v := range slices.Compact(slices.Sorted(slices.Values(singles(s.policy.DSCP)))) {
-		k := plan.KeyFromUint8(uint8(v))
-		out = append(out, when(plan.Match{Field: plan.FieldDSCP6, From: k, To: k}))
+	for _, v := range codePoints(s.policy.DSCP, false) {
+		out = append(out, when(codePoint6(v, false)))
 	}
-	return out
+	var never []plan.Match
+	for _, v := range codePoints(s.policy.DSCP, true) {
+		never = append(never, codePoint6(v, true))
+	}
+	if out == nil {
+		return [][]plan.Match{never}
+	}
+	return combine(out, [][]plan.Match{never})
+}
+
+// codePoints are those with that negation, sorted.
+func codePoints(items []policy.NumItem, not bool) []uint32 {
+	items = slices.DeleteFunc(slices.Clone(items), func(n policy.NumItem) bool { return n.Not != not })
+	return slices.Compact(slices.Sorted(slices.Values(singles(items))))
+}
+
+func codePoint6(v uint32, not bool) plan.Match {
+	k := plan.KeyFromUint8(uint8(v))
+	return plan.Match{Field: plan.FieldDSCP6, From: k, To: k, Not: not}
 }
 
 // carriesFamily reports whether one of the matches tests the IP version by itself.

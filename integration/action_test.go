@@ -64,7 +64,7 @@ func TestPolicyAction(t *testing.T) {
 			t.Errorf("a new connection of %s arrives at %s", src, by)
 		}
 	}
-	if err := w.Router.SendUDP(netip.Addr{}, 20001, farEnd, 1500, 1); err == nil {
+	if err := w.Router.SendUDP(netip.Addr{}, 20001, farEnd, 1500, 0, 1); err == nil {
 		t.Error("a user's packet is not refused")
 	}
 	w.noLeaks()

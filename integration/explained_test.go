@@ -69,7 +69,7 @@ func questionOf(id int, s *sent, pinned map[*sent]string) string {
 		q["sport"], q["dport"] = int(k.SPort), int(k.DPort)
 	}
 	if k.Local() {
-		q["in"], q["uid"] = "local", int(k.UID)
+		q["in"], q["uid"], q["gid"] = "local", int(k.UID), int(k.GID)
 	} else if k.MAC != [6]byte{} {
 		q["mac"] = fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", k.MAC[0], k.MAC[1], k.MAC[2], k.MAC[3], k.MAC[4], k.MAC[5])
 	}

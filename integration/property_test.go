@@ -277,7 +277,7 @@ func (p *property) send(all []*sent) {
 			s.by = ""
 			if s.packet.Local() {
 				// No route is an answer too: nobody gets the packet.
-				_ = p.router.SendUDP(s.packet.Src, s.packet.SPort, netip.AddrPortFrom(s.packet.Dst, s.packet.DPort), s.packet.UID, s.frame.ID)
+				_ = p.router.SendUDP(s.packet.Src, s.packet.SPort, netip.AddrPortFrom(s.packet.Dst, s.packet.DPort), s.packet.UID, s.packet.GID, s.frame.ID)
 				continue
 			}
 			if err := p.wireOf(s.packet.IIF).Send(s.frame); err != nil {

@@ -33,7 +33,7 @@ func TestUnansweredFlowKeepsItsUplink(t *testing.T) {
 					dst = netip.AddrPortFrom(netip.MustParseAddr("2001:db8:ffff::42"), 4242)
 				}
 				for range times {
-					if err := lan.SendUDP(netip.MustParseAddr(host), 4243, dst, 0, 1); err != nil {
+					if err := lan.SendUDP(netip.MustParseAddr(host), 4243, dst, 0, 0, 1); err != nil {
 						t.Fatal(err)
 					}
 				}

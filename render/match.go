@@ -36,6 +36,7 @@ var fieldNames = [...]string{
 	plan.FieldPriority:        "meta priority",
 	plan.FieldCTDirection:     "ct direction",
 	plan.FieldCTOrigDPort:     "ct original proto-dst",
+	plan.FieldSKGID:           "meta skgid",
 }
 
 // bitName names one bit of a connection's state or status.

@@ -98,6 +98,8 @@ func matchCases() []ruleCase {
 		{`fib saddr . oif type != local`, "", ms(not(num(plan.FieldFibSAddrOIFType, 2, 2)))},
 		{`meta priority 0:70`, "", ms(num(plan.FieldPriority, 0x70, 0x70))},
 		{`ct direction reply meta l4proto udp ct original proto-dst 53`, "", ms(num(plan.FieldCTDirection, 1, 1), num(plan.FieldL4Proto, 17, 17), num(plan.FieldCTOrigDPort, 53, 53))},
+		{`meta skgid 33-40`, "", ms(num(plan.FieldSKGID, 33, 40))},
+		{`meta skgid @y-gids`, "", ms(inSet(plan.FieldSKGID, "y-gids"))},
 	}
 	var out []ruleCase
 	for _, c := range cases {
@@ -247,6 +249,7 @@ func wideSets() []plan.Set {
 		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0), span(plan.TypeUID, 1000, 1999)}},
 		{Name: "uplinks", Type: plan.TypeIfname, Elements: names("", "eth1", "eth2", "odd*")},
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
+		{Name: "y-gids", Type: plan.TypeGID, Elements: single(plan.TypeGID, 0, 33)},
 	}...)
 }
 

@@ -40,6 +40,7 @@ func (c command) explainCommand() *cli.Command {
 			option("pinned", "the `UPLINK` that an established connection is pinned to"),
 			option("mac", "the sender's MAC `ADDRESS`"),
 			option("uid", "the `USER` that sends it, with --in local"),
+			option("gid", "the `GROUP` that sends it, with --in local"),
 			option("dscp", "the `DSCP`, as ef or 46"),
 			option("icmp-type", "the ICMP `TYPE`, as echo-request, which is the default"),
 			option("mark", "a packet `MARK` that others have set"),

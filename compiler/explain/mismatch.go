@@ -78,6 +78,10 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return fmt.Sprintf("dscp: %d%s", k.DSCP, missesNumbers(p.DSCP, decimal))
 	case !matchesNumbers(p.UID, k.UID):
 		return fmt.Sprintf("uid: %d%s", k.UID, missesNumbers(p.UID, decimal))
+	case !matchesNumbers(p.GID, k.GID):
+		return fmt.Sprintf("gid: %d%s", k.GID, missesNumbers(p.GID, decimal))
+	case len(p.Marks) > 0 && !slices.ContainsFunc(p.Marks, func(m policy.MarkItem) bool { return k.Mark&m.Mask == m.Value }):
+		return fmt.Sprintf("fwmark: %#x is none of them", k.Mark)
 	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
 		return "mac: the source MAC address is another, or was not given"
 	case len(p.ICMP) > 0 && !matchesICMP(p.ICMP, q):

@@ -13,7 +13,7 @@ import (
 )
 
 // Keys are what a question is made of: the command's options, and the keys of JSON and of assertions.
-var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "dscp", "icmp-type", "mark", "at"}
+var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid", "dscp", "icmp-type", "mark", "at"}
 
 // Indexes into Keys and Text.
 const (
@@ -27,6 +27,7 @@ const (
 	keyPinned
 	keyMAC
 	keyUID
+	keyGID
 	keyDSCP
 	keyICMP
 	keyMark
@@ -269,10 +270,17 @@ func (q *Question) readRest(t *Text) (err error) {
 		}
 		p.Ethernet = true
 	}
-	if p.HasUID = q.in == local; p.HasUID && t[keyUID] != "" {
-		p.UID, err = policy.PacketUID("uid", t[keyUID])
-	} else if t[keyUID] != "" {
-		err = errors.New("uid: only what the router itself sends has one: write in = \"local\"")
+	p.HasUID = q.in == local
+	for _, key := range []int{keyUID, keyGID} {
+		switch {
+		case t[key] == "" || err != nil:
+		case !p.HasUID:
+			err = fmt.Errorf("%s: only what the router itself sends has one: write in = \"local\"", Keys[key])
+		case key == keyUID:
+			p.UID, err = policy.PacketUID("uid", t[key])
+		default:
+			p.GID, err = policy.PacketGID("gid", t[key])
+		}
 	}
 	if err == nil && t[keyDSCP] != "" {
 		p.DSCP, err = policy.PacketDSCP("dscp", t[keyDSCP])

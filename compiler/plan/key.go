@@ -34,6 +34,7 @@ var typeInfo = [...]struct {
 	TypePresence:    {"boolean", 4},
 	TypeClass:       {"classid", 4},
 	TypeCTDir:       {"ct_dir", 1},
+	TypeGID:         {"gid", 4},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -81,6 +82,7 @@ var fieldTypes = [...]Type{
 	FieldPriority:        TypeClass,
 	FieldCTDirection:     TypeCTDir,
 	FieldCTOrigDPort:     TypePort,
+	FieldSKGID:           TypeGID,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.

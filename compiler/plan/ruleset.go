@@ -90,6 +90,7 @@ const (
 	TypePresence                    // boolean, 4: whether there is such a thing
 	TypeClass                       // classid, 4: a packet's priority
 	TypeCTDir                       // ct_dir, 1: IP_CT_DIR_ORIGINAL 0, IP_CT_DIR_REPLY 1
+	TypeGID                         // gid, 4
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -206,6 +207,7 @@ const (
 	FieldPriority                         // meta priority
 	FieldCTDirection                      // ct direction
 	FieldCTOrigDPort                      // ct original proto-dst
+	FieldSKGID                            // meta skgid
 )
 
 // ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.

@@ -364,6 +364,12 @@ type ICMPItem struct {
 	Type   uint8
 }
 
+// MarkItem is one packet mark of others, compared under Mask.
+type MarkItem struct {
+	Pos         Pos
+	Value, Mask uint32
+}
+
 // MACItem is one source MAC address.
 type MACItem struct {
 	Pos  Pos
@@ -384,11 +390,13 @@ type Policy struct {
 	SPort, DPort     []PortItem
 	DSCP             []NumItem // code points 0..63
 	MAC              []MACItem
-	UID              []NumItem
-	IPVersion        int // 0, 4 or 6
-	ICMP             []ICMPItem
-	Schedule         []ScheduleItem
-	Target           Target
+	UID, GID         []NumItem
+	// Marks are packet marks of others, without bits of ours.
+	Marks     []MarkItem
+	IPVersion int // 0, 4 or 6
+	ICMP      []ICMPItem
+	Schedule  []ScheduleItem
+	Target    Target
 	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
 	Strict    bool
 	StrictPos Pos

@@ -138,6 +138,31 @@ func (p *parser) uid(v string) (low, high uint32, f *fault) {
 	return uidKind.parse(v)
 }
 
+// gids reads gids, ranges of gids and names of groups.
+func (s *section) gids(key string) []NumItem {
+	var out []NumItem
+	for e := range s.entries(key, neverNegated, true) {
+		low, high, f := parseGID(e.text)
+		if f != nil {
+			s.fault(e.pos, key, f)
+			continue
+		}
+		out = append(out, NumItem{Pos: e.pos, From: low, To: high})
+	}
+	return out
+}
+
+// parseGID reads one gid, a range, or the name of a group whose gid Debian fixes.
+func parseGID(v string) (low, high uint32, f *fault) {
+	if v != "" && (v[0] < '0' || v[0] > '9') {
+		if gid, ok := groups[v]; ok {
+			return gid, gid, nil
+		}
+		return 0, 0, &fault{codeUnknownUser, "the gid of group \"" + v + "\" is not the same on every machine", "write the number that `getent group " + v + "` prints"}
+	}
+	return gidKind.parse(v)
+}
+
 // checkPorts reports ports next to protocols that have none.
 func (s *section) checkPorts(proto []NumItem, sport, dport []PortItem) {
 	if len(sport)+len(dport) == 0 {

@@ -41,5 +41,5 @@ func (p *parser) lintCovered() (compared int) {
 func hasNegation(pol *Policy) bool {
 	return slices.ContainsFunc(append(slices.Clone(pol.Src), pol.Dst...), func(item AddrItem) bool { return item.Not }) ||
 		slices.ContainsFunc(append(slices.Clone(pol.SPort), pol.DPort...), func(item PortItem) bool { return item.Not }) ||
-		slices.ContainsFunc(pol.Proto, func(item NumItem) bool { return item.Not })
+		slices.ContainsFunc(append(slices.Clone(pol.Proto), pol.DSCP...), func(item NumItem) bool { return item.Not })
 }

@@ -14,7 +14,8 @@ type match struct {
 	sport, dport intervals
 	dscp         uint64 // a bit per code point
 	mac          []MACItem
-	uid          intervals
+	uid, gid     intervals
+	marks        []MarkItem
 	icmp         []ICMPItem
 	schedule     []ScheduleItem
 }
@@ -60,28 +61,40 @@ func (m *matcher) policy(pol *Policy) match {
 		proto:    protoSet(pol),
 		sport:    portSet(pol.SPort),
 		dport:    portSet(pol.DPort),
-		dscp:     ^uint64(0),
 		mac:      pol.MAC,
 		icmp:     pol.ICMP,
 		schedule: pol.Schedule,
 		uid:      numberSet(pol.UID),
-	}
-	if len(pol.DSCP) > 0 {
-		out.dscp = 0
-		for _, item := range pol.DSCP {
-			for n := item.From; n <= item.To; n++ {
-				out.dscp |= 1 << n
-			}
-		}
+		gid:      numberSet(pol.GID),
+		marks:    pol.Marks,
+		dscp:     codePoints(pol.DSCP),
 	}
 	fam := m.p.policyVersions(pol)
 	out.src, out.dst = m.addrs(pol.Src, fam), m.addrs(pol.Dst, fam)
 	return out
 }
 
+// codePoints are the code points that a policy selects, one bit each.
+func codePoints(items []NumItem) uint64 {
+	var in, out uint64
+	for _, item := range items {
+		for n := item.From; n <= item.To; n++ {
+			if item.Not {
+				out |= 1 << n
+			} else {
+				in |= 1 << n
+			}
+		}
+	}
+	if in == 0 {
+		in = ^uint64(0)
+	}
+	return in &^ out
+}
+
 // empty reports whether nothing can match, for another reason than an empty list.
 func (m *match) empty() bool {
-	return m.proto == [4]uint64{} || m.sport != nil && len(m.sport) == 0 || m.dport != nil && len(m.dport) == 0 ||
+	return m.proto == [4]uint64{} || m.dscp == 0 || m.sport != nil && len(m.sport) == 0 || m.dport != nil && len(m.dport) == 0 ||
 		m.src.empty() || m.dst.empty()
 }
 
@@ -296,7 +309,7 @@ func (m *match) covers(b *match) bool {
 		}
 	}
 	return b.dscp&^m.dscp == 0 && m.dport.contains(b.dport) && m.sport.contains(b.sport) &&
-		m.src.contains(b.src) && m.dst.contains(b.dst) && m.uid.contains(b.uid) && m.from.contains(&b.from) &&
+		m.src.contains(b.src) && m.dst.contains(b.dst) && m.uid.contains(b.uid) && m.gid.contains(b.gid) && (len(m.marks) == 0 || sameMarks(m.marks, b.marks)) && m.from.contains(&b.from) &&
 		containsAll(m.mac, b.mac, func(x, y MACItem) bool { return x.Addr == y.Addr }) &&
 		containsAll(m.icmp, b.icmp, func(x, y ICMPItem) bool { return x.Family == y.Family && x.Type == y.Type }) &&
 		(len(m.schedule) == 0 || slices.EqualFunc(m.schedule, b.schedule, func(x, y ScheduleItem) bool {

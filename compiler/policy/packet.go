@@ -63,6 +63,14 @@ func PacketUID(key, v string) (uint32, error) {
 	return uidKind.one(key, v)
 }
 
+// PacketGID reads a gid or the name of a group whose gid Debian fixes.
+func PacketGID(key, v string) (uint32, error) {
+	if gid, ok := groups[v]; ok {
+		return gid, nil
+	}
+	return gidKind.one(key, v)
+}
+
 // PacketICMP reads a type of ICMP, or of ICMPv6.
 func PacketICMP(key, v string, v6 bool) (uint8, error) {
 	names := icmp4

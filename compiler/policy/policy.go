@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
@@ -26,8 +27,9 @@ func (p *parser) policy(s *section) {
 	pol.SPort = s.ports("sport", mayNegate)
 	pol.DPort = s.ports("dport", mayNegate)
 	s.checkPorts(pol.Proto, pol.SPort, pol.DPort)
-	pol.DSCP = s.numbers("dscp", dscpKind, neverNegated)
+	pol.DSCP = s.numbers("dscp", dscpKind, mayNegate)
 	s.owner(&pol)
+	pol.Marks = s.marks("fwmark")
 	s.ipVersion(&pol)
 	pol.ICMP = s.icmp(&pol)
 	s.neverClassified(&pol)
@@ -70,14 +72,22 @@ func (s *section) strictPolicy(pol *Policy) {
 	}
 }
 
+// everyInterface is what from has for all interfaces that are no uplinks, as without the key.
+const everyInterface = "*"
+
 // from reads the arriving interfaces, and decides whether forwarded or local traffic is meant.
 func (s *section) from(pol *Policy) {
+	every := false
 	for e := range s.entries("from", mayNegate, false) {
 		switch {
 		case e.text == "local" && e.not:
 			s.errorAt(e.pos, codeNegation, "from", `leave "local" out: only what from names is meant`, `"local" cannot be negated`)
 		case e.text == "local":
 			pol.Local = true
+		case e.text == everyInterface && e.not:
+			s.errorAt(e.pos, codeNegation, "from", `write from = "local" for what the router itself sends`, `"!*" leaves no interface`)
+		case e.text == everyInterface:
+			every = true
 		case e.text == "lo":
 			s.errorAt(e.pos, codeBadValue, "from", `write "local" for the router's own traffic`, `from cannot be "lo"`)
 		default:
@@ -88,10 +98,13 @@ func (s *section) from(pol *Policy) {
 			pol.From = append(pol.From, NameItem{Pos: e.pos, Not: e.not, Name: e.text})
 		}
 	}
-	pol.Forwarded = !pol.Local || len(pol.From) > 0
+	pol.Forwarded = !pol.Local || every || len(pol.From) > 0
+	if every { // whatever else is named is among them
+		pol.From = slices.DeleteFunc(pol.From, func(n NameItem) bool { return !n.Not })
+	}
 }
 
-// owner reads mac, which only forwarded traffic has, and uid, which only local traffic has.
+// owner reads mac, which only forwarded traffic has, and uid and gid, which only local traffic has.
 func (s *section) owner(pol *Policy) {
 	for e := range s.entries("mac", neverNegated, false) {
 		mac, f := parseMAC(e.text)
@@ -105,9 +118,15 @@ func (s *section) owner(pol *Policy) {
 		s.errorAt(pol.MAC[0].Pos, codeConflict, "mac", `leave "local" out of from, or make two policies`,
 			"the router's own packets have no source MAC address to select by")
 	}
-	pol.UID = s.uids("uid")
-	if len(pol.UID) > 0 && pol.Forwarded {
-		s.errorAt(pol.UID[0].Pos, codeConflict, "uid", `write from = ["local"]`, "only the router's own traffic has a uid")
+	pol.UID, pol.GID = s.uids("uid"), s.gids("gid")
+	s.localOnly(pol, "uid", pol.UID)
+	s.localOnly(pol, "gid", pol.GID)
+}
+
+// localOnly reports a key that only the router's own traffic has in a policy for other traffic.
+func (s *section) localOnly(pol *Policy, key string, items []NumItem) {
+	if len(items) > 0 && pol.Forwarded {
+		s.errorAt(items[0].Pos, codeConflict, key, `write from = ["local"]`, "only the router's own traffic has a %s", key)
 	}
 }
 

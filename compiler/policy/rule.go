@@ -1,12 +1,8 @@
 package policy
 
 import (
-	"fmt"
 	"math"
-	"strconv"
 	"strings"
-
-	"pbr/compiler/policy/internal/tomltree"
 )
 
 var ruleActions = map[string]RuleAction{"lookup": RuleLookup, "lookup-only-in-table": RuleLookupOnly,
@@ -50,7 +46,7 @@ func (s *section) selectors(r *Rule) {
 	r.DPort = s.ports("dport", ruleNegated)
 	s.checkPorts(r.Proto, r.SPort, r.DPort)
 	r.UID = s.uids("uid")
-	s.fwmark(r)
+	s.ruleMark(r)
 	left := s.checkFamilies([]limit{{"src", s.p.addrFamilies(r.Src)}, {"dst", s.p.addrFamilies(r.Dst)},
 		{"proto", protoFamilySet(r.Proto)}}, r.Src, r.Dst)
 	for _, item := range r.Proto {
@@ -108,42 +104,6 @@ func (s *section) ruleInterfaces(key string) []NameItem {
 		out = append(out, NameItem{Pos: e.pos, Name: e.text})
 	}
 	return out
-}
-
-// fwmark reads a foreign mark: a number, compared in all bits that are not ours, or "VALUE/MASK".
-func (s *section) fwmark(r *Rule) {
-	f := s.get("fwmark")
-	if f == nil {
-		return
-	}
-	pos := s.p.nodePos(&f.Value)
-	text := f.Value.Text
-	if f.Value.Kind == tomltree.Integer {
-		text = strings.ReplaceAll(text, "_", "")
-	} else if f.Value.Kind != tomltree.String {
-		s.wrongType("fwmark", &f.Value, `a number or "VALUE/MASK"`)
-		return
-	}
-	ours := s.p.doc.Settings.MarkMask
-	value, mask, hasMask := strings.Cut(text, "/")
-	v, err := strconv.ParseUint(value, 0, 32)
-	m := uint64(^ours)
-	if err == nil && hasMask {
-		m, err = strconv.ParseUint(mask, 0, 32)
-	}
-	switch {
-	case err != nil:
-		s.errorAt(pos, codeBadValue, "fwmark", `write "0x100" or "0x100/0x700"`, "fwmark %q is no 32-bit number, with or without a mask", f.Value.Text)
-	case m == 0:
-		s.errorAt(pos, codeBadValue, "fwmark", "", "fwmark %q has an empty mask: it would select everything", text)
-	case uint32(v)&ours != 0 || hasMask && uint32(m)&ours != 0:
-		s.errorAt(pos, codeForeignBits, "fwmark", "use a [[policy]] or a fixed table for pbr's own marks; rules see only packets without one",
-			"fwmark %s uses bits of mark-mask %#08x, which are pbr's own", text, ours)
-	case v&^m != 0:
-		s.errorAt(pos, codeBadValue, "fwmark", fmt.Sprintf("write \"%#x/%#x\"", v&m, m), "fwmark %q has bits outside its mask: it could never match", text)
-	default:
-		r.Mark, r.MarkMask = uint32(v), uint32(m)
-	}
 }
 
 // ruleTarget reads the table of a lookup; the other actions have none.

@@ -31,7 +31,7 @@ func suggest(got string, valid []string) string {
 	if best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	const few = 24
+	const few = 40
 	if len(valid) > few {
 		return ""
 	}
@@ -42,7 +42,7 @@ func suggest(got string, valid []string) string {
 var synonyms = map[string]string{
 	"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
 	"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
-	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid", "skuid": "uid",
+	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid", "skuid": "uid", "group": "gid", "skgid": "gid",
 	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
 	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
 	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash", "track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",

@@ -78,6 +78,7 @@ var (
 		hint: "write ef, cs0 to cs7, af11 to af43, be, le, va, or a number from 0 to 63"}
 	tosKind  = &numberKind{what: "TOS", low: 0, high: 255, hint: "write a number from 0 to 255, as 0x10"}
 	uidKind  = &numberKind{what: "uid", low: 0, high: 4294967294, ranges: true, hint: "write a number, a range as 1000-1999, or a user's name"}
+	gidKind  = &numberKind{what: "gid", low: 0, high: 4294967294, ranges: true, hint: "write a number, a range as 1000-1999, or a group's name"}
 	icmpKind = &numberKind{what: "ICMP type", low: 0, high: 255, hint: "write a name as echo-request, or a number from 0 to 255"}
 )
 
@@ -139,6 +140,13 @@ var services = map[string]uint32{
 	"stun": 3478, "turn": 3478, "mysql": 3306, "ms-wbt-server": 3389, "ipsec-nat-t": 4500, "sip": 5060, "sips": 5061,
 	"xmpp-client": 5222, "xmpp-server": 5269, "mdns": 5353, "postgresql": 5432, "x11": 6000, "redis": 6379, "http-alt": 8080,
 	"secure-mqtt": 8883, "git": 9418, "wireguard": 51820,
+}
+
+// groups are the gids that Debian fixes for every machine (package base-passwd, group.master), as far as they are of daemons.
+var groups = map[string]uint32{
+	"root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9, "uucp": 10, "man": 12, "proxy": 13,
+	"dialout": 20, "sudo": 27, "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40, "staff": 50, "games": 60, "users": 100, "www-data": 33,
+	"nogroup": 65534,
 }
 
 // users are the uids that Debian fixes for every machine (package base-passwd, passwd.master).

@@ -48,9 +48,9 @@ type Packet struct {
 	// MAC is the sender's Ethernet address, if the packet came by Ethernet.
 	MAC      [6]byte
 	Ethernet bool
-	// UID is the user of the socket, if the router itself sends the packet.
-	UID    uint32
-	HasUID bool
+	// UID and GID are the user and the group of the socket, if the router itself sends the packet, as HasUID tells.
+	UID, GID uint32
+	HasUID   bool
 	// Priority is that of the socket, or by the type of service.
 	Priority uint32
 	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
@@ -131,6 +131,8 @@ func (w *Walker) load(f plan.Field) (n num, ok bool) {
 		return numOf(&k), p.Ethernet
 	case plan.FieldSKUID:
 		return num32(p.UID), p.HasUID
+	case plan.FieldSKGID:
+		return num32(p.GID), p.HasUID
 	case plan.FieldMark:
 		return num32(w.result.Mark), true
 	case plan.FieldPriority:

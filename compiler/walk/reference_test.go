@@ -318,7 +318,7 @@ func (b *bench) packet() reference.Packet {
 
 func walked(k reference.Packet) *walk.Packet {
 	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort, ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
-		MAC: k.MAC, Ethernet: k.IIF != "", UID: k.UID, HasUID: k.Local()}
+		MAC: k.MAC, Ethernet: k.IIF != "", UID: k.UID, GID: k.GID, HasUID: k.Local()}
 	return p
 }
 

@@ -32,7 +32,7 @@ type MainRoute struct {
 type Packet struct {
 	// IIF is the interface that it arrived by, empty for the router's own.
 	IIF          string
-	UID          uint32
+	UID, GID     uint32
 	Src, Dst     netip.Addr // Src is invalid when the router's own sender leaves it to the kernel
 	Proto        uint8
 	SPort, DPort uint16

@@ -32,6 +32,7 @@ var (
 	ports  = []uint16{22, 53, 80, 443, 5060, 5061, 8080, 40000}
 	dscps  = []uint8{0, 4, 8, 10, 46}
 	uids   = []uint32{0, 1001, 1500, 65534}
+	gids   = []uint32{0, 33, 1500}
 	protos = []uint8{1, 6, 17, 50, 58}
 )
 
@@ -283,7 +284,7 @@ func (g *Generator) class(p *Policy, name string) Class {
 	local, th := g.chance(4), g.theme()
 	switch {
 	case local && g.chance(3):
-		c.From = []NameItem{{Name: "local"}, {Name: pick(g, g.World.Arrivals)}}
+		c.From = []NameItem{{Name: "local"}, {Name: pick(g, append([]string{everyInterface}, g.World.Arrivals...))}}
 	case local:
 		c.From = []NameItem{{Name: "local"}}
 	case g.chance(3):
@@ -313,7 +314,10 @@ func (g *Generator) class(p *Policy, name string) Class {
 		}
 	}
 	if g.chance(5) {
-		c.DSCP = oneNum(g, dscps, false)
+		c.DSCP = oneNum(g, dscps, true)
+	}
+	if g.chance(8) {
+		c.Mark, c.MarkMask = pick(g, []uint32{0, 1}), pick(g, []uint32{0x1, 0x3})
 	}
 	if th != both && g.chance(4) {
 		c.IPVersion = int(th)
@@ -321,6 +325,9 @@ func (g *Generator) class(p *Policy, name string) Class {
 	// What only one kind of traffic has is asked for only where the other kind is not meant.
 	if len(c.From) == 1 && local && g.chance(2) {
 		c.UID = oneNum(g, uids, false)
+	}
+	if len(c.From) == 1 && local && g.chance(4) {
+		c.GID = oneNum(g, gids, false)
 	}
 	if !local && g.chance(6) {
 		c.MAC = [][6]byte{pick(g, MACs)}
@@ -422,7 +429,7 @@ func (g *Generator) Packet() Packet {
 // LocalPacket makes a UDP packet of the router's own, from an address that the kernel chooses or one of srcs.
 func (g *Generator) LocalPacket(srcs []netip.Addr) Packet {
 	v6 := g.chance(3)
-	k := Packet{UID: pick(g, uids), Proto: 17, DPort: pick(g, ports)}
+	k := Packet{UID: pick(g, uids), GID: pick(g, gids), Proto: 17, DPort: pick(g, ports)}
 	k.SPort = 20000 + uint16(g.IntN(20000))
 	k.Dst = g.addr(ofFamily(g.World.Destinations, v6))
 	if src := pick(g, srcs); g.chance(3) && src.Is6() == v6 {

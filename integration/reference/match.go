@@ -140,6 +140,12 @@ func (e Evaluator) classMatches(c Class, k Packet) bool {
 	if len(c.UID) > 0 && (!k.Local() || !numsMatch(c.UID, k.UID)) {
 		return false
 	}
+	if len(c.GID) > 0 && (!k.Local() || !numsMatch(c.GID, k.GID)) {
+		return false
+	}
+	if k.Mark&c.MarkMask != c.Mark {
+		return false
+	}
 	if len(c.MAC) > 0 && (k.Local() || !slices.Contains(c.MAC, k.MAC)) {
 		return false
 	}
@@ -158,11 +164,14 @@ func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
 	return len(rest) > 0 && namesMatch(rest, k.IIF)
 }
 
+// everyInterface is any interface that is no uplink.
+const everyInterface = "*"
+
 // namesMatch, like all lists: in one of the positive entries, if there are any, and in no negative one.
 func namesMatch(items []NameItem, name string) bool {
 	positive, in := false, false
 	for _, it := range items {
-		hit := it.Name == name
+		hit := it.Name == name || it.Name == everyInterface
 		if it.Not && hit {
 			return false
 		}

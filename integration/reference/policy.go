@@ -104,8 +104,10 @@ type Class struct {
 	Proto        []NumItem
 	SPort, DPort []NumItem
 	DSCP         []NumItem
-	UID          []NumItem
+	UID, GID     []NumItem
 	MAC          [][6]byte
+	// Mark is compared under MarkMask; MarkMask 0 does not select.
+	Mark, MarkMask uint32
 	// ICMP has names from icmpTypes.
 	ICMP      []string
 	IPVersion int

@@ -133,6 +133,10 @@ func (w *writer) class(c Class) {
 	w.nums("dport", c.DPort, nil)
 	w.nums("dscp", c.DSCP, dscpNames)
 	w.nums("uid", c.UID, nil)
+	w.nums("gid", c.GID, nil)
+	if c.MarkMask != 0 {
+		w.line("fwmark = \"0x%x/0x%x\"", c.Mark, c.MarkMask)
+	}
 	w.texts("icmp-type", c.ICMP)
 	macs := make([]string, len(c.MAC))
 	for i, m := range c.MAC {

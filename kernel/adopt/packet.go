@@ -63,7 +63,7 @@ func (c *connection) unknown(f plan.Field, mask uint32) bool {
 	case plan.FieldEtherSAddr:
 		_, known := c.facts.MACs[c.flow.Orig.Src]
 		return !known && !c.local
-	case plan.FieldSKUID:
+	case plan.FieldSKUID, plan.FieldSKGID:
 		return c.local
 	}
 	return true

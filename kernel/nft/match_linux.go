@@ -15,7 +15,7 @@ import (
 // have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {
-	case plan.TypeMark, plan.TypeUID, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass:
+	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass:
 		return true
 	}
 	return false

@@ -132,6 +132,9 @@ var statements = []struct {
 	{`meta skuid != 1000-2000 accept`, accepted(not(within(plan.FieldSKUID, u32(1000), u32(2000))))},
 	{`meta skuid @uids accept`, accepted(in(plan.FieldSKUID, "uids"))},
 	{`meta skuid != @uidx accept`, accepted(not(in(plan.FieldSKUID, "uidx")))},
+	{`meta skgid 33 accept`, accepted(is(plan.FieldSKGID, u32(33)))},
+	{`meta skgid 1000-2000 accept`, accepted(within(plan.FieldSKGID, u32(1000), u32(2000)))},
+	{`meta skgid @zgids accept`, accepted(in(plan.FieldSKGID, "zgids"))},
 	{`meta mark and 0xff000000 == 0x12000000 accept`, accepted(masked(plan.FieldMark, testMask, 0x12000000))},
 	{`meta mark and 0xff000000 != 0x0 accept`, accepted(not(masked(plan.FieldMark, testMask, 0)))},
 	{`meta mark and 0xffffffff == 0x1 accept`, accepted(masked(plan.FieldMark, 0xffffffff, 1))},
@@ -301,6 +304,7 @@ const wideSets = `
 	set uidx { type uid; elements = { 33 } }
 	map v4 { type ipv4_addr : verdict; elements = { 10.0.16.0 : goto m1 } }
 	map v6 { type ipv6_addr : verdict; elements = { fd00:: : goto m1 } }
+	set zgids { type gid; elements = { 33 } }
 `
 
 // wide is a table with every kind of object, match and action, as a plan and as text.
@@ -359,6 +363,7 @@ func wide() (*plan.Ruleset, string) {
 			{Name: "uidx", Type: plan.TypeUID, Elements: []plan.Element{el(u32(33))}},
 			{Name: "v4", Type: plan.TypeIPv4, Map: true, Elements: []plan.Element{going(el(addr("10.0.16.0")), "m1")}},
 			{Name: "v6", Type: plan.TypeIPv6, Map: true, Elements: []plan.Element{going(el(addr("fd00::")), "m1")}},
+			{Name: "zgids", Type: plan.TypeGID, Elements: []plan.Element{el(u32(33))}},
 		},
 		Chains: []plan.Chain{
 			{Name: "m1", Rules: []plan.ChainRule{accepted()}},
