@@ -241,6 +241,9 @@ func TestPairOfRouters(t *testing.T) {
 	lab.WaitFor(t, "the first router", p.a.holds)
 	p.b.startAll()
 	p.standsBy(p.b)
+	if line := p.b.logLine("level=WARN", "uplink"); line != "" {
+		t.Errorf("a router that stands by warns: %s", line)
+	}
 	first := p.flows("at first")
 	p.synced(p.b, first)
 	p.cables(p.a, "down")

@@ -132,8 +132,11 @@ func (w *Watcher) tell(e HookEvent) {
 }
 
 // worse reports whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
-// to prove itself has not failed again.
+// to prove itself has not failed again, and one that the other router of a pair took over has not failed at all.
 func worse(e healthcheck.Event) bool {
+	if e.To == healthcheck.Standby {
+		return false
+	}
 	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.Dead()
 }
 

@@ -182,7 +182,7 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 			renewed := slices.ContainsFunc(now, of)
 			for _, a := range h.addrs[u.Name] {
 				switch {
-				case !of(a) || slices.Contains(now, a):
+				case !of(a) || slices.Contains(now, a) || renewed && sharedWith(u, a):
 				case renewed:
 					h.renumbered[line] = append(h.renumbered[line], a)
 				default:

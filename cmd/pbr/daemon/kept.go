@@ -7,12 +7,18 @@ import (
 
 	"pbr/compiler"
 	"pbr/compiler/plan"
+	"pbr/healthcheck"
 )
 
 // tellKept says once which tables have no usable uplink left, so that the routes over the last one stay, and when that ends. Who sees
 // a dead uplink in use would take it for a mistake otherwise.
 func (w *Watcher) tellKept() {
 	now := kept(w.shared.outline(), w.want, w.health.down)
+	w.shared.update(func(r *Report) { r.Kept = now })
+	if w.standsBy() { // nothing is wrong, and no traffic is to come here
+		w.kept, w.fallbacks = nil, nil
+		return
+	}
 	for _, table := range w.shared.outline().Tables {
 		uplinks, is := now[table]
 		_, was := w.kept[table]
@@ -26,7 +32,16 @@ func (w *Watcher) tellKept() {
 	}
 	w.tellFallbacks()
 	w.kept = now
-	w.shared.update(func(r *Report) { r.Kept = now })
+}
+
+// standsBy reports whether the other router of a pair holds all lines.
+func (w *Watcher) standsBy() bool {
+	for _, s := range w.health.statuses {
+		if s.State != healthcheck.Standby && s.State != healthcheck.Absent {
+			return false
+		}
+	}
+	return len(w.health.statuses) > 0
 }
 
 // kept returns the tables with a route to somewhere over uplinks that are down and no other, and these uplinks.

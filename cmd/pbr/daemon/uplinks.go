@@ -82,6 +82,13 @@ func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return u.Standby || shared
 }
 
+// sharedWith reports whether an address of an uplink may be one that the router shares with another one: it comes and goes with VRRP, and its
+// connections go on at the other router.
+func sharedWith(u *policy.Uplink, a netip.Addr) bool {
+	nat := u.SourceNAT(a.Is6())
+	return u.Standby || nat.Mode == policy.NATAddress && nat.Addr == a
+}
+
 // routed reports whether the next hop of a family is known: an automatic one is main's.
 func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	switch {
