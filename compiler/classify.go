@@ -41,8 +41,8 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	forwarded, local := make([]layers.Policy, 0, len(doc.Policies)), []layers.Policy(nil)
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
-		out.counters = append(out.counters, plan.Counter{Name: policyCounter(p), Comment: "policy " + p.Name})
 		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p, past, policy.ReturnName(doc, p))}
+		listed.Direct, listed.Counter = direct(listed.Body)
 		if p.Local {
 			local = append(local, listed)
 		}
@@ -60,9 +60,49 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 		out.addPolicyChains(r.Chains)
 		out.chains = append(out.chains, plan.Chain{Name: list.chain, Rules: r.Rules})
 	}
+	out.addUnmarked()
+	out.addCounters(doc)
 	out.addUsedSets(c.sets)
 	out.addLivingSets(c)
 	return out
+}
+
+// direct returns, of a body that only counts and decides, the chain that decides likewise, and the counter.
+func direct(body []plan.ChainRule) (chain, counter string) {
+	last := body[len(body)-1].Actions
+	if len(body) > 1 {
+		return "", ""
+	}
+	return cmp.Or(last[1].Chain, chainUnmarked), last[0].Name
+}
+
+// addUnmarked adds the chain of what policies leave to default, if an element leads there.
+func (out *classification) addUnmarked() {
+	if slices.ContainsFunc(out.sets, func(s plan.Set) bool {
+		return slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.Goto == chainUnmarked }) ||
+			slices.ContainsFunc(s.Tuples, func(e plan.Tuple) bool { return e.Goto == chainUnmarked })
+	}) {
+		out.chains = append(out.chains, plan.Chain{Name: chainUnmarked, Rules: []plan.ChainRule{rule("left to default", nil, accept)}})
+	}
+}
+
+// addCounters adds a named counter for each policy that a rule counts for. For the others the elements of maps count.
+func (out *classification) addCounters(doc *policy.Document) {
+	used := map[string]bool{}
+	for i := range out.chains {
+		for _, r := range out.chains[i].Rules {
+			for _, a := range r.Actions {
+				if a.Kind == plan.Count {
+					used[a.Name] = true
+				}
+			}
+		}
+	}
+	for i := range doc.Policies {
+		if p := &doc.Policies[i]; used[policyCounter(p)] {
+			out.counters = append(out.counters, plan.Counter{Name: policyCounter(p), Comment: "policy " + p.Name})
+		}
+	}
 }
 
 // lookUp returns a set whose content is known.

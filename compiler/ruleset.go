@@ -54,6 +54,7 @@ const (
 	mapSNAT       = "source-nat"       // uplink's interface -> static source address
 
 	chainNever         = "never"
+	chainUnmarked      = "unmarked" // where elements of maps lead whose policy leaves packets to default
 	chainPinStrict     = "pin-strict-table"
 	chainStricter      = "member-strict" // after a strict policy's balance chose
 	chainFromUplink    = "from-uplink"

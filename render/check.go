@@ -67,6 +67,9 @@ func checkSet(s *plan.Set) error {
 		if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) || e.Jump && !s.Map {
 			return fmt.Errorf("%s %s: element %s leads to chain %q", kind, s.Name, appendInterval(nil, s.Type, e.From, e.To), e.Goto)
 		}
+		if !quotable(e.Counter) || e.Counter != "" && !s.Counted {
+			return fmt.Errorf("%s %s: element %s counts for %q", kind, s.Name, appendInterval(nil, s.Type, e.From, e.To), e.Counter)
+		}
 	}
 	for i := range s.Tuples {
 		if err := checkTuple(s, &s.Tuples[i]); err != nil {
@@ -101,6 +104,9 @@ func checkTuple(s *plan.Set, e *plan.Tuple) error {
 	}
 	if s.Map != (e.Goto != "") || s.Map && !identifier(e.Goto) {
 		return fmt.Errorf("leads to chain %q", e.Goto)
+	}
+	if !quotable(e.Counter) || e.Counter != "" && !s.Counted {
+		return fmt.Errorf("counts for %q", e.Counter)
 	}
 	for i, sp := range e.Spans(s.Concat) {
 		if s.Concat[i] == plan.TypeIfname && !quotable(sp.From.Text()) {

@@ -46,6 +46,7 @@ type setView struct {
 	Data     string        `json:"data,omitempty"`
 	Dynamic  bool          `json:"dynamic,omitempty"`
 	Living   bool          `json:"living,omitempty"`
+	Counted  bool          `json:"counted,omitempty"`
 	Size     uint32        `json:"size,omitempty"`
 	Comment  string        `json:"comment,omitempty"`
 	Elements []elementView `json:"elements"`
@@ -53,11 +54,14 @@ type setView struct {
 }
 
 // elementView is a value, prefix or range as nft writes it (interface names without quotes, a wildcard with its
-// asterisk), for each of several fields with " . " between them, and in a map the chain that it leads to, for good or to come back from.
+// asterisk), for each of several fields with " . " between them, and in a map the chain that it leads to, for good or to come back from, and
+// what it counts for.
 type elementView struct {
 	Value string `json:"value"`
 	Goto  string `json:"goto,omitempty"`
 	Jump  string `json:"jump,omitempty"`
+	// Counter is a policy's, as that of a rule.
+	Counter string `json:"counter,omitempty"`
 }
 
 // chainView is a chain; type, hook and priority are absent on one that others jump to.
@@ -133,13 +137,13 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 
 func viewSet(s *plan.Set) setView {
 	v := setView{
-		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living, Size: s.Size,
+		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living, Counted: s.Counted, Size: s.Size,
 		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {
 			if e.Jump {
 				return elementView{Value: interval(s.Type, e.From, e.To), Jump: e.Goto}
 			}
-			return elementView{Value: interval(s.Type, e.From, e.To), Goto: e.Goto}
+			return elementView{Value: interval(s.Type, e.From, e.To), Goto: e.Goto, Counter: e.Counter}
 		}),
 	}
 	if s.Data != 0 {
@@ -156,7 +160,7 @@ func viewTuple(types []plan.Type, e *plan.Tuple) elementView {
 	for i, sp := range e.Spans(types) {
 		values[i] = interval(types[i], sp.From, sp.To)
 	}
-	return elementView{Value: strings.Join(values, " . "), Goto: e.Goto}
+	return elementView{Value: strings.Join(values, " . "), Goto: e.Goto, Counter: e.Counter}
 }
 
 // interval is an element's text without nft's quotes.

@@ -143,7 +143,7 @@ func elementsOf(set string) []string {
 	elements, _, _ = strings.Cut(elements, "}")
 	var out []string
 	for _, e := range strings.Split(elements, ",") {
-		e = strings.TrimSpace(e)
+		e = strings.Replace(strings.TrimSpace(e), "counter packets 0 bytes 0 ", "", 1)
 		words := strings.Split(e, " ")
 		for i, w := range words {
 			if number, ok := map[string]string{"tcp": "6", "udp": "17", "icmpv6": "58", "broadcast": "3", "multicast": "5"}[w]; ok {

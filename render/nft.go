@@ -141,6 +141,9 @@ func setHead(s *plan.Set) []string {
 	case s.Dynamic:
 		head = append(head, "flags dynamic,timeout")
 	}
+	if s.Counted {
+		head = append(head, "counter")
+	}
 	if s.Comment != "" {
 		head = append(head, "comment "+string(appendQuoted(nil, s.Comment)))
 	}
@@ -202,6 +205,7 @@ func appendTuple(b []byte, types []plan.Type, e *plan.Tuple) []byte {
 		}
 		b = appendInterval(b, types[i], sp.From, sp.To)
 	}
+	b = appendCounterName(b, e.Counter)
 	if e.Goto != "" {
 		b = append(append(b, " : goto "...), e.Goto...)
 	}
@@ -209,12 +213,20 @@ func appendTuple(b []byte, types []plan.Type, e *plan.Tuple) []byte {
 }
 
 func appendElement(b []byte, t plan.Type, e *plan.Element) []byte {
-	b = appendInterval(b, t, e.From, e.To)
+	b = appendCounterName(appendInterval(b, t, e.From, e.To), e.Counter)
 	if e.Goto != "" {
 		b = append(b, elementVerdict(e)...)
 		b = append(b, e.Goto...)
 	}
 	return b
+}
+
+// appendCounterName says what an element counts for. It counts because its map does.
+func appendCounterName(b []byte, name string) []byte {
+	if name == "" {
+		return b
+	}
+	return appendQuoted(append(b, " comment "...), name)
 }
 
 func elementVerdict(e *plan.Element) string {

@@ -230,6 +230,8 @@ func wideSets() []plan.Set {
 			Elements: append([]plan.Element{span(plan.TypePort, 5060, 5061)}, single(plan.TypePort, 10000)...)},
 		{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: append([]plan.Element{span(plan.TypeDSCP, 10, 12)}, single(plan.TypeDSCP, 46)...)},
 		{Name: "empty", Type: plan.TypeIPv4, Interval: true},
+		{Name: "hits", Type: plan.TypeIPv4, Interval: true, Map: true, Counted: true, Comment: "policies of classify", Elements: []plan.Element{
+			counting(addrSpan("10.0.0.0", "10.0.0.255"), "policy-voip"), counting(addrSpan("192.0.0.0", "255.255.255.255"), "")}},
 		{Name: "macs", Type: plan.TypeEther, Elements: []plan.Element{{From: mac, To: mac}}},
 		{Name: "marks", Type: plan.TypeMark, Map: true, Elements: []plan.Element{
 			{From: plan.KeyFromUint32(0x12000000), To: plan.KeyFromUint32(0x12000000), Goto: "mark-isp1"}}},
@@ -251,6 +253,11 @@ func wideSets() []plan.Set {
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
 		{Name: "y-gids", Type: plan.TypeGID, Elements: single(plan.TypeGID, 0, 33)},
 	}...)
+}
+
+func counting(e plan.Element, counter string) plan.Element {
+	e.Goto, e.Counter = "mark-isp1", counter
+	return e
 }
 
 func jumping(e plan.Element) plan.Element {

@@ -46,8 +46,8 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 	for _, p := range o.Selectors {
 		one := st.one(p.Name, p.Line, p.Target)
 		one.Comment = o.Comments["policy "+p.Name]
-		if n, counted := packets[p.Counter]; counted {
-			one.Hits = &n
+		if n, counted := packets[p.Counter]; counted || st.applied {
+			one.Hits = &n // of a policy that others cover nothing counts
 		}
 		s.Policies = append(s.Policies, one)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/walk"
 	"pbr/kernel"
 	"pbr/kernel/nft"
 )
@@ -86,7 +87,8 @@ func (c command) trace(ctx *cli.Context, stop context.Context, k *kernel.Kernel,
 	if !ctx.Bool("json") {
 		fmt.Fprintf(c.stderr, "pbr: tracing for %s; interrupt it to end\n", ctx.Duration("time"))
 	}
-	t := &traceShow{command: c, view: v, live: live, json: ctx.Bool("json"), left: ctx.Int("count"), packets: map[uint32]*tracedPacket{}}
+	evaluator, _ := walk.New(&live.Ruleset) // what others have put in may be beyond it: then explain alone knows the policy
+	t := &traceShow{command: c, view: v, live: live, evaluator: evaluator, json: ctx.Bool("json"), left: ctx.Int("count"), packets: map[uint32]*tracedPacket{}}
 	return t.run(stop, tracer)
 }
 
@@ -196,12 +198,14 @@ func lastOf(p netip.Prefix) netip.Addr {
 // traceShow gathers the steps of packets, and shows each packet once.
 type traceShow struct {
 	command
-	view    *connectionView
-	live    *nft.Live
-	json    bool
-	left    int // 0 is any number
-	packets map[uint32]*tracedPacket
-	order   []*tracedPacket
+	view *connectionView
+	live *nft.Live
+	// evaluator tells for which policy an element of a map counts; nil if it cannot.
+	evaluator *walk.Evaluator
+	json      bool
+	left      int // 0 is any number
+	packets   map[uint32]*tracedPacket
+	order     []*tracedPacket
 }
 
 func (t *traceShow) run(stop context.Context, tracer *nft.Tracer) error {
@@ -251,7 +255,7 @@ func (t *traceShow) add(e *nft.TraceEvent) {
 		t.order = append(t.order, p)
 	}
 	if p != nil { // not one of somebody else's trace
-		p.step(e, t.live, t.view.explainer)
+		p.step(e, t)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/walk"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
 )
@@ -50,7 +51,7 @@ func (d *tracedDrop) String() string {
 var nftFamilies = map[uint8]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
 // step takes in what one event tells.
-func (p *tracedPacket) step(e *nft.TraceEvent, live *nft.Live, x *explain.Explainer) {
+func (p *tracedPacket) step(e *nft.TraceEvent, t *traceShow) {
 	p.last = time.Now()
 	if p.iif == 0 && e.IIF != 0 && !p.local {
 		p.iif = e.IIF
@@ -71,13 +72,30 @@ func (p *tracedPacket) step(e *nft.TraceEvent, live *nft.Live, x *explain.Explai
 		return
 	}
 	p.classified = p.classified || strings.HasPrefix(e.Chain, "classify") || strings.HasPrefix(e.Chain, "policy-")
-	if rule := live.Rule(e.Chain, e.Handle); rule != nil && e.Type == nft.TraceRule {
+	if rule := t.live.Rule(e.Chain, e.Handle); rule != nil && e.Type == nft.TraceRule {
 		for _, a := range rule.Actions {
-			if name := x.PolicyOf(a.Name); a.Kind == plan.Count && name != "" {
+			counter := ""
+			switch {
+			case a.Kind == plan.Count:
+				counter = a.Name
+			case a.Kind == plan.VMap && t.evaluator != nil:
+				counter = t.evaluator.CountsFor(rule, p.walked())
+			}
+			if name := t.view.explainer.PolicyOf(counter); name != "" {
 				p.policy, p.classified = name, true
 			}
 		}
 	}
+}
+
+// walked is the packet as the evaluator has it.
+func (p *tracedPacket) walked() *walk.Packet {
+	t := &p.tuple
+	w := &walk.Packet{Src: t.Src, Dst: t.Dst, Proto: t.Proto, SPort: t.SPort, DPort: t.DPort, ICMPType: t.ICMPType, NoPorts: !t.HasPorts}
+	if !p.local {
+		w.IIF = interfaceName(p.iif)
+	}
+	return w
 }
 
 // Lengths of headers, and places in them (RFC 791, RFC 8200).

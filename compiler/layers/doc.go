@@ -20,6 +20,9 @@ type Policy struct {
 	Selections [][]plan.Match
 	// Body is what is done with the packet, rules without matches. The last one ends the packet's way.
 	Body []plan.ChainRule
+	// Direct is, if Body does no more than count the packet and go to a chain, that chain. An element leads there without a chain of the
+	// policy's, and counts for Counter.
+	Direct, Counter string
 }
 
 // Form tells what to make of a list.
@@ -41,7 +44,7 @@ type Result struct {
 	Rules []plan.ChainRule
 	// Sets are the maps that the rules look up, by name.
 	Sets []plan.Set
-	// Chains are the chains of the policies that the maps lead to, in the order of the policies.
+	// Chains are the chains of the policies that the maps lead to and that are not Direct, in the order of the policies.
 	Chains []plan.Chain
 }
 

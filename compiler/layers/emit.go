@@ -30,7 +30,8 @@ func (b *builder) emit(steps []step) *Result {
 			out.Rules = append(out.Rules, b.lookUpRule(&g))
 			out.Sets = append(out.Sets, s)
 			for _, n := range g.boxes {
-				led[b.items[b.boxes[n].item].policy] = true
+				i := b.items[b.boxes[n].item].policy
+				led[i] = b.policies[i].Direct == ""
 			}
 		}
 	}
@@ -114,7 +115,7 @@ func (g *group) prefixLength(d dim) uint8 {
 
 // mapOf is the map of a group.
 func (b *builder) mapOf(g *group) plan.Set {
-	s := plan.Set{Name: g.name, Map: true, Interval: g.kind == ranges, Comment: "policies of " + b.chain}
+	s := plan.Set{Name: g.name, Map: true, Counted: true, Interval: g.kind == ranges, Comment: "policies of " + b.chain}
 	var dims []dim
 	var types []plan.Type
 	for d := range dimCount {
@@ -122,12 +123,16 @@ func (b *builder) mapOf(g *group) plan.Set {
 			dims, types = append(dims, d), append(types, d.field(g.family).Type())
 		}
 	}
-	verdict := func(one *box) string { return ChainOf(b.policies[b.items[one.item].policy].Name) }
+	leads := func(one *box) (chain, counter string) {
+		p := &b.policies[b.items[one.item].policy]
+		return cmp.Or(p.Direct, ChainOf(p.Name)), p.Counter
+	}
 	if len(dims) == 1 {
 		s.Type = types[0]
 		for _, n := range g.boxes {
 			one := &b.boxes[n]
-			e := plan.Element{From: one.in[dims[0]].lo.key(), To: one.in[dims[0]].hi.key(), Goto: verdict(one)}
+			e := plan.Element{From: one.in[dims[0]].lo.key(), To: one.in[dims[0]].hi.key()}
+			e.Goto, e.Counter = leads(one)
 			if g.kind == exact {
 				e.To = e.From
 			}
@@ -149,7 +154,10 @@ func (b *builder) mapOf(g *group) plan.Set {
 				spans[i].To = spans[i].From
 			}
 		}
-		s.Tuples = append(s.Tuples, plan.PackTuple(types, spans, verdict(one)))
+		chain, counter := leads(one)
+		e := plan.PackTuple(types, spans, chain)
+		e.Counter = counter
+		s.Tuples = append(s.Tuples, e)
 	}
 	slices.SortFunc(s.Tuples, plan.CompareTuples)
 	return s

@@ -105,6 +105,8 @@ type Element struct {
 	Goto string
 	// Jump makes it a jump: the packet comes back from the chain if nothing there decides on it.
 	Jump bool
+	// Counter is the name of what the packets of this element are counted for, in a map that is Counted; empty for nothing.
+	Counter string
 }
 
 // Tuple is one entry of a set or map whose key has several fields: an inclusive interval in each of them. A packet
@@ -115,6 +117,8 @@ type Tuple struct {
 	From, To string
 	// Goto is the chain that a verdict map goes to; empty in a set.
 	Goto string
+	// Counter is as an Element's.
+	Counter string
 }
 
 // Set is a named set, or with Map set a map from Type to verdicts, or with Data too to values of that type.
@@ -130,6 +134,9 @@ type Set struct {
 	Map bool
 	// Data is the type of the values of a map that packets fill (Dynamic), 0 in all others.
 	Data Type
+	// Counted makes each element of a map count its packets. The count is no part of a plan; one that stands for the same Counter is kept
+	// when elements come and go.
+	Counted bool
 	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time. They are
 	// no part of a plan: Elements is empty.
 	Dynamic bool

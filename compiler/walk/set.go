@@ -135,6 +135,14 @@ func (x *set) findTuple(fields []num) int {
 
 func (n num) compare(o num) int { return cmp.Or(cmp.Compare(n.hi, o.hi), cmp.Compare(n.lo, o.lo)) }
 
+// counter is what the map's element counts for, empty for nothing.
+func (x *set) counter(i int) string {
+	if len(x.plan.Concat) > 0 {
+		return x.plan.Tuples[i].Counter
+	}
+	return x.plan.Elements[i].Counter
+}
+
 // verdict is where the map's element leads.
 func (x *set) verdict(i int) (chain string, jump bool) {
 	if len(x.plan.Concat) > 0 {

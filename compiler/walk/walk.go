@@ -239,6 +239,32 @@ func (w *Walker) change(a *action) (ok bool) {
 	return true
 }
 
+// CountsFor returns what the element counts for that a rule of the ruleset finds in its map for a packet; empty if there is none.
+func (e *Evaluator) CountsFor(r *plan.ChainRule, p *Packet) string {
+	w := e.Walker()
+	w.packet, w.six = p, p.Src.Is6() && !p.Src.Is4In6()
+	w.src, w.dst = address(p.Src), address(p.Dst)
+	for _, c := range e.chains {
+		for i := range c.rules {
+			if c.rules[i].plan == r {
+				return w.countsFor(&c.rules[i])
+			}
+		}
+	}
+	return ""
+}
+
+func (w *Walker) countsFor(r *rule) string {
+	for i := range r.actions {
+		if a := &r.actions[i]; a.plan.Kind == plan.VMap {
+			if found := w.element(a); found >= 0 {
+				return a.set.counter(found)
+			}
+		}
+	}
+	return ""
+}
+
 // lookUp finds where a map leads the packet, nil for nowhere.
 func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
 	step.Set = a.plan.Set
@@ -247,6 +273,9 @@ func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
 		return nil, false
 	}
 	step.Element = i
+	if counter := a.set.counter(i); counter != "" {
+		w.result.Counters = append(w.result.Counters, counter)
+	}
 	name, jump := a.set.verdict(i)
 	return w.e.chains[name], jump
 }

@@ -17,7 +17,9 @@ func (e *edit) addCounters() {
 		e.b.str(unix.NFTA_OBJ_TABLE, plan.TableName)
 		e.b.str(unix.NFTA_OBJ_NAME, ch.Want.Name)
 		e.b.u32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
-		e.b.shut(e.b.open(unix.NFTA_OBJ_DATA))
+		at := e.b.open(unix.NFTA_OBJ_DATA)
+		e.b.countData(e.counts.take(ch.Want.Name))
+		e.b.shut(at)
 		if ch.Want.Comment != "" {
 			e.b.bytes(objUserdata, appendComment(nil, udataObjComment, ch.Want.Comment))
 		}
@@ -71,9 +73,9 @@ func (e *edit) addSets() error {
 			elements, tuples = ch.Want.Elements, ch.Want.Tuples
 		}
 		name := kernelSet(e.second, ch.Want.Name)
-		e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, elements)
+		e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, elements, e.counts)
 		e.b.members(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, e.inherited[ch.Want.Name])
-		e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, tuples)
+		e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, tuples, e.counts)
 	}
 	return nil
 }
@@ -82,14 +84,14 @@ func (e *edit) addSets() error {
 // one element takes less than the rest.
 const elementsLen = 60 << 10
 
-// elements writes messages with all of the elements of s, which the kernel has by the given name.
-func (b *batch) elements(msg, flags uint16, name string, s *plan.Set, list []plan.Element) {
-	b.elementMessages(msg, flags, name, len(list), func(i int) { b.element(s, &list[i]) })
+// elements writes messages with all of the elements of s, which the kernel has by the given name. Those that count go on from n.
+func (b *batch) elements(msg, flags uint16, name string, s *plan.Set, list []plan.Element, n counts) {
+	b.elementMessages(msg, flags, name, len(list), func(i int) { b.element(s, &list[i], n.take(list[i].Counter)) })
 }
 
 // tuples is elements for keys of several fields.
-func (b *batch) tuples(msg, flags uint16, name string, s *plan.Set, list []plan.Tuple) {
-	b.elementMessages(msg, flags, name, len(list), func(i int) { b.tuple(s, &list[i]) })
+func (b *batch) tuples(msg, flags uint16, name string, s *plan.Set, list []plan.Tuple, n counts) {
+	b.elementMessages(msg, flags, name, len(list), func(i int) { b.tuple(s, &list[i], n.take(list[i].Counter)) })
 }
 
 // elementMessages writes messages with n elements of a set, as few as have room for what write writes for each.

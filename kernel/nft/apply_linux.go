@@ -55,6 +55,9 @@ func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) 
 		return nil, a, err
 	}
 	e := newEdit(b, live, want, changes, inherited)
+	if e.counts, err = c.leavingCounts(e); err != nil {
+		return nil, err
+	}
 	if err := e.write(); err != nil {
 		return nil, a, err
 	}

@@ -67,18 +67,3 @@ func (c *Conn) Members(set string) (map[plan.Key]uint32, error) {
 	}
 	return members, nil
 }
-
-// Packets returns what the table's named counters have counted.
-func (c *Conn) Packets() (map[string]uint64, error) {
-	packets := map[string]uint64{}
-	err := c.dump(unix.NFT_MSG_GETOBJ, familyInet, inTable(), func(raw []byte) error {
-		if text(attr(raw, unix.NFTA_OBJ_TABLE)) == plan.TableName && number(attr(raw, unix.NFTA_OBJ_TYPE)) == unix.NFT_OBJECT_COUNTER {
-			packets[text(attr(raw, unix.NFTA_OBJ_NAME))] = number64(attr(attr(raw, unix.NFTA_OBJ_DATA), unix.NFTA_COUNTER_PACKETS))
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDumpInterrupted) {
-		return nil, fmt.Errorf("listing counters: %w", err)
-	}
-	return packets, nil
-}

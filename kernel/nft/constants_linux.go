@@ -1,5 +1,7 @@
 package nft
 
+import "golang.org/x/sys/unix"
+
 // What golang.org/x/sys/unix lacks of linux/netfilter/nf_tables.h.
 const (
 	tableHandle   = 4
@@ -40,6 +42,7 @@ const (
 	dynsetDelete = 2 // NFT_DYNSET_OP_DELETE
 
 	setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END
+	setElemExpr   = unix.NFTA_SET_ELEM_EXPR
 
 	// setKnownFlags are NFT_SET_INTERVAL, NFT_SET_MAP and NFT_SET_CONCAT, the flags that pbr's sets have.
 	setAnonymous  = 0x1
@@ -83,6 +86,7 @@ const (
 	byteOrderHost = 1
 	byteOrderBig  = 2
 
+	udataElemComment      = 0
 	udataElemFlags        = 1
 	udataElemIntervalOpen = 1
 )

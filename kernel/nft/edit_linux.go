@@ -37,6 +37,8 @@ type edit struct {
 	chains []chainEdit
 	// inherited are the members of living sets that are made.
 	inherited inheritance
+	// counts are what counters and elements that go have counted.
+	counts counts
 }
 
 // chainEdit is what becomes of one wanted chain.

@@ -22,8 +22,23 @@ func kernelKey(s *plan.Set, k plan.Key) plan.Key {
 	return k
 }
 
-// element appends an element of s: one kernel element, or start and end of an interval.
-func (w *writer) element(s *plan.Set, e *plan.Element) {
+// elementUserdata is what nft keeps with an element: for what it counts, as a comment, and whether its interval is open.
+func elementUserdata(counter string, open bool) []byte {
+	switch {
+	case counter == "" && open:
+		return openEnd
+	case counter == "":
+		return nil
+	}
+	b := appendComment(nil, udataElemComment, counter)
+	if open {
+		b = append(b, openEnd...)
+	}
+	return b
+}
+
+// element appends an element of s: one kernel element, or start and end of an interval. It begins to count at count.
+func (w *writer) element(s *plan.Set, e *plan.Element, count tally) {
 	width := s.Type.Width()
 	end, closed := plan.Key{}, true
 	if s.Interval {
@@ -35,9 +50,10 @@ func (w *writer) element(s *plan.Set, e *plan.Element) {
 	if s.Map {
 		w.verdict(unix.NFTA_SET_ELEM_DATA, elementVerdict(e), e.Goto)
 	}
-	if !closed {
-		w.bytes(unix.NFTA_SET_ELEM_USERDATA, openEnd)
+	if b := elementUserdata(e.Counter, !closed); b != nil {
+		w.bytes(unix.NFTA_SET_ELEM_USERDATA, b)
 	}
+	w.count(count)
 	w.shut(at)
 	if s.Interval && closed {
 		at := w.open(unix.NFTA_LIST_ELEM)
@@ -77,6 +93,8 @@ func checkElements(s *plan.Set) error {
 			return fmt.Errorf("element %d is planned, but packets fill this map", i)
 		case s.Map != (e.Goto != ""), e.Jump && !s.Map:
 			return fmt.Errorf("element %d: a verdict map's elements, and only they, go to a chain", i)
+		case e.Counter != "" && !s.Counted:
+			return fmt.Errorf("element %d counts, the map does not", i)
 		case len(s.Concat) > 0:
 			return fmt.Errorf("element %d has one field, the set's keys have %d", i, len(s.Concat))
 		}
@@ -87,8 +105,9 @@ func checkElements(s *plan.Set) error {
 // rawElement is one element as the kernel lists it.
 type rawElement struct {
 	key plan.Key
-	// chain is an index into the reader's chains.
+	// chain and counter are indices into the reader's names.
 	chain     int32
+	counter   int32
 	end, jump bool
 }
 
@@ -98,9 +117,9 @@ type elementReader struct {
 	raw     []rawElement
 	tuples  []plan.Tuple
 	foreign []string
-	// chains are the names of the chains that elements go to, each once; the first is empty, for none.
-	chains []string
-	index  map[string]int32
+	// names are those of the chains that elements go to and of what they count for, each once; the first is empty, for none.
+	names []string
+	index map[string]int32
 }
 
 // add takes the attributes of one element.
@@ -137,8 +156,17 @@ func (r *elementReader) add(elem []byte) {
 			}
 			e.chain = r.intern(attr(verdict, unix.NFTA_VERDICT_CHAIN))
 		case unix.NFTA_SET_ELEM_USERDATA:
-			if string(v) != string(openEnd) {
+			counter := udataText(v, udataElemComment)
+			if b := elementUserdata(counter, true); counter != "" && !r.set.Counted ||
+				string(v) != string(b) && string(v) != string(elementUserdata(counter, false)) {
 				r.odd("element userdata %x", v)
+			}
+			if counter != "" {
+				e.counter = r.intern([]byte(counter))
+			}
+		case setElemExpr:
+			if !r.set.Counted || !isCounter(v) {
+				r.odd("element %x with statement %x", e.key, v)
 			}
 		case unix.NFTA_SET_ELEM_PAD, unix.NFTA_SET_ELEM_EXPIRATION:
 		default:
@@ -146,14 +174,14 @@ func (r *elementReader) add(elem []byte) {
 		}
 	}
 	if several {
-		t.Goto = r.chain(e.chain)
+		t.Goto, t.Counter = r.name(e.chain), r.name(e.counter)
 		r.tuples = append(r.tuples, t)
 		return
 	}
 	r.raw = append(r.raw, e)
 }
 
-// intern numbers the chains that elements go to.
+// intern numbers names.
 func (r *elementReader) intern(name []byte) int32 {
 	if len(name) > 0 && name[len(name)-1] == 0 {
 		name = name[:len(name)-1]
@@ -162,20 +190,20 @@ func (r *elementReader) intern(name []byte) int32 {
 		return i
 	}
 	if r.index == nil {
-		r.index, r.chains = map[string]int32{"": 0}, []string{""}
+		r.index, r.names = map[string]int32{"": 0}, []string{""}
 	}
-	i := int32(len(r.chains))
-	r.chains = append(r.chains, string(name))
+	i := int32(len(r.names))
+	r.names = append(r.names, string(name))
 	r.index[string(name)] = i
 	return i
 }
 
-// chain is the chain with a number.
-func (r *elementReader) chain(i int32) string {
+// name is the name with a number.
+func (r *elementReader) name(i int32) string {
 	if i == 0 {
 		return ""
 	}
-	return r.chains[i]
+	return r.names[i]
 }
 
 // odd notes, a few times, what pbr does not make.
@@ -211,7 +239,7 @@ func (r *elementReader) finish() (irregular bool) {
 		s.Elements = slices.Grow(s.Elements, len(r.raw))
 		for i := range r.raw {
 			e := &r.raw[i]
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: r.chain(e.chain), Jump: e.jump})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: r.name(e.chain), Jump: e.jump, Counter: r.name(e.counter)})
 		}
 		return false
 	}
@@ -224,7 +252,7 @@ func (r *elementReader) finish() (irregular bool) {
 		}
 		open = !e.end
 		if open {
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: r.chain(e.chain), Jump: e.jump})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: r.name(e.chain), Jump: e.jump, Counter: r.name(e.counter)})
 		}
 	}
 	return irregular

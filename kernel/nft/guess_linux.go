@@ -24,18 +24,18 @@ func (r *reader) asGuessed(s *plan.Set) (bool, error) {
 		return false, nil
 	}
 	g := findSet(r.guess, s.Name)
-	if g == nil || g.Type != s.Type || !slices.Equal(g.Concat, s.Concat) || g.Map != s.Map || g.Interval != s.Interval ||
+	if g == nil || g.Type != s.Type || !slices.Equal(g.Concat, s.Concat) || g.Map != s.Map || g.Counted != s.Counted || g.Interval != s.Interval ||
 		len(g.Elements)+len(g.Tuples) != r.counts[s.Name] {
 		return false, nil
 	}
 	name := kernelSet(r.live.second, s.Name)
 	for part := range slices.Chunk(g.Elements, askedAtOnce) {
-		if same, err := r.has(name, &plan.Set{Type: s.Type, Interval: s.Interval, Map: s.Map, Elements: part}); !same || err != nil {
+		if same, err := r.has(name, &plan.Set{Type: s.Type, Interval: s.Interval, Map: s.Map, Counted: s.Counted, Elements: part}); !same || err != nil {
 			return false, err
 		}
 	}
 	for part := range slices.Chunk(g.Tuples, askedAtOnce) {
-		if same, err := r.has(name, &plan.Set{Concat: s.Concat, Interval: s.Interval, Map: s.Map, Tuples: part}); !same || err != nil {
+		if same, err := r.has(name, &plan.Set{Concat: s.Concat, Interval: s.Interval, Map: s.Map, Counted: s.Counted, Tuples: part}); !same || err != nil {
 			return false, err
 		}
 	}
@@ -60,10 +60,10 @@ func (r *reader) find(name string, part *plan.Set) (got *plan.Set, irregular boo
 	w := writer{setFilter(name)}
 	at := w.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
 	for i := range part.Elements {
-		w.element(part, &part.Elements[i])
+		w.element(part, &part.Elements[i], tally{})
 	}
 	for i := range part.Tuples {
-		w.tuple(part, &part.Tuples[i])
+		w.tuple(part, &part.Tuples[i], tally{})
 	}
 	w.shut(at)
 	found := *part
@@ -88,7 +88,7 @@ func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 		return true, nil
 	}
 	last := plan.MaxKey(g.Type)
-	found, _, err := r.find(name, &plan.Set{Type: g.Type, Interval: true, Map: g.Map, Elements: []plan.Element{{From: last, To: last, Goto: g.Elements[n-1].Goto}}})
+	found, _, err := r.find(name, &plan.Set{Type: g.Type, Interval: true, Map: g.Map, Counted: g.Counted, Elements: []plan.Element{{From: last, To: last, Goto: g.Elements[n-1].Goto}}})
 	return found == nil && err == nil, err
 }
 

@@ -84,6 +84,7 @@ func (p *packer) setHead(s *plan.Set) {
 	p.num(uint64(s.Type))
 	p.bool(s.Interval)
 	p.bool(s.Map)
+	p.bool(s.Counted)
 	p.str(s.Comment)
 	p.num(uint64(s.Data))
 	p.bool(s.Dynamic)
@@ -109,6 +110,9 @@ func (p *packer) elements(s *plan.Set) {
 			p.str(e.Goto)
 			p.bool(e.Jump)
 		}
+		if s.Counted {
+			p.str(e.Counter)
+		}
 	}
 }
 
@@ -119,6 +123,9 @@ func (p *packer) tuples(s *plan.Set) {
 		p.b = append(append(p.b, e.From...), e.To...)
 		if s.Map {
 			p.str(e.Goto)
+		}
+		if s.Counted {
+			p.str(e.Counter)
 		}
 	}
 }

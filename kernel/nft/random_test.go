@@ -85,6 +85,7 @@ func randomSet(rng *rand.Rand, s *plan.Set, targets []string) {
 		if s.Map {
 			s.Elements[i].Goto = targets[rng.IntN(len(targets))]
 			s.Elements[i].Jump = rng.IntN(2) == 0
+			s.Elements[i].Counter = randomCounter(rng, s)
 		}
 	}
 	if s.Name == "uids" && rng.IntN(4) == 0 {
@@ -122,6 +123,14 @@ func randomSet(rng *rand.Rand, s *plan.Set, targets []string) {
 	}
 }
 
+// randomCounter is what an element of a set counts for, empty for nothing.
+func randomCounter(rng *rand.Rand, s *plan.Set) string {
+	if !s.Counted {
+		return ""
+	}
+	return []string{"", "c1", "policy-x"}[rng.IntN(3)]
+}
+
 // randomTuples gives a set elements of a small space, so that those of one set meet and cut those of the next.
 func randomTuples(rng *rand.Rand, s *plan.Set, targets []string) {
 	if rng.IntN(4) == 0 {
@@ -138,6 +147,7 @@ func randomTuples(rng *rand.Rand, s *plan.Set, targets []string) {
 			chain = targets[rng.IntN(len(targets))]
 		}
 		e := plan.PackTuple(s.Concat, spans, chain)
+		e.Counter = randomCounter(rng, s)
 		if !slices.ContainsFunc(taken, func(o plan.Tuple) bool { return overlap(s.Concat, &e, &o) }) {
 			taken = append(taken, e)
 		}

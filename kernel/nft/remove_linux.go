@@ -62,8 +62,8 @@ func (e *edit) removeElements() {
 		ch := &e.sets[i]
 		if ch.Have != nil && ch.Want != nil && !ch.Rebuild {
 			name := kernelSet(e.live.second, ch.Have.Name)
-			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.Remove)
-			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.RemoveTuples)
+			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.Remove, nil)
+			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.RemoveTuples, nil)
 		}
 	}
 }

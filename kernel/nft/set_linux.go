@@ -94,6 +94,11 @@ func setAttrs(w *writer, s *plan.Set) error {
 		w.u32(unix.NFTA_SET_DATA_TYPE, verdictType)
 		w.u32(unix.NFTA_SET_DATA_LEN, verdictLen)
 	}
+	if s.Counted {
+		at := w.open(setExpr)
+		w.counter(tally{})
+		w.shut(at)
+	}
 	if desc := setDesc(s); len(desc) > 0 {
 		w.bytes(unix.NFTA_SET_DESC, desc)
 	}
@@ -254,7 +259,10 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		{unix.NFTA_SET_TIMEOUT, "timeout"}, {unix.NFTA_SET_GC_INTERVAL, "gc-interval"}, {unix.NFTA_SET_POLICY, "policy"},
 		{unix.NFTA_SET_OBJ_TYPE, "objects"}, {setExpr, "statement"}, {setExpressions, "statements"},
 	} {
-		if v := attr(raw, a.typ); v != nil {
+		v := attr(raw, a.typ)
+		if a.typ == setExpr && s.Map && !s.Dynamic && isCounter(v) {
+			s.Counted = true
+		} else if v != nil {
 			odd("%s %x", a.name, v)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 //
 // Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains. Numbers are unsigned varints,
 // strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-5\n"
+const snapshotMagic = "pbr-nft-6\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
@@ -158,7 +158,7 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 // set reads a set, and returns whether the kernel has it under its second name, and the piece that has its elements too.
 func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte) {
 	head := unpacker{b: u.blob()}
-	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Comment: head.str(),
+	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Counted: head.bool(), Comment: head.str(),
 		Data: plan.Type(head.num()), Dynamic: head.bool(), Living: head.bool(), Size: uint32(head.num())}
 	for range head.count() {
 		s.Concat = append(s.Concat, plan.Type(head.num()))
@@ -166,7 +166,7 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 	second, blob = u.bool(), u.blob()
 	for i := range want.Sets {
 		w := &want.Sets[i]
-		if w.Name == s.Name && w.Type == s.Type && slices.Equal(w.Concat, s.Concat) && w.Map == s.Map &&
+		if w.Name == s.Name && w.Type == s.Type && slices.Equal(w.Concat, s.Concat) && w.Map == s.Map && w.Counted == s.Counted &&
 			packed(func(p *packer) { p.elements(w) }, blob) {
 			s.Elements, s.Tuples = w.Elements, w.Tuples
 			return s, second, blob
@@ -179,6 +179,9 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 			if s.Map {
 				e.Goto = in.str()
 			}
+			if s.Counted {
+				e.Counter = in.str()
+			}
 			s.Tuples = append(s.Tuples, e)
 		}
 		u.bad = u.bad || in.bad || head.bad
@@ -188,6 +191,9 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 		e := plan.Element{From: in.key(s.Type), To: in.key(s.Type)}
 		if s.Map {
 			e.Goto, e.Jump = in.str(), in.bool()
+		}
+		if s.Counted {
+			e.Counter = in.str()
 		}
 		s.Elements = append(s.Elements, e)
 	}

@@ -254,6 +254,16 @@ func jumping(e plan.Element, chain string) plan.Element {
 	return e
 }
 
+func counting(e plan.Element, counter string) plan.Element {
+	e.Counter = counter
+	return e
+}
+
+func countingTuple(e plan.Tuple, counter string) plan.Tuple {
+	e.Counter = counter
+	return e
+}
+
 // natStatements need a nat chain.
 var natStatements = []struct {
 	text string
@@ -275,6 +285,10 @@ const wideSets = `
 	set dscps { type dscp; flags interval; elements = { ef, 10-20 } }
 	set fam { type nf_proto; elements = { ipv4 } }
 	set fat { type fib_addrtype; elements = { local, broadcast } }
+	map h4 { type ipv4_addr : verdict; counter; comment "hits"; elements = { 10.0.0.1 comment "policy-web" : goto m1, 10.0.0.2 : goto m2 } }
+	map h4i { type ipv4_addr : verdict; flags interval; counter; elements = { 10.0.0.0/24 comment "policy-web" : goto m1, 192.0.0.0-255.255.255.255 comment "policy-x" : goto m2 } }
+	map ht { type ipv4_addr . inet_service : verdict; counter; elements = { 10.0.0.1 . 53 comment "policy-web" : goto m1 } }
+	map hti { type ipv4_addr . inet_service : verdict; flags interval; counter; elements = { 10.0.0.0/8 . 53-60 comment "policy-web" : goto m1, 11.0.0.0/8 . 0-65535 : goto m1 } }
 	set ifs { type ifname; elements = { "eth1", "eth2" } }
 	set ifw { type ifname; flags interval; elements = { "wg*", "eth1" } }
 	set it { type icmp_type; elements = { echo-request } }
@@ -319,6 +333,14 @@ func wide() (*plan.Ruleset, string) {
 			{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: []plan.Element{span(u8(10), u8(20)), el(u8(46))}},
 			{Name: "fam", Type: plan.TypeNFProto, Elements: []plan.Element{el(u8(2))}},
 			{Name: "fat", Type: plan.TypeFibAddrType, Elements: []plan.Element{el(u32(2)), el(u32(3))}},
+			{Name: "h4", Type: plan.TypeIPv4, Map: true, Counted: true, Comment: "hits", Elements: []plan.Element{
+				counting(going(el(addr("10.0.0.1")), "m1"), "policy-web"), going(el(addr("10.0.0.2")), "m2")}},
+			{Name: "h4i", Type: plan.TypeIPv4, Interval: true, Map: true, Counted: true, Elements: []plan.Element{
+				counting(going(span(addr("10.0.0.0"), addr("10.0.0.255")), "m1"), "policy-web"), counting(going(span(addr("192.0.0.0"), addr("255.255.255.255")), "m2"), "policy-x")}},
+			{Name: "ht", Concat: ipPort, Map: true, Counted: true, Tuples: []plan.Tuple{countingTuple(tuple(ipPort, "m1", one(addr("10.0.0.1")), one(u16(53))), "policy-web")}},
+			{Name: "hti", Concat: ipPort, Interval: true, Map: true, Counted: true, Tuples: []plan.Tuple{
+				countingTuple(tuple(ipPort, "m1", between("10.0.0.0", "10.255.255.255"), plan.Span{From: u16(53), To: u16(60)}), "policy-web"),
+				tuple(ipPort, "m1", between("11.0.0.0", "11.255.255.255"), plan.AllOf(plan.TypePort))}},
 			{Name: "ifs", Type: plan.TypeIfname, Elements: []plan.Element{el(str("eth1")), el(str("eth2"))}},
 			{Name: "ifw", Type: plan.TypeIfname, Interval: true, Elements: []plan.Element{el(str("eth1")), wildcard("wg")}},
 			{Name: "it", Type: plan.TypeICMPType, Elements: []plan.Element{el(u8(8))}},

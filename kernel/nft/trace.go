@@ -8,13 +8,17 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Chains of pbr trace in pbr's own table: of packets that arrive, and of the router's own. They are there only while it runs.
+// Chains of pbr trace in pbr's own table: of packets that arrive, of the router's own, and one that shows by which interface any of them
+// leaves, since packets under way may meet no other chain there. They are there only while it runs.
 const (
 	TraceChain      = "trace"
 	TraceLocalChain = "trace-local"
+	traceOutChain   = "trace-out"
 )
 
-func isTraceChain(name string) bool { return name == TraceChain || name == TraceLocalChain }
+func isTraceChain(name string) bool {
+	return name == TraceChain || name == TraceLocalChain || name == traceOutChain
+}
 
 // TraceOwner is the process that traces. Start is when it started, in clock ticks since boot (proc_pid_stat(5)), which tells it from a later
 // process of the same number.
@@ -75,7 +79,7 @@ func (e *TraceEvent) Ours() bool { return e.Family == 1 && e.Table == "pbr" }
 
 // Begins reports whether the packet was just chosen.
 func (e *TraceEvent) Begins() bool {
-	return e.Ours() && isTraceChain(e.Chain) && e.Type == TraceRule && len(e.Network) > 0
+	return e.Ours() && (e.Chain == TraceChain || e.Chain == TraceLocalChain) && e.Type == TraceRule && len(e.Network) > 0
 }
 
 // Rule is a rule of the table by the kernel's handle; nil if there is none.

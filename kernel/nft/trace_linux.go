@@ -19,6 +19,8 @@ var traceChains = []plan.Chain{
 	{Name: TraceLocalChain, Kind: "filter", Hook: "output", Priority: -399},
 }
 
+var traceOut = plan.Chain{Name: traceOutChain, Kind: "filter", Hook: "postrouting", Priority: -399}
+
 // StartTrace makes the chains that mark packets for tracing, for the calling process. Chains that a dead process left are replaced.
 func (c *Conn) StartTrace(f *TraceFilter) error {
 	owner := TraceOwner{PID: os.Getpid(), Start: startTime(os.Getpid())}
@@ -62,19 +64,31 @@ func (c *Conn) startTrace(f *TraceFilter, owner TraceOwner) error {
 			return err
 		}
 	}
+	if err := b.addTraceOut(owner); err != nil {
+		return err
+	}
 	_, err = c.commit(b)
+	return err
+}
+
+// addTraceOut adds the chain of what leaves. Its rule does nothing but say whose it is.
+func (b *batch) addTraceOut(owner TraceOwner) error {
+	var e ruleEncoder
+	err := e.encodeExprs(&plan.ChainRule{Actions: []plan.Action{{Kind: plan.Accept}}})
+	if err == nil {
+		err = b.addTraceChain(&traceOut)
+	}
+	if err == nil {
+		b.addTraceRule(traceOutChain, 1, e.b, owner)
+	}
 	return err
 }
 
 // addTrace adds a chain with its rules.
 func (b *batch) addTrace(ch *plan.Chain, rules [][]plan.Match, rate uint32, owner TraceOwner) error {
-	b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "chain", name: ch.Name})
-	b.str(unix.NFTA_CHAIN_TABLE, plan.TableName)
-	b.str(unix.NFTA_CHAIN_NAME, ch.Name)
-	if err := chainAttrs(&b.writer, ch); err != nil {
+	if err := b.addTraceChain(ch); err != nil {
 		return err
 	}
-	b.setLength()
 	for i, matches := range rules {
 		var e ruleEncoder
 		err := e.encodeExprs(&plan.ChainRule{Matches: matches, Actions: []plan.Action{{Kind: plan.Limit, Rate: rate, Burst: rate}}})
@@ -83,11 +97,26 @@ func (b *batch) addTrace(ch *plan.Chain, rules [][]plan.Match, rate uint32, owne
 		}
 		e.immediateValue([]byte{1})
 		e.metaSet(unix.NFT_META_NFTRACE)
-		b.ruleMessage(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, operation{verb: "adding", name: ch.Name, rule: i + 1})
-		b.bytes(unix.NFTA_RULE_EXPRESSIONS, e.b)
-		b.bytes(unix.NFTA_RULE_USERDATA, appendComment(nil, udataRuleComment, owner.comment()))
-		b.setLength()
+		b.addTraceRule(ch.Name, i+1, e.b, owner)
 	}
+	return nil
+}
+
+func (b *batch) addTraceRule(chain string, number int, exprs []byte, owner TraceOwner) {
+	b.ruleMessage(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, operation{verb: "adding", name: chain, rule: number})
+	b.bytes(unix.NFTA_RULE_EXPRESSIONS, exprs)
+	b.bytes(unix.NFTA_RULE_USERDATA, appendComment(nil, udataRuleComment, owner.comment()))
+	b.setLength()
+}
+
+func (b *batch) addTraceChain(ch *plan.Chain) error {
+	b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "chain", name: ch.Name})
+	b.str(unix.NFTA_CHAIN_TABLE, plan.TableName)
+	b.str(unix.NFTA_CHAIN_NAME, ch.Name)
+	if err := chainAttrs(&b.writer, ch); err != nil {
+		return err
+	}
+	b.setLength()
 	return nil
 }
 

@@ -39,8 +39,8 @@ func swapFields(b []byte, types []plan.Type) {
 	}
 }
 
-// tuple appends an element whose key has several fields.
-func (w *writer) tuple(s *plan.Set, e *plan.Tuple) {
+// tuple appends an element whose key has several fields. It begins to count at count.
+func (w *writer) tuple(s *plan.Set, e *plan.Tuple, count tally) {
 	var room [plan.MaxTupleWidth]byte
 	at := w.open(unix.NFTA_LIST_ELEM)
 	w.elementKey(appendKernelTuple(room[:0], s, e.From))
@@ -52,6 +52,10 @@ func (w *writer) tuple(s *plan.Set, e *plan.Tuple) {
 	if s.Map {
 		w.verdict(unix.NFTA_SET_ELEM_DATA, unix.NFT_GOTO, e.Goto)
 	}
+	if e.Counter != "" {
+		w.bytes(unix.NFTA_SET_ELEM_USERDATA, elementUserdata(e.Counter, false))
+	}
+	w.count(count)
 	w.shut(at)
 }
 
@@ -67,6 +71,8 @@ func checkTuples(s *plan.Set) error {
 			return fmt.Errorf("element %d is an interval, the set has none", i)
 		case s.Map != (e.Goto != ""):
 			return fmt.Errorf("element %d: a verdict map's elements, and only they, go to a chain", i)
+		case e.Counter != "" && !s.Counted:
+			return fmt.Errorf("element %d counts, the map does not", i)
 		}
 	}
 	return nil
