@@ -56,7 +56,7 @@ func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) 
 	}
 	e := newEdit(b, live, want, changes, inherited)
 	if e.counts, err = c.leavingCounts(e); err != nil {
-		return nil, err
+		return nil, a, err
 	}
 	if err := e.write(); err != nil {
 		return nil, a, err
