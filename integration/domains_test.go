@@ -1,10 +1,20 @@
 package integration
 
 import (
+	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/miekg/dns"
+
+	"pbr/integration/lab"
+	"pbr/kernel/tap"
 )
 
 // The first connection to each of 500 names that nobody asked for before already goes right.
@@ -17,5 +27,103 @@ func TestDomainsFirstConnection(t *testing.T) {
 	}
 	if by := n.firstConnections("udp", n.resolver, 0, 20, "example.com", dns.TypeAAAA, nil); !cmp.Equal(by, map[string]int{"isp2": 20}) {
 		t.Errorf("first connections, IPv6: %v", by)
+	}
+}
+
+// DNS goes on whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor time.
+func TestDomainsNeverStopDNS(t *testing.T) {
+	n := newNamed(t, domainPolicy) // alone: others' load would be mistaken for a failure
+	n.dnsmasq(n.Router, []string{n.hosts(200, "example.com")})
+	flow := func(when string) {
+		t.Helper()
+		lab.WaitFor(t, "answers after pbr watch was "+when, func() bool {
+			_, err := n.ask("udp", n.resolver, "n1.example.com", dns.TypeA, nil)
+			return err == nil
+		})
+		if lost := n.flood(3000, 300*time.Millisecond); lost > 0 {
+			t.Errorf("%s: %d of 3000 later answers are lost", when, lost)
+		}
+	}
+	pid := n.cmd.Process.Pid
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	// Only what is asked while the sign of life is there is lost, and not more than the queue takes.
+	if lost := n.flood(9000, 300*time.Millisecond); lost > tap.QueueLength {
+		t.Errorf("stopped: %d of 9000 answers are lost", lost)
+	}
+	flow("stopped")
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	n.waitTapped()
+	n.learns(100, "after it was stopped")
+	n.kill()
+	flow("killed")
+	n.start()
+	n.waitTapped()
+	n.learns(110, "after it was killed")
+	n.hog(n.cmd.Process.Pid)
+	if lost := n.flood(9000, 5*time.Second); lost > tap.QueueLength {
+		t.Errorf("starved: %d of 9000 answers are lost", lost)
+	}
+}
+
+// flood asks for n names as quickly as the resolver answers, and returns how many answers do not come
+// before there is nothing for a while.
+func (n *named) flood(count int, patience time.Duration) (lost int) {
+	n.t.Helper()
+	conn, err := n.dialLAN("udp", n.resolver)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer conn.Close()
+	const window = 100 // questions that wait for an answer at a time
+	answered, asked := make(map[uint16]bool, count), 0
+	b := make([]byte, 4096)
+	for len(answered)+lost < count {
+		for ; asked < count && asked-len(answered)-lost < window; asked++ {
+			q := new(dns.Msg)
+			q.SetQuestion(fmt.Sprintf("n%d.example.com.", asked%200), dns.TypeA)
+			q.Id = uint16(asked)
+			text, err := q.Pack()
+			if err == nil {
+				_, err = conn.Write(text)
+			}
+			if err != nil {
+				n.t.Fatal(err)
+			}
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(lab.Patience(patience)))
+		got, err := conn.Read(b)
+		if err != nil {
+			lost = asked - len(answered) // none of these comes any more
+			continue
+		}
+		if got > 2 {
+			answered[binary.BigEndian.Uint16(b)] = true
+		}
+	}
+	return lost
+}
+
+// learns fails unless the first connection to a name that nobody asked for goes right.
+func (n *named) learns(i int, when string) {
+	n.t.Helper()
+	if by := n.firstConnections("udp", n.resolver, i, 1, "example.com", dns.TypeA, nil); !cmp.Equal(by, map[string]int{"isp2": 1}) {
+		n.t.Errorf("%s: first connection: %v", when, by)
+	}
+}
+
+// hog keeps the processors busy with what goes before a process, until the test ends.
+func (n *named) hog(pid int) {
+	n.t.Helper()
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	for _, task := range tasks {
+		id, _ := strconv.Atoi(filepath.Base(task))
+		_ = syscall.Setpriority(syscall.PRIO_PROCESS, id, 19)
+	}
+	for range 2 * runtime.NumCPU() {
+		n.daemon(n.lan, "nice", "-n", "-10", "sh", "-c", "while :; do :; done")
 	}
 }

@@ -24,7 +24,8 @@ func (l *Learner) commitAll(ctx context.Context) {
 			if l.beating.IsZero() {
 				l.sign()
 			}
-		case <-tick.C:
+		case at := <-tick.C:
+			l.pace.tick(at, time.Now())
 			l.sign()
 		}
 	}
@@ -122,7 +123,11 @@ func (l *Learner) sign() {
 	ready := l.topic != nil && !l.topic.empty() && l.next != nil && l.next == l.listener
 	l.mu.Unlock()
 	now := time.Now()
-	if !ready || now.Sub(time.Unix(0, l.seen.Load())) > aliveFor/2 {
+	if !ready || !l.pace.well() {
+		return
+	}
+	if now.Sub(time.Unix(0, l.seen.Load())) > 2*glance+tooLate {
+		l.pace.stumble()
 		return
 	}
 	// The old sign is taken out where it is still there for certain.

@@ -26,6 +26,10 @@ const (
 	beat     = 600 * time.Millisecond
 	// glance is how long the reader waits for packets at most: its own sign of life.
 	glance = 250 * time.Millisecond
+	// tooLate is how much later than it should something happens in a process that is starved of processor time, and steady how many beats it has to come
+	// in time again until it shows that it is alive: it must not be alive now and then.
+	tooLate = 200 * time.Millisecond
+	steady  = 4
 	// patience is how long answers wait for the kernel to take what they teach. It takes a fraction of a millisecond, but for as long as somebody
 	// changes a lot of nftables.
 	patience = 200 * time.Millisecond
@@ -57,6 +61,8 @@ type Learner struct {
 	seen atomic.Int64
 	// beating tells that the sign of life was given, and may still be there.
 	beating time.Time
+	// pace tells whether this process gets the processor time that it needs.
+	pace pace
 	// taught counts the addresses that became members.
 	taught atomic.Uint64
 	failed string

@@ -1,0 +1,314 @@
+package integration
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
+
+	"pbr/integration/lab"
+)
+
+// Resolvers of the internet: what clients send there reaches programs of the first provider's host.
+var (
+	unboundAt = netip.MustParseAddrPort("198.18.53.53:53")
+	oddAt     = netip.MustParseAddrPort("198.18.53.54:53")
+)
+
+// oddPort is where the odd server listens, and unboundPort where unbound does.
+const (
+	oddPort     = 5300
+	unboundPort = 5301
+)
+
+// elsewhere runs unbound, and a server that answers oddly, at the first provider.
+func (n *named) elsewhere() {
+	n.t.Helper()
+	isp := n.ISPs["isp1"]
+	isp.NFT(fmt.Sprintf(`table inet dns {
+	chain pre {
+		type nat hook prerouting priority dstnat - 10;
+		ip daddr %s meta l4proto { tcp, udp } th dport 53 redirect to :%d
+		ip daddr %s meta l4proto { tcp, udp } th dport 53 redirect to :%d
+	}
+}
+`, unboundAt.Addr(), unboundPort, oddAt.Addr(), oddPort))
+	var data strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&data, "  local-data: \"n%d.example.com. 60 IN A %s\"\n  local-data: \"n%[1]d.example.com. 60 IN AAAA %[3]s\"\n", i, address(i, false), address(i, true))
+	}
+	conf := filepath.Join(n.dir, "unbound.conf")
+	text := fmt.Sprintf("server:\n  interface: 0.0.0.0@%d\n  port: %[1]d\n  access-control: 0.0.0.0/0 allow\n  chroot: \"\"\n  username: \"\"\n  use-syslog: no\n  pidfile: \"\"\n"+
+		"  do-daemonize: no\n  local-zone: \"example.com.\" static\n  local-zone: \"served.test.\" static\n%s", unboundPort, data.String())
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+		n.t.Fatal(err)
+	}
+	n.daemon(isp, "unbound", "-d", "-c", conf)
+	n.odd(isp)
+	n.waitServed(unboundAt)
+}
+
+// odd runs a server that answers over UDP with many addresses where EDNS allows it, else with one and the mark of truncation; and over TCP in segments
+// of a few bytes. Names are many-N.example.com.
+func (n *named) odd(h *lab.Host) {
+	n.t.Helper()
+	var udp net.PacketConn
+	var tcp net.Listener
+	var err error
+	h.Do(func() {
+		if udp, err = net.ListenPacket("udp4", fmt.Sprintf(":%d", oddPort)); err == nil {
+			tcp, err = net.Listen("tcp4", fmt.Sprintf(":%d", oddPort))
+		}
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { udp.Close(); tcp.Close() })
+	go func() {
+		b := make([]byte, 4096)
+		for {
+			size, from, err := udp.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if answer := oddAnswer(b[:size], false); answer != nil {
+				_, _ = udp.WriteTo(answer, from)
+			}
+		}
+	}()
+	go func() {
+		for {
+			c, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			go oddStream(c)
+		}
+	}()
+}
+
+// oddAnswer answers many-N.example.com with sixty addresses, 198.18.100+N.1 and so on.
+func oddAnswer(question []byte, whole bool) []byte {
+	q, m := new(dns.Msg), new(dns.Msg)
+	if q.Unpack(question) != nil || len(q.Question) != 1 {
+		return nil
+	}
+	m.SetReply(q)
+	var i int
+	_, _ = fmt.Sscanf(q.Question[0].Name, "many-%d.", &i)
+	count := 60
+	if opt := q.IsEdns0(); !whole && opt == nil {
+		m.Truncated, count = true, 1
+	} else if opt != nil {
+		m.SetEdns0(4096, false)
+	}
+	for j := range count {
+		m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 30},
+			A: net.IPv4(198, 18, byte(100+i), byte(1+j))})
+	}
+	b, _ := m.Pack()
+	return b
+}
+
+func oddStream(c net.Conn) {
+	defer c.Close()
+	for {
+		var size uint16
+		if binary.Read(c, binary.BigEndian, &size) != nil {
+			return
+		}
+		question := make([]byte, size)
+		if _, err := io.ReadFull(c, question); err != nil {
+			return
+		}
+		answer := oddAnswer(question, true)
+		answer = append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)
+		for _, part := range [][]byte{answer[:1], answer[1:40], answer[40:700], answer[700:]} {
+			if _, err := c.Write(part); err != nil {
+				return
+			}
+			time.Sleep(2 * time.Millisecond) // so that each is a segment of its own
+		}
+	}
+}
+
+// Answers of any resolver, on the way through the router or to it, in any form that answers have.
+func TestDomainsWays(t *testing.T) {
+	t.Parallel()
+	n := newNamed(t, domainPolicy)
+	n.elsewhere()
+	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=192.168.10.1", "--listen-address=127.0.0.1", "--bind-interfaces")
+	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--port=5353", "--pid-file="+filepath.Join(n.dir, "second.pid"))
+	n.Router.NFT("table inet redirect {\nchain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
+	edns := func(m *dns.Msg) { m.SetEdns0(4096, false) }
+	for _, tt := range []struct {
+		name, network string
+		at            netip.AddrPort
+		from, count   int
+		kind          uint16
+	}{
+		{"unbound elsewhere", "udp", unboundAt, 0, 20, dns.TypeA},
+		{"unbound elsewhere, IPv6 addresses", "udp", unboundAt, 20, 20, dns.TypeAAAA},
+		{"unbound elsewhere, TCP", "tcp", unboundAt, 40, 10, dns.TypeA},
+		{"dnsmasq, TCP", "tcp", n.resolver, 100, 10, dns.TypeA},
+		{"dnsmasq, asked by IPv6", "udp", netip.MustParseAddrPort("[2001:db8:10::1]:53"), 110, 10, dns.TypeAAAA},
+		{"redirected to another port", "udp", netip.MustParseAddrPort("8.8.8.8:53"), 120, 10, dns.TypeA},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.at.Addr().Is6() {
+				n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=2001:db8:10::1", "--bind-interfaces", "--pid-file="+filepath.Join(n.dir, "six.pid"))
+				n.waitServed(tt.at)
+			}
+			if by := n.firstConnections(tt.network, tt.at, tt.from, tt.count, "example.com", tt.kind, nil); !cmp.Equal(by, map[string]int{"isp2": tt.count}) {
+				t.Errorf("first connections: %v", by)
+			}
+		})
+	}
+	for i, tt := range []struct {
+		name, network string
+		edit          func(*dns.Msg)
+		want          int
+	}{{"EDNS", "udp", edns, 60}, {"truncated", "udp", nil, 1}, {"TCP in segments", "tcp", nil, 60}} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, err := n.ask(tt.network, oddAt, fmt.Sprintf("many-%d.example.com", i), dns.TypeA, tt.edit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := addresses(m)
+			if len(all) != tt.want {
+				t.Fatalf("%d addresses", len(all))
+			}
+			for _, a := range []netip.Addr{all[0], all[len(all)-1]} {
+				if by := n.connects(a); by != "isp2" {
+					t.Errorf("the first connection to %s goes to %s", a, by)
+				}
+			}
+		})
+	}
+	t.Run("not asked for", func(t *testing.T) {
+		// From the address and port of a server, to the client and to the router.
+		n.ISPs["isp1"].IP("addr add " + unboundAt.Addr().String() + "/32 dev lo")
+		answer := oddAnswer(questionFor(t, "many-50.example.com"), true)
+		for _, to := range []string{"192.168.10.10", "192.0.2.2"} {
+			var conn net.Conn
+			var err error
+			n.ISPs["isp1"].Do(func() {
+				d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(unboundAt)}
+				conn, err = d.Dial("udp", to+":40000")
+			})
+			if err == nil {
+				_, err = conn.Write(answer)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.Close()
+		}
+		n.learns(150, "after answers that nobody asked for")
+		if text := n.members("list-streams-4"); strings.Contains(text, "198.18.150.") {
+			t.Errorf("an answer that nobody asked for taught:\n%s", text)
+		}
+	})
+}
+
+func questionFor(t *testing.T, name string) []byte {
+	t.Helper()
+	q := new(dns.Msg)
+	q.SetQuestion(dns.Fqdn(name), dns.TypeA)
+	b, err := q.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Who may teach, and what; members outlive pbr watch, the table, and the machine.
+func TestDomainsMembers(t *testing.T) {
+	t.Parallel()
+	policy := strings.Replace(domainPolicy, `streams = { domains = ["example.com"], timeout = "1h" }`, `streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }
+inside = { domains = ["inside.test"], allow-private = true }
+small = { domains = ["small.test"], size = 3, timeout = "10m" }
+outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
+	n := newNamed(t, policy)
+	n.elsewhere()
+	private := filepath.Join(n.dir, "private")
+	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n"
+	for i := range 6 {
+		lines += fmt.Sprintf("198.18.7.%d n%d.small.test\n", i+1, i)
+	}
+	if err := os.WriteFile(private, []byte(lines), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.dnsmasq(n.Router, []string{private})
+	for _, name := range []string{"a.inside.test", "c.inside.test", "p.example.com", "q.example.com", "r.example.com", "s.example.com"} {
+		if _, err := n.ask("udp", n.resolver, name, dns.TypeA, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := n.ask("udp", unboundAt, "n1.example.com", dns.TypeA, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 {
+		if _, err := n.ask("udp", n.resolver, fmt.Sprintf("n%d.small.test", i), dns.TypeA, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string][]string{"list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
+		"list-small-4": {"198.18.7.4", "198.18.7.5", "198.18.7.6"}}
+	has := func(when string) {
+		t.Helper()
+		for set, addrs := range want {
+			if got := n.elements(set); !cmp.Equal(got, addrs) {
+				t.Errorf("%s: set %s has %v, want %v", when, set, got, addrs)
+			}
+		}
+	}
+	has("after the answers")
+	if text := n.router.must("lists", "streams"); !strings.Contains(text, "198.18.9.9") || !strings.Contains(text, "s.example.com") {
+		t.Errorf("pbr lists does not show where a member came from:\n%s", text)
+	}
+	if res := n.router.pbr("diff"); res.Code != 0 {
+		t.Errorf("members are a difference: %s", res.Stdout)
+	}
+	n.router.must("apply")
+	has("after an apply")
+	n.Router.Run("nft", "delete", "table", "inet", "pbr")
+	lab.WaitFor(t, "the table to come back", func() bool { return n.Router.Exec("nft", "list", "set", "inet", "pbr", "list-streams-4").Code == 0 })
+	has("after somebody deleted the table")
+	n.waitTapped()
+	n.stop()
+	has("after the watch's end")
+	// The machine starts anew: pbr apply alone, before any packet.
+	n.forgetBoot()
+	n.router.must("apply")
+	has("after a restart of the machine")
+	n.start()
+	n.waitTapped()
+	has("with the next watch")
+	if text := n.router.must("lists", "streams"); !strings.Contains(text, "s.example.com") {
+		t.Errorf("the names are lost:\n%s", text)
+	}
+}
+
+// elements are the addresses in a set.
+func (n *named) elements(set string) []string {
+	n.t.Helper()
+	out := []string{}
+	_, list, _ := strings.Cut(n.members(set), "elements = {")
+	list, _, _ = strings.Cut(list, "}")
+	for e := range strings.SplitSeq(list, ",") {
+		if words := strings.Fields(e); len(words) > 0 {
+			out = append(out, words[0])
+		}
+	}
+	return out
+}
