@@ -147,8 +147,8 @@ func TestDomainsWays(t *testing.T) {
 	n := newNamed(t, domainPolicy)
 	n.elsewhere()
 	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=192.168.10.1", "--listen-address=127.0.0.1", "--bind-interfaces")
-	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--port=5353", "--pid-file="+filepath.Join(n.dir, "second.pid"))
-	n.Router.NFT("table inet redirect {\nchain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
+	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--port=5353")
+	n.Router.NFT("table inet to-5353 {\nchain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
 	edns := func(m *dns.Msg) { m.SetEdns0(4096, false) }
 	for _, tt := range []struct {
 		name, network string
@@ -165,7 +165,7 @@ func TestDomainsWays(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.at.Addr().Is6() {
-				n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=2001:db8:10::1", "--bind-interfaces", "--pid-file="+filepath.Join(n.dir, "six.pid"))
+				n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=2001:db8:10::1", "--bind-interfaces")
 				n.waitServed(tt.at)
 			}
 			if by := n.firstConnections(tt.network, tt.at, tt.from, tt.count, "example.com", tt.kind, nil); !cmp.Equal(by, map[string]int{"isp2": tt.count}) {

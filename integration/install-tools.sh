@@ -28,6 +28,8 @@ for use; do
 	test)
 		need iptables-restore iptables
 		need ipset ipset
+		need dnsmasq dnsmasq-base # resolvers, each started by its test in a namespace
+		need unbound unbound
 		need /usr/lib/frr/bfdd frr # whose BFD pbr has to agree with
 		need keepalived keepalived # the pair of routers of docs/ha.md
 		need conntrackd conntrackd

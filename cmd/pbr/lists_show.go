@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/policy"
 	"pbr/kernel"
 	"pbr/kernel/members"
@@ -143,6 +144,9 @@ func membersOf(k *kernel.Kernel, l *policy.List) ([]listMember, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(l.DomainSources()) > 0 {
+		_, _ = daemon.Ask(k.Dir(), daemon.Request{Do: "keep"}) // without a watch there is nothing new
+	}
 	now, dir := time.Now(), state.Find(k.Dir())
 	learned, _ := members.Load(dir, l.Name, members.Learned, now)
 	f, _ := members.Load(dir, l.Name, members.Added, now) // what is damaged shows as the kernel has it
@@ -158,7 +162,7 @@ func membersOf(k *kernel.Kernel, l *policy.List) ([]listMember, error) {
 	for i := range f.Members {
 		m := &f.Members[i]
 		one := listMember{Member: m.String(), Source: "added", Timeout: m.Timeout.Seconds()}
-		if name, is := names[one.Member]; is {
+		if name, is := names[one.Member]; is || l.Dynamic() == nil {
 			one.Source, one.Name = "learned", name
 		}
 		if m.Timeout > 0 {

@@ -36,6 +36,8 @@ type namesKeeper struct {
 	// doc is the policy whose lists are learned, lists are the names of these.
 	doc   *policy.Document
 	lists []string
+	// saving is locked while files are written.
+	saving sync.Mutex
 	// taught is what the learner had learned when all was saved last, and saved when that was.
 	taught uint64
 	saved  time.Time
@@ -150,8 +152,13 @@ func (n *namesKeeper) save(list string) {
 	}
 }
 
+// Keep puts what was learned into the state directory now.
+func (n *namesKeeper) Keep() { n.saveAll(true) }
+
 // saveAll keeps what was learned for all lists, if that is more than was saved and it is time to, or in the end.
 func (n *namesKeeper) saveAll(end bool) {
+	n.saving.Lock()
+	defer n.saving.Unlock()
 	n.mu.Lock()
 	lists := n.lists
 	n.mu.Unlock()

@@ -30,7 +30,7 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "force", "quota", "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "events", "force", "quota", "keep" (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -56,6 +56,7 @@ type Controlled interface {
 	Events() []PastEvent
 	Force(ctx context.Context, uplink, mode string) error
 	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
+	KeepNames()
 	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
 	Confirm(ctx context.Context) (*Applied, error)
 	Revert(ctx context.Context) (*Applied, error)
@@ -136,6 +137,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 		return Answer{Events: c.Events()}
 	case "force":
 		err = c.Force(ctx, r.Uplink, r.Mode)
+	case "keep":
+		c.KeepNames()
 	case "quota":
 		if r.Quota == nil {
 			r.Quota = &QuotaChange{}
