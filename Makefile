@@ -4,6 +4,7 @@
 
 GO          ?= go
 STATICCHECK  = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOTESTSUM    = gotest.tools/gotestsum@v1.13.0
 # Without a tag it is a development build.
 VERSION     ?= $(shell git describe --tags --dirty 2>/dev/null)
 COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -30,11 +31,15 @@ tools-vm: go
 # The race detector needs a C compiler.
 RACE = $(shell command -v $$($(GO) env CC 2>/dev/null || echo cc) >/dev/null 2>&1 && echo -race)
 
+# Two cores for everything at once are few: a test that fails beside all others is run again by itself, and named at the end. What
+# fails again is a failure, and so is a sixth test that fails.
+ALONE = --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-abort-on-data-race --rerun-fails-run-root-test
+
 # PBR_REQUIRE turns a test that cannot run here (no root) into a failure; unset it with PBR_REQUIRE=. Nothing is taken from
 # the cache: go does not know that the integration tests build pbr.
 test: tools-vm lint
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
-	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test $(RACE) -count=1 -timeout 9m ./...
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) run $(GOTESTSUM) --format standard-quiet $(ALONE) --packages ./... -- $(RACE) -count=1 -timeout 15m
 	@$(MAKE) --no-print-directory test-nft NFT=trixie
 	@$(GO) run ./integration/vm/run
 
