@@ -115,6 +115,8 @@ func (b *bench) round() {
 		first = append(first, b.first(b.packet()))
 	}
 	b.fromOutside()
+	b.spoofed()
+	b.withoutLinks(first)
 	b.fail()
 	if b.compile() == nil {
 		b.t.Fatalf("health makes no policy wrong:\n%s", b.policy.TOML())
@@ -272,7 +274,7 @@ func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
 		facts.Routes = append(facts.Routes, plan.Route{Family: family, Table: plan.MainTable, Dst: dst, Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
 	}
 	for name := range machine.Links {
-		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name]}
+		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name], Down: !machine.Links[name].Up}
 		for _, p := range b.machine.Addrs[name] {
 			add(p.Masked(), name)
 		}
@@ -444,7 +446,8 @@ func (b *bench) later(first []*sent, when string) {
 		}
 		for i := range s.ways {
 			way := &s.ways[i]
-			if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil || !s.stays[i] {
+			past := when == atOnce && !s.packet.Local() && len(b.policy.Rules) > 0 && b.eval().LeftToDefault(s.packet)
+			if way.Fate != walk.Forwarded || !past && b.uplink(way.Dev) == nil || !s.stays[i] {
 				continue
 			}
 			if s.packet.Local() && b.socketIsRefused(s, way) {
@@ -509,6 +512,63 @@ func (b *bench) fromOutside() {
 				for _, back := range b.router.Answer(s.frame, way) {
 					if back.Fate != walk.Forwarded || back.Dev != u.Interface || back.Src != k.Dst {
 						b.disagree(s, "answer to a connection from outside", []reference.Way{wayOf(&back)}, []reference.Way{{Dev: u.Interface, Src: k.Dst}})
+					}
+				}
+			}
+		}
+	}
+}
+
+// spoofed sends packets of hosts inside from the providers, which are dropped where sources are judged.
+func (b *bench) spoofed() {
+	for _, u := range b.policy.Uplinks {
+		for range packetsOfPolicy / 40 {
+			k := b.g.Packet()
+			k.IIF, k.Mark = u.Interface, 0
+			if !b.eval().Spoofed(k) {
+				continue
+			}
+			b.checked++
+			for _, way := range b.router.First(walked(k)) {
+				if way.Fate == walk.Forwarded {
+					b.disagree(&sent{packet: k, ways: []walk.Way{way}}, "spoofed", []reference.Way{wayOf(&way)}, nil)
+				}
+			}
+		}
+	}
+}
+
+// withoutLinks takes one link after the other down, and nobody compiles anew: what is strict leaves by none of the others' uplinks, neither as a first packet nor
+// as the next one of a connection.
+func (b *bench) withoutLinks(first []*sent) {
+	p, machine := b.planOf(nil)
+	for _, u := range b.policy.Uplinks {
+		link := machine.Links[u.Interface]
+		link.Up = false
+		machine.Links[u.Interface] = link
+		router := b.routerOf(p, machine)
+		link.Up = true
+		machine.Links[u.Interface] = link
+		leaks := func(way *walk.Way, may []string) bool {
+			return way.Fate == walk.Forwarded && b.uplink(way.Dev) != nil && way.Rule.Table != plan.MainTable && !slices.Contains(may, way.Dev)
+		}
+		for _, s := range first {
+			may, strict := b.eval().Only(s.packet)
+			if s.packet.Local() || !strict {
+				continue
+			}
+			b.checked++
+			for _, way := range router.First(s.frame) {
+				if leaks(&way, may) {
+					b.disagree(s, "strict, without link "+u.Interface, []reference.Way{wayOf(&way)}, may)
+				}
+			}
+			for i := range s.ways {
+				if was := &s.ways[i]; was.Fate == walk.Forwarded && was.Dev == u.Interface && was.Rule.Table != plan.MainTable {
+					for _, next := range router.Next(s.frame, was) {
+						if leaks(&next, may) {
+							b.disagree(s, "a strict connection, without link "+u.Interface, []reference.Way{wayOf(&next)}, may)
+						}
 					}
 				}
 			}

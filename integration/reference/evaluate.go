@@ -128,6 +128,9 @@ func (e Evaluator) sent(k Packet, dev string) []Way {
 		return e.onward(k, []string{dev})
 	}
 	ways := e.onward(k, e.route(k, to))
+	if to == nowhere && !e.steersLocal() {
+		return ways // main's routes may have it all the same, as they had before
+	}
 	for i, w := range ways {
 		// Moved to another uplink the packet keeps the address of the first one, where it would be
 		// of no use: it gets the other one's, also without nat.
@@ -136,6 +139,14 @@ func (e Evaluator) sent(k Packet, dev string) []Way {
 		}
 	}
 	return ways
+}
+
+// steersLocal reports whether a policy leads packets of the router's own anywhere.
+func (e Evaluator) steersLocal() bool {
+	return slices.ContainsFunc(e.Policy.Policies, func(c Class) bool {
+		local := slices.ContainsFunc(c.From, func(n NameItem) bool { return n.Name == "local" })
+		return local && c.Action == "" && (!c.Default || e.pastRules() != nil)
+	})
 }
 
 // has reports whether an interface has the address.
@@ -503,4 +514,47 @@ func (e Evaluator) address(dev string, v6 bool) netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// Only returns the interfaces that a forwarded connection may leave through, whatever becomes of links; strict is false where nothing says so: neither a
+// strict table or policy catches it, nor a rule that looks into one table alone.
+func (e Evaluator) Only(k Packet) (devs []string, strict bool) {
+	if to := e.classify(k); to != nil {
+		return e.only(to)
+	}
+	for _, r := range sortedRules(e.Policy.Rules) {
+		if !e.ruleMatches(r, k) {
+			continue
+		}
+		if r.Action == "unreachable" || r.Action == "prohibit" || r.Action == "drop" {
+			return nil, true
+		}
+		if r.Table == "main" || r.Table == "default" {
+			return nil, false
+		}
+		to := *e.target(r.Table, r.Uplink)
+		to.strict = to.strict || r.Action == "lookup-only-in-table"
+		return e.only(&to)
+	}
+	return nil, false
+}
+
+func (e Evaluator) only(to *target) (devs []string, strict bool) {
+	for _, member := range to.oneOf {
+		more, strict := e.only(member)
+		if !strict {
+			return nil, false
+		}
+		devs = append(devs, more...)
+	}
+	for _, r := range to.routes {
+		devs = append(devs, e.uplink(r.Uplink).Interface)
+	}
+	return devs, to.strict || to.oneOf != nil
+}
+
+// LeftToDefault reports whether a policy leaves a connection to default, past the rules.
+func (e Evaluator) LeftToDefault(k Packet) bool {
+	to := e.classify(k)
+	return to != nil && to.past
 }
