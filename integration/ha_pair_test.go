@@ -31,7 +31,8 @@ type pairRouter struct {
 	conntrackd, told string
 }
 
-// pairLines are the lines of docs/ha.md: interface, the provider's address, the shared one, and what is checked there.
+// pairLines are the lines of docs/ha.md: interface, the provider's address, the shared one, and
+// what is checked there.
 var pairLines = []struct{ isp, wan, gateway, shared string }{
 	{"isp1", "wan1", "192.0.2.1", "192.0.2.10"}, {"isp2", "wan2", "198.51.100.1", "198.51.100.10"},
 }
@@ -107,7 +108,8 @@ func (p *pair) router(name string, n int, policy string) *pairRouter {
 	return r
 }
 
-// run runs a daemon in the router until the test ends, with a configuration of docs/ha.md, changed for this router, and files in a directory of its own.
+// run runs a daemon in the router until the test ends, with a configuration of docs/ha.md, changed
+// for this router, and files in a directory of its own.
 func (r *pairRouter) run(name, begins string, args func(conf, dir string) []string, changes ...string) (conf string) {
 	r.t.Helper()
 	dir, err := os.MkdirTemp("", "pbr-"+name+"-") // short: paths of sockets have 107 bytes
@@ -233,7 +235,8 @@ func (p *pair) leaks() (n int) {
 	return n
 }
 
-// The pair of docs/ha.md, with its files: connections outlive that a router is cut off, and that it comes back.
+// The pair of docs/ha.md, with its files: connections outlive that a router is cut off, and that it
+// comes back.
 func TestPairOfRouters(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, docsBlock(t, "ha.md", "[pbr]\non-failover"))

@@ -8,8 +8,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// bfdPolicy has the first provider checked by a BFD session with its gateway, in both versions.
-// A busy machine may stand still for longer than a quick session allows; how quick one is is tested in healthcheck.
+// bfdPolicy has the first provider checked by a BFD session with its gateway, in both versions. A
+// busy machine may stand still for longer than a quick session allows; how quick one is is tested
+// in healthcheck.
 var bfdPolicy = strings.Replace(watchPolicy, `check = { method = "ping", targets = "9.9.9.9" }`, `check = { method = "bfd", interval = "300ms", multiplier = 5 }`, 1)
 
 // bfdPeers are the first provider's two ends, as FRR is to know them.
@@ -32,7 +33,8 @@ func newBFD(t *testing.T) (*watched, *lab.FRR) {
 	return w, isp.StartFRR(bfdConfig())
 }
 
-// The gateway's router dies: both versions leave it, its connections are cut. That its administrator switches the session off is no failure.
+// The gateway's router dies: both versions leave it, its connections are cut. That its
+// administrator switches the session off is no failure.
 func TestWatchBFD(t *testing.T) {
 	t.Parallel()
 	w, frr := newBFD(t)
@@ -69,7 +71,8 @@ func TestWatchBFD(t *testing.T) {
 	w.waitArrives(byDefault6, "isp1")
 }
 
-// Another program on the router has the port: the uplink is used, log and status say why it is not checked, and the session comes when the port is free.
+// Another program on the router has the port: the uplink is used, log and status say why it is not
+// checked, and the session comes when the port is free.
 func TestWatchBFDPortIsTaken(t *testing.T) {
 	t.Parallel()
 	w, _ := newBFD(t)

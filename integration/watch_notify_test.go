@@ -88,7 +88,8 @@ func (in *inbox) wait(t *testing.T, words ...string) posted {
 
 const notifyURL = "http://203.0.113.9:8123/hooks/PATHSECRET"
 
-// Events are posted by whatever uplink the router has; while it has none they are kept, also over a restart, and sent when there is one.
+// Events are posted by whatever uplink the router has; while it has none they are kept, also over a
+// restart, and sent when there is one.
 func TestWatchNotifies(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy+"[watch]\nnotify = \""+notifyURL+"\"\n", 2)
@@ -148,7 +149,8 @@ func TestWatchNotifies(t *testing.T) {
 	}
 }
 
-// Headers and template are the policy's, an answer other than 2xx is no end, and no secret gets into the log. A reload changes where events go.
+// Headers and template are the policy's, an answer other than 2xx is no end, and no secret gets
+// into the log. A reload changes where events go.
 func TestWatchNotifyTemplate(t *testing.T) {
 	t.Parallel()
 	notify := `[watch.notify]

@@ -90,7 +90,8 @@ func readUnsent(file string) (left []message.Message, err error) {
 	return left, errors.Join(err, os.Remove(file))
 }
 
-// secretsTrouble returns what is wrong with the mode of a policy file, whose target may have secrets. nil is nothing.
+// secretsTrouble returns what is wrong with the mode of a policy file, whose target may have
+// secrets. nil is nothing.
 func secretsTrouble(n *policy.Notify, file string) *trouble {
 	u, err := url.Parse(n.URL)
 	secret := len(n.Headers) > 0 || err == nil && (u.User != nil || u.RawQuery != "" || len(u.Path) > 1)
@@ -109,7 +110,8 @@ func secretsTrouble(n *policy.Notify, file string) *trouble {
 	return nil
 }
 
-// checkSecrets returns a warning of a policy file that others may read; on another machine than the policy's nothing is known of it.
+// checkSecrets returns a warning of a policy file that others may read; on another machine than the
+// policy's nothing is known of it.
 func checkSecrets(f *policyFile, live bool) policy.Diagnostics {
 	n := &f.doc.Watch.Notify
 	if !live && !hasInterfaces(f.doc) {

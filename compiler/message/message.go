@@ -1,4 +1,5 @@
-// Package message holds what pbr watch tells others of an event: its fields, its JSON, and templates over it.
+// Package message holds what pbr watch tells others of an event: its fields, its JSON, and
+// templates over it.
 package message
 
 import (
@@ -6,11 +7,13 @@ import (
 	"time"
 )
 
-// Message is an event of an uplink, for people and programs elsewhere. Its JSON is what is sent without a template.
+// Message is an event of an uplink, for people and programs elsewhere. Its JSON is what is sent
+// without a template.
 type Message struct {
 	// Text is the whole in one sentence.
 	Text string `json:"text"`
-	// Event is what became of the uplink's use, as the hook's PBR_EVENT: "up", "degraded", "down" or "change".
+	// Event is what became of the uplink's use, as the hook's PBR_EVENT: "up", "degraded", "down"
+	// or "change".
 	Event     string `json:"event"`
 	Uplink    string `json:"uplink"`
 	Interface string `json:"interface"`

@@ -60,7 +60,8 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// What is wrong with a template is found before any event, with its line, also in a branch that few events take.
+// What is wrong with a template is found before any event, with its line, also in a branch that few
+// events take.
 func TestBadTemplates(t *testing.T) {
 	for text, want := range map[string]string{
 		"{{.uplink":        "line 1: unclosed action",

@@ -30,8 +30,8 @@ func (e *TemplateError) Error() string { return fmt.Sprintf("line %d: %s", e.Lin
 // templateName stands at the beginning of the library's errors.
 const templateName = "template"
 
-// NewTemplate parses a text/template over a Message's fields, and tries it with messages of every state and these tables.
-// The error is a *TemplateError.
+// NewTemplate parses a text/template over a Message's fields, and tries it with messages of every
+// state and these tables. The error is a *TemplateError.
 func NewTemplate(text string, tables []string) (*Template, error) {
 	parsed, err := template.New(templateName).Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"pbr/compiler/policy/internal/tomltree"
 )
 
-// Notify is [watch] notify: where events are posted to. Its URL and Headers may hold secrets: no message quotes them.
+// Notify is [watch] notify: where events are posted to. Its URL and Headers may hold secrets: no
+// message quotes them.
 type Notify struct {
 	Pos     Pos // Line 0: nowhere
 	URL     string

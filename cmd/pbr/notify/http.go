@@ -31,8 +31,8 @@ const (
 	maxSaid   = 200
 )
 
-// client sends each message over a connection of its own: one that was kept would tell of the way that it was opened by. Nothing ties it to an
-// uplink. Redirections are answers like others.
+// client sends each message over a connection of its own: one that was kept would tell of the way
+// that it was opened by. Nothing ties it to an uplink. Redirections are answers like others.
 var client = &http.Client{
 	Transport: &http.Transport{
 		DialContext:       (&net.Dialer{Timeout: connectLimit, Resolver: &net.Resolver{PreferGo: true}}).DialContext,
@@ -41,7 +41,8 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// postHTTP posts a text. Its errors tell what can be done about them, and hold none of the target's secrets.
+// postHTTP posts a text. Its errors tell what can be done about them, and hold none of the target's
+// secrets.
 func postHTTP(ctx context.Context, to *policy.Notify, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, postLimit)
 	defer cancel()
@@ -113,7 +114,8 @@ func server(to *policy.Notify) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// redacted is an error whose text has none of a target's secrets; what it wraps stays as it is, for whoever asks what it is.
+// redacted is an error whose text has none of a target's secrets; what it wraps stays as it is, for
+// whoever asks what it is.
 func redacted(to *policy.Notify, err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {

@@ -41,7 +41,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// Every way to fail is told apart, and no error has a part of the URL's path, of the query, or of a header.
+// Every way to fail is told apart, and no error has a part of the URL's path, of the query, or of a
+// header.
 func TestFailures(t *testing.T) {
 	answers := func(h http.HandlerFunc) string {
 		s := httptest.NewServer(h)

@@ -1,4 +1,5 @@
-// Package notify posts events to a web server, in their order, and keeps them while there is no way to it.
+// Package notify posts events to a web server, in their order, and keeps them while there is no way
+// to it.
 package notify
 
 import (
@@ -17,7 +18,8 @@ const (
 	maxKept = 100
 	// maxTries is how often a message is sent to a server that does not accept it.
 	maxTries = 6
-	// wayPause is between two tries while nothing leads to the server. With connectLimit it bounds how long a way is not made use of.
+	// wayPause is between two tries while nothing leads to the server. With connectLimit it bounds
+	// how long a way is not made use of.
 	wayPause = time.Second
 	// maxPause bounds the pauses for other reasons, which double from wayPause on.
 	maxPause = 30 * time.Second
@@ -57,7 +59,8 @@ func newSender(log *slog.Logger, p post) *Sender {
 	return s
 }
 
-// SetTarget says where messages go from now on, also those that wait. Without a target they are dropped.
+// SetTarget says where messages go from now on, also those that wait. Without a target they are
+// dropped.
 func (s *Sender) SetTarget(to policy.Notify, tables []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

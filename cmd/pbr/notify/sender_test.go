@@ -96,7 +96,8 @@ func TestSentInOrder(t *testing.T) {
 	})
 }
 
-// Without a way messages are kept, 100 at most, however long it lasts; what was kept is sent within 5 s, and the log says all of it once.
+// Without a way messages are kept, 100 at most, however long it lasts; what was kept is sent within
+// 5 s, and the log says all of it once.
 func TestKeptWithoutAWay(t *testing.T) {
 	sending(t, func(s *Sender, f *far, log *bytes.Buffer) {
 		f.say(noWay)
@@ -129,7 +130,8 @@ func TestKeptWithoutAWay(t *testing.T) {
 	})
 }
 
-// A server that does not accept a message gets it some times, with growing pauses, and then the next one.
+// A server that does not accept a message gets it some times, with growing pauses, and then the
+// next one.
 func TestRefusedIsTriedSomeTimes(t *testing.T) {
 	sending(t, func(s *Sender, f *far, log *bytes.Buffer) {
 		f.say(func(_ context.Context, body string) error {
@@ -171,7 +173,8 @@ func TestServerAsksForPatience(t *testing.T) {
 	})
 }
 
-// Who refuses connections is asked less and less often, and never given up; news of an uplink has it asked at once.
+// Who refuses connections is asked less and less often, and never given up; news of an uplink has
+// it asked at once.
 func TestWrongServer(t *testing.T) {
 	sending(t, func(s *Sender, f *far, _ *bytes.Buffer) {
 		f.say(func(context.Context, string) error { return &serverError{errors.New("connection refused")} })
@@ -191,7 +194,8 @@ func TestWrongServer(t *testing.T) {
 	})
 }
 
-// A try that was under way when an uplink failed begins anew: it may have been lost with the uplink.
+// A try that was under way when an uplink failed begins anew: it may have been lost with the
+// uplink.
 func TestUplinkFailsOnTheWay(t *testing.T) {
 	sending(t, func(s *Sender, f *far, log *bytes.Buffer) {
 		f.say(func(ctx context.Context, _ string) error { <-ctx.Done(); return &answerError{error: ctx.Err()} })

@@ -14,11 +14,12 @@ var errLost = errors.New("an uplink failed on the way")
 // wayError says that nothing leads to the server. A message is kept for as long as it takes.
 type wayError struct{ error }
 
-// serverError says that something answers where the server should be, but not as it should: it refuses connections, or has a wrong
-// certificate.
+// serverError says that something answers where the server should be, but not as it should: it
+// refuses connections, or has a wrong certificate.
 type serverError struct{ error }
 
-// answerError is a server's answer other than 2xx, or that there was none: the message may have arrived.
+// answerError is a server's answer other than 2xx, or that there was none: the message may have
+// arrived.
 type answerError struct {
 	error
 	// after is the pause that the server asks for.

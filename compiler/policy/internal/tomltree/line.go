@@ -2,7 +2,8 @@ package tomltree
 
 import "strings"
 
-// LineIn returns the line of the file that a line of a String's text stands in, both counted from 1. src is what the node was parsed from.
+// LineIn returns the line of the file that a line of a String's text stands in, both counted from
+// 1. src is what the node was parsed from.
 func LineIn(src string, n *Node, line int) int32 {
 	raw, at := strings.TrimPrefix(src, "\uFEFF"), n.Line
 	for range n.Line - 1 {
