@@ -42,7 +42,8 @@ func prefix(s string) plan.Element {
 
 // addHookChains adds the base chains. Their rules are the whole cost of an established connection.
 func (c *compilation) addHookChains() {
-	underWay := when(anyBit(plan.FieldCTState, stateEstablished|stateRelated), markMatch(plan.FieldCTMark, c.mask, 0, false))
+	// The mark first: of pinned connections, which have more rules before them, it ends the rule.
+	underWay := when(markMatch(plan.FieldCTMark, c.mask, 0, false), anyBit(plan.FieldCTState, stateEstablished|stateRelated))
 	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
 	// be dealt out again for each of its packets.
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
@@ -110,19 +111,21 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
 	}
 	rules = append(rules, c.keepPastRules()...)
+	// Most first packets end here, so it comes before what they have nothing to do with.
+	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
+	for _, family := range plan.Families {
+		rules = append(rules, rule("default's primary uplink stays unmarked",
+			when(plan.NFProto(family), unmarked, inSet(plan.FieldOIFName, plan.SetPrimary(family))), accept))
+	}
+	pinned := markMatch(plan.FieldCTMark, c.mask, 0, true)
 	rules = append(rules,
-		rule("not by an uplink", when(notInSet(plan.FieldOIFName, setUplinks)), accept),
-		rule("pinned already", nil, restore),
+		rule("pinned already, and not by an uplink", when(pinned, notInSet(plan.FieldOIFName, setUplinks)), accept),
+		rule("pinned already", when(pinned), restore),
 	)
 	rules = append(rules, c.notCarried()...)
 	rules = append(rules, c.returnRule()...)
 	if len(strictUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
-	}
-	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
-	for _, family := range plan.Families {
-		rules = append(rules, rule("default's primary uplink stays unmarked",
-			when(plan.NFProto(family), unmarked, inSet(plan.FieldOIFName, plan.SetPrimary(family))), accept))
 	}
 	if len(lookupOnlyUplinks(c.doc)) > 0 {
 		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinRule}))
