@@ -177,8 +177,11 @@ func (e Evaluator) spoofed(k Packet) bool {
 func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
 
 // Stays reports whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
-// default uses first, as long as it does.
+// default uses first, as long as it does, and those that rules may have sent by main's routes through an uplink that does not carry their IP version.
 func (e Evaluator) Stays(dev string, v6 bool) bool {
+	if !e.uplinkOn(dev).Carries(v6) && e.looksIntoMain() {
+		return false
+	}
 	if !e.Policy.HasDefault {
 		return true
 	}
@@ -187,6 +190,11 @@ func (e Evaluator) Stays(dev string, v6 bool) bool {
 		return true
 	}
 	return !slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
+}
+
+// looksIntoMain reports whether a rule leads to the main table, which serves as default where there is none.
+func (e Evaluator) looksIntoMain() bool {
+	return slices.ContainsFunc(e.Policy.Rules, func(r Rule) bool { return r.Table == "main" || r.Table == "default" && !e.Policy.HasDefault })
 }
 
 // Pinned returns the interfaces of an answer from an uplink in a connection that stays on that uplink. Beside policies no
