@@ -33,7 +33,7 @@ func (c command) statusCommand() *cli.Command {
 			"connections and balances' clients are read from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out,\n" +
 			"and without pbr watch when the policy is not applied, or the kernel or the file differs from what was.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second; on a terminal with plots of round trip and loss, and the last events, until q is typed"},
 			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
 			&cli.StringFlag{Name: "clients", Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
 			jsonFlag(),
@@ -125,6 +125,9 @@ func (c command) runStatus(ctx *cli.Context) error {
 	}
 	if ctx.IsSet("clients") {
 		return c.showClients(ctx, k, ctx.String("clients"))
+	}
+	if c.onScreen(ctx) {
+		return c.watchStatus(ctx, stop, k)
 	}
 	for {
 		s, err := c.readStatus(ctx, k)

@@ -122,7 +122,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
-		Notify: notifyManager, Watchdog: watchdogInterval(),
+		Notify: notifyManager, Watchdog: watchdogInterval(), Recent: source.recent,
 	})
 	control, err := daemon.Listen(k.Dir())
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"pbr/cmd/pbr/daemon"
@@ -26,6 +27,29 @@ type recorder struct {
 	told time.Time
 	// silent tells that the interfaces' counters cannot be read, which was said.
 	silent bool
+}
+
+// recentPoints is how many values a terminal has room for at most.
+const recentPoints = 60
+
+// recent is what was measured of all lines lately.
+func (w *webSource) recent() (list []daemon.Measured) {
+	now := time.Now()
+	narrow := func(values []float64) []float32 {
+		out := make([]float32, len(values))
+		for i, v := range values {
+			if out[i] = float32(v); math.IsNaN(v) {
+				out[i] = -1
+			}
+		}
+		return out
+	}
+	for _, s := range w.watch.Report().Uplinks {
+		v := int(s.Version)
+		list = append(list, daemon.Measured{Uplink: s.Uplink, Version: v, Step: history.Hour.Step().Seconds(),
+			RTT: narrow(w.history.Recent(now, s.Uplink, v, history.RTT, recentPoints)), Loss: narrow(w.history.Recent(now, s.Uplink, v, history.Loss, recentPoints))})
+	}
+	return list
 }
 
 // run records until ctx ends.

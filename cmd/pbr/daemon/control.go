@@ -30,7 +30,7 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "force", "quota", "keep" (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "events", "measured", "force", "quota", "keep" (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -45,6 +45,8 @@ type Answer struct {
 	Report *Report `json:"report,omitempty"`
 	// Events answer "events".
 	Events []PastEvent `json:"events,omitempty"`
+	// Measured answer "measured".
+	Measured []Measured `json:"measured,omitempty"`
 	// Go asks for what is to be applied.
 	Go      bool     `json:"go,omitempty"`
 	Applied *Applied `json:"applied,omitempty"`
@@ -54,6 +56,7 @@ type Answer struct {
 type Controlled interface {
 	Report() Report
 	Events() []PastEvent
+	Measured() []Measured
 	Force(ctx context.Context, uplink, mode string) error
 	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
 	KeepNames()
@@ -135,6 +138,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 		return Answer{Report: &report}
 	case "events":
 		return Answer{Events: c.Events()}
+	case "measured":
+		return Answer{Measured: c.Measured()}
 	case "force":
 		err = c.Force(ctx, r.Uplink, r.Mode)
 	case "keep":

@@ -30,6 +30,8 @@ func (c *controlled) Events() []PastEvent { return []PastEvent{{Uplink: "isp1"}}
 
 func (c *controlled) KeepNames() {}
 
+func (c *controlled) Measured() []Measured { return []Measured{{Uplink: "isp1", Version: 4}} }
+
 func (c *controlled) ChangeQuota(_ context.Context, uplink string, q QuotaChange) error {
 	c.forced = fmt.Sprintf("%s quota %v %d", uplink, q.Reset, q.Grant)
 	return nil

@@ -37,7 +37,7 @@ const (
 	applyPatience = time.Second
 )
 
-// Options are what a Watcher works with. All but Held, Trials, Waits, Hook, Notify and Watchdog are needed.
+// Options are what a Watcher works with. All but Held, Trials, Waits, Recent, Hook, Notify and Watchdog are needed.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that is wrong.
 	Policy *policy.Document
@@ -65,6 +65,8 @@ type Options struct {
 	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
 	Trials Trials
 	Waits  *Trial
+	// Recent tells what was measured of the lines lately, from any goroutine.
+	Recent func() []Measured
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
 	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that the loop is alive, 0 never.
