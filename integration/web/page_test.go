@@ -48,12 +48,10 @@ func (r *router) views(t *testing.T) {
 		"/doctor":    {"rp_filter", "kernel"},
 		"/changes":   {"Nothing differs"},
 	} {
-		status, body := r.get(c, path)
-		for _, w := range words {
-			if status != 200 || !strings.Contains(body, w) {
-				t.Errorf("%s: %d, no %q in\n%s", path, status, w, body)
-			}
-		}
+		lab.WaitFor(t, fmt.Sprintf("%s with %q", path, words), func() bool {
+			status, body := r.get(c, path)
+			return status == 200 && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(body, w) })
+		})
 	}
 	for _, host := range []string{"evil.example", "evil.example:9810"} {
 		req, _ := http.NewRequest("GET", "http://"+address+"/", nil)

@@ -72,7 +72,8 @@ func (s *shown) last() []string {
 	if len(screens) < 3 {
 		return nil
 	}
-	return strings.Split(escapes.ReplaceAllString(screens[len(screens)-2], ""), "\r\n")
+	text := strings.ReplaceAll(escapes.ReplaceAllString(screens[len(screens)-2], ""), "\r", "")
+	return strings.Split(text, "\n")
 }
 
 // pbr status --watch on a terminal of 80x24: plots, a failover, another size, and q, which leaves the terminal as it was.
@@ -112,7 +113,7 @@ func (r *router) statusScreen(t *testing.T) {
 		return false
 	}
 	wait("the lines with their plots", func(l []string) bool {
-		return len(l) == 24 && has(l, "isp1", "up", "ms", "▁") && has(l, "default", "IPv4 isp1") && has(l, "q ends") && has(l, "isp2", "up", "answered")
+		return len(l) == 24 && has(l, "isp1", "up", "ms", "█") && has(l, "default", "IPv4 isp1") && has(l, "q ends") && has(l, "isp2", "up", "answered")
 	})
 	r.silent("isp2")
 	wait("the failover", func(l []string) bool {
