@@ -11,7 +11,7 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-.PHONY: test-upgrade install uninstall package dist test-package test-ansible test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
+.PHONY: test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -155,6 +155,18 @@ test-package: go
 # Dashboard and alerts against a live scrape, with promtool of Debian's prometheus, which is not installed.
 test-prometheus: tools
 	@bin=$$(sh integration/promtool.sh) && PATH=$$bin:$$PATH PBR_PROMTOOL=1 PBR_REQUIRE=1 $(GO) test -count=1 -run TestDashboards ./integration
+
+# The page of pbr watch in a headless Chromium, whose packages are 100 MB: a line dies, questions are asked, axe-core looks, 200 uplinks are quick.
+tools-web: tools-demo
+	@sh integration/install-tools.sh web
+test-web: tools-web
+	@axe=$$(sh integration/axe.sh) && PBR_AXE=$$axe PBR_WEB=1 PBR_REQUIRE=1 $(GO) test -count=1 -timeout 9m -run 'TestBrowser|TestQuick|TestAccessible' -v ./integration/web
+
+# Pictures of each view below SCREENSHOTS (light, dark, 400 px wide, 200 uplinks), and those of docs.
+SCREENSHOTS ?= $(CURDIR)/bin/screenshots
+screenshots: tools-web
+	@PBR_SCREENSHOTS=$(SCREENSHOTS) PBR_WEB=1 PBR_REQUIRE=1 $(GO) test -count=1 -timeout 9m -run TestScreenshots ./integration/web
+	@echo "pictures are in $(SCREENSHOTS) and docs/*.webp: look at them"
 
 # The Ansible role, in a network namespace.
 test-ansible: tools

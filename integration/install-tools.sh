@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross|ansible|package...
+# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross|ansible|package|web...
 # The tests compare pbr with them; pbr itself needs none.
 set -eu
 
@@ -57,8 +57,12 @@ for use; do
 		need mmdebstrap mmdebstrap
 		need lintian lintian
 		;;
+	web)
+		need chromium-headless-shell chromium-headless-shell fonts-dejavu-core
+		need npm npm # for axe-core
+		;;
 	*)
-		echo "install-tools.sh: $use: use demo, test, vm, cross, ansible or package" >&2
+		echo "install-tools.sh: $use: use demo, test, vm, cross, ansible, package or web" >&2
 		exit 1
 		;;
 	esac

@@ -56,8 +56,12 @@ func browse(t *testing.T, h *lab.Host) *browser {
 	path := needBrowser(t)
 	fromUs, toBrowser := pipe(t)
 	fromBrowser, toUs := pipe(t)
+	profile, err := os.MkdirTemp("", "pbr-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := h.Command(path, "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-pipe", "--no-first-run",
-		"--force-color-profile=srgb", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--force-color-profile=srgb", "--user-data-dir="+profile, "about:blank")
 	cmd.ExtraFiles = []*os.File{fromUs, toUs}
 	if err := h.Start(cmd); err != nil {
 		t.Fatal(err)
@@ -66,9 +70,12 @@ func browse(t *testing.T, h *lab.Host) *browser {
 	b := &browser{t: t, in: toBrowser, answers: map[int]chan message{}}
 	go b.listen(fromBrowser)
 	t.Cleanup(func() {
-		_ = toBrowser.Close()
-		_ = cmd.Process.Kill()
+		_ = toBrowser.Close() // which ends it
+		ended := time.AfterFunc(lab.Patience(10*time.Second), func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
+		ended.Stop()
+		// Processes of its own may write still.
+		lab.WaitFor(t, "the browser's files to be gone", func() bool { return os.RemoveAll(profile) == nil })
 	})
 	var target struct{ TargetID string }
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
@@ -197,20 +204,20 @@ func (b *browser) screen(width, height int, dark bool) {
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
-// shoot writes a picture of the page from its top, as high as it is, but no higher than a limit.
+// shoot writes a picture of the page from its top, as high as it is, but no higher than a limit; the file's name tells the format.
 func (b *browser) shoot(file string, width, limit int) {
 	b.t.Helper()
 	var height int
 	b.eval("document.documentElement.scrollHeight", &height)
 	var shot struct{ Data string }
-	b.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true,
+	b.call("Page.captureScreenshot", map[string]any{"format": strings.TrimPrefix(filepath.Ext(file), "."), "quality": 80, "captureBeyondViewport": true,
 		"clip": map[string]any{"x": 0, "y": 0, "width": width, "height": min(height, limit), "scale": 1}}, &shot)
-	png, err := base64.StdEncoding.DecodeString(shot.Data)
+	picture, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(file, png, 0o644)
+		err = os.WriteFile(file, picture, 0o644)
 	}
 	if err != nil {
 		b.t.Fatal(err)

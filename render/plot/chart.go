@@ -66,7 +66,7 @@ func (c Chart) Picture() Picture {
 		}
 	}
 	for _, s := range c.Series {
-		l := Line{Colour: s.Colour, Class: s.Class, Fill: s.Fill}
+		l := Line{Colour: s.Colour, Class: s.Class, Fill: s.Fill && !c.Bare}
 		for i, v := range s.Values {
 			l.Points = append(l.Points, Point{p.Left + (p.Right-p.Left)*float64(i)/float64(max(len(s.Values)-1, 1)), y(v)})
 		}

@@ -103,7 +103,16 @@ func (d *drawing) number(n int) *drawing { return d.text(strconv.Itoa(n)) }
 
 // at writes a coordinate, as short as it can be.
 func (d *drawing) at(v float64) *drawing {
-	d.Write(strconv.AppendFloat(nil, math.Round(10*v)/10, 'f', -1, 64))
+	tenths := int64(math.Round(10 * v))
+	if tenths < 0 {
+		d.WriteByte('-')
+		tenths = -tenths
+	}
+	d.Write(strconv.AppendInt(d.AvailableBuffer(), tenths/10, 10))
+	if tenths %= 10; tenths != 0 {
+		d.WriteByte('.')
+		d.WriteByte(byte('0' + tenths))
+	}
 	return d
 }
 

@@ -15,7 +15,7 @@ import (
 // Points of a chart, and of one in a line of text.
 const (
 	chartPoints = 360
-	sparkPoints = 60
+	sparkPoints = 40
 )
 
 // Colours of series; the page's style sheet has others for dark screens.
