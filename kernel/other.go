@@ -101,6 +101,12 @@ func (k *Kernel) NoteFailure(error) error { return errLinux }
 // Revert works on Linux only.
 func (k *Kernel) Revert(context.Context) (*Report, error) { return nil, errLinux }
 
+// Stage works on Linux only.
+func (k *Kernel) Stage(context.Context, *plan.Plan, func()) error { return errLinux }
+
+// Unstage works on Linux only.
+func (k *Kernel) Unstage() error { return errLinux }
+
 // Update works on Linux only.
 func (k *Kernel) Update(context.Context, *plan.Plan) (*Report, error) { return nil, errLinux }
 

@@ -36,6 +36,9 @@ func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live,
 func (k *Kernel) saveSnapshot(l *nft.Live) {
 	file := k.path(snapshotFile)
 	b := l.Snapshot()
+	if k.nft.Staging() {
+		b = nil // the table is to have more than what was read
+	}
 	if b != nil && os.WriteFile(file+".new", b, 0o600) == nil && os.Rename(file+".new", file) == nil {
 		return
 	}

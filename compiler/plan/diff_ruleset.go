@@ -79,6 +79,13 @@ func diffSet(h, w *Set) (ch SetChange, ok bool) {
 	return ch, ch.Rebuild || len(ch.Remove)+len(ch.Add)+len(ch.RemoveTuples)+len(ch.AddTuples) > 0
 }
 
+// SameSet reports whether two sets are the same, elements included.
+func SameSet(a, b *Set) bool {
+	remove, add := diffEntries(a.Elements, b.Elements, compareElements)
+	removeTuples, addTuples := diffEntries(a.Tuples, b.Tuples, CompareTuples)
+	return a.Name == b.Name && sameShape(a, b) && len(remove)+len(add)+len(removeTuples)+len(addTuples) == 0
+}
+
 // sameShape reports whether one set can become the other by its elements alone.
 func sameShape(h, w *Set) bool {
 	return h.Type == w.Type && slices.Equal(h.Concat, w.Concat) && h.Interval == w.Interval && h.Map == w.Map &&

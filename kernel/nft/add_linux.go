@@ -46,7 +46,7 @@ func (e *edit) addChains() error {
 func (e *edit) addSets() error {
 	for i := range e.sets {
 		ch := &e.sets[i]
-		if ch.Want == nil || e.isEarly(e.besideOld(ch)) != e.inEarly() {
+		if ch.Want == nil || e.staged[ch.Want.Name] || e.isEarly(e.besideOld(ch)) != e.inEarly() {
 			continue
 		}
 		if err := checkElements(ch.Want); err != nil {
@@ -65,7 +65,7 @@ func (e *edit) addSets() error {
 	}
 	for i := range e.sets {
 		ch := &e.sets[i]
-		if ch.Want == nil || e.isEarly(e.besideOld(ch)) != e.inEarly() {
+		if ch.Want == nil || e.staged[ch.Want.Name] || e.isEarly(e.besideOld(ch)) != e.inEarly() {
 			continue
 		}
 		elements, tuples := ch.Add, ch.AddTuples

@@ -54,7 +54,7 @@ func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) 
 	if err != nil {
 		return nil, a, err
 	}
-	e := newEdit(b, live, want, changes, inherited)
+	e := newEdit(b, live, want, changes, inherited, c.takeStaged(live, changes))
 	if e.counts, err = c.leavingCounts(e); err != nil {
 		return nil, a, err
 	}
@@ -63,7 +63,9 @@ func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) 
 	}
 	next = e.result()
 	var early, main answer
-	if e.early != nil {
+	if e.early != nil && e.early.empty() { // all that would be in it is staged
+		b.setGeneration(live.Generation)
+	} else if e.early != nil {
 		if early, err = c.commit(e.early); err != nil {
 			return nil, a, err
 		}
@@ -71,12 +73,15 @@ func (c *Conn) applyOnce(live *Live, want *plan.Ruleset, changes *plan.Changes) 
 	}
 	if !b.empty() {
 		if main, err = c.commit(b); err != nil && e.early != nil {
-			return nil, a, e.abandon(c.socket, err)
+			err = e.abandon(c.socket, err)
+			c.forgetStaged(e)
+			return nil, a, err
 		} else if err != nil {
 			return nil, a, err
 		}
 		next.Generation = nextGeneration(next.Generation)
 	}
+	c.forgetStaged(e)
 	if e.late != nil {
 		AwaitPackets()
 		if _, err := c.commit(e.late); err != nil {

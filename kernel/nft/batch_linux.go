@@ -51,6 +51,12 @@ func newBatch(generation uint32) *batch {
 	return b
 }
 
+// setGeneration changes the generation of newBatch, which is the first attribute of the first message.
+func (b *batch) setGeneration(generation uint32) {
+	at := unix.SizeofNlMsghdr + nfgenLen + attrHeader
+	binary.BigEndian.PutUint32(b.b[at:], generation)
+}
+
 // message starts a message; its attributes follow until done.
 func (b *batch) message(msg, flags uint16, op operation) {
 	b.ops = append(b.ops, op)

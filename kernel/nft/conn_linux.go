@@ -17,6 +17,8 @@ type Conn struct {
 	big int
 	// Ledger, if set, knows which generations differ by members of living sets alone.
 	Ledger *Ledger
+	// staged are sets that were made and that are not the table's yet, by their names in the kernel.
+	staged map[string]*Staged
 	// Seeds, if set, has the members of living sets that Apply makes where there were none.
 	Seeds Seeds
 }

@@ -39,6 +39,8 @@ type edit struct {
 	inherited inheritance
 	// counts are what counters and elements that go have counted.
 	counts counts
+	// staged are the sets that the kernel has already, under the name that they get.
+	staged map[string]bool
 }
 
 // chainEdit is what becomes of one wanted chain.
@@ -54,8 +56,8 @@ type chainEdit struct {
 	early bool
 }
 
-func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, inherited inheritance) *edit {
-	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, remade: map[key]bool{}, replaced: map[key]bool{},
+func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, inherited inheritance, staged map[string]bool) *edit {
+	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, staged: staged, remade: map[key]bool{}, replaced: map[key]bool{},
 		swapped: map[string]bool{}, second: map[string]bool{}}
 	e.enc.sets, e.enc.second = setsByName(want.Sets), e.second
 	for _, ch := range changes.Counters {
@@ -108,7 +110,7 @@ func (e *edit) planSets() {
 		ch := &e.sets[i]
 		if ch.Have != nil && ch.Want != nil {
 			changed[ch.Want.Name] = true
-			ch.Rebuild = ch.Rebuild || e.live.irregular[ch.Have.Name] ||
+			ch.Rebuild = ch.Rebuild || e.live.irregular[ch.Have.Name] || e.staged[ch.Want.Name] ||
 				tooManyRemoved(ch) || e.goesToReplaced(ch.Want) || movesTargets(ch)
 		}
 		switch {
@@ -342,7 +344,7 @@ func (e *edit) size() int {
 		}
 	}
 	for i := range e.sets {
-		if w := e.sets[i].Want; w != nil && (e.sets[i].Have == nil || e.sets[i].Rebuild) {
+		if w := e.sets[i].Want; w != nil && !e.staged[w.Name] && (e.sets[i].Have == nil || e.sets[i].Rebuild) {
 			n += len(w.Elements)*(64+2*w.Type.Width()) + len(w.Tuples)*(64+2*plan.TupleWidth(w.Concat))
 		}
 	}

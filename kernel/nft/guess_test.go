@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"pbr/compiler/plan"
 )
 
@@ -104,5 +106,22 @@ func TestOutlineIsAllButElements(t *testing.T) {
 	}
 	if len(want.Sets) != 2 || !reflect.DeepEqual(*got, want) {
 		t.Errorf("the outline is\n%+v, want\n%+v", *got, want)
+	}
+}
+
+// TestASmallChangeLeavesRoom: a question about many elements is longer than a small change, and the room that there was for it is there after one.
+func TestASmallChangeLeavesRoom(t *testing.T) {
+	n := newNetns(t)
+	room := func() int {
+		size, err := unix.GetsockoptInt(n.conn.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return size
+	}
+	before := room()
+	n.apply(&plan.Ruleset{Chains: []plan.Chain{{Name: "small"}}})
+	if after := room(); after < before {
+		t.Errorf("%d bytes, where there were %d", after, before)
 	}
 }

@@ -209,6 +209,9 @@ func (r *reader) sets() error {
 			return nil
 		}
 		s, flags := decodeSet(raw)
+		if r.c.staged[s.Name] != nil {
+			return nil
+		}
 		if flags&setAnonymous != 0 {
 			anonymous = append(anonymous, s)
 			return nil

@@ -50,8 +50,12 @@ func openSocket() (*socket, error) {
 	return s, nil
 }
 
-// grow sets a buffer's size, up to the system's limit where the privilege to exceed it lacks.
+// grow makes a buffer at least that large, up to the system's limit where the privilege to exceed it lacks. A larger one stays: what is sent
+// next may need it. The kernel tells twice the size that was set (socket(7)).
 func (s *socket) grow(force, plain, size int) {
+	if have, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, plain); err == nil && have/2 >= size {
+		return
+	}
 	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, size) != nil {
 		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, plain, size)
 	}

@@ -105,7 +105,7 @@ func TestAnEditSendsWhatDiffers(t *testing.T) {
 	} {
 		changes := diff(live, c.want)
 		b := newBatch(live.Generation)
-		if err := newEdit(b, live, c.want, changes, nil).write(); err != nil {
+		if err := newEdit(b, live, c.want, changes, nil, nil).write(); err != nil {
 			t.Fatal(err)
 		}
 		if len(b.ops) != c.messages || len(b.b) > c.bytes {
@@ -130,7 +130,7 @@ func TestManyRemovalsMakeAMapAnew(t *testing.T) {
 	live := &Live{Ruleset: *r, exists: true, handles: [][]uint64{{1}, {2}, {3, 4}}}
 	for n, anew := range map[int]bool{1: false, 8: false, 9: true} {
 		want := leading(r, 0, n)
-		e := newEdit(newBatch(1), live, want, diff(live, want), nil)
+		e := newEdit(newBatch(1), live, want, diff(live, want), nil, nil)
 		if e.sets[0].Rebuild != anew || len(e.chains[2].keep) == 0 != !anew {
 			t.Errorf("%d changed: made anew: %v", n, e.sets[0].Rebuild)
 		}
@@ -263,7 +263,7 @@ func TestWhatWasPreparedAndLeftIsPutRight(t *testing.T) {
 	r := layer(10)
 	for _, want := range []*plan.Ruleset{r, leading(r, 0, 10), r} {
 		live := n.apply(want)
-		cut := newEdit(newBatch(live.Generation), live, leading(r, 0, 9), diff(live, leading(r, 0, 9)), nil)
+		cut := newEdit(newBatch(live.Generation), live, leading(r, 0, 9), diff(live, leading(r, 0, 9)), nil, nil)
 		if err := cut.write(); err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,7 @@ type fakeKernel struct {
 	cuts    []Cut
 	// noRoom keeps other policies than the one that it holds out.
 	noRoom  error
+	stages  int
 	pins    []Pin
 	fail    error
 	refuse  func(*plan.Plan) error   // nil for never
@@ -100,6 +101,23 @@ func (k *fakeKernel) hold(want *plan.Plan) (Outcome, error) {
 	k.history = append(k.history, want)
 	return o, nil
 }
+
+// stageTime is what a part of what is prepared takes.
+const stageTime = 50 * time.Millisecond
+
+// Stage has between called as often as stages says.
+func (k *fakeKernel) Stage(_ context.Context, _ *plan.Plan, between func()) error {
+	k.mu.Lock()
+	n := k.stages
+	k.mu.Unlock()
+	for range n {
+		time.Sleep(stageTime)
+		between()
+	}
+	return nil
+}
+
+func (k *fakeKernel) Unstage() error { return nil }
 
 func (k *fakeKernel) Cut(cuts []Cut) (int, error) {
 	k.mu.Lock()

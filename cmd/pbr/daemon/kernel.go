@@ -18,6 +18,10 @@ type Kernel interface {
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
 	// Update does so from what the last Apply or Update left: quick, and blind to what others did since.
 	Update(ctx context.Context, want *plan.Plan) (Outcome, error)
+	// Stage prepares what takes long in an Apply of the plan, and calls between, which may call Update, again and again meanwhile. Unstage
+	// removes what no Apply has taken over.
+	Stage(ctx context.Context, want *plan.Plan, between func()) error
+	Unstage() error
 	// Cut deletes connections and returns how many.
 	Cut(cuts []Cut) (int, error)
 	// Pin gives unmarked connections a mark and returns how many.

@@ -113,8 +113,7 @@ func (w *Watcher) replacePolicy(ctx context.Context, instead *policy.Document, g
 	if w.doc != instead {
 		return errors.New("another policy came into force while the file was read")
 	}
-	w.compiler = got.compiler
-	outcome, err := w.install(ctx, got.doc)
+	outcome, err := w.install(ctx, got.doc, got.compiler)
 	if err != nil {
 		return err
 	}
@@ -126,12 +125,14 @@ func (w *Watcher) replacePolicy(ctx context.Context, instead *policy.Document, g
 	return nil
 }
 
-// install brings a policy into force in the place of the present one, or leaves everything as it was.
-func (w *Watcher) install(ctx context.Context, doc *policy.Document) (Outcome, error) {
+// install brings a policy into force in the place of the present one, or leaves everything as it was. prepared is its compiler.
+func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler) (Outcome, error) {
 	if len(doc.Uplinks) == 0 && len(w.doc.Uplinks) > 0 {
 		return Outcome{}, NoUplinks(doc)
 	}
+	w.stage(ctx, prepared)
 	want, outcome, err := w.apply(ctx, doc)
+	w.unstage()
 	if err != nil {
 		w.due(spacing) // whatever was not undone is put right
 		return Outcome{}, err

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pbr/compiler/plan"
 )
 
 // A reload whose files are never read to their end holds nothing up: uplinks fail over, status answers, and the loop waits no
@@ -53,5 +55,25 @@ func TestReloadWhileReading(t *testing.T) {
 		if r := b.w.Report(); r.Numbers.Reloads != 2 || r.Numbers.ReloadFailures != 0 {
 			t.Errorf("%+v", r.Numbers)
 		}
+	})
+}
+
+// TestFailoverWhileAPolicyIsPrepared: what takes the kernel long holds no failover up, which goes by the policy that is in force, and what comes into force
+// then knows of it.
+func TestFailoverWhileAPolicyIsPrepared(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.kernel.do(func() { b.kernel.stages = 200 })
+		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
+		b.prober.set("isp1", true)
+		sleep(downTime)
+		b.wantRoutes("while it is prepared", "both", "wan2")
+		b.kernel.setLink("wan2", func(l *plan.Link) { l.Up, l.Carrier = false, false })
+		b.prober.set("isp1", false)
+		b.notices <- Notice{Kind: MachineChanged}
+		sleep(downTime)
+		b.wantRoutes("another link goes down", "both", "wan1")
+		sleep(200 * stageTime)
+		b.wantRoutes("it is in force", "both", "wan1 unreachable")
 	})
 }

@@ -101,11 +101,10 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 		if err = w.refuseSecond(); err != nil {
 			return
 		}
-		w.compiler = prepared
 		if confirm > 0 {
-			applied, err = w.tryPolicy(ctx, doc, confirm)
+			applied, err = w.tryPolicy(ctx, doc, prepared, confirm)
 		} else {
-			applied, err = w.keepPolicy(ctx, doc)
+			applied, err = w.keepPolicy(ctx, doc, prepared)
 		}
 		w.shared.countReload(err == nil)
 	})
@@ -116,7 +115,7 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
 	var machine plan.Machine
 	var down compiler.Health
-	if err := w.call(ctx, func() { machine, down = w.machine, maps.Clone(w.health.down) }); err != nil {
+	if err := w.order(ctx, func() { machine, down = w.machine, maps.Clone(w.health.down) }); err != nil {
 		return nil, err
 	}
 	c := compiler.New(doc)
@@ -138,8 +137,8 @@ func (w *Watcher) refuseSecond() error {
 }
 
 // keepPolicy brings a policy into force for good.
-func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document) (*Applied, error) {
-	outcome, err := w.install(ctx, doc)
+func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler) (*Applied, error) {
+	outcome, err := w.install(ctx, doc, prepared)
 	if err != nil {
 		return nil, err
 	}
@@ -149,11 +148,11 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document) (*Applie
 }
 
 // tryPolicy brings a policy into force until it is confirmed.
-func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, confirm time.Duration) (*Applied, error) {
+func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler, confirm time.Duration) (*Applied, error) {
 	if !w.readMachine() {
 		return nil, errors.New("reading the machine's state failed: the log says why")
 	}
-	want, err := w.compile(doc)
+	want, err := compiled(prepared.Compile(w.machine, w.health.down))
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +161,7 @@ func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, confirm t
 		return nil, err
 	}
 	previous := w.doc
-	outcome, err := w.install(ctx, doc)
+	outcome, err := w.install(ctx, doc, prepared)
 	if err != nil {
 		return nil, errors.Join(err, w.Trials.Drop(want))
 	}
@@ -225,7 +224,7 @@ func (w *Watcher) lookAtTrial(ctx context.Context) {
 // undoTrial goes back to the policy from before. When that fails it still waits, with the reason.
 func (w *Watcher) undoTrial(ctx context.Context, said string) (*Applied, error) {
 	doc, previous := w.trial.doc, w.trial.previous
-	outcome, err := w.install(ctx, previous)
+	outcome, err := w.install(ctx, previous, compiler.New(previous))
 	if err != nil {
 		w.noteTrial("noting that undoing failed", w.Trials.Failed(err))
 		return nil, err

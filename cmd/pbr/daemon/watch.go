@@ -109,9 +109,10 @@ type Watcher struct {
 	// fallbacks are the policies whose uplink cannot be used.
 	fallbacks []Fallback
 	// trial is the apply that waits to be confirmed; nil without one.
-	trial  *trial
-	calls  chan func()
-	shared shared
+	trial *trial
+	// calls are made in the loop; orders also while a policy is being prepared.
+	calls, orders chan func()
+	shared        shared
 }
 
 // dirty tells why a full pass is due.
@@ -128,7 +129,7 @@ type dirty struct {
 
 // New prepares a Watcher.
 func New(o Options) *Watcher {
-	w := &Watcher{Options: o, doc: o.Policy, calls: make(chan func()), repairs: backoffs{}}
+	w := &Watcher{Options: o, doc: o.Policy, calls: make(chan func()), orders: make(chan func()), repairs: backoffs{}}
 	if w.Notify == nil {
 		w.Notify = func(string) {}
 	}
@@ -242,6 +243,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.lookForRoom()
 		case do := <-w.calls:
 			do()
+		case do := <-w.orders:
+			do()
 		case <-w.trialDue():
 			w.lookAtTrial(ctx)
 		case job := <-w.cutter.done:
@@ -261,10 +264,15 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 }
 
 // call runs f in the loop and waits for it.
-func (w *Watcher) call(ctx context.Context, f func()) error {
+func (w *Watcher) call(ctx context.Context, f func()) error { return callBy(ctx, w.calls, f) }
+
+// order is call for what also goes while a policy is being prepared.
+func (w *Watcher) order(ctx context.Context, f func()) error { return callBy(ctx, w.orders, f) }
+
+func callBy(ctx context.Context, by chan func(), f func()) error {
 	done := make(chan struct{})
 	select {
-	case w.calls <- func() { f(); close(done) }:
+	case by <- func() { f(); close(done) }:
 		<-done
 		return nil
 	case <-ctx.Done():
@@ -277,7 +285,7 @@ func (w *Watcher) call(ctx context.Context, f func()) error {
 func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
 	var cut <-chan struct{}
-	callErr := w.call(ctx, func() {
+	callErr := w.order(ctx, func() {
 		if err = CheckUplink(w.doc, uplink); err != nil {
 			return
 		}
@@ -300,7 +308,7 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 // ChangeQuota does what an administrator wants of an uplink's quota. It returns when the kernel holds the result.
 func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error {
 	var err error
-	callErr := w.call(ctx, func() {
+	callErr := w.order(ctx, func() {
 		if err = CheckUplink(w.doc, uplink); err != nil {
 			return
 		}
@@ -361,7 +369,11 @@ func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 	if w.compiler == nil || w.compiler.Document() != doc {
 		w.compiler = compiler.New(doc)
 	}
-	want, problems := w.compiler.Compile(w.machine, w.health.down)
+	return compiled(w.compiler.Compile(w.machine, w.health.down))
+}
+
+// compiled is a plan, or what is wrong with its policy.
+func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) {
 	if want == nil {
 		errs := make([]error, 0, len(problems))
 		for _, p := range problems {
