@@ -144,7 +144,7 @@ func (out *classification) addUsedSets(sets map[string]*plan.Set) {
 // addClassification adds what the policies became.
 func (c *compilation) addClassification(out *classification) {
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, out.counters...)
-	for _, s := range out.sets {
+	for _, s := range c.fillSchedules(out.sets) {
 		if s.Name == setPortProto {
 			c.addSharedSet(s)
 		} else {
@@ -234,7 +234,8 @@ func (s *selection) common() []plan.Match {
 	m = append(m, s.ports()...)
 	m = append(m, s.oneOf(plan.FieldSKUID, "uid", numIntervals(plan.TypeUID, p.UID))...)
 	m = append(m, s.oneOf(plan.FieldSKGID, "gid", numIntervals(plan.TypeGID, p.GID))...)
-	return append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
+	m = append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
+	return append(m, s.c.addSchedule(p)...)
 }
 
 // ports returns the matches on the ports. Where both are compared with values the source ports go into a set:

@@ -25,6 +25,7 @@ const (
 func Needs(doc *policy.Document) plan.Needs {
 	o := doc.Settings.Offload
 	needs := plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
+	needs.Clock = policy.HasSchedule(doc)
 	if tapped(doc) {
 		needs.Queue = doc.Settings.Queue
 	}

@@ -94,7 +94,7 @@ func (a *application) sweepLate() error {
 // judge returns one that knows the machine as it is now. What the kernel does not answer it notes
 // in unanswered, and counts as no way.
 func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
-	var facts adopt.Facts
+	facts := adopt.Facts{Now: time.Now()}
 	var err error
 	if facts.Addrs, err = a.route.Addresses(); err != nil {
 		return nil, err

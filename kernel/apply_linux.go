@@ -21,7 +21,11 @@ const nftTries = 5
 // that was done is undone and the error is an *ApplyError; the errors *LockedError, *ConflictError and *JournalError, and one for missing
 // privilege, come before anything is touched. So does the refusal of a plan that was compiled for no machine.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
-	return k.apply(ctx, want, false)
+	r, err := k.apply(ctx, want, false)
+	if err == nil {
+		err = k.noteClock(want)
+	}
+	return r, err
 }
 
 // apply is Apply. A lenient one leaves out routes and settings that the kernel refuses, with a warning, and takes want's numbers

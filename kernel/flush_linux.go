@@ -26,6 +26,9 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	}
 	defer unlock()
 	k.forget()
+	if err := k.forgetClock(); err != nil {
+		return nil, err
+	}
 	var warnings []string
 	j, err := readJournal(k.path(journalFile))
 	var damaged *JournalError

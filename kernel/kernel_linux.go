@@ -77,6 +77,9 @@ func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	if err == nil && needs.Flowtables {
 		k.offload.learn(k.nft, &m, needs.Hardware)
 	}
+	if err == nil && needs.Clock {
+		k.readClock(&m)
+	}
 	if err == nil {
 		k.tap(&m, needs.Queue)
 	}

@@ -25,7 +25,7 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		fsys := fstest.MapFS{"pbr.toml": {Data: []byte(text)}, "office.txt": {Data: []byte("203.0.113.0/24\n")}}
 		doc, ds := policy.Parse(fsys, "pbr.toml", "pbr.toml")
-		if ds.HasErrors() || policy.Unsupported(doc).HasErrors() {
+		if ds.HasErrors() {
 			return
 		}
 		p, problems := compiler.Compile(doc, plan.Machine{}, nil)

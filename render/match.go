@@ -37,6 +37,7 @@ var fieldNames = [...]string{
 	plan.FieldCTDirection:     "ct direction",
 	plan.FieldCTOrigDPort:     "ct original proto-dst",
 	plan.FieldSKGID:           "meta skgid",
+	plan.FieldTime:            "meta time",
 }
 
 // bitName names one bit of a connection's state or status.

@@ -156,11 +156,17 @@ func setHead(s *plan.Set) []string {
 // numberOf is how nft names the type of numbers that it computes: by an expression that has it. The modulus means nothing.
 const numberOf = "typeof numgen inc mod 1024"
 
+// timeOf is how nft names the type of times: its "time" is a span of time.
+const timeOf = "typeof meta time"
+
 // setType is the line of a set's definition that tells what is in it.
 func setType(s *plan.Set) string {
 	line := "type " + s.TypeName()
 	if s.Type == plan.TypeNumber {
 		line = numberOf
+	}
+	if s.Type == plan.TypeTime {
+		line = timeOf
 	}
 	switch {
 	case s.Map && s.Data != 0:

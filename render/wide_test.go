@@ -100,6 +100,7 @@ func matchCases() []ruleCase {
 		{`ct direction reply meta l4proto udp ct original proto-dst 53`, "", ms(num(plan.FieldCTDirection, 1, 1), num(plan.FieldL4Proto, 17, 17), num(plan.FieldCTOrigDPort, 53, 53))},
 		{`meta skgid 33-40`, "", ms(num(plan.FieldSKGID, 33, 40))},
 		{`meta skgid @y-gids`, "", ms(inSet(plan.FieldSKGID, "y-gids"))},
+		{`meta time @x-times`, "", ms(inSet(plan.FieldTime, "x-times"))},
 	}
 	var out []ruleCase
 	for _, c := range cases {
@@ -251,6 +252,8 @@ func wideSets() []plan.Set {
 		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0), span(plan.TypeUID, 1000, 1999)}},
 		{Name: "uplinks", Type: plan.TypeIfname, Elements: names("", "eth1", "eth2", "odd*")},
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
+		{Name: "x-times", Type: plan.TypeTime, Interval: true, Elements: []plan.Element{
+			{From: plan.KeyFromSeconds(1700000000), To: plan.KeyFromSeconds(1700003600)}, {From: plan.KeyFromSeconds(1800000000), To: plan.KeyFromSeconds(9223372036)}}},
 		{Name: "y-gids", Type: plan.TypeGID, Elements: single(plan.TypeGID, 0, 33)},
 	}...)
 }

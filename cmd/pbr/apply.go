@@ -178,7 +178,7 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 	if err != nil {
 		return nil, err
 	}
-	if err := c.report(f, allDiagnostics(f)); err != nil {
+	if err := c.report(f, f.diagnostics); err != nil {
 		return nil, err
 	}
 	o.read = f

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -43,10 +44,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 		return err
 	}
 	ds := f.diagnostics
-	var later policy.Diagnostics
 	if !ds.HasErrors() {
-		later = notYet(f.doc)
-		ds = append(ds, later...)
 		problems, err := checkMachine(f.doc, ctx.Bool("live"))
 		if err != nil {
 			return err
@@ -66,7 +64,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 		if err := render.DiagnosticsJSON(c.stdout, ds); err != nil {
 			return err
 		}
-	} else if err := c.printCheck(f, ds, len(later) > 0); err != nil {
+	} else if err := c.printCheck(f, ds); err != nil {
 		return err
 	}
 	if note := state.Find("").Temporary(); note != "" {
@@ -81,7 +79,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 // checkMachine returns what is wrong with a policy for any machine, or for this one as it is.
 func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	if !live {
-		_, problems := compiler.Compile(doc, plan.Machine{}, nil)
+		_, problems := compiler.Compile(doc, anyMachine(), nil)
 		return problems, nil
 	}
 	k, err := kernel.Open(kernel.DefaultStateDir)
@@ -102,17 +100,8 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
 }
 
-// notYet gives what apply will refuse as warnings: the policy itself is right.
-func notYet(doc *policy.Document) policy.Diagnostics {
-	ds := policy.Unsupported(doc)
-	for i := range ds {
-		ds[i].Severity = policy.Warning
-	}
-	return ds
-}
-
-// printCheck prints the findings, how long the checks take, and a summary; refused tells that apply will refuse the file.
-func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) error {
+// printCheck prints the findings, how long the checks take, how far schedules reach, and a summary.
+func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
 		return err
 	}
@@ -128,11 +117,12 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics, refused bool) 
 		if err := c.printTimes(f.doc); err != nil {
 			return err
 		}
+		if policy.HasSchedule(f.doc) {
+			fmt.Fprintf(c.stdout, "schedules: times of %s; what is applied now reaches until %s, and every apply and pbr watch extend it\n",
+				kernel.LocalZone(), compiler.SchedulesReach(time.Now()).Format("2006-01-02"))
+		}
 	}
 	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
-	if refused {
-		summary += "; this version of pbr refuses to apply it"
-	}
 	_, err := fmt.Fprintln(c.stdout, summary)
 	return err
 }

@@ -62,7 +62,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var machine plan.Machine
+	machine := anyMachine()
 	if ctx.Bool("live") {
 		if machine, err = kernel.ReadMachine(compiler.Needs(f.doc)); err != nil {
 			return err

@@ -137,7 +137,7 @@ func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, filter *
 		if err != nil {
 			return nil, err
 		}
-		if allDiagnostics(f).HasErrors() {
+		if f.diagnostics.HasErrors() {
 			return nil, exitCode(exitError)
 		}
 		return c.liveExplainer(f, k)

@@ -128,7 +128,7 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 		s.Problem = err.Error()
 		return s, nil
 	}
-	ds := allDiagnostics(f)
+	ds := f.diagnostics
 	ds.Sort()
 	for _, d := range ds {
 		if ds.HasErrors() {

@@ -59,7 +59,7 @@ func (c command) runExplain(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.report(f, allDiagnostics(f)); err != nil {
+	if err := c.report(f, f.diagnostics); err != nil {
 		return err
 	}
 	if ctx.Bool("offline") || os.Geteuid() != 0 {
@@ -122,12 +122,13 @@ func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explain
 // offlineExplainer prepares a policy alone.
 func offlineExplainer(doc *policy.Document) (*explain.Explainer, error) {
 	compiled := compiler.New(doc)
-	p, problems := compiled.Compile(plan.Machine{}, nil)
+	machine := anyMachine()
+	p, problems := compiled.Compile(machine, nil)
 	if p == nil {
 		return nil, problems[0]
 	}
-	return explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
-		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(map[string]int{uplink: 1}))
+	return explain.New(doc, p, p, explain.Live{Now: machine.Now, Zone: machine.Zone, Failing: func(uplink string) *plan.Plan {
+		p, _ := compiled.Compile(machine, compiler.Down(map[string]int{uplink: 1}))
 		return p
 	}})
 }

@@ -48,7 +48,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		notes = append(notes, tampered+" ("+firstOf(strange)+"), and that is left out here")
 	}
 	live := explain.Live{
-		Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
+		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
 		Failing: func(uplink string) *plan.Plan {
 			down := maps.Clone(now.down())
 			if down == nil {

@@ -63,7 +63,7 @@ func (c command) runGraph(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.report(f, allDiagnostics(f)); err != nil {
+	if err := c.report(f, f.diagnostics); err != nil {
 		return err
 	}
 	live, err := c.graphFacts(ctx, f)

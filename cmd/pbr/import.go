@@ -195,7 +195,6 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 func judgeImport(text string) (warnings []string, err error) {
 	doc, ds := policy.Parse(fstest.MapFS{policyName: {Data: []byte(text)}}, policyName, policyName)
 	if !ds.HasErrors() {
-		ds = append(ds, policy.Unsupported(doc)...)
 		_, problems := compiler.Compile(doc, plan.Machine{}, nil)
 		ds = append(ds, problems...)
 	}

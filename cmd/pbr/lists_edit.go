@@ -131,7 +131,7 @@ func (c command) memberArguments(ctx *cli.Context, what string) (*policy.List, [
 func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error) {
 	f, err := load(ctx)
 	if err == nil {
-		err = c.report(f, allDiagnostics(f))
+		err = c.report(f, f.diagnostics)
 	}
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (c command) runLists(ctx *cli.Context) error {
 	}
 	f, err := load(ctx)
 	if err == nil {
-		err = c.report(f, allDiagnostics(f))
+		err = c.report(f, f.diagnostics)
 	}
 	if err != nil {
 		return err

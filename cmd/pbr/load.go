@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -73,7 +74,7 @@ func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kerne
 	if err != nil {
 		return err
 	}
-	if err := c.report(f, allDiagnostics(f)); err != nil {
+	if err := c.report(f, f.diagnostics); err != nil {
 		return err
 	}
 	return withKernel(func(k *kernel.Kernel) error { return do(f, k) })
@@ -101,7 +102,7 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 // compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong with it is
 // reported, warnings included.
 func (c command) compile(f *policyFile, machine plan.Machine, down compiler.Health) (*plan.Plan, error) {
-	ds := allDiagnostics(f)
+	ds := f.diagnostics
 	var p *plan.Plan
 	if !ds.HasErrors() {
 		var problems policy.Diagnostics
@@ -114,14 +115,8 @@ func (c command) compile(f *policyFile, machine plan.Machine, down compiler.Heal
 	return p, nil
 }
 
-// allDiagnostics are what is wrong with a policy that is to be applied.
-func allDiagnostics(f *policyFile) policy.Diagnostics {
-	ds := f.diagnostics
-	if !ds.HasErrors() {
-		ds = append(ds, policy.Unsupported(f.doc)...)
-	}
-	return ds
-}
+// anyMachine is any machine, at this time and in this one's zone.
+func anyMachine() plan.Machine { return plan.Machine{Now: time.Now(), Zone: kernel.LocalZone()} }
 
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.
 func (c command) report(f *policyFile, ds policy.Diagnostics) error {

@@ -62,6 +62,8 @@ type statusResult struct {
 	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
+	// Clock says that the machine's clock is behind, and what that means; only where a policy has a schedule.
+	Clock string `json:"clock,omitempty"`
 	// Disabled are the objects of the file that have no effect.
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
@@ -270,6 +272,9 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	}
 	s.readSteering(o, live, packets)
 	s.Disabled = o.Disabled
+	if o.Scheduled {
+		s.Clock = k.ClockNote()
+	}
 	return nil
 }
 

@@ -94,6 +94,9 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	}
 	writeTable(w, withComments(rows, comments))
 	writeSteering(w, s)
+	if s.Clock != "" {
+		fmt.Fprintf(w, "\n%s\n", s.Clock)
+	}
 	if len(s.Disabled) > 0 {
 		fmt.Fprintf(w, "\ndisabled: %s\n", disabledText(s.Disabled))
 	}

@@ -77,7 +77,7 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 			return c.withLock(ctx, k, func(stop context.Context) error {
 				f, err := load(ctx)
 				if err == nil {
-					err = c.report(f, allDiagnostics(f))
+					err = c.report(f, f.diagnostics)
 				}
 				if err == nil {
 					kept, err = c.forceAlone(stop, f, k, name, mode)

@@ -57,7 +57,7 @@ func (c command) runWatch(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.report(p.start, allDiagnostics(p.start)); err != nil {
+		if err := c.report(p.start, p.start.diagnostics); err != nil {
 			return err
 		}
 		if err := c.refuseNothing(p.start, k); err != nil {

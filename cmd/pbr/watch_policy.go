@@ -109,7 +109,7 @@ func (p *policies) resume(stop context.Context) (resumed bool, err error) {
 	}
 	p.start = loadAgain(trial)
 	previous := loadAgain(kept)
-	if ds := allDiagnostics(previous); ds.HasErrors() {
+	if ds := previous.diagnostics; ds.HasErrors() {
 		return false, fmt.Errorf("the policy to go back to cannot be read: %w", ds[0])
 	}
 	p.know(p.start.doc, trial)
@@ -211,7 +211,7 @@ func (p *policies) held() (*policy.Document, error) {
 
 // valid returns a policy's document, or everything that is wrong with it.
 func (p *policies) valid(f *policyFile) (*policy.Document, error) {
-	ds := allDiagnostics(f)
+	ds := f.diagnostics
 	if !ds.HasErrors() {
 		p.know(f.doc, f.text)
 		return f.doc, nil

@@ -228,7 +228,7 @@ func (w *webSource) Difference(context.Context) (text string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if ds := allDiagnostics(edited); ds.HasErrors() {
+		if ds := edited.diagnostics; ds.HasErrors() {
 			return "", fmt.Errorf("%s is broken: run pbr check", f.display)
 		}
 		f = edited

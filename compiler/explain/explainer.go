@@ -39,6 +39,9 @@ type Live struct {
 	Failing func(uplink string) *plan.Plan
 	// Others tells what others' tables may do to packets, and why the kernel differs from the policy.
 	Others []string
+	// Now is the time of packets of which the question tells none, Zone that of the machine's clock.
+	Now  time.Time
+	Zone *time.Location
 	// Dropping tells, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
 }
@@ -139,19 +142,6 @@ func (x *Explainer) isLive() bool { return x.live.Facts.Known }
 func (x *Explainer) interfaceExists(name string) bool {
 	_, exists := x.live.Facts.Links[name]
 	return exists || !x.isLive()
-}
-
-// readTime checks a time. No policy depends on it yet.
-func (x *Explainer) readTime(text string) error {
-	if text == "" {
-		return nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "15:04", "Mon 15:04"} {
-		if _, err := time.Parse(layout, text); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("at: invalid time %q: write it as \"2006-01-02 15:04\" or \"15:04\"", text)
 }
 
 // tableName is a table by its number.

@@ -82,6 +82,8 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return fmt.Sprintf("gid: %d%s", k.GID, missesNumbers(p.GID, decimal))
 	case len(p.Marks) > 0 && !slices.ContainsFunc(p.Marks, func(m policy.MarkItem) bool { return k.Mark&m.Mask == m.Value }):
 		return fmt.Sprintf("fwmark: %#x is none of them", k.Mark)
+	case !x.scheduled(p, q):
+		return "schedule: not at " + q.packet.Time.In(x.zone()).Format("Mon 2006-01-02 15:04 MST")
 	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
 		return "mac: the source MAC address is another, or was not given"
 	case len(p.ICMP) > 0 && !matchesICMP(p.ICMP, q):

@@ -81,6 +81,8 @@ type Question struct {
 	// in is an interface or "local"; empty if it is not known.
 	in          string
 	established bool
+	// at tells that the question says when the packet comes.
+	at bool
 	// pinned is the name of the uplink that the connection is pinned to.
 	pinned string
 	// notes tell what was assumed.
@@ -307,5 +309,5 @@ func (x *Explainer) readState(q *Question, t *Text) error {
 	case x.uplinks[strings.TrimSuffix(q.pinned, strictSuffix)] == nil || x.marks[q.pinned] == 0:
 		return fmt.Errorf("pinned: there is no uplink %q: %s", q.pinned, x.doc.SuggestUplink(q.pinned))
 	}
-	return x.readTime(t[keyAt])
+	return x.readTime(q, t[keyAt])
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // maxIfname is the longest interface name in bytes (IFNAMSIZ 16 less the final NUL, linux/if.h).
@@ -35,6 +36,7 @@ var typeInfo = [...]struct {
 	TypeClass:       {"classid", 4},
 	TypeCTDir:       {"ct_dir", 1},
 	TypeGID:         {"gid", 4},
+	TypeTime:        {"time", 8},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -83,6 +85,7 @@ var fieldTypes = [...]Type{
 	FieldCTDirection:     TypeCTDir,
 	FieldCTOrigDPort:     TypePort,
 	FieldSKGID:           TypeGID,
+	FieldTime:            TypeTime,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.
@@ -134,6 +137,15 @@ func KeyFromString(name string) (k Key) {
 	copy(k[:maxIfname], name)
 	return k
 }
+
+// KeyFromSeconds returns a time, in seconds since 1970, as a key of TypeTime.
+func KeyFromSeconds(s int64) (k Key) {
+	binary.BigEndian.PutUint64(k[:], uint64(s)*uint64(time.Second))
+	return k
+}
+
+// Seconds returns the time in a key of TypeTime, in seconds since 1970.
+func (k Key) Seconds() uint64 { return binary.BigEndian.Uint64(k[:]) / uint64(time.Second) }
 
 // KeyFromMAC returns an Ethernet address.
 func KeyFromMAC(mac [6]byte) (k Key) {

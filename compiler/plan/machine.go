@@ -1,6 +1,9 @@
 package plan
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Machine is what a plan needs to know of the machine it is for. The kernel side reads it,
 // the compiler takes it as a value. The zero Machine (Known false) is "any machine": every
@@ -16,6 +19,11 @@ type Machine struct {
 	// DSCPRules is set when ip rules can select by DSCP (kernel 6.13 and later). Older kernels
 	// accept the attribute and ignore it, so that the rule would catch everything.
 	DSCPRules bool
+	// Now is the time that schedules are computed at, Zone the zone of those that name none. A Now that is zero leaves schedules empty.
+	// ClockBehind says that the machine's clock is behind Now, so that nobody knows the time.
+	Now         time.Time
+	Zone        *time.Location
+	ClockBehind bool
 	// NoFlowtables is set on a kernel that cannot offload, if Needs asked for it.
 	NoFlowtables bool
 	// Tap is how DNS answers can be read on their way, if Needs asked for it; TapReason tells why not in a better way.
@@ -44,6 +52,8 @@ func (t Tap) Holds() bool { return t == TapQueue || t == TapTarget }
 type Needs struct {
 	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by themselves, too.
 	Flowtables, Hardware bool
+	// Clock: the time and the zone, for schedules.
+	Clock bool
 	// Queue is the number of the queue and log group that DNS answers are read by, 0 for no need of them.
 	Queue uint16
 }

@@ -91,6 +91,7 @@ const (
 	TypeClass                       // classid, 4: a packet's priority
 	TypeCTDir                       // ct_dir, 1: IP_CT_DIR_ORIGINAL 0, IP_CT_DIR_REPLY 1
 	TypeGID                         // gid, 4
+	TypeTime                        // a time, 8: nanoseconds since 1970, in whole seconds; nft has no name for it in sets, only "typeof"
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -215,6 +216,7 @@ const (
 	FieldCTDirection                      // ct direction
 	FieldCTOrigDPort                      // ct original proto-dst
 	FieldSKGID                            // meta skgid
+	FieldTime                             // meta time
 )
 
 // ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.

@@ -23,10 +23,11 @@ type Document struct {
 	Uplinks  []Uplink
 	Tables   []Table
 	// Default is nil when the file has no [default]: main serves what nothing catches.
-	Default  *Table
-	Balances []Balance
-	Policies []Policy
-	Rules    []Rule
+	Default   *Table
+	Balances  []Balance
+	Policies  []Policy
+	Rules     []Rule
+	Schedules []Schedule
 	// Disabled are the objects that the file has and the document does not.
 	Disabled []Disabled
 }
@@ -395,8 +396,11 @@ type Policy struct {
 	Marks     []MarkItem
 	IPVersion int // 0, 4 or 6
 	ICMP      []ICMPItem
-	Schedule  []ScheduleItem
-	Target    Target
+	// Schedule says when the policy is in force: always, if it is empty. ScheduleName is set if it is one of [schedules].
+	Schedule     []Times
+	ScheduleName string
+	SchedulePos  Pos
+	Target       Target
 	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
 	Strict    bool
 	StrictPos Pos
@@ -406,10 +410,9 @@ type Policy struct {
 	Log      bool
 }
 
-// ScheduleItem is one span of a policy's schedule, in the router's local time: days as bits (Sunday is bit 0)
-// and minutes of the day, To exclusive.
+// ScheduleItem is one span of a schedule, in local time: days as bits (Sunday is bit 0) and minutes of the day, To
+// exclusive.
 type ScheduleItem struct {
-	Pos      Pos
 	Days     uint8
 	From, To int
 }

@@ -11,6 +11,7 @@ func (p *parser) lintWhole() {
 	p.lintEnvironment()
 	p.lintSharedTargets()
 	p.lintUnused()
+	p.lintSchedules()
 	p.lintBalance()
 	p.lintOneFamily()
 	p.lintStrictOneFamily()

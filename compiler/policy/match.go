@@ -17,7 +17,7 @@ type match struct {
 	uid, gid     intervals
 	marks        []MarkItem
 	icmp         []ICMPItem
-	schedule     []ScheduleItem
+	schedule     []Times
 }
 
 // addrSet is a set of addresses.
@@ -312,9 +312,7 @@ func (m *match) covers(b *match) bool {
 		m.src.contains(b.src) && m.dst.contains(b.dst) && m.uid.contains(b.uid) && m.gid.contains(b.gid) && (len(m.marks) == 0 || sameMarks(m.marks, b.marks)) && m.from.contains(&b.from) &&
 		containsAll(m.mac, b.mac, func(x, y MACItem) bool { return x.Addr == y.Addr }) &&
 		containsAll(m.icmp, b.icmp, func(x, y ICMPItem) bool { return x.Family == y.Family && x.Type == y.Type }) &&
-		(len(m.schedule) == 0 || slices.EqualFunc(m.schedule, b.schedule, func(x, y ScheduleItem) bool {
-			return x.Days == y.Days && x.From == y.From && x.To == y.To
-		}))
+		(len(m.schedule) == 0 || sameTimes(m.schedule, b.schedule))
 }
 
 // containsAll reports whether a selects all that b selects; an empty one selects everything.

@@ -31,7 +31,7 @@ func Parse(fsys fs.FS, name, display string) (*Document, Diagnostics) {
 // ParseWith is Parse with options.
 func ParseWith(fsys fs.FS, name, display string, opts Options) (*Document, Diagnostics) {
 	p := &parser{fsys: fsys, name: name, opts: opts, doc: &Document{File: display},
-		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{}, rules: map[string]int{}, lists: map[string]*listDraft{}}
+		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{}, rules: map[string]int{}, schedules: map[string]int{}, usedSchedules: map[string]bool{}, lists: map[string]*listDraft{}}
 	p.document()
 	if !p.ds.HasErrors() && !opts.ErrorsOnly {
 		p.lintWhole()
@@ -50,7 +50,9 @@ type parser struct {
 	ds   Diagnostics
 
 	// These find indexes into doc by name.
-	uplinks, tables, balances, policies, rules map[string]int
+	uplinks, tables, balances, policies, rules, schedules map[string]int
+	// usedSchedules are those that a policy names.
+	usedSchedules map[string]bool
 
 	lists map[string]*listDraft
 	// defaults is [check], which every uplink's check starts from.
@@ -93,6 +95,7 @@ func (p *parser) document() {
 	p.check(root.table("check"))
 	p.watch(root.table("watch"))
 	p.readLists(root.table("lists"))
+	p.readSchedules(root.table("schedules"))
 	root.tables("uplink", p.uplink)
 	root.tables("table", p.table)
 	p.defaultTable(root.table("default"))

@@ -34,16 +34,7 @@ func (p *parser) policy(s *section) {
 	pol.ICMP = s.icmp(&pol)
 	s.neverClassified(&pol)
 	s.policyFamilies(&pol)
-	for e := range s.entries("schedule", neverNegated, false) {
-		items, f := parseSchedule(e.text)
-		if f != nil {
-			s.fault(e.pos, "schedule", f)
-		}
-		for _, item := range items {
-			item.Pos = e.pos
-			pol.Schedule = append(pol.Schedule, item)
-		}
-	}
+	s.schedule(&pol)
 	pol.Target = s.target("table", "uplink", "balance", "default", "action")
 	s.strictPolicy(&pol)
 	s.policyReturn(&pol)

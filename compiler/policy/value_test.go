@@ -178,9 +178,6 @@ func TestDefaults(t *testing.T) {
 	if c.Method != CheckNone || c.Pos.Line != 0 || c.Interval != time.Second || c.Timeout != time.Second || c.DownAfter != 3 || c.UpAfter != 3 || c.Quorum != 1 {
 		t.Errorf("check %+v", c)
 	}
-	if ds := Unsupported(doc); ds != nil {
-		t.Error(ds)
-	}
 }
 
 func TestSingleValueWhereverAList(t *testing.T) {

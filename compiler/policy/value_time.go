@@ -78,16 +78,7 @@ func parseSchedule(v string) ([]ScheduleItem, *fault) {
 	if len(words) > 1 || !ok || !okFrom || !okTo || item.From == item.To || item.From == dayMinutes {
 		return nil, badValue(hint, "%q is no span of hours", strings.Join(words, " "))
 	}
-	if item.From < item.To {
-		return []ScheduleItem{item}, nil
-	}
-	evening, morning := item, item
-	evening.To, morning.From = dayMinutes, 0
-	morning.Days = (item.Days<<1 | item.Days>>6) & everyDay
-	if morning.To == 0 {
-		return []ScheduleItem{evening}, nil
-	}
-	return []ScheduleItem{evening, morning}, nil
+	return item.overMidnight(), nil
 }
 
 // parseDays reads "mon-fri", "sat,sun" and mixtures; "fri-mon" goes over the week's end.
@@ -130,4 +121,10 @@ func parseClock(v string) (int, bool) {
 		return 0, false
 	}
 	return int(h*60 + m), true
+}
+
+// Weekday returns the day of a name as "mon" or "monday".
+func Weekday(v string) (time.Weekday, bool) {
+	d := weekday(strings.ToLower(v))
+	return time.Weekday(max(d, 0)), d >= 0
 }

@@ -3,6 +3,7 @@ package walk
 import (
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"pbr/compiler/plan"
 )
@@ -55,7 +56,10 @@ type Packet struct {
 	Priority uint32
 	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
 	CTState, CTStatus uint32
-	Mark, CTMark      uint32
+	// Time is when the packet comes; the zero time is not known, and in no window. InWindow, if not nil, says instead whether it is in a set's windows.
+	Time         time.Time
+	InWindow     func(set string) bool
+	Mark, CTMark uint32
 	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route by 1 or 0; nil is unicast, and 1,
 	// for everything.
 	Fib func(f plan.Field) uint32
@@ -135,6 +139,8 @@ func (w *Walker) load(f plan.Field) (n num, ok bool) {
 		return num32(p.GID), p.HasUID
 	case plan.FieldMark:
 		return num32(w.result.Mark), true
+	case plan.FieldTime:
+		return num{hi: uint64(p.Time.UnixNano())}, !p.Time.IsZero()
 	case plan.FieldPriority:
 		return num32(p.Priority), true
 	}

@@ -237,7 +237,7 @@ func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
 
 // machineOf is the bench as a compiler sees it.
 func (b *bench) machineOf(gone map[string]bool) plan.Machine {
-	m := plan.Machine{Known: true, DSCPRules: true, Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
+	m := plan.Machine{Known: true, DSCPRules: true, Now: time.Now(), Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
 	for name, prefixes := range b.machine.Addrs {
 		if gone[name] {
 			continue
@@ -320,7 +320,7 @@ func (b *bench) packet() reference.Packet {
 
 func walked(k reference.Packet) *walk.Packet {
 	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort, ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
-		MAC: k.MAC, Ethernet: k.IIF != "", UID: k.UID, GID: k.GID, HasUID: k.Local()}
+		MAC: k.MAC, Ethernet: k.IIF != "", Time: time.Now(), UID: k.UID, GID: k.GID, HasUID: k.Local()}
 	return p
 }
 

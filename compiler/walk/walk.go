@@ -153,6 +153,9 @@ func (w *Walker) holds(r *rule) bool {
 
 // meets reports whether the packet meets one match.
 func (w *Walker) meets(m *match) bool {
+	if m.field == plan.FieldTime && m.set != nil && w.packet.InWindow != nil {
+		return w.packet.InWindow(m.set.plan.Name) != m.not
+	}
 	n, ok := w.load(m.field)
 	if !ok || m.family && !w.rightFamily(m.field) {
 		return false

@@ -317,6 +317,9 @@ func (g *Generator) class(p *Policy, name string) Class {
 		c.DSCP = oneNum(g, dscps, true)
 	}
 	if g.chance(8) {
+		c.Schedule = pick(g, []string{"on", "off"})
+	}
+	if g.chance(8) {
 		c.Mark, c.MarkMask = pick(g, []uint32{0, 1}), pick(g, []uint32{0x1, 0x3})
 	}
 	if th != both && g.chance(4) {

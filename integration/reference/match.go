@@ -143,7 +143,7 @@ func (e Evaluator) classMatches(c Class, k Packet) bool {
 	if len(c.GID) > 0 && (!k.Local() || !numsMatch(c.GID, k.GID)) {
 		return false
 	}
-	if k.Mark&c.MarkMask != c.Mark {
+	if k.Mark&c.MarkMask != c.Mark || c.Schedule == "off" {
 		return false
 	}
 	if len(c.MAC) > 0 && (k.Local() || !slices.Contains(c.MAC, k.MAC)) {

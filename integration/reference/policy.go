@@ -108,6 +108,8 @@ type Class struct {
 	MAC          [][6]byte
 	// Mark is compared under MarkMask; MarkMask 0 does not select.
 	Mark, MarkMask uint32
+	// Schedule is "on" for one that is in force now, "off" for one that is not; empty for none.
+	Schedule string
 	// ICMP has names from icmpTypes.
 	ICMP      []string
 	IPVersion int

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // TOML writes the policy as the file that a person would.
@@ -146,6 +147,7 @@ func (w *writer) class(c Class) {
 	if c.IPVersion != 0 {
 		w.line("ipv = %d", c.IPVersion)
 	}
+	w.schedule(c.Schedule)
 	w.text("table", c.Table)
 	w.text("uplink", c.Uplink)
 	w.text("balance", c.Balance)
@@ -155,6 +157,16 @@ func (w *writer) class(c Class) {
 	}
 	if c.Default {
 		w.line("default = true")
+	}
+}
+
+// schedule writes a schedule that is in force now, or not for days.
+func (w *writer) schedule(which string) {
+	switch which {
+	case "on":
+		w.line("schedule = \"mon-sun\"")
+	case "off":
+		w.line("schedule = { days = [%q], timezone = \"Europe/Berlin\" }", strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3]))
 	}
 }
 

@@ -2,6 +2,7 @@ package adopt
 
 import (
 	"net/netip"
+	"time"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -14,6 +15,8 @@ type Facts struct {
 	Addrs map[string][]netip.Addr
 	// Way tells where the kernel would send a packet.
 	Way func(route.Query) route.Way
+	// Now is the time.
+	Now time.Time
 	// MACs are the neighbours' Ethernet addresses.
 	MACs map[netip.Addr][6]byte
 }

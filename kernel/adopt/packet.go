@@ -24,7 +24,7 @@ func (c *connection) packet(iif string) *walk.Packet {
 	t := &c.flow.Orig
 	p := &walk.Packet{
 		IIF: iif, Src: t.Src, Dst: t.Dst, Proto: t.Proto, SPort: t.SPort, DPort: t.DPort, ICMPType: t.ICMPType,
-		CTState: walk.StateNew, CTMark: c.flow.Mark &^ c.plan.Mask, Fib: c.fib,
+		CTState: walk.StateNew, Time: c.facts.Now, CTMark: c.flow.Mark &^ c.plan.Mask, Fib: c.fib,
 	}
 	p.NoPorts = !t.HasPorts && t.Proto != protoICMP && t.Proto != protoICMPv6
 	p.MAC, p.Ethernet = c.facts.MACs[t.Src]
@@ -56,7 +56,8 @@ func (c *connection) unknown(f plan.Field, mask uint32) bool {
 	case plan.FieldIIFName, plan.FieldOIFName, plan.FieldNFProto, plan.FieldL4Proto, plan.FieldIPSAddr, plan.FieldIPDAddr,
 		plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldICMPType, plan.FieldICMPv6Type,
 		plan.FieldCTMark, plan.FieldCTState, plan.FieldCTStatus,
-		plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType, plan.FieldFibSAddrBack:
+		plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType, plan.FieldFibSAddrBack,
+		plan.FieldTime:
 		return false
 	case plan.FieldMark:
 		return mask&^c.plan.Mask != 0

@@ -25,7 +25,7 @@ func (e *ruleEncoder) choose(a *plan.Action) error {
 		e.number(a)
 	}
 	if set.Interval {
-		e.hton(reg1)
+		e.hton(reg1, plan.TypeNumber.Width())
 	}
 	e.lookup(e.kernelSet(a.Set), false, true)
 	return nil

@@ -41,6 +41,8 @@ const (
 
 	dynsetDelete = 2 // NFT_DYNSET_OP_DELETE
 
+	metaTime = 30 // NFT_META_TIME_NS
+
 	setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END
 	setElemExpr   = unix.NFTA_SET_ELEM_EXPR
 
@@ -74,6 +76,7 @@ const (
 	// The parts of a typeof, and of a numgen in it.
 	udataTypeofExpr   = 0
 	udataTypeofData   = 1
+	udataMetaKey      = 0
 	udataNumgenType   = 0
 	udataNumgenMod    = 1
 	udataNumgenOffset = 2
@@ -81,6 +84,7 @@ const (
 	exprVerdict = 1
 	exprConcat  = 13
 	exprNumgen  = 23
+	exprMeta    = 9
 	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own order.
 	byteOrderNone = 0
 	byteOrderHost = 1

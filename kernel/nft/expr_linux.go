@@ -138,14 +138,14 @@ func (e *exprs) shiftRight(size, bits uint32) {
 	e.end(at)
 }
 
-// hton makes a host-endian number of 4 bytes comparable by size.
-func (e *exprs) hton(reg uint32) {
+// hton makes a host-endian number of 4 or 8 bytes comparable by size.
+func (e *exprs) hton(reg uint32, width int) {
 	at := e.begin("byteorder")
 	e.u32(unix.NFTA_BYTEORDER_SREG, reg)
 	e.u32(unix.NFTA_BYTEORDER_DREG, reg)
 	e.u32(unix.NFTA_BYTEORDER_OP, unix.NFT_BYTEORDER_HTON)
-	e.u32(unix.NFTA_BYTEORDER_LEN, 4)
-	e.u32(unix.NFTA_BYTEORDER_SIZE, 4)
+	e.u32(unix.NFTA_BYTEORDER_LEN, uint32(width))
+	e.u32(unix.NFTA_BYTEORDER_SIZE, uint32(width))
 	e.end(at)
 }
 

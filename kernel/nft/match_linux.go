@@ -15,7 +15,7 @@ import (
 // have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {
-	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass:
+	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass:
 		return true
 	}
 	return false
@@ -82,7 +82,7 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 		e.shiftRight(src.place.len, uint32(src.shift))
 	}
 	if set.Interval && hostEndian(m.Field.Type()) {
-		e.hton(reg1)
+		e.hton(reg1, m.Field.Type().Width())
 	}
 	e.lookup(e.kernelSet(m.Set), m.Not, vmap)
 	return nil
@@ -96,7 +96,7 @@ func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {
 	e.mask(m, src)
 	from, to := src.value(m.From, width), src.value(m.To, width)
 	if hostEndian(m.Field.Type()) {
-		e.hton(reg1)
+		e.hton(reg1, width)
 		from, to = m.From[:width], m.To[:width]
 	}
 	if m.Not {

@@ -15,7 +15,7 @@ import (
 var setTypes = map[plan.Type]uint32{
 	plan.TypeNFProto: 2, plan.TypeIPv4: 7, plan.TypeIPv6: 8, plan.TypeEther: 9, plan.TypeProto: 12, plan.TypePort: 13,
 	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeClass: 21, plan.TypeUID: 24, plan.TypeGID: 25, plan.TypeCTState: 26, plan.TypeCTDir: 27, plan.TypeCTStatus: 28,
-	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4,
+	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4, plan.TypeTime: 43,
 }
 
 // concatBits is how far nft shifts the type of one field of a key to put the next one's number behind it (TYPE_BITS in
@@ -178,6 +178,9 @@ func setUserdata(s *plan.Set) []byte {
 		}
 		b = appendUdata32(b, udataSetDataInterval, 0)
 	}
+	if s.Type == plan.TypeTime {
+		b = append(b, udataTime...)
+	}
 	return appendComment(b, udataSetComment, s.Comment)
 }
 
@@ -190,6 +193,10 @@ var udataNumbers = func() []byte {
 	b := appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprNumgen), udataTypeofData, number))
 	return appendUdata(b, udataSetDataTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprVerdict), udataTypeofData, nil))
 }()
+
+// udataTime is what nft keeps with a set of "typeof meta time".
+var udataTime = appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprMeta), udataTypeofData,
+	appendUdata32(nil, udataMetaKey, metaTime)))
 
 // udataConcat is what nft keeps with every set whose keys have several fields: that they have.
 var udataConcat = appendUdata(nil, udataSetKeyTypeof,

@@ -43,6 +43,7 @@ var sources = [...]source{
 	plan.FieldL4Proto: {kind: fromMeta, key: unix.NFT_META_L4PROTO},
 	plan.FieldSKUID:   {kind: fromMeta, key: unix.NFT_META_SKUID},
 	plan.FieldSKGID:   {kind: fromMeta, key: unix.NFT_META_SKGID},
+	plan.FieldTime:    {kind: fromMeta, key: metaTime},
 	plan.FieldMark:    {kind: fromMeta, key: unix.NFT_META_MARK},
 
 	plan.FieldPriority: {kind: fromMeta, key: unix.NFT_META_PRIORITY},

@@ -83,7 +83,7 @@ func (e *ruleEncoder) tupleMap(a *plan.Action, set *plan.Set) error {
 			e.bitwiseOn(reg, prefixMask(n, t.Width()), make([]byte, t.Width()))
 		}
 		if set.Interval && hostEndian(t) {
-			e.hton(reg)
+			e.hton(reg, t.Width())
 		}
 		word += t.Words()
 	}

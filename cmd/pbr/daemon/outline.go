@@ -28,6 +28,8 @@ type Outline struct {
 	// Comments are those of the objects, by kind and name ("uplink isp1").
 	Comments map[string]string `json:"comments,omitempty"`
 	Disabled []OutlineDisabled `json:"disabled,omitempty"`
+	// Scheduled tells that a policy depends on the time.
+	Scheduled bool `json:"scheduled,omitempty"`
 }
 
 // OutlineUplink is an uplink.
@@ -76,6 +78,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	}
 	o.Policies, o.Selectors, o.Rules = outlinePolicies(doc), outlineSelectors(doc), outlineRules(doc)
 	o.Comments, o.Disabled = outlineComments(doc), outlineDisabled(doc)
+	o.Scheduled = policy.HasSchedule(doc)
 	marks := map[string]uint32{}
 	for _, n := range want.Numbers {
 		marks[n.Name] = n.Mark

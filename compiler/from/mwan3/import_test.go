@@ -26,7 +26,6 @@ const fixtures = "../../../fixtures/import/mwan3"
 func parsePolicy(t testing.TB, text string) (*policy.Document, []string) {
 	t.Helper()
 	doc, ds := policy.Parse(fstest.MapFS{"policy": {Data: []byte(text)}}, "policy", "policy")
-	ds = append(ds, policy.Unsupported(doc)...)
 	if ds.HasErrors() {
 		t.Fatalf("%v in\n%s", ds, text)
 	}

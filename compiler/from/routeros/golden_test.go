@@ -31,7 +31,6 @@ func importText(t testing.TB, text string, rename map[string]string) *from.Resul
 func parse(t testing.TB, text string) (*policy.Document, []string) {
 	t.Helper()
 	doc, ds := policy.Parse(fstest.MapFS{"policy": {Data: []byte(text)}}, "policy", "policy")
-	ds = append(ds, policy.Unsupported(doc)...)
 	if ds.HasErrors() {
 		t.Fatalf("%v in\n%s", ds, text)
 	}
