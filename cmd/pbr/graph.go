@@ -160,7 +160,8 @@ func whyUnusable(u uplinkStatus) string {
 	return u.State + ": " + u.LastFailure
 }
 
-// elsewhere reports whether none of a policy's new connections can go to its target, an uplink or a balance.
+// elsewhere reports whether none of a policy's new connections can go to its target, an uplink or
+// a balance.
 func (p *steeringStatus) elsewhere(s *statusResult) bool {
 	if p.Problem == "" {
 		return false

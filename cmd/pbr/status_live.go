@@ -18,7 +18,8 @@ import (
 // measuredPause is between two looks at what was measured: as often as the watch has something new.
 const measuredPause = 5 * time.Second
 
-// Escape sequences of xterm(1), which all terminals have: another screen, and back; the cursor away, and back.
+// Escape sequences of xterm(1), which all terminals have: another screen, and back; the cursor
+// away, and back.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -81,7 +82,8 @@ type terminalScreen struct {
 	paint   bool
 }
 
-// run shows what look returns, anew each second and when the terminal changes its size, until stop ends or q is typed. The terminal is left as it was.
+// run shows what look returns, anew each second and when the terminal changes its size, until
+// stop ends or q is typed. The terminal is left as it was.
 func (t *terminalScreen) run(stop context.Context, look func() (view, error)) error {
 	before, err := unix.IoctlGetTermios(int(t.in.Fd()), unix.TCGETS)
 	if err != nil {

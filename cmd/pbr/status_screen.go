@@ -27,7 +27,8 @@ const (
 	leastPlot, mostPlot                                    = 6, 40
 )
 
-// lines writes the screen for a terminal's size; none is longer than it is wide, and there are no more than it has rows.
+// lines writes the screen for a terminal's size; none is longer than it is wide, and there are no
+// more than it has rows.
 func (s *statusScreen) lines(width, height int, paint bool) []string {
 	p := &painter{width: max(width, 20), paint: paint}
 	p.add(p.tint(bold, s.head()), "")

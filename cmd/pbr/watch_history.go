@@ -12,7 +12,8 @@ import (
 	"pbr/kernel"
 )
 
-// recordPause is between two looks at what uplinks measured and carried: two for each step of the history's finest resolution.
+// recordPause is between two looks at what uplinks measured and carried: two for each step of the
+// history's finest resolution.
 const recordPause = 2500 * time.Millisecond
 
 // recorder keeps the history of a watch. It only reads the watch's report, beside the loop.

@@ -51,7 +51,8 @@ func (w *webServer) run(ctx context.Context) {
 	}
 }
 
-// change serves the page somewhere else. That it cannot be served is logged: a page is no reason to leave uplinks unwatched.
+// change serves the page somewhere else. That it cannot be served is logged: a page is no reason
+// to leave uplinks unwatched.
 func (w *webServer) change(to policy.Web) {
 	token, err := "", error(nil)
 	if to.TokenFile != "" {

@@ -28,7 +28,8 @@ import (
 )
 
 const (
-	// connectionsShown is how many connections the page gets, connectionsPatience how long they are looked for.
+	// connectionsShown is how many connections the page gets, connectionsPatience how long they
+	// are looked for.
 	connectionsShown    = 200
 	connectionsPatience = 3 * time.Second
 	// helperNiceness keeps programs that answer questions behind the watch.
@@ -39,7 +40,8 @@ const (
 	pageTrace = "30s"
 )
 
-// Connections implements web.Source. Those that began last come first, so that a few are enough to be explained.
+// Connections implements web.Source. Those that began last come first, so that a few are enough
+// to be explained.
 func (w *webSource) Connections(ctx context.Context, f web.Filter) (found *web.Connections, err error) {
 	file := w.inForce()
 	err = withOwnKernel(func(k *kernel.Kernel) error {
@@ -97,8 +99,9 @@ func (e *connectionEntry) web(row []string) web.Connection {
 	return c
 }
 
-// helper prepares this program for another command: what takes long, tries what the kernel can do, or changes something for a while is done by a process of
-// its own, which can be ended, and whose end is nobody else's.
+// helper prepares this program for another command: what takes long, tries what the kernel can
+// do, or changes something for a while is done by a process of its own, which can be ended, and
+// whose end is nobody else's.
 func (w *webSource) helper(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	path := w.policies.current().Path
 	if path == "" {

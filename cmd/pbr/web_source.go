@@ -25,7 +25,8 @@ import (
 )
 
 const (
-	// kernelAge is how old what the page knows of the kernel may be at best; a reading that takes long is done less often: it takes a twentieth of the time.
+	// kernelAge is how old what the page knows of the kernel may be at best; a reading that takes
+	// long is done less often: it takes a twentieth of the time.
 	kernelAge   = time.Second
 	kernelShare = 20
 	// firstPatience is how long a page waits for the first reading.
@@ -34,7 +35,8 @@ const (
 	resolvePatience = 3 * time.Second
 )
 
-// webSource is what the page shows of a running watch. It reads the watch's report, and the kernel by connections of its own.
+// webSource is what the page shows of a running watch. It reads the watch's report, and the
+// kernel by connections of its own.
 type webSource struct {
 	watch    *daemon.Watcher
 	policies *policies
@@ -47,6 +49,17 @@ type webSource struct {
 	seen    *seen
 	next    time.Time
 	reading chan struct{}
+	// drawn is the picture that was made last: of many policies it takes a while.
+	drawn drawn
+}
+
+// drawn is a picture with what it was made of.
+type drawn struct {
+	doc       *policy.Document
+	seen      *seen
+	states    string
+	ways      *graph.Graph
+	selectors []web.Selector
 }
 
 // seen is what was read of the kernel.
@@ -85,7 +98,8 @@ func (w *webSource) History() *history.History { return w.history }
 // Events implements web.Source.
 func (w *webSource) Events() []daemon.PastEvent { return w.watch.Events() }
 
-// Snapshot implements web.Source: the watch's report of now, and what was read of the kernel lately.
+// Snapshot implements web.Source: the watch's report of now, and what was read of the kernel
+// lately.
 func (w *webSource) Snapshot(ctx context.Context) (*web.Snapshot, error) {
 	report := w.watch.Report()
 	doc := w.inForce().doc
@@ -105,12 +119,29 @@ func (w *webSource) Snapshot(ctx context.Context) (*web.Snapshot, error) {
 	if k != nil && k.status != nil {
 		live := *k.status
 		live.Uplinks = s.Uplinks // states are of now
-		n.Ways, n.Selectors = graph.New(doc, graphLive(&live)), webSelectors(k.status)
+		d := w.draw(drawn{doc: doc, seen: k, states: stateWords(report.Uplinks)}, &live)
+		n.Ways, n.Selectors, n.MoreSelectors = d.ways, d.selectors, len(live.Policies)+len(live.Rules)-len(d.selectors)
 	}
 	return n, nil
 }
 
-// kernel returns what was read of the kernel last, and begins another reading when it is time; nil if there was none yet.
+// draw makes a picture, unless the last one was made of the same.
+func (w *webSource) draw(d drawn, status *statusResult) drawn {
+	w.mu.Lock()
+	last := w.drawn
+	w.mu.Unlock()
+	if last.doc == d.doc && last.seen == d.seen && last.states == d.states {
+		return last
+	}
+	d.ways, d.selectors = graph.New(d.doc, graphLive(status)), webSelectors(status)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.drawn = d
+	return d
+}
+
+// kernel returns what was read of the kernel last, and begins another reading when it is time;
+// nil if there was none yet.
 func (w *webSource) kernel(ctx context.Context, report *daemon.Report) *seen {
 	w.mu.Lock()
 	states := stateWords(report.Uplinks)
@@ -220,7 +251,8 @@ func patientResolver(ctx context.Context) explain.Resolver {
 	}
 }
 
-// Difference implements web.Source. It compares the kernel with the policy file, which may have been edited since, as pbr diff does.
+// Difference implements web.Source. It compares the kernel with the policy file, which may have
+// been edited since, as pbr diff does.
 func (w *webSource) Difference(context.Context) (text string, err error) {
 	f := w.inForce()
 	if f.text.Path != "" {

@@ -77,12 +77,15 @@ func gatewayText(doc *policy.Document, uplink string, link plan.Link, family pla
 	return "auto: none known"
 }
 
-// webSelectors are policies, and rules behind them.
+// selectorsShown is how many policies and rules the page lists.
+const selectorsShown = 2000
+
+// webSelectors are policies, and rules behind them, as many as the page lists.
 func webSelectors(s *statusResult) (list []web.Selector) {
-	for i := range s.Policies {
+	for i := range s.Policies[:min(len(s.Policies), selectorsShown)] {
 		list = append(list, webSelector(&s.Policies[i]))
 	}
-	for i := range s.Rules {
+	for i := range s.Rules[:min(len(s.Rules), selectorsShown-len(list))] {
 		r := webSelector(&s.Rules[i].steeringStatus)
 		r.IsRule = true
 		if r.Target == "" {

@@ -61,7 +61,8 @@ func (s *section) checkWeb(above *section, key string, w *Web) {
 	}
 }
 
-// Private reports whether only this machine reaches the page: by a loopback address, or by a socket.
+// Private reports whether only this machine reaches the page: by a loopback address, or by a
+// socket.
 func (w *Web) Private() bool {
 	if strings.HasPrefix(w.Listen, "unix:") {
 		return true

@@ -1,5 +1,6 @@
-// Package history keeps what was measured of uplinks over the last hour and day, in memory, at falling resolution: round trips, jitter and loss of
-// each IP version, and what the interface carried. It knows no clock: every call is given the time.
+// Package history keeps what was measured of uplinks over the last hour and day, in memory, at
+// falling resolution: round trips, jitter and loss of each IP version, and what the interface
+// carried. It knows no clock: every call is given the time.
 package history
 
 import (
@@ -54,7 +55,8 @@ type Mark struct {
 	At time.Time
 	// Version is "4", "6" or "both".
 	Version, From, To, Reason string
-	// Usable reports whether new connections could use the uplink from then on, WasUsable whether they could before.
+	// Usable reports whether new connections could use the uplink from then on, WasUsable whether
+	// they could before.
 	Usable, WasUsable bool
 }
 
@@ -76,8 +78,8 @@ type line struct {
 	version int
 }
 
-// New returns an empty history. Times are counted from start, by the monotonic clock where they have it: somebody who sets the
-// clock moves nothing.
+// New returns an empty history. Times are counted from start, by the monotonic clock where they
+// have it: somebody who sets the clock moves nothing.
 func New(start time.Time) *History {
 	return &History{start: start, lines: map[line]*rings{}, marks: map[string][]Mark{}, last: map[string]Counters{}}
 }
@@ -99,14 +101,16 @@ func (h *History) AddProbe(now time.Time, uplink string, version int, p Probe) {
 	h.add(now, line{uplink, version}, []float64{rtt, jitter, p.Loss})
 }
 
-// Counters are what an interface received and sent since it exists. Life tells one interface from another of the same name.
+// Counters are what an interface received and sent since it exists. Life tells one interface from
+// another of the same name.
 type Counters struct {
 	Life    string
 	In, Out uint64
 	at      time.Time
 }
 
-// AddCounters adds what an uplink's interface counted. The first reading, and the first of another interface, only begin.
+// AddCounters adds what an uplink's interface counted. The first reading, and the first of
+// another interface, only begin.
 func (h *History) AddCounters(now time.Time, uplink string, c Counters) {
 	c.at = now
 	h.mu.Lock()
@@ -136,7 +140,8 @@ func (h *History) add(now time.Time, l line, values []float64) {
 	}
 }
 
-// combine is how several values of one step become one: by their mean, or by the worst one for losses, which a mean would hide.
+// combine is how several values of one step become one: by their mean, or by the worst one for
+// losses, which a mean would hide.
 func combine(l line, metric int) func(have float64, n int, v float64) float64 {
 	if l.version != 0 && Metric(metric) == Loss {
 		return func(have float64, _ int, v float64) float64 { return max(have, v) }
@@ -146,8 +151,9 @@ func combine(l line, metric int) func(have float64, n int, v float64) float64 {
 
 func mean(have float64, n int, v float64) float64 { return have + (v-have)/float64(n+1) }
 
-// Series returns a metric's values over a span, the last one of the step that now is in; what is not known is not a number. Version 0 is for In and
-// Out. points is how many values are wanted: neighbours are joined.
+// Series returns a metric's values over a span, the last one of the step that now is in; what is
+// not known is not a number. Version 0 is for In and Out. points is how many values are wanted:
+// neighbours are joined.
 func (h *History) Series(now time.Time, uplink string, version int, m Metric, s Span, points int) []float64 {
 	l, at := line{uplink, version}, int(m)
 	if version == 0 {

@@ -13,11 +13,13 @@ func (r *rings) of(metric int, s Span) *ring {
 	return g
 }
 
-// ring has the values of the last steps. It grows as time goes on, so that a short life takes little memory.
+// ring has the values of the last steps. It grows as time goes on, so that a short life takes
+// little memory.
 type ring struct {
 	steps  int64
 	values []float32
-	// first is the step of values[0] before the ring is full; last is the one that is being filled, with n values so far.
+	// first is the step of values[0] before the ring is full; last is the one that is being
+	// filled, with n values so far.
 	first, last int64
 	n           int
 	current     float64

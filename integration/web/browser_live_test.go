@@ -27,7 +27,8 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// dying: a line dies, and the page shows it within 2 s of the verdict without being loaded again. The time is taken in the page.
+// dying: a line dies, and the page shows it within 2 s of the verdict without being loaded again.
+// The time is taken in the page.
 func (b *browser) dying(r *router) {
 	b.t.Helper()
 	b.open("/")
@@ -99,7 +100,8 @@ func (b *browser) withoutScript() {
 	b.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": false}, nil)
 }
 
-// keyboard: the first key leads to the content, the next ones through the menu; what has the focus is seen.
+// keyboard: the first key leads to the content, the next ones through the menu; what has the
+// focus is seen.
 func (b *browser) keyboard() {
 	b.t.Helper()
 	b.open("/")
@@ -118,7 +120,8 @@ func (b *browser) keyboard() {
 	}
 }
 
-// TestQuick: with 200 uplinks and 1,000 policies the first paint comes within 0.3 s, the best of some loads.
+// TestQuick: with 200 uplinks and 1,000 policies the first paint comes within 0.3 s, the best of
+// some loads.
 func TestQuick(t *testing.T) {
 	needBrowser(t)
 	h := lab.New(t).Host("router")
@@ -143,7 +146,8 @@ func TestQuick(t *testing.T) {
 	}
 }
 
-// TestAccessible: axe-core has no serious findings, in light and dark, wide and narrow. PBR_AXE names axe.min.js.
+// TestAccessible: axe-core has no serious findings, in light and dark, wide and narrow. PBR_AXE
+// names axe.min.js.
 func TestAccessible(t *testing.T) {
 	needBrowser(t)
 	axe, err := os.ReadFile(os.Getenv("PBR_AXE"))

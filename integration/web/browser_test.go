@@ -204,7 +204,8 @@ func (b *browser) screen(width, height int, dark bool) {
 	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
-// shoot writes a picture of the page from its top, as high as it is, but no higher than a limit; the file's name tells the format.
+// shoot writes a picture of the page from its top, as high as it is, but no higher than a limit;
+// the file's name tells the format.
 func (b *browser) shoot(file string, width, limit int) {
 	b.t.Helper()
 	var height int
@@ -224,7 +225,8 @@ func (b *browser) shoot(file string, width, limit int) {
 	}
 }
 
-// complaints are what pages logged: errors of scripts, and what the content security policy refused.
+// complaints are what pages logged: errors of scripts, and what the content security policy
+// refused.
 func (b *browser) complaints() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,4 +1,5 @@
-// Package web looks at the page of pbr watch as its visitors do: by HTTP, and with a browser (make test-web), while the demo's network runs.
+// Package web looks at the page of pbr watch as its visitors do: by HTTP, and with a browser
+// (make test-web), while the demo's network runs.
 package web
 
 import (
@@ -143,7 +144,8 @@ func (r *router) dial(ctx context.Context, network, addr string) (conn net.Conn,
 	return conn, err
 }
 
-// client is a visitor on the router, with cookies. Connections are not kept: each request stands for itself.
+// client is a visitor on the router, with cookies. Connections are not kept: each request stands
+// for itself.
 func (r *router) client() *http.Client {
 	jar, _ := cookiejar.New(nil)
 	return &http.Client{Jar: jar, Timeout: lab.Patience(30 * time.Second), Transport: &http.Transport{DialContext: r.dial, DisableKeepAlives: true}}
@@ -178,7 +180,8 @@ func read(t *testing.T, res *http.Response) (int, string) {
 	return res.StatusCode, string(b)
 }
 
-// silent makes a provider's internet silent behind its gateway; the cable is in, and the gateway answers.
+// silent makes a provider's internet silent behind its gateway; the cable is in, and the gateway
+// answers.
 func (r *router) silent(isp string) {
 	r.t.Helper()
 	r.ISPs[isp].NFT("table inet dead { chain in { type filter hook prerouting priority -350; ip daddr 8.8.8.8 drop; meta nfproto ipv6 meta l4proto { tcp, udp, ipv6-icmp } drop; }\n}\n")

@@ -257,7 +257,8 @@ func (r *router) changes(t *testing.T) {
 	r.policy(string(policy))
 }
 
-// slowClients: 300 of them hang in every way that there is, others flood, and a line dies: it is taken out of use all the same.
+// slowClients: 300 of them hang in every way that there is, others flood, and a line dies: it is
+// taken out of use all the same.
 func (r *router) slowClients(t *testing.T) {
 	var conns []net.Conn
 	for i := range 300 {

@@ -24,7 +24,8 @@ import (
 	"pbr/render/graph"
 )
 
-// sample is a router that was looked at for a day: what pictures of the page show. The page is the real one; what it is given is made up.
+// sample is a router that was looked at for a day: what pictures of the page show. The page is
+// the real one; what it is given is made up.
 type sample struct {
 	doc      *policy.Document
 	text     string
@@ -117,7 +118,8 @@ func newSample(t *testing.T, text string) *sample {
 	return s
 }
 
-// dead reports whether the i-th uplink is down in the sample: the second, and of many each twentieth.
+// dead reports whether the i-th uplink is down in the sample: the second, and of many each
+// twentieth.
 func dead(i int) bool { return i%20 == 1 }
 
 // ways are the routes that the kernel has: each table's best usable uplink.

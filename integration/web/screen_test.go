@@ -76,7 +76,8 @@ func (s *shown) last() []string {
 	return strings.Split(text, "\n")
 }
 
-// pbr status --watch on a terminal of 80x24: plots, a failover, another size, and q, which leaves the terminal as it was.
+// pbr status --watch on a terminal of 80x24: plots, a failover, another size, and q, which leaves
+// the terminal as it was.
 func (r *router) statusScreen(t *testing.T) {
 	master, slave := openTerminal(t, 24, 80)
 	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)

@@ -96,8 +96,9 @@ func arrange(g *Graph) *layout {
 	return l
 }
 
-// split leads ways past the columns that they pass by, those alike as one, so that none lies behind a box that it has nothing to do with. A way
-// within a column is left out: the boxes tell of it.
+// split leads ways past the columns that they pass by, those alike as one, so that none lies
+// behind a box that it has nothing to do with. A way within a column is left out: the boxes tell
+// of it.
 func (l *layout) split(edges []Edge, boxes map[string]*box, places map[string]int) (out []Edge) {
 	for _, e := range edges {
 		if boxes[e.From] == nil || boxes[e.To] == nil || places[e.To] <= places[e.From] {
@@ -137,7 +138,8 @@ func newBox(n Node) *box {
 	return x
 }
 
-// place gives boxes their places: the first column keeps its order, the others follow those that lead to them.
+// place gives boxes their places: the first column keeps its order, the others follow those that
+// lead to them.
 func (l *layout) place(edges []Edge, boxes map[string]*box) {
 	for i, c := range l.columns {
 		c.x = 1 + i*(boxWidth+columnGap)
@@ -190,7 +192,8 @@ func (c *column) sort(edges []Edge, boxes map[string]*box) {
 	slices.SortStableFunc(c.boxes, func(a, b *box) int { return cmp.Compare(at(a), at(b)) })
 }
 
-// draw lays the ways: at each box from top to bottom in the order of where they come from, or lead to.
+// draw lays the ways: at each box from top to bottom in the order of where they come from, or
+// lead to.
 func (l *layout) draw(edges []Edge, boxes map[string]*box) {
 	outs, ins := map[string]int{}, map[string]int{}
 	lines := make([]line, len(edges))

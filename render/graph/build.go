@@ -20,7 +20,8 @@ type Live struct {
 	// Hits are by policy; Problems tell what is wrong by the ID of a policy or rule.
 	Hits     map[string]uint64
 	Problems map[string]string
-	// Instead has the policies that use default because their target is not usable, Refused those whose connections are unreachable.
+	// Instead has the policies that use default because their target is not usable, Refused those
+	// whose connections are unreachable.
 	Instead, Refused map[string]bool
 }
 
@@ -140,8 +141,18 @@ func (b *builder) policy(p *policy.Policy) {
 	}
 	n.Unusable = b.live.Refused[n.ID]
 	b.node(n)
-	b.leads(n.ID, b.target(p.Target))
+	switch p.Target.Kind {
+	case policy.ToUnreachable:
+		b.edge(Edge{From: n.ID, To: string(Nowhere), Label: unreachable, InUse: true})
+	case policy.ToDrop:
+		b.edge(Edge{From: n.ID, To: string(Nowhere), Label: drop, InUse: true})
+	default:
+		b.leads(n.ID, b.target(p.Target))
+	}
 }
+
+// What becomes of connections that get no way.
+const unreachable, drop = "unreachable", "drop"
 
 // leads adds the way of a policy or rule, and the one that it takes instead.
 func (b *builder) leads(from, to string) {
@@ -156,7 +167,7 @@ func (b *builder) leads(from, to string) {
 }
 
 var ruleActions = map[policy.RuleAction]string{
-	policy.RuleUnreachable: "unreachable", policy.RuleProhibit: "prohibit", policy.RuleDrop: "drop", policy.RuleLookupOnly: "lookup-only-in-table",
+	policy.RuleUnreachable: unreachable, policy.RuleProhibit: "prohibit", policy.RuleDrop: drop, policy.RuleLookupOnly: "lookup-only-in-table",
 }
 
 func (b *builder) rule(r *policy.Rule) {
@@ -250,7 +261,8 @@ func (b *builder) routes(t *policy.Table) (edges []Edge) {
 	return edges
 }
 
-// best has the versions in which each uplink carries a destination of a table: what the kernel has, or the lowest distance.
+// best has the versions in which each uplink carries a destination of a table: what the kernel
+// has, or the lowest distance.
 func (b *builder) best(t *policy.Table) map[[2]string]string {
 	out := map[[2]string]string{}
 	if b.g.Live {
@@ -296,7 +308,8 @@ func (b *builder) twoVersions(table, dst string) bool {
 	return len(seen) > 1
 }
 
-// kept reports whether a table keeps its last route to a destination, over an uplink that is not usable.
+// kept reports whether a table keeps its last route to a destination, over an uplink that is not
+// usable.
 func (b *builder) kept(table, dst string) bool {
 	return slices.ContainsFunc(b.live.Ways, func(w Way) bool { return w.Table == table && w.Destination == dst && w.Kept })
 }
@@ -321,7 +334,17 @@ func (b *builder) uplink(u *policy.Uplink) {
 
 // nowhere adds the end of connections without a way, if there are any.
 func (b *builder) nowhere() {
-	if slices.ContainsFunc(b.g.Edges, func(e Edge) bool { return e.To == string(Nowhere) }) {
-		b.node(Node{ID: string(Nowhere), Kind: Nowhere, Name: "unreachable"})
+	n := Node{ID: string(Nowhere), Kind: Nowhere}
+	for _, e := range b.g.Edges {
+		switch {
+		case e.To != n.ID:
+		case e.Label == drop:
+			n.Name = "unreachable or dropped"
+		case n.Name == "":
+			n.Name = "unreachable"
+		}
+	}
+	if n.Name != "" {
+		b.node(n)
 	}
 }

@@ -13,7 +13,8 @@ const (
 	foldNames = 3
 )
 
-// Folded returns the graph with the policies and rules of the same ways as one node, where there are more than a picture has room for.
+// Folded returns the graph with the policies and rules of the same ways as one node, where there
+// are more than a picture has room for.
 func Folded(g *Graph) *Graph {
 	n := 0
 	for i := range g.Nodes {

@@ -1,5 +1,5 @@
-// Package graph draws a policy: policies and rules lead to tables and balances, these to uplinks. The way that new connections take now is
-// strong, what cannot be used is grey and says why.
+// Package graph draws a policy: policies and rules lead to tables and balances, these to uplinks.
+// The way that new connections take now is strong, what cannot be used is grey and says why.
 //
 //	g := graph.New(doc, nil)     // the policy alone: every uplink counts as usable
 //	g := graph.New(doc, &live)   // with what the kernel has and the uplinks' states
@@ -25,7 +25,8 @@ const (
 
 // Graph is a policy as nodes and the ways between them.
 type Graph struct {
-	// Live tells that states and hits are this router's now; otherwise they are what the policy alone says.
+	// Live tells that states and hits are this router's now; otherwise they are what the policy
+	// alone says.
 	Live  bool   `json:"live"`
 	Nodes []Node `json:"nodes"`
 	Edges []Edge `json:"edges"`
@@ -41,7 +42,8 @@ type Node struct {
 	Detail string `json:"detail,omitempty"`
 	// Hits are the connections that a policy has caught; nil where that is not known.
 	Hits *uint64 `json:"hits,omitempty"`
-	// Unusable tells that new connections cannot use it; Why says the reason, or what is wrong otherwise.
+	// Unusable tells that new connections cannot use it; Why says the reason, or what is wrong
+	// otherwise.
 	Unusable bool   `json:"unusable"`
 	Why      string `json:"why,omitempty"`
 }

@@ -151,6 +151,14 @@ uplinks
 	}
 }
 
+// A policy can refuse.
+func TestRefusing(t *testing.T) {
+	got := drawn(t, Text, New(document(t, text+"[[policy]]\nname = \"telnet\"\ndport = 23\naction = \"drop\"\n"), nil))
+	if !strings.Contains(got, "policy telnet\n╚══> unreachable or dropped  drop\n") {
+		t.Error(got)
+	}
+}
+
 // One version has another way than the other.
 func TestVersionsApart(t *testing.T) {
 	live := down()
@@ -162,7 +170,8 @@ func TestVersionsApart(t *testing.T) {
 	}
 }
 
-// A picture is XML, whatever is written in it, has a box for each node, and no label lies on another.
+// A picture is XML, whatever is written in it, has a box for each node, and no label lies on
+// another.
 func TestSVG(t *testing.T) {
 	for _, standalone := range []bool{true, false} {
 		got := drawn(t, func(w io.Writer, g *Graph) error {

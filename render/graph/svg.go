@@ -10,7 +10,8 @@ import (
 
 // Style says how a picture is drawn.
 type Style struct {
-	// Standalone puts colours into the picture, for light and dark screens; without them the page around it has to colour its classes.
+	// Standalone puts colours into the picture, for light and dark screens; without them the page
+	// around it has to colour its classes.
 	Standalone bool
 	// Link is where a node leads to when it is clicked; nil or empty for nowhere.
 	Link func(Node) string

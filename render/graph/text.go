@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Text writes the graph for a terminal: each way with the policies that lead to it. Doubled lines are the ways in use.
+// Text writes the graph for a terminal: each way with the policies that lead to it. Doubled lines
+// are the ways in use.
 func Text(w io.Writer, g *Graph) error {
 	var b bytes.Buffer
 	for _, group := range groups(g) {

@@ -21,7 +21,8 @@ type Chart struct {
 	Bare bool
 }
 
-// Series are values at equal distances, the first at From and the last at To; what is not a number is not known.
+// Series are values at equal distances, the first at From and the last at To; what is not a
+// number is not known.
 type Series struct {
 	Class, Colour string
 	Fill          bool

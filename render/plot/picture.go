@@ -3,7 +3,8 @@
 //	plot.Chart{...}.Picture().Write(w)   // values against time
 //	plot.Spark(values, top)              // ▁▂▃▅▇
 //
-// What is drawn carries colours as presentation attributes, and classes, so that it stands alone and a page's style sheet can still have its way.
+// What is drawn carries colours as presentation attributes, and classes, so that it stands alone
+// and a page's style sheet can still have its way.
 package plot
 
 import (
@@ -14,10 +15,12 @@ import (
 	"strconv"
 )
 
-// Picture is some diagrams and what explains their colours. All numbers are pixels from the upper left corner.
+// Picture is some diagrams and what explains their colours. All numbers are pixels from the upper
+// left corner.
 type Picture struct {
 	Width, Height int
-	// Label says what it shows, for those who do not see it; empty in docs, where the text around does.
+	// Label says what it shows, for those who do not see it; empty in docs, where the text around
+	// does.
 	Label string
 	// Inline leaves the background to the page.
 	Inline bool

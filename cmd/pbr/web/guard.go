@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// policyHeader is the content security policy: what this page loads comes from here, no script and style stands in the page itself, and nobody frames it.
+// policyHeader is the content security policy: what this page loads comes from here, no script
+// and style stands in the page itself, and nobody frames it.
 const policyHeader = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 var headers = map[string]string{
@@ -24,7 +25,8 @@ var headers = map[string]string{
 	"Cache-Control":                "no-store",
 }
 
-// guarded refuses what must not come: other names than this page's (DNS rebinding), requests of other pages, methods that nobody needs, and floods.
+// guarded refuses what must not come: other names than this page's (DNS rebinding), requests of
+// other pages, methods that nobody needs, and floods.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
@@ -50,7 +52,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// knownHost reports whether a request is for this page by a name that nobody else can have pointed here.
+// knownHost reports whether a request is for this page by a name that nobody else can have
+// pointed here.
 func (s *Server) knownHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -62,7 +65,8 @@ func (s *Server) knownHost(host string) bool {
 	return host == "localhost" || slices.Contains(s.Hosts, host)
 }
 
-// sameOrigin reports whether a request comes of this page, or of a person; a browser says so by Origin and Sec-Fetch-Site (Fetch Metadata).
+// sameOrigin reports whether a request comes of this page, or of a person; a browser says so by
+// Origin and Sec-Fetch-Site (Fetch Metadata).
 func sameOrigin(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		u, err := url.Parse(origin)

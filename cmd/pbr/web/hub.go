@@ -23,7 +23,8 @@ const (
 	beat = 15 * time.Second
 )
 
-// parts are the parts of a view by their id. shape changes when parts come or go: then the page has to be loaded anew.
+// parts are the parts of a view by their id. shape changes when parts come or go: then the page
+// has to be loaded anew.
 type parts struct {
 	shape string
 	html  map[string]string

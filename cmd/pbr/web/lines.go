@@ -61,7 +61,8 @@ func (s *Server) chartsOf(l *Line, cards bool) (list []chart) {
 	return list
 }
 
-// plotTime is the end of charts: it moves by steps of their resolution, so that they do not change all the time.
+// plotTime is the end of charts: it moves by steps of their resolution, so that they do not
+// change all the time.
 func (s *Server) plotTime(span history.Span) time.Time {
 	now := s.now()
 	return now.Add(-(now.Sub(s.start) % span.Step())) // and not Truncate, which forgets the monotonic clock

@@ -22,7 +22,8 @@ const (
 	maxSessions = 64
 	// minToken is the shortest token in characters, maxToken the longest file in bytes.
 	minToken, maxToken = 16, 4096
-	// loginTries are the wrong tokens of one address that are answered at once; one more each loginPause.
+	// loginTries are the wrong tokens of one address that are answered at once; one more each
+	// loginPause.
 	loginTries = 5
 	loginPause = 10 * time.Second
 	// maxAddresses bounds what is remembered of those who try.
@@ -87,7 +88,8 @@ func (s *sessions) begin(now time.Time) string {
 	return id
 }
 
-// key is what is kept of a session: a look-up by it tells nothing of the session by the time that it takes.
+// key is what is kept of a session: a look-up by it tells nothing of the session by the time that
+// it takes.
 func key(id string) string { sum := sha256.Sum256([]byte(id)); return string(sum[:]) }
 
 func (s *sessions) valid(id string, now time.Time) bool {
@@ -172,7 +174,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// clientOf is the address that a request comes from: a proxy's, where there is one, so that its visitors share their tries.
+// clientOf is the address that a request comes from: a proxy's, where there is one, so that its
+// visitors share their tries.
 func clientOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

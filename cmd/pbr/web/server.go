@@ -18,7 +18,8 @@ import (
 const (
 	// maxBody bounds what a form may send, maxHeader a request's head, in bytes.
 	maxBody, maxHeader = 8 << 10, 16 << 10
-	// requestTime is how long a request may take to arrive and to be answered, idleTime how long a client may wait with the next one.
+	// requestTime is how long a request may take to arrive and to be answered, idleTime how long
+	// a client may wait with the next one.
 	requestTime, idleTime = 10 * time.Second, 30 * time.Second
 	// headTime is how long a request's head may take: this long a silent client holds its place.
 	headTime = 3 * time.Second
@@ -54,7 +55,8 @@ type Server struct {
 	hub       *hub
 	sessions  *sessions
 	flood     *bucket
-	// work has a place for each page that is being made: one less than there are processors, so that the watch always finds one.
+	// work has a place for each page that is being made: one less than there are processors, so
+	// that the watch always finds one.
 	work chan struct{}
 	// questions has one for each question that is being answered.
 	questions chan struct{}

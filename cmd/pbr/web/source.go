@@ -1,7 +1,9 @@
-// Package web serves the page of pbr watch: lines, ways, and why a connection goes where it goes. It only looks. Everything that it shows are snapshots
-// and answers that a Source gives it: nothing in it waits for the watch's loop, and nothing of the loop waits for it.
+// Package web serves the page of pbr watch: lines, ways, and why a connection goes where it goes.
+// It only looks. Everything that it shows are snapshots and answers that a Source gives it:
+// nothing in it waits for the watch's loop, and nothing of the loop waits for it.
 //
-// A page is made here and needs no script. With the little that page.js has, it is kept up to date by server-sent events.
+// A page is made here and needs no script. With the little that page.js has, it is kept up to
+// date by server-sent events.
 package web
 
 import (
@@ -17,7 +19,8 @@ import (
 
 // Source is what a page shows. All methods are for any number of goroutines.
 type Source interface {
-	// Snapshot tells how things stand. It takes a moment at most: what is slow to read may be some seconds old.
+	// Snapshot tells how things stand. It takes a moment at most: what is slow to read may be
+	// some seconds old.
 	Snapshot(ctx context.Context) (*Snapshot, error)
 	History() *history.History
 	Events() []daemon.PastEvent
@@ -44,9 +47,12 @@ type Snapshot struct {
 	Notes []string
 	// Trial is an apply that waits to be confirmed; nil without one.
 	Trial *Trial
-	// Ways are the policy as a picture, and Selectors its policies and rules; nil until the kernel was read for the first time.
+	// Ways are the policy as a picture, and Selectors its policies and rules; nil until the
+	// kernel was read for the first time.
 	Ways      *graph.Graph
 	Selectors []Selector
+	// MoreSelectors is how many are not listed.
+	MoreSelectors int
 	// Trouble says why the kernel could not be read; empty if it could.
 	Trouble string
 }
@@ -54,11 +60,13 @@ type Snapshot struct {
 // Line is an uplink.
 type Line struct {
 	Name, Interface, State string
-	// Usable reports whether new connections can use it, Failed whether something of it should be in use, and is not.
+	// Usable reports whether new connections can use it, Failed whether something of it should be
+	// in use, and is not.
 	Usable, Failed bool
 	Versions       []Version
 	Quota          *daemon.QuotaStatus
-	// Connections and Bytes are those in the connection table; Bytes is nil where the kernel does not count them.
+	// Connections and Bytes are those in the connection table; Bytes is nil where the kernel does
+	// not count them.
 	Connections int
 	Bytes       *uint64
 }
@@ -100,11 +108,13 @@ type Selector struct {
 
 // Filter selects connections.
 type Filter struct {
-	// Uplink and Policy are names, Text stands anywhere in a connection's addresses or names; empty for any.
+	// Uplink and Policy are names, Text stands anywhere in a connection's addresses or names;
+	// empty for any.
 	Uplink, Policy, Text string
 }
 
-// Connections are those that a filter selects, the newest first where the kernel notes when they began.
+// Connections are those that a filter selects, the newest first where the kernel notes when they
+// began.
 type Connections struct {
 	// Total is how many there are, Read how many of them were looked at.
 	Total, Read int

@@ -47,7 +47,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, "events", page{Title: "Events", At: "events", Live: "events"}, func(*Snapshot) (any, int) { return s.pastEvents(), http.StatusOK })
 }
 
-// findingsAge is how long doctor's findings are shown again: it asks gateways, and tries what the kernel can do.
+// findingsAge is how long doctor's findings are shown again: it asks gateways, and tries what the
+// kernel can do.
 const findingsAge = 20 * time.Second
 
 // findings are doctor's last ones.
@@ -141,7 +142,8 @@ type diffLine struct{ Class, Text string }
 // maxDiff bounds the lines that are shown.
 const maxDiff = 2000
 
-// changes shows what the kernel, or the policy file, has otherwise than what is in force, and the apply that waits.
+// changes shows what the kernel, or the policy file, has otherwise than what is in force, and the
+// apply that waits.
 func (s *Server) changes(w http.ResponseWriter, r *http.Request) {
 	ctx, done, ok := s.asked(w, r)
 	if !ok {

@@ -63,7 +63,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// A question that is wrong is answered by what is wrong, and a page that cannot be made is no half page.
+// A question that is wrong is answered by what is wrong, and a page that cannot be made is no
+// half page.
 func TestWrongQuestions(t *testing.T) {
 	f := newFake()
 	s := server(t, f, nil)
@@ -87,7 +88,8 @@ func TestWrongQuestions(t *testing.T) {
 	}
 }
 
-// Nobody gets in by another name, from another page, or by another method; nothing is asked for them.
+// Nobody gets in by another name, from another page, or by another method; nothing is asked for
+// them.
 func TestNobodyElse(t *testing.T) {
 	f := newFake()
 	s := server(t, f, func(o *Options) { o.Hosts = []string{"router.example.org"} })
@@ -358,7 +360,8 @@ func TestManyLines(t *testing.T) {
 	}
 }
 
-// FuzzRequests: whatever comes, the server answers, with its headers, without an error of its own, and asks nothing for those who must not.
+// FuzzRequests: whatever comes, the server answers, with its headers, without an error of its
+// own, and asks nothing for those who must not.
 func FuzzRequests(f *testing.F) {
 	for _, path := range append(views, "/live", "/login", "/static/page.js", "//", "/%00", "/line/..%2f", "/why?src=%zz") {
 		f.Add("GET", path, "127.0.0.1:9810", "", "")

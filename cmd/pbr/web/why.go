@@ -21,7 +21,8 @@ type field struct {
 	Choices                 []string
 }
 
-// questionFields are the parts of a question that the form always shows; the others are behind "more".
+// questionFields are the parts of a question that the form always shows; the others are behind
+// "more".
 var questionFields = []field{
 	{Key: "src", Label: "Source", Hint: "192.168.10.50"},
 	{Key: "dst", Label: "Destination", Hint: "9.9.9.9 or a name"},
@@ -177,7 +178,8 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 	s.show(w, r, "trace", page{Title: "Trace", At: "why"}, func(*Snapshot) (any, int) { return traceView{Host: r.URL.Query().Get("host")}, http.StatusOK })
 }
 
-// startTrace traces a host. The page is written while it lasts, a row for each packet, so that it needs no script.
+// startTrace traces a host. The page is written while it lasts, a row for each packet, so that it
+// needs no script.
 func (s *Server) startTrace(w http.ResponseWriter, r *http.Request) {
 	host := strings.TrimSpace(r.PostFormValue("host"))
 	if !isHost(host) {
