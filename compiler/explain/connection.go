@@ -47,7 +47,7 @@ func (x *Explainer) Carried(c *Connection) Carried {
 	if w.In == "" {
 		return w
 	}
-	fresh := x.answer(&Question{in: w.In, packet: c.packet(c.Dst, w.In)})
+	fresh := x.answer(&Question{in: w.In, packet: x.packetOf(c, c.Dst, w.In)})
 	w.By, w.Table = fresh.By, fresh.Table
 	if arrived := x.byInterface[w.In]; arrived != nil {
 		w.Uplink, w.Interface = arrived.Name, w.In
@@ -88,7 +88,7 @@ func (x *Explainer) opener(c *Connection, pinned string) string {
 // unmarkedUplink is the uplink of a connection that no mark pins: the one whose address the far end sees, or else the one that a later packet
 // leaves through.
 func (x *Explainer) unmarkedUplink(c *Connection, in string) string {
-	p := c.packet(c.ReplySrc, in)
+	p := x.packetOf(c, c.ReplySrc, in)
 	p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark
 	a := x.merge(&Question{in: in, packet: p, established: true}, &p, x.router.Send(&p))
 	if name := x.holder(c.ReplyDst); a.Verdict != walk.Delivered.String() && name != "" && (len(a.Members) > 0 || a.Uplink != "") {
@@ -111,9 +111,9 @@ func (x *Explainer) holder(a netip.Addr) string {
 	return ""
 }
 
-// packet is a packet of the direction in which the connection was opened.
-func (c *Connection) packet(dst netip.Addr, in string) walk.Packet {
-	p := walk.Packet{Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort, ICMPType: c.ICMPType, CTState: walk.StateNew}
+// packetOf is a packet of the direction in which the connection was opened, as it would come now.
+func (x *Explainer) packetOf(c *Connection, dst netip.Addr, in string) walk.Packet {
+	p := walk.Packet{Time: x.live.Now, Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort, ICMPType: c.ICMPType, CTState: walk.StateNew}
 	p.NoPorts = !c.HasPorts && c.Proto != protoICMP && c.Proto != protoICMPv6
 	if in == local {
 		p.HasUID = true
@@ -133,7 +133,7 @@ func (c *Connection) Family() plan.Family {
 
 // AnswerTo explains a packet that really passes: the first one of its connection, or a later one of a connection with a mark.
 func (x *Explainer) AnswerTo(c *Connection, in string, established bool) *Answer {
-	q := &Question{in: in, packet: c.packet(c.Dst, in), established: established}
+	q := &Question{in: in, packet: x.packetOf(c, c.Dst, in), established: established}
 	p := q.packet
 	if established {
 		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark
