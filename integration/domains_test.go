@@ -3,9 +3,12 @@ package integration
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -125,5 +128,45 @@ func (n *named) hog(pid int) {
 	}
 	for range 2 * runtime.NumCPU() {
 		n.daemon(n.lan, "nice", "-n", "-10", "sh", "-c", "while :; do :; done")
+	}
+}
+
+// dnsmasq fills the sets by itself, with no pbr watch, from the file that apply writes; names below others are in the lists of both.
+func TestDomainsDnsmasqAlone(t *testing.T) {
+	t.Parallel()
+	lab.NeedProgram(t, "dnsmasq")
+	n := &named{watched: newWatched(t, domainPolicy, 2), dir: t.TempDir(), resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	conf := filepath.Join(n.dir, "pbr.conf")
+	policy := strings.Replace(domainPolicy, "[lists]\n", fmt.Sprintf("[pbr]\ndnsmasq = %q\n[lists]\ndeep = { domains = [\"*.deep.example.com\"] }\n", conf), 1)
+	n.router.write(policy)
+	if res := n.router.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "restart dnsmasq") {
+		t.Fatalf("pbr apply: exit status %d\n%s", res.Code, res.Stderr)
+	}
+	if printed := n.router.must("compile", "--format", "dnsmasq"); printed != readFile(t, conf) || !strings.Contains(printed,
+		"nftset=/deep.example.com/4#inet#pbr#list-deep-4,6#inet#pbr#list-deep-6,4#inet#pbr#list-streams-4,6#inet#pbr#list-streams-6\n") {
+		t.Errorf("the file differs from what compile prints:\n%s", printed)
+	}
+	if res := n.router.pbr("apply"); res.Code != 0 || strings.Contains(res.Stderr, "restart dnsmasq") {
+		t.Errorf("pbr apply again: exit status %d\n%s", res.Code, res.Stderr)
+	}
+	// dnsmasq adds what an upstream answers, and nothing that it knows itself.
+	n.elsewhere()
+	n.Router.IP("route add 198.18.53.0/24 via 192.0.2.1")
+	n.dnsmasq(n.Router, nil, "--conf-file="+conf, "--server="+unboundAt.Addr().String())
+	if by := n.firstConnections("udp", n.resolver, 0, 20, "example.com", dns.TypeA, nil); !cmp.Equal(by, map[string]int{"isp2": 20}) {
+		t.Errorf("first connections without pbr watch: %v", by)
+	}
+	if text := n.members("list-streams-4"); strings.Contains(text, "expires") {
+		t.Errorf("a member that dnsmasq put in ends:\n%s", text)
+	}
+	if res := n.router.pbr("diff"); res.Code != 0 {
+		t.Errorf("pbr diff: %s", res.Stdout)
+	}
+	// Another program's file stays.
+	if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "not a file of pbr's") || readFile(t, conf) != "cache-size=0\n" {
+		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
 	}
 }

@@ -312,3 +312,40 @@ func (n *named) elements(set string) []string {
 	}
 	return out
 }
+
+// Answers are held by nftables' own queue where there is one, and a connection to a resolver stays where its answers are seen, although others are
+// offloaded.
+func TestVMDomainsOffload(t *testing.T) {
+	lab.NeedKernel(t, "nft_queue", "nf_flow_table")
+	n := newNamed(t, domainPolicy)
+	if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "queue") || strings.Contains(text, "xt_target") {
+		t.Errorf("not nftables' own queue:\n%s", text)
+	}
+	n.odd(n.ISPs["isp1"])
+	n.ISPs["isp1"].NFT(fmt.Sprintf("table inet dns {\nchain pre { type nat hook prerouting priority dstnat - 10; ip daddr %s udp dport 53 redirect to :%d; }\n}\n", oddAt.Addr(), oddPort))
+	conn, err := n.dialLAN("udp", oddAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := &dns.Conn{Conn: conn, UDPSize: 4096}
+	for i := range 20 {
+		q := new(dns.Msg)
+		q.SetQuestion(fmt.Sprintf("many-%d.example.com.", i), dns.TypeA)
+		q.SetEdns0(4096, false)
+		_ = conn.SetDeadline(time.Now().Add(lab.Patience(5 * time.Second)))
+		if err := c.WriteMsg(q); err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.ReadMsg()
+		if err != nil {
+			t.Fatalf("question %d over one connection: %v", i, err)
+		}
+		if by := n.connects(addresses(m)[59]); by != "isp2" {
+			t.Errorf("question %d over one connection: the first connection goes to %s", i, by)
+		}
+	}
+	if text := n.Router.Exec("nft", "list", "chain", "inet", "pbr", "forward").Stdout; !strings.Contains(text, "flow add") {
+		t.Errorf("nothing is offloaded:\n%s", text)
+	}
+}

@@ -52,6 +52,8 @@ type applyOptions struct {
 	reload, boot, again bool
 	// read is the policy that was read for it; nil until then, and if it is broken.
 	read *policyFile
+	// dnsmasq tells that what dnsmasq is to know changes with it.
+	dnsmasq bool
 }
 
 func (c command) runApply(ctx *cli.Context) error {
@@ -140,6 +142,11 @@ func (c command) dryRun(ctx *cli.Context) error {
 // applyOnce applies through the running watch, or under the lock without one, and tells what keeps the policy from working.
 func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (done *daemon.Applied, err error) {
 	defer func() { c.quickCheck(k, o, err != nil) }()
+	defer func() {
+		if err == nil {
+			err = c.tellDnsmasq(o)
+		}
+	}()
 	for {
 		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
 			done, err = c.applyAlone(stop, ctx, k, o)
@@ -182,6 +189,11 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return nil, err
 	}
 	o.read = f
+	change, err := dnsmasqChange(f.doc)
+	if err != nil {
+		return nil, err
+	}
+	o.dnsmasq = change != nil
 	return f, c.report(f, policy.FallsBack(f.doc))
 }
 

@@ -23,6 +23,9 @@ type format struct {
 	print func(io.Writer, *plan.Plan) error
 }
 
+// formatDnsmasq is made of the policy's names alone.
+const formatDnsmasq = "dnsmasq"
+
 var formats = []format{
 	{"script", "pbr.sh", 0o755, render.Script},
 	{"nft", "pbr.nft", 0o644, render.NFT},
@@ -41,7 +44,7 @@ func (c command) compileCommand() *cli.Command {
 			"runs. With --live it is taken from this machine now, and what waits for an interface is left out.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only way there is: compile never changes anything"},
-			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it) or ip (ip rule and ip route commands, one a line)"},
+			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (has dnsmasq fill lists of domains)"},
 			jsonFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},
 			&cli.BoolFlag{Name: "live", Usage: "compile for this machine as it is now"},
@@ -54,13 +57,20 @@ func (c command) runCompile(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
+	dnsmasq := ctx.String("format") == formatDnsmasq && !ctx.Bool("json")
 	chosen, err := chooseFormat(ctx)
-	if err != nil {
+	if err != nil && !dnsmasq {
 		return err
 	}
 	f, err := load(ctx)
 	if err != nil {
 		return err
+	}
+	if dnsmasq {
+		if err := c.report(f, f.diagnostics); err != nil {
+			return err
+		}
+		return printDnsmasq(c.stdout, f.doc)
 	}
 	machine := anyMachine()
 	if ctx.Bool("live") {
@@ -91,7 +101,7 @@ func chooseFormat(ctx *cli.Context) (format, error) {
 			return f, nil
 		}
 	}
-	return format{}, usageError("there is no format %q: use script, nft, ip or json", name)
+	return format{}, usageError("there is no format %q: use script, nft, ip, json or dnsmasq", name)
 }
 
 func (c command) writeFiles(dir string, p *plan.Plan) error {

@@ -210,7 +210,7 @@ func formatNames(cmd *cli.Command) (out []string) {
 	for _, f := range formats {
 		out = append(out, f.name)
 	}
-	return out
+	return append(out, formatDnsmasq)
 }
 
 // argumentValues are what a command's next argument can be.

@@ -71,6 +71,11 @@ func (n *namesKeeper) Learn(doc *policy.Document, machine plan.Machine) {
 	if same {
 		return
 	}
+	if changed, err := writeDnsmasq(doc); err != nil {
+		n.log.Warn("what dnsmasq is to know", "error", err)
+	} else if changed {
+		n.log.Info("wrote what dnsmasq is to know; it reads the file when it starts", "file", doc.Settings.Dnsmasq)
+	}
 	config := learnConfig(doc)
 	known := map[string][]book.Member{}
 	var lists []string
@@ -86,7 +91,7 @@ func (n *namesKeeper) Learn(doc *policy.Document, machine plan.Machine) {
 
 // learnConfig is what a policy wants to be learned.
 func learnConfig(doc *policy.Document) learn.Config {
-	c := learn.Config{Queue: doc.Settings.Queue}
+	c := learn.Config{Queue: doc.Settings.Queue, Adopt: doc.Settings.Dnsmasq != ""}
 	for i := range doc.Lists {
 		l := &doc.Lists[i]
 		size := 0

@@ -44,6 +44,8 @@ type Settings struct {
 	ReversePath  ReversePath
 	// Resolvers are those whose answers fill lists of domains that name none themselves; empty: all.
 	Resolvers []netip.Addr
+	// Dnsmasq is the file that has dnsmasq fill lists of domains; empty for none.
+	Dnsmasq string
 	// Queue is the number of the queue and log group that DNS answers are read by.
 	Queue uint16
 	// CutOnFailover is on-failover = "flush".

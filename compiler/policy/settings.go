@@ -39,6 +39,10 @@ func (p *parser) settings(s *section) {
 	queue, _ := s.integer("queue", DefaultQueue, 1, math.MaxUint16)
 	set.Queue = uint16(queue)
 	set.Resolvers = s.hosts("resolvers")
+	var at Pos
+	if set.Dnsmasq, at = s.str("dnsmasq"); at.Line != 0 && (!strings.HasPrefix(set.Dnsmasq, "/") || strings.HasSuffix(set.Dnsmasq, "/")) {
+		s.errorAt(at, codeBadValue, "dnsmasq", `write the absolute path of a file, as "/etc/dnsmasq.d/pbr.conf"`, "dnsmasq %q is no absolute path", set.Dnsmasq)
+	}
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
 	s.done()

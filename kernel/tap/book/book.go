@@ -104,6 +104,21 @@ func (b *Book) sure(e *entry, now time.Time) bool {
 	return e.End.IsZero() || e.End.After(now.Add(margin))
 }
 
+// Adopt notes that the set has an address for good that is to stay for a time only, and returns how long it stays: as answers said, or for that time.
+func (b *Book) Adopt(now time.Time, addr netip.Addr, stay time.Duration) time.Duration {
+	b.expire(now)
+	e := b.members[addr]
+	if e == nil {
+		b.put(Member{Addr: addr, End: now.Add(stay)})
+		return stay
+	}
+	if e.End.IsZero() {
+		e.End = now.Add(stay)
+		heap.Fix(&b.ends, e.place)
+	}
+	return max(e.End.Sub(now), time.Second)
+}
+
 // Shrink takes out the members that would leave first, so that at most n are left.
 func (b *Book) Shrink(n int) (gone []netip.Addr) {
 	for len(b.members) > max(n, 0) {

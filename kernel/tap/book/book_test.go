@@ -105,6 +105,9 @@ func TestSet(t *testing.T) {
 	if gone := b.Shrink(1); !slices.Equal(gone, []netip.Addr{addr(3), addr(1)}) {
 		t.Errorf("%v are gone, and not those that end first", gone)
 	}
+	if left := b.Adopt(noon, addr(2), time.Hour); left != time.Hour || b.Adopt(noon.Add(time.Minute), addr(2), time.Hour) != 59*time.Minute {
+		t.Errorf("a member without an end stays for %v", left)
+	}
 	b.Forget(addr(2))
 	if b.Len() != 0 {
 		t.Errorf("%d members are left", b.Len())

@@ -3,7 +3,9 @@ package learn
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +17,7 @@ import (
 func (l *Learner) commitAll(ctx context.Context) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
+	beats := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -27,6 +30,9 @@ func (l *Learner) commitAll(ctx context.Context) {
 		case at := <-tick.C:
 			l.pace.tick(at, time.Now())
 			l.sign()
+			if beats++; beats%adoptEvery == 0 {
+				l.adopt()
+			}
 		}
 	}
 }
@@ -91,6 +97,47 @@ func (l *Learner) again(e nft.Edit, s *set, full bool) error {
 		next.Remove = append(next.Remove, l.room(s, got, there, len(e.Add))...)
 	}
 	return l.edit([]nft.Edit{next})
+}
+
+// adoptEvery is how many beats are between two looks for members that another program put in.
+const adoptEvery = 20
+
+// adopt gives members that another program put in for good the time that their list gives them, or that answers gave them.
+func (l *Learner) adopt() {
+	l.mu.Lock()
+	wanted := l.topic != nil && l.topic.Adopt
+	sets := slices.Collect(maps.Values(l.sets))
+	l.mu.Unlock()
+	if !wanted {
+		return
+	}
+	for _, s := range sets {
+		got, err := l.living(s.plan)
+		if err != nil {
+			continue // the set is being made
+		}
+		if e := l.adoption(s, got); len(e.Add) > 0 {
+			if err := l.edit([]nft.Edit{e}); err != nil && !errors.Is(err, unix.ENOENT) {
+				l.fail(err)
+			}
+		}
+	}
+}
+
+// adoption is the edit that gives members of a set their time.
+func (l *Learner) adoption(s *set, got []nft.Member) nft.Edit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, now := nft.Edit{Set: s.plan}, time.Now()
+	for _, m := range got {
+		if m.Timeout > 0 || m.From != m.To {
+			continue
+		}
+		left := s.book.Adopt(now, m.From, s.stay)
+		e.Remove = append(e.Remove, m)
+		e.Add = append(e.Add, nft.Member{From: m.From, To: m.From, Timeout: left})
+	}
+	return e
 }
 
 // room makes room for n members in a set that is full, by those that leave first, of those that are there.

@@ -23,6 +23,8 @@ const (
 type Config struct {
 	// Queue is the number of the queue or log group.
 	Queue uint16
+	// Adopt has members that another program put in for good, as dnsmasq does, leave after their list's time.
+	Adopt bool
 	Lists []List
 }
 
@@ -57,6 +59,8 @@ type topic struct {
 type set struct {
 	plan *plan.Set
 	book *book.Book
+	// stay is how long an address stays that another program put in.
+	stay time.Duration
 	// pending is what is to be changed in the kernel.
 	pending map[netip.Addr]edit
 }

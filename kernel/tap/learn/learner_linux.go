@@ -165,6 +165,7 @@ func (l *Learner) Configure(c Config, kept map[string][]book.Member) {
 	for i := range c.Lists {
 		for _, s := range t.sets[i] {
 			s.book.Resize(c.Lists[i].Size)
+			s.stay = c.Lists[i].Timeout
 		}
 	}
 	l.topic, l.sets = t, sets
