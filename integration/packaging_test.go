@@ -21,7 +21,7 @@ func TestUnitsAreValid(t *testing.T) {
 	lab.NeedProgram(t, "systemd-analyze")
 	dir := t.TempDir()
 	args := []string{"verify", "--man=no"}
-	for _, name := range []string{"pbr.service", "pbr-apply.service"} {
+	for _, name := range []string{"pbr.service", "pbr-apply.service", "pbr-dnsmasq.path", "pbr-dnsmasq.service"} {
 		unit, err := os.ReadFile(filepath.Join(unitDir, name))
 		if err != nil {
 			t.Fatal(err)

@@ -7,7 +7,7 @@ case ${1:-} in
 upgrade | failed-upgrade | 1) exit 0 ;; # Debian's and RPM's words for an upgrade
 esac
 if [ -d /run/systemd/system ]; then
-	systemctl disable --now pbr.service pbr-apply.service 2>/dev/null || true
+	systemctl disable --now pbr.service pbr-apply.service pbr-dnsmasq.path 2>/dev/null || true
 fi
 if [ -n "$(ls -A /run/pbr 2>/dev/null)" ]; then
 	install -d -m 700 /var/lib/pbr /var/lib/pbr/removed
