@@ -170,3 +170,46 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
 	}
 }
+
+// The queue of another program is left alone: answers are copied instead, which status and doctor say; and when it is free, they are held again.
+func TestDomainsQueueTaken(t *testing.T) {
+	t.Parallel()
+	lab.NeedProgram(t, "dnsmasq")
+	policy := strings.Replace(domainPolicy, "[lists]\n", "[pbr]\nqueue = 77\n[lists]\n", 1)
+	n := &named{watched: newWatched(t, policy, 2), dir: t.TempDir(), resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	var other *tap.Listener
+	var err error
+	n.Router.Do(func() { other, err = tap.OpenQueue(77) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.waitTapped()
+	n.dnsmasq(n.Router, []string{n.hosts(20, "example.com")})
+	if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "log group 77") {
+		t.Errorf("answers are not copied:\n%s", text)
+	}
+	const said = "first connection not guaranteed"
+	if res := n.router.pbr("status"); !strings.Contains(res.Stdout, said) || !strings.Contains(res.Stdout, "queue 77") {
+		t.Errorf("pbr status does not say so:\n%s", res.Stdout)
+	}
+	if res := n.router.pbr("doctor"); !strings.Contains(res.Stdout, "log group 77") {
+		t.Errorf("pbr doctor does not say so:\n%s", res.Stdout)
+	}
+	if res := n.router.pbr("diff"); res.Code != 0 {
+		t.Errorf("pbr diff: exit status %d\n%s", res.Code, res.Stdout)
+	}
+	if _, err := n.ask("udp", n.resolver, "n3.example.com", dns.TypeA, nil); err != nil {
+		t.Fatal(err)
+	}
+	lab.WaitFor(t, "the second connection to go right", func() bool { return n.connects(address(3, false)) == "isp2" })
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	lab.WaitFor(t, "answers to be held", func() bool { return !strings.Contains(n.router.must("status"), said) })
+	n.waitTapped()
+	n.learns(10, "after the queue was given back")
+}

@@ -116,6 +116,9 @@ func (k *Kernel) tellTap(n tapNote) {
 	}
 }
 
+// TapReason is why DNS answers are not read in a better way, as far as a watch noted it.
+func (k *Kernel) TapReason() string { return k.readTap().Reason }
+
 func (k *Kernel) readTap() (n tapNote) {
 	if b, err := os.ReadFile(k.path(tapFile)); err != nil || json.Unmarshal(b, &n) != nil {
 		return tapNote{}

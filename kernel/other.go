@@ -14,6 +14,7 @@ import (
 	"pbr/kernel/facts"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
+	"pbr/kernel/tap/learn"
 )
 
 var errLinux = errors.New("policy routing needs Linux")
@@ -180,3 +181,9 @@ func (k *Kernel) StartTrace(*nft.TraceFilter) (*nft.Tracer, *nft.Live, error) {
 
 // EndTrace fails.
 func (k *Kernel) EndTrace() error { return errLinux }
+
+// TapReason works on Linux only.
+func (k *Kernel) TapReason() string { return "" }
+
+// Learner works on Linux only.
+func (k *Kernel) Learner() (*learn.Learner, error) { return nil, errLinux }

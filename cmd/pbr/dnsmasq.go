@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"pbr/compiler"
 	"pbr/compiler/policy"
+	"pbr/kernel/facts"
 	"pbr/render"
 )
 
@@ -100,6 +102,28 @@ func (c command) tellDnsmasq(o *applyOptions) error {
 		fmt.Fprintf(c.stderr, "pbr: %s changed: restart dnsmasq (systemctl restart dnsmasq); %s does that by itself (systemctl enable --now %[2]s)\n", doc.Settings.Dnsmasq, dnsmasqUnit)
 	}
 	return nil
+}
+
+// dnsmasqFact finds a dnsmasq in this network namespace.
+func dnsmasqFact(doc *policy.Document) (f facts.Dnsmasq) {
+	file, err := os.Stat(doc.Settings.Dnsmasq)
+	here, hereErr := os.Readlink("/proc/self/ns/net")
+	if err != nil || hereErr != nil {
+		return f
+	}
+	f.Written = file.ModTime()
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		comm, _ := os.ReadFile(dir + "/comm")
+		there, _ := os.Readlink(dir + "/ns/net")
+		info, err := os.Stat(dir)
+		if string(comm) != "dnsmasq\n" || there != here || err != nil {
+			continue
+		}
+		f.PID, _ = strconv.Atoi(filepath.Base(dir))
+		f.Started = info.ModTime() // procfs: when the process began
+	}
+	return f
 }
 
 // dnsmasqRestarts reports whether the unit is enabled that restarts dnsmasq.

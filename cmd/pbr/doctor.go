@@ -108,6 +108,9 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		f.Hook = hookFact(s.Doc)
 		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, machine))
 	}
+	if s.Doc != nil {
+		f.Dnsmasq = dnsmasqFact(s.Doc)
+	}
 	f.Unknown = append(f.Unknown, unknown...)
 	return s, f, nil
 }

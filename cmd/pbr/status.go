@@ -66,6 +66,8 @@ type statusResult struct {
 	Clock string `json:"clock,omitempty"`
 	// Disabled are the objects of the file that have no effect.
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
+	// Domains tells how lists of domains get their addresses, nil without such lists in force.
+	Domains *domainsStatus `json:"domains,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
 	Together string `json:"together,omitempty"`
 	// note is for people, on standard error.
@@ -260,6 +262,7 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	}
 	s.Mask, s.RulePriority = hexMark(o.Mask), o.BasePriority
 	s.Tables = activeRoutes(o, s.Uplinks, live)
+	s.Domains = domainsOf(live, k)
 	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {
 		s.Fallbacks = append(s.Fallbacks, daemon.Fallbacks(*o, live)...)
 	}

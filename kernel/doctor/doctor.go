@@ -58,6 +58,9 @@ type Subject struct {
 	Want *plan.Plan
 	// Settings are those that sysctl = true sets.
 	Settings []plan.Sysctl
+	// tap is how DNS answers are read, tapReason why not in a better way.
+	tap       plan.Tap
+	tapReason string
 }
 
 // Take makes a valid policy the subject, for a machine and the uplinks that are down.
@@ -70,7 +73,7 @@ func (s *Subject) Take(doc *policy.Document, machine plan.Machine, down compiler
 		}
 		return
 	}
-	s.Doc, s.Want = doc, want
+	s.Doc, s.Want, s.tap, s.tapReason = doc, want, machine.Tap, machine.TapReason
 	set := *doc
 	set.Settings.Sysctl = true
 	if all, _ := compiler.Compile(&set, machine, down); all != nil {

@@ -67,6 +67,7 @@ func (e *examination) inForce() {
 		e.ok("kernel", "holds the policy")
 	}
 	e.waiting()
+	e.names()
 }
 
 // waiting tells what is left out of the plan, but for what a kernel without flowtables leaves out: that is told there.
@@ -77,6 +78,7 @@ func (e *examination) waiting() {
 	told := 0
 	for i, w := range e.Want.Waiting {
 		switch {
+		case w.Object == plan.WaitingTap: // names tells
 		case w.Object == plan.WaitingOffload && e.facts.Machine.NoFlowtables:
 		case w.Object == plan.WaitingOffload:
 			e.add(Warn, w.Object, "leave hardware out, or interfaces that need no offload", "%s", w.Reason)

@@ -49,12 +49,20 @@ type Facts struct {
 	// Programs are the names of the processes in this network namespace (comm, at most 15 bytes), sorted.
 	Programs []string
 	Networkd Networkd
-	State    State
+	// Dnsmasq is one in this network namespace, and the file that the policy names for it.
+	Dnsmasq Dnsmasq
+	State   State
 	// Gateways are the answers of the uplinks' gateways.
 	Gateways []Gateway
 	// Watched are the uplinks as a running watch has them.
 	Watched []Watched
 	Unknown []Unknown
+}
+
+// Dnsmasq is a running dnsmasq: its process, 0 for none, when it started, and when the file was written that it is to read.
+type Dnsmasq struct {
+	PID              int
+	Started, Written time.Time
 }
 
 // Unknown is something that could not be looked at.
