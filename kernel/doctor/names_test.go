@@ -13,7 +13,7 @@ const named = twoUplinks + "[lists]\nstreams = { domains = [\"example.com\"] }\n
 
 // How lists of domains get their addresses, and what keeps the first connection from going right.
 func TestNames(t *testing.T) {
-	const subject = "lists of domains"
+	const about = "lists of domains"
 	early := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		name, policy string
@@ -40,7 +40,7 @@ func TestNames(t *testing.T) {
 			f.State.WatchPID, f.Dnsmasq = tt.watch, tt.dnsmasq
 			found := false
 			for _, finding := range Examine(s, f) {
-				if finding.Subject != subject {
+				if finding.Subject != about {
 					continue
 				}
 				found = found || finding.Level == tt.level && strings.Contains(finding.Text, tt.says) && (finding.Do != "" || tt.level == OK)
@@ -55,7 +55,7 @@ func TestNames(t *testing.T) {
 	}
 	s, f := healthy(t, twoUplinks)
 	for _, finding := range Examine(s, f) {
-		if finding.Subject == subject {
+		if finding.Subject == about {
 			t.Errorf("without such lists: %+v", finding)
 		}
 	}

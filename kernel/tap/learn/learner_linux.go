@@ -238,7 +238,7 @@ func (l *Learner) Run(ctx context.Context) {
 	_ = l.conn.Close()
 }
 
-// wake has the committer look for work; the lock is held.
+// wake has the committer look for work.
 func (l *Learner) wake() {
 	select {
 	case l.kick <- struct{}{}:

@@ -37,8 +37,11 @@ func (r *reader) turn(ctx context.Context) {
 		r.pause(ctx)
 		return
 	}
-	if r.taught && listener.Holds() {
+	switch {
+	case r.taught && listener.Holds():
 		r.wait()
+	case r.taught:
+		r.l.wake()
 	}
 	if err := listener.Accept(); err != nil {
 		r.l.fail(err)
