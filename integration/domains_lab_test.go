@@ -106,7 +106,7 @@ func (n *named) dnsmasq(h *lab.Host, hosts []string, args ...string) {
 		args = append(args, "--addn-hosts="+file)
 	}
 	n.daemon(h, "dnsmasq", append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--log-facility=-",
-		"--pid-file=", "--local-ttl=60"}, args...)...)
+		"--pid-file="}, args...)...)
 	n.waitServed(n.resolver)
 }
 

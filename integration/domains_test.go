@@ -213,3 +213,25 @@ func TestDomainsQueueTaken(t *testing.T) {
 	n.waitTapped()
 	n.learns(10, "after the queue was given back")
 }
+
+// pbr watch asks for the names itself, when it starts and when an answer is too old.
+func TestDomainsAsked(t *testing.T) {
+	t.Parallel()
+	lab.NeedProgram(t, "dnsmasq")
+	n := &named{watched: newWatched(t, strings.Replace(domainPolicy, `"example.com"`, `"n1.example.com", "n2.example.com"`, 1), 2), dir: t.TempDir(),
+		resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	n.dnsmasq(n.Router, []string{n.hosts(5, "example.com")})
+	conf := filepath.Join(n.dir, "resolv.conf")
+	if err := os.WriteFile(conf, []byte("nameserver 127.0.0.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.wrap = []string{"unshare", "--mount", "sh", "-c", "mount --bind " + conf + ` /etc/resolv.conf && exec "$@"`, "sh"}
+	n.start()
+	n.waitTapped()
+	has := func() bool {
+		return cmp.Equal(n.elements("list-streams-4"), []string{"198.18.2.2", "198.18.2.3"}) && len(n.elements("list-streams-6")) == 2
+	}
+	lab.WaitFor(t, "the names to have addresses", has)
+	n.Router.Run("nft", "flush", "set", "inet", "pbr", "list-streams-4")
+	lab.WaitFor(t, "the names to be asked for again", has)
+}

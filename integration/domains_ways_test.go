@@ -276,6 +276,9 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	if text := n.router.must("lists", "streams"); !strings.Contains(text, "198.18.9.9") || !strings.Contains(text, "s.example.com") {
 		t.Errorf("pbr lists does not show where a member came from:\n%s", text)
 	}
+	if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text, "198.18.9.9 is in list streams by the name s.example.com") {
+		t.Errorf("pbr explain does not name the domain:\n%s", text)
+	}
 	if res := n.router.pbr("diff"); res.Code != 0 {
 		t.Errorf("members are a difference: %s", res.Stdout)
 	}

@@ -65,6 +65,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			return p
 		},
 	}
+	live.Domain = learnedNames(f.doc, k)
 	x, err := explain.New(f.doc, want, have, live)
 	if err == nil {
 		return x, nil

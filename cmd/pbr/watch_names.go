@@ -29,6 +29,7 @@ const (
 // namesKeeper joins what learns from DNS answers with the policy and the state directory.
 type namesKeeper struct {
 	learner *learn.Learner
+	asker   *asker
 	dir     state.Dir
 	log     *slog.Logger
 
@@ -50,7 +51,7 @@ func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 		return nil, err
 	}
 	learner.Failed = func(err error) { log.Warn("learning from DNS answers", "error", err) }
-	n := &namesKeeper{learner: learner, dir: state.Find(k.Dir()), log: log}
+	n := &namesKeeper{learner: learner, asker: newAsker(learner.Answer), dir: state.Find(k.Dir()), log: log}
 	kept := members.Seeds(n.dir, time.Now)
 	k.SeedMembers(func(set string) []nft.Member {
 		if list, _, ok := plan.ListOf(set); ok {
@@ -84,6 +85,7 @@ func (n *namesKeeper) Learn(doc *policy.Document, machine plan.Machine) {
 		n.load(config.Lists[i].Name, known)
 	}
 	n.learner.Configure(config, known)
+	n.asker.set(doc)
 	n.mu.Lock()
 	n.lists = lists
 	n.mu.Unlock()
@@ -196,6 +198,7 @@ func (n *namesKeeper) count(lists []string) (total int) {
 func (n *namesKeeper) run(ctx context.Context) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.learner.Run(ctx) }()
+	go n.asker.run(ctx)
 	tick := time.NewTicker(namesLook)
 	defer tick.Stop()
 	for {

@@ -246,6 +246,9 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 		a.Why = append(a.Why, unknown)
 	}
 	a.Why = append(a.Why, x.whyBy(a, p, way))
+	if name := x.byName(a, p); name != "" {
+		a.Why = append(a.Why, name)
+	}
 	if t := x.whyTable(a, way); t != "" {
 		a.Why = append(a.Why, t)
 	}

@@ -10,6 +10,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ type Live struct {
 	// Now is the time of packets of which the question tells none, Zone that of the machine's clock.
 	Now  time.Time
 	Zone *time.Location
+	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil knows none.
+	Domain func(list string, a netip.Addr) string
 	// Dropping tells, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
 }

@@ -41,6 +41,28 @@ func (x *Explainer) unknownLists(way *walk.Way) string {
 	return "the members of lists " + strings.Join(names, ", ") + " are not known here: the packet counts as none of them"
 }
 
+// byName says by which names a packet's addresses are in the lists that the policy that caught it looks into; empty if by none.
+func (x *Explainer) byName(a *Answer, p *walk.Packet) string {
+	i := slices.IndexFunc(x.doc.Policies, func(pol policy.Policy) bool { return pol.Name == a.By.Name })
+	if a.By.Kind != ByPolicy || i < 0 || x.live.Domain == nil {
+		return ""
+	}
+	var said []string
+	look := func(items []policy.AddrItem, addr netip.Addr) {
+		for _, item := range items {
+			if item.List == "" || item.Not || !addr.IsValid() {
+				continue
+			}
+			if name := x.live.Domain(item.List, addr); name != "" {
+				said = append(said, addr.String()+" is in list "+item.List+" by the name "+name)
+			}
+		}
+	}
+	look(x.doc.Policies[i].Src, p.Src)
+	look(x.doc.Policies[i].Dst, p.Dst)
+	return strings.Join(said, "; ")
+}
+
 // isMember reports whether a list that gets members while the policy is in force has an address among those that are known.
 func (x *Explainer) isMember(l *policy.List, a netip.Addr) bool {
 	family := plan.IPv6

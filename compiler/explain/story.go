@@ -51,6 +51,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 		}
 	}
 	s.Steps = append(s.Steps, by)
+	s.add("name", x.byName(a, &a.question.packet), Plain)
 	x.markSteps(s, a)
 	if t := x.whyTable(a, way); t != "" {
 		s.add("table", strings.TrimPrefix(t, "table "), toneOf(way.Fate == walk.Forwarded))

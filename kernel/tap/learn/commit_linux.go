@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/kernel/nft"
+	"pbr/kernel/tap/book"
 )
 
 // commitAll changes sets when there is something to change, and shows that the learner is alive.
@@ -30,8 +31,8 @@ func (l *Learner) commitAll(ctx context.Context) {
 		case at := <-tick.C:
 			l.pace.tick(at, time.Now())
 			l.sign()
-			if beats++; beats%adoptEvery == 0 {
-				l.adopt()
+			if beats++; beats%compareEvery == 0 {
+				l.compare()
 			}
 		}
 	}
@@ -99,22 +100,26 @@ func (l *Learner) again(e nft.Edit, s *set, full bool) error {
 	return l.edit([]nft.Edit{next})
 }
 
-// adoptEvery is how many beats are between two looks for members that another program put in.
-const adoptEvery = 20
+// compareEvery is how many beats are between two looks at what the sets really have.
+const compareEvery = 10
 
-// adopt gives members that another program put in for good the time that their list gives them, or that answers gave them.
-func (l *Learner) adopt() {
+// compare forgets members that somebody else took out, and gives those that another program put in for good their time, if it is to.
+func (l *Learner) compare() {
 	l.mu.Lock()
-	wanted := l.topic != nil && l.topic.Adopt
+	adopt := l.topic != nil && l.topic.Adopt
 	sets := slices.Collect(maps.Values(l.sets))
 	l.mu.Unlock()
-	if !wanted {
-		return
-	}
 	for _, s := range sets {
+		l.mu.Lock()
+		known := s.book.Members(time.Now())
+		l.mu.Unlock()
 		got, err := l.living(s.plan)
 		if err != nil {
 			continue // the set is being made
+		}
+		l.forget(s, known, got)
+		if !adopt {
+			continue
 		}
 		if e := l.adoption(s, got); len(e.Add) > 0 {
 			if err := l.edit([]nft.Edit{e}); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -122,6 +127,28 @@ func (l *Learner) adopt() {
 			}
 		}
 	}
+}
+
+// forget drops what was known before the set was read, and was not in it.
+func (l *Learner) forget(s *set, known []book.Member, got []nft.Member) {
+	there := make(map[netip.Addr]bool, len(got))
+	for _, m := range got {
+		there[m.From] = true
+	}
+	soon := time.Now().Add(aliveFor)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range known {
+		_, pending := s.pending[m.Addr]
+		if !there[m.Addr] && !pending && m.End.After(soon) && !covered(got, m.Addr) {
+			s.book.Forget(m.Addr)
+		}
+	}
+}
+
+// covered reports whether an address is in a range of a set.
+func covered(got []nft.Member, a netip.Addr) bool {
+	return slices.ContainsFunc(got, func(m nft.Member) bool { return m.From != m.To && m.Holds(a) })
 }
 
 // adoption is the edit that gives members of a set their time.

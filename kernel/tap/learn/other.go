@@ -25,5 +25,8 @@ func (l *Learner) Members(string, time.Time) ([]book.Member, bool) { return nil,
 // Taught is nothing.
 func (l *Learner) Taught() uint64 { return 0 }
 
+// Answer has no effect.
+func (l *Learner) Answer([]byte, netip.Addr) {}
+
 // Run waits for the end.
 func (l *Learner) Run(ctx context.Context) { <-ctx.Done() }

@@ -2,6 +2,7 @@ package learn
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"pbr/kernel/tap"
@@ -136,6 +137,23 @@ func (r *reader) learn(a *answer.Answer, p *answer.Packet, sentHere bool, now ti
 			}
 		}
 	}
+}
+
+// Answer takes an answer that a server gave to this process, which need not have passed the queue.
+func (l *Learner) Answer(msg []byte, server netip.Addr) {
+	l.mu.Lock()
+	t := l.topic
+	l.mu.Unlock()
+	if t == nil || t.empty() {
+		return
+	}
+	a, ok := answer.NewReader(t.names).Read(msg)
+	if !ok {
+		return
+	}
+	r := reader{l: l, topic: t}
+	r.learn(&a, &answer.Packet{Src: netip.AddrPortFrom(server, 0)}, server.IsLoopback() || t.own[server], time.Now())
+	l.wake()
 }
 
 // wait has the changes done. It gives up after a while: an answer that comes late is better than none.

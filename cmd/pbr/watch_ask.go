@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"pbr/compiler/policy"
+)
+
+const (
+	// resolvConf names the system's resolvers (resolv.conf(5)).
+	resolvConf = "/etc/resolv.conf"
+	// askPause is the time between two questions, so that a long list does not flood a resolver.
+	askPause = 50 * time.Millisecond
+	// askPatience is how long an answer may take, and askAgain when a name is asked for again that had none.
+	askPatience = 2 * time.Second
+	askAgain    = time.Minute
+	// A name is asked for again when its answer's time to live is over, within these bounds.
+	askSoonest = 5 * time.Second
+	askLatest  = time.Hour
+)
+
+// asker asks the system's resolver for the names of lists, so that they have addresses before a client asks. Names below them are not known.
+type asker struct {
+	answered func(msg []byte, server netip.Addr)
+	mu       sync.Mutex
+	// due is when to ask for each name, by name and type.
+	due map[asked]time.Time
+}
+
+type asked struct {
+	name string
+	kind uint16
+}
+
+func newAsker(answered func([]byte, netip.Addr)) *asker {
+	return &asker{answered: answered, due: map[asked]time.Time{}}
+}
+
+// set makes the names those of a policy. New ones are asked for at once.
+func (a *asker) set(doc *policy.Document) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.due
+	a.due = map[asked]time.Time{}
+	for i := range doc.Lists {
+		for _, s := range doc.Lists[i].DomainSources() {
+			for _, name := range s.Names {
+				for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+					q := asked{name, kind}
+					a.due[q] = before[q]
+				}
+			}
+		}
+	}
+}
+
+// run asks until ctx ends.
+func (a *asker) run(ctx context.Context) {
+	tick := time.NewTicker(askPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if q, ok := a.next(now); ok {
+				a.ask(ctx, q)
+			}
+		}
+	}
+}
+
+// next is a question that is due; it is not due again while it is asked.
+func (a *asker) next(now time.Time) (q asked, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for one, due := range a.due {
+		if !due.After(now) {
+			a.due[one] = now.Add(askAgain)
+			return one, true
+		}
+	}
+	return q, false
+}
+
+// ask asks the servers of the system, one after the other.
+func (a *asker) ask(ctx context.Context, q asked) {
+	conf, err := dns.ClientConfigFromFile(resolvConf)
+	if err != nil {
+		return // the system has no resolver
+	}
+	m := new(dns.Msg)
+	m.SetQuestion(dns.Fqdn(q.name), q.kind)
+	m.SetEdns0(1232, false)
+	for _, server := range conf.Servers {
+		addr, err := netip.ParseAddr(server)
+		if err != nil {
+			continue
+		}
+		c := dns.Client{Timeout: askPatience}
+		got, _, err := c.ExchangeContext(ctx, m, net.JoinHostPort(server, conf.Port))
+		if err == nil && got.Truncated {
+			c.Net = "tcp"
+			got, _, err = c.ExchangeContext(ctx, m, net.JoinHostPort(server, conf.Port))
+		}
+		if err != nil {
+			continue
+		}
+		if msg, err := got.Pack(); err == nil {
+			a.answered(msg, addr.WithZone("").Unmap())
+		}
+		a.again(q, got)
+		return
+	}
+}
+
+// again notes when a name is to be asked for anew.
+func (a *asker) again(q asked, got *dns.Msg) {
+	ttl := askAgain
+	for i, rr := range got.Answer {
+		if left := time.Duration(rr.Header().Ttl) * time.Second; i == 0 || left < ttl {
+			ttl = left
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, is := a.due[q]; is {
+		a.due[q] = time.Now().Add(min(max(ttl, askSoonest), askLatest))
+	}
+}
