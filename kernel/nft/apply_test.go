@@ -164,7 +164,7 @@ var foreignEdits = []struct{ name, script, shows string }{
 	{"element comment", `add element inet pbr s { 10.1.0.1 comment "x" }`, "userdata"},
 	{"set", "add set inet pbr other { type ipv4_addr; flags timeout; timeout 1h; elements = { 1.1.1.1 } }", "timeout"},
 	{"concatenation", "add set inet pbr other { type ipv4_addr . inet_service; flags interval; elements = { 1.1.1.1 . 1-5 } }", ""},
-	{"concatenation of a strange type", "add set inet pbr other { type ipv4_addr . ct_dir; elements = { 1.1.1.1 . reply } }", "type"},
+	{"concatenation of a strange type", "add set inet pbr other { type ipv4_addr . tcp_flag; elements = { 1.1.1.1 . syn } }", "type"},
 	{"concatenation with timeout", "add set inet pbr other { type ipv4_addr . inet_service; flags interval,timeout; }", "flags"},
 	{"comment of a concatenated element", `add set inet pbr other { type ipv4_addr . inet_service; elements = { 1.1.1.1 . 5 comment "x" } }`, "userdata"},
 	{"data map", "add map inet pbr other { type ipv4_addr : mark; elements = { 1.1.1.1 : 5 } }", "data type"},

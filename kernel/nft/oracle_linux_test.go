@@ -19,16 +19,20 @@ import (
 
 // TestLibraryReadsTheSame decodes what this package applied, and what nft made of the same text, by google/nftables, which
 // shares no code with our own encoder and decoder. It is this package's oracle and no more: it leaves Byteorder and Rt
-// expressions out, cannot write counter comments, byte orders of map data and echo flags, and does not build where an int
+// expressions out, cannot read ct expressions of one direction, cannot write counter comments, byte orders of map data and echo flags, and does not build where an int
 // has 32 bits.
 func TestLibraryReadsTheSame(t *testing.T) {
-	want, script := wide()
+	// The kernel's NFTA_CT_DIRECTION has 8 bits, the library reads 32.
+	readable := slices.DeleteFunc(slices.Clone(statements), func(s statement) bool {
+		return slices.ContainsFunc(s.rule.Matches, func(m plan.Match) bool { return m.Field == plan.FieldCTOrigDPort })
+	})
+	want, script := wideOf(readable)
 	text, ours := newNetns(t), newNetns(t)
 	text.load(script)
 	ours.apply(want)
 	byText, byNetlink := text.readByLibrary(), ours.readByLibrary()
-	if len(byNetlink.rules) < len(statements) {
-		t.Fatalf("the library reads %d rules, the table has at least %d", len(byNetlink.rules), len(statements))
+	if len(byNetlink.rules) < len(readable) {
+		t.Fatalf("the library reads %d rules, the table has at least %d", len(byNetlink.rules), len(readable))
 	}
 	for name, rules := range map[string][2][]string{"rules": {byText.rules, byNetlink.rules}, "sets": {byText.sets, byNetlink.sets}} {
 		for i := range max(len(rules[0]), len(rules[1])) {

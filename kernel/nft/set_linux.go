@@ -242,7 +242,7 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		s.Type, s.Concat = 0, nil
 	}
 	s.Dynamic = flags&setDynamic == setDynamic
-	s.Living = !s.Dynamic && !s.Map && flags&setTimeout != 0
+	s.Living = !s.Dynamic && !s.Map && len(s.Concat) == 0 && flags&setTimeout != 0
 	if s.Dynamic {
 		flags &^= setDynamic
 	}

@@ -62,11 +62,14 @@ func accepted(ms ...plan.Match) plan.ChainRule {
 
 func doing(as ...plan.Action) plan.ChainRule { return plan.ChainRule{Actions: as} }
 
-// statements pairs a rule's text with the rule.
-var statements = []struct {
+// statement is a rule as text and in the plan.
+type statement struct {
 	text string
 	rule plan.ChainRule
-}{
+}
+
+// statements are those that any chain takes.
+var statements = []statement{
 	{`iifname "br-lan" accept`, accepted(is(plan.FieldIIFName, str("br-lan")))},
 	{`oifname != "br-lan" accept`, accepted(not(is(plan.FieldOIFName, str("br-lan"))))},
 	{`iifname "wg*" accept`, accepted(plan.Match{Field: plan.FieldIIFName, Wildcard: true, From: str("wg"), To: str("wg")})},
@@ -266,10 +269,7 @@ func countingTuple(e plan.Tuple, counter string) plan.Tuple {
 }
 
 // natStatements need a nat chain.
-var natStatements = []struct {
-	text string
-	rule plan.ChainRule
-}{
+var natStatements = []statement{
 	{`oifname "eth1" masquerade`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth1"))}, Actions: []plan.Action{{Kind: plan.Masquerade}}}},
 	{`oifname "eth2" meta nfproto ipv4 snat ip to 203.0.113.7`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth2")), is(plan.FieldNFProto, u8(2))},
 		Actions: []plan.Action{{Kind: plan.SNAT, Addr: netip.MustParseAddr("203.0.113.7")}}}},
@@ -324,7 +324,10 @@ const wideSets = `
 `
 
 // wide is a table with every kind of object, match and action, as a plan and as text.
-func wide() (*plan.Ruleset, string) {
+func wide() (*plan.Ruleset, string) { return wideOf(statements) }
+
+// wideOf is wide with some of the statements only.
+func wideOf(list []statement) (*plan.Ruleset, string) {
 	r := &plan.Ruleset{
 		Counters: []plan.Counter{{Name: "c1", Comment: "policy voip"}, {Name: "c2"}},
 		Sets: []plan.Set{
@@ -403,7 +406,7 @@ func wide() (*plan.Ruleset, string) {
 	}
 	var b strings.Builder
 	b.WriteString("table inet pbr {\n" + wideSets + "chain m1 { accept\n }\nchain m2 { }\nchain r {\n")
-	for _, s := range statements {
+	for _, s := range list {
 		b.WriteString(s.text + "\n")
 		r.Chains[2].Rules = append(r.Chains[2].Rules, s.rule)
 	}
