@@ -50,8 +50,8 @@ func kinds() map[string][]cell {
 // ratios are a row's ratios to the frozen one, by kind.
 type ratios map[string]float64
 
-// toFrozen returns the ratios of all rows of pbr that were measured.
-func (res *results) toFrozen() map[string]ratios {
+// toFrozen returns the ratios of all rows of pbr that were measured, less so many times their spread.
+func (res *results) toFrozen(spreads float64) map[string]ratios {
 	all := map[string]ratios{}
 	for _, m := range res.rows {
 		if !strings.HasPrefix(m.name, "pbr, ") {
@@ -60,7 +60,7 @@ func (res *results) toFrozen() map[string]ratios {
 		all[m.name] = ratios{}
 		for kind, in := range kinds() {
 			if q, ok := res.ratio(m, res.find(frozen), in); ok {
-				all[m.name][kind] = math.Round(q.median*1000) / 1000
+				all[m.name][kind] = math.Round((q.median-spreads*q.spread)*1000) / 1000
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (res *results) record() error {
 	if err != nil {
 		return err
 	}
-	for name, measured := range res.toFrozen() {
+	for name, measured := range res.toFrozen(0) {
 		all[name] = measured
 	}
 	text, err := json.MarshalIndent(all, "", "\t")
@@ -99,13 +99,13 @@ func (res *results) record() error {
 	return nil
 }
 
-// worse tells, a line each, where the product costs more than recorded.
+// worse tells, a line each, where the product costs more than recorded, beyond what the run itself spreads: 0.01 on a calm machine.
 func (res *results) worse() ([]string, error) {
 	was, err := recorded()
 	if err != nil || res.find(frozen) == nil {
 		return nil, err
 	}
-	return regressions(was, res.toFrozen()), nil
+	return regressions(was, res.toFrozen(1)), nil
 }
 
 // regressions compares ratios, row by row. A kind whose packets were lost is one.
