@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // dnsPort is where DNS servers listen (RFC 1035, 4.2.1).
@@ -33,7 +36,7 @@ func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.D
 	defer until(ctx, conn)()
 	sent := time.Now()
 	for _, question := range c.Expect.questions() {
-		var answer *dns.Msg
+		var answer dnsAnswer
 		if answer, err = ask(conn, question); err != nil {
 			return 0, err
 		}
@@ -44,30 +47,77 @@ func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.D
 	return 0, err
 }
 
+// dnsAnswer is what counts of a DNS answer.
+type dnsAnswer struct {
+	code  dnsmessage.RCode
+	addrs []netip.Addr
+}
+
+// maxAnswer is how long an answer over UDP can be (RFC 1035, 4.2.1).
+const maxAnswer = 512
+
 // ask sends a question and waits for its answer.
-func ask(conn net.Conn, question *dns.Msg) (*dns.Msg, error) {
-	d := &dns.Conn{Conn: conn}
-	if err := d.WriteMsg(question); err != nil {
-		return nil, fmt.Errorf("asking: %w", cause(err))
-	}
-	answer, err := readAnswer(d, question)
+func ask(conn net.Conn, question dnsQuestion) (dnsAnswer, error) {
+	name, err := dnsmessage.NewName(strings.TrimSuffix(question.name, ".") + ".")
 	if err != nil {
-		return nil, fmt.Errorf("waiting for the answer: %w", cause(err))
+		return dnsAnswer{}, fmt.Errorf("asking: %w", err)
+	}
+	m := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: uint16(rand.Uint32()), RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: name, Type: question.kind, Class: dnsmessage.ClassINET}},
+	}
+	text, err := m.Pack()
+	if err == nil {
+		_, err = conn.Write(text)
+	}
+	if err != nil {
+		return dnsAnswer{}, fmt.Errorf("asking: %w", cause(err))
+	}
+	answer, err := awaitAnswer(conn, &m)
+	if err != nil {
+		return dnsAnswer{}, fmt.Errorf("waiting for the answer: %w", cause(err))
 	}
 	return answer, nil
 }
 
-// readAnswer waits for the answer to a question, and passes over all that is none.
-func readAnswer(conn *dns.Conn, question *dns.Msg) (*dns.Msg, error) {
+// awaitAnswer waits for the answer to a question, and passes over all that is none.
+func awaitAnswer(conn net.Conn, question *dnsmessage.Message) (dnsAnswer, error) {
+	buf := make([]byte, maxAnswer)
 	for {
-		m, err := conn.ReadMsg()
-		var failed net.Error
-		if err != nil && errors.As(err, &failed) {
-			return nil, err
+		n, err := conn.Read(buf)
+		if err != nil {
+			return dnsAnswer{}, err
 		}
-		if err != nil || !m.Response || m.Id != question.Id || len(m.Question) != 1 || m.Question[0] != question.Question[0] {
-			continue
+		if a, ok := parseAnswer(buf[:n], question); ok {
+			return a, nil
 		}
-		return m, nil
+	}
+}
+
+// parseAnswer reads a message, and reports whether it is the answer to a question.
+func parseAnswer(text []byte, question *dnsmessage.Message) (a dnsAnswer, ok bool) {
+	var p dnsmessage.Parser
+	h, err := p.Start(text)
+	if err != nil || !h.Response || h.ID != question.ID {
+		return a, false
+	}
+	if asked, err := p.AllQuestions(); err != nil || !slices.Equal(asked, question.Questions) {
+		return a, false
+	}
+	a.code = h.RCode
+	for {
+		r, err := p.Answer()
+		switch {
+		case errors.Is(err, dnsmessage.ErrSectionDone):
+			return a, true
+		case err != nil:
+			return a, h.Truncated // then the last record may be a part of one
+		}
+		switch body := r.Body.(type) {
+		case *dnsmessage.AResource:
+			a.addrs = append(a.addrs, netip.AddrFrom4(body.A))
+		case *dnsmessage.AAAAResource:
+			a.addrs = append(a.addrs, netip.AddrFrom16(body.AAAA).Unmap())
+		}
 	}
 }

@@ -1,15 +1,20 @@
+//go:build !small
+
 package healthcheck
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -18,6 +23,9 @@ const (
 	maxHeader = 64 << 10
 	maxBody   = 64 << 10
 )
+
+// certificates are those that https trusts, nil for the system's.
+type certificates = *x509.CertPool
 
 // http asks for a URL over a connection of its own: one that was kept would tell of the way that it was opened by.
 func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.Duration, error) {
@@ -104,4 +112,21 @@ func (p *SocketProber) dialHost(ctx context.Context, c Config, u *url.URL) (net.
 		errs = append(errs, fmt.Errorf("connecting to %s: %w", a, cause(err)))
 	}
 	return nil, errors.Join(errs...)
+}
+
+// status returns what is wrong with the status of an http answer. 3xx is no answer: captive portals and expired SIMs redirect everything to
+// their own page.
+func (e Expect) status(is int) error {
+	if len(e.Statuses) > 0 && slices.Contains(e.Statuses, is) || len(e.Statuses) == 0 && is >= 200 && is <= 299 {
+		return nil
+	}
+	return fmt.Errorf("the server answers %d %s", is, http.StatusText(is))
+}
+
+// body returns what is wrong with the body of an http answer.
+func (e Expect) body(is []byte) error {
+	if bytes.Contains(is, []byte(e.Body)) {
+		return nil
+	}
+	return fmt.Errorf("the answer does not contain %q", e.Body)
 }

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // nameMemory is how long a name's addresses are used without asking again. Afterwards they are still used if no one answers: an uplink is not
@@ -65,14 +68,14 @@ func (p *SocketProber) resolve(ctx context.Context, c Config, host string) ([]ne
 
 // lookup asks the system's name servers (resolv.conf(5)), one after the other.
 func (p *SocketProber) lookup(ctx context.Context, c Config, host string) ([]netip.Addr, error) {
-	conf, err := dns.ClientConfigFromFile(p.resolvConf)
+	servers, err := nameServers(p.resolvConf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading the list of name servers: %w", ErrNotProbed, err)
 	}
 	errs := []error{errors.New("no name server knows an address")}
-	for i, server := range conf.Servers {
-		try, cancel := share(ctx, len(conf.Servers)-i)
-		addrs, err := p.lookupAt(try, c, net.JoinHostPort(server, conf.Port), host)
+	for i, server := range servers {
+		try, cancel := share(ctx, len(servers)-i)
+		addrs, err := p.lookupAt(try, c, net.JoinHostPort(server, strconv.Itoa(dnsPort)), host)
 		cancel()
 		if len(addrs) > 0 {
 			return addrs, nil
@@ -95,16 +98,16 @@ func (p *SocketProber) lookupAt(ctx context.Context, c Config, server, host stri
 	var addrs []netip.Addr
 	for _, q := range []struct {
 		carried bool
-		kind    uint16
-	}{{c.IPv4, dns.TypeA}, {c.IPv6, dns.TypeAAAA}} {
+		kind    dnsmessage.Type
+	}{{c.IPv4, dnsmessage.TypeA}, {c.IPv6, dnsmessage.TypeAAAA}} {
 		if !q.carried {
 			continue
 		}
-		answer, err := ask(conn, new(dns.Msg).SetQuestion(dns.Fqdn(host), q.kind))
+		answer, err := ask(conn, dnsQuestion{host, q.kind})
 		if err != nil {
 			return addrs, err
 		}
-		addrs = append(addrs, addresses(answer)...)
+		addrs = append(addrs, answer.addrs...)
 	}
 	return addrs, nil
 }
@@ -119,20 +122,13 @@ func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) 
 	return conn, err
 }
 
-// addresses returns the addresses that an answer has.
-func addresses(m *dns.Msg) []netip.Addr {
-	var out []netip.Addr
-	for _, rr := range m.Answer {
-		var ip net.IP
-		switch rr := rr.(type) {
-		case *dns.A:
-			ip = rr.A
-		case *dns.AAAA:
-			ip = rr.AAAA
-		}
-		if a, ok := netip.AddrFromSlice(ip); ok {
-			out = append(out, a.Unmap())
+// nameServers returns the servers that a file lists (resolv.conf(5)), in its order.
+func nameServers(file string) (servers []string, err error) {
+	text, err := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {
+			servers = append(servers, f[1])
 		}
 	}
-	return out
+	return servers, err
 }

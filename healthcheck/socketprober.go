@@ -2,7 +2,6 @@ package healthcheck
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -21,8 +20,7 @@ import (
 type SocketProber struct {
 	// enter runs a function that opens sockets: where they are opened is where they stay.
 	enter func(func())
-	// roots are the certificates that https trusts, nil for the system's.
-	roots *x509.CertPool
+	roots certificates
 	// resolvConf names the file with the name servers (resolv.conf(5)).
 	resolvConf string
 

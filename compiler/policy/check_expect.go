@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"net/http"
-
-	"pbr/compiler/policy/internal/tomltree"
-)
+import "pbr/compiler/policy/internal/tomltree"
 
 // expectAddress is the word of a dns check's expect.
 const expectAddress = "address"
@@ -85,7 +81,7 @@ func (s *section) statuses(key string) (out []int) {
 			continue
 		}
 		v := n.Int()
-		if v < http.StatusOK || v > 599 {
+		if v < 200 || v > 599 {
 			s.errorAt(s.p.nodePos(n), codeBadValue, key, "write a status from 200 to 599, as 204", "%s is no status that an answer can end with", n.Text)
 			continue
 		}
