@@ -1,19 +1,11 @@
 package daemon
 
 import (
-	"bytes"
 	"runtime"
-	"slices"
 	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/common/expfmt"
 
 	"pbr/healthcheck"
 )
-
-// MetricsType is the content type of Metrics (Prometheus' text exposition format).
-const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // states are the values of the label "state".
 var states = []healthcheck.State{
@@ -29,24 +21,12 @@ var noticeNames = []struct {
 
 // Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is left out.
 func Metrics(r Report) []byte {
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(collector{r})
-	families, _ := registry.Gather()
-	var text bytes.Buffer
-	for _, f := range families {
-		_, _ = expfmt.MetricFamilyToText(&text, f)
-	}
-	return text.Bytes()
+	m := &metrics{}
+	m.report(&r)
+	return m.text()
 }
 
-// collector is a report as the library asks for it. It describes nothing beforehand: which samples there are depends on the uplinks.
-type collector struct{ Report }
-
-func (c collector) Describe(chan<- *prometheus.Desc) {}
-
-func (c collector) Collect(to chan<- prometheus.Metric) {
-	r := c.Report
-	m := &metrics{to: to}
+func (m *metrics) report(r *Report) {
 	m.uplinks(r.Uplinks)
 	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
 	for _, u := range r.Uplinks {
@@ -73,16 +53,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
 	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))
 	m.use(r.Use)
-	m.name = "go_goroutines"
-	m.describe("gauge", "Goroutines of the process.")
+	m.describe("go_goroutines", "gauge", "Goroutines of the process.")
 	m.sample(float64(runtime.NumGoroutine()))
-}
-
-// metrics gives samples to the library: those of a family together, after its name, type and help.
-type metrics struct {
-	to         chan<- prometheus.Metric
-	name, help string
-	kind       prometheus.ValueType
 }
 
 func (m *metrics) uplinks(list []healthcheck.Status) {
@@ -113,33 +85,11 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 	each("uplink_flaps", "gauge", "How often the uplink went down lately.", func(u status) (float64, bool) { return float64(u.Flaps), true })
 }
 
-func (m *metrics) family(name, kind, help string) {
-	m.name = "pbr_" + name
-	m.describe(kind, help)
-}
-
-func (m *metrics) describe(kind, help string) {
-	m.help, m.kind = help, prometheus.GaugeValue
-	if kind == "counter" {
-		m.kind = prometheus.CounterValue
-	}
-}
+func (m *metrics) family(name, kind, help string) { m.describe("pbr_"+name, kind, help) }
 
 func (m *metrics) one(name, kind, help string, value float64) {
 	m.family(name, kind, help)
 	m.sample(value)
-}
-
-// sample gives a value with labels, names and values in turn.
-func (m *metrics) sample(value float64, labels ...string) {
-	var names, values []string
-	for pair := range slices.Chunk(labels, 2) {
-		names, values = append(names, pair[0]), append(values, pair[1])
-	}
-	metric, err := prometheus.NewConstMetric(prometheus.NewDesc(m.name, m.help, names, nil), m.kind, value, values...)
-	if err == nil {
-		m.to <- metric
-	}
 }
 
 func version(s healthcheck.Status) string { return strconv.Itoa(int(s.Version)) }
