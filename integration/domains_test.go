@@ -169,6 +169,18 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "not a file of pbr's") || readFile(t, conf) != "cache-size=0\n" {
 		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
 	}
+	n.router.must("flush")
+	if readFile(t, conf) != "cache-size=0\n" {
+		t.Error("pbr flush took another program's file away")
+	}
+	if err := os.Remove(conf); err != nil {
+		t.Fatal(err)
+	}
+	n.router.must("apply")
+	n.router.must("flush")
+	if _, err := os.Stat(conf); err == nil {
+		t.Error("pbr flush leaves the file of dnsmasq")
+	}
 }
 
 // The queue of another program is left alone: answers are copied instead, which status and doctor say; and when it is free, they are held again.

@@ -59,10 +59,7 @@ func (l *learning) conns() []*nft.Conn {
 func (k *Kernel) tap(m *plan.Machine, queue uint16) {
 	l := &k.learning
 	if queue == 0 {
-		if l.learner != nil {
-			l.learner.Listen(0, false, false, plan.TapNone)
-		}
-		return
+		return // nobody asks; the learner gives the queue back when it has nothing to learn
 	}
 	if !l.asked && !l.ask(k.nft) {
 		return // without the privilege to ask, everything that a kernel of today has counts as there

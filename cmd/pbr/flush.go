@@ -46,6 +46,11 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	if err != nil {
 		return err
 	}
+	if f, err := load(ctx); err == nil { // it needs no policy, but knows this file by it
+		if err := removeDnsmasq(f.doc.Settings.Dnsmasq); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}

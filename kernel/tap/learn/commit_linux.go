@@ -47,7 +47,7 @@ func (l *Learner) commit() {
 	l.mu.Unlock()
 	if len(edits) > 0 {
 		if err := l.edit(edits); err == nil {
-			l.failed = ""
+			l.well()
 		} else {
 			l.repair(err, edits, touched)
 		}

@@ -65,7 +65,9 @@ type Learner struct {
 	pace pace
 	// taught counts the addresses that became members.
 	taught atomic.Uint64
-	failed string
+	// failed is what was told last, under telling.
+	telling sync.Mutex
+	failed  string
 }
 
 // New returns a Learner that learns nothing yet. It has to be called in the network namespace that it works in; ledger is the one of
@@ -82,17 +84,13 @@ func New(ledger *nft.Ledger) (*Learner, error) {
 // Conn is the connection that sets are changed by.
 func (l *Learner) Conn() *nft.Conn { return l.conn }
 
-// Listen binds a queue, or what is left of the ways if the kernel lacks one or another program has it, and returns the way. 0 gives back what is
-// bound. It has to be called in the network namespace that it works in. Packets of a queue that is given back are lost.
+// Listen binds a queue, or what is left of the ways if the kernel lacks one or another program has it, and returns the way. What is bound is given
+// back when there is nothing to learn any more. It has to be called in the network namespace that it works in. Packets of a queue that is given back are lost.
 func (l *Learner) Listen(number uint16, queue, log bool, best plan.Tap) (way plan.Tap, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bound := l.next
 	if number == l.queue && bound != nil && (bound.Holds() || !queue) {
-		return l.way, l.reason
-	}
-	if number == 0 {
-		l.replace(nil, plan.TapNone, "", 0)
 		return l.way, l.reason
 	}
 	var reasons []error
@@ -169,6 +167,9 @@ func (l *Learner) Configure(c Config, kept map[string][]book.Member) {
 		}
 	}
 	l.topic, l.sets = t, sets
+	if len(c.Lists) == 0 {
+		l.replace(nil, plan.TapNone, "", 0)
+	}
 	l.wake()
 }
 
@@ -248,10 +249,19 @@ func (l *Learner) wake() {
 
 // fail tells of a failure, once.
 func (l *Learner) fail(err error) {
+	l.telling.Lock()
+	defer l.telling.Unlock()
 	if text := err.Error(); text != l.failed {
 		l.failed = text
 		l.Failed(err)
 	}
+}
+
+// well has the next failure told of.
+func (l *Learner) well() {
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	l.failed = ""
 }
 
 // look compares what is known of a set with what the kernel has.
