@@ -99,6 +99,9 @@ func (k *Kernel) Guard() (*os.File, error) { return nil, errLinux }
 // NoteFailure works on Linux only.
 func (k *Kernel) NoteFailure(error) error { return errLinux }
 
+// NothingBefore works on Linux only.
+func (k *Kernel) NothingBefore() (bool, error) { return false, errLinux }
+
 // Revert works on Linux only.
 func (k *Kernel) Revert(context.Context) (*Report, error) { return nil, errLinux }
 

@@ -10,11 +10,13 @@ import "time"
 //	pending.guard   locked by the process that will undo it, inherited from the one that applied: nobody has it, nobody will
 //	trial.json      the policy that is tried, for the watch that is started meanwhile (cmd/pbr/applied)
 //
-// Under the lock SetPending writes them in this order, then the undoing process is started (cmd/pbr: pbr revert --token), and then the kernel is
-// changed. So whatever is killed at any point, what was changed is undone in time. Confirming is removing pending.json: ClearPending. Undoing is
-// Revert: go back first, remove then, so that one who is killed between the two is completed by the next. Both take the lock. The undoing
-// process waits for it without limit, and ends when nothing waits any more: a running watch, which holds the lock for good, undoes
-// by itself. Time is counted by CLOCK_BOOTTIME, which nobody can set and which goes on in a suspended machine.
+// Under the lock SetPending writes them in this order, then the undoing process is started (cmd/pbr: pbr revert --token), and then the
+// kernel is changed. So whatever is killed at any point, what was changed is undone in time. Confirming removes pending.json:
+// ClearPending. Undoing applies the policy from before the trial for the machine as it is now (cmd/pbr/undo.go), or where that cannot
+// be goes back to previous.json (Revert), and removes pending.json last, so that an undo that is killed between the two is completed
+// by the next. Both take the lock. The undoing process waits for it without limit, and ends when nothing waits any more: a running
+// watch, which holds the lock for good, undoes by itself. Time is counted by CLOCK_BOOTTIME, which nobody can set and which goes on in
+// a suspended machine.
 
 // Pending is an apply that is undone at a time unless it is confirmed before.
 type Pending struct {

@@ -93,6 +93,12 @@ func (k *Kernel) HasPrevious() bool {
 	return err == nil
 }
 
+// NothingBefore reports whether the kernel held nothing of pbr's in the saved state; the error is ErrNoPrevious if there is no such state.
+func (k *Kernel) NothingBefore() (bool, error) {
+	p, err := k.readPrevious()
+	return err == nil && (p.Nothing || p.Plan == nil), err
+}
+
 // Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing. What cannot be any more, as a route
 // over an interface that is gone, is left out, with a warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {

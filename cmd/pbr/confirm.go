@@ -118,11 +118,11 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 		return fmt.Errorf("%s: %s", pendingText(pending), either)
 	}
 	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
-	report, err := undo(stop, k)
+	done, err := c.undo(stop, k)
 	if err != nil {
 		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, or pbr flush to drop everything", err)
 	}
-	for _, w := range report.Warnings {
+	for _, w := range done.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
 	}
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/syslog"
 	"os/signal"
 	"syscall"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/daemon"
 	"pbr/kernel"
 )
@@ -31,7 +29,7 @@ func (c command) revertCommand() *cli.Command {
 		Name:      "revert",
 		Usage:     "undo now what apply --confirm did",
 		ArgsUsage: " ",
-		Description: "Goes back to the state before apply --confirm, instead of waiting for the end of its time. The policy file stays as it\n" +
+		Description: "Goes back to the policy before apply --confirm, instead of waiting for the end of its time. The policy file stays as it\n" +
 			"is, and is rejected: only pbr apply applies it again before it is edited. Exit status 1 when there is nothing to undo.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait for the end of that apply's time"}, // what apply --confirm leaves running
@@ -46,10 +44,10 @@ func (c command) runRevert(ctx *cli.Context) error {
 		return err
 	}
 	if token := ctx.String("token"); token != "" {
-		return revertLater(token)
+		return c.revertLater(token)
 	}
 	return withKernel(func(k *kernel.Kernel) error {
-		done, err := c.change(ctx, k, func(stop context.Context) (*daemon.Applied, error) { return revertNow(stop, k) })
+		done, err := c.change(ctx, k, func(stop context.Context) (*daemon.Applied, error) { return c.revertNow(stop, k) })
 		if err != nil {
 			return err
 		}
@@ -58,7 +56,7 @@ func (c command) runRevert(ctx *cli.Context) error {
 }
 
 // revertNow undoes what waits, without a watch.
-func revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) {
+func (c command) revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) {
 	pending, err := k.Pending()
 	if err != nil {
 		return nil, err
@@ -66,62 +64,28 @@ func revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) 
 	if pending == nil {
 		return nil, daemon.ErrNothingWaits
 	}
-	report, err := undo(stop, k)
-	if err != nil {
-		return nil, err
-	}
-	return &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, nil
-}
-
-// undo goes back to the state before the apply that waits, and notes that its policy was rejected: before that, so that one who is
-// killed on the way leaves no policy that a boot would apply.
-func undo(stop context.Context, k *kernel.Kernel) (*kernel.Report, error) {
-	s := applied.Open(k.Dir())
-	noted := rejectTrial(s)
-	report, err := k.Revert(stop)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(noted, s.EndTrial()); err != nil {
-		report.Warnings = append(report.Warnings, fmt.Sprintf("noting that the policy was rejected: %v", err))
-	}
-	return report, nil
-}
-
-// rejectTrial notes that the policy that waited was rejected, and that the one before it is in force again.
-func rejectTrial(s applied.Store) error {
-	trial, err := s.Trial()
-	if err != nil {
-		return nil //nolint:nilerr // there is none: it was begun by an older version
-	}
-	kept, err := s.Kept()
-	if err != nil {
-		return s.Reject(trial)
-	}
-	if kept.Hash != trial.Hash { // else it is what stays in force
-		err = s.Reject(trial)
-	}
-	return errors.Join(err, s.SetInForce(kept, ""))
+	return c.undo(stop, k)
 }
 
 // revertLater is what apply --confirm leaves running.
-func revertLater(token string) error {
+func (c command) revertLater(token string) error {
 	// The terminal's end must not end this. A TERM is a shutdown or the end of the login session:
 	// then the change is undone at once rather than never.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGPIPE)
 	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	return withKernel(func(k *kernel.Kernel) error {
-		r := revert{k: k, token: token}
+		r := revert{command: c.quietly(), k: k, token: token}
 		if !r.waitUnconfirmed(stop) {
 			return nil
 		}
-		return r.undo(stop)
+		return r.retry(stop)
 	})
 }
 
 // revert is the undoing of one unconfirmed apply.
 type revert struct {
+	command
 	k     *kernel.Kernel
 	token string
 }
@@ -152,8 +116,8 @@ func (r revert) waitUnconfirmed(stop context.Context) bool {
 	}
 }
 
-// undo undoes the change, again and again until it succeeds or nothing waits any more. After a signal it tries once.
-func (r revert) undo(stop context.Context) error {
+// retry undoes the change, again and again until it succeeds or nothing waits any more. After a signal it tries once.
+func (r revert) retry(stop context.Context) error {
 	told := ""
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := r.once(stop)
@@ -194,11 +158,11 @@ func (r revert) once(stop context.Context) error {
 	if waits, _, err := r.waits(); err != nil || !waits {
 		return err
 	}
-	report, err := undo(context.Background(), r.k)
+	done, err := r.undo(context.Background(), r.k)
 	if err != nil {
 		return err
 	}
-	for _, w := range report.Warnings {
+	for _, w := range done.Warnings {
 		toSyslog("undoing the apply that was not confirmed: " + w)
 	}
 	return nil

@@ -52,7 +52,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 		return nil, fmt.Errorf("policy file %s: %w", name, err)
 	}
 	p := &policies{k: k, store: applied.Open(k.Dir()), own: own, texts: map[*policy.Document]*applied.Policy{}}
-	if resumed, err := p.resume(stop); err != nil || resumed {
+	if resumed, err := p.resume(c, stop); err != nil || resumed {
 		return p, err
 	}
 	if p.start, err = p.startFile(name); err != nil {
@@ -91,7 +91,7 @@ func (p *policies) startFile(name string) (*policyFile, error) {
 }
 
 // resume goes on with a trial that waits to be confirmed. One whose time is over is undone: the policy from before is started with.
-func (p *policies) resume(stop context.Context) (resumed bool, err error) {
+func (p *policies) resume(c command, stop context.Context) (resumed bool, err error) {
 	pending, err := p.k.Pending()
 	if err != nil || pending == nil {
 		return false, err
@@ -102,7 +102,7 @@ func (p *policies) resume(stop context.Context) (resumed bool, err error) {
 	case errors.Join(err, keptErr) != nil && pending.Left > 0:
 		return false, fmt.Errorf("%s, and the policy to go back to is not known: run pbr confirm to keep it, or pbr revert to undo it now", pendingText(pending))
 	case errors.Join(err, keptErr) != nil:
-		_, err = undo(stop, p.k)
+		_, err = c.undo(stop, p.k)
 		return false, err
 	case pending.Left <= 0:
 		return false, errors.Join(rejectTrial(p.store), p.k.ClearPending(), p.store.EndTrial())
