@@ -45,6 +45,7 @@ func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 func loadFile(file, display string, options policy.Options) (*policyFile, error) {
 	f := &policyFile{display: display}
 	var err error
+	options.Lack = lack
 	f.text, f.doc, f.diagnostics, err = applied.Read(file, display, options)
 	return f, err
 }
@@ -52,7 +53,7 @@ func loadFile(file, display string, options policy.Options) (*policyFile, error)
 // loadAgain parses a policy that was read before.
 func loadAgain(p *applied.Policy) *policyFile {
 	f := &policyFile{display: p.Name, text: p}
-	f.doc, f.diagnostics = p.Parse(policy.Options{ErrorsOnly: true})
+	f.doc, f.diagnostics = p.Parse(policy.Options{ErrorsOnly: true, Lack: lack})
 	return f
 }
 

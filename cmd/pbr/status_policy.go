@@ -164,7 +164,7 @@ func (p *policyStatus) findEdit(now *applied.InForce) {
 	if now.Path == "" {
 		return
 	}
-	text, _, ds, err := applied.Read(now.Path, now.Name, policy.Options{ErrorsOnly: true})
+	text, _, ds, err := applied.Read(now.Path, now.Name, policy.Options{ErrorsOnly: true, Lack: lack})
 	if err == nil && !ds.HasErrors() && text.Hash != now.Hash {
 		p.notes = append(p.notes, now.Name+" was edited since it was applied, and the edit is not in force: pbr apply")
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-
-	"pbr/compiler/policy"
 )
 
 // What the linker sets. Without it the version is that of a development build, commit and its date those that the compiler notes.
@@ -24,15 +22,16 @@ type build struct {
 	Date    string `json:"date,omitempty"`
 	// Go is the version of the compiler.
 	Go string `json:"go"`
-	// Features are what is built in: the platform, the methods of checks, build tags.
+	// Features are what is built in: the platform, the methods of checks, the other features that a build may lack, build tags.
 	Features []string `json:"features"`
+	// Lacks are the features that are not built in.
+	Lacks []string `json:"lacks,omitempty"`
 }
 
 func thisBuild() build {
 	b := build{Version: version, Commit: commit, Date: commitDate, Go: runtime.Version(), Features: []string{runtime.GOOS + "/" + runtime.GOARCH}}
-	for _, m := range policy.CheckMethods() {
-		b.Features = append(b.Features, "check-"+m)
-	}
+	in, out := features()
+	b.Features, b.Lacks = append(b.Features, in...), out
 	if b.Version == "" {
 		b.Version = developmentVersion
 	}
@@ -63,7 +62,11 @@ func (b build) String() string {
 	if b.Date != "" {
 		text += " of " + b.Date
 	}
-	return text + ", " + b.Go + "\nbuilt in: " + strings.Join(b.Features, " ")
+	text += ", " + b.Go + "\nbuilt in: " + strings.Join(b.Features, " ")
+	if len(b.Lacks) > 0 {
+		text += "\nnot built in: " + strings.Join(b.Lacks, " ")
+	}
+	return text
 }
 
 func (c command) versionCommand() *cli.Command {

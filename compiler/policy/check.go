@@ -64,6 +64,9 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 	if f == nil || f.Value.Kind != tomltree.Table {
 		method, pos := s.word("check", string(CheckNone), checkMethods...)
 		c.Method, c.Pos = CheckMethod(method), pos
+		if c.Method == CheckHTTP {
+			s.needs(FeatureCheckHTTP, pos, "check")
+		}
 		if pos.Line != 0 {
 			s.checkTargets(u, &c, nil)
 		}
@@ -72,8 +75,10 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 	s.get("check")
 	t := p.section(f.Value.Fields, s.key("check"), s.label+": check")
 	c.Pos = t.pos()
-	method, _ := t.word("method", string(CheckPing), checkMethods...)
-	c.Method = CheckMethod(method)
+	method, pos := t.word("method", string(CheckPing), checkMethods...)
+	if c.Method = CheckMethod(method); c.Method == CheckHTTP {
+		t.needs(FeatureCheckHTTP, pos, "method")
+	}
 	var at []Pos
 	for e := range t.entries("targets", neverNegated, false) {
 		c.Targets = append(c.Targets, e.text)

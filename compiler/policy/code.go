@@ -25,6 +25,7 @@ const (
 	codeImpossible     = "impossible-match"
 	codeUnknownUser    = "unknown-user"
 	codeDisabledTarget = "disabled-target"
+	codeNotBuiltIn     = "not-built-in"
 
 	// Errors that the compiler finds.
 	CodeTooManyRules = "too-many-rules"

@@ -85,6 +85,7 @@ func (t *section) urlSource() (u URLSource) {
 			t.fault(pos, "url", f)
 		}
 		u.URL = text
+		t.needs(FeatureListURL, pos, "url")
 	}
 	u.Refresh = t.duration("refresh", defaultRefresh, minRefresh, maxRefresh)
 	if sum, pos := t.str("sha256"); pos.Line != 0 {

@@ -16,6 +16,8 @@ type Options struct {
 	// when it is nil, are looked up among the uids that Debian fixes (base-passwd), so that a
 	// policy compiles to the same plan on every machine.
 	LookupUser func(name string) (uid uint32, ok bool)
+	// Lack is what the build leaves out: a policy that asks for it is wrong.
+	Lack Lack
 	// ErrorsOnly leaves out the warnings that judge the file as a whole, which take half of the time.
 	ErrorsOnly bool
 }

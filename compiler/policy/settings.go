@@ -126,9 +126,12 @@ func (p *parser) watch(s *section) {
 		s.errorAt(pos, codeBadValue, "metrics", `write "127.0.0.1:9811", "[::1]:9811" or "unix:/run/pbr/metrics.sock"`,
 			"metrics %q is no address and port", w.Metrics)
 	}
+	s.needs(FeatureMetrics, pos, "metrics")
 	w.Log, _ = s.word("log", "text", "text", "json")
 	w.Notify = s.notify()
+	s.needs(FeatureNotify, w.Notify.Pos, "notify")
 	p.web(s)
+	s.needs(FeatureWeb, w.Web.Pos, "web")
 	s.done()
 }
 

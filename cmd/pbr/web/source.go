@@ -1,3 +1,5 @@
+//go:build !small
+
 // Package web serves the page of pbr watch: lines, ways, and why a connection goes where it goes.
 // It only looks. Everything that it shows are snapshots and answers that a Source gives it:
 // nothing in it waits for the watch's loop, and nothing of the loop waits for it.

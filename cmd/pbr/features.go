@@ -1,0 +1,31 @@
+package main
+
+import (
+	"slices"
+
+	"pbr/compiler/policy"
+)
+
+// builtIn reports whether this build has a feature; lack says what it leaves out.
+func builtIn(f policy.Feature) bool { return !slices.Contains(lack.Features, f) }
+
+// features returns which features, methods of checks included, are built in and which are not.
+func features() (in, out []string) {
+	names := []string{}
+	for _, m := range policy.CheckMethods() {
+		names = append(names, "check-"+m)
+	}
+	for _, f := range policy.Features {
+		if f != policy.FeatureCheckHTTP { // is among the methods
+			names = append(names, string(f))
+		}
+	}
+	for _, name := range names {
+		if builtIn(policy.Feature(name)) {
+			in = append(in, name)
+		} else {
+			out = append(out, name)
+		}
+	}
+	return in, out
+}

@@ -1,0 +1,52 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// withAll asks for every feature, each in a line of its own.
+const withAll = `[watch]
+metrics = "127.0.0.1:9811"
+notify = { url = "https://ntfy.example.com/router" }
+web = "127.0.0.1:9810"
+[lists]
+fetched = { url = "https://example.com/list.txt" }
+[[uplink]]
+name = "isp1"
+interface = "eth1"
+gateway = "192.0.2.1"
+check = { targets = ["http://192.0.2.80/"], method = "http" }
+`
+
+func TestNotBuiltIn(t *testing.T) {
+	files := fstest.MapFS{"p": {Data: []byte(withAll)}}
+	if _, ds := Parse(files, "p", "p"); ds.HasErrors() {
+		t.Fatalf("a full build refuses it: %v", ds)
+	}
+	for f, place := range map[Feature]string{
+		FeatureMetrics: "p:2:11", FeatureNotify: "p:3:10", FeatureWeb: "p:4:7", FeatureListURL: "p:6:19", FeatureCheckHTTP: "p:11:54",
+	} {
+		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", []Feature{f}}})
+		if len(ds) != 1 || ds[0].Code != codeNotBuiltIn || ds[0].Pos.String() != place ||
+			!strings.Contains(ds[0].Message, "-tags small, which leaves out "+featureTexts[f]) || !strings.Contains(ds[0].Hint, "use a full build") {
+			t.Errorf("%s: %v, want one at %s", f, ds, place)
+		}
+	}
+	_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
+	if len(ds) != len(Features) || len(featureTexts) != len(Features) {
+		t.Errorf("not one error for each feature: %v", ds)
+	}
+	short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\nweb = { listen = \"127.0.0.1:9810\" }\n")}}
+	if _, ds := ParseWith(short, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 2 {
+		t.Errorf("the other spellings: %v", ds)
+	}
+}
+
+func TestNothingIsAskedForThatIsNotBuiltIn(t *testing.T) {
+	files := fstest.MapFS{"p": {Data: []byte("[[uplink]]\nname = \"isp1\"\ninterface = \"eth1\"\ngateway = \"192.0.2.1\"\ncheck = \"ping\"\n[watch]\nhook = \"/etc/pbr/hook\"\n")}}
+	if _, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 0 {
+		t.Errorf("refused: %v", ds)
+	}
+}
