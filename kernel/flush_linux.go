@@ -99,7 +99,7 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 // removeState removes what pbr knew of this network namespace, and what a killed run left half written.
 func (k *Kernel) removeState() error {
 	var errs []error
-	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile} {
+	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile, ledgerFile} {
 		for _, suffix := range []string{"", state.TempSuffix} {
 			if err := os.Remove(k.path(name + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)

@@ -132,7 +132,8 @@ func TestStateFilesGo(t *testing.T) {
 	_, err = k.Flush(context.Background())
 	must(t, err)
 	if left, _ := os.ReadDir(top); len(left) != 0 {
-		t.Errorf("a flush leaves %v", left)
+		inside, _ := os.ReadDir(k.dir)
+		t.Errorf("a flush leaves %v with %v", left, inside)
 	}
 }
 
