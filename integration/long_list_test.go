@@ -62,7 +62,7 @@ func (w *watched) slowest() (stop func() time.Duration) {
 }
 
 // quickRounds is how often a failover beside a long list is measured at most: whatever else the machine does meanwhile makes one late, too.
-const quickRounds = 4
+const quickRounds = 3
 
 // longListTime is how long a long list may take beside failovers without end.
 const longListTime = time.Minute
@@ -143,7 +143,7 @@ func (w *watched) besideLongList(begin func() (done func() bool)) (worst time.Du
 func TestLongListBesideFailover(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
-	w.longNetworks(300_000)
+	w.longNetworks(100_000)
 	usual := w.failover()
 	for _, bring := range []struct {
 		how   string

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -20,12 +21,14 @@ const (
 // Diagnostics writes findings about a policy file: place, severity, message and code, then the line of the file
 // with a caret below the place, then a hint; after foldAfter findings of one code only how many more there are. source returns the content of a file, nil if it is not to be had.
 //
+// Messages and hints that are wider than columns are broken, and lines of the file are cut around the mark; columns 0 leaves all as it is.
+//
 //	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
 //	   |
 //	12 | uplink   = "isp3"
 //	   |            ^~~~~~
 //	   = hint: did you mean "isp2"?
-func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []byte, colour bool) error {
+func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []byte, colour bool, columns int) error {
 	paint := func(sequence, s string) string {
 		if !colour {
 			return s
@@ -51,17 +54,20 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 		if d.Severity == policy.Warning {
 			tint = yellow
 		}
-		fmt.Fprintf(&b, "%s: %s %s [%s]\n", paint(bold, d.Pos.String()), paint(tint, severity+":"), appendLine(nil, d.Message), d.Code)
+		lead := utf8.RuneCountInString(d.Pos.String()+severity) + len(": : ")
+		message := fmt.Sprintf("%s [%s]", appendLine(nil, d.Message), d.Code)
+		fmt.Fprintf(&b, "%s: %s %s\n", paint(bold, d.Pos.String()), paint(tint, severity+":"), wrapBehind(lead, message, columns, messageIndent))
 		margin := ""
 		if line, ok := lines.at(d.Pos); ok {
 			number := fmt.Sprint(d.Pos.Line)
 			margin = strings.Repeat(" ", len(number))
+			line, col := excerpt(line, d.Pos.Col, columns-len(margin)-len(" | "))
 			fmt.Fprintf(&b, "%s |\n%s | %s\n%s | ", margin, number, printable(line), margin)
-			space, mark := caret(line, d.Pos.Col)
+			space, mark := caret(line, col)
 			fmt.Fprintf(&b, "%s%s\n", space, paint(tint, mark))
 		}
 		if d.Hint != "" {
-			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"), appendLine(nil, d.Hint))
+			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"), Wrap(string(appendLine(nil, d.Hint)), columns, len(margin)+len(" = hint: ")))
 		}
 	}
 	for _, code := range folded {
@@ -71,6 +77,30 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 		return fmt.Errorf("writing findings: %w", err)
 	}
 	return nil
+}
+
+// messageIndent is how far a message's lines behind its first one are indented.
+const messageIndent = 4
+
+// excerpt cuts a line that is wider than width around a column (1-based), and returns the column in what is left.
+func excerpt(line []byte, col, width int) ([]byte, int) {
+	const narrow = 20 // there is no use in less
+	text := []rune(string(line))
+	if width < narrow || len(text) <= width {
+		return line, col
+	}
+	from := 0
+	if col > width*2/3 {
+		from = max(min(col-width/3, len(text)-width), 0)
+	}
+	cut := slices.Clone(text[from:min(from+width, len(text))])
+	if from > 0 {
+		cut[0] = '…'
+	}
+	if from+width < len(text) {
+		cut[len(cut)-1] = '…'
+	}
+	return []byte(string(cut)), col - from
 }
 
 func severityName(s policy.Severity) string {

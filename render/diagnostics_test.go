@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pbr/compiler/policy"
 )
@@ -46,7 +47,7 @@ pbr.toml:3:2: warning: policy voip: never matches [never-matches]
 pbr.toml:9:1: error: beyond the end [gone]
  = hint: look elsewhere
 `
-	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, testDiagnostics(), source, false) })
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, testDiagnostics(), source, false, 0) })
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -62,7 +63,7 @@ func TestDiagnosticsFold(t *testing.T) {
 		ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: i + 1, Col: 1}, Severity: policy.Warning, Code: "covered", Message: "covered"})
 	}
 	ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: 40, Col: 1}, Code: "gone", Message: "last"})
-	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, false) })
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, false, 0) })
 	if strings.Count(got, "warning: covered") != foldAfter || !strings.Contains(got, "error: last [gone]\n\nand 10 more of [covered]: pbr check --json") {
 		t.Errorf("got\n%s", got)
 	}
@@ -70,7 +71,7 @@ func TestDiagnosticsFold(t *testing.T) {
 
 func TestDiagnosticsColour(t *testing.T) {
 	ds := testDiagnostics()[2:3]
-	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, true) })
+	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, true, 0) })
 	if want := "\x1b[1mpbr.toml:3:2\x1b[m: \x1b[33mwarning:\x1b[m policy voip: never matches [never-matches]\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -118,5 +119,34 @@ func TestDiagnosticsJSON(t *testing.T) {
 	}
 	if out := text(t, func(b *bytes.Buffer) error { return DiagnosticsJSON(b, nil) }); out != "{\n  \"diagnostics\": []\n}\n" {
 		t.Errorf("none: %q", out)
+	}
+}
+
+// On a terminal nothing of a finding is wider than it, and the mark stays below its place.
+func TestDiagnosticsFitTheTerminal(t *testing.T) {
+	long := strings.Repeat("x = 1; ", 30) + `uplink = "isp3"` + strings.Repeat(" # more", 30)
+	ds := policy.Diagnostics{{
+		Pos: policy.Pos{File: "pbr.toml", Line: 1, Col: strings.Index(long, `"isp3"`) + 1}, Code: "unknown-uplink",
+		Message: strings.Repeat("what is wrong ", 20), Hint: strings.Repeat("what to do ", 20),
+	}}
+	source := func(string) []byte { return []byte(long) }
+	for _, columns := range []int{40, 60, 80} {
+		got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, source, false, columns) })
+		lines := strings.Split(got, "\n")
+		place, mark := -1, -1
+		for _, l := range lines {
+			if n := utf8.RuneCountInString(l); n > columns {
+				t.Errorf("%d columns: %d: %q", columns, n, l)
+			}
+			if before, _, found := strings.Cut(l, `"isp3"`); found {
+				place = utf8.RuneCountInString(before)
+			}
+			if before, _, found := strings.Cut(l, "^~~~~~"); found {
+				mark = utf8.RuneCountInString(before)
+			}
+		}
+		if place < 0 || place != mark {
+			t.Errorf("%d columns: the mark is at %d, its place at %d:\n%s", columns, mark, place, got)
+		}
 	}
 }

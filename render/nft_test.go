@@ -225,7 +225,7 @@ func TestWriteErrors(t *testing.T) {
 	for name, err := range map[string]error{
 		"NFT": NFT(brokenWriter{}, p), "IP": IP(brokenWriter{}, p), "Script": Script(brokenWriter{}, p), "JSON": JSON(brokenWriter{}, p),
 		"Diff":        Diff(brokenWriter{}, p, p, &plan.Changes{}, false),
-		"Diagnostics": Diagnostics(brokenWriter{}, nil, nil, false), "DiagnosticsJSON": DiagnosticsJSON(brokenWriter{}, nil),
+		"Diagnostics": Diagnostics(brokenWriter{}, nil, nil, false, 0), "DiagnosticsJSON": DiagnosticsJSON(brokenWriter{}, nil),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: %v", name, err)

@@ -102,7 +102,7 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 
 // printCheck prints the findings, how long the checks take, how far schedules reach, and a summary.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
-	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr)); err != nil {
+	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err
 	}
 	errors, warnings := 0, 0

@@ -122,7 +122,7 @@ func anyMachine() plan.Machine { return plan.Machine{Now: time.Now(), Zone: kern
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.
 func (c command) report(f *policyFile, ds policy.Diagnostics) error {
 	ds.Sort()
-	if err := render.Diagnostics(c.stderr, ds, f.text.Source, colour(c.stderr)); err != nil {
+	if err := render.Diagnostics(c.stderr, ds, f.text.Source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err
 	}
 	if ds.HasErrors() {

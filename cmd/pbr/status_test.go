@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
@@ -106,6 +107,17 @@ pool: no room for another client, 3 times; see size of sticky in the policy
 	if !strings.Contains(b.String(), red+"down"+noColour+"   12s") || !strings.Contains(b.String(), green+"up"+noColour) {
 		t.Errorf("colours:\n%q", b.String())
 	}
+	narrow := page{width: 100}
+	writeStatus(&narrow, s, now, false)
+	for line := range strings.Lines(narrow.String()) {
+		if utf8.RuneCountInString(line) > 100+1 {
+			t.Errorf("too wide: %q", line)
+		}
+	}
+	if strings.Join(strings.Fields(narrow.String()), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("broken to 100 columns:\n%s", narrow.String())
+	}
+
 	b.Reset()
 	s.Watch, s.Uplinks = nil, s.Uplinks[1:2]
 	writeStatus(&b, s, now, false)

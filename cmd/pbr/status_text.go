@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -13,6 +12,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
+	"pbr/render"
 )
 
 // Escape sequences (ECMA-48): to the upper left corner and clear; colours.
@@ -29,12 +29,12 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	if ctx.Bool("json") {
 		return printJSON(c.stdout, s)
 	}
-	var b bytes.Buffer
+	b := page{width: columns(c.stdout)}
 	if ctx.Bool("watch") && colour(c.stdout) {
 		b.WriteString(clearScreen)
 	}
 	for _, note := range s.Policy.notes {
-		fmt.Fprintln(&b, note)
+		fmt.Fprintln(&b, render.Wrap(note, b.width, 0))
 	}
 	writeStatus(&b, s, time.Now(), colour(c.stdout))
 	if _, err := c.stdout.Write(b.Bytes()); err != nil {
@@ -51,7 +51,7 @@ const failureShown = 24 * time.Hour
 
 func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	if s.Watch == nil {
-		fmt.Fprintln(w, "pbr watch is not running: states are those of the links, with what was ordered and what it found lately")
+		fmt.Fprintln(w, "pbr watch is not running: states show link status, manual overrides and the last known health")
 	} else {
 		fmt.Fprintf(w, "pbr watch: process %d, for %s, policy %s read %s ago\n", s.Watch.PID,
 			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
@@ -255,7 +255,7 @@ func routeText(a activeRoute) string {
 	return text
 }
 
-// writeRows writes columns, each as wide as its widest cell. tint returns the escape sequence of a cell.
+// writeRows writes columns, each as wide as its widest cell. The last one is broken to fit a terminal. tint returns the escape sequence of a cell.
 func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -265,8 +265,13 @@ func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) 
 	}
 	for i, row := range rows {
 		var line strings.Builder
+		at := 0
 		for j, cell := range row {
 			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell)+2)
+			if j == len(row)-1 {
+				cell = lastCell(cell, columns(w), at)
+			}
+			at += widths[j] + 2
 			if sequence := tint(i, j); sequence != "" {
 				cell = sequence + cell + noColour
 			}
@@ -277,6 +282,18 @@ func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) 
 		}
 		fmt.Fprintln(w, line.String())
 	}
+}
+
+// lastCell is the last cell of a row, which begins at a column: broken, or on lines of its own, where it does not fit.
+func lastCell(cell string, width, at int) string {
+	const indent = 4
+	if width == 0 || at+utf8.RuneCountInString(cell) <= width {
+		return cell
+	}
+	if broken := render.Wrap(cell, width, at); broken != cell {
+		return broken
+	}
+	return "\n" + strings.Repeat(" ", indent) + render.Wrap(cell, width, indent)
 }
 
 // span is a duration for people: its two largest units.

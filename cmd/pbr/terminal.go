@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 
@@ -9,8 +10,17 @@ import (
 	"pbr/render"
 )
 
+// page is text that is printed at once, for a terminal of a width; 0 where it is none.
+type page struct {
+	bytes.Buffer
+	width int
+}
+
 // columns is how wide the terminal w is, 0 if it is none.
 func columns(w io.Writer) int {
+	if p, ok := w.(*page); ok {
+		return p.width
+	}
 	f, ok := w.(*os.File)
 	if !ok || !isTerminal(f) {
 		return 0
