@@ -14,8 +14,11 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// dnsPort is where DNS servers listen (RFC 1035, 4.2.1).
-const dnsPort = 53
+// DNSPort is where DNS servers listen (RFC 1035, 4.2.1).
+const (
+	DNSPort = "53"
+	dnsPort = 53
+)
 
 // dns asks a resolver what the check expects it to know.
 func (p *SocketProber) dns(ctx context.Context, c Config, target string) (time.Duration, error) {

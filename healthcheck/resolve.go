@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,14 +67,14 @@ func (p *SocketProber) resolve(ctx context.Context, c Config, host string) ([]ne
 
 // lookup asks the system's name servers (resolv.conf(5)), one after the other.
 func (p *SocketProber) lookup(ctx context.Context, c Config, host string) ([]netip.Addr, error) {
-	servers, err := nameServers(p.resolvConf)
+	servers, err := NameServers(p.resolvConf)
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading the list of name servers: %w", ErrNotProbed, err)
 	}
 	errs := []error{errors.New("no name server knows an address")}
 	for i, server := range servers {
 		try, cancel := share(ctx, len(servers)-i)
-		addrs, err := p.lookupAt(try, c, net.JoinHostPort(server, strconv.Itoa(dnsPort)), host)
+		addrs, err := p.lookupAt(try, c, net.JoinHostPort(server, DNSPort), host)
 		cancel()
 		if len(addrs) > 0 {
 			return addrs, nil
@@ -122,8 +121,8 @@ func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) 
 	return conn, err
 }
 
-// nameServers returns the servers that a file lists (resolv.conf(5)), in its order.
-func nameServers(file string) (servers []string, err error) {
+// NameServers returns the servers that a file lists (resolv.conf(5)), in its order.
+func NameServers(file string) (servers []string, err error) {
 	text, err := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == "nameserver" {

@@ -7,9 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/miekg/dns"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"pbr/compiler/policy"
+	"pbr/healthcheck"
 )
 
 const (
@@ -35,7 +36,7 @@ type asker struct {
 
 type asked struct {
 	name string
-	kind uint16
+	kind dnsmessage.Type
 }
 
 func newAsker(answered func([]byte, netip.Addr)) *asker {
@@ -51,7 +52,7 @@ func (a *asker) set(doc *policy.Document) {
 	for i := range doc.Lists {
 		for _, s := range doc.Lists[i].DomainSources() {
 			for _, name := range s.Names {
-				for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+				for _, kind := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA} {
 					q := asked{name, kind}
 					a.due[q] = before[q]
 				}
@@ -91,43 +92,31 @@ func (a *asker) next(now time.Time) (q asked, ok bool) {
 
 // ask asks the servers of the system, one after the other.
 func (a *asker) ask(ctx context.Context, q asked) {
-	conf, err := dns.ClientConfigFromFile(resolvConf)
+	servers, err := healthcheck.NameServers(resolvConf)
 	if err != nil {
 		return // the system has no resolver
 	}
-	m := new(dns.Msg)
-	m.SetQuestion(dns.Fqdn(q.name), q.kind)
-	m.SetEdns0(1232, false)
-	for _, server := range conf.Servers {
+	question, err := newQuestion(q.name, q.kind)
+	if err != nil {
+		return // the policy was checked: never
+	}
+	for _, server := range servers {
 		addr, err := netip.ParseAddr(server)
 		if err != nil {
 			continue
 		}
-		c := dns.Client{Timeout: askPatience}
-		got, _, err := c.ExchangeContext(ctx, m, net.JoinHostPort(server, conf.Port))
-		if err == nil && got.Truncated {
-			c.Net = "tcp"
-			got, _, err = c.ExchangeContext(ctx, m, net.JoinHostPort(server, conf.Port))
-		}
+		got, err := askServer(ctx, net.JoinHostPort(server, healthcheck.DNSPort), question)
 		if err != nil {
 			continue
 		}
-		if msg, err := got.Pack(); err == nil {
-			a.answered(msg, addr.WithZone("").Unmap())
-		}
-		a.again(q, got)
+		a.answered(got.text, addr.WithZone("").Unmap())
+		a.again(q, got.ttl)
 		return
 	}
 }
 
 // again notes when a name is to be asked for anew.
-func (a *asker) again(q asked, got *dns.Msg) {
-	ttl := askAgain
-	for i, rr := range got.Answer {
-		if left := time.Duration(rr.Header().Ttl) * time.Second; i == 0 || left < ttl {
-			ttl = left
-		}
-	}
+func (a *asker) again(q asked, ttl time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, is := a.due[q]; is {
