@@ -7,6 +7,12 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// maxHeader and maxBody bound what is read of an http answer; its body is read only where something is expected of it.
+const (
+	maxHeader = 64 << 10
+	maxBody   = 64 << 10
+)
+
 // Expect is what an answer must be to count as one. Its zero value asks for a status of 200 to 299 (http), for NOERROR or NXDOMAIN (dns).
 type Expect struct {
 	// Statuses are the only ones that count, if there are any.

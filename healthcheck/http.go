@@ -18,12 +18,6 @@ import (
 	"time"
 )
 
-// maxHeader and maxBody bound what is read of an answer; its body is read only where something is expected of it.
-const (
-	maxHeader = 64 << 10
-	maxBody   = 64 << 10
-)
-
 // certificates are those that https trusts, nil for the system's.
 type certificates = *x509.CertPool
 

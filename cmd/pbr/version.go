@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -46,12 +47,17 @@ func thisBuild() build {
 		case s.Key == "vcs.time" && b.Date == "":
 			b.Date, _, _ = strings.Cut(s.Value, "T")
 		case s.Key == "-tags" && s.Value != "":
-			b.Features = append(b.Features, strings.Split(s.Value, ",")...)
+			b.Features = append(b.Features, ownTags(s.Value)...)
 		case s.Key == "-race" && s.Value == "true":
 			b.Features = append(b.Features, "race")
 		}
 	}
 	return b
+}
+
+// ownTags returns the build tags that change what pbr can do; the other one leaves out a part of the cli library that is not used.
+func ownTags(list string) []string {
+	return slices.DeleteFunc(strings.Split(list, ","), func(tag string) bool { return tag == "urfave_cli_no_docs" || tag == "" })
 }
 
 func (b build) String() string {

@@ -1,3 +1,5 @@
+//go:build !small
+
 // Package web looks at the page of pbr watch as its visitors do: by HTTP, and with a browser
 // (make test-web), while the demo's network runs.
 package web

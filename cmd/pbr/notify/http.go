@@ -25,9 +25,8 @@ import (
 )
 
 const (
-	// connectLimit bounds looking up and connecting, postLimit the whole.
-	connectLimit = 2500 * time.Millisecond
-	postLimit    = 10 * time.Second
+	// postLimit bounds a try, looking up and connecting included.
+	postLimit = 10 * time.Second
 	// maxHeader and maxSaid bound what is read of an answer.
 	maxHeader = 64 << 10
 	maxSaid   = 200

@@ -18,6 +18,8 @@ const (
 	maxKept = 100
 	// maxTries is how often a message is sent to a server that does not accept it.
 	maxTries = 6
+	// connectLimit bounds looking up and connecting.
+	connectLimit = 2500 * time.Millisecond
 	// wayPause is between two tries while nothing leads to the server. With connectLimit it bounds
 	// how long a way is not made use of.
 	wayPause = time.Second

@@ -1,0 +1,61 @@
+//go:build small
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestSmallRefusesWhatIsNotBuiltIn(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pbr.toml")
+	text := `[watch]
+metrics = "127.0.0.1:9811"
+notify = "https://ntfy.example.com/router"
+web = "127.0.0.1:9810"
+[lists]
+fetched = { url = "https://example.com/list.txt" }
+[[uplink]]
+name = "isp1"
+interface = "eth1"
+gateway = "192.0.2.1"
+check = { method = "http", targets = ["http://192.0.2.80/"] }
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	status := command{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}.main([]string{"pbr", "-c", file, "check"})
+	if status != exitError || strings.Count(errs.String(), "[not-built-in]") != 5 {
+		t.Errorf("status %d\n%s", status, errs.String())
+	}
+	for _, place := range []string{":2:11: ", ":3:10: ", ":4:7: ", ":6:19: ", ":11:20: "} {
+		if !strings.Contains(errs.String(), file+place) {
+			t.Errorf("nothing is said of %s in\n%s", place, errs.String())
+		}
+	}
+	if v := thisBuild().String(); !strings.Contains(v, "\nnot built in: check-http list-url metrics notify web") || strings.Contains(strings.Split(v, "\n")[1], "web") {
+		t.Errorf("version: %s", v)
+	}
+}
+
+func TestSmallLinksNoHTTP(t *testing.T) {
+	out, err := exec.Command("go", "list", "-tags", "small", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, "pbr/kernel") {
+		t.Fatalf("go list saw next to nothing: %v", packages)
+	}
+	for _, heavy := range []string{"net/http", "crypto/tls", "html/template", "google.golang.org/protobuf/proto", "github.com/miekg/dns"} {
+		if slices.Contains(packages, heavy) {
+			t.Errorf("%s is linked: leave out what needs it by the tag small, with a policy.Feature", heavy)
+		}
+	}
+}
