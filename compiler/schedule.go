@@ -112,7 +112,7 @@ func scheduleSets(doc *policy.Document) map[string]*policy.Policy {
 // such set.
 func InSchedule(doc *policy.Document, set string, now time.Time, local *time.Location) (in, ok bool) {
 	p, ok := scheduleSets(doc)[set]
-	return ok && slices.ContainsFunc(p.Schedule, func(t policy.Times) bool { return t.Holds(now, local) }), ok
+	return ok && p.InForce(now, local), ok
 }
 
 // addSchedule makes the set of a policy's windows known; its content is the machine's time's.

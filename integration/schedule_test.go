@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,8 +46,7 @@ func TestScheduleSwitches(t *testing.T) {
 	t.Parallel()
 	w := newWatchedNet(t, scheduledPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 	noon := time.Now().Add(15 * time.Second)
-	east := (12*3600 - int(noon.Unix()%86400) + 86400) % 86400
-	zone := fmt.Sprintf("TZ=XXX-%d:%02d:%02d", east/3600, east/60%60, east%60)
+	zone := zoneOfNoon(noon)
 	pbr := func(args ...string) lab.Result {
 		return w.Router.Exec("env", append([]string{zone, pbrPath, "--config", w.router.file}, args...)...)
 	}
@@ -82,6 +82,73 @@ func TestScheduleSwitches(t *testing.T) {
 		t.Errorf("check: %s%s", res.Stdout, res.Stderr)
 	}
 	w.clockBehind(pbr)
+	w.Router.Run("rm", w.Router.LastingDir()+"/clock.json")
+	w.flushesAtSwitch()
+}
+
+// bedtimePolicy has a policy whose start ends what runs, and one whose end moves it.
+const bedtimePolicy = `
+[[policy]]
+name = "bedtime"
+src = "192.168.10.11"
+mac = "MAC"
+schedule = "12:00-13:00"
+at-start = "flush"
+action = "drop"
+[[policy]]
+name = "office"
+src = "192.168.10.12"
+schedule = "11:00-12:00"
+at-end = "flush"
+uplink = "isp2"
+strict = true
+`
+
+// flushesAtSwitch lets a watch run over a noon that comes soon, or later where the machine is slow.
+func (w *watched) flushesAtSwitch() {
+	w.t.Helper()
+	child, office, other := netip.MustParseAddr("192.168.10.11"), netip.MustParseAddr("192.168.10.12"), netip.MustParseAddr("192.168.10.10")
+	mac := strings.Fields(w.Router.Run("ip", "neigh", "show", child.String()))
+	head, _, _ := strings.Cut(scheduledPolicy, "[schedules]")
+	w.router.write(head + strings.Replace(bedtimePolicy, "MAC", mac[slices.Index(mac, "lladdr")+1], 1))
+	for lead := 4 * time.Second; ; lead *= 2 {
+		noon := time.Now().Add(lead)
+		w.wrap = []string{"env", zoneOfNoon(noon)}
+		w.start()
+		lab.WaitFor(w.t, "the policy to be in force", func() bool { return w.arrives(office) == "isp2" || time.Now().After(noon) })
+		var runs []*lab.Conn
+		for _, src := range []netip.Addr{child, office, other} {
+			c, err := w.lan.Dial("tcp", src, farEnd, lab.DialOptions{})
+			if err != nil {
+				break
+			}
+			runs = append(runs, c)
+		}
+		if len(runs) < 3 || time.Until(noon) < time.Second/2 {
+			w.stop()
+			continue
+		}
+		w.logged("flushed connections at the switch of a schedule", "bedtime: start", "office: end", "connections=2")
+		if _, err := runs[0].Ask(); err == nil {
+			w.t.Error("what bedtime is to end goes on")
+		}
+		if _, err := runs[1].Ask(); err == nil {
+			w.t.Error("a connection stays on the uplink of a window that ended")
+		}
+		if seen, err := runs[2].Ask(); err != nil || seen.By != "isp1" {
+			w.t.Errorf("a connection of others: %v, %v", seen, err)
+		}
+		if by := w.arrives(office); by != "isp1" {
+			w.t.Errorf("after the window a connection leaves through %q", by)
+		}
+		return
+	}
+}
+
+// zoneOfNoon is a time zone in which it is noon then.
+func zoneOfNoon(noon time.Time) string {
+	east := (12*3600 - int(noon.Unix()%86400) + 86400) % 86400
+	return fmt.Sprintf("TZ=XXX-%d:%02d:%02d", east/3600, east/60%60, east%60)
 }
 
 // clockBehind lets the last apply have been in the future.

@@ -1,6 +1,10 @@
 package kernel
 
-import "pbr/kernel/conntrack"
+import (
+	"net/netip"
+
+	"pbr/kernel/conntrack"
+)
 
 // Cut is conntrack.Delete. It may run beside anything else, in a thread of k's network namespace.
 func (k *Kernel) Cut(cuts []conntrack.Cut) (int, error) { return conntrack.Delete(cuts) }
@@ -21,3 +25,6 @@ func (k *Kernel) RemoveFlows(flows []conntrack.Flow) (int, error) { return connt
 
 // FollowFlows is conntrack.Follow. It may run beside anything else, in a thread of k's network namespace.
 func (k *Kernel) FollowFlows() (*conntrack.Follower, error) { return conntrack.Follow() }
+
+// Neighbours returns the Ethernet addresses of the hosts that the kernel talks to.
+func (k *Kernel) Neighbours() (map[netip.Addr][6]byte, error) { return k.route.Neighbours() }

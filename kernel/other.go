@@ -5,6 +5,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"time"
 
@@ -164,6 +165,9 @@ func (k *Kernel) Compare(*plan.Plan) (Sync, error) { return NotApplied, errLinux
 
 // Flows fails.
 func (k *Kernel) Flows() ([]conntrack.Flow, error) { return nil, errLinux }
+
+// Neighbours fails.
+func (k *Kernel) Neighbours() (map[netip.Addr][6]byte, error) { return nil, errLinux }
 
 // RemoveFlows fails.
 func (k *Kernel) RemoveFlows([]conntrack.Flow) (int, error) { return 0, errLinux }

@@ -182,11 +182,8 @@ func (v *connectionView) entry(flow *conntrack.Flow) (e connectionEntry, selecte
 	if !v.opens(flow) || !flow.Orig.Src.IsValid() || !flow.Reply.Dst.IsValid() {
 		return e, false
 	}
-	o := &flow.Orig
-	e = connectionEntry{flow: flow, carried: v.explainer.Carried(&explain.Connection{
-		Src: o.Src, Dst: o.Dst, ReplySrc: flow.Reply.Src, ReplyDst: flow.Reply.Dst,
-		Proto: o.Proto, SPort: o.SPort, DPort: o.DPort, ICMPType: o.ICMPType, HasPorts: o.HasPorts, Mark: flow.Mark,
-	})}
+	c := connectionOf(flow)
+	e = connectionEntry{flow: flow, carried: v.explainer.Carried(&c)}
 	switch decided := e.carried.By.Kind; {
 	case decided != explain.ByPolicy && decided != explain.ByRule && decided != explain.ByDefault:
 	case flow.Started.IsZero() || v.applied == nil:

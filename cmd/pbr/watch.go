@@ -118,7 +118,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			source.setPolicy(doc)
 			page.listen(doc.Watch.Web)
 		},
-		Names:  names,
+		Names: names, Switched: p.flushSwitched,
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },

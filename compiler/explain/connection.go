@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
@@ -19,6 +20,8 @@ type Connection struct {
 	ICMPType                     uint8
 	HasPorts                     bool
 	Mark                         uint32
+	// MAC is the opener's Ethernet address; nil if it is not known.
+	MAC *[6]byte
 }
 
 // Carried says what carries a connection, and what catches a new one of the same addresses and ports now.
@@ -32,10 +35,19 @@ type Carried struct {
 	Table string
 	// Differs reports that a new connection would not get this uplink: the policy changed since, or health did.
 	Differs bool
+	// Refused reports that a new connection would get no way at all.
+	Refused bool
 }
 
-// Carried finds out what carries a connection. What connection tracking does not keep of its first packet counts as absent: the user, the
-// MAC address, DSCP, and a mark of others.
+// At returns an Explainer for another time.
+func (x *Explainer) At(now time.Time) *Explainer {
+	y := *x
+	y.live.Now = now
+	return &y
+}
+
+// Carried finds out what carries a connection. What connection tracking does not keep of its first packet counts as absent: the user,
+// DSCP, a mark of others, and the MAC address if c has none.
 func (x *Explainer) Carried(c *Connection) Carried {
 	name, _, _ := strings.Cut(x.markName(c.Mark), "/") // an uplink may have several marks: isp2, isp2/strict
 	w := Carried{Uplink: name}
@@ -60,6 +72,7 @@ func (x *Explainer) Carried(c *Connection) Carried {
 		w.Interface = u.Interface
 	}
 	w.Differs = !fresh.mayUse(w.Uplink)
+	w.Refused = fresh.Verdict != walk.Forwarded.String() && fresh.Verdict != walk.Delivered.String()
 	return w
 }
 
@@ -119,6 +132,9 @@ func (x *Explainer) packetOf(c *Connection, dst netip.Addr, in string) walk.Pack
 		p.HasUID = true
 	} else {
 		p.IIF = in
+		if c.MAC != nil {
+			p.MAC, p.Ethernet = *c.MAC, true
+		}
 	}
 	return p
 }

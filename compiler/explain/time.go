@@ -62,13 +62,5 @@ func (x *Explainer) parseTime(text string) (time.Time, error) {
 
 // scheduled reports whether a policy is in force when a packet comes.
 func (x *Explainer) scheduled(p *policy.Policy, q *Question) bool {
-	if len(p.Schedule) == 0 {
-		return true
-	}
-	for i := range p.Schedule {
-		if p.Schedule[i].Holds(q.packet.Time, x.zone()) {
-			return true
-		}
-	}
-	return false
+	return p.InForce(q.packet.Time, x.zone())
 }

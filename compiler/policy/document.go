@@ -402,7 +402,9 @@ type Policy struct {
 	Schedule     []Times
 	ScheduleName string
 	SchedulePos  Pos
-	Target       Target
+	// FlushAtStart and FlushAtEnd say whether running connections end that are decided otherwise since a window began, or ended.
+	FlushAtStart, FlushAtEnd bool
+	Target                   Target
 	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
 	Strict    bool
 	StrictPos Pos

@@ -35,6 +35,7 @@ func (p *parser) policy(s *section) {
 	s.neverClassified(&pol)
 	s.policyFamilies(&pol)
 	s.schedule(&pol)
+	s.windowEdges(&pol)
 	pol.Target = s.target("table", "uplink", "balance", "default", "action")
 	s.strictPolicy(&pol)
 	s.policyReturn(&pol)

@@ -69,6 +69,26 @@ func (s *section) schedule(pol *Policy) {
 	}
 }
 
+// windowEdges reads at-start and at-end: what becomes of running connections when a window begins, and when it ends.
+func (s *section) windowEdges(pol *Policy) {
+	pol.FlushAtStart, pol.FlushAtEnd = s.windowEdge("at-start"), s.windowEdge("at-end")
+}
+
+// windowEdge reports whether connections are flushed then.
+func (s *section) windowEdge(key string) bool {
+	word, pos := s.word(key, "keep", "keep", "flush")
+	if pos.Line != 0 && s.fields.Get("schedule") == nil {
+		s.errorAt(s.keyPos(key), codeConflict, key, `add schedule = "mon-fri 08:00-18:00", or leave `+key+" out",
+			"%s is for policies with a schedule: this one is always in force", key)
+	}
+	return word == "flush"
+}
+
+// InForce reports whether a policy counts at a time, by the zones of its schedule or else local.
+func (p *Policy) InForce(now time.Time, local *time.Location) bool {
+	return len(p.Schedule) == 0 || slices.ContainsFunc(p.Schedule, func(t Times) bool { return t.Holds(now, local) })
+}
+
 // times reads a schedule: a text, a table, or a list of these. Names of [schedules] are only for policies.
 func (s *section) times(key string, names bool) (list []Times) {
 	for n := range s.items(key) {

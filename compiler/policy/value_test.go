@@ -305,3 +305,17 @@ func TestMaskTooSmall(t *testing.T) {
 		}
 	}
 }
+
+func TestWindowEdges(t *testing.T) {
+	head := base + "[[policy]]\nname = \"p\"\nuplink = \"isp1\"\nstrict = true\n"
+	p := mustParse(t, head+"schedule = \"sat\"\nat-start = \"flush\"\nat-end = \"keep\"\n", Options{}).Policies[0]
+	if !p.FlushAtStart || p.FlushAtEnd {
+		t.Errorf("%v, %v", p.FlushAtStart, p.FlushAtEnd)
+	}
+	for text, code := range map[string]string{"at-start = \"flush\"\n": codeConflict, "at-end = \"keep\"\n": codeConflict, "schedule = \"sat\"\nat-end = \"cut\"\n": codeBadValue} {
+		_, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(head + text)}}, "p.toml", "p.toml")
+		if len(ds) != 1 || ds[0].Code != code || ds[0].Hint == "" || ds[0].Pos.Line != 9+strings.Count(text, "\n") {
+			t.Errorf("%q: %v", text, ds)
+		}
+	}
+}

@@ -76,6 +76,7 @@ func (w *Watcher) hold(want *plan.Plan) {
 	}
 	w.want = want
 	w.Names.Learn(w.doc, w.machine)
+	w.lookAtWindows()
 	w.shared.setOutline(NewOutline(w.doc, want))
 }
 

@@ -292,6 +292,8 @@ type bench struct {
 	held string
 	// lasting is Options'.
 	lasting Lasting
+	// switched is Options'.
+	switched func(*Switches) (int, error)
 
 	// hang keeps a reload reading until it is closed.
 	hang chan struct{}
@@ -351,7 +353,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			b.notify = append(b.notify, s)
 		},
-		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting,
+		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting, Switched: b.switched,
 	}
 }
 

@@ -62,6 +62,9 @@ type Options struct {
 	Held func() (*policy.Document, error)
 	// Names learns from DNS answers; nil for nobody.
 	Names Names
+	// Switched deletes the connections that policies decide otherwise since their windows began or ended, and returns how many. It is
+	// called beside the loop, and not twice at a time; nil for no connections.
+	Switched func(*Switches) (int, error)
 	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
 	Trials Trials
 	Waits  *Trial
@@ -100,6 +103,7 @@ type Watcher struct {
 	dirty   dirty
 	lastRun time.Time
 	cutter  cutter
+	windows windows
 	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
 	kept map[string][]string
 	// settled is when connections may move back to a better uplink.
@@ -138,6 +142,9 @@ func New(o Options) *Watcher {
 	}
 	if w.Names == nil {
 		w.Names = unnamed{}
+	}
+	if w.Switched == nil {
+		w.Switched = func(*Switches) (int, error) { return 0, nil }
 	}
 	if w.Trials == nil {
 		w.Trials = untried{}
@@ -190,6 +197,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	cancel()
 	w.Notify("STOPPING=1")
 	w.stopCutter()
+	w.windows.flushing.Wait()
 	w.count(time.Now())
 	w.saveQuotas(time.Now())
 	w.save()
@@ -249,6 +257,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.lookAtTrial(ctx)
 		case job := <-w.cutter.done:
 			w.cutDone(job)
+		case <-w.windowsDue():
+			w.lookAtWindows()
 		case <-w.settled.C:
 			w.moveBack()
 		case <-prefer.C:

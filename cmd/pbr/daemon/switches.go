@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"sync"
+	"time"
+
+	"pbr/compiler/policy"
+)
+
+// Switch is the start, or the end, of a window of a policy that flushes connections then.
+type Switch struct {
+	Policy string
+	Start  bool
+}
+
+// String says it for the log.
+func (s Switch) String() string {
+	if s.Start {
+		return s.Policy + ": start"
+	}
+	return s.Policy + ": end"
+}
+
+// Switches are those that were seen at once.
+type Switches struct {
+	Doc *policy.Document
+	// List are the switches between Before and Now.
+	List        []Switch
+	Before, Now time.Time
+}
+
+// windows remembers which windows are open, of policies that flush at their start or end.
+type windows struct {
+	open  map[string]bool
+	seen  time.Time
+	timer *time.Timer
+	// flushing are the goroutines that delete connections; one is at work at a time.
+	flushing sync.WaitGroup
+	working  sync.Mutex
+}
+
+// windowPause is how long at most a change of the clock or of its zone goes unseen.
+const windowPause = 30 * time.Second
+
+// windowsDue returns the channel of the next look at windows; nil while no policy flushes.
+func (w *Watcher) windowsDue() <-chan time.Time {
+	if w.windows.timer == nil {
+		return nil
+	}
+	return w.windows.timer.C
+}
+
+// lookAtWindows flushes what policies decide otherwise whose windows began or ended since the last look. A policy that was not there
+// then has no start. While the clock is behind nobody knows what is open.
+func (w *Watcher) lookAtWindows() {
+	now, zone := time.Now(), w.machine.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	next, flushes := windowPause, false
+	var list []Switch
+	open := map[string]bool{}
+	for i := range w.doc.Policies {
+		p := &w.doc.Policies[i]
+		if !p.FlushAtStart && !p.FlushAtEnd {
+			continue
+		}
+		flushes = true
+		next = min(next, untilMinute(p, now, zone))
+		in := p.InForce(now, zone)
+		was, known := w.windows.open[p.Name]
+		open[p.Name] = in
+		if known && in != was && (in && p.FlushAtStart || was && p.FlushAtEnd) {
+			list = append(list, Switch{p.Name, in})
+		}
+	}
+	w.windows.timer = nil
+	if flushes {
+		w.windows.timer = time.NewTimer(next)
+	}
+	if w.machine.ClockBehind {
+		return
+	}
+	if len(list) > 0 {
+		w.flushSwitched(&Switches{Doc: w.doc, List: list, Before: w.windows.seen, Now: now})
+	}
+	w.windows.open, w.windows.seen = open, now
+}
+
+// untilMinute is how long the clocks of a policy's schedule show the minute that they show now: windows begin and end with a minute.
+func untilMinute(p *policy.Policy, now time.Time, local *time.Location) time.Duration {
+	left := time.Minute
+	for i := range p.Schedule {
+		zone := local
+		if p.Schedule[i].Location != nil {
+			zone = p.Schedule[i].Location
+		}
+		at := now.In(zone)
+		left = min(left, time.Minute-time.Duration(at.Second())*time.Second-time.Duration(at.Nanosecond()))
+	}
+	return left
+}
+
+// flushSwitched deletes connections beside the loop: each one is evaluated for it.
+func (w *Watcher) flushSwitched(s *Switches) {
+	w.windows.flushing.Go(func() {
+		w.windows.working.Lock()
+		defer w.windows.working.Unlock()
+		began := time.Now()
+		n, err := w.Switched(s)
+		w.shared.countCut(n)
+		if err != nil {
+			w.Log.Error("flushing connections at the switch of a schedule", "policies", s.List, "connections", n, "error", err)
+			return
+		}
+		w.Log.Info("flushed connections at the switch of a schedule", "policies", s.List, "connections", n, "took", time.Since(began))
+	})
+}
