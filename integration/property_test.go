@@ -90,6 +90,24 @@ func (p *property) apply() {
 	structures(p.router.applyAs(p.policy.TOML(), p.form, healthOf(p.machine.Down)), p.structures)
 }
 
+// fillLists adds the members of lists that are filled at run time. What an earlier policy's list of the same name had goes.
+func (p *property) fillLists() {
+	p.t.Helper()
+	for _, l := range p.policy.Lists {
+		if !l.Living {
+			continue
+		}
+		p.router.must("lists", "flush", l.Name)
+		add := []string{"lists", "add", l.Name}
+		for _, m := range l.Members {
+			add = append(add, m.String())
+		}
+		if len(l.Members) > 0 {
+			p.router.must(add...)
+		}
+	}
+}
+
 // failSome takes uplinks out of use, in an order, as a failed check would; the router holds the policy.
 func (p *property) failSome() {
 	p.t.Helper()
@@ -162,6 +180,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	n := lab.Build(lab.New(t), spec)
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, machine := worldOf(spec, mainDefault)
+	world.Living = true
 	p.machine, machine.Down = machine, map[reference.Line]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface
@@ -214,6 +233,7 @@ func (p *property) round() {
 	p.t.Helper()
 	p.policy = p.router.randomPolicy(p.g)
 	p.apply()
+	p.fillLists()
 	if p.form == layers.Cheapest {
 		p.failSome()
 	}

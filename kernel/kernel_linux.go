@@ -63,6 +63,16 @@ func Open(stateDir string) (*Kernel, error) {
 	return k, nil
 }
 
+// RunDir is Kernel.Dir of the current network namespace, below the default state directory. It needs no privilege and makes nothing; it is empty where
+// the namespace cannot be identified.
+func RunDir() string {
+	id, err := namespaceID()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(DefaultStateDir, id)
+}
+
 // Close gives the connections back.
 func (k *Kernel) Close() error { return errors.Join(k.route.Close(), k.nft.Close()) }
 

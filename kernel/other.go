@@ -26,6 +26,9 @@ type Kernel struct{}
 // Open fails.
 func Open(string) (*Kernel, error) { return nil, errLinux }
 
+// RunDir is empty.
+func RunDir() string { return "" }
+
 // Close does nothing.
 func (k *Kernel) Close() error { return nil }
 

@@ -194,6 +194,7 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return nil, err
 	}
 	o.dnsmasq = change != nil
+	c.tellUnfetched(f.doc)
 	return f, c.report(f, policy.FallsBack(f.doc))
 }
 

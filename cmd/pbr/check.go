@@ -67,6 +67,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	} else if err := c.printCheck(f, ds); err != nil {
 		return err
 	}
+	c.tellUnfetched(f.doc)
 	if note := state.Find("").Temporary(); note != "" {
 		fmt.Fprintf(c.stderr, "pbr: note: %s\n", note)
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -64,6 +65,17 @@ func TestDocsPoliciesAreRight(t *testing.T) {
 // A command of pbr in running text or in a block, as `pbr apply --confirm 60s`.
 var commandInDocs = regexp.MustCompile("(?m)(?:`|^ *[$#] )pbr ([^`|>&\n]*)")
 
+// commandOf is the command of a line, with the command of a command where the next word is one.
+func commandOf(verb, line string) []string {
+	_, rest, _ := strings.Cut(line, verb)
+	app := command{}.app()
+	words := strings.Fields(rest)
+	if cmd := app.Command(verb); cmd != nil && len(words) > 0 && subcommand(cmd, words[0]) != nil {
+		return []string{verb, words[0]}
+	}
+	return []string{verb}
+}
+
 // Every command and option that the docs name exists.
 func TestDocsCommandsExist(t *testing.T) {
 	asked := map[string]bool{}
@@ -75,10 +87,11 @@ func TestDocsCommandsExist(t *testing.T) {
 				continue
 			}
 			asked[line] = true
+			command := commandOf(verb, line)
 			for _, option := range options {
 				// Whether an option has a value is not known here.
-				_, without := run(verb, option, "--help")
-				_, with := run(verb, option, "1s", "--help")
+				_, without := run(append(slices.Clone(command), option, "--help")...)
+				_, with := run(append(slices.Clone(command), option, "1s", "--help")...)
 				if strings.Contains(without, "not defined") || strings.Contains(with, "not defined") {
 					t.Errorf("%s: pbr %s: %s", name, line, without)
 				}

@@ -105,6 +105,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		}
 	}
 	if s.Doc != nil {
+		f.Fetched = fetchedFacts(k, s.Doc)
 		f.Hook = hookFact(s.Doc)
 		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, machine))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/daemon"
+	"pbr/cmd/pbr/sources"
 	"pbr/kernel"
 	"pbr/kernel/members"
 	"pbr/kernel/state"
@@ -51,7 +52,7 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 			return err
 		}
 	}
-	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), applied.Open(k.Dir()).Forget()); err != nil {
+	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
 	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing of pbr's was there")

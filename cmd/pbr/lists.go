@@ -16,7 +16,7 @@ func (c command) listsCommand() *cli.Command {
 		ArgsUsage: "[NAME]",
 		Description: "Without a NAME it shows every list: its sources, how many entries the policy knows, and how many members were added\n" +
 			"while the policy is in force. With a NAME it shows what is in that list. Reading members needs root. add, del and flush\n" +
-			"change lists with a source { dynamic = true }, with and without a running pbr watch.",
+			"change lists with a source { dynamic = true }, with and without a running pbr watch; update fetches URLs.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runLists,
 		Subcommands: []*cli.Command{
@@ -33,6 +33,15 @@ func (c command) listsCommand() *cli.Command {
 			{
 				Name: "flush", Usage: "delete all members that commands added to a list", ArgsUsage: "NAME", HideHelpCommand: true,
 				OnUsageError: badOption, Action: c.runListsFlush,
+			},
+			{
+				Name: "update", Usage: "fetch the URLs of a list, or of all lists, now", ArgsUsage: "[NAME]", HideHelpCommand: true, OnUsageError: badOption,
+				Description: "What was fetched comes into force: through the running pbr watch, or without one by the policy that was applied last.\n" +
+					"The last good text stays whatever goes wrong. Exit status 1 if a URL could not be fetched, or an answer was kept back.",
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "force", Usage: "take answers that shrink a list by more than half"}, lockWaitFlag(),
+				},
+				Action: c.runListsUpdate,
 			},
 		},
 	}

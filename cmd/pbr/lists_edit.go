@@ -178,7 +178,11 @@ func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, ch
 		return err
 	}
 	for _, s := range sets {
-		f.Adopt(s.have, s.family, now)
+		if len(list.DomainSources()) > 0 {
+			f.Drop(s.have, s.family) // what else is there DNS answers gave
+		} else {
+			f.Adopt(s.have, s.family, now)
+		}
 	}
 	before := members.File{Members: append([]members.Member{}, f.Members...)}
 	if err := change(f); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/cmd/pbr/sources"
 	"pbr/compiler/policy"
 	"pbr/kernel"
 	"pbr/kernel/members"
@@ -49,8 +50,15 @@ type listSource struct {
 	Entries int `json:"entries"`
 	// Refresh is how often a URL is fetched, Timeout how long members stay, in seconds.
 	Refresh float64 `json:"refresh_s,omitempty"`
-	Timeout float64 `json:"timeout_s,omitempty"`
-	Persist bool    `json:"persist,omitempty"`
+	// Fetched is when a URL's text came, Checked when the server last said that it still is the one; Error is why fetching fails since Failed, and
+	// Withheld how many entries an answer has that was kept back.
+	Fetched  *time.Time `json:"fetched,omitempty"`
+	Checked  *time.Time `json:"checked,omitempty"`
+	Failed   *time.Time `json:"failed,omitempty"`
+	Error    string     `json:"error,omitempty"`
+	Withheld int        `json:"withheld,omitempty"`
+	Timeout  float64    `json:"timeout_s,omitempty"`
+	Persist  bool       `json:"persist,omitempty"`
 }
 
 // listMember is an address, prefix or range that is in a list.
@@ -108,7 +116,7 @@ func (c command) runLists(ctx *cli.Context) error {
 func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
 	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), Living: l.Living(), Size: l.Size(), Members: []listMember{}}
 	for i := range l.Sources {
-		s.Sources = append(s.Sources, sourceStatus(&l.Sources[i]))
+		s.Sources = append(s.Sources, sourceStatus(k, &l.Sources[i]))
 	}
 	if s.Living {
 		added, err := membersOf(k, l)
@@ -123,19 +131,29 @@ func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
 	return s
 }
 
-func sourceStatus(src *policy.Source) listSource {
+func sourceStatus(k *kernel.Kernel, src *policy.Source) listSource {
 	s := listSource{Kind: src.Kind.String(), Entries: src.Entries}
 	switch src.Kind {
 	case policy.FromFile:
 		s.File = src.File.Path
 	case policy.FromURL:
 		s.URL, s.Refresh = src.URL.URL, src.URL.Refresh.Seconds()
+		n := sources.Open(state.Find(k.Dir())).Note(src.URL.URL)
+		s.Fetched, s.Checked, s.Failed, s.Error, s.Withheld = ifSet(n.Fetched), ifSet(n.Checked), ifSet(n.Failed), n.Error, n.Withheld
 	case policy.FromDomains:
 		s.Domains, s.Timeout = src.Domains.Names, src.Domains.Timeout.Seconds()
 	case policy.FromDynamic:
 		s.Timeout, s.Persist = src.Dynamic.Timeout.Seconds(), src.Dynamic.Persist
 	}
 	return s
+}
+
+// ifSet is a time, nil if there is none.
+func ifSet(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // membersOf reads what was added to a list at run time, as it was added.
@@ -222,6 +240,18 @@ func (s *listSource) text() string {
 	return s.Kind
 }
 
+// fetchedText says how fetching stands.
+func (s *listSource) fetchedText() string {
+	text := "not fetched yet"
+	if s.Fetched != nil {
+		text = "fetched at " + s.Fetched.Local().Format(time.DateTime)
+	}
+	if s.Error != "" {
+		text += ", failing since " + s.Failed.Local().Format(time.DateTime) + ": " + s.Error
+	}
+	return text
+}
+
 // shownDomains is how many names of a list are shown in a line.
 const shownDomains = 3
 
@@ -250,6 +280,9 @@ func (c command) writeList(s *listStatus) {
 			text += ", persistent"
 		}
 		fmt.Fprintln(c.stdout, "  source: "+text)
+		if src.URL != "" {
+			fmt.Fprintln(c.stdout, "          "+src.fetchedText())
+		}
 	}
 	if s.Living {
 		fmt.Fprintf(c.stdout, "  room: %d members of each IP version\n", s.Size)

@@ -9,10 +9,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/sources"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
+	"pbr/kernel/state"
 	"pbr/render"
 )
 
@@ -45,7 +47,7 @@ func loadWith(ctx *cli.Context, options policy.Options) (*policyFile, error) {
 func loadFile(file, display string, options policy.Options) (*policyFile, error) {
 	f := &policyFile{display: display}
 	var err error
-	options.Lack = lack
+	options.Lack, options.Fetched = lack, fetchedDir()
 	f.text, f.doc, f.diagnostics, err = applied.Read(file, display, options)
 	return f, err
 }
@@ -53,9 +55,12 @@ func loadFile(file, display string, options policy.Options) (*policyFile, error)
 // loadAgain parses a policy that was read before.
 func loadAgain(p *applied.Policy) *policyFile {
 	f := &policyFile{display: p.Name, text: p}
-	f.doc, f.diagnostics = p.Parse(policy.Options{ErrorsOnly: true, Lack: lack})
+	f.doc, f.diagnostics = p.Parse(policy.Options{ErrorsOnly: true, Lack: lack, Fetched: fetchedDir()})
 	return f
 }
+
+// fetchedDir is where the texts of lists' URLs are kept in this network namespace.
+func fetchedDir() string { return sources.Open(state.Find(kernel.RunDir())).Path() }
 
 // configName is the policy file's name. An empty PBR_CONFIG names none.
 func configName(ctx *cli.Context) (string, error) {

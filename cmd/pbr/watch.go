@@ -107,7 +107,9 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	persist(f.doc)
 	source := &webSource{policies: p, history: history.New(time.Now()), doc: f.doc}
 	page := newWebServer(source, logger)
+	follow := c.followLists(ctx, p, k, logger)
 	w := daemon.New(daemon.Options{
+		ReadLists: p.readLists, ListsChanged: follow.changed, ListsTaken: func(doc *policy.Document) { source.setPolicy(doc); follow.follow(doc) },
 		Policy: f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
 			log.setFormat(doc.Watch.Log)
@@ -117,6 +119,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			persist(doc)
 			source.setPolicy(doc)
 			page.listen(doc.Watch.Web)
+			follow.follow(doc)
 		},
 		Names: names, Switched: p.flushSwitched,
 		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
@@ -137,6 +140,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	defer beside.Wait()
 	beside.Go(func() { (&recorder{watch: w, history: source.history, log: logger}).run(ctx) })
 	beside.Go(func() { page.run(ctx) })
+	follow.follow(f.doc)
 	controlled := make(chan struct{})
 	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
 	posts.start()

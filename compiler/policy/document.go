@@ -119,6 +119,8 @@ type List struct {
 	// Ranges are the entries that are known when the file is read: of all sources but domains and dynamic, and of lists inside this
 	// one; sorted, overlapping and adjacent ones merged, IPv4 before IPv6.
 	Ranges []Range
+	// Outer reports whether the list holds, by its name, another one whose content may change while the policy file stays as it is.
+	Outer bool
 }
 
 // Range is an inclusive range of addresses of one family.

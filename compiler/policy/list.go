@@ -165,6 +165,7 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		for name := range other.includes {
 			d.includes[name] = true
 		}
+		l.Outer = l.Outer || inner.Variable()
 		l.Ranges = append(l.Ranges, inner.Ranges...)
 	}
 	l.Ranges = mergeRanges(l.Ranges)

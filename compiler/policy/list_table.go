@@ -38,6 +38,7 @@ func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltr
 		src.File = t.fileSource(l, draft)
 	case FromURL:
 		src.URL = t.urlSource()
+		p.listURL(l, &src.URL)
 	case FromDomains:
 		src.Domains = t.domainSource()
 	case FromDynamic:

@@ -18,6 +18,8 @@ type Options struct {
 	LookupUser func(name string) (uid uint32, ok bool)
 	// Lack is what the build leaves out: a policy that asks for it is wrong.
 	Lack Lack
+	// Fetched is the directory, absolute in the file system, with the texts of URLs that were fetched (FetchedName); empty: there are none.
+	Fetched string
 	// ErrorsOnly leaves out the warnings that judge the file as a whole, which take half of the time.
 	ErrorsOnly bool
 }

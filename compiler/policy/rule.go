@@ -75,8 +75,11 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 		if item.List == "" {
 			continue
 		}
-		if l := s.p.list(item.List); l.Living() {
+		switch l := s.p.list(item.List); {
+		case l.Living():
 			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
+		case l.Variable():
+			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot follow list %q, which is fetched anew while the policy is in force", item.List)
 		}
 	}
 	return items

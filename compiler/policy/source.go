@@ -86,7 +86,7 @@ func (l *List) Living() bool {
 // Variable reports whether the list's content may change while the policy file stays as it is, so that nothing is to be concluded from
 // what is in it now.
 func (l *List) Variable() bool {
-	return l.Living() || slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromURL })
+	return l.Outer || l.Living() || slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromURL })
 }
 
 // Size is how many members of each IP version a living list may have.

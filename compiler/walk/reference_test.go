@@ -85,6 +85,7 @@ var addresses = map[string][]netip.Prefix{
 
 func newBench(t *testing.T, r *rand.Rand) *bench {
 	return &bench{t: t, g: &reference.Generator{Rand: r, World: reference.World{
+		Living:   true,
 		Arrivals: []string{"br-lan", "br-guest"},
 		Uplinks: []reference.Uplink{
 			{Name: "isp1", Interface: "wan1", Gateway4: "192.0.2.1", Gateway6: "2001:db8:f1::1"},
@@ -256,9 +257,33 @@ func (b *bench) machineOf(gone map[string]bool) plan.Machine {
 	return m
 }
 
+// elementsOf are the members of a list as a set has them: those of an IP version, overlapping ones merged.
+func elementsOf(spans []reference.Span, family plan.Family) (out []plan.Element) {
+	sorted := slices.SortedFunc(slices.Values(spans), func(a, b reference.Span) int { return a.From.Compare(b.From) })
+	for _, s := range sorted {
+		e := plan.Element{From: plan.KeyFromAddr(s.From), To: plan.KeyFromAddr(s.To)}
+		if s.From.Is4() != (family == plan.IPv4) {
+			continue
+		}
+		if n := len(out); n > 0 && e.From.Compare(out[n-1].To) <= 0 {
+			if out[n-1].To.Compare(e.To) < 0 {
+				out[n-1].To = e.To
+			}
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 // routerOf puts a plan on the bench.
 func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
-	facts := &walk.Facts{Known: true, Links: map[string]walk.Link{}}
+	facts := &walk.Facts{Known: true, Links: map[string]walk.Link{}, Members: map[string][]plan.Element{}}
+	for _, l := range b.policy.Lists {
+		for _, family := range plan.Families {
+			facts.Members[plan.ListSet(l.Name, family)] = elementsOf(l.Members, family)
+		}
+	}
 	for _, family := range plan.Families {
 		facts.Rules = append(facts.Rules, plan.Rule{Family: family, Action: plan.ActLookup, Table: 255},
 			plan.Rule{Family: family, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable})

@@ -22,6 +22,8 @@ type World struct {
 	MainDefault string
 	// OldRules says that the kernel's rules know no DSCP: Linux before 6.13.
 	OldRules bool
+	// Living says that lists may have members that are added at run time.
+	Living bool
 }
 
 // MACs are the hardware addresses that policies and packets have in common.
@@ -67,6 +69,12 @@ func (g *Generator) Policy() *Policy {
 		l.Spans = append(l.Spans, g.span(4, g.chance(2)), g.span(6, g.chance(2)))
 		for range g.IntN(3) {
 			l.Spans = append(l.Spans, g.span(both, g.chance(2)))
+		}
+		if g.World.Living && g.chance(2) {
+			l.Living, l.Spans = true, l.Spans[:g.IntN(len(l.Spans)+1)]
+			for range g.IntN(4) {
+				l.Members = append(l.Members, g.span(both, g.chance(2)))
+			}
 		}
 		p.Lists = append(p.Lists, l)
 	}
@@ -250,6 +258,17 @@ func (g *Generator) addrItem(p *Policy, th theme, src, not bool) AddrItem {
 	return AddrItem{Not: not, Span: g.span(th, src)}
 }
 
+// ruleAddrs are addresses of a rule, which cannot look into living lists.
+func (g *Generator) ruleAddrs(p *Policy, th theme, src bool) []AddrItem {
+	items := g.addrItems(p, th, src, false)
+	for i, it := range items {
+		if slices.ContainsFunc(p.Lists, func(l List) bool { return l.Living && l.Name == it.List }) {
+			items[i] = AddrItem{Span: g.span(th, src)}
+		}
+	}
+	return items
+}
+
 func (g *Generator) portItems(negations bool) []NumItem {
 	var items []NumItem
 	not := negations && g.chance(4)
@@ -360,10 +379,10 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 		r.Priority = 1 + g.IntN(40)
 	}
 	if g.chance(2) {
-		r.Src = g.addrItems(p, th, true, false)
+		r.Src = g.ruleAddrs(p, th, true)
 	}
 	if g.chance(2) {
-		r.Dst = g.addrItems(p, th, false, false)
+		r.Dst = g.ruleAddrs(p, th, false)
 	}
 	switch g.IntN(8) {
 	case 0:

@@ -204,7 +204,8 @@ func (e Evaluator) addrsMatch(items []AddrItem, a netip.Addr) bool {
 func (e Evaluator) listHas(name string, a netip.Addr) bool {
 	for _, l := range e.Policy.Lists {
 		if l.Name == name {
-			return slices.ContainsFunc(l.Spans, func(s Span) bool { return s.Has(a) })
+			has := func(s Span) bool { return s.Has(a) }
+			return slices.ContainsFunc(l.Spans, has) || slices.ContainsFunc(l.Members, has)
 		}
 	}
 	panic("policy names a list that it lacks: " + name)

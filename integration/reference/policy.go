@@ -75,6 +75,9 @@ func (s Span) Has(a netip.Addr) bool {
 type List struct {
 	Name  string
 	Spans []Span
+	// Living lists are filled at run time, too: by Members.
+	Living  bool
+	Members []Span
 }
 
 // AddrItem is one entry of src or dst; List is empty if Span is meant.

@@ -42,6 +42,10 @@ func (p *Policy) TOML() string {
 		for i, s := range l.Spans {
 			items[i] = s.String()
 		}
+		if l.Living {
+			w.line("%s = [%s{ dynamic = true }]", l.Name, joined(items))
+			continue
+		}
 		w.texts(l.Name, items)
 	}
 	for _, b := range p.Balances {
@@ -92,6 +96,14 @@ func (w *writer) texts(key string, values []string) {
 		}
 		w.line("%s = [%s]", key, strings.Join(quoted, ", "))
 	}
+}
+
+// joined writes values of a list that goes on behind them.
+func joined(values []string) (text string) {
+	for _, v := range values {
+		text += fmt.Sprintf("%q, ", v)
+	}
+	return text
 }
 
 func (w *writer) routes(routes []Route) {

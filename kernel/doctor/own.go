@@ -36,6 +36,7 @@ func (e *examination) own() {
 		e.add(level, "confirm", "pbr confirm keeps it, pbr revert undoes it now", "%s", s.Pending)
 	}
 	e.inForce()
+	e.lists()
 	e.watch()
 	e.hook()
 	e.unknown("state", "live state", "pbr watch")

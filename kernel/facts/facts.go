@@ -56,6 +56,8 @@ type Facts struct {
 	Gateways []Gateway
 	// Watched are the uplinks as a running watch has them.
 	Watched []Watched
+	// Fetched are the URLs of the policy's lists.
+	Fetched []Fetched
 	Unknown []Unknown
 }
 
@@ -64,6 +66,9 @@ type Dnsmasq struct {
 	PID              int
 	Started, Written time.Time
 }
+
+// Fetched is a URL of a list: At is when its text came, empty if there is none; Trouble why fetching fails, and Since since when.
+type Fetched struct{ List, URL, At, Trouble, Since string }
 
 // Unknown is something that could not be looked at.
 type Unknown struct {

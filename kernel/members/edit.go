@@ -47,13 +47,17 @@ func (f *File) index(m Member) int {
 // Count is how many members of an IP version there are.
 func (f *File) Count(family plan.Family) int { return len(OfFamily(f.Members, family)) }
 
-// Adopt takes in what the kernel has beside the members that are kept: those that somebody added by other means. Kept ones
-// that the kernel has no more are dropped.
-func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
-	kept := Flatten(OfFamily(f.Members, family), now)
+// Drop drops the members that the kernel has no more.
+func (f *File) Drop(have []nft.Member, family plan.Family) {
 	f.Members = slices.DeleteFunc(f.Members, func(m Member) bool {
 		return m.From.Is4() == (family == plan.IPv4) && !overlaps(have, m.From, m.To)
 	})
+}
+
+// Adopt is Drop, and takes in what the kernel has beside the members that are kept: those that somebody added by other means.
+func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
+	kept := Flatten(OfFamily(f.Members, family), now)
+	f.Drop(have, family)
 	for _, h := range have {
 		if overlaps(kept, h.From, h.To) {
 			continue

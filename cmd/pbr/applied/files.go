@@ -3,14 +3,18 @@ package applied
 import (
 	"bytes"
 	"io/fs"
+	"os"
 	"path"
+	"strings"
 	"time"
 )
 
-// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute name.
+// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute name; but for those in the
+// directory of fetched texts, which change by themselves.
 type recorder struct {
 	fs.FS
-	files map[string][]byte
+	files   map[string][]byte
+	fetched string
 }
 
 // Open implements fs.FS.
@@ -18,6 +22,9 @@ func (r recorder) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil {
 		return nil, err
+	}
+	if isFetched(r.fetched, name) {
+		return f, nil
 	}
 	return &recorded{File: f, files: r.files, name: "/" + name}, nil
 }
@@ -46,12 +53,23 @@ func (f *recorded) Close() error {
 	return f.File.Close()
 }
 
-// texts is a file system of what was read.
-type texts map[string][]byte
+// isFetched reports whether a file is in the directory of fetched texts, an absolute one.
+func isFetched(dir, name string) bool {
+	return dir != "" && strings.HasPrefix("/"+name, dir+"/")
+}
+
+// texts is a file system of what was read, and of the texts that were fetched since.
+type texts struct {
+	files   map[string][]byte
+	fetched string
+}
 
 // Open implements fs.FS.
 func (t texts) Open(name string) (fs.File, error) {
-	text, known := t["/"+name]
+	if isFetched(t.fetched, name) {
+		return os.DirFS("/").Open(name)
+	}
+	text, known := t.files["/"+name]
 	if !known {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}

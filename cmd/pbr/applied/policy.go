@@ -59,14 +59,49 @@ func Read(file, name string, options policy.Options) (*Policy, *policy.Document,
 	case !info.Mode().IsRegular():
 		p.Path = ""
 	}
-	doc, ds := policy.ParseWith(recorder{os.DirFS("/"), p.files}, strings.TrimPrefix(path, "/"), name, options)
+	doc, ds := policy.ParseWith(recorder{os.DirFS("/"), p.files, options.Fetched}, strings.TrimPrefix(path, "/"), name, options)
 	p.Hash = p.hash()
 	return p, doc, ds, nil
 }
 
-// Parse parses the policy again, as it was read.
+// Lists are the absolute names of the list files that were read.
+func (p *Policy) Lists() (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		if name != p.main {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// WithLists returns the policy with the present texts of some of its list files. Nothing else is read again.
+func (p *Policy) WithLists(names []string) (*Policy, error) {
+	next := *p
+	next.files = maps.Clone(p.files)
+	for _, name := range names {
+		if _, known := next.files[name]; !known || name == p.main {
+			continue
+		}
+		info, err := os.Stat(name)
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("not a regular file")
+		}
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading list file %s: %w", name, err)
+		}
+		next.files[name] = text
+	}
+	next.Hash = next.hash()
+	return &next, nil
+}
+
+// Parse parses the policy again, as it was read, with the texts that were fetched since.
 func (p *Policy) Parse(options policy.Options) (*policy.Document, policy.Diagnostics) {
-	return policy.ParseWith(texts(p.files), strings.TrimPrefix(p.main, "/"), p.Name, options)
+	return policy.ParseWith(texts{p.files, options.Fetched}, strings.TrimPrefix(p.main, "/"), p.Name, options)
 }
 
 // Source returns the text of a file that a diagnostic names; nil if it was not read.

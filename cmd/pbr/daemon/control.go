@@ -30,7 +30,8 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "measured", "force", "quota", "keep" (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
+	// Do is "status", "events", "measured", "force", "quota", "lists" (what was fetched), "keep" (what DNS answers taught), "apply" (see HandOver),
+	// "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -60,6 +61,7 @@ type Controlled interface {
 	Force(ctx context.Context, uplink, mode string) error
 	ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error
 	KeepNames()
+	RefreshLists(ctx context.Context) error
 	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
 	Confirm(ctx context.Context) (*Applied, error)
 	Revert(ctx context.Context) (*Applied, error)
@@ -149,6 +151,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 			r.Quota = &QuotaChange{}
 		}
 		err = c.ChangeQuota(ctx, r.Uplink, *r.Quota)
+	case "lists":
+		err = c.RefreshLists(ctx)
 	default:
 		err = fmt.Errorf("unknown request %q", r.Do)
 	}

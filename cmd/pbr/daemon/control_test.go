@@ -20,6 +20,8 @@ import (
 // controlled is forced and tells of it.
 type controlled struct{ forced string }
 
+func (c *controlled) RefreshLists(context.Context) error { return nil }
+
 func (c *controlled) Report() Report {
 	return Report{PID: 7, Policy: "p.toml", Down: compiler.Down(map[string]int{"isp1": 1}), Uplinks: []healthcheck.Status{{
 		Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Down, RTT: time.Millisecond,

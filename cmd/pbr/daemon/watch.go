@@ -44,8 +44,13 @@ type Options struct {
 	Reload func() (*policy.Document, error)
 	// Reloaded is called with each policy that came into force by a reload.
 	Reloaded func(*policy.Document)
-	Kernel   Kernel
-	Monitor  Monitor
+	// ReadLists reads some list files of a policy, and what was fetched for it, anew; nil if nothing changes without a reload. ListsChanged tells when
+	// to, and ListsTaken is called with each policy that came into force so.
+	ReadLists    func(doc *policy.Document, files []string) (*policy.Document, error)
+	ListsChanged <-chan ListChange
+	ListsTaken   func(*policy.Document)
+	Kernel       Kernel
+	Monitor      Monitor
 	// Notices are the kernel's. That the channel closes is an error.
 	Notices <-chan Notice
 	// HangUp asks for a reload.
@@ -96,6 +101,7 @@ type Watcher struct {
 	gone     tableGone
 	// reading is a reload's, nil when none is under way.
 	reading *reading
+	lists   lists
 	// room tells when to look for room for the policy that could not be started with; nil when none waits for that.
 	room *time.Timer
 	// full is the time of the next full pass; its reasons are in dirty.
@@ -217,6 +223,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 	counting := time.NewTicker(quotaLook)
 	defer counting.Stop()
 	for {
+		w.readLists()
 		select {
 		case <-ctx.Done():
 			<-ended
@@ -245,6 +252,12 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.reload()
 		case got := <-w.read():
 			w.reloadRead(ctx, got)
+		case c := <-w.ListsChanged:
+			w.listsChanged(c)
+		case got := <-w.lists.reading:
+			w.listsRead(ctx, got)
+		case <-w.listsRetry():
+			w.lists.retry = nil
 		case <-w.readLate():
 			w.abandon()
 		case <-w.roomDue():

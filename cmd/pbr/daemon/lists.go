@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"pbr/compiler"
+	"pbr/compiler/policy"
+)
+
+// listRetry is how long after a failure lists are brought in again.
+const listRetry = 10 * time.Second
+
+// ListChange says what lists are made of that changed.
+type ListChange struct {
+	// Files are the list files that have other contents; what was fetched is looked at in any case.
+	Files []string
+}
+
+// lists is what a Watcher knows of lists whose sources changed.
+type lists struct {
+	// stale tells that something changed that is not brought in yet, files which list files.
+	stale bool
+	files map[string]bool
+	// reading is under way beside the loop, of the policy instead and of taken; nil when there is none.
+	reading chan readPolicy
+	instead *policy.Document
+	taken   map[string]bool
+	// retry is when something is tried again that the kernel refused; nil when nothing waits for that.
+	retry *time.Timer
+	// waiting are told when everything that changed before they asked is in force, or cannot be.
+	waiting []chan error
+	// failed is what went wrong last.
+	failed error
+}
+
+// listsChanged notes that sources of lists changed.
+func (w *Watcher) listsChanged(c ListChange) {
+	w.lists.stale, w.lists.retry = true, nil
+	if w.lists.files == nil {
+		w.lists.files = map[string]bool{}
+	}
+	for _, name := range c.Files {
+		w.lists.files[name] = true
+	}
+}
+
+// RefreshLists brings what was fetched since into force, and returns when that is done.
+func (w *Watcher) RefreshLists(ctx context.Context) error {
+	done := make(chan error, 1)
+	err := w.call(ctx, func() {
+		switch {
+		case w.ReadLists == nil:
+			done <- nil
+		case w.trial != nil:
+			done <- fmt.Errorf("an apply waits to be confirmed: the lists come into force after that")
+		default:
+			w.listsChanged(ListChange{})
+			w.lists.waiting = append(w.lists.waiting, done)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// readLists begins to read lists anew, if there is something to read and nothing in the way: a reload reads them in any case, and a
+// trial goes back to what was. It is called before each wait of the loop.
+func (w *Watcher) readLists() {
+	l := &w.lists
+	if !l.stale || l.reading != nil || w.reading != nil || w.trial != nil || w.ReadLists == nil || l.retry != nil {
+		return
+	}
+	l.stale, l.taken, l.files, l.instead = false, l.files, nil, w.doc
+	l.reading = make(chan readPolicy, 1)
+	files := slices.Sorted(maps.Keys(l.taken))
+	doc, machine, down, done := w.doc, w.machine, maps.Clone(w.health.down), l.reading
+	go func() {
+		var got readPolicy
+		if got.doc, got.err = w.ReadLists(doc, files); got.err == nil && !sameLists(doc, got.doc) {
+			got.compiler = compiler.New(got.doc)
+			got.compiler.Compile(machine, down) // for what it remembers
+		}
+		done <- got
+	}()
+}
+
+// listsRead brings lists into force that were read.
+func (w *Watcher) listsRead(ctx context.Context, got readPolicy) {
+	l := &w.lists
+	l.reading = nil
+	if w.doc != l.instead || w.trial != nil { // another policy came into force meanwhile
+		w.listsChanged(ListChange{Files: slices.Collect(maps.Keys(l.taken))})
+		return
+	}
+	err := got.err
+	if err == nil && got.compiler != nil {
+		err = w.installLists(ctx, got)
+	}
+	if err != nil && (l.failed == nil || l.failed.Error() != err.Error()) {
+		w.Log.Error("lists changed and cannot be brought into force: the old ones stay", "error", err)
+	}
+	l.failed = err
+	if got.err == nil && err != nil { // the kernel's refusal, which may be over soon
+		w.listsChanged(ListChange{Files: slices.Collect(maps.Keys(l.taken))})
+		l.retry = time.NewTimer(listRetry)
+	}
+	if l.stale && err == nil {
+		return // whoever waits, waits for that
+	}
+	for _, done := range l.waiting {
+		done <- err
+	}
+	l.waiting = nil
+}
+
+// listsRetry tells that it is time to try again; nil when nothing waits for that.
+func (w *Watcher) listsRetry() <-chan time.Time {
+	if w.lists.retry == nil {
+		return nil
+	}
+	return w.lists.retry.C
+}
+
+// installLists brings a policy into force that differs from the present one in its lists alone: by the elements that differ, and without
+// reading the kernel.
+func (w *Watcher) installLists(ctx context.Context, got readPolicy) error {
+	before := w.compiler
+	w.compiler = got.compiler
+	want, err := w.compile(got.doc)
+	if err != nil {
+		w.compiler = before
+		return err
+	}
+	outcome, err := w.Kernel.Update(ctx, want)
+	if err != nil {
+		w.compiler = before
+		w.due(spacing) // whatever was not undone is put right
+		return fmt.Errorf("changing lists: %w", err)
+	}
+	old := w.doc
+	w.doc = got.doc
+	w.take(want)
+	w.Log.Info("took over lists that changed", "lists", strings.Join(changedLists(old, got.doc), ", "), "changed", outcome.Changed)
+	w.noteTrial("noting the policy that is in force", w.Trials.Kept(got.doc))
+	if w.ListsTaken != nil {
+		w.ListsTaken(got.doc)
+	}
+	return nil
+}
+
+// sameLists reports whether two documents have the same in their lists.
+func sameLists(a, b *policy.Document) bool { return len(changedLists(a, b)) == 0 }
+
+// changedLists names the lists of b that have something else in a.
+func changedLists(a, b *policy.Document) (names []string) {
+	before := make(map[string]*policy.List, len(a.Lists))
+	for i := range a.Lists {
+		before[a.Lists[i].Name] = &a.Lists[i]
+	}
+	for i := range b.Lists {
+		l := &b.Lists[i]
+		if old := before[l.Name]; old == nil || !slices.Equal(old.Ranges, l.Ranges) || !slices.EqualFunc(old.Sources, l.Sources, sameState) {
+			names = append(names, l.Name)
+		}
+	}
+	return names
+}
+
+// sameState reports whether a source was fetched in both of two documents, or in neither.
+func sameState(a, b policy.Source) bool { return a.Kind == b.Kind && a.URL.Fetched == b.URL.Fetched }

@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+)
+
+// MaxFetched is how many entries a text that was fetched may have.
+const MaxFetched = 1 << 20
+
+// FetchedName is the name of the file that has the text of a URL in Options.Fetched.
+func FetchedName(url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return hex.EncodeToString(sum[:16]) + ".txt"
+}
+
+// ParseFetched reads the entries of a text from elsewhere: lines of one entry, of which "#" and ";" start a comment and what follows a comma
+// is left out, or a JSON array of strings. Bits behind a prefix's length do not matter. What is no address is skipped, and counted. The
+// error is for a text that is no list: empty, HTML, mostly something else, or too long.
+func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
+	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))
+	switch {
+	case trimmed == "":
+		return nil, 0, errors.New("the answer is empty")
+	case trimmed[0] == '<':
+		return nil, 0, errors.New("the answer is HTML or XML, and no list")
+	case trimmed[0] == '[' && !strings.HasPrefix(trimmed, "[::") && json.Valid([]byte(trimmed)):
+		ranges, skipped, err = fetchedJSON(trimmed)
+	case trimmed[0] == '{':
+		return nil, 0, errors.New("the answer is a JSON object: only an array of strings can be read")
+	default:
+		ranges, skipped, err = fetchedLines(trimmed)
+	}
+	switch {
+	case err != nil:
+		return nil, skipped, err
+	case len(ranges) == 0:
+		return nil, skipped, errors.New("the answer has no address")
+	case skipped > len(ranges):
+		return nil, skipped, fmt.Errorf("the answer is no list: %d entries of %d are no addresses", skipped, skipped+len(ranges))
+	}
+	return ranges, skipped, nil
+}
+
+var errTooMany = fmt.Errorf("the answer has more than %d entries", MaxFetched)
+
+func fetchedJSON(text string) (ranges []Range, skipped int, err error) {
+	var entries []string
+	if err := json.Unmarshal([]byte(text), &entries); err != nil {
+		return nil, 0, errors.New("the answer is JSON, but no array of strings")
+	}
+	if len(entries) > MaxFetched {
+		return nil, 0, errTooMany
+	}
+	ranges = make([]Range, 0, len(entries))
+	for _, e := range entries {
+		if r, ok := fetchedEntry(strings.TrimSpace(e)); ok {
+			ranges = append(ranges, r)
+		} else {
+			skipped++
+		}
+	}
+	return ranges, skipped, nil
+}
+
+func fetchedLines(text string) (ranges []Range, skipped int, err error) {
+	ranges = make([]Range, 0, min(strings.Count(text, "\n")+1, MaxFetched))
+	for line := range strings.SplitSeq(text, "\n") {
+		if i := strings.IndexAny(line, "#;,"); i >= 0 {
+			if line[i] == ',' && strings.TrimSpace(line[:i]) == "" {
+				skipped++
+			}
+			line = line[:i]
+		}
+		if line = strings.Trim(strings.TrimSpace(line), `"'`); line == "" {
+			continue
+		}
+		r, ok := fetchedEntry(line)
+		switch {
+		case !ok:
+			skipped++
+		case len(ranges) == MaxFetched:
+			return nil, skipped, errTooMany
+		default:
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges, skipped, nil
+}
+
+// fetchedEntry reads an address, a prefix or a range; other words behind it are left out.
+func fetchedEntry(text string) (Range, bool) {
+	if r, f := parseRange(text); f == nil {
+		return r, true
+	}
+	word, _, _ := strings.Cut(text, " ")
+	word, _, _ = strings.Cut(word, "\t")
+	if p, err := netip.ParsePrefix(word); err == nil && !p.Addr().Is4In6() {
+		return PrefixRange(p.Masked()), true
+	}
+	if strings.Contains(text, " - ") {
+		return Range{}, false
+	}
+	r, f := parseRange(word)
+	return r, f == nil
+}
+
+// listURL takes in what was fetched last for a source, if it still is what the source wants.
+func (p *parser) listURL(l *List, u *URLSource) {
+	if p.opts.Fetched == "" || u.URL == "" {
+		return
+	}
+	text, err := readRegular(p.fsys, path.Join(strings.TrimPrefix(p.opts.Fetched, "/"), FetchedName(u.URL)))
+	if err != nil || !u.Accepts(text) {
+		return
+	}
+	ranges, _, err := ParseFetched(text)
+	if err != nil {
+		return
+	}
+	l.Ranges, u.Fetched = append(l.Ranges, ranges...), true
+}
+
+// Accepts reports whether a text has the checksum that the source asks for.
+func (u *URLSource) Accepts(text []byte) bool {
+	sum := sha256.Sum256(text)
+	return u.SHA256 == "" || u.SHA256 == hex.EncodeToString(sum[:])
+}
