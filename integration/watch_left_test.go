@@ -188,7 +188,7 @@ func TestStatusBesideABrokenFile(t *testing.T) {
 	says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
 	w.router.write("uplink = 7\n")
 	res := w.router.pbr("status")
-	says(t, res, 0, "is broken: pbr check tells how; shown is the policy that pbr watch read before")
+	says(t, res, 0, "is broken: run \"pbr check\" for details; shown is the policy that pbr watch read before")
 	if !matches(`isp2 +wan2 +up`, res.Stdout) || !matches(`to-isp2 +IPv4 +isp2 via 198.51.100.1, distance 1`, res.Stdout) {
 		t.Errorf("pbr status printed\n%s", res.Stdout)
 	}

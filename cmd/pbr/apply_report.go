@@ -33,7 +33,7 @@ type applyResult struct {
 func changedConnections(report *kernel.Report) (list []connectionsChange) {
 	for _, c := range []connectionsChange{
 		{"unmark", report.Cleared, "connections: %d unmarked"},
-		{"flush", report.Restarted, "connections: %d of a strict table that is gone cut"},
+		{"flush", report.Restarted, "connections: %d flushed, of a strict table that is gone"},
 		{"pin", report.Pinned, "connections: %d pinned to the uplink that default leaves"},
 		{"pin", report.Adopted, "connections: %d that are older than the table pinned to their uplink"},
 		{"flush", report.Flushed, "connections: %d that are older than the table flushed, which start anew"},

@@ -43,7 +43,7 @@ func (c command) compileCommand() *cli.Command {
 			"what depends on the machine (addresses of the uplinks, gateway \"auto\") is looked up when the script\n" +
 			"runs. With --live it is taken from this machine now, and what waits for an interface is left out.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only way there is: compile never changes anything"},
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only mode: compile never changes anything"},
 			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (has dnsmasq fill lists of domains)"},
 			jsonFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},

@@ -33,7 +33,7 @@ func (c command) doctorCommand() *cli.Command {
 		Description: "Kernel features (each tried, in a network namespace of its own), settings, the ip rules, marks and programs of\n" +
 			"others, the uplinks' interfaces, addresses and gateways, and pbr's own state. Nothing is changed; gateways\n" +
 			"are asked for an answer. Without a policy file, or with a broken one, the rest is looked at all the same.\n" +
-			"Exit status 1 when something fails; warnings are none.",
+			"Exit status 1 when something fails; warnings do not change the exit status.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runDoctor,
 	}

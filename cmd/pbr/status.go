@@ -233,7 +233,7 @@ func fileNote(ctx *cli.Context, report *daemon.Report) string {
 	case err != nil:
 		wrong = err.Error()
 	case f.diagnostics.HasErrors():
-		wrong = fmt.Sprintf("policy file %s is broken: pbr check tells how", f.display)
+		wrong = fmt.Sprintf("policy file %s is broken: run \"pbr check\" for details", f.display)
 	default:
 		return ""
 	}

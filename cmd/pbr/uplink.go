@@ -30,7 +30,7 @@ func (c command) uplinkCommand() *cli.Command {
 		Description: "down: no new connections, and those that run are cut, as when it fails. up: used even though its checks\n" +
 			"fail. auto: by its checks again. It is done when the command returns, by the running pbr watch, or without one\n" +
 			"by the command itself, where nothing else of the policy file waits to be applied. The order stands, also for pbr\n" +
-			"apply, until it is revoked, pbr flush, or the machine's end. quota reset: what was carried in this period counts no\n" +
+			"apply, until it is revoked, pbr flush, or until reboot. quota reset: what was carried in this period counts no\n" +
 			"more. quota +5GB: so much more in this period.",
 		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,

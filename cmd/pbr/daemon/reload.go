@@ -152,5 +152,5 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 // NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever truncates a file does not mean
 // to take everything away.
 func NoUplinks(doc *policy.Document) error {
-	return fmt.Errorf("%s has no uplink: with it everything that pbr routes would be taken away; mend the file, or if that is meant end pbr watch, should it run, and do pbr flush", doc.File)
+	return fmt.Errorf("%s has no uplink: applying it would remove everything that pbr routes: fix the file. To remove everything: stop pbr watch, then run pbr flush", doc.File)
 }
