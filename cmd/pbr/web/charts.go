@@ -119,13 +119,12 @@ func (k *chartKind) label(l *Line, c plot.Chart, span history.Span, failovers in
 	over := map[history.Span]string{history.Hour: "hour", history.Day: "day"}[span]
 	text := fmt.Sprintf("%s of %s over the last %s", k.title, l.Name, over)
 	last := math.NaN()
-	for _, s := range c.Series {
-		for _, v := range s.Values {
+	if len(c.Series) > 0 {
+		for _, v := range c.Series[0].Values {
 			if !math.IsNaN(v) {
 				last = v
 			}
 		}
-		break
 	}
 	if math.IsNaN(last) {
 		return text + ": nothing measured yet"

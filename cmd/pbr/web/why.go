@@ -14,9 +14,6 @@ import (
 	"pbr/compiler/explain"
 )
 
-// maxConnections is how many connections a page shows.
-const maxConnections = 200
-
 // field is a part of a question.
 type field struct {
 	Key, Label, Hint, Value string
