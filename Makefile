@@ -71,6 +71,7 @@ cross: go
 	CGO_ENABLED=0 GOOS=linux GOARCH=mipsle GOMIPS=softfloat $(GO) build -trimpath -tags small,urfave_cli_no_docs -ldflags '-s -w' -o /dev/null ./cmd/pbr
 	CGO_ENABLED=0 $(GO) vet -tags small ./...
 	CGO_ENABLED=0 $(GO) test -timeout 9m -tags small -run Small ./cmd/pbr
+	@echo darwin/arm64; CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 9m $(ROOTLESS) ./compiler/layers ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=s390x $(GO) test -timeout 9m -exec qemu-s390x $(ROOTLESS)

@@ -85,7 +85,7 @@ type terminalScreen struct {
 // run shows what look returns, anew each second and when the terminal changes its size, until
 // stop ends or q is typed. The terminal is left as it was.
 func (t *terminalScreen) run(stop context.Context, look func() (view, error)) error {
-	before, err := unix.IoctlGetTermios(int(t.in.Fd()), unix.TCGETS)
+	before, err := unix.IoctlGetTermios(int(t.in.Fd()), getTermios)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (t *terminalScreen) run(stop context.Context, look func() (view, error)) er
 	defer cancel()
 	t.enter(before)
 	defer func() {
-		_ = unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, before)
+		_ = unix.IoctlSetTermios(int(t.in.Fd()), setTermios, before)
 		_, _ = t.out.WriteString(leaveScreen)
 	}()
 	go t.keys(cancel)
@@ -128,7 +128,7 @@ func (t *terminalScreen) enter(before *unix.Termios) {
 	raw := *before
 	raw.Lflag &^= unix.ICANON | unix.ECHO
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
-	_ = unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, &raw)
+	_ = unix.IoctlSetTermios(int(t.in.Fd()), setTermios, &raw)
 	_, _ = t.out.WriteString(enterScreen)
 }
 
