@@ -114,6 +114,8 @@ type Web struct {
 type List struct {
 	Pos  Pos
 	Name string
+	// Comment has those of its sources.
+	Comment string
 	// Sources are what the list is made of, in the file's order. Neighbouring entries that stand in the policy file are one.
 	Sources []Source
 	// Ranges are the entries that are known when the file is read: of all sources but domains and dynamic, and of lists inside this

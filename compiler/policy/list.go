@@ -13,7 +13,9 @@ type listDraft struct {
 	index int // into doc.Lists
 	refs  []listRef
 	used  bool
-	state resolveState
+	// disabled tells that a source is left out.
+	disabled bool
+	state    resolveState
 	// includes are the lists inside this one, itself among them, once it is resolved.
 	includes map[string]bool
 }
@@ -119,6 +121,10 @@ func (p *parser) resolveLists() {
 	for i := range p.doc.Lists {
 		l := &p.doc.Lists[i]
 		if draft := p.lists[l.Name]; len(l.Ranges) == 0 && !l.Variable() && len(draft.refs) == 0 && !p.errorIn(l) {
+			if draft.disabled {
+				p.warnf(l.Pos, codeLeftOut, "lists."+l.Name, "", "list %q is empty, because it is disabled: what selects by it matches nothing", l.Name)
+				continue
+			}
 			p.warnf(l.Pos, codeEmptyList, "lists."+l.Name, "", "list %q is empty: what selects by it matches nothing", l.Name)
 		}
 	}

@@ -32,7 +32,7 @@ const sourceHint = `write { file = "..." }, { url = "..." }, { domains = ["..."]
 func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltree.Fields) {
 	t := p.section(fields, s.path+"."+l.Name, s.label)
 	src := Source{Pos: t.pos(), Kind: t.sourceKind()}
-	before := len(l.Ranges)
+	before, refs := len(l.Ranges), len(draft.refs)
 	switch src.Kind {
 	case FromFile:
 		src.File = t.fileSource(l, draft)
@@ -45,8 +45,23 @@ func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltr
 		src.Dynamic = t.dynamicSource(l)
 	}
 	src.Entries = len(l.Ranges) - before
+	remarks := t.remarks()
 	t.done()
+	l.Comment = joinComments(l.Comment, remarks.Comment)
+	if remarks.Disabled {
+		l.Ranges, draft.refs, draft.disabled = l.Ranges[:before], draft.refs[:refs], true
+		p.doc.Disabled = append(p.doc.Disabled, Disabled{src.Pos, "list", l.Name, remarks.Comment})
+		return
+	}
 	l.Sources = append(l.Sources, src)
+}
+
+// joinComments joins those of several tables that are one object.
+func joinComments(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "; " + b
 }
 
 // sourceKind returns what kind of source the table is: one of its keys says so. Without one it reports an error.

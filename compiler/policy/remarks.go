@@ -19,7 +19,7 @@ type Remarks struct {
 // Disabled is an object that is checked and has no effect.
 type Disabled struct {
 	Pos     Pos
-	Kind    string // "uplink", "table", "default", "balance", "policy" or "rule"
+	Kind    string // "uplink", "table", "default", "balance", "policy", "rule" or "list" (of which it may be one source)
 	Name    string
 	Comment string
 }
@@ -30,10 +30,12 @@ const maxComment = 200
 // remarks reads comment and disabled.
 func (s *section) remarks() (r Remarks) {
 	r.Disabled = s.boolean("disabled", false)
-	f := s.get("comment")
-	if f == nil {
-		return r
-	}
+	r.Comment = s.comment()
+	return r
+}
+
+// comment reads comment.
+func (s *section) comment() string {
 	text, pos := s.str("comment")
 	switch {
 	case pos.Line == 0:
@@ -42,9 +44,9 @@ func (s *section) remarks() (r Remarks) {
 	case slices.ContainsFunc([]rune(text), func(c rune) bool { return !unicode.IsPrint(c) }):
 		s.errorAt(pos, codeBadValue, "comment", "write it on one line", "comment %q has characters that cannot be shown", text)
 	default:
-		r.Comment = text
+		return text
 	}
-	return r
+	return ""
 }
 
 // pruner takes what is disabled out of a document, and what depends on it.
@@ -201,6 +203,12 @@ func Comments(doc *Document) (list []Comment) {
 		if r.Comment != "" {
 			list = append(list, Comment{kind + " " + name, r.Comment})
 		}
+	}
+	for i := range doc.Lists {
+		add("list", doc.Lists[i].Name, &Remarks{Comment: doc.Lists[i].Comment})
+	}
+	for i := range doc.Schedules {
+		add("schedule", doc.Schedules[i].Name, &Remarks{Comment: doc.Schedules[i].Comment})
 	}
 	for i := range doc.Uplinks {
 		add("uplink", doc.Uplinks[i].Name, &doc.Uplinks[i].Remarks)

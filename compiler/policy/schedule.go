@@ -16,6 +16,8 @@ type Schedule struct {
 	Pos   Pos
 	Name  string
 	Times []Times
+	// Comment has those of its tables.
+	Comment string
 }
 
 // Times are days and hours of a schedule, by the clock of a zone.
@@ -25,6 +27,8 @@ type Times struct {
 	Zone     string
 	Location *time.Location
 	Items    []ScheduleItem
+	// Comment is for people.
+	Comment string
 }
 
 // HasSchedule reports whether a policy depends on the time.
@@ -48,6 +52,9 @@ func (p *parser) readSchedules(s *section) {
 			sub.errorAt(sched.Pos, codeBadName, f.Key, "choose another name", "%q is days or hours by itself", f.Key)
 		}
 		sched.Times = sub.times(f.Key, false)
+		for i := range sched.Times {
+			sched.Comment = joinComments(sched.Comment, sched.Times[i].Comment)
+		}
 		p.schedules[f.Key] = len(p.doc.Schedules)
 		p.doc.Schedules = append(p.doc.Schedules, sched)
 	}
@@ -162,6 +169,7 @@ func (s *section) timesTable(key string, n *tomltree.Node) (Times, bool) {
 	item.From, fromPos = t.clock("from", 0)
 	item.To, toPos = t.clock("to", dayMinutes)
 	t.zone(&out)
+	out.Comment = t.comment()
 	t.done()
 	if item.From == item.To || item.From == dayMinutes {
 		pos := toPos

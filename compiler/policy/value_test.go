@@ -319,3 +319,36 @@ func TestWindowEdges(t *testing.T) {
 		}
 	}
 }
+
+func TestRemarksOfLists(t *testing.T) {
+	text := base + `[lists]
+a = ["192.0.2.1", { domains = "example.com", disabled = true, comment = "later" }]
+b = { dynamic = true, disabled = true }
+c = { file = "c.txt", comment = "of c" }
+[schedules]
+s = { days = "sat", comment = "of s" }
+[[policy]]
+name = "p"
+src = ["@a", "@b", "@c"]
+schedule = "s"
+uplink = "isp1"
+strict = true
+`
+	doc, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(text)}, "c.txt": {Data: []byte("10.0.0.0/8")}}, "p.toml", "p.toml")
+	if len(ds) != 1 || ds[0].Code != codeLeftOut || ds[0].Pos.Line != 8 {
+		t.Errorf("%v", ds)
+	}
+	if doc.Lists[0].Living() || doc.Lists[1].Living() || len(doc.Lists[0].Ranges) != 1 || len(doc.Lists[2].Ranges) != 1 {
+		t.Errorf("%+v", doc.Lists)
+	}
+	if got := fmt.Sprint(Comments(doc)); got != "[{list a later} {list c of c} {schedule s of s}]" {
+		t.Error(got)
+	}
+	if len(doc.Disabled) != 2 || doc.Disabled[0].Kind != "list" || doc.Disabled[0].Comment != "later" || doc.Disabled[1].Name != "b" {
+		t.Errorf("%+v", doc.Disabled)
+	}
+	_, ds = Parse(fstest.MapFS{"p.toml": {Data: []byte(base + "[lists]\na = { url = \"ftp://x\", disabled = true }\n[schedules]\ns = { days = \"sat\", disabled = true }\n")}}, "p.toml", "p.toml")
+	if !ds.HasErrors() || ds[0].Code != codeBadValue || ds[1].Code != codeUnknownKey {
+		t.Errorf("%v", ds)
+	}
+}

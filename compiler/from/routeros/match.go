@@ -153,7 +153,7 @@ func (m *matcher) key(key, value string) {
 	case "log":
 		m.cond.log = value == "yes"
 	case "time":
-		m.unknownKey("this version of pbr has no schedules (time=%s)", value)
+		m.times(not, text)
 	case "routing-mark":
 		m.unknownKey("a policy cannot select by %s=%s: it decides on the first packet, which has no mark yet", key, value)
 	default:
