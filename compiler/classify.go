@@ -29,12 +29,14 @@ type classifier struct {
 	sets map[string]*plan.Set
 	// living are the names of those that are filled while the policy is in force.
 	living []string
+	// programs are the sets of control groups.
+	programs []plan.CgroupSource
 }
 
 // classify compiles the policies: forwarded traffic and the router's own have a chain each. The first policy that matches has the
 // packet, because each ends its way here.
 func classify(doc *policy.Document, form layers.Form) *classification {
-	c := &classifier{doc: doc, sets: map[string]*plan.Set{}}
+	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc)}
 	c.addListSets()
 	out := &classification{}
 	past := passesRules(doc)
@@ -144,7 +146,7 @@ func (out *classification) addUsedSets(sets map[string]*plan.Set) {
 // addClassification adds what the policies became.
 func (c *compilation) addClassification(out *classification) {
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, out.counters...)
-	for _, s := range c.fillSchedules(out.sets) {
+	for _, s := range c.fillPrograms(c.fillSchedules(out.sets)) {
 		if s.Name == setPortProto {
 			c.addSharedSet(s)
 		} else {
@@ -192,13 +194,18 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
-		return combine([][]plan.Match{s.common()}, s.marks())
+		return s.sent([][]plan.Match{s.common()})
 	}
 	var all [][]plan.Match
 	for _, family := range plan.Families {
 		all = append(all, s.ofFamily(family)...)
 	}
-	return combine(all, s.marks())
+	return s.sent(all)
+}
+
+// sent adds to alternatives what is known of who sent the packet.
+func (s *selection) sent(all [][]plan.Match) [][]plan.Match {
+	return combine(combine(all, s.marks()), s.programs())
 }
 
 // marks returns the alternatives for others' packet marks.

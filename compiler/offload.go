@@ -26,6 +26,7 @@ func Needs(doc *policy.Document) plan.Needs {
 	o := doc.Settings.Offload
 	needs := plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
 	needs.Clock = policy.HasSchedule(doc)
+	needs.Cgroups = programSets(doc)
 	if tapped(doc) {
 		needs.Queue = doc.Settings.Queue
 	}

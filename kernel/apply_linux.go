@@ -48,6 +48,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	if err != nil {
 		return nil, err
 	}
+	want = k.freshCgroups(want)
 	owned := possession(want)
 	bases, tables := j.bases(), j.tables()
 	if lenient {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/cgroup"
 	"pbr/kernel/members"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
@@ -39,6 +40,8 @@ type Kernel struct {
 	living atomic.Pointer[map[string]bool]
 	// offload is what the kernel was found to be able to.
 	offload offload
+	// cgroups are the control groups that sets of the last policy have.
+	cgroups cgroup.Watch
 	// learning is how DNS answers are read.
 	learning learning
 	// step is called before each step of Apply and Flush with its description; tests stop the process there.
@@ -89,6 +92,9 @@ func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	}
 	if err == nil && needs.Clock {
 		k.readClock(&m)
+	}
+	if err == nil {
+		k.readCgroups(&m, needs.Cgroups)
 	}
 	if err == nil {
 		k.tap(&m, needs.Queue)

@@ -32,11 +32,14 @@ func (k *Kernel) SeedMembers(seeds nft.Seeds) { k.nft.Seeds = seeds }
 func (k *Kernel) noteLiving(p *plan.Plan) {
 	living := map[string]bool{}
 	for i := range p.Ruleset.Sets {
-		if s := &p.Ruleset.Sets[i]; s.Living {
+		if s := &p.Ruleset.Sets[i]; s.Living || s.Type == plan.TypeCgroup {
 			living[s.Name] = true
 		}
 	}
 	k.living.Store(&living)
+	if !hasCgroups(p) {
+		k.cgroups.Set(nil)
+	}
 }
 
 // isLiving reports whether a set is one that others may fill.

@@ -46,6 +46,7 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 	go listen(ctx, in, rulesets.Next, func(c nft.Change) (Notice, bool) {
 		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.task(c.Task, c.Name), Objects: c.Objects, TableGone: c.TableGone}, true
 	})
+	go k.watchCgroups(ctx, in)
 	go gather(ctx, in, out)
 	return out, nil
 }

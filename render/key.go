@@ -53,6 +53,8 @@ func appendValue(b []byte, t plan.Type, k plan.Key) []byte {
 		return strconv.AppendUint(append(strconv.AppendUint(b, uint64(v>>16), 16), ':'), uint64(v&0xffff), 16)
 	case plan.TypePresence:
 		return append(b, presences[min(k.Uint(t), 1)]...)
+	case plan.TypeCgroup:
+		return strconv.AppendUint(b, k.Cgroup(), 10)
 	case plan.TypeTime:
 		return strconv.AppendUint(b, k.Seconds(), 10)
 	case plan.TypeDSCP:

@@ -38,6 +38,14 @@ var fieldNames = [...]string{
 	plan.FieldCTOrigDPort:     "ct original proto-dst",
 	plan.FieldSKGID:           "meta skgid",
 	plan.FieldTime:            "meta time",
+	plan.FieldCgroup1:         "socket cgroupv2 level 1",
+	plan.FieldCgroup2:         "socket cgroupv2 level 2",
+	plan.FieldCgroup3:         "socket cgroupv2 level 3",
+	plan.FieldCgroup4:         "socket cgroupv2 level 4",
+	plan.FieldCgroup5:         "socket cgroupv2 level 5",
+	plan.FieldCgroup6:         "socket cgroupv2 level 6",
+	plan.FieldCgroup7:         "socket cgroupv2 level 7",
+	plan.FieldCgroup8:         "socket cgroupv2 level 8",
 }
 
 // bitName names one bit of a connection's state or status.

@@ -98,6 +98,7 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 		return nil, err
 	}
 	problems = append(problems, doctor.Live(doc, f)...)
+	problems = append(problems, doctor.Cgroups(doc, machine)...)
 	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
 }
 

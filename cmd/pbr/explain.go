@@ -41,6 +41,7 @@ func (c command) explainCommand() *cli.Command {
 			option("mac", "the sender's MAC `ADDRESS`"),
 			option("uid", "the `USER` that sends it, with --in local"),
 			option("gid", "the `GROUP` that sends it, with --in local"),
+			option("cgroup", "the control group that sends it, as a `PATH` (system.slice/transmission.service), with --in local"),
 			option("dscp", "the `DSCP`, as ef or 46"),
 			option("icmp-type", "the ICMP `TYPE`, as echo-request, which is the default"),
 			option("mark", "a packet `MARK` that others have set"),

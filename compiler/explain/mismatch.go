@@ -82,6 +82,10 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return fmt.Sprintf("gid: %d%s", k.GID, missesNumbers(p.GID, decimal))
 	case len(p.Marks) > 0 && !slices.ContainsFunc(p.Marks, func(m policy.MarkItem) bool { return k.Mark&m.Mask == m.Value }):
 		return fmt.Sprintf("fwmark: %#x is none of them", k.Mark)
+	case len(p.Cgroups) > 0 && !slices.ContainsFunc(p.Cgroups, func(c policy.ProgramItem) bool { return policy.InCgroup(c.Name, q.cgroup) }):
+		return "cgroup: " + notIn(q.cgroup)
+	case len(p.Units) > 0 && !slices.ContainsFunc(p.Units, func(u policy.ProgramItem) bool { return policy.InUnit(u.Name, q.cgroup) }):
+		return "unit: " + notIn(q.cgroup)
 	case !x.scheduled(p, q):
 		return "schedule: not at " + q.packet.Time.In(x.zone()).Format("Mon 2006-01-02 15:04 MST")
 	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
@@ -90,6 +94,14 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return "icmp-type: it is none of them"
 	}
 	return ""
+}
+
+// notIn says that a sender is in none of a policy's control groups.
+func notIn(cgroup string) string {
+	if cgroup == "" {
+		return "the sender's control group was not given: --cgroup system.slice/transmission.service"
+	}
+	return cgroup + " is in none of them"
 }
 
 func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

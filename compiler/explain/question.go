@@ -8,12 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
 )
 
 // Keys are what a question is made of: the command's options, and the keys of JSON and of assertions.
-var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid", "dscp", "icmp-type", "mark", "at"}
+var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid", "cgroup", "dscp", "icmp-type", "mark", "at"}
 
 // Indexes into Keys and Text.
 const (
@@ -28,6 +29,7 @@ const (
 	keyMAC
 	keyUID
 	keyGID
+	keyCgroup
 	keyDSCP
 	keyICMP
 	keyMark
@@ -81,6 +83,8 @@ type Question struct {
 	// in is an interface or "local"; empty if it is not known.
 	in          string
 	established bool
+	// cgroup is the path of the sender's control group; empty if it is not known.
+	cgroup string
 	// at tells that the question says when the packet comes.
 	at bool
 	// pinned is the name of the uplink that the connection is pinned to.
@@ -104,7 +108,7 @@ func (x *Explainer) Read(t *Text, resolve Resolver) (*Question, error) {
 	if err := q.readTransport(t); err != nil {
 		return nil, err
 	}
-	if err := q.readRest(t); err != nil {
+	if err := q.readRest(x.doc, t); err != nil {
 		return nil, err
 	}
 	return q, x.readState(q, t)
@@ -261,7 +265,7 @@ func (q *Question) readICMP(text string) (err error) {
 	return err
 }
 
-func (q *Question) readRest(t *Text) (err error) {
+func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 	p := &q.packet
 	if t[keyMAC] != "" {
 		if q.in == local {
@@ -273,17 +277,20 @@ func (q *Question) readRest(t *Text) (err error) {
 		p.Ethernet = true
 	}
 	p.HasUID = q.in == local
-	for _, key := range []int{keyUID, keyGID} {
+	for _, key := range []int{keyUID, keyGID, keyCgroup} {
 		switch {
 		case t[key] == "" || err != nil:
 		case !p.HasUID:
 			err = fmt.Errorf("%s: only what the router itself sends has one: write in = \"local\"", Keys[key])
 		case key == keyUID:
 			p.UID, err = policy.PacketUID("uid", t[key])
+		case key == keyCgroup:
+			q.cgroup, err = policy.PacketCgroup("cgroup", t[key])
 		default:
 			p.GID, err = policy.PacketGID("gid", t[key])
 		}
 	}
+	p.InCgroup = func(set string) bool { return compiler.InPrograms(doc, set, q.cgroup) }
 	if err == nil && t[keyDSCP] != "" {
 		p.DSCP, err = policy.PacketDSCP("dscp", t[keyDSCP])
 	}

@@ -37,6 +37,7 @@ var typeInfo = [...]struct {
 	TypeCTDir:       {"ct_dir", 1},
 	TypeGID:         {"gid", 4},
 	TypeTime:        {"time", 8},
+	TypeCgroup:      {"cgroupsv2", 8},
 }
 
 // Width is the number of bytes of a Key of type t; 0 for a type that does not exist.
@@ -86,6 +87,14 @@ var fieldTypes = [...]Type{
 	FieldCTOrigDPort:     TypePort,
 	FieldSKGID:           TypeGID,
 	FieldTime:            TypeTime,
+	FieldCgroup1:         TypeCgroup,
+	FieldCgroup2:         TypeCgroup,
+	FieldCgroup3:         TypeCgroup,
+	FieldCgroup4:         TypeCgroup,
+	FieldCgroup5:         TypeCgroup,
+	FieldCgroup6:         TypeCgroup,
+	FieldCgroup7:         TypeCgroup,
+	FieldCgroup8:         TypeCgroup,
 }
 
 // Type is the type of the field's value; 0 for a field that does not exist.
@@ -137,6 +146,15 @@ func KeyFromString(name string) (k Key) {
 	copy(k[:maxIfname], name)
 	return k
 }
+
+// KeyFromCgroup returns a control group's inode number as a key of TypeCgroup.
+func KeyFromCgroup(inode uint64) (k Key) {
+	binary.BigEndian.PutUint64(k[:], inode)
+	return k
+}
+
+// Cgroup returns the inode number in a key of TypeCgroup.
+func (k Key) Cgroup() uint64 { return binary.BigEndian.Uint64(k[:]) }
 
 // KeyFromSeconds returns a time, in seconds since 1970, as a key of TypeTime.
 func KeyFromSeconds(s int64) (k Key) {

@@ -24,6 +24,10 @@ type Machine struct {
 	Now         time.Time
 	Zone        *time.Location
 	ClockBehind bool
+	// Cgroups are the inode numbers of the control groups in each set of Needs.Cgroups, sorted; none for those that do not exist.
+	// NoCgroups says that no tree of cgroup v2 is mounted, if Needs asked for some.
+	Cgroups   map[string][]uint64
+	NoCgroups bool
 	// NoFlowtables is set on a kernel that cannot offload, if Needs asked for it.
 	NoFlowtables bool
 	// Tap is how DNS answers can be read on their way, if Needs asked for it; TapReason tells why not in a better way.
@@ -54,6 +58,8 @@ type Needs struct {
 	Flowtables, Hardware bool
 	// Clock: the time and the zone, for schedules.
 	Clock bool
+	// Cgroups are sets of control groups.
+	Cgroups []CgroupSource
 	// Queue is the number of the queue and log group that DNS answers are read by, 0 for no need of them.
 	Queue uint16
 }

@@ -92,6 +92,7 @@ const (
 	TypeCTDir                       // ct_dir, 1: IP_CT_DIR_ORIGINAL 0, IP_CT_DIR_REPLY 1
 	TypeGID                         // gid, 4
 	TypeTime                        // a time, 8: nanoseconds since 1970, in whole seconds; nft has no name for it in sets, only "typeof"
+	TypeCgroup                      // cgroupsv2, 8: the inode number of a control group
 )
 
 // Key is one value, big-endian, in its first Type.Width() bytes; the rest is zero.
@@ -217,6 +218,15 @@ const (
 	FieldCTOrigDPort                      // ct original proto-dst
 	FieldSKGID                            // meta skgid
 	FieldTime                             // meta time
+	// The ancestors of a socket's control group (cgroup v2), by level: socket cgroupv2 level 1 to MaxCgroupLevel. See CgroupField.
+	FieldCgroup1
+	FieldCgroup2
+	FieldCgroup3
+	FieldCgroup4
+	FieldCgroup5
+	FieldCgroup6
+	FieldCgroup7
+	FieldCgroup8
 )
 
 // ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.

@@ -377,6 +377,12 @@ type MarkItem struct {
 	Value, Mask uint32
 }
 
+// ProgramItem is one control group or unit, whose processes send what is selected.
+type ProgramItem struct {
+	Pos  Pos
+	Name string
+}
+
 // MACItem is one source MAC address.
 type MACItem struct {
 	Pos  Pos
@@ -398,6 +404,8 @@ type Policy struct {
 	DSCP             []NumItem // code points 0..63
 	MAC              []MACItem
 	UID, GID         []NumItem
+	// Cgroups are control groups as paths without slashes around, Units names of systemd's units. A packet's is one of each.
+	Cgroups, Units []ProgramItem
 	// Marks are packet marks of others, without bits of ours.
 	Marks     []MarkItem
 	IPVersion int // 0, 4 or 6

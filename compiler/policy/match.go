@@ -16,6 +16,8 @@ type match struct {
 	mac          []MACItem
 	uid, gid     intervals
 	marks        []MarkItem
+	cgroups      []ProgramItem
+	units        []ProgramItem
 	icmp         []ICMPItem
 	schedule     []Times
 }
@@ -67,6 +69,8 @@ func (m *matcher) policy(pol *Policy) match {
 		uid:      numberSet(pol.UID),
 		gid:      numberSet(pol.GID),
 		marks:    pol.Marks,
+		cgroups:  pol.Cgroups,
+		units:    pol.Units,
 		dscp:     codePoints(pol.DSCP),
 	}
 	fam := m.p.policyVersions(pol)
@@ -312,6 +316,7 @@ func (m *match) covers(b *match) bool {
 		m.src.contains(b.src) && m.dst.contains(b.dst) && m.uid.contains(b.uid) && m.gid.contains(b.gid) && (len(m.marks) == 0 || sameMarks(m.marks, b.marks)) && m.from.contains(&b.from) &&
 		containsAll(m.mac, b.mac, func(x, y MACItem) bool { return x.Addr == y.Addr }) &&
 		containsAll(m.icmp, b.icmp, func(x, y ICMPItem) bool { return x.Family == y.Family && x.Type == y.Type }) &&
+		containsAll(m.cgroups, b.cgroups, withinCgroup) && containsAll(m.units, b.units, samePrograms) &&
 		(len(m.schedule) == 0 || sameTimes(m.schedule, b.schedule))
 }
 

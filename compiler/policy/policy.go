@@ -96,7 +96,7 @@ func (s *section) from(pol *Policy) {
 	}
 }
 
-// owner reads mac, which only forwarded traffic has, and uid and gid, which only local traffic has.
+// owner reads mac, which only forwarded traffic has, and uid, gid, cgroup and unit, which only local traffic has.
 func (s *section) owner(pol *Policy) {
 	for e := range s.entries("mac", neverNegated, false) {
 		mac, f := parseMAC(e.text)
@@ -111,14 +111,24 @@ func (s *section) owner(pol *Policy) {
 			"the router's own packets have no source MAC address to select by")
 	}
 	pol.UID, pol.GID = s.uids("uid"), s.gids("gid")
-	s.localOnly(pol, "uid", pol.UID)
-	s.localOnly(pol, "gid", pol.GID)
+	pol.Cgroups, pol.Units = s.programs("cgroup", cgroupFault), s.programs("unit", unitFault)
+	s.localOnly(pol, "uid", positions(pol.UID))
+	s.localOnly(pol, "gid", positions(pol.GID))
+	s.localOnly(pol, "cgroup", programPositions(pol.Cgroups))
+	s.localOnly(pol, "unit", programPositions(pol.Units))
+}
+
+func positions(items []NumItem) (out []Pos) {
+	for _, i := range items {
+		out = append(out, i.Pos)
+	}
+	return out
 }
 
 // localOnly reports a key that only the router's own traffic has in a policy for other traffic.
-func (s *section) localOnly(pol *Policy, key string, items []NumItem) {
+func (s *section) localOnly(pol *Policy, key string, items []Pos) {
 	if len(items) > 0 && pol.Forwarded {
-		s.errorAt(items[0].Pos, codeConflict, key, `write from = ["local"]`, "only the router's own traffic has a %s", key)
+		s.errorAt(items[0], codeConflict, key, `write from = ["local"]`, "only the router's own traffic has a %s", key)
 	}
 }
 

@@ -57,8 +57,12 @@ type Packet struct {
 	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
 	CTState, CTStatus uint32
 	// Time is when the packet comes; the zero time is not known, and in no window. InWindow, if not nil, says instead whether it is in a set's windows.
-	Time         time.Time
-	InWindow     func(set string) bool
+	Time     time.Time
+	InWindow func(set string) bool
+	// Cgroups are the inode numbers of the control groups that the socket is in, from level 1 on, if the router itself sends the packet; 0 for none.
+	// InCgroup, if not nil, says instead whether it is in one of a set's.
+	Cgroups      [plan.MaxCgroupLevel]uint64
+	InCgroup     func(set string) bool
 	Mark, CTMark uint32
 	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route by 1 or 0; nil is unicast, and 1,
 	// for everything.
@@ -143,6 +147,9 @@ func (w *Walker) load(f plan.Field) (n num, ok bool) {
 		return num{hi: uint64(p.Time.UnixNano())}, !p.Time.IsZero()
 	case plan.FieldPriority:
 		return num32(p.Priority), true
+	}
+	if level := f.CgroupLevel(); level > 0 {
+		return num{hi: p.Cgroups[level-1]}, p.HasUID && p.Cgroups[level-1] != 0
 	}
 	return w.loadConnection(f)
 }

@@ -156,6 +156,9 @@ func (w *Walker) meets(m *match) bool {
 	if m.field == plan.FieldTime && m.set != nil && w.packet.InWindow != nil {
 		return w.packet.InWindow(m.set.plan.Name) != m.not
 	}
+	if m.set != nil && m.field.CgroupLevel() > 0 && w.packet.InCgroup != nil {
+		return w.packet.InCgroup(m.set.plan.Name) != m.not
+	}
 	n, ok := w.load(m.field)
 	if !ok || m.family && !w.rightFamily(m.field) {
 		return false

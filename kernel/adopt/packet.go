@@ -67,5 +67,8 @@ func (c *connection) unknown(f plan.Field, mask uint32) bool {
 	case plan.FieldSKUID, plan.FieldSKGID:
 		return c.local
 	}
+	if f.CgroupLevel() > 0 {
+		return c.local
+	}
 	return true
 }

@@ -41,6 +41,12 @@ const (
 
 	dynsetDelete = 2 // NFT_DYNSET_OP_DELETE
 
+	// Of expression socket (NFTA_SOCKET_*); socketCgroup is NFT_SOCKET_CGROUPV2.
+	socketKey    = 1
+	socketDreg   = 2
+	socketLevel  = 3
+	socketCgroup = 3
+
 	metaTime = 30 // NFT_META_TIME_NS
 
 	setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END

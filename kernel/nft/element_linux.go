@@ -15,6 +15,11 @@ var openEnd = appendUdata32(nil, udataElemFlags, udataElemIntervalOpen)
 
 // kernelKey is a key as the set holds it.
 func kernelKey(s *plan.Set, k plan.Key) plan.Key {
+	if hostEndian(s.Type) && s.Type.Width() == 8 && !s.Interval {
+		v := binary.BigEndian.Uint64(k[:])
+		binary.NativeEndian.PutUint64(k[:], v)
+		return k
+	}
 	if hostEndian(s.Type) && !s.Interval {
 		v := binary.BigEndian.Uint32(k[:])
 		binary.NativeEndian.PutUint32(k[:], v)

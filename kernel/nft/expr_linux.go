@@ -33,6 +33,15 @@ func (e *exprs) metaLoadInto(reg, key uint32) {
 	e.end(at)
 }
 
+// cgroup loads the control group of the socket that is so far below the root.
+func (e *exprs) cgroup(level uint32) {
+	at := e.begin("socket")
+	e.u32(socketKey, socketCgroup)
+	e.u32(socketDreg, reg1)
+	e.u32(socketLevel, level)
+	e.end(at)
+}
+
 func (e *exprs) metaSet(key uint32) {
 	at := e.begin("meta")
 	e.u32(unix.NFTA_META_KEY, key)

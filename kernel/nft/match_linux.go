@@ -15,7 +15,7 @@ import (
 // have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {
-	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass:
+	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass, plan.TypeCgroup:
 		return true
 	}
 	return false
@@ -131,6 +131,8 @@ func (e *ruleEncoder) load(src *source, place payload) {
 		e.ctLoad(src.key)
 	case fromFib:
 		e.fib(src.key)
+	case fromCgroup:
+		e.cgroup(src.key)
 	case fromPayload:
 		e.payload(place)
 	}

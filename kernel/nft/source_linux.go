@@ -16,12 +16,13 @@ const (
 	fromCT
 	fromFib
 	fromPayload
+	fromCgroup
 )
 
 // source tells where a field is read from and what nft tests before it.
 type source struct {
 	kind sourceKind
-	// key is the meta or ct key, or the flags of fib.
+	// key is the meta or ct key, the flags of fib, or the level of a control group.
 	key   uint32
 	place payload
 	// mask and shift take a field out of the bytes that hold it.
@@ -45,6 +46,15 @@ var sources = [...]source{
 	plan.FieldSKGID:   {kind: fromMeta, key: unix.NFT_META_SKGID},
 	plan.FieldTime:    {kind: fromMeta, key: metaTime},
 	plan.FieldMark:    {kind: fromMeta, key: unix.NFT_META_MARK},
+
+	plan.FieldCgroup1: {kind: fromCgroup, key: 1},
+	plan.FieldCgroup2: {kind: fromCgroup, key: 2},
+	plan.FieldCgroup3: {kind: fromCgroup, key: 3},
+	plan.FieldCgroup4: {kind: fromCgroup, key: 4},
+	plan.FieldCgroup5: {kind: fromCgroup, key: 5},
+	plan.FieldCgroup6: {kind: fromCgroup, key: 6},
+	plan.FieldCgroup7: {kind: fromCgroup, key: 7},
+	plan.FieldCgroup8: {kind: fromCgroup, key: 8},
 
 	plan.FieldPriority: {kind: fromMeta, key: unix.NFT_META_PRIORITY},
 
@@ -92,6 +102,8 @@ func (s *source) value(k plan.Key, width int) []byte {
 		return binary.BigEndian.AppendUint16(nil, uint16(k[0])<<s.shift)
 	case s.hostEndian() && width == 4:
 		return binary.NativeEndian.AppendUint32(nil, binary.BigEndian.Uint32(k[:]))
+	case s.kind == fromCgroup:
+		return binary.NativeEndian.AppendUint64(nil, k.Cgroup())
 	}
 	return k[:width]
 }
@@ -110,6 +122,8 @@ func (s *source) key2plan(v []byte, swapped bool) (k plan.Key) {
 		return plan.Key{byte(binary.BigEndian.Uint16(v) >> s.shift)}
 	case s.hostEndian() && len(v) == 4 && !swapped && s.numeric():
 		return plan.KeyFromUint32(binary.NativeEndian.Uint32(v))
+	case s.kind == fromCgroup && len(v) == 8 && !swapped:
+		return plan.KeyFromCgroup(binary.NativeEndian.Uint64(v))
 	}
 	copy(k[:], v)
 	return k
@@ -134,6 +148,9 @@ func fieldOf(x *expr, proto uint8) (f plan.Field, s *source, ok bool) {
 		flags := x.u32(unix.NFTA_FIB_FLAGS)
 		f, ok = fieldsByKey[sourceKey{fromFib, flags}]
 		ok = ok && x.u32(unix.NFTA_FIB_RESULT) == fibResult(flags)
+	case "socket":
+		f, ok = fieldsByKey[sourceKey{fromCgroup, x.u32(socketLevel)}]
+		ok = ok && x.u32(socketKey) == socketCgroup
 	case "payload":
 		f, ok = payloadField(x, proto)
 	}

@@ -1,0 +1,23 @@
+package plan
+
+// MaxCgroupLevel is how far below the root a control group can be that a match names.
+const MaxCgroupLevel = int(FieldCgroup8-FieldCgroup1) + 1
+
+// CgroupField is the field that has a socket's control group of a level, from 1 to MaxCgroupLevel; the root's is 0.
+func CgroupField(level int) Field { return FieldCgroup1 + Field(level-1) }
+
+// CgroupLevel is the level of a field of CgroupField, 0 for any other field.
+func (f Field) CgroupLevel() int {
+	if f < FieldCgroup1 || f > FieldCgroup8 {
+		return 0
+	}
+	return int(f-FieldCgroup1) + 1
+}
+
+// CgroupSource says whose control groups are in a set.
+type CgroupSource struct {
+	Set string
+	// Unit tells that Name is a unit of systemd, wherever its control group is; otherwise it is a path from the root of the tree.
+	Unit bool
+	Name string
+}

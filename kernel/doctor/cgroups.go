@@ -1,0 +1,34 @@
+package doctor
+
+import (
+	"fmt"
+
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+)
+
+// codeNoCgroups is the code of Cgroups.
+const codeNoCgroups = "no-cgroup2"
+
+// Cgroups warns of policies that select by control groups where no tree of cgroup v2 is mounted: nothing is theirs.
+func Cgroups(doc *policy.Document, machine plan.Machine) (ds policy.Diagnostics) {
+	if !machine.NoCgroups {
+		return nil
+	}
+	for i := range doc.Policies {
+		p := &doc.Policies[i]
+		for _, list := range []struct {
+			key   string
+			items []policy.ProgramItem
+		}{{"cgroup", p.Cgroups}, {"unit", p.Units}} {
+			if len(list.items) > 0 {
+				ds = append(ds, policy.Diagnostic{
+					Pos: list.items[0].Pos, Severity: policy.Warning, Code: codeNoCgroups, Key: "policy." + list.key,
+					Hint:    "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2",
+					Message: fmt.Sprintf("policy %q matches nothing: cgroup v2 is not mounted on this machine, by which %s finds processes", p.Name, list.key),
+				})
+			}
+		}
+	}
+	return ds
+}
