@@ -108,7 +108,7 @@ func TestKernelNFT(t *testing.T) {
 	if second := n.run("", "nft", "list", "ruleset"); second != first {
 		t.Errorf("loaded twice it lists\n%s\nnot\n%s", second, first)
 	}
-	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(), "choice": choiceCases(), "tuple": tupleCases(), "nat": natCases()} {
+	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(), "choice": choiceCases(), "tuple": tupleCases(), "nat": natCases(), "program": programCases()} {
 		for i, c := range cases {
 			comment := fmt.Sprintf(` comment "%s %d"`, prefix, i)
 			if !strings.Contains(first, "\t\t"+c.listed+comment+"\n") {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestChainRule(t *testing.T) {
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), natCases()} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases()} {
 		for _, c := range cases {
 			if got := string(appendChainRule(nil, &c.rule)); got != c.text {
 				t.Errorf("got  %s\nwant %s", got, c.text)
@@ -23,7 +23,7 @@ func TestChainRule(t *testing.T) {
 // TestEveryFieldAndAction keeps the cases complete: what the vocabulary has, they have.
 func TestEveryFieldAndAction(t *testing.T) {
 	fields, actions := map[plan.Field]bool{}, map[plan.ActionKind]bool{}
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), natCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
 		for _, c := range cases {
 			for _, m := range c.rule.Matches {
 				fields[m.Field] = true

@@ -255,6 +255,7 @@ func wideSets() []plan.Set {
 		{Name: "x-times", Type: plan.TypeTime, Interval: true, Elements: []plan.Element{
 			{From: plan.KeyFromSeconds(1700000000), To: plan.KeyFromSeconds(1700003600)}, {From: plan.KeyFromSeconds(1800000000), To: plan.KeyFromSeconds(9223372036)}}},
 		{Name: "y-gids", Type: plan.TypeGID, Elements: single(plan.TypeGID, 0, 33)},
+		{Name: "z_groups", Type: plan.TypeCgroup}, // text has elements by path alone
 	}...)
 }
 
@@ -266,6 +267,16 @@ func counting(e plan.Element, counter string) plan.Element {
 func jumping(e plan.Element) plan.Element {
 	e.Goto, e.Jump = "mark-isp1", true
 	return e
+}
+
+// programCases are matches that only hooks with a socket may have (nft_socket_validate).
+func programCases() (out []ruleCase) {
+	for level := 1; level <= plan.MaxCgroupLevel; level++ {
+		m := inSet(plan.CgroupField(level), "z_groups")
+		text := fmt.Sprintf("socket cgroupv2 level %d @z_groups accept", level)
+		out = append(out, ruleCase{text, text, rule(ms(m), accept)})
+	}
+	return out
 }
 
 // wideRuleset has every kind of object, field and statement.
@@ -289,6 +300,7 @@ func wideRuleset() plan.Ruleset {
 				rule(nil, plan.Action{Kind: plan.Jump, Chain: "classify"})}},
 			{Name: "nat", Kind: "nat", Hook: "postrouting", Priority: 100, Rules: commented("nat", natCases())},
 			{Name: "look", Rules: commented("tuple", tupleCases())},
+			{Name: "sent", Rules: commented("program", programCases())},
 		},
 	}
 }

@@ -32,3 +32,16 @@ func Cgroups(doc *policy.Document, machine plan.Machine) (ds policy.Diagnostics)
 	}
 	return ds
 }
+
+// cgroups tells whether policies find processes by their control groups.
+func (e *examination) cgroups() {
+	if e.Doc == nil || !policy.HasPrograms(e.Doc) {
+		return
+	}
+	const subject = "control groups"
+	if e.noCgroups {
+		e.add(Fail, subject, "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2", "cgroup v2 is not mounted: policies with cgroup or unit match nothing")
+		return
+	}
+	e.ok(subject, "cgroup v2 is mounted: policies find units and control groups")
+}

@@ -61,6 +61,8 @@ type Subject struct {
 	// tap is how DNS answers are read, tapReason why not in a better way.
 	tap       plan.Tap
 	tapReason string
+	// noCgroups tells that no tree of control groups is mounted.
+	noCgroups bool
 }
 
 // Take makes a valid policy the subject, for a machine and the uplinks that are down.
@@ -73,6 +75,7 @@ func (s *Subject) Take(doc *policy.Document, machine plan.Machine, down compiler
 		}
 		return
 	}
+	s.noCgroups = machine.NoCgroups
 	s.Doc, s.Want, s.tap, s.tapReason = doc, want, machine.Tap, machine.TapReason
 	set := *doc
 	set.Settings.Sysctl = true

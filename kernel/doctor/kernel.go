@@ -66,6 +66,7 @@ func (e *examination) kernel() {
 	}
 	e.offloaded()
 	e.unknown("kernel version", "kernel features")
+	e.cgroups()
 }
 
 // offloaded tells which devices are to forward established connections past the chains.

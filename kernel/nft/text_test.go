@@ -138,6 +138,8 @@ var statements = []statement{
 	{`meta skgid 33 accept`, accepted(is(plan.FieldSKGID, u32(33)))},
 	{`meta skgid 1000-2000 accept`, accepted(within(plan.FieldSKGID, u32(1000), u32(2000)))},
 	{`meta time @ztimes accept`, accepted(in(plan.FieldTime, "ztimes"))},
+	{`socket cgroupv2 level 2 @zgroups accept`, accepted(in(plan.CgroupField(2), "zgroups"))},
+	{`socket cgroupv2 level 8 @zgroups accept`, accepted(in(plan.CgroupField(8), "zgroups"))},
 	{`meta skgid @zgids accept`, accepted(in(plan.FieldSKGID, "zgids"))},
 	{`meta mark and 0xff000000 == 0x12000000 accept`, accepted(masked(plan.FieldMark, testMask, 0x12000000))},
 	{`meta mark and 0xff000000 != 0x0 accept`, accepted(not(masked(plan.FieldMark, testMask, 0)))},
@@ -320,6 +322,7 @@ const wideSets = `
 	map v4 { type ipv4_addr : verdict; elements = { 10.0.16.0 : goto m1 } }
 	map v6 { type ipv6_addr : verdict; elements = { fd00:: : goto m1 } }
 	set zgids { type gid; elements = { 33 } }
+	set zgroups { type cgroupsv2; }
 	set ztimes { typeof meta time; flags interval; elements = { 1700000000-1700003600, 1800000000-9223372036 } }
 `
 
@@ -391,6 +394,7 @@ func wideOf(list []statement) (*plan.Ruleset, string) {
 			{Name: "v4", Type: plan.TypeIPv4, Map: true, Elements: []plan.Element{going(el(addr("10.0.16.0")), "m1")}},
 			{Name: "v6", Type: plan.TypeIPv6, Map: true, Elements: []plan.Element{going(el(addr("fd00::")), "m1")}},
 			{Name: "zgids", Type: plan.TypeGID, Elements: []plan.Element{el(u32(33))}},
+			{Name: "zgroups", Type: plan.TypeCgroup},
 			{Name: "ztimes", Type: plan.TypeTime, Interval: true, Elements: []plan.Element{
 				{From: plan.KeyFromSeconds(1700000000), To: plan.KeyFromSeconds(1700003600)}, {From: plan.KeyFromSeconds(1800000000), To: plan.KeyFromSeconds(9223372036)}}},
 		},
