@@ -70,7 +70,7 @@ func (s *selection) programs() [][]plan.Match {
 	if p := s.policy; len(p.Units) > 0 {
 		var any [][]plan.Match
 		for _, item := range p.Units {
-			for level := 1; level <= policy.UnitLevels; level++ {
+			for level := 1; level <= plan.UnitLevels; level++ {
 				any = append(any, s.inCgroup("unit ", true, item.Name, level))
 			}
 		}
@@ -105,17 +105,8 @@ func (c *compilation) fillPrograms(sets []plan.Set) []plan.Set {
 	sets = slices.Clone(sets)
 	for i := range sets {
 		if sets[i].Type == plan.TypeCgroup {
-			sets[i].Elements = CgroupElements(c.machine.Cgroups[sets[i].Name])
+			sets[i].Elements = plan.CgroupElements(c.machine.Cgroups[sets[i].Name])
 		}
 	}
 	return sets
-}
-
-// CgroupElements are control groups, sorted, as elements of a set.
-func CgroupElements(inodes []uint64) (out []plan.Element) {
-	for _, n := range inodes {
-		k := plan.KeyFromCgroup(n)
-		out = append(out, plan.Element{From: k, To: k})
-	}
-	return out
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"pbr/compiler"
 	"pbr/compiler/plan"
-	"pbr/compiler/policy"
 	"pbr/kernel/cgroup"
 )
 
@@ -18,12 +16,12 @@ func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
 	k.cgroups.Set(sources)
 	root := cgroup.Root()
 	m.NoCgroups = root == ""
-	m.Cgroups = cgroup.Find(root, sources, policy.UnitLevels)
+	m.Cgroups = cgroup.Find(root, sources, plan.UnitLevels)
 }
 
 // watchCgroups tells of control groups that came or went.
 func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Notice) {
-	k.cgroups.Run(ctx, policy.UnitLevels, func() {
+	k.cgroups.Run(ctx, plan.UnitLevels, func() {
 		select {
 		case in <- Notice{Kind: NoticeMachine, What: "control groups of policies came or went"}:
 		case <-ctx.Done():
@@ -38,13 +36,13 @@ func (k *Kernel) freshCgroups(want *plan.Plan) *plan.Plan {
 	if !hasCgroups(want) || len(sources) == 0 {
 		return want
 	}
-	found := cgroup.Find(cgroup.Root(), sources, policy.UnitLevels)
+	found := cgroup.Find(cgroup.Root(), sources, plan.UnitLevels)
 	fresh := *want
 	fresh.Ruleset.Sets = slices.Clone(want.Ruleset.Sets)
 	for i := range fresh.Ruleset.Sets {
 		s := &fresh.Ruleset.Sets[i]
 		if list, known := found[s.Name]; known && s.Type == plan.TypeCgroup {
-			s.Elements = compiler.CgroupElements(list)
+			s.Elements = plan.CgroupElements(list)
 		}
 	}
 	return &fresh

@@ -21,3 +21,16 @@ type CgroupSource struct {
 	Unit bool
 	Name string
 }
+
+// UnitLevels is how far below the root units of systemd are looked for: system services are at 2, instances of a template at 3, services of a
+// user's own manager at 5.
+const UnitLevels = 5
+
+// CgroupElements are control groups, sorted, as elements of a set.
+func CgroupElements(inodes []uint64) (out []Element) {
+	for _, n := range inodes {
+		k := KeyFromCgroup(n)
+		out = append(out, Element{From: k, To: k})
+	}
+	return out
+}

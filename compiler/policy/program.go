@@ -96,14 +96,13 @@ func InCgroup(parent, path string) bool {
 	return path == parent || strings.HasPrefix(path, parent+"/")
 }
 
-// UnitLevels is how far below the root units are looked for: system services are at 2, instances of a template at 3, services of a user's own
-// manager at 5.
-const UnitLevels = 5
+// unitLevels is how far below the root units are looked for: plan.UnitLevels.
+const unitLevels = 5
 
 // InUnit reports whether a control group is a unit's, or below it.
 func InUnit(unit, path string) bool {
 	parts := strings.Split(path, "/")
-	return slices.Contains(parts[:min(len(parts), UnitLevels)], unit)
+	return slices.Contains(parts[:min(len(parts), unitLevels)], unit)
 }
 
 // HasPrograms reports whether a policy depends on control groups.
