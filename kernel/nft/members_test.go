@@ -62,7 +62,7 @@ func (n *netns) members(set string, want ...string) {
 func TestLivingSetsKeepTheirMembers(t *testing.T) {
 	n := newNetns(t)
 	r := living(1000)
-	live := n.apply(r)
+	n.apply(r)
 	a4, a6, b4 := &r.Sets[0], &r.Sets[1], &r.Sets[2]
 	for set, list := range map[*plan.Set][]Member{
 		a4: {member("10.0.0.0-10.0.0.255", 0), member("10.0.1.7", time.Hour), member("255.255.255.0-255.255.255.255", 2*time.Hour)},
@@ -98,15 +98,15 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 	// Another size and another comment make the sets anew.
 	bigger := living(2000)
 	bigger.Sets[2].Comment = "another"
-	live, err := n.conn.Apply(read, bigger, diff(read, bigger))
-	if err != nil {
+	if _, err := n.conn.Apply(read, bigger, diff(read, bigger)); err != nil {
 		t.Fatal(err)
 	}
 	all("after the sets were made anew")
 	// As does a table with flags of somebody else's.
 	n.load("table inet pbr { flags dormant; }")
-	live = n.read()
-	if live, err = n.conn.Apply(live, bigger, diff(live, bigger)); err != nil {
+	live := n.read()
+	live, err := n.conn.Apply(live, bigger, diff(live, bigger))
+	if err != nil {
 		t.Fatal(err)
 	}
 	all("after the table was made anew")

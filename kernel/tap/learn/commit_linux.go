@@ -49,7 +49,7 @@ func (l *Learner) commit() {
 		if err := l.edit(edits); err == nil {
 			l.well()
 		} else {
-			l.repair(err, edits, touched)
+			l.repair(edits, touched)
 		}
 		for i := range edits {
 			l.taught.Add(uint64(len(edits[i].Add)))
@@ -62,9 +62,10 @@ func (l *Learner) commit() {
 
 // repair does edits one set at a time after they failed together: the kernel lacks what was taken to be there, or has what was not known, or
 // has no room.
-func (l *Learner) repair(err error, edits []nft.Edit, touched []*set) {
+func (l *Learner) repair(edits []nft.Edit, touched []*set) {
 	for i, e := range edits {
-		if err = l.edit([]nft.Edit{e}); err == nil {
+		err := l.edit([]nft.Edit{e})
+		if err == nil {
 			continue
 		}
 		// Without the set there is nothing to do: whoever makes it asks what is known.
