@@ -163,14 +163,25 @@ func sendAll(t *testing.T, wires map[string]*lab.Wire, packets []walk.Packet) {
 	}
 }
 
-var counterLines = regexp.MustCompile(`counter (policy-\S+) \{[^}]*?packets (\d+)`)
+var (
+	counterLines = regexp.MustCompile(`counter (policy-\S+) \{[^}]*?packets (\d+)`)
+	elementLines = regexp.MustCompile(`counter packets (\d+) bytes \d+ comment "(policy-[^"]+)"`)
+)
 
-// policyCounters reads how many packets each policy has counted.
+// policyCounters reads how many packets each policy has counted: in its counter, or in its elements of maps.
 func (r *router) policyCounters() map[string]int {
 	r.T().Helper()
 	out := map[string]int{}
-	for _, m := range counterLines.FindAllStringSubmatch(r.Run("nft", "list", "counters", "table", "inet", "pbr"), -1) {
-		out[m[1]], _ = strconv.Atoi(m[2])
+	add := func(name, packets string) {
+		n, _ := strconv.Atoi(packets)
+		out[name] += n
+	}
+	listing := r.Run("nft", "list", "table", "inet", "pbr")
+	for _, m := range counterLines.FindAllStringSubmatch(listing, -1) {
+		add(m[1], m[2])
+	}
+	for _, m := range elementLines.FindAllStringSubmatch(listing, -1) {
+		add(m[2], m[1])
 	}
 	return out
 }
