@@ -15,18 +15,19 @@ import (
 //	a member by hash, turn or chance; then another one, while it does not live
 //	each member in turn, until one lives
 //
-// To choose is to put the member's number into the packet's mark, by a chain "try-MEMBER", which comes back; the number is then
-// looked up among the living ones. So a member that dies or comes back is one element less or more, and nothing
-// changes for the connections of the others.
+// To choose is to put the member's number into the packet's mark, by a chain "try-MEMBER", which
+// comes back; the number is then looked up among the living ones. So a member that dies or comes
+// back is one element less or more, and nothing changes for the connections of the others.
 
-// rounds is how often a balance of more than two members chooses anew before it takes the first that lives. With a
-// member down that had half of the weight 0.4 % of the connections come to that.
+// rounds is how often a balance of more than two members chooses anew before it takes the first
+// that lives. With a member down that had half of the weight 0.4 % of the connections come to that.
 const rounds = 8
 
 // balanceObject is the name of a set or chain of a balance. A user's name cannot contain "/".
 func balanceObject(balance, part string) string { return "balance-" + balance + "/" + part }
 
-// balanceUse is a balance as policies use it: those that are strict have chains and living members of their own.
+// balanceUse is a balance as policies use it: those that are strict have chains and living members
+// of their own.
 type balanceUse struct {
 	*policy.Balance
 	strict bool
@@ -89,8 +90,8 @@ func (c *compilation) addBalances() {
 	}
 }
 
-// addStricter adds the chain that turns the mark of a member of a balance, which a strict policy's connection has found, into that
-// of its strict variant.
+// addStricter adds the chain that turns the mark of a member of a balance, which a strict policy's
+// connection has found, into that of its strict variant.
 func (c *compilation) addStricter(members map[string]bool) {
 	s := plan.Set{Name: mapStricter, Type: plan.TypeMark, Map: true, Comment: "number of a balance's member: its strict table"}
 	for name, strict := range members {
@@ -112,7 +113,8 @@ func (c *compilation) addStricter(members map[string]bool) {
 	}})
 }
 
-// addTryChains adds, for each member of a balance, the chain that puts its number into the packet's mark and comes back.
+// addTryChains adds, for each member of a balance, the chain that puts its number into the packet's
+// mark and comes back.
 func (c *compilation) addTryChains(balances []*policy.Balance) {
 	var names []string
 	sticky := false
@@ -166,7 +168,8 @@ func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 	c.addChain(head)
 }
 
-// addSlots adds the map from numbers to members, and returns the action that computes a number and looks it up.
+// addSlots adds the map from numbers to members, and returns the action that computes a number and
+// looks it up.
 func (c *compilation) addSlots(b *policy.Balance) plan.Action {
 	shares := make([]share, len(b.Members))
 	for i, m := range b.Members {
@@ -242,7 +245,8 @@ func byWeight(members []policy.Member) []policy.Member {
 	return slices.SortedStableFunc(slices.Values(members), func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
 }
 
-// choiceRules choose a member. Where a hash is over ports protocols without ports need a rule of their own.
+// choiceRules choose a member. Where a hash is over ports protocols without ports need a rule of
+// their own.
 func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice plan.Action, round int) []plan.ChainRule {
 	comment := "choice " + strconv.Itoa(round+1)
 	if choice.Kind != plan.HashVMap {
@@ -263,7 +267,8 @@ func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice 
 	}
 }
 
-// hashFields returns the fields of a hash, and those for protocols without ports: both addresses if nothing else is left.
+// hashFields returns the fields of a hash, and those for protocols without ports: both addresses if
+// nothing else is left.
 func hashFields(names []string, family plan.Family) (all, portless plan.FieldList) {
 	f := fieldsOf(family)
 	n, p := 0, 0
@@ -296,8 +301,8 @@ func (b balanceUse) chosen() plan.Action {
 	return accept
 }
 
-// nobody is for connections of a balance without a living member: a strict policy or member keeps its promise, else they are
-// default's.
+// nobody is for connections of a balance without a living member: a strict policy or member keeps
+// its promise, else they are default's.
 func (c *compilation) nobody(b balanceUse) plan.ChainRule {
 	if b.strict {
 		return rule("nobody lives: unreachable", nil, gotoChain("mark-"+unreachableName))

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// balanced is a policy with three uplinks, the second one without IPv6, a strict table over the third, and a balance of what is given.
+// balanced is a policy with three uplinks, the second one without IPv6, a strict table over the
+// third, and a balance of what is given.
 func balanced(t *testing.T, members, rest string, down Health) *plan.Plan {
 	t.Helper()
 	doc := parse(t, `
@@ -117,8 +118,8 @@ func TestNobodyLives(t *testing.T) {
 
 const sticky = "sticky = \"1d\"\n"
 
-// A change of health is one of elements of living sets, and of routes; one of weights is one of elements of the slots; another
-// order of members is none.
+// A change of health is one of elements of living sets, and of routes; one of weights is one of
+// elements of the slots; another order of members is none.
 func TestSmallChangesOfABalance(t *testing.T) {
 	const members = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`
 	for _, rest := range []string{"", sticky, "method = \"random\"\n"} {
@@ -146,7 +147,8 @@ func TestSmallChangesOfABalance(t *testing.T) {
 	}
 }
 
-// A sticky map's definition does not depend on members, weights or time: whatever changes there, its clients stay.
+// A sticky map's definition does not depend on members, weights or time: whatever changes there,
+// its clients stay.
 func TestClientsOutliveMembers(t *testing.T) {
 	clients := func(p *plan.Plan) (out []plan.Set) {
 		for _, s := range p.Ruleset.Sets {

@@ -33,8 +33,8 @@ type classifier struct {
 	programs []plan.CgroupSource
 }
 
-// classify compiles the policies: forwarded traffic and the router's own have a chain each. The first policy that matches has the
-// packet, because each ends its way here.
+// classify compiles the policies: forwarded traffic and the router's own have a chain each. The
+// first policy that matches has the packet, because each ends its way here.
 func classify(doc *policy.Document, form layers.Form) *classification {
 	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc)}
 	c.addListSets()
@@ -69,7 +69,8 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	return out
 }
 
-// direct returns, of a body that only counts and decides, the chain that decides likewise, and the counter.
+// direct returns, of a body that only counts and decides, the chain that decides likewise, and the
+// counter.
 func direct(body []plan.ChainRule) (chain, counter string) {
 	last := body[len(body)-1].Actions
 	if len(body) > 1 {
@@ -88,7 +89,8 @@ func (out *classification) addUnmarked() {
 	}
 }
 
-// addCounters adds a named counter for each policy that a rule counts for. For the others the elements of maps count.
+// addCounters adds a named counter for each policy that a rule counts for. For the others the
+// elements of maps count.
 func (out *classification) addCounters(doc *policy.Document) {
 	used := map[string]bool{}
 	for i := range out.chains {
@@ -115,7 +117,8 @@ func (c *classifier) lookUp(name string) *plan.Set {
 	return nil
 }
 
-// addPolicyChains adds chains of policies that are not there yet: both kinds of traffic may lead to one.
+// addPolicyChains adds chains of policies that are not there yet: both kinds of traffic may lead to
+// one.
 func (out *classification) addPolicyChains(chains []plan.Chain) {
 	there := make(map[string]bool, len(out.chains))
 	for i := range out.chains {
@@ -158,8 +161,9 @@ func (c *compilation) addClassification(out *classification) {
 
 func policyCounter(p *policy.Policy) string { return "policy-" + p.Name }
 
-// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that default has a mark, variant is the table that
-// on-return has them use, if it is not the target's own.
+// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that
+// default has a mark, variant is the table that on-return has them use, if it is not the target's
+// own.
 func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainRule) {
 	comment := "policy " + p.Name
 	verdict := accept
@@ -189,8 +193,8 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 	return append(body, rule(comment, nil, plan.Action{Kind: plan.Count, Name: policyCounter(p)}, verdict))
 }
 
-// selections returns the matches of a policy, without its interfaces, as alternatives: a packet that
-// meets all matches of one of them is the policy's.
+// selections returns the matches of a policy, without its interfaces, as alternatives: a packet
+// that meets all matches of one of them is the policy's.
 func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
@@ -245,8 +249,9 @@ func (s *selection) common() []plan.Match {
 	return append(m, s.c.addSchedule(p)...)
 }
 
-// ports returns the matches on the ports. Where both are compared with values the source ports go into a set:
-// nft merges the comparison of two neighbours in a packet into one, and lists it as raw bytes.
+// ports returns the matches on the ports. Where both are compared with values the source ports go
+// into a set: nft merges the comparison of two neighbours in a packet into one, and lists it as raw
+// bytes.
 func (s *selection) ports() []plan.Match {
 	sport := s.oneOf(plan.FieldSPort, "sport", portIntervals(s.policy.SPort))
 	dport := s.oneOf(plan.FieldDPort, "dport", portIntervals(s.policy.DPort))
@@ -320,8 +325,8 @@ func combine(a, b [][]plan.Match) [][]plan.Match {
 	return out
 }
 
-// dscp returns the alternatives for the code point. In IPv6 its bits lie across two bytes, which nft compares with a
-// single value rightly, but not with an interval or a set.
+// dscp returns the alternatives for the code point. In IPv6 its bits lie across two bytes, which
+// nft compares with a single value rightly, but not with an interval or a set.
 func (s *selection) dscp(family plan.Family) [][]plan.Match {
 	values := numIntervals(plan.TypeDSCP, s.policy.DSCP)
 	if family == plan.IPv4 || len(values) == 0 {

@@ -24,8 +24,8 @@ func compiledText(t *testing.T, text string) *plan.Plan {
 	return p
 }
 
-// Policies of both kinds of traffic share a chain, which logs, counts and decides; a large list stays one set; sets that no rule
-// looks up are left out.
+// Policies of both kinds of traffic share a chain, which logs, counts and decides; a large list
+// stays one set; sets that no rule looks up are left out.
 func TestPoliciesInMaps(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`

@@ -19,8 +19,9 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 	return New(doc).Compile(machine, down)
 }
 
-// Compiler compiles one document for machines and healths that change. What depends on the document alone, which is most of
-// the work for a large one, is done once; its plans share memory and are not to be changed.
+// Compiler compiles one document for machines and healths that change. What depends on the document
+// alone, which is most of the work for a large one, is done once; its plans share memory and are
+// not to be changed.
 type Compiler struct {
 	// Form is what the policies become; the zero value is for all but tests.
 	Form       layers.Form

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// withDisabled has an object of each kind that is disabled, and routes and members over a disabled uplink; they are between DISABLED and END.
+// withDisabled has an object of each kind that is disabled, and routes and members over a disabled
+// uplink; they are between DISABLED and END.
 const withDisabled = `
 [[uplink]]
 name = "isp1"

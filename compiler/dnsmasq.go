@@ -11,7 +11,8 @@ import (
 
 // NameSets are the living sets that the addresses of a name belong in.
 type NameSets struct {
-	// Name is in lower case, without a closing dot. It stands for all names below it that have no NameSets of their own.
+	// Name is in lower case, without a closing dot. It stands for all names below it that have no
+	// NameSets of their own.
 	Name string
 	Sets []SetOf
 }
@@ -22,8 +23,8 @@ type SetOf struct {
 	Family plan.Family
 }
 
-// Names returns the names of all lists of domains, sorted, each with its sets and those of all names above it: who looks names up by the
-// longest that fits needs no other.
+// Names returns the names of all lists of domains, sorted, each with its sets and those of all
+// names above it: who looks names up by the longest that fits needs no other.
 func Names(doc *policy.Document) []NameSets {
 	lists := map[string][]string{}
 	for i := range doc.Lists {

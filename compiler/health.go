@@ -15,7 +15,8 @@ type Line struct {
 	Table string
 }
 
-// MarshalText makes a line a key of JSON, as "isp1/4", or "isp1/4/default". A user's name cannot contain "/".
+// MarshalText makes a line a key of JSON, as "isp1/4", or "isp1/4/default". A user's name cannot
+// contain "/".
 func (l Line) MarshalText() ([]byte, error) {
 	text := fmt.Appendf(nil, "%s/%d", l.Uplink, l.Family)
 	if l.Table != "" {
@@ -42,11 +43,12 @@ func (l *Line) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Health tells which uplinks are not to be used in which IP version: the value is the order in which they went down, 1 first, or Doubtful.
-// Absent, or 0, means up.
+// Health tells which uplinks are not to be used in which IP version: the value is the order in
+// which they went down, 1 first, or Doubtful. Absent, or 0, means up.
 type Health map[Line]int
 
-// Doubtful is an uplink whose check fails together with those of all that could take over: only what is strict leaves it.
+// Doubtful is an uplink whose check fails together with those of all that could take over: only
+// what is strict leaves it.
 const Doubtful = -1
 
 // Down returns the health in which uplinks are down in both versions, in an order.

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Health goes through JSON, between a watch and commands and over a restart; that of an earlier release is both versions'.
+// Health goes through JSON, between a watch and commands and over a restart; that of an earlier
+// release is both versions'.
 func TestHealthAsJSON(t *testing.T) {
 	h := Health{{Uplink: "isp1", Family: plan.IPv4}: 2, {Uplink: "isp2", Family: plan.IPv6}: Doubtful, {"isp1", plan.IPv6, "default"}: 1}
 	text, err := json.Marshal(h)

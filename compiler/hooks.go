@@ -68,8 +68,8 @@ func (c *compilation) addHookChains() {
 	c.addTunnelChain()
 }
 
-// addTunnelChain takes the mark off packets that enter a tunnel: the kernel routes what carries them by the same
-// mark (GRE, IPIP, VXLAN), which would lead back into the tunnel.
+// addTunnelChain takes the mark off packets that enter a tunnel: the kernel routes what carries
+// them by the same mark (GRE, IPIP, VXLAN), which would lead back into the tunnel.
 func (c *compilation) addTunnelChain() {
 	var tunnels []plan.Element
 	for i := range c.doc.Uplinks {
@@ -86,8 +86,8 @@ func (c *compilation) addTunnelChain() {
 	}})
 }
 
-// outOfState classifies packets that belong to no connection, where a policy keeps some in a strict table or refuses them:
-// unmarked they would leave by default.
+// outOfState classifies packets that belong to no connection, where a policy keeps some in a strict
+// table or refuses them: unmarked they would leave by default.
 func (c *compilation) outOfState(first string) []plan.ChainRule {
 	if len(strictUplinks(c.doc)) == 0 && !policy.Refuses(c.doc) {
 		return nil
@@ -95,9 +95,10 @@ func (c *compilation) outOfState(first string) []plan.ChainRule {
 	return []plan.ChainRule{rule("of no connection: strict all the same", when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
 }
 
-// pinHook is where new connections are pinned. Only a connection's first packet passes the nat chains, which spares all others a
-// base chain; but the first of these chains that translates it is the last one it passes, so the one that pins comes before anybody
-// else's. Without translation the kernel would ready each connection for it, which costs more.
+// pinHook is where new connections are pinned. Only a connection's first packet passes the nat
+// chains, which spares all others a base chain; but the first of these chains that translates it is
+// the last one it passes, so the one that pins comes before anybody else's. Without translation the
+// kernel would ready each connection for it, which costs more.
 func (c *compilation) pinHook() (kind string, priority int32) {
 	if c.translates() {
 		return "nat", priorityPin
@@ -135,8 +136,9 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
 }
 
-// answersByPrimary reports whether answers to unmarked connections from default's primary uplink leave by it for certain: a
-// stateless rule, or a route of default to some network, could send them elsewhere.
+// answersByPrimary reports whether answers to unmarked connections from default's primary uplink
+// leave by it for certain: a stateless rule, or a route of default to some network, could send them
+// elsewhere.
 func (c *compilation) answersByPrimary() bool {
 	return c.doc.Default != nil && len(c.doc.Rules) == 0 && !slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })
 }

@@ -7,13 +7,15 @@ import (
 	"pbr/compiler/policy"
 )
 
-// A list that gets members while the policy is in force is a living set for each IP version, which policies look up in their place. What
-// the policy file says is in such a list stands in a set of its own, so that an element is either the plan's or a member.
+// A list that gets members while the policy is in force is a living set for each IP version, which
+// policies look up in their place. What the policy file says is in such a list stands in a set of
+// its own, so that an element is either the plan's or a member.
 
 // ListSet is plan.ListSet.
 func ListSet(list string, family plan.Family) string { return plan.ListSet(list, family) }
 
-// fixedSet names the set that has the entries of a living list that the policy knows. No list's name has a slash.
+// fixedSet names the set that has the entries of a living list that the policy knows. No list's
+// name has a slash.
 func fixedSet(list string, family plan.Family) string {
 	return "list-" + list + "/fixed-" + familySuffix(family)
 }
@@ -28,7 +30,8 @@ func (c *classifier) listSets(list string, family plan.Family) (sets []string) {
 	return sets
 }
 
-// addListSets adds the sets of the lists that a policy uses, and of all living lists: those can be filled before a policy uses them.
+// addListSets adds the sets of the lists that a policy uses, and of all living lists: those can be
+// filled before a policy uses them.
 func (c *classifier) addListSets() {
 	used := map[string]bool{}
 	for i := range c.doc.Policies {
@@ -51,11 +54,13 @@ func (c *classifier) addListSets() {
 	}
 }
 
-// elementsOfMember is for how many elements of a set with intervals a member needs room: n ranges that overlap are up to 2n-1 that do not, and
-// kernels count the end of an interval with its beginning.
+// elementsOfMember is for how many elements of a set with intervals a member needs room: n ranges
+// that overlap are up to 2n-1 that do not, and kernels count the end of an interval with its
+// beginning.
 const elementsOfMember = 4
 
-// addLivingSets adds the sets of members. Only pbr lists adds prefixes: single addresses are found by a hash.
+// addLivingSets adds the sets of members. Only pbr lists adds prefixes: single addresses are found
+// by a hash.
 func (c *classifier) addLivingSets(l *policy.List) {
 	for _, family := range plan.Families {
 		s := plan.Set{
@@ -70,7 +75,8 @@ func (c *classifier) addLivingSets(l *policy.List) {
 	}
 }
 
-// addListSet adds the sets of the entries that the policy knows, under the names that name gives them.
+// addListSet adds the sets of the entries that the policy knows, under the names that name gives
+// them.
 func (c *classifier) addListSet(l *policy.List, name func(list string, family plan.Family) string) {
 	for _, family := range plan.Families {
 		if elements := elementsOf(l.Ranges, family); len(elements) > 0 {
@@ -79,7 +85,8 @@ func (c *classifier) addListSet(l *policy.List, name func(list string, family pl
 	}
 }
 
-// elementsOf returns the ranges of a family as elements. Lists may be large: they are counted first.
+// elementsOf returns the ranges of a family as elements. Lists may be large: they are counted
+// first.
 func elementsOf(ranges []policy.Range, family plan.Family) []plan.Element {
 	n := 0
 	for i := range ranges {

@@ -34,7 +34,8 @@ func chainOf(p *plan.Plan, name string) *plan.Chain {
 	return &p.Ruleset.Chains[i]
 }
 
-// lookUps are the sets that the rules of a chain look into, in their order, with "!" before those that must not hold the value.
+// lookUps are the sets that the rules of a chain look into, in their order, with "!" before those
+// that must not hold the value.
 func lookUps(c *plan.Chain) (out []string) {
 	for _, r := range c.Rules {
 		var sets []string
@@ -50,8 +51,8 @@ func lookUps(c *plan.Chain) (out []string) {
 	return out
 }
 
-// TestLivingListsAreSets compiles lists that get members at run time: a set for each IP version, whatever else is in the list, and whether or
-// not a policy uses it.
+// TestLivingListsAreSets compiles lists that get members at run time: a set for each IP version,
+// whatever else is in the list, and whether or not a policy uses it.
 func TestLivingListsAreSets(t *testing.T) {
 	p := compiledText(t, `
 [lists]
@@ -100,8 +101,9 @@ strict = true
 	}
 }
 
-// TestLivingListBeforeManyPolicies has a list of domains in front of policies that are maps: it costs a packet one look-up, and the policies
-// behind it are in the maps that they would be in without it.
+// TestLivingListBeforeManyPolicies has a list of domains in front of policies that are maps: it
+// costs a packet one look-up, and the policies behind it are in the maps that they would be in
+// without it.
 func TestLivingListBeforeManyPolicies(t *testing.T) {
 	var many strings.Builder
 	for i := range 2000 {

@@ -7,9 +7,10 @@ import (
 	"pbr/compiler/policy"
 )
 
-// living returns the members of a balance that connections of the family can use: those with a route over an uplink that is
-// up. When there is none, those that were the last to go down stay, as in a table: a wrong verdict must not turn bad lines into
-// none. A strict table does not: it leads nowhere then. Nor does any for a strict policy.
+// living returns the members of a balance that connections of the family can use: those with a
+// route over an uplink that is up. When there is none, those that were the last to go down stay, as
+// in a table: a wrong verdict must not turn bad lines into none. A strict table does not: it leads
+// nowhere then. Nor does any for a strict policy.
 func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 	if !slices.Contains(c.families(), family) {
 		return nil
@@ -35,8 +36,8 @@ func (c *compilation) living(b balanceUse, family plan.Family) []policy.Member {
 	return last
 }
 
-// memberState reports whether a member has a route of the family that the machine can take, and when the last uplink of these went
-// down, as in Health; 0 while one is up.
+// memberState reports whether a member has a route of the family that the machine can take, and
+// when the last uplink of these went down, as in Health; 0 while one is up.
 func (c *compilation) memberState(t policy.Target, family plan.Family, strict bool) (ready bool, down int) {
 	order := func(uplink string) int {
 		if strict && c.down.closed(uplink, family) {

@@ -36,7 +36,8 @@ func (c *compilation) addNAT() {
 	}
 }
 
-// probesAsTheyAre exempts health checks: they measure the uplink from its own address, which a shared one of two routers need not be.
+// probesAsTheyAre exempts health checks: they measure the uplink from its own address, which a
+// shared one of two routers need not be.
 func (c *compilation) probesAsTheyAre() []plan.ChainRule {
 	checked := func(u policy.Uplink) bool {
 		return u.Check.Method != policy.CheckNone && (u.NAT.Mode != policy.NATNone || u.NAT6.Mode != policy.NATNone)
@@ -48,7 +49,8 @@ func (c *compilation) probesAsTheyAre() []plan.ChainRule {
 	return []plan.ChainRule{rule("probes leave as they are", when(plan.Match{Field: plan.FieldPriority, From: priority, To: priority}), accept)}
 }
 
-// masquerades adds the sets of uplinks that masquerade, both IP versions or one, and returns their rules.
+// masquerades adds the sets of uplinks that masquerade, both IP versions or one, and returns their
+// rules.
 func (c *compilation) masquerades() (rules []plan.ChainRule) {
 	for _, kind := range []struct {
 		set, comment string
@@ -73,8 +75,8 @@ func (c *compilation) masquerades() (rules []plan.ChainRule) {
 	return rules
 }
 
-// addStaticNAT adds a chain per uplink with a static source address, each ending in last, and returns the
-// elements that lead to them.
+// addStaticNAT adds a chain per uplink with a static source address, each ending in last, and
+// returns the elements that lead to them.
 func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 	var static []plan.Element
 	for _, u := range c.doc.Uplinks {
@@ -95,8 +97,9 @@ func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 	return static
 }
 
-// addOwnSource adds the chain for the router's own packets that a policy moved to another uplink: routed anew
-// after marking, they keep the source address of the first look-up, which is another uplink's.
+// addOwnSource adds the chain for the router's own packets that a policy moved to another uplink:
+// routed anew after marking, they keep the source address of the first look-up, which is another
+// uplink's.
 func (c *compilation) addOwnSource() {
 	local := plan.KeyFromUint32(rtnLocal)
 	c.addChain(plan.Chain{Name: chainOwnSource, Rules: []plan.ChainRule{

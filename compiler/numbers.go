@@ -17,12 +17,13 @@ const firstTable = 112000
 // maxNumbers bounds the numbers given out from a very wide mask, so that ids stay readable.
 const maxNumbers = 1<<20 - 1
 
-// strictSuffix names the strict variant of a table: the second pinned table of an uplink, for connections that came by a
-// strict table or policy and must not fall through, and that of a [[table]] which a strict policy balances over. A user's
-// name cannot contain "/".
+// strictSuffix names the strict variant of a table: the second pinned table of an uplink, for
+// connections that came by a strict table or policy and must not fall through, and that of a
+// [[table]] which a strict policy balances over. A user's name cannot contain "/".
 const strictSuffix = "/strict"
 
-// unreachableName is the table of what policies make unreachable, dropName that of what they drop: they have no routes but such.
+// unreachableName is the table of what policies make unreachable, dropName that of what they drop:
+// they have no routes but such.
 const (
 	unreachableName = "strict/unreachable"
 	dropName        = "action/drop"
@@ -45,10 +46,11 @@ func (n *numbers) list() []plan.Number {
 	return list
 }
 
-// giveNumbers chooses each table's number from its name, so that it is the same on every machine and
-// does not depend on the others: names are hashed into the mask's values. Where two names meet,
-// the earlier one in the alphabet keeps the place and the other tries its next one; a name that has its first
-// choice is never moved by one that has not. It returns nil if the mask has too few values.
+// giveNumbers chooses each table's number from its name, so that it is the same on every machine
+// and does not depend on the others: names are hashed into the mask's values. Where two names meet,
+// the earlier one in the alphabet keeps the place and the other tries its next one; a name that has
+// its first choice is never moved by one that has not. It returns nil if the mask has too few
+// values.
 func giveNumbers(doc *policy.Document) *numbers {
 	mask := doc.Settings.MarkMask
 	n := &numbers{byName: map[string]plan.Number{}}
@@ -135,7 +137,8 @@ func (n *numbers) setInterfaces(doc *policy.Document) {
 	}
 }
 
-// freeTable is the id of a number's table: firstTable + number, or further up where a fixed id has that place.
+// freeTable is the id of a number's table: firstTable + number, or further up where a fixed id has
+// that place.
 func freeTable(number uint32, fixed map[uint32]bool) uint32 {
 	id := firstTable + number
 	for fixed[id] {
@@ -187,8 +190,8 @@ func place(name string, round, limit uint32) uint32 {
 	return uint32((sum%uint64(limit)+walked)%uint64(limit)) + 1
 }
 
-// strictUplinks returns the uplinks that strict tables and policies and lookup-only-in-table rules lead to, sorted: connections
-// pinned to them by those must not fall through to default.
+// strictUplinks returns the uplinks that strict tables and policies and lookup-only-in-table rules
+// lead to, sorted: connections pinned to them by those must not fall through to default.
 func strictUplinks(doc *policy.Document) []string {
 	names := lookupOnlyUplinks(doc)
 	for i := range doc.Tables {
@@ -201,8 +204,8 @@ func strictUplinks(doc *policy.Document) []string {
 	return slices.Compact(names)
 }
 
-// lookupOnlyUplinks returns the uplinks that rules lead to which keep their packets from all others, sorted: by
-// lookup-only-in-table, or because the table is strict.
+// lookupOnlyUplinks returns the uplinks that rules lead to which keep their packets from all
+// others, sorted: by lookup-only-in-table, or because the table is strict.
 func lookupOnlyUplinks(doc *policy.Document) []string {
 	var names []string
 	for i := range doc.Rules {

@@ -72,7 +72,8 @@ func TestNumbersFillTheMask(t *testing.T) {
 	}
 }
 
-// Fixed numbers are kept, and nobody else gets them: neither the mark, nor the table id that the mark's number would have.
+// Fixed numbers are kept, and nobody else gets them: neither the mark, nor the table id that the
+// mark's number would have.
 func TestFixedNumbers(t *testing.T) {
 	const mask = 0x0f000000
 	doc := documentOf(mask, names(12)...)

@@ -14,10 +14,12 @@ const (
 	// flowtable is the name of the one flowtable, chainForward that of the chain that leads to it.
 	flowtable    = "flows"
 	chainForward = "forward"
-	// priorityOffload is behind everyone else's filters at the forward hook (0 and 50, linux/netfilter_ipv4.h), so that a
-	// firewall has let the connection through before it goes past the firewall.
+	// priorityOffload is behind everyone else's filters at the forward hook (0 and 50,
+	// linux/netfilter_ipv4.h), so that a firewall has let the connection through before it goes
+	// past the firewall.
 	priorityOffload = 200
-	// maxDevices is what the kernel takes of them (NFT_NETDEVICE_MAX, net/netfilter/nf_tables_api.c).
+	// maxDevices is what the kernel takes of them (NFT_NETDEVICE_MAX,
+	// net/netfilter/nf_tables_api.c).
 	maxDevices = 256
 )
 
@@ -69,9 +71,10 @@ func (c *compilation) addOffload() {
 	c.addChain(plan.Chain{Name: chainForward, Kind: "filter", Hook: "forward", Priority: priorityOffload, Rules: append(c.tapOffload(), c.offloadRule())})
 }
 
-// offloadRule puts a connection into the flowtable. The packet that does it is one towards an uplink: its own route is the right one
-// whatever led to it, marks and rules, while the kernel looks up the way back by addresses alone, which is what
-// packets from an uplink get. It does so with the packet's mark, so that ours has to go before.
+// offloadRule puts a connection into the flowtable. The packet that does it is one towards an
+// uplink: its own route is the right one whatever led to it, marks and rules, while the kernel
+// looks up the way back by addresses alone, which is what packets from an uplink get. It does so
+// with the packet's mark, so that ours has to go before.
 func (c *compilation) offloadRule() plan.ChainRule {
 	add := plan.Action{Kind: plan.Offload, Name: flowtable}
 	rest := when(notInSet(plan.FieldIIFName, setUplinks), anyBit(plan.FieldCTState, stateEstablished), inSet(plan.FieldL4Proto, setPortProto))
@@ -109,8 +112,9 @@ func (c *compilation) offloadNames() (names []string) {
 	return names
 }
 
-// offloadDevices are the machine's interfaces that offloaded connections come and go by: uplinks, those that a policy names,
-// and all others that have addresses, so that hosts can use them as their gateway.
+// offloadDevices are the machine's interfaces that offloaded connections come and go by: uplinks,
+// those that a policy names, and all others that have addresses, so that hosts can use them as
+// their gateway.
 func (c *compilation) offloadDevices() (devices []string) {
 	uplinks, wanted := map[string]bool{}, map[string]bool{}
 	for i := range c.doc.Uplinks {
@@ -132,7 +136,8 @@ func (c *compilation) offloadDevices() (devices []string) {
 	return devices
 }
 
-// namesInterface reports whether a name of the policy file, which may end in "*", means an interface.
+// namesInterface reports whether a name of the policy file, which may end in "*", means an
+// interface.
 func namesInterface(pattern, name string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(name, prefix)
@@ -140,8 +145,8 @@ func namesInterface(pattern, name string) bool {
 	return pattern == name
 }
 
-// offloadHardware makes a flowtable one of the hardware, if that is asked for and all of its interfaces can: those that carry
-// the frames, since a bridge or a VLAN has no hardware of its own.
+// offloadHardware makes a flowtable one of the hardware, if that is asked for and all of its
+// interfaces can: those that carry the frames, since a bridge or a VLAN has no hardware of its own.
 func (c *compilation) offloadHardware(f *plan.Flowtable) {
 	o := c.doc.Settings.Offload
 	if !o.Hardware {
@@ -184,7 +189,8 @@ func (c *compilation) lowest(name string, depth int) (names []string) {
 	return names
 }
 
-// limitDevices leaves out what the kernel would refuse as too many: the last by name of those that are no uplink's.
+// limitDevices leaves out what the kernel would refuse as too many: the last by name of those that
+// are no uplink's.
 func (c *compilation) limitDevices(f *plan.Flowtable) {
 	var left int
 	for i := len(f.Devices) - 1; i >= 0 && len(f.Devices) > maxDevices; i-- {

@@ -8,8 +8,9 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Connections that move back when a better uplink is usable again carry a number of their own, UPLINK/fallback, so that moving them is one request.
-// Which uplinks are worse is the table's to say: each table whose connections move back has a map from interfaces to pins.
+// Connections that move back when a better uplink is usable again carry a number of their own,
+// UPLINK/fallback, so that moving them is one request. Which uplinks are worse is the table's to
+// say: each table whose connections move back has a map from interfaces to pins.
 
 const (
 	mapReturns     = "returning-tables" // packet mark of a table whose connections move back -> the chain that pins them

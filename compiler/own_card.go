@@ -8,11 +8,14 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Two cards in one network: main has a connected route over each, and takes one of them for all. A host in that network, which asked one
-// card's address, would get its answer from the other card. So where nothing is forwarded packets from an uplink's address to a
-// network that another interface is in, too, are looked up in the uplink's pinned table, which has a route there over that card.
+// Two cards in one network: main has a connected route over each, and takes one of them for all. A
+// host in that network, which asked one card's address, would get its answer from the other card.
+// So where nothing is forwarded packets from an uplink's address to a network that another
+// interface is in, too, are looked up in the uplink's pinned table, which has a route there over
+// that card.
 
-// sharedNetworks returns those networks of the uplink's interface that another interface is in, too.
+// sharedNetworks returns those networks of the uplink's interface that another interface is in,
+// too.
 func (c *compilation) sharedNetworks(u *policy.Uplink, family plan.Family) (out []netip.Prefix) {
 	if policy.Forwards(c.doc) || !carries(u, family) {
 		return nil
@@ -42,8 +45,8 @@ func (c *compilation) addOwnCardRoutes(table uint32, u *policy.Uplink, family pl
 	}
 }
 
-// addOwnCardRules adds "from ADDRESS to NETWORK lookup PINNED" ahead of main, and reports whether there are any. Where marks come before
-// main's routes they come before these, too.
+// addOwnCardRules adds "from ADDRESS to NETWORK lookup PINNED" ahead of main, and reports whether
+// there are any. Where marks come before main's routes they come before these, too.
 func (c *compilation) addOwnCardRules(family plan.Family) (added bool) {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]

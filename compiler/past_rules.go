@@ -7,9 +7,10 @@ import (
 	"pbr/compiler/policy"
 )
 
-// A [[rule]] is for packets that no policy has decided on. Those that a policy leaves to default, and the answers of connections that
-// are pinned, carry no table's mark; where rules could catch them they carry default's, which no ip rule selects but those for
-// source addresses: they go past the policy's rules, and on to main and default.
+// A [[rule]] is for packets that no policy has decided on. Those that a policy leaves to default,
+// and the answers of connections that are pinned, carry no table's mark; where rules could catch
+// them they carry default's, which no ip rule selects but those for source addresses: they go past
+// the policy's rules, and on to main and default.
 
 // passesRules reports whether the policy needs default's mark.
 func passesRules(doc *policy.Document) bool {
@@ -24,9 +25,10 @@ func leavesToDefault(doc *policy.Document) bool {
 	})
 }
 
-// AnswersPassRules reports whether rules could take the answers of connections that policies steer. An answer meets them by itself
-// where rules come before main's routes to the LANs; by the kernel's reverse look-up (fib_validate_source,
-// net/ipv4/fib_frontend.c), which asks for the way of a packet without mark from the host inside, where one of them refuses.
+// AnswersPassRules reports whether rules could take the answers of connections that policies steer.
+// An answer meets them by itself where rules come before main's routes to the LANs; by the kernel's
+// reverse look-up (fib_validate_source, net/ipv4/fib_frontend.c), which asks for the way of a
+// packet without mark from the host inside, where one of them refuses.
 func AnswersPassRules(doc *policy.Document) bool {
 	if len(doc.Policies) == 0 || len(doc.Rules) == 0 {
 		return false
@@ -52,8 +54,9 @@ func Refuses(doc *policy.Document, r *policy.Rule) bool {
 // pastRules returns default's mark, 0 if there is none.
 func (c *compilation) pastRules() uint32 { return c.numbers.mark(plan.DefaultName) }
 
-// keepsPastRules reports whether connections carry default's mark: those that a policy leaves to default and that leave by no uplink,
-// so that they are not pinned. Else only main's specific routes lead them there, before any rule.
+// keepsPastRules reports whether connections carry default's mark: those that a policy leaves to
+// default and that leave by no uplink, so that they are not pinned. Else only main's specific
+// routes lead them there, before any rule.
 func (c *compilation) keepsPastRules() bool {
 	return c.pastRules() != 0 && leavesToDefault(c.doc) && (c.doc.Default == nil || c.doc.Settings.MainFirst != policy.MainFirstSpecific)
 }

@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Default has a mark where rules could see what policies decided on, and nowhere else; it moves no other number.
+// Default has a mark where rules could see what policies decided on, and nowhere else; it moves no
+// other number.
 func TestDefaultsMark(t *testing.T) {
 	const uplinks = `
 uplink = [{ name = "a", interface = "a0", gateway = "192.0.2.1", nat = "masquerade" }, { name = "b", interface = "b0", gateway = "198.51.100.1", nat = "masquerade" }]

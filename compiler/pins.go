@@ -47,8 +47,8 @@ func (c *compilation) addPinChains() {
 	c.addSet(plan.Set{Name: mapStrict, Type: plan.TypeMark, Map: true, Comment: "marks of the strict tables", Elements: tables})
 }
 
-// strictMarks returns the marks of first packets whose connections are to be pinned strictly: those of strict tables, and what
-// strict policies give them.
+// strictMarks returns the marks of first packets whose connections are to be pinned strictly: those
+// of strict tables, and what strict policies give them.
 func (c *compilation) strictMarks() (marks []uint32) {
 	for i := range c.doc.Tables {
 		if t := &c.doc.Tables[i]; t.Strict && t.OnReturn != policy.ReturnMove {
@@ -69,8 +69,9 @@ func (c *compilation) strictMarks() (marks []uint32) {
 	return marks
 }
 
-// notCarried leaves connections alone that a rule sent to main, and main through an uplink that does not carry their IP version: its
-// pinned table has no route for them, and theirs is the rule's to find.
+// notCarried leaves connections alone that a rule sent to main, and main through an uplink that
+// does not carry their IP version: its pinned table has no route for them, and theirs is the rule's
+// to find.
 func (c *compilation) notCarried() (rules []plan.ChainRule) {
 	if !c.looksIntoMain() {
 		return nil
@@ -90,8 +91,8 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 	return rules
 }
 
-// addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a lookup-only-in-table rule: once
-// pinned, only a strict pin keeps what the rule asks for.
+// addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a
+// lookup-only-in-table rule: once pinned, only a strict pin keeps what the rule asks for.
 func (c *compilation) addLookupOnlyPins() {
 	s := plan.Set{Name: mapPinRule, Type: plan.TypeIfname, Map: true, Comment: "interface: the uplink to pin to, strictly, if a rule led there"}
 	for _, uplink := range lookupOnlyUplinks(c.doc) {

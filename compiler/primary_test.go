@@ -8,8 +8,9 @@ import (
 	"pbr/compiler/policy"
 )
 
-// An uplink that failed its check, and that default keeps for IPv4 because it has no other, is the primary one of IPv4 alone: IPv6 answers to what came
-// in by it would leave through the uplink that default uses for IPv6.
+// An uplink that failed its check, and that default keeps for IPv4 because it has no other, is the
+// primary one of IPv4 alone: IPv6 answers to what came in by it would leave through the uplink that
+// default uses for IPv6.
 func TestPrimaryOfEachVersion(t *testing.T) {
 	doc, problems := policy.Parse(fstest.MapFS{"p": {Data: []byte(`
 [[uplink]]

@@ -11,12 +11,13 @@ const (
 	priorityMainSecond = 1
 	// priorityMark: packets without a mark skip what is for marks, where that is much.
 	priorityMark = 100
-	// priorityTree, and up to priorityTreeEnd: "fwmark MARK lookup TABLE", one per table, in the order of their tree; marks differ, so
-	// that order is for speed alone.
+	// priorityTree, and up to priorityTreeEnd: "fwmark MARK lookup TABLE", one per table, in the
+	// order of their tree; marks differ, so that order is for speed alone.
 	priorityTree = 101
 	// priorityTreeEnd: where packets go on that need look no further among the marks.
 	priorityTreeEnd = 189
-	// prioritySourceMain: main's specific routes for packets from an uplink's address, where marks come before them.
+	// prioritySourceMain: main's specific routes for packets from an uplink's address, where marks
+	// come before them.
 	prioritySourceMain = 190
 	// prioritySource: "from ADDRESS lookup PINNED", one per address of an uplink.
 	prioritySource = 200

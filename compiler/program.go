@@ -9,10 +9,12 @@ import (
 	"pbr/compiler/policy"
 )
 
-// The kernel knows a control group by the number of its inode, which is another one each time that it is made. So a rule looks the socket's up
-// in a set, and a set for each path and each unit gets its elements from the machine, as often as they change.
+// The kernel knows a control group by the number of its inode, which is another one each time that
+// it is made. So a rule looks the socket's up in a set, and a set for each path and each unit gets
+// its elements from the machine, as often as they change.
 
-// programSets are the sets of control groups that a document's policies look in, each once. Their names are made of what systemd allows in NFTSet=.
+// programSets are the sets of control groups that a document's policies look in, each once. Their
+// names are made of what systemd allows in NFTSet=.
 func programSets(doc *policy.Document) (out []plan.CgroupSource) {
 	add := func(unit bool, kind string, items []policy.ProgramItem) {
 		for _, item := range items {

@@ -34,7 +34,8 @@ cgroup = "one.slice/two.service"
 uplink = "isp1"
 `
 
-// Sets are named so that systemd takes them, each is filled from the machine alone, and a socket's ancestors of every level are found.
+// Sets are named so that systemd takes them, each is filled from the machine alone, and a socket's
+// ancestors of every level are found.
 func TestPrograms(t *testing.T) {
 	doc, ds := policy.Parse(fstest.MapFS{"p": {Data: []byte(programsText)}}, "p", "p")
 	if ds.HasErrors() {

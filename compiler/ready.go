@@ -55,7 +55,8 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	return hop, true
 }
 
-// checkGateways refuses the router's own addresses as gateways: the kernel takes them, and nothing ever arrives.
+// checkGateways refuses the router's own addresses as gateways: the kernel takes them, and nothing
+// ever arrives.
 func (c *compilation) checkGateways() {
 	own := map[netip.Addr]string{}
 	for name, link := range c.machine.Links {
@@ -120,8 +121,9 @@ func masquerades(u *policy.Uplink, family plan.Family) bool {
 	return u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade
 }
 
-// otherFamilyOnly reports whether the link has addresses of the other family, and none of this one to come. Masquerade would then
-// take another interface's address, to which no answer comes back. A link without any is not set up yet: its routes may come before it is.
+// otherFamilyOnly reports whether the link has addresses of the other family, and none of this one
+// to come. Masquerade would then take another interface's address, to which no answer comes back. A
+// link without any is not set up yet: its routes may come before it is.
 func otherFamilyOnly(link plan.Link, family plan.Family) bool {
 	if family == plan.IPv6 && link.Tentative6 {
 		return false

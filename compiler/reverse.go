@@ -20,8 +20,9 @@ const (
 )
 
 var (
-	// outside4 and outside6 are not the sources of a host that has no address yet (RFC 1122, 3.2.1.3; RFC 4291, 2.5.2): the kernel takes them for
-	// what such a host has to send alone; nor link-local ones, which another link may have too.
+	// outside4 and outside6 are not the sources of a host that has no address yet (RFC 1122,
+	// 3.2.1.3; RFC 4291, 2.5.2): the kernel takes them for what such a host has to send alone; nor
+	// link-local ones, which another link may have too.
 	outside4 = when(notPrefix(plan.FieldIPSAddr, "0.0.0.0/8"))
 	outside6 = when(notPrefix(plan.FieldIP6SAddr, "fe80::/10"), notPrefix(plan.FieldIP6SAddr, "::/128"))
 	// noWayBack is "fib saddr . mark . iif oif missing".
@@ -50,8 +51,9 @@ func jumpChain(chain string) plan.Action { return plan.Action{Kind: plan.Jump, C
 // reversed reports whether source addresses are judged here, and not by the kernel.
 func (c *compilation) reversed() bool { return c.doc.Settings.ReversePath != policy.ReverseKernel }
 
-// addReversePath adds the chain that drops packets whose source is one of the router's own addresses, or none that a host can
-// have: what the kernel's reverse look-up (fib_validate_source, net/ipv4/fib_frontend.c) drops with rp_filter = 0.
+// addReversePath adds the chain that drops packets whose source is one of the router's own
+// addresses, or none that a host can have: what the kernel's reverse look-up (fib_validate_source,
+// net/ipv4/fib_frontend.c) drops with rp_filter = 0.
 func (c *compilation) addReversePath() {
 	if !c.reversed() {
 		return
@@ -70,8 +72,8 @@ func (c *compilation) addReversePath() {
 			rule("", outside6, jumpChain(chainSourceStrict)),
 		}})
 	}
-	// A packet from outside could pretend to be of a connection of the router with itself, so what the router
-	// receives is judged in connections, too. What it forwards there is not for it.
+	// A packet from outside could pretend to be of a connection of the router with itself, so what
+	// the router receives is judged in connections, too. What it forwards there is not for it.
 	c.addChain(plan.Chain{Name: "input", Kind: "filter", Hook: "input", Priority: priorityMangle, Rules: []plan.ChainRule{
 		rule("under way", when(arrived, anyBit(plan.FieldCTState, stateEstablished|stateRelated)), jumpChain(chainSource)),
 	}})
@@ -79,8 +81,8 @@ func (c *compilation) addReversePath() {
 
 func (c *compilation) strictReverse() bool { return c.doc.Settings.ReversePath == policy.ReverseStrict }
 
-// addStrictSource adds the chain that drops packets whose source has no route back by the interface that they came by. For
-// an uplink that is its own table, as for the answers.
+// addStrictSource adds the chain that drops packets whose source has no route back by the interface
+// that they came by. For an uplink that is its own table, as for the answers.
 func (c *compilation) addStrictSource() {
 	s := plan.Set{Name: mapReverse, Type: plan.TypeIfname, Map: true, Comment: "interface of an uplink: whether its table leads back"}
 	for i := range c.doc.Uplinks {
@@ -112,8 +114,8 @@ func (c *compilation) judgeSource(matches ...plan.Match) []plan.ChainRule {
 	return []plan.ChainRule{rule("from there?", matches, jumpChain(chainSource))}
 }
 
-// addReverseSysctls adds the settings by which the kernel spares its own check, on every interface that traffic arrives by. The
-// kernel takes the greater of all and the interface.
+// addReverseSysctls adds the settings by which the kernel spares its own check, on every interface
+// that traffic arrives by. The kernel takes the greater of all and the interface.
 func (c *compilation) addReverseSysctls(set func(value, path string, args ...any)) {
 	set("1", "net/ipv4/conf/all/accept_local")
 	set("0", "net/ipv4/conf/all/rp_filter")
@@ -122,7 +124,8 @@ func (c *compilation) addReverseSysctls(set func(value, path string, args ...any
 	}
 }
 
-// arrivals are the uplinks' interfaces and those with an IPv4 address; for no machine in particular those that the policy names.
+// arrivals are the uplinks' interfaces and those with an IPv4 address; for no machine in particular
+// those that the policy names.
 func (c *compilation) arrivals() []string {
 	names := map[string]bool{}
 	for i := range c.doc.Uplinks {

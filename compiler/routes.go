@@ -64,7 +64,8 @@ func (c *compilation) addRoutes() {
 	}
 }
 
-// addPinned adds an uplink's pinned table: one default route, healthy or not, and its shared networks.
+// addPinned adds an uplink's pinned table: one default route, healthy or not, and its shared
+// networks.
 func (c *compilation) addPinned(n plan.Number) {
 	u := c.uplinks[n.Uplink]
 	for _, family := range c.families() {
@@ -72,7 +73,8 @@ func (c *compilation) addPinned(n plan.Number) {
 			c.addRoute(n.Table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
 			c.addOwnCardRoutes(n.Table, u, family)
 		}
-		// Of a version that it does not carry only main's own routes send it packets, and they go on doing so.
+		// Of a version that it does not carry only main's own routes send it packets, and they go
+		// on doing so.
 		if n.Strict && carries(u, family) {
 			c.addUnreachable(n.Table, family)
 		}
@@ -106,8 +108,9 @@ func (c *compilation) addTable(t *policy.Table) {
 	}
 }
 
-// healthy leaves out the routes over uplinks that are down. When none would be left, and the table is not strict, those over
-// the last one to go down stay: a wrong verdict must not turn a bad line into none.
+// healthy leaves out the routes over uplinks that are down. When none would be left, and the table
+// is not strict, those over the last one to go down stay: a wrong verdict must not turn a bad line
+// into none.
 func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.Family) []readyRoute {
 	if t.Strict {
 		return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return c.down.closed(r.Uplink, family) })
@@ -121,7 +124,8 @@ func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.F
 	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
 }
 
-// quickest leaves out the routes over uplinks that the table passes over for a quicker one of equal distance.
+// quickest leaves out the routes over uplinks that the table passes over for a quicker one of equal
+// distance.
 func (c *compilation) quickest(t *policy.Table, live []readyRoute, family plan.Family) []readyRoute {
 	if !t.Prefer.LowestRTT {
 		return live
@@ -164,7 +168,8 @@ func (c *compilation) readyRoutes(t *policy.Table, family plan.Family) []readyRo
 	return ready
 }
 
-// hops returns the next hops of one route of a table: more than one share its connections by weight.
+// hops returns the next hops of one route of a table: more than one share its connections by
+// weight.
 func (c *compilation) hops(t *policy.Table, family plan.Family, routes []readyRoute) []plan.Hop {
 	if family == plan.IPv6 && len(routes) > 1 {
 		routes = c.sharable(t, routes)
@@ -181,8 +186,8 @@ func (c *compilation) hops(t *policy.Table, family plan.Family, routes []readyRo
 	return list
 }
 
-// sharable leaves out of an IPv6 multipath route what the kernel refuses in one, next hops without a gateway
-// (ip6_route_multipath_add, net/ipv6/route.c), and says so.
+// sharable leaves out of an IPv6 multipath route what the kernel refuses in one, next hops without
+// a gateway (ip6_route_multipath_add, net/ipv6/route.c), and says so.
 func (c *compilation) sharable(t *policy.Table, routes []readyRoute) []readyRoute {
 	noGateway := func(r readyRoute) bool { return !r.hop.Via.IsValid() && !r.hop.Auto }
 	kept := slices.DeleteFunc(slices.Clone(routes), noGateway)

@@ -6,22 +6,26 @@ import (
 	"pbr/compiler/plan"
 )
 
-// A mark's rule has its priority from the mark: the lowest bits of its number say which leaf of a binary tree it is in, and the tree
-// is laid out in order, each node before its two halves. So a rule keeps its priority whatever other marks there
-// are, and the tests at the nodes, which are rules that only skip, come when there are many marks and
-// deeper ones when there are more. No packet that a test lets skip rules would match one of them:
-// with any of the tests missing, packets are treated the same, only more slowly.
+// A mark's rule has its priority from the mark: the lowest bits of its number say which leaf of a
+// binary tree it is in, and the tree is laid out in order, each node before its two halves. So a
+// rule keeps its priority whatever other marks there are, and the tests at the nodes, which are
+// rules that only skip, come when there are many marks and deeper ones when there are more. No
+// packet that a test lets skip rules would match one of them: with any of the tests missing,
+// packets are treated the same, only more slowly.
 const (
-	// treeLevels is how many bits the tree has: its 31 nodes and 32 leaves fit between priorityTree and priorityTreeEnd.
+	// treeLevels is how many bits the tree has: its 31 nodes and 32 leaves fit between priorityTree
+	// and priorityTreeEnd.
 	treeLevels = 5
-	// fewMarks are looked through one by one. Measured: with 32 tables neither a tree nor the one rule that lets unmarked
-	// packets pass by makes a packet cheaper, with 200 both do (docs/how-it-works.md).
+	// fewMarks are looked through one by one. Measured: with 32 tables neither a tree nor the one
+	// rule that lets unmarked packets pass by makes a packet cheaper, with 200 both do
+	// (docs/how-it-works.md).
 	fewMarks = 32
 	// leafMarks is how many marks another test is not worth it for.
 	leafMarks = 16
 )
 
-// treeOffset is where the subtree of a path of bits, the first one highest, begins: its node, or its leaf.
+// treeOffset is where the subtree of a path of bits, the first one highest, begins: its node, or
+// its leaf.
 func treeOffset(path uint32, level int) uint32 {
 	offset := uint32(priorityTree)
 	for l := range level {
@@ -48,8 +52,9 @@ func (c *compilation) addMarkTree(family plan.Family, marks int) {
 	c.addTreeNode(family, 0, 0, min(treeLevels, bits.Len(uint(marks-1)/leafMarks)))
 }
 
-// addTreeNode adds the test of the node at the end of a path, and those below it down to levels: whose next bit is set skips the
-// first half. Who passed the first half without finding a route skips the second.
+// addTreeNode adds the test of the node at the end of a path, and those below it down to levels:
+// whose next bit is set skips the first half. Who passed the first half without finding a route
+// skips the second.
 func (c *compilation) addTreeNode(family plan.Family, path uint32, level, levels int) {
 	if level == levels {
 		return

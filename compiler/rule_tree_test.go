@@ -12,7 +12,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// manyTables compiles a policy of so many tables, each with a number of its own, and returns its IPv4 rules.
+// manyTables compiles a policy of so many tables, each with a number of its own, and returns its
+// IPv4 rules.
 func manyTables(t *testing.T, settings string, marks []uint32) []plan.Rule {
 	t.Helper()
 	var b strings.Builder
@@ -34,8 +35,9 @@ func manyTables(t *testing.T, settings string, marks []uint32) []plan.Rule {
 	return slices.DeleteFunc(p.Rules, func(r plan.Rule) bool { return r.Family != plan.IPv4 })
 }
 
-// walk follows the rules that have to do with marks, as fib_rules_lookup (net/core/fib_rules.c) does: a goto whose priority no
-// rule has does nothing. It returns the table that a packet comes to and how many rules it met. A table in empty has no route.
+// walk follows the rules that have to do with marks, as fib_rules_lookup (net/core/fib_rules.c)
+// does: a goto whose priority no rule has does nothing. It returns the table that a packet comes to
+// and how many rules it met. A table in empty has no route.
 func walk(rules []plan.Rule, mark uint32, empty uint32) (table uint32, met int) {
 	for i := 0; i < len(rules); i++ {
 		r := &rules[i]

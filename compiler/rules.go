@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// mainSpecific returns what Rule.SuppressPrefix is for a look-up in main that ignores its default routes.
+// mainSpecific returns what Rule.SuppressPrefix is for a look-up in main that ignores its default
+// routes.
 func mainSpecific(family plan.Family) uint32 { return uint32(plan.DefaultLength(family)) + 1 }
 
 // linkLocal6 must reach main before any table of ours: a default route of ours over another
@@ -42,7 +43,8 @@ func (c *compilation) addRules() {
 	}
 }
 
-// addMainFirst adds the look-ups of main's routes: those that come before everything at the offset first.
+// addMainFirst adds the look-ups of main's routes: those that come before everything at the offset
+// first.
 func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 	specific := plan.Rule{Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}
 	if c.doc.Settings.MainFirst == policy.MainFirstSpecific {
@@ -64,14 +66,15 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 	}
 	for _, network := range c.machine.Connected {
 		if familyOf(network.Addr()) == family {
-			// Not by a default route: a network whose interface is down must not leave by an uplink.
+			// Not by a default route: a network whose interface is down must not leave by an
+			// uplink.
 			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, first)
 		}
 	}
 }
 
-// addMarkRules adds one rule for each table that can hold a route of the family. A table that never can
-// is left out: its packets go on to default, as they would from an empty table.
+// addMarkRules adds one rule for each table that can hold a route of the family. A table that never
+// can is left out: its packets go on to default, as they would from an empty table.
 func (c *compilation) addMarkRules(family plan.Family) {
 	marks := 0
 	for _, n := range c.out.Numbers {
@@ -84,7 +87,8 @@ func (c *compilation) addMarkRules(family plan.Family) {
 	c.addMarkTree(family, marks)
 }
 
-// holds reports whether the policy, whatever the machine's state, puts routes of the family into a table.
+// holds reports whether the policy, whatever the machine's state, puts routes of the family into a
+// table.
 func (c *compilation) holds(n plan.Number, family plan.Family) bool {
 	switch {
 	case n.Uplink != "":
@@ -113,9 +117,10 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 	return false
 }
 
-// addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A packet
-// that carries a table's mark is not theirs: it is steered by marks or by rules, never by both. Where main's specific
-// routes come later they come first here all the same: the router answers its LANs from these addresses, too.
+// addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A
+// packet that carries a table's mark is not theirs: it is steered by marks or by rules, never by
+// both. Where main's specific routes come later they come first here all the same: the router
+// answers its LANs from these addresses, too.
 func (c *compilation) addSourceRules(family plan.Family) {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]

@@ -14,16 +14,19 @@ const PrioritySourceNAT = 90
 // destination NAT (-100); srcnat is where source addresses change.
 const (
 	priorityMangle = -150
-	// prioritySourceNAT is ahead of where others translate: the first chain that translates a connection does so for good, and
-	// chains of one priority run in the order in which they were made.
+	// prioritySourceNAT is ahead of where others translate: the first chain that translates a
+	// connection does so for good, and chains of one priority run in the order in which they were
+	// made.
 	prioritySourceNAT = PrioritySourceNAT
 	priorityTunnel    = 101 // behind all that translate
-	// priorityPin is the first that nat chains may have (behind NF_IP_PRI_CONNTRACK, net/netfilter/nf_tables_api.c). The number only orders
-	// them among each other: all of them run where NF_IP_PRI_NAT_SRC (100) is.
+	// priorityPin is the first that nat chains may have (behind NF_IP_PRI_CONNTRACK,
+	// net/netfilter/nf_tables_api.c). The number only orders them among each other: all of them run
+	// where NF_IP_PRI_NAT_SRC (100) is.
 	priorityPin = -199
 )
 
-// Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo % 3 + 1)).
+// Bits of ct state and ct status (linux/netfilter/nf_conntrack_common.h, nf_tables' 1 << (ctinfo %
+// 3 + 1)).
 const (
 	stateInvalid     = 1 << 0
 	stateEstablished = 1 << 1
@@ -34,7 +37,8 @@ const (
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
-// (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart from these and from keywords.
+// (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart
+// from these and from keywords.
 const (
 	setUplinks    = "uplinks"          // interfaces of all uplinks
 	setNotCarried = "uplinks-not-ipv"  // 4, or 6: interfaces of uplinks that do not carry the version
@@ -64,8 +68,9 @@ const (
 	chainClassifyLocal = "classify-local"
 )
 
-// addRuleset builds the table: a connection is classified at its first packet and pinned to the uplink
-// that carries this packet out; all later packets cost the same few rules however many policies there are.
+// addRuleset builds the table: a connection is classified at its first packet and pinned to the
+// uplink that carries this packet out; all later packets cost the same few rules however many
+// policies there are.
 func (c *compilation) addRuleset(classified *classification) {
 	c.addFixedSets()
 	c.addMarkChains()
@@ -120,9 +125,9 @@ func (c *compilation) addFixedSets() {
 	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast", Elements: unrouted})
 }
 
-// primary is the uplink whose connections of a family stay unmarked: the only one of default's routes at the lowest
-// distance, while default uses it. With several at that distance there is none: their connections are pinned
-// so that they stay on their path.
+// primary is the uplink whose connections of a family stay unmarked: the only one of default's
+// routes at the lowest distance, while default uses it. With several at that distance there is
+// none: their connections are pinned so that they stay on their path.
 func (c *compilation) primary(family plan.Family) *policy.Uplink {
 	u := c.lowestOfDefault()
 	if u == nil || !slices.Contains(c.families(), family) {
@@ -135,7 +140,8 @@ func (c *compilation) primary(family plan.Family) *policy.Uplink {
 	return nil
 }
 
-// lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there is none.
+// lowestOfDefault is the uplink of the only route of default at the lowest distance; nil if there
+// is none.
 func (c *compilation) lowestOfDefault() *policy.Uplink {
 	if c.doc.Default == nil {
 		return nil

@@ -9,11 +9,12 @@ import (
 	"pbr/compiler/policy"
 )
 
-// A schedule becomes a set of windows in absolute time: the kernel has no zones (its hours are those of UTC, and stay so when the zone
-// changes). They reach a year ahead without anybody's doing; every apply and a watch extend them.
+// A schedule becomes a set of windows in absolute time: the kernel has no zones (its hours are
+// those of UTC, and stay so when the zone changes). They reach a year ahead without anybody's
+// doing; every apply and a watch extend them.
 
-// horizon returns from when to when the windows reach that are made at a time: from the beginning of its month, so that plans of one month are
-// the same, for at least a year.
+// horizon returns from when to when the windows reach that are made at a time: from the beginning
+// of its month, so that plans of one month are the same, for at least a year.
 func horizon(now time.Time) (from, to time.Time) {
 	y, m, _ := now.UTC().Date()
 	return time.Date(y, m, 1, 0, 0, 0, 0, time.UTC), time.Date(y, m+13, 1, 0, 0, 0, 0, time.UTC)
@@ -81,8 +82,8 @@ func ofSegment(items []policy.ScheduleItem, zone *time.Location, from, to time.T
 // always is the window of policies that count as inside theirs while nobody knows the time.
 var always = window{0, 1<<63/1_000_000_000 - 1}
 
-// scheduleSet names the set of a policy's windows. Those of policies that let nothing else through count as open while the clock is behind, and
-// are sets of their own.
+// scheduleSet names the set of a policy's windows. Those of policies that let nothing else through
+// count as open while the clock is behind, and are sets of their own.
 func scheduleSet(p *policy.Policy) string {
 	name := "policy-" + p.Name + "-schedule"
 	if p.ScheduleName != "" {
@@ -108,8 +109,8 @@ func scheduleSets(doc *policy.Document) map[string]*policy.Policy {
 	return out
 }
 
-// InSchedule reports whether a time is in the windows of a set, by the zones of the policy's schedule or else local; ok is false if there is no
-// such set.
+// InSchedule reports whether a time is in the windows of a set, by the zones of the policy's
+// schedule or else local; ok is false if there is no such set.
 func InSchedule(doc *policy.Document, set string, now time.Time, local *time.Location) (in, ok bool) {
 	p, ok := scheduleSets(doc)[set]
 	return ok && p.InForce(now, local), ok

@@ -24,7 +24,8 @@ func scheduled(t *testing.T, schedule, rest string) *policy.Document {
 
 const toIsp1 = "uplink = \"isp1\"\n"
 
-// The windows are what a clock on the wall shows, minute by minute, in zones whose clocks change at different hours, forwards and back, by an hour and by half.
+// The windows are what a clock on the wall shows, minute by minute, in zones whose clocks change at
+// different hours, forwards and back, by an hour and by half.
 func TestWindowsAreTheClockOnTheWall(t *testing.T) {
 	schedules := []string{
 		`"mon-fri 08:00-18:00"`, `"22:00-06:00"`, `"sat,sun"`, `"sun 01:30-02:30"`, `["sat 23:30-00:30", "02:00-03:00"]`,

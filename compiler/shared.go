@@ -6,20 +6,22 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Policies select by the same few protocols, ports and interfaces again and again. Sets of these are named
-// after what is in them, so that all policies share one: the kernel looks a set up by walking the
-// table's list of them, and a set a policy makes loading many policies quadratic.
+// Policies select by the same few protocols, ports and interfaces again and again. Sets of these
+// are named after what is in them, so that all policies share one: the kernel looks a set up by
+// walking the table's list of them, and a set a policy makes loading many policies quadratic.
 
 // sharedPrefixes begin the names of shared sets, by the type of their keys.
 var sharedPrefixes = map[plan.Type]string{
 	plan.TypeProto: "protocols-", plan.TypePort: "ports-", plan.TypeIfname: "interfaces-",
 }
 
-// maxSharedName is how long the name of a shared set may get, to stay readable in the rules that use it.
+// maxSharedName is how long the name of a shared set may get, to stay readable in the rules that
+// use it.
 const maxSharedName = 64
 
-// sharedName returns the name of the set with these elements, sorted and none overlapping, or "" if it is not to be
-// shared. Values are apart by a slash, which no interface's name has (dev_valid_name in net/core/dev.c).
+// sharedName returns the name of the set with these elements, sorted and none overlapping, or "" if
+// it is not to be shared. Values are apart by a slash, which no interface's name has
+// (dev_valid_name in net/core/dev.c).
 func sharedName(t plan.Type, elements []plan.Element) string {
 	prefix, ok := sharedPrefixes[t]
 	if !ok {

@@ -13,8 +13,8 @@ type share struct {
 	weight int
 }
 
-// Numbers of slots. The first keeps the text of a plan short and shares within 0.4 % of the whole; more
-// come where members or weights need them.
+// Numbers of slots. The first keeps the text of a plan short and shares within 0.4 % of the whole;
+// more come where members or weights need them.
 const (
 	fewSlots       = 256
 	manySlots      = 4096
@@ -52,7 +52,8 @@ func hashSlots(shares []share) int {
 	return n
 }
 
-// quotas divides n slots by weight, by largest remainders. Each share gets one at least: n is not below their number.
+// quotas divides n slots by weight, by largest remainders. Each share gets one at least: n is not
+// below their number.
 func quotas(shares []share, n int) []int {
 	reducedShares, sum := reduced(shares)
 	q := make([]int, len(shares))
@@ -82,8 +83,9 @@ func quotas(shares []share, n int) []int {
 	return q
 }
 
-// turns spreads n slots over the shares by weight so that each comes as evenly as possible: of the shares' credits, which grow
-// by their weights with every slot, the largest pays for it (the smooth weighted round-robin of nginx). It returns indexes.
+// turns spreads n slots over the shares by weight so that each comes as evenly as possible: of the
+// shares' credits, which grow by their weights with every slot, the largest pays for it (the smooth
+// weighted round-robin of nginx). It returns indexes.
 func turns(weights []int, n int) []int {
 	sum := 0
 	for _, w := range weights {
@@ -105,9 +107,10 @@ func turns(weights []int, n int) []int {
 	return out
 }
 
-// dealt gives n slots to the shares, exactly by weight, so that a change of members or weights moves few more slots than it
-// must: each has an order of preference among the slots, hashed from its name alone, and in turn takes the first of them that is
-// free (Eisenbud and others, "Maglev", NSDI 2016, section 3.4). The shares' own order does not matter. It returns indexes.
+// dealt gives n slots to the shares, exactly by weight, so that a change of members or weights
+// moves few more slots than it must: each has an order of preference among the slots, hashed from
+// its name alone, and in turn takes the first of them that is free (Eisenbud and others, "Maglev",
+// NSDI 2016, section 3.4). The shares' own order does not matter. It returns indexes.
 func dealt(shares []share, n int) []int {
 	byName := make([]int, len(shares))
 	for i := range byName {
@@ -158,7 +161,8 @@ func hashOf(name string, salt uint32) uint64 {
 	return mixed(h.Sum64())
 }
 
-// mixed folds the high bits of a sum into the low ones, where FNV mixes poorly for short names (Stafford's variant 13).
+// mixed folds the high bits of a sum into the low ones, where FNV mixes poorly for short names
+// (Stafford's variant 13).
 func mixed(sum uint64) uint64 {
 	sum ^= sum >> 30
 	sum *= 0xbf58476d1ce4e5b9

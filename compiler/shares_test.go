@@ -62,7 +62,8 @@ func TestEveryMemberHasASlot(t *testing.T) {
 	}
 }
 
-// moved is which part of the slots have another member, and which part do though neither of the two is the given one.
+// moved is which part of the slots have another member, and which part do though neither of the two
+// is the given one.
 func moved(a, b []string, of string) (all, others float64) {
 	for i := range a {
 		if a[i] != b[i] {
@@ -75,8 +76,8 @@ func moved(a, b []string, of string) (all, others float64) {
 	return all / float64(len(a)), others / float64(len(a))
 }
 
-// TestAMemberLeaving measures what a member's leaving the policy, or coming, moves beside its own share. The slots in one
-// piece a member, as a plain modulo has them, are the alternative.
+// TestAMemberLeaving measures what a member's leaving the policy, or coming, moves beside its own
+// share. The slots in one piece a member, as a plain modulo has them, are the alternative.
 func TestAMemberLeaving(t *testing.T) {
 	pieces := func(shares []share, n int) []int {
 		var out []int

@@ -18,8 +18,9 @@ func clientsMap(balance string, family plan.Family) string {
 
 func fullCounter(balance string) string { return balanceObject(balance, "full") }
 
-// addClients adds the maps from clients to members. A client is in one of them once, so that
-// it cannot have two members. The comment has what keys and values mean: with another mask, or another length of clients, the map is made anew.
+// addClients adds the maps from clients to members. A client is in one of them once, so that it
+// cannot have two members. The comment has what keys and values mean: with another mask, or another
+// length of clients, the map is made anew.
 func (c *compilation) addClients(b *policy.Balance) {
 	comment := "balance " + b.Name
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment + ": clients not remembered, the map was full"})
@@ -47,10 +48,12 @@ func (c *compilation) addKeepChains(b balanceUse) {
 	}
 }
 
-// recalling returns the rules that take the member that the client had, if it lives, and forget it otherwise. nftables cannot look
-// up in one map what it found in another, so the connection's mark, which nothing has used yet, holds the number in between.
+// recalling returns the rules that take the member that the client had, if it lives, and forget it
+// otherwise. nftables cannot look up in one map what it found in another, so the connection's mark,
+// which nothing has used yet, holds the number in between.
 func (c *compilation) recalling(b balanceUse, family plan.Family, found plan.Action) []plan.ChainRule {
-	// nft lists the IP version as a part of the action that looks at the address, and puts it in front of that.
+	// nft lists the IP version as a part of the action that looks at the address, and puts it in
+	// front of that.
 	asked := append(c.freeCTMark(), plan.NFProto(family))
 	return []plan.ChainRule{
 		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
@@ -82,8 +85,8 @@ func (c *compilation) clientAction(b *policy.Balance, family plan.Family, kind p
 	return a
 }
 
-// freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up into it would overwrite. The
-// clients of others are neither looked up nor remembered.
+// freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up
+// into it would overwrite. The clients of others are neither looked up nor remembered.
 func (c *compilation) freeCTMark() []plan.Match {
 	if c.mask == 0xffffffff {
 		return nil

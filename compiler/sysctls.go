@@ -31,7 +31,8 @@ func (c *compilation) addSysctls() {
 	if c.reversed() {
 		c.addReverseSysctls(set)
 	} else {
-		// With 1 the kernel takes packets with one of the router's own addresses as source. It takes the greater of all and the interface.
+		// With 1 the kernel takes packets with one of the router's own addresses as source. It
+		// takes the greater of all and the interface.
 		set("0", "net/ipv4/conf/all/accept_local")
 	}
 	for i := range c.doc.Uplinks {
@@ -56,8 +57,9 @@ func (c *compilation) addSysctls() {
 	}
 }
 
-// routesIPv6 reports whether the policy asks for IPv6 by name. Switching forwarding on makes the kernel forget
-// default routes learned from router advertisements (accept_ra = 1), so it is not done on a guess.
+// routesIPv6 reports whether the policy asks for IPv6 by name. Switching forwarding on makes the
+// kernel forget default routes learned from router advertisements (accept_ra = 1), so it is not
+// done on a guess.
 func (c *compilation) routesIPv6() bool {
 	for i := range c.doc.Uplinks {
 		if u := &c.doc.Uplinks[i]; c.carriesIPv6(u) && !implicit(u, plan.IPv6) {

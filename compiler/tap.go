@@ -9,12 +9,14 @@ import (
 
 const (
 	chainTap = "tap"
-	// priorityTap is behind everyone else's filters, so that an answer that a firewall drops teaches nothing.
+	// priorityTap is behind everyone else's filters, so that an answer that a firewall drops
+	// teaches nothing.
 	priorityTap = 220
 	portDNS     = 53
 )
 
-// tapHooks are where answers are seen: those of a resolver on the router, of one elsewhere, and of what the router's own resolver asks.
+// tapHooks are where answers are seen: those of a resolver on the router, of one elsewhere, and of
+// what the router's own resolver asks.
 var tapHooks = [...]string{"output", "forward", "input"}
 
 // tapped reports whether DNS answers fill a list.
@@ -22,8 +24,9 @@ func tapped(doc *policy.Document) bool {
 	return slices.ContainsFunc(doc.Lists, func(l policy.List) bool { return len(l.DomainSources()) > 0 })
 }
 
-// addTap has DNS answers wait, on their way, for pbr watch to learn from them. The chains are base chains of their own, because the rest of
-// a chain is skipped behind a queue. Answers are told by their connection: those that were asked for at port 53, wherever that was redirected to.
+// addTap has DNS answers wait, on their way, for pbr watch to learn from them. The chains are base
+// chains of their own, because the rest of a chain is skipped behind a queue. Answers are told by
+// their connection: those that were asked for at port 53, wherever that was redirected to.
 func (c *compilation) addTap() {
 	if !tapped(c.doc) {
 		return

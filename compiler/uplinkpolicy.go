@@ -8,11 +8,12 @@ import (
 	"pbr/compiler/policy"
 )
 
-// A policy that names an uplink goes to that uplink's chain, which looks the uplink's mark up among those of the usable ones of the
-// packet's IP version: a failure, or a return, is one element of that set.
+// A policy that names an uplink goes to that uplink's chain, which looks the uplink's mark up among
+// those of the usable ones of the packet's IP version: a failure, or a return, is one element of
+// that set.
 
-// UsableSet names the set that has the marks of the uplinks whose new connections of a family policies may send there; strict policies have
-// one of their own.
+// UsableSet names the set that has the marks of the uplinks whose new connections of a family
+// policies may send there; strict policies have one of their own.
 func UsableSet(family plan.Family, strict bool) string {
 	if strict {
 		return "usable-strict-" + familySuffix(family)
@@ -20,7 +21,8 @@ func UsableSet(family plan.Family, strict bool) string {
 	return "usable-" + familySuffix(family)
 }
 
-// uplinkChain is the chain of policies to an uplink. otherwise is the table that their connections fall back to, empty for default as it is.
+// uplinkChain is the chain of policies to an uplink. otherwise is the table that their connections
+// fall back to, empty for default as it is.
 func uplinkChain(uplink string, strict bool, otherwise string) string {
 	switch {
 	case strict:
@@ -74,7 +76,8 @@ func (c *compilation) addUsable(used map[string]bool, strict bool) {
 	}
 }
 
-// usable reports whether new connections of the family can take an uplink: it has a route there, and is not down.
+// usable reports whether new connections of the family can take an uplink: it has a route there,
+// and is not down.
 func (c *compilation) usable(u *policy.Uplink, family plan.Family, strict bool) bool {
 	if !slices.Contains(c.families(), family) || strict && c.down.closed(u.Name, family) {
 		return false

@@ -100,7 +100,8 @@ func (c *compilation) looksIntoMain() bool {
 	})
 }
 
-// ruleTable returns the routing table that a rule looks into. Without [default] main serves as default.
+// ruleTable returns the routing table that a rule looks into. Without [default] main serves as
+// default.
 func (c *compilation) ruleTable(t policy.Target) uint32 {
 	switch {
 	case t.Kind == policy.ToMain || t.Kind == policy.ToDefault && c.doc.Default == nil:
@@ -111,8 +112,8 @@ func (c *compilation) ruleTable(t policy.Target) uint32 {
 	return c.numbers.table(t.Name)
 }
 
-// expand returns the ip rules' selectors for a [[rule]]: one value each, so a rule with lists becomes
-// their product. Ranges of addresses become prefixes.
+// expand returns the ip rules' selectors for a [[rule]]: one value each, so a rule with lists
+// becomes their product. Ranges of addresses become prefixes.
 func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 	if len(r.DSCP) > 0 && c.machine.Known && !c.machine.DSCPRules {
 		c.problem(r.Pos, policy.CodeKernelTooOld, "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
@@ -172,8 +173,8 @@ func distinct(rules []plan.Rule) []plan.Rule {
 	})
 }
 
-// product returns a copy of each rule for each value; no values leave the rules as they are. It stops
-// growing once past maxExpansion, which its caller reports.
+// product returns a copy of each rule for each value; no values leave the rules as they are. It
+// stops growing once past maxExpansion, which its caller reports.
 func product[T any](rules []plan.Rule, values []T, set func(*plan.Rule, T)) []plan.Rule {
 	if len(values) == 0 || len(rules) > maxExpansion {
 		return rules

@@ -132,9 +132,9 @@ func (c *classifier) addSet(s plan.Set) {
 	}
 }
 
-// addresses returns the alternatives for src or dst in one family: the addresses written in the policy
-// are one, each list another; negated ones are part of every alternative. ok is false when the policy names
-// addresses, but none of this family.
+// addresses returns the alternatives for src or dst in one family: the addresses written in the
+// policy are one, each list another; negated ones are part of every alternative. ok is false when
+// the policy names addresses, but none of this family.
 func (s *selection) addresses(field plan.Field, selector string, family plan.Family, items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
 	var inline []item
 	var never []plan.Match
@@ -170,8 +170,8 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 	return alternatives, len(alternatives) > 0
 }
 
-// fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic. Packets that arrive
-// by an uplink never come here, so an absent from needs no match.
+// fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic.
+// Packets that arrive by an uplink never come here, so an absent from needs no match.
 func (c *classifier) fromAlternatives(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	var names []item

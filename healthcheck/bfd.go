@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// bfdPort is where control packets of single-hop sessions go to, from any port of bfdSources (RFC 5881, 4).
+	// bfdPort is where control packets of single-hop sessions go to, from any port of bfdSources
+	// (RFC 5881, 4).
 	bfdPort        = 3784
 	bfdFirstSource = 49152
 	// bfdTTL is what nobody who is not on the link can send (RFC 5881, 5).
@@ -22,10 +23,12 @@ const (
 
 // bfdConn sends and receives control packets of one session.
 type bfdConn interface {
-	// read returns a packet with its sender and TTL; os.ErrDeadlineExceeded when none came until then, and none waits.
+	// read returns a packet with its sender and TTL; os.ErrDeadlineExceeded when none came until
+	// then, and none waits.
 	read(until time.Time, b []byte) (n int, from netip.Addr, ttl int, err error)
 	write(b []byte) error
-	// stop ends read, now and for good; close ends everything, and may be called after stop. Any goroutine may call both.
+	// stop ends read, now and for good; close ends everything, and may be called after stop. Any
+	// goroutine may call both.
 	stop()
 	close()
 }

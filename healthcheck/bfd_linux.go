@@ -19,7 +19,8 @@ import (
 const (
 	// bfdSourceTries is how many ports may turn out to be in use.
 	bfdSourceTries = 16
-	// internetworkControl is the class of routing protocols' packets (RFC 4594, 3.2: CS6), as the byte of IP_TOS.
+	// internetworkControl is the class of routing protocols' packets (RFC 4594, 3.2: CS6), as the
+	// byte of IP_TOS.
 	internetworkControl = 0xc0
 )
 
@@ -71,7 +72,8 @@ func (s *bfdSockets) dial(ctx context.Context, c Config, network string, gateway
 	return conn, err
 }
 
-// prepare returns a hook that binds a socket to the uplink, and makes it send and tell what BFD asks for.
+// prepare returns a hook that binds a socket to the uplink, and makes it send and tell what BFD
+// asks for.
 func (s *bfdSockets) prepare(c Config) func(network, address string, raw syscall.RawConn) error {
 	level, ttl, tell, class := unix.IPPROTO_IP, unix.IP_TTL, unix.IP_RECVTTL, unix.IP_TOS
 	if s.ipv6 {
@@ -94,7 +96,8 @@ func (s *bfdSockets) read(until time.Time, b []byte) (n int, from netip.Addr, tt
 	_ = s.in.SetReadDeadline(until)
 	n, oobn, _, sender, err := s.in.ReadMsgUDPAddrPort(b, oob)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// On a busy machine the packet that was waited for lies in the socket, and the deadline has passed all the same.
+		// On a busy machine the packet that was waited for lies in the socket, and the deadline has
+		// passed all the same.
 		return s.waiting(b)
 	}
 	return n, sender.Addr().Unmap().WithZone(""), hops(oob[:oobn]), err

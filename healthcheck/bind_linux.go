@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bound returns a hook for new sockets that ties them to an uplink: they send and receive on its interface alone (SO_BINDTODEVICE), and
-// their packets carry its mark (SO_MARK), so that they take its pinned table whatever the others say, and a priority (SO_PRIORITY),
-// which tells the rules of source NAT that they are probes (socket(7)).
+// bound returns a hook for new sockets that ties them to an uplink: they send and receive on its
+// interface alone (SO_BINDTODEVICE), and their packets carry its mark (SO_MARK), so that they take
+// its pinned table whatever the others say, and a priority (SO_PRIORITY), which tells the rules of
+// source NAT that they are probes (socket(7)).
 func bound(c Config) func(network, address string, raw syscall.RawConn) error {
 	return func(_, _ string, raw syscall.RawConn) error { return bindTo(raw, c) }
 }
@@ -34,8 +35,9 @@ func bindTo(raw syscall.RawConn, c Config) error {
 	return err
 }
 
-// boundTo reports whether a socket still belongs to the interface of that name. It does not if the interface was deleted, even if
-// there is a new one of the same name: the kernel binds to the index.
+// boundTo reports whether a socket still belongs to the interface of that name. It does not if the
+// interface was deleted, even if there is a new one of the same name: the kernel binds to the
+// index.
 func boundTo(raw syscall.RawConn, name string) bool {
 	var is string
 	var err error

@@ -28,8 +28,8 @@ type Config struct {
 	Priority uint32
 	// Method is how targets are probed; MethodNone trusts the link alone.
 	Method string
-	// Targets are addresses (ping, arp), addresses with a port (tcp; dns too, 53 if there is none) or URLs (http).
-	// Empty: the gateways.
+	// Targets are addresses (ping, arp), addresses with a port (tcp; dns too, 53 if there is none)
+	// or URLs (http). Empty: the gateways.
 	Targets []string
 	// Expect is what an answer must be beyond what Method asks of every answer.
 	Expect Expect
@@ -37,18 +37,22 @@ type Config struct {
 	Gateway4, Gateway6 netip.Addr
 	// IPv4 and IPv6 are the families that the uplink carries.
 	IPv4, IPv6 bool
-	// Optional tells that the uplink may lack the version without that being a failure, as long as it never had it.
+	// Optional tells that the uplink may lack the version without that being a failure, as long as
+	// it never had it.
 	Optional bool
-	// Follows tells that there is nothing to probe in this version: it gets the verdict of the uplink's other version.
+	// Follows tells that there is nothing to probe in this version: it gets the verdict of the
+	// uplink's other version.
 	Follows bool
-	// Peers are the uplinks that could take over: a failed check is confirmed by asking theirs. None: it counts at once.
+	// Peers are the uplinks that could take over: a failed check is confirmed by asking theirs.
+	// None: it counts at once.
 	Peers []string
-	// Interval is from one round's begin to the next one's; a round that lasts longer delays the next.
-	// Timeout bounds a probe.
-	// A check by BFD has no rounds: Interval is that of its packets, and Multiplier of them have to be lost for it to fail.
+	// Interval is from one round's begin to the next one's; a round that lasts longer delays the
+	// next. Timeout bounds a probe. A check by BFD has no rounds: Interval is that of its packets,
+	// and Multiplier of them have to be lost for it to fail.
 	Interval, Timeout time.Duration
 	Multiplier        int
-	// DownAfter and UpAfter are consecutive rounds, Quorum is targets: so many must answer for a round to be good.
+	// DownAfter and UpAfter are consecutive rounds, Quorum is targets: so many must answer for a
+	// round to be good.
 	DownAfter, UpAfter, Quorum int
 	// MaxLoss (0 to 1; 0 for none) and MaxRTT (0 for none) are limits over the last Over rounds.
 	MaxLoss float64
@@ -111,7 +115,8 @@ func (c Config) targets() []string {
 	return out
 }
 
-// sameProbes reports whether two checks send the same probes the same way, so that the rounds of one say something about the other.
+// sameProbes reports whether two checks send the same probes the same way, so that the rounds of
+// one say something about the other.
 func (c Config) sameProbes(d Config) bool {
 	if c.Method == MethodBFD && (c.Interval != d.Interval || c.Multiplier != d.Multiplier) {
 		return false
@@ -124,8 +129,9 @@ func (c Config) sameGateways(d Config) bool {
 	return c.Gateway4 == d.Gateway4 && c.Gateway6 == d.Gateway6
 }
 
-// DownWithin is the longest that probes need to declare a dead uplink down: the target dies right after it answered,
-// the next round begins an interval later, and DownAfter rounds fail by timeout. 0 if nothing is probed.
+// DownWithin is the longest that probes need to declare a dead uplink down: the target dies right
+// after it answered, the next round begins an interval later, and DownAfter rounds fail by timeout.
+// 0 if nothing is probed.
 func (c Config) DownWithin() time.Duration {
 	c = c.withDefaults()
 	switch c.Method {
@@ -137,8 +143,9 @@ func (c Config) DownWithin() time.Duration {
 	return c.Interval + time.Duration(c.DownAfter-1)*max(c.Interval, c.Timeout) + c.Timeout
 }
 
-// UpWithin is the longest that probes need to declare a mended uplink up, its answers' round trip and flap damping left aside:
-// a probe was sent right before it was mended and must time out, then UpAfter rounds are good.
+// UpWithin is the longest that probes need to declare a mended uplink up, its answers' round trip
+// and flap damping left aside: a probe was sent right before it was mended and must time out, then
+// UpAfter rounds are good.
 func (c Config) UpWithin() time.Duration {
 	c = c.withDefaults()
 	switch c.Method {

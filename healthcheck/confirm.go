@@ -9,8 +9,9 @@ import (
 // maxAsking bounds how long the peers of an uplink whose check failed may take to answer.
 const maxAsking = time.Second
 
-// jury tells how a failed check of a line is confirmed, by the machines of its peers in the same version: at once, where there is nobody to
-// ask or one that is not checked and whose link is good, or by asking some.
+// jury tells how a failed check of a line is confirmed, by the machines of its peers in the same
+// version: at once, where there is nobody to ask or one that is not checked and whose link is good,
+// or by asking some.
 func jury(peers []*machine) (confirmed bool, ask []*machine) {
 	for _, p := range peers {
 		switch {
@@ -24,7 +25,8 @@ func jury(peers []*machine) (confirmed bool, ask []*machine) {
 	return len(ask) == 0, ask
 }
 
-// confirm has a failed check confirmed, and lets those look again whose failure this line, which answers, explains. The lock is held.
+// confirm has a failed check confirmed, and lets those look again whose failure this line, which
+// answers, explains. The lock is held.
 func (m *Monitor) confirm(w *worker) {
 	if w.machine.good > 0 {
 		m.lookAgain(w)
@@ -64,8 +66,9 @@ func (m *Monitor) judge(w *worker) *worker {
 	return w
 }
 
-// ask sends one round of each peer's own checks, and settles the matter with the first that answers, or when none did. again is a round of the
-// line itself, nil for none: if that is answered, nothing is to be settled.
+// ask sends one round of each peer's own checks, and settles the matter with the first that
+// answers, or when none did. again is a round of the line itself, nil for none: if that is
+// answered, nothing is to be settled.
 func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) {
 	ctx, cancel := context.WithCancel(m.ctx)
 	defer cancel()
@@ -99,7 +102,8 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 	}
 }
 
-// answered sends a round beside the line's own ones, and reports whether one of its targets answered in time.
+// answered sends a round beside the line's own ones, and reports whether one of its targets
+// answered in time.
 func (r *round) answered(ctx context.Context, p Prober) bool {
 	var end context.CancelFunc
 	r.ctx, end = context.WithTimeout(ctx, min(r.cfg.Timeout, maxAsking))

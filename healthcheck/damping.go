@@ -2,8 +2,9 @@ package healthcheck
 
 import "time"
 
-// Flap damping: an uplink that ceases to be usable again and again waits before it may be up again. The first time costs nothing; the
-// n-th time after that (n = 1, 2, ...) costs up-after rounds × 2^n, counted from the moment it ceased to be usable.
+// Flap damping: an uplink that ceases to be usable again and again waits before it may be up again.
+// The first time costs nothing; the n-th time after that (n = 1, 2, ...) costs up-after rounds ×
+// 2^n, counted from the moment it ceased to be usable.
 const (
 	// maxHold bounds the wait.
 	maxHold = 5 * time.Minute
@@ -14,7 +15,8 @@ const (
 // damping counts the flaps of one uplink.
 type damping struct {
 	flaps int
-	// changed is the last time the uplink became usable or ceased to be, until the time before which it may not be up again.
+	// changed is the last time the uplink became usable or ceased to be, until the time before
+	// which it may not be up again.
 	changed, until time.Time
 }
 

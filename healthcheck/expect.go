@@ -7,13 +7,15 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// maxHeader and maxBody bound what is read of an http answer; its body is read only where something is expected of it.
+// maxHeader and maxBody bound what is read of an http answer; its body is read only where something
+// is expected of it.
 const (
 	maxHeader = 64 << 10
 	maxBody   = 64 << 10
 )
 
-// Expect is what an answer must be to count as one. Its zero value asks for a status of 200 to 299 (http), for NOERROR or NXDOMAIN (dns).
+// Expect is what an answer must be to count as one. Its zero value asks for a status of 200 to 299
+// (http), for NOERROR or NXDOMAIN (dns).
 type Expect struct {
 	// Statuses are the only ones that count, if there are any.
 	Statuses []int
@@ -35,8 +37,9 @@ type dnsQuestion struct {
 	kind dnsmessage.Type
 }
 
-// questions returns what a resolver is asked, one after the other until an answer satisfies: every resolver knows the name servers of the
-// root, and no one owns that name; a name may have addresses of one IP version alone.
+// questions returns what a resolver is asked, one after the other until an answer satisfies: every
+// resolver knows the name servers of the root, and no one owns that name; a name may have addresses
+// of one IP version alone.
 func (e Expect) questions() []dnsQuestion {
 	switch {
 	case e.Name == "":
@@ -47,7 +50,8 @@ func (e Expect) questions() []dnsQuestion {
 	return []dnsQuestion{{e.Name, dnsmessage.TypeA}}
 }
 
-// resolved returns what is wrong with a resolver's answer. SERVFAIL and REFUSED are failures: a resolver whose own line is dead says SERVFAIL.
+// resolved returns what is wrong with a resolver's answer. SERVFAIL and REFUSED are failures: a
+// resolver whose own line is dead says SERVFAIL.
 func (e Expect) resolved(answer dnsAnswer) error {
 	known := answer.code == dnsmessage.RCodeSuccess || !e.Address && answer.code == dnsmessage.RCodeNameError
 	switch {

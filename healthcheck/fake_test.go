@@ -86,7 +86,8 @@ type bench struct {
 	log   []string
 }
 
-// inBubble runs a test with a monitor of these uplinks. When it ends, nothing of the monitor may be left: the bubble sees to that.
+// inBubble runs a test with a monitor of these uplinks. When it ends, nothing of the monitor may be
+// left: the bubble sees to that.
 func inBubble(t *testing.T, configs []Config, initial map[Line]Status, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -84,7 +84,8 @@ func TestBFDWithFRR(t *testing.T) {
 	if out := f.VTYSH("show bfd peers"); strings.Count(out, "Status: up") != 2 {
 		t.Errorf("FRR says\n%s", out)
 	}
-	// A busy machine may hold a packet, or us, up: the best of some tries shows what the protocol needs.
+	// A busy machine may hold a packet, or us, up: the best of some tries shows what the protocol
+	// needs.
 	best := map[Version]time.Duration{4: time.Hour, 6: time.Hour}
 	for try := 0; try < 5 && max(best[4], best[6]) > 150*time.Millisecond; try++ {
 		began := time.Now()

@@ -21,7 +21,8 @@ import (
 // certificates are those that https trusts, nil for the system's.
 type certificates = *x509.CertPool
 
-// http asks for a URL over a connection of its own: one that was kept would tell of the way that it was opened by.
+// http asks for a URL over a connection of its own: one that was kept would tell of the way that it
+// was opened by.
 func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.Duration, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
@@ -108,8 +109,8 @@ func (p *SocketProber) dialHost(ctx context.Context, c Config, u *url.URL) (net.
 	return nil, errors.Join(errs...)
 }
 
-// status returns what is wrong with the status of an http answer. 3xx is no answer: captive portals and expired SIMs redirect everything to
-// their own page.
+// status returns what is wrong with the status of an http answer. 3xx is no answer: captive portals
+// and expired SIMs redirect everything to their own page.
 func (e Expect) status(is int) error {
 	if len(e.Statuses) > 0 && slices.Contains(e.Statuses, is) || len(e.Statuses) == 0 && is >= 200 && is <= 299 {
 		return nil

@@ -17,13 +17,15 @@ const (
 	mark2 = 0x02000000
 )
 
-// Limits of a probe in tests: an answer takes well below a millisecond, so the long one is for a busy machine and the short one for silence.
+// Limits of a probe in tests: an answer takes well below a millisecond, so the long one is for a
+// busy machine and the short one for silence.
 const (
 	patience   = 10 * time.Second
 	impatience = 300 * time.Millisecond
 )
 
-// lines is a router with two lines, the first of which has the main table's default route; the second one is reached by its mark alone.
+// lines is a router with two lines, the first of which has the main table's default route; the
+// second one is reached by its mark alone.
 type lines struct {
 	*lab.Net
 	router, far *lab.Host // far is at the second line's other end: it has every address of the internet

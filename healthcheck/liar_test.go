@@ -19,7 +19,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// answerPings answers the pings that a host gets, from another address if need be, after lie has changed the answer.
+// answerPings answers the pings that a host gets, from another address if need be, after lie has
+// changed the answer.
 func answerPings(t *testing.T, h *lab.Host, network, from string, lie func(*icmp.Echo)) {
 	t.Helper()
 	proto, request, answer := protoICMP, icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply)

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// machine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the time.
+// machine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the
+// time.
 //
-// The state has three sources, the first that says something wins: the administrator's order, the link, the verdict of the
-// probes. Each is remembered on its own, so that the end of one uncovers the next.
+// The state has three sources, the first that says something wins: the administrator's order, the
+// link, the verdict of the probes. Each is remembered on its own, so that the end of one uncovers
+// the next.
 type machine struct {
 	cfg Config
 
@@ -24,19 +26,24 @@ type machine struct {
 	since time.Time
 
 	good, bad int // consecutive rounds
-	// returned tells that the present Start is one of a link that came back: its first lost probe is no verdict, as a cable
-	// that was just plugged in, or a neighbour that is not resolved yet, loses some.
+	// returned tells that the present Start is one of a link that came back: its first lost probe
+	// is no verdict, as a cable that was just plugged in, or a neighbour that is not resolved yet,
+	// loses some.
 	returned bool
-	// told tells that the link was told, seen that it was good once: an optional version that never was is absent.
+	// told tells that the link was told, seen that it was good once: an optional version that never
+	// was is absent.
 	told, seen bool
-	// cut tells that the link itself failed since it was good for the last time, and not its address alone.
+	// cut tells that the link itself failed since it was good for the last time, and not its
+	// address alone.
 	cut bool
-	// asking tells that the check failed, and that the peers are to be asked before it counts; failing is why it failed.
+	// asking tells that the check failed, and that the peers are to be asked before it counts;
+	// failing is why it failed.
 	asking  bool
 	failing string
 	// held tells that Down is the wait of a link that flapped and is good again: no probe said so.
 	held bool
-	// session is that of a check by BFD, sessionBy when it must have come up, zero if that does not matter.
+	// session is that of a check by BFD, sessionBy when it must have come up, zero if that does not
+	// matter.
 	session   SessionState
 	sessionBy time.Time
 
@@ -49,8 +56,9 @@ type machine struct {
 	probeError    string
 }
 
-// newMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise. was is its status in a former run
-// or the zero Status: what was down stays down until it is proven up, a link that was bad stays bad until Link says that it is good.
+// newMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise.
+// was is its status in a former run or the zero Status: what was down stays down until it is proven
+// up, a link that was bad stays bad until Link says that it is good.
 func newMachine(now time.Time, cfg Config, was Status) *machine {
 	cfg = cfg.withDefaults()
 	m := &machine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
@@ -118,7 +126,8 @@ func (m *machine) compose() (s State, why string) {
 	return s, why
 }
 
-// settle takes the new state, and returns the event if it differs from the old one. why explains a verdict.
+// settle takes the new state, and returns the event if it differs from the old one. why explains a
+// verdict.
 func (m *machine) settle(now time.Time, why string) (Event, bool) {
 	state, own := m.compose()
 	if state == m.state {
@@ -164,7 +173,8 @@ func (m *machine) fail(why string) string {
 	return why
 }
 
-// Confirm takes what the peers answered: one of them, so that the failure is this line's own, or none, so that its cause is a common one.
+// Confirm takes what the peers answered: one of them, so that the failure is this line's own, or
+// none, so that its cause is a common one.
 func (m *machine) Confirm(now time.Time, own bool) (Event, bool) {
 	if !m.asking {
 		return Event{}, false
@@ -206,7 +216,8 @@ func (m *machine) Quota(now time.Time, q Quota) (Event, bool) {
 	return m.settle(now, "its quota is not used up any more")
 }
 
-// Link takes a change of the interface. A link that returns makes a new start: what probes said before is void.
+// Link takes a change of the interface. A link that returns makes a new start: what probes said
+// before is void.
 func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 	was, before := m.link.State()
 	first := !m.told
@@ -235,8 +246,8 @@ func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 	return m.settle(now, why)
 }
 
-// renewed forgets the rounds, as what they say is of another address or gateway. What was found to be bad before has to prove itself, everything
-// else is in use at once.
+// renewed forgets the rounds, as what they say is of another address or gateway. What was found to
+// be bad before has to prove itself, everything else is in use at once.
 func (m *machine) renewed(was State) string {
 	m.forgetRounds()
 	if m.verdict.Usable() {
@@ -251,7 +262,8 @@ func (m *machine) renewed(was State) string {
 	return "the interface has an address again"
 }
 
-// restart forgets the rounds. The verdict is as at the very start, unless the uplink is held because it flaps.
+// restart forgets the rounds. The verdict is as at the very start, unless the uplink is held
+// because it flaps.
 func (m *machine) restart(now time.Time, why string) string {
 	m.forgetRounds()
 	m.verdict = firstVerdict(m.cfg)
@@ -268,9 +280,10 @@ func (m *machine) forgetRounds() {
 	m.window = newWindow(m.cfg.Over)
 }
 
-// Configure takes a changed check. What rounds said stays as far as it still means something: a change of limits and times keeps all, a
-// change of what is probed the verdict alone. An uplink that is not up makes a new start with a new gateway. Another interface makes another
-// uplink of it.
+// Configure takes a changed check. What rounds said stays as far as it still means something: a
+// change of limits and times keeps all, a change of what is probed the verdict alone. An uplink
+// that is not up makes a new start with a new gateway. Another interface makes another uplink of
+// it.
 func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
 	old := m.cfg
 	m.cfg = cfg.withDefaults()

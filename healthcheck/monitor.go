@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// Monitor watches uplinks. Its methods may be called at any time, also before Run, from any goroutine.
+// Monitor watches uplinks. Its methods may be called at any time, also before Run, from any
+// goroutine.
 type Monitor struct {
-	// Report is told when probes of an uplink cannot be sent, once for each error that is new, and with nil when
-	// they can be again. Set it before Run; it must not block. It may be nil.
+	// Report is told when probes of an uplink cannot be sent, once for each error that is new, and
+	// with nil when they can be again. Set it before Run; it must not block. It may be nil.
 	Report func(line Line, err error)
 
 	prober Prober
@@ -31,14 +32,17 @@ func NewMonitor(probe Prober) *Monitor {
 	return &Monitor{prober: probe, events: newQueue(), workers: map[Line]*worker{}}
 }
 
-// Events returns the channel of all changes, in the order in which they happened. It is closed when Run ends.
+// Events returns the channel of all changes, in the order in which they happened. It is closed when
+// Run ends.
 func (m *Monitor) Events() <-chan Event { return m.events.out }
 
-// Set makes the monitor watch these uplinks and versions and no other. Lines that it knows keep their state as far as their check
-// stays the same (a check of other targets keeps the verdict; another gateway gives a dead uplink a new start). initial holds the
-// states of uplinks that it does not know, from a former run: what was down stays down until it is proven up, what was forced stays
-// forced, what had no link waits for Link. Without it an uplink begins in Start, its link counting as good. A version that an uplink
-// did not have takes over what was forced of the other one.
+// Set makes the monitor watch these uplinks and versions and no other. Lines that it knows keep
+// their state as far as their check stays the same (a check of other targets keeps the verdict;
+// another gateway gives a dead uplink a new start). initial holds the states of uplinks that it
+// does not know, from a former run: what was down stays down until it is proven up, what was forced
+// stays forced, what had no link waits for Link. Without it an uplink begins in Start, its link
+// counting as good. A version that an uplink did not have takes over what was forced of the other
+// one.
 func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	m.mu.Lock()
 	now := time.Now()
@@ -109,7 +113,8 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 	w.kick()
 }
 
-// Link tells the condition of an uplink's interface for a version. A line that the monitor does not know is nobody's.
+// Link tells the condition of an uplink's interface for a version. A line that the monitor does not
+// know is nobody's.
 func (m *Monitor) Link(line Line, l LinkState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,8 +135,8 @@ func (m *Monitor) Link(line Line, l LinkState) {
 	w.kick()
 }
 
-// Force holds an uplink up or down in all its versions, or (ForceAuto) lets probes and link decide again. It fails for an unknown uplink
-// or mode.
+// Force holds an uplink up or down in all its versions, or (ForceAuto) lets probes and link decide
+// again. It fails for an unknown uplink or mode.
 func (m *Monitor) Force(uplink, mode string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,7 +158,8 @@ func (m *Monitor) Force(uplink, mode string) error {
 	return nil
 }
 
-// Quota tells what an uplink's quota says, for all its versions. An uplink that the monitor does not know is nobody's.
+// Quota tells what an uplink's quota says, for all its versions. An uplink that the monitor does
+// not know is nobody's.
 func (m *Monitor) Quota(uplink string, q Quota) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -174,7 +180,8 @@ func (m *Monitor) other(line Line) *worker {
 	return nil
 }
 
-// follow gives the uplink's other version the verdict of this one, if nothing is probed there. The lock is held.
+// follow gives the uplink's other version the verdict of this one, if nothing is probed there. The
+// lock is held.
 func (m *Monitor) follow(now time.Time, w *worker) {
 	if o := m.other(w.line); o != nil && o.machine.cfg.Follows && !w.machine.cfg.Follows {
 		m.emit(o.machine.Follow(now, w.machine))

@@ -17,7 +17,8 @@ import (
 // etherTypeARP is ETH_P_ARP of linux/if_ether.h.
 const etherTypeARP = 0x0806
 
-// neighbour asks a neighbour for its link-layer address: by ARP, or by a neighbour solicitation for IPv6.
+// neighbour asks a neighbour for its link-layer address: by ARP, or by a neighbour solicitation for
+// IPv6.
 func (p *SocketProber) neighbour(ctx context.Context, c Config, target string) (time.Duration, error) {
 	dst, err := parseAddr(target)
 	if err != nil {
@@ -45,8 +46,8 @@ func (p *SocketProber) neighbour(ctx context.Context, c Config, target string) (
 	})
 }
 
-// source returns the address that the kernel would send from to a target of the uplink, 0.0.0.0 if none: a request from that is a
-// probe that every host answers too (RFC 5227).
+// source returns the address that the kernel would send from to a target of the uplink, 0.0.0.0 if
+// none: a request from that is a probe that every host answers too (RFC 5227).
 func (p *SocketProber) source(ctx context.Context, c Config, dst netip.Addr) netip.Addr {
 	const discard = 9 // any port: connecting a UDP socket sends nothing
 	conn, err := p.dial(ctx, c, "udp4", netip.AddrPortFrom(dst, discard).String())
@@ -94,7 +95,8 @@ func ethernet(c Config) (*net.Interface, error) {
 	return ifi, nil
 }
 
-// takeARP looks at an ARP packet: only what was sent to us, in answer to what we asked, is an answer.
+// takeARP looks at an ARP packet: only what was sent to us, in answer to what we asked, is an
+// answer.
 func (s *sharedSocket) takeARP(b []byte, now time.Time) {
 	var a arp.Packet
 	if err := a.UnmarshalBinary(b); err != nil || a.Operation != arp.OperationReply || !bytes.Equal(a.TargetHardwareAddr, s.mac) {

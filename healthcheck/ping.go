@@ -74,8 +74,8 @@ func openPing6(c Config) (*sharedSocket, error) {
 	return s.servePing(ipv6.NewPacketConn(s.conn).SetICMPFilter(&f), protoICMPv6)
 }
 
-// openRaw opens a raw ICMP socket. The kernel's ping sockets would do without a privilege, but net.ipv4.ping_group_range shuts out root too,
-// unless someone opened it.
+// openRaw opens a raw ICMP socket. The kernel's ping sockets would do without a privilege, but
+// net.ipv4.ping_group_range shuts out root too, unless someone opened it.
 func openRaw(c Config, network, address string) (*sharedSocket, error) {
 	lc := net.ListenConfig{Control: bound(c)}
 	conn, err := lc.ListenPacket(context.Background(), network, address)
@@ -131,7 +131,8 @@ func (s *sharedSocket) echoKey(peer netip.Addr, id, seq int, data []byte) (waitK
 	return waitKey{from: peer, seq: uint16(seq), secret: binary.BigEndian.Uint64(data)}, true
 }
 
-// takeError fails the probe that an ICMP error quotes. An error that quotes too little to hold the secret could be anyone's, and is ignored.
+// takeError fails the probe that an ICMP error quotes. An error that quotes too little to hold the
+// secret could be anyone's, and is ignored.
 func (s *sharedSocket) takeError(quoted []byte, proto int, now time.Time, why error) {
 	dst, b, ok := quotedPayload(quoted, proto)
 	if !ok {

@@ -16,8 +16,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// countScript counts what leaves the router: by the second line with its mark, by it without, and by the first line. ICMPv6
-// neighbour discovery and resets for connections that are over are the kernel's and not counted; ARP is not seen here.
+// countScript counts what leaves the router: by the second line with its mark, by it without, and
+// by the first line. ICMPv6 neighbour discovery and resets for connections that are over are the
+// kernel's and not counted; ARP is not seen here.
 const countScript = `table inet count {
 	chain out {
 		type filter hook output priority 0;

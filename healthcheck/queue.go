@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// queue hands events on in order. It takes any number at once, so that a slow reader never delays a probe.
+// queue hands events on in order. It takes any number at once, so that a slow reader never delays a
+// probe.
 type queue struct {
 	out   chan Event
 	ready chan struct{} // holds a token while there may be something to hand on

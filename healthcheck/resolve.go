@@ -13,8 +13,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// nameMemory is how long a name's addresses are used without asking again. Afterwards they are still used if no one answers: an uplink is not
-// dead because the name server is.
+// nameMemory is how long a name's addresses are used without asking again. Afterwards they are
+// still used if no one answers: an uplink is not dead because the name server is.
 const nameMemory = time.Minute
 
 type nameKey struct{ uplink, host string }
@@ -111,7 +111,8 @@ func (p *SocketProber) lookupAt(ctx context.Context, c Config, server, host stri
 	return addrs, nil
 }
 
-// dialServer connects to a name server: through the uplink, or directly if it is on this machine, for that one has ways of its own.
+// dialServer connects to a name server: through the uplink, or directly if it is on this machine,
+// for that one has ways of its own.
 func (p *SocketProber) dialServer(ctx context.Context, c Config, server string) (conn net.Conn, err error) {
 	if ap, perr := netip.ParseAddrPort(server); perr != nil || !ap.Addr().IsLoopback() {
 		return p.dial(ctx, c, "udp", server)

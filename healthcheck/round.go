@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// errNoTarget is a round's error if there is nothing to probe: the gateway is "auto" and not known yet.
+// errNoTarget is a round's error if there is nothing to probe: the gateway is "auto" and not known
+// yet.
 var errNoTarget = fmt.Errorf("%w: no gateway is known that could be asked", ErrNotProbed)
 
 // Round takes the answers of one round, which was sent after the last change of link and check.
@@ -28,8 +29,8 @@ func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
 	return m.settle(now, m.decide(now))
 }
 
-// judge reports whether a round is good, and whether it counts at all: it does not if probes that could not be sent might have
-// decided it.
+// judge reports whether a round is good, and whether it counts at all: it does not if probes that
+// could not be sent might have decided it.
 func (m *machine) judge(answers []Answer) (good, counts bool) {
 	if len(answers) == 0 {
 		return false, false
@@ -80,8 +81,9 @@ func (m *machine) decide(now time.Time) (why string) {
 	return limit
 }
 
-// overLimit tells which limit the last rounds exceed. The loss that makes an uplink degraded is counted as if the rounds that are missing
-// in the window were good, so that the first lost probe of a young window is not a loss of 100 %.
+// overLimit tells which limit the last rounds exceed. The loss that makes an uplink degraded is
+// counted as if the rounds that are missing in the window were good, so that the first lost probe
+// of a young window is not a loss of 100 %.
 func (m *machine) overLimit() string {
 	c := m.cfg
 	if c.MaxLoss <= 0 && c.MaxRTT <= 0 && c.MaxJitter <= 0 {
@@ -107,7 +109,8 @@ func (m *machine) overLimit() string {
 	return ""
 }
 
-// recovery is the part of each limit below which a degraded uplink is up again, so that one at the limit does not swing.
+// recovery is the part of each limit below which a degraded uplink is up again, so that one at the
+// limit does not swing.
 const recovery = 0.8
 
 // answered is the reason of an uplink that is up.

@@ -16,7 +16,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// manyLines joins a router and a host that has every address by n lines, each with a mark and a table of its own, and returns how to check them.
+// manyLines joins a router and a host that has every address by n lines, each with a mark and a
+// table of its own, and returns how to check them.
 func manyLines(t testing.TB, n int) (*SocketProber, *lab.Host, []Config) {
 	l := lab.New(t)
 	router, far := l.Host("router"), l.Host("far")
@@ -75,7 +76,8 @@ func start(t testing.TB, m *Monitor) (stop func()) {
 	}
 }
 
-// TestNothingLeaks runs before the parallel tests, and so alone: it counts what belongs to the whole process.
+// TestNothingLeaks runs before the parallel tests, and so alone: it counts what belongs to the
+// whole process.
 func TestNothingLeaks(t *testing.T) {
 	p, far, configs := manyLines(t, 6)
 	for i, method := range []string{MethodPing, MethodARP, MethodTCP, MethodDNS, MethodHTTP} {
@@ -177,8 +179,8 @@ func (c *counting) Probe(ctx context.Context, cfg Config, target string) (time.D
 	return rtt, err
 }
 
-// BenchmarkThousandProbes pings 1,000 targets every 100 ms over 20 uplinks for five seconds, on one core. The targets' answers are made in the same
-// kernel, and are part of the CPU time.
+// BenchmarkThousandProbes pings 1,000 targets every 100 ms over 20 uplinks for five seconds, on one
+// core. The targets' answers are made in the same kernel, and are part of the CPU time.
 func BenchmarkThousandProbes(b *testing.B) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	p, _, configs := manyLines(b, 20)

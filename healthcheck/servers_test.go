@@ -41,7 +41,8 @@ func serveTCP(t testing.TB, h *lab.Host, address string) {
 	}()
 }
 
-// serveDNS answers DNS over UDP on port 53 of a host's address as f says; f may write any number of answers.
+// serveDNS answers DNS over UDP on port 53 of a host's address as f says; f may write any number of
+// answers.
 func serveDNS(t testing.TB, h *lab.Host, address string, f func(w dns.ResponseWriter, q *dns.Msg)) {
 	t.Helper()
 	var conn net.PacketConn
@@ -55,7 +56,8 @@ func serveDNS(t testing.TB, h *lab.Host, address string, f func(w dns.ResponseWr
 	t.Cleanup(func() { _ = conn.Close() })
 }
 
-// serveHTTP serves on a port of all of a host's addresses. With tls it returns the certificates to trust; the names are example.com and 127.0.0.1.
+// serveHTTP serves on a port of all of a host's addresses. With tls it returns the certificates to
+// trust; the names are example.com and 127.0.0.1.
 func serveHTTP(t testing.TB, h *lab.Host, address string, tls bool, f http.HandlerFunc) *x509.CertPool {
 	t.Helper()
 	l := listen(t, h, address)

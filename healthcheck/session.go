@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// Sessioner is a Prober that can hold a session with a gateway (BFD), which tells by itself when it ends.
+// Sessioner is a Prober that can hold a session with a gateway (BFD), which tells by itself when it
+// ends.
 type Sessioner interface {
-	// Hold keeps a session for the line until ctx ends, and tells of each change of it. An error, always ErrNotProbed, says that none
-	// can be held at the moment.
+	// Hold keeps a session for the line until ctx ends, and tells of each change of it. An error,
+	// always ErrNotProbed, says that none can be held at the moment.
 	Hold(ctx context.Context, c Config, tell func(Session)) error
 }
 
@@ -35,8 +36,8 @@ type Session struct {
 }
 
 const (
-	// sessionPatience is how long a session may take to come up before the line counts as down: packets go once a second until then
-	// (RFC 5880, 6.8.3), and three have to arrive.
+	// sessionPatience is how long a session may take to come up before the line counts as down:
+	// packets go once a second until then (RFC 5880, 6.8.3), and three have to arrive.
 	sessionPatience = 5 * time.Second
 	// sessionRetry is the time between two attempts to open one that failed.
 	sessionRetry = time.Second
@@ -105,7 +106,8 @@ func (m *machine) ended(now time.Time, why string) (Event, bool) {
 	return m.settle(now, why)
 }
 
-// tickSession lets the time of a session that does not come up end, and that of an uplink that flapped.
+// tickSession lets the time of a session that does not come up end, and that of an uplink that
+// flapped.
 func (m *machine) tickSession(now time.Time) (Event, bool) {
 	agreed := m.session == SessionUp || m.session == SessionOff
 	switch {
@@ -179,7 +181,8 @@ func (m *Monitor) session(ctx context.Context, w *worker, cfg Config, generation
 	return err
 }
 
-// sessionTold takes a change of a session, and passes the line's verdict on. It is false for a session that is over.
+// sessionTold takes a change of a session, and passes the line's verdict on. It is false for a
+// session that is over.
 func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -66,7 +66,8 @@ func TestSessionsJudgeALine(t *testing.T) {
 		b.after(time.Minute) // nothing changes by itself
 		p.say("isp1", Session{State: SessionUp})
 		b.after(0, "isp1:down>up")
-		// The peer's administrator: no failure, and it may take its time, but not for ever once it is back.
+		// The peer's administrator: no failure, and it may take its time, but not for ever once it
+		// is back.
 		p.say("isp1", Session{State: SessionOff})
 		b.after(time.Hour)
 		if got := b.Statuses()[0].ProbeError; got == "" {

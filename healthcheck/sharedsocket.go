@@ -26,11 +26,13 @@ type socketKey struct {
 	kind   socketKind
 }
 
-// sharedSocket is a socket that all probes of an uplink and a kind share, with the goroutine that reads it.
+// sharedSocket is a socket that all probes of an uplink and a kind share, with the goroutine that
+// reads it.
 type sharedSocket struct {
 	conn net.PacketConn
 	raw  syscall.RawConn
-	// iface and mark are what it is bound to, mac is the interface's address (empty if it has none).
+	// iface and mark are what it is bound to, mac is the interface's address (empty if it has
+	// none).
 	iface string
 	mark  uint32
 	mac   net.HardwareAddr
@@ -91,7 +93,8 @@ func (s *sharedSocket) serve(take func(packet []byte, from net.Addr)) {
 	for {
 		n, from, err := s.conn.ReadFrom(buf)
 		if err != nil {
-			// Closed by us, or the interface went away (ENETDOWN of a packet socket): the next probe opens another.
+			// Closed by us, or the interface went away (ENETDOWN of a packet socket): the next
+			// probe opens another.
 			s.broken.Store(true)
 			return
 		}

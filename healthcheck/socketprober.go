@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// SocketProber is the Prober that sends packets. Every socket of it is bound to its uplink's interface and carries its
-// mark, so that a probe measures that uplink and no other, also one that no table uses at the moment.
+// SocketProber is the Prober that sends packets. Every socket of it is bound to its uplink's
+// interface and carries its mark, so that a probe measures that uplink and no other, also one that
+// no table uses at the moment.
 //
-// Pings, ARP requests and neighbour solicitations of an uplink share one socket for each kind, which stays
-// open; the other methods open one for each probe.
+// Pings, ARP requests and neighbour solicitations of an uplink share one socket for each kind,
+// which stays open; the other methods open one for each probe.
 type SocketProber struct {
 	// enter runs a function that opens sockets: where they are opened is where they stay.
 	enter func(func())
@@ -29,7 +30,8 @@ type SocketProber struct {
 	names   map[nameKey]resolved
 }
 
-// NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as ErrNotProbed.
+// NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as
+// ErrNotProbed.
 func NewProber() *SocketProber {
 	return &SocketProber{
 		enter:      func(f func()) { f() },
@@ -118,7 +120,8 @@ func until(ctx context.Context, conn net.Conn) func() bool {
 	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 }
 
-// cause returns the kernel's own error out of what package net wraps around it, and other errors as they are.
+// cause returns the kernel's own error out of what package net wraps around it, and other errors as
+// they are.
 func cause(err error) error {
 	var errno syscall.Errno
 	if !notProbed(err) && errors.As(err, &errno) {

@@ -7,8 +7,8 @@ type State string
 
 // The states of an uplink.
 const (
-	// Start: nothing is known yet. At the monitor's start it lasts until the first round of probes has ended, after a link's
-	// return until a good round or down-after bad ones.
+	// Start: nothing is known yet. At the monitor's start it lasts until the first round of probes
+	// has ended, after a link's return until a good round or down-after bad ones.
 	Start State = "start"
 	// Up: the uplink answers.
 	Up State = "up"
@@ -18,18 +18,21 @@ const (
 	Down State = "down"
 	// LinkDown: the interface is gone, switched off or without carrier.
 	LinkDown State = "link-down"
-	// Unconfirmed: the check fails, and so do those of all uplinks that could take over. The cause is taken to be common to them: the uplink
-	// stays in use, but not for what is strict.
+	// Unconfirmed: the check fails, and so do those of all uplinks that could take over. The cause
+	// is taken to be common to them: the uplink stays in use, but not for what is strict.
 	Unconfirmed State = "unconfirmed"
 	// AddressLost: the interface has no address that the uplink could use.
 	AddressLost State = "address-lost"
 	// NoGateway: the gateway is "auto", and main has no default route over the interface any more.
 	NoGateway State = "no-gateway"
-	// Absent: the uplink never had the IP version since the start, and may do without. It is no failure.
+	// Absent: the uplink never had the IP version since the start, and may do without. It is no
+	// failure.
 	Absent State = "absent"
-	// OverQuota: the uplink carried all that it may in this period. What runs over it stays or ends, see Status.Closed.
+	// OverQuota: the uplink carried all that it may in this period. What runs over it stays or
+	// ends, see Status.Closed.
 	OverQuota State = "over-quota"
-	// Standby: the router is the one of a pair that does not hold the line's address now. Nothing has failed.
+	// Standby: the router is the one of a pair that does not hold the line's address now. Nothing
+	// has failed.
 	Standby State = "standby"
 	// ForcedUp and ForcedDown: the administrator said so, whatever probes and link say.
 	ForcedUp   State = "forced-up"
@@ -39,13 +42,14 @@ const (
 // Usable reports whether new connections may take the uplink: its routes stand.
 func (s State) Usable() bool { return s == Start || s == Up || s == Unconfirmed || s == ForcedUp }
 
-// Dead reports whether connections that run over the uplink may be cut. An uplink that is neither usable nor dead
-// takes no new connections and keeps those it has.
+// Dead reports whether connections that run over the uplink may be cut. An uplink that is neither
+// usable nor dead takes no new connections and keeps those it has.
 func (s State) Dead() bool {
 	return s == Down || s == LinkDown || s == AddressLost || s == NoGateway || s == ForcedDown
 }
 
-// Failed reports whether a state is one that somebody has to know of: not in use, and meant to be, or in doubt.
+// Failed reports whether a state is one that somebody has to know of: not in use, and meant to be,
+// or in doubt.
 func (s State) Failed() bool {
 	return s == Unconfirmed || s != Absent && s != Standby && !s.Usable()
 }
@@ -61,8 +65,9 @@ type Line struct {
 
 // LinkState is the condition of an uplink's interface, for one IP version.
 type LinkState struct {
-	// Exists: there is an interface of the name. Up: it is switched on (IFF_UP). Carrier: its cable or
-	// tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of the version, or needs none. Routed: its next hop is known.
+	// Exists: there is an interface of the name. Up: it is switched on (IFF_UP). Carrier: its cable
+	// or tunnel is connected (IFF_LOWER_UP). Addressed: it has an address of the version, or needs
+	// none. Routed: its next hop is known.
 	Exists, Up, Carrier, Addressed, Routed bool
 	// Standby: the other router of a pair holds the address that is missing.
 	Standby bool
@@ -93,7 +98,8 @@ func (l LinkState) State() (s State, why string) {
 	return "", ""
 }
 
-// renewal reports whether a state of a link is one that passes when the line gets its address anew (DHCP, VRRP, PPP): no failure of the line.
+// renewal reports whether a state of a link is one that passes when the line gets its address anew
+// (DHCP, VRRP, PPP): no failure of the line.
 func renewal(s State) bool { return s == AddressLost || s == NoGateway || s == Absent || s == Standby }
 
 // The modes of Force.
@@ -135,24 +141,27 @@ type Status struct {
 	Closed bool `json:"closed,omitempty"`
 	// Since is when State began.
 	Since time.Time `json:"since"`
-	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over` rounds, both of the target
-	// that ranks last among the best `quorum` ones: a dead target that quorum can do without does not count.
-	// RTT is 0 if nothing was answered.
-	// Jitter is the mean absolute difference of its consecutive round trips.
+	// RTT is the mean round trip, Loss the lost share (0 to 1) of the probes in the last `over`
+	// rounds, both of the target that ranks last among the best `quorum` ones: a dead target that
+	// quorum can do without does not count. RTT is 0 if nothing was answered. Jitter is the mean
+	// absolute difference of its consecutive round trips.
 	RTT    time.Duration `json:"rtt_ns"`
 	Jitter time.Duration `json:"jitter_ns"`
 	Loss   float64       `json:"loss"`
 	// Rounds is the number of rounds that ended since the monitor knows the uplink.
 	Rounds int `json:"rounds"`
-	// LastFailure tells what was wrong when a round failed, or the link was lost, for the last time.
+	// LastFailure tells what was wrong when a round failed, or the link was lost, for the last
+	// time.
 	LastFailure   string    `json:"last_failure,omitempty"`
 	LastFailureAt time.Time `json:"last_failure_at,omitzero"`
-	// ProbeError tells why probes cannot be sent at the moment (no socket, no gateway known yet); empty if they can.
+	// ProbeError tells why probes cannot be sent at the moment (no socket, no gateway known yet);
+	// empty if they can.
 	ProbeError string `json:"probe_error,omitempty"`
-	// Flaps counts how often the uplink ceased to be usable without being forced, until a quiet time (flapMemory) ends it.
+	// Flaps counts how often the uplink ceased to be usable without being forced, until a quiet
+	// time (flapMemory) ends it.
 	Flaps int `json:"flaps"`
-	// LinkOnly tells that the uplink is down because its link flapped, and for no other reason: the link is good again, and no
-	// check has failed since.
+	// LinkOnly tells that the uplink is down because its link flapped, and for no other reason: the
+	// link is good again, and no check has failed since.
 	LinkOnly bool `json:"link_only,omitempty"`
 	// HeldUntil is set while an uplink that flapped must wait before it may be up again.
 	HeldUntil time.Time `json:"held_until,omitzero"`

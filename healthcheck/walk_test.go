@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestMachineWalksAtRandom plays long random stories, and checks after each step what must always hold.
+// TestMachineWalksAtRandom plays long random stories, and checks after each step what must always
+// hold.
 func TestMachineWalksAtRandom(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -92,7 +93,8 @@ func consistent(m *machine, now time.Time, was State, held bool, e Event, change
 	return restorable(m, now)
 }
 
-// restorable reports whether a machine's status, written as JSON and read again, makes a machine that stands where it stood.
+// restorable reports whether a machine's status, written as JSON and read again, makes a machine
+// that stands where it stood.
 func restorable(m *machine, now time.Time) error {
 	b, err := json.Marshal(m.Status(now))
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 
 // window remembers the answers of the last rounds.
 type window struct {
-	// rounds are the remembered rounds, a ring of at most size: the oldest is at next once it is full.
+	// rounds are the remembered rounds, a ring of at most size: the oldest is at next once it is
+	// full.
 	rounds [][]Answer
 	next   int
 	size   int
@@ -42,7 +43,8 @@ func (w *window) resize(size int) {
 type quality struct {
 	// rounds is how many there are.
 	rounds int
-	// loss is the share of lost probes, 0 to 1. full is the same share if all rounds yet missing in the window were to be good.
+	// loss is the share of lost probes, 0 to 1. full is the same share if all rounds yet missing in
+	// the window were to be good.
 	loss, full float64
 	rtt        time.Duration // mean of the answered ones, 0 if there are none
 	// jitter is the mean absolute difference of consecutive ones, 0 if there are not two.
@@ -53,7 +55,8 @@ type quality struct {
 type targetQuality struct {
 	sent, lost int
 	total      time.Duration
-	// last is the last round trip, pairs and moved are how many differences there are, and their sum.
+	// last is the last round trip, pairs and moved are how many differences there are, and their
+	// sum.
 	last, moved time.Duration
 	pairs       int
 }
@@ -84,7 +87,8 @@ func (t targetQuality) rtt() time.Duration {
 	return t.total / time.Duration(t.sent-t.lost)
 }
 
-// quality sums the window up. The targets are ranked, and the last one among the best `quorum` decides.
+// quality sums the window up. The targets are ranked, and the last one among the best `quorum`
+// decides.
 func (w *window) quality(quorum int) quality {
 	q := quality{rounds: len(w.rounds)}
 	targets := w.targets()

@@ -16,7 +16,8 @@ const maxJitter = 100 * time.Millisecond
 type worker struct {
 	line    Line
 	machine *machine
-	// generation changes when the answers that are under way no longer mean anything; abort ends that round.
+	// generation changes when the answers that are under way no longer mean anything; abort ends
+	// that round.
 	generation int
 	abort      context.CancelFunc
 	reported   string

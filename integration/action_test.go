@@ -8,7 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// actionPolicy sends everybody by isp1; acting adds policies that let hosts 12 and 13, and a user of the router, nowhere.
+// actionPolicy sends everybody by isp1; acting adds policies that let hosts 12 and 13, and a user
+// of the router, nowhere.
 const (
 	actionPolicy = `
 [[uplink]]
@@ -47,8 +48,9 @@ action = "unreachable"
 `
 )
 
-// An action refuses new connections, with an error or silently, and leaves those that run alone; only where pbr's table was not there, they are
-// not let through either. Networks inside stay reachable, as with any target.
+// An action refuses new connections, with an error or silently, and leaves those that run alone;
+// only where pbr's table was not there, they are not let through either. Networks inside stay
+// reachable, as with any target.
 func TestPolicyAction(t *testing.T) {
 	t.Parallel()
 	w := newWatchedNet(t, actionPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 12, 13), lab.LAN("other", "br-other", 20, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1)}})

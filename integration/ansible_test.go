@@ -9,8 +9,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// The Ansible role in a network namespace: a first policy comes into force and is confirmed, the same again changes nothing, and a broken one
-// is refused with the file as it was. make test-ansible runs it.
+// The Ansible role in a network namespace: a first policy comes into force and is confirmed, the
+// same again changes nothing, and a broken one is refused with the file as it was. make
+// test-ansible runs it.
 func TestAnsibleRole(t *testing.T) {
 	t.Parallel()
 	if os.Getenv("PBR_ANSIBLE") == "" {

@@ -149,7 +149,8 @@ func TestKilledApplyConverges(t *testing.T) {
 	}
 }
 
-// A second apply at the same time that is not to wait is told that one is running, and changes nothing.
+// A second apply at the same time that is not to wait is told that one is running, and changes
+// nothing.
 func TestOneApplyAtATime(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
@@ -172,7 +173,8 @@ func TestOneApplyAtATime(t *testing.T) {
 		changed := diffLines(held, r.ours())
 		finish(t, first)
 		if second.Code == 0 || !strings.Contains(second.Stderr, "process") {
-			// The first was not stopped in time, or not under the lock, or before it could say who it is.
+			// The first was not stopped in time, or not under the lock, or before it could say who
+			// it is.
 			r.apply(twoUplinks)
 			if d := diffLines(before, r.ours()); d != "" {
 				t.Fatalf("back to the first policy:\n%s", d)

@@ -82,7 +82,8 @@ func TestConfirmedApplyStays(t *testing.T) {
 	c.inSync()
 }
 
-// The one who waits outlives the terminal: a hang-up of the session, as when a remote login breaks, does not keep the change.
+// The one who waits outlives the terminal: a hang-up of the session, as when a remote login breaks,
+// does not keep the change.
 func TestUnconfirmedApplyIsUndoneWithoutTerminal(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)

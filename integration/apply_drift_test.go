@@ -86,7 +86,8 @@ func TestDiffExitStatus(t *testing.T) {
 	}
 }
 
-// An interface that is not there yet is said to be missing and does not stop the rest; when it comes, apply completes.
+// An interface that is not there yet is said to be missing and does not stop the rest; when it
+// comes, apply completes.
 func TestMissingInterface(t *testing.T) {
 	t.Parallel()
 	n := bench(lab.New(t))

@@ -11,7 +11,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// somebodyElse is what others have on a router: tables of all kinds, one of them with marks in ct and packets.
+// somebodyElse is what others have on a router: tables of all kinds, one of them with marks in ct
+// and packets.
 const somebodyElse = `table inet firewall {
 	set blocked {
 		type ipv4_addr
@@ -63,7 +64,8 @@ func (r *router) occupy() {
 	)
 }
 
-// What others have stays as it was, byte for byte, through apply, change and flush; and flush leaves nothing of ours.
+// What others have stays as it was, byte for byte, through apply, change and flush; and flush
+// leaves nothing of ours.
 func TestForeignObjectsStay(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

@@ -47,8 +47,8 @@ func (r *router) watch(name string, args ...string) *monitor {
 	return m
 }
 
-// nothingBetween makes a foreign change, runs f, makes another, and fails the test if the monitor tells of
-// anything in between. The changes prove that the monitor is awake.
+// nothingBetween makes a foreign change, runs f, makes another, and fails the test if the monitor
+// tells of anything in between. The changes prove that the monitor is awake.
 func nothingBetween(t *testing.T, m *monitor, change func(n int) (mark string), f func()) {
 	t.Helper()
 	var before, after string
@@ -65,7 +65,8 @@ func nothingBetween(t *testing.T, m *monitor, change func(n int) (mark string), 
 	lab.WaitFor(t, "a monitor to tell of another change", func() bool { return strings.Contains(m.text()[settled:], after) })
 	between := m.text()[settled:]
 	between, _, _ = strings.Cut(between, after)
-	// Of the line that tells of the second change, and of the first one's generation, nothing counts.
+	// Of the line that tells of the second change, and of the first one's generation, nothing
+	// counts.
 	for _, line := range strings.Split(between, "\n") {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# new generation") && !strings.HasPrefix(line, "add table ip") && line != "blackhole" {
 			t.Errorf("between two foreign changes a monitor tells of: %s", line)

@@ -13,7 +13,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// An interface that goes while an apply waits to be confirmed does not keep the apply: all but what led over it is as before.
+// An interface that goes while an apply waits to be confirmed does not keep the apply: all but what
+// led over it is as before.
 func TestUnconfirmedApplyIsUndoneWithoutAnInterface(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)
@@ -71,7 +72,8 @@ func (c *confirmCase) says(text string, args ...string) {
 	lab.WaitFor(c.T(), strings.Join(args, " ")+" to say "+strconv.Quote(text), func() bool { return strings.Contains(c.pbr(args...).Stderr, text) })
 }
 
-// When the process that was to undo an apply is gone, diff says so, and the next apply undoes it first.
+// When the process that was to undo an apply is gone, diff says so, and the next apply undoes it
+// first.
 func TestAbandonedApplyIsUndoneByTheNext(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)

@@ -7,7 +7,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// apply says what keeps the policy from working, also when it fails, in three lines at most, and ends as it would without.
+// apply says what keeps the policy from working, also when it fails, in three lines at most, and
+// ends as it would without.
 func TestApplyTellsWhatDoctorKnows(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
@@ -55,7 +56,8 @@ func TestApplyTellsWhatDoctorKnows(t *testing.T) {
 	says(t, r.pbr("apply"), 1, "in use by others", "problem: ip_forward")
 }
 
-// status says that nothing was applied, and where kernel or file differ from what was, and ends with 3.
+// status says that nothing was applied, and where kernel or file differ from what was, and ends
+// with 3.
 func TestStatusOfWhatIsNotInForce(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

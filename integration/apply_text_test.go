@@ -33,8 +33,8 @@ func threeISPs() lab.Spec {
 	}
 }
 
-// The text that compile prints, loaded by nft and ip, gives the same kernel state as apply gives by netlink; so does
-// the script.
+// The text that compile prints, loaded by nft and ip, gives the same kernel state as apply gives by
+// netlink; so does the script.
 func TestTextEqualsNetlink(t *testing.T) {
 	t.Parallel()
 	for name, spec := range fixtureSpecs {
@@ -126,7 +126,8 @@ func TestScriptAfterScript(t *testing.T) {
 	}
 }
 
-// printablePolicy makes policies until one is legal whose rules iproute2 6.1 can be told of: it knows no dscp.
+// printablePolicy makes policies until one is legal whose rules iproute2 6.1 can be told of: it
+// knows no dscp.
 func (r *router) printablePolicy(g *reference.Generator) *reference.Policy {
 	r.T().Helper()
 	for {
@@ -137,8 +138,9 @@ func (r *router) printablePolicy(g *reference.Generator) *reference.Policy {
 	}
 }
 
-// Where a policy says nothing of offload, the script makes what apply would, on a kernel with flowtables and on one without; where offload is
-// required, a kernel without is told of before anything is changed.
+// Where a policy says nothing of offload, the script makes what apply would, on a kernel with
+// flowtables and on one without; where offload is required, a kernel without is told of before
+// anything is changed.
 func TestScriptOffloads(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
@@ -164,7 +166,8 @@ func TestScriptOffloads(t *testing.T) {
 	}
 }
 
-// A masqueraded uplink without an address of one IP version is left out by the script for that version, as by apply.
+// A masqueraded uplink without an address of one IP version is left out by the script for that
+// version, as by apply.
 func TestScriptLeavesOutAVersionWithoutAddress(t *testing.T) {
 	t.Parallel()
 	isp2 := lab.ISP(2)

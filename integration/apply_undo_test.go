@@ -29,7 +29,8 @@ func (c *confirmCase) aRule() string {
 	return ""
 }
 
-// An undo makes the kernel hold the policy from before the trial, whatever others did to it meanwhile or before, and whatever came up.
+// An undo makes the kernel hold the policy from before the trial, whatever others did to it
+// meanwhile or before, and whatever came up.
 func TestUndoMendsWhatOthersDid(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)
@@ -65,7 +66,8 @@ func TestLateUndoMendsWhatOthersDid(t *testing.T) {
 	c.becomesOld()
 }
 
-// A policy from before that is not known, or cannot be applied any more, is no reason to keep a trial: the kernel gets back what it held.
+// A policy from before that is not known, or cannot be applied any more, is no reason to keep a
+// trial: the kernel gets back what it held.
 func TestUndoWithoutThePolicyFromBefore(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)

@@ -45,7 +45,8 @@ default = { routes = [ { uplink = "isp1" } ] }
 policy = [ { name = "secret", src = "192.168.10.12", table = "only2" } ]
 `
 
-// apply --wait makes the kill switch stand at once, and brings in what appears; the lock is free meanwhile.
+// apply --wait makes the kill switch stand at once, and brings in what appears; the lock is free
+// meanwhile.
 func TestApplyWaits(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

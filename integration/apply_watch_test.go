@@ -39,7 +39,8 @@ func (w *watched) statusSays(words ...string) {
 	})
 }
 
-// inForce fails the test unless the default host's connections take an uplink, and the kernel holds a policy.
+// inForce fails the test unless the default host's connections take an uplink, and the kernel holds
+// a policy.
 func (w *watched) inForce(policy string, when string) {
 	w.t.Helper()
 	file := w.other("compare.toml", policy)
@@ -48,7 +49,8 @@ func (w *watched) inForce(policy string, when string) {
 	}
 }
 
-// Through a running watch apply takes any file, which is in force from then on: for HUP, and for a watch that is started again.
+// Through a running watch apply takes any file, which is in force from then on: for HUP, and for a
+// watch that is started again.
 func TestApplyThroughWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -110,7 +112,8 @@ func TestApplyThroughWatch(t *testing.T) {
 	w.logged("reloaded the policy; the kernel holds it already")
 }
 
-// A trial through a watch: one at a time, kept or undone on demand, and nothing is there to keep or undo without one.
+// A trial through a watch: one at a time, kept or undone on demand, and nothing is there to keep or
+// undo without one.
 func TestTrialThroughWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -146,7 +149,8 @@ func TestTrialThroughWatch(t *testing.T) {
 	nothing()
 }
 
-// What was not confirmed is undone, and stays rejected for everybody but a person, until the file changes.
+// What was not confirmed is undone, and stays rejected for everybody but a person, until the file
+// changes.
 func TestRejectedPolicy(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -195,7 +199,8 @@ func (w *watched) waitUndone() {
 	})
 }
 
-// A watch that ends during a trial, in whatever way, keeps its end when it is started again; and one that is not is no reason to keep it.
+// A watch that ends during a trial, in whatever way, keeps its end when it is started again; and
+// one that is not is no reason to keep it.
 func TestTrialOutlivesWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -246,7 +251,8 @@ func (w *watched) forgetBoot() {
 	}
 }
 
-// After a reboot a rejected file is not applied, but the policy that was kept last, with its lists as they were.
+// After a reboot a rejected file is not applied, but the policy that was kept last, with its lists
+// as they were.
 func TestRejectedAtBoot(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
@@ -282,7 +288,8 @@ func TestRejectedAtBoot(t *testing.T) {
 	}
 }
 
-// Nothing in /run/pbr is for anybody but root, with a watch that has a metrics socket there, in a trial: no other user can hold the lock.
+// Nothing in /run/pbr is for anybody but root, with a watch that has a metrics socket there, in a
+// trial: no other user can hold the lock.
 func TestRunIsForRootAlone(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
@@ -338,7 +345,8 @@ func (r *router) holdLock(seconds string) {
 	}
 }
 
-// A command waits for another one, says so, and acts on the policy and the machine as they are when its turn has come.
+// A command waits for another one, says so, and acts on the policy and the machine as they are when
+// its turn has come.
 func TestCommandsWaitForTheLock(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

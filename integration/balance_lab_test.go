@@ -13,8 +13,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// crowd is a router with a balance, many clients behind it and silent providers in front: only first packets count, and
-// thousands of them are seen in a moment.
+// crowd is a router with a balance, many clients behind it and silent providers in front: only
+// first packets count, and thousands of them are seen in a moment.
 type crowd struct {
 	*lab.Net
 	t      *testing.T
@@ -39,7 +39,8 @@ func newCrowd(t *testing.T, providers int) *crowd {
 	return &crowd{Net: n, t: t, rng: rand.New(rand.NewPCG(testSeed(t), 0)), router: newRouter(n.Router), wires: n.Wires()}
 }
 
-// policy is a policy file with all providers, main's traffic by the first of them, and what else is given.
+// policy is a policy file with all providers, main's traffic by the first of them, and what else is
+// given.
 func (c *crowd) policy(rest string) string {
 	var b strings.Builder
 	b.WriteString("[pbr]\noffload = \"off\"\n")
@@ -82,7 +83,8 @@ func (c *crowd) connects(clients []netip.Addr) []string {
 	return c.deal(packets)
 }
 
-// batch is how many packets are under way at once: fewer than a CPU's receive queue takes (net.core.netdev_max_backlog).
+// batch is how many packets are under way at once: fewer than a CPU's receive queue takes
+// (net.core.netdev_max_backlog).
 const batch = 250
 
 // deal sends packets and tells which provider each of them came to; the name of none is empty.
@@ -125,8 +127,8 @@ func share(by []string) map[string]int {
 	return count
 }
 
-// byWeight fails the test unless the counts are what weights make of chance: chi-square, at a probability of about one in a
-// million to be wrong.
+// byWeight fails the test unless the counts are what weights make of chance: chi-square, at a
+// probability of about one in a million to be wrong.
 func (c *crowd) byWeight(what string, by []string, weights map[string]int) {
 	c.t.Helper()
 	count, sum := share(by), 0
@@ -168,7 +170,8 @@ func (c *crowd) spec(isp string) lab.ISPSpec {
 	return c.Spec.ISPs[slices.IndexFunc(c.Spec.ISPs, func(s lab.ISPSpec) bool { return s.Name == isp })]
 }
 
-// changed counts the clients whose provider is another one, apart from those of one provider that is gone.
+// changed counts the clients whose provider is another one, apart from those of one provider that
+// is gone.
 func changed(before, after []string, gone string) int {
 	n := 0
 	for i := range before {

@@ -9,8 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Clients are divided by weight in both families; one that dies loses its own clients alone, to the others by their
-// weights, and has them again when it comes back.
+// Clients are divided by weight in both families; one that dies loses its own clients alone, to the
+// others by their weights, and has them again when it comes back.
 func TestBalanceByHash(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 3)
@@ -100,7 +100,8 @@ func addrPlus(a string, i int) netip.Addr {
 	return addr
 }
 
-// In turn means exactly in turn, by weight, for connections and not for packets, and through an apply that changes nothing.
+// In turn means exactly in turn, by weight, for connections and not for packets, and through an
+// apply that changes nothing.
 func TestBalanceInTurn(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 2)
@@ -131,7 +132,8 @@ func TestBalancePacketsOfOneConnectionAreNotDealtOut(t *testing.T) {
 	p := lab.Packet{Src: netip.MustParseAddr("10.50.1.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: lab.ProtoUDP, SPort: 1000, DPort: 443}
 	for round := range 4 {
 		p.SPort++
-		// One by one: packets that are classified before the first one is on its way out have no connection yet.
+		// One by one: packets that are classified before the first one is on its way out have no
+		// connection yet.
 		var got []string
 		for range 5 {
 			got = append(got, c.deal([]lab.Packet{p})...)

@@ -66,7 +66,8 @@ func (c *chaos) operate(r *rand.Rand) {
 	_ = cmd.Wait()
 }
 
-// network takes links and addresses away, makes the internet behind an uplink silent, and gives all of it back.
+// network takes links and addresses away, makes the internet behind an uplink silent, and gives all
+// of it back.
 func (c *chaos) network(r *rand.Rand) {
 	c.pause(r, 200*time.Millisecond, 1500*time.Millisecond)
 	isp := oneOf(r, c.Spec.ISPs...)

@@ -10,8 +10,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// leaks are connections of the strict host that left by another uplink. They may while what others deleted is not yet repaired, and no
-// longer: pbr cannot route what it has no rules for.
+// leaks are connections of the strict host that left by another uplink. They may while what others
+// deleted is not yet repaired, and no longer: pbr cannot route what it has no rules for.
 type leaks struct {
 	w *watched
 	// foreign is what others have.
@@ -42,7 +42,8 @@ func newLeaks(w *watched) *leaks {
 	return l
 }
 
-// parts counts what keeps strict connections in: the rules that lead to tables, the chains that mark, the routes that end in unreachable.
+// parts counts what keeps strict connections in: the rules that lead to tables, the chains that
+// mark, the routes that end in unreachable.
 func (l *leaks) parts() int {
 	run := func(name string, args ...string) string { return l.w.Router.Exec(name, args...).Stdout }
 	return strings.Count(run("ip", "rule", "show", "proto", ownProtocol), "\n") +
@@ -90,8 +91,8 @@ func (l *leaks) ask() {
 	}
 }
 
-// look ends what is exposed when everything is there. What began after the look goes on; so does what a trial may go back to: without a watch that is what
-// others had left, whatever it is.
+// look ends what is exposed when everything is there. What began after the look goes on; so does
+// what a trial may go back to: without a watch that is what others had left, whatever it is.
 func (l *leaks) look() {
 	began := time.Now()
 	trial := func() bool {

@@ -14,13 +14,15 @@ import (
 	"pbr/integration/lab"
 )
 
-// How long TestChaos goes on; chaosEnv overrides it, as PBR_CHAOS=10m. What it does depends on the seed (seedEnv).
+// How long TestChaos goes on; chaosEnv overrides it, as PBR_CHAOS=10m. What it does depends on the
+// seed (seedEnv).
 const (
 	chaosTime = 20 * time.Second
 	chaosEnv  = "PBR_CHAOS"
 )
 
-// chaosEdits are what an operator appends to the policy. None changes the numbers of tables, or what the strict policy does.
+// chaosEdits are what an operator appends to the policy. None changes the numbers of tables, or
+// what the strict policy does.
 var chaosEdits = []string{
 	"",
 	"\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n",
@@ -28,7 +30,8 @@ var chaosEdits = []string{
 	"\n[lists]\nmany = [\"10.1.0.0/16\", \"10.3.0.0/17\", \"172.20.1.1\"]\n[[policy]]\nname = \"listed\"\ndst = \"@many\"\nuplink = \"isp1\"\n",
 }
 
-// foreignChaos is what others have on the router of TestChaos: nothing that goes with an uplink's link.
+// foreignChaos is what others have on the router of TestChaos: nothing that goes with an uplink's
+// link.
 const foreignChaos = somebodyElse + `table inet nat2 {
 	chain post {
 		type nat hook postrouting priority 90; policy accept;
@@ -49,9 +52,10 @@ type chaos struct {
 	mu sync.Mutex // of cmd, which actors share
 }
 
-// Whatever happens at once on a router, one apply puts it right: programs are killed, policies tried, confirmed and undone, uplinks ordered up and down, links and
-// addresses come and go, others delete what is pbr's, and the disk below /run/pbr is full. Others' state stays byte for byte, and no strict connection leaves by
-// another uplink but while others' deletion is not repaired.
+// Whatever happens at once on a router, one apply puts it right: programs are killed, policies
+// tried, confirmed and undone, uplinks ordered up and down, links and addresses come and go, others
+// delete what is pbr's, and the disk below /run/pbr is full. Others' state stays byte for byte, and
+// no strict connection leaves by another uplink but while others' deletion is not repaired.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	c := newChaos(t)
@@ -102,7 +106,8 @@ func newChaos(t *testing.T) *chaos {
 	return c
 }
 
-// connect gives the uplinks what changes of links and addresses took away, and main its default route by the first, which is where a leak would go.
+// connect gives the uplinks what changes of links and addresses took away, and main its default
+// route by the first, which is where a leak would go.
 func (c *chaos) connect() {
 	for _, isp := range c.Spec.ISPs {
 		c.Router.Run("ip", "link", "set", isp.Iface, "up")
@@ -112,14 +117,16 @@ func (c *chaos) connect() {
 	c.Router.Run("ip", "route", "replace", "default", "via", c.Spec.ISPs[0].Gateway4.String(), "dev", c.Spec.ISPs[0].Iface)
 }
 
-// others is everything on the router that is not pbr's, in an order that does not tell what was made anew, without counts of packets.
+// others is everything on the router that is not pbr's, in an order that does not tell what was
+// made anew, without counts of packets.
 func (c *chaos) others() string {
 	return sortLines(countPattern.ReplaceAllString(c.router.foreign(), ""))
 }
 
 var countPattern = regexp.MustCompile(`packets \d+ bytes \d+`)
 
-// calm ends what still goes on, and puts the machine itself right; nothing is done to pbr but that its last trial ends.
+// calm ends what still goes on, and puts the machine itself right; nothing is done to pbr but that
+// its last trial ends.
 func (c *chaos) calm() {
 	c.t.Helper()
 	c.emptyDisk()

@@ -73,7 +73,8 @@ func (l listed) is(uplink, policy, table, seen string) bool {
 	return text(l.Uplink) == uplink && text(l.Policy) == policy && text(l.Table) == table && l.NAT.Address == seen
 }
 
-// Connections are told with their uplink, what catches them, and their translation; filters select, and --flush deletes what they select.
+// Connections are told with their uplink, what catches them, and their translation; filters select,
+// and --flush deletes what they select.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)

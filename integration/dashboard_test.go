@@ -12,8 +12,9 @@ import (
 
 var metricName = regexp.MustCompile(`\bpbr_[a-z_]+`)
 
-// Every metric that the dashboard and the alerts name is in a live scrape, and every one of the scrape is explained in the documentation. With promtool (make
-// test-prometheus), it finds nothing wrong with the alerts, with what they do, and with the scrape.
+// Every metric that the dashboard and the alerts name is in a live scrape, and every one of the
+// scrape is explained in the documentation. With promtool (make test-prometheus), it finds nothing
+// wrong with the alerts, with what they do, and with the scrape.
 func TestDashboardsNameWhatThereIs(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nmetrics = \"127.0.0.1:9811\"\n", 2)

@@ -11,8 +11,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// discoveryPolicy sends all IPv6 of one host, and the router's own, through the second uplink: strictly, so that what belongs to no connection, as
-// discovery does, is classified packet by packet; and all of another host's by a balance.
+// discoveryPolicy sends all IPv6 of one host, and the router's own, through the second uplink:
+// strictly, so that what belongs to no connection, as discovery does, is classified packet by
+// packet; and all of another host's by a balance.
 const discoveryPolicy = `
 [[table]]
 name = "secret"
@@ -36,14 +37,16 @@ src = "2001:db8:10::10"
 balance = "shared"
 `
 
-// ICMPv6 types around those of router and neighbour discovery (RFC 4861): 128 is an echo request, 132 and 143 are of multicast listener
-// discovery, which the kernel keeps out of conntrack, too; 138 is router renumbering.
+// ICMPv6 types around those of router and neighbour discovery (RFC 4861): 128 is an echo request,
+// 132 and 143 are of multicast listener discovery, which the kernel keeps out of conntrack, too;
+// 138 is router renumbering.
 var discoveryTypes = []uint8{128, 132, 133, 134, 135, 136, 137, 138, 143}
 
 // isDiscovery tells which of them are never marked.
 func isDiscovery(typ uint8) bool { return typ >= 133 && typ <= 137 }
 
-// Router and neighbour discovery is never marked or balanced, forwarded or the router's own; its neighbours among the types are.
+// Router and neighbour discovery is never marked or balanced, forwarded or the router's own; its
+// neighbours among the types are.
 func TestDiscoveryIsNeverSteered(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{

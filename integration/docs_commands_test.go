@@ -34,7 +34,8 @@ func typedLines(t *testing.T) (lines []string) {
 	return lines
 }
 
-// Each command line of the docs is one that pbr takes: it runs on a router, and does not end with an error about its words. What it finds there, and how it ends, is others' matter.
+// Each command line of the docs is one that pbr takes: it runs on a router, and does not end with
+// an error about its words. What it finds there, and how it ends, is others' matter.
 func TestDocsCommandLinesRun(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

@@ -12,7 +12,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// healthyRouter is a router with two providers that answer, whose policy is in force and which lacks nothing.
+// healthyRouter is a router with two providers that answer, whose policy is in force and which
+// lacks nothing.
 func healthyRouter(t *testing.T) *router {
 	t.Helper()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -41,7 +42,8 @@ func (r *router) everythingOn() string {
 	return list
 }
 
-// doctor runs the doctor, which must leave everything as it is, and returns what it says; exit status code is wanted.
+// doctor runs the doctor, which must leave everything as it is, and returns what it says; exit
+// status code is wanted.
 func (r *router) doctor(code int, args ...string) string {
 	r.T().Helper()
 	before := r.everythingOn()
@@ -79,7 +81,8 @@ func TestDoctorOnHealthyRouter(t *testing.T) {
 	}
 }
 
-// A trap is something planted on a router, and the words of the one line that names it with what to do about it.
+// A trap is something planted on a router, and the words of the one line that names it with what to
+// do about it.
 type trap struct {
 	plant func(*router)
 	line  []string
@@ -210,7 +213,8 @@ func hasAll(line string, words []string) bool {
 	return true
 }
 
-// Beside a running watch: a gateway that is nobody's, an uplink that was told to be down, private addresses that nobody translates.
+// Beside a running watch: a gateway that is nobody's, an uplink that was told to be down, private
+// addresses that nobody translates.
 func TestDoctorBesideWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -260,7 +264,8 @@ func TestDoctorWithoutPrivilege(t *testing.T) {
 	}
 }
 
-// A program with policy routing of its own is found in the router's network namespace, and in no other.
+// A program with policy routing of its own is found in the router's network namespace, and in no
+// other.
 func TestDoctorFindsPrograms(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)

@@ -17,8 +17,9 @@ import (
 // costEnv has the cost measured: it needs an idle machine, and takes half a minute.
 const costEnv = "PBR_COST"
 
-// TestDomainsCost sends answers at a steady 10,000 a second, each with an address of its own, past pbr watch, and tells what they cost of its processor
-// time; and how long a client waits for an answer, with pbr watch and without.
+// TestDomainsCost sends answers at a steady 10,000 a second, each with an address of its own, past
+// pbr watch, and tells what they cost of its processor time; and how long a client waits for an
+// answer, with pbr watch and without.
 func TestDomainsCost(t *testing.T) {
 	if os.Getenv(costEnv) == "" {
 		t.Skipf("%s=1 measures what an answer costs, on an idle machine", costEnv)

@@ -185,8 +185,8 @@ func (n *named) connects(to netip.Addr) string {
 	return seen.By
 }
 
-// firstConnections asks for names, connects to each address the moment the answer is read, and counts by which provider the first connection
-// goes.
+// firstConnections asks for names, connects to each address the moment the answer is read, and
+// counts by which provider the first connection goes.
 func (n *named) firstConnections(network string, at netip.AddrPort, from, count int, domain string, kind uint16, edit func(*dns.Msg)) map[string]int {
 	n.t.Helper()
 	by := map[string]int{}

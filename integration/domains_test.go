@@ -33,7 +33,8 @@ func TestDomainsFirstConnection(t *testing.T) {
 	}
 }
 
-// DNS goes on whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor time.
+// DNS goes on whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor
+// time.
 func TestDomainsNeverStopDNS(t *testing.T) {
 	n := newNamed(t, domainPolicy) // alone: others' load would be mistaken for a failure
 	n.dnsmasq(n.Router, []string{n.hosts(200, "example.com")})
@@ -51,7 +52,8 @@ func TestDomainsNeverStopDNS(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	// Only what is asked while the sign of life is there is lost, and not more than the queue takes.
+	// Only what is asked while the sign of life is there is lost, and not more than the queue
+	// takes.
 	if lost := n.flood(9000, 2*time.Second); lost > tap.QueueLength {
 		t.Errorf("stopped: %d of 9000 answers are lost", lost)
 	}
@@ -72,8 +74,8 @@ func TestDomainsNeverStopDNS(t *testing.T) {
 	}
 }
 
-// flood asks for n names as quickly as the resolver answers, and returns how many answers do not come
-// before there is nothing for a while.
+// flood asks for n names as quickly as the resolver answers, and returns how many answers do not
+// come before there is nothing for a while.
 func (n *named) flood(count int, patience time.Duration) (lost int) {
 	n.t.Helper()
 	conn, err := n.dialLAN("udp", n.resolver)
@@ -131,7 +133,8 @@ func (n *named) hog(pid int) {
 	}
 }
 
-// dnsmasq fills the sets by itself, with no pbr watch, from the file that apply writes; names below others are in the lists of both.
+// dnsmasq fills the sets by itself, with no pbr watch, from the file that apply writes; names below
+// others are in the lists of both.
 func TestDomainsDnsmasqAlone(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")
@@ -183,7 +186,8 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	}
 }
 
-// The queue of another program is left alone: answers are copied instead, which status and doctor say; and when it is free, they are held again.
+// The queue of another program is left alone: answers are copied instead, which status and doctor
+// say; and when it is free, they are held again.
 func TestDomainsQueueTaken(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")

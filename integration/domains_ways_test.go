@@ -57,8 +57,9 @@ func (n *named) elsewhere() {
 	n.waitServed(unboundAt)
 }
 
-// odd runs a server that answers over UDP with many addresses where EDNS allows it, else with one and the mark of truncation; and over TCP in segments
-// of a few bytes. Names are many-N.example.com.
+// odd runs a server that answers over UDP with many addresses where EDNS allows it, else with one
+// and the mark of truncation; and over TCP in segments of a few bytes. Names are
+// many-N.example.com.
 func (n *named) odd(h *lab.Host) {
 	n.t.Helper()
 	var udp net.PacketConn
@@ -316,8 +317,8 @@ func (n *named) elements(set string) []string {
 	return out
 }
 
-// Answers are held by nftables' own queue where there is one, and a connection to a resolver stays where its answers are seen, although others are
-// offloaded.
+// Answers are held by nftables' own queue where there is one, and a connection to a resolver stays
+// where its answers are seen, although others are offloaded.
 func TestVMDomainsOffload(t *testing.T) {
 	lab.NeedKernel(t, "nft_queue", "nf_flow_table")
 	n := newNamed(t, domainPolicy)

@@ -7,8 +7,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Routes of equal distance share new connections by weight in both families; those that run stay where they are, through the
-// failure of another one and its return.
+// Routes of equal distance share new connections by weight in both families; those that run stay
+// where they are, through the failure of another one and its return.
 func TestECMPByWeight(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 3)
@@ -33,7 +33,8 @@ table = "shared"
 		first := c.deal(packets)
 		c.byWeight(what, first, map[string]int{"isp1": 3, "isp2": 1, "isp3": 2})
 		c.dies("isp2")
-		// Those of isp2 find no route in its table: they go by what main and default know, which is nothing here.
+		// Those of isp2 find no route in its table: they go by what main and default know, which is
+		// nothing here.
 		if n := changed(first, c.deal(packets), "isp2"); n != 0 {
 			t.Errorf("%s: %d running connections moved when isp2, which they do not use, died", what, n)
 		}

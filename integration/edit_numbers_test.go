@@ -32,7 +32,8 @@ type numbering struct {
 	mask     uint32
 	priority int
 	first    string
-	// uplink is the name of the second uplink, strict and plain those of tables over it, nat how it translates.
+	// uplink is the name of the second uplink, strict and plain those of tables over it, nat how it
+	// translates.
 	uplink, strict, plain, nat string
 	more                       []string
 }
@@ -52,7 +53,8 @@ func randomNumbering(r *rand.Rand, nat string) numbering {
 	return n
 }
 
-// text is a policy that sends host .12 through the second uplink or nowhere, host .11 through it, and all others through the first.
+// text is a policy that sends host .12 through the second uplink or nowhere, host .11 through it,
+// and all others through the first.
 func (n numbering) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[pbr]\noffload = \"off\"\nmark-mask = 0x%08x\nrule-priority = %d\nmain-first = %q\n", n.mask, n.priority, n.first)
@@ -142,7 +144,8 @@ func (r *router) marksByDestination() map[string]map[uint32]int {
 	return out
 }
 
-// Where the hosts of text's policies send to: addresses that tell at a provider whose packet it is. What goes to the silent ones is not answered.
+// Where the hosts of text's policies send to: addresses that tell at a provider whose packet it is.
+// What goes to the silent ones is not answered.
 var (
 	strictDsts = []string{"9.9.9.12", "2001:db8:ffff::12", "9.9.8.12", "2001:db8:fffe::12"}
 	plainDsts  = []string{"9.9.9.11", "2001:db8:ffff::11", "9.9.8.11", "2001:db8:fffe::11"}
@@ -156,7 +159,8 @@ const strayTable = `table inet stray {
 }
 `
 
-// seen is how many packets of the hosts that policies send through the second uplink a provider has got.
+// seen is how many packets of the hosts that policies send through the second uplink a provider has
+// got.
 func seen(t *testing.T, isp *lab.Host) int {
 	t.Helper()
 	out := isp.Run("nft", "list", "counter", "inet", "stray", "seen")
@@ -194,7 +198,8 @@ func (tr *traffic) end() {
 	}
 }
 
-// No packet of a running connection goes astray while numbers change, none loses its mark, and none its uplink.
+// No packet of a running connection goes astray while numbers change, none loses its mark, and none
+// its uplink.
 func TestNumbersChangeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	pairs := numberPairs
@@ -230,7 +235,8 @@ func TestNumbersChangeUnderTraffic(t *testing.T) {
 	}
 }
 
-// changeUnderTraffic applies two policies, one after the other, the second one while connections of the first one send.
+// changeUnderTraffic applies two policies, one after the other, the second one while connections of
+// the first one send.
 func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after numbering, entries int) {
 	t := r.T().(*testing.T)
 	t.Helper()
@@ -256,7 +262,8 @@ func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after num
 	t.Logf("the apply took %v", took.Round(time.Millisecond))
 }
 
-// checkMarks fails the test unless each connection has the mark of its uplink, and there are as many as there were.
+// checkMarks fails the test unless each connection has the mark of its uplink, and there are as
+// many as there were.
 func checkMarks(t *testing.T, when string, marks map[string]map[uint32]int, strict, plain uint32, entries int) {
 	t.Helper()
 	want := map[string]map[uint32]int{}

@@ -50,7 +50,8 @@ type client struct {
 	first lab.Seen
 }
 
-// openClients opens connections from the LAN and from the router itself, over TCP and UDP, IPv4 and IPv6.
+// openClients opens connections from the LAN and from the router itself, over TCP and UDP, IPv4 and
+// IPv6.
 func openClients(t *testing.T, n *lab.Net, each int) (list []client) {
 	t.Helper()
 	for _, from := range []struct {
@@ -98,7 +99,8 @@ func goOn(t *testing.T, when string, list []client) {
 	}
 }
 
-// Running connections of a healthy uplink stay on it when an edit makes another one default's primary uplink.
+// Running connections of a healthy uplink stay on it when an edit makes another one default's
+// primary uplink.
 func TestEditsOfDefaultMoveNoConnection(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"masquerade", "none"} {
@@ -120,7 +122,8 @@ func TestEditsOfDefaultMoveNoConnection(t *testing.T) {
 	}
 }
 
-// newEditNet is a LAN behind a router with three providers that answer, and with one of which main's default route is.
+// newEditNet is a LAN behind a router with three providers that answer, and with one of which
+// main's default route is.
 func newEditNet(t *testing.T) *lab.Net {
 	t.Helper()
 	n := lab.Build(lab.New(t), lab.Spec{

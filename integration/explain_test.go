@@ -47,7 +47,8 @@ func explainOnce(t *testing.T, r *router, args ...string) explained {
 	return a
 }
 
-// pbr explain tells what the kernel has, whatever the file says; it changes nothing, waits for no lock, and takes next to no time.
+// pbr explain tells what the kernel has, whatever the file says; it changes nothing, waits for no
+// lock, and takes next to no time.
 func TestExplainLive(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), propertySpec())
@@ -138,7 +139,8 @@ func everything(r *router) string {
 // quick is what an answer may take of the processor.
 const quick = 20 * time.Millisecond
 
-// An answer takes 20 ms with a small policy: the best of several runs, in processor time, as the machine does other things, too.
+// An answer takes 20 ms with a small policy: the best of several runs, in processor time, as the
+// machine does other things, too.
 func TestExplainIsQuick(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), propertySpec())
@@ -193,7 +195,8 @@ func TestExplainOddAddresses(t *testing.T) {
 	}
 }
 
-// What somebody else puts into pbr's table keeps no command from answering; each says that it is there.
+// What somebody else puts into pbr's table keeps no command from answering; each says that it is
+// there.
 func TestExplainBesideForeignObjects(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), propertySpec())

@@ -30,7 +30,8 @@ type explained struct {
 	text                     string
 }
 
-// explain asks pbr explain, on the router as it is, about packets; established says of each which uplink it is pinned to, if it is not a first one.
+// explain asks pbr explain, on the router as it is, about packets; established says of each which
+// uplink it is pinned to, if it is not a first one.
 func (p *property) explain(all []*sent, pinned map[*sent]string) map[*sent]*explained {
 	p.t.Helper()
 	var questions strings.Builder
@@ -86,7 +87,8 @@ func questionOf(id int, s *sent, pinned map[*sent]string) string {
 	return string(line) + "\n"
 }
 
-// checkExplained compares what became of packets with what pbr explain says of them: interface, address seen, verdict, and the connection's mark.
+// checkExplained compares what became of packets with what pbr explain says of them: interface,
+// address seen, verdict, and the connection's mark.
 func (p *property) checkExplained(what string, all []*sent, pinned map[*sent]string) {
 	p.t.Helper()
 	if len(all) == 0 {
@@ -109,7 +111,8 @@ func (p *property) checkExplained(what string, all []*sent, pinned map[*sent]str
 	}
 }
 
-// minimise makes the smallest policy the router's for which kernel and explain still disagree about a first packet.
+// minimise makes the smallest policy the router's for which kernel and explain still disagree about
+// a first packet.
 func (p *property) minimise(s *sent) {
 	p.t.Helper()
 	whole := p.policy
@@ -172,8 +175,9 @@ func (p *property) disagreement(s *sent, a *explained, marks map[string]uint32) 
 	return ""
 }
 
-// sources counts the addresses that a packet may have as it leaves by an interface. A sender on the router that has none yet gets one of a
-// route of equal distance, though main's route decides where the packet then goes.
+// sources counts the addresses that a packet may have as it leaves by an interface. A sender on the
+// router that has none yet gets one of a route of equal distance, though main's route decides where
+// the packet then goes.
 func (p *property) sources(s *sent, dev string) int {
 	addrs := map[netip.Addr]bool{}
 	for _, w := range p.eval().First(s.packet) {
@@ -189,7 +193,8 @@ func (a *explained) has(uplink string) bool {
 	return slices.ContainsFunc(a.Members, func(m struct{ Uplink string }) bool { return m.Uplink == uplink })
 }
 
-// connectionOf names a packet's connection; a packet whose address is the kernel's to choose is told from the others of its round by the rest.
+// connectionOf names a packet's connection; a packet whose address is the kernel's to choose is
+// told from the others of its round by the rest.
 func connectionOf(s *sent) string {
 	k := s.packet
 	if !k.Src.IsValid() {
@@ -217,7 +222,8 @@ type marked struct {
 	mark       uint32
 }
 
-// connectionLine reads a line of conntrack -L, and names the connection with its source and without: the first direction's fields come first.
+// connectionLine reads a line of conntrack -L, and names the connection with its source and
+// without: the first direction's fields come first.
 func connectionLine(line string) []marked {
 	words := strings.Fields(line)
 	if len(words) < 4 {

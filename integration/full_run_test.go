@@ -10,7 +10,8 @@ import (
 // moreTables is watchPolicy with a table more, which cannot come into force without a note in /run.
 const moreTables = watchPolicy + "\n[[table]]\nname = \"third\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"third\"\nsrc = \"192.168.10.10\"\ntable = \"third\"\n"
 
-// Without room in /run a watch starts with the policy that is in force, says so, fails over and repairs, and takes the edited file when there is room.
+// Without room in /run a watch starts with the policy that is in force, says so, fails over and
+// repairs, and takes the edited file when there is room.
 func TestWatchWithFullRun(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
@@ -44,7 +45,8 @@ func TestWatchWithFullRun(t *testing.T) {
 	w.waitArrives(byDefault, "isp2")
 }
 
-// Without room in /run a watch that is killed and one that was never noted start alike, and other commands still find it.
+// Without room in /run a watch that is killed and one that was never noted start alike, and other
+// commands still find it.
 func TestWatchKilledWithFullRun(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
@@ -64,7 +66,8 @@ func TestWatchKilledWithFullRun(t *testing.T) {
 	says(t, w.router.pbr("watch"), 1, "runs already")
 }
 
-// An undo that is due while there is no room in /run is tried again until it succeeds, with a watch and without.
+// An undo that is due while there is no room in /run is tried again until it succeeds, with a watch
+// and without.
 func TestDueUndoWithFullRun(t *testing.T) {
 	t.Parallel()
 	for _, watch := range []bool{true, false} {

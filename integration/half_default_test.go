@@ -8,13 +8,15 @@ import (
 	"pbr/integration/lab"
 )
 
-// halfDefaults are what VPN programs lay over a default route: OpenVPN's redirect-gateway def1, and its IPv6 forms.
+// halfDefaults are what VPN programs lay over a default route: OpenVPN's redirect-gateway def1, and
+// its IPv6 forms.
 var halfDefaults = map[string][]string{
 	"-4": {"0.0.0.0/1", "128.0.0.0/1"},
 	"-6": {"::/3", "2000::/3", "2000::/4", "3000::/4", "::/1", "8000::/1"},
 }
 
-// halfDefaultPolicy steers one host to isp2, keeps another in a strict table, and sends the rest where default or main says.
+// halfDefaultPolicy steers one host to isp2, keeps another in a strict table, and sends the rest
+// where default or main says.
 const halfDefaultPolicy = `
 [[table]]
 name = "only-isp2"
@@ -26,7 +28,8 @@ src = ["192.168.10.12", "2001:db8:10::12"]
 table = "only-isp2"
 `
 
-// halfDefaultNet is a router whose main table sends everything to isp3, which is nobody's uplink, by half-default routes.
+// halfDefaultNet is a router whose main table sends everything to isp3, which is nobody's uplink,
+// by half-default routes.
 func halfDefaultNet(t *testing.T) *scenario {
 	t.Helper()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -45,7 +48,8 @@ func halfDefaultNet(t *testing.T) *scenario {
 	return &scenario{Net: n, t: t, router: newRouter(n.Router)}
 }
 
-// Half-default routes in main count as default routes: they take nothing of policies, strict tables and [default].
+// Half-default routes in main count as default routes: they take nothing of policies, strict tables
+// and [default].
 func TestHalfDefaultRoutes(t *testing.T) {
 	t.Parallel()
 	s := halfDefaultNet(t)
@@ -87,7 +91,8 @@ func TestHalfDefaultRoutes(t *testing.T) {
 	s.killSwitchWithoutItsUplink()
 }
 
-// The doctor names half-default routes and what they mean, and gateway = "auto" learns the gateway from them.
+// The doctor names half-default routes and what they mean, and gateway = "auto" learns the gateway
+// from them.
 func TestDoctorOnHalfDefaultRoutes(t *testing.T) {
 	t.Parallel()
 	s := halfDefaultNet(t)
@@ -119,7 +124,8 @@ func (s *scenario) halfDefaultsUnder(name, policy string, flows []flow) {
 	}
 }
 
-// killSwitchWithoutItsUplink takes the strict table's only uplink away: what it catches gets nowhere, whatever main has.
+// killSwitchWithoutItsUplink takes the strict table's only uplink away: what it catches gets
+// nowhere, whatever main has.
 func (s *scenario) killSwitchWithoutItsUplink() {
 	s.t.Helper()
 	s.router.apply(twoUplinks + halfDefaultPolicy)

@@ -8,8 +8,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// Where policies are maps their elements count. The hits of a policy are those of all its elements, also after edits that lead them elsewhere, put
-// them into other maps, or make the list short enough to be rules.
+// Where policies are maps their elements count. The hits of a policy are those of all its elements,
+// also after edits that lead them elsewhere, put them into other maps, or make the list short
+// enough to be rules.
 func TestHitsOfElements(t *testing.T) {
 	t.Parallel()
 	few := watchPolicy + "[[policy]]\nname = \"rest\"\nsrc = \"192.168.10.10\"\ndefault = true\n"

@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// check and doctor warn of a hook that is not there, or that others may change, on the machine itself; another machine knows nothing of it.
+// check and doctor warn of a hook that is not there, or that others may change, on the machine
+// itself; another machine knows nothing of it.
 func TestHookTrouble(t *testing.T) {
 	t.Parallel()
 	r := healthyRouter(t)

@@ -13,7 +13,8 @@ import (
 // importsDir has one directory per imported configuration.
 const importsDir = "../fixtures/import/"
 
-// importNet has all networks that the fixtures name: providers at wan1 to wan3, and those of the persistent sessions; LANs of the guide.
+// importNet has all networks that the fixtures name: providers at wan1 to wan3, and those of the
+// persistent sessions; LANs of the guide.
 func importNet() lab.Spec {
 	line := func(name, iface, net string) lab.ISPSpec {
 		return lab.ISPSpec{Name: name, Iface: iface, Router4: netip.MustParsePrefix(net + ".2/24"), Gateway4: netip.MustParseAddr(net + ".1")}
@@ -52,7 +53,8 @@ func (s *scenario) imports(kind, name string) {
 	s.readMarks()
 }
 
-// from is a connection from a host to a port of the internet, and the provider that it has to arrive at: "" for nowhere.
+// from is a connection from a host to a port of the internet, and the provider that it has to
+// arrive at: "" for nowhere.
 func (s *scenario) from(src, network string, port int, isp string, translated bool) {
 	s.t.Helper()
 	f := flow{name: fmt.Sprintf("%s %s/%d", src, network, port), from: "router", network: network, dst: fmt.Sprintf("9.9.9.9:%d", port), isp: isp}
@@ -123,7 +125,8 @@ func (s *scenario) spread(src string, n int) map[string]int {
 	return counts
 }
 
-// Exports and configurations of others, imported and applied: real packets go where they went there.
+// Exports and configurations of others, imported and applied: real packets go where they went
+// there.
 func TestImportedPackets(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), importNet())

@@ -14,7 +14,8 @@ import (
 // machinesDir has a directory for each shape of machine.
 const machinesDir = "../fixtures/machines/"
 
-// pbr init on each machine, made for real, sees and proposes what the fixtures hold, changes nothing, and what it proposes can be applied.
+// pbr init on each machine, made for real, sees and proposes what the fixtures hold, changes
+// nothing, and what it proposes can be applied.
 func TestInitOnMachines(t *testing.T) {
 	t.Parallel()
 	setups, err := filepath.Glob(machinesDir + "*/setup.sh")

@@ -13,7 +13,8 @@ import (
 	"pbr/kernel"
 )
 
-// applyAs makes a policy the router's as apply does, but with its classification in the given form, and returns the plan.
+// applyAs makes a policy the router's as apply does, but with its classification in the given form,
+// and returns the plan.
 func (r *router) applyAs(text string, form layers.Form, down compiler.Health) *plan.Plan {
 	r.T().Helper()
 	r.write(text)

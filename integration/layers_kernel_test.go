@@ -16,7 +16,8 @@ import (
 
 const policiesOfEveryStructure = 19
 
-// everyStructure is a policy whose maps are of every structure in one form or another. Its policies overlap.
+// everyStructure is a policy whose maps are of every structure in one form or another. Its policies
+// overlap.
 const everyStructure = `
 pbr = { offload = "off" }
 uplink = [
@@ -47,8 +48,8 @@ policy = [
 ]
 `
 
-// Packets at both ends of all intervals, and next to them, are counted by the policy that the list has for them, whatever the
-// classification is made of.
+// Packets at both ends of all intervals, and next to them, are counted by the policy that the list
+// has for them, whatever the classification is made of.
 func TestBoundariesInEveryStructure(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), propertySpec())
@@ -84,8 +85,8 @@ func TestBoundariesInEveryStructure(t *testing.T) {
 	t.Logf("%d packets in each form; %v", len(packets), met)
 }
 
-// boundaryPackets combines addresses, ports and protocols at which something in everyStructure begins or ends. No two are of
-// one connection.
+// boundaryPackets combines addresses, ports and protocols at which something in everyStructure
+// begins or ends. No two are of one connection.
 func boundaryPackets() (out []walk.Packet) {
 	fours := [2][]string{
 		{"10.49.255.255", "10.50.1.0", "10.50.1.1", "10.50.1.2", "10.50.1.255", "10.50.2.6", "10.50.2.7", "10.50.2.19", "10.50.2.20", "10.50.3.0", "10.50.3.255",
@@ -168,7 +169,8 @@ var (
 	elementLines = regexp.MustCompile(`counter packets (\d+) bytes \d+ comment "(policy-[^"]+)"`)
 )
 
-// policyCounters reads how many packets each policy has counted: in its counter, or in its elements of maps.
+// policyCounters reads how many packets each policy has counted: in its counter, or in its elements
+// of maps.
 func (r *router) policyCounters() map[string]int {
 	r.T().Helper()
 	out := map[string]int{}

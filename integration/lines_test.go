@@ -7,8 +7,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// Uplinks are not only plain interfaces: tagged ones, bridges, PPP sessions. Each carries connections both ways,
-// fails over when the line below it goes, and takes new connections when it is back.
+// Uplinks are not only plain interfaces: tagged ones, bridges, PPP sessions. Each carries
+// connections both ways, fails over when the line below it goes, and takes new connections when it
+// is back.
 func TestVMLines(t *testing.T) {
 	t.Parallel()
 	for _, line := range []struct {

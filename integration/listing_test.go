@@ -16,8 +16,9 @@ const (
 	ownProtocol   = "112"
 )
 
-// ours lists everything that pbr may own on a router, in a form that does not depend on the order in which
-// it came to be: its nftables table without the counters' values, all ip rules, the routes of its protocol.
+// ours lists everything that pbr may own on a router, in a form that does not depend on the order
+// in which it came to be: its nftables table without the counters' values, all ip rules, the routes
+// of its protocol.
 func (r *router) ours() string {
 	r.T().Helper()
 	var b strings.Builder
@@ -40,14 +41,16 @@ func sortLines(text string) string {
 // objectPattern is one object of a table, as nft lists it.
 var objectPattern = regexp.MustCompile(`(?ms)^\t\S[^\n]* \{\n.*?^\t\}\n`)
 
-// sortObjects sorts the objects of a listed table: the kernel lists them in the order of their making.
+// sortObjects sorts the objects of a listed table: the kernel lists them in the order of their
+// making.
 func sortObjects(table string) string {
 	objects := objectPattern.FindAllString(table, -1)
 	slices.Sort(objects)
 	return strings.Join(objects, "")
 }
 
-// foreign, too, has each route on one line, also those with several next hops. It lists everything on a router that is not pbr's: other tables with their counters, other rules, other routes.
+// foreign, too, has each route on one line, also those with several next hops. It lists everything
+// on a router that is not pbr's: other tables with their counters, other rules, other routes.
 func (r *router) foreign() string {
 	r.T().Helper()
 	var b strings.Builder

@@ -24,8 +24,8 @@ func editedList(n, edit int) string {
 	return b.String()
 }
 
-// TestListFileEdits changes a hundred entries of a long list again and again while a host connects: a running watch takes them over as
-// elements that differ, and no connection goes another way.
+// TestListFileEdits changes a hundred entries of a long list again and again while a host connects:
+// a running watch takes them over as elements that differ, and no connection goes another way.
 func TestListFileEdits(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, urlPolicy("1d"), 2)

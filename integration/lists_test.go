@@ -59,7 +59,8 @@ func (r *router) list(name string) (out map[string]listMember) {
 	return out
 }
 
-// holds fails the test unless a list has these members and no others, besides what the policy knows.
+// holds fails the test unless a list has these members and no others, besides what the policy
+// knows.
 func (r *router) holds(when, name string, want ...string) {
 	r.T().Helper()
 	got := r.list(name)
@@ -81,8 +82,8 @@ func (r *router) holds(when, name string, want ...string) {
 	}
 }
 
-// TestDynamicLists fills lists by commands, without a watch and with one. Connections follow; apply, reload, repair and a table that somebody
-// deleted keep the members.
+// TestDynamicLists fills lists by commands, without a watch and with one. Connections follow;
+// apply, reload, repair and a table that somebody deleted keep the members.
 func TestDynamicLists(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, listPolicy, 2)

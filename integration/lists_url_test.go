@@ -94,8 +94,8 @@ func lines(n int, more ...string) string {
 	return b.String() + strings.Join(more, "\n") + "\n"
 }
 
-// TestFetchedLists fetches a list, by command and by the watch. Whatever the server does wrong, the last good text stays, and is there without a
-// network after a restart.
+// TestFetchedLists fetches a list, by command and by the watch. Whatever the server does wrong, the
+// last good text stays, and is there without a network after a restart.
 func TestFetchedLists(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, urlPolicy("1d"), 2)

@@ -26,7 +26,8 @@ func (w *watched) longList(n int) {
 	w.other("many.txt", b.String())
 }
 
-// longNetworks is a file with that many networks, none beside another: the kernel takes longer for these.
+// longNetworks is a file with that many networks, none beside another: the kernel takes longer for
+// these.
 func (w *watched) longNetworks(n int) {
 	var b strings.Builder
 	for i := range n {
@@ -61,7 +62,8 @@ func (w *watched) slowest() (stop func() time.Duration) {
 	return stop
 }
 
-// quickRounds is how often a failover beside a long list is measured at most: whatever else the machine does meanwhile makes one late, too.
+// quickRounds is how often a failover beside a long list is measured at most: whatever else the
+// machine does meanwhile makes one late, too.
 const quickRounds = 3
 
 // longListTime is how long a long list may take beside failovers without end.
@@ -80,7 +82,8 @@ func (w *watched) failover() time.Duration {
 	return took
 }
 
-// takenOut takes isp1 out of use and gives it back, and returns how long the former took: all that a failover does when its checks have failed.
+// takenOut takes isp1 out of use and gives it back, and returns how long the former took: all that
+// a failover does when its checks have failed.
 func (w *watched) takenOut() time.Duration {
 	w.t.Helper()
 	order := func(mode string) {
@@ -138,8 +141,9 @@ func (w *watched) besideLongList(begin func() (done func() bool)) (worst time.Du
 	return worst, failovers
 }
 
-// While a very long list is read, compiled and sent, by a reload or an apply, uplinks fail over: what comes after the failed checks takes at most twice as long as
-// these do, and the status answers all the time.
+// While a very long list is read, compiled and sent, by a reload or an apply, uplinks fail over:
+// what comes after the failed checks takes at most twice as long as these do, and the status
+// answers all the time.
 func TestLongListBesideFailover(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

@@ -30,7 +30,8 @@ func (p *program) file(name, text string) string {
 	return path
 }
 
-// start runs a command in a mount namespace of its own, so that what it puts below /run is seen by nobody else.
+// start runs a command in a mount namespace of its own, so that what it puts below /run is seen by
+// nobody else.
 func (p *program) start(script string) {
 	p.T().Helper()
 	cmd := p.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", script)

@@ -9,8 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// planted are neighbours whose rules are made here as their sources make them; steps are run one after the other, each with
-// the words of the line that doctor has then.
+// planted are neighbours whose rules are made here as their sources make them; steps are run one
+// after the other, each with the words of the line that doctor has then.
 var planted = map[string][]struct {
 	step func(*router)
 	line []string
@@ -77,7 +77,8 @@ func TestDoctorKnowsItsNeighbours(t *testing.T) {
 	}
 }
 
-// firewalld drops IPv6 answers that arrive by another uplink than default's, doctor says so, and what it advises helps.
+// firewalld drops IPv6 answers that arrive by another uplink than default's, doctor says so, and
+// what it advises helps.
 func TestDoctorOnFirewalld(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "firewalld", "dbus-daemon")

@@ -6,8 +6,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Two special handlings and a default: marked at the first packet, first match wins, downloads never marked,
-// connections from outside answered by the line they came by.
+// Two special handlings and a default: marked at the first packet, first match wins, downloads
+// never marked, connections from outside answered by the line they came by.
 func TestNetworkHandlings(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "1-handlings", lab.Spec{

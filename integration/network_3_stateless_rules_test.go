@@ -9,8 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Rules with priorities: a host before its network, lookup, lookup-only-in-table, drop, prohibit. What leaves by isp2
-// is pinned to it strictly, because one of the rules allows no other way.
+// Rules with priorities: a host before its network, lookup, lookup-only-in-table, drop, prohibit.
+// What leaves by isp2 is pinned to it strictly, because one of the rules allows no other way.
 func TestNetworkStatelessRules(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "3-stateless-rules", lab.Spec{
@@ -29,8 +29,8 @@ func TestNetworkStatelessRules(t *testing.T) {
 		{name: "rule without a number", from: "lan", network: "tcp", src: "192.168.10.11", dst: "8.8.8.8:25", isp: "isp2", nat: "192.168.10.11", pin: "isp2/strict"},
 		{name: "other protocol", from: "lan", network: "udp", src: "192.168.10.11", dst: "8.8.8.8:25", isp: "isp1", nat: "192.168.10.11"},
 	})
-	// Each refusal has its own answer: prohibit is "administratively prohibited" (EACCES, or what ICMP makes of
-	// it for another host), drop is silence.
+	// Each refusal has its own answer: prohibit is "administratively prohibited" (EACCES, or what
+	// ICMP makes of it for another host), drop is silence.
 	_, err := s.LANs["lan"].AskOnce("udp", netip.MustParseAddr("192.168.10.11"), netip.MustParseAddrPort("100.101.7.7:53"), lab.DialOptions{})
 	if !errors.Is(err, syscall.EACCES) && !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Errorf("a prohibited destination: %v", err)

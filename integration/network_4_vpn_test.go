@@ -22,7 +22,8 @@ func TestNetworkVPN(t *testing.T) {
 	checkVPN(t, vpnSpec())
 }
 
-// checkVPN applies the policy of the VPN network: a tunnel for some, and nothing else for them. Nothing leaks when it is down.
+// checkVPN applies the policy of the VPN network: a tunnel for some, and nothing else for them.
+// Nothing leaks when it is down.
 func checkVPN(t *testing.T, spec lab.Spec) {
 	s := newScenario(t, "4-vpn", spec)
 	vpn4, vpn6, one4, one6 := "203.0.113.2", "2001:db8:f3::2", "192.0.2.2", "2001:db8:f1::2"

@@ -8,7 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Two gateways share the connections; each connection stays on its path, also when the routes change.
+// Two gateways share the connections; each connection stays on its path, also when the routes
+// change.
 func TestNetworkECMP(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "5-ecmp", lab.Spec{

@@ -8,7 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// Both families by one policy; a provider without IPv6 is passed over, or is a wall if its table is strict.
+// Both families by one policy; a provider without IPv6 is passed over, or is a wall if its table is
+// strict.
 func TestNetworkDualStack(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "6-dual-stack", lab.Spec{
@@ -52,7 +53,8 @@ func TestNetworkDualStack(t *testing.T) {
 	s.noMarkedDownload()
 }
 
-// pings sends echo requests of both families, which a policy of their own sends to the third provider.
+// pings sends echo requests of both families, which a policy of their own sends to the third
+// provider.
 func (s *scenario) pings() {
 	s.t.Helper()
 	for family, row := range map[string]struct{ src, dst string }{

@@ -15,8 +15,8 @@ type session struct {
 	dst  netip.AddrPort
 }
 
-// open opens a connection from a LAN and asks; the provider has to see the address of its own line, and the connection has to
-// be pinned to it.
+// open opens a connection from a LAN and asks; the provider has to see the address of its own line,
+// and the connection has to be pinned to it.
 func (s *scenario) open(network string, src netip.Addr, dst netip.AddrPort) session {
 	s.t.Helper()
 	c, err := s.LANs["lan"].Dial(network, src, dst, lab.DialOptions{})
@@ -53,7 +53,8 @@ func (s *scenario) stay(when string, open []session, of ...string) {
 	}
 }
 
-// lineDown and lineUp take a provider's line away and give it back, with what the kernel forgets meanwhile.
+// lineDown and lineUp take a provider's line away and give it back, with what the kernel forgets
+// meanwhile.
 func (s *scenario) lineDown(isp lab.ISPSpec) {
 	s.t.Helper()
 	s.router.IP("link set " + isp.Iface + " down")
@@ -71,7 +72,8 @@ func twoISPs(hosts ...int) lab.Spec {
 	return lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, hosts...)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}}
 }
 
-// Each pair of addresses has one way, and a connection stays on its own through a failure of the other provider.
+// Each pair of addresses has one way, and a connection stays on its own through a failure of the
+// other provider.
 func TestNetworkPCC(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "7-pcc", twoISPs(10, 11))

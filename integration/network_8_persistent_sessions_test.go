@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Users take the providers in turn and keep theirs for all that they do; while it is down the other one has them.
+// Users take the providers in turn and keep theirs for all that they do; while it is down the other
+// one has them.
 func TestNetworkPersistentSessions(t *testing.T) {
 	t.Parallel()
 	hosts := []int{11, 12, 13, 14, 15, 16}

@@ -15,8 +15,9 @@ import (
 // networkdPath is where Debian and most others have it.
 const networkdPath = "/lib/systemd/systemd-networkd"
 
-// startNetworkd runs systemd-networkd with a /run of its own. It takes an interface into its hands when udev says that it is
-// there, and udev says so by a file; without udev it would do so before it has heard of routes, and remove none.
+// startNetworkd runs systemd-networkd with a /run of its own. It takes an interface into its hands
+// when udev says that it is there, and udev says so by a file; without udev it would do so before
+// it has heard of routes, and remove none.
 const startNetworkd = `
 set -e
 mount -t sysfs sysfs /sys
@@ -91,8 +92,8 @@ func (n *networkd) stop() {
 	n.cmd = nil
 }
 
-// systemd-networkd, when it is restarted, removes what it does not know. pbr watch puts it back; with the two settings in networkd.conf
-// there is nothing to put back.
+// systemd-networkd, when it is restarted, removes what it does not know. pbr watch puts it back;
+// with the two settings in networkd.conf there is nothing to put back.
 func TestWatchNetworkd(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, networkdPath)

@@ -8,7 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// devicesPolicy has an uplink that is a VLAN and one that is a tunnel, for hosts behind a bridge and behind a VLAN.
+// devicesPolicy has an uplink that is a VLAN and one that is a tunnel, for hosts behind a bridge
+// and behind a VLAN.
 const devicesPolicy = `
 [[uplink]]
 name = "vlan"
@@ -29,7 +30,8 @@ src = ["192.168.20.12", "192.168.30.12"]
 uplink = "tunnel"
 `
 
-// newDevicesRig builds a bridge and a VLAN with a host behind each, a VLAN to the second provider and a tunnel to the first.
+// newDevicesRig builds a bridge and a VLAN with a host behind each, a VLAN to the second provider
+// and a tunnel to the first.
 func newDevicesRig(t *testing.T) (r *offloadRig, bridged, tagged *lab.Host) {
 	t.Helper()
 	lab.NeedKernel(t, "bridge", "vlan")
@@ -50,7 +52,8 @@ func newDevicesRig(t *testing.T) (r *offloadRig, bridged, tagged *lab.Host) {
 	return r, bridged, tagged
 }
 
-// Bridges, VLANs and tunnels, inside and outside: the connection is offloaded, by the device that the policy names.
+// Bridges, VLANs and tunnels, inside and outside: the connection is offloaded, by the device that
+// the policy names.
 func TestVMOffloadDevices(t *testing.T) {
 	t.Parallel()
 	r, bridged, tagged := newDevicesRig(t)

@@ -17,7 +17,8 @@ func offloadPolicy(offload string) string {
 	return "[pbr]\nsysctl = true\noffload = " + offload + "\n" + strings.Replace(watchPolicy, `src = ["192.168.10.11",`, `src = ["192.168.10.11", "192.168.20.11",`, 1)
 }
 
-// passing counts, in a table of somebody else's, the packets to and from farEnd's port that pass the router's chains. What is offloaded does not.
+// passing counts, in a table of somebody else's, the packets to and from farEnd's port that pass
+// the router's chains. What is offloaded does not.
 const passing = `table inet passing {
 	counter seen { }
 	chain pre {
@@ -61,7 +62,8 @@ type talk struct {
 	seen lab.Seen
 }
 
-// ask asks the server, again if a packet was lost, as one is when the way of a masqueraded connection changes.
+// ask asks the server, again if a packet was lost, as one is when the way of a masqueraded
+// connection changes.
 func (c *talk) ask() (seen lab.Seen, err error) {
 	for range 10 {
 		if seen, err = c.Ask(); err == nil {
@@ -71,7 +73,8 @@ func (c *talk) ask() (seen lab.Seen, err error) {
 	return seen, err
 }
 
-// answered asks n times, and fails the test unless it is always the same server that sees the same client.
+// answered asks n times, and fails the test unless it is always the same server that sees the same
+// client.
 func (c *talk) answered(n int) {
 	c.rig.t.Helper()
 	for range n {
@@ -102,7 +105,8 @@ func (r *offloadRig) entry(from netip.AddrPort) string {
 	return ""
 }
 
-// talk begins a connection from a host of the LAN, and fails the test unless it goes by that provider.
+// talk begins a connection from a host of the LAN, and fails the test unless it goes by that
+// provider.
 func (r *offloadRig) talk(from *lab.Host, network string, src netip.Addr, dst netip.AddrPort, isp string) *talk {
 	r.t.Helper()
 	c := &talk{rig: r, name: fmt.Sprintf("%s %s from %s by %s", network, dst, src, isp)}
@@ -119,7 +123,8 @@ func (r *offloadRig) talk(from *lab.Host, network string, src netip.Addr, dst ne
 	return c
 }
 
-// checkOffloaded fails the test unless the connection's packets, both ways, go past the chains, or pass them all.
+// checkOffloaded fails the test unless the connection's packets, both ways, go past the chains, or
+// pass them all.
 func (r *offloadRig) checkOffloaded(c *talk, want bool) {
 	r.t.Helper()
 	const questions = 12

@@ -15,10 +15,12 @@ var (
 	bySecond6  = netip.MustParseAddr("2001:db8:10::11")
 )
 
-// Each connection stays on its uplink in both directions, with its address, its mark and its counters, and goes past the chains if it
-// is to: default's, pinned ones, strict ones, those from outside; both IP versions, TCP and UDP.
+// Each connection stays on its uplink in both directions, with its address, its mark and its
+// counters, and goes past the chains if it is to: default's, pinned ones, strict ones, those from
+// outside; both IP versions, TCP and UDP.
 func TestVMOffloadModes(t *testing.T) {
-	// Without NAT, and with marks and rules before main's routes, the way back is the kernel's hardest to find.
+	// Without NAT, and with marks and rules before main's routes, the way back is the kernel's
+	// hardest to find.
 	noNAT := strings.NewReplacer("[pbr]\n", "[pbr]\nmain-first = \"off\"\n", `nat = "masquerade"`, "", `nat = "198.51.100.2"`, "")
 	for name, policy := range map[string]string{
 		"unmarked": offloadPolicy(`"unmarked"`), "all": offloadPolicy(`"all"`), "all, no NAT, main last": noNAT.Replace(offloadPolicy(`"all"`)),
@@ -72,8 +74,9 @@ func (r *offloadRig) checkCounters(c *talk) {
 	}
 }
 
-// What ends an offloaded connection, or moves it: deletion from conntrack, a carrier that is lost, a route that goes and comes, another policy. Nothing of it
-// takes longer than a packet, and no daemon runs.
+// What ends an offloaded connection, or moves it: deletion from conntrack, a carrier that is lost,
+// a route that goes and comes, another policy. Nothing of it takes longer than a packet, and no
+// daemon runs.
 func TestVMOffloadEnds(t *testing.T) {
 	t.Parallel()
 	r := newOffloadRig(t, offloadPolicy(`"all"`))
@@ -125,8 +128,8 @@ func (r *offloadRig) apply(policy string) {
 	r.router.apply(policy)
 }
 
-// pbr watch: failover cuts offloaded connections of the dead uplink, all others stay, a return pulls none over, and interfaces leave and
-// enter the flowtable.
+// pbr watch: failover cuts offloaded connections of the dead uplink, all others stay, a return
+// pulls none over, and interfaces leave and enter the flowtable.
 func TestVMOffloadWatch(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "nf_flow_table")

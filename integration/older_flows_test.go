@@ -386,8 +386,9 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 	}
 }
 
-// TestFarEndThatGoesOn: the far end of a flushed connection sends on by the uplink that it knows, more often than the router does itself. Its packets begin no
-// connection that the router's own would then follow, past a strict table.
+// TestFarEndThatGoesOn: the far end of a flushed connection sends on by the uplink that it knows,
+// more often than the router does itself. Its packets begin no connection that the router's own
+// would then follow, past a strict table.
 func TestFarEndThatGoesOn(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)

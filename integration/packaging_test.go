@@ -38,7 +38,8 @@ func TestUnitsAreValid(t *testing.T) {
 	}
 }
 
-// The capabilities that the unit leaves are enough for all that the daemon does: probes of each kind, routes, marks, settings, cuts.
+// The capabilities that the unit leaves are enough for all that the daemon does: probes of each
+// kind, routes, marks, settings, cuts.
 func TestUnitsCapabilitiesAreEnough(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile(filepath.Join(unitDir, "pbr.service"))

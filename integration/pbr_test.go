@@ -1,6 +1,6 @@
 // Package integration proves on a real kernel what the rest of the project promises: its tests
-// drive the pbr program from outside, on routers made of network namespaces, and ask nft, ip, conntrack and real
-// packets what became of it.
+// drive the pbr program from outside, on routers made of network namespaces, and ask nft, ip,
+// conntrack and real packets what became of it.
 package integration
 
 import (

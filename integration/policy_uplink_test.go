@@ -9,8 +9,9 @@ import (
 	"pbr/integration/lab"
 )
 
-// uplinkPolicy has default by isp1, or isp3, host .11 by isp2 while it is usable, host .12 by isp2 or nowhere, host .13 by a
-// balance or nowhere; and host .14 as .11, but to be told of the fallback.
+// uplinkPolicy has default by isp1, or isp3, host .11 by isp2 while it is usable, host .12 by isp2
+// or nowhere, host .13 by a balance or nowhere; and host .14 as .11, but to be told of the
+// fallback.
 const uplinkPolicy = `
 [check]
 interval = "100ms"
@@ -71,7 +72,8 @@ uplink = "isp2"
 var (
 	byFallback = netip.MustParseAddr("192.168.10.11")
 	byKill     = netip.MustParseAddr("192.168.10.12")
-	// byKill2 is as byKill; it has no broken connection whose packets use up what the kernel tells one host of what is unreachable.
+	// byKill2 is as byKill; it has no broken connection whose packets use up what the kernel tells
+	// one host of what is unreachable.
 	byKill2 = netip.MustParseAddr("192.168.10.15")
 	byPool  = netip.MustParseAddr("192.168.10.13")
 )
@@ -85,11 +87,12 @@ func newUplinkPolicy(t *testing.T, policy string) *watched {
 	return newWatchedNet(t, policy, spec)
 }
 
-// refusalPause is what the kernel wants between two answers of "unreachable" to one host: it counts each twice, at one a second.
+// refusalPause is what the kernel wants between two answers of "unreachable" to one host: it counts
+// each twice, at one a second.
 const refusalPause = 3 * time.Second
 
-// refused fails the test unless new connections of a host are told that they are unreachable. Linux's IPv6 TCP does not believe that, and runs
-// into its time-out.
+// refused fails the test unless new connections of a host are told that they are unreachable.
+// Linux's IPv6 TCP does not believe that, and runs into its time-out.
 func (w *watched) refused(src netip.Addr, when string) {
 	w.t.Helper()
 	if src.Is6() {
@@ -112,8 +115,9 @@ func (w *watched) refused(src netip.Addr, when string) {
 	w.t.Fatalf("%s: a new connection of %s is not refused, but: %s\n%s", when, src, last, w.routesText())
 }
 
-// uplink = "X" is X while it is usable, else what default does, whatever took X out of use; with strict it is X or unreachable. A failure
-// is one element of each set, and cuts the running connections of both.
+// uplink = "X" is X while it is usable, else what default does, whatever took X out of use; with
+// strict it is X or unreachable. A failure is one element of each set, and cuts the running
+// connections of both.
 func TestPolicyUplinkFails(t *testing.T) {
 	t.Parallel()
 	w := newUplinkPolicy(t, uplinkPolicy)
@@ -192,8 +196,8 @@ func TestPolicyStrictBalance(t *testing.T) {
 	w.noLeaks()
 }
 
-// strict holds without a watch: a cable that is pulled takes running and new connections nowhere, with ignore_routes_with_linkdown set.
-// An order counts for apply.
+// strict holds without a watch: a cable that is pulled takes running and new connections nowhere,
+// with ignore_routes_with_linkdown set. An order counts for apply.
 func TestPolicyStrictWithoutWatch(t *testing.T) {
 	t.Parallel()
 	w := newUplinkPolicy(t, "[pbr]\nsysctl = true\n"+uplinkPolicy)

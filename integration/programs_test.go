@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// programsPolicy has the router's own traffic of a unit, of one control group, and of a slice with what is in it, each by a provider of its own.
+// programsPolicy has the router's own traffic of a unit, of one control group, and of a slice with
+// what is in it, each by a provider of its own.
 const programsPolicy = `
 [[uplink]]
 name = "isp1"
@@ -43,7 +44,8 @@ uplink = "isp2"
 strict = true
 `
 
-// programs is a router whose processes see a tree of control groups at the usual place, whatever the machine has mounted.
+// programs is a router whose processes see a tree of control groups at the usual place, whatever
+// the machine has mounted.
 type programs struct {
 	*watched
 	slice, unit string
@@ -95,7 +97,8 @@ func (p *programs) restart(group string) {
 	p.must("mkdir", dir)
 }
 
-// leaves tells by which provider a process in a control group, or outside of all, gets to the far end, after a command that it runs first.
+// leaves tells by which provider a process in a control group, or outside of all, gets to the far
+// end, after a command that it runs first.
 func (p *programs) leaves(group, first string) string {
 	join := "true"
 	if group != "" {
@@ -143,8 +146,8 @@ func TestProgramsLeave(t *testing.T) {
 	}
 }
 
-// withoutWatch has the three ways on which nothing leaks while nobody watches: a slice around, the element that systemd adds (NFTSet=), and an
-// apply that the unit itself does before it starts.
+// withoutWatch has the three ways on which nothing leaks while nobody watches: a slice around, the
+// element that systemd adds (NFTSet=), and an apply that the unit itself does before it starts.
 func (p *programs) withoutWatch(unit string) {
 	p.t.Helper()
 	for range 2 {

@@ -25,8 +25,8 @@ const (
 	packetsLocal     = 15
 )
 
-// TestPacketsFollowRandomPolicies applies random policies to a router, sends it random packets, and asks a plain
-// reading of the policy, and pbr explain, where each of them should have gone.
+// TestPacketsFollowRandomPolicies applies random policies to a router, sends it random packets, and
+// asks a plain reading of the policy, and pbr explain, where each of them should have gone.
 func TestPacketsFollowRandomPolicies(t *testing.T) {
 	t.Parallel()
 	seed, explained := testSeed(t), packetsExplained
@@ -72,8 +72,8 @@ type property struct {
 	// structures counts the maps that were tried, by kind.
 	structures    map[string]int
 	checked, left int
-	// repeated counts the connections that a balance had to choose for twice, explained the packets that pbr explain was asked about,
-	// foretold those of them whose choice among several it knew.
+	// repeated counts the connections that a balance had to choose for twice, explained the packets
+	// that pbr explain was asked about, foretold those of them whose choice among several it knew.
 	repeated, explained, foretold int
 }
 
@@ -90,7 +90,8 @@ func (p *property) apply() {
 	structures(p.router.applyAs(p.policy.TOML(), p.form, healthOf(p.machine.Down)), p.structures)
 }
 
-// fillLists adds the members of lists that are filled at run time. What an earlier policy's list of the same name had goes.
+// fillLists adds the members of lists that are filled at run time. What an earlier policy's list of
+// the same name had goes.
 func (p *property) fillLists() {
 	p.t.Helper()
 	for _, l := range p.policy.Lists {
@@ -108,7 +109,8 @@ func (p *property) fillLists() {
 	}
 }
 
-// failSome takes uplinks out of use, in an order, as a failed check would; the router holds the policy.
+// failSome takes uplinks out of use, in an order, as a failed check would; the router holds the
+// policy.
 func (p *property) failSome() {
 	p.t.Helper()
 	last := 0
@@ -227,8 +229,8 @@ func (p *property) eval() reference.Evaluator {
 	return reference.Evaluator{Policy: p.policy, Machine: p.machine}
 }
 
-// round lives one policy's life: first packets, their answers, later packets under another policy, and connections
-// from outside.
+// round lives one policy's life: first packets, their answers, later packets under another policy,
+// and connections from outside.
 func (p *property) round() {
 	p.t.Helper()
 	p.policy = p.router.randomPolicy(p.g)
@@ -355,7 +357,8 @@ func (p *property) checkFirst(s *sent) {
 	p.fail(s, "first packet", strings.Join(wanted, ", or "))
 }
 
-// sameAgain opens the forwarded connections anew: a balance by hash, or one that remembers its clients, chooses for each as it did before.
+// sameAgain opens the forwarded connections anew: a balance by hash, or one that remembers its
+// clients, chooses for each as it did before.
 func (p *property) sameAgain(first []*sent) {
 	p.t.Helper()
 	var again, before []*sent
@@ -411,8 +414,8 @@ func (p *property) connections(s *sent) string {
 	return p.router.Exec("conntrack", "-L", "-f", family, "-d", s.packet.Dst.String()).Stdout
 }
 
-// answers lets the providers answer the forwarded packets that they got, and returns those connections whose
-// answer went back to where the packet came from.
+// answers lets the providers answer the forwarded packets that they got, and returns those
+// connections whose answer went back to where the packet came from.
 func (p *property) answers(first []*sent) []*sent {
 	p.t.Helper()
 	var open, replies []*sent
@@ -474,7 +477,8 @@ func (p *property) laterPackets(open []*sent) {
 // outsideConnections is how many connections each provider opens to hosts of the LAN.
 const outsideConnections = 4
 
-// fromOutside opens connections from the providers; the answers have to leave by the uplink that they came by.
+// fromOutside opens connections from the providers; the answers have to leave by the uplink that
+// they came by.
 func (p *property) fromOutside() {
 	p.t.Helper()
 	var in []*sent

@@ -30,7 +30,8 @@ func testSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// destinations are hosts of the LANs, providers' own addresses, a link-local one, and internets of both families.
+// destinations are hosts of the LANs, providers' own addresses, a link-local one, and internets of
+// both families.
 var destinations = []string{
 	"192.168.20.10/32", "2001:db8:20::10/128", "192.168.10.12/32", "192.0.2.1/32", "198.51.100.1/32", "169.254.7.7/32",
 	"8.8.0.0/16", "9.9.0.0/16", "100.100.0.0/16", "203.0.112.0/24", "198.18.0.0/15",

@@ -12,15 +12,18 @@ import (
 // spoof is one packet with a source that may be none of its sender's.
 type spoof struct {
 	name, from, src, dst string
-	// connection has the source, destination and source port of a connection that the router has and the packet claims to be of.
+	// connection has the source, destination and source port of a connection that the router has
+	// and the packet claims to be of.
 	connection bool
 	// untracked keeps it out of conntrack.
 	untracked bool
-	// passes has the modes, of "kns" for kernel, nft, nft-strict, that take it; where says by which hook.
+	// passes has the modes, of "kns" for kernel, nft, nft-strict, that take it; where says by which
+	// hook.
 	where, passes string
 }
 
-// spoofs are packets to the router and through it. The interfaces: br-lan 192.168.10.1, br-guest 192.168.20.1, wan1 192.0.2.2 (default), wan2 198.51.100.2.
+// spoofs are packets to the router and through it. The interfaces: br-lan 192.168.10.1, br-guest
+// 192.168.20.1, wan1 192.0.2.2 (default), wan2 198.51.100.2.
 var spoofs = []spoof{
 	{name: "honest", from: "isp1", src: "9.9.9.9", dst: "192.0.2.2", where: "input", passes: "kns"},
 	{name: "honest", from: "isp1", src: "9.9.9.9", dst: "192.168.10.10", where: "forward", passes: "kns"},
@@ -82,10 +85,12 @@ var spoofs = []spoof{
 	{name: "a host outside", from: "lan", src: "2001:db8:aaaa::8", dst: "2001:db8:ffff::9", where: "forward", passes: "kn"},
 }
 
-// The ports of the packets: where the first of them goes to, and where they come from; those from unseen are not tracked.
+// The ports of the packets: where the first of them goes to, and where they come from; those from
+// unseen are not tracked.
 const spoofPort, spoofFrom, spoofUnseen = 20000, 30000, 30001
 
-// Packets with sources that are not their sender's: what the kernel drops is dropped by our chain, first packets and others.
+// Packets with sources that are not their sender's: what the kernel drops is dropped by our chain,
+// first packets and others.
 func TestReversePath(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{

@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// beside are rules that select what policies steer, by every selector that an answer's reverse look-up could meet.
+// beside are rules that select what policies steer, by every selector that an answer's reverse
+// look-up could meet.
 var beside = map[string]string{
 	"drop by src":        `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"drop\"",
 	"unreachable by src": `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"unreachable\"",
@@ -20,7 +21,8 @@ var beside = map[string]string{
 	"only in table":      `src = ["192.168.10.0/24", "2001:db8:10::/64"]` + "\naction = \"lookup-only-in-table\"\ntable = \"elsewhere\"",
 }
 
-// besidePolicy is one of twoUplinks and of isp2 for host .11, default's for host .12, with a rule for all of them.
+// besidePolicy is one of twoUplinks and of isp2 for host .11, default's for host .12, with a rule
+// for all of them.
 func besidePolicy(settings, rule string) string {
 	return strings.Replace(twoUplinks, "[pbr]", "[pbr]\n"+settings, 1) + `
 [[table]]
@@ -64,8 +66,9 @@ func besideFlows(network string) (out []flow) {
 	return out
 }
 
-// A packet is steered by a policy or by rules, never by both: a rule that refuses what it selects takes nothing of what a
-// policy has decided, neither the packets nor the kernel's reverse look-up of their answers.
+// A packet is steered by a policy or by rules, never by both: a rule that refuses what it selects
+// takes nothing of what a policy has decided, neither the packets nor the kernel's reverse look-up
+// of their answers.
 func TestRulesBesidePolicies(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -107,8 +110,8 @@ func TestRulesBesidePolicies(t *testing.T) {
 	}
 }
 
-// Where sysctl = true is not there, and the machine judges answers without their marks, a rule that refuses drops them: apply, check --live and doctor say so, and what they
-// tell to type mends it.
+// Where sysctl = true is not there, and the machine judges answers without their marks, a rule that
+// refuses drops them: apply, check --live and doctor say so, and what they tell to type mends it.
 func TestRefusedAnswersAreTold(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
@@ -151,8 +154,9 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 	}
 }
 
-// What a policy leaves to default meets no rule: the first match decides. So it is for the router's own packets, where main serves as
-// default and sends them by no uplink, and where a balance has no member to offer. Sockets bound to an uplink's address use it all the same.
+// What a policy leaves to default meets no rule: the first match decides. So it is for the router's
+// own packets, where main serves as default and sends them by no uplink, and where a balance has no
+// member to offer. Sockets bound to an uplink's address use it all the same.
 func TestDefaultPolicyBeforeRules(t *testing.T) {
 	t.Parallel()
 	s := halfDefaultNet(t) // main's default routes lead to isp3, which is no uplink

@@ -10,7 +10,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// manyTables is twoUplinks with so many tables more, and hosts steered by the first and the last ones.
+// manyTables is twoUplinks with so many tables more, and hosts steered by the first and the last
+// ones.
 func manyTables(n int) string {
 	var b strings.Builder
 	b.WriteString(twoUplinks)
@@ -23,7 +24,8 @@ func manyTables(n int) string {
 	return b.String()
 }
 
-// Packets keep their way while the rules for marks grow into a tree and shrink again, and no connection loses one of them.
+// Packets keep their way while the rules for marks grow into a tree and shrink again, and no
+// connection loses one of them.
 func TestPacketsKeepTheirWayWhileTheTreeGrows(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, "")

@@ -61,7 +61,8 @@ func newScenario(t *testing.T, name string, spec lab.Spec) *scenario {
 	return s
 }
 
-// checkGolden compares what compile prints with the files in dir. It runs in a directory of its own, with the file's bare name, as the goldens were made.
+// checkGolden compares what compile prints with the files in dir. It runs in a directory of its
+// own, with the file's bare name, as the goldens were made.
 func (s *scenario) checkGolden(dir string) {
 	s.t.Helper()
 	for format, file := range goldenFiles {
@@ -108,7 +109,8 @@ func (s *scenario) readMarks() {
 	}
 }
 
-// watchDownloads counts, in a table of somebody else's, packets from uplinks that carry a routing mark.
+// watchDownloads counts, in a table of somebody else's, packets from uplinks that carry a routing
+// mark.
 func (s *scenario) watchDownloads() {
 	s.t.Helper()
 	for _, isp := range s.Spec.ISPs {
@@ -125,7 +127,8 @@ func (s *scenario) watchDownloads() {
 	s.router.NFT(b.String())
 }
 
-// noMarkedDownload fails the test if a packet from an uplink ever carried one of our marks, or none was seen at all.
+// noMarkedDownload fails the test if a packet from an uplink ever carried one of our marks, or none
+// was seen at all.
 func (s *scenario) noMarkedDownload() {
 	s.t.Helper()
 	if n := s.counter("marked"); n != 0 {
@@ -249,7 +252,8 @@ type inbound struct {
 	by string
 }
 
-// checkInbound opens connections from outside; each is answered only if the answer leaves by the line it came by.
+// checkInbound opens connections from outside; each is answered only if the answer leaves by the
+// line it came by.
 func (s *scenario) checkInbound(rows []inbound) {
 	s.t.Helper()
 	for _, r := range rows {
@@ -272,7 +276,8 @@ func (s *scenario) checkInbound(rows []inbound) {
 // serverPort is where servers on the router and behind it listen.
 const serverPort = 2000
 
-// portForwarding is the foreign table that leads connections to a port of the router's to a server behind it.
+// portForwarding is the foreign table that leads connections to a port of the router's to a server
+// behind it.
 func portForwarding(server string) string {
 	return fmt.Sprintf(`table ip nat {
 	chain prerouting {
@@ -292,7 +297,8 @@ func (s *scenario) serve(lan, server string) {
 	s.router.NFT(portForwarding(server))
 }
 
-// inboundRows are connections to the router, and through it to the server behind it, from every provider.
+// inboundRows are connections to the router, and through it to the server behind it, from every
+// provider.
 func (s *scenario) inboundRows(lan string) []inbound {
 	var rows []inbound
 	for _, isp := range s.Spec.ISPs {

@@ -41,7 +41,8 @@ uplink = "isp2"
 strict = true
 `
 
-// The kernel switches by itself, to the second, without a watch; running connections stay. The zone is one in which it is noon in some seconds.
+// The kernel switches by itself, to the second, without a watch; running connections stay. The zone
+// is one in which it is noon in some seconds.
 func TestScheduleSwitches(t *testing.T) {
 	t.Parallel()
 	w := newWatchedNet(t, scheduledPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})

@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// serverPolicy is that of a server with two cards: it answers, and its own connections go where its policies say.
+// serverPolicy is that of a server with two cards: it answers, and its own connections go where its
+// policies say.
 const serverPolicy = `
 uplink = [
   { name = "front", interface = "eth0", gateway = "10.0.0.1", gateway6 = "2001:db8::1" },
@@ -21,7 +22,8 @@ sysctl = true
 %s
 `
 
-// server has two cards in one network, as cloud machines do: the switch lets each port send from its own addresses alone.
+// server has two cards in one network, as cloud machines do: the switch lets each port send from
+// its own addresses alone.
 type server struct {
 	*router
 	peer *lab.Host
@@ -58,7 +60,8 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// answers reports which of the server's addresses answer, to a peer in the network and from far away.
+// answers reports which of the server's addresses answer, to a peer in the network and from far
+// away.
 func (s *server) answers(from *lab.Host) (out []string) {
 	for _, addr := range []string{"10.0.0.10", "10.0.0.11", "2001:db8::10", "2001:db8::11"} {
 		if from.Ping(netip.Addr{}, netip.MustParseAddr(addr)) {
@@ -68,7 +71,8 @@ func (s *server) answers(from *lab.Host) (out []string) {
 	return out
 }
 
-// The answer to a peer in the network of both cards leaves through the card whose address was asked, in every main-first.
+// The answer to a peer in the network of both cards leaves through the card whose address was
+// asked, in every main-first.
 func TestTwoCardsInOneNetwork(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

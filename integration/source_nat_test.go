@@ -7,7 +7,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// othersNAT are source NATs of others at the common priority: a container engine's masquerade, and one to an address.
+// othersNAT are source NATs of others at the common priority: a container engine's masquerade, and
+// one to an address.
 const othersNAT = `table ip engine {
 	chain postrouting {
 		type nat hook postrouting priority srcnat; policy accept;
@@ -21,7 +22,8 @@ const othersNAT = `table ip engine {
 var staticUplinks = strings.NewReplacer("nat = \"masquerade\"\n[[uplink]]", "nat = \"192.0.2.9\"\nnat6 = \"none\"\n[[uplink]]",
 	"nat = \"masquerade\"\n[[table]]", "nat = \"none\"\nnat6 = \"masquerade\"\n[[table]]").Replace(twoUplinks)
 
-// Source NAT is pbr's wherever it translates, whoever was there first, and others' where it does not, or where they come before it.
+// Source NAT is pbr's wherever it translates, whoever was there first, and others' where it does
+// not, or where they come before it.
 func TestSourceNATBesideOthers(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"pbr", "others"} {
@@ -64,8 +66,8 @@ func TestTextOfNAT6(t *testing.T) {
 	textEqualsNetlink(newRouter(bench(lab.New(t)).Router), staticUplinks)
 }
 
-// Probes leave with the interface's own address, also where nat is an address that another router may have at the moment; others
-// are translated.
+// Probes leave with the interface's own address, also where nat is an address that another router
+// may have at the moment; others are translated.
 func TestProbesAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	check := "check = { targets = [\"9.9.9.9\", \"2001:db8:ffff::9\"], interval = \"200ms\" }\n"
@@ -100,7 +102,8 @@ func TestProbesAreNotTranslated(t *testing.T) {
 	s.check([]flow{{name: "a host's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"}})
 }
 
-// check --live and doctor name a snat that never gets its turn, and two uplinks with one address; without them neither says a word.
+// check --live and doctor name a snat that never gets its turn, and two uplinks with one address;
+// without them neither says a word.
 func TestLiveFindings(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -134,7 +137,8 @@ func TestLiveFindings(t *testing.T) {
 	}
 }
 
-// A table whose source NAT still has the common priority, as earlier releases made it, is brought up to date as any difference is.
+// A table whose source NAT still has the common priority, as earlier releases made it, is brought
+// up to date as any difference is.
 func TestSourceNATOfEarlierRelease(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

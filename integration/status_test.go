@@ -38,7 +38,8 @@ func (w *watched) steering() map[string]steered {
 	return all
 }
 
-// A policy's status: its target, the uplinks that new connections use, how many it has caught, and what is wrong; with a watch and without.
+// A policy's status: its target, the uplinks that new connections use, how many it has caught, and
+// what is wrong; with a watch and without.
 func TestStatusOfPolicies(t *testing.T) {
 	t.Parallel()
 	policy := uplinkPolicy + `

@@ -55,7 +55,8 @@ func stickyPool(sticky string, members ...string) string {
 
 const oneWeight = `{ uplink = "isp1" }`
 
-// Ten thousand clients keep their members through everything but the death of these, and then stay where they went.
+// Ten thousand clients keep their members through everything but the death of these, and then stay
+// where they went.
 func TestStickyClients(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 3)

@@ -21,7 +21,8 @@ src = ["192.168.10.12", "2001:db8:10::12"]
 table = "secret"
 `
 
-// Packets that belong to no connection, because somebody keeps them out of conntrack or because they make no sense in one, keep to a strict table, too.
+// Packets that belong to no connection, because somebody keeps them out of conntrack or because
+// they make no sense in one, keep to a strict table, too.
 func TestPacketsOfNoConnectionStayStrict(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -74,8 +75,8 @@ func TestPacketsOfNoConnectionStayStrict(t *testing.T) {
 	expect("isp2 down, applied", "12", "[]")
 }
 
-// Where marks and rules come before main's routes the router still answers its LANs: from any of its addresses, and with errors
-// for connections that are steered elsewhere.
+// Where marks and rules come before main's routes the router still answers its LANs: from any of
+// its addresses, and with errors for connections that are steered elsewhere.
 func TestRouterAnswersInsideWithMainLast(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"off", "connected"} {
@@ -95,7 +96,8 @@ func TestRouterAnswersInsideWithMainLast(t *testing.T) {
 					}
 					c.Close()
 				}
-				// The packet is marked for its uplink and ends here; the error is for a host inside.
+				// The packet is marked for its uplink and ends here; the error is for a host
+				// inside.
 				out := s.LANs["lan"].Exec("ping", "-n", "-c", "1", "-W", "2", "-t", "1", "-I", src, "9.9.9.9").Stdout
 				if !strings.Contains(out, "From 192.168.10.1 ") || !strings.Contains(out, "Time to live exceeded") {
 					t.Errorf("no error for %s:\n%s", src, out)

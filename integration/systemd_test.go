@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// bootSystemd starts systemd as the first process of a container with a /run of its own, and nothing but pbr's units in it.
+// bootSystemd starts systemd as the first process of a container with a /run of its own, and
+// nothing but pbr's units in it.
 const bootSystemd = `
 set -e
 mount -t sysfs sysfs /sys
@@ -89,7 +90,8 @@ func (m *machine) writePolicy(policy string) {
 	}
 }
 
-// The units, as they are installed, under the real systemd: ready, failover, reload, a killed daemon, the end.
+// The units, as they are installed, under the real systemd: ready, failover, reload, a killed
+// daemon, the end.
 func TestVMSystemdUnits(t *testing.T) {
 	t.Parallel()
 	lab.NeedGuest(t)

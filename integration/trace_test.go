@@ -85,7 +85,8 @@ func (tr *tracing) end() (all []traced) {
 	}
 }
 
-// Real packets are told with their way, which is the one that explain tells; also those that others' chains drop.
+// Real packets are told with their way, which is the one that explain tells; also those that
+// others' chains drop.
 func TestTrace(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
@@ -146,7 +147,8 @@ func TestTrace(t *testing.T) {
 	w.router.inSync()
 }
 
-// The chain of a running trace is no drift, for diff, apply and watch; that of a killed one is, and goes.
+// The chain of a running trace is no drift, for diff, apply and watch; that of a killed one is, and
+// goes.
 func TestTraceIsNoDrift(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

@@ -11,7 +11,8 @@ import (
 
 // Cases that random policies found once, in their smallest form.
 
-// trapNet is a router under a policy that adds to twoUplinks, with one host and two providers that answer.
+// trapNet is a router under a policy that adds to twoUplinks, with one host and two providers that
+// answer.
 func trapNet(t *testing.T, more string) *scenario {
 	t.Helper()
 	n := lab.Build(lab.New(t), lab.Spec{
@@ -26,8 +27,9 @@ func trapNet(t *testing.T, more string) *scenario {
 	return s
 }
 
-// IPv6 has the DSCP across two bytes; a list of code points has to match all of its values and no other, as pbr loads it and as nft does. nft shifts the bytes for
-// a set or an interval, and releases differ in how, so that there has to be none in the text.
+// IPv6 has the DSCP across two bytes; a list of code points has to match all of its values and no
+// other, as pbr loads it and as nft does. nft shifts the bytes for a set or an interval, and
+// releases differ in how, so that there has to be none in the text.
 func TestTextOfDSCPList(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, `
@@ -106,8 +108,8 @@ uplink = "isp2"
 	})
 }
 
-// A connection that came in by default's primary uplink is answered there, also when a stateless rule would send
-// the server's packets elsewhere.
+// A connection that came in by default's primary uplink is answered there, also when a stateless
+// rule would send the server's packets elsewhere.
 func TestInboundByPrimaryDespiteRules(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, `
@@ -167,7 +169,8 @@ func TestScriptAfterManyRules(t *testing.T) {
 	}
 }
 
-// Tunnels share a load too, in both families: the kernel takes IPv6 device routes into no multipath route.
+// Tunnels share a load too, in both families: the kernel takes IPv6 device routes into no multipath
+// route.
 func TestECMPOverTunnel(t *testing.T) {
 	t.Parallel()
 	textEqualsNetlink(newRouter(bench(lab.New(t)).Router), strings.Replace(twoUplinks, "[default]", `[[uplink]]

@@ -7,7 +7,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// What carries a tunnel's packets does not bear their mark, and finds its own way: by the mark it would enter the tunnel again.
+// What carries a tunnel's packets does not bear their mark, and finds its own way: by the mark it
+// would enter the tunnel again.
 func TestTunnelIsNotRoutedIntoItself(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, "")
@@ -53,7 +54,8 @@ uplink = "vpn"
 	}
 }
 
-// A default route that a router announced outlives the switch to forwarding, and the uplink takes its gateway from it.
+// A default route that a router announced outlives the switch to forwarding, and the uplink takes
+// its gateway from it.
 func TestAnnouncedGatewayOutlivesForwarding(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})

@@ -11,11 +11,13 @@ import (
 	"pbr/integration/lab"
 )
 
-// oldEnv names the program of an earlier release, which make test-upgrade builds. Without it the upgrade is from the program to itself.
+// oldEnv names the program of an earlier release, which make test-upgrade builds. Without it the
+// upgrade is from the program to itself.
 const oldEnv = "PBR_OLD"
 
-// A new release takes over what an earlier one has applied, while connections of both directions send, and loses none of their packets to
-// another uplink: its ruleset may have another shape, and its marks another layout.
+// A new release takes over what an earlier one has applied, while connections of both directions
+// send, and loses none of their packets to another uplink: its ruleset may have another shape, and
+// its marks another layout.
 func TestUpgradeUnderTraffic(t *testing.T) {
 	t.Parallel()
 	old := cmp.Or(os.Getenv(oldEnv), pbrPath)

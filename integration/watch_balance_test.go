@@ -11,7 +11,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// watchBalance has three providers, by a hash of the destination for most hosts, and for .11 one that it keeps.
+// watchBalance has three providers, by a hash of the destination for most hosts, and for .11 one
+// that it keeps.
 const watchBalance = `
 [check]
 interval = "100ms"
@@ -59,11 +60,13 @@ from = "br-lan"
 balance = "spread"
 `
 
-// elementPattern is a change of one element that nft monitor tells of; spaces in the list do not matter.
+// elementPattern is a change of one element that nft monitor tells of; spaces in the list do not
+// matter.
 var elementPattern = regexp.MustCompile(`^(add|create|delete) element inet pbr (\S+) \{[^,]*\}$`)
 
-// A member that fails under load costs one element of each balance that has it; connections of the others go on, those that were
-// its own start anew with others, and all of it turns back when it recovers.
+// A member that fails under load costs one element of each balance that has it; connections of the
+// others go on, those that were its own start anew with others, and all of it turns back when it
+// recovers.
 func TestWatchBalanceUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchBalance, 3)
@@ -167,8 +170,9 @@ func (c call) works() bool {
 	return err == nil && seen.By == c.by
 }
 
-// TCP connections of the LAN and of the router itself through balances, while the checks find a member dead and it recovers: those by other members
-// live on, those begun by others meanwhile stay there, and status tells of all of it.
+// TCP connections of the LAN and of the router itself through balances, while the checks find a
+// member dead and it recovers: those by other members live on, those begun by others meanwhile stay
+// there, and status tells of all of it.
 func TestWatchBalanceTCP(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchBalance+"[[policy]]\nname = \"own\"\nfrom = \"local\"\ndst = \"198.18.0.0/15\"\nbalance = \"spread\"\n", 3)

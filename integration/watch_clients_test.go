@@ -47,7 +47,8 @@ func (w *watched) slowClients(n int, network, address, begin string) (leave func
 	return leave
 }
 
-// Three hundred clients of the metrics that never finish their requests take neither files nor attention from the watch.
+// Three hundred clients of the metrics that never finish their requests take neither files nor
+// attention from the watch.
 func TestWatchWithSlowClients(t *testing.T) {
 	t.Parallel()
 	const address = "127.0.0.1:9811"
@@ -68,7 +69,8 @@ func TestWatchWithSlowClients(t *testing.T) {
 	lab.WaitFor(t, "their files to be given back", func() bool { return w.openFiles() < before+10 })
 }
 
-// A watch that has no file left to accept clients with accepts them when it has, and fails over meanwhile.
+// A watch that has no file left to accept clients with accepts them when it has, and fails over
+// meanwhile.
 func TestWatchWithoutFiles(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

@@ -13,9 +13,10 @@ import (
 	"pbr/integration/lab"
 )
 
-// likeNetworkd is what systemd-networkd does when it starts with ManageForeignRoutingPolicyRules and ManageForeignRoutes, its
-// defaults: it removes the rules that the kernel did not make, and the routes that neither the kernel nor the boot nor a
-// router's announcement made (manager_drop_foreign_rules, link_drop_foreign_routes).
+// likeNetworkd is what systemd-networkd does when it starts with ManageForeignRoutingPolicyRules
+// and ManageForeignRoutes, its defaults: it removes the rules that the kernel did not make, and the
+// routes that neither the kernel nor the boot nor a router's announcement made
+// (manager_drop_foreign_rules, link_drop_foreign_routes).
 const likeNetworkd = `
 for family in -4 -6; do
 	ip $family rule show | grep -Ev "^(0|32766|32767):" | sed 's/:.*//; s/^/rule del priority /' | ip $family -force -batch -
@@ -24,8 +25,9 @@ done
 ip rule show; ip -6 rule show; ip route show table all proto 112; ip -6 route show table all proto 112
 `
 
-// What others take away is put back at once, once per command in the log, with who did it. That it waits for no more than a burst of changes to end
-// is tested by a clock that no other program slows down, beside the loop itself.
+// What others take away is put back at once, once per command in the log, with who did it. That it
+// waits for no more than a burst of changes to end is tested by a clock that no other program slows
+// down, beside the loop itself.
 func TestWatchDrift(t *testing.T) {
 	t.Parallel()
 	for _, attack := range []struct {
@@ -53,7 +55,8 @@ func TestWatchDrift(t *testing.T) {
 			w.logged("somebody else changed", attack.who)
 			w.router.inSync()
 			second.stillUp(attack.name)
-			// On a busy machine the commands of one attack are far enough apart for a repair in between.
+			// On a busy machine the commands of one attack are far enough apart for a repair in
+			// between.
 			if n := strings.Count(w.log.text(), "somebody else changed"); n > attack.commands {
 				t.Errorf("%d log lines for %d commands", n, attack.commands)
 			}
@@ -85,7 +88,8 @@ func (w *watched) enemy(command string) (stop func()) {
 	return stop
 }
 
-// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything else late, or to repair anything else late.
+// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything
+// else late, or to repair anything else late.
 func TestWatchFight(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -125,7 +129,8 @@ func TestWatchTableFight(t *testing.T) {
 	lab.WaitFor(t, "peace", func() bool { return w.router.pbr("diff").Code == 0 })
 }
 
-// Lists that a storm of foreign changes of addresses interrupts are asked for again: rule and table come back as fast as ever.
+// Lists that a storm of foreign changes of addresses interrupts are asked for again: rule and table
+// come back as fast as ever.
 func TestWatchUnderAddressChurn(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -188,7 +193,8 @@ func TestWatchLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// SIGHUP: a good file comes into force with the uplinks' health as it is, a broken one changes nothing and is explained.
+// SIGHUP: a good file comes into force with the uplinks' health as it is, a broken one changes
+// nothing and is explained.
 func TestWatchReload(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

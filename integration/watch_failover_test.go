@@ -14,9 +14,10 @@ import (
 // streamPace is between two packets of a stream.
 const streamPace = 2 * time.Millisecond
 
-// The target beyond the first provider dies, its gateway and all else answer: default moves to the second, and returns. Running
-// connections of the second provider stay through all of it, also those that began while it was default; inbound ones by the first work
-// whether it is in use or not.
+// The target beyond the first provider dies, its gateway and all else answer: default moves to the
+// second, and returns. Running connections of the second provider stay through all of it, also
+// those that began while it was default; inbound ones by the first work whether it is in use or
+// not.
 func TestWatchTargetDies(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -112,8 +113,8 @@ func TestWatchLoss(t *testing.T) {
 	t.Log("0 of 5 connections broke")
 }
 
-// The carrier goes, then the interface is switched off, then it is deleted and made again: each moves traffic at once, and all that the
-// kernel dropped with it comes back.
+// The carrier goes, then the interface is switched off, then it is deleted and made again: each
+// moves traffic at once, and all that the kernel dropped with it comes back.
 func TestWatchLinkDown(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, strings.Replace(watchPolicy, "up-after = 2", "up-after = 1", 1), 2)
@@ -188,7 +189,8 @@ nat = "masquerade"
 check = { method = "ping", targets = "9.9.9.9" }
 [[policy]]`, 1)
 
-// Two die, then all: the last one keeps its routes, and nothing is cut; a strict table is unreachable.
+// Two die, then all: the last one keeps its routes, and nothing is cut; a strict table is
+// unreachable.
 func TestWatchAllDown(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, threeProviders, 3)
@@ -196,7 +198,8 @@ func TestWatchAllDown(t *testing.T) {
 	strict := w.calls(2, byStrict, "isp2")
 	stream := w.lan.Stream(byDefault, farEnd, streamPace)
 	w.waitAnswered(stream, "isp1")
-	// In this order: who dies last keeps the routes, and the connections, of a table that has no other uplink left.
+	// In this order: who dies last keeps the routes, and the connections, of a table that has no
+	// other uplink left.
 	w.dead("isp2", "9.9.9.9")
 	w.waitState("isp2", "down")
 	w.dead("isp1", "9.9.9.9")
@@ -264,8 +267,8 @@ func TestWatchIPv6(t *testing.T) {
 	t.Logf("stream: %v; %d of 3 connections by the dead provider broke, 0 others", stream.Stop(), broken)
 }
 
-// An uplink that loses its addresses of one IP version is left by that version at once, and keeps the other: masquerade would
-// send packets with another interface's address.
+// An uplink that loses its addresses of one IP version is left by that version at once, and keeps
+// the other: masquerade would send packets with another interface's address.
 func TestWatchOneFamilyLosesItsAddress(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -323,7 +326,8 @@ func TestWatchGatewayChanges(t *testing.T) {
 	t.Logf("stream: %v", stream.Stop())
 }
 
-// An uplink that carries IPv6 alone fails and returns: IPv4 connections, all by the other one, notice nothing.
+// An uplink that carries IPv6 alone fails and returns: IPv4 connections, all by the other one,
+// notice nothing.
 func TestWatchIPv6OnlyUplink(t *testing.T) {
 	t.Parallel()
 	far6 := "2001:db8:fffe::9"

@@ -22,8 +22,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// watchPolicy has two providers, checked every 100 ms beyond their gateways: default by the first, host .11 by the second,
-// host .12 by the second or not at all.
+// watchPolicy has two providers, checked every 100 ms beyond their gateways: default by the first,
+// host .11 by the second, host .12 by the second or not at all.
 const watchPolicy = `
 [check]
 interval = "100ms"
@@ -83,7 +83,8 @@ type watched struct {
 	env, wrap []string
 }
 
-// newWatched builds the network of watchPolicy, with that many providers, without starting anything.
+// newWatched builds the network of watchPolicy, with that many providers, without starting
+// anything.
 func newWatched(t *testing.T, policy string, providers int) *watched {
 	t.Helper()
 	spec := lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}}

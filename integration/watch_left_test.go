@@ -25,7 +25,8 @@ func says(t *testing.T, res lab.Result, code int, words ...string) {
 	}
 }
 
-// What the administrator took out of use stays out of use without a watch: for apply, diff, status, and an undone apply.
+// What the administrator took out of use stays out of use without a watch: for apply, diff, status,
+// and an undone apply.
 func TestForcedWithoutWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -130,7 +131,8 @@ func TestFileWithoutUplinks(t *testing.T) {
 	says(t, w.router.pbr("apply"), 0, "warning", "has no uplink: pbr routes nothing")
 }
 
-// What the checks found counts for an apply right after the watch's end, and not when nobody looked after it for long.
+// What the checks found counts for an apply right after the watch's end, and not when nobody looked
+// after it for long.
 func TestFoundWithoutWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -179,7 +181,8 @@ func (w *watched) growOld(by time.Duration) {
 	}
 }
 
-// With a broken policy file, or none, status shows what the watch holds; a second watch says at once that there is one.
+// With a broken policy file, or none, status shows what the watch holds; a second watch says at
+// once that there is one.
 func TestStatusBesideABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nhook = \"/nonexistent/hook\"\n", 2)

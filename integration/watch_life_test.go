@@ -22,7 +22,8 @@ func (w *watched) hangUp() {
 	}
 }
 
-// Killed at any moment and started again, with one provider down: no packet is lost, no connection breaks, and nothing is sent to the kernel.
+// Killed at any moment and started again, with one provider down: no packet is lost, no connection
+// breaks, and nothing is sent to the kernel.
 func TestWatchKilled(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

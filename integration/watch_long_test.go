@@ -112,8 +112,8 @@ func (m *manyUplinks) resources() (goroutines, files int) {
 	return goroutines, len(open)
 }
 
-// Many uplinks come and go at random, and the policy is reloaded meanwhile: afterwards the kernel holds exactly the plan, and the
-// daemon holds no more than before.
+// Many uplinks come and go at random, and the policy is reloaded meanwhile: afterwards the kernel
+// holds exactly the plan, and the daemon holds no more than before.
 func TestWatchManyUplinks(t *testing.T) {
 	t.Parallel()
 	n, length := 40, 6*time.Second

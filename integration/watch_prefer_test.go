@@ -30,8 +30,8 @@ func slowServer(t *testing.T, isp *lab.Host, delay *atomic.Int64) {
 	}()
 }
 
-// Of two lines at one distance the quicker one is used, by each IP version for itself; when it becomes slow for long enough, new connections go by the
-// other one, and running ones stay.
+// Of two lines at one distance the quicker one is used, by each IP version for itself; when it
+// becomes slow for long enough, new connections go by the other one, and running ones stay.
 func TestWatchPreferLowestRTT(t *testing.T) {
 	t.Parallel()
 	policy := strings.NewReplacer(

@@ -36,7 +36,8 @@ func (w *watched) quota(uplink string) (left, extra uint64) {
 	return 0, 0
 }
 
-// A quota that is used up takes new connections away, over restarts, until it is reset; an order is stronger.
+// A quota that is used up takes new connections away, over restarts, until it is reset; an order is
+// stronger.
 func TestWatchQuota(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n", "interface = \"wan1\"\nquota = { bytes = \"500kB\", per = \"month\" }\n", 1)
@@ -86,7 +87,8 @@ func TestWatchQuota(t *testing.T) {
 	}
 }
 
-// The router of a pair that does not hold the shared address: no failure, nothing is cut, and no wait at its return.
+// The router of a pair that does not hold the shared address: no failure, nothing is cut, and no
+// wait at its return.
 func TestWatchStandby(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n", "interface = \"wan1\"\nstandby = true\n", 1)

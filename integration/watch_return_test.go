@@ -9,8 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// returnPolicy has default and a table move back, host .11 stay by the table although it is worse for default, host .12 move by its policy
-// alone, host .13 stay although default moves.
+// returnPolicy has default and a table move back, host .11 stay by the table although it is worse
+// for default, host .12 move by its policy alone, host .13 stay although default moves.
 var returnPolicy = strings.NewReplacer(
 	"[default]\n", "[default]\non-return = \"move\"\nsettle = \"1s\"\n",
 	"[[policy]]\nname = \"strict\"\nsrc = \"192.168.10.12\"\ntable = \"only-isp2\"\n", `
@@ -37,7 +37,8 @@ on-return = "move"
 settle = "1s"
 `, "[[table]]\nname = \"only-isp2\"\nroutes = { uplink = \"isp2\" }\nstrict = true\n", "").Replace(watchPolicy)
 
-// A better uplink is back, and has settled: what took the worse one moves back, signalling and media alike, and nothing else does.
+// A better uplink is back, and has settled: what took the worse one moves back, signalling and
+// media alike, and nothing else does.
 func TestWatchOnReturn(t *testing.T) {
 	t.Parallel()
 	spec := lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12, 13, 14)}}

@@ -14,7 +14,8 @@ import (
 // bothVersions checks each version by a target of its own.
 var bothVersions = strings.NewReplacer(`targets = "9.9.9.9"`, `targets = ["9.9.9.9", "2001:db8:fffe::9"]`).Replace(watchPolicy)
 
-// IPv6 dies on a line, alone: only IPv6 leaves it, only its connections are cut, and only it returns.
+// IPv6 dies on a line, alone: only IPv6 leaves it, only its connections are cut, and only it
+// returns.
 func TestWatchVersionDies(t *testing.T) {
 	t.Parallel()
 	hook := filepath.Join(t.TempDir(), "hook")
@@ -72,7 +73,8 @@ func TestWatchAddressOfAVersion(t *testing.T) {
 	six.stillUp("the IPv4 address is back")
 }
 
-// A line without IPv6 is none that failed; IPv6 that comes is used, and when it goes its gateway is missed.
+// A line without IPv6 is none that failed; IPv6 that comes is used, and when it goes its gateway is
+// missed.
 func TestWatchAbsentVersion(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(watchPolicy, `gateway6 = "2001:db8:f1::1"`, `gateway6 = "auto"`, 1)
@@ -98,8 +100,8 @@ func TestWatchAbsentVersion(t *testing.T) {
 	}
 }
 
-// Both check one address, with equal and with unequal timing, and it dies: nothing is cut, the lines stay, strict tables close; whoever answers
-// first ends it.
+// Both check one address, with equal and with unequal timing, and it dies: nothing is cut, the
+// lines stay, strict tables close; whoever answers first ends it.
 func TestWatchDeadTarget(t *testing.T) {
 	t.Parallel()
 	for name, policy := range map[string]string{
@@ -142,8 +144,9 @@ func TestWatchDeadTarget(t *testing.T) {
 	}
 }
 
-// A line gets another address, without a pause: it takes new connections at once, those of the old address are cut, and no flap is counted however
-// often it happens. An address that goes and comes back, as VRRP's do, is no flap either.
+// A line gets another address, without a pause: it takes new connections at once, those of the old
+// address are cut, and no flap is counted however often it happens. An address that goes and comes
+// back, as VRRP's do, is no flap either.
 func TestWatchRenumbering(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

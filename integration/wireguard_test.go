@@ -9,7 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// The VPN network with a real tunnel in it, through the only line there is. Its own packets must not go into it.
+// The VPN network with a real tunnel in it, through the only line there is. Its own packets must
+// not go into it.
 func TestVMWireGuardNetwork(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
@@ -35,8 +36,8 @@ func tunnelPolicy(t *testing.T) string {
 	return quick + strings.NewReplacer("eth1", "wan1", "eth2", "wan2", "wg0", "tun0", "203.0.113.51", lab.VPNEndpoint.Addr().String()).Replace(example)
 }
 
-// A tunnel moves from a dead line to the next with all that is in it; when its far end is lost, its clients use the lines, but for
-// those that must not.
+// A tunnel moves from a dead line to the next with all that is in it; when its far end is lost, its
+// clients use the lines, but for those that must not.
 func TestVMWireGuardFailover(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")

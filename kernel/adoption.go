@@ -43,7 +43,8 @@ func rulesOf(r *plan.Ruleset, chain string) int {
 	return 0
 }
 
-// answersPriority is that of mangle (linux/netfilter_ipv4.h): after conntrack, and before any translation of destinations.
+// answersPriority is that of mangle (linux/netfilter_ipv4.h): after conntrack, and before any
+// translation of destinations.
 const answersPriority = -150
 
 // withoutAnswers returns a ruleset that drops what would begin a connection with one of the tuples.
@@ -96,7 +97,8 @@ func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
 	return s
 }
 
-// isICMP reports whether a protocol is one whose answers never begin a connection (RFC 792, RFC 4443).
+// isICMP reports whether a protocol is one whose answers never begin a connection (RFC 792, RFC
+// 4443).
 func isICMP(proto uint8) bool { return proto == 1 || proto == 58 }
 
 func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {

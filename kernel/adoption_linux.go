@@ -17,12 +17,13 @@ import (
 // meanwhile a packet that was on its way when the table came may have made another one.
 const adoptRounds = 3
 
-// answerTime is how long the next packet from inside is waited for, while answers to what was flushed
-// are dropped. Keep-alives and timers of a second are common, and a round trip by satellite takes 0.6 s.
+// answerTime is how long the next packet from inside is waited for, while answers to what was
+// flushed are dropped. Keep-alives and timers of a second are common, and a round trip by satellite
+// takes 0.6 s.
 const answerTime = 1300 * time.Millisecond
 
-// streamTime is between the packets of a far end that sends on and on, whose next one begins a connection
-// that the next look finds.
+// streamTime is between the packets of a far end that sends on and on, whose next one begins a
+// connection that the next look finds.
 const streamTime = 100 * time.Millisecond
 
 // lateTime is how long an answer may be late, and is still known as one.
@@ -68,8 +69,8 @@ func (a *application) tryAdopt() error {
 	return nil
 }
 
-// sweepLate deletes the connections that were begun by an answer to one that an earlier apply of this process flushed: what answers later
-// than answerTime was not dropped.
+// sweepLate deletes the connections that were begun by an answer to one that an earlier apply of
+// this process flushed: what answers later than answerTime was not dropped.
 func (a *application) sweepLate() error {
 	if len(a.late) == 0 {
 		return nil
@@ -159,8 +160,9 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	return n > 0 || len(todo.flush) > 0, err
 }
 
-// flushOld deletes connections. An answer to one of them would begin a connection from outside, which the next packet from
-// inside would belong to, and follow past every policy. So answers are dropped for as long as that packet may take.
+// flushOld deletes connections. An answer to one of them would begin a connection from outside,
+// which the next packet from inside would belong to, and follow past every policy. So answers are
+// dropped for as long as that packet may take.
 func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
 	list, answers := make([]*conntrack.Flow, len(flows)), make([]conntrack.Tuple, len(flows))
 	for i, f := range flows {

@@ -9,8 +9,8 @@ import (
 )
 
 // TestAdoption: of connections that are older than the table, what would stay untranslated is
-// deleted, what carries the second uplink's address is pinned, and what goes through the primary one
-// stays as it is; also if an apply is killed before it has looked, and never by an edit.
+// deleted, what carries the second uplink's address is pinned, and what goes through the primary
+// one stays as it is; also if an apply is killed before it has looked, and never by an edit.
 func TestAdoption(t *testing.T) {
 	k := newKernel(t)
 	lib := newConntrack(t)
@@ -82,8 +82,9 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
-// TestLateAnswerIsFound: an answer to a flushed connection comes after apply has waited for it, and begins a connection from outside. The next apply deletes
-// it, and no other connection from outside.
+// TestLateAnswerIsFound: an answer to a flushed connection comes after apply has waited for it, and
+// begins a connection from outside. The next apply deletes it, and no other connection from
+// outside.
 func TestLateAnswerIsFound(t *testing.T) {
 	k := newKernel(t)
 	lib := newConntrack(t)

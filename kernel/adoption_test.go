@@ -26,8 +26,8 @@ func steering(pre, nat, forward int) *plan.Ruleset {
 	return r
 }
 
-// TestTableMade: somebody took away what steers new connections; an edit that adds NAT or offload did
-// not.
+// TestTableMade: somebody took away what steers new connections; an edit that adds NAT or offload
+// did not.
 func TestTableMade(t *testing.T) {
 	none := &plan.Ruleset{}
 	for _, c := range []struct {
@@ -52,7 +52,8 @@ func TestTableMade(t *testing.T) {
 	}
 }
 
-// TestLateAnswers: what begins with an answer to a flushed connection, and has taken its place, is found until its time is over.
+// TestLateAnswers: what begins with an answer to a flushed connection, and has taken its place, is
+// found until its time is over.
 func TestLateAnswers(t *testing.T) {
 	tuple := func(src, dst string, sport, dport uint16) conntrack.Tuple {
 		return conntrack.Tuple{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: sport, DPort: dport, HasPorts: true}
@@ -73,7 +74,8 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
-// TestWithoutAnswers: answers of both IP versions are dropped, with ports and without, and nothing else.
+// TestWithoutAnswers: answers of both IP versions are dropped, with ports and without, and nothing
+// else.
 func TestWithoutAnswers(t *testing.T) {
 	a := netip.MustParseAddr
 	answers := []conntrack.Tuple{

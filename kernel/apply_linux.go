@@ -11,15 +11,18 @@ import (
 	"pbr/kernel/route"
 )
 
-// rounds is how often Apply looks again whether the namespace holds the plan, and mends what does not.
+// rounds is how often Apply looks again whether the namespace holds the plan, and mends what does
+// not.
 const rounds = 4
 
-// nftTries is how often the nftables transaction is computed anew because someone else changed nftables meanwhile.
+// nftTries is how often the nftables transaction is computed anew because someone else changed
+// nftables meanwhile.
 const nftTries = 5
 
 // Apply makes the namespace hold want, and sends only what differs. When any of it fails everything
-// that was done is undone and the error is an *ApplyError; the errors *LockedError, *ConflictError and *JournalError, and one for missing
-// privilege, come before anything is touched. So does the refusal of a plan that was compiled for no machine.
+// that was done is undone and the error is an *ApplyError; the errors *LockedError, *ConflictError
+// and *JournalError, and one for missing privilege, come before anything is touched. So does the
+// refusal of a plan that was compiled for no machine.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	r, err := k.apply(ctx, want, false)
 	if err == nil {
@@ -28,8 +31,8 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	return r, err
 }
 
-// apply is Apply. A lenient one leaves out routes and settings that the kernel refuses, with a warning, and takes want's numbers
-// for ours: it is a plan that was in force.
+// apply is Apply. A lenient one leaves out routes and settings that the kernel refuses, with a
+// warning, and takes want's numbers for ours: it is a plan that was in force.
 func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Report, error) {
 	if err := applicable(want); err != nil {
 		return nil, err
@@ -135,7 +138,8 @@ func (a *application) aim(want *plan.Plan) (*live, error) {
 	return have, nil
 }
 
-// giveUp restores the journal when everything was undone, so that nothing counts as ours that never was.
+// giveUp restores the journal when everything was undone, so that nothing counts as ours that never
+// was.
 func (a *application) giveUp(err error, before *journal) error {
 	var failed *ApplyError
 	if errors.As(err, &failed) && failed.Undo == nil {
@@ -289,7 +293,8 @@ func (a *application) undo() error {
 	return errors.Join(errs...)
 }
 
-// transact makes the table hold want, computed anew when someone changed nftables since it was read.
+// transact makes the table hold want, computed anew when someone changed nftables since it was
+// read.
 func (a *application) transact(want *plan.Ruleset) error {
 	for try := 1; ; try++ {
 		changes := plan.Diff(&plan.Plan{Ruleset: a.live.Ruleset}, &plan.Plan{Ruleset: *want})

@@ -29,8 +29,8 @@ func run(t testing.TB, command string) string {
 	return string(out)
 }
 
-// newKernel moves the test into a network namespace of its own, with interfaces w1 and w2 and objects of others. The
-// thread stays locked, so that it, and the namespace, end with the test.
+// newKernel moves the test into a network namespace of its own, with interfaces w1 and w2 and
+// objects of others. The thread stays locked, so that it, and the namespace, end with the test.
 func newKernel(t testing.TB) *Kernel {
 	t.Helper()
 	runtime.LockOSThread()
@@ -97,8 +97,8 @@ var (
 	planC = share{mask: 0x00ff0000, base: 20000, table: 113000, marks: []uint32{0x00010000, 0x00020000, 0x00030000}}
 )
 
-// testPlan makes a plan with a table per mark: default routes of both families with an unreachable one behind, and rules and a
-// chain that steer by the mark.
+// testPlan makes a plan with a table per mark: default routes of both families with an unreachable
+// one behind, and rules and a chain that steer by the mark.
 func testPlan(s share) *plan.Plan {
 	p := &plan.Plan{Mask: s.mask, BasePriority: s.base}
 	chain := plan.Chain{Name: "pre", Kind: "filter", Hook: "prerouting", Priority: -150}
@@ -192,8 +192,8 @@ func TestApplyDiffFlush(t *testing.T) {
 	}
 }
 
-// killed is what a test's step hook panics with, in place of SIGKILL: nothing of Apply runs after it but the closing of the lock,
-// which the kernel does for a killed process too.
+// killed is what a test's step hook panics with, in place of SIGKILL: nothing of Apply runs after
+// it but the closing of the lock, which the kernel does for a killed process too.
 type killed struct{}
 
 // killAt runs f until before its nth step, and reports whether there was one.
@@ -217,8 +217,8 @@ func killAt(k *Kernel, n int, f func()) (stopped bool) {
 	return false
 }
 
-// TestKilledApply kills an apply before each of its steps; the next apply, of this plan or another, has to
-// put everything right, and a flush to leave nothing.
+// TestKilledApply kills an apply before each of its steps; the next apply, of this plan or another,
+// has to put everything right, and a flush to leave nothing.
 func TestKilledApply(t *testing.T) {
 	k := newKernel(t)
 	before := everything(t)
@@ -255,7 +255,8 @@ func TestKilledApply(t *testing.T) {
 
 func lastElement(path string) string { return path[strings.LastIndex(path, "/")+1:] }
 
-// TestStoppedApplyIsUndone cancels an apply before each of its steps; each time everything has to be as before.
+// TestStoppedApplyIsUndone cancels an apply before each of its steps; each time everything has to
+// be as before.
 func TestStoppedApplyIsUndone(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
@@ -465,7 +466,8 @@ func TestUnprivileged(t *testing.T) {
 	}
 }
 
-// TestMarksAreCleared checks which bits of which connections' marks a changed plan and a flush take away.
+// TestMarksAreCleared checks which bits of which connections' marks a changed plan and a flush take
+// away.
 func TestMarksAreCleared(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))

@@ -90,7 +90,8 @@ func BenchmarkUpdate200Uplinks(b *testing.B) {
 	}
 }
 
-// BenchmarkAdopt20000 is what a first apply adds for connections that were there before: half of them stay, half are pinned.
+// BenchmarkAdopt20000 is what a first apply adds for connections that were there before: half of
+// them stay, half are pinned.
 func BenchmarkAdopt20000(b *testing.B) {
 	k := newKernel(b)
 	lib := newConntrack(b)

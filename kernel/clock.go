@@ -13,23 +13,24 @@ import (
 	"pbr/kernel/state"
 )
 
-// clockFile, in the state directory, has the time of the last apply of a policy with schedules: a machine without a battery begins
-// with a time long past.
+// clockFile, in the state directory, has the time of the last apply of a policy with schedules: a
+// machine without a battery begins with a time long past.
 const clockFile = "clock.json"
 
 type clockState struct {
 	Applied time.Time `json:"applied"`
 }
 
-// readClock fills in what schedules need: the time of the last apply counts while the clock is behind it. Now is that of the
-// month's beginning, which is all that a plan depends on.
+// readClock fills in what schedules need: the time of the last apply counts while the clock is
+// behind it. Now is that of the month's beginning, which is all that a plan depends on.
 func (k *Kernel) readClock(m *plan.Machine) {
 	now, behind := k.Clock()
 	y, month, _ := now.UTC().Date()
 	m.Now, m.Zone, m.ClockBehind = time.Date(y, month, 1, 0, 0, 0, 0, time.UTC), LocalZone(), behind
 }
 
-// Clock returns the time by which schedules are computed, and whether the machine's clock is behind it: it is older than the last apply.
+// Clock returns the time by which schedules are computed, and whether the machine's clock is behind
+// it: it is older than the last apply.
 func (k *Kernel) Clock() (now time.Time, behind bool) {
 	now = time.Now()
 	var last clockState
@@ -54,7 +55,8 @@ func (k *Kernel) noteClock(p *plan.Plan) error {
 // forgetClock forgets when the last apply was.
 func (k *Kernel) forgetClock() error { return state.Find(k.Dir()).Remove(clockFile) }
 
-// LocalZone returns the zone of the machine's clock: that of $TZ, /etc/localtime, or /etc/TZ (OpenWrt); UTC without any.
+// LocalZone returns the zone of the machine's clock: that of $TZ, /etc/localtime, or /etc/TZ
+// (OpenWrt); UTC without any.
 func LocalZone() *time.Location {
 	if name, set := os.LookupEnv("TZ"); set {
 		return zoneNamed(strings.TrimPrefix(name, ":"))
@@ -79,7 +81,8 @@ func zoneName() string {
 	return "local time"
 }
 
-// zoneNamed returns the zone of a name, a file, or a rule as POSIX writes it ("CET-1CEST,M3.5.0,M10.5.0/3"); else UTC.
+// zoneNamed returns the zone of a name, a file, or a rule as POSIX writes it
+// ("CET-1CEST,M3.5.0,M10.5.0/3"); else UTC.
 func zoneNamed(name string) *time.Location {
 	if data, err := os.ReadFile(name); err == nil && strings.HasPrefix(name, "/") {
 		if loc, err := time.LoadLocationFromTZData(name, data); err == nil {

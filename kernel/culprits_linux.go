@@ -13,10 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// culprits tells who is behind a netlink port, or a task: a process' name and number, as long as it lives.
+// culprits tells who is behind a netlink port, or a task: a process' name and number, as long as it
+// lives.
 type culprits struct {
 	mu sync.Mutex
-	// ports has the answers of late, so that a burst costs one search, of which the last began at since.
+	// ports has the answers of late, so that a burst costs one search, of which the last began at
+	// since.
 	ports map[uint32]string
 	since time.Time
 }
@@ -28,8 +30,9 @@ const forgetAfter = time.Second
 
 // port names the process that has a route netlink port; "" when it cannot be told.
 //
-// The kernel gives the first netlink socket of a process the process' number for its port, others a number from 2^31 on
-// (netlink_autobind); some libraries choose others. So, but for the first, the socket is looked up.
+// The kernel gives the first netlink socket of a process the process' number for its port, others a
+// number from 2^31 on (netlink_autobind); some libraries choose others. So, but for the first, the
+// socket is looked up.
 func (c *culprits) port(port uint32) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,8 +84,8 @@ func process(id int) string {
 	return ""
 }
 
-// netlinkInode finds the socket that has a route netlink port, by the thread's /proc/net/netlink: address, protocol, port, groups, receive
-// and send queue, dump, locks, drops, inode.
+// netlinkInode finds the socket that has a route netlink port, by the thread's /proc/net/netlink:
+// address, protocol, port, groups, receive and send queue, dump, locks, drops, inode.
 func netlinkInode(port uint32) string {
 	f, err := os.Open("/proc/thread-self/net/netlink")
 	if err != nil {

@@ -7,9 +7,10 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// detour returns want with other numbers in place of those that stand for something else in an earlier plan, to be applied before want is:
-// in between, each number means the same to both plans, so that no packet is taken for another's. It is nil if there are no such numbers. full tells
-// that there are, and that the mask has too few values for it.
+// detour returns want with other numbers in place of those that stand for something else in an
+// earlier plan, to be applied before want is: in between, each number means the same to both plans,
+// so that no packet is taken for another's. It is nil if there are no such numbers. full tells that
+// there are, and that the mask has too few values for it.
 func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 	r := &conntrack.Remarks{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
 	taken := &takenNumbers{want: want, earlier: earlier}

@@ -17,7 +17,8 @@ func numbersOf(mask uint32, numbers map[string]uint32) *plan.Plan {
 	return p
 }
 
-// TestDetour: between two plans whose numbers stand for different things there is one whose numbers neither has.
+// TestDetour: between two plans whose numbers stand for different things there is one whose numbers
+// neither has.
 func TestDetour(t *testing.T) {
 	old := map[string]uint32{"a": 1, "b": 2}
 	for _, tc := range []struct {

@@ -17,8 +17,9 @@ import (
 	"pbr/kernel/route"
 )
 
-// Facts reads what the network namespace holds beside pbr's own, the settings that are named, and what others have in the tables. It changes
-// nothing, and goes on where it may not look: that is in Unknown.
+// Facts reads what the network namespace holds beside pbr's own, the settings that are named, and
+// what others have in the tables. It changes nothing, and goes on where it may not look: that is in
+// Unknown.
 func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
 	note := func(what string, err error) {
@@ -80,7 +81,8 @@ func (k *Kernel) Sysctls(paths []string) map[string]string {
 	return out
 }
 
-// Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without root only the machine is known.
+// Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without
+// root only the machine is known.
 func (k *Kernel) Beside() (*facts.Facts, error) {
 	machine, err := k.Machine(plan.Needs{})
 	if err != nil {
@@ -103,7 +105,8 @@ func kernelRelease() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// state tells where pbr's own state is, and whether it could be written; an error, if only root could tell.
+// state tells where pbr's own state is, and whether it could be written; an error, if only root
+// could tell.
 func (k *Kernel) state() (facts.State, error) {
 	s := facts.State{Dir: k.dir}
 	if _, err := os.Stat(k.path(journalFile)); err == nil {
@@ -145,8 +148,8 @@ func legacyTables() ([]string, error) {
 	return out, nil
 }
 
-// programs are the names of the processes in this network namespace, and of those whose namespace may not be looked at. Processes that
-// end meanwhile are left out.
+// programs are the names of the processes in this network namespace, and of those whose namespace
+// may not be looked at. Processes that end meanwhile are left out.
 func programs() ([]string, error) {
 	here, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {

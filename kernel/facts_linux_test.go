@@ -9,7 +9,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Trying features finds those that every kernel with policy routing and nftables has, and each once.
+// Trying features finds those that every kernel with policy routing and nftables has, and each
+// once.
 func TestFeatures(t *testing.T) {
 	found, err := features()
 	must(t, err)

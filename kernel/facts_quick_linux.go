@@ -6,8 +6,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// QuickFacts are those of Facts that take no time: the machine, ip rules, and the settings that are named. With trial the
-// kernel's are tried, too. What cannot be read is left out.
+// QuickFacts are those of Facts that take no time: the machine, ip rules, and the settings that are
+// named. With trial the kernel's are tried, too. What cannot be read is left out.
 func (k *Kernel) QuickFacts(settings []string, trial bool) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
 	f.Machine, _ = k.Machine(plan.Needs{})

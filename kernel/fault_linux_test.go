@@ -22,7 +22,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// faultPolicy is a policy for the interfaces of newKernel; numbers, names and the list are what two of them differ in.
+// faultPolicy is a policy for the interfaces of newKernel; numbers, names and the list are what two
+// of them differ in.
 func faultPolicy(rng *rand.Rand) string {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
 	second, strict := pick("isp2", "isp2", "tunnel"), pick("secret", "vault")
@@ -104,7 +105,8 @@ func marksByName(t *testing.T, c *lib.Conn, p *plan.Plan) string {
 
 var errInjected = errors.New("injected")
 
-// faulty applies a plan while the nth message fails; it tells which one that was, empty if there are not as many.
+// faulty applies a plan while the nth message fails; it tells which one that was, empty if there
+// are not as many.
 func faulty(k *Kernel, want *plan.Plan, n int) (what string, err error) {
 	left := n
 	fault.Set(func(w string) error {
@@ -119,8 +121,8 @@ func faulty(k *Kernel, want *plan.Plan, n int) (what string, err error) {
 	return what, err
 }
 
-// faultState is everything that an apply may change. The order of rules of one priority has no meaning, nor which of its
-// two names a set has.
+// faultState is everything that an apply may change. The order of rules of one priority has no
+// meaning, nor which of its two names a set has.
 func faultState(t *testing.T) string {
 	lines := strings.Split(strings.ReplaceAll(everything(t), "/alt", ""), "\n")
 	slices.Sort(lines)
@@ -141,8 +143,9 @@ var faultSettings = []string{
 // faultsEnv is how many messages of each pair fail, for a longer run.
 const faultsEnv = "PBR_TEST_FAULTS"
 
-// TestAnyMessageMayFail lets each message of applies fail, one at a time: afterwards the namespace and the connections are as before when the error
-// says so, and as the policy wants when there is none.
+// TestAnyMessageMayFail lets each message of applies fail, one at a time: afterwards the namespace
+// and the connections are as before when the error says so, and as the policy wants when there is
+// none.
 func TestAnyMessageMayFail(t *testing.T) {
 	k := newKernel(t)
 	c := newConntrack(t)

@@ -17,8 +17,9 @@ import (
 	"pbr/kernel/route"
 )
 
-// features tries what plans may need, in a network namespace that exists for that alone: the one that packets
-// go through is not touched. The kernel loads the modules that it needs, as it would when a plan is applied.
+// features tries what plans may need, in a network namespace that exists for that alone: the one
+// that packets go through is not touched. The kernel loads the modules that it needs, as it would
+// when a plan is applied.
 func features() ([]facts.Feature, error) {
 	var out []facts.Feature
 	done := make(chan error)
@@ -76,7 +77,8 @@ func tryRuleset(c *nft.Conn, want *plan.Ruleset) error {
 	return err
 }
 
-// tryRoutes makes rules and routes, and reads them back: old kernels take what they do not know and leave it out.
+// tryRoutes makes rules and routes, and reads them back: old kernels take what they do not know and
+// leave it out.
 func tryRoutes() (out []facts.Feature) {
 	c, err := route.Open()
 	if err != nil {

@@ -15,7 +15,8 @@ type trial struct {
 	ruleset plan.Ruleset
 }
 
-// Priorities that the trials' chains have where the kernel wants a certain one (linux/netfilter_ipv4.h).
+// Priorities that the trials' chains have where the kernel wants a certain one
+// (linux/netfilter_ipv4.h).
 const (
 	tryMangle    = -150
 	trySourceNAT = 100

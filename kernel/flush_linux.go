@@ -14,11 +14,13 @@ import (
 	"pbr/kernel/state"
 )
 
-// Flush removes everything that is pbr's, and nothing else: the nftables table first, so that no packet is marked any more, then
-// rules and routes; settings that still have pbr's value get back what they had before, connections lose pbr's
-// mark bits. It goes on after an error, and keeps the journal then, so that it can be tried again.
+// Flush removes everything that is pbr's, and nothing else: the nftables table first, so that no
+// packet is marked any more, then rules and routes; settings that still have pbr's value get back
+// what they had before, connections lose pbr's mark bits. It goes on after an error, and keeps the
+// journal then, so that it can be tried again.
 //
-// With a journal that cannot be read it removes what can be told without: the table, and what has plan.Protocol. It warns of the rest.
+// With a journal that cannot be read it removes what can be told without: the table, and what has
+// plan.Protocol. It warns of the rest.
 func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	unlock, err := k.locked("flush")
 	if err != nil {
@@ -96,7 +98,8 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 	}
 }
 
-// removeState removes what pbr knew of this network namespace, and what a killed run left half written.
+// removeState removes what pbr knew of this network namespace, and what a killed run left half
+// written.
 func (k *Kernel) removeState() error {
 	var errs []error
 	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile, ledgerFile} {

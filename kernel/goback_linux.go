@@ -12,8 +12,9 @@ import (
 // goBackTries is how often goBack mends what undoing left.
 const goBackTries = 3
 
-// goBack undoes what was done, and looks whether everything is as it was: a message may have failed after the kernel had done what it asked for. What is
-// not is put right. The error tells what is different in the end; nil means nothing.
+// goBack undoes what was done, and looks whether everything is as it was: a message may have failed
+// after the kernel had done what it asked for. What is not is put right. The error tells what is
+// different in the end; nil means nothing.
 func (a *application) goBack() error {
 	undone := a.undo()
 	a.ctx = context.WithoutCancel(a.ctx)

@@ -22,11 +22,14 @@ const journalFile = "journal.json"
 // journal is what pbr took into its possession in one network namespace. It is
 // written before anything is changed, and so tells the next run what a killed one may have left.
 type journal struct {
-	// Owned has what the plan in force owns first, and after it, until all of that is gone, what earlier ones did.
+	// Owned has what the plan in force owns first, and after it, until all of that is gone, what
+	// earlier ones did.
 	Owned []owned `json:"owned,omitempty"`
-	// Next is what a plan owns that is about to come into force. It did not, if there is a Next when no apply is at work.
+	// Next is what a plan owns that is about to come into force. It did not, if there is a Next
+	// when no apply is at work.
 	Next *owned `json:"next,omitempty"`
-	// Unadopted tells that the table was made, and connections that are older have not been looked at since.
+	// Unadopted tells that the table was made, and connections that are older have not been looked
+	// at since.
 	Unadopted bool `json:"unadopted,omitempty"`
 	// Sysctls are the settings that pbr changed, sorted by path.
 	Sysctls []setting `json:"sysctls,omitempty"`
@@ -37,8 +40,8 @@ type owned struct {
 	conntrack.Marks
 	BasePriority uint32   `json:"base_priority"`
 	Tables       []uint32 `json:"tables,omitempty"`
-	// Attempted plans never came into force as far as is known: objects of ours may be left of them, but what others have
-	// in their priorities and tables was never pbr's.
+	// Attempted plans never came into force as far as is known: objects of ours may be left of
+	// them, but what others have in their priorities and tables was never pbr's.
 	Attempted bool `json:"attempted,omitempty"`
 }
 
@@ -120,7 +123,8 @@ func (j *journal) bases() (out []uint32) {
 	return out
 }
 
-// with returns the journal to write before a plan that owns o is applied, which changes the settings.
+// with returns the journal to write before a plan that owns o is applied, which changes the
+// settings.
 func (j *journal) with(o owned, settings []setting) *journal {
 	next := &journal{Owned: slices.Clone(j.Owned), Unadopted: j.Unadopted, Sysctls: slices.Clone(j.Sysctls)}
 	if j.Next != nil && !j.Next.equal(o) && !slices.ContainsFunc(j.Owned, j.Next.equal) {
@@ -142,7 +146,8 @@ func (j *journal) with(o owned, settings []setting) *journal {
 	return next
 }
 
-// inForce returns the journal to write when the plan that owns o steers the packets, and connections still have earlier ones' marks.
+// inForce returns the journal to write when the plan that owns o steers the packets, and
+// connections still have earlier ones' marks.
 func (j *journal) inForce(o owned) *journal {
 	next := &journal{Owned: []owned{o}, Unadopted: j.Unadopted, Sysctls: j.Sysctls}
 	for _, old := range j.Owned {
@@ -153,8 +158,8 @@ func (j *journal) inForce(o owned) *journal {
 	return next
 }
 
-// settled returns the journal to write when the plan is in force and nothing of others before it is left:
-// o and the settings that it names.
+// settled returns the journal to write when the plan is in force and nothing of others before it is
+// left: o and the settings that it names.
 func (j *journal) settled(o owned, sysctls []plan.Sysctl) *journal {
 	next := &journal{Owned: []owned{o}}
 	for _, s := range j.Sysctls {
@@ -165,8 +170,8 @@ func (j *journal) settled(o owned, sysctls []plan.Sysctl) *journal {
 	return next
 }
 
-// unsetSysctls lists the settings taken that want does not name any more and that, by their live values, still have
-// pbr's: one that someone else has changed since is theirs.
+// unsetSysctls lists the settings taken that want does not name any more and that, by their live
+// values, still have pbr's: one that someone else has changed since is theirs.
 func unsetSysctls(taken []setting, want []plan.Sysctl, live map[string]string) (out []plan.SysctlChange) {
 	named := map[string]bool{}
 	for _, s := range want {
@@ -203,7 +208,8 @@ func (e *JournalError) Error() string {
 
 func (e *JournalError) Unwrap() error { return e.Err }
 
-// readJournal reads the journal; none is an empty one. The error for one that is damaged is a *JournalError.
+// readJournal reads the journal; none is an empty one. The error for one that is damaged is a
+// *JournalError.
 func readJournal(file string) (*journal, error) {
 	j := &journal{}
 	b, err := os.ReadFile(file)
@@ -259,8 +265,8 @@ func Unwritten(err error) bool {
 	return errors.As(err, &unwritten)
 }
 
-// needs reports whether next has anything that was is without and that has to be on record before anything is changed. That connections have not been
-// looked at is for a run after a kill alone.
+// needs reports whether next has anything that was is without and that has to be on record before
+// anything is changed. That connections have not been looked at is for a run after a kill alone.
 func (j *journal) needs(next *journal) bool {
 	n := *next
 	n.Unadopted = j.Unadopted

@@ -1,10 +1,10 @@
 // Package kernel makes the current network namespace hold a plan, and reads back what it holds.
 //
 // It knows only what is pbr's: nftables table inet pbr, routes and rules of routing protocol
-// plan.Protocol, the priorities, tables and mark bits that its journal says it took. Apply
-// sends the difference of wanted and live state, the road before the traffic, and undoes what it did
-// when any of it fails; an apply that is killed is put right by the next one, because the
-// journal is written before anything is changed.
+// plan.Protocol, the priorities, tables and mark bits that its journal says it took. Apply sends
+// the difference of wanted and live state, the road before the traffic, and undoes what it did when
+// any of it fails; an apply that is killed is put right by the next one, because the journal is
+// written before anything is changed.
 package kernel
 
 import (
@@ -27,15 +27,18 @@ type Report struct {
 	Changes *plan.Changes
 	// Restored are the settings that pbr no longer sets, given back their value from before.
 	Restored []plan.SysctlChange
-	// Cleared is how many connections lost a mark that means nothing any more; Moved is how many got the new
-	// mark of the uplink that they are on.
+	// Cleared is how many connections lost a mark that means nothing any more; Moved is how many
+	// got the new mark of the uplink that they are on.
 	Cleared, Moved int
-	// Pinned is how many unmarked connections were given the mark of the uplink that they are on, because default leaves it.
+	// Pinned is how many unmarked connections were given the mark of the uplink that they are on,
+	// because default leaves it.
 	Pinned int
-	// Restarted is how many were deleted because the strict table that they were pinned by is gone: their next packet is classified anew.
+	// Restarted is how many were deleted because the strict table that they were pinned by is gone:
+	// their next packet is classified anew.
 	Restarted int
-	// Adopted is how many connections that are older than the table were pinned to the uplink that they are on; Flushed is how many of
-	// those were deleted, because they cannot work through it, or it must not let them through.
+	// Adopted is how many connections that are older than the table were pinned to the uplink that
+	// they are on; Flushed is how many of those were deleted, because they cannot work through it,
+	// or it must not let them through.
 	Adopted, Flushed int
 	// Warnings are what could not be done and does not make the result wrong.
 	Warnings []string

@@ -26,7 +26,8 @@ type Kernel struct {
 	route *route.Conn
 	nft   *nft.Conn
 	lock  *os.File
-	// left is what the last Apply or Update left in the kernel; nil when that is not known, or someone else may have changed it.
+	// left is what the last Apply or Update left in the kernel; nil when that is not known, or
+	// someone else may have changed it.
 	left *left
 	// released is what k wrote into the lock file when it gave the lock back.
 	released string
@@ -44,11 +45,13 @@ type Kernel struct {
 	cgroups cgroup.Watch
 	// learning is how DNS answers are read.
 	learning learning
-	// step is called before each step of Apply and Flush with its description; tests stop the process there.
+	// step is called before each step of Apply and Flush with its description; tests stop the
+	// process there.
 	step func(what string)
 }
 
-// Open connects to the current network namespace, with state below stateDir (see DefaultStateDir). It makes no file yet.
+// Open connects to the current network namespace, with state below stateDir (see DefaultStateDir).
+// It makes no file yet.
 func Open(stateDir string) (*Kernel, error) {
 	id, err := namespaceID()
 	if err != nil {
@@ -66,8 +69,8 @@ func Open(stateDir string) (*Kernel, error) {
 	return k, nil
 }
 
-// RunDir is Kernel.Dir of the current network namespace, below the default state directory. It needs no privilege and makes nothing; it is empty where
-// the namespace cannot be identified.
+// RunDir is Kernel.Dir of the current network namespace, below the default state directory. It
+// needs no privilege and makes nothing; it is empty where the namespace cannot be identified.
 func RunDir() string {
 	id, err := namespaceID()
 	if err != nil {
@@ -102,12 +105,14 @@ func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
 	return m, err
 }
 
-// Traffic reads what interfaces received and sent since they exist; those that do not exist are missing.
+// Traffic reads what interfaces received and sent since they exist; those that do not exist are
+// missing.
 func (k *Kernel) Traffic(interfaces []string) (map[string]route.Traffic, error) {
 	return k.route.Traffic(interfaces)
 }
 
-// ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it, what needs some counts as there.
+// ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it,
+// what needs some counts as there.
 func ReadMachine(needs plan.Needs) (plan.Machine, error) {
 	k, err := Open(DefaultStateDir)
 	if err != nil {
@@ -123,8 +128,8 @@ const (
 	inodePrefix  = "ino-"
 )
 
-// namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14), which no
-// other has until the next boot, or by the inode of its file, which may be used again.
+// namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14),
+// which no other has until the next boot, or by the inode of its file, which may be used again.
 func namespaceID() (string, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -154,15 +159,16 @@ func mayAdminister() error {
 	return nil
 }
 
-// Interrupted reports whether an error only means that others kept changing what was being read or changed. Trying again is all
-// that there is to do.
+// Interrupted reports whether an error only means that others kept changing what was being read or
+// changed. Trying again is all that there is to do.
 func Interrupted(err error) bool {
 	return errors.Is(err, route.ErrInterrupted) || errors.Is(err, nft.ErrChanged)
 }
 
-// Moved reports whether the kernel refused something in words in which it also tells that a link, an address or a gateway is not as it was
-// when the machine was read: a link is down (ENETDOWN) or gone (ENODEV, and ENOENT where a setting or a flowtable names it), a gateway is
-// out of reach (ENETUNREACH, EHOSTUNREACH, and EINVAL of older kernels).
+// Moved reports whether the kernel refused something in words in which it also tells that a link,
+// an address or a gateway is not as it was when the machine was read: a link is down (ENETDOWN) or
+// gone (ENODEV, and ENOENT where a setting or a flowtable names it), a gateway is out of reach
+// (ENETUNREACH, EHOSTUNREACH, and EINVAL of older kernels).
 func Moved(err error) bool {
 	return slices.ContainsFunc([]unix.Errno{
 		unix.ENETDOWN, unix.ENODEV, unix.ENXIO, unix.ENOENT, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EADDRNOTAVAIL, unix.EINVAL,

@@ -13,10 +13,12 @@ type flushed struct {
 	lateAnswer
 }
 
-// lateAnswer is what would arrive as an answer to a connection that was deleted, and what is sent from inside.
+// lateAnswer is what would arrive as an answer to a connection that was deleted, and what is sent
+// from inside.
 type lateAnswer struct{ arrives, inside conntrack.Tuple }
 
-// lateAnswers are the answers to connections that were flushed, each with the time from which it is taken for a connection of its own.
+// lateAnswers are the answers to connections that were flushed, each with the time from which it is
+// taken for a connection of its own.
 type lateAnswers map[lateAnswer]time.Time
 
 // with returns l with the answers to more connections.
@@ -31,8 +33,9 @@ func (l lateAnswers) with(flows []flushed, until time.Time) lateAnswers {
 	return out
 }
 
-// among returns the connections that were begun by one of the answers, and that what is sent from inside belongs to. Where the way is taken already the kernel
-// gives the answer another port, which is of no harm.
+// among returns the connections that were begun by one of the answers, and that what is sent from
+// inside belongs to. Where the way is taken already the kernel gives the answer another port, which
+// is of no harm.
 func (l lateAnswers) among(flows []conntrack.Flow) (begun []flushed) {
 	for i := range flows {
 		f := &flows[i]

@@ -20,7 +20,8 @@ const (
 type learning struct {
 	learner *learn.Learner
 	asked   bool
-	// ways are the best way to hold answers, plan.TapNone for none, and whether there is a copy of them.
+	// ways are the best way to hold answers, plan.TapNone for none, and whether there is a copy of
+	// them.
 	hold plan.Tap
 	log  bool
 	// told is what tapFile has.
@@ -34,8 +35,8 @@ type tapNote struct {
 	Reason string   `json:"reason"`
 }
 
-// Learner returns what fills lists by DNS answers; it is to be run, and called before Notices, which does not tell of what it does. From now on
-// Machine binds the queue.
+// Learner returns what fills lists by DNS answers; it is to be run, and called before Notices,
+// which does not tell of what it does. From now on Machine binds the queue.
 func (k *Kernel) Learner() (*learn.Learner, error) {
 	if k.learning.learner == nil {
 		l, err := learn.New(k.nft.Ledger)
@@ -102,7 +103,8 @@ func (l *learning) best() (plan.Tap, string) {
 	return plan.TapNone, learn.NoQueue + ", and " + learn.NoLog
 }
 
-// tellTap notes the way for commands. What cannot be noted is tried again with the next look at the machine.
+// tellTap notes the way for commands. What cannot be noted is tried again with the next look at the
+// machine.
 func (k *Kernel) tellTap(n tapNote) {
 	if n == k.learning.told {
 		return

@@ -22,8 +22,8 @@ type live struct {
 	sysctls map[string]string
 }
 
-// Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities and tables, the tables of the
-// journal, and whatever has plan.Protocol.
+// Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities
+// and tables, the tables of the journal, and whatever has plan.Protocol.
 func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 	if err := mayAdminister(); err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	return l, nil
 }
 
-// conflicts finds what others have in the priorities and tables that want is to take and that are not pbr's yet: those of
-// the spans of priorities that begin at bases, and of tables, are.
+// conflicts finds what others have in the priorities and tables that want is to take and that are
+// not pbr's yet: those of the spans of priorities that begin at bases, and of tables, are.
 func conflicts(want, have *plan.Plan, bases, tables []uint32) error {
 	e := &ConflictError{BasePriority: want.BasePriority}
 	for _, r := range have.Rules {

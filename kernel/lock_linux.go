@@ -18,10 +18,11 @@ import (
 	"pbr/kernel/state"
 )
 
-// Lock makes k the only one to change this network namespace until unlock is called; doing is what it is for, as
-// "apply". It does not wait: while another process has it the error is a *LockedError. Apply and Flush
-// take the lock themselves unless it is held already. Whoever may not
-// change the network gets an error that says so, before anything is touched. The kernel gives it back when the process ends, however it ends.
+// Lock makes k the only one to change this network namespace until unlock is called; doing is what
+// it is for, as "apply". It does not wait: while another process has it the error is a
+// *LockedError. Apply and Flush take the lock themselves unless it is held already. Whoever may not
+// change the network gets an error that says so, before anything is touched. The kernel gives it
+// back when the process ends, however it ends.
 func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if k.lock != nil {
 		return nil, errors.New("the lock is held already, by this process")
@@ -36,7 +37,8 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if k.released == "" || readLock(f) != k.released {
 		k.left = nil // another process had the lock meanwhile
 	}
-	// Who has it is only for others to tell: where there is no room for that, it is a lock all the same.
+	// Who has it is only for others to tell: where there is no room for that, it is a lock all the
+	// same.
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
 	pruneStates(k.dir)
@@ -98,8 +100,9 @@ func tryLock(f *os.File) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-// replaceLock puts a new file in the place of a lock file that others may open, as older versions made it: whoever has it open could
-// lock it at any time. An older version that runs opens the new one by its name.
+// replaceLock puts a new file in the place of a lock file that others may open, as older versions
+// made it: whoever has it open could lock it at any time. An older version that runs opens the new
+// one by its name.
 func replaceLock(f *os.File) error {
 	dir, err := os.Open(filepath.Dir(f.Name()))
 	if err != nil {
@@ -118,8 +121,9 @@ func replaceLock(f *os.File) error {
 	return nil
 }
 
-// rootHolds reports whether a process of root, or of this process's user, has a file locked. /proc/locks (proc_locks(5)) names
-// processes and files; where it shows nothing, as of another PID namespace, the note that the holder wrote into the file counts.
+// rootHolds reports whether a process of root, or of this process's user, has a file locked.
+// /proc/locks (proc_locks(5)) names processes and files; where it shows nothing, as of another PID
+// namespace, the note that the holder wrote into the file counts.
 func rootHolds(f *os.File, info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -172,7 +176,8 @@ func removeEmptyState(dir string) {
 	}
 }
 
-// releases counts how often this process gave a lock back, so that no two notes about it are the same.
+// releases counts how often this process gave a lock back, so that no two notes about it are the
+// same.
 var releases atomic.Uint64
 
 // readLock returns what the lock's last holder, or the present one, wrote.

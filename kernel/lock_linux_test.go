@@ -37,7 +37,8 @@ func oldLock(t *testing.T, k *Kernel) {
 	must(t, os.WriteFile(k.path(lockFile), nil, 0o644))
 }
 
-// A user who holds the lock of an older version keeps nobody out, now or later; a root who does, does.
+// A user who holds the lock of an older version keeps nobody out, now or later; a root who does,
+// does.
 func TestLockOfAnOlderVersion(t *testing.T) {
 	k := newKernel(t)
 	oldLock(t, k)
@@ -81,7 +82,8 @@ func TestFreeLockOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// Whatever is in the directories of an older version, and whatever an apply writes, is for root alone.
+// Whatever is in the directories of an older version, and whatever an apply writes, is for root
+// alone.
 func TestStateIsForRootAlone(t *testing.T) {
 	k := newKernel(t)
 	must(t, os.Chmod(filepath.Dir(k.dir), 0o755))

@@ -24,9 +24,9 @@ func manyPolicy() string {
 	return b.String()
 }
 
-// The routes of a table with many destinations leave a dead uplink, come back, and are flushed, in a time that is
-// proportional to their number: a tenth to a fifth of a second. Deleting them one by one, with a list for each, takes minutes. The
-// limits are for a loaded machine.
+// The routes of a table with many destinations leave a dead uplink, come back, and are flushed, in
+// a time that is proportional to their number: a tenth to a fifth of a second. Deleting them one by
+// one, with a list for each, takes minutes. The limits are for a loaded machine.
 func TestManyRoutesLeaveADeadUplink(t *testing.T) {
 	k := newKernel(t)
 	up, down := compile(t, k, manyPolicy(), nil), compile(t, k, manyPolicy(), compiler.Down(map[string]int{"isp1": 1}))

@@ -9,7 +9,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Living returns the members of a living set, sorted by address; ok is false if there is no such set.
+// Living returns the members of a living set, sorted by address; ok is false if there is no such
+// set.
 func (k *Kernel) Living(set *plan.Set) (list []nft.Member, ok bool, err error) {
 	list, err = k.nft.Living(set)
 	if errors.Is(err, unix.ENOENT) {
@@ -18,14 +19,16 @@ func (k *Kernel) Living(set *plan.Set) (list []nft.Member, ok bool, err error) {
 	return list, err == nil, err
 }
 
-// EditMembers removes members from a living set and adds others, in one transaction; see nft.Conn.EditMembers. It needs no lock: what
-// is applied at the same time takes members as they are.
+// EditMembers removes members from a living set and adds others, in one transaction; see
+// nft.Conn.EditMembers. It needs no lock: what is applied at the same time takes members as they
+// are.
 func (k *Kernel) EditMembers(set *plan.Set, remove, add []nft.Member) error {
 	return k.nft.EditMembers(set, remove, add)
 }
 
-// SeedMembers says which members living sets get that are made where there were none: at the first apply, after a restart, and when
-// somebody deleted the table. Without it they are those that package members keeps.
+// SeedMembers says which members living sets get that are made where there were none: at the first
+// apply, after a restart, and when somebody deleted the table. Without it they are those that
+// package members keeps.
 func (k *Kernel) SeedMembers(seeds nft.Seeds) { k.nft.Seeds = seeds }
 
 // noteLiving notes which sets others may fill.

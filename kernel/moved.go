@@ -9,12 +9,14 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// movedPrefix begins the names of what a ruleset has while connections still carry marks of earlier plans.
+// movedPrefix begins the names of what a ruleset has while connections still carry marks of earlier
+// plans.
 const movedPrefix = "moved-"
 
-// transitional returns a plan's ruleset for the time in which connections still carry marks of earlier plans: each base chain that reads
-// connection marks first looks up the earlier ones, and treats the packet as the mark's heir. The packets of a strict table that is gone
-// are dropped, until its connections are deleted. Marks that the plan itself gives to others are left out.
+// transitional returns a plan's ruleset for the time in which connections still carry marks of
+// earlier plans: each base chain that reads connection marks first looks up the earlier ones, and
+// treats the packet as the mark's heir. The packets of a strict table that is gone are dropped,
+// until its connections are deleted. Marks that the plan itself gives to others are left out.
 func transitional(want *plan.Plan, r *conntrack.Remarks) plan.Ruleset {
 	m := &moved{want: want, chains: map[string]plan.Chain{}}
 	stale := r.Stale()
@@ -77,8 +79,9 @@ func (m *moved) addChain(name string, actions ...plan.Action) string {
 	return name
 }
 
-// before puts the look-ups in front of a base chain that has one of its own. What comes before that one there, as what arrives through an uplink, comes
-// before them, too, but for what depends on the mark.
+// before puts the look-ups in front of a base chain that has one of its own. What comes before that
+// one there, as what arrives through an uplink, comes before them, too, but for what depends on the
+// mark.
 func (m *moved) before(c plan.Chain) plan.Chain {
 	at := slices.IndexFunc(c.Rules, func(r plan.ChainRule) bool {
 		return slices.ContainsFunc(r.Actions, func(a plan.Action) bool { return a.Kind == plan.VMap && a.Field == plan.FieldCTMark })

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// movedPolicy has what names a link in each way: routes of both versions, a setting, a flowtable, and an address on it.
+// movedPolicy has what names a link in each way: routes of both versions, a setting, a flowtable,
+// and an address on it.
 const movedPolicy = `
 [pbr]
 sysctl = true
@@ -28,8 +29,8 @@ nat = "masquerade"
 routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
 `
 
-// TestMoved: what the kernel says to a plan for a machine that changed since it was read is told apart from other refusals, and the
-// plan of the machine as it is by then comes into force.
+// TestMoved: what the kernel says to a plan for a machine that changed since it was read is told
+// apart from other refusals, and the plan of the machine as it is by then comes into force.
 func TestMoved(t *testing.T) {
 	for _, c := range []struct{ name, change, back string }{
 		{"a link goes down", "ip link set w2 down", "ip link set w2 up"},
@@ -55,7 +56,8 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// TestFlushAfterALinkIsGone: a setting of a link that goes while its value is given back is nothing to give back.
+// TestFlushAfterALinkIsGone: a setting of a link that goes while its value is given back is nothing
+// to give back.
 func TestFlushAfterALinkIsGone(t *testing.T) {
 	newKernel(t)
 	gone := plan.SysctlChange{Path: "net/ipv4/conf/gone/rp_filter", Have: "2", Want: "0"}

@@ -9,8 +9,8 @@ import (
 type NoticeKind uint8
 
 const (
-	// NoticeMachine: links, addresses or main's default and connected routes changed, or the kernel itself took
-	// something of ours away with a link. What a plan was compiled for is out of date.
+	// NoticeMachine: links, addresses or main's default and connected routes changed, or the kernel
+	// itself took something of ours away with a link. What a plan was compiled for is out of date.
 	NoticeMachine NoticeKind = iota + 1
 	// NoticeDrift: someone else changed something of ours.
 	NoticeDrift
@@ -33,11 +33,14 @@ func (k NoticeKind) String() string {
 // Notice is one thing, or a burst of things of one kind, that happened in the network namespace.
 type Notice struct {
 	Kind NoticeKind
-	// What happened, for people: "link eth1 lost its carrier", "ip -4 rule 10010 deleted", with how many more of the burst.
+	// What happened, for people: "link eth1 lost its carrier", "ip -4 rule 10010 deleted", with how
+	// many more of the burst.
 	What string
-	// Who did it, of a NoticeDrift: "ip (process 4711)", or "" where it cannot be told, as when the process has ended.
+	// Who did it, of a NoticeDrift: "ip (process 4711)", or "" where it cannot be told, as when the
+	// process has ended.
 	Who string
-	// Objects are what a NoticeDrift is about, each named the same in every notice: up to maxObjects, and OtherObjects for what is more.
+	// Objects are what a NoticeDrift is about, each named the same in every notice: up to
+	// maxObjects, and OtherObjects for what is more.
 	Objects []string
 	// TableGone means that the nftables table was deleted.
 	TableGone bool

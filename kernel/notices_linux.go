@@ -21,11 +21,13 @@ const burst = 2 * time.Millisecond
 // retry is how long to wait after an error of the event sockets that is no overrun.
 const retry = time.Second
 
-// Notices tells from now on what happens in the network namespace, until ctx ends, which closes the channel. What k itself does
-// is not told. A burst becomes one notice of each kind, for drift one of each who; so does what happens while nobody
-// receives. Notices never waits for its receiver, and may be lost only by telling of an overrun.
+// Notices tells from now on what happens in the network namespace, until ctx ends, which closes the
+// channel. What k itself does is not told. A burst becomes one notice of each kind, for drift one
+// of each who; so does what happens while nobody receives. Notices never waits for its receiver,
+// and may be lost only by telling of an overrun.
 //
-// What is ours is told by routing protocol and table name, and by the tables and priorities of the last Apply or Update.
+// What is ours is told by routing protocol and table name, and by the tables and priorities of the
+// last Apply or Update.
 func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 	routes, err := k.route.Watch()
 	if err != nil {
@@ -81,8 +83,8 @@ func listen[T any](ctx context.Context, in chan<- Notice, next func() ([]T, erro
 	}
 }
 
-// routeNotice tells what a change means to us; false for nothing. What nobody asked for over netlink is the
-// kernel's doing: it takes routes away with their link.
+// routeNotice tells what a change means to us; false for nothing. What nobody asked for over
+// netlink is the kernel's doing: it takes routes away with their link.
 func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 	ours := false
 	switch c.Kind {
@@ -104,8 +106,8 @@ func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 	return Notice{}, false
 }
 
-// settingNotice tells of settings that are no longer what the plan in force has. Nobody can tell who wrote to /proc, so
-// what we set ourselves is told from others' changes by its value.
+// settingNotice tells of settings that are no longer what the plan in force has. Nobody can tell
+// who wrote to /proc, so what we set ourselves is told from others' changes by its value.
 func (k *Kernel) settingNotice(c route.Change) (Notice, bool) {
 	settings := k.settings.Load()
 	if settings == nil {

@@ -53,8 +53,8 @@ func next(t testing.TB, ch <-chan Notice) Notice {
 // markers counts the links that until made.
 var markers atomic.Int32
 
-// until returns the notices up to the one of a link that it makes, without that. It makes more than one if the first
-// one's notice is merged into another.
+// until returns the notices up to the one of a link that it makes, without that. It makes more than
+// one if the first one's notice is merged into another.
 func until(t testing.TB, ch <-chan Notice) []Notice {
 	t.Helper()
 	var out []Notice
@@ -85,7 +85,8 @@ func TestNotices(t *testing.T) {
 	ch := notices(t, k)
 	for _, c := range []struct {
 		commands string
-		// want has the kind, who and what of each notice, as "drift nft: table inet pbr: 1 rule added".
+		// want has the kind, who and what of each notice, as "drift nft: table inet pbr: 1 rule
+		// added".
 		want []string
 	}{
 		{"ip link set w2 mtu 1400", nil},
@@ -128,7 +129,8 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// TestNoticesOfLinks: the kernel tells of a link in bursts, of which the second may come a little later.
+// TestNoticesOfLinks: the kernel tells of a link in bursts, of which the second may come a little
+// later.
 func TestNoticesOfLinks(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
@@ -170,7 +172,8 @@ func TestNoticeOfLostCarrier(t *testing.T) {
 	}
 }
 
-// TestNoticesNameWhoLives: of a process that still runs the name and number are told, whichever netlink port it has.
+// TestNoticesNameWhoLives: of a process that still runs the name and number are told, whichever
+// netlink port it has.
 func TestNoticesNameWhoLives(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
@@ -189,7 +192,8 @@ func TestNoticesNameWhoLives(t *testing.T) {
 	}
 }
 
-// TestNoticesOfOtherSockets: a second socket of one process, as of this one, has a port that is not its number.
+// TestNoticesOfOtherSockets: a second socket of one process, as of this one, has a port that is not
+// its number.
 func TestNoticesOfOtherSockets(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
@@ -230,7 +234,8 @@ func TestPortsAreLookedUp(t *testing.T) {
 	}
 }
 
-// TestNoticesOfSettings: settings of the plan that somebody else changes are drift; others are nobody's business.
+// TestNoticesOfSettings: settings of the plan that somebody else changes are drift; others are
+// nobody's business.
 func TestNoticesOfSettings(t *testing.T) {
 	k := newKernel(t)
 	p := compile(t, k, "[pbr]\nreverse-path = \"nft\"\nsysctl = true\n"+twoUplinks, nil)
@@ -394,8 +399,8 @@ func carrier(b *testing.B) func() {
 	}
 }
 
-// BenchmarkNoticeOfCarrier is from the request that changes an uplink's carrier to the notice of it, most of which is
-// the wait for the end of the burst.
+// BenchmarkNoticeOfCarrier is from the request that changes an uplink's carrier to the notice of
+// it, most of which is the wait for the end of the burst.
 func BenchmarkNoticeOfCarrier(b *testing.B) {
 	k := newKernel(b)
 	ch := notices(b, k)

@@ -10,7 +10,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// offload remembers what the kernel said about flowtables: it is asked by a transaction, which takes milliseconds.
+// offload remembers what the kernel said about flowtables: it is asked by a transaction, which
+// takes milliseconds.
 type offload struct {
 	asked      bool
 	flowtables bool
@@ -18,8 +19,8 @@ type offload struct {
 	hardware map[string]bool
 }
 
-// learn fills in what m has of offload. Without the privilege to ask, everything that a kernel of today has counts as there; one
-// that cannot even be asked has no nftables, and no flowtables.
+// learn fills in what m has of offload. Without the privilege to ask, everything that a kernel of
+// today has counts as there; one that cannot even be asked has no nftables, and no flowtables.
 func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) {
 	var unknown []string
 	if hardware {

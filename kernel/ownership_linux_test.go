@@ -12,7 +12,8 @@ import (
 	"pbr/kernel/state"
 )
 
-// conflicting fails the test unless the plan is refused for what others have, and nothing is changed.
+// conflicting fails the test unless the plan is refused for what others have, and nothing is
+// changed.
 func conflicting(t *testing.T, k *Kernel, s share) {
 	t.Helper()
 	before := everything(t)
@@ -26,7 +27,8 @@ func conflicting(t *testing.T, k *Kernel, s share) {
 	}
 }
 
-// A span of priorities that only partly was ours is not ours as a whole because of a rule of ours in it.
+// A span of priorities that only partly was ours is not ours as a whole because of a rule of ours
+// in it.
 func TestForeignRuleInTheNewPartOfASpan(t *testing.T) {
 	k := newKernel(t)
 	old := planA
@@ -46,7 +48,8 @@ func TestForeignRuleInTheNewPartOfASpan(t *testing.T) {
 	conflicting(t, k, old)
 }
 
-// What a plan was to own that never came into force is nobody's leave to delete what others put there.
+// What a plan was to own that never came into force is nobody's leave to delete what others put
+// there.
 func TestForeignObjectsAfterAFailedApply(t *testing.T) {
 	for _, cmd := range []string{
 		"ip rule add priority 10050 from 172.31.0.0/16 lookup 500",
@@ -115,7 +118,8 @@ func TestDamagedJournal(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestStateFilesGo: nothing stays of a flush, of a command that did nothing, and of what a killed run had half written.
+// TestStateFilesGo: nothing stays of a flush, of a command that did nothing, and of what a killed
+// run had half written.
 func TestStateFilesGo(t *testing.T) {
 	k := newKernel(t)
 	top := filepath.Dir(k.dir)
@@ -137,7 +141,8 @@ func TestStateFilesGo(t *testing.T) {
 	}
 }
 
-// TestDeadStatesArePruned: empty directories of other network namespaces go, unless they are young, in use, or not empty.
+// TestDeadStatesArePruned: empty directories of other network namespaces go, unless they are young,
+// in use, or not empty.
 func TestDeadStatesArePruned(t *testing.T) {
 	k := newKernel(t)
 	top := filepath.Dir(k.dir)

@@ -16,13 +16,15 @@ import (
 	"pbr/kernel/state"
 )
 
-// pendingFile says which apply is to be undone, and guardFile is locked by the process that is to do it.
+// pendingFile says which apply is to be undone, and guardFile is locked by the process that is to
+// do it.
 const (
 	pendingFile = "pending.json"
 	guardFile   = "pending.guard"
 )
 
-// Uptime is the time since the machine started, suspended or not (CLOCK_BOOTTIME, clock_gettime(2)): no one sets that clock.
+// Uptime is the time since the machine started, suspended or not (CLOCK_BOOTTIME,
+// clock_gettime(2)): no one sets that clock.
 func Uptime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
@@ -31,8 +33,9 @@ func Uptime() time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// SetPending keeps the live state, to go back to after wait, before want is applied. The file returned is the guard: as long as
-// any process has it open, that apply counts as looked after. It is for the process that waits, see Pending and Revert.
+// SetPending keeps the live state, to go back to after wait, before want is applied. The file
+// returned is the guard: as long as any process has it open, that apply counts as looked after. It
+// is for the process that waits, see Pending and Revert.
 func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.File, error) {
 	have, err := k.Live(want)
 	if err != nil {
@@ -56,8 +59,8 @@ func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.
 // Guard is the guard of a trial that another process began, when nobody else guards it any more.
 func (k *Kernel) Guard() (*os.File, error) { return k.takeGuard() }
 
-// takeGuard locks the guard's file. The lock is one of open files (F_OFD_SETLK, fcntl(2)): children inherit it, and it is gone with
-// the last of them.
+// takeGuard locks the guard's file. The lock is one of open files (F_OFD_SETLK, fcntl(2)): children
+// inherit it, and it is gone with the last of them.
 func (k *Kernel) takeGuard() (*os.File, error) {
 	f, err := os.OpenFile(k.path(guardFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -124,8 +127,8 @@ func (k *Kernel) ClearPending() error {
 	return k.DropPrevious()
 }
 
-// DropPending is ClearPending for an apply that failed. It keeps what waits unless the kernel is as it was before: else the undo that is
-// due may be all that puts it right.
+// DropPending is ClearPending for an apply that failed. It keeps what waits unless the kernel is as
+// it was before: else the undo that is due may be all that puts it right.
 func (k *Kernel) DropPending(want *plan.Plan) (dropped bool, err error) {
 	changed, err := k.changedSincePrevious(want)
 	if err != nil || changed {
@@ -155,7 +158,8 @@ func (k *Kernel) changedSincePrevious(want *plan.Plan) (bool, error) {
 	return !plan.Diff(now.Plan, p.Plan).Empty(), nil
 }
 
-// Revert goes back to the state before the apply that waits to be confirmed. When that fails it is still pending, with the reason.
+// Revert goes back to the state before the apply that waits to be confirmed. When that fails it is
+// still pending, with the reason.
 func (k *Kernel) Revert(ctx context.Context) (*Report, error) {
 	report, err := k.Restore(ctx)
 	if err == nil {

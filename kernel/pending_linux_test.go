@@ -11,7 +11,8 @@ import (
 
 const tried = "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter net.ipv4.conf.w2.forwarding net.ipv4.conf.all.accept_redirects"
 
-// TestRevertRestoresSettings goes from a policy with settings to one without, and the other way, and back.
+// TestRevertRestoresSettings goes from a policy with settings to one without, and the other way,
+// and back.
 func TestRevertRestoresSettings(t *testing.T) {
 	k := newKernel(t)
 	bare := testPlan(planB)
@@ -65,7 +66,8 @@ func (k *Kernel) setPending(t *testing.T, want *plan.Plan) (*Pending, interface{
 	return k.SetPending(want, time.Minute)
 }
 
-// TestRevertWithoutAnInterface: what led over an interface that is gone, or down, is left out, and the rest is restored.
+// TestRevertWithoutAnInterface: what led over an interface that is gone, or down, is left out, and
+// the rest is restored.
 func TestRevertWithoutAnInterface(t *testing.T) {
 	for _, loss := range []string{"ip link del w2", "ip link set w2 down"} {
 		t.Run(loss, func(t *testing.T) {
@@ -147,8 +149,8 @@ func TestFailedRevertIsRemembered(t *testing.T) {
 	}
 }
 
-// TestFlushRestoresFollowers: what the kernel overwrites along with forwarding gets back the value that it had, unless someone else has
-// changed it since: then theirs stays.
+// TestFlushRestoresFollowers: what the kernel overwrites along with forwarding gets back the value
+// that it had, unless someone else has changed it since: then theirs stays.
 func TestFlushRestoresFollowers(t *testing.T) {
 	k := newKernel(t)
 	for _, s := range []string{"ipv4.conf.w2.forwarding=1", "ipv4.conf.all.accept_redirects=0", "ipv6.conf.w1.forwarding=1"} {

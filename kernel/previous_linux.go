@@ -23,8 +23,8 @@ type previous struct {
 	Plan    *plan.Plan `json:"plan,omitempty"`
 }
 
-// SavePrevious keeps have, the live state before an apply (see Live), for Restore. What others had put into
-// pbr's objects is left out: it cannot be made again.
+// SavePrevious keeps have, the live state before an apply (see Live), for Restore. What others had
+// put into pbr's objects is left out: it cannot be made again.
 func (k *Kernel) SavePrevious(have *plan.Plan) error {
 	j, err := readJournal(k.path(journalFile))
 	if err != nil {
@@ -67,8 +67,9 @@ func (k *Kernel) readPrevious() (*previous, error) {
 	return p, nil
 }
 
-// repeatable returns the part of a live plan that can be applied: numbers as they are in force, what is
-// ours, and the settings that pbr had made by then, also those that the plan to come says nothing of.
+// repeatable returns the part of a live plan that can be applied: numbers as they are in force,
+// what is ours, and the settings that pbr had made by then, also those that the plan to come says
+// nothing of.
 func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 	p := *have
 	if len(j.Owned) > 0 {
@@ -93,14 +94,15 @@ func (k *Kernel) HasPrevious() bool {
 	return err == nil
 }
 
-// NothingBefore reports whether the kernel held nothing of pbr's in the saved state; the error is ErrNoPrevious if there is no such state.
+// NothingBefore reports whether the kernel held nothing of pbr's in the saved state; the error is
+// ErrNoPrevious if there is no such state.
 func (k *Kernel) NothingBefore() (bool, error) {
 	p, err := k.readPrevious()
 	return err == nil && (p.Nothing || p.Plan == nil), err
 }
 
-// Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing. What cannot be any more, as a route
-// over an interface that is gone, is left out, with a warning.
+// Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing.
+// What cannot be any more, as a route over an interface that is gone, is left out, with a warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	p, err := k.readPrevious()
 	if err != nil {

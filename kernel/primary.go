@@ -8,8 +8,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// primaryMove is an edit that takes default away from its primary uplink. Connections of that uplink carry no mark, and without
-// one they would follow default to an uplink that their address does not belong to.
+// primaryMove is an edit that takes default away from its primary uplink. Connections of that
+// uplink carry no mark, and without one they would follow default to an uplink that their address
+// does not belong to.
 type primaryMove struct {
 	// iface is the uplink's interface; mark pins a connection to it, in the plan that is in force.
 	iface string
@@ -21,8 +22,8 @@ type primaryMove struct {
 	replaced bool
 }
 
-// movesPrimary returns what want changes of have's primary uplink; ok is false if its unmarked connections stay where they are. inForce
-// has the numbers of the plan that have was made by.
+// movesPrimary returns what want changes of have's primary uplink; ok is false if its unmarked
+// connections stay where they are. inForce has the numbers of the plan that have was made by.
 func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool) {
 	var iface string
 	for _, f := range plan.Families {
@@ -61,7 +62,8 @@ func primaryInterface(r *plan.Ruleset, family plan.Family) string {
 	return ""
 }
 
-// withoutPrimary returns a ruleset that pins every new connection, also those of the primary uplink.
+// withoutPrimary returns a ruleset that pins every new connection, also those of the primary
+// uplink.
 func withoutPrimary(r plan.Ruleset) plan.Ruleset {
 	r.Sets = slices.Clone(r.Sets)
 	for i := range r.Sets {

@@ -12,8 +12,9 @@ import (
 	"pbr/kernel/nft"
 )
 
-// keepPrimary returns the steps that pin the connections of an uplink that default leaves, before it does: from the first step on
-// new connections get a mark as those of every other uplink do, and the second one gives it to those that are there.
+// keepPrimary returns the steps that pin the connections of an uplink that default leaves, before
+// it does: from the first step on new connections get a mark as those of every other uplink do, and
+// the second one gives it to those that are there.
 func (a *application) keepPrimary(have *live) []step {
 	if a.marks == nil || len(a.journal.Owned) == 0 {
 		return nil
@@ -53,7 +54,8 @@ type pinning struct {
 	through map[netip.Addr]bool
 }
 
-// pin fails the apply if it fails: connections would break. On a kernel that has no messages about connections they do.
+// pin fails the apply if it fails: connections would break. On a kernel that has no messages about
+// connections they do.
 func (p *pinning) pin() error {
 	c, err := conntrack.Dial()
 	if err == nil {
@@ -90,8 +92,9 @@ func (p *pinning) release(c *netlink.Conn) error {
 	return giveBack(c, flows)
 }
 
-// has reports whether a connection goes through the uplink: one of its ends is where packets without a mark are sent
-// through it. The far end is the source of the answers, or of the connection if it came from outside.
+// has reports whether a connection goes through the uplink: one of its ends is where packets
+// without a mark are sent through it. The far end is the source of the answers, or of the
+// connection if it came from outside.
 func (p *pinning) has(flow *conntrack.Flow) bool {
 	for _, end := range flow.Ends() {
 		family := plan.IPv4

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// primaryPlan has default's routes of either version through interfaces, by distance, and a primary uplink.
+// primaryPlan has default's routes of either version through interfaces, by distance, and a primary
+// uplink.
 func primaryPlan(primary string, v4, v6 []string) *plan.Plan {
 	p := &plan.Plan{Mask: 0xff, Numbers: []plan.Number{
 		{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 1, Interface: "w1"},

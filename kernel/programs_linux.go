@@ -29,8 +29,9 @@ func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Notice) {
 	})
 }
 
-// freshCgroups is a plan with the control groups that are there now. What somebody else put into a set since the machine was read, as systemd does
-// before a unit begins (NFTSet=), is of one that is there by now, and is kept. Others' plans are left as they are.
+// freshCgroups is a plan with the control groups that are there now. What somebody else put into a
+// set since the machine was read, as systemd does before a unit begins (NFTSet=), is of one that is
+// there by now, and is kept. Others' plans are left as they are.
 func (k *Kernel) freshCgroups(want *plan.Plan) *plan.Plan {
 	sources := k.cgroups.Sources()
 	if !hasCgroups(want) || len(sources) == 0 {

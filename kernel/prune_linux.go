@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// pruneAge is how old an empty state directory has to be before another network namespace's run removes it: its
-	// own may have just made it.
+	// pruneAge is how old an empty state directory has to be before another network namespace's run
+	// removes it: its own may have just made it.
 	pruneAge = time.Minute
-	// unusedAge is how long one with state in it has to be unused before it is removed, if its namespace is gone besides.
+	// unusedAge is how long one with state in it has to be unused before it is removed, if its
+	// namespace is gone besides.
 	unusedAge = 24 * time.Hour
 )
 
-// pruneStates removes the state directories, but for own, in which there is nothing but a lock that nobody holds, and those that were not used for
-// unusedAge, of namespaces that are gone.
+// pruneStates removes the state directories, but for own, in which there is nothing but a lock that
+// nobody holds, and those that were not used for unusedAge, of namespaces that are gone.
 func pruneStates(own string) {
 	stateDir := filepath.Dir(own)
 	dirs, err := os.ReadDir(stateDir)
@@ -92,8 +93,9 @@ func isNamespaceID(name string) bool {
 	return strings.HasPrefix(name, cookiePrefix) || strings.HasPrefix(name, inodePrefix)
 }
 
-// livingNamespaces returns the names, as of namespaceID, of all network namespaces that a thread is in, an open file refers to, or a mount holds. Files that
-// processes have open which may not be looked at are not known. The error says that a thread is in a namespace that cannot be named.
+// livingNamespaces returns the names, as of namespaceID, of all network namespaces that a thread is
+// in, an open file refers to, or a mount holds. Files that processes have open which may not be
+// looked at are not known. The error says that a thread is in a namespace that cannot be named.
 func livingNamespaces() (map[string]bool, error) {
 	l := living{ids: map[string]bool{}, seen: map[uint64]bool{}, named: map[uint64]bool{}}
 	threads, errThreads := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
@@ -178,7 +180,8 @@ func unlessGone(err error) error {
 	return err
 }
 
-// mountedNamespaces returns the files that network namespaces are mounted on, in every mount namespace that a process is in.
+// mountedNamespaces returns the files that network namespaces are mounted on, in every mount
+// namespace that a process is in.
 func mountedNamespaces() (files []string) {
 	seen := map[string]bool{}
 	lists, _ := filepath.Glob("/proc/[0-9]*/mountinfo") // the pattern is right
@@ -191,7 +194,8 @@ func mountedNamespaces() (files []string) {
 		seen[space] = true
 		text, _ := os.ReadFile(list)
 		for line := range strings.Lines(string(text)) {
-			// 101 25 0:4 net:[4026532201] /run/netns/x rw shared:51 - nsfs nsfs rw (proc_pid_mountinfo(5))
+			// 101 25 0:4 net:[4026532201] /run/netns/x rw shared:51 - nsfs nsfs rw
+			// (proc_pid_mountinfo(5))
 			if w := strings.Fields(line); len(w) > 4 && strings.HasPrefix(w[3], "net:[") {
 				files = append(files, filepath.Join(process, "root", w[4]))
 			}

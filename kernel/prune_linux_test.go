@@ -27,7 +27,8 @@ func oldState(t *testing.T, dir string, unused time.Duration) {
 	}
 }
 
-// Directories of namespaces that are gone go after a day without use; those that are in use, or whose namespace is there, stay.
+// Directories of namespaces that are gone go after a day without use; those that are in use, or
+// whose namespace is there, stay.
 func TestPruneStates(t *testing.T) {
 	lab.New(t) // needs root
 	top := t.TempDir()

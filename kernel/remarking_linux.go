@@ -28,7 +28,8 @@ func newRemarking(a *application) *remarking {
 	return &remarking{Remarks: &conntrack.Remarks{Want: a.owned.Marks, Earlier: plansMarks(a.journal.Owned)}, a: a}
 }
 
-// heldFlow is a connection whose mark was changed for the time until the plan is in force, and what it is to have then.
+// heldFlow is a connection whose mark was changed for the time until the plan is in force, and what
+// it is to have then.
 type heldFlow struct {
 	changedFlow
 	bits, mask uint32
@@ -40,8 +41,8 @@ type changedFlow struct {
 	hadMask uint32
 }
 
-// steps are empty when no connection can have a mark that changes its meaning. The last ones are for the end of the apply: what they do
-// cannot be undone.
+// steps are empty when no connection can have a mark that changes its meaning. The last ones are
+// for the end of the apply: what they do cannot be undone.
 func (r *remarking) steps() (before, after, last []step) {
 	if len(r.Stale()) == 0 {
 		return nil, nil, nil
@@ -51,7 +52,8 @@ func (r *remarking) steps() (before, after, last []step) {
 		[]step{{what: "delete connections of strict tables that are gone", do: r.loudly(r.restart), undo: r.a.undoing(r.lost), partial: true}}
 }
 
-// loudly gives do a connection. On a kernel that has no such messages connections keep their marks, with a warning.
+// loudly gives do a connection. On a kernel that has no such messages connections keep their marks,
+// with a warning.
 func (r *remarking) loudly(do func(*netlink.Conn) error) func() error {
 	return func() error {
 		c, err := conntrack.Dial()
@@ -133,7 +135,8 @@ func (r *remarking) release(c *netlink.Conn) error {
 // changeTries is how often messages about connections are sent of which one fails.
 const changeTries = 3
 
-// setMarks changes marks, and tries again if that fails: marked twice a connection is as if marked once.
+// setMarks changes marks, and tries again if that fails: marked twice a connection is as if marked
+// once.
 func setMarks(c *netlink.Conn, marks []conntrack.Marking) (found int, err error) {
 	for range changeTries {
 		if found, err = conntrack.SetMarks(c, marks); err == nil {
@@ -143,7 +146,8 @@ func setMarks(c *netlink.Conn, marks []conntrack.Marking) (found int, err error)
 	return found, err
 }
 
-// giveBack gives connections the marks that they had. One that cannot be given back keeps none of the others from it.
+// giveBack gives connections the marks that they had. One that cannot be given back keeps none of
+// the others from it.
 func giveBack(c *netlink.Conn, flows []changedFlow) error {
 	marks := make([]conntrack.Marking, len(flows))
 	for i := range flows {
@@ -167,8 +171,8 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 	return nil
 }
 
-// sweeps is how often finish looks for connections with marks of earlier plans: the first packet of some was on its way when the
-// plan came into force, so that they were not listed yet.
+// sweeps is how often finish looks for connections with marks of earlier plans: the first packet of
+// some was on its way when the plan came into force, so that they were not listed yet.
 const sweeps = 3
 
 // finish gives every connection the mark that the plan in force has for its uplink.
@@ -209,7 +213,8 @@ func (r *remarking) sweep(c *netlink.Conn) error {
 	return r.change(c, marks)
 }
 
-// restart deletes the connections of strict tables that are gone with their uplink. Until then the ruleset drops their packets.
+// restart deletes the connections of strict tables that are gone with their uplink. Until then the
+// ruleset drops their packets.
 func (r *remarking) restart(c *netlink.Conn) error {
 	remove := func(f conntrack.Flow) error {
 		if !r.Orphaned(f.Mark) {
@@ -243,7 +248,8 @@ func (r *remarking) lost(*netlink.Conn) error {
 	return nil
 }
 
-// change changes marks, but of what restart deletes, and notes what they were before: whether a message that failed did it all the same is not known.
+// change changes marks, but of what restart deletes, and notes what they were before: whether a
+// message that failed did it all the same is not known.
 func (r *remarking) change(c *netlink.Conn, marks []conntrack.Marking) error {
 	marks = slices.DeleteFunc(marks, func(m conntrack.Marking) bool { return r.Orphaned(m.Mark) })
 	cleared, moved := split(marks, func(m conntrack.Marking) bool { return m.Bits == 0 })

@@ -91,7 +91,8 @@ var remarkCases = []struct {
 		map[string]string{"": "0000a005", "isp1": "0001a005", "isp22": "0022a005", "isp23": "0023a005"}, 0, 0},
 }
 
-// TestConnectionsFollowTheirName: a connection stays with its uplink when that gets another mark, and with no other.
+// TestConnectionsFollowTheirName: a connection stays with its uplink when that gets another mark,
+// and with no other.
 func TestConnectionsFollowTheirName(t *testing.T) {
 	k := newKernel(t)
 	lib := newConntrack(t)
@@ -110,11 +111,12 @@ func TestConnectionsFollowTheirName(t *testing.T) {
 	}
 }
 
-// stride is how many steps lie between two at which an apply is stopped or killed; where it begins is up to chance.
+// stride is how many steps lie between two at which an apply is stopped or killed; where it begins
+// is up to chance.
 const stride = 5
 
-// TestNoConnectionIsTakenForAnothers: at no step of an apply, nor after one that is stopped or killed there and
-// the next one, has a connection the mark that is another uplink's by then.
+// TestNoConnectionIsTakenForAnothers: at no step of an apply, nor after one that is stopped or
+// killed there and the next one, has a connection the mark that is another uplink's by then.
 func TestNoConnectionIsTakenForAnothers(t *testing.T) {
 	k := newKernel(t)
 	lib := newConntrack(t)
@@ -148,7 +150,8 @@ func TestNoConnectionIsTakenForAnothers(t *testing.T) {
 			stopped := killAt(k2, n, func() { apply(t, k2, tc.want) })
 			apply(t, k, tc.want)
 			for name, mark := range marksOf(t, lib) {
-				// One whose mark was to be another's while the plan came into force is known to the killed process alone.
+				// One whose mark was to be another's while the plan came into force is known to the
+				// killed process alone.
 				if lost := fmt.Sprintf("%08x", otherBits); mark != tc.marks[name] && mark != lost {
 					t.Errorf("%s, killed at step %d: %s has mark %s, not %s", tc.name, n, name, mark, tc.marks[name])
 				}

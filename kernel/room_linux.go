@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// roomFile is written to see whether there is room for a journal, of roomSize bytes: more than that of a large policy has.
+	// roomFile is written to see whether there is room for a journal, of roomSize bytes: more than
+	// that of a large policy has.
 	roomFile = "room"
 	roomSize = 256 << 10
 )

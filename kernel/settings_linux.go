@@ -37,7 +37,8 @@ func liveFollowers(path string) map[string]string {
 	return out
 }
 
-// writeWithFollowers writes a setting, and then those of its followers that are to have another value than the kernel gave them.
+// writeWithFollowers writes a setting, and then those of its followers that are to have another
+// value than the kernel gave them.
 func writeWithFollowers(path, value string, followers map[string]string) error {
 	if err := route.WriteSysctl(path, value); err != nil {
 		return err
@@ -53,8 +54,9 @@ func writeWithFollowers(path, value string, followers map[string]string) error {
 	return nil
 }
 
-// followersBefore returns what the followers of a setting of ours are to have when it gets back its value: what they had before ours,
-// if they have it from the kernel, and otherwise what someone else has given them since. live are their values now.
+// followersBefore returns what the followers of a setting of ours are to have when it gets back its
+// value: what they had before ours, if they have it from the kernel, and otherwise what someone
+// else has given them since. live are their values now.
 func followersBefore(s setting, live map[string]string) map[string]string {
 	out := map[string]string{}
 	made := route.Followers(s.Path, s.Set)
@@ -71,7 +73,8 @@ func followersBefore(s setting, live map[string]string) map[string]string {
 	return out
 }
 
-// restoreSetting gives a setting of the journal its value from before pbr, as c says. One whose interface has just gone has none.
+// restoreSetting gives a setting of the journal its value from before pbr, as c says. One whose
+// interface has just gone has none.
 func restoreSetting(c plan.SysctlChange, taken []setting) error {
 	followers := map[string]string{}
 	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {

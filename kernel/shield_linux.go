@@ -6,8 +6,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// shields returns copies of rules that look up tables by mark, for the time in which the rules of two spans of priorities are there: in front of what
-// the lower span has for packets without its marks, which would catch those of the higher span.
+// shields returns copies of rules that look up tables by mark, for the time in which the rules of
+// two spans of priorities are there: in front of what the lower span has for packets without its
+// marks, which would catch those of the higher span.
 func shields(lower, higher []plan.Rule, base uint32) (out []plan.Rule) {
 	for _, r := range higher {
 		if r.Mark == 0 || r.Action != plan.ActLookup || r.Protocol != plan.Protocol {
@@ -40,7 +41,8 @@ func (o *ruleOrder) shield(rules []plan.Rule) {
 	o.sort()
 }
 
-// shieldMarks shields the packets of connections that are steered by marks when the plan moves to other priorities.
+// shieldMarks shields the packets of connections that are steered by marks when the plan moves to
+// other priorities.
 func (a *application) shieldMarks(o *ruleOrder, have *live) {
 	if a.marks == nil || len(a.journal.Owned) == 0 {
 		return

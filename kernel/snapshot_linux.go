@@ -8,12 +8,13 @@ import (
 	"pbr/kernel/nft"
 )
 
-// snapshotFile has the table as the last apply left it, so that the next one need not read it from the kernel when
-// nobody changed nftables since. It is only ever a shortcut: a damaged or missing one costs time.
+// snapshotFile has the table as the last apply left it, so that the next one need not read it from
+// the kernel when nobody changed nftables since. It is only ever a shortcut: a damaged or missing
+// one costs time.
 const snapshotFile = "ruleset.snapshot"
 
-// readRuleset reads the table, or takes over what is known of it if nothing of nftables changed since: before, or the
-// snapshot. last is what these have, and known tells that it is still right.
+// readRuleset reads the table, or takes over what is known of it if nothing of nftables changed
+// since: before, or the snapshot. last is what these have, and known tells that it is still right.
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, last *plan.Ruleset, known bool, err error) {
 	if before != nil {
 		last = &before.Ruleset

@@ -82,8 +82,8 @@ func (p *sourceProbe) send(t *testing.T, src string) {
 	must(t, unix.Sendto(p.wire, append(append(append([]byte{}, p.mac...), 8, 0), h...), 0, &p.to))
 }
 
-// takes sends a packet with one of the router's own addresses as source, and then an honest one, which comes; it reports whether the
-// first one came, too.
+// takes sends a packet with one of the router's own addresses as source, and then an honest one,
+// which comes; it reports whether the first one came, too.
 func (p *sourceProbe) takes(t *testing.T) (spoofed bool) {
 	t.Helper()
 	p.send(t, "198.51.100.2")
@@ -104,8 +104,8 @@ func (p *sourceProbe) takes(t *testing.T) (spoofed bool) {
 	return spoofed
 }
 
-// TestSourcesAreJudgedAllTheTime sends packets with a spoofed source between all steps of applies that hand the judgement from the kernel to the ruleset
-// and back, and of a flush: none is taken.
+// TestSourcesAreJudgedAllTheTime sends packets with a spoofed source between all steps of applies
+// that hand the judgement from the kernel to the ruleset and back, and of a flush: none is taken.
 func TestSourcesAreJudgedAllTheTime(t *testing.T) {
 	k := newKernel(t)
 	p := newSourceProbe(t)

@@ -8,9 +8,10 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Stage prepares what takes long in an Apply of want: long lists are sent bit by bit, into sets that nothing leads packets to, and between is called
-// after each bit. It may call Update. Apply takes over what was prepared; Unstage removes what none has. It does nothing where
-// it is not known what the kernel holds.
+// Stage prepares what takes long in an Apply of want: long lists are sent bit by bit, into sets
+// that nothing leads packets to, and between is called after each bit. It may call Update. Apply
+// takes over what was prepared; Unstage removes what none has. It does nothing where it is not
+// known what the kernel holds.
 func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) error {
 	unlock, err := k.locked("apply")
 	if err != nil {
@@ -34,7 +35,8 @@ func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) err
 	return nil
 }
 
-// stage sends one part, and keeps what is known of the kernel up to date. Where others changed nftables meanwhile that is for the next Update to find.
+// stage sends one part, and keeps what is known of the kernel up to date. Where others changed
+// nftables meanwhile that is for the next Update to find.
 func (k *Kernel) stage(s *nft.Staged) error {
 	if k.left != nil {
 		next, err := k.nft.Stage(s, k.left.nft.Generation)

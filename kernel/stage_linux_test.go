@@ -37,8 +37,9 @@ func compileDown(t *testing.T, k *Kernel, text string) *plan.Plan {
 	return p
 }
 
-// TestStage prepares long lists bit by bit: new ones, of addresses and of networks, and others in the place of those that are there. Meanwhile the
-// uplinks' health changes, and the kernel holds what that takes; in the end it holds the new policy.
+// TestStage prepares long lists bit by bit: new ones, of addresses and of networks, and others in
+// the place of those that are there. Meanwhile the uplinks' health changes, and the kernel holds
+// what that takes; in the end it holds the new policy.
 func TestStage(t *testing.T) {
 	k := newKernel(t)
 	const n = 30_000

@@ -17,8 +17,9 @@ type step struct {
 	partial bool
 }
 
-// steps puts changes into an order in which no packet is ever without its road: settings, routes, rules,
-// then the ruleset that marks packets for them, and removal the other way round. The kernel judges source addresses until the ruleset does.
+// steps puts changes into an order in which no packet is ever without its road: settings, routes,
+// rules, then the ruleset that marks packets for them, and removal the other way round. The kernel
+// judges source addresses until the ruleset does.
 func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChange) []step {
 	var steps, last []step
 	var loosened, restored []step
@@ -71,12 +72,14 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	return slices.Concat(steps, last, restored, remarkLast)
 }
 
-// sourceCheck reports whether a setting is one of those by which the kernel judges source addresses (ip-sysctl.rst).
+// sourceCheck reports whether a setting is one of those by which the kernel judges source addresses
+// (ip-sysctl.rst).
 func sourceCheck(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") || strings.HasSuffix(c.Path, "/rp_filter")
 }
 
-// loosensSource reports whether a change leaves that to the ruleset, which has to be there then, and still be there when it is taken back.
+// loosensSource reports whether a change leaves that to the ruleset, which has to be there then,
+// and still be there when it is taken back.
 func loosensSource(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") && c.Want == "1" || strings.HasSuffix(c.Path, "/rp_filter") && c.Want == "0"
 }
@@ -87,13 +90,15 @@ type ruleOrder struct {
 	unskip, add, del, skip []plan.Rule
 }
 
-// orderRules returns an order in which each packet is at any moment treated as before or
-// as in the end. The new ones come from the lowest priority on: of those that are there yet the first that matches
-// a packet is the one that will. The old ones go from the highest priority down: of those that are still there the first that
-// matches is the one that did. Any other order lets a later rule act that an earlier one is to keep from it.
+// orderRules returns an order in which each packet is at any moment treated as before or as in the
+// end. The new ones come from the lowest priority on: of those that are there yet the first that
+// matches a packet is the one that will. The old ones go from the highest priority down: of those
+// that are still there the first that matches is the one that did. Any other order lets a later
+// rule act that an earlier one is to keep from it.
 //
-// Gotos only skip rules that do not match in their own plan. So they are left out while rules of two plans are there: the
-// old ones go before anything else, the new ones come when nothing old is left. Those that stay skip rules that do not match in either plan.
+// Gotos only skip rules that do not match in their own plan. So they are left out while rules of
+// two plans are there: the old ones go before anything else, the new ones come when nothing old is
+// left. Those that stay skip rules that do not match in either plan.
 func orderRules(changes []plan.RuleChange) ruleOrder {
 	var o ruleOrder
 	for _, r := range changes {
@@ -134,8 +139,9 @@ func (a *application) delRule(r plan.Rule) step {
 	}
 }
 
-// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is none after undoing it. While
-// connections carry marks of earlier plans the ruleset knows these, too; the next round takes that out again.
+// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is
+// none after undoing it. While connections carry marks of earlier plans the ruleset knows these,
+// too; the next round takes that out again.
 func (a *application) setRuleset(have *live, moving bool) step {
 	next := &a.want.Ruleset
 	if moving {

@@ -93,7 +93,8 @@ func between(live *ruleList, steps []ruleStep, check func(plan.Rule), end func()
 	}
 }
 
-// TestRulesBetween looks at every state between two lists of rules: each packet has to be treated as before or as in the end.
+// TestRulesBetween looks at every state between two lists of rules: each packet has to be treated
+// as before or as in the end.
 func TestRulesBetween(t *testing.T) {
 	isp2 := plan.Rule{Family: plan.IPv4, Priority: 10300, Src: netip.MustParsePrefix("10.0.0.1/32"), Action: plan.ActLookup, Table: 102, Protocol: plan.Protocol}
 	drop := plan.Rule{Family: plan.IPv4, Priority: 10301, Src: netip.MustParsePrefix("10.0.0.0/29"), Action: plan.ActBlackhole, Protocol: plan.Protocol}
@@ -124,8 +125,8 @@ func TestRulesBetween(t *testing.T) {
 	}
 }
 
-// steer is the table that a packet with a mark comes to: that of the first rule that selects it. A goto leads to the first rule of its
-// priority, and nowhere if there is none.
+// steer is the table that a packet with a mark comes to: that of the first rule that selects it. A
+// goto leads to the first rule of its priority, and nowhere if there is none.
 func (l ruleList) steer(mark uint32) uint32 {
 	for i := 0; i < len(l); i++ {
 		r := l[i]
@@ -147,7 +148,8 @@ func (l ruleList) steer(mark uint32) uint32 {
 // marks are those of the packets below.
 const marks = 64
 
-// randomSkips makes a list of lookups by mark under one of two masks, and of gotos that skip no rule which their packets would match.
+// randomSkips makes a list of lookups by mark under one of two masks, and of gotos that skip no
+// rule which their packets would match.
 func randomSkips(rng *rand.Rand) ruleList {
 	const base, end = 10100, 10112
 	mask := []uint32{0x0f, 0x3c}[rng.IntN(2)]
@@ -175,8 +177,9 @@ func randomSkips(rng *rand.Rand) ruleList {
 	return l
 }
 
-// TestSkipsBetween is TestRulesBetween for rules by marks with gotos. Besides, marks of the old plan are used until all new rules are there,
-// and those of the new one from then on: none may come to nothing then.
+// TestSkipsBetween is TestRulesBetween for rules by marks with gotos. Besides, marks of the old
+// plan are used until all new rules are there, and those of the new one from then on: none may come
+// to nothing then.
 func TestSkipsBetween(t *testing.T) {
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 1))

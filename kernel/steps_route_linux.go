@@ -77,7 +77,8 @@ func (a *application) delRoutes(routes []plan.Route) step {
 	return step{what: nameRoutes("delete", routes), do: do, undo: undo}
 }
 
-// undoPart returns the first of errs; that part of the step that was done is then among what is to be undone.
+// undoPart returns the first of errs; that part of the step that was done is then among what is to
+// be undone.
 func (a *application) undoPart(errs []error, undo func() error) error {
 	at := slices.IndexFunc(errs, func(err error) bool { return err != nil })
 	if at < 0 {

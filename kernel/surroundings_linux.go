@@ -13,8 +13,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// Surroundings reads what the namespace has beside the objects of a live plan: what an evaluator of packets needs to know. It changes nothing. Its Hop asks k, which
-// must stay open.
+// Surroundings reads what the namespace has beside the objects of a live plan: what an evaluator of
+// packets needs to know. It changes nothing. Its Hop asks k, which must stay open.
 func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]uint32{}, Members: map[string][]plan.Element{}}
 	var err error
@@ -52,8 +52,9 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	return f, nil
 }
 
-// chooser returns what answers for the kernel's choice among next hops; nil if that is not to be known. Only IPv4's hash over addresses is: over ports the kernel may
-// take the network card's hash instead, and IPv6 hashes flow labels, which senders make up.
+// chooser returns what answers for the kernel's choice among next hops; nil if that is not to be
+// known. Only IPv4's hash over addresses is: over ports the kernel may take the network card's hash
+// instead, and IPv6 hashes flow labels, which senders make up.
 func (k *Kernel) chooser(rules []plan.Rule) func(*plan.Route, *walk.Flow) int {
 	if policy, err := route.ReadSysctl("net/ipv4/fib_multipath_hash_policy"); err != nil || policy != "0" {
 		return nil
@@ -78,7 +79,8 @@ func (k *Kernel) chooser(rules []plan.Rule) func(*plan.Route, *walk.Flow) int {
 	}
 }
 
-// question is a flow as the kernel is asked about it. The kernel takes few protocols: Proto is 0 for others.
+// question is a flow as the kernel is asked about it. The kernel takes few protocols: Proto is 0
+// for others.
 func question(f *walk.Flow) route.Query {
 	q := route.Query{Src: f.Src, Dst: f.Dst, Mark: f.Mark}
 	if f.IIF != "lo" {

@@ -6,7 +6,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// StartTrace begins to trace packets, and returns what hears of them, and the table as it is. EndTrace ends it.
+// StartTrace begins to trace packets, and returns what hears of them, and the table as it is.
+// EndTrace ends it.
 func (k *Kernel) StartTrace(f *nft.TraceFilter) (*nft.Tracer, *nft.Live, error) {
 	t, err := nft.Trace()
 	if err != nil {

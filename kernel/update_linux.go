@@ -48,9 +48,10 @@ func (k *Kernel) forget() *left {
 	return l
 }
 
-// Update is Apply for a change of health: it sends the difference between want and what the last Apply or Update of k left, and
-// reads the kernel neither before nor after. It is Apply when that is not known, as after another process changed
-// this namespace, when want needs other tables, marks, priorities or settings, or when any of it fails. Neither plan may be changed afterwards.
+// Update is Apply for a change of health: it sends the difference between want and what the last
+// Apply or Update of k left, and reads the kernel neither before nor after. It is Apply when that
+// is not known, as after another process changed this namespace, when want needs other tables,
+// marks, priorities or settings, or when any of it fails. Neither plan may be changed afterwards.
 //
 // What someone else, or the kernel, took away meanwhile stays away: see Notices.
 func (k *Kernel) Update(ctx context.Context, want *plan.Plan) (*Report, error) {

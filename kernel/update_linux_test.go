@@ -64,7 +64,8 @@ func compile(t testing.TB, k *Kernel, text string, down compiler.Health) *plan.P
 	return p
 }
 
-// spy lists the messages by which the kernel tells of changes of routes, rules, links, addresses and nftables.
+// spy lists the messages by which the kernel tells of changes of routes, rules, links, addresses
+// and nftables.
 type spy struct {
 	conns []*netlink.Conn
 }
@@ -95,7 +96,8 @@ var messageNames = map[netlink.HeaderType]string{
 	unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN:     "transaction",
 }
 
-// names reads what has been told so far. The kernel tells before it answers a request, so that all of it is there, and nothing to wait for.
+// names reads what has been told so far. The kernel tells before it answers a request, so that all
+// of it is there, and nothing to wait for.
 func (s *spy) names(t testing.TB) []string {
 	t.Helper()
 	var out []string
@@ -137,8 +139,9 @@ func toldTypes(fd int) (types []uint16, err error) {
 	return types, err
 }
 
-// TestUpdateSendsRoutesAndElementsAlone: a change of health touches no chain, nft rule or ip rule. Table "both" loses or gets
-// back a next hop in both families, default a route in both, and the sets of default's primary uplinks their elements.
+// TestUpdateSendsRoutesAndElementsAlone: a change of health touches no chain, nft rule or ip rule.
+// Table "both" loses or gets back a next hop in both families, default a route in both, and the
+// sets of default's primary uplinks their elements.
 func TestUpdateSendsRoutesAndElementsAlone(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, compile(t, k, twoUplinks, nil))
@@ -174,7 +177,8 @@ func isLive(t testing.TB, k *Kernel, want *plan.Plan) {
 	}
 }
 
-// TestUpdateFindsOthersWork: where an Update cannot rely on what the last one left, it does what Apply does.
+// TestUpdateFindsOthersWork: where an Update cannot rely on what the last one left, it does what
+// Apply does.
 func TestUpdateFindsOthersWork(t *testing.T) {
 	k := newKernel(t)
 	up, down := compile(t, k, twoUplinks, nil), compile(t, k, twoUplinks, compiler.Down(map[string]int{"isp1": 1}))
@@ -209,7 +213,8 @@ func TestUpdateFindsOthersWork(t *testing.T) {
 	holds(t, k, testPlan(planA))
 }
 
-// TestUpdateAfterLossOfRoutes: the kernel took routes away with a link, without a word about the IPv4 ones.
+// TestUpdateAfterLossOfRoutes: the kernel took routes away with a link, without a word about the
+// IPv4 ones.
 func TestUpdateAfterLossOfRoutes(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, compile(t, k, twoUplinks, nil))

@@ -84,8 +84,8 @@ func appendAction(b []byte, a *plan.Action) []byte {
 	return append(b, name...)
 }
 
-// appendMapKey adds what a verdict map is looked up by: one field under a mask, or several. nft 1.0.6 reads a mask in
-// the latter only between parentheses.
+// appendMapKey adds what a verdict map is looked up by: one field under a mask, or several. nft
+// 1.0.6 reads a mask in the latter only between parentheses.
 func appendMapKey(b []byte, a *plan.Action) []byte {
 	if a.Fields[0] == 0 {
 		if a.Mask != 0 {
@@ -109,7 +109,8 @@ func appendMapKey(b []byte, a *plan.Action) []byte {
 	return b
 }
 
-// appendSetMark adds "meta mark set meta mark and 0x00ffffff or 0x12000000": the bits outside of the mask stay.
+// appendSetMark adds "meta mark set meta mark and 0x00ffffff or 0x12000000": the bits outside of
+// the mask stay.
 func appendSetMark(b []byte, field string, a *plan.Action) []byte {
 	b = append(append(b, field...), " set "...)
 	value := a.Value & a.Mask
@@ -141,7 +142,8 @@ func limitUnit(a *plan.Action) string {
 	return "/second"
 }
 
-// appendChoice adds "jhash ip saddr . ip daddr mod 1024 seed 0x1 vmap @slots", or numgen instead of the hash.
+// appendChoice adds "jhash ip saddr . ip daddr mod 1024 seed 0x1 vmap @slots", or numgen instead of
+// the hash.
 func appendChoice(b []byte, a *plan.Action) []byte {
 	b = append(b, actionName(a.Kind)...)
 	for i, f := range a.Fields {

@@ -6,14 +6,16 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Change is one change for programs: what happens to one object, and the same in English. Its type is one of several, by Kind.
+// Change is one change for programs: what happens to one object, and the same in English. Its type
+// is one of several, by Kind.
 type Change any
 
 // changeHead begins every change.
 type changeHead struct {
 	// Op is "add", "remove", "replace", "change" (a part of it), "rebuild" or "set".
 	Op string `json:"op"`
-	// Kind is "sysctl", "route", "rule", "counter", "flowtable", "set", "chain", "object" or "connections".
+	// Kind is "sysctl", "route", "rule", "counter", "flowtable", "set", "chain", "object" or
+	// "connections".
 	Kind string `json:"kind"`
 	// Text says the same for people.
 	Text string `json:"text"`
@@ -38,8 +40,8 @@ type sysctlChange struct {
 	Was   string `json:"was,omitempty"`
 }
 
-// namedChange is of an object of the nftables table. Added and Removed count its parts: elements of a set, rules of a chain, interfaces of a
-// flowtable.
+// namedChange is of an object of the nftables table. Added and Removed count its parts: elements of
+// a set, rules of a chain, interfaces of a flowtable.
 type namedChange struct {
 	changeHead
 	Name    string `json:"name"`

@@ -212,8 +212,9 @@ func fieldsInOrder(fields plan.FieldList) bool {
 	return fields[0] != 0
 }
 
-// identifier reports whether nft reads s as a name (its grammar: a letter, then letters, digits, / \ _ .
-// and -). Its keywords are not known here: the compiler's names have prefixes that none of them has.
+// identifier reports whether nft reads s as a name (its grammar: a letter, then letters, digits, /
+// \ _ . and -). Its keywords are not known here: the compiler's names have prefixes that none of
+// them has.
 func identifier(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -18,10 +18,12 @@ const (
 	yellow = "\x1b[33m"
 )
 
-// Diagnostics writes findings about a policy file: place, severity, message and code, then the line of the file
-// with a caret below the place, then a hint; after foldAfter findings of one code only how many more there are. source returns the content of a file, nil if it is not to be had.
+// Diagnostics writes findings about a policy file: place, severity, message and code, then the line
+// of the file with a caret below the place, then a hint; after foldAfter findings of one code only
+// how many more there are. source returns the content of a file, nil if it is not to be had.
 //
-// Messages and hints that are wider than columns are broken, and lines of the file are cut around the mark; columns 0 leaves all as it is.
+// Messages and hints that are wider than columns are broken, and lines of the file are cut around
+// the mark; columns 0 leaves all as it is.
 //
 //	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
 //	   |
@@ -82,7 +84,8 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 // messageIndent is how far a message's lines behind its first one are indented.
 const messageIndent = 4
 
-// excerpt cuts a line that is wider than width around a column (1-based), and returns the column in what is left.
+// excerpt cuts a line that is wider than width around a column (1-based), and returns the column in
+// what is left.
 func excerpt(line []byte, col, width int) ([]byte, int) {
 	const narrow = 20 // there is no use in less
 	text := []rune(string(line))
@@ -192,8 +195,8 @@ type diagnosticView struct {
 	Hint     string `json:"hint,omitempty"`
 }
 
-// DiagnosticsJSON writes findings as a JSON object with a list of objects with file, line, column, severity, code, key,
-// message and hint; an empty list when there are none.
+// DiagnosticsJSON writes findings as a JSON object with a list of objects with file, line, column,
+// severity, code, key, message and hint; an empty list when there are none.
 func DiagnosticsJSON(w io.Writer, ds policy.Diagnostics) error {
 	views := make([]diagnosticView, 0, len(ds))
 	for _, d := range ds {

@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// foldAfter is how many elements of one set a difference shows on either side, and how many findings of one code are printed.
+// foldAfter is how many elements of one set a difference shows on either side, and how many
+// findings of one code are printed.
 const foldAfter = 20
 
 // Escape sequences of the colours (ECMA-48, SGR).
@@ -18,10 +19,10 @@ const (
 	reset = "\x1b[m"
 )
 
-// Diff writes c, what turns have into want, as a unified diff that a person reads: "-" what is live, "+"
-// what is planned, objects in the words of NFT and IP, in apply's order. Colours are used if colour is true.
-// What waits stands at the end. Nothing at all is written when nothing differs and nothing waits.
-// It fails only when writing to w does.
+// Diff writes c, what turns have into want, as a unified diff that a person reads: "-" what is
+// live, "+" what is planned, objects in the words of NFT and IP, in apply's order. Colours are used
+// if colour is true. What waits stands at the end. Nothing at all is written when nothing differs
+// and nothing waits. It fails only when writing to w does.
 func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) error {
 	d := diffWriter{colour: colour, names: tableLabels(have)}
 	for table, name := range tableLabels(want) {

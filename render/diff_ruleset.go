@@ -135,8 +135,8 @@ func rebuiltRules(have, want *plan.Chain) []plan.RuleEdit {
 	return nil
 }
 
-// edits adds the rules that come and go, with a little of what stays around them. A gap of more than that begins
-// a new hunk, which names the place in the planned chain.
+// edits adds the rules that come and go, with a little of what stays around them. A gap of more
+// than that begins a new hunk, which names the place in the planned chain.
 func (d *diffWriter) edits(section string, edits []plan.RuleEdit, have, want []plan.ChainRule) {
 	for i, e := range edits {
 		switch e.Op {

@@ -19,7 +19,8 @@ const findingsIndent = 8
 //	  ok    ip_forward  as it should be
 //	  fail  rp_filter   wan1 has 1: the strict check drops ... - sysctl -w net.ipv4.conf.wan1.rp_filter=2
 //
-// Lines that are wider than columns are broken, and what to do stands on lines of its own; columns 0 breaks none.
+// Lines that are wider than columns are broken, and what to do stands on lines of its own; columns
+// 0 breaks none.
 func Findings(w io.Writer, findings []doctor.Finding, colour bool, columns int) error {
 	paint := func(sequence, s string) string {
 		if !colour {

@@ -83,7 +83,8 @@ func (l late) used(c *plan.Chain) bool {
 	return false
 }
 
-// sets are those that only chains that lead to them look in, by name: where there are no flowtables nothing needs them.
+// sets are those that only chains that lead to them look in, by name: where there are no flowtables
+// nothing needs them.
 func (l late) sets(rs *plan.Ruleset) map[string]bool {
 	only := map[string]bool{}
 	for _, used := range [...]bool{true, false} {
@@ -134,7 +135,8 @@ func appendScriptProbe(b []byte, rs *plan.Ruleset) []byte {
 	return b
 }
 
-// appendScriptOffload adds the flowtables, the chains that use them and the sets that only these look in, in a transaction of their own.
+// appendScriptOffload adds the flowtables, the chains that use them and the sets that only these
+// look in, in a transaction of their own.
 func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
 	late := lateFlowtables(rs)
 	sets := late.sets(rs)
@@ -166,7 +168,8 @@ func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
 	return b
 }
 
-// devicesPlace stands, in the script's text for nft, for the interfaces; "/" is in no interface's name (dev_valid_name).
+// devicesPlace stands, in the script's text for nft, for the interfaces; "/" is in no interface's
+// name (dev_valid_name).
 const devicesPlace = "/"
 
 func appendWords(b []byte, words []string) []byte {

@@ -69,7 +69,8 @@ table inet pbr {
 	}
 }
 
-// TestLateFlowtableText: without a machine, the text that nft loads in one go has nothing that could fail.
+// TestLateFlowtableText: without a machine, the text that nft loads in one go has nothing that
+// could fail.
 func TestLateFlowtableText(t *testing.T) {
 	p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1"}, Counter: true})
 	got := nftText(t, p)
@@ -78,7 +79,8 @@ func TestLateFlowtableText(t *testing.T) {
 	}
 }
 
-// TestLateSets: a set that only the chain to the flowtable looks in comes with it, one that others look in too with them.
+// TestLateSets: a set that only the chain to the flowtable looks in comes with it, one that others
+// look in too with them.
 func TestLateSets(t *testing.T) {
 	p := offloading(plan.Flowtable{Name: "flows", Late: true})
 	p.Ruleset.Sets = []plan.Set{{Name: "alone", Type: plan.TypeProto}, {Name: "both", Type: plan.TypeProto}, {Name: "none", Type: plan.TypeProto}}
@@ -135,8 +137,9 @@ func TestScriptOffloadSyntax(t *testing.T) {
 	}
 }
 
-// TestKernelScriptOffload runs a script where one candidate is missing: the flowtable has those that there are, and a kernel without
-// flowtables is told of on one line, unless it has to have them.
+// TestKernelScriptOffload runs a script where one candidate is missing: the flowtable has those
+// that there are, and a kernel without flowtables is told of on one line, unless it has to have
+// them.
 func TestKernelScriptOffload(t *testing.T) {
 	for _, shell := range scriptShells(t) {
 		n := newNamespace(t)

@@ -10,9 +10,10 @@ import (
 	"pbr/compiler/plan"
 )
 
-// IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell line by line
-// and again: routes replace their like, rules are first taken away by their protocol. What only
-// a live machine can tell, and what waits, is said in comments. It fails only when writing to w does.
+// IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell
+// line by line and again: routes replace their like, rules are first taken away by their protocol.
+// What only a live machine can tell, and what waits, is said in comments. It fails only when
+// writing to w does.
 func IP(w io.Writer, p *plan.Plan) error {
 	b := appendNotes(nil, p)
 	names := tableLabels(p)
@@ -95,12 +96,13 @@ func appendRuleCommands(b []byte, p *plan.Plan, f plan.Family, names labels) []b
 	return b
 }
 
-// flushBatch is how many rules a dump of the kernel holds at least. "ip rule flush" deletes while it reads, and so skips
-// as many rules as it has deleted with each further batch: it leaves up to a half.
+// flushBatch is how many rules a dump of the kernel holds at least. "ip rule flush" deletes while
+// it reads, and so skips as many rules as it has deleted with each further batch: it leaves up to a
+// half.
 const flushBatch = 100
 
-// appendRuleFlush adds the commands that take away the rules of pbr and no others, as many as an earlier run of n rules
-// needs; they succeed when there are none.
+// appendRuleFlush adds the commands that take away the rules of pbr and no others, as many as an
+// earlier run of n rules needs; they succeed when there are none.
 func appendRuleFlush(b []byte, f plan.Family, n int) []byte {
 	for ; ; n /= 2 {
 		b = append(appendIP(b, f), "rule flush protocol "...)

@@ -8,9 +8,10 @@ import (
 	"pbr/compiler/plan"
 )
 
-// JSON writes the whole plan in human units: addresses and prefixes as text, marks and masks as "0x12000000",
-// fields and statements by nft's names, routes and rules by iproute2's. The keys are stable: later
-// versions add, and neither rename nor take away. Lists are in the plan's order, never null.
+// JSON writes the whole plan in human units: addresses and prefixes as text, marks and masks as
+// "0x12000000", fields and statements by nft's names, routes and rules by iproute2's. The keys are
+// stable: later versions add, and neither rename nor take away. Lists are in the plan's order,
+// never null.
 func JSON(w io.Writer, p *plan.Plan) error { return writeJSON(w, viewPlan(p)) }
 
 // planView is the document.
@@ -55,7 +56,8 @@ type waitingView struct {
 }
 
 // dynamicView stands for rules that depend on the live machine. Kind is "sources" (one rule from
-// each address of the interface) or "connected" (one rule to each network that main reaches directly).
+// each address of the interface) or "connected" (one rule to each network that main reaches
+// directly).
 type dynamicView struct {
 	Kind      string `json:"kind"`
 	Family    uint8  `json:"family"`
@@ -69,7 +71,8 @@ type dynamicView struct {
 	SuppressPrefixLength *uint32 `json:"suppress_prefixlength,omitempty"`
 }
 
-// routeView is a route. Type is "unicast", "unreachable" and so on; Dst 0.0.0.0/0 or ::/0 is the default route.
+// routeView is a route. Type is "unicast", "unreachable" and so on; Dst 0.0.0.0/0 or ::/0 is the
+// default route.
 type routeView struct {
 	Family    uint8     `json:"family"`
 	Table     uint32    `json:"table"`
@@ -82,7 +85,8 @@ type routeView struct {
 	Foreign   string    `json:"foreign,omitempty"`
 }
 
-// hopView is a next hop. Via is absent on a device route, and "auto" where it is main's gateway for the device.
+// hopView is a next hop. Via is absent on a device route, and "auto" where it is main's gateway for
+// the device.
 type hopView struct {
 	Dev    string `json:"dev"`
 	Via    string `json:"via,omitempty"`

@@ -22,8 +22,8 @@ type counterView struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-// flowtableView is a flowtable. With Late, Devices are candidates (a name may end in an asterisk), and those that the
-// machine has addresses on come to them, but for Except.
+// flowtableView is a flowtable. With Late, Devices are candidates (a name may end in an asterisk),
+// and those that the machine has addresses on come to them, but for Except.
 type flowtableView struct {
 	Name     string   `json:"name"`
 	Priority int32    `json:"priority"`
@@ -36,8 +36,9 @@ type flowtableView struct {
 	Foreign  string   `json:"foreign,omitempty"`
 }
 
-// setView is a named set, or a map to verdicts when Map is true, or to values of type Data that packets fill, at most
-// Size of them, when Dynamic is. A set that is Living gets its elements while it stands. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
+// setView is a named set, or a map to verdicts when Map is true, or to values of type Data that
+// packets fill, at most Size of them, when Dynamic is. A set that is Living gets its elements while
+// it stands. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
 type setView struct {
 	Name     string        `json:"name"`
 	Type     string        `json:"type"`
@@ -53,9 +54,9 @@ type setView struct {
 	Foreign  string        `json:"foreign,omitempty"`
 }
 
-// elementView is a value, prefix or range as nft writes it (interface names without quotes, a wildcard with its
-// asterisk), for each of several fields with " . " between them, and in a map the chain that it leads to, for good or to come back from, and
-// what it counts for.
+// elementView is a value, prefix or range as nft writes it (interface names without quotes, a
+// wildcard with its asterisk), for each of several fields with " . " between them, and in a map the
+// chain that it leads to, for good or to come back from, and what it counts for.
 type elementView struct {
 	Value string `json:"value"`
 	Goto  string `json:"goto,omitempty"`
@@ -83,8 +84,8 @@ type chainRuleView struct {
 	Foreign string       `json:"foreign,omitempty"`
 }
 
-// matchView compares a field, under Mask if there is one, by "==", "!=", "in" or "not in" (a value with a range or a
-// prefix, or "@NAME" of a set), "any" or "none" (of the bits of Mask; no Value).
+// matchView compares a field, under Mask if there is one, by "==", "!=", "in" or "not in" (a value
+// with a range or a prefix, or "@NAME" of a set), "any" or "none" (of the bits of Mask; no Value).
 type matchView struct {
 	Field string `json:"field"`
 	Mask  string `json:"mask,omitempty"`
@@ -92,10 +93,12 @@ type matchView struct {
 	Value string `json:"value,omitempty"`
 }
 
-// actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in, bits
-// under a mask, a counter's, log prefix's or flowtable's name, packets a second or a minute, an address; what a number is computed
-// from; how many bits of an address count, and for how many seconds; the number of a queue or log group, and the xtables target that leads to it. Fields are those of a map that is looked up by several
-// at once, Prefixes how many bits of each count, 0 for all.
+// actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in,
+// bits under a mask, a counter's, log prefix's or flowtable's name, packets a second or a minute,
+// an address; what a number is computed from; how many bits of an address count, and for how many
+// seconds; the number of a queue or log group, and the xtables target that leads to it. Fields are
+// those of a map that is looked up by several at once, Prefixes how many bits of each count, 0 for
+// all.
 type actionView struct {
 	Action  string   `json:"action"`
 	Chain   string   `json:"chain,omitempty"`

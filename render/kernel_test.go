@@ -14,7 +14,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// These tests give rendered text to the programs that it is for, in network namespaces of their own.
+// These tests give rendered text to the programs that it is for, in network namespaces of their
+// own.
 
 var namespaces atomic.Int32
 
@@ -97,7 +98,8 @@ func scriptText(t *testing.T, p *plan.Plan) string {
 	return text(t, func(b *bytes.Buffer) error { return Script(b, p) })
 }
 
-// TestKernelNFT loads a ruleset of everything twice, and compares each rule with what nft lists for it.
+// TestKernelNFT loads a ruleset of everything twice, and compares each rule with what nft lists for
+// it.
 func TestKernelNFT(t *testing.T) {
 	n := newNamespace(t)
 	p := widePlan()
@@ -137,7 +139,8 @@ func TestKernelNFT(t *testing.T) {
 	}
 }
 
-// elementsOf returns the elements of a set's text, sorted, numbers for the names that nft -n has none for.
+// elementsOf returns the elements of a set's text, sorted, numbers for the names that nft -n has
+// none for.
 func elementsOf(set string) []string {
 	_, elements, ok := strings.Cut(set, "elements = {")
 	if !ok {
@@ -179,7 +182,8 @@ func TestKernelIP(t *testing.T) {
 	}
 }
 
-// checkRoutesAndRules compares the commands of in with the kernel's routes and rules of protocol 112.
+// checkRoutesAndRules compares the commands of in with the kernel's routes and rules of protocol
+// 112.
 func checkRoutesAndRules(t *testing.T, n namespace, in string) {
 	t.Helper()
 	for _, f := range []string{"-4", "-6"} {

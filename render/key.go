@@ -128,8 +128,8 @@ func appendIfname(b []byte, k plan.Key) []byte {
 	return appendQuoted(b, name)
 }
 
-// appendQuoted adds an nft string. It has no way to write a quote in one: checkRuleset refuses it, and
-// in what only a person reads (a live rule's comment) an apostrophe stands for it.
+// appendQuoted adds an nft string. It has no way to write a quote in one: checkRuleset refuses it,
+// and in what only a person reads (a live rule's comment) an apostrophe stands for it.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := range len(s) {

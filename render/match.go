@@ -6,8 +6,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// fieldNames are nft's words for what a match or a verdict map reads. Ports are always "th": the rule
-// names its protocols before, and nft lists the pair as "udp dport" itself where there is one.
+// fieldNames are nft's words for what a match or a verdict map reads. Ports are always "th": the
+// rule names its protocols before, and nft lists the pair as "udp dport" itself where there is one.
 var fieldNames = [...]string{
 	plan.FieldIIFName:         "iifname",
 	plan.FieldOIFName:         "oifname",
@@ -54,7 +54,8 @@ type bitName struct {
 	name string
 }
 
-// ctStates are NF_CT_STATE_BIT of enum ip_conntrack_info (linux/netfilter/nf_conntrack_common.h) in nft's order.
+// ctStates are NF_CT_STATE_BIT of enum ip_conntrack_info (linux/netfilter/nf_conntrack_common.h) in
+// nft's order.
 var ctStates = []bitName{{1, "invalid"}, {2, "established"}, {4, "related"}, {8, "new"}, {0x40, "untracked"}}
 
 // ctStatuses are IPS_* (linux/netfilter/nf_conntrack_common.h) as far as nft 1.0.6 names them.
@@ -70,7 +71,8 @@ func fieldName(f plan.Field) string {
 	return "field(" + strconv.Itoa(int(f)) + ")"
 }
 
-// appendMasked adds a field, and the mask that is applied before it is looked at; 0 and all ones are no mask.
+// appendMasked adds a field, and the mask that is applied before it is looked at; 0 and all ones
+// are no mask.
 func appendMasked(b []byte, f plan.Field, mask uint32) []byte {
 	b = append(b, fieldName(f)...)
 	if mask != 0 && mask != 0xffffffff {
@@ -103,13 +105,14 @@ func appendMatch(b []byte, m *plan.Match) []byte {
 	return appendInterval(b, m.Field.Type(), m.From, m.To)
 }
 
-// equalsWanted tells the fields of bits: without "==" nft takes the value of these for bits to look for,
-// and it would be easy to misread a masked mark.
+// equalsWanted tells the fields of bits: without "==" nft takes the value of these for bits to look
+// for, and it would be easy to misread a masked mark.
 func equalsWanted(f plan.Field) bool {
 	return f == plan.FieldMark || f == plan.FieldCTMark || f == plan.FieldCTState || f == plan.FieldCTStatus
 }
 
-// bitNames returns the names to write m with when it asks for any or none of some bits, and nil when it does not.
+// bitNames returns the names to write m with when it asks for any or none of some bits, and nil
+// when it does not.
 func bitNames(m *plan.Match) []bitName {
 	if m.Set != "" || m.Mask == 0 || m.From != (plan.Key{}) || m.To != (plan.Key{}) {
 		return nil

@@ -11,9 +11,10 @@ import (
 // wrapColumn is where a list of elements goes on in a new line.
 const wrapColumn = 96
 
-// NFT writes p's nftables table as a file that `nft -f` loads in one transaction (1.0.6 and later). The table is
-// taken away and made anew in it, so that it loads again and again; counters start at 0. It fails, naming
-// the object, when a name cannot be written in nft's language, or when writing to w does.
+// NFT writes p's nftables table as a file that `nft -f` loads in one transaction (1.0.6 and later).
+// The table is taken away and made anew in it, so that it loads again and again; counters start at
+// 0. It fails, naming the object, when a name cannot be written in nft's language, or when writing
+// to w does.
 func NFT(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
@@ -25,7 +26,8 @@ func NFT(w io.Writer, p *plan.Plan) error {
 	return nil
 }
 
-// sizeHint guesses the length of a ruleset's text, so that its buffer seldom grows: the averages of large ones.
+// sizeHint guesses the length of a ruleset's text, so that its buffer seldom grows: the averages of
+// large ones.
 func sizeHint(rs *plan.Ruleset) int {
 	n := 4096 + 80*len(rs.Counters)
 	for i := range rs.Sets {
@@ -37,8 +39,8 @@ func sizeHint(rs *plan.Ruleset) int {
 	return n
 }
 
-// appendNFT adds the whole file. "table", "delete table" is the way to remove what may not be there: nft
-// 1.0.6 knows no "destroy".
+// appendNFT adds the whole file. "table", "delete table" is the way to remove what may not be
+// there: nft 1.0.6 knows no "destroy".
 func appendNFT(b []byte, p *plan.Plan) []byte {
 	rs := &p.Ruleset
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
@@ -153,7 +155,8 @@ func setHead(s *plan.Set) []string {
 	return head
 }
 
-// numberOf is how nft names the type of numbers that it computes: by an expression that has it. The modulus means nothing.
+// numberOf is how nft names the type of numbers that it computes: by an expression that has it. The
+// modulus means nothing.
 const numberOf = "typeof numgen inc mod 1024"
 
 // timeOf is how nft names the type of times: its "time" is a span of time.
@@ -203,7 +206,8 @@ func appendElements(b []byte, s *plan.Set) []byte {
 	return append(b, " }\n"...)
 }
 
-// appendTuple adds an element whose key has several fields: "10.0.0.0/8 . tcp . 0-65535 : goto policy-web".
+// appendTuple adds an element whose key has several fields: "10.0.0.0/8 . tcp . 0-65535 : goto
+// policy-web".
 func appendTuple(b []byte, types []plan.Type, e *plan.Tuple) []byte {
 	for i, sp := range e.Spans(types) {
 		if i > 0 {
@@ -268,8 +272,8 @@ func appendHook(b []byte, c *plan.Chain) []byte {
 	return append(b, "; policy accept;"...)
 }
 
-// hookPriority names the standard priorities of family inet (nft(8), "Standard priority names"), each of which
-// nft knows at some hooks only.
+// hookPriority names the standard priorities of family inet (nft(8), "Standard priority names"),
+// each of which nft knows at some hooks only.
 func hookPriority(c *plan.Chain) string {
 	switch {
 	case c.Priority == -300:

@@ -1,6 +1,6 @@
-// Package render turns a plan into text: the nftables table, ip commands, a shell script, JSON,
-// and what a person reads: the difference of two plans and the findings about a policy file. It is pure:
-// it decides nothing, runs nothing, and names no object that the plan lacks.
+// Package render turns a plan into text: the nftables table, ip commands, a shell script, JSON, and
+// what a person reads: the difference of two plans and the findings about a policy file. It is
+// pure: it decides nothing, runs nothing, and names no object that the plan lacks.
 package render
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The append functions of this package add text to b and return it, as strconv's do: a ruleset has up to
-// hundreds of thousands of pieces, and fmt would make a garbage string of each.
+// The append functions of this package add text to b and return it, as strconv's do: a ruleset has
+// up to hundreds of thousands of pieces, and fmt would make a garbage string of each.
 
 // appendMark adds a mark or mask, as 0x12000000.
 func appendMark(b []byte, v uint32) []byte {

@@ -6,7 +6,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// tableNames are the routing tables that every iproute2 knows by name (RT_TABLE_*, linux/rtnetlink.h).
+// tableNames are the routing tables that every iproute2 knows by name (RT_TABLE_*,
+// linux/rtnetlink.h).
 var tableNames = map[uint32]string{253: "default", plan.MainTable: "main", 255: "local"}
 
 // routeKinds are iproute2's words for route types; unicast is not written.

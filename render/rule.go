@@ -95,7 +95,8 @@ func appendPorts(b []byte, word string, p plan.PortRange) []byte {
 	return appendUint(append(b, '-'), p.To)
 }
 
-// appendDynamic adds the rules that d stands for as one, with NETWORK or ADDRESS where a live machine's go.
+// appendDynamic adds the rules that d stands for as one, with NETWORK or ADDRESS where a live
+// machine's go.
 func appendDynamic(b []byte, d *plan.Dynamic) []byte {
 	b = appendUint(append(b, "priority "...), d.Priority)
 	if d.Kind == plan.ConnectedRules {

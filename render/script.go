@@ -29,9 +29,9 @@ var (
 	scriptStale string
 )
 
-// Script writes a POSIX shell script that does by sysctl, ip and nft what `pbr apply` does, in its order:
-// settings, routes, ip rules, nftables, and at last the routes that an older policy left. What depends on the live
-// machine is found out when it runs. It fails as NFT does.
+// Script writes a POSIX shell script that does by sysctl, ip and nft what `pbr apply` does, in its
+// order: settings, routes, ip rules, nftables, and at last the routes that an older policy left.
+// What depends on the live machine is found out when it runs. It fails as NFT does.
 func Script(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
@@ -146,7 +146,8 @@ func appendScriptHop(b []byte, r *plan.Route, h *plan.Hop) []byte {
 	return append(b, '\n')
 }
 
-// appendScriptRules adds both families' rules. A family that the policy does not use is emptied all the same.
+// appendScriptRules adds both families' rules. A family that the policy does not use is emptied all
+// the same.
 func appendScriptRules(b []byte, p *plan.Plan) []byte {
 	names := tableLabels(p)
 	for _, f := range plan.Families {

@@ -10,7 +10,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// scriptShells are the shells that a script is to run under; dash is Debian's sh, the others run where they are installed.
+// scriptShells are the shells that a script is to run under; dash is Debian's sh, the others run
+// where they are installed.
 func scriptShells(t *testing.T) [][]string {
 	shells := [][]string{{"sh"}}
 	for _, s := range [][]string{{"busybox", "ash"}, {"bash", "--posix"}} {
@@ -23,7 +24,8 @@ func scriptShells(t *testing.T) [][]string {
 	return shells
 }
 
-// TestScriptSyntax asks shells, and shellcheck where it is installed, about scripts with and without every function.
+// TestScriptSyntax asks shells, and shellcheck where it is installed, about scripts with and
+// without every function.
 func TestScriptSyntax(t *testing.T) {
 	for name, p := range map[string]*plan.Plan{"wide": widePlan(), "empty": {}} {
 		file := filepath.Join(t.TempDir(), name+".sh")
@@ -47,7 +49,8 @@ func TestScriptSyntax(t *testing.T) {
 	}
 }
 
-// TestKernelScript runs a script of everything twice in each shell, and compares with the ip commands and the nft text.
+// TestKernelScript runs a script of everything twice in each shell, and compares with the ip
+// commands and the nft text.
 func TestKernelScript(t *testing.T) {
 	p := widePlan()
 	in := scriptText(t, p)
@@ -71,7 +74,8 @@ func TestKernelScript(t *testing.T) {
 	}
 }
 
-// ownIP keeps busybox from taking its own small ip, which has neither multipath routes nor protocols of rules.
+// ownIP keeps busybox from taking its own small ip, which has neither multipath routes nor
+// protocols of rules.
 func ownIP(t *testing.T) string {
 	path, err := exec.LookPath("ip")
 	if err != nil {
@@ -80,7 +84,8 @@ func ownIP(t *testing.T) string {
 	return "ip() { " + path + ` "$@"; }` + "\n"
 }
 
-// checkScript compares the kernel with p on a machine where eth2's gateways are 198.51.100.9 and fe80::9.
+// checkScript compares the kernel with p on a machine where eth2's gateways are 198.51.100.9 and
+// fe80::9.
 func checkScript(t *testing.T, n namespace, p *plan.Plan) {
 	t.Helper()
 	want := strings.NewReplacer(
@@ -127,7 +132,8 @@ func TestKernelScriptMissing(t *testing.T) {
 	}
 }
 
-// TestKernelScriptOneHop runs a multipath route of which one interface is missing: the other hop stays.
+// TestKernelScriptOneHop runs a multipath route of which one interface is missing: the other hop
+// stays.
 func TestKernelScriptOneHop(t *testing.T) {
 	n := newNamespace(t)
 	n.links()
@@ -140,7 +146,8 @@ func TestKernelScriptOneHop(t *testing.T) {
 	checkRoutesAndRules(t, n, "ip -4 route replace default via 192.0.2.1 dev eth1 table 100 proto 112 metric 1\n")
 }
 
-// TestKernelScriptAuto takes gateways from main: the best of a device, one hop of several, none on a point-to-point device.
+// TestKernelScriptAuto takes gateways from main: the best of a device, one hop of several, none on
+// a point-to-point device.
 func TestKernelScriptAuto(t *testing.T) {
 	n := newNamespace(t)
 	n.links()

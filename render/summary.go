@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Summary returns what c does as lines for a person, one for each kind of object that changes, in apply's order.
+// Summary returns what c does as lines for a person, one for each kind of object that changes, in
+// apply's order.
 func Summary(c *plan.Changes) []string {
 	var out []string
 	out = addTally(out, "sysctls", tallied{len(c.Sysctls), "set"})

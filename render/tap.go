@@ -6,8 +6,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// heldChains are the chains that hand packets to a program by a queue, and those that lead there. A kernel without nftables' own queue would make
-// nft refuse all of a file with them, and the target that pbr takes there instead has no form in nft's language.
+// heldChains are the chains that hand packets to a program by a queue, and those that lead there. A
+// kernel without nftables' own queue would make nft refuse all of a file with them, and the target
+// that pbr takes there instead has no form in nft's language.
 func heldChains(rs *plan.Ruleset) map[string]bool {
 	held := map[string]bool{}
 	queues := func(a plan.Action) bool {
@@ -31,8 +32,8 @@ func appendHeldComment(b []byte, rs *plan.Ruleset) []byte {
 	return b
 }
 
-// appendScriptHeld adds these chains, in a transaction of their own, which may fail: without them lists of domains get no members from
-// DNS answers, and all else works.
+// appendScriptHeld adds these chains, in a transaction of their own, which may fail: without them
+// lists of domains get no members from DNS answers, and all else works.
 func appendScriptHeld(b []byte, rs *plan.Ruleset) []byte {
 	held := heldChains(rs)
 	if len(held) == 0 {

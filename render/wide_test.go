@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// ruleCase is a rule of a chain: what NFT writes for it, and what nft 1.0.6 lists then, if not the same.
+// ruleCase is a rule of a chain: what NFT writes for it, and what nft 1.0.6 lists then, if not the
+// same.
 type ruleCase struct {
 	text, listed string
 	rule         plan.ChainRule
@@ -120,7 +121,8 @@ func actionCases() []ruleCase {
 		{"goto first", "goto first", rule(nil, plan.Action{Kind: plan.Goto, Chain: "first"})},
 		{"ct mark and 0xff000000 vmap @marks", "ct mark & 0xff000000 vmap @marks",
 			rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
-		// "fib saddr . iif" may not be reached from postrouting, where the matches are (nft_fib_validate).
+		// "fib saddr . iif" may not be reached from postrouting, where the matches are
+		// (nft_fib_validate).
 		{"fib saddr . mark . iif oif missing accept", "fib saddr . mark . iif oif missing accept", rule(ms(num(plan.FieldFibSAddrBack, 0, 0)), accept)},
 		{"fib saddr . mark . iif oif exists accept", "fib saddr . mark . iif oif exists accept", rule(ms(num(plan.FieldFibSAddrBack, 1, 1)), accept)},
 		{"oifname vmap @pins", "oifname vmap @pins", rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: "pins"})},
@@ -348,7 +350,8 @@ func nowhere(kind plan.RouteKind, dst string, table, metric uint32) plan.Route {
 	return r
 }
 
-// wideRoutes has every form of route, over eth1 (192.0.2.2/24, 2001:db8:1::2/64) and eth2 (198.51.100.2/24, 2001:db8:2::2/64).
+// wideRoutes has every form of route, over eth1 (192.0.2.2/24, 2001:db8:1::2/64) and eth2
+// (198.51.100.2/24, 2001:db8:2::2/64).
 func wideRoutes() []plan.Route {
 	onlink := hop("eth2", "203.0.113.1")
 	onlink.Onlink = true

@@ -139,7 +139,8 @@ func (c command) dryRun(ctx *cli.Context) error {
 	return err
 }
 
-// applyOnce applies through the running watch, or under the lock without one, and tells what keeps the policy from working.
+// applyOnce applies through the running watch, or under the lock without one, and tells what keeps
+// the policy from working.
 func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (done *daemon.Applied, err error) {
 	defer func() { c.quickCheck(k, o, err != nil) }()
 	defer func() {
@@ -198,8 +199,8 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 	return f, c.report(f, policy.FallsBack(f.doc))
 }
 
-// chooseForApply is the file that the command line names, or for services the one that is in force: they bring no other file, and none that was
-// rejected, into force.
+// chooseForApply is the file that the command line names, or for services the one that is in force:
+// they bring no other file, and none that was rejected, into force.
 func (c command) chooseForApply(ctx *cli.Context, s applied.Store, o *applyOptions) (*policyFile, error) {
 	now := s.InForce()
 	var f *policyFile
@@ -275,7 +276,8 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 // applyPatience is how long an apply goes again while the machine keeps changing.
 const applyPatience = 10 * time.Second
 
-// applyPlan applies want, f's plan for a situation, and goes again where the machine changes on the way.
+// applyPlan applies want, f's plan for a situation, and goes again where the machine changes on the
+// way.
 func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan) (*daemon.Applied, error) {
 	done := &daemon.Applied{}
 	quiet := c.quietly() // what there is to say was said

@@ -20,7 +20,8 @@ const inSync = "in sync: nothing sent"
 type applyResult struct {
 	// InSync reports whether nothing was, or is, to be done.
 	InSync bool `json:"in_sync"`
-	// Changes has what was done, or would be, object by object; Changed the same for people, a line for each kind of thing.
+	// Changes has what was done, or would be, object by object; Changed the same for people, a line
+	// for each kind of thing.
 	Changes  []json.RawMessage `json:"changes"`
 	Changed  []string          `json:"changed"`
 	Warnings []string          `json:"warnings"`

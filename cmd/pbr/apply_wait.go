@@ -25,8 +25,8 @@ const (
 	missingShown = 10
 )
 
-// applyAndWait applies what is there at once, and again as interfaces, addresses and gateways appear, until nothing is missing
-// or the time is up. The lock is free in between.
+// applyAndWait applies what is there at once, and again as interfaces, addresses and gateways
+// appear, until nothing is missing or the time is up. The lock is free in between.
 func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	stop, cancel := interruptible()
 	defer cancel()
@@ -66,7 +66,8 @@ func (c command) quietly() command {
 	return c
 }
 
-// tellPart adds a part of what was done to the sum, and prints it unless all of it is to be one JSON.
+// tellPart adds a part of what was done to the sum, and prints it unless all of it is to be one
+// JSON.
 func (c command) tellPart(ctx *cli.Context, sum, done *daemon.Applied) {
 	first := sum.Waiting == nil && len(sum.Changed) == 0
 	sum.Changed = append(sum.Changed, done.Changed...)
@@ -156,7 +157,8 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 // errNothingKept means that nothing was applied yet.
 var errNothingKept = fmt.Errorf("nothing was applied yet: %w", fs.ErrNotExist)
 
-// applyAgain applies what is in force for the machine as it is now, and says so where there is nothing to do.
+// applyAgain applies what is in force for the machine as it is now, and says so where there is
+// nothing to do.
 func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	pending, err := k.Pending()
 	switch {
@@ -177,7 +179,8 @@ func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions)
 	return c.tellApplied(ctx, done, err)
 }
 
-// repeat is applyAgain without a word. While a watch runs, or an apply waits to be confirmed, it does nothing.
+// repeat is applyAgain without a word. While a watch runs, or an apply waits to be confirmed, it
+// does nothing.
 func (c command) repeat(ctx *cli.Context, k *kernel.Kernel) (*daemon.Applied, error) {
 	pending, err := k.Pending()
 	if err != nil || pending != nil || daemon.Answers(k.Dir()) {

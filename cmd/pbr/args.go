@@ -7,9 +7,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arranged puts a command line into the order that the library wants, which stops looking for options at the first argument:
-// --config in front, the command, its options, its arguments. People may write --config and --json anywhere, and a command's
-// other options before or after its arguments. What follows "--" are arguments.
+// arranged puts a command line into the order that the library wants, which stops looking for
+// options at the first argument: --config in front, the command, its options, its arguments. People
+// may write --config and --json anywhere, and a command's other options before or after its
+// arguments. What follows "--" are arguments.
 func arranged(app *cli.App, args []string) []string {
 	if len(args) == 0 || args[len(args)-1] == "--generate-bash-completion" {
 		return args

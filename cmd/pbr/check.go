@@ -129,7 +129,8 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	return err
 }
 
-// printTimes prints, per checked uplink, how long its parameters need to declare it down and up again.
+// printTimes prints, per checked uplink, how long its parameters need to declare it down and up
+// again.
 func (c command) printTimes(doc *policy.Document) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
 	header := false

@@ -31,7 +31,8 @@ func checkExpectations(f *policyFile, display string) (policy.Diagnostics, error
 	return failed, nil
 }
 
-// source returns the text of a file that a finding names: of the policy, its lists, or the assertions.
+// source returns the text of a file that a finding names: of the policy, its lists, or the
+// assertions.
 func (f *policyFile) source(name string) []byte {
 	if name != f.assertions || name == f.display {
 		return f.text.Source(name)

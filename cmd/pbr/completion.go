@@ -59,7 +59,8 @@ func shellNames() (names []string) {
 	return names
 }
 
-// completeCommand is what the scripts call: it prints what the last of the words can become, a line each.
+// completeCommand is what the scripts call: it prints what the last of the words can become, a line
+// each.
 func (c command) completeCommand() *cli.Command {
 	return &cli.Command{
 		Name:            "complete",
@@ -101,8 +102,8 @@ func printLines(w io.Writer, lines []string) {
 	}
 }
 
-// completions returns what the last of the words behind "pbr" can become; none means a file's name, or nothing that is
-// known. The policy is read only where its names count.
+// completions returns what the last of the words behind "pbr" can become; none means a file's name,
+// or nothing that is known. The policy is read only where its names count.
 func completions(app *cli.App, names func() *policy.Document, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
@@ -130,8 +131,8 @@ func completions(app *cli.App, names func() *policy.Document, words []string) []
 	return slices.Compact(all)
 }
 
-// typedSoFar returns the command that words name, its arguments so far, and the option whose value comes next. The first
-// argument may be a command of the command.
+// typedSoFar returns the command that words name, its arguments so far, and the option whose value
+// comes next. The first argument may be a command of the command.
 func typedSoFar(app *cli.App, words []string) (cmd *cli.Command, args []string, flag string) {
 	flags := app.Flags
 	for _, w := range words {

@@ -41,7 +41,8 @@ func (c command) runConfirm(ctx *cli.Context) error {
 	})
 }
 
-// change does what the command's name says, through the running watch, or under the lock without one.
+// change does what the command's name says, through the running watch, or under the lock without
+// one.
 func (c command) change(ctx *cli.Context, k *kernel.Kernel, alone func(context.Context) (*daemon.Applied, error)) (done *daemon.Applied, err error) {
 	for {
 		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
@@ -106,8 +107,8 @@ func (c command) tellPending(k *kernel.Kernel) error {
 	return err
 }
 
-// settlePending keeps a second change from being undone along with the first one: that has to be confirmed or undone before. What
-// nobody will undo any more is undone here.
+// settlePending keeps a second change from being undone along with the first one: that has to be
+// confirmed or undone before. What nobody will undo any more is undone here.
 func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 	pending, err := k.Pending()
 	if err != nil || pending == nil {
@@ -128,9 +129,9 @@ func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
 	return nil
 }
 
-// applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The
-// process is started first: should this one die half-way, all of it is undone too. An undo that waits is given up only where nothing was
-// changed.
+// applyUntilConfirmed applies, and leaves a process behind that undoes it after wait. The process
+// is started first: should this one die half-way, all of it is undone too. An undo that waits is
+// given up only where nothing was changed.
 func (c command) applyUntilConfirmed(
 	stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan, wait time.Duration,
 ) (*daemon.Applied, error) {
@@ -164,8 +165,8 @@ func (c command) tellUntil(until time.Time) {
 	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", until.Format(time.TimeOnly))
 }
 
-// startRevert starts this program again, in a session of its own and without a terminal. It has the guard open until it ends; this
-// process no longer has.
+// startRevert starts this program again, in a session of its own and without a terminal. It has the
+// guard open until it ends; this process no longer has.
 func startRevert(pending *kernel.Pending, guard *os.File) (*exec.Cmd, error) {
 	cmd := exec.Command("/proc/self/exe", "revert", "--token", pending.Token)
 	cmd.Dir = "/"

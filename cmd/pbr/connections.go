@@ -236,7 +236,8 @@ func (c command) flushConnections(ctx *cli.Context, v *connectionView, list []co
 	return n, err
 }
 
-// agreed asks a question on standard error, and reports whether the answer on standard input is yes.
+// agreed asks a question on standard error, and reports whether the answer on standard input is
+// yes.
 func (c command) agreed(question string) bool {
 	fmt.Fprintf(c.stderr, "%s [y/N] ", question)
 	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')

@@ -16,8 +16,9 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// followListing is how often --follow lists all connections: the kernel does not tell the end of one that began before anybody listened (sysctl
-// net.netfilter.nf_conntrack_events = 2), and may lose news.
+// followListing is how often --follow lists all connections: the kernel does not tell the end of
+// one that began before anybody listened (sysctl net.netfilter.nf_conntrack_events = 2), and may
+// lose news.
 const followListing = 5 * time.Second
 
 // followStale is how old policy and health may be where a connection is explained.

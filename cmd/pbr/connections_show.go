@@ -32,7 +32,8 @@ type connectionItem struct {
 	DPort  *uint16 `json:"dport,omitempty"`
 	// Uplink carries it; null: none of the policy's.
 	Uplink *string `json:"uplink"`
-	// Policy catches a new connection of the same addresses and ports; null: no policy does. By says what decides.
+	// Policy catches a new connection of the same addresses and ports; null: no policy does. By
+	// says what decides.
 	Policy    *string           `json:"policy"`
 	Now       bool              `json:"now"`
 	By        *connectionBy     `json:"by"`
@@ -52,7 +53,8 @@ type connectionBy struct {
 	Line *int    `json:"line"`
 }
 
-// connectionAddress is a connection's translation: the source that the far end sees, and where it is sent instead of its destination.
+// connectionAddress is a connection's translation: the source that the far end sees, and where it
+// is sent instead of its destination.
 type connectionAddress struct {
 	// Kind is "snat", "dnat", "both" or "none".
 	Kind    string  `json:"kind"`

@@ -32,7 +32,8 @@ func printDnsmasq(w io.Writer, doc *policy.Document) error {
 	return render.Dnsmasq(w, names)
 }
 
-// dnsmasqChange returns what [pbr] dnsmasq is to have, and nil if it has that already, or none is named.
+// dnsmasqChange returns what [pbr] dnsmasq is to have, and nil if it has that already, or none is
+// named.
 func dnsmasqChange(doc *policy.Document) ([]byte, error) {
 	path := doc.Settings.Dnsmasq
 	if path == "" {
@@ -89,7 +90,8 @@ func removeDnsmasq(path string) error {
 	return nil
 }
 
-// tellDnsmasq writes the file after an apply, and says what dnsmasq needs: it reads the file only when it starts.
+// tellDnsmasq writes the file after an apply, and says what dnsmasq needs: it reads the file only
+// when it starts.
 func (c command) tellDnsmasq(o *applyOptions) error {
 	if o.read == nil || !o.dnsmasq {
 		return nil

@@ -38,7 +38,8 @@ func run(args ...string) (int, string) {
 
 var tomlBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
 
-// Every policy in the docs passes pbr check, those of recipes.md without a warning but one that it explains.
+// Every policy in the docs passes pbr check, those of recipes.md without a warning but one that it
+// explains.
 func TestDocsPoliciesAreRight(t *testing.T) {
 	for name, text := range pages(t) {
 		for i, block := range tomlBlock.FindAllStringSubmatch(text, -1) {

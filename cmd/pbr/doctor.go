@@ -175,8 +175,9 @@ func readLive(k *kernel.Kernel, s *doctor.Subject, f *facts.Facts) error {
 	return nil
 }
 
-// askGateways asks the uplinks' gateways, all at once, for their link-layer addresses: whoever has one has to answer. Those that
-// cannot be asked, behind a device without such addresses, are left out.
+// askGateways asks the uplinks' gateways, all at once, for their link-layer addresses: whoever has
+// one has to answer. Those that cannot be asked, behind a device without such addresses, are left
+// out.
 func askGateways(configs []healthcheck.Config) []facts.Gateway {
 	prober := healthcheck.NewProber()
 	ctx, cancel := context.WithTimeout(context.Background(), gatewayTimeout)

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// Answers come in the order of the questions, however many at once are answered; a line that is too long is one of them.
+// Answers come in the order of the questions, however many at once are answered; a line that is too
+// long is one of them.
 func TestBatchKeepsTheOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pbr.toml")
 	if err := os.WriteFile(file, []byte("[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\nnat = \"masquerade\"\n[default]\nroutes = [{ uplink = \"isp1\" }]\n"), 0o600); err != nil {

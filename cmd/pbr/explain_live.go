@@ -15,8 +15,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// liveExplainer prepares the policy with what the kernel has, and the uplinks' health. It takes no lock: what changes meanwhile is explained as it was, or as it
-// is.
+// liveExplainer prepares the policy with what the kernel has, and the uplinks' health. It takes no
+// lock: what changes meanwhile is explained as it was, or as it is.
 func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explainer, error) {
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
@@ -70,7 +70,8 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	if err == nil {
 		return x, nil
 	}
-	// What is left of the table makes no sense, as when a chain is gone that others lead to: it is as the policy has it then.
+	// What is left of the table makes no sense, as when a chain is gone that others lead to: it is
+	// as the policy has it then.
 	have.Ruleset, live.Others = want.Ruleset, append(live.Others, tampered+": the answer is that of the table as it should be")
 	return explain.New(f.doc, want, have, live)
 }
@@ -126,7 +127,8 @@ func dropWords(chains []facts.DropChain) map[string][]string {
 	return out
 }
 
-// liveNotes tell what may make the kernel do otherwise than the policy says; inForce means that the policy is the one that was applied last.
+// liveNotes tell what may make the kernel do otherwise than the policy says; inForce means that the
+// policy is the one that was applied last.
 func liveNotes(want, have *plan.Plan, others []plan.Rule, inForce bool) (notes []string) {
 	changes := plan.Diff(have, want)
 	switch {

@@ -11,7 +11,8 @@ import (
 	"pbr/kernel/state"
 )
 
-// learnedNames finds the names by which addresses came into lists of domains; nil if there are no such lists.
+// learnedNames finds the names by which addresses came into lists of domains; nil if there are no
+// such lists.
 func learnedNames(doc *policy.Document, k *kernel.Kernel) func(list string, a netip.Addr) string {
 	names := map[string]map[netip.Addr]string{}
 	for i := range doc.Lists {

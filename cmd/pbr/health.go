@@ -16,7 +16,8 @@ import (
 	"pbr/kernel"
 )
 
-// healthFile, in the state directory, is what one watch leaves for the next, and for the commands that work without one.
+// healthFile, in the state directory, is what one watch leaves for the next, and for the commands
+// that work without one.
 const healthFile = "health.json"
 
 func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthFile) }
@@ -38,7 +39,8 @@ func (s *situation) down() compiler.Health {
 	return s.left.Down
 }
 
-// readSituation asks the running watch for the uplinks' health, or reads what the last one left of it.
+// readSituation asks the running watch for the uplinks' health, or reads what the last one left of
+// it.
 func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situation, error) {
 	machine, err := k.Machine(compiler.Needs(doc))
 	if err != nil {
@@ -60,7 +62,8 @@ func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, machine pla
 	return &situation{machine: machine, left: left}, nil
 }
 
-// tellLeft says which uplinks are not used for a reason that is not to be seen in policy and machine.
+// tellLeft says which uplinks are not used for a reason that is not to be seen in policy and
+// machine.
 func (c command) tellLeft(left daemon.Left) {
 	said := map[string]bool{}
 	for _, s := range left.Uplinks {
@@ -101,8 +104,8 @@ func runningWatch(k *kernel.Kernel) (*daemon.Report, error) {
 	return a.Report, nil
 }
 
-// forgetHealth removes what the last watch, or an order without one, left: also the socket of one that was killed, whose lock is
-// free.
+// forgetHealth removes what the last watch, or an order without one, left: also the socket of one
+// that was killed, whose lock is free.
 func forgetHealth(k *kernel.Kernel) error {
 	var errs []error
 	for _, name := range []string{healthFile, healthFile + ".new", daemon.SocketName} {

@@ -24,8 +24,8 @@ const codeNotify = "notify-secrets"
 // trouble is what is wrong with a file, and the command that mends it, empty where there is none.
 type trouble struct{ text, do string }
 
-// hookTrouble returns what is wrong with a hook on this machine: that it cannot be run, or that others than root can change what root would run. nil
-// is nothing.
+// hookTrouble returns what is wrong with a hook on this machine: that it cannot be run, or that
+// others than root can change what root would run. nil is nothing.
 func hookTrouble(path string) *trouble { return hookTroubleBelow("/", path) }
 
 // hookTroubleBelow is hookTrouble, but takes what is above a directory to be safe.
@@ -59,8 +59,8 @@ func notRunnable(path string) *trouble {
 	return nil
 }
 
-// openToOthers returns why others than root could change a file, or replace one in a directory. In a directory with the sticky bit nobody replaces what is not
-// their own.
+// openToOthers returns why others than root could change a file, or replace one in a directory. In
+// a directory with the sticky bit nobody replaces what is not their own.
 func openToOthers(path string) *trouble {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -77,8 +77,8 @@ func openToOthers(path string) *trouble {
 	return nil
 }
 
-// checkHook returns a warning of a policy's hook where it is of no use, or a danger, on this machine. On another one, which lacks the
-// uplinks' interfaces, nothing is known of it.
+// checkHook returns a warning of a policy's hook where it is of no use, or a danger, on this
+// machine. On another one, which lacks the uplinks' interfaces, nothing is known of it.
 func checkHook(doc *policy.Document, live bool) policy.Diagnostics {
 	path := doc.Watch.Hook
 	if path == "" || !live && !hasInterfaces(doc) {

@@ -163,7 +163,8 @@ type importedStatement struct {
 	Note    string       `json:"note"`
 }
 
-// printImport prints the policy, and the report or both as JSON. A policy that check would refuse is a mistake of the importer's.
+// printImport prints the policy, and the report or both as JSON. A policy that check would refuse
+// is a mistake of the importer's.
 func (c command) printImport(ctx *cli.Context, display string, result *from.Result) error {
 	warnings, err := judgeImport(result.Policy)
 	if err != nil {

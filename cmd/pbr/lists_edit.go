@@ -149,7 +149,8 @@ func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error
 // editTries is how often an edit is computed anew because the members change at the same time.
 const editTries = 10
 
-// editList changes the members that commands added to a list, in the kernel and in the state directory.
+// editList changes the members that commands added to a list, in the kernel and in the state
+// directory.
 func (c command) editList(list *policy.List, change func(*members.File) error) error {
 	return withKernel(func(k *kernel.Kernel) error {
 		dir := state.Find(k.Dir())

@@ -9,7 +9,8 @@ import (
 	"pbr/kernel/state"
 )
 
-// notePersistence notes, of a policy that came into force, which lists keep their members over a restart of the machine.
+// notePersistence notes, of a policy that came into force, which lists keep their members over a
+// restart of the machine.
 func notePersistence(doc *policy.Document, k *kernel.Kernel) error {
 	persist := map[string]bool{}
 	for i := range doc.Lists {

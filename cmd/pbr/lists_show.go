@@ -28,12 +28,15 @@ type listStatus struct {
 	Line int    `json:"line"`
 	// Sources are what the list is made of, in the file's order.
 	Sources []listSource `json:"sources"`
-	// Entries is how many addresses, prefixes and ranges the policy knows of, overlapping and adjacent ones merged.
+	// Entries is how many addresses, prefixes and ranges the policy knows of, overlapping and
+	// adjacent ones merged.
 	Entries int `json:"entries"`
-	// Living tells that the list is filled at run time too, and Size how many members of each IP version it may have then.
+	// Living tells that the list is filled at run time too, and Size how many members of each IP
+	// version it may have then.
 	Living bool `json:"living"`
 	Size   int  `json:"size,omitempty"`
-	// Members are all that is in the list; those that were added at run time are missing, and Unknown says why, where they cannot be read.
+	// Members are all that is in the list; those that were added at run time are missing, and
+	// Unknown says why, where they cannot be read.
 	Members []listMember `json:"members"`
 	Unknown string       `json:"unknown,omitempty"`
 }
@@ -50,8 +53,9 @@ type listSource struct {
 	Entries int `json:"entries"`
 	// Refresh is how often a URL is fetched, Timeout how long members stay, in seconds.
 	Refresh float64 `json:"refresh_s,omitempty"`
-	// Fetched is when a URL's text came, Checked when the server last said that it still is the one; Error is why fetching fails since Failed, and
-	// Withheld how many entries an answer has that was kept back.
+	// Fetched is when a URL's text came, Checked when the server last said that it still is the
+	// one; Error is why fetching fails since Failed, and Withheld how many entries an answer has
+	// that was kept back.
 	Fetched  *time.Time `json:"fetched,omitempty"`
 	Checked  *time.Time `json:"checked,omitempty"`
 	Failed   *time.Time `json:"failed,omitempty"`
@@ -64,11 +68,13 @@ type listSource struct {
 // listMember is an address, prefix or range that is in a list.
 type listMember struct {
 	Member string `json:"member"`
-	// Source is "policy" for what the policy knows, "added" for what pbr lists added, "learned" for what DNS answers gave.
+	// Source is "policy" for what the policy knows, "added" for what pbr lists added, "learned" for
+	// what DNS answers gave.
 	Source string `json:"source"`
 	// Name is the name that it is an address of.
 	Name string `json:"name,omitempty"`
-	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent: for ever.
+	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent:
+	// for ever.
 	Timeout float64 `json:"timeout_s,omitempty"`
 	Expires float64 `json:"expires_s,omitempty"`
 }

@@ -73,7 +73,8 @@ func sourcesToUpdate(doc *policy.Document, name string) ([]sources.Source, error
 	return list, nil
 }
 
-// fetchAll fetches all sources at the same time, and tells of each in their order: whether any, and whether all of them were good.
+// fetchAll fetches all sources at the same time, and tells of each in their order: whether any, and
+// whether all of them were good.
 func (c command) fetchAll(k *kernel.Kernel, list []sources.Source, force bool) (any, all bool) {
 	stop, cancel := interruptible()
 	defer cancel()
@@ -117,7 +118,8 @@ func skipping(res sources.Result) string {
 	return fmt.Sprintf(" (%s is no address and left out)", counted(res.Skipped, "other entry"))
 }
 
-// takeFetched brings what was fetched into force: through the running watch, or by applying again what was applied last.
+// takeFetched brings what was fetched into force: through the running watch, or by applying again
+// what was applied last.
 func (c command) takeFetched(ctx *cli.Context, k *kernel.Kernel) error {
 	for {
 		_, err := daemon.Ask(k.Dir(), daemon.Request{Do: "lists"})

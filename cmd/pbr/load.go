@@ -29,8 +29,8 @@ type policyFile struct {
 	diagnostics policy.Diagnostics
 }
 
-// load parses the policy file for a command that acts on it: errors only, warnings are check's. A file that cannot be
-// read at all is an error of its own.
+// load parses the policy file for a command that acts on it: errors only, warnings are check's. A
+// file that cannot be read at all is an error of its own.
 func load(ctx *cli.Context) (*policyFile, error) {
 	return loadWith(ctx, policy.Options{ErrorsOnly: true})
 }
@@ -74,7 +74,8 @@ func configName(ctx *cli.Context) (string, error) {
 	return "", usageError("--config has to name a file")
 }
 
-// withPolicy does something with a valid policy file and this network namespace's kernel; what is wrong with the file is reported.
+// withPolicy does something with a valid policy file and this network namespace's kernel; what is
+// wrong with the file is reported.
 func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kernel) error) error {
 	f, err := load(ctx)
 	if err != nil {
@@ -86,7 +87,8 @@ func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kerne
 	return withKernel(func(k *kernel.Kernel) error { return do(f, k) })
 }
 
-// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch has them, or the last one left them.
+// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch
+// has them, or the last one left them.
 func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
 	_, want, err := c.compileNow(f, k)
 	return want, err
@@ -105,8 +107,8 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 	return now, want, err
 }
 
-// compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong with it is
-// reported, warnings included.
+// compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong
+// with it is reported, warnings included.
 func (c command) compile(f *policyFile, machine plan.Machine, down compiler.Health) (*plan.Plan, error) {
 	ds := f.diagnostics
 	var p *plan.Plan

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// lockPatience is how long a command waits for another pbr that is at work, unless --lock-wait says otherwise.
+	// lockPatience is how long a command waits for another pbr that is at work, unless --lock-wait
+	// says otherwise.
 	lockPatience = 30 * time.Second
 	// lockSilence is how long it does so without a word.
 	lockSilence = time.Second
@@ -33,13 +34,15 @@ func lockWaitFlag() cli.Flag {
 // errWatch means that a running pbr watch has the lock, and answers.
 var errWatch = errors.New("pbr watch runs")
 
-// interruptible ends with an interrupt, so that a change is stopped between two steps, with everything undone.
+// interruptible ends with an interrupt, so that a change is stopped between two steps, with
+// everything undone.
 func interruptible() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 }
 
-// withLock does something for a command under the lock of this network namespace, so that one pbr at a time changes it. It waits for
-// another command, but not for a watch: the error is errWatch then.
+// withLock does something for a command under the lock of this network namespace, so that one pbr
+// at a time changes it. It waits for another command, but not for a watch: the error is errWatch
+// then.
 func (c command) withLock(ctx *cli.Context, k *kernel.Kernel, do func(context.Context) error) error {
 	stop, cancel := interruptible()
 	defer cancel()
@@ -91,7 +94,8 @@ func withKernel(do func(*kernel.Kernel) error) error {
 // doingWatch is what a watch says it does with the lock.
 const doingWatch = "watch"
 
-// lockForWatch takes the lock for as long as the watch runs. It waits for a pbr that is at work, or ending, but not for another watch.
+// lockForWatch takes the lock for as long as the watch runs. It waits for a pbr that is at work, or
+// ending, but not for another watch.
 func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
 	unlock, err := c.waitForLock(stop, k, doingWatch, lockPatience)
 	if errors.Is(err, errWatch) {
@@ -100,7 +104,8 @@ func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), e
 	return unlock, err
 }
 
-// watchRuns refuses something because a watch runs; advice says what to do, with the watch's process as its only operand.
+// watchRuns refuses something because a watch runs; advice says what to do, with the watch's
+// process as its only operand.
 func watchRuns(k *kernel.Kernel, advice string) error {
 	pid := 0
 	if report, err := runningWatch(k); err == nil && report != nil {

@@ -9,8 +9,9 @@ import (
 	"pbr/kernel"
 )
 
-// refuseNothing refuses a policy without uplinks while the kernel holds routes of one that had some. Where it holds none, as after a
-// boot, it is applied with a warning: there is nothing to lose.
+// refuseNothing refuses a policy without uplinks while the kernel holds routes of one that had
+// some. Where it holds none, as after a boot, it is applied with a warning: there is nothing to
+// lose.
 func (c command) refuseNothing(f *policyFile, k *kernel.Kernel) error {
 	if len(f.doc.Uplinks) > 0 {
 		return nil

@@ -13,8 +13,9 @@ import (
 // quickShown is how many findings an apply prints.
 const quickShown = 3
 
-// quickCheck tells what an apply that just ended could know: what on this machine keeps the policy from working. It changes no exit
-// status. Why the apply failed may be what the kernel lacks, which is only tried then.
+// quickCheck tells what an apply that just ended could know: what on this machine keeps the policy
+// from working. It changes no exit status. Why the apply failed may be what the kernel lacks, which
+// is only tried then.
 func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	if o.read == nil || c.stderr == io.Discard {
 		return

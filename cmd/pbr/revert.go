@@ -18,8 +18,8 @@ const (
 	// pendingPoll is how often a waiting revert looks whether it was confirmed. It does not
 	// matter to anyone: a confirmed one that ends late does nothing.
 	pendingPoll = time.Second
-	// An undo that fails, as by a lack of memory or by someone who changes the same at the same time, is tried again: after
-	// firstRetry, then after twice as long each time, up to lastRetry.
+	// An undo that fails, as by a lack of memory or by someone who changes the same at the same
+	// time, is tried again: after firstRetry, then after twice as long each time, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 )
@@ -99,7 +99,8 @@ func (r revert) waits() (waits bool, left time.Duration, err error) {
 	return true, pending.Left, nil
 }
 
-// waitUnconfirmed waits for the time to be over, or a signal, and reports whether the change is still unconfirmed.
+// waitUnconfirmed waits for the time to be over, or a signal, and reports whether the change is
+// still unconfirmed.
 func (r revert) waitUnconfirmed(stop context.Context) bool {
 	for {
 		waits, left, err := r.waits()
@@ -116,7 +117,8 @@ func (r revert) waitUnconfirmed(stop context.Context) bool {
 	}
 }
 
-// retry undoes the change, again and again until it succeeds or nothing waits any more. After a signal it tries once.
+// retry undoes the change, again and again until it succeeds or nothing waits any more. After a
+// signal it tries once.
 func (r revert) retry(stop context.Context) error {
 	told := ""
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
@@ -135,7 +137,8 @@ func (r revert) retry(stop context.Context) error {
 	}
 }
 
-// once undoes the change when the lock is free, however long that takes: another command ends, and a watch undoes it itself.
+// once undoes the change when the lock is free, however long that takes: another command ends, and
+// a watch undoes it itself.
 func (r revert) once(stop context.Context) error {
 	for {
 		unlock, err := r.k.Lock("undo of an unconfirmed apply")
@@ -176,8 +179,8 @@ func pause(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// toSyslog tells the system's log, where there is one: this process has no terminal. What failed is also in the state directory, from
-// which the next command tells it.
+// toSyslog tells the system's log, where there is one: this process has no terminal. What failed is
+// also in the state directory, from which the next command tells it.
 func toSyslog(text string) {
 	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_WARNING, "pbr")
 	if err != nil {

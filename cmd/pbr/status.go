@@ -49,20 +49,22 @@ type statusResult struct {
 	Policy  policyStatus   `json:"policy"`
 	Uplinks []uplinkStatus `json:"uplinks"`
 	Tables  []tableStatus  `json:"tables"`
-	// Unmarked are the connections that no policy caught and that use default's first uplink, and those that pbr
-	// has nothing to do with.
+	// Unmarked are the connections that no policy caught and that use default's first uplink, and
+	// those that pbr has nothing to do with.
 	Unmarked usage `json:"unmarked"`
 	// Balances are those that policies use.
 	Balances []balanceStatus `json:"balances"`
 	// Policies and Rules are in the file's order.
 	Policies []steeringStatus `json:"policies"`
 	Rules    []ruleStatus     `json:"rules"`
-	// Mask has the bits of marks that are pbr's, RulePriority is the first of its ip rules' priorities.
+	// Mask has the bits of marks that are pbr's, RulePriority is the first of its ip rules'
+	// priorities.
 	Mask         string `json:"mask"`
 	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
-	// Clock says that the machine's clock is behind, and what that means; only where a policy has a schedule.
+	// Clock says that the machine's clock is behind, and what that means; only where a policy has a
+	// schedule.
 	Clock string `json:"clock,omitempty"`
 	// Disabled are the objects of the file that have no effect.
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
@@ -85,7 +87,8 @@ type watchStatus struct {
 	Numbers      daemon.Numbers `json:"numbers"`
 }
 
-// usage counts connections; Bytes is nil where the kernel does not count them (net.netfilter.nf_conntrack_acct).
+// usage counts connections; Bytes is nil where the kernel does not count them
+// (net.netfilter.nf_conntrack_acct).
 type usage struct {
 	Connections int     `json:"connections"`
 	Bytes       *uint64 `json:"bytes,omitempty"`
@@ -105,11 +108,13 @@ type tableStatus struct {
 type activeRoute struct {
 	Family      plan.Family `json:"family"`
 	Destination string      `json:"destination"`
-	// Uplinks are more than one when they share connections, and none when the destination is unreachable.
+	// Uplinks are more than one when they share connections, and none when the destination is
+	// unreachable.
 	Uplinks []string `json:"uplinks"`
 	Via     []string `json:"via"`
 	Metric  uint32   `json:"metric"`
-	// Kept tells that none of the uplinks is usable: the route stays because the table has no other.
+	// Kept tells that none of the uplinks is usable: the route stays because the table has no
+	// other.
 	Kept bool `json:"kept"`
 }
 
@@ -160,7 +165,8 @@ func statusExit(s *statusResult) error {
 	return nil
 }
 
-// readStatus takes policy and health from the running watch, or from the policy file and what the last watch left.
+// readStatus takes policy and health from the running watch, or from the policy file and what the
+// last watch left.
 func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, error) {
 	report, err := runningWatch(k)
 	if err != nil {
@@ -217,8 +223,8 @@ func (s *statusResult) setQuotas(quotas map[string]*daemon.QuotaStatus) {
 	}
 }
 
-// fileNote says what is wrong with the policy file, while a watch runs that read it when it was good; empty if nothing is, or the
-// command line names none that is there.
+// fileNote says what is wrong with the policy file, while a watch runs that read it when it was
+// good; empty if nothing is, or the command line names none that is there.
 func fileNote(ctx *cli.Context, report *daemon.Report) string {
 	name, err := configName(ctx)
 	if err != nil {
@@ -305,7 +311,8 @@ func sum(used map[uint32]conntrack.Usage, marks ...uint32) usage {
 	return u
 }
 
-// activeRoutes lists the policy's tables, default last, with the route of the lowest metric to each destination.
+// activeRoutes lists the policy's tables, default last, with the route of the lowest metric to each
+// destination.
 func activeRoutes(o *daemon.Outline, uplinks []uplinkStatus, live *plan.Plan) []tableStatus {
 	byInterface := map[string]uplinkStatus{}
 	for _, u := range uplinks {

@@ -14,8 +14,8 @@ type balanceStatus struct {
 	Name    string         `json:"name"`
 	Comment string         `json:"comment,omitempty"`
 	Members []memberStatus `json:"members"`
-	// Sticky reports whether clients keep their member; Clients is how many are remembered, and Full how many packets found no room
-	// for their client: both nil where it does not.
+	// Sticky reports whether clients keep their member; Clients is how many are remembered, and
+	// Full how many packets found no room for their client: both nil where it does not.
 	Sticky  bool    `json:"sticky"`
 	Clients *int    `json:"clients,omitempty"`
 	Full    *uint64 `json:"full,omitempty"`

@@ -12,7 +12,8 @@ import (
 type domainsStatus struct {
 	// Way is "queue", "target" (xtables' NFQUEUE), or "log".
 	Way string `json:"way"`
-	// Holds tells that answers wait until their addresses are known, so that the first connection goes right.
+	// Holds tells that answers wait until their addresses are known, so that the first connection
+	// goes right.
 	Holds bool `json:"holds"`
 	// Reason is why there is no better way.
 	Reason string `json:"reason,omitempty"`

@@ -15,9 +15,11 @@ type steeringStatus struct {
 	Comment string               `json:"comment,omitempty"`
 	Line    int                  `json:"line"`
 	Target  daemon.OutlineTarget `json:"target"`
-	// Uplinks carry new connections now, by IP version; empty where none does, several where a balance or equal distances choose.
+	// Uplinks carry new connections now, by IP version; empty where none does, several where a
+	// balance or equal distances choose.
 	Uplinks map[string][]string `json:"uplinks"`
-	// Hits are the connections that a policy has caught since the table was made; nil if that is not known.
+	// Hits are the connections that a policy has caught since the table was made; nil if that is
+	// not known.
 	Hits *uint64 `json:"hits,omitempty"`
 	// Problem says what is wrong; empty if nothing is.
 	Problem string `json:"problem,omitempty"`
@@ -116,7 +118,8 @@ func (st *steering) ofUplink(target daemon.OutlineTarget, family plan.Family) ([
 	return st.instead(target.Strict, family, fault)
 }
 
-// isRule reports whether no policy has such a target: then there is no set of usable uplinks to ask, and the uplink's own table decides.
+// isRule reports whether no policy has such a target: then there is no set of usable uplinks to
+// ask, and the uplink's own table decides.
 func (st *steering) isRule(target daemon.OutlineTarget) bool {
 	return !slices.ContainsFunc(st.outline.Selectors, func(p daemon.OutlineSelector) bool { return p.Target == target })
 }
@@ -188,7 +191,8 @@ func (st *steering) ofTable(table string, family plan.Family) ([]string, string)
 	}
 }
 
-// elsewhere reports whether a table has routes, of another IP version or to some destinations: then it is not meant to have one to everywhere.
+// elsewhere reports whether a table has routes, of another IP version or to some destinations: then
+// it is not meant to have one to everywhere.
 func (st *steering) elsewhere(table string) bool {
 	return slices.ContainsFunc(st.status.Tables, func(t tableStatus) bool { return t.Name == table && len(t.Active) > 0 })
 }

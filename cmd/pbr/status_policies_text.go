@@ -13,7 +13,8 @@ import (
 // policiesShown bounds the table of policies; --json has all of them.
 const policiesShown = 40
 
-// writeSteering writes policies and rules. Of many policies those that nothing happens to are left out.
+// writeSteering writes policies and rules. Of many policies those that nothing happens to are left
+// out.
 func writeSteering(w io.Writer, s *statusResult) {
 	shown := s.Policies
 	if len(shown) > policiesShown {

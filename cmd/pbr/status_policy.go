@@ -17,9 +17,11 @@ import (
 
 // policyStatus tells which policy is in force, and what is not.
 type policyStatus struct {
-	// State is "in force", "not applied", or "differs" where the kernel, or the policy file, is not what was applied last.
+	// State is "in force", "not applied", or "differs" where the kernel, or the policy file, is not
+	// what was applied last.
 	State string `json:"state"`
-	// File is the policy in force as it was named, Path where it can be read again; empty when nothing is known of it.
+	// File is the policy in force as it was named, Path where it can be read again; empty when
+	// nothing is known of it.
 	File string `json:"file"`
 	Path string `json:"path"`
 	// StartedWith is the file that the running watch was started with.
@@ -125,7 +127,8 @@ func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p pol
 	return p, nil
 }
 
-// otherFileText says which file is in force, where it is not the one that pbr watch was started with. During a trial that is the trial's file.
+// otherFileText says which file is in force, where it is not the one that pbr watch was started
+// with. During a trial that is the trial's file.
 func otherFileText(now *applied.InForce, read string, trial bool) string {
 	if trial {
 		return fmt.Sprintf("in force is %s, on trial; without pbr confirm %s, which was applied before, is in force again; pbr watch was started with %s", read, now.Name, now.Watch)
@@ -159,7 +162,8 @@ func (p *policyStatus) findRejected(named string, s applied.Store, now *applied.
 	}
 }
 
-// findEdit looks whether the file in force was edited since it was applied. A broken one is told otherwise.
+// findEdit looks whether the file in force was edited since it was applied. A broken one is told
+// otherwise.
 func (p *policyStatus) findEdit(now *applied.InForce) {
 	if now.Path == "" {
 		return

@@ -144,7 +144,8 @@ func TestSizeAndSpan(t *testing.T) {
 	}
 }
 
-// A number that is not known is absent: a balance that is not sticky remembers nobody, which is not the same as 0 clients.
+// A number that is not known is absent: a balance that is not sticky remembers nobody, which is not
+// the same as 0 clients.
 func TestStatusLeavesUnknownNumbersOut(t *testing.T) {
 	nobody, none := 0, uint64(0)
 	for want, b := range map[string]balanceStatus{

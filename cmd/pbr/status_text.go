@@ -24,7 +24,8 @@ const (
 	noColour    = "\x1b[0m"
 )
 
-// printStatus prints the status as JSON or tables; all of it at once, so that a refreshed one does not flicker.
+// printStatus prints the status as JSON or tables; all of it at once, so that a refreshed one does
+// not flicker.
 func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	if ctx.Bool("json") {
 		return printJSON(c.stdout, s)
@@ -46,7 +47,8 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	return nil
 }
 
-// failureShown is how long the last failure of an uplink that is in use again is worth a column; --json has it for ever.
+// failureShown is how long the last failure of an uplink that is in use again is worth a column;
+// --json has it for ever.
 const failureShown = 24 * time.Hour
 
 func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
@@ -169,7 +171,8 @@ func uplinkRows(u uplinkStatus, now time.Time) (rows []checkRow) {
 	return rows
 }
 
-// checkCells are the columns from STATE to LAST FAILURE; those between, of the uplink's use, are left to the caller.
+// checkCells are the columns from STATE to LAST FAILURE; those between, of the uplink's use, are
+// left to the caller.
 func checkCells(u checkStatus, now time.Time) []string {
 	row := []string{u.State, "-", "-", "-", "-", "-", "-", "-"}
 	if u.Since != nil {
@@ -255,7 +258,8 @@ func routeText(a activeRoute) string {
 	return text
 }
 
-// writeRows writes columns, each as wide as its widest cell. The last one is broken to fit a terminal. tint returns the escape sequence of a cell.
+// writeRows writes columns, each as wide as its widest cell. The last one is broken to fit a
+// terminal. tint returns the escape sequence of a cell.
 func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -284,7 +288,8 @@ func writeRows(w io.Writer, rows [][]string, tint func(row, column int) string) 
 	}
 }
 
-// lastCell is the last cell of a row, which begins at a column: broken, or on lines of its own, where it does not fit.
+// lastCell is the last cell of a row, which begins at a column: broken, or on lines of its own,
+// where it does not fit.
 func lastCell(cell string, width, at int) string {
 	const indent = 4
 	if width == 0 || at+utf8.RuneCountInString(cell) <= width {

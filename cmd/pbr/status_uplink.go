@@ -18,14 +18,15 @@ type uplinkStatus struct {
 	Name      string `json:"name"`
 	Comment   string `json:"comment,omitempty"`
 	Interface string `json:"interface"`
-	// checkStatus is that of the versions while they agree; else the state is "mixed", and the rest of the one that is worse. Usable
-	// is that of any.
+	// checkStatus is that of the versions while they agree; else the state is "mixed", and the rest
+	// of the one that is worse. Usable is that of any.
 	checkStatus
 	// Versions are those that the uplink carries, "ipv4" and "ipv6".
 	Versions map[string]checkStatus `json:"versions"`
 	// Quota is nil where the uplink has none.
 	Quota *daemon.QuotaStatus `json:"quota,omitempty"`
-	// Mark pins connections to the uplink, StrictMark those of strict policies where there are any; Table is its pinned table.
+	// Mark pins connections to the uplink, StrictMark those of strict policies where there are any;
+	// Table is its pinned table.
 	Mark       string `json:"mark"`
 	StrictMark string `json:"strict_mark,omitempty"`
 	Table      uint32 `json:"table"`
@@ -126,7 +127,8 @@ func checked(s healthcheck.Status) checkStatus {
 	}
 }
 
-// lines are the states of a policy's lines without a watch: what the last one left, without what only a running one knows, or what the link alone tells.
+// lines are the states of a policy's lines without a watch: what the last one left, without what
+// only a running one knows, or what the link alone tells.
 func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	links := daemon.Links(doc, s.machine)
 	for _, line := range daemon.Lines(doc) {

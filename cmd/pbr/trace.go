@@ -150,7 +150,8 @@ func traceProto(ctx *cli.Context) (uint8, error) {
 	return policy.PacketProto("--proto", ctx.String("proto"))
 }
 
-// arrangeTrace makes rules: one for each IP version that may match, so that an address of one does not select packets of the other.
+// arrangeTrace makes rules: one for each IP version that may match, so that an address of one does
+// not select packets of the other.
 func arrangeTrace(in string, common []plan.Match, addrs map[plan.Family][]plan.Match, families map[plan.Family]bool) (*nft.TraceFilter, error) {
 	var rules [][]plan.Match
 	for _, family := range plan.Families {

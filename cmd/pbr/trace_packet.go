@@ -133,7 +133,8 @@ type tracedItem struct {
 	DPort  *uint16 `json:"dport,omitempty"`
 	// State is "new" where policies were asked, else "established", or "reply" for an answer.
 	State string `json:"state"`
-	// Verdict is what became of it: as explain's, or "lost" where it went no further, and no chain dropped it.
+	// Verdict is what became of it: as explain's, or "lost" where it went no further, and no chain
+	// dropped it.
 	Verdict   string          `json:"verdict"`
 	Interface *string         `json:"interface"`
 	Uplink    *string         `json:"uplink"`
@@ -260,8 +261,9 @@ func (p *tracedPacket) verdict(out string, a *explain.Answer) string {
 	return "lost"
 }
 
-// agrees reports whether explain foretold what became of a packet: of every packet the interface or, where turn or chance decides, one of the
-// uplinks; of first packets the policy and the address that the far end sees, too.
+// agrees reports whether explain foretold what became of a packet: of every packet the interface
+// or, where turn or chance decides, one of the uplinks; of first packets the policy and the address
+// that the far end sees, too.
 func agrees(item *tracedItem, a *explain.Answer) bool {
 	switch {
 	case item.Verdict == "lost":

@@ -10,8 +10,9 @@ import (
 	"pbr/kernel"
 )
 
-// undo goes back to the policy before the apply that waits, without a watch, and notes that the policy on trial was rejected: before
-// that, so that an undo that is killed on the way leaves no policy that a boot would apply.
+// undo goes back to the policy before the apply that waits, without a watch, and notes that the
+// policy on trial was rejected: before that, so that an undo that is killed on the way leaves no
+// policy that a boot would apply.
 func (c command) undo(stop context.Context, k *kernel.Kernel) (*daemon.Applied, error) {
 	s := applied.Open(k.Dir())
 	noted := rejectTrial(s)
@@ -25,7 +26,8 @@ func (c command) undo(stop context.Context, k *kernel.Kernel) (*daemon.Applied, 
 	return done, nil
 }
 
-// rejectTrial notes that the policy on trial was rejected, and that the one before it is in force again.
+// rejectTrial notes that the policy on trial was rejected, and that the one before it is in force
+// again.
 func rejectTrial(s applied.Store) error {
 	trial, err := s.Trial()
 	if err != nil {
@@ -44,8 +46,9 @@ func rejectTrial(s applied.Store) error {
 	return err
 }
 
-// goBack applies the policy from before the trial for the machine as it is now, so that damage by others does not come back with it.
-// Where that policy is not known, or cannot be applied, the kernel gets the state that it had before the trial.
+// goBack applies the policy from before the trial for the machine as it is now, so that damage by
+// others does not come back with it. Where that policy is not known, or cannot be applied, the
+// kernel gets the state that it had before the trial.
 func (c command) goBack(stop context.Context, k *kernel.Kernel, s applied.Store) (*daemon.Applied, error) {
 	before := policyBefore(k, s)
 	if before == nil {
@@ -68,7 +71,8 @@ func (c command) goBack(stop context.Context, k *kernel.Kernel, s applied.Store)
 	return done, nil
 }
 
-// policyBefore returns the policy from before the trial; nil where there was none or it is not known.
+// policyBefore returns the policy from before the trial; nil where there was none or it is not
+// known.
 func policyBefore(k *kernel.Kernel, s applied.Store) *policyFile {
 	if nothing, err := k.NothingBefore(); err != nil || nothing {
 		return nil

@@ -66,7 +66,8 @@ func (c command) runUplink(ctx *cli.Context) error {
 	return nil
 }
 
-// force orders it through the running watch, or under the lock without one. The result is daemon.Report.Kept afterwards.
+// force orders it through the running watch, or under the lock without one. The result is
+// daemon.Report.Kept afterwards.
 func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]string, err error) {
 	for {
 		kept, asked, err := askUplink(name, mode)
@@ -100,7 +101,8 @@ func (c command) tellStaying(name string, kept map[string][]string) {
 	}
 }
 
-// askUplink has the running watch do it; asked is false when none runs. kept is daemon.Report.Kept afterwards.
+// askUplink has the running watch do it; asked is false when none runs. kept is daemon.Report.Kept
+// afterwards.
 func askUplink(name, mode string) (kept map[string][]string, asked bool, err error) {
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
@@ -120,8 +122,9 @@ func askUplink(name, mode string) (kept map[string][]string, asked bool, err err
 	return kept, true, nil
 }
 
-// forceAlone does it without a watch. The kernel is changed only where it holds what the policy file says: else an edit of the file that
-// nobody has applied yet would come into force along with it.
+// forceAlone does it without a watch. The kernel is changed only where it holds what the policy
+// file says: else an edit of the file that nobody has applied yet would come into force along with
+// it.
 func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kernel, name, mode string) (map[string][]string, error) {
 	if err := daemon.CheckUplink(f.doc, name); err != nil {
 		return nil, err

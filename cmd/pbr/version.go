@@ -10,7 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// What the linker sets. Without it the version is that of a development build, commit and its date those that the compiler notes.
+// What the linker sets. Without it the version is that of a development build, commit and its date
+// those that the compiler notes.
 var version, commit, commitDate string
 
 // developmentVersion is that of a build that has no other.
@@ -23,7 +24,8 @@ type build struct {
 	Date    string `json:"date,omitempty"`
 	// Go is the version of the compiler.
 	Go string `json:"go"`
-	// Features are what is built in: the platform, the methods of checks, the other features that a build may lack, build tags.
+	// Features are what is built in: the platform, the methods of checks, the other features that a
+	// build may lack, build tags.
 	Features []string `json:"features"`
 	// Lacks are the features that are not built in.
 	Lacks []string `json:"lacks,omitempty"`
@@ -55,7 +57,8 @@ func thisBuild() build {
 	return b
 }
 
-// ownTags returns the build tags that change what pbr can do; the other one leaves out a part of the cli library that is not used.
+// ownTags returns the build tags that change what pbr can do; the other one leaves out a part of
+// the cli library that is not used.
 func ownTags(list string) []string {
 	return slices.DeleteFunc(strings.Split(list, ","), func(tag string) bool { return tag == "urfave_cli_no_docs" || tag == "" })
 }

@@ -180,7 +180,8 @@ func hangUps(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// notifyManager tells the service manager, if there is one. A reload has to say when it began (sd_notify(3)).
+// notifyManager tells the service manager, if there is one. A reload has to say when it began
+// (sd_notify(3)).
 func notifyManager(state string) {
 	if strings.HasPrefix(state, "RELOADING=1") {
 		var now unix.Timespec

@@ -18,7 +18,8 @@ const (
 	resolvConf = "/etc/resolv.conf"
 	// askPause is the time between two questions, so that a long list does not flood a resolver.
 	askPause = 50 * time.Millisecond
-	// askPatience is how long an answer may take, and askAgain when a name is asked for again that had none.
+	// askPatience is how long an answer may take, and askAgain when a name is asked for again that
+	// had none.
 	askPatience = 2 * time.Second
 	askAgain    = time.Minute
 	// A name is asked for again when its answer's time to live is over, within these bounds.
@@ -26,7 +27,8 @@ const (
 	askLatest  = time.Hour
 )
 
-// asker asks the system's resolver for the names of lists, so that they have addresses before a client asks. Names below them are not known.
+// asker asks the system's resolver for the names of lists, so that they have addresses before a
+// client asks. Names below them are not known.
 type asker struct {
 	answered func(msg []byte, server netip.Addr)
 	mu       sync.Mutex

@@ -16,8 +16,9 @@ import (
 // hookWords bounds what is kept of what a hook prints.
 const hookWords = 500
 
-// setHook makes a command the hook; "" is none. That it cannot be run is said at once rather than at the first failure of an uplink, but it
-// is no reason to leave uplinks unwatched, and it may be mended without a reload.
+// setHook makes a command the hook; "" is none. That it cannot be run is said at once rather than
+// at the first failure of an uplink, but it is no reason to leave uplinks unwatched, and it may be
+// mended without a reload.
 func setHook(hooks *daemon.Hooks, path string, log *slog.Logger) {
 	hooks.SetCommand(path)
 	if path == "" {
@@ -30,7 +31,8 @@ func setHook(hooks *daemon.Hooks, path string, log *slog.Logger) {
 	}
 }
 
-// runHook runs the hook until it ends; when ctx does it is killed, with all that it started and that did not leave its process group.
+// runHook runs the hook until it ends; when ctx does it is killed, with all that it started and
+// that did not leave its process group.
 func runHook(ctx context.Context, path string, environment []string) error {
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Dir = "/"
@@ -47,8 +49,8 @@ func runHook(ctx context.Context, path string, environment []string) error {
 	return err
 }
 
-// firstWords keeps the beginning of what is written. It is an io.Writer and nothing else: what else it could do, as ReadFrom, would go
-// past the bound.
+// firstWords keeps the beginning of what is written. It is an io.Writer and nothing else: what else
+// it could do, as ReadFrom, would go past the bound.
 type firstWords struct{ words []byte }
 
 func (f *firstWords) Write(p []byte) (int, error) {

@@ -34,7 +34,8 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	return inWords(groups, a)
 }
 
-// inWords writes a list of phrases as a sentence has it: "routes: 7 added, sets: 2 changed". Lists of names stay lists.
+// inWords writes a list of phrases as a sentence has it: "routes: 7 added, sets: 2 changed". Lists
+// of names stay lists.
 func inWords(_ []string, a slog.Attr) slog.Attr {
 	list, ok := a.Value.Any().([]string)
 	if ok && slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, " ") }) {

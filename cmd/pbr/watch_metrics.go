@@ -32,8 +32,8 @@ type metricsServer struct {
 	server  *http.Server
 }
 
-// listen serves on an address from now on, and on the former one no more; "" is none. That it cannot is logged: metrics are no
-// reason to leave uplinks unwatched.
+// listen serves on an address from now on, and on the former one no more; "" is none. That it
+// cannot is logged: metrics are no reason to leave uplinks unwatched.
 func (m *metricsServer) listen(address string) {
 	if address == m.address {
 		return
@@ -75,7 +75,8 @@ func (m *metricsServer) close() {
 	}
 }
 
-// metricsListener opens "ADDRESS:PORT" or "unix:PATH"; a socket that nobody listens on any more is replaced.
+// metricsListener opens "ADDRESS:PORT" or "unix:PATH"; a socket that nobody listens on any more is
+// replaced.
 func metricsListener(address string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	if !unix {

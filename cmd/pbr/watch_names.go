@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// namesLook is how often is looked whether there is something to save, and namesSave how long is waited at most until it is saved: a second for
-	// each of so many members.
+	// namesLook is how often is looked whether there is something to save, and namesSave how long
+	// is waited at most until it is saved: a second for each of so many members.
 	namesLook    = time.Second
 	namesSave    = 5 * time.Minute
 	namesAtLeast = 5 * time.Second
@@ -44,7 +44,8 @@ type namesKeeper struct {
 	saved  time.Time
 }
 
-// newNamesKeeper prepares to learn. A list's set that has to be made anew gets what is known at that moment.
+// newNamesKeeper prepares to learn. A list's set that has to be made anew gets what is known at
+// that moment.
 func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 	learner, err := k.Learner()
 	if err != nil {
@@ -162,7 +163,8 @@ func (n *namesKeeper) save(list string) {
 // Keep puts what was learned into the state directory now.
 func (n *namesKeeper) Keep() { n.saveAll(true) }
 
-// saveAll keeps what was learned for all lists, if that is more than was saved and it is time to, or in the end.
+// saveAll keeps what was learned for all lists, if that is more than was saved and it is time to,
+// or in the end.
 func (n *namesKeeper) saveAll(end bool) {
 	n.saving.Lock()
 	defer n.saving.Unlock()

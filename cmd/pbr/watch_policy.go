@@ -21,27 +21,31 @@ import (
 	"pbr/kernel"
 )
 
-// policies are what a watch has in force, goes back to, and reads anew: daemon.Trials, with the files behind the documents.
+// policies are what a watch has in force, goes back to, and reads anew: daemon.Trials, with the
+// files behind the documents.
 type policies struct {
 	k     *kernel.Kernel
 	store applied.Store
 	// own is the file that the watch was started with.
 	own string
-	// start is the policy to start with, waits its trial if it waits to be confirmed, and note what is to be told of that.
+	// start is the policy to start with, waits its trial if it waits to be confirmed, and note what
+	// is to be told of that.
 	start *policyFile
 	waits *daemon.Trial
 	note  string
 	log   *slog.Logger
 
 	mu sync.Mutex
-	// texts has the texts of the documents that are in force, are gone back to, or may come into force.
+	// texts has the texts of the documents that are in force, are gone back to, or may come into
+	// force.
 	texts map[*policy.Document]*applied.Policy
 	// now is the one in force.
 	now *applied.Policy
 }
 
-// startPolicies decides what a starting watch goes on with: a trial that waits, the file that was applied last in this boot in the place of
-// its own, or its own; and the policy that was kept last in the place of one that was rejected.
+// startPolicies decides what a starting watch goes on with: a trial that waits, the file that was
+// applied last in this boot in the place of its own, or its own; and the policy that was kept last
+// in the place of one that was rejected.
 func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel.Kernel) (*policies, error) {
 	name, err := configName(ctx)
 	if err != nil {
@@ -90,7 +94,8 @@ func (p *policies) startFile(name string) (*policyFile, error) {
 	return f, err
 }
 
-// resume goes on with a trial that waits to be confirmed. One whose time is over is undone: the policy from before is started with.
+// resume goes on with a trial that waits to be confirmed. One whose time is over is undone: the
+// policy from before is started with.
 func (p *policies) resume(c command, stop context.Context) (resumed bool, err error) {
 	pending, err := p.k.Pending()
 	if err != nil || pending == nil {
@@ -194,7 +199,8 @@ func (p *policies) reload() (*policy.Document, error) {
 	return p.valid(f)
 }
 
-// held goes back to the policy that was kept last, as the file that it came from has it no more: a reload reads that file.
+// held goes back to the policy that was kept last, as the file that it came from has it no more: a
+// reload reads that file.
 func (p *policies) held() (*policy.Document, error) {
 	kept, err := p.store.Kept()
 	if err != nil {
@@ -255,7 +261,8 @@ func (p *policies) Drop(*plan.Plan) error {
 	return errors.Join(p.k.ClearPending(), p.store.EndTrial())
 }
 
-// Kept implements daemon.Trials. What cannot be noted for the next start is no reason to undo anything.
+// Kept implements daemon.Trials. What cannot be noted for the next start is no reason to undo
+// anything.
 func (p *policies) Kept(doc *policy.Document) error {
 	if err := p.k.ClearPending(); err != nil {
 		return err

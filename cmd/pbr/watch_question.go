@@ -14,10 +14,12 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// askSize is how long an answer over UDP may be: longer ones are split up on some ways (DNS flag day 2020).
+// askSize is how long an answer over UDP may be: longer ones are split up on some ways (DNS flag
+// day 2020).
 const askSize = 1232
 
-// reply is a name server's answer. Its TTL is that of the record that ends first, askAgain without any.
+// reply is a name server's answer. Its TTL is that of the record that ends first, askAgain without
+// any.
 type reply struct {
 	text      []byte
 	ttl       time.Duration

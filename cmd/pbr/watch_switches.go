@@ -9,7 +9,8 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// flushSwitched deletes the connections that policies decide otherwise since their windows began or ended, and returns how many.
+// flushSwitched deletes the connections that policies decide otherwise since their windows began or
+// ended, and returns how many.
 func (p *policies) flushSwitched(s *daemon.Switches) (n int, err error) {
 	text := p.text(s.Doc)
 	if text == nil {
@@ -51,8 +52,8 @@ type switchJudge struct {
 	before, now *explain.Explainer
 }
 
-// ends reports whether a connection ends: a policy that catches it since its window began, or that caught it until its window ended, and
-// a new connection would not get the same way.
+// ends reports whether a connection ends: a policy that catches it since its window began, or that
+// caught it until its window ended, and a new connection would not get the same way.
 func (j *switchJudge) ends(c *explain.Connection) bool {
 	now := j.now.Carried(c)
 	if !now.Differs && !now.Refused {

@@ -38,7 +38,8 @@ type By struct {
 	Line int
 }
 
-// Answer is what becomes of a packet. Texts are empty, and addresses invalid, where there is nothing of the kind, or where Members lead to different ones.
+// Answer is what becomes of a packet. Texts are empty, and addresses invalid, where there is
+// nothing of the kind, or where Members lead to different ones.
 type Answer struct {
 	Verdict, Source string
 	By              By
@@ -182,7 +183,8 @@ func (x *Explainer) byRule(way *walk.Way) By {
 	return By{Kind: ByMain}
 }
 
-// reply is the uplink that the answer comes back by, or for what arrived by an uplink leaves through.
+// reply is the uplink that the answer comes back by, or for what arrived by an uplink leaves
+// through.
 func (x *Explainer) reply(p *walk.Packet, way *walk.Way, uplink string) string {
 	if x.byInterface[p.IIF] == nil {
 		return uplink
@@ -202,7 +204,8 @@ const (
 	protoUDP = 17
 )
 
-// offload reports whether the rest of the connection goes past the kernel's slow path, and why or why not.
+// offload reports whether the rest of the connection goes past the kernel's slow path, and why or
+// why not.
 func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
 	mode := x.doc.Settings.Offload.Mode
 	switch {
@@ -276,7 +279,8 @@ func (x *Explainer) dropping(a *Answer) (notes []string) {
 	return notes
 }
 
-// lostAnswer says what keeps the answer of a packet that leaves through an uplink from coming back; empty if nothing is known to.
+// lostAnswer says what keeps the answer of a packet that leaves through an uplink from coming back;
+// empty if nothing is known to.
 func (x *Explainer) lostAnswer(p *walk.Packet, way *walk.Way) string {
 	if !x.isLive() || way.Fate != walk.Forwarded || x.byInterface[way.Dev] == nil || !way.Src.IsValid() {
 		return ""

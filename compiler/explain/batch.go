@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Line answers one question of a batch, a line of JSON, and appends the answer, a line too; nothing for an empty line.
+// Line answers one question of a batch, a line of JSON, and appends the answer, a line too; nothing
+// for an empty line.
 func (x *Explainer) Line(b []byte, line []byte, resolve Resolver) []byte {
 	if line = bytes.TrimSpace(line); len(line) == 0 {
 		return b
@@ -24,7 +25,8 @@ func (x *Explainer) Line(b []byte, line []byte, resolve Resolver) []byte {
 	return append(AppendError(b, id, err.Error()), '\n')
 }
 
-// parse reads an object of texts and numbers. What is written in a less usual way is left to the library.
+// parse reads an object of texts and numbers. What is written in a less usual way is left to the
+// library.
 func parse(line []byte, t *Text) (id string, err error) {
 	s := scanner{rest: line}
 	if id, ok := s.object(t); ok {

@@ -12,8 +12,9 @@ import (
 
 // Connection is a running connection, as connection tracking knows it.
 type Connection struct {
-	// Src and Dst are the addresses that it was opened with, ReplySrc and ReplyDst those of its answers as they arrive here: where
-	// the source is translated, ReplyDst is what the far end sees.
+	// Src and Dst are the addresses that it was opened with, ReplySrc and ReplyDst those of its
+	// answers as they arrive here: where the source is translated, ReplyDst is what the far end
+	// sees.
 	Src, Dst, ReplySrc, ReplyDst netip.Addr
 	Proto                        uint8
 	SPort, DPort                 uint16
@@ -24,16 +25,20 @@ type Connection struct {
 	MAC *[6]byte
 }
 
-// Carried says what carries a connection, and what catches a new one of the same addresses and ports now.
+// Carried says what carries a connection, and what catches a new one of the same addresses and
+// ports now.
 type Carried struct {
-	// In is the interface that it was opened by, "local" for the router's own; empty if that is not known.
+	// In is the interface that it was opened by, "local" for the router's own; empty if that is not
+	// known.
 	In string
-	// Uplink carries it; empty if none does. Interface is the one that it leaves or came by, where that is known.
+	// Uplink carries it; empty if none does. Interface is the one that it leaves or came by, where
+	// that is known.
 	Uplink, Interface string
 	// By and Table are those of a new connection.
 	By    By
 	Table string
-	// Differs reports that a new connection would not get this uplink: the policy changed since, or health did.
+	// Differs reports that a new connection would not get this uplink: the policy changed since, or
+	// health did.
 	Differs bool
 	// Refused reports that a new connection would get no way at all.
 	Refused bool
@@ -46,8 +51,8 @@ func (x *Explainer) At(now time.Time) *Explainer {
 	return &y
 }
 
-// Carried finds out what carries a connection. What connection tracking does not keep of its first packet counts as absent: the user,
-// DSCP, a mark of others, and the MAC address if c has none.
+// Carried finds out what carries a connection. What connection tracking does not keep of its first
+// packet counts as absent: the user, DSCP, a mark of others, and the MAC address if c has none.
 func (x *Explainer) Carried(c *Connection) Carried {
 	name, _, _ := strings.Cut(x.markName(c.Mark), "/") // an uplink may have several marks: isp2, isp2/strict
 	w := Carried{Uplink: name}
@@ -81,8 +86,8 @@ func (a *Answer) mayUse(uplink string) bool {
 	return a.Uplink == uplink || slices.Contains(a.Members, uplink)
 }
 
-// opener is the interface that a connection was opened by. The route to its source tells it, unless that leads out of an uplink: then the mark does, or the uplink's
-// address that was asked.
+// opener is the interface that a connection was opened by. The route to its source tells it, unless
+// that leads out of an uplink: then the mark does, or the uplink's address that was asked.
 func (x *Explainer) opener(c *Connection, pinned string) string {
 	dev, own := x.router.To(c.Src)
 	switch {
@@ -98,8 +103,8 @@ func (x *Explainer) opener(c *Connection, pinned string) string {
 	return dev
 }
 
-// unmarkedUplink is the uplink of a connection that no mark pins: the one whose address the far end sees, or else the one that a later packet
-// leaves through.
+// unmarkedUplink is the uplink of a connection that no mark pins: the one whose address the far end
+// sees, or else the one that a later packet leaves through.
 func (x *Explainer) unmarkedUplink(c *Connection, in string) string {
 	p := x.packetOf(c, c.ReplySrc, in)
 	p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark
@@ -110,7 +115,8 @@ func (x *Explainer) unmarkedUplink(c *Connection, in string) string {
 	return a.Uplink
 }
 
-// holder is the uplink that has an address: on its interface, or as what its source NAT translates to; empty if none has.
+// holder is the uplink that has an address: on its interface, or as what its source NAT translates
+// to; empty if none has.
 func (x *Explainer) holder(a netip.Addr) string {
 	for i := range x.doc.Uplinks {
 		u := &x.doc.Uplinks[i]
@@ -147,7 +153,8 @@ func (c *Connection) Family() plan.Family {
 	return plan.IPv6
 }
 
-// AnswerTo explains a packet that really passes: the first one of its connection, or a later one of a connection with a mark.
+// AnswerTo explains a packet that really passes: the first one of its connection, or a later one of
+// a connection with a mark.
 func (x *Explainer) AnswerTo(c *Connection, in string, established bool) *Answer {
 	q := &Question{in: in, packet: x.packetOf(c, c.Dst, in), established: established}
 	p := q.packet

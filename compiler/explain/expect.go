@@ -25,13 +25,15 @@ const (
 
 var wants = []string{wantVerdict, wantUplink, wantTable, wantInterface, wantBy, wantPolicy, wantRule, wantNAT, wantOffload, wantReply}
 
-// ExpectKeys are the keys of an assertion: those of a question, and those that say what is to become of the packet.
+// ExpectKeys are the keys of an assertion: those of a question, and those that say what is to
+// become of the packet.
 func ExpectKeys() []string { return append(Keys[:], wants...) }
 
 // ExpectLists are the keys of an assertion that may be lists: uplink, of members.
 func ExpectLists() map[string]bool { return map[string]bool{wantUplink: true} }
 
-// Check returns what is wrong with an assertion: that it cannot be asked, or each key that does not hold.
+// Check returns what is wrong with an assertion: that it cannot be asked, or each key that does not
+// hold.
 func (x *Explainer) Check(e *policy.Expectation, resolve Resolver) (failed policy.Diagnostics) {
 	if wrong := x.unknown(e); len(wrong) > 0 {
 		return wrong
@@ -122,7 +124,8 @@ func (a *Answer) holds(key string, v *policy.ExpectedValue) (got string, ok bool
 	return text(a.Reply)
 }
 
-// holdsUplink compares one uplink, or the members that turn, chance or a hash choose from, in any order.
+// holdsUplink compares one uplink, or the members that turn, chance or a hash choose from, in any
+// order.
 func (a *Answer) holdsUplink(v *policy.ExpectedValue, text func(string) (string, bool)) (string, bool) {
 	members := slices.Sorted(slices.Values(a.Members))
 	if len(members) == 0 && a.Uplink != "" {

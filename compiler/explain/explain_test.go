@@ -128,7 +128,8 @@ func text(s *string) string {
 	return *s
 }
 
-// TestKinds asks once for each kind of answer: verdict, what decided, table, uplink, members, connection mark, NAT, reply.
+// TestKinds asks once for each kind of answer: verdict, what decided, table, uplink, members,
+// connection mark, NAT, reply.
 func TestKinds(t *testing.T) {
 	for name, c := range map[string]struct{ keys, want string }{
 		"policy":           {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
@@ -259,7 +260,8 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// Without an interface, too, it is the forwarded packet that is told of, and what happens to it if the uplink fails.
+// Without an interface, too, it is the forwarded packet that is told of, and what happens to it if
+// the uplink fails.
 func TestStoryWithoutInterface(t *testing.T) {
 	doc, p, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"own\"\nfrom = \"local\"\nuplink = \"isp1\"\nstrict = true\n")
 	x, err := explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
@@ -292,8 +294,8 @@ func TestStoryWithoutInterface(t *testing.T) {
 	t.Error("what happens if isp1 fails is missing")
 }
 
-// A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's route then decides where the packet goes: which address it
-// carries is not to be known.
+// A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's
+// route then decides where the packet goes: which address it carries is not to be known.
 func TestAddressOfOneOfSeveral(t *testing.T) {
 	text := "[pbr]\nmain-first = \"connected\"\n" + twoUplinks + `
 [[table]]

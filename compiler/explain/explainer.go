@@ -1,10 +1,12 @@
-// Package explain tells in a policy's words what becomes of a packet, and why: the evaluator's way (package walk), with the names of the file.
+// Package explain tells in a policy's words what becomes of a packet, and why: the evaluator's way
+// (package walk), with the names of the file.
 //
 //	x, err := explain.New(doc, p, explain.Live{})   // offline; or with what the kernel and the watch have
 //	q, err := x.Read(&text, nil)
 //	a, err := x.Answer(q)
 //
-// It knows no kernel, clock or file. An Explainer never changes, and is for any number of goroutines.
+// It knows no kernel, clock or file. An Explainer never changes, and is for any number of
+// goroutines.
 package explain
 
 import (
@@ -29,21 +31,26 @@ const (
 	tableMain    = "main"
 )
 
-// Live is what is known beside the policy. The zero value is nothing: main is unknown, links and health are taken as good.
+// Live is what is known beside the policy. The zero value is nothing: main is unknown, links and
+// health are taken as good.
 type Live struct {
 	Facts walk.Facts
 	// Health says what keeps uplinks from being used, by name; absent ones are usable.
 	Health map[string]string
 	// NoFlowtables is set if the kernel cannot offload.
 	NoFlowtables bool
-	// Failing makes the plan with one more uplink that failed its check; nil if that is not to be known.
+	// Failing makes the plan with one more uplink that failed its check; nil if that is not to be
+	// known.
 	Failing func(uplink string) *plan.Plan
-	// Others tells what others' tables may do to packets, and why the kernel differs from the policy.
+	// Others tells what others' tables may do to packets, and why the kernel differs from the
+	// policy.
 	Others []string
-	// Now is the time of packets of which the question tells none, Zone that of the machine's clock.
+	// Now is the time of packets of which the question tells none, Zone that of the machine's
+	// clock.
 	Now  time.Time
 	Zone *time.Location
-	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil knows none.
+	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil
+	// knows none.
 	Domain func(list string, a netip.Addr) string
 	// Dropping tells, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
@@ -79,7 +86,8 @@ type caught struct {
 	why    string
 }
 
-// New prepares a policy with its plan: the wanted one, or what the kernel has. Numbers are those of the wanted one.
+// New prepares a policy with its plan: the wanted one, or what the kernel has. Numbers are those of
+// the wanted one.
 func New(doc *policy.Document, wanted, have *plan.Plan, live Live) (*Explainer, error) {
 	x := &Explainer{doc: doc, plan: have, live: live, uplinks: map[string]*policy.Uplink{}, byInterface: map[string]*policy.Uplink{},
 		tables: map[uint32]string{plan.MainTable: tableMain}, marks: map[string]uint32{}, numbers: map[uint32]string{},
@@ -158,7 +166,8 @@ func (x *Explainer) tableName(id uint32) string {
 // markName is the name of the table that a mark stands for, empty if none.
 func (x *Explainer) markName(mark uint32) string { return x.numbers[mark&x.plan.Mask] }
 
-// Answer explains a packet's way. It fails if the answer depends on something that the question leaves open.
+// Answer explains a packet's way. It fails if the answer depends on something that the question
+// leaves open.
 func (x *Explainer) Answer(q *Question) (*Answer, error) {
 	if q.in == "" {
 		return x.fromSomewhere(q)
@@ -166,8 +175,9 @@ func (x *Explainer) Answer(q *Question) (*Answer, error) {
 	return x.answer(q), nil
 }
 
-// fromSomewhere answers a question without an interface: by the route to the sender where main is known, otherwise if all interfaces that the policy
-// file names, and one that it does not, give one answer.
+// fromSomewhere answers a question without an interface: by the route to the sender where main is
+// known, otherwise if all interfaces that the policy file names, and one that it does not, give one
+// answer.
 func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 	if x.isLive() {
 		dev, own := x.router.To(q.packet.Src)

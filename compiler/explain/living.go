@@ -11,7 +11,8 @@ import (
 	"pbr/compiler/walk"
 )
 
-// livingLists finds the lists that get members while the policy is in force by the names of their sets.
+// livingLists finds the lists that get members while the policy is in force by the names of their
+// sets.
 func livingLists(doc *policy.Document) map[string]*policy.List {
 	lists := map[string]*policy.List{}
 	for i := range doc.Lists {
@@ -24,7 +25,8 @@ func livingLists(doc *policy.Document) map[string]*policy.List {
 	return lists
 }
 
-// unknownLists says which lists a packet was looked up in whose members are not known; empty if there are none.
+// unknownLists says which lists a packet was looked up in whose members are not known; empty if
+// there are none.
 func (x *Explainer) unknownLists(way *walk.Way) string {
 	var names []string
 	for _, set := range way.Unknown {
@@ -41,7 +43,8 @@ func (x *Explainer) unknownLists(way *walk.Way) string {
 	return "the members of lists " + strings.Join(names, ", ") + " are not known here: the packet counts as none of them"
 }
 
-// byName says by which names a packet's addresses are in the lists that the policy that caught it looks into; empty if by none.
+// byName says by which names a packet's addresses are in the lists that the policy that caught it
+// looks into; empty if by none.
 func (x *Explainer) byName(a *Answer, p *walk.Packet) string {
 	i := slices.IndexFunc(x.doc.Policies, func(pol policy.Policy) bool { return pol.Name == a.By.Name })
 	if a.By.Kind != ByPolicy || i < 0 || x.live.Domain == nil {
@@ -63,7 +66,8 @@ func (x *Explainer) byName(a *Answer, p *walk.Packet) string {
 	return strings.Join(said, "; ")
 }
 
-// isMember reports whether a list that gets members while the policy is in force has an address among those that are known.
+// isMember reports whether a list that gets members while the policy is in force has an address
+// among those that are known.
 func (x *Explainer) isMember(l *policy.List, a netip.Addr) bool {
 	family := plan.IPv6
 	if a.Is4() {
@@ -75,7 +79,8 @@ func (x *Explainer) isMember(l *policy.List, a netip.Addr) bool {
 	})
 }
 
-// listAddr is the first address of an IP version (4, 6, or 0 for any) in a list, of what the policy says or of its known members.
+// listAddr is the first address of an IP version (4, 6, or 0 for any) in a list, of what the policy
+// says or of its known members.
 func (x *Explainer) listAddr(name string, version int) (a netip.Addr, ok bool) {
 	if a, ok := x.doc.ListAddr(name, version); ok {
 		return a, true

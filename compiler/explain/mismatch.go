@@ -17,8 +17,8 @@ type Missed struct {
 	Why  string
 }
 
-// Missed returns the policies before the one that decided, nearest first, at most n of them; all if n is 0. After a packet that no policy
-// caught they are the last ones.
+// Missed returns the policies before the one that decided, nearest first, at most n of them; all if
+// n is 0. After a packet that no policy caught they are the last ones.
 func (x *Explainer) Missed(a *Answer, n int) (missed []Missed) {
 	last := len(x.doc.Policies)
 	switch a.By.Kind {
@@ -106,7 +106,8 @@ func notIn(cgroup string) string {
 
 func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// selects reports whether a list of entries selects: one of those that are not negated, if there are any, and none of those that are.
+// selects reports whether a list of entries selects: one of those that are not negated, if there
+// are any, and none of those that are.
 func selects[T any](items []T, not, hit func(*T) bool) bool {
 	positive, in := false, false
 	for i := range items {

@@ -13,7 +13,8 @@ import (
 	"pbr/compiler/walk"
 )
 
-// Keys are what a question is made of: the command's options, and the keys of JSON and of assertions.
+// Keys are what a question is made of: the command's options, and the keys of JSON and of
+// assertions.
 var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid", "cgroup", "dscp", "icmp-type", "mark", "at"}
 
 // Indexes into Keys and Text.

@@ -34,7 +34,8 @@ type Story struct {
 // nearest is how many earlier policies are told of.
 const nearest = 3
 
-// Story tells an answer in the order of the packet's way. source is the text of the policy file; all tells of every earlier policy.
+// Story tells an answer in the order of the packet's way. source is the text of the policy file;
+// all tells of every earlier policy.
 func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 	s := &Story{Title: x.title(a)}
 	way := &a.ways[0]

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// readTime reads when the packet comes: with a day, or today. Without a zone it is by the machine's clock.
+// readTime reads when the packet comes: with a day, or today. Without a zone it is by the machine's
+// clock.
 func (x *Explainer) readTime(q *Question, text string) error {
 	q.packet.Time = x.live.Now
 	if text != "" {

@@ -20,7 +20,8 @@ schedule = "mon-fri 08:00-18:00"
 action = "unreachable"
 `
 
-// A packet comes when the question says, by the zone's clock, in any year; without that, and one of a connection, now.
+// A packet comes when the question says, by the zone's clock, in any year; without that, and one of
+// a connection, now.
 func TestTimes(t *testing.T) {
 	doc, ds := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(officeHours)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
 	berlin, err := time.LoadLocation("Europe/Berlin")

@@ -61,7 +61,8 @@ type Table struct {
 	Origins []Origin
 }
 
-// ClosedRoute returns the only route of a strict table that lets nothing through: it leads to a destination that no policy ever sees.
+// ClosedRoute returns the only route of a strict table that lets nothing through: it leads to a
+// destination that no policy ever sees.
 func ClosedRoute(uplink string) Route {
 	return Route{Uplink: uplink, Dst: "255.255.255.255/32", Comment: "to nobody: the table only closes"}
 }

@@ -1,5 +1,6 @@
-// Package from holds what the importers of other routers' configurations share: the account that they give of every
-// statement, the report made of it, and the writer of the policy file. It opens no file.
+// Package from holds what the importers of other routers' configurations share: the account that
+// they give of every statement, the report made of it, and the writer of the policy file. It opens
+// no file.
 package from
 
 import "slices"
@@ -89,7 +90,8 @@ func (s *Statement) Accounted() bool {
 	return s.off || s.foreign || len(s.Became)+len(s.merged)+len(s.changes)+len(s.drops) > 0
 }
 
-// Outcome sums up what was said of the statement. One of which nothing was said was overlooked, and so is dropped.
+// Outcome sums up what was said of the statement. One of which nothing was said was overlooked, and
+// so is dropped.
 func (s *Statement) Outcome() Outcome {
 	switch {
 	case s.off:

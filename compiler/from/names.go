@@ -16,7 +16,8 @@ type Names struct {
 	next map[string]int
 }
 
-// nameSize is the most bytes of an object's name, ifaceSize of an interface's (IFNAMSIZ less the final zero, linux/if.h).
+// nameSize is the most bytes of an object's name, ifaceSize of an interface's (IFNAMSIZ less the
+// final zero, linux/if.h).
 const (
 	nameSize  = 32
 	ifaceSize = 15

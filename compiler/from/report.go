@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// repeats is how many lines with one text the report has before it names the other lines' numbers only.
+// repeats is how many lines with one text the report has before it names the other lines' numbers
+// only.
 const repeats = 20
 
 // Report is the account for people: by harm, then by line, then counts.
@@ -54,7 +55,8 @@ func (s *Statement) name() string {
 type reporter struct {
 	b    strings.Builder
 	file string
-	// seen counts the lines that tell the same; more has the numbers of those that are not told one by one.
+	// seen counts the lines that tell the same; more has the numbers of those that are not told one
+	// by one.
 	seen  map[string]int
 	more  map[string][]string
 	order []string

@@ -19,8 +19,8 @@ func Text(s string) string {
 	return b.String()
 }
 
-// Printable makes a string safe for a terminal and for a comment: one line, and nothing that moves the cursor or turns the
-// direction of writing.
+// Printable makes a string safe for a terminal and for a comment: one line, and nothing that moves
+// the cursor or turns the direction of writing.
 func Printable(s string) string {
 	if !strings.ContainsFunc(s, unprintable) {
 		return s

@@ -74,8 +74,8 @@ func (w *writer) keys(keys []Key) {
 	}
 }
 
-// defaultBits is how many bits the default mark-mask has; each uplink, twice where a strict table uses it, and each table
-// needs a number in them.
+// defaultBits is how many bits the default mark-mask has; each uplink, twice where a strict table
+// uses it, and each table needs a number in them.
 const defaultBits = 8
 
 func (w *writer) settings(d *Draft) {

@@ -10,8 +10,8 @@ type assignment struct {
 	count int
 }
 
-// assign puts every box into a layer: one after the deepest that an earlier box it overlaps is in, or a later one where boxes of
-// its shape are. The boxes of a rule are all in one.
+// assign puts every box into a layer: one after the deepest that an earlier box it overlaps is in,
+// or a later one where boxes of its shape are. The boxes of a rule are all in one.
 func (b *builder) assign() *assignment {
 	x := newIndex(b.boxes)
 	a := &assignment{layer: x.layer}
@@ -33,7 +33,8 @@ func (b *builder) assign() *assignment {
 	return a
 }
 
-// placeRule puts a rule after everything before it that it may overlap, unless all that it selects is covered.
+// placeRule puts a rule after everything before it that it may overlap, unless all that it selects
+// is covered.
 func (a *assignment) placeRule(x *index, it *item) {
 	deepest, covered := int32(unplaced), true
 	for n := it.from; n < it.to; n++ {

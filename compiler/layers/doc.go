@@ -1,11 +1,14 @@
-// Package layers turns a list of policies, of which the first that matches has the packet, into a few look-ups in maps.
+// Package layers turns a list of policies, of which the first that matches has the packet, into a
+// few look-ups in maps.
 //
-// A policy is a set of boxes: an interval in each field of the packet. A box that one earlier box covers is dropped. Each other
-// one goes into the layer after the deepest earlier one that it overlaps, so that the boxes of a layer are apart from each
-// other and one look-up finds the only one that has the packet. Layers are looked up in their order: of all boxes that have
-// a packet, the first overlaps the others and so is in the first layer.
+// A policy is a set of boxes: an interval in each field of the packet. A box that one earlier box
+// covers is dropped. Each other one goes into the layer after the deepest earlier one that it
+// overlaps, so that the boxes of a layer are apart from each other and one look-up finds the only
+// one that has the packet. Layers are looked up in their order: of all boxes that have a packet,
+// the first overlaps the others and so is in the first layer.
 //
-// What no map can hold stays a rule: it has its place among the layers, by the boxes that surely contain it.
+// What no map can hold stays a rule: it has its place among the layers, by the boxes that surely
+// contain it.
 //
 // The result is a pure function of the policies, the same on every machine.
 package layers
@@ -18,10 +21,11 @@ type Policy struct {
 	Name string
 	// Selections are alternatives: the policy has a packet that meets all matches of one of them.
 	Selections [][]plan.Match
-	// Body is what is done with the packet, rules without matches. The last one ends the packet's way.
+	// Body is what is done with the packet, rules without matches. The last one ends the packet's
+	// way.
 	Body []plan.ChainRule
-	// Direct is, if Body does no more than count the packet and go to a chain, that chain. An element leads there without a chain of the
-	// policy's, and counts for Counter.
+	// Direct is, if Body does no more than count the packet and go to a chain, that chain. An
+	// element leads there without a chain of the policy's, and counts for Counter.
 	Direct, Counter string
 }
 
@@ -35,7 +39,8 @@ const (
 	List
 	// Maps makes maps also where rules would be cheaper, so that small policies try them.
 	Maps
-	// Masks makes maps as Maps does, and of the maps by exact keys also where intervals would be cheaper.
+	// Masks makes maps as Maps does, and of the maps by exact keys also where intervals would be
+	// cheaper.
 	Masks
 )
 
@@ -44,15 +49,16 @@ type Result struct {
 	Rules []plan.ChainRule
 	// Sets are the maps that the rules look up, by name.
 	Sets []plan.Set
-	// Chains are the chains of the policies that the maps lead to and that are not Direct, in the order of the policies.
+	// Chains are the chains of the policies that the maps lead to and that are not Direct, in the
+	// order of the policies.
 	Chains []plan.Chain
 }
 
 // ChainOf is the name of the chain of a policy.
 func ChainOf(policy string) string { return "policy-" + policy }
 
-// Build makes the rules of the chain of that name. lookUp returns the set of a name that matches refer to, with all that it will
-// ever hold, or nil if packets or others change it.
+// Build makes the rules of the chain of that name. lookUp returns the set of a name that matches
+// refer to, with all that it will ever hold, or nil if packets or others change it.
 func Build(chain string, policies []Policy, lookUp func(name string) *plan.Set, form Form) *Result {
 	b := &builder{chain: chain, policies: policies, lookUp: lookUp, form: form}
 	selections := 0

@@ -45,8 +45,8 @@ func (b *builder) emit(steps []step) *Result {
 	return out
 }
 
-// nameMaps names the maps. Of those with the same keys in different layers the largest has the plain name, so that a change of the
-// layers leaves it where it is.
+// nameMaps names the maps. Of those with the same keys in different layers the largest has the
+// plain name, so that a change of the layers leaves it where it is.
 func (b *builder) nameMaps(steps []step) {
 	same := map[string][]*group{}
 	for l := range steps {
@@ -163,8 +163,8 @@ func (b *builder) mapOf(g *group) plan.Set {
 	return s
 }
 
-// mapName is the name of a group's map, by what its keys are. Neither what is in it nor the layer changes the name, so that an edit of the
-// policy is one of elements.
+// mapName is the name of a group's map, by what its keys are. Neither what is in it nor the layer
+// changes the name, so that an edit of the policy is one of elements.
 func (b *builder) mapName(g *group) string {
 	name := b.chain
 	switch g.family {

@@ -11,8 +11,8 @@ import (
 // How many packets one run of the equality test walks through the list and another form.
 const equalPackets = 1_000_000
 
-// TestFormsAreEqual makes random policies that overlap a lot, and sends packets at and around the ends of all their
-// intervals through the list and through maps.
+// TestFormsAreEqual makes random policies that overlap a lot, and sends packets at and around the
+// ends of all their intervals through the list and through maps.
 func TestFormsAreEqual(t *testing.T) {
 	t.Parallel()
 	r := testRand(t)
@@ -97,8 +97,8 @@ func hit(t *testing.T, w *walk.Walker, p *walk.Packet) string {
 	return r.Counters[0]
 }
 
-// packets are, for each interval of each box, its first and last value, the one before and the one after, with the other
-// fields in the box or anywhere.
+// packets are, for each interval of each box, its first and last value, the one before and the one
+// after, with the other fields in the box or anywhere.
 func (l *list) packets() (out []walk.Packet) {
 	b := &builder{policies: l.policies, lookUp: l.lookUp}
 	b.expand()

@@ -5,12 +5,13 @@ import (
 )
 
 const (
-	// maxEntries is how many boxes one selection becomes; one with more stays a rule, which looks its lists up in sets: those
-	// are in memory once, however many policies use them.
+	// maxEntries is how many boxes one selection becomes; one with more stays a rule, which looks
+	// its lists up in sets: those are in memory once, however many policies use them.
 	maxEntries = 64
 	// maxNegated is how many intervals are left of a negated selector in a map.
 	maxNegated = 4
-	// maxBoxes bounds the memory: with more boxes than that, policies of the most boxes stay rules. One is 200 bytes.
+	// maxBoxes bounds the memory: with more boxes than that, policies of the most boxes stay rules.
+	// One is 200 bytes.
 	maxBoxes = 1 << 18
 	// maxBounds is how many boxes a rule is bounded by.
 	maxBounds = 16

@@ -5,10 +5,12 @@ import (
 	"slices"
 )
 
-// maxGathered is how many layers there may be to gather boxes: with more of them a list is hardly worse.
+// maxGathered is how many layers there may be to gather boxes: with more of them a list is hardly
+// worse.
 const maxGathered = 256
 
-// maxGatherings is how often boxes are moved to later layers: what moves makes room for what comes before it.
+// maxGatherings is how often boxes are moved to later layers: what moves makes room for what comes
+// before it.
 const maxGatherings = 3
 
 // span is the layers that a box may be in.
@@ -17,10 +19,11 @@ type span struct {
 	first, last int32
 }
 
-// gather moves boxes to later layers, so that those of a shape are in as few as can be: each layer that has some costs
-// a look-up. It reports whether any moved.
+// gather moves boxes to later layers, so that those of a shape are in as few as can be: each layer
+// that has some costs a look-up. It reports whether any moved.
 //
-// All may move at once: a box stays before the later ones it overlaps, where they are now, and these only move away from it.
+// All may move at once: a box stays before the later ones it overlaps, where they are now, and
+// these only move away from it.
 func (b *builder) gather(x *index, a *assignment) bool {
 	last := b.latest(x, a)
 	byFields := map[shape][]span{}
@@ -32,7 +35,8 @@ func (b *builder) gather(x *index, a *assignment) bool {
 	}
 	moved := false
 	for _, spans := range byFields {
-		// A pool has all shapes of the same fields: first as few layers as can be for all of these, then for each shape.
+		// A pool has all shapes of the same fields: first as few layers as can be for all of these,
+		// then for each shape.
 		points := stab(spans)
 		byShape := map[shape][]span{}
 		for _, s := range spans {
@@ -51,7 +55,8 @@ func (b *builder) gather(x *index, a *assignment) bool {
 
 // latest returns the last layer that each box may be in.
 func (b *builder) latest(x *index, a *assignment) []int32 {
-	// Walked from the end, with layers counted from the end, the index finds the first layer of a later box.
+	// Walked from the end, with layers counted from the end, the index finds the first layer of a
+	// later box.
 	x.clear()
 	end := int32(a.count - 1)
 	last := make([]int32, len(b.boxes))
@@ -83,8 +88,8 @@ func stab(spans []span) (points []int32) {
 	return points
 }
 
-// settle moves boxes of one shape to the fewest layers, each to that which most of them may be in: another box, which needs
-// another layer, does not move them then.
+// settle moves boxes of one shape to the fewest layers, each to that which most of them may be in:
+// another box, which needs another layer, does not move them then.
 func (a *assignment) settle(spans []span) (moved bool) {
 	points := stab(spans)
 	// Sums of where spans begin and end are how many there are at each point.

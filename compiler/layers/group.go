@@ -13,7 +13,8 @@ type shape struct {
 	fields dimSet
 	// src and dst are the lengths of the prefixes, in those fields.
 	src, dst uint8
-	// ranges tells that some interval is neither a prefix nor a single value: no look-up by exact keys finds it.
+	// ranges tells that some interval is neither a prefix nor a single value: no look-up by exact
+	// keys finds it.
 	ranges bool
 }
 
@@ -85,8 +86,9 @@ func (s shape) compare(o shape) int {
 		cmp.Compare(s.src, o.src), cmp.Compare(s.dst, o.dst))
 }
 
-// class is what the shapes of one map of intervals must have in common. A packet without ports, or too short for them, fails
-// a look-up that has them; a family's addresses fail that of the other. Names of interfaces have no intervals.
+// class is what the shapes of one map of intervals must have in common. A packet without ports, or
+// too short for them, fails a look-up that has them; a family's addresses fail that of the other.
+// Names of interfaces have no intervals.
 type class struct {
 	family plan.Family
 	// fields are those of the shape that matter here.
@@ -98,7 +100,8 @@ func (s shape) class() class {
 	return class{family: s.family, fields: s.fields & arrival, ports: s.fields&ports != 0}
 }
 
-// steps chooses the structures of every layer, and returns them with what they cost a packet that passes all of them.
+// steps chooses the structures of every layer, and returns them with what they cost a packet that
+// passes all of them.
 func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 	steps = make([]step, a.count)
 	byShape := make([]map[shape][]int32, a.count)
@@ -141,8 +144,8 @@ func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 	return steps, cost
 }
 
-// divideClass makes groups of the units of one class: all that are no group of their own pooled, or one pool for each
-// choice of fields, whichever is cheaper.
+// divideClass makes groups of the units of one class: all that are no group of their own pooled, or
+// one pool for each choice of fields, whichever is cheaper.
 func (b *builder) divideClass(units []group) ([]group, nanoseconds) {
 	// The largest first: they are worth a look-up of their own.
 	slices.SortFunc(units, func(x, y group) int { return cmp.Or(cmp.Compare(len(y.boxes), len(x.boxes)), x.compare(y.shape)) })
@@ -166,7 +169,8 @@ func (b *builder) divideClass(units []group) ([]group, nanoseconds) {
 	return together, cost
 }
 
-// divide gives the largest units that exact keys can find a map each, as many as is cheapest, and pools the rest.
+// divide gives the largest units that exact keys can find a map each, as many as is cheapest, and
+// pools the rest.
 func (b *builder) divide(units []group) (best []group, least nanoseconds) {
 	least = never
 	var own, rest []group
@@ -262,17 +266,17 @@ func (p *pool) bytes() (n int) {
 	return n
 }
 
-// canBeRule reports whether a box can be a rule of its own. Where it compares both ports with values it cannot: nft lists
-// neighbours in a packet that are compared with single values as raw bytes. If it is the whole selection,
-// the selection's matches do.
+// canBeRule reports whether a box can be a rule of its own. Where it compares both ports with
+// values it cannot: nft lists neighbours in a packet that are compared with single values as raw
+// bytes. If it is the whole selection, the selection's matches do.
 func (b *builder) canBeRule(n int32) bool {
 	box := &b.boxes[n]
 	it := &b.items[box.item]
 	return it.to == it.from+1 || box.fields&ports != ports
 }
 
-// keepWhole makes rules of selections whose boxes would all be rules: one rule of several boxes is cheaper and easier to
-// read. It reports whether there are any.
+// keepWhole makes rules of selections whose boxes would all be rules: one rule of several boxes is
+// cheaper and easier to read. It reports whether there are any.
 func (b *builder) keepWhole(steps []step) bool {
 	inMaps := make([]bool, len(b.items))
 	for _, s := range steps {

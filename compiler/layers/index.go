@@ -9,14 +9,16 @@ import (
 const (
 	// leafBoxes is how many boxes a leaf of a tree has.
 	leafBoxes = 8
-	// maxVisits bounds one search. Where it ends early the answer is a layer that is deep enough, not the lowest one.
+	// maxVisits bounds one search. Where it ends early the answer is a layer that is deep enough,
+	// not the lowest one.
 	maxVisits = 20_000
 	// unplaced is the layer of a box that has none yet.
 	unplaced = -1
 )
 
-// index finds, of the boxes that were placed in layers, those that overlap or contain another. All boxes are known from
-// the start: each of its trees is divided evenly once, and only learns the layers as boxes are placed.
+// index finds, of the boxes that were placed in layers, those that overlap or contain another. All
+// boxes are known from the start: each of its trees is divided evenly once, and only learns the
+// layers as boxes are placed.
 type index struct {
 	boxes []box
 	// layer is each box's.
@@ -46,7 +48,8 @@ type node struct {
 	// deepest is the highest layer of the boxes in it, unplaced if none is.
 	deepest int32
 	parent  int32
-	// child is the first of two nodes, one after the other; 0 in a leaf, which has boxes order[from:to].
+	// child is the first of two nodes, one after the other; 0 in a leaf, which has boxes
+	// order[from:to].
 	child    int32
 	from, to int32
 }
@@ -116,7 +119,8 @@ func (t *tree) divide(boxes []box, n int32) {
 	}
 }
 
-// mostDistinct returns the field in which the boxes begin in the most different places, as far as a sample tells.
+// mostDistinct returns the field in which the boxes begin in the most different places, as far as a
+// sample tells.
 func (t *tree) mostDistinct(boxes []box, all []int32) dim {
 	const sample = 32
 	var best, most = dim(0), 0
@@ -161,7 +165,8 @@ func (x *index) place(b, layer int32) {
 	}
 }
 
-// deepest returns the highest layer, above least, of the boxes that overlap q; least if there is none.
+// deepest returns the highest layer, above least, of the boxes that overlap q; least if there is
+// none.
 func (x *index) deepest(q *box, least int32) int32 {
 	x.visits = 0
 	x.deepestFirst()
@@ -173,8 +178,9 @@ func (x *index) deepest(q *box, least int32) int32 {
 	return least
 }
 
-// deepestFirst sorts the trees by their deepest boxes: what the first answer spares a search of the others, above all of those that
-// are divided by fields that are not searched by. They are few, and a box placed moves one at most.
+// deepestFirst sorts the trees by their deepest boxes: what the first answer spares a search of the
+// others, above all of those that are divided by fields that are not searched by. They are few, and
+// a box placed moves one at most.
 func (x *index) deepestFirst() {
 	for i, t := range x.trees {
 		for n := i; n > 0 && x.trees[n-1].nodes[0].deepest < t.nodes[0].deepest; n-- {

@@ -87,7 +87,8 @@ func (s *scale) policies(n int) []Policy {
 	return out
 }
 
-// A long list becomes few rules where its policies are mostly apart, and no more rules than it has where they are not.
+// A long list becomes few rules where its policies are mostly apart, and no more rules than it has
+// where they are not.
 func TestManyPolicies(t *testing.T) {
 	for _, s := range scales {
 		policies := s.policies(manyPolicies)
@@ -105,7 +106,8 @@ func TestManyPolicies(t *testing.T) {
 	}
 }
 
-// To find the layer of a box takes few visits, also where it is searched for by other fields than a tree is divided by.
+// To find the layer of a box takes few visits, also where it is searched for by other fields than a
+// tree is divided by.
 func TestVisits(t *testing.T) {
 	for _, s := range scales {
 		b := &builder{policies: s.policies(4 * manyPolicies)}

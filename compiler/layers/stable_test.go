@@ -44,7 +44,8 @@ func changed(a, b *Result) (n int) {
 	return n
 }
 
-// One policy more, less or different changes few elements: hosts with exceptions before them and networks after them.
+// One policy more, less or different changes few elements: hosts with exceptions before them and
+// networks after them.
 func TestSmallEditsAreSmall(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	var list []Policy

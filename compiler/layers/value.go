@@ -34,7 +34,8 @@ var everything = interval{hi: value{^uint64(0), ^uint64(0)}}
 func (i interval) meets(o interval) bool    { return !o.hi.less(i.lo) && !i.hi.less(o.lo) }
 func (i interval) contains(o interval) bool { return !o.lo.less(i.lo) && !i.hi.less(o.hi) }
 
-// prefixBits is the length of the prefix that the interval of keys of so many bytes is; ok is false if it is none.
+// prefixBits is the length of the prefix that the interval of keys of so many bytes is; ok is false
+// if it is none.
 func (i interval) prefixBits(width int) (n int, ok bool) {
 	differ := value{i.lo.hi ^ i.hi.hi, i.lo.lo ^ i.hi.lo}
 	if differ.hi&i.lo.hi != 0 || differ.lo&i.lo.lo != 0 {

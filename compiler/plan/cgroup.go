@@ -3,7 +3,8 @@ package plan
 // MaxCgroupLevel is how far below the root a control group can be that a match names.
 const MaxCgroupLevel = int(FieldCgroup8-FieldCgroup1) + 1
 
-// CgroupField is the field that has a socket's control group of a level, from 1 to MaxCgroupLevel; the root's is 0.
+// CgroupField is the field that has a socket's control group of a level, from 1 to MaxCgroupLevel;
+// the root's is 0.
 func CgroupField(level int) Field { return FieldCgroup1 + Field(level-1) }
 
 // CgroupLevel is the level of a field of CgroupField, 0 for any other field.
@@ -17,13 +18,14 @@ func (f Field) CgroupLevel() int {
 // CgroupSource says whose control groups are in a set.
 type CgroupSource struct {
 	Set string
-	// Unit tells that Name is a unit of systemd, wherever its control group is; otherwise it is a path from the root of the tree.
+	// Unit tells that Name is a unit of systemd, wherever its control group is; otherwise it is a
+	// path from the root of the tree.
 	Unit bool
 	Name string
 }
 
-// UnitLevels is how far below the root units of systemd are looked for: system services are at 2, instances of a template at 3, services of a
-// user's own manager at 5.
+// UnitLevels is how far below the root units of systemd are looked for: system services are at 2,
+// instances of a template at 3, services of a user's own manager at 5.
 const UnitLevels = 5
 
 // CgroupElements are control groups, sorted, as elements of a set.

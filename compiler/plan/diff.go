@@ -28,12 +28,14 @@ type SysctlChange struct {
 	Have, Want string
 }
 
-// CounterChange adds (Have nil) or removes (Want nil) a named counter, or replaces its comment (both).
+// CounterChange adds (Have nil) or removes (Want nil) a named counter, or replaces its comment
+// (both).
 type CounterChange struct{ Have, Want *Counter }
 
-// SetChange adds (Have nil), removes (Want nil) or edits a set. With both set and Rebuild
-// false only elements differ: Remove and Add, sorted, or for keys of several fields RemoveTuples and AddTuples. Rebuild
-// means that type, flags, or comment differ: the set is built anew in the same transaction.
+// SetChange adds (Have nil), removes (Want nil) or edits a set. With both set and Rebuild false
+// only elements differ: Remove and Add, sorted, or for keys of several fields RemoveTuples and
+// AddTuples. Rebuild means that type, flags, or comment differ: the set is built anew in the same
+// transaction.
 type SetChange struct {
 	Have, Want              *Set
 	Rebuild                 bool
@@ -58,8 +60,8 @@ const (
 	Insert
 )
 
-// RuleEdit is one step of the shortest script that turns Have.Rules into Want.Rules. A run of N kept
-// rules is one edit. Have and Want are indexes of the first rule of the run in either list.
+// RuleEdit is one step of the shortest script that turns Have.Rules into Want.Rules. A run of N
+// kept rules is one edit. Have and Want are indexes of the first rule of the run in either list.
 type RuleEdit struct {
 	Op         EditOp
 	Have, Want int

@@ -1,7 +1,8 @@
 package plan
 
 // diffRoutes pairs routes by key. A live table can hold several IPv4 routes of one key (ip route
-// append): one of them is paired with the wanted route, an equal one if there is any, and the others go.
+// append): one of them is paired with the wanted route, an equal one if there is any, and the
+// others go.
 func diffRoutes(have, want []Route, c *Changes) {
 	for h, w := 0, 0; h < len(have) || w < len(want); {
 		hn, wn := routeRun(have[h:]), routeRun(want[w:])
@@ -27,7 +28,8 @@ func routeRun(routes []Route) int {
 	return n
 }
 
-// diffRouteKey compares the routes of one key. A plan has one per key; the last counts if a caller breaks that.
+// diffRouteKey compares the routes of one key. A plan has one per key; the last counts if a caller
+// breaks that.
 func diffRouteKey(have, want []Route, c *Changes) {
 	if len(want) == 0 {
 		for i := range have {
@@ -56,7 +58,8 @@ func diffRouteKey(have, want []Route, c *Changes) {
 	}
 }
 
-// diffRules walks both sorted lists. Rules have no identity but their content, so a changed one is an addition and a removal.
+// diffRules walks both sorted lists. Rules have no identity but their content, so a changed one is
+// an addition and a removal.
 func diffRules(have, want []Rule, c *Changes) {
 	for h, w := 0, 0; h < len(have) || w < len(want); {
 		order := 0

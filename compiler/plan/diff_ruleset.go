@@ -37,7 +37,8 @@ func diffRuleset(have, want *Ruleset, c *Changes) {
 	c.Foreign = append(c.Foreign, have.Foreign...)
 }
 
-// mergeByName calls visit for every name of two lists that are sorted by it, with nil for the side that lacks it.
+// mergeByName calls visit for every name of two lists that are sorted by it, with nil for the side
+// that lacks it.
 func mergeByName[T any](have, want []T, name func(*T) string, visit func(h, w *T)) {
 	i, j := 0, 0
 	for i < len(have) || j < len(want) {
@@ -92,7 +93,8 @@ func sameShape(h, w *Set) bool {
 		h.Data == w.Data && h.Counted == w.Counted && h.Dynamic == w.Dynamic && h.Living == w.Living && h.Size == w.Size && h.Comment == w.Comment && h.Foreign == w.Foreign
 }
 
-// diffEntries compares two sorted lists of elements. An element that keeps its place in the order and changes the rest is in both results.
+// diffEntries compares two sorted lists of elements. An element that keeps its place in the order
+// and changes the rest is in both results.
 func diffEntries[E comparable](have, want []E, compare func(a, b E) int) (remove, add []E) {
 	if len(have) == len(want) && (len(have) == 0 || &have[0] == &want[0]) {
 		return nil, nil
@@ -117,7 +119,8 @@ func diffEntries[E comparable](have, want []E, compare func(a, b E) int) (remove
 	return append(remove, have[i:]...), append(add, want[j:]...)
 }
 
-// diffChains compares chains by name: first those that are wanted, in their order, then those to remove.
+// diffChains compares chains by name: first those that are wanted, in their order, then those to
+// remove.
 func diffChains(have, want []Chain, c *Changes) {
 	live := make(map[string]*Chain, len(have))
 	for i := range have {
@@ -138,7 +141,8 @@ func diffChains(have, want []Chain, c *Changes) {
 	}
 }
 
-// diffChain compares two chains of the same name, h nil if it is not there; ok is false when they are the same.
+// diffChain compares two chains of the same name, h nil if it is not there; ok is false when they
+// are the same.
 func diffChain(h, w *Chain) (ch ChainChange, ok bool) {
 	ch = ChainChange{Have: h, Want: w}
 	if h == nil {
@@ -152,7 +156,8 @@ func diffChain(h, w *Chain) (ch ChainChange, ok bool) {
 	return ch, len(ch.Edits) > 0
 }
 
-// diffChainRules returns the shortest script that turns have into want, or nil when they are the same.
+// diffChainRules returns the shortest script that turns have into want, or nil when they are the
+// same.
 func diffChainRules(have, want []ChainRule) []RuleEdit {
 	if len(have) == len(want) && (len(have) == 0 || &have[0] == &want[0]) {
 		return nil
@@ -207,14 +212,14 @@ func (s *editScript) replace(have, want, nh, nw int) {
 // match pairs a rule of either list.
 type match struct{ have, want int }
 
-// maxPairs limits the pairs of equal rules that longestCommon looks at. Rules of one chain are nearly always
-// distinct (each names its policy), so that there is one pair a rule.
+// maxPairs limits the pairs of equal rules that longestCommon looks at. Rules of one chain are
+// nearly always distinct (each names its policy), so that there is one pair a rule.
 const maxPairs = 1 << 20
 
-// longestCommon returns a longest common subsequence of two lists of numbers (Hunt and Szymanski 1977):
-// of all pairs of equal entries the longest chain that rises in both lists. With more than maxPairs pairs
-// only the n-th occurrence of a number on one side is paired with the n-th on the other, so that
-// the result may be shorter than the longest.
+// longestCommon returns a longest common subsequence of two lists of numbers (Hunt and Szymanski
+// 1977): of all pairs of equal entries the longest chain that rises in both lists. With more than
+// maxPairs pairs only the n-th occurrence of a number on one side is paired with the n-th on the
+// other, so that the result may be shorter than the longest.
 func longestCommon(have, want []int) []match {
 	places := make(map[int][]int, len(want))
 	for j, v := range want {

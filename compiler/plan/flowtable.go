@@ -2,31 +2,33 @@ package plan
 
 import "slices"
 
-// Flowtable is where offloaded connections are: their packets go from device to device at the ingress hook, past all
-// chains, rules and routing (Documentation/networking/nf_flowtable.rst).
+// Flowtable is where offloaded connections are: their packets go from device to device at the
+// ingress hook, past all chains, rules and routing (Documentation/networking/nf_flowtable.rst).
 type Flowtable struct {
 	Name string
 	// Priority is that of the ingress hook; 0 is nft's "filter".
 	Priority int32
-	// Devices are the interfaces whose incoming packets are looked up, sorted. The kernel takes only existing ones, and takes
-	// out by itself one that goes away.
+	// Devices are the interfaces whose incoming packets are looked up, sorted. The kernel takes
+	// only existing ones, and takes out by itself one that goes away.
 	Devices []string
-	// Hardware asks the devices to forward by themselves (NFT_FLOWTABLE_HW_OFFLOAD, linux/netfilter/nf_tables.h). The kernel
-	// refuses devices that cannot.
+	// Hardware asks the devices to forward by themselves (NFT_FLOWTABLE_HW_OFFLOAD,
+	// linux/netfilter/nf_tables.h). The kernel refuses devices that cannot.
 	Hardware bool
 	// Counter keeps the connections' counters going (NFT_FLOWTABLE_COUNTER).
 	Counter bool
-	// Late is set in plans for no machine: Devices are then candidates, names of which the last character may be "*", to
-	// which those interfaces come that the machine has global addresses on, but for Except, sorted. Without Required,
-	// neither the flowtable nor the chains that use it are made where the kernel has no flowtables.
+	// Late is set in plans for no machine: Devices are then candidates, names of which the last
+	// character may be "*", to which those interfaces come that the machine has global addresses
+	// on, but for Except, sorted. Without Required, neither the flowtable nor the chains that use
+	// it are made where the kernel has no flowtables.
 	Late, Required bool
 	Except         []string
 	// Foreign has, in live plans, properties that pbr never sets.
 	Foreign string
 }
 
-// FlowtableChange adds (Have nil), removes (Want nil) or edits a flowtable. With both set and Rebuild false only devices differ:
-// Remove and Add, sorted. Rebuild means that the rest differs: it is deleted and made anew in the same transaction.
+// FlowtableChange adds (Have nil), removes (Want nil) or edits a flowtable. With both set and
+// Rebuild false only devices differ: Remove and Add, sorted. Rebuild means that the rest differs:
+// it is deleted and made anew in the same transaction.
 type FlowtableChange struct {
 	Have, Want  *Flowtable
 	Rebuild     bool

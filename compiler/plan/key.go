@@ -105,8 +105,8 @@ func (f Field) Type() Type {
 	return fieldTypes[f]
 }
 
-// KeyFromAddr returns an address as a key: 4 bytes for IPv4 (also when mapped into IPv6), 16 for IPv6.
-// An invalid address gives the zero Key. A zone is left out.
+// KeyFromAddr returns an address as a key: 4 bytes for IPv4 (also when mapped into IPv6), 16 for
+// IPv6. An invalid address gives the zero Key. A zone is left out.
 func KeyFromAddr(a netip.Addr) (k Key) {
 	copy(k[:], a.Unmap().AsSlice())
 	return k
@@ -141,7 +141,8 @@ func KeyFromUint(t Type, v uint32) Key {
 	return Key{}
 }
 
-// KeyFromString returns an interface name; bytes past the fifteenth, which no interface has, are cut.
+// KeyFromString returns an interface name; bytes past the fifteenth, which no interface has, are
+// cut.
 func KeyFromString(name string) (k Key) {
 	copy(k[:maxIfname], name)
 	return k

@@ -19,23 +19,27 @@ type Machine struct {
 	// DSCPRules is set when ip rules can select by DSCP (kernel 6.13 and later). Older kernels
 	// accept the attribute and ignore it, so that the rule would catch everything.
 	DSCPRules bool
-	// Now is the time that schedules are computed at, Zone the zone of those that name none. A Now that is zero leaves schedules empty.
-	// ClockBehind says that the machine's clock is behind Now, so that nobody knows the time.
+	// Now is the time that schedules are computed at, Zone the zone of those that name none. A Now
+	// that is zero leaves schedules empty. ClockBehind says that the machine's clock is behind Now,
+	// so that nobody knows the time.
 	Now         time.Time
 	Zone        *time.Location
 	ClockBehind bool
-	// Cgroups are the inode numbers of the control groups in each set of Needs.Cgroups, sorted; none for those that do not exist.
-	// NoCgroups says that no tree of cgroup v2 is mounted, if Needs asked for some.
+	// Cgroups are the inode numbers of the control groups in each set of Needs.Cgroups, sorted;
+	// none for those that do not exist. NoCgroups says that no tree of cgroup v2 is mounted, if
+	// Needs asked for some.
 	Cgroups   map[string][]uint64
 	NoCgroups bool
 	// NoFlowtables is set on a kernel that cannot offload, if Needs asked for it.
 	NoFlowtables bool
-	// Tap is how DNS answers can be read on their way, if Needs asked for it; TapReason tells why not in a better way.
+	// Tap is how DNS answers can be read on their way, if Needs asked for it; TapReason tells why
+	// not in a better way.
 	Tap       Tap
 	TapReason string
 }
 
-// Tap is a way of reading DNS answers. The zero value is the best one, and that of a plan for any machine.
+// Tap is a way of reading DNS answers. The zero value is the best one, and that of a plan for any
+// machine.
 type Tap uint8
 
 const (
@@ -52,15 +56,18 @@ const (
 // Holds reports whether answers wait until what they teach is known.
 func (t Tap) Holds() bool { return t == TapQueue || t == TapTarget }
 
-// Needs is what a compiler wants to know of a machine beside what costs next to nothing to find out.
+// Needs is what a compiler wants to know of a machine beside what costs next to nothing to find
+// out.
 type Needs struct {
-	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by themselves, too.
+	// Flowtables: whether the kernel has them. Hardware: which interfaces can offload by
+	// themselves, too.
 	Flowtables, Hardware bool
 	// Clock: the time and the zone, for schedules.
 	Clock bool
 	// Cgroups are sets of control groups.
 	Cgroups []CgroupSource
-	// Queue is the number of the queue and log group that DNS answers are read by, 0 for no need of them.
+	// Queue is the number of the queue and log group that DNS answers are read by, 0 for no need of
+	// them.
 	Queue uint16
 }
 
@@ -68,24 +75,32 @@ type Needs struct {
 type Link struct {
 	// Up is the administrative state (IFF_UP): routes cannot be added over a link that is down.
 	Up bool
-	// Carrier tells that the cable or tunnel is connected (IFF_LOWER_UP). Routes can be added without it.
+	// Carrier tells that the cable or tunnel is connected (IFF_LOWER_UP). Routes can be added
+	// without it.
 	Carrier bool
 	// NoIPv6 is set when the interface has IPv6 disabled.
 	NoIPv6 bool
-	// Loopback is set on lo, Port on an interface that belongs to another, as to a bridge: that one receives its packets.
+	// Loopback is set on lo, Port on an interface that belongs to another, as to a bridge: that one
+	// receives its packets.
 	Loopback, Port bool
-	// Below are the interfaces that carry this one's frames, sorted: a bridge's ports, a VLAN's parent.
+	// Below are the interfaces that carry this one's frames, sorted: a bridge's ports, a VLAN's
+	// parent.
 	Below []string
 	// Hardware tells that it can offload by itself, if Needs asked for it.
 	Hardware bool
-	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative or deprecated ones.
+	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative
+	// or deprecated ones.
 	Addrs []netip.Addr
-	// Networks are those of Machine.Connected that main reaches directly over this interface, sorted.
+	// Networks are those of Machine.Connected that main reaches directly over this interface,
+	// sorted.
 	Networks []netip.Prefix
-	// Tentative6 tells that an IPv6 address is about to come: its uniqueness is being tested (RFC 4862, 5.4).
+	// Tentative6 tells that an IPv6 address is about to come: its uniqueness is being tested (RFC
+	// 4862, 5.4).
 	Tentative6 bool
-	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface; invalid when there is none.
+	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface;
+	// invalid when there is none.
 	Gateway4, Gateway6 netip.Addr
-	// OnlinkDefault4/6 tell that main has a default route over this interface without a gateway (point-to-point).
+	// OnlinkDefault4/6 tell that main has a default route over this interface without a gateway
+	// (point-to-point).
 	OnlinkDefault4, OnlinkDefault6 bool
 }

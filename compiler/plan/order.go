@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// defaultMetric6 is what the kernel makes of an IPv6 route's metric 0 (IP6_RT_PRIO_USER, linux/ipv6_route.h).
+// defaultMetric6 is what the kernel makes of an IPv6 route's metric 0 (IP6_RT_PRIO_USER,
+// linux/ipv6_route.h).
 const defaultMetric6 = 1024
 
 // Normalize puts p into the one form that both the compiler's and the live plan have, so that equal
@@ -95,8 +96,9 @@ func compareDynamic(a, b Dynamic) int {
 		cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.MarkMask, b.MarkMask), cmp.Compare(a.SuppressPrefix, b.SuppressPrefix))
 }
 
-// compareSysctls orders settings by path, but forwarding last: when it is switched on the kernel forgets the default
-// routes that routers announced on interfaces whose accept_ra is not 2 by then (ip-sysctl.rst).
+// compareSysctls orders settings by path, but forwarding last: when it is switched on the kernel
+// forgets the default routes that routers announced on interfaces whose accept_ra is not 2 by then
+// (ip-sysctl.rst).
 func compareSysctls(a, b Sysctl) int {
 	return cmp.Or(compareBool(strings.HasSuffix(a.Path, "/forwarding"), strings.HasSuffix(b.Path, "/forwarding")), strings.Compare(a.Path, b.Path))
 }
@@ -117,8 +119,8 @@ func (r Route) Equal(o Route) bool {
 		slices.Equal(r.Hops, o.Hops)
 }
 
-// normalize gives r the form that the kernel lists it in. The kernel puts loopback as the hop of IPv6
-// routes without one, and makes nothing of a lone hop's weight.
+// normalize gives r the form that the kernel lists it in. The kernel puts loopback as the hop of
+// IPv6 routes without one, and makes nothing of a lone hop's weight.
 func (r *Route) normalize() {
 	r.Dst = r.Dst.Masked()
 	if r.Family == IPv6 && r.Metric == 0 {
@@ -140,8 +142,8 @@ func (r *Route) normalize() {
 	slices.SortFunc(r.Hops, CompareHops)
 }
 
-// normalize gives r the form that the kernel lists it in: a prefix of length 0 selects nothing, bits of
-// the mark outside its mask are meaningless, and only a look-up has a table.
+// normalize gives r the form that the kernel lists it in: a prefix of length 0 selects nothing,
+// bits of the mark outside its mask are meaningless, and only a look-up has a table.
 func (r *Rule) normalize() {
 	r.Src, r.Dst = selector(r.Src), selector(r.Dst)
 	r.Mark &= r.MarkMask

@@ -45,8 +45,8 @@ func TestNormalizeRule(t *testing.T) {
 	}
 }
 
-// TestCompareRulesSeesEveryField sets one field of a rule at a time: order must be total, or Sort would
-// depend on what it was given.
+// TestCompareRulesSeesEveryField sets one field of a rule at a time: order must be total, or Sort
+// would depend on what it was given.
 func TestCompareRulesSeesEveryField(t *testing.T) {
 	typ := reflect.TypeFor[Rule]()
 	for i := range typ.NumField() {

@@ -48,7 +48,8 @@ type Plan struct {
 	// Numbers name the routing tables and their marks, sorted by name. Readers of a plan use
 	// them for comments; a live plan has none.
 	Numbers []Number
-	// Comments are what the policy file says of its objects, for people who read the plan; a live plan has none.
+	// Comments are what the policy file says of its objects, for people who read the plan; a live
+	// plan has none.
 	Comments []Comment
 	Rules    []Rule
 	Routes   []Route
@@ -67,14 +68,16 @@ type Number struct {
 	Name string
 	// Uplink is set for pinned tables: the uplink that their default route goes through.
 	Uplink string
-	// Strict tells that the table ends in unreachable although its uplink, or the user's table that it is a variant of, does not.
+	// Strict tells that the table ends in unreachable although its uplink, or the user's table that
+	// it is a variant of, does not.
 	Strict bool
-	// Fallback tells that connections pinned to the uplink move back when a better one is usable again.
+	// Fallback tells that connections pinned to the uplink move back when a better one is usable
+	// again.
 	Fallback bool
 	// Table is the routing table's id.
 	Table uint32
-	// Mark is the value under Mask that steers packets into it. No rule selects default's: it is 0, or the mark of packets that
-	// the policy's ip rules must not see.
+	// Mark is the value under Mask that steers packets into it. No rule selects default's: it is 0,
+	// or the mark of packets that the policy's ip rules must not see.
 	Mark uint32
 	// Interface is the uplink's whose pinned table it is; empty for other tables.
 	Interface string `json:",omitempty"`
@@ -92,8 +95,8 @@ const WaitingOffload = "offload"
 // WaitingTap is Waiting.Object of what lists of domains ask for.
 const WaitingTap = "domains"
 
-// SetTapAlive names the living set that shows that pbr watch reads DNS answers: it has the protocols tcp and udp as members, for
-// a short time, which pbr watch renews.
+// SetTapAlive names the living set that shows that pbr watch reads DNS answers: it has the
+// protocols tcp and udp as members, for a short time, which pbr watch renews.
 const SetTapAlive = "tap-alive"
 
 // Waiting is a piece of the policy that is left out until the machine is ready for it.

@@ -2,8 +2,9 @@ package plan
 
 import "slices"
 
-// Renumber returns a copy of p in which names have other marks and tables; marks are under p's mask. Gotos are left out: they skip rules by
-// bits of the old marks, and every packet is treated alike without them. p and the copy share what is not changed.
+// Renumber returns a copy of p in which names have other marks and tables; marks are under p's
+// mask. Gotos are left out: they skip rules by bits of the old marks, and every packet is treated
+// alike without them. p and the copy share what is not changed.
 func Renumber(p *Plan, names map[string]Number) *Plan {
 	r := renumbering{mask: p.Mask, marks: map[uint32]uint32{}, tables: map[uint32]uint32{}}
 	out := *p
@@ -53,7 +54,8 @@ func (r *renumbering) rules(rules []Rule) (out []Rule) {
 	return out
 }
 
-// sets changes the sets that have marks as keys. Those that only others' bits can be in have none of r's.
+// sets changes the sets that have marks as keys. Those that only others' bits can be in have none
+// of r's.
 func (r *renumbering) sets(sets []Set) []Set {
 	out := slices.Clone(sets)
 	for i := range out {

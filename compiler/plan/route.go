@@ -5,8 +5,9 @@ import "net/netip"
 // MainTable is the kernel's main routing table (RT_TABLE_MAIN, linux/rtnetlink.h).
 const MainTable = 254
 
-// CountsAsDefault reports whether a route to dst is a default route, or one of the halves that VPN programs split it into so that
-// theirs is preferred: 0.0.0.0/1 and 128.0.0.0/1, in IPv6 up to 2000::/4 and 3000::/4.
+// CountsAsDefault reports whether a route to dst is a default route, or one of the halves that VPN
+// programs split it into so that theirs is preferred: 0.0.0.0/1 and 128.0.0.0/1, in IPv6 up to
+// 2000::/4 and 3000::/4.
 func CountsAsDefault(dst netip.Prefix) bool {
 	family := IPv4
 	if dst.Addr().Is6() {
@@ -59,8 +60,8 @@ type Hop struct {
 	// Auto means that Via is to be the gateway that main has for Dev. Only in plans compiled
 	// without a machine; such a plan can be printed, not applied.
 	Auto bool
-	// Masquerade means that the hop is left out where Dev has addresses of the other IP version alone. Only
-	// in plans compiled without a machine.
+	// Masquerade means that the hop is left out where Dev has addresses of the other IP version
+	// alone. Only in plans compiled without a machine.
 	Masquerade bool
 	// Weight is 1..256; 1 on a route with one hop.
 	Weight int

@@ -57,7 +57,8 @@ func (m *Match) IsValue(f Field, v uint8) bool {
 // meta l4proto value, 0 unknown.
 type tested struct{ family, proto uint8 }
 
-// implies reports whether a match on f after t tests the family itself. An ICMP type does not where the protocol is known.
+// implies reports whether a match on f after t tests the family itself. An ICMP type does not where
+// the protocol is known.
 func (t tested) implies(f Field) bool {
 	return f.nfproto() != 0 && (f.l4proto() == 0 || t.proto != f.l4proto())
 }
@@ -79,9 +80,10 @@ func (t tested) after(m *Match) tested {
 	return t
 }
 
-// CanonicalMatches leaves out the matches that the next one implies, as nft does: "meta nfproto ipv4 ip saddr X" is
-// the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before "icmp type" where the family is known already.
-// Without anything to leave out it returns ms itself.
+// CanonicalMatches leaves out the matches that the next one implies, as nft does: "meta nfproto
+// ipv4 ip saddr X" is the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before
+// "icmp type" where the family is known already. Without anything to leave out it returns ms
+// itself.
 func CanonicalMatches(ms []Match) []Match {
 	if !mayBeImplied(ms) {
 		return ms
@@ -94,7 +96,8 @@ func CanonicalMatches(ms []Match) []Match {
 	})
 }
 
-// mayBeImplied tells, at a glance, whether there is anything to look at: nearly always there is not.
+// mayBeImplied tells, at a glance, whether there is anything to look at: nearly always there is
+// not.
 func mayBeImplied(ms []Match) bool {
 	for i := 1; i < len(ms); i++ {
 		if f := ms[i-1].Field; (f == FieldNFProto || f == FieldL4Proto) && ms[i].Field.nfproto() != 0 {
@@ -104,7 +107,8 @@ func mayBeImplied(ms []Match) bool {
 	return false
 }
 
-// dropImplied leaves out every match of which implied is true, given what the matches before it tell, and the match after it.
+// dropImplied leaves out every match of which implied is true, given what the matches before it
+// tell, and the match after it.
 func dropImplied(ms []Match, implied func(t tested, m, next *Match) bool) []Match {
 	var t tested
 	var out []Match
@@ -139,7 +143,8 @@ func sameSlice[E comparable](a, b []E) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
-// internRules numbers the rules of two lists so that equal rules, and only those, have equal numbers.
+// internRules numbers the rules of two lists so that equal rules, and only those, have equal
+// numbers.
 func internRules(have, want []ChainRule) (h, w []int) {
 	in := interner{seed: maphash.MakeSeed(), byHash: make(map[uint64][]int, len(have)+len(want))}
 	number := func(rules []ChainRule) []int {

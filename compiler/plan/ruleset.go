@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// SetPrimary names the set with the interface of default's primary uplink, whose connections of a family carry no mark.
+// SetPrimary names the set with the interface of default's primary uplink, whose connections of a
+// family carry no mark.
 func SetPrimary(family Family) string {
 	if family == IPv4 {
 		return "primary-4"
@@ -20,8 +21,8 @@ const (
 	listSuffix6 = "-6"
 )
 
-// ListSet names the set that has the addresses of a list and an IP version: of a living list those that are added while the
-// policy is in force, of any other one all of them.
+// ListSet names the set that has the addresses of a list and an IP version: of a living list those
+// that are added while the policy is in force, of any other one all of them.
 func ListSet(list string, family Family) string {
 	if family == IPv4 {
 		return listPrefix + list + listSuffix4
@@ -107,15 +108,17 @@ type Element struct {
 	Goto string
 	// Jump makes it a jump: the packet comes back from the chain if nothing there decides on it.
 	Jump bool
-	// Counter is the name of what the packets of this element are counted for, in a map that is Counted; empty for nothing.
+	// Counter is the name of what the packets of this element are counted for, in a map that is
+	// Counted; empty for nothing.
 	Counter string
 }
 
-// Tuple is one entry of a set or map whose key has several fields: an inclusive interval in each of them. A packet
-// is in it when every field is.
+// Tuple is one entry of a set or map whose key has several fields: an inclusive interval in each of
+// them. A packet is in it when every field is.
 type Tuple struct {
-	// From and To have the fields one after the other, as the kernel has them: each of Set.Concat's types big-endian in
-	// its width, padded with zeros to a multiple of 4 bytes (NFT_REG32_SIZE, linux/netfilter/nf_tables.h).
+	// From and To have the fields one after the other, as the kernel has them: each of Set.Concat's
+	// types big-endian in its width, padded with zeros to a multiple of 4 bytes (NFT_REG32_SIZE,
+	// linux/netfilter/nf_tables.h).
 	From, To string
 	// Goto is the chain that a verdict map goes to; empty in a set.
 	Goto string
@@ -123,12 +126,14 @@ type Tuple struct {
 	Counter string
 }
 
-// Set is a named set, or with Map set a map from Type to verdicts, or with Data too to values of that type.
+// Set is a named set, or with Map set a map from Type to verdicts, or with Data too to values of
+// that type.
 type Set struct {
 	Name string
 	// Type is the type of the key; 0 if the key has several fields.
 	Type Type
-	// Concat has the types of a key of several fields, in their order; then Tuples are the elements, and Elements is empty.
+	// Concat has the types of a key of several fields, in their order; then Tuples are the
+	// elements, and Elements is empty.
 	Concat []Type
 	// Interval allows elements with From != To; they never overlap and are sorted.
 	Interval bool
@@ -136,15 +141,16 @@ type Set struct {
 	Map bool
 	// Data is the type of the values of a map that packets fill (Dynamic), 0 in all others.
 	Data Type
-	// Counted makes each element of a map count its packets. The count is no part of a plan; one that stands for the same Counter is kept
-	// when elements come and go.
+	// Counted makes each element of a map count its packets. The count is no part of a plan; one
+	// that stands for the same Counter is kept when elements come and go.
 	Counted bool
-	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time. They are
-	// no part of a plan: Elements is empty.
+	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time.
+	// They are no part of a plan: Elements is empty.
 	Dynamic bool
-	// Living makes it a set of addresses that others fill while it stands, by elements that may have a time to live: pbr lists, pbr watch,
-	// dnsmasq. These are no part of a plan: Elements is empty. The set's name is the same for good, and a set that is made anew
-	// gets the members of the old one.
+	// Living makes it a set of addresses that others fill while it stands, by elements that may
+	// have a time to live: pbr lists, pbr watch, dnsmasq. These are no part of a plan: Elements is
+	// empty. The set's name is the same for good, and a set that is made anew gets the members of
+	// the old one.
 	Living bool
 	// Size is how many elements a dynamic map or a living set takes.
 	Size    uint32
@@ -178,10 +184,12 @@ type Chain struct {
 type ChainRule struct {
 	Matches []Match
 	Actions []Action
-	// Comment is at most 127 bytes (NFTNL_UDATA_COMMENT_MAXLEN); the object of the policy file that the rule came from.
+	// Comment is at most 127 bytes (NFTNL_UDATA_COMMENT_MAXLEN); the object of the policy file that
+	// the rule came from.
 	Comment string
-	// Foreign is set, in live plans only, when the rule is none that pbr could have made:
-	// a printable description of its expressions, equal only for equal expressions. Matches and Actions are then empty.
+	// Foreign is set, in live plans only, when the rule is none that pbr could have made: a
+	// printable description of its expressions, equal only for equal expressions. Matches and
+	// Actions are then empty.
 	Foreign string
 }
 
@@ -218,7 +226,8 @@ const (
 	FieldCTOrigDPort                      // ct original proto-dst
 	FieldSKGID                            // meta skgid
 	FieldTime                             // meta time
-	// The ancestors of a socket's control group (cgroup v2), by level: socket cgroupv2 level 1 to MaxCgroupLevel. See CgroupField.
+	// The ancestors of a socket's control group (cgroup v2), by level: socket cgroupv2 level 1 to
+	// MaxCgroupLevel. See CgroupField.
 	FieldCgroup1
 	FieldCgroup2
 	FieldCgroup3
@@ -229,14 +238,16 @@ const (
 	FieldCgroup8
 )
 
-// ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which they are told from others.
-// The kernel's own priorities end at 15, and traffic classes have a number in the upper 16 bits.
+// ProbePriority is the priority of the packets of health checks (SO_PRIORITY, socket(7)), by which
+// they are told from others. The kernel's own priorities end at 15, and traffic classes have a
+// number in the upper 16 bits.
 const ProbePriority = 112
 
 // Match compares one field. A field that needs a family or protocol (ip saddr, icmp type, th dport)
-// carries it implicitly, as in nft: IPv4/IPv6 fields test meta nfproto themselves (encoder and nft both add
-// the dependency), FieldICMPType and FieldICMPv6Type test meta l4proto likewise; FieldSPort and FieldDPort do not,
-// the rule has a FieldL4Proto match before them. Before FieldCTOrigDPort it has one of a single protocol: nft asks for that.
+// carries it implicitly, as in nft: IPv4/IPv6 fields test meta nfproto themselves (encoder and nft
+// both add the dependency), FieldICMPType and FieldICMPv6Type test meta l4proto likewise;
+// FieldSPort and FieldDPort do not, the rule has a FieldL4Proto match before them. Before
+// FieldCTOrigDPort it has one of a single protocol: nft asks for that.
 type Match struct {
 	Field Field
 	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
@@ -291,18 +302,22 @@ type Action struct {
 	// Field and Mask are VMap's key, Set its map.
 	Field Field
 	Set   string
-	// Prefix is how many leading bits of the address Field make a VMap's or a dynamic map's key; 0 is all of them.
+	// Prefix is how many leading bits of the address Field make a VMap's or a dynamic map's key; 0
+	// is all of them.
 	Prefix uint8
 	// Timeout is how long Remember's element lives, in seconds.
 	Timeout uint32
-	// Fields are what HashVMap hashes, and the key of a VMap whose map has several (Field is then 0).
+	// Fields are what HashVMap hashes, and the key of a VMap whose map has several (Field is then
+	// 0).
 	Fields FieldList
-	// Prefixes are, for each of a VMap's Fields, how many leading bits of an address are looked up; 0 is all of them.
+	// Prefixes are, for each of a VMap's Fields, how many leading bits of an address are looked up;
+	// 0 is all of them.
 	Prefixes [len(FieldList{})]uint8
-	// Seed is HashVMap's; Mod is the number of values that the three choosing maps are looked up by, 0..Mod-1.
+	// Seed is HashVMap's; Mod is the number of values that the three choosing maps are looked up
+	// by, 0..Mod-1.
 	Mod, Seed uint32
-	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also VMap's. Value is also the number of a
-	// queue or log group.
+	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also
+	// VMap's. Value is also the number of a queue or log group.
 	Mask, Value uint32
 	// Name is Count's counter, Log's prefix, or Offload's flowtable.
 	Name        string

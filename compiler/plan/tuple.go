@@ -2,17 +2,20 @@ package plan
 
 import "strings"
 
-// registerWord is what each field of a key of several fields is padded to (NFT_REG32_SIZE, linux/netfilter/nf_tables.h).
+// registerWord is what each field of a key of several fields is padded to (NFT_REG32_SIZE,
+// linux/netfilter/nf_tables.h).
 const registerWord = 4
 
-// MaxTupleWidth is the longest key of several fields in bytes: all of a rule's registers (NFT_DATA_VALUE_MAXLEN,
-// linux/netfilter/nf_tables.h). IPv6 source and destination, protocol, two ports and an interface name are one too many.
+// MaxTupleWidth is the longest key of several fields in bytes: all of a rule's registers
+// (NFT_DATA_VALUE_MAXLEN, linux/netfilter/nf_tables.h). IPv6 source and destination, protocol, two
+// ports and an interface name are one too many.
 const MaxTupleWidth = 64
 
 // Span is an inclusive interval of the keys of one type; From == To is a single value.
 type Span struct{ From, To Key }
 
-// AllOf is every key of type t. Ports are 0..65535: a range from 1 on costs many times as much in the kernel.
+// AllOf is every key of type t. Ports are 0..65535: a range from 1 on costs many times as much in
+// the kernel.
 func AllOf(t Type) Span { return Span{To: MaxKey(t)} }
 
 // paddedWidth is the room that a key of type t takes among several fields.
@@ -29,7 +32,8 @@ func TupleWidth(types []Type) (n int) {
 	return n
 }
 
-// PackTuple returns the entry of a set with fields of these types; there is one span for each. chain is empty in a set.
+// PackTuple returns the entry of a set with fields of these types; there is one span for each.
+// chain is empty in a set.
 func PackTuple(types []Type, spans []Span, chain string) Tuple {
 	from, to := make([]byte, 0, MaxTupleWidth), make([]byte, 0, MaxTupleWidth)
 	single := true
@@ -74,7 +78,8 @@ func fieldAt(packed string, at int, t Type) (k Key) {
 // CompareTuples orders entries of one set by From, field by field as numbers.
 func CompareTuples(a, b Tuple) int { return strings.Compare(a.From, b.From) }
 
-// TypeName is nft's name of the type of s's keys: "ipv4_addr . inet_service" where they have several fields.
+// TypeName is nft's name of the type of s's keys: "ipv4_addr . inet_service" where they have
+// several fields.
 func (s *Set) TypeName() string {
 	if len(s.Concat) == 0 {
 		return s.Type.String()

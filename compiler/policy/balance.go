@@ -14,8 +14,8 @@ import (
 const maxSticky = 49 * 24 * time.Hour
 
 const (
-	// defaultPrefix6 is the network of one subscriber's link (RFC 4291, section 2.5.4): its hosts change their
-	// addresses within it as they like (RFC 8981).
+	// defaultPrefix6 is the network of one subscriber's link (RFC 4291, section 2.5.4): its hosts
+	// change their addresses within it as they like (RFC 8981).
 	defaultPrefix6 = 64
 	// defaultClients is a /16 of them. A client takes some 100 bytes of the kernel's memory.
 	defaultClients = 1 << 16

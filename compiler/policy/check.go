@@ -96,7 +96,8 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 	return c
 }
 
-// checkTargets reports targets that do not fit the method or the uplink, and their lack. at has their places.
+// checkTargets reports targets that do not fit the method or the uplink, and their lack. at has
+// their places.
 func (s *section) checkTargets(u *Uplink, c *Check, at []Pos) {
 	if c.Method == CheckNone {
 		if len(c.Targets) > 0 {
@@ -125,7 +126,8 @@ func (s *section) checkTargets(u *Uplink, c *Check, at []Pos) {
 	}
 }
 
-// gatewayTargets counts the gateways that a check without targets asks, and reports when there are none.
+// gatewayTargets counts the gateways that a check without targets asks, and reports when there are
+// none.
 func (s *section) gatewayTargets(u *Uplink, c *Check) int {
 	example := map[CheckMethod]string{CheckPing: `"8.8.8.8"`, CheckARP: `"192.0.2.1"`, CheckTCP: `"1.1.1.1:443"`,
 		CheckDNS: `"9.9.9.9"`, CheckHTTP: `"http://192.0.2.80/"`}[c.Method]

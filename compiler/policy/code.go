@@ -1,6 +1,7 @@
 package policy
 
-// The codes of diagnostics. They are stable: scripts may filter by them. docs/policy.md explains each.
+// The codes of diagnostics. They are stable: scripts may filter by them. docs/policy.md explains
+// each.
 const (
 	// Errors.
 	codeSyntax         = "syntax"

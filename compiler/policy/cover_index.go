@@ -151,7 +151,8 @@ func (m *match) popularityKey(f coverField) (coverKey, bool) {
 	return coverKey{}, false
 }
 
-// oneKey returns the bucket of one value that m has, also when m itself is not indexed by the field.
+// oneKey returns the bucket of one value that m has, also when m itself is not indexed by the
+// field.
 func (m *match) oneKey(f coverField) (coverKey, bool) {
 	if f == fieldFrom {
 		for _, item := range m.from.items {

@@ -111,8 +111,8 @@ func selects(doc *Document, pol *Policy, p packet) bool {
 		number(pol.DSCP, p.dscp) && port(pol.SPort, p.sport) && port(pol.DPort, p.dport)
 }
 
-// TestCoverIsSound sends packets through random policies: one that is called covered must never be the first match, and
-// the index must find exactly what comparing all pairs finds.
+// TestCoverIsSound sends packets through random policies: one that is called covered must never be
+// the first match, and the index must find exactly what comparing all pairs finds.
 func TestCoverIsSound(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -92,7 +92,8 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 		}
 		all.Write(text)
 	}
-	// Those that the compiler finds have a test there, and builds that lack something TestNotBuiltIn.
+	// Those that the compiler finds have a test there, and builds that lack something
+	// TestNotBuiltIn.
 	ofCompiler := []string{CodeTooManyRules, CodeRuleTooWide, CodeKernelTooOld, CodeOwnGateway, CodeNoOffload, CodeExpectation, codeNotBuiltIn}
 	for _, code := range codesInSource(t) {
 		if !slices.Contains(ofCompiler, code) && !strings.Contains(all.String(), "["+code+"]") {

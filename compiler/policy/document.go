@@ -42,7 +42,8 @@ type Settings struct {
 	Sysctl       bool
 	Forward      Forward
 	ReversePath  ReversePath
-	// Resolvers are those whose answers fill lists of domains that name none themselves; empty: all.
+	// Resolvers are those whose answers fill lists of domains that name none themselves; empty:
+	// all.
 	Resolvers []netip.Addr
 	// Dnsmasq is the file that has dnsmasq fill lists of domains; empty for none.
 	Dnsmasq string
@@ -69,7 +70,8 @@ const (
 	ReverseKernel ReversePath = iota
 	// ReverseNFT: our chain, once per connection: no source is one of the router's own.
 	ReverseNFT
-	// ReverseStrict: the same, and sources have a route back by the interface that the packet came by.
+	// ReverseStrict: the same, and sources have a route back by the interface that the packet came
+	// by.
 	ReverseStrict
 )
 
@@ -116,12 +118,15 @@ type List struct {
 	Name string
 	// Comment has those of its sources.
 	Comment string
-	// Sources are what the list is made of, in the file's order. Neighbouring entries that stand in the policy file are one.
+	// Sources are what the list is made of, in the file's order. Neighbouring entries that stand in
+	// the policy file are one.
 	Sources []Source
-	// Ranges are the entries that are known when the file is read: of all sources but domains and dynamic, and of lists inside this
-	// one; sorted, overlapping and adjacent ones merged, IPv4 before IPv6.
+	// Ranges are the entries that are known when the file is read: of all sources but domains and
+	// dynamic, and of lists inside this one; sorted, overlapping and adjacent ones merged, IPv4
+	// before IPv6.
 	Ranges []Range
-	// Outer reports whether the list holds, by its name, another one whose content may change while the policy file stays as it is.
+	// Outer reports whether the list holds, by its name, another one whose content may change while
+	// the policy file stays as it is.
 	Outer bool
 }
 
@@ -249,7 +254,8 @@ type Table struct {
 	Name   string // "default" for [default]
 	Routes []Route
 	Strict bool
-	// OnReturn says whether connections that took a worse uplink move back when a better one has been usable for Settle.
+	// OnReturn says whether connections that took a worse uplink move back when a better one has
+	// been usable for Settle.
 	OnReturn OnReturn
 	Settle   time.Duration
 	// Prefer says how one of several uplinks of equal distance is chosen.
@@ -318,7 +324,8 @@ type Balance struct {
 
 // Sticky is a balance's memory of its clients.
 type Sticky struct {
-	// Time is how long a client is remembered after its last new connection; 0: not at all. Whole seconds.
+	// Time is how long a client is remembered after its last new connection; 0: not at all. Whole
+	// seconds.
 	Time time.Duration
 	// Prefix6 is how many leading bits of an IPv6 address make a client.
 	Prefix6 int
@@ -404,20 +411,24 @@ type Policy struct {
 	DSCP             []NumItem // code points 0..63
 	MAC              []MACItem
 	UID, GID         []NumItem
-	// Cgroups are control groups as paths without slashes around, Units names of systemd's units. A packet's is one of each.
+	// Cgroups are control groups as paths without slashes around, Units names of systemd's units. A
+	// packet's is one of each.
 	Cgroups, Units []ProgramItem
 	// Marks are packet marks of others, without bits of ours.
 	Marks     []MarkItem
 	IPVersion int // 0, 4 or 6
 	ICMP      []ICMPItem
-	// Schedule says when the policy is in force: always, if it is empty. ScheduleName is set if it is one of [schedules].
+	// Schedule says when the policy is in force: always, if it is empty. ScheduleName is set if it
+	// is one of [schedules].
 	Schedule     []Times
 	ScheduleName string
 	SchedulePos  Pos
-	// FlushAtStart and FlushAtEnd say whether running connections end that are decided otherwise since a window began, or ended.
+	// FlushAtStart and FlushAtEnd say whether running connections end that are decided otherwise
+	// since a window began, or ended.
 	FlushAtStart, FlushAtEnd bool
 	Target                   Target
-	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the file does not say.
+	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the
+	// file does not say.
 	Strict    bool
 	StrictPos Pos
 	// OnReturn and Settle are as a table's, and win over its; ReturnUnset leaves it to the table.
@@ -426,8 +437,8 @@ type Policy struct {
 	Log      bool
 }
 
-// ScheduleItem is one span of a schedule, in local time: days as bits (Sunday is bit 0) and minutes of the day, To
-// exclusive.
+// ScheduleItem is one span of a schedule, in local time: days as bits (Sunday is bit 0) and minutes
+// of the day, To exclusive.
 type ScheduleItem struct {
 	Days     uint8
 	From, To int

@@ -23,7 +23,8 @@ type ExpectedValue struct {
 	List []string
 }
 
-// ParseExpectations reads a file of assertions. keys are those that an [[expect]] may have; lists says which of them may be lists.
+// ParseExpectations reads a file of assertions. keys are those that an [[expect]] may have; lists
+// says which of them may be lists.
 func ParseExpectations(fsys fs.FS, name, display string, keys []string, lists map[string]bool) ([]Expectation, Diagnostics) {
 	p := &parser{fsys: fsys, name: name, doc: &Document{File: display}}
 	text, err := readFile(fsys, name)

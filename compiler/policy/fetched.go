@@ -20,9 +20,10 @@ func FetchedName(url string) string {
 	return hex.EncodeToString(sum[:16]) + ".txt"
 }
 
-// ParseFetched reads the entries of a text from elsewhere: lines of one entry, of which "#" and ";" start a comment and what follows a comma
-// is left out, or a JSON array of strings. Bits behind a prefix's length do not matter. What is no address is skipped, and counted. The
-// error is for a text that is no list: empty, HTML, mostly something else, or too long.
+// ParseFetched reads the entries of a text from elsewhere: lines of one entry, of which "#" and ";"
+// start a comment and what follows a comma is left out, or a JSON array of strings. Bits behind a
+// prefix's length do not matter. What is no address is skipped, and counted. The error is for a
+// text that is no list: empty, HTML, mostly something else, or too long.
 func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
 	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))
 	switch {

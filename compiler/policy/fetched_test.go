@@ -37,7 +37,8 @@ func TestParseFetched(t *testing.T) {
 	}
 }
 
-// TestFetchedTexts reads lists from the texts that were fetched, as far as they are there and what the source wants.
+// TestFetchedTexts reads lists from the texts that were fetched, as far as they are there and what
+// the source wants.
 func TestFetchedTexts(t *testing.T) {
 	const url, other = "https://example.com/a.txt", "https://example.com/b.txt"
 	text := "192.0.2.1\n192.0.2.3\n"

@@ -14,9 +14,10 @@ const (
 	ForwardOff
 )
 
-// Forwards reports whether this machine is to forward packets for others. Without a word in the file it is, if something in the file
-// is for what others send: a policy that is not for the machine's own packets alone, or source NAT, which the machine's own do not need.
-// Where no policy tells, everything but uplinks that only answer is for others, too.
+// Forwards reports whether this machine is to forward packets for others. Without a word in the
+// file it is, if something in the file is for what others send: a policy that is not for the
+// machine's own packets alone, or source NAT, which the machine's own do not need. Where no policy
+// tells, everything but uplinks that only answer is for others, too.
 func Forwards(doc *Document) bool {
 	switch doc.Settings.Forward {
 	case ForwardOn:

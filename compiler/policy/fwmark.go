@@ -9,7 +9,8 @@ import (
 	"pbr/compiler/policy/internal/tomltree"
 )
 
-// marks reads foreign packet marks: numbers, compared in all bits that are not ours, or "VALUE/MASK".
+// marks reads foreign packet marks: numbers, compared in all bits that are not ours, or
+// "VALUE/MASK".
 func (s *section) marks(key string) []MarkItem {
 	var out []MarkItem
 	for n := range s.items(key) {

@@ -20,7 +20,8 @@ func (p *parser) lintGatewayCheck() {
 	}
 }
 
-// lintQuorum warns of a quorum that one IP version has fewer targets for: it counts within a version.
+// lintQuorum warns of a quorum that one IP version has fewer targets for: it counts within a
+// version.
 func (p *parser) lintQuorum() {
 	for i := range p.doc.Uplinks {
 		u := &p.doc.Uplinks[i]
@@ -47,7 +48,8 @@ func countTargets(n int) string {
 	return fmt.Sprintf("%d targets", n)
 }
 
-// lintSharedTargets warns of tables whose uplinks all check the same: when that dies, nothing tells it from dead lines.
+// lintSharedTargets warns of tables whose uplinks all check the same: when that dies, nothing tells
+// it from dead lines.
 func (p *parser) lintSharedTargets() {
 	warn := func(t *Table, label, key string) {
 		if targets := p.sharedTargets(t); targets != "" {
@@ -63,7 +65,8 @@ func (p *parser) lintSharedTargets() {
 	}
 }
 
-// sharedTargets are the targets of a table's uplinks, if all of them have the same, and there are several uplinks.
+// sharedTargets are the targets of a table's uplinks, if all of them have the same, and there are
+// several uplinks.
 func (p *parser) sharedTargets(t *Table) string {
 	uplinks, shared := map[string]bool{}, ""
 	for _, r := range t.Routes {

@@ -2,9 +2,9 @@ package policy
 
 import "slices"
 
-// lintCovered warns of policies that never match because an earlier one takes all of their
-// packets. Each policy that is not covered itself enters an index under its most telling field, so that
-// only few are compared, whatever the number of policies. It returns how many comparisons it took.
+// lintCovered warns of policies that never match because an earlier one takes all of their packets.
+// Each policy that is not covered itself enters an index under its most telling field, so that only
+// few are compared, whatever the number of policies. It returns how many comparisons it took.
 func (p *parser) lintCovered() (compared int) {
 	m := newMatcher(p)
 	all := make([]match, len(p.doc.Policies))

@@ -2,7 +2,8 @@ package policy
 
 import "strings"
 
-// EnvironmentName is how a name stands in the hook's environment: in upper case, and "_" for what cannot be in a variable's name.
+// EnvironmentName is how a name stands in the hook's environment: in upper case, and "_" for what
+// cannot be in a variable's name.
 func EnvironmentName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -2,8 +2,8 @@ package policy
 
 import "fmt"
 
-// FallsBack warns of each policy that names an uplink and does not say what follows when this cannot be used. Earlier releases sent
-// its connections through that uplink and no other.
+// FallsBack warns of each policy that names an uplink and does not say what follows when this
+// cannot be used. Earlier releases sent its connections through that uplink and no other.
 func FallsBack(doc *Document) Diagnostics {
 	var ds Diagnostics
 	for i := range doc.Policies {

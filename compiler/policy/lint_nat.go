@@ -58,8 +58,8 @@ type natLint struct {
 	evidence []string
 	// weaker counts where there is no other evidence.
 	weaker map[int]string
-	// private and public say, of lists seen before, which families of private addresses they have, and
-	// whether they have others.
+	// private and public say, of lists seen before, which families of private addresses they have,
+	// and whether they have others.
 	private map[string]families
 	public  map[string]bool
 }
@@ -98,7 +98,8 @@ func (n *natLint) asks(h hop) bool {
 		(!h.route.Dst.IsValid() || !isPrivate(h.route.Dst.Addr()))
 }
 
-// untranslated returns the families that the uplink carries and does not translate, though nobody says that this is meant.
+// untranslated returns the families that the uplink carries and does not translate, though nobody
+// says that this is meant.
 func (u *Uplink) untranslated() (open families) {
 	switch {
 	case u.NAT.Pos.Line == 0:
@@ -181,7 +182,8 @@ func (n *natLint) listPrivate(name string) families {
 }
 
 // lintRuleNAT warns of stateless rules towards uplinks that translate addresses: each packet is
-// looked up anew, so that one connection's packets can leave by two uplinks, with two addresses. It does so once for each uplink.
+// looked up anew, so that one connection's packets can leave by two uplinks, with two addresses. It
+// does so once for each uplink.
 func (p *parser) lintRuleNAT() {
 	leading := map[int][]*Rule{} // by the uplink that the rules lead to
 	for i := range p.doc.Rules {

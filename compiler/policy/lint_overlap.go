@@ -12,11 +12,13 @@ type span struct {
 	list int
 }
 
-// maxOverlaps bounds the pairs that are looked at: of n lists with an address in common there are n*(n-1)/2.
+// maxOverlaps bounds the pairs that are looked at: of n lists with an address in common there are
+// n*(n-1)/2.
 const maxOverlaps = 1000
 
-// lintOverlap warns of two lists that share addresses, but for those of a list that both include, or that one includes of the
-// other: then they are meant to. Lists whose content changes without the file are left out. One sweep over all ranges; a list's own never overlap.
+// lintOverlap warns of two lists that share addresses, but for those of a list that both include,
+// or that one includes of the other: then they are meant to. Lists whose content changes without
+// the file are left out. One sweep over all ranges; a list's own never overlap.
 func (p *parser) lintOverlap() {
 	if len(p.doc.Lists) < 2 {
 		return
@@ -81,8 +83,8 @@ func mergeTwo(a, b []span) []span {
 	return append(append(out, a...), b...)
 }
 
-// overlap warns that both lists have the addresses of r, unless common includes have them all, and reports whether that is all to be
-// said of the two.
+// overlap warns that both lists have the addresses of r, unless common includes have them all, and
+// reports whether that is all to be said of the two.
 func (p *parser) overlap(a, b int, r Range) (told bool) {
 	first, second := &p.doc.Lists[a], &p.doc.Lists[b]
 	inFirst, inSecond := p.lists[first.Name].includes, p.lists[second.Name].includes

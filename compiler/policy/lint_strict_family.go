@@ -1,8 +1,9 @@
 package policy
 
-// lintStrictOneFamily warns of a policy that keeps hosts strictly to their uplinks and selects them by addresses of one IP version,
-// while an uplink of the file carries the other: the same hosts' connections of that version are not kept. ipv says that this
-// is meant; so do destinations and protocols of the named version alone, and a policy without src is for hosts of both.
+// lintStrictOneFamily warns of a policy that keeps hosts strictly to their uplinks and selects them
+// by addresses of one IP version, while an uplink of the file carries the other: the same hosts'
+// connections of that version are not kept. ipv says that this is meant; so do destinations and
+// protocols of the named version alone, and a policy without src is for hosts of both.
 func (p *parser) lintStrictOneFamily() {
 	var carried families
 	for i := range p.doc.Uplinks {

@@ -64,7 +64,8 @@ func joinComments(a, b string) string {
 	return a + "; " + b
 }
 
-// sourceKind returns what kind of source the table is: one of its keys says so. Without one it reports an error.
+// sourceKind returns what kind of source the table is: one of its keys says so. Without one it
+// reports an error.
 func (t *section) sourceKind() (kind SourceKind) {
 	for k := FromFile; k <= FromDynamic; k++ {
 		f := t.fields.Get(k.String())
@@ -184,7 +185,8 @@ func (t *section) memberLimit() int {
 	return int(n)
 }
 
-// domainName returns a name without its closing dot, in lower case. "*.example.com" is "example.com", which stands for all below it, too.
+// domainName returns a name without its closing dot, in lower case. "*.example.com" is
+// "example.com", which stands for all below it, too.
 func domainName(v string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(strings.ToLower(v), "."), "*.")
 }

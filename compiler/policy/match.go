@@ -26,7 +26,8 @@ type match struct {
 type addrSet struct {
 	any    bool
 	ranges []Range // merged; unset if any or opaque
-	// opaque sets have a list whose content changes without the policy file: only a set that is the same, or any, contains them.
+	// opaque sets have a list whose content changes without the policy file: only a set that is the
+	// same, or any, contains them.
 	opaque bool
 	// popularity counts the policies that have the set as src and as dst.
 	popularity [2]int

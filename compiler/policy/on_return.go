@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// OnReturn says what becomes of connections that took a worse uplink when a better one is usable again.
+// OnReturn says what becomes of connections that took a worse uplink when a better one is usable
+// again.
 type OnReturn uint8
 
 const (
@@ -49,14 +50,16 @@ func (s *section) policyReturn(pol *Policy) {
 	}
 }
 
-// Return is a table as some connections use it, and what becomes of them when a better uplink is usable again.
+// Return is a table as some connections use it, and what becomes of them when a better uplink is
+// usable again.
 type Return struct {
 	// Name is the number's: the table's own, or that of a variant for policies that say otherwise.
 	Name    string
 	Variant bool
 	Table   *Table
 	Move    bool
-	// First is the uplink of policies that fall back to the table: all uplinks of it are worse. Empty: the table's own order counts.
+	// First is the uplink of policies that fall back to the table: all uplinks of it are worse.
+	// Empty: the table's own order counts.
 	First  string
 	Settle time.Duration
 }
@@ -68,8 +71,8 @@ const (
 	elseSuffix = "/else"
 )
 
-// ReturnName is the number of the table that a policy's connections use because of its on-return; empty if it is the target's own. For a
-// policy to an uplink it is what they fall back to.
+// ReturnName is the number of the table that a policy's connections use because of its on-return;
+// empty if it is the target's own. For a policy to an uplink it is what they fall back to.
 func ReturnName(doc *Document, pol *Policy) string {
 	switch pol.Target.Kind {
 	case ToTable:
@@ -107,7 +110,8 @@ func tableNamed(doc *Document, name string) *Table {
 	return nil
 }
 
-// Returns lists the tables whose connections move back, and the variants of tables, in an order that the file decides.
+// Returns lists the tables whose connections move back, and the variants of tables, in an order
+// that the file decides.
 func Returns(doc *Document) (list []Return) {
 	own := func(t *Table) {
 		if t.OnReturn == ReturnMove {
@@ -143,7 +147,8 @@ func Returns(doc *Document) (list []Return) {
 	return list
 }
 
-// Worse reports whether connections of the table over an uplink move back when a better one is usable again.
+// Worse reports whether connections of the table over an uplink move back when a better one is
+// usable again.
 func (r *Return) Worse(uplink string) bool {
 	return r.Move && (r.First != "" && r.First != uplink || len(r.Better(uplink)) > 0)
 }
@@ -186,8 +191,8 @@ func Fallbacks(doc *Document) (list []Fallback) {
 	return list
 }
 
-// returnNumbers counts the marks that on-return needs: one for each variant of a table, and one for each uplink that connections leave through
-// for want of a better one.
+// returnNumbers counts the marks that on-return needs: one for each variant of a table, and one for
+// each uplink that connections leave through for want of a better one.
 func returnNumbers(doc *Document) int {
 	names := map[string]bool{}
 	for _, r := range Returns(doc) {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What follows reads values that describe one packet, in the spellings of the policy file. Errors say what is wrong, and what to write.
+// What follows reads values that describe one packet, in the spellings of the policy file. Errors
+// say what is wrong, and what to write.
 
 // errorOf turns a fault into an error.
 func (f *fault) errorOf(key string) error {
@@ -115,7 +116,8 @@ func (d *Document) AddrFault(key, v string) error {
 	return f.errorOf(key)
 }
 
-// ListAddr is the first address of an IP version (4, 6, or 0 for any) in a list; ok is false if there is no such list, or no such address in it.
+// ListAddr is the first address of an IP version (4, 6, or 0 for any) in a list; ok is false if
+// there is no such list, or no such address in it.
 func (d *Document) ListAddr(name string, version int) (a netip.Addr, ok bool) {
 	i := slices.IndexFunc(d.Lists, func(l List) bool { return l.Name == name })
 	if i < 0 {

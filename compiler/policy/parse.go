@@ -18,9 +18,11 @@ type Options struct {
 	LookupUser func(name string) (uid uint32, ok bool)
 	// Lack is what the build leaves out: a policy that asks for it is wrong.
 	Lack Lack
-	// Fetched is the directory, absolute in the file system, with the texts of URLs that were fetched (FetchedName); empty: there are none.
+	// Fetched is the directory, absolute in the file system, with the texts of URLs that were
+	// fetched (FetchedName); empty: there are none.
 	Fetched string
-	// ErrorsOnly leaves out the warnings that judge the file as a whole, which take half of the time.
+	// ErrorsOnly leaves out the warnings that judge the file as a whole, which take half of the
+	// time.
 	ErrorsOnly bool
 }
 
@@ -115,8 +117,8 @@ func (p *parser) document() {
 	p.checkTemplate()
 }
 
-// judge asks the TOML library, beside our own reading, which alone knows every value's place: what the library refuses
-// is no TOML, whatever we made of it.
+// judge asks the TOML library, beside our own reading, which alone knows every value's place: what
+// the library refuses is no TOML, whatever we made of it.
 func judge(text string) <-chan *toml.ParseError {
 	verdict := make(chan *toml.ParseError, 1)
 	go func() {

@@ -96,7 +96,8 @@ func (s *section) from(pol *Policy) {
 	}
 }
 
-// owner reads mac, which only forwarded traffic has, and uid, gid, cgroup and unit, which only local traffic has.
+// owner reads mac, which only forwarded traffic has, and uid, gid, cgroup and unit, which only
+// local traffic has.
 func (s *section) owner(pol *Policy) {
 	for e := range s.entries("mac", neverNegated, false) {
 		mac, f := parseMAC(e.text)

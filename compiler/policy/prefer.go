@@ -2,11 +2,13 @@ package policy
 
 import "time"
 
-// Prefer is how one of the usable uplinks of equal distance is chosen; the zero value shares connections among them.
+// Prefer is how one of the usable uplinks of equal distance is chosen; the zero value shares
+// connections among them.
 type Prefer struct {
 	// LowestRTT: the quickest one is used alone.
 	LowestRTT bool
-	// Margin (0 to 1) is by how much, and Hold for how long, another one must be quicker to take over.
+	// Margin (0 to 1) is by how much, and Hold for how long, another one must be quicker to take
+	// over.
 	Margin float64
 	Hold   time.Duration
 }

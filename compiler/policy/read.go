@@ -8,7 +8,8 @@ import (
 	"io/fs"
 )
 
-// maxFile bounds a policy or list file, in bytes: ten million prefixes fit, an endless device does not.
+// maxFile bounds a policy or list file, in bytes: ten million prefixes fit, an endless device does
+// not.
 const maxFile = 256 << 20
 
 // readFile reads a whole file of at most maxFile bytes.
@@ -32,7 +33,8 @@ func readFile(fsys fs.FS, name string) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// readRegular is readFile for what may not be a pipe or a device, which could keep the reader for ever: not even opening one returns.
+// readRegular is readFile for what may not be a pipe or a device, which could keep the reader for
+// ever: not even opening one returns.
 func readRegular(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {

@@ -56,7 +56,8 @@ type pruner struct {
 	gone map[Target]string
 }
 
-// prune takes disabled objects out of the document. What leads to them alone is an error, unless it is disabled itself.
+// prune takes disabled objects out of the document. What leads to them alone is an error, unless it
+// is disabled itself.
 func (p *parser) prune() {
 	x := &pruner{p, map[Target]string{}}
 	for i := range p.doc.Uplinks {

@@ -8,7 +8,8 @@ import (
 var ruleActions = map[string]RuleAction{"lookup": RuleLookup, "lookup-only-in-table": RuleLookupOnly,
 	"unreachable": RuleUnreachable, "prohibit": RuleProhibit, "drop": RuleDrop}
 
-// tosMask has the bits that IPv4 rules may select by (IPTOS_TOS_MASK, linux/ip.h; the kernel refuses others, IPv6 takes them).
+// tosMask has the bits that IPv4 rules may select by (IPTOS_TOS_MASK, linux/ip.h; the kernel
+// refuses others, IPv6 takes them).
 const tosMask = 0x1e
 
 // rule reads one [[rule]].

@@ -76,7 +76,8 @@ func (s *section) schedule(pol *Policy) {
 	}
 }
 
-// windowEdges reads at-start and at-end: what becomes of running connections when a window begins, and when it ends.
+// windowEdges reads at-start and at-end: what becomes of running connections when a window begins,
+// and when it ends.
 func (s *section) windowEdges(pol *Policy) {
 	pol.FlushAtStart, pol.FlushAtEnd = s.windowEdge("at-start"), s.windowEdge("at-end")
 }
@@ -96,7 +97,8 @@ func (p *Policy) InForce(now time.Time, local *time.Location) bool {
 	return len(p.Schedule) == 0 || slices.ContainsFunc(p.Schedule, func(t Times) bool { return t.Holds(now, local) })
 }
 
-// times reads a schedule: a text, a table, or a list of these. Names of [schedules] are only for policies.
+// times reads a schedule: a text, a table, or a list of these. Names of [schedules] are only for
+// policies.
 func (s *section) times(key string, names bool) (list []Times) {
 	for n := range s.items(key) {
 		pos := s.p.nodePos(n)

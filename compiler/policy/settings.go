@@ -17,7 +17,8 @@ const (
 	DefaultMarkMask = 0xff000000
 	// DefaultRulePriority is the first owned ip rule priority.
 	DefaultRulePriority = 10000
-	// DefaultQueue is the number of the queue and log group that DNS answers are read by: the routing protocol's of pbr.
+	// DefaultQueue is the number of the queue and log group that DNS answers are read by: the
+	// routing protocol's of pbr.
 	DefaultQueue = 112
 	// maxRulePriority keeps the 1000 owned priorities before main's 32766.
 	maxRulePriority = 31000

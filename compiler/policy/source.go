@@ -17,7 +17,8 @@ const (
 	FromDynamic                   // { dynamic = true }
 )
 
-// String is the key that makes a source such a one; "entries" for those that stand in the policy file.
+// String is the key that makes a source such a one; "entries" for those that stand in the policy
+// file.
 func (k SourceKind) String() string {
 	return [...]string{"entries", "file", "url", "domains", "dynamic"}[k]
 }
@@ -31,8 +32,8 @@ type Source struct {
 	URL     URLSource
 	Domains DomainSource
 	Dynamic DynamicSource
-	// Entries is how many addresses, prefixes and ranges the source has: those that stand in the policy file or the list file, or in what was
-	// fetched last.
+	// Entries is how many addresses, prefixes and ranges the source has: those that stand in the
+	// policy file or the list file, or in what was fetched last.
 	Entries int
 }
 
@@ -77,14 +78,14 @@ type DynamicSource struct {
 	Persist bool
 }
 
-// Living reports whether the list gets members while the policy is in force, from pbr lists, DNS answers or dnsmasq. What the policy
-// file says about such a list is not all that is in it.
+// Living reports whether the list gets members while the policy is in force, from pbr lists, DNS
+// answers or dnsmasq. What the policy file says about such a list is not all that is in it.
 func (l *List) Living() bool {
 	return slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromDomains || s.Kind == FromDynamic })
 }
 
-// Variable reports whether the list's content may change while the policy file stays as it is, so that nothing is to be concluded from
-// what is in it now.
+// Variable reports whether the list's content may change while the policy file stays as it is, so
+// that nothing is to be concluded from what is in it now.
 func (l *List) Variable() bool {
 	return l.Outer || l.Living() || slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromURL })
 }

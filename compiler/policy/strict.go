@@ -27,7 +27,8 @@ func StrictUplinks(doc *Document) []string {
 	return slices.Compact(names)
 }
 
-// StrictVariants returns the tables that fall back, and that a strict policy balances over, in file order: there they must not.
+// StrictVariants returns the tables that fall back, and that a strict policy balances over, in file
+// order: there they must not.
 func StrictVariants(doc *Document) []*Table {
 	used := map[string]bool{}
 	for i := range doc.Balances {
@@ -50,7 +51,8 @@ func StrictVariants(doc *Document) []*Table {
 	return tables
 }
 
-// MakesUnreachable reports whether a policy makes connections unreachable: by its action, or because it is strict and has no uplink.
+// MakesUnreachable reports whether a policy makes connections unreachable: by its action, or
+// because it is strict and has no uplink.
 func MakesUnreachable(doc *Document) bool {
 	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Strict || p.Target.Kind == ToUnreachable })
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Suggest words a hint for a word that is none of the valid ones: "did you mean" the nearest of them, or all of them where none is near.
+// Suggest words a hint for a word that is none of the valid ones: "did you mean" the nearest of
+// them, or all of them where none is near.
 func Suggest(got string, valid []string) string { return suggest(got, valid) }
 
 // suggest words a hint for a name that is none of the valid ones: the nearest of them, or all

@@ -132,7 +132,8 @@ func (s *section) route(n *tomltree.Node) Route {
 	return r
 }
 
-// routeDst reads a route's destination: a prefix, or one address. It returns false when there is none.
+// routeDst reads a route's destination: a prefix, or one address. It returns false when there is
+// none.
 func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 	dst, f := parseRange(v)
 	if f != nil {
@@ -215,8 +216,9 @@ func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, forma
 	seen[n] = t
 }
 
-// strictNumbers counts the marks of strict variants: one for each uplink that strict tables and policies use, for connections
-// that must not leave by another way, one for each table that is strict for a policy alone, one for what policies make unreachable, and one for what they drop.
+// strictNumbers counts the marks of strict variants: one for each uplink that strict tables and
+// policies use, for connections that must not leave by another way, one for each table that is
+// strict for a policy alone, one for what policies make unreachable, and one for what they drop.
 func (p *parser) strictNumbers() int {
 	used := map[string]bool{}
 	add := func(t *Table) {

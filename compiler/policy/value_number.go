@@ -142,7 +142,8 @@ var services = map[string]uint32{
 	"secure-mqtt": 8883, "git": 9418, "wireguard": 51820,
 }
 
-// groups are the gids that Debian fixes for every machine (package base-passwd, group.master), as far as they are of daemons.
+// groups are the gids that Debian fixes for every machine (package base-passwd, group.master), as
+// far as they are of daemons.
 var groups = map[string]uint32{
 	"root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9, "uucp": 10, "man": 12, "proxy": 13,
 	"dialout": 20, "sudo": 27, "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40, "staff": 50, "games": 60, "users": 100, "www-data": 33,
@@ -163,7 +164,8 @@ var icmp4 = map[string]uint32{
 	"address-mask-request": 17, "address-mask-reply": 18,
 }
 
-// icmp6 are ICMPv6 types by name (RFC 4443, 4861, 2710, 3810; nft's names, and ICMP's where they mean the same).
+// icmp6 are ICMPv6 types by name (RFC 4443, 4861, 2710, 3810; nft's names, and ICMP's where they
+// mean the same).
 var icmp6 = map[string]uint32{
 	"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128, "echo-reply": 129,
 	"mld-listener-query": 130, "mld-listener-report": 131, "mld-listener-done": 132, "router-solicitation": 133,

@@ -51,8 +51,8 @@ const (
 	dayMinutes = 24 * 60
 )
 
-// parseSchedule reads "mon-fri 08:00-18:00", "sat,sun" or "22:00-06:00". A span over midnight becomes
-// two items, the second on the following days.
+// parseSchedule reads "mon-fri 08:00-18:00", "sat,sun" or "22:00-06:00". A span over midnight
+// becomes two items, the second on the following days.
 func parseSchedule(v string) ([]ScheduleItem, *fault) {
 	hint := `write days, hours, or both: "mon-fri 08:00-18:00", "sat,sun", "22:00-06:00"`
 	item := ScheduleItem{Days: everyDay, To: dayMinutes}

@@ -8,8 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// address is the one that masquerade and sockets take for packets that leave by an interface: in IPv4 that of the gateway's network (inet_select_addr,
-// net/ipv4/devinet.c), or the first.
+// address is the one that masquerade and sockets take for packets that leave by an interface: in
+// IPv4 that of the gateway's network (inet_select_addr, net/ipv4/devinet.c), or the first.
 func (f *fib) address(dev string, via, dst netip.Addr) (first netip.Addr) {
 	if dst.Is6() {
 		if list := f.sources6(dev, dst); len(list) > 0 {
@@ -42,7 +42,8 @@ func (f *fib) sender(r *plan.Route, way *Way, dst netip.Addr) netip.Addr {
 	return f.address(way.Dev, way.Via, dst)
 }
 
-// candidate is an address that a packet may start from, with what the kernel compares (ipv6_get_saddr_eval, net/ipv6/addrconf.c; RFC 6724, 5).
+// candidate is an address that a packet may start from, with what the kernel compares
+// (ipv6_get_saddr_eval, net/ipv6/addrconf.c; RFC 6724, 5).
 type candidate struct {
 	addr           netip.Addr
 	outgoing, kind bool
@@ -50,7 +51,8 @@ type candidate struct {
 	index          int
 }
 
-// sources6 returns the best IPv6 addresses for a destination, those of the outgoing interface first; several if it is not known which comes first.
+// sources6 returns the best IPv6 addresses for a destination, those of the outgoing interface
+// first; several if it is not known which comes first.
 func (f *fib) sources6(dev string, dst netip.Addr) []netip.Addr {
 	var best []candidate
 	for name, link := range f.facts.Links {

@@ -1,11 +1,12 @@
 package walk
 
-// choices enumerates what turn and chance may decide: the same walk is taken again for each combination.
+// choices enumerates what turn and chance may decide: the same walk is taken again for each
+// combination.
 type choices struct {
 	picked, of []int
 	at         int
-	// before has what was picked for a map in this walk. A balance that chooses once more because a member cannot be used finds the others,
-	// and they are found by walks of their own.
+	// before has what was picked for a map in this walk. A balance that chooses once more because a
+	// member cannot be used finds the others, and they are found by walks of their own.
 	before map[*set]int
 }
 

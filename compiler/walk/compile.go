@@ -34,7 +34,8 @@ type match struct {
 	not      bool
 	set      *set
 	from, to num
-	// family is false where the rule knows the protocol and so does not ask for the family of an ICMP type.
+	// family is false where the rule knows the protocol and so does not ask for the family of an
+	// ICMP type.
 	family bool
 }
 
@@ -50,8 +51,9 @@ type action struct {
 	turn int
 }
 
-// New makes a ruleset ready. It fails where the kernel would refuse it: names that are not there, chains that lead back
-// to themselves, elements that overlap; and for rules that are none of pbr's, which nobody can evaluate.
+// New makes a ruleset ready. It fails where the kernel would refuse it: names that are not there,
+// chains that lead back to themselves, elements that overlap; and for rules that are none of pbr's,
+// which nobody can evaluate.
 func New(rs *plan.Ruleset) (*Evaluator, error) {
 	e := &Evaluator{ruleset: rs, counters: make(map[string]bool, len(rs.Counters)),
 		chains: make(map[string]*chain, len(rs.Chains)), sets: make(map[string]*set, len(rs.Sets))}

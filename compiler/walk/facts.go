@@ -6,23 +6,29 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Facts is what a machine has beside the objects of a plan. The zero value is no machine in particular: nothing is known
-// of main's routes and of addresses, and every interface carries packets.
+// Facts is what a machine has beside the objects of a plan. The zero value is no machine in
+// particular: nothing is known of main's routes and of addresses, and every interface carries
+// packets.
 type Facts struct {
 	// Known reports whether the facts are those of a machine.
 	Known bool
 	Links map[string]Link
-	// Outside are, while nothing is Known, the interfaces whose packets main knows a way inside for.
+	// Outside are, while nothing is Known, the interfaces whose packets main knows a way inside
+	// for.
 	Outside map[string]bool
-	// Rules are the ip rules of others and the kernel's own, without the plan's. If they are not Known the kernel's own are there.
+	// Rules are the ip rules of others and the kernel's own, without the plan's. If they are not
+	// Known the kernel's own are there.
 	Rules []plan.Rule
-	// Routes are those of main and of others' tables. The local table is not among them: it follows from Links.
+	// Routes are those of main and of others' tables. The local table is not among them: it follows
+	// from Links.
 	Routes []plan.Route
 	// Clients are what the maps that packets fill remember, by map.
 	Clients map[string]map[plan.Key]uint32
-	// Members are what living sets hold, by set; a set that is missing is not known, and counts as empty.
+	// Members are what living sets hold, by set; a set that is missing is not known, and counts as
+	// empty.
 	Members map[string][]plan.Element
-	// Hop chooses among the next hops of a multipath route as the kernel would, by index; nil, or a negative index, if that is not to be known.
+	// Hop chooses among the next hops of a multipath route as the kernel would, by index; nil, or a
+	// negative index, if that is not to be known.
 	Hop func(r *plan.Route, f *Flow) int
 }
 
@@ -30,15 +36,18 @@ type Facts struct {
 type Link struct {
 	// Index orders interfaces as the kernel does.
 	Index int
-	// Down is set without IFF_UP; NoCarrier without a connection, where the kernel then passes its routes over.
+	// Down is set without IFF_UP; NoCarrier without a connection, where the kernel then passes its
+	// routes over.
 	Down, NoCarrier bool
-	// Addrs are its addresses with their networks' lengths, in the kernel's order: the first one of a network is its primary address.
+	// Addrs are its addresses with their networks' lengths, in the kernel's order: the first one of
+	// a network is its primary address.
 	Addrs []netip.Prefix
 	// Source says how the kernel judges the sources of IPv4 packets that arrive by it.
 	Source SourceCheck
 }
 
-// SourceCheck is the kernel's check of source addresses (ip-sysctl.rst), each the effective one of all and the interface.
+// SourceCheck is the kernel's check of source addresses (ip-sysctl.rst), each the effective one of
+// all and the interface.
 type SourceCheck struct {
 	// ReversePath is rp_filter: 0 none, 1 strict, 2 loose.
 	ReversePath uint8
@@ -60,7 +69,8 @@ type Flow struct {
 // loopback is the arriving interface of the router's own packets (ip-rule(8)).
 const loopback = "lo"
 
-// Kernel's own tables and the priorities of its own rules (linux/rtnetlink.h, fib_default_rules_init).
+// Kernel's own tables and the priorities of its own rules (linux/rtnetlink.h,
+// fib_default_rules_init).
 const (
 	tableDefault    = 253
 	tableLocal      = 255

@@ -162,8 +162,9 @@ func (f *fib) lookUp(flow *Flow) found {
 			switch {
 			case kind == kindUnicast:
 			case kind == kindMulticast && flow.IIF == loopback:
-				// The router's own leaves it. IPv6 has a route for each interface in its local table, of which the sender
-				// names one; IPv4 has none there (addrconf_add_mroute, net/ipv6/addrconf.c).
+				// The router's own leaves it. IPv6 has a route for each interface in its local
+				// table, of which the sender names one; IPv4 has none there (addrconf_add_mroute,
+				// net/ipv6/addrconf.c).
 				if flow.Dst.Is6() {
 					return found{kind: kindUnicast}
 				}
@@ -183,8 +184,8 @@ func (f *fib) lookUp(flow *Flow) found {
 	return found{refused: plan.Unreachable}
 }
 
-// inTable looks for the best route of a rule's table: the longest destination, then the lowest metric, with a next hop that
-// can be used. ok is false where the rules go on.
+// inTable looks for the best route of a rule's table: the longest destination, then the lowest
+// metric, with a next hop that can be used. ok is false where the rules go on.
 func (f *fib) inTable(r *plan.Rule, flow *Flow) (to found, ok bool) {
 	if r.Table == plan.MainTable && f.facts.Outside[flow.IIF] {
 		return found{rule: r, kind: kindUnicast}, true
@@ -216,7 +217,8 @@ func (f *fib) inTable(r *plan.Rule, flow *Flow) (to found, ok bool) {
 	return found{}, false
 }
 
-// usable returns the next hops over interfaces that carry packets, and over the one that is asked for.
+// usable returns the next hops over interfaces that carry packets, and over the one that is asked
+// for.
 func (f *fib) usable(r *plan.Route, oif string) []plan.Hop {
 	fits := func(h *plan.Hop) bool {
 		if oif != "" && h.Dev != oif {
@@ -258,7 +260,8 @@ func selects(r *plan.Rule, f *Flow) bool {
 	return true
 }
 
-// legacyTOS are the bits of TOS that IPv4 rules compare (INET_DSCP_LEGACY_TOS_MASK, net/inet_dscp.h).
+// legacyTOS are the bits of TOS that IPv4 rules compare (INET_DSCP_LEGACY_TOS_MASK,
+// net/inet_dscp.h).
 const legacyTOS = 0x1c
 
 func tosMatches(r *plan.Rule, f *Flow) bool {

@@ -115,7 +115,8 @@ func TestSourceCheck(t *testing.T) {
 	}
 }
 
-// TestSources6 follows RFC 6724: the outgoing interface's, then the same kind, then the longest match.
+// TestSources6 follows RFC 6724: the outgoing interface's, then the same kind, then the longest
+// match.
 func TestSources6(t *testing.T) {
 	f := newFib(&plan.Plan{}, &Facts{Known: true, Rules: kernelRules(), Links: map[string]Link{
 		"a": {Index: 1, Addrs: []netip.Prefix{prefix("fe80::1/64"), prefix("2001:db8:1::1/64"), prefix("fd00::1/64")}},

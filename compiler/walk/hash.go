@@ -8,7 +8,8 @@ import (
 // jhashInitval is JHASH_INITVAL (linux/jhash.h).
 const jhashInitval = 0xdeadbeef
 
-// hash is what "jhash ... mod" gives: the hash of the fields as the packet has them, scaled to 0..Mod-1.
+// hash is what "jhash ... mod" gives: the hash of the fields as the packet has them, scaled to
+// 0..Mod-1.
 func (w *Walker) hash(a *action) uint32 {
 	var room [64]byte
 	data := room[:0]

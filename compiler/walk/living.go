@@ -31,7 +31,8 @@ func (w *Walker) Members(known map[string][]plan.Element) (err error) {
 	return err
 }
 
-// isMember reports whether a living set holds a value. One whose members are not known counts as empty.
+// isMember reports whether a living set holds a value. One whose members are not known counts as
+// empty.
 func (w *Walker) isMember(s *set, n num) bool {
 	known := w.members[s.plan.Name]
 	if known != nil {

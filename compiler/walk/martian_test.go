@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// TestMartians tells what the kernel does with addresses that no packet from an interface may have; each case was sent through Linux 6.18.
+// TestMartians tells what the kernel does with addresses that no packet from an interface may have;
+// each case was sent through Linux 6.18.
 func TestMartians(t *testing.T) {
 	all := func(table uint32, family plan.Family, dst string) plan.Route {
 		r := way(table, dst, "wan")
@@ -53,7 +54,8 @@ func TestMartians(t *testing.T) {
 			t.Errorf("%s: %s, not %s", packet, got, want)
 		}
 	}
-	// route_localnet lets loopback addresses in; whether a source is valid is then for the check of sources.
+	// route_localnet lets loopback addresses in; whether a source is valid is then for the check of
+	// sources.
 	facts.Links["lan"] = Link{Addrs: facts.Links["lan"].Addrs, Source: SourceCheck{RouteLocalnet: true}}
 	for packet, want := range map[string]string{
 		"192.168.10.5 127.0.0.1": "local",

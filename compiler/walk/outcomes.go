@@ -19,8 +19,8 @@ type Outcome struct {
 }
 
 // Outcomes returns everything that may become of a packet in a chain, if unknown tells which fields
-// of it are not known: a match on one of those, or on a living set, may hold or not. Balances may choose any member, and
-// remember no client.
+// of it are not known: a match on one of those, or on a living set, may hold or not. Balances may
+// choose any member, and remember no client.
 func (e *Evaluator) Outcomes(chain string, p *Packet, unknown func(f plan.Field, mask uint32) bool) ([]Outcome, error) {
 	c := e.chains[chain]
 	if c == nil {

@@ -17,7 +17,8 @@ const (
 	StateUntracked   = 0x40
 )
 
-// StatusConfirmed is the bit of Packet.CTStatus of a connection whose first packet has left (IPS_CONFIRMED, same file).
+// StatusConfirmed is the bit of Packet.CTStatus of a connection whose first packet has left
+// (IPS_CONFIRMED, same file).
 const StatusConfirmed = 0x8
 
 // Protocols whose first byte of the transport header is not a port (RFC 792, RFC 4443).
@@ -32,16 +33,18 @@ type Packet struct {
 	IIF, OIF string
 	Src, Dst netip.Addr
 	Proto    uint8
-	// SPort and DPort are the first four bytes of the transport header, whatever the protocol; of ICMP the first one
-	// is ICMPType.
+	// SPort and DPort are the first four bytes of the transport header, whatever the protocol; of
+	// ICMP the first one is ICMPType.
 	SPort, DPort uint16
 	ICMPType     uint8
-	// NoPorts tells that there are no such four bytes: matches on ports do not hold, look-ups by ports end the rule.
+	// NoPorts tells that there are no such four bytes: matches on ports do not hold, look-ups by
+	// ports end the rule.
 	NoPorts bool
-	// AnySPort and AnyDPort tell that the port is not known: what is hashed over it may be anything.
+	// AnySPort and AnyDPort tell that the port is not known: what is hashed over it may be
+	// anything.
 	AnySPort, AnyDPort bool
-	// Reply tells that the packet is of its connection's second direction. OrigDPort is the destination port that the connection's first packet
-	// had on arrival.
+	// Reply tells that the packet is of its connection's second direction. OrigDPort is the
+	// destination port that the connection's first packet had on arrival.
 	Reply     bool
 	OrigDPort uint16
 	// DSCP is the code point, 0..63.
@@ -49,23 +52,27 @@ type Packet struct {
 	// MAC is the sender's Ethernet address, if the packet came by Ethernet.
 	MAC      [6]byte
 	Ethernet bool
-	// UID and GID are the user and the group of the socket, if the router itself sends the packet, as HasUID tells.
+	// UID and GID are the user and the group of the socket, if the router itself sends the packet,
+	// as HasUID tells.
 	UID, GID uint32
 	HasUID   bool
 	// Priority is that of the socket, or by the type of service.
 	Priority uint32
-	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither status nor mark.
+	// CTState and CTStatus are bits of the connection; an invalid or untracked packet has neither
+	// status nor mark.
 	CTState, CTStatus uint32
-	// Time is when the packet comes; the zero time is not known, and in no window. InWindow, if not nil, says instead whether it is in a set's windows.
+	// Time is when the packet comes; the zero time is not known, and in no window. InWindow, if not
+	// nil, says instead whether it is in a set's windows.
 	Time     time.Time
 	InWindow func(set string) bool
-	// Cgroups are the inode numbers of the control groups that the socket is in, from level 1 on, if the router itself sends the packet; 0 for none.
-	// InCgroup, if not nil, says instead whether it is in one of a set's.
+	// Cgroups are the inode numbers of the control groups that the socket is in, from level 1 on,
+	// if the router itself sends the packet; 0 for none. InCgroup, if not nil, says instead whether
+	// it is in one of a set's.
 	Cgroups      [plan.MaxCgroupLevel]uint64
 	InCgroup     func(set string) bool
 	Mark, CTMark uint32
-	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route by 1 or 0; nil is unicast, and 1,
-	// for everything.
+	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route
+	// by 1 or 0; nil is unicast, and 1, for everything.
 	Fib func(f plan.Field) uint32
 }
 
@@ -194,10 +201,12 @@ func (w *Walker) loadConnection(f plan.Field) (n num, ok bool) {
 	return num32(p.Fib(f)), true
 }
 
-// direction is a connection's direction as the kernel has it (IP_CT_DIR_*, linux/netfilter/nf_conntrack_tuple_common.h).
+// direction is a connection's direction as the kernel has it (IP_CT_DIR_*,
+// linux/netfilter/nf_conntrack_tuple_common.h).
 var direction = map[bool]uint8{false: 0, true: 1}
 
-// originalPort is the destination port of the connection's first packet: this one's, or the one that it answers from, where nothing else is known.
+// originalPort is the destination port of the connection's first packet: this one's, or the one
+// that it answers from, where nothing else is known.
 func (p *Packet) originalPort() uint16 {
 	switch {
 	case p.OrigDPort != 0:

@@ -29,8 +29,9 @@ const (
 	packetsOfPolicy = 400
 )
 
-// TestWaysFollowRandomPolicies compiles random policies and asks a plain reading of them where random packets should go: first ones, their
-// answers, later ones and connections from outside, in every state of health.
+// TestWaysFollowRandomPolicies compiles random policies and asks a plain reading of them where
+// random packets should go: first ones, their answers, later ones and connections from outside, in
+// every state of health.
 func TestWaysFollowRandomPolicies(t *testing.T) {
 	t.Parallel()
 	seed, packets := uint64(time.Now().UnixNano()), usualPackets
@@ -134,8 +135,9 @@ func (b *bench) round() {
 	b.later(first, "under other policies")
 }
 
-// remark gives connections the marks that their uplinks have after an edit, as an apply does: a pinned table keeps its number, a strict one
-// that nothing leads to any more gives its connections to the uplink's other one.
+// remark gives connections the marks that their uplinks have after an edit, as an apply does: a
+// pinned table keeps its number, a strict one that nothing leads to any more gives its connections
+// to the uplink's other one.
 func remark(first []*sent, before, after *plan.Plan) {
 	marks := map[uint32]uint32{}
 	for _, n := range before.Numbers {
@@ -196,7 +198,8 @@ func (b *bench) eval() reference.Evaluator {
 	return reference.Evaluator{Policy: b.policy, Machine: &b.machine}
 }
 
-// compile makes the policy the router's; it returns nil if it is wrong in the one way that random policies may be: one that matches nothing.
+// compile makes the policy the router's; it returns nil if it is wrong in the one way that random
+// policies may be: one that matches nothing.
 func (b *bench) compile() *plan.Plan {
 	p, machine := b.planOf(nil)
 	if p == nil {
@@ -257,7 +260,8 @@ func (b *bench) machineOf(gone map[string]bool) plan.Machine {
 	return m
 }
 
-// elementsOf are the members of a list as a set has them: those of an IP version, overlapping ones merged.
+// elementsOf are the members of a list as a set has them: those of an IP version, overlapping ones
+// merged.
 func elementsOf(spans []reference.Span, family plan.Family) (out []plan.Element) {
 	sorted := slices.SortedFunc(slices.Values(spans), func(a, b reference.Span) int { return a.From.Compare(b.From) })
 	for _, s := range sorted {
@@ -356,7 +360,8 @@ type sent struct {
 	ways   []walk.Way
 	// got are the ways in the reference's words, wanted what the policy asks for.
 	got, wanted []reference.Way
-	// strict are the numbers of the strict tables, stays whether each way is one that the connection keeps.
+	// strict are the numbers of the strict tables, stays whether each way is one that the
+	// connection keeps.
 	strict map[uint32]bool
 	stays  []bool
 }
@@ -406,7 +411,8 @@ func (b *bench) agrees(s *sent) bool {
 	return true
 }
 
-// hashes reports whether a balance by hash chooses for a packet, as its sender fills in the address.
+// hashes reports whether a balance by hash chooses for a packet, as its sender fills in the
+// address.
 func (b *bench) hashes(s *sent) bool {
 	return slices.ContainsFunc(s.ways, func(w walk.Way) bool {
 		k := s.packet
@@ -437,7 +443,8 @@ func wayOf(w *walk.Way) reference.Way {
 	return reference.Way{Dev: w.Dev, Src: w.Src}
 }
 
-// answer checks that the answer to a packet comes to where that came from, if the policy's rules let it.
+// answer checks that the answer to a packet comes to where that came from, if the policy's rules
+// let it.
 func (b *bench) answer(s *sent, way *walk.Way) {
 	if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil {
 		return
@@ -488,15 +495,16 @@ func (b *bench) later(first []*sent, when string) {
 	}
 }
 
-// socketIsRefused reports whether a sender on the router itself gets no route. It asks without a mark, before
-// there is a packet that could belong to a connection.
+// socketIsRefused reports whether a sender on the router itself gets no route. It asks without a
+// mark, before there is a packet that could belong to a connection.
 func (b *bench) socketIsRefused(s *sent, way *walk.Way) bool {
 	k := s.packet
 	k.Src = way.Sender
 	return slices.Contains(b.eval().Unclassified(k), "")
 }
 
-// unanswered are the ways of the next packet of a connection that nobody has answered yet: it is still new, but not a first one.
+// unanswered are the ways of the next packet of a connection that nobody has answered yet: it is
+// still new, but not a first one.
 func (b *bench) unanswered(s *sent, way *walk.Way) []walk.Way {
 	if s.packet.Local() || len(s.ways) > 1 {
 		return nil // the same choice again, which a hash makes
@@ -506,7 +514,8 @@ func (b *bench) unanswered(s *sent, way *walk.Way) []walk.Way {
 	return b.router.Send(&k)
 }
 
-// fromOutside opens connections from the providers; their answers leave by the uplink that they came by.
+// fromOutside opens connections from the providers; their answers leave by the uplink that they
+// came by.
 func (b *bench) fromOutside() {
 	for _, u := range b.policy.Uplinks {
 		for range packetsOfPolicy / 20 {
@@ -544,7 +553,8 @@ func (b *bench) fromOutside() {
 	}
 }
 
-// spoofed sends packets of hosts inside from the providers, which are dropped where sources are judged.
+// spoofed sends packets of hosts inside from the providers, which are dropped where sources are
+// judged.
 func (b *bench) spoofed() {
 	for _, u := range b.policy.Uplinks {
 		for range packetsOfPolicy / 40 {
@@ -563,8 +573,8 @@ func (b *bench) spoofed() {
 	}
 }
 
-// withoutLinks takes one link after the other down, and nobody compiles anew: what is strict leaves by none of the others' uplinks, neither as a first packet nor
-// as the next one of a connection.
+// withoutLinks takes one link after the other down, and nobody compiles anew: what is strict leaves
+// by none of the others' uplinks, neither as a first packet nor as the next one of a connection.
 func (b *bench) withoutLinks(first []*sent) {
 	p, machine := b.planOf(nil)
 	for _, u := range b.policy.Uplinks {

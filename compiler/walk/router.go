@@ -9,8 +9,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Router is a machine with a plan on it: what becomes of a packet from the interface that it arrives by, or the socket that sends it,
-// to the one that it leaves through. It never changes, and is for any number of goroutines.
+// Router is a machine with a plan on it: what becomes of a packet from the interface that it
+// arrives by, or the socket that sends it, to the one that it leaves through. It never changes, and
+// is for any number of goroutines.
 type Router struct {
 	fib     *fib
 	hooks   map[string][]*chain
@@ -44,8 +45,9 @@ func NewRouter(p *plan.Plan, facts *Facts) (*Router, error) {
 	return r, nil
 }
 
-// Send returns the ways that a packet may take: one, or several where turn, chance or a hash that is not to be known decides. The packet's
-// CTState, CTStatus and CTMark say what its connection is so far; Dst is what is on the wire.
+// Send returns the ways that a packet may take: one, or several where turn, chance or a hash that
+// is not to be known decides. The packet's CTState, CTStatus and CTMark say what its connection is
+// so far; Dst is what is on the wire.
 func (r *Router) Send(p *Packet) []Way { return r.all(trip{Packet: *p}) }
 
 // First is Send for the first packet of a connection.
@@ -55,7 +57,8 @@ func (r *Router) First(p *Packet) []Way {
 	return r.Send(&first)
 }
 
-// Next returns the ways of a later packet, in the same direction, of the connection that first began and that took a way.
+// Next returns the ways of a later packet, in the same direction, of the connection that first
+// began and that took a way.
 func (r *Router) Next(first *Packet, way *Way) []Way {
 	t := trip{Packet: *first, bound: way}
 	t.CTState, t.CTStatus, t.CTMark = StateEstablished, StatusConfirmed, way.CTMark
@@ -65,8 +68,8 @@ func (r *Router) Next(first *Packet, way *Way) []Way {
 	return r.all(t)
 }
 
-// Answer returns the ways of the answer to a packet that took a way: it comes back by the interface that the packet left through, or from the
-// router itself.
+// Answer returns the ways of the answer to a packet that took a way: it comes back by the interface
+// that the packet left through, or from the router itself.
 func (r *Router) Answer(first *Packet, way *Way) []Way {
 	t := trip{Packet: Packet{Src: first.Dst, Dst: way.Src, Proto: first.Proto, SPort: first.DPort, DPort: first.SPort,
 		ICMPType: first.ICMPType, NoPorts: first.NoPorts, DSCP: first.DSCP, Reply: true}, onward: way.Sender}
@@ -80,7 +83,8 @@ func (r *Router) Answer(first *Packet, way *Way) []Way {
 	return r.all(t)
 }
 
-// To returns the interface behind which main and others' rules have an address; local reports that it is the router's own.
+// To returns the interface behind which main and others' rules have an address; local reports that
+// it is the router's own.
 func (r *Router) To(a netip.Addr) (dev string, local bool) {
 	to := r.fib.lookUp(&Flow{Dst: a, IIF: loopback})
 	if to.kind == kindLocal {
@@ -95,15 +99,18 @@ func (r *Router) To(a netip.Addr) (dev string, local bool) {
 // IsBroadcast reports whether an address is one of broadcasts here.
 func (r *Router) IsBroadcast(a netip.Addr) bool { return r.fib.kind(a) == kindBroadcast }
 
-// somewhere stands for the interface that main, which is not known, leads to. No interface has such a name.
+// somewhere stands for the interface that main, which is not known, leads to. No interface has such
+// a name.
 const somewhere = "/"
 
 // trip is one packet on its way.
 type trip struct {
 	Packet
-	// onward is the destination once connection tracking has undone the translation of the first packet's source.
+	// onward is the destination once connection tracking has undone the translation of the first
+	// packet's source.
 	onward netip.Addr
-	// bound is the way of the connection's first packet, whose translation goes on; nil for a first packet.
+	// bound is the way of the connection's first packet, whose translation goes on; nil for a first
+	// packet.
 	bound *Way
 }
 
@@ -118,7 +125,8 @@ func (t *trip) flow() Flow {
 	return f
 }
 
-// hasPorts reports whether a protocol has ports where rules look for them (TCP, UDP, DCCP, SCTP, UDP-Lite).
+// hasPorts reports whether a protocol has ports where rules look for them (TCP, UDP, DCCP, SCTP,
+// UDP-Lite).
 func hasPorts(proto uint8) bool {
 	switch proto {
 	case 6, 17, 33, 132, 136:
@@ -154,8 +162,8 @@ func (r *Router) all(t trip) []Way {
 	return ways
 }
 
-// hook takes the packet through the chains of a hook; ok is false if one drops it. Source NAT is the first packet's; where that is not known
-// it is what one would get now.
+// hook takes the packet through the chains of a hook; ok is false if one drops it. Source NAT is
+// the first packet's; where that is not known it is what one would get now.
 func (r *Router) hook(w *Walker, name string, t *trip, way *Way) (ok bool) {
 	for _, c := range r.hooks[name] {
 		if c.plan.Kind == "nat" && (t.bound != nil || !t.tracked()) {
@@ -243,7 +251,8 @@ func (r *Router) leaves(w *Walker, t *trip, way *Way) {
 	way.CTMark = t.CTMark
 }
 
-// fromSocket is the way of a packet of the router's own. Its sender asks for a route before there is a packet, and for an address if it has none.
+// fromSocket is the way of a packet of the router's own. Its sender asks for a route before there
+// is a packet, and for an address if it has none.
 func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
 	if !r.route(w, t, way) {
 		return
@@ -269,13 +278,15 @@ func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
 	}
 }
 
-// route is what a sender's look-up gives, and the address that it then has. For IPv4 the first look-up only gives the address; another
-// one, with it, counts (ip_route_connect, net/ipv4/route.h).
+// route is what a sender's look-up gives, and the address that it then has. For IPv4 the first
+// look-up only gives the address; another one, with it, counts (ip_route_connect,
+// net/ipv4/route.h).
 func (r *Router) route(w *Walker, t *trip, way *Way) (ok bool) {
 	flow := t.flow()
 	to := r.fib.lookUp(&flow)
 	if !t.Src.IsValid() && to.refused != 0 && t.Dst.Is6() {
-		// Linux then takes one of the machine's addresses and asks once more (ip6_dst_lookup_tail, net/ipv6/ip6_output.c).
+		// Linux then takes one of the machine's addresses and asks once more (ip6_dst_lookup_tail,
+		// net/ipv6/ip6_output.c).
 		any := r.fib.sources6("", t.Dst)
 		if len(any) == 0 {
 			way.take(to)
@@ -329,7 +340,8 @@ func (r *Router) hop(w *Walker, t *trip, to found, flow *Flow) plan.Hop {
 	return to.hops[w.choices.pick(len(to.hops))]
 }
 
-// asBefore is the next hop that the hash of the same route gave the connection's first packet, or -1.
+// asBefore is the next hop that the hash of the same route gave the connection's first packet, or
+// -1.
 func (t *trip) asBefore(to found) int {
 	if t.bound == nil || t.bound.Route == nil || !t.bound.Route.Equal(*to.route) {
 		return -1

@@ -19,7 +19,8 @@ type set struct {
 	words map[string]int
 	// tree has those with intervals.
 	tree *tree
-	// different are, in a map from numbers, the first elements that lead to each chain: what turn and chance choose from.
+	// different are, in a map from numbers, the first elements that lead to each chain: what turn
+	// and chance choose from.
 	different []int
 }
 

@@ -7,8 +7,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// validSource is the kernel's check of an IPv4 packet's source (fib_validate_source, net/ipv4/fib_frontend.c). oif is the interface that the
-// packet is to leave through, empty for one that the router itself gets.
+// validSource is the kernel's check of an IPv4 packet's source (fib_validate_source,
+// net/ipv4/fib_frontend.c). oif is the interface that the packet is to leave through, empty for one
+// that the router itself gets.
 func (f *fib) validSource(t *trip, oif string) bool {
 	if !f.facts.Known || t.Src.Is6() {
 		return true
@@ -50,7 +51,8 @@ func (f *fib) validSource(t *trip, oif string) bool {
 // customRules reports whether there are rules beside the kernel's own (fib4_has_custom_rules).
 func (f *fib) customRules() bool { return len(f.rules[plan.IPv4]) > 3 }
 
-// answer is what "fib" expressions get (net/ipv4/netfilter/nft_fib_ipv4.c, net/ipv6/netfilter/nft_fib_ipv6.c).
+// answer is what "fib" expressions get (net/ipv4/netfilter/nft_fib_ipv4.c,
+// net/ipv6/netfilter/nft_fib_ipv6.c).
 func (f *fib) answer(w *Walker, field plan.Field) uint32 {
 	p := w.packet
 	switch field {

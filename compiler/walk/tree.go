@@ -7,15 +7,17 @@ import (
 	"pbr/compiler/plan"
 )
 
-// leafSize is how many elements are looked at one by one. A split has to leave at most 7/8 of the elements on either side,
-// and copies (elements on both sides) may make the tree maxCopies times as big as the set.
+// leafSize is how many elements are looked at one by one. A split has to leave at most 7/8 of the
+// elements on either side, and copies (elements on both sides) may make the tree maxCopies times as
+// big as the set.
 const (
 	leafSize  = 8
 	maxCopies = 32
 )
 
-// tree finds the element of several intervals that a key is in: a decision tree over the fields (HyperSplit, Qi et al.,
-// INFOCOM 2009), in which each node asks whether one field is below a bound.
+// tree finds the element of several intervals that a key is in: a decision tree over the fields
+// (HyperSplit, Qi et al., INFOCOM 2009), in which each node asks whether one field is below a
+// bound.
 type tree struct {
 	fields   int
 	from, to []num // of element i's field f at i*fields+f
@@ -87,8 +89,8 @@ func (t *tree) grow(elements []int32) (int32, error) {
 	return at, nil
 }
 
-// split picks the field and the bound that leave the fewest elements on the fuller side; of each field the
-// median of where intervals begin and end is tried.
+// split picks the field and the bound that leave the fewest elements on the fuller side; of each
+// field the median of where intervals begin and end is tried.
 func (t *tree) split(elements []int32) (field int, bound num, ok bool) {
 	if len(elements) <= leafSize || t.copies > maxCopies*len(t.from)/t.fields {
 		return 0, num{}, false

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// randomTuples are disjoint entries of four fields, as policies have them: prefixes, any, single values and ranges.
+// randomTuples are disjoint entries of four fields, as policies have them: prefixes, any, single
+// values and ranges.
 func randomTuples(rng *rand.Rand, n, tries int) *plan.Set {
 	s := &plan.Set{Name: "s", Concat: []plan.Type{plan.TypeIPv4, plan.TypeIPv4, plan.TypeProto, plan.TypePort}, Interval: true}
 	address := func() plan.Span {
@@ -46,8 +47,8 @@ func meet(a, b []plan.Span) bool {
 	return true
 }
 
-// TestTreeIsTheList compares with looking at one element after the other: at the corners of each element, just outside of
-// them, and anywhere.
+// TestTreeIsTheList compares with looking at one element after the other: at the corners of each
+// element, just outside of them, and anywhere.
 func TestTreeIsTheList(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -12,7 +12,8 @@ import (
 type Verdict uint8
 
 const (
-	// Ended is the end of the chain that the walk began in: a base chain accepts there, any other one returns.
+	// Ended is the end of the chain that the walk began in: a base chain accepts there, any other
+	// one returns.
 	Ended Verdict = iota
 	Accepted
 	Dropped
@@ -25,7 +26,8 @@ type Result struct {
 	Verdict Verdict
 	// Mark and CTMark are those of the packet and its connection afterwards.
 	Mark, CTMark uint32
-	// Counters are the names of those that counted it, in their order, and Logs the prefixes that it was logged with.
+	// Counters are the names of those that counted it, in their order, and Logs the prefixes that
+	// it was logged with.
 	Counters, Logs []string
 	// Masquerade and SNAT tell what becomes of its source address.
 	Masquerade bool
@@ -43,7 +45,8 @@ type Step struct {
 	Chain string
 	// Rule is its index in the chain.
 	Rule int
-	// Set is the map that the rule looked in last, Element the index of what it found there (in Elements or Tuples), -1 for nothing.
+	// Set is the map that the rule looked in last, Element the index of what it found there (in
+	// Elements or Tuples), -1 for nothing.
 	Set     string
 	Element int
 	// Next is the chain that the rule led to.
@@ -52,8 +55,8 @@ type Step struct {
 	Whole bool
 }
 
-// Walker walks packets. It keeps what they leave behind (turns, remembered clients) for those that follow; it is for one
-// goroutine.
+// Walker walks packets. It keeps what they leave behind (turns, remembered clients) for those that
+// follow; it is for one goroutine.
 type Walker struct {
 	e *Evaluator
 	// Random answers "numgen random mod"; nil is 0 for everything.
@@ -175,7 +178,8 @@ func (w *Walker) meets(m *match) bool {
 	return n.within(m.from, m.to) != m.not
 }
 
-// rightFamily reports whether an ICMP type is of the packet's IP version; fields of addresses have asked already.
+// rightFamily reports whether an ICMP type is of the packet's IP version; fields of addresses have
+// asked already.
 func (w *Walker) rightFamily(f plan.Field) bool {
 	switch f {
 	case plan.FieldICMPType:
@@ -186,7 +190,8 @@ func (w *Walker) rightFamily(f plan.Field) bool {
 	return true
 }
 
-// do does the rule's actions until one ends it. next is the chain that goes on, end tells that the walk is over.
+// do does the rule's actions until one ends it. next is the chain that goes on, end tells that the
+// walk is over.
 func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) {
 	step := Step{Chain: c.plan.Name, Rule: index, Element: -1}
 	step.Whole = true
@@ -245,7 +250,8 @@ func (w *Walker) change(a *action) (ok bool) {
 	return true
 }
 
-// CountsFor returns what the element counts for that a rule of the ruleset finds in its map for a packet; empty if there is none.
+// CountsFor returns what the element counts for that a rule of the ruleset finds in its map for a
+// packet; empty if there is none.
 func (e *Evaluator) CountsFor(r *plan.ChainRule, p *Packet) string {
 	w := e.Walker()
 	w.packet, w.six = p, p.Src.Is6() && !p.Src.Is4In6()

@@ -217,7 +217,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestHash compares with what Jenkins' lookup3 gives for the strings of its own self test (lookup3.c, driver5).
+// TestHash compares with what Jenkins' lookup3 gives for the strings of its own self test
+// (lookup3.c, driver5).
 func TestHash(t *testing.T) {
 	if got := jhash(nil, 1); got != 0xdeadbef0 {
 		t.Errorf("of nothing: %#x", got)
@@ -231,8 +232,8 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// wordwise puts the words that the kernel reads in the machine's order, all but those of the last twelve bytes, into it: with
-// them every machine computes with the same numbers.
+// wordwise puts the words that the kernel reads in the machine's order, all but those of the last
+// twelve bytes, into it: with them every machine computes with the same numbers.
 func wordwise(text string) []byte {
 	b := []byte(text)
 	blocks := (len(b) - 1) / 12 * 12

@@ -35,9 +35,11 @@ func (n NAT) String() string { return [...]string{"none", "masquerade", "snat"}[
 // Way is the way that a packet takes.
 type Way struct {
 	Fate Fate
-	// In is the chain that gave the verdict where the packet arrived or was sent, or that dropped it; empty if none did.
+	// In is the chain that gave the verdict where the packet arrived or was sent, or that dropped
+	// it; empty if none did.
 	In string
-	// Dev and Via are the interface and the gateway that it leaves through. Dev is empty by main, if that is not known.
+	// Dev and Via are the interface and the gateway that it leaves through. Dev is empty by main,
+	// if that is not known.
 	Dev string
 	Via netip.Addr
 	// Sender is its source address before translation, Src that on the wire; invalid if not known.
@@ -45,12 +47,14 @@ type Way struct {
 	NAT         NAT
 	// Mark is the packet's when it was routed, CTMark the connection's at the end of its way.
 	Mark, CTMark uint32
-	// Rule is the ip rule that decided, nil if none did; Route that of the rule's table, nil for a rule that refuses and where main is not known.
+	// Rule is the ip rule that decided, nil if none did; Route that of the rule's table, nil for a
+	// rule that refuses and where main is not known.
 	Rule  *plan.Rule
 	Route *plan.Route
 	// Counters are the names of those that counted it.
 	Counters []string
-	// Unknown are the living sets that it was looked up in, whose members are not known: it counts as none of them.
+	// Unknown are the living sets that it was looked up in, whose members are not known: it counts
+	// as none of them.
 	Unknown []string
 	// Offloaded reports whether the rest of the connection goes past all this.
 	Offloaded bool

@@ -1,5 +1,6 @@
-// Package bfd is Bidirectional Forwarding Detection for one hop in asynchronous mode (RFC 5880, RFC 5881): packets, and the session's
-// state machine, which has no clock, no socket and no goroutine. Authentication, demand mode of our own and echo packets are left out.
+// Package bfd is Bidirectional Forwarding Detection for one hop in asynchronous mode (RFC 5880, RFC
+// 5881): packets, and the session's state machine, which has no clock, no socket and no goroutine.
+// Authentication, demand mode of our own and echo packets are left out.
 package bfd
 
 import (
@@ -52,7 +53,8 @@ type Packet struct {
 	Poll, Final, Demand bool
 	Multiplier          uint8
 	Mine, Yours         uint32 // discriminators
-	// DesiredTx is how often the sender wants to send, RequiredRx how often it can receive, 0 for not at all.
+	// DesiredTx is how often the sender wants to send, RequiredRx how often it can receive, 0 for
+	// not at all.
 	DesiredTx, RequiredRx time.Duration
 }
 
@@ -86,7 +88,8 @@ func (p Packet) Marshal() []byte {
 	return b
 }
 
-// Unmarshal reads a packet, and refuses what RFC 5880, 6.8.6 says is to be discarded whoever receives it.
+// Unmarshal reads a packet, and refuses what RFC 5880, 6.8.6 says is to be discarded whoever
+// receives it.
 func Unmarshal(b []byte) (Packet, error) {
 	switch {
 	case len(b) < length || int(b[3]) > len(b) || b[3] < length:

@@ -15,7 +15,8 @@ type Session struct {
 
 	state State
 	diag  Diag
-	// remote is what the peer said last; its Multiplier is 0 while nothing that it said holds. off tells that it last said AdminDown.
+	// remote is what the peer said last; its Multiplier is 0 while nothing that it said holds. off
+	// tells that it last said AdminDown.
 	remote Packet
 	off    bool
 	heard  time.Time
@@ -25,8 +26,8 @@ type Session struct {
 	next    time.Time // of our next packet
 }
 
-// NewSession makes our end of a session: how often we send and want to receive, how many lost packets end it, and our discriminator, which
-// is not 0.
+// NewSession makes our end of a session: how often we send and want to receive, how many lost
+// packets end it, and our discriminator, which is not 0.
 func NewSession(now time.Time, interval time.Duration, multiplier uint8, discriminator uint32, random func() float64) *Session {
 	return &Session{
 		interval: interval, multiplier: multiplier, mine: discriminator, random: random,
@@ -40,7 +41,8 @@ func (s *Session) State() State { return s.state }
 // Diag is why the session is not up.
 func (s *Session) Diag() Diag { return s.diag }
 
-// PeerOff reports whether the peer's administrator switched its end off: AdminDown is what it said last.
+// PeerOff reports whether the peer's administrator switched its end off: AdminDown is what it said
+// last.
 func (s *Session) PeerOff() bool { return s.off }
 
 // RemoteDiag is why the peer says that its end is not up.
@@ -51,7 +53,8 @@ func (s *Session) Detection() time.Duration {
 	return time.Duration(s.remote.Multiplier) * max(s.interval, s.remote.DesiredTx)
 }
 
-// Receive takes a packet of the peer, and returns the answer that is to be sent at once, nil if there is none (RFC 5880, 6.8.6).
+// Receive takes a packet of the peer, and returns the answer that is to be sent at once, nil if
+// there is none (RFC 5880, 6.8.6).
 func (s *Session) Receive(now time.Time, p Packet) *Packet {
 	if p.Yours != 0 && p.Yours != s.mine {
 		return nil
@@ -122,7 +125,8 @@ func (s *Session) Send(now time.Time) *Packet {
 	return &p
 }
 
-// jitter is the part by which an interval is shortened: up to a quarter, and with a multiplier of 1 at least a tenth (RFC 5880, 6.8.7).
+// jitter is the part by which an interval is shortened: up to a quarter, and with a multiplier of 1
+// at least a tenth (RFC 5880, 6.8.7).
 func (s *Session) jitter() float64 {
 	if s.multiplier == 1 {
 		return 0.10 + 0.15*s.random()
@@ -156,7 +160,8 @@ func (s *Session) Next() time.Time {
 	return s.next
 }
 
-// Farewell is the packet that tells the peer that the session ends because we want it to, which is no failure (RFC 5882, 4.2).
+// Farewell is the packet that tells the peer that the session ends because we want it to, which is
+// no failure (RFC 5882, 4.2).
 func (s *Session) Farewell() Packet {
 	s.state, s.diag, s.polling = AdminDown, Administrative, false
 	return s.packet()

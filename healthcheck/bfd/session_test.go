@@ -36,7 +36,8 @@ func (w *wire) deliver(from int, p *Packet) {
 	}
 }
 
-// run lets time pass, and returns when the state of an end became another one for the first time, zero if it did not.
+// run lets time pass, and returns when the state of an end became another one for the first time,
+// zero if it did not.
 func (w *wire) run(d time.Duration, end int) (changed time.Duration) {
 	began, was := w.now, w.end[end].State()
 	for until := w.now.Add(d); w.now.Before(until); w.now = w.now.Add(ms) {

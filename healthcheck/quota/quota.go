@@ -1,5 +1,6 @@
-// Package quota counts what uplinks carry against what they may carry in a month, a week or a day. It has no clock and reads nothing:
-// whoever calls it tells the time and what the interfaces counted.
+// Package quota counts what uplinks carry against what they may carry in a month, a week or a day.
+// It has no clock and reads nothing: whoever calls it tells the time and what the interfaces
+// counted.
 package quota
 
 import "time"
@@ -19,7 +20,8 @@ type Limit struct {
 	// Bytes may be received and sent together in a period.
 	Bytes uint64
 	Per   Period
-	// Day is that of a month on which the period begins, 1 to 31 (the last one where the month is shorter); Weekday that of a week.
+	// Day is that of a month on which the period begins, 1 to 31 (the last one where the month is
+	// shorter); Weekday that of a week.
 	Day     int
 	Weekday time.Weekday
 }
@@ -91,8 +93,8 @@ type Count struct {
 	Last  Reading   `json:"last"`
 }
 
-// Take takes a reading. An interface that was made anew, or the machine's restart, began to count at 0. A clock that is behind the last
-// reading is not set yet: nothing begins anew.
+// Take takes a reading. An interface that was made anew, or the machine's restart, began to count
+// at 0. A clock that is behind the last reading is not set yet: nothing begins anew.
 func (c *Count) Take(now time.Time, l Limit, r Reading) {
 	if !c.Noted.IsZero() {
 		c.Used += r.since(c.Last)

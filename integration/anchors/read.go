@@ -93,7 +93,8 @@ func (t *tree) goFile(path, dir string) error {
 	return nil
 }
 
-// predicate counts functions that return a bool alone, and those of them whose comment says what Go's do.
+// predicate counts functions that return a bool alone, and those of them whose comment says what
+// Go's do.
 func (t *tree) predicate(f *ast.FuncDecl) {
 	results := f.Type.Results
 	if f.Doc == nil || results == nil || len(results.List) != 1 {
@@ -146,7 +147,8 @@ func (p *pkg) add(file *ast.File) {
 	}
 }
 
-// page counts a page's lines that are longer than they should be: not those of tables and blocks, which cannot be wrapped.
+// page counts a page's lines that are longer than they should be: not those of tables and blocks,
+// which cannot be wrapped.
 func (t *tree) page(path string) error {
 	text, err := os.ReadFile(path)
 	t.pages++

@@ -1,7 +1,7 @@
-// Package bench measures pbr against nft(8), and small changes against a full load, with a policy of ten
-// thousand policies and a hundred thousand list entries. What is compared runs in turns in one process, so
-// that the ratios mean something on any machine; no benchmark fails because a machine is slow. pbr watch is
-// measured against a shell script.
+// Package bench measures pbr against nft(8), and small changes against a full load, with a policy
+// of ten thousand policies and a hundred thousand list entries. What is compared runs in turns in
+// one process, so that the ratios mean something on any machine; no benchmark fails because a
+// machine is slow. pbr watch is measured against a shell script.
 package bench
 
 import (
@@ -47,7 +47,8 @@ const (
 	aimChange  = 0.02 // of a full apply
 )
 
-// BenchmarkCompile compares parsing, compiling and rendering with nft's own check of the text that comes out.
+// BenchmarkCompile compares parsing, compiling and rendering with nft's own check of the text that
+// comes out.
 func BenchmarkCompile(b *testing.B) {
 	n := lab.Build(lab.New(b), network)
 	files := writeFiles(b)
@@ -68,7 +69,8 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
-// BenchmarkApply compares a full apply with nft -f of the same table, each in a namespace that has none.
+// BenchmarkApply compares a full apply with nft -f of the same table, each in a namespace that has
+// none.
 func BenchmarkApply(b *testing.B) {
 	m := newMachine(b, writeFiles(b))
 	other := lab.Build(lab.New(b), network).Router

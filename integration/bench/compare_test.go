@@ -75,7 +75,8 @@ func compare(b *testing.B, what string, aim float64, ours, theirs side) {
 	b.ReportMetric(median(r.ratios), strings.NewReplacer(" / ", "/", " ", "-", ",", "").Replace(what))
 }
 
-// compareTimes compares times that ours and theirs find out themselves, without an aim, in turns as compare does.
+// compareTimes compares times that ours and theirs find out themselves, without an aim, in turns as
+// compare does.
 func compareTimes(b *testing.B, what string, times int, ours, theirs func() time.Duration) {
 	b.Helper()
 	r := result{what: what}
@@ -110,7 +111,8 @@ func median[T float64 | time.Duration](list []T) T {
 	return sorted[len(sorted)/2]
 }
 
-// report prints what was measured: the median of the ratios within each round, their extremes, and where our time went.
+// report prints what was measured: the median of the ratios within each round, their extremes, and
+// where our time went.
 func report(w io.Writer) {
 	if len(results) == 0 {
 		return

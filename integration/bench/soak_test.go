@@ -23,8 +23,8 @@ const (
 	soakGrowth = 1.3
 )
 
-// BenchmarkSoak lets uplinks of both IP versions flap, each version for itself and at random. In the end the kernel holds the plan, and the
-// watch has not grown.
+// BenchmarkSoak lets uplinks of both IP versions flap, each version for itself and at random. In
+// the end the kernel holds the plan, and the watch has not grown.
 func BenchmarkSoak(b *testing.B) {
 	long := time.Minute
 	if text := os.Getenv(soakEnv); text != "" {

@@ -140,7 +140,8 @@ func (f *failing) listing() []string {
 	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
-// whatGoes finds out which routes leave with isp1: those that pbr watch takes away when it is told to.
+// whatGoes finds out which routes leave with isp1: those that pbr watch takes away when it is told
+// to.
 func (f *failing) whatGoes() (commands []string) {
 	f.b.Helper()
 	before := f.listing()
@@ -200,8 +201,9 @@ func (f *failing) trouble(verb string) {
 	f.ISPs["isp1"].Run("nft", verb, "element", "inet", "trouble", "dead", "{ 9.9.9.9 }")
 }
 
-// BenchmarkDecision compares the time from the last counted probe to the route gone from the kernel. Both tell it themselves: the
-// daemon, which has the kernel's answer then, in its log, for both IP versions; the script, for IPv4 alone, by bash's clock.
+// BenchmarkDecision compares the time from the last counted probe to the route gone from the
+// kernel. Both tell it themselves: the daemon, which has the kernel's answer then, in its log, for
+// both IP versions; the script, for IPv4 alone, by bash's clock.
 func BenchmarkDecision(b *testing.B) {
 	f := newFailing(b)
 	script := "ping -n -c 1 -W 0.3 -I wan1 9.9.9.9 >/dev/null || {\nbegan=$EPOCHREALTIME\n" + strings.Join(f.away, "\n") + "\necho $began $EPOCHREALTIME\n}\n"
@@ -238,16 +240,19 @@ func BenchmarkDecision(b *testing.B) {
 	}
 }
 
-// BenchmarkCarrier compares the silence of a running stream, a packet a millisecond, whose line loses its carrier.
+// BenchmarkCarrier compares the silence of a running stream, a packet a millisecond, whose line
+// loses its carrier.
 func BenchmarkCarrier(b *testing.B) {
 	f := newFailing(b)
-	// What the routes of a dead link would do by themselves is switched off: it is the daemon that is measured.
+	// What the routes of a dead link would do by themselves is switched off: it is the daemon that
+	// is measured.
 	script := "ip -o monitor link | while read -r line; do case $line in *wan1*NO-CARRIER*)\n" + strings.Join(f.away, "\n") +
 		"\nconntrack -D -q 192.0.2.2 >/dev/null 2>&1 ;;\nesac; done\n"
 	silence := func() time.Duration {
 		s := f.LANs["lan"].Stream(netip.Addr{}, netip.MustParseAddrPort("198.18.0.99:7777"), time.Millisecond)
-		// The kernel may tell of a link's change up to a second late when another was shortly before (LW_INTERVAL,
-		// net/core/link_watch.c): the last one has to be long ago, for both sides. By then the script listens, too.
+		// The kernel may tell of a link's change up to a second late when another was shortly
+		// before (LW_INTERVAL, net/core/link_watch.c): the last one has to be long ago, for both
+		// sides. By then the script listens, too.
 		f.wait("a stream by isp1", func() bool { return s.Tale().By["isp1"] > 4000 })
 		f.ISPs["isp1"].IP("link set up0 down")
 		f.wait("the stream to go by isp2", func() bool { return s.Tale().Last == "isp2" })
@@ -329,7 +334,8 @@ func BenchmarkCut(b *testing.B) {
 	}
 }
 
-// manyLines is how many uplinks the idle daemon checks once a second; idleFor is how long it is looked at.
+// manyLines is how many uplinks the idle daemon checks once a second; idleFor is how long it is
+// looked at.
 const (
 	manyLines = 200
 	idleFor   = 10 * time.Second
@@ -384,7 +390,8 @@ func spent(b *testing.B, cmd *exec.Cmd) time.Duration {
 	return cpuTime(b, cmd.Process.Pid) - before
 }
 
-// cpuTime reads utime, stime, cutime and cstime (proc(5), fields 14 to 17 of stat), in hundredths of a second (USER_HZ).
+// cpuTime reads utime, stime, cutime and cstime (proc(5), fields 14 to 17 of stat), in hundredths
+// of a second (USER_HZ).
 func cpuTime(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

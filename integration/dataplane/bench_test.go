@@ -1,6 +1,7 @@
-// Package dataplane measures what pbr costs per packet, beside no policy routing at all and beside what others do. A stream of
-// packets is injected into the router's device from within the kernel by one thread, whose CPU time pays for everything that happens to
-// them. Ratios are taken within a round, so they mean something on any machine; nothing fails because a machine is slow.
+// Package dataplane measures what pbr costs per packet, beside no policy routing at all and beside
+// what others do. A stream of packets is injected into the router's device from within the kernel
+// by one thread, whose CPU time pays for everything that happens to them. Ratios are taken within a
+// round, so they mean something on any machine; nothing fails because a machine is slow.
 package dataplane
 
 import (

@@ -49,12 +49,14 @@ func (r *router) ip(f family, commands ...string) {
 	}
 }
 
-// mostTables bounds the routing tables of routerOS: who has more handlings gives several the same table.
+// mostTables bounds the routing tables of routerOS: who has more handlings gives several the same
+// table.
 const mostTables = 32
 
-// routerOS marks as its users do: rules that mark new connections of the LAN, then for each connection mark a rule that gives its packets
-// from the LAN a routing mark. Each IP version has its own rules. Connections from outside get the mark of the line. What decides most
-// packets is matched first.
+// routerOS marks as its users do: rules that mark new connections of the LAN, then for each
+// connection mark a rule that gives its packets from the LAN a routing mark. Each IP version has
+// its own rules. Connections from outside get the mark of the line. What decides most packets is
+// matched first.
 func routerOS(t testing.TB, r *router, all []selector) {
 	t.Helper()
 	masquerade(t, r, all)
@@ -89,8 +91,8 @@ func routerOS(t testing.TB, r *router, all []selector) {
 	}
 }
 
-// openWrt is the list of OpenWrt's pbr: every packet walks it, there are no connection marks. Both IP versions are in one list, two rules
-// for a policy.
+// openWrt is the list of OpenWrt's pbr: every packet walks it, there are no connection marks. Both
+// IP versions are in one list, two rules for a policy.
 func openWrt(t testing.TB, r *router, all []selector) {
 	t.Helper()
 	masquerade(t, r, all)
@@ -124,7 +126,8 @@ func openWrt(t testing.TB, r *router, all []selector) {
 	}
 }
 
-// mwan3 is the chains and ip rules of mwan3 for two interfaces, and as many rules as there are selectors.
+// mwan3 is the chains and ip rules of mwan3 for two interfaces, and as many rules as there are
+// selectors.
 func mwan3(t testing.TB, r *router, all []selector) {
 	t.Helper()
 	masquerade(t, r, all)

@@ -48,7 +48,8 @@ uplink  = [
 ]
 `
 
-// policy is a policy file with a policy for each selector, dealt out to tables that all prefer wan2.
+// policy is a policy file with a policy for each selector, dealt out to tables that all prefer
+// wan2.
 func (p pbrSetUp) policy(all []selector) string {
 	var t strings.Builder
 	if p.reverse == "" {

@@ -8,7 +8,8 @@ import (
 // config is a way to set up a router, and a row of the table.
 type config struct {
 	name string
-	// n is how many policies or rules there are; rows of one series with different n make a line of the plot.
+	// n is how many policies or rules there are; rows of one series with different n make a line of
+	// the plot.
 	n      int
 	series string
 	// plain routers do not translate.
@@ -24,7 +25,8 @@ var quickRows = []string{
 	pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 2, "nft"}.String(), pbrSetUp{10_000, 2, "nft"}.String(),
 }
 
-// usualRows are those of a run without flags: what pbr itself costs, its floor, and one of each other way.
+// usualRows are those of a run without flags: what pbr itself costs, its floor, and one of each
+// other way.
 var usualRows = append([]string{
 	"plain forwarding", base + ", one ip rule", base + ", one ip rule, accept_local",
 	pbrSetUp{10, 2, ""}.String(), pbrSetUp{1000, 200, ""}.String(), pbrSetUp{10, 2, "nft"}.String(), pbrSetUp{1000, 200, "nft"}.String(),

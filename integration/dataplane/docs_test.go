@@ -12,7 +12,8 @@ const (
 	plotFile = "../../docs/performance.svg"
 )
 
-// document puts the tables into the page, and draws the plot; those of the steps have a place of their own, and no plot.
+// document puts the tables into the page, and draws the plot; those of the steps have a place of
+// their own, and no plot.
 func (res *results) document(steps bool) error {
 	var tables, drawing bytes.Buffer
 	res.write(&tables)

@@ -9,7 +9,8 @@ import (
 // mac is an Ethernet address.
 type mac = [6]byte
 
-// Every device of a router has one address, every far end the other, in all networks: so the same frames serve all routers.
+// Every device of a router has one address, every far end the other, in all networks: so the same
+// frames serve all routers.
 var (
 	routerMAC = mac{2, 0, 0, 0, 0, 1}
 	farMAC    = mac{2, 0, 0, 0, 0, 2}
@@ -17,8 +18,8 @@ var (
 	nobodysMAC = mac{2, 0, 0, 0, 0, 9}
 )
 
-// The lengths of the frames without padding, as they come out of the router. No MLD report or neighbour message is that long, so far
-// ends know by it what to count.
+// The lengths of the frames without padding, as they come out of the router. No MLD report or
+// neighbour message is that long, so far ends know by it what to count.
 const (
 	frame4Len = 14 + 20 + 8 + 12
 	frame6Len = 14 + 40 + 8 + 12
@@ -42,7 +43,8 @@ func (fl flow) frame(to mac) (f [paddedLen]byte) {
 	return f
 }
 
-// answer is the flow of the packets that come back; to is where they are sent, the router's address if it translates.
+// answer is the flow of the packets that come back; to is where they are sent, the router's address
+// if it translates.
 func (fl flow) answer(to netip.Addr) flow {
 	return flow{src: fl.dst, dst: to, sport: fl.dport, dport: fl.sport}
 }

@@ -10,15 +10,17 @@ import (
 	"testing"
 )
 
-// frozen is the name of the row that pbr's own rows are held against: a ruleset that never changes, so that its cost says how
-// fast the machine is at the moment.
+// frozen is the name of the row that pbr's own rows are held against: a ruleset that never changes,
+// so that its cost says how fast the machine is at the moment.
 const frozen = "frozen ruleset"
 
 const (
-	// frozenFile is what pbr printed for 1,000 policies, 2 tables and reverse-path "nft" when the gate was made.
+	// frozenFile is what pbr printed for 1,000 policies, 2 tables and reverse-path "nft" when the
+	// gate was made.
 	frozenFile   = "testdata/frozen.txt"
 	recordedFile = "testdata/recorded.json"
-	// tolerance is how much worse than recorded a ratio may be: the spread of the medians of first packets.
+	// tolerance is how much worse than recorded a ratio may be: the spread of the medians of first
+	// packets.
 	tolerance = 0.03
 )
 
@@ -50,7 +52,8 @@ func kinds() map[string][]cell {
 // ratios are a row's ratios to the frozen one, by kind.
 type ratios map[string]float64
 
-// toFrozen returns the ratios of all rows of pbr that were measured, less so many times their spread.
+// toFrozen returns the ratios of all rows of pbr that were measured, less so many times their
+// spread.
 func (res *results) toFrozen(spreads float64) map[string]ratios {
 	all := map[string]ratios{}
 	for _, m := range res.rows {
@@ -99,7 +102,8 @@ func (res *results) record() error {
 	return nil
 }
 
-// worse tells, a line each, where the product costs more than recorded, beyond what the run itself spreads: 0.01 on a calm machine.
+// worse tells, a line each, where the product costs more than recorded, beyond what the run itself
+// spreads: 0.01 on a calm machine.
 func (res *results) worse() ([]string, error) {
 	was, err := recorded()
 	if err != nil || res.find(frozen) == nil {

@@ -15,7 +15,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// batch is how many frames the kernel gives the device at once, as many as a network card's poll does (NAPI_POLL_WEIGHT).
+// batch is how many frames the kernel gives the device at once, as many as a network card's poll
+// does (NAPI_POLL_WEIGHT).
 const batch = 64
 
 // mostFrames bounds the frames of all sources together: 40 MB.
@@ -67,8 +68,9 @@ func (in *injector) close() {
 	in.frames.Close()
 }
 
-// anchor attaches the program to a device that has no traffic. A program that is attached nowhere costs each run two changes of the kernel's
-// XDP dispatcher, with tens of milliseconds for the grace period of each.
+// anchor attaches the program to a device that has no traffic. A program that is attached nowhere
+// costs each run two changes of the kernel's XDP dispatcher, with tens of milliseconds for the
+// grace period of each.
 func (in *injector) anchor(t testing.TB) {
 	t.Helper()
 	h := lab.New(t).Host("anchor")
@@ -114,8 +116,8 @@ func (in *injector) load(s source, frames [][paddedLen]byte) error {
 	return nil
 }
 
-// injectCode writes the next frame, because the page that it is in has been through the router before, and
-// passes it to the stack.
+// injectCode writes the next frame, because the page that it is in has been through the router
+// before, and passes it to the stack.
 func injectCode(frames, control int) asm.Instructions {
 	const xdpAborted, xdpPass = 0, 2
 	code := asm.Instructions{
@@ -158,9 +160,10 @@ type xdpContext struct {
 	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
 }
 
-// run puts n frames of a source into its device in the calling thread's namespace, from the source's frame number first on. It returns
-// the CPU time that the thread took for them: for making them, for all that the router does with them, and for the far end's
-// dropping them; and how many they were, because a signal can have made the run start again.
+// run puts n frames of a source into its device in the calling thread's namespace, from the
+// source's frame number first on. It returns the CPU time that the thread took for them: for making
+// them, for all that the router does with them, and for the far end's dropping them; and how many
+// they were, because a signal can have made the run start again.
 func (in *injector) run(s source, first, n int) (took time.Duration, sent int, err error) {
 	at, ok := in.spans[s]
 	if !ok {
@@ -196,12 +199,14 @@ func threadTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// realTime is the priority of the measuring thread under SCHED_FIFO: before all ordinary threads, so that none of them empties the
-// caches in between, and behind the kernel's own real-time threads (50).
+// realTime is the priority of the measuring thread under SCHED_FIFO: before all ordinary threads,
+// so that none of them empties the caches in between, and behind the kernel's own real-time threads
+// (50).
 const realTime = 5
 
-// pin ties the calling thread, which must be the goroutine's own, to the last of the CPUs that it may use: interrupts tend to come to the first.
-// It also schedules it by SCHED_FIFO. Measured on 2 busy CPUs, the spread of a ratio falls from 0.10 to 0.01.
+// pin ties the calling thread, which must be the goroutine's own, to the last of the CPUs that it
+// may use: interrupts tend to come to the first. It also schedules it by SCHED_FIFO. Measured on 2
+// busy CPUs, the spread of a ratio falls from 0.10 to 0.01.
 func pin() error {
 	var allowed, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {

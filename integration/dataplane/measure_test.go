@@ -9,7 +9,8 @@ import (
 	"github.com/ti-mo/conntrack"
 )
 
-// arrivalPatience is how many milliseconds packets may take to the far end. Mostly they are there at once.
+// arrivalPatience is how many milliseconds packets may take to the far end. Mostly they are there
+// at once.
 const arrivalPatience = 500
 
 // warmUp is how many packets go before each measured block, to fill caches.
@@ -96,8 +97,8 @@ type block struct {
 
 func (b block) perPacket() float64 { return float64(b.cost) / float64(b.packets) }
 
-// send puts n packets of a source into a router, on a thread of its own, and counts what leaves by a device. Before them it sends
-// the source's frames up to number first.
+// send puts n packets of a source into a router, on a thread of its own, and counts what leaves by
+// a device. Before them it sends the source's frames up to number first.
 func (b *bench) send(m *measured, s source, out, first, n int) (r block) {
 	b.t.Helper()
 	if _, loaded := b.injector.spans[s]; !loaded {
@@ -149,7 +150,8 @@ func (b *bench) measure(m *measured, c cell, n int) block {
 	return r
 }
 
-// floor measures what the packets of a cell cost without the router's work. It can be done in any router.
+// floor measures what the packets of a cell cost without the router's work. It can be done in any
+// router.
 func (b *bench) floor(m *measured, c cell, n int) float64 {
 	b.t.Helper()
 	s, _ := m.source(c)
@@ -157,7 +159,8 @@ func (b *bench) floor(m *measured, c cell, n int) float64 {
 	return b.send(m, s, lanIndex, warmUp, n).perPacket()
 }
 
-// establish makes the connections of the established streams known to a router, both directions having been seen.
+// establish makes the connections of the established streams known to a router, both directions
+// having been seen.
 func (b *bench) establish(m *measured) {
 	b.t.Helper()
 	for range 2 {

@@ -41,8 +41,8 @@ type router struct {
 	*lab.Host
 }
 
-// newRouter makes a router with a LAN and two uplinks, whose far ends drop everything. It forwards, and
-// has a default route by wan1 in main; nothing else is set.
+// newRouter makes a router with a LAN and two uplinks, whose far ends drop everything. It forwards,
+// and has a default route by wan1 in main; nothing else is set.
 func newRouter(t testing.TB, s *sink) *router {
 	t.Helper()
 	l := lab.New(t)

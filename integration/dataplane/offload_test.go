@@ -12,8 +12,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// BenchmarkVMOffload prints what established connections' packets cost with offload, beside the same without, a flowtable written
-// by hand and no pbr, and no nftables at all.
+// BenchmarkVMOffload prints what established connections' packets cost with offload, beside the
+// same without, a flowtable written by hand and no pbr, and no nftables at all.
 func BenchmarkVMOffload(b *testing.B) {
 	lab.NeedKernel(b, "nf_flow_table")
 	n := 15
@@ -77,7 +77,8 @@ func handWritten(t testing.TB, r *router, all []selector) {
 `)
 }
 
-// writeEstablished prints a table of the established streams alone: both directions and IP versions together.
+// writeEstablished prints a table of the established streams alone: both directions and IP versions
+// together.
 func (res *results) writeEstablished(w io.Writer) {
 	columns := []struct {
 		name string

@@ -7,7 +7,8 @@ import (
 	"pbr/render/plot"
 )
 
-// The series of the plot, and their colours (Okabe and Ito's, which colour-blind people can tell apart).
+// The series of the plot, and their colours (Okabe and Ito's, which colour-blind people can tell
+// apart).
 var plotted = []struct{ series, colour string }{
 	{"pbr", "#0072b2"}, {"pbr, reverse-path nft", "#56b4e9"}, {"mwan3", "#009e73"}, {"RouterOS", "#cc79a7"}, {"OpenWrt pbr", "#d55e00"},
 }
@@ -17,7 +18,8 @@ const (
 	marginLeft, marginTop   = 55.0, 40.0
 )
 
-// plot draws the established and the new streams, each the geometric mean of its kind in both families.
+// plot draws the established and the new streams, each the geometric mean of its kind in both
+// families.
 func (res *results) plot() plot.Picture {
 	p := plot.Picture{Width: 860, Height: 390}
 	top := 1.0

@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// results holds what rounds measured: for each row and cell the net cost of each round, in nanoseconds per packet.
+// results holds what rounds measured: for each row and cell the net cost of each round, in
+// nanoseconds per packet.
 type results struct {
 	rows  []*measured
 	net   map[*measured]map[cell][]float64
 	floor map[cell][]float64
 }
 
-// cells are the columns: established streams of both families first, because fresh ones need an empty connection table.
+// cells are the columns: established streams of both families first, because fresh ones need an
+// empty connection table.
 func cells() []cell {
 	var list []cell
 	for _, fresh := range []bool{false, true} {
@@ -30,7 +32,8 @@ func cells() []cell {
 	return list
 }
 
-// run measures all rows, established streams or fresh ones as kinds says, in turns: for each cell of each round all rows forth and back (A B C C B A), and the floor in between.
+// run measures all rows, established streams or fresh ones as kinds says, in turns: for each cell
+// of each round all rows forth and back (A B C C B A), and the floor in between.
 func (b *bench) run(rounds int, progress io.Writer, kinds ...bool) *results {
 	b.t.Helper()
 	res := &results{rows: b.routers, net: map[*measured]map[cell][]float64{}, floor: map[cell][]float64{}}
@@ -93,7 +96,8 @@ func (res *results) find(name string) *measured {
 	return nil
 }
 
-// quotient is how much more one row costs than another: the median over all rounds, and half of the distance between the quartiles.
+// quotient is how much more one row costs than another: the median over all rounds, and half of the
+// distance between the quartiles.
 type quotient struct{ median, spread float64 }
 
 func (q quotient) String() string { return fmt.Sprintf("%s ±%s", digits(q.median), digits(q.spread)) }
@@ -106,7 +110,8 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.*f", max(0, 2-int(math.Log10(v))), v)
 }
 
-// ratio compares two rows in some cells, taking the geometric mean of these within each round; false if packets were lost.
+// ratio compares two rows in some cells, taking the geometric mean of these within each round;
+// false if packets were lost.
 func (res *results) ratio(m, other *measured, in []cell) (quotient, bool) {
 	if m == nil || other == nil {
 		return quotient{}, false

@@ -21,7 +21,8 @@ type selector struct {
 	dport    uint16          // of UDP
 }
 
-// The networks that selectors and packets come from. All clients are behind one next hop in the LAN.
+// The networks that selectors and packets come from. All clients are behind one next hop in the
+// LAN.
 var (
 	hosts     = [2]netip.Addr{netip.MustParseAddr("10.64.0.0"), netip.MustParseAddr("fd00:64::")}
 	services  = [2]netip.Addr{netip.MustParseAddr("172.16.0.0"), netip.MustParseAddr("2001:db8:5000::")}
@@ -37,9 +38,10 @@ const (
 	firstPort = 5000
 )
 
-// selectors makes n of them in the order in which people write them: exceptions first, then services of hosts, hosts, networks of
-// hosts, and destinations. Each group overlaps with others (the same hosts, networks that contain them, destinations that any host
-// may want), none is covered by another.
+// selectors makes n of them in the order in which people write them: exceptions first, then
+// services of hosts, hosts, networks of hosts, and destinations. Each group overlaps with others
+// (the same hosts, networks that contain them, destinations that any host may want), none is
+// covered by another.
 func selectors(n int) []selector {
 	list := make([]selector, n)
 	var count [10]int

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sink drops everything that arrives at devices, as early as tc can, and counts the test's frames by device.
+// sink drops everything that arrives at devices, as early as tc can, and counts the test's frames
+// by device.
 type sink struct {
 	program *ebpf.Program
 	counts  *ebpf.Map

@@ -7,7 +7,8 @@ type stream struct {
 	down bool
 	// matched streams are picked by the selectors, and so leave by wan2 where the router steers.
 	matched bool
-	// fresh streams have a new connection in every packet; others are of flows that both sides have sent packets of.
+	// fresh streams have a new connection in every packet; others are of flows that both sides have
+	// sent packets of.
 	fresh bool
 }
 
@@ -38,7 +39,8 @@ type source struct {
 	floor bool
 }
 
-// flows returns the source's flows, as the client sends them. Those of matched streams are spread over all selectors.
+// flows returns the source's flows, as the client sends them. Those of matched streams are spread
+// over all selectors.
 func (k source) flows(all []selector) []flow {
 	n := establishedFlows
 	if k.fresh {
@@ -59,7 +61,8 @@ func (k source) flows(all []selector) []flow {
 	return list
 }
 
-// spread sends 0, 1, 2, ... to numbers below n that are as far apart as can be, so that few flows already reach all groups of selectors.
+// spread sends 0, 1, 2, ... to numbers below n that are as far apart as can be, so that few flows
+// already reach all groups of selectors.
 func spread(i, n int) int {
 	const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	return int(uint64(i) * golden >> 33 % uint64(n))

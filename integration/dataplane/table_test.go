@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write prints the tables as Markdown: on what they were measured, one for each family, then what was aimed at, then what does not count.
+// write prints the tables as Markdown: on what they were measured, one for each family, then what
+// was aimed at, then what does not count.
 func (res *results) write(w io.Writer) {
 	fmt.Fprintf(w, "Linux %s, %d CPUs, %s; %d rounds.\n\n", kernelRelease(), runtime.NumCPU(), cpuModel(), len(res.floor[cells()[0]]))
 	for _, f := range []family{v4, v6} {
@@ -64,7 +65,8 @@ func writeRow(w io.Writer, fields []string) {
 	fmt.Fprintf(w, "| %s |\n", strings.Join(fields, " | "))
 }
 
-// aim is what the mean of some streams should cost at most, of another row, by family; 0 for no aim.
+// aim is what the mean of some streams should cost at most, of another row, by family; 0 for no
+// aim.
 type aim struct {
 	what    string
 	row, to fmt.Stringer

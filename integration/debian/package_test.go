@@ -1,5 +1,6 @@
-// Package debian tries the Debian package for real: small Debians made of their packages, in namespaces of their own, with real
-// connections through them. `make test-package` builds the packages and runs it; without them there is nothing to try.
+// Package debian tries the Debian package for real: small Debians made of their packages, in
+// namespaces of their own, with real connections through them. `make test-package` builds the
+// packages and runs it; without them there is nothing to try.
 package debian
 
 import (
@@ -95,7 +96,8 @@ func installed(t *testing.T, r *root) {
 	}
 }
 
-// upgraded upgrades while the watch runs: the new program takes over, and the connection does not notice.
+// upgraded upgrades while the watch runs: the new program takes over, and the connection does not
+// notice.
 func upgraded(t *testing.T, r *root, conn *lab.Conn) {
 	t.Helper()
 	version := r.run("pbr version")

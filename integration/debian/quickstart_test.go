@@ -8,7 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// commands returns the lines of a page that are typed: those of its code blocks that begin with "# ".
+// commands returns the lines of a page that are typed: those of its code blocks that begin with "#
+// ".
 func commands(t *testing.T, file string) (out []string) {
 	t.Helper()
 	b, err := os.ReadFile(file)

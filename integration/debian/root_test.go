@@ -12,7 +12,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// root is a Debian in a directory, whose processes have a namespace of their own for processes and mounts, and a lab host's network.
+// root is a Debian in a directory, whose processes have a namespace of their own for processes and
+// mounts, and a lab host's network.
 type root struct {
 	*lab.Host
 	dir string
@@ -20,7 +21,8 @@ type root struct {
 	pid string
 }
 
-// systemctl stands in for systemd's: it writes down what maintainer scripts ask for, and restarts pbr watch as the unit would be.
+// systemctl stands in for systemd's: it writes down what maintainer scripts ask for, and restarts
+// pbr watch as the unit would be.
 const systemctl = `#!/bin/sh
 echo "$*" >>/systemctl.log
 case $* in

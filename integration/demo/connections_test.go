@@ -11,7 +11,8 @@ import (
 
 // connection is one to try, and what has to become of it.
 type connection struct {
-	// from and to are where it starts and goes; network is "tcp", "udp" or "ping" (then to has no port).
+	// from and to are where it starts and goes; network is "tcp", "udp" or "ping" (then to has no
+	// port).
 	from, network, to string
 	want              way
 }
@@ -22,7 +23,8 @@ type way struct {
 	policy string
 	// uplink carried it; empty: it got nowhere.
 	uplink string
-	// source is the address that the far end saw; of a connection from outside the one that answered.
+	// source is the address that the far end saw; of a connection from outside the one that
+	// answered.
 	source string
 	// mark is the connection mark, by the name of its table or uplink; empty: none.
 	mark string
@@ -59,7 +61,8 @@ var withoutVPN = []connection{
 	{"laptop", "tcp", "8.8.8.8:443", way{"", "isp1", "192.0.2.2", ""}},
 }
 
-// connections opens each connection and prints what became of it, and what should have if that differs.
+// connections opens each connection and prints what became of it, and what should have if that
+// differs.
 func (s *show) connections(list []connection) {
 	s.t.Helper()
 	rows := [][]string{{"FROM", "BY", "TO", "POLICY", "UPLINK", "FAR END SAW", "CT MARK", ""}}
@@ -126,7 +129,8 @@ func (s *show) open(c connection) way {
 	}
 	w := way{uplink: seen.By, source: seen.Src.Addr().String(), mark: s.mark(c.network, to.Addr(), conn.LocalAddr().Port())}
 	if c.fromOutside() {
-		// The answer came back to this provider, from the address that was asked: otherwise there is none.
+		// The answer came back to this provider, from the address that was asked: otherwise there
+		// is none.
 		w.uplink, w.source = c.from, to.Addr().String()
 		if seen.By != "server" {
 			s.t.Errorf("%s %s %s: answered by %s, not by the server", c.from, c.network, c.to, seen.By)
@@ -135,7 +139,8 @@ func (s *show) open(c connection) way {
 	return w
 }
 
-// ping sends an echo request; which provider saw it, and from where, its own connection table tells.
+// ping sends an echo request; which provider saw it, and from where, its own connection table
+// tells.
 func (s *show) ping(from *lab.Host, to netip.Addr) way {
 	s.t.Helper()
 	if !from.Ping(netip.Addr{}, to) {

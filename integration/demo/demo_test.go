@@ -1,5 +1,6 @@
-// Package demo shows pbr at work: a small internet of network namespaces, real connections through a
-// router in it, and for each the way it took. What it shows it also checks, so that it is a test too.
+// Package demo shows pbr at work: a small internet of network namespaces, real connections through
+// a router in it, and for each the way it took. What it shows it also checks, so that it is a test
+// too.
 package demo
 
 import (
@@ -35,7 +36,8 @@ func run(m *testing.M) int {
 	return quietly(m)
 }
 
-// quietly runs the tests and keeps what package testing says of them, unless one fails: an audience has no use for it.
+// quietly runs the tests and keeps what package testing says of them, unless one fails: an audience
+// has no use for it.
 func quietly(m *testing.M) int {
 	said, err := os.CreateTemp("", "pbr-demo-")
 	if err != nil {

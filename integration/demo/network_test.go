@@ -15,7 +15,8 @@ phone   192.168.20.10 ──┼──  router (pbr) ─┼── wan2  isp2  198
 server  192.168.30.10 ──┘                  └── tun0  vpn   203.0.113.0/24   a tunnel to the office
 `
 
-// serverPort is where the server behind the router listens; port 443 of both providers' addresses leads there.
+// serverPort is where the server behind the router listens; port 443 of both providers' addresses
+// leads there.
 const serverPort = 8443
 
 // forwarding is a table of somebody else's: pbr has to live with it, and leave it alone.

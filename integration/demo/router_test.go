@@ -32,7 +32,8 @@ func (s *show) learnMarks() {
 	}
 }
 
-// mark names the table of a connection's mark, as the router's connection table has it. sport is 0 for protocols without ports.
+// mark names the table of a connection's mark, as the router's connection table has it. sport is 0
+// for protocols without ports.
 func (s *show) mark(network string, to netip.Addr, sport uint16) string {
 	s.t.Helper()
 	var args []string
@@ -109,7 +110,8 @@ var settings = []string{
 	"net/ipv4/conf/wan1/rp_filter", "net/ipv4/conf/wan2/src_valid_mark", "net/ipv4/conf/wan2/ignore_routes_with_linkdown",
 }
 
-// state lists what pbr could have changed on the router: all nftables tables, rules, routes and the settings that it makes.
+// state lists what pbr could have changed on the router: all nftables tables, rules, routes and the
+// settings that it makes.
 func (s *show) state() map[string]string {
 	s.t.Helper()
 	state := map[string]string{"nftables tables": s.Router.Run("nft", "-s", "list", "ruleset")}

@@ -39,7 +39,8 @@ func newShow(t *testing.T) *show {
 	return s
 }
 
-// coloured reports whether the show goes to a terminal whose user has nothing against colours (https://no-color.org).
+// coloured reports whether the show goes to a terminal whose user has nothing against colours
+// (https://no-color.org).
 func coloured() bool {
 	info, err := stdout.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -73,7 +74,8 @@ func (s *show) print(text string) {
 	}
 }
 
-// command runs pbr on the router and shows what it says. Another exit status than the wanted one ends the show.
+// command runs pbr on the router and shows what it says. Another exit status than the wanted one
+// ends the show.
 func (s *show) command(name string, want int) {
 	s.t.Helper()
 	s.print(s.paint(cyan, "$ pbr "+name))
@@ -88,7 +90,8 @@ func (s *show) command(name string, want int) {
 	}
 }
 
-// grid prints rows of cells in columns, the first row as a heading. The last cell of a row is not padded and may be coloured.
+// grid prints rows of cells in columns, the first row as a heading. The last cell of a row is not
+// padded and may be coloured.
 func (s *show) grid(rows [][]string) {
 	var widths []int
 	for _, row := range rows {

@@ -37,7 +37,8 @@ const (
 // pieceSize is how much of the download one request brings, in bytes.
 const pieceSize = 16 << 10
 
-// patience is how long the downloading client waits for a piece before it connects anew; a cut connection ends long before.
+// patience is how long the downloading client waits for a piece before it connects anew; a cut
+// connection ends long before.
 const patience = 10 * time.Second
 
 // The ways in the order of the rows: before isp1 dies, while it is dead, after its return.
@@ -53,7 +54,8 @@ var trafficNames = [...]string{"laptop, new connections", "laptop, running ping"
 // client is something that a client does again and again.
 type client struct {
 	mu sync.Mutex
-	// by counts the answers by who gave them, last gave the last one, at a time; gap is the longest time without any.
+	// by counts the answers by who gave them, last gave the last one, at a time; gap is the longest
+	// time without any.
 	by           map[string]int
 	last         string
 	at           time.Time
@@ -99,7 +101,8 @@ type traffic struct {
 	s    *show
 	stop chan struct{}
 	done sync.WaitGroup
-	// fresh opens connections, download and mail use one until it breaks, ping counts what ping(8) prints.
+	// fresh opens connections, download and mail use one until it breaks, ping counts what ping(8)
+	// prints.
 	fresh, download, mail, ping *client
 	pinging                     *exec.Cmd
 	call                        *lab.Stream
@@ -181,7 +184,8 @@ func (r *traffic) use(k *connected, c *client, from *lab.Host, to netip.AddrPort
 	c.count(func(c *client) { c.broken++ })
 }
 
-// ask sends a request and reads the line of the answer, and the piece that follows it in a download.
+// ask sends a request and reads the line of the answer, and the piece that follows it in a
+// download.
 func ask(k *connected, piece bool) (by string, n int, err error) {
 	if _, err = io.WriteString(k.conn, "?\n"); err != nil {
 		return "", 0, err
@@ -279,8 +283,8 @@ func (r *traffic) way() (by [len(trafficNames)]string, answers [len(trafficNames
 	return by, answers
 }
 
-// waitWay waits until everybody goes the wanted way, and then gets three more answers while they do. Whoever does not is
-// an error: the row will show it.
+// waitWay waits until everybody goes the wanted way, and then gets three more answers while they
+// do. Whoever does not is an error: the row will show it.
 func (r *traffic) waitWay(when string, want [len(trafficNames)]string) {
 	r.s.t.Helper()
 	var by, since [len(trafficNames)]string
@@ -356,5 +360,6 @@ func (r *traffic) rows() [][]string {
 	return rows
 }
 
-// callsUnderWay are packets of the call whose answers may come after its end was declared, on a busy machine.
+// callsUnderWay are packets of the call whose answers may come after its end was declared, on a
+// busy machine.
 const callsUnderWay = 2

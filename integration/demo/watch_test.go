@@ -14,7 +14,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// deadBeyondGateway makes a provider's internet silent; the gateway itself answers ARP and ping as before.
+// deadBeyondGateway makes a provider's internet silent; the gateway itself answers ARP and ping as
+// before.
 const deadBeyondGateway = `table inet dead {
 	chain in {
 		type filter hook prerouting priority -350;
@@ -109,7 +110,8 @@ func (w *watcher) waitState(uplink, state string) {
 	})
 }
 
-// tell shows the lines of the log that name something, the last ones that were written since a length of the log.
+// tell shows the lines of the log that name something, the last ones that were written since a
+// length of the log.
 func (w *watcher) tell(since int, words ...string) {
 	for _, line := range strings.Split(w.text()[since:], "\n") {
 		if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(line, word) }) {

@@ -14,7 +14,8 @@ const routerAdvertisement = 134
 // announcedLifetime is how long, in seconds, the announced default route lasts.
 const announcedLifetime = 1800
 
-// AnnounceRouter sends one router advertisement over an interface of the host's, which makes it everybody's default router there.
+// AnnounceRouter sends one router advertisement over an interface of the host's, which makes it
+// everybody's default router there.
 func (h *Host) AnnounceRouter(dev string) error {
 	var err error
 	h.Do(func() { err = announce(dev) })

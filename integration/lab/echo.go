@@ -53,7 +53,8 @@ func (h *Host) ServeEcho(port int) {
 	go h.serveTCP(tcp)
 }
 
-// ServeInternet makes the host answer UDP and TCP on every port of every address there is, but for VPNEndpoint's.
+// ServeInternet makes the host answer UDP and TCP on every port of every address there is, but for
+// VPNEndpoint's.
 func (h *Host) ServeInternet() {
 	h.lab.t.Helper()
 	h.ServeEcho(echoPort)
@@ -99,8 +100,9 @@ func receiveDestination(conn *net.UDPConn) error {
 	return errors.Join(err, serr)
 }
 
-// answerFrom makes the control message of an answer out of the one of the question: sent from the address that
-// was asked, as every server with more than one address must do, by whatever interface the routes say.
+// answerFrom makes the control message of an answer out of the one of the question: sent from the
+// address that was asked, as every server with more than one address must do, by whatever interface
+// the routes say.
 func answerFrom(oob []byte) []byte {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -151,8 +153,8 @@ type DialOptions struct {
 	UID int
 }
 
-// Dial connects to a server. network is "udp" or "tcp"; src may be invalid, then the kernel chooses. An unreachable
-// destination or a silent one is an error, at once or after a limit.
+// Dial connects to a server. network is "udp" or "tcp"; src may be invalid, then the kernel
+// chooses. An unreachable destination or a silent one is an error, at once or after a limit.
 func (h *Host) Dial(network string, src netip.Addr, dst netip.AddrPort, opt DialOptions) (*Conn, error) {
 	d := net.Dialer{Timeout: answerLimit, Control: func(_, _ string, c syscall.RawConn) error {
 		var err error

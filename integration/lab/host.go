@@ -79,7 +79,8 @@ func (h *Host) StateDir() string { return fmt.Sprintf("/run/pbr/net-%x", h.cooki
 // LastingDir is where pbr keeps what outlives a restart of the machine.
 func (h *Host) LastingDir() string { return "/var/lib/pbr/netns/" + h.NS }
 
-// removeAll removes a directory into which a process that ends just now, as an undo, may still write.
+// removeAll removes a directory into which a process that ends just now, as an undo, may still
+// write.
 func removeAll(dir string) (err error) {
 	for range 20 {
 		if err = os.RemoveAll(dir); err == nil {
@@ -186,7 +187,8 @@ func (h *Host) RunInput(stdin, name string, args ...string) string {
 	return res.Stdout
 }
 
-// IP runs ip(8) commands, one string each, as a batch that must succeed. Put the family in a batch of its own: IP6.
+// IP runs ip(8) commands, one string each, as a batch that must succeed. Put the family in a batch
+// of its own: IP6.
 func (h *Host) IP(commands ...string) {
 	h.lab.t.Helper()
 	h.RunInput(strings.Join(commands, "\n")+"\n", "ip", "-batch", "-")

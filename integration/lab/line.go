@@ -67,11 +67,13 @@ func (n *Net) addLine(s ISPSpec, h *Host) {
 // pppdArgs are for both ends of a session. The machine's own /etc/ppp/options is read before them.
 var pppdArgs = []string{"nodetach", "local", "noauth", "nocrtscts", "nolock", "noipv6", "noproxyarp", "nodefaultroute"}
 
-// StartPPP starts a session to a provider of a PPPLine, and returns when its device has its IPv4 addresses.
+// StartPPP starts a session to a provider of a PPPLine, and returns when its device has its IPv4
+// addresses.
 func (n *Net) StartPPP(isp string) {
 	n.t.Helper()
 	s, h := n.specOf(isp), n.ISPs[isp]
-	// The provider's end talks over the standard input and output of a command that the router's end starts.
+	// The provider's end talks over the standard input and output of a command that the router's
+	// end starts.
 	far := append([]string{"exec ip netns exec", h.NS, "pppd notty ifname", uplinkEnd, fmt.Sprintf("%s:%s", s.Gateway4, s.Router4.Addr())}, pppdArgs...)
 	near := append([]string{"pty", strings.Join(far, " "), "ifname", s.Iface, fmt.Sprintf("%s:%s", s.Router4.Addr(), s.Gateway4)}, pppdArgs...)
 	cmd := n.Router.Command("pppd", near...)

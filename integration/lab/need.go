@@ -13,14 +13,15 @@ import (
 // GuestEnv is set in the guest of `make test-vm`, to "kvm" or "tcg" (every instruction emulated).
 const GuestEnv = "PBR_VM"
 
-// guestTests and guestBenchmarks start the names of the tests that call NeedKernel: where instructions are emulated, the guest runs these and few others.
+// guestTests and guestBenchmarks start the names of the tests that call NeedKernel: where
+// instructions are emulated, the guest runs these and few others.
 const (
 	guestTests      = "TestVM"
 	guestBenchmarks = "BenchmarkVM"
 )
 
-// kernelParts are parts of Linux that not every kernel has, and what fails on one without. The commands run in a
-// namespace of their own.
+// kernelParts are parts of Linux that not every kernel has, and what fails on one without. The
+// commands run in a namespace of their own.
 var kernelParts = map[string][]string{
 	"bridge":        {"ip", "link", "add", "part0", "type", "bridge"},
 	"dummy":         {"ip", "link", "add", "part0", "type", "dummy"},
@@ -36,8 +37,9 @@ var kernelParts = map[string][]string{
 // KernelParts returns the names of all parts that NeedKernel knows, sorted.
 func KernelParts() []string { return slices.Sorted(maps.Keys(kernelParts)) }
 
-// NeedKernel skips the test where the kernel lacks one of the parts (see kernelParts), with the reason; in the guest of
-// `make test-vm`, which exists to have them, the lack is a failure. The test's name has to begin with TestVM.
+// NeedKernel skips the test where the kernel lacks one of the parts (see kernelParts), with the
+// reason; in the guest of `make test-vm`, which exists to have them, the lack is a failure. The
+// test's name has to begin with TestVM.
 func NeedKernel(t testing.TB, parts ...string) {
 	t.Helper()
 	needName(t)
@@ -59,8 +61,8 @@ func NeedKernel(t testing.TB, parts ...string) {
 	}
 }
 
-// NeedProgram skips the test where one of the programs is missing, with the reason, or fails it if RequireEnv is 1.
-// integration/install-tools.sh installs them.
+// NeedProgram skips the test where one of the programs is missing, with the reason, or fails it if
+// RequireEnv is 1. integration/install-tools.sh installs them.
 func NeedProgram(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -74,8 +76,8 @@ func NeedProgram(t testing.TB, names ...string) {
 	}
 }
 
-// NeedGuest skips the test anywhere but in the guest of `make test-vm`, whose file system it may change. The test's name has to
-// begin with TestVM.
+// NeedGuest skips the test anywhere but in the guest of `make test-vm`, whose file system it may
+// change. The test's name has to begin with TestVM.
 func NeedGuest(t testing.TB) {
 	t.Helper()
 	needName(t)
@@ -94,7 +96,8 @@ func needName(t testing.TB) {
 // InGuest reports whether the test runs in the guest of `make test-vm`.
 func InGuest() bool { return os.Getenv(GuestEnv) != "" }
 
-// Emulated reports whether every instruction is emulated: about ten times slower, and figures mean little.
+// Emulated reports whether every instruction is emulated: about ten times slower, and figures mean
+// little.
 func Emulated() bool { return os.Getenv(GuestEnv) == "tcg" }
 
 // Patience returns how long to wait for what is done within a limit on a real processor.

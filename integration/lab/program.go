@@ -10,8 +10,8 @@ import (
 // ProgramEnv names a pbr program to test instead of building one.
 const ProgramEnv = "PBR_BINARY"
 
-// Program returns the pbr program to test: the one that ProgramEnv names, or one that is built from the
-// source. remove takes away what was built.
+// Program returns the pbr program to test: the one that ProgramEnv names, or one that is built from
+// the source. remove takes away what was built.
 func Program() (path string, remove func(), err error) {
 	if path = os.Getenv(ProgramEnv); path != "" {
 		return path, func() {}, nil

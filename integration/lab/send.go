@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SendUDP sends one UDP packet with an id from the host, as a user's and a group's. src may be invalid: the kernel
-// chooses. It must be called under Pinned if Settle is to cover it.
+// SendUDP sends one UDP packet with an id from the host, as a user's and a group's. src may be
+// invalid: the kernel chooses. It must be called under Pinned if Settle is to cover it.
 func (h *Host) SendUDP(src netip.Addr, sport uint16, dst netip.AddrPort, uid, gid uint32, id uint64) error {
 	fd, err := h.udpSocket(dst.Addr().Is6(), uid, gid)
 	if err != nil {
@@ -41,7 +41,8 @@ func (h *Host) udpSocket(v6 bool, uid, gid uint32) (fd int, err error) {
 		family = unix.AF_INET6
 	}
 	h.Do(func() {
-		// Of this thread alone, and the thread ends with Do (setfsuid(2)). As another user it could not change its group.
+		// Of this thread alone, and the thread ends with Do (setfsuid(2)). As another user it could
+		// not change its group.
 		if err = errors.Join(unix.Setfsgid(int(gid)), unix.Setfsuid(int(uid))); err == nil {
 			fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		}

@@ -12,8 +12,8 @@ import (
 // streamPatience is how long a stopped stream waits for the answers that are still under way.
 const streamPatience = 100 * time.Millisecond
 
-// Stream is a client that sends a datagram to an echo server again and again, from one port, whether there are
-// answers or not.
+// Stream is a client that sends a datagram to an echo server again and again, from one port,
+// whether there are answers or not.
 type Stream struct {
 	conn  *Conn
 	every time.Duration

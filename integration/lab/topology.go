@@ -22,13 +22,15 @@ type LANSpec struct {
 type ISPSpec struct {
 	// Name is the host's name, Iface the router's interface.
 	Name, Iface string
-	// Router4 and Router6 are the router's addresses with the line's prefix length; either may be invalid.
+	// Router4 and Router6 are the router's addresses with the line's prefix length; either may be
+	// invalid.
 	Router4, Router6 netip.Prefix
 	// Gateway4 and Gateway6 are the provider's addresses on the line.
 	Gateway4, Gateway6 netip.Addr
 	// Line is what the line is made of.
 	Line Line
-	// Over names the providers, defined before, that carry a WireGuardLine: each of them reaches VPNEndpoint.
+	// Over names the providers, defined before, that carry a WireGuardLine: each of them reaches
+	// VPNEndpoint.
 	Over []string
 }
 
@@ -65,8 +67,8 @@ func ISP(n int) ISPSpec {
 	}
 }
 
-// LAN returns a usual LAN behind an interface: 192.168.n.0/24 and 2001:db8:n::/64 (n written in decimal digits),
-// with hosts at .10 and so on.
+// LAN returns a usual LAN behind an interface: 192.168.n.0/24 and 2001:db8:n::/64 (n written in
+// decimal digits), with hosts at .10 and so on.
 func LAN(name, iface string, n int, hosts ...int) LANSpec {
 	s := LANSpec{
 		Name: name, Iface: iface,

@@ -104,7 +104,8 @@ func (w *Wire) Send(p Packet) error {
 	return nil
 }
 
-// Drain returns the packets of the lab's own making that came out of the cable since the last Drain.
+// Drain returns the packets of the lab's own making that came out of the cable since the last
+// Drain.
 func (w *Wire) Drain() ([]Packet, error) {
 	var got []Packet
 	buf := make([]byte, 2048)
@@ -140,10 +141,10 @@ func (w *Wire) lost() error {
 const settleRounds = 3
 
 // Settle returns when every packet sent before, over any cable, has reached its end or was dropped.
-// It must be called under Pinned, as the sends were: a cable hands its frames to the
-// receive queue of the CPU that sends them, which is first in, first out. A sentinel sent now is behind all
-// frames sent before; when it comes out the router has dealt with them and what it sent on waits in the same
-// queue, ahead of the next sentinel.
+// It must be called under Pinned, as the sends were: a cable hands its frames to the receive queue
+// of the CPU that sends them, which is first in, first out. A sentinel sent now is behind all
+// frames sent before; when it comes out the router has dealt with them and what it sent on waits in
+// the same queue, ahead of the next sentinel.
 func (w *Wire) Settle() error {
 	buf := make([]byte, 64)
 	for range settleRounds {

@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// VPNEndpoint is where the far end of a WireGuard line listens (an address of RFC 2544, the port of wg-quick(8)'s examples).
+// VPNEndpoint is where the far end of a WireGuard line listens (an address of RFC 2544, the port of
+// wg-quick(8)'s examples).
 var VPNEndpoint = netip.MustParseAddrPort("198.19.51.1:51820")
 
-// WireGuard joins two hosts by a WireGuard tunnel that carries everything. The first speaks first, to the second's
-// endpoint; the way there is not the tunnel's business.
+// WireGuard joins two hosts by a WireGuard tunnel that carries everything. The first speaks first,
+// to the second's endpoint; the way there is not the tunnel's business.
 func (l *Lab) WireGuard(ha *Host, a string, hb *Host, b string, endpoint netip.AddrPort) {
 	l.t.Helper()
 	keyA, keyB := ha.wireGuardKey(), hb.wireGuardKey()
@@ -38,7 +39,8 @@ func (h *Host) addWireGuard(dev, key, peer string, more ...string) {
 	h.IP(fmt.Sprintf("link set %s up", dev))
 }
 
-// addCarriers gives a provider the address of VPNEndpoint, and cables to the providers that carry its line.
+// addCarriers gives a provider the address of VPNEndpoint, and cables to the providers that carry
+// its line.
 func (n *Net) addCarriers(s ISPSpec, h *Host) {
 	n.t.Helper()
 	h.IP(fmt.Sprintf("addr add %s/32 dev lo", VPNEndpoint.Addr()))

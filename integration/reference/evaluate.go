@@ -12,7 +12,8 @@ type Machine struct {
 	Addrs map[string][]netip.Prefix
 	// Main are the routes of the main table, apart from the connected networks.
 	Main []MainRoute
-	// Down are the uplinks that failed their checks, in one IP version or both: the order in which they did, 1 first.
+	// Down are the uplinks that failed their checks, in one IP version or both: the order in which
+	// they did, 1 first.
 	Down map[Line]int
 }
 
@@ -80,7 +81,8 @@ func (e Evaluator) First(k Packet) []Way {
 		sent := k
 		switch {
 		case dev == "" && k.Dst.Is6():
-			// Linux then takes any address of the machine's and asks once more (ip6_dst_lookup_tail).
+			// Linux then takes any address of the machine's and asks once more
+			// (ip6_dst_lookup_tail).
 			ways = append(append(ways, Way{}), e.fromAnyAddress(k)...)
 		case dev == "":
 			ways = append(ways, Way{})
@@ -88,7 +90,8 @@ func (e Evaluator) First(k Packet) []Way {
 			sent.Src = e.address(dev, true)
 			ways = append(ways, e.sent(sent, dev)...)
 		default:
-			// For IPv4 the first look-up only gives the address; another one, with it, counts (ip_route_connect).
+			// For IPv4 the first look-up only gives the address; another one, with it, counts
+			// (ip_route_connect).
 			sent.Src = e.address(dev, false)
 			ways = append(ways, e.fromAddress(sent)...)
 		}
@@ -154,7 +157,8 @@ func (e Evaluator) has(dev string, a netip.Addr) bool {
 	return slices.ContainsFunc(e.Machine.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
-// spoofed reports whether a packet that the router receives has a source that no host there has: dropped, before anything else.
+// spoofed reports whether a packet that the router receives has a source that no host there has:
+// dropped, before anything else.
 func (e Evaluator) spoofed(k Packet) bool {
 	if k.Local() {
 		return false
@@ -176,8 +180,10 @@ func (e Evaluator) spoofed(k Packet) bool {
 // Spoofed reports whether a packet that the router receives is dropped for its source.
 func (e Evaluator) Spoofed(k Packet) bool { return e.spoofed(k) }
 
-// Stays reports whether a connection that left by an uplink's interface stays on it, whatever happens to others: all but those of the uplink that
-// default uses first, as long as it does, and those that rules may have sent by main's routes through an uplink that does not carry their IP version.
+// Stays reports whether a connection that left by an uplink's interface stays on it, whatever
+// happens to others: all but those of the uplink that default uses first, as long as it does, and
+// those that rules may have sent by main's routes through an uplink that does not carry their IP
+// version.
 func (e Evaluator) Stays(dev string, v6 bool) bool {
 	if !e.uplinkOn(dev).Carries(v6) && e.looksIntoMain() {
 		return false
@@ -192,13 +198,14 @@ func (e Evaluator) Stays(dev string, v6 bool) bool {
 	return !slices.ContainsFunc(e.healthy(v6, e.Policy.Default, false), func(r Route) bool { return r.Uplink == u.Name })
 }
 
-// looksIntoMain reports whether a rule leads to the main table, which serves as default where there is none.
+// looksIntoMain reports whether a rule leads to the main table, which serves as default where there
+// is none.
 func (e Evaluator) looksIntoMain() bool {
 	return slices.ContainsFunc(e.Policy.Rules, func(r Rule) bool { return r.Table == "main" || r.Table == "default" && !e.Policy.HasDefault })
 }
 
-// Pinned returns the interfaces of an answer from an uplink in a connection that stays on that uplink. Beside policies no
-// rule of the policy file sees it.
+// Pinned returns the interfaces of an answer from an uplink in a connection that stays on that
+// uplink. Beside policies no rule of the policy file sees it.
 func (e Evaluator) Pinned(k Packet) []string {
 	if len(e.Policy.Policies) > 0 {
 		return e.route(k, e.pastRules())
@@ -206,8 +213,8 @@ func (e Evaluator) Pinned(k Packet) []string {
 	return e.Unclassified(k)
 }
 
-// Unclassified returns the interfaces of a packet of a connection under way that carries no mark: an answer
-// from an uplink. Empty strings stand for a packet that goes nowhere.
+// Unclassified returns the interfaces of a packet of a connection under way that carries no mark:
+// an answer from an uplink. Empty strings stand for a packet that goes nowhere.
 func (e Evaluator) Unclassified(k Packet) []string { return e.route(k, nil) }
 
 // onward gives each interface its source address.
@@ -307,7 +314,8 @@ func (e Evaluator) route(k Packet, to *target) []string {
 	return []string{""}
 }
 
-// pastRules is where connections go that a policy leaves to default; nil where there are no rules that could see them.
+// pastRules is where connections go that a policy leaves to default; nil where there are no rules
+// that could see them.
 func (e Evaluator) pastRules() *target {
 	if len(e.Policy.Rules) == 0 {
 		return nil
@@ -325,7 +333,8 @@ func (e Evaluator) byDefault(k Packet) []string {
 	return e.main(k.Dst, false, true)
 }
 
-// byAddress is the way of a packet from an uplink's address. nil: it is from none, or has no route there.
+// byAddress is the way of a packet from an uplink's address. nil: it is from none, or has no route
+// there.
 func (e Evaluator) byAddress(k Packet) []string {
 	for _, u := range e.Policy.Uplinks {
 		for _, p := range e.Machine.Addrs[u.Interface] {
@@ -419,7 +428,8 @@ func (e Evaluator) lookup(dst netip.Addr, routes []Route, strict bool) []string 
 	return devs
 }
 
-// sharing returns those of routes of equal distance that share connections: in IPv6 only uplinks with a gateway can, and a route over another one is left out.
+// sharing returns those of routes of equal distance that share connections: in IPv6 only uplinks
+// with a gateway can, and a route over another one is left out.
 func (e Evaluator) sharing(v6 bool, routes []Route) []Route {
 	if !v6 || len(routes) < 2 {
 		return routes
@@ -431,8 +441,8 @@ func (e Evaluator) sharing(v6 bool, routes []Route) []Route {
 	return kept
 }
 
-// healthy returns the routes for a family over uplinks that did not fail; if there are none, and the table is not strict, those over the
-// last one that did.
+// healthy returns the routes for a family over uplinks that did not fail; if there are none, and
+// the table is not strict, those over the last one that did.
 func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 	last := 0
 	var up []Route
@@ -524,8 +534,9 @@ func (e Evaluator) address(dev string, v6 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// Only returns the interfaces that a forwarded connection may leave through, whatever becomes of links; strict is false where nothing says so: neither a
-// strict table or policy catches it, nor a rule that looks into one table alone.
+// Only returns the interfaces that a forwarded connection may leave through, whatever becomes of
+// links; strict is false where nothing says so: neither a strict table or policy catches it, nor a
+// rule that looks into one table alone.
 func (e Evaluator) Only(k Packet) (devs []string, strict bool) {
 	if to := e.classify(k); to != nil {
 		return e.only(to)

@@ -395,7 +395,8 @@ func (g *Generator) rule(p *Policy, name string) Rule {
 			r.DSCP = oneNum(g, []uint8{8, 10, 46}, false)
 		}
 	case 3:
-		// 0x10 is the one value whose bits no other DSCP of the pool has: IPv4 rules compare three bits only.
+		// 0x10 is the one value whose bits no other DSCP of the pool has: IPv4 rules compare three
+		// bits only.
 		r.TOS = []NumItem{{From: 0x10, To: 0x10}}
 	case 4:
 		r.UID = oneNum(g, uids, false)
@@ -448,7 +449,8 @@ func (g *Generator) Packet() Packet {
 	return k
 }
 
-// LocalPacket makes a UDP packet of the router's own, from an address that the kernel chooses or one of srcs.
+// LocalPacket makes a UDP packet of the router's own, from an address that the kernel chooses or
+// one of srcs.
 func (g *Generator) LocalPacket(srcs []netip.Addr) Packet {
 	v6 := g.chance(3)
 	k := Packet{UID: pick(g, uids), GID: pick(g, gids), Proto: 17, DPort: pick(g, ports)}

@@ -50,9 +50,10 @@ func (e Evaluator) classify(k Packet) *target {
 // nowhere is a strict table without a route.
 var nowhere = &target{strict: true}
 
-// balanced is the choice that a balance has for connections of a family: its members with a route over an uplink that did not fail. Without one
-// it is the last to fail of those that are not strict; without any, a strict table among the members has the connection, or else the balance has no
-// say. For a strict policy nothing that failed is left, and every member is strict.
+// balanced is the choice that a balance has for connections of a family: its members with a route
+// over an uplink that did not fail. Without one it is the last to fail of those that are not
+// strict; without any, a strict table among the members has the connection, or else the balance has
+// no say. For a strict policy nothing that failed is left, and every member is strict.
 func (e Evaluator) balanced(name string, v6, strictly bool) *target {
 	to, failed := &target{}, &target{}
 	var strict *target
@@ -93,7 +94,8 @@ func (e Evaluator) balanced(name string, v6, strictly bool) *target {
 	return strict
 }
 
-// memberState reports whether a member of a balance has a route of a family, and when the last of its uplinks failed; 0 while one has not.
+// memberState reports whether a member of a balance has a route of a family, and when the last of
+// its uplinks failed; 0 while one has not.
 func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
 	for _, r := range t.routes {
 		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
@@ -108,7 +110,8 @@ func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
 	return ready, down
 }
 
-// BalanceOf is the balance that the first matching policy sends a connection to, nil if it does not.
+// BalanceOf is the balance that the first matching policy sends a connection to, nil if it does
+// not.
 func (e Evaluator) BalanceOf(k Packet) *Balance {
 	for _, c := range e.Policy.Policies {
 		if !e.classMatches(c, k) {
@@ -167,7 +170,8 @@ func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
 // everyInterface is any interface that is no uplink.
 const everyInterface = "*"
 
-// namesMatch, like all lists: in one of the positive entries, if there are any, and in no negative one.
+// namesMatch, like all lists: in one of the positive entries, if there are any, and in no negative
+// one.
 func namesMatch(items []NameItem, name string) bool {
 	positive, in := false, false
 	for _, it := range items {

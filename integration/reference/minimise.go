@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Minimised returns the smallest policy that was found by leaving things out of p for which fails still holds. fails is given legal policies only as far as
-// names go: nothing that is left refers to what is not there.
+// Minimised returns the smallest policy that was found by leaving things out of p for which fails
+// still holds. fails is given legal policies only as far as names go: nothing that is left refers
+// to what is not there.
 func Minimised(p *Policy, fails func(*Policy) bool) *Policy {
 	for {
 		smaller := smallerOne(p, fails)

@@ -32,7 +32,8 @@ type Policy struct {
 // Uplink is one [[uplink]].
 type Uplink struct {
 	Name, Interface string
-	// Gateway4 and Gateway6 are as in the file: an address, "auto", "link", or empty for an absent key.
+	// Gateway4 and Gateway6 are as in the file: an address, "auto", "link", or empty for an absent
+	// key.
 	Gateway4, Gateway6 string
 	// NAT is "none", "masquerade" or an address.
 	NAT string

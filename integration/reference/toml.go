@@ -232,7 +232,8 @@ func not(n bool) string {
 	return ""
 }
 
-// protoNames and dscpNames are names that people use (/etc/protocols; RFC 2474, RFC 2597, RFC 3246).
+// protoNames and dscpNames are names that people use (/etc/protocols; RFC 2474, RFC 2597, RFC
+// 3246).
 var (
 	protoNames = map[uint32]string{1: "icmp", 6: "tcp", 17: "udp", 50: "esp", 58: "icmpv6"}
 	dscpNames  = map[uint32]string{46: "ef", 10: "af11", 8: "cs1"}

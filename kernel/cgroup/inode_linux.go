@@ -17,7 +17,8 @@ func isTree(dir string) bool {
 // kernfsHandle is the type of a handle that is the number alone (FILEID_KERNFS, linux/exportfs.h).
 const kernfsHandle = 0xfe
 
-// inode is the number of a directory, by which the kernel's matches know a control group. It has 64 bits also where inodes have 32.
+// inode is the number of a directory, by which the kernel's matches know a control group. It has 64
+// bits also where inodes have 32.
 func inode(dir string) (uint64, bool) {
 	if h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, dir, 0); err == nil && h.Type() == kernfsHandle && h.Size() == 8 {
 		return binary.NativeEndian.Uint64(h.Bytes()), true

@@ -1,4 +1,5 @@
-// Package cgroup finds control groups (cgroup v2) by path and by unit, and tells when they come and go.
+// Package cgroup finds control groups (cgroup v2) by path and by unit, and tells when they come and
+// go.
 package cgroup
 
 import (
@@ -15,7 +16,8 @@ import (
 // mountInfo is where the kernel tells of mounts (proc_pid_mountinfo(5)).
 const mountInfo = "/proc/self/mountinfo"
 
-// Root is where the tree of cgroup v2 is mounted for this process, alone or beside version 1; empty if it is not.
+// Root is where the tree of cgroup v2 is mounted for this process, alone or beside version 1; empty
+// if it is not.
 func Root() string {
 	f, err := os.Open(mountInfo)
 	if err != nil {
@@ -43,8 +45,8 @@ func rootIn(r io.Reader, seen func(dir string) bool) (root string) {
 // unescape undoes how the kernel writes names in mountinfo.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// Find returns the inode numbers of the control groups of each set, sorted. The root is that of Root; without one, or where nothing is
-// there, a set has none.
+// Find returns the inode numbers of the control groups of each set, sorted. The root is that of
+// Root; without one, or where nothing is there, a set has none.
 func Find(root string, sources []plan.CgroupSource, depth int) map[string][]uint64 {
 	out := make(map[string][]uint64, len(sources))
 	units := map[string][]string{}

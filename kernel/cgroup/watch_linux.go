@@ -13,8 +13,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// again is how long it takes at most until the tree is looked at without an event: it may be mounted later, and a tree of another
-// namespace tells nothing.
+// again is how long it takes at most until the tree is looked at without an event: it may be
+// mounted later, and a tree of another namespace tells nothing.
 const again = 700 * time.Millisecond
 
 // events are those of a directory that change what is in it.
@@ -48,7 +48,8 @@ func (w *Watch) Sources() []plan.CgroupSource {
 	return nil
 }
 
-// Run calls changed whenever the control groups that Set named are others than before, until ctx ends. It costs nothing while there are none.
+// Run calls changed whenever the control groups that Set named are others than before, until ctx
+// ends. It costs nothing while there are none.
 func (w *Watch) Run(ctx context.Context, depth int, changed func()) {
 	wake := make(chan struct{}, 1)
 	w.wake.Store(&wake)

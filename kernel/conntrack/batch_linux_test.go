@@ -16,7 +16,8 @@ func cpu() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// Many connections are marked and deleted at once, those that have ended meanwhile are not counted, and bits of others stay.
+// Many connections are marked and deleted at once, those that have ended meanwhile are not counted,
+// and bits of others stay.
 func TestBatches(t *testing.T) {
 	newNamespace(t)
 	ct := newConntrack(t)

@@ -8,11 +8,12 @@ import (
 	lib "github.com/ti-mo/conntrack"
 )
 
-// crowd is how many connections the benchmarks of Cut make, half of them of the uplink that goes down.
+// crowd is how many connections the benchmarks of Cut make, half of them of the uplink that goes
+// down.
 const crowd = 200_000
 
-// fillConntrack makes the crowd: connections of two marks, or, of the uplink that goes down, unmarked ones that are translated
-// to 192.0.2.2.
+// fillConntrack makes the crowd: connections of two marks, or, of the uplink that goes down,
+// unmarked ones that are translated to 192.0.2.2.
 func fillConntrack(b *testing.B, mark uint32) *lib.Conn {
 	b.Helper()
 	ct := newConntrack(b)

@@ -6,8 +6,8 @@ import (
 	lib "github.com/ti-mo/conntrack"
 )
 
-// Count counts the connections of both families by the bits of mask in their mark; those without any are
-// under 0. It may run beside anything else.
+// Count counts the connections of both families by the bits of mask in their mark; those without
+// any are under 0. It may run beside anything else.
 func Count(mask uint32) (map[uint32]Usage, error) {
 	c, err := dial()
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attributes and flags of a deletion by address (linux/netfilter/nfnetlink_conntrack.h), which the library lacks.
+// Attributes and flags of a deletion by address (linux/netfilter/nfnetlink_conntrack.h), which the
+// library lacks.
 const (
 	ctaTupleIP  = 1
 	ctaIPv4Src  = 1
@@ -27,7 +28,8 @@ type addressFilter struct {
 	orig, reply  uint32
 }
 
-// addressFilters are the places of an uplink's address: what it was translated to; what was opened to it; what was opened from it.
+// addressFilters are the places of an uplink's address: what it was translated to; what was opened
+// to it; what was opened from it.
 var addressFilters = [...]addressFilter{
 	{ctaTupleReply, ctaIPv4Dst, 0, filterIPDst},
 	{ctaTupleOrig, ctaIPv4Dst, filterIPDst, 0},
@@ -36,8 +38,9 @@ var addressFilters = [...]addressFilter{
 
 // flushAddress deletes the connections of an IPv4 address that have this mark under mask.
 //
-// A kernel before 6.11 has no such filter for deletion. It could not take the request for one to delete everything: with a
-// tuple in it, it is to them the deletion of that one connection, and is refused (EINVAL) because the tuple lacks its protocol.
+// A kernel before 6.11 has no such filter for deletion. It could not take the request for one to
+// delete everything: with a tuple in it, it is to them the deletion of that one connection, and is
+// refused (EINVAL) because the tuple lacks its protocol.
 func flushAddress(mark, mask uint32, addr netip.Addr) error {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -58,7 +61,8 @@ func flushAddress(mark, mask uint32, addr netip.Addr) error {
 	return nil
 }
 
-// marshal returns the message's body. Its struct nfgenmsg has version 1, without which the kernel ignores the family.
+// marshal returns the message's body. Its struct nfgenmsg has version 1, without which the kernel
+// ignores the family.
 func (f *addressFilter) marshal(mark, mask uint32, addr netip.Addr) ([]byte, error) {
 	attrs, err := netfilter.MarshalAttributes([]netfilter.Attribute{
 		{Type: f.tuple, Nested: true, Children: []netfilter.Attribute{

@@ -13,11 +13,11 @@ import (
 	"pbr/kernel/route"
 )
 
-// Delete deletes connections, so that their next packet starts anew over another uplink, and returns about how many (the
-// difference of conntrack's own count: what came and went meanwhile is in it, and offloaded ones are not, which count until
-// the flowtable lets go of them, a second later). It is one request a mark, however many
-// connections there are, and three an IPv4 address. It may run beside anything else.
-// After an error the rest of cuts is still done.
+// Delete deletes connections, so that their next packet starts anew over another uplink, and
+// returns about how many (the difference of conntrack's own count: what came and went meanwhile is
+// in it, and offloaded ones are not, which count until the flowtable lets go of them, a second
+// later). It is one request a mark, however many connections there are, and three an IPv4 address.
+// It may run beside anything else. After an error the rest of cuts is still done.
 func Delete(cuts []Cut) (int, error) {
 	for _, cut := range cuts {
 		if err := cut.check(); err != nil {
@@ -50,7 +50,8 @@ func Delete(cuts []Cut) (int, error) {
 	return max(0, int(before.Entries)-int(after.Entries)), errors.Join(errs...)
 }
 
-// check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under mask 0, and no address, for all.
+// check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under
+// mask 0, and no address, for all.
 func (c *Cut) check() error {
 	if c.Mask == 0 || (c.Mark|c.AddrMark)&^c.Mask != 0 {
 		return fmt.Errorf("cutting connections with mark 0x%x/0x%x: no such mark under this mask", c.Mark, c.Mask)
@@ -84,10 +85,11 @@ func cutMarks(c *lib.Conn, cuts []Cut) error {
 	return errors.Join(errs...)
 }
 
-// cutAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own filter, the others one by one,
-// as on a kernel that, against what its version says, has no such filter. The filter of IPv6 addresses selects, up to
-// Linux 6.18 at least, those connections that do not have the address (ctnetlink_filter_match_tuple takes the
-// result of ipv6_addr_cmp the wrong way round).
+// cutAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own
+// filter, the others one by one, as on a kernel that, against what its version says, has no such
+// filter. The filter of IPv6 addresses selects, up to Linux 6.18 at least, those connections that
+// do not have the address (ctnetlink_filter_match_tuple takes the result of ipv6_addr_cmp the wrong
+// way round).
 func cutAddresses(c *lib.Conn, cuts []Cut) error {
 	var errs []error
 	var left []Cut

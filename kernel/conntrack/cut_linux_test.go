@@ -13,7 +13,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// connection is one entry for a test's conntrack table, of TCP; reply* are of the answering direction.
+// connection is one entry for a test's conntrack table, of TCP; reply* are of the answering
+// direction.
 type connection struct {
 	name, src, dst, replySrc, replyDst string
 	mark                               uint32
@@ -21,7 +22,8 @@ type connection struct {
 
 const testMask = 0x00ff0000
 
-// connections are named by whether a cut of mark 0x010000 and of the addresses 192.0.2.2 and 2001:db8:1::2 takes them.
+// connections are named by whether a cut of mark 0x010000 and of the addresses 192.0.2.2 and
+// 2001:db8:1::2 takes them.
 var connections = []connection{
 	{"cut: pinned", "10.0.0.1", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x010000},
 	{"cut: pinned, IPv6", "fd00::1", "2001:db8::8", "2001:db8::8", "fd00::1", 0x010000},

@@ -10,7 +10,8 @@ import (
 	"pbr/kernel/netevents"
 )
 
-// Multicast groups of connection tracking (NFNLGRP_CONNTRACK_*, linux/netfilter/nfnetlink_compat.h).
+// Multicast groups of connection tracking (NFNLGRP_CONNTRACK_*,
+// linux/netfilter/nfnetlink_compat.h).
 const (
 	groupNew     = 1
 	groupDestroy = 3
@@ -28,8 +29,9 @@ func Follow() (*Follower, error) {
 	return &Follower{l}, nil
 }
 
-// Receive waits for news: those that began, and those that ended. lost is set when the kernel told more than could be read; then listing
-// the connections is the only way to know. After Close the error is os.ErrClosed.
+// Receive waits for news: those that began, and those that ended. lost is set when the kernel told
+// more than could be read; then listing the connections is the only way to know. After Close the
+// error is os.ErrClosed.
 func (f *Follower) Receive() (began, ended []Flow, lost bool, err error) {
 	messages, err := f.events.Receive()
 	if errors.Is(err, netevents.ErrOverrun) {

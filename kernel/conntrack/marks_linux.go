@@ -48,8 +48,8 @@ func ClearMarks(mask uint32, marks []uint32) (int, error) {
 	return total, nil
 }
 
-// Listings are the filters that find the connections with any of the marks. Each costs the kernel a walk of its whole table, so
-// with more marks than the mask has bits there is one for each bit.
+// Listings are the filters that find the connections with any of the marks. Each costs the kernel a
+// walk of its whole table, so with more marks than the mask has bits there is one for each bit.
 func Listings(mask uint32, marks []uint32) []MarkFilter {
 	var out []MarkFilter
 	if len(marks) <= bits.OnesCount32(mask) {
@@ -65,8 +65,8 @@ func Listings(mask uint32, marks []uint32) []MarkFilter {
 	return out
 }
 
-// change changes the bits of mask in the marks of connections that filter lists to what choose says, and returns in how many. choose
-// is given each connection as it was listed.
+// change changes the bits of mask in the marks of connections that filter lists to what choose
+// says, and returns in how many. choose is given each connection as it was listed.
 func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, ok bool)) (int, error) {
 	c, err := Dial()
 	if err != nil {
@@ -86,7 +86,8 @@ func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, o
 	return SetMarks(c, marks)
 }
 
-// Dial connects to the conntrack of the current thread's network namespace, for List and the methods of Flow.
+// Dial connects to the conntrack of the current thread's network namespace, for List and the
+// methods of Flow.
 func Dial() (*netlink.Conn, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -125,7 +126,8 @@ func Unsupported(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
-// Remove deletes a connection, so that its next packet starts a new one, and reports whether there still was that connection.
+// Remove deletes a connection, so that its next packet starts a new one, and reports whether there
+// still was that connection.
 func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	if err := fault.At("before deleting a connection"); err != nil {
 		return false, err
@@ -142,9 +144,10 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	return false, fmt.Errorf("deleting a connection: %w", err)
 }
 
-// SetMark changes the bits of mask in a connection's mark, and reports whether there still is that connection. The kernel changes
-// the bits of CTA_MARK_MASK alone, so that others' bits stay; no connection is deleted.
-// The messages are our own because the library leaves a mark of zero out, and what it lists it cannot send back as it was.
+// SetMark changes the bits of mask in a connection's mark, and reports whether there still is that
+// connection. The kernel changes the bits of CTA_MARK_MASK alone, so that others' bits stay; no
+// connection is deleted. The messages are our own because the library leaves a mark of zero out,
+// and what it lists it cannot send back as it was.
 func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	if err := fault.At("before marking a connection"); err != nil {
 		return false, err

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestManyMarksAreCleared: with more marks than the mask has bits, they are found another way; those not named stay.
+// TestManyMarksAreCleared: with more marks than the mask has bits, they are found another way;
+// those not named stay.
 func TestManyMarksAreCleared(t *testing.T) {
 	newNamespace(t)
 	ct := newConntrack(t)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newNamespace moves the test into a network namespace of its own, with lo up. The thread stays locked, so that it, and the
-// namespace, end with the test.
+// newNamespace moves the test into a network namespace of its own, with lo up. The thread stays
+// locked, so that it, and the namespace, end with the test.
 func newNamespace(t testing.TB) {
 	t.Helper()
 	runtime.LockOSThread()

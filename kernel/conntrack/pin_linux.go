@@ -6,8 +6,9 @@ import (
 	"net/netip"
 )
 
-// Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when default leaves it, and returns
-// how many. Each takes a message of its own. It may run beside anything else.
+// Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when
+// default leaves it, and returns how many. Each takes a message of its own. It may run beside
+// anything else.
 func Mark(pins []Pin) (int, error) {
 	total := 0
 	var errs []error

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestPin: the connections that a cut by address would take get the mark instead, and no other does.
+// TestPin: the connections that a cut by address would take get the mark instead, and no other
+// does.
 func TestPin(t *testing.T) {
 	newNamespace(t)
 	ct := newConntrack(t)

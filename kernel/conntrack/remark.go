@@ -6,11 +6,13 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Remarks tell what becomes of the connections' marks of earlier plans when another one comes into force: a connection stays with
-// the name that its mark had, whatever mark that name has now, and loses the mark when the name is gone.
+// Remarks tell what becomes of the connections' marks of earlier plans when another one comes into
+// force: a connection stays with the name that its mark had, whatever mark that name has now, and
+// loses the mark when the name is gone.
 type Remarks struct {
 	Want Marks
-	// Earlier are the plans that may have marked connections; what a mark means is asked of the first that has it.
+	// Earlier are the plans that may have marked connections; what a mark means is asked of the
+	// first that has it.
 	Earlier []Marks
 }
 
@@ -23,8 +25,8 @@ func All() MarkFilter { return MarkFilter{} }
 // Unmarked finds the connections that have no bit of mask in their mark.
 func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
 
-// Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two plans gave a
-// number to different names that is decided by each connection, see After.
+// Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two
+// plans gave a number to different names that is decided by each connection, see After.
 func (r *Remarks) Stale() map[uint32][]uint32 {
 	out := map[uint32][]uint32{}
 	seen := map[MarkFilter]bool{}
@@ -41,9 +43,10 @@ func (r *Remarks) Stale() map[uint32][]uint32 {
 	return out
 }
 
-// Heir returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink with the same interface, whose
-// address its connections have, or else that of the same name. An uplink's table that strict tables lead to is named after it, behind a slash:
-// when it is gone, the uplink itself is as good. What has no name keeps a mark that is still in use.
+// Heir returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink
+// with the same interface, whose address its connections have, or else that of the same name. An
+// uplink's table that strict tables lead to is named after it, behind a slash: when it is gone, the
+// uplink itself is as good. What has no name keeps a mark that is still in use.
 func (r *Remarks) Heir(mask uint32, n plan.Number) uint32 {
 	if n.Name == "" {
 		if _, used := r.Want.Number(n.Mark); used && mask == r.Want.Mask {
@@ -87,13 +90,15 @@ func kinship(n, w plan.Number, uplink, suffix string) uint32 {
 	return k
 }
 
-// bothStrict reports whether numbers with these suffixes keep their connections from leaving through another uplink.
+// bothStrict reports whether numbers with these suffixes keep their connections from leaving
+// through another uplink.
 func bothStrict(a, b string) bool {
 	return strings.HasPrefix(a, "strict") && strings.HasPrefix(b, "strict")
 }
 
-// Meaning returns the bits that a connection with this mark is to have in the end, under mask, which is that of all plans
-// that know the mark, and of the wanted one. known has only the former; 0 means that no plan knows the mark.
+// Meaning returns the bits that a connection with this mark is to have in the end, under mask,
+// which is that of all plans that know the mark, and of the wanted one. known has only the former;
+// 0 means that no plan knows the mark.
 func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 	for _, o := range r.Earlier {
 		n, has := o.Number(mark & o.Mask)
@@ -108,8 +113,9 @@ func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 	return bits, known | r.Want.Mask, known
 }
 
-// Orphaned reports whether the mark was that of a strict table which is gone with its uplink. Without a mark its connections would leave
-// by default, which strict forbids; they have to be classified anew.
+// Orphaned reports whether the mark was that of a strict table which is gone with its uplink.
+// Without a mark its connections would leave by default, which strict forbids; they have to be
+// classified anew.
 func (r *Remarks) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {
@@ -125,7 +131,8 @@ func (r *Remarks) aliases(mark, bits uint32) bool {
 	return used && mark&r.Want.Mask != bits
 }
 
-// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that will be another name's goes.
+// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that
+// will be another name's goes.
 func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	if known&r.Want.Mask != 0 && r.aliases(mark, bits) {
@@ -134,7 +141,8 @@ func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
 	return 0, 0, false
 }
 
-// Ambiguous reports whether a connection that got its mark from the wanted plan can look like one with this mark of an earlier plan.
+// Ambiguous reports whether a connection that got its mark from the wanted plan can look like one
+// with this mark of an earlier plan.
 func (r *Remarks) Ambiguous(mark, mask uint32) bool {
 	for _, w := range r.Want.Numbers {
 		if bits, _, _ := r.Meaning(mark); w.Mark != 0 && w.Mark&mask == mark && w.Mark != bits {
@@ -144,8 +152,8 @@ func (r *Remarks) Ambiguous(mark, mask uint32) bool {
 	return false
 }
 
-// After tells how to change a connection's mark when the wanted plan is in force. What by then has a mark that was another
-// name's was given it by the wanted plan.
+// After tells how to change a connection's mark when the wanted plan is in force. What by then has
+// a mark that was another name's was given it by the wanted plan.
 func (r *Remarks) After(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	return bits, mask, known != 0 && mark&mask != bits && (known&r.Want.Mask == 0 || !r.aliases(mark, bits))

@@ -7,8 +7,8 @@ import (
 	"github.com/mdlayher/netlink"
 )
 
-// Attributes of counters and times, and the status bits IPS_OFFLOAD and IPS_HW_OFFLOAD (linux/netfilter/nfnetlink_conntrack.h,
-// linux/netfilter/nf_conntrack_common.h).
+// Attributes of counters and times, and the status bits IPS_OFFLOAD and IPS_HW_OFFLOAD
+// (linux/netfilter/nfnetlink_conntrack.h, linux/netfilter/nf_conntrack_common.h).
 const (
 	ctaCountersPackets = 1
 	ctaCountersBytes   = 2

@@ -10,7 +10,8 @@ import (
 // codeNoCgroups is the code of Cgroups.
 const codeNoCgroups = "no-cgroup2"
 
-// Cgroups warns of policies that select by control groups where no tree of cgroup v2 is mounted: nothing is theirs.
+// Cgroups warns of policies that select by control groups where no tree of cgroup v2 is mounted:
+// nothing is theirs.
 func Cgroups(doc *policy.Document, machine plan.Machine) (ds policy.Diagnostics) {
 	if !machine.NoCgroups {
 		return nil

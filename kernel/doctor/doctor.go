@@ -1,5 +1,5 @@
-// Package doctor judges a machine: whether its kernel, its settings and what else runs there let a policy work. It is a pure
-// function from facts to findings, each of which says what to do.
+// Package doctor judges a machine: whether its kernel, its settings and what else runs there let a
+// policy work. It is a pure function from facts to findings, each of which says what to do.
 package doctor
 
 import (
@@ -48,8 +48,9 @@ const (
 
 // Subject is what the machine is to be fit for.
 type Subject struct {
-	// File is the policy file; Missing tells that there is none, Problem what is wrong with it, Hint what to do about it if it is not
-	// for pbr check to tell, as that does not look at the machine.
+	// File is the policy file; Missing tells that there is none, Problem what is wrong with it,
+	// Hint what to do about it if it is not for pbr check to tell, as that does not look at the
+	// machine.
 	File          string
 	Missing       bool
 	Problem, Hint string

@@ -264,7 +264,8 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// Where reverse-path leaves the check to pbr, a loose one of the kernel's is only a waste, and a strict one as wrong as ever.
+// Where reverse-path leaves the check to pbr, a loose one of the kernel's is only a waste, and a
+// strict one as wrong as ever.
 func TestReversePath(t *testing.T) {
 	text := "pbr = { reverse-path = \"nft\", sysctl = true }\n" + twoUplinks
 	for name, c := range map[string]struct{ path, value, want string }{
@@ -284,7 +285,8 @@ func TestReversePath(t *testing.T) {
 	}
 }
 
-// Where the kernel is to check, nothing may keep it from that, on any interface; what is not pbr's is for the administrator to set.
+// Where the kernel is to check, nothing may keep it from that, on any interface; what is not pbr's
+// is for the administrator to set.
 func TestReversePathOfKernel(t *testing.T) {
 	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)", "lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
 		s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)

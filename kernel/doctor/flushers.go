@@ -12,7 +12,8 @@ import (
 // unitDirs are where systemd looks for units, the first one wins (systemd.unit(5)).
 var unitDirs = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}
 
-// ReadFlushers returns the enabled units that flush the whole ruleset: by a command of theirs, or by a file that nft reads.
+// ReadFlushers returns the enabled units that flush the whole ruleset: by a command of theirs, or
+// by a file that nft reads.
 func ReadFlushers(root fs.FS) (out []facts.Flusher) {
 	for _, unit := range enabledUnits(root) {
 		for line := range strings.Lines(readUnit(root, unit)) {

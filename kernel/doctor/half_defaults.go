@@ -9,7 +9,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// halfDefaults judges main's half-default routes, as a VPN program adds to send everything through its tunnel.
+// halfDefaults judges main's half-default routes, as a VPN program adds to send everything through
+// its tunnel.
 func (e *examination) halfDefaults() {
 	byDev := map[string][]string{}
 	var devs []string

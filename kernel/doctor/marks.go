@@ -10,7 +10,8 @@ import (
 // ownPriority is that of pbr's chains that mark packets (mangle, linux/netfilter_ipv4.h).
 const ownPriority = -150
 
-// marks judges the nftables rules of others that have to do with pbr's bits of marks; one line for those of a chain that do the same.
+// marks judges the nftables rules of others that have to do with pbr's bits of marks; one line for
+// those of a chain that do the same.
 func (e *examination) marks() {
 	type key struct {
 		table, chain       string
@@ -88,7 +89,8 @@ func (e *examination) isUnknown(what string) bool {
 	return slices.ContainsFunc(e.facts.Unknown, func(u facts.Unknown) bool { return u.What == what })
 }
 
-// trackingPriority is that of connection tracking (NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h): only before it a packet can be kept from it.
+// trackingPriority is that of connection tracking (NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h):
+// only before it a packet can be kept from it.
 const trackingPriority = -200
 
 // untracked judges the rules of others that keep packets from connection tracking.

@@ -35,7 +35,8 @@ func (e *examination) names() {
 	e.dnsmasqAge(subject)
 }
 
-// dnsmasqAge looks for a dnsmasq that is older than the table: names in its cache are missing in the sets.
+// dnsmasqAge looks for a dnsmasq that is older than the table: names in its cache are missing in
+// the sets.
 func (e *examination) dnsmasqAge(subject string) {
 	d := e.facts.Dnsmasq
 	if e.Doc.Settings.Dnsmasq == "" || d.PID == 0 || !d.Started.Before(d.Written) {

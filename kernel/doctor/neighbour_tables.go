@@ -14,7 +14,8 @@ import (
 // firewalldTable is firewalld's, as in facts.ReverseFilter.
 const firewalldTable = "inet firewalld"
 
-// reverseFilters judges rules that drop what main would not answer through the interface that it came by.
+// reverseFilters judges rules that drop what main would not answer through the interface that it
+// came by.
 func (e *examination) reverseFilters() {
 	if e.Doc == nil {
 		return
@@ -144,7 +145,8 @@ func (e *examination) keepalivedRuns() {
 		"runs here (VRRP), and pbr watch does not: when it takes an uplink's last address away, the kernel drops pbr's routes over it, and nobody puts them back when the address returns")
 }
 
-// What main's specific routes have to be for to count as a full table: a sixteenth of the addresses, or so many routes.
+// What main's specific routes have to be for to count as a full table: a sixteenth of the
+// addresses, or so many routes.
 const (
 	fullShare  = 1.0 / 16
 	fullRoutes = 1000

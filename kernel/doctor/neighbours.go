@@ -106,7 +106,8 @@ func (e *examination) ahead(rules []plan.Rule) bool {
 	return slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Priority < e.base() && e.takesAll(r) })
 }
 
-// behind reports whether one of the rules that look up a table comes after pbr's, and none before it.
+// behind reports whether one of the rules that look up a table comes after pbr's, and none before
+// it.
 func (e *examination) behind(rules []plan.Rule, table uint32) bool {
 	isBefore := func(r plan.Rule) bool { return r.Table == table && r.Priority < e.base() }
 	isAfter := func(r plan.Rule) bool { return r.Table == table && r.Priority >= e.base()+plan.PrioritySpan }
@@ -156,7 +157,8 @@ func (e *examination) netbird(rules []plan.Rule) {
 		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] has any", stand(rules, "before"), netbirdTable)
 }
 
-// wgQuick judges full tunnels: the kernel puts the rules of wg-quick right before the first one that is there when the tunnel comes up.
+// wgQuick judges full tunnels: the kernel puts the rules of wg-quick right before the first one
+// that is there when the tunnel comes up.
 func (e *examination) wgQuick(rules []plan.Rule) {
 	const off = "write Table = off into [Interface] of the tunnel's file in /etc/wireguard, start it again, and make it an [[uplink]]"
 	table := uint32(0)
@@ -178,8 +180,8 @@ func (e *examination) wgQuick(rules []plan.Rule) {
 	}
 }
 
-// configured judges ip rules that a program makes from its own configuration, where others could be written as pbr's; earlier says how they get
-// before pbr's.
+// configured judges ip rules that a program makes from its own configuration, where others could be
+// written as pbr's; earlier says how they get before pbr's.
 func (e *examination) configured(rules []plan.Rule, who owner, what, earlier string) {
 	var before, hidden []plan.Rule
 	for _, r := range rules {

@@ -71,7 +71,8 @@ func (e *examination) inForce() {
 	e.names()
 }
 
-// waiting tells what is left out of the plan, but for what a kernel without flowtables leaves out: that is told there.
+// waiting tells what is left out of the plan, but for what a kernel without flowtables leaves out:
+// that is told there.
 func (e *examination) waiting() {
 	if e.Want == nil {
 		return

@@ -8,8 +8,9 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Quick is the part of Examine that takes no time, without what is as it should be: for an apply to tell at once. What keeps the
-// policy from working comes first. Without watch it says nothing of a watch that does not run.
+// Quick is the part of Examine that takes no time, without what is as it should be: for an apply to
+// tell at once. What keeps the policy from working comes first. Without watch it says nothing of a
+// watch that does not run.
 func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 	if s.Doc == nil {
 		return nil
@@ -42,7 +43,8 @@ func rank(l Level) int {
 	return 1
 }
 
-// strangeGateways looks for gateways that are in no network of this machine: most often a mistake, and sometimes a provider's way.
+// strangeGateways looks for gateways that are in no network of this machine: most often a mistake,
+// and sometimes a provider's way.
 func (e *examination) strangeGateways() {
 	for i := range e.Doc.Uplinks {
 		u := &e.Doc.Uplinks[i]

@@ -12,7 +12,8 @@ import (
 // codeRefusedAnswers is the code of RefusedAnswers.
 const codeRefusedAnswers = "refused-answers"
 
-// refusing are the rules that could drop answers of connections that policies steer: where the kernel judges sources, and they refuse packets.
+// refusing are the rules that could drop answers of connections that policies steer: where the
+// kernel judges sources, and they refuse packets.
 func refusing(doc *policy.Document) (rules []*policy.Rule) {
 	if doc.Settings.ReversePath != policy.ReverseKernel || !compiler.AnswersPassRules(doc) {
 		return nil
@@ -25,7 +26,8 @@ func refusing(doc *policy.Document) (rules []*policy.Rule) {
 	return rules
 }
 
-// AnswerSettings are the settings that RefusedAnswers wants to know; none where it has nothing to say.
+// AnswerSettings are the settings that RefusedAnswers wants to know; none where it has nothing to
+// say.
 func AnswerSettings(doc *policy.Document) (paths []string) {
 	if doc.Settings.Sysctl || len(refusing(doc)) == 0 {
 		return nil
@@ -37,9 +39,11 @@ func AnswerSettings(doc *policy.Document) (paths []string) {
 	return paths
 }
 
-// RefusedAnswers warns of each rule that refuses packets where the machine's settings make it drop answers of connections that policies steer, too: the kernel
-// judges the source of an answer by the way of a packet from the host inside, without the answer's mark, and that packet meets the rule.
-// No form of ip rules tells the two apart. sysctls are the values of AnswerSettings; a setting that is missing counts as 0.
+// RefusedAnswers warns of each rule that refuses packets where the machine's settings make it drop
+// answers of connections that policies steer, too: the kernel judges the source of an answer by the
+// way of a packet from the host inside, without the answer's mark, and that packet meets the rule.
+// No form of ip rules tells the two apart. sysctls are the values of AnswerSettings; a setting that
+// is missing counts as 0.
 func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.Diagnostics) {
 	if len(AnswerSettings(doc)) == 0 {
 		return nil

@@ -8,7 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// TestRefusedAnswers: a rule that refuses is told of where the kernel judges answers without their marks, by any of the settings, and nowhere else.
+// TestRefusedAnswers: a rule that refuses is told of where the kernel judges answers without their
+// marks, by any of the settings, and nowhere else.
 func TestRefusedAnswers(t *testing.T) {
 	const uplinks = `
 [[uplink]]

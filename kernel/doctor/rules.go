@@ -16,7 +16,8 @@ const (
 	lastRule     = 32767
 )
 
-// ipRules judges the ip rules of others, those of programs that are known by name and the rest one by one: those before pbr's, those among them, and those behind that want packets with its marks.
+// ipRules judges the ip rules of others, those of programs that are known by name and the rest one
+// by one: those before pbr's, those among them, and those behind that want packets with its marks.
 func (e *examination) ipRules() {
 	if len(e.facts.Rules) == 0 {
 		return
@@ -63,7 +64,8 @@ func (e *examination) inside(subject, do string, r plan.Rule) {
 	e.add(Fail, subject, do, "%s: is among the priorities %d-%d, so that pbr apply refuses to start", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
 }
 
-// standard are the rules that the kernel makes, and the one for VRFs, which selects nothing without one.
+// standard are the rules that the kernel makes, and the one for VRFs, which selects nothing without
+// one.
 func standard(r plan.Rule) bool {
 	return everything(r) && r.Action == plan.ActLookup && r.SuppressPrefix == 0 && r.Foreign == "" &&
 		(r.Priority == 0 && r.Table == localTable || r.Priority == lastRule-1 && r.Table == plan.MainTable || r.Priority == lastRule) ||
@@ -85,7 +87,8 @@ func decides(r plan.Rule) bool {
 	return false
 }
 
-// takesAll reports whether a rule leaves nothing to those behind it, or nothing but its own marked packets as wg-quick's does.
+// takesAll reports whether a rule leaves nothing to those behind it, or nothing but its own marked
+// packets as wg-quick's does.
 func (e *examination) takesAll(r plan.Rule) bool {
 	marked := r
 	marked.Mark, marked.MarkMask, marked.Invert = 0, 0, false

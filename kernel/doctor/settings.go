@@ -22,8 +22,8 @@ const (
 	pathAccounting   = "net/netfilter/nf_conntrack_acct"
 )
 
-// Connection tracking is nearly full from 80 % on, and as good as full from 95 % on: when it is, the kernel drops the first packet of
-// each new connection.
+// Connection tracking is nearly full from 80 % on, and as good as full from 95 % on: when it is,
+// the kernel drops the first packet of each new connection.
 const (
 	nearlyFull = 80
 	full       = 95
@@ -39,9 +39,10 @@ func (s *Subject) SysctlPaths(machine plan.Machine) []string {
 	return slices.Compact(out)
 }
 
-// judged are the settings with the value that they should have: those of sysctl = true, forwarding by each uplink and each other
-// interface that hosts could be behind, and what lets own addresses in by any interface where the kernel is to keep them out. Without a policy
-// every interface could be an uplink.
+// judged are the settings with the value that they should have: those of sysctl = true, forwarding
+// by each uplink and each other interface that hosts could be behind, and what lets own addresses
+// in by any interface where the kernel is to keep them out. Without a policy every interface could
+// be an uplink.
 func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
@@ -83,8 +84,8 @@ func (s *Subject) isUplink(name string) bool {
 
 func confPath(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
 
-// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict; inside is forwarding of what is no uplink: there
-// may be an interface that is for managing the router only.
+// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict; inside is
+// forwarding of what is no uplink: there may be an interface that is for managing the router only.
 const (
 	inside       = "forwarding inside"
 	sparedFilter = "rp_filter for reverse-path"
@@ -237,7 +238,8 @@ func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
 	return have == want.Value
 }
 
-// reversePath is the check in force: the higher of an interface's own value and that of all (ip-sysctl.rst).
+// reversePath is the check in force: the higher of an interface's own value and that of all
+// (ip-sysctl.rst).
 func (e *examination) reversePath(own string) int {
 	return max(number(own), number(e.facts.Sysctls[pathAllRPFilter]))
 }

@@ -133,7 +133,8 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 	return fmt.Sprintf("%s, gateway %s", text, addr)
 }
 
-// sourceNAT warns of private addresses that leave by an uplink as they are. nat = "none" in the file says that it is meant.
+// sourceNAT warns of private addresses that leave by an uplink as they are. nat = "none" in the
+// file says that it is meant.
 func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 	if u.NAT.Mode != policy.NATNone || u.NAT.Pos.Line != 0 || !u.Gateway.Present || u.Gateway.Link || e.isUnknown("nftables of others") {
 		return

@@ -1,5 +1,6 @@
-// Package facts is what a machine shows beyond what a plan needs of it (plan.Machine): what its kernel can do, and what others have there. The
-// kernel side reads it, package doctor judges it. It is plain values and decides nothing.
+// Package facts is what a machine shows beyond what a plan needs of it (plan.Machine): what its
+// kernel can do, and what others have there. The kernel side reads it, package doctor judges it. It
+// is plain values and decides nothing.
 package facts
 
 import (
@@ -17,7 +18,8 @@ type Facts struct {
 	Machine plan.Machine
 	// Features are what was tried of the kernel; empty if nothing could be tried.
 	Features []Feature
-	// Rules are all ip rules of both families, the kernel's own and pbr's among them, in the order in which the kernel asks them.
+	// Rules are all ip rules of both families, the kernel's own and pbr's among them, in the order
+	// in which the kernel asks them.
 	Rules []plan.Rule
 	// Defaults are the tables of others' ip rules that have a default route.
 	Defaults []Table
@@ -35,18 +37,22 @@ type Facts struct {
 	// Translations are those of SourceNAT that name an address.
 	Translations []Translation
 	Untracked    []Untracked
-	// ReverseFilters are rules of others that drop what main would not answer through the interface that it came by.
+	// ReverseFilters are rules of others that drop what main would not answer through the interface
+	// that it came by.
 	ReverseFilters []ReverseFilter
-	// Dropping are the base chains of others whose policy is drop; Chains are all chains of others, as "ip filter DOCKER-USER", sorted.
+	// Dropping are the base chains of others whose policy is drop; Chains are all chains of others,
+	// as "ip filter DOCKER-USER", sorted.
 	Dropping []DropChain
 	Chains   []string
 	// Flushers are units that flush the whole ruleset.
 	Flushers []Flusher
-	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be seen by nftables.
+	// LegacyTables are the tables of iptables-legacy, as "ip mangle". Their rules are not to be
+	// seen by nftables.
 	LegacyTables []string
 	// Sysctls are the values of those settings that were asked for and exist.
 	Sysctls map[string]string
-	// Programs are the names of the processes in this network namespace (comm, at most 15 bytes), sorted.
+	// Programs are the names of the processes in this network namespace (comm, at most 15 bytes),
+	// sorted.
 	Programs []string
 	Networkd Networkd
 	// Dnsmasq is one in this network namespace, and the file that the policy names for it.
@@ -61,13 +67,15 @@ type Facts struct {
 	Unknown []Unknown
 }
 
-// Dnsmasq is a running dnsmasq: its process, 0 for none, when it started, and when the file was written that it is to read.
+// Dnsmasq is a running dnsmasq: its process, 0 for none, when it started, and when the file was
+// written that it is to read.
 type Dnsmasq struct {
 	PID              int
 	Started, Written time.Time
 }
 
-// Fetched is a URL of a list: At is when its text came, empty if there is none; Trouble why fetching fails, and Since since when.
+// Fetched is a URL of a list: At is when its text came, empty if there is none; Trouble why
+// fetching fails, and Since since when.
 type Fetched struct{ List, URL, At, Trouble, Since string }
 
 // Unknown is something that could not be looked at.
@@ -76,7 +84,8 @@ type Unknown struct {
 	Why  string `json:"why"`
 }
 
-// EventHook is the program that the policy has run for events, with what is wrong with it, and what to do about that.
+// EventHook is the program that the policy has run for events, with what is wrong with it, and what
+// to do about that.
 type EventHook struct{ Path, Trouble, Do string }
 
 // Table is a routing table of one family.
@@ -97,7 +106,8 @@ type MarkUse struct {
 	// Table is the family and the name, as "ip mangle".
 	Table, Chain string
 	Handle       uint64
-	// Hooks are those of the base chains that the rule is reached from; none if no chain is known to lead there.
+	// Hooks are those of the base chains that the rule is reached from; none if no chain is known
+	// to lead there.
 	Hooks []Hook
 	// Connection tells the connection's mark from the packet's.
 	Connection bool
@@ -113,14 +123,16 @@ type MarkUse struct {
 // SourceNAT is a rule of another nftables table that translates source addresses.
 type SourceNAT struct {
 	Table string `json:"table"`
-	// OIF is the outgoing interface that it is for, or with a * at its end a prefix of it; empty if it names none.
+	// OIF is the outgoing interface that it is for, or with a * at its end a prefix of it; empty if
+	// it names none.
 	OIF string `json:"oif,omitempty"`
 }
 
 // DropChain is a base chain of another nftables table whose policy is drop. Hook is as Hook.Name.
 type DropChain struct{ Table, Chain, Hook string }
 
-// Translation is a rule of another nftables table that translates source addresses to one of its own (snat, not masquerade).
+// Translation is a rule of another nftables table that translates source addresses to one of its
+// own (snat, not masquerade).
 type Translation struct {
 	// Table is as MarkUse's, OIF as SourceNAT's.
 	Table, Chain, OIF string
@@ -128,7 +140,8 @@ type Translation struct {
 	Hooks             []Hook
 }
 
-// MainShare is how much of an IP version's public addresses main's specific routes send through an interface.
+// MainShare is how much of an IP version's public addresses main's specific routes send through an
+// interface.
 type MainShare struct {
 	Family plan.Family
 	Dev    string
@@ -137,7 +150,8 @@ type MainShare struct {
 	Share float64
 }
 
-// ReverseFilter is a rule of another nftables table that drops packets to whose source no route leads back by the interface that they came by.
+// ReverseFilter is a rule of another nftables table that drops packets to whose source no route
+// leads back by the interface that they came by.
 type ReverseFilter struct {
 	Table, Chain string
 	Handle       uint64
@@ -162,7 +176,8 @@ type Untracked struct {
 	Hooks []Hook
 }
 
-// Networkd is how systemd-networkd is set up: whether it removes rules and routes that it did not make (networkd.conf(5)).
+// Networkd is how systemd-networkd is set up: whether it removes rules and routes that it did not
+// make (networkd.conf(5)).
 type Networkd struct{ RemovesRules, RemovesRoutes bool }
 
 // State is what pbr itself has on the machine.

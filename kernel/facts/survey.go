@@ -10,11 +10,13 @@ import (
 type Survey struct {
 	// Links are all interfaces but the loopback, sorted by name.
 	Links []Interface `json:"links"`
-	// Defaults are main's default routes in the order of their metrics, one for each next hop, IPv4 first.
+	// Defaults are main's default routes in the order of their metrics, one for each next hop, IPv4
+	// first.
 	Defaults []DefaultRoute `json:"defaults"`
 	// Tunnelled are the interfaces of main's half-default routes, as VPN programs add them.
 	Tunnelled []string `json:"tunnelled,omitempty"`
-	// Tables are the routing tables with a default route that ip rules of others lead to, main not among them.
+	// Tables are the routing tables with a default route that ip rules of others lead to, main not
+	// among them.
 	Tables []uint32 `json:"tables,omitempty"`
 	// SourceNAT are from others' nftables tables.
 	SourceNAT []SourceNAT `json:"source_nat,omitempty"`

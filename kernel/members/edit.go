@@ -26,7 +26,8 @@ func (f *File) Add(list ...Member) {
 	}
 }
 
-// Delete takes a member out of a list. The error is ErrNotMember, and names the one that has the address.
+// Delete takes a member out of a list. The error is ErrNotMember, and names the one that has the
+// address.
 func (f *File) Delete(m Member) error {
 	if i := f.index(m); i >= 0 {
 		f.Members = slices.Delete(f.Members, i, i+1)
@@ -54,7 +55,8 @@ func (f *File) Drop(have []nft.Member, family plan.Family) {
 	})
 }
 
-// Adopt is Drop, and takes in what the kernel has beside the members that are kept: those that somebody added by other means.
+// Adopt is Drop, and takes in what the kernel has beside the members that are kept: those that
+// somebody added by other means.
 func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
 	kept := Flatten(OfFamily(f.Members, family), now)
 	f.Drop(have, family)
@@ -70,13 +72,15 @@ func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
 	}
 }
 
-// overlaps reports whether one of a list, which is sorted and whose elements do not overlap, has an address in common with a range.
+// overlaps reports whether one of a list, which is sorted and whose elements do not overlap, has an
+// address in common with a range.
 func overlaps(list []nft.Member, from, to netip.Addr) bool {
 	i := sort.Search(len(list), func(i int) bool { return list[i].To.Compare(from) >= 0 })
 	return i < len(list) && list[i].From.Compare(to) <= 0
 }
 
-// Edit returns what is to be removed from a set, and added to it, that holds have, so that the members of before become those of after.
+// Edit returns what is to be removed from a set, and added to it, that holds have, so that the
+// members of before become those of after.
 func Edit(have []nft.Member, before, after []Member, now time.Time) (remove, add []nft.Member) {
 	old, want := Flatten(before, now), Flatten(after, now)
 	changed := different(old, want)
@@ -93,7 +97,8 @@ func Edit(have []nft.Member, before, after []Member, now time.Time) (remove, add
 	return remove, add
 }
 
-// different returns the ranges in which two lists of elements differ, sorted, none of them overlapping.
+// different returns the ranges in which two lists of elements differ, sorted, none of them
+// overlapping.
 func different(a, b []nft.Member) []nft.Member {
 	in := make(map[nft.Member]bool, len(a))
 	for _, m := range a {

@@ -9,8 +9,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Flatten returns elements that together hold every address of the members, of one IP version, none of them overlapping: an address stays as
-// long as the member of it that stays longest.
+// Flatten returns elements that together hold every address of the members, of one IP version, none
+// of them overlapping: an address stays as long as the member of it that stays longest.
 func Flatten(list []Member, now time.Time) (out []nft.Member) {
 	sorted := slices.SortedFunc(slices.Values(list), func(a, b Member) int { return a.From.Compare(b.From) })
 	open := &byTime{now: now}

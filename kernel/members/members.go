@@ -1,8 +1,9 @@
-// Package members keeps what commands added to lists while the policy is in force, so that a set that has to be made where there was none
-// gets it back: after somebody deleted the table, and for lists that persist after a restart of the machine.
+// Package members keeps what commands added to lists while the policy is in force, so that a set
+// that has to be made where there was none gets it back: after somebody deleted the table, and for
+// lists that persist after a restart of the machine.
 //
-// A list has members as they were added, which may overlap. A set of the kernel holds no two elements that overlap: Flatten makes one
-// of the other.
+// A list has members as they were added, which may overlap. A set of the kernel holds no two
+// elements that overlap: Flatten makes one of the other.
 package members
 
 import (
@@ -47,7 +48,8 @@ type Member struct {
 	Name string `json:"name,omitempty"`
 }
 
-// Left is how much of a member's time is left; a member that stays for ever has the longest time that there is.
+// Left is how much of a member's time is left; a member that stays for ever has the longest time
+// that there is.
 func (m *Member) Left(now time.Time) time.Duration {
 	if m.Timeout == 0 {
 		return 1<<63 - 1
@@ -80,10 +82,12 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // File is what is kept of a list.
 type File struct {
-	// Boot is the machine's start that it was written in, Persist whether it counts after another one.
+	// Boot is the machine's start that it was written in, Persist whether it counts after another
+	// one.
 	Boot    string `json:"boot"`
 	Persist bool   `json:"persist"`
-	// Saved is when it was written. A clock that is behind it, as before the time is set, does not count.
+	// Saved is when it was written. A clock that is behind it, as before the time is set, does not
+	// count.
 	Saved   time.Time `json:"saved"`
 	Members []Member  `json:"members"`
 }
@@ -99,8 +103,8 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// Load returns the members that are kept of a list, without those whose time is over. A file of an earlier boot that does not persist is
-// empty; so is one that is damaged, which the error tells.
+// Load returns the members that are kept of a list, without those whose time is over. A file of an
+// earlier boot that does not persist is empty; so is one that is damaged, which the error tells.
 func Load(dir state.Dir, list string, kind Kind, now time.Time) (*File, error) {
 	f := &File{}
 	err := dir.Sub(dirName).Load(fileName(list, kind), f)

@@ -183,7 +183,8 @@ func load(t *testing.T, dir state.Dir, at time.Time) string {
 	return strings.Join(out, ", ")
 }
 
-// TestFiles keeps members over the process, over a restart of the machine if they persist, and with a clock that is behind.
+// TestFiles keeps members over the process, over a restart of the machine if they persist, and with
+// a clock that is behind.
 func TestFiles(t *testing.T) {
 	dir := stateDir(t)
 	if got := load(t, dir, now); got != "" {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrOverrun means that the kernel told of more than the socket could hold: what changed is not known.
+// ErrOverrun means that the kernel told of more than the socket could hold: what changed is not
+// known.
 var ErrOverrun = errors.New("events were lost")
 
 // queueSize is the socket's receive buffer in bytes: room for some ten thousand events.
@@ -23,8 +24,8 @@ const portOffset = 12
 // Listener is a netlink socket that hears multicast groups.
 type Listener struct{ conn *netlink.Conn }
 
-// Listen opens a socket of a netlink family, in the calling thread's network namespace, that hears some groups from now on, but
-// nothing about what the sockets with the ports in own did.
+// Listen opens a socket of a netlink family, in the calling thread's network namespace, that hears
+// some groups from now on, but nothing about what the sockets with the ports in own did.
 func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
 	conn, err := netlink.Dial(family, nil)
 	if err != nil {
@@ -45,8 +46,8 @@ func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
 	return &Listener{conn}, nil
 }
 
-// ignore keeps events with one of the ports from the socket. The kernel does it, so that a big change of our own
-// neither wakes us nor fills the queue.
+// ignore keeps events with one of the ports from the socket. The kernel does it, so that a big
+// change of our own neither wakes us nor fills the queue.
 func ignore(conn *netlink.Conn, ports []uint32) error {
 	program := []bpf.Instruction{bpf.LoadAbsolute{Off: portOffset, Size: 4}}
 	for _, port := range ports {
@@ -62,7 +63,8 @@ func ignore(conn *netlink.Conn, ports []uint32) error {
 	return conn.SetBPF(raw)
 }
 
-// Receive waits for messages. After ErrOverrun it can be called again; after Close, and by it, the error is os.ErrClosed.
+// Receive waits for messages. After ErrOverrun it can be called again; after Close, and by it, the
+// error is os.ErrClosed.
 func (l *Listener) Receive() ([]netlink.Message, error) {
 	msgs, err := l.conn.Receive()
 	switch {
@@ -77,8 +79,9 @@ func (l *Listener) Receive() ([]netlink.Message, error) {
 	return msgs, err
 }
 
-// drain throws away what is queued. Until the queue is empty the kernel goes on to lose events, and does not say so again
-// (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): whoever looked at the kernel's state before that would miss them for good.
+// drain throws away what is queued. Until the queue is empty the kernel goes on to lose events, and
+// does not say so again (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): whoever looked at the
+// kernel's state before that would miss them for good.
 func (l *Listener) drain() error {
 	raw, err := l.conn.SyscallConn()
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"pbr/compiler/plan"
 )
 
-// logLevelWarning is the level that the kernel gives a log statement without one (LOGLEVEL_WARNING).
+// logLevelWarning is the level that the kernel gives a log statement without one
+// (LOGLEVEL_WARNING).
 const logLevelWarning = 4
 
-// natMapAddresses is the flag that the kernel adds for an address (NF_NAT_RANGE_MAP_IPS, linux/netfilter/nf_nat.h).
+// natMapAddresses is the flag that the kernel adds for an address (NF_NAT_RANGE_MAP_IPS,
+// linux/netfilter/nf_nat.h).
 const natMapAddresses = 1
 
 // action writes a statement.
@@ -118,8 +120,8 @@ func (e *ruleEncoder) snat(a *plan.Action) error {
 	return nil
 }
 
-// decodeAction reads the action that xs begins with, and tells how many expressions it takes; 0 when it
-// is none. It may be generous: what it returns is encoded again and compared.
+// decodeAction reads the action that xs begins with, and tells how many expressions it takes; 0
+// when it is none. It may be generous: what it returns is encoded again and compared.
 func decodeAction(xs []expr) (a plan.Action, n int) {
 	x := &xs[0]
 	switch x.name {
@@ -180,7 +182,8 @@ func decodeVerdict(v []byte) (a plan.Action, n int) {
 	return a, 1
 }
 
-// decodeRegister reads an action that begins with loading a field: a verdict map or a change of a mark.
+// decodeRegister reads an action that begins with loading a field: a verdict map or a change of a
+// mark.
 func decodeRegister(xs []expr) (a plan.Action, n int) {
 	field, src, ok := fieldOf(&xs[0], 0)
 	if !ok {

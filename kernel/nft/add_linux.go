@@ -80,11 +80,12 @@ func (e *edit) addSets() error {
 	return nil
 }
 
-// elementsLen is from what size in bytes on a message of elements is full; an attribute's length has 16 bits, and
-// one element takes less than the rest.
+// elementsLen is from what size in bytes on a message of elements is full; an attribute's length
+// has 16 bits, and one element takes less than the rest.
 const elementsLen = 60 << 10
 
-// elements writes messages with all of the elements of s, which the kernel has by the given name. Those that count go on from n.
+// elements writes messages with all of the elements of s, which the kernel has by the given name.
+// Those that count go on from n.
 func (b *batch) elements(msg, flags uint16, name string, s *plan.Set, list []plan.Element, n counts) {
 	b.elementMessages(msg, flags, name, len(list), func(i int) { b.element(s, &list[i], n.take(list[i].Counter)) })
 }
@@ -94,7 +95,8 @@ func (b *batch) tuples(msg, flags uint16, name string, s *plan.Set, list []plan.
 	b.elementMessages(msg, flags, name, len(list), func(i int) { b.tuple(s, &list[i], n.take(list[i].Counter)) })
 }
 
-// elementMessages writes messages with n elements of a set, as few as have room for what write writes for each.
+// elementMessages writes messages with n elements of a set, as few as have room for what write
+// writes for each.
 func (b *batch) elementMessages(msg, flags uint16, set string, n int, write func(i int)) {
 	verb := "adding elements to"
 	if msg == unix.NFT_MSG_DELSETELEM {
@@ -146,7 +148,8 @@ func (e *edit) addRules() error {
 	return nil
 }
 
-// addRule writes rule j of the chain, before the rule with the given handle, or at the end if that is 0.
+// addRule writes rule j of the chain, before the rule with the given handle, or at the end if that
+// is 0.
 func (e *edit) addRule(ch *plan.Chain, j int, before uint64) error {
 	r := &ch.Rules[j]
 	flags := uint16(unix.NLM_F_CREATE)

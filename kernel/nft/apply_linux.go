@@ -11,9 +11,11 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is done, or nothing. Where
-// there are new sets another one makes them before, in which nothing leads packets to them, and which is taken back if the
-// former fails; what they replace goes afterwards. Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is out of date.
+// Apply turns live into want by what differs, plan.Diff's changes, in one transaction: all of it is
+// done, or nothing. Where there are new sets another one makes them before, in which nothing leads
+// packets to them, and which is taken back if the former fails; what they replace goes afterwards.
+// Without changes nothing is sent. It returns the table as it is now. ErrChanged means that live is
+// out of date.
 func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Live, error) {
 	if !changes.Ruleset() {
 		return live, nil
@@ -36,7 +38,8 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	return next, nil
 }
 
-// again tells why the table has to be read after a change: the old sets could not be removed, or handles are not known.
+// again tells why the table has to be read after a change: the old sets could not be removed, or
+// handles are not known.
 type again struct {
 	late    error
 	handles bool
@@ -103,7 +106,8 @@ func (c *Conn) readAfter(want *plan.Ruleset) (*Live, error) {
 	return live, nil
 }
 
-// readLeftover reads a table that holds what it should, and beside it what that replaced, because of err.
+// readLeftover reads a table that holds what it should, and beside it what that replaced, because
+// of err.
 func (c *Conn) readLeftover(want *plan.Ruleset, err error) (*Live, error) {
 	live, readErr := c.readAfter(want)
 	if readErr == nil {
@@ -158,8 +162,9 @@ func (e *edit) keptPieces() pieces {
 	return p
 }
 
-// giveHandles fills in the handles. Those of kept rules are known. New rules get consecutive ones in the order of
-// their messages, which the kernel's answers to the first and last message of either transaction prove.
+// giveHandles fills in the handles. Those of kept rules are known. New rules get consecutive ones
+// in the order of their messages, which the kernel's answers to the first and last message of
+// either transaction prove.
 func (e *edit) giveHandles(next *Live, early, main answer) bool {
 	if e.early != nil && !early.proves(e.early) || !main.proves(e.b) {
 		return false

@@ -15,7 +15,8 @@ import (
 // operation says what one message of a batch is for, to name it when the kernel refuses it.
 type operation struct {
 	verb, object, name string
-	// rule is the number of the rule in its chain from 1 on, 0 for other objects; planned is the rule itself, if added.
+	// rule is the number of the rule in its chain from 1 on, 0 for other objects; planned is the
+	// rule itself, if added.
 	rule    int
 	planned *plan.ChainRule
 }
@@ -31,13 +32,14 @@ func (o *operation) String() string {
 	return s
 }
 
-// batch is one transaction's messages, in one buffer. Message n has sequence number n; 0 is the batch's begin.
+// batch is one transaction's messages, in one buffer. Message n has sequence number n; 0 is the
+// batch's begin.
 type batch struct {
 	writer
 	ops   []operation
 	start int
-	// newRules counts the added rules. The first one's message starts at firstAt; firstRule and lastRule are the sequence
-	// numbers of the first and the last, 0 for none.
+	// newRules counts the added rules. The first one's message starts at firstAt; firstRule and
+	// lastRule are the sequence numbers of the first and the last, 0 for none.
 	newRules, firstAt   int
 	firstRule, lastRule uint32
 }
@@ -51,7 +53,8 @@ func newBatch(generation uint32) *batch {
 	return b
 }
 
-// setGeneration changes the generation of newBatch, which is the first attribute of the first message.
+// setGeneration changes the generation of newBatch, which is the first attribute of the first
+// message.
 func (b *batch) setGeneration(generation uint32) {
 	at := unix.SizeofNlMsghdr + nfgenLen + attrHeader
 	binary.BigEndian.PutUint32(b.b[at:], generation)
@@ -91,8 +94,8 @@ type answer struct{ first, last uint64 }
 
 var errNoAnswer = errors.New("nftables did not answer")
 
-// commit sends the batch. The kernel has done it, or nothing of it, when the call returns; after an error that is not the kernel's
-// answer it is not known which.
+// commit sends the batch. The kernel has done it, or nothing of it, when the call returns; after an
+// error that is not the kernel's answer it is not known which.
 func (s *socket) commit(b *batch) (answer, error) {
 	if err := fault.At("before an nftables transaction"); err != nil {
 		return answer{}, err
@@ -169,7 +172,8 @@ func (b *batch) explain(m *message) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// hint names the kernel modules without which a rule like this is refused with "no such file or directory".
+// hint names the kernel modules without which a rule like this is refused with "no such file or
+// directory".
 func (o *operation) hint(err error) string {
 	if err == unix.EPERM {
 		return "it takes CAP_NET_ADMIN; another process may own the table"

@@ -11,8 +11,8 @@ import (
 // aliveProtocols are the members of the set that shows that pbr watch reads DNS answers.
 var aliveProtocols = [...]uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
 
-// Beat puts them in for a time, in the place of those that are there if there are some. The error is unix.ENOENT if that is wrong, or
-// there is no such set.
+// Beat puts them in for a time, in the place of those that are there if there are some. The error
+// is unix.ENOENT if that is wrong, or there is no such set.
 func (c *Conn) Beat(there bool, life time.Duration) error {
 	return c.editMembers(func(b *batch) {
 		if there {

@@ -83,7 +83,8 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
-// BenchmarkChange measures what it costs to read the table, and to apply when nothing differs, and when one rule does.
+// BenchmarkChange measures what it costs to read the table, and to apply when nothing differs, and
+// when one rule does.
 func BenchmarkChange(b *testing.B) {
 	want, _ := big()
 	edited := *want

@@ -10,7 +10,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// client writes an action on a map that packets fill: from an address, or its first bits, to a mark.
+// client writes an action on a map that packets fill: from an address, or its first bits, to a
+// mark.
 func (e *ruleEncoder) client(a *plan.Action) error {
 	if e.sets[a.Set] == nil {
 		return fmt.Errorf("map %q is not in the table", a.Set)

@@ -13,7 +13,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Clients counts the elements of a map that packets fill by their value, a mark. It is empty when there is no such map.
+// Clients counts the elements of a map that packets fill by their value, a mark. It is empty when
+// there is no such map.
 func (c *Conn) Clients(set string) (map[uint32]int, error) {
 	count := map[uint32]int{}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
@@ -31,7 +32,8 @@ func (c *Conn) Clients(set string) (map[uint32]int, error) {
 	return count, nil
 }
 
-// Remembered lists the elements of a map that packets fill, whose keys are addresses. It is empty when there is no such map.
+// Remembered lists the elements of a map that packets fill, whose keys are addresses. It is empty
+// when there is no such map.
 func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 	err = c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
@@ -49,7 +51,8 @@ func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 	return clients, nil
 }
 
-// Members returns the elements of a map that packets fill: keys and marks. It is empty when there is no such map.
+// Members returns the elements of a map that packets fill: keys and marks. It is empty when there
+// is no such map.
 func (c *Conn) Members(set string) (map[plan.Key]uint32, error) {
 	members := map[plan.Key]uint32{}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {

@@ -17,7 +17,8 @@ type Conn struct {
 	big int
 	// Ledger, if set, knows which generations differ by members of living sets alone.
 	Ledger *Ledger
-	// staged are sets that were made and that are not the table's yet, by their names in the kernel.
+	// staged are sets that were made and that are not the table's yet, by their names in the
+	// kernel.
 	staged map[string]*Staged
 	// Seeds, if set, has the members of living sets that Apply makes where there were none.
 	Seeds Seeds
@@ -35,8 +36,8 @@ func Open() (*Conn, error) {
 // Close ends the connection.
 func (c *Conn) Close() error { return c.close() }
 
-// Generation is the number of the namespace's nftables state: it grows with each transaction that changes
-// anything in any table, and not by what packets change.
+// Generation is the number of the namespace's nftables state: it grows with each transaction that
+// changes anything in any table, and not by what packets change.
 func (c *Conn) Generation() (uint32, error) {
 	var generation uint32
 	err := c.ask(unix.NFT_MSG_GETGEN, unix.AF_UNSPEC, func(attrs []byte) {
@@ -68,7 +69,8 @@ func (c *Conn) Delete() error {
 	return fmt.Errorf("deleting table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, deleteTries)
 }
 
-// deleteTries is how often a deletion is tried anew because others change nftables at the same time.
+// deleteTries is how often a deletion is tried anew because others change nftables at the same
+// time.
 const deleteTries = 10
 
 func (c *Conn) tableExists() (bool, error) {

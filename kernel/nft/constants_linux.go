@@ -52,7 +52,8 @@ const (
 	setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END
 	setElemExpr   = unix.NFTA_SET_ELEM_EXPR
 
-	// setKnownFlags are NFT_SET_INTERVAL, NFT_SET_MAP and NFT_SET_CONCAT, the flags that pbr's sets have.
+	// setKnownFlags are NFT_SET_INTERVAL, NFT_SET_MAP and NFT_SET_CONCAT, the flags that pbr's sets
+	// have.
 	setAnonymous  = 0x1
 	setInterval   = 0x4
 	setMap        = 0x8
@@ -63,12 +64,14 @@ const (
 	// setTimeout is NFT_SET_TIMEOUT, which a living set has without the other.
 	setTimeout = 0x10
 
-	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that the kernel gives it.
+	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that
+	// the kernel gives it.
 	verdictType = 0xffffff00
 	verdictLen  = 16
 )
 
-// libnftnl's user data (include/libnftnl/udata.h): what nft keeps with objects and the kernel does not look at.
+// libnftnl's user data (include/libnftnl/udata.h): what nft keeps with objects and the kernel does
+// not look at.
 const (
 	udataRuleComment = 0
 	udataObjComment  = 0
@@ -91,7 +94,8 @@ const (
 	exprConcat  = 13
 	exprNumgen  = 23
 	exprMeta    = 9
-	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own order.
+	// udataByteOrder values are nft's enum byteorder; nft marks what the kernel holds in its own
+	// order.
 	byteOrderNone = 0
 	byteOrderHost = 1
 	byteOrderBig  = 2

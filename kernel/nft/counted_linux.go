@@ -30,7 +30,8 @@ func (w *writer) countData(n tally) {
 	}
 }
 
-// count gives an element a count to begin with. Without one the kernel gives it a copy of its map's counter.
+// count gives an element a count to begin with. Without one the kernel gives it a copy of its map's
+// counter.
 func (w *writer) count(n tally) {
 	if n != (tally{}) {
 		at := w.open(setElemExpr)
@@ -73,7 +74,8 @@ func (n counts) take(name string) tally {
 	return c
 }
 
-// Packets returns what was counted: by each named counter, and, under the same name, by the elements that count for it.
+// Packets returns what was counted: by each named counter, and, under the same name, by the
+// elements that count for it.
 func (c *Conn) Packets() (map[string]uint64, error) {
 	n := counts{}
 	packets := map[string]uint64{}
@@ -129,7 +131,8 @@ func (c *Conn) elementCounts(set string, n counts) error {
 	return tolerated("listing what map "+set+" has counted", err)
 }
 
-// tolerated is the error of a listing that may be of a table that is not there, or changes meanwhile: a count more or less does not matter.
+// tolerated is the error of a listing that may be of a table that is not there, or changes
+// meanwhile: a count more or less does not matter.
 func tolerated(what string, err error) error {
 	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, errDumpInterrupted) {
 		return nil
@@ -137,8 +140,8 @@ func tolerated(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// leavingCounts returns what elements and named counters have counted that an edit removes, so that those that it adds go on from
-// there. What is counted between this and the edit is lost.
+// leavingCounts returns what elements and named counters have counted that an edit removes, so that
+// those that it adds go on from there. What is counted between this and the edit is lost.
 func (c *Conn) leavingCounts(e *edit) (counts, error) {
 	n := counts{}
 	var named []string

@@ -39,8 +39,8 @@ add element inet pbr ht { 10.0.0.1 . 53 counter packets 300 bytes 10 comment "po
 add element inet pbr hti { 10.0.0.0/8 . 53-60 counter packets 4000 bytes 10 comment "policy-web" : goto m1 }
 `
 
-// What was counted for a name stays when the elements that count for it lead elsewhere, come into another map or a map made anew, or when a
-// named counter takes over from them, or they from it.
+// What was counted for a name stays when the elements that count for it lead elsewhere, come into
+// another map or a map made anew, or when a named counter takes over from them, or they from it.
 func TestCountsStay(t *testing.T) {
 	t.Parallel()
 	moved := countedRuleset("m1")

@@ -31,8 +31,8 @@ func TestDecodeIsTheOppositeOfEncode(t *testing.T) {
 	}
 }
 
-// reordered writes a rule's expressions with the attributes of each in reverse, and padding before limits' numbers,
-// as machines that cannot read unaligned numbers have it.
+// reordered writes a rule's expressions with the attributes of each in reverse, and padding before
+// limits' numbers, as machines that cannot read unaligned numbers have it.
 func reordered(raw []byte, extra bool) []byte {
 	var e exprs
 	for _, x := range splitExprs(raw) {
@@ -95,7 +95,8 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
-// TestIntervalsWithoutEnds makes a set whose intervals end only where the next begins, as the kernel allows.
+// TestIntervalsWithoutEnds makes a set whose intervals end only where the next begins, as the
+// kernel allows.
 func TestIntervalsWithoutEnds(t *testing.T) {
 	n := newNetns(t)
 	want := small()

@@ -8,7 +8,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Dropping reads the base chains of others whose policy is drop: they drop what none of their rules accepts.
+// Dropping reads the base chains of others whose policy is drop: they drop what none of their rules
+// accepts.
 func (c *Conn) Dropping() ([]facts.DropChain, error) {
 	o := &others{chains: map[[2]string]*otherChain{}}
 	var out []facts.DropChain

@@ -11,8 +11,9 @@ import (
 // key names an object of the table.
 type key struct{ kind, name string }
 
-// edit writes one transaction, or three (see early_linux.go). Removal comes first and in the reverse order of making, so that nothing
-// goes that something else still refers to: rules, elements, sets, chains, other objects.
+// edit writes one transaction, or three (see early_linux.go). Removal comes first and in the
+// reverse order of making, so that nothing goes that something else still refers to: rules,
+// elements, sets, chains, other objects.
 type edit struct {
 	b *batch
 	// early and late are the transactions before and after it, nil for none.
@@ -21,15 +22,16 @@ type edit struct {
 	want        *plan.Ruleset
 	changes     *plan.Changes
 	enc         ruleEncoder
-	// sets are the changes of sets, with Rebuild also where only taking the set away and making it anew will do.
+	// sets are the changes of sets, with Rebuild also where only taking the set away and making it
+	// anew will do.
 	sets []plan.SetChange
 	// remade are the objects that are deleted in this transaction, to stay away or to be made anew:
 	// whatever refers to them has to be taken away and put back as well.
 	remade map[key]bool
 	// replaced are those of them that are made anew under their name in the same transaction.
 	replaced map[key]bool
-	// swapped names the sets that are made anew beside the old one, under the other of their two names: rules
-	// that use them have to be put in anew.
+	// swapped names the sets that are made anew beside the old one, under the other of their two
+	// names: rules that use them have to be put in anew.
 	swapped map[string]bool
 	// second names the sets that the kernel has under their second name afterwards.
 	second map[string]bool
@@ -50,7 +52,8 @@ type chainEdit struct {
 	live int
 	// handles are those of the live chain's rules, nil when there is none or it is made anew.
 	handles []uint64
-	// keep has, for each wanted rule, the index of the live rule that is it, or -1; nil when nothing changes.
+	// keep has, for each wanted rule, the index of the live rule that is it, or -1; nil when
+	// nothing changes.
 	keep []int
 	// early tells that the chain is filled before the transaction that leads packets to it.
 	early bool
@@ -90,13 +93,14 @@ func (e *edit) goes(k key, replaced bool) {
 	}
 }
 
-// manyElements is the number of elements to remove from which on a set of which most changes is made anew, which
-// is quicker and leaves the old one whole until the transaction ends.
+// manyElements is the number of elements to remove from which on a set of which most changes is
+// made anew, which is quicker and leaves the old one whole until the transaction ends.
 const manyElements = 1000
 
-// From a map of several intervals the kernel takes an element by moving all of its bitmaps. On Linux 6.18 that is 5 ms with
-// 2,000 elements, and 25 ms with 10,000 or 50,000, where adding one takes 20 us and a new map 17 us for each. So at most
-// fewTuples are taken out one by one, or one in tuplesPerRemoval if that is more.
+// From a map of several intervals the kernel takes an element by moving all of its bitmaps. On
+// Linux 6.18 that is 5 ms with 2,000 elements, and 25 ms with 10,000 or 50,000, where adding one
+// takes 20 us and a new map 17 us for each. So at most fewTuples are taken out one by one, or one
+// in tuplesPerRemoval if that is more.
 const (
 	fewTuples        = 8
 	tuplesPerRemoval = 2000
@@ -142,8 +146,9 @@ func tooManyRemoved(ch *plan.SetChange) bool {
 	return n > manyElements && n > all/2
 }
 
-// movesTargets reports whether a small map of marks or interfaces loses keys and gets others, as when numbers or names change. Its elements
-// would change one after the other, after the rules that go with them: a packet between would not be steered or pinned.
+// movesTargets reports whether a small map of marks or interfaces loses keys and gets others, as
+// when numbers or names change. Its elements would change one after the other, after the rules that
+// go with them: a packet between would not be steered or pinned.
 func movesTargets(ch *plan.SetChange) bool {
 	s := ch.Want
 	return s.Map && !s.Dynamic && (s.Type == plan.TypeMark || s.Type == plan.TypeIfname) && len(ch.Add) > 0 && len(ch.Remove) > 0
@@ -204,11 +209,12 @@ func (e *edit) planChains() {
 	}
 }
 
-// tooManySteps is from how many handle searches on (the kernel walks the chain for each rule that is put in or taken
-// out by position) a chain is emptied and filled anew instead.
+// tooManySteps is from how many handle searches on (the kernel walks the chain for each rule that
+// is put in or taken out by position) a chain is emptied and filled anew instead.
 const tooManySteps = 50_000_000
 
-// keepRules follows a chain's edit script, and drops the kept rules that refer to what is made anew.
+// keepRules follows a chain's edit script, and drops the kept rules that refer to what is made
+// anew.
 func (e *edit) keepRules(ce *chainEdit, ch *plan.ChainChange) {
 	if ch == nil && len(e.remade)+len(e.swapped) == 0 {
 		return
@@ -257,8 +263,8 @@ func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 		uses(r, func(k key) bool { return e.remade[k] || k.kind == "set" && e.swapped[k.name] })
 }
 
-// needsMain reports whether a rule uses an object that is made anew in place of the old one, or a flowtable, which takes
-// packets as soon as it is there; or what only others know.
+// needsMain reports whether a rule uses an object that is made anew in place of the old one, or a
+// flowtable, which takes packets as soon as it is there; or what only others know.
 func (e *edit) needsMain(r plan.ChainRule) bool {
 	return r.Foreign != "" || uses(&r, func(k key) bool { return e.replaced[k] || k.kind == "flowtable" })
 }

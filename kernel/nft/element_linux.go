@@ -10,7 +10,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// openEnd is the user data with which nft marks an interval that ends at the highest key, and so has no end element.
+// openEnd is the user data with which nft marks an interval that ends at the highest key, and so
+// has no end element.
 var openEnd = appendUdata32(nil, udataElemFlags, udataElemIntervalOpen)
 
 // kernelKey is a key as the set holds it.
@@ -27,7 +28,8 @@ func kernelKey(s *plan.Set, k plan.Key) plan.Key {
 	return k
 }
 
-// elementUserdata is what nft keeps with an element: for what it counts, as a comment, and whether its interval is open.
+// elementUserdata is what nft keeps with an element: for what it counts, as a comment, and whether
+// its interval is open.
 func elementUserdata(counter string, open bool) []byte {
 	switch {
 	case counter == "" && open:
@@ -42,7 +44,8 @@ func elementUserdata(counter string, open bool) []byte {
 	return b
 }
 
-// element appends an element of s: one kernel element, or start and end of an interval. It begins to count at count.
+// element appends an element of s: one kernel element, or start and end of an interval. It begins
+// to count at count.
 func (w *writer) element(s *plan.Set, e *plan.Element, count tally) {
 	width := s.Type.Width()
 	end, closed := plan.Key{}, true
@@ -122,7 +125,8 @@ type elementReader struct {
 	raw     []rawElement
 	tuples  []plan.Tuple
 	foreign []string
-	// names are those of the chains that elements go to and of what they count for, each once; the first is empty, for none.
+	// names are those of the chains that elements go to and of what they count for, each once; the
+	// first is empty, for none.
 	names []string
 	index map[string]int32
 }
@@ -218,8 +222,8 @@ func (r *elementReader) odd(format string, args ...any) {
 	}
 }
 
-// finish gives the set its elements. It returns true when an interval ends without an element for its
-// end, because the next one begins there.
+// finish gives the set its elements. It returns true when an interval ends without an element for
+// its end, because the next one begins there.
 func (r *elementReader) finish() (irregular bool) {
 	if len(r.set.Concat) > 0 {
 		r.finishTuples()

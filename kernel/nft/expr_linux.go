@@ -6,10 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reg1 is the register that expressions work in, but for the few that need another one; a verdict goes to register 0.
+// reg1 is the register that expressions work in, but for the few that need another one; a verdict
+// goes to register 0.
 const reg1 = unix.NFT_REG_1
 
-// exprs writes a rule's expressions, each with its attributes in the order of the kernel's own dump.
+// exprs writes a rule's expressions, each with its attributes in the order of the kernel's own
+// dump.
 type exprs struct{ writer }
 
 // begin starts an expression; end, given its result, closes it.
@@ -90,7 +92,8 @@ func (e *exprs) fib(flags uint32) {
 	e.end(at)
 }
 
-// fibResult is what a look-up by these flags is made for: what kind of address it is, or whether there is a route.
+// fibResult is what a look-up by these flags is made for: what kind of address it is, or whether
+// there is a route.
 func fibResult(flags uint32) uint32 {
 	if flags&unix.NFTA_FIB_F_PRESENT != 0 {
 		return unix.NFT_FIB_RESULT_OIF

@@ -51,8 +51,8 @@ func (e *edit) flowtableDevices(msg, flags uint16, verb string, f *plan.Flowtabl
 	e.b.setLength()
 }
 
-// flowtableAttrs appends a flowtable's attributes with the given devices. The hook's number is that of ingress, the
-// only one that there is (NF_NETDEV_INGRESS, linux/netfilter.h).
+// flowtableAttrs appends a flowtable's attributes with the given devices. The hook's number is that
+// of ingress, the only one that there is (NF_NETDEV_INGRESS, linux/netfilter.h).
 func flowtableAttrs(w *writer, table string, f *plan.Flowtable, devices []string) {
 	w.str(flowtableTable, table)
 	w.str(flowtableName, f.Name)
@@ -109,7 +109,8 @@ func (c *Conn) flowtables() ([]plan.Flowtable, error) {
 		}
 		return nil
 	})
-	// Without flowtables in the kernel there are none; what it answers to an unknown request differs.
+	// Without flowtables in the kernel there are none; what it answers to an unknown request
+	// differs.
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) {
 		return nil, err
 	}
@@ -122,7 +123,8 @@ func (r *reader) flowtables() (err error) {
 	return err
 }
 
-// Refresh returns l with its flowtables as they are now: an interface that goes away leaves them, without a new generation.
+// Refresh returns l with its flowtables as they are now: an interface that goes away leaves them,
+// without a new generation.
 func (c *Conn) Refresh(l *Live) (*Live, error) {
 	if len(l.Ruleset.Flowtables) == 0 {
 		return l, nil

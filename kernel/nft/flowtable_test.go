@@ -149,7 +149,8 @@ func TestVMFlowtableListsAsText(t *testing.T) {
 	}
 }
 
-// TestVMAnyFlowtableToAnyOther goes from one flowtable to another, of other devices, flags and name, in one transaction each.
+// TestVMAnyFlowtableToAnyOther goes from one flowtable to another, of other devices, flags and
+// name, in one transaction each.
 func TestVMAnyFlowtableToAnyOther(t *testing.T) {
 	lab.NeedKernel(t, "nf_flow_table")
 	n := newNetns(t)
@@ -183,7 +184,8 @@ func TestVMAnyFlowtableToAnyOther(t *testing.T) {
 	}
 }
 
-// TestVMFlowtableLosesItsDevice deletes a device: the kernel takes it out without a word, and Refresh sees it.
+// TestVMFlowtableLosesItsDevice deletes a device: the kernel takes it out without a word, and
+// Refresh sees it.
 func TestVMFlowtableLosesItsDevice(t *testing.T) {
 	lab.NeedKernel(t, "nf_flow_table")
 	n := newNetns(t)

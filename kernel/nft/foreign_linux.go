@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// describeRule prints a rule that pbr could not have made, much as "nft --debug=netlink" does: equal text only for
-// equal expressions. What packets change (counters, a quota's use, a limit's or last's state) is left out.
+// describeRule prints a rule that pbr could not have made, much as "nft --debug=netlink" does:
+// equal text only for equal expressions. What packets change (counters, a quota's use, a limit's or
+// last's state) is left out.
 func describeRule(xs []expr, userdata []byte) string {
 	var b strings.Builder
 	for i := range xs {

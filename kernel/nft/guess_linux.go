@@ -9,16 +9,19 @@ import (
 	"pbr/compiler/plan"
 )
 
-// From bigSet elements on a set is not listed if there is a guess at what it has. The kernel walks a set from its beginning
-// for each 32 KiB of a listing: a million prefixes take it 70 to 100 s, asking for each of them 10 s (Linux 6.18, 2 cores).
+// From bigSet elements on a set is not listed if there is a guess at what it has. The kernel walks
+// a set from its beginning for each 32 KiB of a listing: a million prefixes take it 70 to 100 s,
+// asking for each of them 10 s (Linux 6.18, 2 cores).
 const bigSet = 50_000
 
-// askedAtOnce is for how many elements the kernel is asked in one message. Each of them is answered by one or two.
+// askedAtOnce is for how many elements the kernel is asked in one message. Each of them is answered
+// by one or two.
 const askedAtOnce = 500
 
-// asGuessed reports whether s has exactly the elements that are guessed, and gives them to it. It has if it has each of them, and as
-// many in all as there are. The kernel counts the ends of intervals with their beginnings, so that one beginning too many
-// is not seen, which nft does not make but as the last of all.
+// asGuessed reports whether s has exactly the elements that are guessed, and gives them to it. It
+// has if it has each of them, and as many in all as there are. The kernel counts the ends of
+// intervals with their beginnings, so that one beginning too many is not seen, which nft does not
+// make but as the last of all.
 func (r *reader) asGuessed(s *plan.Set) (bool, error) {
 	if r.guess == nil || r.counts[s.Name] < r.c.big {
 		return false, nil
@@ -55,7 +58,8 @@ func (r *reader) has(name string, part *plan.Set) (bool, error) {
 	return !irregular && got.Foreign == "" && slices.Equal(got.Elements, part.Elements) && slices.Equal(got.Tuples, part.Tuples), nil
 }
 
-// find returns what the kernel finds in the named set when it is asked for the elements of part; nil if it lacks any of them.
+// find returns what the kernel finds in the named set when it is asked for the elements of part;
+// nil if it lacks any of them.
 func (r *reader) find(name string, part *plan.Set) (got *plan.Set, irregular bool, err error) {
 	w := writer{setFilter(name)}
 	at := w.open(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
@@ -80,8 +84,8 @@ func (r *reader) find(name string, part *plan.Set) (got *plan.Set, irregular boo
 	return &found, er.finish(), err
 }
 
-// endsAsGuessed reports whether nothing is behind the last guessed interval: an interval up to the highest address has no
-// end, and would not be counted.
+// endsAsGuessed reports whether nothing is behind the last guessed interval: an interval up to the
+// highest address has no end, and would not be counted.
 func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 	n := len(g.Elements)
 	if !g.Interval || n == 0 || g.Elements[n-1].To == plan.MaxKey(g.Type) {
@@ -92,7 +96,8 @@ func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 	return found == nil && err == nil, err
 }
 
-// get asks for objects by name and calls f with the attributes of each, which stay valid only during the call.
+// get asks for objects by name and calls f with the attributes of each, which stay valid only
+// during the call.
 func (s *socket) get(msg uint16, request []byte, f func(attrs []byte)) error {
 	s.drain()
 	s.seq++

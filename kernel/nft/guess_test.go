@@ -29,8 +29,8 @@ func sharing(l *Live, guess *plan.Ruleset) (exact, list bool) {
 	return &r[0].Tuples[0] == &g[0].Tuples[0], &r[1].Elements[0] == &g[1].Elements[0]
 }
 
-// TestBigSetsAreReadByGuess reads after edits by hand, with what was there before as the guess: what changed shows, what
-// did not is not listed.
+// TestBigSetsAreReadByGuess reads after edits by hand, with what was there before as the guess:
+// what changed shows, what did not is not listed.
 func TestBigSetsAreReadByGuess(t *testing.T) {
 	n := newNetns(t)
 	guess := guessed()
@@ -88,7 +88,8 @@ func TestGuessOfAnotherShapeIsNone(t *testing.T) {
 	}
 }
 
-// TestOutlineIsAllButElements checks that an outline differs from the table in the elements of its sets alone.
+// TestOutlineIsAllButElements checks that an outline differs from the table in the elements of its
+// sets alone.
 func TestOutlineIsAllButElements(t *testing.T) {
 	n := newNetns(t)
 	if r, err := n.conn.Outline(); err != nil || !r.Empty() {
@@ -109,7 +110,8 @@ func TestOutlineIsAllButElements(t *testing.T) {
 	}
 }
 
-// TestASmallChangeLeavesRoom: a question about many elements is longer than a small change, and the room that there was for it is there after one.
+// TestASmallChangeLeavesRoom: a question about many elements is longer than a small change, and the
+// room that there was for it is there after one.
 func TestASmallChangeLeavesRoom(t *testing.T) {
 	n := newNetns(t)
 	room := func() int {

@@ -11,8 +11,8 @@ import (
 // bootIDFile has a number that is new with each boot (proc_sys_kernel(5)).
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
-// identity names the network namespace among all of all boots, empty where the kernel (before 5.14) cannot tell:
-// generations are numbers that only mean something within one namespace.
+// identity names the network namespace among all of all boots, empty where the kernel (before 5.14)
+// cannot tell: generations are numbers that only mean something within one namespace.
 func (s *socket) identity() string {
 	cookie, err := unix.GetsockoptUint64(s.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ledger knows that generations of nftables differ by nothing but the members of living sets that pbr changed, so that what was read or
-// applied at an earlier one of them still holds. It is kept in a file, for commands beside a running watch. It is safe for
-// concurrent use; a nil one knows nothing.
+// Ledger knows that generations of nftables differ by nothing but the members of living sets that
+// pbr changed, so that what was read or applied at an earlier one of them still holds. It is kept
+// in a file, for commands beside a running watch. It is safe for concurrent use; a nil one knows
+// nothing.
 type Ledger struct {
 	mu   sync.Mutex
 	path string
@@ -19,10 +20,12 @@ type Ledger struct {
 	from, to uint32
 }
 
-// NewLedger returns one that is kept in a file, which need not exist. A file that cannot be written or read counts as none.
+// NewLedger returns one that is kept in a file, which need not exist. A file that cannot be written
+// or read counts as none.
 func NewLedger(path string) *Ledger { return &Ledger{path: path} }
 
-// moment is a ledger's state for a moment. Whoever has it may change nftables without another of this process doing so in between.
+// moment is a ledger's state for a moment. Whoever has it may change nftables without another of
+// this process doing so in between.
 type moment struct{ l *Ledger }
 
 // hold waits for others and reads what they noted. It has to be released.
@@ -82,7 +85,8 @@ func (s moment) note(from, to uint32) {
 	_ = f.Close()
 }
 
-// memberTries is how often an edit of members is sent anew because others change nftables at the same time.
+// memberTries is how often an edit of members is sent anew because others change nftables at the
+// same time.
 const memberTries = 5
 
 // editMembers sends a transaction that changes members of living sets and nothing else.

@@ -16,7 +16,8 @@ func accepting(name string) plan.Chain {
 	return plan.Chain{Name: name, Rules: []plan.ChainRule{accepted()}}
 }
 
-// learner is a second connection in the namespace of n, of the same ledger, as of the part of pbr watch that learns members.
+// learner is a second connection in the namespace of n, of the same ledger, as of the part of pbr
+// watch that learns members.
 func (n *netns) learner(ledger *Ledger) *Conn {
 	n.t.Helper()
 	var c *Conn
@@ -35,7 +36,8 @@ func (n *netns) learner(ledger *Ledger) *Conn {
 	return c
 }
 
-// What was read or applied holds while members alone change, for this process and for others; anybody else's change ends that.
+// What was read or applied holds while members alone change, for this process and for others;
+// anybody else's change ends that.
 func TestLedger(t *testing.T) {
 	n := newNetns(t)
 	file := filepath.Join(t.TempDir(), "ledger")

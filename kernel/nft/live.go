@@ -17,24 +17,27 @@ type Live struct {
 	// Generation is the namespace's nftables generation that Ruleset was read at.
 	Generation uint32
 
-	// Leftover is why something is still there beside Ruleset's objects that it replaced; nil if nothing is known to be.
+	// Leftover is why something is still there beside Ruleset's objects that it replaced; nil if
+	// nothing is known to be.
 	Leftover error
 
-	// Traced means that a chain of a running pbr trace was left out: when that ends without removing it, it shows although nothing of nftables
-	// has changed.
+	// Traced means that a chain of a running pbr trace was left out: when that ends without
+	// removing it, it shows although nothing of nftables has changed.
 	Traced bool
 
 	// identity names the namespace that it was read in.
 	identity string
 	// exists tells an empty table from none.
 	exists bool
-	// rebuild is set when the table itself is not as pbr makes it (flags, comment), so that it has to be made anew.
+	// rebuild is set when the table itself is not as pbr makes it (flags, comment), so that it has
+	// to be made anew.
 	rebuild bool
 	// handles has the kernel's handle of each rule, by chain and rule as in Ruleset.Chains.
 	handles [][]uint64
 	// pieces are the parts of the snapshot that it was loaded from, as far as they still hold.
 	pieces pieces
-	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete them.
+	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete
+	// them.
 	foreign []foreignObject
 	// second names the sets that the kernel has under their second name.
 	second map[string]bool

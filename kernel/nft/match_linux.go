@@ -28,8 +28,8 @@ type ruleEncoder struct {
 	sets map[string]*plan.Set
 	// second names those that the kernel has under their second name.
 	second map[string]bool
-	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta l4proto value (0
-	// unknown), and that the packet came by Ethernet. nft tests each once a rule.
+	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta
+	// l4proto value (0 unknown), and that the packet came by Ethernet. nft tests each once a rule.
 	family, proto uint8
 	ether         bool
 }
@@ -73,7 +73,8 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 		return fmt.Errorf("set %q has keys of several fields", m.Set)
 	}
 	if src.spansBytes() {
-		// A shift across bytes has no form that is right on all machines, and nft 1.0.6 and 1.1.3 write different ones.
+		// A shift across bytes has no form that is right on all machines, and nft 1.0.6 and 1.1.3
+		// write different ones.
 		return fmt.Errorf("set %q: ip6 dscp cannot be looked up", m.Set)
 	}
 	e.load(src, src.place)
@@ -107,7 +108,8 @@ func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {
 	e.cmp(unix.NFT_CMP_LTE, to)
 }
 
-// prefix compares the first n bits of an address: by loading whole bytes alone, or else under a mask.
+// prefix compares the first n bits of an address: by loading whole bytes alone, or else under a
+// mask.
 func (e *ruleEncoder) prefix(m *plan.Match, src *source, n int) {
 	place := src.place
 	if n%8 == 0 && n > 0 {
@@ -148,7 +150,8 @@ func (e *ruleEncoder) mask(m *plan.Match, src *source) {
 	}
 }
 
-// imply writes the tests that nft puts before a match on the field, unless the rule has them already.
+// imply writes the tests that nft puts before a match on the field, unless the rule has them
+// already.
 func (e *ruleEncoder) imply(src *source) {
 	if src.proto != 0 && e.proto == src.proto {
 		return

@@ -9,11 +9,13 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Member is an element of a living set (plan.Set.Living): an address, or a range of them in a set with intervals.
+// Member is an element of a living set (plan.Set.Living): an address, or a range of them in a set
+// with intervals.
 type Member struct {
 	// From and To are the first and the last address, of one IP version.
 	From, To netip.Addr
-	// Timeout is how long the member stays after it was added, 0 for ever. The kernel counts in milliseconds.
+	// Timeout is how long the member stays after it was added, 0 for ever. The kernel counts in
+	// milliseconds.
 	Timeout time.Duration
 	// Expires is how much of Timeout is left; 0 of a member to be added is all of it.
 	Expires time.Duration
@@ -46,6 +48,6 @@ func sortMembers(list []Member) {
 	slices.SortFunc(list, func(a, b Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 }
 
-// Seeds returns the members that a living set gets when it is made and there is no earlier one to take them from. They do not
-// overlap. The set is named as in the plan.
+// Seeds returns the members that a living set gets when it is made and there is no earlier one to
+// take them from. They do not overlap. The set is named as in the plan.
 type Seeds func(set string) []Member

@@ -12,7 +12,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Living returns the members of a living set, sorted by address. The error is unix.ENOENT if there is no such set.
+// Living returns the members of a living set, sorted by address. The error is unix.ENOENT if there
+// is no such set.
 func (c *Conn) Living(set *plan.Set) ([]Member, error) {
 	for range readAttempts {
 		list, err := c.living(set)
@@ -38,9 +39,10 @@ func (c *Conn) living(set *plan.Set) ([]Member, error) {
 	return r.members(), nil
 }
 
-// EditMembers removes members from a living set and adds others, in one transaction. To give a member another time it has to be in both
-// lists: the kernel keeps the old time of one that is added again. The error is unix.ENOENT if there is no such set, or one of the
-// removed members is gone, ENFILE if the set is full, EEXIST if an added one overlaps another; nothing is done then.
+// EditMembers removes members from a living set and adds others, in one transaction. To give a
+// member another time it has to be in both lists: the kernel keeps the old time of one that is
+// added again. The error is unix.ENOENT if there is no such set, or one of the removed members is
+// gone, ENFILE if the set is full, EEXIST if an added one overlaps another; nothing is done then.
 func (c *Conn) EditMembers(set *plan.Set, remove, add []Member) error {
 	return c.EditLiving([]Edit{{set, remove, add}})
 }
@@ -103,7 +105,8 @@ type rawMember struct {
 	timeout, expires time.Duration
 }
 
-// add takes the attributes of one element. What pbr does not make, as a comment of somebody else's, is left out.
+// add takes the attributes of one element. What pbr does not make, as a comment of somebody else's,
+// is left out.
 func (r *memberReader) add(elem []byte) {
 	var m rawMember
 	for typ, v := range attrs(elem) {
@@ -156,8 +159,9 @@ func (r *memberReader) members() []Member {
 // inheritance is what living sets that are made in an edit get for members.
 type inheritance map[string][]Member
 
-// inherit reads the members of living sets that go, for those that come under their names, and gets those of sets that are new from
-// the seeds. The result is of live's generation, or the transaction that it is for fails.
+// inherit reads the members of living sets that go, for those that come under their names, and gets
+// those of sets that are new from the seeds. The result is of live's generation, or the transaction
+// that it is for fails.
 func (c *Conn) inherit(live *Live, changes *plan.Changes) (inheritance, error) {
 	in := inheritance{}
 	for i := range changes.Sets {
@@ -189,7 +193,8 @@ func (c *Conn) inherited(live *Live, want *plan.Set) ([]Member, error) {
 	return list, err
 }
 
-// fitting returns the members that a set can hold: only one with intervals holds more than single addresses, and none more than its size.
+// fitting returns the members that a set can hold: only one with intervals holds more than single
+// addresses, and none more than its size.
 func fitting(s *plan.Set, list []Member) []Member {
 	out := slices.DeleteFunc(slices.Clone(list), func(m Member) bool { return !s.Interval && m.From != m.To })
 	if n := int(s.Size); n > 0 && len(out) > n {

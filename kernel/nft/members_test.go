@@ -155,7 +155,8 @@ func TestMembersChangeTogether(t *testing.T) {
 	edit(&plan.Set{Name: "none", Type: plan.TypeIPv4}, nil, []Member{one}, unix.ENOENT)
 }
 
-// TestSeedsFillNewLivingSets gives members to sets that were not there, and none to those that were.
+// TestSeedsFillNewLivingSets gives members to sets that were not there, and none to those that
+// were.
 func TestSeedsFillNewLivingSets(t *testing.T) {
 	n := newNetns(t)
 	n.conn.Seeds = func(set string) []Member {

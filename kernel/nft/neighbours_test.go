@@ -15,7 +15,8 @@ import (
 	"pbr/render"
 )
 
-// selectorsOfForwarded are the keys of a policy for forwarded traffic with one value each, and whether that can be negated.
+// selectorsOfForwarded are the keys of a policy for forwarded traffic with one value each, and
+// whether that can be negated.
 var selectorsOfForwarded = []struct {
 	key, value string
 	negated    bool
@@ -25,8 +26,9 @@ var selectorsOfForwarded = []struct {
 	{"fwmark", `"%s0x1/0x1"`, false}, {"mac", `"%s02:00:00:00:00:01"`, false},
 }
 
-// nft 1.0.6 merges "udp sport != A udp dport != B" into one comparison of both, which holds where one of them alone differs. So of every two
-// selectors that stand side by side in what pbr prints, negated or not, the kernel has to hold what pbr itself sends.
+// nft 1.0.6 merges "udp sport != A udp dport != B" into one comparison of both, which holds where
+// one of them alone differs. So of every two selectors that stand side by side in what pbr prints,
+// negated or not, the kernel has to hold what pbr itself sends.
 func TestNeighbouringSelectorsStayApart(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("[pbr]\noffload = \"off\"\n[[uplink]]\nname = \"isp1\"\ninterface = \"eth1\"\n")

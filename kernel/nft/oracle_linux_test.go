@@ -17,10 +17,11 @@ import (
 	"pbr/compiler/plan"
 )
 
-// TestLibraryReadsTheSame decodes what this package applied, and what nft made of the same text, by google/nftables, which
-// shares no code with our own encoder and decoder. It is this package's oracle and no more: it leaves Byteorder and Rt
-// expressions out, cannot read ct expressions of one direction, cannot write counter comments, byte orders of map data and echo flags, and does not build where an int
-// has 32 bits.
+// TestLibraryReadsTheSame decodes what this package applied, and what nft made of the same text, by
+// google/nftables, which shares no code with our own encoder and decoder. It is this package's
+// oracle and no more: it leaves Byteorder and Rt expressions out, cannot read ct expressions of one
+// direction, cannot write counter comments, byte orders of map data and echo flags, and does not
+// build where an int has 32 bits.
 func TestLibraryReadsTheSame(t *testing.T) {
 	// The kernel's NFTA_CT_DIRECTION has 8 bits, the library reads 32.
 	readable := slices.DeleteFunc(slices.Clone(statements), func(s statement) bool {
@@ -119,7 +120,8 @@ func describeExprs(exprs []library.Any) string {
 	return b.String()
 }
 
-// describeLibrarySet has a set's type and its elements, sorted: the kernel lists them in the order of its hash.
+// describeLibrarySet has a set's type and its elements, sorted: the kernel lists them in the order
+// of its hash.
 func describeLibrarySet(s *nftables.Set, elements []nftables.SetElement) string {
 	slices.SortFunc(elements, func(a, b nftables.SetElement) int {
 		return cmp.Or(bytes.Compare(a.Key, b.Key), bytes.Compare(a.KeyEnd, b.KeyEnd))

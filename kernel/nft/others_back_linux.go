@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// backWalk follows whether a rule drops packets to whose source no route leads back by the interface that they came by, as
-// "fib saddr . mark . iif oif missing drop" does.
+// backWalk follows whether a rule drops packets to whose source no route leads back by the
+// interface that they came by, as "fib saddr . mark . iif oif missing drop" does.
 type backWalk struct {
 	missing, dropped bool
 	// limited tells that the rule looks at the arriving interface, too.
@@ -52,7 +52,8 @@ func (b *backWalk) compare(from origin, x *expr) {
 // limit is a look-up of what comes from there.
 func (b *backWalk) limit(from origin) { b.limited = b.limited || from == fromIIF }
 
-// verdict is an immediate expression. A chain that is called counts if its name tells that it drops.
+// verdict is an immediate expression. A chain that is called counts if its name tells that it
+// drops.
 func (b *backWalk) verdict(x *expr) {
 	verdict := attr(attr(x.data, unix.NFTA_IMMEDIATE_DATA), unix.NFTA_DATA_VERDICT)
 	if verdict == nil {
@@ -62,7 +63,8 @@ func (b *backWalk) verdict(x *expr) {
 	b.dropped = b.missing && drops
 }
 
-// match is the rpfilter match of iptables-nft: struct xt_rpfilter_info has flags (linux/netfilter/xt_rpfilter.h).
+// match is the rpfilter match of iptables-nft: struct xt_rpfilter_info has flags
+// (linux/netfilter/xt_rpfilter.h).
 func (b *backWalk) match(name string, info []byte) {
 	const loose, invert = 1, 8
 	if name == "rpfilter" && len(info) > 0 {

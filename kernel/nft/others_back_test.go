@@ -11,7 +11,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// backScript has rules that look a route back to the source up: those that drop what has none, and others.
+// backScript has rules that look a route back to the source up: those that drop what has none, and
+// others.
 const backScript = `table inet firewalld {
 	chain filter_PREROUTING { type filter hook prerouting priority -140; policy accept;
 		icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept

@@ -17,7 +17,8 @@ var familyNames = map[uint8]string{
 	unix.NFPROTO_ARP: "arp", unix.NFPROTO_NETDEV: "netdev", unix.NFPROTO_BRIDGE: "bridge",
 }
 
-// ingress is the hook that follows those of hooks in table inet (NF_INET_INGRESS, linux/netfilter.h).
+// ingress is the hook that follows those of hooks in table inet (NF_INET_INGRESS,
+// linux/netfilter.h).
 const ingress = 5
 
 // otherChain is a chain of somebody else's.
@@ -56,8 +57,8 @@ type OfOthers struct {
 	Chains         []string
 }
 
-// Others reads, from all tables but pbr's, which rules have to do with marks, which translate source addresses, and which keep packets from
-// connection tracking.
+// Others reads, from all tables but pbr's, which rules have to do with marks, which translate
+// source addresses, and which keep packets from connection tracking.
 func (c *Conn) Others() (OfOthers, error) {
 	for range readAttempts {
 		o := &others{chains: map[[2]string]*otherChain{}}

@@ -110,12 +110,13 @@ func (w *marksWalk) step(x *expr) {
 	case "match":
 		w.match(text(attr(x.data, compatName)), attr(x.data, compatInfo))
 	default:
-		// Most others write a register as their first attribute or none at all; a value that is taken for a mark's needs one of
-		// the above.
+		// Most others write a register as their first attribute or none at all; a value that is
+		// taken for a mark's needs one of the above.
 	}
 }
 
-// mark is a meta or ct expression: it loads a mark, the outgoing interface or something else, or changes a mark.
+// mark is a meta or ct expression: it loads a mark, the outgoing interface or something else, or
+// changes a mark.
 func (w *marksWalk) mark(x *expr, key, dreg, sreg uint16) {
 	from := fromElsewhere
 	switch k := x.u32(key); {
@@ -201,7 +202,8 @@ func (w *marksWalk) test(r register) {
 	}
 }
 
-// target is a target of iptables-nft. MARK has struct xt_mark_tginfo2 { mark, mask } (linux/netfilter/xt_mark.h).
+// target is a target of iptables-nft. MARK has struct xt_mark_tginfo2 { mark, mask }
+// (linux/netfilter/xt_mark.h).
 func (w *marksWalk) target(name string, revision uint32, info []byte) {
 	switch name {
 	case "MARK":
@@ -221,8 +223,9 @@ func (w *marksWalk) target(name string, revision uint32, info []byte) {
 	}
 }
 
-// connmark is target CONNMARK: struct xt_connmark_tginfo1 { ctmark, ctmask, nfmask, mode }, and since revision 2 xt_connmark_tginfo2
-// { ctmark, ctmask, nfmask, shift_dir, shift_bits, mode } (linux/netfilter/xt_connmark.h).
+// connmark is target CONNMARK: struct xt_connmark_tginfo1 { ctmark, ctmask, nfmask, mode }, and
+// since revision 2 xt_connmark_tginfo2 { ctmark, ctmask, nfmask, shift_dir, shift_bits, mode }
+// (linux/netfilter/xt_connmark.h).
 func (w *marksWalk) connmark(revision uint32, info []byte) {
 	const set, save, restore = 0, 1, 2
 	const bytesAt = 12
@@ -263,7 +266,8 @@ func (w *marksWalk) change(connection bool, bits uint32, constant bool, value ui
 	w.uses = append(w.uses, facts.MarkUse{Connection: connection, Writes: true, Bits: bits, Constant: constant, Value: value})
 }
 
-// match is a match of iptables-nft: xt_mark_mtinfo1 and xt_connmark_mtinfo1 both begin { mark, mask }.
+// match is a match of iptables-nft: xt_mark_mtinfo1 and xt_connmark_mtinfo1 both begin { mark, mask
+// }.
 func (w *marksWalk) match(name string, info []byte) {
 	w.back.match(name, info)
 	if (name == "mark" || name == "connmark") && len(info) >= 8 {

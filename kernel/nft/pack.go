@@ -172,7 +172,8 @@ func (p *packer) rule(r *plan.ChainRule) {
 	}
 }
 
-// choice writes what only look-ups of computed numbers, of several fields or of prefixes have, after whether there is any of it.
+// choice writes what only look-ups of computed numbers, of several fields or of prefixes have,
+// after whether there is any of it.
 func (p *packer) choice(a *plan.Action) {
 	some := a.Fields != plan.FieldList{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
 	p.bool(some)

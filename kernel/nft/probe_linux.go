@@ -22,9 +22,10 @@ type Offload struct {
 	Hardware map[string]bool
 }
 
-// ProbeOffload finds out whether the kernel has flowtables, and which devices can offload in hardware, by a transaction that the kernel
-// refuses at its end: it leaves nothing behind, no event and no new generation, but for modules that are loaded now. The error
-// is one of privilege, or of the socket.
+// ProbeOffload finds out whether the kernel has flowtables, and which devices can offload in
+// hardware, by a transaction that the kernel refuses at its end: it leaves nothing behind, no event
+// and no new generation, but for modules that are loaded now. The error is one of privilege, or of
+// the socket.
 func (c *Conn) ProbeOffload(hardware []string) (Offload, error) {
 	b := probe(hardware)
 	refused := map[uint32]error{}
@@ -56,8 +57,8 @@ const (
 	ruleAt      = 4
 )
 
-// probe writes the transaction: a flowtable without devices and a rule that leads to it, one flowtable for each device, and
-// the deletion of a chain that is not there.
+// probe writes the transaction: a flowtable without devices and a rule that leads to it, one
+// flowtable for each device, and the deletion of a chain that is not there.
 func probe(hardware []string) *batch {
 	b := newProbeBatch()
 	b.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, operation{})

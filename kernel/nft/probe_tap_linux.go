@@ -10,8 +10,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// ProbeActions finds out which of some statements the kernel has, as ProbeOffload does: nothing is left behind but modules that are
-// loaded now. The result has, for each, why it is refused, nil if it is not.
+// ProbeActions finds out which of some statements the kernel has, as ProbeOffload does: nothing is
+// left behind but modules that are loaded now. The result has, for each, why it is refused, nil if
+// it is not.
 func (c *Conn) ProbeActions(actions []plan.Action) ([]error, error) {
 	const before = 2 // messages in front of the first rule
 	b := newProbeBatch()

@@ -8,19 +8,20 @@ import (
 	"pbr/compiler/plan"
 )
 
-// bypassQueue lets packets pass that nobody listens for (NFT_QUEUE_FLAG_BYPASS, linux/netfilter/nf_tables.h, and NFQ_FLAG_BYPASS,
-// linux/netfilter/xt_NFQUEUE.h).
+// bypassQueue lets packets pass that nobody listens for (NFT_QUEUE_FLAG_BYPASS,
+// linux/netfilter/nf_tables.h, and NFQ_FLAG_BYPASS, linux/netfilter/xt_NFQUEUE.h).
 const bypassQueue = 1
 
-// The NFQUEUE target of xtables, in the revision that has flags: queue, how many there are, and flags, in the machine's byte order. The kernel
-// rounds its size up.
+// The NFQUEUE target of xtables, in the revision that has flags: queue, how many there are, and
+// flags, in the machine's byte order. The kernel rounds its size up.
 const (
 	queueTarget   = "NFQUEUE"
 	queueRevision = 3
 	queueInfoSize = 8
 )
 
-// queue writes what hands a packet, or a copy of it, to a program. One packet alone wakes the program.
+// queue writes what hands a packet, or a copy of it, to a program. One packet alone wakes the
+// program.
 func (e *ruleEncoder) queue(a *plan.Action) {
 	switch a.Kind {
 	case plan.Queue:
@@ -47,7 +48,8 @@ func (e *ruleEncoder) queue(a *plan.Action) {
 	}
 }
 
-// decodeQueue reads either form of queue. Any other target is encoded otherwise, and so stays foreign.
+// decodeQueue reads either form of queue. Any other target is encoded otherwise, and so stays
+// foreign.
 func decodeQueue(x *expr) (a plan.Action, n int) {
 	if x.name == "queue" {
 		return plan.Action{Kind: plan.Queue, Value: uint32(number16(attr(x.data, unix.NFTA_QUEUE_NUM)))}, 1

@@ -14,7 +14,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// randomRuleset is a variation of wide: other elements, rules in another order, chains and counters that come and go.
+// randomRuleset is a variation of wide: other elements, rules in another order, chains and counters
+// that come and go.
 func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 	r, _ := wide()
 	some := func() bool { return rng.IntN(2) == 0 }
@@ -131,7 +132,8 @@ func randomCounter(rng *rand.Rand, s *plan.Set) string {
 	return []string{"", "c1", "policy-x"}[rng.IntN(3)]
 }
 
-// randomTuples gives a set elements of a small space, so that those of one set meet and cut those of the next.
+// randomTuples gives a set elements of a small space, so that those of one set meet and cut those
+// of the next.
 func randomTuples(rng *rand.Rand, s *plan.Set, targets []string) {
 	if rng.IntN(4) == 0 {
 		s.Interval = !s.Interval
@@ -190,8 +192,9 @@ func overlap(types []plan.Type, a, b *plan.Tuple) bool {
 
 var secondNames = regexp.MustCompile(`((?:@|\t(?:set|map) )[\w-]+)/alt\b`)
 
-// blocks are the objects of a listing in order of their text: the order of objects means nothing, and that of the
-// elements of a map of several fields is that of their making. Which of its two names a set has tells only its history.
+// blocks are the objects of a listing in order of their text: the order of objects means nothing,
+// and that of the elements of a map of several fields is that of their making. Which of its two
+// names a set has tells only its history.
 func blocks(listing string) string {
 	parts := strings.Split(secondNames.ReplaceAllString(listing, "$1"), "\n\n")
 	for i := range parts {

@@ -15,14 +15,15 @@ import (
 // readAttempts is how often a read starts again because something changed while it went on.
 const readAttempts = 10
 
-// Read reads the table. All of it is of one generation. guess, nil for none, is what the table probably has: the kernel
-// is asked whether it has the elements of big sets instead of for all of them, and the result shares the guess's memory.
+// Read reads the table. All of it is of one generation. guess, nil for none, is what the table
+// probably has: the kernel is asked whether it has the elements of big sets instead of for all of
+// them, and the result shares the guess's memory.
 func (c *Conn) Read(guess *plan.Ruleset) (*Live, error) {
 	return c.read(&reader{guess: guess})
 }
 
-// Outline reads the table without the elements of its named sets, which take the kernel long to list (see bigSet). It is enough to tell what
-// there is, and no base for Apply.
+// Outline reads the table without the elements of its named sets, which take the kernel long to
+// list (see bigSet). It is enough to tell what there is, and no base for Apply.
 func (c *Conn) Outline() (*plan.Ruleset, error) {
 	live, err := c.read(&reader{outline: true})
 	if err != nil {
@@ -45,9 +46,10 @@ func (c *Conn) read(how *reader) (*Live, error) {
 	return nil, fmt.Errorf("reading table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, readAttempts)
 }
 
-// Load is Read without reading, from a snapshot: it succeeds when nothing of the namespace's nftables has
-// changed since that was taken; if it does not, the result is still a guess, or nil. want is what the table is going to be compared with; the result shares its memory and
-// the snapshot's.
+// Load is Read without reading, from a snapshot: it succeeds when nothing of the namespace's
+// nftables has changed since that was taken; if it does not, the result is still a guess, or nil.
+// want is what the table is going to be compared with; the result shares its memory and the
+// snapshot's.
 func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	live, err := parseSnapshot(snapshot, want)
 	if err != nil || live.identity != c.identity() {
@@ -56,7 +58,8 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	return live, c.Unchanged(live)
 }
 
-// Unchanged reports whether nftables is what it was when live was read, but for members of living sets that pbr changed.
+// Unchanged reports whether nftables is what it was when live was read, but for members of living
+// sets that pbr changed.
 func (c *Conn) Unchanged(live *Live) bool {
 	s := c.Ledger.hold()
 	defer s.release()
@@ -90,7 +93,8 @@ func (c *Conn) readOnce(r reader) (*Live, error) {
 	return r.live, nil
 }
 
-// onlyMembers reports whether members of living sets, which are not read here, are all that changed between two generations.
+// onlyMembers reports whether members of living sets, which are not read here, are all that changed
+// between two generations.
 func (c *Conn) onlyMembers(earlier, later uint32) bool {
 	s := c.Ledger.hold()
 	defer s.release()
@@ -105,7 +109,8 @@ type reader struct {
 	guess *plan.Ruleset
 	// outline leaves out the elements of named sets.
 	outline bool
-	// counts are how many elements the kernel says that each named set has; 0 where it does not say.
+	// counts are how many elements the kernel says that each named set has; 0 where it does not
+	// say.
 	counts map[string]int
 	// traces are the owners of trace chains, by chain.
 	traces map[string]TraceOwner
@@ -262,7 +267,8 @@ func (r *reader) elements(s *plan.Set) error {
 	return nil
 }
 
-// anonymousSets puts the elements of anonymous sets into words, so that foreign rules differ when these do.
+// anonymousSets puts the elements of anonymous sets into words, so that foreign rules differ when
+// these do.
 func (r *reader) anonymousSets(sets []plan.Set) error {
 	r.anonymous = make(map[string]string, len(sets))
 	for i := range sets {

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Registers have 16 bytes, or as NFT_REG32 4 bytes each: the first of these is the first part of register 1. What has
-// several words lies in one register and those that follow; the kernel and nft call a part that begins a register
-// by the register's number.
+// Registers have 16 bytes, or as NFT_REG32 4 bytes each: the first of these is the first part of
+// register 1. What has several words lies in one register and those that follow; the kernel and nft
+// call a part that begins a register by the register's number.
 const (
 	reg2        = unix.NFT_REG_2
 	wordsPerReg = 4

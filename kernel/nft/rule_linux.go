@@ -60,7 +60,8 @@ func (e *ruleEncoder) ruleAttrs(w *writer, r *plan.ChainRule) error {
 	return nil
 }
 
-// decodeRule turns a rule's expressions and user data into what encodes to exactly them, or into a foreign rule.
+// decodeRule turns a rule's expressions and user data into what encodes to exactly them, or into a
+// foreign rule.
 func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 	xs := splitExprs(raw)
 	r, ok := parseRule(effective(xs))
@@ -87,8 +88,9 @@ func (e *ruleEncoder) nameSets(r *plan.ChainRule) {
 	}
 }
 
-// sameExprs reports whether two lists of expressions are the same. Kernels of one architecture give ours back byte for
-// byte; others put padding before numbers of 64 bits, and the order of attributes is nobody's promise.
+// sameExprs reports whether two lists of expressions are the same. Kernels of one architecture give
+// ours back byte for byte; others put padding before numbers of 64 bits, and the order of
+// attributes is nobody's promise.
 func sameExprs(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -100,10 +102,11 @@ func sameExprs(a, b []byte) bool {
 	})
 }
 
-// effective returns expressions in the form that pbr writes: without what does nothing, and with a comparison for
-// either end of an interval. Where the keys of an interval map have several fields, nft turns round the bytes of "meta
-// l4proto", of which there is one; from 1.1 on it tests an interval by one expression; and from 1.1.4 on it compares
-// one byte of the number that says whether there is a route.
+// effective returns expressions in the form that pbr writes: without what does nothing, and with a
+// comparison for either end of an interval. Where the keys of an interval map have several fields,
+// nft turns round the bytes of "meta l4proto", of which there is one; from 1.1 on it tests an
+// interval by one expression; and from 1.1.4 on it compares one byte of the number that says
+// whether there is a route.
 func effective(xs []expr) []expr {
 	var out []expr
 	for _, x := range xs {

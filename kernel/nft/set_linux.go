@@ -10,16 +10,16 @@ import (
 	"pbr/compiler/plan"
 )
 
-// setTypes has nft's numbers of the key types (enum datatypes in nftables' include/datatype.h); the kernel
-// keeps them for nft and does not look at them.
+// setTypes has nft's numbers of the key types (enum datatypes in nftables' include/datatype.h); the
+// kernel keeps them for nft and does not look at them.
 var setTypes = map[plan.Type]uint32{
 	plan.TypeNFProto: 2, plan.TypeIPv4: 7, plan.TypeIPv6: 8, plan.TypeEther: 9, plan.TypeProto: 12, plan.TypePort: 13,
 	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeClass: 21, plan.TypeUID: 24, plan.TypeGID: 25, plan.TypeCTState: 26, plan.TypeCTDir: 27, plan.TypeCTStatus: 28,
 	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4, plan.TypeTime: 43, plan.TypeCgroup: 46,
 }
 
-// concatBits is how far nft shifts the type of one field of a key to put the next one's number behind it (TYPE_BITS in
-// nftables' include/datatype.h). So there is room for maxFields of them.
+// concatBits is how far nft shifts the type of one field of a key to put the next one's number
+// behind it (TYPE_BITS in nftables' include/datatype.h). So there is room for maxFields of them.
 const (
 	concatBits = 6
 	maxFields  = 5
@@ -102,13 +102,15 @@ func setAttrs(w *writer, s *plan.Set) error {
 	if desc := setDesc(s); len(desc) > 0 {
 		w.bytes(unix.NFTA_SET_DESC, desc)
 	}
-	// The kernel wants a number that is unique in the transaction, and only there; sets are found by name.
+	// The kernel wants a number that is unique in the transaction, and only there; sets are found
+	// by name.
 	w.u32(unix.NFTA_SET_ID, 0)
 	w.bytes(unix.NFTA_SET_USERDATA, setUserdata(s))
 	return nil
 }
 
-// setDesc is what a set's description says besides: how many elements it takes, and where in the key intervals are.
+// setDesc is what a set's description says besides: how many elements it takes, and where in the
+// key intervals are.
 func setDesc(s *plan.Set) []byte {
 	var w writer
 	if s.Size > 0 {
@@ -184,8 +186,9 @@ func setUserdata(s *plan.Set) []byte {
 	return appendComment(b, udataSetComment, s.Comment)
 }
 
-// udataNumbers is what nft keeps with a map from "typeof numgen inc mod 1024" to verdicts. A type without a name is known
-// by an expression that has it; expressions nest in the same form (src/numgen.c and src/expression.c of nftables). The modulus means nothing.
+// udataNumbers is what nft keeps with a map from "typeof numgen inc mod 1024" to verdicts. A type
+// without a name is known by an expression that has it; expressions nest in the same form
+// (src/numgen.c and src/expression.c of nftables). The modulus means nothing.
 var udataNumbers = func() []byte {
 	number := appendUdata32(nil, udataNumgenType, unix.NFT_NG_INCREMENTAL)
 	number = appendUdata32(number, udataNumgenMod, 1024)
@@ -218,7 +221,8 @@ func appendUdata32(b []byte, typ byte, v uint32) []byte {
 	return binary.NativeEndian.AppendUint32(append(b, typ, 4), v)
 }
 
-// keyByteOrder is the byte order of nft's own data type, also where an interval set holds the keys big-endian.
+// keyByteOrder is the byte order of nft's own data type, also where an interval set holds the keys
+// big-endian.
 func keyByteOrder(t plan.Type) uint32 {
 	switch {
 	case hostEndian(t), t == plan.TypeIfname:
@@ -280,8 +284,8 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 	if flags&setAnonymous == 0 && !describes(desc, &s) {
 		odd("size or fields %x", desc)
 	}
-	// The rest of the user data tells nft how to list the set. Versions of nft differ in what they keep there,
-	// and the kernel does not look at it.
+	// The rest of the user data tells nft how to list the set. Versions of nft differ in what they
+	// keep there, and the kernel does not look at it.
 	s.Comment = udataText(attr(raw, unix.NFTA_SET_USERDATA), udataSetComment)
 	s.Foreign = joinForeign(foreign)
 	return s, flags

@@ -10,12 +10,12 @@ import (
 	"pbr/compiler/plan"
 )
 
-// A snapshot is a Live in a file, so that the next run need not read the kernel when nobody changed anything since. It
-// holds plan values, not kernel ones: a wanted ruleset is compared with it piece by piece in the
-// snapshot's own form, and only pieces that differ are decoded.
+// A snapshot is a Live in a file, so that the next run need not read the kernel when nobody changed
+// anything since. It holds plan values, not kernel ones: a wanted ruleset is compared with it piece
+// by piece in the snapshot's own form, and only pieces that differ are decoded.
 //
-// Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains. Numbers are unsigned varints,
-// strings and blobs have their length before them.
+// Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains.
+// Numbers are unsigned varints, strings and blobs have their length before them.
 const snapshotMagic = "pbr-nft-6\n"
 
 // errSnapshot is what any damaged snapshot is.
@@ -23,7 +23,8 @@ var errSnapshot = errors.New("snapshot is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Snapshot returns l for Conn.Load to start from, or nil when l holds anything that is not pbr's and so is not worth keeping.
+// Snapshot returns l for Conn.Load to start from, or nil when l holds anything that is not pbr's
+// and so is not worth keeping.
 func (l *Live) Snapshot() []byte {
 	if l.identity == "" || l.rebuild || len(l.irregular)+len(l.foreign)+len(l.Ruleset.Foreign) > 0 || hasForeign(&l.Ruleset) {
 		return nil
@@ -155,7 +156,8 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 	return out
 }
 
-// set reads a set, and returns whether the kernel has it under its second name, and the piece that has its elements too.
+// set reads a set, and returns whether the kernel has it under its second name, and the piece that
+// has its elements too.
 func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte) {
 	head := unpacker{b: u.blob()}
 	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(), Counted: head.bool(), Comment: head.str(),

@@ -18,7 +18,8 @@ const (
 	queueSize = 8 << 20
 )
 
-// nfgenLen is the size of struct nfgenmsg (linux/netfilter/nfnetlink.h), which follows the netlink header.
+// nfgenLen is the size of struct nfgenmsg (linux/netfilter/nfnetlink.h), which follows the netlink
+// header.
 const nfgenLen = 4
 
 // errDumpInterrupted means that objects changed while they were listed.
@@ -29,7 +30,8 @@ type socket struct {
 	fd  int
 	seq uint32
 	buf []byte
-	// interrupted tells that objects changed while they were listed; tolerant leaves it to the caller what becomes of that.
+	// interrupted tells that objects changed while they were listed; tolerant leaves it to the
+	// caller what becomes of that.
 	interrupted, tolerant bool
 }
 
@@ -50,8 +52,9 @@ func openSocket() (*socket, error) {
 	return s, nil
 }
 
-// grow makes a buffer at least that large, up to the system's limit where the privilege to exceed it lacks. A larger one stays: what is sent
-// next may need it. The kernel tells twice the size that was set (socket(7)).
+// grow makes a buffer at least that large, up to the system's limit where the privilege to exceed
+// it lacks. A larger one stays: what is sent next may need it. The kernel tells twice the size that
+// was set (socket(7)).
 func (s *socket) grow(force, plain, size int) {
 	if have, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, plain); err == nil && have/2 >= size {
 		return
@@ -155,8 +158,8 @@ func (s *socket) ask(msg uint16, family uint8, f func(attrs []byte)) error {
 	return err
 }
 
-// query sends a request, and calls f with the attributes of each object of the answer up to its end, which is the dump's or
-// the acknowledgement.
+// query sends a request, and calls f with the attributes of each object of the answer up to its
+// end, which is the dump's or the acknowledgement.
 func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(attrs []byte) error) error {
 	if err := fault.At("before asking nftables"); err != nil {
 		return err

@@ -28,15 +28,17 @@ type source struct {
 	// mask and shift take a field out of the bytes that hold it.
 	mask  []byte
 	shift int
-	// family and proto are the meta nfproto and l4proto values that the field needs, 0 for none; ether that it needs Ethernet.
+	// family and proto are the meta nfproto and l4proto values that the field needs, 0 for none;
+	// ether that it needs Ethernet.
 	family, proto uint8
 	ether         bool
 	// prefixes tells that an interval may be a prefix.
 	prefixes bool
 }
 
-// Offsets in bytes: RFC 791 and RFC 8200 for addresses, RFC 768 and 9293 for ports, IEEE 802.3 for the
-// source address, RFC 2474 for DSCP (the upper 6 bits of the second byte, in IPv6 shifted by 4 bits of version).
+// Offsets in bytes: RFC 791 and RFC 8200 for addresses, RFC 768 and 9293 for ports, IEEE 802.3 for
+// the source address, RFC 2474 for DSCP (the upper 6 bits of the second byte, in IPv6 shifted by 4
+// bits of version).
 var sources = [...]source{
 	plan.FieldIIFName: {kind: fromMeta, key: unix.NFT_META_IIFNAME},
 	plan.FieldOIFName: {kind: fromMeta, key: unix.NFT_META_OIFNAME},
@@ -90,7 +92,8 @@ var sources = [...]source{
 	plan.FieldEtherSAddr: {kind: fromPayload, place: payload{unix.NFT_PAYLOAD_LL_HEADER, 6, 6}, ether: true},
 }
 
-// spansBytes reports whether the bits of the field lie across bytes, so that only a comparison under a mask gets at them.
+// spansBytes reports whether the bits of the field lie across bytes, so that only a comparison
+// under a mask gets at them.
 func (s *source) spansBytes() bool { return len(s.mask) > 1 }
 
 // value is a key as the register holds it after load and mask.
@@ -111,7 +114,8 @@ func (s *source) value(k plan.Key, width int) []byte {
 // hostEndian reports whether the register holds a number in the machine's byte order.
 func (s *source) hostEndian() bool { return s.kind != fromPayload }
 
-// key2plan is the opposite of value. With swapped the register was made big-endian before the comparison.
+// key2plan is the opposite of value. With swapped the register was made big-endian before the
+// comparison.
 func (s *source) key2plan(v []byte, swapped bool) (k plan.Key) {
 	switch {
 	case len(v) > len(k):
@@ -134,8 +138,8 @@ func (s *source) numeric() bool {
 	return s.kind != fromMeta || s.key != unix.NFT_META_IIFNAME && s.key != unix.NFT_META_OIFNAME
 }
 
-// fieldOf finds the field that an expression loads, given the l4proto that the rule has tested so far
-// (0 unknown); ok is false when it loads none.
+// fieldOf finds the field that an expression loads, given the l4proto that the rule has tested so
+// far (0 unknown); ok is false when it loads none.
 func fieldOf(x *expr, proto uint8) (f plan.Field, s *source, ok bool) {
 	switch x.name {
 	case "meta":

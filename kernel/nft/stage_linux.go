@@ -12,14 +12,17 @@ import (
 	"pbr/compiler/plan"
 )
 
-// The elements of a very long list are a long transaction, in which nobody else can change anything: 300,000 intervals take the kernel a second,
-// and a busy machine several. Nothing leads packets to a set before the rules that do are there, so it can be filled bit by bit, and other
-// changes go ahead in between. Such a staged set is none of the table's until Apply takes it over: Read does not see it.
+// The elements of a very long list are a long transaction, in which nobody else can change
+// anything: 300,000 intervals take the kernel a second, and a busy machine several. Nothing leads
+// packets to a set before the rules that do are there, so it can be filled bit by bit, and other
+// changes go ahead in between. Such a staged set is none of the table's until Apply takes it over:
+// Read does not see it.
 
 const (
 	// stageFrom is how many elements a set has to get for it to be staged.
 	stageFrom = 20_000
-	// Of them as many are sent at once as the kernel takes in stageTime, within these bounds: each transaction costs by the size of the set, too.
+	// Of them as many are sent at once as the kernel takes in stageTime, within these bounds: each
+	// transaction costs by the size of the set, too.
 	stageLeast, stageMost = 2_000, 16_000
 	stageTime             = 50 * time.Millisecond
 )
@@ -57,7 +60,8 @@ func (c *Conn) ToStage(live *Live, want *plan.Ruleset) (list []*Staged) {
 	return list
 }
 
-// Stage sends the next part of a set. Generation is the one that is changed, ErrChanged says that it is not.
+// Stage sends the next part of a set. Generation is the one that is changed, ErrChanged says that
+// it is not.
 func (c *Conn) Stage(s *Staged, generation uint32) (next uint32, err error) {
 	moment := c.Ledger.hold()
 	defer moment.release()
@@ -118,7 +122,8 @@ func (c *Conn) Unstage() error {
 	return nil
 }
 
-// takeStaged finds the staged sets that are what the edit makes anew, and returns the names of the sets. Each of them is made beside the old one.
+// takeStaged finds the staged sets that are what the edit makes anew, and returns the names of the
+// sets. Each of them is made beside the old one.
 func (c *Conn) takeStaged(live *Live, changes *plan.Changes) map[string]bool {
 	var taken map[string]bool
 	if !live.exists {

@@ -16,8 +16,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// layer is a ruleset that looks four fields up in a map of n elements, each of a network of its own, and counts what the
-// map does not know. Elements lead to chain "a".
+// layer is a ruleset that looks four fields up in a map of n elements, each of a network of its
+// own, and counts what the map does not know. Elements lead to chain "a".
 func layer(n int) *plan.Ruleset {
 	s := plan.Set{Name: "layer", Concat: fourFields, Interval: true, Map: true}
 	for i := range n {
@@ -85,7 +85,8 @@ func leading(r *plan.Ruleset, i, j int) *plan.Ruleset {
 	return c
 }
 
-// TestAnEditSendsWhatDiffers counts messages and bytes of edits of a map of 10,000 elements, and of its neighbours.
+// TestAnEditSendsWhatDiffers counts messages and bytes of edits of a map of 10,000 elements, and of
+// its neighbours.
 func TestAnEditSendsWhatDiffers(t *testing.T) {
 	n := newNetns(t)
 	r := layer(10_000)
@@ -137,8 +138,8 @@ func TestManyRemovalsMakeAMapAnew(t *testing.T) {
 	}
 }
 
-// flood sends datagrams from 127.0.0.1 to its port 1500 until the returned function is called, which tells how many. Their
-// way is through the map's first element.
+// flood sends datagrams from 127.0.0.1 to its port 1500 until the returned function is called,
+// which tells how many. Their way is through the map's first element.
 func (n *netns) flood() (stop func() int64) {
 	n.t.Helper()
 	var conn *net.UDPConn
@@ -195,8 +196,9 @@ func (n *netns) counters() map[string]int64 {
 	return out
 }
 
-// TestPacketsMissNoMapThatChanges sends as fast as it can while the map is edited and made anew: each packet is counted
-// where the map led it before or after, none is missed, and neither counters nor remembered clients are lost.
+// TestPacketsMissNoMapThatChanges sends as fast as it can while the map is edited and made anew:
+// each packet is counted where the map led it before or after, none is missed, and neither counters
+// nor remembered clients are lost.
 func TestPacketsMissNoMapThatChanges(t *testing.T) {
 	for name, ruleset := range map[string]func(int) *plan.Ruleset{"intervals": layer, "exact": exactly, "addresses": addresses} {
 		t.Run(name, func(t *testing.T) { missNoMap(t, ruleset(2000)) })
@@ -232,7 +234,8 @@ func missNoMap(t *testing.T, r *plan.Ruleset) {
 	}
 }
 
-// TestWhatIsPreparedIsTakenBack lets the kernel refuse the rule that would have led to a new map and a new chain.
+// TestWhatIsPreparedIsTakenBack lets the kernel refuse the rule that would have led to a new map
+// and a new chain.
 func TestWhatIsPreparedIsTakenBack(t *testing.T) {
 	n := newNetns(t)
 	r := layer(10)
@@ -257,7 +260,8 @@ func TestWhatIsPreparedIsTakenBack(t *testing.T) {
 	}
 }
 
-// TestWhatWasPreparedAndLeftIsPutRight cuts a change off between its two transactions, in either direction of the names.
+// TestWhatWasPreparedAndLeftIsPutRight cuts a change off between its two transactions, in either
+// direction of the names.
 func TestWhatWasPreparedAndLeftIsPutRight(t *testing.T) {
 	n := newNetns(t)
 	r := layer(10)

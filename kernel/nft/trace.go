@@ -8,8 +8,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Chains of pbr trace in pbr's own table: of packets that arrive, of the router's own, and one that shows by which interface any of them
-// leaves, since packets under way may meet no other chain there. They are there only while it runs.
+// Chains of pbr trace in pbr's own table: of packets that arrive, of the router's own, and one that
+// shows by which interface any of them leaves, since packets under way may meet no other chain
+// there. They are there only while it runs.
 const (
 	TraceChain      = "trace"
 	TraceLocalChain = "trace-local"
@@ -20,8 +21,8 @@ func isTraceChain(name string) bool {
 	return name == TraceChain || name == TraceLocalChain || name == traceOutChain
 }
 
-// TraceOwner is the process that traces. Start is when it started, in clock ticks since boot (proc_pid_stat(5)), which tells it from a later
-// process of the same number.
+// TraceOwner is the process that traces. Start is when it started, in clock ticks since boot
+// (proc_pid_stat(5)), which tells it from a later process of the same number.
 type TraceOwner struct {
 	PID   int
 	Start string
@@ -68,7 +69,8 @@ type TraceEvent struct {
 	Handle       uint64
 	// Dropped reports whether the packet's way ends here.
 	Dropped bool
-	// IIF and OIF are interface numbers, 0 for none. They and the headers stand only in the first event of a base chain.
+	// IIF and OIF are interface numbers, 0 for none. They and the headers stand only in the first
+	// event of a base chain.
 	IIF, OIF           int
 	Mark               uint32
 	Network, Transport []byte

@@ -13,7 +13,8 @@ import (
 	"pbr/kernel/netevents"
 )
 
-// traceChains are as they are made: behind the reassembly of fragments (-400), ahead of everything else.
+// traceChains are as they are made: behind the reassembly of fragments (-400), ahead of everything
+// else.
 var traceChains = []plan.Chain{
 	{Name: TraceChain, Kind: "filter", Hook: "prerouting", Priority: -399},
 	{Name: TraceLocalChain, Kind: "filter", Hook: "output", Priority: -399},
@@ -21,7 +22,8 @@ var traceChains = []plan.Chain{
 
 var traceOut = plan.Chain{Name: traceOutChain, Kind: "filter", Hook: "postrouting", Priority: -399}
 
-// StartTrace makes the chains that mark packets for tracing, for the calling process. Chains that a dead process left are replaced.
+// StartTrace makes the chains that mark packets for tracing, for the calling process. Chains that a
+// dead process left are replaced.
 func (c *Conn) StartTrace(f *TraceFilter) error {
 	owner := TraceOwner{PID: os.Getpid(), Start: startTime(os.Getpid())}
 	for range deleteTries {
@@ -155,7 +157,8 @@ func (c *Conn) EndTrace() error {
 	return fmt.Errorf("removing the chain %s: %w", TraceChain, ErrChanged)
 }
 
-// tracing returns the owners of the trace chains that are there, by chain. What somebody else put there has none, and no process.
+// tracing returns the owners of the trace chains that are there, by chain. What somebody else put
+// there has none, and no process.
 func (c *Conn) tracing() (map[string]TraceOwner, error) {
 	owners := map[string]TraceOwner{}
 	err := c.dump(unix.NFT_MSG_GETCHAIN, familyInet, inTable(), func(raw []byte) error {
@@ -182,7 +185,8 @@ func (c *Conn) tracing() (map[string]TraceOwner, error) {
 // alive reports whether the process still runs.
 func (o TraceOwner) alive() bool { return o.PID > 0 && o.Start != "" && startTime(o.PID) == o.Start }
 
-// startTime is a process' starttime in proc_pid_stat(5), empty if there is none. The second field, in brackets, may have spaces.
+// startTime is a process' starttime in proc_pid_stat(5), empty if there is none. The second field,
+// in brackets, may have spaces.
 func startTime(pid int) string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -197,8 +201,8 @@ func startTime(pid int) string {
 	return fields[startField]
 }
 
-// hideTrace leaves out of what was read the trace chains whose process runs: they are no drift, and nobody's to remove. What was read
-// then says nothing of the time after that process.
+// hideTrace leaves out of what was read the trace chains whose process runs: they are no drift, and
+// nobody's to remove. What was read then says nothing of the time after that process.
 func (r *reader) hideTrace() {
 	rs := &r.live.Ruleset
 	for i := len(rs.Chains) - 1; i >= 0; i-- {

@@ -29,7 +29,8 @@ func tupleFromKernel(s *plan.Set, key []byte) string {
 	return string(key)
 }
 
-// swapFields turns fields that a set without intervals holds in the machine's byte order into big-endian ones, or back.
+// swapFields turns fields that a set without intervals holds in the machine's byte order into
+// big-endian ones, or back.
 func swapFields(b []byte, types []plan.Type) {
 	for _, t := range types {
 		if hostEndian(t) && littleEndian {
@@ -78,7 +79,8 @@ func checkTuples(s *plan.Set) error {
 	return nil
 }
 
-// setTuple takes one end of an element's key. The kernel may leave out the second one where it is the first.
+// setTuple takes one end of an element's key. The kernel may leave out the second one where it is
+// the first.
 func setTuple(t *plan.Tuple, typ uint16, packed string) {
 	if typ == setElemKeyEnd {
 		t.To = packed

@@ -36,8 +36,9 @@ func (e *ruleEncoder) verdictMap(a *plan.Action) error {
 	return nil
 }
 
-// mapSource is the source of a field of a map's key. The rule's matches have to have tested the family, and the protocol
-// of a field that needs one: then what is read back from the kernel is the same rule, whoever wrote the test.
+// mapSource is the source of a field of a map's key. The rule's matches have to have tested the
+// family, and the protocol of a field that needs one: then what is read back from the kernel is the
+// same rule, whoever wrote the test.
 func (e *ruleEncoder) mapSource(f plan.Field) (*source, error) {
 	if f == 0 || int(f) >= len(sources) {
 		return nil, fmt.Errorf("field %d is unknown", f)

@@ -17,7 +17,8 @@ type Watcher struct {
 	events *netevents.Listener
 	// Filled, if set, reports whether others may fill a set: its elements are then not told of.
 	Filled func(set string) bool
-	// counts has, of the transaction being told of, how many objects of each kind were added and deleted.
+	// counts has, of the transaction being told of, how many objects of each kind were added and
+	// deleted.
 	counts map[counted]int
 	// names are the objects of that transaction.
 	names map[string]bool
@@ -29,8 +30,9 @@ type counted struct {
 	deleted bool
 }
 
-// Watch begins to watch the table in c's network namespace, from now on. What c itself does is not told of. It has to be
-// called as all of c's methods; the Watcher then is independent of c. What others do is not told of either.
+// Watch begins to watch the table in c's network namespace, from now on. What c itself does is not
+// told of. It has to be called as all of c's methods; the Watcher then is independent of c. What
+// others do is not told of either.
 func (c *Conn) Watch(others ...*Conn) (*Watcher, error) {
 	var own []uint32
 	for _, conn := range append(others, c) {
@@ -63,7 +65,8 @@ func (s *socket) port() (uint32, error) {
 // Close makes Next, one that waits too, return os.ErrClosed.
 func (w *Watcher) Close() error { return w.events.Close() }
 
-// Next waits for changes and returns them, at times none; after an error other than os.ErrClosed it can be called again.
+// Next waits for changes and returns them, at times none; after an error other than os.ErrClosed it
+// can be called again.
 func (w *Watcher) Next() ([]Change, error) {
 	msgs, err := w.events.Receive()
 	if err != nil {
@@ -92,7 +95,8 @@ func (w *Watcher) Next() ([]Change, error) {
 	return out, nil
 }
 
-// tableAttr is the attribute with the table's name in all of these messages (NFTA_*_TABLE, linux/netfilter/nf_tables.h).
+// tableAttr is the attribute with the table's name in all of these messages (NFTA_*_TABLE,
+// linux/netfilter/nf_tables.h).
 const tableAttr = unix.NFTA_TABLE_NAME
 
 // count notes one object of a transaction, if it is of the table.
@@ -152,7 +156,8 @@ const (
 var objectKinds = [...]struct {
 	name                      string
 	added, deleted, destroyed int
-	// owner is the kind of object that it is a part of, or itself, and ownerName the attribute with that one's name.
+	// owner is the kind of object that it is a part of, or itself, and ownerName the attribute with
+	// that one's name.
 	owner     string
 	ownerName uint16
 }{

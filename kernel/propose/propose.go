@@ -1,5 +1,5 @@
-// Package propose writes a first policy from what a machine shows of its network. It is a pure function from a survey to text, and
-// what it writes passes pbr check.
+// Package propose writes a first policy from what a machine shows of its network. It is a pure
+// function from a survey to text, and what it writes passes pbr check.
 package propose
 
 import (
@@ -24,7 +24,8 @@ func Policy(s *facts.Survey) (string, error) {
 	return p.write(), nil
 }
 
-// Seen lists the interfaces, one a line, and what else was found, as comments of the policy have it.
+// Seen lists the interfaces, one a line, and what else was found, as comments of the policy have
+// it.
 func Seen(s *facts.Survey) []string { return newProposal(s).seen() }
 
 // uplink is an interface with a default route.
@@ -37,7 +38,8 @@ type uplink struct {
 	others int
 }
 
-// metric is the smaller one of both IP versions; IPv4's decides where there is one, since routing daemons count in IPv6 by other numbers.
+// metric is the smaller one of both IP versions; IPv4's decides where there is one, since routing
+// daemons count in IPv6 by other numbers.
 func (u *uplink) metric() uint32 {
 	if u.route4 != nil {
 		return u.route4.Metric
@@ -104,7 +106,8 @@ func (u *uplink) compare(o *uplink) int {
 	return cmp.Or(cmp.Compare(only6(u), only6(o)), cmp.Compare(u.metric(), o.metric()))
 }
 
-// distances returns each uplink's distance in default: equal metrics share one, as main does with several next hops.
+// distances returns each uplink's distance in default: equal metrics share one, as main does with
+// several next hops.
 func (p *proposal) distances() []int {
 	out := make([]int, len(p.uplinks))
 	for i, u := range p.uplinks {

@@ -17,7 +17,8 @@ import (
 	"pbr/kernel/propose"
 )
 
-// machines has a directory for each shape of machine: what it shows, and the policy that is proposed. integration makes each for real.
+// machines has a directory for each shape of machine: what it shows, and the policy that is
+// proposed. integration makes each for real.
 const machines = "../../fixtures/machines"
 
 func read(t *testing.T, dir, name string) string {
@@ -68,7 +69,8 @@ func TestMachines(t *testing.T) {
 
 var setting = regexp.MustCompile(`(?m)^( *)#(\S| +\{)`)
 
-// taken is a policy with all its proposals taken: the # of settings is away, that of sentences is not.
+// taken is a policy with all its proposals taken: the # of settings is away, that of sentences is
+// not.
 func taken(text string) string { return setting.ReplaceAllString(text, "$1$2") }
 
 // passes tells what pbr check --strict would not let pass, but for warnings of a code.

@@ -12,8 +12,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// targets are what checks ask, two of different operators for each uplink, and other ones for the next: a dead target is then no dead
-// line. They answer pings to everybody.
+// targets are what checks ask, two of different operators for each uplink, and other ones for the
+// next: a dead target is then no dead line. They answer pings to everybody.
 var targets = [][2][2]string{
 	{{"1.1.1.1", "8.8.8.8"}, {"2606:4700:4700::1111", "2001:4860:4860::8888"}},
 	{{"9.9.9.9", "208.67.222.222"}, {"2620:fe::fe", "2620:119:35::35"}},

@@ -14,11 +14,13 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// BurstSize is how many routes one call of SetRoutes or RouteEdit.Del is to be given at most: so many refusals fit into the
-// socket's queue, and a caller that was told to stop does so after as many.
+// BurstSize is how many routes one call of SetRoutes or RouteEdit.Del is to be given at most: so
+// many refusals fit into the socket's queue, and a caller that was told to stop does so after as
+// many.
 const BurstSize = 128
 
-// SetRoutes is SetRoute for many, in their order, at a fraction of its price. It returns an error for each, nil for those that are set.
+// SetRoutes is SetRoute for many, in their order, at a fraction of its price. It returns an error
+// for each, nil for those that are set.
 func (c *Conn) SetRoutes(routes []plan.Route) []error {
 	bodies, errs := make([][]byte, len(routes)), make([]error, len(routes))
 	for i, r := range routes {
@@ -33,8 +35,8 @@ func (c *Conn) SetRoutes(routes []plan.Route) []error {
 	return errs
 }
 
-// RouteEdit deletes routes, and lists those of a table and protocol at most once for all of them. What others change after that it
-// does not see, so one is for a burst of changes.
+// RouteEdit deletes routes, and lists those of a table and protocol at most once for all of them.
+// What others change after that it does not see, so one is for a burst of changes.
 type RouteEdit struct {
 	c *Conn
 	// live are the routes listed so far, by what listed them and by their keys.
@@ -53,7 +55,8 @@ func (c *Conn) EditRoutes() *RouteEdit {
 	return &RouteEdit{c: c, live: map[routeList]map[plan.RouteKey][]liveRoute{}}
 }
 
-// Del is DelRoute for many, in their order. It returns an error for each, nil for those that are gone.
+// Del is DelRoute for many, in their order. It returns an error for each, nil for those that are
+// gone.
 func (e *RouteEdit) Del(routes []plan.Route) []error {
 	bodies, errs := make([][]byte, len(routes)), make([]error, len(routes))
 	for i, r := range routes {
@@ -102,9 +105,10 @@ func (e *RouteEdit) list(l routeList) (map[plan.RouteKey][]liveRoute, error) {
 	return byKey, nil
 }
 
-// burst sends requests in one datagram; the kernel has handled all of them when the call that sends it returns. It leaves out nil
-// bodies and those that have an error, and fills in errors. What the kernel does not answer clearly is asked again alone: these
-// requests may be repeated, and their errors are then in the kernel's own words.
+// burst sends requests in one datagram; the kernel has handled all of them when the call that sends
+// it returns. It leaves out nil bodies and those that have an error, and fills in errors. What the
+// kernel does not answer clearly is asked again alone: these requests may be repeated, and their
+// errors are then in the kernel's own words.
 func (c *Conn) burst(typ, flags int, bodies [][]byte, errs []error) {
 	for i, body := range bodies {
 		if body != nil && errs[i] == nil {

@@ -23,8 +23,8 @@ func destinations(n int) []plan.Route {
 	return out
 }
 
-// Many routes come and go in a time that is proportional to their number: a second is 20 times what it takes, and a
-// hundredth of what a list for each took.
+// Many routes come and go in a time that is proportional to their number: a second is 20 times what
+// it takes, and a hundredth of what a list for each took.
 func TestManyRoutes(t *testing.T) {
 	c := newNetns(t)
 	routes := destinations(manyRoutes)
@@ -55,7 +55,8 @@ func TestManyRoutes(t *testing.T) {
 	}
 }
 
-// A route that the kernel refuses, alone or among others, has an error that names it; the others are set.
+// A route that the kernel refuses, alone or among others, has an error that names it; the others
+// are set.
 func TestRefusedInABurst(t *testing.T) {
 	c := newNetns(t)
 	routes := destinations(BurstSize)

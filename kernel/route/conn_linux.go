@@ -15,8 +15,8 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// dumpPatience is how long a dump that the kernel changed under (NLM_F_DUMP_INTR) is tried anew: under a storm of changes of
-// addresses half of all dumps of them are interrupted.
+// dumpPatience is how long a dump that the kernel changed under (NLM_F_DUMP_INTR) is tried anew:
+// under a storm of changes of addresses half of all dumps of them are interrupted.
 const dumpPatience = time.Second
 
 // ErrInterrupted means that what was listed kept changing for as long as that.
@@ -32,11 +32,13 @@ func untilWhole[T any](list func() (T, error)) (T, error) {
 	}
 }
 
-// Conn speaks with the kernel in the network namespace that Open was called in. It is for one goroutine at a time.
+// Conn speaks with the kernel in the network namespace that Open was called in. It is for one
+// goroutine at a time.
 type Conn struct {
 	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle
-	// inet asks for interface names and indexes by ioctl (netdevice(7)), a tenth of a link dump's price.
+	// inet asks for interface names and indexes by ioctl (netdevice(7)), a tenth of a link dump's
+	// price.
 	inet int
 	// names are those of interfaces that the list being read has had so far; nil outside of one.
 	names map[uint32]string

@@ -47,7 +47,8 @@ func (c *Conn) Defaults(rules []plan.Rule) ([]facts.Table, error) {
 	return out, nil
 }
 
-// Main returns main's routes that count as default routes and are to a part of the addresses only, and what its other routes are for.
+// Main returns main's routes that count as default routes and are to a part of the addresses only,
+// and what its other routes are for.
 func (c *Conn) Main() (halves []plan.Route, shares []facts.MainShare, err error) {
 	for _, family := range plan.Families {
 		routes, err := c.routes(family, plan.MainTable, 0)
@@ -100,7 +101,8 @@ func (c *Conn) Others(tables []uint32) ([]plan.Route, error) {
 	return slices.DeleteFunc(routes, func(r plan.Route) bool { return r.Protocol == plan.Protocol }), err
 }
 
-// Ports returns the interfaces that belong to another one (bridge, bond, VRF is none), with its name.
+// Ports returns the interfaces that belong to another one (bridge, bond, VRF is none), with its
+// name.
 func (c *Conn) Ports() (map[string]string, error) {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {

@@ -4,7 +4,8 @@ import (
 	"net/netip"
 )
 
-// LeadsThrough reports whether the kernel sends a packet without a mark to an address through an interface.
+// LeadsThrough reports whether the kernel sends a packet without a mark to an address through an
+// interface.
 func (c *Conn) LeadsThrough(to netip.Addr, iface string) bool {
 	index, err := c.linkIndex(iface)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// unusable are the flags of addresses that packets cannot be sent from. A deprecated one (preferred_lft 0, as keepalived gives them) can.
+// unusable are the flags of addresses that packets cannot be sent from. A deprecated one
+// (preferred_lft 0, as keepalived gives them) can.
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // Machine reads what a compiler needs to know of the current network namespace.
@@ -101,14 +102,15 @@ func below(l netlink.Link, links []netlink.Link) (names []string) {
 	return names
 }
 
-// ipv6Disabled reports whether a link has no IPv6: by its setting, or because the kernel gives it none, as with an MTU
-// below 1280 (RFC 8200, 5), when it has no such setting.
+// ipv6Disabled reports whether a link has no IPv6: by its setting, or because the kernel gives it
+// none, as with an MTU below 1280 (RFC 8200, 5), when it has no such setting.
 func ipv6Disabled(link string) bool {
 	v, err := ReadSysctl("net/ipv6/conf/" + link + "/disable_ipv6")
 	return errors.Is(err, fs.ErrNotExist) || err == nil && v != "0"
 }
 
-// addDefaults fills in the best default route over each interface: whole rather than half ones, of the lowest metric, listed first.
+// addDefaults fills in the best default route over each interface: whole rather than half ones, of
+// the lowest metric, listed first.
 func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 	type rank struct {
 		bits   int
@@ -135,8 +137,8 @@ func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 	}
 }
 
-// addConnected fills in the networks that main reaches without a gateway: by scope in IPv4; IPv6 has
-// none, so there it is what the kernel made for an address or a router's announcement.
+// addConnected fills in the networks that main reaches without a gateway: by scope in IPv4; IPv6
+// has none, so there it is what the kernel made for an address or a router's announcement.
 func addConnected(m *plan.Machine, routes []liveRoute) {
 	for _, r := range routes {
 		if r.connected() {

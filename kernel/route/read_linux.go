@@ -11,7 +11,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// firstReserved is RT_TABLE_DEFAULT: it, main and local (253..255, linux/rtnetlink.h) are never pbr's.
+// firstReserved is RT_TABLE_DEFAULT: it, main and local (253..255, linux/rtnetlink.h) are never
+// pbr's.
 const firstReserved = 253
 
 var (
@@ -20,8 +21,8 @@ var (
 )
 
 // Read returns everything that is pbr's, sorted and normal: rules with plan.Protocol, and all in
-// [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any table, and all in
-// the given tables but those that the kernel puts into a VRF's itself.
+// [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any table, and all
+// in the given tables but those that the kernel puts into a VRF's itself.
 func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	var p plan.Plan
 	for _, family := range plan.Families {
@@ -42,7 +43,8 @@ func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	return p.Rules, p.Routes, nil
 }
 
-// ownRoutes appends the routes of a family: one filtered dump of ours, one of each table for those of others.
+// ownRoutes appends the routes of a family: one filtered dump of ours, one of each table for those
+// of others.
 func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint32) ([]plan.Route, error) {
 	ours, err := c.routes(family, 0, plan.Protocol)
 	if err != nil {
@@ -83,7 +85,8 @@ func reserved(table uint32) bool {
 	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
 }
 
-// isVRF reports whether a table is that of a VRF device: then the kernel puts routes of its own into it.
+// isVRF reports whether a table is that of a VRF device: then the kernel puts routes of its own
+// into it.
 func (c *Conn) isVRF(table uint32) (bool, error) {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
@@ -99,8 +102,9 @@ func hasVRF(links []netlink.Link, table uint32) bool {
 	})
 }
 
-// KernelMade tells the routes that look like those that the kernel puts into a VRF's table itself: addresses of its
-// own, link-local and multicast networks. Anybody can make such routes, so that in other tables they are others'.
+// KernelMade tells the routes that look like those that the kernel puts into a VRF's table itself:
+// addresses of its own, link-local and multicast networks. Anybody can make such routes, so that in
+// other tables they are others'.
 func KernelMade(r plan.Route) bool {
 	if r.Protocol != unix.RTPROT_KERNEL {
 		return false

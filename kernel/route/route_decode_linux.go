@@ -83,7 +83,8 @@ func gateway(a attr) netip.Addr {
 	return addr
 }
 
-// foreignAttr prints an attribute that pbr never sets, and nothing for what the kernel lists with every IPv6 route.
+// foreignAttr prints an attribute that pbr never sets, and nothing for what the kernel lists with
+// every IPv6 route.
 func (d *routeDecoder) foreignAttr(a attr) {
 	switch a.typ {
 	case unix.RTA_CACHEINFO:

@@ -56,7 +56,8 @@ func (c *Conn) encodeRoute(r plan.Route) ([]byte, error) {
 	return appendAttr(b, unix.RTA_MULTIPATH, hops...), nil
 }
 
-// encodeHops returns RTA_MULTIPATH's struct rtnexthop list: length, flags, hops (the weight less one), index, attributes.
+// encodeHops returns RTA_MULTIPATH's struct rtnexthop list: length, flags, hops (the weight less
+// one), index, attributes.
 func (c *Conn) encodeHops(r plan.Route) ([]byte, error) {
 	var out []byte
 	for _, h := range r.Hops {
@@ -101,7 +102,8 @@ func appendVia(b []byte, family plan.Family, via netip.Addr) []byte {
 	return appendAttr(b, unix.RTA_VIA, append(af, via.AsSlice()...)...)
 }
 
-// wantedScope is the scope that ip-route(8) chooses: link for a lone IPv4 hop without a gateway, else universe.
+// wantedScope is the scope that ip-route(8) chooses: link for a lone IPv4 hop without a gateway,
+// else universe.
 func wantedScope(r plan.Route) uint8 {
 	if r.Family == plan.IPv4 && r.Kind == plan.Unicast && len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() {
 		return unix.RT_SCOPE_LINK
@@ -116,7 +118,8 @@ type liveRoute struct {
 	msg   []byte
 }
 
-// routes lists the routes of a table, or of all tables (table 0), that have the protocol, or any (protocol 0).
+// routes lists the routes of a table, or of all tables (table 0), that have the protocol, or any
+// (protocol 0).
 func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveRoute, error) {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5] = addressFamily(family), protocol
@@ -150,8 +153,9 @@ func (c *Conn) SetRoute(r plan.Route) error {
 	return c.SetRoutes([]plan.Route{r})[0]
 }
 
-// DelRoute deletes exactly this route, as read or as set; that it is absent is success. It sends the
-// kernel's own message back, because the kernel takes metric 0 and attributes not given for "any".
+// DelRoute deletes exactly this route, as read or as set; that it is absent is success. It sends
+// the kernel's own message back, because the kernel takes metric 0 and attributes not given for
+// "any".
 func (c *Conn) DelRoute(r plan.Route) error {
 	return c.EditRoutes().Del([]plan.Route{r})[0]
 }
@@ -186,8 +190,8 @@ func normal(r plan.Route) plan.Route {
 	return p.Routes[0]
 }
 
-// decodeRoute is the opposite of encodeRoute: it reads the body of an RTM_NEWROUTE message of a dump.
-// The flags dead and linkdown are the link's state, not the route's, and are left out.
+// decodeRoute is the opposite of encodeRoute: it reads the body of an RTM_NEWROUTE message of a
+// dump. The flags dead and linkdown are the link's state, not the route's, and are left out.
 func (c *Conn) decodeRoute(msg []byte) (liveRoute, error) {
 	if len(msg) < unix.SizeofRtMsg {
 		return liveRoute{}, fmt.Errorf("ip route message of %d bytes", len(msg))

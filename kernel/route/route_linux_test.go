@@ -24,7 +24,8 @@ func via(dev, gateway string, weight int, onlink bool) plan.Hop {
 	return h
 }
 
-// routeCases pair routes with ip-route(8)'s words; listed is what ip route show prints, when that differs.
+// routeCases pair routes with ip-route(8)'s words; listed is what ip route show prints, when that
+// differs.
 var routeCases = []struct {
 	family        plan.Family
 	words, listed string
@@ -106,8 +107,8 @@ func TestRouteWrittenAndRead(t *testing.T) {
 	}
 }
 
-// TestForeignRoutes puts routes with what pbr never sets into an owned table: they look like no route of
-// pbr's, can go, and a wanted route of their key takes their place.
+// TestForeignRoutes puts routes with what pbr never sets into an owned table: they look like no
+// route of pbr's, can go, and a wanted route of their key takes their place.
 func TestForeignRoutes(t *testing.T) {
 	c := newNetns(t)
 	ip(t, "nexthop add id 5 via 192.0.2.1 dev w1")
@@ -265,7 +266,8 @@ func randomRoute(rng *rand.Rand) plan.Route {
 	return r
 }
 
-// TestLinkStateIsNoDifference takes the carrier of a hop's far end, and the link itself of another, away.
+// TestLinkStateIsNoDifference takes the carrier of a hop's far end, and the link itself of another,
+// away.
 func TestLinkStateIsNoDifference(t *testing.T) {
 	c := newNetns(t)
 	single := caseRoute(0)

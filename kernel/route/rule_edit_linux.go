@@ -12,8 +12,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// RuleEdit adds and deletes rules, and lists each family's at most once for all of them. What others change after
-// that it does not see, so one is for a burst of changes.
+// RuleEdit adds and deletes rules, and lists each family's at most once for all of them. What
+// others change after that it does not see, so one is for a burst of changes.
 type RuleEdit struct {
 	c *Conn
 	// live are the rules of the families listed so far, in the kernel's order.
@@ -42,8 +42,9 @@ func (c *Conn) DelRules(rules []plan.Rule) error {
 
 // Add adds a rule. One that is there already, equal in everything, is an error, as in ip rule add.
 //
-// The kernel's own check (NLM_F_EXCL) takes a rule for a duplicate of one of the same priority that selects by more
-// addresses, is its inversion, or has another protocol. So its answer is looked into before it is believed.
+// The kernel's own check (NLM_F_EXCL) takes a rule for a duplicate of one of the same priority that
+// selects by more addresses, is its inversion, or has another protocol. So its answer is looked
+// into before it is believed.
 func (e *RuleEdit) Add(r plan.Rule) error {
 	if err := e.add(r); err != nil {
 		return fmt.Errorf("adding %s: %w", describeRule(r), err)
@@ -115,9 +116,10 @@ func firstOf(live []liveRule, priority uint32) int {
 
 // Del deletes exactly this rule, as read or as added; that it is absent is success.
 //
-// The kernel deletes the first rule that agrees with the attributes given, and takes one that is not given for
-// "whatever": deleting "lookup 100" would take "from 10.0.0.0/8 lookup 100" of the same priority, if that comes
-// first. So the rule's own message is sent back, and what stands in its way is taken out and added again.
+// The kernel deletes the first rule that agrees with the attributes given, and takes one that is
+// not given for "whatever": deleting "lookup 100" would take "from 10.0.0.0/8 lookup 100" of the
+// same priority, if that comes first. So the rule's own message is sent back, and what stands in
+// its way is taken out and added again.
 func (e *RuleEdit) Del(r plan.Rule) error {
 	if r.Family != plan.IPv4 && r.Family != plan.IPv6 {
 		return fmt.Errorf("deleting %s: no such address family %d", describeRule(r), r.Family)
@@ -165,8 +167,8 @@ func (e *RuleEdit) del(r plan.Rule) error {
 	return err
 }
 
-// takenFor reports whether the kernel may take l for r when asked to delete r: all that r selects by
-// is the same in l, which may select by more. It says yes when in doubt.
+// takenFor reports whether the kernel may take l for r when asked to delete r: all that r selects
+// by is the same in l, which may select by more. It says yes when in doubt.
 func takenFor(l, r plan.Rule) bool {
 	return loose(l.Priority, r.Priority) && loose(l.Action, r.Action) && loose(l.Table, r.Table) && loose(l.Protocol, r.Protocol) &&
 		loose(l.SuppressPrefix, r.SuppressPrefix) && loose(l.IIF, r.IIF) && loose(l.OIF, r.OIF) &&

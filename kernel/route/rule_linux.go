@@ -12,7 +12,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Attributes newer than the Go constants (linux/fib_rules.h: dscp 6.13, flow label 6.14, masks 6.15).
+// Attributes newer than the Go constants (linux/fib_rules.h: dscp 6.13, flow label 6.14, masks
+// 6.15).
 const (
 	fraDSCP      = 25
 	fraSPortMask = 28
@@ -23,7 +24,8 @@ const (
 // noSuppress is what the kernel lists when a rule suppresses nothing (-1).
 const noSuppress = 0xffffffff
 
-// sizeofRuleHdr is that of struct fib_rule_hdr: family, dst_len, src_len, tos, table, two reserved, action, flags (u32).
+// sizeofRuleHdr is that of struct fib_rule_hdr: family, dst_len, src_len, tos, table, two reserved,
+// action, flags (u32).
 const sizeofRuleHdr = 12
 
 // encodeRule returns the body of an RTM_NEWRULE message.
@@ -179,7 +181,8 @@ func decodeRuleAttr(r *plan.Rule, a attr) string {
 	return ""
 }
 
-// foreignRuleAttr prints an attribute that pbr never sets, and nothing for one that the kernel lists with every rule.
+// foreignRuleAttr prints an attribute that pbr never sets, and nothing for one that the kernel
+// lists with every rule.
 func foreignRuleAttr(a attr) string {
 	switch a.typ {
 	case unix.FRA_PAD:
@@ -216,13 +219,16 @@ func prefix(b []byte, bits uint8) netip.Prefix {
 	return netip.PrefixFrom(a, int(bits)).Masked()
 }
 
-// listedFlags are what the kernel tells of a rule's state. It keeps them for good when it is given them with a new rule.
+// listedFlags are what the kernel tells of a rule's state. It keeps them for good when it is given
+// them with a new rule.
 const listedFlags = unix.FIB_RULE_UNRESOLVED | unix.FIB_RULE_IIF_DETACHED | unix.FIB_RULE_OIF_DETACHED
 
-// unresolved is, in a rule's Foreign, that of a goto which leads nowhere although its target is there.
+// unresolved is, in a rule's Foreign, that of a goto which leads nowhere although its target is
+// there.
 const unresolved = "unresolved"
 
-// liveRule is a rule and the message that makes it again: that which the kernel listed it with, without its state.
+// liveRule is a rule and the message that makes it again: that which the kernel listed it with,
+// without its state.
 type liveRule struct {
 	plan.Rule
 	msg []byte
@@ -260,7 +266,8 @@ func (c *Conn) rules(family plan.Family) ([]liveRule, error) {
 	return out, nil
 }
 
-// noteDead tells of a goto that it leads nowhere. One whose target is missing is as it should be: the kernel resolves it when that comes.
+// noteDead tells of a goto that it leads nowhere. One whose target is missing is as it should be:
+// the kernel resolves it when that comes.
 func noteDead(live []liveRule, i int) {
 	r := &live[i].Rule
 	if at := firstOf(live, r.Goto); at < len(live) && live[at].Priority == r.Goto {

@@ -124,7 +124,8 @@ func TestDSCPRule(t *testing.T) {
 	}
 }
 
-// TestForeignRuleAttributes checks that rules with what pbr never sets look like no rule of pbr's, and can go.
+// TestForeignRuleAttributes checks that rules with what pbr never sets look like no rule of pbr's,
+// and can go.
 func TestForeignRuleAttributes(t *testing.T) {
 	c := newNetns(t)
 	for words, foreign := range map[string]string{
@@ -149,8 +150,8 @@ func TestForeignRuleAttributes(t *testing.T) {
 	}
 }
 
-// TestGotoTakesNoStateAlong deletes a goto beside one that differs in its target alone and has none: it is taken out and put back
-// meanwhile, and resolved when its target comes.
+// TestGotoTakesNoStateAlong deletes a goto beside one that differs in its target alone and has
+// none: it is taken out and put back meanwhile, and resolved when its target comes.
 func TestGotoTakesNoStateAlong(t *testing.T) {
 	c := newNetns(t)
 	for _, words := range []string{"-4 rule add priority 10010 fwmark 0/0x1 goto 10020 protocol 112", "-4 rule add priority 10010 fwmark 0/0x1 goto 10090"} {
@@ -168,7 +169,8 @@ func TestGotoTakesNoStateAlong(t *testing.T) {
 	}
 }
 
-// TestDeadGotoIsForeign makes a goto that counts as unresolved for good: it is none of the plan's, and can go.
+// TestDeadGotoIsForeign makes a goto that counts as unresolved for good: it is none of the plan's,
+// and can go.
 func TestDeadGotoIsForeign(t *testing.T) {
 	c := newNetns(t)
 	want := plan.Rule{Family: plan.IPv4, Priority: 10010, Mark: 1, MarkMask: 1, Action: plan.ActGoto, Goto: 10020, Protocol: plan.Protocol}
@@ -217,8 +219,8 @@ func TestReadRulesOwnership(t *testing.T) {
 	}
 }
 
-// TestDelRuleTakesNoOther deletes wide rules behind narrow ones of the same priority, the one that the
-// kernel would take first.
+// TestDelRuleTakesNoOther deletes wide rules behind narrow ones of the same priority, the one that
+// the kernel would take first.
 func TestDelRuleTakesNoOther(t *testing.T) {
 	for _, f := range plan.Families {
 		t.Run(fmt.Sprint(f), func(t *testing.T) {

@@ -82,7 +82,8 @@ func (c *Conn) interfaces() ([]facts.Interface, error) {
 	return out, nil
 }
 
-// fallbackTunnels are the devices that tunnel modules make in every namespace; nobody uses them (ip-sysctl: fb_tunnels_only_for_init_net).
+// fallbackTunnels are the devices that tunnel modules make in every namespace; nobody uses them
+// (ip-sysctl: fb_tunnels_only_for_init_net).
 var fallbackTunnels = []string{"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"}
 
 func fallback(l netlink.Link) bool {

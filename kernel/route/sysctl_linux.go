@@ -8,7 +8,8 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// sysctlFile returns the file of a setting, for paths below net/ only, which a network namespace has its own of.
+// sysctlFile returns the file of a setting, for paths below net/ only, which a network namespace
+// has its own of.
 func sysctlFile(path string) (string, error) {
 	if !strings.HasPrefix(path, "net/") {
 		return "", fmt.Errorf("sysctl %q is not below net/", path)
@@ -21,7 +22,8 @@ func sysctlFile(path string) (string, error) {
 	return "/proc/sys/" + path, nil
 }
 
-// ReadSysctl reads a setting of the calling thread's network namespace, as "net/ipv4/ip_forward". The value has no newline.
+// ReadSysctl reads a setting of the calling thread's network namespace, as "net/ipv4/ip_forward".
+// The value has no newline.
 func ReadSysctl(path string) (string, error) {
 	file, err := sysctlFile(path)
 	if err != nil {
@@ -57,9 +59,10 @@ func WriteSysctl(path, value string) error {
 	return fault.At("after a setting")
 }
 
-// Followers returns the settings that the kernel overwrites when a setting is changed to value, with the value that it gives
-// them: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are written to every interface's forwarding, and the former also
-// decides whether redirects are accepted (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
+// Followers returns the settings that the kernel overwrites when a setting is changed to value,
+// with the value that it gives them: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are
+// written to every interface's forwarding, and the former also decides whether redirects are
+// accepted (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
 func Followers(path, value string) map[string]string {
 	out := map[string]string{}
 	switch path {

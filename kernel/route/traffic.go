@@ -1,6 +1,7 @@
 package route
 
-// Traffic is what an interface received and sent since it exists. Boot and Index tell its life from another one's.
+// Traffic is what an interface received and sent since it exists. Boot and Index tell its life from
+// another one's.
 type Traffic struct {
 	Boot  string
 	Index int

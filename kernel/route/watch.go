@@ -25,8 +25,8 @@ type Change struct {
 	Text string
 	// Object names the route or rule that a RouteChange and a RuleChange are of.
 	Object string
-	// Port is the netlink port of the socket over which it was asked for; 0 when it was not asked for over netlink, as when the
-	// kernel itself drops the routes of a link that goes down.
+	// Port is the netlink port of the socket over which it was asked for; 0 when it was not asked
+	// for over netlink, as when the kernel itself drops the routes of a link that goes down.
 	Port uint32
 	// Route and Rule are what a RouteChange and a RuleChange are of.
 	Route plan.Route

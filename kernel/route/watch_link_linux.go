@@ -11,7 +11,8 @@ import (
 // linkFlags are those of a link that matter.
 const linkFlags = unix.IFF_UP | unix.IFF_LOWER_UP
 
-// linkState is what is known of a link. The kernel tells of a link for many more reasons than those that change it.
+// linkState is what is known of a link. The kernel tells of a link for many more reasons than those
+// that change it.
 type linkState struct {
 	name  string
 	flags uint32
@@ -48,8 +49,8 @@ func (w *Watcher) learn(c *Conn) error {
 	return nil
 }
 
-// link takes struct ifinfomsg (family, pad, type, index, flags, change; rtnetlink(7)) and attributes. Messages of a
-// family, as of a bridge's ports, are not about the link itself.
+// link takes struct ifinfomsg (family, pad, type, index, flags, change; rtnetlink(7)) and
+// attributes. Messages of a family, as of a bridge's ports, are not about the link itself.
 func (w *Watcher) link(b []byte, gone bool) (Change, bool, error) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return Change{}, false, fmt.Errorf("link message of %d bytes", len(b))
@@ -97,7 +98,8 @@ func describeLink(before, now linkState, known bool) string {
 	return fmt.Sprintf("link %s lost its carrier", now.name)
 }
 
-// addr takes struct ifaddrmsg (family, prefix length, flags, scope, index; rtnetlink(7)) and attributes.
+// addr takes struct ifaddrmsg (family, prefix length, flags, scope, index; rtnetlink(7)) and
+// attributes.
 func (w *Watcher) addr(b []byte, gone bool) (Change, bool, error) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return Change{}, false, fmt.Errorf("address message of %d bytes", len(b))

@@ -22,8 +22,8 @@ type Watcher struct {
 	addrs map[addrKey]uint32
 }
 
-// Watch begins to watch c's network namespace, from now on. What c itself does is not told of. It has to be called as all of
-// c's methods; the Watcher then is independent of c.
+// Watch begins to watch c's network namespace, from now on. What c itself does is not told of. It
+// has to be called as all of c's methods; the Watcher then is independent of c.
 func (c *Conn) Watch() (*Watcher, error) {
 	var own []uint32
 	for _, s := range c.sockets {
@@ -52,8 +52,8 @@ func (c *Conn) Watch() (*Watcher, error) {
 // Close makes Next, one that waits too, return os.ErrClosed.
 func (w *Watcher) Close() error { return w.events.Close() }
 
-// Next waits for changes and returns them, at times none. After an error other than os.ErrClosed it can be called again. It
-// has to be called until then, to give the last socket back.
+// Next waits for changes and returns them, at times none. After an error other than os.ErrClosed it
+// can be called again. It has to be called until then, to give the last socket back.
 func (w *Watcher) Next() ([]Change, error) {
 	msgs, err := w.events.Receive()
 	if errors.Is(err, os.ErrClosed) && w.names.inet >= 0 {

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	// variable has the directories that systemd made for a unit, separated by colons (systemd.exec(5)).
+	// variable has the directories that systemd made for a unit, separated by colons
+	// (systemd.exec(5)).
 	variable = "STATE_DIRECTORY"
 	// lasting is the state directory of the network namespace of process 1.
 	lasting = "/var/lib/pbr"
@@ -17,8 +18,9 @@ const (
 	fallbackName = "state"
 )
 
-// Find returns the state directory of the network namespace that the calling thread is in. runDir is the namespace's directory in
-// /run (kernel.Kernel.Dir). It needs no privilege and makes nothing.
+// Find returns the state directory of the network namespace that the calling thread is in. runDir
+// is the namespace's directory in /run (kernel.Kernel.Dir). It needs no privilege and makes
+// nothing.
 func Find(runDir string) Dir {
 	return find(place{
 		variable: os.Getenv(variable), lasting: lasting, names: namesDir, runDir: runDir,
@@ -29,8 +31,8 @@ func Find(runDir string) Dir {
 // place is what Find looks at.
 type place struct {
 	variable, lasting, names, runDir string
-	// first reports that this is the network namespace of process 1. Unlike that of /proc/1/ns/net, the identity of /proc/1/net/dev
-	// is for everybody to see.
+	// first reports that this is the network namespace of process 1. Unlike that of /proc/1/ns/net,
+	// the identity of /proc/1/net/dev is for everybody to see.
 	first bool
 	own   string
 }

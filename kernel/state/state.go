@@ -1,11 +1,14 @@
-// Package state keeps what has to outlive a restart of the machine: small files, one directory of them per network namespace.
+// Package state keeps what has to outlive a restart of the machine: small files, one directory of
+// them per network namespace.
 //
-// The directory is the one that systemd gives a unit (StateDirectory=), else /var/lib/pbr for the network namespace of
-// process 1, and /var/lib/pbr/netns/NAME for one that has a name in /run/netns (ip-netns(8)). No other namespace can be
-// recognized after a restart: its files are kept beside its lock in /run, and Lasting tells so.
+// The directory is the one that systemd gives a unit (StateDirectory=), else /var/lib/pbr for the
+// network namespace of process 1, and /var/lib/pbr/netns/NAME for one that has a name in /run/netns
+// (ip-netns(8)). No other namespace can be recognized after a restart: its files are kept beside
+// its lock in /run, and Lasting tells so.
 //
-// Directories have mode 0700 and files 0600. A file is replaced as a whole or stays as it was. One that is damaged all the same, by a
-// full disk or a broken one, is reported as a *DamagedError, and counts as missing.
+// Directories have mode 0700 and files 0600. A file is replaced as a whole or stays as it was. One
+// that is damaged all the same, by a full disk or a broken one, is reported as a *DamagedError, and
+// counts as missing.
 package state
 
 import (
@@ -24,8 +27,8 @@ const (
 	TempSuffix = ".new"
 )
 
-// Dir is a state directory. It may not exist yet: Save makes it. A file has one writer at a time: callers hold the namespace's lock,
-// or are the running watch.
+// Dir is a state directory. It may not exist yet: Save makes it. A file has one writer at a time:
+// callers hold the namespace's lock, or are the running watch.
 type Dir struct {
 	path string
 	// temporary is why the directory does not outlive a restart, "" if it does.
@@ -38,7 +41,8 @@ func (d Dir) Path(name ...string) string { return filepath.Join(append([]string{
 // Lasting reports whether the directory outlives a restart of the machine.
 func (d Dir) Lasting() bool { return d.temporary == "" }
 
-// Temporary says in words for users why the directory does not outlive a restart of the machine; it is empty when it does.
+// Temporary says in words for users why the directory does not outlive a restart of the machine; it
+// is empty when it does.
 func (d Dir) Temporary() string { return d.temporary }
 
 // Sub returns the directory of that name in d.
@@ -56,8 +60,8 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Load reads the JSON file of that name into v. The error is fs.ErrNotExist when there is none, and a *DamagedError when it is
-// not what Save wrote; v may hold a part of it then.
+// Load reads the JSON file of that name into v. The error is fs.ErrNotExist when there is none, and
+// a *DamagedError when it is not what Save wrote; v may hold a part of it then.
 func (d Dir) Load(name string, v any) error {
 	b, err := os.ReadFile(d.Path(name))
 	if err != nil {
@@ -84,7 +88,8 @@ func (d Dir) Save(name string, v any) error {
 	return nil
 }
 
-// Remove removes the file of that name, and what a killed run left half written of it. It is no error if there is none.
+// Remove removes the file of that name, and what a killed run left half written of it. It is no
+// error if there is none.
 func (d Dir) Remove(name string) error {
 	var errs []error
 	for _, file := range []string{d.Path(name), d.Path(name) + TempSuffix} {
@@ -95,7 +100,8 @@ func (d Dir) Remove(name string) error {
 	return errors.Join(errs...)
 }
 
-// MakeDir makes a directory, and those above it, for its owner alone. One that exists and is open to others is closed to them.
+// MakeDir makes a directory, and those above it, for its owner alone. One that exists and is open
+// to others is closed to them.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, dirMode); err != nil {
 		return err
@@ -107,8 +113,8 @@ func MakeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
-// Replace replaces a file as a whole, or leaves it as it was. A file has one writer at a time, so that one name for the new one is enough,
-// and what a killed run left of it is overwritten.
+// Replace replaces a file as a whole, or leaves it as it was. A file has one writer at a time, so
+// that one name for the new one is enough, and what a killed run left of it is overwritten.
 func Replace(file string, content []byte) error {
 	if err := write(file+TempSuffix, content); err != nil {
 		_ = os.Remove(file + TempSuffix)

@@ -33,7 +33,8 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// What a killed run left half written, and files and directories of an older mode, end as they should be.
+// What a killed run left half written, and files and directories of an older mode, end as they
+// should be.
 func TestModes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pbr")
 	d := Dir{path: dir}

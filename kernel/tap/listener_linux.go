@@ -69,8 +69,9 @@ const (
 	logThreshold = 5
 )
 
-// OpenQueue binds a queue of the current thread's network namespace: whole packets, at most QueueLength of them, and what comes beyond that
-// passes. The error wraps ErrTaken if somebody else has it.
+// OpenQueue binds a queue of the current thread's network namespace: whole packets, at most
+// QueueLength of them, and what comes beyond that passes. The error wraps ErrTaken if somebody else
+// has it.
 func OpenQueue(number uint16) (*Listener, error) {
 	l, err := open(&queueKind, number)
 	if err != nil {
@@ -90,7 +91,8 @@ func OpenQueue(number uint16) (*Listener, error) {
 	return l, nil
 }
 
-// OpenLog binds a log group of the current thread's network namespace: whole packets, each at once. Errors are as OpenQueue's.
+// OpenLog binds a log group of the current thread's network namespace: whole packets, each at once.
+// Errors are as OpenQueue's.
 func OpenLog(number uint16) (*Listener, error) {
 	l, err := open(&logKind, number)
 	if err != nil {
@@ -123,7 +125,8 @@ func open(k *kind, number uint16) (*Listener, error) {
 	return l, nil
 }
 
-// Close gives the queue back; the kernel drops what waits in it. Whoever is in Receive stays there until its wait is over.
+// Close gives the queue back; the kernel drops what waits in it. Whoever is in Receive stays there
+// until its wait is over.
 func (l *Listener) Close() error {
 	if err := unix.Close(l.fd); err != nil {
 		return fmt.Errorf("closing a netfilter netlink socket: %w", err)
@@ -134,7 +137,8 @@ func (l *Listener) Close() error {
 // Holds reports whether packets wait for Accept.
 func (l *Listener) Holds() bool { return l.kind.holds }
 
-// Receive waits for packets, for some time at most, and calls f for each that there is then, but for no more than most. None is no error.
+// Receive waits for packets, for some time at most, and calls f for each that there is then, but
+// for no more than most. None is no error.
 func (l *Listener) Receive(wait time.Duration, most int, f func(Packet)) error {
 	tv := unix.NsecToTimeval(max(wait, time.Millisecond).Nanoseconds())
 	if err := unix.SetsockoptTimeval(l.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
@@ -219,7 +223,8 @@ func (l *Listener) Accept() error {
 	}
 }
 
-// configure sends a configuration message and waits for what the kernel says to it. Packets that come meanwhile are let go with the next Accept.
+// configure sends a configuration message and waits for what the kernel says to it. Packets that
+// come meanwhile are let go with the next Accept.
 func (l *Listener) configure(typ uint16, attrs []byte) error {
 	if err := unix.Sendto(l.fd, l.message(typ, unix.NLM_F_ACK, attrs), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return fmt.Errorf("binding %s %d: %w", l.kind.name, l.number, err)

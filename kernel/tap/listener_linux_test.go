@@ -17,8 +17,8 @@ import (
 // patience is how long a test waits for what comes at once on an idle machine.
 const patience = 20 * time.Second
 
-// namespace moves the test into a network namespace of its own, with lo up, in which datagrams to port 7 meet an action. The thread stays locked,
-// so that it, and the namespace, end with the test.
+// namespace moves the test into a network namespace of its own, with lo up, in which datagrams to
+// port 7 meet an action. The thread stays locked, so that it, and the namespace, end with the test.
 func namespace(t *testing.T, action plan.Action) {
 	t.Helper()
 	runtime.LockOSThread()

@@ -6,8 +6,9 @@ import "errors"
 // ErrTaken means that another program has bound the queue or log group.
 var ErrTaken = errors.New("another program has bound it")
 
-// QueueLength is how many packets may wait in the queue. The kernel gives a socket that sends answers room for about 256 of them: with a longer queue
-// a resolver would block before the queue is full and lets packets pass.
+// QueueLength is how many packets may wait in the queue. The kernel gives a socket that sends
+// answers room for about 256 of them: with a longer queue a resolver would block before the queue
+// is full and lets packets pass.
 const QueueLength = 200
 
 // Packet is one that waits for Accept, or a copy of one.

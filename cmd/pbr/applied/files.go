@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute name; but for those in the
-// directory of fetched texts, which change by themselves.
+// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute
+// name; but for those in the directory of fetched texts, which change by themselves.
 type recorder struct {
 	fs.FS
 	files   map[string][]byte

@@ -1,7 +1,7 @@
 // Package applied remembers policies as they were applied: with every file that was read for them.
 //
-// A policy file is edited while pbr runs, may be a pipe, and may be what cut the router off. So what is in force is never read
-// from the file again without need:
+// A policy file is edited while pbr runs, may be a pipe, and may be what cut the router off. So
+// what is in force is never read from the file again without need:
 //
 //	in force   which file it was, in /run: what a restarted watch goes on with
 //	trial      the policy that waits to be confirmed, in /run
@@ -31,7 +31,8 @@ import (
 
 // Policy is a policy file's text as it was read once, with the lists that it names.
 type Policy struct {
-	// Name is the file as the user wrote it. Path is where it can be read again, absolute; it is empty for a pipe.
+	// Name is the file as the user wrote it. Path is where it can be read again, absolute; it is
+	// empty for a pipe.
 	Name, Path string
 	// Hash tells one text, lists included, from another.
 	Hash string
@@ -40,8 +41,8 @@ type Policy struct {
 	files map[string][]byte
 }
 
-// Read reads and parses a policy file; name is what users know it by. The error is for one that cannot be read at all; what is
-// wrong with its text is in the diagnostics.
+// Read reads and parses a policy file; name is what users know it by. The error is for one that
+// cannot be read at all; what is wrong with its text is in the diagnostics.
 func Read(file, name string, options policy.Options) (*Policy, *policy.Document, policy.Diagnostics, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
@@ -74,7 +75,8 @@ func (p *Policy) Lists() (names []string) {
 	return names
 }
 
-// WithLists returns the policy with the present texts of some of its list files. Nothing else is read again.
+// WithLists returns the policy with the present texts of some of its list files. Nothing else is
+// read again.
 func (p *Policy) WithLists(names []string) (*Policy, error) {
 	next := *p
 	next.files = maps.Clone(p.files)
@@ -158,7 +160,8 @@ func (p *Policy) MarshalJSON() ([]byte, error) {
 // maxFiles bounds what a packed policy unpacks to.
 const maxFiles = 1 << 30
 
-// UnmarshalJSON implements json.Unmarshaler. A policy whose text is not what its hash says is an error.
+// UnmarshalJSON implements json.Unmarshaler. A policy whose text is not what its hash says is an
+// error.
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	var s stored
 	if err := json.Unmarshal(b, &s); err != nil {

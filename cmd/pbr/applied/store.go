@@ -27,7 +27,8 @@ type Store struct {
 	run     string
 }
 
-// Open returns the records of the network namespace that the calling thread is in, whose directory in /run is runDir.
+// Open returns the records of the network namespace that the calling thread is in, whose directory
+// in /run is runDir.
 func Open(runDir string) Store { return Store{lasting: state.Find(runDir), run: runDir} }
 
 // Dir is the state directory.
@@ -39,7 +40,8 @@ type InForce struct {
 	// Path is empty when it was a pipe.
 	Path string `json:"path,omitempty"`
 	Hash string `json:"hash"`
-	// Watch is the file that the watch was started with which applied it, or ran before; empty if none ran yet.
+	// Watch is the file that the watch was started with which applied it, or ran before; empty if
+	// none ran yet.
 	Watch string    `json:"watch,omitempty"`
 	At    time.Time `json:"at"`
 }
@@ -79,7 +81,8 @@ func (s Store) InForce() *InForce {
 	return f
 }
 
-// SetInForce notes that a policy is in force. watch is the file that the running watch was started with, empty without one.
+// SetInForce notes that a policy is in force. watch is the file that the running watch was started
+// with, empty without one.
 func (s Store) SetInForce(p *Policy, watch string) error {
 	was := s.InForce()
 	if watch == "" && was != nil {
@@ -112,7 +115,8 @@ func (s Store) Kept() (*Policy, error) {
 // BeginTrial notes the policy that waits to be confirmed.
 func (s Store) BeginTrial(p *Policy) error { return s.writeRun(trialFile, p) }
 
-// Trial returns the policy that waits to be confirmed, or waited last. The error is fs.ErrNotExist if none did.
+// Trial returns the policy that waits to be confirmed, or waited last. The error is fs.ErrNotExist
+// if none did.
 func (s Store) Trial() (*Policy, error) {
 	p := &Policy{}
 	if err := readJSON(filepath.Join(s.run, trialFile), p); err != nil {
@@ -133,7 +137,8 @@ func (s Store) rejections() map[string]Rejection {
 	return list
 }
 
-// Reject notes that the trial of a policy was undone. A pipe cannot be applied again, so that nothing is to be noted of it.
+// Reject notes that the trial of a policy was undone. A pipe cannot be applied again, so that
+// nothing is to be noted of it.
 func (s Store) Reject(p *Policy) error {
 	if p.Path == "" {
 		return nil

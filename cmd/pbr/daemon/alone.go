@@ -16,12 +16,14 @@ import (
 type Forced struct {
 	// Cut is how many connections were cut.
 	Cut int
-	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
+	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep
+	// all the same.
 	Kept map[string][]string
 }
 
-// ForceAlone does what Force does, while no watch runs: the order is noted for the next one. With send the kernel, which holds the
-// policy for left, is brought to it, and connections of an uplink that is taken out of use are cut.
+// ForceAlone does what Force does, while no watch runs: the order is noted for the next one. With
+// send the kernel, which holds the policy for left, is brought to it, and connections of an uplink
+// that is taken out of use are cut.
 func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string, send bool) (done Forced, err error) {
 	if err := CheckUplink(w.doc, uplink); err != nil {
 		return done, err
@@ -77,7 +79,8 @@ func (h *health) leave(left Left) {
 	}
 }
 
-// forced are the states of a policy's lines after an order about one uplink; of those that nothing is known of it is Start.
+// forced are the states of a policy's lines after an order about one uplink; of those that nothing
+// is known of it is Start.
 func forced(doc *policy.Document, left Left, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,

@@ -5,7 +5,8 @@ import "time"
 const (
 	// repairDelay lets a burst of changes end, so that one repair is for all of them.
 	repairDelay = 50 * time.Millisecond
-	// freeRepairs are made at once; who goes on is waited for, firstWait at first and twice as long each time, up to maxWait.
+	// freeRepairs are made at once; who goes on is waited for, firstWait at first and twice as long
+	// each time, up to maxWait.
 	freeRepairs = 3
 	firstWait   = time.Second
 	maxWait     = time.Minute
@@ -13,7 +14,8 @@ const (
 	forgiven = 2 * time.Minute
 )
 
-// backoff spaces repairs of what somebody else keeps changing, so that two programs do not fight for ever. The zero value is ready.
+// backoff spaces repairs of what somebody else keeps changing, so that two programs do not fight
+// for ever. The zero value is ready.
 type backoff struct {
 	n    int
 	last time.Time
@@ -35,8 +37,8 @@ func (b *backoff) count(now time.Time) {
 	b.last = now
 }
 
-// backoffs has the back-off of each object that others changed lately, so that a fight over one leaves the repair of all others
-// as quick as ever.
+// backoffs has the back-off of each object that others changed lately, so that a fight over one
+// leaves the repair of all others as quick as ever.
 type backoffs map[string]*backoff
 
 // delay is how long the next repair has to wait: as long as the object that waits least.
@@ -83,14 +85,16 @@ func (b backoffs) worst(objects []string) *backoff {
 // goneQuiet is how long a log line about the table's deletion stands for those that follow.
 const goneQuiet = time.Minute
 
-// tableGone spaces what is done about a table that others delete as a whole. There is nothing then that keeps connections on their uplinks,
-// so it is made anew at once, however often; only the log is spared.
+// tableGone spaces what is done about a table that others delete as a whole. There is nothing then
+// that keeps connections on their uplinks, so it is made anew at once, however often; only the log
+// is spared.
 type tableGone struct {
 	told  time.Time
 	times int
 }
 
-// count notes that the table was made anew; it returns how often it was since the log last said so, 0 if it is not to say so now.
+// count notes that the table was made anew; it returns how often it was since the log last said so,
+// 0 if it is not to say so now.
 func (g *tableGone) count(now time.Time) (times int) {
 	g.times++
 	if !g.told.IsZero() && now.Sub(g.told) < goneQuiet {

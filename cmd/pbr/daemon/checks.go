@@ -13,8 +13,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// Configs returns what is to be checked of each line: its policy, with the gateways that the machine has for it, and
-// the mark of its pinned table.
+// Configs returns what is to be checked of each line: its policy, with the gateways that the
+// machine has for it, and the mark of its pinned table.
 func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) []healthcheck.Config {
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
@@ -52,7 +52,8 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 
 func sameConfig(a, b healthcheck.Config) bool { return reflect.DeepEqual(a, b) }
 
-// targets are those of an uplink's targets that judge a version. A URL with a host's name judges IPv4, if the uplink carries that.
+// targets are those of an uplink's targets that judge a version. A URL with a host's name judges
+// IPv4, if the uplink carries that.
 func targets(u *policy.Uplink, family plan.Family) (list []string) {
 	for _, t := range u.Check.Targets {
 		judged := plan.IPv4
@@ -102,8 +103,8 @@ func follows(u *policy.Uplink, family plan.Family) bool {
 	return !asks(family) && carries(u, other) && asks(other)
 }
 
-// peersOf returns the uplinks that could take over from each line: those that share a table or a balance with it, and default's where a
-// policy names the uplink.
+// peersOf returns the uplinks that could take over from each line: those that share a table or a
+// balance with it, and default's where a policy names the uplink.
 func peersOf(doc *policy.Document) map[compiler.Line][]string {
 	groups := [][]string{}
 	uplinksOf := func(t policy.Target) (names []string) {

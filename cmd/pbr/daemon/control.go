@@ -30,8 +30,8 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "measured", "force", "quota", "lists" (what was fetched), "keep" (what DNS answers taught), "apply" (see HandOver),
-	// "confirm" or "revert".
+	// Do is "status", "events", "measured", "force", "quota", "lists" (what was fetched), "keep"
+	// (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -67,7 +67,8 @@ type Controlled interface {
 	Revert(ctx context.Context) (*Applied, error)
 }
 
-// Listen opens the control socket for root alone. One that a killed run left is replaced: the caller holds the namespace's lock.
+// Listen opens the control socket for root alone. One that a killed run left is replaced: the
+// caller holds the namespace's lock.
 func Listen(dir string) (net.Listener, error) {
 	path := filepath.Join(dir, SocketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -162,8 +163,8 @@ func answer(ctx context.Context, c Controlled, r Request) Answer {
 	return Answer{}
 }
 
-// Ask sends a request to the watch whose state directory is dir. The error is ErrNotRunning when there is none, and the
-// watch's own words when it refused.
+// Ask sends a request to the watch whose state directory is dir. The error is ErrNotRunning when
+// there is none, and the watch's own words when it refused.
 func Ask(dir string, r Request) (*Answer, error) {
 	conn, err := dial(dir)
 	if err != nil {

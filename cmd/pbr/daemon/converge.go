@@ -10,15 +10,16 @@ import (
 )
 
 const (
-	// stillTries is how often a refusal that looks like a link's change is met with another try while the machine looks the same: a link
-	// that went down and came back leaves no other trace.
+	// stillTries is how often a refusal that looks like a link's change is met with another try
+	// while the machine looks the same: a link that went down and came back leaves no other trace.
 	stillTries = 4
 	// movingPause is between two tries, twice as long after each that found the machine unchanged.
 	movingPause = 5 * time.Millisecond
 )
 
-// Convergence applies a plan to a machine that may change between being read and the last message: links go down, addresses and gateways
-// come and go. Then the plan is not the machine's any more, whether the kernel refused it or took it.
+// Convergence applies a plan to a machine that may change between being read and the last message:
+// links go down, addresses and gateways come and go. Then the plan is not the machine's any more,
+// whether the kernel refused it or took it.
 type Convergence struct {
 	Machine func() (plan.Machine, error)
 	Compile func(plan.Machine) (*plan.Plan, error)
@@ -29,8 +30,9 @@ type Convergence struct {
 	Patience time.Duration
 }
 
-// Run applies want, which was compiled for machine, and goes again with the plan of the machine as it is by then, until both agree. It
-// returns the last plan that was applied, or tried, and the machine that it is for. The error is Apply's.
+// Run applies want, which was compiled for machine, and goes again with the plan of the machine as
+// it is by then, until both agree. It returns the last plan that was applied, or tried, and the
+// machine that it is for. The error is Apply's.
 func (c *Convergence) Run(ctx context.Context, machine plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, error) {
 	began := time.Now()
 	for still := 0; ; {

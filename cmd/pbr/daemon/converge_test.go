@@ -20,7 +20,8 @@ func routesOf(m plan.Machine) *plan.Plan {
 	return p
 }
 
-// TestConvergence changes the machine between its being read and the last message, as each case says of each try.
+// TestConvergence changes the machine between its being read and the last message, as each case
+// says of each try.
 func TestConvergence(t *testing.T) {
 	down := fmt.Errorf("setting a route: %w", ErrMoved)
 	for _, c := range []struct {
@@ -77,7 +78,8 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
-// TestConvergenceEnds: a link that never stops changing holds nobody up for longer than the patience.
+// TestConvergenceEnds: a link that never stops changing holds nobody up for longer than the
+// patience.
 func TestConvergenceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := false
@@ -97,7 +99,8 @@ func TestConvergenceEnds(t *testing.T) {
 	})
 }
 
-// TestLinkChangesDuringTheFirstApply: the watch starts although a link went down between reading and sending, and came back at once.
+// TestLinkChangesDuringTheFirstApply: the watch starts although a link went down between reading
+// and sending, and came back at once.
 func TestLinkChangesDuringTheFirstApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)

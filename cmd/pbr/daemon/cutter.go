@@ -7,8 +7,8 @@ import (
 	"pbr/compiler"
 )
 
-// cutter deletes connections beside the loop: the kernel walks all connections for it, which may take longer than another
-// uplink's failure may wait.
+// cutter deletes connections beside the loop: the kernel walks all connections for it, which may
+// take longer than another uplink's failure may wait.
 type cutter struct {
 	jobs chan cutJob
 	done chan cutJob
@@ -30,7 +30,8 @@ type cutJob struct {
 	err  error
 }
 
-// cutQueue is how many jobs may wait before the loop does: more than there can be uplinks that die within one of them.
+// cutQueue is how many jobs may wait before the loop does: more than there can be uplinks that die
+// within one of them.
 const cutQueue = 4096
 
 // startCutter starts the goroutine that cuts; it ends, with its work done, when jobs is closed.

@@ -10,8 +10,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// react brings the uplinks' states into the kernel, and then tells of the events. The states are noted first, so that a
-// run that is killed between two steps is completed by the next one.
+// react brings the uplinks' states into the kernel, and then tells of the events. The states are
+// noted first, so that a run that is killed between two steps is completed by the next one.
 func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	began := time.Now()
 	moved := w.health.take(w.Monitor.Statuses())
@@ -41,7 +41,8 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	}
 }
 
-// update sends what the uplinks' health changes in the plan. It is false when that failed; then it is tried again later.
+// update sends what the uplinks' health changes in the plan. It is false when that failed; then it
+// is tried again later.
 func (w *Watcher) update(ctx context.Context) bool {
 	want, err := w.compile(w.doc)
 	if err != nil {
@@ -67,7 +68,8 @@ func (w *Watcher) take(want *plan.Plan) {
 	w.hold(want)
 }
 
-// hold notes the plan that the kernel holds now, and says once of each part of the policy that it waits.
+// hold notes the plan that the kernel holds now, and says once of each part of the policy that it
+// waits.
 func (w *Watcher) hold(want *plan.Plan) {
 	for _, waiting := range want.Waiting {
 		if w.want == nil || !slices.Contains(w.want.Waiting, waiting) {
@@ -132,8 +134,9 @@ func (w *Watcher) tell(e HookEvent) {
 	w.Hook(e)
 }
 
-// worse reports whether an event took something away: use, or the connections that run. An uplink whose link is back and that has
-// to prove itself has not failed again, and one that the other router of a pair took over has not failed at all.
+// worse reports whether an event took something away: use, or the connections that run. An uplink
+// whose link is back and that has to prove itself has not failed again, and one that the other
+// router of a pair took over has not failed at all.
 func worse(e healthcheck.Event) bool {
 	if e.To == healthcheck.Standby {
 		return false

@@ -441,7 +441,8 @@ func (b *bench) wantRoutes(when, table, want string) {
 	}
 }
 
-// wantCut compares what was cut since the last call: "4 isp1 192.0.2.2" per cut, marks by their names.
+// wantCut compares what was cut since the last call: "4 isp1 192.0.2.2" per cut, marks by their
+// names.
 func (b *bench) wantCut(when string, want ...string) {
 	b.t.Helper()
 	b.kernel.mu.Lock()

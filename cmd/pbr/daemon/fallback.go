@@ -36,7 +36,8 @@ func (f Fallback) String() string {
 	return fmt.Sprintf("policy %s: new %sconnections %s, uplink %s is not usable", first(f.Names), of, instead, f.Uplink)
 }
 
-// outlinePolicies gathers the policies that name uplinks, by uplink and strictness, in the order of the first of each.
+// outlinePolicies gathers the policies that name uplinks, by uplink and strictness, in the order of
+// the first of each.
 func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
 	type id struct {
 		uplink string
@@ -60,8 +61,8 @@ func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
 	return list
 }
 
-// Fallbacks returns the policies whose uplink new connections of a version that it carries cannot use, as a plan or the kernel's state
-// has it.
+// Fallbacks returns the policies whose uplink new connections of a version that it carries cannot
+// use, as a plan or the kernel's state has it.
 func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	for _, p := range o.Policies {
 		f := Fallback{OutlinePolicies: p}
@@ -104,8 +105,8 @@ func (o *Outline) carries(uplink string, family plan.Family) bool {
 	return slices.ContainsFunc(o.Uplinks, func(u OutlineUplink) bool { return u.Name == uplink && slices.Contains(u.Families, family) })
 }
 
-// UsableFor reports whether policies that name an uplink, strict ones or not, send new connections of a family there, as a plan or the
-// kernel's state has it.
+// UsableFor reports whether policies that name an uplink, strict ones or not, send new connections
+// of a family there, as a plan or the kernel's state has it.
 func UsableFor(o *Outline, have *plan.Plan, uplink string, strict bool, family plan.Family) bool {
 	return inSet(have, compiler.UsableSet(family, strict), plan.KeyFromUint32(o.Mark(uplink)))
 }

@@ -84,8 +84,9 @@ func Answers(dir string) bool {
 	return err == nil
 }
 
-// HandOver has the running watch apply a policy, which read reads when the turn has come; that is waited for. The error is ErrNotRunning
-// when no watch runs, or it ended before the turn came, and ErrBusy when the turn does not come in time.
+// HandOver has the running watch apply a policy, which read reads when the turn has come; that is
+// waited for. The error is ErrNotRunning when no watch runs, or it ended before the turn came, and
+// ErrBusy when the turn does not come in time.
 func HandOver(dir string, patience time.Duration, read func() (*Handed, error)) (*Applied, error) {
 	conn, err := dial(dir)
 	if err != nil {
@@ -120,7 +121,8 @@ func HandOver(dir string, patience time.Duration, read func() (*Handed, error)) 
 // ErrBusy means that the watch is at work for others.
 var ErrBusy = errors.New("another pbr apply is at work in this network namespace")
 
-// Change has the running watch "confirm" or "revert". The error is ErrNotRunning when there is none.
+// Change has the running watch "confirm" or "revert". The error is ErrNotRunning when there is
+// none.
 func Change(dir, what string) (*Applied, error) {
 	conn, err := dial(dir)
 	if err != nil {

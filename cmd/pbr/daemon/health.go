@@ -16,26 +16,29 @@ import (
 type health struct {
 	// statuses are those of the last look, by line.
 	statuses map[compiler.Line]healthcheck.Status
-	// down has the lines that are not to be used, in the order in which they went down, and the doubtful ones.
+	// down has the lines that are not to be used, in the order in which they went down, and the
+	// doubtful ones.
 	down compiler.Health
 	// owed are the lines that died and whose connections have not been cut.
 	owed map[compiler.Line]*debt
 	// left are lines that are no longer used, since the last change of the kernel.
 	left map[compiler.Line]bool
-	// addrs are the last known addresses by uplink: those of a link that went down are gone when they are needed.
+	// addrs are the last known addresses by uplink: those of a link that went down are gone when
+	// they are needed.
 	addrs map[string][]netip.Addr
 	// usable has the lines that became usable, and to which not all has moved back yet.
 	usable map[compiler.Line]*settling
 	// choices are the quickest uplinks of tables that prefer them.
 	choices map[group]*choice
-	// renumbered are addresses that their uplink has exchanged for others, and whose connections have not been cut.
+	// renumbered are addresses that their uplink has exchanged for others, and whose connections
+	// have not been cut.
 	renumbered map[compiler.Line][]netip.Addr
 }
 
 // debt is what is to be cut of a line that died.
 type debt struct {
-	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables, Unmarked those of
-	// default's primary uplink.
+	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables,
+	// Unmarked those of default's primary uplink.
 	Pinned   bool `json:"pinned,omitempty"`
 	Strict   bool `json:"strict,omitempty"`
 	Unmarked bool `json:"unmarked,omitempty"`
@@ -87,7 +90,8 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	return changed
 }
 
-// meet notes the states of lines that nothing is known of, and that a line is absent, of which no event tells.
+// meet notes the states of lines that nothing is known of, and that a line is absent, of which no
+// event tells.
 func (h *health) meet(statuses []healthcheck.Status) {
 	for _, s := range statuses {
 		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
@@ -97,7 +101,8 @@ func (h *health) meet(statuses []healthcheck.Status) {
 	}
 }
 
-// takeDown notes whether a line is to be used. An absent version is not in use because the machine has no route for it.
+// takeDown notes whether a line is to be used. An absent version is not in use because the machine
+// has no route for it.
 func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool) {
 	order := h.down[line]
 	switch {
@@ -117,7 +122,8 @@ func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool
 	return false
 }
 
-// takeUsable notes when a line became usable: connections that took a worse one move back when it has been so for long enough.
+// takeUsable notes when a line became usable: connections that took a worse one move back when it
+// has been so for long enough.
 func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
 	switch {
 	case !s.Usable():
@@ -169,8 +175,9 @@ func (h *health) last() int {
 	return n
 }
 
-// learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a family stay known
-// while there is no new one. Connections of an old one that went when a new one came cannot work any more.
+// learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a
+// family stay known while there is no new one. Connections of an old one that went when a new one
+// came cannot work any more.
 func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
@@ -197,8 +204,8 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 	}
 }
 
-// renumberings lists the connections of addresses that were exchanged for others, and forgets them. An address that another link has now is
-// not gone.
+// renumberings lists the connections of addresses that were exchanged for others, and forgets them.
+// An address that another link has now is not gone.
 func (h *health) renumberings(doc *policy.Document, machine plan.Machine, want *plan.Plan) (cuts []Cut) {
 	for line, addrs := range h.renumbered {
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
@@ -228,9 +235,9 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	}
 }
 
-// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has what was taken off. A dead uplink
-// that a table still uses, because it has no other left, keeps its connections: the verdict may be wrong. They are cut when
-// a table that used it finds another.
+// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has
+// what was taken off. A dead uplink that a table still uses, because it has no other left, keeps
+// its connections: the verdict may be wrong. They are cut when a table that used it finds another.
 func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[compiler.Line]debt) {
 	paid = map[compiler.Line]debt{}
 	for i := range doc.Uplinks {
@@ -285,8 +292,9 @@ func carries(u *policy.Uplink, family plan.Family) bool {
 	return u.Gateway6.Present
 }
 
-// pins lists the connections to pin before want is sent: unmarked ones of an uplink that default leaves, unless it is dead and its
-// connections are to be cut. Without a mark they would follow default to an uplink that their address is not of.
+// pins lists the connections to pin before want is sent: unmarked ones of an uplink that default
+// leaves, unless it is dead and its connections are to be cut. Without a mark they would follow
+// default to an uplink that their address is not of.
 func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	var pins []Pin
 	for i := range doc.Uplinks {
@@ -310,7 +318,8 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	return pins
 }
 
-// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections that are pinned to it.
+// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections that
+// are pinned to it.
 func Mark(numbers []plan.Number, uplink string) uint32 {
 	for _, n := range numbers {
 		if n.Uplink == uplink && !n.Strict && !n.Fallback {
@@ -320,7 +329,8 @@ func Mark(numbers []plan.Number, uplink string) uint32 {
 	return 0
 }
 
-// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it by what is strict.
+// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it
+// by what is strict.
 func Marks(numbers []plan.Number, uplink string) (pinned, strict []uint32) {
 	for _, n := range numbers {
 		switch {

@@ -28,7 +28,8 @@ type HookEvent struct {
 	Interface string
 	// Both tells that the uplink's other version did the same; Alone that there is no other.
 	Both, Alone bool
-	// Facts are the uplink's addresses, gateways and states after the event, and the uplinks that tables use, as the hook gets them.
+	// Facts are the uplink's addresses, gateways and states after the event, and the uplinks that
+	// tables use, as the hook gets them.
 	Facts []string
 	// Tables has the uplinks that each table uses after the event.
 	Tables map[string][]string
@@ -103,9 +104,11 @@ func (e HookEvent) Environment() []string {
 	}, e.Facts...)
 }
 
-// Hooks runs a command for each event: in order and one at a time for each uplink, and never in the way of the caller.
+// Hooks runs a command for each event: in order and one at a time for each uplink, and never in the
+// way of the caller.
 type Hooks struct {
-	// Run runs the command with the additional environment until it ends, or kills it when ctx does.
+	// Run runs the command with the additional environment until it ends, or kills it when ctx
+	// does.
 	run func(ctx context.Context, command string, environment []string) error
 	log *slog.Logger
 

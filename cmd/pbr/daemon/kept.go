@@ -10,8 +10,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// tellKept says once which tables have no usable uplink left, so that the routes over the last one stay, and when that ends. Who sees
-// a dead uplink in use would take it for a mistake otherwise.
+// tellKept says once which tables have no usable uplink left, so that the routes over the last one
+// stay, and when that ends. Who sees a dead uplink in use would take it for a mistake otherwise.
 func (w *Watcher) tellKept() {
 	now := kept(w.shared.outline(), w.want, w.health.down)
 	w.shared.update(func(r *Report) { r.Kept = now })
@@ -44,7 +44,8 @@ func (w *Watcher) standsBy() bool {
 	return len(w.health.statuses) > 0
 }
 
-// kept returns the tables with a route to somewhere over uplinks that are down and no other, and these uplinks.
+// kept returns the tables with a route to somewhere over uplinks that are down and no other, and
+// these uplinks.
 func kept(o Outline, want *plan.Plan, down compiler.Health) map[string][]string {
 	byInterface := map[string]string{}
 	for _, u := range o.Uplinks {

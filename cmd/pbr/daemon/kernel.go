@@ -16,10 +16,11 @@ type Kernel interface {
 	Machine(plan.Needs) (plan.Machine, error)
 	// Apply makes the kernel hold the plan, from what it really holds.
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
-	// Update does so from what the last Apply or Update left: quick, and blind to what others did since.
+	// Update does so from what the last Apply or Update left: quick, and blind to what others did
+	// since.
 	Update(ctx context.Context, want *plan.Plan) (Outcome, error)
-	// Stage prepares what takes long in an Apply of the plan, and calls between, which may call Update, again and again meanwhile. Unstage
-	// removes what no Apply has taken over.
+	// Stage prepares what takes long in an Apply of the plan, and calls between, which may call
+	// Update, again and again meanwhile. Unstage removes what no Apply has taken over.
 	Stage(ctx context.Context, want *plan.Plan, between func()) error
 	Unstage() error
 	// Cut deletes connections and returns how many.
@@ -28,13 +29,15 @@ type Kernel interface {
 	Pin(pins []Pin) (int, error)
 	// Room tells why nothing could be noted of another policy now, nil if it could.
 	Room() error
-	// Traffic returns what interfaces carried since they exist; those that do not exist are missing.
+	// Traffic returns what interfaces carried since they exist; those that do not exist are
+	// missing.
 	Traffic(interfaces []string) (map[string]quota.Reading, error)
 }
 
 // Outcome is what was done to the kernel.
 type Outcome struct {
-	// Changed has a line for a person for each kind of thing that differed; none when nothing was to be done.
+	// Changed has a line for a person for each kind of thing that differed; none when nothing was
+	// to be done.
 	Changed []string
 	// Changes has the same for programs, an object each.
 	Changes []json.RawMessage
@@ -49,18 +52,20 @@ func (o *Outcome) add(next Outcome) {
 	o.Warnings = append(o.Warnings, next.Warnings...)
 }
 
-// Cut names connections of one family to delete: those with any of Marks under Mask, and those without
-// a mark whose address on the uplink's side is one of Addrs.
+// Cut names connections of one family to delete: those with any of Marks under Mask, and those
+// without a mark whose address on the uplink's side is one of Addrs.
 type Cut struct {
 	Family plan.Family
 	Marks  []uint32
 	Mask   uint32
 	Addrs  []netip.Addr
-	// AddrMarks are the marks of the connections whose address is one of Addrs; none: those without a mark.
+	// AddrMarks are the marks of the connections whose address is one of Addrs; none: those without
+	// a mark.
 	AddrMarks []uint32
 }
 
-// Pin names the unmarked connections whose address on the uplink's side is one of Addrs, and the mark that they are to have.
+// Pin names the unmarked connections whose address on the uplink's side is one of Addrs, and the
+// mark that they are to have.
 type Pin struct {
 	Mark, Mask uint32
 	Addrs      []netip.Addr
@@ -100,14 +105,17 @@ type Notice struct {
 	TableGone bool
 }
 
-// ErrInterrupted is for errors of a Kernel that only tell that others changed what was being read or changed.
+// ErrInterrupted is for errors of a Kernel that only tell that others changed what was being read
+// or changed.
 var ErrInterrupted = errors.New("others keep changing it")
 
-// ErrMoved is for errors of a Kernel that a change of the machine may have led to since it was read, as a link that went down.
+// ErrMoved is for errors of a Kernel that a change of the machine may have led to since it was
+// read, as a link that went down.
 var ErrMoved = errors.New("the machine changed")
 
 // transient reports whether an error may be gone at the next try.
 func transient(err error) bool { return errors.Is(err, ErrInterrupted) || errors.Is(err, ErrMoved) }
 
-// ErrNoRoom is for errors of a Kernel that could not note what a plan takes, and so left everything as it was.
+// ErrNoRoom is for errors of a Kernel that could not note what a plan takes, and so left everything
+// as it was.
 var ErrNoRoom = errors.New("what pbr takes cannot be noted")

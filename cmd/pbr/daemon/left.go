@@ -9,16 +9,18 @@ import (
 	"pbr/healthcheck"
 )
 
-// FoundHolds is how long what a watch found counts after it noted it last. A restart or an update of the daemon, and an apply in
-// between, take less, and must not move traffic to a dead line; longer than that nobody looks after the verdict, and an uplink that
-// nobody would ever bring back is worse than one that may be dead.
+// FoundHolds is how long what a watch found counts after it noted it last. A restart or an update
+// of the daemon, and an apply in between, take less, and must not move traffic to a dead line;
+// longer than that nobody looks after the verdict, and an uplink that nobody would ever bring back
+// is worse than one that may be dead.
 const FoundHolds = 5 * time.Minute
 
 // Left is what counts of the uplinks' health while no watch runs.
 type Left struct {
-	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they are, and those that the
-	// last watch found unusable, for FoundHolds. A link that was bad and is good now no longer counts, nor does the wait of one that
-	// flapped: what is left of a bad link is told as it is now.
+	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they
+	// are, and those that the last watch found unusable, for FoundHolds. A link that was bad and is
+	// good now no longer counts, nor does the wait of one that flapped: what is left of a bad link
+	// is told as it is now.
 	Uplinks []healthcheck.Status
 	// Down has those of them that are not to be used, in the order in which they went down.
 	Down compiler.Health
@@ -26,8 +28,8 @@ type Left struct {
 	Age time.Duration
 }
 
-// ReadLeft reads the state file of the last watch. uptime is the time since the machine started, as Options.Uptime. A missing file is an
-// empty Left.
+// ReadLeft reads the state file of the last watch. uptime is the time since the machine started, as
+// Options.Uptime. A missing file is an empty Left.
 func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime time.Duration) (Left, error) {
 	s, err := readState(file)
 	if err != nil {

@@ -169,7 +169,8 @@ func TestForceAlone(t *testing.T) {
 	})
 }
 
-// Who takes the last usable uplink of a table out of use is told which tables keep its routes, with and without a watch.
+// Who takes the last usable uplink of a table out of use is told which tables keep its routes, with
+// and without a watch.
 func TestForceTellsWhatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)
@@ -220,7 +221,8 @@ func TestForceAloneKeepsTheAge(t *testing.T) {
 	})
 }
 
-// What happens is logged in the order of cause and effect, and a table that keeps dead routes says so.
+// What happens is logged in the order of cause and effect, and a table that keeps dead routes says
+// so.
 func TestLogTells(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)

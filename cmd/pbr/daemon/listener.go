@@ -9,14 +9,15 @@ import (
 )
 
 const (
-	// maxClients is how many clients of one socket are served at a time; others wait in the socket's queue.
+	// maxClients is how many clients of one socket are served at a time; others wait in the
+	// socket's queue.
 	maxClients = 64
 	// acceptPause is how long an accept that failed is waited with.
 	acceptPause = 100 * time.Millisecond
 )
 
-// Guarded returns a listener that outlives errors of accept, such as that of too many open files, and has maxClients connections
-// at most. name is for the log.
+// Guarded returns a listener that outlives errors of accept, such as that of too many open files,
+// and has maxClients connections at most. name is for the log.
 func Guarded(l net.Listener, name string, log *slog.Logger) net.Listener {
 	return &guardedListener{Listener: l, name: name, log: log, slots: make(chan struct{}, maxClients), closed: make(chan struct{})}
 }
@@ -58,7 +59,8 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 	return &guardedConn{conn, sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
-// accept tries until it succeeds or the listener is closed. It says once that it fails, and once that it works again.
+// accept tries until it succeeds or the listener is closed. It says once that it fails, and once
+// that it works again.
 func (l *guardedListener) accept() (net.Conn, error) {
 	for failed := false; ; failed = true {
 		conn, err := l.Listener.Accept()

@@ -26,11 +26,13 @@ type lists struct {
 	// stale tells that something changed that is not brought in yet, files which list files.
 	stale bool
 	files map[string]bool
-	// reading is under way beside the loop, of the policy instead and of taken; nil when there is none.
+	// reading is under way beside the loop, of the policy instead and of taken; nil when there is
+	// none.
 	reading chan readPolicy
 	instead *policy.Document
 	taken   map[string]bool
-	// retry is when something is tried again that the kernel refused; nil when nothing waits for that.
+	// retry is when something is tried again that the kernel refused; nil when nothing waits for
+	// that.
 	retry *time.Timer
 	// waiting are told when everything that changed before they asked is in force, or cannot be.
 	waiting []chan error
@@ -74,8 +76,9 @@ func (w *Watcher) RefreshLists(ctx context.Context) error {
 	}
 }
 
-// readLists begins to read lists anew, if there is something to read and nothing in the way: a reload reads them in any case, and a
-// trial goes back to what was. It is called before each wait of the loop.
+// readLists begins to read lists anew, if there is something to read and nothing in the way: a
+// reload reads them in any case, and a trial goes back to what was. It is called before each wait
+// of the loop.
 func (w *Watcher) readLists() {
 	l := &w.lists
 	if !l.stale || l.reading != nil || w.reading != nil || w.trial != nil || w.ReadLists == nil || l.retry != nil {
@@ -132,8 +135,8 @@ func (w *Watcher) listsRetry() <-chan time.Time {
 	return w.lists.retry.C
 }
 
-// installLists brings a policy into force that differs from the present one in its lists alone: by the elements that differ, and without
-// reading the kernel.
+// installLists brings a policy into force that differs from the present one in its lists alone: by
+// the elements that differ, and without reading the kernel.
 func (w *Watcher) installLists(ctx context.Context, got readPolicy) error {
 	before := w.compiler
 	w.compiler = got.compiler

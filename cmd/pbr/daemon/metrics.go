@@ -19,7 +19,8 @@ var noticeNames = []struct {
 	name string
 }{{MachineChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
 
-// Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is left out.
+// Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is
+// left out.
 func Metrics(r Report) []byte {
 	m := &metrics{}
 	m.report(&r)

@@ -4,7 +4,8 @@ import "time"
 
 // Use is what the kernel tells of the policy in force when metrics are asked for.
 type Use struct {
-	// Connections and Bytes are of those that are there now, by uplink; Bytes has none where the kernel does not count.
+	// Connections and Bytes are of those that are there now, by uplink; Bytes has none where the
+	// kernel does not count.
 	Connections map[string]int
 	Bytes       map[string]uint64
 	// Hits are connections that policies have caught.

@@ -19,5 +19,6 @@ type unnamed struct{}
 func (unnamed) Learn(*policy.Document, plan.Machine) {}
 func (unnamed) Keep()                                {}
 
-// KeepNames puts what was learned from DNS answers into the state directory, where commands find it.
+// KeepNames puts what was learned from DNS answers into the state directory, where commands find
+// it.
 func (w *Watcher) KeepNames() { w.Names.Keep() }

@@ -12,8 +12,8 @@ import (
 	"pbr/compiler"
 )
 
-// notice acts on news of the kernel. A changed machine is read, and the monitor told, at once, whose events
-// come before the full pass, which finds what the kernel dropped without a word.
+// notice acts on news of the kernel. A changed machine is read, and the monitor told, at once,
+// whose events come before the full pass, which finds what the kernel dropped without a word.
 func (w *Watcher) notice(n Notice) {
 	w.shared.countNotice(n.Kind)
 	if n.Kind == Drift {
@@ -86,8 +86,8 @@ func (w *Watcher) due(in time.Duration) {
 	w.full.Reset(in)
 }
 
-// failed logs an error and tries again later, less and less often. What others' changes on the way made fail is no
-// failure, and tried again soon.
+// failed logs an error and tries again later, less and less often. What others' changes on the way
+// made fail is no failure, and tried again soon.
 func (w *Watcher) failed(err error) {
 	if errors.Is(err, ErrInterrupted) {
 		w.dirty.retry = true

@@ -6,8 +6,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// An order is about an uplink, whatever IP versions it carries at that moment: a version that a later policy gives it is under the same
-// order from its first packet on.
+// An order is about an uplink, whatever IP versions it carries at that moment: a version that a
+// later policy gives it is under the same order from its first packet on.
 
 // otherVersion is the same uplink in the other IP version.
 func otherVersion(line compiler.Line) compiler.Line {
@@ -22,7 +22,8 @@ func ordered(s healthcheck.State) bool {
 	return s == healthcheck.ForcedDown || s == healthcheck.ForcedUp
 }
 
-// takeOrders takes the versions that an uplink does not carry out of use together with those that it does.
+// takeOrders takes the versions that an uplink does not carry out of use together with those that
+// it does.
 func (h *health) takeOrders() {
 	for line, s := range h.statuses {
 		other := otherVersion(line)
@@ -32,7 +33,8 @@ func (h *health) takeOrders() {
 	}
 }
 
-// underOrder reports whether a line that nothing is known of is out of use by an order about its uplink.
+// underOrder reports whether a line that nothing is known of is out of use by an order about its
+// uplink.
 func (h *health) underOrder(line compiler.Line) bool {
 	return h.statuses[otherVersion(line)].State == healthcheck.ForcedDown
 }

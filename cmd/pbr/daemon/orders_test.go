@@ -45,8 +45,9 @@ func ways6(p *plan.Plan, table string) (ways []string) {
 	return ways
 }
 
-// An order that was given while an uplink carried one IP version holds for the other one from the policy on that gives it that, without a
-// watch, with one, and after its start; until it is revoked.
+// An order that was given while an uplink carried one IP version holds for the other one from the
+// policy on that gives it that, without a watch, with one, and after its start; until it is
+// revoked.
 func TestOrdersHoldForVersionsThatComeLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		both := withIPv6(t)

@@ -8,8 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Outline is what of a policy and its plan tells the meaning of the kernel's objects, so that a watch's policy can be
-// shown without its file, which may have been changed since.
+// Outline is what of a policy and its plan tells the meaning of the kernel's objects, so that a
+// watch's policy can be shown without its file, which may have been changed since.
 type Outline struct {
 	Mask         uint32        `json:"mask"`
 	BasePriority uint32        `json:"base_priority"`
@@ -36,7 +36,8 @@ type Outline struct {
 type OutlineUplink struct {
 	Name      string `json:"name"`
 	Interface string `json:"interface"`
-	// Families are the IP versions that the policy has it carry by name: a point-to-point device may do without IPv6.
+	// Families are the IP versions that the policy has it carry by name: a point-to-point device
+	// may do without IPv6.
 	Families []plan.Family `json:"families"`
 }
 

@@ -7,7 +7,8 @@ import (
 
 // OutlineTarget is what a policy or rule leads to.
 type OutlineTarget struct {
-	// Kind is "uplink", "table", "balance", "default", "main", or a policy's action "unreachable" or "drop"; empty for a rule that leads nowhere.
+	// Kind is "uplink", "table", "balance", "default", "main", or a policy's action "unreachable"
+	// or "drop"; empty for a rule that leads nowhere.
 	Kind string `json:"kind"`
 	// Name is empty for default and main.
 	Name string `json:"name,omitempty"`

@@ -4,7 +4,8 @@ import "pbr/compiler/policy"
 
 // OutlineDisabled is an object that the policy file has and that has no effect.
 type OutlineDisabled struct {
-	// Kind is "uplink", "table", "default", "balance", "policy" or "rule"; Name is empty for default.
+	// Kind is "uplink", "table", "default", "balance", "policy" or "rule"; Name is empty for
+	// default.
 	Kind    string `json:"kind"`
 	Name    string `json:"name,omitempty"`
 	Line    int    `json:"line"`

@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// The quickest uplink after the first round, then another one when it is quicker by the margin and 5 ms for long enough.
+// The quickest uplink after the first round, then another one when it is quicker by the margin and
+// 5 ms for long enough.
 func TestChoose(t *testing.T) {
 	p := policy.Prefer{LowestRTT: true, Margin: 0.2, Hold: 10 * time.Second}
 	ms := func(a, b float64) []candidate {
@@ -45,7 +46,8 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// A table that prefers the quicker one of two leads through it alone, and changes with the round trips; the other one takes over when it fails.
+// A table that prefers the quicker one of two leads through it alone, and changes with the round
+// trips; the other one takes over when it fails.
 func TestPreferLowestRTT(t *testing.T) {
 	text := twoUplinks + "[[table]]\nname = \"quick\"\nroutes = [{ uplink = \"isp1\" }, { uplink = \"isp2\" }]\nprefer = \"lowest-rtt\"\nhold = \"5s\"\n" +
 		"[[policy]]\nname = \"games\"\ndport = 3074\ntable = \"quick\"\n"

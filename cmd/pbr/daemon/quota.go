@@ -47,7 +47,8 @@ type Quotas struct {
 	saved  time.Time
 }
 
-// LoadQuotas reads what was counted before. The error says that the file is damaged; counting begins anew then.
+// LoadQuotas reads what was counted before. The error says that the file is damaged; counting
+// begins anew then.
 func LoadQuotas(dir Lasting) (*Quotas, error) {
 	q := &Quotas{dir: dir, counts: map[string]*quota.Count{}}
 	if dir == nil {
@@ -80,7 +81,8 @@ func (q *Quotas) of(uplink string) *quota.Count {
 	return q.counts[uplink]
 }
 
-// QuotaChange is what an administrator wants of a quota: that counting begins anew, or more bytes for this period.
+// QuotaChange is what an administrator wants of a quota: that counting begins anew, or more bytes
+// for this period.
 type QuotaChange struct {
 	Reset bool   `json:"reset,omitempty"`
 	Grant uint64 `json:"grant,omitempty"`
@@ -175,7 +177,8 @@ func (w *Watcher) saveQuotas(now time.Time) {
 	}
 }
 
-// startQuotas reads what was counted before. The first look is written at once, so that a reading to go on from is kept.
+// startQuotas reads what was counted before. The first look is written at once, so that a reading
+// to go on from is kept.
 func (w *Watcher) startQuotas() {
 	var err error
 	if w.quotas, err = LoadQuotas(w.Lasting); err != nil {

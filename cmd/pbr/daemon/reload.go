@@ -21,7 +21,8 @@ type reading struct {
 	late <-chan time.Time
 	// instead is the policy that was in force when it began.
 	instead *policy.Document
-	// again means that another reload was asked for meanwhile, abandoned that nobody waits for this one any more.
+	// again means that another reload was asked for meanwhile, abandoned that nobody waits for this
+	// one any more.
 	again, abandoned bool
 }
 
@@ -32,8 +33,9 @@ type readPolicy struct {
 	err      error
 }
 
-// reload brings the policy file's present text into force, or keeps the old policy and says why. Uplinks that are as
-// they were keep their state. The file is read beside the loop, by one reader at a time.
+// reload brings the policy file's present text into force, or keeps the old policy and says why.
+// Uplinks that are as they were keep their state. The file is read beside the loop, by one reader
+// at a time.
 func (w *Watcher) reload() {
 	w.Notify("RELOADING=1")
 	if r := w.reading; r != nil {
@@ -125,7 +127,8 @@ func (w *Watcher) replacePolicy(ctx context.Context, instead *policy.Document, g
 	return nil
 }
 
-// install brings a policy into force in the place of the present one, or leaves everything as it was. prepared is its compiler.
+// install brings a policy into force in the place of the present one, or leaves everything as it
+// was. prepared is its compiler.
 func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler) (Outcome, error) {
 	if len(doc.Uplinks) == 0 && len(w.doc.Uplinks) > 0 {
 		return Outcome{}, NoUplinks(doc)
@@ -149,8 +152,8 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 	return outcome, nil
 }
 
-// NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever truncates a file does not mean
-// to take everything away.
+// NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever
+// truncates a file does not mean to take everything away.
 func NoUplinks(doc *policy.Document) error {
 	return fmt.Errorf("%s has no uplink: applying it would remove everything that pbr routes: fix the file. To remove everything: stop pbr watch, then run pbr flush", doc.File)
 }

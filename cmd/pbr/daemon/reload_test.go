@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// A reload whose files are never read to their end holds nothing up: uplinks fail over, status answers, and the loop waits no
-// longer than readLimit. There is one reader at a time.
+// A reload whose files are never read to their end holds nothing up: uplinks fail over, status
+// answers, and the loop waits no longer than readLimit. There is one reader at a time.
 func TestReloadThatHangs(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
@@ -58,8 +58,8 @@ func TestReloadWhileReading(t *testing.T) {
 	})
 }
 
-// TestFailoverWhileAPolicyIsPrepared: what takes the kernel long holds no failover up, which goes by the policy that is in force, and what comes into force
-// then knows of it.
+// TestFailoverWhileAPolicyIsPrepared: what takes the kernel long holds no failover up, which goes
+// by the policy that is in force, and what comes into force then knows of it.
 func TestFailoverWhileAPolicyIsPrepared(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)

@@ -54,7 +54,8 @@ func TestFightOverOneObject(t *testing.T) {
 	})
 }
 
-// The table is made anew at once whoever deletes it however often, at most ten times a second; the log says so once a minute.
+// The table is made anew at once whoever deletes it however often, at most ten times a second; the
+// log says so once a minute.
 func TestTableGone(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
@@ -92,7 +93,8 @@ func TestTableGone(t *testing.T) {
 	})
 }
 
-// Lists that others' changes interrupt are no failures and delay nothing; nor does a failure delay a repair.
+// Lists that others' changes interrupt are no failures and delay nothing; nor does a failure delay
+// a repair.
 func TestInterruptedReads(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)

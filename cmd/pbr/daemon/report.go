@@ -20,9 +20,11 @@ type Report struct {
 	Loaded time.Time `json:"loaded"`
 	// Uplinks are in the policy's order, IPv4 before IPv6.
 	Uplinks []healthcheck.Status `json:"uplinks"`
-	// Down has the uplinks that are not used for new connections, in the order in which they went down, 1 first.
+	// Down has the uplinks that are not used for new connections, in the order in which they went
+	// down, 1 first.
 	Down compiler.Health `json:"down"`
-	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep all the same.
+	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep
+	// all the same.
 	Kept map[string][]string `json:"kept,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept; empty while they do not.
 	Together string `json:"together,omitempty"`
@@ -36,12 +38,13 @@ type Report struct {
 
 // Numbers count what a watch did since its start.
 type Numbers struct {
-	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took, from the monitor's verdict to the
-	// kernel's routes; 0 before the first.
+	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took,
+	// from the monitor's verdict to the kernel's routes; 0 before the first.
 	Updates    int           `json:"updates"`
 	UpdateTime time.Duration `json:"last_update_ns,omitempty"`
 	Cut        int           `json:"connections_cut"`
-	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by others.
+	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by
+	// others.
 	Passes  int `json:"passes"`
 	Repairs int `json:"repairs"`
 	// Failures are attempts to change the kernel that failed.

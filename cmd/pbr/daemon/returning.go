@@ -15,8 +15,9 @@ type settling struct {
 	done time.Duration
 }
 
-// moveBack flushes the connections that took a worse uplink while a better one was not usable, and for which that has been usable for
-// long enough by now; it asks to be called again when that will be so for others. Routes have moved long before.
+// moveBack flushes the connections that took a worse uplink while a better one was not usable, and
+// for which that has been usable for long enough by now; it asks to be called again when that will
+// be so for others. Routes have moved long before.
 func (w *Watcher) moveBack() {
 	now := time.Now()
 	cuts, next := w.health.returning(w.doc, w.want, now)
@@ -66,7 +67,8 @@ func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time)
 	return cuts, next
 }
 
-// fallbackMarks returns the marks of connections that move back to an uplink from worse ones of a table.
+// fallbackMarks returns the marks of connections that move back to an uplink from worse ones of a
+// table.
 func fallbackMarks(numbers []plan.Number, r *policy.Return, better string) (marks []uint32) {
 	if !r.Move {
 		return nil

@@ -12,7 +12,8 @@ import (
 // roomLook is how often a watch that started without room for notes looks whether there is some.
 const roomLook = time.Second
 
-// applyHeld starts with the policy that the kernel holds, as the one of the file cannot be brought into force: uplinks fail over all the same.
+// applyHeld starts with the policy that the kernel holds, as the one of the file cannot be brought
+// into force: uplinks fail over all the same.
 func (w *Watcher) applyHeld(ctx context.Context, why error) (*plan.Plan, Outcome, error) {
 	held, err := w.Held()
 	if err != nil {
@@ -40,7 +41,8 @@ func (w *Watcher) roomDue() <-chan time.Time {
 	return w.room.C
 }
 
-// lookForRoom reloads if there is room. Should the policy not come into force all the same, it is tried again later.
+// lookForRoom reloads if there is room. Should the policy not come into force all the same, it is
+// tried again later.
 func (w *Watcher) lookForRoom() {
 	if w.Kernel.Room() != nil {
 		w.room.Reset(roomLook)

@@ -10,7 +10,8 @@ import (
 	"pbr/compiler"
 )
 
-// A watch that finds no room for notes starts with what the kernel holds, fails over with it, and takes the file when there is room.
+// A watch that finds no room for notes starts with what the kernel holds, fails over with it, and
+// takes the file when there is room.
 func TestStartWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, strings.Replace(twoUplinks, `name = "both"`, "name = \"other\"\nroutes = { uplink = \"isp1\" }\n[[table]]\nname = \"both\"", 1))

@@ -6,8 +6,9 @@ import (
 	"pbr/compiler"
 )
 
-// stage prepares what takes long in bringing a policy into force, while uplinks go on to fail over by the one that is. What fails here is
-// left to the apply that follows, which does it in one go, or tells why that cannot be.
+// stage prepares what takes long in bringing a policy into force, while uplinks go on to fail over
+// by the one that is. What fails here is left to the apply that follows, which does it in one go,
+// or tells why that cannot be.
 func (w *Watcher) stage(ctx context.Context, prepared *compiler.Compiler) {
 	if want, _ := prepared.Compile(w.machine, w.health.down); want != nil {
 		if err := w.Kernel.Stage(ctx, want, func() { w.between(ctx) }); err != nil && ctx.Err() == nil {
@@ -25,10 +26,12 @@ func (w *Watcher) unstage() {
 	}
 }
 
-// heard is how much news of the kernel is heard of between two parts: a storm of it is not to hold up what is prepared for ever.
+// heard is how much news of the kernel is heard of between two parts: a storm of it is not to hold
+// up what is prepared for ever.
 const heard = 100
 
-// between does what cannot wait while a policy is prepared: it hears of links, takes orders, and follows the uplinks' states.
+// between does what cannot wait while a policy is prepared: it hears of links, takes orders, and
+// follows the uplinks' states.
 func (w *Watcher) between(ctx context.Context) {
 	if w.Watchdog > 0 {
 		w.Notify("WATCHDOG=1")

@@ -16,8 +16,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink that was down stays down until it
-// is proven up, and what was to be cut is.
+// savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink
+// that was down stays down until it is proven up, and what was to be cut is.
 type savedState struct {
 	Lines []healthcheck.Status    `json:"lines"`
 	Down  compiler.Health         `json:"down,omitempty"`
@@ -25,7 +25,8 @@ type savedState struct {
 	Addrs map[string][]netip.Addr `json:"addresses,omitempty"`
 	// Uplinks are what an earlier release wrote: one status for both versions.
 	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
-	// Noted is when this was written, as the time since the machine started: nobody sets that clock.
+	// Noted is when this was written, as the time since the machine started: nobody sets that
+	// clock.
 	Noted time.Duration `json:"noted"`
 	// Events are the last ones.
 	Events []PastEvent `json:"events,omitempty"`
@@ -111,7 +112,8 @@ func (w *Watcher) loadHealth() *health {
 	return h
 }
 
-// save keeps the state for the next run. It is for a restart, not for a crash of the machine, after which nothing of it is true.
+// save keeps the state for the next run. It is for a restart, not for a crash of the machine, after
+// which nothing of it is true.
 func (w *Watcher) save() {
 	w.shared.setDown(w.health.down)
 	if err := w.write(w.Uptime()); err != nil {

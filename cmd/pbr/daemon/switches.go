@@ -50,8 +50,9 @@ func (w *Watcher) windowsDue() <-chan time.Time {
 	return w.windows.timer.C
 }
 
-// lookAtWindows flushes what policies decide otherwise whose windows began or ended since the last look. A policy that was not there
-// then has no start. While the clock is behind nobody knows what is open.
+// lookAtWindows flushes what policies decide otherwise whose windows began or ended since the last
+// look. A policy that was not there then has no start. While the clock is behind nobody knows what
+// is open.
 func (w *Watcher) lookAtWindows() {
 	now, zone := time.Now(), w.machine.Zone
 	if zone == nil {
@@ -87,7 +88,8 @@ func (w *Watcher) lookAtWindows() {
 	w.windows.open, w.windows.seen = open, now
 }
 
-// untilMinute is how long the clocks of a policy's schedule show the minute that they show now: windows begin and end with a minute.
+// untilMinute is how long the clocks of a policy's schedule show the minute that they show now:
+// windows begin and end with a minute.
 func untilMinute(p *policy.Policy, now time.Time, local *time.Location) time.Duration {
 	left := time.Minute
 	for i := range p.Schedule {

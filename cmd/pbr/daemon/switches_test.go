@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// bedtime has policies of a clock in Berlin, and of the machine's. Probes are few, as nothing else happens.
+// bedtime has policies of a clock in Berlin, and of the machine's. Probes are few, as nothing else
+// happens.
 var bedtime = strings.ReplaceAll(twoUplinks, "\"100ms\"", "\"60s\"") + `
 [[policy]]
 name = "bedtime"
@@ -71,7 +72,8 @@ func TestSwitchesFlush(t *testing.T) {
 		if log := b.log.String(); strings.Count(log, "flushed connections at the switch of a schedule") != 3 {
 			t.Error(log)
 		}
-		// What was open before stays so over a reload, what is new has no start, and an edit that opens a window is one.
+		// What was open before stays so over a reload, what is new has no start, and an edit that
+		// opens a window is one.
 		b.reload(strings.ReplaceAll(bedtime, `"23:40-23:55"`, `"23:58-24:00"`) + "[[policy]]\nname = \"new\"\nschedule = \"00:00-24:00\"\nat-start = \"flush\"\naction = \"drop\"\n")
 		if got := seen(); !slices.Equal(got, []string{"00:29:59 office: start"}) {
 			t.Errorf("after an edit: %q", got)
@@ -85,7 +87,8 @@ func TestSwitchesFlush(t *testing.T) {
 	})
 }
 
-// A clock that is behind says nothing: what is open is known when it is right, and that is no start.
+// A clock that is behind says nothing: what is open is known when it is right, and that is no
+// start.
 func TestSwitchesWaitForTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bedtime)

@@ -8,8 +8,9 @@ import (
 	"pbr/healthcheck"
 )
 
-// Together says which uplinks stay in use although their checks fail, together with those of all that could take over; empty while none
-// do. The uplinks are those that tables use for want of others that answer, default's first.
+// Together says which uplinks stay in use although their checks fail, together with those of all
+// that could take over; empty while none do. The uplinks are those that tables use for want of
+// others that answer, default's first.
 func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string {
 	doubtful := map[healthcheck.Line]bool{}
 	for _, s := range statuses {

@@ -9,7 +9,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// standing reports whether routes over an uplink stand in the default table and in other tables of the policy.
+// standing reports whether routes over an uplink stand in the default table and in other tables of
+// the policy.
 func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
 	var defaultTable uint32
@@ -32,8 +33,9 @@ func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault,
 	return byDefault, byOther
 }
 
-// movedFrom reports whether, from have to want, a table whose connections over the uplink are pinned gets its best route to some
-// destination over others. Those of default over its primary uplink are not pinned.
+// movedFrom reports whether, from have to want, a table whose connections over the uplink are
+// pinned gets its best route to some destination over others. Those of default over its primary
+// uplink are not pinned.
 func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
 	own := map[uint32]bool{}
@@ -49,7 +51,8 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	return false
 }
 
-// fellBack reports whether, from have to want, policies that name the uplink cease to use it, and default does not use it either.
+// fellBack reports whether, from have to want, policies that name the uplink cease to use it, and
+// default does not use it either.
 func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	if !hasUsable(have, u, family) || hasUsable(want, u, family) {
 		return false

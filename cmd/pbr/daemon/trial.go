@@ -13,12 +13,13 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Trials keeps what has to outlive the process of an apply that waits to be confirmed, and which policy is in force. The loop
-// alone calls it.
+// Trials keeps what has to outlive the process of an apply that waits to be confirmed, and which
+// policy is in force. The loop alone calls it.
 type Trials interface {
 	// Parse parses a policy that apply hands over.
 	Parse(handed json.RawMessage) (*policy.Document, error)
-	// Begin notes, before doc is applied, what to go back to in so long; want is its plan. It returns when that is (Options.Uptime).
+	// Begin notes, before doc is applied, what to go back to in so long; want is its plan. It
+	// returns when that is (Options.Uptime).
 	Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (end time.Duration, err error)
 	// Drop takes Begin back for a policy that could not be applied.
 	Drop(want *plan.Plan) error
@@ -49,7 +50,8 @@ type trial struct {
 const (
 	// trialLook is how often the time is looked at: no timer counts the time that a machine sleeps.
 	trialLook = time.Second
-	// An undo that fails is tried again after firstUndoRetry, then after twice as long each time, up to lastUndoRetry.
+	// An undo that fails is tried again after firstUndoRetry, then after twice as long each time,
+	// up to lastUndoRetry.
 	firstUndoRetry = time.Second
 	lastUndoRetry  = time.Minute
 )
@@ -86,7 +88,8 @@ func (w *Watcher) endTrial() {
 	w.trial = nil
 }
 
-// ApplyPolicy brings a policy into force that apply hands over. With confirm it is undone after that time unless Confirm comes first.
+// ApplyPolicy brings a policy into force that apply hands over. With confirm it is undone after
+// that time unless Confirm comes first.
 func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error) {
 	doc, err := w.Trials.Parse(handed) // not in the loop: long lists take seconds
 	if err != nil {
@@ -111,7 +114,8 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 	return applied, errors.Join(callErr, err)
 }
 
-// prepare compiles a policy beside the loop, for what the compiler remembers: the loop compiles for the machine as it is then.
+// prepare compiles a policy beside the loop, for what the compiler remembers: the loop compiles for
+// the machine as it is then.
 func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
 	var machine plan.Machine
 	var down compiler.Health

@@ -30,8 +30,9 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 	return u.Gateway6
 }
 
-// optional reports whether an uplink may lack a version that the file says it carries: a point-to-point device carries IPv6 without having been
-// asked to, a provider may have none to give, and a machine may have it switched off.
+// optional reports whether an uplink may lack a version that the file says it carries: a
+// point-to-point device carries IPv6 without having been asked to, a provider may have none to
+// give, and a machine may have it switched off.
 func optional(u *policy.Uplink, link plan.Link, machine plan.Machine, family plan.Family) bool {
 	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
 	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || machine.NoIPv6 || link.NoIPv6)
@@ -59,9 +60,10 @@ func Links(doc *policy.Document, machine plan.Machine) map[healthcheck.Line]heal
 	return links
 }
 
-// addressed reports whether connections of a family can leave by an uplink with an address to come back to: it has one, or needs none of its
-// own. Without masquerade a point-to-point device may have no address, and an IPv6 router may have a link-local one only, which
-// the machine does not list.
+// addressed reports whether connections of a family can leave by an uplink with an address to come
+// back to: it has one, or needs none of its own. Without masquerade a point-to-point device may
+// have no address, and an IPv6 router may have a link-local one only, which the machine does not
+// list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }) {
 		return true
@@ -69,8 +71,8 @@ func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return u.SourceNAT(family == plan.IPv6).Mode != policy.NATMasquerade && (family == plan.IPv6 || u.Gateway.Link)
 }
 
-// standby reports whether the missing address is one that the router shares with another one, which holds it now: the one that the
-// uplink translates to, or any, where the policy says standby.
+// standby reports whether the missing address is one that the router shares with another one, which
+// holds it now: the one that the uplink translates to, or any, where the policy says standby.
 func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	has := func(family plan.Family) bool {
 		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
@@ -82,8 +84,8 @@ func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return u.Standby || shared
 }
 
-// sharedWith reports whether an address of an uplink may be one that the router shares with another one: it comes and goes with VRRP, and its
-// connections go on at the other router.
+// sharedWith reports whether an address of an uplink may be one that the router shares with another
+// one: it comes and goes with VRRP, and its connections go on at the other router.
 func sharedWith(u *policy.Uplink, a netip.Addr) bool {
 	nat := u.SourceNAT(a.Is6())
 	return u.Standby || nat.Mode == policy.NATAddress && nat.Addr == a

@@ -1,5 +1,6 @@
-// Package daemon keeps a kernel to a policy while uplinks fail and return, addresses and gateways change, and
-// others meddle. It joins the health monitor, the compiler and the kernel, each given to it, in one loop:
+// Package daemon keeps a kernel to a policy while uplinks fail and return, addresses and gateways
+// change, and others meddle. It joins the health monitor, the compiler and the kernel, each given
+// to it, in one loop:
 //
 //	uplink's state changes   compile, send the difference, cut the connections of a dead uplink
 //	the machine changes      read it anew, tell the monitor of links, compile, apply
@@ -24,28 +25,33 @@ import (
 )
 
 const (
-	// settle is how long a change of the machine may go on before all is read anew: events of the monitor, which come
-	// of the same change, are to be acted on first.
+	// settle is how long a change of the machine may go on before all is read anew: events of the
+	// monitor, which come of the same change, are to be acted on first.
 	settle = 2 * time.Millisecond
-	// spacing is between two full passes for changes of the machine, so that a storm of them does not take a whole core.
+	// spacing is between two full passes for changes of the machine, so that a storm of them does
+	// not take a whole core.
 	spacing = 100 * time.Millisecond
 	// audit is between two full passes for no reason at all. Changes of settings raise no event.
 	audit = time.Minute
 	// eventPatience is how long an event of a state that the monitor has may be on its way.
 	eventPatience = 100 * time.Millisecond
-	// applyPatience is how long the first apply, and a reload's, goes again while the machine keeps changing. The loop stands still.
+	// applyPatience is how long the first apply, and a reload's, goes again while the machine keeps
+	// changing. The loop stands still.
 	applyPatience = time.Second
 )
 
-// Options are what a Watcher works with. All but Held, Trials, Waits, Recent, Hook, Notify and Watchdog are needed.
+// Options are what a Watcher works with. All but Held, Trials, Waits, Recent, Hook, Notify and
+// Watchdog are needed.
 type Options struct {
-	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that is wrong.
+	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that
+	// is wrong.
 	Policy *policy.Document
 	Reload func() (*policy.Document, error)
 	// Reloaded is called with each policy that came into force by a reload.
 	Reloaded func(*policy.Document)
-	// ReadLists reads some list files of a policy, and what was fetched for it, anew; nil if nothing changes without a reload. ListsChanged tells when
-	// to, and ListsTaken is called with each policy that came into force so.
+	// ReadLists reads some list files of a policy, and what was fetched for it, anew; nil if
+	// nothing changes without a reload. ListsChanged tells when to, and ListsTaken is called with
+	// each policy that came into force so.
 	ReadLists    func(doc *policy.Document, files []string) (*policy.Document, error)
 	ListsChanged <-chan ListChange
 	ListsTaken   func(*policy.Document)
@@ -62,22 +68,26 @@ type Options struct {
 	// Uptime tells the time since the machine started.
 	Uptime func() time.Duration
 	Log    *slog.Logger
-	// Held is the policy that the kernel holds from before. A start goes on with it where Policy cannot be brought into force for
-	// want of room for notes (ErrNoRoom), and reloads when there is.
+	// Held is the policy that the kernel holds from before. A start goes on with it where Policy
+	// cannot be brought into force for want of room for notes (ErrNoRoom), and reloads when there
+	// is.
 	Held func() (*policy.Document, error)
 	// Names learns from DNS answers; nil for nobody.
 	Names Names
-	// Switched deletes the connections that policies decide otherwise since their windows began or ended, and returns how many. It is
-	// called beside the loop, and not twice at a time; nil for no connections.
+	// Switched deletes the connections that policies decide otherwise since their windows began or
+	// ended, and returns how many. It is called beside the loop, and not twice at a time; nil for
+	// no connections.
 	Switched func(*Switches) (int, error)
-	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil without one.
+	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil
+	// without one.
 	Trials Trials
 	Waits  *Trial
 	// Recent tells what was measured of the lines lately, from any goroutine.
 	Recent func() []Measured
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
-	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that the loop is alive, 0 never.
+	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that
+	// the loop is alive, 0 never.
 	Notify   func(state string)
 	Watchdog time.Duration
 }
@@ -95,14 +105,16 @@ type Watcher struct {
 	health  *health
 	quotas  *Quotas
 	past    past
-	// repairs are of what others change; failures are of the kernel's refusals, which have nothing to do with these.
+	// repairs are of what others change; failures are of the kernel's refusals, which have nothing
+	// to do with these.
 	repairs  backoffs
 	failures backoff
 	gone     tableGone
 	// reading is a reload's, nil when none is under way.
 	reading *reading
 	lists   lists
-	// room tells when to look for room for the policy that could not be started with; nil when none waits for that.
+	// room tells when to look for room for the policy that could not be started with; nil when none
+	// waits for that.
 	room *time.Timer
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
@@ -110,7 +122,8 @@ type Watcher struct {
 	lastRun time.Time
 	cutter  cutter
 	windows windows
-	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the same.
+	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the
+	// same.
 	kept map[string][]string
 	// settled is when connections may move back to a better uplink.
 	settled *time.Timer
@@ -165,8 +178,9 @@ func New(o Options) *Watcher {
 	return w
 }
 
-// Run applies the policy and keeps the kernel to it until ctx ends, which is no error; the kernel's state stays as it is. An
-// error before the first apply is complete ends it, later ones are logged and tried again.
+// Run applies the policy and keeps the kernel to it until ctx ends, which is no error; the kernel's
+// state stays as it is. An error before the first apply is complete ends it, later ones are logged
+// and tried again.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.health = w.loadHealth()
 	w.shared.setDown(w.health.down) // whoever asks compiles the same plan
@@ -303,8 +317,8 @@ func callBy(ctx context.Context, by chan func(), f func()) error {
 	}
 }
 
-// Force sets an uplink "up" or "down" whatever its probes say, or gives it back to them ("auto"). It returns when the kernel holds
-// the result.
+// Force sets an uplink "up" or "down" whatever its probes say, or gives it back to them ("auto").
+// It returns when the kernel holds the result.
 func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
 	var cut <-chan struct{}
@@ -328,7 +342,8 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	}
 }
 
-// ChangeQuota does what an administrator wants of an uplink's quota. It returns when the kernel holds the result.
+// ChangeQuota does what an administrator wants of an uplink's quota. It returns when the kernel
+// holds the result.
 func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error {
 	var err error
 	callErr := w.order(ctx, func() {
@@ -345,8 +360,9 @@ func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange)
 	return errors.Join(callErr, err)
 }
 
-// pendingEvents waits for the events of all states that the monitor has and the last look had not, so that what becomes of them is
-// told after its cause, and that both versions of an uplink, which change as one, are told of as one.
+// pendingEvents waits for the events of all states that the monitor has and the last look had not,
+// so that what becomes of them is told after its cause, and that both versions of an uplink, which
+// change as one, are told of as one.
 func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event) []healthcheck.Event {
 	events = append(events, w.waitingEvents()...)
 	for {
@@ -372,7 +388,8 @@ func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event)
 	}
 }
 
-// waitingEvents takes what events there are, so that uplinks that fail together are handled by one plan.
+// waitingEvents takes what events there are, so that uplinks that fail together are handled by one
+// plan.
 func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
 	for {
 		select {
@@ -407,7 +424,8 @@ func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) 
 	return want, nil
 }
 
-// apply reads the machine and applies the policy for it, and goes again where the machine changes on the way.
+// apply reads the machine and applies the policy for it, and goes again where the machine changes
+// on the way.
 func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, sum Outcome, err error) {
 	if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
 		return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
@@ -421,7 +439,8 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 	return want, sum, nil
 }
 
-// converge applies want, which was compiled for the machine as it was read last, and what it becomes while the machine changes.
+// converge applies want, which was compiled for the machine as it was read last, and what it
+// becomes while the machine changes.
 func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan.Plan) (_ *plan.Plan, sum Outcome, err error) {
 	c := Convergence{
 		Machine: func() (plan.Machine, error) { return w.Kernel.Machine(compiler.Needs(doc)) },

@@ -46,8 +46,8 @@ func TestFailoverAndReturn(t *testing.T) {
 	})
 }
 
-// Nothing is cut while a table has no other uplink, but for strict ones, which become unreachable; when it has one again, what
-// was owed is cut.
+// Nothing is cut while a table has no other uplink, but for strict ones, which become unreachable;
+// when it has one again, what was owed is cut.
 func TestAllDown(t *testing.T) {
 	strict := strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1)
 	in(t, strict, func(t *testing.T, b *bench) {
@@ -67,7 +67,8 @@ func TestAllDown(t *testing.T) {
 	})
 }
 
-// A dead uplink that one table has no other for keeps what is pinned to it, unless another table left it with connections of its own.
+// A dead uplink that one table has no other for keeps what is pinned to it, unless another table
+// left it with connections of its own.
 func TestDeadUplinkStillInUse(t *testing.T) {
 	third := strings.Replace(twoUplinks, "[default]", `[[uplink]]
 name = "isp3"
@@ -105,7 +106,8 @@ routes = [{ uplink = "isp2" }, { uplink = "isp3", distance = 2 }]
 	})
 }
 
-// Two that fail together are one change, in the order of their names if nothing else tells them apart.
+// Two that fail together are one change, in the order of their names if nothing else tells them
+// apart.
 func TestLinksDown(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
@@ -214,8 +216,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// What a restarted watch reports from its first moment makes the plan that the kernel holds, also where no uplink is left and the
-// order of their ends decides.
+// What a restarted watch reports from its first moment makes the plan that the kernel holds, also
+// where no uplink is left and the order of their ends decides.
 func TestRestartReportsTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)

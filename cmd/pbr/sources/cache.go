@@ -1,5 +1,6 @@
-// Package sources brings in what lists are made of beside the policy file: it fetches the texts of URLs and keeps them in the state
-// directory, and tells of list files that changed. What becomes of that is for others.
+// Package sources brings in what lists are made of beside the policy file: it fetches the texts of
+// URLs and keeps them in the state directory, and tells of list files that changed. What becomes of
+// that is for others.
 package sources
 
 import (
@@ -30,11 +31,13 @@ type Note struct {
 	Asked time.Time `json:"asked,omitzero"`
 	// Entries is how many the text has.
 	Entries int `json:"entries"`
-	// Failed is since when fetching fails, and Error why it did last; Failures is how often in a row.
+	// Failed is since when fetching fails, and Error why it did last; Failures is how often in a
+	// row.
 	Failed   time.Time `json:"failed,omitzero"`
 	Error    string    `json:"error,omitempty"`
 	Failures int       `json:"failures,omitempty"`
-	// Withheld is how many entries an answer had that was kept back because it shrinks the list by more than half.
+	// Withheld is how many entries an answer had that was kept back because it shrinks the list by
+	// more than half.
 	Withheld int `json:"withheld,omitempty"`
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// fetchLimit is how long fetching a text may take in all, and maxText how many bytes it may have, unpacked.
+	// fetchLimit is how long fetching a text may take in all, and maxText how many bytes it may
+	// have, unpacked.
 	fetchLimit = 10 * time.Second
 	maxText    = 64 << 20
 )
@@ -37,12 +38,14 @@ func (e *ShrunkError) Error() string {
 type Result struct {
 	// Changed reports whether there is another text than before.
 	Changed bool
-	// Entries is how many the text has that is kept now, Before how many the earlier one had, and Skipped what in the new one is no address.
+	// Entries is how many the text has that is kept now, Before how many the earlier one had, and
+	// Skipped what in the new one is no address.
 	Entries, Before, Skipped int
 }
 
-// Fetch asks for the text of a source, and keeps it if it is another one and good. Whatever goes wrong, the last good one stays. An answer that
-// shrinks the list by more than half is kept back with a *ShrunkError, unless force is set.
+// Fetch asks for the text of a source, and keeps it if it is another one and good. Whatever goes
+// wrong, the last good one stays. An answer that shrinks the list by more than half is kept back
+// with a *ShrunkError, unless force is set.
 func (f *Fetcher) Fetch(ctx context.Context, src *policy.URLSource, force bool) (Result, error) {
 	note := f.Cache.Note(src.URL)
 	had := f.Cache.text(src.URL)

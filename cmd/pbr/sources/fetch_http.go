@@ -71,7 +71,8 @@ func redirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// plain is an error without the URL, which whoever tells it names, and with the reason for a time-out.
+// plain is an error without the URL, which whoever tells it names, and with the reason for a
+// time-out.
 func plain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
 		return cause

@@ -31,7 +31,8 @@ func text(n int) string {
 	return b.String()
 }
 
-// TestFetch takes a text once, asks whether it is still the one, and holds an answer back that shrinks the list by more than half.
+// TestFetch takes a text once, asks whether it is still the one, and holds an answer back that
+// shrinks the list by more than half.
 func TestFetch(t *testing.T) {
 	var body atomic.Value
 	body.Store(text(10))

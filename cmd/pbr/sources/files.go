@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// fileQuiet is how long nothing may happen to a file before it is told of, so that several writes are one change.
+	// fileQuiet is how long nothing may happen to a file before it is told of, so that several
+	// writes are one change.
 	fileQuiet = 50 * time.Millisecond
-	// fileLook is between two tries to watch a directory that is not there, and fileBuffer has room for some hundred events.
+	// fileLook is between two tries to watch a directory that is not there, and fileBuffer has room
+	// for some hundred events.
 	fileLook   = time.Second
 	fileBuffer = 64 << 10
 )
@@ -49,7 +51,8 @@ type fileWatch struct {
 	// events come from dirs, whose directories are watched; nil before any file is followed.
 	dirs   *directories
 	events chan []fileEvent
-	// names are the files that are followed, by each path at which they can be seen to change: that of a link's target, too.
+	// names are the files that are followed, by each path at which they can be seen to change: that
+	// of a link's target, too.
 	names map[string][]string
 	// missing are directories that could not be watched.
 	missing map[string]bool
@@ -115,8 +118,8 @@ func (w *fileWatch) complete() (list []string) {
 	return list
 }
 
-// follow begins anew with other files; it returns true if there are some. They may have changed since they were read, and before they
-// were watched.
+// follow begins anew with other files; it returns true if there are some. They may have changed
+// since they were read, and before they were watched.
 func (w *fileWatch) follow(files []string) (begun bool) {
 	names := map[string][]string{}
 	for _, file := range files {
@@ -194,7 +197,8 @@ func (w *fileWatch) take(events []fileEvent) (concerned bool) {
 	return concerned
 }
 
-// lost notes that a directory is gone, or that events were lost: whatever is in it may have changed.
+// lost notes that a directory is gone, or that events were lost: whatever is in it may have
+// changed.
 func (w *fileWatch) lost(dir string) {
 	for path, names := range w.names {
 		if parent := filepath.Dir(path); dir == "" || parent == dir {

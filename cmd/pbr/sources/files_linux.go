@@ -12,22 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Events of a directory: a file in it is being written, was closed after that, or took the place of another one.
+// Events of a directory: a file in it is being written, was closed after that, or took the place of
+// another one.
 const (
 	writing  = unix.IN_MODIFY
 	complete = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO
 	gone     = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 )
 
-// fileEvent is what happened to a file; lost tells that a directory is gone, or that events were lost.
+// fileEvent is what happened to a file; lost tells that a directory is gone, or that events were
+// lost.
 type fileEvent struct {
 	path     string
 	complete bool
 	lost     bool
 }
 
-// directories tells of what is written into directories (inotify(7)): editors and package managers put another file in a file's
-// place, which a watch of the file would not see.
+// directories tells of what is written into directories (inotify(7)): editors and package managers
+// put another file in a file's place, which a watch of the file would not see.
 type directories struct {
 	f     *os.File
 	mu    sync.Mutex

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// firstRetry is how long after a failure a URL is asked again, at most its refresh; the time doubles up to lastRetry.
+	// firstRetry is how long after a failure a URL is asked again, at most its refresh; the time
+	// doubles up to lastRetry.
 	firstRetry = 10 * time.Second
 	lastRetry  = time.Hour
 	// atOnce is how many URLs are asked at the same time.

@@ -20,7 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the wanted policies and reports anew")
 
-// fixtures has one directory per configuration: mwan3, network, and the policy and the report that come of them.
+// fixtures has one directory per configuration: mwan3, network, and the policy and the report that
+// come of them.
 const fixtures = "../../../fixtures/import/mwan3"
 
 func parsePolicy(t testing.TB, text string) (*policy.Document, []string) {
@@ -126,7 +127,8 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// What mwan3 keeps from every line is kept from every uplink: by use_policy, and by the last_resort of a policy without lines.
+// What mwan3 keeps from every line is kept from every uplink: by use_policy, and by the last_resort
+// of a policy without lines.
 func TestClosed(t *testing.T) {
 	config := "config interface 'wan'\n\toption enabled '1'\nconfig interface 'wanb'\n\toption enabled '0'\nconfig member 'b'\n\toption interface 'wanb'\n" +
 		"config policy 'onlyb'\n\tlist use_member 'b'\nconfig policy 'maybeb'\n\tlist use_member 'b'\n\toption last_resort 'default'\n"

@@ -82,7 +82,8 @@ func (b *builder) buildPolicy(s *section) {
 	b.targets[s.name] = t
 }
 
-// even reports whether a policy only shares by weight: all members of a version have one metric, and there are several uplinks.
+// even reports whether a policy only shares by weight: all members of a version have one metric,
+// and there are several uplinks.
 func (t *target) even() bool {
 	several := false
 	for _, m := range t.members {

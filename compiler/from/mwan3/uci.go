@@ -1,5 +1,5 @@
-// Package mwan3 turns a configuration of mwan3 on OpenWrt (the files mwan3 and network, in UCI) into a policy file. Text in, text and an account of
-// every section out: no file, no kernel.
+// Package mwan3 turns a configuration of mwan3 on OpenWrt (the files mwan3 and network, in UCI)
+// into a policy file. Text in, text and an account of every section out: no file, no kernel.
 //
 //	uci.go       text into sections
 //	config.go    sections into interfaces, members, policies and rules

@@ -207,7 +207,8 @@ func (b *builder) addCheck(u *uplink, s *section) {
 	b.addQuality(c, s)
 }
 
-// setQuorum makes one quorum of the reliabilities: it counts within an IP version, and is the same for both.
+// setQuorum makes one quorum of the reliabilities: it counts within an IP version, and is the same
+// for both.
 func (u *uplink) setQuorum() {
 	q := max(u.reliability[0], u.reliability[1])
 	for v, n := range u.targets {

@@ -20,7 +20,8 @@ type policyItem struct {
 	users []string
 }
 
-// deal turns entries into policies: those that deal connections out become balances, and lists of users what keeps them.
+// deal turns entries into policies: those that deal connections out become balances, and lists of
+// users what keeps them.
 func (b *builder) deal(list []entry) []policyItem {
 	d := &dealer{b: b, kept: map[string]*policyItem{}, seen: map[string]bool{}}
 	for _, e := range list {

@@ -364,7 +364,8 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// without returns conditions that together select what c does less what o does; ok is false where a policy cannot say so.
+// without returns conditions that together select what c does less what o does; ok is false where a
+// policy cannot say so.
 func (c *cond) without(o *cond) (*cond, bool) {
 	only := key(-1)
 	for k := range keyCount {

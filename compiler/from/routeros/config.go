@@ -36,9 +36,11 @@ type config struct {
 	// lines are the uplinks, by interface.
 	lines     map[string]*line
 	lineOrder []*line
-	// inhabited are interfaces with clients behind them: those with a DHCP server, and the members of the list LAN.
+	// inhabited are interfaces with clients behind them: those with a DHCP server, and the members
+	// of the list LAN.
 	inhabited map[string]bool
-	// six reports whether anything of the export is about IPv6, nated whether it says anything of source NAT.
+	// six reports whether anything of the export is about IPv6, nated whether it says anything of
+	// source NAT.
 	six, nated bool
 }
 
@@ -67,7 +69,8 @@ type list struct {
 	st      *statement
 	entries []from.Entry
 	sources []*statement
-	// partial has why an entry is missing: then everything that selects by the list's absence selects too much.
+	// partial has why an entry is missing: then everything that selects by the list's absence
+	// selects too much.
 	partial string
 }
 
@@ -353,7 +356,8 @@ type interfaceNames struct {
 	before map[string]string
 	given  map[string]string
 	names  *from.Names
-	// odd are those that could not keep their name; used are the names of --map that the export has.
+	// odd are those that could not keep their name; used are the names of --map that the export
+	// has.
 	odd  []string
 	used map[string]bool
 }

@@ -1,5 +1,5 @@
-// Package routeros turns an export of RouterOS 6 or 7 into a policy file. Text in, text and an account of every statement
-// out: no file, no kernel, no clock.
+// Package routeros turns an export of RouterOS 6 or 7 into a policy file. Text in, text and an
+// account of every statement out: no file, no kernel, no clock.
 //
 //	scan.go, command.go   text into statements: wrapped lines, strings, paths
 //	config.go             statements into what routing needs

@@ -51,7 +51,8 @@ type program struct {
 	// work is bounded.
 	work int
 	err  error
-	// asks counts the guarded nodes that ask for a mark; opaque reports whether anything else depends on marks.
+	// asks counts the guarded nodes that ask for a mark; opaque reports whether anything else
+	// depends on marks.
 	asks   map[string]int
 	opaque bool
 	// forward is what the function of that name says of the base chain.
@@ -70,15 +71,17 @@ const (
 	mostDepth = 32
 )
 
-// node is a piece of a chain. Its meaning is a list of entries for each connection mark that a packet may have on entering it.
+// node is a piece of a chain. Its meaning is a list of entries for each connection mark that a
+// packet may have on entering it.
 type node struct {
 	next *node
 	kind nodeKind
-	// front (the first one last) and then entries are those of a free node, which hold whatever the mark; closes reports whether one of
-	// them takes everything.
+	// front (the first one last) and then entries are those of a free node, which hold whatever the
+	// mark; closes reports whether one of them takes everything.
 	front, entries []entry
 	closes         bool
-	// by[m] are those of a guarded node for the mark m, the first one last; closed marks have one that takes everything.
+	// by[m] are those of a guarded node for the mark m, the first one last; closed marks have one
+	// that takes everything.
 	by     map[string][]entry
 	closed map[string]bool
 	// instrs of a setter mark what is left unmarked by all that follows: the last one first.
@@ -195,7 +198,8 @@ func (p *program) setter(in *instr, head, next *node) *node {
 	return head
 }
 
-// lastWord reports whether no later rule changes the mark of packets that in marks: then it might as well stop them.
+// lastWord reports whether no later rule changes the mark of packets that in marks: then it might
+// as well stop them.
 func (p *program) lastWord(in *instr, head *node) bool {
 	if !in.guard.asked || in.guard.not {
 		return head == nil && len(p.stack) == 0
@@ -209,7 +213,8 @@ func keeps(list []entry) bool { return slices.ContainsFunc(list, func(e entry) b
 // mostMarks bounds the marks that are looked at to see whether rules depend on each other.
 const mostMarks = 5000
 
-// alone reports whether no rule behind the one at that place asks for a mark that a packet may have there, but for its own.
+// alone reports whether no rule behind the one at that place asks for a mark that a packet may have
+// there, but for its own.
 func (p *program) alone(at int, own string) bool {
 	if p.opaque || !p.forward || p.asks[""] > 0 {
 		return false
@@ -226,8 +231,8 @@ func (p *program) alone(at int, own string) bool {
 	return true
 }
 
-// markConnection marks the connection: what follows is that of the new mark. Entries that hold for any mark stay before it, which is how
-// the last of several rules wins.
+// markConnection marks the connection: what follows is that of the new mark. Entries that hold for
+// any mark stay before it, which is how the last of several rules wins.
 func (p *program) markConnection(in *instr, head, next *node, inBase bool, at int) *node {
 	if in.guard.asked && !in.guard.not && in.guard.mark == in.mark {
 		return head
@@ -249,8 +254,9 @@ func (p *program) markConnection(in *instr, head, next *node, inBase bool, at in
 	return p.put(in, entries, head, next)
 }
 
-// marked lists what becomes of packets whose connection in has just marked. Where nothing else asks for marks (alone), what comes after the
-// rules that ask for this one is the same for all packets, and is left out.
+// marked lists what becomes of packets whose connection in has just marked. Where nothing else asks
+// for marks (alone), what comes after the rules that ask for this one is the same for all packets,
+// and is left out.
 func (p *program) marked(in *instr, after *node, alone bool) []entry {
 	var list []entry
 	end := open
@@ -292,7 +298,8 @@ func covered(late, list []entry) bool {
 	return true
 }
 
-// giveLate lets first packets that get no routing mark take the way of the later ones of their connection.
+// giveLate lets first packets that get no routing mark take the way of the later ones of their
+// connection.
 func (p *program) giveLate(list []entry) (out []entry) {
 	for i, e := range list {
 		if late := p.late(e.left); e.keep && e.left != "" && !covered(late, list[:i]) {
@@ -341,8 +348,9 @@ func newProgram(c *config, chains map[string][]*instr, established bool) *progra
 	return p
 }
 
-// forward reports whether rules that ask for a mark all come behind those that set it, and look at first packets too: then what happens to the
-// later packets of a connection is what happened to its first one.
+// forward reports whether rules that ask for a mark all come behind those that set it, and look at
+// first packets too: then what happens to the later packets of a connection is what happened to its
+// first one.
 func forward(chain []*instr) bool {
 	asked, all := map[string]bool{}, false
 	for _, in := range chain {

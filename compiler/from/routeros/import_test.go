@@ -212,7 +212,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// An interface that is a way out and has clients is told of: nothing that arrives by an uplink is classified.
+// An interface that is a way out and has clients is told of: nothing that arrives by an uplink is
+// classified.
 func TestUplinkWithClients(t *testing.T) {
 	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 passthrough=no src-address=192.0.2.50\n" +
 		"add action=mark-connection chain=prerouting in-interface=wan2 new-connection-mark=in2\nadd action=mark-routing chain=output connection-mark=in2 new-routing-mark=r2\n"
@@ -291,7 +292,8 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
-// BFD sessions stay what they are; pings of a recursive route's target take precedence, as an uplink has one check.
+// BFD sessions stay what they are; pings of a recursive route's target take precedence, as an
+// uplink has one check.
 func TestBFD(t *testing.T) {
 	session := head + "/ip route\nadd check-gateway=bfd distance=2 gateway=198.51.100.1\n"
 	probe := "add dst-address=8.8.8.8/32 gateway=198.51.100.1 scope=10\nadd check-gateway=ping distance=3 gateway=8.8.8.8 target-scope=11\n"

@@ -181,8 +181,8 @@ func (m *matcher) plain(k key, name string, not bool, text string) {
 	m.add(k, &sel{pos: []string{text}})
 }
 
-// state splits the rule into what it does with first packets and with later ones. Packets of related connections are first
-// ones here too, but who names related means replies.
+// state splits the rule into what it does with first packets and with later ones. Packets of
+// related connections are first ones here too, but who names related means replies.
 func (m *matcher) state(not bool, states []string) {
 	has := func(s string) bool { return slices.Contains(states, s) != not }
 	m.out.fresh = m.out.fresh && has("new")
@@ -250,8 +250,8 @@ func (m *matcher) address(k key, not bool, text string) {
 	}
 }
 
-// list selects by an address list. One whose members nobody knows makes the rule unknown, unless the rules of the lists of users fill it,
-// which becomes a balance's sticky.
+// list selects by an address list. One whose members nobody knows makes the rule unknown, unless
+// the rules of the lists of users fill it, which becomes a balance's sticky.
 func (m *matcher) list(k key, not bool, name string) {
 	l := m.c.lists[name]
 	switch {

@@ -7,7 +7,8 @@ type path struct {
 	// stop is where it ends, inside reports that what follows stop is none of its business.
 	stop   *node
 	inside bool
-	// left counts the nodes that still ask for the mark: after the last one it ends; -1 for no such end.
+	// left counts the nodes that still ask for the mark: after the last one it ends; -1 for no such
+	// end.
 	left int
 }
 
@@ -118,7 +119,8 @@ func (p *program) eval(n *node, mark string, way path) (out []entry, end ending)
 	return out, open
 }
 
-// branch lists what becomes of packets that jump: what the other chain decides; those that come back are like those that did not jump.
+// branch lists what becomes of packets that jump: what the other chain decides; those that come
+// back are like those that did not jump.
 func (p *program) branch(n *node, mark string) []entry {
 	list, end := p.eval(n.target, mark, path{stop: n.next, inside: true, left: -1})
 	if end == failedInside || n.back {

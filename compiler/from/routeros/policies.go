@@ -35,8 +35,8 @@ func (b *builder) buildPolicies() {
 	b.accountForRest()
 }
 
-// merge joins the policies of both IP versions. Where both say the same they are one; otherwise they do not meet, and only the order within a
-// version counts.
+// merge joins the policies of both IP versions. Where both say the same they are one; otherwise
+// they do not meet, and only the order within a version counts.
 func merge(four, six []policyItem, version bool) (out []policyItem) {
 	add := func(items ...policyItem) {
 		for _, item := range items {
@@ -178,7 +178,8 @@ func (b *builder) writePolicies(items []policyItem) {
 	}
 }
 
-// wanted is the name that a policy should have: of its comment, its connection mark, or its routing mark.
+// wanted is the name that a policy should have: of its comment, its connection mark, or its routing
+// mark.
 func (i *policyItem) wanted() string {
 	for _, s := range i.by {
 		if name := slug(s.get("comment")); name != "" {

@@ -25,11 +25,13 @@ type trip struct {
 	router *walk.Router
 	inside []string
 	rand   *rand.Rand
-	// compared counts packets, steered those that some choice of RouterOS's sends elsewhere than main would.
+	// compared counts packets, steered those that some choice of RouterOS's sends elsewhere than
+	// main would.
 	compared, steered int
 }
 
-// newTrip imports an export and compiles the policy; nil for one whose rules were not all carried over.
+// newTrip imports an export and compiles the policy; nil for one whose rules were not all carried
+// over.
 func newTrip(t *testing.T, text string, r *rand.Rand) *trip {
 	t.Helper()
 	result := importText(t, text, nil)
@@ -154,7 +156,8 @@ func walkable(text string) bool {
 	return true
 }
 
-// generator writes random exports: two or three providers, chains that jump, marks that are set and asked for in any order.
+// generator writes random exports: two or three providers, chains that jump, marks that are set and
+// asked for in any order.
 type generator struct{ *rand.Rand }
 
 func (g generator) one(of ...string) string { return of[g.IntN(len(of))] }

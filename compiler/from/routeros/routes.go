@@ -22,7 +22,8 @@ type route struct {
 	check                        string
 }
 
-// hop is where a gateway leads: out of an interface, perhaps by an address that is asked on the way.
+// hop is where a gateway leads: out of an interface, perhaps by an address that is asked on the
+// way.
 type hop struct {
 	iface   string
 	gateway netip.Addr // invalid for a device route
@@ -198,7 +199,8 @@ type line struct {
 	carries [2]bool
 }
 
-// lines finds the uplinks: interfaces that a default route leaves by, or that a table has a route over.
+// lines finds the uplinks: interfaces that a default route leaves by, or that a table has a route
+// over.
 func (c *builder) findLines() {
 	for _, cl := range c.clients {
 		if cl.adds || cl.st.get("script") != "" {
@@ -217,7 +219,8 @@ func (c *builder) findLines() {
 	}
 }
 
-// half reports whether a prefix is half of everything, which with its other half is a default route.
+// half reports whether a prefix is half of everything, which with its other half is a default
+// route.
 func half(p netip.Prefix) bool { return p.Bits() == 1 }
 
 func (c *builder) clientLine(cl *client) {
@@ -341,7 +344,8 @@ func (c *builder) useCheck(l *line, h hop, r *route) {
 	l.useMethod(method, r)
 }
 
-// useMethod sets how the uplink is checked: by ping if its routes ask for several ways and one has targets, which BFD has not.
+// useMethod sets how the uplink is checked: by ping if its routes ask for several ways and one has
+// targets, which BFD has not.
 func (l *line) useMethod(method string, r *route) {
 	switch {
 	case len(l.targets) > 0 && (method == "bfd" || l.check == "bfd"):
@@ -370,7 +374,8 @@ func (c *builder) tunnelLines(r *route) {
 	}
 }
 
-// hasAddressIn reports whether the interface is one of a LAN: it has a network with room for others.
+// hasAddressIn reports whether the interface is one of a LAN: it has a network with room for
+// others.
 func (c *builder) hasAddressIn(iface string) bool {
 	return slices.ContainsFunc(c.addresses, func(a address) bool { return a.iface == iface && a.network.Bits() < a.addr.BitLen()-2 })
 }

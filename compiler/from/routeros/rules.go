@@ -7,7 +7,8 @@ import (
 	"pbr/compiler/from"
 )
 
-// mostRules is how many rules a policy has room for, less some air (docs/policy.md, too-many-rules).
+// mostRules is how many rules a policy has room for, less some air (docs/policy.md,
+// too-many-rules).
 const mostRules = 590
 
 // killSwitches looks for rules that only say which table a routing mark means.

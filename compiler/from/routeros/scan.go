@@ -25,7 +25,8 @@ func failed(line int, format string, args ...any) *Error {
 // arg is a key with its value.
 type arg struct{ key, value string }
 
-// command is one statement: words without a value, key=value pairs, and what [ find ... ] looks for.
+// command is one statement: words without a value, key=value pairs, and what [ find ... ] looks
+// for.
 type command struct {
 	line  int
 	words []string
@@ -195,7 +196,8 @@ func (s *scanner) pair(c *command, key string) error {
 
 func (s *scanner) at(b byte) bool { return s.pos < len(s.text) && s.text[s.pos] == b }
 
-// value reads a bare or quoted value, or the word before a "="; variable reports whether it names a variable.
+// value reads a bare or quoted value, or the word before a "="; variable reports whether it names a
+// variable.
 func (s *scanner) value(word bool, key string) (text string, variable bool, err error) {
 	var b strings.Builder
 	for s.pos < len(s.text) {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// What follows is RouterOS's own way of looking at a packet: rule by rule, marks and all, with nothing of the importer's but the text of
-// the statements.
+// What follows is RouterOS's own way of looking at a packet: rule by rule, marks and all, with
+// nothing of the importer's but the text of the statements.
 
 // packet is the first packet of a connection; in is empty for the router's own.
 type packet struct {
@@ -22,7 +22,8 @@ type packet struct {
 type ros struct {
 	all     []*statement
 	uplinks []string
-	// buckets are what per-connection-classifier and nth choose for the packet at hand, by classifier.
+	// buckets are what per-connection-classifier and nth choose for the packet at hand, by
+	// classifier.
 	buckets map[string]int
 }
 

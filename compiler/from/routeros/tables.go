@@ -17,7 +17,8 @@ type table struct {
 	ways   []way
 	by     []*statement
 	strict bool
-	// closes is the action of policies and rules that lead here, for a table that lets nothing through and has no way; else empty.
+	// closes is the action of policies and rules that lead here, for a table that lets nothing
+	// through and has no way; else empty.
 	closes string
 	// only reports that a rule looks here and nowhere else, so that it may not fall back to main.
 	only bool
@@ -49,7 +50,8 @@ func (b *builder) table(name string) *table {
 	return t
 }
 
-// tellEmptyTables reports the tables that are declared and then have neither a route nor a kill switch.
+// tellEmptyTables reports the tables that are declared and then have neither a route nor a kill
+// switch.
 func (b *builder) tellEmptyTables() {
 	for name, s := range b.declared {
 		if b.tables[name] == nil {
@@ -99,7 +101,8 @@ func (b *builder) fillTables() {
 	}
 }
 
-// close makes a table one that lets nothing through. Policies and rules say that by an action; the table is for balances.
+// close makes a table one that lets nothing through. Policies and rules say that by an action; the
+// table is for balances.
 func (b *builder) close(t *table) {
 	t.closes = "unreachable"
 	var first *route
@@ -254,7 +257,8 @@ type way struct {
 // isDefault reports whether a way is a default route.
 func (w way) isDefault() bool { return w.Dst == "" }
 
-// addRoute adds a route, unless the table has one over that uplink to the same place: the nearer one counts.
+// addRoute adds a route, unless the table has one over that uplink to the same place: the nearer
+// one counts.
 func (t *table) addRoute(r from.Route, six bool) {
 	for i := range t.ways {
 		if o := &t.ways[i]; o.Uplink == r.Uplink && o.Dst == r.Dst && o.six == six {
@@ -288,7 +292,8 @@ func (b *builder) carriesOther(w way) bool {
 	return slices.ContainsFunc(b.lineOrder, func(l *line) bool { return l.Name == w.Uplink && l.carries[index(!w.six)] })
 }
 
-// fallBack adds main's default routes behind a table's own: RouterOS looks there when the table has no route.
+// fallBack adds main's default routes behind a table's own: RouterOS looks there when the table has
+// no route.
 func (b *builder) fallBack(t *table) {
 	far := 0
 	for _, w := range t.ways {

@@ -1,8 +1,9 @@
-// Package guest holds what the two sides of the QEMU test tier agree on: the runner outside and the first process inside.
+// Package guest holds what the two sides of the QEMU test tier agree on: the runner outside and the
+// first process inside.
 package guest
 
-// Names of the shares (virtio-9p mount tags): the machine's whole file system, read-only, and a directory for the
-// job and its results.
+// Names of the shares (virtio-9p mount tags): the machine's whole file system, read-only, and a
+// directory for the job and its results.
 const (
 	RootTag  = "root"
 	ShareTag = "share"
@@ -25,7 +26,8 @@ const (
 	Console = "/dev/hvc0"
 )
 
-// Keys of the kernel's command line: directories of the machine that the guest needs at other places.
+// Keys of the kernel's command line: directories of the machine that the guest needs at other
+// places.
 const (
 	SourceKey  = "pbr.source"
 	ModulesKey = "pbr.modules"

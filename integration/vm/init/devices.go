@@ -36,8 +36,8 @@ func makeDevices() error {
 	return nil
 }
 
-// makeDevice makes a device whose module the kernel loads when it is opened: "MODULE NAME TYPE MAJOR:MINOR", the type being a
-// letter before the number (depmod.d(5), kmod(8) static-nodes).
+// makeDevice makes a device whose module the kernel loads when it is opened: "MODULE NAME TYPE
+// MAJOR:MINOR", the type being a letter before the number (depmod.d(5), kmod(8) static-nodes).
 func makeDevice(line string) error {
 	var module, name string
 	var kind byte

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Program init is the first process of the test tier's guest. It makes a root out of the machine's own
-// file system, read-only below and memory above, runs the job it is given there, says how
-// that ended and switches the guest off.
+// Program init is the first process of the test tier's guest. It makes a root out of the machine's
+// own file system, read-only below and memory above, runs the job it is given there, says how that
+// ended and switches the guest off.
 //
 // It is started twice: from the initramfs, to mount, and again in the new root, to run.
 package main

@@ -39,10 +39,12 @@ func mountAll(mounts []mount) error {
 	return nil
 }
 
-// over9P are the options of both shares: requests as big as the device takes them (mount option msize of 9p).
+// over9P are the options of both shares: requests as big as the device takes them (mount option
+// msize of 9p).
 const over9P = "trans=virtio,version=9p2000.L,msize=512000"
 
-// enterRoot mounts the guest's root and starts init's second stage in it. It returns only on an error.
+// enterRoot mounts the guest's root and starts init's second stage in it. It returns only on an
+// error.
 func enterRoot() error {
 	const newRoot = "/root"
 	if err := (mount{"proc", "/proc", "proc", 0, ""}).do(); err != nil {
@@ -54,7 +56,8 @@ func enterRoot() error {
 	err := mountAll([]mount{
 		{"devtmpfs", "/dev", "devtmpfs", 0, ""},
 		{guest.ShareTag, guest.ShareDir, "9p", 0, over9P},
-		// Nobody changes the machine's programs while the guest runs: it may keep all that it reads.
+		// Nobody changes the machine's programs while the guest runs: it may keep all that it
+		// reads.
 		{guest.RootTag, "/machine", "9p", unix.MS_RDONLY, over9P + ",cache=loose"},
 		{"tmpfs", "/memory", "tmpfs", 0, ""},
 	})
@@ -96,8 +99,8 @@ func enterRoot() error {
 	return unix.Exec(guest.InitFile, []string{guest.InitFile, guest.SecondStage}, os.Environ())
 }
 
-// bindMachine puts the machine's source and the kernel's modules where the guest looks for them. The source may lie
-// below /tmp, which the guest is about to cover.
+// bindMachine puts the machine's source and the kernel's modules where the guest looks for them.
+// The source may lie below /tmp, which the guest is about to cover.
 func bindMachine(newRoot string) error {
 	source, err := bootValue(guest.SourceKey)
 	if err != nil {
@@ -127,7 +130,8 @@ func mountSystem() error {
 	})
 }
 
-// loadModules loads the modules of the initramfs. All others are the kernel's business, which runs modprobe.
+// loadModules loads the modules of the initramfs. All others are the kernel's business, which runs
+// modprobe.
 func loadModules() error {
 	list, err := os.ReadFile(guest.ModuleList)
 	if err != nil {

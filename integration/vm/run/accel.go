@@ -11,31 +11,33 @@ import (
 	"time"
 )
 
-// Ways to run the guest's instructions: by the processor, or emulated by QEMU, about ten times slower.
+// Ways to run the guest's instructions: by the processor, or emulated by QEMU, about ten times
+// slower.
 const (
 	accelKVM = "kvm"
 	accelTCG = "tcg"
 )
 
-// kvmProcessor is the machine's own, without the register of hardware flaws (MSR 0x10a): where KVM is itself
-// in a guest, QEMU 7.2 aborts when it cannot set it.
+// kvmProcessor is the machine's own, without the register of hardware flaws (MSR 0x10a): where KVM
+// is itself in a guest, QEMU 7.2 aborts when it cannot set it.
 const kvmProcessor = "host,arch-capabilities=off"
 
-// tcgProcessor has what today's distributions are built for (x86-64-v2) and no wide vectors, which cost more to emulate
-// than they save.
+// tcgProcessor has what today's distributions are built for (x86-64-v2) and no wide vectors, which
+// cost more to emulate than they save.
 const tcgProcessor = "Nehalem"
 
 // probeLimit is what probeProgram may take. A processor needs a tenth of a second.
 const probeLimit = 3 * time.Second
 
-// probePort is where QEMU's isa-debug-exit device listens, probeStatus what it makes of the program's 0x10: (value << 1) | 1.
+// probePort is where QEMU's isa-debug-exit device listens, probeStatus what it makes of the
+// program's 0x10: (value << 1) | 1.
 const (
 	probePort   = 0xf4
 	probeStatus = 0x10<<1 | 1
 )
 
-// probeProgram counts down from 64 Mi and ends the guest. It stands where a BIOS does, and the processor starts in its
-// last 16 bytes.
+// probeProgram counts down from 64 Mi and ends the guest. It stands where a BIOS does, and the
+// processor starts in its last 16 bytes.
 func probeProgram() []byte {
 	const size = 64 << 10
 	rom := bytes.Repeat([]byte{0xf4}, size) // hlt
@@ -49,8 +51,9 @@ func probeProgram() []byte {
 	return rom
 }
 
-// accel returns the best way that works here. Some machines have a /dev/kvm that opens and then refuses a processor, or has one
-// that interprets every instruction; so KVM has to run a program, in time.
+// accel returns the best way that works here. Some machines have a /dev/kvm that opens and then
+// refuses a processor, or has one that interprets every instruction; so KVM has to run a program,
+// in time.
 func (q qemu) accel() (string, error) {
 	dir, err := os.MkdirTemp("", "pbr-probe-")
 	if err != nil {

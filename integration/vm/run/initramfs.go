@@ -11,10 +11,12 @@ import (
 	"pbr/integration/vm/guest"
 )
 
-// bootModules are what the guest needs to reach its root and its console, if the kernel does not have them built in.
+// bootModules are what the guest needs to reach its root and its console, if the kernel does not
+// have them built in.
 var bootModules = []string{"virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay"}
 
-// initramfs returns a file system for the kernel to start with: the first process and the modules that it loads.
+// initramfs returns a file system for the kernel to start with: the first process and the modules
+// that it loads.
 func initramfs(k kernel, initProgram string) ([]byte, error) {
 	files, err := moduleFiles(k)
 	if err != nil {
@@ -96,7 +98,8 @@ func (a *archive) addFile(name, path string) error {
 func (a *archive) add(name string, content []byte) {
 	const regularFile = 0o100755
 	a.inode++
-	// magic, inode, mode, uid, gid, links, mtime, size, device, special device, name's length with its zero, checksum
+	// magic, inode, mode, uid, gid, links, mtime, size, device, special device, name's length with
+	// its zero, checksum
 	fmt.Fprintf(&a.b, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
 		a.inode, regularFile, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0)
 	a.b.WriteString(name)

@@ -29,7 +29,8 @@ type kernel struct {
 	version, image, modules string
 }
 
-// findKernel returns the kernel that kernelEnv names, the newest one in the cache, or one that apt downloads into it. Nothing is installed.
+// findKernel returns the kernel that kernelEnv names, the newest one in the cache, or one that apt
+// downloads into it. Nothing is installed.
 func findKernel() (kernel, error) {
 	if runtime.GOARCH != "amd64" {
 		return kernel{}, fmt.Errorf("%w: only amd64 kernels are known to boot, this is %s", errCannot, runtime.GOARCH)
@@ -162,8 +163,8 @@ func kernelPackage() (string, error) {
 	return "", fmt.Errorf("apt knows no package that %s depends on: %q", metaPackage, out)
 }
 
-// imageVersion reads the version out of an image: at 0x20e the header has the offset, less 0x200, of a string
-// whose first word it is (Documentation/arch/x86/boot.rst, kernel_version).
+// imageVersion reads the version out of an image: at 0x20e the header has the offset, less 0x200,
+// of a string whose first word it is (Documentation/arch/x86/boot.rst, kernel_version).
 func imageVersion(image string) (string, error) {
 	b, err := os.ReadFile(image)
 	if err != nil {

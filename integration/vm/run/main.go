@@ -1,11 +1,12 @@
-// Program run is the QEMU test tier: it boots a stock Linux kernel, with this machine's own file system as its root, and runs the
-// tests of packages in it. What they say goes to standard output as they say it.
+// Program run is the QEMU test tier: it boots a stock Linux kernel, with this machine's own file
+// system as its root, and runs the tests of packages in it. What they say goes to standard output
+// as they say it.
 //
 //	go run ./integration/vm/run [-run REGEXP] [-skip REGEXP] [-bench REGEXP] [PACKAGE ...]
 //	go run ./integration/vm/run -shell
 //
-// Where the machine cannot do that (no QEMU, no kernel to be had), it says so on one line and succeeds, or fails if
-// PBR_REQUIRE is 1.
+// Where the machine cannot do that (no QEMU, no kernel to be had), it says so on one line and
+// succeeds, or fails if PBR_REQUIRE is 1.
 package main
 
 import (
@@ -51,8 +52,9 @@ func main() {
 	}
 }
 
-// run boots the guest for the tests that are wanted. A guest that never comes to life under hardware acceleration is
-// started again without: there are machines whose /dev/kvm opens and then does not work.
+// run boots the guest for the tests that are wanted. A guest that never comes to life under
+// hardware acceleration is started again without: there are machines whose /dev/kvm opens and then
+// does not work.
 func run(o options) error {
 	qemu, err := findQEMU()
 	if err != nil {

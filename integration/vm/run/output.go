@@ -12,8 +12,8 @@ import (
 	"pbr/integration/vm/guest"
 )
 
-// output passes on what the guest's tests say, line by line as it comes, less what `go test` would not say either,
-// and counts.
+// output passes on what the guest's tests say, line by line as it comes, less what `go test` would
+// not say either, and counts.
 type output struct {
 	w       io.Writer
 	o       options

@@ -16,10 +16,12 @@ import (
 	"pbr/integration/vm/guest"
 )
 
-// guestMemory is in MiB: the tests need a quarter of it, the rest is for what they and the shell write.
+// guestMemory is in MiB: the tests need a quarter of it, the rest is for what they and the shell
+// write.
 const guestMemory = 2048
 
-// bootLimit is how long a guest may take to come to life: 2 s with acceleration, 15 s emulated, and the machine may be busy.
+// bootLimit is how long a guest may take to come to life: 2 s with acceleration, 15 s emulated, and
+// the machine may be busy.
 const bootLimit = 2 * time.Minute
 
 // errDead says that the guest never came to life.
@@ -45,7 +47,8 @@ func (q qemu) args(k kernel, s *share, o options) []string {
 	cpu, accel := kvmProcessor, accelKVM
 	if o.accel == accelTCG {
 		cpu, accel = tcgProcessor, "tcg,thread=multi"
-		// A program that is always at the same addresses is translated once, not every time it is started.
+		// A program that is always at the same addresses is translated once, not every time it is
+		// started.
 		boot = append(boot, "mitigations=off", "norandmaps")
 	}
 	return []string{

@@ -13,8 +13,9 @@ import (
 	"pbr/integration/vm/guest"
 )
 
-// defaultPackages are tested when none is named, emulatedPackages and of these emulatedTests where every instruction is emulated, about
-// ten times slower than on a processor. What needs the guest's kernel always runs.
+// defaultPackages are tested when none is named, emulatedPackages and of these emulatedTests where
+// every instruction is emulated, about ten times slower than on a processor. What needs the guest's
+// kernel always runs.
 var (
 	defaultPackages  = []string{"./integration", "./kernel/..."}
 	emulatedPackages = []string{"./integration"}
@@ -144,7 +145,8 @@ func testArgs(o options) []string {
 // quote makes one word of the shell's out of a string.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// testPackage is a test program in the share and the directory, below the source, that it has to run in.
+// testPackage is a test program in the share and the directory, below the source, that it has to
+// run in.
 type testPackage struct{ program, dir string }
 
 // testPackages builds the test programs of the packages that have tests.
@@ -182,7 +184,8 @@ func (s *share) testPackages(o options) ([]testPackage, error) {
 	return all, nil
 }
 
-// status is nil if the guest says that its job succeeded, and reports whether it says anything: whether its job came to an end.
+// status is nil if the guest says that its job succeeded, and reports whether it says anything:
+// whether its job came to an end.
 func (s *share) status() (ended bool, err error) {
 	b, err := os.ReadFile(s.path(filepath.Base(guest.StatusFile)))
 	status := strings.TrimSpace(string(b))

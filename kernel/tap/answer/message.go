@@ -8,7 +8,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Bounds of what one message may have us remember. A chain of CNAMEs is followed as far as resolvers do.
+// Bounds of what one message may have us remember. A chain of CNAMEs is followed as far as
+// resolvers do.
 const (
 	maxChain     = 16
 	maxAddresses = 256
@@ -52,8 +53,9 @@ type Reader struct {
 // NewReader returns a Reader for lists.
 func NewReader(names *Names) *Reader { return &Reader{names: names} }
 
-// Read reads a message. ok is false unless it is an answer to one question, for a name of one of the lists, with addresses. Whatever is
-// wrong with a message ends its reading; what came before counts, as in an answer that was truncated.
+// Read reads a message. ok is false unless it is an answer to one question, for a name of one of
+// the lists, with addresses. Whatever is wrong with a message ends its reading; what came before
+// counts, as in an answer that was truncated.
 func (r *Reader) Read(msg []byte) (a Answer, ok bool) {
 	question, ok := r.question(msg)
 	if !ok {
@@ -117,8 +119,8 @@ func (r *Reader) record() bool {
 	return r.parser.SkipAnswer() == nil
 }
 
-// inChain reports whether a record is of the name that was asked for, or of one that CNAMEs lead to from there: a server may not
-// teach others by the way.
+// inChain reports whether a record is of the name that was asked for, or of one that CNAMEs lead to
+// from there: a server may not teach others by the way.
 func (r *Reader) inChain(owner *dnsmessage.Name) bool {
 	lower(owner)
 	for i := range r.links {
@@ -140,8 +142,9 @@ func (r *Reader) add(addr netip.Addr, ttl uint32, err error) bool {
 	return true
 }
 
-// hints reads the address hints of a service binding, which browsers connect to without asking further (RFC 9460, section 7.3): a
-// priority, a target's name, and parameters of a key, a length and a value. It returns false where that is not what there is.
+// hints reads the address hints of a service binding, which browsers connect to without asking
+// further (RFC 9460, section 7.3): a priority, a target's name, and parameters of a key, a length
+// and a value. It returns false where that is not what there is.
 func (r *Reader) hints(b []byte, ttl uint32) bool {
 	if len(b) < 3 {
 		return false

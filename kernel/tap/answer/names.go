@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Names finds the lists that a name belongs to: those that hold it, or a name that it is below. It is read only once it is made.
+// Names finds the lists that a name belongs to: those that hold it, or a name that it is below. It
+// is read only once it is made.
 type Names struct {
 	// lists are by name, in lower case and without a closing dot.
 	lists map[string][]int
@@ -13,7 +14,8 @@ type Names struct {
 	labels int
 }
 
-// NewNames indexes the names of lists, which are known by their index. Names are in lower case, without a closing dot and "*.".
+// NewNames indexes the names of lists, which are known by their index. Names are in lower case,
+// without a closing dot and "*.".
 func NewNames(lists [][]string) *Names {
 	n := &Names{lists: map[string][]int{}}
 	for list, names := range lists {
@@ -27,8 +29,8 @@ func NewNames(lists [][]string) *Names {
 	return n
 }
 
-// Find appends the lists that a name, in lower case and without a closing dot, belongs to. It takes as many look-ups as the longest
-// name of all lists has labels, however many names there are.
+// Find appends the lists that a name, in lower case and without a closing dot, belongs to. It takes
+// as many look-ups as the longest name of all lists has labels, however many names there are.
 func (n *Names) Find(to []int, name []byte) []int {
 	start := len(name)
 	for range n.labels {

@@ -34,7 +34,8 @@ type Packet struct {
 	Payload []byte
 }
 
-// ReadPacket reads an IPv4 or IPv6 packet; ok is false if it carries neither TCP nor UDP, is a later fragment, or is damaged.
+// ReadPacket reads an IPv4 or IPv6 packet; ok is false if it carries neither TCP nor UDP, is a
+// later fragment, or is damaged.
 func ReadPacket(b []byte) (p Packet, ok bool) {
 	if len(b) < 20 {
 		return p, false

@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// Bounds of what TCP answers may have us remember: of that many connections, in so many bytes, and for so long after the last packet.
+// Bounds of what TCP answers may have us remember: of that many connections, in so many bytes, and
+// for so long after the last packet.
 const (
 	maxStreams  = 1024
 	maxBuffered = 4 << 20
 	streamLife  = 2 * time.Minute
-	// maxLate is how many segments are kept of one connection that came before those in front of them.
+	// maxLate is how many segments are kept of one connection that came before those in front of
+	// them.
 	maxLate = 8
 )
 
@@ -34,7 +36,8 @@ type ends struct{ src, dst netip.AddrPort }
 type stream struct {
 	ends ends
 	last time.Time
-	// next is the number of the byte that comes after data; known is false while the beginning of a message is not.
+	// next is the number of the byte that comes after data; known is false while the beginning of a
+	// message is not.
 	next  uint32
 	known bool
 	// data is a message that is not complete yet, with its length.
@@ -51,7 +54,8 @@ type segment struct {
 // NewStreams returns Streams that no packet has met.
 func NewStreams() *Streams { return &Streams{byEnds: map[ends]*list.Element{}, order: list.New()} }
 
-// Add takes a TCP packet, and calls f with each message that is complete with it. The message is valid during the call.
+// Add takes a TCP packet, and calls f with each message that is complete with it. The message is
+// valid during the call.
 func (s *Streams) Add(p *Packet, now time.Time, f func(msg []byte)) {
 	s.expire(now)
 	key := ends{p.Src, p.Dst}
@@ -135,7 +139,8 @@ func (st *stream) add(seq uint32, b []byte, f func([]byte)) {
 	}
 }
 
-// append takes a segment that follows what there is; false means that something is missing in front of it.
+// append takes a segment that follows what there is; false means that something is missing in front
+// of it.
 func (st *stream) append(seq uint32, b []byte, f func([]byte)) bool {
 	switch ahead := int32(seq - st.next); {
 	case ahead > 0:
@@ -162,7 +167,8 @@ func (st *stream) append(seq uint32, b []byte, f func([]byte)) bool {
 	return true
 }
 
-// keep remembers a segment from behind a gap. With too many of them what is in between was missed, and will not come.
+// keep remembers a segment from behind a gap. With too many of them what is in between was missed,
+// and will not come.
 func (st *stream) keep(seq uint32, b []byte) {
 	if len(st.late) == maxLate {
 		st.known, st.data, st.late = false, nil, nil
@@ -171,8 +177,8 @@ func (st *stream) keep(seq uint32, b []byte) {
 	st.late = append(st.late, segment{seq, append([]byte(nil), b...)})
 }
 
-// wholeMessages reports whether bytes look like whole answers with their lengths: what can be told of a connection whose beginning is not
-// known.
+// wholeMessages reports whether bytes look like whole answers with their lengths: what can be told
+// of a connection whose beginning is not known.
 func wholeMessages(b []byte) bool {
 	const header, response = 12, 0x80
 	for len(b) >= lengthSize+header {

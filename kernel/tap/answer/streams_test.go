@@ -64,7 +64,8 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// Every way to cut and mix a stream gives the same messages, as long as no more is late than is kept.
+// Every way to cut and mix a stream gives the same messages, as long as no more is late than is
+// kept.
 func TestStreamsCutAnyhow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 500 {

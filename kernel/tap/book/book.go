@@ -1,4 +1,5 @@
-// Package book remembers which addresses DNS answers taught to a list, by which name and until when. It is bounded, and knows no kernel.
+// Package book remembers which addresses DNS answers taught to a list, by which name and until
+// when. It is bounded, and knows no kernel.
 package book
 
 import (
@@ -8,14 +9,16 @@ import (
 	"time"
 )
 
-// slack is how much longer than asked a member stays: an answer that comes within that time changes nothing, so that a name that is asked for
-// all the time costs little. It is a part of the time asked for, and at least leastSlack.
+// slack is how much longer than asked a member stays: an answer that comes within that time changes
+// nothing, so that a name that is asked for all the time costs little. It is a part of the time
+// asked for, and at least leastSlack.
 const (
 	slackPart  = 64
 	leastSlack = time.Second
 )
 
-// margin is how long before its end a member no longer counts as surely there: the kernel's clock decides.
+// margin is how long before its end a member no longer counts as surely there: the kernel's clock
+// decides.
 const margin = 2 * time.Second
 
 // Member is an address of a list.
@@ -30,7 +33,8 @@ type Member struct {
 // Change is what has to be done to a set for one answer.
 type Change struct {
 	Addr netip.Addr
-	// Remove tells that the address is in the set and has to be taken out, Add that it has to be put in, for Life.
+	// Remove tells that the address is in the set and has to be taken out, Add that it has to be
+	// put in, for Life.
 	Remove, Add bool
 	Life        time.Duration
 }
@@ -54,8 +58,9 @@ func New(size int) *Book { return &Book{size: max(size, 1), members: map[netip.A
 // Len is how many members there are, those whose time is over included.
 func (b *Book) Len() int { return len(b.members) }
 
-// Teach notes that an address, which a name led to, is to stay for a time from now on. It appends what has to change in the kernel: nothing if
-// the member stays that long anyway. Those that would leave first make room for new ones.
+// Teach notes that an address, which a name led to, is to stay for a time from now on. It appends
+// what has to change in the kernel: nothing if the member stays that long anyway. Those that would
+// leave first make room for new ones.
 func (b *Book) Teach(to []Change, now time.Time, addr netip.Addr, name string, life time.Duration) []Change {
 	b.expire(now)
 	e := b.members[addr]
@@ -77,8 +82,8 @@ func (b *Book) Teach(to []Change, now time.Time, addr netip.Addr, name string, l
 	return append(to, Change{Addr: addr, Add: true, Life: life})
 }
 
-// evict takes out the member that leaves first, but for those that are about to: whether these are still there is not certain, and a removal of
-// what is gone would be refused.
+// evict takes out the member that leaves first, but for those that are about to: whether these are
+// still there is not certain, and a removal of what is gone would be refused.
 func (b *Book) evict(to []Change, now time.Time) []Change {
 	var leaving []*entry
 	for len(b.ends) > 0 && !b.sure(b.ends[0], now) {
@@ -104,7 +109,8 @@ func (b *Book) sure(e *entry, now time.Time) bool {
 	return e.End.IsZero() || e.End.After(now.Add(margin))
 }
 
-// Adopt notes that the set has an address for good that is to stay for a time only, and returns how long it stays: as answers said, or for that time.
+// Adopt notes that the set has an address for good that is to stay for a time only, and returns how
+// long it stays: as answers said, or for that time.
 func (b *Book) Adopt(now time.Time, addr netip.Addr, stay time.Duration) time.Duration {
 	b.expire(now)
 	e := b.members[addr]

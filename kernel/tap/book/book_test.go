@@ -42,8 +42,8 @@ func TestTeach(t *testing.T) {
 	}
 }
 
-// What a book has is what a set has that its changes were done to, whatever comes; neither grows beyond its size, and nothing is
-// taken out of the set that is not there.
+// What a book has is what a set has that its changes were done to, whatever comes; neither grows
+// beyond its size, and nothing is taken out of the set that is not there.
 func TestBookIsTheSet(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	const size = 20

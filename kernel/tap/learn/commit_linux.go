@@ -60,8 +60,8 @@ func (l *Learner) commit() {
 	}
 }
 
-// repair does edits one set at a time after they failed together: the kernel lacks what was taken to be there, or has what was not known, or
-// has no room.
+// repair does edits one set at a time after they failed together: the kernel lacks what was taken
+// to be there, or has what was not known, or has no room.
 func (l *Learner) repair(edits []nft.Edit, touched []*set) {
 	for i, e := range edits {
 		err := l.edit([]nft.Edit{e})
@@ -104,7 +104,8 @@ func (l *Learner) again(e nft.Edit, s *set, full bool) error {
 // compareEvery is how many beats are between two looks at what the sets really have.
 const compareEvery = 10
 
-// compare forgets members that somebody else took out, and gives those that another program put in for good their time, if it is to.
+// compare forgets members that somebody else took out, and gives those that another program put in
+// for good their time, if it is to.
 func (l *Learner) compare() {
 	l.mu.Lock()
 	adopt := l.topic != nil && l.topic.Adopt
@@ -168,7 +169,8 @@ func (l *Learner) adoption(s *set, got []nft.Member) nft.Edit {
 	return e
 }
 
-// room makes room for n members in a set that is full, by those that leave first, of those that are there.
+// room makes room for n members in a set that is full, by those that leave first, of those that are
+// there.
 func (l *Learner) room(s *set, got []nft.Member, there map[netip.Addr]bool, n int) (gone []nft.Member) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

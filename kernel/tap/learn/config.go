@@ -1,7 +1,9 @@
-// Package learn fills living sets with the addresses that DNS answers give for the names of lists, before it lets the answers go.
+// Package learn fills living sets with the addresses that DNS answers give for the names of lists,
+// before it lets the answers go.
 //
-// A reader takes answers from the queue; another goroutine changes the sets and shows, by a member of its own that lives for two seconds, that both
-// are alive. Whatever keeps either from working ends that, and with it packets come to the queue no more.
+// A reader takes answers from the queue; another goroutine changes the sets and shows, by a member
+// of its own that lives for two seconds, that both are alive. Whatever keeps either from working
+// ends that, and with it packets come to the queue no more.
 package learn
 
 import (
@@ -23,7 +25,8 @@ const (
 type Config struct {
 	// Queue is the number of the queue or log group.
 	Queue uint16
-	// Adopt has members that another program put in for good, as dnsmasq does, leave after their list's time.
+	// Adopt has members that another program put in for good, as dnsmasq does, leave after their
+	// list's time.
 	Adopt bool
 	Lists []List
 }
@@ -41,7 +44,8 @@ type List struct {
 	Interval bool
 	// AllowPrivate takes addresses that no public name should have.
 	AllowPrivate bool
-	// Resolvers are the servers whose answers count; empty: all. A loopback address stands for whatever this machine sends itself.
+	// Resolvers are the servers whose answers count; empty: all. A loopback address stands for
+	// whatever this machine sends itself.
 	Resolvers []netip.Addr
 }
 
@@ -119,8 +123,9 @@ func (t *topic) takes(l *List, a netip.Addr) bool {
 
 var broadcast = netip.MustParseAddr("255.255.255.255")
 
-// notPublic are the networks whose addresses no public name should have: this network, private, shared (RFC 6598), loopback, link-local,
-// multicast and reserved ones (IANA's registries of special-purpose addresses). Those of documentation and tests lead nowhere, and do no harm.
+// notPublic are the networks whose addresses no public name should have: this network, private,
+// shared (RFC 6598), loopback, link-local, multicast and reserved ones (IANA's registries of
+// special-purpose addresses). Those of documentation and tests lead nowhere, and do no harm.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),

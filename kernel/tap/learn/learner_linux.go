@@ -21,17 +21,19 @@ import (
 )
 
 const (
-	// aliveFor is how long packets come to the queue after the last sign of life, and beat the time between two of them.
+	// aliveFor is how long packets come to the queue after the last sign of life, and beat the time
+	// between two of them.
 	aliveFor = 2 * time.Second
 	beat     = 600 * time.Millisecond
 	// glance is how long the reader waits for packets at most: its own sign of life.
 	glance = 250 * time.Millisecond
-	// tooLate is how much later than it should something happens in a process that is starved of processor time, and steady how many beats it has to come
-	// in time again until it shows that it is alive: it must not be alive now and then.
+	// tooLate is how much later than it should something happens in a process that is starved of
+	// processor time, and steady how many beats it has to come in time again until it shows that it
+	// is alive: it must not be alive now and then.
 	tooLate = 200 * time.Millisecond
 	steady  = 4
-	// patience is how long answers wait for the kernel to take what they teach. It takes a fraction of a millisecond, but for as long as somebody
-	// changes a lot of nftables.
+	// patience is how long answers wait for the kernel to take what they teach. It takes a fraction
+	// of a millisecond, but for as long as somebody changes a lot of nftables.
 	patience = 200 * time.Millisecond
 	// atOnce is how many packets are read before those are let go.
 	atOnce = 64
@@ -70,8 +72,8 @@ type Learner struct {
 	failed  string
 }
 
-// New returns a Learner that learns nothing yet. It has to be called in the network namespace that it works in; ledger is the one of
-// those who read the table.
+// New returns a Learner that learns nothing yet. It has to be called in the network namespace that
+// it works in; ledger is the one of those who read the table.
 func New(ledger *nft.Ledger) (*Learner, error) {
 	c, err := nft.Open()
 	if err != nil {
@@ -84,8 +86,10 @@ func New(ledger *nft.Ledger) (*Learner, error) {
 // Conn is the connection that sets are changed by.
 func (l *Learner) Conn() *nft.Conn { return l.conn }
 
-// Listen binds a queue, or what is left of the ways if the kernel lacks one or another program has it, and returns the way. What is bound is given
-// back when there is nothing to learn any more. It has to be called in the network namespace that it works in. Packets of a queue that is given back are lost.
+// Listen binds a queue, or what is left of the ways if the kernel lacks one or another program has
+// it, and returns the way. What is bound is given back when there is nothing to learn any more. It
+// has to be called in the network namespace that it works in. Packets of a queue that is given back
+// are lost.
 func (l *Learner) Listen(number uint16, queue, log bool, best plan.Tap) (way plan.Tap, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,8 +143,8 @@ func (l *Learner) replace(n *tap.Listener, way plan.Tap, reason string, number u
 	l.next, l.way, l.reason, l.queue = n, way, reason, number
 }
 
-// Configure says what is learned from now on: the sets are in the kernel. Members that a set has there, or that are among kept by their set's
-// name, are known with their names.
+// Configure says what is learned from now on: the sets are in the kernel. Members that a set has
+// there, or that are among kept by their set's name, are known with their names.
 func (l *Learner) Configure(c Config, kept map[string][]book.Member) {
 	t := &topic{Config: c}
 	var names [][]string
@@ -205,7 +209,8 @@ func (l *Learner) Own(addrs map[netip.Addr]bool) {
 	l.topic = &t
 }
 
-// Members returns what is known of a set's members; ok is false if it is not one of those that are filled.
+// Members returns what is known of a set's members; ok is false if it is not one of those that are
+// filled.
 func (l *Learner) Members(name string, now time.Time) (list []book.Member, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

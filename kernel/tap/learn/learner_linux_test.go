@@ -19,8 +19,8 @@ import (
 	"pbr/kernel/tap/book"
 )
 
-// learning is a Learner in a network namespace of its own, with the set of a list of three members. The thread stays locked, so that it, and
-// the namespace, end with the test.
+// learning is a Learner in a network namespace of its own, with the set of a list of three members.
+// The thread stays locked, so that it, and the namespace, end with the test.
 type learning struct {
 	*testing.T
 	l *Learner

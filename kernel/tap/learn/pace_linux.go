@@ -2,7 +2,8 @@ package learn
 
 import "time"
 
-// pace tells whether a process comes to do things in time. Packets that wait for one that does not would be late, too.
+// pace tells whether a process comes to do things in time. Packets that wait for one that does not
+// would be late, too.
 type pace struct{ stumbled int }
 
 // tick takes a tick that was due at a time and is looked at now.

@@ -156,7 +156,8 @@ func (l *Learner) Answer(msg []byte, server netip.Addr) {
 	l.wake()
 }
 
-// wait has the changes done. It gives up after a while: an answer that comes late is better than none.
+// wait has the changes done. It gives up after a while: an answer that comes late is better than
+// none.
 func (r *reader) wait() {
 	l := r.l
 	l.mu.Lock()

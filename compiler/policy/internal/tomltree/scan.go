@@ -18,7 +18,8 @@ type scanner struct {
 	i    int
 	errs []SyntaxError
 
-	// line is the line that lineOff.. belongs to; col is the column of colOff. Both only move forward.
+	// line is the line that lineOff.. belongs to; col is the column of colOff. Both only move
+	// forward.
 	line, col int
 	colOff    int
 
@@ -71,7 +72,8 @@ func (s *scanner) invalidUTF8() {
 	}
 }
 
-// at returns the place of an offset; offsets must not go backwards across a call by more than the current line.
+// at returns the place of an offset; offsets must not go backwards across a call by more than the
+// current line.
 func (s *scanner) at(off int) (line, col int32) {
 	if off < s.colOff { // a look back inside what was passed: count anew
 		start := strings.LastIndexByte(s.src[:off], '\n') + 1
@@ -189,7 +191,8 @@ func (s *scanner) found() string {
 	}
 }
 
-// recover passes the rest of a broken statement: up to the next line that looks like the start of one.
+// recover passes the rest of a broken statement: up to the next line that looks like the start of
+// one.
 func (s *scanner) recover() {
 	s.depth, s.stack = 0, s.stack[:0]
 	for s.i < len(s.src) {
@@ -205,7 +208,8 @@ func (s *scanner) recover() {
 	}
 }
 
-// looksLikeStart reports whether a line starts with a [header] alone on it, or with a bare key and "=".
+// looksLikeStart reports whether a line starts with a [header] alone on it, or with a bare key and
+// "=".
 func looksLikeStart(rest string) bool {
 	line, _, _ := strings.Cut(rest, "\n")
 	line = strings.TrimSpace(line)

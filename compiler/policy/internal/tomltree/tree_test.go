@@ -84,14 +84,16 @@ func agree(t *testing.T, text string) {
 	_, wantErr := toml.Decode(text, &want)
 	tree, errs := Parse(text)
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || slices.ContainsFunc(errs, tooManyParts) {
-		// BurntSushi passes over a mark of UTF-16 that UTF-8 follows, which TOML forbids, and it bounds no key.
+		// BurntSushi passes over a mark of UTF-16 that UTF-8 follows, which TOML forbids, and it
+		// bounds no key.
 		if len(errs) == 0 {
 			t.Fatalf("we take UTF-16:\n%q", text)
 		}
 		return
 	}
 	if len(errs) > 0 {
-		// BurntSushi lets some tables be defined twice that TOML forbids; there we may be the stricter one.
+		// BurntSushi lets some tables be defined twice that TOML forbids; there we may be the
+		// stricter one.
 		if wantErr == nil && !slices.ContainsFunc(errs, func(e SyntaxError) bool { return e.Duplicate }) {
 			t.Fatalf("BurntSushi takes it, we say %v, of:\n%s", errs, text)
 		}
