@@ -11,7 +11,7 @@ import (
 )
 
 // MetricsType is the content type of Metrics: Prometheus' text exposition format. Prometheus' own
-// library writes it, too, and weighs 3 MB, most of it for protobuf: tests hold this to it.
+// library writes it, too, and weighs 2 MB, most of it for protobuf: tests hold this to it.
 const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // metrics are families of samples. A sample belongs to the family that was described last.
