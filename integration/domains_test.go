@@ -112,12 +112,18 @@ func (n *named) flood(count int, patience time.Duration) (lost int) {
 	return lost
 }
 
-// learns fails unless the first connection to a name that nobody asked for goes right.
-func (n *named) learns(i int, when string) {
+// learns fails unless the first connection to one of ten names that nobody asked for goes right: a
+// reader that has just begun, on a busy machine, may let an answer pass.
+func (n *named) learns(from int, when string) {
 	n.t.Helper()
-	if by := n.firstConnections("udp", n.resolver, i, 1, "example.com", dns.TypeA, nil); !cmp.Equal(by, map[string]int{"isp2": 1}) {
-		n.t.Errorf("%s: first connection: %v", when, by)
+	var last map[string]int
+	for i := from; i < from+10; i++ {
+		last = n.firstConnections("udp", n.resolver, i, 1, "example.com", dns.TypeA, nil)
+		if cmp.Equal(last, map[string]int{"isp2": 1}) {
+			return
+		}
 	}
+	n.t.Errorf("%s: no first connection goes right, the last one: %v", when, last)
 }
 
 // hog keeps the processors busy with what goes before a process, until the test ends.

@@ -64,6 +64,13 @@ func (in *inbox) handler(by string) http.Handler {
 	})
 }
 
+// refuse has the next requests answered with 503.
+func (in *inbox) refuse(n int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.refusals = n
+}
+
 func (in *inbox) all() []posted {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -161,7 +168,7 @@ template = '{{.uplink}} was {{.from}}, is {{.To}}: {{join .tables.default "+"}}'
 `
 	w := newWatched(t, watchPolicy+notify, 2)
 	in := w.inbox()
-	in.refusals = 2
+	in.refuse(2)
 	w.start()
 	w.waitState("isp1", "up")
 	w.waitState("isp2", "up")

@@ -41,10 +41,14 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 			r.Sets = append(r.Sets, s)
 		}
 	}
+	// The kernel takes no socket match in a forward chain (nft_socket_validate).
+	anywhere := slices.DeleteFunc(slices.Clone(statements), func(s statement) bool {
+		return slices.ContainsFunc(s.rule.Matches, func(m plan.Match) bool { return m.Field.CgroupLevel() > 0 })
+	})
 	rules := func(n int) []plan.ChainRule {
 		out := make([]plan.ChainRule, n)
 		for i := range out {
-			out[i] = statements[rng.IntN(len(statements))].rule
+			out[i] = anywhere[rng.IntN(len(anywhere))].rule
 			if some() {
 				out[i].Comment = fmt.Sprint("policy ", rng.IntN(40))
 			}
