@@ -50,9 +50,18 @@ func newNamed(t *testing.T, policy string) *named {
 // waitTapped waits until pbr watch shows that it reads DNS answers.
 func (n *named) waitTapped() {
 	n.t.Helper()
-	lab.WaitFor(n.t, "pbr watch to read DNS answers", func() bool {
-		return strings.Contains(n.Router.Exec("nft", "list", "set", "inet", "pbr", "tap-alive").Stdout, "expires")
-	})
+	lab.WaitFor(n.t, "pbr watch to read DNS answers", n.alive)
+}
+
+// waitSilent waits until the sign of life of a watch that is gone is gone, too.
+func (n *named) waitSilent() {
+	n.t.Helper()
+	lab.WaitFor(n.t, "the sign of life to end", func() bool { return !n.alive() })
+}
+
+// alive reports whether there is a sign of life.
+func (n *named) alive() bool {
+	return strings.Contains(n.Router.Exec("nft", "list", "set", "inet", "pbr", "tap-alive").Stdout, "expires")
 }
 
 // address is that of a name: n7.example.com has 198.18.2.7 and 2001:db8:ffff::2:7.

@@ -65,6 +65,7 @@ func TestDomainsNeverStopDNS(t *testing.T) {
 	n.learns(100, "after it was stopped")
 	n.kill()
 	flow("killed")
+	n.waitSilent()
 	n.start()
 	n.waitTapped()
 	n.learns(110, "after it was killed")
