@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os/signal"
 	"syscall"
 	"time"
@@ -138,7 +137,7 @@ func readTraceFilter(ctx *cli.Context) (*nft.TraceFilter, error) {
 			family, at = plan.IPv6, 1
 		}
 		families = map[plan.Family]bool{family: families[family]}
-		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(lastOf(p))})
+		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(plan.LastAddr(p))})
 	}
 	return arrangeTrace(ctx.String("in"), common, addrs, families)
 }
@@ -184,16 +183,6 @@ func arrangeTrace(in string, common []plan.Match, addrs map[plan.Family][]plan.M
 		}
 	}
 	return f, nil
-}
-
-// lastOf is the last address of a network.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < 8*len(b); i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // traceShow gathers the steps of packets, and shows each packet once.

@@ -90,18 +90,10 @@ func (f *fib) addLinks() {
 		for _, p := range link.Addrs {
 			f.own[p.Addr()] = name
 			if p.Addr().Is4() && p.Bits() < 31 {
-				f.broadcast[lastOf(p)] = true
+				f.broadcast[plan.LastAddr(p)] = true
 			}
 		}
 	}
-}
-
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
 }
 
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -63,21 +63,11 @@ func (m *Member) String() string {
 		return m.From.String()
 	}
 	for bits := range m.From.BitLen() {
-		if p := netip.PrefixFrom(m.From, bits); p.Masked() == p && lastOf(p) == m.To {
+		if p := netip.PrefixFrom(m.From, bits); p.Masked() == p && plan.LastAddr(p) == m.To {
 			return p.String()
 		}
 	}
 	return m.From.String() + "-" + m.To.String()
-}
-
-// lastOf is the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < 8*len(b); i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // File is what is kept of a list.
@@ -158,8 +148,14 @@ func SetPersist(dir state.Dir, persist map[string]bool, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// lockFile is locked while members are changed.
-const lockFile = "lock"
+// Lock waits until no other process changes what is kept of members.
+func Lock(dir state.Dir) (unlock func(), err error) {
+	unlock, err = dir.Sub(dirName).Lock()
+	if err != nil {
+		return nil, fmt.Errorf("keeping the members of lists: %w", err)
+	}
+	return unlock, nil
+}
 
 func fileName(list string, kind Kind) string { return list + "." + string(kind) + ".json" }
 

@@ -70,9 +70,9 @@ func (c Cache) text(url string) []byte {
 
 // save keeps a note, and a text with it if that is not nil.
 func (c Cache) save(n Note, text []byte) error {
-	unlock, err := lock(c.dir)
+	unlock, err := c.dir.Lock()
 	if err != nil {
-		return err
+		return fmt.Errorf("keeping what was fetched: %w", err)
 	}
 	defer unlock()
 	if text != nil {

@@ -1,0 +1,32 @@
+package state
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockName is the file of a directory that is locked while several of its files change together.
+const lockName = "lock"
+
+// Lock makes the directory and waits until no other process has locked it.
+func (d Dir) Lock() (unlock func(), err error) {
+	if err := MakeDir(d.path); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(d.Path(lockName), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return func() { _ = f.Close() }, nil
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package state
+
+// Lock does nothing: nothing is kept on this system.
+func (d Dir) Lock() (unlock func(), err error) { return func() {}, nil }
