@@ -12,7 +12,7 @@ const maxAsking = time.Second
 // jury tells how a failed check of a line is confirmed, by the machines of its peers in the same
 // version: at once, where there is nobody to ask or one that is not checked and whose link is good,
 // or by asking some.
-func jury(peers []*machine) (confirmed bool, ask []*machine) {
+func jury(peers []*stateMachine) (confirmed bool, ask []*stateMachine) {
 	for _, p := range peers {
 		switch {
 		case !p.state.Usable():
@@ -34,7 +34,7 @@ func (m *Monitor) confirm(w *worker) {
 	if !w.machine.asking || w.confirming {
 		return
 	}
-	var peers []*machine
+	var peers []*stateMachine
 	for _, name := range w.machine.cfg.Peers {
 		if p := m.workers[Line{name, w.line.Version}]; p != nil {
 			peers = append(peers, m.judge(p).machine)
@@ -42,7 +42,7 @@ func (m *Monitor) confirm(w *worker) {
 	}
 	confirmed, ask := jury(peers)
 	if confirmed {
-		m.settle(w, true)
+		m.endConfirmation(w, true)
 		return
 	}
 	w.confirming = true
@@ -98,7 +98,7 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 		w.machine.asking = false
 		w.kick()
 	default:
-		m.settle(w, own)
+		m.endConfirmation(w, own)
 	}
 }
 
@@ -112,8 +112,8 @@ func (r *round) answered(ctx context.Context, p Prober) bool {
 	return slices.ContainsFunc(r.answers, func(a Answer) bool { return a.Err == nil })
 }
 
-// settle ends a confirmation. The lock is held.
-func (m *Monitor) settle(w *worker, own bool) {
+// endConfirmation ends a confirmation. The lock is held.
+func (m *Monitor) endConfirmation(w *worker, own bool) {
 	now := time.Now()
 	m.emit(w.machine.Confirm(now, own))
 	m.follow(now, w)

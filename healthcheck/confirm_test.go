@@ -61,26 +61,26 @@ func TestMonitorTargetReturns(t *testing.T) {
 
 // The failure is the line's own if a peer answers, has no check, or is not usable itself.
 func TestJury(t *testing.T) {
-	line := func(change func(*machine)) *machine {
-		m := newMachine(epoch, pingConfig(), Status{})
+	line := func(change func(*stateMachine)) *stateMachine {
+		m := newStateMachine(epoch, pingConfig(), Status{})
 		change(m)
 		m.state, _ = m.compose()
 		return m
 	}
-	up := line(func(m *machine) { m.verdict = Up })
-	down := line(func(m *machine) { m.verdict = Down })
-	unchecked := line(func(m *machine) { m.cfg.Method = MethodNone; m.verdict = Up })
-	unplugged := line(func(m *machine) { m.cfg.Method = MethodNone; m.link.Carrier = false })
+	up := line(func(m *stateMachine) { m.verdict = Up })
+	down := line(func(m *stateMachine) { m.verdict = Down })
+	unchecked := line(func(m *stateMachine) { m.cfg.Method = MethodNone; m.verdict = Up })
+	unplugged := line(func(m *stateMachine) { m.cfg.Method = MethodNone; m.link.Carrier = false })
 	for name, row := range map[string]struct {
-		peers     []*machine
+		peers     []*stateMachine
 		confirmed bool
 		ask       int
 	}{
 		"nobody":                            {nil, true, 0},
-		"a usable one":                      {[]*machine{up, down}, false, 1},
-		"only one that is down":             {[]*machine{down}, true, 0},
-		"one without a check":               {[]*machine{up, unchecked}, true, 0},
-		"one without a check, and no cable": {[]*machine{up, unplugged}, false, 1},
+		"a usable one":                      {[]*stateMachine{up, down}, false, 1},
+		"only one that is down":             {[]*stateMachine{down}, true, 0},
+		"one without a check":               {[]*stateMachine{up, unchecked}, true, 0},
+		"one without a check, and no cable": {[]*stateMachine{up, unplugged}, false, 1},
 	} {
 		confirmed, ask := jury(row.peers)
 		if confirmed != row.confirmed || len(ask) != row.ask {
@@ -110,7 +110,7 @@ func TestMonitorFollows(t *testing.T) {
 func TestAbsent(t *testing.T) {
 	c := pingConfig()
 	c.Optional, c.Version = true, 6
-	m := newMachine(epoch, c, Status{})
+	m := newStateMachine(epoch, c, Status{})
 	bare := LinkState{Exists: true, Up: true, Carrier: true}
 	if _, changed := m.Link(epoch, bare); changed || m.state != Absent {
 		t.Errorf("at the start: %s, told: %v", m.state, changed)
@@ -137,7 +137,7 @@ func TestAbsent(t *testing.T) {
 func TestJitter(t *testing.T) {
 	c := pingConfig()
 	c.MaxJitter, c.Over = 20*time.Millisecond, 4
-	m := newMachine(epoch, c, Status{})
+	m := newStateMachine(epoch, c, Status{})
 	s := &script{m: m, now: epoch}
 	s.play(t, "g10 g20 g30 g40")
 	if q := m.window.quality(1); q.jitter != 10*time.Millisecond || m.state != Up {

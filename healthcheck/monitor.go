@@ -96,7 +96,7 @@ func (m *Monitor) forced() map[string]Status {
 func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 	w := m.workers[c.Line]
 	if w == nil {
-		w = newWorker(newMachine(now, c, was))
+		w = newWorker(newStateMachine(now, c, was))
 		m.workers[c.Line] = w
 		m.start(w)
 		return

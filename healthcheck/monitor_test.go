@@ -340,7 +340,7 @@ func TestHoldGrowsAndIsBounded(t *testing.T) {
 }
 
 func TestConfigDefaultsDecide(t *testing.T) {
-	m := newMachine(epoch, Config{Line: Line{Uplink: "isp1"}, Method: MethodPing}, Status{})
+	m := newStateMachine(epoch, Config{Line: Line{Uplink: "isp1"}, Method: MethodPing}, Status{})
 	if e, changed := m.Round(epoch, []Answer{{Target: "a", Err: errors.New("lost")}}); !changed || e.To != Down {
 		t.Errorf("a zero config decides nothing: %+v", m.Status(epoch))
 	}

@@ -11,7 +11,7 @@ import (
 var errNoTarget = fmt.Errorf("%w: no gateway is known that could be asked", ErrNotProbed)
 
 // Round takes the answers of one round, which was sent after the last change of link and check.
-func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
+func (m *stateMachine) Round(now time.Time, answers []Answer) (Event, bool) {
 	m.probeError = errorText(probeError(answers))
 	good, counts := m.judge(answers)
 	if !counts {
@@ -26,12 +26,12 @@ func (m *machine) Round(now time.Time, answers []Answer) (Event, bool) {
 		m.lastFailure, m.lastFailureAt = failure(answers), now
 		m.held = m.held && m.bad < m.cfg.DownAfter // from then on the probes say so, too
 	}
-	return m.settle(now, m.decide(now))
+	return m.change(now, m.decide(now))
 }
 
 // judge reports whether a round is good, and whether it counts at all: it does not if probes that
 // could not be sent might have decided it.
-func (m *machine) judge(answers []Answer) (good, counts bool) {
+func (m *stateMachine) judge(answers []Answer) (good, counts bool) {
 	if len(answers) == 0 {
 		return false, false
 	}
@@ -49,7 +49,7 @@ func (m *machine) judge(answers []Answer) (good, counts bool) {
 }
 
 // decide changes the verdict if the rounds say so, and returns why.
-func (m *machine) decide(now time.Time) (why string) {
+func (m *stateMachine) decide(now time.Time) (why string) {
 	limit := m.overLimit()
 	m.asking = false
 	switch {
@@ -84,7 +84,7 @@ func (m *machine) decide(now time.Time) (why string) {
 // overLimit tells which limit the last rounds exceed. The loss that makes an uplink degraded is
 // counted as if the rounds that are missing in the window were good, so that the first lost probe
 // of a young window is not a loss of 100 %.
-func (m *machine) overLimit() string {
+func (m *stateMachine) overLimit() string {
 	c := m.cfg
 	if c.MaxLoss <= 0 && c.MaxRTT <= 0 && c.MaxJitter <= 0 {
 		return ""
@@ -114,7 +114,7 @@ func (m *machine) overLimit() string {
 const recovery = 0.8
 
 // answered is the reason of an uplink that is up.
-func (m *machine) answered() string {
+func (m *stateMachine) answered() string {
 	if q := m.window.quality(m.cfg.Quorum); q.rtt > 0 {
 		return fmt.Sprintf("%s answered, in %v", count(m.good, "round"), q.rtt.Round(10*time.Microsecond))
 	}

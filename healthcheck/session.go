@@ -55,22 +55,22 @@ func (c Config) gateway() (text string, known bool) {
 }
 
 // holding reports whether a session makes sense now.
-func (m *machine) holding() bool {
+func (m *stateMachine) holding() bool {
 	return m.cfg.Method == MethodBFD && !m.cfg.Follows && m.link == linkGood
 }
 
 // Open notes that a session is begun.
-func (m *machine) Open(now time.Time) {
+func (m *stateMachine) Open(now time.Time) {
 	m.session, m.sessionBy = SessionStarts, now.Add(sessionPatience)
 }
 
 // Unheld notes why no session can be held; nothing is known of the line then.
-func (m *machine) Unheld(err error) {
+func (m *stateMachine) Unheld(err error) {
 	m.probeError, m.sessionBy = errorText(err), time.Time{}
 }
 
 // Session takes a change of the session. Its end is certain: no peer is asked.
-func (m *machine) Session(now time.Time, s Session) (Event, bool) {
+func (m *stateMachine) Session(now time.Time, s Session) (Event, bool) {
 	m.session, m.probeError, m.good, m.bad, m.asking = s.State, "", 0, 0, false
 	gw, _ := m.cfg.gateway()
 	switch s.State {
@@ -87,10 +87,10 @@ func (m *machine) Session(now time.Time, s Session) (Event, bool) {
 		return Event{}, false // until Tick
 	}
 	m.verdict = Up
-	return m.settle(now, m.sessionReason())
+	return m.change(now, m.sessionReason())
 }
 
-func (m *machine) sessionReason() string {
+func (m *stateMachine) sessionReason() string {
 	gw, _ := m.cfg.gateway()
 	if m.session == SessionOff {
 		return gw + " switched its BFD session off"
@@ -99,22 +99,22 @@ func (m *machine) sessionReason() string {
 }
 
 // ended takes the end of a session, or that none came up.
-func (m *machine) ended(now time.Time, why string) (Event, bool) {
+func (m *stateMachine) ended(now time.Time, why string) (Event, bool) {
 	m.bad, m.held = 1, false
 	m.lastFailure, m.lastFailureAt = why, now
 	m.verdict = Down
-	return m.settle(now, why)
+	return m.change(now, why)
 }
 
 // tickSession lets the time of a session that does not come up end, and that of an uplink that
 // flapped.
-func (m *machine) tickSession(now time.Time) (Event, bool) {
+func (m *stateMachine) tickSession(now time.Time) (Event, bool) {
 	agreed := m.session == SessionUp || m.session == SessionOff
 	switch {
 	case !m.holding():
 	case agreed && m.verdict == Down && !m.damping.held(now):
 		m.verdict = Up
-		return m.settle(now, m.sessionReason())
+		return m.change(now, m.sessionReason())
 	case m.session == SessionStarts && m.verdict != Down && !m.sessionBy.IsZero() && !now.Before(m.sessionBy):
 		gw, _ := m.cfg.gateway()
 		return m.ended(now, fmt.Sprintf("no BFD session with %s within %v", gw, sessionPatience))
@@ -123,7 +123,7 @@ func (m *machine) tickSession(now time.Time) (Event, bool) {
 }
 
 // wakeSession is when tickSession has something to do.
-func (m *machine) wakeSession() time.Time {
+func (m *stateMachine) wakeSession() time.Time {
 	switch {
 	case !m.holding():
 	case m.session == SessionStarts && m.verdict != Down:

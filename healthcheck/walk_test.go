@@ -22,7 +22,7 @@ func TestMachineWalksAtRandom(t *testing.T) {
 		if seed%10 == 0 {
 			c.Method = MethodNone
 		}
-		m := newMachine(epoch, c, Status{})
+		m := newStateMachine(epoch, c, Status{})
 		now, state := epoch, m.state
 		for step := range 500 {
 			now = now.Add(time.Duration(r.IntN(3000)) * time.Millisecond)
@@ -37,7 +37,7 @@ func TestMachineWalksAtRandom(t *testing.T) {
 }
 
 // stepAtRandom lets something happen to a machine.
-func stepAtRandom(r *rand.Rand, m *machine, now time.Time) (what string, e Event, changed bool) {
+func stepAtRandom(r *rand.Rand, m *stateMachine, now time.Time) (what string, e Event, changed bool) {
 	switch n := r.IntN(20); {
 	case n == 0:
 		l := LinkState{Exists: r.IntN(4) > 0, Up: r.IntN(4) > 0, Carrier: r.IntN(4) > 0, Addressed: r.IntN(4) > 0, Routed: r.IntN(4) > 0}
@@ -74,7 +74,7 @@ func stepAtRandom(r *rand.Rand, m *machine, now time.Time) (what string, e Event
 }
 
 // consistent tells what is wrong with a machine after a step from a state.
-func consistent(m *machine, now time.Time, was State, held bool, e Event, changed bool) error {
+func consistent(m *stateMachine, now time.Time, was State, held bool, e Event, changed bool) error {
 	bad, _ := m.link.State()
 	switch {
 	case changed != (was != m.state):
@@ -95,7 +95,7 @@ func consistent(m *machine, now time.Time, was State, held bool, e Event, change
 
 // restorable reports whether a machine's status, written as JSON and read again, makes a machine
 // that stands where it stood.
-func restorable(m *machine, now time.Time) error {
+func restorable(m *stateMachine, now time.Time) error {
 	b, err := json.Marshal(m.Status(now))
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func restorable(m *machine, now time.Time) error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	again := newMachine(now, m.cfg, s)
+	again := newStateMachine(now, m.cfg, s)
 	if again.state != m.state || !again.since.Equal(m.since) || again.lastFailure != m.lastFailure || again.damping.held(now) != m.damping.held(now) && !m.state.Usable() {
 		return fmt.Errorf("restored from %s it is %s since %v", b, again.state, again.since)
 	}

@@ -15,7 +15,7 @@ const maxJitter = 100 * time.Millisecond
 // worker is one line's part of a Monitor. All but its channels belong to the Monitor's lock.
 type worker struct {
 	line    Line
-	machine *machine
+	machine *stateMachine
 	// generation changes when the answers that are under way no longer mean anything; abort ends
 	// that round.
 	generation int
@@ -29,7 +29,7 @@ type worker struct {
 	done   chan struct{}      // closed when it has ended
 }
 
-func newWorker(m *machine) *worker {
+func newWorker(m *stateMachine) *worker {
 	return &worker{line: m.cfg.Line, machine: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
 }
 

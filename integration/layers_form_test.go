@@ -33,7 +33,7 @@ func (r *router) applyAs(text string, form layers.Form, down compiler.Health) *p
 		}
 		defer k.Close()
 		var machine plan.Machine
-		if machine, err = k.Machine(compiler.Needs(doc)); err != nil {
+		if machine, err = k.HostFacts(compiler.Needs(doc)); err != nil {
 			return
 		}
 		if want, problems = c.Compile(machine, down); want != nil {

@@ -52,7 +52,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 		return nil, err
 	}
 	want = k.freshCgroups(want)
-	owned := possession(want)
+	owned := claimsOf(want)
 	bases, tables := j.bases(), j.tables()
 	if lenient {
 		bases, tables = append(bases, owned.BasePriority), append(tables, owned.Tables...)
@@ -66,14 +66,14 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	next.Unadopted = !want.Ruleset.Empty() && (next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))
 	a.unadopted = next.Unadopted
 	a.live = have.nft
-	a.marks = newRemarking(a)
+	a.marks = newMarkMigration(a)
 	a.marks.Earlier = plansMarks(next.Owned)
 	if a.report.Changes.Empty() && !next.has(a.owned.other) && len(a.unset(next, have)) == 0 {
 		if !have.known || before != nil && !before.saved {
 			k.saveSnapshot(have.nft)
 		}
 		k.remember(want, a.owned, have.nft, true)
-		return a.report, a.settle()
+		return a.report, a.finish()
 	}
 	if err := a.writeJournal(next); err != nil && j.needs(next) {
 		return nil, err
@@ -81,7 +81,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	if err := a.applyStages(have); err != nil {
 		return nil, a.giveUp(err, j)
 	}
-	if err := a.settle(); err != nil {
+	if err := a.finish(); err != nil {
 		return a.report, fmt.Errorf("the policy is in force, but noting that failed: %w: apply it again", err)
 	}
 	return a.report, nil
@@ -104,13 +104,13 @@ func (a *application) applyStages(have *live) error {
 		return err
 	}
 	if err := conflicts(between, have.plan, append(a.journal.bases(), between.BasePriority), append(a.journal.tables(), owned.Tables...)); err != nil {
-		return &ApplyError{Cause: err, Undo: a.goBack()}
+		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	if err := a.converge(have); err != nil {
 		return err
 	}
-	if err := a.settle(); err != nil {
-		return &ApplyError{Cause: err, Undo: a.goBack()}
+	if err := a.finish(); err != nil {
+		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	moved, cleared := a.report.Moved, a.report.Cleared
 	if have, err = a.aim(want); err != nil {
@@ -123,17 +123,17 @@ func (a *application) applyStages(have *live) error {
 
 // aim makes a plan the one to converge to, notes it in the journal and looks at what is there.
 func (a *application) aim(want *plan.Plan) (*live, error) {
-	a.want, a.owned = want, possession(want)
+	a.want, a.owned = want, claimsOf(want)
 	begun := *a.journal
 	begun.Next = nil // nothing was done for that yet
 	err := a.writeJournal(begun.with(a.owned, nil))
 	var have *live
 	if err == nil {
-		a.marks = newRemarking(a)
+		a.marks = newMarkMigration(a)
 		have, err = a.read(want, a.journal, a.live)
 	}
 	if err != nil {
-		return nil, &ApplyError{Cause: err, Undo: a.goBack()}
+		return nil, &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	return have, nil
 }
@@ -148,8 +148,8 @@ func (a *application) giveUp(err error, before *journal) error {
 	return err
 }
 
-// settle does what is left when the plan is in force.
-func (a *application) settle() error {
+// finish does what is left when the plan is in force.
+func (a *application) finish() error {
 	if !a.marks.ran {
 		_, after, last := a.marks.steps()
 		for _, s := range slices.Concat(after, last) {
@@ -165,7 +165,7 @@ func (a *application) settle() error {
 	} else if err := a.sweepLate(); err != nil {
 		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections that late answers have begun: %v", err))
 	}
-	next := a.journal.settled(a.owned, a.want.Sysctls)
+	next := a.journal.final(a.owned, a.want.Sysctls)
 	if a.marks.failed {
 		next = a.journal.inForce(a.owned) // which keeps what is still to be changed
 	}
@@ -206,11 +206,11 @@ type application struct {
 	// journal is what the file has.
 	journal *journal
 	// marks is nil in an Update, after which every mark means what it did.
-	marks   *remarking
+	marks   *markMigration
 	lenient bool
 	// unadopted tells that the table is new to connections.
 	unadopted bool
-	// start is what the namespace held, for goBack.
+	// start is what the namespace held, for rollBack.
 	start *live
 	// lost is what cannot be undone of connections.
 	lost []error
@@ -222,7 +222,7 @@ type application struct {
 }
 
 func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *plan.Changes) *application {
-	return &application{Kernel: k, ctx: ctx, want: want, owned: possession(want), report: &Report{Changes: changes}}
+	return &application{Kernel: k, ctx: ctx, want: want, owned: claimsOf(want), report: &Report{Changes: changes}}
 }
 
 // converge does the changes, and looks again until there are none.
@@ -237,17 +237,17 @@ func (a *application) converge(have *live) error {
 			return nil
 		}
 		if round == rounds {
-			return &ApplyError{Cause: a.stillDiffers(), Undo: a.goBack()}
+			return &ApplyError{Cause: a.stillDiffers(), Undo: a.rollBack()}
 		}
 		if round == 0 {
 			a.report.Restored = unset
 		}
 		err := a.do(have, changes, unset)
 		if err != nil {
-			return &ApplyError{Cause: err, Undo: a.goBack()}
+			return &ApplyError{Cause: err, Undo: a.rollBack()}
 		}
 		if have, err = a.read(a.want, a.journal, a.live); err != nil {
-			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.goBack()}
+			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.rollBack()}
 		}
 	}
 }

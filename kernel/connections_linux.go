@@ -6,8 +6,8 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// Cut is conntrack.Delete. It may run beside anything else, in a thread of k's network namespace.
-func (k *Kernel) Cut(cuts []conntrack.Cut) (int, error) { return conntrack.Delete(cuts) }
+// FlushConnections is conntrack.Delete. It may run beside anything else, in a thread of k's network namespace.
+func (k *Kernel) FlushConnections(cuts []conntrack.Flush) (int, error) { return conntrack.Delete(cuts) }
 
 // Pin is conntrack.Mark. It may run beside anything else, in a thread of k's network namespace.
 func (k *Kernel) Pin(pins []conntrack.Pin) (int, error) { return conntrack.Mark(pins) }

@@ -12,7 +12,7 @@ import (
 // so that no packet is taken for another's. It is nil if there are no such numbers. full tells that
 // there are, and that the mask has too few values for it.
 func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
-	r := &conntrack.Remarks{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
+	r := &conntrack.Migration{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
 	taken := &takenNumbers{want: want, earlier: earlier}
 	names := map[string]plan.Number{}
 	for _, w := range want.Numbers {
@@ -33,10 +33,10 @@ func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 }
 
 // meansOther reports whether a wanted number's mark or table is another's in an earlier plan.
-func meansOther(earlier []owned, r *conntrack.Remarks, mask uint32, w plan.Number) bool {
+func meansOther(earlier []owned, r *conntrack.Migration, mask uint32, w plan.Number) bool {
 	for _, o := range earlier {
 		for _, n := range o.Numbers {
-			if r.Heir(o.Mask, n) == w.Mark {
+			if r.Successor(o.Mask, n) == w.Mark {
 				continue
 			}
 			if n.Table == w.Table || confused(n.Mark, o.Mask, w.Mark, mask) {

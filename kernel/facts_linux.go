@@ -30,7 +30,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	var err error
 	f.Release, err = kernelRelease()
 	note("kernel version", err)
-	f.Machine, err = k.Machine(plan.Needs{Flowtables: true})
+	f.Host, err = k.HostFacts(plan.Needs{Flowtables: true})
 	note("interfaces", err)
 	f.Ports, err = k.route.Ports()
 	note("bridges", err)
@@ -84,11 +84,11 @@ func (k *Kernel) Sysctls(paths []string) map[string]string {
 // Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without
 // root only the machine is known.
 func (k *Kernel) Beside() (*facts.Facts, error) {
-	machine, err := k.Machine(plan.Needs{})
+	host, err := k.HostFacts(plan.Needs{})
 	if err != nil {
 		return nil, err
 	}
-	f := &facts.Facts{Machine: machine}
+	f := &facts.Facts{Host: host}
 	if mayAdminister() != nil {
 		return f, nil
 	}

@@ -10,7 +10,7 @@ import (
 // named. With trial the kernel's are tried, too. What cannot be read is left out.
 func (k *Kernel) QuickFacts(settings []string, trial bool) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
-	f.Machine, _ = k.Machine(plan.Needs{})
+	f.Host, _ = k.HostFacts(plan.Needs{})
 	f.Rules, _ = k.route.AllRules()
 	f.Defaults, _ = k.route.Defaults(f.Rules)
 	if trial {

@@ -73,7 +73,7 @@ func compileFor(t *testing.T, k *Kernel, text string) *plan.Plan {
 	if ds.HasErrors() {
 		t.Fatalf("%v\n%s", ds, text)
 	}
-	m, err := k.Machine(compiler.Needs(doc))
+	m, err := k.HostFacts(compiler.Needs(doc))
 	must(t, err)
 	p, ds := compiler.Compile(doc, m, nil)
 	if p == nil {

@@ -50,12 +50,12 @@ type setting struct {
 	Path     string `json:"path"`
 	Original string `json:"original"`
 	Set      string `json:"set"`
-	// Followers are those that the kernel overwrote with it.
-	Followers []setting `json:"followers,omitempty"`
+	// Dependents are those that the kernel overwrote with it.
+	Dependents []setting `json:"followers,omitempty"`
 }
 
-// possession returns what a plan owns. A plan without Numbers tells it by its rules and routes.
-func possession(p *plan.Plan) owned {
+// claimsOf returns what a plan owns. A plan without Numbers tells it by its rules and routes.
+func claimsOf(p *plan.Plan) owned {
 	o := owned{Marks: conntrack.Marks{Mask: p.Mask, Numbers: slices.Clone(p.Numbers)}, BasePriority: p.BasePriority}
 	for _, n := range p.Numbers {
 		o.Tables = append(o.Tables, n.Table)
@@ -158,9 +158,9 @@ func (j *journal) inForce(o owned) *journal {
 	return next
 }
 
-// settled returns the journal to write when the plan is in force and nothing of others before it is
+// final returns the journal to write when the plan is in force and nothing of others before it is
 // left: o and the settings that it names.
-func (j *journal) settled(o owned, sysctls []plan.Sysctl) *journal {
+func (j *journal) final(o owned, sysctls []plan.Sysctl) *journal {
 	next := &journal{Owned: []owned{o}}
 	for _, s := range j.Sysctls {
 		if slices.ContainsFunc(sysctls, func(w plan.Sysctl) bool { return w.Path == s.Path }) {

@@ -17,15 +17,15 @@ import (
 func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 	a, b := owned{Marks: conntrack.Marks{Mask: 1}, Tables: []uint32{100}}, owned{Marks: conntrack.Marks{Mask: 2}, Tables: []uint32{101}}
 	followers := []setting{{Path: "net/c", Original: "1", Set: "0"}}
-	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Followers: followers}}).inForce(a)
+	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Dependents: followers}}).inForce(a)
 	j = j.with(b, []setting{{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "7", Set: "2"}})
 	j = j.with(b, nil)
 	want := &journal{Owned: []owned{a}, Next: &b, Sysctls: []setting{
-		{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "0", Set: "2", Followers: followers}}}
+		{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "0", Set: "2", Dependents: followers}}}
 	if !reflect.DeepEqual(j, want) {
 		t.Errorf("got %+v, want %+v", j, want)
 	}
-	settled := j.settled(b, []plan.Sysctl{{Path: "net/b", Value: "2"}})
+	settled := j.final(b, []plan.Sysctl{{Path: "net/b", Value: "2"}})
 	if want := (&journal{Owned: []owned{b}, Sysctls: want.Sysctls[1:]}); !reflect.DeepEqual(settled, want) {
 		t.Errorf("settled is %+v, want %+v", settled, want)
 	}
@@ -101,12 +101,12 @@ func TestJournalFile(t *testing.T) {
 
 func TestPossessionWithoutNames(t *testing.T) {
 	p := testPossession()
-	with := possession(p)
+	with := claimsOf(p)
 	if want := []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x100}}; !slices.Equal(with.Numbers, want) {
 		t.Errorf("numbers are %v", with.Numbers)
 	}
 	p.Numbers = nil
-	if without := possession(p); !slices.Equal(with.Values(), without.Values()) || !slices.Equal(with.Tables, without.Tables) {
+	if without := claimsOf(p); !slices.Equal(with.Values(), without.Values()) || !slices.Equal(with.Tables, without.Tables) {
 		t.Errorf("with numbers %+v, without %+v", with, without)
 	}
 }

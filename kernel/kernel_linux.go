@@ -26,9 +26,9 @@ type Kernel struct {
 	route *route.Conn
 	nft   *nft.Conn
 	lock  *os.File
-	// left is what the last Apply or Update left in the kernel; nil when that is not known, or
+	// applied is what the last Apply or Update left in the kernel; nil when that is not known, or
 	// someone else may have changed it.
-	left *left
+	applied *appliedState
 	// released is what k wrote into the lock file when it gave the lock back.
 	released string
 	// owned is what Notices takes for ours.
@@ -87,9 +87,9 @@ func (k *Kernel) Dir() string { return k.dir }
 
 func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 
-// Machine reads what a compiler needs to know.
-func (k *Kernel) Machine(needs plan.Needs) (plan.Machine, error) {
-	m, err := k.route.Machine()
+// HostFacts reads what a compiler needs to know.
+func (k *Kernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
+	m, err := k.route.HostFacts()
 	if err == nil && needs.Flowtables {
 		k.offload.learn(k.nft, &m, needs.Hardware)
 	}
@@ -111,14 +111,14 @@ func (k *Kernel) Traffic(interfaces []string) (map[string]route.Traffic, error) 
 	return k.route.Traffic(interfaces)
 }
 
-// ReadMachine reads what a plan needs to know of this machine. It needs no privilege; without it,
+// ReadHostFacts reads what a plan needs to know of this machine. It needs no privilege; without it,
 // what needs some counts as there.
-func ReadMachine(needs plan.Needs) (plan.Machine, error) {
+func ReadHostFacts(needs plan.Needs) (plan.Machine, error) {
 	k, err := Open(DefaultStateDir)
 	if err != nil {
 		return plan.Machine{}, err
 	}
-	m, err := k.Machine(needs)
+	m, err := k.HostFacts(needs)
 	return m, errors.Join(err, k.Close())
 }
 

@@ -73,7 +73,7 @@ func (k *Kernel) tap(m *plan.Machine, queue uint16) {
 		return
 	}
 	m.Tap, m.TapReason = l.learner.Listen(queue, l.hold != plan.TapNone, l.log, l.hold)
-	k.tellTap(tapNote{queue, m.Tap, m.TapReason})
+	k.noteTap(tapNote{queue, m.Tap, m.TapReason})
 }
 
 // ask finds out what the kernel has.
@@ -103,9 +103,9 @@ func (l *learning) best() (plan.Tap, string) {
 	return plan.TapNone, learn.NoQueue + ", and " + learn.NoLog
 }
 
-// tellTap notes the way for commands. What cannot be noted is tried again with the next look at the
+// noteTap notes the way for commands. What cannot be noted is tried again with the next look at the
 // machine.
-func (k *Kernel) tellTap(n tapNote) {
+func (k *Kernel) noteTap(n tapNote) {
 	if n == k.learning.told {
 		return
 	}

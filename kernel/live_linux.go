@@ -43,7 +43,7 @@ func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
 	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}}
 	var err error
-	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...)); err != nil {
+	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{want.BasePriority}, append(claimsOf(want).Tables, j.tables()...)); err != nil {
 		return nil, err
 	}
 	if l.nft, l.last, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {

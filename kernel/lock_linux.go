@@ -35,7 +35,7 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		return nil, err
 	}
 	if k.released == "" || readLock(f) != k.released {
-		k.left = nil // another process had the lock meanwhile
+		k.applied = nil // another process had the lock meanwhile
 	}
 	// Who has it is only for others to tell: where there is no room for that, it is a lock all the
 	// same.

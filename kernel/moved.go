@@ -17,7 +17,7 @@ const movedPrefix = "moved-"
 // earlier plans: each base chain that reads connection marks first looks up the earlier ones, and
 // treats the packet as the mark's heir. The packets of a strict table that is gone are dropped,
 // until its connections are deleted. Marks that the plan itself gives to others are left out.
-func transitional(want *plan.Plan, r *conntrack.Remarks) plan.Ruleset {
+func transitional(want *plan.Plan, r *conntrack.Migration) plan.Ruleset {
 	m := &moved{want: want, chains: map[string]plan.Chain{}}
 	stale := r.Stale()
 	for _, mask := range slices.Sorted(maps.Keys(stale)) {
@@ -49,7 +49,7 @@ type moved struct {
 }
 
 // addMap adds the map of the earlier marks under one mask.
-func (m *moved) addMap(r *conntrack.Remarks, mask uint32, marks []uint32) {
+func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
 	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true, Comment: "ct mark of an earlier policy: its heir"}
 	for _, mark := range marks {
 		bits, _, _ := r.Meaning(mark)

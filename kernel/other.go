@@ -38,8 +38,8 @@ func (k *Kernel) Dir() string { return "" }
 // Lock fails.
 func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 
-// Machine fails.
-func (k *Kernel) Machine(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
+// HostFacts fails.
+func (k *Kernel) HostFacts(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
@@ -74,8 +74,8 @@ func (k *Kernel) DropPrevious() error { return errLinux }
 // Traffic fails.
 func (k *Kernel) Traffic([]string) (map[string]route.Traffic, error) { return nil, errLinux }
 
-// ReadMachine works on Linux only.
-func ReadMachine(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
+// ReadHostFacts works on Linux only.
+func ReadHostFacts(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // LockWait works on Linux only.
 func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }
@@ -118,11 +118,11 @@ func (k *Kernel) Unstage() error { return errLinux }
 // Update works on Linux only.
 func (k *Kernel) Update(context.Context, *plan.Plan) (*Report, error) { return nil, errLinux }
 
-// Notices works on Linux only.
-func (k *Kernel) Notices(context.Context) (<-chan Notice, error) { return nil, errLinux }
+// Events works on Linux only.
+func (k *Kernel) Events(context.Context) (<-chan Event, error) { return nil, errLinux }
 
-// Cut works on Linux only.
-func (k *Kernel) Cut([]conntrack.Cut) (int, error) { return 0, errLinux }
+// FlushConnections works on Linux only.
+func (k *Kernel) FlushConnections([]conntrack.Flush) (int, error) { return 0, errLinux }
 
 // Connections works on Linux only.
 func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { return nil, errLinux }

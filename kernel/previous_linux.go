@@ -111,11 +111,11 @@ func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	if p.Nothing || p.Plan == nil {
 		return k.Flush(ctx)
 	}
-	machine, err := k.Machine(plan.Needs{})
+	host, err := k.HostFacts(plan.Needs{})
 	if err != nil {
 		return nil, err
 	}
-	left := withoutLinks(p.Plan, machine)
+	left := withoutLinks(p.Plan, host)
 	report, err := k.apply(ctx, p.Plan, true)
 	if err != nil {
 		return report, err

@@ -20,10 +20,10 @@ func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
 }
 
 // watchCgroups tells of control groups that came or went.
-func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Notice) {
+func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Event) {
 	k.cgroups.Run(ctx, plan.UnitLevels, func() {
 		select {
-		case in <- Notice{Kind: NoticeMachine, What: "control groups of policies came or went"}:
+		case in <- Event{Kind: EventHost, What: "control groups of policies came or went"}:
 		case <-ctx.Done():
 		}
 	})

@@ -46,7 +46,7 @@ func pruneStates(own string) {
 	if len(unused) == 0 {
 		return
 	}
-	living, err := livingNamespaces()
+	living, err := namespacesInUse()
 	if err != nil {
 		return // what may be there is not removed
 	}
@@ -93,11 +93,11 @@ func isNamespaceID(name string) bool {
 	return strings.HasPrefix(name, cookiePrefix) || strings.HasPrefix(name, inodePrefix)
 }
 
-// livingNamespaces returns the names, as of namespaceID, of all network namespaces that a thread is
+// namespacesInUse returns the names, as of namespaceID, of all network namespaces that a thread is
 // in, an open file refers to, or a mount holds. Files that processes have open which may not be
 // looked at are not known. The error says that a thread is in a namespace that cannot be named.
-func livingNamespaces() (map[string]bool, error) {
-	l := living{ids: map[string]bool{}, seen: map[uint64]bool{}, named: map[uint64]bool{}}
+func namespacesInUse() (map[string]bool, error) {
+	l := namespaces{ids: map[string]bool{}, seen: map[uint64]bool{}, named: map[uint64]bool{}}
 	threads, errThreads := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
 	open, errOpen := filepath.Glob("/proc/[0-9]*/fd/*")
 	if err := errors.Join(errThreads, errOpen); err != nil {
@@ -125,8 +125,8 @@ func livingNamespaces() (map[string]bool, error) {
 	return l.ids, nil
 }
 
-// living are the network namespaces found so far.
-type living struct {
+// namespaces are the network namespaces found so far.
+type namespaces struct {
 	ids map[string]bool
 	// seen are the inodes of namespaces, named what networkOf gives for threads in them.
 	seen, named map[uint64]bool
@@ -135,7 +135,7 @@ type living struct {
 }
 
 // add notes the namespace that a file is of.
-func (l *living) add(file string) error {
+func (l *namespaces) add(file string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil || l.seen[st.Ino] {
 		return unlessGone(err)
@@ -149,7 +149,7 @@ func (l *living) add(file string) error {
 }
 
 // thread notes the namespace that a thread is in.
-func (l *living) thread(dir string) error {
+func (l *namespaces) thread(dir string) error {
 	var st unix.Stat_t
 	err := unix.Stat(filepath.Join(dir, "ns/net"), &st)
 	switch {

@@ -13,23 +13,23 @@ import (
 func takeSettings(changes []plan.SysctlChange) (out []setting) {
 	for _, c := range changes {
 		s := setting{Path: c.Path, Original: c.Have, Set: c.Want}
-		restored := route.Followers(c.Path, c.Have)
-		for path, set := range route.Followers(c.Path, c.Want) {
+		restored := route.Dependents(c.Path, c.Have)
+		for path, set := range route.Dependents(c.Path, c.Want) {
 			// Those that get their value back along with the setting need no note.
 			if live, err := route.ReadSysctl(path); err == nil && live != restored[path] {
-				s.Followers = append(s.Followers, setting{Path: path, Original: live, Set: set})
+				s.Dependents = append(s.Dependents, setting{Path: path, Original: live, Set: set})
 			}
 		}
-		slices.SortFunc(s.Followers, func(a, b setting) int { return settingPath(a, b.Path) })
+		slices.SortFunc(s.Dependents, func(a, b setting) int { return settingPath(a, b.Path) })
 		out = append(out, s)
 	}
 	return out
 }
 
-// liveFollowers reads the settings that writing path overwrites.
-func liveFollowers(path string) map[string]string {
+// dependentValues reads the settings that writing path overwrites.
+func dependentValues(path string) map[string]string {
 	out := map[string]string{}
-	for f := range route.Followers(path, "") {
+	for f := range route.Dependents(path, "") {
 		if v, err := route.ReadSysctl(f); err == nil {
 			out[f] = v
 		}
@@ -37,9 +37,9 @@ func liveFollowers(path string) map[string]string {
 	return out
 }
 
-// writeWithFollowers writes a setting, and then those of its followers that are to have another
+// writeWithDependents writes a setting, and then those of its followers that are to have another
 // value than the kernel gave them.
-func writeWithFollowers(path, value string, followers map[string]string) error {
+func writeWithDependents(path, value string, followers map[string]string) error {
 	if err := route.WriteSysctl(path, value); err != nil {
 		return err
 	}
@@ -54,18 +54,18 @@ func writeWithFollowers(path, value string, followers map[string]string) error {
 	return nil
 }
 
-// followersBefore returns what the followers of a setting of ours are to have when it gets back its
+// dependentsBefore returns what the followers of a setting of ours are to have when it gets back its
 // value: what they had before ours, if they have it from the kernel, and otherwise what someone
 // else has given them since. live are their values now.
-func followersBefore(s setting, live map[string]string) map[string]string {
+func dependentsBefore(s setting, live map[string]string) map[string]string {
 	out := map[string]string{}
-	made := route.Followers(s.Path, s.Set)
+	made := route.Dependents(s.Path, s.Set)
 	for path, v := range live {
 		if v != made[path] {
 			out[path] = v
 		}
 	}
-	for _, f := range s.Followers {
+	for _, f := range s.Dependents {
 		if v, ok := live[f.Path]; ok && v == f.Set {
 			out[f.Path] = f.Original
 		}
@@ -78,9 +78,9 @@ func followersBefore(s setting, live map[string]string) map[string]string {
 func restoreSetting(c plan.SysctlChange, taken []setting) error {
 	followers := map[string]string{}
 	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {
-		followers = followersBefore(taken[at], liveFollowers(c.Path))
+		followers = dependentsBefore(taken[at], dependentValues(c.Path))
 	}
-	err := writeWithFollowers(c.Path, c.Want, followers)
+	err := writeWithDependents(c.Path, c.Want, followers)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -94,7 +94,7 @@ func (a *application) setSysctl(c plan.SysctlChange) step {
 	return step{
 		what: "sysctl " + c.Path, partial: true,
 		do: func() error {
-			before = liveFollowers(c.Path)
+			before = dependentValues(c.Path)
 			err := route.WriteSysctl(c.Path, c.Want)
 			if err == nil || !a.lenient {
 				return err
@@ -108,7 +108,7 @@ func (a *application) setSysctl(c plan.SysctlChange) step {
 			if missing {
 				return nil
 			}
-			return writeWithFollowers(c.Path, c.Have, before)
+			return writeWithDependents(c.Path, c.Have, before)
 		},
 	}
 }
@@ -119,9 +119,9 @@ func (a *application) restoreSysctl(c plan.SysctlChange) step {
 	return step{
 		what: "sysctl " + c.Path, partial: true,
 		do: func() error {
-			before = liveFollowers(c.Path)
+			before = dependentValues(c.Path)
 			return restoreSetting(c, a.journal.Sysctls)
 		},
-		undo: func() error { return writeWithFollowers(c.Path, c.Have, before) },
+		undo: func() error { return writeWithDependents(c.Path, c.Have, before) },
 	}
 }

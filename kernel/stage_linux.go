@@ -18,10 +18,10 @@ func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) err
 		return err
 	}
 	defer unlock()
-	if k.left == nil || applicable(want) != nil {
+	if k.applied == nil || applicable(want) != nil {
 		return nil
 	}
-	for _, s := range k.nft.ToStage(k.left.nft, &want.Ruleset) {
+	for _, s := range k.nft.ToStage(k.applied.nft, &want.Ruleset) {
 		for !s.Done() {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -38,12 +38,12 @@ func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) err
 // stage sends one part, and keeps what is known of the kernel up to date. Where others changed
 // nftables meanwhile that is for the next Update to find.
 func (k *Kernel) stage(s *nft.Staged) error {
-	if k.left != nil {
-		next, err := k.nft.Stage(s, k.left.nft.Generation)
+	if k.applied != nil {
+		next, err := k.nft.Stage(s, k.applied.nft.Generation)
 		if err == nil {
-			now := *k.left.nft
+			now := *k.applied.nft
 			now.Generation = next
-			k.left.nft, k.left.saved = &now, false
+			k.applied.nft, k.applied.saved = &now, false
 		}
 		if !errors.Is(err, nft.ErrChanged) {
 			return err
@@ -61,6 +61,6 @@ func (k *Kernel) Unstage() error {
 	if !k.nft.Staging() {
 		return nil
 	}
-	k.left = nil // its generation is
+	k.applied = nil // its generation is
 	return k.nft.Unstage()
 }

@@ -28,7 +28,7 @@ func longPolicy(first, n int, suffix string) string {
 func compileDown(t *testing.T, k *Kernel, text string) *plan.Plan {
 	t.Helper()
 	doc, _ := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml")
-	m, err := k.Machine(compiler.Needs(doc))
+	m, err := k.HostFacts(compiler.Needs(doc))
 	must(t, err)
 	p, ds := compiler.Compile(doc, m, compiler.Down(map[string]int{"isp1": 1}))
 	if p == nil {

@@ -39,11 +39,11 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	}
 	steps = append(steps, a.keepPrimary(have)...)
 	transaction := c.Ruleset()
-	var remarkBefore, remarkAfter, remarkLast []step
+	var migrateBefore, migrateAfter, migrateLast []step
 	if transaction && a.marks != nil && !a.marks.ran {
-		remarkBefore, remarkAfter, remarkLast = a.marks.steps()
+		migrateBefore, migrateAfter, migrateLast = a.marks.steps()
 	}
-	steps = append(steps, remarkBefore...)
+	steps = append(steps, migrateBefore...)
 	set, del := splitRoutes(c.Routes)
 	for burst := range slices.Chunk(set, route.BurstSize) {
 		steps = append(steps, a.setRoutes(burst))
@@ -60,16 +60,16 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 		steps = append(steps, a.addRule(r))
 	}
 	if transaction {
-		steps = append(steps, a.setRuleset(have, len(remarkAfter) > 0))
+		steps = append(steps, a.setRuleset(have, len(migrateAfter) > 0))
 	}
-	steps = slices.Concat(steps, loosened, remarkAfter)
+	steps = slices.Concat(steps, loosened, migrateAfter)
 	for _, r := range rules.del {
 		steps = append(steps, a.delRule(r))
 	}
 	for _, r := range rules.skip {
 		steps = append(steps, a.addRule(r))
 	}
-	return slices.Concat(steps, last, restored, remarkLast)
+	return slices.Concat(steps, last, restored, migrateLast)
 }
 
 // sourceCheck reports whether a setting is one of those by which the kernel judges source addresses
@@ -145,7 +145,7 @@ func (a *application) delRule(r plan.Rule) step {
 func (a *application) setRuleset(have *live, moving bool) step {
 	next := &a.want.Ruleset
 	if moving {
-		r := transitional(a.want, a.marks.Remarks)
+		r := transitional(a.want, a.marks.Migration)
 		next = &r
 	}
 	s := step{

@@ -20,7 +20,7 @@ func (k *Kernel) Compare(want *plan.Plan) (Sync, error) {
 	if len(j.Owned) == 0 {
 		return NotApplied, nil
 	}
-	rules, routes, err := k.route.Read([]uint32{want.BasePriority}, append(possession(want).Tables, j.tables()...))
+	rules, routes, err := k.route.Read([]uint32{want.BasePriority}, append(claimsOf(want).Tables, j.tables()...))
 	if err != nil {
 		return NotApplied, err
 	}

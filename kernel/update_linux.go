@@ -8,8 +8,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// left is the state that an Apply or Update of this process left.
-type left struct {
+// appliedState is the state that an Apply or Update of this process left.
+type appliedState struct {
 	plan  *plan.Plan
 	owned owned
 	nft   *nft.Live
@@ -21,7 +21,7 @@ type left struct {
 func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) {
 	held := *p
 	held.Ruleset = ruleset.Ruleset
-	k.left = &left{plan: &held, owned: o, nft: ruleset, saved: saved}
+	k.applied = &appliedState{plan: &held, owned: o, nft: ruleset, saved: saved}
 	k.owned.Store(&o)
 	k.noteLiving(p)
 	settings := map[string]string{}
@@ -32,7 +32,7 @@ func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) 
 }
 
 // ruleset is what was left of nftables; nil when nothing is known.
-func (l *left) ruleset() *nft.Live {
+func (l *appliedState) ruleset() *nft.Live {
 	if l == nil {
 		return nil
 	}
@@ -40,9 +40,9 @@ func (l *left) ruleset() *nft.Live {
 }
 
 // forget returns what was left, and no longer takes it for certain.
-func (k *Kernel) forget() *left {
-	l := k.left
-	k.left = nil
+func (k *Kernel) forget() *appliedState {
+	l := k.applied
+	k.applied = nil
 	// What is set from now on is not yet in force, and its old values are no longer.
 	k.settings.Store(nil)
 	return l
@@ -63,16 +63,16 @@ func (k *Kernel) Update(ctx context.Context, want *plan.Plan) (*Report, error) {
 		return nil, err
 	}
 	defer unlock()
-	if l := k.left; l != nil && l.owned.equal(possession(want)) && slices.Equal(l.plan.Sysctls, want.Sysctls) {
+	if l := k.applied; l != nil && l.owned.equal(claimsOf(want)) && slices.Equal(l.plan.Sysctls, want.Sysctls) {
 		a := newApplication(ctx, k, want, plan.Diff(l.plan, want))
-		k.left = nil
+		k.applied = nil
 		if err := a.do(&live{plan: l.plan, nft: l.nft}, a.report.Changes, nil); err == nil {
 			k.remember(want, a.owned, a.live, l.saved && a.live == l.nft)
 			return a.report, nil
 		}
 		// What cannot be undone either is Apply's to find and to tell.
 		_ = a.undo()
-		k.left = &left{nft: a.live} // as it was last seen, for Apply to start from
+		k.applied = &appliedState{nft: a.live} // as it was last seen, for Apply to start from
 	}
 	return k.Apply(ctx, want)
 }

@@ -55,7 +55,7 @@ func compile(t testing.TB, k *Kernel, text string, down compiler.Health) *plan.P
 	if problems.HasErrors() {
 		t.Fatal(problems)
 	}
-	m, err := k.Machine(compiler.Needs(doc))
+	m, err := k.HostFacts(compiler.Needs(doc))
 	must(t, err)
 	p, problems := compiler.Compile(doc, m, down)
 	if problems.HasErrors() {

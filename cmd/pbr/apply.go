@@ -75,18 +75,18 @@ func (c command) runApply(ctx *cli.Context) error {
 			return c.applyAndWait(ctx, k, o)
 		}
 		done, err := c.applyOnce(ctx, k, o)
-		return c.tellApplied(ctx, done, err)
+		return c.reportApplied(ctx, done, err)
 	})
 }
 
-// tellApplied prints what apply did.
-func (c command) tellApplied(ctx *cli.Context, done *daemon.Applied, err error) error {
+// reportApplied prints what apply did.
+func (c command) reportApplied(ctx *cli.Context, done *daemon.Applied, err error) error {
 	if err != nil {
 		return err
 	}
 	err = c.printApplied(ctx, done, inSync)
 	if done.Until != nil {
-		c.tellUntil(*done.Until)
+		c.printDeadline(*done.Until)
 	}
 	return err
 }
@@ -145,7 +145,7 @@ func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) 
 	defer func() { c.quickCheck(k, o, err != nil) }()
 	defer func() {
 		if err == nil {
-			err = c.tellDnsmasq(o)
+			err = c.reportDnsmasq(o)
 		}
 	}()
 	for {
@@ -195,7 +195,7 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return nil, err
 	}
 	o.dnsmasq = change != nil
-	c.tellUnfetched(f.doc)
+	c.reportUnfetched(f.doc)
 	return f, c.report(f, policy.FallsBack(f.doc))
 }
 
@@ -256,7 +256,7 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 	if err := c.refuseNothing(f, k); err != nil {
 		return nil, err
 	}
-	if err := c.settlePending(stop, k); err != nil {
+	if err := c.finishPending(stop, k); err != nil {
 		return nil, err
 	}
 	now, want, err := c.compileNow(f, k)
@@ -282,7 +282,7 @@ func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile
 	done := &daemon.Applied{}
 	quiet := c.quietly() // what there is to say was said
 	again := daemon.Convergence{
-		Machine: func() (plan.Machine, error) { return k.Machine(compiler.Needs(f.doc)) },
+		HostFacts: func() (plan.Machine, error) { return k.HostFacts(compiler.Needs(f.doc)) },
 		Compile: func(m plan.Machine) (*plan.Plan, error) {
 			now, err := quiet.situationOf(f.doc, k, m)
 			if err != nil {
@@ -301,7 +301,7 @@ func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile
 		Transient: func(err error) bool { return kernel.Interrupted(err) || kernel.Moved(err) },
 		Patience:  applyPatience,
 	}
-	if _, _, err := again.Run(stop, now.machine, want); err != nil {
+	if _, _, err := again.Run(stop, now.host, want); err != nil {
 		return nil, err
 	}
 	c.warnOf("noting which lists persist", notePersistence(f.doc, k))

@@ -32,7 +32,7 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 	defer cancel()
 	until, over := context.WithTimeout(stop, o.wait)
 	defer over()
-	news, err := k.Notices(until) // before the first apply, so that nothing is missed
+	news, err := k.Events(until) // before the first apply, so that nothing is missed
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 	if err != nil {
 		return err
 	}
-	c.tellPart(ctx, sum, done)
+	c.reportPart(ctx, sum, done)
 	notifyManager("READY=1") // what is there is in force; boot goes on
 	for {                    // from now on what is in force, as others may apply something else meanwhile
 		missing, err := c.missing(k, o)
@@ -56,7 +56,7 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 			fmt.Fprintf(c.stderr, "pbr: applying again: %v\n", err)
 			continue // a link that changed meanwhile is told of by another event
 		}
-		c.tellPart(ctx, sum, done)
+		c.reportPart(ctx, sum, done)
 	}
 }
 
@@ -66,9 +66,9 @@ func (c command) quietly() command {
 	return c
 }
 
-// tellPart adds a part of what was done to the sum, and prints it unless all of it is to be one
+// reportPart adds a part of what was done to the sum, and prints it unless all of it is to be one
 // JSON.
-func (c command) tellPart(ctx *cli.Context, sum, done *daemon.Applied) {
+func (c command) reportPart(ctx *cli.Context, sum, done *daemon.Applied) {
 	first := sum.Waiting == nil && len(sum.Changed) == 0
 	sum.Changed = append(sum.Changed, done.Changed...)
 	sum.Changes = append(sum.Changes, done.Changes...)
@@ -104,14 +104,14 @@ func missingError(w io.Writer, missing []string, interrupted bool, after time.Du
 }
 
 // waitForNews waits until the machine changes; it is false when the time is up.
-func waitForNews(until context.Context, news <-chan kernel.Notice) bool {
+func waitForNews(until context.Context, news <-chan kernel.Event) bool {
 	for {
 		select {
 		case n, ok := <-news:
 			if !ok {
 				return false
 			}
-			if n.Kind == kernel.NoticeDrift {
+			if n.Kind == kernel.EventDrift {
 				continue
 			}
 			pause(until, waitSettle)
@@ -128,11 +128,11 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 	if kept, err := applied.Open(k.Dir()).Kept(); err == nil && kept.Hash != f.text.Hash {
 		f = loadAgain(kept)
 	}
-	machine, err := k.Machine(compiler.Needs(f.doc))
+	host, err := k.HostFacts(compiler.Needs(f.doc))
 	if err != nil {
 		return nil, err
 	}
-	want, problems := compiler.Compile(f.doc, machine, nil)
+	want, problems := compiler.Compile(f.doc, host, nil)
 	if want == nil {
 		return nil, c.report(f, problems)
 	}
@@ -144,9 +144,9 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 			out = append(out, w.Object+": "+w.Reason)
 		}
 	}
-	links := daemon.Links(f.doc, machine)
+	links := daemon.Links(f.doc, host)
 	for _, line := range daemon.Lines(f.doc) {
-		if state, why := links[line].State(); state != "" && !told[line.Uplink] && !daemon.MayLack(f.doc, machine, line) {
+		if state, why := links[line].State(); state != "" && !told[line.Uplink] && !daemon.MayLack(f.doc, host, line) {
 			told[line.Uplink] = true
 			out = append(out, "uplink "+line.Uplink+": "+why)
 		}
@@ -176,7 +176,7 @@ func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions)
 		fmt.Fprintln(c.stdout, "nothing was applied yet: nothing to do")
 		return nil
 	}
-	return c.tellApplied(ctx, done, err)
+	return c.reportApplied(ctx, done, err)
 }
 
 // repeat is applyAgain without a word. While a watch runs, or an apply waits to be confirmed, it

@@ -67,7 +67,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	} else if err := c.printCheck(f, ds); err != nil {
 		return err
 	}
-	c.tellUnfetched(f.doc)
+	c.reportUnfetched(f.doc)
 	if note := state.Find("").Temporary(); note != "" {
 		fmt.Fprintf(c.stderr, "pbr: note: %s\n", note)
 	}
@@ -88,17 +88,17 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 		return nil, err
 	}
 	defer k.Close()
-	machine, err := k.Machine(compiler.Needs(doc))
+	host, err := k.HostFacts(compiler.Needs(doc))
 	if err != nil {
 		return nil, err
 	}
-	_, problems := compiler.Compile(doc, machine, nil)
+	_, problems := compiler.Compile(doc, host, nil)
 	f, err := k.Beside()
 	if err != nil {
 		return nil, err
 	}
 	problems = append(problems, doctor.Live(doc, f)...)
-	problems = append(problems, doctor.Cgroups(doc, machine)...)
+	problems = append(problems, doctor.Cgroups(doc, host)...)
 	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
 }
 

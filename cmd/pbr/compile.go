@@ -72,13 +72,13 @@ func (c command) runCompile(ctx *cli.Context) error {
 		}
 		return printDnsmasq(c.stdout, f.doc)
 	}
-	machine := anyMachine()
+	host := anyMachine()
 	if ctx.Bool("live") {
-		if machine, err = kernel.ReadMachine(compiler.Needs(f.doc)); err != nil {
+		if host, err = kernel.ReadHostFacts(compiler.Needs(f.doc)); err != nil {
 			return err
 		}
 	}
-	p, err := c.compile(f, machine, nil)
+	p, err := c.compile(f, host, nil)
 	if err != nil {
 		return err
 	}

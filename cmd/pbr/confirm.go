@@ -98,8 +98,8 @@ func pendingText(p *kernel.Pending) string {
 	return fmt.Sprintf("the last apply was to be undone at %s, but the process that was to do it is gone", at)
 }
 
-// tellPending says so when an apply waits to be confirmed.
-func (c command) tellPending(k *kernel.Kernel) error {
+// reportPending says so when an apply waits to be confirmed.
+func (c command) reportPending(k *kernel.Kernel) error {
 	pending, err := k.Pending()
 	if err == nil && pending != nil {
 		fmt.Fprintf(c.stderr, "pbr: %s\n", pendingText(pending))
@@ -107,9 +107,9 @@ func (c command) tellPending(k *kernel.Kernel) error {
 	return err
 }
 
-// settlePending keeps a second change from being undone along with the first one: that has to be
+// finishPending keeps a second change from being undone along with the first one: that has to be
 // confirmed or undone before. What nobody will undo any more is undone here.
-func (c command) settlePending(stop context.Context, k *kernel.Kernel) error {
+func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 	pending, err := k.Pending()
 	if err != nil || pending == nil {
 		return err
@@ -161,7 +161,7 @@ func (c command) applyUntilConfirmed(
 	return done, nil
 }
 
-func (c command) tellUntil(until time.Time) {
+func (c command) printDeadline(until time.Time) {
 	fmt.Fprintf(c.stderr, "pbr: undone at %s unless pbr confirm comes first\n", until.Format(time.TimeOnly))
 }
 

@@ -42,7 +42,7 @@ func (c command) diff(ctx *cli.Context, f *policyFile, k *kernel.Kernel) error {
 	if err != nil {
 		return err
 	}
-	if err := c.tellPending(k); err != nil {
+	if err := c.reportPending(k); err != nil {
 		return err
 	}
 	have, err := k.Live(want)

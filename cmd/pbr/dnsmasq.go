@@ -90,9 +90,9 @@ func removeDnsmasq(path string) error {
 	return nil
 }
 
-// tellDnsmasq writes the file after an apply, and says what dnsmasq needs: it reads the file only
+// reportDnsmasq writes the file after an apply, and says what dnsmasq needs: it reads the file only
 // when it starts.
-func (c command) tellDnsmasq(o *applyOptions) error {
+func (c command) reportDnsmasq(o *applyOptions) error {
 	if o.read == nil || !o.dnsmasq {
 		return nil
 	}

@@ -85,11 +85,11 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	if err != nil {
 		return nil, nil, err
 	}
-	machine, err := k.Machine(plan.Needs{})
+	host, err := k.HostFacts(plan.Needs{})
 	if err != nil {
 		return nil, nil, err
 	}
-	f := k.Facts(s.SysctlPaths(machine), s.Tables())
+	f := k.Facts(s.SysctlPaths(host), s.Tables())
 	f.Networkd, f.Flushers = doctor.ReadNetworkd(os.DirFS("/")), doctor.ReadFlushers(os.DirFS("/"))
 	note("live state", readLive(k, s, f))
 	if report != nil {
@@ -107,7 +107,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	if s.Doc != nil {
 		f.Fetched = fetchedFacts(k, s.Doc)
 		f.Hook = hookFact(s.Doc)
-		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, machine))
+		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, host))
 	}
 	if s.Doc != nil {
 		f.Dnsmasq = dnsmasqFact(s.Doc)
@@ -140,16 +140,16 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 			return s, nil
 		}
 	}
-	machine, err := k.Machine(compiler.Needs(f.doc))
+	host, err := k.HostFacts(compiler.Needs(f.doc))
 	if err != nil {
 		return nil, err
 	}
-	now := situation{machine: machine, watch: report}
+	now := situation{host: host, watch: report}
 	if report == nil {
 		// What cannot be read of what the last watch left is the other commands' to tell.
-		now.left, _ = daemon.ReadLeft(healthPath(k), f.doc, machine, kernel.Uptime())
+		now.left, _ = daemon.ReadLastHealth(healthPath(k), f.doc, host, kernel.Uptime())
 	}
-	s.Take(f.doc, machine, now.down())
+	s.Take(f.doc, host, now.down())
 	return s, nil
 }
 

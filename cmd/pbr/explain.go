@@ -123,13 +123,13 @@ func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explain
 // offlineExplainer prepares a policy alone.
 func offlineExplainer(doc *policy.Document) (*explain.Explainer, error) {
 	compiled := compiler.New(doc)
-	machine := anyMachine()
-	p, problems := compiled.Compile(machine, nil)
+	host := anyMachine()
+	p, problems := compiled.Compile(host, nil)
 	if p == nil {
 		return nil, problems[0]
 	}
-	return explain.New(doc, p, p, explain.Live{Now: machine.Now, Zone: machine.Zone, Failing: func(uplink string) *plan.Plan {
-		p, _ := compiled.Compile(machine, compiler.Down(map[string]int{uplink: 1}))
+	return explain.New(doc, p, p, explain.Live{Now: host.Now, Zone: host.Zone, Failing: func(uplink string) *plan.Plan {
+		p, _ := compiled.Compile(host, compiler.Down(map[string]int{uplink: 1}))
 		return p
 	}})
 }

@@ -23,7 +23,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		return nil, err
 	}
 	compiled := compiler.New(f.doc)
-	want, problems := compiled.Compile(now.machine, now.down())
+	want, problems := compiled.Compile(now.host, now.down())
 	if want == nil {
 		return nil, c.report(f, problems)
 	}
@@ -48,7 +48,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		notes = append(notes, tampered+" ("+firstOf(strange)+"), and that is left out here")
 	}
 	live := explain.Live{
-		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(), NoFlowtables: now.machine.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
+		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(), NoFlowtables: now.host.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
 		Failing: func(uplink string) *plan.Plan {
 			down := maps.Clone(now.down())
 			if down == nil {
@@ -61,7 +61,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			for _, family := range plan.Families {
 				down[compiler.Line{Uplink: uplink, Family: family}] = last + 1
 			}
-			p, _ := compiled.Compile(now.machine, down)
+			p, _ := compiled.Compile(now.host, down)
 			return p
 		},
 	}

@@ -96,7 +96,7 @@ func (c command) askForGraph(f *policyFile) (*graph.Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, problems := compiler.Compile(f.doc, now.machine, now.down())
+	want, problems := compiler.Compile(f.doc, now.host, now.down())
 	if want == nil {
 		return nil, c.report(f, problems)
 	}

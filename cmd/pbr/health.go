@@ -24,11 +24,11 @@ func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthF
 
 // situation is the machine as it is now, and the uplinks' health.
 type situation struct {
-	machine plan.Machine
+	host plan.Machine
 	// watch is the report of the watch that runs; nil when none does.
 	watch *daemon.Report
 	// left is what counts of what the last one left, while none runs.
-	left daemon.Left
+	left daemon.LastHealth
 }
 
 // down has the uplinks that are not to be used.
@@ -42,29 +42,29 @@ func (s *situation) down() compiler.Health {
 // readSituation asks the running watch for the uplinks' health, or reads what the last one left of
 // it.
 func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situation, error) {
-	machine, err := k.Machine(compiler.Needs(doc))
+	host, err := k.HostFacts(compiler.Needs(doc))
 	if err != nil {
 		return nil, err
 	}
-	return c.situationOf(doc, k, machine)
+	return c.situationOf(doc, k, host)
 }
 
 // situationOf is readSituation for the machine as it was just read.
-func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, machine plan.Machine) (*situation, error) {
+func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.Machine) (*situation, error) {
 	report, err := runningWatch(k)
 	if err != nil || report != nil {
-		return &situation{machine: machine, watch: report}, err
+		return &situation{host: host, watch: report}, err
 	}
-	left, err := daemon.ReadLeft(healthPath(k), doc, machine, kernel.Uptime())
+	left, err := daemon.ReadLastHealth(healthPath(k), doc, host, kernel.Uptime())
 	if err != nil {
 		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err) // what it said can be said again, and must not be in the way
 	}
-	return &situation{machine: machine, left: left}, nil
+	return &situation{host: host, left: left}, nil
 }
 
-// tellLeft says which uplinks are not used for a reason that is not to be seen in policy and
+// reportLastHealth says which uplinks are not used for a reason that is not to be seen in policy and
 // machine.
-func (c command) tellLeft(left daemon.Left) {
+func (c command) reportLastHealth(left daemon.LastHealth) {
 	said := map[string]bool{}
 	for _, s := range left.Uplinks {
 		text := leftText(s, left.Age)

@@ -219,11 +219,11 @@ func (c command) writeLists(res *listsResult) {
 		rows = append(rows, []string{s.Name, fmt.Sprint(s.Entries), living, strings.Join(sources, ", ")})
 	}
 	writeRows(c.stdout, rows, func(int, int) string { return "" })
-	c.tellUnknown(res.Lists)
+	c.reportUnknown(res.Lists)
 }
 
-// tellUnknown says why members are not known, each reason once.
-func (c command) tellUnknown(lists []listStatus) {
+// reportUnknown says why members are not known, each reason once.
+func (c command) reportUnknown(lists []listStatus) {
 	told := map[string]bool{}
 	for i := range lists {
 		if why := lists[i].Unknown; why != "" && !told[why] {
@@ -304,7 +304,7 @@ func (c command) writeList(s *listStatus) {
 		}
 		writeRows(c.stdout, rows, func(int, int) string { return "" })
 	}
-	c.tellUnknown([]listStatus{*s})
+	c.reportUnknown([]listStatus{*s})
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

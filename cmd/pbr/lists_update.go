@@ -173,8 +173,8 @@ func fetchedFacts(k *kernel.Kernel, doc *policy.Document) (out []facts.Fetched) 
 	return out
 }
 
-// tellUnfetched says which lists lack entries because their URLs were not fetched yet.
-func (c command) tellUnfetched(doc *policy.Document) {
+// reportUnfetched says which lists lack entries because their URLs were not fetched yet.
+func (c command) reportUnfetched(doc *policy.Document) {
 	if _, err := os.ReadDir(fetchedDir()); errors.Is(err, fs.ErrPermission) {
 		return // nobody but root knows
 	}

@@ -100,21 +100,21 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 	if err != nil {
 		return nil, nil, err
 	}
-	want, err := c.compile(f, now.machine, now.down())
+	want, err := c.compile(f, now.host, now.down())
 	if err == nil {
-		c.tellLeft(now.left)
+		c.reportLastHealth(now.left)
 	}
 	return now, want, err
 }
 
 // compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong
 // with it is reported, warnings included.
-func (c command) compile(f *policyFile, machine plan.Machine, down compiler.Health) (*plan.Plan, error) {
+func (c command) compile(f *policyFile, host plan.Machine, down compiler.Health) (*plan.Plan, error) {
 	ds := f.diagnostics
 	var p *plan.Plan
 	if !ds.HasErrors() {
 		var problems policy.Diagnostics
-		p, problems = compiler.Compile(f.doc, machine, down)
+		p, problems = compiler.Compile(f.doc, host, down)
 		ds = append(ds, problems...)
 	}
 	if err := c.report(f, ds); err != nil {

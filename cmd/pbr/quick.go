@@ -20,14 +20,14 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	if o.read == nil || c.stderr == io.Discard {
 		return
 	}
-	machine, err := k.Machine(compiler.Needs(o.read.doc))
+	host, err := k.HostFacts(compiler.Needs(o.read.doc))
 	if err != nil {
 		return
 	}
 	s := &doctor.Subject{File: o.read.display}
-	s.Take(o.read.doc, machine, nil)
+	s.Take(o.read.doc, host, nil)
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
-	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(machine), failed), !watched)
+	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(host), failed), !watched)
 	for _, f := range findings[:min(len(findings), quickShown)] {
 		fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %s: %s: %s - %s", quickLevels[f.Level], f.Subject, f.Text, f.Do)))
 	}

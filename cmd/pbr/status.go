@@ -206,7 +206,7 @@ func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult
 	if err != nil {
 		return daemon.Outline{}, err
 	}
-	want, problems := compiler.Compile(f.doc, now.machine, now.down())
+	want, problems := compiler.Compile(f.doc, now.host, now.down())
 	if want == nil {
 		return daemon.Outline{}, c.report(f, problems)
 	}

@@ -130,9 +130,9 @@ func checked(s healthcheck.Status) checkStatus {
 // lines are the states of a policy's lines without a watch: what the last one left, without what
 // only a running one knows, or what the link alone tells.
 func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
-	links := daemon.Links(doc, s.machine)
+	links := daemon.Links(doc, s.host)
 	for _, line := range daemon.Lines(doc) {
-		status := linkStatus(line, links[line], daemon.MayLack(doc, s.machine, line))
+		status := linkStatus(line, links[line], daemon.MayLack(doc, s.host, line))
 		for _, left := range s.left.Uplinks {
 			if left.Line == line {
 				status = left

@@ -61,7 +61,7 @@ func (c command) runUplink(ctx *cli.Context) error {
 	}
 	fmt.Fprintf(c.stdout, "uplink %s: %s\n", name, mode)
 	if mode == healthcheck.ForceDown {
-		c.tellStaying(name, kept)
+		c.reportStaying(name, kept)
 	}
 	return nil
 }
@@ -92,8 +92,8 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 	}
 }
 
-// tellStaying says which tables use an uplink all the same that was just taken out of use.
-func (c command) tellStaying(name string, kept map[string][]string) {
+// reportStaying says which tables use an uplink all the same that was just taken out of use.
+func (c command) reportStaying(name string, kept map[string][]string) {
 	for _, table := range slices.Sorted(maps.Keys(kept)) {
 		if slices.Contains(kept[table], name) {
 			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the only one left of table %s: its routes stay, and traffic goes on over it, until another one is usable\n", name, table)
@@ -129,14 +129,14 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 	if err := daemon.CheckUplink(f.doc, name); err != nil {
 		return nil, err
 	}
-	if err := c.settlePending(stop, k); err != nil {
+	if err := c.finishPending(stop, k); err != nil {
 		return nil, err
 	}
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
 		return nil, err
 	}
-	old, problems := compiler.Compile(f.doc, now.machine, now.down())
+	old, problems := compiler.Compile(f.doc, now.host, now.down())
 	if old == nil {
 		return nil, c.report(f, problems)
 	}
@@ -156,8 +156,8 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 		return nil, fmt.Errorf("uplink %s is to be %s, which is noted, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff); pbr apply brings all of it into force",
 			name, mode, f.display)
 	}
-	if done.Cut > 0 {
-		fmt.Fprintf(c.stderr, "pbr: connections cut: %d\n", done.Cut)
+	if done.Flushed > 0 {
+		fmt.Fprintf(c.stderr, "pbr: connections cut: %d\n", done.Flushed)
 	}
 	fmt.Fprintln(c.stderr, "pbr: pbr watch is not running: nothing checks the uplinks")
 	return done.Kept, nil

@@ -82,7 +82,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 	if err != nil {
 		return err
 	}
-	notices, err := k.Notices(ctx)
+	events, err := k.Events(ctx)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 			follow.follow(doc)
 		},
 		Names: names, Switched: p.flushSwitched,
-		Kernel: watchKernel{k}, Monitor: monitor, Notices: convertNotices(ctx, notices), HangUp: hangUps(ctx),
+		Kernel: watchKernel{k}, Monitor: monitor, KernelEvents: convertEvents(ctx, events), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
 		Notify: notifyManager, Watchdog: watchdogInterval(), Recent: source.recent,

@@ -31,9 +31,9 @@ func outcome(want *plan.Plan, r *kernel.Report, err error) (daemon.Outcome, erro
 	return daemon.Outcome{Changed: changedLines(r), Changes: changedObjects(r, want), Warnings: r.Warnings}, nil
 }
 
-// Machine marks errors of what changed while it was read.
-func (k watchKernel) Machine(needs plan.Needs) (plan.Machine, error) {
-	m, err := k.Kernel.Machine(needs)
+// HostFacts marks errors of what changed while it was read.
+func (k watchKernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
+	m, err := k.Kernel.HostFacts(needs)
 	return m, marked(err)
 }
 
@@ -65,22 +65,22 @@ func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, err
 	return out, err
 }
 
-func (k watchKernel) Cut(cuts []daemon.Cut) (int, error) {
-	var list []conntrack.Cut
+func (k watchKernel) FlushConnections(cuts []daemon.Flush) (int, error) {
+	var list []conntrack.Flush
 	for _, c := range cuts {
 		for _, m := range c.Marks {
-			list = append(list, conntrack.Cut{Family: c.Family, Mark: m, Mask: c.Mask})
+			list = append(list, conntrack.Flush{Family: c.Family, Mark: m, Mask: c.Mask})
 		}
 		if len(c.AddrMarks) == 0 {
 			c.AddrMarks = []uint32{0}
 		}
 		for _, m := range c.AddrMarks {
 			if len(c.Addrs) > 0 {
-				list = append(list, conntrack.Cut{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs, AddrMark: m})
+				list = append(list, conntrack.Flush{Family: c.Family, Mask: c.Mask, Addrs: c.Addrs, AddrMark: m})
 			}
 		}
 	}
-	return k.Kernel.Cut(list)
+	return k.Kernel.FlushConnections(list)
 }
 
 func (k watchKernel) Pin(pins []daemon.Pin) (int, error) {
@@ -91,19 +91,19 @@ func (k watchKernel) Pin(pins []daemon.Pin) (int, error) {
 	return k.Kernel.Pin(list)
 }
 
-var noticeKinds = map[kernel.NoticeKind]daemon.NoticeKind{
-	kernel.NoticeMachine: daemon.MachineChanged, kernel.NoticeDrift: daemon.Drift, kernel.NoticeOverrun: daemon.Overrun,
+var eventKinds = map[kernel.EventKind]daemon.KernelEventKind{
+	kernel.EventHost: daemon.HostChanged, kernel.EventDrift: daemon.Drift, kernel.EventOverrun: daemon.Overrun,
 }
 
-// convertNotices hands notices on until they, or ctx, end.
-func convertNotices(ctx context.Context, in <-chan kernel.Notice) <-chan daemon.Notice {
-	out := make(chan daemon.Notice)
+// convertEvents hands notices on until they, or ctx, end.
+func convertEvents(ctx context.Context, in <-chan kernel.Event) <-chan daemon.KernelEvent {
+	out := make(chan daemon.KernelEvent)
 	go func() {
 		defer close(out)
 		for n := range in {
 			select {
-			case out <- daemon.Notice{
-				Kind: noticeKinds[n.Kind], What: n.What, Who: n.Who, Objects: n.Objects, TableGone: n.TableGone,
+			case out <- daemon.KernelEvent{
+				Kind: eventKinds[n.Kind], What: n.What, Who: n.Who, Objects: n.Objects, TableGone: n.TableGone,
 			}:
 			case <-ctx.Done():
 				return

@@ -64,8 +64,8 @@ func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 }
 
 // Learn learns for the lists of a policy that is in force.
-func (n *namesKeeper) Learn(doc *policy.Document, machine plan.Machine) {
-	n.learner.Own(ownAddresses(machine))
+func (n *namesKeeper) Learn(doc *policy.Document, host plan.Machine) {
+	n.learner.Own(ownAddresses(host))
 	n.mu.Lock()
 	same := n.doc == doc
 	n.doc = doc
@@ -113,9 +113,9 @@ func learnConfig(doc *policy.Document) learn.Config {
 	return c
 }
 
-func ownAddresses(machine plan.Machine) map[netip.Addr]bool {
+func ownAddresses(host plan.Machine) map[netip.Addr]bool {
 	own := map[netip.Addr]bool{}
-	for _, link := range machine.Links {
+	for _, link := range host.Links {
 		for _, a := range link.Addrs {
 			own[a] = true
 		}

@@ -66,7 +66,7 @@ type drawn struct {
 // seen is what was read of the kernel.
 type seen struct {
 	status  *statusResult
-	machine plan.Machine
+	host    plan.Machine
 	notes   []string
 	trial   *trialStatus
 	trouble string
@@ -193,7 +193,7 @@ func (w *webSource) read(report daemon.Report, states string) {
 		if err = s.readKernel(&report.Outline, k); err != nil {
 			return err
 		}
-		if now.machine, err = k.Machine(plan.Needs{}); err != nil {
+		if now.host, err = k.HostFacts(plan.Needs{}); err != nil {
 			return err
 		}
 		now.status = s
@@ -256,7 +256,7 @@ func (w *webSource) Difference(context.Context) (text string, err error) {
 		if err != nil {
 			return err
 		}
-		want, problems := compiler.Compile(f.doc, now.machine, now.down())
+		want, problems := compiler.Compile(f.doc, now.host, now.down())
 		if want == nil {
 			return problems[0]
 		}

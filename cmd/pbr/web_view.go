@@ -28,7 +28,7 @@ func webLine(u *uplinkStatus, doc *policy.Document, k *seen) web.Line {
 			v.Loss = *check.Loss
 		}
 		if k != nil {
-			link := k.machine.Links[u.Interface]
+			link := k.host.Links[u.Interface]
 			v.Gateway = gatewayText(doc, u.Name, link, family)
 			for _, a := range link.Addrs {
 				if a.Is4() == (family == plan.IPv4) {

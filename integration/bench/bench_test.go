@@ -113,7 +113,7 @@ func newMachine(b *testing.B, f files) *machine {
 	var err error
 	m.Do(func() {
 		if m.kernel, err = kernel.Open(kernel.DefaultStateDir); err == nil {
-			live, err = m.kernel.Machine(plan.Needs{})
+			live, err = m.kernel.HostFacts(plan.Needs{})
 		}
 	})
 	if err != nil {

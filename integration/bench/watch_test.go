@@ -313,7 +313,7 @@ func BenchmarkCut(b *testing.B) {
 	ours := func() time.Duration {
 		fill(0x010000)
 		began := time.Now()
-		h.Do(func() { _, err = k.Cut([]conntrack.Cut{{Mark: 0x010000, Mask: 0xff0000}}) })
+		h.Do(func() { _, err = k.FlushConnections([]conntrack.Flush{{Mark: 0x010000, Mask: 0xff0000}}) })
 		took := time.Since(began)
 		if err != nil {
 			b.Fatal(err)

@@ -15,9 +15,9 @@ import (
 // socket's buffer: 128 take about half of the default (net.core.rmem_default).
 const batchSize = 128
 
-// lastOf is sent behind a batch: the kernel acknowledges what is no request to any of its parts
+// batchEnd is sent behind a batch: the kernel acknowledges what is no request to any of its parts
 // (netlink_rcv_skb, net/netlink/af_netlink.c), and so tells that the batch is over.
-var lastOf = netlink.Message{Header: netlink.Header{Type: netlink.Noop, Flags: netlink.Request | netlink.Acknowledge}}
+var batchEnd = netlink.Message{Header: netlink.Header{Type: netlink.Noop, Flags: netlink.Request | netlink.Acknowledge}}
 
 // Marking is a connection whose mark gets the bits under mask.
 type Marking struct {
@@ -74,7 +74,7 @@ func inBatches(c *netlink.Conn, n int, point string, request func(int) (netlink.
 		if len(batch) == 0 {
 			break
 		}
-		if _, sendErr := c.SendMessages(append(batch, lastOf)); sendErr != nil {
+		if _, sendErr := c.SendMessages(append(batch, batchEnd)); sendErr != nil {
 			return found, errors.Join(err, failed(at, sendErr))
 		}
 		gone, answered := failures(c)

@@ -57,8 +57,8 @@ func TestBatches(t *testing.T) {
 		t.Errorf("marked %d of %d: %v", n, many, err)
 	}
 	t.Logf("marked in %s", cpu()-start)
-	if left, err := List(c, MarkFilter{0x440005, testMask | 0xff}); len(left) != many-len(gone) || err != nil {
-		t.Errorf("%d connections have the mark: %v", len(left), err)
+	if rest, err := List(c, MarkFilter{0x440005, testMask | 0xff}); len(rest) != many-len(gone) || err != nil {
+		t.Errorf("%d connections have the mark: %v", len(rest), err)
 	}
 	// One that the kernel refuses is told of, and the others of its batch are done.
 	broken := &Flow{request: []byte{2, 0, 0, 0, 4, 0, ctaTupleOrig, 0x80}}
@@ -70,8 +70,8 @@ func TestBatches(t *testing.T) {
 		t.Errorf("deleted %d of %d: %v", n, many, err)
 	}
 	t.Logf("deleted in %s", cpu()-start)
-	if left, err := List(c, All()); len(left) != 0 || err != nil {
-		t.Errorf("%d connections are left: %v", len(left), err)
+	if rest, err := List(c, All()); len(rest) != 0 || err != nil {
+		t.Errorf("%d connections are left: %v", len(rest), err)
 	}
 	if n, err := RemoveEach(c, nil); n != 0 || err != nil {
 		t.Errorf("nothing: %d, %v", n, err)

@@ -34,13 +34,13 @@ func fillConntrack(b *testing.B, mark uint32) *lib.Conn {
 }
 
 // benchmarkCut measures how long cut takes for 100,000 of 200,000 connections.
-func benchmarkCut(b *testing.B, mark uint32, cut func()) {
+func benchmarkCut(b *testing.B, mark uint32, flush func()) {
 	newNamespace(b)
 	for b.Loop() {
 		b.StopTimer()
 		ct := fillConntrack(b, mark)
 		b.StartTimer()
-		cut()
+		flush()
 		b.StopTimer()
 		s, err := ct.StatsGlobal()
 		must(b, err)
@@ -56,7 +56,7 @@ func benchmarkCut(b *testing.B, mark uint32, cut func()) {
 // BenchmarkCut100000 cuts by mark, in one request.
 func BenchmarkCut100000(b *testing.B) {
 	benchmarkCut(b, 0x010000, func() {
-		_, err := Delete([]Cut{{Mark: 0x010000, Mask: testMask}})
+		_, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}})
 		must(b, err)
 	})
 }
@@ -64,7 +64,7 @@ func BenchmarkCut100000(b *testing.B) {
 // BenchmarkCutUnmarked100000 cuts by address, in three requests.
 func BenchmarkCutUnmarked100000(b *testing.B) {
 	benchmarkCut(b, 0, func() {
-		_, err := Delete([]Cut{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}})
+		_, err := Delete([]Flush{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}})
 		must(b, err)
 	})
 }

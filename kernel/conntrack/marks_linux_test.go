@@ -26,11 +26,11 @@ func TestManyMarksAreCleared(t *testing.T) {
 	}
 	flows, err := ct.Dump(nil)
 	must(t, err)
-	left := map[uint32]int{}
+	rest := map[uint32]int{}
 	for _, f := range flows {
-		left[f.Mark]++
+		rest[f.Mark]++
 	}
-	if want := map[uint32]int{others: 18, others | 7<<16: 1, others | 16<<16: 1}; fmt.Sprint(left) != fmt.Sprint(want) {
-		t.Errorf("left are %x, wanted %x", left, want)
+	if want := map[uint32]int{others: 18, others | 7<<16: 1, others | 16<<16: 1}; fmt.Sprint(rest) != fmt.Sprint(want) {
+		t.Errorf("left are %x, wanted %x", rest, want)
 	}
 }

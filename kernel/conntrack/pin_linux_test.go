@@ -24,7 +24,7 @@ func TestPin(t *testing.T) {
 		t.Errorf("pinned %d, %d have the mark, %d of %d unmarked are left; wanted %d", n, after[mark].Connections, after[0].Connections, before[0].Connections, want)
 	}
 	// They are the right ones, and bits of others stayed.
-	_, err = Delete([]Cut{{Mask: testMask, Addrs: addrs}})
+	_, err = Delete([]Flush{{Mask: testMask, Addrs: addrs}})
 	must(t, err)
 	if got := len(remaining(t)); got != len(connections) {
 		t.Errorf("%d of %d are left of a cut that has nothing to cut", got, len(connections))

@@ -12,8 +12,8 @@ const codeNoCgroups = "no-cgroup2"
 
 // Cgroups warns of policies that select by control groups where no tree of cgroup v2 is mounted:
 // nothing is theirs.
-func Cgroups(doc *policy.Document, machine plan.Machine) (ds policy.Diagnostics) {
-	if !machine.NoCgroups {
+func Cgroups(doc *policy.Document, host plan.Machine) (ds policy.Diagnostics) {
+	if !host.NoCgroups {
 		return nil
 	}
 	for i := range doc.Policies {

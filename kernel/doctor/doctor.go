@@ -67,8 +67,8 @@ type Subject struct {
 }
 
 // Take makes a valid policy the subject, for a machine and the uplinks that are down.
-func (s *Subject) Take(doc *policy.Document, machine plan.Machine, down compiler.Health) {
-	want, problems := compiler.Compile(doc, machine, down)
+func (s *Subject) Take(doc *policy.Document, host plan.Machine, down compiler.Health) {
+	want, problems := compiler.Compile(doc, host, down)
 	if want == nil {
 		s.Problem = fmt.Sprintf("%s: %s", problems[0].Pos, problems[0].Message)
 		if anywhere, _ := compiler.Compile(doc, plan.Machine{}, nil); anywhere != nil {
@@ -76,11 +76,11 @@ func (s *Subject) Take(doc *policy.Document, machine plan.Machine, down compiler
 		}
 		return
 	}
-	s.noCgroups = machine.NoCgroups
-	s.Doc, s.Want, s.tap, s.tapReason = doc, want, machine.Tap, machine.TapReason
+	s.noCgroups = host.NoCgroups
+	s.Doc, s.Want, s.tap, s.tapReason = doc, want, host.Tap, host.TapReason
 	set := *doc
 	set.Settings.Sysctl = true
-	if all, _ := compiler.Compile(&set, machine, down); all != nil {
+	if all, _ := compiler.Compile(&set, host, down); all != nil {
 		s.Settings = all.Sysctls
 	}
 }

@@ -52,7 +52,7 @@ func healthy(t *testing.T, text string) (*Subject, *facts.Facts) {
 	t.Helper()
 	s := subject(t, text, machine())
 	f := &facts.Facts{
-		Release: "6.1.0", Machine: machine(), Sysctls: map[string]string{},
+		Release: "6.1.0", Host: machine(), Sysctls: map[string]string{},
 		Rules: []plan.Rule{
 			{Family: plan.IPv4, Priority: 0, Action: plan.ActLookup, Table: 255},
 			{Family: plan.IPv4, Priority: 32766, Action: plan.ActLookup, Table: 254},
@@ -64,7 +64,7 @@ func healthy(t *testing.T, text string) (*Subject, *facts.Facts) {
 	for name := range featureSources {
 		f.Features = append(f.Features, facts.Feature{Name: name})
 	}
-	for _, set := range s.judged(f.Machine) {
+	for _, set := range s.judged(f.Host) {
 		f.Sysctls[set.Path] = set.Value
 	}
 	return s, f
@@ -112,9 +112,9 @@ func TestFindings(t *testing.T) {
 	}
 	link := func(name string, change func(*plan.Link)) func(*Subject, *facts.Facts) {
 		return func(_ *Subject, f *facts.Facts) {
-			l := f.Machine.Links[name]
+			l := f.Host.Links[name]
 			change(&l)
-			f.Machine.Links[name] = l
+			f.Host.Links[name] = l
 		}
 	}
 	rule := func(r plan.Rule) func(*Subject, *facts.Facts) {
@@ -187,7 +187,7 @@ func TestFindings(t *testing.T) {
 		"networkd, set up": {func(_ *Subject, f *facts.Facts) { f.Programs = []string{"systemd-network"} }, nil},
 		"mwan3":            {func(_ *Subject, f *facts.Facts) { f.Programs = []string{"mwan3track"} }, []string{"warn mwan3"}},
 
-		"no interface": {func(_ *Subject, f *facts.Facts) { delete(f.Machine.Links, "wan2") }, []string{"fail isp2 (wan2): there is no interface", "lan0, wan1"}},
+		"no interface": {func(_ *Subject, f *facts.Facts) { delete(f.Host.Links, "wan2") }, []string{"fail isp2 (wan2): there is no interface", "lan0, wan1"}},
 		"link down":    {link("wan2", func(l *plan.Link) { l.Up = false }), []string{"fail isp2 (wan2): the interface is down"}},
 		"no carrier":   {link("wan2", func(l *plan.Link) { l.Carrier = false }), []string{"fail isp2 (wan2): the interface has no carrier"}},
 		"no address":   {link("wan2", func(l *plan.Link) { l.Addrs = nil }), []string{"fail isp2 (wan2): the interface has no IPv4 address"}},
@@ -220,7 +220,7 @@ func TestFindings(t *testing.T) {
 		}, []string{"warn offload: wan1 cannot - leave hardware out"}},
 		"no flowtables, told once": {func(s *Subject, f *facts.Facts) {
 			fails(facts.Flowtable)(s, f)
-			f.Machine.NoFlowtables = true
+			f.Host.NoFlowtables = true
 			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "no flowtables"}}
 		}, []string{"warn flowtable"}},
 		"unprivileged": {func(_ *Subject, f *facts.Facts) { f.Features = nil }, []string{"warn offload: not looked at"}},
@@ -236,7 +236,7 @@ func TestFindings(t *testing.T) {
 			for _, name := range []string{"wan1", "wan2"} {
 				link(name, func(l *plan.Link) { l.Gateway4, l.OnlinkDefault4 = netip.Addr{}, false })(nil, f)
 			}
-			f.Machine.Links["tun0"] = plan.Link{OnlinkDefault4: false}
+			f.Host.Links["tun0"] = plan.Link{OnlinkDefault4: false}
 		}, []string{"warn main: has no IPv4 default route"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -291,7 +291,7 @@ func TestReversePathOfKernel(t *testing.T) {
 	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)", "lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
 		s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)
 		f.Sysctls[confPath(path, "accept_local")] = "1"
-		if !slices.Contains(s.SysctlPaths(f.Machine), confPath(path, "accept_local")) {
+		if !slices.Contains(s.SysctlPaths(f.Host), confPath(path, "accept_local")) {
 			t.Errorf("%s: is not read", path)
 		}
 		bad := notOK(Examine(s, f))
@@ -378,14 +378,14 @@ func TestProblemOfTheMachine(t *testing.T) {
 	doc.Settings.Offload.Required = true
 	s := &Subject{File: "pbr.toml"}
 	s.Take(&doc, m, nil)
-	bad := notOK(Examine(s, &facts.Facts{Machine: m}))
+	bad := notOK(Examine(s, &facts.Facts{Host: m}))
 	if !slices.ContainsFunc(bad, func(b string) bool {
 		return strings.HasPrefix(b, "fail policy: ") && strings.Contains(b, "nft_flow_offload, or leave required out") && !strings.Contains(b, "pbr check")
 	}) {
 		t.Errorf("%q", bad)
 	}
 	s, f := healthy(t, twoUplinks)
-	f.Machine.Links = nil
+	f.Host.Links = nil
 	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "make the interface: there is none here") }) {
 		t.Errorf("without interfaces: %q", bad)
 	}

@@ -31,8 +31,8 @@ func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 		}
 		for j := range i {
 			o := &doc.Uplinks[j]
-			for _, a := range f.Machine.Links[u.Interface].Addrs {
-				if slices.Contains(f.Machine.Links[o.Interface].Addrs, a) {
+			for _, a := range f.Host.Links[u.Interface].Addrs {
+				if slices.Contains(f.Host.Links[o.Interface].Addrs, a) {
 					warn(u.Pos, codeSameAddress, "uplink.interface", "give one of the modems another network, or select by from = \"local\" and uid in a [[policy]]",
 						"uplinks %q and %q have the same address %s: sockets bound to it leave through %q alone", o.Name, u.Name, a, o.Name)
 				}

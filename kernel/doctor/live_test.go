@@ -59,9 +59,9 @@ func TestSameAddress(t *testing.T) {
 	if ds := Live(s.Doc, f); ds != nil {
 		t.Errorf("different addresses: %v", ds)
 	}
-	l := f.Machine.Links["wan2"]
+	l := f.Host.Links["wan2"]
 	l.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
-	f.Machine.Links["wan2"] = l
+	f.Host.Links["wan2"] = l
 	lines := notOK(Examine(s, f))
 	if len(lines) != 1 || !strings.HasPrefix(lines[0], `warn same-address: uplinks "isp1" and "isp2" have the same address 192.0.2.2`) || !strings.Contains(lines[0], "another network") {
 		t.Errorf("doctor says %q", lines)

@@ -81,7 +81,7 @@ func (e *examination) waiting() {
 	for i, w := range e.Want.Waiting {
 		switch {
 		case w.Object == plan.WaitingTap: // names tells
-		case w.Object == plan.WaitingOffload && e.facts.Machine.NoFlowtables:
+		case w.Object == plan.WaitingOffload && e.facts.Host.NoFlowtables:
 		case w.Object == plan.WaitingOffload:
 			e.add(Warn, w.Object, "leave hardware out, or interfaces that need no offload", "%s", w.Reason)
 		case told == shown:

@@ -30,9 +30,9 @@ const (
 )
 
 // SysctlPaths are the settings that Examine wants to know.
-func (s *Subject) SysctlPaths(machine plan.Machine) []string {
+func (s *Subject) SysctlPaths(host plan.Machine) []string {
 	out := []string{pathForward, pathAllRPFilter, pathAllValidMark, pathTracked, pathTrackedMax, pathAccounting}
-	for _, set := range s.judged(machine) {
+	for _, set := range s.judged(host) {
 		out = append(out, set.Path)
 	}
 	slices.Sort(out)
@@ -43,10 +43,10 @@ func (s *Subject) SysctlPaths(machine plan.Machine) []string {
 // by each uplink and each other interface that hosts could be behind, and what lets own addresses
 // in by any interface where the kernel is to keep them out. Without a policy every interface could
 // be an uplink.
-func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
+func (s *Subject) judged(host plan.Machine) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
-		for name := range machine.Links {
+		for name := range host.Links {
 			if name != "lo" {
 				out = append(out, plan.Sysctl{Path: confPath(name, "rp_filter"), Value: "2"})
 			}
@@ -61,8 +61,8 @@ func (s *Subject) judged(machine plan.Machine) []plan.Sysctl {
 			out = append(out, plan.Sysctl{Path: confPath(u.Interface, "forwarding"), Value: "1"})
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(machine.Links)) {
-		link := machine.Links[name]
+	for _, name := range slices.Sorted(maps.Keys(host.Links)) {
+		link := host.Links[name]
 		if link.Loopback || link.Port || name == "lo" {
 			continue
 		}
@@ -168,7 +168,7 @@ func (e *examination) hostOnly() {
 
 // tallies are the settings that exist by kind, in the order of the first of each.
 func (e *examination) tallies() (kinds []*tally) {
-	for _, set := range e.judged(e.facts.Machine) {
+	for _, set := range e.judged(e.facts.Host) {
 		have, known := e.facts.Sysctls[set.Path]
 		if !known {
 			continue

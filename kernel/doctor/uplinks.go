@@ -26,7 +26,7 @@ func (e *examination) uplinks() {
 
 func (e *examination) uplink(u *policy.Uplink) {
 	subject := fmt.Sprintf("%s (%s)", u.Name, u.Interface)
-	link, exists := e.facts.Machine.Links[u.Interface]
+	link, exists := e.facts.Host.Links[u.Interface]
 	switch bridge := e.facts.Ports[u.Interface]; {
 	case !exists:
 		e.add(Fail, subject, e.links(), "there is no interface %s", u.Interface)
@@ -67,7 +67,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 // links says what to do about an interface that is not there, with those that are.
 func (e *examination) links() string {
 	var names []string
-	for name := range e.facts.Machine.Links {
+	for name := range e.facts.Host.Links {
 		if name != "lo" {
 			names = append(names, name)
 		}
@@ -87,7 +87,7 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		gw, auto = u.Gateway6, link.Gateway6
 		found = auto.IsValid() || link.OnlinkDefault6
 	}
-	if family == plan.IPv6 && (e.facts.Machine.NoIPv6 || link.NoIPv6) {
+	if family == plan.IPv6 && (e.facts.Host.NoIPv6 || link.NoIPv6) {
 		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or leave gateway6 out", u.Interface), "IPv6 is disabled on the interface")
 		return ""
 	}
@@ -124,7 +124,7 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 			return fmt.Sprintf("%s, gateway %s answers in %s", text, addr, g.RTT.Round(10*time.Microsecond))
 		}
 		where := ""
-		if !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(e.facts.Machine.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 			where = ", and is in no network of this router"
 		}
 		e.add(Fail, subject, "look at the line and at the gateway's address in the policy", "gateway %s does not answer%s (%s)", addr, where, g.Failure)
@@ -145,8 +145,8 @@ func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 			return
 		}
 	}
-	own := e.facts.Machine.Links[u.Interface].Addrs
-	for _, p := range e.facts.Machine.Connected {
+	own := e.facts.Host.Links[u.Interface].Addrs
+	for _, p := range e.facts.Host.Connected {
 		if p.Addr().Is4() && p.Addr().IsPrivate() && !slices.ContainsFunc(own, p.Contains) {
 			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`, "nobody translates the addresses of %s on their way out: answers will not come back", p)
 			return
@@ -159,7 +159,7 @@ func (e *examination) mainDefault() {
 	if e.isUnknown("interfaces") {
 		return
 	}
-	for _, l := range e.facts.Machine.Links {
+	for _, l := range e.facts.Host.Links {
 		if l.Gateway4.IsValid() || l.OnlinkDefault4 {
 			e.ok("main", "has a default route to fall back to")
 			return

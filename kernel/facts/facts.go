@@ -14,8 +14,8 @@ type Facts struct {
 	// Release is the kernel's, as "6.1.0-13-amd64".
 	Release string
 	// Hook is nil if the policy has none.
-	Hook    *EventHook
-	Machine plan.Machine
+	Hook *EventHook
+	Host plan.Machine
 	// Features are what was tried of the kernel; empty if nothing could be tried.
 	Features []Feature
 	// Rules are all ip rules of both families, the kernel's own and pbr's among them, in the order

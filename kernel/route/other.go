@@ -19,8 +19,8 @@ func Open() (*Conn, error) { return nil, errLinux }
 // Close does nothing.
 func (c *Conn) Close() error { return nil }
 
-// Machine fails.
-func (c *Conn) Machine() (plan.Machine, error) { return plan.Machine{}, errLinux }
+// HostFacts fails.
+func (c *Conn) HostFacts() (plan.Machine, error) { return plan.Machine{}, errLinux }
 
 // Traffic fails.
 func (c *Conn) Traffic([]string) (map[string]Traffic, error) { return nil, errLinux }

@@ -59,11 +59,11 @@ func WriteSysctl(path, value string) error {
 	return fault.At("after a setting")
 }
 
-// Followers returns the settings that the kernel overwrites when a setting is changed to value,
+// Dependents returns the settings that the kernel overwrites when a setting is changed to value,
 // with the value that it gives them: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are
 // written to every interface's forwarding, and the former also decides whether redirects are
 // accepted (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
-func Followers(path, value string) map[string]string {
+func Dependents(path, value string) map[string]string {
 	out := map[string]string{}
 	switch path {
 	case "net/ipv4/ip_forward":

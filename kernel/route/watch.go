@@ -33,6 +33,6 @@ type Change struct {
 	Rule  plan.Rule
 	// Settings are what a SettingChange tells the values of.
 	Settings []plan.Sysctl
-	// Machine tells of a route that Conn.Machine reports it.
-	Machine bool
+	// HostFacts tells of a route that Conn.Machine reports it.
+	HostFacts bool
 }

@@ -125,6 +125,6 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	}
 	return Change{
 		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE), Object: fmt.Sprintf("route %v", r.Key()),
-		Machine: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
+		HostFacts: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
 	}, true, nil
 }

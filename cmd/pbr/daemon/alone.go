@@ -14,8 +14,8 @@ import (
 
 // Forced is what an order did.
 type Forced struct {
-	// Cut is how many connections were cut.
-	Cut int
+	// Flushed is how many connections were cut.
+	Flushed int
 	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep
 	// all the same.
 	Kept map[string][]string
@@ -24,16 +24,16 @@ type Forced struct {
 // ForceAlone does what Force does, while no watch runs: the order is noted for the next one. With
 // send the kernel, which holds the policy for left, is brought to it, and connections of an uplink
 // that is taken out of use are cut.
-func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string, send bool) (done Forced, err error) {
+func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode string, send bool) (done Forced, err error) {
 	if err := CheckUplink(w.doc, uplink); err != nil {
 		return done, err
 	}
-	if w.machine, err = w.Kernel.Machine(compiler.Needs(w.doc)); err != nil {
+	if w.host, err = w.Kernel.HostFacts(compiler.Needs(w.doc)); err != nil {
 		return done, fmt.Errorf("reading the machine's state: %w", err)
 	}
 	w.health = w.loadHealth()
 	w.health.leave(left)
-	w.health.learnAddresses(w.doc, w.machine)
+	w.health.learnAddresses(w.doc, w.host)
 	if w.want, err = w.compile(w.doc); err != nil {
 		return done, err
 	}
@@ -54,11 +54,11 @@ func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string
 		return done, fmt.Errorf("applying that uplink %s is to be %s, which is noted: %w", uplink, mode, err)
 	}
 	w.take(want)
-	w.tellKept()
+	w.logKept()
 	done.Kept = w.kept
 	if w.doc.Settings.CutOnFailover {
-		if cuts, _ := w.health.cuts(w.doc, w.want); len(cuts) > 0 {
-			if done.Cut, err = w.Kernel.Cut(cuts); err != nil {
+		if flushes, _ := w.health.flushes(w.doc, w.want); len(flushes) > 0 {
+			if done.Flushed, err = w.Kernel.FlushConnections(flushes); err != nil {
 				return done, fmt.Errorf("cutting connections of uplink %s: %w", uplink, err)
 			}
 		}
@@ -67,21 +67,21 @@ func (w *Watcher) ForceAlone(ctx context.Context, left Left, uplink, mode string
 }
 
 // leave reduces what is known to what counts without a watch.
-func (h *health) leave(left Left) {
+func (h *health) leave(left LastHealth) {
 	h.statuses, h.down = map[compiler.Line]healthcheck.Status{}, maps.Clone(left.Down)
 	for _, s := range left.Uplinks {
 		h.statuses[lineOf(s.Line)] = s
 	}
-	for line := range h.owed {
+	for line := range h.pending {
 		if _, down := h.down[line]; !down {
-			delete(h.owed, line)
+			delete(h.pending, line)
 		}
 	}
 }
 
 // forced are the states of a policy's lines after an order about one uplink; of those that nothing
 // is known of it is Start.
-func forced(doc *policy.Document, left Left, uplink, mode string) []healthcheck.Status {
+func forced(doc *policy.Document, left LastHealth, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,
 	}

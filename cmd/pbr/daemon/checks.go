@@ -15,12 +15,12 @@ import (
 
 // Configs returns what is to be checked of each line: its policy, with the gateways that the
 // machine has for it, and the mark of its pinned table.
-func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) []healthcheck.Config {
+func Configs(doc *policy.Document, numbers []plan.Number, host plan.Machine) []healthcheck.Config {
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
 	for _, line := range Lines(doc) {
 		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
-		link := machine.Links[u.Interface]
+		link := host.Links[u.Interface]
 		mark := Mark(numbers, u.Name)
 		c := healthcheck.Config{
 			Line: line, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
@@ -29,7 +29,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, machine plan.Machine) 
 			Interval: u.Check.Interval, Timeout: u.Check.Timeout, Multiplier: u.Check.Multiplier,
 			DownAfter: u.Check.DownAfter, UpAfter: u.Check.UpAfter, Quorum: u.Check.Quorum,
 			MaxLoss: u.Check.MaxLoss, MaxRTT: u.Check.MaxRTT, MaxJitter: u.Check.MaxJitter, Over: u.Check.Over,
-			Optional: optional(u, link, machine, family), Peers: peers[lineOf(line)],
+			Optional: optional(u, link, host, family), Peers: peers[lineOf(line)],
 		}
 		if c.Method == "" {
 			c.Method = healthcheck.MethodNone

@@ -134,9 +134,9 @@ func TestMetrics(t *testing.T) {
 			{Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Up, Since: time.Unix(90, 0), RTT: 1500 * time.Microsecond, Loss: 0.25, Rounds: 4, Flaps: 1},
 			{Line: healthcheck.Line{Uplink: "isp2", Version: 4}, State: healthcheck.LinkDown, Since: time.Unix(95, 0)},
 		},
-		Numbers: Numbers{Updates: 3, UpdateTime: 2 * time.Millisecond, Cut: 9, Passes: 2, Repairs: 1, Reloads: 3, ReloadFailures: 1,
-			Events:  map[healthcheck.Line]map[healthcheck.State]int{{Uplink: "isp2", Version: 4}: {healthcheck.LinkDown: 2}},
-			Notices: map[NoticeKind]int{Drift: 5}},
+		Numbers: Numbers{Updates: 3, UpdateTime: 2 * time.Millisecond, Flushed: 9, Passes: 2, Repairs: 1, Reloads: 3, ReloadFailures: 1,
+			Events:       map[healthcheck.Line]map[healthcheck.State]int{{Uplink: "isp2", Version: 4}: {healthcheck.LinkDown: 2}},
+			KernelEvents: map[KernelEventKind]int{Drift: 5}},
 	}
 	text := string(Metrics(r))
 	for _, line := range []string{

@@ -21,9 +21,9 @@ const (
 // links go down, addresses and gateways come and go. Then the plan is not the machine's any more,
 // whether the kernel refused it or took it.
 type Convergence struct {
-	Machine func() (plan.Machine, error)
-	Compile func(plan.Machine) (*plan.Plan, error)
-	Apply   func(*plan.Plan) error
+	HostFacts func() (plan.Machine, error)
+	Compile   func(plan.Machine) (*plan.Plan, error)
+	Apply     func(*plan.Plan) error
 	// Transient reports whether an error of Apply may come of such a change.
 	Transient func(error) bool
 	// Patience is how long it goes on while the machine keeps changing.
@@ -33,38 +33,38 @@ type Convergence struct {
 // Run applies want, which was compiled for machine, and goes again with the plan of the machine as
 // it is by then, until both agree. It returns the last plan that was applied, or tried, and the
 // machine that it is for. The error is Apply's.
-func (c *Convergence) Run(ctx context.Context, machine plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, error) {
+func (c *Convergence) Run(ctx context.Context, host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, error) {
 	began := time.Now()
 	for still := 0; ; {
 		err := c.Apply(want)
 		if ctx.Err() != nil {
-			return machine, want, err
+			return host, want, err
 		}
-		now, next, moved := c.look(machine, want)
+		now, next, moved := c.look(host, want)
 		switch {
 		case err == nil && !moved, time.Since(began) > c.Patience:
-			return machine, want, err
+			return host, want, err
 		case !moved && (still == stillTries || !c.Transient(err)):
-			return machine, want, err
+			return host, want, err
 		case !moved:
 			still++
 		}
 		if err != nil {
 			rest(ctx, movingPause<<still)
 		}
-		machine, want = now, next
+		host, want = now, next
 	}
 }
 
 // look reads the machine again; it reports whether it takes another plan.
-func (c *Convergence) look(machine plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, bool) {
-	now, err := c.Machine()
-	if err != nil || reflect.DeepEqual(now, machine) {
-		return machine, want, false
+func (c *Convergence) look(host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, bool) {
+	now, err := c.HostFacts()
+	if err != nil || reflect.DeepEqual(now, host) {
+		return host, want, false
 	}
 	next, err := c.Compile(now)
 	if err != nil || plan.Diff(want, next).Empty() && slices.Equal(want.Waiting, next.Waiting) {
-		return machine, want, false
+		return host, want, false
 	}
 	return now, next, true
 }

@@ -48,13 +48,13 @@ func TestConvergence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tries := 0
 				var held *plan.Plan
-				machine := func() (plan.Machine, error) {
+				host := func() (plan.Machine, error) {
 					up := c.up[min(tries, len(c.up)-1)]
 					return plan.Machine{Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: up}}}, nil
 				}
 				again := Convergence{
-					Machine: machine,
-					Compile: func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
+					HostFacts: host,
+					Compile:   func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
 					Apply: func(p *plan.Plan) error {
 						if tries++; tries <= len(c.refused) {
 							return c.refused[tries-1]
@@ -64,12 +64,12 @@ func TestConvergence(t *testing.T) {
 					},
 					Transient: transient, Patience: time.Minute,
 				}
-				first, _ := machine()
+				first, _ := host()
 				now, _, err := again.Run(t.Context(), first, routesOf(first))
 				if (err == nil) != c.ok || tries != c.tries {
 					t.Fatalf("%d tries, %v", tries, err)
 				}
-				last, _ := machine()
+				last, _ := host()
 				if c.ok && (len(held.Routes) != c.routes || now.Links["wan2"].Up != last.Links["wan2"].Up) {
 					t.Errorf("it holds %v for %v", held.Routes, now)
 				}
@@ -83,16 +83,16 @@ func TestConvergence(t *testing.T) {
 func TestConvergenceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := false
-		machine := func() (plan.Machine, error) {
+		host := func() (plan.Machine, error) {
 			up = !up
 			return plan.Machine{Links: map[string]plan.Link{"wan2": {Up: up}}}, nil
 		}
 		began := time.Now()
 		again := Convergence{
-			Machine: machine, Compile: func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
+			HostFacts: host, Compile: func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
 			Apply: func(*plan.Plan) error { time.Sleep(50 * time.Millisecond); return ErrMoved }, Transient: transient, Patience: time.Second,
 		}
-		first, _ := machine()
+		first, _ := host()
 		if _, _, err := again.Run(t.Context(), first, routesOf(first)); err == nil || time.Since(began) > 2*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}

@@ -22,21 +22,21 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	}
 	took := time.Since(began)
 	if moved {
-		w.cut()
+		w.flush()
 	}
 	w.moveBack()
 	changes := w.joined(events)
 	for _, c := range changes {
-		w.tell(c)
+		w.announce(c)
 	}
 	if len(changes) > 0 {
 		w.save()
 	}
-	w.tellTogether()
+	w.logTogether()
 	if moved {
 		w.shared.countUpdate(took)
 		w.Log.Info("routes follow the uplinks' health", "took", took)
-		w.tellKept()
+		w.logKept()
 		w.Notify("STATUS=" + w.summary())
 	}
 }
@@ -77,7 +77,7 @@ func (w *Watcher) hold(want *plan.Plan) {
 		}
 	}
 	w.want = want
-	w.Names.Learn(w.doc, w.machine)
+	w.Names.Learn(w.doc, w.host)
 	w.lookAtWindows()
 	w.shared.setOutline(NewOutline(w.doc, want))
 }
@@ -85,7 +85,7 @@ func (w *Watcher) hold(want *plan.Plan) {
 // pin keeps the connections of an uplink that is alive, and that default leaves with want.
 func (w *Watcher) pin(want *plan.Plan) {
 	pins := w.health.pins(w.doc, w.want, want)
-	clear(w.health.left)
+	clear(w.health.stopped)
 	if len(pins) == 0 {
 		return
 	}
@@ -118,8 +118,8 @@ func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 	return changes
 }
 
-// tell logs an event and calls the hook.
-func (w *Watcher) tell(e HookEvent) {
+// announce logs an event and calls the hook.
+func (w *Watcher) announce(e HookEvent) {
 	log := w.Log.Info
 	if worse(e.Event) {
 		log = w.Log.Warn

@@ -27,14 +27,14 @@ import (
 
 // fakeKernel holds the plan that it was given last.
 type fakeKernel struct {
-	mu      sync.Mutex
-	machine plan.Machine
-	holds   *plan.Plan
+	mu    sync.Mutex
+	host  plan.Machine
+	holds *plan.Plan
 	// history are the plans that it held.
 	history []*plan.Plan
 	applies []time.Time
 	updates []time.Time
-	cuts    []Cut
+	flushes []Flush
 	// noRoom keeps other policies than the one that it holds out.
 	noRoom  error
 	stages  int
@@ -55,13 +55,13 @@ func (k *fakeKernel) Traffic([]string) (map[string]quota.Reading, error) {
 	return maps.Clone(k.carried), nil
 }
 
-func (k *fakeKernel) Machine(plan.Needs) (plan.Machine, error) {
+func (k *fakeKernel) HostFacts(plan.Needs) (plan.Machine, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.reads++; k.unread != nil && k.reads%2 == 0 {
 		return plan.Machine{}, k.unread
 	}
-	m := k.machine
+	m := k.host
 	m.Links = maps.Clone(m.Links)
 	return m, nil
 }
@@ -119,11 +119,11 @@ func (k *fakeKernel) Stage(_ context.Context, _ *plan.Plan, between func()) erro
 
 func (k *fakeKernel) Unstage() error { return nil }
 
-func (k *fakeKernel) Cut(cuts []Cut) (int, error) {
+func (k *fakeKernel) FlushConnections(flushes []Flush) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.cuts = append(k.cuts, cuts...)
-	return len(cuts), nil
+	k.flushes = append(k.flushes, flushes...)
+	return len(flushes), nil
 }
 
 func (k *fakeKernel) Room() error {
@@ -162,9 +162,9 @@ func (k *fakeKernel) plans() []*plan.Plan {
 func (k *fakeKernel) setLink(name string, change func(*plan.Link)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := k.machine.Links[name]
+	l := k.host.Links[name]
 	change(&l)
-	k.machine.Links[name] = l
+	k.host.Links[name] = l
 }
 
 func (k *fakeKernel) do(f func()) {
@@ -278,7 +278,7 @@ type bench struct {
 	t       *testing.T
 	kernel  *fakeKernel
 	prober  *fakeProber
-	notices chan Notice
+	notices chan KernelEvent
 	hangUp  chan struct{}
 	log     *safeBuffer
 	state   string
@@ -324,8 +324,8 @@ func (s *safeBuffer) String() string {
 
 func newBench(t *testing.T, text string) *bench {
 	b := &bench{
-		t: t, kernel: &fakeKernel{machine: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
-		notices: make(chan Notice), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
+		t: t, kernel: &fakeKernel{host: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
+		notices: make(chan KernelEvent), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
 		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
 	}
 	return b
@@ -341,7 +341,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			return parsePolicy(b.policy)
 		},
-		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), Notices: b.notices, HangUp: b.hangUp,
+		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), KernelEvents: b.notices, HangUp: b.hangUp,
 		StateFile: b.state, Uptime: func() time.Duration { return time.Since(b.booted) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
 		Hook: func(e HookEvent) {
 			b.mu.Lock()
@@ -448,7 +448,7 @@ func (b *bench) wantCut(when string, want ...string) {
 	b.kernel.mu.Lock()
 	defer b.kernel.mu.Unlock()
 	var got []string
-	for _, c := range b.kernel.cuts {
+	for _, c := range b.kernel.flushes {
 		words := []string{fmt.Sprint(c.Family)}
 		for _, m := range c.Marks {
 			for _, n := range b.kernel.holds.Numbers {
@@ -462,7 +462,7 @@ func (b *bench) wantCut(when string, want ...string) {
 		}
 		got = append(got, strings.Join(words, " "))
 	}
-	b.kernel.cuts = nil
+	b.kernel.flushes = nil
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
 		b.t.Errorf("%s: cut %q, not %q\n%s", when, got, want, b.log)
 	}

@@ -79,8 +79,8 @@ func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	return list
 }
 
-// tellFallbacks says once which policies cannot use their uplink, and when that ends.
-func (w *Watcher) tellFallbacks() {
+// logFallbacks says once which policies cannot use their uplink, and when that ends.
+func (w *Watcher) logFallbacks() {
 	now := Fallbacks(w.shared.outline(), w.want)
 	same := func(list []Fallback, f Fallback) bool {
 		return slices.ContainsFunc(list, func(o Fallback) bool {

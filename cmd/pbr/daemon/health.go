@@ -19,15 +19,15 @@ type health struct {
 	// down has the lines that are not to be used, in the order in which they went down, and the
 	// doubtful ones.
 	down compiler.Health
-	// owed are the lines that died and whose connections have not been cut.
-	owed map[compiler.Line]*debt
-	// left are lines that are no longer used, since the last change of the kernel.
-	left map[compiler.Line]bool
+	// pending are the lines that died and whose connections have not been cut.
+	pending map[compiler.Line]*pendingFlush
+	// stopped are lines that are no longer used, since the last change of the kernel.
+	stopped map[compiler.Line]bool
 	// addrs are the last known addresses by uplink: those of a link that went down are gone when
 	// they are needed.
 	addrs map[string][]netip.Addr
 	// usable has the lines that became usable, and to which not all has moved back yet.
-	usable map[compiler.Line]*settling
+	usable map[compiler.Line]*recovered
 	// choices are the quickest uplinks of tables that prefer them.
 	choices map[group]*choice
 	// renumbered are addresses that their uplink has exchanged for others, and whose connections
@@ -35,8 +35,8 @@ type health struct {
 	renumbered map[compiler.Line][]netip.Addr
 }
 
-// debt is what is to be cut of a line that died.
-type debt struct {
+// pendingFlush is what is to be cut of a line that died.
+type pendingFlush struct {
 	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables,
 	// Unmarked those of default's primary uplink.
 	Pinned   bool `json:"pinned,omitempty"`
@@ -46,10 +46,10 @@ type debt struct {
 	Moved bool `json:"moved,omitempty"`
 }
 
-func (d *debt) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked }
+func (d *pendingFlush) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked }
 
 // add joins what another debt has.
-func (d *debt) add(o debt) {
+func (d *pendingFlush) add(o pendingFlush) {
 	d.Pinned, d.Strict = d.Pinned || o.Pinned, d.Strict || o.Strict
 	d.Unmarked, d.Moved = d.Unmarked || o.Unmarked, d.Moved || o.Moved
 }
@@ -57,8 +57,8 @@ func (d *debt) add(o debt) {
 func newHealth() *health {
 	return &health{
 		statuses: map[compiler.Line]healthcheck.Status{}, down: compiler.Health{},
-		owed: map[compiler.Line]*debt{}, left: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
-		renumbered: map[compiler.Line][]netip.Addr{}, usable: map[compiler.Line]*settling{},
+		pending: map[compiler.Line]*pendingFlush{}, stopped: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
+		renumbered: map[compiler.Line][]netip.Addr{}, usable: map[compiler.Line]*recovered{},
 		choices: map[group]*choice{},
 	}
 }
@@ -83,16 +83,16 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		changed = h.takeDown(line, s.State) || changed
 		before, known := old[line]
 		h.takeUsable(line, s.State, known && before.State.Usable())
-		changed = h.takeOwed(line, s, known && before.Dead(), known && before.State == s.State) || changed
+		changed = h.notePending(line, s, known && before.Dead(), known && before.State == s.State) || changed
 	}
 	changed = h.forget() || changed
 	h.takeOrders()
 	return changed
 }
 
-// meet notes the states of lines that nothing is known of, and that a line is absent, of which no
+// noteNew notes the states of lines that nothing is known of, and that a line is absent, of which no
 // event tells.
-func (h *health) meet(statuses []healthcheck.Status) {
+func (h *health) noteNew(statuses []healthcheck.Status) {
 	for _, s := range statuses {
 		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
 			h.statuses[lineOf(s.Line)] = s
@@ -108,15 +108,15 @@ func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool
 	switch {
 	case s == healthcheck.Unconfirmed:
 		h.down[line] = compiler.Doubtful
-		delete(h.left, line)
+		delete(h.stopped, line)
 		return order != compiler.Doubtful
 	case s.Usable() || s == healthcheck.Absent:
 		delete(h.down, line)
-		delete(h.left, line)
+		delete(h.stopped, line)
 		return order != 0
 	case order <= 0:
 		h.down[line] = h.last() + 1
-		h.left[line] = true
+		h.stopped[line] = true
 		return true
 	}
 	return false
@@ -129,21 +129,21 @@ func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
 	case !s.Usable():
 		delete(h.usable, line)
 	case !was:
-		h.usable[line] = &settling{since: time.Now()}
+		h.usable[line] = &recovered{since: time.Now()}
 	}
 }
 
-// takeOwed notes what is to be cut of a line.
-func (h *health) takeOwed(line compiler.Line, s healthcheck.Status, wasDead, same bool) (changed bool) {
+// notePending notes what is to be cut of a line.
+func (h *health) notePending(line compiler.Line, s healthcheck.Status, wasDead, same bool) (changed bool) {
 	switch {
 	case s.State == healthcheck.Unconfirmed && !same:
-		h.owed[line] = &debt{Strict: true}
+		h.pending[line] = &pendingFlush{Strict: true}
 		return true
 	case s.State == healthcheck.Unconfirmed:
 	case s.State.Usable():
-		delete(h.owed, line)
+		delete(h.pending, line)
 	case s.Dead() && !wasDead:
-		h.owed[line] = &debt{Pinned: true, Strict: true, Unmarked: true}
+		h.pending[line] = &pendingFlush{Pinned: true, Strict: true, Unmarked: true}
 		return true
 	}
 	return false
@@ -158,9 +158,9 @@ func (h *health) forget() (changed bool) {
 			changed = true
 		}
 	}
-	for line := range h.owed {
+	for line := range h.pending {
 		if _, known := h.statuses[line]; !known {
-			delete(h.owed, line)
+			delete(h.pending, line)
 		}
 	}
 	return changed
@@ -178,10 +178,10 @@ func (h *health) last() int {
 // learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a
 // family stay known while there is no new one. Connections of an old one that went when a new one
 // came cannot work any more.
-func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
+func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		now := machine.Links[u.Interface].Addrs
+		now := host.Links[u.Interface].Addrs
 		addrs := slices.Clone(now)
 		for _, family := range plan.Families {
 			of := func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }
@@ -206,10 +206,10 @@ func (h *health) learnAddresses(doc *policy.Document, machine plan.Machine) {
 
 // renumberings lists the connections of addresses that were exchanged for others, and forgets them.
 // An address that another link has now is not gone.
-func (h *health) renumberings(doc *policy.Document, machine plan.Machine, want *plan.Plan) (cuts []Cut) {
+func (h *health) renumberings(doc *policy.Document, host plan.Machine, want *plan.Plan) (flushes []Flush) {
 	for line, addrs := range h.renumbered {
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
-			for _, link := range machine.Links {
+			for _, link := range host.Links {
 				if slices.Contains(link.Addrs, a) {
 					return true
 				}
@@ -218,16 +218,16 @@ func (h *health) renumberings(doc *policy.Document, machine plan.Machine, want *
 		})
 		if u := uplinkNamed(doc, line.Uplink); u != nil && len(addrs) > 0 && carries(u, line.Family) {
 			pinned, strict := Marks(want.Numbers, u.Name)
-			cuts = append(cuts, Cut{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
+			flushes = append(flushes, Flush{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
 		delete(h.renumbered, line)
 	}
-	return cuts
+	return flushes
 }
 
 // noteMoves notes which dead lines a change of plans takes traffic from.
 func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
-	for line, d := range h.owed {
+	for line, d := range h.pending {
 		u := uplinkNamed(doc, line.Uplink)
 		if u != nil && (movedFrom(have, want, u, line.Family) || fellBack(doc, have, want, u, line.Family)) {
 			d.Moved = true
@@ -235,51 +235,51 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	}
 }
 
-// cuts lists the connections that may be deleted now, and takes them off what is owed; paid has
+// flushes lists the connections that may be deleted now, and takes them off what is owed; paid has
 // what was taken off. A dead uplink that a table still uses, because it has no other left, keeps
 // its connections: the verdict may be wrong. They are cut when a table that used it finds another.
-func (h *health) cuts(doc *policy.Document, want *plan.Plan) (cuts []Cut, paid map[compiler.Line]debt) {
-	paid = map[compiler.Line]debt{}
+func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush, taken map[compiler.Line]pendingFlush) {
+	taken = map[compiler.Line]pendingFlush{}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		for _, family := range plan.Families {
 			line := compiler.Line{Uplink: u.Name, Family: family}
-			d := h.owed[line]
+			d := h.pending[line]
 			if d == nil {
 				continue
 			}
-			var done debt
-			if c := h.cut(u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 {
-				cuts = append(cuts, c)
+			var done pendingFlush
+			if c := h.flushOf(u, family, d, want, &done); len(c.Marks)+len(c.Addrs) > 0 {
+				flushes = append(flushes, c)
 			}
 			if !done.empty() {
-				paid[line] = done
+				taken[line] = done
 			}
 			if d.empty() {
-				delete(h.owed, line)
+				delete(h.pending, line)
 			}
 		}
 	}
-	return cuts, paid
+	return flushes, taken
 }
 
-// cut is what may be deleted now of one line; it goes from owed to paid.
-func (h *health) cut(u *policy.Uplink, family plan.Family, owed *debt, want *plan.Plan, paid *debt) Cut {
-	byDefault, byOther := standing(want, u, family)
-	c := Cut{Family: family, Mask: want.Mask}
-	pay := func(owed, paid *bool) bool {
-		was := *owed
-		*owed, *paid = false, *paid || was
+// flushOf is what may be deleted now of one line; it goes from owed to paid.
+func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
+	byDefault, byOther := installed(want, u, family)
+	c := Flush{Family: family, Mask: want.Mask}
+	pay := func(pending, taken *bool) bool {
+		was := *pending
+		*pending, *taken = false, *taken || was
 		return was && carries(u, family)
 	}
 	pinned, strict := Marks(want.Numbers, u.Name)
-	if (owed.Moved || !byDefault && !byOther) && pay(&owed.Pinned, &paid.Pinned) {
+	if (pending.Moved || !byDefault && !byOther) && pay(&pending.Pinned, &taken.Pinned) {
 		c.Marks = append(c.Marks, pinned...)
 	}
-	if pay(&owed.Strict, &paid.Strict) {
+	if pay(&pending.Strict, &taken.Strict) {
 		c.Marks = append(c.Marks, strict...)
 	}
-	if !byDefault && pay(&owed.Unmarked, &paid.Unmarked) {
+	if !byDefault && pay(&pending.Unmarked, &taken.Unmarked) {
 		c.Addrs = h.addresses(u, family)
 	}
 	return c
@@ -303,11 +303,11 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			line := compiler.Line{Uplink: u.Name, Family: family}
-			if !h.left[line] || doc.Settings.CutOnFailover && h.owed[line] != nil {
+			if !h.stopped[line] || doc.Settings.CutOnFailover && h.pending[line] != nil {
 				continue
 			}
-			before, _ := standing(have, u, family)
-			if after, _ := standing(want, u, family); before && !after {
+			before, _ := installed(have, u, family)
+			if after, _ := installed(want, u, family); before && !after {
 				p.Addrs = append(p.Addrs, h.addresses(u, family)...)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 // stands now, and who uses which uplink.
 func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []string) {
 	add := func(name string, values ...string) { list = append(list, "PBR_"+name+"="+strings.Join(values, " ")) }
-	link := w.machine.Links[u.Interface]
+	link := w.host.Links[u.Interface]
 	for _, family := range plan.Families {
 		var addrs []string
 		for _, a := range link.Addrs {

@@ -10,12 +10,12 @@ import (
 	"pbr/healthcheck"
 )
 
-// tellKept says once which tables have no usable uplink left, so that the routes over the last one
+// logKept says once which tables have no usable uplink left, so that the routes over the last one
 // stay, and when that ends. Who sees a dead uplink in use would take it for a mistake otherwise.
-func (w *Watcher) tellKept() {
+func (w *Watcher) logKept() {
 	now := kept(w.shared.outline(), w.want, w.health.down)
 	w.shared.update(func(r *Report) { r.Kept = now })
-	if w.standsBy() { // nothing is wrong, and no traffic is to come here
+	if w.onStandby() { // nothing is wrong, and no traffic is to come here
 		w.kept, w.fallbacks = nil, nil
 		return
 	}
@@ -30,12 +30,12 @@ func (w *Watcher) tellKept() {
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
 		}
 	}
-	w.tellFallbacks()
+	w.logFallbacks()
 	w.kept = now
 }
 
-// standsBy reports whether the other router of a pair holds all lines.
-func (w *Watcher) standsBy() bool {
+// onStandby reports whether the other router of a pair holds all lines.
+func (w *Watcher) onStandby() bool {
 	for _, s := range w.health.statuses {
 		if s.State != healthcheck.Standby && s.State != healthcheck.Absent {
 			return false

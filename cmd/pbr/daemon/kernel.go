@@ -13,7 +13,7 @@ import (
 
 // Kernel is what a Watcher reads and changes. The loop alone calls it.
 type Kernel interface {
-	Machine(plan.Needs) (plan.Machine, error)
+	HostFacts(plan.Needs) (plan.Machine, error)
 	// Apply makes the kernel hold the plan, from what it really holds.
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
 	// Update does so from what the last Apply or Update left: quick, and blind to what others did
@@ -23,8 +23,8 @@ type Kernel interface {
 	// Update, again and again meanwhile. Unstage removes what no Apply has taken over.
 	Stage(ctx context.Context, want *plan.Plan, between func()) error
 	Unstage() error
-	// Cut deletes connections and returns how many.
-	Cut(cuts []Cut) (int, error)
+	// FlushConnections deletes connections and returns how many.
+	FlushConnections(flushes []Flush) (int, error)
 	// Pin gives unmarked connections a mark and returns how many.
 	Pin(pins []Pin) (int, error)
 	// Room tells why nothing could be noted of another policy now, nil if it could.
@@ -52,9 +52,9 @@ func (o *Outcome) add(next Outcome) {
 	o.Warnings = append(o.Warnings, next.Warnings...)
 }
 
-// Cut names connections of one family to delete: those with any of Marks under Mask, and those
+// FlushConnections names connections of one family to delete: those with any of Marks under Mask, and those
 // without a mark whose address on the uplink's side is one of Addrs.
-type Cut struct {
+type Flush struct {
 	Family plan.Family
 	Marks  []uint32
 	Mask   uint32
@@ -82,21 +82,21 @@ type Monitor interface {
 	Run(ctx context.Context) error
 }
 
-// NoticeKind tells what happened to the kernel's state.
-type NoticeKind uint8
+// KernelEventKind tells what happened to the kernel's state.
+type KernelEventKind uint8
 
 const (
-	// MachineChanged: links, addresses, or main's routes.
-	MachineChanged NoticeKind = iota + 1
+	// HostChanged: links, addresses, or main's routes.
+	HostChanged KernelEventKind = iota + 1
 	// Drift: somebody else changed what is ours.
 	Drift
 	// Overrun: events were lost, anything may have changed.
 	Overrun
 )
 
-// Notice is news of the kernel.
-type Notice struct {
-	Kind NoticeKind
+// KernelEvent is news of the kernel.
+type KernelEvent struct {
+	Kind KernelEventKind
 	// What was changed, and Who did it ("nft, process 123"); either may be empty.
 	What, Who string
 	// Objects are what a Drift is about, each named the same every time.

@@ -87,12 +87,12 @@ func (w *Watcher) readLists() {
 	l.stale, l.taken, l.files, l.instead = false, l.files, nil, w.doc
 	l.reading = make(chan readPolicy, 1)
 	files := slices.Sorted(maps.Keys(l.taken))
-	doc, machine, down, done := w.doc, w.machine, maps.Clone(w.health.down), l.reading
+	doc, host, down, done := w.doc, w.host, maps.Clone(w.health.down), l.reading
 	go func() {
 		var got readPolicy
 		if got.doc, got.err = w.ReadLists(doc, files); got.err == nil && !sameLists(doc, got.doc) {
 			got.compiler = compiler.New(got.doc)
-			got.compiler.Compile(machine, down) // for what it remembers
+			got.compiler.Compile(host, down) // for what it remembers
 		}
 		done <- got
 	}()

@@ -13,11 +13,11 @@ var states = []healthcheck.State{
 	healthcheck.AddressLost, healthcheck.NoGateway, healthcheck.Absent, healthcheck.ForcedUp, healthcheck.ForcedDown,
 }
 
-// noticeNames are the values of the label "kind".
-var noticeNames = []struct {
-	kind NoticeKind
+// kernelEventNames are the values of the label "kind".
+var kernelEventNames = []struct {
+	kind KernelEventKind
 	name string
-}{{MachineChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
+}{{HostChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
 
 // Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is
 // left out.
@@ -40,7 +40,7 @@ func (m *metrics) report(r *Report) {
 	n := r.Numbers
 	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
 	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel's routes.", n.UpdateTime.Seconds())
-	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Cut))
+	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Flushed))
 	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
 	m.one("repairs_total", "counter", "Passes that put right what somebody else had changed.", float64(n.Repairs))
 	m.one("failures_total", "counter", "Attempts to change the kernel that failed.", float64(n.Failures))
@@ -48,8 +48,8 @@ func (m *metrics) report(r *Report) {
 	m.sample(float64(n.Reloads-n.ReloadFailures), "result", "ok")
 	m.sample(float64(n.ReloadFailures), "result", "failed")
 	m.family("notices_total", "counter", "News from the kernel.")
-	for _, k := range noticeNames {
-		m.sample(float64(n.Notices[k.kind]), "kind", k.name)
+	for _, k := range kernelEventNames {
+		m.sample(float64(n.KernelEvents[k.kind]), "kind", k.name)
 	}
 	m.one("start_time_seconds", "gauge", "When the watch started, as UNIX time.", unixTime(r.Since.UnixMilli()))
 	m.one("policy_loaded_time_seconds", "gauge", "When the policy in force was read, as UNIX time.", unixTime(r.Loaded.UnixMilli()))

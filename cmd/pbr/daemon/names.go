@@ -8,7 +8,7 @@ import (
 // Names fills lists by DNS answers.
 type Names interface {
 	// Learn says which policy is in force. It is called again when the machine has changed.
-	Learn(doc *policy.Document, machine plan.Machine)
+	Learn(doc *policy.Document, host plan.Machine)
 	// Keep puts what was learned into the state directory now. It is safe for concurrent use.
 	Keep()
 }

@@ -30,8 +30,8 @@ func TestSharedAddressBesideAnOwnOne(t *testing.T) {
 							l.Addrs = append(l.Addrs, netip.MustParseAddr(a))
 						}
 					})
-					b.notices <- Notice{Kind: MachineChanged}
-					sleep(spacing + settle)
+					b.notices <- KernelEvent{Kind: HostChanged}
+					sleep(spacing + eventPause)
 				}
 				have(own, shared)
 				sleep(downTime)

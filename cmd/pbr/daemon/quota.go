@@ -155,11 +155,11 @@ func (w *Watcher) count(now time.Time) {
 	if len(interfaces) > 0 && now.Sub(w.quotas.saved).Abs() >= quotaSave {
 		w.saveQuotas(now)
 	}
-	w.tellQuotas(now)
+	w.sendQuotas(now)
 }
 
-// tellQuotas tells monitor and report how the quotas stand.
-func (w *Watcher) tellQuotas(now time.Time) {
+// sendQuotas tells monitor and report how the quotas stand.
+func (w *Watcher) sendQuotas(now time.Time) {
 	status := map[string]*QuotaStatus{}
 	for i := range w.doc.Uplinks {
 		u := &w.doc.Uplinks[i]

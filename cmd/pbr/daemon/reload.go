@@ -50,12 +50,12 @@ func (w *Watcher) reload() {
 		return
 	}
 	r := &reading{done: make(chan readPolicy, 1), late: time.After(readLimit), instead: w.doc}
-	machine, down := w.machine, maps.Clone(w.health.down)
+	host, down := w.host, maps.Clone(w.health.down)
 	go func() {
 		var got readPolicy
 		if got.doc, got.err = w.Reload(); got.err == nil {
 			got.compiler = compiler.New(got.doc)
-			got.compiler.Compile(machine, down) // for what it remembers: the loop compiles for the machine as it is then
+			got.compiler.Compile(host, down) // for what it remembers: the loop compiles for the machine as it is then
 		}
 		r.done <- got
 	}()
@@ -145,10 +145,10 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 	w.shared.loaded(doc)
 	w.Reloaded(doc)
 	w.setConfigs(nil)
-	w.tellLinks()
+	w.sendLinks()
 	// Uplinks that came, went or changed may stand otherwise now.
 	w.react(ctx, w.pendingEvents(ctx, nil))
-	w.tellKept()
+	w.logKept()
 	return outcome, nil
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // spoil changes what is pbr's, and gives notice of it.
-func (b *bench) spoil(n Notice) {
+func (b *bench) spoil(n KernelEvent) {
 	b.kernel.do(func() { b.kernel.spoiled = []string{"rules: 1 added"} })
 	n.Kind, n.Who = Drift, "intruder, process 7"
 	b.notices <- n
@@ -32,7 +32,7 @@ func (b *bench) repairedWithin(limit time.Duration) bool {
 func TestFightOverOneObject(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
-		fought := Notice{What: "rule deleted", Objects: []string{"ip -4 rule 10001"}}
+		fought := KernelEvent{What: "rule deleted", Objects: []string{"ip -4 rule 10001"}}
 		for range 8 {
 			b.spoil(fought)
 			if !b.repairedWithin(2 * maxWait) {
@@ -43,11 +43,11 @@ func TestFightOverOneObject(t *testing.T) {
 		if b.repairedWithin(time.Second) {
 			t.Fatal("no back-off in a fight")
 		}
-		b.spoil(Notice{What: "chain", Objects: []string{"chain pre"}})
+		b.spoil(KernelEvent{What: "chain", Objects: []string{"chain pre"}})
 		if !b.repairedWithin(200 * time.Millisecond) {
 			t.Error("a fight over a rule delays the repair of a chain")
 		}
-		b.spoil(Notice{What: "both", Objects: []string{"ip -4 rule 10001", "route x"}})
+		b.spoil(KernelEvent{What: "both", Objects: []string{"ip -4 rule 10001", "route x"}})
 		if !b.repairedWithin(200 * time.Millisecond) {
 			t.Error("a fight over a rule delays the repair of a route that went with it")
 		}
@@ -60,7 +60,7 @@ func TestTableGone(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
 		sleep(time.Second)
-		gone := Notice{What: "table inet pbr: 1 table deleted", Objects: []string{"chain pre", "set x"}, TableGone: true}
+		gone := KernelEvent{What: "table inet pbr: 1 table deleted", Objects: []string{"chain pre", "set x"}, TableGone: true}
 		b.spoil(gone)
 		if !b.repairedWithin(10 * time.Millisecond) {
 			t.Error("the table is not made anew at once")
@@ -86,7 +86,7 @@ func TestTableGone(t *testing.T) {
 		if log := b.log.String(); !strings.Contains(log, "tables_made=301") {
 			t.Errorf("the log does not say how often:\n%s", log)
 		}
-		b.spoil(Notice{What: "rule", Objects: []string{"chain pre"}})
+		b.spoil(KernelEvent{What: "rule", Objects: []string{"chain pre"}})
 		if !b.repairedWithin(200 * time.Millisecond) {
 			t.Error("the table's end counts against its chains")
 		}
@@ -100,12 +100,12 @@ func TestInterruptedReads(t *testing.T) {
 		sleep(downTime)
 		b.kernel.do(func() { b.kernel.unread = fmt.Errorf("%w: listing addresses", ErrInterrupted) })
 		for range 200 {
-			b.notices <- Notice{Kind: MachineChanged}
+			b.notices <- KernelEvent{Kind: HostChanged}
 			sleep(10 * time.Millisecond)
 		}
-		b.spoil(Notice{What: "rule", Objects: []string{"ip -4 rule 10001"}})
+		b.spoil(KernelEvent{What: "rule", Objects: []string{"ip -4 rule 10001"}})
 		for range 10 {
-			b.notices <- Notice{Kind: MachineChanged}
+			b.notices <- KernelEvent{Kind: HostChanged}
 		}
 		if !b.repairedWithin(300 * time.Millisecond) {
 			t.Error("interrupted lists delay a repair")
@@ -114,10 +114,10 @@ func TestInterruptedReads(t *testing.T) {
 			t.Errorf("%d failures:\n%s", n, b.log)
 		}
 		b.kernel.do(func() { b.kernel.unread, b.kernel.fail = nil, errors.New("no such device") })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		sleep(time.Minute)
 		b.kernel.do(func() { b.kernel.fail = nil })
-		b.spoil(Notice{What: "rule", Objects: []string{"ip -4 rule 10002"}})
+		b.spoil(KernelEvent{What: "rule", Objects: []string{"ip -4 rule 10002"}})
 		if !b.repairedWithin(200 * time.Millisecond) {
 			t.Error("failures of before delay a repair")
 		}

@@ -42,7 +42,7 @@ type Numbers struct {
 	// from the monitor's verdict to the kernel's routes; 0 before the first.
 	Updates    int           `json:"updates"`
 	UpdateTime time.Duration `json:"last_update_ns,omitempty"`
-	Cut        int           `json:"connections_cut"`
+	Flushed    int           `json:"connections_cut"`
 	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by
 	// others.
 	Passes  int `json:"passes"`
@@ -52,8 +52,8 @@ type Numbers struct {
 	Reloads        int `json:"reloads"`
 	ReloadFailures int `json:"reload_failures"`
 	// Events are changes of uplinks' states by uplink and new state, Notices the kernel's news.
-	Events  map[healthcheck.Line]map[healthcheck.State]int `json:"-"`
-	Notices map[NoticeKind]int                             `json:"-"`
+	Events       map[healthcheck.Line]map[healthcheck.State]int `json:"-"`
+	KernelEvents map[KernelEventKind]int                        `json:"-"`
 }
 
 // shared is what the loop leaves for others to read.
@@ -66,7 +66,7 @@ func (s *shared) init(doc *policy.Document) {
 	now := time.Now()
 	s.report = Report{
 		PID: os.Getpid(), Since: now, Policy: doc.File, Loaded: now,
-		Numbers: Numbers{Events: map[healthcheck.Line]map[healthcheck.State]int{}, Notices: map[NoticeKind]int{}},
+		Numbers: Numbers{Events: map[healthcheck.Line]map[healthcheck.State]int{}, KernelEvents: map[KernelEventKind]int{}},
 	}
 }
 
@@ -93,7 +93,7 @@ func (s *shared) setDown(down compiler.Health) {
 	s.update(func(r *Report) { r.Down = down })
 }
 
-func (s *shared) countCut(n int) { s.update(func(r *Report) { r.Numbers.Cut += n }) }
+func (s *shared) countFlushed(n int) { s.update(func(r *Report) { r.Numbers.Flushed += n }) }
 
 func (s *shared) countUpdate(took time.Duration) {
 	s.update(func(r *Report) {
@@ -136,8 +136,8 @@ func (s *shared) countEvent(e HookEvent) {
 	})
 }
 
-func (s *shared) countNotice(kind NoticeKind) {
-	s.update(func(r *Report) { r.Numbers.Notices[kind]++ })
+func (s *shared) countKernelEvent(kind KernelEventKind) {
+	s.update(func(r *Report) { r.Numbers.KernelEvents[kind]++ })
 }
 
 // Report tells how things stand; any goroutine may ask.
@@ -149,7 +149,7 @@ func (w *Watcher) Report() Report {
 	for uplink, states := range r.Numbers.Events {
 		events[uplink] = maps.Clone(states)
 	}
-	r.Numbers.Events, r.Numbers.Notices = events, maps.Clone(r.Numbers.Notices)
+	r.Numbers.Events, r.Numbers.KernelEvents = events, maps.Clone(r.Numbers.KernelEvents)
 	w.shared.mu.Unlock()
 	r.Uplinks = w.Monitor.Statuses()
 	return r

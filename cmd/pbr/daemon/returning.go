@@ -8,8 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// settling is a line that became usable.
-type settling struct {
+// recovered is a line that became usable.
+type recovered struct {
 	since time.Time
 	// done is how long it had been usable when connections moved back to it for the last time.
 	done time.Duration
@@ -20,20 +20,20 @@ type settling struct {
 // be so for others. Routes have moved long before.
 func (w *Watcher) moveBack() {
 	now := time.Now()
-	cuts, next := w.health.returning(w.doc, w.want, now)
+	flushes, next := w.health.returning(w.doc, w.want, now)
 	if !next.IsZero() {
-		w.settled.Reset(next.Sub(now))
+		w.moveBackTimer.Reset(next.Sub(now))
 	}
-	if len(cuts) == 0 {
+	if len(flushes) == 0 {
 		return
 	}
-	w.cutter.pending++
-	w.cutter.paid = append(w.cutter.paid, nil)
-	w.cutter.jobs <- cutJob{cuts: cuts, why: "connections moved back to a better uplink"}
+	w.flusher.pending++
+	w.flusher.taken = append(w.flusher.taken, nil)
+	w.flusher.jobs <- flushJob{flushes: flushes, why: "connections moved back to a better uplink"}
 }
 
 // returning lists the connections that move back now, and tells when others will.
-func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time) (cuts []Cut, next time.Time) {
+func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time) (flushes []Flush, next time.Time) {
 	returns := policy.Returns(doc)
 	for line, s := range h.usable {
 		later, usable := false, now.Sub(s.since)
@@ -56,15 +56,15 @@ func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time)
 		if s.done = usable; !later {
 			delete(h.usable, line)
 		}
-		if c := (Cut{Family: line.Family, Mask: want.Mask}); len(marks) > 0 {
+		if c := (Flush{Family: line.Family, Mask: want.Mask}); len(marks) > 0 {
 			for mark := range marks {
 				c.Marks = append(c.Marks, mark)
 			}
 			slices.Sort(c.Marks)
-			cuts = append(cuts, c)
+			flushes = append(flushes, c)
 		}
 	}
-	return cuts, next
+	return flushes, next
 }
 
 // fallbackMarks returns the marks of connections that move back to an uplink from worse ones of a

@@ -10,7 +10,7 @@ import (
 // by the one that is. What fails here is left to the apply that follows, which does it in one go,
 // or tells why that cannot be.
 func (w *Watcher) stage(ctx context.Context, prepared *compiler.Compiler) {
-	if want, _ := prepared.Compile(w.machine, w.health.down); want != nil {
+	if want, _ := prepared.Compile(w.host, w.health.down); want != nil {
 		if err := w.Kernel.Stage(ctx, want, func() { w.between(ctx) }); err != nil && ctx.Err() == nil {
 			w.Log.Info("what takes long could not be prepared", "error", err)
 			w.unstage()
@@ -38,17 +38,17 @@ func (w *Watcher) between(ctx context.Context) {
 	}
 	for range heard {
 		select {
-		case n, ok := <-w.Notices:
+		case n, ok := <-w.KernelEvents:
 			if !ok {
 				return // the loop tells
 			}
-			w.notice(n)
+			w.kernelEvent(n)
 			continue
 		case do := <-w.orders:
 			do()
 			continue
-		case job := <-w.cutter.done:
-			w.cutDone(job)
+		case job := <-w.flusher.done:
+			w.flushDone(job)
 			continue
 		default:
 		}

@@ -19,10 +19,10 @@ import (
 // savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink
 // that was down stays down until it is proven up, and what was to be cut is.
 type savedState struct {
-	Lines []healthcheck.Status    `json:"lines"`
-	Down  compiler.Health         `json:"down,omitempty"`
-	Owed  map[compiler.Line]*debt `json:"owing,omitempty"`
-	Addrs map[string][]netip.Addr `json:"addresses,omitempty"`
+	Lines   []healthcheck.Status            `json:"lines"`
+	Down    compiler.Health                 `json:"down,omitempty"`
+	Pending map[compiler.Line]*pendingFlush `json:"owing,omitempty"`
+	Addrs   map[string][]netip.Addr         `json:"addresses,omitempty"`
 	// Uplinks are what an earlier release wrote: one status for both versions.
 	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
 	// Noted is when this was written, as the time since the machine started: nobody sets that
@@ -100,9 +100,9 @@ func (w *Watcher) loadHealth() *health {
 			h.down[line] = order
 		}
 	}
-	for line, d := range s.Owed {
+	for line, d := range s.Pending {
 		if _, down := h.down[line]; down && d != nil {
-			h.owed[line] = d
+			h.pending[line] = d
 		}
 	}
 	for name, addrs := range s.Addrs {
@@ -123,7 +123,7 @@ func (w *Watcher) save() {
 
 // write writes the state file, as noted at a time since the machine started.
 func (w *Watcher) write(noted time.Duration) error {
-	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Owed: w.stillOwed(), Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
+	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Pending: w.unfinished(), Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func (w *Watcher) windowsDue() <-chan time.Time {
 // look. A policy that was not there then has no start. While the clock is behind nobody knows what
 // is open.
 func (w *Watcher) lookAtWindows() {
-	now, zone := time.Now(), w.machine.Zone
+	now, zone := time.Now(), w.host.Zone
 	if zone == nil {
 		zone = time.UTC
 	}
@@ -79,7 +79,7 @@ func (w *Watcher) lookAtWindows() {
 	if flushes {
 		w.windows.timer = time.NewTimer(next)
 	}
-	if w.machine.ClockBehind {
+	if w.host.ClockBehind {
 		return
 	}
 	if len(list) > 0 {
@@ -110,7 +110,7 @@ func (w *Watcher) flushSwitched(s *Switches) {
 		defer w.windows.working.Unlock()
 		began := time.Now()
 		n, err := w.Switched(s)
-		w.shared.countCut(n)
+		w.shared.countFlushed(n)
 		if err != nil {
 			w.Log.Error("flushing connections at the switch of a schedule", "policies", s.List, "connections", n, "error", err)
 			return

@@ -58,7 +58,7 @@ var odd = time.FixedZone("odd", -30*60-15)
 func TestSwitchesFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bedtime)
-		b.kernel.machine.Zone = odd
+		b.kernel.host.Zone = odd
 		seen := recordSwitches(b)
 		b.start()
 		sleep(30*time.Minute - time.Second)
@@ -66,7 +66,7 @@ func TestSwitchesFlush(t *testing.T) {
 		if got := seen(); !slices.Equal(got, want) {
 			t.Errorf("in half an hour: %q", got)
 		}
-		if cut := b.w.Report().Numbers.Cut; cut != 9 {
+		if cut := b.w.Report().Numbers.Flushed; cut != 9 {
 			t.Errorf("%d connections counted", cut)
 		}
 		if log := b.log.String(); strings.Count(log, "flushed connections at the switch of a schedule") != 3 {
@@ -92,11 +92,11 @@ func TestSwitchesFlush(t *testing.T) {
 func TestSwitchesWaitForTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, bedtime)
-		b.kernel.machine.Zone, b.kernel.machine.ClockBehind = odd, true
+		b.kernel.host.Zone, b.kernel.host.ClockBehind = odd, true
 		seen := recordSwitches(b)
 		b.start()
 		sleep(12 * time.Minute)
-		b.kernel.do(func() { b.kernel.machine.ClockBehind = false })
+		b.kernel.do(func() { b.kernel.host.ClockBehind = false })
 		sleep(7 * time.Minute)
 		if got := seen(); got != nil {
 			t.Errorf("%q", got)

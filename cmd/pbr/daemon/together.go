@@ -49,8 +49,8 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 	return "all checks fail together: keeping " + strings.Join(keeping, ", ")
 }
 
-// tellTogether says once that checks fail together, and when that ends.
-func (w *Watcher) tellTogether() {
+// logTogether says once that checks fail together, and when that ends.
+func (w *Watcher) logTogether() {
 	statuses := make([]healthcheck.Status, 0, len(w.health.statuses))
 	for _, s := range w.health.statuses {
 		statuses = append(statuses, s)

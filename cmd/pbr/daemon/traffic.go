@@ -9,9 +9,9 @@ import (
 	"pbr/compiler/policy"
 )
 
-// standing reports whether routes over an uplink stand in the default table and in other tables of
+// installed reports whether routes over an uplink stand in the default table and in other tables of
 // the policy.
-func standing(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
+func installed(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
 	var defaultTable uint32
 	for _, n := range want.Numbers {
@@ -62,7 +62,7 @@ func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, fam
 	}) {
 		return false
 	}
-	byDefault, _ := standing(want, u, family)
+	byDefault, _ := installed(want, u, family)
 	return !byDefault
 }
 

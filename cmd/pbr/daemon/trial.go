@@ -117,13 +117,13 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 // prepare compiles a policy beside the loop, for what the compiler remembers: the loop compiles for
 // the machine as it is then.
 func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
-	var machine plan.Machine
+	var host plan.Machine
 	var down compiler.Health
-	if err := w.order(ctx, func() { machine, down = w.machine, maps.Clone(w.health.down) }); err != nil {
+	if err := w.order(ctx, func() { host, down = w.host, maps.Clone(w.health.down) }); err != nil {
 		return nil, err
 	}
 	c := compiler.New(doc)
-	c.Compile(machine, down)
+	c.Compile(host, down)
 	return c, nil
 }
 
@@ -153,10 +153,10 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared
 
 // tryPolicy brings a policy into force until it is confirmed.
 func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler, confirm time.Duration) (*Applied, error) {
-	if !w.readMachine() {
+	if !w.readHost() {
 		return nil, errors.New("reading the machine's state failed: the log says why")
 	}
-	want, err := compiled(prepared.Compile(w.machine, w.health.down))
+	want, err := compiled(prepared.Compile(w.host, w.health.down))
 	if err != nil {
 		return nil, err
 	}

@@ -33,27 +33,27 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 // optional reports whether an uplink may lack a version that the file says it carries: a
 // point-to-point device carries IPv6 without having been asked to, a provider may have none to
 // give, and a machine may have it switched off.
-func optional(u *policy.Uplink, link plan.Link, machine plan.Machine, family plan.Family) bool {
+func optional(u *policy.Uplink, link plan.Link, host plan.Machine, family plan.Family) bool {
 	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
-	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || machine.NoIPv6 || link.NoIPv6)
+	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || host.NoIPv6 || link.NoIPv6)
 }
 
 // MayLack reports whether it is no failure that a line is not there.
-func MayLack(doc *policy.Document, machine plan.Machine, line healthcheck.Line) bool {
+func MayLack(doc *policy.Document, host plan.Machine, line healthcheck.Line) bool {
 	u := uplinkNamed(doc, line.Uplink)
-	return optional(u, machine.Links[u.Interface], machine, plan.Family(line.Version))
+	return optional(u, host.Links[u.Interface], host, plan.Family(line.Version))
 }
 
 // Links returns what the machine tells of each line's interface.
-func Links(doc *policy.Document, machine plan.Machine) map[healthcheck.Line]healthcheck.LinkState {
+func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthcheck.LinkState {
 	links := map[healthcheck.Line]healthcheck.LinkState{}
 	for _, line := range Lines(doc) {
 		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
-		link, exists := machine.Links[u.Interface]
+		link, exists := host.Links[u.Interface]
 		links[line] = healthcheck.LinkState{
 			Exists: exists, Up: link.Up, Carrier: link.Carrier,
 			Standby:   standby(u, link, family),
-			Addressed: addressed(u, link, family) && !standby(u, link, family) && !(family == plan.IPv6 && (machine.NoIPv6 || link.NoIPv6)),
+			Addressed: addressed(u, link, family) && !standby(u, link, family) && !(family == plan.IPv6 && (host.NoIPv6 || link.NoIPv6)),
 			Routed:    routed(u, link, family),
 		}
 	}

@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	// settle is how long a change of the machine may go on before all is read anew: events of the
+	// eventPause is how long a change of the machine may go on before all is read anew: events of the
 	// monitor, which come of the same change, are to be acted on first.
-	settle = 2 * time.Millisecond
+	eventPause = 2 * time.Millisecond
 	// spacing is between two full passes for changes of the machine, so that a storm of them does
 	// not take a whole core.
 	spacing = 100 * time.Millisecond
@@ -57,8 +57,8 @@ type Options struct {
 	ListsTaken   func(*policy.Document)
 	Kernel       Kernel
 	Monitor      Monitor
-	// Notices are the kernel's. That the channel closes is an error.
-	Notices <-chan Notice
+	// KernelEvents are the kernel's. That the channel closes is an error.
+	KernelEvents <-chan KernelEvent
 	// HangUp asks for a reload.
 	HangUp <-chan struct{}
 	// StateFile keeps what the next run has to know.
@@ -98,7 +98,7 @@ type Watcher struct {
 	doc *policy.Document
 	// compiler is that of the policy that was compiled last.
 	compiler *compiler.Compiler
-	machine  plan.Machine
+	host     plan.Machine
 	// want is the plan that was sent last.
 	want    *plan.Plan
 	configs []healthcheck.Config
@@ -120,13 +120,13 @@ type Watcher struct {
 	full    *time.Timer
 	dirty   dirty
 	lastRun time.Time
-	cutter  cutter
+	flusher flusher
 	windows windows
 	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the
 	// same.
 	kept map[string][]string
-	// settled is when connections may move back to a better uplink.
-	settled *time.Timer
+	// moveBackTimer is when connections may move back to a better uplink.
+	moveBackTimer *time.Timer
 	// together has what the log last said of checks that fail together.
 	together string
 	// fallbacks are the policies whose uplink cannot be used.
@@ -193,19 +193,19 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	w.logOutcome("applied the policy", outcome)
 	w.hold(want)
-	w.startCutter()
-	w.health.learnAddresses(w.doc, w.machine)
-	w.cut()
+	w.startFlusher()
+	w.health.learnAddresses(w.doc, w.host)
+	w.flush()
 	w.setConfigs(w.health.statuses)
-	w.tellLinks()
+	w.sendLinks()
 	w.startQuotas()
-	w.health.meet(w.Monitor.Statuses())
+	w.health.noteNew(w.Monitor.Statuses())
 	checking, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- w.Monitor.Run(checking) }()
-	w.tellKept()
+	w.logKept()
 	w.full = time.NewTimer(audit)
-	w.settled = time.NewTimer(audit)
+	w.moveBackTimer = time.NewTimer(audit)
 	w.moveBack()
 	if w.Waits != nil {
 		w.startTrial(w.doc, w.Waits.Previous, w.Waits.End)
@@ -216,7 +216,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	err = w.loop(ctx, ended)
 	cancel()
 	w.Notify("STOPPING=1")
-	w.stopCutter()
+	w.stopFlusher()
 	w.windows.flushing.Wait()
 	w.count(time.Now())
 	w.saveQuotas(time.Now())
@@ -254,14 +254,14 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 				continue
 			}
 			w.react(ctx, w.pendingEvents(ctx, []healthcheck.Event{e}))
-		case n, ok := <-w.Notices:
+		case n, ok := <-w.KernelEvents:
 			if !ok {
 				if ctx.Err() != nil {
 					continue
 				}
 				return errors.New("the kernel's events ended")
 			}
-			w.notice(n)
+			w.kernelEvent(n)
 		case <-w.HangUp:
 			w.reload()
 		case got := <-w.read():
@@ -282,11 +282,11 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			do()
 		case <-w.trialDue():
 			w.lookAtTrial(ctx)
-		case job := <-w.cutter.done:
-			w.cutDone(job)
+		case job := <-w.flusher.done:
+			w.flushDone(job)
 		case <-w.windowsDue():
 			w.lookAtWindows()
-		case <-w.settled.C:
+		case <-w.moveBackTimer.C:
 			w.moveBack()
 		case <-prefer.C:
 			w.preferQuicker(ctx)
@@ -328,7 +328,7 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 		}
 		if err = w.Monitor.Force(uplink, mode); err == nil {
 			w.react(ctx, w.pendingEvents(ctx, nil))
-			cut = w.whenCut()
+			cut = w.whenFlushed()
 		}
 	})
 	if callErr != nil || err != nil {
@@ -352,7 +352,7 @@ func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange)
 		}
 		w.count(time.Now())
 		if err = w.quotas.Change(uplinkNamed(w.doc, uplink), c); err == nil {
-			w.tellQuotas(time.Now())
+			w.sendQuotas(time.Now())
 			w.saveQuotas(time.Now())
 			w.react(ctx, w.pendingEvents(ctx, nil))
 		}
@@ -409,7 +409,7 @@ func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 	if w.compiler == nil || w.compiler.Document() != doc {
 		w.compiler = compiler.New(doc)
 	}
-	return compiled(w.compiler.Compile(w.machine, w.health.down))
+	return compiled(w.compiler.Compile(w.host, w.health.down))
 }
 
 // compiled is a plan, or what is wrong with its policy.
@@ -427,7 +427,7 @@ func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) 
 // apply reads the machine and applies the policy for it, and goes again where the machine changes
 // on the way.
 func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, sum Outcome, err error) {
-	if w.machine, err = w.Kernel.Machine(compiler.Needs(doc)); err != nil {
+	if w.host, err = w.Kernel.HostFacts(compiler.Needs(doc)); err != nil {
 		return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
 	}
 	if want, err = w.compile(doc); err != nil {
@@ -443,9 +443,9 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 // becomes while the machine changes.
 func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan.Plan) (_ *plan.Plan, sum Outcome, err error) {
 	c := Convergence{
-		Machine: func() (plan.Machine, error) { return w.Kernel.Machine(compiler.Needs(doc)) },
+		HostFacts: func() (plan.Machine, error) { return w.Kernel.HostFacts(compiler.Needs(doc)) },
 		Compile: func(m plan.Machine) (*plan.Plan, error) {
-			w.machine = m
+			w.host = m
 			return w.compile(doc)
 		},
 		Apply: func(p *plan.Plan) error {
@@ -456,13 +456,13 @@ func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan
 		},
 		Transient: transient, Patience: applyPatience,
 	}
-	w.machine, want, err = c.Run(ctx, w.machine, want)
+	w.host, want, err = c.Run(ctx, w.host, want)
 	return want, sum, err
 }
 
 // setConfigs tells the monitor what to check, if that is not what it checks already.
 func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
-	configs := Configs(w.doc, w.want.Numbers, w.machine)
+	configs := Configs(w.doc, w.want.Numbers, w.host)
 	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
 		return
 	}
@@ -474,13 +474,13 @@ func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
 	w.Monitor.Set(configs, byLine)
 }
 
-// tellLinks tells the monitor of the links as the machine has them.
-func (w *Watcher) tellLinks() {
-	links := Links(w.doc, w.machine)
+// sendLinks tells the monitor of the links as the machine has them.
+func (w *Watcher) sendLinks() {
+	links := Links(w.doc, w.host)
 	for _, line := range Lines(w.doc) {
 		w.Monitor.Link(line, links[line])
 	}
-	w.health.learnAddresses(w.doc, w.machine)
+	w.health.learnAddresses(w.doc, w.host)
 }
 
 func (w *Watcher) ready() {

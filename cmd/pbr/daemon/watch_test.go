@@ -84,7 +84,7 @@ routes = [{ uplink = "isp2" }, { uplink = "isp3", distance = 2 }]
 [default]`, 1)
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, third)
-		b.kernel.machine.Links["wan3"] = plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.2")}}
+		b.kernel.host.Links["wan3"] = plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr("203.0.113.2")}}
 		b.start()
 		sleep(downTime)
 		b.prober.set("isp1", true)
@@ -113,7 +113,7 @@ func TestLinksDown(t *testing.T) {
 		sleep(downTime)
 		_, before := b.kernel.counts()
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("carrier lost", "default", "wan2")
 		b.wantCut("carrier lost", "4 isp1 192.0.2.2")
@@ -123,12 +123,12 @@ func TestLinksDown(t *testing.T) {
 		// The address goes with the link, and is still the one to cut by.
 		b.kernel.setLink("wan2", func(l *plan.Link) { *l = plan.Link{} })
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = true })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("the other link down", "default", "wan1")
 		b.wantCut("the other link down", "4 isp2 198.51.100.2")
 		applies, _ := b.kernel.counts()
-		sleep(spacing + settle)
+		sleep(spacing + eventPause)
 		if n, _ := b.kernel.counts(); n == applies {
 			t.Error("no full pass after the machine changed")
 		}
@@ -224,7 +224,7 @@ func TestRestartReportsTheOrder(t *testing.T) {
 		b.start()
 		sleep(downTime)
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Addrs = nil })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceDown); err != nil {
 			t.Fatal(err)
@@ -277,7 +277,7 @@ func TestDrift(t *testing.T) {
 		spoil := func() {
 			b.kernel.do(func() { b.kernel.spoiled = []string{"rules: 2 added"} })
 			for range 3 {
-				b.notices <- Notice{Kind: Drift, What: "ip rule 10100", Who: "intruder, process 7"}
+				b.notices <- KernelEvent{Kind: Drift, What: "ip rule 10100", Who: "intruder, process 7"}
 			}
 		}
 		repaired := func(within time.Duration) bool {
@@ -327,14 +327,14 @@ func TestDriftThatIsNone(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
 		for range 10 {
-			b.notices <- Notice{Kind: Drift}
+			b.notices <- KernelEvent{Kind: Drift}
 			sleep(time.Second)
 		}
 		if r := b.w.Report(); strings.Contains(b.log.String(), "somebody else") || r.Numbers.Repairs != 0 {
 			t.Errorf("%d repairs:\n%s", r.Numbers.Repairs, b.log)
 		}
 		before, _ := b.kernel.counts()
-		b.notices <- Notice{Kind: Drift}
+		b.notices <- KernelEvent{Kind: Drift}
 		sleep(2 * repairDelay)
 		if after, _ := b.kernel.counts(); after == before {
 			t.Error("patience was lost")
@@ -427,8 +427,8 @@ func TestAutomaticGateway(t *testing.T) {
 			t.Fatalf("via %s", via())
 		}
 		gateway("192.0.2.254")
-		b.notices <- Notice{Kind: MachineChanged}
-		sleep(spacing + settle)
+		b.notices <- KernelEvent{Kind: HostChanged}
+		sleep(spacing + eventPause)
 		b.stop()
 		if via() != "192.0.2.254" || b.w.configs[0].Gateway4.String() != "192.0.2.254" {
 			t.Errorf("via %s, probed %s", via(), b.w.configs[0].Gateway4)
@@ -474,9 +474,9 @@ func TestKernelEventsEnd(t *testing.T) {
 		b.start()
 		b.stop()
 		o := b.w.Options
-		closed := make(chan Notice)
+		closed := make(chan KernelEvent)
 		close(closed)
-		o.Notices, o.Monitor = closed, healthcheck.NewMonitor(b.prober)
+		o.KernelEvents, o.Monitor = closed, healthcheck.NewMonitor(b.prober)
 		if err := New(o).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "events ended") {
 			t.Errorf("it ended with %v", err)
 		}

@@ -31,7 +31,7 @@ func TestMachine(t *testing.T) {
 		ip(t, cmd)
 	}
 	must(t, WriteSysctl("net/ipv6/conf/x1/disable_ipv6", "1"))
-	m, err := c.Machine()
+	m, err := c.HostFacts()
 	must(t, err)
 	addrs := func(s ...string) (out []netip.Addr) {
 		for _, a := range s {
@@ -117,7 +117,7 @@ func TestFollowers(t *testing.T) {
 		for _, value := range []string{"1", "0", "1"} {
 			before := settings(t)
 			must(t, WriteSysctl(path, value))
-			made := Followers(path, value)
+			made := Dependents(path, value)
 			for name, now := range settings(t) {
 				was, follows := made[name]
 				switch {
@@ -129,7 +129,7 @@ func TestFollowers(t *testing.T) {
 			}
 		}
 	}
-	if f := Followers("net/ipv4/conf/w1/rp_filter", "1"); len(f) != 0 {
+	if f := Dependents("net/ipv4/conf/w1/rp_filter", "1"); len(f) != 0 {
 		t.Errorf("rp_filter is followed by %v", f)
 	}
 }

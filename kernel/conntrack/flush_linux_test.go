@@ -105,23 +105,23 @@ func TestCut(t *testing.T) {
 		cut  func() (int, error)
 		want []string
 	}{
-		{"mark and addresses", func() (int, error) { return Delete([]Cut{{Mark: 0x010000, Mask: testMask, Addrs: addrs}}) }, namesOf("keep")},
-		{"mark", func() (int, error) { return Delete([]Cut{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
-		{"addresses", func() (int, error) { return Delete([]Cut{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
+		{"mark and addresses", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask, Addrs: addrs}}) }, namesOf("keep")},
+		{"mark", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
+		{"addresses", func() (int, error) { return Delete([]Flush{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
 		{"addresses, one by one", func() (int, error) {
-			return len(namesOf("cut: unmarked")), cutOneByOne(ct, []Cut{{Mask: testMask, Addrs: addrs}})
+			return len(namesOf("cut: unmarked")), flushOneByOne(ct, []Flush{{Mask: testMask, Addrs: addrs}})
 		}, namesOf("keep", "cut: pinned")},
 		{"an address in its IPv6 form", func() (int, error) {
-			return Delete([]Cut{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.2"), addrs[1]}}})
+			return Delete([]Flush{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.2"), addrs[1]}}})
 		}, namesOf("keep", "cut: pinned")},
 		{"two uplinks", func() (int, error) {
-			return Delete([]Cut{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
+			return Delete([]Flush{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
 		}, slices.DeleteFunc(namesOf("keep", "cut: unmarked"), func(s string) bool { return strings.Contains(s, "all our bits") })},
-		{"mark, IPv6 alone", func() (int, error) { return Delete([]Cut{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
+		{"mark, IPv6 alone", func() (int, error) { return Delete([]Flush{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
 			slices.DeleteFunc(namesOf("keep", "cut"), func(s string) bool { return s == "cut: pinned, IPv6" })},
-		{"mark, IPv4 alone", func() (int, error) { return Delete([]Cut{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
+		{"mark, IPv4 alone", func() (int, error) { return Delete([]Flush{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
 			namesOf("keep", "cut: unmarked", "cut: pinned, IPv6")},
-		{"nothing", func() (int, error) { return Delete([]Cut{{Mask: testMask}}) }, namesOf("keep", "cut")},
+		{"nothing", func() (int, error) { return Delete([]Flush{{Mask: testMask}}) }, namesOf("keep", "cut")},
 	} {
 		// No subtest: that would be another thread, in another network namespace.
 		must(t, ct.Flush())
@@ -142,12 +142,12 @@ func TestCutRefusesEverything(t *testing.T) {
 	newNamespace(t)
 	ct := newConntrack(t)
 	addConnections(t, ct)
-	for _, c := range []Cut{
+	for _, c := range []Flush{
 		{}, {Mark: 0x010000}, {Mark: 0x010001, Mask: testMask}, {Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}},
 		{Mask: testMask, Addrs: []netip.Addr{{}}}, {Mask: testMask, Addrs: []netip.Addr{netip.IPv4Unspecified()}},
 		{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 	} {
-		if n, err := Delete([]Cut{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
+		if n, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
 			t.Errorf("%+v: cut %d, %v", c, n, err)
 		}
 	}

@@ -12,10 +12,10 @@ import (
 	"pbr/compiler"
 )
 
-// notice acts on news of the kernel. A changed machine is read, and the monitor told, at once,
+// kernelEvent acts on news of the kernel. A changed machine is read, and the monitor told, at once,
 // whose events come before the full pass, which finds what the kernel dropped without a word.
-func (w *Watcher) notice(n Notice) {
-	w.shared.countNotice(n.Kind)
+func (w *Watcher) kernelEvent(n KernelEvent) {
+	w.shared.countKernelEvent(n.Kind)
 	if n.Kind == Drift {
 		w.drifted(n)
 		return
@@ -23,26 +23,26 @@ func (w *Watcher) notice(n Notice) {
 	if n.Kind == Overrun {
 		w.Log.Info("too many changes at once, reading everything anew")
 	}
-	if !w.readMachine() {
+	if !w.readHost() {
 		return
 	}
-	w.due(max(settle, spacing-time.Since(w.lastRun)))
+	w.due(max(eventPause, spacing-time.Since(w.lastRun)))
 }
 
-// readMachine reads the machine and tells the monitor; it is false when that failed.
-func (w *Watcher) readMachine() bool {
-	machine, err := w.Kernel.Machine(compiler.Needs(w.doc))
+// readHost reads the machine and tells the monitor; it is false when that failed.
+func (w *Watcher) readHost() bool {
+	host, err := w.Kernel.HostFacts(compiler.Needs(w.doc))
 	if err != nil {
 		w.failed(err)
 		return false
 	}
-	w.machine = machine
-	w.tellLinks()
+	w.host = host
+	w.sendLinks()
 	return true
 }
 
 // drifted notes that somebody changed what is ours, to be repaired.
-func (w *Watcher) drifted(n Notice) {
+func (w *Watcher) drifted(n KernelEvent) {
 	w.dirty.drift = true
 	objects := n.Objects
 	switch {
@@ -95,9 +95,9 @@ func (w *Watcher) failed(err error) {
 		return
 	}
 	now := time.Now()
-	if machine, machineErr := w.Kernel.Machine(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(machine, w.machine) {
+	if host, machineErr := w.Kernel.HostFacts(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(host, w.host) {
 		w.Log.Info("the machine changed while the plan was on its way", "error", err)
-		w.due(max(settle, spacing-time.Since(w.lastRun)))
+		w.due(max(eventPause, spacing-time.Since(w.lastRun)))
 		return
 	}
 	w.failures.count(now)
@@ -117,7 +117,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	why := w.dirty
 	w.dirty = dirty{}
 	w.full.Reset(audit)
-	if !w.readMachine() {
+	if !w.readHost() {
 		w.dirty.keep(why)
 		return
 	}
@@ -144,14 +144,14 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.take(want)
 	w.setConfigs(nil)
 	w.save()
-	w.cut()
+	w.flush()
 	w.shared.countPass(len(outcome.Changed) > 0, why.drift)
-	w.tellPass(why, outcome)
-	w.tellKept()
+	w.logPass(why, outcome)
+	w.logKept()
 }
 
-// tellPass logs what a full pass did, once for all that led to it.
-func (w *Watcher) tellPass(why dirty, o Outcome) {
+// logPass logs what a full pass did, once for all that led to it.
+func (w *Watcher) logPass(why dirty, o Outcome) {
 	if len(o.Changed) == 0 {
 		if why.retry {
 			w.Log.Info("the kernel holds the policy again")

@@ -21,8 +21,8 @@ import (
 // (preferred_lft 0, as keepalived gives them) can.
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
-// Machine reads what a compiler needs to know of the current network namespace.
-func (c *Conn) Machine() (plan.Machine, error) {
+// HostFacts reads what a compiler needs to know of the current network namespace.
+func (c *Conn) HostFacts() (plan.Machine, error) {
 	m := plan.Machine{Known: true, Links: map[string]plan.Link{}}
 	if _, err := os.Stat("/proc/sys/net/ipv6"); os.IsNotExist(err) {
 		m.NoIPv6 = true

@@ -6,8 +6,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Cut names the connections of an uplink that went down.
-type Cut struct {
+// Flush names the connections of an uplink that went down.
+type Flush struct {
 	// Family restricts the cut by mark to one; 0 is both. Addrs have theirs.
 	Family plan.Family
 	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink. With a

@@ -26,7 +26,7 @@ var errLost = errors.New("no answer within 1s")
 //	up down auto      orders
 //	nocarrier gone off noaddr link   the link
 type script struct {
-	m   *machine
+	m   *stateMachine
 	now time.Time
 	// log has every event: FROM>TO@SECOND.
 	log     []string
@@ -162,7 +162,7 @@ func TestMachine(t *testing.T) {
 			if row.change != nil {
 				row.change(&c)
 			}
-			s := &script{m: newMachine(epoch, c, Status{}), now: epoch}
+			s := &script{m: newStateMachine(epoch, c, Status{}), now: epoch}
 			s.play(t, row.words)
 			if got := strings.Join(s.log, " "); got != row.want {
 				t.Errorf("%s\n got %s\nwant %s\nwhy %q", row.words, got, row.want, s.reasons)
@@ -185,7 +185,7 @@ func TestLastFailureOfTheLink(t *testing.T) {
 		{"g noaddr link", "the interface has no address", "the interface has an address again"},
 		{"g nocarrier link g nocarrier link", "carrier lost", "the link is back, but it went down 2 times lately and waits another 5s"},
 	} {
-		s := &script{m: newMachine(epoch, pingConfig(), Status{}), now: epoch}
+		s := &script{m: newStateMachine(epoch, pingConfig(), Status{}), now: epoch}
 		s.play(t, row.words)
 		got := s.m.Status(s.now)
 		if got.LastFailure != row.failure || got.LastFailureAt.Before(epoch) {
@@ -196,7 +196,7 @@ func TestLastFailureOfTheLink(t *testing.T) {
 		}
 	}
 	was := Status{State: LinkDown, LastFailure: "carrier lost", LastFailureAt: epoch}
-	m := newMachine(epoch.Add(time.Hour), pingConfig(), was)
+	m := newStateMachine(epoch.Add(time.Hour), pingConfig(), was)
 	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
 	if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
 		t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
@@ -219,12 +219,12 @@ func TestLinkOnly(t *testing.T) {
 	} {
 		c := pingConfig()
 		c.Method = row.method
-		s := &script{m: newMachine(epoch, c, Status{}), now: epoch}
+		s := &script{m: newStateMachine(epoch, c, Status{}), now: epoch}
 		s.play(t, row.words)
 		if got := s.m.Status(s.now); got.LinkOnly != row.want {
 			t.Errorf("%s, %s: %+v", row.method, row.words, got)
 		}
-		if got := newMachine(s.now, c, s.m.Status(s.now)).Status(s.now); got.LinkOnly != row.want {
+		if got := newStateMachine(s.now, c, s.m.Status(s.now)).Status(s.now); got.LinkOnly != row.want {
 			t.Errorf("%s, %s: after a restart %+v", row.method, row.words, got)
 		}
 	}
@@ -234,7 +234,7 @@ func TestLinkOnly(t *testing.T) {
 func TestAWaitThatEndedInBetween(t *testing.T) {
 	c := pingConfig()
 	c.Method = MethodNone
-	m := newMachine(epoch, c, Status{State: Down, LinkOnly: true})
+	m := newStateMachine(epoch, c, Status{State: Down, LinkOnly: true})
 	if e, changed := m.Tick(epoch); m.state != Up || !changed || e.From != Down {
 		t.Errorf("it is %s: %+v", m.state, e)
 	}

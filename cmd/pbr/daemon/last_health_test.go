@@ -14,13 +14,13 @@ import (
 )
 
 // left is what a command would find now.
-func (b *bench) left() Left {
+func (b *bench) left() LastHealth {
 	b.t.Helper()
-	machine, err := b.kernel.Machine(plan.Needs{})
+	host, err := b.kernel.HostFacts(plan.Needs{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	l, err := ReadLeft(b.state, parse(b.t, b.policy), machine, time.Since(b.booted))
+	l, err := ReadLastHealth(b.state, parse(b.t, b.policy), host, time.Since(b.booted))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestLeft(t *testing.T) {
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadLeft(b.state, parse(t, b.policy), plan.Machine{}, 0); err == nil || !strings.Contains(err.Error(), b.state) {
+		if _, err := ReadLastHealth(b.state, parse(t, b.policy), plan.Machine{}, 0); err == nil || !strings.Contains(err.Error(), b.state) {
 			t.Errorf("a damaged file: %v", err)
 		}
 	})
@@ -83,7 +83,7 @@ func TestLeftLink(t *testing.T) {
 		b := newBench(t, twoUplinks)
 		b.start()
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		b.stop()
 		b.wantLeft("carrier lost", "isp1 link-down")
@@ -99,7 +99,7 @@ func TestLeftFlaps(t *testing.T) {
 		b.start()
 		carrier := func(good bool) {
 			b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = good })
-			b.notices <- Notice{Kind: MachineChanged}
+			b.notices <- KernelEvent{Kind: HostChanged}
 			synctest.Wait()
 		}
 		for range 4 {
@@ -128,7 +128,7 @@ func (b *bench) force(uplink, mode string, send bool) int {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return done.Cut
+	return done.Flushed
 }
 
 func TestForceAlone(t *testing.T) {
@@ -259,11 +259,11 @@ func TestLogTells(t *testing.T) {
 		sleep(downTime)
 		inOrder("table both has a usable uplink again", "table default has a usable uplink again")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		inOrder("level=WARN msg=\"uplink isp2: link-down\"", "reason=\"carrier lost\"")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = true })
-		b.notices <- Notice{Kind: MachineChanged}
+		b.notices <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		inOrder("level=INFO msg=\"uplink isp2: ")
 		b.reload(strings.Replace(twoUplinks, "[check]", "[watch]\nlog = \"json\"\n[check]", 1))

@@ -24,11 +24,11 @@ import (
 )
 
 // notices begins to listen for the test.
-func notices(t testing.TB, k *Kernel) <-chan Notice {
+func notices(t testing.TB, k *Kernel) <-chan Event {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	ch, err := k.Notices(ctx)
+	ch, err := k.Events(ctx)
 	must(t, err)
 	return ch
 }
@@ -36,7 +36,7 @@ func notices(t testing.TB, k *Kernel) <-chan Notice {
 // patience is how long a test waits for what has to come.
 const patience = 10 * time.Second
 
-func next(t testing.TB, ch <-chan Notice) Notice {
+func next(t testing.TB, ch <-chan Event) Event {
 	t.Helper()
 	select {
 	case n, ok := <-ch:
@@ -47,7 +47,7 @@ func next(t testing.TB, ch <-chan Notice) Notice {
 	case <-time.After(patience):
 		t.Fatal("no notice")
 	}
-	return Notice{}
+	return Event{}
 }
 
 // markers counts the links that until made.
@@ -55,9 +55,9 @@ var markers atomic.Int32
 
 // until returns the notices up to the one of a link that it makes, without that. It makes more than
 // one if the first one's notice is merged into another.
-func until(t testing.TB, ch <-chan Notice) []Notice {
+func until(t testing.TB, ch <-chan Event) []Event {
 	t.Helper()
-	var out []Notice
+	var out []Event
 	for {
 		time.Sleep(2 * burst) // so that the link's notice is one of its own
 		link := fmt.Sprintf("mark%d", markers.Add(1))
@@ -67,7 +67,7 @@ func until(t testing.TB, ch <-chan Notice) []Notice {
 			if strings.HasPrefix(n.What, "link "+link) {
 				return out
 			}
-			told = n.Kind == NoticeMachine
+			told = n.Kind == EventHost
 			if !strings.HasPrefix(n.What, "link mark") {
 				out = append(out, n)
 			}
@@ -118,7 +118,7 @@ func TestNotices(t *testing.T) {
 		var got []string
 		for _, n := range until(t, ch) {
 			who, _, _ := strings.Cut(n.Who, " ")
-			if who == "" && n.Kind == NoticeDrift {
+			if who == "" && n.Kind == EventDrift {
 				who = "ip" // that process may have ended before it could be looked at
 			}
 			got = append(got, fmt.Sprintf("%s %s: %s", n.Kind, who, n.What))
@@ -143,7 +143,7 @@ func TestNoticesOfLinks(t *testing.T) {
 		link := strings.Fields(command)[3]
 		for {
 			n := next(t, ch)
-			if n.Kind != NoticeMachine {
+			if n.Kind != EventHost {
 				t.Errorf("%s: got %+v", command, n)
 			}
 			if strings.Contains(n.What, link) || strings.Contains(n.What, " more)") {
@@ -187,7 +187,7 @@ func TestNoticesNameWhoLives(t *testing.T) {
 	n := next(t, ch)
 	must(t, in.Close())
 	must(t, cmd.Wait())
-	if want := fmt.Sprintf("ip (process %d)", cmd.Process.Pid); n.Kind != NoticeDrift || n.Who != want {
+	if want := fmt.Sprintf("ip (process %d)", cmd.Process.Pid); n.Kind != EventDrift || n.Who != want {
 		t.Errorf("got %+v, wanted it of %s", n, want)
 	}
 }
@@ -200,12 +200,12 @@ func TestNoticesOfOtherSockets(t *testing.T) {
 	ch := notices(t, k)
 	other := open(t, t.TempDir())
 	must(t, other.route.DelRule(testPlan(planA).Rules[0]))
-	if n := next(t, ch); n.Kind != NoticeDrift {
+	if n := next(t, ch); n.Kind != EventDrift {
 		t.Errorf("got %+v", n)
 	}
 	must(t, other.nft.Delete())
 	n := next(t, ch)
-	if !regexp.MustCompile(`^\S.* \(process \d+\)$`).MatchString(n.Who) || n.Kind != NoticeDrift {
+	if !regexp.MustCompile(`^\S.* \(process \d+\)$`).MatchString(n.Who) || n.Kind != EventDrift {
 		t.Errorf("got %+v", n)
 	}
 }
@@ -219,7 +219,7 @@ func TestPortsAreLookedUp(t *testing.T) {
 	if conn.PID() < 1<<22 {
 		t.Fatalf("the port is %d", conn.PID())
 	}
-	who := newCulprits()
+	who := newPeerNames()
 	if got := who.port(conn.PID()); !strings.HasSuffix(got, fmt.Sprintf(" (process %d)", os.Getpid())) {
 		t.Errorf("got %q", got)
 	}
@@ -254,7 +254,7 @@ func TestNoticesOfSettings(t *testing.T) {
 		{"net.ipv4.conf.w2.ignore_routes_with_linkdown=0", "net/ipv4/conf/w2/ignore_routes_with_linkdown set to 0"},
 	} {
 		run(t, "sysctl -w "+c.set)
-		if n := next(t, ch); n.Kind != NoticeDrift || !strings.HasPrefix(n.What, c.what) {
+		if n := next(t, ch); n.Kind != EventDrift || !strings.HasPrefix(n.What, c.what) {
 			t.Errorf("%s: told %v", c.set, n)
 		}
 		until(t, ch)
@@ -293,7 +293,7 @@ func TestOwnChangesAreSilent(t *testing.T) {
 func TestNoticesEnd(t *testing.T) {
 	k := newKernel(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	ch, err := k.Notices(ctx)
+	ch, err := k.Events(ctx)
 	must(t, err)
 	cancel()
 	select {
@@ -321,14 +321,14 @@ func TestOverrunIsTold(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	got := make(chan Notice)
+	got := make(chan Event)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	who := newCulprits()
-	go listen(ctx, got, w.Next, func(c route.Change) (Notice, bool) { return k.routeNotice(c, who) })
+	who := newPeerNames()
+	go listen(ctx, got, w.Next, func(c route.Change) (Event, bool) { return k.routeEvent(c, who) })
 	for {
 		n := next(t, got)
-		if n.Kind == NoticeOverrun && n.What == "reading events of links, addresses, routes and rules: "+netevents.ErrOverrun.Error() {
+		if n.Kind == EventOverrun && n.What == "reading events of links, addresses, routes and rules: "+netevents.ErrOverrun.Error() {
 			break
 		}
 	}
@@ -338,22 +338,22 @@ func TestOverrunIsTold(t *testing.T) {
 }
 
 func TestGather(t *testing.T) {
-	machine := func(what string) Notice { return Notice{Kind: NoticeMachine, What: what} }
-	drift := func(who, what string) Notice { return Notice{Kind: NoticeDrift, Who: who, What: what} }
-	overrun := Notice{Kind: NoticeOverrun, What: "events were lost"}
-	for name, c := range map[string]struct{ in, out []Notice }{
-		"one":     {[]Notice{machine("a")}, []Notice{machine("a")}},
-		"a burst": {[]Notice{machine("a"), machine("b"), machine("c")}, []Notice{machine("a (and 2 more)")}},
-		"kinds": {[]Notice{machine("a"), drift("x", "b"), drift("y", "c"), drift("x", "d")},
-			[]Notice{machine("a"), drift("x", "b (and 1 more)"), drift("y", "c")}},
-		"objects": {[]Notice{
-			{Kind: NoticeDrift, What: "a", Objects: []string{"chain x", "set y"}}, {Kind: NoticeDrift, What: "b", Objects: []string{"set y", "rule z"}, TableGone: true}},
-			[]Notice{{Kind: NoticeDrift, What: "a (and 1 more)", Objects: []string{"chain x", "set y", "rule z"}, TableGone: true}}},
-		"an overrun says it all": {[]Notice{machine("a"), overrun, drift("x", "b"), overrun}, []Notice{overrun}},
+	host := func(what string) Event { return Event{Kind: EventHost, What: what} }
+	drift := func(who, what string) Event { return Event{Kind: EventDrift, Who: who, What: what} }
+	overrun := Event{Kind: EventOverrun, What: "events were lost"}
+	for name, c := range map[string]struct{ in, out []Event }{
+		"one":     {[]Event{host("a")}, []Event{host("a")}},
+		"a burst": {[]Event{host("a"), host("b"), host("c")}, []Event{host("a (and 2 more)")}},
+		"kinds": {[]Event{host("a"), drift("x", "b"), drift("y", "c"), drift("x", "d")},
+			[]Event{host("a"), drift("x", "b (and 1 more)"), drift("y", "c")}},
+		"objects": {[]Event{
+			{Kind: EventDrift, What: "a", Objects: []string{"chain x", "set y"}}, {Kind: EventDrift, What: "b", Objects: []string{"set y", "rule z"}, TableGone: true}},
+			[]Event{{Kind: EventDrift, What: "a (and 1 more)", Objects: []string{"chain x", "set y", "rule z"}, TableGone: true}}},
+		"an overrun says it all": {[]Event{host("a"), overrun, drift("x", "b"), overrun}, []Event{overrun}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				in, out := make(chan Notice), make(chan Notice)
+				in, out := make(chan Event), make(chan Event)
 				ctx, cancel := context.WithCancel(context.Background())
 				go gather(ctx, in, out)
 				for range 2 { // the second burst has nothing of the first
@@ -361,7 +361,7 @@ func TestGather(t *testing.T) {
 					for _, n := range c.in {
 						in <- n
 					}
-					var got []Notice
+					var got []Event
 					for range c.out {
 						got = append(got, <-out)
 					}

@@ -21,14 +21,14 @@ const burst = 2 * time.Millisecond
 // retry is how long to wait after an error of the event sockets that is no overrun.
 const retry = time.Second
 
-// Notices tells from now on what happens in the network namespace, until ctx ends, which closes the
+// Events tells from now on what happens in the network namespace, until ctx ends, which closes the
 // channel. What k itself does is not told. A burst becomes one notice of each kind, for drift one
 // of each who; so does what happens while nobody receives. Notices never waits for its receiver,
 // and may be lost only by telling of an overrun.
 //
 // What is ours is told by routing protocol and table name, and by the tables and priorities of the
 // last Apply or Update.
-func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
+func (k *Kernel) Events(ctx context.Context) (<-chan Event, error) {
 	routes, err := k.route.Watch()
 	if err != nil {
 		return nil, err
@@ -42,11 +42,11 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 		_ = routes.Close()
 		_ = rulesets.Close()
 	})
-	in, out := make(chan Notice), make(chan Notice)
-	who := newCulprits()
-	go listen(ctx, in, routes.Next, func(c route.Change) (Notice, bool) { return k.routeNotice(c, who) })
-	go listen(ctx, in, rulesets.Next, func(c nft.Change) (Notice, bool) {
-		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.task(c.Task, c.Name), Objects: c.Objects, TableGone: c.TableGone}, true
+	in, out := make(chan Event), make(chan Event)
+	who := newPeerNames()
+	go listen(ctx, in, routes.Next, func(c route.Change) (Event, bool) { return k.routeEvent(c, who) })
+	go listen(ctx, in, rulesets.Next, func(c nft.Change) (Event, bool) {
+		return Event{Kind: EventDrift, What: c.Text, Who: who.task(c.Task, c.Name), Objects: c.Objects, TableGone: c.TableGone}, true
 	})
 	go k.watchCgroups(ctx, in)
 	go gather(ctx, in, out)
@@ -54,8 +54,8 @@ func (k *Kernel) Notices(ctx context.Context) (<-chan Notice, error) {
 }
 
 // listen turns changes into notices until the watcher is closed.
-func listen[T any](ctx context.Context, in chan<- Notice, next func() ([]T, error), notice func(T) (Notice, bool)) {
-	send := func(n Notice) {
+func listen[T any](ctx context.Context, in chan<- Event, next func() ([]T, error), event func(T) (Event, bool)) {
+	send := func(n Event) {
 		select {
 		case in <- n:
 		case <-ctx.Done():
@@ -67,31 +67,31 @@ func listen[T any](ctx context.Context, in chan<- Notice, next func() ([]T, erro
 		case errors.Is(err, os.ErrClosed):
 			return
 		case errors.Is(err, netevents.ErrOverrun):
-			send(Notice{Kind: NoticeOverrun, What: err.Error()})
+			send(Event{Kind: EventOverrun, What: err.Error()})
 		case err != nil:
-			send(Notice{Kind: NoticeOverrun, What: err.Error()})
+			send(Event{Kind: EventOverrun, What: err.Error()})
 			select {
 			case <-time.After(retry):
 			case <-ctx.Done():
 			}
 		}
 		for _, c := range changes {
-			if n, ok := notice(c); ok {
+			if n, ok := event(c); ok {
 				send(n)
 			}
 		}
 	}
 }
 
-// routeNotice tells what a change means to us; false for nothing. What nobody asked for over
+// routeEvent tells what a change means to us; false for nothing. What nobody asked for over
 // netlink is the kernel's doing: it takes routes away with their link.
-func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
+func (k *Kernel) routeEvent(c route.Change, who *peerNames) (Event, bool) {
 	ours := false
 	switch c.Kind {
 	case route.LinkChange, route.AddressChange:
-		return Notice{Kind: NoticeMachine, What: c.Text}, true
+		return Event{Kind: EventHost, What: c.Text}, true
 	case route.SettingChange:
-		return k.settingNotice(c)
+		return k.settingEvent(c)
 	case route.RouteChange:
 		ours = c.Route.Protocol == plan.Protocol || k.ownsTable(c.Route.Table) && !route.KernelMade(c.Route)
 	case route.RuleChange:
@@ -99,26 +99,26 @@ func (k *Kernel) routeNotice(c route.Change, who *culprits) (Notice, bool) {
 	}
 	switch {
 	case ours && c.Port != 0:
-		return Notice{Kind: NoticeDrift, What: c.Text, Who: who.port(c.Port), Objects: []string{c.Object}}, true
-	case ours || c.Machine:
-		return Notice{Kind: NoticeMachine, What: c.Text}, true
+		return Event{Kind: EventDrift, What: c.Text, Who: who.port(c.Port), Objects: []string{c.Object}}, true
+	case ours || c.HostFacts:
+		return Event{Kind: EventHost, What: c.Text}, true
 	}
-	return Notice{}, false
+	return Event{}, false
 }
 
-// settingNotice tells of settings that are no longer what the plan in force has. Nobody can tell
+// settingEvent tells of settings that are no longer what the plan in force has. Nobody can tell
 // who wrote to /proc, so what we set ourselves is told from others' changes by its value.
-func (k *Kernel) settingNotice(c route.Change) (Notice, bool) {
+func (k *Kernel) settingEvent(c route.Change) (Event, bool) {
 	settings := k.settings.Load()
 	if settings == nil {
-		return Notice{}, false
+		return Event{}, false
 	}
 	for _, s := range c.Settings {
 		if want, ours := (*settings)[s.Path]; ours && want != s.Value {
-			return Notice{Kind: NoticeDrift, What: fmt.Sprintf("%s set to %s", s.Path, s.Value), Objects: []string{s.Path}}, true
+			return Event{Kind: EventDrift, What: fmt.Sprintf("%s set to %s", s.Path, s.Value), Objects: []string{s.Path}}, true
 		}
 	}
-	return Notice{}, false
+	return Event{}, false
 }
 
 func (k *Kernel) ownsTable(table uint32) bool {
@@ -137,21 +137,21 @@ func (k *Kernel) ownsPriority(priority uint32) bool {
 
 // gatherer merges notices.
 type gatherer struct {
-	pending []Notice
+	pending []Event
 	// more has how many further notices each of pending stands for.
 	more []int
 }
 
-func (g *gatherer) add(n Notice) {
-	if n.Kind == NoticeOverrun {
+func (g *gatherer) add(n Event) {
+	if n.Kind == EventOverrun {
 		// Everything has to be read anyway.
-		g.pending, g.more = []Notice{n}, []int{0}
+		g.pending, g.more = []Event{n}, []int{0}
 		return
 	}
 	for i, p := range g.pending {
-		if p.Kind == NoticeOverrun || p.Kind == n.Kind && p.Who == n.Who {
+		if p.Kind == EventOverrun || p.Kind == n.Kind && p.Who == n.Who {
 			g.more[i]++
-			if p.Kind == NoticeDrift {
+			if p.Kind == EventDrift {
 				g.pending[i].addObjects(n.Objects)
 				g.pending[i].TableGone = p.TableGone || n.TableGone
 			}
@@ -162,9 +162,9 @@ func (g *gatherer) add(n Notice) {
 }
 
 // first is the notice to deliver next.
-func (g *gatherer) first() Notice {
+func (g *gatherer) first() Event {
 	n := g.pending[0]
-	if g.more[0] > 0 && n.Kind != NoticeOverrun {
+	if g.more[0] > 0 && n.Kind != EventOverrun {
 		n.What += fmt.Sprintf(" (and %d more)", g.more[0])
 	}
 	return n
@@ -173,14 +173,14 @@ func (g *gatherer) first() Notice {
 func (g *gatherer) drop() { g.pending, g.more = g.pending[1:], g.more[1:] }
 
 // gather delivers notices, a burst of them at its end.
-func gather(ctx context.Context, in <-chan Notice, out chan<- Notice) {
+func gather(ctx context.Context, in <-chan Event, out chan<- Event) {
 	defer close(out)
 	var g gatherer
 	var end <-chan time.Time
 	ready := false
 	for {
-		var deliver chan<- Notice
-		var first Notice
+		var deliver chan<- Event
+		var first Event
 		if ready && len(g.pending) > 0 {
 			deliver, first = out, g.first()
 		}

@@ -18,9 +18,9 @@ import (
 // in it, and offloaded ones are not, which count until the flowtable lets go of them, a second
 // later). It is one request a mark, however many connections there are, and three an IPv4 address.
 // It may run beside anything else. After an error the rest of cuts is still done.
-func Delete(cuts []Cut) (int, error) {
-	for _, cut := range cuts {
-		if err := cut.check(); err != nil {
+func Delete(flushes []Flush) (int, error) {
+	for _, flush := range flushes {
+		if err := flush.check(); err != nil {
 			return 0, err
 		}
 	}
@@ -37,11 +37,11 @@ func Delete(cuts []Cut) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("counting connections: %w", err)
 	}
-	errs := []error{cutMarks(c, cuts)}
+	errs := []error{flushMarks(c, flushes)}
 	if byAddress {
-		errs = append(errs, cutAddresses(c, cuts))
+		errs = append(errs, flushAddresses(c, flushes))
 	} else {
-		errs = append(errs, cutOneByOne(c, cuts))
+		errs = append(errs, flushOneByOne(c, flushes))
 	}
 	after, err := c.StatsGlobal()
 	if err != nil {
@@ -52,7 +52,7 @@ func Delete(cuts []Cut) (int, error) {
 
 // check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under
 // mask 0, and no address, for all.
-func (c *Cut) check() error {
+func (c *Flush) check() error {
 	if c.Mask == 0 || (c.Mark|c.AddrMark)&^c.Mask != 0 {
 		return fmt.Errorf("cutting connections with mark 0x%x/0x%x: no such mark under this mask", c.Mark, c.Mask)
 	}
@@ -67,63 +67,63 @@ func (c *Cut) check() error {
 // protoFamilies are the IP versions as netfilter numbers them (NFPROTO_*, linux/netfilter.h).
 var protoFamilies = map[plan.Family]netfilter.ProtoFamily{plan.IPv4: netfilter.ProtoIPv4, plan.IPv6: netfilter.ProtoIPv6}
 
-// cutMarks deletes the connections pinned by a mark.
-func cutMarks(c *lib.Conn, cuts []Cut) error {
+// flushMarks deletes the connections pinned by a mark.
+func flushMarks(c *lib.Conn, flushes []Flush) error {
 	var errs []error
-	for _, cut := range cuts {
-		if cut.Mark == 0 {
+	for _, flush := range flushes {
+		if flush.Mark == 0 {
 			continue
 		}
-		filter := lib.NewFilter().Mark(cut.Mark).MarkMask(cut.Mask)
-		if family, restricted := protoFamilies[cut.Family]; restricted {
+		filter := lib.NewFilter().Mark(flush.Mark).MarkMask(flush.Mask)
+		if family, restricted := protoFamilies[flush.Family]; restricted {
 			filter = filter.Family(family)
 		}
 		if err := c.FlushFilter(filter); err != nil {
-			errs = append(errs, fmt.Errorf("deleting connections with mark 0x%x/0x%x: %w", cut.Mark, cut.Mask, err))
+			errs = append(errs, fmt.Errorf("deleting connections with mark 0x%x/0x%x: %w", flush.Mark, flush.Mask, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// cutAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own
+// flushAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own
 // filter, the others one by one, as on a kernel that, against what its version says, has no such
 // filter. The filter of IPv6 addresses selects, up to Linux 6.18 at least, those connections that
 // do not have the address (ctnetlink_filter_match_tuple takes the result of ipv6_addr_cmp the wrong
 // way round).
-func cutAddresses(c *lib.Conn, cuts []Cut) error {
+func flushAddresses(c *lib.Conn, flushes []Flush) error {
 	var errs []error
-	var left []Cut
-	for _, cut := range cuts {
-		for _, addr := range cut.Addrs {
+	var rest []Flush
+	for _, flush := range flushes {
+		for _, addr := range flush.Addrs {
 			if addr = addr.Unmap(); addr.Is6() {
-				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}, AddrMark: cut.AddrMark})
+				rest = append(rest, Flush{Mask: flush.Mask, Addrs: []netip.Addr{addr}, AddrMark: flush.AddrMark})
 				continue
 			}
-			err := flushAddress(cut.AddrMark, cut.Mask, addr)
+			err := flushAddress(flush.AddrMark, flush.Mask, addr)
 			switch {
 			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
-				left = append(left, Cut{Mask: cut.Mask, Addrs: []netip.Addr{addr}, AddrMark: cut.AddrMark})
+				rest = append(rest, Flush{Mask: flush.Mask, Addrs: []netip.Addr{addr}, AddrMark: flush.AddrMark})
 			case err != nil:
-				errs = append(errs, fmt.Errorf("deleting connections of address %s with mark 0x%x/0x%x: %w", addr, cut.AddrMark, cut.Mask, err))
+				errs = append(errs, fmt.Errorf("deleting connections of address %s with mark 0x%x/0x%x: %w", addr, flush.AddrMark, flush.Mask, err))
 			}
 		}
 	}
-	return errors.Join(append(errs, cutOneByOne(c, left))...)
+	return errors.Join(append(errs, flushOneByOne(c, rest))...)
 }
 
-// scope is what one listing for cutOneByOne is limited to.
+// scope is what one listing for flushOneByOne is limited to.
 type scope struct {
 	mark, mask uint32
 	family     netfilter.ProtoFamily
 }
 
-// cutOneByOne is cutAddresses for kernels without such a filter.
-func cutOneByOne(c *lib.Conn, cuts []Cut) error {
+// flushOneByOne is flushAddresses for kernels without such a filter.
+func flushOneByOne(c *lib.Conn, flushes []Flush) error {
 	scopes := map[scope]map[netip.Addr]bool{}
-	for _, cut := range cuts {
-		for _, addr := range cut.Addrs {
+	for _, flush := range flushes {
+		for _, addr := range flush.Addrs {
 			addr = addr.Unmap()
-			s := scope{cut.AddrMark, cut.Mask, netfilter.ProtoIPv4}
+			s := scope{flush.AddrMark, flush.Mask, netfilter.ProtoIPv4}
 			if addr.Is6() {
 				s.family = netfilter.ProtoIPv6
 			}

@@ -10,9 +10,9 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// remarking carries out Remarks, as a part of one apply.
-type remarking struct {
-	*conntrack.Remarks
+// markMigration carries out Remarks, as a part of one apply.
+type markMigration struct {
+	*conntrack.Migration
 	a *application
 	// held are the connections that were changed before the plan came into force, by their request.
 	held map[string]heldFlow
@@ -23,9 +23,9 @@ type remarking struct {
 	failed bool
 }
 
-// newRemarking is for the plan that a is to apply, after those of the journal.
-func newRemarking(a *application) *remarking {
-	return &remarking{Remarks: &conntrack.Remarks{Want: a.owned.Marks, Earlier: plansMarks(a.journal.Owned)}, a: a}
+// newMarkMigration is for the plan that a is to apply, after those of the journal.
+func newMarkMigration(a *application) *markMigration {
+	return &markMigration{Migration: &conntrack.Migration{Want: a.owned.Marks, Earlier: plansMarks(a.journal.Owned)}, a: a}
 }
 
 // heldFlow is a connection whose mark was changed for the time until the plan is in force, and what
@@ -43,18 +43,18 @@ type changedFlow struct {
 
 // steps are empty when no connection can have a mark that changes its meaning. The last ones are
 // for the end of the apply: what they do cannot be undone.
-func (r *remarking) steps() (before, after, last []step) {
+func (r *markMigration) steps() (before, after, last []step) {
 	if len(r.Stale()) == 0 {
 		return nil, nil, nil
 	}
-	return []step{{what: "change ct marks before", do: r.loudly(r.prepare), undo: r.a.undoing(r.release), partial: true}},
-		[]step{{what: "change ct marks", do: r.loudly(r.finish), undo: r.a.undoing(r.restore), partial: true}},
-		[]step{{what: "delete connections of strict tables that are gone", do: r.loudly(r.restart), undo: r.a.undoing(r.lost), partial: true}}
+	return []step{{what: "change ct marks before", do: r.orWarn(r.prepare), undo: r.a.undoing(r.release), partial: true}},
+		[]step{{what: "change ct marks", do: r.orWarn(r.finish), undo: r.a.undoing(r.restore), partial: true}},
+		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart), undo: r.a.undoing(r.lost), partial: true}}
 }
 
-// loudly gives do a connection. On a kernel that has no such messages connections keep their marks,
+// orWarn gives do a connection. On a kernel that has no such messages connections keep their marks,
 // with a warning.
-func (r *remarking) loudly(do func(*netlink.Conn) error) func() error {
+func (r *markMigration) orWarn(do func(*netlink.Conn) error) func() error {
 	return func() error {
 		c, err := conntrack.Dial()
 		if err == nil {
@@ -84,7 +84,7 @@ func (a *application) undoing(do func(*netlink.Conn) error) func() error {
 }
 
 // each calls do for every connection with a mark of an earlier plan.
-func (r *remarking) each(c *netlink.Conn, do func(f conntrack.Flow) error) error {
+func (r *markMigration) each(c *netlink.Conn, do func(f conntrack.Flow) error) error {
 	for mask, marks := range r.Stale() {
 		for _, filter := range conntrack.Listings(mask, marks) {
 			flows, err := conntrack.List(c, filter)
@@ -102,7 +102,7 @@ func (r *remarking) each(c *netlink.Conn, do func(f conntrack.Flow) error) error
 }
 
 // prepare changes what must not keep its mark when the plan's routes come, and keeps what it was.
-func (r *remarking) prepare(c *netlink.Conn) error {
+func (r *markMigration) prepare(c *netlink.Conn) error {
 	r.held = map[string]heldFlow{}
 	var marks []conntrack.Marking
 	err := r.each(c, func(f conntrack.Flow) error {
@@ -123,7 +123,7 @@ func (r *remarking) prepare(c *netlink.Conn) error {
 	return err
 }
 
-func (r *remarking) release(c *netlink.Conn) error {
+func (r *markMigration) release(c *netlink.Conn) error {
 	var flows []changedFlow
 	for _, h := range r.held {
 		flows = append(flows, h.changedFlow)
@@ -176,7 +176,7 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 const sweeps = 3
 
 // finish gives every connection the mark that the plan in force has for its uplink.
-func (r *remarking) finish(c *netlink.Conn) error {
+func (r *markMigration) finish(c *netlink.Conn) error {
 	r.ran = true
 	if err := r.a.journalInForce(); err != nil {
 		return err
@@ -198,7 +198,7 @@ func (r *remarking) finish(c *netlink.Conn) error {
 }
 
 // sweep is one look for finish.
-func (r *remarking) sweep(c *netlink.Conn) error {
+func (r *markMigration) sweep(c *netlink.Conn) error {
 	var marks []conntrack.Marking
 	err := r.each(c, func(f conntrack.Flow) error {
 		bits, mask, change := r.After(f.Mark)
@@ -215,7 +215,7 @@ func (r *remarking) sweep(c *netlink.Conn) error {
 
 // restart deletes the connections of strict tables that are gone with their uplink. Until then the
 // ruleset drops their packets.
-func (r *remarking) restart(c *netlink.Conn) error {
+func (r *markMigration) restart(c *netlink.Conn) error {
 	remove := func(f conntrack.Flow) error {
 		if !r.Orphaned(f.Mark) {
 			return nil
@@ -241,7 +241,7 @@ func (r *remarking) restart(c *netlink.Conn) error {
 }
 
 // lost is the undoing of restart.
-func (r *remarking) lost(*netlink.Conn) error {
+func (r *markMigration) lost(*netlink.Conn) error {
 	if n := r.a.report.Restarted; n > 0 {
 		return fmt.Errorf("%d connections of a strict table were deleted: their next packets start new ones", n)
 	}
@@ -250,7 +250,7 @@ func (r *remarking) lost(*netlink.Conn) error {
 
 // change changes marks, but of what restart deletes, and notes what they were before: whether a
 // message that failed did it all the same is not known.
-func (r *remarking) change(c *netlink.Conn, marks []conntrack.Marking) error {
+func (r *markMigration) change(c *netlink.Conn, marks []conntrack.Marking) error {
 	marks = slices.DeleteFunc(marks, func(m conntrack.Marking) bool { return r.Orphaned(m.Mark) })
 	cleared, moved := split(marks, func(m conntrack.Marking) bool { return m.Bits == 0 })
 	for _, m := range marks {
@@ -278,7 +278,7 @@ func split[T any](list []T, belongs func(T) bool) (in, out []T) {
 	return in, out
 }
 
-func (r *remarking) restore(c *netlink.Conn) error {
+func (r *markMigration) restore(c *netlink.Conn) error {
 	flows := r.done
 	r.done = nil
 	return giveBack(c, flows)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// machine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the
+// stateMachine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the
 // time.
 //
 // The state has three sources, the first that says something wins: the administrator's order, the
 // link, the verdict of the probes. Each is remembered on its own, so that the end of one uncovers
 // the next.
-type machine struct {
+type stateMachine struct {
 	cfg Config
 
 	forced  string // ForceUp, ForceDown or ForceAuto
@@ -56,12 +56,12 @@ type machine struct {
 	probeError    string
 }
 
-// newMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise.
+// newStateMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise.
 // was is its status in a former run or the zero Status: what was down stays down until it is proven
 // up, a link that was bad stays bad until Link says that it is good.
-func newMachine(now time.Time, cfg Config, was Status) *machine {
+func newStateMachine(now time.Time, cfg Config, was Status) *stateMachine {
 	cfg = cfg.withDefaults()
-	m := &machine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
+	m := &stateMachine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
 	m.seen = was.State != "" && was.State != Absent
 	switch was.State {
 	case Up, Degraded, Down, Unconfirmed:
@@ -107,7 +107,7 @@ func firstVerdict(c Config) State {
 }
 
 // compose returns the state that the sources come to, and why if it is not the probes'.
-func (m *machine) compose() (s State, why string) {
+func (m *stateMachine) compose() (s State, why string) {
 	switch m.forced {
 	case ForceUp:
 		return ForcedUp, "forced by the administrator"
@@ -126,9 +126,9 @@ func (m *machine) compose() (s State, why string) {
 	return s, why
 }
 
-// settle takes the new state, and returns the event if it differs from the old one. why explains a
+// change takes the new state, and returns the event if it differs from the old one. why explains a
 // verdict.
-func (m *machine) settle(now time.Time, why string) (Event, bool) {
+func (m *stateMachine) change(now time.Time, why string) (Event, bool) {
 	state, own := m.compose()
 	if state == m.state {
 		return Event{}, false
@@ -154,17 +154,17 @@ func (m *machine) settle(now time.Time, why string) (Event, bool) {
 }
 
 // closed reports whether the state is one of a quota that ends what runs.
-func (m *machine) closed() bool { return m.state == OverQuota && m.quota == QuotaCloses }
+func (m *stateMachine) closed() bool { return m.state == OverQuota && m.quota == QuotaCloses }
 
 func forcedState(s State) bool { return s == ForcedUp || s == ForcedDown }
 
 // probing reports whether rounds make sense now.
-func (m *machine) probing() bool {
+func (m *stateMachine) probing() bool {
 	return m.cfg.Method != MethodNone && m.cfg.Method != MethodBFD && !m.cfg.Follows && m.link == linkGood
 }
 
 // fail takes a verdict of failed rounds: at once, or after the peers were asked.
-func (m *machine) fail(why string) string {
+func (m *stateMachine) fail(why string) string {
 	if m.failing = why; m.verdict != Degraded && len(m.cfg.Peers) > 0 {
 		m.asking = true
 		return ""
@@ -175,50 +175,50 @@ func (m *machine) fail(why string) string {
 
 // Confirm takes what the peers answered: one of them, so that the failure is this line's own, or
 // none, so that its cause is a common one.
-func (m *machine) Confirm(now time.Time, own bool) (Event, bool) {
+func (m *stateMachine) Confirm(now time.Time, own bool) (Event, bool) {
 	if !m.asking {
 		return Event{}, false
 	}
 	m.asking = false
 	if !own {
 		m.verdict = Unconfirmed
-		return m.settle(now, "all checks fail together: "+m.lastFailure)
+		return m.change(now, "all checks fail together: "+m.lastFailure)
 	}
 	m.verdict = Down
-	return m.settle(now, m.failing)
+	return m.change(now, m.failing)
 }
 
 // Follow takes the verdict of the uplink's other version.
-func (m *machine) Follow(now time.Time, leader *machine) (Event, bool) {
+func (m *stateMachine) Follow(now time.Time, leader *stateMachine) (Event, bool) {
 	if leader.verdict == m.verdict || leader.verdict == Start || m.link != linkGood {
 		return Event{}, false
 	}
 	m.verdict = leader.verdict
 	m.lastFailure, m.lastFailureAt = leader.lastFailure, leader.lastFailureAt
-	return m.settle(now, fmt.Sprintf("follows IPv%d, as no target is of IPv%d", leader.cfg.Version, m.cfg.Version))
+	return m.change(now, fmt.Sprintf("follows IPv%d, as no target is of IPv%d", leader.cfg.Version, m.cfg.Version))
 }
 
 // Force takes an order of the administrator.
-func (m *machine) Force(now time.Time, mode string) (Event, bool, error) {
+func (m *stateMachine) Force(now time.Time, mode string) (Event, bool, error) {
 	switch mode {
 	case ForceUp, ForceDown, ForceAuto:
 	default:
 		return Event{}, false, fmt.Errorf("forcing uplink %s: no mode %q: it is %s, %s or %s", m.cfg.Uplink, mode, ForceUp, ForceDown, ForceAuto)
 	}
 	m.forced = mode
-	e, changed := m.settle(now, "no longer forced")
+	e, changed := m.change(now, "no longer forced")
 	return e, changed, nil
 }
 
 // Quota takes what the uplink's quota says.
-func (m *machine) Quota(now time.Time, q Quota) (Event, bool) {
+func (m *stateMachine) Quota(now time.Time, q Quota) (Event, bool) {
 	m.quota = q
-	return m.settle(now, "its quota is not used up any more")
+	return m.change(now, "its quota is not used up any more")
 }
 
 // Link takes a change of the interface. A link that returns makes a new start: what probes said
 // before is void.
-func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
+func (m *stateMachine) Link(now time.Time, l LinkState) (Event, bool) {
 	was, before := m.link.State()
 	first := !m.told
 	m.told, m.link = true, l
@@ -243,12 +243,12 @@ func (m *machine) Link(now time.Time, l LinkState) (Event, bool) {
 		why = m.restart(now, "the link is back")
 	}
 	m.cut = m.cut && is != ""
-	return m.settle(now, why)
+	return m.change(now, why)
 }
 
 // renewed forgets the rounds, as what they say is of another address or gateway. What was found to
 // be bad before has to prove itself, everything else is in use at once.
-func (m *machine) renewed(was State) string {
+func (m *stateMachine) renewed(was State) string {
 	m.forgetRounds()
 	if m.verdict.Usable() {
 		m.verdict = firstVerdict(m.cfg)
@@ -264,7 +264,7 @@ func (m *machine) renewed(was State) string {
 
 // restart forgets the rounds. The verdict is as at the very start, unless the uplink is held
 // because it flaps.
-func (m *machine) restart(now time.Time, why string) string {
+func (m *stateMachine) restart(now time.Time, why string) string {
 	m.forgetRounds()
 	m.verdict = firstVerdict(m.cfg)
 	if m.held = m.damping.held(now); m.held {
@@ -275,7 +275,7 @@ func (m *machine) restart(now time.Time, why string) string {
 	return why
 }
 
-func (m *machine) forgetRounds() {
+func (m *stateMachine) forgetRounds() {
 	m.good, m.bad, m.asking = 0, 0, false
 	m.window = newWindow(m.cfg.Over)
 }
@@ -284,7 +284,7 @@ func (m *machine) forgetRounds() {
 // change of limits and times keeps all, a change of what is probed the verdict alone. An uplink
 // that is not up makes a new start with a new gateway. Another interface makes another uplink of
 // it.
-func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
+func (m *stateMachine) Configure(now time.Time, cfg Config) (Event, bool) {
 	old := m.cfg
 	m.cfg = cfg.withDefaults()
 	m.window.resize(m.cfg.Over)
@@ -303,11 +303,11 @@ func (m *machine) Configure(now time.Time, cfg Config) (Event, bool) {
 	case !old.sameGateways(m.cfg) || !old.sameProbes(m.cfg):
 		m.forgetRounds()
 	}
-	return m.settle(now, why)
+	return m.change(now, why)
 }
 
 // Tick lets what only waited for its time happen.
-func (m *machine) Tick(now time.Time) (Event, bool) {
+func (m *stateMachine) Tick(now time.Time) (Event, bool) {
 	if m.cfg.Method == MethodBFD {
 		return m.tickSession(now)
 	}
@@ -315,11 +315,11 @@ func (m *machine) Tick(now time.Time) (Event, bool) {
 		return Event{}, false
 	}
 	m.verdict = Up
-	return m.settle(now, "quiet for long enough")
+	return m.change(now, "quiet for long enough")
 }
 
 // wake returns when Tick will have something to do, zero if no time is known.
-func (m *machine) wake() time.Time {
+func (m *stateMachine) wake() time.Time {
 	if m.cfg.Method == MethodBFD {
 		return m.wakeSession()
 	}
@@ -330,7 +330,7 @@ func (m *machine) wake() time.Time {
 }
 
 // Status tells all of it.
-func (m *machine) Status(now time.Time) Status {
+func (m *stateMachine) Status(now time.Time) Status {
 	q := m.window.quality(m.cfg.Quorum)
 	d := m.damping
 	d.forget(now)

@@ -15,8 +15,8 @@ import (
 // is worse than one that may be dead.
 const FoundHolds = 5 * time.Minute
 
-// Left is what counts of the uplinks' health while no watch runs.
-type Left struct {
+// LastHealth is what counts of the uplinks' health while no watch runs.
+type LastHealth struct {
 	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they
 	// are, and those that the last watch found unusable, for FoundHolds. A link that was bad and is
 	// good now no longer counts, nor does the wait of one that flapped: what is left of a bad link
@@ -28,15 +28,15 @@ type Left struct {
 	Age time.Duration
 }
 
-// ReadLeft reads the state file of the last watch. uptime is the time since the machine started, as
+// ReadLastHealth reads the state file of the last watch. uptime is the time since the machine started, as
 // Options.Uptime. A missing file is an empty Left.
-func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime time.Duration) (Left, error) {
+func ReadLastHealth(file string, doc *policy.Document, host plan.Machine, uptime time.Duration) (LastHealth, error) {
 	s, err := readState(file)
 	if err != nil {
-		return Left{}, err
+		return LastHealth{}, err
 	}
-	left := Left{Down: compiler.Health{}, Age: uptime - s.Noted}
-	links := Links(doc, machine)
+	left := LastHealth{Down: compiler.Health{}, Age: uptime - s.Noted}
+	links := Links(doc, host)
 	for _, line := range Lines(doc) {
 		status, known := s.status(line)
 		if !known || !left.counts(status, links[line]) {
@@ -59,7 +59,7 @@ func ReadLeft(file string, doc *policy.Document, machine plan.Machine, uptime ti
 }
 
 // counts reports whether a status counts without a watch.
-func (l Left) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
+func (l LastHealth) counts(s healthcheck.Status, link healthcheck.LinkState) bool {
 	switch {
 	case s.State == healthcheck.ForcedUp || s.State == healthcheck.ForcedDown:
 		return true
@@ -75,4 +75,4 @@ func ofLink(s healthcheck.Status) bool {
 		s.State == healthcheck.Standby || s.LinkOnly
 }
 
-func (l Left) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }
+func (l LastHealth) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }

@@ -9,18 +9,18 @@ import (
 	"pbr/compiler/plan"
 )
 
-// goBackTries is how often goBack mends what undoing left.
-const goBackTries = 3
+// rollBackTries is how often rollBack mends what undoing left.
+const rollBackTries = 3
 
-// goBack undoes what was done, and looks whether everything is as it was: a message may have failed
+// rollBack undoes what was done, and looks whether everything is as it was: a message may have failed
 // after the kernel had done what it asked for. What is not is put right. The error tells what is
 // different in the end; nil means nothing.
-func (a *application) goBack() error {
+func (a *application) rollBack() error {
 	undone := a.undo()
 	a.ctx = context.WithoutCancel(a.ctx)
 	start := a.start
 	for try := 0; ; try++ {
-		now, err := a.read(a.backTo(), a.journal, nil)
+		now, err := a.read(a.previousPlan(), a.journal, nil)
 		if err != nil {
 			return errors.Join(undone, fmt.Errorf("looking whether everything is as it was: %w", err))
 		}
@@ -29,10 +29,10 @@ func (a *application) goBack() error {
 		if changes.Empty() && len(unset) == 0 {
 			return errors.Join(a.lost...)
 		}
-		if try == goBackTries {
+		if try == rollBackTries {
 			return errors.Join(undone, fmt.Errorf("not as it was: %s", strings.Join(changedParts(changes, unset), ", ")))
 		}
-		a.marks, a.want = nil, a.backTo()
+		a.marks, a.want = nil, a.previousPlan()
 		if err := a.do(now, changes, unset); err != nil {
 			undone = errors.Join(undone, err)
 		}
@@ -40,8 +40,8 @@ func (a *application) goBack() error {
 	}
 }
 
-// backTo is the plan that was there, as one to apply.
-func (a *application) backTo() *plan.Plan {
+// previousPlan is the plan that was there, as one to apply.
+func (a *application) previousPlan() *plan.Plan {
 	p := *a.start.plan
 	p.Numbers = nil
 	return &p

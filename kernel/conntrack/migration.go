@@ -6,10 +6,10 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Remarks tell what becomes of the connections' marks of earlier plans when another one comes into
+// Migration tell what becomes of the connections' marks of earlier plans when another one comes into
 // force: a connection stays with the name that its mark had, whatever mark that name has now, and
 // loses the mark when the name is gone.
-type Remarks struct {
+type Migration struct {
 	Want Marks
 	// Earlier are the plans that may have marked connections; what a mark means is asked of the
 	// first that has it.
@@ -27,13 +27,13 @@ func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
 
 // Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two
 // plans gave a number to different names that is decided by each connection, see After.
-func (r *Remarks) Stale() map[uint32][]uint32 {
+func (r *Migration) Stale() map[uint32][]uint32 {
 	out := map[uint32][]uint32{}
 	seen := map[MarkFilter]bool{}
 	for _, o := range r.Earlier {
 		for _, n := range o.Numbers {
 			f := MarkFilter{n.Mark, o.Mask}
-			kept := o.Mask == r.Want.Mask && r.Heir(o.Mask, n) == n.Mark
+			kept := o.Mask == r.Want.Mask && r.Successor(o.Mask, n) == n.Mark
 			if n.Mark != 0 && !kept && !seen[f] {
 				seen[f] = true
 				out[o.Mask] = append(out[o.Mask], n.Mark)
@@ -43,11 +43,11 @@ func (r *Remarks) Stale() map[uint32][]uint32 {
 	return out
 }
 
-// Heir returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink
+// Successor returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink
 // with the same interface, whose address its connections have, or else that of the same name. An
 // uplink's table that strict tables lead to is named after it, behind a slash: when it is gone, the
 // uplink itself is as good. What has no name keeps a mark that is still in use.
-func (r *Remarks) Heir(mask uint32, n plan.Number) uint32 {
+func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 	if n.Name == "" {
 		if _, used := r.Want.Number(n.Mark); used && mask == r.Want.Mask {
 			return n.Mark
@@ -57,15 +57,15 @@ func (r *Remarks) Heir(mask uint32, n plan.Number) uint32 {
 	uplink, suffix, _ := strings.Cut(n.Name, "/")
 	var best, found uint32
 	for _, w := range r.Want.Numbers {
-		if k := kinship(n, w, uplink, suffix); k > best {
+		if k := likeness(n, w, uplink, suffix); k > best {
 			best, found = k, w.Mark
 		}
 	}
 	return found
 }
 
-// kinship tells how much of an earlier number a wanted one is, 0 for nothing.
-func kinship(n, w plan.Number, uplink, suffix string) uint32 {
+// likeness tells how much of an earlier number a wanted one is, 0 for nothing.
+func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
 	sameInterface := n.Interface != "" && n.Interface == w.Interface
 	switch {
@@ -99,14 +99,14 @@ func bothStrict(a, b string) bool {
 // Meaning returns the bits that a connection with this mark is to have in the end, under mask,
 // which is that of all plans that know the mark, and of the wanted one. known has only the former;
 // 0 means that no plan knows the mark.
-func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
+func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 	for _, o := range r.Earlier {
 		n, has := o.Number(mark & o.Mask)
 		if !has {
 			continue
 		}
 		if known == 0 {
-			bits = r.Heir(o.Mask, n)
+			bits = r.Successor(o.Mask, n)
 		}
 		known |= o.Mask
 	}
@@ -116,24 +116,24 @@ func (r *Remarks) Meaning(mark uint32) (bits, mask, known uint32) {
 // Orphaned reports whether the mark was that of a strict table which is gone with its uplink.
 // Without a mark its connections would leave by default, which strict forbids; they have to be
 // classified anew.
-func (r *Remarks) Orphaned(mark uint32) bool {
+func (r *Migration) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {
-			return strings.Contains(n.Name, "/") && r.Heir(o.Mask, n) == 0
+			return strings.Contains(n.Name, "/") && r.Successor(o.Mask, n) == 0
 		}
 	}
 	return false
 }
 
 // aliases reports whether the wanted plan takes the mark for another name's than bits'.
-func (r *Remarks) aliases(mark, bits uint32) bool {
+func (r *Migration) aliases(mark, bits uint32) bool {
 	_, used := r.Want.Number(mark & r.Want.Mask)
 	return used && mark&r.Want.Mask != bits
 }
 
 // Before tells how to change a connection's mark before the wanted plan has any effect: a mark that
 // will be another name's goes.
-func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
+func (r *Migration) Before(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	if known&r.Want.Mask != 0 && r.aliases(mark, bits) {
 		return 0, mask, true
@@ -143,7 +143,7 @@ func (r *Remarks) Before(mark uint32) (bits, mask uint32, change bool) {
 
 // Ambiguous reports whether a connection that got its mark from the wanted plan can look like one
 // with this mark of an earlier plan.
-func (r *Remarks) Ambiguous(mark, mask uint32) bool {
+func (r *Migration) Ambiguous(mark, mask uint32) bool {
 	for _, w := range r.Want.Numbers {
 		if bits, _, _ := r.Meaning(mark); w.Mark != 0 && w.Mark&mask == mark && w.Mark != bits {
 			return true
@@ -154,7 +154,7 @@ func (r *Remarks) Ambiguous(mark, mask uint32) bool {
 
 // After tells how to change a connection's mark when the wanted plan is in force. What by then has
 // a mark that was another name's was given it by the wanted plan.
-func (r *Remarks) After(mark uint32) (bits, mask uint32, change bool) {
+func (r *Migration) After(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	return bits, mask, known != 0 && mark&mask != bits && (known&r.Want.Mask == 0 || !r.aliases(mark, bits))
 }

@@ -69,7 +69,7 @@ func TestRemarks(t *testing.T) {
 			after:   map[uint32]string{0x220000: "as it is", 0x230000: "0/ff0000"},
 		},
 	} {
-		r := &Remarks{Want: tc.want, Earlier: tc.earlier}
+		r := &Migration{Want: tc.want, Earlier: tc.earlier}
 		for mark, want := range tc.before {
 			if got := change(r.Before(mark)); got != want {
 				t.Errorf("%s: before, mark %x becomes %s, not %s", name, mark, got, want)
@@ -100,7 +100,7 @@ func TestRemarks(t *testing.T) {
 func TestNoRemarks(t *testing.T) {
 	one := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2})
 	more := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2, "isp3": 3})
-	if stale := (&Remarks{Want: more, Earlier: []Marks{one}}).Stale(); len(stale) != 0 {
+	if stale := (&Migration{Want: more, Earlier: []Marks{one}}).Stale(); len(stale) != 0 {
 		t.Errorf("looks for %x", stale)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// culprits tells who is behind a netlink port, or a task: a process' name and number, as long as it
+// peerNames tells who is behind a netlink port, or a task: a process' name and number, as long as it
 // lives.
-type culprits struct {
+type peerNames struct {
 	mu sync.Mutex
 	// ports has the answers of late, so that a burst costs one search, of which the last began at
 	// since.
@@ -23,7 +23,7 @@ type culprits struct {
 	since time.Time
 }
 
-func newCulprits() *culprits { return &culprits{} }
+func newPeerNames() *peerNames { return &peerNames{} }
 
 // forgetAfter is how long an answer is kept: ports and process numbers are used again.
 const forgetAfter = time.Second
@@ -33,7 +33,7 @@ const forgetAfter = time.Second
 // The kernel gives the first netlink socket of a process the process' number for its port, others a
 // number from 2^31 on (netlink_autobind); some libraries choose others. So, but for the first, the
 // socket is looked up.
-func (c *culprits) port(port uint32) string {
+func (c *peerNames) port(port uint32) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.since) > forgetAfter {
@@ -52,7 +52,7 @@ func (c *culprits) port(port uint32) string {
 }
 
 // task names the process of a thread, by the name that the kernel gave with it when it has ended.
-func (c *culprits) task(id int, name string) string {
+func (c *peerNames) task(id int, name string) string {
 	if id == 0 {
 		return name
 	}
