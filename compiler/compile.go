@@ -5,6 +5,8 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 
 	"pbr/compiler/layers"
@@ -27,6 +29,20 @@ type Compiler struct {
 	Form       layers.Form
 	doc        *policy.Document
 	classified *classification
+	last       compiled
+}
+
+// compiled is a compilation's result, and what it was for.
+type compiled struct {
+	machine  plan.Machine
+	down     Health
+	plan     *plan.Plan
+	problems policy.Diagnostics
+}
+
+// is reports whether a compilation for a machine and a health would have the same result.
+func (r *compiled) is(machine *plan.Machine, down Health) bool {
+	return (r.plan != nil || r.problems != nil) && maps.Equal(r.down, down) && reflect.DeepEqual(&r.machine, machine)
 }
 
 // New returns a compiler of a valid document, which must not change any more.
@@ -35,15 +51,32 @@ func New(doc *policy.Document) *Compiler { return &Compiler{doc: doc} }
 // Document is the one that is compiled.
 func (c *Compiler) Document() *policy.Document { return c.doc }
 
-// Compile does what the function of that name does.
+// Compile does what the function of that name does. Asked again for the same machine and health it
+// returns the same plan.
 func (c *Compiler) Compile(machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+	if c.last.is(&machine, down) {
+		return c.last.plan, c.last.problems
+	}
 	if c.classified == nil {
 		c.classified = classify(c.doc, c.Form)
 	}
-	return compile(c.doc, c.classified, machine, down)
+	want, problems := compile(c.doc, c.classified, machine, down)
+	machine.Links = maps.Clone(machine.Links) // the caller's, like down
+	c.last = compiled{machine, maps.Clone(down), want, problems}
+	return want, problems
 }
 
-func compile(doc *policy.Document, classified *classification, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+// Settings are what sysctl = true sets, whether the document has it or not.
+func (c *Compiler) Settings(machine plan.Machine, down Health) []plan.Sysctl {
+	doc := *c.doc
+	doc.Settings.Sysctl = true
+	all := newCompilation(&doc, machine, down)
+	all.addSysctls()
+	plan.Sort(all.out)
+	return all.out.Sysctls
+}
+
+func newCompilation(doc *policy.Document, machine plan.Machine, down Health) *compilation {
 	c := &compilation{
 		doc: doc, machine: machine, down: down,
 		mask:    doc.Settings.MarkMask,
@@ -59,6 +92,11 @@ func compile(doc *policy.Document, classified *classification, machine plan.Mach
 	for i := range doc.Lists {
 		c.lists[doc.Lists[i].Name] = &doc.Lists[i]
 	}
+	return c
+}
+
+func compile(doc *policy.Document, classified *classification, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
+	c := newCompilation(doc, machine, down)
 	if c.numbers = giveNumbers(doc); c.numbers == nil {
 		c.problem(doc.Settings.MarkMaskPos, policy.CodeMask, "pbr.mark-mask",
 			fmt.Sprintf("mark-mask %#08x has too few values for all uplinks and tables", c.mask), "use a mask with more bits")

@@ -132,7 +132,7 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, problems := compiler.Compile(f.doc, host, nil)
+	want, problems := f.compiled().Compile(host, nil)
 	if want == nil {
 		return nil, c.report(f, problems)
 	}

@@ -27,6 +27,16 @@ type policyFile struct {
 	text        *applied.Policy
 	doc         *policy.Document
 	diagnostics policy.Diagnostics
+	// compiler remembers, for this document, most of what compiling is; nil until it is asked for.
+	compiler *compiler.Compiler
+}
+
+// compiled returns the document's compiler.
+func (f *policyFile) compiled() *compiler.Compiler {
+	if f.compiler == nil {
+		f.compiler = compiler.New(f.doc)
+	}
+	return f.compiler
 }
 
 // load parses the policy file for a command that acts on it: errors only, warnings are check's. A
@@ -114,7 +124,7 @@ func (c command) compile(f *policyFile, host plan.Machine, down compiler.Health)
 	var p *plan.Plan
 	if !ds.HasErrors() {
 		var problems policy.Diagnostics
-		p, problems = compiler.Compile(f.doc, host, down)
+		p, problems = f.compiled().Compile(host, down)
 		ds = append(ds, problems...)
 	}
 	if err := c.report(f, ds); err != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"pbr/cmd/pbr/daemon"
-	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/kernel"
 )
@@ -16,7 +15,7 @@ func (c command) refuseNothing(f *policyFile, k *kernel.Kernel) error {
 	if len(f.doc.Uplinks) > 0 {
 		return nil
 	}
-	want, problems := compiler.Compile(f.doc, plan.Machine{}, nil)
+	want, problems := f.compiled().Compile(plan.Machine{}, nil)
 	if want == nil {
 		return c.report(f, problems)
 	}

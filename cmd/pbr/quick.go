@@ -25,7 +25,7 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 		return
 	}
 	s := &doctor.Subject{File: o.read.display}
-	s.Take(o.read.doc, host, nil)
+	s.TakeCompiled(o.read.compiled(), host, nil)
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
 	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(host), failed), !watched)
 	for _, f := range findings[:min(len(findings), quickShown)] {

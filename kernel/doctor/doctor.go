@@ -68,21 +68,23 @@ type Subject struct {
 
 // Take makes a valid policy the subject, for a machine and the uplinks that are down.
 func (s *Subject) Take(doc *policy.Document, host plan.Machine, down compiler.Health) {
-	want, problems := compiler.Compile(doc, host, down)
+	s.TakeCompiled(compiler.New(doc), host, down)
+}
+
+// TakeCompiled is Take for a policy that was compiled, as it remembers most of the work.
+func (s *Subject) TakeCompiled(c *compiler.Compiler, host plan.Machine, down compiler.Health) {
+	doc := c.Document()
+	want, problems := c.Compile(host, down)
 	if want == nil {
 		s.Problem = fmt.Sprintf("%s: %s", problems[0].Pos, problems[0].Message)
-		if anywhere, _ := compiler.Compile(doc, plan.Machine{}, nil); anywhere != nil {
+		if anywhere, _ := c.Compile(plan.Machine{}, nil); anywhere != nil {
 			s.Hint = problems[0].Hint
 		}
 		return
 	}
 	s.noCgroups = host.NoCgroups
 	s.Doc, s.Want, s.tap, s.tapReason = doc, want, host.Tap, host.TapReason
-	set := *doc
-	set.Settings.Sysctl = true
-	if all, _ := compiler.Compile(&set, host, down); all != nil {
-		s.Settings = all.Sysctls
-	}
+	s.Settings = c.Settings(host, down)
 }
 
 // Tables are the routing tables that the policy owns.
