@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
 	"github.com/miekg/dns"
@@ -187,25 +186,18 @@ func TestARPBelievesOnlyTheAnswer(t *testing.T) {
 	stranger := net.HardwareAddr{2, 0, 0, 0, 0, 9}
 	for _, row := range []struct {
 		name     string
-		op       arp.Operation
+		op       uint16
 		from, to netip.Addr
 		mac      net.HardwareAddr
 		believed bool
 	}{
-		{"another's answer", arp.OperationReply, netip.MustParseAddr("198.51.100.1"), own, router, false},
-		{"an answer to another's MAC", arp.OperationReply, asked, own, stranger, false},
-		{"an answer to another's address", arp.OperationReply, asked, netip.MustParseAddr("198.51.100.3"), router, false},
-		{"a question", arp.OperationRequest, asked, own, router, false},
-		{"the answer", arp.OperationReply, asked, own, router, true},
+		{"another's answer", arpReply, netip.MustParseAddr("198.51.100.1"), own, router, false},
+		{"an answer to another's MAC", arpReply, asked, own, stranger, false},
+		{"an answer to another's address", arpReply, asked, netip.MustParseAddr("198.51.100.3"), router, false},
+		{"a question", arpRequest, asked, own, router, false},
+		{"the answer", arpReply, asked, own, router, true},
 	} {
-		p, err := arp.NewPacket(row.op, ifi.HardwareAddr, row.from, row.mac, row.to)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := p.MarshalBinary()
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := arpMessage{operation: row.op, senderMAC: ifi.HardwareAddr, sender: row.from, targetMAC: row.mac, target: row.to}.marshal()
 		stop := repeat(t, func() error {
 			_, err := conn.WriteTo(b, &packet.Addr{HardwareAddr: router})
 			return err

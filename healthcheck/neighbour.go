@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/ipv6"
@@ -32,16 +31,9 @@ func (p *SocketProber) neighbour(ctx context.Context, c Config, target string) (
 		return 0, err
 	}
 	k := waitKey{from: dst, to: p.source(ctx, c, dst)}
-	request, err := arp.NewPacket(arp.OperationRequest, s.mac, k.to, make(net.HardwareAddr, len(s.mac)), dst)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotProbed, err)
-	}
-	b, err := request.MarshalBinary()
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotProbed, err)
-	}
+	request := arpMessage{operation: arpRequest, senderMAC: s.mac, sender: k.to, targetMAC: make(net.HardwareAddr, len(s.mac)), target: dst}
 	return s.waiters.exchange(ctx, k, func() error {
-		_, err := s.conn.WriteTo(b, &packet.Addr{HardwareAddr: bytes.Repeat([]byte{0xff}, len(s.mac))})
+		_, err := s.conn.WriteTo(request.marshal(), &packet.Addr{HardwareAddr: bytes.Repeat([]byte{0xff}, len(s.mac))})
 		return err
 	})
 }
@@ -98,11 +90,11 @@ func ethernet(c Config) (*net.Interface, error) {
 // takeARP looks at an ARP packet: only what was sent to us, in answer to what we asked, is an
 // answer.
 func (s *sharedSocket) takeARP(b []byte, now time.Time) {
-	var a arp.Packet
-	if err := a.UnmarshalBinary(b); err != nil || a.Operation != arp.OperationReply || !bytes.Equal(a.TargetHardwareAddr, s.mac) {
+	m, ok := parseARP(b)
+	if !ok || m.operation != arpReply || !bytes.Equal(m.targetMAC, s.mac) {
 		return
 	}
-	s.waiters.answer(waitKey{from: a.SenderIP, to: a.TargetIP}, reply{at: now})
+	s.waiters.answer(waitKey{from: m.sender, to: m.target}, reply{at: now})
 }
 
 // solicit sends a neighbour solicitation to the target's multicast group.
