@@ -17,10 +17,10 @@ func TestParsingIsBounded(t *testing.T) {
 		fmt.Fprintf(&lists, "l%d = [\"10.1.2.3\", \"10.%d.%d.0/24\"]\n", i, 2+i>>8, i&255)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"a key of 8,000 parts":            {strings.Repeat("a.", 7999) + "a = 1\n", "a key of more than 32 parts"},
-		"a header of 8,000 parts":         {"[" + strings.Repeat("a.", 7999) + "a]\n", "a key of more than 32 parts"},
+		"a key of 8,000 parts":            {strings.Repeat("a.", 7999) + "a = 1\n", "the key has more than 32 parts"},
+		"a header of 8,000 parts":         {"[" + strings.Repeat("a.", 7999) + "a]\n", "the key has more than 32 parts"},
 		"2,000 lists of a common address": {lists.String(), "more than 1000 pairs of lists share addresses"},
-		"UTF-16":                          {"\xff\xfea\x00", "save it as UTF-8"},
+		"UTF-16":                          {"\xff\xfea\x00", "the file is UTF-16"},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -33,10 +33,7 @@ func ParseExpectations(fsys fs.FS, name, display string, keys []string, lists ma
 		return nil, p.ds
 	}
 	tree, errs := tomltree.Parse(string(text))
-	for _, e := range errs {
-		p.errorf(p.pos(int32(e.Line), int32(e.Col)), codeSyntax, "", "", "%s", e.Message)
-	}
-	if len(errs) > 0 {
+	if p.syntax(errs); len(errs) > 0 {
 		return nil, p.ds
 	}
 	var out []Expectation

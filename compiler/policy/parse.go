@@ -1,11 +1,9 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
-
-	"github.com/BurntSushi/toml"
+	"slices"
 
 	"pbr/compiler/policy/internal/tomltree"
 )
@@ -77,25 +75,9 @@ func (p *parser) document() {
 	}
 	p.text = string(text)
 	tree, errs := tomltree.Parse(p.text)
-	broken := false
-	for _, e := range errs {
-		code, key := codeSyntax, ""
-		if e.Duplicate {
-			code, key = codeDuplicateKey, e.Key
-		} else {
-			broken = true
-		}
-		p.errorf(p.pos(int32(e.Line), int32(e.Col)), code, key, "", "%s", e.Message)
-	}
-	if broken {
+	if !p.syntax(errs) {
 		return // what follows from a file that is no TOML would only be confusing
 	}
-	verdict := judge(p.text) // what is left: our own reading bounds what the library's can cost
-	defer func() {
-		if err := <-verdict; err != nil && !p.ds.HasErrors() {
-			p.errorf(p.pos(int32(err.Position.Line), int32(err.Position.Col)), codeSyntax, "", "", "%s", err.Message)
-		}
-	}()
 	root := p.section(tree, "", "the policy file")
 	p.settings(root.table("pbr"))
 	p.check(root.table("check"))
@@ -117,25 +99,32 @@ func (p *parser) document() {
 	p.checkTemplate()
 }
 
-// judge asks the TOML library, beside our own reading, which alone knows every value's place: what
-// the library refuses is no TOML, whatever we made of it.
-func judge(text string) <-chan *toml.ParseError {
-	verdict := make(chan *toml.ParseError, 1)
-	go func() {
-		var values map[string]any
-		_, err := toml.Decode(text, &values)
-		var broken toml.ParseError
-		switch {
-		case errors.As(err, &broken):
-			verdict <- &broken
-		case err != nil:
-			verdict <- &toml.ParseError{Message: err.Error(), Position: toml.Position{Line: 1, Col: 1}}
-		default:
-			verdict <- nil
+// syntax reports what is no TOML, and what stands in the file twice. It reports whether the file can
+// be read all the same.
+func (p *parser) syntax(errs []tomltree.SyntaxError) (readable bool) {
+	readable = true
+	for _, e := range errs {
+		pos := p.pos(int32(e.Line), int32(e.Col))
+		if e.Duplicate {
+			p.errorf(pos, codeDuplicateKey, e.Key, duplicateHint(e), "%s", e.Message)
+			continue
 		}
-	}()
-	return verdict
+		p.errorf(pos, codeSyntax, "", e.Hint, "%s", e.Message)
+		readable = false
+	}
+	return readable
 }
+
+// duplicateHint says how to write several objects of a kind.
+func duplicateHint(e tomltree.SyntaxError) string {
+	if e.Header && slices.Contains(severally, e.Key) {
+		return "write [[" + e.Key + "]] for each of them"
+	}
+	return ""
+}
+
+// severally are the sections that may stand in a file several times.
+var severally = []string{"uplink", "table", "balance", "policy", "rule"}
 
 func (p *parser) wholeFile() Pos { return Pos{File: p.doc.File} }
 

@@ -26,8 +26,10 @@ type scanner struct {
 	path  []key  // scratch of the key being read
 	stack []Node // scratch of the arrays being read
 	depth int
-	root  *Fields
-	table *Fields // where key = value lines go
+	// resume tells that s.i is at a line that looks like the start of the next statement.
+	resume bool
+	root   *Fields
+	table  *Fields // where key = value lines go
 }
 
 // key is one part of a dotted key.
@@ -48,17 +50,19 @@ func Parse(src string) (*Fields, []SyntaxError) {
 		return s.root, s.errs
 	}
 	for s.skipBlank(); s.i < len(s.src); s.skipBlank() {
-		if !s.statement() || !s.endOfLine() {
+		if what, ok := s.statement(); !ok || !s.endOfLine(what) {
 			s.recover()
 		}
 	}
 	return s.root, s.errs
 }
 
+const saveAsUTF8 = "save the file as UTF-8"
+
 // invalidUTF8 reports the first bytes that are no UTF-8.
 func (s *scanner) invalidUTF8() {
 	if strings.HasPrefix(s.src, "\xff\xfe") || strings.HasPrefix(s.src, "\xfe\xff") {
-		s.fail(0, "the file is UTF-16; save it as UTF-8")
+		s.fail(0, saveAsUTF8, "the file is UTF-16")
 		return
 	}
 	for off, r := range s.src {
@@ -66,7 +70,7 @@ func (s *scanner) invalidUTF8() {
 			continue
 		}
 		if _, n := utf8.DecodeRuneInString(s.src[off:]); n <= 1 {
-			s.fail(off, "the file is not valid UTF-8 here")
+			s.fail(off, saveAsUTF8, "byte %#02x is no UTF-8", s.src[off])
 			return
 		}
 	}
@@ -93,11 +97,21 @@ func (s *scanner) at(off int) (line, col int32) {
 	return int32(s.line), int32(s.col)
 }
 
-// fail records an error and returns false.
-func (s *scanner) fail(off int, format string, args ...any) bool {
+// fail records an error, with what to write instead, and returns false.
+func (s *scanner) fail(off int, hint, format string, args ...any) bool {
 	line, col := s.at(off)
-	s.errs = append(s.errs, SyntaxError{Line: int(line), Col: int(col), Message: fmt.Sprintf(format, args...)})
+	s.errs = append(s.errs, SyntaxError{Line: int(line), Col: int(col), Message: fmt.Sprintf(format, args...), Hint: hint})
 	return false
+}
+
+// control records a control character, which only escapes can write.
+func (s *scanner) control(off int, where string) bool {
+	c := s.src[off]
+	hint := "delete it"
+	if where == "a string" {
+		hint = fmt.Sprintf(`delete it, or write "\u%04x" in double quotes`, c)
+	}
+	return s.fail(off, hint, "control character %q in %s", c, where)
 }
 
 // duplicate records that a key or table was there before.
@@ -150,15 +164,15 @@ func (s *scanner) comment() {
 		if c := text[j]; c < 0x20 && c != '\t' || c == 0x7f {
 			off := s.i + j
 			s.i += end
-			s.fail(off, "control character %q in a comment", c)
+			s.control(off, "a comment")
 			return
 		}
 	}
 	s.i += end
 }
 
-// endOfLine passes what may follow a statement on its line.
-func (s *scanner) endOfLine() bool {
+// endOfLine passes what may follow a statement on its line; what is the statement's last part.
+func (s *scanner) endOfLine(what string) bool {
 	s.skipSpace()
 	if s.i >= len(s.src) {
 		return true
@@ -174,7 +188,7 @@ func (s *scanner) endOfLine() bool {
 		s.comment()
 		return true
 	}
-	return s.fail(s.i, "%s after the end of the value; one key = value a line", s.found())
+	return s.fail(s.i, "go on in a new line", "%s after the end of the %s", s.found(), what)
 }
 
 // found names what stands at the current place, for messages.
@@ -192,9 +206,13 @@ func (s *scanner) found() string {
 }
 
 // recover passes the rest of a broken statement: up to the next line that looks like the start of
-// one.
+// one. A line that was found to be the next statement's is not passed.
 func (s *scanner) recover() {
 	s.depth, s.stack = 0, s.stack[:0]
+	if s.resume {
+		s.resume = false
+		return
+	}
 	for s.i < len(s.src) {
 		end := strings.IndexByte(s.src[s.i:], '\n')
 		if end < 0 {
@@ -206,6 +224,18 @@ func (s *scanner) recover() {
 			return
 		}
 	}
+}
+
+// neverClosed records an array or an inline table that goes on where the file ends or another
+// statement begins, if it does. Keys do not tell: an inline table has lines of them, too.
+func (s *scanner) neverClosed(start int, what, end string) bool {
+	line := strings.LastIndexByte(s.src[:s.i], '\n') + 1
+	if s.i < len(s.src) && (line <= start || strings.Trim(s.src[line:s.i], " \t") != "" || !looksLikeStart(s.src[line:]) || end == "}" && s.peek() != '[') {
+		return false
+	}
+	s.fail(start, fmt.Sprintf("close it with %q", end), "the %s that starts here is never closed", what)
+	s.resume = true
+	return true
 }
 
 // looksLikeStart reports whether a line starts with a [header] alone on it, or with a bare key and

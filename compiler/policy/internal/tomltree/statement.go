@@ -1,5 +1,7 @@
 package tomltree
 
+import "fmt"
+
 // isBare has the bytes of bare keys.
 var isBare = func() (t [256]bool) {
 	for c := range t {
@@ -8,12 +10,12 @@ var isBare = func() (t [256]bool) {
 	return t
 }()
 
-// statement reads a [header], a [[header]] or a key = value.
-func (s *scanner) statement() bool {
+// statement reads a [header], a [[header]] or a key = value; what is how it ends.
+func (s *scanner) statement() (what string, ok bool) {
 	if s.peek() == '[' {
-		return s.header()
+		return "header", s.header()
 	}
-	return s.keyValue(s.table)
+	return "value", s.keyValue(s.table)
 }
 
 // header reads [a.b] or [[a.b]] and makes its table the current one.
@@ -34,7 +36,7 @@ func (s *scanner) header() bool {
 	}
 	for range end {
 		if s.peek() != ']' {
-			return s.fail(s.i, "%s in a table header; it ends with %q", s.found(), end)
+			return s.fail(s.i, fmt.Sprintf("close it with %q", end), "%s in a table header", s.found())
 		}
 		s.i++
 	}
@@ -52,7 +54,7 @@ func (s *scanner) open(line, col int32, array bool) {
 			f = at.add(Field{Key: k.name, Line: k.line, Col: k.col, Value: Node{Kind: Table, Line: line, Col: col, Fields: sub}})
 		}
 		if at = s.into(at, f); at == nil {
-			s.duplicate(k, "%q is a value, it cannot hold a table", k.name)
+			s.duplicate(k, "%q is a value and cannot hold a table", k.name)
 			return
 		}
 	}
@@ -77,6 +79,7 @@ func (s *scanner) open(line, col int32, array bool) {
 		sub.Line, sub.Col, sub.origin = line, col, explicit
 	default:
 		s.duplicate(k, "%q is defined twice, first at line %d", k.name, f.Line)
+		s.errs[len(s.errs)-1].Header = true
 	}
 	s.table = sub
 }
@@ -113,10 +116,10 @@ func (s *scanner) keyPath() bool {
 				return false
 			}
 		default:
-			return s.fail(s.i, "%s where a key should be", s.found())
+			return s.fail(s.i, keyHint(c), "%s where a key should be", s.found())
 		}
 		if len(s.path) == maxParts {
-			return s.fail(s.i, "a key of more than %d parts", maxParts)
+			return s.fail(s.i, "", "the key has more than %d parts", maxParts)
 		}
 		s.path = append(s.path, key{name, line, col})
 		s.skipSpace()
@@ -127,13 +130,26 @@ func (s *scanner) keyPath() bool {
 	}
 }
 
+// keyHint guesses what was meant by something that begins no key.
+func keyHint(c byte) string {
+	if c >= 0x80 {
+		return "write keys of other characters than letters, digits, _ and - in double quotes"
+	}
+	return ""
+}
+
 // keyValue reads key = value into table.
 func (s *scanner) keyValue(table *Fields) bool {
 	if !s.keyPath() {
 		return false
 	}
 	if s.peek() != '=' {
-		return s.fail(s.i, `%s after the key %q; "=" and a value should follow`, s.found(), s.path[len(s.path)-1].name)
+		name := s.path[len(s.path)-1].name
+		hint := keyHint(s.peek())
+		if hint == "" && name != "" {
+			hint = "write " + name + " = value"
+		}
+		return s.fail(s.i, hint, "%s after the key %q", s.found(), name)
 	}
 	s.i++
 	s.skipSpace()

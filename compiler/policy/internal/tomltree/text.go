@@ -1,10 +1,14 @@
 package tomltree
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
+
+func closeWith(quote byte) string { return fmt.Sprintf("close it with %c", quote) }
 
 // oneLineString reads "basic" or 'literal'. Without escapes the result shares the file's memory.
 func (s *scanner) oneLineString(quote byte) (string, bool) {
@@ -19,12 +23,12 @@ func (s *scanner) oneLineString(quote byte) (string, bool) {
 		case c == '\\' && quote == '"':
 			return s.escaped(start, j)
 		case c == '\n' || c == '\r':
-			return "", s.fail(start, "the string that starts here is not closed on its line")
+			return "", s.fail(start, closeWith(quote), "the string that starts here is not closed on its line")
 		case c < 0x20 && c != '\t' || c == 0x7f:
-			return "", s.fail(j, "control character %q in a string", c)
+			return "", s.control(j, "a string")
 		}
 	}
-	return "", s.fail(start, "the string that starts here is never closed")
+	return "", s.fail(start, closeWith(quote), "the string that starts here is never closed")
 }
 
 // escaped reads the rest of a basic string, from its first backslash on.
@@ -42,15 +46,15 @@ func (s *scanner) escaped(start, from int) (string, bool) {
 				return "", false
 			}
 		case c == '\n' || c == '\r':
-			return "", s.fail(start, "the string that starts here is not closed on its line")
+			return "", s.fail(start, closeWith('"'), "the string that starts here is not closed on its line")
 		case c < 0x20 && c != '\t' || c == 0x7f:
-			return "", s.fail(s.i, "control character %q in a string", c)
+			return "", s.control(s.i, "a string")
 		default:
 			b.WriteByte(c)
 			s.i++
 		}
 	}
-	return "", s.fail(start, "the string that starts here is never closed")
+	return "", s.fail(start, closeWith('"'), "the string that starts here is never closed")
 }
 
 // plainEscapes are the escapes that stand for one character.
@@ -59,7 +63,7 @@ var plainEscapes = map[byte]byte{'b': '\b', 't': '\t', 'n': '\n', 'f': '\f', 'r'
 // escape reads one escape sequence.
 func (s *scanner) escape(b *strings.Builder) bool {
 	if s.i+1 >= len(s.src) {
-		return s.fail(s.i, "the file ends after a backslash")
+		return s.fail(s.i, "", "the file ends after a backslash")
 	}
 	c := s.src[s.i+1]
 	if plain, ok := plainEscapes[c]; ok {
@@ -69,7 +73,15 @@ func (s *scanner) escape(b *strings.Builder) bool {
 	}
 	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[c]
 	if digits == 0 {
-		return s.fail(s.i, `"\%c" is no escape; a backslash itself is written "\\"`, c)
+		hint := `write a backslash as \\, or put the text in single quotes`
+		switch r, _ := utf8.DecodeRuneInString(s.src[s.i+1:]); {
+		case r == '\n' || r == '\r':
+			return s.fail(s.i, hint, "the line ends after a backslash")
+		case unicode.IsPrint(r):
+			return s.fail(s.i, hint, `invalid escape \%c`, r)
+		default:
+			return s.fail(s.i, hint, "a backslash before %q", r)
+		}
 	}
 	if end := s.i + 2 + digits; end <= len(s.src) {
 		v, err := strconv.ParseUint(s.src[s.i+2:end], 16, 32)
@@ -79,7 +91,7 @@ func (s *scanner) escape(b *strings.Builder) bool {
 			return true
 		}
 	}
-	return s.fail(s.i, `"\%c" needs %d hexadecimal digits of a Unicode character`, c, digits)
+	return s.fail(s.i, fmt.Sprintf(`write \%c and %d hexadecimal digits of a Unicode character`, c, digits), `invalid escape \%c`, c)
 }
 
 // multiLineString reads a string between three quotes.
@@ -113,13 +125,13 @@ func (s *scanner) multiLineString(quote byte) (string, bool) {
 				return "", false
 			}
 		case c < 0x20 && c != '\t' && c != '\n' && !strings.HasPrefix(s.src[s.i:], "\r\n") || c == 0x7f:
-			return "", s.fail(s.i, "control character %q in a string", c)
+			return "", s.control(s.i, "a string")
 		default:
 			b.WriteByte(c)
 			s.i++
 		}
 	}
-	return "", s.fail(start, "the string that starts here is never closed")
+	return "", s.fail(start, fmt.Sprintf("close it with %s", s.src[start:start+3]), "the string that starts here is never closed")
 }
 
 // lineContinuation passes a backslash at a line's end and all space after it.

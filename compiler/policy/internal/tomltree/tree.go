@@ -1,10 +1,13 @@
-// Package tomltree reads TOML (1.0, and 1.1's multi-line inline tables) into a tree whose every
-// key, value and array element knows its line and column, at a speed that lets a policy file
-// hold a hundred thousand entries. It finds all syntax errors of a file, not only the first.
+// Package tomltree reads TOML 1.1 into a tree whose every key, value and array element knows its
+// line and column, at a speed that lets a policy file hold a hundred thousand entries. It finds all
+// syntax errors of a file, not only the first.
+//
+// It is the only judge of what is TOML: tests hold it to the corpus of toml-test and, by fuzzing, to
+// BurntSushi/toml, which is the stricter reader nowhere. Beyond TOML it bounds what one value may
+// nest and what one key may chain, so that no file exhausts the stack.
 package tomltree
 
 import (
-	"math"
 	"strconv"
 	"strings"
 )
@@ -58,16 +61,6 @@ type Node struct {
 // Int returns an Integer's value.
 func (n *Node) Int() int64 {
 	v, _ := strconv.ParseInt(strings.ReplaceAll(strings.TrimPrefix(n.Text, "+"), "_", ""), 0, 64)
-	return v
-}
-
-// Float returns a Float's value.
-func (n *Node) Float() float64 {
-	text := strings.ReplaceAll(n.Text, "_", "")
-	if strings.HasSuffix(text, "nan") {
-		return math.NaN() // strconv knows no signed one
-	}
-	v, _ := strconv.ParseFloat(text, 64)
 	return v
 }
 
@@ -145,9 +138,10 @@ func (f *Fields) add(field Field) *Field {
 // SyntaxError is one place where the text is not TOML.
 type SyntaxError struct {
 	Line, Col int
-	Message   string
+	// Message says what is wrong, Hint what to write instead; a hint may be empty.
+	Message, Hint string
 	// Duplicate is set when the text is well formed and only repeats a key or a table: Key. The
-	// first one counts.
-	Duplicate bool
-	Key       string
+	// first one counts. Header is set if a [header] does.
+	Duplicate, Header bool
+	Key               string
 }

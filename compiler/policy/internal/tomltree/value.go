@@ -1,6 +1,9 @@
 package tomltree
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +45,7 @@ func (s *scanner) value() (Node, bool) {
 // enter goes one level down, not too deep.
 func (s *scanner) enter() bool {
 	if s.depth == maxDepth {
-		return s.fail(s.i, "values are nested more than %d deep", maxDepth)
+		return s.fail(s.i, "", "values are nested more than %d deep", maxDepth)
 	}
 	s.depth++
 	return true
@@ -58,7 +61,8 @@ func (s *scanner) array() (*[]Node, bool) {
 			break
 		}
 		if s.i >= len(s.src) {
-			return nil, s.fail(start, `the array that starts here is never closed by "]"`)
+			s.neverClosed(start, "array", "]")
+			return nil, false
 		}
 		v, ok := s.value()
 		if !ok {
@@ -73,7 +77,8 @@ func (s *scanner) array() (*[]Node, bool) {
 		case c == ',':
 			s.i++
 		case c != ']' && s.i < len(s.src):
-			return nil, s.fail(s.i, `%s in an array; elements are separated by ","`, s.found())
+			s.between(start, "array", "]", "elements")
+			return nil, false
 		}
 	}
 	s.i++
@@ -92,7 +97,8 @@ func (s *scanner) inlineTable(f *Fields) bool {
 			break
 		}
 		if s.i >= len(s.src) {
-			return s.fail(start, `the table that starts here is never closed by "}"`)
+			s.neverClosed(start, "inline table", "}")
+			return false
 		}
 		if !s.keyValue(f) {
 			return false
@@ -102,12 +108,20 @@ func (s *scanner) inlineTable(f *Fields) bool {
 		case c == ',':
 			s.i++
 		case c != '}' && s.i < len(s.src):
-			return s.fail(s.i, `%s in an inline table; keys are separated by ","`, s.found())
+			s.between(start, "inline table", "}", "keys")
+			return false
 		}
 	}
 	s.i++
 	closeDotted(f)
 	return true
+}
+
+// between records what stands where a comma or the end should.
+func (s *scanner) between(start int, what, end, parts string) {
+	if !s.neverClosed(start, what, end) {
+		s.fail(s.i, fmt.Sprintf(`separate %s with ","`, parts), "%s in an %s", s.found(), what)
+	}
 }
 
 // closeDotted makes the tables of dotted keys in braces as complete as the braces.
@@ -138,19 +152,42 @@ func (s *scanner) scalar(n *Node) bool {
 	if n.Kind = scalarKind(text); n.Kind != 0 {
 		return true
 	}
-	switch {
-	case text == "":
-		return s.fail(start, "%s where a value should be", s.found())
-	case text == "yes" || text == "on":
-		return s.fail(start, "%q is no value; write true", text)
-	case text == "no" || text == "off":
-		return s.fail(start, "%q is no value; write false", text)
-	case isInteger(strings.TrimLeft(text, "0")):
-		return s.fail(start, "%q is no value; a number does not start with 0", text)
-	case text == "True" || text == "TRUE" || text == "False" || text == "FALSE":
-		return s.fail(start, "%q is no value; write %s", text, strings.ToLower(text))
+	return s.badScalar(start, text)
+}
+
+// badScalar says what is wrong with a bare word that is no value. It takes the whole word.
+func (s *scanner) badScalar(start int, text string) bool {
+	if text == "" {
+		hint := "write a value, as true, 53 or \"text\""
+		if strings.HasPrefix(s.src[start:], "“") || strings.HasPrefix(s.src[start:], "”") || strings.HasPrefix(s.src[start:], "‘") {
+			hint = `write straight quotes: "`
+		}
+		return s.fail(start, hint, "%s where a value should be", s.found())
 	}
-	return s.fail(start, "%q is no value; text stands in double quotes", text)
+	if end := strings.IndexAny(s.src[s.i:], " \t\r\n,]}#\"'"); end > 0 {
+		text = s.src[start : s.i+end]
+	}
+	return s.fail(start, scalarHint(text), "invalid value %q", text)
+}
+
+// scalarHint guesses what was meant by a bare word.
+func scalarHint(text string) string {
+	number := strings.ToLower(strings.ReplaceAll(text, "_", ""))
+	digits := strings.TrimLeft(number, "+-")
+	value, err := strconv.ParseUint(digits, 0, 64)
+	switch lower := strings.ToLower(text); {
+	case lower == "yes" || lower == "on" || lower == "true":
+		return "write true"
+	case lower == "no" || lower == "off" || lower == "false":
+		return "write false"
+	case len(digits) > 1 && digits[0] == '0' && isInteger(strings.TrimLeft(digits, "0")):
+		return "write " + strings.TrimLeft(digits, "0") + ": a number does not start with 0"
+	case err == nil && value <= math.MaxInt64:
+		return "write " + strings.TrimSuffix(number, digits) + strconv.FormatUint(value, 10)
+	case err == nil || errors.Is(err, strconv.ErrRange):
+		return "write a number from -9223372036854775808 to 9223372036854775807"
+	}
+	return `put text in double quotes: "` + text + `"`
 }
 
 func isScalar(c byte) bool { return isBare[c] || c == '+' || c == '.' || c == ':' }
@@ -226,8 +263,18 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' ||
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// isFloat reports whether t is a float: digits on both sides of a point, an exponent, inf or nan.
+// isFloat reports whether t is a float that fits 64 bits.
 func isFloat(t string) bool {
+	if !looksLikeFloat(t) {
+		return false
+	}
+	_, err := strconv.ParseFloat(strings.ReplaceAll(t, "_", ""), 64)
+	return !errors.Is(err, strconv.ErrRange) // signed nan is no error of TOML's
+}
+
+// looksLikeFloat reports whether t is written as a float: digits on both sides of a point, an
+// exponent, inf or nan.
+func looksLikeFloat(t string) bool {
 	if t[0] == '+' || t[0] == '-' {
 		t = t[1:]
 	}
@@ -261,17 +308,52 @@ func isDigits(t string) bool {
 	return true
 }
 
-// isDatetime reports whether t is a date, a time, or both.
+// isDatetime reports whether t is a date, a time, or both, by RFC 3339 with seconds optional.
 func isDatetime(t string) bool {
-	if colon := strings.IndexByte(t, ':'); len(t) < 5 || !isDigit(t[0]) || colon != -1 && colon != 2 && colon != 13 {
-		return false // the layouts below also take hours of one digit
+	if len(t) < 10 || t[4] != '-' {
+		rest, ok := cutTime(t)
+		return ok && rest == ""
 	}
-	t = strings.ToUpper(strings.Replace(t, " ", "T", 1))
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02", "15:04:05",
-		"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "15:04"} {
-		if _, err := time.Parse(layout, t); err == nil {
-			return true
-		}
+	if _, err := time.Parse(time.DateOnly, t[:10]); err != nil {
+		return false
 	}
-	return false
+	if t = t[10:]; t == "" {
+		return true
+	}
+	if t[0] != 'T' && t[0] != 't' && t[0] != ' ' {
+		return false
+	}
+	rest, ok := cutTime(t[1:])
+	return ok && isOffset(rest)
+}
+
+// cutTime passes HH:MM, HH:MM:SS or HH:MM:SS.FRACTION.
+func cutTime(t string) (rest string, ok bool) {
+	if len(t) < 5 || !below(t, 24) || t[2] != ':' || !below(t[3:], 60) {
+		return t, false
+	}
+	if t = t[5:]; t == "" || t[0] != ':' {
+		return t, true
+	}
+	if len(t) < 3 || !below(t[1:], 60) {
+		return t, false
+	}
+	if t = t[3:]; t == "" || t[0] != '.' {
+		return t, true
+	}
+	rest = strings.TrimLeft(t[1:], "0123456789")
+	return rest, len(rest) < len(t)-1
+}
+
+// isOffset reports whether t is nothing, Z, or the distance from UTC.
+func isOffset(t string) bool {
+	if t == "" || t == "Z" || t == "z" {
+		return true
+	}
+	return len(t) == 6 && (t[0] == '+' || t[0] == '-') && below(t[1:], 24) && t[3] == ':' && below(t[4:], 60)
+}
+
+// below reports whether t begins with a number of two digits below limit.
+func below(t string, limit int) bool {
+	return len(t) >= 2 && isDigit(t[0]) && isDigit(t[1]) && int(t[0]-'0')*10+int(t[1]-'0') < limit
 }
