@@ -87,7 +87,7 @@ func (c *compilation) addTunnelChain() {
 }
 
 // outOfState classifies packets that belong to no connection, where a policy keeps some in a strict
-// table or refuses them: unmarked they would leave by default.
+// table or refuses them: unmarked they would leave through default.
 func (c *compilation) outOfState(first string) []plan.ChainRule {
 	if len(strictUplinks(c.doc)) == 0 && !policy.Refuses(c.doc) {
 		return nil
@@ -137,8 +137,8 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 }
 
 // answersByPrimary reports whether answers to unmarked connections from default's primary uplink
-// leave by it for certain: a stateless rule, or a route of default to some network, could send them
-// elsewhere.
+// leave through it for certain: a stateless rule, or a route of default to some network, could send
+// them elsewhere.
 func (c *compilation) answersByPrimary() bool {
 	return c.doc.Default != nil && len(c.doc.Rules) == 0 && !slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })
 }

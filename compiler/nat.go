@@ -19,7 +19,7 @@ func (c *compilation) translates() bool {
 	})
 }
 
-// addNAT adds source NAT for new connections that leave by an uplink.
+// addNAT adds source NAT for new connections that leave through an uplink.
 func (c *compilation) addNAT() {
 	var rules, last []plan.ChainRule
 	if c.steersLocal() {

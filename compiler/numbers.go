@@ -18,7 +18,7 @@ const firstTable = 112000
 const maxNumbers = 1<<20 - 1
 
 // strictSuffix names the strict variant of a table: the second pinned table of an uplink, for
-// connections that came by a strict table or policy and must not fall through, and that of a
+// connections that arrived on a strict table or policy and must not fall through, and that of a
 // [[table]] which a strict policy balances over. A user's name cannot contain "/".
 const strictSuffix = "/strict"
 

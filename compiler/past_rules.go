@@ -55,7 +55,7 @@ func Refuses(doc *policy.Document, r *policy.Rule) bool {
 func (c *compilation) pastRules() uint32 { return c.numbers.mark(plan.DefaultName) }
 
 // keepsPastRules reports whether connections carry default's mark: those that a policy leaves to
-// default and that leave by no uplink, so that they are not pinned. Else only main's specific
+// default and that leave through no uplink, so that they are not pinned. Else only main's specific
 // routes lead them there, before any rule.
 func (c *compilation) keepsPastRules() bool {
 	return c.pastRules() != 0 && leavesToDefault(c.doc) && (c.doc.Default == nil || c.doc.Settings.MainFirst != policy.MainFirstSpecific)

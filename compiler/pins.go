@@ -91,7 +91,7 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 	return rules
 }
 
-// addLookupOnlyPins adds the map for unmarked connections that leave by an uplink of a
+// addLookupOnlyPins adds the map for unmarked connections that leave through an uplink of a
 // lookup-only-in-table rule: once pinned, only a strict pin keeps what the rule asks for.
 func (c *compilation) addLookupOnlyPins() {
 	s := plan.Set{Name: mapPinRule, Type: plan.TypeIfname, Map: true, Comment: "interface: the uplink to pin to, strictly, if a rule led there"}

@@ -82,7 +82,7 @@ func (c *compilation) addReversePath() {
 func (c *compilation) strictReverse() bool { return c.doc.Settings.ReversePath == policy.ReverseStrict }
 
 // addStrictSource adds the chain that drops packets whose source has no route back by the interface
-// that they came by. For an uplink that is its own table, as for the answers.
+// that they arrived on. For an uplink that is its own table, as for the answers.
 func (c *compilation) addStrictSource() {
 	s := plan.Set{Name: mapReverse, Type: plan.TypeIfname, Map: true, Comment: "interface of an uplink: whether its table leads back"}
 	for i := range c.doc.Uplinks {
@@ -115,7 +115,7 @@ func (c *compilation) judgeSource(matches ...plan.Match) []plan.ChainRule {
 }
 
 // addReverseSysctls adds the settings by which the kernel spares its own check, on every interface
-// that traffic arrives by. The kernel takes the greater of all and the interface.
+// that traffic arrives on. The kernel takes the greater of all and the interface.
 func (c *compilation) addReverseSysctls(set func(value, path string, args ...any)) {
 	set("1", "net/ipv4/conf/all/accept_local")
 	set("0", "net/ipv4/conf/all/rp_filter")

@@ -66,7 +66,7 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 	}
 	for _, network := range c.machine.Connected {
 		if familyOf(network.Addr()) == family {
-			// Not by a default route: a network whose interface is down must not leave by an
+			// Not by a default route: a network whose interface is down must not leave through an
 			// uplink.
 			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, first)
 		}

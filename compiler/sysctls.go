@@ -42,7 +42,7 @@ func (c *compilation) addSysctls() {
 		}
 		if !c.reversed() {
 			set("0", "net/ipv4/conf/%s/accept_local", u.Interface)
-			// Loose: a reply to a marked packet may arrive by an uplink that main would not use.
+			// Loose: a reply to a marked packet may arrive on an uplink that main would not use.
 			set("2", "net/ipv4/conf/%s/rp_filter", u.Interface)
 		}
 		set("1", "net/ipv4/conf/%s/src_valid_mark", u.Interface)

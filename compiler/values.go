@@ -171,7 +171,7 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 }
 
 // fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic.
-// Packets that arrive by an uplink never come here, so an absent from needs no match.
+// Packets that arrive on an uplink never come here, so an absent from needs no match.
 func (c *classifier) fromAlternatives(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	var names []item

@@ -55,7 +55,7 @@ type chaos struct {
 // Whatever happens at once on a router, one apply puts it right: programs are killed, policies
 // tried, confirmed and undone, uplinks ordered up and down, links and addresses come and go, others
 // delete what is pbr's, and the disk below /run/pbr is full. Others' state stays byte for byte, and
-// no strict connection leaves by another uplink but while others' deletion is not repaired.
+// no strict connection leaves through another uplink but while others' deletion is not repaired.
 func TestChaos(t *testing.T) {
 	t.Parallel()
 	c := newChaos(t)

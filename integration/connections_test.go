@@ -186,7 +186,7 @@ func TestConnectionsOfAnotherPolicy(t *testing.T) {
 	}
 }
 
-// A connection from outside belongs to the uplink that it came by.
+// A connection from outside belongs to the uplink that it arrived on.
 func TestConnectionsFromOutside(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)

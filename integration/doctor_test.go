@@ -254,7 +254,7 @@ func TestDoctorWithoutPrivilege(t *testing.T) {
 	t.Parallel()
 	r := newRouter(lab.New(t).Host("router"))
 	res := r.Exec("setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set", "-all", pbrPath, "--config", "/nowhere.toml", "doctor")
-	for _, want := range []string{"kernel features", "nftables of others", "run pbr doctor as root", "ip_forward", "is for root, and this is not root"} {
+	for _, want := range []string{"kernel features", "nftables of others", "run pbr doctor as root", "ip_forward", "can only be read by root"} {
 		if !strings.Contains(res.Stdout, want) {
 			t.Errorf("%q is missing: exit status %d\n%s%s", want, res.Code, res.Stdout, res.Stderr)
 		}

@@ -175,9 +175,9 @@ func (p *property) disagreement(s *sent, a *explained, marks map[string]uint32) 
 	return ""
 }
 
-// sources counts the addresses that a packet may have as it leaves by an interface. A sender on the
-// router that has none yet gets one of a route of equal distance, though main's route decides where
-// the packet then goes.
+// sources counts the addresses that a packet may have as it leaves through an interface. A sender
+// on the router that has none yet gets one of a route of equal distance, though main's route
+// decides where the packet then goes.
 func (p *property) sources(s *sent, dev string) int {
 	addrs := map[netip.Addr]bool{}
 	for _, w := range p.eval().First(s.packet) {

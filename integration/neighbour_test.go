@@ -57,7 +57,7 @@ var planted = map[string][]struct {
 	"ip6tables -m rpfilter": {
 		{func(r *router) {
 			r.Run("ip6tables", "-t", "raw", "-A", "PREROUTING", "-m", "rpfilter", "--invert", "-j", "DROP")
-		}, []string{"fail", "ip6 raw PREROUTING", "IPv6 packets", "answers that arrive by isp2 are lost"}},
+		}, []string{"fail", "ip6 raw PREROUTING", "IPv6 packets", "answers that arrive on isp2 are lost"}},
 	},
 }
 
@@ -77,7 +77,7 @@ func TestDoctorKnowsItsNeighbours(t *testing.T) {
 	}
 }
 
-// firewalld drops IPv6 answers that arrive by another uplink than default's, doctor says so, and
+// firewalld drops IPv6 answers that arrive on another uplink than default's, doctor says so, and
 // what it advises helps.
 func TestDoctorOnFirewalld(t *testing.T) {
 	t.Parallel()
@@ -95,7 +95,7 @@ dbus-daemon --system --nofork --nopidfile &
 until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done
 exec firewalld --nofork --nopid --system-config %s
 `, p.dir))
-	p.finds("fail", "firewalld", "(fib saddr . iif oif missing) drops IPv6 packets", "answers that arrive by isp2 are lost", "IPv6_rpfilter=loose", "systemctl restart firewalld")
+	p.finds("fail", "firewalld", "(fib saddr . iif oif missing) drops IPv6 packets", "answers that arrive on isp2 are lost", "IPv6_rpfilter=loose", "systemctl restart firewalld")
 }
 
 // The rules and addresses of keepalived, and the rules and routes of FRR, are found and named.

@@ -7,7 +7,7 @@ import (
 )
 
 // Two special handlings and a default: marked at the first packet, first match wins, downloads
-// never marked, connections from outside answered by the line they came by.
+// never marked, connections from outside answered by the line they arrived on.
 func TestNetworkHandlings(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "1-handlings", lab.Spec{

@@ -10,7 +10,7 @@ import (
 )
 
 // Rules with priorities: a host before its network, lookup, lookup-only-in-table, drop, prohibit.
-// What leaves by isp2 is pinned to it strictly, because one of the rules allows no other way.
+// What leaves through isp2 is pinned to it strictly, because one of the rules allows no other way.
 func TestNetworkStatelessRules(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t, "3-stateless-rules", lab.Spec{

@@ -117,11 +117,11 @@ func lastLine(text string) string {
 func (p *programs) leavesBy(when, group, first, isp string) {
 	p.t.Helper()
 	if by := p.leaves(group, first); by != isp {
-		p.t.Errorf("%s: %s leaves by %q, not %q", when, group, by, isp)
+		p.t.Errorf("%s: %s leaves through %q, not %q", when, group, by, isp)
 	}
 }
 
-// Programs leave by the way of their policy before, during and after a restart.
+// Programs leave through the way of their policy before, during and after a restart.
 func TestProgramsLeave(t *testing.T) {
 	t.Parallel()
 	p := newPrograms(t)

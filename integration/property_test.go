@@ -477,8 +477,8 @@ func (p *property) laterPackets(open []*sent) {
 // outsideConnections is how many connections each provider opens to hosts of the LAN.
 const outsideConnections = 4
 
-// fromOutside opens connections from the providers; the answers have to leave by the uplink that
-// they came by.
+// fromOutside opens connections from the providers; the answers have to leave through the uplink
+// that they arrived on.
 func (p *property) fromOutside() {
 	p.t.Helper()
 	var in []*sent

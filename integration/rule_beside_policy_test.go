@@ -134,7 +134,7 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 	if out := r.pbr("apply").Stderr; !strings.Contains(out, "problem: src_valid_mark") || !strings.Contains(out, problem) {
 		t.Errorf("apply: %s", out)
 	}
-	if out := r.pbr("check", "--live").Stderr; !strings.Contains(out, told) || !strings.Contains(out, "arrive by wan1, wan2") {
+	if out := r.pbr("check", "--live").Stderr; !strings.Contains(out, told) || !strings.Contains(out, "arrive on wan1, wan2") {
 		t.Errorf("check --live: %s", out)
 	}
 	if out := r.pbr("doctor"); out.Code != 1 || !strings.Contains(out.Stdout, problem) {

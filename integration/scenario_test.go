@@ -252,8 +252,8 @@ type inbound struct {
 	by string
 }
 
-// checkInbound opens connections from outside; each is answered only if the answer leaves by the
-// line it came by.
+// checkInbound opens connections from outside; each is answered only if the answer leaves through
+// the line it arrived on.
 func (s *scenario) checkInbound(rows []inbound) {
 	s.t.Helper()
 	for _, r := range rows {

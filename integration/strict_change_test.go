@@ -8,8 +8,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// A connection of a strict table never leaves by default, also when the policy changes under it:
-// when its uplink gets another name, or the marks another mask.
+// A connection of a strict table never leaves through default, also when the policy changes under
+// it: when its uplink gets another name, or the marks another mask.
 func TestStrictSurvivesChanges(t *testing.T) {
 	t.Parallel()
 	const strict = `

@@ -9,8 +9,8 @@ import (
 )
 
 // A connection that a rule led to a strict table stays there: when its link goes and nobody
-// watches, it is unreachable, and leaves by no other uplink. Masquerade would end it by itself;
-// static source NAT, and none, do not.
+// watches, it is unreachable, and leaves through no other uplink. Masquerade would end it by
+// itself; static source NAT, and none, do not.
 func TestRuleToStrictTable(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"198.51.100.2", "none"} {

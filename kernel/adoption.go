@@ -8,16 +8,17 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// tableMade reports whether a plan's table is about to be made, or made whole again: connections
-// may then be there that it never saw. last is the ruleset that the last apply left, as far as that
-// is known.
+// tableMade reports whether an apply is about to create a plan's table, or to restore its chains:
+// connections that the table never saw may exist then. last is the ruleset that the last apply
+// left, as far as it is known.
 func tableMade(have, want, last *plan.Ruleset) bool {
 	if want.Empty() {
 		return false
 	}
 	for i := range want.Chains {
 		c := &want.Chains[i]
-		// A plan always has these, so that somebody took them away; the others may come by an edit.
+		// Every plan has these chains, so if they are missing somebody removed them; others may be
+		// new in this plan.
 		if c.Hook != "" && c.Kind != "nat" && c.Hook != "forward" && c.Hook != "input" && rulesOf(have, c.Name) == 0 {
 			return true
 		}
@@ -33,7 +34,7 @@ func tableMade(have, want, last *plan.Ruleset) bool {
 	return false
 }
 
-// rulesOf returns how many rules a chain has.
+// rulesOf returns the number of rules of a chain.
 func rulesOf(r *plan.Ruleset, chain string) int {
 	for i := range r.Chains {
 		if r.Chains[i].Name == chain {
@@ -43,11 +44,12 @@ func rulesOf(r *plan.Ruleset, chain string) int {
 	return 0
 }
 
-// answersPriority is that of mangle (linux/netfilter_ipv4.h): after conntrack, and before any
-// translation of destinations.
+// answersPriority is that of mangle (linux/netfilter_ipv4.h): after conntrack, and before
+// destination NAT.
 const answersPriority = -150
 
-// withoutAnswers returns a ruleset that drops what would begin a connection with one of the tuples.
+// withoutAnswers returns a ruleset that drops packets which would start a connection with one of
+// the tuples.
 func withoutAnswers(r plan.Ruleset, answers []conntrack.Tuple) plan.Ruleset {
 	arrived := plan.Chain{Name: "late-answers", Kind: "filter", Hook: "prerouting", Priority: answersPriority}
 	for _, m := range answerMaps {
@@ -63,7 +65,7 @@ func withoutAnswers(r plan.Ruleset, answers []conntrack.Tuple) plan.Ruleset {
 	return r
 }
 
-// answerMap is a map of tuples of one IP version, with ports or without.
+// answerMap is a map of tuples of one IP version, with or without ports.
 type answerMap struct {
 	name   string
 	family plan.Family
@@ -80,7 +82,7 @@ var answerMaps = []answerMap{
 func (m *answerMap) withPorts() bool { return m.fields[3] != 0 }
 
 func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
-	s := plan.Set{Name: m.name, Map: true, Comment: "answers to connections that were just flushed"}
+	s := plan.Set{Name: m.name, Map: true, Comment: "answers to connections that were just deleted"}
 	for _, f := range m.fields {
 		if f != 0 {
 			s.Concat = append(s.Concat, f.Type())
@@ -97,8 +99,7 @@ func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
 	return s
 }
 
-// isICMP reports whether a protocol is one whose answers never begin a connection (RFC 792, RFC
-// 4443).
+// isICMP reports whether a protocol's answers never start a connection (RFC 792, RFC 4443).
 func isICMP(proto uint8) bool { return proto == 1 || proto == 58 }
 
 func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {
@@ -110,7 +111,7 @@ func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {
 	return plan.PackTuple(types, spans, "late-answer")
 }
 
-// lookUp is the rule that looks new connections up.
+// lookUp returns the rule that looks up new connections.
 func (m *answerMap) lookUp() plan.ChainRule {
 	return plan.ChainRule{
 		Matches: []plan.Match{plan.NFProto(m.family), {Field: plan.FieldCTState, Mask: walk.StateNew, Not: true}},

@@ -13,29 +13,29 @@ import (
 	"pbr/kernel/route"
 )
 
-// adoptRounds is how often connections are looked at again because the last look changed some:
-// meanwhile a packet that was on its way when the table came may have made another one.
+// adoptRounds is how often connections are examined again because the last round changed some: a
+// packet that was on its way when the table was created may have started another one.
 const adoptRounds = 3
 
-// answerTime is how long the next packet from inside is waited for, while answers to what was
-// flushed are dropped. Keep-alives and timers of a second are common, and a round trip by satellite
+// answerTime is how long answers to deleted connections are dropped, while the next packet from
+// inside is awaited. Keep-alives and timers of a second are common, and a satellite round trip
 // takes 0.6 s.
 const answerTime = 1300 * time.Millisecond
 
-// streamTime is between the packets of a far end that sends on and on, whose next one begins a
-// connection that the next look finds.
+// streamTime is the time between the packets of a sender that keeps sending; its next packet starts
+// a connection that the next round finds.
 const streamTime = 100 * time.Millisecond
 
-// lateTime is how long an answer may be late, and is still known as one.
+// lateTime is how long a late answer is still recognised as an answer.
 const lateTime = 2 * time.Minute
 
-// adopt decides on the connections that are older than the table, which is in force. It never fails
-// the apply: what cannot be done becomes a warning, and is tried again by the next one.
+// adopt decides about the connections that are older than the table, which is in force. It never
+// fails the apply: what cannot be done becomes a warning, and the next apply tries again.
 func (a *application) adopt() {
 	a.step("adopt connections")
 	err := a.tryAdopt()
 	if a.unadopted = err != nil; a.unadopted {
-		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections that are older than the table: %v; \"pbr apply\" tries again", err))
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections older than the table were not adopted: %v: \"pbr apply\" tries again", err))
 	}
 }
 
@@ -69,8 +69,8 @@ func (a *application) tryAdopt() error {
 	return nil
 }
 
-// sweepLate deletes the connections that were begun by an answer to one that an earlier apply of
-// this process flushed: what answers later than answerTime was not dropped.
+// sweepLate deletes the connections started by answers that arrived later than answerTime, to
+// connections that an earlier apply of this process deleted.
 func (a *application) sweepLate() error {
 	if len(a.late) == 0 {
 		return nil
@@ -92,8 +92,8 @@ func (a *application) sweepLate() error {
 	return a.flushOld(c, begun)
 }
 
-// judge returns one that knows the machine as it is now. What the kernel does not answer it notes
-// in unanswered, and counts as no way.
+// judge returns a judge that knows the host as it is now. Questions that the kernel does not answer
+// are noted in unanswered, and count as "no route".
 func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
 	facts := adopt.Facts{Now: time.Now()}
 	var err error
@@ -113,7 +113,7 @@ func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
 	return adopt.New(a.want, facts)
 }
 
-// decisions are what is to be done with connections.
+// decisions are the changes to make to connections.
 type decisions struct {
 	flush []flushed
 	pin   []pinnedFlow
@@ -124,7 +124,7 @@ type pinnedFlow struct {
 	mark uint32
 }
 
-// decide decides on the connections that were not decided on yet.
+// decide decides about the connections that have no decision yet.
 func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool) (todo decisions) {
 	for i := range flows {
 		f := &flows[i]
@@ -160,9 +160,9 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	return n > 0 || len(todo.flush) > 0, err
 }
 
-// flushOld deletes connections. An answer to one of them would begin a connection from outside,
-// which the next packet from inside would belong to, and follow past every policy. So answers are
-// dropped for as long as that packet may take.
+// flushOld deletes connections. An answer to one of them would start a connection from outside; the
+// next packet from inside would belong to it and bypass every policy. So answers are dropped until
+// that packet has had time to come.
 func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
 	list, answers := make([]*conntrack.Flow, len(flows)), make([]conntrack.Tuple, len(flows))
 	for i, f := range flows {
@@ -183,7 +183,7 @@ func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
 	return err
 }
 
-// pause waits, but not for an apply that is to end.
+// pause waits, unless the apply is being cancelled.
 func (a *application) pause(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -191,7 +191,7 @@ func (a *application) pause(d time.Duration) {
 	}
 }
 
-// dropNoLonger makes the ruleset that of the plan again.
+// dropNoLonger restores the plan's own ruleset.
 func (a *application) dropNoLonger() error {
 	defer func() {
 		a.saveSnapshot(a.live)

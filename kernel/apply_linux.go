@@ -11,18 +11,17 @@ import (
 	"pbr/kernel/route"
 )
 
-// rounds is how often Apply looks again whether the namespace holds the plan, and mends what does
-// not.
+// rounds is how often Apply compares the kernel with the plan again and repairs what differs.
 const rounds = 4
 
-// nftTries is how often the nftables transaction is computed anew because someone else changed
+// nftTries is how often the nftables transaction is computed again because someone else changed
 // nftables meanwhile.
 const nftTries = 5
 
-// Apply makes the namespace hold want, and sends only what differs. When any of it fails everything
-// that was done is undone and the error is an *ApplyError; the errors *LockedError, *ConflictError
-// and *JournalError, and one for missing privilege, come before anything is touched. So does the
-// refusal of a plan that was compiled for no machine.
+// Apply makes the network namespace hold want, and sends only what differs. If any step fails,
+// every change is rolled back and the error is an *ApplyError. The errors *LockedError,
+// *ConflictError and *JournalError, missing privilege, and a plan that was compiled without host
+// facts are reported before anything is changed.
 func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	r, err := k.apply(ctx, want, false)
 	if err == nil {
@@ -31,8 +30,8 @@ func (k *Kernel) Apply(ctx context.Context, want *plan.Plan) (*Report, error) {
 	return r, err
 }
 
-// apply is Apply. A lenient one leaves out routes and settings that the kernel refuses, with a
-// warning, and takes want's numbers for ours: it is a plan that was in force.
+// apply is Apply. With lenient set, routes and settings that the kernel refuses are skipped with a
+// warning, and want's numbers count as ours: want was in force before.
 func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Report, error) {
 	if err := applicable(want); err != nil {
 		return nil, err
@@ -82,18 +81,18 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 		return nil, a.giveUp(err, j)
 	}
 	if err := a.finish(); err != nil {
-		return a.report, fmt.Errorf("the policy is in force, but noting that failed: %w: apply it again", err)
+		return a.report, fmt.Errorf("the policy is in force, but could not be recorded: %w: run pbr apply again", err)
 	}
 	return a.report, nil
 }
 
-// applyStages converges to the plan, by a detour if numbers change their meaning.
+// applyStages converges to the plan, with an intermediate plan if numbers change their meaning.
 func (a *application) applyStages(have *live) error {
 	a.live = have.nft
 	between, full := detour(a.journal.Owned, a.want)
 	if full {
-		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x has no room to change numbers one after the other: "+
-			"connections whose numbers become others' are unmarked for a moment", a.want.Mask))
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x: too few free values to change numbers in two steps: "+
+			"connections whose numbers are reassigned are unmarked for a moment", a.want.Mask))
 	}
 	if between == nil {
 		return a.converge(have)
@@ -121,11 +120,11 @@ func (a *application) applyStages(have *live) error {
 	return err
 }
 
-// aim makes a plan the one to converge to, notes it in the journal and looks at what is there.
+// aim sets the plan to converge to, records it in the journal and reads the present state.
 func (a *application) aim(want *plan.Plan) (*live, error) {
 	a.want, a.owned = want, claimsOf(want)
 	begun := *a.journal
-	begun.Next = nil // nothing was done for that yet
+	begun.Next = nil // -- nothing was changed for that plan yet
 	err := a.writeJournal(begun.with(a.owned, nil))
 	var have *live
 	if err == nil {
@@ -138,8 +137,8 @@ func (a *application) aim(want *plan.Plan) (*live, error) {
 	return have, nil
 }
 
-// giveUp restores the journal when everything was undone, so that nothing counts as ours that never
-// was.
+// giveUp restores the journal when every change is rolled back, so that nothing counts as ours that
+// never was.
 func (a *application) giveUp(err error, before *journal) error {
 	var failed *ApplyError
 	if errors.As(err, &failed) && failed.Undo == nil {
@@ -148,7 +147,7 @@ func (a *application) giveUp(err error, before *journal) error {
 	return err
 }
 
-// finish does what is left when the plan is in force.
+// finish does what remains to do once the plan is in force.
 func (a *application) finish() error {
 	if !a.marks.ran {
 		_, after, last := a.marks.steps()
@@ -163,11 +162,11 @@ func (a *application) finish() error {
 	if a.unadopted {
 		a.adopt()
 	} else if err := a.sweepLate(); err != nil {
-		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections that late answers have begun: %v", err))
+		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections started by late answers were not deleted: %v", err))
 	}
 	next := a.journal.final(a.owned, a.want.Sysctls)
 	if a.marks.failed {
-		next = a.journal.inForce(a.owned) // which keeps what is still to be changed
+		next = a.journal.inForce(a.owned) // -- the journal keeps what remains to be changed
 	}
 	next.Unadopted = a.unadopted
 	return a.writeJournal(next)
@@ -183,14 +182,14 @@ func (a *application) writeJournal(next *journal) error {
 	return err
 }
 
-// applicable refuses what only a live machine's addresses and gateways make complete.
+// applicable rejects plans that lack the host's addresses and gateways.
 func applicable(p *plan.Plan) error {
 	unknown := len(p.Dynamic) > 0 || slices.ContainsFunc(p.Ruleset.Flowtables, func(f plan.Flowtable) bool { return f.Late })
 	for _, r := range p.Routes {
 		unknown = unknown || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Auto })
 	}
 	if unknown {
-		return errors.New("the plan was compiled for no machine: its addresses and gateways are not known")
+		return errors.New("the plan was compiled without host facts: its addresses and gateways are not known")
 	}
 	return nil
 }
@@ -203,20 +202,20 @@ type application struct {
 	owned  owned
 	report *Report
 	done   []step
-	// journal is what the file has.
+	// journal is the content of the journal file.
 	journal *journal
-	// marks is nil in an Update, after which every mark means what it did.
+	// marks is nil in an Update, which changes no mark's meaning.
 	marks   *markMigration
 	lenient bool
-	// unadopted tells that the table is new to connections.
+	// unadopted means that the table has not seen the existing connections.
 	unadopted bool
-	// start is what the namespace held, for rollBack.
+	// start is the state before the apply, for rollBack.
 	start *live
-	// lost is what cannot be undone of connections.
+	// lost describes changes to connections that cannot be rolled back.
 	lost []error
-	// live is the ruleset that the last transaction left.
+	// live is the ruleset after the last transaction.
 	live *nft.Live
-	// rules and routes are for the ip rules, and the deletions of routes, of one round.
+	// rules and routes edit the ip rules, and delete routes, in one round.
 	rules  *route.RuleEdit
 	routes *route.RouteEdit
 }
@@ -225,7 +224,7 @@ func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *pl
 	return &application{Kernel: k, ctx: ctx, want: want, owned: claimsOf(want), report: &Report{Changes: changes}}
 }
 
-// converge does the changes, and looks again until there are none.
+// converge makes the changes, and compares again until nothing differs.
 func (a *application) converge(have *live) error {
 	for round := 0; ; round++ {
 		changes := plan.Diff(have.plan, a.want)
@@ -247,12 +246,12 @@ func (a *application) converge(have *live) error {
 			return &ApplyError{Cause: err, Undo: a.rollBack()}
 		}
 		if have, err = a.read(a.want, a.journal, a.live); err != nil {
-			return &ApplyError{Cause: fmt.Errorf("looking at the result: %w", err), Undo: a.rollBack()}
+			return &ApplyError{Cause: fmt.Errorf("reading the result: %w", err), Undo: a.rollBack()}
 		}
 	}
 }
 
-// do does the changes of have, step by step, up to the first error.
+// do makes the changes to have, step by step, up to the first error.
 func (a *application) do(have *live, changes *plan.Changes, unset []plan.SysctlChange) error {
 	a.live, a.rules, a.routes = have.nft, a.route.EditRules(), a.route.EditRoutes()
 	for _, s := range a.steps(have, changes, unset) {
@@ -275,15 +274,15 @@ func (a *application) run(s step) error {
 	return err
 }
 
-// stillDiffers tells why the kernel does not come to hold the plan.
+// stillDiffers returns the error for a kernel that does not come to hold the plan.
 func (a *application) stillDiffers() error {
 	if left := a.live.Leftover; left != nil {
 		return fmt.Errorf("the kernel still differs after %d rounds: %w", rounds, left)
 	}
-	return fmt.Errorf("the kernel still differs after %d rounds; someone else keeps changing it", rounds)
+	return fmt.Errorf("the kernel still differs after %d rounds: someone else keeps changing it", rounds)
 }
 
-// undo takes back what was done, last first, as far as it goes.
+// undo rolls back the changes, last first, as far as possible.
 func (a *application) undo() error {
 	var errs []error
 	for i := len(a.done) - 1; i >= 0; i-- {
@@ -293,8 +292,8 @@ func (a *application) undo() error {
 	return errors.Join(errs...)
 }
 
-// transact makes the table hold want, computed anew when someone changed nftables since it was
-// read.
+// transact makes the table hold want. The transaction is computed again if someone changed nftables
+// since it was read.
 func (a *application) transact(want *plan.Ruleset) error {
 	for try := 1; ; try++ {
 		changes := plan.Diff(&plan.Plan{Ruleset: a.live.Ruleset}, &plan.Plan{Ruleset: *want})
@@ -303,7 +302,7 @@ func (a *application) transact(want *plan.Ruleset) error {
 			a.live = next
 			return nil
 		}
-		// Whether any of it was done is not known for certain, and has to be for the undoing.
+		// It is not known whether any of it was done, and the rollback has to know.
 		live, readErr := a.nft.Read(&a.live.Ruleset)
 		if readErr == nil {
 			a.live = live
@@ -317,7 +316,7 @@ func (a *application) transact(want *plan.Ruleset) error {
 	}
 }
 
-// unset lists the settings to give back, see unsetSysctls.
+// unset lists the settings to restore, see unsetSysctls.
 func (a *application) unset(j *journal, have *live) []plan.SysctlChange {
 	return unsetSysctls(j.Sysctls, a.want.Sysctls, have.sysctls)
 }

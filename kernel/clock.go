@@ -13,24 +13,24 @@ import (
 	"pbr/kernel/state"
 )
 
-// clockFile, in the state directory, has the time of the last apply of a policy with schedules: a
-// machine without a battery begins with a time long past.
+// clockFile, in the state directory, stores the time of the last apply of a policy with schedules:
+// a machine without a clock battery starts with a time in the past.
 const clockFile = "clock.json"
 
 type clockState struct {
 	Applied time.Time `json:"applied"`
 }
 
-// readClock fills in what schedules need: the time of the last apply counts while the clock is
-// behind it. Now is that of the month's beginning, which is all that a plan depends on.
+// readClock fills in what schedules need. While the clock is behind the time of the last apply,
+// that time counts. Now is the start of its month, which is all that a plan depends on.
 func (k *Kernel) readClock(m *plan.Machine) {
 	now, behind := k.Clock()
 	y, month, _ := now.UTC().Date()
 	m.Now, m.Zone, m.ClockBehind = time.Date(y, month, 1, 0, 0, 0, 0, time.UTC), LocalZone(), behind
 }
 
-// Clock returns the time by which schedules are computed, and whether the machine's clock is behind
-// it: it is older than the last apply.
+// Clock returns the time by which schedules are computed, and whether the system clock is behind,
+// that is, before the last apply.
 func (k *Kernel) Clock() (now time.Time, behind bool) {
 	now = time.Now()
 	var last clockState
@@ -40,7 +40,7 @@ func (k *Kernel) Clock() (now time.Time, behind bool) {
 	return now, false
 }
 
-// noteClock notes that a plan with schedules was applied now.
+// noteClock records that a plan with schedules was applied now.
 func (k *Kernel) noteClock(p *plan.Plan) error {
 	if !slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool { return s.Type == plan.TypeTime }) {
 		return nil
@@ -52,11 +52,11 @@ func (k *Kernel) noteClock(p *plan.Plan) error {
 	return state.Find(k.Dir()).Save(clockFile, clockState{now})
 }
 
-// forgetClock forgets when the last apply was.
+// forgetClock deletes the time of the last apply.
 func (k *Kernel) forgetClock() error { return state.Find(k.Dir()).Remove(clockFile) }
 
-// LocalZone returns the zone of the machine's clock: that of $TZ, /etc/localtime, or /etc/TZ
-// (OpenWrt); UTC without any.
+// LocalZone returns the system's time zone: that of $TZ, /etc/localtime, or /etc/TZ (OpenWrt); UTC
+// if there is none.
 func LocalZone() *time.Location {
 	if name, set := os.LookupEnv("TZ"); set {
 		return zoneNamed(strings.TrimPrefix(name, ":"))
@@ -72,7 +72,7 @@ func LocalZone() *time.Location {
 	return time.UTC
 }
 
-// zoneName is the name of the file that /etc/localtime leads to.
+// zoneName returns the name of the file that /etc/localtime points to.
 func zoneName() string {
 	to, err := os.Readlink("/etc/localtime")
 	if _, name, ok := strings.Cut(to, "zoneinfo/"); err == nil && ok {
@@ -81,8 +81,8 @@ func zoneName() string {
 	return "local time"
 }
 
-// zoneNamed returns the zone of a name, a file, or a rule as POSIX writes it
-// ("CET-1CEST,M3.5.0,M10.5.0/3"); else UTC.
+// zoneNamed returns the zone of a name, a file, or a POSIX rule ("CET-1CEST,M3.5.0,M10.5.0/3");
+// otherwise UTC.
 func zoneNamed(name string) *time.Location {
 	if data, err := os.ReadFile(name); err == nil && strings.HasPrefix(name, "/") {
 		if loc, err := time.LoadLocationFromTZData(name, data); err == nil {
@@ -98,10 +98,10 @@ func zoneNamed(name string) *time.Location {
 	return time.UTC
 }
 
-// ruleData is a zone file (RFC 9636) with a rule alone.
+// ruleData returns a zone file (RFC 9636) that has only a rule.
 func ruleData(rule string) []byte {
 	var b bytes.Buffer
-	for range 2 { // the part for old readers, and that of version 2
+	for range 2 { // -- the part for old readers, then version 2
 		b.WriteString("TZif2")
 		b.Write(make([]byte, 15))
 		for _, n := range []uint32{0, 0, 0, 0, 1, 4} { // one type of local time, and the letters of its name
@@ -114,11 +114,11 @@ func ruleData(rule string) []byte {
 	return b.Bytes()
 }
 
-// ClockNote says in words for users that the machine's clock is behind; empty if it is not.
+// ClockNote returns a message for users that the system clock is behind; empty if it is not.
 func (k *Kernel) ClockNote() string {
 	last, behind := k.Clock()
 	if !behind {
 		return ""
 	}
-	return "the machine's clock is behind the last apply (" + last.Local().Format("2006-01-02 15:04") + "): strict policies and actions with a schedule count as in force until it is right"
+	return "the system clock is behind the last apply (" + last.Local().Format("2006-01-02 15:04") + "): strict policies and actions with a schedule count as in force until it is right"
 }

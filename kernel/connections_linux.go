@@ -6,28 +6,30 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// FlushConnections is conntrack.Delete. It may run beside anything else, in a thread of k's network namespace.
+// FlushConnections is conntrack.Delete. It may run concurrently with everything else, in a thread
+// of k's network namespace.
 func (k *Kernel) FlushConnections(cuts []conntrack.Flush) (int, error) { return conntrack.Delete(cuts) }
 
-// Pin is conntrack.Mark. It may run beside anything else, in a thread of k's network namespace.
+// Pin is conntrack.Mark. It may run concurrently with everything else, in a thread of k's network
+// namespace.
 func (k *Kernel) Pin(pins []conntrack.Pin) (int, error) { return conntrack.Mark(pins) }
 
-// Connections is conntrack.Count. It may run beside anything else, in a thread of k's network
-// namespace.
+// Connections is conntrack.Count. It may run concurrently with everything else, in a thread of k's
+// network namespace.
 func (k *Kernel) Connections(mask uint32) (map[uint32]conntrack.Usage, error) {
 	return conntrack.Count(mask)
 }
 
-// Flows is conntrack.ListAll. It may run beside anything else, in a thread of k's network
-// namespace.
+// Flows is conntrack.ListAll. It may run concurrently with everything else, in a thread of k's
+// network namespace.
 func (k *Kernel) Flows() ([]conntrack.Flow, error) { return conntrack.ListAll() }
 
-// RemoveFlows is conntrack.RemoveAll. It may run beside anything else, in a thread of k's network
-// namespace.
+// RemoveFlows is conntrack.RemoveAll. It may run concurrently with everything else, in a thread of
+// k's network namespace.
 func (k *Kernel) RemoveFlows(flows []conntrack.Flow) (int, error) { return conntrack.RemoveAll(flows) }
 
-// FollowFlows is conntrack.Follow. It may run beside anything else, in a thread of k's network
-// namespace.
+// FollowFlows is conntrack.Follow. It may run concurrently with everything else, in a thread of k's
+// network namespace.
 func (k *Kernel) FollowFlows() (*conntrack.Follower, error) { return conntrack.Follow() }
 
 // Neighbours returns the Ethernet addresses of the hosts that the kernel talks to.

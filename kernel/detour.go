@@ -7,10 +7,10 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// detour returns want with other numbers in place of those that stand for something else in an
-// earlier plan, to be applied before want is: in between, each number means the same to both plans,
-// so that no packet is taken for another's. It is nil if there are no such numbers. full tells that
-// there are, and that the mask has too few values for it.
+// detour returns an intermediate plan to apply before want. It is want with other numbers in place
+// of those that mean something else in an earlier plan. So at each step every number means the same
+// to both plans, and no packet is mistaken for another's. It is nil if there are no such numbers.
+// full is true if there are, but the mask has too few free values.
 func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 	r := &conntrack.Migration{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
 	taken := &takenNumbers{want: want, earlier: earlier}
@@ -32,7 +32,8 @@ func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 	return plan.Renumber(want, names), false
 }
 
-// meansOther reports whether a wanted number's mark or table is another's in an earlier plan.
+// meansOther reports whether a wanted number's mark or table belongs to something else in an
+// earlier plan.
 func meansOther(earlier []owned, r *conntrack.Migration, mask uint32, w plan.Number) bool {
 	for _, o := range earlier {
 		for _, n := range o.Numbers {
@@ -47,23 +48,23 @@ func meansOther(earlier []owned, r *conntrack.Migration, mask uint32, w plan.Num
 	return false
 }
 
-// confused reports whether a mark under one mask looks like another one under the other's.
+// confused reports whether a mark under one mask looks like another mark under the other mask.
 func confused(a, aMask, b, bMask uint32) bool {
 	return a != 0 && (b&aMask == a || a&bMask == b)
 }
 
-// takenNumbers gives out numbers that neither plan has.
+// takenNumbers finds numbers that neither plan uses.
 type takenNumbers struct {
 	want    *plan.Plan
 	earlier []owned
-	// tried is the last number that was looked at, table the highest table.
+	// tried is the last number tried, table the highest table used.
 	tried, table uint32
 }
 
-// firstDetourTable is above all tables that the compiler gives out for a name.
+// firstDetourTable is above all tables that the compiler derives from names.
 const firstDetourTable = 3_000_000
 
-// free returns a number that is free; ok is false if there is none.
+// free returns an unused number; ok is false if there is none.
 func (t *takenNumbers) free() (n plan.Number, ok bool) {
 	values := uint32(1)<<min(bits.OnesCount32(t.want.Mask), 20) - 1
 	for t.tried < values {
@@ -78,7 +79,7 @@ func (t *takenNumbers) free() (n plan.Number, ok bool) {
 	return n, false
 }
 
-// has reports whether a mark can be taken for one of either plan.
+// has reports whether a mark can be mistaken for one of either plan.
 func (t *takenNumbers) has(mark uint32) bool {
 	for _, n := range t.want.Numbers {
 		if n.Mark == mark {

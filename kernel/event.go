@@ -5,16 +5,17 @@ import (
 	"slices"
 )
 
-// EventKind tells what a Notice is about.
+// EventKind is the kind of an Event.
 type EventKind uint8
 
 const (
-	// EventHost: links, addresses or main's default and connected routes changed, or the kernel
-	// itself took something of ours away with a link. What a plan was compiled for is out of date.
+	// EventHost: links, addresses, or main's default and connected routes changed, or the kernel
+	// removed something of ours together with a link. The host facts that a plan was compiled for
+	// are out of date.
 	EventHost EventKind = iota + 1
 	// EventDrift: someone else changed something of ours.
 	EventDrift
-	// EventOverrun: there were more events than could be read. Everything is to be read anew.
+	// EventOverrun: events were lost. Everything has to be read again.
 	EventOverrun
 )
 
@@ -27,32 +28,32 @@ func (k EventKind) String() string {
 	case EventOverrun:
 		return "overrun"
 	}
-	return fmt.Sprintf("notice kind %d", uint8(k))
+	return fmt.Sprintf("event kind %d", uint8(k))
 }
 
-// Event is one thing, or a burst of things of one kind, that happened in the network namespace.
+// Event is a change in the network namespace, or a burst of changes of one kind.
 type Event struct {
 	Kind EventKind
-	// What happened, for people: "link eth1 lost its carrier", "ip -4 rule 10010 deleted", with how
+	// What happened, for people: "link eth1 lost its carrier", "ip -4 rule 10010 deleted", and how
 	// many more of the burst.
 	What string
-	// Who did it, of a EventDrift: "ip (process 4711)", or "" where it cannot be told, as when the
-	// process has ended.
+	// Who caused an EventDrift: "ip (process 4711)", or "" if that is unknown, as when the process
+	// has ended.
 	Who string
-	// Objects are what a EventDrift is about, each named the same in every notice: up to
-	// maxObjects, and OtherObjects for what is more.
+	// Objects are the objects of an EventDrift. An object has the same name in every event. There
+	// are up to maxObjects, and OtherObjects for the rest.
 	Objects []string
 	// TableGone means that the nftables table was deleted.
 	TableGone bool
 }
 
-// OtherObjects stands for all objects of a Notice that are one too many.
+// OtherObjects stands for the objects of an Event beyond maxObjects.
 const OtherObjects = "others"
 
-// maxObjects bounds a Notice.
+// maxObjects limits the objects of an Event.
 const maxObjects = 100
 
-// addObjects adds those of another notice.
+// addObjects adds the objects of another event.
 func (n *Event) addObjects(objects []string) {
 	for _, o := range objects {
 		switch {

@@ -14,20 +14,20 @@ import (
 	"pbr/kernel/route"
 )
 
-// burst is how long notices are gathered from the first one on: a link that goes away is told of in
-// dozens of events within a millisecond.
+// burst is how long events are collected after the first one: a link that goes away causes dozens
+// of events within a millisecond.
 const burst = 2 * time.Millisecond
 
-// retry is how long to wait after an error of the event sockets that is no overrun.
+// retry is the wait after an error of the event sockets other than an overrun.
 const retry = time.Second
 
-// Events tells from now on what happens in the network namespace, until ctx ends, which closes the
-// channel. What k itself does is not told. A burst becomes one notice of each kind, for drift one
-// of each who; so does what happens while nobody receives. Notices never waits for its receiver,
-// and may be lost only by telling of an overrun.
+// Events reports what happens in the network namespace from now on, until ctx ends, which closes
+// the channel. It does not report what k itself does. A burst becomes one event of each kind, and
+// for drift one for each culprit; the same holds for what happens while nobody receives. Events
+// never waits for its receiver. If it loses something, it reports an overrun.
 //
-// What is ours is told by routing protocol and table name, and by the tables and priorities of the
-// last Apply or Update.
+// Objects of ours are recognised by routing protocol and table name, and by the tables and
+// priorities of the last Apply or Update.
 func (k *Kernel) Events(ctx context.Context) (<-chan Event, error) {
 	routes, err := k.route.Watch()
 	if err != nil {
@@ -53,7 +53,7 @@ func (k *Kernel) Events(ctx context.Context) (<-chan Event, error) {
 	return out, nil
 }
 
-// listen turns changes into notices until the watcher is closed.
+// listen converts changes into events until the watcher is closed.
 func listen[T any](ctx context.Context, in chan<- Event, next func() ([]T, error), event func(T) (Event, bool)) {
 	send := func(n Event) {
 		select {
@@ -83,8 +83,8 @@ func listen[T any](ctx context.Context, in chan<- Event, next func() ([]T, error
 	}
 }
 
-// routeEvent tells what a change means to us; false for nothing. What nobody asked for over
-// netlink is the kernel's doing: it takes routes away with their link.
+// routeEvent converts a change into an event; false if it does not concern us. A change that nobody
+// requested over netlink was made by the kernel, which removes routes together with their link.
 func (k *Kernel) routeEvent(c route.Change, who *peerNames) (Event, bool) {
 	ours := false
 	switch c.Kind {
@@ -106,8 +106,8 @@ func (k *Kernel) routeEvent(c route.Change, who *peerNames) (Event, bool) {
 	return Event{}, false
 }
 
-// settingEvent tells of settings that are no longer what the plan in force has. Nobody can tell
-// who wrote to /proc, so what we set ourselves is told from others' changes by its value.
+// settingEvent reports settings that no longer have the value of the plan in force. Nobody knows
+// who wrote to /proc, so our own changes are recognised by their value.
 func (k *Kernel) settingEvent(c route.Change) (Event, bool) {
 	settings := k.settings.Load()
 	if settings == nil {
@@ -135,10 +135,10 @@ func (k *Kernel) ownsPriority(priority uint32) bool {
 	return o != nil && plan.InSpan(o.BasePriority, priority)
 }
 
-// gatherer merges notices.
+// gatherer merges events.
 type gatherer struct {
 	pending []Event
-	// more has how many further notices each of pending stands for.
+	// more has the number of further events that each pending one stands for.
 	more []int
 }
 
@@ -161,7 +161,7 @@ func (g *gatherer) add(n Event) {
 	g.pending, g.more = append(g.pending, n), append(g.more, 0)
 }
 
-// first is the notice to deliver next.
+// first returns the next event to deliver.
 func (g *gatherer) first() Event {
 	n := g.pending[0]
 	if g.more[0] > 0 && n.Kind != EventOverrun {
@@ -172,7 +172,7 @@ func (g *gatherer) first() Event {
 
 func (g *gatherer) drop() { g.pending, g.more = g.pending[1:], g.more[1:] }
 
-// gather delivers notices, a burst of them at its end.
+// gather delivers events, and a burst at its end.
 func gather(ctx context.Context, in <-chan Event, out chan<- Event) {
 	defer close(out)
 	var g gatherer

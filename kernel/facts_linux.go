@@ -17,8 +17,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// Facts reads what the network namespace holds beside pbr's own, the settings that are named, and
-// what others have in the tables. It changes nothing, and goes on where it may not look: that is in
+// Facts reads what the network namespace has besides pbr's objects, the named settings, and what
+// others have in pbr's tables. It changes nothing. What it is not permitted to read is listed in
 // Unknown.
 func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
@@ -70,7 +70,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	return f
 }
 
-// Sysctls reads settings; those that do not exist, or may not be read, are missing.
+// Sysctls reads settings; those that do not exist or cannot be read are omitted.
 func (k *Kernel) Sysctls(paths []string) map[string]string {
 	out := map[string]string{}
 	for _, path := range paths {
@@ -81,8 +81,8 @@ func (k *Kernel) Sysctls(paths []string) map[string]string {
 	return out
 }
 
-// Beside reads what doctor.Live judges: the machine, and what nftables of others translate. Without
-// root only the machine is known.
+// Beside reads what doctor.Live judges: the host facts, and the translations of others' nftables.
+// Without root only the host facts are known.
 func (k *Kernel) Beside() (*facts.Facts, error) {
 	host, err := k.HostFacts(plan.Needs{})
 	if err != nil {
@@ -105,8 +105,8 @@ func kernelRelease() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]), nil
 }
 
-// state tells where pbr's own state is, and whether it could be written; an error, if only root
-// could tell.
+// state returns where pbr's own state is, and whether it could be written; the error means that
+// only root can find out.
 func (k *Kernel) state() (facts.State, error) {
 	s := facts.State{Dir: k.dir}
 	if _, err := os.Stat(k.path(journalFile)); err == nil {
@@ -122,7 +122,7 @@ func (k *Kernel) state() (facts.State, error) {
 	}
 	err := unix.Access(dir, unix.W_OK)
 	if err != nil && os.Geteuid() != 0 {
-		return s, fmt.Errorf("%s is for root, and this is not root", dir)
+		return s, fmt.Errorf("%s can only be read by root", dir)
 	}
 	if err != nil {
 		s.Unwritable = fmt.Sprintf("%s: %v", dir, err)
@@ -130,7 +130,7 @@ func (k *Kernel) state() (facts.State, error) {
 	return s, nil
 }
 
-// legacyTables are the tables that iptables-legacy has made (iptables(8)).
+// legacyTables lists the tables that iptables-legacy has created (iptables(8)).
 func legacyTables() ([]string, error) {
 	var out []string
 	for _, family := range []string{"ip", "ip6"} {
@@ -148,8 +148,8 @@ func legacyTables() ([]string, error) {
 	return out, nil
 }
 
-// programs are the names of the processes in this network namespace, and of those whose namespace
-// may not be looked at. Processes that end meanwhile are left out.
+// programs lists the names of the processes in this network namespace, and of those whose namespace
+// cannot be read. Processes that end meanwhile are omitted.
 func programs() ([]string, error) {
 	here, err := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil {

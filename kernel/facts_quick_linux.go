@@ -6,8 +6,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// QuickFacts are those of Facts that take no time: the machine, ip rules, and the settings that are
-// named. With trial the kernel's are tried, too. What cannot be read is left out.
+// QuickFacts reads the facts that take no time: the host facts, ip rules, and the named settings.
+// With trial set it also tries the kernel's features. What cannot be read is omitted.
 func (k *Kernel) QuickFacts(settings []string, trial bool) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
 	f.Host, _ = k.HostFacts(plan.Needs{})

@@ -17,18 +17,18 @@ import (
 	"pbr/kernel/route"
 )
 
-// features tries what plans may need, in a network namespace that exists for that alone: the one
-// that packets go through is not touched. The kernel loads the modules that it needs, as it would
-// when a plan is applied.
+// features tries what plans may need in a temporary network namespace, so that the one that packets
+// use is not touched. The kernel loads the modules that it needs, as it does when a plan is
+// applied.
 func features() ([]facts.Feature, error) {
 	var out []facts.Feature
 	done := make(chan error)
 	go func() {
-		// Never unlocked: the thread, and with it the namespace, ends with the goroutine.
+		// The thread is never unlocked: it ends with the goroutine, and the namespace with it.
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err != nil {
-			err = fmt.Errorf("making a network namespace to try them in (takes root): %w", err)
+			err = fmt.Errorf("creating a network namespace to try them in (needs root): %w", err)
 		} else {
 			out = append(tryNFT(), tryRoutes()...)
 		}
@@ -37,13 +37,13 @@ func features() ([]facts.Feature, error) {
 	return out, <-done
 }
 
-// feature says how a try ended.
+// feature records the result of a try.
 func feature(name facts.FeatureName, err error) facts.Feature {
 	f := facts.Feature{Name: name}
 	var errno unix.Errno
 	switch {
 	case errors.As(err, &errno):
-		f.Failure = errno.Error() // the object was only a trial's
+		f.Failure = errno.Error() // -- the object existed only for the try
 	case err != nil:
 		f.Failure = err.Error()
 	}
@@ -61,7 +61,7 @@ func tryNFT() (out []facts.Feature) {
 		err := tryRuleset(c, &t.ruleset)
 		out = append(out, feature(t.name, err))
 		if t.name == facts.NFTables && err != nil {
-			return out // the others would only say the same
+			return out // -- the others would fail for the same reason
 		}
 	}
 	_, err = conntrack.Count(0)
@@ -77,15 +77,15 @@ func tryRuleset(c *nft.Conn, want *plan.Ruleset) error {
 	return err
 }
 
-// tryRoutes makes rules and routes, and reads them back: old kernels take what they do not know and
-// leave it out.
+// tryRoutes creates rules and routes and reads them back: old kernels accept what they do not know
+// and omit it.
 func tryRoutes() (out []facts.Feature) {
 	c, err := route.Open()
 	if err != nil {
 		return []facts.Feature{feature(facts.Rules, err)}
 	}
 	defer c.Close()
-	// FRA_PROTOCOL, by which pbr knows its rules, came with 4.17.
+	// pbr recognises its rules by FRA_PROTOCOL, which came with Linux 4.17.
 	base := plan.Rule{Family: plan.IPv4, Priority: 1000, Mark: 1, MarkMask: 1, Action: plan.ActLookup, Table: 1000, Protocol: plan.Protocol}
 	ports, uid, dscp, rule6 := base, base, base, base
 	ports.Proto, ports.DPort = unix.IPPROTO_TCP, plan.PortRange{From: 80, To: 90}
@@ -100,7 +100,7 @@ func tryRoutes() (out []facts.Feature) {
 	}
 	hops, err := twoLinks()
 	if err != nil {
-		return out // nothing is known of multipath routes, which every distribution's kernel has
+		return out // -- nothing to try: every distribution's kernel has multipath routes
 	}
 	for _, t := range []struct {
 		name   facts.FeatureName
@@ -120,7 +120,7 @@ func tryRoutes() (out []facts.Feature) {
 	return out
 }
 
-var errNotKept = errors.New("the kernel takes it, and leaves something out")
+var errNotKept = errors.New("the kernel accepts it, but omits a part")
 
 func tryRule(c *route.Conn, r plan.Rule) error {
 	if err := c.AddRule(r); err != nil {
@@ -148,7 +148,7 @@ func tryRoute(c *route.Conn, r plan.Route) error {
 	return err
 }
 
-// twoLinks makes two interfaces of the throw-away namespace, of a kind that the kernel has.
+// twoLinks creates two interfaces in the temporary namespace, of a kind that the kernel has.
 func twoLinks() ([2]string, error) {
 	names := [2]string{"try0", "try1"}
 	attrs := func(name string) netlink.LinkAttrs {
@@ -165,7 +165,7 @@ func twoLinks() ([2]string, error) {
 	if err != nil {
 		err = errors.Join(h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[0])}), h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[1])}))
 	}
-	for _, name := range append([]string{"lo"}, names[:]...) { // IPv4 needs the table that lo's address is in
+	for _, name := range append([]string{"lo"}, names[:]...) { // -- IPv4 needs the table that lo's address is in
 		if err == nil {
 			var l netlink.Link
 			if l, err = h.LinkByName(name); err == nil {

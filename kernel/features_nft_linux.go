@@ -9,20 +9,20 @@ import (
 	"pbr/kernel/facts"
 )
 
-// trial is a ruleset that loads where the kernel has the feature.
+// trial is a ruleset that loads if the kernel has the feature.
 type trial struct {
 	name    facts.FeatureName
 	ruleset plan.Ruleset
 }
 
-// Priorities that the trials' chains have where the kernel wants a certain one
+// Priorities of the trials' chains where the kernel requires a certain one
 // (linux/netfilter_ipv4.h).
 const (
 	tryMangle    = -150
 	trySourceNAT = 100
 )
 
-// trials has the ruleset that every other one needs first.
+// trials starts with the ruleset that all others need.
 func trials() []trial {
 	key := plan.KeyFromUint32
 	single := func(v uint32, chain string) plan.Element { return plan.Element{From: key(v), To: key(v), Goto: chain} }
@@ -74,7 +74,7 @@ func trials() []trial {
 	}
 }
 
-// tryChain is a ruleset of one base chain with one rule.
+// tryChain returns a ruleset of one base chain with one rule.
 func tryChain(kind, hook string, priority int32, matches []plan.Match, actions ...plan.Action) plan.Ruleset {
 	return plan.Ruleset{Chains: []plan.Chain{{Name: "try", Kind: kind, Hook: hook, Priority: priority, Rules: []plan.ChainRule{
 		{Matches: matches, Actions: actions},

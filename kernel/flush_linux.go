@@ -14,13 +14,13 @@ import (
 	"pbr/kernel/state"
 )
 
-// Flush removes everything that is pbr's, and nothing else: the nftables table first, so that no
-// packet is marked any more, then rules and routes; settings that still have pbr's value get back
-// what they had before, connections lose pbr's mark bits. It goes on after an error, and keeps the
-// journal then, so that it can be tried again.
+// Flush removes everything that is pbr's, and nothing else. The nftables table goes first, so that
+// no packet is marked any more, then rules and routes. Settings that still have pbr's value get
+// their earlier value back, and connections lose pbr's mark bits. Flush goes on after an error, and
+// then keeps the journal, so that it can be repeated.
 //
-// With a journal that cannot be read it removes what can be told without: the table, and what has
-// plan.Protocol. It warns of the rest.
+// If the journal cannot be read, Flush removes what it recognises without it: the table, and
+// everything with plan.Protocol. It warns about the rest.
 func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	unlock, err := k.locked("flush")
 	if err != nil {
@@ -35,8 +35,8 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	j, err := readJournal(k.path(journalFile))
 	var damaged *JournalError
 	if errors.As(err, &damaged) {
-		warnings = append(warnings, fmt.Sprintf("the journal %s is damaged (%v): settings (sysctls) that pbr changed stay as they are, "+
-			"and so do rules and routes that others put into pbr's priorities and tables", damaged.File, damaged.Err))
+		warnings = append(warnings, fmt.Sprintf("the journal %s is damaged (%v): settings (sysctls) that pbr changed are not restored, "+
+			"and rules and routes that others put into pbr's priorities and tables are not removed", damaged.File, damaged.Err))
 		j = &journal{}
 	} else if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 	return report, errors.Join(errs...)
 }
 
-// ownedByRuleset tells masks and marks by what the table gives connections.
+// ownedByRuleset derives masks and marks from what the table does to connections.
 func ownedByRuleset(r *plan.Ruleset) (out []owned) {
 	for _, c := range r.Chains {
 		for _, rule := range c.Rules {
@@ -87,7 +87,7 @@ func ownedByRuleset(r *plan.Ruleset) (out []owned) {
 	return out
 }
 
-// flushMarks takes every mark off the connections.
+// flushMarks clears every mark of the connections.
 func (k *Kernel) flushMarks(r *Report, j *journal) {
 	for _, o := range j.all() {
 		n, err := conntrack.ClearMarks(o.Mask, o.Values())
@@ -98,8 +98,8 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 	}
 }
 
-// removeState removes what pbr knew of this network namespace, and what a killed run left half
-// written.
+// removeState removes pbr's state for this network namespace, including files that a killed run
+// left half written.
 func (k *Kernel) removeState() error {
 	var errs []error
 	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile, ledgerFile} {
@@ -112,7 +112,7 @@ func (k *Kernel) removeState() error {
 	return errors.Join(errs...)
 }
 
-// remove does a flush's removals.
+// remove carries out the removals of a flush.
 func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []error) {
 	try := func(what string, do func() error) {
 		if err := ctx.Err(); err != nil {
@@ -131,9 +131,9 @@ func (k *Kernel) remove(ctx context.Context, r *Report, j *journal) (errs []erro
 			}
 		}
 	}
-	// The kernel judges source addresses again before the table no longer does.
+	// The kernel has to check source addresses again before the table stops doing it.
 	restore(true)
-	// Also when it is empty: an empty table is still ours.
+	// An empty table is deleted too: it is still ours.
 	try("delete table", k.nft.Delete)
 	rules := orderRules(r.Changes.Rules)
 	try("delete rules", func() error { return k.route.DelRules(slices.Concat(rules.unskip, rules.del)) })

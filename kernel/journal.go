@@ -16,45 +16,46 @@ import (
 	"pbr/kernel/state"
 )
 
-// journalFile has the journal.
+// journalFile stores the journal.
 const journalFile = "journal.json"
 
-// journal is what pbr took into its possession in one network namespace. It is
-// written before anything is changed, and so tells the next run what a killed one may have left.
+// journal records what pbr owns in one network namespace. It is written before anything is changed,
+// so that the next run knows what a killed run may have left.
 type journal struct {
-	// Owned has what the plan in force owns first, and after it, until all of that is gone, what
-	// earlier ones did.
+	// Owned lists what the plan in force owns, and after it, until all of that is gone, what
+	// earlier plans own.
 	Owned []owned `json:"owned,omitempty"`
-	// Next is what a plan owns that is about to come into force. It did not, if there is a Next
-	// when no apply is at work.
+	// Next is what a plan owns that is about to come into force. If there is a Next and no apply is
+	// running, that plan did not come into force.
 	Next *owned `json:"next,omitempty"`
-	// Unadopted tells that the table was made, and connections that are older have not been looked
-	// at since.
+	// Unadopted means that the table was created, and older connections have not been examined
+	// since.
 	Unadopted bool `json:"unadopted,omitempty"`
 	// Sysctls are the settings that pbr changed, sorted by path.
 	Sysctls []setting `json:"sysctls,omitempty"`
 }
 
-// owned is one plan's share of the namespace's numbers, with tables sorted.
+// owned is one plan's share of the namespace's numbers, with sorted tables.
 type owned struct {
 	conntrack.Marks
 	BasePriority uint32   `json:"base_priority"`
 	Tables       []uint32 `json:"tables,omitempty"`
-	// Attempted plans never came into force as far as is known: objects of ours may be left of
-	// them, but what others have in their priorities and tables was never pbr's.
+	// Attempted plans never came into force, as far as is known. They may have left objects of
+	// ours, but what others have in their priorities and tables was never pbr's.
 	Attempted bool `json:"attempted,omitempty"`
 }
 
-// setting is a sysctl with its value from before pbr's first change, and pbr's own.
+// setting is a sysctl with its value before pbr's first change, and pbr's value.
 type setting struct {
 	Path     string `json:"path"`
 	Original string `json:"original"`
 	Set      string `json:"set"`
-	// Dependents are those that the kernel overwrote with it.
+	// Dependents are the settings that the kernel overwrote with it.
 	Dependents []setting `json:"followers,omitempty"`
 }
 
-// claimsOf returns what a plan owns. A plan without Numbers tells it by its rules and routes.
+// claimsOf returns what a plan owns. For a plan without Numbers it is derived from its rules and
+// routes.
 func claimsOf(p *plan.Plan) owned {
 	o := owned{Marks: conntrack.Marks{Mask: p.Mask, Numbers: slices.Clone(p.Numbers)}, BasePriority: p.BasePriority}
 	for _, n := range p.Numbers {
@@ -76,7 +77,7 @@ func claimsOf(p *plan.Plan) owned {
 	return o
 }
 
-// plansMarks are the marks of several plans.
+// plansMarks returns the marks of several plans.
 func plansMarks(plans []owned) (out []conntrack.Marks) {
 	for _, o := range plans {
 		out = append(out, o.Marks)
@@ -84,10 +85,10 @@ func plansMarks(plans []owned) (out []conntrack.Marks) {
 	return out
 }
 
-// other reports whether p is another share.
+// other reports whether p is a different share.
 func (o owned) other(p owned) bool { return !o.equal(p) }
 
-// equal reports whether both are the same share, whatever became of their plans.
+// equal reports whether both are the same share, whether or not their plans came into force.
 func (o owned) equal(p owned) bool {
 	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
 }
@@ -100,7 +101,7 @@ func (j *journal) all() []owned {
 	return append(slices.Clone(j.Owned), *j.Next)
 }
 
-// has reports whether any plan of those that were, or may have been, in force is such a one.
+// has reports whether a plan that was or may have been in force satisfies is.
 func (j *journal) has(such func(owned) bool) bool { return slices.ContainsFunc(j.Owned, such) }
 
 // tables lists the tables of every plan that was in force.
@@ -123,8 +124,7 @@ func (j *journal) bases() (out []uint32) {
 	return out
 }
 
-// with returns the journal to write before a plan that owns o is applied, which changes the
-// settings.
+// with returns the journal to write before applying a plan that owns o and changes the settings.
 func (j *journal) with(o owned, settings []setting) *journal {
 	next := &journal{Owned: slices.Clone(j.Owned), Unadopted: j.Unadopted, Sysctls: slices.Clone(j.Sysctls)}
 	if j.Next != nil && !j.Next.equal(o) && !slices.ContainsFunc(j.Owned, j.Next.equal) {
@@ -146,8 +146,8 @@ func (j *journal) with(o owned, settings []setting) *journal {
 	return next
 }
 
-// inForce returns the journal to write when the plan that owns o steers the packets, and
-// connections still have earlier ones' marks.
+// inForce returns the journal to write when the plan that owns o is in force, while connections may
+// still have marks of earlier plans.
 func (j *journal) inForce(o owned) *journal {
 	next := &journal{Owned: []owned{o}, Unadopted: j.Unadopted, Sysctls: j.Sysctls}
 	for _, old := range j.Owned {
@@ -158,8 +158,8 @@ func (j *journal) inForce(o owned) *journal {
 	return next
 }
 
-// final returns the journal to write when the plan is in force and nothing of others before it is
-// left: o and the settings that it names.
+// final returns the journal to write when the plan is in force and nothing of earlier plans is
+// left: o, and the settings that it names.
 func (j *journal) final(o owned, sysctls []plan.Sysctl) *journal {
 	next := &journal{Owned: []owned{o}}
 	for _, s := range j.Sysctls {
@@ -170,8 +170,8 @@ func (j *journal) final(o owned, sysctls []plan.Sysctl) *journal {
 	return next
 }
 
-// unsetSysctls lists the settings taken that want does not name any more and that, by their live
-// values, still have pbr's: one that someone else has changed since is theirs.
+// unsetSysctls lists the recorded settings that want no longer names and that still have pbr's
+// value. A setting that someone else has changed since belongs to them.
 func unsetSysctls(taken []setting, want []plan.Sysctl, live map[string]string) (out []plan.SysctlChange) {
 	named := map[string]bool{}
 	for _, s := range want {
@@ -195,21 +195,21 @@ func settingPath(s setting, path string) int {
 	return 0
 }
 
-// JournalError says that the journal cannot be used.
+// JournalError means that the journal cannot be used.
 type JournalError struct {
 	File string
 	Err  error
 }
 
 func (e *JournalError) Error() string {
-	return fmt.Sprintf("reading the journal %s: %v: it is damaged, so that what pbr took is not known for certain: "+
-		"run pbr flush, which removes what it finds and the journal, and then pbr apply", e.File, e.Err)
+	return fmt.Sprintf("reading the journal %s: %v: it is damaged, so what pbr owns is not known for certain: "+
+		"run pbr flush, which removes the journal and what it finds, then pbr apply", e.File, e.Err)
 }
 
 func (e *JournalError) Unwrap() error { return e.Err }
 
-// readJournal reads the journal; none is an empty one. The error for one that is damaged is a
-// *JournalError.
+// readJournal reads the journal; a missing file is an empty journal. The error for a damaged one is
+// a *JournalError.
 func readJournal(file string) (*journal, error) {
 	j := &journal{}
 	b, err := os.ReadFile(file)
@@ -225,7 +225,7 @@ func readJournal(file string) (*journal, error) {
 	return j, nil
 }
 
-// replaceJournal writes next unless it is what was; an empty one is no file.
+// replaceJournal writes next unless it equals was; an empty journal has no file.
 func replaceJournal(file string, was, next *journal) error {
 	if reflect.DeepEqual(was, next) {
 		return nil
@@ -246,27 +246,27 @@ func replaceJournal(file string, was, next *journal) error {
 	return nil
 }
 
-// UnwrittenError says that the journal could not be written. Nothing was done that needs it.
+// UnwrittenError means that the journal could not be written. Nothing that needs it was done.
 type UnwrittenError struct{ Err error }
 
 func (e *UnwrittenError) Error() string {
 	text := fmt.Sprintf("writing the journal: %v", e.Err)
 	if errors.Is(e.Err, syscall.ENOSPC) {
-		text += ": make room there (df shows how full it is)"
+		text += ": free some space there (df shows how full it is)"
 	}
 	return text
 }
 
 func (e *UnwrittenError) Unwrap() error { return e.Err }
 
-// Unwritten reports whether an error is that the journal could not be written.
+// Unwritten reports whether an error means that the journal could not be written.
 func Unwritten(err error) bool {
 	var unwritten *UnwrittenError
 	return errors.As(err, &unwritten)
 }
 
-// needs reports whether next has anything that was is without and that has to be on record before
-// anything is changed. That connections have not been looked at is for a run after a kill alone.
+// needs reports whether next has anything new compared with was that has to be recorded before a
+// change. Unadopted alone only matters to a run after a kill.
 func (j *journal) needs(next *journal) bool {
 	n := *next
 	n.Unadopted = j.Unadopted

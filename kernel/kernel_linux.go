@@ -19,31 +19,32 @@ import (
 	"pbr/kernel/state"
 )
 
-// Kernel is the network namespace that Open was called in. It is for one goroutine at a time, whose
-// thread has to stay in that namespace (settings are reached through /proc/sys).
+// Kernel is the network namespace in which Open was called. Only one goroutine may use it at a
+// time, and its thread has to stay in that namespace (settings are reached through /proc/sys).
 type Kernel struct {
 	dir   string
 	route *route.Conn
 	nft   *nft.Conn
 	lock  *os.File
-	// applied is what the last Apply or Update left in the kernel; nil when that is not known, or
-	// someone else may have changed it.
+	// applied is the state after the last Apply or Update; nil if it is unknown, or if someone else
+	// may have changed it.
 	applied *appliedState
-	// released is what k wrote into the lock file when it gave the lock back.
+	// released is what k wrote into the lock file when it released the lock.
 	released string
-	// owned is what Notices takes for ours.
+	// owned is what Events treats as ours.
 	owned atomic.Pointer[owned]
-	// late are the answers to connections that were flushed lately.
+	// late are the answers to recently deleted connections.
 	late lateAnswers
-	// settings are the values of those that the plan in force has, for Notices.
+	// settings are the values of the settings that the plan in force sets, for Events.
 	settings atomic.Pointer[map[string]string]
-	// living are the living sets of the plan in force, whose members Notices does not tell of.
+	// living are the living sets of the plan in force. Events does not report changes of their
+	// members.
 	living atomic.Pointer[map[string]bool]
-	// offload is what the kernel was found to be able to.
+	// offload caches what the kernel supports.
 	offload offload
-	// cgroups are the control groups that sets of the last policy have.
+	// cgroups are the control groups in the last policy's sets.
 	cgroups cgroup.Watch
-	// learning is how DNS answers are read.
+	// learning is the state of reading DNS answers.
 	learning learning
 	// step is called before each step of Apply and Flush with its description; tests stop the
 	// process there.
@@ -51,7 +52,7 @@ type Kernel struct {
 }
 
 // Open connects to the current network namespace, with state below stateDir (see DefaultStateDir).
-// It makes no file yet.
+// It creates no file.
 func Open(stateDir string) (*Kernel, error) {
 	id, err := namespaceID()
 	if err != nil {
@@ -69,8 +70,8 @@ func Open(stateDir string) (*Kernel, error) {
 	return k, nil
 }
 
-// RunDir is Kernel.Dir of the current network namespace, below the default state directory. It
-// needs no privilege and makes nothing; it is empty where the namespace cannot be identified.
+// RunDir returns Kernel.Dir of the current network namespace, below the default state directory. It
+// needs no privilege and creates nothing; it is empty if the namespace cannot be identified.
 func RunDir() string {
 	id, err := namespaceID()
 	if err != nil {
@@ -79,15 +80,15 @@ func RunDir() string {
 	return filepath.Join(DefaultStateDir, id)
 }
 
-// Close gives the connections back.
+// Close closes the connections.
 func (k *Kernel) Close() error { return errors.Join(k.route.Close(), k.nft.Close()) }
 
-// Dir is the state directory of this network namespace. It may not exist yet.
+// Dir returns the state directory of this network namespace. It may not exist yet.
 func (k *Kernel) Dir() string { return k.dir }
 
 func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 
-// HostFacts reads what a compiler needs to know.
+// HostFacts reads the host facts that a compiler needs.
 func (k *Kernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
 	m, err := k.route.HostFacts()
 	if err == nil && needs.Flowtables {
@@ -105,14 +106,14 @@ func (k *Kernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
 	return m, err
 }
 
-// Traffic reads what interfaces received and sent since they exist; those that do not exist are
-// missing.
+// Traffic returns the byte counts of interfaces since they were created; interfaces that do not
+// exist are omitted.
 func (k *Kernel) Traffic(interfaces []string) (map[string]route.Traffic, error) {
 	return k.route.Traffic(interfaces)
 }
 
-// ReadHostFacts reads what a plan needs to know of this machine. It needs no privilege; without it,
-// what needs some counts as there.
+// ReadHostFacts reads the host facts that a plan needs. It needs no privilege; without it, features
+// that it could not test count as present.
 func ReadHostFacts(needs plan.Needs) (plan.Machine, error) {
 	k, err := Open(DefaultStateDir)
 	if err != nil {
@@ -122,14 +123,14 @@ func ReadHostFacts(needs plan.Needs) (plan.Machine, error) {
 	return m, errors.Join(err, k.Close())
 }
 
-// What the names of namespaces begin with, by what tells them apart.
+// Prefixes of namespaces' names, by what identifies the namespace.
 const (
 	cookiePrefix = "net-"
 	inodePrefix  = "ino-"
 )
 
 // namespaceID names the current network namespace: by its cookie (SO_NETNS_COOKIE, Linux 5.14),
-// which no other has until the next boot, or by the inode of its file, which may be used again.
+// which is unique until the next boot, or by the inode of its file, which may be reused.
 func namespaceID() (string, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -160,15 +161,15 @@ func mayAdminister() error {
 }
 
 // Interrupted reports whether an error only means that others kept changing what was being read or
-// changed. Trying again is all that there is to do.
+// changed. Try again then.
 func Interrupted(err error) bool {
 	return errors.Is(err, route.ErrInterrupted) || errors.Is(err, nft.ErrChanged)
 }
 
-// Moved reports whether the kernel refused something in words in which it also tells that a link,
-// an address or a gateway is not as it was when the machine was read: a link is down (ENETDOWN) or
-// gone (ENODEV, and ENOENT where a setting or a flowtable names it), a gateway is out of reach
-// (ENETUNREACH, EHOSTUNREACH, and EINVAL of older kernels).
+// Moved reports whether the kernel's error can mean that a link, an address or a gateway changed
+// since the host facts were read: a link is down (ENETDOWN) or gone (ENODEV, and ENOENT where a
+// setting or a flowtable names it), or a gateway is unreachable (ENETUNREACH, EHOSTUNREACH, and
+// EINVAL on older kernels).
 func Moved(err error) bool {
 	return slices.ContainsFunc([]unix.Errno{
 		unix.ENETDOWN, unix.ENODEV, unix.ENXIO, unix.ENOENT, unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EADDRNOTAVAIL, unix.EINVAL,

@@ -13,12 +13,12 @@ type flushed struct {
 	lateAnswer
 }
 
-// lateAnswer is what would arrive as an answer to a connection that was deleted, and what is sent
+// lateAnswer has the tuples of a deleted connection: as its answer would arrive, and as it is sent
 // from inside.
 type lateAnswer struct{ arrives, inside conntrack.Tuple }
 
-// lateAnswers are the answers to connections that were flushed, each with the time from which it is
-// taken for a connection of its own.
+// lateAnswers are the answers to deleted connections, each with the time from which it counts as a
+// connection of its own.
 type lateAnswers map[lateAnswer]time.Time
 
 // with returns l with the answers to more connections.
@@ -33,9 +33,9 @@ func (l lateAnswers) with(flows []flushed, until time.Time) lateAnswers {
 	return out
 }
 
-// among returns the connections that were begun by one of the answers, and that what is sent from
-// inside belongs to. Where the way is taken already the kernel gives the answer another port, which
-// is of no harm.
+// among returns the connections that were started by one of the answers and that packets from
+// inside now belong to. If that tuple is taken, the kernel gives the answer another port, and it
+// does no harm.
 func (l lateAnswers) among(flows []conntrack.Flow) (begun []flushed) {
 	for i := range flows {
 		f := &flows[i]
@@ -46,7 +46,7 @@ func (l lateAnswers) among(flows []conntrack.Flow) (begun []flushed) {
 	return begun
 }
 
-// forget drops those whose time is over.
+// forget drops the answers whose time is over.
 func (l lateAnswers) forget(now time.Time) {
 	maps.DeleteFunc(l, func(_ lateAnswer, until time.Time) bool { return until.Before(now) })
 }

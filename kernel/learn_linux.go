@@ -10,33 +10,34 @@ import (
 )
 
 const (
-	// ledgerFile has the generations of nftables that differ by members of living sets alone.
+	// ledgerFile stores the nftables generations that differ only in members of living sets.
 	ledgerFile = "generations"
 	// tapFile tells commands how the running watch reads DNS answers.
 	tapFile = "tap.json"
 )
 
-// learning is what the kernel can do to show DNS answers, and who reads them.
+// learning is what the kernel offers for reading DNS answers, and who reads them.
 type learning struct {
 	learner *learn.Learner
 	asked   bool
-	// ways are the best way to hold answers, plan.TapNone for none, and whether there is a copy of
-	// them.
+	// ways are the best way to hold answers back (plan.TapNone if there is none), and whether
+	// answers can be copied.
 	hold plan.Tap
 	log  bool
-	// told is what tapFile has.
+	// told is the content of tapFile.
 	told tapNote
 }
 
-// tapNote is the content of tapFile.
+// tapNote is the format of tapFile.
 type tapNote struct {
 	Queue  uint16   `json:"queue"`
 	Way    plan.Tap `json:"way"`
 	Reason string   `json:"reason"`
 }
 
-// Learner returns what fills lists by DNS answers; it is to be run, and called before Notices,
-// which does not tell of what it does. From now on Machine binds the queue.
+// Learner returns what fills lists from DNS answers. The caller has to run it, and has to call
+// Learner before Events, which does not report the learner's own changes. From now on HostFacts
+// binds the queue.
 func (k *Kernel) Learner() (*learn.Learner, error) {
 	if k.learning.learner == nil {
 		l, err := learn.New(k.nft.Ledger)
@@ -48,7 +49,7 @@ func (k *Kernel) Learner() (*learn.Learner, error) {
 	return k.learning.learner, nil
 }
 
-// conns are the connections that change living sets beside the kernel's own.
+// conns are the other connections that change living sets.
 func (l *learning) conns() []*nft.Conn {
 	if l.learner == nil {
 		return nil
@@ -60,10 +61,10 @@ func (l *learning) conns() []*nft.Conn {
 func (k *Kernel) tap(m *plan.Machine, queue uint16) {
 	l := &k.learning
 	if queue == 0 {
-		return // nobody asks; the learner gives the queue back when it has nothing to learn
+		return // -- nobody reads; the learner releases the queue when it has nothing to learn
 	}
 	if !l.asked && !l.ask(k.nft) {
-		return // without the privilege to ask, everything that a kernel of today has counts as there
+		return // -- without the privilege to ask, everything that a current kernel has counts as present
 	}
 	if l.learner == nil {
 		m.Tap, m.TapReason = l.best()
@@ -76,7 +77,7 @@ func (k *Kernel) tap(m *plan.Machine, queue uint16) {
 	k.noteTap(tapNote{queue, m.Tap, m.TapReason})
 }
 
-// ask finds out what the kernel has.
+// ask finds out what the kernel supports.
 func (l *learning) ask(c *nft.Conn) bool {
 	refused, err := c.ProbeActions([]plan.Action{{Kind: plan.Queue, Value: 1}, {Kind: plan.QueueTarget, Value: 1}, {Kind: plan.LogGroup, Value: 1}})
 	if err != nil {
@@ -92,7 +93,7 @@ func (l *learning) ask(c *nft.Conn) bool {
 	return true
 }
 
-// best is the best way that there is, as far as the kernel goes.
+// best returns the best way that the kernel supports.
 func (l *learning) best() (plan.Tap, string) {
 	switch {
 	case l.hold != plan.TapNone:
@@ -103,8 +104,8 @@ func (l *learning) best() (plan.Tap, string) {
 	return plan.TapNone, learn.NoQueue + ", and " + learn.NoLog
 }
 
-// noteTap notes the way for commands. What cannot be noted is tried again with the next look at the
-// machine.
+// noteTap writes the way into tapFile for commands. If that fails, it is tried again the next time
+// the host facts are read.
 func (k *Kernel) noteTap(n tapNote) {
 	if n == k.learning.told {
 		return
@@ -115,7 +116,7 @@ func (k *Kernel) noteTap(n tapNote) {
 	}
 }
 
-// TapReason is why DNS answers are not read in a better way, as far as a watch noted it.
+// TapReason returns why DNS answers are not read in a better way, as the watch recorded it.
 func (k *Kernel) TapReason() string { return k.readTap().Reason }
 
 func (k *Kernel) readTap() (n tapNote) {

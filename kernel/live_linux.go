@@ -14,16 +14,16 @@ import (
 type live struct {
 	plan *plan.Plan
 	nft  *nft.Live
-	// known tells that the ruleset was not read but is what the last apply, or transaction, left.
+	// known means that the ruleset was not read: it is what the last apply or transaction left.
 	known bool
-	// last is the ruleset that the last apply left, nil if that is not known.
+	// last is the ruleset that the last apply left, nil if it is unknown.
 	last *plan.Ruleset
 	// sysctls are the live values of the settings that the journal has.
 	sysctls map[string]string
 }
 
 // Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities
-// and tables, the tables of the journal, and whatever has plan.Protocol.
+// and tables, the tables of the journal, and everything with plan.Protocol.
 func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 	if err := mayAdminister(); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 	return l.plan, nil
 }
 
-// read is Live; the ruleset of before is taken over if nothing of nftables changed since.
+// read is Live; it reuses before's ruleset if nothing in nftables changed since.
 func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
 	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}}
 	var err error
@@ -69,8 +69,8 @@ func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, err
 	return l, nil
 }
 
-// conflicts finds what others have in the priorities and tables that want is to take and that are
-// not pbr's yet: those of the spans of priorities that begin at bases, and of tables, are.
+// conflicts finds what others have in the priorities and tables that want needs and that are not
+// pbr's yet. The priorities that start at bases, and tables, are pbr's already.
 func conflicts(want, have *plan.Plan, bases, tables []uint32) error {
 	e := &ConflictError{BasePriority: want.BasePriority}
 	for _, r := range have.Rules {

@@ -18,11 +18,11 @@ import (
 	"pbr/kernel/state"
 )
 
-// Lock makes k the only one to change this network namespace until unlock is called; doing is what
-// it is for, as "apply". It does not wait: while another process has it the error is a
-// *LockedError. Apply and Flush take the lock themselves unless it is held already. Whoever may not
-// change the network gets an error that says so, before anything is touched. The kernel gives it
-// back when the process ends, however it ends.
+// Lock makes k the only one to change this network namespace until unlock is called. doing says
+// what for, such as "apply". Lock does not wait: if another process has the lock, the error is a
+// *LockedError. Apply and Flush take the lock themselves unless it is held. Without the privilege
+// to change the network, the error says so before anything is touched. The kernel releases the lock
+// when the process ends, in whatever way.
 func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	if k.lock != nil {
 		return nil, errors.New("the lock is held already, by this process")
@@ -35,10 +35,10 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		return nil, err
 	}
 	if k.released == "" || readLock(f) != k.released {
-		k.applied = nil // another process had the lock meanwhile
+		k.applied = nil // -- another process had the lock meanwhile
 	}
-	// Who has it is only for others to tell: where there is no room for that, it is a lock all the
-	// same.
+	// The holder's name only serves others' messages: without space to write it, the lock is held
+	// all the same.
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
 	pruneStates(k.dir)
@@ -53,18 +53,18 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	}, nil
 }
 
-// lockFile is what is locked; it stays as long as there is any state beside it.
+// lockFile is the file that is locked; it stays as long as the directory has any state.
 const lockFile = "lock"
 
-// takeLock opens and locks the lock file, anew if it was removed between the two.
+// takeLock opens and locks the lock file; it starts again if the file was removed in between.
 func (k *Kernel) takeLock() (*os.File, error) {
 	for {
 		if err := makeStateDir(k.dir); err != nil {
-			return nil, fmt.Errorf("making the state directory: %w", err)
+			return nil, fmt.Errorf("creating the state directory: %w", err)
 		}
 		f, err := os.OpenFile(k.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // its directory was removed again
+			continue // -- the directory was removed again
 		}
 		if err != nil {
 			return nil, fmt.Errorf("opening the lock: %w", err)
@@ -75,12 +75,12 @@ func (k *Kernel) takeLock() (*os.File, error) {
 	}
 }
 
-// makeStateDir makes a namespace's directory, and the one above it, for root alone.
+// makeStateDir creates a namespace's directory and its parent, for root alone.
 func makeStateDir(dir string) error {
 	return errors.Join(state.MakeDir(filepath.Dir(dir)), state.MakeDir(dir))
 }
 
-// tryLock locks an open lock file, or closes it. It returns nil when that has to begin anew.
+// tryLock locks an open lock file, or closes it. It returns nil if the caller has to start again.
 func tryLock(f *os.File) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil {
@@ -100,30 +100,29 @@ func tryLock(f *os.File) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-// replaceLock puts a new file in the place of a lock file that others may open, as older versions
-// made it: whoever has it open could lock it at any time. An older version that runs opens the new
-// one by its name.
+// replaceLock replaces a lock file that others may open, as older versions created it: whoever has
+// it open could lock it at any time. A running older version opens the new file by its name.
 func replaceLock(f *os.File) error {
 	dir, err := os.Open(filepath.Dir(f.Name()))
 	if err != nil {
-		return fmt.Errorf("making the lock anew: %w", err)
+		return fmt.Errorf("recreating the lock: %w", err)
 	}
 	defer dir.Close()
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil { // one at a time, or two would each lock a file of their own
-		return fmt.Errorf("making the lock anew: %w", err)
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil { // -- one at a time, or two processes would each lock their own file
+		return fmt.Errorf("recreating the lock: %w", err)
 	}
 	if !inPlace(f) {
 		return nil
 	}
 	if err := state.Replace(f.Name(), nil); err != nil {
-		return fmt.Errorf("making the lock anew: %w", err)
+		return fmt.Errorf("recreating the lock: %w", err)
 	}
 	return nil
 }
 
 // rootHolds reports whether a process of root, or of this process's user, has a file locked.
-// /proc/locks (proc_locks(5)) names processes and files; where it shows nothing, as of another PID
-// namespace, the note that the holder wrote into the file counts.
+// /proc/locks (proc_locks(5)) lists processes and files; where it shows nothing, as for another PID
+// namespace, the holder's note in the file decides.
 func rootHolds(f *os.File, info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -142,7 +141,7 @@ func rootHolds(f *os.File, info fs.FileInfo) bool {
 	return ofRoot(pid)
 }
 
-// ofRoot reports whether a process runs, and belongs to root or to this process's user.
+// ofRoot reports whether a process exists and belongs to root or to this process's user.
 func ofRoot(pid string) bool {
 	if n, err := strconv.Atoi(pid); err != nil || n <= 0 {
 		return false
@@ -165,7 +164,7 @@ func inPlace(f *os.File) bool {
 	return err == nil && os.SameFile(opened, named)
 }
 
-// removeEmpty removes the state directory, whose lock is held, when there is nothing else in it.
+// removeEmpty removes the state directory, whose lock is held, if nothing else is in it.
 func (k *Kernel) removeEmpty() { removeEmptyState(k.dir) }
 
 func removeEmptyState(dir string) {
@@ -176,11 +175,10 @@ func removeEmptyState(dir string) {
 	}
 }
 
-// releases counts how often this process gave a lock back, so that no two notes about it are the
-// same.
+// releases counts how often this process released a lock, so that no two notes about it are equal.
 var releases atomic.Uint64
 
-// readLock returns what the lock's last holder, or the present one, wrote.
+// readLock returns what the lock's last or present holder wrote.
 func readLock(f *os.File) string {
 	b := make([]byte, 256)
 	n, _ := f.ReadAt(b, 0)
@@ -195,7 +193,7 @@ func writeLock(f *os.File, text string) error {
 	return err
 }
 
-// lockHolder reads who holds the lock; it may have ended, or not have written yet.
+// lockHolder returns who holds the lock; the process may have ended, or not have written yet.
 func lockHolder(f *os.File) error {
 	pid, doing, _ := strings.Cut(strings.TrimSpace(readLock(f)), " ")
 	id, err := strconv.Atoi(pid)
@@ -205,7 +203,7 @@ func lockHolder(f *os.File) error {
 	return &LockedError{PID: id, Doing: doing}
 }
 
-// locked takes the lock unless it is held already.
+// locked takes the lock unless k holds it already.
 func (k *Kernel) locked(doing string) (unlock func(), err error) {
 	if k.lock != nil {
 		return func() {}, nil
@@ -213,10 +211,10 @@ func (k *Kernel) locked(doing string) (unlock func(), err error) {
 	return k.Lock(doing)
 }
 
-// lockPoll is how often LockWait tries again.
+// lockPoll is the time between two tries of LockWait.
 const lockPoll = 25 * time.Millisecond
 
-// LockWait is Lock, but waits for the other process to end.
+// LockWait is Lock, but it waits for the other process.
 func (k *Kernel) LockWait(ctx context.Context, doing string) (unlock func(), err error) {
 	for {
 		unlock, err = k.Lock(doing)

@@ -10,39 +10,40 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// markMigration carries out Remarks, as a part of one apply.
+// markMigration carries out a conntrack.Migration as part of one apply.
 type markMigration struct {
 	*conntrack.Migration
 	a *application
-	// held are the connections that were changed before the plan came into force, by their request.
+	// held are the connections whose mark was changed before the plan came into force, by their
+	// key.
 	held map[string]heldFlow
-	// done has what after changed, for its undoing.
+	// done records the changes of after, to undo them.
 	done []changedFlow
 	ran  bool
-	// failed tells that connections may be left with marks of earlier plans.
+	// failed means that connections may still have marks of earlier plans.
 	failed bool
 }
 
-// newMarkMigration is for the plan that a is to apply, after those of the journal.
+// newMarkMigration returns the migration from the journal's plans to the plan that a applies.
 func newMarkMigration(a *application) *markMigration {
 	return &markMigration{Migration: &conntrack.Migration{Want: a.owned.Marks, Earlier: plansMarks(a.journal.Owned)}, a: a}
 }
 
-// heldFlow is a connection whose mark was changed for the time until the plan is in force, and what
-// it is to have then.
+// heldFlow is a connection whose mark was changed until the plan is in force, and the mark that it
+// gets then.
 type heldFlow struct {
 	changedFlow
 	bits, mask uint32
 }
 
-// changedFlow is a connection with the bits it had under the mask under which they were changed.
+// changedFlow is a connection with its earlier bits under the mask of the change.
 type changedFlow struct {
 	conntrack.Flow
 	hadMask uint32
 }
 
-// steps are empty when no connection can have a mark that changes its meaning. The last ones are
-// for the end of the apply: what they do cannot be undone.
+// steps returns no steps if no connection can have a mark that changes its meaning. The last steps
+// belong at the end of the apply: they cannot be undone.
 func (r *markMigration) steps() (before, after, last []step) {
 	if len(r.Stale()) == 0 {
 		return nil, nil, nil
@@ -52,8 +53,8 @@ func (r *markMigration) steps() (before, after, last []step) {
 		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart), undo: r.a.undoing(r.lost), partial: true}}
 }
 
-// orWarn gives do a connection. On a kernel that has no such messages connections keep their marks,
-// with a warning.
+// orWarn calls do with a conntrack connection. On a kernel without such messages connections keep
+// their marks, and a warning says so.
 func (r *markMigration) orWarn(do func(*netlink.Conn) error) func() error {
 	return func() error {
 		c, err := conntrack.Dial()
@@ -69,7 +70,7 @@ func (r *markMigration) orWarn(do func(*netlink.Conn) error) func() error {
 	}
 }
 
-// undoing notes what do cannot undo.
+// undoing records what do could not undo.
 func (a *application) undoing(do func(*netlink.Conn) error) func() error {
 	return func() error {
 		c, err := conntrack.Dial()
@@ -101,7 +102,7 @@ func (r *markMigration) each(c *netlink.Conn, do func(f conntrack.Flow) error) e
 	return nil
 }
 
-// prepare changes what must not keep its mark when the plan's routes come, and keeps what it was.
+// prepare changes the marks that must not be there when the plan's routes come, and remembers them.
 func (r *markMigration) prepare(c *netlink.Conn) error {
 	r.held = map[string]heldFlow{}
 	var marks []conntrack.Marking
@@ -132,11 +133,10 @@ func (r *markMigration) release(c *netlink.Conn) error {
 	return giveBack(c, flows)
 }
 
-// changeTries is how often messages about connections are sent of which one fails.
+// changeTries is how often a batch of messages about connections is sent if one of them fails.
 const changeTries = 3
 
-// setMarks changes marks, and tries again if that fails: marked twice a connection is as if marked
-// once.
+// setMarks changes marks, and tries again if that fails: setting a mark twice is harmless.
 func setMarks(c *netlink.Conn, marks []conntrack.Marking) (found int, err error) {
 	for range changeTries {
 		if found, err = conntrack.SetMarks(c, marks); err == nil {
@@ -146,8 +146,7 @@ func setMarks(c *netlink.Conn, marks []conntrack.Marking) (found int, err error)
 	return found, err
 }
 
-// giveBack gives connections the marks that they had. One that cannot be given back keeps none of
-// the others from it.
+// giveBack restores connections' earlier marks. A failure for one does not affect the others.
 func giveBack(c *netlink.Conn, flows []changedFlow) error {
 	marks := make([]conntrack.Marking, len(flows))
 	for i := range flows {
@@ -166,16 +165,16 @@ func giveBack(c *netlink.Conn, flows []changedFlow) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d connections did not get their marks back: %w", failed, why)
+		return fmt.Errorf("the marks of %d connections could not be restored: %w", failed, why)
 	}
 	return nil
 }
 
-// sweeps is how often finish looks for connections with marks of earlier plans: the first packet of
-// some was on its way when the plan came into force, so that they were not listed yet.
+// sweeps is how often finish looks for connections with marks of earlier plans: for some, the first
+// packet was on its way when the plan came into force, so that they were not listed yet.
 const sweeps = 3
 
-// finish gives every connection the mark that the plan in force has for its uplink.
+// finish gives every connection the mark that its uplink has in the plan in force.
 func (r *markMigration) finish(c *netlink.Conn) error {
 	r.ran = true
 	if err := r.a.journalInForce(); err != nil {
@@ -197,7 +196,7 @@ func (r *markMigration) finish(c *netlink.Conn) error {
 	return nil
 }
 
-// sweep is one look for finish.
+// sweep is one round of finish.
 func (r *markMigration) sweep(c *netlink.Conn) error {
 	var marks []conntrack.Marking
 	err := r.each(c, func(f conntrack.Flow) error {
@@ -213,8 +212,8 @@ func (r *markMigration) sweep(c *netlink.Conn) error {
 	return r.change(c, marks)
 }
 
-// restart deletes the connections of strict tables that are gone with their uplink. Until then the
-// ruleset drops their packets.
+// restart deletes the connections of strict tables that are gone together with their uplink. Until
+// then the ruleset drops their packets.
 func (r *markMigration) restart(c *netlink.Conn) error {
 	remove := func(f conntrack.Flow) error {
 		if !r.Orphaned(f.Mark) {
@@ -240,16 +239,16 @@ func (r *markMigration) restart(c *netlink.Conn) error {
 	return r.each(c, remove)
 }
 
-// lost is the undoing of restart.
+// lost is the undo of restart.
 func (r *markMigration) lost(*netlink.Conn) error {
 	if n := r.a.report.Restarted; n > 0 {
-		return fmt.Errorf("%d connections of a strict table were deleted: their next packets start new ones", n)
+		return fmt.Errorf("%d connections of a strict table were deleted: their next packet starts a new one", n)
 	}
 	return nil
 }
 
-// change changes marks, but of what restart deletes, and notes what they were before: whether a
-// message that failed did it all the same is not known.
+// change changes marks, except those of connections that restart deletes, and records the earlier
+// ones: a message that failed may still have taken effect.
 func (r *markMigration) change(c *netlink.Conn, marks []conntrack.Marking) error {
 	marks = slices.DeleteFunc(marks, func(m conntrack.Marking) bool { return r.Orphaned(m.Mark) })
 	cleared, moved := split(marks, func(m conntrack.Marking) bool { return m.Bits == 0 })
@@ -266,7 +265,7 @@ func (r *markMigration) change(c *netlink.Conn, marks []conntrack.Marking) error
 	return err
 }
 
-// split parts a list.
+// split splits a list in two by a condition.
 func split[T any](list []T, belongs func(T) bool) (in, out []T) {
 	for _, x := range list {
 		if belongs(x) {

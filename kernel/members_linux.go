@@ -26,12 +26,12 @@ func (k *Kernel) EditMembers(set *plan.Set, remove, add []nft.Member) error {
 	return k.nft.EditMembers(set, remove, add)
 }
 
-// SeedMembers says which members living sets get that are made where there were none: at the first
-// apply, after a restart, and when somebody deleted the table. Without it they are those that
-// package members keeps.
+// SeedMembers sets the members that living sets get when they are created: at the first apply,
+// after a restart, and after somebody deleted the table. Without it they get those that package
+// members stores.
 func (k *Kernel) SeedMembers(seeds nft.Seeds) { k.nft.Seeds = seeds }
 
-// noteLiving notes which sets others may fill.
+// noteLiving records which sets others may fill.
 func (k *Kernel) noteLiving(p *plan.Plan) {
 	living := map[string]bool{}
 	for i := range p.Ruleset.Sets {
@@ -45,7 +45,7 @@ func (k *Kernel) noteLiving(p *plan.Plan) {
 	}
 }
 
-// isLiving reports whether a set is one that others may fill.
+// isLiving reports whether others may fill a set.
 func (k *Kernel) isLiving(set string) bool {
 	living := k.living.Load()
 	return living != nil && (*living)[set]

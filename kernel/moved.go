@@ -9,14 +9,15 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// movedPrefix begins the names of what a ruleset has while connections still carry marks of earlier
-// plans.
+// movedPrefix begins the names of the objects that a ruleset has only while connections carry marks
+// of earlier plans.
 const movedPrefix = "moved-"
 
 // transitional returns a plan's ruleset for the time in which connections still carry marks of
-// earlier plans: each base chain that reads connection marks first looks up the earlier ones, and
-// treats the packet as the mark's heir. The packets of a strict table that is gone are dropped,
-// until its connections are deleted. Marks that the plan itself gives to others are left out.
+// earlier plans. Each base chain that reads connection marks looks up the earlier marks first, and
+// treats the packet as if it had the successor's mark. Packets of a strict table that is gone are
+// dropped until its connections are deleted. Marks that the plan itself uses for other names are
+// omitted.
 func transitional(want *plan.Plan, r *conntrack.Migration) plan.Ruleset {
 	m := &moved{want: want, chains: map[string]plan.Chain{}}
 	stale := r.Stale()
@@ -50,7 +51,7 @@ type moved struct {
 
 // addMap adds the map of the earlier marks under one mask.
 func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
-	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true, Comment: "ct mark of an earlier policy: its heir"}
+	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true, Comment: "ct mark of an earlier policy: its successor"}
 	for _, mark := range marks {
 		bits, _, _ := r.Meaning(mark)
 		if r.Ambiguous(mark, mask) {
@@ -79,8 +80,8 @@ func (m *moved) addChain(name string, actions ...plan.Action) string {
 	return name
 }
 
-// before puts the look-ups in front of a base chain that has one of its own. What comes before that
-// one there, as what arrives through an uplink, comes before them, too, but for what depends on the
+// before puts the look-ups in front of a base chain's own look-up. Rules that come before it there
+// (for packets that arrive on an uplink) also come before them, except those that depend on the
 // mark.
 func (m *moved) before(c plan.Chain) plan.Chain {
 	at := slices.IndexFunc(c.Rules, func(r plan.ChainRule) bool {

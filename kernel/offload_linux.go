@@ -10,8 +10,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// offload remembers what the kernel said about flowtables: it is asked by a transaction, which
-// takes milliseconds.
+// offload caches what the kernel supports for flowtables: asking takes a transaction, which takes
+// milliseconds.
 type offload struct {
 	asked      bool
 	flowtables bool
@@ -19,8 +19,9 @@ type offload struct {
 	hardware map[string]bool
 }
 
-// learn fills in what m has of offload. Without the privilege to ask, everything that a kernel of
-// today has counts as there; one that cannot even be asked has no nftables, and no flowtables.
+// learn fills in what m says about offload. Without the privilege to ask, everything that a current
+// kernel has counts as present. A kernel that cannot be asked at all has no nftables, and so no
+// flowtables.
 func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) {
 	var unknown []string
 	if hardware {
@@ -40,7 +41,7 @@ func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) {
 		o.asked, o.flowtables = true, found.Flowtables
 		for name := range o.hardware {
 			if _, exists := m.Links[name]; !exists {
-				delete(o.hardware, name) // another of that name may come
+				delete(o.hardware, name) // -- another interface may get that name
 			}
 		}
 		if o.hardware == nil {

@@ -148,10 +148,10 @@ func (k *Kernel) Packets() (map[string]uint64, error) { return nil, errLinux }
 // Facts works on Linux only.
 func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} }
 
-// Interrupted reports nothing elsewhere: nothing is read.
+// Interrupted returns false: nothing is read on this system.
 func Interrupted(error) bool { return false }
 
-// Moved reports nothing elsewhere: nothing is sent.
+// Moved returns false: nothing is sent on this system.
 func Moved(error) bool { return false }
 
 // Beside fails.

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerNames tells who is behind a netlink port, or a task: a process' name and number, as long as it
-// lives.
+// peerNames resolves netlink ports and threads to processes: name and number, as long as the
+// process exists.
 type peerNames struct {
 	mu sync.Mutex
-	// ports has the answers of late, so that a burst costs one search, of which the last began at
+	// ports caches recent answers, so that a burst costs one search; the last search began at
 	// since.
 	ports map[uint32]string
 	since time.Time
@@ -25,14 +25,14 @@ type peerNames struct {
 
 func newPeerNames() *peerNames { return &peerNames{} }
 
-// forgetAfter is how long an answer is kept: ports and process numbers are used again.
+// forgetAfter is how long an answer is cached: ports and process numbers are reused.
 const forgetAfter = time.Second
 
-// port names the process that has a route netlink port; "" when it cannot be told.
+// port names the process that has a route netlink port; "" if that is unknown.
 //
-// The kernel gives the first netlink socket of a process the process' number for its port, others a
-// number from 2^31 on (netlink_autobind); some libraries choose others. So, but for the first, the
-// socket is looked up.
+// The kernel gives the first netlink socket of a process the process number as its port, and others
+// a number from 2^31 on (netlink_autobind); some libraries choose others. So all but the first are
+// looked up by socket.
 func (c *peerNames) port(port uint32) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,8 @@ func (c *peerNames) port(port uint32) string {
 	return who
 }
 
-// task names the process of a thread, by the name that the kernel gave with it when it has ended.
+// task names the process of a thread. If the thread has ended, it uses the name that the kernel
+// sent with it.
 func (c *peerNames) task(id int, name string) string {
 	if id == 0 {
 		return name
@@ -62,7 +63,7 @@ func (c *peerNames) task(id int, name string) string {
 	return fmt.Sprintf("%s (process %d)", name, id)
 }
 
-// process names the process that a thread is of; "" when there is none.
+// process names the process that a thread belongs to; "" if there is none.
 func process(id int) string {
 	if id <= 0 {
 		return ""
@@ -84,7 +85,7 @@ func process(id int) string {
 	return ""
 }
 
-// netlinkInode finds the socket that has a route netlink port, by the thread's /proc/net/netlink:
+// netlinkInode finds the socket that has a route netlink port in the thread's /proc/net/netlink:
 // address, protocol, port, groups, receive and send queue, dump, locks, drops, inode.
 func netlinkInode(port uint32) string {
 	f, err := os.Open("/proc/thread-self/net/netlink")
@@ -102,7 +103,7 @@ func netlinkInode(port uint32) string {
 	return ""
 }
 
-// socketHolder finds a process that has a socket open; 0 for none.
+// socketHolder finds a process that has a socket open; 0 if there is none.
 func socketHolder(inode string) int {
 	wanted := "socket:[" + inode + "]"
 	processes, err := os.ReadDir("/proc")

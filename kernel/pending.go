@@ -21,16 +21,16 @@ import "time"
 // holds the lock for good, undoes by itself. Time is counted by CLOCK_BOOTTIME, which nobody can
 // set and which goes on in a suspended machine.
 
-// Pending is an apply that is undone at a time unless it is confirmed before.
+// Pending is an apply that will be undone at a given time unless it is confirmed before.
 type Pending struct {
-	// Token tells this apply from others: the process that is to undo it knows it.
+	// Token identifies this apply: the process that has to undo it knows it.
 	Token string `json:"token"`
-	// End is when it is to be undone, by the time since the machine started.
+	// End is when it will be undone, as the time since boot.
 	End time.Duration `json:"end"`
 	// Failure is why undoing it failed, "" if that was not tried.
 	Failure string `json:"failure,omitempty"`
 	// Left is the time until then, negative afterwards.
 	Left time.Duration `json:"-"`
-	// Guarded tells that a process waits to undo it, or tries to.
+	// Guarded means that a process waits to undo it, or is trying to.
 	Guarded bool `json:"-"`
 }

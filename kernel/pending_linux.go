@@ -16,26 +16,26 @@ import (
 	"pbr/kernel/state"
 )
 
-// pendingFile says which apply is to be undone, and guardFile is locked by the process that is to
+// pendingFile stores which apply has to be undone. guardFile is locked by the process that has to
 // do it.
 const (
 	pendingFile = "pending.json"
 	guardFile   = "pending.guard"
 )
 
-// Uptime is the time since the machine started, suspended or not (CLOCK_BOOTTIME,
-// clock_gettime(2)): no one sets that clock.
+// Uptime returns the time since boot, suspended or not (CLOCK_BOOTTIME, clock_gettime(2)): nobody
+// can set that clock.
 func Uptime() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0 // cannot be: Linux has it since 2.6.39
+		return 0 // -- impossible: Linux has it since 2.6.39
 	}
 	return time.Duration(t.Nano())
 }
 
-// SetPending keeps the live state, to go back to after wait, before want is applied. The file
-// returned is the guard: as long as any process has it open, that apply counts as looked after. It
-// is for the process that waits, see Pending and Revert.
+// SetPending saves the live state before want is applied, to go back to it after wait. The file
+// returned is the guard: while any process has it open, the apply counts as guarded. The process
+// that waits needs it, see Pending and Revert.
 func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.File, error) {
 	have, err := k.Live(want)
 	if err != nil {
@@ -56,11 +56,11 @@ func (k *Kernel) SetPending(want *plan.Plan, wait time.Duration) (*Pending, *os.
 	return p, guard, nil
 }
 
-// Guard is the guard of a trial that another process began, when nobody else guards it any more.
+// Guard takes over the guard of a trial that another process began, if nobody guards it any more.
 func (k *Kernel) Guard() (*os.File, error) { return k.takeGuard() }
 
-// takeGuard locks the guard's file. The lock is one of open files (F_OFD_SETLK, fcntl(2)): children
-// inherit it, and it is gone with the last of them.
+// takeGuard locks the guard's file. The lock belongs to the open file (F_OFD_SETLK, fcntl(2)):
+// children inherit it, and it ends when the last of them has closed the file.
 func (k *Kernel) takeGuard() (*os.File, error) {
 	f, err := os.OpenFile(k.path(guardFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -90,12 +90,12 @@ func (k *Kernel) writePending(p *Pending) error {
 		err = state.Replace(k.path(pendingFile), b)
 	}
 	if err != nil {
-		return fmt.Errorf("noting the apply that waits to be confirmed: %w", err)
+		return fmt.Errorf("recording the apply that waits to be confirmed: %w", err)
 	}
 	return nil
 }
 
-// Pending returns the apply that waits to be confirmed; nil if none does.
+// Pending returns the apply that waits to be confirmed; nil if there is none.
 func (k *Kernel) Pending() (*Pending, error) {
 	b, err := os.ReadFile(k.path(pendingFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -117,7 +117,7 @@ func (p *Pending) describe(guarded bool) {
 	p.Left, p.Guarded = p.End-Uptime(), guarded
 }
 
-// ClearPending keeps what was applied: nothing is undone any more. It is no error if nothing waits.
+// ClearPending keeps what was applied: it will not be undone. It is no error if nothing waits.
 func (k *Kernel) ClearPending() error {
 	for _, name := range []string{pendingFile, guardFile} {
 		if err := os.Remove(k.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -127,8 +127,8 @@ func (k *Kernel) ClearPending() error {
 	return k.DropPrevious()
 }
 
-// DropPending is ClearPending for an apply that failed. It keeps what waits unless the kernel is as
-// it was before: else the undo that is due may be all that puts it right.
+// DropPending is ClearPending for an apply that failed. It keeps the pending undo unless the kernel
+// is as it was before: otherwise only that undo may repair it.
 func (k *Kernel) DropPending(want *plan.Plan) (dropped bool, err error) {
 	changed, err := k.changedSincePrevious(want)
 	if err != nil || changed {
@@ -137,7 +137,7 @@ func (k *Kernel) DropPending(want *plan.Plan) (dropped bool, err error) {
 	return true, k.ClearPending()
 }
 
-// changedSincePrevious reports whether the live state is another one than that to go back to.
+// changedSincePrevious reports whether the live state differs from the one to go back to.
 func (k *Kernel) changedSincePrevious(want *plan.Plan) (bool, error) {
 	p, err := k.readPrevious()
 	if err != nil {
@@ -158,8 +158,8 @@ func (k *Kernel) changedSincePrevious(want *plan.Plan) (bool, error) {
 	return !plan.Diff(now.Plan, p.Plan).Empty(), nil
 }
 
-// Revert goes back to the state before the apply that waits to be confirmed. When that fails it is
-// still pending, with the reason.
+// Revert goes back to the state before the apply that waits to be confirmed. If that fails, the
+// apply stays pending, with the reason.
 func (k *Kernel) Revert(ctx context.Context) (*Report, error) {
 	report, err := k.Restore(ctx)
 	if err == nil {
@@ -168,7 +168,7 @@ func (k *Kernel) Revert(ctx context.Context) (*Report, error) {
 	return report, errors.Join(err, k.NoteFailure(err))
 }
 
-// NoteFailure notes why undoing the apply that waits failed, for the next command to tell.
+// NoteFailure records why undoing the pending apply failed, for the next command to report.
 func (k *Kernel) NoteFailure(failure error) error {
 	p, err := k.Pending()
 	if err != nil || p == nil {

@@ -14,7 +14,7 @@ import (
 	"pbr/kernel/state"
 )
 
-// previousFile has the plan to go back to unless an apply is confirmed.
+// previousFile stores the plan to go back to unless an apply is confirmed.
 const previousFile = "previous.json"
 
 // previous is what Restore goes back to: nothing, or a plan.
@@ -23,8 +23,8 @@ type previous struct {
 	Plan    *plan.Plan `json:"plan,omitempty"`
 }
 
-// SavePrevious keeps have, the live state before an apply (see Live), for Restore. What others had
-// put into pbr's objects is left out: it cannot be made again.
+// SavePrevious saves have, the live state before an apply (see Live), for Restore. What others had
+// put into pbr's objects is omitted: it cannot be recreated.
 func (k *Kernel) SavePrevious(have *plan.Plan) error {
 	j, err := readJournal(k.path(journalFile))
 	if err != nil {
@@ -43,7 +43,7 @@ func (k *Kernel) SavePrevious(have *plan.Plan) error {
 	return nil
 }
 
-// previousOf returns what of a live plan can be gone back to.
+// previousOf returns the part of a live plan that can be restored.
 func previousOf(have *plan.Plan, j *journal) *previous {
 	if len(j.Owned) == 0 && len(have.Routes) == 0 && len(have.Rules) == 0 && len(have.Ruleset.Chains) == 0 {
 		return &previous{Nothing: true}
@@ -67,9 +67,9 @@ func (k *Kernel) readPrevious() (*previous, error) {
 	return p, nil
 }
 
-// repeatable returns the part of a live plan that can be applied: numbers as they are in force,
-// what is ours, and the settings that pbr had made by then, also those that the plan to come says
-// nothing of.
+// repeatable returns the part of a live plan that can be applied again: the numbers in force, what
+// is ours, and the settings that pbr had changed by then, including those that the next plan does
+// not mention.
 func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 	p := *have
 	if len(j.Owned) > 0 {
@@ -95,14 +95,15 @@ func (k *Kernel) HasPrevious() bool {
 }
 
 // NothingBefore reports whether the kernel held nothing of pbr's in the saved state; the error is
-// ErrNoPrevious if there is no such state.
+// ErrNoPrevious if there is no saved state.
 func (k *Kernel) NothingBefore() (bool, error) {
 	p, err := k.readPrevious()
 	return err == nil && (p.Nothing || p.Plan == nil), err
 }
 
-// Restore goes back to the saved state and forgets it: by Apply, or by Flush if there was nothing.
-// What cannot be any more, as a route over an interface that is gone, is left out, with a warning.
+// Restore goes back to the saved state and deletes it: by Apply, or by Flush if there was nothing.
+// What is no longer possible, such as a route over an interface that is gone, is skipped with a
+// warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	p, err := k.readPrevious()
 	if err != nil {
@@ -124,7 +125,8 @@ func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 	return report, k.DropPrevious()
 }
 
-// withoutLinks takes out of a plan what leads over interfaces that are gone or down, and says so.
+// withoutLinks removes from a plan what uses interfaces that are gone or down, and returns warnings
+// about it.
 func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
 	routes := p.Routes
 	p.Routes = nil
@@ -132,7 +134,7 @@ func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
 		usable := slices.DeleteFunc(slices.Clone(r.Hops), func(h plan.Hop) bool {
 			gone := !m.Links[h.Dev].Up
 			if gone {
-				warnings = append(warnings, fmt.Sprintf("left out: the next hop by %s of route %s in table %d: the interface is gone or down", h.Dev, r.Dst, r.Table))
+				warnings = append(warnings, fmt.Sprintf("skipped: the next hop through %s of route %s in table %d: the interface is missing or down", h.Dev, r.Dst, r.Table))
 			}
 			return gone
 		})
@@ -153,10 +155,10 @@ func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
 	return warnings
 }
 
-// DropPrevious forgets the saved state: the apply is confirmed.
+// DropPrevious deletes the saved state: the apply is confirmed.
 func (k *Kernel) DropPrevious() error {
 	if err := os.Remove(k.path(previousFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forgetting the state to go back to: %w", err)
+		return fmt.Errorf("deleting the state to go back to: %w", err)
 	}
 	return nil
 }

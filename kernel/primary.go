@@ -9,21 +9,20 @@ import (
 )
 
 // primaryMove is an edit that takes default away from its primary uplink. Connections of that
-// uplink carry no mark, and without one they would follow default to an uplink that their address
-// does not belong to.
+// uplink carry no mark. They would follow default to an uplink that cannot use their address.
 type primaryMove struct {
-	// iface is the uplink's interface; mark pins a connection to it, in the plan that is in force.
+	// iface is the uplink's interface; mark pins a connection to the uplink, in the plan in force.
 	iface string
 	mark  uint32
 	mask  uint32
-	// families are the IP versions that default no longer sends through it.
+	// families are the IP versions that default no longer sends through the uplink.
 	families []plan.Family
-	// replaced reports whether the uplink is no longer the primary one of either version.
+	// replaced means that the uplink is no longer the primary one of either version.
 	replaced bool
 }
 
-// movesPrimary returns what want changes of have's primary uplink; ok is false if its unmarked
-// connections stay where they are. inForce has the numbers of the plan that have was made by.
+// movesPrimary returns how want changes have's primary uplink; ok is false if the uplink's unmarked
+// connections stay where they are. inForce has the numbers of have's plan.
 func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool) {
 	var iface string
 	for _, f := range plan.Families {
@@ -52,7 +51,8 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 	return m, m.mark != 0 && len(m.families) > 0
 }
 
-// primaryInterface returns the interface of a ruleset's primary uplink of a family, empty for none.
+// primaryInterface returns the interface of a ruleset's primary uplink of a family; empty if there
+// is none.
 func primaryInterface(r *plan.Ruleset, family plan.Family) string {
 	for i := range r.Sets {
 		if s := &r.Sets[i]; s.Name == plan.SetPrimary(family) && len(s.Elements) == 1 {
@@ -62,7 +62,7 @@ func primaryInterface(r *plan.Ruleset, family plan.Family) string {
 	return ""
 }
 
-// withoutPrimary returns a ruleset that pins every new connection, also those of the primary
+// withoutPrimary returns a ruleset that pins every new connection, including those of the primary
 // uplink.
 func withoutPrimary(r plan.Ruleset) plan.Ruleset {
 	r.Sets = slices.Clone(r.Sets)
@@ -74,7 +74,7 @@ func withoutPrimary(r plan.Ruleset) plan.Ruleset {
 	return r
 }
 
-// defaultTable returns the id of the default table, 0 for none.
+// defaultTable returns the id of the default table; 0 if there is none.
 func defaultTable(numbers []plan.Number) uint32 {
 	for _, n := range numbers {
 		if n.Name == plan.DefaultName {
@@ -84,7 +84,7 @@ func defaultTable(numbers []plan.Number) uint32 {
 	return 0
 }
 
-// leadsThrough reports whether the best default route of a table leads through one interface alone.
+// leadsThrough reports whether the best default route of a table uses only this interface.
 func leadsThrough(routes []plan.Route, table uint32, family plan.Family, iface string) bool {
 	var best *plan.Route
 	for i := range routes {

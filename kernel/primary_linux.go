@@ -12,9 +12,9 @@ import (
 	"pbr/kernel/nft"
 )
 
-// keepPrimary returns the steps that pin the connections of an uplink that default leaves, before
-// it does: from the first step on new connections get a mark as those of every other uplink do, and
-// the second one gives it to those that are there.
+// keepPrimary returns the steps that pin the connections of an uplink before default leaves it. The
+// first step makes the rules mark new connections, as for every other uplink; the second marks the
+// existing ones.
 func (a *application) keepPrimary(have *live) []step {
 	if a.marks == nil || len(a.journal.Owned) == 0 {
 		return nil
@@ -31,7 +31,7 @@ func (a *application) keepPrimary(have *live) []step {
 	return append(steps, step{what: "pin connections to " + m.iface, do: p.pin, undo: a.undoing(p.release), partial: true})
 }
 
-// pinNew makes the ruleset that is in force pin the new connections of the primary uplink, too.
+// pinNew makes the ruleset in force pin the primary uplink's new connections, too.
 func (a *application) pinNew(have *live) step {
 	next := withoutPrimary(have.plan.Ruleset)
 	return step{
@@ -50,19 +50,19 @@ type pinning struct {
 	primaryMove
 	a    *application
 	done []changedFlow
-	// through has, by address, whether packets without a mark leave through the uplink towards it.
+	// through caches, by address, whether unmarked packets to it leave through the uplink.
 	through map[netip.Addr]bool
 }
 
-// pin fails the apply if it fails: connections would break. On a kernel that has no messages about
-// connections they do.
+// pin makes the apply fail if it fails, because connections would break. They do break on a kernel
+// without messages about connections.
 func (p *pinning) pin() error {
 	c, err := conntrack.Dial()
 	if err == nil {
 		err = errors.Join(p.pinListed(c), c.Close())
 	}
 	if conntrack.Unsupported(err) {
-		p.a.report.Warnings = append(p.a.report.Warnings, fmt.Sprintf("connections through %s are not kept on it: %v", p.iface, err))
+		p.a.report.Warnings = append(p.a.report.Warnings, fmt.Sprintf("connections through %s cannot be pinned to it: %v", p.iface, err))
 		return nil
 	}
 	p.a.report.Pinned += len(p.done)
@@ -92,9 +92,9 @@ func (p *pinning) release(c *netlink.Conn) error {
 	return giveBack(c, flows)
 }
 
-// has reports whether a connection goes through the uplink: one of its ends is where packets
-// without a mark are sent through it. The far end is the source of the answers, or of the
-// connection if it came from outside.
+// has reports whether a connection uses the uplink: unmarked packets to one of its ends leave
+// through it. The far end is the source of the answers, or of the connection if it came from
+// outside.
 func (p *pinning) has(flow *conntrack.Flow) bool {
 	for _, end := range flow.Ends() {
 		family := plan.IPv4

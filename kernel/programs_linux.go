@@ -8,10 +8,10 @@ import (
 	"pbr/kernel/cgroup"
 )
 
-// readCgroups fills in the control groups that sets are to have, and has them watched.
+// readCgroups fills in the control groups that sets need, and starts watching them.
 func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
 	if len(sources) == 0 {
-		return // others only ask for facts
+		return // -- others only ask for facts
 	}
 	k.cgroups.Set(sources)
 	root := cgroup.Root()
@@ -19,19 +19,19 @@ func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
 	m.Cgroups = cgroup.Find(root, sources, plan.UnitLevels)
 }
 
-// watchCgroups tells of control groups that came or went.
+// watchCgroups reports control groups that appear or disappear.
 func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Event) {
 	k.cgroups.Run(ctx, plan.UnitLevels, func() {
 		select {
-		case in <- Event{Kind: EventHost, What: "control groups of policies came or went"}:
+		case in <- Event{Kind: EventHost, What: "control groups of policies appeared or disappeared"}:
 		case <-ctx.Done():
 		}
 	})
 }
 
-// freshCgroups is a plan with the control groups that are there now. What somebody else put into a
-// set since the machine was read, as systemd does before a unit begins (NFTSet=), is of one that is
-// there by now, and is kept. Others' plans are left as they are.
+// freshCgroups returns a plan with the control groups that exist now. If somebody else added one to
+// a set since the host facts were read, as systemd does before a unit starts (NFTSet=), it exists
+// by now and stays in. Plans without such sets are returned unchanged.
 func (k *Kernel) freshCgroups(want *plan.Plan) *plan.Plan {
 	sources := k.cgroups.Sources()
 	if !hasCgroups(want) || len(sources) == 0 {

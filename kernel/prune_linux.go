@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// pruneAge is how old an empty state directory has to be before another network namespace's run
-	// removes it: its own may have just made it.
+	// pruneAge is the age from which another network namespace's run may remove an empty state
+	// directory: its own run may have just created it.
 	pruneAge = time.Minute
-	// unusedAge is how long one with state in it has to be unused before it is removed, if its
-	// namespace is gone besides.
+	// unusedAge is how long a directory with state must be unused before it is removed, if its
+	// namespace is gone as well.
 	unusedAge = 24 * time.Hour
 )
 
-// pruneStates removes the state directories, but for own, in which there is nothing but a lock that
-// nobody holds, and those that were not used for unusedAge, of namespaces that are gone.
+// pruneStates removes state directories other than own: those with nothing but a lock that nobody
+// holds, and those of namespaces that are gone and that were unused for unusedAge.
 func pruneStates(own string) {
 	stateDir := filepath.Dir(own)
 	dirs, err := os.ReadDir(stateDir)
@@ -48,7 +48,7 @@ func pruneStates(own string) {
 	}
 	living, err := namespacesInUse()
 	if err != nil {
-		return // what may be there is not removed
+		return // -- unknown files are not removed
 	}
 	for _, dir := range unused {
 		if !living[filepath.Base(dir)] {
@@ -57,7 +57,7 @@ func pruneStates(own string) {
 	}
 }
 
-// ifFree calls remove under a directory's lock, unless another process has that.
+// ifFree calls remove with a directory's lock held, unless another process has it.
 func ifFree(dir string, remove func(string)) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {
@@ -69,7 +69,7 @@ func ifFree(dir string, remove func(string)) {
 	}
 }
 
-// unusedSince is the time since anything in a directory changed.
+// unusedSince returns the time since anything in a directory changed.
 func unusedSince(dir string) time.Duration {
 	var last time.Time
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -83,19 +83,19 @@ func unusedSince(dir string) time.Duration {
 		return err
 	})
 	if err != nil {
-		return 0 // somebody is at work there
+		return 0 // -- somebody is using it
 	}
 	return time.Since(last)
 }
 
-// isNamespaceID reports whether a name is one that namespaceID gives.
+// isNamespaceID reports whether a name has the form that namespaceID returns.
 func isNamespaceID(name string) bool {
 	return strings.HasPrefix(name, cookiePrefix) || strings.HasPrefix(name, inodePrefix)
 }
 
-// namespacesInUse returns the names, as of namespaceID, of all network namespaces that a thread is
-// in, an open file refers to, or a mount holds. Files that processes have open which may not be
-// looked at are not known. The error says that a thread is in a namespace that cannot be named.
+// namespacesInUse returns the names, as in namespaceID, of all network namespaces that have a
+// thread, an open file or a mount. It misses open files of processes that cannot be inspected. The
+// error means that a thread is in a namespace that cannot be named.
 func namespacesInUse() (map[string]bool, error) {
 	l := namespaces{ids: map[string]bool{}, seen: map[uint64]bool{}, named: map[uint64]bool{}}
 	threads, errThreads := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
@@ -119,7 +119,7 @@ func namespacesInUse() (map[string]bool, error) {
 	}
 	for _, thread := range l.hidden {
 		if net, err := networkOf(thread); unlessGone(err) != nil || err == nil && !l.named[net] {
-			return nil, fmt.Errorf("%s is in a network namespace that cannot be looked at", thread)
+			return nil, fmt.Errorf("%s is in a network namespace that cannot be inspected", thread)
 		}
 	}
 	return l.ids, nil
@@ -128,13 +128,13 @@ func namespacesInUse() (map[string]bool, error) {
 // namespaces are the network namespaces found so far.
 type namespaces struct {
 	ids map[string]bool
-	// seen are the inodes of namespaces, named what networkOf gives for threads in them.
+	// seen has the inodes of namespaces, by the name that networkOf gives them.
 	seen, named map[uint64]bool
-	// hidden are threads of processes that may not be looked at.
+	// hidden are threads of processes that cannot be inspected.
 	hidden []string
 }
 
-// add notes the namespace that a file is of.
+// add adds a file's namespace.
 func (l *namespaces) add(file string) error {
 	var st unix.Stat_t
 	if err := unix.Stat(file, &st); err != nil || l.seen[st.Ino] {
@@ -148,7 +148,7 @@ func (l *namespaces) add(file string) error {
 	return nil
 }
 
-// thread notes the namespace that a thread is in.
+// thread adds a thread's namespace.
 func (l *namespaces) thread(dir string) error {
 	var st unix.Stat_t
 	err := unix.Stat(filepath.Join(dir, "ns/net"), &st)
@@ -165,14 +165,14 @@ func (l *namespaces) thread(dir string) error {
 	return l.add(filepath.Join(dir, "ns/net"))
 }
 
-// networkOf tells the network namespaces of threads apart: everybody may look at this.
+// networkOf identifies a thread's network namespace in a way that needs no privilege.
 func networkOf(thread string) (uint64, error) {
 	var st unix.Stat_t
 	err := unix.Stat(filepath.Join(thread, "net/dev"), &st)
 	return st.Ino, err
 }
 
-// unlessGone returns an error, but not that a process has ended meanwhile.
+// unlessGone returns an error, unless it means that a process has ended meanwhile.
 func unlessGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 		return nil
@@ -180,11 +180,11 @@ func unlessGone(err error) error {
 	return err
 }
 
-// mountedNamespaces returns the files that network namespaces are mounted on, in every mount
+// mountedNamespaces returns the files on which network namespaces are mounted, in every mount
 // namespace that a process is in.
 func mountedNamespaces() (files []string) {
 	seen := map[string]bool{}
-	lists, _ := filepath.Glob("/proc/[0-9]*/mountinfo") // the pattern is right
+	lists, _ := filepath.Glob("/proc/[0-9]*/mountinfo") // -- the pattern is valid
 	for _, list := range lists {
 		process := filepath.Dir(list)
 		space, err := os.Readlink(filepath.Join(process, "ns/mnt"))
@@ -204,7 +204,7 @@ func mountedNamespaces() (files []string) {
 	return files
 }
 
-// namespaceIDOf is the namespaceID of the network namespace that a file is of.
+// namespaceIDOf returns the namespaceID of a file's network namespace.
 func namespaceIDOf(file string) (id string, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -214,7 +214,7 @@ func namespaceIDOf(file string) (id string, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread() // -- for good: the thread ends with the goroutine
 		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
 			id, err = namespaceID()
 		}

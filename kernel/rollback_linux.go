@@ -9,12 +9,12 @@ import (
 	"pbr/compiler/plan"
 )
 
-// rollBackTries is how often rollBack mends what undoing left.
+// rollBackTries is how often rollBack repairs what undoing left.
 const rollBackTries = 3
 
-// rollBack undoes what was done, and looks whether everything is as it was: a message may have failed
-// after the kernel had done what it asked for. What is not is put right. The error tells what is
-// different in the end; nil means nothing.
+// rollBack undoes the changes, and checks that everything is as it was: a message may fail after
+// the kernel has done what it asks for. What differs is repaired. The error names what still
+// differs in the end; nil means nothing.
 func (a *application) rollBack() error {
 	undone := a.undo()
 	a.ctx = context.WithoutCancel(a.ctx)
@@ -22,7 +22,7 @@ func (a *application) rollBack() error {
 	for try := 0; ; try++ {
 		now, err := a.read(a.previousPlan(), a.journal, nil)
 		if err != nil {
-			return errors.Join(undone, fmt.Errorf("looking whether everything is as it was: %w", err))
+			return errors.Join(undone, fmt.Errorf("checking the rollback: %w", err))
 		}
 		changes := plan.Diff(now.plan, start.plan)
 		unset := a.changedSettings(now)
@@ -30,7 +30,7 @@ func (a *application) rollBack() error {
 			return errors.Join(a.lost...)
 		}
 		if try == rollBackTries {
-			return errors.Join(undone, fmt.Errorf("not as it was: %s", strings.Join(changedParts(changes, unset), ", ")))
+			return errors.Join(undone, fmt.Errorf("not restored: %s", strings.Join(changedParts(changes, unset), ", ")))
 		}
 		a.marks, a.want = nil, a.previousPlan()
 		if err := a.do(now, changes, unset); err != nil {
@@ -40,14 +40,14 @@ func (a *application) rollBack() error {
 	}
 }
 
-// previousPlan is the plan that was there, as one to apply.
+// previousPlan returns the plan that was in force, as one to apply.
 func (a *application) previousPlan() *plan.Plan {
 	p := *a.start.plan
 	p.Numbers = nil
 	return &p
 }
 
-// changedSettings lists the settings of the journal that have another value than before.
+// changedSettings lists the settings of the journal whose value differs from before.
 func (a *application) changedSettings(now *live) (out []plan.SysctlChange) {
 	for path, was := range a.start.sysctls {
 		if is, ok := now.sysctls[path]; ok && is != was {

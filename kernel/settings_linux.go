@@ -9,13 +9,13 @@ import (
 	"pbr/kernel/route"
 )
 
-// takeSettings returns what the journal is to have about settings before they are changed.
+// takeSettings returns the journal's entries about settings, before they are changed.
 func takeSettings(changes []plan.SysctlChange) (out []setting) {
 	for _, c := range changes {
 		s := setting{Path: c.Path, Original: c.Have, Set: c.Want}
 		restored := route.Dependents(c.Path, c.Have)
 		for path, set := range route.Dependents(c.Path, c.Want) {
-			// Those that get their value back along with the setting need no note.
+			// Those that are restored along with the setting need no entry.
 			if live, err := route.ReadSysctl(path); err == nil && live != restored[path] {
 				s.Dependents = append(s.Dependents, setting{Path: path, Original: live, Set: set})
 			}
@@ -26,7 +26,7 @@ func takeSettings(changes []plan.SysctlChange) (out []setting) {
 	return out
 }
 
-// dependentValues reads the settings that writing path overwrites.
+// dependentValues reads the settings that the kernel overwrites when path is written.
 func dependentValues(path string) map[string]string {
 	out := map[string]string{}
 	for f := range route.Dependents(path, "") {
@@ -37,15 +37,15 @@ func dependentValues(path string) map[string]string {
 	return out
 }
 
-// writeWithDependents writes a setting, and then those of its followers that are to have another
-// value than the kernel gave them.
+// writeWithDependents writes a setting, and then those of its dependents that need another value
+// than the kernel gave them.
 func writeWithDependents(path, value string, followers map[string]string) error {
 	if err := route.WriteSysctl(path, value); err != nil {
 		return err
 	}
 	for f, v := range followers {
 		if now, err := route.ReadSysctl(f); err != nil || now == v {
-			continue // its interface is gone, or nothing is to be done
+			continue // -- the interface is gone, or nothing has to be done
 		}
 		if err := route.WriteSysctl(f, v); err != nil {
 			return err
@@ -54,9 +54,9 @@ func writeWithDependents(path, value string, followers map[string]string) error 
 	return nil
 }
 
-// dependentsBefore returns what the followers of a setting of ours are to have when it gets back its
-// value: what they had before ours, if they have it from the kernel, and otherwise what someone
-// else has given them since. live are their values now.
+// dependentsBefore returns the values for the dependents of a setting that is about to be restored:
+// their value before ours if the kernel gave them the present one, otherwise the value that someone
+// else has set since. live are their present values.
 func dependentsBefore(s setting, live map[string]string) map[string]string {
 	out := map[string]string{}
 	made := route.Dependents(s.Path, s.Set)
@@ -73,8 +73,8 @@ func dependentsBefore(s setting, live map[string]string) map[string]string {
 	return out
 }
 
-// restoreSetting gives a setting of the journal its value from before pbr, as c says. One whose
-// interface has just gone has none.
+// restoreSetting restores a setting to its value before pbr, as c says. If its interface has just
+// disappeared, nothing is left to restore.
 func restoreSetting(c plan.SysctlChange, taken []setting) error {
 	followers := map[string]string{}
 	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {
@@ -87,7 +87,7 @@ func restoreSetting(c plan.SysctlChange, taken []setting) error {
 	return err
 }
 
-// setSysctl sets what the plan wants; a lenient apply leaves it out if that cannot be.
+// setSysctl sets what the plan wants; a lenient apply skips it if that fails.
 func (a *application) setSysctl(c plan.SysctlChange) step {
 	var before map[string]string
 	missing := false
@@ -113,7 +113,7 @@ func (a *application) setSysctl(c plan.SysctlChange) step {
 	}
 }
 
-// restoreSysctl gives back what the plan does not want any more.
+// restoreSysctl restores what the plan no longer sets.
 func (a *application) restoreSysctl(c plan.SysctlChange) step {
 	var before map[string]string
 	return step{

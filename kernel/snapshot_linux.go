@@ -8,13 +8,12 @@ import (
 	"pbr/kernel/nft"
 )
 
-// snapshotFile has the table as the last apply left it, so that the next one need not read it from
-// the kernel when nobody changed nftables since. It is only ever a shortcut: a damaged or missing
-// one costs time.
+// snapshotFile stores the table as the last apply left it. If nobody changed nftables since, the
+// next apply need not read it from the kernel. It only saves time: it may be damaged or missing.
 const snapshotFile = "ruleset.snapshot"
 
-// readRuleset reads the table, or takes over what is known of it if nothing of nftables changed
-// since: before, or the snapshot. last is what these have, and known tells that it is still right.
+// readRuleset reads the table, or reuses before or the snapshot if nothing in nftables changed
+// since. last is their ruleset; known means that it is still valid.
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, last *plan.Ruleset, known bool, err error) {
 	if before != nil {
 		last = &before.Ruleset
@@ -33,12 +32,12 @@ func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live,
 	return l, last, false, err
 }
 
-// saveSnapshot keeps l for the next run.
+// saveSnapshot saves l for the next run.
 func (k *Kernel) saveSnapshot(l *nft.Live) {
 	file := k.path(snapshotFile)
 	b := l.Snapshot()
 	if k.nft.Staging() {
-		b = nil // the table is to have more than what was read
+		b = nil // -- the table will have more than was read
 	}
 	if b != nil && os.WriteFile(file+".new", b, 0o600) == nil && os.Rename(file+".new", file) == nil {
 		return

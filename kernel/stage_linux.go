@@ -8,10 +8,10 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Stage prepares what takes long in an Apply of want: long lists are sent bit by bit, into sets
-// that nothing leads packets to, and between is called after each bit. It may call Update. Apply
-// takes over what was prepared; Unstage removes what none has. It does nothing where it is not
-// known what the kernel holds.
+// Stage prepares the slow part of an Apply of want: long lists are sent in small parts, into sets
+// that no rule uses yet. between is called after each part, and may call Update. Apply uses what
+// was prepared; Unstage removes what no Apply used. Stage does nothing if the kernel's state is
+// unknown.
 func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) error {
 	unlock, err := k.locked("apply")
 	if err != nil {
@@ -35,8 +35,8 @@ func (k *Kernel) Stage(ctx context.Context, want *plan.Plan, between func()) err
 	return nil
 }
 
-// stage sends one part, and keeps what is known of the kernel up to date. Where others changed
-// nftables meanwhile that is for the next Update to find.
+// stage sends one part, and updates what is known of the kernel. If others changed nftables
+// meanwhile, the next Update finds it.
 func (k *Kernel) stage(s *nft.Staged) error {
 	if k.applied != nil {
 		next, err := k.nft.Stage(s, k.applied.nft.Generation)
@@ -56,11 +56,11 @@ func (k *Kernel) stage(s *nft.Staged) error {
 	return err
 }
 
-// Unstage removes what was prepared and not taken over.
+// Unstage removes what was prepared and not used.
 func (k *Kernel) Unstage() error {
 	if !k.nft.Staging() {
 		return nil
 	}
-	k.applied = nil // its generation is
+	k.applied = nil // -- its generation is unknown
 	return k.nft.Unstage()
 }

@@ -9,17 +9,17 @@ import (
 	"pbr/kernel/route"
 )
 
-// step is one thing to do to the kernel, and how to undo it.
+// step is one change to the kernel, and how to undo it.
 type step struct {
 	what     string
 	do, undo func() error
-	// partial steps may have done something when they fail, and are undone then, too.
+	// A partial step may have changed something when it fails, and is then undone, too.
 	partial bool
 }
 
-// steps puts changes into an order in which no packet is ever without its road: settings, routes,
-// rules, then the ruleset that marks packets for them, and removal the other way round. The kernel
-// judges source addresses until the ruleset does.
+// steps orders changes so that every marked packet always has its rule and route: settings, routes,
+// rules, then the ruleset that marks packets for them, and removal in reverse. The kernel checks
+// source addresses until the ruleset does.
 func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChange) []step {
 	var steps, last []step
 	var loosened, restored []step
@@ -72,33 +72,32 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 	return slices.Concat(steps, last, restored, migrateLast)
 }
 
-// sourceCheck reports whether a setting is one of those by which the kernel judges source addresses
-// (ip-sysctl.rst).
+// sourceCheck reports whether a setting makes the kernel check source addresses (ip-sysctl.rst).
 func sourceCheck(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") || strings.HasSuffix(c.Path, "/rp_filter")
 }
 
-// loosensSource reports whether a change leaves that to the ruleset, which has to be there then,
-// and still be there when it is taken back.
+// loosensSource reports whether a change leaves that check to the ruleset, which has to be in force
+// then, and still be in force when the change is undone.
 func loosensSource(c plan.SysctlChange) bool {
 	return strings.HasSuffix(c.Path, "/accept_local") && c.Want == "1" || strings.HasSuffix(c.Path, "/rp_filter") && c.Want == "0"
 }
 
 // ruleOrder has changes of rules in the order in which they are made.
 type ruleOrder struct {
-	// unskip and skip are the gotos that go and come.
+	// unskip and skip are the gotos to delete and to add.
 	unskip, add, del, skip []plan.Rule
 }
 
-// orderRules returns an order in which each packet is at any moment treated as before or as in the
-// end. The new ones come from the lowest priority on: of those that are there yet the first that
-// matches a packet is the one that will. The old ones go from the highest priority down: of those
-// that are still there the first that matches is the one that did. Any other order lets a later
-// rule act that an earlier one is to keep from it.
+// orderRules returns an order in which each packet is always treated either as before or as in the
+// end. New rules are added from the lowest priority on: of the new rules present, the first that
+// matches a packet is the one that will match it in the end. Old rules are deleted from the highest
+// priority down: of the old rules left, the first that matches is the one that matched before. In
+// any other order a later rule could act on a packet that an earlier rule is meant to take.
 //
-// Gotos only skip rules that do not match in their own plan. So they are left out while rules of
-// two plans are there: the old ones go before anything else, the new ones come when nothing old is
-// left. Those that stay skip rules that do not match in either plan.
+// Gotos only skip rules that do not match in their own plan. So they are omitted while rules of two
+// plans are present: the old ones are deleted first, the new ones are added when no old rule is
+// left. Gotos of both plans skip rules that match in neither.
 func orderRules(changes []plan.RuleChange) ruleOrder {
 	var o ruleOrder
 	for _, r := range changes {
@@ -139,9 +138,9 @@ func (a *application) delRule(r plan.Rule) step {
 	}
 }
 
-// setRuleset is the nftables transaction, and the one that prepares it. Where no table was there is
-// none after undoing it. While connections carry marks of earlier plans the ruleset knows these,
-// too; the next round takes that out again.
+// setRuleset is the nftables transaction, with its preparation. If there was no table, undoing it
+// removes the table. While connections carry marks of earlier plans, the ruleset knows these, too;
+// the next round removes that again.
 func (a *application) setRuleset(have *live, moving bool) step {
 	next := &a.want.Ruleset
 	if moving {

@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// splitRoutes separates changes of routes into those that set one and the routes that go.
+// splitRoutes separates changes that set a route from routes to delete.
 func splitRoutes(changes []plan.RouteChange) (set []plan.RouteChange, del []plan.Route) {
 	for _, c := range changes {
 		if c.Want != nil {
@@ -20,7 +20,7 @@ func splitRoutes(changes []plan.RouteChange) (set []plan.RouteChange, del []plan
 	return set, del
 }
 
-// nameRoutes names a step that does something to routes.
+// nameRoutes names a step for routes.
 func nameRoutes(verb string, routes []plan.Route) string {
 	name := fmt.Sprintf("%s route %v", verb, routes[0].Key())
 	if more := len(routes) - 1; more > 0 {
@@ -29,7 +29,7 @@ func nameRoutes(verb string, routes []plan.Route) string {
 	return name
 }
 
-// setRoutes adds or replaces routes; a lenient apply leaves out those that cannot be.
+// setRoutes adds or replaces routes; a lenient apply skips those that fail.
 func (a *application) setRoutes(changes []plan.RouteChange) step {
 	want := make([]plan.Route, len(changes))
 	for i := range changes {
@@ -77,8 +77,8 @@ func (a *application) delRoutes(routes []plan.Route) step {
 	return step{what: nameRoutes("delete", routes), do: do, undo: undo}
 }
 
-// undoPart returns the first of errs; that part of the step that was done is then among what is to
-// be undone.
+// undoPart returns the first of errs, and adds the completed part of the step to what has to be
+// undone.
 func (a *application) undoPart(errs []error, undo func() error) error {
 	at := slices.IndexFunc(errs, func(err error) bool { return err != nil })
 	if at < 0 {
@@ -88,7 +88,7 @@ func (a *application) undoPart(errs []error, undo func() error) error {
 	return errs[at]
 }
 
-// leaveOutRoutes takes the routes that have an error out of what is wanted.
+// leaveOutRoutes removes the routes that have an error from the wanted plan.
 func (a *application) leaveOutRoutes(routes []plan.Route, errs []error) {
 	for i, err := range errs {
 		if err != nil {
@@ -98,7 +98,7 @@ func (a *application) leaveOutRoutes(routes []plan.Route, errs []error) {
 	}
 }
 
-// leaveOut tells of what a lenient apply does without.
+// leaveOut records what a lenient apply skips.
 func (a *application) leaveOut(err error) {
-	a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("left out: %v", err))
+	a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("skipped: %v", err))
 }

@@ -13,8 +13,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// Surroundings reads what the namespace has beside the objects of a live plan: what an evaluator of
-// packets needs to know. It changes nothing. Its Hop asks k, which must stay open.
+// Surroundings reads what the namespace has besides the objects of a live plan, as far as an
+// evaluator of packets needs it. It changes nothing. Its Hop uses k, which must stay open.
 func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]uint32{}, Members: map[string][]plan.Element{}}
 	var err error
@@ -52,15 +52,15 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	return f, nil
 }
 
-// chooser returns what answers for the kernel's choice among next hops; nil if that is not to be
-// known. Only IPv4's hash over addresses is: over ports the kernel may take the network card's hash
-// instead, and IPv6 hashes flow labels, which senders make up.
+// chooser returns what answers for the kernel's choice among next hops; nil if that is
+// unpredictable. Only IPv4's hash over addresses is predictable: for ports the kernel may use the
+// network card's hash, and IPv6 hashes flow labels, which senders invent.
 func (k *Kernel) chooser(rules []plan.Rule) func(*plan.Route, *walk.Flow) int {
 	if policy, err := route.ReadSysctl("net/ipv4/fib_multipath_hash_policy"); err != nil || policy != "0" {
 		return nil
 	}
 	if slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Family == plan.IPv4 && (r.TOS != 0 || r.DSCP != 0 || r.HasUID) }) {
-		return nil // the question to the kernel does not name these
+		return nil // -- a route request has no field for these
 	}
 	byProto := slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Family == plan.IPv4 && r.Proto != 0 })
 	var mu sync.Mutex
@@ -79,8 +79,8 @@ func (k *Kernel) chooser(rules []plan.Rule) func(*plan.Route, *walk.Flow) int {
 	}
 }
 
-// question is a flow as the kernel is asked about it. The kernel takes few protocols: Proto is 0
-// for others.
+// question is a flow in a route request. The kernel accepts few protocols there: Proto is 0 for
+// others.
 func question(f *walk.Flow) route.Query {
 	q := route.Query{Src: f.Src, Dst: f.Dst, Mark: f.Mark}
 	if f.IIF != "lo" {
@@ -93,7 +93,7 @@ func question(f *walk.Flow) route.Query {
 	return q
 }
 
-// alreadyThere reports whether a live plan has the rule already.
+// alreadyThere reports whether a live plan already has the rule.
 func alreadyThere(have *plan.Plan, r plan.Rule) bool {
 	return r.Protocol == plan.Protocol || plan.InSpan(have.BasePriority, r.Priority)
 }

@@ -2,8 +2,8 @@ package kernel
 
 import "pbr/kernel/facts"
 
-// Survey reads what a first policy can be written from. It changes nothing. What only root may see
-// is in Unknown for others.
+// Survey reads what a first policy can be written from. It changes nothing. What only root can read
+// is listed in Unknown for others.
 func (k *Kernel) Survey() (*facts.Survey, error) {
 	s, err := k.route.Survey()
 	if err != nil {

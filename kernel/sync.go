@@ -1,13 +1,13 @@
 package kernel
 
-// Sync is how a plan and the kernel compare.
+// Sync is how the kernel compares with a plan.
 type Sync uint8
 
 const (
-	// NotApplied means that nothing was applied since the machine started, or since a flush.
+	// NotApplied means that nothing was applied since boot, or since a flush.
 	NotApplied Sync = iota
 	// Differs means that the kernel holds another plan, or something else.
 	Differs
-	// Holds means that nothing differs as far as Compare looks.
+	// Holds means that Compare found no difference.
 	Holds
 )

@@ -6,9 +6,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Compare compares the kernel with a plan, cheaply: the numbers of routes and ip rules, and the
-// nftables generation that the last apply left. Where others changed nftables since, the chains are
-// compared. It looks at no elements of sets.
+// Compare compares the kernel with a plan, cheaply: by the numbers of routes and ip rules, and by
+// the nftables generation that the last apply left. If others changed nftables since, it compares
+// the chains. It does not read elements of sets.
 func (k *Kernel) Compare(want *plan.Plan) (Sync, error) {
 	if err := mayAdminister(); err != nil {
 		return NotApplied, err

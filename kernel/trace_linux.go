@@ -6,8 +6,8 @@ import (
 	"pbr/kernel/nft"
 )
 
-// StartTrace begins to trace packets, and returns what hears of them, and the table as it is.
-// EndTrace ends it.
+// StartTrace starts to trace packets. It returns the tracer, and the table as it is. EndTrace ends
+// the trace.
 func (k *Kernel) StartTrace(f *nft.TraceFilter) (*nft.Tracer, *nft.Live, error) {
 	t, err := nft.Trace()
 	if err != nil {
@@ -23,5 +23,5 @@ func (k *Kernel) StartTrace(f *nft.TraceFilter) (*nft.Tracer, *nft.Live, error) 
 	return t, live, nil
 }
 
-// EndTrace removes the chains that StartTrace made.
+// EndTrace removes the chains that StartTrace created.
 func (k *Kernel) EndTrace() error { return k.nft.EndTrace() }

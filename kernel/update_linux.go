@@ -8,16 +8,16 @@ import (
 	"pbr/kernel/nft"
 )
 
-// appliedState is the state that an Apply or Update of this process left.
+// appliedState is the state after an Apply or Update of this process.
 type appliedState struct {
 	plan  *plan.Plan
 	owned owned
 	nft   *nft.Live
-	// saved tells that the snapshot on disk has the ruleset.
+	// saved means that the snapshot on disk has the ruleset.
 	saved bool
 }
 
-// remember keeps what the kernel holds now.
+// remember records what the kernel holds now.
 func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) {
 	held := *p
 	held.Ruleset = ruleset.Ruleset
@@ -31,7 +31,7 @@ func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) 
 	k.settings.Store(&settings)
 }
 
-// ruleset is what was left of nftables; nil when nothing is known.
+// ruleset returns the known ruleset of nftables; nil if none is known.
 func (l *appliedState) ruleset() *nft.Live {
 	if l == nil {
 		return nil
@@ -39,21 +39,21 @@ func (l *appliedState) ruleset() *nft.Live {
 	return l.nft
 }
 
-// forget returns what was left, and no longer takes it for certain.
+// forget returns the known state, and no longer relies on it.
 func (k *Kernel) forget() *appliedState {
 	l := k.applied
 	k.applied = nil
-	// What is set from now on is not yet in force, and its old values are no longer.
+	// What is set from now on is not in force yet, and its old values no longer are.
 	k.settings.Store(nil)
 	return l
 }
 
-// Update is Apply for a change of health: it sends the difference between want and what the last
-// Apply or Update of k left, and reads the kernel neither before nor after. It is Apply when that
-// is not known, as after another process changed this namespace, when want needs other tables,
-// marks, priorities or settings, or when any of it fails. Neither plan may be changed afterwards.
+// Update is Apply for a change of health. It sends the difference between want and what the last
+// Apply or Update of k left, and reads the kernel neither before nor after. It is Apply if that
+// state is unknown, as after another process changed this namespace, if want needs other tables,
+// marks, priorities or settings, or if a step fails. Neither plan may be changed afterwards.
 //
-// What someone else, or the kernel, took away meanwhile stays away: see Notices.
+// It does not restore what someone else, or the kernel, removed meanwhile: see Events.
 func (k *Kernel) Update(ctx context.Context, want *plan.Plan) (*Report, error) {
 	if err := applicable(want); err != nil {
 		return nil, err
@@ -70,9 +70,9 @@ func (k *Kernel) Update(ctx context.Context, want *plan.Plan) (*Report, error) {
 			k.remember(want, a.owned, a.live, l.saved && a.live == l.nft)
 			return a.report, nil
 		}
-		// What cannot be undone either is Apply's to find and to tell.
+		// What cannot be undone either, Apply finds and reports.
 		_ = a.undo()
-		k.applied = &appliedState{nft: a.live} // as it was last seen, for Apply to start from
+		k.applied = &appliedState{nft: a.live} // -- as it was last seen, as Apply's starting point
 	}
 	return k.Apply(ctx, want)
 }

@@ -32,7 +32,7 @@ func (c command) main(args []string) int {
 func (c command) app() *cli.App {
 	app := &cli.App{
 		Name:      "pbr",
-		Usage:     "policy-based routing: which connections leave by which uplink",
+		Usage:     "policy-based routing: which connections leave through which uplink",
 		UsageText: "pbr [--config FILE] COMMAND [OPTION...] [ARGUMENT...]",
 		Description: "pbr compiles a policy file into nftables chains, ip rules and routes, and makes the\n" +
 			"kernel match them through netlink, sending only what differs.\n\n" +

@@ -30,7 +30,7 @@ func (c command) explainCommand() *cli.Command {
 			"uplinks' health. Without root, or with --offline, it answers from the policy alone: main's routes are unknown, links and health are\n" +
 			"taken as good. Short: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Where an address stands, a host's or a list's name may stand, too.",
 		Flags: []cli.Flag{
-			option("in", "the `INTERFACE` that it arrives by, or local for what the router itself sends"),
+			option("in", "the `INTERFACE` that it arrives on, or local for what the router itself sends"),
 			option("src", "the sender's `ADDRESS`"),
 			option("dst", "the destination's `ADDRESS`"),
 			option("proto", "the `PROTOCOL`: tcp, udp, icmp, icmpv6, ..., or a number"),

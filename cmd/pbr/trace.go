@@ -37,7 +37,7 @@ func (c command) traceCommand() *cli.Command {
 			"catches it, the uplink that it leaves through, or the chain, of whatever table, that drops it; and whether explain says the same. It ends after --count\n" +
 			"packets, after --time, or when it is interrupted. Of many packets it shows 50 a second.",
 		Flags: []cli.Flag{
-			option("in", "only packets that arrive by this `INTERFACE`, or local for what the router itself sends"),
+			option("in", "only packets that arrive on this `INTERFACE`, or local for what the router itself sends"),
 			option("src", "only from this `ADDRESS` or network"),
 			option("dst", "only to this `ADDRESS` or network"),
 			option("proto", "only of this `PROTOCOL`: tcp, udp, icmp, icmpv6, ..., or a number"),

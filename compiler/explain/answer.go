@@ -24,7 +24,7 @@ const (
 	ByMain       Kind = "main"       // a route of main, or of a LAN
 	BySource     Kind = "source"     // the sender's address: a socket bound to an uplink's, or a source that is not valid
 	ByConnection Kind = "connection" // the uplink that the connection is pinned to
-	ByInbound    Kind = "inbound"    // it arrived by an uplink
+	ByInbound    Kind = "inbound"    // it arrived on an uplink
 	ByLocal      Kind = "local"      // it is for the router itself
 	ByNever      Kind = "never"      // it is never classified
 )
@@ -183,7 +183,7 @@ func (x *Explainer) byRule(way *walk.Way) By {
 	return By{Kind: ByMain}
 }
 
-// reply is the uplink that the answer comes back by, or for what arrived by an uplink leaves
+// reply is the uplink that the answer comes back through, or for what arrived on an uplink leaves
 // through.
 func (x *Explainer) reply(p *walk.Packet, way *walk.Way, uplink string) string {
 	if x.byInterface[p.IIF] == nil {
@@ -331,7 +331,7 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 	case ByConnection:
 		return "the connection is known, and pinned to " + x.markName(p.CTMark)
 	case ByInbound:
-		return "it arrived by uplink " + a.By.Name + ", where nothing is classified"
+		return "it arrived on uplink " + a.By.Name + ", where nothing is classified"
 	case ByLocal:
 		return p.Dst.String() + " is the router itself"
 	}

@@ -213,7 +213,7 @@ func TestUnknownInterface(t *testing.T) {
 	}
 }
 
-// The interface after a link-local source is the one that it arrives by.
+// The interface after a link-local source is the one that it arrives on.
 func TestZoneIsTheInterface(t *testing.T) {
 	x := explainer(t, twoUplinks+"[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n")
 	for _, c := range []struct{ src, want string }{

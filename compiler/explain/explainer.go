@@ -185,7 +185,7 @@ func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 		case own:
 			q.in, q.packet.HasUID = local, true
 		case dev == "":
-			return nil, fmt.Errorf("in: there is no route to %s: write the interface that it arrives by", q.packet.Src)
+			return nil, fmt.Errorf("in: there is no route to %s: write the interface that it arrives on", q.packet.Src)
 		default:
 			q.in = dev
 		}

@@ -98,7 +98,7 @@ func (x *Explainer) title(a *Answer) string {
 	case "":
 		return text
 	}
-	return text + ", arriving by " + a.question.in
+	return text + ", arriving on " + a.question.in
 }
 
 // senders are the addresses that a socket may get: each of several next hops gives another.
@@ -209,7 +209,7 @@ func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
 	} else if lost := x.lostAnswer(&a.packet, way); lost != "" {
 		s.add("answer", lost, Bad)
 	} else if a.Reply != "" {
-		s.add("answer", "comes back by "+a.Reply, Plain)
+		s.add("answer", "comes back through "+a.Reply, Plain)
 	}
 	x.failStep(s, a)
 }
@@ -301,7 +301,7 @@ func (x *Explainer) newOne(q *Question, failed string) string {
 	case a.Uplink != "":
 		return "uses " + a.Uplink
 	case a.Interface != "":
-		return "leaves by " + a.Interface
+		return "leaves through " + a.Interface
 	}
 	return "goes where main leads"
 }

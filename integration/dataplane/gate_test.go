@@ -119,7 +119,7 @@ func regressions(was, now map[string]ratios) (list []string) {
 			after, counts := measured[kind]
 			switch {
 			case !counts:
-				list = append(list, fmt.Sprintf("%s, %s: packets did not arrive by the right uplink", row, kind))
+				list = append(list, fmt.Sprintf("%s, %s: packets did not arrive on the right uplink", row, kind))
 			case after > before+tolerance:
 				list = append(list, fmt.Sprintf("%s, %s: %.3f of the frozen ruleset, recorded are %.3f (-record makes this the new figure)", row, kind, after, before))
 			}
@@ -138,7 +138,7 @@ func TestGateTellsRegressions(t *testing.T) {
 		"pbr, new": {"IPv4 new": 9},
 	})
 	want := []string{
-		"pbr, a, IPv4 established: packets did not arrive by the right uplink",
+		"pbr, a, IPv4 established: packets did not arrive on the right uplink",
 		"pbr, a, IPv6 new: 1.060 of the frozen ruleset, recorded are 1.000 (-record makes this the new figure)",
 	}
 	if !slices.Equal(got, want) {

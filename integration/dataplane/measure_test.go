@@ -74,7 +74,8 @@ func (b *bench) selected(n int) []selector {
 	return b.selectors[n]
 }
 
-// source returns what is put into this router for a cell, and the device that it should leave by.
+// source returns what is put into this router for a cell, and the device that it should leave
+// through.
 func (m *measured) source(c cell) (s source, out int) {
 	s = source{stream: c.stream, family: c.family, n: m.n, in: lanIndex, direct: m.plain}
 	uplink := wan1Index
@@ -97,8 +98,8 @@ type block struct {
 
 func (b block) perPacket() float64 { return float64(b.cost) / float64(b.packets) }
 
-// send puts n packets of a source into a router, on a thread of its own, and counts what leaves by
-// a device. Before them it sends the source's frames up to number first.
+// send puts n packets of a source into a router, on a thread of its own, and counts what leaves
+// through a device. Before them it sends the source's frames up to number first.
 func (b *bench) send(m *measured, s source, out, first, n int) (r block) {
 	b.t.Helper()
 	if _, loaded := b.injector.spans[s]; !loaded {

@@ -5,7 +5,8 @@ type stream struct {
 	name string
 	// down streams come from an uplink, others from the LAN.
 	down bool
-	// matched streams are picked by the selectors, and so leave by wan2 where the router steers.
+	// matched streams are picked by the selectors, and so leave through wan2 where the router
+	// steers.
 	matched bool
 	// fresh streams have a new connection in every packet; others are of flows that both sides have
 	// sent packets of.

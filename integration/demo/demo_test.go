@@ -92,7 +92,7 @@ func TestDemo(t *testing.T) {
 	s.connections(withoutISP2)
 
 	s.title("The tunnel goes down")
-	s.say("Its table is strict: what belongs into the tunnel gets an error at once, and never leaves by another line.")
+	s.say("Its table is strict: what belongs into the tunnel gets an error at once, and never leaves through another line.")
 	s.unplug("vpn")
 	s.connections(withoutVPN)
 

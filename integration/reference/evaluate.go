@@ -31,7 +31,7 @@ type MainRoute struct {
 
 // Packet is the first packet of a connection.
 type Packet struct {
-	// IIF is the interface that it arrived by, empty for the router's own.
+	// IIF is the interface that it arrived on, empty for the router's own.
 	IIF          string
 	UID, GID     uint32
 	Src, Dst     netip.Addr // Src is invalid when the router's own sender leaves it to the kernel

@@ -91,7 +91,7 @@ func TestMainFirst(t *testing.T) {
 		e := office()
 		e.Policy.MainFirst = mode
 		if got := [2]string{e.First(static)[0].Dev, e.First(connected)[0].Dev}; got != want {
-			t.Errorf("main-first %s: static and connected leave by %v, not %v", mode, got, want)
+			t.Errorf("main-first %s: static and connected leave through %v, not %v", mode, got, want)
 		}
 	}
 }

@@ -9,18 +9,19 @@ import (
 	"pbr/kernel/route"
 )
 
-// connection is one that is being decided on.
+// connection is one connection while Judge decides about it.
 type connection struct {
 	*Judge
 	flow *conntrack.Flow
-	// mark is the one that it has, 0 if that is no table's.
+	// mark is its present mark; 0 if that mark belongs to no table.
 	mark uint32
-	// local tells that the router opened it; iif is the interface that it came by otherwise.
+	// local is true if the router opened the connection; otherwise iif is the interface that it
+	// arrived on.
 	local bool
 	iif   string
 }
 
-// fromOutside reports whether the connection was opened by way of an uplink.
+// fromOutside reports whether the connection was opened through an uplink.
 func (c *connection) fromOutside() bool {
 	if c.local {
 		return false
@@ -28,7 +29,8 @@ func (c *connection) fromOutside() bool {
 	return c.iif == "" && len(c.carriers(c.flow.Orig.Dst)) > 0 || c.uplinks[c.iif] != nil
 }
 
-// inbound pins a connection from outside to the uplink that it came by, as its first packet would.
+// inbound pins a connection from outside to the uplink that it arrived on, as its first packet
+// would.
 func (c *connection) inbound() Verdict {
 	if c.mark != 0 {
 		return keep
@@ -64,7 +66,7 @@ func (c *connection) outbound() Verdict {
 	return c.pin(carriers, fresh, strict)
 }
 
-// fresh returns what the policies would make of a new connection of these addresses and ports.
+// fresh returns what the policies would do with a new connection of these addresses and ports.
 func (c *connection) fresh() []walk.Outcome {
 	p := c.packet(c.iif)
 	if c.local {
@@ -74,8 +76,8 @@ func (c *connection) fresh() []walk.Outcome {
 }
 
 // strictPin returns the mark that pins the connection to an uplink of the strict table that catches
-// it; 0, and caught, if it is on none of them. Where something that a policy looks at is not known,
-// strict is what may be strict.
+// it; 0, with caught set, if it uses none of that table's uplinks. Where a policy depends on
+// something unknown, strict is true if the answer may be strict.
 func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin uint32, caught bool) {
 	free := false
 	for _, o := range fresh {
@@ -83,7 +85,7 @@ func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin ui
 		p, strict := c.strictly(mark, carriers)
 		switch {
 		case !strict || p != 0:
-			// Of what a balance may choose any member is right.
+			// A balance may choose any of its members, so any member is right.
 			free = free || o.Chosen
 			pin = max(pin, p)
 		case !o.Chosen:
@@ -95,12 +97,12 @@ func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin ui
 	return pin, caught && !free || pin != 0
 }
 
-// strictly is strictPin for one mark that policies may give; strict is false if that mark lets
+// strictly is strictPin for one mark that policies may set; strict is false if that mark lets
 // connections use any uplink.
 func (c *connection) strictly(mark uint32, carriers []*uplink) (pin uint32, strict bool) {
 	w := c.wayBy(mark)
 	if mark == 0 {
-		// Rules decide: on a table that is strict, or on nothing.
+		// Rules decide: they lead to a strict table, or to none.
 		if n, ok := c.numberOf(w.Table); ok && c.strict(n.Mark) {
 			mark, strict = n.Mark, true
 		} else if u := c.uplinks[w.Dev]; u != nil && c.pinsStrictly(u) {
@@ -125,8 +127,8 @@ func (c *connection) strictly(mark uint32, carriers []*uplink) (pin uint32, stri
 	return 0, true
 }
 
-// leads reports whether the table of a mark has a route over the uplink; without a mark that is
-// where the packet goes now.
+// leads reports whether the table of a mark has a route over the uplink. Without a mark it reports
+// whether the packet's present route uses the uplink.
 func (c *connection) leads(mark uint32, w route.Way, u *uplink) bool {
 	if mark == 0 {
 		return w.Dev == u.iface
@@ -145,8 +147,8 @@ func (c *connection) numberOf(table uint32) (plan.Number, bool) {
 	return plan.Number{}, false
 }
 
-// pinnedAlready decides on a connection that has a table's mark: it stays, unless the mark's uplink
-// translates and this one is not, or carries another's address.
+// pinnedAlready decides about a connection with a table's mark. It stays, unless the mark's uplink
+// translates sources and this connection is untranslated, or has the address of another uplink.
 func (c *connection) pinnedAlready(carriers []*uplink, strict uint32) Verdict {
 	u := c.uplinks[c.tables[c.mark].Interface]
 	if u == nil || slices.Contains(carriers, u) {
@@ -164,8 +166,8 @@ func (c *connection) pinnedAlready(carriers []*uplink, strict uint32) Verdict {
 
 func (c *connection) untranslated() bool { return c.flow.Orig.Src == c.flow.Reply.Dst }
 
-// stray reports whether an unmarked connection that carries no uplink's address would use an uplink
-// all the same that translates, or has no way where a new connection had one.
+// stray reports whether an unmarked connection without an uplink's address would nevertheless use
+// an uplink that translates sources, or has no route where a new connection would have one.
 func (c *connection) stray(fresh []walk.Outcome) bool {
 	w := c.wayBy(0)
 	u := c.uplinks[w.Dev]
@@ -173,7 +175,8 @@ func (c *connection) stray(fresh []walk.Outcome) bool {
 	case u != nil && c.untranslated():
 		return c.table.translates(c.packet(c.iif), u.iface, 0, c.fib)
 	case u != nil:
-		// Another interface's address; one that is nobody's may well be routed to us.
+		// The address belongs to another interface. An address that is on no interface may be
+		// routed to us.
 		return c.Judge.local(c.flow.Reply.Dst)
 	case w == route.Way{} && c.untranslated():
 		return slices.ContainsFunc(fresh, func(o walk.Outcome) bool { return c.uplinks[c.wayBy(o.Mark&c.plan.Mask).Dev] != nil })
@@ -181,8 +184,8 @@ func (c *connection) stray(fresh []walk.Outcome) bool {
 	return false
 }
 
-// pin pins an unmarked connection to the uplink whose address it carries, as a new one that leaves
-// by it would be.
+// pin pins an unmarked connection to the uplink whose address it has, as the rules do with a new
+// connection that leaves through that uplink.
 func (c *connection) pin(carriers []*uplink, fresh []walk.Outcome, strict uint32) Verdict {
 	now := c.wayBy(0)
 	u := carriers[0]
@@ -205,9 +208,9 @@ func (c *connection) pin(carriers []*uplink, fresh []walk.Outcome, strict uint32
 	return Verdict{Pin: pin}
 }
 
-// wayBy is where the connection's packets go with a mark.
+// wayBy returns the route of the connection's packets with a mark.
 func (c *connection) wayBy(mark uint32) route.Way {
-	// Its destination has been translated by the time that it is routed.
+	// Its destination is already translated when the packet is routed.
 	q := route.Query{Src: c.flow.Orig.Src, Dst: c.flow.Reply.Src, IIF: c.iif, Mark: mark}
 	if c.ports && c.flow.Orig.HasPorts && (c.flow.Orig.Proto == protoTCP || c.flow.Orig.Proto == protoUDP) {
 		q.Proto, q.SPort, q.DPort = c.flow.Orig.Proto, c.flow.Orig.SPort, c.flow.Reply.SPort

@@ -1,11 +1,11 @@
-// Package adopt decides what becomes of connections that are older than pbr's table.
+// Package adopt decides about connections that are older than pbr's table.
 //
-// A connection gets its mark and its translation from its first packet. One whose first packet
-// passed while the table was not there (before the first apply, after somebody's "nft flush
-// ruleset") has neither, and no later packet gives it any. So when the table has been made, each is
-// compared with what a new connection of the same addresses and ports would become: it is left
-// alone, it is pinned to the uplink whose address it carries, or it is deleted, so that its next
-// packet starts anew.
+// A connection gets its mark and its translation from its first packet. If that packet passed while
+// the table did not exist (before the first apply, or after somebody's "nft flush ruleset"), the
+// connection has neither, and no later packet adds them. So after the table is created, each
+// connection is compared with what a new connection of the same addresses and ports would get. It
+// is then left alone, pinned to the uplink whose address it has, or deleted so that its next packet
+// starts a new connection.
 //
-// Nothing here asks the kernel: what it knows comes as Facts.
+// The package asks the kernel nothing: everything it knows comes as Facts.
 package adopt

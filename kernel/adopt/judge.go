@@ -9,11 +9,11 @@ import (
 	"pbr/kernel/route"
 )
 
-// Facts are what is known of the machine, with the plan in force.
+// Facts are the host's facts while the plan is in force.
 type Facts struct {
 	// Addrs are the addresses of each interface.
 	Addrs map[string][]netip.Addr
-	// Way tells where the kernel would send a packet.
+	// Way returns where the kernel would send a packet.
 	Way func(route.Query) route.Way
 	// Now is the time.
 	Now time.Time
@@ -21,11 +21,11 @@ type Facts struct {
 	MACs map[netip.Addr][6]byte
 }
 
-// Verdict is what becomes of a connection.
+// Verdict is the decision about a connection.
 type Verdict struct {
-	// Delete ends it: its next packet starts anew.
+	// Delete means that the connection is deleted: its next packet starts a new one.
 	Delete bool
-	// Pin, if not 0, is the mark that it is to have.
+	// Pin is the mark to set; 0 to leave the mark as it is.
 	Pin uint32
 }
 
@@ -34,34 +34,34 @@ var (
 	remove = Verdict{Delete: true}
 )
 
-// Judge decides for one plan.
+// Judge decides about connections for one plan.
 type Judge struct {
 	plan  *plan.Plan
 	facts Facts
 	table *table
 	// uplinks are those that the plan pins connections to, by interface.
 	uplinks map[string]*uplink
-	// owners are the interfaces of an address, of uplinks and others.
+	// owners has the interfaces of each address, those of uplinks and others.
 	owners map[netip.Addr][]string
 	// tables are the plan's routing tables by their mark.
 	tables map[uint32]plan.Number
-	// ways and pins are what was found out before.
+	// ways and pins cache earlier answers.
 	ways map[route.Query]route.Way
 	pins map[leaving]uint32
-	// ports tells that ways differ by ports, too.
+	// ports is true if routes can depend on ports.
 	ports bool
 }
 
-// uplink is one way out.
+// uplink is one uplink of the plan.
 type uplink struct {
 	iface string
-	// mark pins to it.
+	// mark pins connections to it.
 	mark  uint32
 	addrs map[netip.Addr]bool
 }
 
-// New returns a judge for a plan that is in force. It fails on a ruleset that the kernel would
-// refuse.
+// New returns a judge for a plan that is in force. The error means that the kernel would refuse the
+// ruleset.
 func New(p *plan.Plan, facts Facts) (*Judge, error) {
 	t, err := newTable(&p.Ruleset)
 	if err != nil {
@@ -97,7 +97,7 @@ func (j *Judge) addUplink(n plan.Number) {
 	j.uplinks[n.Interface] = u
 }
 
-// selectsByPorts reports whether any ip rule looks at ports, so that ways differ by them.
+// selectsByPorts reports whether any ip rule matches ports, so that routes depend on them.
 func selectsByPorts(rules []plan.Rule) bool {
 	for _, r := range rules {
 		if r.SPort != (plan.PortRange{}) || r.DPort != (plan.PortRange{}) || r.Proto != 0 {
@@ -107,7 +107,7 @@ func selectsByPorts(rules []plan.Rule) bool {
 	return false
 }
 
-// carriers are the uplinks that an address is of.
+// carriers returns the uplinks that have an address.
 func (j *Judge) carriers(a netip.Addr) (out []*uplink) {
 	for _, u := range j.uplinks {
 		if u.addrs[a] {
@@ -150,8 +150,8 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 	return c.outbound()
 }
 
-// ordinary reports whether a connection is one that a table could decide on: of unicast addresses
-// beyond this link.
+// ordinary reports whether a connection can be decided by a table: its addresses are unicast and
+// not link-local.
 func ordinary(f *conntrack.Flow) bool {
 	for _, a := range []netip.Addr{f.Orig.Src, f.Orig.Dst, f.Reply.Src, f.Reply.Dst} {
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || a == broadcast {

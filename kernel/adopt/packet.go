@@ -19,7 +19,7 @@ const (
 	rtnLocal   = 2
 )
 
-// packet is what the first packet of the connection would be if it came now, by an interface.
+// packet is the connection's first packet as it would look if it arrived now on an interface.
 func (c *connection) packet(iif string) *walk.Packet {
 	t := &c.flow.Orig
 	p := &walk.Packet{
@@ -31,7 +31,7 @@ func (c *connection) packet(iif string) *walk.Packet {
 	return p
 }
 
-// fib answers what rules ask about the connection's addresses.
+// fib answers what rules ask about the routes of the connection's addresses.
 func (c *connection) fib(f plan.Field) uint32 {
 	own := false
 	switch f {
@@ -50,7 +50,7 @@ func (c *connection) fib(f plan.Field) uint32 {
 	return rtnUnicast
 }
 
-// unknown reports whether a rule looks at something that conntrack does not keep of a connection.
+// unknown reports whether a rule matches something that conntrack does not store.
 func (c *connection) unknown(f plan.Field, mask uint32) bool {
 	switch f {
 	case plan.FieldIIFName, plan.FieldOIFName, plan.FieldNFProto, plan.FieldL4Proto, plan.FieldIPSAddr, plan.FieldIPDAddr,

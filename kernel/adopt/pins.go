@@ -5,14 +5,14 @@ import (
 	"pbr/compiler/walk"
 )
 
-// leaving is a packet's last look at the table: by which interface, and with which mark.
+// leaving is a packet as the table's last chains see it: its output interface and its mark.
 type leaving struct {
 	oif  string
 	mark uint32
 }
 
-// leaveBy returns the mark that a new connection gets whose first packet leaves by an interface
-// with a mark; 0 for none.
+// leaveBy returns the connection mark that the rules set when a new connection's first packet
+// leaves through an interface with a packet mark; 0 if they set none.
 func (j *Judge) leaveBy(oif string, mark uint32) uint32 {
 	at := leaving{oif, mark}
 	pin, known := j.pins[at]
@@ -25,9 +25,9 @@ func (j *Judge) leaveBy(oif string, mark uint32) uint32 {
 	return pin
 }
 
-// strict reports whether the table of a packet's mark is strict: connections are pinned in another
-// way than others that leave by the same uplink, or not at all, so that they stay unreachable
-// without it.
+// strict reports whether the table of a packet's mark is strict: its connections are then pinned to
+// the uplink's strict table, or not pinned at all, so that they are unreachable without that
+// uplink.
 func (j *Judge) strict(mark uint32) bool {
 	if j.tables[mark].Strict {
 		return true
@@ -40,15 +40,15 @@ func (j *Judge) strict(mark uint32) bool {
 	return false
 }
 
-// pinsStrictly reports whether an unmarked packet that leaves by an uplink has its connection
+// pinsStrictly reports whether an unmarked packet that leaves through an uplink has its connection
 // pinned to a strict table.
 func (j *Judge) pinsStrictly(u *uplink) bool {
 	pin := j.leaveBy(u.iface, 0)
 	return pin != 0 && pin != u.mark
 }
 
-// anyMark returns a mark that policies may give and that leaves connections on whatever uplink they
-// are; 0 if they may give none.
+// anyMark returns a mark that policies may set and that leaves connections on the uplink that they
+// use; 0 if policies set none.
 func (j *Judge) anyMark(outcomes []walk.Outcome) (mark uint32) {
 	for _, o := range outcomes {
 		m := o.Mark & j.plan.Mask

@@ -9,11 +9,11 @@ import (
 	"pbr/compiler/walk"
 )
 
-// table is the plan's ruleset, ready for packets.
+// table is the plan's ruleset, ready to evaluate packets.
 type table struct {
 	evaluator *walk.Evaluator
-	// in, out and post are the names of the base chains that mark, in their order; nat those that
-	// translate sources.
+	// in, out and post are the names of the base chains that set marks, in their order; nat has
+	// those that translate sources.
 	in, out, post, nat []string
 }
 
@@ -38,8 +38,7 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 	return &table{e, chains("prerouting", "filter"), chains("output", "route"), chains("postrouting", "filter", "nat"), chains("postrouting", "nat")}, nil
 }
 
-// through takes a packet through chains, and returns everything that may become of it; what is
-// dropped is left out.
+// through takes a packet through chains and returns every possible outcome except drops.
 func (t *table) through(chains []string, p *walk.Packet, unknown func(plan.Field, uint32) bool) []walk.Outcome {
 	now := []walk.Outcome{{Mark: p.Mark, CTMark: p.CTMark}}
 	for _, chain := range chains {
@@ -60,7 +59,8 @@ func (t *table) through(chains []string, p *walk.Packet, unknown func(plan.Field
 	return now
 }
 
-// enter is what becomes of a packet when it arrives, leave when the router itself sends it.
+// enter returns the outcomes of a packet that arrives, leave those of a packet that the router
+// sends.
 func (t *table) enter(p *walk.Packet, unknown func(plan.Field, uint32) bool) []walk.Outcome {
 	return t.through(t.in, p, unknown)
 }
@@ -71,7 +71,7 @@ func (t *table) leave(p *walk.Packet, unknown func(plan.Field, uint32) bool) []w
 
 func everythingKnown(plan.Field, uint32) bool { return false }
 
-// someone are the addresses of a packet that stands for all of its IP version.
+// someone has an address that stands for all addresses of its IP version.
 var someone = map[plan.Family][2]netip.Addr{
 	plan.IPv4: {netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom4([4]byte{198, 51, 100, 1})},
 	plan.IPv6: {netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")},
@@ -81,8 +81,8 @@ func somePacket(f plan.Family, oif string, mark uint32) *walk.Packet {
 	return &walk.Packet{OIF: oif, Src: someone[f][0], Dst: someone[f][1], Proto: protoTCP, CTState: walk.StateNew, Mark: mark}
 }
 
-// translates reports whether the source of a new connection is translated that leaves by an
-// interface with a mark.
+// translates reports whether the rules translate the source of a new connection that leaves through
+// an interface with a mark.
 func (t *table) translates(p *walk.Packet, oif string, mark uint32, fib func(plan.Field) uint32) bool {
 	p.IIF, p.OIF, p.Mark, p.Fib = "", oif, mark, fib
 	for _, o := range t.through(t.nat, p, everythingKnown) {
@@ -93,8 +93,8 @@ func (t *table) translates(p *walk.Packet, oif string, mark uint32, fib func(pla
 	return false
 }
 
-// staticSource is the address that the sources of connections get which leave by an interface;
-// invalid if that is the interface's own, or none.
+// staticSource returns the address that new connections get as their source when they leave through
+// an interface; invalid if that is the interface's own address, or if they keep theirs.
 func (t *table) staticSource(oif string, f plan.Family) netip.Addr {
 	for _, o := range t.through(t.nat, somePacket(f, oif, 0), everythingKnown) {
 		if o.SNAT.IsValid() {

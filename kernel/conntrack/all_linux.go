@@ -10,8 +10,8 @@ func ListAll() ([]Flow, error) {
 	return List(c, All())
 }
 
-// RemoveAll deletes connections by their ids, so that none hits a successor with the same addresses
-// and ports, and returns how many there still were.
+// RemoveAll deletes connections by their ids, so that it never deletes a successor with the same
+// addresses and ports. It returns how many still existed.
 func RemoveAll(flows []Flow) (int, error) {
 	c, err := Dial()
 	if err != nil {

@@ -11,30 +11,28 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// batchSize is how many requests are sent at once. If all fail, their answers have to fit into a
-// socket's buffer: 128 take about half of the default (net.core.rmem_default).
+// batchSize is how many requests are sent at once. If all of them fail, their answers have to fit
+// into a socket's buffer: 128 answers take about half of the default (net.core.rmem_default).
 const batchSize = 128
 
-// batchEnd is sent behind a batch: the kernel acknowledges what is no request to any of its parts
-// (netlink_rcv_skb, net/netlink/af_netlink.c), and so tells that the batch is over.
+// batchEnd is sent after a batch. The kernel acknowledges a message that belongs to none of its
+// subsystems (netlink_rcv_skb, net/netlink/af_netlink.c), so its answer marks the end of the batch.
 var batchEnd = netlink.Message{Header: netlink.Header{Type: netlink.Noop, Flags: netlink.Request | netlink.Acknowledge}}
 
-// Marking is a connection whose mark gets the bits under mask.
+// Marking is a connection and the bits to set in its mark, under mask.
 type Marking struct {
 	*Flow
 	Bits, Mask uint32
 }
 
-// SetMarks does what SetMark does for many connections, and returns how many of them there still
-// are.
+// SetMarks is SetMark for many connections. It returns how many of them still existed.
 func SetMarks(c *netlink.Conn, marks []Marking) (int, error) {
 	return inBatches(c, len(marks), "before marking a connection", func(i int) (netlink.Message, error) { return marks[i].request() }, func(i int, err error) error {
 		return marks[i].failed(err)
 	})
 }
 
-// RemoveEach does what Remove does for many connections, and returns how many of them there still
-// were.
+// RemoveEach is Remove for many connections. It returns how many of them still existed.
 func RemoveEach(c *netlink.Conn, flows []*Flow) (int, error) {
 	return inBatches(c, len(flows), "before deleting a connection", func(i int) (netlink.Message, error) { return flows[i].removal(), nil }, func(_ int, err error) error {
 		return fmt.Errorf("deleting a connection: %w", err)
@@ -57,8 +55,8 @@ func (f *Flow) removal() netlink.Message {
 	return netlink.Message{Header: netlink.Header{Type: ctDelete, Flags: netlink.Request}, Data: slices.Clip(f.request)}
 }
 
-// inBatches sends n requests, some at a time, and returns how many found their connection. The
-// kernel answers those that fail alone; after the first batch with an error nothing more is sent.
+// inBatches sends n requests in batches and returns how many found their connection. The kernel
+// answers only requests that fail; after the first batch with an error nothing more is sent.
 func inBatches(c *netlink.Conn, n int, point string, request func(int) (netlink.Message, error), failed func(int, error) error) (found int, err error) {
 	for at := 0; at < n && err == nil; at += batchSize {
 		var batch []netlink.Message
@@ -85,8 +83,8 @@ func inBatches(c *netlink.Conn, n int, point string, request func(int) (netlink.
 	return found, err
 }
 
-// failures reads the answers to a batch, and returns how many of its requests were not carried out,
-// and the first reason but that a connection has ended meanwhile.
+// failures reads the answers to a batch. It returns how many requests were not carried out, and the
+// first error other than that a connection has ended meanwhile.
 func failures(c *netlink.Conn) (n int, first error) {
 	for {
 		_, err := c.Receive()
@@ -95,7 +93,7 @@ func failures(c *netlink.Conn) (n int, first error) {
 		case err == nil:
 			return n, first
 		case !errors.As(err, &refused) || refused == unix.ENOBUFS:
-			return n, err // no answer of a request's
+			return n, err // -- not the answer to a request
 		case refused != unix.ENOENT && first == nil:
 			first = err
 		}

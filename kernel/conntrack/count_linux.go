@@ -6,8 +6,8 @@ import (
 	lib "github.com/ti-mo/conntrack"
 )
 
-// Count counts the connections of both families by the bits of mask in their mark; those without
-// any are under 0. It may run beside anything else.
+// Count counts the connections of both families by the bits of mask in their mark; unmarked ones
+// count under 0. It may run concurrently with everything else.
 func Count(mask uint32) (map[uint32]Usage, error) {
 	c, err := dial()
 	if err != nil {
@@ -30,7 +30,7 @@ func Count(mask uint32) (map[uint32]Usage, error) {
 	return out, nil
 }
 
-// dial connects to the conntrack of the current thread's network namespace.
+// dial connects to conntrack in the current thread's network namespace.
 func dial() (*lib.Conn, error) {
 	c, err := lib.Dial(nil)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package conntrack counts, pins, re-marks and deletes connections of the current network
-// namespace.
+// Package conntrack counts, pins, deletes and changes the marks of connections of the current
+// network namespace.
 //
-// Its functions may run beside anything else, in a thread of the namespace.
+// Its functions may run concurrently with everything else, in a thread of that namespace.
 package conntrack

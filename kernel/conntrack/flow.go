@@ -2,14 +2,13 @@ package conntrack
 
 import "net/netip"
 
-// Flow is a connection as it was listed, with its mark, and the beginning of a request to change
-// it.
+// Flow is a connection as it was listed, with its mark and the start of a request to change it.
 type Flow struct {
 	request []byte
-	// Mark is the whole mark, others' bits included.
+	// Mark is the whole mark, including bits that are not pbr's.
 	Mark uint32
-	// Orig is the direction in which the connection was opened, Reply that of its answers, as they
-	// arrive here.
+	// Orig is the direction in which the connection was opened. Reply is the direction of the
+	// answers, as they arrive here.
 	Orig, Reply Tuple
 	Traffic
 }
@@ -17,6 +16,6 @@ type Flow struct {
 // Key identifies the connection.
 func (f *Flow) Key() string { return string(f.request) }
 
-// Ends returns who opened a connection, and who answers it; an address that cannot be read is
+// Ends returns who opened a connection and who answers it; an address that cannot be read is
 // invalid.
 func (f *Flow) Ends() [2]netip.Addr { return [2]netip.Addr{f.Orig.Src, f.Reply.Src} }

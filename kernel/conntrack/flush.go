@@ -6,37 +6,38 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Flush names the connections of an uplink that went down.
+// Flush selects connections of an uplink to delete.
 type Flush struct {
-	// Family restricts the cut by mark to one; 0 is both. Addrs have theirs.
+	// Family restricts the selection by mark to one family; 0 means both. Addrs have their own
+	// families.
 	Family plan.Family
-	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink. With a
-	// Mark of 0 none is cut by its mark: 0 is what unmarked connections have.
+	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink. 0 selects
+	// no connection by mark, because unmarked connections have 0.
 	Mark, Mask uint32
-	// Addrs are addresses that the uplink's unmarked connections have, as default's primary uplink
-	// does: what its source NAT translates to, and its interface's own. An unmarked connection
-	// (mark & Mask == 0) is cut when the other end answers to one of them, or when it was opened to
-	// or from one of them.
+	// Addrs are the addresses of the uplink's unmarked connections (those of default's primary
+	// uplink): the addresses that its source NAT uses, and its interface's own. An unmarked
+	// connection (mark & Mask == 0) is deleted if its answers go to one of them, or if it was
+	// opened to or from one of them.
 	Addrs []netip.Addr
-	// AddrMark is the value under Mask that the ct marks of the connections of Addrs have; 0 stands
-	// for unmarked ones.
+	// AddrMark is the ct mark, under Mask, of the connections selected by Addrs; 0 selects unmarked
+	// ones.
 	AddrMark uint32
 }
 
-// Pin names the unmarked connections of an uplink that is no longer default's primary one, and
-// still carries them.
+// Pin selects unmarked connections of an uplink that is no longer default's primary one, but still
+// carries them.
 type Pin struct {
 	// Mark is the value, under Mask, of the ct mark that pins connections to the uplink; not 0.
 	Mark, Mask uint32
-	// Addrs tell which connections, as those of Cut do.
+	// Addrs select connections as in Flush.
 	Addrs []netip.Addr
 }
 
-// Usage is what the connections of one mark come to.
+// Usage sums up the connections of one mark.
 type Usage struct {
 	Connections int
-	// Bytes of both directions, counted from when accounting (sysctl
-	// net.netfilter.nf_conntrack_acct) was switched on; HasBytes is false where it is off.
+	// Bytes counts both directions since accounting (sysctl net.netfilter.nf_conntrack_acct) was
+	// switched on; HasBytes is false where it is off.
 	Bytes    uint64
 	HasBytes bool
 }

@@ -22,14 +22,14 @@ const (
 	filterIPDst = 1 << 1
 )
 
-// addressFilter is one field of a connection that an address can be in.
+// addressFilter is one field of a connection that can hold an address.
 type addressFilter struct {
 	tuple, field uint16
 	orig, reply  uint32
 }
 
-// addressFilters are the places of an uplink's address: what it was translated to; what was opened
-// to it; what was opened from it.
+// addressFilters are the fields that can hold an uplink's address: the translated source, the
+// destination, the source.
 var addressFilters = [...]addressFilter{
 	{ctaTupleReply, ctaIPv4Dst, 0, filterIPDst},
 	{ctaTupleOrig, ctaIPv4Dst, filterIPDst, 0},
@@ -38,9 +38,9 @@ var addressFilters = [...]addressFilter{
 
 // flushAddress deletes the connections of an IPv4 address that have this mark under mask.
 //
-// A kernel before 6.11 has no such filter for deletion. It could not take the request for one to
-// delete everything: with a tuple in it, it is to them the deletion of that one connection, and is
-// refused (EINVAL) because the tuple lacks its protocol.
+// Kernels before 6.11 have no such filter for deletion. They cannot mistake the request for one
+// that deletes everything: to them a request with a tuple deletes one connection, and they refuse
+// this one (EINVAL) because the tuple has no protocol.
 func flushAddress(mark, mask uint32, addr netip.Addr) error {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -61,15 +61,15 @@ func flushAddress(mark, mask uint32, addr netip.Addr) error {
 	return nil
 }
 
-// marshal returns the message's body. Its struct nfgenmsg has version 1, without which the kernel
-// ignores the family.
+// marshal returns the message's body. Its struct nfgenmsg has version 1; with any other version the
+// kernel ignores the family.
 func (f *addressFilter) marshal(mark, mask uint32, addr netip.Addr) ([]byte, error) {
 	attrs, err := netfilter.MarshalAttributes([]netfilter.Attribute{
 		{Type: f.tuple, Nested: true, Children: []netfilter.Attribute{
 			{Type: ctaTupleIP, Nested: true, Children: []netfilter.Attribute{{Type: f.field, Data: addr.AsSlice()}}},
 		}},
 		{Type: ctaFilter, Nested: true, Children: []netfilter.Attribute{
-			// These two are in the machine's byte order, unlike everything else.
+			// These two are in host byte order, unlike everything else.
 			{Type: filterOrig, Data: binary.NativeEndian.AppendUint32(nil, f.orig)},
 			{Type: filterReply, Data: binary.NativeEndian.AppendUint32(nil, f.reply)},
 		}},

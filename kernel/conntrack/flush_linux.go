@@ -13,11 +13,12 @@ import (
 	"pbr/kernel/route"
 )
 
-// Delete deletes connections, so that their next packet starts anew over another uplink, and
-// returns about how many (the difference of conntrack's own count: what came and went meanwhile is
-// in it, and offloaded ones are not, which count until the flowtable lets go of them, a second
-// later). It is one request a mark, however many connections there are, and three an IPv4 address.
-// It may run beside anything else. After an error the rest of cuts is still done.
+// Delete deletes connections, so that their next packet starts a new one over another uplink. It
+// returns about how many, as the difference of conntrack's count before and after: connections that
+// came and went meanwhile are included, and offloaded ones are not, because the flowtable releases
+// them a second later. It sends one request for each mark, however many connections there are, and
+// three for each IPv4 address. It may run concurrently with everything else. After an error it goes
+// on with the rest.
 func Delete(flushes []Flush) (int, error) {
 	for _, flush := range flushes {
 		if err := flush.check(); err != nil {
@@ -50,15 +51,15 @@ func Delete(flushes []Flush) (int, error) {
 	return max(0, int(before.Entries)-int(after.Entries)), errors.Join(errs...)
 }
 
-// check refuses what would cut more than an uplink's connections: the kernel takes mark 0 under
-// mask 0, and no address, for all.
+// check rejects what would delete more than an uplink's connections: the kernel takes mark 0 under
+// mask 0, or no address, for all connections.
 func (c *Flush) check() error {
 	if c.Mask == 0 || (c.Mark|c.AddrMark)&^c.Mask != 0 {
-		return fmt.Errorf("cutting connections with mark 0x%x/0x%x: no such mark under this mask", c.Mark, c.Mask)
+		return fmt.Errorf("deleting connections with mark 0x%x/0x%x: the mask has no such mark", c.Mark, c.Mask)
 	}
 	for _, a := range c.Addrs {
 		if !a.IsValid() || a.IsUnspecified() || a.IsLoopback() {
-			return fmt.Errorf("cutting connections of address %s: no uplink's", a)
+			return fmt.Errorf("deleting connections of address %s: no uplink can have this address", a)
 		}
 	}
 	return nil
@@ -85,11 +86,11 @@ func flushMarks(c *lib.Conn, flushes []Flush) error {
 	return errors.Join(errs...)
 }
 
-// flushAddresses deletes the unmarked connections of addresses: those of IPv4 by the kernel's own
-// filter, the others one by one, as on a kernel that, against what its version says, has no such
-// filter. The filter of IPv6 addresses selects, up to Linux 6.18 at least, those connections that
-// do not have the address (ctnetlink_filter_match_tuple takes the result of ipv6_addr_cmp the wrong
-// way round).
+// flushAddresses deletes the unmarked connections of addresses: for IPv4 with the kernel's own
+// filter, otherwise one by one, as on kernels that lack the filter although their version should
+// have it. For IPv6 the kernel's filter is wrong up to at least Linux 6.18: it selects the
+// connections that do not have the address (ctnetlink_filter_match_tuple inverts the result of
+// ipv6_addr_cmp).
 func flushAddresses(c *lib.Conn, flushes []Flush) error {
 	var errs []error
 	var rest []Flush
@@ -111,7 +112,7 @@ func flushAddresses(c *lib.Conn, flushes []Flush) error {
 	return errors.Join(append(errs, flushOneByOne(c, rest))...)
 }
 
-// scope is what one listing for flushOneByOne is limited to.
+// scope limits one listing of flushOneByOne.
 type scope struct {
 	mark, mask uint32
 	family     netfilter.ProtoFamily

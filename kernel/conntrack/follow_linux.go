@@ -17,7 +17,7 @@ const (
 	groupDestroy = 3
 )
 
-// Follower hears of connections that begin and end.
+// Follower receives events of connections that begin and end.
 type Follower struct{ events *netevents.Listener }
 
 // Follow starts to listen, in the calling thread's network namespace.
@@ -29,9 +29,9 @@ func Follow() (*Follower, error) {
 	return &Follower{l}, nil
 }
 
-// Receive waits for news: those that began, and those that ended. lost is set when the kernel told
-// more than could be read; then listing the connections is the only way to know. After Close the
-// error is os.ErrClosed.
+// Receive waits for events and returns the connections that began and those that ended. lost is set
+// when the kernel dropped events; then only a new listing shows what exists. After Close the error
+// is os.ErrClosed.
 func (f *Follower) Receive() (began, ended []Flow, lost bool, err error) {
 	messages, err := f.events.Receive()
 	if errors.Is(err, netevents.ErrOverrun) {
@@ -53,5 +53,5 @@ func (f *Follower) Receive() (began, ended []Flow, lost bool, err error) {
 	return began, ended, false, nil
 }
 
-// Close ends it; it may be called while another goroutine receives.
+// Close ends the follower; it may be called while another goroutine receives.
 func (f *Follower) Close() error { return f.events.Close() }

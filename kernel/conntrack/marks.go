@@ -2,14 +2,14 @@ package conntrack
 
 import "pbr/compiler/plan"
 
-// Marks say whose the marks of one plan are.
+// Marks are the marks of one plan, with the names that they stand for.
 type Marks struct {
 	Mask uint32 `json:"mask"`
-	// Numbers say whose each mark is, sorted by mark. Those of a plan without names have none.
+	// Numbers has the name of each mark, sorted by mark. A plan without names has none.
 	Numbers []plan.Number `json:"numbers,omitempty"`
 }
 
-// Number returns the number that has a mark other than 0.
+// Number returns the number that a mark stands for; mark must not be 0.
 func (m *Marks) Number(mark uint32) (plan.Number, bool) {
 	if mark == 0 {
 		return plan.Number{}, false

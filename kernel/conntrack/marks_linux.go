@@ -32,10 +32,11 @@ const (
 	ctaFilter     = 25
 )
 
-// sizeofNfgen is that of struct nfgenmsg: family, version, resource id.
+// sizeofNfgen is the size of struct nfgenmsg: family, version, resource id.
 const sizeofNfgen = 4
 
-// ClearMarks takes marks off the connections that have them under mask, and returns off how many.
+// ClearMarks clears the marks of the connections that have them under mask, and returns how many it
+// cleared.
 func ClearMarks(mask uint32, marks []uint32) (int, error) {
 	total := 0
 	for _, f := range Listings(mask, marks) {
@@ -48,8 +49,9 @@ func ClearMarks(mask uint32, marks []uint32) (int, error) {
 	return total, nil
 }
 
-// Listings are the filters that find the connections with any of the marks. Each costs the kernel a
-// walk of its whole table, so with more marks than the mask has bits there is one for each bit.
+// Listings returns the filters that find the connections with any of the marks. Each filter costs
+// the kernel a walk of its whole table, so with more marks than the mask has bits there is one
+// filter for each bit.
 func Listings(mask uint32, marks []uint32) []MarkFilter {
 	var out []MarkFilter
 	if len(marks) <= bits.OnesCount32(mask) {
@@ -65,8 +67,8 @@ func Listings(mask uint32, marks []uint32) []MarkFilter {
 	return out
 }
 
-// change changes the bits of mask in the marks of connections that filter lists to what choose
-// says, and returns in how many. choose is given each connection as it was listed.
+// change changes the bits of mask in the marks of the connections that filter lists to what choose
+// returns, and returns how many it changed. choose gets each connection as it was listed.
 func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, ok bool)) (int, error) {
 	c, err := Dial()
 	if err != nil {
@@ -86,8 +88,8 @@ func change(filter MarkFilter, mask uint32, choose func(f *Flow) (next uint32, o
 	return SetMarks(c, marks)
 }
 
-// Dial connects to the conntrack of the current thread's network namespace, for List and the
-// methods of Flow.
+// Dial connects to conntrack in the current thread's network namespace, for List and the methods of
+// Flow.
 func Dial() (*netlink.Conn, error) {
 	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -121,13 +123,13 @@ func List(c *netlink.Conn, filter MarkFilter) ([]Flow, error) {
 	return out, nil
 }
 
-// Unsupported reports whether an error says that the kernel has no messages about connections.
+// Unsupported reports whether an error means that the kernel has no messages about connections.
 func Unsupported(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
-// Remove deletes a connection, so that its next packet starts a new one, and reports whether there
-// still was that connection.
+// Remove deletes a connection, so that its next packet starts a new one. It reports whether the
+// connection still existed.
 func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	if err := fault.At("before deleting a connection"); err != nil {
 		return false, err
@@ -144,10 +146,10 @@ func (f *Flow) Remove(c *netlink.Conn) (bool, error) {
 	return false, fmt.Errorf("deleting a connection: %w", err)
 }
 
-// SetMark changes the bits of mask in a connection's mark, and reports whether there still is that
-// connection. The kernel changes the bits of CTA_MARK_MASK alone, so that others' bits stay; no
-// connection is deleted. The messages are our own because the library leaves a mark of zero out,
-// and what it lists it cannot send back as it was.
+// SetMark changes the bits of mask in a connection's mark, and reports whether the connection still
+// exists. The kernel changes only the bits of CTA_MARK_MASK, so others' bits stay; no connection is
+// deleted. The messages are our own: the library omits a mark of zero, and cannot send back what it
+// listed.
 func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	if err := fault.At("before marking a connection"); err != nil {
 		return false, err
@@ -167,7 +169,7 @@ func (f *Flow) SetMark(c *netlink.Conn, bits, mask uint32) (bool, error) {
 	return false, m.failed(err)
 }
 
-// identify makes a listed connection's message the beginning of a request to change it.
+// identify turns a listed connection's message into the start of a request to change it.
 func identify(listed []byte) (f Flow, ok bool) {
 	if len(listed) < sizeofNfgen {
 		return f, false

@@ -6,13 +6,12 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Migration tell what becomes of the connections' marks of earlier plans when another one comes into
-// force: a connection stays with the name that its mark had, whatever mark that name has now, and
-// loses the mark when the name is gone.
+// Migration maps the ct marks of earlier plans to the wanted plan. A connection keeps the name that
+// its mark stood for, whatever mark that name has now, and loses the mark when the name is gone.
 type Migration struct {
 	Want Marks
-	// Earlier are the plans that may have marked connections; what a mark means is asked of the
-	// first that has it.
+	// Earlier are the plans that may have marked connections. The first one that has a mark decides
+	// what it means.
 	Earlier []Marks
 }
 
@@ -25,8 +24,8 @@ func All() MarkFilter { return MarkFilter{} }
 // Unmarked finds the connections that have no bit of mask in their mark.
 func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
 
-// Stale lists the marks of earlier plans that are not the same name's in the wanted one. Where two
-// plans gave a number to different names that is decided by each connection, see After.
+// Stale lists the marks of earlier plans that stand for another name in the wanted plan. Where two
+// plans gave a number to different names, each connection decides, see After.
 func (r *Migration) Stale() map[uint32][]uint32 {
 	out := map[uint32][]uint32{}
 	seen := map[MarkFilter]bool{}
@@ -43,10 +42,10 @@ func (r *Migration) Stale() map[uint32][]uint32 {
 	return out
 }
 
-// Successor returns the wanted plan's mark for what a number stood for, 0 for none: that of the uplink
-// with the same interface, whose address its connections have, or else that of the same name. An
-// uplink's table that strict tables lead to is named after it, behind a slash: when it is gone, the
-// uplink itself is as good. What has no name keeps a mark that is still in use.
+// Successor returns the wanted plan's mark for what a number stood for; 0 if there is none. It is
+// the mark of the uplink with the same interface, whose address its connections have, or else of
+// the same name. An uplink's strict table is named after the uplink, with a suffix; if it is gone,
+// the uplink's own mark is used. A number without a name keeps its mark if that is still in use.
 func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 	if n.Name == "" {
 		if _, used := r.Want.Number(n.Mark); used && mask == r.Want.Mask {
@@ -64,7 +63,7 @@ func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 	return found
 }
 
-// likeness tells how much of an earlier number a wanted one is, 0 for nothing.
+// likeness returns how well a wanted number replaces an earlier one; 0 means not at all.
 func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
 	sameInterface := n.Interface != "" && n.Interface == w.Interface
@@ -90,15 +89,15 @@ func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 	return k
 }
 
-// bothStrict reports whether numbers with these suffixes keep their connections from leaving
-// through another uplink.
+// bothStrict reports whether numbers with these suffixes both keep their connections from using
+// another uplink.
 func bothStrict(a, b string) bool {
 	return strings.HasPrefix(a, "strict") && strings.HasPrefix(b, "strict")
 }
 
-// Meaning returns the bits that a connection with this mark is to have in the end, under mask,
-// which is that of all plans that know the mark, and of the wanted one. known has only the former;
-// 0 means that no plan knows the mark.
+// Meaning returns the bits that a connection with this mark ends up with, under mask, which is the
+// mask of all plans that know the mark and of the wanted plan. known is the mask of the earlier
+// plans alone; 0 means that no plan knows the mark.
 func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 	for _, o := range r.Earlier {
 		n, has := o.Number(mark & o.Mask)
@@ -113,8 +112,8 @@ func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 	return bits, known | r.Want.Mask, known
 }
 
-// Orphaned reports whether the mark was that of a strict table which is gone with its uplink.
-// Without a mark its connections would leave by default, which strict forbids; they have to be
+// Orphaned reports whether the mark belonged to a strict table that is gone together with its
+// uplink. Without a mark its connections would use default, which strict forbids; they have to be
 // classified anew.
 func (r *Migration) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
@@ -125,14 +124,14 @@ func (r *Migration) Orphaned(mark uint32) bool {
 	return false
 }
 
-// aliases reports whether the wanted plan takes the mark for another name's than bits'.
+// aliases reports whether the mark means something other than bits in the wanted plan.
 func (r *Migration) aliases(mark, bits uint32) bool {
 	_, used := r.Want.Number(mark & r.Want.Mask)
 	return used && mark&r.Want.Mask != bits
 }
 
-// Before tells how to change a connection's mark before the wanted plan has any effect: a mark that
-// will be another name's goes.
+// Before returns how to change a connection's mark before the wanted plan has any effect: a mark
+// that the wanted plan gives to another name is cleared.
 func (r *Migration) Before(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	if known&r.Want.Mask != 0 && r.aliases(mark, bits) {
@@ -141,8 +140,8 @@ func (r *Migration) Before(mark uint32) (bits, mask uint32, change bool) {
 	return 0, 0, false
 }
 
-// Ambiguous reports whether a connection that got its mark from the wanted plan can look like one
-// with this mark of an earlier plan.
+// Ambiguous reports whether a connection marked by the wanted plan can look like one with this mark
+// of an earlier plan.
 func (r *Migration) Ambiguous(mark, mask uint32) bool {
 	for _, w := range r.Want.Numbers {
 		if bits, _, _ := r.Meaning(mark); w.Mark != 0 && w.Mark&mask == mark && w.Mark != bits {
@@ -152,8 +151,8 @@ func (r *Migration) Ambiguous(mark, mask uint32) bool {
 	return false
 }
 
-// After tells how to change a connection's mark when the wanted plan is in force. What by then has
-// a mark that was another name's was given it by the wanted plan.
+// After returns how to change a connection's mark when the wanted plan is in force. A mark that
+// stood for another name has by then been set by the wanted plan.
 func (r *Migration) After(mark uint32) (bits, mask uint32, change bool) {
 	bits, mask, known := r.Meaning(mark)
 	return bits, mask, known != 0 && mark&mask != bits && (known&r.Want.Mask == 0 || !r.aliases(mark, bits))

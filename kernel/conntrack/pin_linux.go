@@ -7,14 +7,14 @@ import (
 )
 
 // Mark gives unmarked connections of addresses a mark, so that they stay on their uplink when
-// default leaves it, and returns how many. Each takes a message of its own. It may run beside
-// anything else.
+// default leaves it. It returns how many. It sends one message for each connection. It may run
+// concurrently with everything else.
 func Mark(pins []Pin) (int, error) {
 	total := 0
 	var errs []error
 	for _, p := range pins {
 		if p.Mark == 0 || p.Mark&^p.Mask != 0 {
-			return 0, fmt.Errorf("pinning connections by mark 0x%x/0x%x: no such mark under this mask", p.Mark, p.Mask)
+			return 0, fmt.Errorf("pinning connections by mark 0x%x/0x%x: the mask has no such mark", p.Mark, p.Mask)
 		}
 		addrs := map[netip.Addr]bool{}
 		for _, a := range p.Addrs {
@@ -24,7 +24,7 @@ func Mark(pins []Pin) (int, error) {
 			continue
 		}
 		n, err := change(MarkFilter{0, p.Mask}, p.Mask, func(f *Flow) (uint32, bool) {
-			// The other end answers to one of the addresses, or it was opened to or from one.
+			// The answers go to one of the addresses, or the connection was opened to or from one.
 			return p.Mark, addrs[f.Orig.Src] || addrs[f.Orig.Dst] || addrs[f.Reply.Dst]
 		})
 		total += n

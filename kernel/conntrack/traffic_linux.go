@@ -17,7 +17,7 @@ const (
 	statusOffload = 1<<14 | 1<<15
 )
 
-// decode reads one attribute of a listed connection, if it is one that tells of traffic.
+// decode reads one attribute of a listed connection, if it is about traffic.
 func (t *Traffic) decode(ad *netlink.AttributeDecoder) {
 	switch ad.Type() {
 	case ctaStatus:

@@ -6,7 +6,7 @@ import "net/netip"
 type Tuple struct {
 	Src, Dst netip.Addr
 	Proto    uint8
-	// SPort and DPort are those of protocols with ports; ICMPType that of ICMP.
+	// SPort and DPort belong to protocols with ports, ICMPType to ICMP.
 	SPort, DPort uint16
 	ICMPType     uint8
 	HasPorts     bool

@@ -21,7 +21,7 @@ const (
 	ctaICMPv6Type   = 8
 )
 
-// decodeInto reads a direction of a listed connection.
+// decodeInto decodes one direction of a listed connection.
 func decodeInto(t *Tuple) func(*netlink.AttributeDecoder) error {
 	return func(tuple *netlink.AttributeDecoder) error {
 		for tuple.Next() {

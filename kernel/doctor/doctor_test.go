@@ -213,7 +213,7 @@ func TestFindings(t *testing.T) {
 		"never applied":   {func(_ *Subject, f *facts.Facts) { f.State.Taken = false }, []string{"warn kernel: the policy was never applied"}},
 		"changed by one":  {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
 		"not known to be writable": {func(_ *Subject, f *facts.Facts) {
-			f.Unknown = []facts.Unknown{{What: "state", Why: "/run is for root, and this is not root"}}
+			f.Unknown = []facts.Unknown{{What: "state", Why: "/run can only be read by root"}}
 		}, []string{"warn state: not looked at", "run pbr doctor as root"}},
 		"waiting for hardware": {func(s *Subject, _ *facts.Facts) {
 			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "wan1 cannot"}}

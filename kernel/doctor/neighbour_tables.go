@@ -33,7 +33,7 @@ func (e *examination) reverseFilters() {
 
 func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, lost []string) {
 	subject, level := f.Table+" "+f.Chain, Fail
-	do := fmt.Sprintf("let it pass what arrives by the uplinks, by a rule in front of it: nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
+	do := fmt.Sprintf("let it pass what arrives on the uplinks, by a rule in front of it: nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
 		f.Table, f.Chain, f.Handle, words(e.interfaces(lost)))
 	if f.Table == firewalldTable {
 		subject = "firewalld"
@@ -47,7 +47,7 @@ func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, l
 	if f.Limited {
 		of = " of some interfaces"
 	}
-	e.add(level, subject, do, "rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s to whose source no unmarked route leads back by the interface that they came by: answers that arrive by %s are lost",
+	e.add(level, subject, do, "rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s to whose source no unmarked route leads back by the interface that they arrived on: answers that arrive on %s are lost",
 		f.Handle, f.Chain, family, of, words(lost))
 }
 

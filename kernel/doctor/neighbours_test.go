@@ -99,7 +99,7 @@ func TestNeighbours(t *testing.T) {
 		"keepalived, no watch":         {both(runs("keepalived"), noWatch), []string{"warn keepalived: runs here (VRRP)", "pbr.service"}},
 		"keepalived and watch":         {runs("keepalived"), []string{"ok keepalived: runs here (VRRP)"}},
 
-		"firewalld":              {both(ipv6, filter(firewalld)), []string{"fail firewalld: rule 7 of chain filter_PREROUTING", "IPv6", "answers that arrive by isp2 are lost", "IPv6_rpfilter=loose"}},
+		"firewalld":              {both(ipv6, filter(firewalld)), []string{"fail firewalld: rule 7 of chain filter_PREROUTING", "IPv6", "answers that arrive on isp2 are lost", "IPv6_rpfilter=loose"}},
 		"firewalld, no default":  {both(ipv6, noDefault, filter(firewalld)), []string{"fail firewalld", "isp1, isp2"}},
 		"another, for some":      {both(ipv6, filter(facts.ReverseFilter{Table: "ip f", Chain: "pre", Handle: 3, Family: plan.IPv4, Limited: true})), []string{"warn ip f pre: rule 3", "IPv4 packets of some interfaces", "handle 3 iifname { wan2 } accept"}},
 		"main's full table":      {main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}), []string{"warn main's full table: main has 4 specific routes through wan2, for 50 % of all IPv4", `main-first = "connected"`}},

@@ -102,7 +102,7 @@ var settingKinds = map[string]struct {
 	"ip_forward":                  {Fail, "nothing is forwarded"},
 	"forwarding":                  {Fail, "what arrives there is not forwarded"},
 	inside:                        {Warn, "hosts behind it get no further than this router"},
-	"rp_filter":                   {Fail, "the strict check drops what arrives by an uplink that main would not send to"},
+	"rp_filter":                   {Fail, "the strict check drops what arrives on an uplink that main would not send to"},
 	"src_valid_mark":              {Warn, "the reverse path check looks up without the mark"},
 	"ignore_routes_with_linkdown": {Warn, "a lost carrier moves nothing until pbr watch sees it"},
 	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts take the same of several next hops"},

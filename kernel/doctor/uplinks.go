@@ -35,7 +35,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 		e.add(Fail, subject, "ip link set "+u.Interface+" up", "the interface is down")
 		return
 	case bridge != "":
-		e.add(Fail, subject, fmt.Sprintf("write interface = %q", bridge), "the interface is a port of %s: packets arrive by that", bridge)
+		e.add(Fail, subject, fmt.Sprintf("write interface = %q", bridge), "the interface is a port of %s: packets arrive on that", bridge)
 		return
 	case !link.Carrier:
 		e.add(Fail, subject, "look at the cable, the modem or the tunnel's far end", "the interface has no carrier")
@@ -133,8 +133,8 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 	return fmt.Sprintf("%s, gateway %s", text, addr)
 }
 
-// sourceNAT warns of private addresses that leave by an uplink as they are. nat = "none" in the
-// file says that it is meant.
+// sourceNAT warns of private addresses that leave through an uplink as they are. nat = "none" in
+// the file says that it is meant.
 func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 	if u.NAT.Mode != policy.NATNone || u.NAT.Pos.Line != 0 || !u.Gateway.Present || u.Gateway.Link || e.isUnknown("nftables of others") {
 		return

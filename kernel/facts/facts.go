@@ -38,7 +38,7 @@ type Facts struct {
 	Translations []Translation
 	Untracked    []Untracked
 	// ReverseFilters are rules of others that drop what main would not answer through the interface
-	// that it came by.
+	// that it arrived on.
 	ReverseFilters []ReverseFilter
 	// Dropping are the base chains of others whose policy is drop; Chains are all chains of others,
 	// as "ip filter DOCKER-USER", sorted.
@@ -151,7 +151,7 @@ type MainShare struct {
 }
 
 // ReverseFilter is a rule of another nftables table that drops packets to whose source no route
-// leads back by the interface that they came by.
+// leads back by the interface that they arrived on.
 type ReverseFilter struct {
 	Table, Chain string
 	Handle       uint64

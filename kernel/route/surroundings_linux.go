@@ -12,7 +12,7 @@ import (
 	"pbr/compiler/walk"
 )
 
-// Links reads the interfaces with their addresses, and how the kernel judges what arrives by them.
+// Links reads the interfaces with their addresses, and how the kernel judges what arrives on them.
 func (c *Conn) Links() (map[string]walk.Link, error) {
 	links, err := c.handle.LinkList()
 	if err != nil {

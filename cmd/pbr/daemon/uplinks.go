@@ -60,10 +60,10 @@ func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthc
 	return links
 }
 
-// addressed reports whether connections of a family can leave by an uplink with an address to come
-// back to: it has one, or needs none of its own. Without masquerade a point-to-point device may
-// have no address, and an IPv6 router may have a link-local one only, which the machine does not
-// list.
+// addressed reports whether connections of a family can leave through an uplink with an address to
+// come back to: it has one, or needs none of its own. Without masquerade a point-to-point device
+// may have no address, and an IPv6 router may have a link-local one only, which the machine does
+// not list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }) {
 		return true

@@ -27,7 +27,7 @@ var questionFields = []field{
 	{Key: "dst", Label: "Destination", Hint: "9.9.9.9 or a name"},
 	{Key: "proto", Label: "Protocol", Choices: []string{"tcp", "udp", "ping", "icmp", "icmpv6", "esp", "gre", "sctp"}},
 	{Key: "dport", Label: "Port", Hint: "443"},
-	{Key: "in", Label: "Arrives by", Hint: "interface, or local"},
+	{Key: "in", Label: "Arrives on", Hint: "interface, or local"},
 }
 
 var moreFields = []field{

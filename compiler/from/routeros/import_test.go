@@ -212,7 +212,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// An interface that is a way out and has clients is told of: nothing that arrives by an uplink is
+// An interface that is a way out and has clients is told of: nothing that arrives on an uplink is
 // classified.
 func TestUplinkWithClients(t *testing.T) {
 	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 passthrough=no src-address=192.0.2.50\n" +

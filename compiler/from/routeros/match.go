@@ -24,7 +24,7 @@ type matched struct {
 	alts []*cond
 	// established reports whether packets of running connections pass, fresh whether first ones do.
 	fresh, established bool
-	// inbound reports whether only packets that arrive by an uplink pass.
+	// inbound reports whether only packets that arrive on an uplink pass.
 	inbound bool
 	// impossible says why no packet passes.
 	impossible string
@@ -189,7 +189,7 @@ func (m *matcher) state(not bool, states []string) {
 	m.out.established = m.out.established && has("established")
 }
 
-// from selects by the interface that packets arrive by. By uplinks nothing is classified.
+// from selects by the interface that packets arrive on. By uplinks nothing is classified.
 func (m *matcher) from(not bool, names []string, key string) {
 	var inside []string
 	for _, name := range names {
@@ -213,7 +213,7 @@ func (m *matcher) fromInside(not bool, inside []string) {
 	switch {
 	case m.local && not:
 	case m.local:
-		m.out.impossible = "the router's own packets arrive by no interface"
+		m.out.impossible = "the router's own packets arrive on no interface"
 	case len(inside) > 0:
 		m.add(keyFrom, negatable(not, inside))
 	case !not:

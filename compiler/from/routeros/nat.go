@@ -11,11 +11,11 @@ func (b *builder) readSourceNAT() {
 	for _, s := range b.nat {
 		switch action := s.get("action"); {
 		case !s.has("chain", "srcnat"):
-			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type nat hook prerouting); replies of what comes in by an uplink go back by it")
+			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type nat hook prerouting); replies of what comes in through an uplink go back by it")
 		case action == "masquerade" || action == "src-nat":
 			b.sourceNAT(s, action)
 		case action == "accept":
-			s.DropSevere("an exception from NAT: the nat of an uplink has none; make it in nftables, or let the traffic leave by a tunnel of its own")
+			s.DropSevere("an exception from NAT: the nat of an uplink has none; make it in nftables, or let the traffic leave through a tunnel of its own")
 		default:
 			s.DropSevere(fmt.Sprintf("action=%s of srcnat is not pbr's: keep it in an nftables table of your own", action))
 		}
@@ -53,7 +53,7 @@ func (b *builder) sourceNAT(s *statement, action string) {
 		return
 	}
 	for _, key := range conditions(s) {
-		s.Change(fmt.Sprintf("the nat of an uplink is for all that leaves by it, whatever %s", key))
+		s.Change(fmt.Sprintf("the nat of an uplink is for all that leaves through it, whatever %s", key))
 	}
 	for _, l := range lines {
 		b.translate(s, l, value, six)

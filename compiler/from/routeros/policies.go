@@ -9,7 +9,7 @@ import (
 
 // Notes that several places give.
 const (
-	noteInbound = "replies of what comes in by an uplink go back by it without a rule"
+	noteInbound = "replies of what comes in through an uplink go back by it without a rule"
 	noteRunning = "a connection stays on its uplink without a rule"
 	notePacket  = "RouterOS looks at each packet: here the first packet of a connection decides, and the rest of it follows"
 	noteLate    = "RouterOS sends the first packet by main and only later ones by the mark: here the first one takes the same way"
@@ -294,7 +294,7 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	case m.unknown != "":
 		s.DropSevere(m.unknown)
 	case m.inbound && b.elsewhere(s):
-		s.DropSevere("what arrives by an uplink is never classified, and this rule sends it to another one: give the hosts there an interface of their own")
+		s.DropSevere("what arrives on an uplink is never classified, and this rule sends it to another one: give the hosts there an interface of their own")
 	case m.inbound:
 		s.Merge(noteInbound)
 	case m.impossible != "":

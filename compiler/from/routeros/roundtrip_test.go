@@ -112,7 +112,7 @@ func (x *trip) check(p packet) bool {
 	}
 	for _, dev := range got {
 		if !slices.Contains(want, dev) && !(dev == "" && len(want) == 0) {
-			x.t.Errorf("%+v leaves by %q, in RouterOS by %q\n%s\n%s", p, got, want, x.text, x.policy)
+			x.t.Errorf("%+v leaves through %q, in RouterOS by %q\n%s\n%s", p, got, want, x.text, x.policy)
 			return false
 		}
 	}

@@ -199,8 +199,8 @@ type line struct {
 	carries [2]bool
 }
 
-// lines finds the uplinks: interfaces that a default route leaves by, or that a table has a route
-// over.
+// lines finds the uplinks: interfaces that a default route leaves through, or that a table has a
+// route over.
 func (c *builder) findLines() {
 	for _, cl := range c.clients {
 		if cl.adds || cl.st.get("script") != "" {

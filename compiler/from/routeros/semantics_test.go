@@ -39,7 +39,7 @@ func (r *ros) sections(name string) (out []*statement) {
 	return out
 }
 
-// ways are the interfaces that a packet may leave by, by the choices of its classifiers.
+// ways are the interfaces that a packet may leave through, by the choices of its classifiers.
 func (r *ros) ways(p packet) (out []string) {
 	r.buckets = map[string]int{}
 	keys, sizes := r.classifiers()

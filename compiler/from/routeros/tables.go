@@ -223,7 +223,7 @@ func (b *builder) fillHop(t *table, r *route, h hop, weight int, object string) 
 		r.st.Merge("networks of main come before every table (main-first)")
 		return
 	case l == nil && t != b.main:
-		r.st.DropSevere(fmt.Sprintf("its gateway is among the clients of interface %s, and what arrives by an uplink is never classified: give the gateway a VLAN of its own", h.iface))
+		r.st.DropSevere(fmt.Sprintf("its gateway is among the clients of interface %s, and what arrives on an uplink is never classified: give the gateway a VLAN of its own", h.iface))
 		return
 	case l == nil:
 		via := h.iface
