@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTree reports whether cgroup v2 is what one sees at a place.
+// isTree reports whether a directory is in a cgroup v2 tree.
 func isTree(dir string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(dir, &fs) == nil && uint64(fs.Type) == unix.CGROUP2_SUPER_MAGIC
@@ -17,8 +17,8 @@ func isTree(dir string) bool {
 // kernfsHandle is the type of a handle that is the number alone (FILEID_KERNFS, linux/exportfs.h).
 const kernfsHandle = 0xfe
 
-// inode is the number of a directory, by which the kernel's matches know a control group. It has 64
-// bits also where inodes have 32.
+// inode returns a directory's number, by which the kernel's matches identify a control group. It
+// has 64 bits even where inodes have 32.
 func inode(dir string) (uint64, bool) {
 	if h, _, err := unix.NameToHandleAt(unix.AT_FDCWD, dir, 0); err == nil && h.Type() == kernfsHandle && h.Size() == 8 {
 		return binary.NativeEndian.Uint64(h.Bytes()), true

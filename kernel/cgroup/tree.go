@@ -1,5 +1,5 @@
-// Package cgroup finds control groups (cgroup v2) by path and by unit, and tells when they come and
-// go.
+// Package cgroup finds control groups (cgroup v2) by path and by unit, and reports when they appear
+// or disappear.
 package cgroup
 
 import (
@@ -13,11 +13,11 @@ import (
 	"pbr/compiler/plan"
 )
 
-// mountInfo is where the kernel tells of mounts (proc_pid_mountinfo(5)).
+// mountInfo lists the mounts (proc_pid_mountinfo(5)).
 const mountInfo = "/proc/self/mountinfo"
 
-// Root is where the tree of cgroup v2 is mounted for this process, alone or beside version 1; empty
-// if it is not.
+// Root returns where the cgroup v2 tree is mounted for this process, alone or beside version 1;
+// empty if it is not mounted.
 func Root() string {
 	f, err := os.Open(mountInfo)
 	if err != nil {
@@ -27,7 +27,8 @@ func Root() string {
 	return rootIn(f, isTree)
 }
 
-// rootIn finds the tree in a list of mounts: the last mount of all of it that no later one hides.
+// rootIn finds the tree in a list of mounts: the last mount of the whole tree that no later mount
+// hides.
 func rootIn(r io.Reader, seen func(dir string) bool) (root string) {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
@@ -42,11 +43,11 @@ func rootIn(r io.Reader, seen func(dir string) bool) (root string) {
 	return root
 }
 
-// unescape undoes how the kernel writes names in mountinfo.
+// unescape decodes names in mountinfo.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// Find returns the inode numbers of the control groups of each set, sorted. The root is that of
-// Root; without one, or where nothing is there, a set has none.
+// Find returns the inode numbers of the control groups of each set, sorted. root is as Root returns
+// it. A set whose groups do not exist has none.
 func Find(root string, sources []plan.CgroupSource, depth int) map[string][]uint64 {
 	out := make(map[string][]uint64, len(sources))
 	units := map[string][]string{}
@@ -77,14 +78,14 @@ func Find(root string, sources []plan.CgroupSource, depth int) map[string][]uint
 	return out
 }
 
-// walk calls do for every directory below another one, as far down as depth.
+// walk calls do for every directory below another one, down to depth.
 func walk(dir string, depth int, do func(dir string)) {
 	if depth == 0 {
 		return
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return // it went away
+		return // -- it disappeared
 	}
 	for _, e := range entries {
 		if e.IsDir() {

@@ -13,20 +13,20 @@ import (
 	"pbr/compiler/plan"
 )
 
-// again is how long it takes at most until the tree is looked at without an event: it may be
-// mounted later, and a tree of another namespace tells nothing.
+// again is the longest time until the tree is read again without an event: it may be mounted later,
+// and a tree of another namespace sends no events.
 const again = 700 * time.Millisecond
 
-// events are those of a directory that change what is in it.
+// events are the inotify events of a directory that change its entries.
 const events = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ONLYDIR
 
-// Watch tells when control groups come and go. The zero value watches nothing.
+// Watch reports when control groups appear or disappear. The zero value watches nothing.
 type Watch struct {
 	sources atomic.Pointer[[]plan.CgroupSource]
 	wake    atomic.Pointer[chan struct{}]
 }
 
-// Set says what to watch from now on.
+// Set sets what to watch from now on.
 func (w *Watch) Set(sources []plan.CgroupSource) {
 	old := w.sources.Swap(&sources)
 	if old != nil && reflect.DeepEqual(*old, sources) {
@@ -40,7 +40,7 @@ func (w *Watch) Set(sources []plan.CgroupSource) {
 	}
 }
 
-// Sources are what is watched.
+// Sources returns what is watched.
 func (w *Watch) Sources() []plan.CgroupSource {
 	if s := w.sources.Load(); s != nil {
 		return *s
@@ -48,8 +48,8 @@ func (w *Watch) Sources() []plan.CgroupSource {
 	return nil
 }
 
-// Run calls changed whenever the control groups that Set named are others than before, until ctx
-// ends. It costs nothing while there are none.
+// Run calls changed whenever the control groups that Set named differ from before, until ctx ends.
+// It costs nothing while there are none.
 func (w *Watch) Run(ctx context.Context, depth int, changed func()) {
 	wake := make(chan struct{}, 1)
 	w.wake.Store(&wake)
@@ -74,13 +74,13 @@ func (w *Watch) Run(ctx context.Context, depth int, changed func()) {
 	}
 }
 
-// listener has the directories watched in which a control group may appear.
+// listener watches the directories in which a control group may appear.
 type listener struct {
 	root string
 	fd   int
 }
 
-// newListener watches before anything is looked up, so that nothing is missed in between.
+// newListener starts to watch before anything is looked up, so that no change in between is missed.
 func newListener(root string, sources []plan.CgroupSource, depth int) *listener {
 	l := &listener{root: root, fd: -1}
 	if root == "" {
@@ -110,10 +110,10 @@ func newListener(root string, sources []plan.CgroupSource, depth int) *listener 
 	return l
 }
 
-// add watches a directory; one that is not there is made in one that is watched.
+// add watches a directory. If the directory does not exist, a watched parent reports its creation.
 func (l *listener) add(dir string) { _, _ = unix.InotifyAddWatch(l.fd, dir, events) }
 
-// wait returns at an event, after a time, or when ctx ends, at the latest a little later.
+// wait returns at an event, after a time, or shortly after ctx ends.
 func (l *listener) wait(ctx context.Context, limit time.Duration) {
 	if l.fd < 0 {
 		select {

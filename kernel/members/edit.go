@@ -12,10 +12,10 @@ import (
 	"pbr/kernel/nft"
 )
 
-// ErrNotMember means that what is to be deleted is none of a list's members.
+// ErrNotMember means that the address or prefix to delete is not a member of the list.
 var ErrNotMember = errors.New("not a member")
 
-// Add adds members to a list, or gives those that it has their new times.
+// Add adds members to a list; existing members get their new times.
 func (f *File) Add(list ...Member) {
 	for _, m := range list {
 		if i := f.index(m); i >= 0 {
@@ -26,8 +26,8 @@ func (f *File) Add(list ...Member) {
 	}
 }
 
-// Delete takes a member out of a list. The error is ErrNotMember, and names the one that has the
-// address.
+// Delete removes a member from a list. The error is ErrNotMember; it names the member that contains
+// the address, if there is one.
 func (f *File) Delete(m Member) error {
 	if i := f.index(m); i >= 0 {
 		f.Members = slices.Delete(f.Members, i, i+1)
@@ -35,7 +35,7 @@ func (f *File) Delete(m Member) error {
 	}
 	for _, o := range f.Members {
 		if o.From.Is4() == m.From.Is4() && !m.From.Less(o.From) && !o.To.Less(m.To) {
-			return fmt.Errorf("%s: %w: it is a part of the member %s", &m, ErrNotMember, &o)
+			return fmt.Errorf("%s: %w: it is part of member %s", &m, ErrNotMember, &o)
 		}
 	}
 	return fmt.Errorf("%s: %w", &m, ErrNotMember)
@@ -45,18 +45,18 @@ func (f *File) index(m Member) int {
 	return slices.IndexFunc(f.Members, func(o Member) bool { return o.From == m.From && o.To == m.To })
 }
 
-// Count is how many members of an IP version there are.
+// Count returns the number of members of an IP version.
 func (f *File) Count(family plan.Family) int { return len(OfFamily(f.Members, family)) }
 
-// Drop drops the members that the kernel has no more.
+// Drop removes the members that the kernel no longer has.
 func (f *File) Drop(have []nft.Member, family plan.Family) {
 	f.Members = slices.DeleteFunc(f.Members, func(m Member) bool {
 		return m.From.Is4() == (family == plan.IPv4) && !overlaps(have, m.From, m.To)
 	})
 }
 
-// Adopt is Drop, and takes in what the kernel has beside the members that are kept: those that
-// somebody added by other means.
+// Adopt is Drop; it also takes over what the kernel has besides the stored members, which somebody
+// added by other means.
 func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
 	kept := Flatten(OfFamily(f.Members, family), now)
 	f.Drop(have, family)
@@ -72,15 +72,15 @@ func (f *File) Adopt(have []nft.Member, family plan.Family, now time.Time) {
 	}
 }
 
-// overlaps reports whether one of a list, which is sorted and whose elements do not overlap, has an
-// address in common with a range.
+// overlaps reports whether an element of a list, which is sorted and whose elements do not overlap,
+// overlaps a range.
 func overlaps(list []nft.Member, from, to netip.Addr) bool {
 	i := sort.Search(len(list), func(i int) bool { return list[i].To.Compare(from) >= 0 })
 	return i < len(list) && list[i].From.Compare(to) <= 0
 }
 
-// Edit returns what is to be removed from a set, and added to it, that holds have, so that the
-// members of before become those of after.
+// Edit returns what to remove from a set that holds have, and what to add, so that the members
+// change from before to after.
 func Edit(have []nft.Member, before, after []Member, now time.Time) (remove, add []nft.Member) {
 	old, want := Flatten(before, now), Flatten(after, now)
 	changed := different(old, want)
@@ -97,8 +97,7 @@ func Edit(have []nft.Member, before, after []Member, now time.Time) (remove, add
 	return remove, add
 }
 
-// different returns the ranges in which two lists of elements differ, sorted, none of them
-// overlapping.
+// different returns the ranges in which two lists of elements differ, sorted and without overlaps.
 func different(a, b []nft.Member) []nft.Member {
 	in := make(map[nft.Member]bool, len(a))
 	for _, m := range a {

@@ -9,12 +9,12 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Flatten returns elements that together hold every address of the members, of one IP version, none
-// of them overlapping: an address stays as long as the member of it that stays longest.
+// Flatten returns elements without overlaps that together have every address of the members of one
+// IP version. An address stays as long as the longest of its members.
 func Flatten(list []Member, now time.Time) (out []nft.Member) {
 	sorted := slices.SortedFunc(slices.Values(list), func(a, b Member) int { return a.From.Compare(b.From) })
 	open := &byTime{now: now}
-	var last *Member // that the last piece is of
+	var last *Member // -- the member of the last piece
 	emit := func(m *Member, piece nft.Member) {
 		if n := len(out); n > 0 && last == m && out[n-1].To.Next() == piece.From {
 			out[n-1].To = piece.To
@@ -55,11 +55,11 @@ func Flatten(list []Member, now time.Time) (out []nft.Member) {
 	return out
 }
 
-// byTime is a heap of members, the one that stays longest first.
+// byTime is a heap of members; the one that stays longest comes first.
 type byTime struct {
 	now  time.Time
 	list []*Member
-	// at is the address that comes next.
+	// at is the next address.
 	at netip.Addr
 }
 

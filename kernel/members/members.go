@@ -1,9 +1,9 @@
-// Package members keeps what commands added to lists while the policy is in force, so that a set
-// that has to be made where there was none gets it back: after somebody deleted the table, and for
-// lists that persist after a restart of the machine.
+// Package members stores what commands added to lists while the policy is in force. A set that has
+// to be created empty gets these members back: after somebody deleted the table, and for lists that
+// persist, after a reboot.
 //
-// A list has members as they were added, which may overlap. A set of the kernel holds no two
-// elements that overlap: Flatten makes one of the other.
+// A list has members as they were added, which may overlap. A kernel set cannot hold overlapping
+// elements: Flatten converts one into the other.
 package members
 
 import (
@@ -21,35 +21,36 @@ import (
 	"pbr/kernel/state"
 )
 
-// Kind is who keeps the members of a file.
+// Kind says who stored the members of a file.
 type Kind string
 
 const (
-	// Added are those of pbr lists add.
+	// Added members come from pbr lists add.
 	Added Kind = "added"
-	// Learned are those of DNS answers.
+	// Learned members come from DNS answers.
 	Learned Kind = "learned"
 )
 
-// kinds are all of them.
+// kinds are all kinds.
 var kinds = []Kind{Added, Learned}
 
 // dirName is where the files are, in the state directory.
 const dirName = "members"
 
-// Member is an address, or a range of them, as it was added.
+// Member is an address or a range of addresses, as it was added.
 type Member struct {
 	From netip.Addr `json:"from"`
 	To   netip.Addr `json:"to"`
-	// Timeout is how long it stays after it was added, and Expires when that ends; 0 is for ever.
+	// Timeout is how long it stays after it was added, and Expires is when it ends; 0 means for
+	// ever.
 	Timeout time.Duration `json:"timeout,omitempty"`
 	Expires time.Time     `json:"expires,omitzero"`
-	// Name is the name that it is an address of, if there is one.
+	// Name is the domain name that the address belongs to, if any.
 	Name string `json:"name,omitempty"`
 }
 
-// Left is how much of a member's time is left; a member that stays for ever has the longest time
-// that there is.
+// Left returns how much of a member's time is left; for a member that stays for ever it is the
+// longest duration.
 func (m *Member) Left(now time.Time) time.Duration {
 	if m.Timeout == 0 {
 		return 1<<63 - 1
@@ -57,7 +58,7 @@ func (m *Member) Left(now time.Time) time.Duration {
 	return min(m.Expires.Sub(now), m.Timeout)
 }
 
-// String is the member as the policy file would write it.
+// String returns the member as the policy file would write it.
 func (m *Member) String() string {
 	if m.From == m.To {
 		return m.From.String()
@@ -70,19 +71,19 @@ func (m *Member) String() string {
 	return m.From.String() + "-" + m.To.String()
 }
 
-// File is what is kept of a list.
+// File is the stored content of a list.
 type File struct {
-	// Boot is the machine's start that it was written in, Persist whether it counts after another
-	// one.
+	// Boot is the boot in which it was written. Persist means that it is still valid after a
+	// reboot.
 	Boot    string `json:"boot"`
 	Persist bool   `json:"persist"`
-	// Saved is when it was written. A clock that is behind it, as before the time is set, does not
-	// count.
+	// Saved is when it was written. A clock that is behind it, as before the time is set, is
+	// ignored.
 	Saved   time.Time `json:"saved"`
 	Members []Member  `json:"members"`
 }
 
-// bootIDFile has a number that is new with each boot (proc_sys_kernel(5)).
+// bootIDFile has an identifier that is new with each boot (proc_sys_kernel(5)).
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
 func bootID() string {
@@ -93,8 +94,9 @@ func bootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// Load returns the members that are kept of a list, without those whose time is over. A file of an
-// earlier boot that does not persist is empty; so is one that is damaged, which the error tells.
+// Load returns the stored members of a list, except those whose time is over. A file from an
+// earlier boot that does not persist counts as empty, and so does a damaged one, which the error
+// reports.
 func Load(dir state.Dir, list string, kind Kind, now time.Time) (*File, error) {
 	f := &File{}
 	err := dir.Sub(dirName).Load(fileName(list, kind), f)
@@ -120,13 +122,13 @@ func Load(dir state.Dir, list string, kind Kind, now time.Time) (*File, error) {
 	return f, nil
 }
 
-// Save replaces what is kept of a list.
+// Save replaces the stored content of a list.
 func Save(dir state.Dir, list string, kind Kind, f *File, now time.Time) error {
 	f.Boot, f.Saved = bootID(), now
 	return dir.Sub(dirName).Save(fileName(list, kind), f)
 }
 
-// Remove removes all that is kept of lists' members.
+// Remove removes all stored members of all lists.
 func Remove(dir state.Dir) error {
 	if err := os.RemoveAll(dir.Path(dirName)); err != nil {
 		return fmt.Errorf("removing the members of lists: %w", err)
@@ -134,7 +136,7 @@ func Remove(dir state.Dir) error {
 	return nil
 }
 
-// SetPersist notes whether the members of lists that were added persist, as a policy in force says.
+// SetPersist records whether the members added to lists persist, as the policy in force says.
 func SetPersist(dir state.Dir, persist map[string]bool, now time.Time) error {
 	var errs []error
 	for list, is := range persist {
@@ -148,18 +150,18 @@ func SetPersist(dir state.Dir, persist map[string]bool, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// Lock waits until no other process changes what is kept of members.
+// Lock waits until no other process changes the stored members.
 func Lock(dir state.Dir) (unlock func(), err error) {
 	unlock, err = dir.Sub(dirName).Lock()
 	if err != nil {
-		return nil, fmt.Errorf("keeping the members of lists: %w", err)
+		return nil, fmt.Errorf("saving the members of lists: %w", err)
 	}
 	return unlock, nil
 }
 
 func fileName(list string, kind Kind) string { return list + "." + string(kind) + ".json" }
 
-// Seeds returns the members for a living set that is made where there was none; it is nft.Seeds.
+// Seeds returns the members for a living set that is created empty; it is nft.Seeds.
 func Seeds(dir state.Dir, now func() time.Time) nft.Seeds {
 	return func(set string) []nft.Member {
 		list, family, ok := plan.ListOf(set)
@@ -168,7 +170,7 @@ func Seeds(dir state.Dir, now func() time.Time) nft.Seeds {
 		}
 		var all []Member
 		for _, kind := range kinds {
-			if f, err := Load(dir, list, kind, now()); err == nil { // what is damaged is lost
+			if f, err := Load(dir, list, kind, now()); err == nil { // -- a damaged file is ignored
 				all = append(all, f.Members...)
 			}
 		}

@@ -1,4 +1,4 @@
-// Package netevents listens to what the kernel tells all of by netlink.
+// Package netevents receives netlink multicast events.
 package netevents
 
 import (
@@ -11,21 +11,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrOverrun means that the kernel told of more than the socket could hold: what changed is not
-// known.
+// ErrOverrun means that the kernel sent more events than the socket could hold: it is not known
+// what changed.
 var ErrOverrun = errors.New("events were lost")
 
-// queueSize is the socket's receive buffer in bytes: room for some ten thousand events.
+// queueSize is the socket's receive buffer in bytes: enough for some ten thousand events.
 const queueSize = 8 << 20
 
-// portOffset is that of nlmsg_pid in struct nlmsghdr (linux/netlink.h).
+// portOffset is the offset of nlmsg_pid in struct nlmsghdr (linux/netlink.h).
 const portOffset = 12
 
-// Listener is a netlink socket that hears multicast groups.
+// Listener is a netlink socket that has joined multicast groups.
 type Listener struct{ conn *netlink.Conn }
 
-// Listen opens a socket of a netlink family, in the calling thread's network namespace, that hears
-// some groups from now on, but nothing about what the sockets with the ports in own did.
+// Listen opens a socket of a netlink family in the calling thread's network namespace. From now on
+// it receives the events of some groups, except those caused by the sockets whose ports are in own.
 func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
 	conn, err := netlink.Dial(family, nil)
 	if err != nil {
@@ -46,12 +46,12 @@ func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
 	return &Listener{conn}, nil
 }
 
-// ignore keeps events with one of the ports from the socket. The kernel does it, so that a big
-// change of our own neither wakes us nor fills the queue.
+// ignore makes the socket skip events that carry one of the ports. The kernel does this, so that a
+// big change of our own neither wakes us nor fills the queue.
 func ignore(conn *netlink.Conn, ports []uint32) error {
 	program := []bpf.Instruction{bpf.LoadAbsolute{Off: portOffset, Size: 4}}
 	for _, port := range ports {
-		// The load takes the bytes for a number in network order, which the header is not in.
+		// The load reads the bytes as a number in network order, but the header is in host order.
 		value := binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, port))
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: 1}, bpf.RetConstant{Val: 0})
 	}
@@ -63,8 +63,8 @@ func ignore(conn *netlink.Conn, ports []uint32) error {
 	return conn.SetBPF(raw)
 }
 
-// Receive waits for messages. After ErrOverrun it can be called again; after Close, and by it, the
-// error is os.ErrClosed.
+// Receive waits for messages. It can be called again after ErrOverrun. After Close, and when Close
+// interrupts it, the error is os.ErrClosed.
 func (l *Listener) Receive() ([]netlink.Message, error) {
 	msgs, err := l.conn.Receive()
 	switch {
@@ -79,8 +79,8 @@ func (l *Listener) Receive() ([]netlink.Message, error) {
 	return msgs, err
 }
 
-// drain throws away what is queued. Until the queue is empty the kernel goes on to lose events, and
-// does not say so again (NETLINK_S_CONGESTED, net/netlink/af_netlink.c): whoever looked at the
+// drain discards what is queued. Until the queue is empty the kernel goes on losing events, and
+// does not report that again (NETLINK_S_CONGESTED, net/netlink/af_netlink.c). Whoever read the
 // kernel's state before that would miss them for good.
 func (l *Listener) drain() error {
 	raw, err := l.conn.SyscallConn()
@@ -107,5 +107,5 @@ func (l *Listener) drain() error {
 	return errors.Join(err, failed)
 }
 
-// Close gives the socket back. It may be called while another goroutine receives.
+// Close closes the socket. It may be called while another goroutine receives.
 func (l *Listener) Close() error { return l.conn.Close() }

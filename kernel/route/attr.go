@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// nlaTypeMask takes the nested and byte order flags off an attribute's type (linux/netlink.h).
+// nlaTypeMask clears the nested and byte order flags of an attribute's type (linux/netlink.h).
 const nlaTypeMask = 0x3fff
 
 // attr is one netlink attribute, without its header.
@@ -35,7 +35,7 @@ func (a attr) u32(at int) uint32 {
 	return binary.NativeEndian.Uint32(a.data[at:])
 }
 
-// text is a string attribute without its closing zero.
+// text returns a string attribute without its terminating zero.
 func (a attr) text() string {
 	for i, c := range a.data {
 		if c == 0 {
@@ -45,7 +45,7 @@ func (a attr) text() string {
 	return string(a.data)
 }
 
-// parseAttrs splits b into attributes, which point into it.
+// parseAttrs splits b into attributes, which point into b.
 func parseAttrs(b []byte) ([]attr, error) {
 	var out []attr
 	for len(b) >= 4 {

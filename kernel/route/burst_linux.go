@@ -14,13 +14,12 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// BurstSize is how many routes one call of SetRoutes or RouteEdit.Del is to be given at most: so
-// many refusals fit into the socket's queue, and a caller that was told to stop does so after as
-// many.
+// BurstSize is the maximum number of routes for one call of SetRoutes or RouteEdit.Del: so many
+// errors fit into the socket's queue, and a caller that is cancelled stops after at most this many.
 const BurstSize = 128
 
-// SetRoutes is SetRoute for many, in their order, at a fraction of its price. It returns an error
-// for each, nil for those that are set.
+// SetRoutes is SetRoute for many routes, in their order, at a fraction of the cost. It returns an
+// error for each route, nil for those that were set.
 func (c *Conn) SetRoutes(routes []plan.Route) []error {
 	bodies, errs := make([][]byte, len(routes)), make([]error, len(routes))
 	for i, r := range routes {
@@ -35,11 +34,11 @@ func (c *Conn) SetRoutes(routes []plan.Route) []error {
 	return errs
 }
 
-// RouteEdit deletes routes, and lists those of a table and protocol at most once for all of them.
-// What others change after that it does not see, so one is for a burst of changes.
+// RouteEdit deletes routes. It lists the routes of a table and protocol at most once, and does not
+// see later changes by others. So use one RouteEdit for one burst of changes.
 type RouteEdit struct {
 	c *Conn
-	// live are the routes listed so far, by what listed them and by their keys.
+	// live are the routes listed so far, by list and by key.
 	live map[routeList]map[plan.RouteKey][]liveRoute
 }
 
@@ -55,8 +54,8 @@ func (c *Conn) EditRoutes() *RouteEdit {
 	return &RouteEdit{c: c, live: map[routeList]map[plan.RouteKey][]liveRoute{}}
 }
 
-// Del is DelRoute for many, in their order. It returns an error for each, nil for those that are
-// gone.
+// Del is DelRoute for many routes, in their order. It returns an error for each route, nil for
+// those that are gone.
 func (e *RouteEdit) Del(routes []plan.Route) []error {
 	bodies, errs := make([][]byte, len(routes)), make([]error, len(routes))
 	for i, r := range routes {
@@ -73,7 +72,7 @@ func (e *RouteEdit) Del(routes []plan.Route) []error {
 	return errs
 }
 
-// deletion returns the request to delete exactly this route, nil if it is not there.
+// deletion returns the request to delete exactly this route, nil if it does not exist.
 func (e *RouteEdit) deletion(r plan.Route) ([]byte, error) {
 	live, err := e.list(routeList{r.Family, r.Table, r.Protocol})
 	if err != nil {
@@ -105,10 +104,10 @@ func (e *RouteEdit) list(l routeList) (map[plan.RouteKey][]liveRoute, error) {
 	return byKey, nil
 }
 
-// burst sends requests in one datagram; the kernel has handled all of them when the call that sends
-// it returns. It leaves out nil bodies and those that have an error, and fills in errors. What the
-// kernel does not answer clearly is asked again alone: these requests may be repeated, and their
-// errors are then in the kernel's own words.
+// burst sends requests in one datagram; the kernel has handled all of them when the sending call
+// returns. It skips nil bodies and those that already have an error, and fills in errors. Requests
+// that the kernel does not answer clearly are sent again one by one: these requests may be
+// repeated, and their errors are then the kernel's own texts.
 func (c *Conn) burst(typ, flags int, bodies [][]byte, errs []error) {
 	for i, body := range bodies {
 		if body != nil && errs[i] == nil {
@@ -127,13 +126,13 @@ func (c *Conn) burst(typ, flags int, bodies [][]byte, errs []error) {
 	}
 }
 
-// datagram is requests of ascending sequence numbers, of which the last asks for an answer.
+// datagram holds requests with ascending sequence numbers; the last one asks for an answer.
 type datagram struct {
 	first uint32
 	data  []byte
 }
 
-// serialize returns the requests, and which of bodies they are of.
+// serialize returns the requests, and the indexes of their bodies.
 func (c *Conn) serialize(typ, flags int, bodies [][]byte, errs []error) (at []int, d datagram) {
 	for i, body := range bodies {
 		if body != nil && errs[i] == nil {
@@ -156,7 +155,8 @@ func (c *Conn) serialize(typ, flags int, bodies [][]byte, errs []error) (at []in
 	return at, d
 }
 
-// exchange sends requests and returns which of them the kernel refused, all if it did not say.
+// exchange sends requests and returns those that the kernel refused, or all of them if the kernel
+// did not say.
 func (c *Conn) exchange(at []int, d datagram) (refused []int) {
 	fd := c.sockets[unix.NETLINK_ROUTE].Socket.GetFd()
 	if err := unix.Sendto(fd, d.data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {

@@ -15,14 +15,14 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// dumpPatience is how long a dump that the kernel changed under (NLM_F_DUMP_INTR) is tried anew:
-// under a storm of changes of addresses half of all dumps of them are interrupted.
+// dumpPatience is how long a dump is repeated that was interrupted by a change (NLM_F_DUMP_INTR):
+// while many addresses change, half of all dumps of addresses are interrupted.
 const dumpPatience = time.Second
 
-// ErrInterrupted means that what was listed kept changing for as long as that.
+// ErrInterrupted means that the list kept changing for dumpPatience.
 var ErrInterrupted = nl.ErrDumpInterrupted
 
-// untilWhole lists something, anew at once if that changed meanwhile.
+// untilWhole repeats a listing until no change interrupted it.
 func untilWhole[T any](list func() (T, error)) (T, error) {
 	for end := time.Now().Add(dumpPatience); ; {
 		all, err := list()
@@ -32,15 +32,15 @@ func untilWhole[T any](list func() (T, error)) (T, error) {
 	}
 }
 
-// Conn speaks with the kernel in the network namespace that Open was called in. It is for one
-// goroutine at a time.
+// Conn is a connection to the network namespace in which Open was called. Only one goroutine may
+// use it at a time.
 type Conn struct {
 	handle  *netlink.Handle
 	sockets map[int]*nl.SocketHandle
-	// inet asks for interface names and indexes by ioctl (netdevice(7)), a tenth of a link dump's
-	// price.
+	// inet asks for interface names and indexes by ioctl (netdevice(7)), at a tenth of the cost of
+	// a link dump.
 	inet int
-	// names are those of interfaces that the list being read has had so far; nil outside of one.
+	// names caches the interface names of the list that is being read; nil otherwise.
 	names map[uint32]string
 }
 
@@ -59,14 +59,14 @@ func Open() (*Conn, error) {
 	return c, nil
 }
 
-// setUp asks for the kernel's own words with an error (since 4.12), and for dumps that the kernel
-// filters and checks (since 4.20): without the latter a dump of one table is a dump of all.
+// setUp enables error texts (Linux 4.12), and dumps that the kernel filters and checks (Linux
+// 4.20): without the latter a dump of one table returns all tables.
 func (c *Conn) setUp(s *nl.NetlinkSocket) (err error) {
 	if err := s.SetExtAck(true); err != nil {
-		return fmt.Errorf("asking route netlink for error texts: %w", err)
+		return fmt.Errorf("enabling error texts of route netlink: %w", err)
 	}
 	if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
-		return fmt.Errorf("asking route netlink for strict checking (needs Linux 4.20 or newer): %w", err)
+		return fmt.Errorf("enabling strict checking of route netlink (needs Linux 4.20 or newer): %w", err)
 	}
 	if c.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("opening an inet socket: %w", err)
@@ -77,7 +77,7 @@ func (c *Conn) setUp(s *nl.NetlinkSocket) (err error) {
 	return nil
 }
 
-// Close gives the sockets back.
+// Close closes the sockets.
 func (c *Conn) Close() error {
 	for _, s := range c.sockets {
 		s.Close()
@@ -128,7 +128,7 @@ func (c *Conn) linkIndex(name string) (uint32, error) {
 	return req.Uint32(), nil
 }
 
-// linkName returns the interface's name, or "ifN" for an index that is gone since it was read.
+// linkName returns the interface's name, or "ifN" if the interface has disappeared since.
 func (c *Conn) linkName(index uint32) string {
 	name, known := c.names[index]
 	if !known {
@@ -171,5 +171,5 @@ func planFamily(af uint8) plan.Family {
 	return 0
 }
 
-// absent tells that the kernel has no such object.
+// absent reports whether an error means that the kernel has no such object.
 func absent(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }

@@ -26,7 +26,7 @@ func (c *Conn) AllRules() ([]plan.Rule, error) {
 	return out, nil
 }
 
-// Defaults returns those of the tables that the rules look up which have a default route, sorted.
+// Defaults returns, of the tables that the rules look up, those with a default route, sorted.
 func (c *Conn) Defaults(rules []plan.Rule) ([]facts.Table, error) {
 	var out []facts.Table
 	seen := map[facts.Table]bool{}
@@ -47,8 +47,8 @@ func (c *Conn) Defaults(rules []plan.Rule) ([]facts.Table, error) {
 	return out, nil
 }
 
-// Main returns main's routes that count as default routes and are to a part of the addresses only,
-// and what its other routes are for.
+// Main returns main's routes that count as default routes but cover only part of the addresses, and
+// what share of the Internet its other routes cover.
 func (c *Conn) Main() (halves []plan.Route, shares []facts.MainShare, err error) {
 	for _, family := range plan.Families {
 		routes, err := c.routes(family, plan.MainTable, 0)
@@ -75,10 +75,10 @@ func (c *Conn) Main() (halves []plan.Route, shares []facts.MainShare, err error)
 	return halves, shares, nil
 }
 
-// public6 is what of IPv6 is given out (RFC 4291, 2.4).
+// public6 is the allocated part of IPv6 (RFC 4291, 2.4).
 var public6 = netip.MustParsePrefix("2000::/3")
 
-// share is how much of an IP version's public addresses the networks cover, 0 to 1.
+// share returns how much of an IP version's public addresses the networks cover, 0 to 1.
 func share(networks []netip.Prefix) (sum float64) {
 	var last netip.Prefix
 	for _, p := range sorted(networks) {
@@ -101,8 +101,8 @@ func (c *Conn) Others(tables []uint32) ([]plan.Route, error) {
 	return slices.DeleteFunc(routes, func(r plan.Route) bool { return r.Protocol == plan.Protocol }), err
 }
 
-// Ports returns the interfaces that belong to another one (bridge, bond, VRF is none), with its
-// name.
+// Ports returns the interfaces that are ports of another one (a bridge or bond, not a VRF), with
+// its name.
 func (c *Conn) Ports() (map[string]string, error) {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {

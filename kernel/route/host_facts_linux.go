@@ -17,8 +17,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// unusable are the flags of addresses that packets cannot be sent from. A deprecated one
-// (preferred_lft 0, as keepalived gives them) can.
+// unusable are the flags of addresses that packets cannot be sent from. A deprecated address
+// (preferred_lft 0, as keepalived sets it) is usable.
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // HostFacts reads what a compiler needs to know of the current network namespace.
@@ -51,13 +51,13 @@ func (c *Conn) HostFacts() (plan.Machine, error) {
 	return m, nil
 }
 
-// sorted sorts networks, each once.
+// sorted returns networks sorted and without duplicates.
 func sorted(networks []netip.Prefix) []netip.Prefix {
 	slices.SortFunc(networks, netip.Prefix.Compare)
 	return slices.Compact(networks)
 }
 
-// links fills Machine.Links but for what routes tell.
+// links fills Links, except for what comes from routes.
 func (c *Conn) links(m *plan.Machine) error {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
@@ -103,14 +103,14 @@ func below(l netlink.Link, links []netlink.Link) (names []string) {
 }
 
 // ipv6Disabled reports whether a link has no IPv6: by its setting, or because the kernel gives it
-// none, as with an MTU below 1280 (RFC 8200, 5), when it has no such setting.
+// none (then the setting does not exist), as with an MTU below 1280 (RFC 8200, 5).
 func ipv6Disabled(link string) bool {
 	v, err := ReadSysctl("net/ipv6/conf/" + link + "/disable_ipv6")
 	return errors.Is(err, fs.ErrNotExist) || err == nil && v != "0"
 }
 
-// addDefaults fills in the best default route over each interface: whole rather than half ones, of
-// the lowest metric, listed first.
+// addDefaults fills in the best default route over each interface: whole routes before half routes,
+// then the lowest metric, then the first listed.
 func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 	type rank struct {
 		bits   int
@@ -137,8 +137,9 @@ func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 	}
 }
 
-// addConnected fills in the networks that main reaches without a gateway: by scope in IPv4; IPv6
-// has none, so there it is what the kernel made for an address or a router's announcement.
+// addConnected fills in the networks that main reaches without a gateway. IPv4 shows that by the
+// scope; IPv6 has none, so there it is what the kernel created for an address or a router
+// advertisement.
 func addConnected(m *plan.Machine, routes []liveRoute) {
 	for _, r := range routes {
 		if r.connected() {
@@ -153,7 +154,7 @@ func addConnected(m *plan.Machine, routes []liveRoute) {
 	}
 }
 
-// connected reports whether the route is one to a connected network.
+// connected reports whether the route leads to a connected network.
 func (r *liveRoute) connected() bool {
 	if r.Kind != plan.Unicast || r.Dst.Bits() == 0 || r.Dst.Addr().IsLoopback() || linkLocal.Contains(r.Dst.Addr()) ||
 		multicast.Contains(r.Dst.Addr()) || slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Via.IsValid() }) {
@@ -171,8 +172,8 @@ func KernelAtLeast(major, minor int) (bool, error) {
 	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), major, minor), nil
 }
 
-// releaseAtLeast compares the first two numbers of a release such as "6.1.0-13-amd64"; what
-// cannot be read is taken for old.
+// releaseAtLeast compares the first two numbers of a release such as "6.1.0-13-amd64"; a release
+// that cannot be read counts as old.
 func releaseAtLeast(release string, major, minor int) bool {
 	first, rest, _ := strings.Cut(release, ".")
 	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })

@@ -95,7 +95,7 @@ func TestSysctl(t *testing.T) {
 		t.Errorf("read %q, %v", v, err)
 	}
 	for path, want := range map[string]string{
-		"kernel/hostname": "not below net/", "net/../kernel/hostname": "no path below", "net//ipv4": "no path below", "/net/ipv4/ip_forward": "not below",
+		"kernel/hostname": "not below net/", "net/../kernel/hostname": "not a path below", "net//ipv4": "not a path below", "/net/ipv4/ip_forward": "not below",
 		"net/ipv4/absent": "no such file",
 	} {
 		if _, err := ReadSysctl(path); err == nil || !strings.Contains(err.Error(), want) {

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 )
 
-// LeadsThrough reports whether the kernel sends a packet without a mark to an address through an
+// LeadsThrough reports whether the kernel sends an unmarked packet to an address through an
 // interface.
 func (c *Conn) LeadsThrough(to netip.Addr, iface string) bool {
 	index, err := c.linkIndex(iface)

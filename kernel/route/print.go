@@ -7,7 +7,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// describeRule names a rule in ip-rule(8)'s words, for errors.
+// describeRule names a rule in the syntax of ip-rule(8), for errors.
 func describeRule(r plan.Rule) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ip -%d rule %d:", r.Family, r.Priority)
@@ -56,7 +56,7 @@ func actionName(a plan.RuleAction) string {
 	return fmt.Sprintf("action %d", a)
 }
 
-// describeRoute names a route in ip-route(8)'s words, for errors.
+// describeRoute names a route in the syntax of ip-route(8), for errors.
 func describeRoute(r plan.Route) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ip -%d route", r.Family)
@@ -93,7 +93,7 @@ func describeRoute(r plan.Route) string {
 	return b.String()
 }
 
-// kindNames are ip-route(8)'s words for RTN_* (linux/rtnetlink.h).
+// kindNames are ip-route(8)'s names for RTN_* (linux/rtnetlink.h).
 var kindNames = [...]string{"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw", "nat", "xresolve"}
 
 func kindName(k plan.RouteKind) string {

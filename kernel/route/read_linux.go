@@ -20,9 +20,9 @@ var (
 	multicast = netip.MustParsePrefix("ff00::/8")
 )
 
-// Read returns everything that is pbr's, sorted and normal: rules with plan.Protocol, and all in
-// [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any table, and all
-// in the given tables but those that the kernel puts into a VRF's itself.
+// Read returns everything that is pbr's, sorted and normalized: rules with plan.Protocol, and all
+// rules in [base, base+plan.PrioritySpan) for each of bases; routes with plan.Protocol in any
+// table, and all routes in the given tables except those that the kernel puts into a VRF's table.
 func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	var p plan.Plan
 	for _, family := range plan.Families {
@@ -43,8 +43,8 @@ func (c *Conn) Read(bases, tables []uint32) ([]plan.Rule, []plan.Route, error) {
 	return p.Rules, p.Routes, nil
 }
 
-// ownRoutes appends the routes of a family: one filtered dump of ours, one of each table for those
-// of others.
+// ownRoutes appends the routes of a family: one filtered dump for ours, and one of each table for
+// those of others.
 func (c *Conn) ownRoutes(routes []plan.Route, family plan.Family, tables []uint32) ([]plan.Route, error) {
 	ours, err := c.routes(family, 0, plan.Protocol)
 	if err != nil {
@@ -85,7 +85,7 @@ func reserved(table uint32) bool {
 	return table == 0 || table >= firstReserved && table <= unix.RT_TABLE_LOCAL
 }
 
-// isVRF reports whether a table is that of a VRF device: then the kernel puts routes of its own
+// isVRF reports whether a table belongs to a VRF device, so that the kernel puts routes of its own
 // into it.
 func (c *Conn) isVRF(table uint32) (bool, error) {
 	links, err := untilWhole(c.handle.LinkList)
@@ -102,9 +102,9 @@ func hasVRF(links []netlink.Link, table uint32) bool {
 	})
 }
 
-// KernelMade tells the routes that look like those that the kernel puts into a VRF's table itself:
-// addresses of its own, link-local and multicast networks. Anybody can make such routes, so that in
-// other tables they are others'.
+// KernelMade reports whether a route looks like those that the kernel puts into a VRF's table: its
+// own addresses, link-local and multicast networks. Anybody can create such routes, so in other
+// tables they count as others'.
 func KernelMade(r plan.Route) bool {
 	if r.Protocol != unix.RTPROT_KERNEL {
 		return false

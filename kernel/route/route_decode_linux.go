@@ -13,7 +13,7 @@ import (
 // rtaNHID is the id of a next hop object (RTA_NH_ID, linux/rtnetlink.h).
 const rtaNHID = 30
 
-// routeDecoder gathers a route from its attributes.
+// routeDecoder builds a route from its attributes.
 type routeDecoder struct {
 	c     *Conn
 	route plan.Route
@@ -83,8 +83,8 @@ func gateway(a attr) netip.Addr {
 	return addr
 }
 
-// foreignAttr prints an attribute that pbr never sets, and nothing for what the kernel lists with
-// every IPv6 route.
+// foreignAttr prints an attribute that pbr never sets. It prints nothing for those that the kernel
+// lists with every IPv6 route.
 func (d *routeDecoder) foreignAttr(a attr) {
 	switch a.typ {
 	case unix.RTA_CACHEINFO:

@@ -17,11 +17,11 @@ import (
 func (c *Conn) encodeRoute(r plan.Route) ([]byte, error) {
 	switch {
 	case r.Family != plan.IPv4 && r.Family != plan.IPv6:
-		return nil, fmt.Errorf("no such address family %d", r.Family)
+		return nil, fmt.Errorf("invalid address family %d", r.Family)
 	case !r.Dst.IsValid() || r.Dst.Addr().Is4() != (r.Family == plan.IPv4):
 		return nil, fmt.Errorf("destination %s is of the other address family", r.Dst)
 	case r.Foreign != "":
-		return nil, fmt.Errorf("cannot make what is foreign: %s", r.Foreign)
+		return nil, fmt.Errorf("cannot create it with what pbr never sets: %s", r.Foreign)
 	case r.Kind == plan.Unicast && len(r.Hops) == 0:
 		return nil, errors.New("no next hop")
 	}
@@ -66,7 +66,7 @@ func (c *Conn) encodeHops(r plan.Route) ([]byte, error) {
 			return nil, err
 		}
 		if h.Weight < 1 || h.Weight > 256 {
-			return nil, fmt.Errorf("next hop %s: no such weight %d", h.Dev, h.Weight)
+			return nil, fmt.Errorf("next hop %s: invalid weight %d", h.Dev, h.Weight)
 		}
 		b := []byte{0, 0, byte(hopFlags(h)), byte(h.Weight - 1)}
 		b = appendVia(binary.NativeEndian.AppendUint32(b, index), r.Family, h.Via)
@@ -90,7 +90,8 @@ func hopFlags(h plan.Hop) uint32 {
 	return 0
 }
 
-// appendVia writes a gateway; one of the other family (IPv4 over IPv6, RFC 8950) goes into RTA_VIA.
+// appendVia writes a gateway; a gateway of the other family (IPv4 over IPv6, RFC 8950) goes into
+// RTA_VIA.
 func appendVia(b []byte, family plan.Family, via netip.Addr) []byte {
 	switch {
 	case !via.IsValid():
@@ -102,8 +103,8 @@ func appendVia(b []byte, family plan.Family, via netip.Addr) []byte {
 	return appendAttr(b, unix.RTA_VIA, append(af, via.AsSlice()...)...)
 }
 
-// wantedScope is the scope that ip-route(8) chooses: link for a lone IPv4 hop without a gateway,
-// else universe.
+// wantedScope returns the scope that ip-route(8) chooses: link for a single IPv4 hop without a
+// gateway, otherwise universe.
 func wantedScope(r plan.Route) uint8 {
 	if r.Family == plan.IPv4 && r.Kind == plan.Unicast && len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() {
 		return unix.RT_SCOPE_LINK
@@ -111,15 +112,14 @@ func wantedScope(r plan.Route) uint8 {
 	return unix.RT_SCOPE_UNIVERSE
 }
 
-// liveRoute is a normal route and the message that the kernel listed it with.
+// liveRoute is a normalized route and the message with which the kernel listed it.
 type liveRoute struct {
 	plan.Route
 	scope uint8
 	msg   []byte
 }
 
-// routes lists the routes of a table, or of all tables (table 0), that have the protocol, or any
-// (protocol 0).
+// routes lists the routes of a table (0: of all tables) that have the protocol (0: any).
 func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveRoute, error) {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5] = addressFamily(family), protocol
@@ -148,20 +148,20 @@ func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveR
 	return out, nil
 }
 
-// SetRoute adds a route, or puts it in the place of the one with its key, whoever wrote that.
+// SetRoute adds a route, or replaces the one with the same key, whoever wrote it.
 func (c *Conn) SetRoute(r plan.Route) error {
 	return c.SetRoutes([]plan.Route{r})[0]
 }
 
-// DelRoute deletes exactly this route, as read or as set; that it is absent is success. It sends
-// the kernel's own message back, because the kernel takes metric 0 and attributes not given for
+// DelRoute deletes exactly this route, as read or as set; if it does not exist, that is success. It
+// sends the kernel's own message back, because the kernel reads metric 0 and missing attributes as
 // "any".
 func (c *Conn) DelRoute(r plan.Route) error {
 	return c.EditRoutes().Del([]plan.Route{r})[0]
 }
 
-// deletionOf makes a listed message a request to delete: what is only information (cache info), or
-// follows from a next hop object's id, is refused there.
+// deletionOf turns a listed message into a deletion request: the kernel refuses attributes there
+// that are only information (cache info) or that follow from a next hop object's id.
 func deletionOf(msg []byte) []byte {
 	attrs, err := parseAttrs(msg[unix.SizeofRtMsg:])
 	if err != nil {
@@ -183,15 +183,15 @@ func deletionOf(msg []byte) []byte {
 	return out
 }
 
-// normal gives a live route the form that plan.Normalize gives wanted ones.
+// normal normalizes a live route as plan.Normalize does wanted ones.
 func normal(r plan.Route) plan.Route {
 	p := plan.Plan{Routes: []plan.Route{r}}
 	plan.Normalize(&p)
 	return p.Routes[0]
 }
 
-// decodeRoute is the opposite of encodeRoute: it reads the body of an RTM_NEWROUTE message of a
-// dump. The flags dead and linkdown are the link's state, not the route's, and are left out.
+// decodeRoute is the inverse of encodeRoute: it reads the body of an RTM_NEWROUTE message of a
+// dump. It omits the flags dead and linkdown, which describe the link.
 func (c *Conn) decodeRoute(msg []byte) (liveRoute, error) {
 	if len(msg) < unix.SizeofRtMsg {
 		return liveRoute{}, fmt.Errorf("ip route message of %d bytes", len(msg))

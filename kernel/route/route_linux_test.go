@@ -294,7 +294,7 @@ func TestRouteErrorsNameTheObject(t *testing.T) {
 		"no next hop":                       func(r *plan.Route) { r.Hops = nil },
 		"its gateway is not known yet":      func(r *plan.Route) { r.Hops = []plan.Hop{{Dev: "w1", Auto: true, Weight: 1}} },
 		"is of the other address family":    func(r *plan.Route) { r.Family = plan.IPv6 },
-		"next hop w1: no such weight 257":   func(r *plan.Route) { r.Hops = []plan.Hop{via("w1", "", 257, false), via("w2", "", 1, false)} },
+		"next hop w1: invalid weight 257":   func(r *plan.Route) { r.Hops = []plan.Hop{via("w1", "", 257, false), via("w2", "", 1, false)} },
 		`interface "0123456789abcdef": inv`: func(r *plan.Route) { r.Hops = []plan.Hop{via("0123456789abcdef", "", 1, false)} },
 	} {
 		r := good

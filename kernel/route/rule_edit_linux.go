@@ -12,8 +12,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// RuleEdit adds and deletes rules, and lists each family's at most once for all of them. What
-// others change after that it does not see, so one is for a burst of changes.
+// RuleEdit adds and deletes rules. It lists the rules of a family at most once, and does not see
+// later changes by others. So use one RuleEdit for one burst of changes.
 type RuleEdit struct {
 	c *Conn
 	// live are the rules of the families listed so far, in the kernel's order.
@@ -29,7 +29,7 @@ func (c *Conn) AddRule(r plan.Rule) error { return c.EditRules().Add(r) }
 // DelRule is Del for one rule.
 func (c *Conn) DelRule(r plan.Rule) error { return c.EditRules().Del(r) }
 
-// DelRules is Del for many. It stops at the first error.
+// DelRules is Del for many rules. It stops at the first error.
 func (c *Conn) DelRules(rules []plan.Rule) error {
 	e := c.EditRules()
 	for _, r := range rules {
@@ -40,11 +40,11 @@ func (c *Conn) DelRules(rules []plan.Rule) error {
 	return nil
 }
 
-// Add adds a rule. One that is there already, equal in everything, is an error, as in ip rule add.
+// Add adds a rule. It is an error if an equal rule exists, as in ip rule add.
 //
-// The kernel's own check (NLM_F_EXCL) takes a rule for a duplicate of one of the same priority that
-// selects by more addresses, is its inversion, or has another protocol. So its answer is looked
-// into before it is believed.
+// The kernel's own check (NLM_F_EXCL) also reports a duplicate if a rule of the same priority
+// selects more addresses, is the inverted rule, or has another protocol. So its error is verified
+// before it is returned.
 func (e *RuleEdit) Add(r plan.Rule) error {
 	if err := e.add(r); err != nil {
 		return fmt.Errorf("adding %s: %w", describeRule(r), err)
@@ -74,7 +74,7 @@ func (e *RuleEdit) add(r plan.Rule) error {
 	return err
 }
 
-// added notes a new rule, which the kernel puts behind those of its priority.
+// added records a new rule, which the kernel puts after the others of its priority.
 func (e *RuleEdit) added(l liveRule) {
 	live, listed := e.live[l.Family]
 	if !listed {
@@ -98,7 +98,7 @@ func (e *RuleEdit) list(family plan.Family) ([]liveRule, error) {
 	return live, nil
 }
 
-// find returns the place of exactly this rule.
+// find returns the index of exactly this rule.
 func find(live []liveRule, r plan.Rule) (at int, found bool) {
 	for at = firstOf(live, r.Priority); at < len(live) && live[at].Priority == r.Priority; at++ {
 		if live[at].Rule == r {
@@ -108,21 +108,21 @@ func find(live []liveRule, r plan.Rule) (at int, found bool) {
 	return at, false
 }
 
-// firstOf returns the place of the first rule of a priority.
+// firstOf returns the index of the first rule of a priority.
 func firstOf(live []liveRule, priority uint32) int {
 	at, _ := slices.BinarySearchFunc(live, priority, func(l liveRule, p uint32) int { return cmp.Compare(l.Priority, p) })
 	return at
 }
 
-// Del deletes exactly this rule, as read or as added; that it is absent is success.
+// Del deletes exactly this rule, as read or as added; if it does not exist, that is success.
 //
-// The kernel deletes the first rule that agrees with the attributes given, and takes one that is
-// not given for "whatever": deleting "lookup 100" would take "from 10.0.0.0/8 lookup 100" of the
-// same priority, if that comes first. So the rule's own message is sent back, and what stands in
-// its way is taken out and added again.
+// The kernel deletes the first rule that agrees with the given attributes; a missing attribute
+// means "any". So deleting "lookup 100" would delete "from 10.0.0.0/8 lookup 100" of the same
+// priority, if that comes first. Therefore the rule's own message is sent back, and rules in its
+// way are deleted and added again.
 func (e *RuleEdit) Del(r plan.Rule) error {
 	if r.Family != plan.IPv4 && r.Family != plan.IPv6 {
-		return fmt.Errorf("deleting %s: no such address family %d", describeRule(r), r.Family)
+		return fmt.Errorf("deleting %s: invalid address family %d", describeRule(r), r.Family)
 	}
 	if _, err := e.list(r.Family); err != nil {
 		return fmt.Errorf("deleting %s: %w", describeRule(r), err)
@@ -167,8 +167,8 @@ func (e *RuleEdit) del(r plan.Rule) error {
 	return err
 }
 
-// takenFor reports whether the kernel may take l for r when asked to delete r: all that r selects
-// by is the same in l, which may select by more. It says yes when in doubt.
+// takenFor reports whether the kernel may delete l when asked to delete r: l has all of r's
+// selectors, and may have more. If in doubt it returns true.
 func takenFor(l, r plan.Rule) bool {
 	return loose(l.Priority, r.Priority) && loose(l.Action, r.Action) && loose(l.Table, r.Table) && loose(l.Protocol, r.Protocol) &&
 		loose(l.SuppressPrefix, r.SuppressPrefix) && loose(l.IIF, r.IIF) && loose(l.OIF, r.OIF) &&

@@ -21,22 +21,22 @@ const (
 	fraDSCPMask  = 30
 )
 
-// noSuppress is what the kernel lists when a rule suppresses nothing (-1).
+// noSuppress is the value that the kernel lists for a rule that suppresses nothing (-1).
 const noSuppress = 0xffffffff
 
-// sizeofRuleHdr is that of struct fib_rule_hdr: family, dst_len, src_len, tos, table, two reserved,
-// action, flags (u32).
+// sizeofRuleHdr is the size of struct fib_rule_hdr: family, dst_len, src_len, tos, table, two
+// reserved, action, flags (u32).
 const sizeofRuleHdr = 12
 
 // encodeRule returns the body of an RTM_NEWRULE message.
 func encodeRule(r plan.Rule) ([]byte, error) {
 	switch {
 	case r.Family != plan.IPv4 && r.Family != plan.IPv6:
-		return nil, fmt.Errorf("no such address family %d", r.Family)
+		return nil, fmt.Errorf("invalid address family %d", r.Family)
 	case r.Foreign != "":
-		return nil, fmt.Errorf("cannot make what is foreign: %s", r.Foreign)
+		return nil, fmt.Errorf("cannot create it with what pbr never sets: %s", r.Foreign)
 	case r.DSCP > 64:
-		return nil, fmt.Errorf("no such dscp %d", int(r.DSCP)-1)
+		return nil, fmt.Errorf("invalid dscp %d", int(r.DSCP)-1)
 	}
 	b := make([]byte, sizeofRuleHdr, 128)
 	b[0], b[3], b[7] = addressFamily(r.Family), r.TOS, byte(r.Action)
@@ -108,7 +108,7 @@ func appendSelectors(b []byte, r plan.Rule) []byte {
 	return b
 }
 
-// decodeRule is the opposite of encodeRule: it reads the body of an RTM_NEWRULE message of a dump.
+// decodeRule is the inverse of encodeRule: it reads the body of an RTM_NEWRULE message of a dump.
 func decodeRule(msg []byte) (plan.Rule, error) {
 	if len(msg) < sizeofRuleHdr {
 		return plan.Rule{}, fmt.Errorf("ip rule message of %d bytes", len(msg))
@@ -142,7 +142,7 @@ func decodeRule(msg []byte) (plan.Rule, error) {
 	return r, nil
 }
 
-// decodeRuleAttr puts one attribute into r, or returns it as text if pbr never sets such a thing.
+// decodeRuleAttr stores one attribute in r, or returns it as text if pbr never sets it.
 func decodeRuleAttr(r *plan.Rule, a attr) string {
 	switch a.typ {
 	case unix.FRA_PRIORITY:
@@ -181,8 +181,8 @@ func decodeRuleAttr(r *plan.Rule, a attr) string {
 	return ""
 }
 
-// foreignRuleAttr prints an attribute that pbr never sets, and nothing for one that the kernel
-// lists with every rule.
+// foreignRuleAttr prints an attribute that pbr never sets. It prints nothing for those that the
+// kernel lists with every rule.
 func foreignRuleAttr(a attr) string {
 	switch a.typ {
 	case unix.FRA_PAD:
@@ -210,7 +210,7 @@ func foreignRuleAttr(a attr) string {
 	return ""
 }
 
-// prefix returns the zero Prefix for bytes that are no address.
+// prefix returns the zero Prefix if the bytes are not an address.
 func prefix(b []byte, bits uint8) netip.Prefix {
 	a, ok := netip.AddrFromSlice(b)
 	if !ok {
@@ -219,16 +219,16 @@ func prefix(b []byte, bits uint8) netip.Prefix {
 	return netip.PrefixFrom(a, int(bits)).Masked()
 }
 
-// listedFlags are what the kernel tells of a rule's state. It keeps them for good when it is given
-// them with a new rule.
+// listedFlags are the flags by which the kernel reports a rule's state. If a new rule is sent with
+// them, the kernel keeps them for good.
 const listedFlags = unix.FIB_RULE_UNRESOLVED | unix.FIB_RULE_IIF_DETACHED | unix.FIB_RULE_OIF_DETACHED
 
-// unresolved is, in a rule's Foreign, that of a goto which leads nowhere although its target is
-// there.
+// unresolved marks, in a rule's Foreign field, a goto that leads nowhere although its target
+// exists.
 const unresolved = "unresolved"
 
-// liveRule is a rule and the message that makes it again: that which the kernel listed it with,
-// without its state.
+// liveRule is a rule and the message that creates it again: the one with which the kernel listed
+// it, without its state.
 type liveRule struct {
 	plan.Rule
 	msg []byte
@@ -266,8 +266,8 @@ func (c *Conn) rules(family plan.Family) ([]liveRule, error) {
 	return out, nil
 }
 
-// noteDead tells of a goto that it leads nowhere. One whose target is missing is as it should be:
-// the kernel resolves it when that comes.
+// noteDead marks a goto that leads nowhere. A goto whose target is missing is correct: the kernel
+// resolves it when the target is added.
 func noteDead(live []liveRule, i int) {
 	r := &live[i].Rule
 	if at := firstOf(live, r.Goto); at < len(live) && live[at].Priority == r.Goto {

@@ -317,10 +317,10 @@ func randomRules(rng *rand.Rand, n int) []plan.Rule {
 
 func TestEncodeRuleRefuses(t *testing.T) {
 	for want, r := range map[string]plan.Rule{
-		"no such address family": {},
+		"invalid address family": {},
 		"other address family":   {Family: plan.IPv4, Src: netip.MustParsePrefix("::1/128")},
-		"no such dscp 64":        {Family: plan.IPv4, DSCP: 65},
-		"foreign: x":             {Family: plan.IPv4, Foreign: "x"},
+		"invalid dscp 64":        {Family: plan.IPv4, DSCP: 65},
+		"what pbr never sets: x": {Family: plan.IPv4, Foreign: "x"},
 	} {
 		if _, err := encodeRule(r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v gives %v, not %q", r, err, want)

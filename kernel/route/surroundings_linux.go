@@ -12,7 +12,7 @@ import (
 	"pbr/compiler/walk"
 )
 
-// Links reads the interfaces with their addresses, and how the kernel judges what arrives on them.
+// Links reads the interfaces with their addresses, and how the kernel checks what arrives on them.
 func (c *Conn) Links() (map[string]walk.Link, error) {
 	links, err := c.handle.LinkList()
 	if err != nil {
@@ -50,7 +50,7 @@ func readCheck(link string) walk.SourceCheck {
 		RouteLocalnet: setting("net/ipv4/conf/"+link+"/route_localnet") != 0}
 }
 
-// passesOver reports whether the kernel passes over routes of an interface without a carrier.
+// passesOver reports whether the kernel skips routes of an interface without a carrier.
 func passesOver(link string) bool {
 	return setting("net/ipv4/conf/"+link+"/ignore_routes_with_linkdown") != 0 || setting("net/ipv4/conf/all/ignore_routes_with_linkdown") != 0
 }
@@ -64,7 +64,7 @@ func setting(path string) int {
 	return n
 }
 
-// OthersRoutes reads the tables that rules of others look up, the local one left out.
+// OthersRoutes reads the tables that others' rules look up, except the local table.
 func (c *Conn) OthersRoutes(rules []plan.Rule) ([]plan.Route, error) {
 	type table struct {
 		family plan.Family

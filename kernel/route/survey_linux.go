@@ -62,7 +62,7 @@ func surveyDefaults(s *facts.Survey, routes []liveRoute) {
 	slices.SortStableFunc(s.Defaults[before:], func(a, b facts.DefaultRoute) int { return cmp.Compare(a.Metric, b.Metric) })
 }
 
-// interfaces lists all interfaces but the loopback.
+// interfaces lists all interfaces except the loopback.
 func (c *Conn) interfaces() ([]facts.Interface, error) {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
@@ -82,7 +82,7 @@ func (c *Conn) interfaces() ([]facts.Interface, error) {
 	return out, nil
 }
 
-// fallbackTunnels are the devices that tunnel modules make in every namespace; nobody uses them
+// fallbackTunnels are the devices that tunnel modules create in every namespace; nobody uses them
 // (ip-sysctl: fb_tunnels_only_for_init_net).
 var fallbackTunnels = []string{"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"}
 

@@ -8,22 +8,22 @@ import (
 	"pbr/kernel/internal/fault"
 )
 
-// sysctlFile returns the file of a setting, for paths below net/ only, which a network namespace
-// has its own of.
+// sysctlFile returns the file of a setting. It only accepts paths below net/, because each network
+// namespace has its own values of these.
 func sysctlFile(path string) (string, error) {
 	if !strings.HasPrefix(path, "net/") {
 		return "", fmt.Errorf("sysctl %q is not below net/", path)
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if part == "" || part == "." || part == ".." || strings.ContainsRune(part, 0) {
-			return "", fmt.Errorf("sysctl %q is no path below net/", path)
+			return "", fmt.Errorf("sysctl %q is not a path below net/", path)
 		}
 	}
 	return "/proc/sys/" + path, nil
 }
 
-// ReadSysctl reads a setting of the calling thread's network namespace, as "net/ipv4/ip_forward".
-// The value has no newline.
+// ReadSysctl reads a setting of the calling thread's network namespace, such as
+// "net/ipv4/ip_forward". The value has no newline.
 func ReadSysctl(path string) (string, error) {
 	file, err := sysctlFile(path)
 	if err != nil {
@@ -36,7 +36,7 @@ func ReadSysctl(path string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// WriteSysctl changes a setting of the calling thread's network namespace. It never makes a file.
+// WriteSysctl changes a setting of the calling thread's network namespace. It never creates a file.
 func WriteSysctl(path, value string) error {
 	file, err := sysctlFile(path)
 	if err != nil {
@@ -60,9 +60,9 @@ func WriteSysctl(path, value string) error {
 }
 
 // Dependents returns the settings that the kernel overwrites when a setting is changed to value,
-// with the value that it gives them: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are
-// written to every interface's forwarding, and the former also decides whether redirects are
-// accepted (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
+// with the values that it writes: net.ipv4.ip_forward and net.ipv6.conf.all.forwarding are written
+// to every interface's forwarding, and the former also decides whether redirects are accepted
+// (inet_forward_change, net/ipv4/devinet.c; addrconf_forward_change, net/ipv6/addrconf.c).
 func Dependents(path, value string) map[string]string {
 	out := map[string]string{}
 	switch path {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Traffic reads what interfaces carried; those that do not exist are missing.
+// Traffic reads the byte counts of interfaces; those that do not exist are omitted.
 func (c *Conn) Traffic(interfaces []string) (map[string]Traffic, error) {
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

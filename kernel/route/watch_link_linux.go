@@ -8,24 +8,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkFlags are those of a link that matter.
+// linkFlags are the flags of a link that matter.
 const linkFlags = unix.IFF_UP | unix.IFF_LOWER_UP
 
-// linkState is what is known of a link. The kernel tells of a link for many more reasons than those
-// that change it.
+// linkState is what is known of a link. The kernel sends link events for many more reasons than the
+// changes that matter.
 type linkState struct {
 	name  string
 	flags uint32
 }
 
-// addrKey tells addresses apart.
+// addrKey identifies an address.
 type addrKey struct {
 	index int32
 	local netip.Prefix
 	peer  netip.Addr
 }
 
-// learn reads the links and addresses that there are.
+// learn reads the existing links and addresses.
 func (w *Watcher) learn(c *Conn) error {
 	w.links, w.addrs = map[int32]linkState{}, map[addrKey]uint32{}
 	links, err := c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, make([]byte, unix.SizeofIfInfomsg))
@@ -49,8 +49,9 @@ func (w *Watcher) learn(c *Conn) error {
 	return nil
 }
 
-// link takes struct ifinfomsg (family, pad, type, index, flags, change; rtnetlink(7)) and
-// attributes. Messages of a family, as of a bridge's ports, are not about the link itself.
+// link decodes struct ifinfomsg (family, pad, type, index, flags, change; rtnetlink(7)) and
+// attributes. Messages of a family, such as those about a bridge's ports, are not about the link
+// itself.
 func (w *Watcher) link(b []byte, gone bool) (Change, bool, error) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return Change{}, false, fmt.Errorf("link message of %d bytes", len(b))
@@ -87,7 +88,7 @@ func describeLink(before, now linkState, known bool) string {
 	case !known:
 		return fmt.Sprintf("link %s added", now.name)
 	case before.name != now.name:
-		return fmt.Sprintf("link %s is now called %s", before.name, now.name)
+		return fmt.Sprintf("link %s renamed to %s", before.name, now.name)
 	case changed&unix.IFF_UP != 0 && now.flags&unix.IFF_UP != 0:
 		return fmt.Sprintf("link %s set up", now.name)
 	case changed&unix.IFF_UP != 0:
@@ -98,7 +99,7 @@ func describeLink(before, now linkState, known bool) string {
 	return fmt.Sprintf("link %s lost its carrier", now.name)
 }
 
-// addr takes struct ifaddrmsg (family, prefix length, flags, scope, index; rtnetlink(7)) and
+// addr decodes struct ifaddrmsg (family, prefix length, flags, scope, index; rtnetlink(7)) and
 // attributes.
 func (w *Watcher) addr(b []byte, gone bool) (Change, bool, error) {
 	if len(b) < unix.SizeofIfAddrmsg {
@@ -133,7 +134,7 @@ func (w *Watcher) addr(b []byte, gone bool) (Change, bool, error) {
 	}
 	w.addrs[k] = flags
 	if known && before == flags {
-		return Change{}, false, nil // its lifetime, as with each router advertisement
+		return Change{}, false, nil // -- only its lifetime changed, as with each router advertisement
 	}
 	what := "added to"
 	if known {

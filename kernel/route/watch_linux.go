@@ -13,17 +13,17 @@ import (
 	"pbr/kernel/netevents"
 )
 
-// Watcher reads what the kernel tells of changes in a network namespace.
+// Watcher receives the kernel's events about changes in a network namespace.
 type Watcher struct {
 	events *netevents.Listener
-	// names is for interface names alone.
+	// names is only for interface names.
 	names *Conn
 	links map[int32]linkState
 	addrs map[addrKey]uint32
 }
 
-// Watch begins to watch c's network namespace, from now on. What c itself does is not told of. It
-// has to be called as all of c's methods; the Watcher then is independent of c.
+// Watch starts to watch c's network namespace. Changes that c itself makes are not reported. Like
+// all of c's methods it needs c's thread; the Watcher is then independent of c.
 func (c *Conn) Watch() (*Watcher, error) {
 	var own []uint32
 	for _, s := range c.sockets {
@@ -49,11 +49,11 @@ func (c *Conn) Watch() (*Watcher, error) {
 	return w, nil
 }
 
-// Close makes Next, one that waits too, return os.ErrClosed.
+// Close makes Next return os.ErrClosed, also a call that is waiting.
 func (w *Watcher) Close() error { return w.events.Close() }
 
-// Next waits for changes and returns them, at times none. After an error other than os.ErrClosed it
-// can be called again. It has to be called until then, to give the last socket back.
+// Next waits for changes and returns them, sometimes none. After any error except os.ErrClosed it
+// can be called again. It has to be called until os.ErrClosed, to close the last socket.
 func (w *Watcher) Next() ([]Change, error) {
 	msgs, err := w.events.Receive()
 	if errors.Is(err, os.ErrClosed) && w.names.inet >= 0 {
@@ -77,7 +77,7 @@ func (w *Watcher) Next() ([]Change, error) {
 	return out, nil
 }
 
-// decode returns false for what means nothing to pbr.
+// decode returns false for events that do not concern pbr.
 func (w *Watcher) decode(m netlink.Message) (Change, bool, error) {
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
@@ -100,13 +100,13 @@ func verb(m netlink.Message, deletion netlink.HeaderType) string {
 	case m.Header.Type == deletion:
 		return " deleted"
 	case m.Header.Flags&netlink.Replace != 0:
-		return " put in another's place"
+		return " replaced another one"
 	}
 	return " added"
 }
 
-// route leaves out the many that are nobody's business before it decodes them: a router with the
-// full table of the Internet in main sees hundreds a second.
+// route discards most events before decoding them: a router with a full Internet table in main sees
+// hundreds a second.
 func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	b := m.Data
 	if len(b) < unix.SizeofRtMsg {

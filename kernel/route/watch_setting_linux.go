@@ -9,13 +9,13 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Attributes and interfaces of a message about settings (linux/netconf.h). The kernel tells of few
-// settings so: not of src_valid_mark, accept_local or fib_multipath_hash_policy.
+// Attributes and interfaces of a netconf message (linux/netconf.h). The kernel reports few settings
+// this way: not src_valid_mark, accept_local or fib_multipath_hash_policy.
 const (
 	netconfIfindex  = 1
 	netconfAll      = -1
 	netconfDefault  = -2
-	sizeofNetconf   = 4 // struct netconfmsg, a family, and what aligns the attributes
+	sizeofNetconf   = 4 // -- struct netconfmsg, a family, and padding before the attributes
 	netconfForward  = 2
 	netconfRPFilter = 3
 	netconfLinkdown = 6
@@ -23,8 +23,8 @@ const (
 
 var netconfNames = map[uint16]string{netconfForward: "forwarding", netconfRPFilter: "rp_filter", netconfLinkdown: "ignore_routes_with_linkdown"}
 
-// setting decodes what the kernel tells when somebody writes a setting. A message with several is
-// of an interface that is new, which another one tells of.
+// setting decodes the event that somebody wrote a setting. A message with several settings is about
+// a new interface, which another message reports.
 func (w *Watcher) setting(b []byte) (c Change, ok bool, err error) {
 	if len(b) < sizeofNetconf {
 		return c, false, fmt.Errorf("netconf message of %d bytes", len(b))
@@ -61,7 +61,7 @@ func (w *Watcher) setting(b []byte) (c Change, ok bool, err error) {
 	return c, len(c.Settings) > 0, nil
 }
 
-// settingOf is an interface's directory below conf.
+// settingOf returns an interface's directory below conf.
 func (w *Watcher) settingOf(index int32) string {
 	switch index {
 	case netconfAll:

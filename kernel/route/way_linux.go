@@ -24,15 +24,15 @@ const (
 	rtaDPort   = 0x1d
 )
 
-// Way asks the kernel by which way a packet would go: through ip rules and routes, as they are now.
-// That there is none is no error.
+// Way asks the kernel how it would route a packet with the present ip rules and routes. If there is
+// no route, that is no error.
 func (c *Conn) Way(q Query) (Way, error) {
 	family := plan.IPv4
 	if q.Dst.Is6() {
 		family = plan.IPv6
 	}
 	h := unix.RtMsg{Family: addressFamily(family), Dst_len: uint8(q.Dst.BitLen())}
-	if family == plan.IPv4 { // IPv6 tells always, and refuses the flag
+	if family == plan.IPv4 { // -- IPv6 always reports it, and refuses the flag
 		h.Flags = rtmLookupTable
 	}
 	var b []byte
@@ -61,7 +61,7 @@ func (c *Conn) Way(q Query) (Way, error) {
 		return refusal(err, q)
 	}
 	if len(msgs) == 0 || len(msgs[0]) < unix.SizeofRtMsg {
-		return Way{}, fmt.Errorf("asking for the way to %s: no answer", q.Dst)
+		return Way{}, fmt.Errorf("asking for the route to %s: no answer", q.Dst)
 	}
 	return c.decodeWay(msgs[0])
 }
@@ -70,7 +70,7 @@ func encodeHeader(h unix.RtMsg) []byte {
 	return binary.NativeEndian.AppendUint32([]byte{h.Family, h.Dst_len, h.Src_len, h.Tos, h.Table, h.Protocol, h.Scope, h.Type}, h.Flags)
 }
 
-// refusal tells a packet without a way from a question that failed.
+// refusal distinguishes a packet without a route from a request that failed.
 func refusal(err error, q Query) (Way, error) {
 	switch {
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
@@ -78,13 +78,13 @@ func refusal(err error, q Query) (Way, error) {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EXDEV), errors.Is(err, unix.ENODEV):
 		return Way{}, nil
 	}
-	return Way{}, fmt.Errorf("asking for the way from %s to %s: %w", q.Src, q.Dst, err)
+	return Way{}, fmt.Errorf("asking for the route from %s to %s: %w", q.Src, q.Dst, err)
 }
 
 func (c *Conn) decodeWay(msg []byte) (w Way, err error) {
 	attrs, err := parseAttrs(msg[unix.SizeofRtMsg:])
 	if err != nil {
-		return w, fmt.Errorf("reading a way: %w", err)
+		return w, fmt.Errorf("reading a route: %w", err)
 	}
 	for _, a := range attrs {
 		switch a.typ {
@@ -104,8 +104,8 @@ func (c *Conn) decodeWay(msg []byte) (w Way, err error) {
 	return w, nil
 }
 
-// Addresses returns every address of every interface, those that no new connection should start
-// from too.
+// Addresses returns every address of every interface, including those that new connections should
+// not use.
 func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
 	links, err := c.handle.LinkList()
 	if err != nil {

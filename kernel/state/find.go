@@ -7,20 +7,19 @@ import (
 )
 
 const (
-	// variable has the directories that systemd made for a unit, separated by colons
+	// variable has the directories that systemd created for a unit, separated by colons
 	// (systemd.exec(5)).
 	variable = "STATE_DIRECTORY"
 	// lasting is the state directory of the network namespace of process 1.
 	lasting = "/var/lib/pbr"
-	// namesDir has a file for each network namespace with a name (ip-netns(8)).
+	// namesDir has a file for each named network namespace (ip-netns(8)).
 	namesDir = "/run/netns"
-	// fallbackName is the directory in /run of a namespace without a lasting one.
+	// fallbackName is the directory in /run for a namespace that has no lasting one.
 	fallbackName = "state"
 )
 
-// Find returns the state directory of the network namespace that the calling thread is in. runDir
-// is the namespace's directory in /run (kernel.Kernel.Dir). It needs no privilege and makes
-// nothing.
+// Find returns the state directory of the calling thread's network namespace. runDir is the
+// namespace's directory in /run (kernel.Kernel.Dir). It needs no privilege and creates nothing.
 func Find(runDir string) Dir {
 	return find(place{
 		variable: os.Getenv(variable), lasting: lasting, names: namesDir, runDir: runDir,
@@ -28,11 +27,11 @@ func Find(runDir string) Dir {
 	})
 }
 
-// place is what Find looks at.
+// place has the paths that Find uses.
 type place struct {
 	variable, lasting, names, runDir string
-	// first reports that this is the network namespace of process 1. Unlike that of /proc/1/ns/net,
-	// the identity of /proc/1/net/dev is for everybody to see.
+	// first reports whether this is the network namespace of process 1. Everybody can read the
+	// identity of /proc/1/net/dev, unlike that of /proc/1/ns/net.
 	first bool
 	own   string
 }
@@ -49,7 +48,7 @@ func find(p place) Dir {
 	}
 	return Dir{
 		path:      filepath.Join(p.runDir, fallbackName),
-		temporary: "this network namespace has no name in " + p.names + ", so pbr keeps no state for it over a restart of the machine",
+		temporary: "this network namespace has no name in " + p.names + ", so pbr keeps no state for it across a reboot",
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockName is the file of a directory that is locked while several of its files change together.
+// lockName is the file that is locked while several files of a directory change together.
 const lockName = "lock"
 
-// Lock makes the directory and waits until no other process has locked it.
+// Lock creates the directory and waits until no other process has locked it.
 func (d Dir) Lock() (unlock func(), err error) {
 	if err := MakeDir(d.path); err != nil {
 		return nil, err

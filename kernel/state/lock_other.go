@@ -2,5 +2,5 @@
 
 package state
 
-// Lock does nothing: nothing is kept on this system.
+// Lock does nothing: nothing is stored on this system.
 func (d Dir) Lock() (unlock func(), err error) { return func() {}, nil }

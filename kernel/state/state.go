@@ -1,13 +1,13 @@
-// Package state keeps what has to outlive a restart of the machine: small files, one directory of
-// them per network namespace.
+// Package state stores what has to outlive a reboot: small files, in one directory per network
+// namespace.
 //
-// The directory is the one that systemd gives a unit (StateDirectory=), else /var/lib/pbr for the
-// network namespace of process 1, and /var/lib/pbr/netns/NAME for one that has a name in /run/netns
-// (ip-netns(8)). No other namespace can be recognized after a restart: its files are kept beside
-// its lock in /run, and Lasting tells so.
+// The directory is the one that systemd gives a unit (StateDirectory=), otherwise /var/lib/pbr for
+// the network namespace of process 1, and /var/lib/pbr/netns/NAME for one that has a name in
+// /run/netns (ip-netns(8)). No other namespace can be recognized after a reboot: its files are
+// stored beside its lock in /run, and Lasting reports that.
 //
-// Directories have mode 0700 and files 0600. A file is replaced as a whole or stays as it was. One
-// that is damaged all the same, by a full disk or a broken one, is reported as a *DamagedError, and
+// Directories have mode 0700 and files 0600. A file is replaced as a whole or stays as it was. A
+// file that is damaged all the same, by a full or broken disk, is reported as a *DamagedError, and
 // counts as missing.
 package state
 
@@ -27,28 +27,28 @@ const (
 	TempSuffix = ".new"
 )
 
-// Dir is a state directory. It may not exist yet: Save makes it. A file has one writer at a time:
+// Dir is a state directory. It may not exist yet: Save creates it. A file has one writer at a time:
 // callers hold the namespace's lock, or are the running watch.
 type Dir struct {
 	path string
-	// temporary is why the directory does not outlive a restart, "" if it does.
+	// temporary is why the directory does not outlive a reboot, "" if it does.
 	temporary string
 }
 
-// Path is the directory's own, or that of a file in it.
+// Path returns the directory's path, or that of a file in it.
 func (d Dir) Path(name ...string) string { return filepath.Join(append([]string{d.path}, name...)...) }
 
-// Lasting reports whether the directory outlives a restart of the machine.
+// Lasting reports whether the directory outlives a reboot.
 func (d Dir) Lasting() bool { return d.temporary == "" }
 
-// Temporary says in words for users why the directory does not outlive a restart of the machine; it
-// is empty when it does.
+// Temporary returns a message for users why the directory does not outlive a reboot; it is empty if
+// it does.
 func (d Dir) Temporary() string { return d.temporary }
 
 // Sub returns the directory of that name in d.
 func (d Dir) Sub(name string) Dir { return Dir{path: d.Path(name), temporary: d.temporary} }
 
-// DamagedError says that a file is there and cannot be read.
+// DamagedError means that a file exists and cannot be read.
 type DamagedError struct {
 	File string
 	Err  error
@@ -60,8 +60,8 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// Load reads the JSON file of that name into v. The error is fs.ErrNotExist when there is none, and
-// a *DamagedError when it is not what Save wrote; v may hold a part of it then.
+// Load reads the JSON file of that name into v. The error is fs.ErrNotExist if there is none, and a
+// *DamagedError if Save did not write it; v may hold a part of it then.
 func (d Dir) Load(name string, v any) error {
 	b, err := os.ReadFile(d.Path(name))
 	if err != nil {
@@ -88,7 +88,7 @@ func (d Dir) Save(name string, v any) error {
 	return nil
 }
 
-// Remove removes the file of that name, and what a killed run left half written of it. It is no
+// Remove removes the file of that name, including what a killed run left half written. It is no
 // error if there is none.
 func (d Dir) Remove(name string) error {
 	var errs []error
@@ -100,7 +100,7 @@ func (d Dir) Remove(name string) error {
 	return errors.Join(errs...)
 }
 
-// MakeDir makes a directory, and those above it, for its owner alone. One that exists and is open
+// MakeDir creates a directory, and its parents, for its owner alone. An existing one that is open
 // to others is closed to them.
 func MakeDir(path string) error {
 	if err := os.MkdirAll(path, dirMode); err != nil {
@@ -113,8 +113,8 @@ func MakeDir(path string) error {
 	return os.Chmod(path, dirMode)
 }
 
-// Replace replaces a file as a whole, or leaves it as it was. A file has one writer at a time, so
-// that one name for the new one is enough, and what a killed run left of it is overwritten.
+// Replace replaces a file as a whole, or leaves it as it was. A file has one writer at a time, so a
+// single temporary name is enough, and what a killed run left is overwritten.
 func Replace(file string, content []byte) error {
 	if err := write(file+TempSuffix, content); err != nil {
 		_ = os.Remove(file + TempSuffix)
@@ -127,7 +127,7 @@ func Replace(file string, content []byte) error {
 	return syncDir(filepath.Dir(file))
 }
 
-// write writes a file anew, through to the disk.
+// write writes a file anew, and syncs it to disk.
 func write(file string, content []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
@@ -143,7 +143,7 @@ func write(file string, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// syncDir brings a rename through to the disk.
+// syncDir syncs a rename to disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -15,8 +15,8 @@ func Set(f func(what string) error) {
 	inject.Store(&f)
 }
 
-// At returns the error that a test wants at a point in the code: before a message, or after it,
-// when the kernel has done what it asks.
+// At returns the error that a test injects at a point in the code: before a message, or after it,
+// when the kernel has carried it out.
 func At(what string) error {
 	if f := inject.Load(); f != nil {
 		return (*f)(what)
