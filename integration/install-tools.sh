@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|cross|ansible|package|web...
+# Installs the programs that a target of the Makefile uses, where they are missing and apt can: install-tools.sh demo|test|vm|boot|cross|ansible|package|web...
 # The tests compare pbr with them; pbr itself needs none.
 set -eu
 
@@ -50,6 +50,11 @@ for use; do
 	cross)
 		need qemu-s390x qemu-user
 		;;
+	boot)
+		need qemu-system-x86_64 qemu-system-x86
+		need mmdebstrap mmdebstrap
+		need mke2fs e2fsprogs
+		;;
 	ansible)
 		need ansible-playbook ansible-core
 		;;
@@ -62,7 +67,7 @@ for use; do
 		need npm npm # for axe-core
 		;;
 	*)
-		echo "install-tools.sh: $use: use demo, test, vm, cross, ansible, package or web" >&2
+		echo "install-tools.sh: $use: use demo, test, vm, boot, cross, ansible, package or web" >&2
 		exit 1
 		;;
 	esac

@@ -249,7 +249,7 @@ func (c command) keptInstead(s applied.Store, rejected *applied.Rejection) (*pol
 
 // applyAlone applies without a watch, under the lock.
 func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*daemon.Applied, error) {
-	f, err := c.readForApply(ctx, k, o)
+	f, err := daemon.UnlessStopped(stop, func() (*policyFile, error) { return c.readForApply(ctx, k, o) })
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +259,8 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 	if err := c.finishPending(stop, k); err != nil {
 		return nil, err
 	}
-	now, want, err := c.compileNow(f, k)
+	var now *situation
+	want, err := daemon.UnlessStopped(stop, func() (want *plan.Plan, err error) { now, want, err = c.compileNow(f, k); return want, err })
 	if err != nil {
 		return nil, err
 	}

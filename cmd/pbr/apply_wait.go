@@ -37,10 +37,13 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return err
 	}
 	sum := &daemon.Applied{}
+	started := extendStart()
+	defer started()
 	done, err := c.applyOnce(ctx, k, o)
 	if err != nil {
 		return err
 	}
+	started()
 	c.reportPart(ctx, sum, done)
 	notifyManager("READY=1") // what is there is in force; boot goes on
 	for {                    // from now on what is in force, as others may apply something else meanwhile

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,9 +13,10 @@ import (
 const (
 	exitOK      = 0
 	exitError   = 1
-	exitDiffers = 2 // diff: live state is not what the policy plans
-	exitDown    = 3 // status: an uplink is not in use
-	exitMissing = 4 // apply --wait: something is still missing
+	exitDiffers = 2  // diff: live state is not what the policy plans
+	exitDown    = 3  // status: an uplink is not in use
+	exitMissing = 4  // apply --wait: something is still missing
+	exitPolicy  = 78 // watch, started by systemd: the policy is broken (EX_CONFIG of sysexits(3))
 )
 
 // exitStatuses is the manual's account of them.
@@ -27,6 +29,7 @@ var exitStatuses = []struct {
 	{exitDiffers, "diff only: live state is not what the policy plans."},
 	{exitDown, "status only: an uplink is down, degraded, or was taken out of use, or the policy is not in force."},
 	{exitMissing, "apply --wait only: an interface, an address or a gateway is still missing; what is there was applied."},
+	{exitPolicy, "watch only, started by systemd: the policy file has errors. pbr.service is not started again until somebody starts it."},
 }
 
 // exitCode is an error that only sets the exit status: everything was said already.
@@ -46,6 +49,16 @@ func (c command) exit(err error) int {
 	}
 	fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %v", err)))
 	return exitError
+}
+
+// forManager tells of what is wrong with the policy of a watch that starts. The service manager does
+// not start it again by itself then, as that would not help.
+func (c command) forManager(err error) error {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return err
+	}
+	_ = c.exit(err)
+	return exitCode(exitPolicy)
 }
 
 // usageError is a mistake in the command line.

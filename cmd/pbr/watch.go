@@ -45,30 +45,41 @@ func (c command) runWatch(ctx *cli.Context) error {
 		return err
 	}
 	debug.SetGCPercent(100) // runs for months: memory counts
-	return withKernel(func(k *kernel.Kernel) error {
-		stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		defer cancel()
-		unlock, err := c.lockForWatch(stop, k)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		p, err := c.startPolicies(ctx, stop, k)
-		if err != nil {
-			return err
-		}
-		if err := c.report(p.start, p.start.diagnostics); err != nil {
-			return err
-		}
-		if err := c.refuseNothing(p.start, k); err != nil {
-			return err
-		}
-		return c.watch(stop, p, k)
-	})
+	stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	started := extendStart()
+	defer started()
+	err := withKernel(func(k *kernel.Kernel) error { return c.startWatch(ctx, stop, k, started) })
+	if stop.Err() != nil && err != nil { // it was told to end while it started, and ends: no failure
+		fmt.Fprintf(c.stderr, "pbr: %v\n", err)
+		return nil
+	}
+	return err
 }
 
-// watch joins the parts and runs them.
-func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) error {
+// startWatch runs the watch under its lock, and calls started when it is ready.
+func (c command) startWatch(ctx *cli.Context, stop context.Context, k *kernel.Kernel, started func()) error {
+	unlock, err := c.lockForWatch(stop, k)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p, err := c.startPolicies(ctx, stop, k)
+	if err != nil {
+		return err
+	}
+	err = c.report(p.start, p.start.diagnostics)
+	if err == nil {
+		err = c.refuseNothing(p.start, k)
+	}
+	if err != nil {
+		return c.forManager(err)
+	}
+	return c.watch(stop, p, k, started)
+}
+
+// watch joins the parts and runs them. It calls started before it tells that it is ready.
+func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, started func()) error {
 	ctx, cancel := context.WithCancel(stop)
 	defer cancel()
 	f := p.start
@@ -125,7 +136,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel) erro
 		Kernel: watchKernel{k}, Monitor: monitor, KernelEvents: convertEvents(ctx, events), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
-		Notify: notifyManager, Watchdog: watchdogInterval(), Recent: source.recent,
+		Notify: func(state string) { started(); notifyManager(state) }, Watchdog: watchdogInterval(), Recent: source.recent,
 	})
 	control, err := daemon.Listen(k.Dir())
 	if err != nil {

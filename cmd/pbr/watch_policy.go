@@ -59,7 +59,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 	if resumed, err := p.resume(c, stop); err != nil || resumed {
 		return p, err
 	}
-	if p.start, err = p.startFile(name); err != nil {
+	if p.start, err = daemon.UnlessStopped(stop, func() (*policyFile, error) { return p.startFile(name) }); err != nil {
 		return nil, err
 	}
 	if rejected := p.store.Rejected(p.start.text); rejected != nil {

@@ -1,35 +1,12 @@
 package debian
 
 import (
-	"os"
 	"strings"
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/typed"
 )
-
-// commands returns the lines of a page that are typed: those of its code blocks that begin with "#
-// ".
-func commands(t *testing.T, file string) (out []string) {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inside := false
-	for line := range strings.Lines(string(b)) {
-		line = strings.TrimRight(line, "\n")
-		switch command, typed := strings.CutPrefix(line, "# "); {
-		case strings.HasPrefix(line, "```"):
-			inside = !inside
-		case inside && typed:
-			out = append(out, command)
-		case inside:
-			t.Errorf("%s: %q is not typed", file, line)
-		}
-	}
-	return out
-}
 
 // Every line of the quick start, in a Debian 13 with two lines and nothing configured but the LAN. Each command has to succeed, and some have to show what the page says.
 func TestQuickstart(t *testing.T) {
@@ -44,24 +21,18 @@ func TestQuickstart(t *testing.T) {
 	n.Router.IP("addr flush dev eth1", "addr flush dev eth2")
 	r := newRoot(t, n.Router, "trixie")
 	r.putPackage("new.deb", "pbr_1_amd64.deb")
-	wants := map[string]string{
-		"pbr version": "built in:",
-		"pbr check":   "0 errors, 0 warnings",
-		"pbr doctor":  " 0 fail",
-		"pbr status":  "isp2",
-	}
 	explained := []string{"uplink isp2", "uplink isp2"}
-	typed := commands(t, "../../docs/quickstart.md")
-	if len(typed) < 15 {
-		t.Fatalf("the page has %d commands", len(typed))
+	lines := typed.Commands(t, "../../docs/quickstart.md")
+	if len(lines) < 15 {
+		t.Fatalf("the page has %d commands", len(lines))
 	}
-	for _, command := range typed {
+	for _, command := range lines {
 		res := r.try(command)
 		out := res.Stdout + res.Stderr
 		if res.Code != 0 && !(command == "pbr diff" && res.Code == 2) {
 			t.Fatalf("%s: exit status %d\n%s", command, res.Code, out)
 		}
-		if want := wants[command]; !strings.Contains(out, want) {
+		if want := typed.Quickstart[command]; !strings.Contains(out, want) {
 			t.Errorf("%s: no %q in\n%s", command, want, out)
 		}
 		if strings.HasPrefix(command, "pbr explain") {

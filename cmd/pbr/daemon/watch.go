@@ -430,7 +430,7 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 	if w.host, err = w.Kernel.HostFacts(compiler.Needs(doc)); err != nil {
 		return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
 	}
-	if want, err = w.compile(doc); err != nil {
+	if want, err = UnlessStopped(ctx, func() (*plan.Plan, error) { return w.compile(doc) }); err != nil {
 		return nil, Outcome{}, err
 	}
 	if want, sum, err = w.converge(ctx, doc, want); err != nil {

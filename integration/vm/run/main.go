@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/vm/emulator"
 )
 
 // errCannot is wrapped by the errors that are the machine's fault and not the tests'.
@@ -65,14 +66,14 @@ func run(o options) error {
 		return err
 	}
 	if o.accel == "" {
-		if o.accel, err = qemu.accel(); err != nil {
+		if o.accel, err = emulator.Best(string(qemu)); err != nil {
 			return err
 		}
 	}
 	err = boot(qemu, kernel, o)
-	if errors.Is(err, errDead) && o.accel == accelKVM {
+	if errors.Is(err, errDead) && o.accel == emulator.KVM {
 		fmt.Printf("%v; again, emulated\n", err)
-		o.accel = accelTCG
+		o.accel = emulator.TCG
 		err = boot(qemu, kernel, o)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"pbr/integration/vm/emulator"
 	"pbr/integration/vm/guest"
 )
 
@@ -31,9 +32,9 @@ var errDead = errors.New("the guest did not come to life")
 type qemu string
 
 func findQEMU() (qemu, error) {
-	path, err := exec.LookPath("qemu-system-x86_64")
+	path, err := exec.LookPath(emulator.Program)
 	if err != nil {
-		return "", fmt.Errorf("%w: no qemu-system-x86_64; install qemu-system-x86", errCannot)
+		return "", fmt.Errorf("%w: no %s; install %s", errCannot, emulator.Program, emulator.Package)
 	}
 	return qemu(path), nil
 }
@@ -44,24 +45,18 @@ func (q qemu) args(k kernel, s *share, o options) []string {
 		"console=ttyS0", "loglevel=5", "panic=-1", "oops=panic",
 		guest.SourceKey + "=" + s.source, guest.ModulesKey + "=" + k.modules,
 	}
-	cpu, accel := kvmProcessor, accelKVM
-	if o.accel == accelTCG {
-		cpu, accel = tcgProcessor, "tcg,thread=multi"
-		// A program that is always at the same addresses is translated once, not every time it is
-		// started.
-		boot = append(boot, "mitigations=off", "norandmaps")
-	}
-	return []string{
+	boot = append(boot, emulator.BootOptions(o.accel)...)
+	return append(emulator.Options(o.accel),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-accel", accel, "-cpu", cpu, "-smp", strconv.Itoa(min(4, runtime.NumCPU())), "-m", strconv.Itoa(guestMemory),
+		"-smp", strconv.Itoa(min(4, runtime.NumCPU())), "-m", strconv.Itoa(guestMemory),
 		"-kernel", k.image, "-initrd", s.path("initramfs"), "-append", strings.Join(boot, " "),
-		"-serial", "file:" + s.path("messages"),
+		"-serial", "file:"+s.path("messages"),
 		"-device", "virtio-serial-pci", "-chardev", "stdio,id=console,signal=off", "-device", "virtconsole,chardev=console",
 		"-device", "virtio-rng-pci",
 		// remap: the machine's / is more than one file system, whose inode numbers may be equal.
-		"-virtfs", "local,path=/,mount_tag=" + guest.RootTag + ",security_model=none,readonly=on,multidevs=remap",
-		"-virtfs", "local,path=" + s.dir + ",mount_tag=" + guest.ShareTag + ",security_model=none",
-	}
+		"-virtfs", "local,path=/,mount_tag="+guest.RootTag+",security_model=none,readonly=on,multidevs=remap",
+		"-virtfs", "local,path="+s.dir+",mount_tag="+guest.ShareTag+",security_model=none",
+	)
 }
 
 // boot runs a guest until it switches itself off, and hands what its job says to out.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pbr/integration/lab"
+	"pbr/integration/vm/emulator"
 	"pbr/integration/vm/guest"
 )
 
@@ -121,7 +122,9 @@ func (s *share) job(o options) (string, error) {
 }
 
 // emulatedSelection reports whether nobody said what to run, on a guest that cannot run everything.
-func (o options) emulatedSelection() bool { return o.run == "" && o.bench == "" && o.accel == accelTCG }
+func (o options) emulatedSelection() bool {
+	return o.run == "" && o.bench == "" && o.accel == emulator.TCG
+}
 
 // testArgs returns the arguments of a test program.
 func testArgs(o options) []string {

@@ -1,4 +1,5 @@
-package main
+// Package emulator says how QEMU runs a guest on this machine.
+package emulator
 
 import (
 	"bytes"
@@ -14,8 +15,8 @@ import (
 // Ways to run the guest's instructions: by the processor, or emulated by QEMU, about ten times
 // slower.
 const (
-	accelKVM = "kvm"
-	accelTCG = "tcg"
+	KVM = "kvm"
+	TCG = "tcg"
 )
 
 // kvmProcessor is the machine's own, without the register of hardware flaws (MSR 0x10a): where KVM
@@ -51,10 +52,33 @@ func probeProgram() []byte {
 	return rom
 }
 
-// accel returns the best way that works here. Some machines have a /dev/kvm that opens and then
+// Program is QEMU's, and Package the Debian package that has it.
+const (
+	Program = "qemu-system-x86_64"
+	Package = "qemu-system-x86"
+)
+
+// Options returns the options of QEMU for a way to run a guest.
+func Options(accel string) []string {
+	if accel == TCG {
+		return []string{"-accel", "tcg,thread=multi", "-cpu", tcgProcessor}
+	}
+	return []string{"-accel", KVM, "-cpu", kvmProcessor}
+}
+
+// BootOptions are what the kernel's command line needs besides. A program that is always at the
+// same addresses is translated once, not every time it is started.
+func BootOptions(accel string) []string {
+	if accel == TCG {
+		return []string{"mitigations=off", "norandmaps"}
+	}
+	return nil
+}
+
+// Best returns the best way that works here. Some machines have a /dev/kvm that opens and then
 // refuses a processor, or has one that interprets every instruction; so KVM has to run a program,
 // in time.
-func (q qemu) accel() (string, error) {
+func Best(qemu string) (string, error) {
 	dir, err := os.MkdirTemp("", "pbr-probe-")
 	if err != nil {
 		return "", err
@@ -66,12 +90,12 @@ func (q qemu) accel() (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), probeLimit)
 	defer cancel()
-	err = exec.CommandContext(ctx, string(q), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-accel", accelKVM, "-cpu", kvmProcessor, "-bios", rom,
+	err = exec.CommandContext(ctx, qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-accel", KVM, "-cpu", kvmProcessor, "-bios", rom,
 		"-device", fmt.Sprintf("isa-debug-exit,iobase=%#x,iosize=4", probePort)).Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == probeStatus {
-		return accelKVM, nil
+		return KVM, nil
 	}
-	return accelTCG, nil
+	return TCG, nil
 }

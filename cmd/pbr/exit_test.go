@@ -1,0 +1,31 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// A broken policy has an exit status of its own where systemd asks, which starts other failures
+// again. What is wrong is told once, whether it was told already or not.
+func TestBrokenPolicyForManager(t *testing.T) {
+	for _, c := range []struct {
+		socket string
+		err    error
+		code   int
+		said   string
+	}{
+		{"", errors.New("no uplink"), exitError, "pbr: no uplink"},
+		{"", exitCode(exitError), exitError, ""},
+		{"/run/systemd/notify", errors.New("no uplink"), exitPolicy, "pbr: no uplink"},
+		{"/run/systemd/notify", exitCode(exitError), exitPolicy, ""},
+	} {
+		t.Setenv("NOTIFY_SOCKET", c.socket)
+		var stderr strings.Builder
+		cmd := command{stderr: &stderr}
+		code := cmd.exit(cmd.forManager(c.err))
+		if said := strings.TrimSpace(stderr.String()); code != c.code || said != c.said {
+			t.Errorf("%v with %q: exit status %d, %q; want %d, %q", c.err, c.socket, code, said, c.code, c.said)
+		}
+	}
+}
