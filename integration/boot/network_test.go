@@ -126,6 +126,7 @@ func (g *guest) bootsInto(unit string) {
 // systemd-networkd, with interfaces that udev renames. The second boot finds what the first one left
 // on disk.
 func TestBootNetworkd(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	for i, name := range []string{"lan", "wan1", "wan2"} {
 		g.put("/etc/systemd/network/10-"+name+".link", fmt.Sprintf("[Match]\nMACAddress=%s\n[Link]\nName=%s\n", macs[i], name))
@@ -154,6 +155,7 @@ func TestBootNetworkd(t *testing.T) {
 // NetworkManager, with the names that udev gives by itself (enp0s17 or the like). The watch is the
 // first that ever runs.
 func TestBootNetworkManager(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	lan, wan1, wan2 := g.nameOf(macs[0]), g.nameOf(macs[1]), g.nameOf(macs[2])
 	if strings.HasPrefix(wan1, "eth") {
@@ -179,6 +181,7 @@ func TestBootNetworkManager(t *testing.T) {
 // ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were upgraded
 // for years. Before that the quick start is typed on the fresh machine.
 func TestBootIfupdown(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t, "net.ifnames=0")
 	g.quickstart()
 	g.put("/etc/network/interfaces", `auto lo
