@@ -30,9 +30,9 @@ const (
 func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	stop, cancel := interruptible()
 	defer cancel()
-	until, over := context.WithTimeout(stop, o.wait)
-	defer over()
-	news, err := k.Events(until) // before the first apply, so that nothing is missed
+	listening, deaf := context.WithCancel(stop)
+	defer deaf()
+	news, err := k.Events(listening) // before the first apply, so that nothing is missed
 	if err != nil {
 		return err
 	}
@@ -44,6 +44,8 @@ func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return err
 	}
 	started()
+	until, over := context.WithTimeout(stop, o.wait) // what the first apply takes does not count
+	defer over()
 	c.reportPart(ctx, sum, done)
 	notifyManager("READY=1") // what is there is in force; boot goes on
 	for {                    // from now on what is in force, as others may apply something else meanwhile
