@@ -29,7 +29,7 @@ func Needs(doc *policy.Document) plan.Needs {
 	needs := plan.Needs{Flowtables: o.Mode != policy.OffloadOff, Hardware: o.Mode != policy.OffloadOff && o.Hardware}
 	needs.Clock = policy.HasSchedule(doc)
 	needs.Cgroups = programSets(doc)
-	if tapped(doc) {
+	if policy.HasDomains(doc) {
 		needs.Queue = doc.Settings.Queue
 	}
 	return needs

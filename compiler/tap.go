@@ -1,8 +1,6 @@
 package compiler
 
 import (
-	"slices"
-
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -19,16 +17,11 @@ const (
 // what the router's own resolver asks.
 var tapHooks = [...]string{"output", "forward", "input"}
 
-// tapped reports whether DNS answers fill a list.
-func tapped(doc *policy.Document) bool {
-	return slices.ContainsFunc(doc.Lists, func(l policy.List) bool { return len(l.DomainSources()) > 0 })
-}
-
 // addTap has DNS answers wait, on their way, for pbr watch to learn from them. The chains are base
 // chains of their own, because the rest of a chain is skipped behind a queue. Answers are told by
 // their connection: those that were asked for at port 53, wherever that was redirected to.
 func (c *compilation) addTap() {
-	if !tapped(c.doc) {
+	if !policy.HasDomains(c.doc) {
 		return
 	}
 	take, ok := c.tapAction()
@@ -84,7 +77,7 @@ func (c *compilation) tapAction() (a plan.Action, ok bool) {
 
 // tapOffload keeps connections to port 53 out of the flowtable, whose packets pass no chain.
 func (c *compilation) tapOffload() (rules []plan.ChainRule) {
-	if !tapped(c.doc) {
+	if !policy.HasDomains(c.doc) {
 		return nil
 	}
 	for _, proto := range []uint8{protoUDP, protoTCP} {

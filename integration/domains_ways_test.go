@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -352,4 +353,28 @@ func TestVMDomainsOffload(t *testing.T) {
 	if text := n.Router.Exec("nft", "list", "chain", "inet", "pbr", "forward").Stdout; !strings.Contains(text, "flow add") {
 		t.Errorf("nothing is offloaded:\n%s", text)
 	}
+	n.mendsOthersFlowtable()
+}
+
+// mendsOthersFlowtable has doctor find a rule of others that hides answers, and does what it says.
+func (n *named) mendsOthersFlowtable() {
+	n.t.Helper()
+	n.Router.NFT("table inet others {\nflowtable ft { hook ingress priority 0; devices = { wan1 }; }\nchain f { type filter hook forward priority 0; meta l4proto { tcp, udp } flow add @ft; }\n}\n")
+	const said = "offloads connections by flowtable ft"
+	out := n.router.pbr("doctor", "--json").Stdout
+	var result struct {
+		Findings []struct{ Text, Do string }
+	}
+	if err := json.Unmarshal([]byte(out), &result); err != nil {
+		n.t.Fatal(err)
+	}
+	for _, f := range result.Findings {
+		if strings.Contains(f.Text, said) {
+			command, _, _ := strings.Cut(f.Do, ", and where")
+			n.Router.Run("sh", "-c", strings.Replace(strings.Replace(command, "{", "'{", 1), "}", "}'", 1))
+			n.unsays("doctor", said)
+			return
+		}
+	}
+	n.t.Errorf("pbr doctor does not find the flowtable of others:\n%s", out)
 }

@@ -46,6 +46,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 		var o nft.OfOthers
 		o, err = k.nft.Others()
 		f.Marks, f.SourceNAT, f.Translations, f.Untracked = o.Marks, o.SourceNAT, o.Translations, o.Untracked
+		f.Offloads = o.Offloads
 		f.ReverseFilters, f.Dropping, f.Chains = o.ReverseFilters, o.Dropping, o.Chains
 	}
 	note("nftables of others", err)

@@ -109,7 +109,7 @@ func (k *Kernel) removeState() error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, os.RemoveAll(k.path(madeDir)))...)
 }
 
 // remove carries out the removals of a flush.

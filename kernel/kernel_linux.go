@@ -66,7 +66,7 @@ func Open(stateDir string) (*Kernel, error) {
 		return nil, errors.Join(err, k.route.Close())
 	}
 	k.nft.Ledger = nft.NewLedger(k.path(ledgerFile))
-	k.nft.Seeds = members.Seeds(state.Find(k.dir), time.Now)
+	k.SeedMembers(members.Seeds(state.Find(k.dir), time.Now))
 	return k, nil
 }
 

@@ -2,6 +2,9 @@ package kernel
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +32,30 @@ func (k *Kernel) EditMembers(set *plan.Set, remove, add []nft.Member) error {
 // SeedMembers sets the members that living sets get when they are created: at the first apply,
 // after a restart, and after somebody deleted the table. Without it they get those that package
 // members stores.
-func (k *Kernel) SeedMembers(seeds nft.Seeds) { k.nft.Seeds = seeds }
+func (k *Kernel) SeedMembers(seeds nft.Seeds) {
+	k.nft.Seeds = func(set string) []nft.Member {
+		k.noteMade(set)
+		return seeds(set)
+	}
+}
+
+// madeDir has a file for each living set, which is touched when the set is created.
+const madeDir = "made"
+
+// noteMade records that a living set is created. A failure only means that this is not known.
+func (k *Kernel) noteMade(set string) {
+	_ = os.Mkdir(k.path(madeDir), 0o700)
+	_ = os.WriteFile(filepath.Join(k.path(madeDir), set), nil, 0o600)
+}
+
+// LivingMade returns when a living set was created; zero if that is not known.
+func (k *Kernel) LivingMade(set string) time.Time {
+	info, err := os.Stat(filepath.Join(k.path(madeDir), set))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
 
 // noteLiving records which sets others may fill.
 func (k *Kernel) noteLiving(p *plan.Plan) {

@@ -139,6 +139,9 @@ func (k *Kernel) EditMembers(_ *plan.Set, _, _ []nft.Member) error { return errL
 // SeedMembers works on Linux only.
 func (k *Kernel) SeedMembers(nft.Seeds) {}
 
+// LivingMade is not known.
+func (k *Kernel) LivingMade(string) time.Time { return time.Time{} }
+
 // Clients works on Linux only.
 func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux }
 

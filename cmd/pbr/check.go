@@ -102,7 +102,8 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
 }
 
-// printCheck prints the findings, how long the checks take, how far schedules reach, and a summary.
+// printCheck prints the findings, how long the checks take, how far schedules reach, what bounds
+// sets that dnsmasq fills, and a summary.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err
@@ -123,6 +124,9 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 			fmt.Fprintf(c.stdout, "schedules: times of %s; what is applied now reaches until %s, and every apply and pbr watch extend it\n",
 				kernel.LocalZone(), compiler.SchedulesReach(time.Now()).Format("2006-01-02"))
 		}
+	}
+	if errors == 0 {
+		fmt.Fprint(c.stdout, dnsmasqBounds(f.doc))
 	}
 	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
 	_, err := fmt.Fprintln(c.stdout, summary)

@@ -8,11 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
+	"strings"
 
 	"pbr/compiler"
 	"pbr/compiler/policy"
-	"pbr/kernel/facts"
 	"pbr/render"
 )
 
@@ -30,6 +29,21 @@ func printDnsmasq(w io.Writer, doc *policy.Document) error {
 		names = append(names, one)
 	}
 	return render.Dnsmasq(w, names)
+}
+
+// dnsmasqBounds tells what bounds sets that dnsmasq fills alone; empty where it fills none.
+func dnsmasqBounds(doc *policy.Document) string {
+	if doc.Settings.Dnsmasq == "" || !policy.HasDomains(doc) {
+		return ""
+	}
+	var sizes []string
+	for i := range doc.Lists {
+		if l := &doc.Lists[i]; len(l.DomainSources()) > 0 {
+			sizes = append(sizes, fmt.Sprintf("%s %d", l.Name, l.Size()))
+		}
+	}
+	return fmt.Sprintf("dnsmasq: while pbr watch does not run, addresses that dnsmasq puts into lists have no timeout and stay; a full set takes no more (size: %s, each for IPv4 and IPv6)\n",
+		strings.Join(sizes, ", "))
 }
 
 // dnsmasqChange returns what [pbr] dnsmasq is to have, and nil if it has that already, or none is
@@ -56,11 +70,15 @@ func dnsmasqChange(doc *policy.Document) ([]byte, error) {
 	return want.Bytes(), nil
 }
 
-// writeDnsmasq brings the file up to date, and reports whether it was not.
+// writeDnsmasq brings the file up to date, and reports whether it was not. It is not for a dnsmasq
+// that would not start with it.
 func writeDnsmasq(doc *policy.Document) (changed bool, err error) {
 	text, err := dnsmasqChange(doc)
 	if text == nil || err != nil {
 		return false, err
+	}
+	if version := dnsmasqLacks(); version != "" {
+		return false, fmt.Errorf("[pbr] dnsmasq: dnsmasq %s cannot fill nftables sets, and would not start with %s, which is left as it is: install one with nftset (2.87 or later; OpenWrt: dnsmasq-full), or leave the key out", version, doc.Settings.Dnsmasq)
 	}
 	path := doc.Settings.Dnsmasq
 	// dnsmasq leaves out files of a directory whose names begin with a dot.
@@ -104,28 +122,6 @@ func (c command) reportDnsmasq(o *applyOptions) error {
 		fmt.Fprintf(c.stderr, "pbr: %s changed: restart dnsmasq (systemctl restart dnsmasq); %s does that by itself (systemctl enable --now %[2]s)\n", doc.Settings.Dnsmasq, dnsmasqUnit)
 	}
 	return nil
-}
-
-// dnsmasqFact finds a dnsmasq in this network namespace.
-func dnsmasqFact(doc *policy.Document) (f facts.Dnsmasq) {
-	file, err := os.Stat(doc.Settings.Dnsmasq)
-	here, hereErr := os.Readlink("/proc/self/ns/net")
-	if err != nil || hereErr != nil {
-		return f
-	}
-	f.Written = file.ModTime()
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		comm, _ := os.ReadFile(dir + "/comm")
-		there, _ := os.Readlink(dir + "/ns/net")
-		info, err := os.Stat(dir)
-		if string(comm) != "dnsmasq\n" || there != here || err != nil {
-			continue
-		}
-		f.PID, _ = strconv.Atoi(filepath.Base(dir))
-		f.Started = info.ModTime() // procfs: when the process began
-	}
-	return f
 }
 
 // dnsmasqRestarts reports whether the unit is enabled that restarts dnsmasq.

@@ -110,7 +110,9 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		f.Gateways = askGateways(daemon.Configs(s.Doc, s.Want.Numbers, host))
 	}
 	if s.Doc != nil {
-		f.Dnsmasq = dnsmasqFact(s.Doc)
+		f.Dnsmasq = dnsmasqFact(k, s.Doc)
+		f.Names, err = namesFact(k, s.Doc, machine, report)
+		note("connections", err)
 	}
 	f.Unknown = append(f.Unknown, unknown...)
 	return s, f, nil

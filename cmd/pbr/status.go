@@ -68,7 +68,7 @@ type statusResult struct {
 	Clock string `json:"clock,omitempty"`
 	// Disabled are the objects of the file that have no effect.
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
-	// Domains tells how lists of domains get their addresses, nil without such lists in force.
+	// Domains tells how lists of domains get their addresses, nil without such lists.
 	Domains *domainsStatus `json:"domains,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
 	Together string `json:"together,omitempty"`
@@ -190,7 +190,11 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 			return nil, err
 		}
 	}
-	return s, s.readKernel(&outline, k)
+	if err := s.readKernel(&outline, k); err != nil {
+		return nil, err
+	}
+	s.Domains.watch(report)
+	return s, nil
 }
 
 // statusAlone adds the uplinks without a watch, and the policy that they are of.
@@ -268,7 +272,7 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	}
 	s.Mask, s.RulePriority = hexMark(o.Mask), o.BasePriority
 	s.Tables = activeRoutes(o, s.Uplinks, live)
-	s.Domains = domainsOf(live, k)
+	s.Domains = domainsOf(o, live, k)
 	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {
 		s.Fallbacks = append(s.Fallbacks, daemon.Fallbacks(*o, live)...)
 	}

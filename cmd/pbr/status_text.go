@@ -58,7 +58,7 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		fmt.Fprintf(w, "pbr watch: process %d, for %s, policy %s read %s ago\n", s.Watch.PID,
 			span(now.Sub(s.Watch.Since)), s.Watch.Policy, span(now.Sub(s.Watch.PolicyLoaded)))
 	}
-	s.Domains.write(w)
+	s.Domains.write(w, now)
 	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "JITTER", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
 	tints, comments := []string{""}, []string(nil)
 	for _, u := range s.Uplinks {

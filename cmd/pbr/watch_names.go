@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
@@ -162,6 +163,15 @@ func (n *namesKeeper) save(list string) {
 
 // Keep puts what was learned into the state directory now.
 func (n *namesKeeper) Keep() { n.saveAll(true) }
+
+// Answers tells what was read of DNS answers.
+func (n *namesKeeper) Answers() *daemon.DNSAnswers {
+	a := n.learner.Answers()
+	if a.Since.IsZero() {
+		return nil
+	}
+	return &daemon.DNSAnswers{Since: a.Since, Count: a.Count, Last: a.Last}
+}
 
 // saveAll keeps what was learned for all lists, if that is more than was saved and it is time to,
 // or in the end.

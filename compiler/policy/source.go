@@ -113,6 +113,11 @@ func (l *List) Dynamic() *DynamicSource {
 	return nil
 }
 
+// HasDomains reports whether DNS answers fill a list of the policy.
+func HasDomains(doc *Document) bool {
+	return slices.ContainsFunc(doc.Lists, func(l List) bool { return len(l.DomainSources()) > 0 })
+}
+
 // DomainSources returns those that DNS answers fill.
 func (l *List) DomainSources() (out []*DomainSource) {
 	for i := range l.Sources {

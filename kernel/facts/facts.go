@@ -4,6 +4,7 @@
 package facts
 
 import (
+	"net/netip"
 	"time"
 
 	"pbr/compiler/plan"
@@ -37,6 +38,8 @@ type Facts struct {
 	// Translations are those of SourceNAT that name an address.
 	Translations []Translation
 	Untracked    []Untracked
+	// Offloads are rules of others that put connections into a flowtable.
+	Offloads []Offload
 	// ReverseFilters are rules of others that drop what main would not answer through the interface
 	// that it arrived on.
 	ReverseFilters []ReverseFilter
@@ -57,6 +60,7 @@ type Facts struct {
 	Networkd Networkd
 	// Dnsmasq is one in this network namespace, and the file that the policy names for it.
 	Dnsmasq Dnsmasq
+	Names   Names
 	State   State
 	// Gateways are the answers of the uplinks' gateways.
 	Gateways []Gateway
@@ -67,11 +71,13 @@ type Facts struct {
 	Unknown []Unknown
 }
 
-// Dnsmasq is a running dnsmasq: its process, 0 for none, when it started, and when the file was
-// written that it is to read.
+// Dnsmasq is a running dnsmasq: its process, 0 for none, when it started, when the file was written
+// that it is to read, and when the last of the sets was made that it is to fill.
 type Dnsmasq struct {
-	PID              int
-	Started, Written time.Time
+	PID                    int
+	Started, Written, Made time.Time
+	// NoNftset is the version of the installed dnsmasq, if that cannot fill nftables sets.
+	NoNftset string
 }
 
 // Fetched is a URL of a list: At is when its text came, empty if there is none; Trouble why
@@ -82,6 +88,37 @@ type Fetched struct{ List, URL, At, Trouble, Since string }
 type Unknown struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
+}
+
+// Offload is a rule of another nftables table that puts connections into a flowtable, whose packets
+// pass no chain any more.
+type Offload struct {
+	Table, Chain string
+	Handle       uint64
+	Flowtable    string
+	// SparesDNS tells that the rule itself leaves connections to port 53 out.
+	SparesDNS bool
+}
+
+// Names is what shows whether the answers that clients get from DNS servers can be read.
+type Names struct {
+	// Watched is how long the running watch reads answers, 0 if none does; Unanswered how long it
+	// has read none to a host of the networks behind this machine.
+	Watched, Unanswered time.Duration
+	// Clients are how many of these hosts have connections to elsewhere now.
+	Clients int
+	// Hidden are servers that such hosts have connections to now.
+	Hidden []HiddenDNS
+}
+
+// HiddenDNS is a server that hosts ask by DNS in a way that nobody between them can read.
+type HiddenDNS struct {
+	Server netip.Addr
+	// Port is 853 for DNS over TLS or QUIC, 443 for HTTPS.
+	Port uint16
+	// Client is one of the hosts, Clients how many there are.
+	Client  netip.Addr
+	Clients int
 }
 
 // EventHook is the program that the policy has run for events, with what is wrong with it, and what

@@ -51,6 +51,7 @@ type OfOthers struct {
 	// Translations are those of SourceNAT that name an address.
 	Translations []facts.Translation
 	Untracked    []facts.Untracked
+	Offloads     []facts.Offload
 	// ReverseFilters, Dropping and Chains are as in facts.Facts.
 	ReverseFilters []facts.ReverseFilter
 	Dropping       []facts.DropChain
@@ -58,7 +59,7 @@ type OfOthers struct {
 }
 
 // Others reads, from all tables but pbr's, which rules have to do with marks, which translate
-// source addresses, and which keep packets from connection tracking.
+// source addresses, and which keep packets from connection tracking or from all chains.
 func (c *Conn) Others() (OfOthers, error) {
 	for range readAttempts {
 		o := &others{chains: map[[2]string]*otherChain{}}
@@ -204,6 +205,11 @@ func (o *others) uses() (out OfOthers) {
 		if w.back.dropped && slices.ContainsFunc(r.chain.hooks(map[*otherChain]bool{}), func(h facts.Hook) bool { return h.Name == "prerouting" }) {
 			out.ReverseFilters = append(out.ReverseFilters, facts.ReverseFilter{
 				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Family: w.back.familyIn(r.chain.table), Limited: w.back.limited,
+			})
+		}
+		if w.flowtable != "" {
+			out.Offloads = append(out.Offloads, facts.Offload{
+				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Flowtable: w.flowtable, SparesDNS: w.sparesDNS,
 			})
 		}
 		if w.untracked {

@@ -20,7 +20,8 @@ const (
 	fromOIF
 	fromIIF
 	fromFamily
-	fromReverse // the interface that leads back to the source, if it is the one that the packet came by
+	fromOriginalPort // the port that the connection was opened to
+	fromReverse      // the interface that leads back to the source, if it is the one that the packet came by
 )
 
 // register is a value as (origin & and) ^ xor.
@@ -37,6 +38,10 @@ type marksWalk struct {
 	// toAddress tells a source NAT to an address from masquerade.
 	toAddress bool
 	untracked bool
+	// flowtable is the one that the rule puts connections into; sparesDNS tells that those to port
+	// 53 do not get that far.
+	flowtable string
+	sparesDNS bool
 	oif       string
 	back      backWalk
 }
@@ -105,6 +110,8 @@ func (w *marksWalk) step(x *expr) {
 		}
 	case "notrack":
 		w.untracked = true
+	case "flow_offload":
+		w.flowtable = text(attr(x.data, flowTableName))
 	case "target":
 		w.target(text(attr(x.data, compatName)), x.u32(compatRevision), attr(x.data, compatInfo))
 	case "match":
@@ -122,6 +129,8 @@ func (w *marksWalk) mark(x *expr, key, dreg, sreg uint16) {
 	switch k := x.u32(key); {
 	case x.name == "ct" && k == unix.NFT_CT_MARK:
 		from = fromConnectionMark
+	case x.name == "ct" && k == unix.NFT_CT_PROTO_DST && bytes.Equal(attr(x.data, unix.NFTA_CT_DIRECTION), []byte{ctOriginal}):
+		from = fromOriginalPort
 	case x.name == "meta" && k == unix.NFT_META_MARK:
 		from = fromPacketMark
 	case x.name == "meta" && k == unix.NFT_META_OIFNAME:
@@ -184,6 +193,9 @@ func (w *marksWalk) bitwise(x *expr) {
 func (w *marksWalk) compare(x *expr) {
 	r := w.registers[slot(x.u32(unix.NFTA_CMP_SREG))]
 	w.back.compare(r.origin, x)
+	if r.origin == fromOriginalPort && x.u32(unix.NFTA_CMP_OP) == unix.NFT_CMP_NEQ {
+		w.sparesDNS = w.sparesDNS || bytes.Equal(x.value(unix.NFTA_CMP_DATA), []byte{0, 53})
+	}
 	if r.origin != fromOIF || x.u32(unix.NFTA_CMP_OP) != unix.NFT_CMP_EQ {
 		w.test(r)
 		return

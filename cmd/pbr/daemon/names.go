@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"time"
+
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -11,6 +13,18 @@ type Names interface {
 	Learn(doc *policy.Document, host plan.Machine)
 	// Keep puts what was learned into the state directory now. It is safe for concurrent use.
 	Keep()
+	// Answers tells what was read of DNS answers; nil while none are read. It is safe for
+	// concurrent use.
+	Answers() *DNSAnswers
+}
+
+// DNSAnswers are DNS answers to hosts that are not this machine, whatever they are about.
+type DNSAnswers struct {
+	// Since is when reading them began.
+	Since time.Time `json:"since"`
+	Count uint64    `json:"count"`
+	// Last is when the last one came; zero if none did.
+	Last time.Time `json:"last,omitzero"`
 }
 
 // unnamed fills none.
@@ -18,6 +32,7 @@ type unnamed struct{}
 
 func (unnamed) Learn(*policy.Document, plan.Machine) {}
 func (unnamed) Keep()                                {}
+func (unnamed) Answers() *DNSAnswers                 { return nil }
 
 // KeepNames puts what was learned from DNS answers into the state directory, where commands find
 // it.

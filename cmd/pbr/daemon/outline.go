@@ -30,6 +30,8 @@ type Outline struct {
 	Disabled []OutlineDisabled `json:"disabled,omitempty"`
 	// Scheduled tells that a policy depends on the time.
 	Scheduled bool `json:"scheduled,omitempty"`
+	// Domains tells that DNS answers fill a list.
+	Domains bool `json:"domains,omitempty"`
 }
 
 // OutlineUplink is an uplink.
@@ -79,7 +81,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	}
 	o.Policies, o.Selectors, o.Rules = outlinePolicies(doc), outlineSelectors(doc), outlineRules(doc)
 	o.Comments, o.Disabled = outlineComments(doc), outlineDisabled(doc)
-	o.Scheduled = policy.HasSchedule(doc)
+	o.Scheduled, o.Domains = policy.HasSchedule(doc), policy.HasDomains(doc)
 	marks := map[string]uint32{}
 	for _, n := range want.Numbers {
 		marks[n.Name] = n.Mark

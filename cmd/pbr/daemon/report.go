@@ -31,7 +31,9 @@ type Report struct {
 	// Quotas are those of uplinks, by name.
 	Quotas  map[string]*QuotaStatus `json:"quotas,omitempty"`
 	Numbers Numbers                 `json:"numbers"`
-	Outline Outline                 `json:"outline"`
+	// Answers are those that lists of domains are filled from, nil while none are read.
+	Answers *DNSAnswers `json:"answers,omitempty"`
+	Outline Outline     `json:"outline"`
 	// Use is for metrics alone.
 	Use *Use `json:"-"`
 }
@@ -151,6 +153,6 @@ func (w *Watcher) Report() Report {
 	}
 	r.Numbers.Events, r.Numbers.KernelEvents = events, maps.Clone(r.Numbers.KernelEvents)
 	w.shared.mu.Unlock()
-	r.Uplinks = w.Monitor.Statuses()
+	r.Uplinks, r.Answers = w.Monitor.Statuses(), w.Names.Answers()
 	return r
 }

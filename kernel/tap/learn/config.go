@@ -49,6 +49,16 @@ type List struct {
 	Resolvers []netip.Addr
 }
 
+// Answers is what was read of DNS answers to hosts that are not this machine, whatever they are
+// about.
+type Answers struct {
+	// Since is when reading began; zero while there is nothing to learn or to read from.
+	Since time.Time
+	Count uint64
+	// Last is when the last one came; zero if none did since.
+	Last time.Time
+}
+
 // topic is a Config made ready.
 type topic struct {
 	Config

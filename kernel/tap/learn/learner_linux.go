@@ -67,6 +67,8 @@ type Learner struct {
 	pace pace
 	// taught counts the addresses that became members.
 	taught atomic.Uint64
+	// answers is under mu.
+	answers Answers
 	// failed is what was told last, under telling.
 	telling sync.Mutex
 	failed  string
@@ -223,6 +225,13 @@ func (l *Learner) Members(name string, now time.Time) (list []book.Member, ok bo
 
 // Taught is how many times an address became a member, or stays longer.
 func (l *Learner) Taught() uint64 { return l.taught.Load() }
+
+// Answers returns what was read of answers to others.
+func (l *Learner) Answers() Answers {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.answers
+}
 
 // Run learns until ctx ends. In the end what waits is let go.
 func (l *Learner) Run(ctx context.Context) {

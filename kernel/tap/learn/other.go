@@ -25,6 +25,9 @@ func (l *Learner) Members(string, time.Time) ([]book.Member, bool) { return nil,
 // Taught is nothing.
 func (l *Learner) Taught() uint64 { return 0 }
 
+// Answers are none.
+func (l *Learner) Answers() Answers { return Answers{} }
+
 // Answer has no effect.
 func (l *Learner) Answer([]byte, netip.Addr) {}
 

@@ -75,7 +75,31 @@ func (r *reader) prepare() *tap.Listener {
 			r.answers = answer.NewReader(r.topic.names)
 		}
 	}
+	l.answers = r.reads(l.answers)
 	return l.listener
+}
+
+// reads notes whether there is anything to read answers for, and from; the lock is held.
+func (r *reader) reads(a Answers) Answers {
+	switch reading := r.l.listener != nil && r.topic != nil && !r.topic.empty(); {
+	case !reading:
+		return Answers{}
+	case a.Since.IsZero():
+		a.Since = time.Now()
+	}
+	return a
+}
+
+// seen counts an answer to somebody else.
+func (r *reader) seen(p *answer.Packet, now time.Time) {
+	to := p.Dst.Addr()
+	if len(p.Payload) == 0 || to.IsLoopback() || r.topic.own[to] {
+		return
+	}
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	r.l.answers.Count++
+	r.l.answers.Last = now
 }
 
 // end lets go what waits.
@@ -99,6 +123,7 @@ func (r *reader) packet(p *tap.Packet, now time.Time) {
 	if !ok {
 		return
 	}
+	r.seen(&packet, now)
 	learn := func(msg []byte) {
 		if a, ok := r.answers.Read(msg); ok {
 			r.learn(&a, &packet, p.Hook == tap.HookOutput, now)
