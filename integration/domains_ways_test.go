@@ -371,7 +371,7 @@ func (n *named) mendsOthersFlowtable() {
 	for _, f := range result.Findings {
 		if strings.Contains(f.Text, said) {
 			command, _, _ := strings.Cut(f.Do, ", and where")
-			n.Router.Run("sh", "-c", strings.Replace(strings.Replace(command, "{", "'{", 1), "}", "}'", 1))
+			n.Router.Run("sh", "-c", command)
 			n.unsays("doctor", said)
 			return
 		}

@@ -11,6 +11,7 @@ import (
 
 	"pbr/compiler"
 	"pbr/compiler/layers"
+	"pbr/compiler/plan"
 	"pbr/integration/lab"
 	"pbr/integration/reference"
 )
@@ -98,15 +99,47 @@ func (p *property) fillLists() {
 		if !l.Living {
 			continue
 		}
-		p.router.must("lists", "flush", l.Name)
 		add := []string{"lists", "add", l.Name}
 		for _, m := range l.Members {
 			add = append(add, m.String())
 		}
-		if len(l.Members) > 0 {
+		switch {
+		case !l.Dynamic:
+			p.answered(&l)
+		case l.Domains:
+			p.router.must("lists", "flush", l.Name)
+			p.empty(&l)
+		default:
+			p.router.must("lists", "flush", l.Name)
+		}
+		if l.Dynamic && len(l.Members) > 0 {
 			p.router.must(add...)
 		}
 	}
+}
+
+// answered puts members into a list of domains, as dnsmasq does.
+func (p *property) answered(l *reference.List) {
+	p.t.Helper()
+	p.empty(l)
+	for _, m := range l.Members {
+		p.net.Router.Run("nft", "add", "element", "inet", "pbr", plan.ListSet(l.Name, familyOf(m.From)), "{", m.From.String(), "}")
+	}
+}
+
+// empty takes everything out of a list's sets, whoever put it there.
+func (p *property) empty(l *reference.List) {
+	p.t.Helper()
+	for _, family := range plan.Families {
+		p.net.Router.Run("nft", "flush", "set", "inet", "pbr", plan.ListSet(l.Name, family))
+	}
+}
+
+func familyOf(a netip.Addr) plan.Family {
+	if a.Is4() {
+		return plan.IPv4
+	}
+	return plan.IPv6
 }
 
 // failSome takes uplinks out of use, in an order, as a failed check would; the router holds the

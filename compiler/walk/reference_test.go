@@ -2,9 +2,11 @@ package walk_test
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,6 +89,7 @@ var addresses = map[string][]netip.Prefix{
 func newBench(t *testing.T, r *rand.Rand) *bench {
 	return &bench{t: t, g: &reference.Generator{Rand: r, World: reference.World{
 		Living:   true,
+		Cgroups:  []string{"system.slice/a.service", "system.slice/a.service/payload.scope", "system.slice/b.service", "torrents.slice", "user.slice/user-7.slice/a.service"},
 		Arrivals: []string{"br-lan", "br-guest"},
 		Uplinks: []reference.Uplink{
 			{Name: "isp1", Interface: "wan1", Gateway4: "192.0.2.1", Gateway6: "2001:db8:f1::1"},
@@ -222,6 +225,7 @@ func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
 	text := b.policy.TOML()
 	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
 	machine := b.machineOf(gone)
+	machine.Cgroups = b.cgroupsOf(compiler.Needs(doc).Cgroups)
 	if !problems.HasErrors() {
 		c := compiler.New(doc)
 		c.Form = []layers.Form{layers.Cheapest, layers.Maps, layers.Masks, layers.List}[b.policies%4]
@@ -237,6 +241,39 @@ func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
 		}
 	}
 	return nil, machine
+}
+
+// cgroupsOf are the numbers of the control groups of each set.
+func (b *bench) cgroupsOf(sources []plan.CgroupSource) map[string][]uint64 {
+	sets := map[string][]uint64{}
+	for _, s := range sources {
+		for _, group := range b.g.World.Cgroups {
+			for i, level := range levelsOf(group) {
+				name := strings.Join(strings.Split(group, "/")[:i+1], "/")
+				if (s.Unit && path.Base(name) == s.Name || !s.Unit && name == s.Name) && !slices.Contains(sets[s.Set], level) {
+					sets[s.Set] = append(sets[s.Set], level)
+				}
+			}
+		}
+		slices.Sort(sets[s.Set])
+	}
+	return sets
+}
+
+// levelsOf are the numbers of a control group and of those that it is in, the outermost first: they
+// have something of the name.
+func levelsOf(group string) (out []uint64) {
+	for i := range group + "/" {
+		if i == len(group) || group[i] == '/' {
+			h := fnv.New64()
+			_, _ = h.Write([]byte(group[:i]))
+			out = append(out, h.Sum64())
+		}
+	}
+	if group == "" {
+		return nil
+	}
+	return out
 }
 
 // machineOf is the bench as a compiler sees it.
@@ -350,6 +387,7 @@ func (b *bench) packet() reference.Packet {
 func walked(k reference.Packet) *walk.Packet {
 	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort, ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
 		MAC: k.MAC, Ethernet: k.IIF != "", Time: time.Now(), UID: k.UID, GID: k.GID, HasUID: k.Local()}
+	copy(p.Cgroups[:], levelsOf(k.Cgroup))
 	return p
 }
 

@@ -32,8 +32,10 @@ type MainRoute struct {
 // Packet is the first packet of a connection.
 type Packet struct {
 	// IIF is the interface that it arrived on, empty for the router's own.
-	IIF          string
-	UID, GID     uint32
+	IIF      string
+	UID, GID uint32
+	// Cgroup is the path of the local sender's control group, empty for the root.
+	Cgroup       string
 	Src, Dst     netip.Addr // Src is invalid when the router's own sender leaves it to the kernel
 	Proto        uint8
 	SPort, DPort uint16

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"path"
 	"slices"
+	"strings"
 )
 
 // World is what random policies and packets are made of. Every pool has things that meet and
@@ -22,6 +24,8 @@ type World struct {
 	MainDefault string
 	// OldRules says that the kernel's rules know no DSCP: Linux before 6.13.
 	OldRules bool
+	// Cgroups are control groups that local senders are in; none where packets cannot be sent so.
+	Cgroups []string
 	// Living says that lists may have members that are added at run time.
 	Living bool
 }
@@ -72,8 +76,14 @@ func (g *Generator) Policy() *Policy {
 		}
 		if g.World.Living && g.chance(2) {
 			l.Living, l.Spans = true, l.Spans[:g.IntN(len(l.Spans)+1)]
+			l.Dynamic, l.Domains = !g.chance(3), g.chance(3)
+			l.Domains = l.Domains || !l.Dynamic
 			for range g.IntN(4) {
-				l.Members = append(l.Members, g.span(both, g.chance(2)))
+				m := g.span(both, g.chance(2))
+				if !l.Dynamic {
+					m.To = m.From
+				}
+				l.Members = append(l.Members, m)
 			}
 		}
 		p.Lists = append(p.Lists, l)
@@ -351,6 +361,9 @@ func (g *Generator) class(p *Policy, name string) Class {
 	if len(c.From) == 1 && local && g.chance(4) {
 		c.GID = oneNum(g, gids, false)
 	}
+	if len(c.From) == 1 && local && len(g.World.Cgroups) > 0 {
+		g.programs(&c)
+	}
 	if !local && g.chance(6) {
 		c.MAC = [][6]byte{pick(g, MACs)}
 	}
@@ -371,6 +384,25 @@ func (g *Generator) class(p *Policy, name string) Class {
 		c.Table = pick(g, p.Tables).Name
 	}
 	return c
+}
+
+// programs has a policy select by control group, by unit, or by both.
+func (g *Generator) programs(c *Class) {
+	for range g.IntN(3) {
+		c.Cgroup = append(c.Cgroup, g.above(pick(g, g.World.Cgroups)))
+	}
+	c.Cgroup = slices.Compact(c.Cgroup)
+	if g.chance(3) {
+		c.Unit = []string{path.Base(g.above(pick(g, g.World.Cgroups)))}
+	}
+}
+
+// above is a control group or one that it is in.
+func (g *Generator) above(cgroup string) string {
+	for g.chance(3) && strings.Contains(cgroup, "/") {
+		cgroup = path.Dir(cgroup)
+	}
+	return cgroup
 }
 
 func (g *Generator) rule(p *Policy, name string) Rule {
@@ -454,6 +486,9 @@ func (g *Generator) Packet() Packet {
 func (g *Generator) LocalPacket(srcs []netip.Addr) Packet {
 	v6 := g.chance(3)
 	k := Packet{UID: pick(g, uids), GID: pick(g, gids), Proto: 17, DPort: pick(g, ports)}
+	if len(g.World.Cgroups) > 0 && !g.chance(5) {
+		k.Cgroup = pick(g, g.World.Cgroups)
+	}
 	k.SPort = 20000 + uint16(g.IntN(20000))
 	k.Dst = g.addr(ofFamily(g.World.Destinations, v6))
 	if src := pick(g, srcs); g.chance(3) && src.Is6() == v6 {

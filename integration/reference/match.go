@@ -3,6 +3,7 @@ package reference
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // neverClassified are destinations that policies do not look at.
@@ -146,6 +147,9 @@ func (e Evaluator) classMatches(c Class, k Packet) bool {
 	if len(c.GID) > 0 && (!k.Local() || !numsMatch(c.GID, k.GID)) {
 		return false
 	}
+	if !inCgroup(c.Cgroup, k.Cgroup) || !inUnit(c.Unit, k.Cgroup) {
+		return false
+	}
 	if k.Mark&c.MarkMask != c.Mark || c.Schedule == "off" {
 		return false
 	}
@@ -153,6 +157,16 @@ func (e Evaluator) classMatches(c Class, k Packet) bool {
 		return false
 	}
 	return len(c.ICMP) == 0 || slices.ContainsFunc(c.ICMP, func(name string) bool { return icmpMatches(name, k) })
+}
+
+// inCgroup reports whether a control group is one of some, or below one.
+func inCgroup(any []string, path string) bool {
+	return len(any) == 0 || slices.ContainsFunc(any, func(c string) bool { return strings.HasPrefix(path+"/", c+"/") })
+}
+
+// inUnit reports whether a control group is a unit's, or below it.
+func inUnit(any []string, path string) bool {
+	return len(any) == 0 || slices.ContainsFunc(any, func(u string) bool { return slices.Contains(strings.Split(path, "/"), u) })
 }
 
 // fromMatches: without "from" all forwarded traffic is meant, with it what is named.

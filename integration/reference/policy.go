@@ -76,9 +76,11 @@ func (s Span) Has(a netip.Addr) bool {
 type List struct {
 	Name  string
 	Spans []Span
-	// Living lists are filled at run time, too: by Members.
-	Living  bool
-	Members []Span
+	// Living lists are filled at run time, too: by Members, with Dynamic by commands, with Domains
+	// by DNS answers. Without Dynamic they are single addresses.
+	Living           bool
+	Dynamic, Domains bool
+	Members          []Span
 }
 
 // AddrItem is one entry of src or dst; List is empty if Span is meant.
@@ -109,6 +111,8 @@ type Class struct {
 	SPort, DPort []NumItem
 	DSCP         []NumItem
 	UID, GID     []NumItem
+	// Cgroup has paths of control groups, Unit units of systemd.
+	Cgroup, Unit []string
 	MAC          [][6]byte
 	// Mark is compared under MarkMask; MarkMask 0 does not select.
 	Mark, MarkMask uint32

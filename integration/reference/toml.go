@@ -43,7 +43,7 @@ func (p *Policy) TOML() string {
 			items[i] = s.String()
 		}
 		if l.Living {
-			w.line("%s = [%s{ dynamic = true }]", l.Name, joined(items))
+			w.line("%s = [%s%s]", l.Name, joined(items), l.sources())
 			continue
 		}
 		w.texts(l.Name, items)
@@ -98,6 +98,18 @@ func (w *writer) texts(key string, values []string) {
 	}
 }
 
+// sources are what fills a living list.
+func (l *List) sources() string {
+	var all []string
+	if l.Dynamic {
+		all = append(all, "{ dynamic = true }")
+	}
+	if l.Domains {
+		all = append(all, fmt.Sprintf("{ domains = [%q], timeout = \"1h\" }", l.Name+".example.com"))
+	}
+	return strings.Join(all, ", ")
+}
+
 // joined writes values of a list that goes on behind them.
 func joined(values []string) (text string) {
 	for _, v := range values {
@@ -147,6 +159,8 @@ func (w *writer) class(c Class) {
 	w.nums("dscp", c.DSCP, dscpNames)
 	w.nums("uid", c.UID, nil)
 	w.nums("gid", c.GID, nil)
+	w.texts("cgroup", c.Cgroup)
+	w.texts("unit", c.Unit)
 	if c.MarkMask != 0 {
 		w.line("fwmark = \"0x%x/0x%x\"", c.Mark, c.MarkMask)
 	}
