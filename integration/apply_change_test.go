@@ -15,7 +15,9 @@ import (
 
 func newGenerator(t *testing.T, stream uint64) *reference.Generator {
 	t.Helper()
-	return &reference.Generator{Rand: rand.New(rand.NewPCG(testSeed(t), stream)), World: emptyWorld()}
+	world := emptyWorld()
+	world.Domains = true
+	return &reference.Generator{Rand: rand.New(rand.NewPCG(testSeed(t), stream)), World: world}
 }
 
 // Any policy after any other leaves what it would have made on a fresh router.

@@ -28,6 +28,8 @@ type World struct {
 	Cgroups []string
 	// Living says that lists may have members that are added at run time.
 	Living bool
+	// Domains says that these may be filled by DNS answers.
+	Domains bool
 }
 
 // MACs are the hardware addresses that policies and packets have in common.
@@ -76,8 +78,11 @@ func (g *Generator) Policy() *Policy {
 		}
 		if g.World.Living && g.chance(2) {
 			l.Living, l.Spans = true, l.Spans[:g.IntN(len(l.Spans)+1)]
-			l.Dynamic, l.Domains = !g.chance(3), g.chance(3)
-			l.Domains = l.Domains || !l.Dynamic
+			l.Dynamic = true
+			if g.World.Domains {
+				l.Dynamic, l.Domains = !g.chance(3), g.chance(3)
+				l.Domains = l.Domains || !l.Dynamic
+			}
 			for range g.IntN(4) {
 				m := g.span(both, g.chance(2))
 				if !l.Dynamic {
