@@ -111,7 +111,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	}
 	if s.Doc != nil {
 		f.Dnsmasq = dnsmasqFact(k, s.Doc)
-		f.Names, err = namesFact(k, s.Doc, machine, report)
+		f.Names, err = namesFact(k, s.Doc, host, report)
 		note("connections", err)
 	}
 	f.Unknown = append(f.Unknown, unknown...)
