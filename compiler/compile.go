@@ -21,6 +21,13 @@ func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Pla
 	return New(doc).Compile(machine, down)
 }
 
+// Problems returns the diagnostics of Compile without a plan. What the policies become shows none,
+// and is most of the work.
+func Problems(doc *policy.Document, machine plan.Machine) policy.Diagnostics {
+	_, problems := compile(doc, &classification{}, machine, nil)
+	return problems
+}
+
 // Compiler compiles one document for machines and healths that change. What depends on the document
 // alone, which is most of the work for a large one, is done once; its plans share memory and are
 // not to be changed.

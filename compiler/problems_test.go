@@ -3,6 +3,8 @@ package compiler
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -64,6 +66,24 @@ func TestProblems(t *testing.T) {
 		if p != nil || len(ds) == 0 || ds[0].Code != test.code || ds[0].Pos.Line == 0 {
 			t.Errorf("%s: %v", test.code, ds)
 		}
+		if alone := Problems(parse(t, test.text), test.machine); !slices.Equal(alone, ds) {
+			t.Errorf("%s: without the plan the problems are %v", test.code, alone)
+		}
+	}
+}
+
+// A policy with something of everything has no problem, with a plan or without.
+func TestNoProblems(t *testing.T) {
+	const fixtures = "../fixtures/policy"
+	doc, ds := policy.Parse(os.DirFS(fixtures), "full.toml", "full.toml")
+	if ds.HasErrors() {
+		t.Fatal(ds)
+	}
+	if p, ds := Compile(doc, plan.Machine{}, nil); p == nil || len(ds) > 0 {
+		t.Errorf("%v", ds)
+	}
+	if ds := Problems(doc, plan.Machine{}); len(ds) > 0 {
+		t.Errorf("without the plan: %v", ds)
 	}
 }
 

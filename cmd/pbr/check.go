@@ -80,8 +80,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 // checkMachine returns what is wrong with a policy for any machine, or for this one as it is.
 func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	if !live {
-		_, problems := compiler.Compile(doc, anyMachine(), nil)
-		return problems, nil
+		return compiler.Problems(doc, anyMachine()), nil
 	}
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
@@ -92,7 +91,7 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, problems := compiler.Compile(doc, host, nil)
+	problems := compiler.Problems(doc, host)
 	f, err := k.Beside()
 	if err != nil {
 		return nil, err

@@ -196,8 +196,7 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 func judgeImport(text string) (warnings []string, err error) {
 	doc, ds := policy.Parse(fstest.MapFS{policyName: {Data: []byte(text)}}, policyName, policyName)
 	if !ds.HasErrors() {
-		_, problems := compiler.Compile(doc, plan.Machine{}, nil)
-		ds = append(ds, problems...)
+		ds = append(ds, compiler.Problems(doc, plan.Machine{})...)
 	}
 	ds.Sort()
 	var wrong bytes.Buffer
