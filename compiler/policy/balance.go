@@ -86,7 +86,7 @@ func (s *section) sticky() Sticky {
 		return st
 	}
 	sub := s.table("sticky")
-	sub.label = s.label + ": sticky"
+	sub.label = s.title() + ": sticky"
 	if sub.fields.Get("time") == nil {
 		sub.missing("time", `time = "1d"`)
 	}
@@ -130,7 +130,7 @@ func (s *section) members(b *Balance) {
 			s.wrongType("members", n, `a table, as { uplink = "isp1", weight = 2 }`)
 			continue
 		}
-		t := s.p.section(n.Fields, s.key("members"), s.label+": member")
+		t := s.p.section(n.Fields, s.key("members"), s.title()+": member")
 		m := Member{Pos: s.p.nodePos(n)}
 		if t.fields.Get("balance") != nil {
 			t.get("balance")

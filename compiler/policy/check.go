@@ -73,7 +73,7 @@ func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
 		return c
 	}
 	s.get("check")
-	t := p.section(f.Value.Fields, s.key("check"), s.label+": check")
+	t := p.section(f.Value.Fields, s.key("check"), s.title()+": check")
 	c.Pos = t.pos()
 	method, pos := t.word("method", string(CheckPing), checkMethods...)
 	if c.Method = CheckMethod(method); c.Method == CheckHTTP {

@@ -64,7 +64,7 @@ func (s *section) expectHTTP(c *Check, f *tomltree.Field) {
 		return
 	}
 	t := s.table("expect")
-	t.label = s.label + ": expect"
+	t.label = s.title() + ": expect"
 	c.Expect.Statuses = t.statuses("status")
 	c.Expect.Body, _ = t.str("body")
 	if t.fields.Get("status") == nil && t.fields.Get("body") == nil {

@@ -15,7 +15,9 @@ const maxComparisons = 5_000_000
 // field: those of all values of the field, so that any one value of a policy it covers finds it.
 type coverIndex struct {
 	all     []match
-	buckets map[coverKey][]int32
+	buckets map[coverKey]bucket
+	// members are the policies of all buckets.
+	members []member
 	// wide are policies whose fields are all too wide to index.
 	wide []int32
 	// lengths has the prefix lengths in use, per field and family.
@@ -46,11 +48,17 @@ type coverKey struct {
 	hi, lo uint64
 }
 
+// bucket is a list of members, in the order of the file: the first and the last one's index.
+type bucket struct{ first, last int32 }
+
+// member is a policy in a bucket; next is the index of the next one's, 0 after the last.
+type member struct{ policy, next int32 }
+
 // maxKeys is how many values of a field a policy may have to be indexed by it.
 const maxKeys = 64
 
 func newCoverIndex(all []match) *coverIndex {
-	return &coverIndex{all: all, buckets: make(map[coverKey][]int32, len(all)), popularity: map[coverKey]int{}}
+	return &coverIndex{all: all, buckets: make(map[coverKey]bucket, len(all)), members: make([]member, 1, len(all)+1), popularity: map[coverKey]int{}}
 }
 
 // addr returns the set of one of the first two fields.
@@ -90,21 +98,21 @@ func (m *match) keys(f coverField) iter.Seq[coverKey] {
 				}
 			}
 		case fieldMAC:
-			for _, item := range m.mac {
+			for _, item := range m.policy.MAC {
 				if !yield(bytesKey(f, item.Addr[:])) {
 					return
 				}
 			}
 		case fieldFrom:
-			if m.from.local {
+			if m.policy.Local {
 				return
 			}
-			for _, item := range m.from.items {
+			for _, item := range m.policy.From {
 				if item.Not || strings.HasSuffix(item.Name, "*") {
 					return // found as wide
 				}
 			}
-			for _, item := range m.from.items {
+			for _, item := range m.policy.From {
 				if !yield(bytesKey(f, []byte(item.Name))) {
 					return
 				}
@@ -155,7 +163,7 @@ func (m *match) popularityKey(f coverField) (coverKey, bool) {
 // field.
 func (m *match) oneKey(f coverField) (coverKey, bool) {
 	if f == fieldFrom {
-		for _, item := range m.from.items {
+		for _, item := range m.policy.From {
 			if !item.Not {
 				return bytesKey(f, []byte(item.Name)), true
 			}
@@ -200,7 +208,7 @@ func (x *coverIndex) add(i int32) {
 		return
 	}
 	for k := range m.keys(best) {
-		x.buckets[k] = append(x.buckets[k], i)
+		x.enter(k, i)
 		switch {
 		case k.bits >= 100:
 			x.lengths[k.field][1][k.bits-100] = true
@@ -210,10 +218,31 @@ func (x *coverIndex) add(i int32) {
 	}
 }
 
+// enter puts a policy into a bucket.
+func (x *coverIndex) enter(k coverKey, policy int32) {
+	at := int32(len(x.members))
+	x.members = append(x.members, member{policy: policy})
+	b, known := x.buckets[k]
+	if !known {
+		b.first = at
+	} else {
+		x.members[b.last].next = at
+	}
+	b.last = at
+	x.buckets[k] = b
+}
+
 // find returns the first policy that covers policy i, or -1.
 func (x *coverIndex) find(i int32) int32 {
 	m := &x.all[i]
-	best := x.try(m, -1, x.wide)
+	best := int32(-1)
+	for _, c := range x.wide {
+		if covers, over := x.try(m, c, best); covers {
+			best = c // the rest comes after it
+		} else if over {
+			break
+		}
+	}
 	for f := range fieldCount {
 		switch f {
 		case fieldSrc, fieldDst:
@@ -221,25 +250,34 @@ func (x *coverIndex) find(i int32) int32 {
 		default:
 			// One value is enough: who covers the policy has all of them.
 			if k, ok := m.oneKey(f); ok {
-				best = x.try(m, best, x.buckets[k])
+				best = x.bucket(m, best, k)
 			}
 		}
 	}
 	return best
 }
 
-// try returns the first of the candidates that covers m, if it comes before best.
-func (x *coverIndex) try(m *match, best int32, candidates []int32) int32 {
-	for _, c := range candidates {
-		if best >= 0 && c >= best || x.compared > maxComparisons {
-			return best // buckets are in file order
-		}
-		x.compared++
-		if x.all[c].covers(m) {
+// bucket returns the first policy of a bucket that covers m, if it comes before best.
+func (x *coverIndex) bucket(m *match, best int32, k coverKey) int32 {
+	for at := x.buckets[k].first; at != 0; at = x.members[at].next {
+		c := x.members[at].policy
+		if covers, over := x.try(m, c, best); over {
+			return best
+		} else if covers {
 			return c
 		}
 	}
 	return best
+}
+
+// try reports whether a policy covers m. It is over when the policy comes after best, or the search
+// is long.
+func (x *coverIndex) try(m *match, c, best int32) (covers, over bool) {
+	if best >= 0 && c >= best || x.compared > maxComparisons {
+		return false, true
+	}
+	x.compared++
+	return x.all[c].covers(m), false
 }
 
 // around tries the policies indexed by a prefix around a set's first address.
@@ -256,7 +294,7 @@ func (x *coverIndex) around(m *match, best int32, f coverField) int32 {
 	for n := range a.BitLen() + 1 {
 		if x.lengths[f][family][n] {
 			prefix, _ := a.Prefix(n)
-			best = x.try(m, best, x.buckets[prefixKey(f, prefix)])
+			best = x.bucket(m, best, prefixKey(f, prefix))
 		}
 	}
 	return best

@@ -32,7 +32,7 @@ func ParseExpectations(fsys fs.FS, name, display string, keys []string, lists ma
 		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the assertions: %v", reason(err))
 		return nil, p.ds
 	}
-	tree, errs := tomltree.Parse(string(text))
+	tree, errs := tomltree.Parse(text)
 	if p.syntax(errs); len(errs) > 0 {
 		return nil, p.ds
 	}

@@ -117,7 +117,8 @@ func (p *parser) listURL(l *List, u *URLSource) {
 	if p.opts.Fetched == "" || u.URL == "" {
 		return
 	}
-	text, err := readRegular(p.fsys, path.Join(strings.TrimPrefix(p.opts.Fetched, "/"), FetchedName(u.URL)))
+	read, err := readRegular(p.fsys, path.Join(strings.TrimPrefix(p.opts.Fetched, "/"), FetchedName(u.URL)))
+	text := []byte(read)
 	if err != nil || !u.Accepts(text) {
 		return
 	}

@@ -26,7 +26,7 @@ func Forwards(doc *Document) bool {
 		return false
 	}
 	translates := func(u Uplink) bool { return u.NAT.Mode != NATNone || u.NAT6.Mode != NATNone }
-	if slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Forwarded }) || slices.ContainsFunc(doc.Uplinks, translates) {
+	if anyPolicy(doc, func(p *Policy) bool { return p.Forwarded }) || slices.ContainsFunc(doc.Uplinks, translates) {
 		return true
 	}
 	if len(doc.Policies) > 0 {

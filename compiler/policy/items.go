@@ -56,7 +56,7 @@ func (s *section) entries(key string, neg negation, numbers bool) func(yield fun
 
 // addrs reads addresses, prefixes, ranges and @lists.
 func (s *section) addrs(key string, neg negation) []AddrItem {
-	var out []AddrItem
+	out := s.p.addrSlab.take(s.count(key))
 	for e := range s.entries(key, neg, false) {
 		item := AddrItem{Pos: e.pos, Not: e.not}
 		if name, ok := strings.CutPrefix(e.text, "@"); ok {
@@ -82,7 +82,7 @@ func (s *section) addrs(key string, neg negation) []AddrItem {
 
 // numbers reads numbers of a kind.
 func (s *section) numbers(key string, kind *numberKind, neg negation) []NumItem {
-	var out []NumItem
+	out := s.p.numSlab.take(s.count(key))
 	for e := range s.entries(key, neg, true) {
 		low, high, f := kind.parse(e.text)
 		if f != nil {
@@ -96,7 +96,7 @@ func (s *section) numbers(key string, kind *numberKind, neg negation) []NumItem 
 
 // ports reads ports, ranges of ports and service names.
 func (s *section) ports(key string, neg negation) []PortItem {
-	var out []PortItem
+	out := s.p.portSlab.take(s.count(key))
 	for e := range s.entries(key, neg, true) {
 		low, high, f := portKind.parse(e.text)
 		if f != nil {
@@ -279,7 +279,7 @@ func (s *section) checkFamilies(limits []limit, src, dst []AddrItem) families {
 		for _, item := range side.items {
 			if item.List == "" && !item.Not && familyOf(item.Range.From)&left == 0 {
 				s.p.warnf(item.Pos, codeDeadEntry, s.key(side.key), "", "%s: %s %s can never match: the other keys allow only %s",
-					s.label, side.key, item.Range, left)
+					s.title(), side.key, item.Range, left)
 			}
 		}
 	}

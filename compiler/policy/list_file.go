@@ -18,7 +18,7 @@ func (p *parser) listFile(s *section, l *List, draft *listDraft, file string, at
 		s.errorAt(at, codeReadFile, "file", hint, "reading the list from %q: %v", file, reason(err))
 		return
 	}
-	text := strings.TrimPrefix(string(data), "\uFEFF")
+	text := strings.TrimPrefix(data, "\uFEFF")
 	l.Ranges = slices.Grow(l.Ranges, strings.Count(text, "\n")+1)
 	line := 0
 	for raw := range strings.SplitSeq(text, "\n") {
@@ -35,7 +35,7 @@ func (p *parser) listFile(s *section, l *List, draft *listDraft, file string, at
 			if strings.ContainsAny(word, " \t,;") && !strings.Contains(word, "-") {
 				f.hint = "write one entry a line"
 			}
-			p.errorf(pos, f.code, "lists."+l.Name, f.hint, "%s: %s", s.label, f.message)
+			p.errorf(pos, f.code, "lists."+l.Name, f.hint, "%s: %s", s.title(), f.message)
 		}
 	}
 }

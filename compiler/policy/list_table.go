@@ -30,7 +30,7 @@ const sourceHint = `write { file = "..." }, { url = "..." }, { domains = ["..."]
 
 // listTable reads a source that is a table of its own.
 func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltree.Fields) {
-	t := p.section(fields, s.path+"."+l.Name, s.label)
+	t := p.section(fields, s.path+"."+l.Name, s.title())
 	src := Source{Pos: t.pos(), Kind: t.sourceKind()}
 	before, refs := len(l.Ranges), len(draft.refs)
 	switch src.Kind {

@@ -8,19 +8,16 @@ import (
 // match is what a policy selects, in a form in which two policies compare exactly: one covers
 // another if each of its fields contains the other's.
 type match struct {
-	from         fromSet
 	src, dst     *addrSet
 	proto        [4]uint64 // a bit per protocol
 	sport, dport intervals
 	dscp         uint64 // a bit per code point
-	mac          []MACItem
-	uid, gid     intervals
-	marks        []MarkItem
-	cgroups      []ProgramItem
-	units        []ProgramItem
-	icmp         []ICMPItem
-	schedule     []Times
+	// policy has the fields that compare as they are.
+	policy *Policy
 }
+
+// from is where the policy's packets come from.
+func (p *Policy) from() fromSet { return fromSet{p.Local, p.Forwarded, p.From} }
 
 // addrSet is a set of addresses.
 type addrSet struct {
@@ -49,6 +46,8 @@ type matcher struct {
 	// any is the set of all addresses.
 	any *addrSet
 	sig []byte
+	// spans has the ports of all.
+	spans slab[[2]uint32]
 }
 
 func newMatcher(p *parser) *matcher {
@@ -60,19 +59,11 @@ var allProtos = [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
 // policy returns what a policy matches.
 func (m *matcher) policy(pol *Policy) match {
 	out := match{
-		from:     fromSet{pol.Local, pol.Forwarded, pol.From},
-		proto:    protoSet(pol),
-		sport:    portSet(pol.SPort),
-		dport:    portSet(pol.DPort),
-		mac:      pol.MAC,
-		icmp:     pol.ICMP,
-		schedule: pol.Schedule,
-		uid:      numberSet(pol.UID),
-		gid:      numberSet(pol.GID),
-		marks:    pol.Marks,
-		cgroups:  pol.Cgroups,
-		units:    pol.Units,
-		dscp:     codePoints(pol.DSCP),
+		proto:  protoSet(pol),
+		sport:  m.portSet(pol.SPort),
+		dport:  m.portSet(pol.DPort),
+		dscp:   codePoints(pol.DSCP),
+		policy: pol,
 	}
 	fam := m.p.policyVersions(pol)
 	out.src, out.dst = m.addrs(pol.Src, fam), m.addrs(pol.Dst, fam)
@@ -208,11 +199,11 @@ func protoSet(pol *Policy) [4]uint64 {
 func setBit(set *[4]uint64, n uint32) { set[n/64] |= 1 << (n % 64) }
 
 // portSet returns the ports of entries; nil for all.
-func portSet(items []PortItem) intervals {
+func (m *matcher) portSet(items []PortItem) intervals {
 	if len(items) == 0 {
 		return nil
 	}
-	in, out := make(intervals, 0, len(items)), intervals(nil)
+	in, out := intervals(m.spans.take(len(items))), intervals(nil)
 	for _, item := range items {
 		span := [2]uint32{uint32(item.From), uint32(item.To)}
 		if item.Not {
@@ -314,11 +305,18 @@ func (m *match) covers(b *match) bool {
 		}
 	}
 	return b.dscp&^m.dscp == 0 && m.dport.contains(b.dport) && m.sport.contains(b.sport) &&
-		m.src.contains(b.src) && m.dst.contains(b.dst) && m.uid.contains(b.uid) && m.gid.contains(b.gid) && (len(m.marks) == 0 || sameMarks(m.marks, b.marks)) && m.from.contains(&b.from) &&
-		containsAll(m.mac, b.mac, func(x, y MACItem) bool { return x.Addr == y.Addr }) &&
-		containsAll(m.icmp, b.icmp, func(x, y ICMPItem) bool { return x.Family == y.Family && x.Type == y.Type }) &&
-		containsAll(m.cgroups, b.cgroups, withinCgroup) && containsAll(m.units, b.units, samePrograms) &&
-		(len(m.schedule) == 0 || sameTimes(m.schedule, b.schedule))
+		m.src.contains(b.src) && m.dst.contains(b.dst) && m.policy.coversRest(b.policy)
+}
+
+// coversRest is covers for the fields that compare as they are.
+func (p *Policy) coversRest(b *Policy) bool {
+	mine, theirs := p.from(), b.from()
+	return numberSet(p.UID).contains(numberSet(b.UID)) && numberSet(p.GID).contains(numberSet(b.GID)) &&
+		(len(p.Marks) == 0 || sameMarks(p.Marks, b.Marks)) && mine.contains(&theirs) &&
+		containsAll(p.MAC, b.MAC, func(x, y MACItem) bool { return x.Addr == y.Addr }) &&
+		containsAll(p.ICMP, b.ICMP, func(x, y ICMPItem) bool { return x.Family == y.Family && x.Type == y.Type }) &&
+		containsAll(p.Cgroups, b.Cgroups, withinCgroup) && containsAll(p.Units, b.Units, samePrograms) &&
+		(len(p.Schedule) == 0 || sameTimes(p.Schedule, b.Schedule))
 }
 
 // containsAll reports whether a selects all that b selects; an empty one selects everything.

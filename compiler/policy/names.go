@@ -35,11 +35,11 @@ const nameHint = "names have 1 to 32 letters, digits, \"_\", \".\" and \"-\", an
 // objectName reads a section's name, makes it the section's label and checks its form. It
 // returns "" when there is none; a malformed one is returned, so that references find it.
 func (s *section) objectName(kind, example string) (string, Pos) {
-	name, pos := s.required("name", fmt.Sprintf("name = %q", example))
+	name, pos := s.required("name", example)
 	if pos.Line == 0 {
 		return "", pos
 	}
-	s.label = kind + " " + strconv.Quote(name)
+	s.kind, s.name = kind, name
 	if !validName(name) {
 		s.errorAt(pos, codeBadName, "name", nameHint, "%q is no name", name)
 	}

@@ -74,6 +74,9 @@ const (
 // ReturnName is the number of the table that a policy's connections use because of its on-return;
 // empty if it is the target's own. For a policy to an uplink it is what they fall back to.
 func ReturnName(doc *Document, pol *Policy) string {
+	if pol.OnReturn == ReturnUnset {
+		return ""
+	}
 	switch pol.Target.Kind {
 	case ToTable:
 		if t := tableNamed(doc, pol.Target.Name); t != nil {

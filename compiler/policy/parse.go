@@ -61,6 +61,11 @@ type parser struct {
 	lists map[string]*listDraft
 	// defaults is [check], which every uplink's check starts from.
 	defaults Check
+	// These have the entries of policies and rules.
+	addrSlab slab[AddrItem]
+	numSlab  slab[NumItem]
+	portSlab slab[PortItem]
+	nameSlab slab[NameItem]
 	// asked is a stack of the keys that the sections being read understand.
 	asked []string
 }
@@ -73,8 +78,8 @@ func (p *parser) document() {
 		p.errorf(p.wholeFile(), codeReadFile, "", "", "reading the policy: %v", reason(err))
 		return
 	}
-	p.text = string(text)
-	tree, errs := tomltree.Parse(p.text)
+	p.text = text
+	tree, errs := tomltree.Parse(text)
 	if !p.syntax(errs) {
 		return // what follows from a file that is no TOML would only be confusing
 	}

@@ -252,14 +252,14 @@ func (s *section) neverClassified(pol *Policy) {
 		from, to := item.Range.From, item.Range.To
 		if item.List == "" && !item.Not && (from.IsMulticast() && to.IsMulticast() || from.IsLinkLocalUnicast() && to.IsLinkLocalUnicast() || from == allIPv4.To) {
 			s.p.warnf(item.Pos, codeDeadEntry, s.key("dst"), "", "%s: dst %s can never match: multicast, broadcast and link-local destinations are left alone",
-				s.label, item.Range)
+				s.title(), item.Range)
 		}
 	}
 	for _, item := range pol.ICMP {
 		// Router and neighbour discovery, RFC 4861.
 		if item.Family == 6 && item.Type >= 133 && item.Type <= 137 {
 			s.p.warnf(item.Pos, codeDeadEntry, s.key("icmp-type"), "", "%s: ICMPv6 type %d can never match: router and neighbour discovery is left alone",
-				s.label, item.Type)
+				s.title(), item.Type)
 		}
 	}
 }

@@ -107,7 +107,7 @@ func InUnit(unit, path string) bool {
 
 // HasPrograms reports whether a policy depends on control groups.
 func HasPrograms(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return len(p.Cgroups)+len(p.Units) > 0 })
+	return anyPolicy(doc, func(p *Policy) bool { return len(p.Cgroups)+len(p.Units) > 0 })
 }
 
 // PacketCgroup reads the control group of a packet's sender.

@@ -19,9 +19,9 @@ func (s *section) quota(q *Quota) {
 		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "quota", "write "+quotaExample, "quota must be a table, this is %s", describe(&f.Value))
 		return
 	}
-	t := s.p.section(f.Value.Fields, s.key("quota"), s.label+": quota")
+	t := s.p.section(f.Value.Fields, s.key("quota"), s.title()+": quota")
 	q.Pos = t.pos()
-	if text, pos := t.required("bytes", `bytes = "50GB"`); pos.Line != 0 {
+	if text, pos := t.required("bytes", "50GB"); pos.Line != 0 {
 		var err error
 		if q.Bytes, err = ParseSize(text); err != nil {
 			t.fault(pos, "bytes", badValue(SizeHint, "%q is no size: %v", text, err))

@@ -1,11 +1,11 @@
 package policy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 )
 
 // maxFile bounds a policy or list file, in bytes: ten million prefixes fit, an endless device does
@@ -13,35 +13,35 @@ import (
 const maxFile = 256 << 20
 
 // readFile reads a whole file of at most maxFile bytes.
-func readFile(fsys fs.FS, name string) ([]byte, error) {
+func readFile(fsys fs.FS, name string) (string, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer f.Close()
-	var text bytes.Buffer
+	var text strings.Builder // whose text is not copied
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-		text.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
+		text.Grow(int(min(info.Size(), maxFile)))
 	}
-	n, err := text.ReadFrom(io.LimitReader(f, maxFile+1))
+	n, err := io.Copy(&text, io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if n > maxFile {
-		return nil, fmt.Errorf("larger than %d MiB", maxFile>>20)
+		return "", fmt.Errorf("larger than %d MiB", maxFile>>20)
 	}
-	return text.Bytes(), nil
+	return text.String(), nil
 }
 
 // readRegular is readFile for what may not be a pipe or a device, which could keep the reader for
 // ever: not even opening one returns.
-func readRegular(fsys fs.FS, name string) ([]byte, error) {
+func readRegular(fsys fs.FS, name string) (string, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
+		return "", errors.New("not a regular file")
 	}
 	return readFile(fsys, name)
 }

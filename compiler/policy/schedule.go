@@ -33,7 +33,7 @@ type Times struct {
 
 // HasSchedule reports whether a policy depends on the time.
 func HasSchedule(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return len(p.Schedule) > 0 })
+	return anyPolicy(doc, func(p *Policy) bool { return len(p.Schedule) > 0 })
 }
 
 // scheduleHint shows the forms of a schedule.
@@ -148,7 +148,7 @@ func suggestSchedule(name string, have map[string]int) string {
 
 // timesTable reads { days, from, to, timezone }.
 func (s *section) timesTable(key string, n *tomltree.Node) (Times, bool) {
-	t := s.p.section(n.Fields, s.key(key), s.label)
+	t := s.p.section(n.Fields, s.key(key), s.title())
 	if key != "schedule" {
 		t.path = s.path + "." + key
 	} else {

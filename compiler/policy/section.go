@@ -16,13 +16,23 @@ type section struct {
 	fields *tomltree.Fields
 	// path is the table's place in the file, as "uplink"; empty for the top.
 	path string
-	// label names the object in messages, as `uplink "isp1"`.
-	label string
-	base  int // of p.asked
+	// label names the section in messages, as "[pbr]"; an object with a name has kind and name
+	// instead.
+	label      string
+	kind, name string
+	base       int // of p.asked
 }
 
 func (p *parser) section(f *tomltree.Fields, path, label string) *section {
 	return &section{p: p, fields: f, path: path, label: label, base: len(p.asked)}
+}
+
+// title names the section in messages, as `uplink "isp1"`.
+func (s *section) title() string {
+	if s.kind == "" {
+		return s.label
+	}
+	return s.kind + " " + strconv.Quote(s.name)
 }
 
 // pos is the place of the table's header or brace.
@@ -54,7 +64,7 @@ func (s *section) done() {
 	for i := range s.fields.List {
 		if f := &s.fields.List[i]; !f.Used {
 			s.p.errorf(s.p.pos(f.Line, f.Col), codeUnknownKey, s.key(f.Key), suggest(f.Key, s.p.asked[s.base:]),
-				"%s: unknown key %q", s.label, f.Key)
+				"%s: unknown key %q", s.title(), f.Key)
 		}
 	}
 	s.p.asked = s.p.asked[:s.base]
@@ -62,12 +72,12 @@ func (s *section) done() {
 
 // errorAt reports an error of a key's value.
 func (s *section) errorAt(pos Pos, code, key, hint, format string, args ...any) {
-	s.p.errorf(pos, code, s.key(key), hint, "%s: %s", s.label, fmt.Sprintf(format, args...))
+	s.p.errorf(pos, code, s.key(key), hint, "%s: %s", s.title(), fmt.Sprintf(format, args...))
 }
 
 // fault reports what is wrong with a key's value.
 func (s *section) fault(pos Pos, key string, f *fault) {
-	s.p.errorf(pos, f.code, s.key(key), f.hint, "%s: %s: %s", s.label, key, f.message)
+	s.p.errorf(pos, f.code, s.key(key), f.hint, "%s: %s: %s", s.title(), key, f.message)
 }
 
 // wrongType reports a value of the wrong type.
@@ -85,7 +95,11 @@ func (s *section) wrongType(key string, n *tomltree.Node, want string) {
 	s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "%s must be %s, this is %s", key, want, describe(n))
 }
 
+// isNumber reports whether v is a number without a sign.
 func isNumber(v string) bool {
+	if v == "" || v[0] < '0' || v[0] > '9' {
+		return false // without the library's error, which costs more than its answer
+	}
 	_, err := strconv.ParseUint(v, 0, 64)
 	return err == nil
 }
@@ -121,14 +135,16 @@ func (s *section) table(key string) *section {
 // present reports whether the table stands in the file.
 func (s *section) present() bool { return s.fields.Line != 0 }
 
-// tables calls read for each table of an array of tables, or for a single one.
+// tables calls read for each table of an array of tables, or for a single one. The section is good
+// until read returns.
 func (s *section) tables(key string, read func(*section)) {
+	sub, path := &section{}, s.key(key)
 	for n := range s.items(key) {
 		if n.Kind != tomltree.Table {
 			s.wrongType(key, n, "a table")
 			continue
 		}
-		sub := s.p.section(n.Fields, s.key(key), key)
+		*sub = section{p: s.p, fields: n.Fields, path: path, label: key, base: len(s.p.asked)}
 		read(sub)
 		sub.done()
 	}
@@ -197,11 +213,11 @@ func (s *section) str(key string) (string, Pos) {
 	return f.Value.Text, pos
 }
 
-// required is str, and an error when the key is absent.
+// required is str, and an error with an example of a value when the key is absent.
 func (s *section) required(key, example string) (string, Pos) {
 	if s.fields.Get(key) == nil {
 		s.get(key)
-		s.missing(key, example)
+		s.missing(key, fmt.Sprintf("%s = %q", key, example))
 		return "", Pos{}
 	}
 	return s.str(key)

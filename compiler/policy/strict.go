@@ -33,7 +33,7 @@ func StrictVariants(doc *Document) []*Table {
 	used := map[string]bool{}
 	for i := range doc.Balances {
 		b := &doc.Balances[i]
-		strict := slices.ContainsFunc(doc.Policies, func(p Policy) bool {
+		strict := anyPolicy(doc, func(p *Policy) bool {
 			return p.Strict && p.Target.Kind == ToBalance && p.Target.Name == b.Name
 		})
 		for _, m := range b.Members {
@@ -54,17 +54,27 @@ func StrictVariants(doc *Document) []*Table {
 // MakesUnreachable reports whether a policy makes connections unreachable: by its action, or
 // because it is strict and has no uplink.
 func MakesUnreachable(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Strict || p.Target.Kind == ToUnreachable })
+	return anyPolicy(doc, func(p *Policy) bool { return p.Strict || p.Target.Kind == ToUnreachable })
 }
 
 // Drops reports whether a policy drops connections.
 func Drops(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Target.Kind == ToDrop })
+	return anyPolicy(doc, func(p *Policy) bool { return p.Target.Kind == ToDrop })
 }
 
 // Refuses reports whether a policy has an action instead of a target.
 func Refuses(doc *Document) bool {
-	return slices.ContainsFunc(doc.Policies, func(p Policy) bool { return p.Target.Refuses() })
+	return anyPolicy(doc, func(p *Policy) bool { return p.Target.Refuses() })
+}
+
+// anyPolicy reports whether one of the policies is such. They are large: none is copied.
+func anyPolicy(doc *Document, such func(*Policy) bool) bool {
+	for i := range doc.Policies {
+		if such(&doc.Policies[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // uplinksOf returns the uplinks that a member of a balance leads to.

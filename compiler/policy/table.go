@@ -109,13 +109,13 @@ func showDst(p netip.Prefix) string {
 
 // route reads one route of a table.
 func (s *section) route(n *tomltree.Node) Route {
-	t := s.p.section(n.Fields, s.key("routes"), s.label+": route")
+	t := s.p.section(n.Fields, s.key("routes"), s.title()+": route")
 	r := Route{Pos: s.p.nodePos(n), Distance: 1, Weight: 1}
-	name, pos := t.required("uplink", `uplink = "isp1"`)
+	name, pos := t.required("uplink", "isp1")
 	var u *Uplink
 	if i, ok := s.p.uplinks[name]; ok {
 		u, r.Uplink = &s.p.doc.Uplinks[i], name
-		t.label = fmt.Sprintf("%s: route over %q", s.label, name)
+		t.label = fmt.Sprintf("%s: route over %q", s.title(), name)
 	} else if pos.Line != 0 {
 		t.errorAt(pos, codeUnknownName, "uplink", suggestName(name, s.p.uplinkNames(), ""), "there is no uplink %q", name)
 	}

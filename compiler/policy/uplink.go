@@ -38,7 +38,7 @@ func (p *parser) uplink(s *section) {
 
 // uplinkInterface reads an uplink's interface, which is that of no other uplink that is in use.
 func (p *parser) uplinkInterface(s *section, u *Uplink) {
-	u.Interface, u.InterfacePos = s.required("interface", `interface = "eth1"`)
+	u.Interface, u.InterfacePos = s.required("interface", "eth1")
 	if u.InterfacePos.Line == 0 {
 		return
 	}

@@ -21,13 +21,12 @@ type numberKind struct {
 
 // parse reads a number, a name, or a range.
 func (k *numberKind) parse(v string) (low, high uint32, f *fault) {
+	if isNumber(v) {
+		n, f := k.number(v)
+		return n, n, f
+	}
 	if n, ok := k.names[strings.ToLower(v)]; ok {
 		return n, n, nil
-	}
-	if n, f := k.number(v); f == nil {
-		return n, n, nil
-	} else if isNumber(v) {
-		return 0, 0, f
 	}
 	from, to, isRange := strings.Cut(v, "-")
 	if isRange && isNumber(strings.TrimSpace(from)) && isNumber(strings.TrimSpace(to)) {

@@ -22,7 +22,7 @@ func (p *parser) web(s *section) {
 		return
 	}
 	sub := s.table("web")
-	w.Listen, w.Pos = sub.required("listen", `listen = "127.0.0.1:9810"`)
+	w.Listen, w.Pos = sub.required("listen", "127.0.0.1:9810")
 	var pos Pos
 	if w.TokenFile, pos = sub.str("token-file"); pos.Line != 0 && !strings.HasPrefix(w.TokenFile, "/") {
 		sub.errorAt(pos, codeBadValue, "token-file", `write the absolute path, as "/etc/pbr/web.token"`, "token-file %q is no absolute path", w.TokenFile)

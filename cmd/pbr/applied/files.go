@@ -43,8 +43,21 @@ type recorded struct {
 // Read implements fs.File.
 func (f *recorded) Read(b []byte) (int, error) {
 	n, err := f.File.Read(b)
+	if f.text == nil {
+		f.text = make([]byte, 0, f.size())
+	}
 	f.text = append(f.text, b[:n]...)
 	return n, err
+}
+
+// size is how long the file is, as far as that is known.
+func (f *recorded) size() int64 {
+	const most = 1 << 28 // it is believed for memory only
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0
+	}
+	return min(info.Size(), most)
 }
 
 // Close implements fs.File.

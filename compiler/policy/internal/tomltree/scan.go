@@ -28,8 +28,9 @@ type scanner struct {
 	depth int
 	// resume tells that s.i is at a line that looks like the start of the next statement.
 	resume bool
-	root   *Fields
-	table  *Fields // where key = value lines go
+	arena
+	root  *Fields
+	table *Fields // where key = value lines go
 }
 
 // key is one part of a dotted key.

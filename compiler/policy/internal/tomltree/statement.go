@@ -18,15 +18,23 @@ func (s *scanner) statement() (what string, ok bool) {
 	return "value", s.keyValue(s.table)
 }
 
-// header reads [a.b] or [[a.b]] and makes its table the current one.
+// header reads [a.b] or [[a.b]] and makes its table the current one; what follows a broken one
+// goes nowhere.
 func (s *scanner) header() bool {
+	if !s.openHeader() {
+		s.table = &Fields{}
+		return false
+	}
+	return true
+}
+
+func (s *scanner) openHeader() bool {
 	line, col := s.at(s.i)
 	s.i++
 	array := s.peek() == '['
 	if array {
 		s.i++
 	}
-	s.table = &Fields{} // what follows a broken header goes nowhere
 	if !s.keyPath() {
 		return false
 	}
@@ -50,30 +58,31 @@ func (s *scanner) open(line, col int32, array bool) {
 	for _, k := range s.path[:len(s.path)-1] {
 		f := at.Get(k.name)
 		if f == nil {
-			sub := &Fields{Line: line, Col: col}
-			f = at.add(Field{Key: k.name, Line: k.line, Col: k.col, Value: Node{Kind: Table, Line: line, Col: col, Fields: sub}})
+			sub := s.arena.table(Fields{Line: line, Col: col})
+			f = at.add(&s.arena, Field{Key: k.name, Line: k.line, Col: k.col, Value: Node{Kind: Table, Line: line, Col: col, Fields: sub}})
 		}
 		if at = s.into(at, f); at == nil {
 			s.duplicate(k, "%q is a value and cannot hold a table", k.name)
+			s.table = &Fields{}
 			return
 		}
 	}
 	k := s.path[len(s.path)-1]
 	f := at.Get(k.name)
-	sub := &Fields{Line: line, Col: col, origin: explicit}
+	sub := s.arena.table(Fields{Line: line, Col: col, origin: explicit})
 	node := Node{Kind: Table, Line: line, Col: col, Fields: sub}
 	switch {
 	case f == nil && array:
-		at.add(Field{Key: k.name, Line: k.line, Col: k.col,
-			Value: Node{Kind: Array, Line: line, Col: col, Items: &[]Node{node}}})
+		at.add(&s.arena, Field{Key: k.name, Line: k.line, Col: k.col,
+			Value: Node{Kind: Array, Line: line, Col: col, Items: s.array(node)}})
 		if at.arrays == nil {
 			at.arrays = map[string]bool{}
 		}
 		at.arrays[k.name] = true
 	case f == nil:
-		at.add(Field{Key: k.name, Line: k.line, Col: k.col, Value: node})
+		at.add(&s.arena, Field{Key: k.name, Line: k.line, Col: k.col, Value: node})
 	case array && at.arrays[k.name]:
-		*f.Value.Items = append(*f.Value.Items, node)
+		*f.Value.Items = s.appended(*f.Value.Items, node)
 	case !array && f.Value.Kind == Table && f.Value.Fields.origin == implied:
 		sub = f.Value.Fields
 		sub.Line, sub.Col, sub.origin = line, col, explicit
@@ -166,7 +175,7 @@ func (s *scanner) keyValue(table *Fields) bool {
 		s.duplicate(last, "%q is set twice, first at line %d", last.name, f.Line)
 		return true
 	}
-	table.add(Field{Key: last.name, Line: last.line, Col: last.col, Value: value})
+	table.add(&s.arena, Field{Key: last.name, Line: last.line, Col: last.col, Value: value})
 	return true
 }
 
@@ -175,8 +184,8 @@ func (s *scanner) descend(table *Fields) (*Fields, bool) {
 	for _, k := range s.path[:len(s.path)-1] {
 		f := table.Get(k.name)
 		if f == nil {
-			sub := &Fields{Line: k.line, Col: k.col, origin: dotted}
-			table.add(Field{Key: k.name, Line: k.line, Col: k.col,
+			sub := s.arena.table(Fields{Line: k.line, Col: k.col, origin: dotted})
+			table.add(&s.arena, Field{Key: k.name, Line: k.line, Col: k.col,
 				Value: Node{Kind: Table, Line: k.line, Col: k.col, Fields: sub}})
 			table = sub
 			continue

@@ -118,9 +118,9 @@ func (f *Fields) Get(key string) *Field {
 }
 
 // add appends a field that is not there yet.
-func (f *Fields) add(field Field) *Field {
-	if f.List == nil {
-		f.List = make([]Field, 0, 6)
+func (f *Fields) add(m *arena, field Field) *Field {
+	if len(f.List) == cap(f.List) {
+		f.List = m.more(f.List)
 	}
 	f.List = append(f.List, field)
 	switch n := len(f.List); {

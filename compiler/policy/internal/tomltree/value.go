@@ -26,13 +26,13 @@ func (s *scanner) value() (Node, bool) {
 	case c == '[':
 		n.Kind = Array
 		if ok = s.enter(); ok {
-			n.Items, ok = s.array()
+			n.Items, ok = s.readArray()
 			s.depth--
 		}
 	case c == '{':
 		n.Kind = Table
 		if ok = s.enter(); ok {
-			n.Fields = &Fields{Line: line, Col: col, origin: inline}
+			n.Fields = s.arena.table(Fields{Line: line, Col: col, origin: inline})
 			ok = s.inlineTable(n.Fields)
 			s.depth--
 		}
@@ -51,8 +51,8 @@ func (s *scanner) enter() bool {
 	return true
 }
 
-// array reads [a, b]. Elements gather on a shared stack, so that each array is allocated once.
-func (s *scanner) array() (*[]Node, bool) {
+// readArray reads [a, b]. Elements gather on a shared stack, so that each array is allocated once.
+func (s *scanner) readArray() (*[]Node, bool) {
 	start, base := s.i, len(s.stack)
 	s.i++
 	for {
@@ -82,9 +82,9 @@ func (s *scanner) array() (*[]Node, bool) {
 		}
 	}
 	s.i++
-	items := slices.Clone(s.stack[base:])
+	items := s.array(s.stack[base:]...)
 	s.stack = s.stack[:base]
-	return &items, true
+	return items, true
 }
 
 // inlineTable reads { a = 1, b = 2 }.
