@@ -41,6 +41,18 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 		return nil, err
 	}
 	defer unlock()
+	if r := k.unchanged(want); r != nil {
+		return r, nil
+	}
+	r, err := k.compareAndSend(ctx, want, lenient)
+	if err == nil {
+		k.noteHeld(want, r.Held)
+	}
+	return r, err
+}
+
+// compareAndSend does the work of apply, under the lock.
+func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bool) (*Report, error) {
 	j, err := readJournal(k.path(journalFile))
 	if err != nil {
 		return nil, err
@@ -72,6 +84,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 			k.saveSnapshot(have.nft)
 		}
 		k.remember(want, a.owned, have.nft, true)
+		a.end = have
 		return a.report, a.finish()
 	}
 	if err := a.writeJournal(next); err != nil && j.needs(next) {
@@ -169,7 +182,11 @@ func (a *application) finish() error {
 		next = a.journal.inForce(a.owned) // -- the journal keeps what remains to be changed
 	}
 	next.Unadopted = a.unadopted
-	return a.writeJournal(next)
+	err := a.writeJournal(next)
+	if err == nil && a.end != nil {
+		a.report.Held = a.Kernel.held(a.want, a.end)
+	}
+	return err
 }
 
 func (a *application) journalInForce() error { return a.writeJournal(a.journal.inForce(a.owned)) }
@@ -211,6 +228,8 @@ type application struct {
 	unadopted bool
 	// start is the state before the apply, for rollBack.
 	start *live
+	// end is the state in which nothing differed any more.
+	end *live
 	// lost describes changes to connections that cannot be rolled back.
 	lost []error
 	// live is the ruleset after the last transaction.
@@ -233,6 +252,7 @@ func (a *application) converge(have *live) error {
 		if changes.Empty() && len(unset) == 0 {
 			a.saveSnapshot(have.nft)
 			a.remember(a.want, a.owned, have.nft, true)
+			a.end = have
 			return nil
 		}
 		if round == rounds {

@@ -45,6 +45,11 @@ func (k *Kernel) noteClock(p *plan.Plan) error {
 	if !slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool { return s.Type == plan.TypeTime }) {
 		return nil
 	}
+	return k.NoteClock()
+}
+
+// NoteClock notes that a plan with schedules is in force now.
+func (k *Kernel) NoteClock() error {
 	now, behind := k.Clock()
 	if behind {
 		return nil

@@ -102,7 +102,7 @@ func (k *Kernel) flushMarks(r *Report, j *journal) {
 // left half written.
 func (k *Kernel) removeState() error {
 	var errs []error
-	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile, ledgerFile} {
+	for _, name := range []string{journalFile, previousFile, snapshotFile, pendingFile, guardFile, ledgerFile, InSyncFile} {
 		for _, suffix := range []string{"", state.TempSuffix} {
 			if err := os.Remove(k.path(name + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)

@@ -42,6 +42,9 @@ type Report struct {
 	Adopted, Flushed int
 	// Warnings are failures that do not make the result wrong.
 	Warnings []string
+	// Held is what to look at to find later that nothing has changed; nil where that cannot be told
+	// so.
+	Held *Held
 }
 
 // Empty reports whether nothing had to be done.

@@ -46,6 +46,9 @@ type Kernel struct {
 	cgroups cgroup.Watch
 	// learning is the state of reading DNS answers.
 	learning learning
+	// compareAll has everything compared; compared is when that was done last.
+	compareAll bool
+	compared   time.Time
 	// step is called before each step of Apply and Flush with its description; tests stop the
 	// process there.
 	step func(what string)

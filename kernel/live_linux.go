@@ -20,30 +20,22 @@ type live struct {
 	last *plan.Ruleset
 	// sysctls are the live values of the settings that the journal has.
 	sysctls map[string]string
+	// look is where all of that was looked for.
+	look Look
 }
 
 // Live reads everything that is pbr's into a plan, with want's mask and priority: want's priorities
 // and tables, the tables of the journal, and everything with plan.Protocol.
 func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
-	if err := mayAdminister(); err != nil {
-		return nil, err
-	}
-	j, err := readJournal(k.path(journalFile))
-	if err != nil {
-		return nil, err
-	}
-	l, err := k.read(want, j, nil)
-	if err != nil {
-		return nil, err
-	}
-	return l.plan, nil
+	have, _, err := k.LiveHeld(want)
+	return have, err
 }
 
 // read is Live; it reuses before's ruleset if nothing in nftables changed since.
 func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
-	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}}
+	l := &live{plan: &plan.Plan{Mask: want.Mask, BasePriority: want.BasePriority}, sysctls: map[string]string{}, look: lookFor(want, j)}
 	var err error
-	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{want.BasePriority}, append(claimsOf(want).Tables, j.tables()...)); err != nil {
+	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{l.look.Base}, l.look.Tables); err != nil {
 		return nil, err
 	}
 	if l.nft, l.last, l.known, err = k.readRuleset(&want.Ruleset, before); err != nil {

@@ -44,6 +44,15 @@ func (k *Kernel) HostFacts(plan.Needs) (plan.Machine, error) { return plan.Machi
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
 
+// LiveHeld fails.
+func (k *Kernel) LiveHeld(*plan.Plan) (*plan.Plan, *Held, error) { return nil, nil, errLinux }
+
+// HeldNow fails.
+func (k *Kernel) HeldNow(Look) (*Held, error) { return nil, errLinux }
+
+// CompareAll does nothing.
+func (k *Kernel) CompareAll() {}
+
 // Surroundings fails.
 func (k *Kernel) Surroundings(*plan.Plan) (*walk.Facts, error) { return nil, errLinux }
 

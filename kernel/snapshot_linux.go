@@ -3,6 +3,7 @@ package kernel
 import (
 	"cmp"
 	"os"
+	"time"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/nft"
@@ -15,14 +16,19 @@ const snapshotFile = "ruleset.snapshot"
 // readRuleset reads the table, or reuses before or the snapshot if nothing in nftables changed
 // since. last is their ruleset; known means that it is still valid.
 func (k *Kernel) readRuleset(want *plan.Ruleset, before *nft.Live) (l *nft.Live, last *plan.Ruleset, known bool, err error) {
+	full := k.full()
+	if full {
+		k.compareAll, k.compared = false, time.Now()
+	}
 	if before != nil {
 		last = &before.Ruleset
-		known = !before.Traced && k.nft.Unchanged(before)
+		known = !full && !before.Traced && k.nft.Unchanged(before)
 		l = before
 	} else if b, err := os.ReadFile(k.path(snapshotFile)); err == nil {
 		if l, known = k.nft.Load(b, want); l != nil {
 			last = &l.Ruleset
 		}
+		known = known && !full
 	}
 	if known {
 		l, err = k.nft.Refresh(l)

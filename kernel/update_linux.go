@@ -15,6 +15,10 @@ type appliedState struct {
 	nft   *nft.Live
 	// saved means that the snapshot on disk has the ruleset.
 	saved bool
+	// held is what to look at to find that nothing has changed since an Apply of the plan of; nil
+	// if that is not known.
+	held *Held
+	of   *plan.Plan
 }
 
 // remember records what the kernel holds now.

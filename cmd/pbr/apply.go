@@ -37,7 +37,7 @@ func (c command) applyCommand() *cli.Command {
 			&cli.BoolFlag{Name: "reload", Usage: "as a service's reload: read the file anew that is in force; one that was rejected is refused"},
 			&cli.BoolFlag{Name: "boot", Usage: "as a service's start: in the place of a file that was rejected the policy is applied that was kept last"},
 			&cli.BoolFlag{Name: "again", Usage: "as a hook of the network's manager: apply what is in force again, without edits of its file; nothing to do while pbr watch runs"},
-			lockWaitFlag(), jsonFlag(),
+			fullFlag(), lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,
 	}
@@ -50,10 +50,14 @@ type applyOptions struct {
 	// wait is how long to wait for what is missing.
 	wait                time.Duration
 	reload, boot, again bool
+	// full has everything compared.
+	full bool
 	// read is the policy that was read for it; nil until then, and if it is broken.
 	read *policyFile
 	// dnsmasq tells that what dnsmasq is to know changes with it.
 	dnsmasq bool
+	// found is what it left in sync; nil if that is not known.
+	found *found
 }
 
 func (c command) runApply(ctx *cli.Context) error {
@@ -68,6 +72,9 @@ func (c command) runApply(ctx *cli.Context) error {
 		return c.dryRun(ctx)
 	}
 	return withKernel(func(k *kernel.Kernel) error {
+		if o.full {
+			k.CompareAll()
+		}
 		switch {
 		case o.again:
 			return c.applyAgain(ctx, k, o)
@@ -93,6 +100,7 @@ func (c command) reportApplied(ctx *cli.Context, done *daemon.Applied, err error
 
 func applyOptionsOf(ctx *cli.Context) (o *applyOptions, err error) {
 	o = &applyOptions{}
+	o.full = ctx.Bool(fullName)
 	o.reload, o.boot, o.again, o.wait = ctx.Bool("reload"), ctx.Bool("boot"), ctx.Bool("again"), ctx.Duration("wait")
 	if o.confirm, err = confirmTime(ctx); err != nil {
 		return o, err
@@ -132,7 +140,7 @@ func confirmTime(ctx *cli.Context) (time.Duration, error) {
 
 // dryRun is diff, without its exit status.
 func (c command) dryRun(ctx *cli.Context) error {
-	err := c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error { return c.diff(ctx, f, k) })
+	err := c.compareWithLive(ctx)
 	if differs := exitCode(exitDiffers); errors.Is(err, differs) {
 		return nil
 	}
@@ -150,11 +158,16 @@ func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) 
 	}()
 	for {
 		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
-			done, err = c.applyAlone(stop, ctx, k, o)
+			if done = c.nothingToDo(ctx, k, o, false); done == nil {
+				done, err = c.applyAlone(stop, ctx, k, o)
+			}
 			return err
 		})
 		if !errors.Is(err, errWatch) {
 			return done, err
+		}
+		if done = c.nothingToDo(ctx, k, o, true); done != nil {
+			return done, nil
 		}
 		if done, err = c.handOver(ctx, k, o); !errors.Is(err, daemon.ErrNotRunning) {
 			return done, err
@@ -166,18 +179,24 @@ func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) 
 func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*daemon.Applied, error) {
 	waiting := time.AfterFunc(lockSilence, func() { fmt.Fprintf(c.stderr, "pbr: %v; waiting for it to end\n", daemon.ErrBusy) })
 	defer waiting.Stop()
-	return daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
+	done, err := daemon.HandOver(k.Dir(), ctx.Duration(lockWaitName), func() (*daemon.Handed, error) {
 		waiting.Stop()
 		f, err := c.readForApply(ctx, k, o)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := c.compileLive(f, k); err != nil {
+		now, want, err := c.compileNow(f, k)
+		if err != nil {
 			return nil, err
 		}
+		o.found = &found{file: f, now: now, want: want}
 		text, err := json.Marshal(f.text)
-		return &daemon.Handed{Policy: text, Confirm: o.confirm}, err
+		return &daemon.Handed{Policy: text, Confirm: o.confirm, Full: o.full}, err
 	})
+	if err == nil {
+		c.noteHanded(k, o, done)
+	}
+	return done, err
 }
 
 // readForApply reads the policy that is to be applied, and reports what is wrong with it.
@@ -265,9 +284,9 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 		return nil, err
 	}
 	if o.confirm > 0 {
-		return c.applyUntilConfirmed(stop, k, f, now, want, o.confirm)
+		return c.applyUntilConfirmed(stop, k, o, f, now, want)
 	}
-	done, err := c.applyPlan(stop, k, f, now, want)
+	done, err := c.applyPlan(stop, k, o, f, now, want)
 	if err == nil {
 		c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
 	}
@@ -279,31 +298,40 @@ const applyPatience = 10 * time.Second
 
 // applyPlan applies want, f's plan for a situation, and goes again where the machine changes on the
 // way.
-func (c command) applyPlan(stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan) (*daemon.Applied, error) {
+func (c command) applyPlan(
+	stop context.Context, k *kernel.Kernel, o *applyOptions, f *policyFile, now *situation, want *plan.Plan,
+) (*daemon.Applied, error) {
 	done := &daemon.Applied{}
+	var later *situation
+	var held *kernel.Held
 	quiet := c.quietly() // what there is to say was said
 	again := daemon.Convergence{
 		HostFacts: func() (plan.Machine, error) { return k.HostFacts(compiler.Needs(f.doc)) },
 		Compile: func(m plan.Machine) (*plan.Plan, error) {
-			now, err := quiet.situationOf(f.doc, k, m)
-			if err != nil {
+			var err error
+			if later, err = quiet.situationOf(f.doc, k, m); err != nil {
 				return nil, err
 			}
-			return quiet.compile(f, m, now.down())
+			return quiet.compile(f, m, later.down())
 		},
 		Apply: func(p *plan.Plan) error {
 			report, err := k.Apply(stop, p)
 			if err == nil {
 				done.Changed, done.Changes = append(done.Changed, changedLines(report)...), append(done.Changes, changedObjects(report, p)...)
 				done.Warnings, done.Waiting = append(done.Warnings, report.Warnings...), p.Waiting
+				held = report.Held
 			}
 			return err
 		},
 		Transient: func(err error) bool { return kernel.Interrupted(err) || kernel.Moved(err) },
 		Patience:  applyPatience,
 	}
-	if _, _, err := again.Run(stop, now.host, want); err != nil {
+	host, want, err := again.Run(stop, now.host, want)
+	if err != nil {
 		return nil, err
+	}
+	if its := situationFor(host, now, later); its != nil && len(done.Warnings) == 0 {
+		o.found = &found{file: f, now: its, want: want, held: held}
 	}
 	c.warnOf("noting which lists persist", notePersistence(f.doc, k))
 	return done, nil

@@ -133,13 +133,13 @@ func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 // is started first: should this one die half-way, all of it is undone too. An undo that waits is
 // given up only where nothing was changed.
 func (c command) applyUntilConfirmed(
-	stop context.Context, k *kernel.Kernel, f *policyFile, now *situation, want *plan.Plan, wait time.Duration,
+	stop context.Context, k *kernel.Kernel, o *applyOptions, f *policyFile, now *situation, want *plan.Plan,
 ) (*daemon.Applied, error) {
 	s := applied.Open(k.Dir())
 	if err := s.BeginTrial(f.text); err != nil {
 		return nil, err
 	}
-	pending, guard, err := k.SetPending(want, wait)
+	pending, guard, err := k.SetPending(want, o.confirm)
 	if err == nil {
 		_, err = startRevert(pending, guard)
 	}
@@ -147,7 +147,7 @@ func (c command) applyUntilConfirmed(
 		return nil, errors.Join(err, k.ClearPending(), s.EndTrial())
 	}
 	until := time.Now().Add(pending.Left)
-	done, err := c.applyPlan(stop, k, f, now, want)
+	done, err := c.applyPlan(stop, k, o, f, now, want)
 	if err != nil {
 		dropped, dropErr := k.DropPending(want)
 		if dropped {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/cmd/pbr/insync"
 	"pbr/compiler/plan"
 	"pbr/kernel"
 	"pbr/render"
@@ -18,7 +20,7 @@ func (c command) diffCommand() *cli.Command {
 		ArgsUsage: " ",
 		Description: "Lines with - are live and not planned, lines with + are planned and not live; what others changed in pbr's\n" +
 			"objects shows too. Exit status 0 when nothing differs, 2 when something does, 1 on an error.",
-		Flags:  []cli.Flag{jsonFlag()},
+		Flags:  []cli.Flag{fullFlag(), jsonFlag()},
 		Action: c.runDiff,
 	}
 }
@@ -34,34 +36,65 @@ func (c command) runDiff(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error { return c.diff(ctx, f, k) })
+	return c.compareWithLive(ctx)
+}
+
+// compareWithLive is diff, unless everything is as it was when nothing differed.
+func (c command) compareWithLive(ctx *cli.Context) error {
+	if k, err := kernel.Open(kernel.DefaultStateDir); err == nil {
+		defer k.Close()
+		if r := inSyncStill(ctx, k); r != nil {
+			return c.printNoDiff(ctx, k, r)
+		}
+	}
+	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+		if ctx.Bool(fullName) {
+			k.CompareAll()
+		}
+		return c.diff(ctx, f, k)
+	})
+}
+
+// printNoDiff prints what diff does where nothing differs.
+func (c command) printNoDiff(ctx *cli.Context, k *kernel.Kernel, r *insync.Record) error {
+	if err := errors.Join(c.report(reread(r), r.Parsed), c.reportPending(k)); err != nil {
+		return err
+	}
+	none := &plan.Plan{Waiting: r.Waiting}
+	return c.printDiff(ctx, none, none, &plan.Changes{})
 }
 
 func (c command) diff(ctx *cli.Context, f *policyFile, k *kernel.Kernel) error {
-	want, err := c.compileLive(f, k)
+	now, want, err := c.compileNow(f, k)
 	if err != nil {
 		return err
 	}
 	if err := c.reportPending(k); err != nil {
 		return err
 	}
-	have, err := k.Live(want)
+	have, held, err := k.LiveHeld(want)
 	if err != nil {
 		return err
 	}
 	changes := plan.Diff(have, want)
-	if ctx.Bool("json") {
-		err = c.printDiffJSON(have, want, changes)
-	} else {
-		err = render.Diff(c.stdout, have, want, changes, colour(c.stdout))
-	}
-	if err != nil {
+	if err := c.printDiff(ctx, have, want, changes); err != nil {
 		return err
 	}
 	if !changes.Empty() {
 		return exitCode(exitDiffers)
 	}
+	if r := (&found{file: f, now: now, want: want, held: held}).record(); r != nil {
+		r.Keep(recordFile(k))
+	}
 	return nil
+}
+
+// printDiff prints a difference.
+func (c command) printDiff(ctx *cli.Context, have, want *plan.Plan, changes *plan.Changes) error {
+	if ctx.Bool("json") {
+		return c.printDiffJSON(have, want, changes)
+	}
+	return render.Diff(c.stdout, have, want, changes, colour(c.stdout))
 }
 
 func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) error {

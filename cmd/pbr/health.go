@@ -27,8 +27,10 @@ type situation struct {
 	host plan.Machine
 	// watch is the report of the watch that runs; nil when none does.
 	watch *daemon.Report
-	// left is what counts of what the last one left, while none runs.
-	left daemon.LastHealth
+	// left is what counts of what the last one left, while none runs; unread tells that it cannot be
+	// read.
+	left   daemon.LastHealth
+	unread bool
 }
 
 // down has the uplinks that are not to be used.
@@ -59,7 +61,7 @@ func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.M
 	if err != nil {
 		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err) // what it said can be said again, and must not be in the way
 	}
-	return &situation{host: host, left: left}, nil
+	return &situation{host: host, left: left, unread: err != nil}, nil
 }
 
 // reportLastHealth says which uplinks are not used for a reason that is not to be seen in policy and

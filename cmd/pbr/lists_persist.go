@@ -12,12 +12,22 @@ import (
 // notePersistence notes, of a policy that came into force, which lists keep their members over a
 // restart of the machine.
 func notePersistence(doc *policy.Document, k *kernel.Kernel) error {
+	return persist(persistentLists(doc), k)
+}
+
+// persistentLists are the lists that pbr lists add fills, and whether each keeps its members.
+func persistentLists(doc *policy.Document) map[string]bool {
 	persist := map[string]bool{}
 	for i := range doc.Lists {
 		if d := doc.Lists[i].Dynamic(); d != nil {
 			persist[doc.Lists[i].Name] = d.Persist
 		}
 	}
+	return persist
+}
+
+// persist notes it.
+func persist(persist map[string]bool, k *kernel.Kernel) error {
 	if len(persist) == 0 {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (c command) takeFetchedAlone(stop context.Context, k *kernel.Kernel) error 
 	if err != nil {
 		return err
 	}
-	_, err = c.applyPlan(stop, k, f, now, want)
+	_, err = c.applyPlan(stop, k, &applyOptions{}, f, now, want)
 	return err
 }
 
@@ -183,4 +184,9 @@ func (c command) reportUnfetched(doc *policy.Document) {
 			fmt.Fprintf(c.stderr, "pbr: note: list %s: %s was not fetched yet: pbr lists update %s, or a running pbr watch, fetches it\n", s.List, s.URL.URL, s.List)
 		}
 	}
+}
+
+// unfetched reports whether a list lacks what its URL has.
+func unfetched(doc *policy.Document) bool {
+	return slices.ContainsFunc(sources.Of(doc), func(s sources.Source) bool { return !s.URL.Fetched })
 }

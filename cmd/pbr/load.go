@@ -97,14 +97,8 @@ func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kerne
 	return withKernel(func(k *kernel.Kernel) error { return do(f, k) })
 }
 
-// compileLive compiles the policy for this machine as it is now, and the uplinks as a running watch
-// has them, or the last one left them.
-func (c command) compileLive(f *policyFile, k *kernel.Kernel) (*plan.Plan, error) {
-	_, want, err := c.compileNow(f, k)
-	return want, err
-}
-
-// compileNow is compileLive, with what the plan was compiled for.
+// compileNow compiles the policy for this machine as it is now, and the uplinks as a running watch
+// has them, or the last one left them. It returns that, too.
 func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.Plan, error) {
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {

@@ -27,7 +27,17 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	s := &doctor.Subject{File: o.read.display}
 	s.TakeCompiled(o.read.compiled(), host, nil)
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
-	findings := doctor.Quick(s, k.QuickFacts(s.SysctlPaths(host), failed), !watched)
+	settings := s.SysctlPaths(host)
+	seen := k.QuickFacts(settings, failed)
+	findings := doctor.Quick(s, seen, !watched)
+	c.printQuick(findings)
+	if !failed {
+		noteApplied(k, o, settings, seen, findings, watched)
+	}
+}
+
+// printQuick prints the first findings.
+func (c command) printQuick(findings []doctor.Finding) {
 	for _, f := range findings[:min(len(findings), quickShown)] {
 		fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %s: %s: %s - %s", quickLevels[f.Level], f.Subject, f.Text, f.Do)))
 	}

@@ -57,7 +57,7 @@ func (c command) goBack(stop context.Context, k *kernel.Kernel, s applied.Store)
 	now, want, err := c.compileNow(before, k)
 	var done *daemon.Applied
 	if err == nil {
-		done, err = c.applyPlan(stop, k, before, now, want)
+		done, err = c.applyPlan(stop, k, &applyOptions{}, before, now, want)
 	}
 	if err == nil {
 		return done, k.ClearPending()

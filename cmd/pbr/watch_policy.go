@@ -241,6 +241,12 @@ func (p *policies) Parse(handed json.RawMessage) (*policy.Document, error) {
 	return p.valid(loadAgain(text))
 }
 
+// Is implements daemon.Trials.
+func (p *policies) Is(doc *policy.Document, id daemon.PolicyID) bool {
+	text := p.text(doc)
+	return text != nil && id == daemon.PolicyID{Name: text.Name, Path: text.Path, Hash: text.Hash}
+}
+
 // Begin implements daemon.Trials.
 func (p *policies) Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (time.Duration, error) {
 	if err := p.store.BeginTrial(p.text(doc)); err != nil {

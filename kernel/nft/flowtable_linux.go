@@ -101,6 +101,15 @@ func decodeFlowtable(raw []byte) plan.Flowtable {
 	return f
 }
 
+// Flowtables returns those of the table, sorted by name.
+func (c *Conn) Flowtables() ([]plan.Flowtable, error) {
+	list, err := c.flowtables()
+	if err != nil {
+		return nil, fmt.Errorf("listing flowtables: %w", err)
+	}
+	return list, nil
+}
+
 func (c *Conn) flowtables() ([]plan.Flowtable, error) {
 	var list []plan.Flowtable
 	err := c.dump(unix.NFT_MSG_GETFLOWTABLE, familyInet, inTable(), func(raw []byte) error {
@@ -131,8 +140,8 @@ func (c *Conn) Refresh(l *Live) (*Live, error) {
 	}
 	now := *l
 	var err error
-	if now.Ruleset.Flowtables, err = c.flowtables(); err != nil {
-		return nil, fmt.Errorf("listing flowtables: %w", err)
+	if now.Ruleset.Flowtables, err = c.Flowtables(); err != nil {
+		return nil, err
 	}
 	return &now, nil
 }

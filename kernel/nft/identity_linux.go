@@ -24,3 +24,7 @@ func (s *socket) identity() string {
 	}
 	return fmt.Sprintf("%s/%d", strings.TrimSpace(string(boot)), cookie)
 }
+
+// Identity names the network namespace among all of all boots; it is empty where the kernel cannot
+// tell.
+func (c *Conn) Identity() string { return c.identity() }

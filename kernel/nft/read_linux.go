@@ -71,6 +71,18 @@ func (c *Conn) Unchanged(live *Live) bool {
 	return true
 }
 
+// Since returns the generation, or an earlier one if nothing but members of living sets, by pbr,
+// changed since that.
+func (c *Conn) Since(earlier uint32) (uint32, error) {
+	s := c.Ledger.hold()
+	defer s.release()
+	now, err := c.Generation()
+	if err == nil && s.covers(earlier, now) {
+		return earlier, nil
+	}
+	return now, err
+}
+
 func (c *Conn) readOnce(r reader) (*Live, error) {
 	before, err := c.Generation()
 	if err != nil {

@@ -9,11 +9,13 @@ import (
 	"time"
 )
 
-// recorder opens files of a file system rooted at "/", and keeps what is read of them by absolute
-// name; but for those in the directory of fetched texts, which change by themselves.
+// recorder opens files of a file system rooted at "/". It keeps what is read of them by absolute
+// name, but for those in the directory of fetched texts, which change by themselves; and of all
+// that it is asked for, the sum.
 type recorder struct {
 	fs.FS
 	files   map[string][]byte
+	sums    map[string]string
 	fetched string
 }
 
@@ -21,24 +23,31 @@ type recorder struct {
 func (r recorder) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil {
+		r.sums["/"+name] = ""
 		return nil, err
 	}
-	if isFetched(r.fetched, name) {
-		return f, nil
-	}
-	return &recorded{File: f, files: r.files, name: "/" + name}, nil
+	return &recorded{File: f, recorder: r, name: name}, nil
 }
 
 // Stat implements fs.StatFS: what may not be opened can be looked at.
-func (r recorder) Stat(name string) (fs.FileInfo, error) { return fs.Stat(r.FS, name) }
+func (r recorder) Stat(name string) (fs.FileInfo, error) {
+	info, err := fs.Stat(r.FS, name)
+	if err != nil || !info.Mode().IsRegular() {
+		r.sums["/"+name] = ""
+	}
+	return info, err
+}
 
 // recorded is a file that is being read.
 type recorded struct {
 	fs.File
-	files map[string][]byte
-	name  string
-	text  []byte
+	recorder
+	name string
+	text []byte
 }
+
+// Stat implements fs.File.
+func (f *recorded) Stat() (fs.FileInfo, error) { return f.File.Stat() }
 
 // Read implements fs.File.
 func (f *recorded) Read(b []byte) (int, error) {
@@ -62,7 +71,10 @@ func (f *recorded) size() int64 {
 
 // Close implements fs.File.
 func (f *recorded) Close() error {
-	f.files[f.name] = f.text
+	f.sums["/"+f.name] = sumOf(f.text)
+	if !isFetched(f.fetched, f.name) {
+		f.files["/"+f.name] = f.text
+	}
 	return f.File.Close()
 }
 

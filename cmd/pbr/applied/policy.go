@@ -39,6 +39,9 @@ type Policy struct {
 	// main is the absolute name of the policy itself in files, which has the others' texts too.
 	main  string
 	files map[string][]byte
+	// sums are those of all that was looked at for it; nil for one that was not read from its
+	// files.
+	sums map[string]string
 }
 
 // Read reads and parses a policy file; name is what users know it by. The error is for one that
@@ -48,7 +51,7 @@ func Read(file, name string, options policy.Options) (*Policy, *policy.Document,
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("policy file %s: %w", name, err)
 	}
-	p := &Policy{Name: name, Path: path, main: path, files: map[string][]byte{}}
+	p := &Policy{Name: name, Path: path, main: path, files: map[string][]byte{}, sums: map[string]string{}}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -60,9 +63,21 @@ func Read(file, name string, options policy.Options) (*Policy, *policy.Document,
 	case !info.Mode().IsRegular():
 		p.Path = ""
 	}
-	doc, ds := policy.ParseWith(recorder{os.DirFS("/"), p.files, options.Fetched}, strings.TrimPrefix(path, "/"), name, options)
+	doc, ds := policy.ParseWith(recorder{os.DirFS("/"), p.files, p.sums, options.Fetched}, strings.TrimPrefix(path, "/"), name, options)
 	p.Hash = p.hash()
 	return p, doc, ds, nil
+}
+
+// Seen lists the files that were looked at for it, by name; none for a policy that cannot be read
+// again.
+func (p *Policy) Seen() (all []Seen) {
+	if p.Path == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.sums)) {
+		all = append(all, Seen{name, p.sums[name]})
+	}
+	return all
 }
 
 // Lists are the absolute names of the list files that were read.
@@ -79,7 +94,7 @@ func (p *Policy) Lists() (names []string) {
 // read again.
 func (p *Policy) WithLists(names []string) (*Policy, error) {
 	next := *p
-	next.files = maps.Clone(p.files)
+	next.files, next.sums = maps.Clone(p.files), nil
 	for _, name := range names {
 		if _, known := next.files[name]; !known || name == p.main {
 			continue

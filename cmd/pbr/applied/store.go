@@ -214,3 +214,13 @@ func remove(file string) error {
 	}
 	return nil
 }
+
+// Marks are those of the records, which another command, or a watch, may have written since.
+func (s Store) Marks() (all []FileMark) {
+	for _, file := range []string{
+		s.lasting.Path(keptFile), s.lasting.Path(rejectedFile), filepath.Join(s.run, inForceFile), filepath.Join(s.run, trialFile),
+	} {
+		all = append(all, MarkOf(file))
+	}
+	return all
+}

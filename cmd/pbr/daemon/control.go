@@ -31,13 +31,23 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 // Request is one line of JSON that a client sends.
 type Request struct {
 	// Do is "status", "events", "measured", "force", "quota", "lists" (what was fetched), "keep"
-	// (what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
+	// (what DNS answers taught), "apply" (see HandOver), "held" (apply found nothing to do),
+	// "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
 	Mode   string `json:"mode,omitempty"`
 	// Quota is what "quota" changes.
 	Quota *QuotaChange `json:"quota,omitempty"`
+	// Policy is for "held".
+	Policy *PolicyID `json:"policy,omitempty"`
+}
+
+// PolicyID tells a policy's text, lists included, and the file it is of from others.
+type PolicyID struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+	Hash string `json:"hash"`
 }
 
 // Answer is the one line of JSON that answers it.
@@ -63,6 +73,8 @@ type Controlled interface {
 	KeepNames()
 	RefreshLists(ctx context.Context) error
 	ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error)
+	HeldPolicy(ctx context.Context, id PolicyID) (*Applied, error)
+	CompareAll(ctx context.Context)
 	Confirm(ctx context.Context) (*Applied, error)
 	Revert(ctx context.Context) (*Applied, error)
 }
@@ -127,6 +139,8 @@ func serveOne(ctx context.Context, conn net.Conn, c Controlled, turn chan struct
 		return serveApply(ctx, conn, c, turn)
 	case "confirm", "revert":
 		return serveChange(ctx, conn, c, r)
+	case "held":
+		return serveHeld(ctx, conn, c, r)
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()

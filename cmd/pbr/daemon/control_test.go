@@ -156,3 +156,7 @@ func TestMetrics(t *testing.T) {
 		t.Error("a round trip of an uplink that answered nothing")
 	}
 }
+
+func (c *controlled) HeldPolicy(context.Context, PolicyID) (*Applied, error) { return nil, nil }
+
+func (c *controlled) CompareAll(context.Context) {}

@@ -119,6 +119,9 @@ func (k *fakeKernel) Stage(_ context.Context, _ *plan.Plan, between func()) erro
 
 func (k *fakeKernel) Unstage() error { return nil }
 
+// CompareAll does nothing: it compares everything.
+func (k *fakeKernel) CompareAll() {}
+
 func (k *fakeKernel) FlushConnections(flushes []Flush) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -32,6 +32,8 @@ type Handed struct {
 	Policy json.RawMessage `json:"policy"`
 	// Confirm is after how long it is undone unless it is confirmed; 0 is for good.
 	Confirm time.Duration `json:"confirm_ns,omitempty"`
+	// Full has everything compared.
+	Full bool `json:"full,omitempty"`
 }
 
 // serveApply gives a client its turn, and does what it hands over.
@@ -52,6 +54,9 @@ func serveApply(ctx context.Context, conn net.Conn, c Controlled, turn chan stru
 	}
 	if err != nil {
 		return nil //nolint:nilerr // the client is gone, or found the policy broken
+	}
+	if h.Full {
+		c.CompareAll(ctx)
 	}
 	applied, err := c.ApplyPolicy(ctx, h.Policy, h.Confirm)
 	return answerChange(conn, applied, err)

@@ -16,6 +16,8 @@ type Kernel interface {
 	HostFacts(plan.Needs) (plan.Machine, error)
 	// Apply makes the kernel hold the plan, from what it really holds.
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
+	// CompareAll has the next Apply compare everything, whatever is known from before.
+	CompareAll()
 	// Update does so from what the last Apply or Update left: quick, and blind to what others did
 	// since.
 	Update(ctx context.Context, want *plan.Plan) (Outcome, error)

@@ -26,16 +26,32 @@ type LastHealth struct {
 	Down compiler.Health
 	// Age is the time since the last watch noted what it found.
 	Age time.Duration
+	// Source is all that the rest depends on beside policy and machine.
+	Source HealthSource
+}
+
+// HealthSource is what the last watch left.
+type HealthSource struct {
+	// Text is that of the state file, Fresh tells that what was found counts still.
+	Text  string
+	Fresh bool
+}
+
+// ReadHealthSource reads the state file of the last watch, as ReadLastHealth does.
+func ReadHealthSource(file string, uptime time.Duration) (HealthSource, error) {
+	s, text, err := readState(file)
+	return HealthSource{text, text != "" && fresh(uptime-s.Noted)}, err
 }
 
 // ReadLastHealth reads the state file of the last watch. uptime is the time since the machine started, as
 // Options.Uptime. A missing file is an empty Left.
 func ReadLastHealth(file string, doc *policy.Document, host plan.Machine, uptime time.Duration) (LastHealth, error) {
-	s, err := readState(file)
+	s, text, err := readState(file)
 	if err != nil {
 		return LastHealth{}, err
 	}
 	left := LastHealth{Down: compiler.Health{}, Age: uptime - s.Noted}
+	left.Source = HealthSource{text, text != "" && left.fresh()}
 	links := Links(doc, host)
 	for _, line := range Lines(doc) {
 		status, known := s.status(line)
@@ -75,4 +91,6 @@ func ofLink(s healthcheck.Status) bool {
 		s.State == healthcheck.Standby || s.LinkOnly
 }
 
-func (l LastHealth) fresh() bool { return l.Age >= 0 && l.Age < FoundHolds }
+func (l LastHealth) fresh() bool { return fresh(l.Age) }
+
+func fresh(age time.Duration) bool { return age >= 0 && age < FoundHolds }

@@ -49,6 +49,6 @@ func (w *Watcher) Events() []PastEvent { return w.past.all() }
 
 // PastEvents are those that the last watch left in its state file.
 func PastEvents(file string) ([]PastEvent, error) {
-	s, err := readState(file)
+	s, _, err := readState(file)
 	return s.Events, err
 }

@@ -32,21 +32,21 @@ type savedState struct {
 	Events []PastEvent `json:"events,omitempty"`
 }
 
-// readState reads a state file; a missing one is an empty state.
-func readState(file string) (s savedState, err error) {
+// readState reads a state file, and returns its text, too; a missing one is an empty state.
+func readState(file string) (s savedState, text string, err error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
+		return s, "", nil
 	}
 	if err == nil {
 		err = json.Unmarshal(b, &s)
 	}
 	if err != nil {
-		return savedState{}, fmt.Errorf("the uplinks' health of the last run is lost: %s: %w", file, err)
+		return savedState{}, "", fmt.Errorf("the uplinks' health of the last run is lost: %s: %w", file, err)
 	}
 	s.split()
 	s.spreadOrders()
-	return s, nil
+	return s, string(b), nil
 }
 
 // split gives both versions what an earlier release noted of an uplink.
@@ -80,7 +80,7 @@ func (s *savedState) status(line healthcheck.Line) (healthcheck.Status, bool) {
 // loadHealth reads the last run's state. A missing or damaged file costs what is in it, no more.
 func (w *Watcher) loadHealth() *health {
 	h := newHealth()
-	s, err := readState(w.StateFile)
+	s, _, err := readState(w.StateFile)
 	if err != nil {
 		w.Log.Warn(err.Error())
 		return h

@@ -18,6 +18,8 @@ import (
 type Trials interface {
 	// Parse parses a policy that apply hands over.
 	Parse(handed json.RawMessage) (*policy.Document, error)
+	// Is reports whether a document is of that text and file.
+	Is(doc *policy.Document, id PolicyID) bool
 	// Begin notes, before doc is applied, what to go back to in so long; want is its plan. It
 	// returns when that is (Options.Uptime).
 	Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (end time.Duration, err error)
@@ -261,6 +263,7 @@ type untried struct{}
 var errUntried = errors.New("this watch takes no policy")
 
 func (untried) Parse(json.RawMessage) (*policy.Document, error) { return nil, errUntried }
+func (untried) Is(*policy.Document, PolicyID) bool              { return false }
 func (untried) Begin(*policy.Document, *plan.Plan, time.Duration) (time.Duration, error) {
 	return 0, errUntried
 }

@@ -33,6 +33,8 @@ func (f *fakeTrials) Begin(_ *policy.Document, _ *plan.Plan, in time.Duration) (
 func (f *fakeTrials) Drop(*plan.Plan) error       { f.note("drop"); return nil }
 func (f *fakeTrials) Kept(*policy.Document) error { f.note("kept"); return nil }
 func (f *fakeTrials) Failed(err error) error      { f.note("failed"); return nil }
+func (f *fakeTrials) Is(doc *policy.Document, id PolicyID) bool { return doc.File == id.Name }
+
 func (f *fakeTrials) Undone(doc, previous *policy.Document) error {
 	f.note("undone")
 	return nil
