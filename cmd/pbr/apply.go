@@ -312,7 +312,7 @@ func (c command) applyPlan(
 			if later, err = quiet.situationOf(f.doc, k, m); err != nil {
 				return nil, err
 			}
-			return quiet.compile(f, m, later.down())
+			return quiet.compile(f, later)
 		},
 		Apply: func(p *plan.Plan) error {
 			report, err := k.Apply(stop, p)

@@ -78,7 +78,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 			return err
 		}
 	}
-	p, err := c.compile(f, host, nil)
+	p, err := c.compile(f, &situation{host: host})
 	if err != nil {
 		return err
 	}

@@ -104,21 +104,21 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 	if err != nil {
 		return nil, nil, err
 	}
-	want, err := c.compile(f, now.host, now.down())
+	want, err := c.compile(f, now)
 	if err == nil {
 		c.reportLastHealth(now.left)
 	}
 	return now, want, err
 }
 
-// compile turns the policy into a plan for a machine and the uplinks that are down. What is wrong
-// with it is reported, warnings included.
-func (c command) compile(f *policyFile, host plan.Machine, down compiler.Health) (*plan.Plan, error) {
+// compile turns the policy into a plan for a situation. Policy and situation are all that it may
+// depend on: inputs are these. What is wrong with it is reported, warnings included.
+func (c command) compile(f *policyFile, now *situation) (*plan.Plan, error) {
 	ds := f.diagnostics
 	var p *plan.Plan
 	if !ds.HasErrors() {
 		var problems policy.Diagnostics
-		p, problems = f.compiled().Compile(host, down)
+		p, problems = f.compiled().Compile(now.host, now.down())
 		ds = append(ds, problems...)
 	}
 	if err := c.report(f, ds); err != nil {

@@ -30,9 +30,9 @@ func (f *fakeTrials) Begin(_ *policy.Document, _ *plan.Plan, in time.Duration) (
 	return f.now() + in, nil
 }
 
-func (f *fakeTrials) Drop(*plan.Plan) error       { f.note("drop"); return nil }
-func (f *fakeTrials) Kept(*policy.Document) error { f.note("kept"); return nil }
-func (f *fakeTrials) Failed(err error) error      { f.note("failed"); return nil }
+func (f *fakeTrials) Drop(*plan.Plan) error                     { f.note("drop"); return nil }
+func (f *fakeTrials) Kept(*policy.Document) error               { f.note("kept"); return nil }
+func (f *fakeTrials) Failed(err error) error                    { f.note("failed"); return nil }
 func (f *fakeTrials) Is(doc *policy.Document, id PolicyID) bool { return doc.File == id.Name }
 
 func (f *fakeTrials) Undone(doc, previous *policy.Document) error {
