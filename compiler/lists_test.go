@@ -106,7 +106,7 @@ strict = true
 // without it.
 func TestLivingListBeforeManyPolicies(t *testing.T) {
 	var many strings.Builder
-	for i := range 2000 {
+	for i := range 10_000 {
 		fmt.Fprintf(&many, "[[policy]]\nname = \"host-%d\"\nsrc = \"10.1.%d.%d\"\nuplink = \"isp2\"\nstrict = false\n", i, i/250, i%250)
 	}
 	films := "[lists]\nfilms = { domains = [\"example.com\"] }\n[[policy]]\nname = \"films\"\ndst = \"@films\"\nuplink = \"isp1\"\nstrict = true\n"

@@ -79,6 +79,18 @@ func TestDomainsNeverStopDNS(t *testing.T) {
 // come before there is nothing for a while.
 func (n *named) flood(count int, patience time.Duration) (lost int) {
 	n.t.Helper()
+	return n.askMany(count, patience, func(i int) string { return fmt.Sprintf("n%d.example.com.", i%200) })
+}
+
+// teach asks for names from a number on that have an address each, of a resolver that instant runs.
+func (n *named) teach(from, count int) {
+	n.t.Helper()
+	n.askMany(count, time.Second, func(i int) string { return fmt.Sprintf("w%05d.example.com.", from+i) })
+}
+
+// askMany is flood for any names.
+func (n *named) askMany(count int, patience time.Duration, name func(int) string) (lost int) {
+	n.t.Helper()
 	conn, err := n.dialLAN("udp", n.resolver)
 	if err != nil {
 		n.t.Fatal(err)
@@ -90,7 +102,7 @@ func (n *named) flood(count int, patience time.Duration) (lost int) {
 	for len(answered)+lost < count {
 		for ; asked < count && asked-len(answered)-lost < window; asked++ {
 			q := new(dns.Msg)
-			q.SetQuestion(fmt.Sprintf("n%d.example.com.", asked%200), dns.TypeA)
+			q.SetQuestion(name(asked), dns.TypeA)
 			q.Id = uint16(asked)
 			text, err := q.Pack()
 			if err == nil {
@@ -172,6 +184,16 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	if res := n.router.pbr("diff"); res.Code != 0 {
 		t.Errorf("pbr diff: %s", res.Stdout)
 	}
+	// A watch that starts gives them the list's time, so that they leave.
+	n.start()
+	lab.WaitFor(t, "members that dnsmasq put in to get a time", func() bool {
+		text := n.members("list-streams-4")
+		return strings.Count(text, "expires") == len(n.elements("list-streams-4")) && len(n.elements("list-streams-4")) >= 20
+	})
+	if res := n.router.pbr("diff"); res.Code != 0 {
+		t.Errorf("pbr diff after the watch gave members a time: %s", res.Stdout)
+	}
+	n.stop()
 	// Another program's file stays.
 	if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"pbr/integration/lab"
 	"pbr/kernel/tap"
 )
@@ -77,6 +79,35 @@ func TestDomainsTold(t *testing.T) {
 	n.says("doctor", byDefault.String()+" has connections to port 853 of 203.0.113.53 (DNS over TLS or QUIC)", `proto = ["tcp", "udp"], dport = 853, action = "unreachable"`,
 		byDefault.String()+" has connections to port 443 of 1.1.1.1 (DNS over HTTPS", `dst = ["1.1.1.1"], proto = ["tcp", "udp"], dport = 443, action = "unreachable"`)
 	n.unsays("doctor", "203.0.113.80")
+}
+
+// A pbr watch that gets no more memory ends, and DNS goes on without it.
+func TestDomainsOutOfMemory(t *testing.T) {
+	t.Parallel()
+	n := newNamed(t, domainPolicy)
+	n.instant()
+	n.waitServed(n.resolver)
+	if err := unix.Prlimit(n.cmd.Process.Pid, unix.RLIMIT_DATA, &unix.Rlimit{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	// Addresses that it remembers, until it cannot.
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = n.wait() }()
+	for from := 0; ; from += 5_000 {
+		n.teach(from%95_000, 5_000)
+		select {
+		case <-ended:
+		default:
+			continue
+		}
+		break
+	}
+	if text := n.log.text(); !strings.Contains(text, "out of memory") && !strings.Contains(text, "cannot allocate memory") {
+		t.Errorf("pbr watch did not end for lack of memory:\n%s", text)
+	}
+	if lost := n.flood(1000, 2*time.Second); lost > 0 {
+		t.Errorf("%d of 1000 answers are lost without pbr watch", lost)
+	}
 }
 
 // take binds a queue and a log group until what it returns is called.

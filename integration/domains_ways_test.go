@@ -238,12 +238,13 @@ func TestDomainsMembers(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(domainPolicy, `streams = { domains = ["example.com"], timeout = "1h" }`, `streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }
 inside = { domains = ["inside.test"], allow-private = true }
+mixed = [{ domains = ["mixed.test"] }, { dynamic = true, persist = true }, "203.0.113.200"]
 small = { domains = ["small.test"], size = 3, timeout = "10m" }
 outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	n := newNamed(t, policy)
 	n.elsewhere()
 	private := filepath.Join(n.dir, "private")
-	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n"
+	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n198.18.8.8 a.mixed.test\n198.18.8.9 b.mixed.test\n"
 	for i := range 6 {
 		lines += fmt.Sprintf("198.18.7.%d n%d.small.test\n", i+1, i)
 	}
@@ -251,7 +252,7 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 		t.Fatal(err)
 	}
 	n.dnsmasq(n.Router, []string{private})
-	for _, name := range []string{"a.inside.test", "c.inside.test", "p.example.com", "q.example.com", "r.example.com", "s.example.com"} {
+	for _, name := range []string{"a.inside.test", "c.inside.test", "p.example.com", "q.example.com", "r.example.com", "s.example.com", "a.mixed.test", "b.mixed.test"} {
 		if _, err := n.ask("udp", n.resolver, name, dns.TypeA, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +265,10 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 			t.Fatal(err)
 		}
 	}
-	want := map[string][]string{"list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
+	// One set has what DNS answers and what commands put in; commands take out their own alone.
+	n.router.must("lists", "add", "mixed", "192.0.2.128/25", "198.18.8.200")
+	n.router.must("lists", "del", "mixed", "198.18.8.200")
+	want := map[string][]string{"list-mixed-4": {"192.0.2.128/25", "198.18.8.8", "198.18.8.9"}, "list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
 		"list-small-4": {"198.18.7.4", "198.18.7.5", "198.18.7.6"}}
 	has := func(when string) {
 		t.Helper()
@@ -280,6 +284,9 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	}
 	if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text, "198.18.9.9 is in list streams by the name s.example.com") {
 		t.Errorf("pbr explain does not name the domain:\n%s", text)
+	}
+	if text := n.router.must("lists", "mixed"); !strings.Contains(text, "b.mixed.test") || !strings.Contains(text, "192.0.2.128/25") {
+		t.Errorf("pbr lists does not show members of both sources:\n%s", text)
 	}
 	if res := n.router.pbr("diff"); res.Code != 0 {
 		t.Errorf("members are a difference: %s", res.Stdout)
