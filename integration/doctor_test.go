@@ -224,14 +224,14 @@ func TestDoctorBesideWatch(t *testing.T) {
 	w.silence("isp2")
 	w.logged("cut connections of uplinks that are down", "uplinks=[isp2]") // the watch's own changes are over
 	out := r.doctor(1)
-	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in no network", "nobody translates the addresses of 192.168.10.0/24",
+	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in no network", "the private addresses of 192.168.10.0/24",
 		"pbr watch has it forced-down", "pbr uplink isp1 auto", fmt.Sprintf("runs, process %d", w.cmd.Process.Pid)} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
 	}
 	r.NFT("table ip nat { chain post { type nat hook postrouting priority 100; oifname \"wan*\" masquerade; }\n}\n")
-	if out := r.doctor(1); strings.Contains(out, "nobody translates") {
+	if out := r.doctor(1); strings.Contains(out, "the private addresses") {
 		t.Errorf("others translate:\n%s", out)
 	}
 }

@@ -98,9 +98,9 @@ func TestDoctorOnHalfDefaultRoutes(t *testing.T) {
 	s := halfDefaultNet(t)
 	isp3 := strings.Replace(twoUplinks, "[[table]]", "[[uplink]]\nname = \"isp3\"\ninterface = \"wan3\"\ngateway = \"auto\"\nnat = \"masquerade\"\n[[table]]", 1)
 	for policy, want := range map[string]string{
-		twoUplinks: "and so does [default]: nothing uses them - if everything is to use wan3",
-		strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1):                                 "what no policy catches uses them, as there is no [default] - write [default]",
-		strings.Replace(isp3, "[{ uplink = \"isp1\" }]", "[{ uplink = \"isp1\" }, { uplink = \"isp3\", distance = 2 }]", 1): "and so does [default], which has wan3 among its uplinks",
+		twoUplinks: "and so does [default]: nothing uses them - if everything should use wan3",
+		strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1):                                 "there is no [default], so what no policy catches uses them",
+		strings.Replace(isp3, "[{ uplink = \"isp1\" }]", "[{ uplink = \"isp1\" }, { uplink = \"isp3\", distance = 2 }]", 1): "and so does [default]: wan3 is one of its uplinks",
 	} {
 		s.router.apply(policy)
 		if out := s.router.pbr("doctor").Stdout; !strings.Contains(out, "main sends 0.0.0.0/1, 128.0.0.0/1, ") || !strings.Contains(out, want) {

@@ -45,7 +45,7 @@ var planted = map[string][]struct {
 		}, []string{"fail", "wg-quick (table 51820)", "32764, 32765 are behind pbr's", "in the clear", "Table = off", "rule-priority = 3000"}},
 		{func(r *router) {
 			r.apply(strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1))
-		}, []string{"ok ", "wg-quick (table 51820)", "the tunnel has what no policy and no rule catches"}},
+		}, []string{"ok ", "wg-quick (table 51820)", "the tunnel carries what no policy and no rule catches"}},
 	},
 	"Docker": {
 		{func(r *router) {

@@ -94,7 +94,7 @@ func TestTwoCardsInOneNetwork(t *testing.T) {
 	if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
 		t.Errorf("ip_forward is %s on a server", v)
 	}
-	if out := s.doctor(0); !strings.Contains(out, "not looked at: nothing in the policy is for other hosts") {
+	if out := s.doctor(0); !strings.Contains(out, "not checked: nothing in the policy is for other hosts") {
 		t.Errorf("doctor:\n%s", out)
 	}
 	// The other card's network changes: nothing is shared any more, and main comes first as ever.
@@ -128,7 +128,7 @@ func TestForward(t *testing.T) {
 	if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
 		t.Errorf("ip_forward is %s with forward = false", v)
 	}
-	if out := s.doctor(0); !strings.Contains(out, "not looked at: forward = false") {
+	if out := s.doctor(0); !strings.Contains(out, "not checked: forward = false") {
 		t.Errorf("doctor:\n%s", out)
 	}
 }

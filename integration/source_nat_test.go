@@ -102,7 +102,7 @@ func TestProbesAreNotTranslated(t *testing.T) {
 	s.check([]flow{{name: "a host's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"}})
 }
 
-// check --live and doctor name a snat that never gets its turn, and two uplinks with one address;
+// check --live and doctor name a snat that has no effect, and two uplinks with one address;
 // without them neither says a word.
 func TestLiveFindings(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ type router struct {
 }
 
 // newRouter makes a router with a LAN and two uplinks, whose far ends drop everything. It forwards,
-// and has a default route by wan1 in main; nothing else is set.
+// and has a default route through wan1 in main; nothing else is set.
 func newRouter(t testing.TB, s *sink) *router {
 	t.Helper()
 	l := lab.New(t)

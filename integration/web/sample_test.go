@@ -277,7 +277,7 @@ func (s *sample) Trace(_ context.Context, host string, found func(web.Traced)) e
 func (s *sample) Doctor(context.Context) ([]doctor.Finding, error) {
 	return []doctor.Finding{
 		{Group: "kernel", Level: doctor.OK, Subject: "nf_tables", Text: "sets, maps and named counters work"},
-		{Group: "settings", Level: doctor.Fail, Subject: "rp_filter", Text: "wan2 has 1: the strict check drops what arrives on an uplink that main would not send to", Do: "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true in [pbr]"},
+		{Group: "settings", Level: doctor.Fail, Subject: "rp_filter", Text: "wan2 has 1: the strict check drops packets from an uplink if main would not send the answer there", Do: "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true in [pbr]"},
 		{Group: "others", Level: doctor.Warn, Subject: "systemd-networkd", Text: "removes rules and routes that it does not know when it restarts", Do: "set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf"},
 		{Group: "uplinks", Level: doctor.OK, Subject: "fibre", Text: "gateway 192.0.2.1 answers in 0.4 ms"},
 		{Group: "uplinks", Level: doctor.Fail, Subject: "cable", Text: "it is down: 8.8.8.8: no answer within 1s", Do: "ask the provider"},

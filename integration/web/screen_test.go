@@ -139,7 +139,7 @@ func (r *router) statusScreen(t *testing.T) {
 	}
 	after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 	if err != nil || *after != *before {
-		t.Errorf("the terminal is not as it was: %+v, %+v, %v", before, after, err)
+		t.Errorf("the terminal is not restored: %+v, %+v, %v", before, after, err)
 	}
 	_ = slave.Close()
 	r.speaking("isp2")

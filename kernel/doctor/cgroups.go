@@ -10,8 +10,8 @@ import (
 // codeNoCgroups is the code of Cgroups.
 const codeNoCgroups = "no-cgroup2"
 
-// Cgroups warns of policies that select by control groups where no tree of cgroup v2 is mounted:
-// nothing is theirs.
+// Cgroups warns of policies that select by control groups where cgroup v2 is not mounted: they
+// match nothing.
 func Cgroups(doc *policy.Document, host plan.Machine) (ds policy.Diagnostics) {
 	if !host.NoCgroups {
 		return nil
@@ -26,7 +26,7 @@ func Cgroups(doc *policy.Document, host plan.Machine) (ds policy.Diagnostics) {
 				ds = append(ds, policy.Diagnostic{
 					Pos: list.items[0].Pos, Severity: policy.Warning, Code: codeNoCgroups, Key: "policy." + list.key,
 					Hint:    "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2",
-					Message: fmt.Sprintf("policy %q matches nothing: cgroup v2 is not mounted on this machine, by which %s finds processes", p.Name, list.key),
+					Message: fmt.Sprintf("policy %q matches nothing: cgroup v2 is not mounted on this machine, and %s needs it", p.Name, list.key),
 				})
 			}
 		}
@@ -34,7 +34,7 @@ func Cgroups(doc *policy.Document, host plan.Machine) (ds policy.Diagnostics) {
 	return ds
 }
 
-// cgroups tells whether policies find processes by their control groups.
+// cgroups reports whether policies can find processes by their control groups.
 func (e *examination) cgroups() {
 	if e.Doc == nil || !policy.HasPrograms(e.Doc) {
 		return

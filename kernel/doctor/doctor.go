@@ -1,5 +1,5 @@
-// Package doctor judges a machine: whether its kernel, its settings and what else runs there let a
-// policy work. It is a pure function from facts to findings, each of which says what to do.
+// Package doctor judges a machine: whether its kernel, its settings and other programs let a policy
+// work. It is a pure function from facts to findings; each finding says what to do.
 package doctor
 
 import (
@@ -23,15 +23,15 @@ const (
 	Fail Level = "fail"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of one check.
 type Finding struct {
 	// Group is one of Groups.
 	Group string `json:"group"`
 	Level Level  `json:"level"`
-	// Subject is what was looked at, Text how it is.
+	// Subject is what was checked, Text is the result.
 	Subject string `json:"subject"`
 	Text    string `json:"text"`
-	// Do is what to do about it, empty if it is OK.
+	// Do is what to do about it; empty if the level is OK.
 	Do string `json:"do,omitempty"`
 }
 
@@ -46,32 +46,32 @@ const (
 	groupPBR      = "pbr"
 )
 
-// Subject is what the machine is to be fit for.
+// Subject is the policy that the machine is judged for.
 type Subject struct {
-	// File is the policy file; Missing tells that there is none, Problem what is wrong with it,
-	// Hint what to do about it if it is not for pbr check to tell, as that does not look at the
-	// machine.
+	// File is the policy file. Missing means that it does not exist. Problem is what is wrong with
+	// it; Hint is what to do about that where pbr check cannot say it, because pbr check does not
+	// read the machine.
 	File          string
 	Missing       bool
 	Problem, Hint string
-	// Doc is nil when there is no policy, or a wrong one. Want is its plan.
+	// Doc is nil if there is no policy, or an invalid one. Want is its plan.
 	Doc  *policy.Document
 	Want *plan.Plan
 	// Settings are those that sysctl = true sets.
 	Settings []plan.Sysctl
-	// tap is how DNS answers are read, tapReason why not in a better way.
+	// tap is how DNS answers are read; tapReason is why not in a better way.
 	tap       plan.Tap
 	tapReason string
-	// noCgroups tells that no tree of control groups is mounted.
+	// noCgroups means that cgroup v2 is not mounted.
 	noCgroups bool
 }
 
-// Take makes a valid policy the subject, for a machine and the uplinks that are down.
+// Take makes a valid policy the subject, for the host facts and the uplinks that are down.
 func (s *Subject) Take(doc *policy.Document, host plan.Machine, down compiler.Health) {
 	s.TakeCompiled(compiler.New(doc), host, down)
 }
 
-// TakeCompiled is Take for a policy that was compiled, as it remembers most of the work.
+// TakeCompiled is Take for a policy that is compiled already, which saves most of the work.
 func (s *Subject) TakeCompiled(c *compiler.Compiler, host plan.Machine, down compiler.Health) {
 	doc := c.Document()
 	want, problems := c.Compile(host, down)
@@ -87,7 +87,7 @@ func (s *Subject) TakeCompiled(c *compiler.Compiler, host plan.Machine, down com
 	s.Settings = c.Settings(host, down)
 }
 
-// Tables are the routing tables that the policy owns.
+// Tables returns the routing tables that the policy owns.
 func (s *Subject) Tables() (out []uint32) {
 	if s.Want != nil {
 		for _, n := range s.Want.Numbers {
@@ -97,7 +97,7 @@ func (s *Subject) Tables() (out []uint32) {
 	return out
 }
 
-// mask and base are the policy's, or what they are without one.
+// mask and base are the policy's, or the defaults without a policy.
 func (s *Subject) mask() uint32 {
 	if s.Want != nil {
 		return s.Want.Mask
@@ -123,7 +123,7 @@ func Examine(s *Subject, f *facts.Facts) []Finding {
 	return e.out
 }
 
-// Failed reports whether anything is wrong.
+// Failed reports whether any finding is a failure.
 func Failed(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Level == Fail })
 }
@@ -144,7 +144,7 @@ func (e *examination) add(level Level, subject, do, format string, args ...any) 
 	e.out = append(e.out, Finding{Group: e.group, Level: level, Subject: subject, Text: fmt.Sprintf(format, args...), Do: do})
 }
 
-// shown is how many of a list's items are named.
+// shown is how many of a list's items are printed.
 const shown = 10
 
 // few joins the first of many words.

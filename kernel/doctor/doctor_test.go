@@ -146,7 +146,7 @@ func TestFindings(t *testing.T) {
 		"mark in the check, beside a rule": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Policies, s.Doc.Rules = []policy.Policy{{}}, []policy.Rule{{Action: policy.RuleDrop}}
 			f.Sysctls["net/ipv4/conf/wan1/src_valid_mark"] = "0"
-		}, []string{"fail src_valid_mark: wan1 has 0: the reverse path check looks up without the mark, so that [[rule]]s"}},
+		}, []string{"fail src_valid_mark: wan1 has 0: the reverse path check ignores the mark, so [[rule]]s"}},
 		"mark in the check":   {sysctl("net/ipv4/conf/wan1/src_valid_mark", "0"), []string{"warn src_valid_mark: wan1 has 0"}},
 		"hash without shares": {sysctl("net/ipv4/fib_multipath_hash_policy", "0"), nil},
 		"sysctl = true": {func(s *Subject, f *facts.Facts) { s.Doc.Settings.Sysctl = true; f.Sysctls["net/ipv4/ip_forward"] = "0" },
@@ -191,13 +191,13 @@ func TestFindings(t *testing.T) {
 		"link down":    {link("wan2", func(l *plan.Link) { l.Up = false }), []string{"fail isp2 (wan2): the interface is down"}},
 		"no carrier":   {link("wan2", func(l *plan.Link) { l.Carrier = false }), []string{"fail isp2 (wan2): the interface has no carrier"}},
 		"no address":   {link("wan2", func(l *plan.Link) { l.Addrs = nil }), []string{"fail isp2 (wan2): the interface has no IPv4 address"}},
-		"no gateway":   {link("wan2", func(l *plan.Link) { l.Gateway4 = netip.Addr{} }), []string{"fail isp2 (wan2): main has no IPv4 default route by wan2"}},
+		"no gateway":   {link("wan2", func(l *plan.Link) { l.Gateway4 = netip.Addr{} }), []string{"fail isp2 (wan2): main has no IPv4 default route through wan2"}},
 		"port":         {func(_ *Subject, f *facts.Facts) { f.Ports = map[string]string{"wan1": "br0"} }, []string{"fail isp1 (wan1): the interface is a port of br0"}},
 		"silence":      {func(_ *Subject, f *facts.Facts) { f.Gateways[0].Failure = "no answer" }, []string{"fail isp1 (wan1): gateway 192.0.2.1 does not answer (no answer)"}},
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},
-		"no NAT": {func(s *Subject, _ *facts.Facts) { s.Doc.Uplinks[0].NAT = policy.NAT{} }, []string{"warn isp1 (wan1): nobody translates the addresses of 192.168.1.0/24"}},
+		"no NAT": {func(s *Subject, _ *facts.Facts) { s.Doc.Uplinks[0].NAT = policy.NAT{} }, []string{"warn isp1 (wan1): the private addresses of 192.168.1.0/24"}},
 		"NAT of others": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Uplinks[0].NAT = policy.NAT{}
 			f.SourceNAT = []facts.SourceNAT{{Table: "ip nat", OIF: "wan*"}}
@@ -205,7 +205,7 @@ func TestFindings(t *testing.T) {
 		"NAT of others elsewhere": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Uplinks[0].NAT = policy.NAT{}
 			f.SourceNAT = []facts.SourceNAT{{Table: "ip nat", OIF: "wan2"}}
-		}, []string{"warn isp1 (wan1): nobody translates"}},
+		}, []string{"warn isp1 (wan1): the private addresses"}},
 
 		"unwritable":      {func(_ *Subject, f *facts.Facts) { f.State.Unwritable = "/run: read-only file system" }, []string{"fail state", "read-only file system"}},
 		"waiting":         {func(_ *Subject, f *facts.Facts) { f.State.Pending = "waits" }, []string{"warn confirm: waits - pbr confirm"}},
@@ -214,16 +214,16 @@ func TestFindings(t *testing.T) {
 		"changed by one":  {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
 		"not known to be writable": {func(_ *Subject, f *facts.Facts) {
 			f.Unknown = []facts.Unknown{{What: "state", Why: "/run can only be read by root"}}
-		}, []string{"warn state: not looked at", "run pbr doctor as root"}},
+		}, []string{"warn state: not checked", "run pbr doctor as root"}},
 		"waiting for hardware": {func(s *Subject, _ *facts.Facts) {
 			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "wan1 cannot"}}
-		}, []string{"warn offload: wan1 cannot - leave hardware out"}},
+		}, []string{"warn offload: wan1 cannot - omit hardware"}},
 		"no flowtables, told once": {func(s *Subject, f *facts.Facts) {
 			fails(facts.Flowtable)(s, f)
 			f.Host.NoFlowtables = true
 			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "no flowtables"}}
 		}, []string{"warn flowtable"}},
-		"unprivileged": {func(_ *Subject, f *facts.Facts) { f.Features = nil }, []string{"warn offload: not looked at"}},
+		"unprivileged": {func(_ *Subject, f *facts.Facts) { f.Features = nil }, []string{"warn offload: not checked"}},
 		"changed":      {func(_ *Subject, f *facts.Facts) { f.State.Behind = 3 }, []string{"warn kernel", "3 objects", "pbr diff"}},
 		"no watch":     {func(_ *Subject, f *facts.Facts) { f.State.WatchPID = 0 }, nil},
 		"no watch, but checks": {func(s *Subject, f *facts.Facts) {
@@ -231,7 +231,7 @@ func TestFindings(t *testing.T) {
 		}, []string{"warn watch: does not run", "pbr.service"}},
 		"could not look": {func(_ *Subject, f *facts.Facts) {
 			f.Unknown = []facts.Unknown{{What: "nftables of others", Why: "not permitted"}}
-		}, []string{"warn nftables of others: not looked at: not permitted - run pbr doctor as root"}},
+		}, []string{"warn nftables of others: not checked: not permitted - run pbr doctor as root"}},
 		"no default route": {func(_ *Subject, f *facts.Facts) {
 			for _, name := range []string{"wan1", "wan2"} {
 				link(name, func(l *plan.Link) { l.Gateway4, l.OnlinkDefault4 = netip.Addr{}, false })(nil, f)
@@ -364,7 +364,7 @@ func TestManyWait(t *testing.T) {
 		f.Sysctls[confPath(name, "rp_filter")] = "1"
 	}
 	bad := notOK(Examine(s, f))
-	if len(bad) != 1+shown+1 || !strings.Contains(bad[0], "up9 has 1, and 190 more: ") || strings.Contains(bad[0], "up10") || !strings.Contains(bad[len(bad)-1], "190 more wait") {
+	if len(bad) != 1+shown+1 || !strings.Contains(bad[0], "up9 has 1, and 190 more: ") || strings.Contains(bad[0], "up10") || !strings.Contains(bad[len(bad)-1], "190 more are deferred") {
 		t.Errorf("%d: %q", len(bad), bad)
 	}
 }
@@ -386,7 +386,7 @@ func TestProblemOfTheMachine(t *testing.T) {
 	}
 	s, f := healthy(t, twoUplinks)
 	f.Host.Links = nil
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "make the interface: there is none here") }) {
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "create the interface: this machine has none") }) {
 		t.Errorf("without interfaces: %q", bad)
 	}
 }

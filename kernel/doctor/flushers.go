@@ -9,11 +9,11 @@ import (
 	"pbr/kernel/facts"
 )
 
-// unitDirs are where systemd looks for units, the first one wins (systemd.unit(5)).
+// unitDirs are where systemd looks for units; the first one wins (systemd.unit(5)).
 var unitDirs = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}
 
-// ReadFlushers returns the enabled units that flush the whole ruleset: by a command of theirs, or
-// by a file that nft reads.
+// ReadFlushers returns the enabled units that flush the whole ruleset: with a command of their own,
+// or with a file that nft reads.
 func ReadFlushers(root fs.FS) (out []facts.Flusher) {
 	for _, unit := range enabledUnits(root) {
 		for line := range strings.Lines(readUnit(root, unit)) {
@@ -48,7 +48,7 @@ func enabledUnits(root fs.FS) (units []string) {
 	return slices.Compact(units)
 }
 
-// readUnit returns a unit's file, and its drop-ins behind it.
+// readUnit returns a unit's file, followed by its drop-ins.
 func readUnit(root fs.FS, unit string) (text string) {
 	for _, dir := range unitDirs {
 		if b, err := fs.ReadFile(root, path.Join(dir, unit)); err == nil {
@@ -66,7 +66,7 @@ func readUnit(root fs.FS, unit string) (text string) {
 	return text
 }
 
-// nftFile is the file that a command has nft read, empty if none.
+// nftFile returns the file that a command passes to nft; empty if there is none.
 func nftFile(command string) string {
 	fields := strings.Fields(command)
 	if len(fields) == 0 || path.Base(strings.TrimLeft(fields[0], "-@+!:|")) != "nft" {

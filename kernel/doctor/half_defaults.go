@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// halfDefaults judges main's half-default routes, as a VPN program adds to send everything through
-// its tunnel.
+// halfDefaults judges main's half-default routes, which VPN programs add to send everything through
+// their tunnel.
 func (e *examination) halfDefaults() {
 	byDev := map[string][]string{}
 	var devs []string
@@ -29,14 +29,14 @@ func (e *examination) halfDefaults() {
 
 func (e *examination) halfDefault(dev, routes string) {
 	subject := "half-default routes"
-	text := fmt.Sprintf("main sends %s through %s: pbr takes them for default routes, policies and strict tables come before them", routes, dev)
+	text := fmt.Sprintf("main sends %s through %s: pbr treats them as default routes, so policies and strict tables come before them", routes, dev)
 	switch {
 	case e.Doc == nil || e.Doc.Default == nil:
-		e.add(Warn, subject, "write [default] into the policy if the rest is not to use them (docs/vpn.md)", "%s; what no policy catches uses them, as there is no [default]", text)
+		e.add(Warn, subject, "write [default] into the policy if the rest must not use them (docs/vpn.md)", "%s; there is no [default], so what no policy catches uses them", text)
 	case e.defaultUses(dev):
-		e.ok(subject, "%s, and so does [default], which has %s among its uplinks", text, dev)
+		e.ok(subject, "%s, and so does [default]: %s is one of its uplinks", text, dev)
 	default:
-		e.add(Warn, subject, fmt.Sprintf("if everything is to use %s, make it the first uplink of [default], or leave [default] out; if not, keep the VPN program from making them, as by route-nopull (docs/vpn.md)", dev),
+		e.add(Warn, subject, fmt.Sprintf("if everything should use %s, make it the first uplink of [default], or omit [default]; if not, stop the VPN program from adding them, for example with route-nopull (docs/vpn.md)", dev),
 			"%s, and so does [default]: nothing uses them", text)
 	}
 }

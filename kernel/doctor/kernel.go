@@ -9,7 +9,7 @@ import (
 	"pbr/kernel/facts"
 )
 
-// featureSources say where the kernel has a feature from.
+// featureSources say which kernel version, option or module brings a feature.
 var featureSources = map[facts.FeatureName]string{
 	facts.NFTables:      "CONFIG_NF_TABLES_INET, module nf_tables",
 	facts.Conntrack:     "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK, module nft_ct",
@@ -36,7 +36,7 @@ var featureSources = map[facts.FeatureName]string{
 	facts.Multipath6:    "CONFIG_IPV6",
 }
 
-// kernel judges what the kernel can do. What the policy does not need may be missing.
+// kernel judges what the kernel supports. What the policy does not need may be missing.
 func (e *examination) kernel() {
 	e.group = groupKernel
 	if e.facts.Release != "" {
@@ -62,14 +62,14 @@ func (e *examination) kernel() {
 		e.ok("works", "%s", strings.Join(works, ", "))
 	}
 	if idle != nil {
-		e.ok("missing", "%s: nothing of it is needed by this policy", strings.Join(idle, ", "))
+		e.ok("missing", "%s: this policy does not need it", strings.Join(idle, ", "))
 	}
 	e.offloaded()
 	e.unknown("kernel version", "kernel features")
 	e.cgroups()
 }
 
-// offloaded tells which devices are to forward established connections past the chains.
+// offloaded reports which devices forward established connections past the chains.
 func (e *examination) offloaded() {
 	if e.Want == nil {
 		return
@@ -78,10 +78,10 @@ func (e *examination) offloaded() {
 		at := slices.IndexFunc(e.facts.Features, func(f facts.Feature) bool { return f.Name == facts.Flowtable })
 		switch {
 		case at < 0:
-			e.add(Warn, "offload", "run pbr doctor as root", "not looked at: whether the kernel has flowtables")
+			e.add(Warn, "offload", "run pbr doctor as root", "not checked: whether the kernel has flowtables")
 			continue
 		case e.facts.Features[at].Failure != "":
-			continue // that is told already
+			continue // -- reported elsewhere
 		}
 		how := ""
 		if t.Hardware {
@@ -91,7 +91,7 @@ func (e *examination) offloaded() {
 	}
 }
 
-// flowtable is about a kernel that has none.
+// flowtable judges a kernel without flowtables.
 func (e *examination) flowtable(f facts.Feature) {
 	level, do := Warn, "boot a kernel that has it ("+featureSources[f.Name]+`), or write offload = "off" in [pbr]`
 	if e.Doc != nil {
@@ -103,14 +103,14 @@ func (e *examination) flowtable(f facts.Feature) {
 			level = Fail
 		}
 	}
-	e.add(level, string(f.Name), do, "missing: established connections keep taking the whole way through the kernel (%s)", f.Failure)
+	e.add(level, string(f.Name), do, "missing: established connections are not offloaded (%s)", f.Failure)
 }
 
-// unknown warns of what could not be looked at, of the named things.
+// unknown warns of named things that could not be read.
 func (e *examination) unknown(what ...string) {
 	for _, u := range e.facts.Unknown {
 		if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(u.What, w) }) {
-			e.add(Warn, u.What, "run pbr doctor as root", "not looked at: %s", u.Why)
+			e.add(Warn, u.What, "run pbr doctor as root", "not checked: %s", u.Why)
 		}
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"pbr/kernel/facts"
 )
 
-// The codes of warnings that only a machine shows.
+// The codes of warnings that depend on the machine.
 const (
 	codeLateSNAT    = "late-snat"
 	codeSameAddress = "same-address"
 )
 
-// Live returns the warnings of a policy that only its machine shows.
+// Live returns the warnings about a policy that depend on the machine.
 func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 	warn := func(pos policy.Pos, code, key, hint, format string, args ...any) {
 		ds = append(ds, policy.Diagnostic{Pos: pos, Severity: policy.Warning, Code: code, Key: key, Hint: hint, Message: fmt.Sprintf(format, args...)})
@@ -25,8 +25,8 @@ func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 		u := &doc.Uplinks[i]
 		for _, t := range f.Translations {
 			if late(t) && concerns(t, u) {
-				warn(u.Pos, codeLateSNAT, "uplink.nat", fmt.Sprintf("give its chain a priority below %d, as srcnat - 20", compiler.PrioritySourceNAT),
-					"uplink %q: the snat of %s %s (rule %d) never gets its turn: pbr translates what leaves through %s before it", u.Name, t.Table, t.Chain, t.Handle, u.Interface)
+				warn(u.Pos, codeLateSNAT, "uplink.nat", fmt.Sprintf("give its chain a priority below %d, such as srcnat - 20", compiler.PrioritySourceNAT),
+					"uplink %q: the snat of %s %s (rule %d) has no effect: pbr translates what leaves through %s before it", u.Name, t.Table, t.Chain, t.Handle, u.Interface)
 			}
 		}
 		for j := range i {
@@ -63,7 +63,7 @@ func concerns(t facts.Translation, u *policy.Uplink) bool {
 	return translates(false) || translates(true)
 }
 
-// live judges what Live warns of.
+// live adds the warnings of Live.
 func (e *examination) live() {
 	if e.Doc == nil {
 		return

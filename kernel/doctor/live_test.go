@@ -9,7 +9,7 @@ import (
 	"pbr/kernel/facts"
 )
 
-// A snat that comes after pbr's never gets its turn, where pbr translates what it is for.
+// A snat that comes after pbr's has no effect, where pbr translates what it is for.
 func TestLateSNAT(t *testing.T) {
 	at := func(table, oif, hook string, priority int32) facts.Translation {
 		return facts.Translation{Table: table, Chain: "post", OIF: oif, Handle: 4, Hooks: []facts.Hook{{Name: hook, Priority: priority}}}
@@ -37,7 +37,7 @@ func TestLateSNAT(t *testing.T) {
 		}
 		var got []string
 		for _, d := range Live(s.Doc, f) {
-			if d.Code != codeLateSNAT || d.Severity != policy.Warning || !strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) never gets its turn") {
+			if d.Code != codeLateSNAT || d.Severity != policy.Warning || !strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) has no effect") {
 				t.Errorf("%s: %+v", name, d)
 			}
 			_, after, _ := strings.Cut(d.Message, `"`)

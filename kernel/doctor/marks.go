@@ -7,11 +7,11 @@ import (
 	"pbr/kernel/facts"
 )
 
-// ownPriority is that of pbr's chains that mark packets (mangle, linux/netfilter_ipv4.h).
+// ownPriority is the priority of pbr's chains that mark packets (mangle, linux/netfilter_ipv4.h).
 const ownPriority = -150
 
-// marks judges the nftables rules of others that have to do with pbr's bits of marks; one line for
-// those of a chain that do the same.
+// marks judges others' nftables rules that read or write pbr's mark bits; rules of a chain that do
+// the same share a line.
 func (e *examination) marks() {
 	type key struct {
 		table, chain       string
@@ -50,16 +50,16 @@ func (e *examination) markFinding(level Level, uses []facts.MarkUse) {
 		mark, word = "connection's mark", "ct mark"
 	}
 	if !u.Writes {
-		e.add(level, u.Table+" "+u.Chain, fmt.Sprintf("let it compare its own bits only: %s & %#08x", word, ^e.mask()),
-			"%s compares bits %#08x of the %s, which are pbr's: what pbr has marked looks different", which, u.Bits&e.mask(), mark)
+		e.add(level, u.Table+" "+u.Chain, fmt.Sprintf("make it compare its own bits only: %s & %#08x", word, ^e.mask()),
+			"%s compares bits %#08x of the %s, which are pbr's: it takes marked packets for different ones", which, u.Bits&e.mask(), mark)
 		return
 	}
 	effect := map[bool]string{false: "packets take the wrong table", true: "connections lose their uplink"}[u.Connection]
-	e.add(level, u.Table+" "+u.Chain, fmt.Sprintf("let it change its own bits only: %s set %s & %#08x | VALUE; or choose another mark-mask", word, word, e.mask()),
+	e.add(level, u.Table+" "+u.Chain, fmt.Sprintf("make it change its own bits only: %s set %s & %#08x | VALUE; or choose another mark-mask", word, word, e.mask()),
 		"%s changes bits %#08x of the %s, which are pbr's: %s", which, u.Bits&e.mask(), mark, effect)
 }
 
-// markLevel says how bad it is that a rule changes or compares marks.
+// markLevel returns how bad it is that a rule changes or compares marks.
 func (e *examination) markLevel(u facts.MarkUse) Level {
 	switch {
 	case u.Bits&e.mask() == 0:
@@ -69,7 +69,7 @@ func (e *examination) markLevel(u facts.MarkUse) Level {
 	case u.Connection:
 		return Fail
 	}
-	// Before pbr's own chains a packet has no bits of pbr's yet: to clear them changes nothing.
+	// Before pbr's own chains a packet has none of pbr's bits yet: clearing them changes nothing.
 	clears := u.Constant && u.Value&e.mask() == 0
 	level := OK
 	for _, h := range u.Hooks {
@@ -84,21 +84,21 @@ func (e *examination) markLevel(u facts.MarkUse) Level {
 	return level
 }
 
-// isUnknown reports whether something could not be looked at.
+// isUnknown reports whether something could not be read.
 func (e *examination) isUnknown(what string) bool {
 	return slices.ContainsFunc(e.facts.Unknown, func(u facts.Unknown) bool { return u.What == what })
 }
 
-// trackingPriority is that of connection tracking (NF_IP_PRI_CONNTRACK, linux/netfilter_ipv4.h):
-// only before it a packet can be kept from it.
+// trackingPriority is the priority of connection tracking (NF_IP_PRI_CONNTRACK,
+// linux/netfilter_ipv4.h): only before it can a packet be kept from it.
 const trackingPriority = -200
 
-// untracked judges the rules of others that keep packets from connection tracking.
+// untracked judges others' rules that keep packets from connection tracking.
 func (e *examination) untracked() {
 	for _, u := range e.facts.Untracked {
 		if slices.ContainsFunc(u.Hooks, func(h facts.Hook) bool { return h.Priority < trackingPriority }) {
-			e.add(Warn, u.Table+" "+u.Chain, "let it leave out what the policy is for, if that is not meant",
-				"rule %d keeps packets from connection tracking (notrack): those have no connection that pbr could mark, and no NAT", u.Handle)
+			e.add(Warn, u.Table+" "+u.Chain, "if that is not intended, exclude the policy's traffic from it",
+				"rule %d keeps packets from connection tracking (notrack): pbr cannot mark or translate them", u.Handle)
 		}
 	}
 }

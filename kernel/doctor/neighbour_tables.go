@@ -14,8 +14,8 @@ import (
 // firewalldTable is firewalld's, as in facts.ReverseFilter.
 const firewalldTable = "inet firewalld"
 
-// reverseFilters judges rules that drop what main would not answer through the interface that it
-// came by.
+// reverseFilters judges rules that drop a packet if main would not answer through the interface
+// that it arrived on.
 func (e *examination) reverseFilters() {
 	if e.Doc == nil {
 		return
@@ -33,7 +33,7 @@ func (e *examination) reverseFilters() {
 
 func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, lost []string) {
 	subject, level := f.Table+" "+f.Chain, Fail
-	do := fmt.Sprintf("let it pass what arrives on the uplinks, by a rule in front of it: nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
+	do := fmt.Sprintf("accept what arrives on the uplinks in a rule before it: nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
 		f.Table, f.Chain, f.Handle, words(e.interfaces(lost)))
 	if f.Table == firewalldTable {
 		subject = "firewalld"
@@ -41,17 +41,18 @@ func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, l
 	}
 	if f.Limited {
 		level = Warn
-		do = "look whether the uplinks are among those; " + do
+		do = "check whether the uplinks are among those; " + do
 	}
 	of := ""
 	if f.Limited {
 		of = " of some interfaces"
 	}
-	e.add(level, subject, do, "rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s to whose source no unmarked route leads back by the interface that they arrived on: answers that arrive on %s are lost",
+	e.add(level, subject, do, "rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s if no unmarked route leads back to their source through the interface that they arrived on: answers that arrive on %s are lost",
 		f.Handle, f.Chain, family, of, words(lost))
 }
 
-// beside are the uplinks that carry a family and that unmarked packets do not use first, by name.
+// beside returns the uplinks that carry a family and that unmarked packets do not use first, by
+// name.
 func (e *examination) beside(family plan.Family) (names []string) {
 	first := e.firstOfDefault()
 	for i := range e.Doc.Uplinks {
@@ -71,7 +72,7 @@ func (e *examination) beside(family plan.Family) (names []string) {
 	return names
 }
 
-// firstOfDefault is the only uplink at [default]'s lowest distance, empty if there is none.
+// firstOfDefault returns the only uplink at [default]'s lowest distance, empty if there is none.
 func (e *examination) firstOfDefault() (name string) {
 	if e.Doc.Default == nil {
 		return ""
@@ -88,7 +89,7 @@ func (e *examination) firstOfDefault() (name string) {
 	return name
 }
 
-// interfaces are those of uplinks.
+// interfaces returns the interfaces of uplinks.
 func (e *examination) interfaces(uplinks []string) (names []string) {
 	for _, u := range e.Doc.Uplinks {
 		if slices.Contains(uplinks, u.Name) {
@@ -98,7 +99,7 @@ func (e *examination) interfaces(uplinks []string) (names []string) {
 	return names
 }
 
-// Chains that container engines make.
+// Chains that container engines create.
 const (
 	dockerUser     = "ip filter DOCKER-USER"
 	dockerForward  = "ip filter FORWARD"
@@ -115,7 +116,7 @@ func (e *examination) containers() {
 	}
 }
 
-// docker judges the policy of iptables' FORWARD, which Docker sets to drop.
+// docker judges the policy of iptables' FORWARD chain, which Docker sets to drop.
 func (e *examination) docker() {
 	dropped := slices.ContainsFunc(e.facts.Dropping, func(d facts.DropChain) bool { return d.Table+" "+d.Chain == dockerForward })
 	if !dropped || e.Doc != nil && !policy.Forwards(e.Doc) {
@@ -129,10 +130,10 @@ func (e *examination) docker() {
 		}
 	}
 	out = append(out, "iptables -I DOCKER-USER -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT")
-	e.add(Warn, "Docker", few(out, "; "), "has set the policy of iptables' FORWARD to drop: what hosts behind this router send is dropped, but for what a rule there accepts")
+	e.add(Warn, "Docker", few(out, "; "), "has set the policy of iptables' FORWARD to drop: it drops everything from hosts behind this router that no rule there accepts")
 }
 
-// keepalivedRuns judges keepalived, which takes addresses away and brings them back.
+// keepalivedRuns judges keepalived, which removes addresses and adds them again.
 func (e *examination) keepalivedRuns() {
 	if !slices.Contains(e.facts.Programs, "keepalived") {
 		return
@@ -141,12 +142,12 @@ func (e *examination) keepalivedRuns() {
 		e.ok(string(keepalived), "runs here (VRRP)")
 		return
 	}
-	e.add(Warn, string(keepalived), "systemctl enable --now pbr.service, or pbr watch: it puts them back at once; or run pbr apply from notify_master and notify_backup",
-		"runs here (VRRP), and pbr watch does not: when it takes an uplink's last address away, the kernel drops pbr's routes over it, and nobody puts them back when the address returns")
+	e.add(Warn, string(keepalived), "systemctl enable --now pbr.service, or pbr watch, which restores them at once; or run pbr apply from notify_master and notify_backup",
+		"runs here (VRRP), and pbr watch does not: when it removes an uplink's last address, the kernel deletes pbr's routes over it, and nothing restores them when the address returns")
 }
 
-// What main's specific routes have to be for to count as a full table: a sixteenth of the
-// addresses, or so many routes.
+// Main's specific routes count as a full table if they cover a sixteenth of the addresses, or are
+// this many.
 const (
 	fullShare  = 1.0 / 16
 	fullRoutes = 1000
@@ -161,8 +162,8 @@ func (e *examination) fullTable() {
 		if m.Share < fullShare && m.Routes < fullRoutes {
 			continue
 		}
-		e.add(Warn, "main's full table", `write main-first = "connected" into [pbr], then pbr apply: policies and rules come first then, and main's routes before [default]`,
-			"main has %s through %s, for %.0f %% of all IPv%d addresses (static, or of BGP): with main-first = \"specific\" they come before policies, rules and [default], which have nothing of that traffic",
+		e.add(Warn, "main's full table", `write main-first = "connected" into [pbr], then pbr apply: then policies and rules come first, and main's routes still come before [default]`,
+			"main has %s through %s, for %.0f %% of all IPv%d addresses (static, or from BGP): with main-first = \"specific\" they come before policies, rules and [default], which never see that traffic",
 			count(m.Routes, "specific route"), m.Dev, 100*m.Share, m.Family)
 	}
 }
@@ -170,16 +171,16 @@ func (e *examination) fullTable() {
 // flushers judges units that flush the whole ruleset.
 func (e *examination) flushers() {
 	for _, f := range e.facts.Flushers {
-		what, do := "runs nft flush ruleset", "systemctl edit --full "+f.Unit+", and let it delete its own tables only"
+		what, do := "runs nft flush ruleset", "systemctl edit --full "+f.Unit+", and make it delete only its own tables"
 		if f.File != "" {
 			what = "loads " + f.File + ", which begins with flush ruleset"
 			do = fmt.Sprintf(`in %s, write "table inet filter" and "delete table inet filter" (for each table that it defines) in place of "flush ruleset"`, f.File)
 		}
-		text := "pbr's table goes whenever it is started, reloaded or stopped"
+		text := "pbr's table is deleted whenever it is started, reloaded or stopped"
 		if e.facts.State.WatchPID != 0 {
-			e.add(Warn, f.Unit, do, "%s: %s; pbr watch makes it again, but connections of that moment are lost", what, text)
+			e.add(Warn, f.Unit, do, "%s: %s; pbr watch recreates it, but connections opened in between are lost", what, text)
 			continue
 		}
-		e.add(Warn, f.Unit, do+"; or run pbr watch, which makes it again", "%s: %s, and packets go where main says until the next pbr apply", what, text)
+		e.add(Warn, f.Unit, do+"; or run pbr watch, which recreates it", "%s: %s, and main routes every packet until the next pbr apply", what, text)
 	}
 }

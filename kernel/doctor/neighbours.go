@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// owner is a program whose ip rules are known by their form.
+// owner is a program whose ip rules have a known form.
 type owner string
 
 const (
@@ -20,7 +20,7 @@ const (
 	pbrd       owner = "FRR pbrd"
 )
 
-// What the programs' ip rules have: numbers from their sources.
+// Numbers in the programs' ip rules, from their sources.
 const (
 	tailscaleTable = 52
 	tailscaleMask  = 0xff0000
@@ -32,7 +32,7 @@ const (
 	wgQuickTable = 51820
 )
 
-// owners sorts the rules of others by whom they belong to, each list in the kernel's order.
+// owners groups others' rules by program, each list in the kernel's order.
 func (e *examination) owners() map[owner][]plan.Rule {
 	out := map[owner][]plan.Rule{}
 	for _, r := range e.facts.Rules {
@@ -43,7 +43,7 @@ func (e *examination) owners() map[owner][]plan.Rule {
 	return out
 }
 
-// owner tells whose rule it is.
+// owner returns whose rule it is.
 func (e *examination) owner(r plan.Rule) owner {
 	lookup := r.Action == plan.ActLookup
 	switch {
@@ -81,7 +81,7 @@ func ofWGQuick(r plan.Rule) bool {
 	return r.Invert && r.MarkMask == ^uint32(0) && r.Mark == r.Table && r.Table >= wgQuickTable && r.Action == plan.ActLookup
 }
 
-// neighbours judges the ip rules of programs that are known.
+// neighbours judges the ip rules of known programs.
 func (e *examination) neighbours() {
 	rules := e.owners()
 	if r := rules[tailscale]; r != nil {
@@ -101,7 +101,7 @@ func (e *examination) neighbours() {
 	}
 }
 
-// ahead reports whether one of the rules leaves nothing to those of pbr's.
+// ahead reports whether one of the rules takes every packet before pbr's rules.
 func (e *examination) ahead(rules []plan.Rule) bool {
 	return slices.ContainsFunc(rules, func(r plan.Rule) bool { return r.Priority < e.base() && e.takesAll(r) })
 }
@@ -132,33 +132,33 @@ func (e *examination) tailscale(rules []plan.Rule) {
 	const tailnet = "ip rule add pref 3990 to 100.64.0.0/10 lookup 52; ip -6 rule add pref 3990 to fd7a:115c:a1e0::/48 lookup 52"
 	switch {
 	case e.ahead(rules):
-		e.add(Fail, string(tailscale), "write rule-priority = 4000 into [pbr], then pbr apply: pbr's rules come first then; or leave the exit node: tailscale set --exit-node=",
-			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] has any; Tailscale makes its rules again when they are deleted", stand(rules, "before"))
+		e.add(Fail, string(tailscale), "write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first; or stop using the exit node: tailscale set --exit-node=",
+			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] takes effect; Tailscale recreates its rules if they are deleted", stand(rules, "before"))
 	case e.behind(rules, tailscaleTable) && e.Doc != nil && e.Doc.Default != nil:
-		e.add(Warn, string(tailscale), tailnet, "%s, whose [default] has all packets before them: the tailnet's addresses are sent through an uplink", stand(rules, "behind"))
+		e.add(Warn, string(tailscale), tailnet, "%s, and [default] takes every packet first: packets to the tailnet are sent through an uplink", stand(rules, "behind"))
 	case e.behind(rules, tailscaleTable):
-		e.ok(string(tailscale), "%s: what no policy catches gets to them", stand(rules, "behind"))
+		e.ok(string(tailscale), "%s: they apply to what no policy catches", stand(rules, "behind"))
 	default:
-		e.ok(string(tailscale), "%s, and table 52 has no default route: only the tailnet's own addresses go there", stand(rules, "before"))
+		e.ok(string(tailscale), "%s, and table 52 has no default route: only packets to the tailnet go there", stand(rules, "before"))
 	}
 }
 
 func (e *examination) netbird(rules []plan.Rule) {
 	if !e.ahead(rules) {
-		e.ok(string(netbird), "%s: table %d takes nothing but NetBird's own networks from pbr", stand(rules, "before"), netbirdTable)
+		e.ok(string(netbird), "%s: table %d only routes NetBird's own networks", stand(rules, "before"), netbirdTable)
 		return
 	}
-	do := "write rule-priority = 4000 into [pbr], then pbr apply: pbr's rules come first then"
+	do := "write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first"
 	if lowest := slices.MinFunc(rules, func(a, b plan.Rule) int { return int(a.Priority) - int(b.Priority) }); lowest.Priority < 4000+plan.PrioritySpan {
-		do = fmt.Sprintf("no rule-priority of pbr's is low enough: give up the exit node (netbird networks deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
-			"so that its routes are in main; ip rules that are deleted come back (the first one is %d)", lowest.Priority)
+		do = fmt.Sprintf("no rule-priority of pbr's is low enough: stop using the exit node (netbird networks deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
+			"which puts its routes into main; deleted ip rules come back (the first one is %d)", lowest.Priority)
 	}
 	e.add(Fail, string(netbird), do,
-		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] has any", stand(rules, "before"), netbirdTable)
+		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] takes effect", stand(rules, "before"), netbirdTable)
 }
 
-// wgQuick judges full tunnels: the kernel puts the rules of wg-quick right before the first one
-// that is there when the tunnel comes up.
+// wgQuick judges full tunnels: the kernel puts wg-quick's rules directly before the first rule that
+// exists when the tunnel comes up.
 func (e *examination) wgQuick(rules []plan.Rule) {
 	const off = "write Table = off into [Interface] of the tunnel's file in /etc/wireguard, start it again, and make it an [[uplink]]"
 	table := uint32(0)
@@ -168,20 +168,20 @@ func (e *examination) wgQuick(rules []plan.Rule) {
 	tunnel := fmt.Sprintf("%s (table %d)", wgQuick, table)
 	switch {
 	case e.ahead(rules):
-		e.add(Fail, tunnel, off+"; or write rule-priority = 3000 into [pbr], without [default], and start the tunnel before pbr",
-			"%s, as the tunnel came up after pbr did: it takes all packets, and no policy, rule or [default] has any", stand(rules, "before"))
+		e.add(Fail, tunnel, off+"; or write rule-priority = 3000 into [pbr], omit [default], and start the tunnel before pbr",
+			"%s, because the tunnel came up after pbr: it takes all packets, and no policy, rule or [default] takes effect", stand(rules, "before"))
 	case e.behind(rules, table) && e.Doc != nil && e.Doc.Default != nil:
-		e.add(Fail, tunnel, off+" (the first of [default], if all is to use it); or write rule-priority = 3000 into [pbr], and leave [default] out",
-			"%s, whose [default] hides them, as pbr came after the tunnel did: what was to be in the tunnel leaves through an uplink, in the clear", stand(rules, "behind"))
+		e.add(Fail, tunnel, off+" (the first of [default], if everything should use it); or write rule-priority = 3000 into [pbr], and omit [default]",
+			"%s, and [default] takes every packet first, because pbr started after the tunnel: packets meant for the tunnel leave through an uplink, in the clear", stand(rules, "behind"))
 	case e.behind(rules, table):
-		e.ok(tunnel, "%s: the tunnel has what no policy and no rule catches", stand(rules, "behind"))
+		e.ok(tunnel, "%s: the tunnel carries what no policy and no rule catches", stand(rules, "behind"))
 	default:
 		e.ok(tunnel, "%s, and its table has no default route", stand(rules, "before"))
 	}
 }
 
-// configured judges ip rules that a program makes from its own configuration, where others could be
-// written as pbr's; earlier says how they get before pbr's.
+// configured judges ip rules that a program creates from its own configuration; they could be
+// written as pbr's instead. earlier says how to put them before pbr's.
 func (e *examination) configured(rules []plan.Rule, who owner, what, earlier string) {
 	var before, hidden []plan.Rule
 	for _, r := range rules {
@@ -193,19 +193,19 @@ func (e *examination) configured(rules []plan.Rule, who owner, what, earlier str
 		}
 	}
 	if before != nil {
-		e.add(Warn, string(who), "nothing, if that is meant; else take them out there, and write them as [[rule]]s or policies of pbr",
-			"%s (%s), the first one %s: what they select does not get to pbr's policies and rules", stand(before, "before"), what, Describe(before[0]))
+		e.add(Warn, string(who), "nothing if that is intended; otherwise remove them there, and write them as [[rule]]s or policies of pbr",
+			"%s (%s), the first one %s: packets that they select never reach pbr's policies and rules", stand(before, "before"), what, Describe(before[0]))
 	}
 	if hidden != nil {
 		e.add(Warn, string(who), earlier+", or write them as [[rule]]s of pbr",
-			"%s, whose [default] has all packets before them (%s): they do nothing", stand(hidden, "behind"), what)
+			"%s, and [default] takes every packet first (%s): they do nothing", stand(hidden, "behind"), what)
 	}
 	if before == nil && hidden == nil {
 		e.ok(string(who), "%s (%s)", stand(rules, "behind"), what)
 	}
 }
 
-// hasChain reports whether others have a chain of that name, as "ip filter DOCKER-USER".
+// hasChain reports whether others have a chain of that name, such as "ip filter DOCKER-USER".
 func (e *examination) hasChain(name string) bool { return slices.Contains(e.facts.Chains, name) }
 
 // words joins names as a list for people.

@@ -83,15 +83,15 @@ func TestNeighbours(t *testing.T) {
 		want  []string // of one line; the first word is the level
 	}{
 		"tailscale, exit node":         {has("tailscale", 0, 52), []string{"fail Tailscale: its ip rules 5210, 5230, 5250, 5270 are before pbr's", "exit node", "rule-priority = 4000"}},
-		"tailscale":                    {has("tailscale", 0), []string{"ok Tailscale", "only the tailnet's own addresses"}},
-		"tailscale, behind":            {has("tailscale", 20000), []string{"warn Tailscale", "tailnet's addresses are sent through an uplink", "to 100.64.0.0/10 lookup 52"}},
+		"tailscale":                    {has("tailscale", 0), []string{"ok Tailscale", "only packets to the tailnet"}},
+		"tailscale, behind":            {has("tailscale", 20000), []string{"warn Tailscale", "packets to the tailnet are sent through an uplink", "to 100.64.0.0/10 lookup 52"}},
 		"tailscale, behind no default": {both(has("tailscale", 20000), noDefault), []string{"ok Tailscale", "what no policy catches"}},
 		"netbird, exit node":           {has("netbird", 0, 7120), []string{"fail NetBird: its ip rules 105, 110 are before pbr's", "NB_USE_LEGACY_ROUTING=true"}},
 		"netbird, behind 5000":         {has("netbird", 5200, 7120), []string{"fail NetBird", "rule-priority = 4000"}},
 		"netbird":                      {has("netbird", 0), []string{"ok NetBird", "NetBird's own networks"}},
 		"wg-quick, first":              {has("wg-quick", 0, 51820), []string{"fail wg-quick (table 51820): its ip rules 9998, 9999 are before pbr's", "Table = off", "rule-priority = 3000"}},
 		"wg-quick, hidden":             {has("wg-quick", 22766, 51820), []string{"fail wg-quick (table 51820): its ip rules 32764, 32765 are behind pbr's", "in the clear", "Table = off", "rule-priority = 3000"}},
-		"wg-quick, no default":         {both(has("wg-quick", 22766, 51820), noDefault), []string{"ok wg-quick (table 51820)", "the tunnel has what no policy"}},
+		"wg-quick, no default":         {both(has("wg-quick", 22766, 51820), noDefault), []string{"ok wg-quick (table 51820)", "the tunnel carries what no policy"}},
 		"keepalived's rules":           {has("keepalived", 0), []string{"warn keepalived: its ip rule 16384 is behind pbr's", "they do nothing", "below 10000"}},
 		"keepalived's rules, before":   {has("keepalived", -10000), []string{"warn keepalived: its ip rule 6384 is before pbr's"}},
 		"pbrd":                         {has("pbrd", 0), []string{"warn FRR pbrd: its ip rule 304 is before pbr's (of a pbr-map), the first one from all iif lan0 lookup 10000"}},
@@ -149,7 +149,7 @@ func TestNeighbours(t *testing.T) {
 func TestNeighboursInTheWay(t *testing.T) {
 	s, f := healthy(t, "pbr = { mark-mask = 0x00ff0000 }\n"+twoUplinks)
 	f.Rules = append(f.Rules, rulesOf("tailscale", 0)...)
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "by bits of the mark that are pbr's") }) {
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "matches bits of the mark that are pbr's") }) {
 		t.Errorf("%q", bad)
 	}
 	s, f = healthy(t, twoUplinks)

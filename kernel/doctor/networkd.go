@@ -9,10 +9,10 @@ import (
 	"pbr/kernel/facts"
 )
 
-// networkdDirs are where networkd.conf is looked for, the first one wins (networkd.conf(5)).
+// networkdDirs are where networkd.conf is searched; the first one wins (networkd.conf(5)).
 var networkdDirs = []string{"etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd", "lib/systemd"}
 
-// ReadNetworkd reads how systemd-networkd is set up. Both settings default to yes; drop-ins are
+// ReadNetworkd reads systemd-networkd's configuration. Both settings default to yes; drop-ins are
 // read after the file, in the order of their names, and one in an earlier folder hides those of the
 // same name in later ones.
 func ReadNetworkd(root fs.FS) facts.Networkd {

@@ -7,14 +7,14 @@ import (
 	"pbr/compiler/policy"
 )
 
-// own judges the policy file and what pbr keeps on the machine.
+// own judges the policy file and pbr's own state on the machine.
 func (e *examination) own() {
 	e.group = groupPBR
 	switch {
 	case e.Missing:
-		e.add(Warn, "policy", "write one, or name yours with --config FILE", "there is no file %s: only what every policy needs was looked at", e.File)
+		e.add(Warn, "policy", "write one, or name yours with --config FILE", "there is no file %s: only what every policy needs was checked", e.File)
 	case e.Problem != "":
-		do := "pbr check tells all of it"
+		do := "run pbr check for details"
 		if e.Hint != "" {
 			do = e.Hint
 		}
@@ -24,7 +24,7 @@ func (e *examination) own() {
 	}
 	s := e.facts.State
 	if s.Unwritable != "" {
-		e.add(Fail, "state", "make it writable for root, as /run is; without it pbr can neither apply nor undo", "nothing can be written to %s", s.Unwritable)
+		e.add(Fail, "state", "make it writable for root, like /run: pbr needs it to apply and to undo", "nothing can be written to %s", s.Unwritable)
 	} else if s.Dir != "" && !e.isUnknown("state") {
 		e.ok("state", "%s", s.Dir)
 	}
@@ -42,12 +42,12 @@ func (e *examination) own() {
 	e.unknown("state", "live state", "pbr watch")
 }
 
-// hook judges the program that is run for events.
+// hook judges the program that runs for events.
 func (e *examination) hook() {
 	switch h := e.facts.Hook; {
 	case h == nil:
 	case h.Trouble != "" && h.Do == "":
-		e.add(Warn, "hook", "install it, or mend [watch] hook", "%s: %s", h.Path, h.Trouble)
+		e.add(Warn, "hook", "install it, or correct hook in [watch]", "%s: %s", h.Path, h.Trouble)
 	case h.Trouble != "":
 		e.add(Warn, "hook", h.Do, "%s: %s", h.Path, h.Trouble)
 	default:
@@ -63,7 +63,7 @@ func (e *examination) inForce() {
 	case !s.Taken:
 		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
 	case s.Behind > 0:
-		e.add(Warn, "kernel", "pbr diff shows what, pbr apply puts it right", "differs from the policy in %s", count(s.Behind, "object"))
+		e.add(Warn, "kernel", "pbr diff shows the differences, pbr apply repairs them", "differs from the policy in %s", count(s.Behind, "object"))
 	default:
 		e.ok("kernel", "holds the policy")
 	}
@@ -71,8 +71,8 @@ func (e *examination) inForce() {
 	e.names()
 }
 
-// waiting tells what is left out of the plan, but for what a kernel without flowtables leaves out:
-// that is told there.
+// waiting reports what is deferred, except what a kernel without flowtables cannot do: flowtable
+// reports that.
 func (e *examination) waiting() {
 	if e.Want == nil {
 		return
@@ -80,21 +80,21 @@ func (e *examination) waiting() {
 	told := 0
 	for i, w := range e.Want.Waiting {
 		switch {
-		case w.Object == plan.WaitingTap: // names tells
+		case w.Object == plan.WaitingTap: // -- names reports it
 		case w.Object == plan.WaitingOffload && e.facts.Host.NoFlowtables:
 		case w.Object == plan.WaitingOffload:
-			e.add(Warn, w.Object, "leave hardware out, or interfaces that need no offload", "%s", w.Reason)
+			e.add(Warn, w.Object, "omit hardware, or interfaces that need no offload", "%s", w.Reason)
 		case told == shown:
-			e.add(Warn, "uplinks", "pbr diff --json has all of them", "%d more wait", len(e.Want.Waiting)-i)
+			e.add(Warn, "uplinks", "pbr diff --json has all of them", "%d more are deferred", len(e.Want.Waiting)-i)
 			return
 		default:
 			told++
-			e.add(Warn, w.Object, "pbr apply, or pbr watch, when it is there", "waits: %s", w.Reason)
+			e.add(Warn, w.Object, "run pbr apply when it is there, or pbr watch", "deferred: %s", w.Reason)
 		}
 	}
 }
 
-// watch reports whether uplinks that are to be checked are.
+// watch reports whether the uplinks that have a check are being checked.
 func (e *examination) watch() {
 	if e.facts.State.WatchPID != 0 {
 		e.ok("watch", "runs, process %d", e.facts.State.WatchPID)
@@ -105,8 +105,8 @@ func (e *examination) watch() {
 	}
 	checked := slices.ContainsFunc(e.Doc.Uplinks, func(u policy.Uplink) bool { return u.Check.Method != policy.CheckNone })
 	if !checked {
-		e.ok("watch", "does not run, and no uplink is to be checked")
+		e.ok("watch", "does not run, and no uplink has a check")
 		return
 	}
-	e.add(Warn, "watch", "systemctl enable --now pbr.service, or pbr watch", "does not run: a line that dies and keeps its carrier keeps its connections")
+	e.add(Warn, "watch", "systemctl enable --now pbr.service, or pbr watch", "does not run: an uplink that fails without losing its carrier keeps its traffic")
 }

@@ -8,9 +8,9 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Quick is the part of Examine that takes no time, without what is as it should be: for an apply to
-// tell at once. What keeps the policy from working comes first. Without watch it says nothing of a
-// watch that does not run.
+// Quick is the part of Examine that takes no time, without the findings that are OK: an apply
+// reports it at once. What keeps the policy from working comes first. Unless watch is set, it does
+// not report that pbr watch is not running.
 func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 	if s.Doc == nil {
 		return nil
@@ -44,7 +44,7 @@ func rank(l Level) int {
 }
 
 // strangeGateways looks for gateways that are in no network of this machine: most often a mistake,
-// and sometimes a provider's way.
+// sometimes what a provider requires.
 func (e *examination) strangeGateways() {
 	for i := range e.Doc.Uplinks {
 		u := &e.Doc.Uplinks[i]
@@ -54,7 +54,7 @@ func (e *examination) strangeGateways() {
 				continue
 			}
 			if !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(gw) }) {
-				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface), "correct the gateway, unless your provider's is outside your network",
+				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface), "correct the gateway, unless your provider really uses one outside your network",
 					"gateway %s is in no network of this router", gw)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 // codeRefusedAnswers is the code of RefusedAnswers.
 const codeRefusedAnswers = "refused-answers"
 
-// refusing are the rules that could drop answers of connections that policies steer: where the
-// kernel judges sources, and they refuse packets.
+// refusing returns the rules that could drop answers of connections that policies route: rules that
+// refuse packets, where the kernel checks sources.
 func refusing(doc *policy.Document) (rules []*policy.Rule) {
 	if doc.Settings.ReversePath != policy.ReverseKernel || !compiler.AnswersPassRules(doc) {
 		return nil
@@ -26,8 +26,7 @@ func refusing(doc *policy.Document) (rules []*policy.Rule) {
 	return rules
 }
 
-// AnswerSettings are the settings that RefusedAnswers wants to know; none where it has nothing to
-// say.
+// AnswerSettings returns the settings that RefusedAnswers needs; none where it has nothing to say.
 func AnswerSettings(doc *policy.Document) (paths []string) {
 	if doc.Settings.Sysctl || len(refusing(doc)) == 0 {
 		return nil
@@ -39,11 +38,11 @@ func AnswerSettings(doc *policy.Document) (paths []string) {
 	return paths
 }
 
-// RefusedAnswers warns of each rule that refuses packets where the machine's settings make it drop
-// answers of connections that policies steer, too: the kernel judges the source of an answer by the
-// way of a packet from the host inside, without the answer's mark, and that packet meets the rule.
-// No form of ip rules tells the two apart. sysctls are the values of AnswerSettings; a setting that
-// is missing counts as 0.
+// RefusedAnswers warns of each rule that refuses packets and, with the machine's settings, also
+// drops answers of connections that policies route. The kernel checks an answer's source by the
+// route of a packet from the host inside, without the answer's mark, and that packet matches the
+// rule. No form of ip rules distinguishes the two. sysctls are the values of AnswerSettings; a
+// missing setting counts as 0.
 func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.Diagnostics) {
 	if len(AnswerSettings(doc)) == 0 {
 		return nil
@@ -65,7 +64,7 @@ func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.
 		ds = append(ds, policy.Diagnostic{
 			Pos: r.Pos, Severity: policy.Warning, Code: codeRefusedAnswers, Key: "rule.action",
 			Hint: "sysctl = true in [pbr], or: sysctl -w " + strings.Join(commands, " "),
-			Message: fmt.Sprintf("rule %q drops IPv4 answers of connections that policies steer, too: they arrive on %s, where rp_filter is above 0 and src_valid_mark is 0",
+			Message: fmt.Sprintf("rule %q also drops IPv4 answers of connections that policies route: they arrive on %s, where rp_filter is above 0 and src_valid_mark is 0",
 				r.Name, strings.Join(bad, ", ")),
 		})
 	}

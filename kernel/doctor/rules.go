@@ -16,8 +16,8 @@ const (
 	lastRule     = 32767
 )
 
-// ipRules judges the ip rules of others, those of programs that are known by name and the rest one
-// by one: those before pbr's, those among them, and those behind that want packets with its marks.
+// ipRules judges others' ip rules, those of known programs by name and the rest one by one: those
+// before pbr's, those among them, and those after them that match marked packets.
 func (e *examination) ipRules() {
 	if len(e.facts.Rules) == 0 {
 		return
@@ -37,15 +37,15 @@ func (e *examination) ipRules() {
 		case plan.InSpan(e.base(), r.Priority):
 			e.inside(subject, do, r)
 		case marked:
-			e.add(Fail, subject, do+", or give it another mark, or pbr another mark-mask", "%s: takes packets by bits of the mark that are pbr's", Describe(r))
+			e.add(Fail, subject, do+", or use another mark for it, or another mark-mask for pbr", "%s: matches bits of the mark that are pbr's", Describe(r))
 		case r.Priority > e.base(), e.owner(r) != nobody:
 		case e.takesAll(r):
-			e.add(Fail, subject, do+", or move it behind pbr's: a higher priority than "+fmt.Sprint(e.base()+plan.PrioritySpan-1),
-				"%s: comes before pbr's and leaves nothing to them", Describe(r))
+			e.add(Fail, subject, do+", or move it after pbr's, to a priority above "+fmt.Sprint(e.base()+plan.PrioritySpan-1),
+				"%s: comes before pbr's rules and takes every packet", Describe(r))
 		case everything(r) && r.Action == plan.ActLookup:
 			before++
 		default:
-			e.add(Warn, subject, do+" if that is not meant", "%s: what it selects does not get to pbr's rules", Describe(r))
+			e.add(Warn, subject, do+" if that is not intended", "%s: packets that it selects never reach pbr's rules", Describe(r))
 		}
 	}
 	e.neighbours()
@@ -54,31 +54,31 @@ func (e *examination) ipRules() {
 	}
 }
 
-// inside is about a rule in the priorities that pbr owns, or is to own.
+// inside judges a rule in the priorities that pbr owns, or would own.
 func (e *examination) inside(subject, do string, r plan.Rule) {
 	do += ", or choose another rule-priority"
 	if e.facts.State.Taken {
 		e.add(Fail, subject, do, "%s: is among pbr's priorities %d-%d; the next apply removes it", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
 		return
 	}
-	e.add(Fail, subject, do, "%s: is among the priorities %d-%d, so that pbr apply refuses to start", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
+	e.add(Fail, subject, do, "%s: is among the priorities %d-%d, so pbr apply refuses to start", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
 }
 
-// standard are the rules that the kernel makes, and the one for VRFs, which selects nothing without
-// one.
+// standard are the rules that the kernel creates, and the one for VRFs, which selects nothing
+// without a VRF.
 func standard(r plan.Rule) bool {
 	return everything(r) && r.Action == plan.ActLookup && r.SuppressPrefix == 0 && r.Foreign == "" &&
 		(r.Priority == 0 && r.Table == localTable || r.Priority == lastRule-1 && r.Table == plan.MainTable || r.Priority == lastRule) ||
 		strings.Contains(r.Foreign, "l3mdev")
 }
 
-// everything reports whether a rule selects whatever comes.
+// everything reports whether a rule matches every packet.
 func everything(r plan.Rule) bool {
 	r.Priority, r.Family, r.Action, r.Table, r.SuppressPrefix, r.Goto, r.Protocol, r.Foreign = 0, 0, 0, 0, 0, 0, 0, ""
 	return r == plan.Rule{}
 }
 
-// decides reports whether a rule ends the search for what it selects by a verdict.
+// decides reports whether a rule ends the search for the packets that it matches.
 func decides(r plan.Rule) bool {
 	switch r.Action {
 	case plan.ActBlackhole, plan.ActUnreachable, plan.ActProhibit:
@@ -87,8 +87,8 @@ func decides(r plan.Rule) bool {
 	return false
 }
 
-// takesAll reports whether a rule leaves nothing to those behind it, or nothing but its own marked
-// packets as wg-quick's does.
+// takesAll reports whether a rule leaves no packet to the rules after it, or only its own marked
+// packets, like wg-quick's.
 func (e *examination) takesAll(r plan.Rule) bool {
 	marked := r
 	marked.Mark, marked.MarkMask, marked.Invert = 0, 0, false
@@ -101,7 +101,7 @@ func (e *examination) takesAll(r plan.Rule) bool {
 	return r.SuppressPrefix == 0 && r.Foreign == "" && slices.Contains(e.facts.Defaults, facts.Table{Family: r.Family, ID: r.Table})
 }
 
-// baseRules looks for the rules without which nothing works: those for local and main.
+// baseRules looks for the rules that everything depends on: those for local and main.
 func (e *examination) baseRules(family plan.Family) {
 	has := func(table uint32) bool {
 		return slices.ContainsFunc(e.facts.Rules, func(r plan.Rule) bool {
@@ -124,7 +124,7 @@ func (e *examination) baseRules(family plan.Family) {
 	}
 }
 
-// Describe prints what a rule selects and does, in ip-rule(8)'s words.
+// Describe prints what a rule selects and does, in the syntax of ip-rule(8).
 func Describe(r plan.Rule) string {
 	var words []string
 	say := func(set bool, format string, args ...any) {
@@ -152,7 +152,7 @@ func Describe(r plan.Rule) string {
 	return strings.Join(words, " ")
 }
 
-// tableName is a table's name in ip-rule(8)'s words.
+// tableName is a table's name as ip-rule(8) prints it.
 func tableName(id uint32) string {
 	switch id {
 	case localTable:
@@ -175,7 +175,7 @@ func (e *examination) routes() {
 	}
 	for _, r := range e.facts.Routes {
 		do := fmt.Sprintf("ip -%d route del %s table %d, or give the table another id", r.Family, r.Dst, r.Table)
-		what := "so that pbr apply refuses to start"
+		what := "so pbr apply refuses to start"
 		if e.facts.State.Taken {
 			what = "the next apply removes it"
 		}

@@ -12,7 +12,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Paths of settings below /proc/sys that are judged beside those that sysctl = true sets.
+// Paths of settings below /proc/sys that are judged besides those that sysctl = true sets.
 const (
 	pathForward      = "net/ipv4/ip_forward"
 	pathAllRPFilter  = "net/ipv4/conf/all/rp_filter"
@@ -22,14 +22,14 @@ const (
 	pathAccounting   = "net/netfilter/nf_conntrack_acct"
 )
 
-// Connection tracking is nearly full from 80 % on, and as good as full from 95 % on: when it is,
-// the kernel drops the first packet of each new connection.
+// Connection tracking is nearly full from 80 %, and as good as full from 95 %. When it is full, the
+// kernel drops the first packet of each new connection.
 const (
 	nearlyFull = 80
 	full       = 95
 )
 
-// SysctlPaths are the settings that Examine wants to know.
+// SysctlPaths returns the settings that Examine needs.
 func (s *Subject) SysctlPaths(host plan.Machine) []string {
 	out := []string{pathForward, pathAllRPFilter, pathAllValidMark, pathTracked, pathTrackedMax, pathAccounting}
 	for _, set := range s.judged(host) {
@@ -39,10 +39,10 @@ func (s *Subject) SysctlPaths(host plan.Machine) []string {
 	return slices.Compact(out)
 }
 
-// judged are the settings with the value that they should have: those of sysctl = true, forwarding
-// by each uplink and each other interface that hosts could be behind, and what lets own addresses
-// in by any interface where the kernel is to keep them out. Without a policy every interface could
-// be an uplink.
+// judged returns the settings with the value that they should have: those of sysctl = true,
+// forwarding of each uplink and of every other interface that may have hosts behind it, and the
+// setting that lets own addresses in on any interface where the kernel should keep them out.
+// Without a policy every interface may be an uplink.
 func (s *Subject) judged(host plan.Machine) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
@@ -77,47 +77,48 @@ func (s *Subject) judged(host plan.Machine) []plan.Sysctl {
 	return out
 }
 
-// isUplink reports whether an interface is that of an uplink.
+// isUplink reports whether an interface belongs to an uplink.
 func (s *Subject) isUplink(name string) bool {
 	return slices.ContainsFunc(s.Doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == name })
 }
 
 func confPath(link, name string) string { return "net/ipv4/conf/" + link + "/" + name }
 
-// sparedFilter is rp_filter where reverse-path leaves it to pbr and it is not strict; inside is
-// forwarding of what is no uplink: there may be an interface that is for managing the router only.
+// sparedFilter stands for rp_filter where reverse-path leaves the check to pbr and rp_filter is not
+// strict; inside stands for forwarding of interfaces that are no uplinks: one may only be for
+// managing the router.
 const (
 	inside       = "forwarding inside"
 	sparedFilter = "rp_filter for reverse-path"
-	// openCheck is accept_local where reverse-path leaves the check to the kernel.
+	// openCheck stands for accept_local where reverse-path leaves the check to the kernel.
 	openCheck   = "accept_local for reverse-path"
-	sparedCheck = "the kernel judges each packet's source, although reverse-path leaves that to pbr"
+	sparedCheck = "the kernel checks each packet's source, although reverse-path leaves that to pbr"
 )
 
-// settingKinds are the settings by their last word, with what goes wrong.
+// settingKinds are the settings by the last part of their name, with what goes wrong.
 var settingKinds = map[string]struct {
 	level Level
 	why   string
 }{
 	"ip_forward":                  {Fail, "nothing is forwarded"},
 	"forwarding":                  {Fail, "what arrives there is not forwarded"},
-	inside:                        {Warn, "hosts behind it get no further than this router"},
-	"rp_filter":                   {Fail, "the strict check drops what arrives on an uplink that main would not send to"},
-	"src_valid_mark":              {Warn, "the reverse path check looks up without the mark"},
-	"ignore_routes_with_linkdown": {Warn, "a lost carrier moves nothing until pbr watch sees it"},
-	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts take the same of several next hops"},
+	inside:                        {Warn, "packets from hosts behind it are not forwarded"},
+	"rp_filter":                   {Fail, "the strict check drops packets from an uplink if main would not send the answer there"},
+	"src_valid_mark":              {Warn, "the reverse path check ignores the mark"},
+	"ignore_routes_with_linkdown": {Warn, "after a lost carrier nothing fails over until pbr watch sees it"},
+	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts use the same next hop"},
 	"accept_local":                {Warn, sparedCheck},
 	sparedFilter:                  {Warn, sparedCheck},
-	openCheck:                     {Warn, "packets with one of the router's own addresses as source are taken, although reverse-path leaves it to the kernel to drop them"},
-	"accept_ra":                   {Fail, "a router that forwards takes no announced default route, and so no gateway"},
+	openCheck:                     {Warn, "packets with one of the router's own addresses as source are accepted, although reverse-path expects the kernel to drop them"},
+	"accept_ra":                   {Fail, "a router that forwards ignores announced default routes, so it learns no gateway"},
 }
 
-// tally gathers the settings of a kind.
+// tally collects the settings of a kind.
 type tally struct {
 	kind, label string
 	seen        int
 	bad         []plan.Sysctl
-	// have are the values of bad, with their interfaces.
+	// have returns the wrong values, with their interfaces.
 	have []string
 }
 
@@ -136,37 +137,37 @@ func (e *examination) settings() {
 	e.unknown("sysctl")
 }
 
-// badSetting tells of a setting that is not as it should be.
+// badSetting reports a wrong setting.
 func (e *examination) badSetting(t *tally) {
 	level, why := e.impact(t.kind)
 	e.add(level, t.label, e.howToSet(t.bad), "%s: %s", few(t.have, ", "), why)
 }
 
-// impact is what goes wrong with a setting that is not as it should be, and how bad that is.
+// impact returns what goes wrong with a wrong setting, and how bad that is.
 func (e *examination) impact(kind string) (Level, string) {
 	k := settingKinds[kind]
 	switch {
 	case e.Want == nil:
 		return Warn, k.why
 	case kind == "src_valid_mark" && e.Doc != nil && len(refusing(e.Doc)) > 0:
-		return Fail, "the reverse path check looks up without the mark, so that [[rule]]s which refuse packets drop answers of connections that policies steer"
+		return Fail, "the reverse path check ignores the mark, so [[rule]]s that refuse packets also drop answers of connections that policies route"
 	}
 	return k.level, k.why
 }
 
-// hostOnly tells that nobody looked at forwarding.
+// hostOnly reports that forwarding was not checked.
 func (e *examination) hostOnly() {
 	if e.Doc == nil || policy.Forwards(e.Doc) {
 		return
 	}
 	if e.Doc.Settings.Forward == policy.ForwardOff {
-		e.ok("ip_forward", "not looked at: forward = false")
+		e.ok("ip_forward", "not checked: forward = false")
 		return
 	}
-	e.ok("ip_forward", "not looked at: nothing in the policy is for other hosts (forward = true in [pbr] if this machine is a router)")
+	e.ok("ip_forward", "not checked: nothing in the policy is for other hosts (forward = true in [pbr] if this machine is a router)")
 }
 
-// tallies are the settings that exist by kind, in the order of the first of each.
+// tallies returns the existing settings by kind, in the order of the first of each.
 func (e *examination) tallies() (kinds []*tally) {
 	for _, set := range e.judged(e.facts.Host) {
 		have, known := e.facts.Sysctls[set.Path]
@@ -195,7 +196,7 @@ func (e *examination) tallies() (kinds []*tally) {
 	return kinds
 }
 
-// settingKind is the key of settingKinds that a setting with that value comes under.
+// settingKind returns the key of settingKinds for a setting with that value.
 func (e *examination) settingKind(set plan.Sysctl, have string) string {
 	parts := strings.Split(set.Path, "/")
 	kind := parts[len(parts)-1]
@@ -216,12 +217,12 @@ func (e *examination) settingKind(set plan.Sysctl, have string) string {
 
 func fits(n int) string {
 	if n == 1 {
-		return "as it should be"
+		return "ok"
 	}
-	return "as it should be, on all " + strconv.Itoa(n)
+	return "ok on all " + strconv.Itoa(n)
 }
 
-// settingFits reports whether a value does what the wanted one does.
+// settingFits reports whether a value works as well as the wanted one.
 func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
 	parts := strings.Split(want.Path, "/")
 	switch kind {
@@ -238,7 +239,7 @@ func (e *examination) settingFits(kind, have string, want plan.Sysctl) bool {
 	return have == want.Value
 }
 
-// reversePath is the check in force: the higher of an interface's own value and that of all
+// reversePath returns the effective check: the higher of the interface's own value and that of all
 // (ip-sysctl.rst).
 func (e *examination) reversePath(own string) int {
 	return max(number(own), number(e.facts.Sysctls[pathAllRPFilter]))
@@ -252,13 +253,13 @@ func number(s string) int {
 	return n
 }
 
-// howToSet says how settings get their values.
+// howToSet returns how to set the settings.
 func (e *examination) howToSet(settings []plan.Sysctl) string {
 	words := make([]string, len(settings))
 	ours := e.Want != nil
 	for i, s := range settings {
 		path := s.Path
-		if !strings.Contains(path, ".") { // as a VLAN's name has
+		if !strings.Contains(path, ".") { // -- such as a VLAN's name
 			path = strings.ReplaceAll(path, "/", ".")
 		}
 		words[i] = path + "=" + s.Value
@@ -274,7 +275,7 @@ func (e *examination) howToSet(settings []plan.Sysctl) string {
 	return by
 }
 
-// tracking judges connection tracking's settings.
+// tracking judges the settings of connection tracking.
 func (e *examination) tracking() {
 	count, limit := number(e.facts.Sysctls[pathTracked]), number(e.facts.Sysctls[pathTrackedMax])
 	if limit > 0 {

@@ -11,7 +11,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// uplinks judges what the policy's uplinks have on the machine.
+// uplinks judges the interfaces, addresses and gateways of the policy's uplinks.
 func (e *examination) uplinks() {
 	e.group = groupUplinks
 	if e.Doc != nil {
@@ -35,10 +35,10 @@ func (e *examination) uplink(u *policy.Uplink) {
 		e.add(Fail, subject, "ip link set "+u.Interface+" up", "the interface is down")
 		return
 	case bridge != "":
-		e.add(Fail, subject, fmt.Sprintf("write interface = %q", bridge), "the interface is a port of %s: packets arrive on that", bridge)
+		e.add(Fail, subject, fmt.Sprintf("write interface = %q", bridge), "the interface is a port of %s: packets arrive on %[1]s", bridge)
 		return
 	case !link.Carrier:
-		e.add(Fail, subject, "look at the cable, the modem or the tunnel's far end", "the interface has no carrier")
+		e.add(Fail, subject, "check the cable, the modem or the tunnel's far end", "the interface has no carrier")
 		return
 	}
 	before := len(e.out)
@@ -54,9 +54,9 @@ func (e *examination) uplink(u *policy.Uplink) {
 		if w.Uplink == u.Name && !w.Usable {
 			text := w.LastFailure
 			if text == "" {
-				text = "told so, or not yet up again"
+				text = "set by pbr uplink, or not yet up again"
 			}
-			e.add(Fail, subject, "pbr status tells more; pbr uplink "+u.Name+" auto, if it was told to be down", "pbr watch has it %s: %s", w.State, text)
+			e.add(Fail, subject, "pbr status shows details; pbr uplink "+u.Name+" auto, if it was set to down", "pbr watch has it %s: %s", w.State, text)
 		}
 	}
 	if len(e.out) == before {
@@ -64,7 +64,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 	}
 }
 
-// links says what to do about an interface that is not there, with those that are.
+// links says what to do about a missing interface, and lists those that exist.
 func (e *examination) links() string {
 	var names []string
 	for name := range e.facts.Host.Links {
@@ -74,9 +74,9 @@ func (e *examination) links() string {
 	}
 	slices.Sort(names)
 	if names == nil {
-		return "make the interface: there is none here"
+		return "create the interface: this machine has none"
 	}
-	return "correct interface = (there are " + few(names, ", ") + "), or make the interface"
+	return "correct interface = (there are " + few(names, ", ") + "), or create the interface"
 }
 
 // way judges an uplink's address and gateway of one family, and returns what is good about them.
@@ -88,7 +88,7 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		found = auto.IsValid() || link.OnlinkDefault6
 	}
 	if family == plan.IPv6 && (e.facts.Host.NoIPv6 || link.NoIPv6) {
-		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or leave gateway6 out", u.Interface), "IPv6 is disabled on the interface")
+		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or omit gateway6", u.Interface), "IPv6 is disabled on the interface")
 		return ""
 	}
 	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
@@ -102,8 +102,8 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 	}
 	if gw.Auto {
 		if !found {
-			e.add(Fail, subject, "let a DHCP client or router advertisements make one, or write the gateway into the policy",
-				"main has no IPv%d default route by %s to learn the gateway from", family, u.Interface)
+			e.add(Fail, subject, "let a DHCP client or router advertisements add one, or write the gateway into the policy",
+				"main has no IPv%d default route through %s to learn the gateway from", family, u.Interface)
 			return ""
 		}
 		gw.Addr = auto
@@ -125,16 +125,16 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 		}
 		where := ""
 		if !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-			where = ", and is in no network of this router"
+			where = ", and is in none of this router's networks"
 		}
-		e.add(Fail, subject, "look at the line and at the gateway's address in the policy", "gateway %s does not answer%s (%s)", addr, where, g.Failure)
+		e.add(Fail, subject, "check the line, and the gateway's address in the policy", "gateway %s does not answer%s (%s)", addr, where, g.Failure)
 		return ""
 	}
 	return fmt.Sprintf("%s, gateway %s", text, addr)
 }
 
-// sourceNAT warns of private addresses that leave through an uplink as they are. nat = "none" in
-// the file says that it is meant.
+// sourceNAT warns of private addresses that leave through an uplink untranslated. nat = "none" in
+// the file means that this is intended.
 func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 	if u.NAT.Mode != policy.NATNone || u.NAT.Pos.Line != 0 || !u.Gateway.Present || u.Gateway.Link || e.isUnknown("nftables of others") {
 		return
@@ -148,13 +148,13 @@ func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 	own := e.facts.Host.Links[u.Interface].Addrs
 	for _, p := range e.facts.Host.Connected {
 		if p.Addr().Is4() && p.Addr().IsPrivate() && !slices.ContainsFunc(own, p.Contains) {
-			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`, "nobody translates the addresses of %s on their way out: answers will not come back", p)
+			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`, "the private addresses of %s leave untranslated: answers will not come back", p)
 			return
 		}
 	}
 }
 
-// mainDefault looks for main's default route, which serves when pbr has none.
+// mainDefault looks for main's default route, which is used when pbr has none.
 func (e *examination) mainDefault() {
 	if e.isUnknown("interfaces") {
 		return
@@ -165,10 +165,10 @@ func (e *examination) mainDefault() {
 			return
 		}
 	}
-	const do = "ip route add default via GATEWAY dev INTERFACE metric 1000, or what configures the interface"
+	const do = "ip route add default via GATEWAY dev INTERFACE metric 1000, or configure it where the interface is configured"
 	if e.Doc != nil && e.Doc.Default == nil {
-		e.add(Fail, "main", do+", or write [default] into the policy", "has no IPv4 default route, and the policy has no [default]: what no policy catches goes nowhere")
+		e.add(Fail, "main", do+", or write [default] into the policy", "has no IPv4 default route, and the policy has no [default]: what no policy catches is unreachable")
 		return
 	}
-	e.add(Warn, "main", do, "has no IPv4 default route: without pbr's, as after pbr flush, nothing leaves")
+	e.add(Warn, "main", do, "has no IPv4 default route: without pbr's (after pbr flush) nothing leaves this router")
 }

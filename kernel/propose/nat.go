@@ -12,12 +12,12 @@ import (
 // nat writes an uplink's translation of source addresses, and why.
 func (p *proposal) nat(w *writer, u *uplink) {
 	if table := named(p.survey.Fixed, u.link.Name); table != "" {
-		w.say(fmt.Sprintf("Table %s translates to an address of its own choice here. pbr would come before it: \"masquerade\" takes over.", table))
+		w.say(fmt.Sprintf("Table %s translates to a fixed address here. pbr comes before it, and uses \"masquerade\" instead.", table))
 		w.key("nat", `"none"`)
 		return
 	}
 	if table := named(p.survey.SourceNAT, u.link.Name); table != "" {
-		w.say(fmt.Sprintf("Table %s translates here already. pbr comes before it, so that rule is not needed while pbr is in force.", table))
+		w.say(fmt.Sprintf("Table %s translates here already. pbr comes before it, so that rule has no effect while pbr is in force.", table))
 	}
 	private4, public4, ula, global6 := p.insideAddresses()
 	if public4 && !private4 {
@@ -27,7 +27,7 @@ func (p *proposal) nat(w *writer, u *uplink) {
 	}
 	w.key("nat", `"masquerade"`)
 	if u.route6 != nil && global6 && !ula && u == p.first6() {
-		w.say("Hosts inside have global IPv6 addresses, taken to be this line's. On other lines they have to be translated.")
+		w.say("Hosts inside have global IPv6 addresses, presumably from this line. On other lines they have to be translated.")
 		w.key("nat6", `"none"`)
 	}
 }

@@ -1,5 +1,5 @@
-// Package propose writes a first policy from what a machine shows of its network. It is a pure
-// function from a survey to text, and what it writes passes pbr check.
+// Package propose writes a first policy from the network of a machine. It is a pure function from a
+// survey to text; what it writes passes pbr check.
 package propose
 
 import (
@@ -12,8 +12,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// ErrNoDefault tells that nothing leads out of the machine, so that there is no uplink to propose.
-var ErrNoDefault = errors.New("no default route: nothing leads out of this machine")
+// ErrNoDefault means that the machine has no default route, so there is no uplink to propose.
+var ErrNoDefault = errors.New("no default route on this machine: add one, then run pbr init again")
 
 // Policy returns a commented policy. Without a default route the error is ErrNoDefault.
 func Policy(s *facts.Survey) (string, error) {
@@ -24,8 +24,7 @@ func Policy(s *facts.Survey) (string, error) {
 	return p.write(), nil
 }
 
-// Seen lists the interfaces, one a line, and what else was found, as comments of the policy have
-// it.
+// Seen lists the interfaces, one a line, and what else was found, like the comments of the policy.
 func Seen(s *facts.Survey) []string { return newProposal(s).seen() }
 
 // uplink is an interface with a default route.
@@ -47,7 +46,7 @@ func (u *uplink) metric() uint32 {
 	return u.route6.Metric
 }
 
-// proposal is what a survey's interfaces are taken for.
+// proposal is how a survey's interfaces are interpreted.
 type proposal struct {
 	survey  *facts.Survey
 	uplinks []*uplink
@@ -95,7 +94,7 @@ func (u *uplink) take(d *facts.DefaultRoute) {
 	*route = d
 }
 
-// compare orders uplinks by metric; those with IPv6 alone come behind those with IPv4.
+// compare orders uplinks by metric; those with only IPv6 come after those with IPv4.
 func (u *uplink) compare(o *uplink) int {
 	only6 := func(u *uplink) int {
 		if u.route4 == nil {
@@ -106,8 +105,8 @@ func (u *uplink) compare(o *uplink) int {
 	return cmp.Or(cmp.Compare(only6(u), only6(o)), cmp.Compare(u.metric(), o.metric()))
 }
 
-// distances returns each uplink's distance in default: equal metrics share one, as main does with
-// several next hops.
+// distances returns each uplink's distance in default: equal metrics share one, as with several
+// next hops in main.
 func (p *proposal) distances() []int {
 	out := make([]int, len(p.uplinks))
 	for i, u := range p.uplinks {

@@ -7,11 +7,11 @@ import (
 	"pbr/kernel/facts"
 )
 
-// role is what an interface is for, in the words of the comments.
+// role is the purpose of an interface, as the comments call it.
 type role string
 
 const (
-	roleUplink     role = "way out"
+	roleUplink     role = "uplink"
 	roleInside     role = "inside"
 	roleContainers role = "containers"
 	roleVPN        role = "VPN"
@@ -19,7 +19,7 @@ const (
 	rolePart       role = "part of another interface"
 )
 
-// Names that programs give their interfaces.
+// Names that programs give to their interfaces.
 var (
 	// Docker, libvirt, LXC, LXD, Incus, Podman, CNI, Flannel, Calico.
 	containerNames = regexp.MustCompile(`^(docker|br-[0-9a-f]{12}$|virbr|lxcbr|lxdbr|incusbr|podman|cni|cbr|flannel|cali|vnet|veth[0-9a-f]{7}$)`)
@@ -27,7 +27,7 @@ var (
 	vpnNames = regexp.MustCompile(`^(wg|tun|tap|tailscale|zt|nordlynx|proton|ipsec|vti|xfrm)`)
 )
 
-// tunnelKinds are the kernel's words for interfaces whose far end is reached over another one.
+// tunnelKinds are the kernel's names for interfaces whose far end is reached over another one.
 var tunnelKinds = []string{"wireguard", "tuntap", "tun", "ipip", "sit", "ip6tnl", "gre", "ip6gre", "vti", "vti6", "xfrm", "ppp", "vxlan"}
 
 func roleOf(l facts.Interface, isUplink bool) role {
@@ -48,7 +48,7 @@ func roleOf(l facts.Interface, isUplink bool) role {
 	return roleFree
 }
 
-// lineNames are those of tunnels that are lines themselves: PPPoE, mobile modems.
+// lineNames are names of tunnels that are lines themselves: PPPoE, mobile modems.
 var lineNames = regexp.MustCompile(`^(ppp|wwan)`)
 
 // tunnel reports whether an uplink's interface is a VPN.

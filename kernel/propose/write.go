@@ -12,8 +12,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// targets are what checks ask, two of different operators for each uplink, and other ones for the
-// next: a dead target is then no dead line. They answer pings to everybody.
+// targets are the check targets, two of different operators for each uplink, and other ones for the
+// next: then a dead target does not look like a dead line. They answer pings from everybody.
 var targets = [][2][2]string{
 	{{"1.1.1.1", "8.8.8.8"}, {"2606:4700:4700::1111", "2001:4860:4860::8888"}},
 	{{"9.9.9.9", "208.67.222.222"}, {"2620:fe::fe", "2620:119:35::35"}},
@@ -26,7 +26,7 @@ func uplinkName(i int) string { return "isp" + strconv.Itoa(i+1) }
 func (p *proposal) write() string {
 	w := &writer{}
 	w.say("A first policy, written by pbr init from what this machine has now. Lines that begin with # and a blank explain; those with # alone")
-	w.say("are settings to take or leave. Read it, change it, save it as /etc/pbr/pbr.toml, then:")
+	w.say("are optional settings. Read it, change it, save it as /etc/pbr/pbr.toml, then:")
 	w.say("  pbr check; pbr apply --confirm 60s; pbr confirm; systemctl enable --now pbr")
 	w.say("")
 	w.say("What was seen:")
@@ -53,7 +53,7 @@ func (p *proposal) settings(w *writer) {
 		w.line("sysctl = true")
 		return
 	}
-	w.say("No network behind this machine was seen. As a router it needs this; without, set net.ipv4.conf.INTERFACE.rp_filter = 2 yourself.")
+	w.say("No network behind this machine was found. A router needs this; otherwise set net.ipv4.conf.INTERFACE.rp_filter = 2 yourself.")
 	w.line("#sysctl = true")
 }
 
@@ -62,10 +62,10 @@ func (p *proposal) uplink(w *writer, i int, u *uplink) {
 	w.line("")
 	w.say(u.about())
 	if u.others > 0 {
-		w.say("Its interface has more than one gateway. An uplink has one: give the other line a VLAN or macvlan of its own.")
+		w.say("Its interface has more than one gateway, but an uplink has one: give the other line a VLAN or macvlan of its own.")
 	}
 	if tunnel(u.link) {
-		w.say("It is a VPN: default leaves through the next uplink when it fails. Without that, see strict in docs/policy.md.")
+		w.say("It is a VPN. When it fails, default uses the next uplink. To prevent that, see strict in docs/policy.md.")
 	}
 	w.line("[[uplink]]")
 	w.key("name", from.Quote(u.name))
@@ -78,7 +78,7 @@ func (p *proposal) uplink(w *writer, i int, u *uplink) {
 	w.key("check", check(i, u.route4 != nil, u.route6 != nil))
 }
 
-// about says where an uplink comes from.
+// about says where an uplink's default route comes from.
 func (u *uplink) about() string {
 	var parts []string
 	for _, r := range []*facts.DefaultRoute{u.route4, u.route6} {
@@ -131,16 +131,16 @@ func check(i int, v4, v6 bool) string {
 	return fmt.Sprintf("{ method = \"ping\", targets = %s }", from.Strings(list))
 }
 
-// second shows how another line is added.
+// second shows how to add another line.
 func (p *proposal) second(w *writer) {
 	dev, why := "INTERFACE", "the name of its interface goes there"
 	if free := p.inside(roleFree); len(free) > 0 {
 		dev, why = free[0].Name, "that interface has no address yet"
 	}
 	w.line("")
-	w.say("Only one way out was seen, so there is nothing to fail over to yet. To add a second one, give its interface an address, take away")
+	w.say("Only one uplink was found, so there is nothing to fail over to yet. To add a second one, give its interface an address, and remove")
 	w.say("the # of these lines and of its route in [default]. " + dev + ": " + why + ".")
-	w.say("gateway = \"auto\" takes the one that DHCP brings; else write its address.")
+	w.say("gateway = \"auto\" uses the one from DHCP; otherwise write its address.")
 	for _, line := range []string{
 		"[[uplink]]", `name = "isp2"`, "interface = " + from.Quote(dev), `gateway = "auto"`, `nat = "masquerade"`, "check = " + check(1, true, false),
 	} {
@@ -148,15 +148,15 @@ func (p *proposal) second(w *writer) {
 	}
 }
 
-// vpns shows those that could be uplinks.
+// vpns lists VPNs that could be uplinks.
 func (p *proposal) vpns(w *writer) {
 	for i, l := range p.inside(roleVPN) {
 		w.line("")
 		if strings.HasPrefix(l.Name, "tailscale") {
-			w.say(l.Name + " is Tailscale's, whose own rules come before pbr's: leave it alone.")
+			w.say(l.Name + " belongs to Tailscale, whose own rules come before pbr's: leave it alone.")
 			continue
 		}
-		w.say(l.Name + " is a VPN. It stays as it is. To send a part of the traffic into it by policies, make it an uplink:")
+		w.say(l.Name + " is a VPN. It stays as it is. To send some traffic into it by policies, make it an uplink:")
 		w.line("#[[uplink]]")
 		w.line("#name = " + from.Quote("vpn"+strconv.Itoa(i+1)))
 		w.line("#interface = " + from.Quote(l.Name))
@@ -180,7 +180,7 @@ func families(l facts.Interface) (v4, v6 bool) {
 
 func (p *proposal) defaults(w *writer) {
 	w.line("")
-	w.say("What no policy catches: the first uplink, and the next one when it fails. Equal distances share.")
+	w.say("For everything that no policy catches: the first uplink, and the next one when it fails. Equal distances share.")
 	w.line("[default]")
 	w.line("routes = [")
 	distances := p.distances()
@@ -203,7 +203,7 @@ func (p *proposal) example(w *writer) {
 		}
 	}
 	w.line("")
-	w.say("A policy picks connections and the uplink that they use; strict = false lets them use what default does while it is down.")
+	w.say("A policy selects connections and their uplink; with strict = false they use default's uplink while it is down.")
 	for _, line := range []string{"[[policy]]", `name = "example"`, "src = " + from.Quote(src), `proto = "tcp"`, "dport = 443",
 		"uplink = " + from.Quote(uplinkName(1)), "strict = false"} {
 		w.line("#" + line)
@@ -214,7 +214,7 @@ type writer struct{ strings.Builder }
 
 func (w *writer) line(text string) { w.WriteString(text + "\n") }
 
-// say writes a comment. What is seen of the machine may hold anything.
+// say writes a comment. Text from the machine may contain anything.
 func (w *writer) say(text string) { w.line(strings.TrimRight("# "+from.Printable(text), " ")) }
 
 func (w *writer) key(name, value string) { w.line(name + " = " + value) }
