@@ -150,7 +150,7 @@ var trapSets = map[string][]trap{
 			func(r *router) {
 				r.IP("route add default via 198.51.100.1 table 200", "rule add pref 9000 not fwmark 0xca6c lookup 200")
 			},
-			[]string{"fail", "ip -4 rule 9000", "leaves nothing", "behind pbr's"},
+			[]string{"fail", "ip -4 rule 9000", "takes every packet", "after pbr's"},
 		},
 		{
 			func(r *router) { r.IP("rule del pref 32766") },
@@ -224,7 +224,7 @@ func TestDoctorBesideWatch(t *testing.T) {
 	w.silence("isp2")
 	w.logged("cut connections of uplinks that are down", "uplinks=[isp2]") // the watch's own changes are over
 	out := r.doctor(1)
-	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in no network", "the private addresses of 192.168.10.0/24",
+	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in none of this router's networks", "the private addresses of 192.168.10.0/24",
 		"pbr watch has it forced-down", "pbr uplink isp1 auto", fmt.Sprintf("runs, process %d", w.cmd.Process.Pid)} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

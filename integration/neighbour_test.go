@@ -120,7 +120,7 @@ vrrp_instance lan {
 `)
 	p.start(fmt.Sprintf("exec keepalived -n -l -f %s -p %s/pid -r %s/vrrp", conf, p.dir, p.dir))
 	p.finds("warn", "keepalived", "its ip rule 16384 is behind pbr's", "they do nothing", "below 10000")
-	p.finds("warn", "keepalived", "runs here (VRRP), and pbr watch does not", "pbr watch: it puts them back at once")
+	p.finds("warn", "keepalived", "runs here (VRRP), and pbr watch does not", "pbr watch, which restores them at once")
 }
 
 func TestDoctorOnFRR(t *testing.T) {
