@@ -104,8 +104,8 @@ func (p *parser) document() {
 	p.checkTemplate()
 }
 
-// syntax reports what is no TOML, and what stands in the file twice. It reports whether the file can
-// be read all the same.
+// syntax reports what is no TOML, and what stands in the file twice. It reports whether the file
+// can be read all the same.
 func (p *parser) syntax(errs []tomltree.SyntaxError) (readable bool) {
 	readable = true
 	for _, e := range errs {

@@ -2,9 +2,9 @@
 // line and column, at a speed that lets a policy file hold a hundred thousand entries. It finds all
 // syntax errors of a file, not only the first.
 //
-// It is the only judge of what is TOML: tests hold it to the corpus of toml-test and, by fuzzing, to
-// BurntSushi/toml, which is the stricter reader nowhere. Beyond TOML it bounds what one value may
-// nest and what one key may chain, so that no file exhausts the stack.
+// It is the only judge of what is TOML: tests hold it to the corpus of toml-test and, by fuzzing,
+// to BurntSushi/toml, which is the stricter reader nowhere. Beyond TOML it bounds what one value
+// may nest and what one key may chain, so that no file exhausts the stack.
 package tomltree
 
 import (
