@@ -109,7 +109,7 @@ func (c *compilation) addStricter(members map[string]bool) {
 	}
 	c.addSet(s)
 	c.addChain(plan.Chain{Name: chainStricter, Rules: []plan.ChainRule{
-		rule("a strict policy's: never by another", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStricter}),
+		rule("a strict policy's: never by another", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapStricter}),
 	}})
 }
 
@@ -129,7 +129,7 @@ func (c *compilation) addTryChains(balances []*policy.Balance) {
 	for _, name := range slices.Compact(names) {
 		mark := c.numbers.mark(name)
 		c.addChain(plan.Chain{Name: tryChain(name), Rules: []plan.ChainRule{
-			rule("table "+name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: mark}),
+			rule("table "+name, nil, plan.SetMark{Mask: c.mask, Value: mark}),
 		}})
 		members = append(members, jumpTo(single(plan.KeyFromUint32(mark)), name))
 	}
@@ -178,10 +178,9 @@ func (c *compilation) addSlots(b *policy.Balance) plan.Action {
 	exact, sum := reduced(shares)
 	s := plan.Set{Name: balanceObject(b.Name, "slots"), Type: plan.TypeNumber, Map: true, Interval: true}
 	var slots []int
-	choice := plan.Action{Set: s.Name}
+	var choice plan.Action
 	switch b.Method {
 	case policy.BalanceRoundRobin:
-		choice.Kind = plan.CycleVMap
 		weights := make([]int, len(exact))
 		for i := range exact {
 			weights[i] = exact[i].weight
@@ -190,20 +189,20 @@ func (c *compilation) addSlots(b *policy.Balance) plan.Action {
 			weights, sum = quotas(shares, manySlots), manySlots
 		}
 		slots = turns(weights, sum)
+		choice = plan.CycleVMap{Mod: uint32(len(slots)), Set: s.Name}
 		s.Comment = "balance " + b.Name + ": whose turn it is"
 	case policy.BalanceRandom:
-		choice.Kind = plan.RandomVMap
 		for i := range exact {
 			slots = append(slots, slices.Repeat([]int{i}, exact[i].weight)...)
 		}
+		choice = plan.RandomVMap{Mod: uint32(len(slots)), Set: s.Name}
 		s.Comment = "balance " + b.Name + ": members by weight"
 	default:
-		choice.Kind = plan.HashVMap
 		slots = dealt(shares, hashSlots(shares))
+		choice = plan.HashVMap{Mod: uint32(len(slots)), Set: s.Name}
 		s.Comment = "balance " + b.Name + ": members by hash"
 		s.Interval = true // also after a change of weights, which then is one of elements only
 	}
-	choice.Mod = uint32(len(slots))
 	for i := 0; i < len(slots); {
 		end := i
 		for end+1 < len(slots) && slots[end+1] == slots[i] {
@@ -234,7 +233,7 @@ func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Act
 		rules = append(append(rules, c.choiceRules(b.Balance, family, choice, round)...), living)
 	}
 	for _, m := range byWeight(b.Members) {
-		try := plan.Action{Kind: plan.Jump, Chain: tryChain(m.Target.Name)}
+		try := plan.Jump{Chain: tryChain(m.Target.Name)}
 		rules = append(rules, rule("in turn", nil, try), living)
 	}
 	return append(rules, c.nobody(b))
@@ -249,20 +248,21 @@ func byWeight(members []policy.Member) []policy.Member {
 // their own.
 func (c *compilation) choiceRules(b *policy.Balance, family plan.Family, choice plan.Action, round int) []plan.ChainRule {
 	comment := "choice " + strconv.Itoa(round+1)
-	if choice.Kind != plan.HashVMap {
+	hash, ok := choice.(plan.HashVMap)
+	if !ok {
 		return []plan.ChainRule{rule(comment, nil, choice)}
 	}
-	choice.Seed = uint32(hashOf(b.Name, uint32(round)))
+	hash.Seed = uint32(hashOf(b.Name, uint32(round)))
 	all, portless := hashFields(b.Hash, family)
-	choice.Fields = all
+	hash.Fields = all
 	if all == portless {
-		return []plan.ChainRule{rule(comment, when(plan.NFProto(family)), choice)}
+		return []plan.ChainRule{rule(comment, when(plan.NFProto(family)), hash)}
 	}
 	c.addSharedSet(portProtocols())
-	without := choice
+	without := hash
 	without.Fields = portless
 	return []plan.ChainRule{
-		rule(comment, when(inSet(plan.FieldL4Proto, setPortProto), plan.NFProto(family)), choice),
+		rule(comment, when(inSet(plan.FieldL4Proto, setPortProto), plan.NFProto(family)), hash),
 		rule(comment+", no ports", when(notInSet(plan.FieldL4Proto, setPortProto), plan.NFProto(family)), without),
 	}
 }
@@ -312,7 +312,7 @@ func (c *compilation) nobody(b balanceUse) plan.ChainRule {
 			return rule("nobody lives, and this one is strict", nil, gotoChain("mark-"+t.Name))
 		}
 	}
-	return rule("nobody lives: to default", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)
+	return rule("nobody lives: to default", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)
 }
 
 // table is a [[table]] by name, nil for an uplink.

@@ -76,7 +76,10 @@ func direct(body []plan.ChainRule) (chain, counter string) {
 	if len(body) > 1 {
 		return "", ""
 	}
-	return cmp.Or(last[1].Chain, chainUnmarked), last[0].Name
+	if decides, ok := last[1].(plan.Goto); ok {
+		return decides.Chain, last[0].(plan.Count).Counter
+	}
+	return chainUnmarked, last[0].(plan.Count).Counter
 }
 
 // addUnmarked adds the chain of what policies leave to default, if an element leads there.
@@ -96,8 +99,8 @@ func (out *classification) addCounters(doc *policy.Document) {
 	for i := range out.chains {
 		for _, r := range out.chains[i].Rules {
 			for _, a := range r.Actions {
-				if a.Kind == plan.Count {
-					used[a.Name] = true
+				if count, ok := a.(plan.Count); ok {
+					used[count.Counter] = true
 				}
 			}
 		}
@@ -187,10 +190,10 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 	}
 	if p.Log {
 		body = append(body, rule(comment, nil,
-			plan.Action{Kind: plan.Limit, Rate: logRate, Burst: logBurst},
-			plan.Action{Kind: plan.Log, Name: "pbr:" + p.Name + " "}))
+			plan.Limit{Rate: logRate, Burst: logBurst},
+			plan.Log{Prefix: "pbr:" + p.Name + " "}))
 	}
-	return append(body, rule(comment, nil, plan.Action{Kind: plan.Count, Name: policyCounter(p)}, verdict))
+	return append(body, rule(comment, nil, plan.Count{Counter: policyCounter(p)}, verdict))
 }
 
 // selections returns the matches of a policy, without its interfaces, as alternatives: a packet

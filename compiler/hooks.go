@@ -47,7 +47,7 @@ func (c *compilation) addHookChains() {
 	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
 	// be dealt out again for each of its packets.
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
-	restore := plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
+	restore := plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
 
 	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("unmarked, under way", underWay, accept),
@@ -82,7 +82,7 @@ func (c *compilation) addTunnelChain() {
 	}
 	c.addSet(plan.Set{Name: setTunnels, Type: plan.TypeIfname, Comment: "uplinks without a gateway", Elements: tunnels})
 	c.addChain(plan.Chain{Name: "tunnel-exit", Kind: "filter", Hook: "postrouting", Priority: priorityTunnel, Rules: []plan.ChainRule{
-		rule("what carries the packet finds its own way", when(inSet(plan.FieldOIFName, setTunnels)), plan.Action{Kind: plan.SetMark, Mask: c.mask}),
+		rule("what carries the packet finds its own way", when(inSet(plan.FieldOIFName, setTunnels)), plan.SetMark{Mask: c.mask}),
 	}})
 }
 
@@ -126,14 +126,14 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	rules = append(rules, c.notCarried()...)
 	rules = append(rules, c.returnRule()...)
 	if len(strictUplinks(c.doc)) > 0 {
-		rules = append(rules, rule("from a strict table", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
+		rules = append(rules, rule("from a strict table", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
 	if len(lookupOnlyUplinks(c.doc)) > 0 {
-		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinRule}))
+		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.VMap{Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
 	rules = append(rules, c.defaultReturnRule(unmarked)...)
 	return append(rules,
-		rule("pin to the uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPins}))
+		rule("pin to the uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapPins}))
 }
 
 // answersByPrimary reports whether answers to unmarked connections from default's primary uplink
@@ -146,7 +146,7 @@ func (c *compilation) answersByPrimary() bool {
 // addFirstPacketChains adds what only first packets pass.
 func (c *compilation) addFirstPacketChains() {
 	nd := plan.Match{Field: plan.FieldICMPv6Type, From: plan.KeyFromUint8(ndFirst), To: plan.KeyFromUint8(ndLast)}
-	never := plan.Action{Kind: plan.Jump, Chain: chainNever}
+	never := plan.Jump{Chain: chainNever}
 	c.addChain(plan.Chain{Name: chainNever, Rules: []plan.ChainRule{
 		rule("router and neighbour discovery", when(nd), accept),
 		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
@@ -169,7 +169,7 @@ func (c *compilation) addFirstPacketChains() {
 		}
 	}
 	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,
-		rule("answered the way it came", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapPins}))})
+		rule("answered the way it came", nil, plan.VMap{Field: plan.FieldIIFName, Set: mapPins}))})
 	unroutable := rule("", when(inSet(plan.FieldFibDAddrType, setUnrouted)), accept)
 	c.addChain(plan.Chain{Name: chainFirst, Rules: []plan.ChainRule{
 		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassify)),

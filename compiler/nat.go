@@ -29,7 +29,7 @@ func (c *compilation) addNAT() {
 	rules = slices.Concat(c.probesAsTheyAre(), c.masquerades())
 	if static := c.addStaticNAT(last); static != nil {
 		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true, Comment: "interface: its static source address", Elements: static})
-		rules = append(rules, rule("nat = ADDRESS", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapSNAT}))
+		rules = append(rules, rule("nat = ADDRESS", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapSNAT}))
 	}
 	if rules = append(rules, last...); rules != nil {
 		c.addChain(plan.Chain{Name: "source-nat", Kind: "nat", Hook: "postrouting", Priority: prioritySourceNAT, Rules: rules})
@@ -69,7 +69,7 @@ func (c *compilation) masquerades() (rules []plan.ChainRule) {
 		}
 		if uplinks != nil {
 			c.addSet(plan.Set{Name: kind.set, Type: plan.TypeIfname, Comment: kind.comment, Elements: uplinks})
-			rules = append(rules, rule("nat = masquerade", append(kind.matches, inSet(plan.FieldOIFName, kind.set)), plan.Action{Kind: plan.Masquerade}))
+			rules = append(rules, rule("nat = masquerade", append(kind.matches, inSet(plan.FieldOIFName, kind.set)), plan.Masquerade{}))
 		}
 	}
 	return rules
@@ -83,7 +83,7 @@ func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 		var snat []plan.ChainRule
 		for _, family := range plan.Families {
 			if nat := u.SourceNAT(family == plan.IPv6); nat.Mode == policy.NATAddress {
-				snat = append(snat, rule("uplink "+u.Name, when(plan.NFProto(family)), plan.Action{Kind: plan.SNAT, Addr: nat.Addr}))
+				snat = append(snat, rule("uplink "+u.Name, when(plan.NFProto(family)), plan.SNAT{Addr: nat.Addr}))
 			}
 		}
 		if snat == nil {
@@ -108,7 +108,7 @@ func (c *compilation) addOwnSource() {
 			inSet(plan.FieldOIFName, setUplinks),
 			plan.Match{Field: plan.FieldFibSAddrType, From: local, To: local},
 			plan.Match{Field: plan.FieldFibSAddrOIFType, From: local, To: local, Not: true},
-		), plan.Action{Kind: plan.Masquerade}),
+		), plan.Masquerade{}),
 	}})
 }
 

@@ -76,10 +76,10 @@ func (c *compilation) addOffload() {
 // looks up the way back by addresses alone, which is what packets from an uplink get. It does so
 // with the packet's mark, so that ours has to go before.
 func (c *compilation) offloadRule() plan.ChainRule {
-	add := plan.Action{Kind: plan.Offload, Name: flowtable}
+	add := plan.Offload{Flowtable: flowtable}
 	rest := when(notInSet(plan.FieldIIFName, setUplinks), anyBit(plan.FieldCTState, stateEstablished), inSet(plan.FieldL4Proto, setPortProto))
 	if c.doc.Settings.Offload.Mode == policy.OffloadAll {
-		return rule("under way: past all this from now on", rest, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.answersMark()}, add)
+		return rule("under way: past all this from now on", rest, plan.SetMark{Mask: c.mask, Value: c.answersMark()}, add)
 	}
 	return rule("unmarked, under way: past all this from now on", append(when(markMatch(plan.FieldCTMark, c.mask, 0, false)), rest...), add)
 }

@@ -37,7 +37,7 @@ func (c *compilation) addReturnPins() {
 	for _, f := range policy.Fallbacks(c.doc) {
 		suffix := fallbackSuffix(f.Strict)
 		c.addChain(plan.Chain{Name: "pin-" + f.Uplink + suffix, Rules: []plan.ChainRule{
-			rule("uplink "+f.Uplink, nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask, Value: c.numbers.mark(f.Uplink + suffix)}, accept),
+			rule("uplink "+f.Uplink, nil, plan.SetCTMark{Mask: c.mask, Value: c.numbers.mark(f.Uplink + suffix)}, accept),
 		}})
 	}
 	var tables []plan.Element
@@ -53,7 +53,7 @@ func (c *compilation) addReturnPins() {
 			continue // default's, unmarked
 		}
 		c.addChain(plan.Chain{Name: chainReturnPin + r.Name, Rules: []plan.ChainRule{
-			rule("by a better uplink, or until one returns", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapReturnPins + r.Name}),
+			rule("by a better uplink, or until one returns", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapReturnPins + r.Name}),
 		}})
 		e := single(plan.KeyFromUint32(mark))
 		e.Goto = chainReturnPin + r.Name
@@ -102,7 +102,7 @@ func (c *compilation) returnRule() []plan.ChainRule {
 	if !slices.ContainsFunc(c.returns, func(r policy.Return) bool { return r.Move && c.numbers.mark(r.Name) != 0 }) {
 		return nil
 	}
-	return []plan.ChainRule{rule("from a table whose connections move back", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: c.mask, Set: mapReturns})}
+	return []plan.ChainRule{rule("from a table whose connections move back", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapReturns})}
 }
 
 // defaultReturnRule pins those of default, which carry no mark.
@@ -110,6 +110,6 @@ func (c *compilation) defaultReturnRule(unmarked plan.Match) []plan.ChainRule {
 	if c.doc.Default == nil || c.doc.Default.OnReturn != policy.ReturnMove {
 		return nil
 	}
-	return []plan.ChainRule{rule("default's, until a better uplink returns", when(unmarked), plan.Action{
-		Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapReturnPins + cmp.Or(c.doc.Default.Name, plan.DefaultName)})}
+	return []plan.ChainRule{rule("default's, until a better uplink returns", when(unmarked), plan.VMap{
+		Field: plan.FieldOIFName, Set: mapReturnPins + cmp.Or(c.doc.Default.Name, plan.DefaultName)})}
 }

@@ -68,7 +68,7 @@ func (c *compilation) keepPastRules() []plan.ChainRule {
 	}
 	return []plan.ChainRule{rule("left to default by a policy, and not by an uplink: past the rules", when(
 		notInSet(plan.FieldOIFName, setUplinks), markMatch(plan.FieldMark, c.mask, c.pastRules(), false), markMatch(plan.FieldCTMark, c.mask, 0, false),
-	), plan.Action{Kind: plan.SetCTMark, Mask: c.mask, Value: c.pastRules()}, accept)}
+	), plan.SetCTMark{Mask: c.mask, Value: c.pastRules()}, accept)}
 }
 
 // answersOfPinned lets the answers of pinned connections past the rules.
@@ -78,7 +78,7 @@ func (c *compilation) answersOfPinned() []plan.ChainRule {
 	}
 	return []plan.ChainRule{rule("answer of a pinned connection: past the rules", when(
 		anyBit(plan.FieldCTState, stateEstablished|stateRelated), markMatch(plan.FieldCTMark, c.mask, 0, true),
-	), plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)}
+	), plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)}
 }
 
 // answersMark returns the mark that answersOfPinned sets, 0 if answers carry none.

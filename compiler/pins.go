@@ -15,7 +15,7 @@ func (c *compilation) addMarkChains() {
 		}
 		chain := "mark-" + n.Name
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
-			rule("table "+n.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: n.Mark}, accept),
+			rule("table "+n.Name, nil, plan.SetMark{Mask: c.mask, Value: n.Mark}, accept),
 		}})
 		if n.Uplink != "" || n.Name == plan.DefaultName && c.keepsPastRules() {
 			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
@@ -37,7 +37,7 @@ func (c *compilation) addPinChains() {
 	c.addLookupOnlyPins()
 	c.addSet(c.pinMap(mapPinStrict, "interface: the uplink to pin to, strictly", strict, strictSuffix))
 	c.addChain(plan.Chain{Name: chainPinStrict, Rules: []plan.ChainRule{
-		rule("strict: stays unreachable without its uplink", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: mapPinStrict}),
+		rule("strict: stays unreachable without its uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapPinStrict}),
 	}})
 	var tables []plan.Element
 	for _, mark := range c.strictMarks() {
@@ -110,7 +110,7 @@ func (c *compilation) pinMap(name, comment string, uplinks []string, suffix stri
 	for _, uplink := range uplinks {
 		chain := "pin-" + uplink + suffix
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
-			rule("uplink "+uplink, nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask, Value: c.numbers.mark(uplink + suffix)}, accept),
+			rule("uplink "+uplink, nil, plan.SetCTMark{Mask: c.mask, Value: c.numbers.mark(uplink + suffix)}, accept),
 		}})
 		k := plan.KeyFromString(c.uplinks[uplink].Interface)
 		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: chain})

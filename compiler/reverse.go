@@ -31,14 +31,14 @@ var (
 	arrived = plan.Match{Field: plan.FieldIIFName, Not: true, From: plan.KeyFromString(loopback), To: plan.KeyFromString(loopback)}
 )
 
-var drop = plan.Action{Kind: plan.Drop}
+var drop plan.Action = plan.Drop{}
 
 // counterSpoofed counts what is dropped for its source.
 const counterSpoofed = "spoofed"
 
 // dropSpoofed drops a packet, and counts it.
 func dropSpoofed(comment string, matches []plan.Match) plan.ChainRule {
-	return rule(comment, matches, plan.Action{Kind: plan.Count, Name: counterSpoofed}, drop)
+	return rule(comment, matches, plan.Count{Counter: counterSpoofed}, drop)
 }
 
 func notPrefix(field plan.Field, s string) plan.Match {
@@ -46,7 +46,7 @@ func notPrefix(field plan.Field, s string) plan.Match {
 	return plan.Match{Field: field, Not: true, From: e.From, To: e.To}
 }
 
-func jumpChain(chain string) plan.Action { return plan.Action{Kind: plan.Jump, Chain: chain} }
+func jumpChain(chain string) plan.Action { return plan.Jump{Chain: chain} }
 
 // reversed reports whether source addresses are judged here, and not by the kernel.
 func (c *compilation) reversed() bool { return c.doc.Settings.ReversePath != policy.ReverseKernel }
@@ -89,16 +89,16 @@ func (c *compilation) addStrictSource() {
 		u := &c.doc.Uplinks[i]
 		chain := prefixReverse + u.Name
 		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
-			rule("uplink "+u.Name, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.numbers.mark(u.Name)}),
+			rule("uplink "+u.Name, nil, plan.SetMark{Mask: c.mask, Value: c.numbers.mark(u.Name)}),
 			dropSpoofed("no way back", when(noWayBack)),
-			rule("download: never routing-marked", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
+			rule("download: never routing-marked", nil, plan.SetMark{Mask: c.mask}),
 		}})
 		k := plan.KeyFromString(u.Interface)
 		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: chain, Jump: true})
 	}
 	c.addSet(s)
 	c.addChain(plan.Chain{Name: chainSourceStrict, Rules: []plan.ChainRule{
-		rule("", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldIIFName, Set: mapReverse}),
+		rule("", nil, plan.VMap{Field: plan.FieldIIFName, Set: mapReverse}),
 		dropSpoofed("no way back", when(notInSet(plan.FieldIIFName, setUplinks), noWayBack)),
 	}})
 }

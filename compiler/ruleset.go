@@ -184,7 +184,7 @@ func notInSet(field plan.Field, set string) plan.Match {
 	return plan.Match{Field: field, Set: set, Not: true}
 }
 
-func gotoChain(chain string) plan.Action { return plan.Action{Kind: plan.Goto, Chain: chain} }
+func gotoChain(chain string) plan.Action { return plan.Goto{Chain: chain} }
 
 func rule(comment string, matches []plan.Match, actions ...plan.Action) plan.ChainRule {
 	return plan.ChainRule{Matches: matches, Actions: actions, Comment: comment}
@@ -192,4 +192,4 @@ func rule(comment string, matches []plan.Match, actions ...plan.Action) plan.Cha
 
 func when(matches ...plan.Match) []plan.Match { return matches }
 
-var accept = plan.Action{Kind: plan.Accept}
+var accept plan.Action = plan.Accept{}

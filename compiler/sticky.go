@@ -35,14 +35,14 @@ func (c *compilation) addClients(b *policy.Balance) {
 // addKeepChains adds the chains that fill these maps.
 func (c *compilation) addKeepChains(b balanceUse) {
 	for _, family := range plan.Families {
-		remember := c.clientAction(b.Balance, family, plan.Remember)
-		remember.Timeout = uint32((b.Sticky.Time + time.Second - 1) / time.Second)
+		remember := plan.Remember{Field: fieldsOf(family).src, Prefix: clientPrefix(b.Balance, family), Mask: c.mask,
+			Timeout: uint32((b.Sticky.Time + time.Second - 1) / time.Second), Set: clientsMap(b.Name, family)}
 		asked := c.freeCTMark()
 		c.addChain(plan.Chain{Name: b.object("keep-", family), Rules: []plan.ChainRule{
 			rule("the client keeps it", append(slices.Clone(asked), plan.NFProto(family)), remember, b.chosen()),
 			rule("no room for another client", asked,
-				plan.Action{Kind: plan.Limit, Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:" + b.Name + " sticky is full "}),
-			rule("no room for another client", asked, plan.Action{Kind: plan.Count, Name: fullCounter(b.Name)}),
+				plan.Limit{Rate: 1, Burst: fullLogBurst, Minutes: true}, plan.Log{Prefix: "pbr:" + b.Name + " sticky is full "}),
+			rule("no room for another client", asked, plan.Count{Counter: fullCounter(b.Name)}),
 			rule("not remembered", nil, b.chosen()),
 		}})
 	}
@@ -55,13 +55,14 @@ func (c *compilation) recalling(b balanceUse, family plan.Family, found plan.Act
 	// nft lists the IP version as a part of the action that looks at the address, and puts it in
 	// front of that.
 	asked := append(c.freeCTMark(), plan.NFProto(family))
+	client, prefix, clients := fieldsOf(family).src, clientPrefix(b.Balance, family), clientsMap(b.Name, family)
 	return []plan.ChainRule{
-		rule("no member yet", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask}),
-		rule("the client's member", asked, c.clientAction(b.Balance, family, plan.RecallCTMark)),
-		rule("into the packet's mark", nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
-		rule("the connection is not pinned yet", nil, plan.Action{Kind: plan.SetCTMark, Mask: c.mask}),
+		rule("no member yet", nil, plan.SetMark{Mask: c.mask}),
+		rule("the client's member", asked, plan.RecallCTMark{Field: client, Prefix: prefix, Set: clients}),
+		rule("into the packet's mark", nil, plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
+		rule("the connection is not pinned yet", nil, plan.SetCTMark{Mask: c.mask}),
 		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("living-", family)}), found),
-		rule("else it is forgotten", asked, c.clientAction(b.Balance, family, plan.Forget)),
+		rule("else it is forgotten", asked, plan.Forget{Field: client, Prefix: prefix, Mask: c.mask, Set: clients}),
 	}
 }
 
@@ -73,16 +74,12 @@ func clientBits(b *policy.Balance, family plan.Family) int {
 	return 32
 }
 
-// clientAction is an action on the map of clients.
-func (c *compilation) clientAction(b *policy.Balance, family plan.Family, kind plan.ActionKind) plan.Action {
-	a := plan.Action{Kind: kind, Field: fieldsOf(family).src, Set: clientsMap(b.Name, family)}
-	if n := clientBits(b, family); n < 8*a.Field.Type().Width() {
-		a.Prefix = uint8(n)
+// clientPrefix is clientBits as an action has it: 0 for whole addresses.
+func clientPrefix(b *policy.Balance, family plan.Family) uint8 {
+	if n := clientBits(b, family); n < 8*fieldsOf(family).src.Type().Width() {
+		return uint8(n)
 	}
-	if kind != plan.RecallCTMark {
-		a.Mask = c.mask
-	}
-	return a
+	return 0
 }
 
 // freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up

@@ -60,19 +60,17 @@ func askedAtDNS(proto uint8) []plan.Match {
 
 // tapAction is how answers come to pbr watch; false if they do not.
 func (c *compilation) tapAction() (a plan.Action, ok bool) {
-	a.Value = uint32(c.doc.Settings.Queue)
+	number := uint16(c.doc.Settings.Queue)
 	switch c.machine.Tap {
 	case plan.TapQueue:
-		a.Kind = plan.Queue
+		return plan.Queue{Number: number}, true
 	case plan.TapTarget:
-		a.Kind = plan.QueueTarget
+		return plan.QueueTarget{Number: number}, true
 	case plan.TapLog:
-		a.Kind = plan.LogGroup
-	default:
-		c.wait(plan.WaitingTap, c.machine.TapReason)
-		return a, false
+		return plan.LogGroup{Group: number}, true
 	}
-	return a, true
+	c.wait(plan.WaitingTap, c.machine.TapReason)
+	return nil, false
 }
 
 // tapOffload keeps connections to port 53 out of the flowtable, whose packets pass no chain.

@@ -87,7 +87,7 @@ func (c *compilation) usable(u *policy.Uplink, family plan.Family, strict bool) 
 }
 
 func (c *compilation) addUplinkChain(chain, uplink string, strict bool, fallback string) {
-	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.pastRules()}, accept)}
+	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)}
 	if fallback != "" {
 		otherwise = []plan.ChainRule{rule("else what default does, until it returns", nil, gotoChain("mark-"+fallback))}
 	}
@@ -95,7 +95,7 @@ func (c *compilation) addUplinkChain(chain, uplink string, strict bool, fallback
 		usable = gotoChain("mark-" + uplink + strictSuffix)
 		otherwise = []plan.ChainRule{rule("else unreachable", nil, gotoChain("mark-"+unreachableName))}
 	}
-	rules := []plan.ChainRule{rule("uplink "+uplink, nil, plan.Action{Kind: plan.SetMark, Mask: c.mask, Value: c.numbers.mark(uplink)})}
+	rules := []plan.ChainRule{rule("uplink "+uplink, nil, plan.SetMark{Mask: c.mask, Value: c.numbers.mark(uplink)})}
 	for _, family := range plan.Families {
 		rules = append(rules, rule("while it is usable", when(plan.NFProto(family),
 			plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: UsableSet(family, strict)}), usable))

@@ -60,7 +60,7 @@ func withoutAnswers(r plan.Ruleset, answers []conntrack.Tuple) plan.Ruleset {
 		r.Sets = append(slices.Clip(r.Sets), set)
 		arrived.Rules = append(arrived.Rules, m.lookUp())
 	}
-	drop := plan.Chain{Name: "late-answer", Rules: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Drop}}}}}
+	drop := plan.Chain{Name: "late-answer", Rules: []plan.ChainRule{{Actions: []plan.Action{plan.Drop{}}}}}
 	r.Chains = slices.Concat(r.Chains, []plan.Chain{drop, arrived})
 	return r
 }
@@ -115,6 +115,6 @@ func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {
 func (m *answerMap) lookUp() plan.ChainRule {
 	return plan.ChainRule{
 		Matches: []plan.Match{plan.NFProto(m.family), {Field: plan.FieldCTState, Mask: walk.StateNew, Not: true}},
-		Actions: []plan.Action{{Kind: plan.VMap, Fields: m.fields, Set: m.name}},
+		Actions: []plan.Action{plan.ConcatVMap{Fields: m.fields, Set: m.name}},
 	}
 }

@@ -123,7 +123,7 @@ func testPlan(s share) *plan.Plan {
 		src := plan.KeyFromAddr(netip.AddrFrom4([4]byte{10, 0, 0, byte(mark >> 24)}))
 		chain.Rules = append(chain.Rules, plan.ChainRule{
 			Matches: []plan.Match{{Field: plan.FieldIPSAddr, From: src, To: src}},
-			Actions: []plan.Action{{Kind: plan.Count, Name: "c_" + name}, {Kind: plan.SetMark, Mask: s.mask, Value: mark}},
+			Actions: []plan.Action{plan.Count{Counter: "c_" + name}, plan.SetMark{Mask: s.mask, Value: mark}},
 			Comment: name,
 		})
 	}

@@ -29,10 +29,9 @@ func trials() []trial {
 	filter := func(m []plan.Match, a ...plan.Action) plan.Ruleset {
 		return tryChain("filter", "prerouting", tryMangle, m, a...)
 	}
-	accept := plan.Action{Kind: plan.Accept}
+	var accept plan.Action = plan.Accept{}
 	ipv4 := []plan.Match{{Field: plan.FieldNFProto, From: plan.KeyFromUint8(unix.NFPROTO_IPV4), To: plan.KeyFromUint8(unix.NFPROTO_IPV4)}}
 	choose := func(a plan.Action) plan.Ruleset {
-		a.Mod, a.Set = 2, "numbers"
 		r := filter(ipv4, a)
 		r.Sets = []plan.Set{{Name: "numbers", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{single(0, "end"), single(1, "end")}}}
 		r.Chains = append([]plan.Chain{{Name: "end"}}, r.Chains...)
@@ -43,32 +42,32 @@ func trials() []trial {
 		{From: plan.KeyFromAddr(netip.MustParseAddr("192.0.2.0")), To: plan.KeyFromAddr(netip.MustParseAddr("192.0.2.9"))},
 	}}}
 	types := []plan.Type{plan.TypeIPv4, plan.TypeIPv4}
-	concat := filter(ipv4, plan.Action{Kind: plan.VMap, Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}, Set: "pairs"})
+	concat := filter(ipv4, plan.ConcatVMap{Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}, Set: "pairs"})
 	concat.Sets = []plan.Set{{Name: "pairs", Concat: types, Interval: true, Map: true, Tuples: []plan.Tuple{
 		plan.PackTuple(types, []plan.Span{plan.AllOf(plan.TypeIPv4), plan.AllOf(plan.TypeIPv4)}, "end"),
 	}}}
 	concat.Chains = append([]plan.Chain{{Name: "end"}}, concat.Chains...)
-	dynamic := filter(ipv4, plan.Action{Kind: plan.Remember, Set: "clients", Field: plan.FieldIPSAddr, Mask: ^uint32(0), Timeout: 60})
+	dynamic := filter(ipv4, plan.Remember{Set: "clients", Field: plan.FieldIPSAddr, Mask: ^uint32(0), Timeout: 60})
 	dynamic.Sets = []plan.Set{{Name: "clients", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 16}}
-	offload := tryChain("filter", "forward", 0, nil, plan.Action{Kind: plan.Offload, Name: "flows"})
+	offload := tryChain("filter", "forward", 0, nil, plan.Offload{Flowtable: "flows"})
 	offload.Flowtables = []plan.Flowtable{{Name: "flows"}}
-	counted := filter(nil, plan.Action{Kind: plan.Count, Name: "packets"}, accept)
+	counted := filter(nil, plan.Count{Counter: "packets"}, accept)
 	counted.Counters = []plan.Counter{{Name: "packets"}}
-	hash := plan.Action{Kind: plan.HashVMap, Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}}
+	hash := plan.HashVMap{Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}, Mod: 2, Set: "numbers"}
 	return []trial{
 		{facts.NFTables, counted},
-		{facts.Conntrack, filter([]plan.Match{{Field: plan.FieldCTState, Mask: 8, Not: true}}, plan.Action{Kind: plan.SetCTMark, Mask: 1, Value: 1})},
+		{facts.Conntrack, filter([]plan.Match{{Field: plan.FieldCTState, Mask: 8, Not: true}}, plan.SetCTMark{Mask: 1, Value: 1})},
 		{facts.Fib, filter([]plan.Match{{Field: plan.FieldFibDAddrType, From: key(unix.RTN_LOCAL), To: key(unix.RTN_LOCAL)}}, accept)},
 		{facts.Intervals, interval},
 		{facts.Concat, concat},
-		{facts.RouteChain, tryChain("route", "output", tryMangle, nil, plan.Action{Kind: plan.SetMark, Mask: 1, Value: 1})},
+		{facts.RouteChain, tryChain("route", "output", tryMangle, nil, plan.SetMark{Mask: 1, Value: 1})},
 		{facts.NAT, tryChain("nat", "postrouting", trySourceNAT, nil, accept)},
-		{facts.Masquerade, tryChain("nat", "postrouting", trySourceNAT, nil, plan.Action{Kind: plan.Masquerade})},
-		{facts.SNAT, tryChain("nat", "postrouting", trySourceNAT, nil, plan.Action{Kind: plan.SNAT, Addr: netip.MustParseAddr("192.0.2.1")})},
-		{facts.Log, filter(nil, plan.Action{Kind: plan.Log, Name: "pbr "}, accept)},
-		{facts.Limit, filter(nil, plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5}, accept)},
+		{facts.Masquerade, tryChain("nat", "postrouting", trySourceNAT, nil, plan.Masquerade{})},
+		{facts.SNAT, tryChain("nat", "postrouting", trySourceNAT, nil, plan.SNAT{Addr: netip.MustParseAddr("192.0.2.1")})},
+		{facts.Log, filter(nil, plan.Log{Prefix: "pbr "}, accept)},
+		{facts.Limit, filter(nil, plan.Limit{Rate: 1, Burst: 5}, accept)},
 		{facts.Hash, choose(hash)},
-		{facts.Numgen, choose(plan.Action{Kind: plan.CycleVMap})},
+		{facts.Numgen, choose(plan.CycleVMap{Mod: 2, Set: "numbers"})},
 		{facts.Dynamic, dynamic},
 		{facts.Flowtable, offload},
 	}

@@ -72,8 +72,9 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 func ownedByRuleset(r *plan.Ruleset) (out []owned) {
 	for _, c := range r.Chains {
 		for _, rule := range c.Rules {
-			for _, a := range rule.Actions {
-				if a.Kind != plan.SetCTMark || a.Value == 0 {
+			for _, action := range rule.Actions {
+				a, ok := action.(plan.SetCTMark)
+				if !ok || a.Value == 0 {
 					continue
 				}
 				at := slices.IndexFunc(out, func(o owned) bool { return o.Mask == a.Mask })

@@ -79,7 +79,7 @@ func (k *Kernel) tap(m *plan.Machine, queue uint16) {
 
 // ask finds out what the kernel supports.
 func (l *learning) ask(c *nft.Conn) bool {
-	refused, err := c.ProbeActions([]plan.Action{{Kind: plan.Queue, Value: 1}, {Kind: plan.QueueTarget, Value: 1}, {Kind: plan.LogGroup, Value: 1}})
+	refused, err := c.ProbeActions([]plan.Action{plan.Queue{Number: 1}, plan.QueueTarget{Number: 1}, plan.LogGroup{Group: 1}})
 	if err != nil {
 		return false
 	}

@@ -60,9 +60,9 @@ func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
 		var chain string
 		switch {
 		case bits != 0:
-			chain = m.addChain(fmt.Sprintf("%sto-%08x", movedPrefix, bits), plan.Action{Kind: plan.SetMark, Mask: m.want.Mask, Value: bits}, plan.Action{Kind: plan.Accept})
+			chain = m.addChain(fmt.Sprintf("%sto-%08x", movedPrefix, bits), plan.SetMark{Mask: m.want.Mask, Value: bits}, plan.Accept{})
 		case r.Orphaned(mark):
-			chain = m.addChain(movedPrefix+"nowhere", plan.Action{Kind: plan.Drop})
+			chain = m.addChain(movedPrefix+"nowhere", plan.Drop{})
 		default:
 			continue
 		}
@@ -71,7 +71,7 @@ func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
 	}
 	if set.Elements != nil {
 		m.sets = append(m.sets, set)
-		m.lookup = append(m.lookup, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: mask, Set: set.Name})
+		m.lookup = append(m.lookup, plan.VMap{Field: plan.FieldCTMark, Mask: mask, Set: set.Name})
 	}
 }
 
@@ -85,7 +85,10 @@ func (m *moved) addChain(name string, actions ...plan.Action) string {
 // mark.
 func (m *moved) before(c plan.Chain) plan.Chain {
 	at := slices.IndexFunc(c.Rules, func(r plan.ChainRule) bool {
-		return slices.ContainsFunc(r.Actions, func(a plan.Action) bool { return a.Kind == plan.VMap && a.Field == plan.FieldCTMark })
+		return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
+			look, ok := a.(plan.VMap)
+			return ok && look.Field == plan.FieldCTMark
+		})
 	})
 	if c.Hook == "" || at < 0 {
 		return c

@@ -1,102 +1,125 @@
 package render
 
 import (
+	"fmt"
 	"strconv"
 
 	"pbr/compiler/plan"
 )
 
-// actionNames are nft's words for the statements; those of one word need nothing else.
-var actionNames = [...]string{
-	plan.Accept:     "accept",
-	plan.Drop:       "drop",
-	plan.Jump:       "jump",
-	plan.Goto:       "goto",
-	plan.VMap:       "vmap",
-	plan.SetMark:    "meta mark set",
-	plan.SetCTMark:  "ct mark set",
-	plan.Count:      "counter name",
-	plan.Log:        "log prefix",
-	plan.Limit:      "limit rate",
-	plan.Masquerade: "masquerade",
-	plan.SNAT:       "snat",
+// What an action is in nft's language, in JSON, and whether nft can read it.
 
-	plan.HashVMap:     "jhash",
-	plan.CycleVMap:    "numgen inc",
-	plan.RandomVMap:   "numgen random",
-	plan.RecallCTMark: "ct mark set",
-	plan.Remember:     "update",
-	plan.Forget:       "delete",
-	plan.Offload:      "flow add",
-	plan.Queue:        "queue",
-	plan.QueueTarget:  "queue",
-	plan.LogGroup:     "log group",
-}
-
-// actionName is nft's name of k, or for one that does not exist its number.
-func actionName(k plan.ActionKind) string {
-	if int(k) < len(actionNames) && actionNames[k] != "" {
-		return actionNames[k]
+// actionName returns nft's words for what an action does.
+func actionName(a plan.Action) string {
+	switch a.(type) {
+	case plan.Accept:
+		return "accept"
+	case plan.Drop:
+		return "drop"
+	case plan.Jump:
+		return "jump"
+	case plan.Goto:
+		return "goto"
+	case plan.VMap, plan.ConcatVMap:
+		return "vmap"
+	case plan.HashVMap:
+		return "jhash"
+	case plan.CycleVMap:
+		return "numgen inc"
+	case plan.RandomVMap:
+		return "numgen random"
+	case plan.SetMark:
+		return "meta mark set"
+	case plan.SetCTMark, plan.RecallCTMark:
+		return "ct mark set"
+	case plan.Remember:
+		return "update"
+	case plan.Forget:
+		return "delete"
+	case plan.Count:
+		return "counter name"
+	case plan.Log:
+		return "log prefix"
+	case plan.Limit:
+		return "limit rate"
+	case plan.Masquerade:
+		return "masquerade"
+	case plan.SNAT:
+		return "snat"
+	case plan.Offload:
+		return "flow add"
+	case plan.Queue, plan.QueueTarget:
+		return "queue"
+	case plan.LogGroup:
+		return "log group"
 	}
-	return "action(" + strconv.Itoa(int(k)) + ")"
+	return fmt.Sprintf("action(%T)", a)
 }
 
 // appendAction adds one statement of a rule.
-func appendAction(b []byte, a *plan.Action) []byte {
-	name := actionName(a.Kind)
-	switch a.Kind {
-	case plan.Jump, plan.Goto:
-		b = append(append(b, name...), ' ')
-		return append(b, a.Chain...)
+func appendAction(b []byte, a plan.Action) []byte {
+	word := func() []byte { return append(append(b, actionName(a)...), ' ') }
+	switch a := a.(type) {
+	case plan.Jump:
+		return append(word(), a.Chain...)
+	case plan.Goto:
+		return append(word(), a.Chain...)
 	case plan.VMap:
-		b = appendMapKey(b, a)
-		return append(append(b, " vmap @"...), a.Set...)
+		if a.Mask != 0 {
+			return appendVMap(appendMasked(b, a.Field, a.Mask), a.Set)
+		}
+		return appendVMap(appendPrefixed(b, a.Field, a.Prefix), a.Set)
+	case plan.ConcatVMap:
+		return appendVMap(appendConcat(b, &a), a.Set)
+	case plan.HashVMap:
+		b = appendHashed(append(b, actionName(a)...), a.Fields.List())
+		b = appendUint(append(b, " mod "...), a.Mod)
+		return appendVMap(strconv.AppendUint(append(b, " seed 0x"...), uint64(a.Seed), 16), a.Set)
+	case plan.CycleVMap:
+		return appendVMap(appendUint(append(word(), "mod "...), a.Mod), a.Set)
+	case plan.RandomVMap:
+		return appendVMap(appendUint(append(word(), "mod "...), a.Mod), a.Set)
 	case plan.SetMark:
-		return appendSetMark(b, "meta mark", a)
+		return appendSetMark(b, "meta mark", a.Mask, a.Value)
 	case plan.SetCTMark:
-		return appendSetMark(b, "ct mark", a)
-	case plan.Count, plan.Log:
-		b = append(append(b, name...), ' ')
-		return appendQuoted(b, a.Name)
-	case plan.Limit:
-		return appendLimit(b, a)
-	case plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
-		return appendChoice(b, a)
+		return appendSetMark(b, "ct mark", a.Mask, a.Value)
 	case plan.RecallCTMark:
-		b = appendPrefixed(append(append(b, name...), ' '), a.Field, a.Prefix)
-		return append(append(b, " map @"...), a.Set...)
-	case plan.Remember, plan.Forget:
-		return appendClientMap(b, name, a)
-	case plan.Offload:
-		return append(append(append(b, name...), " @"...), a.Name...)
-	case plan.Queue, plan.QueueTarget:
-		return appendUint(append(append(b, name...), " flags bypass to "...), a.Value)
-	case plan.LogGroup:
-		return append(appendUint(append(append(b, name...), ' '), a.Value), " queue-threshold 1"...)
+		return append(append(appendPrefixed(word(), a.Field, a.Prefix), " map @"...), a.Set...)
+	case plan.Remember:
+		b = appendPrefixed(append(append(append(word(), '@'), a.Set...), " { "...), a.Field, a.Prefix)
+		return appendMarkValue(append(appendUint(append(b, " timeout "...), a.Timeout), 's'), a.Mask)
+	case plan.Forget:
+		b = appendPrefixed(append(append(append(word(), '@'), a.Set...), " { "...), a.Field, a.Prefix)
+		return appendMarkValue(b, a.Mask)
+	case plan.Count:
+		return appendQuoted(word(), a.Counter)
+	case plan.Log:
+		return appendQuoted(word(), a.Prefix)
+	case plan.Limit:
+		return appendLimit(word(), a)
 	case plan.SNAT:
 		if a.Addr.Is4() {
-			b = append(b, "snat ip to "...)
-		} else {
-			b = append(b, "snat ip6 to "...)
+			return a.Addr.AppendTo(append(b, "snat ip to "...))
 		}
-		return a.Addr.AppendTo(b)
+		return a.Addr.AppendTo(append(b, "snat ip6 to "...))
+	case plan.Offload:
+		return append(append(word(), '@'), a.Flowtable...)
+	case plan.Queue:
+		return appendUint(append(word(), "flags bypass to "...), a.Number)
+	case plan.QueueTarget:
+		return appendUint(append(word(), "flags bypass to "...), a.Number)
+	case plan.LogGroup:
+		return append(appendUint(word(), a.Group), " queue-threshold 1"...)
 	}
-	return append(b, name...)
+	return append(b, actionName(a)...)
 }
 
-// appendMapKey adds what a verdict map is looked up by: one field under a mask, or several. nft
-// 1.0.6 reads a mask in the latter only between parentheses.
-func appendMapKey(b []byte, a *plan.Action) []byte {
-	if a.Fields[0] == 0 {
-		if a.Mask != 0 {
-			return appendMasked(b, a.Field, a.Mask)
-		}
-		return appendPrefixed(b, a.Field, a.Prefix)
-	}
-	for i, f := range a.Fields {
-		if f == 0 {
-			break
-		}
+func appendVMap(b []byte, set string) []byte { return append(append(b, " vmap @"...), set...) }
+
+// appendConcat adds the fields of a key. nft 1.0.6 reads a mask among several only between
+// parentheses.
+func appendConcat(b []byte, a *plan.ConcatVMap) []byte {
+	for i, f := range a.Fields.List() {
 		if i > 0 {
 			b = append(b, " . "...)
 		}
@@ -109,57 +132,45 @@ func appendMapKey(b []byte, a *plan.Action) []byte {
 	return b
 }
 
+// appendHashed adds " ip saddr . ip daddr".
+func appendHashed(b []byte, fields []plan.Field) []byte {
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, " ."...)
+		}
+		b = append(append(b, ' '), fieldName(f)...)
+	}
+	return b
+}
+
 // appendSetMark adds "meta mark set meta mark and 0x00ffffff or 0x12000000": the bits outside of
 // the mask stay.
-func appendSetMark(b []byte, field string, a *plan.Action) []byte {
+func appendSetMark(b []byte, field string, mask, value uint32) []byte {
 	b = append(append(b, field...), " set "...)
-	value := a.Value & a.Mask
-	if a.Mask == 0xffffffff {
+	value &= mask
+	if mask == 0xffffffff {
 		return appendMark(b, value)
 	}
 	b = append(append(b, field...), " and "...)
-	b = appendMark(b, ^a.Mask)
+	b = appendMark(b, ^mask)
 	if value != 0 {
 		b = appendMark(append(b, " or "...), value)
 	}
 	return b
 }
 
-func appendLimit(b []byte, a *plan.Action) []byte {
-	b = append(b, "limit rate "...)
-	b = append(appendUint(b, a.Rate), limitUnit(a)...)
+func appendLimit(b []byte, a plan.Limit) []byte {
+	b = append(appendUint(b, a.Rate), '/')
+	if a.Minutes {
+		b = append(b, "minute"...)
+	} else {
+		b = append(b, "second"...)
+	}
 	if a.Burst != 0 {
 		b = append(b, " burst "...)
 		b = append(appendUint(b, a.Burst), " packets"...)
 	}
 	return b
-}
-
-func limitUnit(a *plan.Action) string {
-	if a.Minutes {
-		return "/minute"
-	}
-	return "/second"
-}
-
-// appendChoice adds "jhash ip saddr . ip daddr mod 1024 seed 0x1 vmap @slots", or numgen instead of
-// the hash.
-func appendChoice(b []byte, a *plan.Action) []byte {
-	b = append(b, actionName(a.Kind)...)
-	for i, f := range a.Fields {
-		if f == 0 {
-			break
-		}
-		if i > 0 {
-			b = append(b, " ."...)
-		}
-		b = append(append(b, ' '), fieldName(f)...)
-	}
-	b = appendUint(append(b, " mod "...), a.Mod)
-	if a.Kind == plan.HashVMap {
-		b = strconv.AppendUint(append(b, " seed 0x"...), uint64(a.Seed), 16)
-	}
-	return append(append(b, " vmap @"...), a.Set...)
 }
 
 // appendPrefixed adds an address, or what of it counts: its first bits, 0 for all.
@@ -171,36 +182,51 @@ func appendPrefixed(b []byte, f plan.Field, prefix uint8) []byte {
 	return plan.PrefixMask(f.Type(), int(prefix)).Addr(f.Type()).AppendTo(append(b, " and "...))
 }
 
-// appendClientMap adds "update @clients { ip saddr timeout 3600s : meta mark and 0xff000000 }".
-func appendClientMap(b []byte, name string, a *plan.Action) []byte {
-	b = append(append(append(b, name...), " @"...), a.Set...)
-	b = appendPrefixed(append(b, " { "...), a.Field, a.Prefix)
-	if a.Kind == plan.Remember {
-		b = append(appendUint(append(b, " timeout "...), a.Timeout), 's')
-	}
-	b = appendMasked(append(b, " : "...), plan.FieldMark, a.Mask)
-	return append(b, " }"...)
+// appendMarkValue adds " : meta mark and 0xff000000 }", the value of a client's element.
+func appendMarkValue(b []byte, mask uint32) []byte {
+	return append(appendMasked(append(b, " : "...), plan.FieldMark, mask), " }"...)
 }
 
-// appendChainRule adds a rule of a chain, without indentation and line end. A rule that is none of
-// pbr's can only be described: a comment.
-func appendChainRule(b []byte, r *plan.ChainRule) []byte {
-	if r.Foreign != "" {
-		return appendLine(append(b, "# foreign: "...), r.Foreign)
+// readable reports whether nft can read a statement.
+func readable(a plan.Action) bool {
+	switch a := a.(type) {
+	case plan.Log:
+		return quotable(a.Prefix)
+	case plan.Limit:
+		return a.Rate > 0
+	case plan.VMap:
+		return identifier(a.Set) && a.Field.Type() != 0
+	case plan.ConcatVMap:
+		return identifier(a.Set) && inOrder(a.Fields)
+	case plan.HashVMap:
+		return identifier(a.Set) && a.Mod > 0 && inOrder(a.Fields)
+	case plan.CycleVMap:
+		return identifier(a.Set) && a.Mod > 0
+	case plan.RandomVMap:
+		return identifier(a.Set) && a.Mod > 0
+	case plan.RecallCTMark:
+		return identifier(a.Set) && isAddress(a.Field)
+	case plan.Remember:
+		return identifier(a.Set) && isAddress(a.Field) && a.Timeout > 0
+	case plan.Forget:
+		return identifier(a.Set) && isAddress(a.Field)
+	case plan.SNAT:
+		return a.Addr.IsValid() && a.Addr.Zone() == ""
+	case nil:
+		return false
 	}
-	start := len(b)
-	for i := range r.Matches {
-		b = append(appendMatch(b, &r.Matches[i]), ' ')
+	o := plan.Uses(a)
+	return o.Kind == "" || identifier(o.Name)
+}
+
+func isAddress(f plan.Field) bool { return f.Type() == plan.TypeIPv4 || f.Type() == plan.TypeIPv6 }
+
+// inOrder reports whether there are fields, and none after a gap.
+func inOrder(fields plan.FieldList) bool {
+	for i, f := range fields {
+		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
+			return false
+		}
 	}
-	for i := range r.Actions {
-		b = append(appendAction(b, &r.Actions[i]), ' ')
-	}
-	if r.Comment != "" {
-		b = append(b, "comment "...)
-		return appendQuoted(b, r.Comment)
-	}
-	if len(b) > start {
-		b = b[:len(b)-1]
-	}
-	return b
+	return fields[0] != 0
 }

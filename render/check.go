@@ -2,7 +2,6 @@ package render
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"pbr/compiler/plan"
@@ -146,70 +145,12 @@ func checkChainRule(r *plan.ChainRule) error {
 			return fmt.Errorf("interface name %q cannot be quoted for nft", m.From.Text())
 		}
 	}
-	for i := range r.Actions {
-		if err := checkAction(&r.Actions[i]); err != nil {
-			return err
+	for _, a := range r.Actions {
+		if !readable(a) {
+			return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
 		}
 	}
 	return nil
-}
-
-func checkAction(a *plan.Action) error {
-	switch a.Kind {
-	case plan.Accept, plan.Drop, plan.SetMark, plan.SetCTMark, plan.Masquerade:
-		return nil
-	case plan.Jump, plan.Goto:
-		if identifier(a.Chain) {
-			return nil
-		}
-	case plan.VMap:
-		if identifier(a.Set) && (a.Field.Type() != 0) != fieldsInOrder(a.Fields) {
-			return nil
-		}
-	case plan.Queue, plan.QueueTarget, plan.LogGroup:
-		if a.Value <= math.MaxUint16 {
-			return nil
-		}
-	case plan.Count, plan.Offload:
-		if identifier(a.Name) {
-			return nil
-		}
-	case plan.Log:
-		if quotable(a.Name) {
-			return nil
-		}
-	case plan.Limit:
-		if a.Rate > 0 {
-			return nil
-		}
-	case plan.HashVMap:
-		if identifier(a.Set) && a.Mod > 0 && fieldsInOrder(a.Fields) {
-			return nil
-		}
-	case plan.CycleVMap, plan.RandomVMap:
-		if identifier(a.Set) && a.Mod > 0 {
-			return nil
-		}
-	case plan.RecallCTMark, plan.Remember, plan.Forget:
-		if t := a.Field.Type(); identifier(a.Set) && (t == plan.TypeIPv4 || t == plan.TypeIPv6) && (a.Kind != plan.Remember || a.Timeout > 0) {
-			return nil
-		}
-	case plan.SNAT:
-		if a.Addr.IsValid() && a.Addr.Zone() == "" {
-			return nil
-		}
-	}
-	return fmt.Errorf("statement that nft cannot read: %q", appendAction(nil, a))
-}
-
-// fieldsInOrder reports whether there are fields, and none after a gap.
-func fieldsInOrder(fields plan.FieldList) bool {
-	for i, f := range fields {
-		if f != 0 && f.Type() == 0 || f != 0 && i > 0 && fields[i-1] == 0 {
-			return false
-		}
-	}
-	return fields[0] != 0
 }
 
 // identifier reports whether nft reads s as a name (its grammar: a letter, then letters, digits, /

@@ -17,7 +17,7 @@ func diffText(t *testing.T, have, want *plan.Plan, colour bool) string {
 
 // dropFrom is a rule that is told apart by its comment.
 func dropFrom(comment string) plan.ChainRule {
-	r := rule(nil, plan.Action{Kind: plan.Drop})
+	r := rule(nil, plan.Drop{})
 	r.Comment = comment
 	return r
 }

@@ -111,7 +111,9 @@ func noteSets(names map[string]bool, c *plan.Chain, add bool) {
 			note(m.Set)
 		}
 		for _, a := range c.Rules[i].Actions {
-			note(a.Set)
+			if o := plan.Uses(a); o.Kind == plan.ObjectSet {
+				note(o.Name)
+			}
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // offloading is a plan with a flowtable and a chain that leads to it.
 func offloading(f plan.Flowtable) *plan.Plan {
-	r := rule(ms(num(plan.FieldL4Proto, 6, 6)), plan.Action{Kind: plan.Offload, Name: f.Name})
+	r := rule(ms(num(plan.FieldL4Proto, 6, 6)), plan.Offload{Flowtable: f.Name})
 	r.Comment = "offload"
 	return &plan.Plan{Ruleset: plan.Ruleset{
 		Counters:   []plan.Counter{{Name: "c"}},

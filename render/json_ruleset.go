@@ -93,38 +93,6 @@ type matchView struct {
 	Value string `json:"value,omitempty"`
 }
 
-// actionView is a statement by nft's name and what it needs: a chain, a field and a map to look in,
-// bits under a mask, a counter's, log prefix's or flowtable's name, packets a second or a minute,
-// an address; what a number is computed from; how many bits of an address count, and for how many
-// seconds; the number of a queue or log group, and the xtables target that leads to it. Fields are
-// those of a map that is looked up by several at once, Prefixes how many bits of each count, 0 for
-// all.
-type actionView struct {
-	Action  string   `json:"action"`
-	Chain   string   `json:"chain,omitempty"`
-	Field   string   `json:"field,omitempty"`
-	Map     string   `json:"map,omitempty"`
-	Mask    string   `json:"mask,omitempty"`
-	Value   string   `json:"value,omitempty"`
-	Name    string   `json:"name,omitempty"`
-	Rate    uint32   `json:"rate,omitempty"`
-	Burst   uint32   `json:"burst,omitempty"`
-	Address string   `json:"address,omitempty"`
-	Hash    []string `json:"hash,omitempty"`
-
-	Fields   []string `json:"fields,omitempty"`
-	Prefixes []int    `json:"prefixes,omitempty"`
-
-	Modulus uint32  `json:"modulus,omitempty"`
-	Seed    *uint32 `json:"seed,omitempty"`
-	Prefix  uint8   `json:"prefix,omitempty"`
-	Timeout uint32  `json:"timeout,omitempty"`
-	Per     string  `json:"per,omitempty"`
-
-	Number uint32 `json:"number,omitempty"`
-	Target string `json:"target,omitempty"`
-}
-
 func viewRuleset(rs *plan.Ruleset) rulesetView {
 	return rulesetView{
 		Family: "inet", Table: plan.TableName,
@@ -190,7 +158,7 @@ func viewChain(c *plan.Chain) chainView {
 
 func viewChainRule(r *plan.ChainRule) chainRuleView {
 	v := chainRuleView{
-		Matches: views(r.Matches, viewMatch), Actions: views(r.Actions, viewAction), Comment: r.Comment, Foreign: r.Foreign,
+		Matches: views(r.Matches, viewMatch), Actions: views(r.Actions, func(a *plan.Action) actionView { return viewAction(*a) }), Comment: r.Comment, Foreign: r.Foreign,
 	}
 	if r.Foreign == "" {
 		v.Text = string(appendChainRule(nil, r))
@@ -222,67 +190,6 @@ func viewMatch(m *plan.Match) matchView {
 	}
 	if m.Not {
 		v.Op = map[string]string{"==": "!=", "in": "not in"}[v.Op]
-	}
-	return v
-}
-
-// viewMapKey tells what a verdict map is looked up by.
-func viewMapKey(v *actionView, a *plan.Action) {
-	v.Map, v.Prefix = a.Set, a.Prefix
-	if a.Mask != 0 {
-		v.Mask = mark(a.Mask)
-	}
-	if a.Fields[0] == 0 {
-		v.Field = fieldName(a.Field)
-		return
-	}
-	for i, f := range a.Fields {
-		if f == 0 {
-			break
-		}
-		v.Fields = append(v.Fields, fieldName(f))
-		if a.Prefixes != (plan.Action{}).Prefixes {
-			v.Prefixes = append(v.Prefixes, int(a.Prefixes[i]))
-		}
-	}
-}
-
-func viewAction(a *plan.Action) actionView {
-	v := actionView{Action: actionName(a.Kind)}
-	switch a.Kind {
-	case plan.Jump, plan.Goto:
-		v.Chain = a.Chain
-	case plan.VMap:
-		viewMapKey(&v, a)
-	case plan.SetMark, plan.SetCTMark:
-		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
-	case plan.Count, plan.Log, plan.Offload:
-		v.Name = a.Name
-	case plan.Limit:
-		v.Rate, v.Burst = a.Rate, a.Burst
-		if a.Minutes {
-			v.Per = "minute"
-		}
-	case plan.HashVMap:
-		for _, f := range a.Fields {
-			if f != 0 {
-				v.Hash = append(v.Hash, fieldName(f))
-			}
-		}
-		v.Map, v.Modulus, v.Seed = a.Set, a.Mod, &a.Seed
-	case plan.CycleVMap, plan.RandomVMap:
-		v.Map, v.Modulus = a.Set, a.Mod
-	case plan.RecallCTMark, plan.Remember, plan.Forget:
-		v.Field, v.Map, v.Prefix, v.Timeout = fieldName(a.Field), a.Set, a.Prefix, a.Timeout
-		if a.Mask != 0 {
-			v.Mask = mark(a.Mask)
-		}
-	case plan.Queue, plan.LogGroup:
-		v.Number = a.Value
-	case plan.QueueTarget:
-		v.Number, v.Target = a.Value, "NFQUEUE"
-	case plan.SNAT:
-		v.Address = a.Addr.String()
 	}
 	return v
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func TestChainRule(t *testing.T) {
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases()} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), kernelCases()} {
 		for _, c := range cases {
 			if got := string(appendChainRule(nil, &c.rule)); got != c.text {
 				t.Errorf("got  %s\nwant %s", got, c.text)
@@ -22,14 +23,14 @@ func TestChainRule(t *testing.T) {
 
 // TestEveryFieldAndAction keeps the cases complete: what the vocabulary has, they have.
 func TestEveryFieldAndAction(t *testing.T) {
-	fields, actions := map[plan.Field]bool{}, map[plan.ActionKind]bool{}
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
+	fields, actions := map[plan.Field]bool{}, map[reflect.Type]bool{}
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), kernelCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
 		for _, c := range cases {
 			for _, m := range c.rule.Matches {
 				fields[m.Field] = true
 			}
 			for _, a := range c.rule.Actions {
-				actions[a.Kind] = true
+				actions[reflect.TypeOf(a)] = true
 			}
 		}
 	}
@@ -38,9 +39,9 @@ func TestEveryFieldAndAction(t *testing.T) {
 			t.Errorf("field %d (%s) has no case", f, fieldName(f))
 		}
 	}
-	for k := plan.Accept; k <= plan.Forget; k++ {
-		if !actions[k] || strings.HasPrefix(actionName(k), "action(") {
-			t.Errorf("action %d (%s) has no case", k, actionName(k))
+	for _, a := range plan.ActionTypes() {
+		if !actions[reflect.TypeOf(a)] || strings.HasPrefix(actionName(a), "action(") {
+			t.Errorf("action %T (%s) has no case", a, actionName(a))
 		}
 	}
 }
@@ -54,7 +55,7 @@ func TestChainRuleForeign(t *testing.T) {
 
 func TestNFTText(t *testing.T) {
 	mark := rule(ms(num(plan.FieldL4Proto, 17, 17), inSet(plan.FieldIPSAddr, "list-phones-4")),
-		plan.Action{Kind: plan.Count, Name: "policy-voip"}, plan.Action{Kind: plan.Goto, Chain: "mark-isp2"})
+		plan.Count{Counter: "policy-voip"}, plan.Goto{Chain: "mark-isp2"})
 	mark.Comment = "policy voip"
 	p := &plan.Plan{Ruleset: plan.Ruleset{
 		Counters: []plan.Counter{{Name: "policy-voip", Comment: "policy voip"}},
@@ -64,9 +65,9 @@ func TestNFTText(t *testing.T) {
 			{Name: "pins", Type: plan.TypeIfname, Map: true, Elements: names("mark-isp2", "eth1")},
 		},
 		Chains: []plan.Chain{
-			{Name: "mark-isp2", Rules: []plan.ChainRule{rule(nil, plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x13000000})}},
+			{Name: "mark-isp2", Rules: []plan.ChainRule{rule(nil, plan.SetMark{Mask: testMask, Value: 0x13000000})}},
 			{Name: "classify", Rules: []plan.ChainRule{mark}},
-			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{rule(nil, plan.Action{Kind: plan.Goto, Chain: "classify"})}},
+			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{rule(nil, plan.Goto{Chain: "classify"})}},
 			{Name: "late", Kind: "filter", Hook: "postrouting", Priority: -149},
 		},
 	}}
@@ -193,15 +194,15 @@ func TestNFTRefuses(t *testing.T) {
 		`rule 1: unknown field(77)`:   chain(rule(ms(plan.Match{Field: 77}))),
 		`rule 1: set "x y"`:           chain(rule(ms(inSet(plan.FieldIPSAddr, "x y")))),
 		`rule 1: interface name ""`:   chain(rule(ms(plan.Match{Field: plan.FieldIIFName, Wildcard: true}))),
-		`"goto a b"`:                  chain(rule(nil, plan.Action{Kind: plan.Goto, Chain: "a b"})),
-		`"action(99)"`:                chain(rule(nil, plan.Action{Kind: 99})),
+		`"goto a b"`:                  chain(rule(nil, plan.Goto{Chain: "a b"})),
+		`"action(<nil>)"`:             chain(rule(nil, nil)),
 		`set s: not a map`:            {Sets: []plan.Set{{Name: "s", Type: plan.TypeIPv4, Dynamic: true}}},
 		`map s: not a map`:            {Sets: []plan.Set{{Name: "s", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark}}},
-		`"jhash mod 4 seed 0x0 vmap`:  chain(rule(nil, plan.Action{Kind: plan.HashVMap, Mod: 4, Set: "s"})),
-		`"numgen inc mod 0 vmap`:      chain(rule(nil, plan.Action{Kind: plan.CycleVMap, Set: "s"})),
-		`"update @s { ip saddr tim`:   chain(rule(nil, plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Set: "s"})),
-		`"delete @s { th dport`:       chain(rule(nil, plan.Action{Kind: plan.Forget, Field: plan.FieldDPort, Set: "s"})),
-		`"snat ip6 to `:               chain(rule(nil, plan.Action{Kind: plan.SNAT})),
+		`"jhash mod 4 seed 0x0 vmap`:  chain(rule(nil, plan.HashVMap{Mod: 4, Set: "s"})),
+		`"numgen inc mod 0 vmap`:      chain(rule(nil, plan.CycleVMap{Set: "s"})),
+		`"update @s { ip saddr tim`:   chain(rule(nil, plan.Remember{Field: plan.FieldIPSAddr, Set: "s"})),
+		`"delete @s { th dport`:       chain(rule(nil, plan.Forget{Field: plan.FieldDPort, Set: "s"})),
+		`"snat ip6 to `:               chain(rule(nil, plan.SNAT{})),
 	} {
 		err := NFT(&bytes.Buffer{}, &plan.Plan{Ruleset: rs})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -242,7 +243,7 @@ func bigPlan() *plan.Plan {
 	}
 	for i := range 10_000 {
 		r := rule(ms(dev(plan.FieldIIFName, "br-lan"), num(plan.FieldL4Proto, 17, 17), inSet(plan.FieldIPSAddr, "big"), num(plan.FieldDPort, 53, 53)),
-			plan.Action{Kind: plan.Count, Name: "policy-voip"}, plan.Action{Kind: plan.Goto, Chain: "mark-isp1"})
+			plan.Count{Counter: "policy-voip"}, plan.Goto{Chain: "mark-isp1"})
 		r.Comment = fmt.Sprint("policy ", i)
 		rs.Chains[0].Rules = append(rs.Chains[0].Rules, r)
 	}

@@ -12,7 +12,13 @@ import (
 func heldChains(rs *plan.Ruleset) map[string]bool {
 	held := map[string]bool{}
 	queues := func(a plan.Action) bool {
-		return a.Kind == plan.Queue || a.Kind == plan.QueueTarget || (a.Kind == plan.Goto || a.Kind == plan.Jump) && held[a.Chain]
+		switch a := a.(type) {
+		case plan.Queue, plan.QueueTarget:
+			return true
+		default:
+			o := plan.Uses(a)
+			return o.Kind == plan.ObjectChain && held[o.Name]
+		}
 	}
 	for i := range rs.Chains { // regular chains come before those that lead to them
 		c := &rs.Chains[i]

@@ -20,7 +20,7 @@ func rule(ms []plan.Match, as ...plan.Action) plan.ChainRule {
 
 func ms(m ...plan.Match) []plan.Match { return m }
 
-var accept = plan.Action{Kind: plan.Accept}
+var accept = plan.Accept{}
 
 func addrs(f plan.Field, from, to string) plan.Match {
 	return plan.Match{Field: f, From: key(from), To: key(to)}
@@ -116,70 +116,76 @@ func matchCases() []ruleCase {
 // actionCases has every statement that can stand in a filter chain.
 func actionCases() []ruleCase {
 	return []ruleCase{
-		{"drop", "drop", rule(nil, plan.Action{Kind: plan.Drop})},
-		{"jump first", "jump first", rule(nil, plan.Action{Kind: plan.Jump, Chain: "first"})},
-		{"goto first", "goto first", rule(nil, plan.Action{Kind: plan.Goto, Chain: "first"})},
+		{"drop", "drop", rule(nil, plan.Drop{})},
+		{"jump first", "jump first", rule(nil, plan.Jump{Chain: "first"})},
+		{"goto first", "goto first", rule(nil, plan.Goto{Chain: "first"})},
 		{"ct mark and 0xff000000 vmap @marks", "ct mark & 0xff000000 vmap @marks",
-			rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
+			rule(nil, plan.VMap{Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 		// "fib saddr . iif" may not be reached from postrouting, where the matches are
 		// (nft_fib_validate).
 		{"fib saddr . mark . iif oif missing accept", "fib saddr . mark . iif oif missing accept", rule(ms(num(plan.FieldFibSAddrBack, 0, 0)), accept)},
 		{"fib saddr . mark . iif oif exists accept", "fib saddr . mark . iif oif exists accept", rule(ms(num(plan.FieldFibSAddrBack, 1, 1)), accept)},
-		{"oifname vmap @pins", "oifname vmap @pins", rule(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: "pins"})},
+		{"oifname vmap @pins", "oifname vmap @pins", rule(nil, plan.VMap{Field: plan.FieldOIFName, Set: "pins"})},
 		{"meta mark set meta mark and 0x00ffffff or 0x12000000", "meta mark set meta mark & 0x12ffffff | 0x12000000",
-			rule(nil, plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x12000000})},
+			rule(nil, plan.SetMark{Mask: testMask, Value: 0x12000000})},
 		{"ct mark set ct mark and 0x00ffffff", "ct mark set ct mark & 0x00ffffff",
-			rule(nil, plan.Action{Kind: plan.SetCTMark, Mask: testMask})},
-		{"meta mark set 0x00000012", "meta mark set 0x00000012", rule(nil, plan.Action{Kind: plan.SetMark, Mask: 0xffffffff, Value: 0x12})},
+			rule(nil, plan.SetCTMark{Mask: testMask})},
+		{"meta mark set 0x00000012", "meta mark set 0x00000012", rule(nil, plan.SetMark{Mask: 0xffffffff, Value: 0x12})},
 		{`limit rate 10/second burst 20 packets log prefix "pbr:voip "`, `limit rate 10/second burst 20 packets log prefix "pbr:voip "`,
-			rule(nil, plan.Action{Kind: plan.Limit, Rate: 10, Burst: 20}, plan.Action{Kind: plan.Log, Name: "pbr:voip "})},
+			rule(nil, plan.Limit{Rate: 10, Burst: 20}, plan.Log{Prefix: "pbr:voip "})},
 		{`limit rate 3/second counter name "policy-voip"`, `limit rate 3/second counter name "policy-voip"`,
-			rule(nil, plan.Action{Kind: plan.Limit, Rate: 3}, plan.Action{Kind: plan.Count, Name: "policy-voip"})},
+			rule(nil, plan.Limit{Rate: 3}, plan.Count{Counter: "policy-voip"})},
 	}
 }
 
 // choiceCases has the statements of balances.
 func choiceCases() []ruleCase {
 	hashed := func(seed uint32, set string, fields ...plan.Field) plan.Action {
-		a := plan.Action{Kind: plan.HashVMap, Mod: 1024, Seed: seed, Set: set}
+		a := plan.HashVMap{Mod: 1024, Seed: seed, Set: set}
 		copy(a.Fields[:], fields)
 		return a
 	}
 	v4, v6 := num(plan.FieldNFProto, 2, 2), num(plan.FieldNFProto, 10, 10)
-	client4 := func(k plan.ActionKind) plan.Action {
-		return plan.Action{Kind: k, Field: plan.FieldIPSAddr, Set: "clients-4", Mask: testMask}
-	}
-	client6 := client4(plan.Forget)
-	client6.Field, client6.Prefix, client6.Set = plan.FieldIP6SAddr, 64, "clients-6"
-	remember := client4(plan.Remember)
-	remember.Timeout = 3600
+	remember := plan.Remember{Field: plan.FieldIPSAddr, Mask: testMask, Timeout: 3600, Set: "clients-4"}
+	forget4 := plan.Forget{Field: plan.FieldIPSAddr, Mask: testMask, Set: "clients-4"}
+	forget6 := plan.Forget{Field: plan.FieldIP6SAddr, Prefix: 64, Mask: testMask, Set: "clients-6"}
 	return []ruleCase{
 		{"meta nfproto ipv4 jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots", "jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
 			rule(ms(v4), hashed(0x1f, "slots", plan.FieldIPSAddr, plan.FieldIPDAddr))},
 		{"meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
 			"meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
 			rule(ms(v6, inSet(plan.FieldL4Proto, "protos")), hashed(0, "slots", plan.FieldIP6SAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto))},
-		{"numgen inc mod 3 vmap @turns", "numgen inc mod 3 vmap @turns", rule(nil, plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "turns"})},
-		{"numgen random mod 1024 vmap @slots", "numgen random mod 1024 vmap @slots", rule(nil, plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slots"})},
+		{"numgen inc mod 3 vmap @turns", "numgen inc mod 3 vmap @turns", rule(nil, plan.CycleVMap{Mod: 3, Set: "turns"})},
+		{"numgen random mod 1024 vmap @slots", "numgen random mod 1024 vmap @slots", rule(nil, plan.RandomVMap{Mod: 1024, Set: "slots"})},
 		{"meta nfproto ipv4 ct mark set ip saddr map @clients-4", "ct mark set ip saddr map @clients-4",
-			rule(ms(v4), plan.Action{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Set: "clients-4"})},
+			rule(ms(v4), plan.RecallCTMark{Field: plan.FieldIPSAddr, Set: "clients-4"})},
 		{"meta nfproto ipv4 update @clients-4 { ip saddr timeout 3600s : meta mark and 0xff000000 }",
 			"update @clients-4 { ip saddr timeout 1h : meta mark & 0xff000000 }", rule(ms(v4), remember)},
 		{"meta nfproto ipv4 delete @clients-4 { ip saddr : meta mark and 0xff000000 }", "delete @clients-4 { ip saddr : meta mark & 0xff000000 }",
-			rule(ms(v4), client4(plan.Forget))},
+			rule(ms(v4), forget4)},
 		{"meta nfproto ipv6 delete @clients-6 { ip6 saddr and ffff:ffff:ffff:ffff:: : meta mark and 0xff000000 }",
-			"delete @clients-6 { ip6 saddr & ffff:ffff:ffff:ffff:: : meta mark & 0xff000000 }", rule(ms(v6), client6)},
+			"delete @clients-6 { ip6 saddr & ffff:ffff:ffff:ffff:: : meta mark & 0xff000000 }", rule(ms(v6), forget6)},
 		{"limit rate 1/minute burst 5 packets log prefix \"pbr:pool full \"", "limit rate 1/minute log prefix \"pbr:pool full \"",
-			rule(nil, plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "pbr:pool full "})},
+			rule(nil, plan.Limit{Rate: 1, Burst: 5, Minutes: true}, plan.Log{Prefix: "pbr:pool full "})},
+	}
+}
+
+// kernelCases has the statements that not every kernel and nft have.
+func kernelCases() []ruleCase {
+	return []ruleCase{
+		{"flow add @flows", "", rule(nil, plan.Offload{Flowtable: "flows"})},
+		{"queue flags bypass to 112", "", rule(nil, plan.Queue{Number: 112})},
+		{"queue flags bypass to 112", "", rule(nil, plan.QueueTarget{Number: 112})},
+		{"log group 112 queue-threshold 1", "", rule(nil, plan.LogGroup{Group: 112})},
 	}
 }
 
 // natCases has the statements of a nat chain.
 func natCases() []ruleCase {
-	snat := func(a string) plan.Action { return plan.Action{Kind: plan.SNAT, Addr: netip.MustParseAddr(a)} }
+	snat := func(a string) plan.Action { return plan.SNAT{Addr: netip.MustParseAddr(a)} }
 	return []ruleCase{
 		{`oifname "eth1" masquerade`, `oifname "eth1" masquerade`,
-			rule(ms(dev(plan.FieldOIFName, "eth1")), plan.Action{Kind: plan.Masquerade})},
+			rule(ms(dev(plan.FieldOIFName, "eth1")), plan.Masquerade{})},
 		{`meta nfproto ipv4 snat ip to 203.0.113.7`, `meta nfproto ipv4 snat ip to 203.0.113.7`,
 			rule(ms(num(plan.FieldNFProto, 2, 2)), snat("203.0.113.7"))},
 		{`meta nfproto ipv6 snat ip6 to 2001:db8::7`, `meta nfproto ipv6 snat ip6 to 2001:db8::7`,
@@ -283,7 +289,7 @@ func programCases() (out []ruleCase) {
 
 // wideRuleset has every kind of object, field and statement.
 func wideRuleset() plan.Ruleset {
-	setBits := rule(nil, plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x12000000}, plan.Action{Kind: plan.SetCTMark, Mask: testMask, Value: 0x12000000}, accept)
+	setBits := rule(nil, plan.SetMark{Mask: testMask, Value: 0x12000000}, plan.SetCTMark{Mask: testMask, Value: 0x12000000}, accept)
 	setBits.Comment = "table isp1"
 	return plan.Ruleset{
 		Counters: []plan.Counter{{Name: "policy-voip", Comment: "policy voip"}, {Name: "policy-x"}},
@@ -295,11 +301,11 @@ func wideRuleset() plan.Ruleset {
 			{Name: "act", Rules: commented("action", actionCases())},
 			{Name: "choose", Rules: commented("choice", choiceCases())},
 			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{
-				rule(nil, plan.Action{Kind: plan.Jump, Chain: "first"})}},
+				rule(nil, plan.Jump{Chain: "first"})}},
 			{Name: "output", Kind: "route", Hook: "output", Priority: -149},
 			// "fib saddr . oif" may not be reached from prerouting (nft_fib_validate).
 			{Name: "postrouting", Kind: "filter", Hook: "postrouting", Priority: -150, Rules: []plan.ChainRule{
-				rule(nil, plan.Action{Kind: plan.Jump, Chain: "classify"})}},
+				rule(nil, plan.Jump{Chain: "classify"})}},
 			{Name: "nat", Kind: "nat", Hook: "postrouting", Priority: 100, Rules: commented("nat", natCases())},
 			{Name: "look", Rules: commented("tuple", tupleCases())},
 			{Name: "sent", Rules: commented("program", programCases())},

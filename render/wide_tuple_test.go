@@ -36,8 +36,8 @@ func tupleSets() []plan.Set {
 
 // tupleCases has the look-ups in them.
 func tupleCases() []ruleCase {
-	several := func(set string, fields ...plan.Field) plan.Action {
-		a := plan.Action{Kind: plan.VMap, Set: set}
+	several := func(set string, fields ...plan.Field) plan.ConcatVMap {
+		a := plan.ConcatVMap{Set: set}
 		copy(a.Fields[:], fields)
 		return a
 	}
@@ -56,7 +56,7 @@ func tupleCases() []ruleCase {
 			"iifname . ip6 saddr . meta mark . meta skuid . ether saddr vmap @z-exact",
 			rule(ms(v6), several("z-exact", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
 		{"meta nfproto ipv6 ip6 saddr and ffff:: vmap @z-shape-1", "ip6 saddr & ffff:: vmap @z-shape-1",
-			rule(ms(v6), plan.Action{Kind: plan.VMap, Field: plan.FieldIP6SAddr, Prefix: 16, Set: "z-shape-1"})},
+			rule(ms(v6), plan.VMap{Field: plan.FieldIP6SAddr, Prefix: 16, Set: "z-shape-1"})},
 	}
 }
 
@@ -90,7 +90,7 @@ func TestTupleViews(t *testing.T) {
 		v.Elements[1] != (elementView{Value: "10.0.0.0/8 . 192.0.2.1-192.0.2.7 . udp . 53-60", Goto: "mark-isp1"}) {
 		t.Errorf("got %+v", v)
 	}
-	a := viewAction(&tupleCases()[1].rule.Actions[0])
+	a := viewAction(tupleCases()[1].rule.Actions[0])
 	if strings.Join(a.Fields, ",") != "ip saddr,ip daddr" || len(a.Prefixes) != 2 || a.Prefixes[0] != 24 || a.Map != "z-shape" || a.Field != "" {
 		t.Errorf("got %+v", a)
 	}

@@ -50,7 +50,7 @@ func tapWay(live *plan.Plan) string {
 	for i := range live.Ruleset.Chains {
 		for _, r := range live.Ruleset.Chains[i].Rules {
 			for _, a := range r.Actions {
-				switch a.Kind {
+				switch a.(type) {
 				case plan.Queue:
 					return "queue"
 				case plan.QueueTarget:

@@ -75,11 +75,13 @@ func (p *tracedPacket) step(e *nft.TraceEvent, t *traceShow) {
 	if rule := t.live.Rule(e.Chain, e.Handle); rule != nil && e.Type == nft.TraceRule {
 		for _, a := range rule.Actions {
 			counter := ""
-			switch {
-			case a.Kind == plan.Count:
-				counter = a.Name
-			case a.Kind == plan.VMap && t.evaluator != nil:
-				counter = t.evaluator.CountsFor(rule, p.walked())
+			switch a := a.(type) {
+			case plan.Count:
+				counter = a.Counter
+			case plan.VMap, plan.ConcatVMap:
+				if t.evaluator != nil {
+					counter = t.evaluator.CountsFor(rule, p.walked())
+				}
 			}
 			if name := t.view.explainer.PolicyOf(counter); name != "" {
 				p.policy, p.classified = name, true

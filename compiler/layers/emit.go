@@ -193,7 +193,7 @@ const maxComment = 100
 
 // lookUpRule looks the packet up in a group's map.
 func (b *builder) lookUpRule(g *group) plan.ChainRule {
-	look := plan.Action{Kind: plan.VMap, Set: g.name}
+	look := plan.ConcatVMap{Set: g.name}
 	n := 0
 	for d := range dimCount {
 		if g.fields.has(d) {
@@ -201,11 +201,11 @@ func (b *builder) lookUpRule(g *group) plan.ChainRule {
 			n++
 		}
 	}
+	r := plan.ChainRule{Matches: familyMatch(g.family), Actions: []plan.Action{look}, Comment: b.comment(g)}
 	if n == 1 {
-		look.Field, look.Prefix = look.Fields[0], look.Prefixes[0]
-		look.Fields, look.Prefixes = plan.FieldList{}, [len(look.Prefixes)]uint8{}
+		r.Actions[0] = plan.VMap{Field: look.Fields[0], Prefix: look.Prefixes[0], Set: g.name}
 	}
-	return plan.ChainRule{Matches: familyMatch(g.family), Actions: []plan.Action{look}, Comment: b.comment(g)}
+	return r
 }
 
 // comment names a group's policies, if there are few.

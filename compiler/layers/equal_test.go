@@ -62,18 +62,24 @@ func (l *list) walker(t *testing.T, form Form, structures map[string]int) *walk.
 }
 
 func structure(r *Result, rule *plan.ChainRule) string {
-	a := &rule.Actions[0]
-	if a.Kind != plan.VMap {
+	prefixes := plan.PrefixList{}
+	switch a := rule.Actions[0].(type) {
+	case plan.VMap:
+		prefixes[0] = a.Prefix
+	case plan.ConcatVMap:
+		prefixes = a.Prefixes
+	default:
 		return "rule"
 	}
-	s := &r.Sets[slices.IndexFunc(r.Sets, func(s plan.Set) bool { return s.Name == a.Set })]
+	name := plan.Uses(rule.Actions[0]).Name
+	s := &r.Sets[slices.IndexFunc(r.Sets, func(s plan.Set) bool { return s.Name == name })]
 	kind := "hash"
 	switch {
 	case s.Interval && len(s.Concat) == 0:
 		return "tree"
 	case s.Interval:
 		kind = "ranges"
-	case a.Prefix != 0 || a.Prefixes != [len(a.Prefixes)]uint8{}:
+	case prefixes != plan.PrefixList{}:
 		kind = "masked hash"
 	}
 	if len(s.Concat) > 0 {

@@ -50,7 +50,7 @@ func randomList(r *rand.Rand, n int) *list {
 	l := &list{Rand: r, sets: map[string]*plan.Set{}}
 	for i := range n {
 		name := fmt.Sprintf("p%d", i)
-		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Count, Name: name}, {Kind: plan.Accept}}}}}
+		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{plan.Count{Counter: name}, plan.Accept{}}}}}
 		for range 1 + r.IntN(2) {
 			p.Selections = append(p.Selections, l.selection())
 		}

@@ -82,7 +82,7 @@ func (s *scale) policies(n int) []Policy {
 	r := rand.New(rand.NewPCG(1, 2))
 	var out []Policy
 	for i := range n {
-		out = append(out, Policy{Name: fmt.Sprint(i), Selections: [][]plan.Match{s.one(r, i, n)}, Body: []plan.ChainRule{{Actions: []plan.Action{{Kind: plan.Accept}}}}})
+		out = append(out, Policy{Name: fmt.Sprint(i), Selections: [][]plan.Match{s.one(r, i, n)}, Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
 	}
 	return out
 }

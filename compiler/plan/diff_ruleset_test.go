@@ -12,7 +12,7 @@ import (
 func numbered(ids ...int) []ChainRule {
 	out := make([]ChainRule, len(ids))
 	for i, id := range ids {
-		out[i] = ChainRule{Actions: []Action{{Kind: Accept}}, Comment: strconv.Itoa(id)}
+		out[i] = ChainRule{Actions: []Action{Accept{}}, Comment: strconv.Itoa(id)}
 	}
 	return out
 }

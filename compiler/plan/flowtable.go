@@ -51,7 +51,7 @@ func diffFlowtable(h, w *Flowtable) (ch FlowtableChange, ok bool) {
 // Uses reports whether a rule of the chain leads to the flowtable.
 func (c *Chain) Uses(flowtable string) bool {
 	return slices.ContainsFunc(c.Rules, func(r ChainRule) bool {
-		return slices.ContainsFunc(r.Actions, func(a Action) bool { return a.Kind == Offload && a.Name == flowtable })
+		return slices.ContainsFunc(r.Actions, func(a Action) bool { return a == Action(Offload{flowtable}) })
 	})
 }
 

@@ -94,10 +94,16 @@ func (r *renumbering) rule(x *ChainRule) {
 			m.To = m.From
 		}
 	}
-	for i := range x.Actions {
-		a := &x.Actions[i]
-		if (a.Kind == SetMark || a.Kind == SetCTMark) && a.Mask == r.mask {
-			a.Value = replaced(r.marks, a.Value)
+	for i, a := range x.Actions {
+		switch a := a.(type) {
+		case SetMark:
+			if a.Mask == r.mask {
+				x.Actions[i] = SetMark{a.Mask, replaced(r.marks, a.Value)}
+			}
+		case SetCTMark:
+			if a.Mask == r.mask {
+				x.Actions[i] = SetCTMark{a.Mask, replaced(r.marks, a.Value)}
+			}
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package plan
 
-import (
-	"net/netip"
-	"strings"
-)
+import "strings"
 
 // SetPrimary names the set with the interface of default's primary uplink, whose connections of a
 // family carry no mark.
@@ -183,7 +180,7 @@ type Chain struct {
 // ChainRule is one rule of a chain. Matches are tried in order, then Actions done in order.
 type ChainRule struct {
 	Matches []Match
-	Actions []Action
+	Actions Actions
 	// Comment is at most 127 bytes (NFTNL_UDATA_COMMENT_MAXLEN); the object of the policy file that
 	// the rule came from.
 	Comment string
@@ -261,68 +258,4 @@ type Match struct {
 	From, To Key
 	// Wildcard, on interface names, makes From a prefix ("wg*").
 	Wildcard bool
-}
-
-// ActionKind is what an Action does.
-type ActionKind uint8
-
-const (
-	Accept       ActionKind = iota + 1
-	Drop                    // drop
-	Jump                    // jump Chain
-	Goto                    // goto Chain
-	VMap                    // Field & Mask vmap @Set
-	SetMark                 // meta mark set meta mark & ^Mask | Value
-	SetCTMark               // ct mark set ct mark & ^Mask | Value
-	Count                   // counter name Name
-	Log                     // log prefix Name
-	Limit                   // limit rate Rate/second (with Minutes /minute) burst Burst packets
-	Masquerade              // masquerade
-	SNAT                    // snat ip/ip6 to Addr
-	HashVMap                // jhash Hash mod Mod seed Seed vmap @Set
-	CycleVMap               // numgen inc mod Mod vmap @Set
-	RandomVMap              // numgen random mod Mod vmap @Set
-	RecallCTMark            // ct mark set Field & Prefix map @Set; the rule ends here if there is no such element
-	Remember                // update @Set { Field & Prefix timeout Timeout : meta mark & Mask }; the rule ends here if the map is full
-	Forget                  // delete @Set { Field & Prefix : meta mark & Mask }
-	Offload                 // flow add @Name: the rest of the connection goes by the flowtable; the rule ends here if it cannot
-	Queue                   // queue to Value: to the program that listens there, or on if there is none; the rest of the chain is skipped
-	QueueTarget             // the same by the NFQUEUE target of xtables, where the kernel has no queue expression; nft lists it as queue
-	LogGroup                // log group Value: a copy goes to the program that listens there
-)
-
-// FieldList is up to five fields in their order; 0 for no more.
-type FieldList [5]Field
-
-// Action is one statement of a rule; the fields used depend on Kind.
-type Action struct {
-	Kind ActionKind
-	// Chain is Jump's and Goto's target.
-	Chain string
-	// Field and Mask are VMap's key, Set its map.
-	Field Field
-	Set   string
-	// Prefix is how many leading bits of the address Field make a VMap's or a dynamic map's key; 0
-	// is all of them.
-	Prefix uint8
-	// Timeout is how long Remember's element lives, in seconds.
-	Timeout uint32
-	// Fields are what HashVMap hashes, and the key of a VMap whose map has several (Field is then
-	// 0).
-	Fields FieldList
-	// Prefixes are, for each of a VMap's Fields, how many leading bits of an address are looked up;
-	// 0 is all of them.
-	Prefixes [len(FieldList{})]uint8
-	// Seed is HashVMap's; Mod is the number of values that the three choosing maps are looked up
-	// by, 0..Mod-1.
-	Mod, Seed uint32
-	// Mask has the bits that SetMark and SetCTMark change, Value their new value; Mask is also
-	// VMap's. Value is also the number of a queue or log group.
-	Mask, Value uint32
-	// Name is Count's counter, Log's prefix, or Offload's flowtable.
-	Name        string
-	Rate, Burst uint32
-	// Minutes makes Limit's Rate one per minute.
-	Minutes bool
-	Addr    netip.Addr
 }

@@ -41,12 +41,16 @@ type match struct {
 
 // action is an action with what it refers to.
 type action struct {
-	plan   *plan.Action
-	chain  *chain
-	set    *set
+	plan  plan.Action
+	chain *chain
+	set   *set
+	// fields are what the set is looked up by, or what is hashed; masks the bits of each that
+	// count, and mask those of marks.
 	fields []plan.Field
-	// masks are, for VMap and dynamic maps, the bits of each field that count.
-	masks []num
+	masks  []num
+	mask   uint32
+	// mod is how many numbers there are, where the set is looked up by a computed one; else 0.
+	mod uint32
 	// turn numbers the CycleVMap rules, each of which counts for itself.
 	turn int
 }
@@ -128,7 +132,7 @@ func (e *Evaluator) rule(r *rule, p *plan.ChainRule, turns *int) error {
 		r.matches = append(r.matches, m)
 	}
 	for i := range p.Actions {
-		a, err := e.action(&p.Actions[i], turns)
+		a, err := e.action(p.Actions[i], turns)
 		if err != nil {
 			return err
 		}
@@ -147,72 +151,102 @@ func impliedProto(f plan.Field) uint8 {
 	return 0
 }
 
-func (e *Evaluator) action(p *plan.Action, turns *int) (a action, err error) {
+func (e *Evaluator) action(p plan.Action, turns *int) (a action, err error) {
 	a.plan = p
-	switch p.Kind {
-	case plan.Jump, plan.Goto:
-		if a.chain = e.chains[p.Chain]; a.chain == nil {
-			return a, fmt.Errorf("chain %q is not there", p.Chain)
-		}
-	case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap, plan.RecallCTMark, plan.Remember, plan.Forget:
-		if a.set = e.sets[p.Set]; a.set == nil || !a.set.plan.Map {
-			return a, fmt.Errorf("map %q is not there", p.Set)
-		}
-		computed := p.Kind == plan.HashVMap || p.Kind == plan.CycleVMap || p.Kind == plan.RandomVMap
-		if computed != (a.set.plan.Type == plan.TypeNumber) || computed && p.Mod == 0 {
-			return a, fmt.Errorf("map %q is looked up by what its keys are not", p.Set)
-		}
-		if err := a.keyFields(); err != nil {
-			return a, err
-		}
-		if p.Kind == plan.CycleVMap {
-			a.turn = *turns
-			*turns++
-		}
-	case plan.Count:
-		if !e.counters[p.Name] {
-			return a, fmt.Errorf("counter %q is not there", p.Name)
-		}
-	case plan.Accept, plan.Drop, plan.SetMark, plan.SetCTMark, plan.Log, plan.Limit, plan.Masquerade, plan.SNAT, plan.Offload,
-		plan.Queue, plan.QueueTarget, plan.LogGroup:
+	switch p := p.(type) {
+	case plan.VMap:
+		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, p.Mask)
+	case plan.ConcatVMap:
+		return a, e.lookUp(&a, p.Set, p.Fields, p.Prefixes, 0)
+	case plan.HashVMap:
+		return a, e.choose(&a, p.Set, p.Mod, p.Fields)
+	case plan.CycleVMap:
+		a.turn = *turns
+		*turns++
+		return a, e.choose(&a, p.Set, p.Mod, plan.FieldList{})
+	case plan.RandomVMap:
+		return a, e.choose(&a, p.Set, p.Mod, plan.FieldList{})
+	case plan.RecallCTMark:
+		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
+	case plan.Remember:
+		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
+	case plan.Forget:
+		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
+	case plan.Accept, plan.Drop, plan.Jump, plan.Goto, plan.SetMark, plan.SetCTMark, plan.Count, plan.Log, plan.Limit, plan.Masquerade,
+		plan.SNAT, plan.Offload, plan.Queue, plan.QueueTarget, plan.LogGroup:
 	default:
-		return a, fmt.Errorf("unknown action %d", p.Kind)
+		return a, fmt.Errorf("unknown action %T", p)
+	}
+	uses := plan.Uses(p)
+	switch uses.Kind {
+	case plan.ObjectChain:
+		if a.chain = e.chains[uses.Name]; a.chain == nil {
+			return a, fmt.Errorf("chain %q is not there", uses.Name)
+		}
+	case plan.ObjectCounter:
+		if !e.counters[uses.Name] {
+			return a, fmt.Errorf("counter %q is not there", uses.Name)
+		}
 	}
 	return a, nil
 }
 
-// keyFields fills in what the action's map is looked up by, or what is hashed.
-func (a *action) keyFields() error {
-	p := a.plan
-	fields, prefixes := p.Fields, p.Prefixes
-	if fields[0] == 0 {
-		fields[0], prefixes[0] = p.Field, p.Prefix
+// lookUp fills in a look-up by fields of the packet.
+func (e *Evaluator) lookUp(a *action, name string, fields plan.FieldList, prefixes plan.PrefixList, mask uint32) (err error) {
+	if a.set, err = e.mapOf(name, false); err != nil {
+		return err
 	}
-	for i, f := range fields {
-		if f == 0 {
-			break
-		}
-		if f.Type() == 0 {
-			return fmt.Errorf("unknown field %d", f)
-		}
-		mask := plan.MaxKey(f.Type())
-		if prefixes[i] > 0 {
-			mask = plan.PrefixMask(f.Type(), int(prefixes[i]))
-		}
-		if p.Mask != 0 && p.Kind == plan.VMap {
-			mask = plan.KeyFromUint(f.Type(), p.Mask)
-		}
-		a.fields, a.masks = append(a.fields, f), append(a.masks, numOf(&mask))
-	}
-	if p.Kind == plan.HashVMap || p.Kind == plan.CycleVMap || p.Kind == plan.RandomVMap {
-		return nil
+	if err := a.reads(fields, prefixes, mask); err != nil {
+		return err
 	}
 	types := a.set.plan.Concat
 	if len(types) == 0 {
 		types = []plan.Type{a.set.plan.Type}
 	}
 	if !slices.EqualFunc(a.fields, types, func(f plan.Field, t plan.Type) bool { return f.Type() == t }) {
-		return fmt.Errorf("the keys of map %s are %s", p.Set, a.set.plan.TypeName())
+		return fmt.Errorf("the keys of map %s are %s", name, a.set.plan.TypeName())
+	}
+	return nil
+}
+
+// choose fills in a look-up by a number that is computed, for HashVMap from fields.
+func (e *Evaluator) choose(a *action, name string, mod uint32, fields plan.FieldList) (err error) {
+	if a.set, err = e.mapOf(name, true); err != nil {
+		return err
+	}
+	if a.mod = mod; mod == 0 {
+		return fmt.Errorf("the numbers for map %q have no modulus", name)
+	}
+	return a.reads(fields, plan.PrefixList{}, 0)
+}
+
+// mapOf returns a map, whose keys have to be computed numbers or none.
+func (e *Evaluator) mapOf(name string, numbers bool) (*set, error) {
+	s := e.sets[name]
+	if s == nil || !s.plan.Map {
+		return nil, fmt.Errorf("map %q is not there", name)
+	}
+	if numbers != (s.plan.Type == plan.TypeNumber) {
+		return nil, fmt.Errorf("map %q is looked up by what its keys are not", name)
+	}
+	return s, nil
+}
+
+// reads fills in the fields that the action reads, and which of their bits count.
+func (a *action) reads(fields plan.FieldList, prefixes plan.PrefixList, mask uint32) error {
+	a.fields, a.mask = fields.List(), mask
+	for i, f := range a.fields {
+		if f.Type() == 0 {
+			return fmt.Errorf("unknown field %d", f)
+		}
+		bits := plan.MaxKey(f.Type())
+		if prefixes[i] > 0 {
+			bits = plan.PrefixMask(f.Type(), int(prefixes[i]))
+		}
+		if mask != 0 {
+			bits = plan.KeyFromUint(f.Type(), mask)
+		}
+		a.masks = append(a.masks, numOf(&bits))
 	}
 	return nil
 }

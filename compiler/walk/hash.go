@@ -3,6 +3,8 @@ package walk
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"pbr/compiler/plan"
 )
 
 // jhashInitval is JHASH_INITVAL (linux/jhash.h).
@@ -21,7 +23,7 @@ func (w *Walker) hash(a *action) uint32 {
 		}
 		data = append(data, k[:size]...)
 	}
-	return uint32(uint64(jhash(data, a.plan.Seed)) * uint64(a.plan.Mod) >> 32) // reciprocal_scale (linux/kernel.h)
+	return uint32(uint64(jhash(data, a.plan.(plan.HashVMap).Seed)) * uint64(a.mod) >> 32) // reciprocal_scale (linux/kernel.h)
 }
 
 // jhash is the kernel's hash of bytes (Jenkins' lookup3, linux/jhash.h).

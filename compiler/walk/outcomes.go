@@ -123,10 +123,17 @@ func (x *explorer) holds(r *rule, s Outcome) (may, surely bool) {
 func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 	for i := range r.actions {
 		a := &r.actions[i]
-		switch a.plan.Kind {
-		case plan.Accept, plan.Masquerade, plan.SNAT:
+		switch p := a.plan.(type) {
+		case plan.Accept:
 			s.Verdict = Accepted
-			s.Masquerade, s.SNAT = a.plan.Kind == plan.Masquerade, a.plan.Addr
+			x.ends.add(s)
+			return
+		case plan.Masquerade:
+			s.Verdict, s.Masquerade = Accepted, true
+			x.ends.add(s)
+			return
+		case plan.SNAT:
+			s.Verdict, s.SNAT = Accepted, p.Addr
 			x.ends.add(s)
 			return
 		case plan.Drop:
@@ -139,7 +146,7 @@ func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 		case plan.Jump:
 			next.add(x.explore(a.chain, s)...)
 			return
-		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
+		case plan.VMap, plan.ConcatVMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
 			if x.lookUp(a, s, next, back) {
 				next.add(s)
 			}
@@ -148,10 +155,10 @@ func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 			next.add(s) // as if the client were a new one
 			return
 		case plan.SetMark:
-			s.Mark = s.Mark&^a.plan.Mask | a.plan.Value&a.plan.Mask
+			s.Mark = s.Mark&^p.Mask | p.Value&p.Mask
 		case plan.SetCTMark:
 			if x.w.packet.tracked() {
-				s.CTMark = s.CTMark&^a.plan.Mask | a.plan.Value&a.plan.Mask
+				s.CTMark = s.CTMark&^p.Mask | p.Value&p.Mask
 			}
 		}
 	}
@@ -162,7 +169,7 @@ func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 func (x *explorer) lookUp(a *action, s Outcome, next, back *outcomes) (missed bool) {
 	for _, i := range x.elements(a, s, &missed) {
 		in := s
-		in.Chosen = in.Chosen || a.plan.Kind != plan.VMap && len(a.set.plan.Elements) > 1
+		in.Chosen = in.Chosen || a.mod > 0 && len(a.set.plan.Elements) > 1
 		name, jump := a.set.verdict(i)
 		out := x.explore(x.w.e.chains[name], in)
 		if jump {
@@ -176,12 +183,12 @@ func (x *explorer) lookUp(a *action, s Outcome, next, back *outcomes) (missed bo
 
 // elements are the indexes of what an action may find in its map.
 func (x *explorer) elements(a *action, s Outcome, missed *bool) (found []int) {
-	if a.plan.Kind != plan.VMap {
+	if a.mod > 0 {
 		return upTo(len(a.set.plan.Elements))
 	}
 	blind := false
 	for _, f := range a.fields {
-		blind = blind || x.unknown(f, a.plan.Mask)
+		blind = blind || x.unknown(f, a.mask)
 	}
 	x.w.result.Mark, x.w.result.CTMark = s.Mark, s.CTMark
 	if !blind {
@@ -209,7 +216,7 @@ func (x *explorer) mayBe(a *action, i int) bool {
 		spans[0] = plan.Span{From: a.set.plan.Elements[i].From, To: a.set.plan.Elements[i].To}
 	}
 	for k, f := range a.fields {
-		if x.unknown(f, a.plan.Mask) {
+		if x.unknown(f, a.mask) {
 			continue
 		}
 		n, ok := x.w.load(f)

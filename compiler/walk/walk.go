@@ -198,7 +198,7 @@ func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) 
 	for i := range r.actions {
 		a := &r.actions[i]
 		goesOn := false
-		switch a.plan.Kind {
+		switch p := a.plan.(type) {
 		case plan.Accept:
 			w.result.Verdict, w.result.In, end = Accepted, c.plan.Name, true
 		case plan.Drop:
@@ -206,10 +206,12 @@ func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) 
 		case plan.Masquerade:
 			w.result.Verdict, w.result.In, w.result.Masquerade, end = Accepted, c.plan.Name, true, true
 		case plan.SNAT:
-			w.result.Verdict, w.result.In, w.result.SNAT, end = Accepted, c.plan.Name, a.plan.Addr, true
-		case plan.Jump, plan.Goto:
-			next, jump = a.chain, a.plan.Kind == plan.Jump
-		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
+			w.result.Verdict, w.result.In, w.result.SNAT, end = Accepted, c.plan.Name, p.Addr, true
+		case plan.Jump:
+			next, jump = a.chain, true
+		case plan.Goto:
+			next = a.chain
+		case plan.VMap, plan.ConcatVMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
 			next, jump = w.lookUp(a, &step)
 		default:
 			goesOn = w.change(a)
@@ -230,8 +232,8 @@ func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) 
 
 // change does an action that gives no verdict; ok is false if the rule ends with it.
 func (w *Walker) change(a *action) (ok bool) {
-	p, r := a.plan, &w.result
-	switch p.Kind {
+	r := &w.result
+	switch p := a.plan.(type) {
 	case plan.SetMark:
 		r.Mark = r.Mark&^p.Mask | p.Value&p.Mask
 	case plan.SetCTMark:
@@ -239,9 +241,9 @@ func (w *Walker) change(a *action) (ok bool) {
 			r.CTMark = r.CTMark&^p.Mask | p.Value&p.Mask
 		}
 	case plan.Count:
-		r.Counters = append(r.Counters, p.Name)
+		r.Counters = append(r.Counters, p.Counter)
 	case plan.Log:
-		r.Logs = append(r.Logs, p.Name)
+		r.Logs = append(r.Logs, p.Prefix)
 	case plan.Offload:
 		r.Offloaded = true
 	case plan.RecallCTMark, plan.Remember, plan.Forget:
@@ -268,7 +270,7 @@ func (e *Evaluator) CountsFor(r *plan.ChainRule, p *Packet) string {
 
 func (w *Walker) countsFor(r *rule) string {
 	for i := range r.actions {
-		if a := &r.actions[i]; a.plan.Kind == plan.VMap {
+		if a := &r.actions[i]; a.finds() {
 			if found := w.element(a); found >= 0 {
 				return a.set.counter(found)
 			}
@@ -277,9 +279,18 @@ func (w *Walker) countsFor(r *rule) string {
 	return ""
 }
 
+// finds reports whether the action looks for the packet's fields in a map of verdicts.
+func (a *action) finds() bool {
+	switch a.plan.(type) {
+	case plan.VMap, plan.ConcatVMap:
+		return true
+	}
+	return false
+}
+
 // lookUp finds where a map leads the packet, nil for nowhere.
 func (w *Walker) lookUp(a *action, step *Step) (next *chain, jump bool) {
-	step.Set = a.plan.Set
+	step.Set = a.set.plan.Name
 	i := w.element(a)
 	if i < 0 {
 		return nil, false
@@ -297,16 +308,16 @@ func (w *Walker) element(a *action) int {
 	if w.choices != nil && w.open(a) {
 		return a.set.different[w.choices.again(a.set, len(a.set.different))]
 	}
-	switch a.plan.Kind {
+	switch a.plan.(type) {
 	case plan.CycleVMap:
 		n := w.turns[a.turn]
 		w.turns[a.turn] = n + 1
-		return a.set.find(num32(n % a.plan.Mod))
+		return a.set.find(num32(n % a.mod))
 	case plan.RandomVMap:
 		if w.Random == nil {
 			return a.set.find(num32(0))
 		}
-		return a.set.find(num32(w.Random(a.plan.Mod)))
+		return a.set.find(num32(w.Random(a.mod)))
 	}
 	for i, f := range a.fields {
 		n, ok := w.load(f)
@@ -316,7 +327,7 @@ func (w *Walker) element(a *action) int {
 		w.fields[i] = num{n.hi & a.masks[i].hi, n.lo & a.masks[i].lo}
 	}
 	switch {
-	case a.plan.Kind == plan.HashVMap:
+	case a.mod > 0:
 		return a.set.find(num32(w.hash(a)))
 	case len(a.set.plan.Concat) > 0:
 		return a.set.findTuple(w.fields[:len(a.fields)])
@@ -326,7 +337,7 @@ func (w *Walker) element(a *action) int {
 
 // open reports whether turn, chance, or the hash of a port that is not known decides.
 func (w *Walker) open(a *action) bool {
-	switch a.plan.Kind {
+	switch a.plan.(type) {
 	case plan.CycleVMap, plan.RandomVMap:
 		return true
 	case plan.HashVMap:
@@ -343,7 +354,7 @@ func (w *Walker) client(a *action) (ok bool) {
 	}
 	n = num{n.hi & a.masks[0].hi, n.lo & a.masks[0].lo}
 	before, known := w.remembers(a.set, n)
-	switch a.plan.Kind {
+	switch p := a.plan.(type) {
 	case plan.RecallCTMark:
 		if known && w.packet.tracked() {
 			w.result.CTMark = before
@@ -353,7 +364,7 @@ func (w *Walker) client(a *action) (ok bool) {
 		if !known && len(w.clients[a.set])+len(w.known[a.set.plan.Name]) >= int(a.set.plan.Size) {
 			return false
 		} else if !known {
-			w.remember(a.set, n, client{mark: w.result.Mark & a.plan.Mask})
+			w.remember(a.set, n, client{mark: w.result.Mark & p.Mask})
 		}
 	case plan.Forget:
 		w.remember(a.set, n, client{gone: true})

@@ -32,24 +32,24 @@ func doing(ms []plan.Match, as ...plan.Action) plan.ChainRule {
 func ms(m ...plan.Match) []plan.Match { return m }
 
 var (
-	accept = plan.Action{Kind: plan.Accept}
-	drop   = plan.Action{Kind: plan.Drop}
+	accept = plan.Accept{}
+	drop   = plan.Drop{}
 	proto  = plan.KeyFromUint8
 	port   = plan.KeyFromUint16
 )
 
-func gotoChain(name string) plan.Action { return plan.Action{Kind: plan.Goto, Chain: name} }
+func gotoChain(name string) plan.Action { return plan.Goto{Chain: name} }
 
-func jumpTo(name string) plan.Action { return plan.Action{Kind: plan.Jump, Chain: name} }
+func jumpTo(name string) plan.Action { return plan.Jump{Chain: name} }
 
-func count(name string) plan.Action { return plan.Action{Kind: plan.Count, Name: name} }
+func count(name string) plan.Action { return plan.Count{Counter: name} }
 
 var layerTypes = []plan.Type{plan.TypeIPv4, plan.TypeProto, plan.TypePort}
 
 // router is a table of all that a walk can meet.
 func router() *plan.Ruleset {
-	layer := plan.Action{Kind: plan.VMap, Set: "layer", Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldL4Proto, plan.FieldDPort}}
-	shape := plan.Action{Kind: plan.VMap, Set: "shape", Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}}
+	layer := plan.ConcatVMap{Set: "layer", Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldL4Proto, plan.FieldDPort}}
+	shape := plan.ConcatVMap{Set: "shape", Fields: plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr}}
 	shape.Prefixes[0] = 24
 	return &plan.Ruleset{
 		Counters: []plan.Counter{{Name: "web"}, {Name: "voip"}},
@@ -68,23 +68,23 @@ func router() *plan.Ruleset {
 				{From: plan.KeyFromUint32(0), To: plan.KeyFromUint32(0), Goto: "mark1", Jump: true}, {From: plan.KeyFromUint32(1), To: plan.KeyFromUint32(1), Goto: "voip"}}},
 		},
 		Chains: []plan.Chain{
-			{Name: "mark1", Rules: []plan.ChainRule{doing(nil, plan.Action{Kind: plan.SetMark, Mask: 0xff000000, Value: 0x1000000})}},
+			{Name: "mark1", Rules: []plan.ChainRule{doing(nil, plan.SetMark{Mask: 0xff000000, Value: 0x1000000})}},
 			{Name: "web", Rules: []plan.ChainRule{doing(nil, count("web"), jumpTo("mark1")), doing(nil, accept)}},
-			{Name: "voip", Rules: []plan.ChainRule{doing(nil, count("voip"), plan.Action{Kind: plan.SetCTMark, Mask: 0xff000000, Value: 0x2000000})}},
+			{Name: "voip", Rules: []plan.ChainRule{doing(nil, count("voip"), plan.SetCTMark{Mask: 0xff000000, Value: 0x2000000})}},
 			{Name: "classify", Rules: []plan.ChainRule{
 				doing(ms(in(plan.FieldIIFName, "ifs")), drop),
 				doing(ms(is(plan.FieldNFProto, proto(2))), layer),
 				doing(ms(is(plan.FieldNFProto, proto(2))), shape),
 				doing(ms(not(in(plan.FieldIPSAddr, "nets")), is(plan.FieldL4Proto, proto(47))), drop),
-				doing(nil, plan.Action{Kind: plan.VMap, Field: plan.FieldMark, Mask: 0xff000000, Set: "marks"}),
+				doing(nil, plan.VMap{Field: plan.FieldMark, Mask: 0xff000000, Set: "marks"}),
 			}},
 			{Name: "pre", Hook: "prerouting", Kind: "filter", Rules: []plan.ChainRule{
 				doing(ms(not(plan.Match{Field: plan.FieldCTState, Mask: 8})), jumpTo("classify")),
 				doing(ms(not(plan.Match{Field: plan.FieldCTMark, Mask: 0xff000000})), accept)}},
-			{Name: "balance", Rules: []plan.ChainRule{doing(nil, plan.Action{Kind: plan.CycleVMap, Mod: 2, Set: "turns"}), doing(nil, count("web"))}},
+			{Name: "balance", Rules: []plan.ChainRule{doing(nil, plan.CycleVMap{Mod: 2, Set: "turns"}), doing(nil, count("web"))}},
 			{Name: "recall", Rules: []plan.ChainRule{
-				doing(ms(is(plan.FieldNFProto, proto(2))), plan.Action{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Prefix: 24, Set: "clients"}, drop),
-				doing(ms(is(plan.FieldNFProto, proto(2))), plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xff000000, Set: "clients", Timeout: 1}, count("web"))}},
+				doing(ms(is(plan.FieldNFProto, proto(2))), plan.RecallCTMark{Field: plan.FieldIPSAddr, Prefix: 24, Set: "clients"}, drop),
+				doing(ms(is(plan.FieldNFProto, proto(2))), plan.Remember{Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xff000000, Set: "clients", Timeout: 1}, count("web"))}},
 			{Name: "icmp", Rules: []plan.ChainRule{doing(ms(is(plan.FieldICMPType, proto(8))), drop), doing(ms(not(is(plan.FieldICMPv6Type, proto(135)))), accept)}},
 		},
 	}
@@ -185,6 +185,16 @@ func TestWhatPacketsLeaveBehind(t *testing.T) {
 	}
 }
 
+// The evaluator has to know every action of the vocabulary.
+func TestEveryActionIsKnown(t *testing.T) {
+	for _, a := range plan.ActionTypes() {
+		r := &plan.Ruleset{Chains: []plan.Chain{{Name: "c", Rules: []plan.ChainRule{doing(nil, a)}}}}
+		if _, err := New(r); err != nil && strings.Contains(err.Error(), "unknown action") {
+			t.Error(err)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit func(*plan.Ruleset)
@@ -198,16 +208,20 @@ func TestNewRefuses(t *testing.T) {
 		"loop":            {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Actions[0] = gotoChain("pre") }, "leads back to itself"},
 		"loop by a map":   {func(r *plan.Ruleset) { r.Sets[5].Tuples[0].Goto = "pre" }, "leads back to itself"},
 		"foreign rule":    {func(r *plan.Ruleset) { r.Chains[0].Rules[0] = plan.ChainRule{Foreign: "[ quota ]"} }, "[ quota ]"},
-		"fields of another map": {func(r *plan.Ruleset) { r.Chains[3].Rules[1].Actions[0].Set = "shape" },
+		"fields of another map": {func(r *plan.Ruleset) {
+			layer := r.Chains[3].Rules[1].Actions[0].(plan.ConcatVMap)
+			layer.Set = "shape"
+			r.Chains[3].Rules[1].Actions[0] = layer
+		},
 			"the keys of map shape are ipv4_addr . ipv4_addr"},
 		"overlapping intervals": {func(r *plan.Ruleset) { r.Sets[4].Elements[1].From = addr("10.0.0.255") }, "elements 0 and 1 overlap"},
 		"overlapping tuples": {func(r *plan.Ruleset) {
 			r.Sets[2].Tuples[1] = plan.PackTuple(layerTypes, []plan.Span{one(addr("10.0.0.7")), plan.AllOf(plan.TypeProto), one(port(1))}, "web")
 		}, "set layer: elements 0 and 1 overlap"},
 		"numbers by an address": {func(r *plan.Ruleset) {
-			r.Chains[0].Rules[0].Actions[0] = plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Set: "turns"}
+			r.Chains[0].Rules[0].Actions[0] = plan.VMap{Field: plan.FieldIPSAddr, Set: "turns"}
 		}, "map \"turns\""},
-		"no modulus": {func(r *plan.Ruleset) { r.Chains[5].Rules[0].Actions[0].Mod = 0 }, "map \"turns\""},
+		"no modulus": {func(r *plan.Ruleset) { r.Chains[5].Rules[0].Actions[0] = plan.CycleVMap{Set: "turns"} }, "map \"turns\""},
 	} {
 		r := router()
 		c.edit(r)

@@ -143,10 +143,23 @@ func (e *examination) needs() map[facts.FeatureName]bool {
 	return n
 }
 
-// actionFeatures are those of actions that not every kernel has.
-var actionFeatures = map[plan.ActionKind]facts.FeatureName{
-	plan.Masquerade: facts.Masquerade, plan.SNAT: facts.SNAT, plan.Log: facts.Log, plan.Limit: facts.Limit,
-	plan.HashVMap: facts.Hash, plan.CycleVMap: facts.Numgen, plan.RandomVMap: facts.Numgen,
+// featureOf returns the feature of an action that not every kernel has, empty for all others.
+func featureOf(a plan.Action) facts.FeatureName {
+	switch a.(type) {
+	case plan.Masquerade:
+		return facts.Masquerade
+	case plan.SNAT:
+		return facts.SNAT
+	case plan.Log:
+		return facts.Log
+	case plan.Limit:
+		return facts.Limit
+	case plan.HashVMap:
+		return facts.Hash
+	case plan.CycleVMap, plan.RandomVMap:
+		return facts.Numgen
+	}
+	return ""
 }
 
 func needRule(n map[facts.FeatureName]bool, r *plan.ChainRule) {
@@ -157,7 +170,7 @@ func needRule(n map[facts.FeatureName]bool, r *plan.ChainRule) {
 		}
 	}
 	for _, a := range r.Actions {
-		if name := actionFeatures[a.Kind]; name != "" {
+		if name := featureOf(a); name != "" {
 			n[name] = true
 		}
 	}

@@ -19,8 +19,8 @@ const logLevelWarning = 4
 const natMapAddresses = 1
 
 // action writes a statement.
-func (e *ruleEncoder) action(a *plan.Action) error {
-	switch a.Kind {
+func (e *ruleEncoder) action(a plan.Action) error {
+	switch a := a.(type) {
 	case plan.Accept:
 		e.immediateVerdict(nfAccept, "")
 	case plan.Drop:
@@ -29,24 +29,22 @@ func (e *ruleEncoder) action(a *plan.Action) error {
 		e.immediateVerdict(unix.NFT_JUMP, a.Chain)
 	case plan.Goto:
 		e.immediateVerdict(unix.NFT_GOTO, a.Chain)
-	case plan.VMap:
-		return e.verdictMap(a)
 	case plan.SetMark:
 		e.metaLoad(unix.NFT_META_MARK)
-		e.setBits(a)
+		e.setBits(a.Mask, a.Value)
 		e.metaSet(unix.NFT_META_MARK)
 	case plan.SetCTMark:
 		e.ctLoad(unix.NFT_CT_MARK)
-		e.setBits(a)
+		e.setBits(a.Mask, a.Value)
 		e.ctSet(unix.NFT_CT_MARK)
 	case plan.Count:
 		at := e.begin("objref")
-		e.str(unix.NFTA_OBJREF_IMM_NAME, a.Name)
+		e.str(unix.NFTA_OBJREF_IMM_NAME, a.Counter)
 		e.u32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
 		e.end(at)
 	case plan.Log:
 		at := e.begin("log")
-		e.str(unix.NFTA_LOG_PREFIX, a.Name)
+		e.str(unix.NFTA_LOG_PREFIX, a.Prefix)
 		e.u32(unix.NFTA_LOG_LEVEL, logLevelWarning)
 		e.end(at)
 	case plan.Limit:
@@ -55,20 +53,67 @@ func (e *ruleEncoder) action(a *plan.Action) error {
 		e.end(e.begin("masq"))
 	case plan.SNAT:
 		return e.snat(a)
-	case plan.HashVMap, plan.CycleVMap, plan.RandomVMap:
-		return e.choose(a)
-	case plan.RecallCTMark, plan.Remember, plan.Forget:
-		return e.client(a)
 	case plan.Offload:
 		at := e.begin("flow_offload")
-		e.str(flowTableName, a.Name)
+		e.str(flowTableName, a.Flowtable)
 		e.end(at)
-	case plan.Queue, plan.QueueTarget, plan.LogGroup:
+	case plan.VMap:
+		return e.verdictMap(a)
+	case plan.ConcatVMap:
+		return e.tupleMap(a)
+	case plan.HashVMap:
+		return e.choose(a.Set, a.Mod, func() error { return e.hash(a) })
+	case plan.CycleVMap:
+		return e.choose(a.Set, a.Mod, func() error { return e.number(unix.NFT_NG_INCREMENTAL, a.Mod) })
+	case plan.RandomVMap:
+		return e.choose(a.Set, a.Mod, func() error { return e.number(unix.NFT_NG_RANDOM, a.Mod) })
+	case plan.RecallCTMark:
+		return e.recall(a)
+	case plan.Remember:
+		return e.dynset(unix.NFT_DYNSET_OP_UPDATE, a)
+	case plan.Forget:
+		return e.dynset(dynsetDelete, plan.Remember{Field: a.Field, Prefix: a.Prefix, Mask: a.Mask, Set: a.Set})
+	case plan.Queue:
 		e.queue(a)
+	case plan.QueueTarget:
+		e.queueTarget(a)
+	case plan.LogGroup:
+		e.logGroup(a)
 	default:
-		return fmt.Errorf("action %d is unknown", a.Kind)
+		return fmt.Errorf("action %T is unknown", a)
 	}
 	return nil
+}
+
+// actionModule names the module that an action needs where the kernel has it as one.
+func actionModule(a plan.Action) string {
+	switch a.(type) {
+	case plan.Count:
+		return "nft_objref"
+	case plan.Log:
+		return "nft_log or nf_log_syslog"
+	case plan.LogGroup:
+		return "nft_log"
+	case plan.Limit:
+		return "nft_limit"
+	case plan.Masquerade:
+		return "nft_masq"
+	case plan.SNAT:
+		return "nft_nat"
+	case plan.SetCTMark, plan.RecallCTMark:
+		return "nft_ct"
+	case plan.HashVMap:
+		return "nft_hash"
+	case plan.CycleVMap, plan.RandomVMap:
+		return "nft_numgen"
+	case plan.Offload:
+		return "nft_flow_offload"
+	case plan.Queue:
+		return "nft_queue"
+	case plan.QueueTarget:
+		return "nft_compat and xt_NFQUEUE"
+	}
+	return ""
 }
 
 // Verdicts that are not in nf_tables.h but netfilter's own (NF_DROP, NF_ACCEPT, linux/netfilter.h).
@@ -77,31 +122,27 @@ const (
 	nfAccept = 1
 )
 
-// setBits gives the register the bits of a.Value under a.Mask.
-func (e *ruleEncoder) setBits(a *plan.Action) {
-	e.bitwise(binary.NativeEndian.AppendUint32(nil, ^a.Mask), binary.NativeEndian.AppendUint32(nil, a.Value&a.Mask))
+// setBits gives the register the bits of value under mask.
+func (e *ruleEncoder) setBits(mask, value uint32) {
+	e.bitwise(binary.NativeEndian.AppendUint32(nil, ^mask), binary.NativeEndian.AppendUint32(nil, value&mask))
 }
 
-// limit writes a rate per second; units are seconds, type 0 counts packets (NFT_LIMIT_PKTS).
-func (e *ruleEncoder) limit(a *plan.Action) {
+// limit writes a rate; units are seconds, type 0 counts packets (NFT_LIMIT_PKTS).
+func (e *ruleEncoder) limit(a plan.Limit) {
+	unit := uint64(1)
+	if a.Minutes {
+		unit = 60
+	}
 	at := e.begin("limit")
 	e.u64(unix.NFTA_LIMIT_RATE, uint64(a.Rate))
-	e.u64(unix.NFTA_LIMIT_UNIT, limitUnit(a))
+	e.u64(unix.NFTA_LIMIT_UNIT, unit)
 	e.u32(unix.NFTA_LIMIT_BURST, a.Burst)
 	e.u32(unix.NFTA_LIMIT_TYPE, unix.NFT_LIMIT_PKTS)
 	e.u32(unix.NFTA_LIMIT_FLAGS, 0)
 	e.end(at)
 }
 
-// limitUnit is the time in seconds that a limit's rate is for.
-func limitUnit(a *plan.Action) uint64 {
-	if a.Minutes {
-		return 60
-	}
-	return 1
-}
-
-func (e *ruleEncoder) snat(a *plan.Action) error {
+func (e *ruleEncoder) snat(a plan.SNAT) error {
 	if !a.Addr.IsValid() {
 		return fmt.Errorf("source NAT has no address")
 	}
@@ -122,7 +163,7 @@ func (e *ruleEncoder) snat(a *plan.Action) error {
 
 // decodeAction reads the action that xs begins with, and tells how many expressions it takes; 0
 // when it is none. It may be generous: what it returns is encoded again and compared.
-func decodeAction(xs []expr) (a plan.Action, n int) {
+func (e *ruleEncoder) decodeAction(xs []expr) (a plan.Action, n int) {
 	x := &xs[0]
 	switch x.name {
 	case "immediate":
@@ -130,64 +171,59 @@ func decodeAction(xs []expr) (a plan.Action, n int) {
 			return decodeVerdict(v)
 		}
 		if len(xs) < 2 || xs[1].name != "nat" {
-			return a, 0
+			return nil, 0
 		}
 		addr, _ := netip.AddrFromSlice(x.value(unix.NFTA_IMMEDIATE_DATA))
-		return plan.Action{Kind: plan.SNAT, Addr: addr}, 2
+		return plan.SNAT{Addr: addr}, 2
 	case "objref":
-		return plan.Action{Kind: plan.Count, Name: text(attr(x.data, unix.NFTA_OBJREF_IMM_NAME))}, 1
+		return plan.Count{Counter: text(attr(x.data, unix.NFTA_OBJREF_IMM_NAME))}, 1
 	case "queue", "target":
 		return decodeQueue(x)
 	case "log":
-		if attr(x.data, unix.NFTA_LOG_GROUP) != nil {
-			return plan.Action{Kind: plan.LogGroup, Value: uint32(number16(attr(x.data, unix.NFTA_LOG_GROUP)))}, 1
-		}
-		return plan.Action{Kind: plan.Log, Name: text(attr(x.data, unix.NFTA_LOG_PREFIX))}, 1
+		return decodeLog(x)
 	case "limit":
-		return plan.Action{Kind: plan.Limit, Rate: uint32(number64(attr(x.data, unix.NFTA_LIMIT_RATE))),
+		return plan.Limit{Rate: uint32(number64(attr(x.data, unix.NFTA_LIMIT_RATE))),
 			Burst: x.u32(unix.NFTA_LIMIT_BURST), Minutes: number64(attr(x.data, unix.NFTA_LIMIT_UNIT)) == 60}, 1
 	case "masq":
-		return plan.Action{Kind: plan.Masquerade}, 1
+		return plan.Masquerade{}, 1
 	case "flow_offload":
-		return plan.Action{Kind: plan.Offload, Name: text(attr(x.data, flowTableName))}, 1
+		return plan.Offload{Flowtable: text(attr(x.data, flowTableName))}, 1
 	case "numgen":
-		return decodeNumber(xs)
+		return e.decodeNumber(xs)
 	}
-	if a, n := decodeHash(xs); n > 0 {
+	if a, n := e.decodeHash(xs); n > 0 {
 		return a, n
 	}
-	if a, n := decodeClient(xs); n > 0 {
+	if a, n := e.decodeClient(xs); n > 0 {
 		return a, n
 	}
-	if a, n := decodeTupleMap(xs); n > 0 {
+	if a, n := e.decodeTupleMap(xs); n > 0 {
 		return a, n
 	}
-	return decodeRegister(xs)
+	return e.decodeRegister(xs)
 }
 
 func decodeVerdict(v []byte) (a plan.Action, n int) {
-	a.Chain = text(attr(v, unix.NFTA_VERDICT_CHAIN))
+	chain := text(attr(v, unix.NFTA_VERDICT_CHAIN))
 	switch int32(number(attr(v, unix.NFTA_VERDICT_CODE))) {
 	case nfAccept:
-		a.Kind = plan.Accept
+		return plan.Accept{}, 1
 	case nfDrop:
-		a.Kind = plan.Drop
+		return plan.Drop{}, 1
 	case unix.NFT_JUMP:
-		a.Kind = plan.Jump
+		return plan.Jump{Chain: chain}, 1
 	case unix.NFT_GOTO:
-		a.Kind = plan.Goto
-	default:
-		return a, 0
+		return plan.Goto{Chain: chain}, 1
 	}
-	return a, 1
+	return nil, 0
 }
 
 // decodeRegister reads an action that begins with loading a field: a verdict map or a change of a
 // mark.
-func decodeRegister(xs []expr) (a plan.Action, n int) {
+func (e *ruleEncoder) decodeRegister(xs []expr) (a plan.Action, n int) {
 	field, src, ok := fieldOf(&xs[0], 0)
 	if !ok {
-		return a, 0
+		return nil, 0
 	}
 	i := 1
 	var mask, xor []byte
@@ -197,23 +233,16 @@ func decodeRegister(xs []expr) (a plan.Action, n int) {
 		}
 	}
 	if i == len(xs) {
-		return a, 0
+		return nil, 0
 	}
 	switch x := &xs[i]; {
 	case x.name == "lookup":
-		a = plan.Action{Kind: plan.VMap, Field: field, Set: text(attr(x.data, unix.NFTA_LOOKUP_SET))}
-		decodeMask(&a, src, mask)
+		return e.decodeVerdictMap(x, field, src, mask), i + 1
 	case len(mask) != 4 || len(xor) != 4:
-		return a, 0
 	case x.name == "meta" && src.kind == fromMeta:
-		a = plan.Action{Kind: plan.SetMark}
+		return plan.SetMark{Mask: ^binary.NativeEndian.Uint32(mask), Value: binary.NativeEndian.Uint32(xor)}, i + 1
 	case x.name == "ct" && src.kind == fromCT:
-		a = plan.Action{Kind: plan.SetCTMark}
-	default:
-		return a, 0
+		return plan.SetCTMark{Mask: ^binary.NativeEndian.Uint32(mask), Value: binary.NativeEndian.Uint32(xor)}, i + 1
 	}
-	if a.Kind != plan.VMap {
-		a.Mask, a.Value = ^binary.NativeEndian.Uint32(mask), binary.NativeEndian.Uint32(xor)
-	}
-	return a, i + 1
+	return nil, 0
 }

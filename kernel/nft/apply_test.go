@@ -24,10 +24,10 @@ func small() *plan.Ruleset {
 		Chains: []plan.Chain{
 			{Name: "mark", Rules: []plan.ChainRule{accepted()}},
 			{Name: "r", Rules: []plan.ChainRule{
-				{Matches: []plan.Match{in(plan.FieldIPSAddr, "s")}, Actions: []plan.Action{{Kind: plan.Count, Name: "c"}, {Kind: plan.Goto, Chain: "mark"}}, Comment: "policy web"},
+				{Matches: []plan.Match{in(plan.FieldIPSAddr, "s")}, Actions: []plan.Action{plan.Count{Counter: "c"}, plan.Goto{Chain: "mark"}}, Comment: "policy web"},
 				accepted(is(plan.FieldIIFName, str("a"))),
 			}},
-			{Name: "pre", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{doing(plan.Action{Kind: plan.Goto, Chain: "r"})}},
+			{Name: "pre", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{doing(plan.Goto{Chain: "r"})}},
 		},
 	}
 }
@@ -118,14 +118,14 @@ func TestRefusedTransactionChangesNothingAndNamesTheObject(t *testing.T) {
 		want string
 	}{
 		{"rule", func(r *plan.Ruleset) {
-			r.Chains[1].Rules = append(r.Chains[1].Rules, plan.ChainRule{Actions: []plan.Action{{Kind: plan.Jump, Chain: "gone"}}, Comment: "policy voip"})
+			r.Chains[1].Rules = append(r.Chains[1].Rules, plan.ChainRule{Actions: []plan.Action{plan.Jump{Chain: "gone"}}, Comment: "policy voip"})
 		}, "adding rule 3 of chain r (policy voip): no such file or directory"},
 		{"hook", func(r *plan.Ruleset) { r.Chains[2].Hook = "sideways" }, `adding chain pre: hook "sideways" is unknown`},
 		{"elements", func(r *plan.Ruleset) {
 			r.Sets[0].Elements = []plan.Element{span(addr("10.0.0.0"), addr("10.0.0.9")), span(addr("10.0.0.5"), addr("10.0.0.20"))}
 		}, "adding elements to set s: file exists"},
 		{"masquerade", func(r *plan.Ruleset) {
-			r.Chains[1].Rules = append(r.Chains[1].Rules, doing(plan.Action{Kind: plan.Masquerade}))
+			r.Chains[1].Rules = append(r.Chains[1].Rules, doing(plan.Masquerade{}))
 		}, "adding rule 3 of chain r: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -199,8 +199,8 @@ func (o *operation) hint(err error) string {
 			modules["nft_ct"] = true
 		}
 	}
-	for i := range o.planned.Actions {
-		if name := actionModules[o.planned.Actions[i].Kind]; name != "" {
+	for _, a := range o.planned.Actions {
+		if name := actionModule(a); name != "" {
 			modules[name] = true
 		}
 	}
@@ -208,12 +208,4 @@ func (o *operation) hint(err error) string {
 		return ""
 	}
 	return "the kernel may lack a module: " + sortedNames(modules)
-}
-
-// actionModules are the modules that statements need where the kernel has them as modules.
-var actionModules = map[plan.ActionKind]string{
-	plan.Count: "nft_objref", plan.Log: "nft_log or nf_log_syslog", plan.Limit: "nft_limit", plan.Masquerade: "nft_masq",
-	plan.SNAT: "nft_nat", plan.SetCTMark: "nft_ct", plan.HashVMap: "nft_hash", plan.CycleVMap: "nft_numgen", plan.RandomVMap: "nft_numgen",
-	plan.RecallCTMark: "nft_ct", plan.Offload: "nft_flow_offload", plan.Queue: "nft_queue", plan.QueueTarget: "nft_compat and xt_NFQUEUE",
-	plan.LogGroup: "nft_log",
 }

@@ -41,7 +41,7 @@ func big() (*plan.Ruleset, string) {
 		r.Chains[1].Rules = append(r.Chains[1].Rules, plan.ChainRule{
 			Matches: []plan.Match{is(plan.FieldIIFName, str("br-lan")), is(plan.FieldIPSAddr, plan.KeyFromAddr(src)),
 				is(plan.FieldL4Proto, u8(6)), is(plan.FieldDPort, u16(port))},
-			Actions: []plan.Action{{Kind: plan.Count, Name: name}, {Kind: plan.Goto, Chain: "m1"}}, Comment: "policy " + name})
+			Actions: []plan.Action{plan.Count{Counter: name}, plan.Goto{Chain: "m1"}}, Comment: "policy " + name})
 		fmt.Fprintf(&b, "counter %s { comment \"policy %s\"\n}\n", name, name)
 		fmt.Fprintf(rules, "iifname \"br-lan\" ip saddr %s tcp dport %d counter name \"%s\" goto m1 comment \"policy %s\"\n", src, port, name, name)
 	}
@@ -90,7 +90,7 @@ func BenchmarkChange(b *testing.B) {
 	edited := *want
 	edited.Chains = append([]plan.Chain(nil), want.Chains...)
 	edited.Chains[1].Rules = append([]plan.ChainRule(nil), want.Chains[1].Rules...)
-	edited.Chains[1].Rules[5000].Actions = []plan.Action{{Kind: plan.Drop}}
+	edited.Chains[1].Rules[5000].Actions = []plan.Action{plan.Drop{}}
 	n := newNetns(b)
 	live := n.apply(want)
 	b.Run("read", func(b *testing.B) {

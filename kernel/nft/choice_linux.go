@@ -9,47 +9,38 @@ import (
 )
 
 // choose writes a number that is computed, and the verdict that a map has for it.
-func (e *ruleEncoder) choose(a *plan.Action) error {
-	set := e.sets[a.Set]
+func (e *ruleEncoder) choose(name string, mod uint32, compute func() error) error {
+	set := e.sets[name]
 	if set == nil {
-		return fmt.Errorf("map %q is not in the table", a.Set)
+		return fmt.Errorf("map %q is not in the table", name)
 	}
-	if a.Mod == 0 {
-		return fmt.Errorf("the numbers for map %q have no modulus", a.Set)
+	if mod == 0 {
+		return fmt.Errorf("the numbers for map %q have no modulus", name)
 	}
-	if a.Kind == plan.HashVMap {
-		if err := e.hash(a); err != nil {
-			return err
-		}
-	} else {
-		e.number(a)
+	if err := compute(); err != nil {
+		return err
 	}
 	if set.Interval {
 		e.hton(reg1, plan.TypeNumber.Width())
 	}
-	e.lookup(e.kernelSet(a.Set), false, true)
+	e.lookup(e.kernelSet(name), false, true)
 	return nil
 }
 
-func (e *ruleEncoder) number(a *plan.Action) {
-	typ := uint32(unix.NFT_NG_INCREMENTAL)
-	if a.Kind == plan.RandomVMap {
-		typ = unix.NFT_NG_RANDOM
-	}
+// number writes a turn or a chance (NFT_NG_*).
+func (e *ruleEncoder) number(typ, mod uint32) error {
 	at := e.begin("numgen")
 	e.u32(unix.NFTA_NG_DREG, reg1)
-	e.u32(unix.NFTA_NG_MODULUS, a.Mod)
+	e.u32(unix.NFTA_NG_MODULUS, mod)
 	e.u32(unix.NFTA_NG_TYPE, typ)
 	e.u32(unix.NFTA_NG_OFFSET, 0)
 	e.end(at)
+	return nil
 }
 
-func (e *ruleEncoder) hash(a *plan.Action) error {
+func (e *ruleEncoder) hash(a plan.HashVMap) error {
 	words, length := 0, 0
-	for _, f := range a.Fields {
-		if f == 0 {
-			break
-		}
+	for _, f := range a.Fields.List() {
 		src, err := e.tested(f)
 		if err != nil {
 			return err
@@ -88,40 +79,42 @@ func (e *ruleEncoder) tested(f plan.Field) (*source, error) {
 }
 
 // decodeNumber reads a choice by numgen.
-func decodeNumber(xs []expr) (a plan.Action, n int) {
-	a = plan.Action{Kind: plan.CycleVMap, Mod: xs[0].u32(unix.NFTA_NG_MODULUS)}
+func (e *ruleEncoder) decodeNumber(xs []expr) (plan.Action, int) {
+	mod := xs[0].u32(unix.NFTA_NG_MODULUS)
+	set, n := e.decodeChosen(xs, 1)
 	if xs[0].u32(unix.NFTA_NG_TYPE) == unix.NFT_NG_RANDOM {
-		a.Kind = plan.RandomVMap
+		return plan.RandomVMap{Mod: mod, Set: set}, n
 	}
-	return finishChoice(a, xs, 1)
+	return plan.CycleVMap{Mod: mod, Set: set}, n
 }
 
 // decodeHash reads a choice by hash: its fields, the hash, the look-up.
-func decodeHash(xs []expr) (a plan.Action, n int) {
-	a.Kind = plan.HashVMap
+func (e *ruleEncoder) decodeHash(xs []expr) (_ plan.Action, n int) {
+	var a plan.HashVMap
 	for n < len(xs) && n < len(a.Fields) && xs[n].name != "hash" {
 		f, _, ok := fieldOf(&xs[n], 0)
 		if !ok {
-			return a, 0
+			return nil, 0
 		}
 		a.Fields[n] = f
 		n++
 	}
 	if n == 0 || n == len(xs) || xs[n].name != "hash" {
-		return a, 0
+		return nil, 0
 	}
 	a.Mod, a.Seed = xs[n].u32(unix.NFTA_HASH_MODULUS), xs[n].u32(unix.NFTA_HASH_SEED)
-	return finishChoice(a, xs, n+1)
+	a.Set, n = e.decodeChosen(xs, n+1)
+	return a, n
 }
 
-// finishChoice reads the look-up of what the first n expressions computed.
-func finishChoice(a plan.Action, xs []expr, n int) (plan.Action, int) {
+// decodeChosen reads the look-up of what the first n expressions computed; its n is 0 if there is
+// none.
+func (e *ruleEncoder) decodeChosen(xs []expr, n int) (set string, _ int) {
 	if n < len(xs) && xs[n].name == "byteorder" {
 		n++
 	}
 	if n == len(xs) || xs[n].name != "lookup" {
-		return a, 0
+		return "", 0
 	}
-	a.Set = text(attr(xs[n].data, unix.NFTA_LOOKUP_SET))
-	return a, n + 1
+	return e.planSet(attr(xs[n].data, unix.NFTA_LOOKUP_SET)), n + 1
 }

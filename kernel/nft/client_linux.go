@@ -10,31 +10,30 @@ import (
 	"pbr/compiler/plan"
 )
 
-// client writes an action on a map that packets fill: from an address, or its first bits, to a
-// mark.
-func (e *ruleEncoder) client(a *plan.Action) error {
-	if e.sets[a.Set] == nil {
-		return fmt.Errorf("map %q is not in the table", a.Set)
+// client loads the key of a map that packets fill: an address, or its first bits.
+func (e *ruleEncoder) client(set string, field plan.Field, prefix uint8) error {
+	if e.sets[set] == nil {
+		return fmt.Errorf("map %q is not in the table", set)
 	}
-	src, err := e.tested(a.Field)
+	src, err := e.tested(field)
 	if err != nil {
 		return err
 	}
-	width := a.Field.Type().Width()
+	width := field.Type().Width()
 	e.loadInto(reg1, src)
-	if a.Prefix > 0 && int(a.Prefix) < 8*width {
-		e.bitwise(prefixMask(int(a.Prefix), width), make([]byte, width))
+	if prefix > 0 && int(prefix) < 8*width {
+		e.bitwise(prefixMask(int(prefix), width), make([]byte, width))
 	}
-	if a.Kind == plan.RecallCTMark {
-		e.mapValue(a.Set)
-		e.ctSet(unix.NFT_CT_MARK)
-		return nil
+	return nil
+}
+
+// recall writes the look-up of a client's mark.
+func (e *ruleEncoder) recall(a plan.RecallCTMark) error {
+	if err := e.client(a.Set, a.Field, a.Prefix); err != nil {
+		return err
 	}
-	e.metaLoadInto(reg2, unix.NFT_META_MARK)
-	if a.Mask != 0xffffffff {
-		e.bitwiseOn(reg2, binary.NativeEndian.AppendUint32(nil, a.Mask), make([]byte, 4))
-	}
-	e.dynset(a)
+	e.mapValue(a.Set)
+	e.ctSet(unix.NFT_CT_MARK)
 	return nil
 }
 
@@ -48,11 +47,14 @@ func (e *ruleEncoder) mapValue(set string) {
 	e.end(at)
 }
 
-// dynset changes the element of the key in register 1, whose value is in register 2.
-func (e *ruleEncoder) dynset(a *plan.Action) {
-	op := uint32(unix.NFT_DYNSET_OP_UPDATE)
-	if a.Kind == plan.Forget {
-		op = dynsetDelete
+// dynset writes a change of a client's element, whose value is the packet's mark.
+func (e *ruleEncoder) dynset(op uint32, a plan.Remember) error {
+	if err := e.client(a.Set, a.Field, a.Prefix); err != nil {
+		return err
+	}
+	e.metaLoadInto(reg2, unix.NFT_META_MARK)
+	if a.Mask != 0xffffffff {
+		e.bitwiseOn(reg2, binary.NativeEndian.AppendUint32(nil, a.Mask), make([]byte, 4))
 	}
 	at := e.begin("dynset")
 	e.u32(unix.NFTA_DYNSET_SREG_KEY, reg1)
@@ -62,13 +64,15 @@ func (e *ruleEncoder) dynset(a *plan.Action) {
 	e.u64(unix.NFTA_DYNSET_TIMEOUT, uint64(a.Timeout)*uint64(time.Second/time.Millisecond))
 	e.u32(unix.NFTA_DYNSET_FLAGS, 0)
 	e.end(at)
+	return nil
 }
 
 // decodeClient reads an action on a map that packets fill.
-func decodeClient(xs []expr) (a plan.Action, n int) {
+func (e *ruleEncoder) decodeClient(xs []expr) (_ plan.Action, n int) {
+	a := plan.Remember{Mask: 0xffffffff}
 	f, _, ok := fieldOf(&xs[0], 0)
 	if !ok {
-		return a, 0
+		return nil, 0
 	}
 	a.Field, n = f, 1
 	if n < len(xs) && xs[n].name == "bitwise" {
@@ -76,13 +80,11 @@ func decodeClient(xs []expr) (a plan.Action, n int) {
 		n++
 	}
 	if n+1 >= len(xs) {
-		return a, 0
+		return nil, 0
 	}
 	if xs[n].name == "lookup" && xs[n].u32(unix.NFTA_LOOKUP_DREG) == reg1 && xs[n+1].name == "ct" {
-		a.Kind, a.Set = plan.RecallCTMark, text(attr(xs[n].data, unix.NFTA_LOOKUP_SET))
-		return a, n + 2
+		return plan.RecallCTMark{Field: a.Field, Prefix: a.Prefix, Set: e.planSet(attr(xs[n].data, unix.NFTA_LOOKUP_SET))}, n + 2
 	}
-	a.Mask = 0xffffffff
 	n++ // the packet's mark
 	if xs[n].name == "bitwise" {
 		if v := xs[n].value(unix.NFTA_BITWISE_MASK); len(v) == 4 {
@@ -91,11 +93,11 @@ func decodeClient(xs []expr) (a plan.Action, n int) {
 		n++
 	}
 	if n == len(xs) || xs[n].name != "dynset" {
-		return a, 0
+		return nil, 0
 	}
-	a.Kind, a.Set = plan.Remember, text(attr(xs[n].data, unix.NFTA_DYNSET_SET_NAME))
+	a.Set = e.planSet(attr(xs[n].data, unix.NFTA_DYNSET_SET_NAME))
 	if xs[n].u32(unix.NFTA_DYNSET_OP) == dynsetDelete {
-		a.Kind = plan.Forget
+		return plan.Forget{Field: a.Field, Prefix: a.Prefix, Mask: a.Mask, Set: a.Set}, n + 1
 	}
 	a.Timeout = uint32(number64(attr(xs[n].data, unix.NFTA_DYNSET_TIMEOUT)) / uint64(time.Second/time.Millisecond))
 	return a, n + 1

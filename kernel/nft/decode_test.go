@@ -3,6 +3,7 @@
 package nft
 
 import (
+	"reflect"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,33 @@ func TestDecodeIsTheOppositeOfEncode(t *testing.T) {
 		got := e.decodeRule(attr(w.b, unix.NFTA_RULE_EXPRESSIONS), attr(w.b, unix.NFTA_RULE_USERDATA))
 		if !got.Equal(&s.rule) {
 			t.Errorf("%s:\n got %+v\nwant %+v", s.text, got, s.rule)
+		}
+	}
+}
+
+// TestEveryAction keeps the statements complete: what a plan can have is encoded, decoded, and kept
+// in snapshots.
+func TestEveryAction(t *testing.T) {
+	cases := map[reflect.Type]plan.Action{reflect.TypeFor[plan.Offload](): plan.Offload{Flowtable: "flows"}}
+	for _, a := range queues {
+		cases[reflect.TypeOf(a)] = a
+	}
+	for _, s := range append(statements, natStatements...) {
+		for _, a := range s.rule.Actions {
+			cases[reflect.TypeOf(a)] = a
+		}
+	}
+	for _, a := range plan.ActionTypes() {
+		want := cases[reflect.TypeOf(a)]
+		if want == nil {
+			t.Errorf("no statement has %T", a)
+			continue
+		}
+		var p packer
+		p.action(want)
+		u := unpacker{b: p.b}
+		if got := u.action(); got != want || u.bad || len(u.b) > 0 {
+			t.Errorf("%#v comes out of a snapshot as %#v", want, got)
 		}
 	}
 }
@@ -73,18 +101,18 @@ func TestEncodeRefuses(t *testing.T) {
 	for name, r := range map[string]plan.ChainRule{
 		"unknown field":                 accepted(is(99, plan.Key{})),
 		"no field":                      accepted(is(0, plan.Key{})),
-		"unknown action":                doing(plan.Action{Kind: 99}),
-		"unknown map field":             doing(plan.Action{Kind: plan.VMap, Field: 99, Set: "marks"}),
+		"unknown action":                doing(nil),
+		"unknown map field":             doing(plan.VMap{Field: 99, Set: "marks"}),
 		"unknown set":                   accepted(in(plan.FieldIPSAddr, "gone")),
 		"range under mask":              accepted(plan.Match{Field: plan.FieldMark, Mask: testMask, From: u32(1), To: u32(2)}),
-		"address map before the family": doing(plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Set: "v4"}),
+		"address map before the family": doing(plan.VMap{Field: plan.FieldIPSAddr, Set: "v4"}),
 		"fields before the family":      doing(several("t4", plan.FieldIPSAddr, plan.FieldSPort)),
 		"too few fields":                inFamily(2, several("t4", plan.FieldIPSAddr)),
 		"one field too many":            inFamily(2, several("t4", plan.FieldIPSAddr, plan.FieldSPort, plan.FieldDPort)),
 		"field of another type":         inFamily(2, several("t4", plan.FieldIPSAddr, plan.FieldL4Proto)),
-		"prefix of a port": inFamily(2, plan.Action{Kind: plan.VMap, Set: "t4", Fields: hashOf(plan.FieldIPSAddr, plan.FieldSPort),
+		"prefix of a port": inFamily(2, plan.ConcatVMap{Set: "t4", Fields: hashOf(plan.FieldIPSAddr, plan.FieldSPort),
 			Prefixes: [5]uint8{0, 8}}),
-		"snat to nothing": doing(plan.Action{Kind: plan.SNAT}),
+		"snat to nothing": doing(plan.SNAT{}),
 		"long comment":    {Comment: string(long)},
 		"foreign":         {Foreign: "[ x ]"},
 	} {

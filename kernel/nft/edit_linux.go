@@ -276,28 +276,10 @@ func uses(r *plan.ChainRule, such func(key) bool) bool {
 			return true
 		}
 	}
-	for i := range r.Actions {
-		a := &r.Actions[i]
-		switch a.Kind {
-		case plan.Jump, plan.Goto:
-			if such(key{"chain", a.Chain}) {
-				return true
-			}
-		case plan.VMap, plan.HashVMap, plan.CycleVMap, plan.RandomVMap, plan.RecallCTMark, plan.Remember, plan.Forget:
-			if such(key{"set", a.Set}) {
-				return true
-			}
-		case plan.Count:
-			if such(key{"counter", a.Name}) {
-				return true
-			}
-		case plan.Offload:
-			if such(key{"flowtable", a.Name}) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
+		o := plan.Uses(a)
+		return o.Name != "" && such(key{string(o.Kind), o.Name})
+	})
 }
 
 // write fills the batch, or both.

@@ -42,7 +42,7 @@ func TestFlowtableDecodeIsTheOppositeOfEncode(t *testing.T) {
 func offloadRule(flowtable string) plan.ChainRule {
 	return plan.ChainRule{
 		Matches: []plan.Match{not(masked(plan.FieldCTState, 2, 0)), is(plan.FieldL4Proto, u8(6))},
-		Actions: []plan.Action{{Kind: plan.SetMark, Mask: testMask}, {Kind: plan.Offload, Name: flowtable}},
+		Actions: []plan.Action{plan.SetMark{Mask: testMask}, plan.Offload{Flowtable: flowtable}},
 		Comment: "offload",
 	}
 }

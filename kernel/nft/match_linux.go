@@ -91,6 +91,9 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 
 func (e *ruleEncoder) kernelSet(name string) string { return kernelSet(e.second, name) }
 
+// planSet reads the name that the kernel has for a set, and returns the set's own.
+func (e *ruleEncoder) planSet(v []byte) string { return planSet(e.second, text(v)) }
+
 // inRange compares with an interval of values.
 func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {
 	e.load(src, src.place)
@@ -224,7 +227,7 @@ func prefixMask(n, width int) []byte {
 // decodeMatch reads the match that xs begins with, of the source src loaded by xs[0], and tells how
 // many expressions it takes; 0 when it is none. It may be generous: what
 // it returns is encoded again and compared.
-func decodeMatch(xs []expr, field plan.Field, src *source) (m plan.Match, n int) {
+func (e *ruleEncoder) decodeMatch(xs []expr, field plan.Field, src *source) (m plan.Match, n int) {
 	m.Field = field
 	i := 1
 	var mask []byte
@@ -243,7 +246,7 @@ func decodeMatch(xs []expr, field plan.Field, src *source) (m plan.Match, n int)
 	x := &xs[i]
 	switch x.name {
 	case "lookup":
-		m.Set = text(attr(x.data, unix.NFTA_LOOKUP_SET))
+		m.Set = e.planSet(attr(x.data, unix.NFTA_LOOKUP_SET))
 		m.Not = x.u32(unix.NFTA_LOOKUP_FLAGS)&unix.NFT_LOOKUP_F_INV != 0
 	case "range":
 		m.Not = true

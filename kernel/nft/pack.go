@@ -2,7 +2,6 @@ package nft
 
 import (
 	"encoding/binary"
-	"net/netip"
 
 	"pbr/compiler/plan"
 )
@@ -154,49 +153,9 @@ func (p *packer) rule(r *plan.ChainRule) {
 		}
 	}
 	p.num(uint64(len(r.Actions)))
-	for i := range r.Actions {
-		a := &r.Actions[i]
-		p.num(uint64(a.Kind))
-		p.str(a.Chain)
-		p.num(uint64(a.Field))
-		p.str(a.Set)
-		p.num(uint64(a.Mask))
-		p.num(uint64(a.Value))
-		p.str(a.Name)
-		p.num(uint64(a.Rate))
-		p.num(uint64(a.Burst))
-		p.bool(a.Minutes)
-		p.choice(a)
-		addr, _ := a.Addr.MarshalBinary() // an address always marshals; an invalid one to nothing
-		p.str(string(addr))
+	for _, a := range r.Actions {
+		p.action(a)
 	}
-}
-
-// choice writes what only look-ups of computed numbers, of several fields or of prefixes have,
-// after whether there is any of it.
-func (p *packer) choice(a *plan.Action) {
-	some := a.Fields != plan.FieldList{} || a.Mod|a.Seed|a.Timeout|uint32(a.Prefix) != 0
-	p.bool(some)
-	if !some {
-		return
-	}
-	for i, f := range a.Fields {
-		p.num(uint64(f))
-		p.num(uint64(a.Prefixes[i]))
-	}
-	for _, v := range []uint32{a.Mod, a.Seed, a.Timeout, uint32(a.Prefix)} {
-		p.num(uint64(v))
-	}
-}
-
-func (u *unpacker) choice(a *plan.Action) {
-	if !u.bool() {
-		return
-	}
-	for i := range a.Fields {
-		a.Fields[i], a.Prefixes[i] = plan.Field(u.num()), uint8(u.num())
-	}
-	a.Mod, a.Seed, a.Timeout, a.Prefix = uint32(u.num()), uint32(u.num()), uint32(u.num()), uint8(u.num())
 }
 
 type unpacker struct {
@@ -261,15 +220,7 @@ func (u *unpacker) rule() (r plan.ChainRule) {
 		r.Matches = append(r.Matches, m)
 	}
 	for range u.count() {
-		a := plan.Action{Kind: plan.ActionKind(u.num()), Chain: u.str(), Field: plan.Field(u.num()), Set: u.str(),
-			Mask: uint32(u.num()), Value: uint32(u.num()), Name: u.str(), Rate: uint32(u.num()), Burst: uint32(u.num()), Minutes: u.bool()}
-		u.choice(&a)
-		var addr netip.Addr
-		if err := addr.UnmarshalBinary([]byte(u.str())); err != nil {
-			u.bad = true
-		}
-		a.Addr = addr
-		r.Actions = append(r.Actions, a)
+		r.Actions = append(r.Actions, u.action())
 	}
 	return r
 }

@@ -78,7 +78,7 @@ func probe(hardware []string) *batch {
 	b.str(unix.NFTA_RULE_TABLE, probeTable)
 	b.str(unix.NFTA_RULE_CHAIN, "probe")
 	var rule ruleEncoder
-	_ = rule.action(&plan.Action{Kind: plan.Offload, Name: "probe"}) // has nothing that could be wrong
+	_ = rule.action(plan.Offload{Flowtable: "probe"}) // has nothing that could be wrong
 	b.bytes(unix.NFTA_RULE_EXPRESSIONS, rule.b)
 	b.setLength()
 	for i, dev := range hardware {

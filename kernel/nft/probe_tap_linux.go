@@ -28,7 +28,7 @@ func (c *Conn) ProbeActions(actions []plan.Action) ([]error, error) {
 		b.str(unix.NFTA_RULE_TABLE, probeTable)
 		b.str(unix.NFTA_RULE_CHAIN, "probe")
 		var rule ruleEncoder
-		if err := rule.action(&actions[i]); err != nil {
+		if err := rule.action(actions[i]); err != nil {
 			return nil, err
 		}
 		b.bytes(unix.NFTA_RULE_EXPRESSIONS, rule.b)

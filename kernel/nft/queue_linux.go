@@ -20,43 +20,52 @@ const (
 	queueInfoSize = 8
 )
 
-// queue writes what hands a packet, or a copy of it, to a program. One packet alone wakes the
-// program.
-func (e *ruleEncoder) queue(a *plan.Action) {
-	switch a.Kind {
-	case plan.Queue:
-		at := e.begin("queue")
-		e.u16(unix.NFTA_QUEUE_NUM, uint16(a.Value))
-		e.u16(unix.NFTA_QUEUE_TOTAL, 1)
-		e.u16(unix.NFTA_QUEUE_FLAGS, bypassQueue)
-		e.end(at)
-	case plan.QueueTarget:
-		at := e.begin("target")
-		e.str(unix.NFTA_TARGET_NAME, queueTarget)
-		e.u32(unix.NFTA_TARGET_REV, queueRevision)
-		info := make([]byte, 0, queueInfoSize)
-		for _, v := range []uint16{uint16(a.Value), 1, bypassQueue, 0} {
-			info = binary.NativeEndian.AppendUint16(info, v)
-		}
-		e.bytes(unix.NFTA_TARGET_INFO, info)
-		e.end(at)
-	case plan.LogGroup:
-		at := e.begin("log")
-		e.u16(unix.NFTA_LOG_GROUP, uint16(a.Value))
-		e.u16(unix.NFTA_LOG_QTHRESHOLD, 1)
-		e.end(at)
+// queue writes what hands a packet to a program.
+func (e *ruleEncoder) queue(a plan.Queue) {
+	at := e.begin("queue")
+	e.u16(unix.NFTA_QUEUE_NUM, a.Number)
+	e.u16(unix.NFTA_QUEUE_TOTAL, 1)
+	e.u16(unix.NFTA_QUEUE_FLAGS, bypassQueue)
+	e.end(at)
+}
+
+func (e *ruleEncoder) queueTarget(a plan.QueueTarget) {
+	at := e.begin("target")
+	e.str(unix.NFTA_TARGET_NAME, queueTarget)
+	e.u32(unix.NFTA_TARGET_REV, queueRevision)
+	info := make([]byte, 0, queueInfoSize)
+	for _, v := range []uint16{a.Number, 1, bypassQueue, 0} {
+		info = binary.NativeEndian.AppendUint16(info, v)
 	}
+	e.bytes(unix.NFTA_TARGET_INFO, info)
+	e.end(at)
+}
+
+// logGroup writes what gives a program a copy of a packet. One packet alone wakes the program.
+func (e *ruleEncoder) logGroup(a plan.LogGroup) {
+	at := e.begin("log")
+	e.u16(unix.NFTA_LOG_GROUP, a.Group)
+	e.u16(unix.NFTA_LOG_QTHRESHOLD, 1)
+	e.end(at)
 }
 
 // decodeQueue reads either form of queue. Any other target is encoded otherwise, and so stays
 // foreign.
 func decodeQueue(x *expr) (a plan.Action, n int) {
 	if x.name == "queue" {
-		return plan.Action{Kind: plan.Queue, Value: uint32(number16(attr(x.data, unix.NFTA_QUEUE_NUM)))}, 1
+		return plan.Queue{Number: number16(attr(x.data, unix.NFTA_QUEUE_NUM))}, 1
 	}
 	info := attr(x.data, unix.NFTA_TARGET_INFO)
 	if len(info) != queueInfoSize {
-		return a, 0
+		return nil, 0
 	}
-	return plan.Action{Kind: plan.QueueTarget, Value: uint32(binary.NativeEndian.Uint16(info))}, 1
+	return plan.QueueTarget{Number: binary.NativeEndian.Uint16(info)}, 1
+}
+
+// decodeLog reads a line for the log, or a copy for a program.
+func decodeLog(x *expr) (a plan.Action, n int) {
+	if group := attr(x.data, unix.NFTA_LOG_GROUP); group != nil {
+		return plan.LogGroup{Group: number16(group)}, 1
+	}
+	return plan.Log{Prefix: text(attr(x.data, unix.NFTA_LOG_PREFIX))}, 1
 }

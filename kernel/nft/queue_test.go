@@ -13,7 +13,7 @@ import (
 )
 
 // queues are the ways to hand a packet to a program.
-var queues = []plan.Action{{Kind: plan.Queue, Value: 112}, {Kind: plan.QueueTarget, Value: 112}, {Kind: plan.LogGroup, Value: 112}}
+var queues = []plan.Action{plan.Queue{Number: 112}, plan.QueueTarget{Number: 112}, plan.LogGroup{Group: 112}}
 
 func TestProbeActions(t *testing.T) {
 	n := newNetns(t)

@@ -29,7 +29,7 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 	if some() {
 		targets = append(targets, "m3")
 		r.Chains = append(r.Chains, plan.Chain{Name: "m3", Rules: []plan.ChainRule{
-			doing(plan.Action{Kind: plan.Count, Name: r.Counters[len(r.Counters)-1].Name}, plan.Action{Kind: plan.Goto, Chain: "m2"})}})
+			doing(plan.Count{Counter: r.Counters[len(r.Counters)-1].Name}, plan.Goto{Chain: "m2"})}})
 	}
 	for i := range r.Sets {
 		randomSet(rng, &r.Sets[i], targets)

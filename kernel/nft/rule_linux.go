@@ -21,8 +21,8 @@ func (e *ruleEncoder) encodeExprs(r *plan.ChainRule) error {
 			return err
 		}
 	}
-	for i := range r.Actions {
-		if err := e.action(&r.Actions[i]); err != nil {
+	for _, a := range r.Actions {
+		if err := e.action(a); err != nil {
 			return err
 		}
 	}
@@ -64,9 +64,8 @@ func (e *ruleEncoder) ruleAttrs(w *writer, r *plan.ChainRule) error {
 // foreign rule.
 func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 	xs := splitExprs(raw)
-	r, ok := parseRule(effective(xs))
+	r, ok := e.parseRule(effective(xs))
 	if ok {
-		e.nameSets(&r)
 		r.Comment = udataText(userdata, udataRuleComment)
 		r.Matches = plan.CanonicalMatches(r.Matches)
 		ok = bytes.Equal(appendComment(nil, udataRuleComment, r.Comment), userdata) &&
@@ -76,16 +75,6 @@ func (e *ruleEncoder) decodeRule(raw, userdata []byte) plan.ChainRule {
 		return plan.ChainRule{Foreign: describeRule(xs, userdata)}
 	}
 	return r
-}
-
-// nameSets gives the sets that a rule uses their own names, for those that the kernel has.
-func (e *ruleEncoder) nameSets(r *plan.ChainRule) {
-	for i := range r.Matches {
-		r.Matches[i].Set = planSet(e.second, r.Matches[i].Set)
-	}
-	for i := range r.Actions {
-		r.Actions[i].Set = planSet(e.second, r.Actions[i].Set)
-	}
 }
 
 // sameExprs reports whether two lists of expressions are the same. Kernels of one architecture give
@@ -153,7 +142,7 @@ func (x *expr) sorted() []attribute {
 }
 
 // parseRule reads matches, then actions; ok is false when something else is between them.
-func parseRule(xs []expr) (r plan.ChainRule, ok bool) {
+func (e *ruleEncoder) parseRule(xs []expr) (r plan.ChainRule, ok bool) {
 	var proto uint8
 	for len(xs) > 0 {
 		if len(r.Actions) == 0 {
@@ -161,7 +150,7 @@ func parseRule(xs []expr) (r plan.ChainRule, ok bool) {
 				xs = xs[implied:]
 				continue
 			}
-			m, n, load := parseMatch(xs, proto)
+			m, n, load := e.parseMatch(xs, proto)
 			if n > 0 {
 				if m.Field == plan.FieldL4Proto && m.IsValue(plan.FieldL4Proto, m.From[0]) {
 					proto = m.From[0]
@@ -174,7 +163,7 @@ func parseRule(xs []expr) (r plan.ChainRule, ok bool) {
 				return r, false
 			}
 		}
-		a, n := decodeAction(xs)
+		a, n := e.decodeAction(xs)
 		if n == 0 {
 			return r, false
 		}
@@ -186,13 +175,13 @@ func parseRule(xs []expr) (r plan.ChainRule, ok bool) {
 
 // parseMatch reads a match if there is one; a lookup that gives a verdict is an action.
 // load is not empty when the expressions may be an action.
-func parseMatch(xs []expr, proto uint8) (m plan.Match, n int, load string) {
+func (e *ruleEncoder) parseMatch(xs []expr, proto uint8) (m plan.Match, n int, load string) {
 	load = xs[0].name
 	field, src, ok := fieldOf(&xs[0], proto)
 	if !ok {
 		return m, 0, load
 	}
-	m, n = decodeMatch(xs, field, src)
+	m, n = e.decodeMatch(xs, field, src)
 	if n > 0 && attr(xs[n-1].data, unix.NFTA_LOOKUP_DREG) != nil && xs[n-1].name == "lookup" {
 		return m, 0, load
 	}

@@ -16,7 +16,7 @@ import (
 //
 // Form: magic, checksum of the rest, identity, generation, then counters, flowtables, sets, chains.
 // Numbers are unsigned varints, strings and blobs have their length before them.
-const snapshotMagic = "pbr-nft-6\n"
+const snapshotMagic = "pbr-nft-7\n"
 
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")

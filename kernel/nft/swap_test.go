@@ -26,16 +26,16 @@ func layer(n int) *plan.Ruleset {
 			one(u8(17)), plan.Span{From: u16(1000), To: u16(1999)}))
 	}
 	counted := func(name string) []plan.ChainRule {
-		return []plan.ChainRule{doing(plan.Action{Kind: plan.Count, Name: name}, plan.Action{Kind: plan.Accept})}
+		return []plan.ChainRule{doing(plan.Count{Counter: name}, plan.Accept{})}
 	}
 	return &plan.Ruleset{
 		Counters: []plan.Counter{{Name: "a"}, {Name: "b"}, {Name: "missed"}},
 		Sets:     []plan.Set{{Name: "clients", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 100}, s},
 		Chains: []plan.Chain{{Name: "a", Rules: counted("a")}, {Name: "b", Rules: counted("b")},
 			{Name: "out", Kind: "filter", Hook: "output", Priority: -150, Rules: []plan.ChainRule{
-				inFamily(2, plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Mask: 0xffffffff, Timeout: 3600, Set: "clients"},
+				inFamily(2, plan.Remember{Field: plan.FieldIPSAddr, Mask: 0xffffffff, Timeout: 3600, Set: "clients"},
 					several("layer", plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldDPort)),
-				{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17))}, Actions: []plan.Action{{Kind: plan.Count, Name: "missed"}}}}}}}
+				{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17))}, Actions: []plan.Action{plan.Count{Counter: "missed"}}}}}}}
 }
 
 // exactly is layer with a map without intervals, addresses with one of addresses alone.
@@ -58,7 +58,7 @@ func addresses(n int) *plan.Ruleset {
 		from := 0x7f000000 + uint32(i)<<4
 		s.Elements = append(s.Elements, going(span(u32(from), u32(from+15)), "a"))
 	}
-	r.Chains[2].Rules[0].Actions[1] = plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Set: "layer"}
+	r.Chains[2].Rules[0].Actions[1] = plan.VMap{Field: plan.FieldIPSAddr, Set: "layer"}
 	return r
 }
 
@@ -243,10 +243,10 @@ func TestWhatIsPreparedIsTakenBack(t *testing.T) {
 	before := n.list("ruleset")
 	want := leading(r, 0, 10)
 	want.Counters = append(slices.Clone(r.Counters), plan.Counter{Name: "new"})
-	want.Chains = append([]plan.Chain{{Name: "fresh", Rules: []plan.ChainRule{doing(plan.Action{Kind: plan.Count, Name: "new"})}}}, r.Chains...)
+	want.Chains = append([]plan.Chain{{Name: "fresh", Rules: []plan.ChainRule{doing(plan.Count{Counter: "new"})}}}, r.Chains...)
 	want.Sets[1].Tuples[3].Goto = "fresh"
 	out := &want.Chains[3]
-	out.Rules = append(slices.Clone(out.Rules), doing(plan.Action{Kind: plan.Masquerade}))
+	out.Rules = append(slices.Clone(out.Rules), doing(plan.Masquerade{}))
 	if _, err := n.conn.Apply(live, want, diff(live, want)); err == nil || !strings.Contains(err.Error(), "rule 3 of chain out") {
 		t.Fatalf("got %v", err)
 	}

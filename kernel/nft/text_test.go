@@ -57,7 +57,7 @@ const testMask = 0xff000000
 
 // accepted has one match and accepts.
 func accepted(ms ...plan.Match) plan.ChainRule {
-	return plan.ChainRule{Matches: ms, Actions: []plan.Action{{Kind: plan.Accept}}}
+	return plan.ChainRule{Matches: ms, Actions: []plan.Action{plan.Accept{}}}
 }
 
 func doing(as ...plan.Action) plan.ChainRule { return plan.ChainRule{Actions: as} }
@@ -157,69 +157,69 @@ var statements = []statement{
 	{`fib saddr . mark . iif oif missing accept`, accepted(is(plan.FieldFibSAddrBack, u32(0)))},
 	{`fib saddr . mark . iif oif exists accept`, accepted(is(plan.FieldFibSAddrBack, u32(1)))},
 	{`fib saddr . oif type != local accept`, accepted(not(is(plan.FieldFibSAddrOIFType, u32(2))))},
-	{`accept comment "a comment"`, plan.ChainRule{Actions: []plan.Action{{Kind: plan.Accept}}, Comment: "a comment"}},
-	{`counter name "c1" drop`, doing(plan.Action{Kind: plan.Count, Name: "c1"}, plan.Action{Kind: plan.Drop})},
-	{`jump m1`, doing(plan.Action{Kind: plan.Jump, Chain: "m1"})},
-	{`goto m1`, doing(plan.Action{Kind: plan.Goto, Chain: "m1"})},
-	{`limit rate 10/second burst 20 packets log prefix "pbr:voip "`, doing(plan.Action{Kind: plan.Limit, Rate: 10, Burst: 20}, plan.Action{Kind: plan.Log, Name: "pbr:voip "})},
-	{`meta mark set meta mark and 0x00ffffff or 0x12000000 accept`, doing(plan.Action{Kind: plan.SetMark, Mask: testMask, Value: 0x12000000}, plan.Action{Kind: plan.Accept})},
-	{`ct mark set ct mark and 0x00ffffff or 0x12000000`, doing(plan.Action{Kind: plan.SetCTMark, Mask: testMask, Value: 0x12000000})},
-	{`ct mark set ct mark and 0x00ffffff`, doing(plan.Action{Kind: plan.SetCTMark, Mask: testMask})},
-	{`oifname vmap @pins`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldOIFName, Set: "pins"})},
-	{`ct mark and 0xff000000 vmap @marks`, doing(plan.Action{Kind: plan.VMap, Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
+	{`accept comment "a comment"`, plan.ChainRule{Actions: []plan.Action{plan.Accept{}}, Comment: "a comment"}},
+	{`counter name "c1" drop`, doing(plan.Count{Counter: "c1"}, plan.Drop{})},
+	{`jump m1`, doing(plan.Jump{Chain: "m1"})},
+	{`goto m1`, doing(plan.Goto{Chain: "m1"})},
+	{`limit rate 10/second burst 20 packets log prefix "pbr:voip "`, doing(plan.Limit{Rate: 10, Burst: 20}, plan.Log{Prefix: "pbr:voip "})},
+	{`meta mark set meta mark and 0x00ffffff or 0x12000000 accept`, doing(plan.SetMark{Mask: testMask, Value: 0x12000000}, plan.Accept{})},
+	{`ct mark set ct mark and 0x00ffffff or 0x12000000`, doing(plan.SetCTMark{Mask: testMask, Value: 0x12000000})},
+	{`ct mark set ct mark and 0x00ffffff`, doing(plan.SetCTMark{Mask: testMask})},
+	{`oifname vmap @pins`, doing(plan.VMap{Field: plan.FieldOIFName, Set: "pins"})},
+	{`ct mark and 0xff000000 vmap @marks`, doing(plan.VMap{Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 	{`iifname "x" meta mark and 0xff000000 vmap @marks`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldIIFName, str("x"))},
-		Actions: []plan.Action{{Kind: plan.VMap, Field: plan.FieldMark, Mask: testMask, Set: "marks"}}}},
+		Actions: []plan.Action{plan.VMap{Field: plan.FieldMark, Mask: testMask, Set: "marks"}}}},
 	{`meta nfproto ipv4 ip saddr and 255.255.240.0 vmap @v4`,
-		inFamily(2, plan.Action{Kind: plan.VMap, Field: plan.FieldIPSAddr, Prefix: 20, Set: "v4"})},
-	{`ip6 daddr and ffff:ffff:: vmap @v6`, inFamily(10, plan.Action{Kind: plan.VMap, Field: plan.FieldIP6DAddr, Prefix: 32, Set: "v6"})},
-	{`ip daddr vmap @v4`, inFamily(2, plan.Action{Kind: plan.VMap, Field: plan.FieldIPDAddr, Set: "v4"})},
+		inFamily(2, plan.VMap{Field: plan.FieldIPSAddr, Prefix: 20, Set: "v4"})},
+	{`ip6 daddr and ffff:ffff:: vmap @v6`, inFamily(10, plan.VMap{Field: plan.FieldIP6DAddr, Prefix: 32, Set: "v6"})},
+	{`ip daddr vmap @v4`, inFamily(2, plan.VMap{Field: plan.FieldIPDAddr, Set: "v4"})},
 	{`ip saddr . ip daddr . meta l4proto . th dport vmap @t4i`,
 		inFamily(2, several("t4i", plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldDPort))},
 	{`meta nfproto ipv4 meta l4proto @protos ip saddr . th sport vmap @t4`, plan.ChainRule{
 		Matches: []plan.Match{is(plan.FieldNFProto, u8(2)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{several("t4", plan.FieldIPSAddr, plan.FieldSPort)}}},
-	{`(ip saddr and 255.255.255.0) . (ip daddr and 255.255.240.0) vmap @t44 accept`, inFamily(2, plan.Action{Kind: plan.VMap, Set: "t44",
-		Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Prefixes: [5]uint8{24, 20}}, plan.Action{Kind: plan.Accept})},
-	{`ip saddr . (ip daddr and 255.255.240.0) vmap @t44`, inFamily(2, plan.Action{Kind: plan.VMap, Set: "t44",
+	{`(ip saddr and 255.255.255.0) . (ip daddr and 255.255.240.0) vmap @t44 accept`, inFamily(2, plan.ConcatVMap{Set: "t44",
+		Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Prefixes: [5]uint8{24, 20}}, plan.Accept{})},
+	{`ip saddr . (ip daddr and 255.255.240.0) vmap @t44`, inFamily(2, plan.ConcatVMap{Set: "t44",
 		Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Prefixes: [5]uint8{0, 20}})},
 	{`iifname . ip6 saddr . meta mark . meta skuid . ether saddr vmap @t6`,
 		inFamily(10, several("t6", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
 	{`iifname . ip6 saddr . ct mark . meta skuid . ether saddr vmap @t6`,
 		inFamily(10, several("t6", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldCTMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
-	{`iifname . (ip6 saddr and ffff:ffff:ffff:ff00::) . meta mark . meta skuid . ether saddr vmap @t6i`, inFamily(10, plan.Action{Kind: plan.VMap, Set: "t6i",
+	{`iifname . (ip6 saddr and ffff:ffff:ffff:ff00::) . meta mark . meta skuid . ether saddr vmap @t6i`, inFamily(10, plan.ConcatVMap{Set: "t6i",
 		Fields: hashOf(plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr), Prefixes: [5]uint8{0, 56}})},
 	{`ip6 saddr . ip6 daddr . meta l4proto . th sport . th dport vmap @t66`, inFamily(10,
 		several("t66", plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort))},
 	{`iifname . oifname vmap @tii`, doing(several("tii", plan.FieldIIFName, plan.FieldOIFName))},
-	{`limit rate 1/minute burst 5 packets log prefix "full "`, doing(plan.Action{Kind: plan.Limit, Rate: 1, Burst: 5, Minutes: true}, plan.Action{Kind: plan.Log, Name: "full "})},
-	{`numgen inc mod 3 vmap @slots`, doing(plan.Action{Kind: plan.CycleVMap, Mod: 3, Set: "slots"})},
-	{`numgen random mod 1024 vmap @slotx`, doing(plan.Action{Kind: plan.RandomVMap, Mod: 1024, Set: "slotx"})},
-	{`jhash ip saddr mod 1024 seed 0x7 vmap @slots`, inFamily(2, plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
+	{`limit rate 1/minute burst 5 packets log prefix "full "`, doing(plan.Limit{Rate: 1, Burst: 5, Minutes: true}, plan.Log{Prefix: "full "})},
+	{`numgen inc mod 3 vmap @slots`, doing(plan.CycleVMap{Mod: 3, Set: "slots"})},
+	{`numgen random mod 1024 vmap @slotx`, doing(plan.RandomVMap{Mod: 1024, Set: "slotx"})},
+	{`jhash ip saddr mod 1024 seed 0x7 vmap @slots`, inFamily(2, plan.HashVMap{Fields: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
 	{`jhash ip saddr . ip daddr mod 1024 seed 0x0 vmap @slotx`,
-		inFamily(2, plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
+		inFamily(2, plan.HashVMap{Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
 	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
-		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{{Kind: plan.HashVMap,
+		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")}, Actions: []plan.Action{plan.HashVMap{
 			Fields: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto), Mod: 1024, Seed: 0xdeadbeef, Set: "slots"}}}},
-	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
+	{`jhash meta l4proto mod 4 seed 0x1 vmap @slots`, doing(plan.HashVMap{Fields: hashOf(plan.FieldL4Proto), Mod: 4, Seed: 1, Set: "slots"})},
 	{`meta l4proto @protos jhash th sport mod 4 seed 0x1 vmap @slots`, plan.ChainRule{Matches: []plan.Match{in(plan.FieldL4Proto, "protos")},
-		Actions: []plan.Action{{Kind: plan.HashVMap, Fields: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
+		Actions: []plan.Action{plan.HashVMap{Fields: hashOf(plan.FieldSPort), Mod: 4, Seed: 1, Set: "slots"}}}},
 	{`jhash th dport . meta l4proto mod 16 seed 0x1 vmap @slots`,
-		doing(plan.Action{Kind: plan.HashVMap, Fields: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
+		doing(plan.HashVMap{Fields: hashOf(plan.FieldDPort, plan.FieldL4Proto), Mod: 16, Seed: 1, Set: "slots"})},
 	{`meta nfproto ipv4 ct mark and 0x00ffffff == 0 ct mark set ip saddr map @clients4`, plan.ChainRule{
 		Matches: []plan.Match{is(plan.FieldNFProto, u8(2)), masked(plan.FieldCTMark, ^uint32(testMask), 0)},
-		Actions: []plan.Action{{Kind: plan.RecallCTMark, Field: plan.FieldIPSAddr, Set: "clients4"}}}},
+		Actions: []plan.Action{plan.RecallCTMark{Field: plan.FieldIPSAddr, Set: "clients4"}}}},
 	{`ct mark set ip6 saddr and ffff:ffff:ffff:ffff:: map @clients6`,
-		inFamily(10, plan.Action{Kind: plan.RecallCTMark, Field: plan.FieldIP6SAddr, Prefix: 64, Set: "clients6"})},
+		inFamily(10, plan.RecallCTMark{Field: plan.FieldIP6SAddr, Prefix: 64, Set: "clients6"})},
 	{`update @clients4 { ip saddr timeout 1h : meta mark and 0xff000000 } accept`, inFamily(2,
-		plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Mask: testMask, Timeout: 3600, Set: "clients4"}, plan.Action{Kind: plan.Accept})},
+		plan.Remember{Field: plan.FieldIPSAddr, Mask: testMask, Timeout: 3600, Set: "clients4"}, plan.Accept{})},
 	{`update @clients4 { ip saddr and 255.255.255.0 timeout 90d1h1m1s : meta mark }`, inFamily(2,
-		plan.Action{Kind: plan.Remember, Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xffffffff, Timeout: 90*86400 + 3661, Set: "clients4"})},
+		plan.Remember{Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xffffffff, Timeout: 90*86400 + 3661, Set: "clients4"})},
 	{`update @clients6 { ip6 saddr and ffff:ffff:ffff:ffff:: timeout 1d : meta mark and 0xff000000 }`, inFamily(10,
-		plan.Action{Kind: plan.Remember, Field: plan.FieldIP6SAddr, Prefix: 64, Mask: testMask, Timeout: 86400, Set: "clients6"})},
+		plan.Remember{Field: plan.FieldIP6SAddr, Prefix: 64, Mask: testMask, Timeout: 86400, Set: "clients6"})},
 	{`meta l4proto @protos log group 112 queue-threshold 1`, plan.ChainRule{Matches: []plan.Match{in(plan.FieldL4Proto, "protos")},
-		Actions: []plan.Action{{Kind: plan.LogGroup, Value: 112}}}},
-	{`delete @clients4 { ip saddr : meta mark and 0xff000000 }`, inFamily(2, plan.Action{Kind: plan.Forget, Field: plan.FieldIPSAddr, Mask: testMask, Set: "clients4"})},
+		Actions: []plan.Action{plan.LogGroup{Group: 112}}}},
+	{`delete @clients4 { ip saddr : meta mark and 0xff000000 }`, inFamily(2, plan.Forget{Field: plan.FieldIPSAddr, Mask: testMask, Set: "clients4"})},
 	{`delete @clients6 { ip6 saddr and ffff:ffff:ffff:ff00:: : meta mark and 0xff000000 }`, inFamily(10,
-		plan.Action{Kind: plan.Forget, Field: plan.FieldIP6SAddr, Prefix: 56, Mask: testMask, Set: "clients6"})},
+		plan.Forget{Field: plan.FieldIP6SAddr, Prefix: 56, Mask: testMask, Set: "clients6"})},
 }
 
 // inFamily tests a packet's family first, as nft does by itself.
@@ -252,7 +252,7 @@ func between(from, to string) plan.Span { return plan.Span{From: addr(from), To:
 
 // several looks fields up in a map at once.
 func several(set string, fields ...plan.Field) plan.Action {
-	return plan.Action{Kind: plan.VMap, Set: set, Fields: hashOf(fields...)}
+	return plan.ConcatVMap{Set: set, Fields: hashOf(fields...)}
 }
 
 func jumping(e plan.Element, chain string) plan.Element {
@@ -272,10 +272,10 @@ func countingTuple(e plan.Tuple, counter string) plan.Tuple {
 
 // natStatements need a nat chain.
 var natStatements = []statement{
-	{`oifname "eth1" masquerade`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth1"))}, Actions: []plan.Action{{Kind: plan.Masquerade}}}},
+	{`oifname "eth1" masquerade`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth1"))}, Actions: []plan.Action{plan.Masquerade{}}}},
 	{`oifname "eth2" meta nfproto ipv4 snat ip to 203.0.113.7`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldOIFName, str("eth2")), is(plan.FieldNFProto, u8(2))},
-		Actions: []plan.Action{{Kind: plan.SNAT, Addr: netip.MustParseAddr("203.0.113.7")}}}},
-	{`snat ip6 to 2001:db8::1`, doing(plan.Action{Kind: plan.SNAT, Addr: netip.MustParseAddr("2001:db8::1")})},
+		Actions: []plan.Action{plan.SNAT{Addr: netip.MustParseAddr("203.0.113.7")}}}},
+	{`snat ip6 to 2001:db8::1`, doing(plan.SNAT{Addr: netip.MustParseAddr("2001:db8::1")})},
 }
 
 const wideSets = `

@@ -76,7 +76,7 @@ func (c *Conn) startTrace(f *TraceFilter, owner TraceOwner) error {
 // addTraceOut adds the chain of what leaves. Its rule does nothing but say whose it is.
 func (b *batch) addTraceOut(owner TraceOwner) error {
 	var e ruleEncoder
-	err := e.encodeExprs(&plan.ChainRule{Actions: []plan.Action{{Kind: plan.Accept}}})
+	err := e.encodeExprs(&plan.ChainRule{Actions: []plan.Action{plan.Accept{}}})
 	if err == nil {
 		err = b.addTraceChain(&traceOut)
 	}
@@ -93,7 +93,7 @@ func (b *batch) addTrace(ch *plan.Chain, rules [][]plan.Match, rate uint32, owne
 	}
 	for i, matches := range rules {
 		var e ruleEncoder
-		err := e.encodeExprs(&plan.ChainRule{Matches: matches, Actions: []plan.Action{{Kind: plan.Limit, Rate: rate, Burst: rate}}})
+		err := e.encodeExprs(&plan.ChainRule{Matches: matches, Actions: []plan.Action{plan.Limit{Rate: rate, Burst: rate}}})
 		if err != nil {
 			return err
 		}

@@ -10,13 +10,12 @@ import (
 )
 
 // verdictMap writes a look-up whose verdict is the rule's.
-func (e *ruleEncoder) verdictMap(a *plan.Action) error {
-	set := e.sets[a.Set]
-	if set == nil {
+func (e *ruleEncoder) verdictMap(a plan.VMap) error {
+	switch set := e.sets[a.Set]; {
+	case set == nil:
 		return fmt.Errorf("map %q is not in the table", a.Set)
-	}
-	if len(set.Concat) > 0 || a.Fields[0] != 0 {
-		return e.tupleMap(a, set)
+	case len(set.Concat) > 0:
+		return fmt.Errorf("the keys of map %s have %d fields, not one", a.Set, len(set.Concat))
 	}
 	src, err := e.mapSource(a.Field)
 	if err != nil {
@@ -51,12 +50,13 @@ func (e *ruleEncoder) mapSource(f plan.Field) (*source, error) {
 }
 
 // tupleMap looks several fields up at once, each in registers of its own.
-func (e *ruleEncoder) tupleMap(a *plan.Action, set *plan.Set) error {
+func (e *ruleEncoder) tupleMap(a plan.ConcatVMap) error {
+	set := e.sets[a.Set]
+	if set == nil {
+		return fmt.Errorf("map %q is not in the table", a.Set)
+	}
 	var fields []*source
-	for i, f := range a.Fields {
-		if f == 0 {
-			break
-		}
+	for i, f := range a.Fields.List() {
 		src, err := e.mapSource(f)
 		if err != nil {
 			return err
@@ -69,7 +69,7 @@ func (e *ruleEncoder) tupleMap(a *plan.Action, set *plan.Set) error {
 		}
 		fields = append(fields, src)
 	}
-	if len(fields) != len(set.Concat) || a.Mask != 0 {
+	if len(fields) != len(set.Concat) {
 		return fmt.Errorf("the keys of map %s have %d fields, not %d", a.Set, len(set.Concat), len(fields))
 	}
 	for _, src := range fields {
@@ -93,11 +93,11 @@ func (e *ruleEncoder) tupleMap(a *plan.Action, set *plan.Set) error {
 }
 
 // decodeTupleMap reads a look-up of several fields.
-func decodeTupleMap(xs []expr) (a plan.Action, n int) {
-	a.Kind = plan.VMap
+func (e *ruleEncoder) decodeTupleMap(xs []expr) (_ plan.Action, n int) {
+	var a plan.ConcatVMap
 	for i := range a.Fields {
 		if n == len(xs) {
-			return a, 0
+			return nil, 0
 		}
 		f, _, ok := fieldOf(&xs[n], 0)
 		if !ok {
@@ -114,18 +114,20 @@ func decodeTupleMap(xs []expr) (a plan.Action, n int) {
 		}
 	}
 	if a.Fields[1] == 0 || n == len(xs) || xs[n].name != "lookup" {
-		return a, 0
+		return nil, 0
 	}
-	a.Set = text(attr(xs[n].data, unix.NFTA_LOOKUP_SET))
+	a.Set = e.planSet(attr(xs[n].data, unix.NFTA_LOOKUP_SET))
 	return a, n + 1
 }
 
-// decodeMask reads what a verdict map's look-up leaves of its one field.
-func decodeMask(a *plan.Action, src *source, mask []byte) {
+// decodeVerdictMap reads the look-up of one field, of which mask is what counts.
+func (e *ruleEncoder) decodeVerdictMap(x *expr, field plan.Field, src *source, mask []byte) plan.Action {
+	a := plan.VMap{Field: field, Set: e.planSet(attr(x.data, unix.NFTA_LOOKUP_SET))}
 	switch {
 	case src.prefixes:
 		a.Prefix = leadingBits(mask)
-	case hostEndian(a.Field.Type()) && len(mask) == 4:
+	case hostEndian(field.Type()) && len(mask) == 4:
 		a.Mask = binary.NativeEndian.Uint32(mask)
 	}
+	return a
 }

@@ -101,7 +101,7 @@ func receive(t *testing.T, l *Listener, n int) (got []byte) {
 }
 
 func TestQueue(t *testing.T) {
-	namespace(t, plan.Action{Kind: plan.QueueTarget, Value: 7})
+	namespace(t, plan.QueueTarget{Number: 7})
 	at := receiver(t)
 	send(t, at, 3)
 	if n := arrived(t, at, 3, patience); n != 3 {
@@ -139,7 +139,7 @@ func TestQueue(t *testing.T) {
 
 // What comes while a listener does nothing passes, once the queue is full.
 func TestQueueFull(t *testing.T) {
-	namespace(t, plan.Action{Kind: plan.QueueTarget, Value: 7})
+	namespace(t, plan.QueueTarget{Number: 7})
 	l, err := OpenQueue(7)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestQueueFull(t *testing.T) {
 }
 
 func TestLog(t *testing.T) {
-	namespace(t, plan.Action{Kind: plan.LogGroup, Value: 7})
+	namespace(t, plan.LogGroup{Group: 7})
 	l, err := OpenLog(7)
 	if err != nil {
 		t.Fatal(err)
