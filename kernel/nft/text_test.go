@@ -305,7 +305,7 @@ const wideSets = `
 	set s4 { type ipv4_addr; flags interval; comment "list phones"; elements = { 0.0.0.0/8, 10.0.0.0/24, 10.0.1.0/24, 1.1.1.1, 2.0.0.1-2.0.0.9, 255.0.0.0/8 } }
 	set s6 { type ipv6_addr; flags interval; elements = { fd00::/64, fd00:1::5 } }
 	map slots { typeof numgen inc mod 1024 : verdict; flags interval; comment "slots"; elements = { 0-511 : jump m1, 512 : jump m2, 513-1023 : jump m1 } }
-	map slotx { typeof numgen inc mod 1024 : verdict; elements = { 0 : jump m1, 1 : goto m2 } }
+	map slotx { typeof numgen inc mod 1024 : verdict; flags interval; elements = { 0 : jump m1, 1 : goto m2 } }
 	map t4 { type ipv4_addr . inet_service : verdict; elements = { 10.0.0.1 . 53 : goto m1, 10.0.0.1 . 54 : goto m2, 10.0.0.2 . 0 : goto m1 } }
 	map t44 { type ipv4_addr . ipv4_addr : verdict; comment "of two prefixes"; elements = { 10.0.0.0 . 10.0.16.0 : goto m1 } }
 	map t4i { type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict; flags interval; comment "layer 0"
@@ -366,7 +366,7 @@ func wideOf(list []statement) (*plan.Ruleset, string) {
 				span(addr("fd00::"), addr("fd00::ffff:ffff:ffff:ffff")), el(addr("fd00:1::5"))}},
 			{Name: "slots", Type: plan.TypeNumber, Map: true, Interval: true, Comment: "slots", Elements: []plan.Element{
 				jumping(span(u32(0), u32(511)), "m1"), jumping(el(u32(512)), "m2"), jumping(span(u32(513), u32(1023)), "m1")}},
-			{Name: "slotx", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(el(u32(0)), "m1"), going(el(u32(1)), "m2")}},
+			{Name: "slotx", Type: plan.TypeNumber, Map: true, Interval: true, Elements: []plan.Element{jumping(el(u32(0)), "m1"), going(el(u32(1)), "m2")}},
 			{Name: "t4", Concat: ipPort, Map: true, Tuples: []plan.Tuple{
 				tuple(ipPort, "m1", one(addr("10.0.0.1")), one(u16(53))), tuple(ipPort, "m2", one(addr("10.0.0.1")), one(u16(54))),
 				tuple(ipPort, "m1", one(addr("10.0.0.2")), one(u16(0)))}},
