@@ -149,11 +149,12 @@ func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 		comment += ", strict"
 	}
 	for _, family := range plan.Families {
+		name := b.object("living-", family)
 		var living []plan.Element
 		for _, m := range c.living(b, family) {
-			living = append(living, single(plan.KeyFromUint32(c.numbers.mark(m.Target.Name))))
+			living = append(living, c.routed(name, plan.KeyFromUint32(c.numbers.mark(m.Target.Name)), family, m.Target.Name))
 		}
-		c.addSet(plan.Set{Name: b.object("living-", family), Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
+		c.addSet(plan.Set{Name: name, Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
 			Elements: living})
 	}
 	if b.Sticky.Time > 0 {

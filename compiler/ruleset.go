@@ -116,7 +116,7 @@ func (c *compilation) addFixedSets() {
 	for _, family := range plan.Families {
 		s := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname, Comment: "uplink of default whose IPv" + familySuffix(family) + " connections stay unmarked"}
 		if u := c.primary(family); u != nil {
-			s.Elements = []plan.Element{single(plan.KeyFromString(u.Interface))}
+			s.Elements = []plan.Element{c.routed(s.Name, plan.KeyFromString(u.Interface), family, u.Name)}
 		}
 		c.addSet(s)
 	}
@@ -162,6 +162,15 @@ func (c *compilation) lowestOfDefault() *policy.Uplink {
 		return nil
 	}
 	return c.uplinks[first.Uplink]
+}
+
+// routed returns the element of a set that is there while a table has routes of a family, and notes
+// that for whoever writes the plan for any machine.
+func (c *compilation) routed(set string, k plan.Key, family plan.Family, table string) plan.Element {
+	if !c.machine.Known {
+		c.out.Routed = append(c.out.Routed, plan.Routed{Family: family, Table: c.numbers.table(table), Set: set, Key: k})
+	}
+	return single(k)
 }
 
 func single(k plan.Key) plan.Element { return plan.Element{From: k, To: k} }

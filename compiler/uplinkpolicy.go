@@ -69,7 +69,7 @@ func (c *compilation) addUsable(used map[string]bool, strict bool) {
 		s := plan.Set{Name: UsableSet(family, strict), Type: plan.TypeMark, Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
 		for i := range c.doc.Uplinks {
 			if u := &c.doc.Uplinks[i]; used[u.Name] && c.usable(u, family, strict) {
-				s.Elements = append(s.Elements, single(plan.KeyFromUint32(c.numbers.mark(u.Name))))
+				s.Elements = append(s.Elements, c.routed(s.Name, plan.KeyFromUint32(c.numbers.mark(u.Name)), family, u.Name))
 			}
 		}
 		c.addSet(s)

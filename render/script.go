@@ -41,9 +41,7 @@ func Script(w io.Writer, p *plan.Plan) error {
 	b = appendScriptSettings(b, p)
 	b = appendScriptRoutes(b, p)
 	b = appendScriptRules(b, p)
-	b = append(b, "\n# the nftables table, in one transaction\nnft -f - <<'EOF'\n"...)
-	b = appendNFT(b, p)
-	b = append(b, "EOF\n"...)
+	b = appendScriptTable(b, p)
 	b = appendScriptOffload(b, &p.Ruleset)
 	b = appendScriptHeld(b, &p.Ruleset)
 	b = append(b, "\n# routes of an older policy\nstale_routes -4\nif ipv6; then\n\tstale_routes -6\nfi\n"...)
@@ -190,4 +188,28 @@ func appendScriptRule(b []byte, m mergedRule) []byte {
 	b = appendDynamicLookup(b, d)
 	b = appendUint(append(b, " protocol "...), uint8(plan.Protocol))
 	return append(b, '\n')
+}
+
+// appendScriptTable adds the table. Elements that only a route makes true are taken out of their
+// sets again in the same transaction, where the script has set none.
+func appendScriptTable(b []byte, p *plan.Plan) []byte {
+	b = append(b, "\n# the nftables table, in one transaction\n"...)
+	if len(p.Routed) == 0 {
+		b = appendNFT(append(b, "nft -f - <<'EOF'\n"...), p)
+		return append(b, "EOF\n"...)
+	}
+	b = appendNFT(append(b, "{\ncat <<'EOF'\n"...), p)
+	b = append(b, "EOF\n"...)
+	types := map[string]plan.Type{}
+	for i := range p.Ruleset.Sets {
+		types[p.Ruleset.Sets[i].Name] = p.Ruleset.Sets[i].Type
+	}
+	for _, r := range p.Routed {
+		b = appendUint(append(b, "unless_routed -"...), r.Family)
+		b = appendUint(append(b, ' '), r.Table)
+		b = append(append(b, ' '), shellWord(r.Set)...)
+		b = append(append(b, ' '), shellWord(string(appendInterval(nil, types[r.Set], r.Key, r.Key)))...)
+		b = append(b, '\n')
+	}
+	return append(b, "} | nft -f -\n"...)
 }

@@ -88,8 +88,8 @@ type Link struct {
 	Below []string
 	// Hardware tells that it can offload by itself, if Needs asked for it.
 	Hardware bool
-	// Addrs are its global and site addresses, both families, sorted; no link-local, no tentative
-	// or deprecated ones.
+	// Addrs are its global and site addresses, both families, sorted, deprecated ones among them; no
+	// link-local, no tentative ones.
 	Addrs []netip.Addr
 	// Networks are those of Machine.Connected that main reaches directly over this interface,
 	// sorted.

@@ -35,6 +35,7 @@ func Sort(p *Plan) {
 		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Reason, b.Reason))
 	})
 	slices.SortFunc(p.Dynamic, compareDynamic)
+	slices.SortFunc(p.Routed, func(a, b Routed) int { return cmp.Or(strings.Compare(a.Set, b.Set), a.Key.Compare(b.Key)) })
 	slices.SortFunc(p.Ruleset.Counters, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Ruleset.Flowtables, func(a, b Flowtable) int { return strings.Compare(a.Name, b.Name) })
 	for _, f := range p.Ruleset.Flowtables {

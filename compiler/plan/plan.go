@@ -60,6 +60,8 @@ type Plan struct {
 	// Dynamic is what only a live machine can tell, filled when the plan was compiled
 	// without one (Machine.Known false).
 	Dynamic []Dynamic
+	// Routed are elements of sets that depend on the live machine, likewise.
+	Routed []Routed
 }
 
 // Number is a routing table that pbr owns: the user's, an uplink's pinned one, or default's.
@@ -105,6 +107,15 @@ type Waiting struct {
 	Object string
 	// Reason tells what is missing, as "interface eth1 does not exist".
 	Reason string
+}
+
+// Routed is an element of a set that is there only while a table has a route of the family: an
+// uplink, or a member of a balance, that connections can be sent to.
+type Routed struct {
+	Family Family
+	Table  uint32
+	Set    string
+	Key    Key
 }
 
 // DynamicKind tells what a Dynamic stands for.

@@ -1,4 +1,4 @@
-hops='' count=0 kept=' '
+hops='' count=0 kept=' ' routed=' '
 
 # ready FAMILY DEVICE tells whether a route can lead over the device.
 ready() {
@@ -32,10 +32,20 @@ addresses() {
 	ip "$1" -o addr show dev "$2" 2>/dev/null | while read -r _ _ _ address rest; do
 		case "$address $rest " in
 		fe80:* | 169.254.* | 127.* | ::1/*) ;;
-		*' scope host '* | *' scope link '* | *' tentative '* | *' dadfailed '* | *' deprecated '*) ;;
+		*' scope host '* | *' scope link '* | *' tentative '* | *' dadfailed '*) ;;
 		*) echo "${address%/*}" ;;
 		esac
 	done | sort -u
+}
+
+# coming DEVICE prints the IPv6 addresses whose uniqueness is being tested. Link-local ones do not count.
+coming() {
+	ip -6 -o addr show dev "$1" tentative 2>/dev/null | while read -r _ _ _ address rest; do
+		case " $rest " in
+		*' scope link '* | *' dadfailed '*) ;;
+		*) echo "$address" ;;
+		esac
+	done
 }
 
 # masqueradable FAMILY DEVICE tells whether the device has an address of the family, or will have, or none at all yet.
@@ -44,9 +54,7 @@ masqueradable() {
 	-4) other=-6 ;;
 	*) other=-4 ;;
 	esac
-	[ "$(addresses "$1" "$2")" ] || [ -z "$(addresses "$other" "$2")" ] || {
-		[ "$1" = -6 ] && [ "$(ip -6 -o addr show dev "$2" tentative 2>/dev/null)" ]
-	}
+	[ "$(addresses "$1" "$2")" ] || [ -z "$(addresses "$other" "$2")" ] || { [ "$1" = -6 ] && [ "$(coming "$2")" ]; }
 }
 
 # hop FAMILY DEVICE GATEWAY weight WEIGHT [onlink] [masquerade] adds a next hop to the route that follows; GATEWAY is an
@@ -84,8 +92,16 @@ route() {
 	esac
 	# shellcheck disable=SC2086 # hops are words
 	ip "$1" route replace "$2" table "$4" proto 112 metric "$6" $hops
-	kept="$kept$1/$2/$4/$6 "
+	kept="$kept$1/$2/$4/$6 " routed="$routed$1/$4 "
 	hops='' count=0
+}
+
+# unless_routed FAMILY TABLE SET ELEMENT has nft take the element out of the set, unless the table has got a route.
+unless_routed() {
+	case $routed in
+	*" $1/$2 "*) ;;
+	*) echo "delete element inet pbr $3 { $4 }" ;;
+	esac
 }
 
 # special FAMILY TYPE DESTINATION table TABLE metric METRIC sets a route that leads nowhere.
