@@ -7,22 +7,18 @@ import (
 )
 
 const (
-	// foldAbove is how many policies and rules a picture shows one by one.
+	// foldAbove is how many policies and rules, or uplinks, a picture shows one by one.
 	foldAbove = 30
-	// foldNames is how many of those that share a way are named.
+	// foldNames is how many of those that share a way are named, and how many uplinks alike stay
+	// apart.
 	foldNames = 3
 )
 
-// Folded returns the graph with the policies and rules of the same ways as one node, where there
-// are more than a picture has room for.
+// Folded returns the graph with uplinks that are alike, and then the policies and rules of the same
+// ways, as one node, where there are more than a picture has room for.
 func Folded(g *Graph) *Graph {
-	n := 0
-	for i := range g.Nodes {
-		if g.Nodes[i].Kind.selects() {
-			n++
-		}
-	}
-	if n <= foldAbove {
+	g = foldedUplinks(g)
+	if count(g, Kind.selects) <= foldAbove {
 		return g
 	}
 	out := &Graph{Live: g.Live}
@@ -40,6 +36,16 @@ func Folded(g *Graph) *Graph {
 		}
 	}
 	return out
+}
+
+// count is how many nodes of some kinds there are.
+func count(g *Graph, such func(Kind) bool) (n int) {
+	for i := range g.Nodes {
+		if such(g.Nodes[i].Kind) {
+			n++
+		}
+	}
+	return n
 }
 
 // group is the policies, or the rules, that lead the same ways.

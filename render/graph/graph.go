@@ -46,7 +46,12 @@ type Node struct {
 	// otherwise.
 	Unusable bool   `json:"unusable"`
 	Why      string `json:"why,omitempty"`
+	// several is how many uplinks a picture has in this one, 0 for one alone.
+	several int
 }
+
+// Several reports whether a picture has several uplinks in this node.
+func (n *Node) Several() bool { return n.several > 0 }
 
 // Edge is a way from one node to another.
 type Edge struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -218,4 +219,66 @@ func TestFolded(t *testing.T) {
 		t.Errorf("%d nodes are left", len(g.Nodes))
 	}
 	wellFormed(t, drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, New(document(t, b.String()), live)))
+}
+
+// tall is a policy whose default has many uplinks, one distance each, and a table of the first two.
+func tall(uplinks int) string {
+	var b strings.Builder
+	var routes []string
+	for i := range uplinks {
+		fmt.Fprintf(&b, "[[uplink]]\nname = \"line%03d\"\ninterface = \"eth%d\"\ngateway = \"10.200.%d.1\"\n", i, i, i)
+		routes = append(routes, fmt.Sprintf("{ uplink = \"line%03d\", distance = %d }", i, i+1))
+	}
+	fmt.Fprintf(&b, "[pbr]\nmark-mask = 0xfff00000\n[default]\nroutes = [%s]\n[[table]]\nname = \"first\"\nroutes = [%s]\n", strings.Join(routes, ", "), strings.Join(routes[:2], ", "))
+	for i := range uplinks {
+		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.1.1.%d\"\nuplink = \"line%03d\"\nstrict = true\n", i, i, i)
+	}
+	return b.String() + "[[policy]]\nname = \"x\"\nsrc = \"10.1.2.1\"\ntable = \"first\"\n"
+}
+
+// Many uplinks that are alike become one box: those in use, in reserve and not usable stay apart.
+// So a table of 200 routes is a picture that fits a screen.
+func TestManyUplinks(t *testing.T) {
+	live := &Live{Uplinks: map[string]State{}, Ways: []Way{{"default", "default", 4, []string{"line000"}, false}, {"first", "default", 4, []string{"line000"}, false}}}
+	for i := range 10 {
+		live.Uplinks[fmt.Sprintf("line%03d", 190+i)] = State{"down", false, "no answer"}
+	}
+	g := New(document(t, tall(200)), live)
+	folded := Folded(g)
+	var got []string
+	for _, n := range folded.Nodes {
+		if n.Kind == Uplink {
+			got = append(got, fmt.Sprintf("%s, unusable %v, %.16s, why %q", n.Name, n.Unusable, n.Detail, n.Why))
+		}
+	}
+	for _, e := range folded.From("table/default") {
+		got = append(got, fmt.Sprintf("%s: %s, in use %v", e.To, e.Label, e.InUse))
+	}
+	want := []string{`line000, unusable false, eth0, why ""`, `line001, unusable false, eth1, why ""`, `188 uplinks, unusable false, line002, line003, why ""`,
+		`10 uplinks, unusable true, line190, line191, why "no answer"`,
+		"uplink/line000: distance 1, in use true", "uplink/line001: distance 2, in use false", "uplink/line002: distance 3 to 190, in use false",
+		"uplink/line190: distance 191 to 200, in use false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	picture := drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, g)
+	wellFormed(t, picture)
+	if l := arrange(folded); l.height > 800 {
+		t.Errorf("the picture is %d high", l.height)
+	}
+	if text := drawn(t, Text, g); !strings.Contains(text, "line150") {
+		t.Error("text does not name all uplinks")
+	}
+}
+
+// Labels of ways that become one.
+func TestSpan(t *testing.T) {
+	for want, labels := range map[string][]string{
+		"distance 2 to 9": {"distance 3", "distance 9", "distance 2"}, "distance 2": {"distance 2", "distance 2"}, "1 % each": {"1 %", "1 %"},
+		"": {"", ""}, "a, ...": {"a", "b"}, "weight 1 to 3": {"weight 1", "weight 3"},
+	} {
+		if got := span(labels); got != want {
+			t.Errorf("%q: %q, want %q", labels, got, want)
+		}
+	}
 }

@@ -25,7 +25,7 @@ func (s *Server) picture(n *Snapshot) template.HTML {
 	}
 	var b bytes.Buffer
 	_ = graph.SVG(&b, n.Ways, graph.Style{Link: func(node graph.Node) string { // a buffer takes everything
-		if node.Kind == graph.Uplink {
+		if node.Kind == graph.Uplink && !node.Several() {
 			return "/line/" + url.PathEscape(node.Name)
 		}
 		return ""
