@@ -260,8 +260,54 @@ func (r *router) changes(t *testing.T) {
 }
 
 // slowClients: 300 of them hang in every way that there is, others flood, and a line dies: it is
-// taken out of use all the same.
+// taken out of use as soon as without them. A busy machine is slow now and then; then both are tried
+// again.
 func (r *router) slowClients(t *testing.T) {
+	const tries, slower = 3, 2
+	for try := 1; ; try++ {
+		alone := r.failover(t)
+		leave := r.crowd(t)
+		crowded := r.failover(t)
+		leave()
+		t.Logf("out of use after %v, with slow clients after %v", alone, crowded)
+		if crowded <= slower*alone {
+			break
+		}
+		if try == tries {
+			t.Errorf("out of use after %v, with slow clients only after %v", alone, crowded)
+			break
+		}
+	}
+	lab.WaitFor(t, "the page to answer again", func() bool {
+		res, err := r.client().Get("http://" + address + "/")
+		if err != nil {
+			return false
+		}
+		status, _ := read(t, res)
+		return status == 200
+	})
+}
+
+// failover lets isp2 die, and returns how long it takes until new connections use the other line.
+func (r *router) failover(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	r.silent("isp2")
+	took := time.Duration(0)
+	lab.WaitFor(t, "new connections to use the other line", func() bool {
+		out := r.Router.Exec(program, "--config", r.file, "explain", "192.168.20.10", "9.9.9.9:5060/udp").Stdout
+		took = time.Since(began)
+		return strings.Contains(out, "through uplink isp1")
+	})
+	r.waitState("isp2", "down")
+	r.speaking("isp2")
+	r.waitState("isp2", "up")
+	return took
+}
+
+// crowd has clients hang and flood, until what it returns is called.
+func (r *router) crowd(t *testing.T) (leave func()) {
+	t.Helper()
 	var conns []net.Conn
 	for i := range 300 {
 		conn, err := r.dial(t.Context(), "tcp", address)
@@ -288,27 +334,13 @@ func (r *router) slowClients(t *testing.T) {
 			}
 		}
 	}()
-	r.silent("isp2")
-	r.waitState("isp2", "down")
-	out := r.Router.Run(program, "--config", r.file, "explain", "192.168.20.10", "9.9.9.9:5060/udp")
-	if !strings.Contains(out, "through uplink isp1") {
-		t.Errorf("a new connection does not use the other line:\n%s", out)
-	}
-	ended()
-	<-done
-	for _, c := range conns {
-		_ = c.Close()
-	}
-	r.speaking("isp2")
-	r.waitState("isp2", "up")
-	lab.WaitFor(t, "the page to answer again", func() bool {
-		res, err := r.client().Get("http://" + address + "/")
-		if err != nil {
-			return false
+	return func() {
+		ended()
+		<-done
+		for _, c := range conns {
+			_ = c.Close()
 		}
-		status, _ := read(t, res)
-		return status == 200
-	})
+	}
 }
 
 // token: after a reload the page asks for one, and is on a socket after the next.
