@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -284,7 +285,7 @@ func (s *selection) protocols() []plan.Match {
 func portProtocols() plan.Set {
 	return plan.Set{
 		Name: setPortProto, Type: plan.TypeProto, Comment: "protocols of ports given without one",
-		Elements: []plan.Element{single(plan.KeyFromUint8(protoTCP)), single(plan.KeyFromUint8(protoUDP))},
+		Elements: []plan.Element{single(plan.KeyFromUint8(ipproto.TCP)), single(plan.KeyFromUint8(ipproto.UDP))},
 	}
 }
 
@@ -362,14 +363,7 @@ func codePoint6(v uint32, not bool) plan.Match {
 
 // carriesFamily reports whether one of the matches tests the IP version by itself.
 func carriesFamily(matches []plan.Match) bool {
-	for _, m := range matches {
-		switch m.Field {
-		case plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldIP6SAddr, plan.FieldIP6DAddr,
-			plan.FieldDSCP4, plan.FieldDSCP6, plan.FieldICMPType, plan.FieldICMPv6Type:
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(matches, func(m plan.Match) bool { return m.Field.Family() != 0 })
 }
 
 func (s *selection) icmp(family plan.Family) (m []plan.Match, ok bool) {

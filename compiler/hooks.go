@@ -8,12 +8,6 @@ import (
 	"pbr/compiler/policy"
 )
 
-// IP protocol numbers (IANA).
-const (
-	protoTCP = 6
-	protoUDP = 17
-)
-
 // ICMPv6 types 133-137: router and neighbour discovery, redirect (RFC 4861).
 const (
 	ndFirst = 133

@@ -90,13 +90,13 @@ func (c *classifier) addListSet(l *policy.List, name func(list string, family pl
 func elementsOf(ranges []policy.Range, family plan.Family) []plan.Element {
 	n := 0
 	for i := range ranges {
-		if familyOf(ranges[i].From) == family {
+		if plan.FamilyOf(ranges[i].From) == family {
 			n++
 		}
 	}
 	elements := make([]plan.Element, 0, n)
 	for i := range ranges {
-		if r := &ranges[i]; familyOf(r.From) == family {
+		if r := &ranges[i]; plan.FamilyOf(r.From) == family {
 			elements = append(elements, plan.Element{From: plan.KeyFromAddr(r.From), To: plan.KeyFromAddr(r.To)})
 		}
 	}

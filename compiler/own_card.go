@@ -21,7 +21,7 @@ func (c *compilation) sharedNetworks(u *policy.Uplink, family plan.Family) (out 
 		return nil
 	}
 	for _, network := range c.machine.Links[u.Interface].Networks {
-		if familyOf(network.Addr()) == family && c.alsoReached(u.Interface, network) {
+		if plan.FamilyOf(network.Addr()) == family && c.alsoReached(u.Interface, network) {
 			out = append(out, network)
 		}
 	}

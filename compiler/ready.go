@@ -128,5 +128,5 @@ func otherFamilyOnly(link plan.Link, family plan.Family) bool {
 	if family == plan.IPv6 && link.Tentative6 {
 		return false
 	}
-	return len(link.Addrs) > 0 && !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return familyOf(a) == family })
+	return len(link.Addrs) > 0 && !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 }

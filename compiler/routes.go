@@ -148,7 +148,7 @@ func (r readyRoute) sameRoute(o readyRoute) bool { return r.Dst == o.Dst && r.Di
 func (c *compilation) readyRoutes(t *policy.Table, family plan.Family) []readyRoute {
 	var ready []readyRoute
 	for _, r := range t.Routes {
-		if r.Dst.IsValid() && familyOf(r.Dst.Addr()) != family {
+		if r.Dst.IsValid() && plan.FamilyOf(r.Dst.Addr()) != family {
 			continue
 		}
 		hop, ok := c.hop(c.uplinks[r.Uplink], family)
@@ -219,11 +219,4 @@ func (c *compilation) addRefusing(table uint32, family plan.Family, kind plan.Ro
 		Table: table, Family: family, Dst: defaultRoute(family), Metric: strictMetric,
 		Kind: kind, Protocol: plan.Protocol,
 	})
-}
-
-func familyOf(a netip.Addr) plan.Family {
-	if a.Is4() {
-		return plan.IPv4
-	}
-	return plan.IPv6
 }

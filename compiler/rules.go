@@ -65,7 +65,7 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 		})
 	}
 	for _, network := range c.machine.Connected {
-		if familyOf(network.Addr()) == family {
+		if plan.FamilyOf(network.Addr()) == family {
 			// Not by a default route: a network whose interface is down must not leave through an
 			// uplink.
 			c.addRule(plan.Rule{Family: family, Dst: network, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, first)
@@ -110,7 +110,7 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 		return true
 	}
 	for _, r := range t.Routes {
-		if carries(c.uplinks[r.Uplink], family) && (!r.Dst.IsValid() || familyOf(r.Dst.Addr()) == family) {
+		if carries(c.uplinks[r.Uplink], family) && (!r.Dst.IsValid() || plan.FamilyOf(r.Dst.Addr()) == family) {
 			return true
 		}
 	}
@@ -146,7 +146,7 @@ func (c *compilation) addSourceRule(u *policy.Uplink, family plan.Family, lookup
 		return
 	}
 	for _, addr := range c.machine.Links[u.Interface].Addrs {
-		if familyOf(addr) == family {
+		if plan.FamilyOf(addr) == family {
 			lookup.Family, lookup.Src, lookup.MarkMask = family, netip.PrefixFrom(addr, addr.BitLen()), c.mask
 			c.addRule(lookup, offset)
 		}

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -34,7 +35,7 @@ func (c *compilation) addTap() {
 	}})
 	for _, hook := range tapHooks {
 		var rules []plan.ChainRule
-		for _, proto := range []uint8{protoUDP, protoTCP} {
+		for _, proto := range []uint8{ipproto.UDP, ipproto.TCP} {
 			answers := append(when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply))), askedAtDNS(proto)...)
 			if hook == "input" {
 				answers = append(answers, seenOnce)
@@ -78,7 +79,7 @@ func (c *compilation) tapOffload() (rules []plan.ChainRule) {
 	if !policy.HasDomains(c.doc) {
 		return nil
 	}
-	for _, proto := range []uint8{protoUDP, protoTCP} {
+	for _, proto := range []uint8{ipproto.UDP, ipproto.TCP} {
 		rules = append(rules, rule("DNS stays where its answers are seen", askedAtDNS(proto), accept))
 	}
 	return rules

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -203,7 +204,7 @@ func singles(items []policy.NumItem) []uint32 {
 // ruleProtocols gives the protocols of a rule; ports without a protocol are TCP's and UDP's.
 func ruleProtocols(r *policy.Rule) []uint32 {
 	if len(r.Proto) == 0 && (len(r.SPort) > 0 || len(r.DPort) > 0) {
-		return []uint32{protoTCP, protoUDP}
+		return []uint32{ipproto.TCP, ipproto.UDP}
 	}
 	return singles(r.Proto)
 }
@@ -217,7 +218,7 @@ func (c *compilation) rulePrefixes(items []policy.AddrItem, family plan.Family) 
 			ranges = c.lists[item.List].Ranges
 		}
 		for _, r := range ranges {
-			if familyOf(r.From) == family {
+			if plan.FamilyOf(r.From) == family {
 				prefixes = slices.AppendSeq(prefixes, r.Prefixes())
 			}
 		}

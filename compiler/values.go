@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -79,47 +80,25 @@ func (s *selection) matchSet(field plan.Field, set string, elements []plan.Eleme
 	return plan.Match{Field: field, Set: set, Not: not}
 }
 
-// merged returns the items with that negation as sorted elements, none overlapping or adjacent.
+// merged returns the items with that negation as sorted elements, none overlapping. Intervals that
+// touch are joined, but single values are left alone: a set of them is a hash, which is faster than
+// a set of intervals.
 func merged(t plan.Type, items []item, not bool) []plan.Element {
-	var list []plan.Element
+	var list []plan.Span
 	for _, i := range items {
 		if i.not == not {
-			list = append(list, plan.Element{From: i.from, To: i.to})
+			list = append(list, plan.Span{From: i.from, To: i.to})
 		}
 	}
-	slices.SortFunc(list, func(a, b plan.Element) int { return a.From.Compare(b.From) })
+	if slices.ContainsFunc(list, func(s plan.Span) bool { return s.From != s.To }) {
+		list = interval.Merge(plan.Keys{Type: t}, list)
+	} else {
+		slices.SortFunc(list, func(a, b plan.Span) int { return a.From.Compare(b.From) })
+		list = slices.Compact(list)
+	}
 	var out []plan.Element
-	for _, e := range list {
-		if n := len(out); n > 0 {
-			last := &out[n-1]
-			if e.From.Compare(last.To) <= 0 {
-				if e.To.Compare(last.To) > 0 {
-					last.To = e.To
-				}
-				continue
-			}
-		}
-		out = append(out, e)
-	}
-	return mergeAdjacent(t, out)
-}
-
-// mergeAdjacent joins intervals that touch, but leaves single values alone: a set of them
-// is a hash, which is faster than a set of intervals.
-func mergeAdjacent(t plan.Type, list []plan.Element) []plan.Element {
-	intervals := slices.ContainsFunc(list, func(e plan.Element) bool { return e.From != e.To })
-	if !intervals {
-		return list
-	}
-	out := list[:0]
-	for _, e := range list {
-		if n := len(out); n > 0 {
-			if next, ok := out[n-1].To.Next(t); ok && next == e.From {
-				out[n-1].To = e.To
-				continue
-			}
-		}
-		out = append(out, e)
+	for _, s := range list {
+		out = append(out, plan.Element{From: s.From, To: s.To})
 	}
 	return out
 }
@@ -151,7 +130,7 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 					alternatives = append(alternatives, []plan.Match{m})
 				}
 			}
-		} else if familyOf(a.Range.From) == family {
+		} else if plan.FamilyOf(a.Range.From) == family {
 			inline = append(inline, item{plan.KeyFromAddr(a.Range.From), plan.KeyFromAddr(a.Range.To), a.Not})
 		}
 	}

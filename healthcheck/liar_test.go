@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 
+	"pbr/compiler/ipproto"
 	"pbr/integration/lab"
 )
 
@@ -22,9 +23,9 @@ import (
 // changed the answer.
 func answerPings(t *testing.T, h *lab.Host, network, from string, lie func(*icmp.Echo)) {
 	t.Helper()
-	proto, request, answer := protoICMP, icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply)
+	proto, request, answer := ipproto.ICMP, icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply)
 	if network == "ip6:58" {
-		proto, request, answer = protoICMPv6, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+		proto, request, answer = ipproto.ICMPv6, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
 	}
 	var in, out net.PacketConn
 	var err, err2 error
@@ -265,21 +266,21 @@ func TestQuotedRequests(t *testing.T) {
 		}
 		return b
 	}
-	header4 := append([]byte{0x46, 0, 0, 0, 0, 0, 0, 0, 64, protoICMP, 0, 0, 1, 1, 1, 1, 8, 8, 8, 8}, 0, 0, 0, 0) // with an option
-	header6 := append([]byte{0x60, 0, 0, 0, 0, 16, protoICMPv6, 64}, make([]byte, 32)...)
+	header4 := append([]byte{0x46, 0, 0, 0, 0, 0, 0, 0, 64, ipproto.ICMP, 0, 0, 1, 1, 1, 1, 8, 8, 8, 8}, 0, 0, 0, 0) // with an option
+	header6 := append([]byte{0x60, 0, 0, 0, 0, 16, ipproto.ICMPv6, 64}, make([]byte, 32)...)
 	for name, row := range map[string]struct {
 		proto  int
 		packet []byte
 		want   bool
 	}{
-		"IPv4":              {protoICMP, append(header4[:24:24], echo(16)...), true},
-		"IPv4, too short":   {protoICMP, append(header4[:24:24], echo(15)...), false},
-		"IPv4, header only": {protoICMP, header4[:22], false},
-		"IPv4, nothing":     {protoICMP, nil, false},
-		"IPv4, bad header":  {protoICMP, append([]byte{0x41}, header4[1:]...), false},
-		"IPv6":              {protoICMPv6, append(header6[:40:40], echo(16)...), true},
-		"IPv6, too short":   {protoICMPv6, append(header6[:40:40], echo(7)...), false},
-		"IPv6, nothing":     {protoICMPv6, header6[:39], false},
+		"IPv4":              {ipproto.ICMP, append(header4[:24:24], echo(16)...), true},
+		"IPv4, too short":   {ipproto.ICMP, append(header4[:24:24], echo(15)...), false},
+		"IPv4, header only": {ipproto.ICMP, header4[:22], false},
+		"IPv4, nothing":     {ipproto.ICMP, nil, false},
+		"IPv4, bad header":  {ipproto.ICMP, append([]byte{0x41}, header4[1:]...), false},
+		"IPv6":              {ipproto.ICMPv6, append(header6[:40:40], echo(16)...), true},
+		"IPv6, too short":   {ipproto.ICMPv6, append(header6[:40:40], echo(7)...), false},
+		"IPv6, nothing":     {ipproto.ICMPv6, header6[:39], false},
 	} {
 		s := &sharedSocket{id: 7, waiters: waiters{waiting: map[waitKey][]chan reply{}}}
 		dst, _, _ := quotedPayload(row.packet, row.proto)

@@ -12,12 +12,8 @@ import (
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
-)
 
-// The IP protocol numbers of ICMP (IANA, assigned-numbers).
-const (
-	protoICMP   = 1
-	protoICMPv6 = 58
+	"pbr/compiler/ipproto"
 )
 
 // ping sends an echo request.
@@ -58,7 +54,7 @@ func openPing4(c Config) (*sharedSocket, error) {
 	f.Accept(ipv4.ICMPTypeEchoReply)
 	f.Accept(ipv4.ICMPTypeDestinationUnreachable)
 	f.Accept(ipv4.ICMPTypeTimeExceeded)
-	return s.servePing(ipv4.NewPacketConn(s.conn).SetICMPFilter(&f), protoICMP)
+	return s.servePing(ipv4.NewPacketConn(s.conn).SetICMPFilter(&f), ipproto.ICMP)
 }
 
 func openPing6(c Config) (*sharedSocket, error) {
@@ -71,7 +67,7 @@ func openPing6(c Config) (*sharedSocket, error) {
 	f.Accept(ipv6.ICMPTypeEchoReply)
 	f.Accept(ipv6.ICMPTypeDestinationUnreachable)
 	f.Accept(ipv6.ICMPTypeTimeExceeded)
-	return s.servePing(ipv6.NewPacketConn(s.conn).SetICMPFilter(&f), protoICMPv6)
+	return s.servePing(ipv6.NewPacketConn(s.conn).SetICMPFilter(&f), ipproto.ICMPv6)
 }
 
 // openRaw opens a raw ICMP socket. The kernel's ping sockets would do without a privilege, but
@@ -149,14 +145,14 @@ func (s *sharedSocket) takeError(quoted []byte, proto int, now time.Time, why er
 
 // quotedPayload returns the destination and the payload of the packet that an ICMP error quotes.
 func quotedPayload(b []byte, proto int) (dst netip.Addr, payload []byte, ok bool) {
-	if proto == protoICMPv6 {
+	if proto == ipproto.ICMPv6 {
 		const header = 40 // RFC 8200; our requests have no extension headers
-		if len(b) < header || b[6] != protoICMPv6 {
+		if len(b) < header || b[6] != ipproto.ICMPv6 {
 			return dst, nil, false
 		}
 		return netip.AddrFrom16([16]byte(b[24:40])), b[header:], true
 	}
-	if len(b) < 20 || b[9] != protoICMP {
+	if len(b) < 20 || b[9] != ipproto.ICMP {
 		return dst, nil, false
 	}
 	header := int(b[0]&0x0f) * 4 // RFC 791

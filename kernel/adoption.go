@@ -90,7 +90,7 @@ func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
 	}
 	for i := range answers {
 		t := &answers[i]
-		if t.Src.Is4() == (m.family == plan.IPv4) && t.HasPorts == m.withPorts() && !isICMP(t.Proto) {
+		if plan.FamilyOf(t.Src) == m.family && t.HasPorts == m.withPorts() && !isICMP(t.Proto) {
 			s.Tuples = append(s.Tuples, m.tuple(s.Concat, t))
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pbr/compiler/explain"
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/conntrack"
 )
@@ -76,7 +77,7 @@ func connectionItems(list []connectionEntry) []connectionItem {
 func (e *connectionEntry) item() connectionItem {
 	f, w := e.flow, &e.carried
 	item := connectionItem{
-		Family: familyOf(f.Orig.Src), Proto: policy.ProtoName(f.Orig.Proto), In: named(w.In), Src: f.Orig.Src.String(), Dst: f.Orig.Dst.String(),
+		Family: int(plan.FamilyOf(f.Orig.Src)), Proto: policy.ProtoName(f.Orig.Proto), In: named(w.In), Src: f.Orig.Src.String(), Dst: f.Orig.Dst.String(),
 		SPort: portOf(&f.Orig, f.Orig.SPort), DPort: portOf(&f.Orig, f.Orig.DPort), Uplink: named(w.Uplink), Now: e.now,
 		Table: named(w.Table), Mark: fmt.Sprintf("0x%x", f.Mark), NAT: e.nat(), Offloaded: f.Offloaded, Started: known(f.Started),
 	}
@@ -128,13 +129,6 @@ func portOf(t *conntrack.Tuple, port uint16) *uint16 {
 		return nil
 	}
 	return &port
-}
-
-func familyOf(a netip.Addr) int {
-	if a.Is4() {
-		return 4
-	}
-	return 6
 }
 
 var connectionHead = []string{"PROTO", "SOURCE", "DESTINATION", "UPLINK", "POLICY", "TABLE", "SEEN AS", "BYTES", "OFFLOADED"}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
@@ -137,7 +138,7 @@ func readTraceFilter(ctx *cli.Context) (*nft.TraceFilter, error) {
 			family, at = plan.IPv6, 1
 		}
 		families = map[plan.Family]bool{family: families[family]}
-		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(plan.LastAddr(p))})
+		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(interval.LastAddr(p))})
 	}
 	return arrangeTrace(ctx.String("in"), common, addrs, families)
 }
@@ -157,11 +158,7 @@ func arrangeTrace(in string, common []plan.Match, addrs map[plan.Family][]plan.M
 		if !families[family] {
 			continue
 		}
-		number := plan.KeyFromUint8(2) // NFPROTO_IPV4
-		if family == plan.IPv6 {
-			number = plan.KeyFromUint8(10) // NFPROTO_IPV6
-		}
-		rule := append([]plan.Match{{Field: plan.FieldNFProto, From: number, To: number}}, addrs[family]...)
+		rule := append([]plan.Match{plan.NFProto(family)}, addrs[family]...)
 		rules = append(rules, append(rule, common...))
 	}
 	if len(rules) == 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pbr/compiler/explain"
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
@@ -103,7 +104,6 @@ func (p *tracedPacket) walked() *walk.Packet {
 // Lengths of headers, and places in them (RFC 791, RFC 8200).
 const (
 	ipv4Header, ipv6Header = 20, 40
-	protoICMP, protoICMPv6 = 1, 58
 )
 
 func (p *tracedPacket) readHeaders(e *nft.TraceEvent) {
@@ -117,7 +117,7 @@ func (p *tracedPacket) readHeaders(e *nft.TraceEvent) {
 		return
 	}
 	switch {
-	case (t.Proto == protoICMP || t.Proto == protoICMPv6) && len(e.Transport) > 0:
+	case (t.Proto == ipproto.ICMP || t.Proto == ipproto.ICMPv6) && len(e.Transport) > 0:
 		t.ICMPType = e.Transport[0]
 	case policy.HasPorts(t.Proto) && len(e.Transport) >= 4:
 		t.SPort, t.DPort, t.HasPorts = binary.BigEndian.Uint16(e.Transport), binary.BigEndian.Uint16(e.Transport[2:]), true
@@ -214,7 +214,7 @@ func wentText(item *tracedItem) string {
 func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	o := &p.tuple
 	item := tracedItem{
-		Family: familyOf(o.Src), Proto: policy.ProtoName(o.Proto), Src: o.Src.String(), Dst: o.Dst.String(), SPort: portOf(o, o.SPort), DPort: portOf(o, o.DPort),
+		Family: int(plan.FamilyOf(o.Src)), Proto: policy.ProtoName(o.Proto), Src: o.Src.String(), Dst: o.Dst.String(), SPort: portOf(o, o.SPort), DPort: portOf(o, o.DPort),
 		State: "established", Policy: named(p.policy), Mark: hexMark(p.mark), DroppedBy: p.dropped,
 	}
 	in, out := "local", interfaceName(p.oif)

@@ -31,7 +31,7 @@ func webLine(u *uplinkStatus, doc *policy.Document, k *seen) web.Line {
 			link := k.host.Links[u.Interface]
 			v.Gateway = gatewayText(doc, u.Name, link, family)
 			for _, a := range link.Addrs {
-				if a.Is4() == (family == plan.IPv4) {
+				if plan.FamilyOf(a) == family {
 					v.Addresses = append(v.Addresses, a.String())
 				}
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pbr/compiler"
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
@@ -198,12 +199,6 @@ func (x *Explainer) reply(p *walk.Packet, way *walk.Way, uplink string) string {
 	return ""
 }
 
-// Protocols that can be offloaded.
-const (
-	protoTCP = 6
-	protoUDP = 17
-)
-
 // offload reports whether the rest of the connection goes past the kernel's slow path, and why or
 // why not.
 func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
@@ -215,7 +210,7 @@ func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
 		return false, "it is not forwarded"
 	case p.IIF == "":
 		return false, "what the router itself sends is not forwarded"
-	case p.Proto != protoTCP && p.Proto != protoUDP:
+	case p.Proto != ipproto.TCP && p.Proto != ipproto.UDP:
 		return false, "only TCP and UDP can be offloaded"
 	case x.live.NoFlowtables:
 		return false, "this kernel has no flowtables"

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 )
@@ -133,7 +134,7 @@ func (x *Explainer) holder(a netip.Addr) string {
 // packetOf is a packet of the direction in which the connection was opened, as it would come now.
 func (x *Explainer) packetOf(c *Connection, dst netip.Addr, in string) walk.Packet {
 	p := walk.Packet{Time: x.live.Now, Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort, ICMPType: c.ICMPType, CTState: walk.StateNew}
-	p.NoPorts = !c.HasPorts && c.Proto != protoICMP && c.Proto != protoICMPv6
+	p.NoPorts = !c.HasPorts && c.Proto != ipproto.ICMP && c.Proto != ipproto.ICMPv6
 	if in == local {
 		p.HasUID = true
 	} else {
@@ -147,10 +148,7 @@ func (x *Explainer) packetOf(c *Connection, dst netip.Addr, in string) walk.Pack
 
 // Family is the IP version.
 func (c *Connection) Family() plan.Family {
-	if c.Src.Is4() {
-		return plan.IPv4
-	}
-	return plan.IPv6
+	return plan.FamilyOf(c.Src)
 }
 
 // AnswerTo explains a packet that really passes: the first one of its connection, or a later one of

@@ -69,12 +69,8 @@ func (x *Explainer) byName(a *Answer, p *walk.Packet) string {
 // isMember reports whether a list that gets members while the policy is in force has an address
 // among those that are known.
 func (x *Explainer) isMember(l *policy.List, a netip.Addr) bool {
-	family := plan.IPv6
-	if a.Is4() {
-		family = plan.IPv4
-	}
 	k := plan.KeyFromAddr(a)
-	return slices.ContainsFunc(x.live.Facts.Members[compiler.ListSet(l.Name, family)], func(e plan.Element) bool {
+	return slices.ContainsFunc(x.live.Facts.Members[compiler.ListSet(l.Name, plan.FamilyOf(a))], func(e plan.Element) bool {
 		return e.From.Compare(k) <= 0 && k.Compare(e.To) <= 0
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/policy"
 )
 
@@ -72,7 +73,7 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return "sport: " + strconv.Itoa(int(k.SPort)) + missesPorts(p.SPort)
 	case len(p.DPort) > 0 && !matchesPorts(p.DPort, k.DPort):
 		return "dport: " + strconv.Itoa(int(k.DPort)) + missesPorts(p.DPort)
-	case len(p.SPort)+len(p.DPort) > 0 && !namesProto(p.Proto) && k.Proto != protoTCP && k.Proto != protoUDP:
+	case len(p.SPort)+len(p.DPort) > 0 && !namesProto(p.Proto) && k.Proto != ipproto.TCP && k.Proto != ipproto.UDP:
 		return "ports without proto are those of TCP and UDP"
 	case !matchesNumbers(p.DSCP, uint32(k.DSCP)):
 		return fmt.Sprintf("dscp: %d%s", k.DSCP, missesNumbers(p.DSCP, decimal))
@@ -161,7 +162,7 @@ func namesProto(items []policy.NumItem) bool {
 func matchesICMP(items []policy.ICMPItem, q *Question) bool {
 	k := &q.packet
 	return slices.ContainsFunc(items, func(n policy.ICMPItem) bool {
-		return n.Type == k.ICMPType && (n.Family == 4 && k.Proto == protoICMP || n.Family == 6 && k.Proto == protoICMPv6)
+		return n.Type == k.ICMPType && (n.Family == 4 && k.Proto == ipproto.ICMP || n.Family == 6 && k.Proto == ipproto.ICMPv6)
 	})
 }
 

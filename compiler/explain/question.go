@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"pbr/compiler"
+	"pbr/compiler/ipproto"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
 )
@@ -74,8 +75,6 @@ const firstDynamic = 49152
 const (
 	echoRequest4 = 8
 	echoRequest6 = 128
-	protoICMP    = 1
-	protoICMPv6  = 58
 )
 
 // Question is a packet, and what is known of its connection.
@@ -221,9 +220,9 @@ func (q *Question) readTransport(t *Text) (err error) {
 			return err
 		}
 	case p.Dst.Is6():
-		p.Proto = protoICMPv6
+		p.Proto = ipproto.ICMPv6
 	default:
-		p.Proto = protoICMP
+		p.Proto = ipproto.ICMP
 	}
 	if !policy.HasPorts(p.Proto) {
 		for _, i := range []int{keySport, keyDport} {
@@ -231,7 +230,7 @@ func (q *Question) readTransport(t *Text) (err error) {
 				return fmt.Errorf("%s: %s has no ports: write proto = \"tcp\" or \"udp\", or leave it out", Keys[i], policy.ProtoName(p.Proto))
 			}
 		}
-		p.NoPorts = p.Proto != protoICMP && p.Proto != protoICMPv6
+		p.NoPorts = p.Proto != ipproto.ICMP && p.Proto != ipproto.ICMPv6
 	}
 	p.SPort, p.AnySPort, p.AnyDPort = firstDynamic, t[keySport] == "", t[keyDport] == ""
 	if t[keySport] != "" {
@@ -250,17 +249,17 @@ func (q *Question) readTransport(t *Text) (err error) {
 func (q *Question) readICMP(text string) (err error) {
 	p, six := &q.packet, q.packet.Dst.Is6()
 	switch {
-	case p.Proto == protoICMP && six:
+	case p.Proto == ipproto.ICMP && six:
 		return errors.New("proto: icmp is of IPv4: write icmpv6")
-	case p.Proto == protoICMPv6 && !six:
+	case p.Proto == ipproto.ICMPv6 && !six:
 		return errors.New("proto: icmpv6 is of IPv6: write icmp")
-	case p.Proto != protoICMP && p.Proto != protoICMPv6 && text != "":
+	case p.Proto != ipproto.ICMP && p.Proto != ipproto.ICMPv6 && text != "":
 		return fmt.Errorf("icmp-type: %s has no types: write proto = \"icmp\" or \"icmpv6\"", policy.ProtoName(p.Proto))
 	case text != "":
 		p.ICMPType, err = policy.PacketICMP("icmp-type", text, six)
-	case p.Proto == protoICMP:
+	case p.Proto == ipproto.ICMP:
 		p.ICMPType = echoRequest4
-	case p.Proto == protoICMPv6:
+	case p.Proto == ipproto.ICMPv6:
 		p.ICMPType = echoRequest6
 	}
 	return err

@@ -71,7 +71,7 @@ var dimNames = [dimCount]string{"from", "src", "dst", "proto", "sport", "dport"}
 
 // box is a set of packets: those of the family (0 is both) that are in the interval of each field.
 type box struct {
-	in [dimCount]interval
+	in [dimCount]keySpan
 	// fields are the dims that are not everything.
 	fields dimSet
 	family plan.Family
@@ -81,7 +81,7 @@ type box struct {
 	item int32
 }
 
-func (b *box) set(d dim, i interval) {
+func (b *box) set(d dim, i keySpan) {
 	b.in[d] = i
 	b.fields |= 1 << d
 }

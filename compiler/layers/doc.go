@@ -89,7 +89,7 @@ type builder struct {
 	lookUp   func(name string) *plan.Set
 	form     Form
 	// sets has what is in the sets that were looked up.
-	sets  map[string]intervals
+	sets  map[string]keySpans
 	items []item
 	boxes []box
 }

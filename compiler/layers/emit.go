@@ -83,7 +83,7 @@ func (b *builder) boxRule(one *box) []plan.ChainRule {
 	}
 	for d := range dimCount {
 		if one.fields.has(d) {
-			matches = append(matches, plan.Match{Field: d.field(one.family), From: one.in[d].lo.key(), To: one.in[d].hi.key()})
+			matches = append(matches, plan.Match{Field: d.field(one.family), From: one.in[d].From.key(), To: one.in[d].To.key()})
 		}
 	}
 	return withMatches(b.policies[it.policy].Body, matches)
@@ -94,11 +94,7 @@ func familyMatch(f plan.Family) []plan.Match {
 	if f == 0 {
 		return nil
 	}
-	k := plan.KeyFromUint8(nfprotoIPv4)
-	if f == plan.IPv6 {
-		k = plan.KeyFromUint8(nfprotoIPv6)
-	}
-	return []plan.Match{{Field: plan.FieldNFProto, From: k, To: k}}
+	return []plan.Match{plan.NFProto(f)}
 }
 
 // prefixLength is how many bits of the field a map by exact keys looks at, 0 for all of them.
@@ -131,7 +127,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 		s.Type = types[0]
 		for _, n := range g.boxes {
 			one := &b.boxes[n]
-			e := plan.Element{From: one.in[dims[0]].lo.key(), To: one.in[dims[0]].hi.key()}
+			e := plan.Element{From: one.in[dims[0]].From.key(), To: one.in[dims[0]].To.key()}
 			e.Goto, e.Counter = leads(one)
 			if g.kind == exact {
 				e.To = e.From
@@ -148,7 +144,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 		for i, d := range dims {
 			spans[i] = plan.AllOf(types[i])
 			if one.fields.has(d) {
-				spans[i] = plan.Span{From: one.in[d].lo.key(), To: one.in[d].hi.key()}
+				spans[i] = plan.Span{From: one.in[d].From.key(), To: one.in[d].To.key()}
 			}
 			if g.kind == exact {
 				spans[i].To = spans[i].From

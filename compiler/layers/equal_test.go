@@ -116,7 +116,7 @@ func (l *list) packets() (out []walk.Packet) {
 				continue
 			}
 			t := d.field(one.family).Type()
-			low, high := one.in[d].lo.key(), one.in[d].hi.key()
+			low, high := one.in[d].From.key(), one.in[d].To.key()
 			values := []plan.Key{low, high}
 			if before, ok := low.Prev(t); ok && d != dimIface {
 				values = append(values, before)

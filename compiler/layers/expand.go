@@ -32,7 +32,7 @@ type item struct {
 
 // region is what a selection selects, as lists of intervals.
 type region struct {
-	in     [dimCount]intervals
+	in     [dimCount]keySpans
 	family plan.Family
 	// exact is false if other things are looked at, too.
 	exact bool
@@ -46,7 +46,7 @@ func (b *builder) expand() {
 	for i := range b.policies {
 		selections += len(b.policies[i].Selections)
 	}
-	b.sets = map[string]intervals{}
+	b.sets = map[string]keySpans{}
 	regions := make([]region, 0, selections)
 	b.items = make([]item, 0, selections)
 	for i := range b.policies {
@@ -105,23 +105,23 @@ func (b *builder) region(matches []plan.Match) region {
 
 // narrow leaves in r what m holds for, as far as the boxes can tell.
 func (b *builder) narrow(r *region, m *plan.Match) {
-	if family := familyOf(m); family != 0 {
+	if family := m.Family(); family != 0 {
 		r.none = r.none || r.family != 0 && r.family != family
 		r.family = family
 	}
-	if m.Field == plan.FieldNFProto && m.Set == "" && !m.Not && m.From == m.To && familyOf(m) != 0 {
+	if m.Field == plan.FieldNFProto && m.Set == "" && !m.Not && m.From == m.To && m.Family() != 0 {
 		return
 	}
-	if p, ok := protocolOf[m.Field]; ok {
+	if p := m.Field.Protocol(); p != 0 {
 		only := valueOf(plan.KeyFromUint8(p))
-		r.in[dimProto] = r.in[dimProto].and(intervals{{only, only}})
+		r.in[dimProto] = r.in[dimProto].and(keySpans{{only, only}})
 	}
 	d, ok := dimOf[m.Field]
 	if !ok || m.Wildcard || m.Mask != 0 || d == dimIface && m.Not {
 		r.exact = false
 		return
 	}
-	list := intervals{{valueOf(m.From), valueOf(m.To)}}
+	list := keySpans{{valueOf(m.From), valueOf(m.To)}}
 	if m.Set != "" {
 		if list = b.valuesOf(m.Set); list == nil {
 			r.exact = false
@@ -135,50 +135,23 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 			return
 		}
 	}
-	if addresses.has(d) && len(list) == 1 && list[0].lo == (value{}) && list[0].hi.key() == plan.MaxKey(m.Field.Type()) {
+	if addresses.has(d) && len(list) == 1 && list[0].From == (value{}) && list[0].To.key() == plan.MaxKey(m.Field.Type()) {
 		return // all addresses: only the family is selected
 	}
 	r.in[d] = r.in[d].and(list)
 }
 
 // valuesOf returns what is in a set, nil if that is not known. Many policies may use one large set.
-func (b *builder) valuesOf(set string) intervals {
+func (b *builder) valuesOf(set string) keySpans {
 	list, ok := b.sets[set]
 	if !ok {
 		if s := b.lookUp(set); s != nil {
-			list = intervalsOf(s.Elements)
+			list = keySpansOf(s.Elements)
 		}
 		b.sets[set] = list
 	}
 	return list
 }
-
-// familyOf is the family that a match holds for alone, 0 for none.
-func familyOf(m *plan.Match) plan.Family {
-	switch m.Field {
-	case plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldDSCP4, plan.FieldICMPType:
-		return plan.IPv4
-	case plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldDSCP6, plan.FieldICMPv6Type:
-		return plan.IPv6
-	case plan.FieldNFProto:
-		switch {
-		case m.IsValue(plan.FieldNFProto, nfprotoIPv4):
-			return plan.IPv4
-		case m.IsValue(plan.FieldNFProto, nfprotoIPv6):
-			return plan.IPv6
-		}
-	}
-	return 0
-}
-
-// protocolOf tells the protocol of the fields that are of one (RFC 792, RFC 4443).
-var protocolOf = map[plan.Field]uint8{plan.FieldICMPType: 1, plan.FieldICMPv6Type: 58}
-
-// The kernel's numbers of the families (NFPROTO_*, linux/netfilter.h).
-const (
-	nfprotoIPv4 = 2
-	nfprotoIPv6 = 10
-)
 
 // addBoxes adds the boxes of an item, or, if a map cannot hold it, boxes that contain it.
 func (b *builder) addBoxes(i int32, r *region, limit int) {

@@ -65,7 +65,7 @@ func (b *box) shape() shape {
 				s.dst = uint8(n)
 			}
 		default:
-			s.ranges = s.ranges || in.lo != in.hi
+			s.ranges = s.ranges || in.From != in.To
 		}
 	}
 	if s.ranges {

@@ -44,7 +44,7 @@ type tree struct {
 
 // node is a part of a tree's boxes.
 type node struct {
-	bound [dimCount]interval
+	bound [dimCount]keySpan
 	// deepest is the highest layer of the boxes in it, unplaced if none is.
 	deepest int32
 	parent  int32
@@ -97,11 +97,11 @@ func (t *tree) divide(boxes []box, n int32) {
 		bound := boxes[all[0]].in[d]
 		for _, b := range all[1:] {
 			in := boxes[b].in[d]
-			if in.lo.less(bound.lo) {
-				bound.lo = in.lo
+			if in.From.less(bound.From) {
+				bound.From = in.From
 			}
-			if bound.hi.less(in.hi) {
-				bound.hi = in.hi
+			if bound.To.less(in.To) {
+				bound.To = in.To
 			}
 		}
 		nd.bound[d] = bound
@@ -110,7 +110,7 @@ func (t *tree) divide(boxes []box, n int32) {
 		return
 	}
 	d := t.mostDistinct(boxes, all)
-	slices.SortFunc(all, func(a, b int32) int { return boxes[a].in[d].lo.compare(boxes[b].in[d].lo) })
+	slices.SortFunc(all, func(a, b int32) int { return boxes[a].in[d].From.compare(boxes[b].in[d].From) })
 	nd.child = int32(len(t.nodes))
 	middle := nd.from + int32(len(all)/2)
 	halves := [2][2]int32{{nd.from, middle}, {middle, nd.to}}
@@ -131,7 +131,7 @@ func (t *tree) mostDistinct(boxes []box, all []int32) dim {
 		var room [sample]value
 		seen := room[:0]
 		for i := range sample {
-			v := boxes[all[i*len(all)/sample]].in[d].lo
+			v := boxes[all[i*len(all)/sample]].in[d].From
 			if !slices.Contains(seen, v) {
 				seen = append(seen, v)
 			}

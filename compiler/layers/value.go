@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 
+	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 )
 
@@ -25,20 +26,35 @@ func (v value) less(o value) bool { return v.hi < o.hi || v.hi == o.hi && v.lo <
 
 func (v value) compare(o value) int { return cmp.Or(cmp.Compare(v.hi, o.hi), cmp.Compare(v.lo, o.lo)) }
 
-// interval is inclusive.
-type interval struct{ lo, hi value }
+// values is the order of the keys of a type.
+type values struct{ plan.Type }
 
-// everything is the interval that no key is outside of.
-var everything = interval{hi: value{^uint64(0), ^uint64(0)}}
+func (values) Compare(a, b value) int { return a.compare(b) }
 
-func (i interval) meets(o interval) bool    { return !o.hi.less(i.lo) && !i.hi.less(o.lo) }
-func (i interval) contains(o interval) bool { return !o.lo.less(i.lo) && !i.hi.less(o.hi) }
+func (o values) Next(v value) (value, bool) {
+	k, ok := v.key().Next(o.Type)
+	return valueOf(k), ok
+}
 
-// prefixBits is the length of the prefix that the interval of keys of so many bytes is; ok is false
+func (o values) Prev(v value) (value, bool) {
+	k, ok := v.key().Prev(o.Type)
+	return valueOf(k), ok
+}
+
+// keySpan is an interval of keys.
+type keySpan struct{ From, To value }
+
+// everything is the span that no key is outside of.
+var everything = keySpan{To: value{^uint64(0), ^uint64(0)}}
+
+func (i keySpan) meets(o keySpan) bool    { return !o.To.less(i.From) && !i.To.less(o.From) }
+func (i keySpan) contains(o keySpan) bool { return !o.From.less(i.From) && !i.To.less(o.To) }
+
+// prefixBits is the length of the prefix that the span of keys of so many bytes is; ok is false
 // if it is none.
-func (i interval) prefixBits(width int) (n int, ok bool) {
-	differ := value{i.lo.hi ^ i.hi.hi, i.lo.lo ^ i.hi.lo}
-	if differ.hi&i.lo.hi != 0 || differ.lo&i.lo.lo != 0 {
+func (i keySpan) prefixBits(width int) (n int, ok bool) {
+	differ := value{i.From.hi ^ i.To.hi, i.From.lo ^ i.To.lo}
+	if differ.hi&i.From.hi != 0 || differ.lo&i.From.lo != 0 {
 		return 0, false
 	}
 	// A prefix's ends differ in all of the bits after it, and in no other.
@@ -51,68 +67,42 @@ func (i interval) prefixBits(width int) (n int, ok bool) {
 	return n, same == 8*width-n
 }
 
-// intervals are sorted and apart from each other; nil is everything.
-type intervals []interval
+// keySpans are merged (see package interval); nil is everything.
+type keySpans []keySpan
 
-// intervalsOf returns the intervals of sorted elements, never nil.
-func intervalsOf(elements []plan.Element) intervals {
-	out := make(intervals, len(elements))
+// keySpansOf returns the spans of sorted elements, never nil.
+func keySpansOf(elements []plan.Element) keySpans {
+	out := make(keySpans, len(elements))
 	for i := range elements {
-		out[i] = interval{valueOf(elements[i].From), valueOf(elements[i].To)}
+		out[i] = keySpan{valueOf(elements[i].From), valueOf(elements[i].To)}
 	}
 	return out
 }
 
-// without returns all keys of type t that are in none of the intervals.
-func (list intervals) without(t plan.Type) intervals {
-	out := intervals{}
-	var from plan.Key
-	for _, i := range list {
-		if before, ok := i.lo.key().Prev(t); ok && from.Compare(before) <= 0 {
-			out = append(out, interval{valueOf(from), valueOf(before)})
-		}
-		var ok bool
-		if from, ok = i.hi.key().Next(t); !ok {
-			return out
-		}
-	}
-	return append(out, interval{valueOf(from), valueOf(plan.MaxKey(t))})
+// without returns all keys of type t that are in none of the spans.
+func (list keySpans) without(t plan.Type) keySpans {
+	all := keySpans{{To: valueOf(plan.MaxKey(t))}}
+	return append(keySpans{}, interval.Subtract(values{t}, all, list)...)
 }
 
 // and returns what is in both; never nil unless both are.
-func (list intervals) and(other intervals) intervals {
-	if list == nil {
+func (list keySpans) and(other keySpans) keySpans {
+	switch {
+	case list == nil:
 		return other
-	}
-	if other == nil {
+	case other == nil:
 		return list
 	}
-	out := intervals{}
-	for i, j := 0, 0; i < len(list) && j < len(other); {
-		a, b := list[i], other[j]
-		if a.meets(b) {
-			both := a
-			if both.lo.less(b.lo) {
-				both.lo = b.lo
-			}
-			if b.hi.less(both.hi) {
-				both.hi = b.hi
-			}
-			out = append(out, both)
-		}
-		if a.hi.less(b.hi) {
-			i++
-		} else {
-			j++
-		}
+	if both := interval.Intersect(values{}, list, other); both != nil {
+		return both
 	}
-	return out
+	return keySpans{}
 }
 
-// hull is the one interval from the first to the last key.
-func (list intervals) hull() intervals {
+// hull is the one span from the first to the last key.
+func (list keySpans) hull() keySpans {
 	if len(list) < 2 {
 		return list
 	}
-	return intervals{{list[0].lo, list[len(list)-1].hi}}
+	return keySpans{{list[0].From, list[len(list)-1].To}}
 }

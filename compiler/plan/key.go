@@ -239,16 +239,6 @@ func PrefixMask(t Type, n int) (k Key) {
 	return k
 }
 
-// LastAddr returns the last address of a prefix.
-func LastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < 8*len(b); i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
 // MaxKey returns the highest key of type t, all ones.
 func MaxKey(t Type) (k Key) {
 	for i := range t.Width() {

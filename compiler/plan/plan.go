@@ -5,6 +5,8 @@
 // are both a Plan, so diff, apply, drift repair and failover are one operation: want minus have.
 package plan
 
+import "net/netip"
+
 // Protocol marks the routes and ip rules that pbr owns (rtm_protocol, rtnetlink(7)).
 // The kernel treats every number above RTPROT_STATIC (4) alike; 112 is not in
 // iproute2's rt_protos.
@@ -27,6 +29,14 @@ const (
 	IPv4 Family = 4
 	IPv6 Family = 6
 )
+
+// FamilyOf returns the IP version of an address.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
 
 // AddrType is the type of the family's addresses.
 func (f Family) AddrType() Type {

@@ -3,49 +3,57 @@ package plan
 import (
 	"hash/maphash"
 	"slices"
-)
 
-// Protocol numbers of L4 matches that icmp and icmpv6 types imply (RFC 792, RFC 4443).
-const (
-	protoICMP   = 1
-	protoICMPv6 = 58
-)
-
-// The kernel's numbers of the families (NFPROTO_*, linux/netfilter.h).
-const (
-	nfprotoIPv4 = 2
-	nfprotoIPv6 = 10
+	"pbr/compiler/ipproto"
 )
 
 // NFProto returns the match "meta nfproto FAMILY".
 func NFProto(family Family) Match {
-	k := KeyFromUint8(nfprotoIPv4)
-	if family == IPv6 {
-		k = KeyFromUint8(nfprotoIPv6)
-	}
+	k := KeyFromUint8(family.nfproto())
 	return Match{Field: FieldNFProto, From: k, To: k}
 }
 
-// nfproto is the meta nfproto value that the field implies, 0 for none.
-func (f Field) nfproto() uint8 {
+// nfproto is what "meta nfproto" is for a family, 0 for none.
+func (f Family) nfproto() uint8 {
 	switch f {
-	case FieldIPSAddr, FieldIPDAddr, FieldDSCP4, FieldICMPType:
-		return nfprotoIPv4
-	case FieldIP6SAddr, FieldIP6DAddr, FieldDSCP6, FieldICMPv6Type:
-		return nfprotoIPv6
+	case IPv4:
+		return ipproto.NFIPv4
+	case IPv6:
+		return ipproto.NFIPv6
 	}
 	return 0
 }
 
-// l4proto is the meta l4proto value that the field implies, 0 for none.
-func (f Field) l4proto() uint8 {
+// Family returns the IP version of the packets that have the field, 0 if those of both have it.
+func (f Field) Family() Family {
 	switch f {
-	case FieldICMPType:
-		return protoICMP
-	case FieldICMPv6Type:
-		return protoICMPv6
+	case FieldIPSAddr, FieldIPDAddr, FieldDSCP4, FieldICMPType:
+		return IPv4
+	case FieldIP6SAddr, FieldIP6DAddr, FieldDSCP6, FieldICMPv6Type:
+		return IPv6
 	}
 	return 0
+}
+
+// Protocol returns the protocol of the packets that have the field, 0 if it is not of one.
+func (f Field) Protocol() uint8 {
+	switch f {
+	case FieldICMPType:
+		return ipproto.ICMP
+	case FieldICMPv6Type:
+		return ipproto.ICMPv6
+	}
+	return 0
+}
+
+// Family returns the only IP version that m can hold for, 0 if there are two.
+func (m *Match) Family() Family {
+	for _, f := range Families {
+		if m.IsValue(FieldNFProto, f.nfproto()) {
+			return f
+		}
+	}
+	return m.Field.Family()
 }
 
 // IsValue reports whether m holds for the one value v of a field of one byte and for no other.
@@ -53,28 +61,30 @@ func (m *Match) IsValue(f Field, v uint8) bool {
 	return m.Field == f && !m.Not && m.Set == "" && m.Mask == 0 && m.From == KeyFromUint8(v) && m.To == m.From
 }
 
-// tested is what the matches of a rule up to some place tell of the packet: a meta nfproto and a
-// meta l4proto value, 0 unknown.
-type tested struct{ family, proto uint8 }
+// tested is what the matches of a rule up to some place tell of the packet; 0 is unknown.
+type tested struct {
+	family Family
+	proto  uint8
+}
 
 // implies reports whether a match on f after t tests the family itself. An ICMP type does not where
 // the protocol is known.
 func (t tested) implies(f Field) bool {
-	return f.nfproto() != 0 && (f.l4proto() == 0 || t.proto != f.l4proto())
+	return f.Family() != 0 && (f.Protocol() == 0 || t.proto != f.Protocol())
 }
 
 // after is what is known once m has held too.
 func (t tested) after(m *Match) tested {
 	f := m.Field
 	switch {
-	case m.IsValue(FieldNFProto, nfprotoIPv4), m.IsValue(FieldNFProto, nfprotoIPv6):
-		t.family = m.From[0]
+	case f == FieldNFProto && m.Family() != 0:
+		t.family = m.Family()
 	case f == FieldL4Proto && m.IsValue(f, m.From[0]):
 		t.proto = m.From[0]
 	case t.implies(f):
-		t.family = f.nfproto()
+		t.family = f.Family()
 	}
-	if p := f.l4proto(); p != 0 {
+	if p := f.Protocol(); p != 0 {
 		t.proto = p
 	}
 	return t
@@ -89,10 +99,10 @@ func CanonicalMatches(ms []Match) []Match {
 		return ms
 	}
 	ms = dropImplied(ms, func(t tested, m, next *Match) bool {
-		return next.Field.l4proto() != 0 && t.family == next.Field.nfproto() && m.IsValue(FieldL4Proto, next.Field.l4proto())
+		return next.Field.Protocol() != 0 && t.family == next.Field.Family() && m.IsValue(FieldL4Proto, next.Field.Protocol())
 	})
 	return dropImplied(ms, func(t tested, m, next *Match) bool {
-		return t.implies(next.Field) && m.IsValue(FieldNFProto, next.Field.nfproto())
+		return t.implies(next.Field) && m.IsValue(FieldNFProto, next.Field.Family().nfproto())
 	})
 }
 
@@ -100,7 +110,7 @@ func CanonicalMatches(ms []Match) []Match {
 // not.
 func mayBeImplied(ms []Match) bool {
 	for i := 1; i < len(ms); i++ {
-		if f := ms[i-1].Field; (f == FieldNFProto || f == FieldL4Proto) && ms[i].Field.nfproto() != 0 {
+		if f := ms[i-1].Field; (f == FieldNFProto || f == FieldL4Proto) && ms[i].Field.Family() != 0 {
 			return true
 		}
 	}

@@ -14,6 +14,18 @@ const MaxTupleWidth = 64
 // Span is an inclusive interval of the keys of one type; From == To is a single value.
 type Span struct{ From, To Key }
 
+// Keys is the order of the keys of a type, see package interval.
+type Keys struct{ Type }
+
+// Compare is the keys' own.
+func (Keys) Compare(a, b Key) int { return a.Compare(b) }
+
+// Next is the keys' own.
+func (o Keys) Next(k Key) (Key, bool) { return k.Next(o.Type) }
+
+// Prev is the keys' own.
+func (o Keys) Prev(k Key) (Key, bool) { return k.Prev(o.Type) }
+
 // AllOf is every key of type t. Ports are 0..65535: a range from 1 on costs many times as much in
 // the kernel.
 func AllOf(t Type) Span { return Span{To: MaxKey(t)} }

@@ -91,7 +91,7 @@ func (m *match) keys(f coverField) iter.Seq[coverKey] {
 			}
 		case fieldDPort, fieldSPort:
 			for _, span := range m.ports(f) {
-				for n := span[0]; n <= span[1]; n++ {
+				for n := span.From; n <= span.To; n++ {
 					if !yield(coverKey{field: f, lo: uint64(n)}) {
 						return
 					}

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/policy/internal/tomltree"
 )
 
@@ -181,7 +182,7 @@ func protoName(n uint32) string {
 	switch n {
 	case 4:
 		return "ipip"
-	case protoICMPv6:
+	case ipproto.ICMPv6:
 		return "icmpv6"
 	case 89:
 		return "ospf"

@@ -3,6 +3,9 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"pbr/compiler/interval"
+	"pbr/compiler/ipproto"
 )
 
 // match is what a policy selects, in a form in which two policies compare exactly: one covers
@@ -30,8 +33,11 @@ type addrSet struct {
 	popularity [2]int
 }
 
-// intervals are sorted and apart from each other; nil is anything.
-type intervals [][2]uint32
+// numbers is an inclusive interval of ports or protocols.
+type numbers struct{ From, To uint32 }
+
+// intervals are merged (see package interval); nil is anything.
+type intervals []numbers
 
 // fromSet is where packets come from.
 type fromSet struct {
@@ -47,7 +53,7 @@ type matcher struct {
 	any *addrSet
 	sig []byte
 	// spans has the ports of all.
-	spans slab[[2]uint32]
+	spans slab[numbers]
 }
 
 func newMatcher(p *parser) *matcher {
@@ -180,11 +186,11 @@ func protoSet(pol *Policy) [4]uint64 {
 	if !positive {
 		switch {
 		case len(pol.SPort)+len(pol.DPort) > 0:
-			setBit(&set, protoTCP)
-			setBit(&set, protoUDP)
+			setBit(&set, ipproto.TCP)
+			setBit(&set, ipproto.UDP)
 		case len(pol.ICMP) > 0:
 			for _, item := range pol.ICMP {
-				setBit(&set, map[int]uint32{4: protoICMP, 6: protoICMPv6}[item.Family])
+				setBit(&set, map[int]uint32{4: ipproto.ICMP, 6: ipproto.ICMPv6}[item.Family])
 			}
 		default:
 			set = allProtos
@@ -205,7 +211,7 @@ func (m *matcher) portSet(items []PortItem) intervals {
 	}
 	in, out := intervals(m.spans.take(len(items))), intervals(nil)
 	for _, item := range items {
-		span := [2]uint32{uint32(item.From), uint32(item.To)}
+		span := numbers{uint32(item.From), uint32(item.To)}
 		if item.Not {
 			out = append(out, span)
 		} else {
@@ -226,51 +232,16 @@ func (m *matcher) portSet(items []PortItem) intervals {
 func numberSet(items []NumItem) intervals {
 	var in intervals
 	for _, item := range items {
-		in = append(in, [2]uint32{item.From, item.To})
+		in = append(in, numbers{item.From, item.To})
 	}
 	return in.merged()
 }
 
-// merged sorts intervals and joins those that overlap or touch.
-func (in intervals) merged() intervals {
-	if len(in) < 2 {
-		return in
-	}
-	slices.SortFunc(in, func(a, b [2]uint32) int { return slices.Compare(a[:], b[:]) })
-	out := in[:1]
-	for _, s := range in[1:] {
-		if last := &out[len(out)-1]; uint64(s[0]) <= uint64(last[1])+1 {
-			last[1] = max(last[1], s[1])
-		} else {
-			out = append(out, s)
-		}
-	}
-	return out
-}
+func (in intervals) merged() intervals { return interval.Merge(interval.Numbers{}, in) }
 
 // without returns merged intervals less other merged ones; never nil.
 func (in intervals) without(out intervals) intervals {
-	left := intervals{}
-	for _, s := range in {
-		from, done := s[0], false
-		for _, o := range out {
-			if o[1] < from || o[0] > s[1] {
-				continue
-			}
-			if o[0] > from {
-				left = append(left, [2]uint32{from, o[0] - 1})
-			}
-			if o[1] >= s[1] {
-				done = true
-				break
-			}
-			from = o[1] + 1
-		}
-		if !done {
-			left = append(left, [2]uint32{from, s[1]})
-		}
-	}
-	return left
+	return append(intervals{}, interval.Subtract(interval.Numbers{}, in, out)...)
 }
 
 // contains reports whether all of b is in a.
@@ -281,12 +252,7 @@ func (in intervals) contains(b intervals) bool {
 	if b == nil {
 		return false
 	}
-	for _, s := range b {
-		if !slices.ContainsFunc(in, func(o [2]uint32) bool { return o[0] <= s[0] && s[1] <= o[1] }) {
-			return false
-		}
-	}
-	return true
+	return interval.Contains(interval.Numbers{}, in, b)
 }
 
 // contains reports whether all of b is in s.

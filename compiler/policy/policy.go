@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/policy/internal/tomltree"
 )
 
@@ -217,9 +218,9 @@ func (s *section) icmpFamilies(pol *Policy) families {
 	for _, item := range pol.Proto {
 		switch {
 		case item.Not:
-		case item.From == protoICMP:
+		case item.From == ipproto.ICMP:
 			f |= only4
-		case item.From == protoICMPv6:
+		case item.From == ipproto.ICMPv6:
 			f |= only6
 		default:
 			s.errorAt(item.Pos, codeConflict, "proto", `icmp-type goes with "icmp" and "icmpv6"`,

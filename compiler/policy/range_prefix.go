@@ -4,6 +4,8 @@ import (
 	"iter"
 	"math/bits"
 	"net/netip"
+
+	"pbr/compiler/interval"
 )
 
 // Prefixes yields the fewest prefixes that make up a range, from the first to the last.
@@ -36,19 +38,4 @@ func widestPrefix(r Range) netip.Prefix {
 }
 
 // PrefixRange returns the first and last address of a prefix.
-func PrefixRange(p netip.Prefix) Range {
-	first := p.Addr()
-	if first.Is4() {
-		return Range{first, v4Addr(v4Number(first) | uint32(uint64(1)<<(32-p.Bits())-1))}
-	}
-	b := first.As16()
-	for i := range b {
-		switch from := p.Bits() - 8*i; {
-		case from <= 0:
-			b[i] = 0xff
-		case from < 8:
-			b[i] |= 0xff >> from
-		}
-	}
-	return Range{first, netip.AddrFrom16(b)}
-}
+func PrefixRange(p netip.Prefix) Range { return Range{p.Addr(), interval.LastAddr(p)} }

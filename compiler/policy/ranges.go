@@ -3,6 +3,8 @@ package policy
 import (
 	"net/netip"
 	"slices"
+
+	"pbr/compiler/interval"
 )
 
 // mergeRanges sorts ranges, IPv4 before IPv6, and joins those that overlap or touch. It may
@@ -11,9 +13,19 @@ func mergeRanges(in []Range) []Range {
 	if isMerged(in) {
 		return in
 	}
-	var v4 []uint64 // first address in the upper half, last in the lower: sorts much faster than netip.Addr
+	sortRanges(in)
+	return interval.Join(interval.Addrs{}, in)
+}
+
+// isMerged reports whether ranges are in their final form already, as well-kept lists are.
+func isMerged(in []Range) bool { return interval.IsMerged(interval.Addrs{}, in) }
+
+// sortRanges sorts ranges by their first address. Numbers with the first address of an IPv4 range in
+// the upper half, and the last in the lower, sort much faster than netip.Addr.
+func sortRanges(list []Range) {
+	var v4 []uint64
 	var v6 []Range
-	for _, r := range in {
+	for _, r := range list {
 		if r.From.Is4() {
 			v4 = append(v4, uint64(v4Number(r.From))<<32|uint64(v4Number(r.To)))
 		} else {
@@ -22,50 +34,10 @@ func mergeRanges(in []Range) []Range {
 	}
 	slices.Sort(v4)
 	slices.SortFunc(v6, func(a, b Range) int { return a.From.Compare(b.From) })
-	out := in[:0]
-	for i := 0; i < len(v4); {
-		from, to := uint32(v4[i]>>32), uint32(v4[i])
-		for i++; i < len(v4) && v4[i]>>32 <= uint64(to)+1; i++ {
-			to = max(to, uint32(v4[i]))
-		}
-		out = append(out, Range{v4Addr(from), v4Addr(to)})
+	for i, n := range v4 {
+		list[i] = Range{v4Addr(uint32(n >> 32)), v4Addr(uint32(n))}
 	}
-	for i := 0; i < len(v6); {
-		r := v6[i]
-		for i++; i < len(v6) && touches(r.To, v6[i].From); i++ {
-			if r.To.Less(v6[i].To) {
-				r.To = v6[i].To
-			}
-		}
-		out = append(out, r)
-	}
-	return out
-}
-
-// touches reports whether a range that ends at to reaches one that starts, not earlier, at from.
-func touches(to, from netip.Addr) bool {
-	next := to.Next()
-	return !next.IsValid() || !next.Less(from)
-}
-
-// isMerged reports whether ranges are in their final form already, as well-kept lists are.
-func isMerged(in []Range) bool {
-	for i := 1; i < len(in); i++ {
-		a, b := in[i-1], in[i]
-		switch {
-		case a.From.Is4() && b.From.Is4():
-			if uint64(v4Number(b.From)) <= uint64(v4Number(a.To))+1 {
-				return false
-			}
-		case !a.From.Is4() && !b.From.Is4():
-			if !a.To.Less(b.From) || touches(a.To, b.From) {
-				return false
-			}
-		case b.From.Is4():
-			return false
-		}
-	}
-	return true
+	copy(list[len(v4):], v6)
 }
 
 // Every address of each family.
@@ -75,45 +47,10 @@ var (
 )
 
 // subtractRanges returns what of merged ranges a is not in merged ranges b.
-func subtractRanges(a, b []Range) []Range {
-	var out []Range
-	j := 0
-	for _, r := range a {
-		for j < len(b) && b[j].To.Less(r.From) {
-			j++
-		}
-		whole := true // something of r is left
-		for k := j; k < len(b) && !r.To.Less(b[k].From); k++ {
-			if r.From.Less(b[k].From) {
-				out = append(out, Range{r.From, b[k].From.Prev()})
-			}
-			if !b[k].To.Less(r.To) {
-				whole = false
-				break
-			}
-			r.From = b[k].To.Next()
-		}
-		if whole {
-			out = append(out, r)
-		}
-	}
-	return out
-}
+func subtractRanges(a, b []Range) []Range { return interval.Subtract(interval.Addrs{}, a, b) }
 
 // containsRanges reports whether every address of merged b is in merged a.
-func containsRanges(a, b []Range) bool {
-	for _, r := range b {
-		i, found := slices.BinarySearchFunc(a, r.From, func(x Range, from netip.Addr) int { return x.From.Compare(from) })
-		if !found {
-			i--
-		}
-		if i < 0 || a[i].From.Is4() != r.From.Is4() || a[i].To.Less(r.To) {
-			return false
-		}
-		a = a[i:]
-	}
-	return true
-}
+func containsRanges(a, b []Range) bool { return interval.Contains(interval.Addrs{}, a, b) }
 
 // familiesOf returns which families ranges are of.
 func familiesOf(ranges []Range) families {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"pbr/compiler/ipproto"
 )
 
 // numberKind is a kind of number that the file may also write by name.
@@ -88,22 +90,10 @@ var protocols = map[string]uint32{
 	"etherip": 97, "pim": 103, "ipcomp": 108, "vrrp": 112, "carp": 112, "l2tp": 115, "sctp": 132, "udplite": 136,
 }
 
-// Protocol numbers that the parser must know.
-const (
-	protoICMP    = 1
-	protoIGMP    = 2
-	protoTCP     = 6
-	protoUDP     = 17
-	protoDCCP    = 33
-	protoICMPv6  = 58
-	protoSCTP    = 132
-	protoUDPLite = 136
-)
-
 // hasPorts reports whether a protocol's header starts with source and destination port.
 func hasPorts(proto uint32) bool {
 	switch proto {
-	case protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite:
+	case ipproto.TCP, ipproto.UDP, ipproto.DCCP, ipproto.SCTP, ipproto.UDPLite:
 		return true
 	}
 	return false
@@ -112,9 +102,9 @@ func hasPorts(proto uint32) bool {
 // protoFamilies returns the IP versions that a protocol is of.
 func protoFamilies(proto uint32) families {
 	switch proto {
-	case protoICMP, protoIGMP:
+	case ipproto.ICMP, ipproto.IGMP:
 		return only4
-	case protoICMPv6:
+	case ipproto.ICMPv6:
 		return only6
 	}
 	return both

@@ -128,7 +128,7 @@ func (e *Evaluator) rule(r *rule, p *plan.ChainRule, turns *int) error {
 		if pm.Field == plan.FieldL4Proto && pm.IsValue(plan.FieldL4Proto, pm.From[0]) {
 			proto = pm.From[0]
 		}
-		m.family = proto == 0 || proto != impliedProto(pm.Field)
+		m.family = proto == 0 || proto != pm.Field.Protocol()
 		r.matches = append(r.matches, m)
 	}
 	for i := range p.Actions {
@@ -139,16 +139,6 @@ func (e *Evaluator) rule(r *rule, p *plan.ChainRule, turns *int) error {
 		r.actions = append(r.actions, a)
 	}
 	return nil
-}
-
-func impliedProto(f plan.Field) uint8 {
-	switch f {
-	case plan.FieldICMPType:
-		return protoICMP
-	case plan.FieldICMPv6Type:
-		return protoICMPv6
-	}
-	return 0
 }
 
 func (e *Evaluator) action(p plan.Action, turns *int) (a action, err error) {

@@ -87,10 +87,3 @@ func kernelRules() (rules []plan.Rule) {
 	}
 	return append(rules, plan.Rule{Family: plan.IPv4, Priority: priorityDefault, Action: plan.ActLookup, Table: tableDefault})
 }
-
-func familyOf(a netip.Addr) plan.Family {
-	if a.Is4() {
-		return plan.IPv4
-	}
-	return plan.IPv6
-}

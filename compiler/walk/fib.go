@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 )
 
@@ -90,7 +91,7 @@ func (f *fib) addLinks() {
 		for _, p := range link.Addrs {
 			f.own[p.Addr()] = name
 			if p.Addr().Is4() && p.Bits() < 31 {
-				f.broadcast[plan.LastAddr(p)] = true
+				f.broadcast[interval.LastAddr(p)] = true
 			}
 		}
 	}
@@ -126,7 +127,7 @@ type found struct {
 
 // lookUp goes through the ip rules as fib_rules_lookup does (net/core/fib_rules.c).
 func (f *fib) lookUp(flow *Flow) found {
-	family := familyOf(flow.Dst)
+	family := plan.FamilyOf(flow.Dst)
 	rules := f.rules[family]
 	for i := 0; i < len(rules); i++ {
 		r := &rules[i]

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 )
 
@@ -20,12 +21,6 @@ const (
 // StatusConfirmed is the bit of Packet.CTStatus of a connection whose first packet has left
 // (IPS_CONFIRMED, same file).
 const StatusConfirmed = 0x8
-
-// Protocols whose first byte of the transport header is not a port (RFC 792, RFC 4443).
-const (
-	protoICMP   = 1
-	protoICMPv6 = 58
-)
 
 // Packet is what rules can read of one packet. The IP version is that of Src.
 type Packet struct {
@@ -79,12 +74,6 @@ type Packet struct {
 // addrUnicast is RTN_UNICAST (linux/rtnetlink.h).
 const addrUnicast = 1
 
-// nfprotoIPv4 and nfprotoIPv6 are NFPROTO_* (linux/netfilter.h).
-const (
-	nfprotoIPv4 = 2
-	nfprotoIPv6 = 10
-)
-
 // num is a key as a number of 128 bits, the order of plan.Key.
 type num struct{ hi, lo uint64 }
 
@@ -122,9 +111,9 @@ func (w *Walker) load(f plan.Field) (n num, ok bool) {
 		return name(p.OIF), true
 	case plan.FieldNFProto:
 		if w.six {
-			return num8(nfprotoIPv6), true
+			return num8(ipproto.NFIPv6), true
 		}
-		return num8(nfprotoIPv4), true
+		return num8(ipproto.NFIPv4), true
 	case plan.FieldL4Proto:
 		return num8(p.Proto), true
 	case plan.FieldIPSAddr:
@@ -167,12 +156,12 @@ func (w *Walker) loadTransport(f plan.Field) (n num, ok bool) {
 	case p.NoPorts:
 		return n, false
 	case f == plan.FieldICMPType:
-		return num8(p.ICMPType), p.Proto == protoICMP
+		return num8(p.ICMPType), p.Proto == ipproto.ICMP
 	case f == plan.FieldICMPv6Type:
-		return num8(p.ICMPType), p.Proto == protoICMPv6
+		return num8(p.ICMPType), p.Proto == ipproto.ICMPv6
 	case f == plan.FieldDPort:
 		return num16(p.DPort), true
-	case p.Proto == protoICMP || p.Proto == protoICMPv6:
+	case p.Proto == ipproto.ICMP || p.Proto == ipproto.ICMPv6:
 		return num16(uint16(p.ICMPType)<<8 | p.SPort&0xff), true
 	}
 	return num16(p.SPort), true

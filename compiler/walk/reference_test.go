@@ -304,7 +304,7 @@ func elementsOf(spans []reference.Span, family plan.Family) (out []plan.Element)
 	sorted := slices.SortedFunc(slices.Values(spans), func(a, b reference.Span) int { return a.From.Compare(b.From) })
 	for _, s := range sorted {
 		e := plan.Element{From: plan.KeyFromAddr(s.From), To: plan.KeyFromAddr(s.To)}
-		if s.From.Is4() != (family == plan.IPv4) {
+		if plan.FamilyOf(s.From) != family {
 			continue
 		}
 		if n := len(out); n > 0 && e.From.Compare(out[n-1].To) <= 0 {

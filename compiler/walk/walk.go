@@ -181,13 +181,7 @@ func (w *Walker) meets(m *match) bool {
 // rightFamily reports whether an ICMP type is of the packet's IP version; fields of addresses have
 // asked already.
 func (w *Walker) rightFamily(f plan.Field) bool {
-	switch f {
-	case plan.FieldICMPType:
-		return !w.six
-	case plan.FieldICMPv6Type:
-		return w.six
-	}
-	return true
+	return f.Protocol() == 0 || (f.Family() == plan.IPv6) == w.six
 }
 
 // do does the rule's actions until one ends it. next is the chain that goes on, end tells that the

@@ -7,6 +7,7 @@ import (
 	"testing/fstest"
 
 	"pbr/compiler"
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/conntrack"
@@ -132,7 +133,7 @@ func newJudge(t *testing.T, text string) *Judge {
 // flow is a connection: who opened it to whom, and who answers to whom.
 func flow(src, dst, replySrc, replyDst string) *conntrack.Flow {
 	tuple := func(a, b string) conntrack.Tuple {
-		return conntrack.Tuple{Src: netip.MustParseAddr(a), Dst: netip.MustParseAddr(b), Proto: protoUDP, SPort: 1000, DPort: 2000, HasPorts: true}
+		return conntrack.Tuple{Src: netip.MustParseAddr(a), Dst: netip.MustParseAddr(b), Proto: ipproto.UDP, SPort: 1000, DPort: 2000, HasPorts: true}
 	}
 	return &conntrack.Flow{Orig: tuple(src, dst), Reply: tuple(replySrc, replyDst)}
 }

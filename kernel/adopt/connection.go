@@ -3,6 +3,7 @@ package adopt
 import (
 	"slices"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 	"pbr/kernel/conntrack"
@@ -212,7 +213,7 @@ func (c *connection) pin(carriers []*uplink, fresh []walk.Outcome, strict uint32
 func (c *connection) wayBy(mark uint32) route.Way {
 	// Its destination is already translated when the packet is routed.
 	q := route.Query{Src: c.flow.Orig.Src, Dst: c.flow.Reply.Src, IIF: c.iif, Mark: mark}
-	if c.ports && c.flow.Orig.HasPorts && (c.flow.Orig.Proto == protoTCP || c.flow.Orig.Proto == protoUDP) {
+	if c.ports && c.flow.Orig.HasPorts && (c.flow.Orig.Proto == ipproto.TCP || c.flow.Orig.Proto == ipproto.UDP) {
 		q.Proto, q.SPort, q.DPort = c.flow.Orig.Proto, c.flow.Orig.SPort, c.flow.Reply.SPort
 	}
 	return c.way(q)

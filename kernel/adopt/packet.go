@@ -1,16 +1,9 @@
 package adopt
 
 import (
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
-)
-
-// IP protocol numbers (IANA).
-const (
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
 )
 
 // Types of addresses (RTN_*, linux/rtnetlink.h).
@@ -26,7 +19,7 @@ func (c *connection) packet(iif string) *walk.Packet {
 		IIF: iif, Src: t.Src, Dst: t.Dst, Proto: t.Proto, SPort: t.SPort, DPort: t.DPort, ICMPType: t.ICMPType,
 		CTState: walk.StateNew, Time: c.facts.Now, CTMark: c.flow.Mark &^ c.plan.Mask, Fib: c.fib,
 	}
-	p.NoPorts = !t.HasPorts && t.Proto != protoICMP && t.Proto != protoICMPv6
+	p.NoPorts = !t.HasPorts && t.Proto != ipproto.ICMP && t.Proto != ipproto.ICMPv6
 	p.MAC, p.Ethernet = c.facts.MACs[t.Src]
 	return p
 }

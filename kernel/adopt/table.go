@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 )
@@ -78,7 +79,7 @@ var someone = map[plan.Family][2]netip.Addr{
 }
 
 func somePacket(f plan.Family, oif string, mark uint32) *walk.Packet {
-	return &walk.Packet{OIF: oif, Src: someone[f][0], Dst: someone[f][1], Proto: protoTCP, CTState: walk.StateNew, Mark: mark}
+	return &walk.Packet{OIF: oif, Src: someone[f][0], Dst: someone[f][1], Proto: ipproto.TCP, CTState: walk.StateNew, Mark: mark}
 }
 
 // translates reports whether the rules translate the source of a new connection that leaves through

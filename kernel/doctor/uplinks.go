@@ -91,7 +91,7 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or omit gateway6", u.Interface), "IPv6 is disabled on the interface")
 		return ""
 	}
-	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
+	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 	if at < 0 && (!gw.Link || u.SourceNAT(family == plan.IPv6).Mode == policy.NATMasquerade) {
 		e.add(Fail, subject, fmt.Sprintf("give it one: a DHCP client, router advertisements, or ip addr add ADDRESS dev %s", u.Interface),
 			"the interface has no IPv%d address to send from", family)

@@ -51,7 +51,7 @@ func (f *File) Count(family plan.Family) int { return len(OfFamily(f.Members, fa
 // Drop removes the members that the kernel no longer has.
 func (f *File) Drop(have []nft.Member, family plan.Family) {
 	f.Members = slices.DeleteFunc(f.Members, func(m Member) bool {
-		return m.From.Is4() == (family == plan.IPv4) && !overlaps(have, m.From, m.To)
+		return plan.FamilyOf(m.From) == family && !overlaps(have, m.From, m.To)
 	})
 }
 

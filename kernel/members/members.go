@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"pbr/compiler/interval"
 	"pbr/compiler/plan"
 	"pbr/kernel/nft"
 	"pbr/kernel/state"
@@ -64,7 +65,7 @@ func (m *Member) String() string {
 		return m.From.String()
 	}
 	for bits := range m.From.BitLen() {
-		if p := netip.PrefixFrom(m.From, bits); p.Masked() == p && plan.LastAddr(p) == m.To {
+		if p := netip.PrefixFrom(m.From, bits); p.Masked() == p && interval.LastAddr(p) == m.To {
 			return p.String()
 		}
 	}
@@ -182,7 +183,7 @@ func Seeds(dir state.Dir, now func() time.Time) nft.Seeds {
 func OfFamily(all []Member, family plan.Family) []Member {
 	var out []Member
 	for _, m := range all {
-		if m.From.Is4() == (family == plan.IPv4) {
+		if plan.FamilyOf(m.From) == family {
 			out = append(out, m)
 		}
 	}

@@ -18,7 +18,7 @@ func (c *Conn) encodeRoute(r plan.Route) ([]byte, error) {
 	switch {
 	case r.Family != plan.IPv4 && r.Family != plan.IPv6:
 		return nil, fmt.Errorf("invalid address family %d", r.Family)
-	case !r.Dst.IsValid() || r.Dst.Addr().Is4() != (r.Family == plan.IPv4):
+	case !r.Dst.IsValid() || plan.FamilyOf(r.Dst.Addr()) != r.Family:
 		return nil, fmt.Errorf("destination %s is of the other address family", r.Dst)
 	case r.Foreign != "":
 		return nil, fmt.Errorf("cannot create it with what pbr never sets: %s", r.Foreign)
@@ -96,7 +96,7 @@ func appendVia(b []byte, family plan.Family, via netip.Addr) []byte {
 	switch {
 	case !via.IsValid():
 		return b
-	case via.Is4() == (family == plan.IPv4):
+	case plan.FamilyOf(via) == family:
 		return appendAttr(b, unix.RTA_GATEWAY, via.AsSlice()...)
 	}
 	af := binary.NativeEndian.AppendUint16(nil, uint16(addressFamily(plan.IPv6)))

@@ -54,7 +54,7 @@ func encodeRule(r plan.Rule) ([]byte, error) {
 		if !p.prefix.IsValid() {
 			continue
 		}
-		if p.prefix.Addr().Is4() != (r.Family == plan.IPv4) {
+		if plan.FamilyOf(p.prefix.Addr()) != r.Family {
 			return nil, fmt.Errorf("%s is of the other address family", p.prefix)
 		}
 		b[p.at] = byte(p.prefix.Bits())

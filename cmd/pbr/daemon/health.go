@@ -184,7 +184,7 @@ func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
 		now := host.Links[u.Interface].Addrs
 		addrs := slices.Clone(now)
 		for _, family := range plan.Families {
-			of := func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }
+			of := func(a netip.Addr) bool { return plan.FamilyOf(a) == family }
 			line := compiler.Line{Uplink: u.Name, Family: family}
 			renewed := slices.ContainsFunc(now, of)
 			for _, a := range h.addrs[u.Name] {
@@ -351,7 +351,7 @@ func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Ad
 		all = append(all, nat.Addr)
 	}
 	for _, a := range all {
-		if a.Is4() == (family == plan.IPv4) && !slices.Contains(out, a) {
+		if plan.FamilyOf(a) == family && !slices.Contains(out, a) {
 			out = append(out, a)
 		}
 	}

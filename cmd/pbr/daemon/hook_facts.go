@@ -19,7 +19,7 @@ func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []st
 	for _, family := range plan.Families {
 		var addrs []string
 		for _, a := range link.Addrs {
-			if a.Is4() == (family == plan.IPv4) {
+			if plan.FamilyOf(a) == family {
 				addrs = append(addrs, a.String())
 			}
 		}

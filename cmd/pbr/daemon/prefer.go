@@ -124,7 +124,7 @@ func groups(t *policy.Table) map[group][]string {
 	all := map[group][]string{}
 	for _, r := range t.Routes {
 		for _, family := range plan.Families {
-			if r.Dst.IsValid() && r.Dst.Addr().Is4() != (family == plan.IPv4) {
+			if r.Dst.IsValid() && plan.FamilyOf(r.Dst.Addr()) != family {
 				continue
 			}
 			g := group{t.Name, family, "", r.Distance}

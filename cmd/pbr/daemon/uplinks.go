@@ -65,7 +65,7 @@ func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthc
 // may have no address, and an IPv6 router may have a link-local one only, which the machine does
 // not list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
-	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) }) {
+	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family }) {
 		return true
 	}
 	return u.SourceNAT(family == plan.IPv6).Mode != policy.NATMasquerade && (family == plan.IPv6 || u.Gateway.Link)
@@ -75,7 +75,7 @@ func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 // holds it now: the one that the uplink translates to, or any, where the policy says standby.
 func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	has := func(family plan.Family) bool {
-		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == (family == plan.IPv4) })
+		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 	}
 	if has(family) || family == plan.IPv6 && has(plan.IPv4) {
 		return false

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"pbr/compiler/interval"
 )
 
 // key is what a policy selects by.
@@ -215,7 +217,7 @@ func subset(a, b []string) bool {
 }
 
 // span is a range of numbers or addresses.
-type span struct{ lo, hi netip.Addr }
+type span struct{ From, To netip.Addr }
 
 // mostSpans bounds what lists are spelled out for.
 const mostSpans = 4096
@@ -245,18 +247,8 @@ func intersect(a, b []string, k key, lists map[string]*list) ([]string, joined) 
 	var out []string
 	for _, p := range x {
 		for _, q := range y {
-			lo, hi := p.lo, p.hi
-			if lo.Is4() != q.lo.Is4() {
-				continue
-			}
-			if lo.Less(q.lo) {
-				lo = q.lo
-			}
-			if q.hi.Less(hi) {
-				hi = q.hi
-			}
-			if !hi.Less(lo) {
-				out = append(out, spanText(lo, hi, k))
+			if both, ok := interval.Overlap(interval.Addrs{}, p, q); ok {
+				out = append(out, spanText(both.From, both.To, k))
 			}
 		}
 		if len(out) > mostSpans {
@@ -282,7 +274,7 @@ func spanText(lo, hi netip.Addr, k key) string {
 	}
 	for bits := range lo.BitLen() {
 		p := netip.PrefixFrom(lo, bits)
-		if p.Masked() == p && lastOf(p) == hi {
+		if p.Masked() == p && interval.LastAddr(p) == hi {
 			return p.String()
 		}
 	}
@@ -343,25 +335,10 @@ func addrSpan(s string) (span, bool) {
 		return span{a, b}, err1 == nil && err2 == nil
 	}
 	if p, err := netip.ParsePrefix(s); err == nil {
-		return span{p.Addr(), lastOf(p)}, true
+		return span{p.Addr(), interval.LastAddr(p)}, true
 	}
 	a, err := netip.ParseAddr(s)
 	return span{a, a}, err == nil
-}
-
-// lastOf is a prefix's last address.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := range b {
-		switch from := p.Bits() - 8*i; {
-		case from <= 0:
-			b[i] = 0xff
-		case from < 8:
-			b[i] |= 0xff >> from
-		}
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }
 
 // without returns conditions that together select what c does less what o does; ok is false where a

@@ -126,5 +126,5 @@ func hairpin(s *statement) bool {
 		return false
 	}
 	dst, ok := addrSpan(s.get("dst-address"))
-	return ok && dst.lo.IsPrivate()
+	return ok && dst.From.IsPrivate()
 }

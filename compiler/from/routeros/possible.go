@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"pbr/compiler/interval"
 )
 
 // portProtocols are those whose ports a policy can select by.
@@ -34,7 +36,7 @@ func (c *cond) possible(lists map[string]*list) bool {
 
 // empty reports whether what is negated leaves nothing.
 func (s *sel) empty(k key, lists map[string]*list) bool {
-	neg := joinSpans(spansOf(s.neg, k, lists))
+	neg := interval.Merge(interval.Addrs{}, spansOf(s.neg, k, lists))
 	pos := spansOf(s.pos, k, lists)
 	if len(s.pos) == 0 {
 		pos = []span{{netip.IPv4Unspecified(), netip.AddrFrom4([4]byte{255, 255, 255, 255})}}
@@ -42,16 +44,8 @@ func (s *sel) empty(k key, lists map[string]*list) bool {
 			pos = []span{{portAddr(1), portAddr(65535)}}
 		}
 	}
-	for _, p := range pos {
-		at, exact := slices.BinarySearchFunc(neg, p.lo, func(n span, a netip.Addr) int { return n.lo.Compare(a) })
-		if !exact {
-			at--
-		}
-		if at < 0 || neg[at].hi.Less(p.hi) {
-			return false
-		}
-	}
-	return len(pos) > 0
+	pos = interval.Merge(interval.Addrs{}, pos)
+	return len(pos) > 0 && interval.Contains(interval.Addrs{}, neg, pos)
 }
 
 // spansOf spells values out, whatever their number. A list that is not known has none.
@@ -75,21 +69,6 @@ func spansOf(values []string, k key, lists map[string]*list) (out []span) {
 				}
 			}
 		}
-	}
-	return out
-}
-
-// joinSpans sorts spans and joins those that touch.
-func joinSpans(spans []span) (out []span) {
-	slices.SortFunc(spans, func(a, b span) int { return a.lo.Compare(b.lo) })
-	for _, s := range spans {
-		if n := len(out); n > 0 && s.lo.Is4() == out[n-1].lo.Is4() && !out[n-1].hi.Next().Less(s.lo) {
-			if out[n-1].hi.Less(s.hi) {
-				out[n-1].hi = s.hi
-			}
-			continue
-		}
-		out = append(out, s)
 	}
 	return out
 }

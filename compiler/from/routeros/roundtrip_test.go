@@ -68,10 +68,10 @@ func (x *trip) addresses(key string) (out []netip.Addr) {
 			text = s.get("address")
 		}
 		span, ok := addrSpan(text)
-		if !ok || !span.lo.Is4() || span.lo.IsUnspecified() {
+		if !ok || !span.From.Is4() || span.From.IsUnspecified() {
 			continue
 		}
-		out = append(out, span.lo, span.hi, span.lo.Prev(), span.hi.Next())
+		out = append(out, span.From, span.To, span.From.Prev(), span.To.Next())
 	}
 	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() || a.IsMulticast() || a.IsUnspecified() || a.IsLoopback() })
 }

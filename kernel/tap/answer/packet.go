@@ -3,13 +3,12 @@ package answer
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"pbr/compiler/ipproto"
 )
 
 // Protocol numbers and the IPv6 headers that may stand before them (IANA).
 const (
-	protoTCP = 6
-	protoUDP = 17
-
 	headerHopByHop = 0
 	headerRouting  = 43
 	headerFragment = 44
@@ -92,11 +91,11 @@ func skipHeaders(next uint8, b []byte) (proto uint8, rest []byte, ok bool) {
 func (p Packet) transport(src, dst netip.Addr, proto uint8, b []byte) (Packet, bool) {
 	header := 8
 	switch proto {
-	case protoUDP:
+	case ipproto.UDP:
 		if len(b) < header {
 			return p, false
 		}
-	case protoTCP:
+	case ipproto.TCP:
 		if len(b) < 20 || len(b) < int(b[12]>>4)*4 || b[12]>>4 < 5 {
 			return p, false
 		}
