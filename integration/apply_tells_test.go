@@ -83,7 +83,7 @@ func TestStatusOfWhatIsNotInForce(t *testing.T) {
 	r.Run("nft", "add", "table", "inet", "others") // changes the generation, and nothing of ours
 	good()
 	r.write(twoUplinks + oneMorePolicy)
-	status("kernel differs: pbr diff", "in force is")
+	status("kernel differs: pbr diff", "is in force, as it was applied")
 	if res := r.pbr("status", "--json"); res.Code != 3 || !strings.Contains(res.Stdout, `"state": "differs"`) {
 		t.Errorf("exit status %d, %s", res.Code, res.Stdout)
 	}

@@ -63,7 +63,7 @@ func TestWatchKilledWithFullRun(t *testing.T) {
 	says(t, w.router.pbr("apply"), 0)
 	says(t, w.router.pbr("uplink", "isp2", "down"), 0)
 	w.waitArrives(bySecond, "isp1")
-	says(t, w.router.pbr("watch"), 1, "runs already")
+	says(t, w.router.pbr("watch"), 1, "already running")
 }
 
 // An undo that is due while there is no room in /run is tried again until it succeeds, with a watch

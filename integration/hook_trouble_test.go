@@ -28,7 +28,7 @@ func TestHookTrouble(t *testing.T) {
 			t.Errorf("another machine: exit status %d, %s", res.Code, res.Stderr)
 		}
 	}
-	warns(hook + ": there is no such file")
+	warns(hook + ": no such file")
 	if err := os.WriteFile(hook, []byte("#!/bin/sh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

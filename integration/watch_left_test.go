@@ -31,7 +31,7 @@ func TestForcedWithoutWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
 	w.router.must("uplink", "isp1", "down")
-	says(t, w.router.pbr("uplink", "isp2", "down"), 0, "isp2 is the only one left of table default")
+	says(t, w.router.pbr("uplink", "isp2", "down"), 0, "isp2 is the last one of table default")
 	w.router.must("uplink", "isp2", "auto")
 	w.router.inSync()
 	w.kill()
@@ -48,8 +48,8 @@ func TestForcedWithoutWatch(t *testing.T) {
 		}
 	}
 	out("pbr watch has ended")
-	says(t, w.router.pbr("diff"), 0, "uplink isp1 is left out of use: it was forced down", "pbr uplink isp1 auto")
-	says(t, w.router.pbr("apply"), 0, "uplink isp1 is left out of use: it was forced down")
+	says(t, w.router.pbr("diff"), 0, "uplink isp1 is not used: it was forced down", "pbr uplink isp1 auto")
+	says(t, w.router.pbr("apply"), 0, "uplink isp1 is not used: it was forced down")
 	out("apply")
 	w.router.write(strings.Replace(watchPolicy, "192.168.10.12", "192.168.10.13", 1))
 	w.router.must("apply", "--confirm", "1s")
@@ -68,7 +68,7 @@ func TestUplinkWithoutWatch(t *testing.T) {
 	w.router.must("apply")
 	first := w.calls(3, byDefault, "isp1")
 	second := w.calls(3, bySecond, "isp2")
-	says(t, w.router.pbr("uplink", "isp1", "down"), 0, "pbr watch is not running", "connections cut: ")
+	says(t, w.router.pbr("uplink", "isp1", "down"), 0, "pbr watch is not running", "connections flushed: ")
 	if isp := w.arrives(byDefault); isp != "isp2" {
 		t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
 	}
@@ -140,7 +140,7 @@ func TestFoundWithoutWatch(t *testing.T) {
 	w.waitState("isp1", "down")
 	w.waitArrives(byDefault, "isp2")
 	w.kill()
-	says(t, w.router.pbr("apply"), 0, "uplink isp1 is left out of use: pbr watch, which does not run any more, found it down (9.9.9.9: no answer within 300ms)")
+	says(t, w.router.pbr("apply"), 0, "uplink isp1 is not used: pbr watch, which is not running any more, found it down (9.9.9.9: no answer within 300ms)")
 	if isp := w.arrives(byDefault); isp != "isp2" {
 		t.Errorf("right after the watch: a new connection arrives at %q", isp)
 	}
@@ -186,12 +186,12 @@ func (w *watched) growOld(by time.Duration) {
 func TestStatusBesideABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nhook = \"/nonexistent/hook\"\n", 2)
-	w.logged("level=WARN", "the hook cannot be run", "there is no such file")
-	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch runs already (process %d)", w.cmd.Process.Pid), "run pbr apply")
+	w.logged("level=WARN", "the hook cannot be run", "no such file")
+	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch is already running in this network namespace (process %d)", w.cmd.Process.Pid), "run pbr apply")
 	says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
 	w.router.write("uplink = 7\n")
 	res := w.router.pbr("status")
-	says(t, res, 0, "is broken: run \"pbr check\" for details; shown is the policy that pbr watch read before")
+	says(t, res, 0, "is broken: run \"pbr check\" for details; this is the policy that pbr watch read before")
 	if !matches(`isp2 +wan2 +up`, res.Stdout) || !matches(`to-isp2 +IPv4 +isp2 via 198.51.100.1, distance 1`, res.Stdout) {
 		t.Errorf("pbr status printed\n%s", res.Stdout)
 	}

@@ -23,20 +23,20 @@ func (c command) applyCommand() *cli.Command {
 		Name:      "apply",
 		Usage:     "make the kernel match the policy, sending only what differs",
 		ArgsUsage: " ",
-		Description: "Routes first, then ip rules, then one nftables transaction; what goes away goes backwards. If anything\n" +
-			"fails, all of it is undone. Parts that need an interface which is not there are left out, and said so.\n" +
-			"While pbr watch runs it does the work, with the same report, and keeps the kernel to the given file from then on.\n" +
-			"With --confirm the command returns at once, and everything is undone after that time, even if the\n" +
-			"terminal is gone, unless pbr confirm comes first; pbr revert undoes it now.\n" +
-			"It waits for another pbr that is at work, and reads policy and machine when its turn has come.\n" +
-			"Exit status 4 when --wait ends and something is still missing.",
+		Description: "Adds routes first, then ip rules, then one nftables transaction; removals go the other way round. If anything\n" +
+			"fails, everything is rolled back. Parts that need a missing interface are skipped, and reported.\n" +
+			"While pbr watch runs, the watch applies the policy, with the same report, and uses the given file from then on.\n" +
+			"With --confirm the command returns at once. The change is undone after that time, even if the\n" +
+			"terminal is gone, unless you run pbr confirm before; pbr revert undoes it now.\n" +
+			"If another pbr is at work, it waits; it reads the policy file after the wait.\n" +
+			"Exit status 4 if something is still missing when --wait ends.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "confirm", Usage: "undo after `TIME` (as 60s) unless pbr confirm comes first"},
-			&cli.DurationFlag{Name: "wait", Usage: "apply again as interfaces, addresses and gateways appear, until nothing is missing, for `TIME` (as 60s) at most"},
+			&cli.StringFlag{Name: "confirm", Usage: "undo the change after `TIME` (such as 60s) unless pbr confirm is run before"},
+			&cli.DurationFlag{Name: "wait", Usage: "apply again when interfaces, addresses and gateways appear, until nothing is missing, for at most `TIME` (such as 60s)"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what pbr diff prints, and change nothing"},
-			&cli.BoolFlag{Name: "reload", Usage: "as a service's reload: read the file anew that is in force; one that was rejected is refused"},
-			&cli.BoolFlag{Name: "boot", Usage: "as a service's start: in the place of a file that was rejected the policy is applied that was kept last"},
-			&cli.BoolFlag{Name: "again", Usage: "as a hook of the network's manager: apply what is in force again, without edits of its file; nothing to do while pbr watch runs"},
+			&cli.BoolFlag{Name: "reload", Usage: "for a service's reload: read the file in force again; a rejected file is refused"},
+			&cli.BoolFlag{Name: "boot", Usage: "for a service's start: if the file was rejected, apply the last confirmed policy instead"},
+			&cli.BoolFlag{Name: "again", Usage: "for hooks of a network manager: apply the policy in force again, without edits of its file; does nothing while pbr watch runs"},
 			fullFlag(), lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,
@@ -54,7 +54,7 @@ type applyOptions struct {
 	full bool
 	// read is the policy that was read for it; nil until then, and if it is broken.
 	read *policyFile
-	// dnsmasq tells that what dnsmasq is to know changes with it.
+	// dnsmasq means that the apply changes dnsmasq's file.
 	dnsmasq bool
 	// found is what it left in sync; nil if that is not known.
 	found *found
@@ -115,7 +115,7 @@ func applyOptionsOf(ctx *cli.Context) (o *applyOptions, err error) {
 	case len(given) > 1:
 		return o, usageError("%s exclude each other", strings.Join(given, " and "))
 	case ctx.IsSet("wait") && o.wait <= 0:
-		return o, usageError("--wait %s is too short: give a time, as 60s", o.wait)
+		return o, usageError("--wait %s is too short: give a time such as 60s", o.wait)
 	case o.wait > 0 && (o.confirm > 0 || o.again || ctx.Bool("dry-run")):
 		return o, usageError("--wait and %s exclude each other", given[0])
 	}
@@ -131,7 +131,7 @@ func confirmTime(ctx *cli.Context) (time.Duration, error) {
 	wait, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return 0, usageError("--confirm: %q is no time; write 60s, 5m or 1h", text)
+		return 0, usageError("--confirm: invalid time %q: write 60s, 5m or 1h", text)
 	case wait < time.Second:
 		return 0, usageError("--confirm %s is too short: give at least 1s", wait)
 	}
@@ -147,8 +147,8 @@ func (c command) dryRun(ctx *cli.Context) error {
 	return err
 }
 
-// applyOnce applies through the running watch, or under the lock without one, and tells what keeps
-// the policy from working.
+// applyOnce applies through the running watch, or under the lock without one, and reports what
+// keeps the policy from working.
 func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (done *daemon.Applied, err error) {
 	defer func() { c.quickCheck(k, o, err != nil) }()
 	defer func() {
@@ -262,7 +262,7 @@ func (c command) keptInstead(s applied.Store, rejected *applied.Rejection) (*pol
 	if err != nil {
 		return nil, fmt.Errorf("%v, and the policy before it cannot be read (%w): %s", rejected, err, rejected.Advice())
 	}
-	fmt.Fprintf(c.stderr, "pbr: %v: the policy that was kept last is applied in its place: %s\n", rejected, rejected.Advice())
+	fmt.Fprintf(c.stderr, "pbr: %v: applying the last confirmed policy instead: %s\n", rejected, rejected.Advice())
 	return loadAgain(kept), nil
 }
 
@@ -288,16 +288,16 @@ func (c command) applyAlone(stop context.Context, ctx *cli.Context, k *kernel.Ke
 	}
 	done, err := c.applyPlan(stop, k, o, f, now, want)
 	if err == nil {
-		c.warnOf("noting the policy that is in force", applied.Open(k.Dir()).Keep(f.text, ""))
+		c.warnOf("recording the policy in force", applied.Open(k.Dir()).Keep(f.text, ""))
 	}
 	return done, err
 }
 
-// applyPatience is how long an apply goes again while the machine keeps changing.
+// applyPatience is how long an apply is repeated while the host facts keep changing.
 const applyPatience = 10 * time.Second
 
-// applyPlan applies want, f's plan for a situation, and goes again where the machine changes on the
-// way.
+// applyPlan applies want, f's plan for a situation. It applies again if the host facts change
+// meanwhile.
 func (c command) applyPlan(
 	stop context.Context, k *kernel.Kernel, o *applyOptions, f *policyFile, now *situation, want *plan.Plan,
 ) (*daemon.Applied, error) {
@@ -333,11 +333,11 @@ func (c command) applyPlan(
 	if its := situationFor(host, now, later); its != nil && len(done.Warnings) == 0 {
 		o.found = &found{file: f, now: its, want: want, held: held}
 	}
-	c.warnOf("noting which lists persist", notePersistence(f.doc, k))
+	c.warnOf("recording which lists persist", notePersistence(f.doc, k))
 	return done, nil
 }
 
-// warnOf tells of an error that does not make the result wrong.
+// warnOf reports an error that does not make the result wrong.
 func (c command) warnOf(what string, err error) {
 	if err != nil {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s: %v\n", what, err)

@@ -34,11 +34,11 @@ type applyResult struct {
 func changedConnections(report *kernel.Report) (list []connectionsChange) {
 	for _, c := range []connectionsChange{
 		{"unmark", report.Cleared, "connections: %d unmarked"},
-		{"flush", report.Restarted, "connections: %d flushed, of a strict table that is gone"},
-		{"pin", report.Pinned, "connections: %d pinned to the uplink that default leaves"},
-		{"pin", report.Adopted, "connections: %d that are older than the table pinned to their uplink"},
-		{"flush", report.Flushed, "connections: %d that are older than the table flushed, which start anew"},
-		{"mark", report.Moved, "connections: %d given their uplink's new mark"},
+		{"flush", report.Restarted, "connections: %d of a strict table that is gone flushed"},
+		{"pin", report.Pinned, "connections: %d pinned to the uplink that default no longer uses"},
+		{"pin", report.Adopted, "connections: %d older than the table pinned to their uplink"},
+		{"flush", report.Flushed, "connections: %d older than the table flushed: their next packet starts a new one"},
+		{"mark", report.Moved, "connections: %d got their uplink's new mark"},
 	} {
 		if c.n > 0 {
 			c.text = fmt.Sprintf(c.text, c.n)
@@ -55,7 +55,7 @@ type connectionsChange struct {
 	text string
 }
 
-// changedLines tells what an apply or a flush did, a line for each kind of thing.
+// changedLines describes what an apply or a flush did, a line for each kind of change.
 func changedLines(report *kernel.Report) []string {
 	done := render.Summary(report.Changes)
 	if n := len(report.Restored); n > 0 {
@@ -67,7 +67,7 @@ func changedLines(report *kernel.Report) []string {
 	return done
 }
 
-// changedObjects tells the same for programs, object by object. plans name the routing tables.
+// changedObjects describes the same for programs, object by object. plans name the routing tables.
 func changedObjects(report *kernel.Report, plans ...*plan.Plan) []json.RawMessage {
 	list := render.ChangesOf(report.Changes, plans...)
 	for _, s := range report.Restored {
@@ -113,10 +113,10 @@ func (c command) printApplied(ctx *cli.Context, done *daemon.Applied, nothing st
 	}
 	first, more := render.FirstWaiting(done.Waiting)
 	for _, w := range first {
-		fmt.Fprintf(c.stderr, "pbr: %s waits: %s\n", w.Object, w.Reason)
+		fmt.Fprintf(c.stderr, "pbr: %s deferred: %s\n", w.Object, w.Reason)
 	}
 	if more > 0 {
-		fmt.Fprintf(c.stderr, "pbr: %d more wait: pbr diff --json has all of them\n", more)
+		fmt.Fprintf(c.stderr, "pbr: %d more are deferred: pbr diff --json lists all of them\n", more)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// waitSettle lets a burst of events end: an interface that comes up is told of in dozens.
+	// waitSettle lets a burst of events end: an interface that comes up causes dozens.
 	waitSettle = 50 * time.Millisecond
 	// missingShown is how many of those that are missing are named.
 	missingShown = 10
@@ -98,12 +98,12 @@ func missingError(w io.Writer, missing []string, interrupted bool, after time.Du
 	case len(missing) == 0:
 		return nil
 	case interrupted:
-		return errors.New("interrupted while waiting for what is missing; what is there was applied")
+		return errors.New("interrupted: the policy is applied, except for what is missing")
 	}
 	shown := missing[:min(len(missing), missingShown)]
 	fmt.Fprintf(w, "pbr: after %s still missing: %s\n", after, strings.Join(shown, "; "))
 	if more := len(missing) - len(shown); more > 0 {
-		fmt.Fprintf(w, "pbr: %d more are missing: pbr diff --json has all of them\n", more)
+		fmt.Fprintf(w, "pbr: %d more are missing: pbr diff --json lists all of them\n", more)
 	}
 	return exitCode(exitMissing)
 }
@@ -162,7 +162,7 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 // errNothingKept means that nothing was applied yet.
 var errNothingKept = fmt.Errorf("nothing was applied yet: %w", fs.ErrNotExist)
 
-// applyAgain applies what is in force for the machine as it is now, and says so where there is
+// applyAgain applies the policy in force again for the present host facts. It says so if there is
 // nothing to do.
 func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	pending, err := k.Pending()
@@ -173,7 +173,7 @@ func (c command) applyAgain(ctx *cli.Context, k *kernel.Kernel, o *applyOptions)
 		fmt.Fprintln(c.stdout, "pbr watch runs and follows the machine: nothing to do")
 		return nil
 	case pending != nil:
-		fmt.Fprintf(c.stderr, "pbr: %s: left as it is\n", pendingText(pending))
+		fmt.Fprintf(c.stderr, "pbr: %s: unchanged\n", pendingText(pending))
 		return nil
 	}
 	done, err := c.applyOnce(ctx, k, o)

@@ -23,12 +23,12 @@ func (c command) checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "parse and resolve the policy; print errors, warnings, and the time its health checks take",
 		ArgsUsage: " ",
-		Description: "Reads the policy file and its lists, and looks at the hook on a machine that has the uplinks' interfaces. Every finding\n" +
-			"has a place, a code and, where there is one, the right spelling. Exit status 1 when there are errors; with --strict also for warnings.",
+		Description: "Reads the policy file and its lists, and checks the hook if this machine has the uplinks' interfaces. Every finding\n" +
+			"has its place in the file, a code and, if possible, the right spelling. Exit status 1 if there are errors, with --strict also for warnings.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
-			&cli.StringFlag{Name: "expect", Usage: "check the assertions in `FILE` about packets, too: [[expect]] in TOML, from the policy alone"},
-			&cli.BoolFlag{Name: "live", Usage: "check against this machine, too: what its interfaces, addresses and nftables make of the policy"},
+			&cli.StringFlag{Name: "expect", Usage: "also check the assertions about packets in `FILE`: [[expect]] in TOML, from the policy alone"},
+			&cli.BoolFlag{Name: "live", Usage: "also check the policy against this machine's interfaces, addresses and nftables"},
 			jsonFlag(),
 		},
 		Action: c.runCheck,
@@ -77,7 +77,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	return nil
 }
 
-// checkMachine returns what is wrong with a policy for any machine, or for this one as it is.
+// checkMachine returns what is wrong with a policy on any machine, or with --live on this one.
 func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 	if !live {
 		return compiler.Problems(doc, anyMachine()), nil

@@ -14,7 +14,7 @@ func checkExpectations(f *policyFile, display string) (policy.Diagnostics, error
 	f.assertions = display
 	path, err := filepath.Abs(display)
 	if err != nil {
-		return nil, usageError("--expect has to name a file: %v", err)
+		return nil, usageError("--expect: not a file: %v", err)
 	}
 	expectations, failed := policy.ParseExpectations(os.DirFS("/"), strings.TrimPrefix(path, "/"), display, explain.ExpectKeys(), explain.ExpectLists())
 	if failed.HasErrors() {

@@ -38,13 +38,13 @@ func (c command) compileCommand() *cli.Command {
 		Name:      "compile",
 		Usage:     "print the whole plan, changing nothing",
 		ArgsUsage: " ",
-		Description: "Prints a shell script that does by nft, ip and sysctl what apply does by netlink, readable and\n" +
-			"runnable as it is. Needs no root and no kernel, and prints the same bytes on every machine:\n" +
-			"what depends on the machine (addresses of the uplinks, gateway \"auto\") is looked up when the script\n" +
-			"runs. With --live it is taken from this machine now, and what waits for an interface is left out.",
+		Description: "Prints a shell script of nft, ip and sysctl commands that does what apply does through netlink. You can read it and\n" +
+			"run it as it is. It needs no root and no kernel, and prints the same bytes on every machine:\n" +
+			"the script looks up what depends on the machine (addresses of the uplinks, gateway \"auto\") when it\n" +
+			"runs. With --live this is taken from this machine now, and parts that need a missing interface are skipped.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only mode: compile never changes anything"},
-			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (has dnsmasq fill lists of domains)"},
+			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (makes dnsmasq fill lists of domains)"},
 			jsonFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},
 			&cli.BoolFlag{Name: "live", Usage: "compile for this machine as it is now"},
@@ -106,7 +106,7 @@ func chooseFormat(ctx *cli.Context) (format, error) {
 
 func (c command) writeFiles(dir string, p *plan.Plan) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("making the output directory: %w", err)
+		return fmt.Errorf("creating the output directory: %w", err)
 	}
 	for _, f := range formats {
 		var text bytes.Buffer

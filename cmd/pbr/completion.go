@@ -64,7 +64,7 @@ func shellNames() (names []string) {
 func (c command) completeCommand() *cli.Command {
 	return &cli.Command{
 		Name:            "complete",
-		Usage:           "print what the last word can become",
+		Usage:           "print completions of the last word",
 		ArgsUsage:       "WORD...",
 		Hidden:          true,
 		SkipFlagParsing: true,

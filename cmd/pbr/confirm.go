@@ -22,7 +22,7 @@ func (c command) confirmCommand() *cli.Command {
 		Name:        "confirm",
 		Usage:       "keep what apply --confirm did",
 		ArgsUsage:   " ",
-		Description: "Ends the time that apply --confirm set. Exit status 1 when there is nothing to confirm.",
+		Description: "After it, the change is not undone any more. Exit status 1 if there is nothing to confirm.",
 		Flags:       []cli.Flag{lockWaitFlag()},
 		Action:      c.runConfirm,
 	}
@@ -75,27 +75,27 @@ func (c command) confirm(k *kernel.Kernel) error {
 	}
 	s := applied.Open(k.Dir())
 	if trial, err := s.Trial(); err == nil {
-		c.warnOf("noting the policy that is in force", s.Keep(trial, ""))
+		c.warnOf("recording the policy in force", s.Keep(trial, ""))
 	}
 	return nil
 }
 
-// pendingText tells how it stands with an apply that nobody has confirmed.
+// pendingText describes an apply that nobody has confirmed.
 func pendingText(p *kernel.Pending) string {
 	at := time.Now().Add(p.Left).Format(time.TimeOnly)
 	switch {
 	case p.Guarded && p.Failure != "":
-		return fmt.Sprintf("the last apply was to be undone at %s; that failed, and is tried again: %s", at, p.Failure)
+		return fmt.Sprintf("undoing the last apply at %s failed, and is tried again: %s", at, p.Failure)
 	case p.Failure != "":
-		return fmt.Sprintf("the last apply was to be undone at %s, but that failed: %s", at, p.Failure)
+		return fmt.Sprintf("undoing the last apply at %s failed: %s", at, p.Failure)
 	case p.Guarded && p.Left <= 0:
 		return "the last apply was not confirmed in time and is being undone"
 	case p.Guarded:
 		return fmt.Sprintf("the last apply still waits to be confirmed until %s (%s left)", at, p.Left.Round(time.Second))
 	case p.Left > 0:
-		return fmt.Sprintf("the last apply waits to be confirmed until %s, but the process that would undo it then is gone", at)
+		return fmt.Sprintf("the last apply waits to be confirmed until %s, but the process that would undo it is gone", at)
 	}
-	return fmt.Sprintf("the last apply was to be undone at %s, but the process that was to do it is gone", at)
+	return fmt.Sprintf("the last apply had to be undone at %s, but the process for that is gone", at)
 }
 
 // reportPending says so when an apply waits to be confirmed.
@@ -107,8 +107,8 @@ func (c command) reportPending(k *kernel.Kernel) error {
 	return err
 }
 
-// finishPending keeps a second change from being undone along with the first one: that has to be
-// confirmed or undone before. What nobody will undo any more is undone here.
+// finishPending makes sure that a second change is not undone together with the first one, which
+// has to be confirmed or undone before. If no process will undo it any more, finishPending does.
 func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 	pending, err := k.Pending()
 	if err != nil || pending == nil {
@@ -121,7 +121,7 @@ func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
 	done, err := c.undo(stop, k)
 	if err != nil {
-		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, or pbr flush to drop everything", err)
+		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, or pbr flush to remove everything", err)
 	}
 	for _, w := range done.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
@@ -153,7 +153,7 @@ func (c command) applyUntilConfirmed(
 		if dropped {
 			dropErr = s.EndTrial()
 		} else {
-			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the kernel is not as it was before: that is put right at %s, or by pbr revert now\n", until.Format(time.TimeOnly))
+			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the rollback was incomplete: it is repaired at %s, or run pbr revert now\n", until.Format(time.TimeOnly))
 		}
 		return nil, errors.Join(err, dropErr)
 	}

@@ -22,16 +22,16 @@ func (c command) connectionsCommand() *cli.Command {
 		Name:      "connections",
 		Usage:     "list connections with their uplink and policy, follow them, or flush them",
 		ArgsUsage: " ",
-		Description: "Lists the connections that connection tracking has, with the uplink that carries each, and the policy that catches a new one of the same\n" +
-			"addresses and ports. \"now\" stands behind the policy where a new connection would not get this uplink, or the policy is newer than the\n" +
-			"connection: then another policy may have decided. --flush deletes exactly the connections that are shown from connection tracking, after a\n" +
-			"question; their next packets start new ones. Bytes are shown where the kernel counts them (sysctl net.netfilter.nf_conntrack_acct).",
+		Description: "Lists the tracked connections, with the uplink that carries each, and the policy that would catch a new one of the same\n" +
+			"addresses and ports. \"now\" follows the policy if a new connection would not get this uplink, or if the policy is newer than the\n" +
+			"connection: then another policy may have decided. --flush deletes exactly the listed connections from connection tracking, after a\n" +
+			"question; their next packet starts a new one. Bytes are shown where the kernel counts them (sysctl net.netfilter.nf_conntrack_acct).",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "uplink", Usage: "only those of this `UPLINK`"},
-			&cli.StringFlag{Name: "src", Usage: "only those opened by this `ADDRESS` or network"},
-			&cli.StringFlag{Name: "policy", Usage: "only those that this `POLICY` catches"},
-			&cli.BoolFlag{Name: "follow", Usage: "show new and ended ones as they come"},
-			&cli.BoolFlag{Name: "flush", Usage: "flush those that are shown"},
+			&cli.StringFlag{Name: "uplink", Usage: "only connections of this `UPLINK`"},
+			&cli.StringFlag{Name: "src", Usage: "only connections opened by this `ADDRESS` or network"},
+			&cli.StringFlag{Name: "policy", Usage: "only connections that this `POLICY` catches"},
+			&cli.BoolFlag{Name: "follow", Usage: "show connections as they begin and end"},
+			&cli.BoolFlag{Name: "flush", Usage: "flush the listed connections"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask before --flush"},
 			jsonFlag(),
 		},
@@ -59,7 +59,7 @@ func (f *connectionFilter) opens(flow *conntrack.Flow) bool {
 type connectionEntry struct {
 	flow    *conntrack.Flow
 	carried explain.Carried
-	// now tells that another policy may have decided than the one that is named.
+	// now means that another policy than the named one may have decided.
 	now bool
 }
 
@@ -68,7 +68,7 @@ func (c command) runConnections(ctx *cli.Context) error {
 		return err
 	}
 	if ctx.Bool("follow") && ctx.Bool("flush") || ctx.Bool("yes") && !ctx.Bool("flush") {
-		return usageError("--flush goes without --follow, and --yes only with --flush")
+		return usageError("--flush and --follow exclude each other, and --yes needs --flush")
 	}
 	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
 		filter, err := readConnectionFilter(ctx, f.doc)
@@ -101,7 +101,7 @@ func readConnectionFilter(ctx *cli.Context, doc *policy.Document) (*connectionFi
 	}
 	var err error
 	if f.src, err = readPrefix(text); err != nil {
-		return nil, fmt.Errorf("--src: invalid address %q: write one as 192.168.10.50 or 192.168.10.0/24", text)
+		return nil, fmt.Errorf("--src: invalid address %q: write 192.168.10.50 or 192.168.10.0/24", text)
 	}
 	return f, nil
 }
@@ -225,7 +225,7 @@ func (c command) listConnections(ctx *cli.Context, v *connectionView) error {
 // flushConnections deletes connections, after a question.
 func (c command) flushConnections(ctx *cli.Context, v *connectionView, list []connectionEntry) (int, error) {
 	if len(list) > 0 && !ctx.Bool("yes") && !c.agreed(fmt.Sprintf("flush %s?", count(len(list), "connection"))) {
-		return 0, fmt.Errorf("nothing was flushed: answer y, or write --yes")
+		return 0, fmt.Errorf("nothing was flushed: answer y, or add --yes")
 	}
 	flows := make([]conntrack.Flow, len(list))
 	for i := range list {

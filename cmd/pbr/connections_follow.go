@@ -16,9 +16,9 @@ import (
 	"pbr/kernel/conntrack"
 )
 
-// followListing is how often --follow lists all connections: the kernel does not tell the end of
-// one that began before anybody listened (sysctl net.netfilter.nf_conntrack_events = 2), and may
-// lose news.
+// followListing is how often --follow lists all connections: the kernel sends no event for the end
+// of a connection that began before anybody listened (sysctl net.netfilter.nf_conntrack_events =
+// 2), and may lose events.
 const followListing = 5 * time.Second
 
 // followStale is how old policy and health may be where a connection is explained.
@@ -30,7 +30,7 @@ const (
 	connectionEnd = "end"
 )
 
-// connectionNews is what one message of the kernel tells.
+// connectionNews is the content of one message from the kernel.
 type connectionNews struct {
 	began, ended []conntrack.Flow
 	lost         bool
@@ -65,7 +65,7 @@ func (c command) followConnections(ctx *cli.Context, v *connectionView) error {
 	return f.run(stop, news)
 }
 
-// receive passes the kernel's messages on, until it is told to stop.
+// receive passes the kernel's messages on until it is stopped.
 func receive(stop context.Context, events *conntrack.Follower, to chan<- connectionNews) {
 	for {
 		began, ended, lost, err := events.Receive()
@@ -129,7 +129,7 @@ func (f *follower) take(n connectionNews) error {
 	return nil
 }
 
-// compare finds by a listing what began and ended without being told.
+// compare finds, with a listing, the begins and ends that no event reported.
 func (f *follower) compare() error {
 	flows, err := f.view.kernel.Flows()
 	if err != nil {

@@ -162,7 +162,7 @@ func (e *connectionEntry) row() []string {
 	return []string{policy.ProtoName(o.Proto), endText(o.Src, o, o.SPort), to, dash(w.Uplink), e.policyText(), dash(w.Table), seen, size(bytes), offloaded}
 }
 
-// policyText names what decides; what is no policy stands in brackets.
+// policyText names what decides; anything but a policy is in brackets.
 func (e *connectionEntry) policyText() string {
 	by := e.carried.By
 	text := ""

@@ -18,8 +18,8 @@ func (c command) diffCommand() *cli.Command {
 		Name:      "diff",
 		Usage:     "show what apply would change: planned against live state",
 		ArgsUsage: " ",
-		Description: "Lines with - are live and not planned, lines with + are planned and not live; what others changed in pbr's\n" +
-			"objects shows too. Exit status 0 when nothing differs, 2 when something does, 1 on an error.",
+		Description: "Lines with - are live but not planned, lines with + are planned but not live. It also shows what others changed in pbr's\n" +
+			"objects. Exit status 0 if nothing differs, 2 if something does, 1 on an error.",
 		Flags:  []cli.Flag{fullFlag(), jsonFlag()},
 		Action: c.runDiff,
 	}

@@ -65,7 +65,7 @@ func dnsmasqChange(doc *policy.Document) ([]byte, error) {
 	case bytes.Equal(have, want.Bytes()):
 		return nil, nil
 	case len(have) > 0 && !bytes.HasPrefix(have, []byte(render.DnsmasqHead)):
-		return nil, fmt.Errorf("[pbr] dnsmasq: %s is not a file of pbr's: name another one, or remove it", path)
+		return nil, fmt.Errorf("[pbr] dnsmasq: %s is not pbr's file: name another one, or remove it", path)
 	}
 	return want.Bytes(), nil
 }
@@ -116,7 +116,7 @@ func (c command) reportDnsmasq(o *applyOptions) error {
 	}
 	doc := o.read.doc
 	if _, err := writeDnsmasq(doc); err != nil {
-		return fmt.Errorf("the policy is in force, but not what dnsmasq is to know: %w", err)
+		return fmt.Errorf("the policy is in force, but dnsmasq's file could not be written: %w", err)
 	}
 	if !dnsmasqRestarts() {
 		fmt.Fprintf(c.stderr, "pbr: %s changed: restart dnsmasq (systemctl restart dnsmasq); %s does that by itself (systemctl enable --now %[2]s)\n", doc.Settings.Dnsmasq, dnsmasqUnit)

@@ -28,12 +28,12 @@ const gatewayTimeout = time.Second
 func (c command) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "doctor",
-		Usage:     "look for what keeps the policy from working on this machine, and say what to do about it",
+		Usage:     "find what keeps the policy from working on this machine, and say what to do about it",
 		ArgsUsage: " ",
-		Description: "Kernel features (each tried, in a network namespace of its own), settings, the ip rules, marks and programs of\n" +
-			"others, the uplinks' interfaces, addresses and gateways, and pbr's own state. Nothing is changed; gateways\n" +
-			"are asked for an answer. Without a policy file, or with a broken one, the rest is looked at all the same.\n" +
-			"Exit status 1 when something fails; warnings do not change the exit status.",
+		Description: "Checks kernel features (by trying each in a temporary network namespace), settings, others' ip rules, marks and\n" +
+			"programs, the uplinks' interfaces, addresses and gateways, and pbr's own state. It changes nothing; it only asks\n" +
+			"the gateways for an answer. Without a policy file, or with a broken one, it checks the rest.\n" +
+			"Exit status 1 if something fails; warnings do not change the exit status.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runDoctor,
 	}
@@ -41,7 +41,7 @@ func (c command) doctorCommand() *cli.Command {
 
 // doctorResult is doctor's JSON.
 type doctorResult struct {
-	// Fit tells that nothing fails.
+	// Fit is true if nothing fails.
 	Fit      bool             `json:"fit"`
 	Findings []doctor.Finding `json:"findings"`
 }
@@ -118,7 +118,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	return s, f, nil
 }
 
-// readSubject reads the policy file, if there is one; what is wrong with it is only noted.
+// readSubject reads the policy file, if there is one; what is wrong with it only becomes a finding.
 func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*doctor.Subject, error) {
 	name, err := configName(ctx)
 	if err != nil {
@@ -148,14 +148,14 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 	}
 	now := situation{host: host, watch: report}
 	if report == nil {
-		// What cannot be read of what the last watch left is the other commands' to tell.
+		// What cannot be read of the last watch's state is reported by other commands.
 		now.left, _ = daemon.ReadLastHealth(healthPath(k), f.doc, host, kernel.Uptime())
 	}
 	s.Take(f.doc, host, now.down())
 	return s, nil
 }
 
-// readLive compares the kernel with the policy, and tells what waits to be confirmed.
+// readLive compares the kernel with the policy, and reads the apply that waits to be confirmed.
 func readLive(k *kernel.Kernel, s *doctor.Subject, f *facts.Facts) error {
 	pending, err := k.Pending()
 	if err != nil {
@@ -177,9 +177,8 @@ func readLive(k *kernel.Kernel, s *doctor.Subject, f *facts.Facts) error {
 	return nil
 }
 
-// askGateways asks the uplinks' gateways, all at once, for their link-layer addresses: whoever has
-// one has to answer. Those that cannot be asked, behind a device without such addresses, are left
-// out.
+// askGateways asks the uplinks' gateways for their link-layer addresses, all at once: every host
+// that has one must answer. Gateways behind a device without such addresses are omitted.
 func askGateways(configs []healthcheck.Config) []facts.Gateway {
 	prober := healthcheck.NewProber()
 	ctx, cancel := context.WithTimeout(context.Background(), gatewayTimeout)

@@ -25,10 +25,10 @@ var exitStatuses = []struct {
 	meaning string
 }{
 	{exitOK, "Success; for diff: nothing differs."},
-	{exitError, "An error: in the policy, on the command line, or from the kernel. It was printed to standard error."},
-	{exitDiffers, "diff only: live state is not what the policy plans."},
+	{exitError, "An error in the policy, on the command line, or from the kernel. It is printed to standard error."},
+	{exitDiffers, "diff only: live and planned state differ."},
 	{exitDown, "status only: an uplink is down, degraded, or was taken out of use, or the policy is not in force."},
-	{exitMissing, "apply --wait only: an interface, an address or a gateway is still missing; what is there was applied."},
+	{exitMissing, "apply --wait only: an interface, an address or a gateway is still missing; the rest was applied."},
 	{exitPolicy, "watch only, started by systemd: the policy file has errors. pbr.service is not started again until somebody starts it."},
 }
 
@@ -51,8 +51,8 @@ func (c command) exit(err error) int {
 	return exitError
 }
 
-// forManager tells of what is wrong with the policy of a watch that starts. The service manager does
-// not start it again by itself then, as that would not help.
+// forManager tells of what is wrong with the policy of a watch that starts. The service manager
+// does not start it again by itself then, as that would not help.
 func (c command) forManager(err error) error {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return err

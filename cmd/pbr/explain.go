@@ -23,12 +23,12 @@ func (c command) explainCommand() *cli.Command {
 	option := func(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
 	return &cli.Command{
 		Name:      "explain",
-		Usage:     "tell what becomes of a packet, and why",
+		Usage:     "show where a packet goes, and why",
 		ArgsUsage: "[SOURCE DESTINATION[:PORT][/PROTOCOL]]",
-		Description: "Tells the way of one packet: the policy or rule that catches it, with its place in the file, table, uplink, marks, NAT, how\n" +
-			"the answer comes back, and what happens if the uplink fails. As root it asks the kernel, which it does not change: its rules, routes and sets, and the\n" +
-			"uplinks' health. Without root, or with --offline, it answers from the policy alone: main's routes are unknown, links and health are\n" +
-			"taken as good. Short: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Where an address stands, a host's or a list's name may stand, too.",
+		Description: "Shows one packet's route: the policy or rule that catches it, with its place in the file, table, uplink, marks, NAT, how\n" +
+			"the answer comes back, and what happens if the uplink fails. As root it reads the kernel's rules, routes and sets, and the\n" +
+			"uplinks' health; it changes nothing. Without root, or with --offline, it answers from the policy alone: main's routes are unknown, all\n" +
+			"uplinks count as usable. Short form: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Instead of an address you can write a host's or a list's name.",
 		Flags: []cli.Flag{
 			option("in", "the `INTERFACE` that it arrives on, or local for what the router itself sends"),
 			option("src", "the sender's `ADDRESS`"),
@@ -39,15 +39,15 @@ func (c command) explainCommand() *cli.Command {
 			option("state", "`STATE` of the connection: new, which is the default, or established"),
 			option("pinned", "the `UPLINK` that an established connection is pinned to"),
 			option("mac", "the sender's MAC `ADDRESS`"),
-			option("uid", "the `USER` that sends it, with --in local"),
-			option("gid", "the `GROUP` that sends it, with --in local"),
-			option("cgroup", "the control group that sends it, as a `PATH` (system.slice/transmission.service), with --in local"),
-			option("dscp", "the `DSCP`, as ef or 46"),
-			option("icmp-type", "the ICMP `TYPE`, as echo-request, which is the default"),
-			option("mark", "a packet `MARK` that others have set"),
+			option("uid", "the sending `USER`, with --in local"),
+			option("gid", "the sending `GROUP`, with --in local"),
+			option("cgroup", "the sending control group's `PATH` (system.slice/transmission.service), with --in local"),
+			option("dscp", "the `DSCP`, such as ef or 46"),
+			option("icmp-type", "the ICMP `TYPE`, such as echo-request, which is the default"),
+			option("mark", "a packet `MARK` set by others"),
 			option("at", "the `TIME`, as 2006-01-02 15:04"),
 			&cli.BoolFlag{Name: "offline", Usage: "answer from the policy alone"},
-			&cli.BoolFlag{Name: "verbose", Usage: "tell of every earlier policy why it did not match"},
+			&cli.BoolFlag{Name: "verbose", Usage: "say of every earlier policy why it did not match"},
 			option("batch", "answer questions from a `FILE`, one line of JSON each, or - for standard input; the keys are the options"),
 			jsonFlag(),
 		},
@@ -177,7 +177,7 @@ func shortForm(t *explain.Text, src, dst string) error {
 	}
 	dst, proto, named := strings.Cut(dst, "/")
 	if named && proto == "" {
-		return usageError("%s/: a protocol is missing after the slash: write %s/tcp, or leave the slash out", dst, dst)
+		return usageError("%s/: a protocol is missing after the slash: write %s/tcp, or omit the slash", dst, dst)
 	}
 	host, port, err := hostPort(dst)
 	if err != nil {

@@ -45,7 +45,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	inForce := applied.Open(k.Dir()).InForce()
 	notes := liveNotes(want, have, around.Rules, inForce != nil && inForce.Hash == f.text.Hash)
 	if len(strange) > 0 {
-		notes = append(notes, tampered+" ("+firstOf(strange)+"), and that is left out here")
+		notes = append(notes, tampered+" ("+firstOf(strange)+"), which this answer ignores")
 	}
 	live := explain.Live{
 		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(), NoFlowtables: now.host.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
@@ -72,12 +72,12 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	}
 	// What is left of the table makes no sense, as when a chain is gone that others lead to: it is
 	// as the policy has it then.
-	have.Ruleset, live.Others = want.Ruleset, append(live.Others, tampered+": the answer is that of the table as it should be")
+	have.Ruleset, live.Others = want.Ruleset, append(live.Others, tampered+": this answer uses the policy's own table")
 	return explain.New(f.doc, want, have, live)
 }
 
 // tampered says that others changed what is pbr's.
-const tampered = "table inet " + plan.TableName + " was changed by somebody else: pbr diff shows how, pbr apply repairs it"
+const tampered = "table inet " + plan.TableName + " was changed by somebody else: pbr diff shows the change, pbr apply repairs it"
 
 // strangeShown is how many of the places are named that others changed.
 const strangeShown = 3
@@ -118,7 +118,7 @@ func reason(u healthcheck.Status) string {
 	return text
 }
 
-// dropWords tell, by hook, which chains of others drop what they do not accept.
+// dropWords returns, by hook, which chains of others drop what they do not accept.
 func dropWords(chains []facts.DropChain) map[string][]string {
 	out := map[string][]string{}
 	for _, c := range chains {
@@ -127,17 +127,17 @@ func dropWords(chains []facts.DropChain) map[string][]string {
 	return out
 }
 
-// liveNotes tell what may make the kernel do otherwise than the policy says; inForce means that the
-// policy is the one that was applied last.
+// liveNotes returns what may make the kernel differ from the policy; inForce means that the policy
+// is the one applied last.
 func liveNotes(want, have *plan.Plan, others []plan.Rule, inForce bool) (notes []string) {
 	changes := plan.Diff(have, want)
 	switch {
 	case have.Ruleset.Empty() && len(have.Rules) == 0:
 		notes = append(notes, "the policy is not applied: pbr apply")
 	case inForce && len(changes.Chains) > 0:
-		notes = append(notes, tampered+"; this is what the kernel does")
+		notes = append(notes, tampered+"; this answer describes the kernel")
 	case !changes.Empty():
-		notes = append(notes, "the kernel differs from the policy file, and this is what the kernel does: pbr diff shows how")
+		notes = append(notes, "the kernel differs from the policy file, and this answer describes the kernel: pbr diff shows the differences")
 	}
 	seen := map[uint32]bool{}
 	for _, r := range others {

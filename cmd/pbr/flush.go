@@ -17,10 +17,10 @@ import (
 func (c command) flushCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "flush",
-		Usage:     "take away everything pbr owns, and nothing else",
+		Usage:     "remove everything that pbr owns, and nothing else",
 		ArgsUsage: " ",
 		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in connection marks, and restores the\n" +
-			"sysctls that apply had set; what pbr uplink had forced is forgotten. Needs no policy file. Connections go on by the kernel's main table.",
+			"sysctls that apply changed; orders of pbr uplink are deleted. Needs no policy file. Connections go on over the kernel's main table.",
 		Flags:  []cli.Flag{lockWaitFlag(), jsonFlag()},
 		Action: c.runFlush,
 	}
@@ -33,7 +33,7 @@ func (c command) runFlush(ctx *cli.Context) error {
 	return withKernel(func(k *kernel.Kernel) error {
 		err := c.withLock(ctx, k, func(stop context.Context) error { return c.flush(ctx, stop, k) })
 		if errors.Is(err, errWatch) {
-			return watchRuns(k, "end it first (systemctl stop pbr, or kill %d)")
+			return watchRuns(k, "stop it first (systemctl stop pbr, or kill %d)")
 		}
 		return err
 	})
@@ -55,5 +55,5 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
-	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing of pbr's was there")
+	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing to remove")
 }

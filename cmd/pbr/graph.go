@@ -32,8 +32,8 @@ func (c command) graphCommand() *cli.Command {
 		Name:      "graph",
 		Usage:     "draw policies, tables and uplinks",
 		ArgsUsage: " ",
-		Description: "Policies and rules lead to balances and tables, these to uplinks. The ways that new connections take are strong, what cannot be used is\n" +
-			"grey and says why. As root it asks the kernel and pbr watch: hits, states and routes are those of now. Without root, with --offline, and\n" +
+		Description: "Policies and rules lead to balances and tables, and these to uplinks. The paths of new connections are bold; what cannot be used is\n" +
+			"grey, with the reason. As root it shows the present hits, states and routes from the kernel and pbr watch. Without root, with --offline, and\n" +
 			"while the policy is not applied it draws the policy alone: every uplink counts as usable.\n" +
 			"pbr graph --format svg > ways.svg; pbr graph --format dot | dot -Tpdf > ways.pdf",
 		Flags: []cli.Flag{

@@ -22,13 +22,12 @@ const healthFile = "health.json"
 
 func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthFile) }
 
-// situation is the machine as it is now, and the uplinks' health.
+// situation has the present host facts and the uplinks' health.
 type situation struct {
 	host plan.Machine
 	// watch is the report of the watch that runs; nil when none does.
 	watch *daemon.Report
-	// left is what counts of what the last one left, while none runs; unread tells that it cannot be
-	// read.
+	// left is the last known health while no watch runs.
 	left   daemon.LastHealth
 	unread bool
 }
@@ -41,8 +40,7 @@ func (s *situation) down() compiler.Health {
 	return s.left.Down
 }
 
-// readSituation asks the running watch for the uplinks' health, or reads what the last one left of
-// it.
+// readSituation asks the running watch for the uplinks' health, or reads the last known health.
 func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situation, error) {
 	host, err := k.HostFacts(compiler.Needs(doc))
 	if err != nil {
@@ -51,7 +49,7 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 	return c.situationOf(doc, k, host)
 }
 
-// situationOf is readSituation for the machine as it was just read.
+// situationOf is readSituation with host facts that were just read.
 func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.Machine) (*situation, error) {
 	report, err := runningWatch(k)
 	if err != nil || report != nil {
@@ -64,8 +62,8 @@ func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.M
 	return &situation{host: host, left: left, unread: err != nil}, nil
 }
 
-// reportLastHealth says which uplinks are not used for a reason that is not to be seen in policy and
-// machine.
+// reportLastHealth names the uplinks that are unused for a reason that policy and host facts do not
+// show.
 func (c command) reportLastHealth(left daemon.LastHealth) {
 	said := map[string]bool{}
 	for _, s := range left.Uplinks {
@@ -80,13 +78,13 @@ func (c command) reportLastHealth(left daemon.LastHealth) {
 func leftText(s healthcheck.Status, age time.Duration) string {
 	switch {
 	case s.State == healthcheck.ForcedDown:
-		return fmt.Sprintf("uplink %s is left out of use: it was forced down %s ago; pbr uplink %s auto lets it be used again", s.Uplink, span(time.Since(s.Since)), s.Uplink)
+		return fmt.Sprintf("uplink %s is not used: it was forced down %s ago: pbr uplink %s auto ends that", s.Uplink, span(time.Since(s.Since)), s.Uplink)
 	case !s.State.Usable():
 		why := ""
 		if s.LastFailure != "" {
 			why = " (" + s.LastFailure + ")"
 		}
-		return fmt.Sprintf("uplink %s is left out of use: pbr watch, which does not run any more, found it %s%s; that counts for another %s, unless pbr watch finds it up",
+		return fmt.Sprintf("uplink %s is not used: pbr watch, which is not running any more, found it %s%s; this last known health is used for another %s, unless pbr watch finds it up",
 			s.Uplink, s.State, why, span((daemon.FoundHolds - age).Round(time.Second)))
 	}
 	return ""
@@ -106,13 +104,13 @@ func runningWatch(k *kernel.Kernel) (*daemon.Report, error) {
 	return a.Report, nil
 }
 
-// forgetHealth removes what the last watch, or an order without one, left: also the socket of one
-// that was killed, whose lock is free.
+// forgetHealth removes the last known health and orders, and the socket of a killed watch, whose
+// lock is free.
 func forgetHealth(k *kernel.Kernel) error {
 	var errs []error
 	for _, name := range []string{healthFile, healthFile + ".new", daemon.SocketName} {
 		if err := os.Remove(filepath.Join(k.Dir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("forgetting the uplinks' health: %w", err))
+			errs = append(errs, fmt.Errorf("deleting the uplinks' last known health: %w", err))
 		}
 	}
 	return errors.Join(errs...)

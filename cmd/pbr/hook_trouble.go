@@ -24,8 +24,8 @@ const codeNotify = "notify-secrets"
 // trouble is what is wrong with a file, and the command that mends it, empty where there is none.
 type trouble struct{ text, do string }
 
-// hookTrouble returns what is wrong with a hook on this machine: that it cannot be run, or that
-// others than root can change what root would run. nil is nothing.
+// hookTrouble returns what is wrong with a hook on this machine: it cannot be run, or others than
+// root can change what root would run. nil means nothing.
 func hookTrouble(path string) *trouble { return hookTroubleBelow("/", path) }
 
 // hookTroubleBelow is hookTrouble, but takes what is above a directory to be safe.
@@ -48,11 +48,11 @@ func notRunnable(path string) *trouble {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &trouble{"there is no such file", ""}
+		return &trouble{"no such file", ""}
 	case err != nil:
 		return &trouble{err.Error(), ""}
 	case !info.Mode().IsRegular():
-		return &trouble{"it is no regular file", ""}
+		return &trouble{"it is not a regular file", ""}
 	case unix.Access(path, unix.X_OK) != nil:
 		return &trouble{"it is not executable", "chmod +x " + path}
 	}
@@ -60,7 +60,7 @@ func notRunnable(path string) *trouble {
 }
 
 // openToOthers returns why others than root could change a file, or replace one in a directory. In
-// a directory with the sticky bit nobody replaces what is not their own.
+// a directory with the sticky bit nobody can replace other users' files.
 func openToOthers(path string) *trouble {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -77,8 +77,8 @@ func openToOthers(path string) *trouble {
 	return nil
 }
 
-// checkHook returns a warning of a policy's hook where it is of no use, or a danger, on this
-// machine. On another one, which lacks the uplinks' interfaces, nothing is known of it.
+// checkHook returns a warning about a policy's hook if it does not work, or is a danger, on this
+// machine. Machines without the uplinks' interfaces cannot judge it.
 func checkHook(doc *policy.Document, live bool) policy.Diagnostics {
 	path := doc.Watch.Hook
 	if path == "" || !live && !hasInterfaces(doc) {
@@ -101,7 +101,7 @@ func hasInterfaces(doc *policy.Document) bool {
 	return len(doc.Uplinks) > 0
 }
 
-// hookFact is what doctor is told of a policy's hook; nil if it has none.
+// hookFact returns what doctor needs to know of a policy's hook; nil if it has none.
 func hookFact(doc *policy.Document) *facts.EventHook {
 	path := doc.Watch.Hook
 	if path == "" {

@@ -24,7 +24,7 @@ func TestHookTrouble(t *testing.T) {
 	for _, row := range []struct{ path, want string }{
 		{script(t, "", 0o755), ""},
 		{script(t, "", 0o644), "not executable: chmod +x"},
-		{t.TempDir(), "no regular file"},
+		{t.TempDir(), "not a regular file"},
 		{"/nonexistent/hook", "no such file"},
 		{writable, "others may write to " + writable + ", and pbr watch runs it as root: chmod go-w " + writable},
 		{filepath.Join(open, "..", "open", "hook"), "others may write to " + open},

@@ -37,10 +37,10 @@ func (c command) importCommand() *cli.Command {
 		Usage:     "turn a RouterOS export or an mwan3 configuration into a policy",
 		ArgsUsage: "routeros FILE|- | mwan3 DIR",
 		Description: "The policy goes to standard output, a report of what was changed or not carried over to standard error.\n" +
-			"Nothing else is read or written, and no root is needed. Exit status 1 when nothing usable was found.",
+			"Nothing else is read or written, and no root is needed. Exit status 1 if nothing usable was found.",
 		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
-			return usageError("import takes what to import from: write pbr import routeros FILE, or pbr import mwan3 DIR")
+			return usageError("import needs a source: write pbr import routeros FILE, or pbr import mwan3 DIR")
 		},
 	}
 }
@@ -126,10 +126,10 @@ func addPair(rename map[string]string, pair, place string) error {
 	name, other, ok := strings.Cut(pair, "=")
 	name, other = strings.TrimSpace(name), strings.TrimSpace(other)
 	if !ok || name == "" || other == "" {
-		return usageError("%s: want NAME=OTHER, as ether1=eth0", from.Printable(place))
+		return usageError("%s: want NAME=OTHER, such as ether1=eth0", from.Printable(place))
 	}
 	if before, twice := rename[name]; twice && before != other {
-		return usageError("%s: interface %q is to be %q already", from.Printable(place), name, before)
+		return usageError("%s: interface %q already becomes %q", from.Printable(place), name, before)
 	}
 	rename[name] = other
 	return nil
@@ -208,7 +208,7 @@ func judgeImport(text string) (warnings []string, err error) {
 		warnings = append(warnings, d.Error())
 	}
 	if wrong.Len() > 0 {
-		return nil, fmt.Errorf("import: the policy that came out is wrong, which is a mistake of pbr's; nothing was printed:%s", wrong.String())
+		return nil, fmt.Errorf("import: the resulting policy is invalid, which is a bug in pbr; nothing was printed:%s", wrong.String())
 	}
 	return warnings, nil
 }

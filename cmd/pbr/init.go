@@ -17,10 +17,10 @@ func (c command) initCommand() *cli.Command {
 		Name:      "init",
 		Usage:     "write a first policy from what this machine has",
 		ArgsUsage: " ",
-		Description: "Looks at default routes, gateways, addresses, NAT rules of others, containers and VPNs, and prints a commented policy:\n" +
+		Description: "Reads default routes, gateways, addresses, others' NAT rules, containers and VPNs, and prints a commented policy:\n" +
 			"an uplink for each default route, in the order of metrics, with NAT where it is needed and a check beyond the gateway, and\n" +
-			"a default that fails over. Nothing is changed, and no file is written: pbr init > pbr.toml does. Without root, NAT rules\n" +
-			"of others are not seen. Exit status 1 without a default route; what was seen is then on standard error.",
+			"a default that fails over. It changes nothing and writes no file: use pbr init > pbr.toml. Without root, it does not see\n" +
+			"others' NAT rules. Exit status 1 without a default route; it then prints what it found to standard error.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runInit,
 	}

@@ -200,7 +200,7 @@ func TestChangesGolden(t *testing.T) {
     "rules: 1 removed",
     "sets: 1 changed, 1 element added",
     "foreign objects: 1 removed",
-    "connections: 3 pinned to the uplink that default leaves"
+    "connections: 3 pinned to the uplink that default no longer uses"
   ],
   "warnings": [],
   "waiting": []
@@ -212,7 +212,7 @@ func TestChangesGolden(t *testing.T) {
 		`{"op":"remove","kind":"rule","text":"remove rule: ip -6 rule priority 10100 from all fwmark 0x05000000/0xff000000 lookup 112005 protocol 112","family":6,"priority":10100,"fwmark":"0x05000000/0xff000000","action":"lookup","table":112005,"table_name":"isp1","protocol":112}`,
 		`{"op":"change","kind":"set","text":"change set usable-4: 1 added, 0 removed","name":"usable-4","added":1,"removed":0}`,
 		`{"op":"remove","kind":"object","text":"remove what pbr did not make: chain mine","name":"chain mine"}`,
-		`{"op":"pin","kind":"connections","text":"connections: 3 pinned to the uplink that default leaves","count":3}`,
+		`{"op":"pin","kind":"connections","text":"connections: 3 pinned to the uplink that default no longer uses","count":3}`,
 	}
 	for i, w := range want {
 		if got := string(done.Changes[i+1]); got != w {

@@ -14,16 +14,16 @@ func (c command) listsCommand() *cli.Command {
 		Aliases:   []string{"list"},
 		Usage:     "show lists with their sources and members, and change those that are filled at run time",
 		ArgsUsage: "[NAME]",
-		Description: "Without a NAME it shows every list: its sources, how many entries the policy knows, and how many members were added\n" +
-			"while the policy is in force. With a NAME it shows what is in that list. Reading members needs root. add, del and flush\n" +
+		Description: "Without a NAME it shows every list: its sources, the number of entries in the policy, and how many members were added\n" +
+			"while the policy is in force. With a NAME it shows that list's members. Reading members needs root. add, del and flush\n" +
 			"change lists with a source { dynamic = true }, with and without a running pbr watch; update fetches URLs.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runLists,
 		Subcommands: []*cli.Command{
 			{
 				Name: "add", Usage: "add members to a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true, OnUsageError: badOption,
-				Description: "A member that is there already gets the new time.",
-				Flags:       []cli.Flag{&cli.StringFlag{Name: "for", Usage: "how long the members stay, `TIME` (as 30m, 2h, 1d); the default is the list's timeout"}},
+				Description: "An existing member gets the new time.",
+				Flags:       []cli.Flag{&cli.StringFlag{Name: "for", Usage: "how long the members stay, `TIME` (such as 30m, 2h, 1d); the default is the list's timeout"}},
 				Action:      c.runListsAdd,
 			},
 			{
@@ -36,10 +36,10 @@ func (c command) listsCommand() *cli.Command {
 			},
 			{
 				Name: "update", Usage: "fetch the URLs of a list, or of all lists, now", ArgsUsage: "[NAME]", HideHelpCommand: true, OnUsageError: badOption,
-				Description: "What was fetched comes into force: through the running pbr watch, or without one by the policy that was applied last.\n" +
-					"The last good text stays whatever goes wrong. Exit status 1 if a URL could not be fetched, or an answer was kept back.",
+				Description: "The result is applied: by the running pbr watch, or without one by applying the last policy again.\n" +
+					"After a failure the last good copy stays in use. Exit status 1 if a URL could not be fetched, or an answer was withheld.",
 				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "force", Usage: "take answers that shrink a list by more than half"}, lockWaitFlag(),
+					&cli.BoolFlag{Name: "force", Usage: "accept answers that shrink a list by more than half"}, lockWaitFlag(),
 				},
 				Action: c.runListsUpdate,
 			},

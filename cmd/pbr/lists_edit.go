@@ -46,7 +46,7 @@ func (c command) runListsAdd(ctx *cli.Context) error {
 		f.Add(added...)
 		for _, family := range plan.Families {
 			if n, size := f.Count(family), list.Dynamic().Size; n > size {
-				return fmt.Errorf("list %s is full: it has room for %d members of IPv%d: delete some, or give the list a larger size", list.Name, size, family)
+				return fmt.Errorf("list %s is full: it holds at most %d members of IPv%d: delete some, or give the list a larger size", list.Name, size, family)
 			}
 		}
 		return nil
@@ -141,7 +141,7 @@ func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error
 		return nil, err
 	}
 	if list.Dynamic() == nil {
-		return nil, fmt.Errorf("list %s (%s:%d): commands do not fill it: give it a source { dynamic = true }", name, f.doc.File, list.Pos.Line)
+		return nil, fmt.Errorf("list %s (%s:%d): commands cannot change it: give it a source { dynamic = true }", name, f.doc.File, list.Pos.Line)
 	}
 	return list, nil
 }
@@ -172,7 +172,7 @@ func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, ch
 	now := time.Now()
 	f, err := members.Load(dir, list.Name, members.Added, now)
 	if err != nil {
-		c.warnOf("the members that were kept of list "+list.Name, err)
+		c.warnOf("the stored members of list "+list.Name, err)
 	}
 	sets, err := livingSets(k, list)
 	if err != nil {
@@ -195,7 +195,7 @@ func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, ch
 		case errors.Is(err, unix.ENFILE):
 			return fmt.Errorf("list %s: the set %s is full: delete members, or give the list a larger size", list.Name, s.set.Name)
 		case errors.Is(err, unix.EINVAL):
-			return fmt.Errorf("list %s: in the policy in force commands do not fill it: run pbr apply first", list.Name)
+			return fmt.Errorf("list %s: commands cannot change it in the policy in force: run pbr apply first", list.Name)
 		case err != nil:
 			return err
 		}

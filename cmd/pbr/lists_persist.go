@@ -9,8 +9,8 @@ import (
 	"pbr/kernel/state"
 )
 
-// notePersistence notes, of a policy that came into force, which lists keep their members over a
-// restart of the machine.
+// notePersistence records which lists of a policy that came into force keep their members across a
+// reboot.
 func notePersistence(doc *policy.Document, k *kernel.Kernel) error {
 	return persist(persistentLists(doc), k)
 }

@@ -31,7 +31,7 @@ type listStatus struct {
 	// Entries is how many addresses, prefixes and ranges the policy knows of, overlapping and
 	// adjacent ones merged.
 	Entries int `json:"entries"`
-	// Living tells that the list is filled at run time too, and Size how many members of each IP
+	// Living means that the list is also filled at run time; Size is how many members of each IP
 	// version it may have then.
 	Living bool `json:"living"`
 	Size   int  `json:"size,omitempty"`
@@ -73,8 +73,8 @@ type listMember struct {
 	Source string `json:"source"`
 	// Name is the name that it is an address of.
 	Name string `json:"name,omitempty"`
-	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent:
-	// for ever.
+	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent
+	// means for ever.
 	Timeout float64 `json:"timeout_s,omitempty"`
 	Expires float64 `json:"expires_s,omitempty"`
 }
@@ -228,7 +228,7 @@ func (c command) reportUnknown(lists []listStatus) {
 	for i := range lists {
 		if why := lists[i].Unknown; why != "" && !told[why] {
 			told[why] = true
-			fmt.Fprintf(c.stderr, "pbr: members are not known: %s\n", why)
+			fmt.Fprintf(c.stderr, "pbr: the members cannot be read: %s\n", why)
 		}
 	}
 }
@@ -246,7 +246,7 @@ func (s *listSource) text() string {
 	return s.Kind
 }
 
-// fetchedText says how fetching stands.
+// fetchedText describes the state of fetching.
 func (s *listSource) fetchedText() string {
 	text := "not fetched yet"
 	if s.Fetched != nil {
@@ -291,7 +291,7 @@ func (c command) writeList(s *listStatus) {
 		}
 	}
 	if s.Living {
-		fmt.Fprintf(c.stdout, "  room: %d members of each IP version\n", s.Size)
+		fmt.Fprintf(c.stdout, "  size: at most %d members of each IP version\n", s.Size)
 	}
 	if len(s.Members) > 0 {
 		rows := [][]string{{"MEMBER", "SOURCE", "EXPIRES IN"}}

@@ -74,8 +74,8 @@ func sourcesToUpdate(doc *policy.Document, name string) ([]sources.Source, error
 	return list, nil
 }
 
-// fetchAll fetches all sources at the same time, and tells of each in their order: whether any, and
-// whether all of them were good.
+// fetchAll fetches all sources at the same time and reports each in their order. It returns whether
+// any, and whether all, were good.
 func (c command) fetchAll(k *kernel.Kernel, list []sources.Source, force bool) (any, all bool) {
 	stop, cancel := interruptible()
 	defer cancel()
@@ -92,7 +92,7 @@ func (c command) fetchAll(k *kernel.Kernel, list []sources.Source, force bool) (
 		var shrunk *sources.ShrunkError
 		switch {
 		case errors.As(err, &shrunk):
-			fmt.Fprintf(c.stderr, "pbr: list %s: %s: %v: pbr lists update %s --force takes it\n", s.List, s.URL.URL, err, s.List)
+			fmt.Fprintf(c.stderr, "pbr: list %s: %s: %v: pbr lists update %s --force accepts it\n", s.List, s.URL.URL, err, s.List)
 		case err != nil:
 			fmt.Fprintf(c.stderr, "pbr: list %s: %s: %v%s\n", s.List, s.URL.URL, err, staying(res))
 		case res.Changed:
@@ -109,14 +109,14 @@ func staying(res sources.Result) string {
 	if res.Entries == 0 {
 		return "; nothing was fetched before"
 	}
-	return fmt.Sprintf("; the last good text stays, with %s", counted(res.Entries, "entry"))
+	return fmt.Sprintf("; the last good copy stays in use, with %s", counted(res.Entries, "entry"))
 }
 
 func skipping(res sources.Result) string {
 	if res.Skipped == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" (%s is no address and left out)", counted(res.Skipped, "other entry"))
+	return fmt.Sprintf(" (%s is not an address, and is skipped)", counted(res.Skipped, "other entry"))
 }
 
 // takeFetched brings what was fetched into force: through the running watch, or by applying again
@@ -157,7 +157,7 @@ func (c command) takeFetchedAlone(stop context.Context, k *kernel.Kernel) error 
 	return err
 }
 
-// fetchedFacts is how fetching the URLs of a policy's lists stands.
+// fetchedFacts returns the state of fetching a policy's URLs.
 func fetchedFacts(k *kernel.Kernel, doc *policy.Document) (out []facts.Fetched) {
 	cache := sources.Open(state.Find(k.Dir()))
 	for _, s := range sources.Of(doc) {

@@ -81,7 +81,7 @@ func configName(ctx *cli.Context) (string, error) {
 	if env, set := os.LookupEnv(configVariable); set && env == "" {
 		return defaultConfig, nil
 	}
-	return "", usageError("--config has to name a file")
+	return "", usageError("--config needs a file")
 }
 
 // withPolicy does something with a valid policy file and this network namespace's kernel; what is
@@ -111,8 +111,8 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 	return now, want, err
 }
 
-// compile turns the policy into a plan for a situation. Policy and situation are all that it may
-// depend on: inputs are these. What is wrong with it is reported, warnings included.
+// compile turns the policy into a plan for host facts and the uplinks that are down. It reports
+// what is wrong with the policy, including warnings.
 func (c command) compile(f *policyFile, now *situation) (*plan.Plan, error) {
 	ds := f.diagnostics
 	var p *plan.Plan
@@ -127,7 +127,7 @@ func (c command) compile(f *policyFile, now *situation) (*plan.Plan, error) {
 	return p, nil
 }
 
-// anyMachine is any machine, at this time and in this one's zone.
+// anyMachine has no host facts, but the present time and this machine's time zone.
 func anyMachine() plan.Machine { return plan.Machine{Now: time.Now(), Zone: kernel.LocalZone()} }
 
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.

@@ -28,7 +28,7 @@ const lockWaitName = "lock-wait"
 
 // lockWaitFlag is the option of every command that waits.
 func lockWaitFlag() cli.Flag {
-	return &cli.DurationFlag{Name: lockWaitName, Value: lockPatience, Usage: "how long to wait for another pbr that is at work, `TIME`; 0s fails at once"}
+	return &cli.DurationFlag{Name: lockWaitName, Value: lockPatience, Usage: "how long to wait for another pbr, `TIME`; 0s fails at once"}
 }
 
 // errWatch means that a running pbr watch has the lock, and answers.
@@ -69,7 +69,7 @@ func (c command) waitForLock(stop context.Context, k *kernel.Kernel, doing strin
 		}
 		waited := time.Since(start)
 		if waited >= patience {
-			return nil, fmt.Errorf("%w: waited %s for it: run pbr %s again when it has ended, or give --%s more", err, patience, doing, lockWaitName)
+			return nil, fmt.Errorf("%w: waited %s: run pbr %s again when it has ended, or use a longer --%s", err, patience, doing, lockWaitName)
 		}
 		if waited >= lockSilence && !told {
 			told = true
@@ -99,7 +99,7 @@ const doingWatch = "watch"
 func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
 	unlock, err := c.waitForLock(stop, k, doingWatch, lockPatience)
 	if errors.Is(err, errWatch) {
-		return nil, watchRuns(k, "to bring a changed policy file into force run pbr apply; to start another one end it first (systemctl stop pbr, or kill %d)")
+		return nil, watchRuns(k, "to apply a changed policy file run pbr apply; to start another watch stop this one first (systemctl stop pbr, or kill %d)")
 	}
 	return unlock, err
 }
@@ -111,5 +111,5 @@ func watchRuns(k *kernel.Kernel, advice string) error {
 	if report, err := runningWatch(k); err == nil && report != nil {
 		pid = report.PID
 	}
-	return fmt.Errorf("pbr watch runs already (process %d) and keeps this network namespace to its policy: "+advice, pid, pid)
+	return fmt.Errorf("pbr watch is already running in this network namespace (process %d): "+advice, pid, pid)
 }

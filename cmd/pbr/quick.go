@@ -13,9 +13,8 @@ import (
 // quickShown is how many findings an apply prints.
 const quickShown = 3
 
-// quickCheck tells what an apply that just ended could know: what on this machine keeps the policy
-// from working. It changes no exit status. Why the apply failed may be what the kernel lacks, which
-// is only tried then.
+// quickCheck reports, after an apply, what on this machine keeps the policy from working. It
+// changes no exit status. If the apply failed, it also tries whether the kernel lacks a feature.
 func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	if o.read == nil || c.stderr == io.Discard {
 		return
@@ -42,7 +41,7 @@ func (c command) printQuick(findings []doctor.Finding) {
 		fmt.Fprintln(c.stderr, told(c.stderr, fmt.Sprintf("pbr: %s: %s: %s - %s", quickLevels[f.Level], f.Subject, f.Text, f.Do)))
 	}
 	if more := len(findings) - quickShown; more > 0 {
-		fmt.Fprintf(c.stderr, "pbr: pbr doctor has %d more\n", more)
+		fmt.Fprintf(c.stderr, "pbr: %d more findings: pbr doctor\n", more)
 	}
 }
 

@@ -29,10 +29,10 @@ func (c command) revertCommand() *cli.Command {
 		Name:      "revert",
 		Usage:     "undo now what apply --confirm did",
 		ArgsUsage: " ",
-		Description: "Goes back to the policy before apply --confirm, instead of waiting for the end of its time. The policy file stays as it\n" +
-			"is, and is rejected: only pbr apply applies it again before it is edited. Exit status 1 when there is nothing to undo.",
+		Description: "Goes back to the policy before apply --confirm without waiting for the end of its time. The policy file stays as it\n" +
+			"is, but counts as rejected: until it is edited, only pbr apply applies it again. Exit status 1 if there is nothing to undo.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait for the end of that apply's time"}, // what apply --confirm leaves running
+			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait until that apply's time is over"}, // what apply --confirm leaves running
 			lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runRevert,
@@ -51,7 +51,7 @@ func (c command) runRevert(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.printApplied(ctx, done, "undone: the kernel was as before already")
+		return c.printApplied(ctx, done, "undone: the kernel already was as before")
 	})
 }
 
@@ -179,8 +179,8 @@ func pause(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// toSyslog tells the system's log, where there is one: this process has no terminal. What failed is
-// also in the state directory, from which the next command tells it.
+// toSyslog writes to the system log, if there is one, because this process has no terminal.
+// Failures are also recorded in the state directory, from which the next command reports them.
 func toSyslog(text string) {
 	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_WARNING, "pbr")
 	if err != nil {

@@ -28,12 +28,12 @@ func (c command) statusCommand() *cli.Command {
 		Name:      "status",
 		Usage:     "show uplinks with their health, tables with their active routes, and who uses them",
 		ArgsUsage: " ",
-		Description: "Uplinks, tables and health are those of the running pbr watch, whatever became of the policy file; without it the\n" +
-			"file's, with what the links show, what pbr uplink ordered, and what the last pbr watch found. Routes,\n" +
-			"connections and balances' clients are read from the kernel. Exit status 3 when an uplink is not in use because it is down, degraded or was taken out,\n" +
-			"and without pbr watch when the policy is not applied, or the kernel or the file differs from what was.",
+		Description: "With a running pbr watch it shows the watch's uplinks, tables and health, even if the policy file was changed. Without it, it shows the\n" +
+			"policy file's, with link status, orders of pbr uplink and the last known health. Routes,\n" +
+			"connections and balances' clients are read from the kernel. Exit status 3 if an uplink is unused because it is down, degraded or was taken out of use,\n" +
+			"and without pbr watch also if the policy is not applied, or the kernel or the file differs from what was applied.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again every second; on a terminal with plots of round trip and loss, and the last events, until q is typed"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "update it every second; on a terminal with plots of round-trip times and loss, and the last events, until you type q"},
 			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
 			&cli.StringFlag{Name: "clients", Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
 			jsonFlag(),
@@ -63,12 +63,12 @@ type statusResult struct {
 	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
-	// Clock says that the machine's clock is behind, and what that means; only where a policy has a
+	// Clock says that the system clock is behind, and what that means; only if a policy has a
 	// schedule.
 	Clock string `json:"clock,omitempty"`
 	// Disabled are the objects of the file that have no effect.
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
-	// Domains tells how lists of domains get their addresses, nil without such lists.
+	// Domains says how lists of domains get their addresses; nil without such lists in force.
 	Domains *domainsStatus `json:"domains,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept all the same.
 	Together string `json:"together,omitempty"`
@@ -113,7 +113,7 @@ type activeRoute struct {
 	Uplinks []string `json:"uplinks"`
 	Via     []string `json:"via"`
 	Metric  uint32   `json:"metric"`
-	// Kept tells that none of the uplinks is usable: the route stays because the table has no
+	// Kept means that none of the uplinks is usable: the route stays because the table has no
 	// other.
 	Kept bool `json:"kept"`
 }
@@ -165,8 +165,8 @@ func statusExit(s *statusResult) error {
 	return nil
 }
 
-// readStatus takes policy and health from the running watch, or from the policy file and what the
-// last watch left.
+// readStatus takes policy and health from the running watch, or from the policy file and the last
+// known health.
 func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, error) {
 	report, err := runningWatch(k)
 	if err != nil {
@@ -247,10 +247,10 @@ func fileNote(ctx *cli.Context, report *daemon.Report) string {
 	default:
 		return ""
 	}
-	return wrong + "; shown is the policy that pbr watch read before"
+	return wrong + "; this is the policy that pbr watch read before"
 }
 
-// readKernel adds what the kernel tells: routes, connections, balances.
+// readKernel adds what the kernel knows: routes, connections, balances.
 func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	live, err := k.Live(&plan.Plan{Mask: o.Mask, BasePriority: o.BasePriority, Numbers: o.Numbers})
 	if err != nil {

@@ -76,7 +76,7 @@ func readClients(balance string, k *kernel.Kernel) (map[uint32]int, error) {
 	return all, nil
 }
 
-// living returns the families in which a member is among the living ones.
+// living returns the families in which a member is usable.
 func living(live *plan.Plan, b *daemon.OutlineBalance, mark uint32) []int {
 	families := []int{}
 	key := plan.KeyFromUint32(mark)

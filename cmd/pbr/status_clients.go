@@ -36,7 +36,7 @@ type clientStatus struct {
 // showClients lists who is at which member of a balance.
 func (c command) showClients(ctx *cli.Context, k *kernel.Kernel, name string) error {
 	if ctx.Bool("watch") {
-		return usageError("--clients goes without --watch")
+		return usageError("--clients and --watch exclude each other")
 	}
 	s := &statusResult{Uplinks: []uplinkStatus{}}
 	report, err := runningWatch(k)

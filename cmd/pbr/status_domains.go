@@ -10,7 +10,7 @@ import (
 	"pbr/kernel"
 )
 
-// domainsStatus tells how DNS answers are read.
+// domainsStatus says how DNS answers are read.
 type domainsStatus struct {
 	// Way is "queue", "target" (xtables' NFQUEUE), "log", or "none".
 	Way string `json:"way"`
@@ -26,7 +26,8 @@ type domainsStatus struct {
 	watched bool
 }
 
-// domainsOf finds the way in the rules that are in force; nil if the policy has no lists of domains.
+// domainsOf finds the way in the rules that are in force; nil if the policy has no lists of
+// domains.
 func domainsOf(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel) *domainsStatus {
 	if !o.Domains {
 		return nil

@@ -59,7 +59,7 @@ func (c command) watchStatus(ctx *cli.Context, stop context.Context, k *kernel.K
 	})
 }
 
-// lastEvents are those of the running watch, or of the last one; none where nobody knows.
+// lastEvents returns the events of the running watch, or of the last one; none if nobody knows.
 func lastEvents(k *kernel.Kernel) []daemon.PastEvent {
 	if a, err := daemon.Ask(k.Dir(), daemon.Request{Do: "events"}); err == nil {
 		return a.Events
@@ -82,8 +82,8 @@ type terminalScreen struct {
 	paint   bool
 }
 
-// run shows what look returns, anew each second and when the terminal changes its size, until
-// stop ends or q is typed. The terminal is left as it was.
+// run shows what look returns, again each second and when the terminal changes its size, until stop
+// ends or q is typed. It leaves the terminal as it was.
 func (t *terminalScreen) run(stop context.Context, look func() (view, error)) error {
 	before, err := unix.IoctlGetTermios(int(t.in.Fd()), getTermios)
 	if err != nil {

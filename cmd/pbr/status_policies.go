@@ -57,7 +57,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 		one := ruleStatus{st.one(r.Name, r.Line, r.Target), r.Action, r.Priority}
 		one.Comment = o.Comments["rule "+r.Name]
 		if !slices.ContainsFunc(live.Rules, func(l plan.Rule) bool { return l.Priority == r.Priority }) {
-			one.Problem = "no ip rule of it is in force"
+			one.Problem = "none of its ip rules is in force"
 		}
 		s.Rules = append(s.Rules, one)
 	}
@@ -143,7 +143,7 @@ func (st *steering) instead(strict bool, family plan.Family, fault string) ([]st
 	return st.ofDefault(family), ""
 }
 
-// state is an uplink's state in a version, "not usable" where that does not tell why.
+// state is an uplink's state in a version, or "not usable" if the state does not say why.
 func (st *steering) state(uplink string, family plan.Family) string {
 	for _, u := range st.status.Uplinks {
 		v, has := u.Versions[versionKey(family)]
@@ -185,7 +185,7 @@ func (st *steering) ofTable(table string, family plan.Family) ([]string, string)
 	case len(a.Uplinks) == 0:
 		return st.instead(true, family, "its table has no usable route: ")
 	case a.Kept:
-		return a.Uplinks, "its table has no usable uplink, and keeps the last one"
+		return a.Uplinks, "its table has no usable uplink, and still uses the last one"
 	default:
 		return a.Uplinks, ""
 	}

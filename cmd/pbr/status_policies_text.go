@@ -13,8 +13,8 @@ import (
 // policiesShown bounds the table of policies; --json has all of them.
 const policiesShown = 40
 
-// writeSteering writes policies and rules. Of many policies those that nothing happens to are left
-// out.
+// writeSteering writes policies and rules. If there are many policies, it omits those without
+// traffic or problems.
 func writeSteering(w io.Writer, s *statusResult) {
 	shown := s.Policies
 	if len(shown) > policiesShown {
@@ -33,7 +33,7 @@ func writeSteering(w io.Writer, s *statusResult) {
 	}
 	writeTable(w, withComments(rows, comments))
 	if n := len(s.Policies) - len(shown); n > 0 {
-		fmt.Fprintf(w, "%d more policies: pbr status --json has all of them\n", n)
+		fmt.Fprintf(w, "%d more policies: pbr status --json lists all of them\n", n)
 	}
 	rows, comments = [][]string{{"RULE", "PRIORITY", "TARGET", "USES", "PROBLEM"}}, nil
 	for _, r := range s.Rules {

@@ -15,7 +15,7 @@ import (
 	"pbr/kernel"
 )
 
-// policyStatus tells which policy is in force, and what is not.
+// policyStatus says which policy is in force, and what is not.
 type policyStatus struct {
 	// State is "in force", "not applied", or "differs" where the kernel, or the policy file, is not
 	// what was applied last.
@@ -28,7 +28,7 @@ type policyStatus struct {
 	StartedWith string          `json:"started_with,omitempty"`
 	Trial       *trialStatus    `json:"trial,omitempty"`
 	Rejected    *rejectedStatus `json:"rejected,omitempty"`
-	// StateNote says why nothing is kept over a restart of the machine; empty where it is.
+	// StateNote says why no state outlives a reboot; empty if it does.
 	StateNote string `json:"state_note,omitempty"`
 	// notes are for people; trialNote is the one of the trial.
 	notes     []string
@@ -68,16 +68,16 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 	switch now := applied.Open(k.Dir()).InForce(); {
 	case sync == kernel.NotApplied:
 		p.State = policyNotApplied
-		p.notes = append(p.notes, fmt.Sprintf("not applied: the kernel holds nothing of %s: pbr apply", f.display))
+		p.notes = append(p.notes, fmt.Sprintf("not applied: nothing of %s is in the kernel: run pbr apply", f.display))
 	case p.Trial != nil && sync == kernel.Holds:
 	case p.Rejected != nil:
-		p.State = policyDiffers // which is told already
+		p.State = policyDiffers // -- which is reported already
 	case now != nil && now.Hash != f.text.Hash:
 		p.State = policyDiffers
-		p.notes = append(p.notes, fmt.Sprintf("kernel differs: pbr diff shows how: in force is %s, as it was applied %s ago, and not what %s says now", now.Name, span(time.Since(now.At)), f.display))
+		p.notes = append(p.notes, fmt.Sprintf("kernel differs: run pbr diff: %s is in force, as it was applied %s ago, and not the present %s", now.Name, span(time.Since(now.At)), f.display))
 	case sync == kernel.Differs:
 		p.State = policyDiffers
-		p.notes = append(p.notes, "kernel differs: pbr diff shows how, pbr apply puts it right")
+		p.notes = append(p.notes, "kernel differs: pbr diff shows the differences, pbr apply repairs them")
 	}
 	return nil
 }
@@ -86,7 +86,7 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 func readPolicyStatus(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (policyStatus, error) {
 	name, err := configName(ctx)
 	if err != nil {
-		name = "" // which is told otherwise
+		name = "" // -- which is reported otherwise
 	}
 	return policyStatusOf(name, k, report)
 }
@@ -131,9 +131,9 @@ func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p pol
 // with. During a trial that is the trial's file.
 func otherFileText(now *applied.InForce, read string, trial bool) string {
 	if trial {
-		return fmt.Sprintf("in force is %s, on trial; without pbr confirm %s, which was applied before, is in force again; pbr watch was started with %s", read, now.Name, now.Watch)
+		return fmt.Sprintf("%s is in force on trial; without pbr confirm, %s, which was applied before, comes back; pbr watch was started with %s", read, now.Name, now.Watch)
 	}
-	return fmt.Sprintf("in force is %s, which was applied last; pbr watch was started with %s", now.Name, now.Watch)
+	return fmt.Sprintf("%s is in force, because it was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }
 
 // findRejected looks at the file that is named, and at the one in force.
@@ -162,14 +162,14 @@ func (p *policyStatus) findRejected(named string, s applied.Store, now *applied.
 	}
 }
 
-// findEdit looks whether the file in force was edited since it was applied. A broken one is told
-// otherwise.
+// findEdit checks whether the file in force was edited since it was applied. A broken file is
+// reported otherwise.
 func (p *policyStatus) findEdit(now *applied.InForce) {
 	if now.Path == "" {
 		return
 	}
 	text, _, ds, err := applied.Read(now.Path, now.Name, policy.Options{ErrorsOnly: true, Lack: lack})
 	if err == nil && !ds.HasErrors() && text.Hash != now.Hash {
-		p.notes = append(p.notes, now.Name+" was edited since it was applied, and the edit is not in force: pbr apply")
+		p.notes = append(p.notes, now.Name+" was edited since it was applied, and the edit is not in force: run pbr apply")
 	}
 }

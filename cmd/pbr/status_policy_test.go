@@ -14,8 +14,8 @@ func TestOtherFileText(t *testing.T) {
 		trial bool
 		want  string
 	}{
-		{false, "in force is kept.toml, which was applied last"},
-		{true, "in force is tried.toml, on trial; without pbr confirm kept.toml"},
+		{false, "kept.toml is in force, because it was applied last"},
+		{true, "tried.toml is in force on trial; without pbr confirm, kept.toml"},
 	} {
 		if text := otherFileText(now, "tried.toml", c.trial); !strings.HasPrefix(text, c.want) || !strings.HasSuffix(text, now.Watch) {
 			t.Errorf("trial %v: %s", c.trial, text)

@@ -68,7 +68,7 @@ func TestStatusText(t *testing.T) {
 	want := `pbr watch: process 812, for 3d4h, policy p.toml read 1m30s ago
 
 UPLINK      INTERFACE  STATE  SINCE  RTT    JITTER  LOSS  CONNECTIONS  BYTES    LAST FAILURE
-isp1        eth1       down   12s    -      -       100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapped 3 times, waits another 30s)
+isp1        eth1       down   12s    -      -       100%  0            -        8.8.8.8: no answer within 1s, 1s ago (flapping, 3 times: held down for another 30s)
 isp2        eth2       up     3d4h   8.1ms  1.3ms   0%    214          1.3 GiB  -
 isp3 IPv4   eth3       up     -      9.0ms  0.0ms   0%    0            -        -
 isp3 IPv6   eth3       down   -      -      -       -     -            -        2001:db8::1: no answer within 1s
@@ -93,7 +93,7 @@ web     balance pool, strict  isp1 isp2, IPv6 isp2  -     -
 RULE  PRIORITY  TARGET      USES  PROBLEM
 cams  10300     table both  isp1  -
 none  10301     drop        -     -
-pool: no room for another client, 3 times; see size of sticky in the policy
+pool: the client map was full 3 times: increase size of sticky in the policy
 `
 	if b.String() != want {
 		t.Errorf("printed\n%s\nnot\n%s", b.String(), want)

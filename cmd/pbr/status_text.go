@@ -111,7 +111,7 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	}
 	for _, b := range s.Balances {
 		if b.Full != nil && *b.Full > 0 {
-			fmt.Fprintf(w, "%s: no room for another client, %d times; see size of sticky in the policy\n", b.Name, *b.Full)
+			fmt.Fprintf(w, "%s: the client map was full %d times: increase size of sticky in the policy\n", b.Name, *b.Full)
 		}
 	}
 }
@@ -171,8 +171,8 @@ func uplinkRows(u uplinkStatus, now time.Time) (rows []checkRow) {
 	return rows
 }
 
-// checkCells are the columns from STATE to LAST FAILURE; those between, of the uplink's use, are
-// left to the caller.
+// checkCells are the columns from STATE to LAST FAILURE; the caller adds those between, about the
+// uplink's use.
 func checkCells(u checkStatus, now time.Time) []string {
 	row := []string{u.State, "-", "-", "-", "-", "-", "-", "-"}
 	if u.Since != nil {
@@ -195,7 +195,7 @@ func checkCells(u checkStatus, now time.Time) []string {
 	}
 	if u.HeldUntil != nil && u.HeldUntil.After(now) {
 		// A wait of which less than a second is left has not ended yet.
-		*last += fmt.Sprintf(" (flapped %d times, waits another %s)", u.Flaps, span(u.HeldUntil.Sub(now)+time.Second-1))
+		*last += fmt.Sprintf(" (flapping, %d times: held down for another %s)", u.Flaps, span(u.HeldUntil.Sub(now)+time.Second-1))
 	}
 	return row
 }

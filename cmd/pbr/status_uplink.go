@@ -127,8 +127,8 @@ func checked(s healthcheck.Status) checkStatus {
 	}
 }
 
-// lines are the states of a policy's lines without a watch: what the last one left, without what
-// only a running one knows, or what the link alone tells.
+// lines are the states of a policy's lines without a watch: the last known health, without what
+// only a running watch knows, or the state of the link alone.
 func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	links := daemon.Links(doc, s.host)
 	for _, line := range daemon.Lines(doc) {
@@ -144,7 +144,7 @@ func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	return list
 }
 
-// linkStatus is what a link alone tells of a line.
+// linkStatus is the status of a line from its link alone.
 func linkStatus(line healthcheck.Line, l healthcheck.LinkState, optional bool) healthcheck.Status {
 	state, why := l.State()
 	switch {

@@ -35,8 +35,8 @@ func columns(w io.Writer) int {
 // hanging is how far the lines of a message behind its first one are indented.
 const hanging = 5
 
-// told breaks a message of one line so that it fits the terminal w; what has lines of its own, and
-// what is no terminal's, stays as it is.
+// told wraps a one-line message to the width of terminal w; messages with several lines, and output
+// to anything but a terminal, stay as they are.
 func told(w io.Writer, message string) string {
 	for _, c := range message {
 		if c == '\n' {

@@ -32,10 +32,10 @@ func (c command) traceCommand() *cli.Command {
 	option := func(name, usage string) cli.Flag { return &cli.StringFlag{Name: name, Usage: usage} }
 	return &cli.Command{
 		Name:      "trace",
-		Usage:     "show the ways of real packets, live, next to what explain says",
+		Usage:     "show where real packets go, live, beside explain's answer",
 		ArgsUsage: " ",
-		Description: "Marks packets for tracing, in a chain of pbr's table that is there only while this runs, and tells what the kernel does with each: the policy that\n" +
-			"catches it, the uplink that it leaves through, or the chain, of whatever table, that drops it; and whether explain says the same. It ends after --count\n" +
+		Description: "Marks packets for tracing, with a temporary chain in pbr's table, and shows what the kernel does with each: the policy that\n" +
+			"catches it, the uplink that it leaves through, or the chain of any table that drops it; and whether explain says the same. It ends after --count\n" +
 			"packets, after --time, or when it is interrupted. Of many packets it shows 50 a second.",
 		Flags: []cli.Flag{
 			option("in", "only packets that arrive on this `INTERFACE`, or local for what the router itself sends"),
@@ -80,7 +80,7 @@ func (c command) trace(ctx *cli.Context, stop context.Context, k *kernel.Kernel,
 		return fmt.Errorf("trace: %w", err)
 	}
 	defer func() { err = errors.Join(err, tracer.Close(), k.EndTrace()) }()
-	v, err := c.openConnectionView(ctx, k, &connectionFilter{}) // by now what a killed trace left is gone
+	v, err := c.openConnectionView(ctx, k, &connectionFilter{}) // -- the leftovers of a killed trace are removed by now
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ type traceShow struct {
 	command
 	view *connectionView
 	live *nft.Live
-	// evaluator tells for which policy an element of a map counts; nil if it cannot.
+	// evaluator returns for which policy an element of a map counts; nil if that is unknown.
 	evaluator *walk.Evaluator
 	json      bool
 	left      int // 0 is any number

@@ -51,7 +51,7 @@ func (d *tracedDrop) String() string {
 // nftFamilies are nft's names of families (NFPROTO_*, linux/netfilter.h).
 var nftFamilies = map[uint8]string{1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
-// step takes in what one event tells.
+// step takes the content of one event.
 func (p *tracedPacket) step(e *nft.TraceEvent, t *traceShow) {
 	p.last = time.Now()
 	if p.iif == 0 && e.IIF != 0 && !p.local {
@@ -196,7 +196,7 @@ func wentText(item *tracedItem) string {
 	case "drop":
 		parts = append(parts, item.DroppedBy.String())
 	default:
-		parts = append(parts, "no further: no chain dropped it, so no route leads there, or the kernel refused its source")
+		parts = append(parts, "no further: no chain dropped it, so there is no route, or the kernel refused its source")
 	}
 	if item.Policy != nil {
 		parts = append(parts, "policy "+*item.Policy)
@@ -210,7 +210,7 @@ func wentText(item *tracedItem) string {
 	return strings.Join(parts, ", ")
 }
 
-// judge tells what became of a packet, and what explain says of it.
+// judge says where a packet went, and what explain says about it.
 func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	o := &p.tuple
 	item := tracedItem{
@@ -232,14 +232,14 @@ func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	}
 	if flow != nil {
 		c.Mark = flow.Mark
-		if reply { // which is routed to whoever opened the connection, whatever address it was sent to
+		if reply { // -- which goes to whoever opened the connection, whatever its destination address
 			c.Dst = flow.Orig.Src
 		}
 		if !reply && flow.Reply.Dst != o.Src {
 			item.Seen = named(flow.Reply.Dst.String())
 		}
 	} else if p.dropped != nil {
-		item.State = "new" // nothing of it is left
+		item.State = "new" // -- nothing of it exists any more
 	}
 	a := t.view.explainer.AnswerTo(&c, in, item.State != "new")
 	item.Verdict = p.verdict(out, a)
@@ -280,7 +280,7 @@ func agrees(item *tracedItem, a *explain.Answer) bool {
 	return a.Interface == "" || a.Interface == *item.Interface
 }
 
-// agreesFirst compares what only first packets tell.
+// agreesFirst compares what only first packets show.
 func agreesFirst(item *tracedItem, a *explain.Answer) bool {
 	if item.Seen != nil && a.Address.IsValid() && *item.Seen != a.Address.String() {
 		return false

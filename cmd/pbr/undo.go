@@ -21,7 +21,7 @@ func (c command) undo(stop context.Context, k *kernel.Kernel) (*daemon.Applied, 
 		return nil, err
 	}
 	if err := errors.Join(noted, s.EndTrial()); err != nil {
-		done.Warnings = append(done.Warnings, fmt.Sprintf("noting that the policy was rejected: %v", err))
+		done.Warnings = append(done.Warnings, fmt.Sprintf("recording that the policy was rejected: %v", err))
 	}
 	return done, nil
 }
@@ -46,9 +46,9 @@ func rejectTrial(s applied.Store) error {
 	return err
 }
 
-// goBack applies the policy from before the trial for the machine as it is now, so that damage by
-// others does not come back with it. Where that policy is not known, or cannot be applied, the
-// kernel gets the state that it had before the trial.
+// goBack applies the policy from before the trial for the present host facts, so that damage by
+// others does not come back with it. If that policy is unknown, or cannot be applied, the kernel
+// gets the state from before the trial.
 func (c command) goBack(stop context.Context, k *kernel.Kernel, s applied.Store) (*daemon.Applied, error) {
 	before := policyBefore(k, s)
 	if before == nil {

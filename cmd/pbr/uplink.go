@@ -19,19 +19,19 @@ import (
 	"pbr/kernel"
 )
 
-// uplinkModes are what an uplink can be told.
+// uplinkModes are the modes that an uplink can be set to.
 var uplinkModes = []string{healthcheck.ForceUp, healthcheck.ForceDown, healthcheck.ForceAuto}
 
 func (c command) uplinkCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "uplink",
-		Usage:     "take an uplink out of use or into it, whatever its checks say",
+		Usage:     "force an uplink down or up, whatever its checks say",
 		ArgsUsage: "NAME up|down|auto, or NAME quota reset|+SIZE",
-		Description: "down: no new connections, and those that run are cut, as when it fails. up: used even though its checks\n" +
-			"fail. auto: by its checks again. It is done when the command returns, by the running pbr watch, or without one\n" +
-			"by the command itself, where nothing else of the policy file waits to be applied. The order stands, also for pbr\n" +
-			"apply, until it is revoked, pbr flush, or until reboot. quota reset: what was carried in this period counts no\n" +
-			"more. quota +5GB: so much more in this period.",
+		Description: "down: no new connections, and existing ones are flushed, as when it fails. up: used even if its checks\n" +
+			"fail. auto: its checks decide again. When the command returns, it is done: by the running pbr watch, or without one\n" +
+			"by the command itself, unless the policy file has other changes to apply. The order stays in force, also for pbr\n" +
+			"apply, until auto, pbr flush or a reboot. quota reset: counts the quota of this period from\n" +
+			"zero. quota +5GB: adds 5 GB in this period.",
 		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,
 	}
@@ -52,7 +52,7 @@ func (c command) runUplink(ctx *cli.Context) error {
 	case args.Get(0) == "":
 		return usageError("uplink needs a name: %s", usage)
 	case !slices.Contains(uplinkModes, args.Get(1)):
-		return usageError("an uplink cannot be told %q: %s", args.Get(1), usage)
+		return usageError("invalid mode %q: %s", args.Get(1), usage)
 	}
 	name, mode := args.Get(0), args.Get(1)
 	kept, err := c.force(ctx, name, mode)
@@ -96,7 +96,7 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 func (c command) reportStaying(name string, kept map[string][]string) {
 	for _, table := range slices.Sorted(maps.Keys(kept)) {
 		if slices.Contains(kept[table], name) {
-			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the only one left of table %s: its routes stay, and traffic goes on over it, until another one is usable\n", name, table)
+			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the last one of table %s: its routes stay, and traffic still uses it, until another one is usable\n", name, table)
 		}
 	}
 }
@@ -116,15 +116,14 @@ func askUplink(name, mode string) (kept map[string][]string, asked bool, err err
 	case err != nil:
 		return nil, true, err
 	}
-	if report, err := runningWatch(k); err == nil && report != nil { // else it ended just now; the order stands
+	if report, err := runningWatch(k); err == nil && report != nil { // -- else it has just ended; the order stays in force
 		kept = report.Kept
 	}
 	return kept, true, nil
 }
 
-// forceAlone does it without a watch. The kernel is changed only where it holds what the policy
-// file says: else an edit of the file that nobody has applied yet would come into force along with
-// it.
+// forceAlone changes the kernel without a watch. It does so only if the kernel holds what the
+// policy file says: otherwise an unapplied edit of the file would come into force with it.
 func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kernel, name, mode string) (map[string][]string, error) {
 	if err := daemon.CheckUplink(f.doc, name); err != nil {
 		return nil, err
@@ -153,11 +152,11 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 		return nil, err
 	}
 	if !same {
-		return nil, fmt.Errorf("uplink %s is to be %s, which is noted, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff); pbr apply brings all of it into force",
+		return nil, fmt.Errorf("uplink %s: %s is recorded, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff): run pbr apply to apply all of it",
 			name, mode, f.display)
 	}
 	if done.Flushed > 0 {
-		fmt.Fprintf(c.stderr, "pbr: connections cut: %d\n", done.Flushed)
+		fmt.Fprintf(c.stderr, "pbr: connections flushed: %d\n", done.Flushed)
 	}
 	fmt.Fprintln(c.stderr, "pbr: pbr watch is not running: nothing checks the uplinks")
 	return done.Kept, nil

@@ -24,10 +24,10 @@ func (c command) runQuota(ctx *cli.Context, name, what string) error {
 	if text, grants := strings.CutPrefix(what, "+"); grants {
 		var err error
 		if change.Grant, err = policy.ParseSize(text); err != nil {
-			return usageError("%q is no size: %v: %s", text, err, policy.SizeHint)
+			return usageError("invalid size %q: %v: %s", text, err, policy.SizeHint)
 		}
 	} else if !change.Reset {
-		return usageError("a quota cannot be told %q: %s", what, quotaUsage)
+		return usageError("invalid change of a quota %q: %s", what, quotaUsage)
 	}
 	if err := c.changeQuota(ctx, name, change); err != nil {
 		return err
@@ -89,7 +89,7 @@ func quotasAlone(doc *policy.Document, k *kernel.Kernel) map[string]*daemon.Quot
 	return out
 }
 
-// quotaLines say what is left of each quota.
+// quotaLines say how much of each quota is left.
 func quotaLines(uplinks []uplinkStatus) (lines []string) {
 	for _, u := range uplinks {
 		q := u.Quota

@@ -30,10 +30,10 @@ const hookPatience = 2 * time.Second
 func (c command) watchCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "watch",
-		Usage:     "apply, then check uplinks, swap routes and repair drift until told to end",
+		Usage:     "apply, then check uplinks, fail over and repair drift until stopped",
 		ArgsUsage: " ",
-		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file anew that is in\n" +
-			"force; a broken one changes nothing. Tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
+		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file in force again;\n" +
+			"a broken file changes nothing. It tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
 			"hook and to the metrics that [watch] names; docs/watch.md describes them. While it runs, pbr apply, confirm, revert\n" +
 			"and uplink work through it, and pbr flush refuses to work in the same network namespace.",
 		Action: c.runWatch,
@@ -112,7 +112,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	served := &metricsServer{log: logger}
 	persist := func(doc *policy.Document) {
 		if err := notePersistence(doc, k); err != nil {
-			logger.Warn("noting which lists persist", "error", err)
+			logger.Warn("recording which lists persist", "error", err)
 		}
 	}
 	persist(f.doc)
@@ -168,7 +168,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	return err
 }
 
-// hangUps tells of SIGHUP until ctx ends.
+// hangUps reports SIGHUP until ctx ends.
 func hangUps(ctx context.Context) <-chan struct{} {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -191,7 +191,7 @@ func hangUps(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// notifyManager tells the service manager, if there is one. A reload has to say when it began
+// notifyManager notifies the service manager, if there is one. A reload has to say when it began
 // (sd_notify(3)).
 func notifyManager(state string) {
 	if strings.HasPrefix(state, "RELOADING=1") {

@@ -22,7 +22,7 @@ const (
 	// had none.
 	askPatience = 2 * time.Second
 	askAgain    = time.Minute
-	// A name is asked for again when its answer's time to live is over, within these bounds.
+	// A name is resolved again when its answer's time to live is over, within these bounds.
 	askSoonest = 5 * time.Second
 	askLatest  = time.Hour
 )

@@ -24,9 +24,9 @@ type recorder struct {
 	}
 	history *history.History
 	log     *slog.Logger
-	// told is the newest event that was taken over.
+	// told is the newest event that was copied.
 	told time.Time
-	// silent tells that the interfaces' counters cannot be read, which was said.
+	// silent means that the interfaces' counters cannot be read, which was logged.
 	silent bool
 }
 

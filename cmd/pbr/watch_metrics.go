@@ -75,8 +75,8 @@ func (m *metricsServer) close() {
 	}
 }
 
-// metricsListener opens "ADDRESS:PORT" or "unix:PATH"; a socket that nobody listens on any more is
-// replaced.
+// metricsListener opens "ADDRESS:PORT" or "unix:PATH"; it replaces a socket that nobody listens on
+// any more.
 func metricsListener(address string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	if !unix {

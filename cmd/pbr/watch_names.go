@@ -75,9 +75,9 @@ func (n *namesKeeper) Learn(doc *policy.Document, host plan.Machine) {
 		return
 	}
 	if changed, err := writeDnsmasq(doc); err != nil {
-		n.log.Warn("what dnsmasq is to know", "error", err)
+		n.log.Warn("writing dnsmasq's file", "error", err)
 	} else if changed {
-		n.log.Info("wrote what dnsmasq is to know; it reads the file when it starts", "file", doc.Settings.Dnsmasq)
+		n.log.Info("wrote dnsmasq's file; dnsmasq reads it when it starts", "file", doc.Settings.Dnsmasq)
 	}
 	config := learnConfig(doc)
 	known := map[string][]book.Member{}
@@ -128,7 +128,7 @@ func ownAddresses(host plan.Machine) map[netip.Addr]bool {
 func (n *namesKeeper) load(list string, known map[string][]book.Member) {
 	f, err := members.Load(n.dir, list, members.Learned, time.Now())
 	if err != nil {
-		n.log.Warn("the names that were kept of list "+list, "error", err)
+		n.log.Warn("the stored names of list "+list, "error", err)
 	}
 	for _, m := range f.Members {
 		family := plan.IPv4
@@ -157,7 +157,7 @@ func (n *namesKeeper) save(list string) {
 		}
 	}
 	if err := members.Save(n.dir, list, members.Learned, &f, now); err != nil {
-		n.log.Warn("keeping the members of list "+list, "error", err)
+		n.log.Warn("saving the members of list "+list, "error", err)
 	}
 }
 

@@ -46,11 +46,11 @@ func (p *posts) target(doc *policy.Document, file string) {
 
 func (p *posts) add(e daemon.HookEvent) { p.sender.Add(e.Message(p.host)) }
 
-// start goes on with what the last watch left.
+// start continues with the events that the last watch left.
 func (p *posts) start() {
 	left, err := readUnsent(p.unsent)
 	if err != nil {
-		p.log.Warn("notify: events that waited to be posted are lost", "error", err)
+		p.log.Warn("notify: events of the last run that were not posted are lost", "error", err)
 	}
 	for _, m := range left {
 		p.sender.Add(m)
@@ -74,11 +74,11 @@ func (p *posts) end(ctx context.Context) {
 		err = os.WriteFile(p.unsent, b, 0o600)
 	}
 	if err != nil {
-		p.log.Warn("notify: events that wait to be posted are lost", "error", err)
+		p.log.Warn("notify: events that were not posted are lost", "error", err)
 	}
 }
 
-// readUnsent reads what a watch left, and takes it away: it is sent once.
+// readUnsent reads what a watch left, and removes it: it is sent once.
 func readUnsent(file string) (left []message.Message, err error) {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,8 +110,8 @@ func secretsTrouble(n *policy.Notify, file string) *trouble {
 	return nil
 }
 
-// checkSecrets returns a warning of a policy file that others may read; on another machine than the
-// policy's nothing is known of it.
+// checkSecrets returns a warning if others may read the policy file and it holds secrets. On
+// machines without the policy's uplinks it returns none.
 func checkSecrets(f *policyFile, live bool) policy.Diagnostics {
 	n := &f.doc.Watch.Notify
 	if !live && !hasInterfaces(f.doc) {

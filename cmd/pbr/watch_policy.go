@@ -28,8 +28,8 @@ type policies struct {
 	store applied.Store
 	// own is the file that the watch was started with.
 	own string
-	// start is the policy to start with, waits its trial if it waits to be confirmed, and note what
-	// is to be told of that.
+	// start is the policy to start with, waits is its trial if it waits to be confirmed, and note
+	// is what to log about it.
 	start *policyFile
 	waits *daemon.Trial
 	note  string
@@ -66,7 +66,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 		if p.start, err = c.keptInstead(p.store, rejected); err != nil {
 			return nil, err
 		}
-		p.note = rejected.String() + ": the policy that was kept last is in its place"
+		p.note = rejected.String() + ": using the last confirmed policy instead"
 	}
 	p.know(p.start.doc, p.start.text)
 	p.now = p.start.text
@@ -77,7 +77,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 func (p *policies) startFile(name string) (*policyFile, error) {
 	file := name
 	if last := p.store.InForce(); last != nil && last.Watch == p.own && last.Path != p.own {
-		p.note = fmt.Sprintf("going on with %s, which was applied last, and not with %s: pbr -c %s apply changes that", last.Name, name, name)
+		p.note = fmt.Sprintf("using %s, which was applied last, and not %s: pbr -c %s apply changes that", last.Name, name, name)
 		if _, err := os.Stat(last.Path); err != nil { // a pipe, or a file that is gone
 			if kept, err := p.store.Kept(); err == nil && kept.Hash == last.Hash {
 				return loadAgain(kept), nil
@@ -89,7 +89,7 @@ func (p *policies) startFile(name string) (*policyFile, error) {
 	}
 	f, err := loadFile(file, name, policy.Options{ErrorsOnly: true})
 	if err == nil && f.text.Path == "" {
-		return nil, fmt.Errorf("%s is no regular file: pbr watch has to be able to read it again", name)
+		return nil, fmt.Errorf("%s is not a regular file: pbr watch has to be able to read it again", name)
 	}
 	return f, err
 }
@@ -105,7 +105,7 @@ func (p *policies) resume(c command, stop context.Context) (resumed bool, err er
 	kept, keptErr := p.store.Kept()
 	switch {
 	case errors.Join(err, keptErr) != nil && pending.Left > 0:
-		return false, fmt.Errorf("%s, and the policy to go back to is not known: run pbr confirm to keep it, or pbr revert to undo it now", pendingText(pending))
+		return false, fmt.Errorf("%s, and the policy before it is unknown: run pbr confirm to keep it, or pbr revert to undo it now", pendingText(pending))
 	case errors.Join(err, keptErr) != nil:
 		_, err = c.undo(stop, p.k)
 		return false, err
@@ -115,13 +115,13 @@ func (p *policies) resume(c command, stop context.Context) (resumed bool, err er
 	p.start = loadAgain(trial)
 	previous := loadAgain(kept)
 	if ds := previous.diagnostics; ds.HasErrors() {
-		return false, fmt.Errorf("the policy to go back to cannot be read: %w", ds[0])
+		return false, fmt.Errorf("the policy before the trial cannot be read: %w", ds[0])
 	}
 	p.know(p.start.doc, trial)
 	p.know(previous.doc, kept)
 	p.now = trial
 	p.waits = &daemon.Trial{Previous: previous.doc, End: pending.End}
-	p.note = pendingText(pending) + ": going on with it"
+	p.note = pendingText(pending) + ": using it"
 	if pending.Guarded {
 		return true, nil
 	}
@@ -236,7 +236,7 @@ func (p *policies) valid(f *policyFile) (*policy.Document, error) {
 func (p *policies) Parse(handed json.RawMessage) (*policy.Document, error) {
 	text := &applied.Policy{}
 	if err := json.Unmarshal(handed, text); err != nil {
-		return nil, fmt.Errorf("reading what apply handed over: %w", err)
+		return nil, fmt.Errorf("reading the policy from apply: %w", err)
 	}
 	return p.valid(loadAgain(text))
 }
@@ -267,15 +267,15 @@ func (p *policies) Drop(*plan.Plan) error {
 	return errors.Join(p.k.ClearPending(), p.store.EndTrial())
 }
 
-// Kept implements daemon.Trials. What cannot be noted for the next start is no reason to undo
-// anything.
+// Kept implements daemon.Trials. A failure to record something for the next start is no reason to
+// undo anything.
 func (p *policies) Kept(doc *policy.Document) error {
 	if err := p.k.ClearPending(); err != nil {
 		return err
 	}
 	p.inForce(doc)
 	if err := p.store.Keep(p.text(doc), p.own); err != nil {
-		p.log.Error("noting the policy that is in force", "error", err)
+		p.log.Error("recording the policy in force", "error", err)
 	}
 	return nil
 }

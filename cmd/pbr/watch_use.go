@@ -9,8 +9,8 @@ import (
 	"pbr/kernel"
 )
 
-// readUse reads what metrics tell of the kernel, by a connection of its own: the watch's is in use.
-// It is nil if that fails.
+// readUse reads what metrics need from the kernel, over a connection of its own, because the
+// watch's is in use. It returns nil if that fails.
 func readUse(r *daemon.Report) *daemon.Use {
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {

@@ -101,9 +101,9 @@ func (e *connectionEntry) web(row []string) web.Connection {
 	return c
 }
 
-// helper prepares this program for another command: what takes long, tries what the kernel can
-// do, or changes something for a while is done by a process of its own, which can be ended, and
-// whose end is nobody else's.
+// helper prepares this program to run another command. What is slow, tries kernel features, or
+// changes something for a while runs in a process of its own, which can be stopped without
+// affecting the watch.
 func (w *webSource) helper(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	path := w.policies.current().Path
 	if path == "" {
