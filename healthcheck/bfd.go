@@ -130,7 +130,7 @@ func (h *bfdHolder) report() {
 
 func (h *bfdHolder) reason() string {
 	if h.session.Diag() == bfd.DetectionEnded {
-		return "no packet came in the detection time"
+		return "no packet within the detection time"
 	}
 	return fmt.Sprintf("the peer says Down (%s)", h.session.RemoteDiag())
 }

@@ -58,7 +58,7 @@ func (e Expect) resolved(answer dnsAnswer) error {
 	case !known:
 		return fmt.Errorf("the server answers %s", codeName(answer.code))
 	case e.Address && len(answer.addrs) == 0:
-		return fmt.Errorf("the answer holds no address of %s", e.Name)
+		return fmt.Errorf("the answer has no address of %s", e.Name)
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type certificates = *x509.CertPool
 func (p *SocketProber) http(ctx context.Context, c Config, target string) (time.Duration, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return 0, fmt.Errorf("%w: %q is no URL", ErrNotProbed, target)
+		return 0, fmt.Errorf("%w: invalid URL %q", ErrNotProbed, target)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {

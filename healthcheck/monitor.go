@@ -153,7 +153,7 @@ func (m *Monitor) Force(uplink, mode string) error {
 		}
 	}
 	if !known {
-		return fmt.Errorf("forcing uplink %s: there is none of that name", uplink)
+		return fmt.Errorf("forcing uplink %s: no such uplink", uplink)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 
 // errNoTarget is a round's error if there is nothing to probe: the gateway is "auto" and not known
 // yet.
-var errNoTarget = fmt.Errorf("%w: no gateway is known that could be asked", ErrNotProbed)
+var errNoTarget = fmt.Errorf("%w: no gateway is known", ErrNotProbed)
 
 // Round takes the answers of one round, which was sent after the last change of link and check.
 func (m *stateMachine) Round(now time.Time, answers []Answer) (Event, bool) {
@@ -76,7 +76,7 @@ func (m *stateMachine) decide(now time.Time) (why string) {
 		m.verdict = Degraded
 	case m.verdict == Degraded && limit == "" && m.good >= m.cfg.UpAfter && !m.damping.held(now):
 		m.verdict = Up
-		return "within its limits again"
+		return "within the limits again"
 	}
 	return limit
 }
@@ -100,11 +100,11 @@ func (m *stateMachine) overLimit() string {
 	}
 	switch {
 	case c.MaxLoss > 0 && loss > factor*c.MaxLoss:
-		return fmt.Sprintf("loss of %.0f %% in the last %s, allowed are %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
+		return fmt.Sprintf("loss of %.0f %% in the last %s, the limit is %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
 	case over(q.rtt, c.MaxRTT):
-		return fmt.Sprintf("round trip of %v over the last %s, allowed are %v", q.rtt.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxRTT)
+		return fmt.Sprintf("round trip of %v over the last %s, the limit is %v", q.rtt.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxRTT)
 	case over(q.jitter, c.MaxJitter):
-		return fmt.Sprintf("jitter of %v over the last %s, allowed are %v", q.jitter.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxJitter)
+		return fmt.Sprintf("jitter of %v over the last %s, the limit is %v", q.jitter.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxJitter)
 	}
 	return ""
 }

@@ -80,7 +80,7 @@ func (m *stateMachine) Session(now time.Time, s Session) (Event, bool) {
 	case SessionDown:
 		return m.ended(now, fmt.Sprintf("the BFD session with %s ended: %s", gw, s.Reason))
 	case SessionOff:
-		m.probeError = fmt.Sprintf("%s switched its BFD session off (AdminDown), which is no failure: the link alone is judged", gw)
+		m.probeError = fmt.Sprintf("%s switched its BFD session off (AdminDown), which is no failure: only the link counts", gw)
 	}
 	m.good = 1
 	if m.verdict == Down && m.damping.held(now) {

@@ -66,7 +66,7 @@ func (p *SocketProber) Probe(ctx context.Context, c Config, target string) (time
 	case MethodHTTP:
 		rtt, err = p.http(ctx, c, target)
 	default:
-		err = fmt.Errorf("%w: there is no method %q", ErrNotProbed, c.Method)
+		err = fmt.Errorf("%w: unknown method %q", ErrNotProbed, c.Method)
 	}
 	if err != nil && !notProbed(err) && over(ctx) {
 		return 0, ctx.Err() // whatever it looks like on a socket
@@ -134,7 +134,7 @@ func cause(err error) error {
 func parseAddr(target string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(target)
 	if err != nil {
-		return a, fmt.Errorf("%w: %q is no address", ErrNotProbed, target)
+		return a, fmt.Errorf("%w: invalid address %q", ErrNotProbed, target)
 	}
 	return a.Unmap().WithZone(""), nil
 }

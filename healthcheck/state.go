@@ -85,11 +85,11 @@ func (l LinkState) State() (s State, why string) {
 	case !l.Exists:
 		return LinkDown, "the interface does not exist"
 	case !l.Up:
-		return LinkDown, "the interface is switched off"
+		return LinkDown, "the interface is set down"
 	case !l.Carrier:
 		return LinkDown, "carrier lost"
 	case !l.Addressed && l.Standby:
-		return Standby, "the interface does not hold the address that this router shares with another one"
+		return Standby, "another router of the pair holds the shared address"
 	case !l.Addressed:
 		return AddressLost, "the interface has no address"
 	case !l.Routed:

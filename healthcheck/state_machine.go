@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// stateMachine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells the
-// time.
+// stateMachine is the state of one uplink. It has no clock and no goroutine: whoever calls it tells
+// the time.
 //
 // The state has three sources, the first that says something wins: the administrator's order, the
 // link, the verdict of the probes. Each is remembered on its own, so that the end of one uncovers
@@ -56,9 +56,9 @@ type stateMachine struct {
 	probeError    string
 }
 
-// newStateMachine makes the machine of an uplink, whose link counts as good until Link tells otherwise.
-// was is its status in a former run or the zero Status: what was down stays down until it is proven
-// up, a link that was bad stays bad until Link says that it is good.
+// newStateMachine makes the machine of an uplink, whose link counts as good until Link tells
+// otherwise. was is its status in a former run or the zero Status: what was down stays down until
+// it is proven up, a link that was bad stays bad until Link says that it is good.
 func newStateMachine(now time.Time, cfg Config, was Status) *stateMachine {
 	cfg = cfg.withDefaults()
 	m := &stateMachine{cfg: cfg, forced: ForceAuto, link: linkGood, verdict: firstVerdict(cfg), window: newWindow(cfg.Over)}
@@ -203,7 +203,7 @@ func (m *stateMachine) Force(now time.Time, mode string) (Event, bool, error) {
 	switch mode {
 	case ForceUp, ForceDown, ForceAuto:
 	default:
-		return Event{}, false, fmt.Errorf("forcing uplink %s: no mode %q: it is %s, %s or %s", m.cfg.Uplink, mode, ForceUp, ForceDown, ForceAuto)
+		return Event{}, false, fmt.Errorf("forcing uplink %s: invalid mode %q: must be %s, %s or %s", m.cfg.Uplink, mode, ForceUp, ForceDown, ForceAuto)
 	}
 	m.forced = mode
 	e, changed := m.change(now, "no longer forced")
@@ -213,7 +213,7 @@ func (m *stateMachine) Force(now time.Time, mode string) (Event, bool, error) {
 // Quota takes what the uplink's quota says.
 func (m *stateMachine) Quota(now time.Time, q Quota) (Event, bool) {
 	m.quota = q
-	return m.change(now, "its quota is not used up any more")
+	return m.change(now, "its quota is no longer used up")
 }
 
 // Link takes a change of the interface. A link that returns makes a new start: what probes said
@@ -270,7 +270,7 @@ func (m *stateMachine) restart(now time.Time, why string) string {
 	if m.held = m.damping.held(now); m.held {
 		m.verdict = Down
 		wait := (m.damping.until.Sub(now) + time.Second - 1).Truncate(time.Second)
-		return fmt.Sprintf("%s, but it went down %d times lately and waits another %v", why, m.damping.flaps, wait)
+		return fmt.Sprintf("%s, but it is flapping (%d times): held down for another %v", why, m.damping.flaps, wait)
 	}
 	return why
 }

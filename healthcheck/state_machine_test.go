@@ -183,7 +183,7 @@ func TestLastFailureOfTheLink(t *testing.T) {
 		{"g nocarrier link", "carrier lost", "the link is back"},
 		{"g noaddr", "the interface has no address", "the interface has no address"},
 		{"g noaddr link", "the interface has no address", "the interface has an address again"},
-		{"g nocarrier link g nocarrier link", "carrier lost", "the link is back, but it went down 2 times lately and waits another 5s"},
+		{"g nocarrier link g nocarrier link", "carrier lost", "the link is back, but it is flapping (2 times): held down for another 5s"},
 	} {
 		s := &script{m: newStateMachine(epoch, pingConfig(), Status{}), now: epoch}
 		s.play(t, row.words)

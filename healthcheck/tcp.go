@@ -14,7 +14,7 @@ import (
 func (p *SocketProber) tcp(ctx context.Context, c Config, target string) (time.Duration, error) {
 	dst, err := netip.ParseAddrPort(target)
 	if err != nil || dst.Port() == 0 {
-		return 0, fmt.Errorf("%w: %q is no address and port", ErrNotProbed, target)
+		return 0, fmt.Errorf("%w: invalid address and port %q", ErrNotProbed, target)
 	}
 	sent := time.Now()
 	conn, err := p.dial(ctx, c, "tcp", withoutZone(dst).String())

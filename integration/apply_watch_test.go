@@ -109,7 +109,7 @@ func TestApplyThroughWatch(t *testing.T) {
 	w.inForce(watchPolicy, "what came from a pipe, after a restart")
 	says(t, apply(w.router.file), 0)
 	w.hangUp()
-	w.logged("reloaded the policy; the kernel holds it already")
+	w.logged("reloaded the policy: the kernel already holds it")
 }
 
 // A trial through a watch: one at a time, kept or undone on demand, and nothing is there to keep or

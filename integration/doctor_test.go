@@ -222,7 +222,7 @@ func TestDoctorBesideWatch(t *testing.T) {
 	r.write(strings.NewReplacer(`"198.51.100.1"`, `"198.18.0.1"`, "nat = \"masquerade\"\n", "").Replace(twoUplinks))
 	r.must("uplink", "isp1", "down")
 	w.silence("isp2")
-	w.logged("cut connections of uplinks that are down", "uplinks=[isp2]") // the watch's own changes are over
+	w.logged("flushed connections of uplinks that are down", "uplinks=[isp2]") // the watch's own changes are over
 	out := r.doctor(1)
 	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in none of this router's networks", "the private addresses of 192.168.10.0/24",
 		"pbr watch has it forced-down", "pbr uplink isp1 auto", fmt.Sprintf("runs, process %d", w.cmd.Process.Pid)} {

@@ -264,7 +264,7 @@ func TestPairOfRouters(t *testing.T) {
 		t.Errorf("%d packets left from addresses that are not the shared ones", n)
 	}
 	for _, r := range []*pairRouter{p.a, p.b} {
-		if line := r.logLine("cut connections"); line != "" {
+		if line := r.logLine("flushed connections"); line != "" {
 			t.Errorf("%s cut connections: %s", r.name, line)
 		}
 	}

@@ -273,7 +273,7 @@ func TestInSyncBesideWatch(t *testing.T) {
 	k.must("apply") // looks, and notes
 	k.must("apply")
 	k.quick("with the same policy")
-	w.logged("the kernel held it already")
+	w.logged("the kernel already held it")
 	other := filepath.Join(t.TempDir(), "other.toml")
 	if err := os.WriteFile(other, []byte(strings.Replace(watchPolicy, "distance = 2", "distance = 7", 1)), 0o600); err != nil {
 		t.Fatal(err)

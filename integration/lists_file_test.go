@@ -37,7 +37,7 @@ func TestListFileEdits(t *testing.T) {
 	asked, astray := 0, 0
 	for edit := 1; edit <= edits; edit++ {
 		writeFile(t, file, editedList(entries, edit))
-		taken := func() bool { return strings.Count(w.log.text(), "took over lists") >= edit }
+		taken := func() bool { return strings.Count(w.log.text(), "applied changed lists") >= edit }
 		until := time.Now().Add(lab.Patience(30 * time.Second))
 		for done := false; !done; asked++ {
 			done = taken()
@@ -52,7 +52,7 @@ func TestListFileEdits(t *testing.T) {
 	if astray > 0 {
 		t.Errorf("%d of %d connections went another way", astray, asked)
 	}
-	if line := w.logLine("took over lists"); !strings.Contains(line, "100 elements added, 100 elements removed") {
+	if line := w.logLine("applied changed lists"); !strings.Contains(line, "100 elements added, 100 elements removed") {
 		t.Errorf("an edit was more than its elements: %s", line)
 	}
 	w.router.inSync()

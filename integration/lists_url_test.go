@@ -211,7 +211,7 @@ func (w *watched) fetchesByWatch(server *listServer, file string) {
 	w.waitArrives(byDefault, "isp2")
 	server.has("192.0.2.200\n192.0.2.201\n")
 	w.waitArrives(byDefault, "isp1")
-	w.logged("took over lists", "special")
+	w.logged("applied changed lists", "special")
 	w.router.inSync()
 	server.has("192.0.2.200\n192.0.2.201\n" + far + "\n")
 	w.waitArrives(byDefault, "isp2")

@@ -141,7 +141,7 @@ func TestVMOffloadWatch(t *testing.T) {
 	r.checkOffloadedEntry(first)
 	r.dead("isp1", "9.9.9.9")
 	r.waitAnswered(stream, "isp2")
-	r.logged("cut connections", "isp1")
+	r.logged("flushed connections", "isp1")
 	if seen, err := first.Ask(); err == nil {
 		t.Errorf("a connection of the dead uplink still works: %v by %s", seen.Src, seen.By)
 	}

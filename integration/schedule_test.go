@@ -129,7 +129,7 @@ func (w *watched) flushesAtSwitch() {
 			w.stop()
 			continue
 		}
-		w.logged("flushed connections at the switch of a schedule", "bedtime: start", "office: end", "connections=2")
+		w.logged("flushed connections because a schedule's window changed", "bedtime: start", "office: end", "connections=2")
 		if _, err := runs[0].Ask(); err == nil {
 			w.t.Error("what bedtime is to end goes on")
 		}

@@ -158,7 +158,7 @@ func TestTraceIsNoDrift(t *testing.T) {
 	says(t, w.router.pbr("apply"), 0)
 	w.router.inSync()
 	w.hangUp()
-	w.logged("reloaded the policy; the kernel holds it already")
+	w.logged("reloaded the policy: the kernel already holds it")
 	if !w.hasTrace() {
 		t.Error("an apply, or the watch, removed the chain of a running trace")
 	}

@@ -208,7 +208,7 @@ func TestWatchBalanceTCP(t *testing.T) {
 	w.dead("isp2", "9.9.9.9")
 	w.waitState("isp2", "down")
 	status(`kept +isp2 +1 +none +1\n`)
-	w.logged("cut connections", "isp2")
+	w.logged("flushed connections", "isp2")
 	meanwhileLAN, meanwhileOwn := all()
 	check := func(when string, calls []call, except string) {
 		t.Helper()

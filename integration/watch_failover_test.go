@@ -29,7 +29,7 @@ func TestWatchTargetDies(t *testing.T) {
 	w.dead("isp1", "9.9.9.9")
 	w.waitAnswered(stream, "isp2")
 	w.waitArrives(byDefault, "isp2")
-	w.logged("cut connections", "isp1")
+	w.logged("flushed connections", "isp1")
 	broken := first.broken()
 	if broken != 5 {
 		t.Errorf("%d of 5 connections by the dead provider were cut", broken)
@@ -113,7 +113,7 @@ func TestWatchLoss(t *testing.T) {
 	t.Log("0 of 5 connections broke")
 }
 
-// The carrier goes, then the interface is switched off, then it is deleted and made again: each
+// The carrier goes, then the interface is set down, then it is deleted and made again: each
 // moves traffic at once, and all that the kernel dropped with it comes back.
 func TestWatchLinkDown(t *testing.T) {
 	t.Parallel()
@@ -236,7 +236,7 @@ func TestWatchAllDown(t *testing.T) {
 	w.waitState("isp2", "up")
 	w.waitArrives(byStrict, "isp2")
 	w.waitArrives(byDefault, "isp2")
-	w.logged("cut connections", "isp3")
+	w.logged("flushed connections", "isp3")
 	if n := last.broken(); n != 5 {
 		t.Errorf("isp2 back: %d of 5 connections by dead isp3 were cut", n)
 	}
@@ -342,7 +342,7 @@ func TestWatchIPv6OnlyUplink(t *testing.T) {
 	w.dead("isp2", far6)
 	w.waitState("isp2", "down")
 	w.waitArrives(src6, "isp1")
-	w.logged("cut connections", "isp2")
+	w.logged("flushed connections", "isp2")
 	if n := v6.broken(); n != 3 {
 		t.Errorf("%d of 3 IPv6 connections by the dead provider were cut", n)
 	}

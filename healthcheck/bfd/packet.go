@@ -110,7 +110,7 @@ func Unmarshal(b []byte) (Packet, error) {
 	case p.Multiplier == 0 || p.Mine == 0:
 		return Packet{}, errors.New("a multiplier or discriminator of 0")
 	case p.Yours == 0 && p.State != Down && p.State != AdminDown:
-		return Packet{}, errors.New("no discriminator of ours")
+		return Packet{}, errors.New("the packet has not our discriminator")
 	}
 	return p, nil
 }

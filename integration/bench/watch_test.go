@@ -214,7 +214,7 @@ func BenchmarkDecision(b *testing.B) {
 		f.trouble("add")
 		defer f.trouble("delete")
 		f.waitGone(since)
-		const words = `"msg":"routes follow the uplinks' health"`
+		const words = `"msg":"routes updated for the uplinks' health"`
 		f.wait("the log", func() bool { return len(log.lines(said, words)) > 0 })
 		var event struct{ Took time.Duration }
 		if err := json.Unmarshal([]byte(log.lines(said, words)[0]), &event); err != nil {

@@ -139,7 +139,7 @@ func (s *show) failover() {
 	s.ISPs["isp1"].NFT(deadBeyondGateway)
 	w.waitState("isp1", "down")
 	run.waitWay("while isp1 is dead", wayDuring)
-	w.tell(said, "uplink isp1", "cut connections", "routes follow")
+	w.tell(said, "uplink isp1", "flushed connections", "routes updated")
 	s.command("status", 3)
 
 	s.say("")

@@ -12,24 +12,23 @@ import (
 	"pbr/healthcheck"
 )
 
-// Forced is what an order did.
+// Forced is the result of an order.
 type Forced struct {
-	// Flushed is how many connections were cut.
+	// Flushed is how many connections were deleted.
 	Flushed int
-	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep
-	// all the same.
+	// Kept has the tables that have no usable uplink left, with the uplinks whose routes they keep.
 	Kept map[string][]string
 }
 
-// ForceAlone does what Force does, while no watch runs: the order is noted for the next one. With
-// send the kernel, which holds the policy for left, is brought to it, and connections of an uplink
-// that is taken out of use are cut.
+// ForceAlone is Force while no watch runs: it records the order for the next watch. With send set
+// it also updates the kernel, which holds the policy for left, and deletes the connections of an
+// uplink that is taken out of use.
 func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode string, send bool) (done Forced, err error) {
 	if err := CheckUplink(w.doc, uplink); err != nil {
 		return done, err
 	}
 	if w.host, err = w.Kernel.HostFacts(compiler.Needs(w.doc)); err != nil {
-		return done, fmt.Errorf("reading the machine's state: %w", err)
+		return done, fmt.Errorf("reading the host facts: %w", err)
 	}
 	w.health = w.loadHealth()
 	w.health.leave(left)
@@ -38,9 +37,9 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 		return done, err
 	}
 	w.health.take(forced(w.doc, left, uplink, mode))
-	noted := w.Uptime() - left.Age // what was found is as old as before
+	noted := w.Uptime() - left.Age // -- what the checks found is as old as before
 	if err := w.write(noted); err != nil {
-		return done, fmt.Errorf("noting that uplink %s is to be %s: %w", uplink, mode, err)
+		return done, fmt.Errorf("recording uplink %s: %s: %w", uplink, mode, err)
 	}
 	if !send {
 		return done, nil
@@ -51,7 +50,7 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 	}
 	w.pin(want)
 	if want, _, err = w.converge(ctx, w.doc, want); err != nil {
-		return done, fmt.Errorf("applying that uplink %s is to be %s, which is noted: %w", uplink, mode, err)
+		return done, fmt.Errorf("uplink %s: %s is recorded, but could not be applied: %w", uplink, mode, err)
 	}
 	w.take(want)
 	w.logKept()
@@ -59,14 +58,14 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 	if w.doc.Settings.CutOnFailover {
 		if flushes, _ := w.health.flushes(w.doc, w.want); len(flushes) > 0 {
 			if done.Flushed, err = w.Kernel.FlushConnections(flushes); err != nil {
-				return done, fmt.Errorf("cutting connections of uplink %s: %w", uplink, err)
+				return done, fmt.Errorf("flushing connections of uplink %s: %w", uplink, err)
 			}
 		}
 	}
 	return done, w.write(noted)
 }
 
-// leave reduces what is known to what counts without a watch.
+// leave reduces health to what counts without a watch.
 func (h *health) leave(left LastHealth) {
 	h.statuses, h.down = map[compiler.Line]healthcheck.Status{}, maps.Clone(left.Down)
 	for _, s := range left.Uplinks {
@@ -79,8 +78,8 @@ func (h *health) leave(left LastHealth) {
 	}
 }
 
-// forced are the states of a policy's lines after an order about one uplink; of those that nothing
-// is known of it is Start.
+// forced returns the states of a policy's lines after an order about one uplink; Start for lines of
+// which nothing is known.
 func forced(doc *policy.Document, left LastHealth, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,

@@ -5,23 +5,23 @@ import "time"
 const (
 	// repairDelay lets a burst of changes end, so that one repair is for all of them.
 	repairDelay = 50 * time.Millisecond
-	// freeRepairs are made at once; who goes on is waited for, firstWait at first and twice as long
-	// each time, up to maxWait.
+	// freeRepairs are made at once. Further ones wait: firstWait at first, twice as long each time,
+	// up to maxWait.
 	freeRepairs = 3
 	firstWait   = time.Second
 	maxWait     = time.Minute
-	// forgiven is how long nobody must have changed anything for all of it to be forgotten.
+	// forgiven is how long nobody must have changed anything until all of it is forgotten.
 	forgiven = 2 * time.Minute
 )
 
-// backoff spaces repairs of what somebody else keeps changing, so that two programs do not fight
-// for ever. The zero value is ready.
+// backoff spaces repairs of an object that somebody else keeps changing, so that two programs do
+// not fight for ever. The zero value is ready.
 type backoff struct {
 	n    int
 	last time.Time
 }
 
-// delay is how long the next repair, or retry, has to wait.
+// delay returns how long the next repair, or retry, has to wait.
 func (b *backoff) delay(now time.Time) time.Duration {
 	b.expire(now)
 	if b.n < freeRepairs {
@@ -30,18 +30,18 @@ func (b *backoff) delay(now time.Time) time.Duration {
 	return min(firstWait<<min(b.n-freeRepairs, 10), maxWait)
 }
 
-// count notes a repair.
+// count records a repair.
 func (b *backoff) count(now time.Time) {
 	b.expire(now)
 	b.n++
 	b.last = now
 }
 
-// backoffs has the back-off of each object that others changed lately, so that a fight over one
-// leaves the repair of all others as quick as ever.
+// backoffs has the backoff of each object that others changed recently, so that a fight over one
+// does not slow down repairs of the others.
 type backoffs map[string]*backoff
 
-// delay is how long the next repair has to wait: as long as the object that waits least.
+// delay returns how long the next repair has to wait: the shortest wait of the objects.
 func (b backoffs) delay(now time.Time, objects []string) time.Duration {
 	least := time.Duration(-1)
 	for _, o := range objects {
@@ -56,7 +56,7 @@ func (b backoffs) delay(now time.Time, objects []string) time.Duration {
 	return max(least, 0)
 }
 
-// count notes a repair of objects, and forgets those that nobody touched for long.
+// count records a repair of objects, and forgets those that nobody touched for long.
 func (b backoffs) count(now time.Time, objects []string) {
 	for o, known := range b {
 		if known.expire(now); known.n == 0 {
@@ -71,7 +71,7 @@ func (b backoffs) count(now time.Time, objects []string) {
 	}
 }
 
-// worst is the one of objects that was repaired most often.
+// worst returns the count of the object that was repaired most often.
 func (b backoffs) worst(objects []string) *backoff {
 	worst := &backoff{}
 	for _, o := range objects {
@@ -82,19 +82,19 @@ func (b backoffs) worst(objects []string) *backoff {
 	return worst
 }
 
-// goneQuiet is how long a log line about the table's deletion stands for those that follow.
+// goneQuiet is the time after a log line about the table's deletion in which further deletions are
+// not logged.
 const goneQuiet = time.Minute
 
-// tableGone spaces what is done about a table that others delete as a whole. There is nothing then
-// that keeps connections on their uplinks, so it is made anew at once, however often; only the log
-// is spared.
+// tableGone counts deletions of the whole table by others. Without the table nothing keeps
+// connections on their uplinks, so it is recreated at once, however often; only the log is limited.
 type tableGone struct {
 	told  time.Time
 	times int
 }
 
-// count notes that the table was made anew; it returns how often it was since the log last said so,
-// 0 if it is not to say so now.
+// count records that the table was recreated. It returns how often that happened since the log last
+// reported it; 0 if it must not be logged now.
 func (g *tableGone) count(now time.Time) (times int) {
 	g.times++
 	if !g.told.IsZero() && now.Sub(g.told) < goneQuiet {
@@ -104,7 +104,7 @@ func (g *tableGone) count(now time.Time) (times int) {
 	return times
 }
 
-// fighting tells that the repairs are being held back.
+// fighting reports whether repairs are being held back.
 func (b *backoff) fighting() bool { return b.n > freeRepairs }
 
 func (b *backoff) expire(now time.Time) {

@@ -13,8 +13,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// Configs returns what is to be checked of each line: its policy, with the gateways that the
-// machine has for it, and the mark of its pinned table.
+// Configs returns what to check for each line: the uplink's check, with the gateways of the host
+// facts, and the mark of its pinned table.
 func Configs(doc *policy.Document, numbers []plan.Number, host plan.Machine) []healthcheck.Config {
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
@@ -52,8 +52,8 @@ func Configs(doc *policy.Document, numbers []plan.Number, host plan.Machine) []h
 
 func sameConfig(a, b healthcheck.Config) bool { return reflect.DeepEqual(a, b) }
 
-// targets are those of an uplink's targets that judge a version. A URL with a host's name judges
-// IPv4, if the uplink carries that.
+// targets returns the uplink's targets that judge a version. A URL with a host name judges IPv4, if
+// the uplink carries it.
 func targets(u *policy.Uplink, family plan.Family) (list []string) {
 	for _, t := range u.Check.Targets {
 		judged := plan.IPv4
@@ -84,7 +84,7 @@ func targetAddr(target string) netip.Addr {
 	return netip.Addr{}
 }
 
-// follows reports whether nothing asks by a version, and the other one judges it.
+// follows reports whether no target judges a version, so that it follows the other one.
 func follows(u *policy.Uplink, family plan.Family) bool {
 	if u.Check.Method == policy.CheckNone || u.Check.Method == "" {
 		return false

@@ -19,9 +19,9 @@ import (
 const SocketName = "control"
 
 const (
-	// requestLimit is how long a request, read and answered, may take.
+	// requestLimit is how long reading and answering a request may take.
 	requestLimit = 10 * time.Second
-	// requestSize bounds a request, which has three short words.
+	// requestSize limits a request, which has three short words.
 	requestSize = 4096
 )
 
@@ -30,9 +30,8 @@ var ErrNotRunning = errors.New("pbr watch is not running in this network namespa
 
 // Request is one line of JSON that a client sends.
 type Request struct {
-	// Do is "status", "events", "measured", "force", "quota", "lists" (what was fetched), "keep"
-	// (what DNS answers taught), "apply" (see HandOver), "held" (apply found nothing to do),
-	// "confirm" or "revert".
+	// Do is "status", "events", "measured", "force", "quota", "lists" (bring fetched lists into
+	// force), "keep" (save what DNS answers taught), "apply" (see HandOver), "confirm" or "revert".
 	Do string `json:"do"`
 	// Uplink and Mode ("up", "down", "auto") are for force.
 	Uplink string `json:"uplink,omitempty"`
@@ -58,12 +57,12 @@ type Answer struct {
 	Events []PastEvent `json:"events,omitempty"`
 	// Measured answer "measured".
 	Measured []Measured `json:"measured,omitempty"`
-	// Go asks for what is to be applied.
+	// Go asks for the policy to apply.
 	Go      bool     `json:"go,omitempty"`
 	Applied *Applied `json:"applied,omitempty"`
 }
 
-// Controlled is what the control socket reaches; *Watcher is.
+// Controlled is what the control socket can do; *Watcher implements it.
 type Controlled interface {
 	Report() Report
 	Events() []PastEvent
@@ -79,7 +78,7 @@ type Controlled interface {
 	Revert(ctx context.Context) (*Applied, error)
 }
 
-// Listen opens the control socket for root alone. One that a killed run left is replaced: the
+// Listen opens the control socket for root alone. It replaces one that a killed run left: the
 // caller holds the namespace's lock.
 func Listen(dir string) (net.Listener, error) {
 	path := filepath.Join(dir, SocketName)
@@ -122,7 +121,7 @@ func Serve(ctx context.Context, l net.Listener, c Controlled, log *slog.Logger) 
 	}
 }
 
-// serveOne answers a client. The one that applies has turn.
+// serveOne answers a client. turn is for clients that apply.
 func serveOne(ctx context.Context, conn net.Conn, c Controlled, turn chan struct{}) error {
 	if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {
 		return err

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mayControl refuses whoever is neither root nor this process's own user (SO_PEERCRED, unix(7)).
+// mayControl rejects clients that are neither root nor this process's own user (SO_PEERCRED,
+// unix(7)).
 func mayControl(conn net.Conn) error {
 	if guarded, ok := conn.(*guardedConn); ok {
 		conn = guarded.Conn
@@ -20,21 +21,21 @@ func mayControl(conn net.Conn) error {
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return fmt.Errorf("asking who connects: %w", err)
+		return fmt.Errorf("identifying the client: %w", err)
 	}
 	var cred *unix.Ucred
 	var credErr error
 	if err := raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
-		return fmt.Errorf("asking who connects: %w", err)
+		return fmt.Errorf("identifying the client: %w", err)
 	}
 	if credErr != nil {
-		return fmt.Errorf("asking who connects: %w", credErr)
+		return fmt.Errorf("identifying the client: %w", credErr)
 	}
 	if cred.Uid != 0 && int(cred.Uid) != os.Geteuid() {
-		return fmt.Errorf("user %d may not control uplinks, root may", cred.Uid)
+		return fmt.Errorf("user %d may not control uplinks: run the command as root", cred.Uid)
 	}
 	return nil
 }
 
-// refused tells that nobody listens on a socket that is there.
+// refused reports whether an error means that nobody listens on an existing socket.
 func refused(err error) bool { return errors.Is(err, unix.ECONNREFUSED) }

@@ -10,29 +10,31 @@ import (
 )
 
 const (
-	// stillTries is how often a refusal that looks like a link's change is met with another try
-	// while the machine looks the same: a link that went down and came back leaves no other trace.
+	// stillTries is how often an error that may come from a link's change is followed by another
+	// try although the host facts look the same: a link that went down and came back leaves no
+	// other trace.
 	stillTries = 4
-	// movingPause is between two tries, twice as long after each that found the machine unchanged.
+	// movingPause is the pause between two tries; it doubles after each try that found the host
+	// facts unchanged.
 	movingPause = 5 * time.Millisecond
 )
 
-// Convergence applies a plan to a machine that may change between being read and the last message:
-// links go down, addresses and gateways come and go. Then the plan is not the machine's any more,
-// whether the kernel refused it or took it.
+// Convergence applies a plan on a host that may change between being read and the last message:
+// links go down, addresses and gateways come and go. The plan is then out of date, whether the
+// kernel refused or accepted it.
 type Convergence struct {
 	HostFacts func() (plan.Machine, error)
 	Compile   func(plan.Machine) (*plan.Plan, error)
 	Apply     func(*plan.Plan) error
-	// Transient reports whether an error of Apply may come of such a change.
+	// Transient reports whether an error of Apply may come from such a change.
 	Transient func(error) bool
-	// Patience is how long it goes on while the machine keeps changing.
+	// Patience is how long it continues while the host facts keep changing.
 	Patience time.Duration
 }
 
-// Run applies want, which was compiled for machine, and goes again with the plan of the machine as
-// it is by then, until both agree. It returns the last plan that was applied, or tried, and the
-// machine that it is for. The error is Apply's.
+// Run applies want, which was compiled for host. It applies the plan for the new host facts again,
+// until both agree. It returns the last plan that it applied, or tried, and its host facts. The
+// error is Apply's.
 func (c *Convergence) Run(ctx context.Context, host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, error) {
 	began := time.Now()
 	for still := 0; ; {
@@ -56,7 +58,7 @@ func (c *Convergence) Run(ctx context.Context, host plan.Machine, want *plan.Pla
 	}
 }
 
-// look reads the machine again; it reports whether it takes another plan.
+// look reads the host facts again; it reports whether they need another plan.
 func (c *Convergence) look(host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, bool) {
 	now, err := c.HostFacts()
 	if err != nil || reflect.DeepEqual(now, host) {

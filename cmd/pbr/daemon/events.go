@@ -10,8 +10,8 @@ import (
 	"pbr/healthcheck"
 )
 
-// react brings the uplinks' states into the kernel, and then tells of the events. The states are
-// noted first, so that a run that is killed between two steps is completed by the next one.
+// react updates the kernel for the uplinks' states, and then reports the events. The states are
+// saved first, so that the next run completes what a killed run began.
 func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	began := time.Now()
 	moved := w.health.take(w.Monitor.Statuses())
@@ -35,18 +35,18 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	w.logTogether()
 	if moved {
 		w.shared.countUpdate(took)
-		w.Log.Info("routes follow the uplinks' health", "took", took)
+		w.Log.Info("routes updated for the uplinks' health", "took", took)
 		w.logKept()
 		w.Notify("STATUS=" + w.summary())
 	}
 }
 
-// update sends what the uplinks' health changes in the plan. It is false when that failed; then it
-// is tried again later.
+// update sends the changes of the plan for the uplinks' health. It returns false if that failed;
+// then it is tried again later.
 func (w *Watcher) update(ctx context.Context) bool {
 	want, err := w.compile(w.doc)
 	if err != nil {
-		w.Log.Error("the last plan stays", "error", err)
+		w.Log.Error("keeping the last plan", "error", err)
 		return false
 	}
 	w.pin(want)
@@ -62,18 +62,17 @@ func (w *Watcher) update(ctx context.Context) bool {
 	return true
 }
 
-// take notes the plan that the kernel holds from now on.
+// take records the plan that the kernel holds from now on.
 func (w *Watcher) take(want *plan.Plan) {
 	w.health.noteMoves(w.doc, w.want, want)
 	w.hold(want)
 }
 
-// hold notes the plan that the kernel holds now, and says once of each part of the policy that it
-// waits.
+// hold records the plan that the kernel holds now, and logs each deferred part of the policy once.
 func (w *Watcher) hold(want *plan.Plan) {
 	for _, waiting := range want.Waiting {
 		if w.want == nil || !slices.Contains(w.want.Waiting, waiting) {
-			w.Log.Warn(waiting.Object + " waits: " + waiting.Reason)
+			w.Log.Warn(waiting.Object + " deferred: " + waiting.Reason)
 		}
 	}
 	w.want = want
@@ -82,7 +81,7 @@ func (w *Watcher) hold(want *plan.Plan) {
 	w.shared.setOutline(NewOutline(w.doc, want))
 }
 
-// pin keeps the connections of an uplink that is alive, and that default leaves with want.
+// pin pins the connections of a usable uplink that default leaves with want.
 func (w *Watcher) pin(want *plan.Plan) {
 	pins := w.health.pins(w.doc, w.want, want)
 	clear(w.health.stopped)
@@ -91,19 +90,20 @@ func (w *Watcher) pin(want *plan.Plan) {
 	}
 	n, err := w.Kernel.Pin(pins)
 	if err != nil {
-		w.Log.Error("pinning the connections of uplinks that take no new ones", "error", err)
+		w.Log.Error("pinning the connections of uplinks that default no longer uses", "error", err)
 	}
-	w.Log.Info("connections stay on their uplink", "pinned", n)
+	w.Log.Info("connections pinned to their uplink", "pinned", n)
 }
 
-// joined makes one change of what both versions of an uplink did as one, in the order of the first.
+// joined merges the events of both versions of an uplink that changed together, in the order of the
+// first.
 func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 	for _, e := range events {
 		u := uplinkNamed(w.doc, e.Uplink)
 		if u == nil {
-			continue // it went with a reload
+			continue // -- a reload removed it
 		}
-		last := -1 // the uplink's last change so far
+		last := -1 // -- the index of the uplink's last event so far
 		for i := range changes {
 			if changes[i].Uplink == e.Uplink {
 				last = i
@@ -134,9 +134,9 @@ func (w *Watcher) announce(e HookEvent) {
 	w.Hook(e)
 }
 
-// worse reports whether an event took something away: use, or the connections that run. An uplink
-// whose link is back and that has to prove itself has not failed again, and one that the other
-// router of a pair took over has not failed at all.
+// worse reports whether an event took something away: the uplink's use, or its connections. An
+// uplink whose link is back but that is still held down has not failed again, and one whose address
+// the other router of a pair holds has not failed at all.
 func worse(e healthcheck.Event) bool {
 	if e.To == healthcheck.Standby {
 		return false
@@ -144,7 +144,7 @@ func worse(e healthcheck.Event) bool {
 	return e.From.Usable() && !e.To.Usable() || !e.From.Dead() && e.Dead()
 }
 
-// summary is the service manager's status line.
+// summary returns the service manager's status line.
 func (w *Watcher) summary() string {
 	var usable, other int
 	names := ""

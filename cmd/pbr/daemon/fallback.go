@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// OutlinePolicies are the policies that name one uplink and fall back, or are strict, alike.
+// OutlinePolicies are the policies that name the same uplink and are equally strict.
 type OutlinePolicies struct {
 	Uplink string `json:"uplink"`
 	Strict bool   `json:"strict,omitempty"`
@@ -17,13 +17,13 @@ type OutlinePolicies struct {
 	Names []string `json:"names"`
 }
 
-// Fallback tells that policies cannot use their uplink in some IP versions.
+// Fallback means that policies cannot use their uplink in some IP versions.
 type Fallback struct {
 	OutlinePolicies
 	Families []plan.Family `json:"families"`
 }
 
-// String is for people.
+// String describes it for people.
 func (f Fallback) String() string {
 	instead := "use default"
 	if f.Strict {
@@ -33,7 +33,7 @@ func (f Fallback) String() string {
 	if len(f.Families) == 1 {
 		of = fmt.Sprintf("IPv%d ", f.Families[0])
 	}
-	return fmt.Sprintf("policy %s: new %sconnections %s, uplink %s is not usable", first(f.Names), of, instead, f.Uplink)
+	return fmt.Sprintf("policy %s: new %sconnections %s: uplink %s is not usable", first(f.Names), of, instead, f.Uplink)
 }
 
 // outlinePolicies gathers the policies that name uplinks, by uplink and strictness, in the order of
@@ -61,8 +61,8 @@ func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
 	return list
 }
 
-// Fallbacks returns the policies whose uplink new connections of a version that it carries cannot
-// use, as a plan or the kernel's state has it.
+// Fallbacks returns the policies whose new connections of a version cannot use their uplink,
+// although it carries that version, according to a plan or the kernel's state.
 func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	for _, p := range o.Policies {
 		f := Fallback{OutlinePolicies: p}
@@ -79,7 +79,7 @@ func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	return list
 }
 
-// logFallbacks says once which policies cannot use their uplink, and when that ends.
+// logFallbacks logs once which policies cannot use their uplink, and when that ends.
 func (w *Watcher) logFallbacks() {
 	now := Fallbacks(w.shared.outline(), w.want)
 	same := func(list []Fallback, f Fallback) bool {
@@ -100,16 +100,16 @@ func (w *Watcher) logFallbacks() {
 	w.fallbacks = now
 }
 
-// carries reports whether an uplink is meant to carry a family.
+// carries reports whether an uplink is configured to carry a family.
 func (o *Outline) carries(uplink string, family plan.Family) bool {
 	return slices.ContainsFunc(o.Uplinks, func(u OutlineUplink) bool { return u.Name == uplink && slices.Contains(u.Families, family) })
 }
 
-// UsableFor reports whether policies that name an uplink, strict ones or not, send new connections
-// of a family there, as a plan or the kernel's state has it.
+// UsableFor reports whether policies that name an uplink, strict or not, send new connections of a
+// family there, according to a plan or the kernel's state.
 func UsableFor(o *Outline, have *plan.Plan, uplink string, strict bool, family plan.Family) bool {
 	return inSet(have, compiler.UsableSet(family, strict), plan.KeyFromUint32(o.Mark(uplink)))
 }
 
-// Carries reports whether an uplink is meant to carry a family.
+// Carries reports whether an uplink is configured to carry a family.
 func (o *Outline) Carries(uplink string, family plan.Family) bool { return o.carries(uplink, family) }

@@ -7,14 +7,14 @@ import (
 	"pbr/compiler"
 )
 
-// flusher deletes connections beside the loop: the kernel walks all connections for it, which may
-// take longer than another uplink's failure may wait.
+// flusher deletes connections concurrently with the loop: the kernel walks all connections for it,
+// which may take longer than another uplink's failure can wait.
 type flusher struct {
 	jobs chan flushJob
 	done chan flushJob
-	// pending are the jobs that are not done, for the loop alone.
+	// pending is how many jobs are not done; only the loop uses it.
 	pending int
-	// taken is what they cut; a run that is killed meanwhile still owes it.
+	// taken is what the jobs flush; a run that is killed meanwhile leaves it to the next one.
 	taken []map[compiler.Line]pendingFlush
 	idle  []chan struct{}
 }
@@ -23,18 +23,19 @@ type flusher struct {
 type flushJob struct {
 	flushes []Flush
 	taken   map[compiler.Line]pendingFlush
-	// why is told instead of a failure; empty for one.
+	// why is the log message; empty for a failure of uplinks.
 	why  string
 	n    int
 	took time.Duration
 	err  error
 }
 
-// flushQueue is how many jobs may wait before the loop does: more than there can be uplinks that die
-// within one of them.
+// flushQueue is how many jobs may wait before the loop does: more than there can be uplinks that
+// fail within one of them.
 const flushQueue = 4096
 
-// startFlusher starts the goroutine that cuts; it ends, with its work done, when jobs is closed.
+// startFlusher starts the goroutine that deletes connections; it ends, with its work done, when
+// jobs is closed.
 func (w *Watcher) startFlusher() {
 	w.flusher.jobs, w.flusher.done = make(chan flushJob, flushQueue), make(chan flushJob, flushQueue)
 	go func() {
@@ -48,7 +49,7 @@ func (w *Watcher) startFlusher() {
 	}()
 }
 
-// stopFlusher waits for what is still to be cut.
+// stopFlusher waits for the remaining jobs.
 func (w *Watcher) stopFlusher() {
 	close(w.flusher.jobs)
 	for job := range w.flusher.done {
@@ -56,11 +57,11 @@ func (w *Watcher) stopFlusher() {
 	}
 }
 
-// flush has the connections of uplinks deleted that died and whose traffic has moved.
+// flush deletes the connections of uplinks that failed and whose traffic has moved.
 func (w *Watcher) flush() {
 	if !w.doc.Settings.CutOnFailover {
 		clear(w.health.pending)
-		clear(w.health.renumbered) // what has lost its address for good ends by itself
+		clear(w.health.renumbered) // -- connections whose address is gone for good end by themselves
 		return
 	}
 	flushes, taken := w.health.flushes(w.doc, w.want)
@@ -73,12 +74,12 @@ func (w *Watcher) flush() {
 	w.flusher.jobs <- flushJob{flushes: flushes, taken: taken}
 }
 
-// flushDone notes the end of a job. They end in their order.
+// flushDone handles the end of a job. Jobs end in order.
 func (w *Watcher) flushDone(job flushJob) {
 	w.flusher.pending--
 	w.flusher.taken = w.flusher.taken[1:]
 	if job.err != nil {
-		w.Log.Error("cutting connections of uplinks that are down", "error", job.err)
+		w.Log.Error("flushing connections of uplinks that are down", "error", job.err)
 	}
 	var uplinks []string
 	for line := range job.taken {
@@ -88,9 +89,9 @@ func (w *Watcher) flushDone(job flushJob) {
 	if uplinks = slices.Compact(uplinks); job.why != "" {
 		w.Log.Info(job.why, "connections", job.n, "took", job.took)
 	} else if uplinks == nil {
-		w.Log.Info("cut connections of addresses that are gone", "connections", job.n, "took", job.took)
+		w.Log.Info("flushed connections of addresses that are gone", "connections", job.n, "took", job.took)
 	} else {
-		w.Log.Info("cut connections of uplinks that are down", "uplinks", uplinks, "connections", job.n, "took", job.took)
+		w.Log.Info("flushed connections of uplinks that are down", "uplinks", uplinks, "connections", job.n, "took", job.took)
 	}
 	w.shared.countFlushed(job.n)
 	w.save()
@@ -102,7 +103,7 @@ func (w *Watcher) flushDone(job flushJob) {
 	}
 }
 
-// whenFlushed returns a channel that is closed when all is cut that was to be by now.
+// whenFlushed returns a channel that is closed when all flushes requested so far are done.
 func (w *Watcher) whenFlushed() <-chan struct{} {
 	done := make(chan struct{})
 	if w.flusher.pending == 0 {
@@ -113,7 +114,8 @@ func (w *Watcher) whenFlushed() <-chan struct{} {
 	return done
 }
 
-// unfinished is what is to be cut and not known to be: the next run's, should this one be killed.
+// unfinished returns the flushes that are not known to be done: the next run does them if this one
+// is killed.
 func (w *Watcher) unfinished() map[compiler.Line]*pendingFlush {
 	pending := map[compiler.Line]*pendingFlush{}
 	add := func(line compiler.Line, d pendingFlush) {

@@ -19,24 +19,24 @@ import (
 //	client  {"policy":...,"confirm_ns":...}    read now, so that of several applies the newest edit wins
 //	watch   {"applied":...} or {"error":...}
 const (
-	// handLimit is how long a client may take to read and send the policy when its turn has come.
+	// handLimit is how long a client may take to read and send the policy when it is its turn.
 	handLimit = 30 * time.Second
-	// handSize bounds it.
+	// handSize limits the policy's size.
 	handSize = 1 << 30
 	// changeLimit is how long a client waits for a change: the longest lists take half a minute.
 	changeLimit = 10 * time.Minute
 )
 
-// Handed is what apply hands over.
+// Handed is what apply sends.
 type Handed struct {
 	Policy json.RawMessage `json:"policy"`
-	// Confirm is after how long it is undone unless it is confirmed; 0 is for good.
+	// Confirm is the time after which the change is undone unless it is confirmed; 0 means never.
 	Confirm time.Duration `json:"confirm_ns,omitempty"`
 	// Full has everything compared.
 	Full bool `json:"full,omitempty"`
 }
 
-// serveApply gives a client its turn, and does what it hands over.
+// serveApply waits for a client's turn, and applies what it sends.
 func serveApply(ctx context.Context, conn net.Conn, c Controlled, turn chan struct{}) error {
 	select {
 	case turn <- struct{}{}:
@@ -89,9 +89,9 @@ func Answers(dir string) bool {
 	return err == nil
 }
 
-// HandOver has the running watch apply a policy, which read reads when the turn has come; that is
-// waited for. The error is ErrNotRunning when no watch runs, or it ended before the turn came, and
-// ErrBusy when the turn does not come in time.
+// HandOver makes the running watch apply a policy, which read returns when it is this client's
+// turn. The error is ErrNotRunning if no watch runs, or if it ended before, and ErrBusy if the turn
+// does not come in time.
 func HandOver(dir string, patience time.Duration, read func() (*Handed, error)) (*Applied, error) {
 	conn, err := dial(dir)
 	if err != nil {
@@ -123,10 +123,10 @@ func HandOver(dir string, patience time.Duration, read func() (*Handed, error)) 
 	return ask(conn, in, out, h)
 }
 
-// ErrBusy means that the watch is at work for others.
+// ErrBusy means that the watch is busy with other clients.
 var ErrBusy = errors.New("another pbr apply is at work in this network namespace")
 
-// Change has the running watch "confirm" or "revert". The error is ErrNotRunning when there is
+// Change makes the running watch "confirm" or "revert". The error is ErrNotRunning if there is
 // none.
 func Change(dir, what string) (*Applied, error) {
 	conn, err := dial(dir)
@@ -149,7 +149,7 @@ func ask(conn net.Conn, in *json.Decoder, out *json.Encoder, request any) (*Appl
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("pbr watch ended before it said what it did: pbr status tells what is in force")
+		return nil, errors.New("pbr watch ended before it answered: pbr status shows what is in force")
 	case err != nil:
 		return nil, fmt.Errorf("asking pbr watch: %w", err)
 	case a.Error != "":

@@ -12,43 +12,44 @@ import (
 	"pbr/healthcheck"
 )
 
-// health is what the loop knows of the uplinks beyond the machine.
+// health is what the loop knows of the uplinks besides the host facts.
 type health struct {
-	// statuses are those of the last look, by line.
+	// statuses are the last known statuses, by line.
 	statuses map[compiler.Line]healthcheck.Status
-	// down has the lines that are not to be used, in the order in which they went down, and the
+	// down has the lines that must not be used, in the order in which they went down, and the
 	// doubtful ones.
 	down compiler.Health
-	// pending are the lines that died and whose connections have not been cut.
+	// pending has the lines that failed and whose connections have not been flushed.
 	pending map[compiler.Line]*pendingFlush
-	// stopped are lines that are no longer used, since the last change of the kernel.
+	// stopped has the lines that are no longer used, since the kernel's last change.
 	stopped map[compiler.Line]bool
-	// addrs are the last known addresses by uplink: those of a link that went down are gone when
-	// they are needed.
+	// addrs are the last known addresses by uplink: a link that went down has lost them when they
+	// are needed.
 	addrs map[string][]netip.Addr
-	// usable has the lines that became usable, and to which not all has moved back yet.
+	// usable has the lines that became usable, until all connections have moved back to them.
 	usable map[compiler.Line]*recovered
-	// choices are the quickest uplinks of tables that prefer them.
+	// choices are the quickest uplinks of tables that prefer the quickest.
 	choices map[group]*choice
-	// renumbered are addresses that their uplink has exchanged for others, and whose connections
-	// have not been cut.
+	// renumbered has uplinks' old addresses that were replaced, and whose connections have not been
+	// flushed.
 	renumbered map[compiler.Line][]netip.Addr
 }
 
-// pendingFlush is what is to be cut of a line that died.
+// pendingFlush says which connections of a failed line have to be flushed.
 type pendingFlush struct {
 	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables,
 	// Unmarked those of default's primary uplink.
 	Pinned   bool `json:"pinned,omitempty"`
 	Strict   bool `json:"strict,omitempty"`
 	Unmarked bool `json:"unmarked,omitempty"`
-	// Moved: a table, whose pinned connections the uplink carried, has gone to another uplink.
+	// Moved means that a table whose pinned connections used the uplink has moved to another
+	// uplink.
 	Moved bool `json:"moved,omitempty"`
 }
 
 func (d *pendingFlush) empty() bool { return !d.Pinned && !d.Strict && !d.Unmarked }
 
-// add joins what another debt has.
+// add merges another pendingFlush.
 func (d *pendingFlush) add(o pendingFlush) {
 	d.Pinned, d.Strict = d.Pinned || o.Pinned, d.Strict || o.Strict
 	d.Unmarked, d.Moved = d.Unmarked || o.Unmarked, d.Moved || o.Moved
@@ -63,12 +64,12 @@ func newHealth() *health {
 	}
 }
 
-// lineOf is a line of the monitor as plans know it.
+// lineOf converts a line of the monitor.
 func lineOf(l healthcheck.Line) compiler.Line {
 	return compiler.Line{Uplink: l.Uplink, Family: plan.Family(l.Version)}
 }
 
-// take notes the lines' states and reports whether a plan could depend on what is new.
+// take records the lines' states and reports whether they can change the plan.
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
@@ -90,19 +91,18 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	return changed
 }
 
-// noteNew notes the states of lines that nothing is known of, and that a line is absent, of which no
-// event tells.
+// noteNew records the states of unknown lines, and that a line is absent, which no event reports.
 func (h *health) noteNew(statuses []healthcheck.Status) {
 	for _, s := range statuses {
 		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
 			h.statuses[lineOf(s.Line)] = s
 		}
-		h.takeUsable(lineOf(s.Line), s.State, false) // what moves back may have been left by the last run
+		h.takeUsable(lineOf(s.Line), s.State, false) // -- connections of the last run may have to move back
 	}
 }
 
-// takeDown notes whether a line is to be used. An absent version is not in use because the machine
-// has no route for it.
+// takeDown records whether a line may be used. An absent version is unused because there is no
+// route for it.
 func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool) {
 	order := h.down[line]
 	switch {
@@ -122,8 +122,8 @@ func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool
 	return false
 }
 
-// takeUsable notes when a line became usable: connections that took a worse one move back when it
-// has been so for long enough.
+// takeUsable records when a line became usable: after a time, connections on a worse line move
+// back.
 func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
 	switch {
 	case !s.Usable():
@@ -133,7 +133,7 @@ func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
 	}
 }
 
-// notePending notes what is to be cut of a line.
+// notePending records which connections of a line have to be flushed.
 func (h *health) notePending(line compiler.Line, s healthcheck.Status, wasDead, same bool) (changed bool) {
 	switch {
 	case s.State == healthcheck.Unconfirmed && !same:
@@ -149,7 +149,7 @@ func (h *health) notePending(line compiler.Line, s healthcheck.Status, wasDead, 
 	return false
 }
 
-// forget drops lines that the monitor knows no more, and reports whether one of them was down.
+// forget drops lines that the monitor no longer has, and reports whether one of them was down.
 func (h *health) forget() (changed bool) {
 	for line := range h.down {
 		of := compiler.Line{Uplink: line.Uplink, Family: line.Family}
@@ -166,7 +166,7 @@ func (h *health) forget() (changed bool) {
 	return changed
 }
 
-// last is the number of the line that went down last; the numbers only have to be in order.
+// last returns the number of the line that went down last; the numbers only have to be in order.
 func (h *health) last() int {
 	n := 0
 	for _, order := range h.down {
@@ -175,9 +175,9 @@ func (h *health) last() int {
 	return n
 }
 
-// learnAddresses notes the addresses that uplinks' interfaces have, by family: the old ones of a
-// family stay known while there is no new one. Connections of an old one that went when a new one
-// came cannot work any more.
+// learnAddresses records the addresses of uplinks' interfaces, by family: the old ones of a family
+// stay known until there is a new one. Connections of an old address that a new one replaced cannot
+// work any more.
 func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
@@ -204,8 +204,8 @@ func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
 	}
 }
 
-// renumberings lists the connections of addresses that were exchanged for others, and forgets them.
-// An address that another link has now is not gone.
+// renumberings returns the connections of replaced addresses, and forgets these. An address that
+// another link has now is not gone.
 func (h *health) renumberings(doc *policy.Document, host plan.Machine, want *plan.Plan) (flushes []Flush) {
 	for line, addrs := range h.renumbered {
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
@@ -225,7 +225,7 @@ func (h *health) renumberings(doc *policy.Document, host plan.Machine, want *pla
 	return flushes
 }
 
-// noteMoves notes which dead lines a change of plans takes traffic from.
+// noteMoves records which failed lines a change of plans takes traffic from.
 func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	for line, d := range h.pending {
 		u := uplinkNamed(doc, line.Uplink)
@@ -235,9 +235,9 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	}
 }
 
-// flushes lists the connections that may be deleted now, and takes them off what is owed; paid has
-// what was taken off. A dead uplink that a table still uses, because it has no other left, keeps
-// its connections: the verdict may be wrong. They are cut when a table that used it finds another.
+// flushes returns the connections to delete now and marks them as taken. A failed uplink that a
+// table still uses, because it has no other, keeps its connections: the check may be wrong. They
+// are flushed when such a table finds another uplink.
 func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush, taken map[compiler.Line]pendingFlush) {
 	taken = map[compiler.Line]pendingFlush{}
 	for i := range doc.Uplinks {
@@ -263,7 +263,7 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 	return flushes, taken
 }
 
-// flushOf is what may be deleted now of one line; it goes from owed to paid.
+// flushOf returns what to flush now of one line; it moves from pending to taken.
 func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
 	byDefault, byOther := installed(want, u, family)
 	c := Flush{Family: family, Mask: want.Mask}
@@ -292,9 +292,9 @@ func carries(u *policy.Uplink, family plan.Family) bool {
 	return u.Gateway6.Present
 }
 
-// pins lists the connections to pin before want is sent: unmarked ones of an uplink that default
-// leaves, unless it is dead and its connections are to be cut. Without a mark they would follow
-// default to an uplink that their address is not of.
+// pins returns the connections to pin before want is sent: unmarked ones of an uplink that default
+// leaves, unless it has failed and its connections are to be flushed. Without a mark they would
+// follow default to an uplink that cannot use their address.
 func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	var pins []Pin
 	for i := range doc.Uplinks {
@@ -318,8 +318,8 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	return pins
 }
 
-// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections that
-// are pinned to it.
+// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections pinned
+// to it.
 func Mark(numbers []plan.Number, uplink string) uint32 {
 	for _, n := range numbers {
 		if n.Uplink == uplink && !n.Strict && !n.Fallback {
@@ -329,8 +329,8 @@ func Mark(numbers []plan.Number, uplink string) uint32 {
 	return 0
 }
 
-// Marks returns the marks of connections that are pinned to an uplink, and of those that came to it
-// by what is strict.
+// Marks returns the marks of connections pinned to an uplink, and of those that strict policies or
+// tables pinned to it.
 func Marks(numbers []plan.Number, uplink string) (pinned, strict []uint32) {
 	for _, n := range numbers {
 		switch {
@@ -344,7 +344,7 @@ func Marks(numbers []plan.Number, uplink string) (pinned, strict []uint32) {
 	return pinned, strict
 }
 
-// addresses are those of a family that connections through an uplink come from.
+// addresses returns the addresses of a family that connections through an uplink use.
 func (h *health) addresses(u *policy.Uplink, family plan.Family) (out []netip.Addr) {
 	all := slices.Clone(h.addrs[u.Name])
 	if nat := u.SourceNAT(family == plan.IPv6); nat.Mode == policy.NATAddress {

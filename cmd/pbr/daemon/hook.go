@@ -16,26 +16,27 @@ import (
 const (
 	// hookLimit is how long one run of the hook may take before it is killed.
 	hookLimit = 10 * time.Second
-	// hookQueue is how many events of one uplink may wait; the oldest goes when another comes.
+	// hookQueue is how many events of one uplink may wait; a further one replaces the oldest.
 	hookQueue = 64
 	// hookRuns is how many may run at a time, over all uplinks.
 	hookRuns = 8
 )
 
-// HookEvent is what a hook is told of.
+// HookEvent is an event for the hook.
 type HookEvent struct {
 	healthcheck.Event
 	Interface string
-	// Both tells that the uplink's other version did the same; Alone that there is no other.
+	// Both means that the uplink's other version changed in the same way; Alone means that there is
+	// no other.
 	Both, Alone bool
 	// Facts are the uplink's addresses, gateways and states after the event, and the uplinks that
-	// tables use, as the hook gets them.
+	// tables use, in the form that the hook gets.
 	Facts []string
 	// Tables has the uplinks that each table uses after the event.
 	Tables map[string][]string
 }
 
-// headline is the event in a few words.
+// headline describes the event in a few words.
 func (e HookEvent) headline() string {
 	of := ""
 	if !e.Both && !e.Alone {
@@ -44,7 +45,7 @@ func (e HookEvent) headline() string {
 	return fmt.Sprintf("uplink %s%s: %s", e.Uplink, of, e.To)
 }
 
-// Message is the event for others than this router, which is host.
+// Message is the event for readers elsewhere; host is this router's name.
 func (e HookEvent) Message(host string) message.Message {
 	return message.Message{
 		Text: e.headline() + ": " + e.Reason, Event: e.Kind(), Uplink: e.Uplink, Interface: e.Interface, Version: e.Versions(),
@@ -60,11 +61,11 @@ func (e HookEvent) Versions() string {
 	return strconv.Itoa(int(e.Version))
 }
 
-// Kinds of event, PBR_EVENT: what became of the uplink's use.
+// Kinds of event, PBR_EVENT: how the uplink's use changed.
 const (
 	hookUp       = "up"       // it takes new connections
-	hookDegraded = "degraded" // it takes none, and keeps those that run
-	hookDown     = "down"     // it takes none, and those that ran were cut
+	hookDegraded = "degraded" // -- it takes none, and existing ones go on
+	hookDown     = "down"     // -- it takes none, and existing ones were flushed
 	hookChange   = "change"   // none of these changed, only the state
 )
 
@@ -90,7 +91,7 @@ func kindOf(s healthcheck.State) string {
 	return hookDegraded
 }
 
-// Environment is what is added to the hook's environment.
+// Environment returns the event's variables for the hook.
 func (e HookEvent) Environment() []string {
 	return append([]string{
 		"PBR_EVENT=" + e.Kind(),
@@ -104,11 +105,11 @@ func (e HookEvent) Environment() []string {
 	}, e.Facts...)
 }
 
-// Hooks runs a command for each event: in order and one at a time for each uplink, and never in the
-// way of the caller.
+// Hooks runs a command for each event: in order, one at a time for each uplink, and without
+// delaying the caller.
 type Hooks struct {
-	// Run runs the command with the additional environment until it ends, or kills it when ctx
-	// does.
+	// Run runs the command with additional environment variables until it ends; it kills it when
+	// ctx ends.
 	run func(ctx context.Context, command string, environment []string) error
 	log *slog.Logger
 
@@ -130,14 +131,14 @@ func NewHooks(log *slog.Logger, run func(ctx context.Context, command string, en
 	return &Hooks{run: run, log: log, queues: map[string][]queued{}, slots: make(chan struct{}, hookRuns)}
 }
 
-// SetCommand names the command from now on; empty runs none.
+// SetCommand sets the command from now on; with an empty one nothing is run.
 func (h *Hooks) SetCommand(path string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.command = path
 }
 
-// Add has the command run for an event.
+// Add runs the command for an event.
 func (h *Hooks) Add(e HookEvent) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -146,7 +147,7 @@ func (h *Hooks) Add(e HookEvent) {
 	}
 	queue, served := h.queues[e.Uplink]
 	if len(queue) == hookQueue {
-		h.log.Warn("too many events wait for the hook, the oldest is dropped", "uplink", e.Uplink, "to", string(queue[0].event.To))
+		h.log.Warn("too many events wait for the hook: the oldest is dropped", "uplink", e.Uplink, "to", string(queue[0].event.To))
 		queue = queue[1:]
 	}
 	h.queues[e.Uplink] = append(queue, queued{e, h.command})
@@ -156,7 +157,7 @@ func (h *Hooks) Add(e HookEvent) {
 	}
 }
 
-// Wait waits for what is running and waiting, or until ctx ends.
+// Wait waits until no event is running or waiting, or until ctx ends.
 func (h *Hooks) Wait(ctx context.Context) {
 	idle := make(chan struct{})
 	go func() { h.done.Wait(); close(idle) }()
@@ -191,7 +192,7 @@ func (h *Hooks) runOne(q queued) {
 	defer cancel()
 	err := h.run(ctx, q.command, q.event.Environment())
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = errors.New("killed: it took more than " + hookLimit.String())
+		err = errors.New("killed: it ran longer than " + hookLimit.String())
 	}
 	if err != nil {
 		h.log.Warn("hook", "command", q.command, "uplink", q.event.Uplink, "to", string(q.event.To), "error", err)

@@ -11,8 +11,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// facts are what scripts for dynamic DNS, firewalls and VPNs need beside an event: how the uplink
-// stands now, and who uses which uplink.
+// facts returns what scripts for dynamic DNS, firewalls and VPNs need besides an event: the
+// uplink's present state, and who uses which uplink.
 func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []string) {
 	add := func(name string, values ...string) { list = append(list, "PBR_"+name+"="+strings.Join(values, " ")) }
 	link := w.host.Links[u.Interface]

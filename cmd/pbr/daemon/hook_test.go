@@ -83,7 +83,7 @@ func TestHooksRunInOrder(t *testing.T) {
 		if !slices.Equal(ran, want) {
 			t.Errorf("ran %q", ran)
 		}
-		for _, words := range []string{"killed: it took more than 10s", "exit status 7"} {
+		for _, words := range []string{"killed: it ran longer than 10s", "exit status 7"} {
 			if !strings.Contains(log.String(), words) {
 				t.Errorf("the log does not say %q:\n%s", words, log)
 			}

@@ -10,12 +10,12 @@ import (
 	"pbr/healthcheck"
 )
 
-// logKept says once which tables have no usable uplink left, so that the routes over the last one
-// stay, and when that ends. Who sees a dead uplink in use would take it for a mistake otherwise.
+// logKept logs once which tables have no usable uplink left, so that the routes over the last one
+// stay, and when that ends. Otherwise a failed uplink in use would look like a mistake.
 func (w *Watcher) logKept() {
 	now := kept(w.shared.outline(), w.want, w.health.down)
 	w.shared.update(func(r *Report) { r.Kept = now })
-	if w.onStandby() { // nothing is wrong, and no traffic is to come here
+	if w.onStandby() { // -- no fault: no traffic is meant to come here
 		w.kept, w.fallbacks = nil, nil
 		return
 	}
@@ -24,7 +24,7 @@ func (w *Watcher) logKept() {
 		_, was := w.kept[table]
 		switch {
 		case is && !was:
-			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, in case the verdict is wrong", table),
+			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, in case its check is wrong", table),
 				"uplinks", strings.Join(uplinks, " "))
 		case was && !is:
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))
@@ -44,8 +44,7 @@ func (w *Watcher) onStandby() bool {
 	return len(w.health.statuses) > 0
 }
 
-// kept returns the tables with a route to somewhere over uplinks that are down and no other, and
-// these uplinks.
+// kept returns the tables with routes only over uplinks that are down, and these uplinks.
 func kept(o Outline, want *plan.Plan, down compiler.Health) map[string][]string {
 	byInterface := map[string]string{}
 	for _, u := range o.Uplinks {

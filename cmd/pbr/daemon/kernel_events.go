@@ -12,8 +12,9 @@ import (
 	"pbr/compiler"
 )
 
-// kernelEvent acts on news of the kernel. A changed machine is read, and the monitor told, at once,
-// whose events come before the full pass, which finds what the kernel dropped without a word.
+// kernelEvent handles an event from the kernel. If the host changed, the facts are read and the
+// monitor is informed at once: the monitor's events come before the full pass, which finds what the
+// kernel removed without an event.
 func (w *Watcher) kernelEvent(n KernelEvent) {
 	w.shared.countKernelEvent(n.Kind)
 	if n.Kind == Drift {
@@ -21,7 +22,7 @@ func (w *Watcher) kernelEvent(n KernelEvent) {
 		return
 	}
 	if n.Kind == Overrun {
-		w.Log.Info("too many changes at once, reading everything anew")
+		w.Log.Info("too many changes at once: reading everything again")
 	}
 	if !w.readHost() {
 		return
@@ -29,7 +30,7 @@ func (w *Watcher) kernelEvent(n KernelEvent) {
 	w.due(max(eventPause, spacing-time.Since(w.lastRun)))
 }
 
-// readHost reads the machine and tells the monitor; it is false when that failed.
+// readHost reads the host facts and informs the monitor; it returns false if that failed.
 func (w *Watcher) readHost() bool {
 	host, err := w.Kernel.HostFacts(compiler.Needs(w.doc))
 	if err != nil {
@@ -41,13 +42,13 @@ func (w *Watcher) readHost() bool {
 	return true
 }
 
-// drifted notes that somebody changed what is ours, to be repaired.
+// drifted records that somebody changed something of ours, to be repaired.
 func (w *Watcher) drifted(n KernelEvent) {
 	w.dirty.drift = true
 	objects := n.Objects
 	switch {
 	case n.TableGone:
-		objects = nil // nobody fights over what went with it
+		objects = nil // -- nobody fights over what was deleted with it
 	case len(objects) == 0:
 		objects = []string{n.What}
 	}
@@ -70,13 +71,13 @@ func (w *Watcher) drifted(n KernelEvent) {
 	w.due(w.repairs.delay(time.Now(), objects))
 }
 
-// keep adds why an earlier pass was due, which failed.
+// keep adds the reasons of an earlier pass that failed.
 func (d *dirty) keep(earlier dirty) {
 	d.drift, d.gone = d.drift || earlier.drift, d.gone || earlier.gone
 	d.objects, d.what, d.culprit = earlier.objects, earlier.what, earlier.culprit
 }
 
-// due asks for a full pass that long from now, or sooner if one is to come sooner.
+// due requests a full pass after that time, or sooner if one is due sooner.
 func (w *Watcher) due(in time.Duration) {
 	at := time.Now().Add(in)
 	if w.dirty.due && w.dirty.at.Before(at) {
@@ -86,8 +87,8 @@ func (w *Watcher) due(in time.Duration) {
 	w.full.Reset(in)
 }
 
-// failed logs an error and tries again later, less and less often. What others' changes on the way
-// made fail is no failure, and tried again soon.
+// failed logs an error and tries again later, at growing intervals. An error caused by others'
+// concurrent changes is no failure; it is tried again soon.
 func (w *Watcher) failed(err error) {
 	if errors.Is(err, ErrInterrupted) {
 		w.dirty.retry = true
@@ -96,7 +97,7 @@ func (w *Watcher) failed(err error) {
 	}
 	now := time.Now()
 	if host, machineErr := w.Kernel.HostFacts(compiler.Needs(w.doc)); machineErr == nil && !reflect.DeepEqual(host, w.host) {
-		w.Log.Info("the machine changed while the plan was on its way", "error", err)
+		w.Log.Info("the host changed while the plan was being applied", "error", err)
 		w.due(max(eventPause, spacing-time.Since(w.lastRun)))
 		return
 	}
@@ -105,14 +106,14 @@ func (w *Watcher) failed(err error) {
 	w.shared.countFailure()
 	log := w.Log.Error
 	if !w.failures.fighting() {
-		log = w.Log.Warn // a link that changed meanwhile, most likely
+		log = w.Log.Warn // -- most likely a link that changed meanwhile
 	}
 	log("the kernel does not hold the policy", "error", err, "next_try", wait.Round(time.Millisecond))
 	w.dirty.retry = true
 	w.due(wait)
 }
 
-// pass reads everything and puts right what differs.
+// pass reads everything and repairs what differs.
 func (w *Watcher) pass(ctx context.Context) {
 	why := w.dirty
 	w.dirty = dirty{}
@@ -124,7 +125,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.health.take(w.Monitor.Statuses())
 	want, err := w.compile(w.doc)
 	if err != nil {
-		w.Log.Error("the last plan stays", "error", err)
+		w.Log.Error("keeping the last plan", "error", err)
 		return
 	}
 	w.pin(want)
@@ -150,7 +151,7 @@ func (w *Watcher) pass(ctx context.Context) {
 	w.logKept()
 }
 
-// logPass logs what a full pass did, once for all that led to it.
+// logPass logs what a full pass did, once for all reasons that led to it.
 func (w *Watcher) logPass(why dirty, o Outcome) {
 	if len(o.Changed) == 0 {
 		if why.retry {
@@ -159,7 +160,7 @@ func (w *Watcher) logPass(why dirty, o Outcome) {
 		return
 	}
 	if !why.drift {
-		w.logOutcome("followed the machine", o)
+		w.logOutcome("followed a change of the host", o)
 		return
 	}
 	now := time.Now()
@@ -183,13 +184,13 @@ func (w *Watcher) logPass(why dirty, o Outcome) {
 	if worst := w.repairs.worst(why.objects); worst.fighting() && !why.gone {
 		args = append(args, "times", worst.n, "next_repair_after", worst.delay(now))
 	}
-	w.Log.Warn("somebody else changed what is pbr's", args...)
+	w.Log.Warn("somebody else changed pbr's objects", args...)
 	for _, text := range o.Warnings {
 		w.Log.Warn(text)
 	}
 }
 
-// shown is how many of a list a log line shows.
+// shown is how many items of a list a log line shows.
 const shown = 3
 
 // first joins the first of a list, and says how many more there are.

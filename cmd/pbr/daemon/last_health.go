@@ -9,22 +9,21 @@ import (
 	"pbr/healthcheck"
 )
 
-// FoundHolds is how long what a watch found counts after it noted it last. A restart or an update
-// of the daemon, and an apply in between, take less, and must not move traffic to a dead line;
-// longer than that nobody looks after the verdict, and an uplink that nobody would ever bring back
-// is worse than one that may be dead.
+// FoundHolds is how long the states that a watch found count after it saved them last. A restart or
+// an update of the daemon, and an apply in between, take less, and must not move traffic to a
+// failed line. After that time nobody maintains the states, and an uplink that never comes back is
+// worse than one that may have failed.
 const FoundHolds = 5 * time.Minute
 
-// LastHealth is what counts of the uplinks' health while no watch runs.
+// LastHealth is the uplinks' last known health, for commands while no watch runs.
 type LastHealth struct {
-	// Uplinks are, in the policy's order, those that the administrator forced, for as long as they
-	// are, and those that the last watch found unusable, for FoundHolds. A link that was bad and is
-	// good now no longer counts, nor does the wait of one that flapped: what is left of a bad link
-	// is told as it is now.
+	// Uplinks are, in the policy's order, those that the administrator forced, and those that the
+	// last watch found unusable, for FoundHolds. A bad link that is good now no longer counts, nor
+	// does the hold time of a flapping link.
 	Uplinks []healthcheck.Status
-	// Down has those of them that are not to be used, in the order in which they went down.
+	// Down has those of them that must not be used, in the order in which they went down.
 	Down compiler.Health
-	// Age is the time since the last watch noted what it found.
+	// Age is the time since the last watch saved its states.
 	Age time.Duration
 	// Source is all that the rest depends on beside policy and machine.
 	Source HealthSource
@@ -43,8 +42,8 @@ func ReadHealthSource(file string, uptime time.Duration) (HealthSource, error) {
 	return HealthSource{text, text != "" && fresh(uptime-s.Noted)}, err
 }
 
-// ReadLastHealth reads the state file of the last watch. uptime is the time since the machine started, as
-// Options.Uptime. A missing file is an empty Left.
+// ReadLastHealth reads the state file of the last watch. uptime is the time since boot, as
+// Options.Uptime. A missing file gives an empty LastHealth.
 func ReadLastHealth(file string, doc *policy.Document, host plan.Machine, uptime time.Duration) (LastHealth, error) {
 	s, text, err := readState(file)
 	if err != nil {
@@ -85,7 +84,7 @@ func (l LastHealth) counts(s healthcheck.Status, link healthcheck.LinkState) boo
 	return l.fresh() && s.State != healthcheck.Absent && !s.State.Usable()
 }
 
-// ofLink reports whether a status comes of the link alone.
+// ofLink reports whether a status comes from the link alone.
 func ofLink(s healthcheck.Status) bool {
 	return s.State == healthcheck.LinkDown || s.State == healthcheck.AddressLost || s.State == healthcheck.NoGateway ||
 		s.State == healthcheck.Standby || s.LinkOnly

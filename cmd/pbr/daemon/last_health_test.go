@@ -115,7 +115,7 @@ func TestLeftFlaps(t *testing.T) {
 		b.wantRoutes("held after a restart", "default", "wan1")
 		b.stop()
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Up = false })
-		if l := b.left(); len(l.Uplinks) != 1 || l.Uplinks[0].State != healthcheck.LinkDown || l.Uplinks[0].LastFailure != "the interface is switched off" {
+		if l := b.left(); len(l.Uplinks) != 1 || l.Uplinks[0].State != healthcheck.LinkDown || l.Uplinks[0].LastFailure != "the interface is set down" {
 			t.Errorf("what is left of a bad link is not what it is now: %+v", l.Uplinks)
 		}
 	})
@@ -246,10 +246,10 @@ func TestLogTells(t *testing.T) {
 		}
 		*b.log = safeBuffer{}
 		force(healthcheck.ForceDown)
-		inOrder("uplink isp1: forced-down", "routes follow")
+		inOrder("uplink isp1: forced-down", "routes updated")
 		force(healthcheck.ForceAuto)
 		sleep(downTime)
-		inOrder("uplink isp1: up", "routes follow")
+		inOrder("uplink isp1: up", "routes updated")
 		b.prober.set("isp1", true)
 		sleep(downTime)
 		b.prober.set("isp2", true)
@@ -267,6 +267,6 @@ func TestLogTells(t *testing.T) {
 		synctest.Wait()
 		inOrder("level=INFO msg=\"uplink isp2: ")
 		b.reload(strings.Replace(twoUplinks, "[check]", "[watch]\nlog = \"json\"\n[check]", 1))
-		inOrder("reloaded the policy; the kernel holds it already")
+		inOrder("reloaded the policy: the kernel already holds it")
 	})
 }

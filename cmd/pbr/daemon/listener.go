@@ -12,12 +12,12 @@ const (
 	// maxClients is how many clients of one socket are served at a time; others wait in the
 	// socket's queue.
 	maxClients = 64
-	// acceptPause is how long an accept that failed is waited with.
+	// acceptPause is the wait after a failed accept.
 	acceptPause = 100 * time.Millisecond
 )
 
-// Guarded returns a listener that outlives errors of accept, such as that of too many open files,
-// and has maxClients connections at most. name is for the log.
+// Guarded returns a listener that survives errors of accept, such as too many open files, and has
+// at most maxClients connections. name is for the log.
 func Guarded(l net.Listener, name string, log *slog.Logger) net.Listener {
 	return &guardedListener{Listener: l, name: name, log: log, slots: make(chan struct{}, maxClients), closed: make(chan struct{})}
 }
@@ -26,13 +26,13 @@ type guardedListener struct {
 	net.Listener
 	name string
 	log  *slog.Logger
-	// slots has one for each client.
+	// slots has a slot for each client.
 	slots  chan struct{}
 	once   sync.Once
 	closed chan struct{}
 }
 
-// guardedConn gives its slot back when it is closed.
+// guardedConn releases its slot when it is closed.
 type guardedConn struct {
 	net.Conn
 	release func()
@@ -59,7 +59,7 @@ func (l *guardedListener) Accept() (net.Conn, error) {
 	return &guardedConn{conn, sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
-// accept tries until it succeeds or the listener is closed. It says once that it fails, and once
+// accept tries until it succeeds or the listener is closed. It logs once that it fails, and once
 // that it works again.
 func (l *guardedListener) accept() (net.Conn, error) {
 	for failed := false; ; failed = true {

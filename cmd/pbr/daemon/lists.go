@@ -12,35 +12,34 @@ import (
 	"pbr/compiler/policy"
 )
 
-// listRetry is how long after a failure lists are brought in again.
+// listRetry is the time after a failure until lists are applied again.
 const listRetry = 10 * time.Second
 
-// ListChange says what lists are made of that changed.
+// ListChange says which sources of lists changed.
 type ListChange struct {
-	// Files are the list files that have other contents; what was fetched is looked at in any case.
+	// Files are the list files with new contents; fetched texts are always checked.
 	Files []string
 }
 
-// lists is what a Watcher knows of lists whose sources changed.
+// lists is the state of lists whose sources changed.
 type lists struct {
-	// stale tells that something changed that is not brought in yet, files which list files.
+	// stale means that a change is not in force yet; files are the changed list files.
 	stale bool
 	files map[string]bool
-	// reading is under way beside the loop, of the policy instead and of taken; nil when there is
-	// none.
+	// reading runs concurrently with the loop, for the policy instead and for taken; nil if none is
+	// running.
 	reading chan readPolicy
 	instead *policy.Document
 	taken   map[string]bool
-	// retry is when something is tried again that the kernel refused; nil when nothing waits for
-	// that.
+	// retry fires when a change that the kernel refused is tried again; nil if there is none.
 	retry *time.Timer
-	// waiting are told when everything that changed before they asked is in force, or cannot be.
+	// waiting are notified when every change before they asked is in force, or has failed.
 	waiting []chan error
-	// failed is what went wrong last.
+	// failed is the last error.
 	failed error
 }
 
-// listsChanged notes that sources of lists changed.
+// listsChanged records that sources of lists changed.
 func (w *Watcher) listsChanged(c ListChange) {
 	w.lists.stale, w.lists.retry = true, nil
 	if w.lists.files == nil {
@@ -51,7 +50,7 @@ func (w *Watcher) listsChanged(c ListChange) {
 	}
 }
 
-// RefreshLists brings what was fetched since into force, and returns when that is done.
+// RefreshLists brings fetched lists into force, and returns when that is done.
 func (w *Watcher) RefreshLists(ctx context.Context) error {
 	done := make(chan error, 1)
 	err := w.call(ctx, func() {
@@ -76,9 +75,8 @@ func (w *Watcher) RefreshLists(ctx context.Context) error {
 	}
 }
 
-// readLists begins to read lists anew, if there is something to read and nothing in the way: a
-// reload reads them in any case, and a trial goes back to what was. It is called before each wait
-// of the loop.
+// readLists starts to read changed lists, unless something is in the way: a reload reads them
+// anyway, and a trial may still be undone. It is called before each wait of the loop.
 func (w *Watcher) readLists() {
 	l := &w.lists
 	if !l.stale || l.reading != nil || w.reading != nil || w.trial != nil || w.ReadLists == nil || l.retry != nil {
@@ -98,7 +96,7 @@ func (w *Watcher) readLists() {
 	}()
 }
 
-// listsRead brings lists into force that were read.
+// listsRead brings lists that were read into force.
 func (w *Watcher) listsRead(ctx context.Context, got readPolicy) {
 	l := &w.lists
 	l.reading = nil
@@ -111,15 +109,15 @@ func (w *Watcher) listsRead(ctx context.Context, got readPolicy) {
 		err = w.installLists(ctx, got)
 	}
 	if err != nil && (l.failed == nil || l.failed.Error() != err.Error()) {
-		w.Log.Error("lists changed and cannot be brought into force: the old ones stay", "error", err)
+		w.Log.Error("changed lists could not be applied: the old ones stay", "error", err)
 	}
 	l.failed = err
-	if got.err == nil && err != nil { // the kernel's refusal, which may be over soon
+	if got.err == nil && err != nil { // -- the kernel's error, which may be temporary
 		w.listsChanged(ListChange{Files: slices.Collect(maps.Keys(l.taken))})
 		l.retry = time.NewTimer(listRetry)
 	}
 	if l.stale && err == nil {
-		return // whoever waits, waits for that
+		return // -- others that wait get its result
 	}
 	for _, done := range l.waiting {
 		done <- err
@@ -127,7 +125,7 @@ func (w *Watcher) listsRead(ctx context.Context, got readPolicy) {
 	l.waiting = nil
 }
 
-// listsRetry tells that it is time to try again; nil when nothing waits for that.
+// listsRetry returns the channel for the next try; nil if nothing waits for one.
 func (w *Watcher) listsRetry() <-chan time.Time {
 	if w.lists.retry == nil {
 		return nil
@@ -135,8 +133,8 @@ func (w *Watcher) listsRetry() <-chan time.Time {
 	return w.lists.retry.C
 }
 
-// installLists brings a policy into force that differs from the present one in its lists alone: by
-// the elements that differ, and without reading the kernel.
+// installLists brings a policy into force that differs from the present one only in its lists: it
+// sends the elements that differ, without reading the kernel.
 func (w *Watcher) installLists(ctx context.Context, got readPolicy) error {
 	before := w.compiler
 	w.compiler = got.compiler
@@ -148,14 +146,14 @@ func (w *Watcher) installLists(ctx context.Context, got readPolicy) error {
 	outcome, err := w.Kernel.Update(ctx, want)
 	if err != nil {
 		w.compiler = before
-		w.due(spacing) // whatever was not undone is put right
+		w.due(spacing) // -- the pass repairs what was not rolled back
 		return fmt.Errorf("changing lists: %w", err)
 	}
 	old := w.doc
 	w.doc = got.doc
 	w.take(want)
-	w.Log.Info("took over lists that changed", "lists", strings.Join(changedLists(old, got.doc), ", "), "changed", outcome.Changed)
-	w.noteTrial("noting the policy that is in force", w.Trials.Kept(got.doc))
+	w.Log.Info("applied changed lists", "lists", strings.Join(changedLists(old, got.doc), ", "), "changed", outcome.Changed)
+	w.noteTrial("recording the policy in force", w.Trials.Kept(got.doc))
 	if w.ListsTaken != nil {
 		w.ListsTaken(got.doc)
 	}

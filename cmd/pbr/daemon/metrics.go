@@ -19,8 +19,8 @@ var kernelEventNames = []struct {
 	name string
 }{{HostChanged, "machine"}, {Drift, "drift"}, {Overrun, "overrun"}}
 
-// Metrics returns a report for Prometheus; docs/watch.md lists the names. What cannot be told is
-// left out.
+// Metrics returns a report for Prometheus; docs/watch.md lists the names. Unknown values are
+// omitted.
 func Metrics(r Report) []byte {
 	m := &metrics{}
 	m.report(&r)

@@ -11,7 +11,7 @@ import (
 )
 
 // MetricsType is the content type of Metrics: Prometheus' text exposition format. Prometheus' own
-// library writes it, too, and weighs 2 MB, most of it for protobuf: tests hold this to it.
+// library would add 2 MB, most of it for protobuf; tests compare the output with the library's.
 const MetricsType = "text/plain; version=0.0.4; charset=utf-8"
 
 // metrics are families of samples. A sample belongs to the family that was described last.
@@ -33,7 +33,8 @@ func (m *metrics) describe(name, kind, help string) {
 	m.families = append(m.families, &family{name: name, kind: kind, help: help})
 }
 
-// sample adds a value with labels, names and values in turn. A value that is no text is left out.
+// sample adds a value with labels, names and values in turn. A value that is not valid text is
+// omitted.
 func (m *metrics) sample(value float64, labels ...string) {
 	s := sample{value: value}
 	for pair := range slices.Chunk(labels, 2) {

@@ -2,23 +2,23 @@ package daemon
 
 import "time"
 
-// Use is what the kernel tells of the policy in force when metrics are asked for.
+// Use is what the kernel reports about the policy in force when metrics are requested.
 type Use struct {
-	// Connections and Bytes are of those that are there now, by uplink; Bytes has none where the
-	// kernel does not count.
+	// Connections and Bytes are those of the present connections, by uplink; Bytes is empty where
+	// the kernel does not count.
 	Connections map[string]int
 	Bytes       map[string]uint64
-	// Hits are connections that policies have caught.
+	// Hits counts the connections that policies have caught.
 	Hits map[string]uint64
-	// Clients are those that sticky balances remember, by balance and member.
+	// Clients counts the clients that sticky balances remember, by balance and member.
 	Clients map[[2]string]int
-	// Active are the uplinks that tables' routes to everywhere lead through, by table and version.
+	// Active are the uplinks that tables' default routes use, by table and version.
 	Active map[[2]string][]string
-	// Applied is when the policy in force was applied; zero if that is not known.
+	// Applied is when the policy in force was applied; zero if unknown.
 	Applied time.Time
 }
 
-// use gives the samples of what the kernel tells; none at all without.
+// use adds the kernel's samples; none without them.
 func (m *metrics) use(u *Use) {
 	if u == nil {
 		return

@@ -7,11 +7,11 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Names fills lists by DNS answers.
+// Names fills lists from DNS answers.
 type Names interface {
-	// Learn says which policy is in force. It is called again when the machine has changed.
+	// Learn sets the policy in force. It is called again when the host facts have changed.
 	Learn(doc *policy.Document, host plan.Machine)
-	// Keep puts what was learned into the state directory now. It is safe for concurrent use.
+	// Keep saves what was learned in the state directory. It is safe for concurrent use.
 	Keep()
 	// Answers tells what was read of DNS answers; nil while none are read. It is safe for
 	// concurrent use.
@@ -27,13 +27,12 @@ type DNSAnswers struct {
 	Last time.Time `json:"last,omitzero"`
 }
 
-// unnamed fills none.
+// unnamed fills no lists.
 type unnamed struct{}
 
 func (unnamed) Learn(*policy.Document, plan.Machine) {}
 func (unnamed) Keep()                                {}
 func (unnamed) Answers() *DNSAnswers                 { return nil }
 
-// KeepNames puts what was learned from DNS answers into the state directory, where commands find
-// it.
+// KeepNames saves what was learned from DNS answers in the state directory, where commands find it.
 func (w *Watcher) KeepNames() { w.Names.Keep() }

@@ -6,10 +6,10 @@ import (
 	"pbr/healthcheck"
 )
 
-// An order is about an uplink, whatever IP versions it carries at that moment: a version that a
-// later policy gives it is under the same order from its first packet on.
+// An order applies to an uplink, whatever IP versions it carries at that moment: a version that a
+// later policy adds is under the same order from its first packet on.
 
-// otherVersion is the same uplink in the other IP version.
+// otherVersion returns the same uplink in the other IP version.
 func otherVersion(line compiler.Line) compiler.Line {
 	if line.Family == plan.IPv4 {
 		return compiler.Line{Uplink: line.Uplink, Family: plan.IPv6}
@@ -17,7 +17,7 @@ func otherVersion(line compiler.Line) compiler.Line {
 	return compiler.Line{Uplink: line.Uplink, Family: plan.IPv4}
 }
 
-// ordered reports whether a state is the administrator's.
+// ordered reports whether the administrator set a state.
 func ordered(s healthcheck.State) bool {
 	return s == healthcheck.ForcedDown || s == healthcheck.ForcedUp
 }
@@ -33,13 +33,12 @@ func (h *health) takeOrders() {
 	}
 }
 
-// underOrder reports whether a line that nothing is known of is out of use by an order about its
-// uplink.
+// underOrder reports whether an order took an unknown line out of use.
 func (h *health) underOrder(line compiler.Line) bool {
 	return h.statuses[otherVersion(line)].State == healthcheck.ForcedDown
 }
 
-// spreadOrders notes orders for the versions that nothing was noted of.
+// spreadOrders copies orders to the versions that have no state.
 func (s *savedState) spreadOrders() {
 	for _, status := range s.Lines[:len(s.Lines):len(s.Lines)] {
 		line := lineOf(status.Line)

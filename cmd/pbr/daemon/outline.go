@@ -8,8 +8,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Outline is what of a policy and its plan tells the meaning of the kernel's objects, so that a
-// watch's policy can be shown without its file, which may have been changed since.
+// Outline has what is needed of a policy and its plan to explain the kernel's objects, so that a
+// watch's policy can be shown without its file, which may have changed since.
 type Outline struct {
 	Mask         uint32        `json:"mask"`
 	BasePriority uint32        `json:"base_priority"`
@@ -28,7 +28,7 @@ type Outline struct {
 	// Comments are those of the objects, by kind and name ("uplink isp1").
 	Comments map[string]string `json:"comments,omitempty"`
 	Disabled []OutlineDisabled `json:"disabled,omitempty"`
-	// Scheduled tells that a policy depends on the time.
+	// Scheduled means that a policy depends on the time.
 	Scheduled bool `json:"scheduled,omitempty"`
 	// Domains tells that DNS answers fill a list.
 	Domains bool `json:"domains,omitempty"`
@@ -38,8 +38,8 @@ type Outline struct {
 type OutlineUplink struct {
 	Name      string `json:"name"`
 	Interface string `json:"interface"`
-	// Families are the IP versions that the policy has it carry by name: a point-to-point device
-	// may do without IPv6.
+	// Families are the IP versions that the policy explicitly makes it carry: a point-to-point
+	// device may lack IPv6.
 	Families []plan.Family `json:"families"`
 }
 
@@ -47,7 +47,7 @@ type OutlineUplink struct {
 type OutlineBalance struct {
 	Name   string `json:"name"`
 	Sticky bool   `json:"sticky"`
-	// Strict tells that strict policies alone use it.
+	// Strict means that only strict policies use it.
 	Strict  bool            `json:"strict,omitempty"`
 	Members []OutlineMember `json:"members"`
 }
@@ -59,7 +59,7 @@ type OutlineMember struct {
 	Mark   uint32 `json:"mark"`
 }
 
-// NewOutline takes it from a policy and its plan.
+// NewOutline extracts it from a policy and its plan.
 func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	o := Outline{Mask: want.Mask, BasePriority: want.BasePriority, Numbers: want.Numbers}
 	for i := range doc.Uplinks {
@@ -104,7 +104,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	return o
 }
 
-// Table is the number of a table's routing table; 0 if there is none.
+// Table returns the number of a table's routing table; 0 if there is none.
 func (o *Outline) Table(name string) uint32 {
 	for _, n := range o.Numbers {
 		if n.Name == name {
@@ -114,7 +114,7 @@ func (o *Outline) Table(name string) uint32 {
 	return 0
 }
 
-// Mark is what leads packets into a table; 0 if nothing does.
+// Mark returns the mark that sends packets into a table; 0 if there is none.
 func (o *Outline) Mark(name string) uint32 {
 	for _, n := range o.Numbers {
 		if n.Name == name {
@@ -124,7 +124,7 @@ func (o *Outline) Mark(name string) uint32 {
 	return 0
 }
 
-// Interface is an uplink's; empty if there is none of that name.
+// Interface returns an uplink's interface; empty if there is no such uplink.
 func (o *Outline) Interface(uplink string) string {
 	for _, u := range o.Uplinks {
 		if u.Name == uplink {

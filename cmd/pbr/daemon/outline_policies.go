@@ -5,14 +5,14 @@ import (
 	"pbr/compiler/policy"
 )
 
-// OutlineTarget is what a policy or rule leads to.
+// OutlineTarget is the target of a policy or rule.
 type OutlineTarget struct {
 	// Kind is "uplink", "table", "balance", "default", "main", or a policy's action "unreachable"
 	// or "drop"; empty for a rule that leads nowhere.
 	Kind string `json:"kind"`
 	// Name is empty for default and main.
 	Name string `json:"name,omitempty"`
-	// Strict tells that nothing else carries its connections.
+	// Strict means that its connections use nothing else.
 	Strict bool `json:"strict,omitempty"`
 }
 

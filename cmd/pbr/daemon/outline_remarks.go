@@ -2,7 +2,7 @@ package daemon
 
 import "pbr/compiler/policy"
 
-// OutlineDisabled is an object that the policy file has and that has no effect.
+// OutlineDisabled is an object of the policy file that has no effect.
 type OutlineDisabled struct {
 	// Kind is "uplink", "table", "default", "balance", "policy" or "rule"; Name is empty for
 	// default.

@@ -47,7 +47,7 @@ func (p *past) all() []PastEvent {
 // Events returns the last events, the oldest first; any goroutine may ask.
 func (w *Watcher) Events() []PastEvent { return w.past.all() }
 
-// PastEvents are those that the last watch left in its state file.
+// PastEvents returns the events that the last watch left in its state file.
 func PastEvents(file string) ([]PastEvent, error) {
 	s, _, err := readState(file)
 	return s.Events, err

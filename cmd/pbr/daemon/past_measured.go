@@ -1,7 +1,6 @@
 package daemon
 
-// Measured is what was measured of a line lately, the newest at the end; what is not known is
-// negative.
+// Measured has the recent measurements of a line, the newest last; unknown values are negative.
 type Measured struct {
 	Uplink  string `json:"uplink"`
 	Version int    `json:"version"`
@@ -11,8 +10,8 @@ type Measured struct {
 	Step float64   `json:"step_s"`
 }
 
-// Measured returns what was measured of all lines lately; nil where nobody keeps it. Any
-// goroutine may ask.
+// Measured returns the recent measurements of all lines; nil if nobody records them. Any goroutine
+// may ask.
 func (w *Watcher) Measured() []Measured {
 	if w.Recent == nil {
 		return nil

@@ -27,7 +27,7 @@ type group struct {
 	distance uint32
 }
 
-// choice is the quickest uplink of a group. It has no clock: whoever asks tells the time.
+// choice is the quickest uplink of a group. It has no clock: the caller passes the time.
 type choice struct {
 	uplink string
 	// rival has been quicker since then.
@@ -43,7 +43,7 @@ type candidate struct {
 	fresh bool
 }
 
-// choose returns the uplink to use alone, empty if all share: nothing is known yet.
+// choose returns the uplink to use alone; empty if all share because nothing is known yet.
 func (c *choice) choose(now time.Time, from []candidate, p policy.Prefer) string {
 	known := slices.DeleteFunc(slices.Clone(from), func(o candidate) bool { return o.rtt == 0 })
 	at := slices.IndexFunc(known, func(o candidate) bool { return o.uplink == c.uplink })
@@ -67,14 +67,14 @@ func (c *choice) choose(now time.Time, from []candidate, p policy.Prefer) string
 	if c.rival == "" {
 		c.rival, c.since = best.uplink, now
 	}
-	c.rival = best.uplink // whichever of them is quickest in the end: the one in use has been too slow all the time
+	c.rival = best.uplink // -- any of them is better: the present one has been too slow all the time
 	if now.Sub(c.since) >= p.Hold {
 		*c = choice{uplink: best.uplink}
 	}
 	return c.uplink
 }
 
-// prefer notes which uplinks tables pass over for a quicker one, and reports whether that changed.
+// prefer records which uplinks tables skip for a quicker one, and reports whether that changed.
 func (h *health) prefer(doc *policy.Document, now time.Time) (changed bool) {
 	passed := compiler.Health{}
 	for _, t := range preferring(doc) {
@@ -153,7 +153,7 @@ func (h *health) candidates(uplinks []string, family plan.Family) (list []candid
 	return list
 }
 
-// preferQuicker looks at the round trips again, and has quicker uplinks used.
+// preferQuicker compares the round-trip times again, and makes tables use quicker uplinks.
 func (w *Watcher) preferQuicker(ctx context.Context) {
 	if len(preferring(w.doc)) == 0 {
 		return
@@ -169,6 +169,6 @@ func (w *Watcher) preferQuicker(ctx context.Context) {
 	}
 	w.save()
 	if w.update(ctx) {
-		w.Log.Info("routes follow the uplinks' round trips")
+		w.Log.Info("routes updated for the uplinks' round-trip times")
 	}
 }

@@ -21,7 +21,7 @@ const (
 	quotaFile = "quota.json"
 )
 
-// Lasting keeps files over a restart of the machine; a state.Dir is one.
+// Lasting stores files across a reboot; a state.Dir is one.
 type Lasting interface {
 	Load(name string, v any) error
 	Save(name string, v any) error
@@ -47,8 +47,8 @@ type Quotas struct {
 	saved  time.Time
 }
 
-// LoadQuotas reads what was counted before. The error says that the file is damaged; counting
-// begins anew then.
+// LoadQuotas reads the saved counts. The error means that the file is damaged; counting then starts
+// again.
 func LoadQuotas(dir Lasting) (*Quotas, error) {
 	q := &Quotas{dir: dir, counts: map[string]*quota.Count{}}
 	if dir == nil {
@@ -81,14 +81,14 @@ func (q *Quotas) of(uplink string) *quota.Count {
 	return q.counts[uplink]
 }
 
-// QuotaChange is what an administrator wants of a quota: that counting begins anew, or more bytes
-// for this period.
+// QuotaChange is a change of a quota by the administrator: restart counting, or add bytes for this
+// period.
 type QuotaChange struct {
 	Reset bool   `json:"reset,omitempty"`
 	Grant uint64 `json:"grant,omitempty"`
 }
 
-// Change does what an administrator wants.
+// Change makes the administrator's change.
 func (q *Quotas) Change(u *policy.Uplink, c QuotaChange) error {
 	if u.Quota.Bytes == 0 {
 		return fmt.Errorf("uplink %s has no quota: give it one in the policy file, as quota = { bytes = \"50GB\", per = \"month\" }", u.Name)
@@ -100,7 +100,7 @@ func (q *Quotas) Change(u *policy.Uplink, c QuotaChange) error {
 	return nil
 }
 
-// Status is what is left of an uplink's quota, nil if it has none.
+// Status returns what is left of an uplink's quota, nil if it has none.
 func (q *Quotas) Status(u *policy.Uplink, now time.Time) *QuotaStatus {
 	if u.Quota.Bytes == 0 {
 		return nil
@@ -118,7 +118,7 @@ func limitOf(q policy.Quota) quota.Limit {
 	return quota.Limit{Bytes: q.Bytes, Per: quota.Period(q.Per), Day: q.Day, Weekday: q.Weekday}
 }
 
-// says is what a quota says of its uplink.
+// says returns the effect of a quota on its uplink.
 func (q *Quotas) says(u *policy.Uplink) healthcheck.Quota {
 	switch {
 	case u.Quota.Bytes == 0 || q.of(u.Name).Left(limitOf(u.Quota)) > 0:
@@ -129,7 +129,7 @@ func (q *Quotas) says(u *policy.Uplink) healthcheck.Quota {
 	return healthcheck.QuotaDegrades
 }
 
-// count looks at what interfaces carried, and tells the monitor.
+// count reads what interfaces carried, and informs the monitor.
 func (w *Watcher) count(now time.Time) {
 	var interfaces []string
 	for i := range w.doc.Uplinks {
@@ -141,7 +141,7 @@ func (w *Watcher) count(now time.Time) {
 	if len(interfaces) > 0 {
 		var err error
 		if readings, err = w.Kernel.Traffic(interfaces); err != nil {
-			w.Log.Warn("reading what uplinks with a quota carried", "error", err)
+			w.Log.Warn("reading the traffic of uplinks with a quota", "error", err)
 		}
 	}
 	for i := range w.doc.Uplinks {
@@ -158,7 +158,7 @@ func (w *Watcher) count(now time.Time) {
 	w.sendQuotas(now)
 }
 
-// sendQuotas tells monitor and report how the quotas stand.
+// sendQuotas informs monitor and report of the quotas.
 func (w *Watcher) sendQuotas(now time.Time) {
 	status := map[string]*QuotaStatus{}
 	for i := range w.doc.Uplinks {
@@ -173,12 +173,12 @@ func (w *Watcher) sendQuotas(now time.Time) {
 
 func (w *Watcher) saveQuotas(now time.Time) {
 	if err := w.quotas.Save(now); err != nil {
-		w.Log.Warn("keeping what uplinks with a quota carried", "error", err)
+		w.Log.Warn("saving the traffic of uplinks with a quota", "error", err)
 	}
 }
 
-// startQuotas reads what was counted before. The first look is written at once, so that a reading
-// to go on from is kept.
+// startQuotas reads the saved counts. The first reading is saved at once, as the base of the next
+// run's.
 func (w *Watcher) startQuotas() {
 	var err error
 	if w.quotas, err = LoadQuotas(w.Lasting); err != nil {

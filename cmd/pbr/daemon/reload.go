@@ -14,14 +14,15 @@ import (
 // readLimit is how long a reload waits for its files; a network file system may never answer.
 const readLimit = 30 * time.Second
 
-// reading is a reload's reading and compiling, beside the loop: it may take long, or for ever.
+// reading is a reload's reading and compiling, concurrent with the loop: it may take long, or for
+// ever.
 type reading struct {
 	done chan readPolicy
-	// late tells that readLimit is over.
+	// late fires when readLimit is over.
 	late <-chan time.Time
 	// instead is the policy that was in force when it began.
 	instead *policy.Document
-	// again means that another reload was asked for meanwhile, abandoned that nobody waits for this
+	// again means that another reload was requested meanwhile, abandoned that nobody waits for this
 	// one any more.
 	again, abandoned bool
 }
@@ -33,9 +34,9 @@ type readPolicy struct {
 	err      error
 }
 
-// reload brings the policy file's present text into force, or keeps the old policy and says why.
-// Uplinks that are as they were keep their state. The file is read beside the loop, by one reader
-// at a time.
+// reload brings the policy file's present text into force, or keeps the old policy and reports why.
+// Unchanged uplinks keep their state. One goroutine at a time reads the file, concurrently with the
+// loop.
 func (w *Watcher) reload() {
 	w.Notify("RELOADING=1")
 	if r := w.reading; r != nil {
@@ -55,14 +56,14 @@ func (w *Watcher) reload() {
 		var got readPolicy
 		if got.doc, got.err = w.Reload(); got.err == nil {
 			got.compiler = compiler.New(got.doc)
-			got.compiler.Compile(host, down) // for what it remembers: the loop compiles for the machine as it is then
+			got.compiler.Compile(host, down) // -- for its cache: the loop compiles with the host facts of then
 		}
 		r.done <- got
 	}()
 	w.reading = r
 }
 
-// read tells of the reading's end; nil when there is none.
+// read returns the channel of the reading's end; nil if there is none.
 func (w *Watcher) read() <-chan readPolicy {
 	if w.reading == nil {
 		return nil
@@ -70,7 +71,7 @@ func (w *Watcher) read() <-chan readPolicy {
 	return w.reading.done
 }
 
-// readLate tells that the reading takes too long.
+// readLate returns the channel for a reading that takes too long.
 func (w *Watcher) readLate() <-chan time.Time {
 	if w.reading == nil || w.reading.abandoned {
 		return nil
@@ -78,7 +79,7 @@ func (w *Watcher) readLate() <-chan time.Time {
 	return w.reading.late
 }
 
-// abandon gives up a reading, which may go on.
+// abandon gives up a reading, which may continue.
 func (w *Watcher) abandon() {
 	w.reading.abandoned = true
 	w.endReload(fmt.Errorf("reading the policy and its lists takes more than %s", readLimit))
@@ -101,7 +102,7 @@ func (w *Watcher) endReload(err error) {
 	defer w.ready()
 	w.shared.countReload(err == nil)
 	if err != nil {
-		w.Log.Error("reload failed, the old policy stays in force", "error", err)
+		w.Log.Error("reload failed: the old policy stays in force", "error", err)
 	}
 }
 
@@ -119,16 +120,15 @@ func (w *Watcher) replacePolicy(ctx context.Context, instead *policy.Document, g
 	if err != nil {
 		return err
 	}
-	w.noteTrial("noting the policy that is in force", w.Trials.Kept(got.doc))
+	w.noteTrial("recording the policy in force", w.Trials.Kept(got.doc))
 	if len(outcome.Changed) == 0 {
-		w.Log.Info("reloaded the policy; the kernel holds it already")
+		w.Log.Info("reloaded the policy: the kernel already holds it")
 	}
 	w.logOutcome("reloaded the policy", outcome)
 	return nil
 }
 
-// install brings a policy into force in the place of the present one, or leaves everything as it
-// was. prepared is its compiler.
+// install replaces the policy in force, or leaves everything as it was. prepared is its compiler.
 func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler) (Outcome, error) {
 	if len(doc.Uplinks) == 0 && len(w.doc.Uplinks) > 0 {
 		return Outcome{}, NoUplinks(doc)
@@ -137,7 +137,7 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 	want, outcome, err := w.apply(ctx, doc)
 	w.unstage()
 	if err != nil {
-		w.due(spacing) // whatever was not undone is put right
+		w.due(spacing) // -- the pass repairs what was not rolled back
 		return Outcome{}, err
 	}
 	w.doc, w.room = doc, nil
@@ -146,14 +146,14 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 	w.Reloaded(doc)
 	w.setConfigs(nil)
 	w.sendLinks()
-	// Uplinks that came, went or changed may stand otherwise now.
+	// Uplinks that were added, removed or changed may have another state now.
 	w.react(ctx, w.pendingEvents(ctx, nil))
 	w.logKept()
 	return outcome, nil
 }
 
-// NoUplinks is the refusal of a policy without uplinks where another one is in force: whoever
-// truncates a file does not mean to take everything away.
+// NoUplinks returns the error for a policy without uplinks while another one is in force: an empty
+// file is most likely a mistake.
 func NoUplinks(doc *policy.Document) error {
 	return fmt.Errorf("%s has no uplink: applying it would remove everything that pbr routes: fix the file. To remove everything: stop pbr watch, then run pbr flush", doc.File)
 }

@@ -11,7 +11,7 @@ import (
 	"pbr/healthcheck"
 )
 
-// Report is what a running watch tells of itself.
+// Report is what a running watch reports.
 type Report struct {
 	PID int `json:"pid"`
 	// Since is when it started, Loaded when the policy in force was read.
@@ -23,8 +23,7 @@ type Report struct {
 	// Down has the uplinks that are not used for new connections, in the order in which they went
 	// down, 1 first.
 	Down compiler.Health `json:"down"`
-	// Kept has the tables that no usable uplink is left for, and the uplinks whose routes they keep
-	// all the same.
+	// Kept has the tables that have no usable uplink left, with the uplinks whose routes they keep.
 	Kept map[string][]string `json:"kept,omitempty"`
 	// Together says that checks fail together, and which uplinks are kept; empty while they do not.
 	Together string `json:"together,omitempty"`
@@ -40,25 +39,25 @@ type Report struct {
 
 // Numbers count what a watch did since its start.
 type Numbers struct {
-	// Updates are changes of routes for the uplinks' health, UpdateTime what the last one took,
-	// from the monitor's verdict to the kernel's routes; 0 before the first.
+	// Updates counts changes of routes for the uplinks' health. UpdateTime is how long the last one
+	// took, from the monitor's event to the kernel's routes; 0 before the first.
 	Updates    int           `json:"updates"`
 	UpdateTime time.Duration `json:"last_update_ns,omitempty"`
 	Flushed    int           `json:"connections_cut"`
-	// Passes are full comparisons of kernel and plan, Repairs those that found something changed by
-	// others.
+	// Passes counts full comparisons of kernel and plan, Repairs those that found others' changes.
 	Passes  int `json:"passes"`
 	Repairs int `json:"repairs"`
 	// Failures are attempts to change the kernel that failed.
 	Failures       int `json:"failures"`
 	Reloads        int `json:"reloads"`
 	ReloadFailures int `json:"reload_failures"`
-	// Events are changes of uplinks' states by uplink and new state, Notices the kernel's news.
+	// Events counts changes of uplinks' states by uplink and new state; KernelEvents counts the
+	// kernel's.
 	Events       map[healthcheck.Line]map[healthcheck.State]int `json:"-"`
 	KernelEvents map[KernelEventKind]int                        `json:"-"`
 }
 
-// shared is what the loop leaves for others to read.
+// shared is the part of the loop's state that other goroutines read.
 type shared struct {
 	mu     sync.Mutex
 	report Report
@@ -142,7 +141,7 @@ func (s *shared) countKernelEvent(kind KernelEventKind) {
 	s.update(func(r *Report) { r.Numbers.KernelEvents[kind]++ })
 }
 
-// Report tells how things stand; any goroutine may ask.
+// Report returns the present report; any goroutine may call it.
 func (w *Watcher) Report() Report {
 	w.shared.mu.Lock()
 	r := w.shared.report

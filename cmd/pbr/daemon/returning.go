@@ -11,13 +11,13 @@ import (
 // recovered is a line that became usable.
 type recovered struct {
 	since time.Time
-	// done is how long it had been usable when connections moved back to it for the last time.
+	// done is how long it had been usable when connections last moved back to it.
 	done time.Duration
 }
 
-// moveBack flushes the connections that took a worse uplink while a better one was not usable, and
-// for which that has been usable for long enough by now; it asks to be called again when that will
-// be so for others. Routes have moved long before.
+// moveBack flushes the connections that use a worse uplink because a better one was unusable, once
+// that has been usable for long enough. It sets a timer for the others. Routes have moved long
+// before.
 func (w *Watcher) moveBack() {
 	now := time.Now()
 	flushes, next := w.health.returning(w.doc, w.want, now)
@@ -32,7 +32,7 @@ func (w *Watcher) moveBack() {
 	w.flusher.jobs <- flushJob{flushes: flushes, why: "connections moved back to a better uplink"}
 }
 
-// returning lists the connections that move back now, and tells when others will.
+// returning returns the connections that move back now, and when others will.
 func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time) (flushes []Flush, next time.Time) {
 	returns := policy.Returns(doc)
 	for line, s := range h.usable {

@@ -6,13 +6,12 @@ import (
 	"pbr/compiler"
 )
 
-// stage prepares what takes long in bringing a policy into force, while uplinks go on to fail over
-// by the one that is. What fails here is left to the apply that follows, which does it in one go,
-// or tells why that cannot be.
+// stage prepares the slow part of applying a policy, while uplinks still fail over with the present
+// one. If it fails, the following apply does everything at once, or reports the error.
 func (w *Watcher) stage(ctx context.Context, prepared *compiler.Compiler) {
 	if want, _ := prepared.Compile(w.host, w.health.down); want != nil {
 		if err := w.Kernel.Stage(ctx, want, func() { w.between(ctx) }); err != nil && ctx.Err() == nil {
-			w.Log.Info("what takes long could not be prepared", "error", err)
+			w.Log.Info("the policy could not be prepared in parts", "error", err)
 			w.unstage()
 		}
 	}
@@ -26,11 +25,11 @@ func (w *Watcher) unstage() {
 	}
 }
 
-// heard is how much news of the kernel is heard of between two parts: a storm of it is not to hold
-// up what is prepared for ever.
+// heard is how many kernel events are handled between two parts: a storm of them must not delay the
+// preparation for ever.
 const heard = 100
 
-// between does what cannot wait while a policy is prepared: it hears of links, takes orders, and
+// between does what cannot wait while a policy is prepared: it handles link events and orders, and
 // follows the uplinks' states.
 func (w *Watcher) between(ctx context.Context) {
 	if w.Watchdog > 0 {
@@ -40,7 +39,7 @@ func (w *Watcher) between(ctx context.Context) {
 		select {
 		case n, ok := <-w.KernelEvents:
 			if !ok {
-				return // the loop tells
+				return // -- the loop handles it
 			}
 			w.kernelEvent(n)
 			continue

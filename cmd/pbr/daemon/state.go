@@ -17,7 +17,7 @@ import (
 )
 
 // savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink
-// that was down stays down until it is proven up, and what was to be cut is.
+// that was down stays down until its check succeeds, and pending flushes are done.
 type savedState struct {
 	Lines   []healthcheck.Status            `json:"lines"`
 	Down    compiler.Health                 `json:"down,omitempty"`
@@ -25,8 +25,7 @@ type savedState struct {
 	Addrs   map[string][]netip.Addr         `json:"addresses,omitempty"`
 	// Uplinks are what an earlier release wrote: one status for both versions.
 	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
-	// Noted is when this was written, as the time since the machine started: nobody sets that
-	// clock.
+	// Noted is when this was written, as the time since boot: nobody can set that clock.
 	Noted time.Duration `json:"noted"`
 	// Events are the last ones.
 	Events []PastEvent `json:"events,omitempty"`
@@ -42,14 +41,14 @@ func readState(file string) (s savedState, text string, err error) {
 		err = json.Unmarshal(b, &s)
 	}
 	if err != nil {
-		return savedState{}, "", fmt.Errorf("the uplinks' health of the last run is lost: %s: %w", file, err)
+		return savedState{}, "", fmt.Errorf("the last run's health of the uplinks is lost: %s: %w", file, err)
 	}
 	s.split()
 	s.spreadOrders()
 	return s, string(b), nil
 }
 
-// split gives both versions what an earlier release noted of an uplink.
+// split gives both versions the state that an earlier release saved for an uplink.
 func (s *savedState) split() {
 	for name, status := range s.Uplinks {
 		for _, family := range plan.Families {
@@ -77,7 +76,8 @@ func (s *savedState) status(line healthcheck.Line) (healthcheck.Status, bool) {
 	return s.Lines[at], true
 }
 
-// loadHealth reads the last run's state. A missing or damaged file costs what is in it, no more.
+// loadHealth reads the last run's state. If the file is missing or damaged, only its content is
+// lost.
 func (w *Watcher) loadHealth() *health {
 	h := newHealth()
 	s, _, err := readState(w.StateFile)
@@ -112,16 +112,16 @@ func (w *Watcher) loadHealth() *health {
 	return h
 }
 
-// save keeps the state for the next run. It is for a restart, not for a crash of the machine, after
-// which nothing of it is true.
+// save saves the state for the next run. It does not have to survive a crash of the machine,
+// because nothing of it is true then.
 func (w *Watcher) save() {
 	w.shared.setDown(w.health.down)
 	if err := w.write(w.Uptime()); err != nil {
-		w.Log.Warn("keeping the uplinks' health for the next run", "error", err)
+		w.Log.Warn("saving the uplinks' health for the next run", "error", err)
 	}
 }
 
-// write writes the state file, as noted at a time since the machine started.
+// write writes the state file with a time since boot.
 func (w *Watcher) write(noted time.Duration) error {
 	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Pending: w.unfinished(), Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
 	b, err := json.Marshal(s)

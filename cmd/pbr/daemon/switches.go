@@ -7,7 +7,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Switch is the start, or the end, of a window of a policy that flushes connections then.
+// Switch is the start or the end of a window of a policy that then flushes connections.
 type Switch struct {
 	Policy string
 	Start  bool
@@ -21,7 +21,7 @@ func (s Switch) String() string {
 	return s.Policy + ": end"
 }
 
-// Switches are those that were seen at once.
+// Switches are those that were found at the same time.
 type Switches struct {
 	Doc *policy.Document
 	// List are the switches between Before and Now.
@@ -29,17 +29,17 @@ type Switches struct {
 	Before, Now time.Time
 }
 
-// windows remembers which windows are open, of policies that flush at their start or end.
+// windows records which windows are open, for policies that flush at their start or end.
 type windows struct {
 	open  map[string]bool
 	seen  time.Time
 	timer *time.Timer
-	// flushing are the goroutines that delete connections; one is at work at a time.
+	// flushing is how many goroutines delete connections; one works at a time.
 	flushing sync.WaitGroup
 	working  sync.Mutex
 }
 
-// windowPause is how long at most a change of the clock or of its zone goes unseen.
+// windowPause is the longest time until a change of the clock or of its zone is noticed.
 const windowPause = 30 * time.Second
 
 // windowsDue returns the channel of the next look at windows; nil while no policy flushes.
@@ -50,9 +50,9 @@ func (w *Watcher) windowsDue() <-chan time.Time {
 	return w.windows.timer.C
 }
 
-// lookAtWindows flushes what policies decide otherwise whose windows began or ended since the last
-// look. A policy that was not there then has no start. While the clock is behind nobody knows what
-// is open.
+// lookAtWindows flushes connections that policies decide otherwise because their windows began or
+// ended since the last look. A policy that did not exist then has no start. While the clock is
+// behind, nobody knows which windows are open.
 func (w *Watcher) lookAtWindows() {
 	now, zone := time.Now(), w.host.Zone
 	if zone == nil {
@@ -88,7 +88,7 @@ func (w *Watcher) lookAtWindows() {
 	w.windows.open, w.windows.seen = open, now
 }
 
-// untilMinute is how long the clocks of a policy's schedule show the minute that they show now:
+// untilMinute returns how long the clocks of a policy's schedules still show the present minute:
 // windows begin and end with a minute.
 func untilMinute(p *policy.Policy, now time.Time, local *time.Location) time.Duration {
 	left := time.Minute
@@ -103,7 +103,7 @@ func untilMinute(p *policy.Policy, now time.Time, local *time.Location) time.Dur
 	return left
 }
 
-// flushSwitched deletes connections beside the loop: each one is evaluated for it.
+// flushSwitched deletes connections concurrently with the loop, because each one is evaluated.
 func (w *Watcher) flushSwitched(s *Switches) {
 	w.windows.flushing.Go(func() {
 		w.windows.working.Lock()
@@ -112,9 +112,9 @@ func (w *Watcher) flushSwitched(s *Switches) {
 		n, err := w.Switched(s)
 		w.shared.countFlushed(n)
 		if err != nil {
-			w.Log.Error("flushing connections at the switch of a schedule", "policies", s.List, "connections", n, "error", err)
+			w.Log.Error("flushing connections because a schedule's window changed", "policies", s.List, "connections", n, "error", err)
 			return
 		}
-		w.Log.Info("flushed connections at the switch of a schedule", "policies", s.List, "connections", n, "took", time.Since(began))
+		w.Log.Info("flushed connections because a schedule's window changed", "policies", s.List, "connections", n, "took", time.Since(began))
 	})
 }

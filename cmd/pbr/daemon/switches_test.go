@@ -69,7 +69,7 @@ func TestSwitchesFlush(t *testing.T) {
 		if cut := b.w.Report().Numbers.Flushed; cut != 9 {
 			t.Errorf("%d connections counted", cut)
 		}
-		if log := b.log.String(); strings.Count(log, "flushed connections at the switch of a schedule") != 3 {
+		if log := b.log.String(); strings.Count(log, "flushed connections because a schedule's window changed") != 3 {
 			t.Error(log)
 		}
 		// What was open before stays so over a reload, what is new has no start, and an edit that

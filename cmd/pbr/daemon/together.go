@@ -8,9 +8,9 @@ import (
 	"pbr/healthcheck"
 )
 
-// Together says which uplinks stay in use although their checks fail, together with those of all
-// that could take over; empty while none do. The uplinks are those that tables use for want of
-// others that answer, default's first.
+// Together says which uplinks stay in use although their checks fail, because the checks of all
+// others fail too; empty while that is not so. These are the uplinks that tables use because no
+// other answers, default's first.
 func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string {
 	doubtful := map[healthcheck.Line]bool{}
 	for _, s := range statuses {
@@ -49,7 +49,7 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 	return "all checks fail together: keeping " + strings.Join(keeping, ", ")
 }
 
-// logTogether says once that checks fail together, and when that ends.
+// logTogether logs once that checks fail together, and when that ends.
 func (w *Watcher) logTogether() {
 	statuses := make([]healthcheck.Status, 0, len(w.health.statuses))
 	for _, s := range w.health.statuses {

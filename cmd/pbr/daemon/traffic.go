@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// installed reports whether routes over an uplink stand in the default table and in other tables of
-// the policy.
+// installed reports whether the default table, and other tables of the policy, have routes over an
+// uplink.
 func installed(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault, byOther bool) {
 	own := map[uint32]bool{}
 	var defaultTable uint32
@@ -34,8 +34,8 @@ func installed(want *plan.Plan, u *policy.Uplink, family plan.Family) (byDefault
 }
 
 // movedFrom reports whether, from have to want, a table whose connections over the uplink are
-// pinned gets its best route to some destination over others. Those of default over its primary
-// uplink are not pinned.
+// pinned gets a best route over others. Connections of default over its primary uplink are not
+// pinned.
 func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	before, after := bestRoutes(have, family), bestRoutes(want, family)
 	own := map[uint32]bool{}
@@ -51,7 +51,7 @@ func movedFrom(have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool
 	return false
 }
 
-// fellBack reports whether, from have to want, policies that name the uplink cease to use it, and
+// fellBack reports whether, from have to want, policies that name the uplink stop using it, and
 // default does not use it either.
 func fellBack(doc *policy.Document, have, want *plan.Plan, u *policy.Uplink, family plan.Family) bool {
 	if !hasUsable(have, u, family) || hasUsable(want, u, family) {

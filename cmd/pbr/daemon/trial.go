@@ -13,23 +13,23 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Trials keeps what has to outlive the process of an apply that waits to be confirmed, and which
-// policy is in force. The loop alone calls it.
+// Trials stores what has to outlive the process of an apply that waits to be confirmed, and which
+// policy is in force. Only the loop calls it.
 type Trials interface {
 	// Parse parses a policy that apply hands over.
 	Parse(handed json.RawMessage) (*policy.Document, error)
 	// Is reports whether a document is of that text and file.
 	Is(doc *policy.Document, id PolicyID) bool
-	// Begin notes, before doc is applied, what to go back to in so long; want is its plan. It
-	// returns when that is (Options.Uptime).
+	// Begin records, before doc is applied, what to go back to after a time; want is its plan. It
+	// returns the end of that time (Options.Uptime).
 	Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (end time.Duration, err error)
-	// Drop takes Begin back for a policy that could not be applied.
+	// Drop undoes Begin for a policy that could not be applied.
 	Drop(want *plan.Plan) error
-	// Kept notes that doc is in force for good.
+	// Kept records that doc is in force for good.
 	Kept(doc *policy.Document) error
-	// Undone notes that doc was undone, and that previous is in force again.
+	// Undone records that doc was undone, and that previous is in force again.
 	Undone(doc, previous *policy.Document) error
-	// Failed notes why undoing failed.
+	// Failed records why undoing failed.
 	Failed(err error) error
 }
 
@@ -44,13 +44,14 @@ type Trial struct {
 type trial struct {
 	doc, previous *policy.Document
 	end           time.Duration
-	// retry is how long the next try waits after an undo that failed.
+	// retry is the wait after an undo that failed.
 	retry time.Duration
 	timer *time.Timer
 }
 
 const (
-	// trialLook is how often the time is looked at: no timer counts the time that a machine sleeps.
+	// trialLook is how often the time is checked: no timer counts the time while the machine
+	// sleeps.
 	trialLook = time.Second
 	// An undo that fails is tried again after firstUndoRetry, then after twice as long each time,
 	// up to lastUndoRetry.
@@ -58,19 +59,19 @@ const (
 	lastUndoRetry  = time.Minute
 )
 
-// Applied is what apply, confirm and revert did.
+// Applied is the result of apply, confirm and revert.
 type Applied struct {
 	Changed []string `json:"changed,omitempty"`
 	// Changes has the same for programs.
 	Changes  []json.RawMessage `json:"changes,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 	Waiting  []plan.Waiting    `json:"waiting,omitempty"`
-	// Until is when it is undone unless it is confirmed; nil for good.
+	// Until is when it will be undone unless it is confirmed; nil if never.
 	Until *time.Time `json:"until,omitempty"`
 }
 
 // ErrNothingWaits means that there is nothing to confirm or to undo.
-var ErrNothingWaits = errors.New("nothing waits to be confirmed: there was no apply --confirm, or its time is over and it was undone")
+var ErrNothingWaits = errors.New("nothing waits to be confirmed: there was no apply --confirm, or it was already undone")
 
 // trialDue tells when to look at the trial; never without one.
 func (w *Watcher) trialDue() <-chan time.Time {
@@ -90,8 +91,8 @@ func (w *Watcher) endTrial() {
 	w.trial = nil
 }
 
-// ApplyPolicy brings a policy into force that apply hands over. With confirm it is undone after
-// that time unless Confirm comes first.
+// ApplyPolicy applies a policy for apply. With confirm it is undone after that time unless Confirm
+// is called before.
 func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confirm time.Duration) (*Applied, error) {
 	doc, err := w.Trials.Parse(handed) // not in the loop: long lists take seconds
 	if err != nil {
@@ -116,8 +117,8 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 	return applied, errors.Join(callErr, err)
 }
 
-// prepare compiles a policy beside the loop, for what the compiler remembers: the loop compiles for
-// the machine as it is then.
+// prepare compiles a policy concurrently with the loop, for the compiler's cache: the loop compiles
+// with the host facts of then.
 func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
 	var host plan.Machine
 	var down compiler.Health
@@ -129,14 +130,14 @@ func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.
 	return c, nil
 }
 
-// refuseSecond keeps a second change from being undone along with the one that waits.
+// refuseSecond makes sure that a second change is not undone together with the one that waits.
 func (w *Watcher) refuseSecond() error {
 	if w.trial == nil {
 		return nil
 	}
 	left := (w.trial.end - w.Uptime()).Round(time.Second)
 	if left <= 0 {
-		return errors.New("the last apply was not confirmed in time and is being undone: try again when it is")
+		return errors.New("the last apply was not confirmed in time and is being undone: try again afterwards")
 	}
 	return fmt.Errorf("the last apply still waits to be confirmed until %s (%s left): run pbr confirm to keep it, or pbr revert to undo it now",
 		time.Now().Add(left).Format(time.TimeOnly), left)
@@ -148,7 +149,7 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared
 	if err != nil {
 		return nil, err
 	}
-	w.noteTrial("noting the policy that is in force", w.Trials.Kept(doc))
+	w.noteTrial("recording the policy in force", w.Trials.Kept(doc))
 	w.logApplied("applied "+doc.File, outcome)
 	return w.applied(outcome), nil
 }
@@ -156,7 +157,7 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared
 // tryPolicy brings a policy into force until it is confirmed.
 func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler, confirm time.Duration) (*Applied, error) {
 	if !w.readHost() {
-		return nil, errors.New("reading the machine's state failed: the log says why")
+		return nil, errors.New("reading the host facts failed: see the log of pbr watch")
 	}
 	want, err := compiled(prepared.Compile(w.host, w.health.down))
 	if err != nil {
@@ -227,40 +228,41 @@ func (w *Watcher) lookAtTrial(ctx context.Context) {
 	}
 }
 
-// undoTrial goes back to the policy from before. When that fails it still waits, with the reason.
+// undoTrial goes back to the policy from before. If that fails, the trial still waits, with the
+// reason.
 func (w *Watcher) undoTrial(ctx context.Context, said string) (*Applied, error) {
 	doc, previous := w.trial.doc, w.trial.previous
 	outcome, err := w.install(ctx, previous, compiler.New(previous))
 	if err != nil {
-		w.noteTrial("noting that undoing failed", w.Trials.Failed(err))
+		w.noteTrial("recording that undoing failed", w.Trials.Failed(err))
 		return nil, err
 	}
 	w.endTrial()
-	w.noteTrial("noting the policy that is in force", w.Trials.Undone(doc, previous))
+	w.noteTrial("recording the policy in force", w.Trials.Undone(doc, previous))
 	w.Log.Warn(said, "rejected", doc.File, "in_force", previous.File)
 	w.logOutcome("undone", outcome)
 	return w.applied(outcome), nil
 }
 
-// noteTrial logs that a note could not be written. The kernel is as it should be all the same.
+// noteTrial logs that a record could not be written. The kernel is correct all the same.
 func (w *Watcher) noteTrial(what string, err error) {
 	if err != nil {
 		w.Log.Error(what, "error", err)
 	}
 }
 
-// logApplied logs an apply, also one that found nothing to do.
+// logApplied logs an apply, including one that had nothing to do.
 func (w *Watcher) logApplied(what string, o Outcome) {
 	if len(o.Changed) == 0 {
-		w.Log.Info(what + "; the kernel held it already")
+		w.Log.Info(what + ": the kernel already held it")
 	}
 	w.logOutcome(what, o)
 }
 
-// untried is Trials for a Watcher that is given none.
+// untried is the Trials of a Watcher that has none.
 type untried struct{}
 
-var errUntried = errors.New("this watch takes no policy")
+var errUntried = errors.New("this watch accepts no policy")
 
 func (untried) Parse(json.RawMessage) (*policy.Document, error) { return nil, errUntried }
 func (untried) Is(*policy.Document, PolicyID) bool              { return false }

@@ -30,21 +30,21 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 	return u.Gateway6
 }
 
-// optional reports whether an uplink may lack a version that the file says it carries: a
-// point-to-point device carries IPv6 without having been asked to, a provider may have none to
-// give, and a machine may have it switched off.
+// optional reports whether an uplink may lack a version that the policy makes it carry: a
+// point-to-point device carries IPv6 by default, the provider may have none, and the machine may
+// have IPv6 disabled.
 func optional(u *policy.Uplink, link plan.Link, host plan.Machine, family plan.Family) bool {
 	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
 	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || host.NoIPv6 || link.NoIPv6)
 }
 
-// MayLack reports whether it is no failure that a line is not there.
+// MayLack reports whether a missing line is no failure.
 func MayLack(doc *policy.Document, host plan.Machine, line healthcheck.Line) bool {
 	u := uplinkNamed(doc, line.Uplink)
 	return optional(u, host.Links[u.Interface], host, plan.Family(line.Version))
 }
 
-// Links returns what the machine tells of each line's interface.
+// Links returns the state of each line's interface from the host facts.
 func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthcheck.LinkState {
 	links := map[healthcheck.Line]healthcheck.LinkState{}
 	for _, line := range Lines(doc) {
@@ -60,10 +60,9 @@ func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthc
 	return links
 }
 
-// addressed reports whether connections of a family can leave through an uplink with an address to
-// come back to: it has one, or needs none of its own. Without masquerade a point-to-point device
-// may have no address, and an IPv6 router may have a link-local one only, which the machine does
-// not list.
+// addressed reports whether connections of a family can use an uplink and get answers: it has an
+// address, or needs none of its own. Without masquerade a point-to-point device may have no
+// address, and an IPv6 router may have only a link-local one, which the host facts do not list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family }) {
 		return true
@@ -72,7 +71,8 @@ func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 }
 
 // standby reports whether the missing address is one that the router shares with another one, which
-// holds it now: the one that the uplink translates to, or any, where the policy says standby.
+// holds it now: the address that the uplink translates to, or any address if the policy says
+// standby.
 func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	has := func(family plan.Family) bool {
 		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
@@ -102,7 +102,7 @@ func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 	return link.Gateway6.IsValid() || link.OnlinkDefault6
 }
 
-// CheckUplink tells what is wrong with an uplink's name that somebody gave.
+// CheckUplink returns what is wrong with an uplink's name.
 func CheckUplink(doc *policy.Document, name string) error {
 	names := make([]string, 0, len(doc.Uplinks))
 	for i := range doc.Uplinks {
@@ -118,7 +118,7 @@ func CheckUplink(doc *policy.Document, name string) error {
 		}
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("there is no uplink %s in %s: it has none at all", name, doc.File)
+		return fmt.Errorf("there is no uplink %s in %s: the policy has no uplinks", name, doc.File)
 	}
 	return fmt.Errorf("there is no uplink %s in %s: the uplinks are %s", name, doc.File, strings.Join(names, ", "))
 }

@@ -6,7 +6,7 @@ import (
 	"pbr/healthcheck"
 )
 
-// Mixed is the state of an uplink whose versions do not agree.
+// Mixed is the state of an uplink whose versions differ.
 const Mixed = "mixed"
 
 // UplinkState is an uplink with the status of each version that it carries, IPv4 first.
@@ -33,12 +33,12 @@ func (u UplinkState) Usable() bool {
 	return slices.ContainsFunc(u.Versions, func(s healthcheck.Status) bool { return s.State.Usable() })
 }
 
-// Failed reports whether a version that the uplink is meant to have is not in use, or in doubt.
+// Failed reports whether a version that the uplink should have is unused or doubtful.
 func (u UplinkState) Failed() bool {
 	return slices.ContainsFunc(u.Versions, func(s healthcheck.Status) bool { return s.State.Failed() })
 }
 
-// State is that of the versions while they agree, else Mixed. Absent ones do not count.
+// State returns the versions' state if they agree, otherwise Mixed. Absent ones do not count.
 func (u UplinkState) State() string {
 	shown := u.Shown()
 	for _, s := range shown {

@@ -25,69 +25,70 @@ import (
 )
 
 const (
-	// eventPause is how long a change of the machine may go on before all is read anew: events of the
-	// monitor, which come of the same change, are to be acted on first.
+	// eventPause is how long a change of the host may continue before everything is read again:
+	// events of the monitor about the same change come first.
 	eventPause = 2 * time.Millisecond
-	// spacing is between two full passes for changes of the machine, so that a storm of them does
-	// not take a whole core.
+	// spacing is the least time between two full passes for changes of the host, so that a storm of
+	// them does not use a whole core.
 	spacing = 100 * time.Millisecond
-	// audit is between two full passes for no reason at all. Changes of settings raise no event.
+	// audit is the time between two full passes without a reason. Changes of some settings raise no
+	// event.
 	audit = time.Minute
-	// eventPatience is how long an event of a state that the monitor has may be on its way.
+	// eventPatience is how long an event of a new state may take to arrive.
 	eventPatience = 100 * time.Millisecond
-	// applyPatience is how long the first apply, and a reload's, goes again while the machine keeps
-	// changing. The loop stands still.
+	// applyPatience is how long the first apply, and a reload's, is repeated while the host facts
+	// keep changing. The loop is blocked meanwhile.
 	applyPatience = time.Second
 )
 
-// Options are what a Watcher works with. All but Held, Trials, Waits, Recent, Hook, Notify and
-// Watchdog are needed.
+// Options configure a Watcher. All but Held, Trials, Waits, Recent, Hook, Notify and Watchdog are
+// required.
 type Options struct {
-	// Policy is the valid policy to start with; Reload reads it anew. Reload's error says all that
-	// is wrong.
+	// Policy is the valid policy to start with; Reload reads it again. Reload's error lists
+	// everything that is wrong.
 	Policy *policy.Document
 	Reload func() (*policy.Document, error)
 	// Reloaded is called with each policy that came into force by a reload.
 	Reloaded func(*policy.Document)
-	// ReadLists reads some list files of a policy, and what was fetched for it, anew; nil if
-	// nothing changes without a reload. ListsChanged tells when to, and ListsTaken is called with
-	// each policy that came into force so.
+	// ReadLists reads some list files of a policy, and its fetched lists, again; nil if nothing
+	// changes without a reload. ListsChanged says when to; ListsTaken is called with each policy
+	// that came into force this way.
 	ReadLists    func(doc *policy.Document, files []string) (*policy.Document, error)
 	ListsChanged <-chan ListChange
 	ListsTaken   func(*policy.Document)
 	Kernel       Kernel
 	Monitor      Monitor
-	// KernelEvents are the kernel's. That the channel closes is an error.
+	// KernelEvents are the kernel's events. If the channel closes, that is an error.
 	KernelEvents <-chan KernelEvent
-	// HangUp asks for a reload.
+	// HangUp requests a reload.
 	HangUp <-chan struct{}
-	// StateFile keeps what the next run has to know.
+	// StateFile stores what the next run needs.
 	StateFile string
-	// Lasting keeps what has to outlive a restart of the machine; nil for nothing.
+	// Lasting stores what has to outlive a reboot; nil for nothing.
 	Lasting Lasting
-	// Uptime tells the time since the machine started.
+	// Uptime returns the time since boot.
 	Uptime func() time.Duration
 	Log    *slog.Logger
-	// Held is the policy that the kernel holds from before. A start goes on with it where Policy
-	// cannot be brought into force for want of room for notes (ErrNoRoom), and reloads when there
-	// is.
+	// Held is the policy that the kernel holds from before. If Policy cannot be applied because the
+	// journal cannot be written (ErrNoRoom), the watch starts with Held, and reloads when there is
+	// space.
 	Held func() (*policy.Document, error)
-	// Names learns from DNS answers; nil for nobody.
+	// Names learns from DNS answers; nil if nobody does.
 	Names Names
 	// Switched deletes the connections that policies decide otherwise since their windows began or
-	// ended, and returns how many. It is called beside the loop, and not twice at a time; nil for
-	// no connections.
+	// ended, and returns how many. It runs concurrently with the loop, but never twice at a time;
+	// nil to delete none.
 	Switched func(*Switches) (int, error)
-	// Trials notes what is in force; Waits is the trial that an earlier run began of Policy, nil
-	// without one.
+	// Trials records what is in force; Waits is the trial of Policy that an earlier run began, nil
+	// if there is none.
 	Trials Trials
 	Waits  *Trial
-	// Recent tells what was measured of the lines lately, from any goroutine.
+	// Recent returns the recent measurements of the lines, to any goroutine.
 	Recent func() []Measured
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
-	// Notify tells the service manager (sd_notify(3)); Watchdog is how often it wants to hear that
-	// the loop is alive, 0 never.
+	// Notify notifies the service manager (sd_notify(3)); Watchdog is how often it expects a sign
+	// that the loop works, 0 for never.
 	Notify   func(state string)
 	Watchdog time.Duration
 }
@@ -105,16 +106,15 @@ type Watcher struct {
 	health  *health
 	quotas  *Quotas
 	past    past
-	// repairs are of what others change; failures are of the kernel's refusals, which have nothing
-	// to do with these.
+	// repairs count others' changes; failures count the kernel's errors, which are unrelated.
 	repairs  backoffs
 	failures backoff
 	gone     tableGone
 	// reading is a reload's, nil when none is under way.
 	reading *reading
 	lists   lists
-	// room tells when to look for room for the policy that could not be started with; nil when none
-	// waits for that.
+	// room fires when to check for space for the policy that could not be applied at the start; nil
+	// if none waits.
 	room *time.Timer
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
@@ -122,12 +122,11 @@ type Watcher struct {
 	lastRun time.Time
 	flusher flusher
 	windows windows
-	// kept are the tables that no usable uplink is left for, and the uplinks that they use all the
-	// same.
+	// kept are the tables that have no usable uplink left, and the uplinks that they still use.
 	kept map[string][]string
-	// moveBackTimer is when connections may move back to a better uplink.
+	// moveBackTimer fires when connections may move back to a better uplink.
 	moveBackTimer *time.Timer
-	// together has what the log last said of checks that fail together.
+	// together is what the log last said about checks that fail together.
 	together string
 	// fallbacks are the policies whose uplink cannot be used.
 	fallbacks []Fallback
@@ -138,7 +137,7 @@ type Watcher struct {
 	shared        shared
 }
 
-// dirty tells why a full pass is due.
+// dirty has the reasons for a full pass.
 type dirty struct {
 	due     bool
 	at      time.Time
@@ -178,12 +177,12 @@ func New(o Options) *Watcher {
 	return w
 }
 
-// Run applies the policy and keeps the kernel to it until ctx ends, which is no error; the kernel's
-// state stays as it is. An error before the first apply is complete ends it, later ones are logged
-// and tried again.
+// Run applies the policy and keeps it in force until ctx ends, which is no error; the kernel's
+// state then stays as it is. An error before the first apply is complete ends Run; later ones are
+// logged and tried again.
 func (w *Watcher) Run(ctx context.Context) error {
 	w.health = w.loadHealth()
-	w.shared.setDown(w.health.down) // whoever asks compiles the same plan
+	w.shared.setDown(w.health.down) // -- other commands compile the same plan
 	want, outcome, err := w.apply(ctx, w.doc)
 	if errors.Is(err, ErrNoRoom) && w.Waits == nil {
 		want, outcome, err = w.applyHeld(ctx, err)
@@ -210,7 +209,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if w.Waits != nil {
 		w.startTrial(w.doc, w.Waits.Previous, w.Waits.End)
 	} else {
-		w.noteTrial("noting the policy that is in force", w.Trials.Kept(w.doc))
+		w.noteTrial("recording the policy in force", w.Trials.Kept(w.doc))
 	}
 	w.ready()
 	err = w.loop(ctx, ended)
@@ -241,7 +240,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 		select {
 		case <-ctx.Done():
 			<-ended
-			w.Log.Info("ending; routes, rules and marks stay as they are")
+			w.Log.Info("ending: routes, rules and marks stay as they are")
 			return nil
 		case err := <-ended:
 			if ctx.Err() != nil {
@@ -250,7 +249,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			return fmt.Errorf("checking uplinks: %w", errors.Join(err, errors.New("the monitor ended")))
 		case e, ok := <-events:
 			if !ok {
-				events = nil // the monitor is ending, which ended tells
+				events = nil // -- the monitor is ending, which ended reports
 				continue
 			}
 			w.react(ctx, w.pendingEvents(ctx, []healthcheck.Event{e}))
@@ -303,7 +302,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 // call runs f in the loop and waits for it.
 func (w *Watcher) call(ctx context.Context, f func()) error { return callBy(ctx, w.calls, f) }
 
-// order is call for what also goes while a policy is being prepared.
+// order is call for what can also run while a policy is being prepared.
 func (w *Watcher) order(ctx context.Context, f func()) error { return callBy(ctx, w.orders, f) }
 
 func callBy(ctx context.Context, by chan func(), f func()) error {
@@ -317,8 +316,8 @@ func callBy(ctx context.Context, by chan func(), f func()) error {
 	}
 }
 
-// Force sets an uplink "up" or "down" whatever its probes say, or gives it back to them ("auto").
-// It returns when the kernel holds the result.
+// Force sets an uplink "up" or "down" whatever its checks say, or returns it to its checks
+// ("auto"). It returns when the kernel holds the result.
 func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
 	var cut <-chan struct{}
@@ -342,8 +341,8 @@ func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	}
 }
 
-// ChangeQuota does what an administrator wants of an uplink's quota. It returns when the kernel
-// holds the result.
+// ChangeQuota makes the administrator's change of a quota. It returns when the kernel holds the
+// result.
 func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange) error {
 	var err error
 	callErr := w.order(ctx, func() {
@@ -360,9 +359,9 @@ func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange)
 	return errors.Join(callErr, err)
 }
 
-// pendingEvents waits for the events of all states that the monitor has and the last look had not,
-// so that what becomes of them is told after its cause, and that both versions of an uplink, which
-// change as one, are told of as one.
+// pendingEvents waits for the events of all states that changed since the last look, so that the
+// cause is logged before its effects, and so that both versions of an uplink that change together
+// are reported together.
 func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event) []healthcheck.Event {
 	events = append(events, w.waitingEvents()...)
 	for {
@@ -388,8 +387,8 @@ func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event)
 	}
 }
 
-// waitingEvents takes what events there are, so that uplinks that fail together are handled by one
-// plan.
+// waitingEvents collects the events that are there, so that one plan handles uplinks that fail
+// together.
 func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
 	for {
 		select {
@@ -404,7 +403,7 @@ func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
 	}
 }
 
-// compile makes the plan of a policy for the machine and the uplinks' health as they are.
+// compile makes the plan of a policy for the present host facts and health.
 func (w *Watcher) compile(doc *policy.Document) (*plan.Plan, error) {
 	if w.compiler == nil || w.compiler.Document() != doc {
 		w.compiler = compiler.New(doc)
@@ -424,11 +423,11 @@ func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) 
 	return want, nil
 }
 
-// apply reads the machine and applies the policy for it, and goes again where the machine changes
-// on the way.
+// apply reads the host facts and applies the policy for them. It repeats that if the host changes
+// meanwhile.
 func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, sum Outcome, err error) {
 	if w.host, err = w.Kernel.HostFacts(compiler.Needs(doc)); err != nil {
-		return nil, Outcome{}, fmt.Errorf("reading the machine's state: %w", err)
+		return nil, Outcome{}, fmt.Errorf("reading the host facts: %w", err)
 	}
 	if want, err = UnlessStopped(ctx, func() (*plan.Plan, error) { return w.compile(doc) }); err != nil {
 		return nil, Outcome{}, err
@@ -439,8 +438,8 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 	return want, sum, nil
 }
 
-// converge applies want, which was compiled for the machine as it was read last, and what it
-// becomes while the machine changes.
+// converge applies want, which was compiled for the last host facts, and later plans if the host
+// changes meanwhile.
 func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan.Plan) (_ *plan.Plan, sum Outcome, err error) {
 	c := Convergence{
 		HostFacts: func() (plan.Machine, error) { return w.Kernel.HostFacts(compiler.Needs(doc)) },
@@ -460,7 +459,7 @@ func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan
 	return want, sum, err
 }
 
-// setConfigs tells the monitor what to check, if that is not what it checks already.
+// setConfigs sends the monitor what to check, if it changed.
 func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
 	configs := Configs(w.doc, w.want.Numbers, w.host)
 	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
@@ -474,7 +473,7 @@ func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
 	w.Monitor.Set(configs, byLine)
 }
 
-// sendLinks tells the monitor of the links as the machine has them.
+// sendLinks sends the monitor the state of the links.
 func (w *Watcher) sendLinks() {
 	links := Links(w.doc, w.host)
 	for _, line := range Lines(w.doc) {
