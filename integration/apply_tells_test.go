@@ -34,7 +34,7 @@ func TestApplyTellsWhatDoctorKnows(t *testing.T) {
 	r.Sysctl("net/ipv4/ip_forward", "0")
 	r.write(strings.Replace(quiet, "gateway = ", "check = { method = \"ping\", targets = \"9.9.9.9\" }\ngateway = ", 1))
 	res := r.pbr("apply")
-	says(t, res, 0, "problem: ip_forward", "problem: rp_filter", "pbr doctor has 2 more")
+	says(t, res, 0, "problem: ip_forward", "problem: rp_filter", "2 more findings: pbr doctor")
 	if n := strings.Count(res.Stderr, "pbr: problem") + strings.Count(res.Stderr, "pbr: warning"); n != 3 {
 		t.Errorf("%d findings are shown:\n%s", n, res.Stderr)
 	}

@@ -80,7 +80,7 @@ func TestApplyThroughWatch(t *testing.T) {
 		w.waitState("isp2", "up")
 		w.inForce(moreLater, "a watch that is started again")
 	}
-	w.logged("going on with", other)
+	w.logged("using "+other, "applied last")
 
 	says(t, w.router.pbr("apply", "--boot"), 0) // the boot unit, started again
 	w.inForce(moreLater, "a boot unit beside a watch")
@@ -170,7 +170,7 @@ func TestRejectedPolicy(t *testing.T) {
 	w.start()
 	w.waitState("isp2", "up")
 	w.inForce(watchPolicy, "a watch that is started again")
-	w.logged("was rejected at", "kept last")
+	w.logged("was rejected at", "last confirmed policy")
 	w.statusSays("was rejected at")
 
 	says(t, w.router.pbr("apply"), 0) // a person may
@@ -251,7 +251,7 @@ func (w *watched) forgetBoot() {
 	}
 }
 
-// After a reboot a rejected file is not applied, but the policy that was kept last, with its lists
+// After a reboot a rejected file is not applied, but the last confirmed policy, with its lists
 // as they were.
 func TestRejectedAtBoot(t *testing.T) {
 	t.Parallel()
@@ -267,13 +267,13 @@ func TestRejectedAtBoot(t *testing.T) {
 	w.router.must("apply", "--confirm", "60s")
 	w.router.must("revert")
 	for _, begin := range []func(){
-		func() { says(t, w.router.pbr("apply", "--boot"), 0, "was rejected at", "kept last") },
+		func() { says(t, w.router.pbr("apply", "--boot"), 0, "was rejected at", "last confirmed policy") },
 		func() { w.start(); w.waitState("isp2", "up"); w.logged("was rejected at") },
 	} {
 		w.forgetBoot()
 		begin()
 		if text := w.Router.Run("nft", "list", "table", "inet", "pbr"); !strings.Contains(text, "198.51.100.77") || strings.Contains(text, "192.168.10.10") {
-			t.Errorf("not the policy that was kept last:\n%s", text)
+			t.Errorf("not the last confirmed policy:\n%s", text)
 		}
 		w.statusSays("was rejected at")
 	}

@@ -36,7 +36,7 @@ func TestWatchWithFullRun(t *testing.T) {
 	w.waitArrives(bySecond, "isp2")
 	w.logged("somebody else changed")
 	w.inForce(watchPolicy, "repaired without room")
-	says(t, w.router.pbr("apply"), 1, "no space left on device", "make room")
+	says(t, w.router.pbr("apply"), 1, "no space left on device", "free some space")
 	says(t, w.router.pbr("apply", "--confirm", "60s"), 1, "no space left on device")
 	w.inForce(watchPolicy, "after applies without room")
 	w.emptyDisk()

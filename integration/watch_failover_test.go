@@ -278,8 +278,8 @@ func TestWatchOneFamilyLosesItsAddress(t *testing.T) {
 		leaves, stays    netip.Addr
 		waiting, missing string
 	}{
-		{"IPv4", "addr del 192.0.2.2/24 dev wan1", "addr add 192.0.2.2/24 dev wan1", byDefault, src6, "uplink isp1 waits", "wan1 has no IPv4 address"},
-		{"IPv6", "addr del 2001:db8:f1::2/64 dev wan1", "addr add 2001:db8:f1::2/64 dev wan1", src6, byDefault, "uplink isp1 waits", "wan1 has no IPv6 address"},
+		{"IPv4", "addr del 192.0.2.2/24 dev wan1", "addr add 192.0.2.2/24 dev wan1", byDefault, src6, "uplink isp1 deferred", "wan1 has no IPv4 address"},
+		{"IPv6", "addr del 2001:db8:f1::2/64 dev wan1", "addr add 2001:db8:f1::2/64 dev wan1", src6, byDefault, "uplink isp1 deferred", "wan1 has no IPv6 address"},
 	} {
 		w.waitArrives(trouble.leaves, "isp1")
 		w.waitArrives(trouble.stays, "isp1")

@@ -86,7 +86,7 @@ func TestUplinkWithoutWatch(t *testing.T) {
 
 	w.router.write(watchPolicy + "\n[[policy]]\nname = \"edited\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
 	before := w.router.ours()
-	says(t, w.router.pbr("uplink", "isp2", "down"), 1, "noted, but not in force", "pbr apply")
+	says(t, w.router.pbr("uplink", "isp2", "down"), 1, "recorded, but not in force", "pbr apply")
 	if d := diffLines(before, w.router.ours()); d != "" {
 		t.Errorf("an edit of the policy came into force by pbr uplink:\n%s", d)
 	}

@@ -74,7 +74,7 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 		p.State = policyDiffers // -- which is reported already
 	case now != nil && now.Hash != f.text.Hash:
 		p.State = policyDiffers
-		p.notes = append(p.notes, fmt.Sprintf("kernel differs: run pbr diff: %s is in force, as it was applied %s ago, and not the present %s", now.Name, span(time.Since(now.At)), f.display))
+		p.notes = append(p.notes, fmt.Sprintf("kernel differs: pbr diff shows how: %s is in force, as it was applied %s ago, and not the present %s", now.Name, span(time.Since(now.At)), f.display))
 	case sync == kernel.Differs:
 		p.State = policyDiffers
 		p.notes = append(p.notes, "kernel differs: pbr diff shows the differences, pbr apply repairs them")
