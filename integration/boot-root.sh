@@ -42,7 +42,7 @@ if [ ! -d "$dir" ]; then
 	chroot "$tree" systemctl -q disable NetworkManager.service NetworkManager-dispatcher.service NetworkManager-wait-online.service networking.service \
 		systemd-networkd.service networkd-dispatcher.service dnsmasq.service
 	chroot "$tree" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-		getty@tty1.service serial-getty@ttyS0.service
+		getty@tty1.service serial-getty@ttyS0.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service systemd-logind.service
 	mv "$(readlink -f "$tree/vmlinuz")" "$new/vmlinuz"
 	mv "$(readlink -f "$tree/initrd.img")" "$new/initrd.img"
 	rm -rf "$tree/var/lib/apt/lists" "$tree/var/cache/apt" && mkdir -p "$tree/var/lib/apt/lists/partial" "$tree/var/cache/apt/archives/partial"

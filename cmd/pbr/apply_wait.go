@@ -30,6 +30,15 @@ const (
 func (c command) applyAndWait(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) error {
 	stop, cancel := interruptible()
 	defer cancel()
+	err := c.applyUntilComplete(ctx, stop, k, o)
+	if o.boot && stop.Err() != nil && err != nil { // the service is told to stop, and stops: no failure
+		_ = c.exit(err)
+		return exitCode(exitMissing)
+	}
+	return err
+}
+
+func (c command) applyUntilComplete(ctx *cli.Context, stop context.Context, k *kernel.Kernel, o *applyOptions) error {
 	listening, deaf := context.WithCancel(stop)
 	defer deaf()
 	news, err := k.Events(listening) // before the first apply, so that nothing is missed

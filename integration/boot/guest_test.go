@@ -41,6 +41,8 @@ type guest struct {
 	boots   chan string
 	port    net.Conn
 	asked   int
+	// shell runs a command in the guest.
+	shell func(command string) wire.Answer
 }
 
 // macs are the addresses of the guest's interfaces: LAN, first provider, second provider.
@@ -55,16 +57,19 @@ func newGuest(t *testing.T, words ...string) *guest {
 	}
 	lab.NeedProgram(t, emulator.Program, "dnsmasq", "mmdebstrap")
 	g := &guest{t: t, n: wires(t), share: t.TempDir(), answers: make(chan wire.Answer), boots: make(chan string, 1)}
+	g.shell = g.ask
 	g.fill()
 	root := debianRoot(t)
 	accel, err := emulator.Best(emulator.Program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	words = append(append([]string{"root=/dev/vda", "rw", "console=ttyS0", "loglevel=4", "panic=-1", "oops=panic", "systemd.show_status=1"},
+	words = append(append([]string{"root=/dev/vda", "rw", "console=ttyS0", "loglevel=4", "panic=-1", "oops=panic", "systemd.show_status=error"},
 		words...), emulator.BootOptions(accel)...)
 	args := append(emulator.Options(accel),
-		"-nodefaults", "-no-user-config", "-display", "none", "-smp", "2", "-m", fmt.Sprint(memory),
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-smp", "1", // emulated, a second processor was seen to hang at a reboot
+		"-m", fmt.Sprint(memory),
 		"-kernel", filepath.Join(root, "vmlinuz"), "-initrd", filepath.Join(root, "initrd.img"), "-append", strings.Join(words, " "),
 		// What the guest writes goes with it, and outlives its reboots.
 		"-drive", "if=virtio,format=raw,snapshot=on,file="+filepath.Join(root, "root.img"),
@@ -79,6 +84,7 @@ func newGuest(t *testing.T, words ...string) *guest {
 	}
 	g.start(args)
 	g.awaitBoot("the first boot")
+	g.wait("udev to find the interfaces", fmt.Sprintf("udevadm settle && [ $(ip -br link | grep -ic ' 52:54:00:00:00:0[1-%d] ') = %[1]d ]", len(macs)))
 	return g
 }
 
@@ -97,6 +103,13 @@ func wires(t *testing.T) *lab.Net {
 			fmt.Sprintf("link add br%d type bridge", i), fmt.Sprintf("link set br%d up", i), fmt.Sprintf("link set %s master br%d", iface, i),
 			fmt.Sprintf("tuntap add tap%d mode tap", i), fmt.Sprintf("link set tap%d master br%[1]d up", i))
 	}
+	serve(t, n)
+	return n
+}
+
+// serve makes the internet of the providers, and the first one's DHCP and DNS.
+func serve(t *testing.T, n *lab.Net) {
+	t.Helper()
 	for _, isp := range n.ISPs {
 		isp.ServeInternet()
 	}
@@ -110,7 +123,6 @@ func wires(t *testing.T) *lab.Net {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = dhcp.Process.Kill(); _ = dhcp.Wait() })
-	return n
 }
 
 // fill puts the agent and the packages into the share.
@@ -160,7 +172,7 @@ func (g *guest) start(args []string) {
 		g.t.Fatalf("starting QEMU: %v", err)
 	}
 	g.t.Cleanup(func() {
-		if g.t.Failed() {
+		if g.t.Failed() && g.port != nil {
 			g.explain()
 		}
 		_ = leashEnd.Close()
@@ -206,6 +218,12 @@ func (g *guest) console() string {
 
 // try runs a shell command in the guest.
 func (g *guest) try(command string) wire.Answer {
+	g.t.Helper()
+	return g.shell(command)
+}
+
+// ask has the agent run a command.
+func (g *guest) ask(command string) wire.Answer {
 	g.t.Helper()
 	g.asked++
 	ask, err := json.Marshal(wire.Request{ID: g.asked, Command: command})
@@ -268,9 +286,6 @@ func (g *guest) reboot() {
 
 // explain shows what a guest is like where a test fails.
 func (g *guest) explain() {
-	if g.port == nil {
-		return
-	}
 	fmt.Fprintln(os.Stderr, g.console())
 	a := g.try(`systemctl --failed --no-pager; ip -br addr; ip route; ip route show table all proto 112; ip rule; pbr status; pbr diff
 		journalctl -b --no-pager -n 150`)

@@ -123,6 +123,15 @@ func (g *guest) bootsInto(unit string) {
 	g.routed("booted with " + unit + " alone")
 }
 
+// reconnects takes the first line away and brings it back, with pbr-apply alone: a hook of the
+// network's manager applies again.
+func (g *guest) reconnects(commands string) {
+	g.t.Helper()
+	g.run(commands)
+	g.wait("what the hook applies", "pbr diff && ip route show table all proto 112 | grep -q 192.0.2.1")
+	g.routed("after " + commands)
+}
+
 // systemd-networkd, with interfaces that udev renames. The second boot finds what the first one left
 // on disk.
 func TestBootNetworkd(t *testing.T) {
@@ -139,6 +148,7 @@ func TestBootNetworkd(t *testing.T) {
 	g.install("pbr-apply", "wan1", "wan2")
 	g.bootsInto("pbr-apply")
 	g.bootsInto("pbr-apply")
+	g.reconnects("networkctl down wan1 && sleep 2 && networkctl up wan1")
 	g.instead("pbr", "pbr-apply")
 	g.bootsInto("pbr")
 
@@ -176,6 +186,7 @@ func TestBootNetworkManager(t *testing.T) {
 	g.bootsInto("pbr")
 	g.instead("pbr-apply", "pbr")
 	g.bootsInto("pbr-apply")
+	g.reconnects(fmt.Sprintf("nmcli device disconnect %s && sleep 2 && nmcli device connect %[1]s", wan1))
 }
 
 // ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were upgraded

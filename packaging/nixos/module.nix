@@ -34,6 +34,7 @@ in
         ExecReload = "${cfg.package}/bin/pbr apply --reload";
         Restart = "always";
         RestartSec = 1;
+        RestartPreventExitStatus = 78; # the policy is broken
         WatchdogSec = 30;
         RuntimeDirectory = "pbr";
         RuntimeDirectoryMode = "0700";
