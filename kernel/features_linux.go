@@ -28,7 +28,7 @@ func features() ([]facts.Feature, error) {
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err != nil {
-			err = fmt.Errorf("creating a network namespace to try them in (needs root): %w", err)
+			err = fmt.Errorf("creating a network namespace to try them in: %w", err)
 		} else {
 			out = append(tryNFT(), tryRoutes()...)
 		}

@@ -12,7 +12,7 @@ const namesPolicy = "[lists]\nstreams = { domains = [%q] }\n[[policy]]\nname = \
 // apply at boot; and then it fills the list.
 func (g *guest) dnsmasq() {
 	g.t.Helper()
-	g.put("/etc/dnsmasq.d/upstream.conf", "no-resolv\nserver=192.0.2.1\n")
+	g.put("/etc/dnsmasq.d/upstream.conf", "no-resolv\nserver=192.0.2.1\nlog-queries\n")
 	g.run("systemctl enable --now dnsmasq pbr-dnsmasq.path 2>&1; cp /etc/pbr/pbr.toml /root/right.toml")
 	restarted := func(how, domain, command string) {
 		g.t.Helper()

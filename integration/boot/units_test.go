@@ -154,7 +154,7 @@ var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 // sandbox: systemd finds nothing wrong, and doctor finds what it finds outside.
 func (g *guest) sandbox() {
 	g.t.Helper()
-	if out := g.run("systemd-analyze verify pbr.service pbr-apply.service pbr-dnsmasq.service pbr-dnsmasq.path 2>&1"); out != "" {
+	if out := g.run("systemd-analyze verify --man=no pbr.service pbr-apply.service pbr-dnsmasq.service pbr-dnsmasq.path 2>&1"); out != "" {
 		g.t.Errorf("systemd-analyze verify says\n%s", out)
 	}
 	for _, unit := range []string{"pbr.service", "pbr-apply.service"} {
@@ -169,9 +169,25 @@ func (g *guest) sandbox() {
 	}
 	outside := g.run("pbr doctor")
 	inside := g.run("systemd-run --pipe --wait --quiet " + sandboxOf(g.run("cat /usr/lib/systemd/system/pbr.service")) + " /usr/sbin/pbr doctor")
-	if inside != outside {
-		g.t.Errorf("in the unit's sandbox doctor says\n%s\noutside\n%s", inside, outside)
+	// It tries features in a network namespace, which the unit may not make.
+	if !strings.Contains(inside, "kernel features") || !strings.Contains(inside, "run pbr doctor in a shell") {
+		g.t.Errorf("in the unit's sandbox doctor does not say what it cannot look at:\n%s", inside)
 	}
+	if in, out := settingsOn(inside), settingsOn(outside); in != out {
+		g.t.Errorf("in the unit's sandbox doctor says\n%s\noutside\n%s", in, out)
+	}
+}
+
+var latency = regexp.MustCompile(`answers in [0-9.]+[µm]?s`)
+
+// settingsOn is what doctor says of all but the kernel's features, which the sandbox keeps it from
+// trying; without how fast gateways answer, and the sum.
+func settingsOn(text string) string {
+	_, text, _ = strings.Cut(text, "\nsettings\n")
+	if i := strings.LastIndex(strings.TrimSpace(text), "\n"); i >= 0 {
+		text = text[:i]
+	}
+	return latency.ReplaceAllString(text, "answers")
 }
 
 // sandboxOf are the restrictions of a unit, as options of systemd-run.

@@ -232,6 +232,9 @@ func TestFindings(t *testing.T) {
 		"could not look": {func(_ *Subject, f *facts.Facts) {
 			f.Unknown = []facts.Unknown{{What: "nftables of others", Why: "not permitted"}}
 		}, []string{"warn nftables of others: not checked: not permitted - run pbr doctor as root"}},
+		"could not look in a sandbox": {func(_ *Subject, f *facts.Facts) {
+			f.Unknown = []facts.Unknown{{What: "kernel features", Why: "not permitted", Confined: true}}
+		}, []string{"warn kernel features: not checked: not permitted - run pbr doctor in a shell"}},
 		"no default route": {func(_ *Subject, f *facts.Facts) {
 			for _, name := range []string{"wan1", "wan2"} {
 				link(name, func(l *plan.Link) { l.Gateway4, l.OnlinkDefault4 = netip.Addr{}, false })(nil, f)

@@ -110,7 +110,11 @@ func (e *examination) flowtable(f facts.Feature) {
 func (e *examination) unknown(what ...string) {
 	for _, u := range e.facts.Unknown {
 		if slices.ContainsFunc(what, func(w string) bool { return strings.HasPrefix(u.What, w) }) {
-			e.add(Warn, u.What, "run pbr doctor as root", "not checked: %s", u.Why)
+			do := "run pbr doctor as root"
+			if u.Confined {
+				do = "run pbr doctor in a shell of root's: in a service's sandbox it is not permitted"
+			}
+			e.add(Warn, u.What, do, "not checked: %s", u.Why)
 		}
 	}
 }

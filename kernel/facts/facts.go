@@ -88,6 +88,8 @@ type Fetched struct{ List, URL, At, Trouble, Since string }
 type Unknown struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
+	// Confined is set where root looked, and may not: a sandbox forbids it, as that of a service.
+	Confined bool `json:"confined,omitempty"`
 }
 
 // Offload is a rule of another nftables table that puts connections into a flowtable, whose packets
