@@ -20,11 +20,17 @@ func (g *guest) dnsmasq() {
 		g.put("/root/more", fmt.Sprintf(namesPolicy, domain))
 		g.run(`sed 's#^\[pbr\]#&\ndnsmasq = "/etc/dnsmasq.d/pbr.conf"#' /root/right.toml >/etc/pbr/pbr.toml; cat /root/more >>/etc/pbr/pbr.toml`)
 		g.run(command)
-		g.wait("dnsmasq to be restarted "+how, fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && systemctl -q is-active dnsmasq && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
+		g.wait("dnsmasq to be restarted "+how, fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && [ "$(systemctl is-active pbr-dnsmasq dnsmasq | xargs)" = "inactive active" ] && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
 	}
 	restarted("by a reload of the watch", "first.example", "systemctl reload pbr")
 	restarted("by an apply beside the watch", "second.example", "pbr apply")
-	g.run("systemctl stop pbr")
+	// More changes in a row than dnsmasq may be started in ten seconds.
+	restarted("after many changes", "last.example", `for i in 1 2 3 4 5 6 7 8 9; do
+		sed -i "s/domains = .*/domains = [\"n$i.example\"] }/" /etc/pbr/pbr.toml && pbr apply || exit
+		sleep 0.5
+	done
+	sed -i 's/domains = .*/domains = ["last.example"] }/' /etc/pbr/pbr.toml && pbr apply`)
+	g.run("systemctl is-active pbr-dnsmasq.path && systemctl stop pbr")
 	restarted("by pbr-apply", "streams.example", "systemctl restart pbr-apply")
 	g.run("echo nameserver 127.0.0.1 >/etc/resolv.conf")
 	g.wait("the answer of dnsmasq", "getent ahostsv4 www.streams.example")
