@@ -14,6 +14,8 @@ const (
 	ndLast  = 137
 )
 
+var neighbourDiscovery = plan.Match{Field: plan.FieldICMPv6Type, From: plan.KeyFromUint8(ndFirst), To: plan.KeyFromUint8(ndLast)}
+
 // Kinds of destination that are none of a table's business (RTN_*, linux/rtnetlink.h).
 var unrouted = []plan.Element{
 	single(plan.KeyFromUint32(2)), // local
@@ -41,12 +43,14 @@ func (c *compilation) addHookChains() {
 	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
 	// be dealt out again for each of its packets.
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
+	known := append(slices.Clone(firstPacket), inSet(plan.FieldNFProto, plan.SetOwnKnown))
 	restore := plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
 
 	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("unmarked, under way", underWay, accept),
 		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
 		rule("pinned: to its uplink", nil, restore),
+		rule("first packet of a connection, own addresses known", known, gotoChain(chainFirstKnown)),
 	}, slices.Concat(c.judgeSource(arrived), []plan.ChainRule{
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
 	}, c.outOfState(chainFirst))...)})
@@ -139,10 +143,9 @@ func (c *compilation) answersByPrimary() bool {
 
 // addFirstPacketChains adds what only first packets pass.
 func (c *compilation) addFirstPacketChains() {
-	nd := plan.Match{Field: plan.FieldICMPv6Type, From: plan.KeyFromUint8(ndFirst), To: plan.KeyFromUint8(ndLast)}
 	never := plan.Jump{Chain: chainNever}
 	c.addChain(plan.Chain{Name: chainNever, Rules: []plan.ChainRule{
-		rule("router and neighbour discovery", when(nd), accept),
+		rule("router and neighbour discovery", when(neighbourDiscovery), accept),
 		rule("", when(inSet(plan.FieldIPDAddr, setNever4)), accept),
 		rule("", when(inSet(plan.FieldIP6DAddr, setNever6)), accept),
 	}})

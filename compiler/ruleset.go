@@ -81,6 +81,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addClassification(classified)
 	c.addReversePath()
 	c.addFirstPacketChains()
+	c.addOwnAddresses()
 	c.addHookChains()
 	c.addNAT()
 	c.addOffload()

@@ -12,6 +12,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
+	"pbr/integration/keep"
 	"pbr/integration/lab"
 	"pbr/integration/reference"
 )
@@ -41,6 +42,7 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 		t.Run("main-default-"+mainDefault, func(t *testing.T) {
 			t.Parallel()
 			p := newProperty(t, rand.New(rand.NewPCG(seed, uint64(i))), mainDefault)
+			p.keepsOwn = i == 0
 			for i := 0; p.explained < explained/2; i++ {
 				p.form = forms[i%len(forms)]
 				p.round()
@@ -73,6 +75,8 @@ type property struct {
 	// structures counts the maps that were tried, by kind.
 	structures    map[string]int
 	checked, left int
+	// keepsOwn tells that own addresses are kept in sets, from the first policy on.
+	keepsOwn bool
 	// repeated counts the connections that a balance had to choose for twice, explained the packets
 	// that pbr explain was asked about, foretold those of them whose choice among several it knew.
 	repeated, explained, foretold int
@@ -268,6 +272,9 @@ func (p *property) round() {
 	p.t.Helper()
 	p.policy = p.router.randomPolicy(p.g)
 	p.apply()
+	if p.keepsOwn && p.checked == 0 {
+		keep.Own(p.net.Router)
+	}
 	p.fillLists()
 	if p.form == layers.Cheapest {
 		p.failSome()

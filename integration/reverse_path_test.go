@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"pbr/integration/keep"
 	"pbr/integration/lab"
 )
 
@@ -114,7 +115,8 @@ func TestReversePath(t *testing.T) {
 	r.Sysctl("net/ipv4/conf/all/rp_filter", "2")    // loose everywhere, as systemd sets it
 	r.Sysctl("net/ipv4/conf/all/accept_local", "1") // as somebody left it, which is no reason to take what the kernel is to drop
 	before := settings()
-	for mode, value := range map[string]string{"k": "kernel", "n": "nft", "s": "nft-strict"} {
+	try := func(mode, value string) {
+		t.Helper()
 		r.apply(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true\nreverse-path = \""+value+"\"", 1))
 		r.inSync()
 		r.Run("conntrack", "-F")
@@ -151,6 +153,17 @@ func TestReversePath(t *testing.T) {
 			if counter := r.Run("nft", "list", "counter", "inet", "pbr", "spoofed"); strings.Contains(counter, "packets 0 ") {
 				t.Errorf("%s: nothing is counted: %s", value, counter)
 			}
+		}
+	}
+	modes := map[string]string{"k": "kernel", "n": "nft", "s": "nft-strict"}
+	for mode, value := range modes {
+		try(mode, value)
+	}
+	keep.Own(r.Host)
+	for mode, value := range modes {
+		try(mode, value)
+		if !keep.OwnKept(r.Host) {
+			t.Errorf("%s: the sets of own addresses do not count as whole", value)
 		}
 	}
 	r.must("flush")

@@ -33,7 +33,7 @@ func (k *Kernel) Events(ctx context.Context) (<-chan Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	rulesets, err := k.nft.Watch(k.learning.conns()...)
+	rulesets, err := k.nft.Watch(k.beside...)
 	if err != nil {
 		return nil, errors.Join(err, routes.Close())
 	}

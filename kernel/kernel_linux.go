@@ -49,6 +49,8 @@ type Kernel struct {
 	// compareAll has everything compared; compared is when that was done last.
 	compareAll bool
 	compared   time.Time
+	// beside are the other connections that change living sets.
+	beside []*nft.Conn
 	// step is called before each step of Apply and Flush with its description; tests stop the
 	// process there.
 	step func(what string)

@@ -45,16 +45,9 @@ func (k *Kernel) Learner() (*learn.Learner, error) {
 			return nil, err
 		}
 		k.learning.learner = l
+		k.beside = append(k.beside, l.Conn())
 	}
 	return k.learning.learner, nil
-}
-
-// conns are the other connections that change living sets.
-func (l *learning) conns() []*nft.Conn {
-	if l.learner == nil {
-		return nil
-	}
-	return []*nft.Conn{l.learner.Conn()}
 }
 
 // tap fills in how DNS answers can be read.

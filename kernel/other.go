@@ -14,6 +14,7 @@ import (
 	"pbr/kernel/conntrack"
 	"pbr/kernel/facts"
 	"pbr/kernel/nft"
+	"pbr/kernel/own"
 	"pbr/kernel/route"
 	"pbr/kernel/tap/learn"
 )
@@ -209,3 +210,6 @@ func (k *Kernel) TapReason() string { return "" }
 
 // Learner works on Linux only.
 func (k *Kernel) Learner() (*learn.Learner, error) { return nil, errLinux }
+
+// OwnKeeper fails.
+func (k *Kernel) OwnKeeper() (*own.Keeper, error) { return nil, errLinux }

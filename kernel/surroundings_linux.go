@@ -34,7 +34,7 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	f.Hop = k.chooser(slices.Concat(have.Rules, f.Rules))
 	for i := range have.Ruleset.Sets {
 		s := &have.Ruleset.Sets[i]
-		if s.Living && s.OfAddresses() {
+		if _, _, list := plan.ListOf(s.Name); list && s.Living {
 			members, there, err := k.Living(s)
 			if err != nil {
 				return nil, err

@@ -46,7 +46,7 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
 		b = append(b, "# Loading this forgets the clients that sticky balances remember; pbr apply and pbr watch keep them.\n"...)
 	}
-	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Living }) {
+	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { _, _, list := plan.ListOf(s.Name); return list && s.Living }) {
 		b = append(b, "# Loading this empties the lists that are filled at run time; pbr apply and pbr watch keep their members.\n"...)
 	}
 	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)

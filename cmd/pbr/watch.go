@@ -93,6 +93,10 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	if err != nil {
 		return err
 	}
+	owned, err := newOwnKeeper(k, names, logger)
+	if err != nil {
+		return err
+	}
 	events, err := k.Events(ctx)
 	if err != nil {
 		return err
@@ -132,7 +136,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 			page.listen(doc.Watch.Web)
 			follow.follow(doc)
 		},
-		Names: names, Switched: p.flushSwitched,
+		Names: owned, Switched: p.flushSwitched,
 		Kernel: watchKernel{k}, Monitor: monitor, KernelEvents: convertEvents(ctx, events), HangUp: hangUps(ctx),
 		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
 		Hook:   func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
@@ -151,6 +155,7 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	defer beside.Wait()
 	beside.Go(func() { (&recorder{watch: w, history: source.history, log: logger}).run(ctx) })
 	beside.Go(func() { page.run(ctx) })
+	beside.Go(func() { owned.keeper.Run(ctx) })
 	follow.follow(f.doc)
 	controlled := make(chan struct{})
 	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()

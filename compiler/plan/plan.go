@@ -111,6 +111,20 @@ const WaitingTap = "domains"
 // protocols tcp and udp as members, for a short time, which pbr watch renews.
 const SetTapAlive = "tap-alive"
 
+// SetOwnKnown names the living set that has the IP versions whose own addresses are kept in the set
+// of SetOwn as members, for a short time, which pbr watch renews.
+const SetOwnKnown = "own-known"
+
+// SetOwn names the living set that has, while an IP version is in SetOwnKnown, all of the router's
+// own addresses of that version, broadcast and anycast ones included, but for those in networks of
+// which all addresses are special. It may have others besides.
+func SetOwn(family Family) string {
+	if family == IPv4 {
+		return "own-4"
+	}
+	return "own-6"
+}
+
 // Waiting is a piece of the policy that is left out until the machine is ready for it.
 type Waiting struct {
 	// Object is what waits, as "uplink isp1".

@@ -32,13 +32,13 @@ func (w *Walker) Members(known map[string][]plan.Element) (err error) {
 }
 
 // isMember reports whether a living set holds a value. One whose members are not known counts as
-// empty.
+// empty; of plan.SetOwnKnown nobody has to know: packets fare alike with and without.
 func (w *Walker) isMember(s *set, n num) bool {
 	known := w.members[s.plan.Name]
 	if known != nil {
 		return known.find(n) >= 0
 	}
-	if !slices.Contains(w.unknown, s.plan.Name) {
+	if s.plan.Name != plan.SetOwnKnown && !slices.Contains(w.unknown, s.plan.Name) {
 		w.unknown = append(w.unknown, s.plan.Name)
 	}
 	return false

@@ -109,7 +109,7 @@ func (x *explorer) holds(r *rule, s Outcome) (may, surely bool) {
 	surely = true
 	for i := range r.matches {
 		m := &r.matches[i]
-		if x.unknown(m.field, m.mask) || m.set != nil && m.set.plan.Living {
+		if x.unknown(m.field, m.mask) || m.set != nil && m.set.plan.Living && m.set.plan.Name != plan.SetOwnKnown {
 			surely = false
 		} else if !x.w.meets(m) {
 			return false, false

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pbr/compiler"
+	"pbr/compiler/interval"
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -326,6 +327,9 @@ func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
 			facts.Members[plan.ListSet(l.Name, family)] = elementsOf(l.Members, family)
 		}
 	}
+	if b.g.IntN(2) == 0 {
+		b.keepOwn(facts.Members)
+	}
 	for _, family := range plan.Families {
 		facts.Rules = append(facts.Rules, plan.Rule{Family: family, Action: plan.ActLookup, Table: 255},
 			plan.Rule{Family: family, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable})
@@ -354,6 +358,30 @@ func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
 		b.t.Fatalf("%v\nthe policy:\n%s", err, b.policy.TOML())
 	}
 	return r
+}
+
+// keepOwn fills the sets of own addresses, as pbr watch would, and puts in some addresses too many.
+func (b *bench) keepOwn(sets map[string][]plan.Element) {
+	for _, family := range plan.Families {
+		own := map[netip.Addr]bool{netip.MustParseAddr("203.0.112.9"): true, netip.MustParseAddr("2001:db8:10::10"): true}
+		for _, prefixes := range b.machine.Addrs {
+			for _, p := range prefixes {
+				own[p.Addr()] = true
+				if p.Addr().Is4() {
+					own[interval.LastAddr(p)] = true
+				}
+			}
+		}
+		var elements []plan.Element
+		for a := range own {
+			if a.Is4() == (family == plan.IPv4) {
+				elements = append(elements, plan.Element{From: plan.KeyFromAddr(a), To: plan.KeyFromAddr(a)})
+			}
+		}
+		sets[plan.SetOwn(family)] = elements
+		known := plan.NFProto(family)
+		sets[plan.SetOwnKnown] = append(sets[plan.SetOwnKnown], plan.Element{From: known.From, To: known.To})
+	}
 }
 
 // packet is a first packet, now and then from one of the router's own addresses.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pbr/integration/keep"
 )
 
 // pbrSetUp is what differs between the rows of pbr itself.
@@ -23,7 +25,7 @@ func (p pbrSetUp) String() string {
 	return name
 }
 
-// config makes a router by pbr apply.
+// config makes a router by pbr apply, with own addresses kept as by pbr watch.
 func (p pbrSetUp) config() config {
 	c := config{name: p.String(), n: p.policies, series: "pbr", steers: true}
 	if p.reverse != "" {
@@ -36,6 +38,7 @@ func (p pbrSetUp) config() config {
 			t.Fatal(err)
 		}
 		r.Run(program, "--config", file, "apply")
+		keep.Own(r.Host)
 	}
 	return c
 }

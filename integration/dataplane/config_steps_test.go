@@ -13,7 +13,7 @@ func steps() []config {
 	}{
 		{"... without the reverse look-up (accept_local)", func(r *router) { r.Sysctl("net/ipv4/conf/all/accept_local", "1") }},
 		{"... without the policies", flush("classify")},
-		{"... without the checks before them", flush("first")},
+		{"... without the checks before them", flush("first", "first-known", "first-known-6")},
 		{"... without pinning behind routing", flush("postrouting")},
 		{"... without the rest of the table but NAT", flush("prerouting")},
 	} {
@@ -34,7 +34,11 @@ func steps() []config {
 	return list
 }
 
-// flush empties a chain of pbr's.
-func flush(chain string) func(*router) {
-	return func(r *router) { r.Run("nft", "flush", "chain", "inet", "pbr", chain) }
+// flush empties chains of pbr's.
+func flush(chains ...string) func(*router) {
+	return func(r *router) {
+		for _, chain := range chains {
+			r.Run("nft", "flush", "chain", "inet", "pbr", chain)
+		}
+	}
 }

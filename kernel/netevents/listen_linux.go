@@ -18,8 +18,12 @@ var ErrOverrun = errors.New("events were lost")
 // queueSize is the socket's receive buffer in bytes: enough for some ten thousand events.
 const queueSize = 8 << 20
 
-// portOffset is the offset of nlmsg_pid in struct nlmsghdr (linux/netlink.h).
-const portOffset = 12
+// portOffset is the offset of nlmsg_pid in struct nlmsghdr (linux/netlink.h), kindOffset that of
+// rtm_type in the struct rtmsg behind it (linux/rtnetlink.h).
+const (
+	portOffset = 12
+	kindOffset = 16 + 7
+)
 
 // Listener is a netlink socket that has joined multicast groups.
 type Listener struct{ conn *netlink.Conn }
@@ -27,13 +31,29 @@ type Listener struct{ conn *netlink.Conn }
 // Listen opens a socket of a netlink family in the calling thread's network namespace. From now on
 // it receives the events of some groups, except those caused by the sockets whose ports are in own.
 func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
+	return listen(family, ignoring(own), groups)
+}
+
+// ListenRoutes opens a socket that receives the events of routes of some kinds (RTN_*), whoever
+// added or deleted them. The groups have to be of NETLINK_ROUTE and about routes. The kernel skips
+// all others, as those of a router with the full table of the Internet.
+func ListenRoutes(kinds []uint8, groups ...uint32) (*Listener, error) {
+	program := []bpf.Instruction{bpf.LoadAbsolute{Off: kindOffset, Size: 1}}
+	for _, kind := range kinds {
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(kind), SkipTrue: 1}, bpf.RetConstant{Val: 1<<32 - 1})
+	}
+	return listen(unix.NETLINK_ROUTE, append(program, bpf.RetConstant{Val: 0}), groups)
+}
+
+// listen opens a socket that receives the events that a program lets through.
+func listen(family int, program []bpf.Instruction, groups []uint32) (*Listener, error) {
 	conn, err := netlink.Dial(family, nil)
 	if err != nil {
 		return nil, err
 	}
 	err = conn.SetReadBuffer(queueSize)
 	if err == nil {
-		err = ignore(conn, own)
+		err = filter(conn, program)
 	}
 	for _, g := range groups {
 		if err == nil {
@@ -46,16 +66,19 @@ func Listen(family int, own []uint32, groups ...uint32) (*Listener, error) {
 	return &Listener{conn}, nil
 }
 
-// ignore makes the socket skip events that carry one of the ports. The kernel does this, so that a
+// ignoring makes a socket skip events that carry one of the ports. The kernel does this, so that a
 // big change of our own neither wakes us nor fills the queue.
-func ignore(conn *netlink.Conn, ports []uint32) error {
+func ignoring(ports []uint32) []bpf.Instruction {
 	program := []bpf.Instruction{bpf.LoadAbsolute{Off: portOffset, Size: 4}}
 	for _, port := range ports {
 		// The load reads the bytes as a number in network order, but the header is in host order.
 		value := binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, port))
 		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: value, SkipTrue: 1}, bpf.RetConstant{Val: 0})
 	}
-	program = append(program, bpf.RetConstant{Val: 1<<32 - 1})
+	return append(program, bpf.RetConstant{Val: 1<<32 - 1})
+}
+
+func filter(conn *netlink.Conn, program []bpf.Instruction) error {
 	raw, err := bpf.Assemble(program)
 	if err != nil {
 		return err

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"log/slog"
+	"slices"
+
+	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/plan"
+	"pbr/compiler/policy"
+	"pbr/kernel"
+	"pbr/kernel/own"
+)
+
+// longList is from how many entries of a list on the sets of own addresses are left alone. Each
+// sign that they are whole makes a listing of nftables that takes longer than from one to the next
+// begin anew, and so one of such a set without an end.
+const longList = 300_000
+
+// ownKeeper keeps the sets of own addresses while the policy in force lets it. What Names is told of
+// the policy goes on to names.
+type ownKeeper struct {
+	daemon.Names
+	keeper *own.Keeper
+}
+
+func newOwnKeeper(k *kernel.Kernel, names daemon.Names, log *slog.Logger) (*ownKeeper, error) {
+	keeper, err := k.OwnKeeper()
+	if err != nil {
+		return nil, err
+	}
+	keeper.Failed = func(err error) {
+		log.Warn("own addresses cannot be kept: the kernel is asked for those of each first packet", "error", err)
+	}
+	return &ownKeeper{names, keeper}, nil
+}
+
+// Learn takes a policy over.
+func (o *ownKeeper) Learn(doc *policy.Document, host plan.Machine) {
+	o.keeper.Rest(slices.ContainsFunc(doc.Lists, func(l policy.List) bool { return len(l.Ranges) >= longList }))
+	o.Names.Learn(doc, host)
+}

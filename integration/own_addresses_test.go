@@ -1,0 +1,126 @@
+package integration
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pbr/integration/keep"
+	"pbr/integration/lab"
+)
+
+// ownPolicy sends what a host inside begins through the second provider, and counts it. The router
+// judges sources.
+const ownPolicy = `
+[pbr]
+sysctl = true
+reverse-path = "nft"
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+gateway = "192.0.2.1"
+gateway6 = "2001:db8:f1::1"
+nat = "masquerade"
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+gateway = "198.51.100.1"
+gateway6 = "2001:db8:f2::1"
+nat = "masquerade"
+[default]
+routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]
+[[policy]]
+name = "inside"
+from = "br-lan"
+uplink = "isp2"
+`
+
+// ownWatched is a router under ownPolicy.
+type ownWatched struct {
+	*watched
+	wire *lab.Wire
+	port uint16
+}
+
+// caught reports whether the policy counted a new connection of the host inside.
+func (w *ownWatched) caught(src, dst string) bool {
+	w.t.Helper()
+	w.port++
+	counter := func() string { return w.router.Run("nft", "list", "counter", "inet", "pbr", "policy-inside") }
+	before := counter()
+	lab.Pinned(w.t, func() error {
+		err := w.wire.Send(lab.Packet{ID: uint64(w.port), Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: lab.ProtoUDP, SPort: w.port, DPort: 9})
+		if err != nil {
+			return err
+		}
+		return w.wire.Settle()
+	})
+	return counter() != before
+}
+
+// Packets to and from the router's own addresses are told from others while pbr watch keeps these in
+// sets, when addresses come and go, and when nobody keeps them any more.
+func TestOwnAddressesFollowTheMachine(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}, Silent: true})
+	w := &ownWatched{watched: &watched{Net: n, t: t, router: newRouter(n.Router), log: &monitor{}}, wire: n.Wires()["lan"], port: 30000}
+	w.router.write(ownPolicy)
+	t.Cleanup(func() {
+		if w.cmd != nil {
+			w.kill()
+		}
+	})
+	inside := map[bool]string{false: "192.168.10.10", true: "2001:db8:10::10"}
+	check := func(when string, want bool, addrs ...string) {
+		t.Helper()
+		for _, addr := range addrs {
+			six := strings.Contains(addr, ":")
+			if got := w.caught(inside[six], addr); got != want {
+				t.Errorf("%s: a connection to %s was caught by the policy: %v", when, addr, got)
+			}
+			outside := map[bool]string{false: "9.9.9.9", true: "2001:db8:ffff::9"}[six]
+			if got := w.caught(addr, outside); got != want {
+				t.Errorf("%s: a connection that claims to be of %s was caught by the policy: %v", when, addr, got)
+			}
+		}
+	}
+	inSet := func(family, addr string) bool {
+		return strings.Contains(w.router.Run("nft", "list", "set", "inet", "pbr", "own-"+family), addr)
+	}
+	own := []string{"192.168.10.1", "192.0.2.2", "2001:db8:10::1", "2001:db8:f2::2"}
+	foreign := []string{"9.9.9.8", "2001:db8:ffff::8"}
+
+	w.start()
+	lab.WaitFor(t, "own addresses to be kept", func() bool { return keep.OwnKept(w.Router) })
+	check("at first", false, append(own, "192.168.10.255", "2001:db8:10::")...)
+	check("at first", true, append(foreign, "203.0.113.5", "2001:db8:77::5")...)
+	w.Router.IP("addr add 203.0.113.5/32 dev br-lan")
+	w.Router.IP6("addr add 2001:db8:77::5/128 dev wan1 nodad")
+	lab.WaitFor(t, "new addresses to be in the sets", func() bool { return inSet("4", "203.0.113.5") && inSet("6", "2001:db8:77::5") })
+	check("with new addresses", false, append(own, "203.0.113.5", "2001:db8:77::5")...)
+	w.router.inSync()
+	w.Router.IP("addr del 203.0.113.5/32 dev br-lan")
+	check("without an address that may still be in the set", true, append(foreign, "203.0.113.5")...)
+
+	w.Router.IP("route add local 203.0.113.0/24 dev lo")
+	lab.WaitFor(t, "IPv4 to be left to the kernel", func() bool { return !keep.OwnKept(w.Router) })
+	check("with a whole network of its own", false, append(own, "203.0.113.77")...)
+	check("with a whole network of its own", true, foreign...)
+
+	w.kill()
+	if known := w.router.Run("nft", "list", "set", "inet", "pbr", "own-known"); !strings.Contains(known, "ipv6 timeout 15s") {
+		t.Errorf("the sets of a watch that was killed count as whole for ever, or not at all:\n%s", known)
+	}
+	w.Router.IP("route del local 203.0.113.0/24 dev lo")
+	w.start()
+	lab.WaitFor(t, "own addresses to be kept again", func() bool { return keep.OwnKept(w.Router) })
+	w.stop()
+	check("after pbr watch", false, own...)
+	check("after pbr watch", true, foreign...)
+	if known := w.router.Run("nft", "list", "set", "inet", "pbr", "own-known"); strings.Contains(known, "expires") {
+		t.Errorf("the sets of a watch that has ended count as whole:\n%s", known)
+	}
+	if strings.Contains(w.log.text(), "drift") {
+		t.Error("an address that came or went is drift")
+	}
+}
