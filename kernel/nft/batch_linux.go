@@ -134,16 +134,16 @@ func (s *socket) commit(b *batch) (answer, error) {
 
 // exchange sends a finished batch, and calls f with each message of the kernel's answer.
 func (s *socket) exchange(b *batch, f func(message) error) error {
-	s.grow(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, len(b.b)+unix.Getpagesize())
+	s.link.WriteBuffer(len(b.b) + unix.Getpagesize())
 	s.drain()
-	if err := s.send(b.b); err != nil {
+	if err := s.link.Send(b.b); err != nil {
 		return fmt.Errorf("sending %d bytes to nftables: %w", len(b.b), err)
 	}
 	for {
-		switch err := s.receive(unix.MSG_DONTWAIT, f); err {
+		switch err := s.receive(false, f); err {
 		case unix.EAGAIN:
 			return nil
-		case nil, unix.EINTR, unix.ENOBUFS:
+		case nil, unix.ENOBUFS:
 		default:
 			return fmt.Errorf("reading the answer of nftables: %w", err)
 		}
@@ -152,7 +152,7 @@ func (s *socket) exchange(b *batch, f func(message) error) error {
 
 // drain throws away what is left of earlier answers.
 func (s *socket) drain() {
-	for s.receive(unix.MSG_DONTWAIT, func(message) error { return nil }) == nil {
+	for s.receive(false, func(message) error { return nil }) == nil {
 	}
 }
 

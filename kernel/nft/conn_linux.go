@@ -34,7 +34,7 @@ func Open() (*Conn, error) {
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return c.close() }
+func (c *Conn) Close() error { return c.link.Close() }
 
 // Generation is the number of the namespace's nftables state: it grows with each transaction that
 // changes anything in any table, and not by what packets change.

@@ -101,13 +101,13 @@ func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 func (s *socket) get(msg uint16, request []byte, f func(attrs []byte)) error {
 	s.drain()
 	s.seq++
-	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|unix.NLM_F_ACK, s.seq, familyInet, request)); err != nil {
+	if err := s.link.Send(appendMessage(nil, msg, unix.NLM_F_REQUEST|unix.NLM_F_ACK, s.seq, familyInet, request)); err != nil {
 		return err
 	}
 	done := false
 	var failed error
 	for !done {
-		err := s.receive(0, func(m message) error {
+		err := s.receive(true, func(m message) error {
 			switch {
 			case m.seq != s.seq:
 			case m.typ == unix.NLMSG_ERROR:
@@ -117,7 +117,7 @@ func (s *socket) get(msg uint16, request []byte, f func(attrs []byte)) error {
 			}
 			return nil
 		})
-		if err != nil && err != unix.EINTR {
+		if err != nil {
 			return err
 		}
 	}

@@ -114,9 +114,11 @@ func TestOutlineIsAllButElements(t *testing.T) {
 // room that there was for it is there after one.
 func TestASmallChangeLeavesRoom(t *testing.T) {
 	n := newNetns(t)
-	room := func() int {
-		size, err := unix.GetsockoptInt(n.conn.fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
-		if err != nil {
+	room := func() (size int) {
+		if err := n.conn.link.Control(func(fd int) (err error) {
+			size, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 		return size

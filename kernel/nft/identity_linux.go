@@ -14,8 +14,11 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 // identity names the network namespace among all of all boots, empty where the kernel (before 5.14)
 // cannot tell: generations are numbers that only mean something within one namespace.
 func (s *socket) identity() string {
-	cookie, err := unix.GetsockoptUint64(s.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
+	var cookie uint64
+	if err := s.link.Control(func(fd int) (err error) {
+		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		return err
+	}); err != nil {
 		return ""
 	}
 	boot, err := os.ReadFile(bootIDFile)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/kernel/internal/fault"
+	"pbr/kernel/internal/netfilter"
 )
 
 // Sizes in bytes. With the usual 4 KiB the kernel walks a big set anew for every chunk of a dump,
@@ -25,50 +26,24 @@ const nfgenLen = 4
 // errDumpInterrupted means that objects changed while they were listed.
 var errDumpInterrupted = errors.New("dump was interrupted")
 
-// socket is a NETLINK_NETFILTER socket.
+// socket sends requests and reads the answers.
 type socket struct {
-	fd  int
-	seq uint32
-	buf []byte
+	link *netfilter.Socket
+	seq  uint32
+	buf  []byte
 	// interrupted tells that objects changed while they were listed; tolerant leaves it to the
 	// caller what becomes of that.
 	interrupted, tolerant bool
 }
 
 func openSocket() (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	s, err := netfilter.Open()
 	if err != nil {
-		return nil, fmt.Errorf("opening a netfilter netlink socket: %w", err)
+		return nil, err
 	}
-	s := &socket{fd: fd, buf: make([]byte, receiveSize)}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		s.close()
-		return nil, fmt.Errorf("binding a netfilter netlink socket: %w", err)
-	}
-	// Both only make error messages better and shorter; kernels before 4.12 lack them.
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	s.grow(unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, queueSize)
-	return s, nil
-}
-
-// grow makes a buffer at least that large, up to the system's limit where the privilege to exceed
-// it lacks. A larger one stays: what is sent next may need it. The kernel tells twice the size that
-// was set (socket(7)).
-func (s *socket) grow(force, plain, size int) {
-	if have, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, plain); err == nil && have/2 >= size {
-		return
-	}
-	if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, force, size) != nil {
-		_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, plain, size)
-	}
-}
-
-func (s *socket) close() error {
-	if err := unix.Close(s.fd); err != nil {
-		return fmt.Errorf("closing a netfilter netlink socket: %w", err)
-	}
-	return nil
+	s.ShortAnswers()
+	s.ReadBuffer(queueSize)
+	return &socket{link: s, buf: make([]byte, receiveSize)}, nil
 }
 
 // message is one received netlink message.
@@ -88,9 +63,10 @@ func (m *message) attrs() []byte {
 	return m.body[nfgenLen:]
 }
 
-// receive reads one datagram and calls f for each of its messages.
-func (s *socket) receive(flags int, f func(message) error) error {
-	n, _, err := unix.Recvfrom(s.fd, s.buf, flags|unix.MSG_TRUNC)
+// receive reads one datagram and calls f for each of its messages. With wait it waits for one, else
+// the error is EAGAIN if there is none.
+func (s *socket) receive(wait bool, f func(message) error) error {
+	n, err := s.link.Receive(s.buf, wait)
 	if err != nil {
 		return err
 	}
@@ -115,16 +91,6 @@ func (s *socket) receive(flags int, f func(message) error) error {
 		b = b[min((size+3)&^3, len(b)):]
 	}
 	return nil
-}
-
-// send hands b to the kernel, which handles it before the call returns.
-func (s *socket) send(b []byte) error {
-	for {
-		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if err != unix.EINTR {
-			return err
-		}
-	}
 }
 
 // errno is the error of an NLMSG_ERROR or NLMSG_DONE message, nil for an acknowledgement.
@@ -167,13 +133,13 @@ func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(at
 	s.interrupted = s.interrupted && s.tolerant
 	s.seq++
 	want := s.seq
-	if err := s.send(appendMessage(nil, msg, unix.NLM_F_REQUEST|flags, want, family, filter)); err != nil {
+	if err := s.link.Send(appendMessage(nil, msg, unix.NLM_F_REQUEST|flags, want, family, filter)); err != nil {
 		return err
 	}
 	done := false
 	var failed error
 	for !done {
-		err := s.receive(0, func(m message) error {
+		err := s.receive(true, func(m message) error {
 			if m.seq != want {
 				return nil
 			}
@@ -196,9 +162,6 @@ func (s *socket) query(msg, flags uint16, family uint8, filter []byte, f func(at
 			}
 			return nil
 		})
-		if err == unix.EINTR {
-			continue
-		}
 		if err != nil {
 			return err
 		}

@@ -36,30 +36,13 @@ type counted struct {
 func (c *Conn) Watch(others ...*Conn) (*Watcher, error) {
 	var own []uint32
 	for _, conn := range append(others, c) {
-		port, err := conn.port()
-		if err != nil {
-			return nil, err
-		}
-		own = append(own, port)
+		own = append(own, conn.link.Port())
 	}
 	events, err := netevents.Listen(unix.NETLINK_NETFILTER, own, unix.NFNLGRP_NFTABLES)
 	if err != nil {
 		return nil, fmt.Errorf("watching nftables: %w", err)
 	}
 	return &Watcher{events: events, counts: map[counted]int{}, names: map[string]bool{}}, nil
-}
-
-// port is the socket's address, by which the kernel tells who did something.
-func (s *socket) port() (uint32, error) {
-	address, err := unix.Getsockname(s.fd)
-	if err != nil {
-		return 0, fmt.Errorf("asking for a netlink port: %w", err)
-	}
-	own, ok := address.(*unix.SockaddrNetlink)
-	if !ok {
-		return 0, fmt.Errorf("asking for a netlink port: got a %T", address)
-	}
-	return own.Pid, nil
 }
 
 // Close makes Next, one that waits too, return os.ErrClosed.

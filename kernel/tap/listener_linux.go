@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pbr/kernel/internal/netfilter"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 
 // Listener receives packets from a queue or a log group. It is for one goroutine, but for Close.
 type Listener struct {
-	fd     int
+	socket *netfilter.Socket
 	number uint16
 	kind   *kind
 	buf    []byte
@@ -111,28 +113,16 @@ func OpenLog(number uint16) (*Listener, error) {
 }
 
 func open(k *kind, number uint16) (*Listener, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	s, err := netfilter.Open()
 	if err != nil {
-		return nil, fmt.Errorf("opening a netfilter netlink socket: %w", err)
+		return nil, err
 	}
-	l := &Listener{fd: fd, number: number, kind: k, buf: make([]byte, messageSize)}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, errors.Join(fmt.Errorf("binding a netfilter netlink socket: %w", err), l.Close())
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, bufferSize) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, bufferSize)
-	}
-	return l, nil
+	s.ReadBuffer(bufferSize)
+	return &Listener{socket: s, number: number, kind: k, buf: make([]byte, messageSize)}, nil
 }
 
-// Close gives the queue back; the kernel drops what waits in it. Whoever is in Receive stays there
-// until its wait is over.
-func (l *Listener) Close() error {
-	if err := unix.Close(l.fd); err != nil {
-		return fmt.Errorf("closing a netfilter netlink socket: %w", err)
-	}
-	return nil
-}
+// Close gives the queue back; the kernel drops what waits in it. It ends Receive.
+func (l *Listener) Close() error { return l.socket.Close() }
 
 // Holds reports whether packets wait for Accept.
 func (l *Listener) Holds() bool { return l.kind.holds }
@@ -140,19 +130,17 @@ func (l *Listener) Holds() bool { return l.kind.holds }
 // Receive waits for packets, for some time at most, and calls f for each that there is then, but
 // for no more than most. None is no error.
 func (l *Listener) Receive(wait time.Duration, most int, f func(Packet)) error {
-	tv := unix.NsecToTimeval(max(wait, time.Millisecond).Nanoseconds())
-	if err := unix.SetsockoptTimeval(l.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
-		return fmt.Errorf("setting the patience of a netlink socket: %w", err)
+	if err := l.socket.Patience(max(wait, time.Millisecond)); err != nil {
+		return err
 	}
-	flags := 0
-	for n := 0; n < most; flags = unix.MSG_DONTWAIT {
-		size, _, err := unix.Recvfrom(l.fd, l.buf, flags)
+	first := true
+	for n := 0; n < most; first = false {
+		size, err := l.socket.Receive(l.buf, first)
 		switch err {
 		case nil:
-			n += l.messages(l.buf[:size], f)
+			n += l.messages(l.buf[:min(size, len(l.buf))], f)
 		case unix.EAGAIN:
 			return nil
-		case unix.EINTR:
 		case unix.ENOBUFS:
 			l.Lost++
 		default:
@@ -212,31 +200,24 @@ func (l *Listener) Accept() error {
 	const accept = 1 // NF_ACCEPT
 	header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, accept), l.last)
 	msg := l.message(msgVerdictBatch, 0, attribute(nil, verdictHdr, header))
-	for {
-		err := unix.Sendto(l.fd, msg, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return fmt.Errorf("letting packets of queue %d go: %w", l.number, err)
-		}
+	if err := l.socket.Send(msg); err != nil {
+		return fmt.Errorf("letting packets of queue %d go: %w", l.number, err)
 	}
+	return nil
 }
 
 // configure sends a configuration message and waits for what the kernel says to it. Packets that
 // come meanwhile are let go with the next Accept.
 func (l *Listener) configure(typ uint16, attrs []byte) error {
-	if err := unix.Sendto(l.fd, l.message(typ, unix.NLM_F_ACK, attrs), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := l.socket.Send(l.message(typ, unix.NLM_F_ACK, attrs)); err != nil {
 		return fmt.Errorf("binding %s %d: %w", l.kind.name, l.number, err)
 	}
 	for {
-		n, _, err := unix.Recvfrom(l.fd, l.buf, 0)
-		if err == unix.EINTR {
-			continue
-		}
+		n, err := l.socket.Receive(l.buf, true)
 		if err != nil {
 			return fmt.Errorf("binding %s %d: %w", l.kind.name, l.number, err)
 		}
+		n = min(n, len(l.buf))
 		if b := l.buf[:n]; n >= unix.SizeofNlMsghdr+4 && binary.NativeEndian.Uint16(b[4:]) == unix.NLMSG_ERROR {
 			return l.answer(unix.Errno(-int32(binary.NativeEndian.Uint32(b[unix.SizeofNlMsghdr:]))))
 		}
