@@ -11,9 +11,10 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-# TAGS=small leaves out what needs an HTTP client or server. The other tag leaves out how the cli library makes manuals: we make ours.
+# TAGS=small leaves out what needs an HTTP client or server, and more (docs/sizes.md). The other tags leave out how the cli library makes manuals, since
+# we make ours, and HTTP/2.
 TAGS        ?=
-BUILDTAGS    = -tags 'urfave_cli_no_docs,$(TAGS)'
+BUILDTAGS    = -tags 'urfave_cli_no_docs,nethttpomithttp2,$(TAGS)'
 
 .PHONY: test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
 

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/mdlayher/ndp"
 	"github.com/mdlayher/packet"
 	"golang.org/x/net/ipv6"
 )
@@ -103,17 +102,7 @@ func (p *SocketProber) solicit(ctx context.Context, c Config, dst netip.Addr) (t
 	if err != nil {
 		return 0, err
 	}
-	group, err := ndp.SolicitedNodeMulticast(dst)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotProbed, err)
-	}
-	b, err := ndp.MarshalMessage(&ndp.NeighborSolicitation{
-		TargetAddress: dst,
-		Options:       []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: s.mac}},
-	})
-	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNotProbed, err)
-	}
+	b, group := solicitation(dst, s.mac), solicitedNode(dst)
 	return s.waiters.exchange(ctx, waitKey{from: dst}, func() error {
 		_, err := s.conn.WriteTo(b, &net.IPAddr{IP: group.AsSlice()})
 		return err
@@ -136,7 +125,7 @@ func openNDP(c Config) (*sharedSocket, error) {
 	conn := ipv6.NewPacketConn(s.conn)
 	err = conn.SetICMPFilter(&f)
 	if err == nil {
-		err = conn.SetMulticastHopLimit(ndp.HopLimit)
+		err = conn.SetMulticastHopLimit(ndpHopLimit)
 	}
 	if err == nil {
 		err = conn.SetControlMessage(ipv6.FlagHopLimit, true)
@@ -159,7 +148,7 @@ func (s *sharedSocket) serveNDP(conn *ipv6.PacketConn) {
 			return
 		}
 		// Whoever is not on the link cannot send a hop limit of 255 (RFC 4861, 3.1).
-		if cm != nil && cm.HopLimit == ndp.HopLimit {
+		if cm != nil && cm.HopLimit == ndpHopLimit {
 			s.takeNDP(buf[:n], time.Now())
 		}
 	}
@@ -167,11 +156,7 @@ func (s *sharedSocket) serveNDP(conn *ipv6.PacketConn) {
 
 // takeNDP looks at a neighbour advertisement.
 func (s *sharedSocket) takeNDP(b []byte, now time.Time) {
-	m, err := ndp.ParseMessage(b)
-	if err != nil {
-		return
-	}
-	if a, ok := m.(*ndp.NeighborAdvertisement); ok && a.Solicited {
-		s.waiters.answer(waitKey{from: a.TargetAddress}, reply{at: now})
+	if target, ok := parseAdvertisement(b); ok {
+		s.waiters.answer(waitKey{from: target}, reply{at: now})
 	}
 }

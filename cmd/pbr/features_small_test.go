@@ -39,8 +39,16 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 			t.Errorf("nothing is said of %s in\n%s", place, errs.String())
 		}
 	}
-	if v := thisBuild().String(); !strings.Contains(v, "\nnot built in: check-http list-url metrics notify web") || strings.Contains(strings.Split(v, "\n")[1], "web") {
+	if v := thisBuild().String(); !strings.Contains(v, "\nnot built in: check-http import-routeros list-url metrics notify web zones") || strings.Contains(strings.Split(v, "\n")[1], "web") {
 		t.Errorf("version: %s", v)
+	}
+}
+
+func TestSmallImportsNoRouterOS(t *testing.T) {
+	var out, errs bytes.Buffer
+	status := command{stdin: strings.NewReader("/interface\n"), stdout: &out, stderr: &errs}.main([]string{"pbr", "import", "routeros", "-"})
+	if status != exitError || !strings.Contains(errs.String(), "-tags small") || out.Len() > 0 {
+		t.Errorf("status %d: %s%s", status, errs.String(), out.String())
 	}
 }
 
@@ -53,7 +61,8 @@ func TestSmallLinksNoHTTP(t *testing.T) {
 	if !slices.Contains(packages, "pbr/kernel") {
 		t.Fatalf("go list saw next to nothing: %v", packages)
 	}
-	for _, heavy := range []string{"net/http", "crypto/tls", "html/template", "google.golang.org/protobuf/proto", "github.com/miekg/dns"} {
+	for _, heavy := range []string{"net/http", "crypto/tls", "html/template", "google.golang.org/protobuf/proto", "github.com/miekg/dns",
+		"time/tzdata", "pbr/compiler/from/routeros"} {
 		if slices.Contains(packages, heavy) {
 			t.Errorf("%s is linked: leave out what needs it by the tag small, with a policy.Feature", heavy)
 		}

@@ -15,7 +15,6 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/from"
 	"pbr/compiler/from/mwan3"
-	"pbr/compiler/from/routeros"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -54,15 +53,7 @@ func (c command) runImportRouterOS(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result, err := routeros.Import(text, from.Options{File: display, Rename: rename})
-	var bad *routeros.Error
-	if errors.As(err, &bad) {
-		place := display
-		if bad.Line > 0 {
-			place = fmt.Sprintf("%s:%d", display, bad.Line)
-		}
-		return fmt.Errorf("%s: %w", from.Printable(place), bad)
-	}
+	result, err := importRouterOS(text, from.Options{File: display, Rename: rename})
 	if err != nil {
 		return err
 	}

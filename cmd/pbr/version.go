@@ -57,10 +57,13 @@ func thisBuild() build {
 	return b
 }
 
-// ownTags returns the build tags that change what pbr can do; the other one leaves out a part of
-// the cli library that is not used.
+// unusedTags leave out parts of libraries that pbr does not use: the cli library's manuals, and
+// HTTP/2, as which nobody has to be asked.
+var unusedTags = []string{"urfave_cli_no_docs", "nethttpomithttp2", ""}
+
+// ownTags returns the build tags that change what pbr can do.
 func ownTags(list string) []string {
-	return slices.DeleteFunc(strings.Split(list, ","), func(tag string) bool { return tag == "urfave_cli_no_docs" || tag == "" })
+	return slices.DeleteFunc(strings.Split(list, ","), func(tag string) bool { return slices.Contains(unusedTags, tag) })
 }
 
 func (b build) String() string {

@@ -11,14 +11,19 @@ const (
 	FeatureNotify    Feature = "notify"
 	FeatureWeb       Feature = "web"
 	FeatureListURL   Feature = "list-url"
+	// FeatureZones is a database of time zones for machines that have none.
+	FeatureZones Feature = "zones"
+	// FeatureImportRouterOS is a command, which no policy asks for.
+	FeatureImportRouterOS Feature = "import-routeros"
 )
 
 // Features are all of them.
-var Features = []Feature{FeatureCheckHTTP, FeatureListURL, FeatureMetrics, FeatureNotify, FeatureWeb}
+var Features = []Feature{FeatureCheckHTTP, FeatureImportRouterOS, FeatureListURL, FeatureMetrics, FeatureNotify, FeatureWeb, FeatureZones}
 
 // featureTexts say what a policy asks for with each.
 var featureTexts = map[Feature]string{
 	FeatureCheckHTTP: "checks by http", FeatureMetrics: "metrics", FeatureNotify: "notify", FeatureWeb: "the web page", FeatureListURL: "lists from a URL",
+	FeatureZones: "the database of time zones",
 }
 
 // Lack is what a build leaves out.
@@ -28,10 +33,13 @@ type Lack struct {
 	Features []Feature
 }
 
+// has reports whether the build has a feature.
+func (l Lack) has(f Feature) bool { return !slices.Contains(l.Features, f) }
+
 // needs reports that a key, written at pos, asks for what the build lacks. At line 0 nothing asks.
 func (s *section) needs(f Feature, pos Pos, key string) {
 	lack := s.p.opts.Lack
-	if pos.Line == 0 || !slices.Contains(lack.Features, f) {
+	if pos.Line == 0 || lack.has(f) {
 		return
 	}
 	s.errorAt(pos, codeNotBuiltIn, key, "use a full build, or leave "+key+" out",

@@ -35,13 +35,32 @@ func TestNotBuiltIn(t *testing.T) {
 		}
 	}
 	_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
-	if len(ds) != len(Features) || len(featureTexts) != len(Features) {
-		t.Errorf("not one error for each feature: %v", ds)
+	if asked := len(Features) - 2; len(ds) != asked { // neither a command's nor zones that the machine knows
+		t.Errorf("%d errors, want one for each of %d features: %v", len(ds), asked, ds)
 	}
 	short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\nweb = { listen = \"127.0.0.1:9810\" }\n")}}
 	if _, ds := ParseWith(short, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 2 {
 		t.Errorf("the other spellings: %v", ds)
 	}
+}
+
+// A zone that the machine knows needs no database of the program's own.
+func TestZonesNotBuiltIn(t *testing.T) {
+	for zone, want := range map[string]string{"UTC": "", "Europe/Nowhere": codeNotBuiltIn} {
+		files := fstest.MapFS{"p": {Data: []byte("schedules = { work = { days = \"mon-fri\", timezone = \"" + zone + "\" } }\n")}}
+		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
+		if got := code(ds); got != want {
+			t.Errorf("%s: %q, want %q: %v", zone, got, want, ds)
+		}
+	}
+}
+
+// code is the first diagnostic's.
+func code(ds Diagnostics) string {
+	if len(ds) == 0 {
+		return ""
+	}
+	return ds[0].Code
 }
 
 func TestNothingIsAskedForThatIsNotBuiltIn(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	_ "time/tzdata" // routers without a zone database know the zones all the same
 
 	"pbr/compiler/policy/internal/tomltree"
 )
@@ -206,6 +205,11 @@ func (s *section) zone(t *Times) {
 		return
 	}
 	loc, err := time.LoadLocation(name)
+	if lack := s.p.opts.Lack; err != nil && !lack.has(FeatureZones) {
+		s.errorAt(pos, codeNotBuiltIn, "timezone", "install the zones (as zoneinfo-europe on OpenWrt, tzdata on Debian), or use a full build",
+			"this machine does not know the time zone %q, and this pbr was built with -tags %s, which leaves out %s", name, lack.Tag, featureTexts[FeatureZones])
+		return
+	}
 	if err != nil || name == "Local" {
 		s.errorAt(pos, codeUnknownName, "timezone", `write a name of the IANA database, as "Europe/Berlin"; leave it out for this machine's own`, "there is no time zone %q", name)
 		return

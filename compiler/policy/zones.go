@@ -1,0 +1,5 @@
+//go:build !small
+
+package policy
+
+import _ "time/tzdata" // routers without a zone database know the zones all the same
