@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler/limits"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -72,7 +73,7 @@ func (s *selection) programs() [][]plan.Match {
 	if p := s.policy; len(p.Units) > 0 {
 		var any [][]plan.Match
 		for _, item := range p.Units {
-			for level := 1; level <= plan.UnitLevels; level++ {
+			for level := 1; level <= limits.UnitLevels; level++ {
 				any = append(any, s.inCgroup("unit ", true, item.Name, level))
 			}
 		}

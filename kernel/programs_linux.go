@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"pbr/compiler/limits"
 	"pbr/compiler/plan"
 	"pbr/kernel/cgroup"
 )
@@ -16,12 +17,12 @@ func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
 	k.cgroups.Set(sources)
 	root := cgroup.Root()
 	m.NoCgroups = root == ""
-	m.Cgroups = cgroup.Find(root, sources, plan.UnitLevels)
+	m.Cgroups = cgroup.Find(root, sources, limits.UnitLevels)
 }
 
 // watchCgroups reports control groups that appear or disappear.
 func (k *Kernel) watchCgroups(ctx context.Context, in chan<- Event) {
-	k.cgroups.Run(ctx, plan.UnitLevels, func() {
+	k.cgroups.Run(ctx, limits.UnitLevels, func() {
 		select {
 		case in <- Event{Kind: EventHost, What: "control groups of policies appeared or disappeared"}:
 		case <-ctx.Done():
@@ -37,7 +38,7 @@ func (k *Kernel) freshCgroups(want *plan.Plan) *plan.Plan {
 	if !hasCgroups(want) || len(sources) == 0 {
 		return want
 	}
-	found := cgroup.Find(cgroup.Root(), sources, plan.UnitLevels)
+	found := cgroup.Find(cgroup.Root(), sources, limits.UnitLevels)
 	fresh := *want
 	fresh.Ruleset.Sets = slices.Clone(want.Ruleset.Sets)
 	for i := range fresh.Ruleset.Sets {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"pbr/compiler/limits"
 	"pbr/compiler/plan"
 )
 
@@ -279,7 +280,7 @@ func jumping(e plan.Element) plan.Element {
 
 // programCases are matches that only hooks with a socket may have (nft_socket_validate).
 func programCases() (out []ruleCase) {
-	for level := 1; level <= plan.MaxCgroupLevel; level++ {
+	for level := 1; level <= limits.CgroupLevels; level++ {
 		m := inSet(plan.CgroupField(level), "z_groups")
 		text := fmt.Sprintf("socket cgroupv2 level %d @z_groups accept", level)
 		out = append(out, ruleCase{text, text, rule(ms(m), accept)})

@@ -54,7 +54,7 @@ func TestDocsPoliciesAreRight(t *testing.T) {
 				}
 			}
 			status, said := run("--config", file, "check")
-			said = strings.ReplaceAll(said, `nothing leads to uplink "front"`, "")
+			said = strings.ReplaceAll(said, `nothing uses uplink "front"`, "")
 			warned := strings.Count(said, ": warning: ") - strings.Count(said, ": warning: :")
 			if status != exitOK || name == "recipes.md" && warned > 0 {
 				t.Errorf("%s, policy %d: exit status %d\n%s", name, i+1, status, said)

@@ -1,9 +1,11 @@
 package plan
 
-// MaxCgroupLevel is how far below the root a control group can be that a match names.
-const MaxCgroupLevel = int(FieldCgroup8-FieldCgroup1) + 1
+import "pbr/compiler/limits"
 
-// CgroupField is the field that has a socket's control group of a level, from 1 to MaxCgroupLevel;
+// There is a field for each level.
+var _ = [1]struct{}{}[int(FieldCgroup8-FieldCgroup1)+1-limits.CgroupLevels]
+
+// CgroupField is the field that has a socket's control group of a level, from 1 to limits.CgroupLevels;
 // the root's is 0.
 func CgroupField(level int) Field { return FieldCgroup1 + Field(level-1) }
 
@@ -23,10 +25,6 @@ type CgroupSource struct {
 	Unit bool
 	Name string
 }
-
-// UnitLevels is how far below the root units of systemd are looked for: system services are at 2,
-// instances of a template at 3, services of a user's own manager at 5.
-const UnitLevels = 5
 
 // CgroupElements are control groups, sorted, as elements of a set.
 func CgroupElements(inodes []uint64) (out []Element) {

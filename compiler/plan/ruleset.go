@@ -224,7 +224,7 @@ const (
 	FieldSKGID                            // meta skgid
 	FieldTime                             // meta time
 	// The ancestors of a socket's control group (cgroup v2), by level: socket cgroupv2 level 1 to
-	// MaxCgroupLevel. See CgroupField.
+	// limits.CgroupLevels. See CgroupField.
 	FieldCgroup1
 	FieldCgroup2
 	FieldCgroup3

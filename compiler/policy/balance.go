@@ -53,7 +53,7 @@ func (p *parser) balance(s *section) {
 			if fields := classifiers[e.text]; fields != "" {
 				hint = "write hash = " + fields
 			}
-			s.errorAt(e.pos, codeBadValue, "hash", hint, "hash cannot be over %q", e.text)
+			s.errorAt(e.pos, codeBadValue, "hash", hint, "invalid hash %q", e.text)
 		case slices.Contains(b.Hash, e.text):
 			s.errorAt(e.pos, codeBadValue, "hash", "", "hash names %q twice", e.text)
 		default:
@@ -82,7 +82,7 @@ func (s *section) sticky() Sticky {
 		return st
 	case f.Value.Kind != tomltree.Table:
 		s.get("sticky")
-		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "sticky", stickyHint(&f.Value), "sticky must be a time or a table, this is %s", describe(&f.Value))
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "sticky", stickyHint(&f.Value), "sticky: want a time, or an inline table { time = ... }, have %s", describe(&f.Value))
 		return st
 	}
 	sub := s.table("sticky")
@@ -121,13 +121,13 @@ func (s *section) members(b *Balance) {
 		if n.Kind == tomltree.String {
 			if named = append(named, n.Text); len(named) == 1 {
 				defer func(pos Pos) {
-					s.errorAt(pos, codeWrongType, "members", s.membersHint(named), "members must be tables, this is a string")
+					s.errorAt(pos, codeWrongType, "members", s.membersHint(named), "members: want inline tables { uplink = ... }, have a string")
 				}(s.p.nodePos(n))
 			}
 			continue
 		}
 		if n.Kind != tomltree.Table {
-			s.wrongType("members", n, `a table, as { uplink = "isp1", weight = 2 }`)
+			s.wrongType("members", n, `{ uplink = "isp1", weight = 2 }`)
 			continue
 		}
 		t := s.p.section(n.Fields, s.key("members"), s.title()+": member")

@@ -155,7 +155,7 @@ func checkTarget(method CheckMethod, v string, carried families) *fault {
 	case CheckTCP:
 		ap, err := netip.ParseAddrPort(v)
 		if err != nil || ap.Port() == 0 {
-			return badValue(`write "1.1.1.1:443" or "[2606:4700::1111]:443"`, "%q is no address and port", v)
+			return badValue(`write "1.1.1.1:443" or "[2606:4700::1111]:443"`, "invalid address and port %q", v)
 		}
 		addr = ap.Addr()
 	case CheckDNS:
@@ -165,12 +165,12 @@ func checkTarget(method CheckMethod, v string, carried families) *fault {
 		}
 		var f *fault
 		if addr, f = parseAddr(v); f != nil {
-			return badValue(`write a DNS server's address, as "9.9.9.9" or "9.9.9.9:53"`, "%q is no address", v)
+			return badValue(`write a DNS server's address, as "9.9.9.9" or "9.9.9.9:53"`, "invalid address %q", v)
 		}
 	case CheckHTTP:
 		u, err := url.Parse(v)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return badValue(`write "http://192.0.2.80/" or "https://example.com/"`, "%q is no URL", v)
+			return badValue(`write "http://192.0.2.80/" or "https://example.com/"`, "invalid URL %q", v)
 		}
 		var perr error
 		if addr, perr = netip.ParseAddr(strings.Trim(u.Hostname(), "[]")); perr != nil {

@@ -26,7 +26,7 @@ func (s *section) expectation(c *Check) {
 	default:
 		c.Name = domainName(name)
 		if !validDomain(c.Name) {
-			s.errorAt(pos, codeBadValue, "name", `write a name as "example.com"`, "%q is no domain name", name)
+			s.errorAt(pos, codeBadValue, "name", `write a name as "example.com"`, "invalid domain name %q", name)
 		}
 	}
 	f := s.get("expect")
@@ -47,7 +47,7 @@ func (s *section) expectation(c *Check) {
 // expectDNS reads the one word that a dns check's expect can be.
 func (s *section) expectDNS(c *Check, f *tomltree.Field) {
 	if f.Value.Kind != tomltree.String {
-		s.errorAt(c.Expect.Pos, codeWrongType, "expect", `write expect = "address"`, "expect of a check by dns must be %q, this is %s", expectAddress, describe(&f.Value))
+		s.errorAt(c.Expect.Pos, codeWrongType, "expect", `write expect = "address"`, "expect: want %q for a check by dns, have %s", expectAddress, describe(&f.Value))
 		return
 	}
 	_, pos := s.word("expect", "", expectAddress)
@@ -82,7 +82,7 @@ func (s *section) statuses(key string) (out []int) {
 		}
 		v := n.Int()
 		if v < 200 || v > 599 {
-			s.errorAt(s.p.nodePos(n), codeBadValue, key, "write a status from 200 to 599, as 204", "%s is no status that an answer can end with", n.Text)
+			s.errorAt(s.p.nodePos(n), codeBadValue, key, "write a status from 200 to 599, as 204", "invalid status %s", n.Text)
 			continue
 		}
 		out = append(out, int(v))

@@ -32,7 +32,7 @@ type Diagnostic struct {
 func (d Diagnostic) Error() string {
 	s := d.Message
 	if d.Hint != "" {
-		s += "; " + d.Hint
+		s += ": " + d.Hint
 	}
 	return fmt.Sprintf("%s: %s [%s]", d.Pos, s, d.Code)
 }

@@ -44,7 +44,7 @@ func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
 	case len(ranges) == 0:
 		return nil, skipped, errors.New("the answer has no address")
 	case skipped > len(ranges):
-		return nil, skipped, fmt.Errorf("the answer is no list: %d entries of %d are no addresses", skipped, skipped+len(ranges))
+		return nil, skipped, fmt.Errorf("the answer is not a list: %d entries of %d are not addresses", skipped, skipped+len(ranges))
 	}
 	return ranges, skipped, nil
 }

@@ -22,7 +22,7 @@ func TestParseFetched(t *testing.T) {
 		"[]":                           "! no address",
 		`{"prefixes": ["10.0.0.0/8"]}`: "! JSON object",
 		`[1, 2]`:                       "! no array of strings",
-		"not\na\nlist\n192.0.2.1\n":    "! no list",
+		"not\na\nlist\n192.0.2.1\n":    "! not a list",
 		strings.Repeat("192.0.2.1\n", MaxFetched+1): "! more than 1048576 entries",
 	} {
 		ranges, _, err := ParseFetched([]byte(text))

@@ -52,7 +52,7 @@ func (s *section) mark(key string, n *tomltree.Node) (item MarkItem, ok bool) {
 	}
 	switch {
 	case err != nil:
-		s.errorAt(pos, codeBadValue, key, `write "0x100" or "0x100/0x700"`, "%s %q is no 32-bit number, with or without a mask", key, n.Text)
+		s.errorAt(pos, codeBadValue, key, `write "0x100" or "0x100/0x700"`, "invalid %s %q", key, n.Text)
 	case m == 0:
 		s.errorAt(pos, codeBadValue, key, "", "%s %q has an empty mask: it would select everything", key, text)
 	case uint32(v)&ours != 0 || hasMask && uint32(m)&ours != 0:

@@ -50,7 +50,7 @@ func (p *parser) oneFamilyUplink(pol *Policy) {
 		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "send it to an uplink or table that carries it",
 			"policy %q never uses uplink %q, which does not carry its IP version", pol.Name, pol.Target.Name)
 	case len(pol.Src)+len(pol.Dst) == 0 && pol.IPVersion == 0:
-		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "add ipv = 4 or 6 if that is meant",
+		p.warnf(pol.Target.Pos, codeOneFamily, "policy.uplink", "add ipv = 4 or 6 if that is intended",
 			"policy %q: uplink %q carries one IP version only; connections of the other go by [default] or main", pol.Name, pol.Target.Name)
 	}
 }

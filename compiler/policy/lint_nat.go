@@ -38,7 +38,7 @@ func (p *parser) lintNoNAT() {
 			p.warnf(u.NAT.Pos, codeNoNAT, "uplink.nat", hintOtherNAT(u.NAT.Addr),
 				"uplink %q has nat for %s alone: %s; replies will probably not come back", u.Name, familyOf(u.NAT.Addr), evidence)
 		default:
-			p.warnf(u.Pos, codeNoNAT, "uplink.nat", `add nat = "masquerade", or nat = "none" if that is meant`,
+			p.warnf(u.Pos, codeNoNAT, "uplink.nat", `add nat = "masquerade", or nat = "none" if that is intended`,
 				"uplink %q has no nat: %s; replies will probably not come back", u.Name, evidence)
 		}
 	}
@@ -47,7 +47,7 @@ func (p *parser) lintNoNAT() {
 // hintOtherNAT says what to do about the IP version that a nat address does not translate.
 func hintOtherNAT(addr netip.Addr) string {
 	if addr.Is4() {
-		return `add nat6 = "masquerade", or nat6 = "none" if IPv6 is meant to leave as it is`
+		return `add nat6 = "masquerade", or nat6 = "none" if IPv6 should leave untranslated`
 	}
 	return `write nat = "masquerade" and nat6 = "` + addr.String() + `"`
 }

@@ -43,17 +43,17 @@ func (p *parser) lintUnused() {
 	}
 	for i := range doc.Uplinks {
 		if u := &doc.Uplinks[i]; !uplinks[u.Name] {
-			p.warnf(u.Pos, codeUnusedUplink, "uplink", "", "nothing leads to uplink %q: it only answers connections that come in by it", u.Name)
+			p.warnf(u.Pos, codeUnusedUplink, "uplink", "", "nothing uses uplink %q: it only answers connections that arrive through it", u.Name)
 		}
 	}
 	for i := range doc.Tables {
 		if t := &doc.Tables[i]; !tables[t.Name] {
-			p.warnf(t.Pos, codeUnusedTable, "table", "", "nothing leads to table %q", t.Name)
+			p.warnf(t.Pos, codeUnusedTable, "table", "", "nothing uses table %q", t.Name)
 		}
 	}
 	for i := range doc.Balances {
 		if b := &doc.Balances[i]; !balances[b.Name] {
-			p.warnf(b.Pos, codeUnusedBalance, "balance", "", "nothing leads to balance %q", b.Name)
+			p.warnf(b.Pos, codeUnusedBalance, "balance", "", "nothing uses balance %q", b.Name)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (p *parser) lintFromUplink() {
 		for _, item := range pol.From {
 			if u := byInterface[item.Name]; u != nil && !item.Not {
 				p.warnf(item.Pos, codeFromUplink, "policy.from", "",
-					"policy %q: from %q can never match: packets that arrive by an uplink (%q) go back the way they came, no policy sees them",
+					"policy %q: from %q can never match: packets that arrive through an uplink (%q) are answered there, and no policy sees them",
 					pol.Name, item.Name, u.Name)
 			}
 		}
@@ -79,6 +79,6 @@ func (p *parser) lintFromUplink() {
 // lintNoUplink warns of a file that says nothing: it may have been cut off.
 func (p *parser) lintNoUplink() {
 	if len(p.doc.Uplinks) == 0 {
-		p.warnf(p.pos(1, 1), codeNoUplink, "uplink", "add an [[uplink]]; pbr flush takes away what pbr holds", "the file has no uplink: pbr routes nothing")
+		p.warnf(p.pos(1, 1), codeNoUplink, "uplink", "add an [[uplink]]; pbr flush removes what pbr has installed", "the file has no uplink: pbr routes nothing")
 	}
 }

@@ -46,7 +46,7 @@ func (p *parser) readLists(s *section) {
 		l := List{Pos: p.pos(f.Line, f.Col), Name: f.Key}
 		sub := &section{p: p, fields: s.fields, path: s.path, label: fmt.Sprintf("list %q", f.Key), base: len(p.asked)}
 		if !validName(f.Key) {
-			sub.errorAt(l.Pos, codeBadName, f.Key, nameHint, "%q is no name", f.Key)
+			sub.errorAt(l.Pos, codeBadName, f.Key, nameHint, "invalid name %q", f.Key)
 		}
 		draft := &listDraft{index: len(p.doc.Lists)}
 		p.listSources(sub, &l, draft, &f.Value)
@@ -77,7 +77,7 @@ func (p *parser) listSources(s *section, l *List, draft *listDraft, value *tomlt
 // listEntry reads an entry that stands in the policy file. Neighbours are one source.
 func (p *parser) listEntry(s *section, l *List, draft *listDraft, n *tomltree.Node) {
 	if n.Kind != tomltree.String {
-		s.wrongType(l.Name, n, "an address, prefix or range in quotes, or a table as { file = \"...\" }")
+		s.wrongType(l.Name, n, "an address, prefix or range in quotes, or { file = \"...\" }")
 		return
 	}
 	if last := len(l.Sources) - 1; last < 0 || l.Sources[last].Kind != FromEntries {

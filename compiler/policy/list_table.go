@@ -132,7 +132,7 @@ func (t *section) domainSource() (d DomainSource) {
 	for e := range t.entries("domains", neverNegated, false) {
 		name := domainName(e.text)
 		if !validDomain(name) {
-			t.errorAt(e.pos, codeBadValue, "domains", domainHint(e.text), "%q is no domain name", e.text)
+			t.errorAt(e.pos, codeBadValue, "domains", domainHint(e.text), "invalid domain name %q", e.text)
 			continue
 		}
 		d.Names = append(d.Names, name)

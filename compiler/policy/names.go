@@ -41,7 +41,7 @@ func (s *section) objectName(kind, example string) (string, Pos) {
 	}
 	s.kind, s.name = kind, name
 	if !validName(name) {
-		s.errorAt(pos, codeBadName, "name", nameHint, "%q is no name", name)
+		s.errorAt(pos, codeBadName, "name", nameHint, "invalid name %q", name)
 	}
 	return name, pos
 }
@@ -77,7 +77,7 @@ func (s *section) target(keys ...string) Target {
 		out = s.oneTarget(key, slices.Contains(keys, "default"))
 	}
 	if first == "" {
-		s.errorAt(s.pos(), codeMissingKey, "", "add one of "+strings.Join(keys, ", "), "nothing says where it leads")
+		s.errorAt(s.pos(), codeMissingKey, "", "add one of "+strings.Join(keys, ", "), "the target is missing")
 	}
 	return out
 }

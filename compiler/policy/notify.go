@@ -36,7 +36,7 @@ func (s *section) notify() (n Notify) {
 		return n
 	case f.Value.Kind != tomltree.Table:
 		s.get("notify")
-		s.wrongType("notify", &f.Value, `a URL, or a table as { url = "https://...", headers = { Title = "pbr" } }`)
+		s.wrongType("notify", &f.Value, `a URL, or { url = "https://...", headers = { Title = "pbr" } }`)
 		return n
 	}
 	t := s.table("notify")
@@ -63,7 +63,7 @@ func (s *section) postURL(key string) (string, Pos) {
 	u, err := url.Parse(v)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		s.errorAt(pos, codeBadValue, key, `write "https://HOST/PATH" or "http://HOST:PORT/PATH"`, "%s is no URL of http or https", key)
+		s.errorAt(pos, codeBadValue, key, `write "https://HOST/PATH" or "http://HOST:PORT/PATH"`, "invalid %s: not an http or https URL", key)
 	case u.Fragment != "":
 		s.errorAt(pos, codeBadValue, key, "leave out what begins with #", "%s has a fragment, which is never sent", key)
 	}
@@ -90,7 +90,7 @@ func (s *section) headers() (out []Header) {
 		case pos.Line == 0:
 			continue
 		case !headerName(name):
-			t.errorAt(at, codeBadName, f.Key, `write it as "X-Token"`, "%q is no name of a header", f.Key)
+			t.errorAt(at, codeBadName, f.Key, `write it as "X-Token"`, "invalid header name %q", f.Key)
 		case ownHeaders[name]:
 			t.errorAt(at, codeBadValue, f.Key, "leave it out", "%s is set by pbr", name)
 		case seen[name]:

@@ -34,7 +34,7 @@ func (s *section) onReturn() (r OnReturn, settle time.Duration) {
 	present := s.fields.Get("settle") != nil
 	settle = s.duration("settle", defaultSettle, minSettle, maxSettle)
 	if present && r != ReturnMove {
-		s.errorAt(s.keyPos("settle"), codeConflict, "settle", `add on-return = "move", or leave settle out`, "settle is how long a better uplink must be usable before connections move back to it")
+		s.errorAt(s.keyPos("settle"), codeConflict, "settle", `add on-return = "move", or leave settle out`, "settle needs on-return = \"move\": it is how long a better uplink must be usable before connections move back to it")
 	}
 	return r, settle
 }

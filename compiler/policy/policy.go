@@ -82,7 +82,7 @@ func (s *section) from(pol *Policy) {
 		case e.text == everyInterface:
 			every = true
 		case e.text == "lo":
-			s.errorAt(e.pos, codeBadValue, "from", `write "local" for the router's own traffic`, `from cannot be "lo"`)
+			s.errorAt(e.pos, codeBadValue, "from", `write "local" for the router's own traffic`, `invalid from "lo"`)
 		default:
 			if f := checkPattern(e.text); f != nil {
 				s.fault(e.pos, "from", f)
@@ -148,9 +148,9 @@ func (s *section) ipVersion(pol *Policy) {
 	hint := "write ipv = 4 or ipv = 6; leave it out for both"
 	switch {
 	case f.Value.Kind != tomltree.Integer:
-		s.errorAt(pos, codeWrongType, "ipv", hint, "ipv must be 4 or 6, this is %s", describe(&f.Value))
+		s.errorAt(pos, codeWrongType, "ipv", hint, "ipv: want 4 or 6, have %s", describe(&f.Value))
 	default:
-		s.errorAt(pos, codeBadValue, "ipv", hint, "ipv cannot be %s", v)
+		s.errorAt(pos, codeBadValue, "ipv", hint, "invalid ipv %s", v)
 	}
 }
 

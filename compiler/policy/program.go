@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// maxCgroupLevel is how far below the root a control group may be: plan.MaxCgroupLevel.
-const maxCgroupLevel = 8
+	"pbr/compiler/limits"
+)
 
 // maxProgram is how long a name may be: a set of nftables is named after it.
 const maxProgram = 200
@@ -44,8 +43,8 @@ func cgroupFault(path string) *fault {
 		return &fault{codeBadValue, fmt.Sprintf("cgroup %q begins with where the tree is mounted", path), hint}
 	case slices.Contains(parts, "") || slices.Contains(parts, ".") || slices.Contains(parts, ".."):
 		return &fault{codeBadValue, fmt.Sprintf("cgroup %q has empty parts, or dots for parts", path), hint}
-	case len(parts) > maxCgroupLevel:
-		return &fault{codeBadValue, fmt.Sprintf("cgroup %q is more than %d levels below the root", path, maxCgroupLevel),
+	case len(parts) > limits.CgroupLevels:
+		return &fault{codeBadValue, fmt.Sprintf("cgroup %q is more than %d levels below the root", path, limits.CgroupLevels),
 			"name one that it is in: what is below is selected too"}
 	}
 	return tooLong("cgroup", path)
@@ -55,7 +54,7 @@ func cgroupFault(path string) *fault {
 func unitFault(name string) *fault {
 	const hint = `write it with its kind, as "transmission.service"`
 	if strings.ContainsAny(name, "/ ") {
-		return &fault{codeBadValue, fmt.Sprintf("unit %q is no name of a unit", name), hint + `; for a path use cgroup`}
+		return &fault{codeBadValue, fmt.Sprintf("invalid unit %q", name), hint + `; for a path use cgroup`}
 	}
 	for _, suffix := range unitSuffixes {
 		if kind, ok := strings.CutSuffix(name, suffix); ok && kind != "" {
@@ -96,13 +95,10 @@ func InCgroup(parent, path string) bool {
 	return path == parent || strings.HasPrefix(path, parent+"/")
 }
 
-// unitLevels is how far below the root units are looked for: plan.UnitLevels.
-const unitLevels = 5
-
 // InUnit reports whether a control group is a unit's, or below it.
 func InUnit(unit, path string) bool {
 	parts := strings.Split(path, "/")
-	return slices.Contains(parts[:min(len(parts), unitLevels)], unit)
+	return slices.Contains(parts[:min(len(parts), limits.UnitLevels)], unit)
 }
 
 // HasPrograms reports whether a policy depends on control groups.

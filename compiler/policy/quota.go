@@ -16,7 +16,7 @@ func (s *section) quota(q *Quota) {
 		return
 	}
 	if f.Value.Kind != tomltree.Table {
-		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "quota", "write "+quotaExample, "quota must be a table, this is %s", describe(&f.Value))
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "quota", "write "+quotaExample, "quota: want an inline table { bytes = ... }, have %s", describe(&f.Value))
 		return
 	}
 	t := s.p.section(f.Value.Fields, s.key("quota"), s.title()+": quota")
@@ -24,7 +24,7 @@ func (s *section) quota(q *Quota) {
 	if text, pos := t.required("bytes", "50GB"); pos.Line != 0 {
 		var err error
 		if q.Bytes, err = ParseSize(text); err != nil {
-			t.fault(pos, "bytes", badValue(SizeHint, "%q is no size: %v", text, err))
+			t.fault(pos, "bytes", badValue(SizeHint, "invalid size %q: %v", text, err))
 		}
 	}
 	per, _ := t.word("per", "", string(PerMonth), string(PerWeek), string(PerDay))

@@ -46,7 +46,7 @@ func (p *parser) readSchedules(s *section) {
 		sub := &section{p: p, fields: s.fields, path: s.path, label: fmt.Sprintf("schedule %q", f.Key), base: len(p.asked)}
 		sched := Schedule{Pos: p.pos(f.Line, f.Col), Name: f.Key}
 		if !validName(f.Key) {
-			sub.errorAt(sched.Pos, codeBadName, f.Key, nameHint, "%q is no name", f.Key)
+			sub.errorAt(sched.Pos, codeBadName, f.Key, nameHint, "invalid name %q", f.Key)
 		} else if _, fault := parseSchedule(f.Key); fault == nil {
 			sub.errorAt(sched.Pos, codeBadName, f.Key, "choose another name", "%q is days or hours by itself", f.Key)
 		}
@@ -107,7 +107,7 @@ func (s *section) times(key string, names bool) (list []Times) {
 				list = append(list, t)
 			}
 		case n.Kind != tomltree.String:
-			s.errorAt(pos, codeWrongType, key, scheduleHint, "a schedule must be a string or a table, this is %s", describe(n))
+			s.errorAt(pos, codeWrongType, key, scheduleHint, "want a string or an inline table { days = ... }, have %s", describe(n))
 		default:
 			list = append(list, s.timesText(key, n.Text, pos, names)...)
 		}
@@ -161,7 +161,7 @@ func (s *section) timesTable(key string, n *tomltree.Node) (Times, bool) {
 	for e := range t.entries("days", neverNegated, false) {
 		days, ok := parseDays(e.text)
 		if !ok {
-			t.errorAt(e.pos, codeBadValue, "days", `write "mon", "mon-fri", "sat,sun"`, "days: %q is no list of days", e.text)
+			t.errorAt(e.pos, codeBadValue, "days", `write "mon", "mon-fri", "sat,sun"`, "invalid days %q", e.text)
 			continue
 		}
 		item.Days |= days
@@ -192,7 +192,7 @@ func (s *section) clock(key string, absent int) (int, Pos) {
 	}
 	minutes, ok := parseClock(v)
 	if !ok {
-		s.errorAt(pos, codeBadValue, key, `write hours and minutes, as "08:00"; "24:00" is the day's end`, "%s: %q is no time of the day", key, v)
+		s.errorAt(pos, codeBadValue, key, `write hours and minutes, as "08:00"; "24:00" is the day's end`, "%s: invalid time of day %q", key, v)
 		return absent, pos
 	}
 	return minutes, pos

@@ -89,10 +89,10 @@ func (s *section) wrongType(key string, n *tomltree.Node, want string) {
 		}
 	}
 	if s.path == "lists" {
-		s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "an entry must be %s, this is %s", want, describe(n))
+		s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "want %s, have %s", want, describe(n))
 		return
 	}
-	s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "%s must be %s, this is %s", key, want, describe(n))
+	s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "%s: want %s, have %s", key, want, describe(n))
 }
 
 // isNumber reports whether v is a number without a sign.
@@ -107,6 +107,8 @@ func isNumber(v string) bool {
 // describe names a value's type for messages.
 func describe(n *tomltree.Node) string {
 	switch n.Kind {
+	case tomltree.Table:
+		return "{ ... }"
 	case tomltree.Array, tomltree.Integer:
 		return "an " + n.Kind.String()
 	}
@@ -125,9 +127,9 @@ func (s *section) table(key string) *section {
 		return s.p.section(f.Value.Fields, s.key(key), label)
 	case tomltree.Array:
 		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, key, "write "+label+" once, with single brackets",
-			"%s is one table, this is an array", label)
+			"want one %s, have several", label)
 	default:
-		s.wrongType(key, &f.Value, "a table")
+		s.wrongType(key, &f.Value, label)
 	}
 	return s.p.section(&tomltree.Fields{}, s.key(key), label)
 }
@@ -141,7 +143,7 @@ func (s *section) tables(key string, read func(*section)) {
 	sub, path := &section{}, s.key(key)
 	for n := range s.items(key) {
 		if n.Kind != tomltree.Table {
-			s.wrongType(key, n, "a table")
+			s.wrongType(key, n, "[["+s.key(key)+"]]")
 			continue
 		}
 		*sub = section{p: s.p, fields: n.Fields, path: path, label: key, base: len(s.p.asked)}
@@ -239,7 +241,7 @@ func (s *section) word(key string, absent string, valid ...string) (string, Pos)
 			return v, pos
 		}
 	}
-	s.errorAt(pos, codeBadValue, key, suggest(v, valid), "%s cannot be %q", key, v)
+	s.errorAt(pos, codeBadValue, key, suggest(v, valid), "invalid %s %q", key, v)
 	return absent, Pos{}
 }
 
@@ -269,7 +271,7 @@ func (s *section) integer(key string, absent, low, high int64) (int64, Pos) {
 	}
 	v := f.Value.Int()
 	if v < low || v > high {
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write a number from %d to %d", low, high), "%s is %s", key, f.Value.Text)
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("must be %d to %d", low, high), "invalid %s %s", key, f.Value.Text)
 		return absent, Pos{}
 	}
 	return v, pos
@@ -283,12 +285,12 @@ func (s *section) duration(key string, absent, low, high time.Duration) time.Dur
 	}
 	if f.Value.Kind != tomltree.String {
 		hint := `a number needs its unit, as in "500ms", "1s", "5m", "2h", "1d"`
-		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, key, hint, "%s must be a string, this is %s", key, describe(&f.Value))
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, key, hint, "%s: want a string, have %s", key, describe(&f.Value))
 		return absent
 	}
 	d, ft := parseDuration(f.Value.Text)
 	if ft == nil && (d < low || d > high) {
-		ft = badValue(fmt.Sprintf("write a time from %s to %s", showDuration(low), showDuration(high)), "%q is out of range", f.Value.Text)
+		ft = badValue(fmt.Sprintf("must be %s to %s", showDuration(low), showDuration(high)), "invalid time %q", f.Value.Text)
 	}
 	if ft != nil {
 		s.fault(s.p.nodePos(&f.Value), key, ft)
@@ -308,6 +310,6 @@ func (s *section) percent(key string) float64 {
 			return f / 100
 		}
 	}
-	s.errorAt(pos, codeBadValue, key, `write "20%"`, "%s: %q is no percentage above 0 and up to 100", key, v)
+	s.errorAt(pos, codeBadValue, key, `write a percentage above 0 and up to 100, as "20%"`, "%s: invalid percentage %q", key, v)
 	return 0
 }

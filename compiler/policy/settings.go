@@ -42,7 +42,7 @@ func (p *parser) settings(s *section) {
 	set.Resolvers = s.hosts("resolvers")
 	var at Pos
 	if set.Dnsmasq, at = s.str("dnsmasq"); at.Line != 0 && (!strings.HasPrefix(set.Dnsmasq, "/") || strings.HasSuffix(set.Dnsmasq, "/")) {
-		s.errorAt(at, codeBadValue, "dnsmasq", `write the absolute path of a file, as "/etc/dnsmasq.d/pbr.conf"`, "dnsmasq %q is no absolute path", set.Dnsmasq)
+		s.errorAt(at, codeBadValue, "dnsmasq", `write the absolute path of a file, as "/etc/dnsmasq.d/pbr.conf"`, "invalid dnsmasq %q: not an absolute path", set.Dnsmasq)
 	}
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
@@ -64,7 +64,7 @@ func (s *section) forward() {
 			if v == "true" || v == "false" {
 				hint = fmt.Sprintf("write %s without quotes", v)
 			}
-			s.errorAt(s.p.nodePos(&f.Value), codeBadValue, "forward", hint, `forward must be "auto", true or false, not %q`, v)
+			s.errorAt(s.p.nodePos(&f.Value), codeBadValue, "forward", hint, `invalid forward %q: want "auto", true or false`, v)
 		}
 	default:
 		s.wrongType("forward", &f.Value, `"auto", true or false`)
@@ -90,7 +90,7 @@ func (p *parser) offload(s *section) {
 	f := s.fields.Get("offload")
 	if f != nil && f.Value.Kind != tomltree.Table && f.Value.Kind != tomltree.String {
 		s.get("offload")
-		s.wrongType("offload", &f.Value, `"unmarked", "all" or "off", or a table as { mode = "all", required = true }`)
+		s.wrongType("offload", &f.Value, `"unmarked", "all" or "off", or { mode = "all", required = true }`)
 		return
 	}
 	if f == nil || f.Value.Kind == tomltree.String {
@@ -121,11 +121,11 @@ func (p *parser) watch(s *section) {
 	}
 	var pos Pos
 	if w.Hook, pos = s.str("hook"); pos.Line != 0 && !strings.HasPrefix(w.Hook, "/") {
-		s.errorAt(pos, codeBadValue, "hook", `write the absolute path, as "/etc/pbr/hook"`, "hook %q is no absolute path", w.Hook)
+		s.errorAt(pos, codeBadValue, "hook", `write the absolute path, as "/etc/pbr/hook"`, "invalid hook %q: not an absolute path", w.Hook)
 	}
 	if w.Metrics, pos = s.str("metrics"); pos.Line != 0 && !validListener(w.Metrics) {
 		s.errorAt(pos, codeBadValue, "metrics", `write "127.0.0.1:9811", "[::1]:9811" or "unix:/run/pbr/metrics.sock"`,
-			"metrics %q is no address and port", w.Metrics)
+			"invalid metrics %q: not an address and port", w.Metrics)
 	}
 	s.needs(FeatureMetrics, pos, "metrics")
 	w.Log, _ = s.word("log", "text", "text", "json")

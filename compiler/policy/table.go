@@ -62,7 +62,7 @@ func (s *section) tableRoutes(t *Table) {
 	seen := map[routeID]Pos{}
 	for n := range s.items("routes") {
 		if n.Kind != tomltree.Table {
-			s.wrongType("routes", n, `a table, as { uplink = "isp1", distance = 1 }`)
+			s.wrongType("routes", n, `{ uplink = "isp1", distance = 1 }`)
 			continue
 		}
 		r := s.route(n)
@@ -147,7 +147,7 @@ func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 		}
 	}
 	if !r.Dst.IsValid() {
-		s.errorAt(pos, codeBadValue, "dst", "write one route per prefix", "the range %s is no prefix; a route has one", v)
+		s.errorAt(pos, codeBadValue, "dst", "write one route per prefix", "invalid dst %q: a range is not a prefix", v)
 		return false
 	}
 	if u != nil && familyOf(dst.From)&u.families() == 0 {

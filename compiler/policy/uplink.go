@@ -49,11 +49,11 @@ func (p *parser) uplinkInterface(s *section, u *Uplink) {
 	switch {
 	case u.Interface == "all" || u.Interface == "default":
 		s.errorAt(u.InterfacePos, codeBadValue, "interface", "give the interface another name (ip link set dev NAME name OTHER)",
-			"%q cannot be an uplink's interface: below /proc/sys/net it stands for more than one interface", u.Interface)
+			"invalid interface %q: below /proc/sys/net it stands for several interfaces", u.Interface)
 	case u.Interface == "lo" || u.Interface == "local":
-		s.errorAt(u.InterfacePos, codeBadValue, "interface", "", "%q leads nowhere, it cannot be an uplink's interface", u.Interface)
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "name the interface that packets leave through", "invalid interface %q: packets cannot leave through it", u.Interface)
 	case u.Interface[len(u.Interface)-1] == '*':
-		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface", `an uplink has one interface, %q is a pattern`, u.Interface)
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface", `invalid interface %q: an uplink has one interface, and this is a pattern`, u.Interface)
 	}
 	for i := range p.doc.Uplinks {
 		if o := &p.doc.Uplinks[i]; o.Interface == u.Interface && !o.Disabled && !u.Disabled {
@@ -90,11 +90,11 @@ func (s *section) gateway(key string, fam families) Gateway {
 	}
 	if familyOf(a) != fam {
 		other := map[string]string{"gateway": "gateway6", "gateway6": "gateway"}[key]
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write %s = %q", other, v), "%s is %s's, %s is an %s address", key, fam, v, familyOf(a))
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write %s = %q", other, v), "invalid %s %q: %s is for %s, and this is an %s address", key, v, key, fam, familyOf(a))
 		return g
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == allIPv4.To {
-		s.errorAt(pos, codeBadValue, key, "", "%s is no address that a router can have", v)
+		s.errorAt(pos, codeBadValue, key, "", "invalid %s %q: no router can have this address", key, v)
 	}
 	g.Addr = a
 	return g
@@ -121,11 +121,11 @@ func (s *section) nat(key string, u *Uplink) NAT {
 		return n
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-		s.errorAt(pos, codeBadValue, key, "", "%s is no address that packets can leave with", v)
+		s.errorAt(pos, codeBadValue, key, "", "invalid %s %q: packets cannot have this source address", key, v)
 	}
 	switch {
 	case key == "nat6" && a.Is4():
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write nat = %q", v), "nat6 is for IPv6, %s is an IPv4 address", v)
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write nat = %q", v), "invalid nat6 %q: nat6 is for IPv6, and this is an IPv4 address", v)
 	case familyOf(a)&u.families() == 0:
 		s.errorAt(pos, codeConflict, key, "", "%s to %s, and the uplink carries only %s", key, v, u.families())
 	}

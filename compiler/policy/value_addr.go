@@ -50,9 +50,9 @@ func parseAddr(v string) (netip.Addr, *fault) {
 	}
 	switch {
 	case err != nil && strings.HasSuffix(v, "."):
-		return netip.Addr{}, badValue("", "%q is no address", v)
+		return netip.Addr{}, badValue("", "invalid address %q", v)
 	case err != nil:
-		return netip.Addr{}, badValue(addressHint(v), "%q is no address", v)
+		return netip.Addr{}, badValue(addressHint(v), "invalid address %q", v)
 	case a.Zone() != "":
 		return netip.Addr{}, badValue(fmt.Sprintf("write %q", a.WithZone("").String()), "%q names an interface after %%", v)
 	}
@@ -96,13 +96,13 @@ func parsePrefix(v string) (netip.Prefix, *fault) {
 				return netip.Prefix{}, badValue(fmt.Sprintf("write \"%s/%d\"", a, n), "%q has a netmask", v)
 			}
 		}
-		return netip.Prefix{}, badValue(fmt.Sprintf("write a length from 0 to %d", a.BitLen()), "%q has no valid prefix length after the slash", v)
+		return netip.Prefix{}, badValue(fmt.Sprintf("write a length from 0 to %d", a.BitLen()), "invalid prefix length in %q", v)
 	}
 	if p.Addr().Is4In6() {
 		return netip.Prefix{}, badValue("write it as IPv4", "%q is an IPv4 prefix written as IPv6", v)
 	}
 	if m := p.Masked(); m.Addr() != p.Addr() {
-		return netip.Prefix{}, &fault{codeHostBits, fmt.Sprintf("%q has bits set behind its length", v),
+		return netip.Prefix{}, &fault{codeHostBits, fmt.Sprintf("%q has host bits set", v),
 			fmt.Sprintf("write %q for the network, or %q for the one address", m, p.Addr())}
 	}
 	return p, nil

@@ -36,11 +36,11 @@ func checkInterface(v string) *fault {
 	case v == "":
 		return badValue("", "an interface name is empty")
 	case len(v) > 15:
-		return badValue("interface names have at most 15 bytes", "%q is no interface name", v)
+		return badValue("interface names have at most 15 bytes", "invalid interface name %q", v)
 	case strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
 		return badValue("rename the interface: nft cannot quote it", "%q has a character that no policy can name", v)
 	case v == "." || v == ".." || strings.ContainsAny(v, "/: \t\n\v\f\r"):
-		return badValue("", "%q is no interface name", v)
+		return badValue("", "invalid interface name %q", v)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func parseMAC(v string) ([6]byte, *fault) {
 		mac[i], ok = n, good
 	}
 	if !ok {
-		return mac, badValue(`write six bytes, as "52:54:00:12:34:56"`, "%q is no MAC address", v)
+		return mac, badValue(`write six bytes, as "52:54:00:12:34:56"`, "invalid MAC address %q", v)
 	}
 	return mac, nil
 }

@@ -52,7 +52,7 @@ func (k *numberKind) parse(v string) (low, high uint32, f *fault) {
 			hint = near
 		}
 	}
-	return 0, 0, badValue(hint, "%q is no %s", v, k.what)
+	return 0, 0, badValue(hint, "invalid %s %q", k.what, v)
 }
 
 // number reads one number, decimal or hexadecimal.
@@ -64,7 +64,7 @@ func (k *numberKind) number(v string) (uint32, *fault) {
 	}
 	n, err := strconv.ParseUint(digits, base, 64)
 	if err != nil || n < uint64(k.low) || n > uint64(k.high) {
-		return 0, badValue(fmt.Sprintf("%ss are %d to %d", k.what, k.low, k.high), "%s is no %s", v, k.what)
+		return 0, badValue(fmt.Sprintf("must be %d to %d", k.low, k.high), "invalid %s %q", k.what, v)
 	}
 	return uint32(n), nil
 }

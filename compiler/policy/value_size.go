@@ -28,7 +28,7 @@ func ParseSize(v string) (uint64, error) {
 	}
 	n, err := strconv.ParseFloat(v[:at], 64)
 	if err != nil || strings.HasSuffix(v[:at], ".") {
-		return 0, fmt.Errorf("%q is no number", v[:at])
+		return 0, fmt.Errorf("invalid number %q", v[:at])
 	}
 	for _, u := range sizeUnits {
 		if strings.TrimLeft(v[at:], " ") != u.name {
@@ -39,5 +39,5 @@ func ParseSize(v string) (uint64, error) {
 		}
 		return 0, errors.New("out of range")
 	}
-	return 0, fmt.Errorf("%q is no unit", strings.TrimLeft(v[at:], " "))
+	return 0, fmt.Errorf("unknown unit %q", strings.TrimLeft(v[at:], " "))
 }

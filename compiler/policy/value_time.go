@@ -13,7 +13,7 @@ func parseDuration(v string) (time.Duration, *fault) {
 	if days, rest, ok := strings.Cut(v, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
 		if err != nil {
-			return 0, badValue(hint, "%q is no time", v)
+			return 0, badValue(hint, "invalid time %q", v)
 		}
 		d := time.Duration(n) * 24 * time.Hour
 		if rest == "" {
@@ -24,7 +24,7 @@ func parseDuration(v string) (time.Duration, *fault) {
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d < 0 {
-		return 0, badValue(hint, "%q is no time", v)
+		return 0, badValue(hint, "invalid time %q", v)
 	}
 	return d, nil
 }
@@ -58,12 +58,12 @@ func parseSchedule(v string) ([]ScheduleItem, *fault) {
 	item := ScheduleItem{Days: everyDay, To: dayMinutes}
 	words := strings.Fields(v)
 	if len(words) == 0 || len(words) > 2 {
-		return nil, badValue(hint, "%q is no schedule", v)
+		return nil, badValue(hint, "invalid schedule %q", v)
 	}
 	if !strings.Contains(words[0], ":") {
 		days, ok := parseDays(words[0])
 		if !ok {
-			return nil, badValue(hint, "%q is no list of days", words[0])
+			return nil, badValue(hint, "invalid days %q", words[0])
 		}
 		item.Days = days
 		words = words[1:]
@@ -76,7 +76,7 @@ func parseSchedule(v string) ([]ScheduleItem, *fault) {
 	item.From, okFrom = parseClock(from)
 	item.To, okTo = parseClock(to)
 	if len(words) > 1 || !ok || !okFrom || !okTo || item.From == item.To || item.From == dayMinutes {
-		return nil, badValue(hint, "%q is no span of hours", strings.Join(words, " "))
+		return nil, badValue(hint, "invalid hours %q", strings.Join(words, " "))
 	}
 	return item.overMidnight(), nil
 }

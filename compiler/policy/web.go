@@ -18,18 +18,18 @@ func (p *parser) web(s *section) {
 	}
 	if f.Value.Kind != tomltree.Table {
 		s.get("web")
-		s.wrongType("web", &f.Value, `an address as "127.0.0.1:9810", or a table as { listen = "127.0.0.1:9810", token-file = "/etc/pbr/web.token" }`)
+		s.wrongType("web", &f.Value, `an address as "127.0.0.1:9810", or { listen = "127.0.0.1:9810", token-file = "/etc/pbr/web.token" }`)
 		return
 	}
 	sub := s.table("web")
 	w.Listen, w.Pos = sub.required("listen", "127.0.0.1:9810")
 	var pos Pos
 	if w.TokenFile, pos = sub.str("token-file"); pos.Line != 0 && !strings.HasPrefix(w.TokenFile, "/") {
-		sub.errorAt(pos, codeBadValue, "token-file", `write the absolute path, as "/etc/pbr/web.token"`, "token-file %q is no absolute path", w.TokenFile)
+		sub.errorAt(pos, codeBadValue, "token-file", `write the absolute path, as "/etc/pbr/web.token"`, "invalid token-file %q: not an absolute path", w.TokenFile)
 	}
 	for e := range sub.entries("hosts", neverNegated, false) {
 		if strings.ContainsAny(e.text, "/:@ ") {
-			sub.errorAt(e.pos, codeBadValue, "hosts", `write the name alone, as "router.example.org"`, "%q is no host's name", e.text)
+			sub.errorAt(e.pos, codeBadValue, "hosts", `write the name alone, as "router.example.org"`, "invalid host name %q", e.text)
 			continue
 		}
 		w.Hosts = append(w.Hosts, strings.ToLower(e.text))
@@ -44,7 +44,7 @@ func (s *section) checkWeb(above *section, key string, w *Web) {
 		return
 	}
 	if !validListener(w.Listen) {
-		s.errorAt(w.Pos, codeBadValue, key, `write "127.0.0.1:9810", "[::1]:9810" or "unix:/run/pbr/web.sock"`, "%s %q is no address and port", key, w.Listen)
+		s.errorAt(w.Pos, codeBadValue, key, `write "127.0.0.1:9810", "[::1]:9810" or "unix:/run/pbr/web.sock"`, "invalid %s %q: not an address and port", key, w.Listen)
 		return
 	}
 	if w.Listen == s.p.doc.Watch.Metrics {

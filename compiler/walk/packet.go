@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pbr/compiler/ipproto"
+	"pbr/compiler/limits"
 	"pbr/compiler/plan"
 )
 
@@ -63,7 +64,7 @@ type Packet struct {
 	// Cgroups are the inode numbers of the control groups that the socket is in, from level 1 on,
 	// if the router itself sends the packet; 0 for none. InCgroup, if not nil, says instead whether
 	// it is in one of a set's.
-	Cgroups      [plan.MaxCgroupLevel]uint64
+	Cgroups      [limits.CgroupLevels]uint64
 	InCgroup     func(set string) bool
 	Mark, CTMark uint32
 	// Fib answers "fib ... type" by RTN_* numbers (linux/rtnetlink.h), and whether there is a route

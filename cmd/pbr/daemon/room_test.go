@@ -46,7 +46,7 @@ func TestStartWithoutRoomOrPolicy(t *testing.T) {
 		b := newBench(t, twoUplinks)
 		b.held = "uplink = 7"
 		b.kernel.fail = ErrNoRoom
-		if err := New(b.options()).Run(t.Context()); !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "must be a table") {
+		if err := New(b.options()).Run(t.Context()); !errors.Is(err, ErrNoRoom) || !strings.Contains(err.Error(), "want [[uplink]]") {
 			t.Errorf("got %v", err)
 		}
 	})
