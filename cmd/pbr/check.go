@@ -102,7 +102,7 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 }
 
 // printCheck prints the findings, how long the checks take, how far schedules reach, what bounds
-// sets that dnsmasq fills, and a summary.
+// sets that dnsmasq fills, whether own addresses are left to the kernel, and a summary.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err
@@ -125,7 +125,7 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 		}
 	}
 	if errors == 0 {
-		fmt.Fprint(c.stdout, dnsmasqBounds(f.doc))
+		fmt.Fprint(c.stdout, dnsmasqBounds(f.doc), ownNote(f.doc))
 	}
 	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
 	_, err := fmt.Fprintln(c.stdout, summary)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -36,6 +37,24 @@ func newOwnKeeper(k *kernel.Kernel, names daemon.Names, log *slog.Logger) (*ownK
 
 // Learn takes a policy over.
 func (o *ownKeeper) Learn(doc *policy.Document, host plan.Machine) {
-	o.keeper.Rest(slices.ContainsFunc(doc.Lists, func(l policy.List) bool { return len(l.Ranges) >= longList }))
+	o.keeper.Rest(firstLongList(doc) != "")
 	o.Names.Learn(doc, host)
+}
+
+// firstLongList is the name of the first list for which the sets are left alone; empty for none.
+func firstLongList(doc *policy.Document) string {
+	i := slices.IndexFunc(doc.Lists, func(l policy.List) bool { return len(l.Ranges) >= longList })
+	if i < 0 {
+		return ""
+	}
+	return doc.Lists[i].Name
+}
+
+// ownNote says that the sets are left alone, if they are; else it is empty.
+func ownNote(doc *policy.Document) string {
+	name := firstLongList(doc)
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf("own addresses: the kernel is asked for those of each new connection, also while pbr watch runs, because list %s has %d entries or more\n", name, longList)
 }
