@@ -1,5 +1,6 @@
 # NixOS module: services.pbr.enable = true; services.pbr.policy = ''...''; or policyFile.
-# UNTESTED: no Nix was at hand; the unit follows packaging/systemd/pbr.service, which is tested.
+# UNTESTED on NixOS. Checked with nix-bin of Debian 13 (Nix 2.26): nix-instantiate --parse, and --eval --strict of this module and of
+# package.nix with a stub in the place of nixpkgs. The unit is packaging/systemd/pbr.service, which is tested.
 { config, lib, pkgs, ... }:
 let
   cfg = config.services.pbr;
@@ -7,7 +8,12 @@ in
 {
   options.services.pbr = {
     enable = lib.mkEnableOption "policy-based routing over several uplinks";
-    package = lib.mkOption { type = lib.types.package; description = "The package that has bin/pbr."; };
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = pkgs.callPackage ./package.nix { };
+      defaultText = "package.nix, built";
+      description = "The package that has bin/pbr.";
+    };
     policy = lib.mkOption { type = lib.types.lines; default = ""; description = "The policy, in TOML."; };
     policyFile = lib.mkOption {
       type = lib.types.path;
@@ -25,7 +31,7 @@ in
     systemd.services.pbr = {
       description = "Policy-based routing: watch uplinks";
       wantedBy = [ "multi-user.target" ];
-      after = [ "network-pre.target" "network.target" "nftables.service" ];
+      after = [ "network-pre.target" "network.target" "nftables.service" "systemd-sysctl.service" ];
       reloadTriggers = [ cfg.policyFile ];
       startLimitIntervalSec = 0;
       serviceConfig = {
@@ -34,8 +40,13 @@ in
         ExecReload = "${cfg.package}/bin/pbr apply --reload";
         Restart = "always";
         RestartSec = 1;
-        RestartPreventExitStatus = 78; # the policy is broken
+        # The policy file is broken: to start again would not help.
+        RestartPreventExitStatus = 78;
+        NotifyAccess = "main";
         WatchdogSec = 30;
+        TimeoutStartSec = 60;
+        TimeoutStopSec = 20;
+        KillMode = "mixed";
         RuntimeDirectory = "pbr";
         RuntimeDirectoryMode = "0700";
         RuntimeDirectoryPreserve = true;
@@ -43,6 +54,27 @@ in
         StateDirectoryMode = "0700";
         CapabilityBoundingSet = "CAP_NET_ADMIN CAP_NET_RAW";
         AmbientCapabilities = "CAP_NET_ADMIN CAP_NET_RAW";
+        NoNewPrivileges = true;
+        ProtectSystem = "strict";
+        ProtectHome = true;
+        PrivateTmp = true;
+        PrivateDevices = true;
+        ProtectKernelTunables = true;
+        ReadWritePaths = [ "/proc/sys/net" ];
+        ProtectKernelModules = true;
+        ProtectKernelLogs = true;
+        ProtectControlGroups = true;
+        ProtectClock = true;
+        ProtectHostname = true;
+        RestrictAddressFamilies = "AF_UNIX AF_NETLINK AF_INET AF_INET6 AF_PACKET";
+        RestrictNamespaces = true;
+        RestrictRealtime = true;
+        RestrictSUIDSGID = true;
+        LockPersonality = true;
+        MemoryDenyWriteExecute = true;
+        SystemCallArchitectures = "native";
+        SystemCallFilter = "@system-service";
+        UMask = "0077";
       };
     };
   };
