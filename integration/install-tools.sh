@@ -28,6 +28,7 @@ for use; do
 	test)
 		need iptables-restore iptables
 		need ipset ipset
+		need sysctl procps # the scripts of pbr compile call it
 		need dnsmasq dnsmasq-base # resolvers, each started by its test in a namespace
 		need unbound unbound
 		need /usr/lib/frr/bfdd frr # whose BFD pbr has to agree with
