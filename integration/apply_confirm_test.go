@@ -92,7 +92,9 @@ func TestUnconfirmedApplyIsUndoneWithoutTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := c.Command("sh", "-c", fmt.Sprintf("%s --config %s apply --confirm %s; echo applied; exec sleep 60", pbrPath, c.file, confirmTime))
+	// Under nohup the tests run with SIGHUP ignored, and so would the shell.
+	cmd := c.Command("env", "--default-signal=HUP", "sh", "-c",
+		fmt.Sprintf("%s --config %s apply --confirm %s; echo applied; exec sleep 60", pbrPath, c.file, confirmTime))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := c.Start(cmd); err != nil {

@@ -55,7 +55,7 @@ func TestRandomTextEqualsNetlink(t *testing.T) {
 	seed := testSeed(t)
 	r := newRouter(bench(lab.New(t)).Router)
 	g := reference.Generator{Rand: rand.New(rand.NewPCG(seed, 100)), World: emptyWorld()}
-	for range 8 {
+	for range 5 {
 		textEqualsNetlink(r, r.printablePolicy(&g).TOML())
 		if t.Failed() {
 			t.FailNow()
@@ -116,7 +116,7 @@ func TestScriptAfterScript(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
 	g := reference.Generator{Rand: rand.New(rand.NewPCG(testSeed(t), 101)), World: emptyWorld()}
-	for range 8 {
+	for range 5 {
 		policy := r.printablePolicy(&g).TOML()
 		r.write(policy)
 		r.RunInput(r.must("compile", "--dry-run"), "sh")

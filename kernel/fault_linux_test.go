@@ -151,7 +151,7 @@ func TestAnyMessageMayFail(t *testing.T) {
 	c := newConntrack(t)
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 1))
-	messages := 7
+	messages := 4
 	if text := os.Getenv(faultsEnv); text != "" {
 		messages, _ = strconv.Atoi(text)
 	}

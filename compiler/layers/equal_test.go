@@ -9,7 +9,7 @@ import (
 )
 
 // How many packets one run of the equality test walks through the list and another form.
-const equalPackets = 1_000_000
+const equalPackets = 400_000
 
 // TestFormsAreEqual makes random policies that overlap a lot, and sends packets at and around the
 // ends of all their intervals through the list and through maps.

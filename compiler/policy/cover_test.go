@@ -178,7 +178,7 @@ func checkIndex(t *testing.T, doc *Document, covered map[int]bool) {
 
 // TestCoverIsNotQuadratic counts comparisons for shapes of large files.
 func TestCoverIsNotQuadratic(t *testing.T) {
-	const n = 10000
+	const n = 4000
 	shapes := map[string]func(b *strings.Builder, i int){
 		"sources":      func(b *strings.Builder, i int) { fmt.Fprintf(b, "src = \"10.%d.%d.0/24\"\n", i>>8, i&255) },
 		"destinations": func(b *strings.Builder, i int) { fmt.Fprintf(b, "src = \"@lan\"\ndst = \"2001:db8:%x::/48\"\n", i+1) },
