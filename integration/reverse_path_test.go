@@ -48,6 +48,8 @@ var spoofs = []spoof{
 	{name: "multicast", from: "isp1", src: "224.0.0.5", dst: "192.0.2.2", where: "input"},
 	{name: "multicast", from: "isp1", src: "239.1.1.1", dst: "192.168.10.10", where: "forward"},
 	{name: "this network", from: "isp1", src: "0.0.0.0", dst: "192.0.2.2", where: "input"},
+	{name: "the rest of this network", from: "isp1", src: "0.1.2.3", dst: "192.0.2.2", where: "input", passes: "kns"},
+	{name: "the rest of this network", from: "isp1", src: "0.1.2.3", dst: "192.168.10.10", where: "forward", passes: "kns"},
 	{name: "reserved", from: "isp1", src: "240.0.0.1", dst: "192.168.10.10", where: "forward", passes: "kns"},
 
 	{name: "honest", from: "lan", src: "192.168.10.10", dst: "192.168.10.1", where: "input", passes: "kns"},
