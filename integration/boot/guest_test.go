@@ -49,7 +49,8 @@ type guest struct {
 var macs = [...]string{"52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"}
 
 // newGuest boots a guest, with words added to its kernel's command line, and returns when its agent
-// answers. The first provider gives addresses by DHCP, and resolves names.
+// answers and its interfaces are there. The first provider gives addresses by DHCP, and resolves
+// names.
 func newGuest(t *testing.T, words ...string) *guest {
 	t.Helper()
 	if os.Getenv(packagesEnv) == "" {
@@ -57,21 +58,27 @@ func newGuest(t *testing.T, words ...string) *guest {
 	}
 	lab.NeedProgram(t, emulator.Program, "dnsmasq", "mmdebstrap")
 	g := &guest{t: t, n: wires(t), share: t.TempDir(), answers: make(chan wire.Answer), boots: make(chan string, 1)}
-	g.shell = g.ask
 	g.fill()
 	root := debianRoot(t)
 	accel, err := emulator.Best(emulator.Program)
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.start(g.qemuArgs(root, accel, words))
+	g.awaitBoot("the first boot")
+	g.wait("udev to find the interfaces", fmt.Sprintf("udevadm settle && [ $(ip -br link | grep -ic ' 52:54:00:00:00:0[1-%d] ') = %[1]d ]", len(macs)))
+	return g
+}
+
+// qemuArgs is the guest's machine: one disk, whose changes go with it and outlive reboots, the
+// agent's port, the share, and an interface on each wire.
+func (g *guest) qemuArgs(root, accel string, words []string) []string {
 	words = append(append([]string{"root=/dev/vda", "rw", "console=ttyS0", "loglevel=4", "panic=-1", "oops=panic", "systemd.show_status=error"},
 		words...), emulator.BootOptions(accel)...)
 	args := append(emulator.Options(accel),
-		"-nodefaults", "-no-user-config", "-display", "none",
+		"-nodefaults", "-no-user-config", "-display", "none", "-m", fmt.Sprint(memory),
 		"-smp", "1", // emulated, a second processor was seen to hang at a reboot
-		"-m", fmt.Sprint(memory),
 		"-kernel", filepath.Join(root, "vmlinuz"), "-initrd", filepath.Join(root, "initrd.img"), "-append", strings.Join(words, " "),
-		// What the guest writes goes with it, and outlives its reboots.
 		"-drive", "if=virtio,format=raw,snapshot=on,file="+filepath.Join(root, "root.img"),
 		"-serial", "file:"+filepath.Join(g.share, "console"),
 		"-chardev", "socket,id=agent,server=on,wait=on,path="+filepath.Join(g.share, "port"),
@@ -82,10 +89,7 @@ func newGuest(t *testing.T, words ...string) *guest {
 		args = append(args, "-netdev", fmt.Sprintf("tap,id=net%d,ifname=tap%[1]d,script=no,downscript=no", i),
 			"-device", fmt.Sprintf("virtio-net-pci,netdev=net%d,mac=%s,romfile=,addr=0x%x", i, mac, 0x10+i))
 	}
-	g.start(args)
-	g.awaitBoot("the first boot")
-	g.wait("udev to find the interfaces", fmt.Sprintf("udevadm settle && [ $(ip -br link | grep -ic ' 52:54:00:00:00:0[1-%d] ') = %[1]d ]", len(macs)))
-	return g
+	return args
 }
 
 // streamsAddress is what the first provider's resolver answers for streams.example.

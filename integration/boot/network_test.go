@@ -19,8 +19,8 @@ var (
 	guests  = netip.MustParseAddr("192.168.10.130")
 )
 
-// policy has a line by DHCP and one with a fixed address: default by the first, the LAN's upper half by
-// the second.
+// policy has a line by DHCP and one with a fixed address: default uses the first, the LAN's upper
+// half the second.
 func policy(wan1, wan2 string) string {
 	return fmt.Sprintf(`[pbr]
 sysctl = true

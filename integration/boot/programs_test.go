@@ -19,8 +19,9 @@ const callerService = "[Service]\nExecStart=/bin/sh /root/caller\n"
 // callerPolicy sends what the service opens through the second provider, or nowhere.
 const callerPolicy = "[[policy]]\nname = \"caller\"\nfrom = \"local\"\n%s\nuplink = \"isp2\"\nstrict = true\n"
 
-// programs: a real service's connections take the uplink of its policy, by its unit and by its slice,
-// and go on doing so when it restarts. In three of the ways no call ever leaves by another one.
+// programs: a real service's connections take the uplink of its policy, by its unit and by its
+// slice, and go on doing so when it restarts. In three of the ways no call ever leaves through
+// another one.
 func (g *guest) programs() {
 	g.t.Helper()
 	g.put("/root/caller", caller)

@@ -6,8 +6,8 @@ import (
 	"pbr/integration/typed"
 )
 
-// quickstart types every line of the page, on a fresh machine whose LAN has an address. systemd is the
-// real one here. In the end there is nothing of pbr's but the package and the policy.
+// quickstart types every line of the page, on a fresh machine whose LAN has an address. In the end
+// there is nothing of pbr's but the package and the policy.
 func (g *guest) quickstart() {
 	g.t.Helper()
 	g.run("ip link set eth0 up && ip link set eth1 up && ip link set eth2 up && ip address add 192.168.10.1/24 dev eth0")
