@@ -37,9 +37,12 @@ func (g *guest) programs() {
 	only(`unit = "caller.service"`)
 	g.run("systemctl start caller")
 	g.wait("calls through isp2", "tail -n 1 /run/calls | grep -q '^isp2 198.51.100.2:'")
-	g.run("systemctl restart caller && sleep 1 && : >/run/calls")
+	// The watch follows within a second, on a processor that is not emulated: from then on all of them.
+	g.run("systemctl stop caller && rm /run/calls && systemctl start caller")
+	g.wait("the watch to follow a restart", "tail -n 1 /run/calls | grep -q '^isp2 198.51.100.2:'")
+	g.run(": >/run/calls")
 	g.wait("calls after a restart", "[ $(wc -l </run/calls) -ge 3 ]")
-	g.called("one second after a restart that the watch follows")
+	g.called("after a restart that the watch has followed")
 	if out := g.run("echo '?' | socat -t 5 - TCP:203.0.113.80:443"); !strings.HasPrefix(out, "isp1 ") {
 		g.t.Errorf("who is in no such unit calls through %s", out)
 	}
