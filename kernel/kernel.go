@@ -8,18 +8,21 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/confirm"
 )
 
 // DefaultStateDir is where state is kept, in one directory per network namespace.
 const DefaultStateDir = "/run/pbr"
 
 // ErrNoPrevious means that there is no saved state to go back to.
-var ErrNoPrevious = errors.New("there is no earlier state to go back to")
+var ErrNoPrevious = confirm.ErrNoPrevious
+
+// Pending is an apply that will be undone at a given time unless it is confirmed before.
+type Pending = confirm.Pending
 
 // Report says what was done.
 type Report struct {

@@ -132,7 +132,7 @@ func TestStateFilesGo(t *testing.T) {
 	apply(t, k, testPlan(planA))
 	must(t, os.WriteFile(k.path(journalFile)+state.TempSuffix, []byte("{"), 0o600))
 	apply(t, k, testPlan(planB))
-	must(t, os.WriteFile(k.path(previousFile)+state.TempSuffix, []byte("{"), 0o600))
+	must(t, os.WriteFile(k.path("previous.json")+state.TempSuffix, []byte("{"), 0o600))
 	_, err = k.Flush(context.Background())
 	must(t, err)
 	if left, _ := os.ReadDir(top); len(left) != 0 {

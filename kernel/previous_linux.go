@@ -2,69 +2,37 @@ package kernel
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/confirm"
 	"pbr/kernel/route"
-	"pbr/kernel/state"
 )
-
-// previousFile stores the plan to go back to unless an apply is confirmed.
-const previousFile = "previous.json"
-
-// previous is what Restore goes back to: nothing, or a plan.
-type previous struct {
-	Nothing bool       `json:"nothing,omitempty"`
-	Plan    *plan.Plan `json:"plan,omitempty"`
-}
 
 // SavePrevious saves have, the live state before an apply (see Live), for Restore. What others had
 // put into pbr's objects is omitted: it cannot be recreated.
 func (k *Kernel) SavePrevious(have *plan.Plan) error {
-	j, err := readJournal(k.path(journalFile))
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(previousOf(have, j))
+	before, err := k.previousOf(have)
 	if err == nil {
 		err = makeStateDir(k.dir)
 	}
-	if err == nil {
-		err = state.Replace(k.path(previousFile), b)
-	}
 	if err != nil {
-		return fmt.Errorf("saving the state to go back to: %w", err)
+		return err
 	}
-	return nil
+	return k.trial().SavePrevious(before)
 }
 
 // previousOf returns the part of a live plan that can be restored.
-func previousOf(have *plan.Plan, j *journal) *previous {
-	if len(j.Owned) == 0 && len(have.Routes) == 0 && len(have.Rules) == 0 && len(have.Ruleset.Chains) == 0 {
-		return &previous{Nothing: true}
-	}
-	return &previous{Plan: repeatable(have, j)}
-}
-
-// readPrevious reads the saved state; the error is ErrNoPrevious if there is none.
-func (k *Kernel) readPrevious() (*previous, error) {
-	b, err := os.ReadFile(k.path(previousFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNoPrevious
-	}
-	p := &previous{}
-	if err == nil {
-		err = json.Unmarshal(b, p)
-	}
+func (k *Kernel) previousOf(have *plan.Plan) (*confirm.Previous, error) {
+	j, err := readJournal(k.path(journalFile))
 	if err != nil {
-		return nil, fmt.Errorf("reading the state to go back to: %w", err)
+		return nil, err
 	}
-	return p, nil
+	if len(j.Owned) == 0 && len(have.Routes) == 0 && len(have.Rules) == 0 && len(have.Ruleset.Chains) == 0 {
+		return &confirm.Previous{Nothing: true}, nil
+	}
+	return &confirm.Previous{Plan: repeatable(have, j)}, nil
 }
 
 // repeatable returns the part of a live plan that can be applied again: the numbers in force, what
@@ -89,27 +57,24 @@ func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 }
 
 // HasPrevious reports whether there is a state to go back to.
-func (k *Kernel) HasPrevious() bool {
-	_, err := os.Stat(k.path(previousFile))
-	return err == nil
-}
+func (k *Kernel) HasPrevious() bool { return k.trial().HasPrevious() }
 
 // NothingBefore reports whether the kernel held nothing of pbr's in the saved state; the error is
 // ErrNoPrevious if there is no saved state.
 func (k *Kernel) NothingBefore() (bool, error) {
-	p, err := k.readPrevious()
-	return err == nil && (p.Nothing || p.Plan == nil), err
+	p, err := k.trial().Previous()
+	return err == nil && p.Empty(), err
 }
 
 // Restore goes back to the saved state and deletes it: by Apply, or by Flush if there was nothing.
 // What is no longer possible, such as a route over an interface that is gone, is skipped with a
 // warning.
 func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
-	p, err := k.readPrevious()
+	p, err := k.trial().Previous()
 	if err != nil {
 		return nil, err
 	}
-	if p.Nothing || p.Plan == nil {
+	if p.Empty() {
 		return k.Flush(ctx)
 	}
 	host, err := k.HostFacts(plan.Needs{})
@@ -156,9 +121,4 @@ func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
 }
 
 // DropPrevious deletes the saved state: the apply is confirmed.
-func (k *Kernel) DropPrevious() error {
-	if err := os.Remove(k.path(previousFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("deleting the state to go back to: %w", err)
-	}
-	return nil
-}
+func (k *Kernel) DropPrevious() error { return k.trial().DropPrevious() }
