@@ -125,6 +125,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 	}
 	if len(dims) == 1 {
 		s.Type = types[0]
+		s.Elements = make([]plan.Element, 0, len(g.boxes))
 		for _, n := range g.boxes {
 			one := &b.boxes[n]
 			e := plan.Element{From: one.in[dims[0]].From.key(), To: one.in[dims[0]].To.key()}
@@ -138,6 +139,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 		return s
 	}
 	s.Concat = types
+	s.Tuples = make([]plan.Tuple, 0, len(g.boxes))
 	spans := make([]plan.Span, len(dims))
 	for _, n := range g.boxes {
 		one := &b.boxes[n]

@@ -73,6 +73,7 @@ func newIndex(boxes []box) *index {
 		t.order = append(t.order, int32(i))
 	}
 	for _, t := range x.trees {
+		t.nodes = make([]node, 0, nodesFor(len(t.order)))
 		t.nodes = append(t.nodes, node{deepest: unplaced, parent: -1, to: int32(len(t.order))})
 		for n := int32(0); n < int32(len(t.nodes)); n++ {
 			t.divide(boxes, n)
@@ -84,6 +85,14 @@ func newIndex(boxes []box) *index {
 		}
 	}
 	return x
+}
+
+// nodesFor is how many nodes a tree of so many boxes has.
+func nodesFor(boxes int) int {
+	if boxes <= leafBoxes {
+		return 1
+	}
+	return 1 + nodesFor(boxes/2) + nodesFor(boxes-boxes/2)
 }
 
 // divide gives a node its bounds, and two children if it has many boxes.
