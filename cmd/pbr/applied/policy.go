@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -164,12 +165,38 @@ func (p *Policy) MarshalJSON() ([]byte, error) {
 	var packed bytes.Buffer
 	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	if err == nil {
-		err = errors.Join(json.NewEncoder(z).Encode(p.files), z.Close())
+		err = errors.Join(p.encodeFiles(z), z.Close())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("packing the policy: %w", err)
 	}
 	return json.Marshal(stored{p.Name, p.Path, p.Hash, p.main, packed.Bytes()})
+}
+
+// encodeFiles writes the files as JSON, as encoding/json would, but bit by bit: it has no second
+// copy of long lists in memory.
+func (p *Policy) encodeFiles(w io.Writer) error {
+	separator := "{"
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		key, err := json.Marshal(name)
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s%s:\"", separator, key)
+		}
+		text := base64.NewEncoder(base64.StdEncoding, w)
+		if err == nil {
+			_, err = text.Write(p.files[name])
+		}
+		if err = errors.Join(err, text.Close()); err != nil {
+			return err
+		}
+		separator = "\","
+	}
+	end := "\"}"
+	if len(p.files) == 0 {
+		end = "{}"
+	}
+	_, err := io.WriteString(w, end)
+	return err
 }
 
 // maxFiles bounds what a packed policy unpacks to.
