@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,10 +20,14 @@ type Monitor struct {
 
 	prober Prober
 	events *queue
+	// began is what the slots of rounds are counted from.
+	began time.Time
 
 	mu      sync.Mutex
 	workers map[Line]*worker
 	order   []Line
+	// list has the workers in no order, for what looks at all of them again and again.
+	list    []*worker
 	ctx     context.Context // of Run; nil before
 	ended   bool            // no worker may start any more
 	running sync.WaitGroup
@@ -29,7 +35,7 @@ type Monitor struct {
 
 // NewMonitor makes a monitor that watches nothing yet.
 func NewMonitor(probe Prober) *Monitor {
-	return &Monitor{prober: probe, events: newQueue(), workers: map[Line]*worker{}}
+	return &Monitor{prober: probe, events: newQueue(), began: time.Now(), workers: map[Line]*worker{}}
 }
 
 // Events returns the channel of all changes, in the order in which they happened. It is closed when
@@ -73,6 +79,7 @@ func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer func() { m.list = slices.Collect(maps.Values(m.workers)) }()
 	for _, c := range configs {
 		was, known := initial[c.Line]
 		if !known {
@@ -163,8 +170,8 @@ func (m *Monitor) Force(uplink, mode string) error {
 func (m *Monitor) Quota(uplink string, q Quota) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, line := range m.order {
-		if w := m.workers[line]; w != nil && line.Uplink == uplink && w.machine.quota != q {
+	for _, version := range []Version{4, 6} {
+		if w := m.workers[Line{uplink, version}]; w != nil && w.machine.quota != q {
 			m.emit(w.machine.Quota(time.Now(), q))
 		}
 	}
@@ -172,12 +179,7 @@ func (m *Monitor) Quota(uplink string, q Quota) {
 
 // other is the worker of the uplink's other version, nil if there is none. The lock is held.
 func (m *Monitor) other(line Line) *worker {
-	for _, l := range m.order {
-		if l.Uplink == line.Uplink && l != line {
-			return m.workers[l]
-		}
-	}
-	return nil
+	return m.workers[Line{line.Uplink, 4 + 6 - line.Version}]
 }
 
 // follow gives the uplink's other version the verdict of this one, if nothing is probed there. The

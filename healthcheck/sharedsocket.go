@@ -89,7 +89,7 @@ func (p *SocketProber) shared(c Config, kind socketKind, open func(Config) (*sha
 
 // serve reads until the socket is closed or broken; take gets each packet and its sender.
 func (s *sharedSocket) serve(take func(packet []byte, from net.Addr)) {
-	buf := make([]byte, 2048) // no answer to a probe of ours comes near
+	buf := make([]byte, 512) // no answer to a probe of ours comes near, and each uplink has one
 	for {
 		n, from, err := s.conn.ReadFrom(buf)
 		if err != nil {

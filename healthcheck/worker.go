@@ -56,10 +56,25 @@ func jitter(uplink string, interval time.Duration) time.Duration {
 	return min(interval, maxJitter) * time.Duration(h.Sum32()%1000) / 1000
 }
 
+// roundSlot is how far apart rounds of different uplinks begin, if they do not begin together: each
+// waking costs more than a probe.
+const roundSlot = 20 * time.Millisecond
+
+// slot is the next time at or after t when rounds begin. Frequent ones begin when they are due.
+func (m *Monitor) slot(t time.Time, interval time.Duration) time.Time {
+	if interval < 10*roundSlot {
+		return t
+	}
+	if late := t.Sub(m.began) % roundSlot; late > 0 {
+		t = t.Add(roundSlot - late)
+	}
+	return t
+}
+
 // work runs an uplink's rounds until ctx ends.
 func (m *Monitor) work(ctx context.Context, w *worker) {
 	m.mu.Lock()
-	next := time.Now().Add(jitter(w.line.Uplink, w.machine.cfg.Interval))
+	next := m.slot(time.Now().Add(jitter(w.line.Uplink, w.machine.cfg.Interval)), w.machine.cfg.Interval)
 	m.mu.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -73,7 +88,7 @@ func (m *Monitor) work(ctx context.Context, w *worker) {
 		if r != nil {
 			r.probe(m.prober)
 			m.finish(w, r)
-			next = later(next.Add(r.cfg.Interval), time.Now())
+			next = m.slot(later(next.Add(r.cfg.Interval), time.Now()), r.cfg.Interval)
 			continue
 		}
 		if at := m.wakeAt(w, next); !at.IsZero() {

@@ -31,7 +31,9 @@ const (
 // client asks. Names below them are not known.
 type asker struct {
 	answered func(msg []byte, server netip.Addr)
-	mu       sync.Mutex
+	// changed holds a token after the names changed.
+	changed chan struct{}
+	mu      sync.Mutex
 	// due is when to ask for each name, by name and type.
 	due map[asked]time.Time
 }
@@ -42,11 +44,17 @@ type asked struct {
 }
 
 func newAsker(answered func([]byte, netip.Addr)) *asker {
-	return &asker{answered: answered, due: map[asked]time.Time{}}
+	return &asker{answered: answered, changed: make(chan struct{}, 1), due: map[asked]time.Time{}}
 }
 
 // set makes the names those of a policy. New ones are asked for at once.
 func (a *asker) set(doc *policy.Document) {
+	defer func() {
+		select {
+		case a.changed <- struct{}{}:
+		default:
+		}
+	}()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.due
@@ -63,20 +71,36 @@ func (a *asker) set(doc *policy.Document) {
 	}
 }
 
-// run asks until ctx ends.
+// run asks until ctx ends. While nothing is due it sleeps.
 func (a *asker) run(ctx context.Context) {
-	tick := time.NewTicker(askPause)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-tick.C:
+		case <-a.changed:
+		case now := <-timer.C:
 			if q, ok := a.next(now); ok {
 				a.ask(ctx, q)
 			}
 		}
+		if at, any := a.first(); any {
+			timer.Reset(max(askPause, time.Until(at)))
+		}
 	}
+}
+
+// first is when the first question is due.
+func (a *asker) first() (at time.Time, any bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, due := range a.due {
+		if !any || due.Before(at) {
+			at, any = due, true
+		}
+	}
+	return at, any
 }
 
 // next is a question that is due; it is not due again while it is asked.

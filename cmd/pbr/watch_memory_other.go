@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// shedStart does nothing.
+func shedStart() {}
