@@ -96,7 +96,7 @@ func merged(t plan.Type, items []item, not bool) []plan.Element {
 		slices.SortFunc(list, func(a, b plan.Span) int { return a.From.Compare(b.From) })
 		list = slices.Compact(list)
 	}
-	var out []plan.Element
+	out := make([]plan.Element, 0, len(list))
 	for _, s := range list {
 		out = append(out, plan.Element{From: s.From, To: s.To})
 	}
