@@ -17,8 +17,8 @@ import (
 // begin anew, and so one of such a set without an end.
 const longList = 300_000
 
-// ownKeeper keeps the sets of own addresses while the policy in force lets it. What Names is told of
-// the policy goes on to names.
+// ownKeeper keeps the sets of own addresses while the policy in force lets it. What it is told of
+// the policy it passes on to Names.
 type ownKeeper struct {
 	daemon.Names
 	keeper *own.Keeper

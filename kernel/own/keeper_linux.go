@@ -40,7 +40,7 @@ type Keeper struct {
 	kick    chan struct{}
 
 	// sets are what the sets have; nil if that is not known.
-	sets map[plan.Family][]netip.Addr
+	sets map[plan.Family][]nft.Member
 	// shown are the versions of which the sets were last shown to be whole, at the time shownAt.
 	shown   []plan.Family
 	shownAt time.Time
@@ -179,7 +179,7 @@ func (k *Keeper) tryKeep(renew bool) error {
 		if e := edit(family, k.sets[family], want); len(e.Remove)+len(e.Add) > 0 {
 			edits = append(edits, e)
 		}
-		k.sets[family] = want
+		k.sets[family] = members(want)
 	}
 	if len(edits) > 0 {
 		if err := k.conn.EditLiving(edits); err != nil {
@@ -207,42 +207,43 @@ func (k *Keeper) show(whole []plan.Family, renew bool) error {
 
 // read looks into the sets.
 func (k *Keeper) read() error {
-	sets := map[plan.Family][]netip.Addr{}
+	sets := map[plan.Family][]nft.Member{}
 	for _, family := range plan.Families {
-		members, err := k.conn.Living(set(family))
-		if err != nil {
+		var err error
+		if sets[family], err = k.conn.Living(set(family)); err != nil {
 			return err
 		}
-		list := []netip.Addr{}
-		for _, m := range members {
-			if m.Timeout == 0 { // what will go by itself counts as none
-				list = append(list, m.From)
-			}
-		}
-		sets[family] = list
 	}
 	k.sets = sets
 	return nil
 }
 
-// edit is what turns a sorted list of addresses into another.
-func edit(family plan.Family, have, want []netip.Addr) nft.Edit {
+// edit is what leaves a set with these addresses, all of them for good. The kernel keeps the time
+// of a member that is added again, so one that somebody gave a time is removed first.
+func edit(family plan.Family, have []nft.Member, want []netip.Addr) nft.Edit {
 	e := nft.Edit{Set: set(family)}
-	lacks := func(list []netip.Addr, a netip.Addr) bool {
-		_, found := slices.BinarySearchFunc(list, a, netip.Addr.Compare)
-		return !found
-	}
-	for _, a := range have {
-		if lacks(want, a) {
-			e.Remove = append(e.Remove, nft.Member{From: a, To: a})
+	stays := make(map[netip.Addr]bool, len(have))
+	for _, m := range have {
+		_, wanted := slices.BinarySearchFunc(want, m.From, netip.Addr.Compare)
+		if stays[m.From] = wanted && m.Timeout == 0; !stays[m.From] {
+			e.Remove = append(e.Remove, nft.Member{From: m.From, To: m.To})
 		}
 	}
-	for _, a := range want {
-		if lacks(have, a) {
-			e.Add = append(e.Add, nft.Member{From: a, To: a})
+	for _, m := range members(want) {
+		if !stays[m.From] {
+			e.Add = append(e.Add, m)
 		}
 	}
 	return e
+}
+
+// members are addresses as members for good.
+func members(addrs []netip.Addr) []nft.Member {
+	list := make([]nft.Member, 0, len(addrs))
+	for _, a := range addrs {
+		list = append(list, nft.Member{From: a, To: a})
+	}
+	return list
 }
 
 func set(family plan.Family) *plan.Set {
