@@ -53,7 +53,7 @@ type Settings struct {
 	CutOnFailover bool
 }
 
-// MainFirst tells which routes of main come before marks.
+// MainFirst says which routes of main come before marks.
 type MainFirst uint8
 
 const (
@@ -62,7 +62,7 @@ const (
 	MainFirstOff
 )
 
-// ReversePath tells who judges the source addresses of arriving packets.
+// ReversePath says who judges the source addresses of arriving packets.
 type ReversePath uint8
 
 const (
@@ -170,7 +170,7 @@ type Check struct {
 // Gateway is an uplink's next hop for one family.
 type Gateway struct {
 	Pos Pos
-	// Present tells that the uplink carries the family at all.
+	// Present says that the uplink carries the family at all.
 	Present bool
 	// Auto takes the gateway that main has for the interface.
 	Auto bool
@@ -277,7 +277,7 @@ type Route struct {
 	Dst      netip.Prefix // invalid: the default route of both families
 }
 
-// TargetKind tells what a policy or balance member leads to.
+// TargetKind says what a policy or balance member leads to.
 type TargetKind uint8
 
 const (
@@ -401,7 +401,7 @@ type Policy struct {
 	Remarks
 	Pos  Pos
 	Name string
-	// Local tells that the router's own traffic is meant; Forwarded that traffic that arrives by
+	// Local says that the router's own traffic is meant; Forwarded that traffic that arrives by
 	// From (any interface that is no uplink, if empty) is. At least one is set.
 	Local, Forwarded bool
 	From             []NameItem

@@ -48,7 +48,7 @@ func countTargets(n int) string {
 	return fmt.Sprintf("%d targets", n)
 }
 
-// lintSharedTargets warns of tables whose uplinks all check the same: when that dies, nothing tells
+// lintSharedTargets warns of tables whose uplinks all check the same: when that fails, nothing says
 // it from dead lines.
 func (p *parser) lintSharedTargets() {
 	warn := func(t *Table, label, key string) {

@@ -13,7 +13,7 @@ type listDraft struct {
 	index int // into doc.Lists
 	refs  []listRef
 	used  bool
-	// disabled tells that a source is left out.
+	// disabled says that a source is left out.
 	disabled bool
 	state    resolveState
 	// includes are the lists inside this one, itself among them, once it is resolved.

@@ -29,7 +29,7 @@ func (p *parser) uplinkNames() []string  { return slices.Sorted(maps.Keys(p.upli
 func (p *parser) tableNames() []string   { return slices.Sorted(maps.Keys(p.tables)) }
 func (p *parser) balanceNames() []string { return slices.Sorted(maps.Keys(p.balances)) }
 
-// nameHint tells what names look like.
+// nameHint says what names look like.
 const nameHint = "names have 1 to 32 letters, digits, \"_\", \".\" and \"-\", and start with a letter or digit"
 
 // objectName reads a section's name, makes it the section's label and checks its form. It

@@ -65,7 +65,6 @@ type parser struct {
 	addrSlab slab[AddrItem]
 	numSlab  slab[NumItem]
 	portSlab slab[PortItem]
-	nameSlab slab[NameItem]
 	// asked is a stack of the keys that the sections being read understand.
 	asked []string
 }

@@ -16,7 +16,7 @@ type numberKind struct {
 	what      string
 	low, high uint32
 	names     map[string]uint32
-	// ranges tells that "LOW-HIGH" is allowed.
+	// ranges says that "LOW-HIGH" is allowed.
 	ranges bool
 	hint   string
 }

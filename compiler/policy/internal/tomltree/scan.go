@@ -26,7 +26,7 @@ type scanner struct {
 	path  []key  // scratch of the key being read
 	stack []Node // scratch of the arrays being read
 	depth int
-	// resume tells that s.i is at a line that looks like the start of the next statement.
+	// resume says that s.i is at a line that looks like the start of the next statement.
 	resume bool
 	arena
 	root  *Fields

@@ -84,7 +84,7 @@ type Fields struct {
 
 	index  map[string]int // from indexFrom fields on
 	origin origin
-	// tables tells, for arrays, that they were made by [[headers]].
+	// arrays are the keys of arrays that [[headers]] make.
 	arrays map[string]bool
 }
 

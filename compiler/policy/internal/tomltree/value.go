@@ -192,7 +192,7 @@ func scalarHint(text string) string {
 
 func isScalar(c byte) bool { return isBare[c] || c == '+' || c == '.' || c == ':' }
 
-// scalarKind tells what a bare value is; 0 for nothing that TOML knows.
+// scalarKind says what a bare value is; 0 for nothing that TOML knows.
 func scalarKind(t string) Kind {
 	switch {
 	case t == "":
