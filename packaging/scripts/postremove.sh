@@ -11,6 +11,6 @@ purge)
 		/var/lib/pbr/purge || { echo "pbr: routing could not be taken away; /var/lib/pbr/purge does it" >&2; exit 1; }
 	fi
 	rm -rf /var/lib/pbr /run/pbr
-	rmdir /etc/pbr 2>/dev/null || echo "pbr: /etc/pbr is not empty and stays"
+	[ ! -d /etc/pbr ] || rmdir /etc/pbr 2>/dev/null || echo "pbr: /etc/pbr is not empty and stays"
 	;;
 esac
