@@ -244,7 +244,7 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	n := newNamed(t, policy)
 	n.elsewhere()
 	private := filepath.Join(n.dir, "private")
-	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n198.18.8.8 a.mixed.test\n198.18.8.9 b.mixed.test\n"
+	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n198.18.9.10 t.example.com\n198.18.8.8 a.mixed.test\n198.18.8.9 b.mixed.test\n"
 	for i := range 6 {
 		lines += fmt.Sprintf("198.18.7.%d n%d.small.test\n", i+1, i)
 	}
@@ -309,6 +309,16 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	if text := n.router.must("lists", "streams"); !strings.Contains(text, "s.example.com") {
 		t.Errorf("the names are lost:\n%s", text)
 	}
+	// Edits of the lists, for which the kernel's sets have to be made anew.
+	n.router.write(strings.NewReplacer(`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }`,
+		`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
+	n.router.must("apply")
+	has("after edits of the lists")
+	if _, err := n.ask("udp", n.resolver, "t.example.com", dns.TypeA, nil); err != nil {
+		t.Fatal(err)
+	}
+	want["list-streams-4"] = []string{"198.18.9.9", "198.18.9.10"}
+	has("after edits of the lists and another answer")
 }
 
 // elements are the addresses in a set.

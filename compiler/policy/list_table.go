@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 
 	"pbr/compiler/policy/internal/tomltree"
 )
@@ -146,6 +147,12 @@ func (t *section) domainSource() (d DomainSource) {
 
 // domainHint guesses what was meant by something that is no domain name.
 func domainHint(v string) string {
+	if _, f := parseRange(v); f == nil {
+		return fmt.Sprintf("write addresses into the list itself: [%q, { domains = [...] }]", v)
+	}
+	if strings.ContainsFunc(v, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return `write the name as DNS has it, "xn--...": idn2 prints it`
+	}
 	if u, err := url.Parse(v); err == nil && u.Host != "" && validDomain(domainName(u.Hostname())) {
 		return "write \"" + domainName(u.Hostname()) + "\""
 	}
@@ -157,6 +164,9 @@ func (s *section) hosts(key string) (out []netip.Addr) {
 	for e := range s.entries(key, neverNegated, false) {
 		a, f := parseAddr(e.text)
 		if f != nil {
+			if _, err := netip.ParseAddr(e.text); err != nil {
+				f.hint = `write the address of a host, as "192.168.1.2"`
+			}
 			s.fault(e.pos, key, f)
 			continue
 		}
@@ -194,7 +204,7 @@ func domainName(v string) string {
 // validDomain reports whether v is a host name of at least one label (RFC 1035, RFC 1123; "_" is
 // seen in practice).
 func validDomain(v string) bool {
-	if v == "" || len(v) > 253 {
+	if _, err := netip.ParseAddr(v); v == "" || len(v) > 253 || err == nil {
 		return false
 	}
 	for label := range strings.SplitSeq(v, ".") {

@@ -14,7 +14,7 @@ var aliveProtocols = [...]uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
 // Beat puts them in for a time, in the place of those that are there if there are some. The error
 // is unix.ENOENT if that is wrong, or there is no such set.
 func (c *Conn) Beat(there bool, life time.Duration) error {
-	return c.editMembers(func(b *batch) {
+	return c.editMembers(unchecked, func(b *batch) {
 		if there {
 			b.alive(unix.NFT_MSG_DELSETELEM, 0, 0)
 		}
@@ -24,7 +24,7 @@ func (c *Conn) Beat(there bool, life time.Duration) error {
 
 // Silence takes them out. The error is unix.ENOENT if they are not there.
 func (c *Conn) Silence() error {
-	return c.editMembers(func(b *batch) { b.alive(unix.NFT_MSG_DELSETELEM, 0, 0) })
+	return c.editMembers(unchecked, func(b *batch) { b.alive(unix.NFT_MSG_DELSETELEM, 0, 0) })
 }
 
 func (b *batch) alive(msg, flags uint16, life time.Duration) {

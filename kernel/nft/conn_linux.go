@@ -22,6 +22,8 @@ type Conn struct {
 	staged map[string]*Staged
 	// Seeds, if set, has the members of living sets that Apply makes where there were none.
 	Seeds Seeds
+	// forms are those of the sets whose members are edited.
+	forms forms
 }
 
 // Open connects to the nftables of the current thread's network namespace.

@@ -89,12 +89,16 @@ func (s moment) note(from, to uint32) {
 // same time.
 const memberTries = 5
 
-// editMembers sends a transaction that changes members of living sets and nothing else.
-func (c *Conn) editMembers(write func(*batch)) error {
+// unchecked is for edits that need no check.
+func unchecked(uint32) error { return nil }
+
+// editMembers sends a transaction that changes members of living sets and nothing else, if a check
+// succeeds that is for all generations from the one on that it is given; 0 is for this one alone.
+func (c *Conn) editMembers(check func(from uint32) error, write func(*batch)) error {
 	s := c.Ledger.hold()
 	defer s.release()
 	for try := 0; ; try++ {
-		generation := uint32(0) // whatever it is
+		generation, from := uint32(0), uint32(0) // whatever it is
 		if s.l != nil && try < memberTries {
 			if s.l.to == 0 || try > 0 {
 				now, err := c.Generation()
@@ -103,7 +107,13 @@ func (c *Conn) editMembers(write func(*batch)) error {
 				}
 				s.begin(now)
 			}
-			generation = s.l.to
+			generation, from = s.l.to, s.l.from
+		}
+		switch err := check(from); {
+		case errors.Is(err, ErrChanged) && try < memberTries, errors.Is(err, ErrOtherForm) && try == 0 && s.l != nil:
+			continue // what was known of the sets may be from before somebody else's change
+		case err != nil:
+			return err
 		}
 		b := newBatch(generation)
 		write(b)

@@ -42,14 +42,16 @@ func (c *Conn) living(set *plan.Set) ([]Member, error) {
 // EditMembers removes members from a living set and adds others, in one transaction. To give a
 // member another time it has to be in both lists: the kernel keeps the old time of one that is
 // added again. The error is unix.ENOENT if there is no such set, or one of the removed members is
-// gone, ENFILE if the set is full, EEXIST if an added one overlaps another; nothing is done then.
+// gone, ENFILE if the set is full, EEXIST if an added one overlaps another, and ErrOtherForm if the
+// set's Interval is not as it says; nothing is done then.
 func (c *Conn) EditMembers(set *plan.Set, remove, add []Member) error {
 	return c.EditLiving([]Edit{{set, remove, add}})
 }
 
 // EditLiving is EditMembers for several sets at once.
 func (c *Conn) EditLiving(edits []Edit) error {
-	return c.editMembers(func(b *batch) {
+	check := func(from uint32) error { return c.sameForm(edits, from) }
+	return c.editMembers(check, func(b *batch) {
 		for _, e := range edits {
 			b.members(unix.NFT_MSG_DELSETELEM, 0, e.Set, e.Remove)
 		}

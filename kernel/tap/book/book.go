@@ -158,6 +158,9 @@ func (b *Book) Set(members []Member) {
 // Resize changes how many members there may be. Those that are too many go when the next one comes.
 func (b *Book) Resize(size int) { b.size = max(size, 1) }
 
+// Has reports whether an address is a member, as far as is known.
+func (b *Book) Has(addr netip.Addr) bool { return b.members[addr] != nil }
+
 // Name is the name that led to an address, empty if none did.
 func (b *Book) Name(addr netip.Addr) string {
 	if e := b.members[addr]; e != nil {

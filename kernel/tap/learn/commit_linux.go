@@ -72,7 +72,7 @@ func (l *Learner) repair(edits []nft.Edit, touched []*set) {
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENFILE) {
 			err = l.again(e, touched[i], errors.Is(err, unix.ENFILE))
 		}
-		if err != nil && !errors.Is(err, unix.ENOENT) {
+		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, nft.ErrOtherForm) {
 			l.fail(err)
 		}
 	}
@@ -101,6 +101,20 @@ func (l *Learner) again(e nft.Edit, s *set, full bool) error {
 	return l.edit([]nft.Edit{next})
 }
 
+// inherit takes over what was learned for the set that it replaces and did not come into the kernel:
+// that set's form had changed already, or it was about to.
+func (s *set) inherit(from *set, now time.Time) {
+	for _, m := range from.book.Members(now) {
+		left := m.End.Sub(now)
+		if m.End.IsZero() || s.book.Has(m.Addr) || left < aliveFor {
+			continue
+		}
+		for _, c := range s.book.Teach(nil, now, m.Addr, m.Name, left) {
+			s.note(c)
+		}
+	}
+}
+
 // compareEvery is how many beats are between two looks at what the sets really have.
 const compareEvery = 10
 
@@ -124,7 +138,7 @@ func (l *Learner) compare() {
 			continue
 		}
 		if e := l.adoption(s, got); len(e.Add) > 0 {
-			if err := l.edit([]nft.Edit{e}); err != nil && !errors.Is(err, unix.ENOENT) {
+			if err := l.edit([]nft.Edit{e}); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, nft.ErrOtherForm) {
 				l.fail(err)
 			}
 		}

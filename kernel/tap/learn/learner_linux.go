@@ -172,6 +172,11 @@ func (l *Learner) Configure(c Config, kept map[string][]book.Member) {
 			s.stay = c.Lists[i].Timeout
 		}
 	}
+	for name, s := range sets {
+		if from := l.sets[name]; from != nil && from != s {
+			s.inherit(from, time.Now())
+		}
+	}
 	l.topic, l.sets = t, sets
 	if len(c.Lists) == 0 {
 		l.replace(nil, plan.TapNone, "", 0)

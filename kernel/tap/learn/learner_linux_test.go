@@ -16,6 +16,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/kernel/nft"
+	"pbr/kernel/tap/answer"
 	"pbr/kernel/tap/book"
 )
 
@@ -59,6 +60,12 @@ func (n *learning) nft(script string) string {
 // answers gives the learner an answer.
 func (n *learning) answers(addr string, ttl uint32) {
 	n.Helper()
+	n.l.Answer(n.message(addr, ttl), netip.MustParseAddr("192.0.2.53"))
+}
+
+// message is an answer.
+func (n *learning) message(addr string, ttl uint32) []byte {
+	n.Helper()
 	name := dnsmessage.MustNewName("www.example.com.")
 	m := dnsmessage.Message{Header: dnsmessage.Header{Response: true}, Questions: []dnsmessage.Question{{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
 		Answers: []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: ttl}, Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}}}
@@ -66,7 +73,7 @@ func (n *learning) answers(addr string, ttl uint32) {
 	if err != nil {
 		n.Fatal(err)
 	}
-	n.l.Answer(b, netip.MustParseAddr("192.0.2.53"))
+	return b
 }
 
 // has waits until the set has addresses.
@@ -122,4 +129,30 @@ func TestLearner(t *testing.T) {
 	if !ok || len(got) != 3 || got[2].Name != "kept.example.com" || got[2].End.IsZero() {
 		t.Errorf("%v, %+v", ok, got)
 	}
+}
+
+// What is learned while lists change goes into the sets that there are then: an answer that was read
+// for the lists from before, and a change that the kernel did not have yet.
+func TestLearnerWhileListsChange(t *testing.T) {
+	n := newLearning(t)
+	before := Config{Lists: []List{{Name: "a", Names: []string{"example.com"}, Timeout: time.Hour, Size: 3}}}
+	n.l.Configure(before, nil)
+	now := time.Now()
+	late := reader{l: n.l, streams: answer.NewStreams()}
+	late.renew()
+	// A change that nobody has brought into the kernel: the committer is not told of it.
+	n.l.mu.Lock()
+	s := n.l.sets[plan.ListSet("a", plan.IPv4)]
+	for _, c := range s.book.Teach(nil, now, netip.MustParseAddr("198.51.100.1"), "www.example.com", time.Hour) {
+		s.note(c)
+	}
+	n.l.mu.Unlock()
+	n.nft("delete set inet pbr list-a-4; delete set inet pbr list-a-6; add set inet pbr list-a-4 { type ipv4_addr; flags interval, timeout; size 8; }; add set inet pbr list-a-6 { type ipv6_addr; flags interval, timeout; size 8; }")
+	after := before
+	after.Lists = []List{before.Lists[0], {Name: "a", Names: []string{"example.net"}, Timeout: time.Hour, Size: 3}}
+	after.Lists[0].Interval, after.Lists[1].Interval = true, true
+	n.l.Configure(after, nil)
+	late.message(n.message("198.51.100.2", 1), &answer.Packet{Src: netip.MustParseAddrPort("192.0.2.53:53")}, false, now)
+	n.l.wake()
+	n.has("198.51.100.1", "198.51.100.2")
 }

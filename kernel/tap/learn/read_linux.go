@@ -69,14 +69,27 @@ func (r *reader) prepare() *tap.Listener {
 		l.listener = l.next
 		l.wake()
 	}
-	if r.topic != l.topic {
-		r.topic = l.topic
-		if r.topic != nil && r.topic.names != nil {
-			r.answers = answer.NewReader(r.topic.names)
-		}
-	}
+	r.follow()
 	l.answers = r.reads(l.answers)
 	return l.listener
+}
+
+// follow takes over what is learned now; the lock is held.
+func (r *reader) follow() {
+	if r.topic == r.l.topic {
+		return
+	}
+	r.topic = r.l.topic
+	if r.topic != nil && r.topic.names != nil {
+		r.answers = answer.NewReader(r.topic.names)
+	}
+}
+
+// renew is follow for whoever does not hold the lock.
+func (r *reader) renew() {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	r.follow()
 }
 
 // reads notes whether there is anything to read answers for, and from; the lock is held.
@@ -116,7 +129,7 @@ func (r *reader) end() {
 
 // packet reads one packet. What it cannot read teaches nothing.
 func (r *reader) packet(p *tap.Packet, now time.Time) {
-	if r.topic == nil || r.topic.empty() {
+	if r.renew(); r.topic == nil || r.topic.empty() {
 		return
 	}
 	packet, ok := answer.ReadPacket(p.Data)
@@ -124,11 +137,7 @@ func (r *reader) packet(p *tap.Packet, now time.Time) {
 		return
 	}
 	r.seen(&packet, now)
-	learn := func(msg []byte) {
-		if a, ok := r.answers.Read(msg); ok {
-			r.learn(&a, &packet, p.Hook == tap.HookOutput, now)
-		}
-	}
+	learn := func(msg []byte) { r.message(msg, &packet, p.Hook == tap.HookOutput, now) }
 	if packet.TCP {
 		r.streams.Add(&packet, now, learn)
 		return
@@ -136,10 +145,26 @@ func (r *reader) packet(p *tap.Packet, now time.Time) {
 	learn(packet.Payload)
 }
 
-// learn takes the addresses of an answer.
-func (r *reader) learn(a *answer.Answer, p *answer.Packet, sentHere bool, now time.Time) {
+// message reads an answer. If what is learned changed meanwhile, it is read for that, too: nobody
+// reads it again.
+func (r *reader) message(msg []byte, p *answer.Packet, sentHere bool, now time.Time) {
+	for r.topic != nil && !r.topic.empty() {
+		a, ok := r.answers.Read(msg)
+		if r.learn(&a, ok, p, sentHere, now) {
+			return
+		}
+		r.renew()
+	}
+}
+
+// learn takes the addresses of an answer, if it is one for our names. It returns false, and takes
+// none, if it was read for what is not learned any more.
+func (r *reader) learn(a *answer.Answer, ours bool, p *answer.Packet, sentHere bool, now time.Time) bool {
 	r.l.mu.Lock()
 	defer r.l.mu.Unlock()
+	if r.topic != r.l.topic || !ours {
+		return r.topic == r.l.topic
+	}
 	for _, i := range a.Lists {
 		list := &r.topic.Lists[i]
 		if !list.trusts(p.Src.Addr(), sentHere) {
@@ -162,22 +187,16 @@ func (r *reader) learn(a *answer.Answer, p *answer.Packet, sentHere bool, now ti
 			}
 		}
 	}
+	return true
 }
 
 // Answer takes an answer that a server gave to this process, which need not have passed the queue.
 func (l *Learner) Answer(msg []byte, server netip.Addr) {
-	l.mu.Lock()
-	t := l.topic
-	l.mu.Unlock()
-	if t == nil || t.empty() {
+	r := reader{l: l}
+	if r.renew(); r.topic == nil {
 		return
 	}
-	a, ok := answer.NewReader(t.names).Read(msg)
-	if !ok {
-		return
-	}
-	r := reader{l: l, topic: t}
-	r.learn(&a, &answer.Packet{Src: netip.AddrPortFrom(server, 0)}, server.IsLoopback() || t.own[server], time.Now())
+	r.message(msg, &answer.Packet{Src: netip.AddrPortFrom(server, 0)}, server.IsLoopback() || r.topic.own[server], time.Now())
 	l.wake()
 }
 
