@@ -13,7 +13,7 @@ import (
 // of those that are shown so far. The error is unix.ENOENT if one of these is not, or if there is no
 // such set; nothing is done then.
 func (c *Conn) ShowOwn(was, whole []plan.Family, life time.Duration) error {
-	return c.editMembers(func(b *batch) {
+	return c.editMembers(unchecked, func(b *batch) {
 		b.known(unix.NFT_MSG_DELSETELEM, 0, was, 0)
 		b.known(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, whole, life)
 	})
