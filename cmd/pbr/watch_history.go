@@ -93,10 +93,11 @@ func (r *recorder) look(k *kernel.Kernel) {
 		return
 	}
 	carried, err := k.Traffic(interfaces)
-	if err != nil && !r.silent {
+	failed := err != nil && !kernel.Interrupted(err) // links that come and go are looked at again soon
+	if failed && !r.silent {
 		r.log.Warn("throughput is not recorded", "error", err)
 	}
-	r.silent = err != nil
+	r.silent = failed
 	for _, u := range report.Outline.Uplinks {
 		if t, there := carried[u.Interface]; there {
 			r.history.AddCounters(now, u.Name, history.Counters{Life: fmt.Sprint(t.Boot, t.Index), In: t.Received, Out: t.Sent})

@@ -62,7 +62,7 @@ func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, err
 	for name, t := range carried {
 		out[name] = quota.Reading{Boot: t.Boot, Index: t.Index, Bytes: t.Bytes}
 	}
-	return out, err
+	return out, marked(err)
 }
 
 func (k watchKernel) FlushConnections(cuts []daemon.Flush) (int, error) {

@@ -140,7 +140,7 @@ func (w *Watcher) count(now time.Time) {
 	readings := map[string]quota.Reading{}
 	if len(interfaces) > 0 {
 		var err error
-		if readings, err = w.Kernel.Traffic(interfaces); err != nil {
+		if readings, err = w.Kernel.Traffic(interfaces); err != nil && !errors.Is(err, ErrInterrupted) {
 			w.Log.Warn("reading the traffic of uplinks with a quota", "error", err)
 		}
 	}

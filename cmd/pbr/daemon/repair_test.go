@@ -123,3 +123,23 @@ func TestInterruptedReads(t *testing.T) {
 		}
 	})
 }
+
+// TestInterruptedAtStart: where links come up while a watch starts, a list of them that is
+// interrupted is made again without a word.
+func TestInterruptedAtStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, twoUplinks)
+		b.kernel.unread, b.kernel.reads = fmt.Errorf("%w: listing interfaces", ErrInterrupted), 1
+		b.start()
+		defer b.stop()
+		sleep(time.Second)
+		b.kernel.do(func() {
+			if b.kernel.holds == nil || b.kernel.reads < 3 {
+				t.Errorf("the policy is not in force after %d looks", b.kernel.reads)
+			}
+		})
+		if log := b.log.String(); strings.Contains(log, "WARN") || strings.Contains(log, "ERROR") {
+			t.Errorf("the log says\n%s", log)
+		}
+	})
+}

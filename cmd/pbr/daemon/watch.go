@@ -426,7 +426,7 @@ func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) 
 // apply reads the host facts and applies the policy for them. It repeats that if the host changes
 // meanwhile.
 func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.Plan, sum Outcome, err error) {
-	if w.host, err = w.Kernel.HostFacts(compiler.Needs(doc)); err != nil {
+	if w.host, err = w.hostFacts(ctx, doc); err != nil {
 		return nil, Outcome{}, fmt.Errorf("reading the host facts: %w", err)
 	}
 	if want, err = UnlessStopped(ctx, func() (*plan.Plan, error) { return w.compile(doc) }); err != nil {
@@ -436,6 +436,18 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 		return nil, Outcome{}, fmt.Errorf("applying the policy: %w", err)
 	}
 	return want, sum, nil
+}
+
+// hostFacts reads the host for a policy, and again while it changes: where many links come up at a
+// boot, each list of them is interrupted.
+func (w *Watcher) hostFacts(ctx context.Context, doc *policy.Document) (plan.Machine, error) {
+	for began := time.Now(); ; {
+		host, err := w.Kernel.HostFacts(compiler.Needs(doc))
+		if !errors.Is(err, ErrInterrupted) || ctx.Err() != nil || time.Since(began) > applyPatience {
+			return host, err
+		}
+		rest(ctx, movingPause)
+	}
 }
 
 // converge applies want, which was compiled for the last host facts, and later plans if the host
