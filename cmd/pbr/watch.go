@@ -59,7 +59,7 @@ func (c command) runWatch(ctx *cli.Context) error {
 	defer started()
 	err := withKernel(func(k *kernel.Kernel) error { return c.startWatch(ctx, stop, k, started) })
 	if stop.Err() != nil && err != nil { // it was told to end while it started, and ends: no failure
-		fmt.Fprintf(c.stderr, "pbr: %v\n", err)
+		_ = c.exit(err)
 		return nil
 	}
 	return err
