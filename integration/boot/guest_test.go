@@ -41,8 +41,6 @@ type guest struct {
 	boots   chan string
 	port    net.Conn
 	asked   int
-	// shell runs a command in the guest.
-	shell func(command string) wire.Answer
 }
 
 // macs are the addresses of the guest's interfaces: LAN, first provider, second provider.
@@ -222,12 +220,6 @@ func (g *guest) console() string {
 
 // try runs a shell command in the guest.
 func (g *guest) try(command string) wire.Answer {
-	g.t.Helper()
-	return g.shell(command)
-}
-
-// ask has the agent run a command.
-func (g *guest) ask(command string) wire.Answer {
 	g.t.Helper()
 	g.asked++
 	ask, err := json.Marshal(wire.Request{ID: g.asked, Command: command})
