@@ -25,13 +25,17 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status.
+// statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status. With
+// "on" before the program it runs on the script's router.
 func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status CODE PROGRAM ARG...")
 	}
-	got := "0"
-	if err := ts.Exec(args[1], args[2:]...); err != nil {
+	got, program := "0", args[1:]
+	if program[0] == "on" {
+		program = append([]string{"ip", "netns", "exec", ts.Getenv("ROUTER")}, program[1:]...)
+	}
+	if err := ts.Exec(program[0], program[1:]...); err != nil {
 		got = err.Error()
 	}
 	if want := args[0]; got != want && got != "exit status "+want {

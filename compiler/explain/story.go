@@ -145,23 +145,6 @@ func (x *Explainer) byStep(a *Answer, source []byte) Step {
 	return step
 }
 
-// sectionText is the text of a section of a policy file, on one line, without its header and name.
-func sectionText(source []byte, line int) string {
-	lines := strings.Split(string(source), "\n")
-	var out []string
-	for i := line; i < len(lines); i++ { // from the line after the header
-		text := strings.TrimSpace(lines[i])
-		if strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "[ ") && strings.HasSuffix(text, "]") {
-			break
-		}
-		key, _, _ := strings.Cut(text, "=")
-		if text != "" && !strings.HasPrefix(text, "#") && strings.TrimSpace(key) != "name" {
-			out = append(out, strings.Join(strings.Fields(text), " "))
-		}
-	}
-	return strings.Join(out, "  ")
-}
-
 func (x *Explainer) markSteps(s *Story, a *Answer) {
 	if a.PacketMark != 0 && !a.ManyMarks[0] {
 		s.add("mark", x.markText(a.PacketMark), Plain)
