@@ -19,7 +19,7 @@ import (
 // comes back; the number is then looked up among the living ones. So a member that dies or comes
 // back is one element less or more, and nothing changes for the connections of the others.
 
-// rounds is how often a balance of more than two members chooses anew before it takes the first
+// rounds is how often a balance of more than two members chooses again before it takes the first
 // that lives. With a member down that had half of the weight 0.4 % of the connections come to that.
 const rounds = 8
 

@@ -95,7 +95,7 @@ func TestLivingMembers(t *testing.T) {
 	}
 }
 
-// lastRule is what becomes of a connection that no member lives for.
+// lastRule is what happens to a connection that no member lives for.
 func lastRule(p *plan.Plan) plan.ChainRule {
 	for _, ch := range p.Ruleset.Chains {
 		if ch.Name == balanceObject("pool", "4") {

@@ -25,7 +25,7 @@ func compiledText(t *testing.T, text string) *plan.Plan {
 }
 
 // Policies of both kinds of traffic share a chain, which logs, counts and decides; a large list
-// stays one set; sets that no rule looks up are left out.
+// stays one set; sets that no rule looks up are omitted.
 func TestPoliciesInMaps(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`

@@ -43,8 +43,8 @@ func (l *Line) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Health tells which uplinks are not to be used in which IP version: the value is the order in
-// which they went down, 1 first, or Doubtful. Absent, or 0, means up.
+// Health says which uplinks are not to be used in which IP version: the value is the order in which
+// they went down, 1 first, or Doubtful. Absent, or 0, means up.
 type Health map[Line]int
 
 // Doubtful is an uplink whose check fails together with those of all that could take over: only

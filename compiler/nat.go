@@ -98,7 +98,7 @@ func (c *compilation) addStaticNAT(last []plan.ChainRule) []plan.Element {
 }
 
 // addOwnSource adds the chain for the router's own packets that a policy moved to another uplink:
-// routed anew after marking, they keep the source address of the first look-up, which is another
+// routed again after marking, they keep the source address of the first look-up, which is another
 // uplink's.
 func (c *compilation) addOwnSource() {
 	local := plan.KeyFromUint32(rtnLocal)

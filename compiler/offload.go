@@ -189,8 +189,8 @@ func (c *compilation) lowest(name string, depth int) (names []string) {
 	return names
 }
 
-// limitDevices leaves out what the kernel would refuse as too many: the last by name of those that
-// are no uplink's.
+// limitDevices omits what the kernel would refuse as too many: the last by name of those that are
+// no uplink's.
 func (c *compilation) limitDevices(f *plan.Flowtable) {
 	var left int
 	for i := len(f.Devices) - 1; i >= 0 && len(f.Devices) > maxDevices; i-- {

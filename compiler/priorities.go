@@ -14,7 +14,7 @@ const (
 	// priorityTree, and up to priorityTreeEnd: "fwmark MARK lookup TABLE", one per table, in the
 	// order of their tree; marks differ, so that order is for speed alone.
 	priorityTree = 101
-	// priorityTreeEnd: where packets go on that need look no further among the marks.
+	// priorityTreeEnd: where packets continue that need look no further among the marks.
 	priorityTreeEnd = 189
 	// prioritySourceMain: main's specific routes for packets from an uplink's address, where marks
 	// come before them.

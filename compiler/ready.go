@@ -19,7 +19,8 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 	return u.Gateway6
 }
 
-// implicit tells that nobody asked for the family by name: a point-to-point uplink carries both.
+// implicit reports whether nobody asked for the family by name: a point-to-point uplink carries
+// both.
 func implicit(u *policy.Uplink, family plan.Family) bool {
 	return family == plan.IPv6 && u.Gateway6.Link && u.Gateway6.Pos.Line == 0
 }
@@ -85,7 +86,7 @@ func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via net
 	return link.Gateway6, link.Gateway6.IsValid() || link.OnlinkDefault6
 }
 
-// noLink tells why no route can use the uplink's interface in any family; empty if one can.
+// noLink returns why no route can use the uplink's interface in any family; empty if one can.
 func (c *compilation) noLink(u *policy.Uplink) string {
 	if !c.machine.Known {
 		return ""
@@ -100,7 +101,7 @@ func (c *compilation) noLink(u *policy.Uplink) string {
 	return ""
 }
 
-// notReady tells what keeps a route of the family from using the uplink; empty if nothing does.
+// notReady returns what keeps a route of the family from using the uplink; empty if nothing does.
 func (c *compilation) notReady(u *policy.Uplink, family plan.Family) string {
 	if reason := c.noLink(u); reason != "" || !c.machine.Known {
 		return reason

@@ -73,8 +73,8 @@ func (c *compilation) addPinned(n plan.Number) {
 			c.addRoute(n.Table, family, defaultRoute(family), pinnedMetric, []plan.Hop{hop})
 			c.addOwnCardRoutes(n.Table, u, family)
 		}
-		// Of a version that it does not carry only main's own routes send it packets, and they go
-		// on doing so.
+		// Of a version that it does not carry only main's own routes send it packets, and they
+		// continue doing so.
 		if n.Strict && carries(u, family) {
 			c.addUnreachable(n.Table, family)
 		}
@@ -108,8 +108,8 @@ func (c *compilation) addTable(t *policy.Table) {
 	}
 }
 
-// healthy leaves out the routes over uplinks that are down. When none would be left, and the table
-// is not strict, those over the last one to go down stay: a wrong verdict must not turn a bad line
+// healthy omits the routes over uplinks that are down. When none would be left, and the table is
+// not strict, those over the last one to go down stay: a wrong verdict must not turn a bad line
 // into none.
 func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.Family) []readyRoute {
 	if t.Strict {
@@ -124,7 +124,7 @@ func (c *compilation) healthy(t *policy.Table, ready []readyRoute, family plan.F
 	return slices.DeleteFunc(slices.Clone(ready), func(r readyRoute) bool { return r.Uplink != last.Uplink })
 }
 
-// quickest leaves out the routes over uplinks that the table passes over for a quicker one of equal
+// quickest omits the routes over uplinks that the table passes over for a quicker one of equal
 // distance.
 func (c *compilation) quickest(t *policy.Table, live []readyRoute, family plan.Family) []readyRoute {
 	if !t.Prefer.LowestRTT {
@@ -186,8 +186,8 @@ func (c *compilation) hops(t *policy.Table, family plan.Family, routes []readyRo
 	return list
 }
 
-// sharable leaves out of an IPv6 multipath route what the kernel refuses in one, next hops without
-// a gateway (ip6_route_multipath_add, net/ipv6/route.c), and says so.
+// sharable omits of an IPv6 multipath route what the kernel refuses in one, next hops without a
+// gateway (ip6_route_multipath_add, net/ipv6/route.c), and says so.
 func (c *compilation) sharable(t *policy.Table, routes []readyRoute) []readyRoute {
 	noGateway := func(r readyRoute) bool { return !r.hop.Via.IsValid() && !r.hop.Auto }
 	kept := slices.DeleteFunc(slices.Clone(routes), noGateway)

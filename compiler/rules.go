@@ -74,7 +74,7 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 }
 
 // addMarkRules adds one rule for each table that can hold a route of the family. A table that never
-// can is left out: its packets go on to default, as they would from an empty table.
+// can is omitted: its packets continue to default, as they would from an empty table.
 func (c *compilation) addMarkRules(family plan.Family) {
 	marks := 0
 	for _, n := range c.out.Numbers {
@@ -119,8 +119,8 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 
 // addSourceRules adds "from ADDRESS lookup PINNED" for sockets bound to an uplink's address. A
 // packet that carries a table's mark is not theirs: it is steered by marks or by rules, never by
-// both. Where main's specific routes come later they come first here all the same: the router
-// answers its LANs from these addresses, too.
+// both. Where main's specific routes come later they come first here anyway: the router answers its
+// LANs from these addresses, too.
 func (c *compilation) addSourceRules(family plan.Family) {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]

@@ -26,7 +26,7 @@ func SchedulesReach(now time.Time) time.Time {
 	return to
 }
 
-// window is a span of time in seconds, its end left out.
+// window is a span of time in seconds, its end omitted.
 type window struct{ from, to int64 }
 
 // windows returns when times hold within a span of time, merged.

@@ -20,7 +20,7 @@ func fullCounter(balance string) string { return balanceObject(balance, "full") 
 
 // addClients adds the maps from clients to members. A client is in one of them once, so that it
 // cannot have two members. The comment has what keys and values mean: with another mask, or another
-// length of clients, the map is made anew.
+// length of clients, the map is recreated.
 func (c *compilation) addClients(b *policy.Balance) {
 	comment := "balance " + b.Name
 	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment + ": clients not remembered, the map was full"})

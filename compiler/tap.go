@@ -46,7 +46,7 @@ func (c *compilation) addTap() {
 	}
 }
 
-// seenOnce leaves out what the machine tells itself: that was seen at the output hook.
+// seenOnce omits what the machine tells itself: that was seen at the output hook.
 var seenOnce = plan.Match{Field: plan.FieldIIFName, From: plan.KeyFromString("lo"), To: plan.KeyFromString("lo"), Not: true}
 
 // directionReply is a connection's second direction (IP_CT_DIR_REPLY).

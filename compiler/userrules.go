@@ -164,7 +164,7 @@ func (c *compilation) expandFamily(r *policy.Rule, family plan.Family) []plan.Ru
 // loopback is the arriving interface of the router's own packets (ip-rule(8)).
 const loopback = "lo"
 
-// distinct leaves out repeated rules: the kernel refuses the second one.
+// distinct omits repeated rules: the kernel refuses the second one.
 func distinct(rules []plan.Rule) []plan.Rule {
 	seen := map[plan.Rule]bool{}
 	return slices.DeleteFunc(rules, func(r plan.Rule) bool {

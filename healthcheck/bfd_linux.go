@@ -97,7 +97,7 @@ func (s *bfdSockets) read(until time.Time, b []byte) (n int, from netip.Addr, tt
 	n, oobn, _, sender, err := s.in.ReadMsgUDPAddrPort(b, oob)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		// On a busy machine the packet that was waited for lies in the socket, and the deadline has
-		// passed all the same.
+		// passed anyway.
 		return s.waiting(b)
 	}
 	return n, sender.Addr().Unmap().WithZone(""), hops(oob[:oobn]), err

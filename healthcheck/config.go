@@ -37,10 +37,10 @@ type Config struct {
 	Gateway4, Gateway6 netip.Addr
 	// IPv4 and IPv6 are the families that the uplink carries.
 	IPv4, IPv6 bool
-	// Optional tells that the uplink may lack the version without that being a failure, as long as
+	// Optional means that the uplink may lack the version without that being a failure, as long as
 	// it never had it.
 	Optional bool
-	// Follows tells that there is nothing to probe in this version: it gets the verdict of the
+	// Follows means that there is nothing to probe in this version: it gets the verdict of the
 	// uplink's other version.
 	Follows bool
 	// Peers are the uplinks that could take over: a failed check is confirmed by asking theirs.

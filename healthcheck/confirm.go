@@ -9,7 +9,7 @@ import (
 // maxAsking bounds how long the peers of an uplink whose check failed may take to answer.
 const maxAsking = time.Second
 
-// jury tells how a failed check of a line is confirmed, by the machines of its peers in the same
+// jury returns how a failed check of a line is confirmed, by the machines of its peers in the same
 // version: at once, where there is nobody to ask or one that is not checked and whose link is good,
 // or by asking some.
 func jury(peers []*stateMachine) (confirmed bool, ask []*stateMachine) {

@@ -18,8 +18,8 @@ func peers(version Version, targets ...string) (list []Config) {
 }
 
 // A target that both check dies: neither is given up. Whoever answers first is up, and the other
-// one, which then fails alone, is down. With a check of its own every hour the peer is asked all
-// the same.
+// one, which then fails alone, is down. With a check of its own every hour the peer is asked
+// anyway.
 func TestMonitorDeadTarget(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 7 * time.Second, time.Hour} {
 		configs := peers(4, "a", "b")

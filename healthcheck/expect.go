@@ -23,7 +23,7 @@ type Expect struct {
 	Body string
 	// Name is what a resolver is asked for; empty: the root's name servers.
 	Name string
-	// Address tells that the answer must hold an A or AAAA record.
+	// Address means that the answer must hold an A or AAAA record.
 	Address bool
 }
 

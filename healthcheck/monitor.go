@@ -165,8 +165,8 @@ func (m *Monitor) Force(uplink, mode string) error {
 	return nil
 }
 
-// Quota tells what an uplink's quota says, for all its versions. An uplink that the monitor does
-// not know is nobody's.
+// Quota says what an uplink's quota says, for all its versions. An uplink that the monitor does not
+// know is nobody's.
 func (m *Monitor) Quota(uplink string, q Quota) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -248,7 +248,7 @@ func (m *Monitor) emit(e Event, changed bool) {
 	}
 }
 
-// probed reports whether another worker of the same uplink goes on.
+// probed reports whether another worker of the same uplink continues.
 func (m *Monitor) probed(ended *worker) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

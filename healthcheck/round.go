@@ -81,7 +81,7 @@ func (m *stateMachine) decide(now time.Time) (why string) {
 	return limit
 }
 
-// overLimit tells which limit the last rounds exceed. The loss that makes an uplink degraded is
+// overLimit returns which limit the last rounds exceed. The loss that makes an uplink degraded is
 // counted as if the rounds that are missing in the window were good, so that the first lost probe
 // of a young window is not a loss of 100 %.
 func (m *stateMachine) overLimit() string {
@@ -121,7 +121,7 @@ func (m *stateMachine) answered() string {
 	return count(m.good, "round") + " answered"
 }
 
-// failure tells why a round failed, by its first target that did.
+// failure returns why a round failed, by its first target that did.
 func failure(answers []Answer) string {
 	text, more := "", -1
 	for _, a := range answers {

@@ -152,7 +152,7 @@ func TestAnUplinkDiesAndReturns(t *testing.T) {
 	}
 	next("", Up)
 	next("", Up)
-	// Beyond the gateway of one line everything dies; the other one goes on.
+	// Beyond the gateway of one line everything dies; the other one continues.
 	far.NFT("table inet wall {\n chain in {\n type filter hook input priority 0\n iifname up1 ip daddr 8.8.8.8 drop\n }\n}\n")
 	next("isp1", Down)
 	far.NFT("delete table inet wall\n")

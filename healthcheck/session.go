@@ -161,7 +161,7 @@ func (m *Monitor) hold(ctx context.Context, w *worker) {
 	m.mu.Unlock()
 }
 
-// session holds one, and notes what becomes of it. The error is nil when it was to end.
+// session holds one, and notes what happens to it. The error is nil when it was to end.
 func (m *Monitor) session(ctx context.Context, w *worker, cfg Config, generation int) error {
 	s, able := m.prober.(Sessioner)
 	if !able {
@@ -196,7 +196,7 @@ func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	return true
 }
 
-// wait lets a session go on until it ends, and the machine do what only waits for its time.
+// wait lets a session continue until it ends, and the machine do what only waits for its time.
 func (m *Monitor) wait(w *worker, ended <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

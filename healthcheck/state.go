@@ -76,7 +76,7 @@ type LinkState struct {
 // linkGood is a link that nothing is wrong with.
 var linkGood = LinkState{Exists: true, Up: true, Carrier: true, Addressed: true, Routed: true}
 
-// Good tells that nothing is wrong with a link.
+// Good reports whether nothing is wrong with a link.
 func (l LinkState) Good() bool { return l == linkGood }
 
 // State returns the state that a link condemns its uplink to, and why; none if the link is good.
@@ -98,7 +98,7 @@ func (l LinkState) State() (s State, why string) {
 	return "", ""
 }
 
-// renewal reports whether a state of a link is one that passes when the line gets its address anew
+// renewal reports whether a state of a link is one that passes when the line gets its address again
 // (DHCP, VRRP, PPP): no failure of the line.
 func renewal(s State) bool { return s == AddressLost || s == NoGateway || s == Absent || s == Standby }
 
@@ -129,15 +129,15 @@ type Event struct {
 	To   State `json:"to"`
 	// Reason is for people: why the state changed, with figures.
 	Reason string `json:"reason"`
-	// Closed tells that To ends the connections that run, where the state alone does not say so.
+	// Closed means that To ends the connections that run, where the state alone does not say so.
 	Closed bool `json:"closed,omitempty"`
 }
 
-// Status is all that is known of an uplink. As JSON it is what a restarted daemon goes on from.
+// Status is all that is known of an uplink. As JSON it is what a restarted daemon continues from.
 type Status struct {
 	Line
 	State State `json:"state"`
-	// Closed tells that the state OverQuota ends the connections that run.
+	// Closed means that the state OverQuota ends the connections that run.
 	Closed bool `json:"closed,omitempty"`
 	// Since is when State began.
 	Since time.Time `json:"since"`
@@ -150,17 +150,16 @@ type Status struct {
 	Loss   float64       `json:"loss"`
 	// Rounds is the number of rounds that ended since the monitor knows the uplink.
 	Rounds int `json:"rounds"`
-	// LastFailure tells what was wrong when a round failed, or the link was lost, for the last
-	// time.
+	// LastFailure says what was wrong when a round failed, or the link was lost, for the last time.
 	LastFailure   string    `json:"last_failure,omitempty"`
 	LastFailureAt time.Time `json:"last_failure_at,omitzero"`
-	// ProbeError tells why probes cannot be sent at the moment (no socket, no gateway known yet);
+	// ProbeError says why probes cannot be sent at the moment (no socket, no gateway known yet);
 	// empty if they can.
 	ProbeError string `json:"probe_error,omitempty"`
 	// Flaps counts how often the uplink ceased to be usable without being forced, until a quiet
 	// time (flapMemory) ends it.
 	Flaps int `json:"flaps"`
-	// LinkOnly tells that the uplink is down because its link flapped, and for no other reason: the
+	// LinkOnly means that the uplink is down because its link flapped, and for no other reason: the
 	// link is good again, and no check has failed since.
 	LinkOnly bool `json:"link_only,omitempty"`
 	// HeldUntil is set while an uplink that flapped must wait before it may be up again.

@@ -26,21 +26,21 @@ type stateMachine struct {
 	since time.Time
 
 	good, bad int // consecutive rounds
-	// returned tells that the present Start is one of a link that came back: its first lost probe
+	// returned means that the present Start is one of a link that came back: its first lost probe
 	// is no verdict, as a cable that was just plugged in, or a neighbour that is not resolved yet,
 	// loses some.
 	returned bool
-	// told tells that the link was told, seen that it was good once: an optional version that never
+	// told means that the link was told, seen that it was good once: an optional version that never
 	// was is absent.
 	told, seen bool
-	// cut tells that the link itself failed since it was good for the last time, and not its
+	// cut means that the link itself failed since it was good for the last time, and not its
 	// address alone.
 	cut bool
-	// asking tells that the check failed, and that the peers are to be asked before it counts;
+	// asking means that the check failed, and that the peers are to be asked before it counts;
 	// failing is why it failed.
 	asking  bool
 	failing string
-	// held tells that Down is the wait of a link that flapped and is good again: no probe said so.
+	// held means that Down is the wait of a link that flapped and is good again: no probe said so.
 	held bool
 	// session is that of a check by BFD, sessionBy when it must have come up, zero if that does not
 	// matter.

@@ -73,7 +73,7 @@ func stepAtRandom(r *rand.Rand, m *stateMachine, now time.Time) (what string, e 
 	return fmt.Sprint(answers), e, changed
 }
 
-// consistent tells what is wrong with a machine after a step from a state.
+// consistent returns what is wrong with a machine after a step from a state.
 func consistent(m *stateMachine, now time.Time, was State, held bool, e Event, changed bool) error {
 	bad, _ := m.link.State()
 	switch {

@@ -21,7 +21,7 @@ type worker struct {
 	generation int
 	abort      context.CancelFunc
 	reported   string
-	// confirming tells that the peers are being asked.
+	// confirming means that the peers are being asked.
 	confirming bool
 
 	kicked chan struct{}

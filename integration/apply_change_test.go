@@ -104,7 +104,7 @@ func TestBrokenFilesChangeNothing(t *testing.T) {
 	}
 }
 
-// An apply that is killed at any moment is put right by the next one.
+// An apply that is killed at any moment is repaired by the next one.
 func TestKilledApplyConverges(t *testing.T) {
 	t.Parallel()
 	g := newGenerator(t, 301)

@@ -196,7 +196,7 @@ func TestChangedNumbersLeaveNothing(t *testing.T) {
 			} else if v := m & change.mask; v != 0 && !numbers[v] {
 				t.Errorf("ct mark 0x%08x names no table of the policy", m)
 			}
-			// The connection may stay or begin anew, but its packets get through.
+			// The connection may stay or begin again, but its packets get through.
 			if _, err := c.Ask(); err != nil {
 				if _, err = c.Ask(); err != nil {
 					t.Errorf("the open connection: %v", err)

@@ -48,7 +48,7 @@ func TestApplyTellsWhatDoctorKnows(t *testing.T) {
 	}
 	r.write(strings.Replace(quiet, "gateway = \"192.0.2.1\"", "gateway = \"10.99.0.1\"", 1))
 	says(t, r.pbr("apply"), 0, "gateway 10.99.0.1 is in no network of this router")
-	// Rolled back, and told all the same.
+	// Rolled back, and told anyway.
 	r.write(quiet)
 	r.must("flush")
 	r.Sysctl("net/ipv4/ip_forward", "0")

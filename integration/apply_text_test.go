@@ -126,7 +126,7 @@ func TestScriptAfterScript(t *testing.T) {
 	}
 }
 
-// printablePolicy makes policies until one is legal whose rules iproute2 6.1 can be told of: it
+// printablePolicy makes policies until one is legal whose rules iproute2 6.1 can be reported: it
 // knows no dscp.
 func (r *router) printablePolicy(g *reference.Generator) *reference.Policy {
 	r.T().Helper()
@@ -139,7 +139,7 @@ func (r *router) printablePolicy(g *reference.Generator) *reference.Policy {
 }
 
 // Where a policy says nothing of offload, the script makes what apply would, on a kernel with
-// flowtables and on one without; where offload is required, a kernel without is told of before
+// flowtables and on one without; where offload is required, a kernel without is reported before
 // anything is changed.
 func TestScriptOffloads(t *testing.T) {
 	t.Parallel()
@@ -216,7 +216,7 @@ src = ["192.168.10.14", "2001:db8:10::14"]
 balance = "tables"
 `
 
-// What cannot be used now is left out by the script as it is by apply: an uplink without an address
+// What cannot be used now is omitted by the script as it is by apply: an uplink without an address
 // of an IP version, whatever link-local address is on its way, and one whose link is down or not
 // there. One with a deprecated address can be used.
 func TestScriptLeavesOutWhatApplyDoes(t *testing.T) {

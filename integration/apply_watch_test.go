@@ -239,7 +239,7 @@ func TestTrialOutlivesWatch(t *testing.T) {
 	w.inForce(watchPolicy, "a trial that a watch took over")
 }
 
-// forgetBoot takes away all that a reboot does.
+// forgetBoot removes all that a reboot does.
 func (w *watched) forgetBoot() {
 	w.t.Helper()
 	w.Router.Run("nft", "delete", "table", "inet", "pbr")

@@ -91,7 +91,7 @@ func (l *leaks) ask() {
 	}
 }
 
-// look ends what is exposed when everything is there. What began after the look goes on; so does
+// look ends what is exposed when everything is there. What began after the look continues; so does
 // what a trial may go back to: without a watch that is what others had left, whatever it is.
 func (l *leaks) look() {
 	began := time.Now()

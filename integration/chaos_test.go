@@ -14,8 +14,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// How long TestChaos goes on; chaosEnv overrides it, as PBR_CHAOS=10m. What it does depends on the
-// seed (seedEnv).
+// How long TestChaos continues; chaosEnv overrides it, as PBR_CHAOS=10m. What it does depends on
+// the seed (seedEnv).
 const (
 	chaosTime = 20 * time.Second
 	chaosEnv  = "PBR_CHAOS"
@@ -106,8 +106,8 @@ func newChaos(t *testing.T) *chaos {
 	return c
 }
 
-// connect gives the uplinks what changes of links and addresses took away, and main its default
-// route by the first, which is where a leak would go.
+// connect gives the uplinks what changes of links and addresses removed, and main its default route
+// by the first, which is where a leak would go.
 func (c *chaos) connect() {
 	for _, isp := range c.Spec.ISPs {
 		c.Router.Run("ip", "link", "set", isp.Iface, "up")
@@ -118,15 +118,15 @@ func (c *chaos) connect() {
 }
 
 // others is everything on the router that is not pbr's, in an order that does not tell what was
-// made anew, without counts of packets.
+// recreated, without counts of packets.
 func (c *chaos) others() string {
 	return sortLines(countPattern.ReplaceAllString(c.router.foreign(), ""))
 }
 
 var countPattern = regexp.MustCompile(`packets \d+ bytes \d+`)
 
-// calm ends what still goes on, and puts the machine itself right; nothing is done to pbr but that
-// its last trial ends.
+// calm ends what still continues, and puts the machine itself right; nothing is done to pbr but
+// that its last trial ends.
 func (c *chaos) calm() {
 	c.t.Helper()
 	c.emptyDisk()

@@ -236,7 +236,7 @@ func TestDoctorBesideWatch(t *testing.T) {
 	}
 }
 
-// Without a policy file, and with a broken one, the general part is looked at.
+// Without a policy file, and with a broken one, the general part is examined.
 func TestDoctorWithoutPolicy(t *testing.T) {
 	t.Parallel()
 	r := newRouter(lab.New(t).Host("router"))
@@ -249,7 +249,7 @@ func TestDoctorWithoutPolicy(t *testing.T) {
 	}
 }
 
-// Whoever may not look is told what was not looked at, and the rest is there.
+// Whoever may not look is told what was not examined, and the rest is there.
 func TestDoctorWithoutPrivilege(t *testing.T) {
 	t.Parallel()
 	r := newRouter(lab.New(t).Host("router"))

@@ -33,7 +33,7 @@ func TestDomainsFirstConnection(t *testing.T) {
 	}
 }
 
-// DNS goes on whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor
+// DNS continues whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor
 // time.
 func TestDomainsNeverStopDNS(t *testing.T) {
 	n := newNamed(t, domainPolicy) // alone: others' load would be mistaken for a failure

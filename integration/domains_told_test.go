@@ -47,7 +47,7 @@ func TestDomainsTold(t *testing.T) {
 	n.router.must("apply")
 	n.says("doctor", "started before "+conf+" was written: it does not know its names - systemctl restart dnsmasq", "dnsmasq alone fills them")
 	n.says("status", "nothing reads them while pbr watch does not run")
-	// As the file of an earlier boot, and sets that are made anew.
+	// As the file of an earlier boot, and sets that are recreated.
 	long := time.Now().Add(-time.Hour)
 	if err := os.Chtimes(conf, long, long); err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func TestDomainsTold(t *testing.T) {
 	n.unsays("doctor", "203.0.113.80")
 }
 
-// A pbr watch that gets no more memory ends, and DNS goes on without it.
+// A pbr watch that gets no more memory ends, and DNS continues without it.
 func TestDomainsOutOfMemory(t *testing.T) {
 	t.Parallel()
 	n := newNamed(t, domainPolicy)

@@ -299,7 +299,7 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	n.waitTapped()
 	n.stop()
 	has("after the watch's end")
-	// The machine starts anew: pbr apply alone, before any packet.
+	// The machine starts again: pbr apply alone, before any packet.
 	n.forgetBoot()
 	n.router.must("apply")
 	has("after a restart of the machine")

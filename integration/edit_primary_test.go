@@ -43,7 +43,7 @@ var primaryEdits = []struct {
 	{"no default any more", []int{1, 2}, nil},
 }
 
-// client is a connection that has to go on as it began.
+// client is a connection that has to continue as it began.
 type client struct {
 	what  string
 	conn  *lab.Conn

@@ -210,7 +210,7 @@ func (p *pair) flows(when string) (out []*through) {
 	return out
 }
 
-// goOn checks that connections go on as they were.
+// goOn checks that connections continue as they were.
 func (p *pair) goOn(flows []*through, when string) {
 	p.t.Helper()
 	for _, f := range flows {

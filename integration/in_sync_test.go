@@ -176,7 +176,7 @@ func firstRule(r *router) string {
 }
 
 // TestInSyncKnowsTheMachine: what a plan depends on beside the policy counts: the zone of the
-// machine's clock, an uplink that was ordered down, an interface that was made anew with the same
+// machine's clock, an uplink that was ordered down, an interface that was recreated with the same
 // name and address, which the flowtable has lost. Members that pbr puts into a list by itself do
 // not.
 func TestInSyncKnowsTheMachine(t *testing.T) {

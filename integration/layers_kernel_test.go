@@ -125,7 +125,7 @@ func boundaryPackets() (out []walk.Packet) {
 	return out
 }
 
-// countedBy tells how many of the packets the plan's counters count.
+// countedBy returns how many of the packets the plan's counters count.
 func countedBy(t *testing.T, p *plan.Plan, packets []walk.Packet) map[string]int {
 	t.Helper()
 	e, err := walk.New(&p.Ruleset)

@@ -22,7 +22,7 @@ const (
 func (r *router) ours() string {
 	r.T().Helper()
 	var b strings.Builder
-	// Which of its two names a set has tells how often it was made anew.
+	// Which of its two names a set has tells how often it was recreated.
 	b.WriteString(sortObjects(strings.ReplaceAll(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout, "/alt ", " ")))
 	for _, family := range []string{"-4", "-6"} {
 		// Rules of one priority are one decision: their order among each other does not matter.

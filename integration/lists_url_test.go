@@ -189,7 +189,7 @@ func (w *watched) keepsGoodText(server *listServer) {
 	w.waitArrives(byDefault, "isp2")
 }
 
-// withoutTimes leaves out the lines of a JSON text that tell when a URL was asked.
+// withoutTimes omits the lines of a JSON text that tell when a URL was asked.
 func withoutTimes(text string) string {
 	var out []string
 	for line := range strings.SplitSeq(text, "\n") {

@@ -110,7 +110,7 @@ func (w *watched) leaked() (total int) {
 	return total
 }
 
-// flood are UDP flows that go on whatever happens.
+// flood are UDP flows that continue whatever happens.
 type flood struct {
 	w     *watched
 	conns []*lab.Conn
@@ -307,8 +307,8 @@ func (w *watched) repairs() (n int) {
 	return n
 }
 
-// TestFlowsBornWithoutTable: the table is taken away while nobody watches, flows begin, and then
-// the watch comes.
+// TestFlowsBornWithoutTable: the table is removed while nobody watches, flows begin, and then the
+// watch comes.
 func TestFlowsBornWithoutTable(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)

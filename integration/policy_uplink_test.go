@@ -10,7 +10,7 @@ import (
 )
 
 // uplinkPolicy has default by isp1, or isp3, host .11 by isp2 while it is usable, host .12 by isp2
-// or nowhere, host .13 by a balance or nowhere; and host .14 as .11, but to be told of the
+// or nowhere, host .13 by a balance or nowhere; and host .14 as .11, but to be reported the
 // fallback.
 const uplinkPolicy = `
 [check]

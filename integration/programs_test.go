@@ -87,7 +87,7 @@ func (p *programs) agrees(when string) {
 	}
 }
 
-// restart makes a control group anew, which the kernel then knows by another number.
+// restart makes a control group again, which the kernel then knows by another number.
 func (p *programs) restart(group string) {
 	p.t.Helper()
 	dir := "/sys/fs/cgroup/" + p.slice + "/" + group
@@ -97,7 +97,7 @@ func (p *programs) restart(group string) {
 	p.must("mkdir", dir)
 }
 
-// leaves tells by which provider a process in a control group, or outside of all, gets to the far
+// leaves returns by which provider a process in a control group, or outside of all, gets to the far
 // end, after a command that it runs first.
 func (p *programs) leaves(group, first string) string {
 	join := "true"

@@ -172,7 +172,7 @@ func (p *property) failSome() {
 	}
 }
 
-// healthOf is what the compiler is told of the uplinks that are down.
+// healthOf is what the compiler is reported the uplinks that are down.
 func healthOf(down map[reference.Line]int) compiler.Health {
 	order := map[string]int{}
 	for line, n := range down {
@@ -397,7 +397,7 @@ func (p *property) checkFirst(s *sent) {
 	p.fail(s, "first packet", strings.Join(wanted, ", or "))
 }
 
-// sameAgain opens the forwarded connections anew: a balance by hash, or one that remembers its
+// sameAgain opens the forwarded connections again: a balance by hash, or one that remembers its
 // clients, chooses for each as it did before.
 func (p *property) sameAgain(first []*sent) {
 	p.t.Helper()

@@ -156,7 +156,7 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 
 // What a policy leaves to default meets no rule: the first match decides. So it is for the router's
 // own packets, where main serves as default and sends them by no uplink, and where a balance has no
-// member to offer. Sockets bound to an uplink's address use it all the same.
+// member to offer. Sockets bound to an uplink's address use it anyway.
 func TestDefaultPolicyBeforeRules(t *testing.T) {
 	t.Parallel()
 	s := halfDefaultNet(t) // main's default routes lead to isp3, which is no uplink

@@ -16,7 +16,7 @@ import (
 	"pbr/integration/lab"
 )
 
-// update writes the golden files anew: go test ./integration -run Network -update
+// update writes the golden files again: go test ./integration -run Network -update
 var update = flag.Bool("update", false, "write the golden files of fixtures/networks anew")
 
 // networksDir has one directory per network: policy.toml, and what compile prints for it.

@@ -9,7 +9,7 @@ import (
 )
 
 // TestWatchSettings: with reverse-path = "nft" a policy's answers are dropped as soon as somebody
-// sets rp_filter; pbr watch is told of it, and of forwarding, and does not wait for its next look
+// sets rp_filter; pbr watch is reported it, and of forwarding, and does not wait for its next look
 // at everything.
 func TestWatchSettings(t *testing.T) {
 	t.Parallel()

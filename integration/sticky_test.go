@@ -144,7 +144,7 @@ func TestStickyClientsIPv6(t *testing.T) {
 	}
 }
 
-// A full map is told of and counted, and its clients are served all the same.
+// A full map is reported and counted, and its clients are served anyway.
 func TestStickyMapFull(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 2)

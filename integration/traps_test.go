@@ -148,7 +148,7 @@ uplink = "isp2"
 `)
 }
 
-// A script takes away hundreds of older rules: they do not fit into one answer of the kernel's.
+// A script removes hundreds of older rules: they do not fit into one answer of the kernel's.
 func TestScriptAfterManyRules(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)

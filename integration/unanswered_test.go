@@ -9,8 +9,8 @@ import (
 	"pbr/integration/lab"
 )
 
-// A UDP flow that nobody answers stays "new" for the kernel. Its first packet pins it all the same,
-// in the nat chain where there is translation and in the filter chain where there is none, and the
+// A UDP flow that nobody answers stays "new" for the kernel. Its first packet pins it anyway, in
+// the nat chain where there is translation and in the filter chain where there is none, and the
 // rest follows, also once another policy decides.
 func TestUnansweredFlowKeepsItsUplink(t *testing.T) {
 	t.Parallel()

@@ -65,8 +65,8 @@ balance = "spread"
 var elementPattern = regexp.MustCompile(`^(add|create|delete) element inet pbr (\S+) \{[^,]*\}$`)
 
 // A member that fails under load costs one element of each balance that has it; connections of the
-// others go on, those that were its own start anew with others, and all of it turns back when it
-// recovers.
+// others continue, those that were its own start again with others, and all of it turns back when
+// it recovers.
 func TestWatchBalanceUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchBalance, 3)
@@ -245,7 +245,7 @@ func TestWatchBalanceTCP(t *testing.T) {
 			t.Errorf("isp2 back: to %s by %s, at first by %s", dst(i), afterLAN[i].by, lan[i].by)
 		}
 	}
-	// Clients are dealt out anew on purpose; nobody takes that for damage.
+	// Clients are dealt out again on purpose; nobody takes that for damage.
 	w.router.Run("nft", "flush", "map", "inet", "pbr", "balance-kept/clients-4")
 	status(`kept +isp2 +1 +IPv4 +0\n`, `\n +isp3 +1 +IPv4 IPv6 +0\n`)
 	w.router.inSync()

@@ -25,7 +25,7 @@ done
 ip rule show; ip -6 rule show; ip route show table all proto 112; ip -6 route show table all proto 112
 `
 
-// What others take away is put back at once, once per command in the log, with who did it. That it
+// What others remove is put back at once, once per command in the log, with who did it. That it
 // waits for no more than a burst of changes to end is tested by a clock that no other program slows
 // down, beside the loop itself.
 func TestWatchDrift(t *testing.T) {
@@ -88,7 +88,7 @@ func (w *watched) enemy(command string) (stop func()) {
 	return stop
 }
 
-// Somebody who goes on and on is waited for longer and longer, and is not a reason to do anything
+// Somebody who continues and on is waited for longer and longer, and is not a reason to do anything
 // else late, or to repair anything else late.
 func TestWatchFight(t *testing.T) {
 	t.Parallel()
@@ -113,7 +113,7 @@ func TestWatchFight(t *testing.T) {
 	t.Logf("%d repairs while it went on", repairs)
 }
 
-// The table is made anew at once, however often somebody deletes it; the log says so once a minute.
+// The table is recreated at once, however often somebody deletes it; the log says so once a minute.
 func TestWatchTableFight(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

@@ -194,7 +194,7 @@ check = { method = "ping", targets = "9.9.9.9" }
 func TestWatchAllDown(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, threeProviders, 3)
-	w.Router.Sysctl("net/ipv4/icmp_ratelimit", "0") // each refused packet is to be told of
+	w.Router.Sysctl("net/ipv4/icmp_ratelimit", "0") // each refused packet is to be reported
 	strict := w.calls(2, byStrict, "isp2")
 	stream := w.lan.Stream(byDefault, farEnd, streamPace)
 	w.waitAnswered(stream, "isp1")

@@ -305,7 +305,7 @@ func (w *watched) calls(n int, src netip.Addr, isp string) *calls {
 	return c
 }
 
-// broken tells how many of the calls do not work any more, and forgets these.
+// broken returns how many of the calls do not work any more, and forgets these.
 func (c *calls) broken() int {
 	n := 0
 	c.conns = slices.DeleteFunc(c.conns, func(conn *lab.Conn) bool {
@@ -328,7 +328,7 @@ func (c *calls) stillUp(when string) {
 	}
 }
 
-// arrives tells which provider a new connection of a LAN host gets to, empty if none.
+// arrives returns which provider a new connection of a LAN host gets to, empty if none.
 func (w *watched) arrives(src netip.Addr) string {
 	w.t.Helper()
 	dst := farEnd

@@ -190,7 +190,7 @@ func TestWatchStatus(t *testing.T) {
 	}
 }
 
-// The hook is told of each event, in order, and one that hangs or fails holds up nothing.
+// The hook is reported each event, in order, and one that hangs or fails holds up nothing.
 func TestWatchHook(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -66,7 +66,7 @@ func TestWatchQuota(t *testing.T) {
 	w.waitArrives(byDefault, "isp2")
 	w.router.must("uplink", "isp1", "quota", "+50MB")
 	w.waitArrives(byDefault, "isp1")
-	// The interface is made anew: what was counted stays.
+	// The interface is recreated: what was counted stays.
 	left, extra := w.quota("isp1")
 	if extra != 50e6 || left == 0 || left > extra {
 		t.Errorf("%d left of %d granted", left, extra)

@@ -37,7 +37,7 @@ func tunnelPolicy(t *testing.T) string {
 }
 
 // A tunnel moves from a dead line to the next with all that is in it; when its far end is lost, its
-// clients use the lines, but for those that must not.
+// clients use the lines, except for those that must not.
 func TestVMWireGuardFailover(t *testing.T) {
 	t.Parallel()
 	lab.NeedKernel(t, "wireguard")
@@ -86,7 +86,7 @@ func TestVMWireGuardFailover(t *testing.T) {
 	}
 }
 
-// tunnelFrom tells where the tunnel's packets come from, as its far end sees them.
+// tunnelFrom returns where the tunnel's packets come from, as its far end sees them.
 func (w *watched) tunnelFrom() string {
 	w.t.Helper()
 	// PEER ADDRESS:PORT

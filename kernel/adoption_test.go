@@ -26,8 +26,8 @@ func steering(pre, nat, forward int) *plan.Ruleset {
 	return r
 }
 
-// TestTableMade: somebody took away what steers new connections; an edit that adds NAT or offload
-// did not.
+// TestTableMade: somebody removed what steers new connections; an edit that adds NAT or offload did
+// not.
 func TestTableMade(t *testing.T) {
 	none := &plan.Ruleset{}
 	for _, c := range []struct {

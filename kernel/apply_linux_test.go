@@ -467,8 +467,8 @@ func TestUnprivileged(t *testing.T) {
 	}
 }
 
-// TestMarksAreCleared checks which bits of which connections' marks a changed plan and a flush take
-// away.
+// TestMarksAreCleared checks which bits of which connections' marks a changed plan and a flush
+// remove.
 func TestMarksAreCleared(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))

@@ -93,7 +93,7 @@ func TestNotices(t *testing.T) {
 		{"ip link set w2 alias whatever", nil},
 		{"ip address add 192.0.2.77/24 dev w1", []string{"machine : address 192.0.2.77/24 added to link w1"}},
 		{"ip address change 192.0.2.77/24 dev w1 valid_lft 1000 preferred_lft 500", nil},
-		{"ip address change 192.0.2.77/24 dev w1 valid_lft 1000 preferred_lft 0", nil}, // packets can be sent from it all the same
+		{"ip address change 192.0.2.77/24 dev w1 valid_lft 1000 preferred_lft 0", nil}, // packets can be sent from it anyway
 		{"ip address del 192.0.2.77/24 dev w1", []string{"machine : address 192.0.2.77/24 deleted from link w1"}},
 		{"ip route replace default via 192.0.2.9 metric 7", []string{"machine : ip -4 route default"}},
 		{"ip -6 route add default via 2001:db8:1::9 metric 7", []string{"machine : ip -6 route default"}},
@@ -119,7 +119,7 @@ func TestNotices(t *testing.T) {
 		for _, n := range until(t, ch) {
 			who, _, _ := strings.Cut(n.Who, " ")
 			if who == "" && n.Kind == EventDrift {
-				who = "ip" // that process may have ended before it could be looked at
+				who = "ip" // that process may have ended before it could be examined
 			}
 			got = append(got, fmt.Sprintf("%s %s: %s", n.Kind, who, n.What))
 		}

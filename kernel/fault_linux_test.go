@@ -29,7 +29,7 @@ func faultPolicy(rng *rand.Rand) string {
 	second, strict := pick("isp2", "isp2", "tunnel"), pick("secret", "vault")
 	distance, list := 1+2*rng.IntN(2), `"10.1.0.0/16", "10.2.0.5"`
 	if rng.IntN(2) == 0 {
-		list = `"10.1.0.7", "10.2.0.5", "10.3.0.1"` // a set of another type: it is made anew
+		list = `"10.1.0.7", "10.2.0.5", "10.3.0.1"` // a set of another type: it is recreated
 	}
 	return fmt.Sprintf(`[pbr]
 sysctl = true
@@ -175,7 +175,7 @@ func TestAnyMessageMayFail(t *testing.T) {
 	}
 }
 
-// countMessages tells how many messages an apply of the second plan after the first takes.
+// countMessages returns how many messages an apply of the second plan after the first takes.
 func countMessages(t *testing.T, k *Kernel, plans [2]*plan.Plan) (total int) {
 	t.Helper()
 	apply(t, k, plans[0])

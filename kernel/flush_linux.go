@@ -17,8 +17,8 @@ import (
 
 // Flush removes everything that is pbr's, and nothing else. The nftables table goes first, so that
 // no packet is marked any more, then rules and routes. Settings that still have pbr's value get
-// their earlier value back, and connections lose pbr's mark bits. Flush goes on after an error, and
-// then keeps the journal, so that it can be repeated.
+// their earlier value back, and connections lose pbr's mark bits. Flush continues after an error,
+// and then keeps the journal, so that it can be repeated.
 //
 // If the journal cannot be read, Flush removes what it recognises without it: the table, and
 // everything with plan.Protocol. It warns about the rest.

@@ -23,7 +23,7 @@ func TestApplyOfTheSamePlan(t *testing.T) {
 	if r := apply(); r.Empty() {
 		t.Error("the first apply did nothing")
 	}
-	apply() // connections were looked at meanwhile
+	apply() // connections were examined meanwhile
 	same := func(when string) {
 		t.Helper()
 		before := k.applied

@@ -37,7 +37,7 @@ type Report struct {
 	// default leaves it.
 	Pinned int
 	// Restarted is how many were deleted because their strict table is gone; their next packet is
-	// classified anew.
+	// classified again.
 	Restarted int
 	// Adopted is how many connections older than the table were pinned to the uplink that they use.
 	// Flushed is how many of them were deleted, because they cannot work through the table, or

@@ -38,7 +38,7 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 		k.applied = nil // -- another process had the lock meanwhile
 	}
 	// The holder's name only serves others' messages: without space to write it, the lock is held
-	// all the same.
+	// anyway.
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
 	pruneStates(k.dir)

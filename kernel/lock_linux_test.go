@@ -66,7 +66,7 @@ func TestLockOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// An older version that nobody runs leaves a file that anybody may have open: it is made anew.
+// An older version that nobody runs leaves a file that anybody may have open: it is recreated.
 func TestFreeLockOfAnOlderVersion(t *testing.T) {
 	k := newKernel(t)
 	oldLock(t, k)

@@ -66,7 +66,7 @@ func (k *Kernel) setPending(t *testing.T, want *plan.Plan) (*Pending, interface{
 	return k.SetPending(want, time.Minute)
 }
 
-// TestRevertWithoutAnInterface: what led over an interface that is gone, or down, is left out, and
+// TestRevertWithoutAnInterface: what led over an interface that is gone, or down, is omitted, and
 // the rest is restored.
 func TestRevertWithoutAnInterface(t *testing.T) {
 	for _, loss := range []string{"ip link del w2", "ip link set w2 down"} {

@@ -24,7 +24,7 @@ type changeHead struct {
 type routeChange struct {
 	changeHead
 	routeView
-	// Was is what is replaced.
+	// Was is the replaced object.
 	Was *routeView `json:"was,omitempty"`
 }
 
@@ -90,7 +90,7 @@ func ChangesOf(c *plan.Changes, plans ...*plan.Plan) []Change {
 		out = append(out, changeOfNamed("chain", op, first(x.Want, x.Have).Name, added, removed))
 	}
 	for _, f := range c.Foreign {
-		out = append(out, namedChange{changeHead: changeHead{"remove", "object", "remove what pbr did not make: " + f}, Name: f})
+		out = append(out, namedChange{changeHead: changeHead{"remove", "object", "remove what pbr did not create: " + f}, Name: f})
 	}
 	return out
 }

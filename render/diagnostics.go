@@ -73,7 +73,7 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 		}
 	}
 	for _, code := range folded {
-		fmt.Fprintf(&b, "\nand %d more of [%s]: pbr check --json has all of them\n", seen[code]-foldAfter, code)
+		fmt.Fprintf(&b, "\nand %d more of [%s]: pbr check --json lists all of them\n", seen[code]-foldAfter, code)
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("writing findings: %w", err)

@@ -51,7 +51,7 @@ func (d *diffWriter) heads(have, want []string) {
 	}
 }
 
-// rebuiltElements tells which elements differ when the definitions do too.
+// rebuiltElements returns which elements differ when the definitions do too.
 func rebuiltElements(have, want *plan.Set) *plan.SetChange {
 	if have.TypeName() != want.TypeName() {
 		return &plan.SetChange{Remove: have.Elements, RemoveTuples: have.Tuples, Add: want.Elements, AddTuples: want.Tuples}
@@ -125,7 +125,7 @@ func chainHead(c *plan.Chain) []string {
 	return head
 }
 
-// rebuiltRules tells which rules differ when the hooks do too.
+// rebuiltRules returns which rules differ when the hooks do too.
 func rebuiltRules(have, want *plan.Chain) []plan.RuleEdit {
 	alike := *want
 	alike.Rules = have.Rules

@@ -45,7 +45,7 @@ func TestManyWaiting(t *testing.T) {
 		p.Waiting = append(p.Waiting, plan.Waiting{Object: "uplink a", Reason: "b"})
 	}
 	got := diffText(t, p, p, false)
-	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# waits: 190 more; pbr diff --json has all of them\n") {
+	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# waits: 190 more; pbr diff --json lists all of them\n") {
 		t.Errorf("got\n%s", got)
 	}
 }

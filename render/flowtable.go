@@ -121,8 +121,8 @@ func noteSets(names map[string]bool, c *plan.Chain, add bool) {
 // appendLateComments says, in a file for nft alone, what it lacks.
 func appendLateComments(b []byte, rs *plan.Ruleset) []byte {
 	if lateFlowtables(rs) != nil {
-		b = append(b, "\n# Offload is not in here: a kernel without it, or an interface that is not there, would make nft refuse the whole file.\n"+
-			"# \"pbr apply\" and the script of \"pbr compile\" find out what there is.\n"...)
+		b = append(b, "\n# Offload is omitted: without kernel support, or with a missing interface, nft would refuse the whole file.\n"+
+			"# \"pbr apply\" and the script of \"pbr compile\" find out what is there.\n"...)
 	}
 	return b
 }
@@ -143,7 +143,7 @@ func appendScriptOffload(b []byte, rs *plan.Ruleset) []byte {
 	late := lateFlowtables(rs)
 	sets := late.sets(rs)
 	for _, f := range late {
-		b = append(b, "\n# offload, with the interfaces that there are\n"...)
+		b = append(b, "\n# offload, with the existing interfaces\n"...)
 		b = appendWords(append(b, "offload_named"...), f.Devices)
 		b = appendWords(append(b, "offload_others"...), f.Except)
 		call := "offload"

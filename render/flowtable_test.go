@@ -138,7 +138,7 @@ func TestScriptOffloadSyntax(t *testing.T) {
 }
 
 // TestKernelScriptOffload runs a script where one candidate is missing: the flowtable has those
-// that there are, and a kernel without flowtables is told of on one line, unless it has to have
+// that there are, and a kernel without flowtables is reported on one line, unless it has to have
 // them.
 func TestKernelScriptOffload(t *testing.T) {
 	for _, shell := range scriptShells(t) {

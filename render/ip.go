@@ -11,7 +11,7 @@ import (
 )
 
 // IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell
-// line by line and again: routes replace their like, rules are first taken away by their protocol.
+// line by line and again: routes replace their like, rules are first removed by their protocol.
 // What only a live machine can tell, and what waits, is said in comments. It fails only when
 // writing to w does.
 func IP(w io.Writer, p *plan.Plan) error {
@@ -48,18 +48,18 @@ func appendRemarks(b []byte, p *plan.Plan) []byte {
 func appendWaiting(b []byte, p *plan.Plan) []byte {
 	first, more := FirstWaiting(p.Waiting)
 	for _, x := range first {
-		b = appendComment(b, "", "waits: "+x.Object+": "+x.Reason)
+		b = appendComment(b, "", "deferred: "+x.Object+": "+x.Reason)
 	}
 	if more > 0 {
-		b = appendComment(b, "", fmt.Sprintf("waits: %d more; pbr diff --json has all of them", more))
+		b = appendComment(b, "", fmt.Sprintf("deferred: %d more; pbr diff --json lists all of them", more))
 	}
 	return b
 }
 
-// shownWaiting is how many of the things that wait a person is told of.
+// shownWaiting is how many of the things that wait a person is reported.
 const shownWaiting = 10
 
-// FirstWaiting returns those that a person is told of, and how many more there are.
+// FirstWaiting returns those that a person is reported, and how many more there are.
 func FirstWaiting(waiting []plan.Waiting) (first []plan.Waiting, more int) {
 	n := min(len(waiting), shownWaiting)
 	return waiting[:n], len(waiting) - n
@@ -67,7 +67,7 @@ func FirstWaiting(waiting []plan.Waiting) (first []plan.Waiting, more int) {
 
 func appendRouteCommand(b []byte, r *plan.Route) []byte {
 	if auto := autoDevices(r); auto != nil {
-		b = appendComment(b, "", "pbr apply puts the gateway that main has for "+strings.Join(auto, ", ")+" in place of GATEWAY:")
+		b = appendComment(b, "", "pbr apply uses main's gateway for "+strings.Join(auto, ", ")+" instead of GATEWAY:")
 		b = append(b, "# "...)
 	}
 	b = append(appendIP(b, r.Family), "route replace "...)
@@ -101,7 +101,7 @@ func appendRuleCommands(b []byte, p *plan.Plan, f plan.Family, names labels) []b
 // half.
 const flushBatch = 100
 
-// appendRuleFlush adds the commands that take away the rules of pbr and no others, as many as an
+// appendRuleFlush adds the commands that remove the rules of pbr and no others, as many as an
 // earlier run of n rules needs; they succeed when there are none.
 func appendRuleFlush(b []byte, f plan.Family, n int) []byte {
 	for ; ; n /= 2 {
@@ -149,7 +149,7 @@ func (m mergedRule) comment(p *plan.Plan, names labels) string {
 	case m.dynamic == nil:
 		return ruleComment(m.rule, p, names)
 	case m.dynamic.Kind == plan.ConnectedRules:
-		return "one for each network that main reaches directly:"
+		return "one for each directly connected network of main:"
 	}
 	return fmt.Sprintf("one for each IPv%d address of %s (uplink %s):", m.dynamic.Family, m.dynamic.Interface, m.dynamic.Uplink)
 }
@@ -165,7 +165,7 @@ func ruleComment(r *plan.Rule, p *plan.Plan, names labels) string {
 		return ""
 	}
 	if r.Table == plan.MainTable && r.SuppressPrefix > 0 {
-		return fmt.Sprintf("routes of main longer than /%d", r.SuppressPrefix-1)
+		return fmt.Sprintf("main's routes longer than /%d", r.SuppressPrefix-1)
 	}
 	label := names.label(r.Table)
 	if label != "" && r.MarkMask&p.Mask != 0 && r.MarkMask == p.Mask {

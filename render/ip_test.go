@@ -25,11 +25,11 @@ func TestIPText(t *testing.T) {
 # table to-isp2
 ip -4 route replace default via 198.51.100.1 dev 'we$ird' table 120 proto 112 metric 1
 # table to-isp2
-# pbr apply puts the gateway that main has for eth1 in place of GATEWAY:
+# pbr apply uses main's gateway for eth1 instead of GATEWAY:
 # ip -6 route replace default via GATEWAY dev eth1 table 120 proto 112 metric 2
 # ip rules of IPv4
 ip -4 rule flush protocol 112
-# routes of main longer than /0
+# main's routes longer than /0
 ip -4 rule add priority 10000 from all lookup main suppress_prefixlength 0 protocol 112
 # table to-isp2, marked packets
 ip -4 rule add priority 10010 from all fwmark 0x13000000/0xff000000 lookup 120 protocol 112

@@ -10,8 +10,8 @@ import (
 
 // JSON writes the whole plan in human units: addresses and prefixes as text, marks and masks as
 // "0x12000000", fields and statements by nft's names, routes and rules by iproute2's. The keys are
-// stable: later versions add, and neither rename nor take away. Lists are in the plan's order,
-// never null.
+// stable: later versions add, and neither rename nor remove. Lists are in the plan's order, never
+// null.
 func JSON(w io.Writer, p *plan.Plan) error { return writeJSON(w, viewPlan(p)) }
 
 // planView is the document.
@@ -113,7 +113,7 @@ type ruleView struct {
 	Action    string `json:"action"`
 	Table     uint32 `json:"table,omitempty"`
 	TableName string `json:"table_name,omitempty"`
-	// SuppressPrefixLength leaves out routes of this length and shorter ones.
+	// SuppressPrefixLength omits routes of this length and shorter ones.
 	SuppressPrefixLength *uint32 `json:"suppress_prefixlength,omitempty"`
 	Goto                 uint32  `json:"goto,omitempty"`
 	Protocol             uint8   `json:"protocol"`

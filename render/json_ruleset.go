@@ -23,7 +23,7 @@ type counterView struct {
 }
 
 // flowtableView is a flowtable. With Late, Devices are candidates (a name may end in an asterisk),
-// and those that the machine has addresses on come to them, but for Except.
+// and those that the machine has addresses on come to them, except for Except.
 type flowtableView struct {
 	Name     string   `json:"name"`
 	Priority int32    `json:"priority"`

@@ -71,8 +71,8 @@ func fieldName(f plan.Field) string {
 	return "field(" + strconv.Itoa(int(f)) + ")"
 }
 
-// appendMasked adds a field, and the mask that is applied before it is looked at; 0 and all ones
-// are no mask.
+// appendMasked adds a field, and the mask that is applied before it is examined; 0 and all ones are
+// no mask.
 func appendMasked(b []byte, f plan.Field, mask uint32) []byte {
 	b = append(b, fieldName(f)...)
 	if mask != 0 && mask != 0xffffffff {

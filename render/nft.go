@@ -8,13 +8,13 @@ import (
 	"pbr/compiler/plan"
 )
 
-// wrapColumn is where a list of elements goes on in a new line.
+// wrapColumn is where a list of elements continues in a new line.
 const wrapColumn = 96
 
 // NFT writes p's nftables table as a file that `nft -f` loads in one transaction (1.0.6 and later).
-// The table is taken away and made anew in it, so that it loads again and again; counters start at
-// 0. It fails, naming the object, when a name cannot be written in nft's language, or when writing
-// to w does.
+// The table is removed and recreated in it, so that it loads again and again; counters start at 0.
+// It fails, naming the object, when a name cannot be written in nft's language, or when writing to
+// w does.
 func NFT(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
@@ -44,7 +44,7 @@ func sizeHint(rs *plan.Ruleset) int {
 func appendNFT(b []byte, p *plan.Plan) []byte {
 	rs := &p.Ruleset
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
-		b = append(b, "# Loading this forgets the clients that sticky balances remember; pbr apply and pbr watch keep them.\n"...)
+		b = append(b, "# Loading this deletes the clients of sticky balances; pbr apply and pbr watch keep them.\n"...)
 	}
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { _, _, list := plan.ListOf(s.Name); return list && s.Living }) {
 		b = append(b, "# Loading this empties the lists that are filled at run time; pbr apply and pbr watch keep their members.\n"...)

@@ -79,7 +79,7 @@ func appendScriptSettings(b []byte, p *plan.Plan) []byte {
 	if len(p.Sysctls) == 0 {
 		return b
 	}
-	b = append(b, "\n# kernel settings; pbr flush puts back only those that pbr apply made, so note what they are now\n"...)
+	b = append(b, "\n# kernel settings; pbr flush only restores those that pbr apply changed, so record their present values\n"...)
 	for _, s := range p.Sysctls {
 		b = append(append(b, "setting "...), shellWord(s.Path)...)
 		b = append(append(b, ' '), shellWord(s.Value)...)
@@ -144,8 +144,8 @@ func appendScriptHop(b []byte, r *plan.Route, h *plan.Hop) []byte {
 	return append(b, '\n')
 }
 
-// appendScriptRules adds both families' rules. A family that the policy does not use is emptied all
-// the same.
+// appendScriptRules adds both families' rules. A family that the policy does not use is emptied
+// anyway.
 func appendScriptRules(b []byte, p *plan.Plan) []byte {
 	names := tableLabels(p)
 	for _, f := range plan.Families {

@@ -45,7 +45,7 @@ func (c command) app() *cli.App {
 		ErrWriter:       c.stderr,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{configVariable}},
-			cli.HelpFlag, // which the library leaves out where there is a command of that name
+			cli.HelpFlag, // which the library omits where there is a command of that name
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
@@ -70,7 +70,7 @@ func init() {
 	cli.FlagStringer = func(f cli.Flag) string { return withoutEmptyDefault(text(f)) }
 }
 
-// withoutEmptyDefault leaves out a default that says nothing.
+// withoutEmptyDefault omits a default that says nothing.
 func withoutEmptyDefault(s string) string {
 	for _, empty := range []string{" (default: false)", " (default: 0s)"} {
 		s = strings.TrimSuffix(s, empty)

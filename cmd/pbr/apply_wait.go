@@ -56,7 +56,7 @@ func (c command) applyUntilComplete(ctx *cli.Context, stop context.Context, k *k
 	until, over := context.WithTimeout(stop, o.wait) // what the first apply takes does not count
 	defer over()
 	c.reportPart(ctx, sum, done)
-	notifyManager("READY=1") // what is there is in force; boot goes on
+	notifyManager("READY=1") // what is there is in force; boot continues
 	for {                    // from now on what is in force, as others may apply something else meanwhile
 		missing, err := c.missing(k, o)
 		if err != nil {
@@ -68,7 +68,7 @@ func (c command) applyUntilComplete(ctx *cli.Context, stop context.Context, k *k
 		done, err := c.quietly().repeat(ctx, k)
 		if err != nil {
 			fmt.Fprintf(c.stderr, "pbr: applying again: %v\n", err)
-			continue // a link that changed meanwhile is told of by another event
+			continue // a link that changed meanwhile is reported by another event
 		}
 		c.reportPart(ctx, sum, done)
 	}

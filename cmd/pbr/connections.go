@@ -126,7 +126,7 @@ type connectionView struct {
 	kernel    *kernel.Kernel
 	explainer *explain.Explainer
 	applied   *applied.InForce
-	// reload makes it anew.
+	// reload recreates it.
 	reload func() (*explain.Explainer, error)
 }
 

@@ -31,7 +31,7 @@ func printDnsmasq(w io.Writer, doc *policy.Document) error {
 	return render.Dnsmasq(w, names)
 }
 
-// dnsmasqBounds tells what bounds sets that dnsmasq fills alone; empty where it fills none.
+// dnsmasqBounds returns what bounds sets that dnsmasq fills alone; empty where it fills none.
 func dnsmasqBounds(doc *policy.Document) string {
 	if doc.Settings.Dnsmasq == "" || !policy.HasDomains(doc) {
 		return ""
@@ -81,7 +81,7 @@ func writeDnsmasq(doc *policy.Document) (changed bool, err error) {
 		return false, fmt.Errorf("[pbr] dnsmasq: dnsmasq %s cannot fill nftables sets, and would not start with %s, which is left as it is: install one with nftset (2.87 or later; OpenWrt: dnsmasq-full), or leave the key out", version, doc.Settings.Dnsmasq)
 	}
 	path := doc.Settings.Dnsmasq
-	// dnsmasq leaves out files of a directory whose names begin with a dot.
+	// dnsmasq omits files of a directory whose names begin with a dot.
 	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	if err = os.WriteFile(next, text, 0o644); err == nil {
 		err = os.Chmod(next, 0o644)

@@ -6,7 +6,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// builtIn reports whether this build has a feature; lack says what it leaves out.
+// builtIn reports whether this build has a feature; lack says what it omits.
 func builtIn(f policy.Feature) bool { return !slices.Contains(lack.Features, f) }
 
 // features returns which features, methods of checks included, are built in and which are not.

@@ -4,5 +4,5 @@ package main
 
 import "pbr/compiler/policy"
 
-// lack is what this build leaves out.
+// lack is what this build omits.
 var lack policy.Lack

@@ -16,16 +16,16 @@ import (
 )
 
 // inputs are all that a plan is made of. What a command compiles gets everything from here, and the
-// sum of all of it tells whether it would be another plan.
+// sum of all of it reports whether it would be another plan.
 type inputs struct {
 	Program program
 	// Name is the policy file as the user wrote it, which messages show.
 	Name string
-	// Files are those that were looked at, and Zones the time zones that the policy names.
+	// Files are those that were examined, and Zones the time zones that the policy names.
 	Files []applied.Seen
 	Zones map[string]*time.Location
 	Host  plan.Machine
-	// Watched tells that a watch runs: Down is its word. Without one Last decides.
+	// Watched means that a watch runs: Down is its word. Without one Last decides.
 	Watched bool
 	Down    compiler.Health
 	Last    daemon.HealthSource

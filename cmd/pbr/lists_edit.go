@@ -146,7 +146,7 @@ func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error
 	return list, nil
 }
 
-// editTries is how often an edit is computed anew because the members change at the same time.
+// editTries is how often an edit is computed again because the members change at the same time.
 const editTries = 10
 
 // editList changes the members that commands added to a list, in the kernel and in the state

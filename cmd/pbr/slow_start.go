@@ -8,11 +8,13 @@ import (
 )
 
 const (
-	// startSign is how often a start that goes on tells the service manager so, and startExtension the
-	// time that it asks for each time: several signs may be late on a machine that is as slow as that.
+	// startSign is how often a start that continues tells the service manager so, and
+	// startExtension the time that it asks for each time: several signs may be late on a machine
+	// that is as slow as that.
 	startSign      = 10 * time.Second
 	startExtension = time.Minute
-	// startPatience bounds that: what has not started by then hangs, and the unit's own limit ends it.
+	// startPatience bounds that: what has not started by then hangs, and the unit's own limit ends
+	// it.
 	startPatience = 15 * time.Minute
 )
 

@@ -70,7 +70,7 @@ type statusResult struct {
 	Disabled []daemon.OutlineDisabled `json:"disabled,omitempty"`
 	// Domains says how lists of domains get their addresses; nil without such lists in force.
 	Domains *domainsStatus `json:"domains,omitempty"`
-	// Together says that checks fail together, and which uplinks are kept all the same.
+	// Together says that checks fail together, and which uplinks are kept anyway.
 	Together string `json:"together,omitempty"`
 	// note is for people, on standard error.
 	note string

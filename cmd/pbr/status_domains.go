@@ -14,7 +14,7 @@ import (
 type domainsStatus struct {
 	// Way is "queue", "target" (xtables' NFQUEUE), "log", or "none".
 	Way string `json:"way"`
-	// Holds tells that answers wait until their addresses are known, so that the first connection
+	// Holds means that answers wait until their addresses are known, so that the first connection
 	// goes right.
 	Holds bool `json:"holds"`
 	// Reason is why there is no better way.
@@ -22,7 +22,7 @@ type domainsStatus struct {
 	// Answers are those that the running watch read, to other hosts and whatever they are about;
 	// nil while it reads none.
 	Answers *daemon.DNSAnswers `json:"answers,omitempty"`
-	// watched tells that a watch runs.
+	// watched means that a watch runs.
 	watched bool
 }
 

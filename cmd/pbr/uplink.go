@@ -92,7 +92,7 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 	}
 }
 
-// reportStaying says which tables use an uplink all the same that was just taken out of use.
+// reportStaying says which tables use an uplink anyway that was just taken out of use.
 func (c command) reportStaying(name string, kept map[string][]string) {
 	for _, table := range slices.Sorted(maps.Keys(kept)) {
 		if slices.Contains(kept[table], name) {

@@ -141,7 +141,7 @@ func (a *asker) ask(ctx context.Context, q asked) {
 	}
 }
 
-// again notes when a name is to be asked for anew.
+// again notes when a name is to be asked for again.
 func (a *asker) again(q asked, ttl time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -33,7 +33,7 @@ type recorder struct {
 // recentPoints is how many values a terminal has room for at most.
 const recentPoints = 60
 
-// recent is what was measured of all lines lately.
+// recent is what was measured of all lines recently.
 func (w *webSource) recent() (list []daemon.Measured) {
 	now := time.Now()
 	narrow := func(values []float64) []float32 {

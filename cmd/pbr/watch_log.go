@@ -26,7 +26,7 @@ func newLog(w io.Writer, format string) *logHandler {
 	return h
 }
 
-// withoutTime leaves out what the journal notes itself.
+// withoutTime omits what the journal notes itself.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}

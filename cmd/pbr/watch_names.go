@@ -45,7 +45,7 @@ type namesKeeper struct {
 	saved  time.Time
 }
 
-// newNamesKeeper prepares to learn. A list's set that has to be made anew gets what is known at
+// newNamesKeeper prepares to learn. A list's set that has to be recreated gets what is known at
 // that moment.
 func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 	learner, err := k.Learner()
@@ -164,7 +164,7 @@ func (n *namesKeeper) save(list string) {
 // Keep puts what was learned into the state directory now.
 func (n *namesKeeper) Keep() { n.saveAll(true) }
 
-// Answers tells what was read of DNS answers.
+// Answers returns what was read of DNS answers.
 func (n *namesKeeper) Answers() *daemon.DNSAnswers {
 	a := n.learner.Answers()
 	if a.Since.IsZero() {

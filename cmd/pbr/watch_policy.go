@@ -21,7 +21,7 @@ import (
 	"pbr/kernel"
 )
 
-// policies are what a watch has in force, goes back to, and reads anew: daemon.Trials, with the
+// policies are what a watch has in force, goes back to, and reads again: daemon.Trials, with the
 // files behind the documents.
 type policies struct {
 	k     *kernel.Kernel
@@ -43,7 +43,7 @@ type policies struct {
 	now *applied.Policy
 }
 
-// startPolicies decides what a starting watch goes on with: a trial that waits, the file that was
+// startPolicies decides what a starting watch continues with: a trial that waits, the file that was
 // applied last in this boot in the place of its own, or its own; and the policy that was kept last
 // in the place of one that was rejected.
 func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel.Kernel) (*policies, error) {
@@ -73,7 +73,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 	return p, nil
 }
 
-// startFile reads the file that the watch goes on with.
+// startFile reads the file that the watch continues with.
 func (p *policies) startFile(name string) (*policyFile, error) {
 	file := name
 	if last := p.store.InForce(); last != nil && last.Watch == p.own && last.Path != p.own {
@@ -94,7 +94,7 @@ func (p *policies) startFile(name string) (*policyFile, error) {
 	return f, err
 }
 
-// resume goes on with a trial that waits to be confirmed. One whose time is over is undone: the
+// resume continues with a trial that waits to be confirmed. One whose time is over is undone: the
 // policy from before is started with.
 func (p *policies) resume(c command, stop context.Context) (resumed bool, err error) {
 	pending, err := p.k.Pending()
@@ -181,7 +181,7 @@ func (p *policies) inForce(doc *policy.Document, keep ...*policy.Document) {
 	p.now, p.texts = p.texts[doc], texts
 }
 
-// reload reads the file anew that is in force; the error has everything that is wrong with it.
+// reload reads the file again that is in force; the error has everything that is wrong with it.
 func (p *policies) reload() (*policy.Document, error) {
 	p.mu.Lock()
 	now := p.now
@@ -262,7 +262,7 @@ func (p *policies) Begin(doc *policy.Document, want *plan.Plan, in time.Duration
 	return pending.End, nil
 }
 
-// Drop implements daemon.Trials. What could not be undone the watch puts right.
+// Drop implements daemon.Trials. What could not be undone the watch repairs.
 func (p *policies) Drop(*plan.Plan) error {
 	return errors.Join(p.k.ClearPending(), p.store.EndTrial())
 }

@@ -19,7 +19,7 @@ import (
 type webServer struct {
 	source *webSource
 	log    *slog.Logger
-	// wanted has the newest setting that was not looked at yet.
+	// wanted has the newest setting that was not examined yet.
 	wanted chan policy.Web
 
 	now    policy.Web

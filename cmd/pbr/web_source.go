@@ -100,7 +100,7 @@ func (w *webSource) History() *history.History { return w.history }
 func (w *webSource) Events() []daemon.PastEvent { return w.watch.Events() }
 
 // Snapshot implements web.Source: the watch's report of now, and what was read of the kernel
-// lately.
+// recently.
 func (w *webSource) Snapshot(ctx context.Context) (*web.Snapshot, error) {
 	report := w.watch.Report()
 	doc := w.inForce().doc

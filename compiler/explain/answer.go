@@ -39,8 +39,8 @@ type By struct {
 	Line int
 }
 
-// Answer is what becomes of a packet. Texts are empty, and addresses invalid, where there is
-// nothing of the kind, or where Members lead to different ones.
+// Answer says where a packet goes. Texts are empty, and addresses invalid, where there is nothing
+// of the kind, or where Members lead to different ones.
 type Answer struct {
 	Verdict, Source string
 	By              By
@@ -209,7 +209,7 @@ func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
 	case way.Fate != walk.Forwarded:
 		return false, "it is not forwarded"
 	case p.IIF == "":
-		return false, "what the router itself sends is not forwarded"
+		return false, "the router's own packets are not forwarded"
 	case p.Proto != ipproto.TCP && p.Proto != ipproto.UDP:
 		return false, "only TCP and UDP can be offloaded"
 	case x.live.NoFlowtables:
@@ -233,11 +233,11 @@ func (x *Explainer) offloads(p *walk.Packet, way *walk.Way) bool {
 	return slices.ContainsFunc(ways, func(w walk.Way) bool { return w.Offloaded })
 }
 
-// addWhy tells the way in sentences.
+// addWhy describes the packet's route in sentences.
 func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 	a.Why = append(a.Why, a.question.notes...)
 	if !x.isLive() {
-		a.Why = append(a.Why, "from the policy alone: main's routes are not known, links and health are taken as good")
+		a.Why = append(a.Why, "from the policy alone: main's routes are unknown, and all uplinks count as usable")
 	}
 	way := &a.ways[0]
 	if unknown := x.unknownLists(way); unknown != "" {
@@ -283,9 +283,9 @@ func (x *Explainer) lostAnswer(p *walk.Packet, way *walk.Way) string {
 	back := &x.router.Answer(p, way)[0]
 	switch {
 	case back.In == walk.SourceCheckFailed:
-		return "the answer is dropped: the kernel's check of sources (rp_filter) on " + way.Dev + " refuses it: sysctl -w net.ipv4.conf." + way.Dev + ".rp_filter=2"
+		return "the answer is dropped: the kernel's source check (rp_filter) on " + way.Dev + " refuses it: sysctl -w net.ipv4.conf." + way.Dev + ".rp_filter=2"
 	case back.Fate == walk.Discarded || back.Fate == walk.Unreachable || back.Fate == walk.Prohibited:
-		return "the answer is lost on its way back: " + back.Fate.String() + x.byRuleText(back)
+		return "the answer is lost: " + back.Fate.String() + x.byRuleText(back)
 	case p.IIF != "" && (back.Fate != walk.Forwarded || back.Dev != p.IIF):
 		return "the answer does not come back to " + p.IIF + " but goes to " + cmp.Or(back.Dev, "the router itself") + x.byRuleText(back)
 	}
@@ -318,20 +318,20 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 	case BySource:
 		if a.By.Name == "" {
 			if p.Src.IsLinkLocalUnicast() {
-				return "the source " + p.Src.String() + " is valid on its link alone, and is not forwarded"
+				return "the source " + p.Src.String() + " is only valid on its own link, and is not forwarded"
 			}
-			return "the source " + p.Src.String() + " is not one that a host behind " + p.IIF + " can have: dropped (" + way.In + ")"
+			return "the source " + p.Src.String() + " is impossible for a host behind " + p.IIF + ": dropped (" + way.In + ")"
 		}
 		return "the socket is bound to " + p.Src.String() + ", an address of uplink " + a.By.Name
 	case ByConnection:
-		return "the connection is known, and pinned to " + x.markName(p.CTMark)
+		return "the connection is established, and pinned to " + x.markName(p.CTMark)
 	case ByInbound:
 		return "it arrived on uplink " + a.By.Name + ", where nothing is classified"
 	case ByLocal:
 		return p.Dst.String() + " is the router itself"
 	}
 	if way.In == walk.DestinationCheckFailed {
-		return p.Dst.String() + " is no destination of packets from an interface: dropped by the kernel (" + way.In + ")"
+		return p.Dst.String() + " is not accepted from any interface: dropped by the kernel (" + way.In + ")"
 	}
 	return p.Dst.String() + " is never classified: link-local, multicast, broadcast, or neighbour discovery"
 }
@@ -339,31 +339,31 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 func (x *Explainer) whyMain(way *walk.Way) string {
 	switch {
 	case way.Rule == nil:
-		return "no rule has a route"
+		return "no rule leads to a route"
 	case way.Route == nil && way.Rule.Action == plan.ActLookup:
-		return "no policy and no rule matches: whatever main has, which is not known"
+		return "no policy and no rule matches: main's routes decide, which are unknown"
 	case way.Rule.SuppressPrefix > 0:
 		return "main's route to " + way.Route.Dst.String() + " comes first"
 	case way.Route == nil:
-		return "another's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " refuses it"
+		return "another program's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " refuses it"
 	case way.Rule.MarkMask != 0 && plan.InSpan(x.plan.BasePriority, way.Rule.Priority):
-		return "the packet arrives with mark " + x.markText(way.Mark) + ", which is one of pbr's own: no other program may set it"
+		return "the packet arrives with mark " + x.markText(way.Mark) + ", which is pbr's: no other program may set it"
 	case way.Rule.Table == plan.MainTable:
 		return "no policy and no rule matches: main's route to " + way.Route.Dst.String()
 	}
-	return "another's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " leads to table " + x.tableName(way.Rule.Table)
+	return "another program's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " leads to table " + x.tableName(way.Rule.Table)
 }
 
-// whyTable tells which route of a table was taken, and why no better one.
+// whyTable says which route of a table was used, and why no better one was.
 func (x *Explainer) whyTable(a *Answer, way *walk.Way) string {
 	isRefused := a.By == By{Kind: BySource} // what its table has does not matter
 	if isRefused || way.Route == nil || a.Table == "" || a.Table == tableMain || len(a.Members) > 0 && len(way.Route.Hops) < 2 {
 		return ""
 	}
 	if way.Fate != walk.Forwarded {
-		return "table " + a.Table + " has no route that can be used, and is strict"
+		return "table " + a.Table + " is strict and has no usable route"
 	}
-	text := "table " + a.Table + ": distance " + strconv.FormatUint(uint64(way.Route.Metric), 10) + " by " + x.uplinkOf(way.Dev)
+	text := "table " + a.Table + ": distance " + strconv.FormatUint(uint64(way.Route.Metric), 10) + " through " + x.uplinkOf(way.Dev)
 	if len(a.Members) > 0 {
 		text = "table " + a.Table + ": several uplinks share distance " + strconv.FormatUint(uint64(way.Route.Metric), 10)
 	}

@@ -41,7 +41,7 @@ type Carried struct {
 	// Differs reports that a new connection would not get this uplink: the policy changed since, or
 	// health did.
 	Differs bool
-	// Refused reports that a new connection would get no way at all.
+	// Refused means that a new connection would have no route.
 	Refused bool
 }
 
@@ -87,8 +87,9 @@ func (a *Answer) mayUse(uplink string) bool {
 	return a.Uplink == uplink || slices.Contains(a.Members, uplink)
 }
 
-// opener is the interface that a connection was opened by. The route to its source tells it, unless
-// that leads out of an uplink: then the mark does, or the uplink's address that was asked.
+// opener returns the interface that a connection was opened through. The route to its source shows
+// it, unless that leads out of an uplink: then the mark does, or the uplink's address that the
+// connection was opened to.
 func (x *Explainer) opener(c *Connection, pinned string) string {
 	dev, own := x.router.To(c.Src)
 	switch {
@@ -173,5 +174,5 @@ func (x *Explainer) PolicyOf(counter string) string {
 // UplinkOf is the uplink of an interface, empty if there is none.
 func (x *Explainer) UplinkOf(dev string) string { return x.uplinkOf(dev) }
 
-// MarkName is the name of the table that a mark stands for, empty if none.
+// MarkName returns the name of the table that a mark stands for, empty if there is none.
 func (x *Explainer) MarkName(mark uint32) string { return x.markName(mark) }

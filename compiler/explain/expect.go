@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Keys of an assertion that say what is to become of the packet.
+// Keys of an assertion that say what must happen to the packet.
 const (
 	wantVerdict   = "verdict"
 	wantUplink    = "uplink"
@@ -25,15 +25,15 @@ const (
 
 var wants = []string{wantVerdict, wantUplink, wantTable, wantInterface, wantBy, wantPolicy, wantRule, wantNAT, wantOffload, wantReply}
 
-// ExpectKeys are the keys of an assertion: those of a question, and those that say what is to
-// become of the packet.
+// ExpectKeys are the keys of an assertion: those of a question, and those that say what must happen
+// to the packet.
 func ExpectKeys() []string { return append(Keys[:], wants...) }
 
 // ExpectLists are the keys of an assertion that may be lists: uplink, of members.
 func ExpectLists() map[string]bool { return map[string]bool{wantUplink: true} }
 
-// Check returns what is wrong with an assertion: that it cannot be asked, or each key that does not
-// hold.
+// Check returns what is wrong with an assertion: that its question is invalid, or each key that
+// does not hold.
 func (x *Explainer) Check(e *policy.Expectation, resolve Resolver) (failed policy.Diagnostics) {
 	if wrong := x.unknown(e); len(wrong) > 0 {
 		return wrong
@@ -72,7 +72,7 @@ func (x *Explainer) ask(t *Text, resolve Resolver) (*Answer, error) {
 	return x.Answer(q)
 }
 
-// because is the sentence that tells what decided.
+// because returns the sentence that says what decided.
 func (a *Answer) because() string {
 	for _, why := range a.Why {
 		if !slices.Contains(a.question.notes, why) && !strings.HasPrefix(why, "from the policy alone") {

@@ -13,8 +13,8 @@ import (
 // none stands for null.
 const none = "none"
 
-// unknown returns what is asserted and can never be, as a misspelt name. Without that, a typing
-// error in a test could only be told from a failure of the policy by its reader.
+// unknown returns assertions that can never hold, such as a misspelt name. Otherwise a typing error
+// in a test would look like a failure of the policy.
 func (x *Explainer) unknown(e *policy.Expectation) (wrong policy.Diagnostics) {
 	for _, key := range wants {
 		v, ok := e.Values[key]

@@ -260,7 +260,7 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// Without an interface, too, it is the forwarded packet that is told of, and what happens to it if
+// Without an interface, too, it is the forwarded packet that is reported, and what happens to it if
 // the uplink fails.
 func TestStoryWithoutInterface(t *testing.T) {
 	doc, p, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"own\"\nfrom = \"local\"\nuplink = \"isp1\"\nstrict = true\n")

@@ -1,4 +1,4 @@
-// Package explain tells in a policy's words what becomes of a packet, and why: the evaluator's way
+// Package explain says in a policy's words where a packet goes, and why: the evaluator's way
 // (package walk), with the names of the file.
 //
 //	x, err := explain.New(doc, p, explain.Live{})   // offline; or with what the kernel and the watch have
@@ -31,8 +31,8 @@ const (
 	tableMain    = "main"
 )
 
-// Live is what is known beside the policy. The zero value is nothing: main is unknown, links and
-// health are taken as good.
+// Live is what is known besides the policy. With the zero value main is unknown, and all uplinks
+// count as usable.
 type Live struct {
 	Facts walk.Facts
 	// Health says what keeps uplinks from being used, by name; absent ones are usable.
@@ -42,17 +42,16 @@ type Live struct {
 	// Failing makes the plan with one more uplink that failed its check; nil if that is not to be
 	// known.
 	Failing func(uplink string) *plan.Plan
-	// Others tells what others' tables may do to packets, and why the kernel differs from the
+	// Others says what others' tables may do to packets, and why the kernel differs from the
 	// policy.
 	Others []string
-	// Now is the time of packets of which the question tells none, Zone that of the machine's
-	// clock.
+	// Now is the time of packets if the question has none, Zone that of the machine's clock.
 	Now  time.Time
 	Zone *time.Location
 	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil
 	// knows none.
 	Domain func(list string, a netip.Addr) string
-	// Dropping tells, by hook, which chains of others drop what they do not accept.
+	// Dropping has, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
 }
 
@@ -143,7 +142,7 @@ func arrivals(doc *policy.Document) (names []string) {
 	return slices.Compact(names)
 }
 
-// Notes tell what others' tables may do to packets, and why the kernel differs from the policy.
+// Notes returns what others' tables may do to packets, and why the kernel differs from the policy.
 func (x *Explainer) Notes() []string { return x.live.Others }
 
 func place(pos policy.Pos) string { return pos.File + ":" + strconv.Itoa(pos.Line) }
@@ -163,7 +162,7 @@ func (x *Explainer) tableName(id uint32) string {
 	return strconv.FormatUint(uint64(id), 10)
 }
 
-// markName is the name of the table that a mark stands for, empty if none.
+// markName returns the name of the table that a mark stands for, empty if none.
 func (x *Explainer) markName(mark uint32) string { return x.numbers[mark&x.plan.Mask] }
 
 // Answer explains a packet's way. It fails if the answer depends on something that the question
@@ -196,7 +195,7 @@ func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 	for _, name := range x.arrivals {
 		if q.in = name; x.byInterface[name] == nil && !first.sameWay(x.answer(q)) {
 			q.in = ""
-			return nil, fmt.Errorf("in: the answer depends on the interface, and main's routes are not known: write in = %q, or another", name)
+			return nil, fmt.Errorf("in: the answer depends on the interface, and main's routes are unknown: write in = %q, or another interface", name)
 		}
 	}
 	q.in = ""

@@ -38,9 +38,9 @@ func (x *Explainer) unknownLists(way *walk.Way) string {
 	case 0:
 		return ""
 	case 1:
-		return "the members of list " + names[0] + " are not known here: the packet counts as none of them"
+		return "the members of list " + names[0] + " are unknown here: the packet counts as not in it"
 	}
-	return "the members of lists " + strings.Join(names, ", ") + " are not known here: the packet counts as none of them"
+	return "the members of lists " + strings.Join(names, ", ") + " are unknown here: the packet counts as not in them"
 }
 
 // byName says by which names a packet's addresses are in the lists that the policy that caught it

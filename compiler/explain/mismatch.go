@@ -54,9 +54,9 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	k := &q.packet
 	switch {
 	case q.in == local && !p.Local:
-		return "it is for forwarded packets"
+		return "it only matches forwarded packets"
 	case q.in != local && !p.Forwarded:
-		return "it is for what the router itself sends"
+		return "it only matches the router's own packets"
 	case q.in != local && q.in != "" && !matchesNames(p.From, q.in):
 		return "from: " + q.in + missesNames(p.From)
 	case k.Src.IsValid() && !x.matchesAddrs(p.Src, k.Src):
@@ -64,7 +64,7 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	case !x.matchesAddrs(p.Dst, k.Dst):
 		return "dst: " + k.Dst.String() + missesAddrs(p.Dst)
 	case p.IPVersion == 4 && k.Dst.Is6() || p.IPVersion == 6 && k.Dst.Is4():
-		return "ipv: it is for IPv" + strconv.Itoa(p.IPVersion)
+		return "ipv: it only matches IPv" + strconv.Itoa(p.IPVersion)
 	case !matchesNumbers(p.Proto, uint32(k.Proto)):
 		return "proto: " + policy.ProtoName(k.Proto) + missesNumbers(p.Proto, func(n uint32) string { return policy.ProtoName(uint8(n)) })
 	case len(p.SPort)+len(p.DPort) > 0 && !policy.HasPorts(k.Proto):
@@ -74,7 +74,7 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	case len(p.DPort) > 0 && !matchesPorts(p.DPort, k.DPort):
 		return "dport: " + strconv.Itoa(int(k.DPort)) + missesPorts(p.DPort)
 	case len(p.SPort)+len(p.DPort) > 0 && !namesProto(p.Proto) && k.Proto != ipproto.TCP && k.Proto != ipproto.UDP:
-		return "ports without proto are those of TCP and UDP"
+		return "ports without proto only match TCP and UDP"
 	case !matchesNumbers(p.DSCP, uint32(k.DSCP)):
 		return fmt.Sprintf("dscp: %d%s", k.DSCP, missesNumbers(p.DSCP, decimal))
 	case !matchesNumbers(p.UID, k.UID):
@@ -82,7 +82,7 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	case !matchesNumbers(p.GID, k.GID):
 		return fmt.Sprintf("gid: %d%s", k.GID, missesNumbers(p.GID, decimal))
 	case len(p.Marks) > 0 && !slices.ContainsFunc(p.Marks, func(m policy.MarkItem) bool { return k.Mark&m.Mask == m.Value }):
-		return fmt.Sprintf("fwmark: %#x is none of them", k.Mark)
+		return fmt.Sprintf("fwmark: %#x does not match", k.Mark)
 	case len(p.Cgroups) > 0 && !slices.ContainsFunc(p.Cgroups, func(c policy.ProgramItem) bool { return policy.InCgroup(c.Name, q.cgroup) }):
 		return "cgroup: " + notIn(q.cgroup)
 	case len(p.Units) > 0 && !slices.ContainsFunc(p.Units, func(u policy.ProgramItem) bool { return policy.InUnit(u.Name, q.cgroup) }):
@@ -90,9 +90,9 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 	case !x.scheduled(p, q):
 		return "schedule: not at " + q.packet.Time.In(x.zone()).Format("Mon 2006-01-02 15:04 MST")
 	case len(p.MAC) > 0 && !slices.ContainsFunc(p.MAC, func(m policy.MACItem) bool { return k.Ethernet && m.Addr == k.MAC }):
-		return "mac: the source MAC address is another, or was not given"
+		return "mac: the source MAC address differs, or was not given"
 	case len(p.ICMP) > 0 && !matchesICMP(p.ICMP, q):
-		return "icmp-type: it is none of them"
+		return "icmp-type: it does not match"
 	}
 	return ""
 }
@@ -166,7 +166,7 @@ func matchesICMP(items []policy.ICMPItem, q *Question) bool {
 	})
 }
 
-// fewItems is how many entries of a list are told.
+// fewItems is how many entries of a list are printed.
 const fewItems = 3
 
 // misses words "is not one of" a list.

@@ -85,11 +85,11 @@ type Question struct {
 	established bool
 	// cgroup is the path of the sender's control group; empty if it is not known.
 	cgroup string
-	// at tells that the question says when the packet comes.
+	// at means that the question says when the packet comes.
 	at bool
 	// pinned is the name of the uplink that the connection is pinned to.
 	pinned string
-	// notes tell what was assumed.
+	// notes say what was assumed.
 	notes []string
 }
 
@@ -125,7 +125,7 @@ func (x *Explainer) readInterface(q *Question) error {
 		return err
 	}
 	if !x.interfaceExists(q.in) {
-		return fmt.Errorf("in: there is no interface %q: write one of this machine's, or \"local\" for what the router itself sends", q.in)
+		return fmt.Errorf("in: there is no interface %q: write one of this machine's, or \"local\" for the router's own packets", q.in)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (x *Explainer) readAddresses(q *Question, t *Text, resolve Resolver) error 
 		}
 	}
 	if t[keySrc] == "" && q.in != local {
-		return errors.New("src: missing: write the sender's address; only in = \"local\" can do without one")
+		return errors.New("src: missing: write the sender's address; only in = \"local\" needs none")
 	}
 	var err error
 	// The address that is written decides the version of one that a name stands for.
@@ -199,7 +199,7 @@ func (x *Explainer) address(q *Question, key, text string, version int, resolve 
 				return a, nil
 			}
 		}
-		return netip.Addr{}, fmt.Errorf("%s: %q is no address, no list, and no host that can be found: write an address", key, text)
+		return netip.Addr{}, fmt.Errorf("%s: %q is not an address, a list, or a host that can be resolved: write an address", key, text)
 	}
 	return netip.Addr{}, x.doc.AddrFault(key, text)
 }
@@ -227,7 +227,7 @@ func (q *Question) readTransport(t *Text) (err error) {
 	if !policy.HasPorts(p.Proto) {
 		for _, i := range []int{keySport, keyDport} {
 			if t[i] != "" {
-				return fmt.Errorf("%s: %s has no ports: write proto = \"tcp\" or \"udp\", or leave it out", Keys[i], policy.ProtoName(p.Proto))
+				return fmt.Errorf("%s: %s has no ports: write proto = \"tcp\" or \"udp\", or omit it", Keys[i], policy.ProtoName(p.Proto))
 			}
 		}
 		p.NoPorts = p.Proto != ipproto.ICMP && p.Proto != ipproto.ICMPv6
@@ -250,9 +250,9 @@ func (q *Question) readICMP(text string) (err error) {
 	p, six := &q.packet, q.packet.Dst.Is6()
 	switch {
 	case p.Proto == ipproto.ICMP && six:
-		return errors.New("proto: icmp is of IPv4: write icmpv6")
+		return errors.New("proto: icmp is for IPv4: write icmpv6")
 	case p.Proto == ipproto.ICMPv6 && !six:
-		return errors.New("proto: icmpv6 is of IPv6: write icmp")
+		return errors.New("proto: icmpv6 is for IPv6: write icmp")
 	case p.Proto != ipproto.ICMP && p.Proto != ipproto.ICMPv6 && text != "":
 		return fmt.Errorf("icmp-type: %s has no types: write proto = \"icmp\" or \"icmpv6\"", policy.ProtoName(p.Proto))
 	case text != "":
@@ -269,7 +269,7 @@ func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 	p := &q.packet
 	if t[keyMAC] != "" {
 		if q.in == local {
-			return errors.New("mac: what the router itself sends has no source MAC address")
+			return errors.New("mac: the router's own packets have no source MAC address")
 		}
 		if p.MAC, err = policy.PacketMAC("mac", t[keyMAC]); err != nil {
 			return err
@@ -281,7 +281,7 @@ func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 		switch {
 		case t[key] == "" || err != nil:
 		case !p.HasUID:
-			err = fmt.Errorf("%s: only what the router itself sends has one: write in = \"local\"", Keys[key])
+			err = fmt.Errorf("%s: only the router's own packets have one: write in = \"local\"", Keys[key])
 		case key == keyUID:
 			p.UID, err = policy.PacketUID("uid", t[key])
 		case key == keyCgroup:

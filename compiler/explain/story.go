@@ -31,11 +31,11 @@ type Story struct {
 	Steps []Step
 }
 
-// nearest is how many earlier policies are told of.
+// nearest is how many earlier policies are mentioned.
 const nearest = 3
 
-// Story tells an answer in the order of the packet's way. source is the text of the policy file;
-// all tells of every earlier policy.
+// Story describes an answer in the order of the packet's route. source is the text of the policy
+// file; with all set it mentions every earlier policy.
 func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 	s := &Story{Title: x.title(a)}
 	way := &a.ways[0]
@@ -63,7 +63,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 	}
 	s.add("note", x.unknownLists(way), Plain)
 	if !x.isLive() {
-		s.add("note", "from the policy alone: main's routes are not known, links and health are taken as good", Plain)
+		s.add("note", "from the policy alone: main's routes are unknown, and all uplinks count as usable", Plain)
 	}
 	return s
 }
@@ -133,7 +133,7 @@ func (x *Explainer) stateStep(a *Answer) string {
 	return "established, unmarked"
 }
 
-// byStep tells what decided; a policy or rule with its text.
+// byStep says what decided; a policy or rule with its text.
 func (x *Explainer) byStep(a *Answer, source []byte) Step {
 	step := Step{What: string(a.By.Kind), Text: x.whyBy(a, &a.question.packet, &a.ways[0]), Tone: Good}
 	step.Text = strings.TrimPrefix(step.Text, step.What+" ")
@@ -172,7 +172,7 @@ func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
 				names[i] = "(none)"
 			}
 		}
-		s.add("leaves", "through one of "+strings.Join(names, ", ")+": turn, chance, or a hash that is not to be known decides", Good)
+		s.add("leaves", "through one of "+strings.Join(names, ", ")+": in turn, by chance, or by an unpredictable hash", Good)
 	default:
 		s.add("leaves", leavesText(a, way), Good)
 	}
@@ -210,7 +210,7 @@ func (x *Explainer) verdictText(a *Answer, way *walk.Way) string {
 	case walk.Prohibited:
 		return "prohibited: the sender gets an ICMP error"
 	}
-	return "dropped: nobody is told"
+	return "dropped: the sender gets no error"
 }
 
 func leavesText(a *Answer, way *walk.Way) string {
@@ -219,13 +219,13 @@ func leavesText(a *Answer, way *walk.Way) string {
 		parts = append(parts, "through uplink "+a.Uplink)
 	}
 	if way.Dev != "" {
-		parts = append(parts, "by interface "+way.Dev)
+		parts = append(parts, "interface "+way.Dev)
 	}
 	if way.Via.IsValid() {
-		parts = append(parts, "to gateway "+way.Via.String())
+		parts = append(parts, "gateway "+way.Via.String())
 	}
 	if parts == nil {
-		return "the way that main knows"
+		return "main's route"
 	}
 	return strings.Join(parts, ", ")
 }
@@ -242,7 +242,7 @@ func natText(a *Answer) string {
 	return a.NAT + ": the far end sees " + a.Address.String()
 }
 
-// failStep tells what happens if the uplink fails its check now.
+// failStep says what happens if the uplink's check fails now.
 func (x *Explainer) failStep(s *Story, a *Answer) {
 	if a.Uplink == "" || x.live.Failing == nil || x.byInterface[a.question.in] != nil {
 		return
@@ -265,11 +265,11 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 func (x *Explainer) afterwards(a *Answer) string {
 	switch {
 	case x.doc.Settings.CutOnFailover:
-		return "is flushed, and starts anew"
+		return "is flushed, and its next packet starts a new one"
 	case a.CTMark&x.plan.Mask != 0:
 		return "stays pinned, and waits"
 	}
-	return "goes where default goes"
+	return "uses what default uses"
 }
 
 func (x *Explainer) newOne(q *Question, failed string) string {
@@ -280,11 +280,11 @@ func (x *Explainer) newOne(q *Question, failed string) string {
 	case len(a.Members) > 0:
 		return "uses one of " + strings.Join(a.Members, ", ")
 	case a.Uplink == failed:
-		return "uses " + a.Uplink + " all the same: there is no other"
+		return "uses " + a.Uplink + " anyway: there is no other"
 	case a.Uplink != "":
 		return "uses " + a.Uplink
 	case a.Interface != "":
 		return "leaves through " + a.Interface
 	}
-	return "goes where main leads"
+	return "uses main's route"
 }

@@ -35,7 +35,7 @@ type Entry struct {
 	Comment string
 }
 
-// Uplink is an [[uplink]]; empty fields are left out.
+// Uplink is an [[uplink]]; empty fields are omitted.
 type Uplink struct {
 	Name, Interface   string
 	Gateway, Gateway6 string
@@ -44,7 +44,7 @@ type Uplink struct {
 	Origins           []Origin
 }
 
-// Check is an uplink's check; zero fields are left out.
+// Check is an uplink's check; zero fields are omitted.
 type Check struct {
 	Method                     string
 	Targets                    []string
@@ -67,7 +67,7 @@ func ClosedRoute(uplink string) Route {
 	return Route{Uplink: uplink, Dst: "255.255.255.255/32", Comment: "to nobody: the table only closes"}
 }
 
-// Route is one entry of a table's routes. Distance and Weight 0 are left out.
+// Route is one entry of a table's routes. Distance and Weight 0 are omitted.
 type Route struct {
 	Uplink           string
 	Distance, Weight int

@@ -35,7 +35,7 @@ const (
 	Changed Outcome = "changed"
 	// Dropped: not carried over.
 	Dropped Outcome = "dropped"
-	// Disabled: switched off, and left out.
+	// Disabled: switched off, and omitted.
 	Disabled Outcome = "disabled"
 	// Irrelevant: it has nothing to do with routing.
 	Irrelevant Outcome = "irrelevant"
@@ -64,13 +64,13 @@ func (s *Statement) Import(object string) {
 	}
 }
 
-// Merge tells that something else does what the statement asks for.
+// Merge means that something else does what the statement asks for.
 func (s *Statement) Merge(why string) { s.merged = add(s.merged, why) }
 
 // Change tells of a difference between the statement and what became of it.
 func (s *Statement) Change(how string) { s.changes = add(s.changes, how) }
 
-// Drop tells that the statement, or a part of it, is not carried over.
+// Drop means that the statement, or a part of it, is not carried over.
 func (s *Statement) Drop(why string) { s.drops = add(s.drops, why) }
 
 // DropSevere is Drop for what sends packets elsewhere, or lets them out, when it is missing.
@@ -79,10 +79,10 @@ func (s *Statement) DropSevere(why string) {
 	s.severe = true
 }
 
-// Disable tells that the statement is switched off.
+// Disable means that the statement is switched off.
 func (s *Statement) Disable() { s.off = true }
 
-// Ignore tells that the statement has nothing to do with routing.
+// Ignore means that the statement has nothing to do with routing.
 func (s *Statement) Ignore() { s.foreign = true }
 
 // Accounted reports whether anything was said of the statement.

@@ -70,7 +70,7 @@ func objectName(s string) string {
 	return s
 }
 
-// interfaceName leaves out what the kernel, nft or a policy's from cannot have in a name.
+// interfaceName omits what the kernel, nft or a policy's from cannot have in a name.
 func interfaceName(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r <= ' ' || r >= 0x7f || strings.ContainsRune(`/:"\*!@,`, r) {

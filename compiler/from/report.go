@@ -37,7 +37,7 @@ func (r *Result) Report(file string, warnings []string) string {
 	return w.b.String()
 }
 
-// dropsTold is drops; what was overlooked is told of as well.
+// dropsTold is drops; what was overlooked is reported as well.
 func (s *Statement) dropsTold() []string {
 	if !s.Accounted() {
 		return []string{"pbr import does not know this statement"}

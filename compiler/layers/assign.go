@@ -2,7 +2,7 @@ package layers
 
 import "slices"
 
-// assignment is what becomes of the boxes.
+// assignment is what happens to the boxes.
 type assignment struct {
 	// layer is each box's; unplaced if an earlier box covers it.
 	layer []int32

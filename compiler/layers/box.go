@@ -75,7 +75,7 @@ type box struct {
 	// fields are the dims that are not everything.
 	fields dimSet
 	family plan.Family
-	// exact tells that the policy has all packets of the box, and not only some.
+	// exact means that the policy has all packets of the box, and not only some.
 	exact bool
 	// item is the one that the box belongs to.
 	item int32

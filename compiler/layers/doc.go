@@ -29,7 +29,7 @@ type Policy struct {
 	Direct, Counter string
 }
 
-// Form tells what to make of a list.
+// Form says what to make of a list.
 type Form uint8
 
 const (

@@ -23,9 +23,9 @@ const (
 type item struct {
 	policy  int32
 	matches []plan.Match
-	// rule tells that it stays a rule; its boxes are then bounds.
+	// rule means that it stays a rule; its boxes are then bounds.
 	rule bool
-	// exact tells that the boxes are together exactly what is selected.
+	// exact means that the boxes are together exactly what is selected.
 	exact    bool
 	from, to int32 // of the builder's boxes
 }
@@ -34,9 +34,9 @@ type item struct {
 type region struct {
 	in     [dimCount]keySpans
 	family plan.Family
-	// exact is false if other things are looked at, too.
+	// exact is false if other things are examined, too.
 	exact bool
-	// none tells that nothing is selected.
+	// none means that nothing is selected.
 	none bool
 }
 

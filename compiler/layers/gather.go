@@ -117,7 +117,7 @@ func (a *assignment) settle(spans []span) (moved bool) {
 	return moved
 }
 
-// maxChoices is how many layers are looked at for one box.
+// maxChoices is how many layers are examined for one box.
 const maxChoices = 16
 
 // reach returns which of the points, from up to but not including to, the span has.

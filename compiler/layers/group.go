@@ -13,7 +13,7 @@ type shape struct {
 	fields dimSet
 	// src and dst are the lengths of the prefixes, in those fields.
 	src, dst uint8
-	// ranges tells that some interval is neither a prefix nor a single value: no look-up by exact
+	// ranges means that some interval is neither a prefix nor a single value: no look-up by exact
 	// keys finds it.
 	ranges bool
 }

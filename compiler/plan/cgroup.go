@@ -20,7 +20,7 @@ func (f Field) CgroupLevel() int {
 // CgroupSource says whose control groups are in a set.
 type CgroupSource struct {
 	Set string
-	// Unit tells that Name is a unit of systemd, wherever its control group is; otherwise it is a
+	// Unit means that Name is a unit of systemd, wherever its control group is; otherwise it is a
 	// path from the root of the tree.
 	Unit bool
 	Name string

@@ -34,7 +34,7 @@ type CounterChange struct{ Have, Want *Counter }
 
 // SetChange adds (Have nil), removes (Want nil) or edits a set. With both set and Rebuild false
 // only elements differ: Remove and Add, sorted, or for keys of several fields RemoveTuples and
-// AddTuples. Rebuild means that type, flags, or comment differ: the set is built anew in the same
+// AddTuples. Rebuild means that type, flags, or comment differ: the set is built again in the same
 // transaction.
 type SetChange struct {
 	Have, Want              *Set

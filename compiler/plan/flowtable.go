@@ -18,8 +18,8 @@ type Flowtable struct {
 	Counter bool
 	// Late is set in plans for no machine: Devices are then candidates, names of which the last
 	// character may be "*", to which those interfaces come that the machine has global addresses
-	// on, but for Except, sorted. Without Required, neither the flowtable nor the chains that use
-	// it are made where the kernel has no flowtables.
+	// on, except for Except, sorted. Without Required, neither the flowtable nor the chains that
+	// use it are made where the kernel has no flowtables.
 	Late, Required bool
 	Except         []string
 	// Foreign has, in live plans, properties that pbr never sets.
@@ -28,7 +28,7 @@ type Flowtable struct {
 
 // FlowtableChange adds (Have nil), removes (Want nil) or edits a flowtable. With both set and
 // Rebuild false only devices differ: Remove and Add, sorted. Rebuild means that the rest differs:
-// it is deleted and made anew in the same transaction.
+// it is deleted and recreated in the same transaction.
 type FlowtableChange struct {
 	Have, Want  *Flowtable
 	Rebuild     bool

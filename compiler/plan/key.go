@@ -106,7 +106,7 @@ func (f Field) Type() Type {
 }
 
 // KeyFromAddr returns an address as a key: 4 bytes for IPv4 (also when mapped into IPv6), 16 for
-// IPv6. An invalid address gives the zero Key. A zone is left out.
+// IPv6. An invalid address gives the zero Key. A zone is omitted.
 func KeyFromAddr(a netip.Addr) (k Key) {
 	copy(k[:], a.Unmap().AsSlice())
 	return k

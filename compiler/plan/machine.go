@@ -75,7 +75,7 @@ type Needs struct {
 type Link struct {
 	// Up is the administrative state (IFF_UP): routes cannot be added over a link that is down.
 	Up bool
-	// Carrier tells that the cable or tunnel is connected (IFF_LOWER_UP). Routes can be added
+	// Carrier means that the cable or tunnel is connected (IFF_LOWER_UP). Routes can be added
 	// without it.
 	Carrier bool
 	// NoIPv6 is set when the interface has IPv6 disabled.
@@ -86,15 +86,15 @@ type Link struct {
 	// Below are the interfaces that carry this one's frames, sorted: a bridge's ports, a VLAN's
 	// parent.
 	Below []string
-	// Hardware tells that it can offload by itself, if Needs asked for it.
+	// Hardware means that it can offload by itself, if Needs asked for it.
 	Hardware bool
-	// Addrs are its global and site addresses, both families, sorted, deprecated ones among them; no
-	// link-local, no tentative ones.
+	// Addrs are its global and site addresses, both families, sorted, deprecated ones among them;
+	// no link-local, no tentative ones.
 	Addrs []netip.Addr
 	// Networks are those of Machine.Connected that main reaches directly over this interface,
 	// sorted.
 	Networks []netip.Prefix
-	// Tentative6 tells that an IPv6 address is about to come: its uniqueness is being tested (RFC
+	// Tentative6 means that an IPv6 address is about to come: its uniqueness is being tested (RFC
 	// 4862, 5.4).
 	Tentative6 bool
 	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface;

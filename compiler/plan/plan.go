@@ -80,10 +80,10 @@ type Number struct {
 	Name string
 	// Uplink is set for pinned tables: the uplink that their default route goes through.
 	Uplink string
-	// Strict tells that the table ends in unreachable although its uplink, or the user's table that
+	// Strict means that the table ends in unreachable although its uplink, or the user's table that
 	// it is a variant of, does not.
 	Strict bool
-	// Fallback tells that connections pinned to the uplink move back when a better one is usable
+	// Fallback means that connections pinned to the uplink move back when a better one is usable
 	// again.
 	Fallback bool
 	// Table is the routing table's id.
@@ -129,7 +129,7 @@ func SetOwn(family Family) string {
 type Waiting struct {
 	// Object is what waits, as "uplink isp1".
 	Object string
-	// Reason tells what is missing, as "interface eth1 does not exist".
+	// Reason says what is missing, as "interface eth1 does not exist".
 	Reason string
 }
 
@@ -142,7 +142,7 @@ type Routed struct {
 	Key    Key
 }
 
-// DynamicKind tells what a Dynamic stands for.
+// DynamicKind says what a Dynamic stands for.
 type DynamicKind uint8
 
 const (

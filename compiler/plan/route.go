@@ -48,7 +48,7 @@ type Route struct {
 	// Protocol is rtm_protocol; Protocol 112 in wanted plans, anything in live ones.
 	Protocol uint8
 	// Foreign has, in live plans, attributes of the route that pbr never sets ("src 192.0.2.9",
-	// "mtu 1400"), so that a foreign edit shows and is put right.
+	// "mtu 1400"), so that a foreign edit shows and is repaired.
 	Foreign string
 }
 
@@ -60,7 +60,7 @@ type Hop struct {
 	// Auto means that Via is to be the gateway that main has for Dev. Only in plans compiled
 	// without a machine; such a plan can be printed, not applied.
 	Auto bool
-	// Masquerade means that the hop is left out where Dev has addresses of the other IP version
+	// Masquerade means that the hop is omitted where Dev has addresses of the other IP version
 	// alone. Only in plans compiled without a machine.
 	Masquerade bool
 	// Weight is 1..256; 1 on a route with one hop.

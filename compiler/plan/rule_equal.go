@@ -90,10 +90,9 @@ func (t tested) after(m *Match) tested {
 	return t
 }
 
-// CanonicalMatches leaves out the matches that the next one implies, as nft does: "meta nfproto
-// ipv4 ip saddr X" is the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before
-// "icmp type" where the family is known already. Without anything to leave out it returns ms
-// itself.
+// CanonicalMatches omits the matches that the next one implies, as nft does: "meta nfproto ipv4 ip
+// saddr X" is the same rule to the kernel as "ip saddr X", and "meta l4proto icmp" before "icmp
+// type" where the family is known already. Without anything to omit it returns ms itself.
 func CanonicalMatches(ms []Match) []Match {
 	if !mayBeImplied(ms) {
 		return ms
@@ -117,8 +116,8 @@ func mayBeImplied(ms []Match) bool {
 	return false
 }
 
-// dropImplied leaves out every match of which implied is true, given what the matches before it
-// tell, and the match after it.
+// dropImplied omits every match of which implied is true, given what the matches before it tell,
+// and the match after it.
 func dropImplied(ms []Match, implied func(t tested, m, next *Match) bool) []Match {
 	var t tested
 	var out []Match

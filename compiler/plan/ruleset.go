@@ -146,7 +146,7 @@ type Set struct {
 	Dynamic bool
 	// Living makes it a set of addresses that others fill while it stands, by elements that may
 	// have a time to live: pbr lists, pbr watch, dnsmasq. These are no part of a plan: Elements is
-	// empty. The set's name is the same for good, and a set that is made anew gets the members of
+	// empty. The set's name is the same for good, and a set that is recreated gets the members of
 	// the old one.
 	Living bool
 	// Size is how many elements a dynamic map or a living set takes.

@@ -178,7 +178,7 @@ func (f *fib) lookUp(flow *Flow) found {
 }
 
 // inTable looks for the best route of a rule's table: the longest destination, then the lowest
-// metric, with a next hop that can be used. ok is false where the rules go on.
+// metric, with a next hop that can be used. ok is false where the rules continue.
 func (f *fib) inTable(r *plan.Rule, flow *Flow) (to found, ok bool) {
 	if r.Table == plan.MainTable && f.facts.Outside[flow.IIF] {
 		return found{rule: r, kind: kindUnicast}, true

@@ -32,7 +32,7 @@ func (f *fib) martian(t *trip) string {
 	return ""
 }
 
-// staysHere returns what becomes of an IPv6 packet that is to be forwarded and whose source is
+// staysHere returns what happens to an IPv6 packet that is to be forwarded and whose source is
 // valid on its link alone (ip6_forward, net/ipv6/ip6_output.c); ok is false if it is forwarded.
 func staysHere(t *trip) (fate Fate, ok bool) {
 	switch {

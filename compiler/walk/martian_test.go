@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// TestMartians tells what the kernel does with addresses that no packet from an interface may have;
+// TestMartians says what the kernel does with addresses that no packet from an interface may have;
 // each case was sent through Linux 6.18.
 func TestMartians(t *testing.T) {
 	all := func(table uint32, family plan.Family, dst string) plan.Route {

@@ -14,7 +14,7 @@ type Outcome struct {
 	Mark, CTMark uint32
 	Masquerade   bool
 	SNAT         netip.Addr
-	// Chosen tells that a balance chose among several: any outcome that is Chosen would be as good.
+	// Chosen means that a balance chose among several: any outcome that is Chosen would be as good.
 	Chosen bool
 }
 
@@ -79,7 +79,7 @@ func (x *explorer) explore(c *chain, in Outcome) outcomes {
 }
 
 // rule takes the states in which a packet may come to a rule through it, and returns those in which
-// it goes on behind it.
+// it continues behind it.
 func (x *explorer) rule(r *rule, live outcomes, back *outcomes) outcomes {
 	var next outcomes
 	for i, s := range live {
@@ -118,8 +118,8 @@ func (x *explorer) holds(r *rule, s Outcome) (may, surely bool) {
 	return true, surely
 }
 
-// do does a rule's actions. Packets that go on behind the rule come into next, those that leave its
-// chain without a verdict into back.
+// do does a rule's actions. Packets that continue behind the rule come into next, those that leave
+// its chain without a verdict into back.
 func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 	for i := range r.actions {
 		a := &r.actions[i]

@@ -33,13 +33,13 @@ type Packet struct {
 	// ICMP the first one is ICMPType.
 	SPort, DPort uint16
 	ICMPType     uint8
-	// NoPorts tells that there are no such four bytes: matches on ports do not hold, look-ups by
+	// NoPorts means that there are no such four bytes: matches on ports do not hold, look-ups by
 	// ports end the rule.
 	NoPorts bool
-	// AnySPort and AnyDPort tell that the port is not known: what is hashed over it may be
+	// AnySPort and AnyDPort mean that the port is not known: what is hashed over it may be
 	// anything.
 	AnySPort, AnyDPort bool
-	// Reply tells that the packet is of its connection's second direction. OrigDPort is the
+	// Reply means that the packet is of its connection's second direction. OrigDPort is the
 	// destination port that the connection's first packet had on arrival.
 	Reply     bool
 	OrigDPort uint16

@@ -160,7 +160,7 @@ func remark(first []*sent, before, after *plan.Plan) {
 	}
 }
 
-// setMain gives main its routes anew, and all uplinks their health.
+// setMain gives main its routes again, and all uplinks their health.
 func (b *bench) setMain() {
 	b.main = []string{"isp1", ""}[b.g.IntN(2)]
 	b.g.World.MainDefault = b.main
@@ -186,7 +186,7 @@ func (b *bench) fail() {
 	}
 }
 
-// health is what the compiler is told of the failed checks.
+// health is what the compiler is reported the failed checks.
 func (b *bench) health() compiler.Health {
 	h := compiler.Health{}
 	for line, order := range b.machine.Down {
@@ -640,8 +640,9 @@ func (b *bench) spoofed() {
 	}
 }
 
-// withoutLinks takes one link after the other down, and nobody compiles anew: what is strict leaves
-// by none of the others' uplinks, neither as a first packet nor as the next one of a connection.
+// withoutLinks takes one link after the other down, and nobody compiles again: what is strict
+// leaves by none of the others' uplinks, neither as a first packet nor as the next one of a
+// connection.
 func (b *bench) withoutLinks(first []*sent) {
 	p, machine := b.planOf(nil)
 	for _, u := range b.policy.Uplinks {

@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Router is a machine with a plan on it: what becomes of a packet from the interface that it
+// Router is a machine with a plan on it: what happens to a packet from the interface that it
 // arrives by, or the socket that sends it, to the one that it leaves through. It never changes, and
 // is for any number of goroutines.
 type Router struct {
@@ -109,8 +109,8 @@ type trip struct {
 	// onward is the destination once connection tracking has undone the translation of the first
 	// packet's source.
 	onward netip.Addr
-	// bound is the way of the connection's first packet, whose translation goes on; nil for a first
-	// packet.
+	// bound is the way of the connection's first packet, whose translation continues; nil for a
+	// first packet.
 	bound *Way
 }
 
@@ -264,7 +264,7 @@ func (r *Router) fromSocket(w *Walker, t *trip, way *Way) {
 		return
 	}
 	way.Mark, way.CTMark = t.Mark, t.CTMark
-	if t.Mark != mark && way.Fate == Forwarded { // the chain is of kind "route": looked up anew
+	if t.Mark != mark && way.Fate == Forwarded { // the chain is of kind "route": looked up again
 		flow := t.flow()
 		to := r.fib.lookUp(&flow)
 		way.take(to)

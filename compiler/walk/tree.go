@@ -7,7 +7,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// leafSize is how many elements are looked at one by one. A split has to leave at most 7/8 of the
+// leafSize is how many elements are examined one by one. A split has to leave at most 7/8 of the
 // elements on either side, and copies (elements on both sides) may make the tree maxCopies times as
 // big as the set.
 const (

@@ -21,7 +21,7 @@ const (
 
 func (v Verdict) String() string { return [...]string{"end of chain", "accept", "drop"}[v] }
 
-// Result is what becomes of a packet.
+// Result is what happens to a packet.
 type Result struct {
 	Verdict Verdict
 	// Mark and CTMark are those of the packet and its connection afterwards.
@@ -29,7 +29,7 @@ type Result struct {
 	// Counters are the names of those that counted it, in their order, and Logs the prefixes that
 	// it was logged with.
 	Counters, Logs []string
-	// Masquerade and SNAT tell what becomes of its source address.
+	// Masquerade and SNAT tell what happens to its source address.
 	Masquerade bool
 	SNAT       netip.Addr
 	// Offloaded reports whether a rule put the connection into a flowtable.
@@ -51,7 +51,7 @@ type Step struct {
 	Element int
 	// Next is the chain that the rule led to.
 	Next string
-	// Whole tells that all of its actions were done.
+	// Whole means that all of its actions were done.
 	Whole bool
 }
 
@@ -106,7 +106,7 @@ func (w *Walker) start(name string, p *Packet, trace bool) (Result, error) {
 	return w.result, nil
 }
 
-// frame is where a chain goes on after a jump.
+// frame is where a chain continues after a jump.
 type frame struct {
 	chain *chain
 	next  int
@@ -184,8 +184,8 @@ func (w *Walker) rightFamily(f plan.Field) bool {
 	return f.Protocol() == 0 || (f.Family() == plan.IPv6) == w.six
 }
 
-// do does the rule's actions until one ends it. next is the chain that goes on, end tells that the
-// walk is over.
+// do does the rule's actions until one ends it. next is the chain that continues, end tells that
+// the walk is over.
 func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) {
 	step := Step{Chain: c.plan.Name, Rule: index, Element: -1}
 	step.Whole = true

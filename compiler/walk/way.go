@@ -6,7 +6,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Fate is what becomes of a packet in the end.
+// Fate is what happens to a packet in the end.
 type Fate uint8
 
 const (
@@ -21,7 +21,7 @@ func (f Fate) String() string {
 	return [...]string{"", "forward", "local", "unreachable", "prohibit", "drop"}[f]
 }
 
-// NAT is what becomes of a packet's source address.
+// NAT is what happens to a packet's source address.
 type NAT uint8
 
 const (

@@ -1,6 +1,6 @@
 // Package bfd is Bidirectional Forwarding Detection for one hop in asynchronous mode (RFC 5880, RFC
 // 5881): packets, and the session's state machine, which has no clock, no socket and no goroutine.
-// Authentication, demand mode of our own and echo packets are left out.
+// Authentication, demand mode of our own and echo packets are omitted.
 package bfd
 
 import (

@@ -13,7 +13,7 @@ func (r *rings) of(metric int, s Span) *ring {
 	return g
 }
 
-// ring has the values of the last steps. It grows as time goes on, so that a short life takes
+// ring has the values of the last steps. It grows as time continues, so that a short life takes
 // little memory.
 type ring struct {
 	steps  int64

@@ -93,8 +93,8 @@ type Count struct {
 	Last  Reading   `json:"last"`
 }
 
-// Take takes a reading. An interface that was made anew, or the machine's restart, began to count
-// at 0. A clock that is behind the last reading is not set yet: nothing begins anew.
+// Take takes a reading. An interface that was recreated, or the machine's restart, began to count
+// at 0. A clock that is behind the last reading is not set yet: nothing begins again.
 func (c *Count) Take(now time.Time, l Limit, r Reading) {
 	if !c.Noted.IsZero() {
 		c.Used += r.since(c.Last)

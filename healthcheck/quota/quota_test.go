@@ -80,7 +80,7 @@ func TestCount(t *testing.T) {
 	take("a", 2, 5000, 0) // what was before the first reading does not count
 	take("a", 2, 5100, 100)
 	take("a", 2, 5100, 100)
-	take("a", 9, 50, 150)   // made anew
+	take("a", 9, 50, 150)   // recreated
 	take("a", 9, 20, 170)   // counters that were cleared
 	take("b", 9, 900, 1070) // the machine restarted: the same number, and more bytes
 	if c.Left(l) != 0 {

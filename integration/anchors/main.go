@@ -1,5 +1,6 @@
-// Command anchors measures a checkout of pbr: the map of its packages, and sizes that tell whether
-// it stays easy to read. It prints Markdown. Usage: go run ./integration/anchors [DIRECTORY]
+// Command anchors measures a checkout of pbr: the map of its packages, and sizes that reports
+// whether it stays easy to read. It prints Markdown. Usage: go run ./integration/anchors
+// [DIRECTORY]
 package main
 
 import (

@@ -140,8 +140,7 @@ func (f *failing) listing() []string {
 	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
-// whatGoes finds out which routes leave with isp1: those that pbr watch takes away when it is told
-// to.
+// whatGoes finds out which routes leave with isp1: those that pbr watch removes when it is told to.
 func (f *failing) whatGoes() (commands []string) {
 	f.b.Helper()
 	before := f.listing()
@@ -335,7 +334,7 @@ func BenchmarkCut(b *testing.B) {
 }
 
 // manyLines is how many uplinks the idle daemon checks once a second; idleFor is how long it is
-// looked at.
+// examined.
 const (
 	manyLines = 200
 	idleFor   = 10 * time.Second

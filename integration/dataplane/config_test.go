@@ -14,7 +14,7 @@ type config struct {
 	series string
 	// plain routers do not translate.
 	plain bool
-	// steers tells that matched streams leave through wan2.
+	// steers means that matched streams leave through wan2.
 	steers bool
 	// setUp makes a fresh router one of these.
 	setUp func(testing.TB, *router, []selector)

@@ -22,7 +22,7 @@ func (res *results) write(w io.Writer) {
 	res.writeLosses(w)
 }
 
-// writeLosses tells what does not count, and why.
+// writeLosses says what does not count, and why.
 func (res *results) writeLosses(w io.Writer) {
 	for _, m := range res.rows {
 		for _, c := range cells() {

@@ -37,7 +37,7 @@ const (
 // pieceSize is how much of the download one request brings, in bytes.
 const pieceSize = 16 << 10
 
-// patience is how long the downloading client waits for a piece before it connects anew; a cut
+// patience is how long the downloading client waits for a piece before it connects again; a cut
 // connection ends long before.
 const patience = 10 * time.Second
 
@@ -161,7 +161,7 @@ type connected struct {
 	r    *bufio.Reader
 }
 
-// use asks for one piece by a connection; one that broke is opened anew the next time.
+// use asks for one piece by a connection; one that broke is opened again the next time.
 func (r *traffic) use(k *connected, c *client, from *lab.Host, to netip.AddrPort) {
 	if k.conn == nil {
 		from.Do(func() { k.conn, _ = net.DialTimeout("tcp", to.String(), time.Second) })

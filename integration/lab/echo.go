@@ -53,8 +53,8 @@ func (h *Host) ServeEcho(port int) {
 	go h.serveTCP(tcp)
 }
 
-// ServeInternet makes the host answer UDP and TCP on every port of every address there is, but for
-// VPNEndpoint's.
+// ServeInternet makes the host answer UDP and TCP on every port of every address there is, except
+// for VPNEndpoint's.
 func (h *Host) ServeInternet() {
 	h.lab.t.Helper()
 	h.ServeEcho(echoPort)

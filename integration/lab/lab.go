@@ -18,7 +18,7 @@ import (
 	"testing"
 )
 
-// RequireEnv, set to 1, turns a skip of a test for want of privilege into a failure.
+// RequireEnv, set to 1, turns a skip of a test for lack of privilege into a failure.
 const RequireEnv = "PBR_REQUIRE"
 
 // namePrefix starts the name of every namespace: pbr-<pid>-<lab>-<host>.
@@ -101,7 +101,7 @@ func (l *Lab) Tunnel(ha *Host, a string, hb *Host, b string) {
 	hb.IP(fmt.Sprintf("link set %s arp off up", b))
 }
 
-// remove takes all hosts away; it goes on after errors and reports them all.
+// remove takes all hosts away; it continues after errors and reports them all.
 func (l *Lab) remove() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 const ProgramEnv = "PBR_BINARY"
 
 // Program returns the pbr program to test: the one that ProgramEnv names, or one that is built from
-// the source. remove takes away what was built.
+// the source. remove removes what was built.
 func Program() (path string, remove func(), err error) {
 	if path = os.Getenv(ProgramEnv); path != "" {
 		return path, func() {}, nil

@@ -112,7 +112,7 @@ func (s *Stream) note(answer []byte) {
 	s.tale.Last = by
 }
 
-// Tale tells how it goes.
+// Tale returns how it goes.
 func (s *Stream) Tale() StreamTale {
 	s.mu.Lock()
 	defer s.mu.Unlock()

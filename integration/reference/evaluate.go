@@ -134,7 +134,7 @@ func (e Evaluator) sent(k Packet, dev string) []Way {
 	}
 	ways := e.onward(k, e.route(k, to))
 	if to == nowhere && !e.steersLocal() {
-		return ways // main's routes may have it all the same, as they had before
+		return ways // main's routes may have it anyway, as they had before
 	}
 	for i, w := range ways {
 		// Moved to another uplink the packet keeps the address of the first one, where it would be
@@ -255,7 +255,7 @@ func bestRoutes(routes []Route) []Route {
 	return slices.DeleteFunc(slices.Clone(routes), func(r Route) bool { return r.Distance != least.Distance })
 }
 
-// target is a table by its meaning: routes, and what becomes of packets that none of them takes.
+// target is a table by its meaning: routes, and what happens to packets that none of them takes.
 type target struct {
 	routes []Route
 	strict bool
@@ -431,7 +431,7 @@ func (e Evaluator) lookup(dst netip.Addr, routes []Route, strict bool) []string 
 }
 
 // sharing returns those of routes of equal distance that share connections: in IPv6 only uplinks
-// with a gateway can, and a route over another one is left out.
+// with a gateway can, and a route over another one is omitted.
 func (e Evaluator) sharing(v6 bool, routes []Route) []Route {
 	if !v6 || len(routes) < 2 {
 		return routes

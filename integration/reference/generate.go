@@ -308,7 +308,7 @@ func oneNum[T uint8 | uint16 | uint32](g *Generator, pool []T, negations bool) [
 	return items
 }
 
-// protosOf leaves out the ICMP that a theme does not have.
+// protosOf omits the ICMP that a theme does not have.
 func protosOf(th theme) []uint8 {
 	return slices.DeleteFunc(slices.Clone(protos), func(v uint8) bool { return v == 1 && th == 6 || v == 58 && th == 4 })
 }

@@ -20,7 +20,7 @@ type Policy struct {
 	Offload string
 	Uplinks []Uplink
 	Tables  []Table
-	// HasDefault tells that there is a [default], with the routes of Default.
+	// HasDefault means that there is a [default], with the routes of Default.
 	HasDefault bool
 	Default    []Route
 	Lists      []List

@@ -110,7 +110,7 @@ func (l *List) sources() string {
 	return strings.Join(all, ", ")
 }
 
-// joined writes values of a list that goes on behind them.
+// joined writes values of a list that continues behind them.
 func joined(values []string) (text string) {
 	for _, v := range values {
 		text += fmt.Sprintf("%q, ", v)

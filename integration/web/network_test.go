@@ -26,7 +26,7 @@ import (
 	"pbr/integration/lab"
 )
 
-// program is the pbr that is looked at.
+// program is the pbr that is examined.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

@@ -26,8 +26,8 @@ import (
 	"pbr/render/graph"
 )
 
-// sample is a router that was looked at for a day: what pictures of the page show. The page is
-// the real one; what it is given is made up.
+// sample is a router that was examined for a day: what pictures of the page show. The page is the
+// real one; what it is given is made up.
 type sample struct {
 	doc      *policy.Document
 	text     string

@@ -60,7 +60,7 @@ func TestBatches(t *testing.T) {
 	if rest, err := List(c, MarkFilter{0x440005, testMask | 0xff}); len(rest) != many-len(gone) || err != nil {
 		t.Errorf("%d connections have the mark: %v", len(rest), err)
 	}
-	// One that the kernel refuses is told of, and the others of its batch are done.
+	// One that the kernel refuses is reported, and the others of its batch are done.
 	broken := &Flow{request: []byte{2, 0, 0, 0, 4, 0, ctaTupleOrig, 0x80}}
 	if n, err := SetMarks(c, append([]Marking{{broken, 0x220000, testMask}}, marks[1:batchSize-1]...)); n != batchSize-2 || err == nil {
 		t.Errorf("beside a request that is refused %d are marked: %v", n, err)

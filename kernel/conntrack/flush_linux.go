@@ -17,8 +17,8 @@ import (
 // returns about how many, as the difference of conntrack's count before and after: connections that
 // came and went meanwhile are included, and offloaded ones are not, because the flowtable releases
 // them a second later. It sends one request for each mark, however many connections there are, and
-// three for each IPv4 address. It may run concurrently with everything else. After an error it goes
-// on with the rest.
+// three for each IPv4 address. It may run concurrently with everything else. After an error it
+// continues with the rest.
 func Delete(flushes []Flush) (int, error) {
 	for _, flush := range flushes {
 		if err := flush.check(); err != nil {

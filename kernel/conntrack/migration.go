@@ -114,7 +114,7 @@ func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 
 // Orphaned reports whether the mark belonged to a strict table that is gone together with its
 // uplink. Without a mark its connections would use default, which strict forbids; they have to be
-// classified anew.
+// classified again.
 func (r *Migration) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {

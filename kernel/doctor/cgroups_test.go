@@ -9,8 +9,8 @@ import (
 	"pbr/kernel/facts"
 )
 
-// Where cgroup v2 is not mounted, each policy that needs it is told of, and doctor fails; elsewhere
-// nothing is said.
+// Where cgroup v2 is not mounted, each policy that needs it is reported, and doctor fails;
+// elsewhere nothing is said.
 func TestCgroups(t *testing.T) {
 	doc, ds := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(`
 [[uplink]]

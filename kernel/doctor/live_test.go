@@ -53,7 +53,7 @@ func TestLateSNAT(t *testing.T) {
 	}
 }
 
-// Two uplinks with one address are told of, once for each pair.
+// Two uplinks with one address are reported, once for each pair.
 func TestSameAddress(t *testing.T) {
 	s, f := healthy(t, twoUplinks)
 	if ds := Live(s.Doc, f); ds != nil {

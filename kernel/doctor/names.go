@@ -38,7 +38,7 @@ func (e *examination) names() {
 	e.unknown("connections")
 }
 
-// tapped tells how answers are read.
+// tapped says how answers are read.
 func (e *examination) tapped() {
 	queue := e.Doc.Settings.Queue
 	mend := fmt.Sprintf("install nft_queue (OpenWrt: kmod-nft-queue), or load xt_NFQUEUE and nft_compat (modprobe xt_NFQUEUE nft_compat); "+
@@ -97,7 +97,7 @@ func (e *examination) hiddenDNS() {
 	}
 }
 
-// offloadedDNS tells of others' flowtables, which hide answers of connections that go on.
+// offloadedDNS tells of others' flowtables, which hide answers of connections that continue.
 func (e *examination) offloadedDNS() {
 	for _, o := range e.facts.Offloads {
 		if o.SparesDNS {
@@ -108,7 +108,7 @@ func (e *examination) offloadedDNS() {
 	}
 }
 
-// dnsmasq tells what keeps dnsmasq from filling sets, if it is to.
+// dnsmasq says what keeps dnsmasq from filling sets, if it is to.
 func (e *examination) dnsmasq() {
 	d, file := e.facts.Dnsmasq, e.Doc.Settings.Dnsmasq
 	if file == "" {

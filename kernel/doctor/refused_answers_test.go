@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// TestRefusedAnswers: a rule that refuses is told of where the kernel judges answers without their
+// TestRefusedAnswers: a rule that refuses is reported where the kernel judges answers without their
 // marks, by any of the settings, and nowhere else.
 func TestRefusedAnswers(t *testing.T) {
 	const uplinks = `

@@ -10,7 +10,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Facts is what was found. What could not be looked at is in Unknown, and its field is empty.
+// Facts is what was found. What could not be examined is in Unknown, and its field is empty.
 type Facts struct {
 	// Release is the kernel's, as "6.1.0-13-amd64".
 	Release string
@@ -84,7 +84,7 @@ type Dnsmasq struct {
 // fetching fails, and Since since when.
 type Fetched struct{ List, URL, At, Trouble, Since string }
 
-// Unknown is something that could not be looked at.
+// Unknown is something that could not be examined.
 type Unknown struct {
 	What string `json:"what"`
 	Why  string `json:"why"`
@@ -98,7 +98,7 @@ type Offload struct {
 	Table, Chain string
 	Handle       uint64
 	Flowtable    string
-	// SparesDNS tells that the rule itself leaves connections to port 53 out.
+	// SparesDNS means that the rule itself leaves connections to port 53 out.
 	SparesDNS bool
 }
 
@@ -154,7 +154,7 @@ type MarkUse struct {
 	Writes bool
 	// Bits are those that it may change, or compares.
 	Bits uint32
-	// Constant tells that the changed bits become those of Value whatever they were.
+	// Constant means that the changed bits become those of Value whatever they were.
 	Constant bool
 	Value    uint32
 }
@@ -196,7 +196,7 @@ type ReverseFilter struct {
 	Handle       uint64
 	// Family is the IP version that it is for, 0 for both.
 	Family plan.Family
-	// Limited tells that it is for some interfaces only.
+	// Limited means that it is for some interfaces only.
 	Limited bool
 }
 
@@ -223,7 +223,7 @@ type Networkd struct{ RemovesRules, RemovesRoutes bool }
 type State struct {
 	// Dir is the state directory; Unwritable tells why nothing can be written there.
 	Dir, Unwritable string
-	// Taken tells that there is a journal: pbr was applied here.
+	// Taken means that there is a journal: pbr was applied here.
 	Taken bool
 	// Pending tells of an apply that waits to be confirmed; Orphaned that nobody will undo it.
 	Pending  string
@@ -232,7 +232,7 @@ type State struct {
 	WatchPID int
 	// Behind counts the objects that differ from the policy's plan.
 	Behind int
-	// Compared tells that Behind is known.
+	// Compared means that Behind is known.
 	Compared bool
 }
 

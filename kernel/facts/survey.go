@@ -22,7 +22,7 @@ type Survey struct {
 	SourceNAT []SourceNAT `json:"source_nat,omitempty"`
 	// Fixed are those of SourceNAT that name an address.
 	Fixed []SourceNAT `json:"fixed,omitempty"`
-	// Unknown is what could not be looked at.
+	// Unknown is what could not be examined.
 	Unknown []Unknown `json:"unknown,omitempty"`
 }
 

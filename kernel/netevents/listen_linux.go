@@ -102,7 +102,7 @@ func (l *Listener) Receive() ([]netlink.Message, error) {
 	return msgs, err
 }
 
-// drain discards what is queued. Until the queue is empty the kernel goes on losing events, and
+// drain discards what is queued. Until the queue is empty the kernel continues losing events, and
 // does not report that again (NETLINK_S_CONGESTED, net/netlink/af_netlink.c). Whoever read the
 // kernel's state before that would miss them for good.
 func (l *Listener) drain() error {

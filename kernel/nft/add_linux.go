@@ -85,7 +85,7 @@ func (e *edit) addSets() error {
 const elementsLen = 60 << 10
 
 // elements writes messages with all of the elements of s, which the kernel has by the given name.
-// Those that count go on from n.
+// Those that count continue from n.
 func (b *batch) elements(msg, flags uint16, name string, s *plan.Set, list []plan.Element, n counts) {
 	b.elementMessages(msg, flags, name, len(list), func(i int) { b.element(s, &list[i], n.take(list[i].Counter)) })
 }

@@ -38,7 +38,7 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	return next, nil
 }
 
-// again tells why the table has to be read after a change: the old sets could not be removed, or
+// again says why the table has to be read after a change: the old sets could not be removed, or
 // handles are not known.
 type again struct {
 	late    error

@@ -153,7 +153,7 @@ func TestUnprivilegedErrorIsPlain(t *testing.T) {
 	}
 }
 
-// foreignEdits are made by hand to the small table; each has to show and to be put right.
+// foreignEdits are made by hand to the small table; each has to show and to be repaired.
 var foreignEdits = []struct{ name, script, shows string }{
 	{"rule", "add rule inet pbr r counter reject", "reject"},
 	{"rule with comment", `insert rule inet pbr r ip ttl 5 counter accept comment "mine"`, `comment "mine"`},

@@ -10,7 +10,7 @@ import (
 // attrHeader is the size of struct nlattr: length and type, u16 each, host-endian.
 const attrHeader = 4
 
-// attrTypeMask leaves out the flags of an attribute's type (NLA_TYPE_MASK, linux/netlink.h).
+// attrTypeMask omits the flags of an attribute's type (NLA_TYPE_MASK, linux/netlink.h).
 const attrTypeMask = 0x3fff
 
 // writer builds netlink attributes. Numbers are big-endian, as nftables has them.
@@ -59,7 +59,7 @@ func (w *writer) str(typ uint16, s string) {
 	w.shut(at)
 }
 
-// attrs walks a list of attributes, flags of the type left out; malformed rests end the walk.
+// attrs walks a list of attributes, flags of the type omitted; malformed rests end the walk.
 func attrs(b []byte) iter.Seq2[uint16, []byte] {
 	return func(yield func(uint16, []byte) bool) {
 		for len(b) >= attrHeader {

@@ -78,7 +78,7 @@ func (b *batch) addFlags(start int, flags uint16) {
 	binary.NativeEndian.PutUint16(at, binary.NativeEndian.Uint16(at)|flags)
 }
 
-// empty tells that there is nothing to send.
+// empty reports whether there is nothing to send.
 func (b *batch) empty() bool { return len(b.ops) == 0 }
 
 // finish ends the batch and asks for an answer to its last message.

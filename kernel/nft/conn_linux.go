@@ -71,7 +71,7 @@ func (c *Conn) Delete() error {
 	return fmt.Errorf("deleting table inet %s: %w at each of %d attempts", plan.TableName, ErrChanged, deleteTries)
 }
 
-// deleteTries is how often a deletion is tried anew because others change nftables at the same
+// deleteTries is how often a deletion is tried again because others change nftables at the same
 // time.
 const deleteTries = 10
 

@@ -141,7 +141,7 @@ func tolerated(what string, err error) error {
 }
 
 // leavingCounts returns what elements and named counters have counted that an edit removes, so that
-// those that it adds go on from there. What is counted between this and the edit is lost.
+// those that it adds continue from there. What is counted between this and the edit is lost.
 func (c *Conn) leavingCounts(e *edit) (counts, error) {
 	n := counts{}
 	var named []string

@@ -40,7 +40,7 @@ add element inet pbr hti { 10.0.0.0/8 . 53-60 counter packets 4000 bytes 10 comm
 `
 
 // What was counted for a name stays when the elements that count for it lead elsewhere, come into
-// another map or a map made anew, or when a named counter takes over from them, or they from it.
+// another map or a map recreated, or when a named counter takes over from them, or they from it.
 func TestCountsStay(t *testing.T) {
 	t.Parallel()
 	moved := countedRuleset("m1")

@@ -16,7 +16,7 @@ import (
 // 6.18: 120 us in which a map of 2,000 elements is empty). So what is new comes in a transaction of
 // its own, in which nothing leads packets to it, and the next one only leads them there. A packet
 // that is on its way through the old rules meanwhile would find the elements of a deleted map gone:
-// what goes does so in a third one, when all such packets are through. A set that is made anew has
+// what goes does so in a third one, when all such packets are through. A set that is recreated has
 // to have another name meanwhile: each has two, and goes from one to the other.
 
 // secondName is what the kernel's name of a set ends in when it is the second one. No name of a
@@ -55,7 +55,7 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 	return second
 }
 
-// canSwap reports whether a set that has to be made anew can be so beside the old one. What packets
+// canSwap reports whether a set that has to be recreated can be so beside the old one. What packets
 // have put in would be lost in any case, and others know a living set by its name.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
 	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.Living && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
@@ -103,7 +103,7 @@ func (e *edit) planEarly() {
 	}
 }
 
-// nextGeneration follows a generation; the kernel leaves out 0 (nf_tables_commit).
+// nextGeneration follows a generation; the kernel omits 0 (nf_tables_commit).
 func nextGeneration(g uint32) uint32 { return max(g+1, 1) }
 
 // besideOld reports whether a set can be made while the old rules are in force.
@@ -163,7 +163,7 @@ func AwaitPackets() {
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
 }
 
-// abandon takes away what the first transaction has made, after the second one has failed with err.
+// abandon removes what the first transaction has made, after the second one has failed with err.
 func (e *edit) abandon(s *socket, err error) error {
 	b := newBatch(0) // whatever the generation is
 	for i := range e.chains {

@@ -23,15 +23,15 @@ type edit struct {
 	changes     *plan.Changes
 	enc         ruleEncoder
 	// sets are the changes of sets, with Rebuild also where only taking the set away and making it
-	// anew will do.
+	// again will do.
 	sets []plan.SetChange
-	// remade are the objects that are deleted in this transaction, to stay away or to be made anew:
-	// whatever refers to them has to be taken away and put back as well.
+	// remade are the objects that are deleted in this transaction, to stay away or to be recreated:
+	// whatever refers to them has to be removed and put back as well.
 	remade map[key]bool
-	// replaced are those of them that are made anew under their name in the same transaction.
+	// replaced are those of them that are recreated under their name in the same transaction.
 	replaced map[key]bool
-	// swapped names the sets that are made anew beside the old one, under the other of their two
-	// names: rules that use them have to be put in anew.
+	// swapped names the sets that are recreated beside the old one, under the other of their two
+	// names: rules that use them have to be put in again.
 	swapped map[string]bool
 	// second names the sets that the kernel has under their second name afterwards.
 	second map[string]bool
@@ -45,17 +45,17 @@ type edit struct {
 	staged map[string]bool
 }
 
-// chainEdit is what becomes of one wanted chain.
+// chainEdit is what happens to one wanted chain.
 type chainEdit struct {
 	want *plan.Chain
-	// live is the index of the live chain, -1 when there is none or it is made anew.
+	// live is the index of the live chain, -1 when there is none or it is recreated.
 	live int
-	// handles are those of the live chain's rules, nil when there is none or it is made anew.
+	// handles are those of the live chain's rules, nil when there is none or it is recreated.
 	handles []uint64
 	// keep has, for each wanted rule, the index of the live rule that is it, or -1; nil when
 	// nothing changes.
 	keep []int
-	// early tells that the chain is filled before the transaction that leads packets to it.
+	// early means that the chain is filled before the transaction that leads packets to it.
 	early bool
 }
 
@@ -85,7 +85,7 @@ func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, in
 	return e
 }
 
-// goes notes that an object is deleted, to be made anew if replaced.
+// goes notes that an object is deleted, to be recreated if replaced.
 func (e *edit) goes(k key, replaced bool) {
 	e.remade[k] = true
 	if replaced {
@@ -94,7 +94,7 @@ func (e *edit) goes(k key, replaced bool) {
 }
 
 // manyElements is the number of elements to remove from which on a set of which most changes is
-// made anew, which is quicker and leaves the old one whole until the transaction ends.
+// recreated, which is quicker and leaves the old one whole until the transaction ends.
 const manyElements = 1000
 
 // From a map of several intervals the kernel takes an element by moving all of its bitmaps. On
@@ -106,7 +106,7 @@ const (
 	tuplesPerRemoval = 2000
 )
 
-// planSets decides which sets are made anew.
+// planSets decides which sets are recreated.
 func (e *edit) planSets() {
 	e.sets = append(e.sets, e.changes.Sets...)
 	changed := make(map[string]bool, len(e.sets))
@@ -137,7 +137,7 @@ func (e *edit) planSets() {
 	}
 }
 
-// tooManyRemoved reports whether making the set anew is quicker than taking out single elements.
+// tooManyRemoved reports whether making the set again is quicker than taking out single elements.
 func tooManyRemoved(ch *plan.SetChange) bool {
 	n, all := len(ch.Remove)+len(ch.RemoveTuples), len(ch.Have.Elements)+len(ch.Have.Tuples)
 	if ch.Have.Interval && len(ch.Have.Concat) > 0 {
@@ -154,7 +154,7 @@ func movesTargets(ch *plan.SetChange) bool {
 	return s.Map && !s.Dynamic && (s.Type == plan.TypeMark || s.Type == plan.TypeIfname) && len(ch.Add) > 0 && len(ch.Remove) > 0
 }
 
-// goesToReplaced reports whether an element of a map goes to a chain that is made anew.
+// goesToReplaced reports whether an element of a map goes to a chain that is recreated.
 func (e *edit) goesToReplaced(s *plan.Set) bool {
 	if !s.Map {
 		return false
@@ -210,11 +210,11 @@ func (e *edit) planChains() {
 }
 
 // tooManySteps is from how many handle searches on (the kernel walks the chain for each rule that
-// is put in or taken out by position) a chain is emptied and filled anew instead.
+// is put in or taken out by position) a chain is emptied and filled again instead.
 const tooManySteps = 50_000_000
 
-// keepRules follows a chain's edit script, and drops the kept rules that refer to what is made
-// anew.
+// keepRules follows a chain's edit script, and drops the kept rules that refer to what is
+// recreated.
 func (e *edit) keepRules(ce *chainEdit, ch *plan.ChainChange) {
 	if ch == nil && len(e.remade)+len(e.swapped) == 0 {
 		return
@@ -257,13 +257,13 @@ func fill(list []int, v int) []int {
 	return list
 }
 
-// refersToRemade reports whether a rule uses an object that is made anew.
+// refersToRemade reports whether a rule uses an object that is recreated.
 func (e *edit) refersToRemade(r *plan.ChainRule) bool {
 	return len(e.remade)+len(e.swapped) > 0 &&
 		uses(r, func(k key) bool { return e.remade[k] || k.kind == "set" && e.swapped[k.name] })
 }
 
-// needsMain reports whether a rule uses an object that is made anew in place of the old one, or a
+// needsMain reports whether a rule uses an object that is recreated in place of the old one, or a
 // flowtable, which takes packets as soon as it is there; or what only others know.
 func (e *edit) needsMain(r plan.ChainRule) bool {
 	return r.Foreign != "" || uses(&r, func(k key) bool { return e.replaced[k] || k.kind == "flowtable" })

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reg1 is the register that expressions work in, but for the few that need another one; a verdict
-// goes to register 0.
+// reg1 is the register that expressions work in, except for the few that need another one; a
+// verdict goes to register 0.
 const reg1 = unix.NFT_REG_1
 
 // exprs writes a rule's expressions, each with its attributes in the order of the kernel's own

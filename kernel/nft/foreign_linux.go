@@ -11,7 +11,7 @@ import (
 
 // describeRule prints a rule that pbr could not have made, much as "nft --debug=netlink" does:
 // equal text only for equal expressions. What packets change (counters, a quota's use, a limit's or
-// last's state) is left out.
+// last's state) is omitted.
 func describeRule(xs []expr, userdata []byte) string {
 	var b strings.Builder
 	for i := range xs {

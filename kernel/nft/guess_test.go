@@ -23,7 +23,7 @@ func guessed() *plan.Ruleset {
 	return &plan.Ruleset{Sets: []plan.Set{exact, list}, Chains: []plan.Chain{{Name: "m1"}, {Name: "m2"}}}
 }
 
-// sharing tells which sets of l are the guess's own memory.
+// sharing returns which sets of l are the guess's own memory.
 func sharing(l *Live, guess *plan.Ruleset) (exact, list bool) {
 	g, r := guess.Sets, l.Ruleset.Sets
 	return &r[0].Tuples[0] == &g[0].Tuples[0], &r[1].Elements[0] == &g[1].Elements[0]

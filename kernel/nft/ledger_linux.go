@@ -79,13 +79,13 @@ func (s moment) note(from, to uint32) {
 	binary.NativeEndian.PutUint32(b[8:], s.l.from^s.l.to)
 	f, err := os.OpenFile(s.l.path, os.O_WRONLY|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return // the next one to look compares anew, which is slower and right
+		return // the next one to look compares again, which is slower and right
 	}
 	_, _ = f.WriteAt(b[:], 0)
 	_ = f.Close()
 }
 
-// memberTries is how often an edit of members is sent anew because others change nftables at the
+// memberTries is how often an edit of members is sent again because others change nftables at the
 // same time.
 const memberTries = 5
 

@@ -21,8 +21,8 @@ type Live struct {
 	// nothing is known to be.
 	Leftover error
 
-	// Traced means that a chain of a running pbr trace was left out: when that ends without
-	// removing it, it shows although nothing of nftables has changed.
+	// Traced means that a chain of a running pbr trace was omitted: when that ends without removing
+	// it, it shows although nothing of nftables has changed.
 	Traced bool
 
 	// identity names the namespace that it was read in.
@@ -30,7 +30,7 @@ type Live struct {
 	// exists tells an empty table from none.
 	exists bool
 	// rebuild is set when the table itself is not as pbr makes it (flags, comment), so that it has
-	// to be made anew.
+	// to be recreated.
 	rebuild bool
 	// handles has the kernel's handle of each rule, by chain and rule as in Ruleset.Chains.
 	handles [][]uint64

@@ -11,7 +11,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// hostEndian tells which types the kernel holds in its own byte order. Interval sets and ranges
+// hostEndian returns which types the kernel holds in its own byte order. Interval sets and ranges
 // have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {

@@ -37,7 +37,7 @@ func (m *Member) left() time.Duration {
 	return m.Timeout
 }
 
-// Edit is what becomes of a living set's members.
+// Edit is what happens to a living set's members.
 type Edit struct {
 	Set         *plan.Set
 	Remove, Add []Member

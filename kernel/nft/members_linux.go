@@ -108,7 +108,7 @@ type rawMember struct {
 }
 
 // add takes the attributes of one element. What pbr does not make, as a comment of somebody else's,
-// is left out.
+// is omitted.
 func (r *memberReader) add(elem []byte) {
 	var m rawMember
 	for typ, v := range attrs(elem) {

@@ -95,7 +95,7 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 		t.Errorf("the snapshot does not have the sets: %v", same)
 	}
 
-	// Another size and another comment make the sets anew.
+	// Another size and another comment make the sets again.
 	bigger := living(2000)
 	bigger.Sets[2].Comment = "another"
 	if _, err := n.conn.Apply(read, bigger, diff(read, bigger)); err != nil {

@@ -13,7 +13,7 @@ import (
 // interface that they came by, as "fib saddr . mark . iif oif missing drop" does.
 type backWalk struct {
 	missing, dropped bool
-	// limited tells that the rule looks at the arriving interface, too.
+	// limited means that the rule looks at the arriving interface, too.
 	limited bool
 	family  plan.Family
 }

@@ -9,7 +9,7 @@ import (
 	"pbr/kernel/facts"
 )
 
-// origin tells where a register's value comes from.
+// origin says where a register's value comes from.
 type origin uint8
 
 const (

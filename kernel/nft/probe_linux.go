@@ -16,7 +16,7 @@ const probeTable = "pbr-probe"
 
 // Offload is what the kernel can forward past its chains.
 type Offload struct {
-	// Flowtables tells that there are flowtables at all.
+	// Flowtables means that there are flowtables at all.
 	Flowtables bool
 	// Hardware tells, for the devices asked about, which forward by themselves.
 	Hardware map[string]bool
@@ -24,8 +24,8 @@ type Offload struct {
 
 // ProbeOffload finds out whether the kernel has flowtables, and which devices can offload in
 // hardware, by a transaction that the kernel refuses at its end: it leaves nothing behind, no event
-// and no new generation, but for modules that are loaded now. The error is one of privilege, or of
-// the socket.
+// and no new generation, except for modules that are loaded now. The error is one of privilege, or
+// of the socket.
 func (c *Conn) ProbeOffload(hardware []string) (Offload, error) {
 	b := probe(hardware)
 	refused := map[uint32]error{}

@@ -75,7 +75,7 @@ func randomRuleset(rng *rand.Rand) *plan.Ruleset {
 	return r
 }
 
-// randomSet leaves out elements, and gives address and port sets new ones.
+// randomSet omits elements, and gives address and port sets new ones.
 func randomSet(rng *rand.Rand, s *plan.Set, targets []string) {
 	if s.Dynamic {
 		s.Size = 10 + rng.Uint32N(2)

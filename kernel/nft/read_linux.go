@@ -12,7 +12,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// readAttempts is how often a read starts again because something changed while it went on.
+// readAttempts is how often a read starts again because something changed while it continued.
 const readAttempts = 10
 
 // Read reads the table. All of it is of one generation. guess, nil for none, is what the table
@@ -32,7 +32,7 @@ func (c *Conn) Outline() (*plan.Ruleset, error) {
 	return &live.Ruleset, nil
 }
 
-// read reads the table as how says, anew when it changed meanwhile.
+// read reads the table as how says, again when it changed meanwhile.
 func (c *Conn) read(how *reader) (*Live, error) {
 	for range readAttempts {
 		live, err := c.readOnce(*how)
@@ -58,8 +58,8 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 	return live, c.Unchanged(live)
 }
 
-// Unchanged reports whether nftables is what it was when live was read, but for members of living
-// sets that pbr changed.
+// Unchanged reports whether nftables is what it was when live was read, except for members of
+// living sets that pbr changed.
 func (c *Conn) Unchanged(live *Live) bool {
 	s := c.Ledger.hold()
 	defer s.release()
@@ -119,7 +119,7 @@ type reader struct {
 	live *Live
 	// guess is what is probably there, nil for no idea.
 	guess *plan.Ruleset
-	// outline leaves out the elements of named sets.
+	// outline omits the elements of named sets.
 	outline bool
 	// counts are how many elements the kernel says that each named set has; 0 where it does not
 	// say.

@@ -129,7 +129,7 @@ type attribute struct {
 	value []byte
 }
 
-// sorted lists the expression's attributes by type, padding left out.
+// sorted lists the expression's attributes by type, padding omitted.
 func (x *expr) sorted() []attribute {
 	var out []attribute
 	for typ, v := range attrs(x.data) {
@@ -188,7 +188,7 @@ func (e *ruleEncoder) parseMatch(xs []expr, proto uint8) (m plan.Match, n int, l
 	return m, n, load
 }
 
-// skipEther tells how many expressions test for Ethernet, as nft does before a match on its
+// skipEther returns how many expressions test for Ethernet, as nft does before a match on its
 // header; encoding puts them back.
 func skipEther(xs []expr) int {
 	if len(xs) > 2 && xs[0].name == "meta" && xs[0].u32(unix.NFTA_META_KEY) == unix.NFT_META_IIFTYPE && xs[1].name == "cmp" {

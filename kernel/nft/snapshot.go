@@ -62,7 +62,7 @@ func sealed(content []byte) []byte {
 	return append(b, content...)
 }
 
-// pieces are parts of a snapshot that need not be written anew; nil where there is none.
+// pieces are parts of a snapshot that need not be written again; nil where there is none.
 type pieces struct {
 	counters []byte
 	// elements are by set.

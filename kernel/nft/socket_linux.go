@@ -11,7 +11,7 @@ import (
 	"pbr/kernel/internal/netfilter"
 )
 
-// Sizes in bytes. With the usual 4 KiB the kernel walks a big set anew for every chunk of a dump,
+// Sizes in bytes. With the usual 4 KiB the kernel walks a big set again for every chunk of a dump,
 // which makes reading 100,000 elements six times slower.
 const (
 	receiveSize = 256 << 10

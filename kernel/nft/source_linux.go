@@ -19,7 +19,7 @@ const (
 	fromCgroup
 )
 
-// source tells where a field is read from and what nft tests before it.
+// source says where a field is read from and what nft tests before it.
 type source struct {
 	kind sourceKind
 	// key is the meta or ct key, the flags of fib, or the level of a control group.
@@ -32,7 +32,7 @@ type source struct {
 	// ether that it needs Ethernet.
 	family, proto uint8
 	ether         bool
-	// prefixes tells that an interval may be a prefix.
+	// prefixes means that an interval may be a prefix.
 	prefixes bool
 }
 

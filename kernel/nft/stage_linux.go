@@ -122,7 +122,7 @@ func (c *Conn) Unstage() error {
 	return nil
 }
 
-// takeStaged finds the staged sets that are what the edit makes anew, and returns the names of the
+// takeStaged finds the staged sets that are what the edit makes again, and returns the names of the
 // sets. Each of them is made beside the old one.
 func (c *Conn) takeStaged(live *Live, changes *plan.Changes) map[string]bool {
 	var taken map[string]bool

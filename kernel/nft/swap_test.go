@@ -196,7 +196,7 @@ func (n *netns) counters() map[string]int64 {
 	return out
 }
 
-// TestPacketsMissNoMapThatChanges sends as fast as it can while the map is edited and made anew:
+// TestPacketsMissNoMapThatChanges sends as fast as it can while the map is edited and recreated:
 // each packet is counted where the map led it before or after, none is missed, and neither counters
 // nor remembered clients are lost.
 func TestPacketsMissNoMapThatChanges(t *testing.T) {

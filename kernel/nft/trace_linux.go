@@ -201,7 +201,7 @@ func startTime(pid int) string {
 	return fields[startField]
 }
 
-// hideTrace leaves out of what was read the trace chains whose process runs: they are no drift, and
+// hideTrace omits of what was read the trace chains whose process runs: they are no drift, and
 // nobody's to remove. What was read then says nothing of the time after that process.
 func (r *reader) hideTrace() {
 	rs := &r.live.Ruleset

@@ -79,8 +79,8 @@ func checkTuples(s *plan.Set) error {
 	return nil
 }
 
-// setTuple takes one end of an element's key. The kernel may leave out the second one where it is
-// the first.
+// setTuple takes one end of an element's key. The kernel may omit the second one where it is the
+// first.
 func setTuple(t *plan.Tuple, typ uint16, packed string) {
 	if typ == setElemKeyEnd {
 		t.To = packed

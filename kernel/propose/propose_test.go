@@ -73,7 +73,7 @@ var setting = regexp.MustCompile(`(?m)^( *)#(\S| +\{)`)
 // not.
 func taken(text string) string { return setting.ReplaceAllString(text, "$1$2") }
 
-// passes tells what pbr check --strict would not let pass, but for warnings of a code.
+// passes says what pbr check --strict would not let pass, except for warnings of a code.
 func passes(t *testing.T, text, except string) {
 	t.Helper()
 	const name = "pbr.toml"

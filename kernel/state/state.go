@@ -7,8 +7,8 @@
 // stored beside its lock in /run, and Lasting reports that.
 //
 // Directories have mode 0700 and files 0600. A file is replaced as a whole or stays as it was. A
-// file that is damaged all the same, by a full or broken disk, is reported as a *DamagedError, and
-// counts as missing.
+// file that is damaged anyway, by a full or broken disk, is reported as a *DamagedError, and counts
+// as missing.
 package state
 
 import (
@@ -127,7 +127,7 @@ func Replace(file string, content []byte) error {
 	return syncDir(filepath.Dir(file))
 }
 
-// write writes a file anew, and syncs it to disk.
+// write writes a file again, and syncs it to disk.
 func write(file string, content []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 const (
 	// bufferSize is the socket's receive buffer: room for a full queue of the longest answers.
 	bufferSize = 4 << 20
-	// messageSize is what one message takes at most: a packet of 64 KiB and what is told of it.
+	// messageSize is what one message takes at most: a packet of 64 KiB and what is reported it.
 	messageSize = 128 << 10
 	// nfgenLen is the size of struct nfgenmsg (linux/netfilter/nfnetlink.h).
 	nfgenLen = 4
 )
 
-// Listener receives packets from a queue or a log group. It is for one goroutine, but for Close.
+// Listener receives packets from a queue or a log group. It is for one goroutine, except for Close.
 type Listener struct {
 	socket *netfilter.Socket
 	number uint16
@@ -127,7 +127,7 @@ func (l *Listener) Close() error { return l.socket.Close() }
 // Holds reports whether packets wait for Accept.
 func (l *Listener) Holds() bool { return l.kind.holds }
 
-// Receive waits for packets, for some time at most, and calls f for each that there is then, but
+// Receive waits for packets, for some time at most, and calls f for each that there is then, except
 // for no more than most. None is no error.
 func (l *Listener) Receive(wait time.Duration, most int, f func(Packet)) error {
 	if err := l.socket.Patience(max(wait, time.Millisecond)); err != nil {
@@ -169,7 +169,7 @@ func (l *Listener) messages(b []byte, f func(Packet)) (n int) {
 	return n
 }
 
-// packet reads what is told of a packet.
+// packet reads what is reported a packet.
 func (l *Listener) packet(b []byte) (p Packet, ok bool) {
 	const attrHeader = 4
 	for len(b) >= attrHeader {

@@ -96,9 +96,8 @@ func arrange(g *Graph) *layout {
 	return l
 }
 
-// split leads ways past the columns that they pass by, those alike as one, so that none lies
-// behind a box that it has nothing to do with. A way within a column is left out: the boxes tell
-// of it.
+// split leads ways past the columns that they pass by, those alike as one, so that none lies behind
+// a box that it has nothing to do with. A way within a column is omitted: the boxes tell of it.
 func (l *layout) split(edges []Edge, boxes map[string]*box, places map[string]int) (out []Edge) {
 	for _, e := range edges {
 		if boxes[e.From] == nil || boxes[e.To] == nil || places[e.To] <= places[e.From] {

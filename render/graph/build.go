@@ -43,7 +43,7 @@ type Way struct {
 	Destination string
 	Version     int
 	Uplinks     []string
-	// Kept tells that none of them is usable: the route stays because the table has no other.
+	// Kept means that none of them is usable: the route stays because the table has no other.
 	Kept bool
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Graph is a policy as nodes and the ways between them.
 type Graph struct {
-	// Live tells that states and hits are this router's now; otherwise they are what the policy
+	// Live means that states and hits are this router's now; otherwise they are what the policy
 	// alone says.
 	Live  bool   `json:"live"`
 	Nodes []Node `json:"nodes"`
@@ -42,7 +42,7 @@ type Node struct {
 	Detail string `json:"detail,omitempty"`
 	// Hits are the connections that a policy has caught; nil where that is not known.
 	Hits *uint64 `json:"hits,omitempty"`
-	// Unusable tells that new connections cannot use it; Why says the reason, or what is wrong
+	// Unusable means that new connections cannot use it; Why says the reason, or what is wrong
 	// otherwise.
 	Unusable bool   `json:"unusable"`
 	Why      string `json:"why,omitempty"`
@@ -59,9 +59,9 @@ type Edge struct {
 	To   string `json:"to"`
 	// Label is a route's distance or a member's share.
 	Label string `json:"label,omitempty"`
-	// InUse tells that new connections go this way now.
+	// InUse means that new connections go this way now.
 	InUse bool `json:"in_use"`
-	// Unusable tells that they cannot.
+	// Unusable means that they cannot.
 	Unusable bool `json:"unusable"`
 }
 

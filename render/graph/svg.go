@@ -76,7 +76,7 @@ func describe(g *Graph) string {
 			off++
 		}
 	}
-	return fmt.Sprintf("Ways of connections: %d policies and %d rules lead to %d balances and %d tables, these to %d uplinks, of which %d cannot be used.",
+	return fmt.Sprintf("Paths of connections: %d policies and %d rules lead to %d balances and %d tables, and these to %d uplinks, %d of them unusable.",
 		count[Policy], count[Rule], count[Balance], count[Table], count[Uplink], off)
 }
 

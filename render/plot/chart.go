@@ -17,7 +17,7 @@ type Chart struct {
 	Unit   func(float64) string
 	Series []Series
 	Events []Event
-	// Bare leaves out axes and grid: what is left fits into a line of text.
+	// Bare omits axes and grid: what is left fits into a line of text.
 	Bare bool
 }
 

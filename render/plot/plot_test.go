@@ -54,7 +54,7 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// A chart without a value, and one of no height, are pictures all the same.
+// A chart without a value, and one of no height, are pictures anyway.
 func TestEmptyChart(t *testing.T) {
 	now := time.Now()
 	for _, values := range [][]float64{nil, {math.NaN()}, {0, 0}, {math.Inf(1)}} {

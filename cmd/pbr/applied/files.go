@@ -10,7 +10,7 @@ import (
 )
 
 // recorder opens files of a file system rooted at "/". It keeps what is read of them by absolute
-// name, but for those in the directory of fetched texts, which change by themselves; and of all
+// name, except for those in the directory of fetched texts, which change by themselves; and of all
 // that it is asked for, the sum.
 type recorder struct {
 	fs.FS
@@ -29,7 +29,7 @@ func (r recorder) Open(name string) (fs.File, error) {
 	return &recorded{File: f, recorder: r, name: name}, nil
 }
 
-// Stat implements fs.StatFS: what may not be opened can be looked at.
+// Stat implements fs.StatFS: what may not be opened can be examined.
 func (r recorder) Stat(name string) (fs.FileInfo, error) {
 	info, err := fs.Stat(r.FS, name)
 	if err != nil || !info.Mode().IsRegular() {

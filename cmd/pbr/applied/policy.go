@@ -40,8 +40,7 @@ type Policy struct {
 	// main is the absolute name of the policy itself in files, which has the others' texts too.
 	main  string
 	files map[string][]byte
-	// sums are those of all that was looked at for it; nil for one that was not read from its
-	// files.
+	// sums are those of all that was examined for it; nil for one that was not read from its files.
 	sums map[string]string
 }
 
@@ -69,7 +68,7 @@ func Read(file, name string, options policy.Options) (*Policy, *policy.Document,
 	return p, doc, ds, nil
 }
 
-// Seen lists the files that were looked at for it, by name; none for a policy that cannot be read
+// Seen lists the files that were examined for it, by name; none for a policy that cannot be read
 // again.
 func (p *Policy) Seen() (all []Seen) {
 	if p.Path == "" {

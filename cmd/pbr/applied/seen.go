@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// Seen is a file that was looked at while a policy was parsed.
+// Seen is a file that was examined while a policy was parsed.
 type Seen struct {
 	// Name is absolute.
 	Name string `json:"name"`

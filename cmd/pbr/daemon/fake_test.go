@@ -45,7 +45,7 @@ type fakeKernel struct {
 	// unread is the error of every other reading of the machine.
 	unread error
 	reads  int
-	// spoiled are foreign changes: what the next Apply finds and puts right.
+	// spoiled are foreign changes: what the next Apply finds and repairs.
 	spoiled []string
 }
 
@@ -411,7 +411,7 @@ func sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// routes tells which interfaces a table's IPv4 routes use, best first, as "wan1 wan2".
+// routes returns which interfaces a table's IPv4 routes use, best first, as "wan1 wan2".
 func (b *bench) routes(table string) string {
 	b.t.Helper()
 	b.kernel.mu.Lock()

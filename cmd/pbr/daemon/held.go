@@ -11,8 +11,8 @@ import (
 // An apply that finds by itself that the kernel holds its policy has nothing to hand over: it only
 // asks whether that is the one that the watch keeps the kernel to.
 
-// HeldPolicy answers an apply of the policy in force that found the kernel as it should be. It
-// returns nil where there is more to do, or something else in force.
+// HeldPolicy answers an apply of the policy in force that found the kernel correct. It returns nil
+// where there is more to do, or something else in force.
 func (w *Watcher) HeldPolicy(ctx context.Context, id PolicyID) (applied *Applied, err error) {
 	callErr := w.call(ctx, func() {
 		if w.trial != nil || w.reading != nil || w.room != nil || w.dirty.due || !w.Trials.Is(w.doc, id) {

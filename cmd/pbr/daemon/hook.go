@@ -64,7 +64,7 @@ func (e HookEvent) Versions() string {
 // Kinds of event, PBR_EVENT: how the uplink's use changed.
 const (
 	hookUp       = "up"       // it takes new connections
-	hookDegraded = "degraded" // -- it takes none, and existing ones go on
+	hookDegraded = "degraded" // -- it takes none, and existing ones continue
 	hookDown     = "down"     // -- it takes none, and existing ones were flushed
 	hookChange   = "change"   // none of these changed, only the state
 )

@@ -13,8 +13,8 @@ type Names interface {
 	Learn(doc *policy.Document, host plan.Machine)
 	// Keep saves what was learned in the state directory. It is safe for concurrent use.
 	Keep()
-	// Answers tells what was read of DNS answers; nil while none are read. It is safe for
-	// concurrent use.
+	// Answers says what was read of DNS answers; nil while none are read. It is safe for concurrent
+	// use.
 	Answers() *DNSAnswers
 }
 

@@ -30,7 +30,7 @@ type Outline struct {
 	Disabled []OutlineDisabled `json:"disabled,omitempty"`
 	// Scheduled means that a policy depends on the time.
 	Scheduled bool `json:"scheduled,omitempty"`
-	// Domains tells that DNS answers fill a list.
+	// Domains means that DNS answers fill a list.
 	Domains bool `json:"domains,omitempty"`
 }
 

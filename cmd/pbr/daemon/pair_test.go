@@ -8,9 +8,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// An address that routers share comes and goes beside the router's own one: its connections go on
-// at the other router, which hears of what is deleted here. An address that was exchanged for
-// another one takes its connections along.
+// An address that routers share comes and goes beside the router's own one: its connections
+// continue at the other router, which hears of what is deleted here. An address that was exchanged
+// for another one takes its connections along.
 func TestSharedAddressBesideAnOwnOne(t *testing.T) {
 	const shared, own = "192.0.2.10", "192.0.2.2"
 	for name, row := range map[string]struct {

@@ -30,7 +30,7 @@ func TestChoose(t *testing.T) {
 		{20 * time.Second, ms(85, 100), "b"},
 		{0, ms(50, 100), "b"},
 		{9 * time.Second, ms(50, 100), "b"},
-		{500 * time.Millisecond, ms(95, 100), "b"}, // not for so long: it begins anew
+		{500 * time.Millisecond, ms(95, 100), "b"}, // not for so long: it begins again
 		{0, ms(50, 100), "b"},
 		{9 * time.Second, ms(50, 100), "b"},
 		{time.Second, ms(50, 100), "a"},

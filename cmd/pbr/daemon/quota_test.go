@@ -78,7 +78,7 @@ func TestQuotas(t *testing.T) {
 			if q := b.w.Report().Quotas["isp1"]; q == nil || q.Left != 0 || q.Used != 1e6 || !q.Resets.After(time.Now()) || q.Then != then {
 				t.Errorf("%+v", q)
 			}
-			// A restart goes on from there.
+			// A restart continues from there.
 			b.stop()
 			b.start()
 			b.wantRoutes("after a restart", "default", "wan2")

@@ -16,7 +16,7 @@ func (b *bench) spoil(n KernelEvent) {
 	b.notices <- n
 }
 
-// repairedWithin reports whether what was spoiled is put right within that time.
+// repairedWithin reports whether what was spoiled is repaired within that time.
 func (b *bench) repairedWithin(limit time.Duration) bool {
 	synctest.Wait()
 	for end := time.Now().Add(limit); ; sleep(time.Millisecond) {
@@ -54,7 +54,7 @@ func TestFightOverOneObject(t *testing.T) {
 	})
 }
 
-// The table is made anew at once whoever deletes it however often, at most ten times a second; the
+// The table is recreated at once whoever deletes it however often, at most ten times a second; the
 // log says so once a minute.
 func TestTableGone(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {

@@ -73,7 +73,7 @@ type Applied struct {
 // ErrNothingWaits means that there is nothing to confirm or to undo.
 var ErrNothingWaits = errors.New("nothing waits to be confirmed: there was no apply --confirm, or it was already undone")
 
-// trialDue tells when to look at the trial; never without one.
+// trialDue returns when to look at the trial; never without one.
 func (w *Watcher) trialDue() <-chan time.Time {
 	if w.trial == nil {
 		return nil
@@ -244,7 +244,7 @@ func (w *Watcher) undoTrial(ctx context.Context, said string) (*Applied, error) 
 	return w.applied(outcome), nil
 }
 
-// noteTrial logs that a record could not be written. The kernel is correct all the same.
+// noteTrial logs that a record could not be written. The kernel is correct anyway.
 func (w *Watcher) noteTrial(what string, err error) {
 	if err != nil {
 		w.Log.Error(what, "error", err)

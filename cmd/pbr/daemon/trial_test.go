@@ -148,7 +148,7 @@ func TestTrialBesideARefusingKernel(t *testing.T) {
 	})
 }
 
-// A watch that was started anew in a trial keeps its end.
+// A watch that was started again in a trial keeps its end.
 func TestTrialOfAnEarlierRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, strictBoth)

@@ -85,7 +85,7 @@ func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 }
 
 // sharedWith reports whether an address of an uplink may be one that the router shares with another
-// one: it comes and goes with VRRP, and its connections go on at the other router.
+// one: it comes and goes with VRRP, and its connections continue at the other router.
 func sharedWith(u *policy.Uplink, a netip.Addr) bool {
 	nat := u.SourceNAT(a.Is6())
 	return u.Standby || nat.Mode == policy.NATAddress && nat.Addr == a

@@ -46,8 +46,8 @@ func TestFailoverAndReturn(t *testing.T) {
 	})
 }
 
-// Nothing is cut while a table has no other uplink, but for strict ones, which become unreachable;
-// when it has one again, what was owed is cut.
+// Nothing is cut while a table has no other uplink, except for strict ones, which become
+// unreachable; when it has one again, what was owed is cut.
 func TestAllDown(t *testing.T) {
 	strict := strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1)
 	in(t, strict, func(t *testing.T, b *bench) {
@@ -386,7 +386,7 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// An uplink that a reload takes away takes its state along.
+// An uplink that a reload removes takes its state along.
 func TestReloadWithoutAnUplink(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)

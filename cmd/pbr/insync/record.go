@@ -20,7 +20,7 @@ type Record struct {
 	Held   Sum `json:"held"`
 	// Policy is the file.
 	Policy PolicyFile `json:"policy"`
-	// Seen are the files that were looked at for it, Zones the time zones that it names, Needs what
+	// Seen are the files that were examined for it, Zones the time zones that it names, Needs what
 	// it needs to know of the machine.
 	Seen  []applied.Seen `json:"seen"`
 	Zones []string       `json:"zones,omitempty"`

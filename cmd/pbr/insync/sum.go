@@ -31,7 +31,7 @@ func (s *Sum) UnmarshalText(text []byte) error {
 }
 
 // Of returns the sum of a value. It takes in every field of every type in it, exported or not, so
-// that nothing can be left out by forgetting it; what has no value of its own, as a function, is a
+// that nothing can be omitted by forgetting it; what has no value of its own, as a function, is a
 // programming error.
 func Of(v any) (s Sum) {
 	w := summer{h: sha256.New()}

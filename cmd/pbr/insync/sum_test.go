@@ -45,7 +45,7 @@ func TestSumTellsValuesApart(t *testing.T) {
 	}
 }
 
-// TestSumRefusesWhatHasNoValue: a function in an input would be left out without a word.
+// TestSumRefusesWhatHasNoValue: a function in an input would be omitted without a word.
 func TestSumRefusesWhatHasNoValue(t *testing.T) {
 	defer func() {
 		if recover() == nil {

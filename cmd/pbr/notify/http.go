@@ -92,7 +92,7 @@ func contentType(body []byte) string {
 	return "text/plain; charset=utf-8"
 }
 
-// failure tells what kind of error kept a message from being answered.
+// failure returns what kind of error kept a message from being answered.
 func failure(err error, sent bool) error {
 	var unknown *net.DNSError
 	var certificate *tls.CertificateVerificationError

@@ -42,7 +42,7 @@ type Sender struct {
 	template *message.Template
 	queue    []*message.Message
 	dropped  int
-	// wake ends a pause for want of a way; it has room for one.
+	// wake ends a pause for lack of a way; it has room for one.
 	wake chan struct{}
 	// idle is closed while nothing waits.
 	idle chan struct{}
@@ -201,7 +201,7 @@ func (s *Sender) remove(m *message.Message) {
 	}
 }
 
-// failed tells why a message was not sent, once for each reason, and drops it when that is final.
+// failed says why a message was not sent, once for each reason, and drops it when that is final.
 func (s *Sender) failed(m *message.Message, err error, final bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -194,7 +194,7 @@ func TestWrongServer(t *testing.T) {
 	})
 }
 
-// A try that was under way when an uplink failed begins anew: it may have been lost with the
+// A try that was under way when an uplink failed begins again: it may have been lost with the
 // uplink.
 func TestUplinkFailsOnTheWay(t *testing.T) {
 	sending(t, func(s *Sender, f *far, log *bytes.Buffer) {

@@ -54,7 +54,7 @@ func (c Cache) Path() string { return c.dir.Path() }
 func (c Cache) Note(url string) Note {
 	var n Note
 	if err := c.dir.Load(noteName(url), &n); err != nil || n.URL != url {
-		return Note{URL: url} // what is damaged is fetched anew
+		return Note{URL: url} // what is damaged is fetched again
 	}
 	return n
 }

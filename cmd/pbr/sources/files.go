@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// fileQuiet is how long nothing may happen to a file before it is told of, so that several
+	// fileQuiet is how long nothing may happen to a file before it is reported, so that several
 	// writes are one change.
 	fileQuiet = 50 * time.Millisecond
 	// fileLook is between two tries to watch a directory that is not there, and fileBuffer has room
@@ -42,7 +42,7 @@ func (f *Files) Follow(ctx context.Context, files []string) {
 	}
 }
 
-// Changed tells which files have another content, or may have.
+// Changed returns which files have another content, or may have.
 func (f *Files) Changed() <-chan []string { return f.changed }
 
 // fileWatch is what run knows.
@@ -118,7 +118,7 @@ func (w *fileWatch) complete() (list []string) {
 	return list
 }
 
-// follow begins anew with other files; it returns true if there are some. They may have changed
+// follow begins again with other files; it returns true if there are some. They may have changed
 // since they were read, and before they were watched.
 func (w *fileWatch) follow(files []string) (begun bool) {
 	names := map[string][]string{}

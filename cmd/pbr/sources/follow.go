@@ -60,7 +60,7 @@ func (u *URLs) Follow(ctx context.Context, list []Source) {
 	}
 }
 
-// Changed tells that the cache has another text.
+// Changed means that the cache has another text.
 func (u *URLs) Changed() <-chan struct{} { return u.changed }
 
 // fetched is the end of one fetch.
@@ -109,7 +109,7 @@ func (u *URLs) run(ctx context.Context) {
 			if f.err == nil && f.result.Changed {
 				select {
 				case u.changed <- struct{}{}:
-				default: // it is to be told of already
+				default: // it is to be reported already
 				}
 			}
 		}

@@ -42,7 +42,7 @@ type chartKind struct {
 	names   []string
 	atLeast float64
 	unit    func(float64) string
-	// perVersion tells that there is a series for each IP version.
+	// perVersion means that there is a series for each IP version.
 	perVersion bool
 }
 

@@ -25,8 +25,8 @@ const (
 	beat = 15 * time.Second
 )
 
-// parts are the parts of a view by their id. shape changes when parts come or go: then the page
-// has to be loaded anew.
+// parts are the parts of a view by their id. shape changes when parts come or go: then the page has
+// to be loaded again.
 type parts struct {
 	shape string
 	html  map[string]string
@@ -223,7 +223,7 @@ func (s *Server) stillMay(r *http.Request) bool {
 	return s.Token == "" || err == nil && s.sessions.valid(c.Value, s.now())
 }
 
-// stream is a response that goes on.
+// stream is a response that continues.
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController

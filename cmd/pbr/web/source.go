@@ -21,8 +21,8 @@ import (
 
 // Source is what a page shows. All methods are for any number of goroutines.
 type Source interface {
-	// Snapshot tells how things stand. It takes a moment at most: what is slow to read may be
-	// some seconds old.
+	// Snapshot says how things stand. It takes a moment at most: what is slow to read may be some
+	// seconds old.
 	Snapshot(ctx context.Context) (*Snapshot, error)
 	History() *history.History
 	Events() []daemon.PastEvent
@@ -118,10 +118,10 @@ type Filter struct {
 // Connections are those that a filter selects, the newest first where the kernel notes when they
 // began.
 type Connections struct {
-	// Total is how many there are, Read how many of them were looked at.
+	// Total is how many there are, Read how many of them were examined.
 	Total, Read int
 	List        []Connection
-	// Ordered tells that the kernel notes when connections begin.
+	// Ordered means that the kernel notes when connections begin.
 	Ordered bool
 }
 

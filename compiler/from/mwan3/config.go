@@ -163,7 +163,7 @@ func (b *builder) origin(s *section) from.Origin {
 	return from.Origin{File: s.File, Line: s.Line, Comment: fmt.Sprintf("%s '%s'", s.kind, s.name)}
 }
 
-// number reads an option that is a number; what is none is told of.
+// number reads an option that is a number; what is none is reported.
 func (s *section) number(key string, absent, low, high int) int {
 	text := s.get(key, strconv.Itoa(absent))
 	n, err := strconv.Atoi(text)

@@ -16,7 +16,7 @@ type policyItem struct {
 	late    bool
 	// version reports that it is for one IP version.
 	version bool
-	// users are the lists of users that it was for, or that it left out.
+	// users are the lists of users that it was for, or that it omitted.
 	users []string
 }
 
@@ -114,7 +114,7 @@ func dedupe(by []*statement) (out []*statement) {
 	return out
 }
 
-// trim leaves out what stands behind everything and leads to default.
+// trim omits what stands behind everything and leads to default.
 func (d *dealer) trim() {
 	for len(d.todo) > 0 && d.todo[len(d.todo)-1].target == "" && d.todo[len(d.todo)-1].cond.class == nil {
 		d.todo = d.todo[:len(d.todo)-1]

@@ -171,7 +171,7 @@ func (b *builder) fasttrack() {
 	}
 }
 
-// finish tells what is true of the whole.
+// finish says what is true of the whole.
 func (b *builder) finish() {
 	if len(b.renamed.rename) == 0 && len(b.draft.Uplinks) > 0 {
 		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of RouterOS: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))

@@ -152,7 +152,7 @@ func (r *reader) walk(words []string) (path, rest []string) {
 // whatSize is how much of a statement the report repeats.
 const whatSize = 120
 
-// describe is the statement as it is told of: without secrets.
+// describe is the statement as it is reported: without secrets.
 func (s *statement) describe() (whole, short string) {
 	var text, what []string
 	if s.verb != "" {

@@ -83,7 +83,7 @@ type group struct {
 // readers read the sections that a policy is made of.
 var readers map[string]func(*config, *statement)
 
-// told are sections whose statements are told of one by one, and why they are left out.
+// told are sections whose statements are reported one by one, and why they are omitted.
 var told map[string]string
 
 func init() {

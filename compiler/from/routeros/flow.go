@@ -86,7 +86,7 @@ type node struct {
 	closed map[string]bool
 	// instrs of a setter mark what is left unmarked by all that follows: the last one first.
 	instrs []*instr
-	// instr and target of a branch: who passes its matchers goes on at target.
+	// instr and target of a branch: who passes its matchers continues at target.
 	instr  *instr
 	target *node
 	// back reports that a branch is a return.
@@ -110,7 +110,7 @@ func (p *program) counts(in *instr) bool {
 	return in.fresh
 }
 
-// build makes the nodes of a chain, from its end; next is where packets go on that come to it.
+// build makes the nodes of a chain, from its end; next is where packets continue that come to it.
 func (p *program) build(chain string, next *node) *node {
 	head := next
 	list := p.chains[chain]
@@ -210,11 +210,11 @@ func (p *program) lastWord(in *instr, head *node) bool {
 
 func keeps(list []entry) bool { return slices.ContainsFunc(list, func(e entry) bool { return e.keep }) }
 
-// mostMarks bounds the marks that are looked at to see whether rules depend on each other.
+// mostMarks bounds the marks that are examined to see whether rules depend on each other.
 const mostMarks = 5000
 
 // alone reports whether no rule behind the one at that place asks for a mark that a packet may have
-// there, but for its own.
+// there, except for its own.
 func (p *program) alone(at int, own string) bool {
 	if p.opaque || !p.forward || p.asks[""] > 0 {
 		return false
@@ -254,9 +254,9 @@ func (p *program) markConnection(in *instr, head, next *node, inBase bool, at in
 	return p.put(in, entries, head, next)
 }
 
-// marked lists what becomes of packets whose connection in has just marked. Where nothing else asks
+// marked lists what happens to packets whose connection in has just marked. Where nothing else asks
 // for marks (alone), what comes after the rules that ask for this one is the same for all packets,
-// and is left out.
+// and is omitted.
 func (p *program) marked(in *instr, after *node, alone bool) []entry {
 	var list []entry
 	end := open

@@ -29,7 +29,7 @@ add gateway=198.51.100.1 routing-mark=r2
 /ip firewall mangle
 `
 
-// Chains that lead to each other, and ways that double with each chain, end, and are told of.
+// Chains that lead to each other, and ways that double with each chain, end, and are reported.
 func TestMazes(t *testing.T) {
 	var doubling strings.Builder
 	doubling.WriteString(head + "add action=jump chain=prerouting jump-target=c0\n")
@@ -212,7 +212,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// An interface that is a way out and has clients is told of: nothing that arrives on an uplink is
+// An interface that is an uplink and has clients is reported: nothing that arrives on an uplink is
 // classified.
 func TestUplinkWithClients(t *testing.T) {
 	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 passthrough=no src-address=192.0.2.50\n" +
@@ -224,7 +224,7 @@ func TestUplinkWithClients(t *testing.T) {
 	}
 }
 
-// A table that only closes goes on doing so.
+// A table that only closes continues doing so.
 func TestClosedTable(t *testing.T) {
 	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n/routing table\nadd fib name=closed\n"
 	for name, text := range map[string]string{

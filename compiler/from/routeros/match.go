@@ -85,7 +85,7 @@ func (m *matcher) checkPorts() {
 	}
 }
 
-// unknownKey tells that no policy can select by a matcher.
+// unknownKey means that no policy can select by a matcher.
 func (m *matcher) unknownKey(format string, args ...any) {
 	if m.out.unknown == "" {
 		m.out.unknown = fmt.Sprintf(format, args...)

@@ -16,7 +16,7 @@ type path struct {
 type ending int
 
 const (
-	// open: packets that no entry takes go on at stop, or leave the chain unmarked.
+	// open: packets that no entry takes continue at stop, or leave the chain unmarked.
 	open ending = iota
 	// all: an entry takes every packet.
 	all
@@ -63,7 +63,7 @@ func closes(list []entry) bool {
 	return slices.ContainsFunc(list, func(e entry) bool { return e.cond.always() })
 }
 
-// eval lists what becomes of packets that enter n with a connection mark.
+// eval lists what happens to packets that enter n with a connection mark.
 func (p *program) eval(n *node, mark string, way path) (out []entry, end ending) {
 	for ; n != nil && n != way.stop && p.err == nil; n = n.next {
 		if p.work++; p.work > mostWork || len(out) > mostNodes {
@@ -119,7 +119,7 @@ func (p *program) eval(n *node, mark string, way path) (out []entry, end ending)
 	return out, open
 }
 
-// branch lists what becomes of packets that jump: what the other chain decides; those that come
+// branch lists what happens to packets that jump: what the other chain decides; those that come
 // back are like those that did not jump.
 func (p *program) branch(n *node, mark string) []entry {
 	list, end := p.eval(n.target, mark, path{stop: n.next, inside: true, left: -1})

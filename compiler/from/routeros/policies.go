@@ -133,7 +133,7 @@ func (b *builder) instr(s *statement, local bool) []*instr {
 	return []*instr{in}
 }
 
-// unjoined tells that matchers of rules that belong together cannot be in one policy.
+// unjoined means that matchers of rules that belong together cannot be in one policy.
 func (c *config) unjoined(st *statement, e entry) {
 	for _, s := range append(slices.Clip(e.by), st) {
 		if s != nil {

@@ -33,7 +33,7 @@ type hop struct {
 	check string
 }
 
-// defaultDistance, defaultScope and defaultTarget are what an export leaves out.
+// defaultDistance, defaultScope and defaultTarget are what an export omits.
 const (
 	defaultDistance = 1
 	defaultScope    = 30
@@ -288,7 +288,7 @@ func (c *builder) onLink(h hop, r *route) bool {
 	return false
 }
 
-// useGateway gives an uplink its gateway; another one than it has is told of.
+// useGateway gives an uplink its gateway; another one than it has is reported.
 func (c *builder) useGateway(l *line, h hop, r *route) {
 	v := index(r.six)
 	l.carries[v] = true

@@ -239,7 +239,7 @@ func (r *ros) matches(s *statement, p packet, state outcome, first bool) bool {
 			n, at, _ := strings.Cut(value, ",")
 			holds = strconv.Itoa(r.buckets["nth:"+n]+1) == at
 		case "layer7-protocol", "content", "tls-host", "connection-bytes", "packet-mark", "tcp-flags", "random", "ttl", "invented-tomorrow":
-			return false // left out and told of
+			return false // omitted and told of
 		default:
 			continue
 		}

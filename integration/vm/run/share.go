@@ -95,7 +95,7 @@ func (s *share) goBuild(args ...string) error {
 func (s *share) job(o options) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=%s\n", quote(os.Getenv("TERM")))
-	// Programs run from memory: the share is never cached, so every start would read them anew.
+	// Programs run from memory: the share is never cached, so every start would read them again.
 	fmt.Fprintf(&b, "mkdir /tmp/programs\ncp %s/pbr /tmp/programs\n", guest.ShareDir)
 	for _, setting := range os.Environ() {
 		if name, value, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "PBR_") {

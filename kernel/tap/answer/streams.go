@@ -177,8 +177,8 @@ func (st *stream) keep(seq uint32, b []byte) {
 	st.late = append(st.late, segment{seq, append([]byte(nil), b...)})
 }
 
-// wholeMessages reports whether bytes look like whole answers with their lengths: what can be told
-// of a connection whose beginning is not known.
+// wholeMessages reports whether bytes look like whole answers with their lengths: what can be
+// reported a connection whose beginning is not known.
 func wholeMessages(b []byte) bool {
 	const header, response = 12, 0x80
 	for len(b) >= lengthSize+header {

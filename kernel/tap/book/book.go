@@ -33,7 +33,7 @@ type Member struct {
 // Change is what has to be done to a set for one answer.
 type Change struct {
 	Addr netip.Addr
-	// Remove tells that the address is in the set and has to be taken out, Add that it has to be
+	// Remove means that the address is in the set and has to be taken out, Add that it has to be
 	// put in, for Life.
 	Remove, Add bool
 	Life        time.Duration
@@ -82,8 +82,8 @@ func (b *Book) Teach(to []Change, now time.Time, addr netip.Addr, name string, l
 	return append(to, Change{Addr: addr, Add: true, Life: life})
 }
 
-// evict takes out the member that leaves first, but for those that are about to: whether these are
-// still there is not certain, and a removal of what is gone would be refused.
+// evict takes out the member that leaves first, except for those that are about to: whether these
+// are still there is not certain, and a removal of what is gone would be refused.
 func (b *Book) evict(to []Change, now time.Time) []Change {
 	var leaving []*entry
 	for len(b.ends) > 0 && !b.sure(b.ends[0], now) {

@@ -40,7 +40,7 @@ type List struct {
 	Timeout time.Duration
 	// Size is how many members each of the sets may have.
 	Size int
-	// Interval tells that the sets hold ranges, too.
+	// Interval means that the sets hold ranges, too.
 	Interval bool
 	// AllowPrivate takes addresses that no public name should have.
 	AllowPrivate bool
@@ -79,7 +79,7 @@ type set struct {
 	pending map[netip.Addr]edit
 }
 
-// edit is what becomes of one address in a set.
+// edit is what happens to one address in a set.
 type edit struct {
 	remove, add bool
 	life        time.Duration

@@ -33,7 +33,7 @@ const (
 	tooLate = 200 * time.Millisecond
 	steady  = 4
 	// patience is how long answers wait for the kernel to take what they teach. It takes a fraction
-	// of a millisecond, but for as long as somebody changes a lot of nftables.
+	// of a millisecond, except for as long as somebody changes a lot of nftables.
 	patience = 200 * time.Millisecond
 	// atOnce is how many packets are read before those are let go.
 	atOnce = 64
@@ -44,7 +44,7 @@ type Learner struct {
 	// using is locked while conn is used.
 	using sync.Mutex
 	conn  *nft.Conn
-	// Failed is told of what goes wrong, each kind of it once until it goes well again.
+	// Failed is called with what goes wrong, once for each kind until it works again.
 	Failed func(error)
 
 	mu sync.Mutex
@@ -61,9 +61,9 @@ type Learner struct {
 	kick chan struct{}
 	// seen is when the reader was last at work, in nanoseconds.
 	seen atomic.Int64
-	// beating tells that the sign of life was given, and may still be there.
+	// beating means that the sign of life was given, and may still be there.
 	beating time.Time
-	// pace tells whether this process gets the processor time that it needs.
+	// pace reports whether this process gets the processor time that it needs.
 	pace pace
 	// taught counts the addresses that became members.
 	taught atomic.Uint64

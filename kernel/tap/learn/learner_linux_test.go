@@ -121,7 +121,7 @@ func TestLearner(t *testing.T) {
 	}
 	n.answers("198.51.100.6", 7300)
 	n.has("198.51.100.1", "198.51.100.5", "198.51.100.6")
-	// With the members of the kernel, and names that were kept, another one goes on.
+	// With the members of the kernel, and names that were kept, another one continues.
 	n.l.Configure(Config{}, nil)
 	kept := []book.Member{{Addr: netip.MustParseAddr("198.51.100.6"), Name: "kept.example.com"}}
 	n.l.Configure(config, map[string][]book.Member{plan.ListSet("a", plan.IPv4): kept})

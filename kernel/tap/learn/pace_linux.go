@@ -2,11 +2,11 @@ package learn
 
 import "time"
 
-// pace tells whether a process comes to do things in time. Packets that wait for one that does not
-// would be late, too.
+// pace reports whether a process comes to do things in time. Packets that wait for one that does
+// not would be late, too.
 type pace struct{ stumbled int }
 
-// tick takes a tick that was due at a time and is looked at now.
+// tick takes a tick that was due at a time and is examined now.
 func (p *pace) tick(due, now time.Time) {
 	if now.Sub(due) > tooLate {
 		p.stumble()

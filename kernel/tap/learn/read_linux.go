@@ -17,7 +17,7 @@ type reader struct {
 	answers *answer.Reader
 	streams *answer.Streams
 	changes []book.Change
-	// taught tells that something that was read last changes a set.
+	// taught means that something that was read last changes a set.
 	taught bool
 	timer  *time.Timer
 	// late is a change that took too long; what comes is not held until it is done.
