@@ -48,7 +48,7 @@ func balanceChain(balance string, strict bool) string {
 	return "balance-" + balance
 }
 
-func livingSet(balance string, strict bool, family plan.Family) string {
+func usableMembersSet(balance string, strict bool, family plan.Family) string {
 	return balanceUse{&policy.Balance{Name: balance}, strict}.object("living-", family)
 }
 
@@ -151,7 +151,7 @@ func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 	for _, family := range plan.Families {
 		name := b.object("living-", family)
 		var living []plan.Element
-		for _, m := range c.living(b, family) {
+		for _, m := range c.usableMembers(b, family) {
 			living = append(living, c.routed(name, plan.KeyFromUint32(c.numbers.mark(m.Target.Name)), family, m.Target.Name))
 		}
 		c.addSet(plan.Set{Name: name, Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
@@ -237,7 +237,7 @@ func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Act
 		try := plan.Jump{Chain: tryChain(m.Target.Name)}
 		rules = append(rules, rule("in turn", nil, try), living)
 	}
-	return append(rules, c.nobody(b))
+	return append(rules, c.noneUsable(b))
 }
 
 // byWeight puts the heaviest members first.
@@ -302,9 +302,9 @@ func (b balanceUse) chosen() plan.Action {
 	return accept
 }
 
-// nobody is for connections of a balance without a living member: a strict policy or member keeps
+// noneUsable is for connections of a balance without a living member: a strict policy or member keeps
 // its promise, else they are default's.
-func (c *compilation) nobody(b balanceUse) plan.ChainRule {
+func (c *compilation) noneUsable(b balanceUse) plan.ChainRule {
 	if b.strict {
 		return rule("nobody lives: unreachable", nil, gotoChain("mark-"+unreachableName))
 	}

@@ -2,10 +2,10 @@ package compiler
 
 import "pbr/compiler/plan"
 
-// LivingSet names the set that has the marks of a balance's members that connections of a family
+// UsableMembersSet names the set that has the marks of a balance's members that connections of a family
 // can use; strict policies have one of their own.
-func LivingSet(balance string, strict bool, family plan.Family) string {
-	return livingSet(balance, strict, family)
+func UsableMembersSet(balance string, strict bool, family plan.Family) string {
+	return usableMembersSet(balance, strict, family)
 }
 
 // ClientsMap names the map from a sticky balance's clients to the marks of their members.

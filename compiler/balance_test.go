@@ -44,7 +44,7 @@ balance = "pool"
 [[balance]]
 name = "pool"
 members = [`+members+"]\n"+rest)
-	p, ds := Compile(doc, plan.Machine{}, down)
+	p, ds := Compile(doc, plan.HostFacts{}, down)
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
@@ -55,7 +55,7 @@ members = [`+members+"]\n"+rest)
 func livingNames(p *plan.Plan, family plan.Family) string {
 	var names []string
 	for _, s := range p.Ruleset.Sets {
-		if s.Name != livingSet("pool", false, family) {
+		if s.Name != usableMembersSet("pool", false, family) {
 			continue
 		}
 		for _, e := range s.Elements {

@@ -17,7 +17,7 @@ func compiledText(t *testing.T, text string) *plan.Plan {
 	if problems.HasErrors() {
 		t.Fatal(problems)
 	}
-	p, problems := Compile(doc, plan.Machine{}, nil)
+	p, problems := Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(problems)
 	}
@@ -89,9 +89,9 @@ large = [`)
 func TestClassifiedOnce(t *testing.T) {
 	doc := documentOf(0xff000000)
 	c := New(doc)
-	c.Compile(plan.Machine{}, nil)
+	c.Compile(plan.HostFacts{}, nil)
 	first := c.classified
-	c.Compile(plan.Machine{}, Down(map[string]int{"isp1": 1}))
+	c.Compile(plan.HostFacts{}, Down(map[string]int{"isp1": 1}))
 	if first == nil || c.classified != first {
 		t.Error("the policies were compiled again")
 	}

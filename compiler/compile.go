@@ -17,14 +17,14 @@ import (
 // Compile returns the plan of a valid document for a machine. The diagnostics are errors that
 // only a plan can show (too many rules for the priorities, a selector that the machine's kernel
 // lacks); with any of them there is no plan.
-func Compile(doc *policy.Document, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
-	return New(doc).Compile(machine, down)
+func Compile(doc *policy.Document, host plan.HostFacts, down Health) (*plan.Plan, policy.Diagnostics) {
+	return New(doc).Compile(host, down)
 }
 
 // Problems returns the diagnostics of Compile without a plan. What the policies become shows none,
 // and is most of the work.
-func Problems(doc *policy.Document, machine plan.Machine) policy.Diagnostics {
-	_, problems := compile(doc, &classification{}, machine, nil)
+func Problems(doc *policy.Document, host plan.HostFacts) policy.Diagnostics {
+	_, problems := compile(doc, &classification{}, host, nil)
 	return problems
 }
 
@@ -41,15 +41,15 @@ type Compiler struct {
 
 // compiled is a compilation's result, and what it was for.
 type compiled struct {
-	machine  plan.Machine
+	host     plan.HostFacts
 	down     Health
 	plan     *plan.Plan
 	problems policy.Diagnostics
 }
 
 // is reports whether a compilation for a machine and a health would have the same result.
-func (r *compiled) is(machine *plan.Machine, down Health) bool {
-	return (r.plan != nil || r.problems != nil) && maps.Equal(r.down, down) && reflect.DeepEqual(&r.machine, machine)
+func (r *compiled) is(host *plan.HostFacts, down Health) bool {
+	return (r.plan != nil || r.problems != nil) && maps.Equal(r.down, down) && reflect.DeepEqual(&r.host, host)
 }
 
 // New returns a compiler of a valid document, which must not change any more.
@@ -60,32 +60,32 @@ func (c *Compiler) Document() *policy.Document { return c.doc }
 
 // Compile does what the function of that name does. Asked again for the same machine and health it
 // returns the same plan.
-func (c *Compiler) Compile(machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
-	if c.last.is(&machine, down) {
+func (c *Compiler) Compile(host plan.HostFacts, down Health) (*plan.Plan, policy.Diagnostics) {
+	if c.last.is(&host, down) {
 		return c.last.plan, c.last.problems
 	}
 	if c.classified == nil {
 		c.classified = classify(c.doc, c.Form)
 	}
-	want, problems := compile(c.doc, c.classified, machine, down)
-	machine.Links = maps.Clone(machine.Links) // the caller's, like down
-	c.last = compiled{machine, maps.Clone(down), want, problems}
+	want, problems := compile(c.doc, c.classified, host, down)
+	host.Links = maps.Clone(host.Links) // the caller's, like down
+	c.last = compiled{host, maps.Clone(down), want, problems}
 	return want, problems
 }
 
 // Settings are what sysctl = true sets, whether the document has it or not.
-func (c *Compiler) Settings(machine plan.Machine, down Health) []plan.Sysctl {
+func (c *Compiler) Settings(host plan.HostFacts, down Health) []plan.Sysctl {
 	doc := *c.doc
 	doc.Settings.Sysctl = true
-	all := newCompilation(&doc, machine, down)
+	all := newCompilation(&doc, host, down)
 	all.addSysctls()
 	plan.Sort(all.out)
 	return all.out.Sysctls
 }
 
-func newCompilation(doc *policy.Document, machine plan.Machine, down Health) *compilation {
+func newCompilation(doc *policy.Document, host plan.HostFacts, down Health) *compilation {
 	c := &compilation{
-		doc: doc, machine: machine, down: down,
+		doc: doc, host: host, down: down,
 		mask:    doc.Settings.MarkMask,
 		uplinks: map[string]*policy.Uplink{},
 		lists:   map[string]*policy.List{},
@@ -102,8 +102,8 @@ func newCompilation(doc *policy.Document, machine plan.Machine, down Health) *co
 	return c
 }
 
-func compile(doc *policy.Document, classified *classification, machine plan.Machine, down Health) (*plan.Plan, policy.Diagnostics) {
-	c := newCompilation(doc, machine, down)
+func compile(doc *policy.Document, classified *classification, host plan.HostFacts, down Health) (*plan.Plan, policy.Diagnostics) {
+	c := newCompilation(doc, host, down)
 	if c.numbers = giveNumbers(doc); c.numbers == nil {
 		c.problem(doc.Settings.MarkMaskPos, policy.CodeMask, "pbr.mark-mask",
 			fmt.Sprintf("mark-mask %#08x has too few values for all uplinks and tables", c.mask), "use a mask with more bits")
@@ -131,7 +131,7 @@ func compile(doc *policy.Document, classified *classification, machine plan.Mach
 // compilation is the state of one Compile.
 type compilation struct {
 	doc     *policy.Document
-	machine plan.Machine
+	host    plan.HostFacts
 	down    Health
 	mask    uint32
 	uplinks map[string]*policy.Uplink

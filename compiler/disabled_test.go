@@ -81,9 +81,9 @@ disabled = true
 // What is disabled has no more effect than what is not there.
 func TestDisabledIsAbsent(t *testing.T) {
 	without := regexp.MustCompile(`(?s)# DISABLED.*?# END\n`).ReplaceAllString(withDisabled, "")
-	for name, machine := range map[string]plan.Machine{"any machine": {}, "a machine": withLinks("eth1", "eth2")} {
-		got, ds := Compile(parse(t, withDisabled), machine, nil)
-		want, more := Compile(parse(t, without), machine, nil)
+	for name, host := range map[string]plan.HostFacts{"any machine": {}, "a machine": withLinks("eth1", "eth2")} {
+		got, ds := Compile(parse(t, withDisabled), host, nil)
+		want, more := Compile(parse(t, without), host, nil)
 		if got == nil || want == nil {
 			t.Fatal(ds, more)
 		}

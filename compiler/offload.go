@@ -41,19 +41,19 @@ func (c *compilation) addOffload() {
 	switch {
 	case o.Mode == policy.OffloadOff:
 		return
-	case c.machine.NoFlowtables && o.Required:
+	case c.host.NoFlowtables && o.Required:
 		c.problem(o.Pos, policy.CodeNoOffload, "pbr.offload", "offload is required, and this kernel has no flowtables",
 			"install or load the modules nf_flow_table_inet and nft_flow_offload, or leave required out")
 		return
-	case c.machine.NoFlowtables && o.Pos.Line == 0:
+	case c.host.NoFlowtables && o.Pos.Line == 0:
 		return // nobody asked for it: that is pbr doctor's to tell, not every apply's
-	case c.machine.NoFlowtables:
+	case c.host.NoFlowtables:
 		c.wait(plan.WaitingOffload, "this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
 			"offload = \"off\" says that this is meant")
 		return
 	}
 	f := plan.Flowtable{Name: flowtable, Counter: true}
-	if c.machine.Known {
+	if c.host.Known {
 		f.Devices = c.offloadDevices()
 		c.offloadHardware(&f)
 		c.limitDevices(&f)
@@ -124,8 +124,8 @@ func (c *compilation) offloadDevices() (devices []string) {
 		wanted[name] = true
 	}
 	named := c.offloadNames()
-	for _, name := range slices.Sorted(maps.Keys(c.machine.Links)) {
-		link := c.machine.Links[name]
+	for _, name := range slices.Sorted(maps.Keys(c.host.Links)) {
+		link := c.host.Links[name]
 		switch {
 		case link.Loopback:
 		case uplinks[name] && !wanted[name]:
@@ -159,7 +159,7 @@ func (c *compilation) offloadHardware(f *plan.Flowtable) {
 	slices.Sort(lowest)
 	lowest = slices.Compact(lowest)
 	for _, name := range lowest {
-		if !c.machine.Links[name].Hardware {
+		if !c.host.Links[name].Hardware {
 			cannot = append(cannot, name)
 		}
 	}
@@ -179,7 +179,7 @@ const deepest = 8
 
 // lowest lists the interfaces that carry the frames of one.
 func (c *compilation) lowest(name string, depth int) (names []string) {
-	below := c.machine.Links[name].Below
+	below := c.host.Links[name].Below
 	if len(below) == 0 || depth == deepest {
 		return []string{name}
 	}

@@ -29,7 +29,7 @@ from = ["br-lan", "vpn*", "!vpn9"]
 uplink = "isp2"
 `
 
-func offloaded(t *testing.T, offload string, m plan.Machine) (*plan.Flowtable, *plan.Plan) {
+func offloaded(t *testing.T, offload string, m plan.HostFacts) (*plan.Flowtable, *plan.Plan) {
 	t.Helper()
 	text := "[pbr]\n"
 	if offload != "" {
@@ -52,7 +52,7 @@ func addressed(l plan.Link) plan.Link {
 }
 
 func TestOffloadDevices(t *testing.T) {
-	m := plan.Machine{Known: true, Links: map[string]plan.Link{
+	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{
 		"lo":     addressed(plan.Link{Loopback: true}),
 		"wan1":   {Up: true},
 		"wan2":   addressed(plan.Link{}),
@@ -73,7 +73,7 @@ func TestOffloadDevices(t *testing.T) {
 	unmarked := []string{"br-lan", "guest", "vpn1", "wan1"}
 	for _, c := range []struct {
 		offload string
-		machine plan.Machine
+		host    plan.HostFacts
 		devices []string
 		waits   string
 	}{
@@ -82,11 +82,11 @@ func TestOffloadDevices(t *testing.T) {
 		{`{ hardware = true }`, m, unmarked, "guest, vpn1, wan1 cannot offload in hardware"},
 		{`{ hardware = true, required = true }`, capable, []string{"eth1", "eth2", "guest", "vpn1", "wan1"}, ""},
 		{`"off"`, m, nil, ""},
-		{`"off"`, plan.Machine{Known: true, NoFlowtables: true}, nil, ""},
-		{`"unmarked"`, plan.Machine{Known: true, NoFlowtables: true}, nil, "this kernel has no flowtables"},
-		{"", plan.Machine{Known: true, NoFlowtables: true}, nil, ""},
+		{`"off"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
+		{`"unmarked"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, "this kernel has no flowtables"},
+		{"", plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
 	} {
-		f, p := offloaded(t, c.offload, c.machine)
+		f, p := offloaded(t, c.offload, c.host)
 		var devices []string
 		if f != nil {
 			devices = f.Devices
@@ -114,7 +114,7 @@ func TestOffloadDevices(t *testing.T) {
 
 // Without a machine the devices are candidates, and the other uplinks are kept out.
 func TestOffloadForNoMachine(t *testing.T) {
-	f, _ := offloaded(t, `{ hardware = true, required = true }`, plan.Machine{})
+	f, _ := offloaded(t, `{ hardware = true, required = true }`, plan.HostFacts{})
 	if want := (&plan.Flowtable{Name: "flows", Late: true, Required: true, Counter: true, Devices: []string{"br-lan", "vpn*", "wan1"}, Except: []string{"wan2"}}); !reflect.DeepEqual(f, want) {
 		t.Errorf("got %+v, want %+v", f, want)
 	}
@@ -122,7 +122,7 @@ func TestOffloadForNoMachine(t *testing.T) {
 
 // The kernel takes 256 devices: uplinks stay among them.
 func TestOffloadManyDevices(t *testing.T) {
-	m := plan.Machine{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}}}
+	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}}}
 	for i := range 300 {
 		m.Links[fmt.Sprintf("ppp%d", i)] = addressed(plan.Link{})
 	}
@@ -138,7 +138,7 @@ func TestOffloadManyDevices(t *testing.T) {
 // What fails over is no flowtable: devices are the same whatever is healthy.
 func TestOffloadDoesNotFollowHealth(t *testing.T) {
 	doc := parse(t, `pbr = { offload = "unmarked" }`+"\n"+offloadPolicy)
-	m := plan.Machine{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: true}, "br-lan": addressed(plan.Link{})}}
+	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: true}, "br-lan": addressed(plan.Link{})}}
 	up, _ := Compile(doc, m, nil)
 	down, _ := Compile(doc, m, Down(map[string]int{"isp1": 1}))
 	if c := plan.Diff(up, down); len(c.Flowtables)+len(c.Chains) > 0 {

@@ -20,7 +20,7 @@ func (c *compilation) sharedNetworks(u *policy.Uplink, family plan.Family) (out 
 	if policy.Forwards(c.doc) || !carries(u, family) {
 		return nil
 	}
-	for _, network := range c.machine.Links[u.Interface].Networks {
+	for _, network := range c.host.Links[u.Interface].Networks {
 		if plan.FamilyOf(network.Addr()) == family && c.alsoReached(u.Interface, network) {
 			out = append(out, network)
 		}
@@ -30,7 +30,7 @@ func (c *compilation) sharedNetworks(u *policy.Uplink, family plan.Family) (out 
 
 // alsoReached reports whether an interface other than dev reaches the same network directly.
 func (c *compilation) alsoReached(dev string, network netip.Prefix) bool {
-	for name, link := range c.machine.Links {
+	for name, link := range c.host.Links {
 		if name != dev && slices.Contains(link.Networks, network) {
 			return true
 		}
@@ -54,7 +54,7 @@ func (c *compilation) addOwnCardRules(family plan.Family) (added bool) {
 		if c.noLink(u) != "" {
 			continue
 		}
-		for _, addr := range c.machine.Links[u.Interface].Addrs {
+		for _, addr := range c.host.Links[u.Interface].Addrs {
 			for _, network := range networks {
 				if !network.Contains(addr) {
 					continue

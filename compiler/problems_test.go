@@ -36,8 +36,8 @@ func rules(n int, format string) string {
 }
 
 // withLinks has interfaces that are up, and nothing else.
-func withLinks(links ...string) plan.Machine {
-	m := plan.Machine{Known: true, Links: map[string]plan.Link{}}
+func withLinks(links ...string) plan.HostFacts {
+	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{}}
 	for _, name := range links {
 		m.Links[name] = plan.Link{Up: true}
 	}
@@ -45,28 +45,28 @@ func withLinks(links ...string) plan.Machine {
 }
 
 func TestProblems(t *testing.T) {
-	machine := plan.Machine{Known: true, Links: map[string]plan.Link{
+	host := plan.HostFacts{Known: true, Links: map[string]plan.Link{
 		"eth1": {Up: true, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.1")}},
 	}}
 	lists := "lists = { a = [" + "\"10.0.0.1-10.0.0.254\", \"10.1.0.1-10.1.0.254\", \"10.2.0.1-10.2.0.254\"] }\n"
 	for _, test := range []struct {
-		code    string
-		text    string
-		machine plan.Machine
+		code string
+		text string
+		host plan.HostFacts
 	}{
-		{policy.CodeTooManyRules, oneUplink + rules(601, "src = \"10.0.%d.%d\""), plan.Machine{}},
-		{policy.CodeTooManyRules, oneUplink + rules(301, "action = \"lookup-only-in-table\"\nsrc = \"10.0.%d.%d\""), plan.Machine{}},
-		{policy.CodeRuleTooWide, oneUplink + lists + "[[rule]]\nname = \"r\"\nsrc = \"@a\"\ndst = \"@a\"\nuplink = \"isp1\"\n", plan.Machine{}},
-		{policy.CodeKernelTooOld, oneUplink + "[[rule]]\nname = \"r\"\ndscp = \"ef\"\nuplink = \"isp1\"\n", plan.Machine{Known: true}},
-		{policy.CodeOwnGateway, oneUplink, machine},
-		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { required = true } }\n", plan.Machine{Known: true, NoFlowtables: true}},
+		{policy.CodeTooManyRules, oneUplink + rules(601, "src = \"10.0.%d.%d\""), plan.HostFacts{}},
+		{policy.CodeTooManyRules, oneUplink + rules(301, "action = \"lookup-only-in-table\"\nsrc = \"10.0.%d.%d\""), plan.HostFacts{}},
+		{policy.CodeRuleTooWide, oneUplink + lists + "[[rule]]\nname = \"r\"\nsrc = \"@a\"\ndst = \"@a\"\nuplink = \"isp1\"\n", plan.HostFacts{}},
+		{policy.CodeKernelTooOld, oneUplink + "[[rule]]\nname = \"r\"\ndscp = \"ef\"\nuplink = \"isp1\"\n", plan.HostFacts{Known: true}},
+		{policy.CodeOwnGateway, oneUplink, host},
+		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { required = true } }\n", plan.HostFacts{Known: true, NoFlowtables: true}},
 		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { mode = \"all\", hardware = true, required = true } }\n", withLinks("eth1")},
 	} {
-		p, ds := Compile(parse(t, test.text), test.machine, nil)
+		p, ds := Compile(parse(t, test.text), test.host, nil)
 		if p != nil || len(ds) == 0 || ds[0].Code != test.code || ds[0].Pos.Line == 0 {
 			t.Errorf("%s: %v", test.code, ds)
 		}
-		if alone := Problems(parse(t, test.text), test.machine); !slices.Equal(alone, ds) {
+		if alone := Problems(parse(t, test.text), test.host); !slices.Equal(alone, ds) {
 			t.Errorf("%s: without the plan the problems are %v", test.code, alone)
 		}
 	}
@@ -79,10 +79,10 @@ func TestNoProblems(t *testing.T) {
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	if p, ds := Compile(doc, plan.Machine{}, nil); p == nil || len(ds) > 0 {
+	if p, ds := Compile(doc, plan.HostFacts{}, nil); p == nil || len(ds) > 0 {
 		t.Errorf("%v", ds)
 	}
-	if ds := Problems(doc, plan.Machine{}); len(ds) > 0 {
+	if ds := Problems(doc, plan.HostFacts{}); len(ds) > 0 {
 		t.Errorf("without the plan: %v", ds)
 	}
 }
@@ -90,7 +90,7 @@ func TestNoProblems(t *testing.T) {
 // As many rules as there are priorities fit.
 func TestRulesFillTheirPriorities(t *testing.T) {
 	doc := parse(t, oneUplink+rules(600, "src = \"10.0.%d.%d\""))
-	p, ds := Compile(doc, plan.Machine{}, nil)
+	p, ds := Compile(doc, plan.HostFacts{}, nil)
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
@@ -119,11 +119,11 @@ src = "0.0.0.0/0"
 dst = ["0.0.0.0/0", "203.0.113.0/24"]
 table = "t"
 `)
-	p, ds := Compile(doc, plan.Machine{}, nil)
+	p, ds := Compile(doc, plan.HostFacts{}, nil)
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	again, _ := Compile(doc, plan.Machine{}, nil)
+	again, _ := Compile(doc, plan.HostFacts{}, nil)
 	plan.Normalize(again)
 	if changes := plan.Diff(p, again); !changes.Empty() {
 		t.Errorf("normalizing a compiled plan changes it: %+v", changes)

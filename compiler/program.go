@@ -108,7 +108,7 @@ func (c *compilation) fillPrograms(sets []plan.Set) []plan.Set {
 	sets = slices.Clone(sets)
 	for i := range sets {
 		if sets[i].Type == plan.TypeCgroup {
-			sets[i].Elements = plan.CgroupElements(c.machine.Cgroups[sets[i].Name])
+			sets[i].Elements = plan.CgroupElements(c.host.Cgroups[sets[i].Name])
 		}
 	}
 	return sets

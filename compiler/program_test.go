@@ -47,8 +47,8 @@ func TestPrograms(t *testing.T) {
 	if !slices.Equal(sources, want) {
 		t.Errorf("%v, not %v", sources, want)
 	}
-	filled := plan.Machine{Cgroups: map[string][]uint64{"unit_a_b_service": {7, 1 << 40}, "unit_a_b_service_2": {9}, "cgroup_one_slice_two_service": {11}}}
-	for name, m := range map[string]plan.Machine{"none": {}, "some": filled} {
+	filled := plan.HostFacts{Cgroups: map[string][]uint64{"unit_a_b_service": {7, 1 << 40}, "unit_a_b_service_2": {9}, "cgroup_one_slice_two_service": {11}}}
+	for name, m := range map[string]plan.HostFacts{"none": {}, "some": filled} {
 		p, ds := Compile(doc, m, nil)
 		if p == nil {
 			t.Fatal(ds)

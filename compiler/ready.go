@@ -32,7 +32,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	if !gw.Present {
 		return plan.Hop{}, false
 	}
-	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.machine.Known && masquerades(u, family)}
+	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.host.Known && masquerades(u, family)}
 	if reason := c.notReady(u, family); reason != "" {
 		if !implicit(u, family) || reason == c.noLink(u) {
 			c.wait("uplink "+u.Name, reason)
@@ -41,7 +41,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	}
 	switch {
 	case gw.Link:
-	case gw.Auto && !c.machine.Known:
+	case gw.Auto && !c.host.Known:
 		hop.Auto, hop.Onlink = true, true
 	case gw.Auto:
 		via, found := c.mainGateway(u, family)
@@ -60,7 +60,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 // ever arrives.
 func (c *compilation) checkGateways() {
 	own := map[netip.Addr]string{}
-	for name, link := range c.machine.Links {
+	for name, link := range c.host.Links {
 		for _, addr := range link.Addrs {
 			own[addr] = name
 		}
@@ -79,7 +79,7 @@ func (c *compilation) checkGateways() {
 // mainGateway is the gateway that main has for the uplink's interface; invalid, but found, when
 // main's default route there is a device route.
 func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via netip.Addr, found bool) {
-	link := c.machine.Links[u.Interface]
+	link := c.host.Links[u.Interface]
 	if family == plan.IPv4 {
 		return link.Gateway4, link.Gateway4.IsValid() || link.OnlinkDefault4
 	}
@@ -88,10 +88,10 @@ func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via net
 
 // noLink returns why no route can use the uplink's interface in any family; empty if one can.
 func (c *compilation) noLink(u *policy.Uplink) string {
-	if !c.machine.Known {
+	if !c.host.Known {
 		return ""
 	}
-	link, exists := c.machine.Links[u.Interface]
+	link, exists := c.host.Links[u.Interface]
 	switch {
 	case !exists:
 		return fmt.Sprintf("interface %s does not exist", u.Interface)
@@ -103,12 +103,12 @@ func (c *compilation) noLink(u *policy.Uplink) string {
 
 // notReady returns what keeps a route of the family from using the uplink; empty if nothing does.
 func (c *compilation) notReady(u *policy.Uplink, family plan.Family) string {
-	if reason := c.noLink(u); reason != "" || !c.machine.Known {
+	if reason := c.noLink(u); reason != "" || !c.host.Known {
 		return reason
 	}
-	link := c.machine.Links[u.Interface]
+	link := c.host.Links[u.Interface]
 	switch {
-	case family == plan.IPv6 && c.machine.NoIPv6:
+	case family == plan.IPv6 && c.host.NoIPv6:
 		return "this kernel has no IPv6"
 	case family == plan.IPv6 && link.NoIPv6:
 		return fmt.Sprintf("IPv6 is disabled on interface %s", u.Interface)

@@ -131,13 +131,13 @@ func (c *compilation) arrivals() []string {
 	for i := range c.doc.Uplinks {
 		names[c.doc.Uplinks[i].Interface] = true
 	}
-	if c.machine.Known {
-		for name, link := range c.machine.Links {
+	if c.host.Known {
+		for name, link := range c.host.Links {
 			if name != loopback && slices.ContainsFunc(link.Addrs, netip.Addr.Is4) {
 				names[name] = true
 			}
 		}
-		maps.DeleteFunc(names, func(name string, _ bool) bool { _, exists := c.machine.Links[name]; return !exists })
+		maps.DeleteFunc(names, func(name string, _ bool) bool { _, exists := c.host.Links[name]; return !exists })
 		return slices.Sorted(maps.Keys(names))
 	}
 	var named []policy.NameItem

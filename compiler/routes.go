@@ -19,7 +19,7 @@ const (
 )
 
 func (c *compilation) families() []plan.Family {
-	if c.machine.Known && c.machine.NoIPv6 {
+	if c.host.Known && c.host.NoIPv6 {
 		return plan.Families[:1]
 	}
 	return plan.Families[:]

@@ -28,7 +28,7 @@ func manyTables(t *testing.T, settings string, marks []uint32) []plan.Rule {
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	p, ds := Compile(doc, plan.Machine{}, nil)
+	p, ds := Compile(doc, plan.HostFacts{}, nil)
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}

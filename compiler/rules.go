@@ -58,13 +58,13 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 	if c.doc.Settings.MainFirst != policy.MainFirstConnected {
 		return
 	}
-	if !c.machine.Known {
+	if !c.host.Known {
 		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
 			Kind: plan.ConnectedRules, Family: family, Table: plan.MainTable, SuppressPrefix: mainSpecific(family),
 			Priority: c.doc.Settings.RulePriority + priorityMainFirst,
 		})
 	}
-	for _, network := range c.machine.Connected {
+	for _, network := range c.host.Connected {
 		if plan.FamilyOf(network.Addr()) == family {
 			// Not by a default route: a network whose interface is down must not leave through an
 			// uplink.
@@ -138,14 +138,14 @@ func (c *compilation) addSourceRules(family plan.Family) {
 
 // addSourceRule adds one look-up for each address of an uplink.
 func (c *compilation) addSourceRule(u *policy.Uplink, family plan.Family, lookup plan.Rule, offset uint32) {
-	if !c.machine.Known {
+	if !c.host.Known {
 		c.out.Dynamic = append(c.out.Dynamic, plan.Dynamic{
 			Kind: plan.SourceRules, Family: family, Interface: u.Interface, Uplink: u.Name, Table: lookup.Table,
 			SuppressPrefix: lookup.SuppressPrefix, Priority: c.doc.Settings.RulePriority + offset, Mark: lookup.Mark, MarkMask: c.mask,
 		})
 		return
 	}
-	for _, addr := range c.machine.Links[u.Interface].Addrs {
+	for _, addr := range c.host.Links[u.Interface].Addrs {
 		if plan.FamilyOf(addr) == family {
 			lookup.Family, lookup.Src, lookup.MarkMask = family, netip.PrefixFrom(addr, addr.BitLen()), c.mask
 			c.addRule(lookup, offset)

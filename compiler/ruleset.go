@@ -168,7 +168,7 @@ func (c *compilation) lowestOfDefault() *policy.Uplink {
 // routed returns the element of a set that is there while a table has routes of a family, and notes
 // that for whoever writes the plan for any machine.
 func (c *compilation) routed(set string, k plan.Key, family plan.Family, table string) plan.Element {
-	if !c.machine.Known {
+	if !c.host.Known {
 		c.out.Routed = append(c.out.Routed, plan.Routed{Family: family, Table: c.numbers.table(table), Set: set, Key: k})
 	}
 	return single(k)

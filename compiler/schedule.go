@@ -149,11 +149,11 @@ func (c *compilation) fillSchedules(sets []plan.Set) []plan.Set {
 
 func (c *compilation) scheduleElements(p *policy.Policy) (out []plan.Element) {
 	list := []window{always}
-	if !c.machine.ClockBehind || !closes(p) {
-		if c.machine.Now.IsZero() {
+	if !c.host.ClockBehind || !closes(p) {
+		if c.host.Now.IsZero() {
 			return nil
 		}
-		from, to := horizon(c.machine.Now)
+		from, to := horizon(c.host.Now)
 		list = windows(p.Schedule, c.zone(), from, to)
 	}
 	for _, w := range list {
@@ -164,8 +164,8 @@ func (c *compilation) scheduleElements(p *policy.Policy) (out []plan.Element) {
 
 // zone is the machine's own.
 func (c *compilation) zone() *time.Location {
-	if c.machine.Zone == nil {
+	if c.host.Zone == nil {
 		return time.UTC
 	}
-	return c.machine.Zone
+	return c.host.Zone
 }

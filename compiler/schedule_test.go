@@ -101,8 +101,8 @@ func TestWindowsOverClockChanges(t *testing.T) {
 // Plans of one month are the same, and reach a year ahead at any time of it.
 func TestSchedulesReachAYear(t *testing.T) {
 	doc := scheduled(t, `"08:00-18:00"`, toIsp1)
-	first := windowsOf(t, doc, plan.Machine{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)})
-	last := windowsOf(t, doc, plan.Machine{Now: time.Date(2026, 3, 31, 23, 59, 59, 0, time.UTC)})
+	first := windowsOf(t, doc, plan.HostFacts{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)})
+	last := windowsOf(t, doc, plan.HostFacts{Now: time.Date(2026, 3, 31, 23, 59, 59, 0, time.UTC)})
 	if len(first) != len(last) || len(first) < 365 || first[0] != last[0] {
 		t.Errorf("%d and %d windows", len(first), len(last))
 	}
@@ -111,9 +111,9 @@ func TestSchedulesReachAYear(t *testing.T) {
 	}
 }
 
-func windowsOf(t *testing.T, doc *policy.Document, machine plan.Machine) []plan.Element {
+func windowsOf(t *testing.T, doc *policy.Document, host plan.HostFacts) []plan.Element {
 	t.Helper()
-	p, ds := Compile(doc, machine, nil)
+	p, ds := Compile(doc, host, nil)
 	if p == nil {
 		t.Fatal(ds)
 	}
@@ -128,9 +128,9 @@ func windowsOf(t *testing.T, doc *policy.Document, machine plan.Machine) []plan.
 
 // While nobody knows the time, what lets nothing else through is in force, and the rest is not.
 func TestClockBehind(t *testing.T) {
-	machine := plan.Machine{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ClockBehind: true}
+	host := plan.HostFacts{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ClockBehind: true}
 	for rest, want := range map[string]bool{toIsp1: false, toIsp1 + "strict = true\n": true, "action = \"drop\"\n": true} {
-		p, ds := Compile(scheduled(t, `"08:00-18:00"`, rest), machine, nil)
+		p, ds := Compile(scheduled(t, `"08:00-18:00"`, rest), host, nil)
 		if p == nil {
 			t.Fatal(ds)
 		}

@@ -69,7 +69,7 @@ uplink = "isp2"
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	p, ds := Compile(doc, plan.Machine{}, nil)
+	p, ds := Compile(doc, plan.HostFacts{}, nil)
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}

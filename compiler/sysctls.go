@@ -37,7 +37,7 @@ func (c *compilation) addSysctls() {
 	}
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
-		if _, exists := c.machine.Links[u.Interface]; c.machine.Known && !exists {
+		if _, exists := c.host.Links[u.Interface]; c.host.Known && !exists {
 			continue // waiting already, for its routes
 		}
 		if !c.reversed() {
@@ -70,5 +70,5 @@ func (c *compilation) routesIPv6() bool {
 }
 
 func (c *compilation) carriesIPv6(u *policy.Uplink) bool {
-	return carries(u, plan.IPv6) && !c.machine.NoIPv6 && !c.machine.Links[u.Interface].NoIPv6
+	return carries(u, plan.IPv6) && !c.host.NoIPv6 && !c.host.Links[u.Interface].NoIPv6
 }

@@ -62,7 +62,7 @@ func askedAtDNS(proto uint8) []plan.Match {
 // tapAction is how answers come to pbr watch; false if they do not.
 func (c *compilation) tapAction() (a plan.Action, ok bool) {
 	number := uint16(c.doc.Settings.Queue)
-	switch c.machine.Tap {
+	switch c.host.Tap {
 	case plan.TapQueue:
 		return plan.Queue{Number: number}, true
 	case plan.TapTarget:
@@ -70,7 +70,7 @@ func (c *compilation) tapAction() (a plan.Action, ok bool) {
 	case plan.TapLog:
 		return plan.LogGroup{Group: number}, true
 	}
-	c.wait(plan.WaitingTap, c.machine.TapReason)
+	c.wait(plan.WaitingTap, c.host.TapReason)
 	return nil, false
 }
 

@@ -68,7 +68,7 @@ func TestPoliciesOfUplinks(t *testing.T) {
 			"2001:db8::3": "strict/unreachable", "2001:db8::4": "either", // the last one stays
 		}},
 	} {
-		p, ds := Compile(doc, plan.Machine{}, row.down)
+		p, ds := Compile(doc, plan.HostFacts{}, row.down)
 		if p == nil {
 			t.Fatal(ds)
 		}
@@ -106,8 +106,8 @@ func tableOf(p *plan.Plan, mark uint32) string {
 // A failure, and a return, is elements of sets, and routes.
 func TestSmallChangesOfPoliciesOfUplinks(t *testing.T) {
 	doc := parse(t, uplinkPolicies)
-	have, _ := Compile(doc, plan.Machine{}, nil)
-	want, _ := Compile(doc, plan.Machine{}, Down(map[string]int{"isp2": 1}))
+	have, _ := Compile(doc, plan.HostFacts{}, nil)
+	want, _ := Compile(doc, plan.HostFacts{}, Down(map[string]int{"isp2": 1}))
 	c := plan.Diff(have, want)
 	if len(c.Chains)+len(c.Rules)+len(c.Counters) > 0 {
 		t.Errorf("an uplink down changes %d chains, %d rules, %d counters", len(c.Chains), len(c.Rules), len(c.Counters))

@@ -116,7 +116,7 @@ func (c *compilation) ruleTable(t policy.Target) uint32 {
 // expand returns the ip rules' selectors for a [[rule]]: one value each, so a rule with lists
 // becomes their product. Ranges of addresses become prefixes.
 func (c *compilation) expand(r *policy.Rule) []plan.Rule {
-	if len(r.DSCP) > 0 && c.machine.Known && !c.machine.DSCPRules {
+	if len(r.DSCP) > 0 && c.host.Known && !c.host.DSCPRules {
 		c.problem(r.Pos, policy.CodeKernelTooOld, "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
 			"use a [[policy]] with dscp instead")
 		return nil

@@ -32,7 +32,7 @@ func (r *router) applyAs(text string, form layers.Form, down compiler.Health) *p
 			return
 		}
 		defer k.Close()
-		var machine plan.Machine
+		var machine plan.HostFacts
 		if machine, err = k.HostFacts(compiler.Needs(doc)); err != nil {
 			return
 		}
@@ -53,7 +53,7 @@ func (r *router) numbers() map[uint32]string {
 	if problems.HasErrors() {
 		r.T().Fatal(problems)
 	}
-	p, problems := compiler.Compile(doc, plan.Machine{}, nil)
+	p, problems := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		r.T().Fatal(problems)
 		return nil

@@ -23,7 +23,7 @@ type clockState struct {
 
 // readClock fills in what schedules need. While the clock is behind the time of the last apply,
 // that time counts. Now is the start of its month, which is all that a plan depends on.
-func (k *Kernel) readClock(m *plan.Machine) {
+func (k *Kernel) readClock(m *plan.HostFacts) {
 	now, behind := k.Clock()
 	y, month, _ := now.UTC().Date()
 	m.Now, m.Zone, m.ClockBehind = time.Date(y, month, 1, 0, 0, 0, 0, time.UTC), LocalZone(), behind

@@ -94,7 +94,7 @@ func (k *Kernel) Dir() string { return k.dir }
 func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 
 // HostFacts reads the host facts that a compiler needs.
-func (k *Kernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
+func (k *Kernel) HostFacts(needs plan.Needs) (plan.HostFacts, error) {
 	m, err := k.route.HostFacts()
 	if err == nil && needs.Flowtables {
 		k.offload.learn(k.nft, &m, needs.Hardware)
@@ -119,10 +119,10 @@ func (k *Kernel) Traffic(interfaces []string) (map[string]route.Traffic, error) 
 
 // ReadHostFacts reads the host facts that a plan needs. It needs no privilege; without it, features
 // that it could not test count as present.
-func ReadHostFacts(needs plan.Needs) (plan.Machine, error) {
+func ReadHostFacts(needs plan.Needs) (plan.HostFacts, error) {
 	k, err := Open(DefaultStateDir)
 	if err != nil {
-		return plan.Machine{}, err
+		return plan.HostFacts{}, err
 	}
 	m, err := k.HostFacts(needs)
 	return m, errors.Join(err, k.Close())

@@ -51,7 +51,7 @@ func (k *Kernel) Learner() (*learn.Learner, error) {
 }
 
 // tap fills in how DNS answers can be read.
-func (k *Kernel) tap(m *plan.Machine, queue uint16) {
+func (k *Kernel) tap(m *plan.HostFacts, queue uint16) {
 	l := &k.learning
 	if queue == 0 {
 		return // -- nobody reads; the learner releases the queue when it has nothing to learn

@@ -22,7 +22,7 @@ type offload struct {
 // learn fills in what m says about offload. Without the privilege to ask, everything that a current
 // kernel has counts as present. A kernel that cannot be asked at all has no nftables, and so no
 // flowtables.
-func (o *offload) learn(c *nft.Conn, m *plan.Machine, hardware bool) {
+func (o *offload) learn(c *nft.Conn, m *plan.HostFacts, hardware bool) {
 	var unknown []string
 	if hardware {
 		for name, link := range m.Links {

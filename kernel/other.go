@@ -40,7 +40,7 @@ func (k *Kernel) Dir() string { return "" }
 func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 
 // HostFacts fails.
-func (k *Kernel) HostFacts(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
+func (k *Kernel) HostFacts(plan.Needs) (plan.HostFacts, error) { return plan.HostFacts{}, errLinux }
 
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
@@ -85,7 +85,7 @@ func (k *Kernel) DropPrevious() error { return errLinux }
 func (k *Kernel) Traffic([]string) (map[string]route.Traffic, error) { return nil, errLinux }
 
 // ReadHostFacts works on Linux only.
-func ReadHostFacts(plan.Needs) (plan.Machine, error) { return plan.Machine{}, errLinux }
+func ReadHostFacts(plan.Needs) (plan.HostFacts, error) { return plan.HostFacts{}, errLinux }
 
 // LockWait works on Linux only.
 func (k *Kernel) LockWait(context.Context, string) (func(), error) { return nil, errLinux }

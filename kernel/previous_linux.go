@@ -92,7 +92,7 @@ func (k *Kernel) Restore(ctx context.Context) (*Report, error) {
 
 // withoutLinks removes from a plan what uses interfaces that are gone or down, and returns warnings
 // about it.
-func withoutLinks(p *plan.Plan, m plan.Machine) (warnings []string) {
+func withoutLinks(p *plan.Plan, m plan.HostFacts) (warnings []string) {
 	routes := p.Routes
 	p.Routes = nil
 	for _, r := range routes {

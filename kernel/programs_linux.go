@@ -10,7 +10,7 @@ import (
 )
 
 // readCgroups fills in the control groups that sets need, and starts watching them.
-func (k *Kernel) readCgroups(m *plan.Machine, sources []plan.CgroupSource) {
+func (k *Kernel) readCgroups(m *plan.HostFacts, sources []plan.CgroupSource) {
 	if len(sources) == 0 {
 		return // -- others only ask for facts
 	}

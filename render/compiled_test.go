@@ -28,7 +28,7 @@ func FuzzCompile(f *testing.F) {
 		if ds.HasErrors() {
 			return
 		}
-		p, problems := compiler.Compile(doc, plan.Machine{}, nil)
+		p, problems := compiler.Compile(doc, plan.HostFacts{}, nil)
 		if problems.HasErrors() {
 			return
 		}
@@ -37,7 +37,7 @@ func FuzzCompile(f *testing.F) {
 			if err := print(&a, p); err != nil {
 				t.Fatalf("printing the plan: %v", err)
 			}
-			again, _ := compiler.Compile(doc, plan.Machine{}, nil)
+			again, _ := compiler.Compile(doc, plan.HostFacts{}, nil)
 			if err := print(&b, again); err != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {
 				t.Fatalf("compiled and printed twice, it differs (%v)", err)
 			}

@@ -306,8 +306,8 @@ func (c command) applyPlan(
 	var held *kernel.Held
 	quiet := c.quietly() // what there is to say was said
 	again := daemon.Convergence{
-		HostFacts: func() (plan.Machine, error) { return k.HostFacts(compiler.Needs(f.doc)) },
-		Compile: func(m plan.Machine) (*plan.Plan, error) {
+		HostFacts: func() (plan.HostFacts, error) { return k.HostFacts(compiler.Needs(f.doc)) },
+		Compile: func(m plan.HostFacts) (*plan.Plan, error) {
 			var err error
 			if later, err = quiet.situationOf(f.doc, k, m); err != nil {
 				return nil, err

@@ -137,7 +137,7 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 func (c command) printTimes(doc *policy.Document) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0)
 	header := false
-	checks := daemon.Configs(doc, nil, plan.Machine{})
+	checks := daemon.Configs(doc, nil, plan.HostFacts{})
 	for _, check := range checks {
 		if check.Method == healthcheck.MethodNone {
 			continue

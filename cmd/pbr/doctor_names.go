@@ -19,7 +19,7 @@ import (
 )
 
 // namesFact finds out whether the answers that clients get can be read.
-func namesFact(k *kernel.Kernel, doc *policy.Document, machine plan.Machine, report *daemon.Report) (n facts.Names, err error) {
+func namesFact(k *kernel.Kernel, doc *policy.Document, machine plan.HostFacts, report *daemon.Report) (n facts.Names, err error) {
 	if !policy.HasDomains(doc) {
 		return n, nil
 	}

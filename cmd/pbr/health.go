@@ -24,7 +24,7 @@ func healthPath(k *kernel.Kernel) string { return filepath.Join(k.Dir(), healthF
 
 // situation has the present host facts and the uplinks' health.
 type situation struct {
-	host plan.Machine
+	host plan.HostFacts
 	// watch is the report of the watch that runs; nil when none does.
 	watch *daemon.Report
 	// left is the last known health while no watch runs.
@@ -50,7 +50,7 @@ func (c command) readSituation(doc *policy.Document, k *kernel.Kernel) (*situati
 }
 
 // situationOf is readSituation with host facts that were just read.
-func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.Machine) (*situation, error) {
+func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.HostFacts) (*situation, error) {
 	report, err := runningWatch(k)
 	if err != nil || report != nil {
 		return &situation{host: host, watch: report}, err

@@ -187,7 +187,7 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 func judgeImport(text string) (warnings []string, err error) {
 	doc, ds := policy.Parse(fstest.MapFS{policyName: {Data: []byte(text)}}, policyName, policyName)
 	if !ds.HasErrors() {
-		ds = append(ds, compiler.Problems(doc, plan.Machine{})...)
+		ds = append(ds, compiler.Problems(doc, plan.HostFacts{})...)
 	}
 	ds.Sort()
 	var wrong bytes.Buffer

@@ -24,7 +24,7 @@ type inputs struct {
 	// Files are those that were examined, and Zones the time zones that the policy names.
 	Files []applied.Seen
 	Zones map[string]*time.Location
-	Host  plan.Machine
+	Host  plan.HostFacts
 	// Watched means that a watch runs: Down is its word. Without one Last decides.
 	Watched bool
 	Down    compiler.Health

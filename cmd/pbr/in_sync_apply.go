@@ -100,7 +100,7 @@ func (c command) noteHanded(k *kernel.Kernel, o *applyOptions, done *daemon.Appl
 }
 
 // situationFor returns the one of several that was for a machine; nil if none was.
-func situationFor(host plan.Machine, all ...*situation) *situation {
+func situationFor(host plan.HostFacts, all ...*situation) *situation {
 	for _, s := range all {
 		if s != nil && reflect.DeepEqual(s.host, host) {
 			return s

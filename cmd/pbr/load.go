@@ -128,7 +128,7 @@ func (c command) compile(f *policyFile, now *situation) (*plan.Plan, error) {
 }
 
 // anyMachine has no host facts, but the present time and this machine's time zone.
-func anyMachine() plan.Machine { return plan.Machine{Now: time.Now(), Zone: kernel.LocalZone()} }
+func anyMachine() plan.HostFacts { return plan.HostFacts{Now: time.Now(), Zone: kernel.LocalZone()} }
 
 // report prints diagnostics; the error, if any of them is one, only sets the exit status.
 func (c command) report(f *policyFile, ds policy.Diagnostics) error {

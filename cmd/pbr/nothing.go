@@ -15,7 +15,7 @@ func (c command) refuseNothing(f *policyFile, k *kernel.Kernel) error {
 	if len(f.doc.Uplinks) > 0 {
 		return nil
 	}
-	want, problems := f.compiled().Compile(plan.Machine{}, nil)
+	want, problems := f.compiled().Compile(plan.HostFacts{}, nil)
 	if want == nil {
 		return c.report(f, problems)
 	}

@@ -81,7 +81,7 @@ func living(live *plan.Plan, b *daemon.OutlineBalance, mark uint32) []int {
 	families := []int{}
 	key := plan.KeyFromUint32(mark)
 	for _, family := range plan.Families {
-		name := compiler.LivingSet(b.Name, b.Strict, family)
+		name := compiler.UsableMembersSet(b.Name, b.Strict, family)
 		if slices.ContainsFunc(live.Ruleset.Sets, func(s plan.Set) bool {
 			return s.Name == name && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
 		}) {

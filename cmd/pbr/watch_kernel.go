@@ -32,7 +32,7 @@ func outcome(want *plan.Plan, r *kernel.Report, err error) (daemon.Outcome, erro
 }
 
 // HostFacts marks errors of what changed while it was read.
-func (k watchKernel) HostFacts(needs plan.Needs) (plan.Machine, error) {
+func (k watchKernel) HostFacts(needs plan.Needs) (plan.HostFacts, error) {
 	m, err := k.Kernel.HostFacts(needs)
 	return m, marked(err)
 }

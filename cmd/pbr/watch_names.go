@@ -65,7 +65,7 @@ func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 }
 
 // Learn learns for the lists of a policy that is in force.
-func (n *namesKeeper) Learn(doc *policy.Document, host plan.Machine) {
+func (n *namesKeeper) Learn(doc *policy.Document, host plan.HostFacts) {
 	n.learner.Own(ownAddresses(host))
 	n.mu.Lock()
 	same := n.doc == doc
@@ -114,7 +114,7 @@ func learnConfig(doc *policy.Document) learn.Config {
 	return c
 }
 
-func ownAddresses(host plan.Machine) map[netip.Addr]bool {
+func ownAddresses(host plan.HostFacts) map[netip.Addr]bool {
 	own := map[netip.Addr]bool{}
 	for _, link := range host.Links {
 		for _, a := range link.Addrs {

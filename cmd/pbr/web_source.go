@@ -66,7 +66,7 @@ type drawn struct {
 // seen is what was read of the kernel.
 type seen struct {
 	status  *statusResult
-	host    plan.Machine
+	host    plan.HostFacts
 	notes   []string
 	trial   *trialStatus
 	trouble string

@@ -30,7 +30,7 @@ func compiledPolicy(t testing.TB, text string) (*policy.Document, *plan.Plan, *c
 		t.Fatal(problems)
 	}
 	c := compiler.New(doc)
-	p, problems := c.Compile(plan.Machine{}, nil)
+	p, problems := c.Compile(plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(problems)
 	}

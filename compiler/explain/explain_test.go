@@ -265,7 +265,7 @@ func TestEveryKey(t *testing.T) {
 func TestStoryWithoutInterface(t *testing.T) {
 	doc, p, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"own\"\nfrom = \"local\"\nuplink = \"isp1\"\nstrict = true\n")
 	x, err := explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
-		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(map[string]int{uplink: 1}))
+		p, _ := compiled.Compile(plan.HostFacts{}, compiler.Down(map[string]int{uplink: 1}))
 		return p
 	}})
 	if err != nil {
@@ -310,7 +310,7 @@ table = "both"
 	link := func(addr string) plan.Link {
 		return plan.Link{Up: true, Carrier: true, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
 	}
-	p, problems := c.Compile(plan.Machine{Known: true, NoIPv6: true, Links: map[string]plan.Link{
+	p, problems := c.Compile(plan.HostFacts{Known: true, NoIPv6: true, Links: map[string]plan.Link{
 		"lan": link("192.168.10.1"), "wan1": link("192.0.2.2"), "wan2": link("198.51.100.2")}}, nil)
 	if p == nil {
 		t.Fatal(problems)

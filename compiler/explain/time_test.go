@@ -30,7 +30,7 @@ func TestTimes(t *testing.T) {
 	}
 	for now, inForce := range map[string]bool{"2026-07-01T10:00:00+02:00": true, "2026-07-01T18:00:01+02:00": false, "2026-07-04T10:00:00+02:00": false} {
 		at, _ := time.Parse(time.RFC3339, now)
-		p, problems := compiler.Compile(doc, plan.Machine{Now: at, Zone: berlin}, nil)
+		p, problems := compiler.Compile(doc, plan.HostFacts{Now: at, Zone: berlin}, nil)
 		if p == nil {
 			t.Fatal(problems)
 		}

@@ -206,11 +206,11 @@ func (b *bench) eval() reference.Evaluator {
 // compile makes the policy the router's; it returns nil if it is wrong in the one way that random
 // policies may be: one that matches nothing.
 func (b *bench) compile() *plan.Plan {
-	p, machine := b.planOf(nil)
+	p, host := b.planOf(nil)
 	if p == nil {
 		return nil
 	}
-	b.router, b.strict, b.marks = b.routerOf(p, machine), map[uint32]bool{}, map[string]uint32{}
+	b.router, b.strict, b.marks = b.routerOf(p, host), map[uint32]bool{}, map[string]uint32{}
 	for _, n := range p.Numbers {
 		b.marks[n.Name] = n.Mark
 		if n.Name == plan.DefaultName {
@@ -223,17 +223,17 @@ func (b *bench) compile() *plan.Plan {
 	return p
 }
 
-func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
+func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.HostFacts) {
 	text := b.policy.TOML()
 	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
-	machine := b.machineOf(gone)
-	machine.Cgroups = b.cgroupsOf(compiler.Needs(doc).Cgroups)
+	host := b.machineOf(gone)
+	host.Cgroups = b.cgroupsOf(compiler.Needs(doc).Cgroups)
 	if !problems.HasErrors() {
 		c := compiler.New(doc)
 		c.Form = []layers.Form{layers.Cheapest, layers.Maps, layers.Masks, layers.List}[b.policies%4]
-		p, more := c.Compile(machine, b.health())
+		p, more := c.Compile(host, b.health())
 		if p != nil {
-			return p, machine
+			return p, host
 		}
 		problems = append(problems, more...)
 	}
@@ -242,7 +242,7 @@ func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.Machine) {
 			b.t.Fatalf("%+v\nthe policy:\n%s", d, text)
 		}
 	}
-	return nil, machine
+	return nil, host
 }
 
 // cgroupsOf are the numbers of the control groups of each set.
@@ -279,8 +279,8 @@ func levelsOf(group string) (out []uint64) {
 }
 
 // machineOf is the bench as a compiler sees it.
-func (b *bench) machineOf(gone map[string]bool) plan.Machine {
-	m := plan.Machine{Known: true, DSCPRules: true, Now: time.Now(), Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
+func (b *bench) machineOf(gone map[string]bool) plan.HostFacts {
+	m := plan.HostFacts{Known: true, DSCPRules: true, Now: time.Now(), Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
 	for name, prefixes := range b.machine.Addrs {
 		if gone[name] {
 			continue
@@ -320,7 +320,7 @@ func elementsOf(spans []reference.Span, family plan.Family) (out []plan.Element)
 }
 
 // routerOf puts a plan on the bench.
-func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
+func (b *bench) routerOf(p *plan.Plan, host plan.HostFacts) *walk.Router {
 	facts := &walk.Facts{Known: true, Links: map[string]walk.Link{}, Members: map[string][]plan.Element{}}
 	for _, l := range b.policy.Lists {
 		for _, family := range plan.Families {
@@ -335,7 +335,7 @@ func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
 			plan.Rule{Family: family, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable})
 	}
 	add := func(dst netip.Prefix, dev string) {
-		if _, there := machine.Links[dev]; !there {
+		if _, there := host.Links[dev]; !there {
 			return
 		}
 		family := plan.IPv4
@@ -344,8 +344,8 @@ func (b *bench) routerOf(p *plan.Plan, machine plan.Machine) *walk.Router {
 		}
 		facts.Routes = append(facts.Routes, plan.Route{Family: family, Table: plan.MainTable, Dst: dst, Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
 	}
-	for name := range machine.Links {
-		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name], Down: !machine.Links[name].Up}
+	for name := range host.Links {
+		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name], Down: !host.Links[name].Up}
 		for _, p := range b.machine.Addrs[name] {
 			add(p.Masked(), name)
 		}
@@ -644,14 +644,14 @@ func (b *bench) spoofed() {
 // leaves by none of the others' uplinks, neither as a first packet nor as the next one of a
 // connection.
 func (b *bench) withoutLinks(first []*sent) {
-	p, machine := b.planOf(nil)
+	p, host := b.planOf(nil)
 	for _, u := range b.policy.Uplinks {
-		link := machine.Links[u.Interface]
+		link := host.Links[u.Interface]
 		link.Up = false
-		machine.Links[u.Interface] = link
-		router := b.routerOf(p, machine)
+		host.Links[u.Interface] = link
+		router := b.routerOf(p, host)
 		link.Up = true
-		machine.Links[u.Interface] = link
+		host.Links[u.Interface] = link
 		leaks := func(way *walk.Way, may []string) bool {
 			return way.Fate == walk.Forwarded && b.uplink(way.Dev) != nil && way.Rule.Table != plan.MainTable && !slices.Contains(may, way.Dev)
 		}
@@ -691,8 +691,8 @@ func (b *bench) otherClasses() {
 // strictStays takes uplinks away: what was caught for a strict table goes nowhere then.
 func (b *bench) strictStays(first []*sent) {
 	for _, u := range b.policy.Uplinks {
-		p, machine := b.planOf(map[string]bool{u.Interface: true})
-		router := b.routerOf(p, machine)
+		p, host := b.planOf(map[string]bool{u.Interface: true})
+		router := b.routerOf(p, host)
 		for _, s := range first {
 			for i := range s.ways {
 				way := &s.ways[i]

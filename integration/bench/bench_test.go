@@ -53,14 +53,14 @@ func BenchmarkCompile(b *testing.B) {
 	n := lab.Build(lab.New(b), network)
 	files := writeFiles(b)
 	script := filepath.Join(b.TempDir(), "pbr.nft")
-	save(b, script, rendered(b, compiled(b, parsed(b, files.policy), plan.Machine{})))
+	save(b, script, rendered(b, compiled(b, parsed(b, files.policy), plan.HostFacts{})))
 	check := side{run: func(*parts) { n.Router.Run("nft", "-c", "-f", script) }}
 	for b.Loop() {
 		compare(b, "parse, compile, render / nft -c -f", aimCompile, side{run: func(p *parts) {
 			var doc *policy.Document
 			var pl *plan.Plan
 			p.time("parse", func() { doc = parsed(b, files.policy) })
-			p.time("compile", func() { pl = compiled(b, doc, plan.Machine{}) })
+			p.time("compile", func() { pl = compiled(b, doc, plan.HostFacts{}) })
 			p.time("render", func() { rendered(b, pl) })
 		}}, check)
 		compare(b, "pbr compile --format nft / nft -c -f", aimCompile, side{run: func(*parts) {
@@ -109,7 +109,7 @@ type machine struct {
 
 func newMachine(b *testing.B, f files) *machine {
 	m := &machine{Host: lab.Build(lab.New(b), network).Router, b: b, files: f}
-	var live plan.Machine
+	var live plan.HostFacts
 	var err error
 	m.Do(func() {
 		if m.kernel, err = kernel.Open(kernel.DefaultStateDir); err == nil {
@@ -176,7 +176,7 @@ func parsed(b *testing.B, file string) *policy.Document {
 	return doc
 }
 
-func compiled(b *testing.B, doc *policy.Document, live plan.Machine) *plan.Plan {
+func compiled(b *testing.B, doc *policy.Document, live plan.HostFacts) *plan.Plan {
 	b.Helper()
 	p, ds := compiler.Compile(doc, live, nil)
 	if len(ds) > 0 {

@@ -233,7 +233,7 @@ func (s *sample) Events() []daemon.PastEvent                      { return s.eve
 
 func (s *sample) Explain(_ context.Context, t *explain.Text) (*explain.Story, error) {
 	compiled := compiler.New(s.doc)
-	p, problems := compiled.Compile(plan.Machine{}, compiler.Down(map[string]int{"cable": 1}))
+	p, problems := compiled.Compile(plan.HostFacts{}, compiler.Down(map[string]int{"cable": 1}))
 	if p == nil {
 		return nil, problems[0]
 	}

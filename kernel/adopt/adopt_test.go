@@ -109,7 +109,7 @@ func newJudge(t *testing.T, text string) *Judge {
 	if doc == nil {
 		t.Fatal(diags)
 	}
-	p, diags := compiler.Compile(doc, plan.Machine{}, nil)
+	p, diags := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(diags)
 	}

@@ -12,7 +12,7 @@ const codeNoCgroups = "no-cgroup2"
 
 // Cgroups warns of policies that select by control groups where cgroup v2 is not mounted: they
 // match nothing.
-func Cgroups(doc *policy.Document, host plan.Machine) (ds policy.Diagnostics) {
+func Cgroups(doc *policy.Document, host plan.HostFacts) (ds policy.Diagnostics) {
 	if !host.NoCgroups {
 		return nil
 	}

@@ -28,7 +28,7 @@ uplink = "isp1"
 		t.Fatal(ds)
 	}
 	for _, missing := range []bool{true, false} {
-		m := plan.Machine{NoCgroups: missing}
+		m := plan.HostFacts{NoCgroups: missing}
 		if got := len(Cgroups(doc, m)); got != map[bool]int{true: 2, false: 0}[missing] {
 			t.Errorf("not mounted %v: %d warnings", missing, got)
 		}

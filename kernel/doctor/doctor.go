@@ -67,17 +67,17 @@ type Subject struct {
 }
 
 // Take makes a valid policy the subject, for the host facts and the uplinks that are down.
-func (s *Subject) Take(doc *policy.Document, host plan.Machine, down compiler.Health) {
+func (s *Subject) Take(doc *policy.Document, host plan.HostFacts, down compiler.Health) {
 	s.TakeCompiled(compiler.New(doc), host, down)
 }
 
 // TakeCompiled is Take for a policy that is compiled already, which saves most of the work.
-func (s *Subject) TakeCompiled(c *compiler.Compiler, host plan.Machine, down compiler.Health) {
+func (s *Subject) TakeCompiled(c *compiler.Compiler, host plan.HostFacts, down compiler.Health) {
 	doc := c.Document()
 	want, problems := c.Compile(host, down)
 	if want == nil {
 		s.Problem = fmt.Sprintf("%s: %s", problems[0].Pos, problems[0].Message)
-		if anywhere, _ := c.Compile(plan.Machine{}, nil); anywhere != nil {
+		if anywhere, _ := c.Compile(plan.HostFacts{}, nil); anywhere != nil {
 			s.Hint = problems[0].Hint
 		}
 		return

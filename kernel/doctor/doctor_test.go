@@ -22,9 +22,9 @@ default = { routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }] }
 `
 
 // machine is one that twoUplinks works on.
-func machine() plan.Machine {
+func machine() plan.HostFacts {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
-	return plan.Machine{Known: true, Links: map[string]plan.Link{
+	return plan.HostFacts{Known: true, Links: map[string]plan.Link{
 		"lo":   {Up: true, Carrier: true},
 		"lan0": {Up: true, Carrier: true, Addrs: []netip.Addr{addr("192.168.1.1")}},
 		"wan1": {Up: true, Carrier: true, Addrs: []netip.Addr{addr("192.0.2.2")}, Gateway4: addr("192.0.2.1")},
@@ -33,7 +33,7 @@ func machine() plan.Machine {
 }
 
 // subject reads a policy.
-func subject(t *testing.T, text string, m plan.Machine) *Subject {
+func subject(t *testing.T, text string, m plan.HostFacts) *Subject {
 	t.Helper()
 	doc, ds := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml")
 	if ds.HasErrors() {

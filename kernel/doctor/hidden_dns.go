@@ -37,7 +37,7 @@ type Connection struct {
 
 // ClientDNS looks through connections for hosts of the networks behind a machine, those beside
 // uplinks, that have some to elsewhere, and for servers that they ask by DNS that cannot be read.
-func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, machine plan.Machine) (n facts.Names) {
+func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, machine plan.HostFacts) (n facts.Names) {
 	type server struct {
 		addr netip.Addr
 		port uint16
@@ -73,7 +73,7 @@ func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, machine p
 }
 
 // insideOf are the networks at interfaces that are no uplinks, and the machine's own addresses.
-func insideOf(doc *policy.Document, machine plan.Machine) (inside []netip.Prefix, own map[netip.Addr]bool) {
+func insideOf(doc *policy.Document, machine plan.HostFacts) (inside []netip.Prefix, own map[netip.Addr]bool) {
 	own = map[netip.Addr]bool{}
 	for name, link := range machine.Links {
 		for _, a := range link.Addrs {

@@ -30,7 +30,7 @@ const (
 )
 
 // SysctlPaths returns the settings that Examine needs.
-func (s *Subject) SysctlPaths(host plan.Machine) []string {
+func (s *Subject) SysctlPaths(host plan.HostFacts) []string {
 	out := []string{pathForward, pathAllRPFilter, pathAllValidMark, pathTracked, pathTrackedMax, pathAccounting}
 	for _, set := range s.judged(host) {
 		out = append(out, set.Path)
@@ -43,7 +43,7 @@ func (s *Subject) SysctlPaths(host plan.Machine) []string {
 // forwarding of each uplink and of every other interface that may have hosts behind it, and the
 // setting that lets own addresses in on any interface where the kernel should keep them out.
 // Without a policy every interface may be an uplink.
-func (s *Subject) judged(host plan.Machine) []plan.Sysctl {
+func (s *Subject) judged(host plan.HostFacts) []plan.Sysctl {
 	if s.Want == nil {
 		out := []plan.Sysctl{{Path: pathForward, Value: "1"}}
 		for name := range host.Links {

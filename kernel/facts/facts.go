@@ -16,7 +16,7 @@ type Facts struct {
 	Release string
 	// Hook is nil if the policy has none.
 	Hook *EventHook
-	Host plan.Machine
+	Host plan.HostFacts
 	// Features are what was tried of the kernel; empty if nothing could be tried.
 	Features []Feature
 	// Rules are all ip rules of both families, the kernel's own and pbr's among them, in the order

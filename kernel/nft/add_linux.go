@@ -57,7 +57,7 @@ func (e *edit) addSets() error {
 		}
 		e.b.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "set", name: ch.Want.Name})
 		e.b.str(unix.NFTA_SET_TABLE, plan.TableName)
-		e.b.str(unix.NFTA_SET_NAME, kernelSet(e.second, ch.Want.Name))
+		e.b.str(unix.NFTA_SET_NAME, kernelSet(e.bCopies, ch.Want.Name))
 		if err := setAttrs(&e.b.writer, ch.Want); err != nil {
 			return fmt.Errorf("adding set %s: %w", ch.Want.Name, err)
 		}
@@ -72,7 +72,7 @@ func (e *edit) addSets() error {
 		if ch.Have == nil || ch.Rebuild {
 			elements, tuples = ch.Want.Elements, ch.Want.Tuples
 		}
-		name := kernelSet(e.second, ch.Want.Name)
+		name := kernelSet(e.bCopies, ch.Want.Name)
 		e.b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, elements, e.counts)
 		e.b.members(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, ch.Want, e.inherited[ch.Want.Name])
 		e.b.tuples(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, name, ch.Want, tuples, e.counts)

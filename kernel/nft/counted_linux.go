@@ -165,7 +165,7 @@ func (c *Conn) leavingCounts(e *edit) (counts, error) {
 		if ch.Have == nil || !ch.Have.Counted {
 			continue
 		}
-		name := kernelSet(e.live.second, ch.Have.Name)
+		name := kernelSet(e.live.bCopies, ch.Have.Name)
 		var err error
 		if ch.Want == nil || ch.Rebuild {
 			err = c.elementCounts(name, n)

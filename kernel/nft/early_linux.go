@@ -19,21 +19,21 @@ import (
 // what goes does so in a third one, when all such packets are through. A set that is recreated has
 // to have another name meanwhile: each has two, and goes from one to the other.
 
-// secondName is what the kernel's name of a set ends in when it is the second one. No name of a
+// bCopySuffix is what the kernel's name of a set ends in when it is the second one. No name of a
 // policy's object has a slash, and none that the compiler makes ends like this.
-const secondName = "/alt"
+const bCopySuffix = "/alt"
 
 // kernelSet is the kernel's name of a set, of which second reports whether it is the second.
 func kernelSet(second map[string]bool, name string) string {
 	if second[name] {
-		return name + secondName
+		return name + bCopySuffix
 	}
 	return name
 }
 
 // planSet is the opposite of kernelSet. A set under the name that is not in use keeps that.
 func planSet(second map[string]bool, kernel string) string {
-	if name, ok := strings.CutSuffix(kernel, secondName); ok && second[name] {
+	if name, ok := strings.CutSuffix(kernel, bCopySuffix); ok && second[name] {
 		return name
 	}
 	return kernel
@@ -48,7 +48,7 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 		names[sets[i].Name] = true
 	}
 	for i := range sets {
-		if name, ok := strings.CutSuffix(sets[i].Name, secondName); ok && !names[name] {
+		if name, ok := strings.CutSuffix(sets[i].Name, bCopySuffix); ok && !names[name] {
 			sets[i].Name, second[name] = name, true
 		}
 	}
@@ -59,21 +59,21 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 // have put in would be lost in any case, and others know a living set by its name.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
 	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.Living && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
-		findSet(&e.live.Ruleset, ch.Have.Name+secondName) == nil
+		findSet(&e.live.Ruleset, ch.Have.Name+bCopySuffix) == nil
 }
 
 // planNames decides by which name the kernel has each set afterwards.
 func (e *edit) planNames() {
-	for name := range e.live.second {
+	for name := range e.live.bCopies {
 		if findSet(e.want, name) != nil && !e.replaced[key{"set", name}] {
-			e.second[name] = true
+			e.bCopies[name] = true
 		}
 	}
 	for name := range e.swapped {
-		if e.second[name] {
-			delete(e.second, name)
+		if e.bCopies[name] {
+			delete(e.bCopies, name)
 		} else {
-			e.second[name] = true
+			e.bCopies[name] = true
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (e *edit) abandon(s *socket, err error) error {
 	}
 	for i := range e.sets {
 		if ch := &e.sets[i]; ch.Want != nil && e.besideOld(ch) {
-			b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.second, ch.Want.Name), true)
+			b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.bCopies, ch.Want.Name), true)
 		}
 	}
 	for i := range e.changes.Chains {

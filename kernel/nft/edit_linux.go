@@ -33,8 +33,8 @@ type edit struct {
 	// swapped names the sets that are recreated beside the old one, under the other of their two
 	// names: rules that use them have to be put in again.
 	swapped map[string]bool
-	// second names the sets that the kernel has under their second name afterwards.
-	second map[string]bool
+	// bCopies names the sets that the kernel has under their second name afterwards.
+	bCopies map[string]bool
 	// chains are the wanted chains, as in want.
 	chains []chainEdit
 	// inherited are the members of living sets that are made.
@@ -61,8 +61,8 @@ type chainEdit struct {
 
 func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, inherited inheritance, staged map[string]bool) *edit {
 	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, staged: staged, remade: map[key]bool{}, replaced: map[key]bool{},
-		swapped: map[string]bool{}, second: map[string]bool{}}
-	e.enc.sets, e.enc.second = setsByName(want.Sets), e.second
+		swapped: map[string]bool{}, bCopies: map[string]bool{}}
+	e.enc.sets, e.enc.bCopies = setsByName(want.Sets), e.bCopies
 	for _, ch := range changes.Counters {
 		if ch.Have != nil {
 			e.goes(key{"counter", ch.Have.Name}, ch.Want != nil)

@@ -31,7 +31,7 @@ func (r *reader) asGuessed(s *plan.Set) (bool, error) {
 		len(g.Elements)+len(g.Tuples) != r.counts[s.Name] {
 		return false, nil
 	}
-	name := kernelSet(r.live.second, s.Name)
+	name := kernelSet(r.live.bCopies, s.Name)
 	for part := range slices.Chunk(g.Elements, askedAtOnce) {
 		if same, err := r.has(name, &plan.Set{Type: s.Type, Interval: s.Interval, Map: s.Map, Counted: s.Counted, Elements: part}); !same || err != nil {
 			return false, err

@@ -39,8 +39,8 @@ type Live struct {
 	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete
 	// them.
 	foreign []foreignObject
-	// second names the sets that the kernel has under their second name.
-	second map[string]bool
+	// bCopies names the sets that the kernel has under their second name.
+	bCopies map[string]bool
 	// irregular names the interval sets in which an interval ends only where the next begins: their
 	// elements cannot be deleted one by one.
 	irregular map[string]bool

@@ -26,8 +26,8 @@ type ruleEncoder struct {
 	exprs
 	// sets are the named sets of the table.
 	sets map[string]*plan.Set
-	// second names those that the kernel has under their second name.
-	second map[string]bool
+	// bCopies names those that the kernel has under their second name.
+	bCopies map[string]bool
 	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta
 	// l4proto value (0 unknown), and that the packet came by Ethernet. nft tests each once a rule.
 	family, proto uint8
@@ -89,10 +89,10 @@ func (e *ruleEncoder) find(m *plan.Match, src *source, vmap bool) error {
 	return nil
 }
 
-func (e *ruleEncoder) kernelSet(name string) string { return kernelSet(e.second, name) }
+func (e *ruleEncoder) kernelSet(name string) string { return kernelSet(e.bCopies, name) }
 
 // planSet reads the name that the kernel has for a set, and returns the set's own.
-func (e *ruleEncoder) planSet(v []byte) string { return planSet(e.second, text(v)) }
+func (e *ruleEncoder) planSet(v []byte) string { return planSet(e.bCopies, text(v)) }
 
 // inRange compares with an interval of values.
 func (e *ruleEncoder) inRange(m *plan.Match, src *source, width int) {

@@ -188,7 +188,7 @@ func (c *Conn) inherited(live *Live, want *plan.Set) ([]Member, error) {
 		}
 		return c.Seeds(want.Name), nil
 	}
-	list, err := c.living(&plan.Set{Name: kernelSet(live.second, want.Name), Type: have.Type, Interval: have.Interval})
+	list, err := c.living(&plan.Set{Name: kernelSet(live.bCopies, want.Name), Type: have.Type, Interval: have.Interval})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, errDumpInterrupted) {
 		return nil, ErrChanged
 	}

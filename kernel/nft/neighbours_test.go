@@ -56,7 +56,7 @@ func TestNeighbouringSelectorsStayApart(t *testing.T) {
 	}
 	c := compiler.New(doc)
 	c.Form = layers.List
-	want, problems := c.Compile(plan.Machine{}, nil)
+	want, problems := c.Compile(plan.HostFacts{}, nil)
 	if want == nil {
 		t.Fatal(problems)
 	}

@@ -240,7 +240,7 @@ func (r *reader) sets() error {
 	if err != nil {
 		return err
 	}
-	r.live.second = nameSets(r.live.Ruleset.Sets)
+	r.live.bCopies = nameSets(r.live.Ruleset.Sets)
 	for i := range r.live.Ruleset.Sets {
 		if err := r.elements(&r.live.Ruleset.Sets[i]); err != nil {
 			return err
@@ -264,7 +264,7 @@ func (r *reader) elements(s *plan.Set) error {
 		return err
 	}
 	er := elementReader{set: s}
-	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(kernelSet(r.live.second, s.Name)), func(raw []byte) error {
+	err := r.c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(kernelSet(r.live.bCopies, s.Name)), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 			er.add(elem)
 		}
@@ -318,7 +318,7 @@ func (r *reader) rules() error {
 	for i := range rs.Chains {
 		index[rs.Chains[i].Name] = i
 	}
-	enc := ruleEncoder{sets: setsByName(rs.Sets), second: r.live.second}
+	enc := ruleEncoder{sets: setsByName(rs.Sets), bCopies: r.live.bCopies}
 	return r.c.dump(unix.NFT_MSG_GETRULE, familyInet, inTable(), func(raw []byte) error {
 		if text(attr(raw, unix.NFTA_RULE_TABLE)) != plan.TableName {
 			return nil

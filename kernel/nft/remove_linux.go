@@ -61,7 +61,7 @@ func (e *edit) removeElements() {
 	for i := range e.sets {
 		ch := &e.sets[i]
 		if ch.Have != nil && ch.Want != nil && !ch.Rebuild {
-			name := kernelSet(e.live.second, ch.Have.Name)
+			name := kernelSet(e.live.bCopies, ch.Have.Name)
 			e.b.elements(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.Remove, nil)
 			e.b.tuples(unix.NFT_MSG_DELSETELEM, 0, name, ch.Have, ch.RemoveTuples, nil)
 		}
@@ -81,7 +81,7 @@ func (b *batch) deleteNamed(msg uint16, object string, nameAttr uint16, name str
 func (e *edit) removeObjects() {
 	for i := range e.sets {
 		if ch := &e.sets[i]; ch.Have != nil && (ch.Want == nil || ch.Rebuild) && e.setDeletedLate(ch) == e.inLate() {
-			e.b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.live.second, ch.Have.Name), true)
+			e.b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, kernelSet(e.live.bCopies, ch.Have.Name), true)
 		}
 	}
 	for _, ch := range e.changes.Chains {

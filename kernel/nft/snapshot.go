@@ -39,7 +39,7 @@ func (l *Live) Snapshot() []byte {
 	for i := range l.Ruleset.Sets {
 		s := &l.Ruleset.Sets[i]
 		p.blob(func(p *packer) { p.setHead(s) })
-		p.bool(l.second[s.Name])
+		p.bool(l.bCopies[s.Name])
 		p.piece(l.pieces.elements[s.Name], func(p *packer) { p.elements(s) })
 	}
 	p.num(uint64(len(l.Ruleset.Chains)))
@@ -111,7 +111,7 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 		return nil, errSnapshot
 	}
 	u := unpacker{b: b[head:]}
-	l := &Live{irregular: map[string]bool{}, second: map[string]bool{}, pieces: pieces{elements: map[string][]byte{}}}
+	l := &Live{irregular: map[string]bool{}, bCopies: map[string]bool{}, pieces: pieces{elements: map[string][]byte{}}}
 	l.identity = u.str()
 	l.Generation = uint32(u.num())
 	l.exists = u.bool()
@@ -121,7 +121,7 @@ func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 	for range u.count() {
 		s, second, elements := u.set(want)
 		if second {
-			l.second[s.Name] = true
+			l.bCopies[s.Name] = true
 		}
 		l.Ruleset.Sets = append(l.Ruleset.Sets, s)
 		l.pieces.elements[s.Name] = elements

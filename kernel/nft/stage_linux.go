@@ -49,12 +49,12 @@ func (c *Conn) ToStage(live *Live, want *plan.Ruleset) (list []*Staged) {
 	}
 	for _, ch := range plan.Diff(&plan.Plan{Ruleset: live.Ruleset}, &plan.Plan{Ruleset: *want}).Sets {
 		w := ch.Want
-		if w == nil || w.Map || w.Dynamic || w.Living || len(w.Concat) > 0 || checkElements(w) != nil || findSet(&live.Ruleset, w.Name+secondName) != nil {
+		if w == nil || w.Map || w.Dynamic || w.Living || len(w.Concat) > 0 || checkElements(w) != nil || findSet(&live.Ruleset, w.Name+bCopySuffix) != nil {
 			continue
 		}
 		isNew := ch.Have == nil || ch.Rebuild
 		if isNew && len(w.Elements) >= stageFrom || len(ch.Add) >= stageFrom {
-			list = append(list, &Staged{set: w, size: stageLeast, kernel: kernelSet(map[string]bool{w.Name: ch.Have != nil && !live.second[w.Name]}, w.Name)})
+			list = append(list, &Staged{set: w, size: stageLeast, kernel: kernelSet(map[string]bool{w.Name: ch.Have != nil && !live.bCopies[w.Name]}, w.Name)})
 		}
 	}
 	return list
@@ -134,7 +134,7 @@ func (c *Conn) takeStaged(live *Live, changes *plan.Changes) map[string]bool {
 		if ch.Want == nil {
 			continue
 		}
-		kernel := kernelSet(map[string]bool{ch.Want.Name: ch.Have != nil && !live.second[ch.Want.Name]}, ch.Want.Name)
+		kernel := kernelSet(map[string]bool{ch.Want.Name: ch.Have != nil && !live.bCopies[ch.Want.Name]}, ch.Want.Name)
 		s := c.staged[kernel]
 		if s == nil || !s.Done() || !plan.SameSet(s.set, ch.Want) {
 			continue
@@ -150,6 +150,6 @@ func (c *Conn) takeStaged(live *Live, changes *plan.Changes) map[string]bool {
 // forgetStaged notes that what an edit took over is the table's now, or gone.
 func (c *Conn) forgetStaged(e *edit) {
 	for name := range e.staged {
-		delete(c.staged, kernelSet(e.second, name))
+		delete(c.staged, kernelSet(e.bCopies, name))
 	}
 }

@@ -87,7 +87,7 @@ func passes(t *testing.T, text, except string) {
 	if ds.HasErrors() {
 		return
 	}
-	if _, problems := compiler.Compile(doc, plan.Machine{}, nil); problems.HasErrors() {
+	if _, problems := compiler.Compile(doc, plan.HostFacts{}, nil); problems.HasErrors() {
 		t.Errorf("%v\n%s", problems, text)
 	}
 }

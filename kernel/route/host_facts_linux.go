@@ -22,23 +22,23 @@ import (
 const unusable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 
 // HostFacts reads what a compiler needs to know of the current network namespace.
-func (c *Conn) HostFacts() (plan.Machine, error) {
-	m := plan.Machine{Known: true, Links: map[string]plan.Link{}}
+func (c *Conn) HostFacts() (plan.HostFacts, error) {
+	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{}}
 	if _, err := os.Stat("/proc/sys/net/ipv6"); os.IsNotExist(err) {
 		m.NoIPv6 = true
 	}
 	var err error
 	// FRA_DSCP (linux/fib_rules.h).
 	if m.DSCPRules, err = KernelAtLeast(6, 13); err != nil {
-		return plan.Machine{}, err
+		return plan.HostFacts{}, err
 	}
 	if err := c.links(&m); err != nil {
-		return plan.Machine{}, err
+		return plan.HostFacts{}, err
 	}
 	for _, family := range plan.Families {
 		routes, err := c.routes(family, plan.MainTable, 0)
 		if err != nil {
-			return plan.Machine{}, err
+			return plan.HostFacts{}, err
 		}
 		addDefaults(&m, family, routes)
 		addConnected(&m, routes)
@@ -58,7 +58,7 @@ func sorted(networks []netip.Prefix) []netip.Prefix {
 }
 
 // links fills Links, except for what comes from routes.
-func (c *Conn) links(m *plan.Machine) error {
+func (c *Conn) links(m *plan.HostFacts) error {
 	links, err := untilWhole(c.handle.LinkList)
 	if err != nil {
 		return fmt.Errorf("listing interfaces: %w", err)
@@ -111,7 +111,7 @@ func ipv6Disabled(link string) bool {
 
 // addDefaults fills in the best default route over each interface: whole routes before half routes,
 // then the lowest metric, then the first listed.
-func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
+func addDefaults(m *plan.HostFacts, family plan.Family, routes []liveRoute) {
 	type rank struct {
 		bits   int
 		metric uint32
@@ -140,7 +140,7 @@ func addDefaults(m *plan.Machine, family plan.Family, routes []liveRoute) {
 // addConnected fills in the networks that main reaches without a gateway. IPv4 shows that by the
 // scope; IPv6 has none, so there it is what the kernel created for an address or a router
 // advertisement.
-func addConnected(m *plan.Machine, routes []liveRoute) {
+func addConnected(m *plan.HostFacts, routes []liveRoute) {
 	for _, r := range routes {
 		if r.connected() {
 			m.Connected = append(m.Connected, r.Dst)

@@ -15,7 +15,7 @@ import (
 
 // Configs returns what to check for each line: the uplink's check, with the gateways of the host
 // facts, and the mark of its pinned table.
-func Configs(doc *policy.Document, numbers []plan.Number, host plan.Machine) []healthcheck.Config {
+func Configs(doc *policy.Document, numbers []plan.Number, host plan.HostFacts) []healthcheck.Config {
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
 	for _, line := range Lines(doc) {

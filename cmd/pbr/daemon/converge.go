@@ -23,8 +23,8 @@ const (
 // links go down, addresses and gateways come and go. The plan is then out of date, whether the
 // kernel refused or accepted it.
 type Convergence struct {
-	HostFacts func() (plan.Machine, error)
-	Compile   func(plan.Machine) (*plan.Plan, error)
+	HostFacts func() (plan.HostFacts, error)
+	Compile   func(plan.HostFacts) (*plan.Plan, error)
 	Apply     func(*plan.Plan) error
 	// Transient reports whether an error of Apply may come from such a change.
 	Transient func(error) bool
@@ -35,7 +35,7 @@ type Convergence struct {
 // Run applies want, which was compiled for host. It applies the plan for the new host facts again,
 // until both agree. It returns the last plan that it applied, or tried, and its host facts. The
 // error is Apply's.
-func (c *Convergence) Run(ctx context.Context, host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, error) {
+func (c *Convergence) Run(ctx context.Context, host plan.HostFacts, want *plan.Plan) (plan.HostFacts, *plan.Plan, error) {
 	began := time.Now()
 	for still := 0; ; {
 		err := c.Apply(want)
@@ -59,7 +59,7 @@ func (c *Convergence) Run(ctx context.Context, host plan.Machine, want *plan.Pla
 }
 
 // look reads the host facts again; it reports whether they need another plan.
-func (c *Convergence) look(host plan.Machine, want *plan.Plan) (plan.Machine, *plan.Plan, bool) {
+func (c *Convergence) look(host plan.HostFacts, want *plan.Plan) (plan.HostFacts, *plan.Plan, bool) {
 	now, err := c.HostFacts()
 	if err != nil || reflect.DeepEqual(now, host) {
 		return host, want, false

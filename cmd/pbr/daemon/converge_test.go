@@ -10,7 +10,7 @@ import (
 )
 
 // routesOf is a plan with one route over each link that is up.
-func routesOf(m plan.Machine) *plan.Plan {
+func routesOf(m plan.HostFacts) *plan.Plan {
 	p := &plan.Plan{}
 	for i, name := range []string{"wan1", "wan2"} {
 		if m.Links[name].Up {
@@ -48,13 +48,13 @@ func TestConvergence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tries := 0
 				var held *plan.Plan
-				host := func() (plan.Machine, error) {
+				host := func() (plan.HostFacts, error) {
 					up := c.up[min(tries, len(c.up)-1)]
-					return plan.Machine{Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: up}}}, nil
+					return plan.HostFacts{Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: up}}}, nil
 				}
 				again := Convergence{
 					HostFacts: host,
-					Compile:   func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
+					Compile:   func(m plan.HostFacts) (*plan.Plan, error) { return routesOf(m), nil },
 					Apply: func(p *plan.Plan) error {
 						if tries++; tries <= len(c.refused) {
 							return c.refused[tries-1]
@@ -83,13 +83,13 @@ func TestConvergence(t *testing.T) {
 func TestConvergenceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := false
-		host := func() (plan.Machine, error) {
+		host := func() (plan.HostFacts, error) {
 			up = !up
-			return plan.Machine{Links: map[string]plan.Link{"wan2": {Up: up}}}, nil
+			return plan.HostFacts{Links: map[string]plan.Link{"wan2": {Up: up}}}, nil
 		}
 		began := time.Now()
 		again := Convergence{
-			HostFacts: host, Compile: func(m plan.Machine) (*plan.Plan, error) { return routesOf(m), nil },
+			HostFacts: host, Compile: func(m plan.HostFacts) (*plan.Plan, error) { return routesOf(m), nil },
 			Apply: func(*plan.Plan) error { time.Sleep(50 * time.Millisecond); return ErrMoved }, Transient: transient, Patience: time.Second,
 		}
 		first, _ := host()

@@ -28,7 +28,7 @@ check = { method = "dns", targets = "9.9.9.9", name = "Example.com.", expect = "
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	configs := Configs(doc, nil, plan.Machine{})
+	configs := Configs(doc, nil, plan.HostFacts{})
 	want := []healthcheck.Expect{{Statuses: []int{200, 204}, Body: "text"}, {Name: "example.com", Address: true}}
 	for i, c := range configs {
 		if !reflect.DeepEqual(c.Expect, want[i]) {

@@ -28,7 +28,7 @@ import (
 // fakeKernel holds the plan that it was given last.
 type fakeKernel struct {
 	mu    sync.Mutex
-	host  plan.Machine
+	host  plan.HostFacts
 	holds *plan.Plan
 	// history are the plans that it held.
 	history []*plan.Plan
@@ -55,11 +55,11 @@ func (k *fakeKernel) Traffic([]string) (map[string]quota.Reading, error) {
 	return maps.Clone(k.carried), nil
 }
 
-func (k *fakeKernel) HostFacts(plan.Needs) (plan.Machine, error) {
+func (k *fakeKernel) HostFacts(plan.Needs) (plan.HostFacts, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.reads++; k.unread != nil && k.reads%2 == 0 {
-		return plan.Machine{}, k.unread
+		return plan.HostFacts{}, k.unread
 	}
 	m := k.host
 	m.Links = maps.Clone(m.Links)
@@ -263,7 +263,7 @@ func parsePolicy(text string) (*policy.Document, error) {
 	return doc, nil
 }
 
-func usualMachine() plan.Machine {
+func usualMachine() plan.HostFacts {
 	link := func(addrs ...string) plan.Link {
 		l := plan.Link{Up: true, Carrier: true}
 		for _, a := range addrs {
@@ -271,7 +271,7 @@ func usualMachine() plan.Machine {
 		}
 		return l
 	}
-	return plan.Machine{Known: true, Links: map[string]plan.Link{
+	return plan.HostFacts{Known: true, Links: map[string]plan.Link{
 		"lan": link("192.168.1.1"), "wan1": link("192.0.2.2"), "wan2": link("198.51.100.2"),
 	}}
 }

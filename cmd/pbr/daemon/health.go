@@ -178,7 +178,7 @@ func (h *health) last() int {
 // learnAddresses records the addresses of uplinks' interfaces, by family: the old ones of a family
 // stay known until there is a new one. Connections of an old address that a new one replaced cannot
 // work any more.
-func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
+func (h *health) learnAddresses(doc *policy.Document, host plan.HostFacts) {
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		now := host.Links[u.Interface].Addrs
@@ -206,7 +206,7 @@ func (h *health) learnAddresses(doc *policy.Document, host plan.Machine) {
 
 // renumberings returns the connections of replaced addresses, and forgets these. An address that
 // another link has now is not gone.
-func (h *health) renumberings(doc *policy.Document, host plan.Machine, want *plan.Plan) (flushes []Flush) {
+func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *plan.Plan) (flushes []Flush) {
 	for line, addrs := range h.renumbered {
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
 			for _, link := range host.Links {

@@ -13,7 +13,7 @@ import (
 
 // Kernel is the kernel that a Watcher reads and changes. Only the loop calls it.
 type Kernel interface {
-	HostFacts(plan.Needs) (plan.Machine, error)
+	HostFacts(plan.Needs) (plan.HostFacts, error)
 	// Apply makes the kernel hold the plan, starting from what it really holds.
 	Apply(ctx context.Context, want *plan.Plan) (Outcome, error)
 	// CompareAll has the next Apply compare everything, whatever is known from before.

@@ -44,7 +44,7 @@ func ReadHealthSource(file string, uptime time.Duration) (HealthSource, error) {
 
 // ReadLastHealth reads the state file of the last watch. uptime is the time since boot, as
 // Options.Uptime. A missing file gives an empty LastHealth.
-func ReadLastHealth(file string, doc *policy.Document, host plan.Machine, uptime time.Duration) (LastHealth, error) {
+func ReadLastHealth(file string, doc *policy.Document, host plan.HostFacts, uptime time.Duration) (LastHealth, error) {
 	s, text, err := readState(file)
 	if err != nil {
 		return LastHealth{}, err

@@ -71,7 +71,7 @@ func TestLeft(t *testing.T) {
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadLastHealth(b.state, parse(t, b.policy), plan.Machine{}, 0); err == nil || !strings.Contains(err.Error(), b.state) {
+		if _, err := ReadLastHealth(b.state, parse(t, b.policy), plan.HostFacts{}, 0); err == nil || !strings.Contains(err.Error(), b.state) {
 			t.Errorf("a damaged file: %v", err)
 		}
 	})

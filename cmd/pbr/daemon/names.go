@@ -10,7 +10,7 @@ import (
 // Names fills lists from DNS answers.
 type Names interface {
 	// Learn sets the policy in force. It is called again when the host facts have changed.
-	Learn(doc *policy.Document, host plan.Machine)
+	Learn(doc *policy.Document, host plan.HostFacts)
 	// Keep saves what was learned in the state directory. It is safe for concurrent use.
 	Keep()
 	// Answers says what was read of DNS answers; nil while none are read. It is safe for concurrent
@@ -30,9 +30,9 @@ type DNSAnswers struct {
 // unnamed fills no lists.
 type unnamed struct{}
 
-func (unnamed) Learn(*policy.Document, plan.Machine) {}
-func (unnamed) Keep()                                {}
-func (unnamed) Answers() *DNSAnswers                 { return nil }
+func (unnamed) Learn(*policy.Document, plan.HostFacts) {}
+func (unnamed) Keep()                                  {}
+func (unnamed) Answers() *DNSAnswers                   { return nil }
 
 // KeepNames saves what was learned from DNS answers in the state directory, where commands find it.
 func (w *Watcher) KeepNames() { w.Names.Keep() }

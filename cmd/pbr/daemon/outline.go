@@ -89,7 +89,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 	for i := range doc.Balances {
 		b := &doc.Balances[i]
 		used := func(strict bool) bool {
-			name := compiler.LivingSet(b.Name, strict, plan.IPv4)
+			name := compiler.UsableMembersSet(b.Name, strict, plan.IPv4)
 			return slices.ContainsFunc(want.Ruleset.Sets, func(s plan.Set) bool { return s.Name == name })
 		}
 		out := OutlineBalance{Name: b.Name, Sticky: b.Sticky.Time > 0, Strict: !used(false)}

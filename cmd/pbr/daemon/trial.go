@@ -120,7 +120,7 @@ func (w *Watcher) ApplyPolicy(ctx context.Context, handed json.RawMessage, confi
 // prepare compiles a policy concurrently with the loop, for the compiler's cache: the loop compiles
 // with the host facts of then.
 func (w *Watcher) prepare(ctx context.Context, doc *policy.Document) (*compiler.Compiler, error) {
-	var host plan.Machine
+	var host plan.HostFacts
 	var down compiler.Health
 	if err := w.order(ctx, func() { host, down = w.host, maps.Clone(w.health.down) }); err != nil {
 		return nil, err

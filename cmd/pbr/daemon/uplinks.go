@@ -33,19 +33,19 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 // optional reports whether an uplink may lack a version that the policy makes it carry: a
 // point-to-point device carries IPv6 by default, the provider may have none, and the machine may
 // have IPv6 disabled.
-func optional(u *policy.Uplink, link plan.Link, host plan.Machine, family plan.Family) bool {
+func optional(u *policy.Uplink, link plan.Link, host plan.HostFacts, family plan.Family) bool {
 	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
 	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || host.NoIPv6 || link.NoIPv6)
 }
 
 // MayLack reports whether a missing line is no failure.
-func MayLack(doc *policy.Document, host plan.Machine, line healthcheck.Line) bool {
+func MayLack(doc *policy.Document, host plan.HostFacts, line healthcheck.Line) bool {
 	u := uplinkNamed(doc, line.Uplink)
 	return optional(u, host.Links[u.Interface], host, plan.Family(line.Version))
 }
 
 // Links returns the state of each line's interface from the host facts.
-func Links(doc *policy.Document, host plan.Machine) map[healthcheck.Line]healthcheck.LinkState {
+func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.Line]healthcheck.LinkState {
 	links := map[healthcheck.Line]healthcheck.LinkState{}
 	for _, line := range Lines(doc) {
 		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)

@@ -99,7 +99,7 @@ type Watcher struct {
 	doc *policy.Document
 	// compiler is that of the policy that was compiled last.
 	compiler *compiler.Compiler
-	host     plan.Machine
+	host     plan.HostFacts
 	// want is the plan that was sent last.
 	want    *plan.Plan
 	configs []healthcheck.Config
@@ -454,8 +454,8 @@ func (w *Watcher) hostFacts(ctx context.Context, doc *policy.Document) (plan.Mac
 // changes meanwhile.
 func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan.Plan) (_ *plan.Plan, sum Outcome, err error) {
 	c := Convergence{
-		HostFacts: func() (plan.Machine, error) { return w.Kernel.HostFacts(compiler.Needs(doc)) },
-		Compile: func(m plan.Machine) (*plan.Plan, error) {
+		HostFacts: func() (plan.HostFacts, error) { return w.Kernel.HostFacts(compiler.Needs(doc)) },
+		Compile: func(m plan.HostFacts) (*plan.Plan, error) {
 			w.host = m
 			return w.compile(doc)
 		},

@@ -100,7 +100,7 @@ func compare(t *testing.T, path, got string) {
 func TestWays(t *testing.T) {
 	r := importDir(t, fixtures+"/enabled")
 	doc, _ := parsePolicy(t, r.Policy)
-	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
+	p, ds := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(ds)
 	}
@@ -141,7 +141,7 @@ func TestClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc, warnings := parsePolicy(t, r.Policy)
-	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
+	p, ds := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(ds)
 	}

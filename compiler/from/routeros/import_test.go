@@ -249,7 +249,7 @@ func closesFor5(t *testing.T, text string, closed walk.Fate) {
 	t.Helper()
 	r := importText(t, text, nil)
 	doc, _ := parse(t, r.Policy)
-	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
+	p, ds := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatal(ds)
 	}

@@ -36,7 +36,7 @@ func newTrip(t *testing.T, text string, r *rand.Rand) *trip {
 	t.Helper()
 	result := importText(t, text, nil)
 	doc, _ := parse(t, result.Policy)
-	p, ds := compiler.Compile(doc, plan.Machine{}, nil)
+	p, ds := compiler.Compile(doc, plan.HostFacts{}, nil)
 	if p == nil {
 		t.Fatalf("%v in\n%s", ds, result.Policy)
 	}

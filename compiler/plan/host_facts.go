@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Machine is what a plan needs to know of the machine it is for. The kernel side reads it,
+// HostFacts is what a plan needs to know of the machine it is for. The kernel side reads it,
 // the compiler takes it as a value. The zero Machine (Known false) is "any machine": every
 // interface counts as there and up, and what depends on addresses becomes Plan.Dynamic.
-type Machine struct {
+type HostFacts struct {
 	Known bool
 	// Links are the interfaces by name.
 	Links map[string]Link
