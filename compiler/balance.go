@@ -20,14 +20,15 @@ import (
 // back is one element less or more, and nothing changes for the connections of the others.
 
 // rounds is how often a balance of more than two members chooses again before it takes the first
-// that lives. With a member down that had half of the weight 0.4 % of the connections come to that.
+// usable one. With a member down that had half of the weight, this happens to 0.4 % of the
+// connections.
 const rounds = 8
 
 // balanceObject is the name of a set or chain of a balance. A user's name cannot contain "/".
 func balanceObject(balance, part string) string { return "balance-" + balance + "/" + part }
 
-// balanceUse is a balance as policies use it: those that are strict have chains and living members
-// of their own.
+// balanceUse is a balance as policies use it: strict policies have chains and sets of usable
+// members of their own.
 type balanceUse struct {
 	*policy.Balance
 	strict bool
@@ -302,8 +303,8 @@ func (b balanceUse) chosen() plan.Action {
 	return accept
 }
 
-// noneUsable is for connections of a balance without a living member: a strict policy or member keeps
-// its promise, else they are default's.
+// noneUsable handles connections of a balance without a usable member: a strict policy or member
+// makes them unreachable, otherwise they use default.
 func (c *compilation) noneUsable(b balanceUse) plan.ChainRule {
 	if b.strict {
 		return rule("nobody lives: unreachable", nil, gotoChain("mark-"+unreachableName))

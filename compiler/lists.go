@@ -14,7 +14,7 @@ import (
 // ListSet is plan.ListSet.
 func ListSet(list string, family plan.Family) string { return plan.ListSet(list, family) }
 
-// fixedSet names the set that has the entries of a living list that the policy knows. No list's
+// fixedSet names the set with the entries of a living list that come from the policy. No list's
 // name has a slash.
 func fixedSet(list string, family plan.Family) string {
 	return "list-" + list + "/fixed-" + familySuffix(family)

@@ -19,7 +19,7 @@ func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
 	return u.Gateway6
 }
 
-// implicit reports whether nobody asked for the family by name: a point-to-point uplink carries
+// implicit reports whether the policy does not name the family: a point-to-point uplink carries
 // both.
 func implicit(u *policy.Uplink, family plan.Family) bool {
 	return family == plan.IPv6 && u.Gateway6.Link && u.Gateway6.Pos.Line == 0

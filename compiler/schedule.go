@@ -79,7 +79,7 @@ func ofSegment(items []policy.ScheduleItem, zone *time.Location, from, to time.T
 	return out
 }
 
-// always is the window of policies that count as inside theirs while nobody knows the time.
+// always is the window of policies that always count as in force while the clock is behind.
 var always = window{0, 1<<63/1_000_000_000 - 1}
 
 // scheduleSet names the set of a policy's windows. Those of policies that let nothing else through

@@ -48,9 +48,9 @@ func (c *compilation) addKeepChains(b balanceUse) {
 	}
 }
 
-// recalling returns the rules that take the member that the client had, if it lives, and forget it
-// otherwise. nftables cannot look up in one map what it found in another, so the connection's mark,
-// which nothing has used yet, holds the number in between.
+// recalling returns the rules that use the client's remembered member if it is usable, and forget
+// it otherwise. nftables cannot look up in one map what it found in another, so the connection's
+// mark, which nothing has used yet, holds the number in between.
 func (c *compilation) recalling(b balanceUse, family plan.Family, found plan.Action) []plan.ChainRule {
 	// nft lists the IP version as a part of the action that looks at the address, and puts it in
 	// front of that.

@@ -45,7 +45,7 @@ func TestManyWaiting(t *testing.T) {
 		p.Waiting = append(p.Waiting, plan.Waiting{Object: "uplink a", Reason: "b"})
 	}
 	got := diffText(t, p, p, false)
-	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# waits: 190 more; pbr diff --json lists all of them\n") {
+	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# deferred: 190 more; pbr diff --json lists all of them\n") {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -109,7 +109,7 @@ func TestDiffText(t *testing.T) {
  drop comment "11"
 @@ table inet pbr, not made by pbr @@
 -flowtable f
-# waits: uplink isp2: interface eth2 does not exist
+# deferred: uplink isp2: interface eth2 does not exist
 `
 	if got := diffText(t, have, want, false); got != text {
 		t.Errorf("got\n%s\nwant\n%s", got, text)
@@ -123,7 +123,7 @@ func TestDiffNothing(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	p.Waiting = []plan.Waiting{{Object: "uplink a", Reason: "b"}}
-	if got, want := diffText(t, p, p, true), "# waits: uplink a: b\n"; got != want {
+	if got, want := diffText(t, p, p, true), "# deferred: uplink a: b\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

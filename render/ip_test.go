@@ -21,7 +21,7 @@ func TestIPText(t *testing.T) {
 		},
 		Dynamic: []plan.Dynamic{{Kind: plan.SourceRules, Family: plan.IPv4, Interface: "eth2", Uplink: "isp2", Table: 121, Priority: 10015}},
 	}
-	const want = `# waits: uplink isp3: interface eth3 does not exist
+	const want = `# deferred: uplink isp3: interface eth3 does not exist
 # table to-isp2
 ip -4 route replace default via 198.51.100.1 dev 'we$ird' table 120 proto 112 metric 1
 # table to-isp2

@@ -143,7 +143,7 @@ func liveNotes(want, have *plan.Plan, others []plan.Rule, inForce bool) (notes [
 	for _, r := range others {
 		if r.Priority > 0 && r.Priority < want.BasePriority+plan.PrioritySpan && !seen[r.Priority] {
 			seen[r.Priority] = true
-			notes = append(notes, fmt.Sprintf("an ip rule of others, at priority %d, comes before pbr's", r.Priority))
+			notes = append(notes, fmt.Sprintf("another program's ip rule, at priority %d, comes before pbr's", r.Priority))
 		}
 	}
 	return notes

@@ -265,7 +265,7 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 func (x *Explainer) afterwards(a *Answer) string {
 	switch {
 	case x.doc.Settings.CutOnFailover:
-		return "is flushed, and its next packet starts a new one"
+		return "is flushed"
 	case a.CTMark&x.plan.Mask != 0:
 		return "stays pinned, and waits"
 	}

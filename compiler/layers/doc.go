@@ -29,7 +29,7 @@ type Policy struct {
 	Direct, Counter string
 }
 
-// Form says what to make of a list.
+// Form says how to compile a list.
 type Form uint8
 
 const (

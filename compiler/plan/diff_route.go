@@ -86,7 +86,7 @@ func diffRules(have, want []Rule, c *Changes) {
 	}
 }
 
-// diffSysctls compares the settings that want names; others of have are nobody's business.
+// diffSysctls compares the settings that want names; other settings of have do not matter.
 func diffSysctls(have, want []Sysctl, c *Changes) {
 	live := make(map[string]string, len(have))
 	for _, s := range have {

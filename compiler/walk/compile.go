@@ -98,7 +98,7 @@ func (e *Evaluator) checkTargets(s *set) error {
 	}
 	for i := range len(s.plan.Elements) + len(s.plan.Tuples) {
 		if name, _ := s.verdict(i); e.chains[name] == nil {
-			return fmt.Errorf("element %d leads to chain %q, which is not there", i, name)
+			return fmt.Errorf("element %d leads to a missing chain %q", i, name)
 		}
 	}
 	return nil
@@ -118,7 +118,7 @@ func (e *Evaluator) rule(r *rule, p *plan.ChainRule, turns *int) error {
 			return fmt.Errorf("unknown field %d", pm.Field)
 		case pm.Set != "":
 			if m.set = e.sets[pm.Set]; m.set == nil || m.set.plan.Type != pm.Field.Type() {
-				return fmt.Errorf("set %q is not there, or of another type", pm.Set)
+				return fmt.Errorf("set %q is missing, or of another type", pm.Set)
 			}
 		case pm.Wildcard:
 			k := plan.MaxKey(plan.TypeIfname)
@@ -171,11 +171,11 @@ func (e *Evaluator) action(p plan.Action, turns *int) (a action, err error) {
 	switch uses.Kind {
 	case plan.ObjectChain:
 		if a.chain = e.chains[uses.Name]; a.chain == nil {
-			return a, fmt.Errorf("chain %q is not there", uses.Name)
+			return a, fmt.Errorf("chain %q is missing", uses.Name)
 		}
 	case plan.ObjectCounter:
 		if !e.counters[uses.Name] {
-			return a, fmt.Errorf("counter %q is not there", uses.Name)
+			return a, fmt.Errorf("counter %q is missing", uses.Name)
 		}
 	}
 	return a, nil
@@ -214,7 +214,7 @@ func (e *Evaluator) choose(a *action, name string, mod uint32, fields plan.Field
 func (e *Evaluator) mapOf(name string, numbers bool) (*set, error) {
 	s := e.sets[name]
 	if s == nil || !s.plan.Map {
-		return nil, fmt.Errorf("map %q is not there", name)
+		return nil, fmt.Errorf("map %q is missing", name)
 	}
 	if numbers != (s.plan.Type == plan.TypeNumber) {
 		return nil, fmt.Errorf("map %q is looked up by what its keys are not", name)

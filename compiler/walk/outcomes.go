@@ -18,13 +18,13 @@ type Outcome struct {
 	Chosen bool
 }
 
-// Outcomes returns everything that may become of a packet in a chain, if unknown tells which fields
-// of it are not known: a match on one of those, or on a living set, may hold or not. Balances may
-// choose any member, and remember no client.
+// Outcomes returns every possible outcome of a packet in a chain. unknown says which of its fields
+// are unknown: a match on one of those, or on a living set, may hold or not. Balances may choose
+// any member, and remember no client.
 func (e *Evaluator) Outcomes(chain string, p *Packet, unknown func(f plan.Field, mask uint32) bool) ([]Outcome, error) {
 	c := e.chains[chain]
 	if c == nil {
-		return nil, fmt.Errorf("chain %q is not there", chain)
+		return nil, fmt.Errorf("chain %q is missing", chain)
 	}
 	w := e.Walker()
 	w.packet, w.six = p, p.Src.Is6() && !p.Src.Is4In6()

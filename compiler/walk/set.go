@@ -45,7 +45,7 @@ func (x *set) addElements() error {
 		e := &s.Elements[i]
 		from, to := numOf(&e.From), numOf(&e.To)
 		if to.less(from) || !s.Interval && from != to {
-			return fmt.Errorf("element %d is no value of this set", i)
+			return fmt.Errorf("element %d: invalid value for this set", i)
 		}
 		if s.Interval {
 			if i > 0 && !x.to[i-1].less(from) {
@@ -81,7 +81,7 @@ func (x *set) addTuples() error {
 	width := plan.TupleWidth(s.Concat)
 	for i := range s.Tuples {
 		if e := &s.Tuples[i]; len(e.From) != width || len(e.To) != width || !s.Interval && e.From != e.To {
-			return fmt.Errorf("element %d is no value of this set", i)
+			return fmt.Errorf("element %d: invalid value for this set", i)
 		}
 	}
 	if s.Interval {

@@ -97,7 +97,7 @@ func (w *Walker) Trace(chain string, p *Packet) (Result, error) { return w.start
 func (w *Walker) start(name string, p *Packet, trace bool) (Result, error) {
 	c := w.e.chains[name]
 	if c == nil {
-		return Result{}, fmt.Errorf("chain %q is not there", name)
+		return Result{}, fmt.Errorf("chain %q is missing", name)
 	}
 	w.packet, w.tracing, w.six = p, trace, p.Src.Is6() && !p.Src.Is4In6()
 	w.src, w.dst = address(p.Src), address(p.Dst)

@@ -65,8 +65,8 @@ func (e *ruleEncoder) hash(a plan.HashVMap) error {
 	return nil
 }
 
-// tested is the source of a field that an action reads. The rule's matches have to have tested the
-// family before: then what is read back from the kernel is the same rule, whoever wrote the test.
+// tested is the source of a field that an action reads. The rule's matches must test the family
+// before: then the rule read back from the kernel is the same, whoever wrote the test.
 func (e *ruleEncoder) tested(f plan.Field) (*source, error) {
 	if f == 0 || int(f) >= len(sources) || sources[f].mask != nil || sources[f].ether || sources[f].proto != 0 {
 		return nil, fmt.Errorf("field %d cannot be hashed or remembered", f)

@@ -19,8 +19,8 @@ import (
 // what goes does so in a third one, when all such packets are through. A set that is recreated has
 // to have another name meanwhile: each has two, and goes from one to the other.
 
-// bCopySuffix is what the kernel's name of a set ends in when it is the second one. No name of a
-// policy's object has a slash, and none that the compiler makes ends like this.
+// bCopySuffix is the suffix of a set's B copy. No name of a policy's object has a slash, and none
+// that the compiler makes ends like this.
 const bCopySuffix = "/alt"
 
 // kernelSet is the kernel's name of a set, of which second reports whether it is the second.
@@ -39,8 +39,8 @@ func planSet(second map[string]bool, kernel string) string {
 	return kernel
 }
 
-// nameSets gives sets that the kernel has under their second name their own. Where it has both, the
-// second one is left over from a change that was cut off, and somebody else's.
+// nameSets gives B copies the plain name of their set. If both copies exist, the B copy was left by
+// an interrupted change, and counts as foreign.
 func nameSets(sets []plan.Set) (second map[string]bool) {
 	second = map[string]bool{}
 	names := make(map[string]bool, len(sets))
@@ -55,8 +55,8 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 	return second
 }
 
-// canSwap reports whether a set that has to be recreated can be so beside the old one. What packets
-// have put in would be lost in any case, and others know a living set by its name.
+// canSwap reports whether a set can be rebuilt next to the old one. What packets have put in would
+// be lost in any case, and others know a living set by its name.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
 	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.Living && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
 		findSet(&e.live.Ruleset, ch.Have.Name+bCopySuffix) == nil
@@ -163,7 +163,7 @@ func AwaitPackets() {
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0)
 }
 
-// abandon removes what the first transaction has made, after the second one has failed with err.
+// abandon removes what the first transaction created, after the second one failed with err.
 func (e *edit) abandon(s *socket, err error) error {
 	b := newBatch(0) // whatever the generation is
 	for i := range e.chains {

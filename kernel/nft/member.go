@@ -48,6 +48,6 @@ func sortMembers(list []Member) {
 	slices.SortFunc(list, func(a, b Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 }
 
-// Seeds returns the members that a living set gets when it is made and there is no earlier one to
-// take them from. They do not overlap. The set is named as in the plan.
+// Seeds returns the members that a living set gets when it is created without an earlier one to
+// copy from. They do not overlap. The set is named as in the plan.
 type Seeds func(set string) []Member

@@ -29,7 +29,7 @@ func Metrics(r Report) []byte {
 
 func (m *metrics) report(r *Report) {
 	m.uplinks(r.Uplinks)
-	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new one.")
+	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new state.")
 	for _, u := range r.Uplinks {
 		for _, s := range states {
 			if n := r.Numbers.Events[u.Line][s]; n > 0 {
@@ -39,15 +39,15 @@ func (m *metrics) report(r *Report) {
 	}
 	n := r.Numbers
 	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
-	m.one("last_update_seconds", "gauge", "What the last of these took, from the verdict to the kernel's routes.", n.UpdateTime.Seconds())
+	m.one("last_update_seconds", "gauge", "Duration of the last of these, from the monitor's event to the kernel's routes.", n.UpdateTime.Seconds())
 	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Flushed))
 	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
-	m.one("repairs_total", "counter", "Passes that put right what somebody else had changed.", float64(n.Repairs))
+	m.one("repairs_total", "counter", "Passes that repaired what somebody else had changed.", float64(n.Repairs))
 	m.one("failures_total", "counter", "Attempts to change the kernel that failed.", float64(n.Failures))
 	m.family("reloads_total", "counter", "Reloads of the policy.")
 	m.sample(float64(n.Reloads-n.ReloadFailures), "result", "ok")
 	m.sample(float64(n.ReloadFailures), "result", "failed")
-	m.family("notices_total", "counter", "News from the kernel.")
+	m.family("notices_total", "counter", "Events from the kernel.")
 	for _, k := range kernelEventNames {
 		m.sample(float64(n.KernelEvents[k.kind]), "kind", k.name)
 	}
@@ -77,13 +77,13 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 	}
 	each("uplink_state_since_seconds", "gauge", "When the uplink's state began, as UNIX time.",
 		func(u status) (float64, bool) { return unixTime(u.Since.UnixMilli()), true })
-	each("uplink_rtt_seconds", "gauge", "Mean round trip of the last rounds of probes; absent when none was answered.",
+	each("uplink_rtt_seconds", "gauge", "Mean round-trip time of the last rounds of probes; absent when none was answered.",
 		func(u status) (float64, bool) { return u.RTT.Seconds(), u.RTT > 0 })
 	each("uplink_jitter_seconds", "gauge", "Mean difference of consecutive round trips of the last rounds; absent when none was answered.",
 		func(u status) (float64, bool) { return u.Jitter.Seconds(), u.RTT > 0 })
 	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.", func(u status) (float64, bool) { return u.Loss, true })
 	each("uplink_rounds_total", "counter", "Rounds of probes that ended.", func(u status) (float64, bool) { return float64(u.Rounds), true })
-	each("uplink_flaps", "gauge", "How often the uplink went down lately.", func(u status) (float64, bool) { return float64(u.Flaps), true })
+	each("uplink_flaps", "gauge", "How often the uplink went down recently.", func(u status) (float64, bool) { return float64(u.Flaps), true })
 }
 
 func (m *metrics) family(name, kind, help string) { m.describe("pbr_"+name, kind, help) }

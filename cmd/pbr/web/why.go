@@ -33,7 +33,7 @@ var questionFields = []field{
 var moreFields = []field{
 	{Key: "sport", Label: "Source port"}, {Key: "state", Label: "State", Choices: []string{"", "new", "established"}}, {Key: "pinned", Label: "Pinned to uplink"},
 	{Key: "mac", Label: "Source MAC"}, {Key: "uid", Label: "User (uid)"}, {Key: "dscp", Label: "DSCP"}, {Key: "icmp-type", Label: "ICMP type"},
-	{Key: "mark", Label: "Mark of others"}, {Key: "at", Label: "At", Hint: "2006-01-02 15:04"},
+	{Key: "mark", Label: "Others' mark"}, {Key: "at", Label: "At", Hint: "2006-01-02 15:04"},
 }
 
 // whyView is the form with its answer.

@@ -168,7 +168,7 @@ func (s *section) number(key string, absent, low, high int) int {
 	text := s.get(key, strconv.Itoa(absent))
 	n, err := strconv.Atoi(text)
 	if err != nil || n < low || n > high {
-		s.Change(fmt.Sprintf("%s is no number from %d to %d: it counts as %d", key, low, high, absent))
+		s.Change(fmt.Sprintf("invalid %s: not a number from %d to %d, so %d is used", key, low, high, absent))
 		return absent
 	}
 	return n

@@ -74,7 +74,7 @@ func (b *builder) buildPolicy(s *section) {
 		t.strict = true
 	case "blackhole":
 		t.strict = true
-		s.Change("last_resort blackhole: senders are told that there is no way (strict)")
+		s.Change("last_resort blackhole: senders get an ICMP unreachable error (strict)")
 	default:
 		t.strict = true
 		s.Change("last_resort " + last + " is not known: it counts as unreachable")
@@ -350,12 +350,12 @@ func addresses(values []string) (out []string, why string) {
 			if err != nil {
 				a, err := netip.ParseAddr(text)
 				if err != nil {
-					return nil, fmt.Sprintf("%q is no address", text)
+					return nil, fmt.Sprintf("invalid address %q", text)
 				}
 				p = netip.PrefixFrom(a, a.BitLen())
 			}
 			if p = p.Masked(); p.Addr().Is4In6() || p.Addr().Zone() != "" {
-				return nil, fmt.Sprintf("%q is no address", text)
+				return nil, fmt.Sprintf("invalid address %q", text)
 			}
 			if p.Bits() == 0 {
 				if not {

@@ -185,7 +185,7 @@ func (b *builder) addCheck(u *uplink, s *section) {
 	for _, t := range targets {
 		a, err := netip.ParseAddr(t)
 		if err != nil || !validGateway(t, version(s)) {
-			s.Change(fmt.Sprintf("the track_ip %s is no address of the interface's IP version, and is left out", t))
+			s.Change(fmt.Sprintf("track_ip %s is not an address of the interface's IP version, and is skipped", t))
 			continue
 		}
 		if !slices.Contains(c.Targets, a.String()) {

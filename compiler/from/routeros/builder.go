@@ -185,7 +185,7 @@ func (b *builder) finish() {
 		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map NAME=OTHER chooses another", name, b.renamed.given[name]))
 	}
 	if len(b.draft.Uplinks) == 0 {
-		b.notes = append(b.notes, "no uplink was found: no default route has a gateway that the export tells the interface of")
+		b.notes = append(b.notes, "no uplink was found: for no default route does the export show the interface of its gateway")
 	}
 	for _, t := range b.tableOrder {
 		if t.draft.Name != t.name {

@@ -146,7 +146,7 @@ func (c *config) read(s *statement) {
 	case s.verb == "print" || s.verb == "find" || s.verb == "export" || s.verb == "monitor" || s.verb == "get":
 		s.Ignore()
 	case s.verb != "add" && s.section != "interface ethernet":
-		s.Drop("only what add makes is imported: export the configuration anew, so that it has this in it")
+		s.Drop("only objects that add creates are imported: export the configuration again, so that it contains this")
 	case reader == nil:
 		s.DropSevere(why)
 	default:
@@ -204,7 +204,7 @@ func (c *config) readAddress(s *statement) {
 		}
 	}
 	c.addresses = append(c.addresses, address{st: s, iface: c.iface(name), network: linkNetwork(s, p), addr: p.Addr()})
-	s.Merge("addresses are the system's; this one tells where gateways are")
+	s.Merge("addresses belong to the system; this one shows where gateways are")
 }
 
 // linkNetwork is the network on the link: that of the address, or of the far end.
@@ -275,7 +275,7 @@ func (c *config) readGroup(s *statement) {
 	g := c.group(s.get("name"))
 	g.include = append(g.include, commas(s.get("include"))...)
 	g.exclude = append(g.exclude, commas(s.get("exclude"))...)
-	s.Merge("its members stand where it is used")
+	s.Merge("its members are written where it is used")
 }
 
 func (c *config) readMember(s *statement) {
@@ -289,7 +289,7 @@ func (c *config) readMember(s *statement) {
 	if strings.EqualFold(s.get("list"), "lan") {
 		c.inhabited[c.iface(name)] = true
 	}
-	s.Merge("its members stand where the list is used")
+	s.Merge("its members are written where the list is used")
 }
 
 // members are a list's interfaces; ok is false for a list that nobody can spell out.

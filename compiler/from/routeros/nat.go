@@ -101,7 +101,7 @@ func (b *builder) natLines(s *statement) (out []*line, why string) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, "its interface is no uplink: keep it in an nftables table of your own (type nat hook postrouting)"
+		return nil, "its interface is not an uplink: keep it in an nftables table of your own (type nat hook postrouting)"
 	}
 	return out, ""
 }

@@ -117,7 +117,7 @@ func (c *config) resolve(text string, r *route, depth int) (out []hop, why strin
 	case a.Is6() != r.six:
 		return nil, fmt.Sprintf("its gateway %s is of the other IP version", text)
 	case !usable(a, r.six):
-		return nil, fmt.Sprintf("its gateway %s is no address of a router", text)
+		return nil, fmt.Sprintf("its gateway %s cannot be a router's address", text)
 	}
 	if best := c.linkOf(a); best != nil {
 		return []hop{{iface: best.iface, gateway: a, check: r.check}}, ""

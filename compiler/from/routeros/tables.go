@@ -229,7 +229,7 @@ func (b *builder) fillHop(t *table, r *route, h hop, weight int, object string) 
 		via := h.iface
 		if h.gateway.IsValid() {
 			via = h.gateway.String() + " dev " + h.iface
-			r.st.Drop(fmt.Sprintf("its gateway is no way out but in a network of the router's: keep it in main: ip route add %s via %s", r.dst, via))
+			r.st.Drop(fmt.Sprintf("its gateway is in one of the router's own networks, not beyond an uplink: keep it in main: ip route add %s via %s", r.dst, via))
 			return
 		}
 		r.st.Drop(fmt.Sprintf("it leads to a network of the router's: keep it in main: ip route add %s dev %s", r.dst, via))
