@@ -1,4 +1,4 @@
-// Package facts is what a machine shows beyond what a plan needs of it (plan.Machine): what its
+// Package facts is what a machine shows beyond what a plan needs of it (plan.HostFacts): what its
 // kernel can do, and what others have there. The kernel side reads it, package doctor judges it. It
 // is plain values and decides nothing.
 package facts
