@@ -36,7 +36,7 @@ func newOwnKeeper(k *kernel.Kernel, names daemon.Names, log *slog.Logger) (*ownK
 }
 
 // Learn takes a policy over.
-func (o *ownKeeper) Learn(doc *policy.Document, host plan.Machine) {
+func (o *ownKeeper) Learn(doc *policy.Document, host plan.HostFacts) {
 	o.keeper.Rest(firstLongList(doc) != "")
 	o.Names.Learn(doc, host)
 }

@@ -276,7 +276,7 @@ func (g *guest) reboot() {
 	g.run("systemctl --no-block reboot")
 	g.awaitBoot("a reboot")
 	start := time.Now()
-	g.try("systemctl is-system-running --wait") // its status is examined by who has enabled units
+	g.try("systemctl is-system-running --wait") // its status is looked at by who has enabled units
 	g.t.Logf("everything has started %.0f s later: %s", time.Since(start).Seconds(), strings.TrimSpace(g.try("systemd-analyze blame --no-pager | head -n 5").Output))
 }
 

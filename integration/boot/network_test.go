@@ -75,8 +75,7 @@ func (g *guest) arrives(how string, src netip.Addr, by, from string) {
 	}
 }
 
-// applied waits until pbr-apply.service, which continues waiting for what is missing, has ended
-// well.
+// applied waits until pbr-apply.service, which goes on waiting for what is missing, has ended well.
 func (g *guest) applied() {
 	g.t.Helper()
 	g.wait("pbr-apply to end", `[ "$(systemctl show -P SubState pbr-apply)" = exited ]`)
@@ -190,8 +189,8 @@ func TestBootNetworkManager(t *testing.T) {
 	g.reconnects(fmt.Sprintf("nmcli device disconnect %s && sleep 2 && nmcli device connect %[1]s", wan1))
 }
 
-// ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were
-// upgraded for years. Before that the quick start is typed on the fresh machine.
+// ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were upgraded
+// for years. Before that the quick start is typed on the fresh machine.
 func TestBootIfupdown(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t, "net.ifnames=0")

@@ -30,8 +30,8 @@ func (g *guest) dial() *running {
 	return r
 }
 
-// goesOn holds that the connection still works, and by the same way. An emulated router may be
-// late: an answer to an earlier question is as good.
+// goesOn holds that the connection still works, and by the same way. An emulated router may be late:
+// an answer to an earlier question is as good.
 func (r *running) goesOn(when string) {
 	r.g.t.Helper()
 	var seen lab.Seen
@@ -216,7 +216,7 @@ func sandboxOf(unit string) string {
 	return strings.Join(append(out, "-p RuntimeDirectoryPreserve=yes"), " ")
 }
 
-// upgrade: the watch continues with the new program, and a running connection does not notice.
+// upgrade: the watch goes on with the new program, and a running connection does not notice.
 func (g *guest) upgrade() {
 	g.t.Helper()
 	conn := g.dial()

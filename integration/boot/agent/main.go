@@ -55,7 +55,7 @@ func answer(r wire.Request) wire.Answer {
 	cmd := exec.Command("sh", "-c", r.Command)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"}
-	cmd.WaitDelay = time.Second // a child that continues keeps the output open
+	cmd.WaitDelay = time.Second // a child that goes on keeps the output open
 	out, err := cmd.CombinedOutput()
 	a := wire.Answer{ID: r.ID, Output: string(out), Code: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
