@@ -85,13 +85,15 @@ func TestLivingMembers(t *testing.T) {
 		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`, Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
 		{"nobody carries IPv6", `{ uplink = "isp2" }`, nil, "isp2", ""},
 	} {
-		p := balanced(t, row.members, "", row.down)
-		if got := livingNames(p, plan.IPv4); got != row.living {
-			t.Errorf("%s: IPv4 has %q, not %q", row.what, got, row.living)
-		}
-		if got := livingNames(p, plan.IPv6); got != row.living6 {
-			t.Errorf("%s: IPv6 has %q, not %q", row.what, got, row.living6)
-		}
+		t.Run(row.what, func(t *testing.T) {
+			p := balanced(t, row.members, "", row.down)
+			if got := livingNames(p, plan.IPv4); got != row.living {
+				t.Errorf("%s: IPv4 has %q, not %q", row.what, got, row.living)
+			}
+			if got := livingNames(p, plan.IPv6); got != row.living6 {
+				t.Errorf("%s: IPv6 has %q, not %q", row.what, got, row.living6)
+			}
+		})
 	}
 }
 
@@ -129,16 +131,18 @@ const sticky = "sticky = \"1d\"\n"
 func TestSmallChangesOfABalance(t *testing.T) {
 	const members = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`
 	for _, rest := range []string{"", sticky, "method = \"random\"\n"} {
-		have := balanced(t, members, rest, nil)
-		c := plan.Diff(have, balanced(t, members, rest, Down(map[string]int{"isp1": 1})))
-		if len(c.Chains)+len(c.Rules)+len(c.Counters) > 0 || len(c.Sets) != 2 {
-			t.Errorf("%q: a member down changes %+v", rest, c)
-		}
-		for _, s := range c.Sets {
-			if s.Rebuild || len(s.Add) != 0 || len(s.Remove) != 1 {
-				t.Errorf("%q: a member down changes set %s: +%d -%d", rest, s.Have.Name, len(s.Add), len(s.Remove))
+		t.Run(rest, func(t *testing.T) {
+			have := balanced(t, members, rest, nil)
+			c := plan.Diff(have, balanced(t, members, rest, Down(map[string]int{"isp1": 1})))
+			if len(c.Chains)+len(c.Rules)+len(c.Counters) > 0 || len(c.Sets) != 2 {
+				t.Errorf("%q: a member down changes %+v", rest, c)
 			}
-		}
+			for _, s := range c.Sets {
+				if s.Rebuild || len(s.Add) != 0 || len(s.Remove) != 1 {
+					t.Errorf("%q: a member down changes set %s: +%d -%d", rest, s.Have.Name, len(s.Add), len(s.Remove))
+				}
+			}
+		})
 	}
 	have := balanced(t, members, sticky, nil)
 	c := plan.Diff(have, balanced(t, `{ uplink = "isp1", weight = 2 }, { uplink = "isp2" }, { uplink = "isp3" }`, sticky, nil))
@@ -173,10 +177,12 @@ func TestClientsOutliveMembers(t *testing.T) {
 		t.Errorf("the maps change: %+v", c)
 	}
 	for _, other := range []string{"sticky = { time = \"1d\", size = 5 }\n", "sticky = { time = \"1d\", prefix6 = 56 }\n"} {
-		want := clients(balanced(t, `{ uplink = "isp1" }, { uplink = "isp2" }`, other, nil))
-		c := plan.Diff(&plan.Plan{Ruleset: plan.Ruleset{Sets: have}}, &plan.Plan{Ruleset: plan.Ruleset{Sets: want}})
-		if len(c.Sets) == 0 || slices.ContainsFunc(c.Sets, func(s plan.SetChange) bool { return !s.Rebuild }) {
-			t.Errorf("%s: maps made anew are %+v", other, c.Sets)
-		}
+		t.Run(other, func(t *testing.T) {
+			want := clients(balanced(t, `{ uplink = "isp1" }, { uplink = "isp2" }`, other, nil))
+			c := plan.Diff(&plan.Plan{Ruleset: plan.Ruleset{Sets: have}}, &plan.Plan{Ruleset: plan.Ruleset{Sets: want}})
+			if len(c.Sets) == 0 || slices.ContainsFunc(c.Sets, func(s plan.SetChange) bool { return !s.Rebuild }) {
+				t.Errorf("%s: maps made anew are %+v", other, c.Sets)
+			}
+		})
 	}
 }

@@ -82,13 +82,15 @@ disabled = true
 func TestDisabledIsAbsent(t *testing.T) {
 	without := regexp.MustCompile(`(?s)# DISABLED.*?# END\n`).ReplaceAllString(withDisabled, "")
 	for name, host := range map[string]plan.HostFacts{"any machine": {}, "a machine": withLinks("eth1", "eth2")} {
-		got, ds := Compile(parse(t, withDisabled), host, nil)
-		want, more := Compile(parse(t, without), host, nil)
-		if got == nil || want == nil {
-			t.Fatal(ds, more)
-		}
-		if !reflect.DeepEqual(want, got) {
-			t.Errorf("%s:\n%+v\nwithout what is disabled\n%+v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, ds := Compile(parse(t, withDisabled), host, nil)
+			want, more := Compile(parse(t, without), host, nil)
+			if got == nil || want == nil {
+				t.Fatal(ds, more)
+			}
+			if !reflect.DeepEqual(want, got) {
+				t.Errorf("%s:\n%+v\nwithout what is disabled\n%+v", name, got, want)
+			}
+		})
 	}
 }

@@ -44,31 +44,33 @@ balance = { name = "both", members = [{ uplink = "a" }, { uplink = "b" }] }
 		{"rules before main's routes", "pbr.main-first = \"off\"\n" + steers + leads, true, true},
 		{"no check by the kernel", "pbr.reverse-path = \"nft\"\n" + strictly + drops, false, false},
 	} {
-		text := uplinks + row.text
-		if head, rest, ok := strings.Cut(row.text, "\n"); ok && strings.HasPrefix(head, "pbr.") {
-			text = head + "\n" + uplinks + rest
-		}
-		p := compiledText(t, text)
-		marked := false
-		for _, n := range p.Numbers {
-			if n.Name == plan.DefaultName {
-				marked = n.Mark != 0
-				continue
+		t.Run(row.name, func(t *testing.T) {
+			text := uplinks + row.text
+			if head, rest, ok := strings.Cut(row.text, "\n"); ok && strings.HasPrefix(head, "pbr.") {
+				text = head + "\n" + uplinks + rest
 			}
-			for _, before := range plain {
-				if before.Name == n.Name && before != n {
-					t.Errorf("%s: %s moved from %v to %v", row.name, n.Name, before, n)
+			p := compiledText(t, text)
+			marked := false
+			for _, n := range p.Numbers {
+				if n.Name == plan.DefaultName {
+					marked = n.Mark != 0
+					continue
+				}
+				for _, before := range plain {
+					if before.Name == n.Name && before != n {
+						t.Errorf("%s: %s moved from %v to %v", row.name, n.Name, before, n)
+					}
 				}
 			}
-		}
-		answers := false
-		for _, ch := range p.Ruleset.Chains {
-			for _, r := range ch.Rules {
-				answers = answers || ch.Name == chainFromUplink && strings.HasPrefix(r.Comment, "answer of a pinned connection")
+			answers := false
+			for _, ch := range p.Ruleset.Chains {
+				for _, r := range ch.Rules {
+					answers = answers || ch.Name == chainFromUplink && strings.HasPrefix(r.Comment, "answer of a pinned connection")
+				}
 			}
-		}
-		if marked != row.marked || answers != row.answers {
-			t.Errorf("%s: default has a mark: %v, answers carry it: %v", row.name, marked, answers)
-		}
+			if marked != row.marked || answers != row.answers {
+				t.Errorf("%s: default has a mark: %v, answers carry it: %v", row.name, marked, answers)
+			}
+		})
 	}
 }

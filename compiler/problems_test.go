@@ -62,13 +62,15 @@ func TestProblems(t *testing.T) {
 		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { required = true } }\n", plan.HostFacts{Known: true, NoFlowtables: true}},
 		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { mode = \"all\", hardware = true, required = true } }\n", withLinks("eth1")},
 	} {
-		p, ds := Compile(parse(t, test.text), test.host, nil)
-		if p != nil || len(ds) == 0 || ds[0].Code != test.code || ds[0].Pos.Line == 0 {
-			t.Errorf("%s: %v", test.code, ds)
-		}
-		if alone := Problems(parse(t, test.text), test.host); !slices.Equal(alone, ds) {
-			t.Errorf("%s: without the plan the problems are %v", test.code, alone)
-		}
+		t.Run(test.text, func(t *testing.T) {
+			p, ds := Compile(parse(t, test.text), test.host, nil)
+			if p != nil || len(ds) == 0 || ds[0].Code != test.code || ds[0].Pos.Line == 0 {
+				t.Errorf("%s: %v", test.code, ds)
+			}
+			if alone := Problems(parse(t, test.text), test.host); !slices.Equal(alone, ds) {
+				t.Errorf("%s: without the plan the problems are %v", test.code, alone)
+			}
+		})
 	}
 }
 

@@ -49,22 +49,24 @@ func TestPrograms(t *testing.T) {
 	}
 	filled := plan.HostFacts{Cgroups: map[string][]uint64{"unit_a_b_service": {7, 1 << 40}, "unit_a_b_service_2": {9}, "cgroup_one_slice_two_service": {11}}}
 	for name, m := range map[string]plan.HostFacts{"none": {}, "some": filled} {
-		p, ds := Compile(doc, m, nil)
-		if p == nil {
-			t.Fatal(ds)
-		}
-		for _, c := range []struct {
-			level  int
-			number uint64
-			by     string
-		}{{1, 7, "unit"}, {5, 1 << 40, "unit"}, {6, 7, ""}, {2, 9, "same-set-name"}, {2, 11, "path"}, {1, 11, ""}, {3, 8, ""}} {
-			if name == "none" {
-				c.by = ""
+		t.Run(name, func(t *testing.T) {
+			p, ds := Compile(doc, m, nil)
+			if p == nil {
+				t.Fatal(ds)
 			}
-			if got := sentBy(t, p, c.level, c.number); got != c.by {
-				t.Errorf("%s: %d at level %d is of policy %q, not %q", name, c.number, c.level, got, c.by)
+			for _, c := range []struct {
+				level  int
+				number uint64
+				by     string
+			}{{1, 7, "unit"}, {5, 1 << 40, "unit"}, {6, 7, ""}, {2, 9, "same-set-name"}, {2, 11, "path"}, {1, 11, ""}, {3, 8, ""}} {
+				if name == "none" {
+					c.by = ""
+				}
+				if got := sentBy(t, p, c.level, c.number); got != c.by {
+					t.Errorf("%s: %d at level %d is of policy %q, not %q", name, c.number, c.level, got, c.by)
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -32,29 +32,31 @@ func TestWindowsAreTheClockOnTheWall(t *testing.T) {
 		`{ days = ["fri-mon"], from = "23:00", to = "24:00" }`, `{ from = "02:15" }`,
 	}
 	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"} {
-		zone, err := time.LoadLocation(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, schedule := range schedules {
-			p := &scheduled(t, schedule, toIsp1).Policies[0]
-			from, to := horizon(time.Date(2026, 3, 17, 12, 0, 0, 0, time.UTC))
-			list := windows(p.Schedule, zone, from, to)
-			i := 0
-			for at := from; at.Before(to); at = at.Add(15 * time.Minute) {
-				for i < len(list) && list[i].to <= at.Unix() {
-					i++
-				}
-				got := i < len(list) && list[i].from <= at.Unix()
-				want := false
-				for j := range p.Schedule {
-					want = want || p.Schedule[j].Holds(at, zone)
-				}
-				if got != want {
-					t.Fatalf("%s in %s: at %s in a window: %v, by the clock: %v", schedule, name, at.In(zone), got, want)
+		t.Run(name, func(t *testing.T) {
+			zone, err := time.LoadLocation(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, schedule := range schedules {
+				p := &scheduled(t, schedule, toIsp1).Policies[0]
+				from, to := horizon(time.Date(2026, 3, 17, 12, 0, 0, 0, time.UTC))
+				list := windows(p.Schedule, zone, from, to)
+				i := 0
+				for at := from; at.Before(to); at = at.Add(15 * time.Minute) {
+					for i < len(list) && list[i].to <= at.Unix() {
+						i++
+					}
+					got := i < len(list) && list[i].from <= at.Unix()
+					want := false
+					for j := range p.Schedule {
+						want = want || p.Schedule[j].Holds(at, zone)
+					}
+					if got != want {
+						t.Fatalf("%s in %s: at %s in a window: %v, by the clock: %v", schedule, name, at.In(zone), got, want)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
@@ -130,18 +132,20 @@ func windowsOf(t *testing.T, doc *policy.Document, host plan.HostFacts) []plan.E
 func TestClockBehind(t *testing.T) {
 	host := plan.HostFacts{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), ClockBehind: true}
 	for rest, want := range map[string]bool{toIsp1: false, toIsp1 + "strict = true\n": true, "action = \"drop\"\n": true} {
-		p, ds := Compile(scheduled(t, `"08:00-18:00"`, rest), host, nil)
-		if p == nil {
-			t.Fatal(ds)
-		}
-		router, err := packets.NewRouter(p, &packets.Facts{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		frame := packets.Packet{IIF: "lan", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, Time: time.Date(1970, 1, 1, 3, 0, 0, 0, time.UTC)}
-		counted := len(router.First(&frame)[0].Counters) > 0
-		if counted != want {
-			t.Errorf("%q in force: %v", rest, counted)
-		}
+		t.Run(rest, func(t *testing.T) {
+			p, ds := Compile(scheduled(t, `"08:00-18:00"`, rest), host, nil)
+			if p == nil {
+				t.Fatal(ds)
+			}
+			router, err := packets.NewRouter(p, &packets.Facts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			frame := packets.Packet{IIF: "lan", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, Time: time.Date(1970, 1, 1, 3, 0, 0, 0, time.UTC)}
+			counted := len(router.First(&frame)[0].Counters) > 0
+			if counted != want {
+				t.Errorf("%q in force: %v", rest, counted)
+			}
+		})
 	}
 }

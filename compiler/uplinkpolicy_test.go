@@ -68,29 +68,31 @@ func TestPoliciesOfUplinks(t *testing.T) {
 			"2001:db8::3": "strict/unreachable", "2001:db8::4": "either", // the last one stays
 		}},
 	} {
-		p, ds := Compile(doc, plan.HostFacts{}, row.down)
-		if p == nil {
-			t.Fatal(ds)
-		}
-		e, err := packets.New(&p.Ruleset)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for src, want := range row.want {
-			packet := &packets.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("203.0.113.9"), Proto: 17, CTState: packets.StateNew}
-			if packet.Src.Is6() {
-				packet.Dst = netip.MustParseAddr("2001:db8:9::9")
+		t.Run(row.what, func(t *testing.T) {
+			p, ds := Compile(doc, plan.HostFacts{}, row.down)
+			if p == nil {
+				t.Fatal(ds)
 			}
-			for when := range 2 { // the second one's client is remembered
-				r, err := e.Walker().Walk("classify", packet)
-				if err != nil {
-					t.Fatal(err)
+			e, err := packets.New(&p.Ruleset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for src, want := range row.want {
+				packet := &packets.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("203.0.113.9"), Proto: 17, CTState: packets.StateNew}
+				if packet.Src.Is6() {
+					packet.Dst = netip.MustParseAddr("2001:db8:9::9")
 				}
-				if got := tableOf(p, r.Mark); got != want || r.Verdict != packets.Accepted || r.CTMark != 0 {
-					t.Errorf("%s: packet %d of %s goes to %q (%v), not %q", row.what, when, src, got, r.Verdict, want)
+				for when := range 2 { // the second one's client is remembered
+					r, err := e.Walker().Walk("classify", packet)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := tableOf(p, r.Mark); got != want || r.Verdict != packets.Accepted || r.CTMark != 0 {
+						t.Errorf("%s: packet %d of %s goes to %q (%v), not %q", row.what, when, src, got, r.Verdict, want)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -37,8 +37,10 @@ func TestARPMessages(t *testing.T) {
 		"of another hardware": append([]byte{0, 6}, b[2:]...),
 		"of other lengths":    append([]byte{0, 1, 8, 0, 8, 4}, b[6:]...),
 	} {
-		if m, ok := parseARP(b); ok {
-			t.Errorf("a message %s: %v", name, m)
-		}
+		t.Run(name, func(t *testing.T) {
+			if m, ok := parseARP(b); ok {
+				t.Errorf("a message %s: %v", name, m)
+			}
+		})
 	}
 }

@@ -82,10 +82,12 @@ func TestJury(t *testing.T) {
 		"one without a check":               {[]*stateMachine{up, unchecked}, true, 0},
 		"one without a check, and no cable": {[]*stateMachine{up, unplugged}, false, 1},
 	} {
-		confirmed, ask := jury(row.peers)
-		if confirmed != row.confirmed || len(ask) != row.ask {
-			t.Errorf("%s: %v, %d to ask", name, confirmed, len(ask))
-		}
+		t.Run(name, func(t *testing.T) {
+			confirmed, ask := jury(row.peers)
+			if confirmed != row.confirmed || len(ask) != row.ask {
+				t.Errorf("%s: %v, %d to ask", name, confirmed, len(ask))
+			}
+		})
 	}
 }
 

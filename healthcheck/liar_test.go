@@ -228,31 +228,33 @@ func TestNeighbourSolicitationBelievesOnlyTheAnswer(t *testing.T) {
 		{"news, no answer", target, 255, false, false},
 		{"the answer", target, 255, true, true},
 	} {
-		var conn net.PacketConn
-		var err error
-		l.far.Do(func() { conn, err = net.ListenPacket("ip6:58", "2001:db8:f2::1") })
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := ipv6.NewPacketConn(conn).SetHopLimit(row.hops); err != nil {
-			t.Fatal(err)
-		}
-		b, err := ndp.MarshalMessage(&ndp.NeighborAdvertisement{Solicited: row.solicited, TargetAddress: netip.MustParseAddr(row.about)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := repeat(t, func() error {
-			_, err := conn.WriteTo(b, &net.IPAddr{IP: net.ParseIP("2001:db8:f2::2")})
-			return err
+		t.Run(row.name, func(t *testing.T) {
+			var conn net.PacketConn
+			var err error
+			l.far.Do(func() { conn, err = net.ListenPacket("ip6:58", "2001:db8:f2::1") })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ipv6.NewPacketConn(conn).SetHopLimit(row.hops); err != nil {
+				t.Fatal(err)
+			}
+			b, err := ndp.MarshalMessage(&ndp.NeighborAdvertisement{Solicited: row.solicited, TargetAddress: netip.MustParseAddr(row.about)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := repeat(t, func() error {
+				_, err := conn.WriteTo(b, &net.IPAddr{IP: net.ParseIP("2001:db8:f2::2")})
+				return err
+			})
+			t.Log(row.name)
+			if row.believed {
+				l.wantAnswer(t, MethodARP, target)
+			} else {
+				l.wantSilence(t, MethodARP, target)
+			}
+			stop()
+			_ = conn.Close()
 		})
-		t.Log(row.name)
-		if row.believed {
-			l.wantAnswer(t, MethodARP, target)
-		} else {
-			l.wantSilence(t, MethodARP, target)
-		}
-		stop()
-		_ = conn.Close()
 	}
 }
 
@@ -282,13 +284,15 @@ func TestQuotedRequests(t *testing.T) {
 		"IPv6, too short":   {ipproto.ICMPv6, append(header6[:40:40], echo(7)...), false},
 		"IPv6, nothing":     {ipproto.ICMPv6, header6[:39], false},
 	} {
-		s := &sharedSocket{id: 7, waiters: waiters{waiting: map[waitKey][]chan reply{}}}
-		dst, _, _ := quotedPayload(row.packet, row.proto)
-		ch := make(chan reply, 1)
-		s.waiters.waiting[waitKey{from: dst, seq: 9}] = []chan reply{ch}
-		s.takeError(row.packet, row.proto, epoch, errLost)
-		if got := len(ch) == 1; got != row.want {
-			t.Errorf("%s: believed %v", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := &sharedSocket{id: 7, waiters: waiters{waiting: map[waitKey][]chan reply{}}}
+			dst, _, _ := quotedPayload(row.packet, row.proto)
+			ch := make(chan reply, 1)
+			s.waiters.waiting[waitKey{from: dst, seq: 9}] = []chan reply{ch}
+			s.takeError(row.packet, row.proto, epoch, errLost)
+			if got := len(ch) == 1; got != row.want {
+				t.Errorf("%s: believed %v", name, got)
+			}
+		})
 	}
 }

@@ -39,8 +39,10 @@ func TestNDPMessages(t *testing.T) {
 		"nothing": nil, "cut short": answer[:ndpLength-1], "no answer": news, "a solicitation": want,
 		"of another code": append([]byte{ndpAdvertisement, 1}, answer[2:]...),
 	} {
-		if about, ok := parseAdvertisement(b); ok {
-			t.Errorf("%s: taken as an answer about %s", name, about)
-		}
+		t.Run(name, func(t *testing.T) {
+			if about, ok := parseAdvertisement(b); ok {
+				t.Errorf("%s: taken as an answer about %s", name, about)
+			}
+		})
 	}
 }

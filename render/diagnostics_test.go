@@ -94,9 +94,11 @@ func TestCaret(t *testing.T) {
 		{``, 1, "", "^"},
 		{`abc`, 0, "", "^~~"},
 	} {
-		if space, mark := caret([]byte(c.line), c.col); space != c.space || mark != c.mark {
-			t.Errorf("%q at %d: got %q %q, want %q %q", c.line, c.col, space, mark, c.space, c.mark)
-		}
+		t.Run(c.line, func(t *testing.T) {
+			if space, mark := caret([]byte(c.line), c.col); space != c.space || mark != c.mark {
+				t.Errorf("%q at %d: got %q %q, want %q %q", c.line, c.col, space, mark, c.space, c.mark)
+			}
+		})
 	}
 }
 
@@ -110,9 +112,11 @@ func TestDiagnosticsJSON(t *testing.T) {
 	want := map[string]any{"file": "pbr.toml", "line": 2., "column": 10., "severity": "error", "code": "unknown-uplink",
 		"key": "policy.uplink", "message": `uplink "isp3" does not exist`, "hint": `did you mean "isp2"?`}
 	for k, v := range want {
-		if got[0][k] != v {
-			t.Errorf("%s is %v, not %v", k, got[0][k], v)
-		}
+		t.Run(k, func(t *testing.T) {
+			if got[0][k] != v {
+				t.Errorf("%s is %v, not %v", k, got[0][k], v)
+			}
+		})
 	}
 	if len(got) != 2 || len(got[0]) != len(want) || got[1]["severity"] != "warning" {
 		t.Errorf("got %s", out)

@@ -133,18 +133,20 @@ func TestDiffWhole(t *testing.T) {
 	p, none := widePlan(), &plan.Plan{}
 	p.Waiting = nil
 	for sign, s := range map[string]string{"+": diffText(t, none, p, false), "-": diffText(t, p, none, false)} {
-		body := strings.SplitN(s, "\n", 3)[2]
-		for line := range strings.Lines(body) {
-			if !strings.HasPrefix(line, sign) && !strings.HasPrefix(line, "@@ ") {
-				t.Errorf("%q does not begin with %s", line, sign)
+		t.Run(sign, func(t *testing.T) {
+			body := strings.SplitN(s, "\n", 3)[2]
+			for line := range strings.Lines(body) {
+				if !strings.HasPrefix(line, sign) && !strings.HasPrefix(line, "@@ ") {
+					t.Errorf("%q does not begin with %s", line, sign)
+				}
 			}
-		}
-		for _, want := range []string{"type filter hook prerouting priority mangle; policy accept;", "type mark : verdict", "chain first\n",
-			"0x12000000 : goto mark-isp1", `accept comment "match 3"`} {
-			if !strings.Contains(body, want) {
-				t.Errorf("%s lacks %s", sign, want)
+			for _, want := range []string{"type filter hook prerouting priority mangle; policy accept;", "type mark : verdict", "chain first\n",
+				"0x12000000 : goto mark-isp1", `accept comment "match 3"`} {
+				if !strings.Contains(body, want) {
+					t.Errorf("%s lacks %s", sign, want)
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -58,9 +58,11 @@ table inet pbr {
 		"nftables.flowtables.0.name": "flows", "nftables.flowtables.0.devices.1": "eth0.5", "nftables.flowtables.0.hardware": true,
 		"nftables.chains.1.rules.0.actions.0.action": "flow add", "nftables.chains.1.rules.0.actions.0.name": "flows",
 	} {
-		if got := at(doc, path); got != want {
-			t.Errorf("%s is %v, want %v", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := at(doc, path); got != want {
+				t.Errorf("%s is %v, want %v", path, got, want)
+			}
+		})
 	}
 	for _, bad := range []plan.Flowtable{{Name: "a b"}, {Name: "a", Devices: []string{`x"`}}, {Name: "a", Except: []string{""}}} {
 		if err := NFT(&strings.Builder{}, offloading(bad)); err == nil || !strings.Contains(err.Error(), "flowtable") {
@@ -114,12 +116,14 @@ func TestFlowtableDiff(t *testing.T) {
 		{ab, with(plan.Flowtable{Counter: true, Devices: []string{"b"}}), head + " hook ingress priority filter\n+counter\n-device \"a\"\n",
 			"flowtables: 1 rebuilt"},
 	} {
-		if got := diffText(t, c.have, c.want, false); got != c.text {
-			t.Errorf("got\n%s\nwant\n%s", got, c.text)
-		}
-		if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, []string{c.summary}) {
-			t.Errorf("got %q, want %q", got, c.summary)
-		}
+		t.Run(c.text, func(t *testing.T) {
+			if got := diffText(t, c.have, c.want, false); got != c.text {
+				t.Errorf("got\n%s\nwant\n%s", got, c.text)
+			}
+			if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, []string{c.summary}) {
+				t.Errorf("got %q, want %q", got, c.summary)
+			}
+		})
 	}
 }
 

@@ -47,8 +47,10 @@ func TestShellWord(t *testing.T) {
 	for in, want := range map[string]string{
 		"eth1": "eth1", "eth0.100@x": "eth0.100@x", "": "''", "a b": "'a b'", "x;rm": "'x;rm'", "it's": `'it'\''s'`, "$(id)": "'$(id)'", "wg*": "'wg*'",
 	} {
-		if got := shellWord(in); got != want {
-			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
+		t.Run(in, func(t *testing.T) {
+			if got := shellWord(in); got != want {
+				t.Errorf("%q: got %s, want %s", in, got, want)
+			}
+		})
 	}
 }

@@ -83,9 +83,11 @@ func TestJSON(t *testing.T) {
 		"nftables.chains.2.rules.35.matches.0.op":     "none",
 		"nftables.chains.8.rules.1.actions.0.address": "203.0.113.7",
 	} {
-		if got := at(doc, path); got != want {
-			t.Errorf("%s is %v, not %v", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := at(doc, path); got != want {
+				t.Errorf("%s is %v, not %v", path, got, want)
+			}
+		})
 	}
 	values := map[string]bool{}
 	for _, s := range at(doc, "nftables.sets").([]any) {
@@ -94,9 +96,11 @@ func TestJSON(t *testing.T) {
 		}
 	}
 	for _, v := range []string{"wg*", "odd*", "192.168.10.32/28", "192.168.10.60-192.168.10.70", "02:00:00:00:00:01", "5060-5061", "0x12000000", "tcp"} {
-		if !values[v] {
-			t.Errorf("no element %s", v)
-		}
+		t.Run(v, func(t *testing.T) {
+			if !values[v] {
+				t.Errorf("no element %s", v)
+			}
+		})
 	}
 }
 
@@ -108,9 +112,11 @@ func TestJSONEmpty(t *testing.T) {
 	}
 	doc := jsonDoc(t, &plan.Plan{})
 	for _, path := range []string{"tables", "sysctls", "routes", "rules", "dynamic", "waiting", "nftables.counters", "nftables.sets", "nftables.chains"} {
-		if l, ok := at(doc, path).([]any); !ok || len(l) != 0 {
-			t.Errorf("%s is %v", path, at(doc, path))
-		}
+		t.Run(path, func(t *testing.T) {
+			if l, ok := at(doc, path).([]any); !ok || len(l) != 0 {
+				t.Errorf("%s is %v", path, at(doc, path))
+			}
+		})
 	}
 }
 

@@ -204,13 +204,15 @@ func TestNFTRefuses(t *testing.T) {
 		`"delete @s { th dport`:       chain(rule(nil, plan.Forget{Field: plan.FieldDPort, Set: "s"})),
 		`"snat ip6 to `:               chain(rule(nil, plan.SNAT{})),
 	} {
-		err := NFT(&bytes.Buffer{}, &plan.Plan{Ruleset: rs})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want one with %s", err, want)
-		}
-		if err := Script(&bytes.Buffer{}, &plan.Plan{Ruleset: rs}); err == nil {
-			t.Errorf("Script wrote it: %s", want)
-		}
+		t.Run(want, func(t *testing.T) {
+			err := NFT(&bytes.Buffer{}, &plan.Plan{Ruleset: rs})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want one with %s", err, want)
+			}
+			if err := Script(&bytes.Buffer{}, &plan.Plan{Ruleset: rs}); err == nil {
+				t.Errorf("Script wrote it: %s", want)
+			}
+		})
 	}
 }
 
@@ -228,9 +230,11 @@ func TestWriteErrors(t *testing.T) {
 		"Diff":        Diff(brokenWriter{}, p, p, &plan.Changes{}, false),
 		"Diagnostics": Diagnostics(brokenWriter{}, nil, nil, false, 0), "DiagnosticsJSON": DiagnosticsJSON(brokenWriter{}, nil),
 	} {
-		if !errors.Is(err, errBroken) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !errors.Is(err, errBroken) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }
 

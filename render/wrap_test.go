@@ -20,13 +20,15 @@ func TestWrap(t *testing.T) {
 		{"a http://a.very.long.address.of.some.host/ b", 24, 2, "a\n  http://a.very.long.address.of.some.host/\n  b"},
 		{"", 24, 2, ""},
 	} {
-		got := Wrap(c.text, c.width, c.indent)
-		if got != c.want {
-			t.Errorf("%q in %d from %d: %q, want %q", c.text, c.width, c.indent, got, c.want)
-		}
-		if words := strings.Join(strings.Fields(got), " "); words != c.text {
-			t.Errorf("%q lost something: %q", c.text, got)
-		}
+		t.Run(c.text, func(t *testing.T) {
+			got := Wrap(c.text, c.width, c.indent)
+			if got != c.want {
+				t.Errorf("%q in %d from %d: %q, want %q", c.text, c.width, c.indent, got, c.want)
+			}
+			if words := strings.Join(strings.Fields(got), " "); words != c.text {
+				t.Errorf("%q lost something: %q", c.text, got)
+			}
+		})
 	}
 	if got := Wrap(strings.Repeat("word ", 100), 40, 7); utf8.RuneCountInString(strings.Split(got, "\n")[1]) > 40 {
 		t.Errorf("too wide:\n%s", got)

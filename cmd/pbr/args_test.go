@@ -25,8 +25,10 @@ func TestArranged(t *testing.T) {
 		"pbr apply --generate-bash-completion":    "pbr apply --generate-bash-completion",
 		"pbr --config x.toml compile -o d --live": "pbr --config x.toml compile -o d --live",
 	} {
-		if got := strings.Join(arranged(app, strings.Fields(line)), " "); got != want {
-			t.Errorf("%s: got %s, want %s", line, got, want)
-		}
+		t.Run(line, func(t *testing.T) {
+			if got := strings.Join(arranged(app, strings.Fields(line)), " "); got != want {
+				t.Errorf("%s: got %s, want %s", line, got, want)
+			}
+		})
 	}
 }

@@ -215,8 +215,10 @@ func TestChangesGolden(t *testing.T) {
 		`{"op":"pin","kind":"connections","text":"connections: 3 pinned to the uplink that default no longer uses","count":3}`,
 	}
 	for i, w := range want {
-		if got := string(done.Changes[i+1]); got != w {
-			t.Errorf("change %d is\n%s\nnot\n%s", i+1, got, w)
-		}
+		t.Run(w, func(t *testing.T) {
+			if got := string(done.Changes[i+1]); got != w {
+				t.Errorf("change %d is\n%s\nnot\n%s", i+1, got, w)
+			}
+		})
 	}
 }

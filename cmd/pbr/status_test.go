@@ -152,9 +152,11 @@ func TestStatusLeavesUnknownNumbersOut(t *testing.T) {
 		`{"name":"turns","members":[{"name":"both","weight":1,"living":[4]}],"sticky":false}`:                                {Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
 		`{"name":"pool","members":[{"name":"both","weight":1,"living":[4],"clients":0}],"sticky":true,"clients":0,"full":0}`: {Name: "pool", Members: []memberStatus{{"both", 1, []int{4}, &nobody}}, Sticky: true, Clients: &nobody, Full: &none},
 	} {
-		if text, err := json.Marshal(b); err != nil || string(text) != want {
-			t.Errorf("%v: %s, not %s", err, text, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if text, err := json.Marshal(b); err != nil || string(text) != want {
+				t.Errorf("%v: %s, not %s", err, text, want)
+			}
+		})
 	}
 	if text, err := json.Marshal(daemon.Numbers{}); err != nil || strings.Contains(string(text), "last_update_ns") {
 		t.Errorf("%v: %s", err, text)

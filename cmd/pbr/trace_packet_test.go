@@ -36,8 +36,10 @@ func TestAgrees(t *testing.T) {
 		{"one of the members", item(func(*tracedItem) {}), members, true},
 		{"none of the members", item(func(i *tracedItem) { i.Uplink = ptr("isp3") }), members, false},
 	} {
-		if got := agrees(c.item, c.a); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := agrees(c.item, c.a); got != c.want {
+				t.Errorf("%s: %v", c.name, got)
+			}
+		})
 	}
 }

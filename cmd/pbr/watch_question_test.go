@@ -51,16 +51,18 @@ func TestQuestionsAreAsTheLibraryWritesThem(t *testing.T) {
 		"of another type":    {func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeA }, 0, false, 0},
 		"without a question": {func(m *dns.Msg) { m.Question = nil }, 0, false, 0},
 	} {
-		m := new(dns.Msg).SetReply(read)
-		row.change(m)
-		text, err := m.Pack()
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, ok := parseReply(text[:len(text)-row.cut], question)
-		if ok != row.ok || ok && row.cut == 0 && (r.ttl != row.ttl || !bytes.Equal(r.text, text)) || ok && r.truncated != m.Truncated {
-			t.Errorf("%s: %v %v", name, r, ok)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := new(dns.Msg).SetReply(read)
+			row.change(m)
+			text, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, ok := parseReply(text[:len(text)-row.cut], question)
+			if ok != row.ok || ok && row.cut == 0 && (r.ttl != row.ttl || !bytes.Equal(r.text, text)) || ok && r.truncated != m.Truncated {
+				t.Errorf("%s: %v %v", name, r, ok)
+			}
+		})
 	}
 }
 

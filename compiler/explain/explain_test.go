@@ -175,11 +175,13 @@ func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 func TestHashIsExact(t *testing.T) {
 	seen := map[string]bool{}
 	for _, dst := range []string{"9.9.9.1", "9.9.9.2", "9.9.9.3", "9.9.9.4", "9.9.9.5", "9.9.9.6", "9.9.9.7", "9.9.9.8"} {
-		a := ask(t, everything, `"in": "lan", "src": "192.168.10.104", "dst": "`+dst+`"`)
-		seen[text(a.Uplink)] = true
-		if len(a.Members) != 0 || a.Uplink == nil {
-			t.Errorf("%s: %+v", dst, a)
-		}
+		t.Run(dst, func(t *testing.T) {
+			a := ask(t, everything, `"in": "lan", "src": "192.168.10.104", "dst": "`+dst+`"`)
+			seen[text(a.Uplink)] = true
+			if len(a.Members) != 0 || a.Uplink == nil {
+				t.Errorf("%s: %+v", dst, a)
+			}
+		})
 	}
 	if len(seen) != 2 {
 		t.Errorf("eight destinations use %v", seen)
@@ -195,10 +197,12 @@ func TestOffload(t *testing.T) {
 		"all": {"all", `"in": "lan", "src": "192.168.10.50"`, true}, "off": {"off", `"in": "lan", "src": "192.168.10.2"`, false},
 		"local": {"all", `"in": "local", "src": "192.168.10.2"`, false}, "inbound": {"all", `"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, true},
 	} {
-		a := ask(t, "[pbr]\noffload = \""+c.mode+"\"\n"+everything, c.keys)
-		if a.Offload.Eligible != c.eligible || a.Offload.Why == "" {
-			t.Errorf("%s: %+v %s", name, a.Offload, a.Error)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := ask(t, "[pbr]\noffload = \""+c.mode+"\"\n"+everything, c.keys)
+			if a.Offload.Eligible != c.eligible || a.Offload.Why == "" {
+				t.Errorf("%s: %+v %s", name, a.Offload, a.Error)
+			}
+		})
 	}
 }
 

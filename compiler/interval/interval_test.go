@@ -73,9 +73,11 @@ func TestAddrs(t *testing.T) {
 		"nothing after all": {[]pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), of("ff00::", "ff00::1")}, []pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}},
 		"apart":             {[]pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")}, []pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")}},
 	} {
-		if got := Merge(Addrs{}, c.in); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := Merge(Addrs{}, c.in); !slices.Equal(got, c.want) {
+				t.Errorf("%s: %v", name, got)
+			}
+		})
 	}
 }
 
@@ -84,8 +86,10 @@ func TestLastAddr(t *testing.T) {
 		"10.0.0.0/8": "10.255.255.255", "10.0.16.0/20": "10.0.31.255", "192.0.2.7/32": "192.0.2.7", "0.0.0.0/0": "255.255.255.255",
 		"2001:db8::/61": "2001:db8:0:7:ffff:ffff:ffff:ffff", "fd00::1/128": "fd00::1", "::/0": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 	} {
-		if got := LastAddr(netip.MustParsePrefix(prefix)); got.String() != want {
-			t.Errorf("%s ends at %s, not %s", prefix, got, want)
-		}
+		t.Run(prefix, func(t *testing.T) {
+			if got := LastAddr(netip.MustParsePrefix(prefix)); got.String() != want {
+				t.Errorf("%s ends at %s, not %s", prefix, got, want)
+			}
+		})
 	}
 }

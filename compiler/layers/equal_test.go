@@ -31,9 +31,11 @@ func TestFormsAreEqual(t *testing.T) {
 		sent += len(packets)
 	}
 	for _, kind := range []string{"rule", "hash", "masked hash", "tree", "hash of tuples", "masked hash of tuples", "ranges of tuples"} {
-		if structures[kind] == 0 {
-			t.Errorf("no list became a %s", kind)
-		}
+		t.Run(kind, func(t *testing.T) {
+			if structures[kind] == 0 {
+				t.Errorf("no list became a %s", kind)
+			}
+		})
 	}
 	t.Logf("%v", structures)
 }

@@ -49,14 +49,16 @@ func TestTemplates(t *testing.T) {
 		"{{json .}}": `{"event":"down","from":"up","host":"gw","interface":"wan1","reason":"\"no\" answer","tables":{"default":["isp2","isp3"],"office":[]},` +
 			`"text":"uplink isp1: down: \"no\" answer","time":"2026-02-03T03:05:06.7Z","to":"down","uplink":"isp1","version":"both"}`,
 	} {
-		tp, err := NewTemplate(text, []string{"default"})
-		if err != nil {
-			t.Errorf("%s: %v", text, err)
-			continue
-		}
-		if b, err := tp.Render(example()); err != nil || string(b) != want {
-			t.Errorf("%s: %s, %v", text, b, err)
-		}
+		t.Run(text, func(t *testing.T) {
+			tp, err := NewTemplate(text, []string{"default"})
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+				return
+			}
+			if b, err := tp.Render(example()); err != nil || string(b) != want {
+				t.Errorf("%s: %s, %v", text, b, err)
+			}
+		})
 	}
 }
 
@@ -72,8 +74,10 @@ func TestBadTemplates(t *testing.T) {
 		"{{range 100000}}a long line {{end}}":                   "line 1: it makes more than 65536 bytes",
 		`{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`: "line 1: ",
 	} {
-		if _, err := NewTemplate(text, []string{"default"}); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: %v, not %s", text, err, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if _, err := NewTemplate(text, []string{"default"}); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%s: %v, not %s", text, err, want)
+			}
+		})
 	}
 }

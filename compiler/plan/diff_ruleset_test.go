@@ -181,9 +181,11 @@ func TestCanonicalMatches(t *testing.T) {
 		{"icmp after address", []Match{src, icmp, typ, lan}, []Match{src, typ, lan}},
 		{"nothing", []Match{lan, src}, []Match{lan, src}},
 	} {
-		if got := CanonicalMatches(c.in); !slices.Equal(got, c.want) {
-			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := CanonicalMatches(c.in); !slices.Equal(got, c.want) {
+				t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+			}
+		})
 	}
 	a, b := ChainRule{Matches: []Match{family4, src}}, ChainRule{Matches: []Match{src}}
 	if !a.Equal(&b) {

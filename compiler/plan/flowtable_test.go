@@ -31,12 +31,14 @@ func TestDiffFlowtables(t *testing.T) {
 		{"hardware", []Flowtable{a}, []Flowtable{hard}, []FlowtableChange{{Have: &a, Want: &hard, Rebuild: true}}},
 		{"priority", []Flowtable{a}, []Flowtable{late}, []FlowtableChange{{Have: &a, Want: &late, Rebuild: true}}},
 	} {
-		got := Diff(&Plan{Ruleset: Ruleset{Flowtables: c.have}}, &Plan{Ruleset: Ruleset{Flowtables: c.want}})
-		if !reflect.DeepEqual(got.Flowtables, c.changes) {
-			t.Errorf("%s: got %+v, want %+v", c.name, got.Flowtables, c.changes)
-		}
-		if got.Empty() != (c.changes == nil) {
-			t.Errorf("%s: Empty is %v", c.name, got.Empty())
-		}
+		t.Run(c.name, func(t *testing.T) {
+			got := Diff(&Plan{Ruleset: Ruleset{Flowtables: c.have}}, &Plan{Ruleset: Ruleset{Flowtables: c.want}})
+			if !reflect.DeepEqual(got.Flowtables, c.changes) {
+				t.Errorf("%s: got %+v, want %+v", c.name, got.Flowtables, c.changes)
+			}
+			if got.Empty() != (c.changes == nil) {
+				t.Errorf("%s: Empty is %v", c.name, got.Empty())
+			}
+		})
 	}
 }

@@ -104,6 +104,3 @@ type Link struct {
 	// (point-to-point).
 	OnlinkDefault4, OnlinkDefault6 bool
 }
-
-// Machine is the earlier name of HostFacts.
-type Machine = HostFacts

@@ -7,9 +7,11 @@ import (
 
 func TestKeyRoundTrip(t *testing.T) {
 	for _, s := range []string{"192.0.2.1", "0.0.0.0", "255.255.255.255"} {
-		if got := KeyFromAddr(netip.MustParseAddr(s)).Addr(TypeIPv4); got.String() != s {
-			t.Errorf("key of %s reads back as %s", s, got)
-		}
+		t.Run(s, func(t *testing.T) {
+			if got := KeyFromAddr(netip.MustParseAddr(s)).Addr(TypeIPv4); got.String() != s {
+				t.Errorf("key of %s reads back as %s", s, got)
+			}
+		})
 	}
 	if got := KeyFromAddr(netip.MustParseAddr("2001:db8::1%eth0")).Addr(TypeIPv6); got.String() != "2001:db8::1" {
 		t.Errorf("IPv6 key reads back as %s", got)

@@ -111,23 +111,25 @@ func TestDocsNameEveryKey(t *testing.T) {
 		"balance.sticky": "[[balance]]\n[balance.sticky]"}
 	docs := readDocs(t)
 	for name, header := range sections {
-		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(header + "\nzzzzzzzzzzzzzzzzzzzzzzz = 1\n")}}, "p", "p")
-		found := false
-		for _, d := range ds {
-			keys, ok := strings.CutPrefix(d.Hint, "valid: ")
-			if d.Code != codeUnknownKey || d.Key != name+".zzzzzzzzzzzzzzzzzzzzzzz" || !ok {
-				continue
-			}
-			found = true
-			for key := range strings.SplitSeq(keys, ", ") {
-				if word := strings.Trim(key, `"`); !strings.Contains(docs, "`"+word+"`") {
-					t.Errorf("docs/policy.md does not name %s of %s", key, header)
+		t.Run(name, func(t *testing.T) {
+			_, ds := Parse(fstest.MapFS{"p": {Data: []byte(header + "\nzzzzzzzzzzzzzzzzzzzzzzz = 1\n")}}, "p", "p")
+			found := false
+			for _, d := range ds {
+				keys, ok := strings.CutPrefix(d.Hint, "valid: ")
+				if d.Code != codeUnknownKey || d.Key != name+".zzzzzzzzzzzzzzzzzzzzzzz" || !ok {
+					continue
+				}
+				found = true
+				for key := range strings.SplitSeq(keys, ", ") {
+					if word := strings.Trim(key, `"`); !strings.Contains(docs, "`"+word+"`") {
+						t.Errorf("docs/policy.md does not name %s of %s", key, header)
+					}
 				}
 			}
-		}
-		if !found {
-			t.Errorf("%s: no hint with its keys in %v", header, ds)
-		}
+			if !found {
+				t.Errorf("%s: no hint with its keys in %v", header, ds)
+			}
+		})
 	}
 }
 

@@ -47,11 +47,13 @@ func TestNotBuiltIn(t *testing.T) {
 // A zone that the machine knows needs no database of the program's own.
 func TestZonesNotBuiltIn(t *testing.T) {
 	for zone, want := range map[string]string{"UTC": "", "Europe/Nowhere": codeNotBuiltIn} {
-		files := fstest.MapFS{"p": {Data: []byte("schedules = { work = { days = \"mon-fri\", timezone = \"" + zone + "\" } }\n")}}
-		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
-		if got := code(ds); got != want {
-			t.Errorf("%s: %q, want %q: %v", zone, got, want, ds)
-		}
+		t.Run(zone, func(t *testing.T) {
+			files := fstest.MapFS{"p": {Data: []byte("schedules = { work = { days = \"mon-fri\", timezone = \"" + zone + "\" } }\n")}}
+			_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
+			if got := code(ds); got != want {
+				t.Errorf("%s: %q, want %q: %v", zone, got, want, ds)
+			}
+		})
 	}
 }
 

@@ -53,18 +53,20 @@ func TestFetchedTexts(t *testing.T) {
 		"wrong checksum": {`{ url = "` + url + `", sha256 = "` + strings.Repeat("0", 64) + `" }`, false, 0},
 		"not fetched":    {`{ url = "` + other + `" }`, false, 0},
 	} {
-		files := fstest.MapFS{
-			"p.toml":                            {Data: []byte("[lists]\na = [\"10.0.0.1\", " + c.source + "]\nb = [\"@a\"]\n")},
-			"var/lists/" + FetchedName(url):     {Data: []byte(text)},
-			"var/lists/" + FetchedName("other"): {Data: []byte("<html>")},
-		}
-		doc, ds := ParseWith(files, "p.toml", "p.toml", Options{Fetched: "/var/lists"})
-		if ds.HasErrors() {
-			t.Fatal(ds)
-		}
-		a, b := &doc.Lists[0], &doc.Lists[1]
-		if s := a.Sources[1]; s.URL.Fetched != c.fetched || s.Entries != c.entries || len(a.Ranges) != 1+c.entries || len(b.Ranges) != len(a.Ranges) || !b.Variable() {
-			t.Errorf("%s: %+v, %v", name, s, a.Ranges)
-		}
+		t.Run(name, func(t *testing.T) {
+			files := fstest.MapFS{
+				"p.toml":                            {Data: []byte("[lists]\na = [\"10.0.0.1\", " + c.source + "]\nb = [\"@a\"]\n")},
+				"var/lists/" + FetchedName(url):     {Data: []byte(text)},
+				"var/lists/" + FetchedName("other"): {Data: []byte("<html>")},
+			}
+			doc, ds := ParseWith(files, "p.toml", "p.toml", Options{Fetched: "/var/lists"})
+			if ds.HasErrors() {
+				t.Fatal(ds)
+			}
+			a, b := &doc.Lists[0], &doc.Lists[1]
+			if s := a.Sources[1]; s.URL.Fetched != c.fetched || s.Entries != c.entries || len(a.Ranges) != 1+c.entries || len(b.Ranges) != len(a.Ranges) || !b.Variable() {
+				t.Errorf("%s: %+v, %v", name, s, a.Ranges)
+			}
+		})
 	}
 }

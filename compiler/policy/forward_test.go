@@ -28,17 +28,19 @@ func TestForwards(t *testing.T) {
 		nat + "pbr = { forward = false }\n":                                                                        false,
 		nat + "pbr = { forward = \"auto\" }\n":                                                                     true,
 	} {
-		if strings.Contains(text, `["local", "lan0"]`) {
-			text = strings.Replace(text, "uid = 1001", "dst = \"9.9.9.9\"", 1)
-		}
-		doc, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
-		if ds.HasErrors() {
-			t.Errorf("%s: %v", text, ds)
-			continue
-		}
-		if got := Forwards(doc); got != want {
-			t.Errorf("forwards: %v, want %v:\n%s", got, want, text)
-		}
+		t.Run(text, func(t *testing.T) {
+			if strings.Contains(text, `["local", "lan0"]`) {
+				text = strings.Replace(text, "uid = 1001", "dst = \"9.9.9.9\"", 1)
+			}
+			doc, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
+			if ds.HasErrors() {
+				t.Errorf("%s: %v", text, ds)
+				return
+			}
+			if got := Forwards(doc); got != want {
+				t.Errorf("forwards: %v, want %v:\n%s", got, want, text)
+			}
+		})
 	}
 	for value, want := range map[string]string{`"yes"`: `invalid forward "yes": want "auto", true or false`, "1": `forward: want "auto", true or false, have`, `"true"`: "without quotes"} {
 		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(uplinks + "pbr = { forward = " + value + " }\n")}}, "p", "p")

@@ -34,15 +34,17 @@ func TestParseRange(t *testing.T) {
 		"::ffff:10.0.0.0/104":        "",
 		"10.0.0.0/255.255.0.255":     "",
 	} {
-		r, f := parseRange(text)
-		switch {
-		case f != nil && want != "":
-			t.Errorf("%q: %s", text, f.message)
-		case f == nil && fmt.Sprintf("%s-%s", r.From, r.To) != want:
-			t.Errorf("%q is %s-%s, want %q", text, r.From, r.To, want)
-		case f != nil && f.message == "":
-			t.Errorf("%q: an error without a message", text)
-		}
+		t.Run(text, func(t *testing.T) {
+			r, f := parseRange(text)
+			switch {
+			case f != nil && want != "":
+				t.Errorf("%q: %s", text, f.message)
+			case f == nil && fmt.Sprintf("%s-%s", r.From, r.To) != want:
+				t.Errorf("%q is %s-%s, want %q", text, r.From, r.To, want)
+			case f != nil && f.message == "":
+				t.Errorf("%q: an error without a message", text)
+			}
+		})
 	}
 }
 
@@ -103,14 +105,18 @@ func TestMergeRanges(t *testing.T) {
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{"1s": time.Second, "500ms": 500 * time.Millisecond, "1d": 24 * time.Hour,
 		"1d12h": 36 * time.Hour, "1h30m": 90 * time.Minute, "1.5s": 1500 * time.Millisecond} {
-		if got, f := parseDuration(text); f != nil || got != want {
-			t.Errorf("%q is %v, %v", text, got, f)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, f := parseDuration(text); f != nil || got != want {
+				t.Errorf("%q is %v, %v", text, got, f)
+			}
+		})
 	}
 	for _, text := range []string{"", "1", "d", "-1s", "1 s", "1y", "1d1d ", "99999999999999d", "-1d"} {
-		if got, f := parseDuration(text); f == nil {
-			t.Errorf("%q is taken for %v", text, got)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got, f := parseDuration(text); f == nil {
+				t.Errorf("%q is taken for %v", text, got)
+			}
+		})
 	}
 	for d, want := range map[time.Duration]string{time.Minute: "1m", time.Hour: "1h", 48 * time.Hour: "2d", 100 * time.Millisecond: "100ms", 90 * time.Second: "1m30s"} {
 		if got := showDuration(d); got != want {
@@ -145,10 +151,12 @@ func TestSuggest(t *testing.T) {
 	keys := []string{"name", "interface", "gateway", "gateway6", "check", "nat"}
 	for got, want := range map[string]string{"gatway": "gateway", "gatewya": "gateway", "Gateway6": "gateway6", "iface": "", "inter": "interface",
 		"snat": "nat", "xyz": "", "dev": "interface", "chekc": "check"} {
-		hint := suggest(got, keys)
-		if want == "" && !strings.HasPrefix(hint, "valid: ") || want != "" && hint != fmt.Sprintf("did you mean %q?", want) {
-			t.Errorf("%q: %s", got, hint)
-		}
+		t.Run(got, func(t *testing.T) {
+			hint := suggest(got, keys)
+			if want == "" && !strings.HasPrefix(hint, "valid: ") || want != "" && hint != fmt.Sprintf("did you mean %q?", want) {
+				t.Errorf("%q: %s", got, hint)
+			}
+		})
 	}
 	if d := distance("ca", "abc"); d != 3 {
 		t.Errorf("optimal string alignment of ca and abc is %d, want 3", d)
@@ -249,21 +257,23 @@ func TestGateways(t *testing.T) {
 		`gateway6 = "auto"`:     "none auto",
 		"gateway = \"link\"\ngateway6 = \"fe80::1\"": "link fe80::1",
 	} {
-		u := mustParse(t, "[[uplink]]\nname = \"u\"\ninterface = \"eth1\"\n"+keys, Options{}).Uplinks[0]
-		show := func(g Gateway) string {
-			switch {
-			case !g.Present:
-				return "none"
-			case g.Auto:
-				return "auto"
-			case g.Link:
-				return "link"
+		t.Run(keys, func(t *testing.T) {
+			u := mustParse(t, "[[uplink]]\nname = \"u\"\ninterface = \"eth1\"\n"+keys, Options{}).Uplinks[0]
+			show := func(g Gateway) string {
+				switch {
+				case !g.Present:
+					return "none"
+				case g.Auto:
+					return "auto"
+				case g.Link:
+					return "link"
+				}
+				return g.Addr.String()
 			}
-			return g.Addr.String()
-		}
-		if got := show(u.Gateway) + " " + show(u.Gateway6); got != want {
-			t.Errorf("%q: %s, want %s", keys, got, want)
-		}
+			if got := show(u.Gateway) + " " + show(u.Gateway6); got != want {
+				t.Errorf("%q: %s, want %s", keys, got, want)
+			}
+		})
 	}
 }
 
@@ -298,11 +308,13 @@ func TestMaskTooSmall(t *testing.T) {
 		fmt.Fprintf(&tables, "[[table]]\nname = \"t%d\"\n", i)
 	}
 	for _, text := range []string{uplinks.String(), tables.String()} {
-		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
-		i := slices.IndexFunc(ds, func(d Diagnostic) bool { return d.Code == CodeMask })
-		if i < 0 || ds[i].Pos.Line == 0 || !strings.Contains(ds[i].Hint, "0xff800000") {
-			t.Errorf("no error of the mask: %v", ds)
-		}
+		t.Run(text, func(t *testing.T) {
+			_, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
+			i := slices.IndexFunc(ds, func(d Diagnostic) bool { return d.Code == CodeMask })
+			if i < 0 || ds[i].Pos.Line == 0 || !strings.Contains(ds[i].Hint, "0xff800000") {
+				t.Errorf("no error of the mask: %v", ds)
+			}
+		})
 	}
 }
 
@@ -313,10 +325,12 @@ func TestWindowEdges(t *testing.T) {
 		t.Errorf("%v, %v", p.FlushAtStart, p.FlushAtEnd)
 	}
 	for text, code := range map[string]string{"at-start = \"flush\"\n": codeConflict, "at-end = \"keep\"\n": codeConflict, "schedule = \"sat\"\nat-end = \"cut\"\n": codeBadValue} {
-		_, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(head + text)}}, "p.toml", "p.toml")
-		if len(ds) != 1 || ds[0].Code != code || ds[0].Hint == "" || ds[0].Pos.Line != 9+strings.Count(text, "\n") {
-			t.Errorf("%q: %v", text, ds)
-		}
+		t.Run(text, func(t *testing.T) {
+			_, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(head + text)}}, "p.toml", "p.toml")
+			if len(ds) != 1 || ds[0].Code != code || ds[0].Hint == "" || ds[0].Pos.Line != 9+strings.Count(text, "\n") {
+				t.Errorf("%q: %v", text, ds)
+			}
+		})
 	}
 }
 

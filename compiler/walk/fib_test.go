@@ -77,16 +77,18 @@ func TestRules(t *testing.T) {
 		"broadcast":                             {flow(to("192.0.2.255")), "local"},
 		"the upper half has main's own default": {flow(to("200.1.1.1")), "wan"},
 	} {
-		var w Way
-		to := f.lookUp(c.flow)
-		w.take(to)
-		got := w.Fate.String()
-		if len(to.hops) > 0 && w.Fate == Forwarded {
-			got = to.hops[0].Dev
-		}
-		if got != c.want {
-			t.Errorf("%s: %s, not %s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var w Way
+			to := f.lookUp(c.flow)
+			w.take(to)
+			got := w.Fate.String()
+			if len(to.hops) > 0 && w.Fate == Forwarded {
+				got = to.hops[0].Dev
+			}
+			if got != c.want {
+				t.Errorf("%s: %s, not %s", name, got, c.want)
+			}
+		})
 	}
 }
 
@@ -104,14 +106,16 @@ func TestSourceCheck(t *testing.T) {
 		"strict: by this one":          {"10.0.0.9", SourceCheck{ReversePath: 1}, true},
 		"loose":                        {"9.9.9.9", SourceCheck{ReversePath: 2}, true},
 	} {
-		p, facts := crossroads()
-		link := facts.Links["lan"]
-		link.Source = c.check
-		facts.Links["lan"] = link
-		trip := &trip{Packet: Packet{IIF: "lan", Src: netip.MustParseAddr(c.src), Dst: netip.MustParseAddr("200.1.1.1"), Proto: 17}}
-		if got := newFib(p, facts).validSource(trip, "wan"); got != c.wantValid {
-			t.Errorf("%s: %v", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			p, facts := crossroads()
+			link := facts.Links["lan"]
+			link.Source = c.check
+			facts.Links["lan"] = link
+			trip := &trip{Packet: Packet{IIF: "lan", Src: netip.MustParseAddr(c.src), Dst: netip.MustParseAddr("200.1.1.1"), Proto: 17}}
+			if got := newFib(p, facts).validSource(trip, "wan"); got != c.wantValid {
+				t.Errorf("%s: %v", name, got)
+			}
+		})
 	}
 }
 

@@ -50,9 +50,11 @@ func TestMartians(t *testing.T) {
 		"2001:db8:10::5 ::1":              "drop destination check",
 		":: ff02::1":                      "local",
 	} {
-		if got := verdict(packet); got != want {
-			t.Errorf("%s: %s, not %s", packet, got, want)
-		}
+		t.Run(packet, func(t *testing.T) {
+			if got := verdict(packet); got != want {
+				t.Errorf("%s: %s, not %s", packet, got, want)
+			}
+		})
 	}
 	// route_localnet lets loopback addresses in; whether a source is valid is then for the check of
 	// sources.
@@ -62,8 +64,10 @@ func TestMartians(t *testing.T) {
 		"127.0.0.1 8.8.8.8":      "drop source check",
 		"2001:db8:10::5 ::1":     "drop destination check",
 	} {
-		if got := verdict(packet); got != want {
-			t.Errorf("with route_localnet: %s: %s, not %s", packet, got, want)
-		}
+		t.Run(packet, func(t *testing.T) {
+			if got := verdict(packet); got != want {
+				t.Errorf("with route_localnet: %s: %s, not %s", packet, got, want)
+			}
+		})
 	}
 }

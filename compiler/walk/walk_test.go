@@ -128,10 +128,12 @@ func TestWalk(t *testing.T) {
 		{"ping6", "icmp", with(lan("fd00::1", 58, 0), func(p *Packet) { p.ICMPType = 128 }), Accepted, 0, 0, ""},
 		{"neighbour", "icmp", with(lan("fd00::1", 58, 0), func(p *Packet) { p.ICMPType = 135 }), Ended, 0, 0, ""},
 	} {
-		r, err := e.Walker().Walk(c.chain, &c.p)
-		if err != nil || r.Verdict != c.verdict || r.Mark != c.mark || r.CTMark != c.ct || strings.Join(r.Counters, ",") != c.counters || r.Steps != nil {
-			t.Errorf("%s: %+v, %v", c.name, r, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			r, err := e.Walker().Walk(c.chain, &c.p)
+			if err != nil || r.Verdict != c.verdict || r.Mark != c.mark || r.CTMark != c.ct || strings.Join(r.Counters, ",") != c.counters || r.Steps != nil {
+				t.Errorf("%s: %+v, %v", c.name, r, err)
+			}
+		})
 	}
 	if _, err := e.Walker().Walk("gone", &Packet{}); err == nil {
 		t.Error("there is no such chain")
@@ -167,9 +169,11 @@ func TestWhatPacketsLeaveBehind(t *testing.T) {
 		return r
 	}
 	for i, counters := range []string{"web", "voip", "web", "voip"} {
-		if r := walk("balance", "10.0.0.1", 0); strings.Join(r.Counters, ",") != counters {
-			t.Errorf("turn %d: %+v", i, r)
-		}
+		t.Run(counters, func(t *testing.T) {
+			if r := walk("balance", "10.0.0.1", 0); strings.Join(r.Counters, ",") != counters {
+				t.Errorf("turn %d: %+v", i, r)
+			}
+		})
 	}
 	if r := walk("recall", "10.0.0.1", 0x7000001); len(r.Counters) != 1 || r.CTMark != 0 {
 		t.Errorf("first: %+v", r)
@@ -223,11 +227,13 @@ func TestNewRefuses(t *testing.T) {
 		}, "map \"turns\""},
 		"no modulus": {func(r *plan.Ruleset) { r.Chains[5].Rules[0].Actions[0] = plan.CycleVMap{Set: "turns"} }, "map \"turns\""},
 	} {
-		r := router()
-		c.edit(r)
-		if _, err := New(r); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := router()
+			c.edit(r)
+			if _, err := New(r); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }
 

@@ -204,9 +204,11 @@ func TestUnmarshalRefuses(t *testing.T) {
 		"discriminator 0": func(b []byte) []byte { copy(b[4:8], make([]byte, 4)); return b },
 		"ours is 0":       func(b []byte) []byte { copy(b[8:12], make([]byte, 4)); return b },
 	} {
-		if _, err := Unmarshal(change(slices.Clone(good.Marshal()))); err == nil {
-			t.Errorf("%s: taken", what)
-		}
+		t.Run(what, func(t *testing.T) {
+			if _, err := Unmarshal(change(slices.Clone(good.Marshal()))); err == nil {
+				t.Errorf("%s: taken", what)
+			}
+		})
 	}
 }
 

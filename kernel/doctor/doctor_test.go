@@ -278,13 +278,15 @@ func TestReversePath(t *testing.T) {
 		"strict inside": {"net/ipv4/conf/lan0/rp_filter", "1", "warn rp_filter for reverse-path: lan0 has 1"},
 		"accept_local":  {"net/ipv4/conf/all/accept_local", "0", "warn accept_local: all has 0"},
 	} {
-		s, f := healthy(t, text)
-		f.Sysctls[c.path] = c.value
-		bad := notOK(Examine(s, f))
-		switch {
-		case c.want == "" && bad != nil, c.want != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0], c.want) || !strings.Contains(bad[0], "pbr apply (sysctl = true)")):
-			t.Errorf("%s: %q", name, bad)
-		}
+		t.Run(name, func(t *testing.T) {
+			s, f := healthy(t, text)
+			f.Sysctls[c.path] = c.value
+			bad := notOK(Examine(s, f))
+			switch {
+			case c.want == "" && bad != nil, c.want != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0], c.want) || !strings.Contains(bad[0], "pbr apply (sysctl = true)")):
+				t.Errorf("%s: %q", name, bad)
+			}
+		})
 	}
 }
 
@@ -292,15 +294,17 @@ func TestReversePath(t *testing.T) {
 // is for the administrator to set.
 func TestReversePathOfKernel(t *testing.T) {
 	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)", "lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
-		s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)
-		f.Sysctls[confPath(path, "accept_local")] = "1"
-		if !slices.Contains(s.SysctlPaths(f.Host), confPath(path, "accept_local")) {
-			t.Errorf("%s: is not read", path)
-		}
-		bad := notOK(Examine(s, f))
-		if len(bad) != 1 || !strings.HasPrefix(bad[0], "warn accept_local for reverse-path: "+path+" has 1") || !strings.Contains(bad[0], do) {
-			t.Errorf("%s: %q", path, bad)
-		}
+		t.Run(path, func(t *testing.T) {
+			s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)
+			f.Sysctls[confPath(path, "accept_local")] = "1"
+			if !slices.Contains(s.SysctlPaths(f.Host), confPath(path, "accept_local")) {
+				t.Errorf("%s: is not read", path)
+			}
+			bad := notOK(Examine(s, f))
+			if len(bad) != 1 || !strings.HasPrefix(bad[0], "warn accept_local for reverse-path: "+path+" has 1") || !strings.Contains(bad[0], do) {
+				t.Errorf("%s: %q", path, bad)
+			}
+		})
 	}
 }
 
@@ -316,9 +320,11 @@ func TestWithoutPolicy(t *testing.T) {
 		t.Errorf("%q", notOK(findings))
 	}
 	for _, want := range []string{"warn policy: there is no file pbr.toml", "warn ip_forward", "warn rp_filter: wan1 has 1", "warn jhash"} {
-		if !slices.ContainsFunc(notOK(findings), func(b string) bool { return strings.HasPrefix(b, want) }) {
-			t.Errorf("%q is missing in %q", want, notOK(findings))
-		}
+		t.Run(want, func(t *testing.T) {
+			if !slices.ContainsFunc(notOK(findings), func(b string) bool { return strings.HasPrefix(b, want) }) {
+				t.Errorf("%q is missing in %q", want, notOK(findings))
+			}
+		})
 	}
 	if findings := Examine(&Subject{File: "pbr.toml", Problem: "pbr.toml:1:1: no"}, f); !Failed(findings) {
 		t.Error("a broken policy is no failure")
@@ -346,14 +352,16 @@ func TestMarksOfOthers(t *testing.T) {
 		{"connection, other bits", facts.MarkUse{Writes: true, Connection: true, Bits: 1, Hooks: at("forward", 0)}, OK},
 		{"compared", facts.MarkUse{Bits: all, Hooks: at("forward", 0)}, Warn},
 	} {
-		e := &examination{Subject: &Subject{}, facts: &facts.Facts{Marks: []facts.MarkUse{c.use, c.use}}}
-		if got := e.markLevel(c.use); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-		e.marks()
-		if len(e.out) != 1 || e.out[0].Level != c.want || (c.want != OK && !strings.Contains(e.out[0].Text, "and 1 more")) {
-			t.Errorf("%s: %+v", c.name, e.out)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			e := &examination{Subject: &Subject{}, facts: &facts.Facts{Marks: []facts.MarkUse{c.use, c.use}}}
+			if got := e.markLevel(c.use); got != c.want {
+				t.Errorf("%s: %s, want %s", c.name, got, c.want)
+			}
+			e.marks()
+			if len(e.out) != 1 || e.out[0].Level != c.want || (c.want != OK && !strings.Contains(e.out[0].Text, "and 1 more")) {
+				t.Errorf("%s: %+v", c.name, e.out)
+			}
+		})
 	}
 }
 

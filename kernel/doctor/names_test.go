@@ -95,14 +95,16 @@ func TestNamesQuiet(t *testing.T) {
 			f.State.WatchPID, f.Dnsmasq = 0, facts.Dnsmasq{PID: 3, Started: early, Written: early, Made: early.Add(48 * time.Hour)}
 		},
 	} {
-		s, f := healthy(t, filled)
-		change(f)
-		bad := slices.DeleteFunc(notOK(Examine(s, f)), func(line string) bool {
-			return strings.Contains(line, "dnsmasq alone fills") || strings.Contains(line, " watch: does not run")
+		t.Run(name, func(t *testing.T) {
+			s, f := healthy(t, filled)
+			change(f)
+			bad := slices.DeleteFunc(notOK(Examine(s, f)), func(line string) bool {
+				return strings.Contains(line, "dnsmasq alone fills") || strings.Contains(line, " watch: does not run")
+			})
+			if len(bad) > 0 {
+				t.Errorf("%s: %q", name, bad)
+			}
 		})
-		if len(bad) > 0 {
-			t.Errorf("%s: %q", name, bad)
-		}
 	}
 }
 

@@ -178,8 +178,10 @@ func TestReadFlushers(t *testing.T) {
 		"of one's own": {fstest.MapFS{"etc/systemd/system/fw.service": file("[Service]\nExecStart=/bin/sh -c 'nft flush ruleset; nft -f /root/fw'\n"), wants + "fw.service": file("")},
 			[]facts.Flusher{{Unit: "fw.service"}}},
 	} {
-		if got := ReadFlushers(c.root); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := ReadFlushers(c.root); !slices.Equal(got, c.want) {
+				t.Errorf("%s: %+v, want %+v", name, got, c.want)
+			}
+		})
 	}
 }

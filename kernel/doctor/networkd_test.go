@@ -23,12 +23,14 @@ func TestReadNetworkd(t *testing.T) {
 		"one hides the other": {map[string]string{"usr/lib/systemd/networkd.conf.d/10-a.conf": rules, "etc/systemd/networkd.conf.d/10-a.conf": routes},
 			facts.Networkd{RemovesRules: true}},
 	} {
-		root := fstest.MapFS{}
-		for path, text := range c.files {
-			root[path] = &fstest.MapFile{Data: []byte(text)}
-		}
-		if got := ReadNetworkd(root); got != c.want {
-			t.Errorf("%s: %+v, want %+v", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			root := fstest.MapFS{}
+			for path, text := range c.files {
+				root[path] = &fstest.MapFile{Data: []byte(text)}
+			}
+			if got := ReadNetworkd(root); got != c.want {
+				t.Errorf("%s: %+v, want %+v", name, got, c.want)
+			}
+		})
 	}
 }

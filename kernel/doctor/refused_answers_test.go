@@ -46,16 +46,18 @@ routes = [{ uplink = "isp1" }]
 		"rules come first":     {"[pbr]\nmain-first = \"off\"\n" + uplinks + steered + refusing, loose, "wan2"},
 		"first, but they lead": {"[pbr]\nmain-first = \"off\"\n" + uplinks + steered + leading, loose, ""},
 	} {
-		doc, problems := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(c.policy)}}, "pbr.toml", "pbr.toml")
-		if problems.HasErrors() {
-			t.Fatalf("%s: %v", name, problems)
-		}
-		ds := RefusedAnswers(doc, c.sysctls)
-		if len(ds) == 0 && c.want == "" {
-			continue
-		}
-		if len(ds) != 1 || !strings.Contains(ds[0].Message, "arrive on "+c.want+", where") || !strings.Contains(ds[0].Hint, "src_valid_mark=1") {
-			t.Errorf("%s: %v", name, ds)
-		}
+		t.Run(name, func(t *testing.T) {
+			doc, problems := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(c.policy)}}, "pbr.toml", "pbr.toml")
+			if problems.HasErrors() {
+				t.Fatalf("%s: %v", name, problems)
+			}
+			ds := RefusedAnswers(doc, c.sysctls)
+			if len(ds) == 0 && c.want == "" {
+				return
+			}
+			if len(ds) != 1 || !strings.Contains(ds[0].Message, "arrive on "+c.want+", where") || !strings.Contains(ds[0].Hint, "src_valid_mark=1") {
+				t.Errorf("%s: %v", name, ds)
+			}
+		})
 	}
 }

@@ -277,8 +277,10 @@ func TestSpan(t *testing.T) {
 		"distance 2 to 9": {"distance 3", "distance 9", "distance 2"}, "distance 2": {"distance 2", "distance 2"}, "1 % each": {"1 %", "1 %"},
 		"": {"", ""}, "a, ...": {"a", "b"}, "weight 1 to 3": {"weight 1", "weight 3"},
 	} {
-		if got := span(labels); got != want {
-			t.Errorf("%q: %q, want %q", labels, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := span(labels); got != want {
+				t.Errorf("%q: %q, want %q", labels, got, want)
+			}
+		})
 	}
 }

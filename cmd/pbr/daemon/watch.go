@@ -440,7 +440,7 @@ func (w *Watcher) apply(ctx context.Context, doc *policy.Document) (want *plan.P
 
 // hostFacts reads the host for a policy, and again while it changes: where many links come up at a
 // boot, each list of them is interrupted.
-func (w *Watcher) hostFacts(ctx context.Context, doc *policy.Document) (plan.Machine, error) {
+func (w *Watcher) hostFacts(ctx context.Context, doc *policy.Document) (plan.HostFacts, error) {
 	for began := time.Now(); ; {
 		host, err := w.Kernel.HostFacts(compiler.Needs(doc))
 		if !errors.Is(err, ErrInterrupted) || ctx.Err() != nil || time.Since(began) > applyPatience {

@@ -28,9 +28,11 @@ func TestSumTellsValuesApart(t *testing.T) {
 		"types of interfaces":     {[]any{int32(1)}, []any{int64(1)}},
 		"a number and its double": {[]uint64{127}, []uint64{128}},
 	} {
-		if insync.Of(c.a) == insync.Of(c.b) {
-			t.Errorf("%s: the same sum", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if insync.Of(c.a) == insync.Of(c.b) {
+				t.Errorf("%s: the same sum", name)
+			}
+		})
 	}
 	m, n := map[string]int{}, map[string]int{}
 	for i := range 100 {

@@ -91,14 +91,16 @@ func TestFailures(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "9999": maxAsked, "-1": 0, "Wed, 21 Oct 2026 07:28:00 GMT": 0} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", header)
-			w.WriteHeader(http.StatusTooManyRequests)
-		}))
-		var answer *answerError
-		if err := postHTTP(t.Context(), &policy.Notify{URL: s.URL}, nil); !errors.As(err, &answer) || answer.after != want {
-			t.Errorf("%s: %v", header, err)
-		}
-		s.Close()
+		t.Run(header, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", header)
+				w.WriteHeader(http.StatusTooManyRequests)
+			}))
+			var answer *answerError
+			if err := postHTTP(t.Context(), &policy.Notify{URL: s.URL}, nil); !errors.As(err, &answer) || answer.after != want {
+				t.Errorf("%s: %v", header, err)
+			}
+			s.Close()
+		})
 	}
 }

@@ -104,13 +104,15 @@ func TestFetchEnds(t *testing.T) {
 	defer close(stop)
 	f := &Fetcher{Cache: cache(t), Now: time.Now, limit: 100 * time.Millisecond}
 	for _, path := range []string{"/silent", "/drops"} {
-		src := &policy.URLSource{URL: server.URL + path, Refresh: time.Hour}
-		if _, err := f.Fetch(t.Context(), src, false); err == nil || !strings.Contains(err.Error(), "no whole answer within 100ms") {
-			t.Errorf("%s: %v", path, err)
-		}
-		if n := f.Cache.Note(src.URL); n.Failures != 1 || n.Failed.IsZero() {
-			t.Errorf("%s: %+v", path, n)
-		}
+		t.Run(path, func(t *testing.T) {
+			src := &policy.URLSource{URL: server.URL + path, Refresh: time.Hour}
+			if _, err := f.Fetch(t.Context(), src, false); err == nil || !strings.Contains(err.Error(), "no whole answer within 100ms") {
+				t.Errorf("%s: %v", path, err)
+			}
+			if n := f.Cache.Note(src.URL); n.Failures != 1 || n.Failed.IsZero() {
+				t.Errorf("%s: %+v", path, n)
+			}
+		})
 	}
 }
 
@@ -132,8 +134,10 @@ func TestDue(t *testing.T) {
 		"failed often":         {Note{Failures: 50, Asked: ago(0)}, src, time.Hour},
 		"failed, but is quick": {Note{Failures: 50, Asked: ago(0)}, quick, time.Second},
 	} {
-		if got := Due(c.note, c.src, now); got != c.want {
-			t.Errorf("%s: due in %s, want %s", name, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := Due(c.note, c.src, now); got != c.want {
+				t.Errorf("%s: due in %s, want %s", name, got, c.want)
+			}
+		})
 	}
 }

@@ -29,16 +29,18 @@ func TestPages(t *testing.T) {
 	s := server(t, newFake(), nil)
 	pages := map[string]string{}
 	for _, path := range views {
-		w := ask(s, "GET", path, "", nil)
-		if w.Code != http.StatusOK {
-			t.Errorf("%s: %d %s", path, w.Code, w.Body)
-		}
-		pages[path] = w.Body.String()
-		for name, want := range headers {
-			if got := w.Header().Get(name); got != want {
-				t.Errorf("%s: %s is %q", path, name, got)
+		t.Run(path, func(t *testing.T) {
+			w := ask(s, "GET", path, "", nil)
+			if w.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
 			}
-		}
+			pages[path] = w.Body.String()
+			for name, want := range headers {
+				if got := w.Header().Get(name); got != want {
+					t.Errorf("%s: %s is %q", path, name, got)
+				}
+			}
+		})
 	}
 	pages["answer"] = ask(s, "POST", "/why", "src=10.0.0.1&dst=9.9.9.9&proto=tcp&dport=443", nil).Body.String()
 	pages["trace"] = ask(s, "POST", "/why/trace", "host=10.0.0.1", nil).Body.String()
@@ -59,9 +61,11 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{"/line/isp9": 404, "/nothing": 404, "/static/": 404, "/static/style.css": 200, "/static/page.js": 200, "/static/icon.svg": 200, "/static/../server.go": 404} {
-		if w := ask(s, "GET", path, "", nil); w.Code != want && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusMovedPermanently {
-			t.Errorf("%s: %d", path, w.Code)
-		}
+		t.Run(path, func(t *testing.T) {
+			if w := ask(s, "GET", path, "", nil); w.Code != want && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusMovedPermanently {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+		})
 	}
 }
 
@@ -126,17 +130,21 @@ func TestNobodyElse(t *testing.T) {
 		}, 200},
 		{"PUT", "PUT", nil, 405}, {"DELETE", "DELETE", nil, 405}, {"TRACE", "TRACE", nil, 405},
 	} {
-		if w := ask(s, c.method, "/why", "src=1.1.1.1&dst=9.9.9.9", c.change); w.Code != c.want {
-			t.Errorf("%s: %d, not %d: %s", c.name, w.Code, c.want, w.Body)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if w := ask(s, c.method, "/why", "src=1.1.1.1&dst=9.9.9.9", c.change); w.Code != c.want {
+				t.Errorf("%s: %d, not %d: %s", c.name, w.Code, c.want, w.Body)
+			}
+		})
 	}
 	if n := len(f.asked); n != 5 {
 		t.Errorf("%d questions were asked", n)
 	}
 	for _, path := range []string{"/", "/ways", "/doctor", "/events"} {
-		if w := ask(s, "POST", path, "", nil); w.Code != http.StatusMethodNotAllowed {
-			t.Errorf("POST %s: %d", path, w.Code)
-		}
+		t.Run(path, func(t *testing.T) {
+			if w := ask(s, "POST", path, "", nil); w.Code != http.StatusMethodNotAllowed {
+				t.Errorf("POST %s: %d", path, w.Code)
+			}
+		})
 	}
 }
 
@@ -226,14 +234,16 @@ func TestReadToken(t *testing.T) {
 		{"0123456789abcdef\n", 0o600, ""}, {"0123456789abcdef", 0o400, ""},
 		{"0123456789abcdef", 0o640, "lets others read it: chmod 600"}, {"short", 0o600, "5 characters, and 16 are needed"},
 	} {
-		_ = os.Remove(file)
-		if err := os.WriteFile(file, []byte(c.text), c.mode); err != nil {
-			t.Fatal(err)
-		}
-		token, err := ReadToken(file)
-		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || err == nil && token != "0123456789abcdef" {
-			t.Errorf("%q, %o: %q, %v", c.text, c.mode, token, err)
-		}
+		t.Run(c.text, func(t *testing.T) {
+			_ = os.Remove(file)
+			if err := os.WriteFile(file, []byte(c.text), c.mode); err != nil {
+				t.Fatal(err)
+			}
+			token, err := ReadToken(file)
+			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || err == nil && token != "0123456789abcdef" {
+				t.Errorf("%q, %o: %q, %v", c.text, c.mode, token, err)
+			}
+		})
 	}
 	if _, err := ReadToken(t.TempDir()); err == nil {
 		t.Error("a directory is a token")

@@ -151,10 +151,12 @@ func TestClosed(t *testing.T) {
 	}
 	for src, want := range map[string]walk.Fate{"192.168.1.1": walk.Unreachable, "192.168.1.2": walk.Discarded, "192.168.1.3": walk.Unreachable,
 		"192.168.1.4": walk.Forwarded, "192.168.1.5": walk.Forwarded} {
-		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
-		if len(ways) != 1 || ways[0].Fate != want {
-			t.Errorf("%s: %+v\n%s\n%s", src, ways, r.Policy, r.Report("x", warnings))
-		}
+		t.Run(src, func(t *testing.T) {
+			ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
+			if len(ways) != 1 || ways[0].Fate != want {
+				t.Errorf("%s: %+v\n%s\n%s", src, ways, r.Policy, r.Report("x", warnings))
+			}
+		})
 	}
 	for _, s := range r.Statements {
 		if !s.Accounted() {
@@ -197,11 +199,13 @@ func TestRefused(t *testing.T) {
 		{"option x 'y'\n", 1, "want config"},
 		{"config system\n\toption hostname 'x'\n", 0, "no section of mwan3"},
 	} {
-		_, err := Import(Files{MWAN3Name: "mwan3", MWAN3: []byte(c.text)}, from.Options{File: "x"})
-		var bad *Error
-		if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Message, c.want) {
-			t.Errorf("%q: %v", c.text, err)
-		}
+		t.Run(c.text, func(t *testing.T) {
+			_, err := Import(Files{MWAN3Name: "mwan3", MWAN3: []byte(c.text)}, from.Options{File: "x"})
+			var bad *Error
+			if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Message, c.want) {
+				t.Errorf("%q: %v", c.text, err)
+			}
+		})
 	}
 }
 

@@ -42,16 +42,18 @@ func TestMazes(t *testing.T) {
 	loop := head + "add action=jump chain=prerouting jump-target=a\nadd action=jump chain=a jump-target=b\nadd action=jump chain=b jump-target=a\n" +
 		"add action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=192.168.10.9\n"
 	for name, text := range map[string]string{"doubling": doubling.String(), "loop": loop} {
-		start := time.Now()
-		r := importText(t, text, nil)
-		_, warnings := parse(t, r.Policy)
-		report := r.Report("export.rsc", warnings)
-		if !strings.Contains(report, "chains") || !strings.Contains(report, "not carried over: /ip firewall mangle action=jump") {
-			t.Errorf("%s: the report does not tell of the jumps:\n%s", name, report)
-		}
-		if took := time.Since(start); took > patience {
-			t.Errorf("%s took %v", name, took)
-		}
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			r := importText(t, text, nil)
+			_, warnings := parse(t, r.Policy)
+			report := r.Report("export.rsc", warnings)
+			if !strings.Contains(report, "chains") || !strings.Contains(report, "not carried over: /ip firewall mangle action=jump") {
+				t.Errorf("%s: the report does not tell of the jumps:\n%s", name, report)
+			}
+			if took := time.Since(start); took > patience {
+				t.Errorf("%s took %v", name, took)
+			}
+		})
 	}
 	if r := importText(t, loop, nil); !strings.Contains(r.Policy, "192.168.10.9") {
 		t.Errorf("a rule beside the loop is lost:\n%s", r.Policy)
@@ -80,11 +82,13 @@ func TestRefused(t *testing.T) {
 		{"a command as value", "/ip route\nadd gateway=[/ip dhcp-client get 0 gateway]\n", 2, "script"},
 		{"a bracket without end", "/interface ethernet\nset [ find default-name=ether1 name=x\n", 2, "never closed"},
 	} {
-		_, err := Import([]byte(c.text), from.Options{File: "export.rsc"})
-		var bad *Error
-		if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Message, c.want) {
-			t.Errorf("%s: %v, %+v", c.name, err, bad)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Import([]byte(c.text), from.Options{File: "export.rsc"})
+			var bad *Error
+			if !errors.As(err, &bad) || bad.Line != c.line || !strings.Contains(bad.Message, c.want) {
+				t.Errorf("%s: %v, %+v", c.name, err, bad)
+			}
+		})
 	}
 }
 
@@ -147,7 +151,8 @@ nonsense hunter-14 hunter-15=hunter-16
 func TestHostileNames(t *testing.T) {
 	for _, name := range []string{`a\"b`, `x\r\n[[policy]]\r\nname`, `\1B[31mred`, `]] = \"\"\"`, `name with blanks and more than fifteen`, `local`, `lo`, `default`, `main`, `..`, `a/b`,
 		`\C8\AB`, "\u202eevil", `*`, `!x`, `@x`, `'`, `#`} {
-		text := fmt.Sprintf(`/ip address
+		t.Run(name, func(t *testing.T) {
+			text := fmt.Sprintf(`/ip address
 add address=192.0.2.2/24 comment="%[1]s" interface="%[1]s"
 add address=198.51.100.2/24 interface="%[1]s2"
 /ip firewall address-list
@@ -158,23 +163,24 @@ add gateway=198.51.100.1 routing-mark="%[1]s"
 /ip firewall mangle
 add action=mark-routing chain=prerouting comment="%[1]s" new-routing-mark="%[1]s" passthrough=no src-address-list="%[1]s"
 `, name)
-		r := importText(t, text, nil)
-		doc, warnings := parse(t, r.Policy)
-		want := 1
-		if name == "main" || name == "!x" { // the main table, and no list x
-			want = 0
-		}
-		if name == "*" { // a reference to something deleted
-			continue
-		}
-		if len(doc.Uplinks) == 0 || len(doc.Policies) < want {
-			t.Errorf("%q: %d uplinks, %d policies\n%s", name, len(doc.Uplinks), len(doc.Policies), r.Policy)
-		}
-		for line := range strings.SplitSeq(r.Policy+r.Report("export.rsc", warnings), "\n") {
-			if from.Printable(line) != line {
-				t.Errorf("%q: unsafe for a terminal: %q", name, line)
+			r := importText(t, text, nil)
+			doc, warnings := parse(t, r.Policy)
+			want := 1
+			if name == "main" || name == "!x" { // the main table, and no list x
+				want = 0
 			}
-		}
+			if name == "*" { // a reference to something deleted
+				return
+			}
+			if len(doc.Uplinks) == 0 || len(doc.Policies) < want {
+				t.Errorf("%q: %d uplinks, %d policies\n%s", name, len(doc.Uplinks), len(doc.Policies), r.Policy)
+			}
+			for line := range strings.SplitSeq(r.Policy+r.Report("export.rsc", warnings), "\n") {
+				if from.Printable(line) != line {
+					t.Errorf("%q: unsafe for a terminal: %q", name, line)
+				}
+			}
+		})
 	}
 }
 
@@ -301,10 +307,12 @@ func TestBFD(t *testing.T) {
 		"alone":       {session, `check = "bfd"`},
 		"and a probe": {session + probe, `check = { method = "ping", targets = "8.8.8.8" }`},
 	} {
-		r := importText(t, c.text, nil)
-		parse(t, r.Policy)
-		if report := r.Report("export.rsc", nil); !strings.Contains(r.Policy, c.want) || strings.Contains(report, "BFD") != (name != "alone") {
-			t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, report)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := importText(t, c.text, nil)
+			parse(t, r.Policy)
+			if report := r.Report("export.rsc", nil); !strings.Contains(r.Policy, c.want) || strings.Contains(report, "BFD") != (name != "alone") {
+				t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, report)
+			}
+		})
 	}
 }

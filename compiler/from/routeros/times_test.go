@@ -16,12 +16,14 @@ func TestTimesBecomeSchedules(t *testing.T) {
 		"8h-18h,monday":                      "?",
 		"1d-8h":                              "?",
 	} {
-		got, ok := scheduleOf(text)
-		if !ok {
-			got = "?"
-		}
-		if got != want {
-			t.Errorf("time=%s: %q, not %q", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			got, ok := scheduleOf(text)
+			if !ok {
+				got = "?"
+			}
+			if got != want {
+				t.Errorf("time=%s: %q, not %q", text, got, want)
+			}
+		})
 	}
 }

@@ -74,8 +74,10 @@ func TestMessages(t *testing.T) {
 		{"a = 1\na = 2\n[a]", []string{`2:1 "a" is set twice, first at line 1`, `3:2 "a" is defined twice, first at line 1`}},
 		{"a = 1\n[a.b]", []string{`2:2 "a" is a value and cannot hold a table`}},
 	} {
-		if _, errs := Parse(c.text); !slices.Equal(report(errs), c.want) {
-			t.Errorf("%q:\ngot  %q\nwant %q", c.text, report(errs), c.want)
-		}
+		t.Run(c.text, func(t *testing.T) {
+			if _, errs := Parse(c.text); !slices.Equal(report(errs), c.want) {
+				t.Errorf("%q:\ngot  %q\nwant %q", c.text, report(errs), c.want)
+			}
+		})
 	}
 }
