@@ -2,8 +2,8 @@ package compiler
 
 import "pbr/compiler/plan"
 
-// UsableMembersSet names the set that has the marks of a balance's members that connections of a family
-// can use; strict policies have one of their own.
+// UsableMembersSet names the set that has the marks of a balance's members that connections of a
+// family can use; strict policies have one of their own.
 func UsableMembersSet(balance string, strict bool, family plan.Family) string {
 	return usableMembersSet(balance, strict, family)
 }

@@ -7,10 +7,10 @@ import (
 	"pbr/compiler/policy"
 )
 
-// usableMembers returns the members of a balance that connections of the family can use: those with a
-// route over an uplink that is up. When there is none, those that were the last to go down stay, as
-// in a table: a wrong verdict must not turn bad lines into none. A strict table does not: it leads
-// nowhere then. Nor does any for a strict policy.
+// usableMembers returns the members of a balance that connections of the family can use: those with
+// a route over an uplink that is up. When there is none, those that were the last to go down stay,
+// as in a table: a wrong verdict must not turn bad lines into none. A strict table does not: it
+// leads nowhere then. Nor does any for a strict policy.
 func (c *compilation) usableMembers(b balanceUse, family plan.Family) []policy.Member {
 	if !slices.Contains(c.families(), family) {
 		return nil

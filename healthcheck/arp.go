@@ -12,8 +12,8 @@ const (
 	arpReply   = 2
 )
 
-// arpLength is the length of a message for Ethernet and IPv4: a head of eight bytes, then MAC and IP
-// address of the sender and of the target.
+// arpLength is the length of a message for Ethernet and IPv4: a head of eight bytes, then MAC and
+// IP address of the sender and of the target.
 const arpLength = 28
 
 // arpHead is what every such message begins with, up to the operation: hardware Ethernet, protocol
@@ -39,8 +39,8 @@ func (m arpMessage) marshal() []byte {
 	return append(b, m.target.AsSlice()...)
 }
 
-// parseARP reads a message. It reports false for what is no ARP message for Ethernet and IPv4. Bytes
-// behind the message are padding: Ethernet's frames have at least 46.
+// parseARP reads a message. It reports false for what is no ARP message for Ethernet and IPv4.
+// Bytes behind the message are padding: Ethernet's frames have at least 46.
 func parseARP(b []byte) (arpMessage, bool) {
 	if len(b) < arpLength || [6]byte(b) != arpHead {
 		return arpMessage{}, false

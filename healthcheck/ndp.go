@@ -6,8 +6,8 @@ import (
 )
 
 // Neighbour discovery (RFC 4861, 4.3, 4.4 and 4.6.1): messages of 24 bytes and options behind them.
-// The library for it, mdlayher/ndp, brings tables for names in Unicode along, 0.2 MB of the program;
-// it reads and writes the messages of tests.
+// The library for it, mdlayher/ndp, brings tables for names in Unicode along, 0.2 MB of the
+// program; it reads and writes the messages of tests.
 const (
 	ndpHopLimit      = 255
 	ndpSolicitation  = 135

@@ -58,8 +58,8 @@ func (w *ownWatched) caught(src, dst string) bool {
 	return counter() != before
 }
 
-// Packets to and from the router's own addresses are told from others while pbr watch keeps these in
-// sets, when addresses come and go, and when nobody keeps them any more.
+// Packets to and from the router's own addresses are told from others while pbr watch keeps these
+// in sets, when addresses come and go, and when nobody keeps them any more.
 func TestOwnAddressesFollowTheMachine(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}, Silent: true})

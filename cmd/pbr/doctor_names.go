@@ -91,8 +91,8 @@ func startOf(dir string) (at time.Time, ok bool) {
 // dnsmasqPatience is how long dnsmasq may take to tell what it can.
 const dnsmasqPatience = 5 * time.Second
 
-// dnsmasqLacks returns the version of the dnsmasq that is installed, if it cannot fill nftables sets
-// and so would not start with our file; empty if it can, or none is found.
+// dnsmasqLacks returns the version of the dnsmasq that is installed, if it cannot fill nftables
+// sets and so would not start with our file; empty if it can, or none is found.
 func dnsmasqLacks() (version string) {
 	ctx, cancel := context.WithTimeout(context.Background(), dnsmasqPatience)
 	defer cancel()

@@ -5,8 +5,8 @@ import "pbr/compiler/limits"
 // There is a field for each level.
 var _ = [1]struct{}{}[int(FieldCgroup8-FieldCgroup1)+1-limits.CgroupLevels]
 
-// CgroupField is the field that has a socket's control group of a level, from 1 to limits.CgroupLevels;
-// the root's is 0.
+// CgroupField is the field that has a socket's control group of a level, from 1 to
+// limits.CgroupLevels; the root's is 0.
 func CgroupField(level int) Field { return FieldCgroup1 + Field(level-1) }
 
 // CgroupLevel is the level of a field of CgroupField, 0 for any other field.

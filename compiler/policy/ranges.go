@@ -20,8 +20,8 @@ func mergeRanges(in []Range) []Range {
 // isMerged reports whether ranges are in their final form already, as well-kept lists are.
 func isMerged(in []Range) bool { return interval.IsMerged(interval.Addrs{}, in) }
 
-// sortRanges sorts ranges by their first address. Numbers with the first address of an IPv4 range in
-// the upper half, and the last in the lower, sort much faster than netip.Addr.
+// sortRanges sorts ranges by their first address. Numbers with the first address of an IPv4 range
+// in the upper half, and the last in the lower, sort much faster than netip.Addr.
 func sortRanges(list []Range) {
 	var v4 []uint64
 	var v6 []Range

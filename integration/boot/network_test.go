@@ -132,8 +132,8 @@ func (g *guest) reconnects(commands string) {
 	g.routed("after " + commands)
 }
 
-// systemd-networkd, with interfaces that udev renames. The second boot finds what the first one left
-// on disk.
+// systemd-networkd, with interfaces that udev renames. The second boot finds what the first one
+// left on disk.
 func TestBootNetworkd(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t)
@@ -189,8 +189,8 @@ func TestBootNetworkManager(t *testing.T) {
 	g.reconnects(fmt.Sprintf("nmcli device disconnect %s && sleep 2 && nmcli device connect %[1]s", wan1))
 }
 
-// ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were upgraded
-// for years. Before that the quick start is typed on the fresh machine.
+// ifupdown with dhcpcd, Debian's own way, and the kernel's names, as routers have that were
+// upgraded for years. Before that the quick start is typed on the fresh machine.
 func TestBootIfupdown(t *testing.T) {
 	t.Parallel()
 	g := newGuest(t, "net.ifnames=0")

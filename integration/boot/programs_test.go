@@ -37,7 +37,8 @@ func (g *guest) programs() {
 	only(`unit = "caller.service"`)
 	g.run("systemctl start caller")
 	g.wait("calls through isp2", "tail -n 1 /run/calls | grep -q '^isp2 198.51.100.2:'")
-	// The watch follows within a second, on a processor that is not emulated: from then on all of them.
+	// The watch follows within a second, on a processor that is not emulated: from then on all of
+	// them.
 	g.run("systemctl stop caller && rm /run/calls && systemctl start caller")
 	g.wait("the watch to follow a restart", "tail -n 1 /run/calls | grep -q '^isp2 198.51.100.2:'")
 	g.run(": >/run/calls")

@@ -30,8 +30,8 @@ func (g *guest) dial() *running {
 	return r
 }
 
-// goesOn holds that the connection still works, and by the same way. An emulated router may be late:
-// an answer to an earlier question is as good.
+// goesOn holds that the connection still works, and by the same way. An emulated router may be
+// late: an answer to an earlier question is as good.
 func (r *running) goesOn(when string) {
 	r.g.t.Helper()
 	var seen lab.Seen
@@ -97,8 +97,8 @@ func (g *guest) brokenPolicy() {
 // slowLimit is what a start may take without a sign of life, in slowStart.
 const slowLimit = 20 * time.Second
 
-// slowStart: a start that takes longer than the unit's limit, on a processor that is slow enough for
-// that, succeeds; and a stop in its middle is obeyed.
+// slowStart: a start that takes longer than the unit's limit, on a processor that is slow enough
+// for that, succeeds; and a stop in its middle is obeyed.
 func (g *guest) slowStart() {
 	g.t.Helper()
 	// Enough to read and to compile that loading the program is the smaller part.

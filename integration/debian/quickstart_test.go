@@ -8,7 +8,8 @@ import (
 	"pbr/integration/typed"
 )
 
-// Every line of the quick start, in a Debian 13 with two lines and nothing configured but the LAN. Each command has to succeed, and some have to show what the page says.
+// Every line of the quick start, in a Debian 13 with two lines and nothing configured but the LAN.
+// Each command has to succeed, and some have to show what the page says.
 func TestQuickstart(t *testing.T) {
 	needPackages(t)
 	isps := []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}

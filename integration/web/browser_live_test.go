@@ -123,8 +123,8 @@ func (b *browser) keyboard() {
 }
 
 // TestQuick: with 200 uplinks and 1,000 policies the first paint comes within 0.3 s, the best of
-// some loads. On a busy machine everything is slow: there a page next to nothing, loaded in turn with
-// the others, tells how much.
+// some loads. On a busy machine everything is slow: there a page next to nothing, loaded in turn
+// with the others, tells how much.
 func TestQuick(t *testing.T) {
 	needBrowser(t)
 	h := lab.New(t).Host("router")

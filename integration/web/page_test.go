@@ -260,8 +260,8 @@ func (r *router) changes(t *testing.T) {
 }
 
 // slowClients: 300 of them hang in every way that there is, others flood, and a line dies: it is
-// taken out of use as soon as without them. A busy machine is slow now and then; then both are tried
-// again.
+// taken out of use as soon as without them. A busy machine is slow now and then; then both are
+// tried again.
 func (r *router) slowClients(t *testing.T) {
 	const tries, slower = 3, 2
 	for try := 1; ; try++ {

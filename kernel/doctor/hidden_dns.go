@@ -18,8 +18,8 @@ const (
 )
 
 // overHTTPS are public resolvers that answer DNS over HTTPS at addresses that are for nothing else:
-// Cloudflare (with those of Chrome and Firefox), Google, Quad9, OpenDNS and AdGuard, as they publish
-// them. Others are not told from web servers.
+// Cloudflare (with those of Chrome and Firefox), Google, Quad9, OpenDNS and AdGuard, as they
+// publish them. Others are not told from web servers.
 var overHTTPS = []netip.Prefix{
 	netip.MustParsePrefix("1.1.1.0/29"), netip.MustParsePrefix("1.0.0.0/29"), netip.MustParsePrefix("162.159.61.3/32"), netip.MustParsePrefix("162.159.61.4/32"),
 	netip.MustParsePrefix("172.64.41.3/32"), netip.MustParsePrefix("172.64.41.4/32"), netip.MustParsePrefix("2606:4700:4700::/48"),

@@ -10,19 +10,19 @@ import (
 )
 
 // ErrOtherForm means that a living set holds ranges, and was taken for one of single addresses, or
-// the other way around: it was made anew. A beginning without an end, in a set of ranges, would reach
-// up to the next member. It wraps unix.EINVAL.
+// the other way around: it was made anew. A beginning without an end, in a set of ranges, would
+// reach up to the next member. It wraps unix.EINVAL.
 var ErrOtherForm = fmt.Errorf("the set was made anew, in another form: %w", unix.EINVAL)
 
-// forms tells which of the table's sets hold ranges, as it was at a generation from which on nothing
-// but members changed.
+// forms tells which of the table's sets hold ranges, as it was at a generation from which on
+// nothing but members changed.
 type forms struct {
 	from     uint32
 	interval map[string]bool
 }
 
-// sameForm fails if a set that is edited is not of the form that the edit is for. What was read once
-// counts until something else than members changes.
+// sameForm fails if a set that is edited is not of the form that the edit is for. What was read
+// once counts until something else than members changes.
 func (c *Conn) sameForm(edits []Edit, from uint32) error {
 	if c.forms.interval == nil || c.forms.from != from || from == 0 {
 		c.forms = forms{from, map[string]bool{}}

@@ -10,8 +10,8 @@ import (
 )
 
 // ShowOwn shows for a time of which IP versions the sets of own addresses are whole, in the place
-// of those that are shown so far. The error is unix.ENOENT if one of these is not, or if there is no
-// such set; nothing is done then.
+// of those that are shown so far. The error is unix.ENOENT if one of these is not, or if there is
+// no such set; nothing is done then.
 func (c *Conn) ShowOwn(was, whole []plan.Family, life time.Duration) error {
 	return c.editMembers(unchecked, func(b *batch) {
 		b.known(unix.NFT_MSG_DELSETELEM, 0, was, 0)

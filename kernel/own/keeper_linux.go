@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	// Life is how long the sets count as whole after the last sign of it: how long first packets are
-	// asked for addresses that somebody may have kept from this process, if it hangs or was killed.
+	// Life is how long the sets count as whole after the last sign of it: how long first packets
+	// are asked for addresses that somebody may have kept from this process, if it hangs or was
+	// killed.
 	Life = 15 * time.Second
-	// beat is the time between two signs. Each is a change of nftables, by which others' listings of
-	// large sets begin anew.
+	// beat is the time between two signs. Each is a change of nftables, by which others' listings
+	// of large sets begin anew.
 	beat = 5 * time.Second
 	// again is how long to wait after an error.
 	again = time.Second

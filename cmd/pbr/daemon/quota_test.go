@@ -54,7 +54,8 @@ func (k *fakeKernel) carry(bytes uint64) {
 func TestQuotas(t *testing.T) {
 	for then, cut := range map[string][]string{"degraded": nil, "down": {"4 isp1 192.0.2.2"}} {
 		synctest.Test(t, func(t *testing.T) {
-			// The evening of a day: a watch that runs through a whole one takes a minute of the processor's.
+			// The evening of a day: a watch that runs through a whole one takes a minute of the
+			// processor's.
 			y, m, d := time.Now().Date()
 			midnight := time.Date(y, m, d+1, 0, 0, 0, 0, time.Local)
 			time.Sleep(time.Until(midnight.Add(-10 * time.Minute)))

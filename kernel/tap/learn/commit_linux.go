@@ -101,8 +101,8 @@ func (l *Learner) again(e nft.Edit, s *set, full bool) error {
 	return l.edit([]nft.Edit{next})
 }
 
-// inherit takes over what was learned for the set that it replaces and did not come into the kernel:
-// that set's form had changed already, or it was about to.
+// inherit takes over what was learned for the set that it replaces and did not come into the
+// kernel: that set's form had changed already, or it was about to.
 func (s *set) inherit(from *set, now time.Time) {
 	for _, m := range from.book.Members(now) {
 		left := m.End.Sub(now)

@@ -131,8 +131,8 @@ func TestLearner(t *testing.T) {
 	}
 }
 
-// What is learned while lists change goes into the sets that there are then: an answer that was read
-// for the lists from before, and a change that the kernel did not have yet.
+// What is learned while lists change goes into the sets that there are then: an answer that was
+// read for the lists from before, and a change that the kernel did not have yet.
 func TestLearnerWhileListsChange(t *testing.T) {
 	n := newLearning(t)
 	before := Config{Lists: []List{{Name: "a", Names: []string{"example.com"}, Timeout: time.Hour, Size: 3}}}
