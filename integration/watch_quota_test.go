@@ -109,7 +109,7 @@ func TestWatchStandby(t *testing.T) {
 		w.waitArrives(byDefault, "isp1")
 	}
 	calls.stillUp("three takeovers")
-	w.logged("uplink isp1 IPv4: standby", "does not hold the address")
+	w.logged("uplink isp1 IPv4: standby", "another router of the pair holds the shared address")
 	w.stop()
 	for i := range 2 { // of the last watch, and of the next one
 		if text := w.router.must("status", "--events"); !matches(`(?m)isp1 +4 +up +standby +`, text) || !matches(`(?m)isp1 +4 +standby +`, text) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,9 +12,17 @@ import (
 func TestSlowStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithTimeout(t.Context(), startPatience)
+		var mu sync.Mutex
 		var last time.Time
 		told := 0
+		signs := func() (int, time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			return told, time.Since(last)
+		}
 		go tellStarting(ctx, func(state string) {
+			mu.Lock()
+			defer mu.Unlock()
 			if state != "EXTEND_TIMEOUT_USEC=60000000" {
 				t.Errorf("the manager is told %q", state)
 			}
@@ -23,16 +32,16 @@ func TestSlowStart(t *testing.T) {
 		for range 300 {
 			time.Sleep(time.Second)
 			synctest.Wait()
-			if ago := time.Since(last); ago > startExtension/2 {
+			if _, ago := signs(); ago > startExtension/2 {
 				t.Fatalf("the last sign is %v ago", ago)
 			}
 		}
 		end()
 		synctest.Wait()
-		before := told
+		before, _ := signs()
 		time.Sleep(time.Minute)
-		if told != before || told < 300/10 {
-			t.Errorf("told %d times, and %d afterwards", before, told-before)
+		if after, _ := signs(); after != before || before < 300/10 {
+			t.Errorf("told %d times, and %d afterwards", before, after-before)
 		}
 	})
 }
@@ -45,6 +54,7 @@ func TestHungStart(t *testing.T) {
 		var last time.Time
 		go tellStarting(ctx, func(string) { last = time.Now() })
 		time.Sleep(2 * startPatience)
+		synctest.Wait()
 		if time.Since(last) < startPatience {
 			t.Errorf("the last sign is %v ago", time.Since(last))
 		}

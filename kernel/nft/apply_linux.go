@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +26,8 @@ func (c *Conn) Apply(live *Live, want *plan.Ruleset, changes *plan.Changes) (*Li
 	next, again, err := c.applyOnce(live, want, changes)
 	if err == nil {
 		s.begin(next.Generation)
+	} else if now, failed := c.Generation(); errors.Is(err, ErrChanged) && failed == nil {
+		s.begin(now) // somebody else changed it, whatever the ledger said
 	}
 	s.release()
 	switch {

@@ -125,8 +125,16 @@ func (c *Conn) editMembers(check func(from uint32) error, write func(*batch)) er
 			continue
 		}
 		if err == nil && generation != 0 {
-			s.extend(nextGeneration(generation))
+			c.extend(s, generation)
 		}
 		return err
+	}
+}
+
+// extend notes an edit that was sent at a generation. One that had no effect, as the kernel ignores
+// the addition of a member that is there, makes no generation, and the next one is somebody else's.
+func (c *Conn) extend(s moment, generation uint32) {
+	if now, err := c.Generation(); err == nil && now != generation {
+		s.extend(nextGeneration(generation))
 	}
 }

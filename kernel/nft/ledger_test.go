@@ -87,6 +87,35 @@ func TestLedger(t *testing.T) {
 		"192.0.2.3-192.0.2.3 1h0m0s 1h0m0s", "192.0.2.4-192.0.2.4 1h0m0s 1h0m0s")
 }
 
+// A member that is there already makes no generation when it is added again. The table can be
+// changed afterwards, and the next change by somebody else is seen.
+func TestLedgerOfEditsWithoutEffect(t *testing.T) {
+	n := newNetns(t)
+	file := filepath.Join(t.TempDir(), "ledger")
+	n.conn.Ledger = NewLedger(file)
+	r := living(10)
+	live := n.apply(r)
+	again := func() {
+		t.Helper()
+		if err := n.learner(NewLedger(file)).EditMembers(&r.Sets[2], nil, []Member{member("192.0.2.1", time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again()
+	again()
+	more := living(10)
+	more.Chains = append(more.Chains, accepting("more"))
+	live, err := n.conn.Apply(live, more, diff(live, more))
+	if err != nil {
+		t.Fatalf("after an addition without effect the table cannot be changed: %v", err)
+	}
+	again()
+	n.load("add table ip other")
+	if n.conn.Unchanged(live) {
+		t.Error("after an addition without effect somebody else's change counts as ours")
+	}
+}
+
 // The table is read and changed while members come all the time.
 func TestLedgerUnderLearning(t *testing.T) {
 	n := newNetns(t)

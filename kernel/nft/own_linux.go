@@ -11,11 +11,11 @@ import (
 
 // ShowOwn shows for a time of which IP versions the sets of own addresses are whole, in the place
 // of those that are shown so far. The error is unix.ENOENT if one of these is not, or if there is
-// no such set; nothing is done then.
+// no such set, and unix.EEXIST if others are; nothing is done then.
 func (c *Conn) ShowOwn(was, whole []plan.Family, life time.Duration) error {
 	return c.editMembers(unchecked, func(b *batch) {
 		b.known(unix.NFT_MSG_DELSETELEM, 0, was, 0)
-		b.known(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, whole, life)
+		b.known(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE|unix.NLM_F_EXCL, whole, life)
 	})
 }
 

@@ -199,7 +199,13 @@ func (k *Keeper) show(whole []plan.Family, renew bool) error {
 	if time.Since(k.shownAt) > Life-beat { // may have ended
 		was = nil
 	}
-	if err := k.conn.ShowOwn(was, whole, Life); err != nil {
+	err := k.conn.ShowOwn(was, whole, Life)
+	if errors.Is(err, unix.EEXIST) { // the sign of a watch that was killed, with its own end
+		k.shown = plan.Families[:]
+		k.takeBack()
+		err = k.conn.ShowOwn(nil, whole, Life)
+	}
+	if err != nil {
 		return err
 	}
 	k.shown, k.shownAt = whole, time.Now()

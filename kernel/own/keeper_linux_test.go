@@ -4,6 +4,7 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -130,6 +131,17 @@ func TestKeeperFollowsAddresses(t *testing.T) {
 	n.has("46", "203.0.113.7")
 	n.k.takeBack()
 	n.has("", "203.0.113.7")
+}
+
+// A watch that follows one that was killed gives a sign of its own, in place of that one's.
+func TestKeeperFollowsAKilledOne(t *testing.T) {
+	n := newKeeping(t)
+	n.nft("add element inet pbr own-known { ipv4 timeout 15s expires 3s, ipv6 timeout 15s expires 3s }")
+	n.k.keep(false)
+	n.has("46", "192.0.2.2", "192.0.2.255")
+	if list := n.nft("list set inet pbr own-known"); !regexp.MustCompile(`ipv4 timeout 15s expires 1[0-9]s`).MatchString(list) {
+		t.Errorf("the sign ends with the one from before:\n%s", list)
+	}
 }
 
 // The kernel tells of each address that comes, and of nothing else.
