@@ -141,3 +141,33 @@ func TestReadmeShowsWhatExplainPrints(t *testing.T) {
 		t.Errorf("exit status %d\n%s\nREADME has\n%s", status, said, want)
 	}
 }
+
+var (
+	docsLink     = regexp.MustCompile(`\]\(([a-z0-9.-]*\.md)?#([^)\s]+)\)`)
+	docsHeading  = regexp.MustCompile("(?m)^#+ (.*)$")
+	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
+	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+// Every link from one page to a section leads to a heading.
+func TestDocsLinksLeadToHeadings(t *testing.T) {
+	texts := pages(t)
+	anchors := map[string]bool{}
+	for name, text := range texts {
+		for _, m := range docsHeading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+			heading := strings.ToLower(strings.TrimSpace(m[1]))
+			anchors[name+"#"+strings.ReplaceAll(notInAnchors.ReplaceAllString(heading, ""), " ", "-")] = true
+		}
+	}
+	for name, text := range texts {
+		for _, m := range docsLink.FindAllStringSubmatch(text, -1) {
+			page := m[1]
+			if page == "" {
+				page = name
+			}
+			if !anchors[page+"#"+m[2]] {
+				t.Errorf("%s: no heading for the link %s#%s", name, m[1], m[2])
+			}
+		}
+	}
+}

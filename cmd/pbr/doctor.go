@@ -97,7 +97,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 		for _, u := range daemon.UplinkStates(report.Uplinks) {
 			watched := facts.Watched{Uplink: u.Uplink, State: u.State(), Usable: !u.Failed()}
 			for _, s := range u.Versions {
-				if s.State.Failed() {
+				if s.State.Failed() && s.State != healthcheck.ForcedDown {
 					watched.LastFailure = cmp.Or(watched.LastFailure, s.LastFailure)
 				}
 			}

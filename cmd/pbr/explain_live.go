@@ -112,7 +112,10 @@ func reason(u healthcheck.Status) string {
 	if !u.Since.IsZero() {
 		text += " since " + u.Since.Local().Format("2006-01-02 15:04:05") + fmt.Sprintf(" (%s)", span(time.Since(u.Since).Round(time.Second)))
 	}
-	if u.LastFailure != "" {
+	switch {
+	case u.State == healthcheck.ForcedDown: // its last failure may be of long ago
+		text += ": pbr uplink " + u.Uplink + " auto ends that"
+	case u.LastFailure != "":
 		text += ": " + u.LastFailure
 	}
 	return text

@@ -13,6 +13,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
+	"pbr/healthcheck"
 	"pbr/kernel"
 	"pbr/render/graph"
 )
@@ -154,7 +155,7 @@ func graphLive(s *statusResult) *graph.Live {
 
 // whyUnusable is the state and the last failure of an uplink that is not usable.
 func whyUnusable(u uplinkStatus) string {
-	if u.Usable || u.LastFailure == "" {
+	if u.Usable || u.LastFailure == "" || u.State == string(healthcheck.ForcedDown) {
 		return ""
 	}
 	return u.State + ": " + u.LastFailure

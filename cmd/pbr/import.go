@@ -24,7 +24,7 @@ const policyName = "policy"
 
 func (c command) importCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "map", Usage: "give interface NAME another name; without \"=\", a file of such lines", DefaultText: "names stay", TakesFile: true},
+		&cli.StringSliceFlag{Name: "map", Usage: "OLD=NEW: give interface OLD the name NEW; without \"=\", a file of such lines", DefaultText: "names stay", TakesFile: true},
 		jsonFlag(),
 	}
 	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags,
@@ -39,6 +39,9 @@ func (c command) importCommand() *cli.Command {
 			"Nothing else is read or written, and no root is needed. Exit status 1 if nothing usable was found.",
 		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
+			if name := ctx.Args().First(); name != "" {
+				return usageError("import: there is no source %q: write pbr import routeros FILE, or pbr import mwan3 DIR", name)
+			}
 			return usageError("import needs a source: write pbr import routeros FILE, or pbr import mwan3 DIR")
 		},
 	}
@@ -100,7 +103,7 @@ func addRename(rename map[string]string, m string) error {
 	}
 	text, err := os.ReadFile(m)
 	if err != nil {
-		return fmt.Errorf("--map %s: %w: write NAME=OTHER, or name a file of such lines", m, err)
+		return fmt.Errorf("--map %s: %w: write OLD=NEW, or name a file of such lines", m, err)
 	}
 	for i, line := range strings.Split(string(text), "\n") {
 		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
@@ -117,7 +120,7 @@ func addPair(rename map[string]string, pair, place string) error {
 	name, other, ok := strings.Cut(pair, "=")
 	name, other = strings.TrimSpace(name), strings.TrimSpace(other)
 	if !ok || name == "" || other == "" {
-		return usageError("%s: want NAME=OTHER, such as ether1=eth0", from.Printable(place))
+		return usageError("%s: want OLD=NEW, such as ether1=eth0", from.Printable(place))
 	}
 	if before, twice := rename[name]; twice && before != other {
 		return usageError("%s: interface %q already becomes %q", from.Printable(place), name, before)

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -305,7 +306,7 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 	case ByPolicy:
 		for _, name := range way.Counters {
 			if c := x.policies[name]; c != nil {
-				return c.why
+				return c.why + x.passedBy(c.policy, a, p)
 			}
 		}
 		return "policy " + a.By.Name + ": applied, and not in " + x.doc.File
@@ -334,6 +335,25 @@ func (x *Explainer) whyBy(a *Answer, p *walk.Packet, way *walk.Way) string {
 		return p.Dst.String() + " is not accepted from any interface: dropped by the kernel (" + way.In + ")"
 	}
 	return p.Dst.String() + " is never classified: link-local, multicast, broadcast, or neighbour discovery"
+}
+
+// passedBy tells why a new connection does not use the uplink that its policy names, or nothing.
+func (x *Explainer) passedBy(by *policy.Policy, a *Answer, p *walk.Packet) string {
+	name := by.Target.Name
+	if by.Target.Kind != policy.ToUplink || a.Uplink == name || len(a.Members) > 0 {
+		return ""
+	}
+	family := plan.IPv4
+	if p.Dst.Is6() {
+		family = plan.IPv6
+	}
+	if !x.carries(name, family) {
+		return fmt.Sprintf("; uplink %s is not used: it does not carry IPv%d", name, family)
+	}
+	if why := x.unusable(name); why != notUsed {
+		return "; uplink " + name + " is not used: " + why
+	}
+	return "; uplink " + name + " is not used"
 }
 
 func (x *Explainer) whyMain(way *walk.Way) string {

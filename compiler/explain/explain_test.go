@@ -298,6 +298,45 @@ func TestStoryWithoutInterface(t *testing.T) {
 	t.Error("what happens if isp1 fails is missing")
 }
 
+// A policy whose uplink is down says so, and the last uplink of a table keeps its connections.
+func TestStoryOfTheLastUplink(t *testing.T) {
+	doc, _, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"voip\"\nuplink = \"isp2\"\nstrict = false\n")
+	down := func(order map[string]int) *plan.Plan {
+		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(order))
+		return p
+	}
+	p := down(map[string]int{"isp2": 1})
+	x, err := explain.New(doc, p, p, explain.Live{
+		Health:  map[string]string{"isp2": "it is down"},
+		Failing: func(uplink string) *plan.Plan { return down(map[string]int{"isp2": 1, uplink: 2}) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys explain.Text
+	for key, value := range map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"} {
+		keys.Set(key, value)
+	}
+	q, err := x.Read(&keys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := x.Answer(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, step := range x.Story(a, nil, false).Steps {
+		got[step.What] = step.Text
+	}
+	if want := "; uplink isp2 is not used: it is down"; !strings.HasSuffix(got["policy"], want) {
+		t.Errorf("policy: %q, want %q", got["policy"], want)
+	}
+	if want := "this connection stays; a new one uses isp1 all the same: there is no other"; got["if isp1 fails"] != want {
+		t.Errorf("if isp1 fails: %q, want %q", got["if isp1 fails"], want)
+	}
+}
+
 // A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's
 // route then decides where the packet goes: which address it carries is not to be known.
 func TestAddressOfOneOfSeveral(t *testing.T) {

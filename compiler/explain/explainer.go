@@ -263,5 +263,8 @@ func (x *Explainer) unusable(uplink string) string {
 			return w.Reason
 		}
 	}
-	return "is not used"
+	return notUsed
 }
+
+// notUsed is said of an uplink when the reason is not known.
+const notUsed = "is not used"

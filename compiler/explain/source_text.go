@@ -15,16 +15,36 @@ func sectionText(source []byte, line int) string {
 	}
 	var out []string
 	for _, text := range lines[line:] {
-		text = strings.TrimSpace(text)
+		text = strings.TrimSpace(uncommented(text))
 		if strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "[ ") && strings.HasSuffix(text, "]") {
 			break
 		}
 		key, _, _ := strings.Cut(text, "=")
-		if text != "" && !strings.HasPrefix(text, "#") && strings.TrimSpace(key) != "name" {
+		if text != "" && strings.TrimSpace(key) != "name" {
 			out = append(out, strings.Join(strings.Fields(text), " "))
 		}
 	}
 	return strings.Join(out, "  ")
+}
+
+// uncommented returns a line without its comment. A "#" in a string begins none.
+func uncommented(line string) string {
+	quote := byte(0)
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case quote != 0:
+			if c == '\\' && quote == '"' {
+				i++
+			} else if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '#':
+			return line[:i]
+		}
+	}
+	return line
 }
 
 // inlineTable returns the only { ... } of a line that is not inside another, or nothing. Braces in

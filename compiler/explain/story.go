@@ -259,11 +259,18 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 	}
 	fresh := *a.question
 	fresh.established, fresh.pinned = false, ""
-	s.add("if "+a.Uplink+" fails", "this connection "+x.afterwards(a)+"; a new one "+then.newOne(&fresh, a.Uplink), Plain)
+	next := then.answer(&fresh)
+	s.add("if "+a.Uplink+" fails", "this connection "+x.afterwards(a, next)+"; a new one "+newOne(next, a.Uplink), Plain)
 }
 
-func (x *Explainer) afterwards(a *Answer) string {
-	switch {
+// afterwards tells what becomes of a connection whose uplink fails; next is the answer for a new one
+// then. The last uplink of a table keeps its connections.
+func (x *Explainer) afterwards(a, next *Answer) string {
+	switch isLast := len(next.Members) == 0 && next.Uplink == a.Uplink; {
+	case x.doc.Settings.CutOnFailover && isLast && a.CTMark&x.plan.Mask == 0:
+		return "stays"
+	case x.doc.Settings.CutOnFailover && isLast:
+		return "stays, unless another table that uses " + a.Uplink + " has another uplink"
 	case x.doc.Settings.CutOnFailover:
 		return "is flushed"
 	case a.CTMark&x.plan.Mask != 0:
@@ -272,8 +279,8 @@ func (x *Explainer) afterwards(a *Answer) string {
 	return "uses what default uses"
 }
 
-func (x *Explainer) newOne(q *Question, failed string) string {
-	a := x.answer(q)
+// newOne tells where a new connection goes after an uplink failed.
+func newOne(a *Answer, failed string) string {
 	switch {
 	case a.Verdict != walk.Forwarded.String():
 		return "gets " + a.Verdict

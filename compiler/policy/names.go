@@ -13,6 +13,9 @@ func decimal(v int64) string { return strconv.FormatInt(v, 10) }
 // suggestName is suggest for the names of objects, which may be many; prefix is what references put
 // before them.
 func suggestName(got string, valid []string, prefix string) string {
+	if len(valid) == 0 && prefix == "@" {
+		return "the file has no lists: write this one into [lists]"
+	}
 	if len(valid) == 0 {
 		return "there are none in the file"
 	}

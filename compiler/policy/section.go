@@ -63,8 +63,12 @@ func (s *section) get(key string) *tomltree.Field {
 func (s *section) done() {
 	for i := range s.fields.List {
 		if f := &s.fields.List[i]; !f.Used {
+			what := "key"
+			if s.path == "" && f.Value.Kind == tomltree.Table {
+				what = "section"
+			}
 			s.p.errorf(s.p.pos(f.Line, f.Col), codeUnknownKey, s.key(f.Key), suggest(f.Key, s.p.asked[s.base:]),
-				"%s: unknown key %q", s.title(), f.Key)
+				"%s: unknown %s %q", s.title(), what, f.Key)
 		}
 	}
 	s.p.asked = s.p.asked[:s.base]
@@ -87,6 +91,9 @@ func (s *section) wrongType(key string, n *tomltree.Node, want string) {
 		if v := n.Text; v == "true" || v == "false" || isNumber(v) {
 			hint = fmt.Sprintf("write %s without quotes", v)
 		}
+	}
+	if n.Kind == tomltree.Bool && (key == "nat" || key == "nat6") {
+		hint = `write "masquerade", "none" or an address`
 	}
 	if s.path == "lists" {
 		s.errorAt(s.p.nodePos(n), codeWrongType, key, hint, "want %s, have %s", want, describe(n))

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -39,10 +40,19 @@ func checkInterface(v string) *fault {
 		return badValue("interface names have at most 15 bytes", "invalid interface name %q", v)
 	case strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
 		return badValue("rename the interface: nft cannot quote it", "%q has a character that no policy can name", v)
+	case strings.ContainsAny(v, "/:") && addressLike(v):
+		return badValue(`write an interface, such as "eth1"; addresses go into src and dst`, "invalid interface name %q", v)
 	case v == "." || v == ".." || strings.ContainsAny(v, "/: \t\n\v\f\r"):
 		return badValue("", "invalid interface name %q", v)
 	}
 	return nil
+}
+
+// addressLike reports whether v is an address or a prefix.
+func addressLike(v string) bool {
+	bare, _, _ := strings.Cut(v, "/")
+	_, err := netip.ParseAddr(bare)
+	return err == nil
 }
 
 // checkPattern is checkInterface for names that may end in "*".

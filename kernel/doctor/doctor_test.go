@@ -192,8 +192,13 @@ func TestFindings(t *testing.T) {
 		"no carrier":   {link("wan2", func(l *plan.Link) { l.Carrier = false }), []string{"fail isp2 (wan2): the interface has no carrier"}},
 		"no address":   {link("wan2", func(l *plan.Link) { l.Addrs = nil }), []string{"fail isp2 (wan2): the interface has no IPv4 address"}},
 		"no gateway":   {link("wan2", func(l *plan.Link) { l.Gateway4 = netip.Addr{} }), []string{"fail isp2 (wan2): main has no IPv4 default route through wan2"}},
-		"port":         {func(_ *Subject, f *facts.Facts) { f.Ports = map[string]string{"wan1": "br0"} }, []string{"fail isp1 (wan1): the interface is a port of br0"}},
-		"silence":      {func(_ *Subject, f *facts.Facts) { f.Gateways[0].Failure = "no answer" }, []string{"fail isp1 (wan1): gateway 192.0.2.1 does not answer (no answer)"}},
+		"gateway not written": {func(s *Subject, _ *facts.Facts) {
+			u := &s.Doc.Uplinks[0]
+			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true}
+			u.Gateway6 = u.Gateway
+		}, []string{"warn isp1 (wan1): the policy names no gateway", "default route through wan1 has gateway 192.0.2.1", `write gateway = "192.0.2.1"`}},
+		"port":    {func(_ *Subject, f *facts.Facts) { f.Ports = map[string]string{"wan1": "br0"} }, []string{"fail isp1 (wan1): the interface is a port of br0"}},
+		"silence": {func(_ *Subject, f *facts.Facts) { f.Gateways[0].Failure = "no answer" }, []string{"fail isp1 (wan1): gateway 192.0.2.1 does not answer (no answer)"}},
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},

@@ -46,7 +46,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 	if u.Gateway.Present {
 		good = append(good, e.way(subject, u, plan.IPv4, link))
 	}
-	if g := u.Gateway6; g.Present && !(g.Link && g.Pos.Line == 0) { // else nobody asked for IPv6
+	if g := u.Gateway6; g.Present && !(isUnsaid(u, g) && !hasAddress(link, plan.IPv6)) { // else nobody asked for IPv6
 		good = append(good, e.way(subject, u, plan.IPv6, link))
 	}
 	e.sourceNAT(subject, u)
@@ -56,7 +56,11 @@ func (e *examination) uplink(u *policy.Uplink) {
 			if text == "" {
 				text = "set by pbr uplink, or not yet up again"
 			}
-			e.add(Fail, subject, "pbr status shows details; pbr uplink "+u.Name+" auto, if it was set to down", "pbr watch has it %s: %s", w.State, text)
+			do := "check the line: ping -I " + u.Interface + " TARGET; pbr status shows since when"
+			if w.LastFailure == "" {
+				do = "pbr uplink " + u.Name + " auto, if it was set to down; pbr status shows details"
+			}
+			e.add(Fail, subject, do, "pbr watch has it %s: %s", w.State, text)
 		}
 	}
 	if len(e.out) == before {
@@ -108,10 +112,25 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		}
 		gw.Addr = auto
 	}
+	if isUnsaid(u, gw) && auto.IsValid() {
+		key := "gateway"
+		if family == plan.IPv6 {
+			key = "gateway6"
+		}
+		e.add(Warn, subject, fmt.Sprintf("write %s = %q into the uplink", key, auto),
+			"the policy names no gateway, so that packets go to each destination directly, but main's default route through %s has gateway %s", u.Interface, auto)
+	}
 	if gw.Link || !gw.Addr.IsValid() {
 		return text + ", point-to-point"
 	}
 	return e.gateway(subject, u, gw.Addr, text)
+}
+
+// isUnsaid reports whether g is what an uplink with neither gateway nor gateway6 has.
+func isUnsaid(u *policy.Uplink, g policy.Gateway) bool { return g.Link && g.Pos == u.Pos }
+
+func hasAddress(link plan.Link, family plan.Family) bool {
+	return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 }
 
 // gateway judges whether a gateway answers.

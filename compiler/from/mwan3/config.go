@@ -133,7 +133,7 @@ func (b *builder) finish() {
 		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of OpenWrt: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))
 	}
 	for _, name := range b.odd {
-		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy: --map NAME=OTHER chooses another name", name, b.given[name]))
+		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy: --map OLD=NEW chooses another name", name, b.given[name]))
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: mwan3 has no interface that is enabled")

@@ -182,7 +182,7 @@ func (b *builder) finish() {
 		}
 	}
 	for _, name := range b.renamed.odd {
-		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map NAME=OTHER chooses another", name, b.renamed.given[name]))
+		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map OLD=NEW chooses another", name, b.renamed.given[name]))
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: for no default route does the export show the interface of its gateway")
