@@ -302,7 +302,7 @@ func TestStoryWithoutInterface(t *testing.T) {
 func TestStoryOfTheLastUplink(t *testing.T) {
 	doc, _, compiled := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"voip\"\nuplink = \"isp2\"\nstrict = false\n")
 	down := func(order map[string]int) *plan.Plan {
-		p, _ := compiled.Compile(plan.Machine{}, compiler.Down(order))
+		p, _ := compiled.Compile(plan.HostFacts{}, compiler.Down(order))
 		return p
 	}
 	p := down(map[string]int{"isp2": 1})
@@ -332,7 +332,7 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 	if want := "; uplink isp2 is not used: it is down"; !strings.HasSuffix(got["policy"], want) {
 		t.Errorf("policy: %q, want %q", got["policy"], want)
 	}
-	if want := "this connection stays; a new one uses isp1 all the same: there is no other"; got["if isp1 fails"] != want {
+	if want := "this connection stays; a new one uses isp1 anyway: there is no other"; got["if isp1 fails"] != want {
 		t.Errorf("if isp1 fails: %q, want %q", got["if isp1 fails"], want)
 	}
 }
