@@ -198,7 +198,7 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "not a file of pbr's") || readFile(t, conf) != "cache-size=0\n" {
+	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "is not pbr's file") || readFile(t, conf) != "cache-size=0\n" {
 		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
 	}
 	n.router.must("flush")

@@ -137,6 +137,7 @@ func (n *named) says(command string, words ...string) {
 	res := n.router.pbr(command)
 	for _, w := range words {
 		if !strings.Contains(res.Stdout, w) {
+			fmt.Println(n.Router.Exec("sh", "-c", "pgrep -a dnsmasq; for p in $(pgrep dnsmasq); do readlink /proc/$p/ns/net; cat /proc/$p/comm; done; readlink /proc/self/ns/net"))
 			n.t.Errorf("pbr %s does not say %q:\n%s%s", command, w, res.Stdout, res.Stderr)
 		}
 	}

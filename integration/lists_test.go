@@ -147,10 +147,10 @@ func TestDynamicLists(t *testing.T) {
 
 	// explain looks into the kernel's sets.
 	w.router.must("lists", "add", "special", far)
-	if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") || strings.Contains(text, "not known") {
+	if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") || strings.Contains(text, "are unknown") {
 		t.Errorf("explain:\n%s", text)
 	}
-	if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "list special are not known") {
+	if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "list special are unknown") {
 		t.Errorf("explain --offline:\n%s", text)
 	}
 	w.refusesMembers()
@@ -162,16 +162,16 @@ func (w *watched) refusesMembers() {
 	w.t.Helper()
 	before := w.router.must("lists", "special")
 	for want, args := range map[string][]string{
-		"does not fill it|do not fill it": {"add", "fixed", "10.0.0.1"},
-		"did you mean":                    {"add", "specal", "10.0.0.1"},
-		"not a member":                    {"del", "special", "10.0.0.1"},
-		"no address":                      {"add", "special", "10.0.0.256"},
-		"host bits|bits set":              {"add", "special", "10.0.0.1/24"},
-		"--for":                           {"add", "special", "10.0.0.1", "--for", "soon"},
-		"too short":                       {"add", "special", "10.0.0.1", "--for", "1ms"},
-		"is full":                         {"add", "special", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7"},
-		"takes a list and members":        {"add", "special"},
-		"takes the name":                  {"flush"},
+		"commands cannot change it": {"add", "fixed", "10.0.0.1"},
+		"did you mean":              {"add", "specal", "10.0.0.1"},
+		"not a member":              {"del", "special", "10.0.0.1"},
+		"invalid address":           {"add", "special", "10.0.0.256"},
+		"host bits|bits set":        {"add", "special", "10.0.0.1/24"},
+		"--for":                     {"add", "special", "10.0.0.1", "--for", "soon"},
+		"too short":                 {"add", "special", "10.0.0.1", "--for", "1ms"},
+		"is full":                   {"add", "special", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.7"},
+		"takes a list and members":  {"add", "special"},
+		"takes the name":            {"flush"},
 	} {
 		if res := w.router.pbr(append([]string{"lists"}, args...)...); res.Code != 1 || !matches(want, res.Stderr) {
 			w.t.Errorf("pbr lists %v: %d, %q, want %q", args, res.Code, res.Stderr, want)

@@ -165,7 +165,7 @@ func (w *watched) keepsGoodText(server *listServer) {
 		"404":             func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotFound) },
 		"empty":           write("\n"),
 		"HTML":            write("<html><body>Please log in</body></html>\n"),
-		"no list":         write("what\nis\nthis\n10.0.0.1\n"),
+		"not a list":      write("what\nis\nthis\n10.0.0.1\n"),
 		"JSON":            write(`{"error": "quota"}`),
 		"larger than 64":  endless,
 		"EOF|reset":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },

@@ -130,7 +130,7 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 		return err == nil && seen.By == "isp2"
 	}
 	r.write(besidePolicy("sysctl = false", beside["drop by src"]))
-	const told, problem = "[refused-answers]", "[[rule]]s which refuse packets drop answers"
+	const told, problem = "[refused-answers]", "[[rule]]s that refuse packets also drop answers"
 	if out := r.pbr("apply").Stderr; !strings.Contains(out, "problem: src_valid_mark") || !strings.Contains(out, problem) {
 		t.Errorf("apply: %s", out)
 	}

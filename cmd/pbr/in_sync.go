@@ -23,8 +23,11 @@ type inputs struct {
 	Name string
 	// Files are those that were examined, and Zones the time zones that the policy names.
 	Files []applied.Seen
-	Zones map[string]*time.Location
-	Host  plan.HostFacts
+	// Fetched is the directory of the texts of URLs, which is not always the same: a service has
+	// its own, and so has a network namespace once it has a name.
+	Fetched string
+	Zones   map[string]*time.Location
+	Host    plan.HostFacts
 	// Watched means that a watch runs: Down is its word. Without one Last decides.
 	Watched bool
 	Down    compiler.Health
@@ -43,7 +46,7 @@ func thisProgram() program {
 
 // inputsOf are a policy's and a situation's.
 func inputsOf(f *policyFile, now *situation) *inputs {
-	in := &inputs{Program: thisProgram(), Name: f.display, Files: f.text.Seen(), Zones: zonesOf(f.doc), Host: now.host}
+	in := &inputs{Program: thisProgram(), Name: f.display, Files: f.text.Seen(), Fetched: fetchedDir(), Zones: zonesOf(f.doc), Host: now.host}
 	in.take(now.watch, now.left.Source)
 	return in
 }
@@ -115,7 +118,7 @@ func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *insync.Record {
 	if r == nil || err != nil || r.Policy.Name != name || r.Policy.Path != path {
 		return nil
 	}
-	in := &inputs{Program: thisProgram(), Name: name, Zones: map[string]*time.Location{}}
+	in := &inputs{Program: thisProgram(), Name: name, Fetched: fetchedDir(), Zones: map[string]*time.Location{}}
 	for _, file := range r.Seen {
 		now := applied.Look(file.Name)
 		if now != file {

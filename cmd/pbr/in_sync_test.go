@@ -6,7 +6,9 @@ import (
 	"testing"
 	"unsafe"
 
+	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/insync"
+	"pbr/compiler/policy"
 	"pbr/kernel"
 )
 
@@ -32,6 +34,18 @@ func TestSumsTakeInEveryField(t *testing.T) {
 		if fields < 15 {
 			t.Errorf("%T has %d fields", v, fields)
 		}
+	}
+}
+
+// TestInputsNameTheStateDirectory: the texts that were fetched for a policy are those of a state
+// directory, and another one has others, or none.
+func TestInputsNameTheStateDirectory(t *testing.T) {
+	sum := func(dir string) insync.Sum {
+		t.Setenv("STATE_DIRECTORY", dir)
+		return insync.Of(inputsOf(&policyFile{text: &applied.Policy{}, doc: &policy.Document{}}, &situation{}))
+	}
+	if sum("/var/lib/one") == sum("/var/lib/other") {
+		t.Error("what a plan is made of is the same with another state directory")
 	}
 }
 

@@ -199,13 +199,11 @@ func (k *Keeper) show(whole []plan.Family, renew bool) error {
 	if time.Since(k.shownAt) > Life-beat { // may have ended
 		was = nil
 	}
-	err := k.conn.ShowOwn(was, whole, Life)
-	if errors.Is(err, unix.EEXIST) { // the sign of a watch that was killed, with its own end
+	if was == nil { // a watch that was killed may have left signs, with an end of their own
 		k.shown = plan.Families[:]
 		k.takeBack()
-		err = k.conn.ShowOwn(nil, whole, Life)
 	}
-	if err != nil {
+	if err := k.conn.ShowOwn(was, whole, Life); err != nil {
 		return err
 	}
 	k.shown, k.shownAt = whole, time.Now()

@@ -98,6 +98,14 @@ func TestKeeperFollowsAddresses(t *testing.T) {
 	n.k.keep(false)
 	n.has("46", "203.0.113.7")
 
+	// Whatever the kernel would not let a table decide on counts, whoever made it so.
+	n.ip("route add multicast 203.0.113.9 dev w1 table local")
+	n.k.keep(false)
+	n.has("46", "203.0.113.7", "203.0.113.9")
+	n.ip("route del multicast 203.0.113.9 table local")
+	n.k.keep(false)
+	n.has("46", "203.0.113.7")
+
 	// Whole networks have no place in the sets.
 	n.ip("route add local 10.9.0.0/24 dev lo")
 	n.k.keep(false)
@@ -142,6 +150,12 @@ func TestKeeperFollowsAKilledOne(t *testing.T) {
 	if list := n.nft("list set inet pbr own-known"); !regexp.MustCompile(`ipv4 timeout 15s expires 1[0-9]s`).MatchString(list) {
 		t.Errorf("the sign ends with the one from before:\n%s", list)
 	}
+
+	// Somebody deletes one of the signs while another has to go.
+	n.nft("delete element inet pbr own-known { ipv6 }")
+	n.ip("route add local 10.9.0.0/24 dev lo")
+	n.k.keep(false)
+	n.has("6", "192.0.2.2", "192.0.2.255")
 }
 
 // The kernel tells of each address that comes, and of nothing else.
@@ -153,7 +167,7 @@ func TestKeeperHears(t *testing.T) {
 	defer func() { cancel(); _ = n.k.events.Close(); <-ended }()
 	n.ip("route add 198.51.100.0/24 dev w1")
 	n.ip("-6 route add 2001:db8:5::/64 dev w1")
-	for _, args := range []string{"addr add 203.0.113.7/32 dev w1", "addr add 2001:db8:7::7/128 dev w1 nodad", "route add local 10.9.0.0/24 dev lo"} {
+	for _, args := range []string{"addr add 203.0.113.7/32 dev w1", "addr add 2001:db8:7::7/128 dev w1 nodad", "route add local 10.9.0.0/24 dev lo", "route add multicast 203.0.113.9 dev w1 table local"} {
 		n.ip(args)
 		<-n.k.kick
 		for len(n.k.kick) > 0 {

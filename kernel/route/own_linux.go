@@ -19,7 +19,7 @@ var ownRoutesOf = map[plan.Family]struct {
 	table uint32
 	kinds []uint8
 }{
-	plan.IPv4: {unix.RT_TABLE_LOCAL, []uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST}},
+	plan.IPv4: {unix.RT_TABLE_LOCAL, []uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST}},
 	plan.IPv6: {0, []uint8{unix.RTN_LOCAL, unix.RTN_ANYCAST}},
 }
 
@@ -30,7 +30,7 @@ var special = []netip.Prefix{
 }
 
 // OwnAddresses returns the addresses of a version that are the router's own to the kernel,
-// broadcast and anycast ones included, sorted; without loopback IPv4 ones, multicast and link-local
+// broadcast, anycast and multicast ones included, sorted; without loopback IPv4 ones, multicast and link-local
 // IPv6. It may return some of other routing tables besides. ok is false if whole networks are the
 // router's, so that there is no such list.
 func (c *Conn) OwnAddresses(family plan.Family) (list []netip.Addr, ok bool, err error) {
@@ -100,7 +100,7 @@ func destination(msg []byte) (netip.Prefix, error) {
 // WatchOwn hears, from now on, of every route that makes addresses the router's own, or no longer.
 // It has to be called in the network namespace that it is about.
 func WatchOwn() (*netevents.Listener, error) {
-	l, err := netevents.ListenRoutes([]uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST}, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	l, err := netevents.ListenRoutes([]uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST}, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("watching the router's own addresses: %w", err)
 	}
