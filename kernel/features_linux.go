@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -22,19 +21,15 @@ import (
 // applied.
 func features() ([]facts.Feature, error) {
 	var out []facts.Feature
-	done := make(chan error)
-	go func() {
-		// The thread is never unlocked: it ends with the goroutine, and the namespace with it.
-		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		if err != nil {
+	var err error
+	apart(func() { // the namespace ends with the thread
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			err = fmt.Errorf("creating a network namespace to try them in: %w", err)
-		} else {
-			out = append(tryNFT(), tryRoutes()...)
+			return
 		}
-		done <- err
-	}()
-	return out, <-done
+		out = append(tryNFT(), tryRoutes()...)
+	})
+	return out, err
 }
 
 // feature records the result of a try.

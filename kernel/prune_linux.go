@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -211,14 +210,10 @@ func namespaceIDOf(file string) (id string, err error) {
 		return "", err
 	}
 	defer f.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // -- for good: the thread ends with the goroutine
+	apart(func() {
 		if err = unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err == nil {
 			id, err = namespaceID()
 		}
-	}()
-	<-done
+	})
 	return id, err
 }

@@ -56,7 +56,7 @@ func dnsmasqFact(k *kernel.Kernel, doc *policy.Document) (f facts.Dnsmasq) {
 		}
 	}
 	file, err := os.Stat(doc.Settings.Dnsmasq)
-	here, hereErr := os.Readlink("/proc/self/ns/net")
+	here, hereErr := os.Readlink("/proc/thread-self/ns/net")
 	if err != nil || hereErr != nil {
 		return f
 	}
