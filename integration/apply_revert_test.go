@@ -84,7 +84,7 @@ func TestAbandonedApplyIsUndoneByTheNext(t *testing.T) {
 		t.Errorf("before the time is over, apply: exit status %d, stderr %q", res.Code, res.Stderr)
 	}
 	c.is(c.next, "before the time is over")
-	c.says("the process that would undo it is gone", "diff")
+	c.says("but the process for that is gone", "diff")
 	c.is(c.next, "after diff")
 	c.write(twoUplinks)
 	if res = c.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "undoing it first") || !strings.Contains(res.Stdout, "in sync") {
@@ -101,7 +101,7 @@ func TestAbandonedApplyCanBeConfirmed(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)
 	c.abandon(confirmTime)
-	c.says("the process that would undo it is gone", "diff")
+	c.says("but the process for that is gone", "diff")
 	if res := c.pbr("confirm"); res.Code != 0 || !strings.Contains(res.Stderr, "is gone") || !strings.Contains(res.Stdout, "stays") {
 		t.Errorf("confirm: exit status %d, stdout %q, stderr %q", res.Code, res.Stdout, res.Stderr)
 	}
