@@ -172,9 +172,6 @@ func (c *chaos) settled() {
 // asNew compares what is there with what a first apply makes, and looks what a flush leaves.
 func (c *chaos) asNew() {
 	c.t.Helper()
-	for _, set := range []string{"own-4", "own-6", "own-known"} { // a watch fills them
-		c.Router.Run("nft", "flush", "set", "inet", "pbr", set)
-	}
 	have := c.router.ours()
 	c.router.must("flush")
 	if left := c.Router.Run("nft", "list", "tables") + c.Router.Run("ip", "rule") + c.Router.Run("ip", "-6", "rule") +

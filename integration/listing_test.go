@@ -16,6 +16,9 @@ const (
 	ownProtocol   = "112"
 )
 
+// ownAddresses finds the members of the sets of own addresses, which are there while a watch runs.
+var ownAddresses = regexp.MustCompile(`(set own-[^}]*?)\s*elements = \{[^}]*\}`)
+
 // ours lists everything that pbr may own on a router, in a form that does not depend on the order
 // in which it came to be: its nftables table without the counters' values, all ip rules, the routes
 // of its protocol.
@@ -23,7 +26,8 @@ func (r *router) ours() string {
 	r.T().Helper()
 	var b strings.Builder
 	// Which of its two names a set has tells how often it was recreated.
-	b.WriteString(sortObjects(strings.ReplaceAll(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout, "/alt ", " ")))
+	table := ownAddresses.ReplaceAllString(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout, "$1")
+	b.WriteString(sortObjects(strings.ReplaceAll(table, "/alt ", " ")))
 	for _, family := range []string{"-4", "-6"} {
 		// Rules of one priority are one decision: their order among each other does not matter.
 		fmt.Fprintf(&b, "\n# ip %s rule\n%s", family, sortLines(r.Run("ip", family, "rule")))
