@@ -32,17 +32,11 @@ func TestKernelScripts(t *testing.T) {
 	})
 }
 
-const routerVariable = "ROUTER"
-
 // onCommand is "on PROGRAM ARG...": the program runs on the script's router and must succeed.
 func onCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: on PROGRAM ARG...")
 	}
-	ts.Check(ts.Exec("ip", onRouter(ts, args)...))
-}
-
-// onRouter returns the arguments with which ip runs a program on the script's router.
-func onRouter(ts *testscript.TestScript, args []string) []string {
-	return append([]string{"netns", "exec", ts.Getenv(routerVariable)}, args...)
+	program := onRouter(ts, args)
+	ts.Check(ts.Exec(program[0], program[1:]...))
 }

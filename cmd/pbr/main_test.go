@@ -33,7 +33,7 @@ func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	got, program := "0", args[1:]
 	if program[0] == "on" {
-		program = append([]string{"ip", "netns", "exec", ts.Getenv("ROUTER")}, program[1:]...)
+		program = onRouter(ts, program[1:])
 	}
 	if err := ts.Exec(program[0], program[1:]...); err != nil {
 		got = err.Error()
@@ -41,6 +41,14 @@ func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if want := args[0]; got != want && got != "exit status "+want {
 		ts.Fatalf("%v: %s, want exit status %s", args[1:], got, want)
 	}
+}
+
+// routerVariable names the network namespace of a script's router, in the script's environment.
+const routerVariable = "ROUTER"
+
+// onRouter is the command that runs a program on the script's router.
+func onRouter(ts *testscript.TestScript, program []string) []string {
+	return append([]string{"ip", "netns", "exec", ts.Getenv(routerVariable)}, program...)
 }
 
 // An empty PBR_CONFIG names no file, as if it were not there.

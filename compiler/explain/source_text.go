@@ -15,7 +15,7 @@ func sectionText(source []byte, line int) string {
 	}
 	var out []string
 	for _, text := range lines[line:] {
-		text = strings.TrimSpace(uncommented(text))
+		text = strings.TrimSpace(text[:len(unquoted(text))])
 		if strings.HasPrefix(text, "[") && !strings.HasPrefix(text, "[ ") && strings.HasSuffix(text, "]") {
 			break
 		}
@@ -27,50 +27,42 @@ func sectionText(source []byte, line int) string {
 	return strings.Join(out, "  ")
 }
 
-// uncommented returns a line without its comment. A "#" in a string begins none.
-func uncommented(line string) string {
+// unquoted returns a line up to its comment, with blanks in place of what is in strings: a "#" or a
+// brace in one means nothing.
+func unquoted(line string) string {
+	out := []byte(line)
 	quote := byte(0)
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
+	for i := 0; i < len(out); i++ {
+		switch c := out[i]; {
 		case quote != 0:
-			if c == '\\' && quote == '"' {
+			out[i] = ' '
+			if c == '\\' && quote == '"' && i+1 < len(out) {
 				i++
+				out[i] = ' '
 			} else if c == quote {
 				quote = 0
 			}
 		case c == '"' || c == '\'':
 			quote = c
 		case c == '#':
-			return line[:i]
+			return string(out[:i])
 		}
 	}
-	return line
+	return string(out)
 }
 
-// inlineTable returns the only { ... } of a line that is not inside another, or nothing. Braces in
-// strings and comments are none.
+// inlineTable returns the only { ... } of a line that is not inside another, or nothing.
 func inlineTable(line string) string {
 	from, to, depth := -1, -1, 0
-	quote := byte(0)
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case quote != 0:
-			if c == '\\' && quote == '"' {
-				i++
-			} else if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
-		case c == '#':
-			i = len(line)
-		case c == '{':
+	for i, c := range []byte(unquoted(line)) {
+		switch c {
+		case '{':
 			if depth++; depth == 1 && from >= 0 {
 				return ""
 			} else if depth == 1 {
 				from = i
 			}
-		case c == '}':
+		case '}':
 			if depth--; depth == 0 {
 				to = i
 			}

@@ -581,8 +581,8 @@ func (b *bench) unanswered(s *sent, way *walk.Way) []walk.Way {
 	return b.router.Send(&k)
 }
 
-// fromOutside opens connections from the providers; their answers leave by the uplink that they
-// came by.
+// fromOutside opens connections from the providers; their answers use the uplink that they
+// came through.
 func (b *bench) fromOutside() {
 	for _, u := range b.policy.Uplinks {
 		for range packetsOfPolicy / 20 {
