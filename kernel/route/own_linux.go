@@ -1,7 +1,6 @@
 package route
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -56,15 +55,7 @@ func (c *Conn) OwnAddresses(family plan.Family) (list []netip.Addr, ok bool, err
 
 // destinations lists the destinations of the routes of a kind in a table, or in all (table 0).
 func (c *Conn) destinations(family plan.Family, table uint32, kind uint8) (list []netip.Prefix, err error) {
-	body := make([]byte, unix.SizeofRtMsg)
-	body[0], body[7] = addressFamily(family), kind
-	if table != 0 {
-		body = appendU32(body, unix.RTA_TABLE, table)
-	}
-	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, body)
-	if absent(err) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil // no such table, or a kernel without IPv6
-	}
+	msgs, err := c.routeMessages(family, table, 0, kind)
 	if err != nil {
 		return nil, fmt.Errorf("listing the router's own IPv%d addresses: %w", family, err)
 	}
@@ -73,7 +64,7 @@ func (c *Conn) destinations(family plan.Family, table uint32, kind uint8) (list 
 		if err != nil {
 			return nil, fmt.Errorf("listing the router's own IPv%d addresses: %w", family, err)
 		}
-		if m[0] == body[0] && m[7] == kind {
+		if m[0] == addressFamily(family) && m[7] == kind {
 			list = append(list, p)
 		}
 	}

@@ -121,15 +121,7 @@ type liveRoute struct {
 
 // routes lists the routes of a table (0: of all tables) that have the protocol (0: any).
 func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveRoute, error) {
-	body := make([]byte, unix.SizeofRtMsg)
-	body[0], body[5] = addressFamily(family), protocol
-	if table != 0 {
-		body = appendU32(body, unix.RTA_TABLE, table)
-	}
-	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, body)
-	if absent(err) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, nil // no such table, or a kernel without IPv6
-	}
+	msgs, err := c.routeMessages(family, table, protocol, 0)
 	if err != nil {
 		return nil, fmt.Errorf("listing ip -%d routes of table %d: %w", family, table, err)
 	}
@@ -146,6 +138,22 @@ func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveR
 		}
 	}
 	return out, nil
+}
+
+// routeMessages returns the kernel's messages of the routes of a table (0: of all tables), with a
+// protocol and of a kind (RTN_*), 0 for any. An older kernel may list others, too. No such table, or
+// a kernel without IPv6, has none.
+func (c *Conn) routeMessages(family plan.Family, table uint32, protocol, kind uint8) ([][]byte, error) {
+	body := make([]byte, unix.SizeofRtMsg)
+	body[0], body[5], body[7] = addressFamily(family), protocol, kind
+	if table != 0 {
+		body = appendU32(body, unix.RTA_TABLE, table)
+	}
+	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, body)
+	if absent(err) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil
+	}
+	return msgs, err
 }
 
 // SetRoute adds a route, or replaces the one with the same key, whoever wrote it.
