@@ -135,7 +135,8 @@ func (c *compilation) addTryChains(balances []*policy.Balance) {
 		members = append(members, jumpTo(single(plan.KeyFromUint32(mark)), name))
 	}
 	if sticky {
-		c.addSet(plan.Set{Name: mapMembers, Type: plan.TypeMark, Map: true, Comment: "number of a balance's member: try it", Elements: members})
+		c.addSet(plan.Set{Name: mapMembers, Type: plan.TypeMark, Map: true,
+			Comment: "number of a balance's member: try it", Elements: members})
 	}
 }
 
@@ -155,7 +156,8 @@ func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 		for _, m := range c.usableMembers(b, family) {
 			living = append(living, c.routed(name, plan.KeyFromUint32(c.numbers.mark(m.Target.Name)), family, m.Target.Name))
 		}
-		c.addSet(plan.Set{Name: name, Type: plan.TypeMark, Comment: comment + ": members that IPv" + familySuffix(family) + " connections can use",
+		c.addSet(plan.Set{Name: name, Type: plan.TypeMark, Comment: comment + ": members that IPv" +
+			familySuffix(family) + " connections can use",
 			Elements: living})
 	}
 	if b.Sticky.Time > 0 {
@@ -278,7 +280,8 @@ func hashFields(names []string, family plan.Family) (all, portless plan.FieldLis
 		name  string
 		field plan.Field
 		port  bool
-	}{{"src", f.src, false}, {"dst", f.dst, false}, {"sport", plan.FieldSPort, true}, {"dport", plan.FieldDPort, true}, {"proto", plan.FieldL4Proto, false}} {
+	}{{"src", f.src, false}, {"dst", f.dst, false}, {"sport", plan.FieldSPort, true}, {"dport", plan.FieldDPort, true},
+		{"proto", plan.FieldL4Proto, false}} {
 		if !slices.Contains(names, field.name) {
 			continue
 		}

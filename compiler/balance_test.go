@@ -80,9 +80,12 @@ func TestLivingMembers(t *testing.T) {
 		{"all up", uplinks, nil, "isp1 isp2 isp3", "isp1 isp3"},
 		{"one down", uplinks, Down(map[string]int{"isp1": 1}), "isp2 isp3", "isp3"},
 		{"all down: the last one stays", uplinks, Down(map[string]int{"isp1": 2, "isp2": 3, "isp3": 1}), "isp2", "isp1"},
-		{"a table lives while one of its uplinks does", `{ table = "either" }, { uplink = "isp3" }`, Down(map[string]int{"isp1": 1}), "either isp3", "isp3"},
-		{"a table dies with its last uplink", `{ table = "either" }, { uplink = "isp3" }`, Down(map[string]int{"isp1": 1, "isp2": 2}), "isp3", "isp3"},
-		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`, Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
+		{"a table lives while one of its uplinks does", `{ table = "either" }, { uplink = "isp3" }`,
+			Down(map[string]int{"isp1": 1}), "either isp3", "isp3"},
+		{"a table dies with its last uplink", `{ table = "either" }, { uplink = "isp3" }`,
+			Down(map[string]int{"isp1": 1, "isp2": 2}), "isp3", "isp3"},
+		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`,
+			Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
 		{"nobody carries IPv6", `{ uplink = "isp2" }`, nil, "isp2", ""},
 	} {
 		t.Run(row.what, func(t *testing.T) {
@@ -169,7 +172,8 @@ func TestClientsOutliveMembers(t *testing.T) {
 		return out
 	}
 	have := clients(balanced(t, `{ uplink = "isp1" }, { uplink = "isp2" }`, sticky, nil))
-	want := clients(balanced(t, `{ uplink = "isp3", weight = 7 }, { uplink = "isp1" }`, "sticky = \"5m\"\nmethod = \"random\"\n", Down(map[string]int{"isp1": 1})))
+	want := clients(balanced(t, `{ uplink = "isp3", weight = 7 }, { uplink = "isp1" }`,
+		"sticky = \"5m\"\nmethod = \"random\"\n", Down(map[string]int{"isp1": 1})))
 	if len(have) != 2 {
 		t.Fatalf("%d maps of clients", len(have))
 	}

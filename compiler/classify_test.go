@@ -39,7 +39,8 @@ large = [`)
 	}
 	text.WriteString("]\nsmall = [\"198.51.100.7\", \"198.51.100.9\"]\n")
 	for i := range 40 {
-		fmt.Fprintf(&text, "[[policy]]\nname = \"p%d\"\nfrom = [\"local\", \"br-lan\"]\ndst = [\"10.0.0.%d\", \"@small\"]\nproto = \"tcp\"\ndport = [80, %d]\nlog = true\nuplink = \"isp2\"\n", i, i, 1000+i)
+		fmt.Fprintf(&text, "[[policy]]\nname = \"p%d\"\nfrom = [\"local\", \"br-lan\"]\ndst = "+
+			"[\"10.0.0.%d\", \"@small\"]\nproto = \"tcp\"\ndport = [80, %d]\nlog = true\nuplink = \"isp2\"\n", i, i, 1000+i)
 	}
 	text.WriteString("[[policy]]\nname = \"large\"\ndst = \"@large\"\nuplink = \"isp2\"\n")
 	p := compiledText(t, text.String())

@@ -90,7 +90,8 @@ func (c *compilation) outOfState(first string) []plan.ChainRule {
 	if len(strictUplinks(c.doc)) == 0 && !policy.Refuses(c.doc) {
 		return nil
 	}
-	return []plan.ChainRule{rule("of no connection: strict all the same", when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
+	return []plan.ChainRule{rule("of no connection: strict all the same",
+		when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
 }
 
 // pinHook is where new connections are pinned. Only a connection's first packet passes the nat
@@ -127,7 +128,8 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 		rules = append(rules, rule("from a strict table", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapStrict}))
 	}
 	if len(lookupOnlyUplinks(c.doc)) > 0 {
-		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked), plan.VMap{Field: plan.FieldOIFName, Set: mapPinRule}))
+		rules = append(rules, rule("by a rule that looks up in its table only", when(unmarked),
+			plan.VMap{Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
 	rules = append(rules, c.defaultReturnRule(unmarked)...)
 	return append(rules,
@@ -138,7 +140,8 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 // leave through it for certain: a stateless rule, or a route of default to some network, could send
 // them elsewhere.
 func (c *compilation) answersByPrimary() bool {
-	return c.doc.Default != nil && len(c.doc.Rules) == 0 && !slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })
+	return c.doc.Default != nil && len(c.doc.Rules) == 0 &&
+		!slices.ContainsFunc(c.doc.Default.Routes, func(r policy.Route) bool { return r.Dst.IsValid() })
 }
 
 // addFirstPacketChains adds what only first packets pass.

@@ -79,7 +79,8 @@ strict = true
 	var got []string
 	for _, s := range p.Ruleset.Sets {
 		if strings.HasPrefix(s.Name, "list-") {
-			got = append(got, fmt.Sprintf("%s %s living=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(), s.Living, s.Interval, s.Size, len(s.Elements)))
+			got = append(got, fmt.Sprintf("%s %s living=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(),
+				s.Living, s.Interval, s.Size, len(s.Elements)))
 		}
 	}
 	want := []string{
@@ -95,7 +96,8 @@ strict = true
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	rules := []string{"list-films-4", "list-films-6", "!list-blocked-4 !list-blocked/fixed-4", "!list-blocked-6 !list-blocked/fixed-6", "list-blocked-4", "list-blocked/fixed-4"}
+	rules := []string{"list-films-4", "list-films-6", "!list-blocked-4 !list-blocked/fixed-4",
+		"!list-blocked-6 !list-blocked/fixed-6", "list-blocked-4", "list-blocked/fixed-4"}
 	if got := lookUps(chainOf(p, chainClassify)); !slices.Equal(got, rules) {
 		t.Errorf("the policies look into\n%q, want\n%q", got, rules)
 	}
@@ -115,7 +117,8 @@ func TestLivingListBeforeManyPolicies(t *testing.T) {
 	if len(rules) != 1 || len(all) != 3 {
 		t.Fatalf("%d and %d rules, want 1 and 3: %q", len(rules), len(all), lookUps(chainOf(with, chainClassify)))
 	}
-	if got := lookUps(chainOf(with, chainClassify)); !slices.Equal(got, []string{"list-films-4", "list-films-6", ""}) || !rules[0].Equal(&all[2]) {
+	if got := lookUps(chainOf(with, chainClassify)); !slices.Equal(got, []string{"list-films-4", "list-films-6", ""}) ||
+		!rules[0].Equal(&all[2]) {
 		t.Errorf("rules look into %q, want the list and then the maps", got)
 	}
 }

@@ -28,7 +28,8 @@ func (c *compilation) addNAT() {
 	}
 	rules = slices.Concat(c.probesAsTheyAre(), c.masquerades())
 	if static := c.addStaticNAT(last); static != nil {
-		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true, Comment: "interface: its static source address", Elements: static})
+		c.addSet(plan.Set{Name: mapSNAT, Type: plan.TypeIfname, Map: true,
+			Comment: "interface: its static source address", Elements: static})
 		rules = append(rules, rule("nat = ADDRESS", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapSNAT}))
 	}
 	if rules = append(rules, last...); rules != nil {
@@ -46,7 +47,8 @@ func (c *compilation) probesAsTheyAre() []plan.ChainRule {
 		return nil
 	}
 	priority := plan.KeyFromUint32(plan.ProbePriority)
-	return []plan.ChainRule{rule("probes leave as they are", when(plan.Match{Field: plan.FieldPriority, From: priority, To: priority}), accept)}
+	return []plan.ChainRule{rule("probes leave as they are",
+		when(plan.Match{Field: plan.FieldPriority, From: priority, To: priority}), accept)}
 }
 
 // masquerades adds the sets of uplinks that masquerade, both IP versions or one, and returns their

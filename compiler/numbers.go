@@ -210,7 +210,10 @@ func lookupOnlyUplinks(doc *policy.Document) []string {
 	var names []string
 	for i := range doc.Rules {
 		r := &doc.Rules[i]
-		table := slices.IndexFunc(doc.Tables, func(t policy.Table) bool { return r.Target.Kind == policy.ToTable && t.Name == r.Target.Name })
+		table := slices.IndexFunc(doc.Tables, func(t policy.Table) bool {
+			return r.Target.Kind == policy.ToTable &&
+				t.Name == r.Target.Name
+		})
 		strict := r.Action == policy.RuleLookup && table >= 0 && doc.Tables[table].Strict
 		switch {
 		case r.Action != policy.RuleLookupOnly && !strict:

@@ -48,8 +48,9 @@ func (c *compilation) addOffload() {
 	case c.host.NoFlowtables && o.Pos.Line == 0:
 		return // nobody asked for it: that is pbr doctor's to tell, not every apply's
 	case c.host.NoFlowtables:
-		c.wait(plan.WaitingOffload, "this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
-			"offload = \"off\" says that this is meant")
+		c.wait(plan.WaitingOffload,
+			"this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
+				"offload = \"off\" says that this is meant")
 		return
 	}
 	f := plan.Flowtable{Name: flowtable, Counter: true}
@@ -68,7 +69,8 @@ func (c *compilation) addOffload() {
 	}
 	c.out.Ruleset.Flowtables = append(c.out.Ruleset.Flowtables, f)
 	c.addSharedSet(portProtocols())
-	c.addChain(plan.Chain{Name: chainForward, Kind: "filter", Hook: "forward", Priority: priorityOffload, Rules: append(c.tapOffload(), c.offloadRule())})
+	c.addChain(plan.Chain{Name: chainForward, Kind: "filter", Hook: "forward", Priority: priorityOffload,
+		Rules: append(c.tapOffload(), c.offloadRule())})
 }
 
 // offloadRule puts a connection into the flowtable. The packet that does it is one towards an
@@ -77,7 +79,8 @@ func (c *compilation) addOffload() {
 // with the packet's mark, so that ours has to go before.
 func (c *compilation) offloadRule() plan.ChainRule {
 	add := plan.Offload{Flowtable: flowtable}
-	rest := when(notInSet(plan.FieldIIFName, setUplinks), anyBit(plan.FieldCTState, stateEstablished), inSet(plan.FieldL4Proto, setPortProto))
+	rest := when(notInSet(plan.FieldIIFName, setUplinks), anyBit(plan.FieldCTState, stateEstablished),
+		inSet(plan.FieldL4Proto, setPortProto))
 	if c.doc.Settings.Offload.Mode == policy.OffloadAll {
 		return rule("under way: past all this from now on", rest, plan.SetMark{Mask: c.mask, Value: c.answersMark()}, add)
 	}
@@ -129,7 +132,8 @@ func (c *compilation) offloadDevices() (devices []string) {
 		switch {
 		case link.Loopback:
 		case uplinks[name] && !wanted[name]:
-		case wanted[name], slices.ContainsFunc(named, func(n string) bool { return namesInterface(n, name) }), len(link.Addrs) > 0 && !link.Port:
+		case wanted[name], slices.ContainsFunc(named, func(n string) bool { return namesInterface(n, name) }),
+			len(link.Addrs) > 0 && !link.Port:
 			devices = append(devices, name)
 		}
 	}
@@ -167,7 +171,8 @@ func (c *compilation) offloadHardware(f *plan.Flowtable) {
 	case cannot == nil:
 		f.Hardware, f.Devices = true, lowest
 	case o.Required:
-		c.problem(o.Pos, policy.CodeNoOffload, "pbr.offload", fmt.Sprintf("hardware offload is required, and %s cannot do it", strings.Join(cannot, ", ")),
+		c.problem(o.Pos, policy.CodeNoOffload, "pbr.offload",
+			fmt.Sprintf("hardware offload is required, and %s cannot do it", strings.Join(cannot, ", ")),
 			"leave hardware out, or required")
 	default:
 		c.wait(plan.WaitingOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))

@@ -106,7 +106,8 @@ func TestOffloadDevices(t *testing.T) {
 		if (c.waits == "") != (waits == nil) || len(waits) > 1 || !strings.Contains(strings.Join(waits, ""), c.waits) {
 			t.Errorf("%s: waits %q, want %q", c.offload, waits, c.waits)
 		}
-		if forward := slices.ContainsFunc(p.Ruleset.Chains, func(c plan.Chain) bool { return c.Uses(flowtable) }); forward != (c.devices != nil) {
+		if forward := slices.ContainsFunc(p.Ruleset.Chains,
+			func(c plan.Chain) bool { return c.Uses(flowtable) }); forward != (c.devices != nil) {
 			t.Errorf("%s: a chain leads to the flowtable: %v", c.offload, forward)
 		}
 	}
@@ -115,7 +116,8 @@ func TestOffloadDevices(t *testing.T) {
 // Without a machine the devices are candidates, and the other uplinks are kept out.
 func TestOffloadForNoMachine(t *testing.T) {
 	f, _ := offloaded(t, `{ hardware = true, required = true }`, plan.HostFacts{})
-	if want := (&plan.Flowtable{Name: "flows", Late: true, Required: true, Counter: true, Devices: []string{"br-lan", "vpn*", "wan1"}, Except: []string{"wan2"}}); !reflect.DeepEqual(f, want) {
+	if want := (&plan.Flowtable{Name: "flows", Late: true, Required: true, Counter: true,
+		Devices: []string{"br-lan", "vpn*", "wan1"}, Except: []string{"wan2"}}); !reflect.DeepEqual(f, want) {
 		t.Errorf("got %+v, want %+v", f, want)
 	}
 }

@@ -60,13 +60,15 @@ func (c *compilation) addReturnPins() {
 		tables = append(tables, e)
 	}
 	if tables != nil {
-		c.addSet(plan.Set{Name: mapReturns, Type: plan.TypeMark, Map: true, Comment: "marks of the tables whose connections move back", Elements: tables})
+		c.addSet(plan.Set{Name: mapReturns, Type: plan.TypeMark, Map: true,
+			Comment: "marks of the tables whose connections move back", Elements: tables})
 	}
 }
 
 // returnMap is the map from the interfaces of a table's uplinks to their pins.
 func (c *compilation) returnMap(name string) plan.Set {
-	s := plan.Set{Name: mapReturnPins + name, Type: plan.TypeIfname, Map: true, Comment: "interface: the uplink to pin to, until a better one returns"}
+	s := plan.Set{Name: mapReturnPins + name, Type: plan.TypeIfname, Map: true,
+		Comment: "interface: the uplink to pin to, until a better one returns"}
 	seen := map[string]bool{}
 	for _, r := range c.returns {
 		if r.Name != name {
@@ -102,7 +104,8 @@ func (c *compilation) returnRule() []plan.ChainRule {
 	if !slices.ContainsFunc(c.returns, func(r policy.Return) bool { return r.Move && c.numbers.mark(r.Name) != 0 }) {
 		return nil
 	}
-	return []plan.ChainRule{rule("from a table whose connections move back", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapReturns})}
+	return []plan.ChainRule{rule("from a table whose connections move back", nil,
+		plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapReturns})}
 }
 
 // defaultReturnRule pins those of default, which carry no mark.

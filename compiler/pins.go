@@ -21,7 +21,8 @@ func (c *compilation) addMarkChains() {
 			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
 		}
 	}
-	c.addSet(plan.Set{Name: mapMarks, Type: plan.TypeMark, Map: true, Comment: "ct mark of a pinned connection: its table", Elements: marks})
+	c.addSet(plan.Set{Name: mapMarks, Type: plan.TypeMark, Map: true,
+		Comment: "ct mark of a pinned connection: its table", Elements: marks})
 }
 
 func (c *compilation) addPinChains() {
@@ -77,7 +78,8 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 		return nil
 	}
 	for _, family := range c.families() {
-		s := plan.Set{Name: setNotCarried + familySuffix(family), Type: plan.TypeIfname, Comment: "uplinks that do not carry IPv" + familySuffix(family)}
+		s := plan.Set{Name: setNotCarried + familySuffix(family), Type: plan.TypeIfname,
+			Comment: "uplinks that do not carry IPv" + familySuffix(family)}
 		for i := range c.doc.Uplinks {
 			if u := &c.doc.Uplinks[i]; !carries(u, family) {
 				s.Elements = append(s.Elements, single(plan.KeyFromString(u.Interface)))
@@ -85,7 +87,8 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 		}
 		if s.Elements != nil {
 			c.addSet(s)
-			rules = append(rules, rule("main's own", when(plan.NFProto(family), markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldOIFName, s.Name)), accept))
+			rules = append(rules, rule("main's own",
+				when(plan.NFProto(family), markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldOIFName, s.Name)), accept))
 		}
 	}
 	return rules
@@ -94,7 +97,8 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 // addLookupOnlyPins adds the map for unmarked connections that leave through an uplink of a
 // lookup-only-in-table rule: once pinned, only a strict pin keeps what the rule asks for.
 func (c *compilation) addLookupOnlyPins() {
-	s := plan.Set{Name: mapPinRule, Type: plan.TypeIfname, Map: true, Comment: "interface: the uplink to pin to, strictly, if a rule led there"}
+	s := plan.Set{Name: mapPinRule, Type: plan.TypeIfname, Map: true,
+		Comment: "interface: the uplink to pin to, strictly, if a rule led there"}
 	for _, uplink := range lookupOnlyUplinks(c.doc) {
 		k := plan.KeyFromString(c.uplinks[uplink].Interface)
 		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: "pin-" + uplink + strictSuffix})

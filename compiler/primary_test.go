@@ -29,7 +29,8 @@ routes = [{ uplink = "both" }, { uplink = "six", distance = 2 }]
 	for name, c := range map[string]struct {
 		down  map[string]int
 		want6 int
-	}{"all are up": {nil, 1}, "both failed": {map[string]int{"both": 1}, 0}, "six failed": {map[string]int{"six": 1}, 1}, "all failed": {map[string]int{"six": 1, "both": 2}, 1}} {
+	}{"all are up": {nil, 1}, "both failed": {map[string]int{"both": 1}, 0},
+		"six failed": {map[string]int{"six": 1}, 1}, "all failed": {map[string]int{"six": 1, "both": 2}, 1}} {
 		t.Run(name, func(t *testing.T) {
 			p, _ := Compile(doc, plan.HostFacts{}, Down(c.down))
 			want := map[string]int{plan.SetPrimary(plan.IPv4): 1, plan.SetPrimary(plan.IPv6): c.want6}

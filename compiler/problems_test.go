@@ -56,7 +56,8 @@ func TestProblems(t *testing.T) {
 	}{
 		{policy.CodeTooManyRules, oneUplink + rules(601, "src = \"10.0.%d.%d\""), plan.HostFacts{}},
 		{policy.CodeTooManyRules, oneUplink + rules(301, "action = \"lookup-only-in-table\"\nsrc = \"10.0.%d.%d\""), plan.HostFacts{}},
-		{policy.CodeRuleTooWide, oneUplink + lists + "[[rule]]\nname = \"r\"\nsrc = \"@a\"\ndst = \"@a\"\nuplink = \"isp1\"\n", plan.HostFacts{}},
+		{policy.CodeRuleTooWide, oneUplink + lists +
+			"[[rule]]\nname = \"r\"\nsrc = \"@a\"\ndst = \"@a\"\nuplink = \"isp1\"\n", plan.HostFacts{}},
 		{policy.CodeKernelTooOld, oneUplink + "[[rule]]\nname = \"r\"\ndscp = \"ef\"\nuplink = \"isp1\"\n", plan.HostFacts{Known: true}},
 		{policy.CodeOwnGateway, oneUplink, host},
 		{policy.CodeNoOffload, oneUplink + "pbr = { offload = { required = true } }\n", plan.HostFacts{Known: true, NoFlowtables: true}},

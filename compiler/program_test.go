@@ -42,12 +42,14 @@ func TestPrograms(t *testing.T) {
 		t.Fatal(ds)
 	}
 	sources := Needs(doc).Cgroups
-	want := []plan.CgroupSource{{Set: "unit_a_b_service", Unit: true, Name: "a-b.service"}, {Set: "unit_a_b_service_2", Unit: true, Name: "a_b.service"},
+	want := []plan.CgroupSource{{Set: "unit_a_b_service", Unit: true, Name: "a-b.service"},
+		{Set: "unit_a_b_service_2", Unit: true, Name: "a_b.service"},
 		{Set: "cgroup_one_slice_two_service", Name: "one.slice/two.service"}}
 	if !slices.Equal(sources, want) {
 		t.Errorf("%v, not %v", sources, want)
 	}
-	filled := plan.HostFacts{Cgroups: map[string][]uint64{"unit_a_b_service": {7, 1 << 40}, "unit_a_b_service_2": {9}, "cgroup_one_slice_two_service": {11}}}
+	filled := plan.HostFacts{Cgroups: map[string][]uint64{"unit_a_b_service": {7, 1 << 40}, "unit_a_b_service_2": {9},
+		"cgroup_one_slice_two_service": {11}}}
 	for name, m := range map[string]plan.HostFacts{"none": {}, "some": filled} {
 		t.Run(name, func(t *testing.T) {
 			p, ds := Compile(doc, m, nil)
@@ -77,7 +79,8 @@ func sentBy(t *testing.T, p *plan.Plan, level int, number uint64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &walker.Packet{Src: netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 1024, DPort: 443, CTState: walker.StateNew, HasUID: true}
+	k := &walker.Packet{Src: netip.MustParseAddr("192.0.2.2"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6,
+		SPort: 1024, DPort: 443, CTState: walker.StateNew, HasUID: true}
 	k.Cgroups[level-1] = number
 	got, err := rules.Walker().Walk(chainClassifyLocal, k)
 	if err != nil {

@@ -69,7 +69,8 @@ func (c *compilation) checkGateways() {
 		u := &c.doc.Uplinks[i]
 		for _, gw := range []policy.Gateway{u.Gateway, u.Gateway6} {
 			if link := own[gw.Addr]; link != "" && gw.Addr.IsValid() {
-				c.problem(gw.Pos, policy.CodeOwnGateway, "uplink.gateway", fmt.Sprintf("uplink %q: gateway %s is this router's own address, on %s", u.Name, gw.Addr, link),
+				c.problem(gw.Pos, policy.CodeOwnGateway, "uplink.gateway",
+					fmt.Sprintf("uplink %q: gateway %s is this router's own address, on %s", u.Name, gw.Addr, link),
 					"write the address of the provider's router")
 			}
 		}

@@ -58,7 +58,8 @@ func (c *compilation) addReversePath() {
 	if !c.reversed() {
 		return
 	}
-	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: counterSpoofed, Comment: "dropped: no source address of a host there"})
+	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters,
+		plan.Counter{Name: counterSpoofed, Comment: "dropped: no source address of a host there"})
 	own := when(inSet(plan.FieldFibSAddrType, setUnrouted))
 	c.addChain(plan.Chain{Name: chainSource, Rules: []plan.ChainRule{
 		dropSpoofed("the router's own address, or broadcast", slices.Concat(outside4, own)),

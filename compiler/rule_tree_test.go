@@ -17,7 +17,8 @@ import (
 func manyTables(t *testing.T, settings string, marks []uint32) []plan.Rule {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("[pbr]\noffload = \"off\"\n" + settings + "\n[[uplink]]\nname = \"isp\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\n[default]\nroutes = { uplink = \"isp\" }\n")
+	b.WriteString("[pbr]\noffload = \"off\"\n" + settings +
+		"\n[[uplink]]\nname = \"isp\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\n[default]\nroutes = { uplink = \"isp\" }\n")
 	for i, mark := range marks {
 		fmt.Fprintf(&b, "[[table]]\nname = \"t%d\"\nroutes = { uplink = \"isp\" }\n", i)
 		if mark != 0 {
@@ -90,7 +91,8 @@ func TestMarkTreeChangesNothing(t *testing.T) {
 					want, _ := walk(flat, mark, empty)
 					got, met := walk(some, mark, empty)
 					if got != want || part == 0 && empty == 0 && met > c.met {
-						t.Fatalf("%s %d tables, mark %#x, table %d empty: comes to table %d by %d rules, not to %d", c.settings, c.tables, mark, empty, got, met, want)
+						t.Fatalf("%s %d tables, mark %#x, table %d empty: comes to table %d by %d rules, not to %d",
+							c.settings, c.tables, mark, empty, got, met, want)
 					}
 				}
 			}
@@ -113,7 +115,8 @@ func TestMarkTreeGrowsInPlace(t *testing.T) {
 		before = rules
 	}
 	for _, r := range before {
-		if r.Action == plan.ActGoto && (r.Goto <= r.Priority || !slices.ContainsFunc(before, func(x plan.Rule) bool { return x.Priority == r.Goto })) {
+		if r.Action == plan.ActGoto &&
+			(r.Goto <= r.Priority || !slices.ContainsFunc(before, func(x plan.Rule) bool { return x.Priority == r.Goto })) {
 			t.Errorf("no such place: %+v", r)
 		}
 		if isSkip(r) && (r.Priority < policy.DefaultRulePriority+priorityMark || r.Priority > policy.DefaultRulePriority+priorityTreeEnd) {

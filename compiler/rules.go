@@ -129,7 +129,8 @@ func (c *compilation) addSourceRules(family plan.Family) {
 		}
 		for _, mark := range slices.Compact([]uint32{0, c.pastRules()}) {
 			if c.doc.Settings.MainFirst != policy.MainFirstSpecific {
-				c.addSourceRule(u, family, plan.Rule{Mark: mark, Table: plan.MainTable, SuppressPrefix: mainSpecific(family)}, prioritySourceMain)
+				c.addSourceRule(u, family, plan.Rule{Mark: mark, Table: plan.MainTable,
+					SuppressPrefix: mainSpecific(family)}, prioritySourceMain)
 			}
 			c.addSourceRule(u, family, plan.Rule{Mark: mark, Table: c.numbers.table(u.Name)}, prioritySource)
 		}

@@ -115,7 +115,8 @@ func (c *compilation) addFixedSets() {
 	}
 	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: uplinks})
 	for _, family := range plan.Families {
-		s := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname, Comment: "uplink of default whose IPv" + familySuffix(family) + " connections stay unmarked"}
+		s := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname, Comment: "uplink of default whose IPv" +
+			familySuffix(family) + " connections stay unmarked"}
 		if u := c.primary(family); u != nil {
 			s.Elements = []plan.Element{c.routed(s.Name, plan.KeyFromString(u.Interface), family, u.Name)}
 		}
@@ -123,7 +124,8 @@ func (c *compilation) addFixedSets() {
 	}
 	c.addSet(plan.Set{Name: setNever4, Type: plan.TypeIPv4, Comment: "link-local, multicast, broadcast", Elements: never4})
 	c.addSet(plan.Set{Name: setNever6, Type: plan.TypeIPv6, Comment: "link-local, multicast", Elements: never6})
-	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast", Elements: unrouted})
+	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast",
+		Elements: unrouted})
 }
 
 // primary is the uplink whose connections of a family stay unmarked: the only one of default's

@@ -75,7 +75,8 @@ func TestWindowsOverClockChanges(t *testing.T) {
 		{`"22:00-08:00"`, berlin, "2026-03-28", []string{"2026-03-28 21:00", "2026-03-29 06:00"}},
 		{`"22:00-08:00"`, berlin, "2026-10-24", []string{"2026-10-24 20:00", "2026-10-25 07:00"}},
 		{`"sun 02:30-04:00"`, berlin, "2026-03-28", []string{"2026-03-29 01:00", "2026-03-29 02:00"}}, // 02:30 does not exist
-		{`"sun 01:00-02:30"`, berlin, "2026-10-24", []string{"2026-10-24 23:00", "2026-10-25 00:30", "2026-10-25 01:00", "2026-10-25 01:30"}},
+		{`"sun 01:00-02:30"`, berlin, "2026-10-24", []string{"2026-10-24 23:00", "2026-10-25 00:30", "2026-10-25 01:00",
+			"2026-10-25 01:30"}},
 		{`"08:00-18:00"`, york, "2026-03-07", []string{"2026-03-07 13:00", "2026-03-07 23:00", "2026-03-08 12:00", "2026-03-08 22:00"}},
 		{`"00:00-03:00"`, york, "2026-10-31", []string{"2026-10-31 04:00", "2026-10-31 07:00", "2026-11-01 04:00", "2026-11-01 08:00"}},
 		{`"sun 01:00-03:00"`, howe, "2026-04-04", []string{"2026-04-04 14:00", "2026-04-04 16:30"}},
@@ -141,7 +142,8 @@ func TestClockBehind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			frame := packets.Packet{IIF: "lan", Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, Time: time.Date(1970, 1, 1, 3, 0, 0, 0, time.UTC)}
+			frame := packets.Packet{IIF: "lan", Src: netip.MustParseAddr("10.0.0.1"),
+				Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, Time: time.Date(1970, 1, 1, 3, 0, 0, 0, time.UTC)}
 			counted := len(router.First(&frame)[0].Counters) > 0
 			if counted != want {
 				t.Errorf("%q in force: %v", rest, counted)

@@ -32,7 +32,8 @@ func countOf(slots []int, n int) []int {
 }
 
 func TestSlotsAreByWeight(t *testing.T) {
-	for _, weights := range [][]int{{1}, {1, 1}, {3, 1}, {2, 1}, {1, 1, 1}, {4, 2, 1}, {256, 1}, {256, 256, 1}, {200, 100, 50}, {7, 11, 13, 17, 19}} {
+	for _, weights := range [][]int{{1}, {1, 1}, {3, 1}, {2, 1}, {1, 1, 1}, {4, 2, 1}, {256, 1}, {256, 256, 1},
+		{200, 100, 50}, {7, 11, 13, 17, 19}} {
 		var shares []share
 		sum := 0
 		for i, w := range weights {
@@ -96,7 +97,8 @@ func TestAMemberLeaving(t *testing.T) {
 			_, inPieces := moved(owners(full, pieces(full, slots)), owners(less, pieces(less, slots)), full[i].name)
 			own, other, plain = own+(all-others)/float64(n), other+others/float64(n), plain+inPieces/float64(n)
 		}
-		t.Logf("1 of %d leaves: %.1f %% of the connections are its own, %.1f %% of others move too; with a plain modulo %.1f %%", n, 100*own, 100*other, 100*plain)
+		t.Logf("1 of %d leaves: %.1f %% of the connections are its own, %.1f %% of others move too; with a "+
+			"plain modulo %.1f %%", n, 100*own, 100*other, 100*plain)
 		if other > 0.06 || n > 2 && other > plain/2 {
 			t.Errorf("one of %d leaves, and %.1f %% of the connections of others move (plain modulo: %.1f %%)", n, 100*other, 100*plain)
 		}

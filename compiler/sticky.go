@@ -23,10 +23,12 @@ func fullCounter(balance string) string { return balanceObject(balance, "full") 
 // length of clients, the map is recreated.
 func (c *compilation) addClients(b *policy.Balance) {
 	comment := "balance " + b.Name
-	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment + ": clients not remembered, the map was full"})
+	c.out.Ruleset.Counters = append(c.out.Ruleset.Counters, plan.Counter{Name: fullCounter(b.Name), Comment: comment +
+		": clients not remembered, the map was full"})
 	for _, family := range plan.Families {
 		c.addSet(plan.Set{
-			Name: clientsMap(b.Name, family), Type: fieldsOf(family).src.Type(), Map: true, Data: plan.TypeMark, Dynamic: true, Size: uint32(b.Sticky.Size),
+			Name: clientsMap(b.Name, family), Type: fieldsOf(family).src.Type(), Map: true, Data: plan.TypeMark,
+			Dynamic: true, Size: uint32(b.Sticky.Size),
 			Comment: fmt.Sprintf("%s: client /%d to member, in bits %#08x", comment, clientBits(b, family), c.mask),
 		})
 	}

@@ -66,7 +66,8 @@ func (c *compilation) addUsable(used map[string]bool, strict bool) {
 		return
 	}
 	for _, family := range plan.Families {
-		s := plan.Set{Name: UsableSet(family, strict), Type: plan.TypeMark, Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
+		s := plan.Set{Name: UsableSet(family, strict), Type: plan.TypeMark,
+			Comment: "uplinks that policies can send IPv" + familySuffix(family) + " connections to"}
 		for i := range c.doc.Uplinks {
 			if u := &c.doc.Uplinks[i]; used[u.Name] && c.usable(u, family, strict) {
 				s.Elements = append(s.Elements, c.routed(s.Name, plan.KeyFromUint32(c.numbers.mark(u.Name)), family, u.Name))
@@ -87,7 +88,8 @@ func (c *compilation) usable(u *policy.Uplink, family plan.Family, strict bool) 
 }
 
 func (c *compilation) addUplinkChain(chain, uplink string, strict bool, fallback string) {
-	usable, otherwise := accept, []plan.ChainRule{rule("else what default does", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)}
+	usable, otherwise := accept,
+		[]plan.ChainRule{rule("else what default does", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)}
 	if fallback != "" {
 		otherwise = []plan.ChainRule{rule("else what default does, until it returns", nil, gotoChain("mark-"+fallback))}
 	}

@@ -78,7 +78,8 @@ func TestPoliciesOfUplinks(t *testing.T) {
 				t.Fatal(err)
 			}
 			for src, want := range row.want {
-				packet := &packets.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("203.0.113.9"), Proto: 17, CTState: packets.StateNew}
+				packet := &packets.Packet{IIF: "lan", Src: netip.MustParseAddr(src),
+					Dst: netip.MustParseAddr("203.0.113.9"), Proto: 17, CTState: packets.StateNew}
 				if packet.Src.Is6() {
 					packet.Dst = netip.MustParseAddr("2001:db8:9::9")
 				}

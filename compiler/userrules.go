@@ -23,7 +23,8 @@ func (c *compilation) addUserRules() {
 		r := &rules[i]
 		needed := prioritiesOf(r)
 		if offset+needed > priorityMain {
-			c.problem(r.Pos, policy.CodeTooManyRules, "rule", fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
+			c.problem(r.Pos, policy.CodeTooManyRules, "rule",
+				fmt.Sprintf("rule %q does not fit: %d priorities are kept for rules", r.Name, priorityMain-priorityUser),
 				"make one rule of those that differ only in addresses, or use a [[policy]]")
 			return
 		}
@@ -117,7 +118,8 @@ func (c *compilation) ruleTable(t policy.Target) uint32 {
 // becomes their product. Ranges of addresses become prefixes.
 func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 	if len(r.DSCP) > 0 && c.host.Known && !c.host.DSCPRules {
-		c.problem(r.Pos, policy.CodeKernelTooOld, "rule.dscp", fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
+		c.problem(r.Pos, policy.CodeKernelTooOld, "rule.dscp",
+			fmt.Sprintf("rule %q selects by dscp, which needs Linux 6.13: an older kernel would apply the rule to every packet", r.Name),
 			"use a [[policy]] with dscp instead")
 		return nil
 	}
@@ -126,7 +128,8 @@ func (c *compilation) expand(r *policy.Rule) []plan.Rule {
 		if selectors := c.expandFamily(r, family); len(selectors) <= maxExpansion {
 			out = append(out, distinct(selectors)...)
 		} else {
-			c.problem(r.Pos, policy.CodeRuleTooWide, "rule", fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
+			c.problem(r.Pos, policy.CodeRuleTooWide, "rule",
+				fmt.Sprintf("rule %q would become %d ip rules, more than %d", r.Name, len(selectors), maxExpansion),
 				"the kernel walks them for every packet; use a [[policy]], which looks lists up in a set")
 			return nil
 		}

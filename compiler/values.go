@@ -114,7 +114,8 @@ func (c *classifier) addSet(s plan.Set) {
 // addresses returns the alternatives for src or dst in one family: the addresses written in the
 // policy are one, each list another; negated ones are part of every alternative. ok is false when
 // the policy names addresses, but none of this family.
-func (s *selection) addresses(field plan.Field, selector string, family plan.Family, items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
+func (s *selection) addresses(field plan.Field, selector string, family plan.Family,
+	items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
 	var inline []item
 	var never []plan.Match
 	positive := false

@@ -26,7 +26,8 @@ func TestARPMessages(t *testing.T) {
 	padded := append(b[:arpLength:arpLength], make([]byte, 18)...)
 	for _, b := range [][]byte{b, padded} {
 		got, ok := parseARP(b)
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(arpMessage{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); !ok || diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(arpMessage{}),
+			cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); !ok || diff != "" {
 			t.Errorf("%d bytes: %v %s", len(b), ok, diff)
 		}
 	}

@@ -121,7 +121,8 @@ func (c Config) sameProbes(d Config) bool {
 	if c.Method == MethodBFD && (c.Interval != d.Interval || c.Multiplier != d.Multiplier) {
 		return false
 	}
-	return c.Method == d.Method && c.Expect.equal(d.Expect) && c.Mark == d.Mark && c.Follows == d.Follows && c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
+	return c.Method == d.Method && c.Expect.equal(d.Expect) && c.Mark == d.Mark && c.Follows == d.Follows &&
+		c.IPv4 == d.IPv4 && c.IPv6 == d.IPv6 && slices.Equal(c.targets(), d.targets())
 }
 
 // sameGateways reports whether the next hops are the same.

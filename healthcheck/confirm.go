@@ -122,7 +122,8 @@ func (m *Monitor) endConfirmation(w *worker, own bool) {
 // lookAgain starts a round of those whose check failed together with this line's.
 func (m *Monitor) lookAgain(w *worker) {
 	for _, o := range m.list {
-		if o.machine.verdict == Unconfirmed && o != w && o.line.Version == w.line.Version && slices.Contains(o.machine.cfg.Peers, w.line.Uplink) {
+		if o.machine.verdict == Unconfirmed && o != w && o.line.Version == w.line.Version &&
+			slices.Contains(o.machine.cfg.Peers, w.line.Uplink) {
 			o.kick()
 		}
 	}

@@ -31,7 +31,8 @@ func TestMonitorDeadTarget(t *testing.T) {
 			want := func(when string, isp1 State, isp2 ...State) {
 				t.Helper()
 				if b.events(6 * time.Second); b.state("isp1") != isp1 || !slices.Contains(isp2, b.state("isp2")) {
-					t.Errorf("interval %v, %s: %s and %s, not %s and one of %s", interval, when, b.state("isp1"), b.state("isp2"), isp1, isp2)
+					t.Errorf("interval %v, %s: %s and %s, not %s and one of %s", interval, when, b.state("isp1"),
+						b.state("isp2"), isp1, isp2)
 				}
 			}
 			want("the target is dead", Unconfirmed, Unconfirmed, Up) // isp2's own rounds may be far apart
@@ -124,7 +125,8 @@ func TestAbsent(t *testing.T) {
 	for _, step := range []struct {
 		link LinkState
 		want State
-	}{{linkGood, Start}, {bare, AddressLost}, {LinkState{Exists: true, Up: true, Carrier: true, Addressed: true}, NoGateway}, {linkGood, Start}} {
+	}{{linkGood, Start}, {bare, AddressLost}, {LinkState{Exists: true, Up: true, Carrier: true, Addressed: true},
+		NoGateway}, {linkGood, Start}} {
 		now = now.Add(time.Second)
 		if m.Link(now, step.link); m.state != step.want {
 			t.Errorf("%+v: %s, not %s", step.link, m.state, step.want)

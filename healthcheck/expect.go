@@ -64,7 +64,8 @@ func (e Expect) resolved(answer dnsAnswer) error {
 }
 
 // codeNames are the names of DNS response codes, from 0 on (IANA, DNS RCODEs).
-var codeNames = []string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE"}
+var codeNames = []string{"NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET",
+	"NXRRSET", "NOTAUTH", "NOTZONE"}
 
 func codeName(code dnsmessage.RCode) string {
 	if int(code) < len(codeNames) {

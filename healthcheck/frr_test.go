@@ -24,7 +24,8 @@ const frrPeers = `bfd
 `
 
 func frrLine(version Version, interval time.Duration) Config {
-	return Config{Line: Line{Uplink: "isp2", Version: version}, Interface: "wan2", Mark: mark2, Method: MethodBFD, IPv4: version == 4, IPv6: version == 6,
+	return Config{Line: Line{Uplink: "isp2", Version: version}, Interface: "wan2", Mark: mark2, Method: MethodBFD,
+		IPv4: version == 4, IPv6: version == 6,
 		Gateway4: netip.MustParseAddr("198.51.100.1"), Gateway6: netip.MustParseAddr("2001:db8:f2::1"), Interval: interval, Multiplier: 3}
 }
 
@@ -110,7 +111,8 @@ func TestBFDPeerIsSwitchedOff(t *testing.T) {
 	f := l.far.StartFRR(frrPeers)
 	m, events := l.monitored(t, 50*time.Millisecond)
 	bothBecome(t, events, Up)
-	peers := []string{"peer 198.51.100.2 local-address 198.51.100.1 interface up0", "peer 2001:db8:f2::2 local-address 2001:db8:f2::1 interface up0"}
+	peers := []string{"peer 198.51.100.2 local-address 198.51.100.1 interface up0",
+		"peer 2001:db8:f2::2 local-address 2001:db8:f2::1 interface up0"}
 	f.VTYSH("conf t", "bfd", peers[0], "shutdown", "exit", peers[1], "shutdown")
 	lab.WaitFor(t, "word of AdminDown", func() bool {
 		s := m.Statuses()
@@ -159,7 +161,8 @@ func TestBFDPortIsTaken(t *testing.T) {
 	m, events := l.monitored(t, 50*time.Millisecond)
 	lab.WaitFor(t, "the reason", func() bool {
 		s := m.Statuses()
-		return strings.Contains(s[0].ProbeError, "port 3784 of wan2 is taken") && strings.Contains(s[1].ProbeError, "port 3784 of wan2 is taken")
+		return strings.Contains(s[0].ProbeError, "port 3784 of wan2 is taken") &&
+			strings.Contains(s[1].ProbeError, "port 3784 of wan2 is taken")
 	})
 	for _, s := range m.Statuses() {
 		if s.State != Start {
@@ -175,7 +178,8 @@ func TestBFDRefusesPacketsOfOthers(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
 	l.far.StartFRR(frrPeers)
-	l.far.NFT(fmt.Sprintf("table inet ttl {\n\tchain out {\n\t\ttype filter hook output priority 0\n\t\tudp dport %d ip ttl set 254\n\t\tudp dport %d ip6 hoplimit set 254\n\t}\n}\n", bfdPort, bfdPort))
+	l.far.NFT(fmt.Sprintf("table inet ttl {\n\tchain out {\n\t\ttype filter hook output priority 0\n\t\tudp "+
+		"dport %d ip ttl set 254\n\t\tudp dport %d ip6 hoplimit set 254\n\t}\n}\n", bfdPort, bfdPort))
 	_, events := l.monitored(t, 50*time.Millisecond)
 	bothBecome(t, events, Down)
 	l.far.NFT("delete table inet ttl\n")

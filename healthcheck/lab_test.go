@@ -41,7 +41,8 @@ func newLines(t testing.TB) *lines {
 		for i, gw := range []string{f.gw1, f.gw2} {
 			table := fmt.Sprint(101 + i)
 			n.Router.Run("ip", f.flag, "route", "add", "default", "via", gw, "dev", fmt.Sprintf("wan%d", i+1), "table", table)
-			n.Router.Run("ip", f.flag, "rule", "add", "fwmark", fmt.Sprintf("%#x/0xff000000", (i+1)<<24), "table", table, "priority", "10100")
+			n.Router.Run("ip", f.flag, "rule", "add", "fwmark", fmt.Sprintf("%#x/0xff000000", (i+1)<<24), "table",
+				table, "priority", "10100")
 		}
 	}
 	p := NewProber()

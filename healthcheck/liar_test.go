@@ -133,7 +133,8 @@ func TestDNSBelievesOnlyTheAnswer(t *testing.T) {
 		return append(all, []byte{1}, pack(q, func(m *dns.Msg) { m.Rcode = dns.RcodeNameError }))
 	})
 	l.wantAnswer(t, MethodDNS, "9.9.9.9")
-	for code, want := range map[int]string{dns.RcodeServerFailure: "the server answers SERVFAIL", dns.RcodeRefused: "the server answers REFUSED"} {
+	for code, want := range map[int]string{dns.RcodeServerFailure: "the server answers SERVFAIL",
+		dns.RcodeRefused: "the server answers REFUSED"} {
 		answer.Store(func(q *dns.Msg) [][]byte { return [][]byte{pack(q, func(m *dns.Msg) { m.Rcode = code })} })
 		if err := l.probe(MethodDNS, "9.9.9.9", patience); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
@@ -238,7 +239,8 @@ func TestNeighbourSolicitationBelievesOnlyTheAnswer(t *testing.T) {
 			if err := ipv6.NewPacketConn(conn).SetHopLimit(row.hops); err != nil {
 				t.Fatal(err)
 			}
-			b, err := ndp.MarshalMessage(&ndp.NeighborAdvertisement{Solicited: row.solicited, TargetAddress: netip.MustParseAddr(row.about)})
+			b, err := ndp.MarshalMessage(&ndp.NeighborAdvertisement{Solicited: row.solicited,
+				TargetAddress: netip.MustParseAddr(row.about)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -308,7 +308,8 @@ func TestWhatCannotBeProbed(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			c := gone
 			c.Method = method
-			target := map[string]string{MethodTCP: "1.1.1.1:1", MethodDNS: "1.1.1.1", MethodHTTP: "http://1.1.1.1/", MethodARP: "1.1.1.1"}[method]
+			target := map[string]string{MethodTCP: "1.1.1.1:1", MethodDNS: "1.1.1.1", MethodHTTP: "http://1.1.1.1/",
+				MethodARP: "1.1.1.1"}[method]
 			if _, err := l.prober.Probe(t.Context(), c, target); !errors.Is(err, ErrNotProbed) {
 				t.Errorf("%s on an interface that is not there: %v", method, err)
 			}

@@ -102,9 +102,11 @@ func (m *stateMachine) overLimit() string {
 	case c.MaxLoss > 0 && loss > factor*c.MaxLoss:
 		return fmt.Sprintf("loss of %.0f %% in the last %s, the limit is %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
 	case over(q.rtt, c.MaxRTT):
-		return fmt.Sprintf("round trip of %v over the last %s, the limit is %v", q.rtt.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxRTT)
+		return fmt.Sprintf("round trip of %v over the last %s, the limit is %v", q.rtt.Round(10*time.Microsecond),
+			count(q.rounds, "round"), c.MaxRTT)
 	case over(q.jitter, c.MaxJitter):
-		return fmt.Sprintf("jitter of %v over the last %s, the limit is %v", q.jitter.Round(10*time.Microsecond), count(q.rounds, "round"), c.MaxJitter)
+		return fmt.Sprintf("jitter of %v over the last %s, the limit is %v", q.jitter.Round(10*time.Microsecond),
+			count(q.rounds, "round"), c.MaxJitter)
 	}
 	return ""
 }

@@ -92,7 +92,8 @@ func TestNothingLeaks(t *testing.T) {
 			c.Targets = []string{"http://192.0.2.80/"}
 		}
 	}
-	configs[5].Targets, configs[5].Interval, configs[5].Timeout = []string{"10.5.0.9", "10.5.0.10"}, 5*time.Millisecond, 5*time.Millisecond // dead
+	configs[5].Targets, configs[5].Interval, configs[5].Timeout = []string{"10.5.0.9", "10.5.0.10"}, 5*time.Millisecond,
+		5*time.Millisecond // dead
 	far.NFT("table inet wall {\n chain in {\n type filter hook input priority 0\n ip daddr 10.5.0.0/24 drop\n }\n}\n")
 	rounds := func(m *Monitor, at int) func() bool {
 		return func() bool {

@@ -203,7 +203,8 @@ func (m *stateMachine) Force(now time.Time, mode string) (Event, bool, error) {
 	switch mode {
 	case ForceUp, ForceDown, ForceAuto:
 	default:
-		return Event{}, false, fmt.Errorf("forcing uplink %s: invalid mode %q: must be %s, %s or %s", m.cfg.Uplink, mode, ForceUp, ForceDown, ForceAuto)
+		return Event{}, false, fmt.Errorf("forcing uplink %s: invalid mode %q: must be %s, %s or %s", m.cfg.Uplink,
+			mode, ForceUp, ForceDown, ForceAuto)
 	}
 	m.forced = mode
 	e, changed := m.change(now, "no longer forced")

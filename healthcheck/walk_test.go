@@ -105,7 +105,8 @@ func restorable(m *stateMachine, now time.Time) error {
 		return err
 	}
 	again := newStateMachine(now, m.cfg, s)
-	if again.state != m.state || !again.since.Equal(m.since) || again.lastFailure != m.lastFailure || again.damping.held(now) != m.damping.held(now) && !m.state.Usable() {
+	if again.state != m.state || !again.since.Equal(m.since) || again.lastFailure != m.lastFailure ||
+		again.damping.held(now) != m.damping.held(now) && !m.state.Usable() {
 		return fmt.Errorf("restored from %s it is %s since %v", b, again.state, again.since)
 	}
 	return nil

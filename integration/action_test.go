@@ -53,7 +53,9 @@ action = "unreachable"
 // reachable, as with any target.
 func TestPolicyAction(t *testing.T) {
 	t.Parallel()
-	w := newWatchedNet(t, actionPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 12, 13), lab.LAN("other", "br-other", 20, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1)}})
+	w := newWatchedNet(t, actionPolicy,
+		lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 12, 13), lab.LAN("other", "br-other", 20, 10)},
+			ISPs: []lab.ISPSpec{lab.ISP(1)}})
 	w.LANs["other"].ServeEcho(7777)
 	w.router.must("apply")
 	told, silent := netip.MustParseAddr("192.168.10.12"), netip.MustParseAddr("192.168.10.13")

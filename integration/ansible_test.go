@@ -26,7 +26,8 @@ func TestAnsibleRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	playbook := dir + "/site.yml"
-	writeFile(t, playbook, "- hosts: all\n  connection: local\n  gather_facts: false\n  roles:\n    - role: pbr\n      vars:\n        pbr_program: "+pbrPath+"\n        pbr_policy_file: "+r.file+"\n")
+	writeFile(t, playbook, "- hosts: all\n  connection: local\n  gather_facts: false\n  roles:\n    - role: "+
+		"pbr\n      vars:\n        pbr_program: "+pbrPath+"\n        pbr_policy_file: "+r.file+"\n")
 	play := func(policy string) (string, int) {
 		writeFile(t, dir+"/pbr.toml.j2", policy)
 		res := r.Exec("env", "HOME="+dir, "ANSIBLE_ROLES_PATH="+roles, "ANSIBLE_NOCOLOR=1", "LC_ALL=C.UTF-8",

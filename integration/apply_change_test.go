@@ -39,7 +39,8 @@ func TestAnyPolicyAfterAnyOther(t *testing.T) {
 		r.apply(texts[next])
 		r.inSync()
 		if d := diffLines(fresh[next], r.ours()); d != "" {
-			t.Fatalf("- on a fresh router, + after another policy:\n%s\nthe policy:\n%s\nthe one before:\n%s", d, texts[next], before(texts, last))
+			t.Fatalf("- on a fresh router, + after another policy:\n%s\nthe policy:\n%s\nthe one before:\n%s", d,
+				texts[next], before(texts, last))
 		}
 		last = next
 	}
@@ -184,7 +185,9 @@ func TestOneApplyAtATime(t *testing.T) {
 			r.write(twoUplinks + oneMorePolicy)
 			continue
 		}
-		if second.Code != 1 || !strings.Contains(second.Stderr, "apply") || !strings.Contains(second.Stderr, "running") && !strings.Contains(second.Stderr, "lock") && !strings.Contains(second.Stderr, "another") {
+		if second.Code != 1 || !strings.Contains(second.Stderr, "apply") ||
+			!strings.Contains(second.Stderr, "running") && !strings.Contains(second.Stderr, "lock") &&
+				!strings.Contains(second.Stderr, "another") {
 			t.Errorf("the second apply: exit status %d, stderr %q", second.Code, second.Stderr)
 		}
 		if changed != "" {

@@ -32,7 +32,8 @@ func TestForeignEditsShowAndAreUndone(t *testing.T) {
 		r.Run("sh", "-c", edit.command)
 		res := r.pbr("diff")
 		if res.Code != 2 || !strings.Contains(res.Stdout, edit.shows) {
-			t.Errorf("%s: pbr diff: exit status %d, or it does not show %q:\n%s%s", edit.command, res.Code, edit.shows, res.Stdout, res.Stderr)
+			t.Errorf("%s: pbr diff: exit status %d, or it does not show %q:\n%s%s", edit.command, res.Code,
+				edit.shows, res.Stdout, res.Stderr)
 		}
 		r.must("apply")
 		r.inSync()
@@ -110,7 +111,8 @@ func TestMissingInterface(t *testing.T) {
 	if res := r.pbr("apply"); res.Code != 0 {
 		t.Errorf("a second apply without wan2: exit status %d\n%s", res.Code, res.Stderr)
 	}
-	r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2", "addr replace 2001:db8:f2::2/64 dev wan2 nodad")
+	r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2",
+		"addr replace 2001:db8:f2::2/64 dev wan2 nodad")
 	if res := r.pbr("diff"); res.Code != 2 {
 		t.Errorf("diff with wan2 back: exit status %d, not 2\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
@@ -140,7 +142,8 @@ func TestAutomaticGateway(t *testing.T) {
 		t.Errorf("diff after main's gateway changed: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 	}
 	r.must("apply")
-	if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out, "via 192.0.2.254") || strings.Contains(out, "via 192.0.2.1 ") {
+	if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out,
+		"via 192.0.2.254") || strings.Contains(out, "via 192.0.2.1 ") {
 		t.Errorf("after apply:\n%s", out)
 	}
 }
@@ -149,7 +152,8 @@ func TestAutomaticGateway(t *testing.T) {
 func TestSysctlsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
-	paths := []string{"net/ipv4/ip_forward", "net/ipv4/conf/wan1/rp_filter", "net/ipv4/conf/wan1/src_valid_mark", "net/ipv4/fib_multipath_hash_policy",
+	paths := []string{"net/ipv4/ip_forward", "net/ipv4/conf/wan1/rp_filter", "net/ipv4/conf/wan1/src_valid_mark",
+		"net/ipv4/fib_multipath_hash_policy",
 		"net/ipv4/conf/wan1/ignore_routes_with_linkdown", "net/ipv4/conf/all/rp_filter"}
 	r.Sysctl("net/ipv4/ip_forward", "0")
 	before := map[string]string{}
@@ -159,7 +163,8 @@ func TestSysctlsAreGivenBack(t *testing.T) {
 	with := strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true", 1)
 	r.apply(with)
 	r.inSync()
-	for path, value := range map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/conf/wan1/rp_filter": "2", "net/ipv4/conf/wan1/src_valid_mark": "1"} {
+	for path, value := range map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/conf/wan1/rp_filter": "2",
+		"net/ipv4/conf/wan1/src_valid_mark": "1"} {
 		if got := r.ReadSysctl(path); got != value {
 			t.Errorf("%s is %s, not %s", path, got, value)
 		}

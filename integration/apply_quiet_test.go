@@ -68,7 +68,8 @@ func nothingBetween(t *testing.T, m *monitor, change func(n int) (mark string), 
 	// Of the line that tells of the second change, and of the first one's generation, nothing
 	// counts.
 	for _, line := range strings.Split(between, "\n") {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# new generation") && !strings.HasPrefix(line, "add table ip") && line != "blackhole" {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "# new generation") &&
+			!strings.HasPrefix(line, "add table ip") && line != "blackhole" {
 			t.Errorf("between two foreign changes a monitor tells of: %s", line)
 		}
 	}

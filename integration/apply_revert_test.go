@@ -69,7 +69,8 @@ func (c *confirmCase) abandon(limit time.Duration) {
 // says waits until a command's standard error has the text.
 func (c *confirmCase) says(text string, args ...string) {
 	c.T().Helper()
-	lab.WaitFor(c.T(), strings.Join(args, " ")+" to say "+strconv.Quote(text), func() bool { return strings.Contains(c.pbr(args...).Stderr, text) })
+	lab.WaitFor(c.T(), strings.Join(args, " ")+" to say "+strconv.Quote(text),
+		func() bool { return strings.Contains(c.pbr(args...).Stderr, text) })
 }
 
 // When the process that was to undo an apply is gone, diff says so, and the next apply undoes it
@@ -87,7 +88,8 @@ func TestAbandonedApplyIsUndoneByTheNext(t *testing.T) {
 	c.says("but the process for that is gone", "diff")
 	c.is(c.next, "after diff")
 	c.write(twoUplinks)
-	if res = c.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "undoing it first") || !strings.Contains(res.Stdout, "in sync") {
+	if res = c.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "undoing it first") ||
+		!strings.Contains(res.Stdout, "in sync") {
 		t.Errorf("apply: exit status %d, stdout %q, stderr %q", res.Code, res.Stdout, res.Stderr)
 	}
 	c.is(c.old, "after apply")

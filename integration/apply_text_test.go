@@ -161,7 +161,8 @@ func TestScriptOffloads(t *testing.T) {
 		r.inSync()
 		return
 	}
-	if d := diffLines(before, r.everythingOn()); d != "" || !strings.Contains(res.Stderr, "offload is required, and this kernel has no flowtables") {
+	if d := diffLines(before, r.everythingOn()); d != "" ||
+		!strings.Contains(res.Stderr, "offload is required, and this kernel has no flowtables") {
 		t.Errorf("exit status %d: %s\nchanged:\n%s", res.Code, res.Stderr, d)
 	}
 }

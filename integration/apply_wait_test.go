@@ -55,7 +55,8 @@ func TestApplyWaits(t *testing.T) {
 	r.has("unreachable default", "ip", "route", "show", "table", "all")
 	r.has("192.168.10.12", "nft", "list", "table", "inet", "pbr")
 	says(t, r.pbr("apply", "--lock-wait", "1s"), 0, "late0")
-	for _, step := range []string{"link add late0 type veth peer name late1", "link set late1 up", "link set late0 up", "addr add 203.0.113.2/24 dev late0"} {
+	for _, step := range []string{"link add late0 type veth peer name late1", "link set late1 up", "link set late0 up",
+		"addr add 203.0.113.2/24 dev late0"} {
 		r.IP(step)
 		time.Sleep(150 * time.Millisecond) // each is an event of its own
 		if w.cmd.ProcessState != nil {

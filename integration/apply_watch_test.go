@@ -272,7 +272,8 @@ func TestRejectedAtBoot(t *testing.T) {
 	} {
 		w.forgetBoot()
 		begin()
-		if text := w.Router.Run("nft", "list", "table", "inet", "pbr"); !strings.Contains(text, "198.51.100.77") || strings.Contains(text, "192.168.10.10") {
+		if text := w.Router.Run("nft", "list", "table", "inet", "pbr"); !strings.Contains(text, "198.51.100.77") ||
+			strings.Contains(text, "192.168.10.10") {
 			t.Errorf("not the last confirmed policy:\n%s", text)
 		}
 		w.statusSays("was rejected at")
@@ -322,7 +323,8 @@ func TestRunIsForRootAlone(t *testing.T) {
 		t.Errorf("only %d files were looked at", found)
 	}
 	lock := filepath.Join(w.Router.StateDir(), "lock")
-	if res := w.Router.Exec("setpriv", "--reuid", "65534", "--clear-groups", "flock", "-n", lock, "true"); res.Code == 0 || !strings.Contains(res.Stderr, "ermission denied") {
+	if res := w.Router.Exec("setpriv", "--reuid", "65534", "--clear-groups", "flock", "-n", lock,
+		"true"); res.Code == 0 || !strings.Contains(res.Stderr, "ermission denied") {
 		t.Errorf("another user holds the lock: exit status %d, %s", res.Code, res.Stderr)
 	}
 	w.router.must("revert")

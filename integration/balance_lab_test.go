@@ -45,7 +45,8 @@ func (c *crowd) policy(rest string) string {
 	var b strings.Builder
 	b.WriteString("[pbr]\noffload = \"off\"\n")
 	for _, s := range c.Spec.ISPs {
-		fmt.Fprintf(&b, "[[uplink]]\nname = %q\ninterface = %q\ngateway = %q\ngateway6 = %q\nnat = \"none\"\n", s.Name, s.Iface, s.Gateway4, s.Gateway6)
+		fmt.Fprintf(&b, "[[uplink]]\nname = %q\ninterface = %q\ngateway = %q\ngateway6 = %q\nnat = \"none\"\n",
+			s.Name, s.Iface, s.Gateway4, s.Gateway6)
 	}
 	return b.String() + rest
 }
@@ -144,7 +145,8 @@ func (c *crowd) byWeight(what string, by []string, weights map[string]int) {
 	limit := [...]float64{0, 23.9, 27.6, 30.7}[len(weights)-1]
 	c.t.Logf("%s: %v, chi-square %.2f of at most %.1f", what, share(by), chi, limit)
 	if chi > limit || len(count) > 0 {
-		c.t.Errorf("%s: %v is not by the weights %v: chi-square %.1f, at most %.1f; elsewhere %v", what, share(by), weights, chi, limit, count)
+		c.t.Errorf("%s: %v is not by the weights %v: chi-square %.1f, at most %.1f; elsewhere %v", what, share(by),
+			weights, chi, limit, count)
 	}
 }
 

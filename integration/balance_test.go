@@ -48,14 +48,16 @@ members = [{ uplink = "isp1", weight = 3 }, { uplink = "isp2", weight = 2 }, { u
 func TestBalanceHashFields(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 2)
-	base := lab.Packet{Src: netip.MustParseAddr("10.50.1.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: lab.ProtoUDP, SPort: 1000, DPort: 443}
+	base := lab.Packet{Src: netip.MustParseAddr("10.50.1.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: lab.ProtoUDP,
+		SPort: 1000, DPort: 443}
 	vary := map[string]func(p *lab.Packet, i int){
 		"src":   func(p *lab.Packet, i int) { p.Src = addrPlus("10.50.1.0", i) },
 		"dst":   func(p *lab.Packet, i int) { p.Dst = addrPlus("9.9.9.0", i) },
 		"sport": func(p *lab.Packet, i int) { p.SPort += uint16(i) },
 		"dport": func(p *lab.Packet, i int) { p.DPort += uint16(i) },
 	}
-	for _, fields := range [][]string{{"src"}, {"dst"}, {"src", "dst"}, {"src", "sport"}, {"src", "dst", "sport", "dport", "proto"}, {"sport", "dport"}} {
+	for _, fields := range [][]string{{"src"}, {"dst"}, {"src", "dst"}, {"src", "sport"},
+		{"src", "dst", "sport", "dport", "proto"}, {"sport", "dport"}} {
 		c.router.apply(c.crowdPolicy(fmt.Sprintf("hash = [%s]\nmembers = [{ uplink = \"isp1\" }, { uplink = \"isp2\" }]", quoted(fields))))
 		for name, change := range vary {
 			packets := make([]lab.Packet, 64)
@@ -129,7 +131,8 @@ func TestBalancePacketsOfOneConnectionAreNotDealtOut(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 2)
 	c.router.apply(c.crowdPolicy("method = \"round-robin\"\nmembers = [{ uplink = \"isp1\" }, { uplink = \"isp2\" }]"))
-	p := lab.Packet{Src: netip.MustParseAddr("10.50.1.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: lab.ProtoUDP, SPort: 1000, DPort: 443}
+	p := lab.Packet{Src: netip.MustParseAddr("10.50.1.1"), Dst: netip.MustParseAddr("9.9.9.9"), Proto: lab.ProtoUDP,
+		SPort: 1000, DPort: 443}
 	for round := range 4 {
 		p.SPort++
 		// One by one: packets that are classified before the first one is on its way out have no
@@ -147,7 +150,8 @@ func TestBalancePacketsOfOneConnectionAreNotDealtOut(t *testing.T) {
 func TestBalanceByChance(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t, 3)
-	c.router.apply(c.crowdPolicy("method = \"random\"\nmembers = [{ uplink = \"isp1\", weight = 3 }, { uplink = \"isp2\" }, { uplink = \"isp3\", weight = 2 }]"))
+	c.router.apply(c.crowdPolicy(
+		"method = \"random\"\nmembers = [{ uplink = \"isp1\", weight = 3 }, { uplink = \"isp2\" }, { uplink = \"isp3\", weight = 2 }]"))
 	c.router.inSync()
 	clients := c.clients(3000, false)
 	first := c.connects(clients)

@@ -48,9 +48,12 @@ func (c *chaos) operate(r *rand.Rand) {
 			c.t.Error(err)
 		}
 	}
-	args := oneOf(r, []string{"apply"}, []string{"apply", "--full"}, []string{"apply", "--confirm", "1s"}, []string{"apply", "--confirm", "2s"},
-		[]string{"confirm"}, []string{"revert"}, []string{"apply", "--reload"}, []string{"uplink", "isp1", "down"}, []string{"uplink", "isp2", "down"},
-		[]string{"uplink", "isp1", "auto"}, []string{"uplink", "isp2", "auto"}, []string{"uplink", "isp2", "up"}, []string{"status"}, []string{"diff"})
+	args := oneOf(r, []string{"apply"}, []string{"apply", "--full"}, []string{"apply", "--confirm", "1s"},
+		[]string{"apply", "--confirm", "2s"},
+		[]string{"confirm"}, []string{"revert"}, []string{"apply", "--reload"}, []string{"uplink", "isp1", "down"},
+		[]string{"uplink", "isp2", "down"},
+		[]string{"uplink", "isp1", "auto"}, []string{"uplink", "isp2", "auto"}, []string{"uplink", "isp2", "up"},
+		[]string{"status"}, []string{"diff"})
 	c.say("chaos: pbr %v", args)
 	if r.IntN(4) > 0 {
 		c.try(args...)

@@ -175,7 +175,8 @@ func (c *chaos) asNew() {
 	have := c.router.ours()
 	c.router.must("flush")
 	if left := c.Router.Run("nft", "list", "tables") + c.Router.Run("ip", "rule") + c.Router.Run("ip", "-6", "rule") +
-		c.Router.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); strings.Contains(left, "inet pbr") || strings.Contains(left, "proto 112") {
+		c.Router.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); strings.Contains(left, "inet pbr") ||
+		strings.Contains(left, "proto 112") {
 		c.t.Errorf("flush leaves:\n%s", left)
 	}
 	c.router.must("apply")

@@ -122,7 +122,8 @@ func TestConnections(t *testing.T) {
 			t.Errorf("%q selects %v, wanted %v", tc.args, got, tc.want)
 		}
 	}
-	for _, args := range [][]string{{"--uplink", "isp9"}, {"--policy", "secnd"}, {"--src", "192.168.10"}, {"--yes"}, {"--follow", "--flush"}} {
+	for _, args := range [][]string{{"--uplink", "isp9"}, {"--policy", "secnd"}, {"--src", "192.168.10"}, {"--yes"},
+		{"--follow", "--flush"}} {
 		if res := w.router.pbr(append([]string{"connections"}, args...)...); res.Code != 1 || res.Stderr == "" {
 			t.Errorf("%q: exit status %d, %s", args, res.Code, res.Stderr)
 		}

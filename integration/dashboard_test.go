@@ -28,7 +28,8 @@ func TestDashboardsNameWhatThereIs(t *testing.T) {
 	if len(there) < 15 {
 		t.Fatalf("the scrape has %d metrics:\n%s", len(there), scrape)
 	}
-	for _, file := range []string{"../packaging/grafana/pbr.json", "../packaging/prometheus/alerts.yml", "../packaging/prometheus/alerts_test.yml"} {
+	for _, file := range []string{"../packaging/grafana/pbr.json", "../packaging/prometheus/alerts.yml",
+		"../packaging/prometheus/alerts_test.yml"} {
 		text := readFile(t, file)
 		names := metricName.FindAllString(text, -1)
 		if len(names) == 0 {

@@ -76,10 +76,12 @@ func TestDiscoveryIsNeverSteered(t *testing.T) {
 	for _, typ := range discoveryTypes {
 		for what, src := range map[string]string{"strict host's": "2001:db8:10::12", "balanced host's": "2001:db8:10::10"} {
 			leaves(what, typ, func(id uint64) error {
-				return wires["lan"].Send(lab.Packet{ID: id, Src: netip.MustParseAddr(src), Dst: far, Proto: lab.ProtoICMPv6, ICMPType: typ, SPort: uint16(id)})
+				return wires["lan"].Send(lab.Packet{ID: id, Src: netip.MustParseAddr(src), Dst: far,
+					Proto: lab.ProtoICMPv6, ICMPType: typ, SPort: uint16(id)})
 			})
 		}
-		leaves("the router's own", typ, func(id uint64) error { return sendICMPv6(r.Host, netip.MustParseAddr("2001:db8:f1::2"), far, typ, id) })
+		leaves("the router's own", typ,
+			func(id uint64) error { return sendICMPv6(r.Host, netip.MustParseAddr("2001:db8:f1::2"), far, typ, id) })
 	}
 }
 

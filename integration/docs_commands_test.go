@@ -55,7 +55,8 @@ func TestDocsCommandLinesRun(t *testing.T) {
 	}
 	for _, line := range lines {
 		// Nothing outside of the lab is written to, and what would run for ever is ended.
-		script := "cd " + dir + "; PATH=" + dir + ":$PATH; " + strings.ReplaceAll(strings.ReplaceAll(line, "/etc/pbr/", dir+"/"), "| less", "| cat")
+		script := "cd " + dir + "; PATH=" + dir + ":$PATH; " +
+			strings.ReplaceAll(strings.ReplaceAll(line, "/etc/pbr/", dir+"/"), "| less", "| cat")
 		res := r.Exec("env", "PBR_CONFIG="+r.file, "timeout", "1", "sh", "-c", script)
 		if m := wordsRefused.FindString(res.Stdout + res.Stderr); m != "" || res.Code == 127 {
 			t.Errorf("%s: exit status %d: %s\n%s", line, res.Code, m, res.Stderr)

@@ -62,7 +62,8 @@ func TestDoctorOnHealthyRouter(t *testing.T) {
 	t.Parallel()
 	r := healthyRouter(t)
 	out := r.doctor(0)
-	for _, want := range []string{"gateway 192.0.2.1 answers in", "gateway 2001:db8:f2::1 answers in", "holds the policy", "no rule of others", " 0 fail\n"} {
+	for _, want := range []string{"gateway 192.0.2.1 answers in", "gateway 2001:db8:f2::1 answers in",
+		"holds the policy", "no rule of others", " 0 fail\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
 		}
@@ -224,7 +225,8 @@ func TestDoctorBesideWatch(t *testing.T) {
 	w.silence("isp2")
 	w.logged("flushed connections of uplinks that are down", "uplinks=[isp2]") // the watch's own changes are over
 	out := r.doctor(1)
-	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in none of this router's networks", "the private addresses of 192.168.10.0/24",
+	for _, want := range []string{"gateway 198.18.0.1 does not answer, and is in none of this router's networks",
+		"the private addresses of 192.168.10.0/24",
 		"pbr watch has it forced-down", "pbr uplink isp1 auto", fmt.Sprintf("runs, process %d", w.cmd.Process.Pid)} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
@@ -244,7 +246,8 @@ func TestDoctorWithoutPolicy(t *testing.T) {
 		t.Errorf("without a file:\n%s", out)
 	}
 	r.write("[[uplink]]\nname = \"isp1\"\n")
-	if out := r.doctor(1); !strings.Contains(out, r.file+":1:1: ") || !strings.Contains(out, "pbr check") || !strings.Contains(out, "ip_forward") {
+	if out := r.doctor(1); !strings.Contains(out, r.file+":1:1: ") || !strings.Contains(out, "pbr check") ||
+		!strings.Contains(out, "ip_forward") {
 		t.Errorf("with a broken one:\n%s", out)
 	}
 }
@@ -254,7 +257,8 @@ func TestDoctorWithoutPrivilege(t *testing.T) {
 	t.Parallel()
 	r := newRouter(lab.New(t).Host("router"))
 	res := r.Exec("setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set", "-all", pbrPath, "--config", "/nowhere.toml", "doctor")
-	for _, want := range []string{"kernel features", "nftables of others", "run pbr doctor as root", "ip_forward", "can only be read by root"} {
+	for _, want := range []string{"kernel features", "nftables of others", "run pbr doctor as root", "ip_forward",
+		"can only be read by root"} {
 		if !strings.Contains(res.Stdout, want) {
 			t.Errorf("%q is missing: exit status %d\n%s%s", want, res.Code, res.Stdout, res.Stderr)
 		}

@@ -31,7 +31,8 @@ func TestDomainsCost(t *testing.T) {
 	answered := n.paced(rate, count)
 	used, took := cpuTime(t, n.cmd.Process.Pid)-before, time.Since(begin)
 	learned := strings.Count(n.members("list-streams-4"), "expires")
-	t.Logf("%d of %d answered, %d learned, in %v: %v of processor time, %v an answer, %.0f %% of a core", answered, count, learned, took, used,
+	t.Logf("%d of %d answered, %d learned, in %v: %v of processor time, %v an answer, %.0f %% of a core", answered,
+		count, learned, took, used,
 		used/count, 100*used.Seconds()/(float64(count)/rate))
 	with := n.median(2000, 0)
 	n.kill()

@@ -42,7 +42,8 @@ type named struct {
 func newNamed(t *testing.T, policy string) *named {
 	t.Helper()
 	lab.NeedProgram(t, "dnsmasq", "unbound")
-	n := &named{watched: startWatched(t, policy, 2), dir: t.TempDir(), resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	n := &named{watched: startWatched(t, policy, 2), dir: t.TempDir(),
+		resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
 	n.waitTapped()
 	return n
 }
@@ -114,7 +115,8 @@ func (n *named) dnsmasq(h *lab.Host, hosts []string, args ...string) {
 	for _, file := range hosts {
 		args = append(args, "--addn-hosts="+file)
 	}
-	n.daemon(h, "dnsmasq", append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--user=root", "--log-facility=-",
+	n.daemon(h, "dnsmasq", append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts",
+		"--no-resolv", "--user=root", "--log-facility=-",
 		"--pid-file="}, args...)...)
 	n.waitServed(n.resolver)
 }
@@ -196,7 +198,8 @@ func (n *named) connects(to netip.Addr) string {
 
 // firstConnections asks for names, connects to each address the moment the answer is read, and
 // counts by which provider the first connection goes.
-func (n *named) firstConnections(network string, at netip.AddrPort, from, count int, domain string, kind uint16, edit func(*dns.Msg)) map[string]int {
+func (n *named) firstConnections(network string, at netip.AddrPort, from, count int, domain string, kind uint16,
+	edit func(*dns.Msg)) map[string]int {
 	n.t.Helper()
 	by := map[string]int{}
 	for i := from; i < from+count; i++ {

@@ -157,9 +157,11 @@ func (n *named) hog(pid int) {
 func TestDomainsDnsmasqAlone(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")
-	n := &named{watched: newWatched(t, domainPolicy, 2), dir: t.TempDir(), resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	n := &named{watched: newWatched(t, domainPolicy, 2), dir: t.TempDir(),
+		resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
 	conf := filepath.Join(n.dir, "pbr.conf")
-	policy := strings.Replace(domainPolicy, "[lists]\n", fmt.Sprintf("[pbr]\ndnsmasq = %q\n[lists]\ndeep = { domains = [\"*.deep.example.com\"] }\n", conf), 1)
+	policy := strings.Replace(domainPolicy, "[lists]\n",
+		fmt.Sprintf("[pbr]\ndnsmasq = %q\n[lists]\ndeep = { domains = [\"*.deep.example.com\"] }\n", conf), 1)
 	n.router.write(policy)
 	if res := n.router.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "restart dnsmasq") {
 		t.Fatalf("pbr apply: exit status %d\n%s", res.Code, res.Stderr)
@@ -198,7 +200,8 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "is not pbr's file") || readFile(t, conf) != "cache-size=0\n" {
+	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "is not pbr's file") ||
+		readFile(t, conf) != "cache-size=0\n" {
 		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
 	}
 	n.router.must("flush")
@@ -263,7 +266,8 @@ func TestDomainsQueueTaken(t *testing.T) {
 func TestDomainsAsked(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")
-	n := &named{watched: newWatched(t, strings.Replace(domainPolicy, `"example.com"`, `"n1.example.com", "n2.example.com"`, 1), 2), dir: t.TempDir(),
+	n := &named{watched: newWatched(t, strings.Replace(domainPolicy, `"example.com"`,
+		`"n1.example.com", "n2.example.com"`, 1), 2), dir: t.TempDir(),
 		resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
 	n.dnsmasq(n.Router, []string{n.hosts(5, "example.com")})
 	conf := filepath.Join(n.dir, "resolv.conf")

@@ -19,33 +19,41 @@ import (
 func TestDomainsTold(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")
-	n := &named{watched: newWatched(t, domainPolicy, 2), dir: t.TempDir(), resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
+	n := &named{watched: newWatched(t, domainPolicy, 2), dir: t.TempDir(),
+		resolver: netip.MustParseAddrPort("192.168.10.1:53"), asker: byDefault}
 	conf := filepath.Join(n.dir, "pbr.conf")
 	policy := strings.Replace(domainPolicy, "[lists]\n", fmt.Sprintf("[pbr]\nqueue = 78\ndnsmasq = %q\n[lists]\n", conf), 1)
 	n.router.write(policy)
 	n.says("check", "addresses that dnsmasq puts into lists have no timeout and stay; a full set takes no more (size: streams 65536, each for IPv4 and IPv6)")
 	t.Run("a dnsmasq without nftset", func(t *testing.T) {
 		fake := filepath.Join(n.dir, "dnsmasq")
-		if err := os.WriteFile(fake, []byte("#!/bin/sh\necho 'Dnsmasq version 2.85  Copyright'\necho 'Compile time options: IPv6 ipset no-nftset'\n"), 0o755); err != nil {
+		if err := os.WriteFile(fake,
+			[]byte("#!/bin/sh\necho 'Dnsmasq version 2.85  Copyright'\necho 'Compile time options: IPv6 "+
+				"ipset no-nftset'\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		with := func(args string) lab.Result {
-			return n.Router.Exec("unshare", "--mount", "sh", "-c", fmt.Sprintf("mount --bind %s $(command -v dnsmasq) && exec %s --config %s %s", fake, pbrPath, n.router.file, args))
+			return n.Router.Exec("unshare", "--mount", "sh", "-c",
+				fmt.Sprintf("mount --bind %s $(command -v dnsmasq) && exec %s --config %s %s", fake, pbrPath, n.router.file, args))
 		}
-		if res := with("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "dnsmasq 2.85 cannot fill nftables sets, and would not start with "+conf) {
+		if res := with("apply"); res.Code != 1 ||
+			!strings.Contains(res.Stderr, "dnsmasq 2.85 cannot fill nftables sets, and would not start with "+conf) {
 			t.Errorf("pbr apply: exit status %d\n%s", res.Code, res.Stderr)
 		}
 		if _, err := os.Stat(conf); err == nil {
 			t.Error("a file is written that the dnsmasq of this machine does not start with")
 		}
-		if res := with("doctor"); res.Code != 1 || !strings.Contains(res.Stdout, "dnsmasq 2.85 cannot fill nftables sets") || !strings.Contains(res.Stdout, "install a dnsmasq with nftset") {
+		if res := with("doctor"); res.Code != 1 ||
+			!strings.Contains(res.Stdout, "dnsmasq 2.85 cannot fill nftables sets") ||
+			!strings.Contains(res.Stdout, "install a dnsmasq with nftset") {
 			t.Errorf("pbr doctor: exit status %d\n%s", res.Code, res.Stdout)
 		}
 	})
 	n.router.must("flush")
 	n.dnsmasq(n.Router, nil)
 	n.router.must("apply")
-	n.says("doctor", "started before "+conf+" was written: it does not know its names - systemctl restart dnsmasq", "dnsmasq alone fills them")
+	n.says("doctor", "started before "+conf+" was written: it does not know its names - systemctl restart dnsmasq",
+		"dnsmasq alone fills them")
 	n.says("status", "nothing reads them while pbr watch does not run")
 	// As the file of an earlier boot, and sets that are recreated.
 	long := time.Now().Add(-time.Hour)
@@ -59,7 +67,8 @@ func TestDomainsTold(t *testing.T) {
 	n.start()
 	n.waitState("isp1", "up")
 	n.says("status", "first connection not guaranteed: DNS answers cannot be read: queue 78: another program has bound it, and log group 78: another program has bound it")
-	n.says("doctor", "learn nothing: DNS answers cannot be read: queue 78", "if another program has bound queue 78, end it or set another [pbr] queue; then restart pbr watch")
+	n.says("doctor", "learn nothing: DNS answers cannot be read: queue 78",
+		"if another program has bound queue 78, end it or set another [pbr] queue; then restart pbr watch")
 	taken()
 	n.stop()
 	n.start()
@@ -76,8 +85,10 @@ func TestDomainsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n.says("doctor", byDefault.String()+" has connections to port 853 of 203.0.113.53 (DNS over TLS or QUIC)", `proto = ["tcp", "udp"], dport = 853, action = "unreachable"`,
-		byDefault.String()+" has connections to port 443 of 1.1.1.1 (DNS over HTTPS", `dst = ["1.1.1.1"], proto = ["tcp", "udp"], dport = 443, action = "unreachable"`)
+	n.says("doctor", byDefault.String()+" has connections to port 853 of 203.0.113.53 (DNS over TLS or QUIC)",
+		`proto = ["tcp", "udp"], dport = 853, action = "unreachable"`,
+		byDefault.String()+" has connections to port 443 of 1.1.1.1 (DNS over HTTPS",
+		`dst = ["1.1.1.1"], proto = ["tcp", "udp"], dport = 443, action = "unreachable"`)
 	n.unsays("doctor", "203.0.113.80")
 }
 
@@ -137,7 +148,8 @@ func (n *named) says(command string, words ...string) {
 	res := n.router.pbr(command)
 	for _, w := range words {
 		if !strings.Contains(res.Stdout, w) {
-			fmt.Println(n.Router.Exec("sh", "-c", "pgrep -a dnsmasq; for p in $(pgrep dnsmasq); do readlink /proc/$p/ns/net; cat /proc/$p/comm; done; readlink /proc/self/ns/net"))
+			fmt.Println(n.Router.Exec("sh", "-c",
+				"pgrep -a dnsmasq; for p in $(pgrep dnsmasq); do readlink /proc/$p/ns/net; cat /proc/$p/comm; done; readlink /proc/self/ns/net"))
 			n.t.Errorf("pbr %s does not say %q:\n%s%s", command, w, res.Stdout, res.Stderr)
 		}
 	}

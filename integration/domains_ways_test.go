@@ -45,7 +45,8 @@ func (n *named) elsewhere() {
 `, unboundAt.Addr(), unboundPort, oddAt.Addr(), oddPort))
 	var data strings.Builder
 	for i := range 60 {
-		fmt.Fprintf(&data, "  local-data: \"n%d.example.com. 60 IN A %s\"\n  local-data: \"n%[1]d.example.com. 60 IN AAAA %[3]s\"\n", i, address(i, false), address(i, true))
+		fmt.Fprintf(&data, "  local-data: \"n%d.example.com. 60 IN A %s\"\n  local-data: "+
+			"\"n%[1]d.example.com. 60 IN AAAA %[3]s\"\n", i, address(i, false), address(i, true))
 	}
 	conf := filepath.Join(n.dir, "unbound.conf")
 	text := fmt.Sprintf("server:\n  interface: 0.0.0.0@%d\n  port: %[1]d\n  access-control: 0.0.0.0/0 allow\n  chroot: \"\"\n  username: \"\"\n  use-syslog: no\n  pidfile: \"\"\n"+
@@ -148,7 +149,8 @@ func TestDomainsWays(t *testing.T) {
 	t.Parallel()
 	n := newNamed(t, domainPolicy)
 	n.elsewhere()
-	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=192.168.10.1", "--listen-address=127.0.0.1", "--bind-interfaces")
+	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=192.168.10.1",
+		"--listen-address=127.0.0.1", "--bind-interfaces")
 	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--port=5353")
 	n.Router.NFT("table inet to-5353 {\nchain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
 	edns := func(m *dns.Msg) { m.SetEdns0(4096, false) }
@@ -170,7 +172,8 @@ func TestDomainsWays(t *testing.T) {
 				n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=2001:db8:10::1", "--bind-interfaces")
 				n.waitServed(tt.at)
 			}
-			if by := n.firstConnections(tt.network, tt.at, tt.from, tt.count, "example.com", tt.kind, nil); !cmp.Equal(by, map[string]int{"isp2": tt.count}) {
+			if by := n.firstConnections(tt.network, tt.at, tt.from, tt.count, "example.com", tt.kind,
+				nil); !cmp.Equal(by, map[string]int{"isp2": tt.count}) {
 				t.Errorf("first connections: %v", by)
 			}
 		})
@@ -236,7 +239,8 @@ func questionFor(t *testing.T, name string) []byte {
 // Who may teach, and what; members outlive pbr watch, the table, and the machine.
 func TestDomainsMembers(t *testing.T) {
 	t.Parallel()
-	policy := strings.Replace(domainPolicy, `streams = { domains = ["example.com"], timeout = "1h" }`, `streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }
+	policy := strings.Replace(domainPolicy, `streams = { domains = ["example.com"], timeout = "1h" }`,
+		`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }
 inside = { domains = ["inside.test"], allow-private = true }
 mixed = [{ domains = ["mixed.test"] }, { dynamic = true, persist = true }, "203.0.113.200"]
 small = { domains = ["small.test"], size = 3, timeout = "10m" }
@@ -252,7 +256,8 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 		t.Fatal(err)
 	}
 	n.dnsmasq(n.Router, []string{private})
-	for _, name := range []string{"a.inside.test", "c.inside.test", "p.example.com", "q.example.com", "r.example.com", "s.example.com", "a.mixed.test", "b.mixed.test"} {
+	for _, name := range []string{"a.inside.test", "c.inside.test", "p.example.com", "q.example.com", "r.example.com",
+		"s.example.com", "a.mixed.test", "b.mixed.test"} {
 		if _, err := n.ask("udp", n.resolver, name, dns.TypeA, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +273,8 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	// One set has what DNS answers and what commands put in; commands take out their own alone.
 	n.router.must("lists", "add", "mixed", "192.0.2.128/25", "198.18.8.200")
 	n.router.must("lists", "del", "mixed", "198.18.8.200")
-	want := map[string][]string{"list-mixed-4": {"192.0.2.128/25", "198.18.8.8", "198.18.8.9"}, "list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
+	want := map[string][]string{"list-mixed-4": {"192.0.2.128/25", "198.18.8.8", "198.18.8.9"},
+		"list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
 		"list-small-4": {"198.18.7.4", "198.18.7.5", "198.18.7.6"}}
 	has := func(when string) {
 		t.Helper()
@@ -282,7 +288,8 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	if text := n.router.must("lists", "streams"); !strings.Contains(text, "198.18.9.9") || !strings.Contains(text, "s.example.com") {
 		t.Errorf("pbr lists does not show where a member came from:\n%s", text)
 	}
-	if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text, "198.18.9.9 is in list streams by the name s.example.com") {
+	if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text,
+		"198.18.9.9 is in list streams by the name s.example.com") {
 		t.Errorf("pbr explain does not name the domain:\n%s", text)
 	}
 	if text := n.router.must("lists", "mixed"); !strings.Contains(text, "b.mixed.test") || !strings.Contains(text, "192.0.2.128/25") {
@@ -294,7 +301,8 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	n.router.must("apply")
 	has("after an apply")
 	n.Router.Run("nft", "delete", "table", "inet", "pbr")
-	lab.WaitFor(t, "the table to come back", func() bool { return n.Router.Exec("nft", "list", "set", "inet", "pbr", "list-streams-4").Code == 0 })
+	lab.WaitFor(t, "the table to come back",
+		func() bool { return n.Router.Exec("nft", "list", "set", "inet", "pbr", "list-streams-4").Code == 0 })
 	has("after somebody deleted the table")
 	n.waitTapped()
 	n.stop()
@@ -340,11 +348,14 @@ func (n *named) elements(set string) []string {
 func TestVMDomainsOffload(t *testing.T) {
 	lab.NeedKernel(t, "nft_queue", "nf_flow_table")
 	n := newNamed(t, domainPolicy)
-	if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "queue") || strings.Contains(text, "xt_target") {
+	if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "queue") ||
+		strings.Contains(text, "xt_target") {
 		t.Errorf("not nftables' own queue:\n%s", text)
 	}
 	n.odd(n.ISPs["isp1"])
-	n.ISPs["isp1"].NFT(fmt.Sprintf("table inet dns {\nchain pre { type nat hook prerouting priority dstnat - 10; ip daddr %s udp dport 53 redirect to :%d; }\n}\n", oddAt.Addr(), oddPort))
+	n.ISPs["isp1"].NFT(fmt.Sprintf(
+		"table inet dns {\nchain pre { type nat hook prerouting priority dstnat - 10; ip daddr %s udp dport "+
+			"53 redirect to :%d; }\n}\n", oddAt.Addr(), oddPort))
 	conn, err := n.dialLAN("udp", oddAt)
 	if err != nil {
 		t.Fatal(err)

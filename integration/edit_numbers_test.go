@@ -45,7 +45,8 @@ func randomNumbering(r *rand.Rand, nat string) numbering {
 		mask:     oneOf[uint32](r, 0xff000000, 0xff000000, 0x00ff0000, 0x0ff00000, 0x0000fff0, 0x000000f8),
 		priority: oneOf(r, 10000, 10000, 5000, 20000, 10300, 9800),
 		first:    oneOf(r, "specific", "specific", "connected", "off"),
-		uplink:   oneOf(r, "isp2", "isp2", "tunnel"), strict: oneOf(r, "secret", "vault", "kill"), plain: oneOf(r, "second", "work"), nat: nat,
+		uplink:   oneOf(r, "isp2", "isp2", "tunnel"), strict: oneOf(r, "secret", "vault", "kill"),
+		plain: oneOf(r, "second", "work"), nat: nat,
 	}
 	for i := range r.IntN(4) {
 		n.more = append(n.more, fmt.Sprintf("more%d-%d", i, r.IntN(50)))
@@ -61,7 +62,8 @@ func (n numbering) text() string {
 	b.WriteString(uplinkText(1, "masquerade"))
 	b.WriteString(strings.Replace(uplinkText(2, n.nat), `"isp2"`, strconv.Quote(n.uplink), 1))
 	for _, name := range n.more {
-		fmt.Fprintf(&b, "[[table]]\nname = %q\nroutes = { uplink = \"isp1\" }\n[[policy]]\nname = %[1]q\nsrc = \"10.9.9.9\"\ntable = %[1]q\n", name)
+		fmt.Fprintf(&b, "[[table]]\nname = %q\nroutes = { uplink = \"isp1\" }\n[[policy]]\nname = "+
+			"%[1]q\nsrc = \"10.9.9.9\"\ntable = %[1]q\n", name)
 	}
 	fmt.Fprintf(&b, "[[table]]\nname = %q\nstrict = true\nroutes = { uplink = %q }\n", n.strict, n.uplink)
 	fmt.Fprintf(&b, "[[table]]\nname = %q\nroutes = { uplink = %q }\n", n.plain, n.uplink)
@@ -218,11 +220,14 @@ func TestNumbersChangeUnderTraffic(t *testing.T) {
 		before, after := randomNumbering(rng, nat), randomNumbering(rng, nat)
 		switch i {
 		case 0: // mask and priority up
-			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil}, numbering{0x00ff0000, 20000, "specific", "isp2", "secret", "second", nat, nil}
+			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil},
+				numbering{0x00ff0000, 20000, "specific", "isp2", "secret", "second", nat, nil}
 		case 1: // and down
-			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil}, numbering{0x00ff0000, 5000, "specific", "isp2", "secret", "second", nat, nil}
+			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil},
+				numbering{0x00ff0000, 5000, "specific", "isp2", "secret", "second", nat, nil}
 		case 2: // a higher priority and a renamed strict table
-			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil}, numbering{0xff000000, 12000, "specific", "isp2", "vault", "second", nat, nil}
+			before, after = numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil},
+				numbering{0xff000000, 12000, "specific", "isp2", "vault", "second", nat, nil}
 		}
 		entries := fewEntries
 		if i == 0 {

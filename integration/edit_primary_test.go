@@ -13,7 +13,8 @@ import (
 // uplinkText is an uplink of lab.ISP(n), translated or not.
 func uplinkText(n int, nat string) string {
 	isp := lab.ISP(n)
-	return fmt.Sprintf("[[uplink]]\nname = %q\ninterface = %q\ngateway = \"%s\"\ngateway6 = \"%s\"\nnat = %q\n", isp.Name, isp.Iface, isp.Gateway4, isp.Gateway6, nat)
+	return fmt.Sprintf("[[uplink]]\nname = %q\ninterface = %q\ngateway = \"%s\"\ngateway6 = \"%s\"\nnat = %q\n",
+		isp.Name, isp.Iface, isp.Gateway4, isp.Gateway6, nat)
 }
 
 // defaultText is [default] over uplinks isp1 and so on, by distance; 0 leaves one out.

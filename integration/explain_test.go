@@ -55,7 +55,8 @@ func TestExplainLive(t *testing.T) {
 	r := newRouter(n.Router)
 	r.IP("route add 198.18.0.0/15 via 198.51.100.1")
 	r.write(explainedPolicy)
-	if a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(a.text, "the policy is not applied") || a.By.Kind != "main" {
+	if a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(a.text,
+		"the policy is not applied") || a.By.Kind != "main" {
 		t.Errorf("before apply: %s", a.text)
 	}
 	r.apply(explainedPolicy)
@@ -92,14 +93,16 @@ func TestExplainLive(t *testing.T) {
 			t.Errorf("%s to %s: %s", c.src, c.dst, a.text)
 		}
 	}
-	if res := r.pbr("explain", "--in", "nosuch0", "--src", "192.168.10.10", "--dst", "9.9.9.9", "--proto", "udp"); res.Code != 1 || !strings.Contains(res.Stderr, `there is no interface "nosuch0"`) {
+	if res := r.pbr("explain", "--in", "nosuch0", "--src", "192.168.10.10", "--dst", "9.9.9.9", "--proto",
+		"udp"); res.Code != 1 || !strings.Contains(res.Stderr, `there is no interface "nosuch0"`) {
 		t.Errorf("an interface that does not exist: %d %s", res.Code, res.Stderr)
 	}
 	if after := everything(r); after != before {
 		t.Errorf("explain changed something:\n%s\nbefore:\n%s", after, before)
 	}
 	r.write(explainedPolicy + "[[policy]]\nname = \"new\"\nsrc = \"192.168.10.11\"\ntable = \"to2\"\n")
-	if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" || !strings.Contains(a.text, "differs from the policy file") {
+	if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" ||
+		!strings.Contains(a.text, "differs from the policy file") {
 		t.Errorf("an edit that is not applied: %s", a.text)
 	}
 }
@@ -112,7 +115,8 @@ func TestExplainHealth(t *testing.T) {
 	r.apply(explainedPolicy)
 	r.must("uplink", "isp2", "down")
 	a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp")
-	if a.Uplink != "isp1" || a.Table != "to2" || a.By.Name != "voip" || !strings.Contains(a.text, "isp2 comes first, but: it is forced-down since") {
+	if a.Uplink != "isp1" || a.Table != "to2" || a.By.Name != "voip" ||
+		!strings.Contains(a.text, "isp2 comes first, but: it is forced-down since") {
 		t.Error(a.text)
 	}
 	if text := r.must("explain", "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(text, "if isp1 fails") {
@@ -169,8 +173,10 @@ func TestExplainWithoutCapability(t *testing.T) {
 	n := lab.Build(lab.New(t), propertySpec())
 	r := newRouter(n.Router)
 	r.write(explainedPolicy)
-	res := r.Exec("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", pbrPath, "--config", r.file, "explain", "--json", "192.168.10.10", "9.9.9.9:443/tcp")
-	if res.Code != 0 || !strings.Contains(res.Stdout, `"source": "policy", "by": {"kind": "policy", "name": "voip"`) || !strings.Contains(res.Stderr, "CAP_NET_ADMIN") {
+	res := r.Exec("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin", pbrPath, "--config",
+		r.file, "explain", "--json", "192.168.10.10", "9.9.9.9:443/tcp")
+	if res.Code != 0 || !strings.Contains(res.Stdout, `"source": "policy", "by": {"kind": "policy", "name": "voip"`) ||
+		!strings.Contains(res.Stderr, "CAP_NET_ADMIN") {
 		t.Errorf("exit status %d: %s%s", res.Code, res.Stdout, res.Stderr)
 	}
 }
@@ -213,12 +219,14 @@ func TestExplainBesideForeignObjects(t *testing.T) {
 		r.apply(explainedPolicy)
 		r.Run("nft", c.nft)
 		a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp")
-		if a.Verdict != "forward" || !strings.Contains(a.text, "was changed by somebody else") && !strings.Contains(a.text, "differs from the policy file") {
+		if a.Verdict != "forward" || !strings.Contains(a.text, "was changed by somebody else") &&
+			!strings.Contains(a.text, "differs from the policy file") {
 			t.Errorf("%s: explain: %s", c.name, a.text)
 		}
 		for _, args := range [][]string{{"connections"}, {"trace", "--time", "50ms"}} {
 			res := r.pbr(args...)
-			if said := strings.Contains(res.Stderr, "was changed by somebody else") || strings.Contains(res.Stderr, "differs"); res.Code != 0 || !said {
+			if said := strings.Contains(res.Stderr, "was changed by somebody else") ||
+				strings.Contains(res.Stderr, "differs"); res.Code != 0 || !said {
 				t.Errorf("%s: %v: exit status %d, %s", c.name, args, res.Code, res.Stderr)
 			}
 		}

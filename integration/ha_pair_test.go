@@ -57,14 +57,17 @@ func newPair(t *testing.T, policy string) *pair {
 	lab.NeedProgram(t, "keepalived", "conntrackd")
 	l := lab.New(t)
 	p := &pair{Lab: l, t: t, isps: map[string]*lab.Host{}, lan: l.Host("lan")}
-	p.lan.IP("link add up0 type bridge", "link set up0 up", "addr add 192.168.10.10/24 dev up0", "addr add 192.168.10.11/24 dev up0", "route add default via 192.168.10.1")
+	p.lan.IP("link add up0 type bridge", "link set up0 up", "addr add 192.168.10.10/24 dev up0",
+		"addr add 192.168.10.11/24 dev up0", "route add default via 192.168.10.1")
 	p.lan.ServeEcho(serverPort)
 	for _, line := range pairLines {
 		isp := l.Host(line.isp)
-		isp.IP("link add up0 type bridge", "link set up0 up", fmt.Sprintf("addr add %s/24 dev up0", line.gateway), "route add local 0.0.0.0/0 dev lo table main")
+		isp.IP("link add up0 type bridge", "link set up0 up", fmt.Sprintf("addr add %s/24 dev up0", line.gateway),
+			"route add local 0.0.0.0/0 dev lo table main")
 		isp.Sysctl("net/ipv4/ip_nonlocal_bind", "1")
 		isp.ServeInternet()
-		isp.NFT("table inet leaks {\n\tchain pre {\n\t\ttype filter hook prerouting priority -350\n\t\tip saddr != { " + line.shared + ", 127.0.0.0/8, " + line.gateway + " } counter name other\n\t}\n\tcounter other { }\n}\n")
+		isp.NFT("table inet leaks {\n\tchain pre {\n\t\ttype filter hook prerouting priority -350\n\t\tip saddr != { " +
+			line.shared + ", 127.0.0.0/8, " + line.gateway + " } counter name other\n\t}\n\tcounter other { }\n}\n")
 		p.isps[line.isp] = isp
 	}
 	p.a, p.b = p.router("a", 2, policy), p.router("b", 3, policy)
@@ -89,7 +92,8 @@ func (p *pair) router(name string, n int, policy string) *pairRouter {
 		h.Sysctl(strings.ReplaceAll(key, ".", "/"), value)
 	}
 	h.NFT(docsBlock(p.t, "ha.md", "table inet pair"))
-	h.NFT(fmt.Sprintf("table ip servers {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat\n\t\tip daddr { 192.0.2.10, 198.51.100.10 } tcp dport %d dnat to 192.168.10.10\n\t}\n}\n", serverPort))
+	h.NFT(fmt.Sprintf("table ip servers {\n\tchain pre {\n\t\ttype nat hook prerouting priority "+
+		"dstnat\n\t\tip daddr { 192.0.2.10, 198.51.100.10 } tcp dport %d dnat to 192.168.10.10\n\t}\n}\n", serverPort))
 	dir := p.t.TempDir()
 	r.told = filepath.Join(dir, "told")
 	hook := filepath.Join(dir, "hook")
@@ -148,7 +152,8 @@ func (r *pairRouter) startAll() {
 	priority, places := "priority 150", []string{}
 	if r.name == "b" {
 		priority = "priority 100"
-		places = []string{"10.255.0.1\n    IPv4_Dest", "10.255.0.2\n    IPv4_Dest", "Address 10.255.0.2", "Address 10.255.0.1", "192.168.10.2", "192.168.10.3"}
+		places = []string{"10.255.0.1\n    IPv4_Dest", "10.255.0.2\n    IPv4_Dest", "Address 10.255.0.2",
+			"Address 10.255.0.1", "192.168.10.2", "192.168.10.3"}
 	}
 	r.start()
 	r.conntrackd = r.run("conntrackd", "Sync {", func(conf, dir string) []string { return []string{"-C", conf} }, places...)
@@ -205,7 +210,8 @@ func (p *pair) flows(when string) (out []*through) {
 				p.t.Errorf("%s leaves from %s", out[len(out)-1].what, got)
 			}
 		}
-		open("tcp from outside by "+line.isp, "lan", p.isps[line.isp], "tcp", netip.MustParseAddr("8.8.4.4"), netip.AddrPortFrom(netip.MustParseAddr(line.shared), serverPort))
+		open("tcp from outside by "+line.isp, "lan", p.isps[line.isp], "tcp", netip.MustParseAddr("8.8.4.4"),
+			netip.AddrPortFrom(netip.MustParseAddr(line.shared), serverPort))
 	}
 	return out
 }
@@ -296,7 +302,8 @@ func (p *pair) synced(r *pairRouter, flows []*through) {
 func (r *pairRouter) neverFailed() {
 	r.t.Helper()
 	for line := range strings.Lines(r.router.must("status", "--events")) {
-		if f := strings.Fields(line); len(f) > 5 && (f[5] == "down" || f[5] == "degraded" || f[5] == "unconfirmed" || f[5] == "address-lost" || f[5] == "no-gateway") {
+		if f := strings.Fields(line); len(f) > 5 && (f[5] == "down" || f[5] == "degraded" || f[5] == "unconfirmed" ||
+			f[5] == "address-lost" || f[5] == "no-gateway") {
 			r.t.Errorf("%s: %s", r.name, line)
 		}
 	}

@@ -70,12 +70,16 @@ func TestHalfDefaultRoutes(t *testing.T) {
 			}
 			pin := ""
 			out = append(out,
-				flow{name: "rest to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "10"), dst: dst, isp: rest, nat: rest4, pin: pin},
-				flow{name: "policy to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "11"), dst: dst, isp: "isp2", nat: nats[2], pin: "isp2"},
-				flow{name: "strict to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "12"), dst: dst, isp: "isp2", nat: nats[2], pin: "isp2/strict"},
+				flow{name: "rest to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "10"), dst: dst,
+					isp: rest, nat: rest4, pin: pin},
+				flow{name: "policy to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "11"), dst: dst,
+					isp: "isp2", nat: nats[2], pin: "isp2"},
+				flow{name: "strict to " + dst, from: "lan", network: "udp", src: fmt.Sprintf(src, "12"), dst: dst,
+					isp: "isp2", nat: nats[2], pin: "isp2/strict"},
 			)
 			if !main {
-				out = append(out, flow{name: "the router's own to " + dst, from: "router", network: "udp", dst: dst, isp: "isp1", nat: nats[1]})
+				out = append(out, flow{name: "the router's own to " + dst, from: "router", network: "udp", dst: dst,
+					isp: "isp1", nat: nats[1]})
 			}
 		}
 		return out
@@ -85,7 +89,8 @@ func TestHalfDefaultRoutes(t *testing.T) {
 			head := fmt.Sprintf("[pbr]\nsysctl = true\nmain-first = %q\nreverse-path = %q", mainFirst, reverse)
 			policy := strings.Replace(twoUplinks, "[pbr]", head, 1) + halfDefaultPolicy
 			s.halfDefaultsUnder(mainFirst+", "+reverse, policy, flows(false))
-			s.halfDefaultsUnder(mainFirst+", "+reverse+", no default", strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), flows(true))
+			s.halfDefaultsUnder(mainFirst+", "+reverse+", no default",
+				strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), flows(true))
 		}
 	}
 	s.killSwitchWithoutItsUplink()
@@ -96,20 +101,25 @@ func TestHalfDefaultRoutes(t *testing.T) {
 func TestDoctorOnHalfDefaultRoutes(t *testing.T) {
 	t.Parallel()
 	s := halfDefaultNet(t)
-	isp3 := strings.Replace(twoUplinks, "[[table]]", "[[uplink]]\nname = \"isp3\"\ninterface = \"wan3\"\ngateway = \"auto\"\nnat = \"masquerade\"\n[[table]]", 1)
+	isp3 := strings.Replace(twoUplinks, "[[table]]",
+		"[[uplink]]\nname = \"isp3\"\ninterface = \"wan3\"\ngateway = \"auto\"\nnat = \"masquerade\"\n[[table]]", 1)
 	for policy, want := range map[string]string{
 		twoUplinks: "and so does [default]: nothing uses them - if everything should use wan3",
-		strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1):                                 "there is no [default], so what no policy catches uses them",
-		strings.Replace(isp3, "[{ uplink = \"isp1\" }]", "[{ uplink = \"isp1\" }, { uplink = \"isp3\", distance = 2 }]", 1): "and so does [default]: wan3 is one of its uplinks",
+		strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "",
+			1): "there is no [default], so what no policy catches uses them",
+		strings.Replace(isp3, "[{ uplink = \"isp1\" }]", "[{ uplink = \"isp1\" }, { uplink = \"isp3\", distance = 2 }]",
+			1): "and so does [default]: wan3 is one of its uplinks",
 	} {
 		s.router.apply(policy)
-		if out := s.router.pbr("doctor").Stdout; !strings.Contains(out, "main sends 0.0.0.0/1, 128.0.0.0/1, ") || !strings.Contains(out, want) {
+		if out := s.router.pbr("doctor").Stdout; !strings.Contains(out, "main sends 0.0.0.0/1, 128.0.0.0/1, ") ||
+			!strings.Contains(out, want) {
 			t.Errorf("pbr doctor does not say %q:\n%s", want, out)
 		}
 	}
 	s.Router.Run("ip", "route", "del", "default")
 	s.router.apply(strings.Replace(isp3, "[{ uplink = \"isp1\" }]", "[{ uplink = \"isp3\" }]", 1))
-	s.check([]flow{{name: "by the learned gateway", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3", nat: "203.0.113.2"}})
+	s.check([]flow{{name: "by the learned gateway", from: "lan", network: "udp", src: "192.168.10.10",
+		dst: "9.9.9.9:53", isp: "isp3", nat: "203.0.113.2"}})
 }
 
 func (s *scenario) halfDefaultsUnder(name, policy string, flows []flow) {

@@ -20,8 +20,10 @@ func TestHitsOfElements(t *testing.T) {
 	}
 	w := newWatched(t, few+many.String(), 2)
 	w.router.apply(few + many.String())
-	if list := w.Router.Run("nft", "list", "table", "inet", "pbr"); strings.Contains(list, "chain policy-") || strings.Contains(list, "counter policy-") ||
-		!strings.Contains(list, `comment "policy-second" : goto mark-to-isp2`) || !strings.Contains(list, `comment "policy-rest" : goto unmarked`) {
+	if list := w.Router.Run("nft", "list", "table", "inet", "pbr"); strings.Contains(list, "chain policy-") ||
+		strings.Contains(list, "counter policy-") ||
+		!strings.Contains(list, `comment "policy-second" : goto mark-to-isp2`) ||
+		!strings.Contains(list, `comment "policy-rest" : goto unmarked`) {
 		t.Fatalf("policies are no elements that count:\n%s", list)
 	}
 	tr := w.startTrace("--src", bySecond.String(), "--proto", "udp", "--count", "1")

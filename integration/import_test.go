@@ -17,7 +17,8 @@ const importsDir = "../fixtures/import/"
 // persistent sessions; LANs of the guide.
 func importNet() lab.Spec {
 	line := func(name, iface, net string) lab.ISPSpec {
-		return lab.ISPSpec{Name: name, Iface: iface, Router4: netip.MustParsePrefix(net + ".2/24"), Gateway4: netip.MustParseAddr(net + ".1")}
+		return lab.ISPSpec{Name: name, Iface: iface, Router4: netip.MustParsePrefix(net + ".2/24"),
+			Gateway4: netip.MustParseAddr(net + ".1")}
 	}
 	return lab.Spec{
 		LANs: []lab.LANSpec{
@@ -30,7 +31,8 @@ func importNet() lab.Spec {
 }
 
 // importMaps give the exports' interfaces the names of the network.
-var importMaps = []string{"bridge=br-lan", "ether1=wan1", "ether2=wan2", "ether3=br-lan", "ether4=br-lan20", "your-wan=wan1", "wan-A=wan2", "wan-B=wan3"}
+var importMaps = []string{"bridge=br-lan", "ether1=wan1", "ether2=wan2", "ether3=br-lan", "ether4=br-lan20",
+	"your-wan=wan1", "wan-A=wan2", "wan-B=wan3"}
 
 // imports puts what an import makes of a fixture into force.
 func (s *scenario) imports(kind, name string) {
@@ -57,7 +59,8 @@ func (s *scenario) imports(kind, name string) {
 // arrive at: "" for nowhere.
 func (s *scenario) from(src, network string, port int, isp string, translated bool) {
 	s.t.Helper()
-	f := flow{name: fmt.Sprintf("%s %s/%d", src, network, port), from: "router", network: network, dst: fmt.Sprintf("9.9.9.9:%d", port), isp: isp}
+	f := flow{name: fmt.Sprintf("%s %s/%d", src, network, port), from: "router", network: network,
+		dst: fmt.Sprintf("9.9.9.9:%d", port), isp: isp}
 	lans := map[string]string{"192.168.10.": "lan", "192.168.20.": "lan20", "192.168.0.": "users"}
 	for prefix, lan := range lans {
 		if strings.HasPrefix(src, prefix) {

@@ -124,7 +124,8 @@ func TestInSyncIsNeverWrong(t *testing.T) {
 		}},
 		{name: "a setting", do: func() { k.Sysctl("net/ipv4/ip_forward", "0") }},
 		{name: "a setting of an uplink", do: func() { k.Sysctl("net/ipv4/conf/wan2/rp_filter", "1") }},
-		{name: "a link went down and came back", do: func() { k.Run("ip", "link", "set", "wan2", "down"); k.Run("ip", "link", "set", "wan2", "up") }},
+		{name: "a link went down and came back",
+			do: func() { k.Run("ip", "link", "set", "wan2", "down"); k.Run("ip", "link", "set", "wan2", "up") }},
 		{name: "the list changed, with the same size and time", do: func() {
 			info, err := os.Stat(k.list())
 			if err != nil {

@@ -37,7 +37,8 @@ func TestInitOnMachines(t *testing.T) {
 			}
 			golden(t, dir+"/seen.json", r.seen())
 			if filepath.Base(dir) == "no-default" {
-				if res.Code != 1 || res.Stdout != "" || !strings.Contains(res.Stderr, "192.168.10.1/24") || !strings.Contains(res.Stderr, "no default route") {
+				if res.Code != 1 || res.Stdout != "" || !strings.Contains(res.Stderr, "192.168.10.1/24") ||
+					!strings.Contains(res.Stderr, "no default route") {
 					t.Errorf("exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 				}
 				return

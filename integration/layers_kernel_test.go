@@ -77,7 +77,8 @@ func TestBoundariesInEveryStructure(t *testing.T) {
 			}
 		}
 	}
-	for _, kind := range []string{"exact", "masked", "intervals", "exact of several fields", "masked of several fields", "intervals of several fields"} {
+	for _, kind := range []string{"exact", "masked", "intervals", "exact of several fields", "masked of several fields",
+		"intervals of several fields"} {
 		if met[kind] == 0 {
 			t.Errorf("no form had a map of kind %q, only %v", kind, met)
 		}
@@ -89,12 +90,16 @@ func TestBoundariesInEveryStructure(t *testing.T) {
 // begins or ends. No two are of one connection.
 func boundaryPackets() (out []walk.Packet) {
 	fours := [2][]string{
-		{"10.49.255.255", "10.50.1.0", "10.50.1.1", "10.50.1.2", "10.50.1.255", "10.50.2.6", "10.50.2.7", "10.50.2.19", "10.50.2.20", "10.50.3.0", "10.50.3.255",
-			"10.50.4.0", "10.50.4.255", "10.50.5.0", "10.50.6.1", "10.50.6.2", "10.50.6.3", "10.50.6.77", "10.50.6.78", "10.50.6.200", "10.50.15.255", "10.50.16.0", "10.50.255.255"},
-		{"8.8.1.1", "8.8.1.2", "8.8.2.0", "8.8.2.255", "8.8.3.255", "8.8.4.0", "8.8.4.255", "8.8.5.0", "8.8.15.255", "8.8.16.0", "8.9.0.0", "9.9.0.0", "9.9.127.255", "9.9.128.0"},
+		{"10.49.255.255", "10.50.1.0", "10.50.1.1", "10.50.1.2", "10.50.1.255", "10.50.2.6", "10.50.2.7",
+			"10.50.2.19", "10.50.2.20", "10.50.3.0", "10.50.3.255",
+			"10.50.4.0", "10.50.4.255", "10.50.5.0", "10.50.6.1", "10.50.6.2", "10.50.6.3", "10.50.6.77",
+			"10.50.6.78", "10.50.6.200", "10.50.15.255", "10.50.16.0", "10.50.255.255"},
+		{"8.8.1.1", "8.8.1.2", "8.8.2.0", "8.8.2.255", "8.8.3.255", "8.8.4.0", "8.8.4.255", "8.8.5.0", "8.8.15.255",
+			"8.8.16.0", "8.9.0.0", "9.9.0.0", "9.9.127.255", "9.9.128.0"},
 	}
 	sixes := [2][]string{
-		{"2001:db8:50::1", "2001:db8:50::2", "2001:db8:50:1::", "2001:db8:50:1:ffff:ffff:ffff:ffff", "2001:db8:50:2::6", "2001:db8:50:2::7", "2001:db8:50:2::1f", "2001:db8:50:2::20",
+		{"2001:db8:50::1", "2001:db8:50::2", "2001:db8:50:1::", "2001:db8:50:1:ffff:ffff:ffff:ffff", "2001:db8:50:2::6",
+			"2001:db8:50:2::7", "2001:db8:50:2::1f", "2001:db8:50:2::20",
 			"2001:db8:50:6::1", "2001:db8:50:6::2", "2001:db8:50:6::4d", "2001:db8:50:6::4e"},
 		{"2606:4700::1", "2606:4700::2", "2606:4700:0:ffff::", "2606:4700:1::", "2a00:1450::", "2a00:1450:ffff::1", "2a00:1451::"},
 	}
@@ -106,7 +111,8 @@ func boundaryPackets() (out []walk.Packet) {
 		{6, 1, 22}, {6, 2, 25}, {6, 3, 80}, {6, 4, 443}, {6, 5, 464}, {6, 6, 465}, {6, 7, 587}, {6, 8, 588}, {50, 0, 0},
 	}
 	at := func(iif, src, dst string, proto uint8, sport, dport uint16) {
-		out = append(out, walk.Packet{IIF: iif, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: proto, SPort: sport, DPort: dport, CTState: walk.StateNew})
+		out = append(out, walk.Packet{IIF: iif, Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst),
+			Proto: proto, SPort: sport, DPort: dport, CTState: walk.StateNew})
 	}
 	at("br-lan", "10.50.1.1", "8.8.1.1", 17, 3, 53)
 	at("br-guest", "10.50.3.1", "8.8.1.1", 17, 3, 53)
@@ -150,7 +156,8 @@ func sendAll(t *testing.T, wires map[string]*lab.Wire, packets []walk.Packet) {
 	lab.Pinned(t, func() error {
 		for i := range packets {
 			p := &packets[i]
-			err := wires[strings.TrimPrefix(p.IIF, "br-")].Send(lab.Packet{ID: uint64(i + 1), Src: p.Src, Dst: p.Dst, Proto: p.Proto, SPort: p.SPort, DPort: p.DPort, TCPFlags: lab.TCPSyn})
+			err := wires[strings.TrimPrefix(p.IIF, "br-")].Send(lab.Packet{ID: uint64(i + 1), Src: p.Src, Dst: p.Dst,
+				Proto: p.Proto, SPort: p.SPort, DPort: p.DPort, TCPFlags: lab.TCPSyn})
 			if err != nil {
 				return fmt.Errorf("sending %+v: %w", p, err)
 			}

@@ -31,7 +31,8 @@ func (r *router) ours() string {
 	for _, family := range []string{"-4", "-6"} {
 		// Rules of one priority are one decision: their order among each other does not matter.
 		fmt.Fprintf(&b, "\n# ip %s rule\n%s", family, sortLines(r.Run("ip", family, "rule")))
-		fmt.Fprintf(&b, "# ip %s route\n%s", family, sortLines(r.Run("ip", "-o", family, "route", "show", "table", "all", "proto", ownProtocol)))
+		fmt.Fprintf(&b, "# ip %s route\n%s", family,
+			sortLines(r.Run("ip", "-o", family, "route", "show", "table", "all", "proto", ownProtocol)))
 	}
 	return b.String()
 }

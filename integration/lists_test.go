@@ -101,7 +101,8 @@ func TestDynamicLists(t *testing.T) {
 	w.router.must("lists", "add", "short", "10.9.8.7")
 	w.router.inSync()
 	w.router.holds("added", "special", far, "198.18.0.0/24", "2001:db8:ff::/64")
-	if got := w.router.list("special"); got["198.18.0.0/24"].Expires < 7000 || got["198.18.0.0/24"].Expires > 7200 || got[far].Timeout != 0 || got["203.0.113.7"].Source != "policy" {
+	if got := w.router.list("special"); got["198.18.0.0/24"].Expires < 7000 || got["198.18.0.0/24"].Expires > 7200 ||
+		got[far].Timeout != 0 || got["203.0.113.7"].Source != "policy" {
 		t.Errorf("times: %+v", got)
 	}
 	if got := w.router.list("short")["10.9.8.7"]; got.Timeout != 7200 {
@@ -147,10 +148,12 @@ func TestDynamicLists(t *testing.T) {
 
 	// explain looks into the kernel's sets.
 	w.router.must("lists", "add", "special", far)
-	if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") || strings.Contains(text, "are unknown") {
+	if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") ||
+		strings.Contains(text, "are unknown") {
 		t.Errorf("explain:\n%s", text)
 	}
-	if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "list special are unknown") {
+	if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+
+		":7777/udp"); !strings.Contains(text, "list special are unknown") {
 		t.Errorf("explain --offline:\n%s", text)
 	}
 	w.refusesMembers()

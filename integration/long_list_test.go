@@ -15,7 +15,8 @@ import (
 )
 
 // withMany is watchPolicy with a policy for a list in a file beside it.
-const withMany = watchPolicy + "\n[lists]\nmany = { file = \"many.txt\" }\n[[policy]]\nname = \"many\"\ndst = \"@many\"\nuplink = \"isp2\"\n"
+const withMany = watchPolicy +
+	"\n[lists]\nmany = { file = \"many.txt\" }\n[[policy]]\nname = \"many\"\ndst = \"@many\"\nuplink = \"isp2\"\n"
 
 // longList is a file with that many addresses, none beside another.
 func (w *watched) longList(n int) {
@@ -87,7 +88,8 @@ func (w *watched) failover() time.Duration {
 func (w *watched) takenOut() time.Duration {
 	w.t.Helper()
 	order := func(mode string) {
-		if answer, err := unixAsk(w.socket(), `{"do":"force","uplink":"isp1","mode":"`+mode+`"}`); err != nil || strings.Contains(answer, "error") {
+		if answer, err := unixAsk(w.socket(), `{"do":"force","uplink":"isp1","mode":"`+mode+`"}`); err != nil ||
+			strings.Contains(answer, "error") {
 			w.t.Fatalf("isp1 %s: %v, %s", mode, err, answer)
 		}
 	}
@@ -158,7 +160,8 @@ func TestLongListBesideFailover(t *testing.T) {
 			status := w.slowest()
 			worst, failovers := w.besideLongList(bring.begin)
 			asked := status()
-			t.Logf("%s: %d failovers meanwhile, the slowest in %v; with its checks one takes %v; the slowest status in %v", bring.how, failovers,
+			t.Logf("%s: %d failovers meanwhile, the slowest in %v; with its checks one takes %v; the "+
+				"slowest status in %v", bring.how, failovers,
 				worst.Round(time.Millisecond), usual.Round(time.Millisecond), asked.Round(time.Millisecond))
 			if quick = worst < 2*usual && asked < 2*usual; quick {
 				break

@@ -18,9 +18,11 @@ var planted = map[string][]struct {
 	"Tailscale": {
 		{func(r *router) {
 			r.IP("rule add pref 5210 fwmark 0x80000/0xff0000 lookup main", "rule add pref 5230 fwmark 0x80000/0xff0000 lookup default",
-				"rule add pref 5250 fwmark 0x80000/0xff0000 unreachable", "rule add pref 5270 lookup 52", "route add 100.100.100.100/32 via 198.51.100.1 table 52")
+				"rule add pref 5250 fwmark 0x80000/0xff0000 unreachable", "rule add pref 5270 lookup 52",
+				"route add 100.100.100.100/32 via 198.51.100.1 table 52")
 		}, []string{"ok ", "Tailscale", "5210, 5230, 5250, 5270 are before pbr's"}},
-		{func(r *router) { r.IP("route add default via 198.51.100.1 table 52") }, []string{"fail", "Tailscale", "exit node", "write rule-priority = 4000"}},
+		{func(r *router) { r.IP("route add default via 198.51.100.1 table 52") },
+			[]string{"fail", "Tailscale", "exit node", "write rule-priority = 4000"}},
 		{func(r *router) {
 			r.apply(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nrule-priority = 4000\nsysctl = true", 1))
 		},
@@ -29,20 +31,24 @@ var planted = map[string][]struct {
 	},
 	"NetBird": {
 		{func(r *router) {
-			r.IP("rule add pref 105 lookup main suppress_prefixlength 0", "rule add pref 110 not fwmark 0x1bd00 lookup 7120", "route add 10.200.0.0/16 via 198.51.100.1 table 7120")
+			r.IP("rule add pref 105 lookup main suppress_prefixlength 0",
+				"rule add pref 110 not fwmark 0x1bd00 lookup 7120", "route add 10.200.0.0/16 via 198.51.100.1 table 7120")
 		}, []string{"ok ", "NetBird", "105, 110"}},
-		{func(r *router) { r.IP("route add default via 198.51.100.1 table 7120") }, []string{"fail", "NetBird", "NB_USE_LEGACY_ROUTING=true"}},
+		{func(r *router) { r.IP("route add default via 198.51.100.1 table 7120") },
+			[]string{"fail", "NetBird", "NB_USE_LEGACY_ROUTING=true"}},
 	},
 	"wg-quick": {
 		{func(r *router) { // pbr first
-			r.IP("route add default via 198.51.100.1 table 51820", "rule add not fwmark 51820 lookup 51820", "rule add lookup main suppress_prefixlength 0")
+			r.IP("route add default via 198.51.100.1 table 51820", "rule add not fwmark 51820 lookup 51820",
+				"rule add lookup main suppress_prefixlength 0")
 		}, []string{"fail", "wg-quick (table 51820)", "are before pbr's", "Table = off"}},
 		{func(r *router) { // pbr second
 			r.must("flush")
 			r.IP("rule del not fwmark 51820 lookup 51820", "rule del lookup main suppress_prefixlength 0")
 			r.IP("rule add not fwmark 51820 lookup 51820", "rule add lookup main suppress_prefixlength 0")
 			r.must("apply")
-		}, []string{"fail", "wg-quick (table 51820)", "32764, 32765 are behind pbr's", "in the clear", "Table = off", "rule-priority = 3000"}},
+		}, []string{"fail", "wg-quick (table 51820)", "32764, 32765 are behind pbr's", "in the clear", "Table = off",
+			"rule-priority = 3000"}},
 		{func(r *router) {
 			r.apply(strings.Replace(twoUplinks, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1))
 		}, []string{"ok ", "wg-quick (table 51820)", "the tunnel carries what no policy and no rule catches"}},
@@ -52,7 +58,8 @@ var planted = map[string][]struct {
 			r.Run("iptables", "-N", "DOCKER-USER")
 			r.Run("iptables", "-A", "FORWARD", "-j", "DOCKER-USER")
 		}, []string{"ok ", "Docker"}},
-		{func(r *router) { r.Run("iptables", "-P", "FORWARD", "DROP") }, []string{"warn", "Docker", "FORWARD to drop", "iptables -I DOCKER-USER -o wan1 -j ACCEPT"}},
+		{func(r *router) { r.Run("iptables", "-P", "FORWARD", "DROP") },
+			[]string{"warn", "Docker", "FORWARD to drop", "iptables -I DOCKER-USER -o wan1 -j ACCEPT"}},
 	},
 	"ip6tables -m rpfilter": {
 		{func(r *router) {
@@ -95,7 +102,8 @@ dbus-daemon --system --nofork --nopidfile &
 until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done
 exec firewalld --nofork --nopid --system-config %s
 `, p.dir))
-	p.finds("fail", "firewalld", "(fib saddr . iif oif missing) drops IPv6 packets", "answers that arrive on isp2 are lost", "IPv6_rpfilter=loose", "systemctl restart firewalld")
+	p.finds("fail", "firewalld", "(fib saddr . iif oif missing) drops IPv6 packets",
+		"answers that arrive on isp2 are lost", "IPv6_rpfilter=loose", "systemctl restart firewalld")
 }
 
 // The rules and addresses of keepalived, and the rules and routes of FRR, are found and named.
@@ -166,7 +174,8 @@ func TestDoctorOnNetavark(t *testing.T) {
 	r.Run("ip", "netns", "add", ns)
 	t.Cleanup(func() { r.Run("ip", "netns", "del", ns) })
 	p := newProgram(r)
-	setup := p.file("setup.json", fmt.Sprintf(`{"container_id":"aaaaaaaaaaaa","container_name":%q,"networks":{"podman":{"static_ips":["10.88.0.2"],"interface_name":"eth0"}},
+	setup := p.file("setup.json",
+		fmt.Sprintf(`{"container_id":"aaaaaaaaaaaa","container_name":%q,"networks":{"podman":{"static_ips":["10.88.0.2"],"interface_name":"eth0"}},
 		"network_info":{"podman":{"name":"podman","id":"2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9","driver":"bridge","network_interface":"podman0",
 		"created":"2024-01-01T00:00:00Z","subnets":[{"subnet":"10.88.0.0/16","gateway":"10.88.0.1"}],"ipv6_enabled":false,"internal":false,"dns_enabled":false,
 		"ipam_options":{"driver":"host-local"}}}}`, container))

@@ -29,14 +29,19 @@ func checkVPN(t *testing.T, spec lab.Spec) {
 	vpn4, vpn6, one4, one6 := "203.0.113.2", "2001:db8:f3::2", "192.0.2.2", "2001:db8:f1::2"
 	others := []flow{
 		{name: "other host", from: "lan", network: "tcp", src: "192.168.10.10", dst: "9.9.9.9:443", isp: "isp1", nat: one4},
-		{name: "other host, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:443", isp: "isp1", nat: one6},
+		{name: "other host, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:443",
+			isp: "isp1", nat: one6},
 		{name: "router", from: "router", network: "udp", dst: "9.9.9.9:53", isp: "isp1", nat: one4},
 	}
 	private := []flow{
-		{name: "headquarters", from: "lan", network: "tcp", src: "192.168.10.10", dst: "10.99.1.1:443", isp: "vpn", nat: vpn4, pin: "vpn/strict"},
-		{name: "headquarters, IPv6", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:99::1]:53", isp: "vpn", nat: vpn6, pin: "vpn/strict"},
-		{name: "private host", from: "lan", network: "udp", src: "192.168.10.20", dst: "9.9.9.9:53", isp: "vpn", nat: vpn4, pin: "vpn/strict"},
-		{name: "private host, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::20", dst: "[2001:db8:ffff::9]:443", isp: "vpn", nat: vpn6, pin: "vpn/strict"},
+		{name: "headquarters", from: "lan", network: "tcp", src: "192.168.10.10", dst: "10.99.1.1:443", isp: "vpn",
+			nat: vpn4, pin: "vpn/strict"},
+		{name: "headquarters, IPv6", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:99::1]:53",
+			isp: "vpn", nat: vpn6, pin: "vpn/strict"},
+		{name: "private host", from: "lan", network: "udp", src: "192.168.10.20", dst: "9.9.9.9:53", isp: "vpn",
+			nat: vpn4, pin: "vpn/strict"},
+		{name: "private host, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::20", dst: "[2001:db8:ffff::9]:443",
+			isp: "vpn", nat: vpn6, pin: "vpn/strict"},
 		{name: "router to headquarters", from: "router", network: "udp", dst: "10.99.1.1:53", isp: "vpn", nat: vpn4, pin: "vpn/strict"},
 	}
 	s.check(others)

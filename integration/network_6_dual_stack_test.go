@@ -23,17 +23,23 @@ func TestNetworkDualStack(t *testing.T) {
 		{name: "default", from: "lan", network: "tcp", src: "192.168.10.10", dst: "8.8.8.8:443", isp: "isp1", nat: one4},
 		{name: "default, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[" + far + "]:443", isp: "isp1", nat: one6},
 		{name: "port", from: "lan", network: "udp", src: "192.168.10.10", dst: "8.8.8.8:3478", isp: "isp3", nat: three4, pin: "isp3"},
-		{name: "port, IPv6", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[" + far + "]:3478", isp: "isp3", nat: three6, pin: "isp3"},
+		{name: "port, IPv6", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[" + far + "]:3478",
+			isp: "isp3", nat: three6, pin: "isp3"},
 		{name: "destination", from: "lan", network: "tcp", src: "192.168.10.10", dst: "9.9.9.9:443", isp: "isp3", nat: three4, pin: "isp3"},
-		{name: "destination, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ff09::9]:443", isp: "isp3", nat: three6, pin: "isp3"},
+		{name: "destination, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ff09::9]:443",
+			isp: "isp3", nat: three6, pin: "isp3"},
 		{name: "for IPv6 only", from: "lan", network: "tcp", src: "192.168.10.10", dst: "8.8.8.8:8080", isp: "isp1", nat: one4},
-		{name: "for IPv6 only, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[" + far + "]:8080", isp: "isp3", nat: three6, pin: "isp3"},
+		{name: "for IPv6 only, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[" + far + "]:8080",
+			isp: "isp3", nat: three6, pin: "isp3"},
 		{name: "half", from: "lan", network: "tcp", src: "192.168.10.11", dst: "8.8.8.8:443", isp: "isp2", nat: two4, pin: "isp2"},
 		// Classified, and passed over by its table: it left by the primary, and stays there.
-		{name: "half, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::11", dst: "[" + far + "]:443", isp: "isp1", nat: one6, pin: "isp1"},
-		{name: "half strict", from: "lan", network: "tcp", src: "192.168.10.20", dst: "8.8.8.8:443", isp: "isp2", nat: two4, pin: "isp2/strict"},
+		{name: "half, IPv6", from: "lan", network: "tcp", src: "2001:db8:10::11", dst: "[" + far + "]:443",
+			isp: "isp1", nat: one6, pin: "isp1"},
+		{name: "half strict", from: "lan", network: "tcp", src: "192.168.10.20", dst: "8.8.8.8:443", isp: "isp2",
+			nat: two4, pin: "isp2/strict"},
 		{name: "half strict, IPv6", from: "lan", network: "udp", src: "2001:db8:10::20", dst: "[" + far + "]:443"},
-		{name: "router bound to an IPv6 address", from: "router", network: "udp", src: three6, dst: "[" + far + "]:53", isp: "isp3", nat: three6, pin: "isp3"},
+		{name: "router bound to an IPv6 address", from: "router", network: "udp", src: three6, dst: "[" + far +
+			"]:53", isp: "isp3", nat: three6, pin: "isp3"},
 	})
 	s.pings()
 	rows := s.inboundRows("lan")

@@ -47,8 +47,10 @@ func newDevicesRig(t *testing.T) (r *offloadRig, bridged, tagged *lab.Host) {
 		"addr add 192.168.30.11/24 dev up0.5", "addr add 192.168.30.12/24 dev up0.5", "route add default via 192.168.30.1")
 	r.Router.IP("link add link wan2 name wan2.7 type vlan id 7", "link set wan2.7 up", "addr add 203.0.113.2/24 dev wan2.7")
 	r.ISPs["isp2"].IP("link add link up0 name up0.7 type vlan id 7", "link set up0.7 up", "addr add 203.0.113.1/24 dev up0.7")
-	r.Router.IP("link add tun3 type ipip local 192.0.2.2 remote 192.0.2.1", "link set tun3 up", "addr add 10.9.9.2 peer 10.9.9.1/32 dev tun3")
-	r.ISPs["isp1"].IP("link add tun3 type ipip local 192.0.2.1 remote 192.0.2.2", "link set tun3 up", "addr add 10.9.9.1 peer 10.9.9.2/32 dev tun3")
+	r.Router.IP("link add tun3 type ipip local 192.0.2.2 remote 192.0.2.1", "link set tun3 up",
+		"addr add 10.9.9.2 peer 10.9.9.1/32 dev tun3")
+	r.ISPs["isp1"].IP("link add tun3 type ipip local 192.0.2.1 remote 192.0.2.2", "link set tun3 up",
+		"addr add 10.9.9.1 peer 10.9.9.2/32 dev tun3")
 	return r, bridged, tagged
 }
 

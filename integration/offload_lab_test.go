@@ -14,7 +14,8 @@ import (
 
 // offloadPolicy is watchPolicy with offload, and the settings that move traffic without a daemon.
 func offloadPolicy(offload string) string {
-	return "[pbr]\nsysctl = true\noffload = " + offload + "\n" + strings.Replace(watchPolicy, `src = ["192.168.10.11",`, `src = ["192.168.10.11", "192.168.20.11",`, 1)
+	return "[pbr]\nsysctl = true\noffload = " + offload + "\n" + strings.Replace(watchPolicy, `src = ["192.168.10.11",`,
+		`src = ["192.168.10.11", "192.168.20.11",`, 1)
 }
 
 // passing counts, in a table of somebody else's, the packets to and from farEnd's port that pass
@@ -134,7 +135,8 @@ func (r *offloadRig) checkOffloaded(c *talk, want bool) {
 	passed, entry := r.passed(), c.entry()
 	switch {
 	case want && (passed > 2 || !strings.Contains(entry, "[OFFLOAD]")):
-		r.t.Errorf("%s: %d of %d packets passed the chains, conntrack says %s\n%s", c.name, passed, 2*questions, entry, r.Router.Run("nft", "list", "flowtables"))
+		r.t.Errorf("%s: %d of %d packets passed the chains, conntrack says %s\n%s", c.name, passed, 2*questions,
+			entry, r.Router.Run("nft", "list", "flowtables"))
 	case !want && (passed < 2*questions || strings.Contains(entry, "[OFFLOAD]")):
 		r.t.Errorf("%s: offloaded: %d of %d packets passed the chains, conntrack says %s", c.name, passed, 2*questions, entry)
 	}

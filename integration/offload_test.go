@@ -23,7 +23,8 @@ func TestVMOffloadModes(t *testing.T) {
 	// hardest to find.
 	noNAT := strings.NewReplacer("[pbr]\n", "[pbr]\nmain-first = \"off\"\n", `nat = "masquerade"`, "", `nat = "198.51.100.2"`, "")
 	for name, policy := range map[string]string{
-		"unmarked": offloadPolicy(`"unmarked"`), "all": offloadPolicy(`"all"`), "all, no NAT, main last": noNAT.Replace(offloadPolicy(`"all"`)),
+		"unmarked": offloadPolicy(`"unmarked"`), "all": offloadPolicy(`"all"`),
+		"all, no NAT, main last": noNAT.Replace(offloadPolicy(`"all"`)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,7 +37,8 @@ func TestVMOffloadModes(t *testing.T) {
 				isp     string
 				offload bool
 			}{
-				{byDefault, "isp1", true}, {bySecond, "isp2", all}, {byStrict, "isp2", all}, {byDefault6, "isp1", true}, {bySecond6, "isp2", all},
+				{byDefault, "isp1", true}, {bySecond, "isp2", all}, {byStrict, "isp2", all}, {byDefault6, "isp1", true},
+				{bySecond6, "isp2", all},
 			} {
 				for _, network := range []string{"udp", "tcp"} {
 					talk := r.talk(r.lan, network, c.src, far(c.src), c.isp)

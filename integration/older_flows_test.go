@@ -363,7 +363,8 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 		dial(network, "2001:db8:10::11", "[2001:db8:ffff::1]:80", "isp1")
 	}
 	// From outside, by the second provider, to a port that is forwarded.
-	outside, err := w.ISPs["isp2"].Dial("udp", netip.MustParseAddr("198.18.7.7"), netip.MustParseAddrPort("198.51.100.2:5000"), lab.DialOptions{})
+	outside, err := w.ISPs["isp2"].Dial("udp", netip.MustParseAddr("198.18.7.7"),
+		netip.MustParseAddrPort("198.51.100.2:5000"), lab.DialOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -414,7 +415,8 @@ func (w *watched) stream(h *lab.Host, from netip.AddrPort, to netip.AddrPort) {
 	foreign := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		cerr := c.Control(func(fd uintptr) {
-			err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1), unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
+			err = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1),
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1))
 		})
 		return errors.Join(err, cerr)
 	}}

@@ -49,7 +49,8 @@ func (w *ownWatched) caught(src, dst string) bool {
 	counter := func() string { return w.router.Run("nft", "list", "counter", "inet", "pbr", "policy-inside") }
 	before := counter()
 	lab.Pinned(w.t, func() error {
-		err := w.wire.Send(lab.Packet{ID: uint64(w.port), Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: lab.ProtoUDP, SPort: w.port, DPort: 9})
+		err := w.wire.Send(lab.Packet{ID: uint64(w.port), Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst),
+			Proto: lab.ProtoUDP, SPort: w.port, DPort: 9})
 		if err != nil {
 			return err
 		}
@@ -62,7 +63,8 @@ func (w *ownWatched) caught(src, dst string) bool {
 // in sets, when addresses come and go, and when nobody keeps them any more.
 func TestOwnAddressesFollowTheMachine(t *testing.T) {
 	t.Parallel()
-	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}, Silent: true})
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}, Silent: true})
 	w := &ownWatched{watched: &watched{Net: n, t: t, router: newRouter(n.Router), log: &monitor{}}, wire: n.Wires()["lan"], port: 30000}
 	w.router.write(ownPolicy)
 	t.Cleanup(func() {

@@ -142,11 +142,15 @@ func TestPolicyUplinkFails(t *testing.T) {
 	w.logged("policy falls-back", "isp2", "default")
 	w.refused(byKill2, "the check failed")
 	w.refused(netip.MustParseAddr("2001:db8:10::12"), "the check failed")
-	lab.WaitFor(t, "running connections to be cut", func() bool { return fall.broken()+kill.broken() >= 0 && len(fall.conns)+len(kill.conns) == 0 })
+	lab.WaitFor(t, "running connections to be cut", func() bool {
+		return fall.broken()+kill.broken() >= 0 &&
+			len(fall.conns)+len(kill.conns) == 0
+	})
 	def.stillUp("isp2 failed")
 	during := w.calls(2, byFallback, "isp1")
 	w.onlyElements(nft.text()[settled:])
-	if s := w.router.pbr("status").Stdout; !strings.Contains(s, "policy falls-back, unsaid: new connections use default: uplink isp2 is not usable") ||
+	if s := w.router.pbr("status").Stdout; !strings.Contains(s,
+		"policy falls-back, unsaid: new connections use default: uplink isp2 is not usable") ||
 		!strings.Contains(s, "policy strict: new connections are unreachable: uplink isp2 is not usable") {
 		t.Errorf("pbr status does not tell of the fallback:\n%s", s)
 	}

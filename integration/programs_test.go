@@ -55,7 +55,8 @@ func newPrograms(t *testing.T) *programs {
 	t.Helper()
 	p := &programs{slice: fmt.Sprintf("pbrlab%d.slice", os.Getpid()), unit: fmt.Sprintf("pbr-lab@%d", os.Getpid())}
 	policy := strings.NewReplacer("UNIT", p.unit, "SLICE", p.slice).Replace(programsPolicy)
-	p.watched = newWatchedNet(t, policy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+	p.watched = newWatchedNet(t, policy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 	p.wrap = []string{"unshare", "--mount", "sh", "-c", `mount -t cgroup2 none /sys/fs/cgroup && exec "$@"`, "sh"}
 	t.Cleanup(func() {
 		p.run("sh", "-c", "find /sys/fs/cgroup/"+p.slice+" -depth -type d -exec rmdir {} +")
@@ -104,7 +105,8 @@ func (p *programs) leaves(group, first string) string {
 	if group != "" {
 		join = "echo $$ >/sys/fs/cgroup/" + p.slice + "/" + group + "/cgroup.procs"
 	}
-	res := p.run("bash", "-c", fmt.Sprintf("%s && %s && exec 3<>/dev/tcp/%s/%d && echo >&3 && head -n 1 <&3", join, first, farEnd.Addr(), farEnd.Port()))
+	res := p.run("bash", "-c", fmt.Sprintf("%s && %s && exec 3<>/dev/tcp/%s/%d && echo >&3 && head -n 1 <&3",
+		join, first, farEnd.Addr(), farEnd.Port()))
 	by, _, _ := strings.Cut(lastLine(res.Stdout), " ")
 	return by
 }
@@ -141,7 +143,8 @@ func TestProgramsLeave(t *testing.T) {
 	}
 	p.leavesBy("with a watch", "", "true", "isp1")
 	lab.WaitFor(t, "the watch to settle", func() bool { return p.pbr("diff").Code == 0 })
-	if res := p.pbr("explain", "--in", "local", "--cgroup", p.slice+"/"+unit, "9.9.9.9:443/tcp"); !strings.Contains(res.Stdout, "unit") || !strings.Contains(res.Stdout, "isp2") {
+	if res := p.pbr("explain", "--in", "local", "--cgroup", p.slice+"/"+unit, "9.9.9.9:443/tcp"); !strings.Contains(
+		res.Stdout, "unit") || !strings.Contains(res.Stdout, "isp2") {
 		t.Errorf("explain: %s%s", res.Stdout, res.Stderr)
 	}
 }

@@ -339,7 +339,8 @@ func (p *property) send(all []*sent) {
 			s.by = ""
 			if s.packet.Local() {
 				// No route is an answer too: nobody gets the packet.
-				_ = p.router.SendUDP(s.packet.Src, s.packet.SPort, netip.AddrPortFrom(s.packet.Dst, s.packet.DPort), s.packet.UID, s.packet.GID, s.frame.ID)
+				_ = p.router.SendUDP(s.packet.Src, s.packet.SPort, netip.AddrPortFrom(s.packet.Dst, s.packet.DPort),
+					s.packet.UID, s.packet.GID, s.frame.ID)
 				continue
 			}
 			if err := p.wireOf(s.packet.IIF).Send(s.frame); err != nil {
@@ -442,7 +443,8 @@ func (p *property) fail(s *sent, what, wanted string) {
 		from = fmt.Sprintf("the router itself, uid %d", s.packet.UID)
 	}
 	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n%s\nconntrack:\n%s\ndown: %v, form %d; pbr status says:\n%s",
-		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.machine.Down, p.form, p.router.pbr("status").Stdout)
+		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.machine.Down, p.form,
+		p.router.pbr("status").Stdout)
 }
 
 // connections lists the connections of a packet's destination.

@@ -29,7 +29,8 @@ var spoofs = []spoof{
 	{name: "honest", from: "isp1", src: "9.9.9.9", dst: "192.0.2.2", where: "input", passes: "kns"},
 	{name: "honest", from: "isp1", src: "9.9.9.9", dst: "192.168.10.10", where: "forward", passes: "kns"},
 	{name: "honest, by the line that is not default's", from: "isp2", src: "9.9.9.9", dst: "198.51.100.2", where: "input", passes: "kns"},
-	{name: "honest, by the line that is not default's", from: "isp2", src: "9.9.9.9", dst: "192.168.10.10", where: "forward", passes: "kns"},
+	{name: "honest, by the line that is not default's", from: "isp2", src: "9.9.9.9", dst: "192.168.10.10",
+		where: "forward", passes: "kns"},
 	{name: "honest neighbour of the router", from: "isp2", src: "198.51.100.9", dst: "198.51.100.2", where: "input", passes: "kns"},
 	{name: "router's address inside", from: "isp1", src: "192.168.10.1", dst: "192.0.2.2", where: "input"},
 	{name: "router's address inside", from: "isp1", src: "192.168.10.1", dst: "192.168.10.10", where: "forward"},
@@ -65,11 +66,13 @@ var spoofs = []spoof{
 
 	{name: "router's connection with itself", from: "lan", src: "192.168.10.1", dst: "192.168.10.1", connection: true, where: "input"},
 	{name: "router's connection with itself", from: "isp1", src: "192.168.10.1", dst: "192.168.10.1", connection: true, where: "input"},
-	{name: "router's address inside, of no connection", from: "isp1", src: "192.168.10.1", dst: "192.168.10.10", untracked: true, where: "forward"},
+	{name: "router's address inside, of no connection", from: "isp1", src: "192.168.10.1", dst: "192.168.10.10",
+		untracked: true, where: "forward"},
 	{name: "router's address outside, of no connection", from: "lan", src: "192.0.2.2", dst: "9.9.9.9", untracked: true, where: "forward"},
 	{name: "honest, of no connection", from: "lan", src: "192.168.10.10", dst: "9.9.9.9", untracked: true, where: "forward", passes: "kns"},
 	// What once per connection costs: see docs/how-it-works.md.
-	{name: "router's connection with others", from: "lan", src: "192.0.2.2", dst: "9.9.9.9", connection: true, where: "forward", passes: "ns"},
+	{name: "router's connection with others", from: "lan", src: "192.0.2.2", dst: "9.9.9.9", connection: true,
+		where: "forward", passes: "ns"},
 
 	{name: "honest", from: "isp1", src: "2001:db8:ffff::9", dst: "2001:db8:f1::2", where: "input", passes: "kns"},
 	{name: "honest", from: "isp2", src: "2001:db8:ffff::9", dst: "2001:db8:10::10", where: "forward", passes: "kns"},
@@ -81,7 +84,8 @@ var spoofs = []spoof{
 	{name: "router's address there", from: "isp1", src: "2001:db8:f1::2", dst: "2001:db8:10::10", where: "forward", passes: "k"},
 	{name: "router's address outside", from: "lan", src: "2001:db8:f1::2", dst: "2001:db8:ffff::9", where: "forward", passes: "k"},
 	{name: "router's address, to everybody", from: "lan", src: "2001:db8:10::1", dst: "ff02::1", where: "input", passes: "k"},
-	{name: "router's connection with itself", from: "lan", src: "2001:db8:10::1", dst: "2001:db8:10::1", connection: true, where: "input", passes: "k"},
+	{name: "router's connection with itself", from: "lan", src: "2001:db8:10::1", dst: "2001:db8:10::1",
+		connection: true, where: "input", passes: "k"},
 	{name: "loopback", from: "isp1", src: "::1", dst: "2001:db8:10::10", where: "forward"},
 	{name: "multicast", from: "isp1", src: "ff02::5", dst: "2001:db8:10::10", where: "forward"},
 	{name: "a host inside", from: "isp1", src: "2001:db8:20::10", dst: "2001:db8:10::10", where: "forward", passes: "kn"},
@@ -109,7 +113,8 @@ func TestReversePath(t *testing.T) {
 	chain through { type filter hook forward priority 300; udp dport 20000-20999 add @forward { udp dport }; }
 }`)
 	settings := func() (out string) {
-		for _, path := range []string{"all/accept_local", "all/rp_filter", "br-lan/rp_filter", "wan1/rp_filter", "wan2/rp_filter", "lo/rp_filter"} {
+		for _, path := range []string{"all/accept_local", "all/rp_filter", "br-lan/rp_filter", "wan1/rp_filter",
+			"wan2/rp_filter", "lo/rp_filter"} {
 			out += r.ReadSysctl("net/ipv4/conf/"+path) + " "
 		}
 		return out
@@ -125,12 +130,14 @@ func TestReversePath(t *testing.T) {
 		r.NFT("flush set inet seen input; flush set inet seen forward")
 		for i, s := range spoofs {
 			if s.connection {
-				r.Run("conntrack", "-I", "-p", "udp", "-s", s.src, "-d", s.dst, "--sport", fmt.Sprint(spoofFrom), "--dport", fmt.Sprint(spoofPort+i), "-t", "100", "-u", "ASSURED,SEEN_REPLY")
+				r.Run("conntrack", "-I", "-p", "udp", "-s", s.src, "-d", s.dst, "--sport", fmt.Sprint(spoofFrom),
+					"--dport", fmt.Sprint(spoofPort+i), "-t", "100", "-u", "ASSURED,SEEN_REPLY")
 			}
 		}
 		lab.Pinned(t, func() error {
 			for i, s := range spoofs {
-				p := lab.Packet{ID: uint64(i), Src: netip.MustParseAddr(s.src), Dst: netip.MustParseAddr(s.dst), Proto: lab.ProtoUDP, SPort: spoofFrom, DPort: uint16(spoofPort + i)}
+				p := lab.Packet{ID: uint64(i), Src: netip.MustParseAddr(s.src), Dst: netip.MustParseAddr(s.dst),
+					Proto: lab.ProtoUDP, SPort: spoofFrom, DPort: uint16(spoofPort + i)}
 				if s.untracked {
 					p.SPort = spoofUnseen
 				}

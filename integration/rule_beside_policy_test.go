@@ -59,8 +59,10 @@ func besideFlows(network string) (out []flow) {
 		{"2001:db8:10::", "[2001:db8:ffff::9]", "2001:db8:f1::2", "2001:db8:f2::2"},
 	} {
 		out = append(out,
-			flow{name: "steered", from: "lan", network: network, src: v.src + "11", dst: v.dst + ":53", isp: "isp2", nat: v.isp2, pin: "isp2"},
-			flow{name: "default's", from: "lan", network: network, src: v.src + "12", dst: v.dst + ":53", isp: "isp1", nat: v.isp1, pin: "isp1"},
+			flow{name: "steered", from: "lan", network: network, src: v.src + "11", dst: v.dst + ":53", isp: "isp2",
+				nat: v.isp2, pin: "isp2"},
+			flow{name: "default's", from: "lan", network: network, src: v.src + "12", dst: v.dst + ":53", isp: "isp1",
+				nat: v.isp1, pin: "isp1"},
 		)
 	}
 	return out
@@ -122,7 +124,8 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 		n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "0")
 	}
 	answered := func(port int) bool {
-		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"), netip.AddrPortFrom(netip.MustParseAddr("9.9.9.9"), uint16(port)), lab.DialOptions{})
+		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"),
+			netip.AddrPortFrom(netip.MustParseAddr("9.9.9.9"), uint16(port)), lab.DialOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,18 +191,25 @@ action = "unreachable"
 	for _, mainFirst := range []string{"specific", "connected", "off"} {
 		policy := strings.Replace(twoUplinks, "[pbr]", fmt.Sprintf("[pbr]\nsysctl = true\nmain-first = %q", mainFirst), 1) + exempt
 		s.halfDefaultsUnder(mainFirst, policy, []flow{
-			{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.2", pin: "isp1"},
-			{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2", pin: "isp1"},
-			{name: "balance without members", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:54", isp: "isp1", nat: "192.0.2.2", pin: "isp1"},
-			{name: "the router's own, bound", from: "router", network: "udp", src: "198.51.100.2", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+			{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1",
+				nat: "192.0.2.2", pin: "isp1"},
+			{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53",
+				isp: "isp1", nat: "2001:db8:f1::2", pin: "isp1"},
+			{name: "balance without members", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:54",
+				isp: "isp1", nat: "192.0.2.2", pin: "isp1"},
+			{name: "the router's own, bound", from: "router", network: "udp", src: "198.51.100.2", dst: "9.9.9.9:53",
+				isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
 			{name: "the rule's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:55"},
 			{name: "the rule's", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:55"},
 		})
-		s.halfDefaultsUnder(mainFirst+", no default", strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), []flow{
-			{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.10", pin: "default"},
-			{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp3", nat: "2001:db8:10::10", pin: "default"},
-			{name: "the rule's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:55"},
-		})
+		s.halfDefaultsUnder(mainFirst+", no default",
+			strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), []flow{
+				{name: "exempt", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3",
+					nat: "192.168.10.10", pin: "default"},
+				{name: "exempt", from: "lan", network: "tcp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53",
+					isp: "isp3", nat: "2001:db8:10::10", pin: "default"},
+				{name: "the rule's", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:55"},
+			})
 	}
 }
 
@@ -231,16 +241,21 @@ uplink = "isp2"
 		policy = strings.Replace(policy, "src = [\"192.168.10.11\", \"2001:db8:10::11\"]", "dport = 5353", 1)
 		common := []flow{
 			{name: "main", from: "lan", network: "udp", src: "192.168.10.12", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.12"},
-			{name: "main", from: "lan", network: "udp", src: "2001:db8:10::12", dst: "[2001:db8:ffff::9]:53", isp: "isp3", nat: "2001:db8:10::12"},
+			{name: "main", from: "lan", network: "udp", src: "2001:db8:10::12", dst: "[2001:db8:ffff::9]:53",
+				isp: "isp3", nat: "2001:db8:10::12"},
 			{name: "only main", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.77:53", isp: "isp3", nat: "192.168.10.11"},
-			{name: "rest", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2/strict"},
+			{name: "rest", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2",
+				nat: "198.51.100.2", pin: "isp2/strict"},
 		}
 		s.halfDefaultsUnder(mainFirst, policy, append(common, []flow{
 			{name: "default", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.2"},
-			{name: "default", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
+			{name: "default", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53",
+				isp: "isp1", nat: "2001:db8:f1::2"},
 		}...))
-		s.halfDefaultsUnder(mainFirst+", no default", strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), append(common, []flow{
-			{name: "default is main", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp3", nat: "192.168.10.10"},
-		}...))
+		s.halfDefaultsUnder(mainFirst+", no default",
+			strings.Replace(policy, "[default]\nroutes = [{ uplink = \"isp1\" }]\n", "", 1), append(common, []flow{
+				{name: "default is main", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53",
+					isp: "isp3", nat: "192.168.10.10"},
+			}...))
 	}
 }

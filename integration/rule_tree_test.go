@@ -19,7 +19,8 @@ func manyTables(n int) string {
 		fmt.Fprintf(&b, "[[table]]\nname = \"many-%d\"\nroutes = [{ uplink = \"isp2\" }, { uplink = \"isp1\", distance = 2 }]\n", i)
 	}
 	for i, table := range []int{0, 3, 7} {
-		fmt.Fprintf(&b, "[[policy]]\nname = \"many-%d\"\nsrc = \"192.168.10.%d\"\nproto = \"udp\"\ndport = %d\ntable = \"many-%d\"\n", i, 11, 7001+i, table)
+		fmt.Fprintf(&b, "[[policy]]\nname = \"many-%d\"\nsrc = \"192.168.10.%d\"\nproto = \"udp\"\ndport = "+
+			"%d\ntable = \"many-%d\"\n", i, 11, 7001+i, table)
 	}
 	return b.String()
 }
@@ -32,7 +33,8 @@ func TestPacketsKeepTheirWayWhileTheTreeGrows(t *testing.T) {
 	s.router.apply(manyTables(10))
 	var streams []*lab.Stream
 	lan := s.LANs["lan"]
-	for _, from := range [][2]string{{"192.168.10.11", "9.9.9.9:7001"}, {"192.168.10.11", "9.9.9.9:7002"}, {"192.168.10.11", "9.9.9.9:7003"}, {"192.168.10.10", "9.9.9.9:53"}} {
+	for _, from := range [][2]string{{"192.168.10.11", "9.9.9.9:7001"}, {"192.168.10.11", "9.9.9.9:7002"},
+		{"192.168.10.11", "9.9.9.9:7003"}, {"192.168.10.10", "9.9.9.9:53"}} {
 		streams = append(streams, lan.Stream(netip.MustParseAddr(from[0]), netip.MustParseAddrPort(from[1]), time.Millisecond))
 	}
 	answered := func(from int) func() bool {
@@ -108,12 +110,14 @@ func TestTextOfTheTree(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
 	// Few routes: a script runs ip(8) once for each.
-	policy := strings.ReplaceAll(manyTables(34), `[{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]`, `[{ uplink = "isp2", dst = "10.0.0.0/8" }]`)
+	policy := strings.ReplaceAll(manyTables(34), `[{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]`,
+		`[{ uplink = "isp2", dst = "10.0.0.0/8" }]`)
 	textEqualsNetlink(r, policy)
 	r.apply(policy)
 	before := r.ours()
 	for _, change := range []string{
-		"rule del priority 10189", "rule del priority 10100", "rule add priority 10101 fwmark 0x1/0x1 goto 10990", "rule add priority 10150 goto 10900",
+		"rule del priority 10189", "rule del priority 10100", "rule add priority 10101 fwmark 0x1/0x1 goto 10990",
+		"rule add priority 10150 goto 10900",
 		"rule del priority 10189; rule add priority 10133 fwmark 0/0x10000000 goto 10990",
 	} {
 		for command := range strings.SplitSeq(change, "; ") {

@@ -117,7 +117,8 @@ func (s *scenario) watchDownloads() {
 		s.watched = append(s.watched, isp.Iface)
 	}
 	ifaces := strings.Join(s.watched, ", ")
-	rules := fmt.Sprintf("iifname { %s } counter name seen\n\t\tiifname { %s } meta mark & 0x%08x != 0 counter name marked\n", ifaces, ifaces, uint32(defaultMask))
+	rules := fmt.Sprintf("iifname { %s } counter name seen\n\t\tiifname { %s } meta mark & 0x%08x != 0 "+
+		"counter name marked\n", ifaces, ifaces, uint32(defaultMask))
 	var b strings.Builder
 	b.WriteString("table inet watch {\n\tcounter marked { }\n\tcounter seen { }\n")
 	for _, hook := range []string{"input", "forward"} {
@@ -202,7 +203,8 @@ func (s *scenario) checkFlow(f flow) {
 		return
 	}
 	if seen.By != f.isp || seen.Src.Addr().String() != f.nat {
-		s.t.Errorf("%s: arrived at %s from %s; has to arrive at %s from %s\n%s", f.name, seen.By, seen.Src.Addr(), f.isp, f.nat, s.state(dst))
+		s.t.Errorf("%s: arrived at %s from %s; has to arrive at %s from %s\n%s", f.name, seen.By, seen.Src.Addr(),
+			f.isp, f.nat, s.state(dst))
 		return
 	}
 	if again, err := c.Ask(); err != nil || again != seen {

@@ -45,7 +45,8 @@ strict = true
 // is one in which it is noon in some seconds.
 func TestScheduleSwitches(t *testing.T) {
 	t.Parallel()
-	w := newWatchedNet(t, scheduledPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+	w := newWatchedNet(t, scheduledPolicy, lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11, 12)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 	noon := time.Now().Add(15 * time.Second)
 	zone := zoneOfNoon(noon)
 	pbr := func(args ...string) lab.Result {
@@ -71,8 +72,10 @@ func TestScheduleSwitches(t *testing.T) {
 	if still, err := runs.Ask(); err != nil || still.By != seen.By {
 		t.Errorf("a running connection: %v, %v", still, err)
 	}
-	for at, want := range map[string]string{"2031-06-02 12:30": "begins (", "2031-06-02 11:59": "default", "2031-06-02T11:30:00": "default", "12:00": "begins ("} {
-		if res := pbr("explain", "--at", at, begins.String(), "9.9.9.9:443/tcp"); !strings.Contains(strings.Join(strings.Fields(res.Stdout), " "), want) {
+	for at, want := range map[string]string{"2031-06-02 12:30": "begins (", "2031-06-02 11:59": "default",
+		"2031-06-02T11:30:00": "default", "12:00": "begins ("} {
+		if res := pbr("explain", "--at", at, begins.String(), "9.9.9.9:443/tcp"); !strings.Contains(
+			strings.Join(strings.Fields(res.Stdout), " "), want) {
 			t.Errorf("at %s: %s%s", at, res.Stdout, res.Stderr)
 		}
 	}

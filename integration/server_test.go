@@ -83,7 +83,8 @@ func TestTwoCardsInOneNetwork(t *testing.T) {
 		s.apply(fmt.Sprintf(serverPolicy, fmt.Sprintf("main-first = %q", mainFirst)))
 		s.inSync()
 		if got := s.answers(s.peer); len(got) != 4 {
-			t.Errorf("main-first = %q: only %q answer\n%s%s", mainFirst, got, s.Run("ip", "rule"), s.Run("ip", "route", "show", "table", "all"))
+			t.Errorf("main-first = %q: only %q answer\n%s%s", mainFirst, got, s.Run("ip", "rule"),
+				s.Run("ip", "route", "show", "table", "all"))
 		}
 		rules := s.Run("ip", "rule")
 		own := strings.Index(rules, "from 10.0.0.11 to 10.0.0.0/24")

@@ -45,17 +45,23 @@ func TestSourceNATBesideOthers(t *testing.T) {
 			s.router.NFT(othersNAT)
 		}
 		s.check([]flow{
-			{name: first + " first: static", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.9"},
-			{name: first + " first: nat6 none", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:10::10"},
-			{name: first + " first: none, so theirs", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
-			{name: first + " first: nat6 masquerade", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53", isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
+			{name: first + " first: static", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53",
+				isp: "isp1", nat: "192.0.2.9"},
+			{name: first + " first: nat6 none", from: "lan", network: "udp", src: "2001:db8:10::10",
+				dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:10::10"},
+			{name: first + " first: none, so theirs", from: "lan", network: "udp", src: "192.168.10.11",
+				dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+			{name: first + " first: nat6 masquerade", from: "lan", network: "udp", src: "2001:db8:10::11",
+				dst: "[2001:db8:ffff::9]:53", isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
 		})
 		// A chain of theirs before ours gets its turn.
 		s.router.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
 		s.check([]flow{
-			{name: first + " first: theirs before", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.10:53", isp: "isp1", nat: "192.0.2.77"},
+			{name: first + " first: theirs before", from: "lan", network: "udp", src: "192.168.10.10",
+				dst: "9.9.9.10:53", isp: "isp1", nat: "192.0.2.77"},
 			// It ends the nat chains for this connection, but comes behind the one that pins.
-			{name: first + " first: theirs before, and pinned", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.10:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+			{name: first + " first: theirs before, and pinned", from: "lan", network: "udp", src: "192.168.10.11",
+				dst: "9.9.9.10:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
 		})
 	}
 }
@@ -71,7 +77,8 @@ func TestTextOfNAT6(t *testing.T) {
 func TestProbesAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	check := "check = { targets = [\"9.9.9.9\", \"2001:db8:ffff::9\"], interval = \"200ms\" }\n"
-	policy := strings.Replace(twoUplinks, "nat = \"masquerade\"\n[[uplink]]", "nat = \"192.0.2.9\"\nnat6 = \"2001:db8:f1::9\"\n"+check+"[[uplink]]", 1)
+	policy := strings.Replace(twoUplinks, "nat = \"masquerade\"\n[[uplink]]",
+		"nat = \"192.0.2.9\"\nnat6 = \"2001:db8:f1::9\"\n"+check+"[[uplink]]", 1)
 	w := newWatched(t, policy, 2)
 	isp := w.ISPs["isp1"]
 	isp.NFT(`table inet probes {
@@ -126,7 +133,8 @@ func TestLiveFindings(t *testing.T) {
 	out := said()
 	for _, want := range []string{
 		"uplink \"isp1\": the snat of ip engine postrouting (rule ", "[late-snat]", "warn  late-snat", "priority below 90",
-		"uplinks \"isp1\" and \"isp2\" have the same address 192.168.100.2: sockets bound to it leave through \"isp1\" alone", "[same-address]", "warn  same-address",
+		"uplinks \"isp1\" and \"isp2\" have the same address 192.168.100.2: sockets bound to it leave " +
+			"through \"isp1\" alone", "[same-address]", "warn  same-address",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

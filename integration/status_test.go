@@ -69,7 +69,8 @@ action = "unreachable"
 	}
 	check := func(when, name, uplinks, problem string) {
 		t.Helper()
-		if s := w.steering()[name]; fmt.Sprint(s.Uplinks) != uplinks || !strings.Contains(s.Problem, problem) || problem == "" && s.Problem != "" || s.Line == 0 {
+		if s := w.steering()[name]; fmt.Sprint(s.Uplinks) != uplinks || !strings.Contains(s.Problem, problem) ||
+			problem == "" && s.Problem != "" || s.Line == 0 {
 			t.Errorf("%s: %s: %+v, wanted %s and %q", when, name, s, uplinks, problem)
 		}
 	}
@@ -149,7 +150,8 @@ func TestStatusHasNumbers(t *testing.T) {
 	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Mask != "0xff000000" || s.RulePriority != 10000 || strings.Contains(res.Stdout, `"bytes"`) || strings.Contains(res.Stdout, `"rtt_ms"`) {
+	if s.Mask != "0xff000000" || s.RulePriority != 10000 || strings.Contains(res.Stdout, `"bytes"`) ||
+		strings.Contains(res.Stdout, `"rtt_ms"`) {
 		t.Errorf("numbers: %s", res.Stdout)
 	}
 	rules := w.Router.Run("ip", "rule")

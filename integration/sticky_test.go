@@ -234,7 +234,8 @@ func TestStickyTime(t *testing.T) {
 		t.Error("after their time the clients have the same members: nobody has forgotten them")
 	}
 	// A change of mask makes other numbers of the members; no client is led astray by old ones.
-	c.router.apply(strings.Replace(c.crowdPolicy(stickyPool(`"1h"`, oneWeight, `{ uplink = "isp2" }`)), "[pbr]", "[pbr]\nmark-mask = 0x0000ff00", 1))
+	c.router.apply(strings.Replace(c.crowdPolicy(stickyPool(`"1h"`, oneWeight, `{ uplink = "isp2" }`)), "[pbr]",
+		"[pbr]\nmark-mask = 0x0000ff00", 1))
 	third := c.connects(clients)
 	if s := share(third); s[""] != 0 {
 		t.Errorf("under another mask clients go %v", s)

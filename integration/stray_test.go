@@ -111,7 +111,8 @@ func TestRouterAnswersInsideWithMainLast(t *testing.T) {
 func TestNetworkThatIsDownWithMainConnected(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{
-		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11), lab.LAN("guest", "br-guest", 20, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
+		LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11), lab.LAN("guest", "br-guest", 20, 10)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)},
 	})
 	for _, isp := range n.ISPs {
 		isp.ServeInternet()
@@ -122,7 +123,8 @@ func TestNetworkThatIsDownWithMainConnected(t *testing.T) {
 	s.router.apply(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nmain-first = \"connected\"", 1))
 	ask := func(when, want string) {
 		t.Helper()
-		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"), netip.MustParseAddrPort("192.168.20.10:2000"), lab.DialOptions{})
+		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"),
+			netip.MustParseAddrPort("192.168.20.10:2000"), lab.DialOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

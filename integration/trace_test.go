@@ -107,7 +107,8 @@ func TestTrace(t *testing.T) {
 	if len(all) != 1 {
 		t.Fatalf("one packet: %+v", all)
 	}
-	if p := all[0]; p.Verdict != "forward" || text(p.Uplink) != "isp2" || text(p.Interface) != "wan2" || text(p.Policy) != "second" || text(p.In) != "br-lan" ||
+	if p := all[0]; p.Verdict != "forward" || text(p.Uplink) != "isp2" || text(p.Interface) != "wan2" ||
+		text(p.Policy) != "second" || text(p.In) != "br-lan" ||
 		p.State != "new" || text(p.Seen) != "198.51.100.2" || !p.Agrees || p.Mark == "0x0" || p.Src != bySecond.String() {
 		t.Errorf("by policy: %+v: uplink %s, policy %s, seen %s", p, text(p.Uplink), text(p.Policy), text(p.Seen))
 	}
@@ -117,7 +118,8 @@ func TestTrace(t *testing.T) {
 		tr = w.startTrace("--dst", farEnd.Addr().String(), "--proto", "udp", "--dport", port, "--count", "1")
 		w.lan.Exec("bash", "-c", "echo hello > /dev/udp/"+farEnd.Addr().String()+"/"+port)
 		all = tr.end()
-		if len(all) != 1 || all[0].Verdict != "drop" || all[0].DroppedBy == nil || all[0].DroppedBy.Table != "inet mine" || all[0].DroppedBy.Chain != chain || all[0].Agrees {
+		if len(all) != 1 || all[0].Verdict != "drop" || all[0].DroppedBy == nil ||
+			all[0].DroppedBy.Table != "inet mine" || all[0].DroppedBy.Chain != chain || all[0].Agrees {
 			t.Errorf("dropped by %s: %+v", chain, all)
 		}
 	}

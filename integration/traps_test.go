@@ -55,7 +55,8 @@ uplink = "isp2"
 				}
 				out := s.router.Run("conntrack", "-L", "-f", family, "-p", proto, "-d", dst)
 				if got := containsField(out, fmt.Sprintf("mark=%d", s.marks["isp2"])); got != row.pinned {
-					t.Errorf("loaded by %s: DSCP %d from %s: pinned to isp2: %v, has to be %v\n%s", loaded, row.dscp, src, got, row.pinned, out)
+					t.Errorf("loaded by %s: DSCP %d from %s: pinned to isp2: %v, has to be %v\n%s", loaded,
+						row.dscp, src, got, row.pinned, out)
 				}
 			}
 		}
@@ -80,7 +81,8 @@ uplink = "isp2"
 	s.check([]flow{
 		{name: "forwarded", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp1", nat: "192.0.2.2"},
 		{name: "root's", from: "router", network: "udp", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
-		{name: "another user's", from: "router", network: "udp", dst: "9.9.9.9:53", opt: lab.DialOptions{UID: 1001}, isp: "isp1", nat: "192.0.2.2"},
+		{name: "another user's", from: "router", network: "udp", dst: "9.9.9.9:53", opt: lab.DialOptions{UID: 1001},
+			isp: "isp1", nat: "192.0.2.2"},
 	})
 }
 
@@ -103,8 +105,10 @@ uplink = "isp2"
 `)
 	s.router.inSync()
 	s.check([]flow{
-		{name: "rule", from: "lan", network: "tcp", src: "192.168.10.12", dst: "9.9.9.9:443", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
-		{name: "policy", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+		{name: "rule", from: "lan", network: "tcp", src: "192.168.10.12", dst: "9.9.9.9:443", isp: "isp2",
+			nat: "198.51.100.2", pin: "isp2"},
+		{name: "policy", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp2",
+			nat: "198.51.100.2", pin: "isp2"},
 	})
 }
 
@@ -119,7 +123,8 @@ src = "192.168.10.10"
 uplink = "isp2"
 `)
 	s.serve("lan", "192.168.10.10")
-	s.check([]flow{{name: "the server's own", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"}})
+	s.check([]flow{{name: "the server's own", from: "lan", network: "udp", src: "192.168.10.10", dst: "9.9.9.9:53",
+		isp: "isp2", nat: "198.51.100.2", pin: "isp2"}})
 	s.checkInbound(s.inboundRows("lan"))
 }
 

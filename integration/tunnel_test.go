@@ -13,7 +13,8 @@ func TestTunnelIsNotRoutedIntoItself(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, "")
 	tunnel := func(h *lab.Host, dev, local, remote, addr string) {
-		h.IP("link add vx0 type vxlan id 7 local "+local+" remote "+remote+" dstport 4789 dev "+dev, "addr add "+addr+"/24 dev vx0", "link set vx0 up")
+		h.IP("link add vx0 type vxlan id 7 local "+local+" remote "+remote+" dstport 4789 dev "+dev, "addr add "+
+			addr+"/24 dev vx0", "link set vx0 up")
 	}
 	// The provider answers every port itself, but not the tunnel's.
 	s.ISPs["isp1"].NFT("table inet own { chain pre { type filter hook prerouting priority raw; udp dport 4789 notrack; }; }")
@@ -41,10 +42,13 @@ uplink = "vpn"
 `)
 	s.readMarks()
 	s.check([]flow{
-		{name: "tunnelled", from: "lan", network: "udp", src: "192.168.10.12", dst: "9.9.9.9:53", isp: "isp1", nat: "10.77.0.2", pin: "vpn"},
-		{name: "tunnelled, tcp", from: "lan", network: "tcp", src: "192.168.10.12", dst: "9.9.9.9:443", isp: "isp1", nat: "10.77.0.2", pin: "vpn"},
+		{name: "tunnelled", from: "lan", network: "udp", src: "192.168.10.12", dst: "9.9.9.9:53", isp: "isp1",
+			nat: "10.77.0.2", pin: "vpn"},
+		{name: "tunnelled, tcp", from: "lan", network: "tcp", src: "192.168.10.12", dst: "9.9.9.9:443", isp: "isp1",
+			nat: "10.77.0.2", pin: "vpn"},
 		{name: "the router's own", from: "router", network: "udp", dst: "9.9.9.8:53", isp: "isp1", nat: "10.77.0.2", pin: "vpn"},
-		{name: "others", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2", nat: "198.51.100.2", pin: "isp2"},
+		{name: "others", from: "lan", network: "udp", src: "192.168.10.11", dst: "9.9.9.9:53", isp: "isp2",
+			nat: "198.51.100.2", pin: "isp2"},
 	})
 	if s.counter("carried") == 0 {
 		t.Error("nothing went through the tunnel")
@@ -58,7 +62,8 @@ uplink = "vpn"
 // its gateway from it.
 func TestAnnouncedGatewayOutlivesForwarding(t *testing.T) {
 	t.Parallel()
-	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)},
+		ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 	for _, isp := range n.ISPs {
 		isp.ServeInternet()
 	}
@@ -74,7 +79,8 @@ func TestAnnouncedGatewayOutlivesForwarding(t *testing.T) {
 		}
 		return learned()
 	})
-	s.router.apply(strings.Replace(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true", 1), `gateway6 = "2001:db8:f1::1"`, `gateway6 = "auto"`, 1))
+	s.router.apply(strings.Replace(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true", 1),
+		`gateway6 = "2001:db8:f1::1"`, `gateway6 = "auto"`, 1))
 	if v := s.Router.ReadSysctl("net/ipv6/conf/all/forwarding"); v != "1" {
 		t.Errorf("forwarding is %s", v)
 	}
@@ -84,8 +90,10 @@ func TestAnnouncedGatewayOutlivesForwarding(t *testing.T) {
 	s.router.inSync()
 	s.readMarks()
 	s.check([]flow{
-		{name: "by the announced gateway", from: "lan", network: "udp", src: "2001:db8:10::10", dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
-		{name: "by the other one", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53", isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
+		{name: "by the announced gateway", from: "lan", network: "udp", src: "2001:db8:10::10",
+			dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
+		{name: "by the other one", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53",
+			isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
 	})
 	s.router.must("flush")
 	if v := s.Router.ReadSysctl("net/ipv6/conf/wan1/accept_ra"); v != "1" {

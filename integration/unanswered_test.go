@@ -15,7 +15,8 @@ import (
 func TestUnansweredFlowKeepsItsUplink(t *testing.T) {
 	t.Parallel()
 	for _, nat := range []string{"masquerade", "none"} {
-		n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
+		n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10, 11)},
+			ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 		s := &scenario{Net: n, t: t, router: newRouter(n.Router)}
 		policy := strings.ReplaceAll(twoUplinks, `nat = "masquerade"`, fmt.Sprintf("nat = %q", nat))
 		s.router.apply(policy)
@@ -43,6 +44,7 @@ func TestUnansweredFlowKeepsItsUplink(t *testing.T) {
 		send(3)
 		s.router.apply(strings.Replace(policy, "table = \"prefer-isp2\"", "default = true", 1))
 		send(3)
-		lab.WaitFor(t, "all packets where they belong, with nat "+nat, func() bool { return seen("isp2") == "packets 12" && seen("isp1") == "packets 6" })
+		lab.WaitFor(t, "all packets where they belong, with nat "+nat,
+			func() bool { return seen("isp2") == "packets 12" && seen("isp1") == "packets 6" })
 	}
 }

@@ -110,7 +110,8 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		}
 	}
 	keeps("with isp2 down", "isp3")
-	lab.WaitFor(t, "nft monitor to tell of the failure", func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/living-4") })
+	lab.WaitFor(t, "nft monitor to tell of the failure",
+		func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/living-4") })
 	w.onlyElements(nft.text()[settled:])
 
 	w.router.must("uplink", "isp2", "auto")
@@ -137,7 +138,8 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 func (w *watched) onlyElements(told string) {
 	w.t.Helper()
 	for _, line := range strings.Split(told, "\n") {
-		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "# new generation") || strings.HasSuffix(line, "table ip awake") {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "# new generation") ||
+			strings.HasSuffix(line, "table ip awake") {
 			continue
 		}
 		if !elementPattern.MatchString(line) {

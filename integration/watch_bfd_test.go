@@ -11,10 +11,12 @@ import (
 // bfdPolicy has the first provider checked by a BFD session with its gateway, in both versions. A
 // busy machine may stand still for longer than a quick session allows; how quick one is is tested
 // in healthcheck.
-var bfdPolicy = strings.Replace(watchPolicy, `check = { method = "ping", targets = "9.9.9.9" }`, `check = { method = "bfd", interval = "300ms", multiplier = 5 }`, 1)
+var bfdPolicy = strings.Replace(watchPolicy, `check = { method = "ping", targets = "9.9.9.9" }`,
+	`check = { method = "bfd", interval = "300ms", multiplier = 5 }`, 1)
 
 // bfdPeers are the first provider's two ends, as FRR is to know them.
-var bfdPeers = []string{"peer 192.0.2.2 local-address 192.0.2.1 interface up0", "peer 2001:db8:f1::2 local-address 2001:db8:f1::1 interface up0"}
+var bfdPeers = []string{"peer 192.0.2.2 local-address 192.0.2.1 interface up0",
+	"peer 2001:db8:f1::2 local-address 2001:db8:f1::1 interface up0"}
 
 func bfdConfig() string {
 	conf := "bfd\n"
@@ -29,7 +31,8 @@ func newBFD(t *testing.T) (*watched, *lab.FRR) {
 	t.Helper()
 	w := newWatched(t, bfdPolicy, 2)
 	isp := w.ISPs["isp1"]
-	isp.NFT("table inet bfd {\n\tchain pre {\n\t\ttype filter hook prerouting priority raw\n\t\tudp dport 3784 notrack\n\t}\n}\n") // not for the echo server
+	isp.NFT("table inet bfd {\n\tchain pre {\n\t\ttype filter hook prerouting priority raw\n\t\tudp dport " +
+		"3784 notrack\n\t}\n}\n") // not for the echo server
 	return w, isp.StartFRR(bfdConfig())
 }
 
@@ -52,7 +55,8 @@ func TestWatchBFD(t *testing.T) {
 	}
 	frr.VTYSH("conf t", "bfd", bfdPeers[0], "no shutdown", "exit", bfdPeers[1], "no shutdown")
 	lab.WaitFor(t, "both sessions again", func() bool {
-		return strings.Count(frr.VTYSH("show bfd peers"), "Status: up") == 2 && !strings.Contains(w.router.pbr("status").Stdout, "AdminDown")
+		return strings.Count(frr.VTYSH("show bfd peers"), "Status: up") == 2 &&
+			!strings.Contains(w.router.pbr("status").Stdout, "AdminDown")
 	})
 	w.waitState("isp1", "up")
 	calls = w.calls(3, byDefault, "isp1")

@@ -153,7 +153,8 @@ func TestWatchUnderAddressChurn(t *testing.T) {
 		w.Router.Run("nft", "delete", "table", "inet", "pbr")
 		began := time.Now()
 		lab.WaitFor(t, "rule and table", func() bool {
-			return strings.Contains(w.Router.Run("ip", "rule", "show"), rule+":") && strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr")
+			return strings.Contains(w.Router.Run("ip", "rule", "show"), rule+":") &&
+				strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr")
 		})
 		worst = max(worst, time.Since(began))
 		time.Sleep(300 * time.Millisecond)

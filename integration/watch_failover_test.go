@@ -278,8 +278,10 @@ func TestWatchOneFamilyLosesItsAddress(t *testing.T) {
 		leaves, stays    netip.Addr
 		waiting, missing string
 	}{
-		{"IPv4", "addr del 192.0.2.2/24 dev wan1", "addr add 192.0.2.2/24 dev wan1", byDefault, src6, "uplink isp1 deferred", "wan1 has no IPv4 address"},
-		{"IPv6", "addr del 2001:db8:f1::2/64 dev wan1", "addr add 2001:db8:f1::2/64 dev wan1", src6, byDefault, "uplink isp1 deferred", "wan1 has no IPv6 address"},
+		{"IPv4", "addr del 192.0.2.2/24 dev wan1", "addr add 192.0.2.2/24 dev wan1", byDefault, src6,
+			"uplink isp1 deferred", "wan1 has no IPv4 address"},
+		{"IPv6", "addr del 2001:db8:f1::2/64 dev wan1", "addr add 2001:db8:f1::2/64 dev wan1", src6, byDefault,
+			"uplink isp1 deferred", "wan1 has no IPv6 address"},
 	} {
 		w.waitArrives(trouble.leaves, "isp1")
 		w.waitArrives(trouble.stays, "isp1")
@@ -316,7 +318,8 @@ func TestWatchGatewayChanges(t *testing.T) {
 	w.Router.IP("addr flush dev wan1 scope global")
 	w.waitAnswered(stream, "isp2")
 	w.ISPs["isp1"].IP("addr add 192.0.3.1/24 dev up0")
-	w.Router.IP("addr add 192.0.3.2/24 dev wan1", "route add default via 192.0.3.1 dev wan1 metric 50", "addr add 2001:db8:f1::2/64 dev wan1")
+	w.Router.IP("addr add 192.0.3.2/24 dev wan1", "route add default via 192.0.3.1 dev wan1 metric 50",
+		"addr add 2001:db8:f1::2/64 dev wan1")
 	w.waitState("isp1", "up")
 	w.waitArrives(byDefault, "isp1")
 	lab.WaitFor(t, "all to follow", func() bool { return w.router.pbr("diff").Code == 0 })
@@ -332,8 +335,10 @@ func TestWatchIPv6OnlyUplink(t *testing.T) {
 	t.Parallel()
 	far6 := "2001:db8:fffe::9"
 	policy := strings.Replace(watchPolicy, "gateway = \"198.51.100.1\"\n", "", 1)
-	policy = strings.Replace(policy, "nat = \"198.51.100.2\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }", "nat = \"masquerade\"\ncheck = { method = \"ping\", targets = \""+far6+"\" }", 1)
-	policy = strings.Replace(policy, `routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]`, `routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]`, 1)
+	policy = strings.Replace(policy, "nat = \"198.51.100.2\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }",
+		"nat = \"masquerade\"\ncheck = { method = \"ping\", targets = \""+far6+"\" }", 1)
+	policy = strings.Replace(policy, `routes = [{ uplink = "isp1" }, { uplink = "isp2", distance = 2 }]`,
+		`routes = [{ uplink = "isp2" }, { uplink = "isp1", distance = 2 }]`, 1)
 	w := startWatched(t, policy, 2)
 	src6 := netip.MustParseAddr("2001:db8:10::10")
 	v4, v6 := w.calls(3, byDefault, "isp1"), w.calls(3, src6, "isp2")

@@ -140,7 +140,8 @@ func TestFoundWithoutWatch(t *testing.T) {
 	w.waitState("isp1", "down")
 	w.waitArrives(byDefault, "isp2")
 	w.kill()
-	says(t, w.router.pbr("apply"), 0, "uplink isp1 is not used: pbr watch, which is not running any more, found it down (9.9.9.9: no answer within 300ms)")
+	says(t, w.router.pbr("apply"), 0,
+		"uplink isp1 is not used: pbr watch, which is not running any more, found it down (9.9.9.9: no answer within 300ms)")
 	if isp := w.arrives(byDefault); isp != "isp2" {
 		t.Errorf("right after the watch: a new connection arrives at %q", isp)
 	}
@@ -187,7 +188,8 @@ func TestStatusBesideABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nhook = \"/nonexistent/hook\"\n", 2)
 	w.logged("level=WARN", "the hook cannot be run", "no such file")
-	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch is already running in this network namespace (process %d)", w.cmd.Process.Pid), "run pbr apply")
+	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch is already running in this network namespace (process %d)",
+		w.cmd.Process.Pid), "run pbr apply")
 	says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
 	w.router.write("uplink = 7\n")
 	res := w.router.pbr("status")

@@ -177,7 +177,8 @@ func TestWatchStatus(t *testing.T) {
 		t.Errorf("pbr status --watch ended with %v", err)
 	}
 	res := w.router.pbr("status")
-	for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`, `to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
+	for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`,
+		`to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
 		if !matches(words, res.Stdout) {
 			t.Errorf("pbr status does not show %q:\n%s", words, res.Stdout)
 		}
@@ -195,7 +196,8 @@ func TestWatchHook(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	hook, told := filepath.Join(dir, "hook"), filepath.Join(dir, "told")
-	script := fmt.Sprintf("#!/bin/sh\necho $PBR_EVENT $PBR_UPLINK $PBR_INTERFACE $PBR_FROM $PBR_TO $PBR_TIME \"$PBR_REASON\" >> %s\ncase $PBR_EVENT-$PBR_UPLINK in down-isp2) sleep 100;; esac\nexit 3\n", told)
+	script := fmt.Sprintf("#!/bin/sh\necho $PBR_EVENT $PBR_UPLINK $PBR_INTERFACE $PBR_FROM $PBR_TO "+
+		"$PBR_TIME \"$PBR_REASON\" >> %s\ncase $PBR_EVENT-$PBR_UPLINK in down-isp2) sleep 100;; esac\nexit 3\n", told)
 	if err := os.WriteFile(hook, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -231,8 +233,10 @@ func TestWatchMetrics(t *testing.T) {
 	w.logged(`"msg":"uplink isp1: up"`, `"to":"up"`)
 	w.dial(bySecond)
 	got := w.metrics("127.0.0.1:9811")
-	for _, sample := range []string{`pbr_uplink_usable{uplink="isp2",version="4"} 1`, `pbr_policy_hits_total{policy="second"} 1`, `pbr_uplink_connections{uplink="isp2"} `,
-		`pbr_table_active{table="default",uplink="isp1",version="4"} 1`, `pbr_table_active{table="to-isp2",uplink="isp2",version="6"} 1`, "pbr_policy_applied_time_seconds "} {
+	for _, sample := range []string{`pbr_uplink_usable{uplink="isp2",version="4"} 1`,
+		`pbr_policy_hits_total{policy="second"} 1`, `pbr_uplink_connections{uplink="isp2"} `,
+		`pbr_table_active{table="default",uplink="isp1",version="4"} 1`,
+		`pbr_table_active{table="to-isp2",uplink="isp2",version="6"} 1`, "pbr_policy_applied_time_seconds "} {
 		if !strings.Contains(got, sample) {
 			t.Errorf("no %s in the metrics:\n%s", sample, got)
 		}

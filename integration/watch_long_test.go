@@ -67,7 +67,8 @@ func manyPolicy(n int) string {
 	b.WriteString("[pbr]\nmark-mask = 0xffff0000\n[check]\ninterval = \"100ms\"\ntimeout = \"300ms\"\ndown-after = 2\nup-after = 1\n[watch]\nmetrics = \"127.0.0.1:9811\"\n")
 	var all []string
 	for i := range n {
-		fmt.Fprintf(&b, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\nnat = \"masquerade\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }\n", i, line(i), worldAddr(i))
+		fmt.Fprintf(&b, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\nnat = "+
+			"\"masquerade\"\ncheck = { method = \"ping\", targets = \"9.9.9.9\" }\n", i, line(i), worldAddr(i))
 		all = append(all, fmt.Sprintf("{ uplink = \"up%d\", distance = %d }", i, i+1))
 	}
 	for i := 0; i+4 <= n; i += 4 {
@@ -91,7 +92,8 @@ func (m *manyUplinks) toggle(i, what int) {
 		m.Router.IP("addr " + map[bool]string{true: "del ", false: "add "}[m.gone[i]] + routerAddr(i) + "/30 dev " + line(i))
 	default:
 		m.lost[i] = !m.lost[i]
-		m.world.Run("nft", map[bool]string{true: "add", false: "delete"}[m.lost[i]], "element", "inet", "trouble", "lines", "{", line(i), "}")
+		m.world.Run("nft", map[bool]string{true: "add", false: "delete"}[m.lost[i]], "element", "inet", "trouble",
+			"lines", "{", line(i), "}")
 	}
 }
 

@@ -111,10 +111,12 @@ func TestWatchNotifies(t *testing.T) {
 		Time                                                            time.Time
 		Tables                                                          map[string][]string
 	}
-	if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp2" || p.path != "/hooks/PATHSECRET" || p.header.Get("Content-Type") != "application/json" {
+	if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp2" || p.path != "/hooks/PATHSECRET" ||
+		p.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%v, %+v", err, p)
 	}
-	if e.Event != "down" || e.Interface != "wan1" || e.Version != "both" || e.From != "up" || !strings.Contains(e.Reason, "9.9.9.9") || e.Host == "" ||
+	if e.Event != "down" || e.Interface != "wan1" || e.Version != "both" || e.From != "up" ||
+		!strings.Contains(e.Reason, "9.9.9.9") || e.Host == "" ||
 		time.Since(e.Time).Abs() > time.Minute || !strings.HasPrefix(e.Text, "uplink isp1: down: ") ||
 		!slices.Equal(e.Tables["default"], []string{"isp2"}) || !slices.Equal(e.Tables["only-isp2"], []string{"isp2"}) {
 		t.Errorf("%+v", e)
@@ -174,16 +176,20 @@ template = '{{.uplink}} was {{.from}}, is {{.To}}: {{join .tables.default "+"}}'
 	w.waitState("isp2", "up")
 	w.router.must("uplink", "isp1", "down")
 	p := in.wait(t, "isp1 was up, is forced-down: isp2")
-	if p.header.Get("Authorization") != "Bearer HEADERSECRET" || p.header.Get("Title") != "Router" || !strings.HasPrefix(p.header.Get("Content-Type"), "text/plain") {
+	if p.header.Get("Authorization") != "Bearer HEADERSECRET" || p.header.Get("Title") != "Router" ||
+		!strings.HasPrefix(p.header.Get("Content-Type"), "text/plain") {
 		t.Errorf("%+v", p)
 	}
 	w.logged("events cannot be posted", "503 Service Unavailable come back ***")
 	w.router.write(watchPolicy + strings.Replace(notify, ".from", ".form", 1))
-	if res := w.router.pbr("check"); res.Code != 1 || !strings.Contains(res.Stderr, fmt.Sprintf(":%d:", 1+strings.Count(watchPolicy, "\n")+3)) || !strings.Contains(res.Stderr, `there is no "form"`) {
+	if res := w.router.pbr("check"); res.Code != 1 ||
+		!strings.Contains(res.Stderr, fmt.Sprintf(":%d:", 1+strings.Count(watchPolicy, "\n")+3)) ||
+		!strings.Contains(res.Stderr, `there is no "form"`) {
 		t.Errorf("a bad template: exit status %d\n%s", res.Code, res.Stderr)
 	}
 	w.router.write(watchPolicy + strings.Replace(notify, "was", "no longer", 1))
-	if res := w.router.pbr("check", "--live"); res.Code != 0 || !strings.Contains(res.Stderr, "[notify-secrets]") || !strings.Contains(res.Stderr, "chmod go-r") {
+	if res := w.router.pbr("check", "--live"); res.Code != 0 || !strings.Contains(res.Stderr, "[notify-secrets]") ||
+		!strings.Contains(res.Stderr, "chmod go-r") {
 		t.Errorf("others may read the file: exit status %d\n%s", res.Code, res.Stderr)
 	}
 	if err := os.Chmod(w.router.file, 0o600); err != nil {

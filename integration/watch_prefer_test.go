@@ -21,7 +21,8 @@ func slowServer(t *testing.T, isp *lab.Host, delay *atomic.Int64) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	isp.NFT("table inet slow { chain pre { type nat hook prerouting priority dstnat - 1; tcp dport 8099 redirect to :8099; }; }") // ahead of the echo server
+	isp.NFT("table inet slow { chain pre { type nat hook prerouting priority dstnat - 1; tcp dport 8099 " +
+		"redirect to :8099; }; }") // ahead of the echo server
 	go func() {
 		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Duration(delay.Load()))

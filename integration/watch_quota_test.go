@@ -40,7 +40,8 @@ func (w *watched) quota(uplink string) (left, extra uint64) {
 // stronger.
 func TestWatchQuota(t *testing.T) {
 	t.Parallel()
-	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n", "interface = \"wan1\"\nquota = { bytes = \"500kB\", per = \"month\" }\n", 1)
+	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n",
+		"interface = \"wan1\"\nquota = { bytes = \"500kB\", per = \"month\" }\n", 1)
 	w := startWatched(t, policy, 2)
 	before, _ := w.quota("isp1")
 	calls := w.calls(3, byDefault, "isp1")
@@ -75,7 +76,8 @@ func TestWatchQuota(t *testing.T) {
 	if left, extra := w.quota("isp1"); left != 500_000 || extra != 0 {
 		t.Errorf("after a reset: %d left, %d granted", left, extra)
 	}
-	for _, args := range [][]string{{"uplink", "isp1", "quota"}, {"uplink", "isp1", "quota", "5GB"}, {"uplink", "isp1", "quota", "+5"}, {"uplink", "isp2", "quota", "reset"}, {"uplink", "isp9", "quota", "reset"}} {
+	for _, args := range [][]string{{"uplink", "isp1", "quota"}, {"uplink", "isp1", "quota", "5GB"},
+		{"uplink", "isp1", "quota", "+5"}, {"uplink", "isp2", "quota", "reset"}, {"uplink", "isp9", "quota", "reset"}} {
 		if res := w.router.pbr(args...); res.Code != 1 || res.Stderr == "" {
 			t.Errorf("pbr %v: %d, %s", args, res.Code, res.Stderr)
 		}
@@ -112,7 +114,8 @@ func TestWatchStandby(t *testing.T) {
 	w.logged("uplink isp1 IPv4: standby", "another router of the pair holds the shared address")
 	w.stop()
 	for i := range 2 { // of the last watch, and of the next one
-		if text := w.router.must("status", "--events"); !matches(`(?m)isp1 +4 +up +standby +`, text) || !matches(`(?m)isp1 +4 +standby +`, text) {
+		if text := w.router.must("status", "--events"); !matches(`(?m)isp1 +4 +up +standby +`, text) ||
+			!matches(`(?m)isp1 +4 +standby +`, text) {
 			t.Errorf("pbr status --events:\n%s", text)
 		}
 		if i == 0 {

@@ -37,10 +37,12 @@ func TestWatchVersionDies(t *testing.T) {
 	}
 	s, code := w.status()
 	u := s.Uplinks[0]
-	if code != 3 || u.State != "mixed" || !u.Usable || u.Versions["ipv4"].State != "up" || u.Versions["ipv6"].State != "down" || u.Versions["ipv6"].Usable {
+	if code != 3 || u.State != "mixed" || !u.Usable || u.Versions["ipv4"].State != "up" ||
+		u.Versions["ipv6"].State != "down" || u.Versions["ipv6"].Usable {
 		t.Errorf("exit status %d, %+v", code, u)
 	}
-	if text := w.router.pbr("status").Stdout; !matches(`(?m)^isp1 IPv4 +wan1 +up `, text) || !matches(`(?m)^isp1 IPv6 +wan1 +down `, text) || !matches(`(?m)^isp2 +wan2 +up `, text) {
+	if text := w.router.pbr("status").Stdout; !matches(`(?m)^isp1 IPv4 +wan1 +up `, text) ||
+		!matches(`(?m)^isp1 IPv6 +wan1 +down `, text) || !matches(`(?m)^isp2 +wan2 +up `, text) {
 		t.Errorf("pbr status:\n%s", text)
 	}
 	w.router.inSync()
@@ -53,7 +55,8 @@ func TestWatchVersionDies(t *testing.T) {
 	w.router.must("uplink", "isp1", "down")
 	lab.WaitFor(t, "the hook", func() bool {
 		b, _ := os.ReadFile(told)
-		return strings.Contains(string(b), "isp1 6 down\n") && strings.Contains(string(b), "isp1 6 up\n") && strings.Contains(string(b), "isp1 both forced-down\n")
+		return strings.Contains(string(b), "isp1 6 down\n") && strings.Contains(string(b), "isp1 6 up\n") &&
+			strings.Contains(string(b), "isp1 both forced-down\n")
 	})
 }
 
@@ -173,7 +176,8 @@ func TestWatchRenumbering(t *testing.T) {
 		}
 	}
 	s, _ := w.status()
-	if i := slices.IndexFunc(s.Uplinks, func(u uplinkJSON) bool { return u.Name == "isp1" }); s.Uplinks[i].Flaps != 0 || s.Uplinks[i].HeldUntil != nil {
+	if i := slices.IndexFunc(s.Uplinks, func(u uplinkJSON) bool { return u.Name == "isp1" }); s.Uplinks[i].Flaps != 0 ||
+		s.Uplinks[i].HeldUntil != nil {
 		t.Errorf("an address that goes and comes back counts as a flap: %+v", s.Uplinks[i])
 	}
 }

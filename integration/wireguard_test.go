@@ -33,7 +33,8 @@ func tunnelPolicy(t *testing.T) string {
 		t.Fatal("docs/vpn.md has no example")
 	}
 	quick := "check = { interval = \"100ms\", timeout = \"300ms\", down-after = 2, up-after = 2 }\n"
-	return quick + strings.NewReplacer("eth1", "wan1", "eth2", "wan2", "wg0", "tun0", "203.0.113.51", lab.VPNEndpoint.Addr().String()).Replace(example)
+	return quick + strings.NewReplacer("eth1", "wan1", "eth2", "wan2", "wg0", "tun0", "203.0.113.51",
+		lab.VPNEndpoint.Addr().String()).Replace(example)
 }
 
 // A tunnel moves from a dead line to the next with all that is in it; when its far end is lost, its

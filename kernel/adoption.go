@@ -73,8 +73,10 @@ type answerMap struct {
 }
 
 var answerMaps = []answerMap{
-	{"late-answers-4", plan.IPv4, plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort}},
-	{"late-answers-6", plan.IPv6, plan.FieldList{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto, plan.FieldSPort, plan.FieldDPort}},
+	{"late-answers-4", plan.IPv4, plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto,
+		plan.FieldSPort, plan.FieldDPort}},
+	{"late-answers-6", plan.IPv6, plan.FieldList{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto,
+		plan.FieldSPort, plan.FieldDPort}},
 	{"late-answers-4-without-ports", plan.IPv4, plan.FieldList{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto}},
 	{"late-answers-6-without-ports", plan.IPv6, plan.FieldList{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldL4Proto}},
 }
@@ -103,7 +105,8 @@ func (m *answerMap) set(answers []conntrack.Tuple) plan.Set {
 func isICMP(proto uint8) bool { return proto == 1 || proto == 58 }
 
 func (m *answerMap) tuple(types []plan.Type, t *conntrack.Tuple) plan.Tuple {
-	keys := []plan.Key{plan.KeyFromAddr(t.Src), plan.KeyFromAddr(t.Dst), plan.KeyFromUint8(t.Proto), plan.KeyFromUint16(t.SPort), plan.KeyFromUint16(t.DPort)}
+	keys := []plan.Key{plan.KeyFromAddr(t.Src), plan.KeyFromAddr(t.Dst), plan.KeyFromUint8(t.Proto),
+		plan.KeyFromUint16(t.SPort), plan.KeyFromUint16(t.DPort)}
 	spans := make([]plan.Span, len(types))
 	for i := range spans {
 		spans[i] = plan.Span{From: keys[i], To: keys[i]}

@@ -35,7 +35,8 @@ func (a *application) adopt() {
 	a.step("adopt connections")
 	err := a.tryAdopt()
 	if a.unadopted = err != nil; a.unadopted {
-		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("connections older than the table were not adopted: %v: \"pbr apply\" tries again", err))
+		a.report.Warnings = append(a.report.Warnings,
+			fmt.Sprintf("connections older than the table were not adopted: %v: \"pbr apply\" tries again", err))
 	}
 }
 

@@ -56,11 +56,13 @@ func TestTableMade(t *testing.T) {
 // found until its time is over.
 func TestLateAnswers(t *testing.T) {
 	tuple := func(src, dst string, sport, dport uint16) conntrack.Tuple {
-		return conntrack.Tuple{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: sport, DPort: dport, HasPorts: true}
+		return conntrack.Tuple{Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: sport,
+			DPort: dport, HasPorts: true}
 	}
 	inside, answer := tuple("192.0.2.2", "198.18.3.3", 5000, 4000), tuple("198.18.3.3", "192.0.2.2", 4000, 5000)
 	now := time.Now()
-	late := lateAnswers(nil).with([]flushed{{&conntrack.Flow{Orig: inside, Reply: answer}, lateAnswer{answer, inside}}}, now.Add(time.Second))
+	late := lateAnswers(nil).with([]flushed{{&conntrack.Flow{Orig: inside, Reply: answer}, lateAnswer{answer, inside}}},
+		now.Add(time.Second))
 	flows := []conntrack.Flow{
 		{Orig: tuple("198.18.3.3", "192.0.2.2", 4001, 5000), Reply: tuple("192.0.2.2", "198.18.3.3", 5000, 4001)},
 		{Orig: answer, Reply: inside},
@@ -94,12 +96,16 @@ func TestWithoutAnswers(t *testing.T) {
 		p    walk.Packet
 		want walk.Verdict
 	}{
-		"UDP":                        {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5000}, walk.Dropped},
-		"TCP, IPv6":                  {walk.Packet{Src: a("2001:db8:ffff::3"), Dst: a("2001:db8:f1::2"), Proto: 6, SPort: 443, DPort: 5001}, walk.Dropped},
-		"GRE":                        {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 47, NoPorts: true}, walk.Dropped},
-		"an echo request":            {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 1, ICMPType: 8}, walk.Ended},
-		"another port":               {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000, DPort: 5002}, walk.Ended},
-		"the packet of the sender's": {walk.Packet{Src: a("192.0.2.2"), Dst: a("198.18.3.3"), Proto: 17, SPort: 5000, DPort: 4000}, walk.Ended},
+		"UDP": {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000,
+			DPort: 5000}, walk.Dropped},
+		"TCP, IPv6": {walk.Packet{Src: a("2001:db8:ffff::3"), Dst: a("2001:db8:f1::2"), Proto: 6,
+			SPort: 443, DPort: 5001}, walk.Dropped},
+		"GRE":             {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 47, NoPorts: true}, walk.Dropped},
+		"an echo request": {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 1, ICMPType: 8}, walk.Ended},
+		"another port": {walk.Packet{Src: a("198.18.3.3"), Dst: a("192.0.2.2"), Proto: 17, SPort: 4000,
+			DPort: 5002}, walk.Ended},
+		"the packet of the sender's": {walk.Packet{Src: a("192.0.2.2"), Dst: a("198.18.3.3"), Proto: 17, SPort: 5000,
+			DPort: 4000}, walk.Ended},
 	} {
 		c.p.CTState = walk.StateNew
 		if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != c.want {

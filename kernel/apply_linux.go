@@ -74,7 +74,8 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
 	a.lenient, a.journal, a.start = lenient, j, have
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
-	next.Unadopted = !want.Ruleset.Empty() && (next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))
+	next.Unadopted = !want.Ruleset.Empty() &&
+		(next.Unadopted || len(j.Owned) == 0 || tableMade(&have.plan.Ruleset, &want.Ruleset, have.last))
 	a.unadopted = next.Unadopted
 	a.live = have.nft
 	a.marks = newMarkMigration(a)
@@ -115,7 +116,8 @@ func (a *application) applyStages(have *live) error {
 	if err != nil {
 		return err
 	}
-	if err := conflicts(between, have.plan, append(a.journal.bases(), between.BasePriority), append(a.journal.tables(), owned.Tables...)); err != nil {
+	if err := conflicts(between, have.plan, append(a.journal.bases(), between.BasePriority),
+		append(a.journal.tables(), owned.Tables...)); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	if err := a.converge(have); err != nil {

@@ -42,11 +42,13 @@ func newKernel(t testing.TB) *Kernel {
 		"ip link set lo up",
 		"ip link add name w1 type veth peer name x1", "ip link add name w2 type veth peer name x2",
 		// No link-local addresses: they appear late, by themselves.
-		"ip link set w1 addrgenmode none", "ip link set x1 addrgenmode none", "ip link set w2 addrgenmode none", "ip link set x2 addrgenmode none",
+		"ip link set w1 addrgenmode none", "ip link set x1 addrgenmode none", "ip link set w2 addrgenmode none",
+		"ip link set x2 addrgenmode none",
 		"ip address add 192.0.2.2/24 dev w1", "ip address add 198.51.100.2/24 dev w2",
 		"ip address add 2001:db8:1::2/64 dev w1 nodad", "ip address add 2001:db8:2::2/64 dev w2 nodad",
 		"ip link set w1 up", "ip link set x1 up", "ip link set w2 up", "ip link set x2 up",
-		"ip rule add priority 9000 lookup 500", "ip rule add priority 11500 fwmark 0x1/0xff lookup 500", "ip -6 rule add priority 9000 lookup 500",
+		"ip rule add priority 9000 lookup 500", "ip rule add priority 11500 fwmark 0x1/0xff lookup 500",
+		"ip -6 rule add priority 9000 lookup 500",
 		"ip route add 10.0.0.0/8 via 192.0.2.1 table 500", "ip route add default via 192.0.2.1 metric 7",
 		"nft add table inet foreign", "nft add chain inet foreign c { type filter hook prerouting priority 7 ; }",
 		"nft add rule inet foreign c meta mark and 0xff == 1 accept",
@@ -54,7 +56,8 @@ func newKernel(t testing.TB) *Kernel {
 		run(t, cmd)
 	}
 	// The kernel tells its parts of a carrier one after the other, on a loaded machine much later.
-	for end := time.Now().Add(time.Minute); !strings.Contains(run(t, "ip -6 route show table all"), "dev x2") || strings.Contains(everything(t), "linkdown"); {
+	for end := time.Now().Add(time.Minute); !strings.Contains(run(t, "ip -6 route show table all"), "dev x2") ||
+		strings.Contains(everything(t), "linkdown"); {
 		if time.Now().After(end) {
 			t.Fatal("the links do not come up")
 		}
@@ -81,7 +84,8 @@ func must(t testing.TB, err error) {
 // everything prints all rules, routes and nftables of the namespace, by the tools' words.
 func everything(t testing.TB) string {
 	t.Helper()
-	return run(t, "ip rule") + run(t, "ip -6 rule") + run(t, "ip route show table all") + run(t, "ip -6 route show table all") + run(t, "nft list ruleset")
+	return run(t, "ip rule") + run(t, "ip -6 rule") + run(t, "ip route show table all") + run(t,
+		"ip -6 route show table all") + run(t, "nft list ruleset")
 }
 
 // share is what a test's plan takes.
@@ -114,8 +118,9 @@ func testPlan(s share) *plan.Plan {
 			}
 			p.Rules = append(p.Rules, plan.Rule{Family: f, Priority: s.base + uint32(i), Mark: mark, MarkMask: s.mask,
 				Action: plan.ActLookup, Table: table, Protocol: plan.Protocol})
-			r := plan.Route{Table: table, Family: f, Dst: netip.MustParsePrefix(all), Metric: 1, Kind: plan.Unicast, Protocol: plan.Protocol,
-				Hops: []plan.Hop{{Dev: "w1", Via: netip.MustParseAddr(gateway), Weight: 1}}}
+			r := plan.Route{Table: table, Family: f, Dst: netip.MustParsePrefix(all), Metric: 1, Kind: plan.Unicast,
+				Protocol: plan.Protocol,
+				Hops:     []plan.Hop{{Dev: "w1", Via: netip.MustParseAddr(gateway), Weight: 1}}}
 			p.Routes = append(p.Routes, r)
 			r.Metric, r.Kind, r.Hops = 65535, plan.Unreachable, nil
 			p.Routes = append(p.Routes, r)
@@ -496,13 +501,15 @@ func TestMarksAreCleared(t *testing.T) {
 	if r := apply(t, k, testPlan(planB)); r.Cleared != 4 {
 		t.Errorf("cleared %d marks, not 4", r.Cleared)
 	}
-	if got, want := marks(), []string{"00000007", "00000007", "00000007", "00000007", "00010007", "02000007", "05000007"}; !slices.Equal(got, want) {
+	if got, want := marks(), []string{"00000007", "00000007", "00000007", "00000007", "00010007", "02000007",
+		"05000007"}; !slices.Equal(got, want) {
 		t.Errorf("after mark 1 is gone: %v, not %v", got, want)
 	}
 	holds(t, k, testPlan(planB))
 	_, err := k.Flush(context.Background())
 	must(t, err)
-	if got, want := marks(), []string{"00000007", "00000007", "00000007", "00000007", "00000007", "00010007", "05000007"}; !slices.Equal(got, want) {
+	if got, want := marks(), []string{"00000007", "00000007", "00000007", "00000007", "00000007", "00010007",
+		"05000007"}; !slices.Equal(got, want) {
 		t.Errorf("after flush: %v, not %v", got, want)
 	}
 }

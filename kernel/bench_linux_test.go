@@ -19,11 +19,13 @@ func manyUplinks() (policy, links string) {
 	var text, batch strings.Builder
 	text.WriteString("[pbr]\nmark-mask = 0x00fff000\n")
 	for i := range 200 {
-		fmt.Fprintf(&batch, "link add name v%d type veth peer name p%d\nlink set v%d up\nlink set p%d up\naddress add 10.200.%d.2/24 dev v%d\n", i, i, i, i, i, i)
+		fmt.Fprintf(&batch, "link add name v%d type veth peer name p%d\nlink set v%d up\nlink set p%d "+
+			"up\naddress add 10.200.%d.2/24 dev v%d\n", i, i, i, i, i, i)
 		fmt.Fprintf(&text, "[[uplink]]\nname = \"u%d\"\ninterface = \"v%d\"\ngateway = \"10.200.%d.1\"\nnat = \"masquerade\"\n", i, i, i)
 	}
 	for i := range 100 {
-		fmt.Fprintf(&text, "[[table]]\nname = \"t%d\"\nroutes = [ { uplink = \"u%d\" }, { uplink = \"u%d\", distance = 2 } ]\n", i, 2*i, 2*i+1)
+		fmt.Fprintf(&text, "[[table]]\nname = \"t%d\"\nroutes = [ { uplink = \"u%d\" }, { uplink = \"u%d\", "+
+			"distance = 2 } ]\n", i, 2*i, 2*i+1)
 		fmt.Fprintf(&text, "[[policy]]\nname = \"p%d\"\nsrc = \"10.99.%d.0/24\"\ntable = \"t%d\"\n", i, i, i)
 	}
 	text.WriteString("[default]\nroutes = [ { uplink = \"u0\" }, { uplink = \"u1\", distance = 2 } ]\n")

@@ -125,5 +125,6 @@ func (k *Kernel) ClockNote() string {
 	if !behind {
 		return ""
 	}
-	return "the system clock is behind the last apply (" + last.Local().Format("2006-01-02 15:04") + "): strict policies and actions with a schedule count as in force until it is right"
+	return "the system clock is behind the last apply (" + last.Local().Format("2006-01-02 15:04") +
+		"): strict policies and actions with a schedule count as in force until it is right"
 }

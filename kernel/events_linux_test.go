@@ -136,7 +136,8 @@ func TestNoticesOfLinks(t *testing.T) {
 	apply(t, k, testPlan(planA))
 	ch := notices(t, k)
 	for _, command := range []string{
-		"ip link set x1 down", "ip link set x1 up", "ip link set w2 down", "ip link set w2 up", "ip link set w2 down", "ip link set w2 name w3",
+		"ip link set x1 down", "ip link set x1 up", "ip link set w2 down", "ip link set w2 up", "ip link set w2 down",
+		"ip link set w2 name w3",
 		"ip link del w1", "ip link add w1 type bridge",
 	} {
 		run(t, command)
@@ -347,7 +348,8 @@ func TestGather(t *testing.T) {
 		"kinds": {[]Event{host("a"), drift("x", "b"), drift("y", "c"), drift("x", "d")},
 			[]Event{host("a"), drift("x", "b (and 1 more)"), drift("y", "c")}},
 		"objects": {[]Event{
-			{Kind: EventDrift, What: "a", Objects: []string{"chain x", "set y"}}, {Kind: EventDrift, What: "b", Objects: []string{"set y", "rule z"}, TableGone: true}},
+			{Kind: EventDrift, What: "a", Objects: []string{"chain x", "set y"}},
+			{Kind: EventDrift, What: "b", Objects: []string{"set y", "rule z"}, TableGone: true}},
 			[]Event{{Kind: EventDrift, What: "a (and 1 more)", Objects: []string{"chain x", "set y", "rule z"}, TableGone: true}}},
 		"an overrun says it all": {[]Event{host("a"), overrun, drift("x", "b"), overrun}, []Event{overrun}},
 	} {

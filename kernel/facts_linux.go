@@ -24,7 +24,8 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	f := &facts.Facts{Sysctls: map[string]string{}}
 	note := func(what string, err error) {
 		if err != nil {
-			f.Unknown = append(f.Unknown, facts.Unknown{What: what, Why: err.Error(), Confined: errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0})
+			f.Unknown = append(f.Unknown, facts.Unknown{What: what, Why: err.Error(),
+				Confined: errors.Is(err, fs.ErrPermission) && os.Geteuid() == 0})
 		}
 	}
 	var err error

@@ -63,7 +63,8 @@ func TestFacts(t *testing.T) {
 	if len(f.Unknown) > 0 || f.Release == "" || len(f.Features) == 0 {
 		t.Errorf("%+v, %q, %v", f.Unknown, f.Release, f.Features)
 	}
-	if !slices.Contains(f.Defaults, facts.Table{Family: plan.IPv4, ID: 300}) || slices.Contains(f.Defaults, facts.Table{Family: plan.IPv4, ID: 301}) {
+	if !slices.Contains(f.Defaults, facts.Table{Family: plan.IPv4, ID: 300}) ||
+		slices.Contains(f.Defaults, facts.Table{Family: plan.IPv4, ID: 301}) {
 		t.Errorf("tables with a default route: %v", f.Defaults)
 	}
 	if len(f.Routes) != 1 || f.Routes[0].Dst.String() != "10.1.0.0/16" {

@@ -136,7 +136,8 @@ func faultState(t *testing.T) string {
 }
 
 var faultSettings = []string{
-	"ip_forward", "fib_multipath_hash_policy", "conf/all/rp_filter", "conf/all/accept_local", "conf/all/accept_redirects", "conf/all/ignore_routes_with_linkdown",
+	"ip_forward", "fib_multipath_hash_policy", "conf/all/rp_filter", "conf/all/accept_local",
+	"conf/all/accept_redirects", "conf/all/ignore_routes_with_linkdown",
 	"conf/w1/rp_filter", "conf/w1/accept_local", "conf/w1/forwarding", "conf/w1/src_valid_mark", "conf/w2/rp_filter", "conf/w2/forwarding",
 }
 
@@ -195,7 +196,8 @@ func oneFault(t *testing.T, k *Kernel, c *lib.Conn, plans [2]*plan.Plan, n int) 
 		if number.Interface != "" || number.Mark == 0 {
 			i++
 			src := fmt.Sprintf("10.7.0.%d", i)
-			must(t, c.Create(lib.NewFlow(17, 0, netip.MustParseAddr(src), netip.MustParseAddr("8.8.8.8"), uint16(1000+i), 53, 600, number.Mark)))
+			must(t, c.Create(lib.NewFlow(17, 0, netip.MustParseAddr(src), netip.MustParseAddr("8.8.8.8"),
+				uint16(1000+i), 53, 600, number.Mark)))
 		}
 	}
 	before, marks := faultState(t), marksByName(t, c, plans[0])

@@ -106,7 +106,8 @@ func tryRoutes() (out []facts.Feature) {
 		{facts.Multipath, plan.IPv4, "0.0.0.0/0", [2]string{"192.0.2.1", "198.51.100.1"}},
 		{facts.Multipath6, plan.IPv6, "::/0", [2]string{"fe80::1", "fe80::2"}},
 	} {
-		r := plan.Route{Table: 1000, Family: t.family, Dst: netip.MustParsePrefix(t.dst), Metric: 1, Kind: plan.Unicast, Protocol: plan.Protocol}
+		r := plan.Route{Table: 1000, Family: t.family, Dst: netip.MustParsePrefix(t.dst), Metric: 1, Kind: plan.Unicast,
+			Protocol: plan.Protocol}
 		for i, via := range t.via {
 			r.Hops = append(r.Hops, plan.Hop{Dev: hops[i], Via: netip.MustParseAddr(via), Weight: i + 1, Onlink: true})
 		}

@@ -33,7 +33,8 @@ func trials() []trial {
 	ipv4 := []plan.Match{{Field: plan.FieldNFProto, From: plan.KeyFromUint8(unix.NFPROTO_IPV4), To: plan.KeyFromUint8(unix.NFPROTO_IPV4)}}
 	choose := func(a plan.Action) plan.Ruleset {
 		r := filter(ipv4, a)
-		r.Sets = []plan.Set{{Name: "numbers", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{single(0, "end"), single(1, "end")}}}
+		r.Sets = []plan.Set{{Name: "numbers", Type: plan.TypeNumber, Map: true,
+			Elements: []plan.Element{single(0, "end"), single(1, "end")}}}
 		r.Chains = append([]plan.Chain{{Name: "end"}}, r.Chains...)
 		return r
 	}

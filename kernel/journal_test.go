@@ -34,7 +34,8 @@ func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 // What a plan that never came into force was to own is not ours, but may have objects of ours in
 // it.
 func TestJournalOfAFailedPlan(t *testing.T) {
-	a, b, c := owned{Marks: conntrack.Marks{Mask: 1}, BasePriority: 1000, Tables: []uint32{100}}, owned{Marks: conntrack.Marks{Mask: 2}, BasePriority: 2000, Tables: []uint32{101}}, owned{Marks: conntrack.Marks{Mask: 3}}
+	a, b, c := owned{Marks: conntrack.Marks{Mask: 1}, BasePriority: 1000, Tables: []uint32{100}},
+		owned{Marks: conntrack.Marks{Mask: 2}, BasePriority: 2000, Tables: []uint32{101}}, owned{Marks: conntrack.Marks{Mask: 3}}
 	j := (&journal{}).with(a, nil).inForce(a).with(b, nil)
 	if got := j.bases(); !slices.Equal(got, []uint32{1000}) {
 		t.Errorf("while it is applied, priorities are ours from %d", got)

@@ -19,7 +19,8 @@ func holdLock(t *testing.T, k *Kernel, user string) {
 	for dir := held; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		must(t, os.Chmod(filepath.Dir(dir), 0o777))
 	}
-	cmd := exec.Command("setpriv", "--reuid", user, "--clear-groups", "flock", k.path(lockFile), "sh", "-c", `echo held >"$1"; exec sleep 100`, "sh", held)
+	cmd := exec.Command("setpriv", "--reuid", user, "--clear-groups", "flock", k.path(lockFile), "sh", "-c",
+		`echo held >"$1"; exec sleep 100`, "sh", held)
 	must(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	for {

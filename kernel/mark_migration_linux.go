@@ -50,7 +50,8 @@ func (r *markMigration) steps() (before, after, last []step) {
 	}
 	return []step{{what: "change ct marks before", do: r.orWarn(r.prepare), undo: r.a.undoing(r.release), partial: true}},
 		[]step{{what: "change ct marks", do: r.orWarn(r.finish), undo: r.a.undoing(r.restore), partial: true}},
-		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart), undo: r.a.undoing(r.lost), partial: true}}
+		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart),
+			undo: r.a.undoing(r.lost), partial: true}}
 }
 
 // orWarn calls do with a conntrack connection. On a kernel without such messages connections keep

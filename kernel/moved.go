@@ -51,7 +51,8 @@ type moved struct {
 
 // addMap adds the map of the earlier marks under one mask.
 func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
-	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true, Comment: "ct mark of an earlier policy: its successor"}
+	set := plan.Set{Name: fmt.Sprintf("%s%08x", movedPrefix, mask), Type: plan.TypeMark, Map: true,
+		Comment: "ct mark of an earlier policy: its successor"}
 	for _, mark := range marks {
 		bits, _, _ := r.Meaning(mark)
 		if r.Ambiguous(mark, mask) {

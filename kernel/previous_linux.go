@@ -45,7 +45,10 @@ func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 		p.Mask, p.BasePriority, p.Numbers = o.Mask, o.BasePriority, o.Numbers
 	}
 	p.Rules = slices.DeleteFunc(slices.Clone(have.Rules), func(r plan.Rule) bool { return r.Foreign != "" || r.Protocol != plan.Protocol })
-	p.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r plan.Route) bool { return r.Foreign != "" || r.Protocol != plan.Protocol })
+	p.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r plan.Route) bool {
+		return r.Foreign != "" ||
+			r.Protocol != plan.Protocol
+	})
 	p.Sysctls = nil
 	for _, s := range j.Sysctls {
 		if v, err := route.ReadSysctl(s.Path); err == nil {
@@ -99,7 +102,9 @@ func withoutLinks(p *plan.Plan, m plan.HostFacts) (warnings []string) {
 		usable := slices.DeleteFunc(slices.Clone(r.Hops), func(h plan.Hop) bool {
 			gone := !m.Links[h.Dev].Up
 			if gone {
-				warnings = append(warnings, fmt.Sprintf("skipped: the next hop through %s of route %s in table %d: the interface is missing or down", h.Dev, r.Dst, r.Table))
+				warnings = append(warnings,
+					fmt.Sprintf("skipped: the next hop through %s of route %s in table %d: the interface is "+
+						"missing or down", h.Dev, r.Dst, r.Table))
 			}
 			return gone
 		})

@@ -89,7 +89,8 @@ func leadsThrough(routes []plan.Route, table uint32, family plan.Family, iface s
 	var best *plan.Route
 	for i := range routes {
 		r := &routes[i]
-		if r.Table == table && r.Family == family && r.Dst.Bits() == 0 && r.Kind == plan.Unicast && (best == nil || r.Metric < best.Metric) {
+		if r.Table == table && r.Family == family && r.Dst.Bits() == 0 && r.Kind == plan.Unicast &&
+			(best == nil || r.Metric < best.Metric) {
 			best = r
 		}
 	}

@@ -62,7 +62,8 @@ func TestMovesPrimary(t *testing.T) {
 		{"there was none", primaryPlan("", both, both), primaryPlan("w1", one, one), none, false},
 	} {
 		m, ok := movesPrimary(tc.have, tc.want, claimsOf(have))
-		if ok != (tc.families != nil) || ok && (!slices.Equal(m.families, tc.families) || m.replaced != tc.replaced || m.mark != 1 || m.iface != "w1") {
+		if ok != (tc.families != nil) || ok && (!slices.Equal(m.families, tc.families) || m.replaced != tc.replaced ||
+			m.mark != 1 || m.iface != "w1") {
 			t.Errorf("%s: %+v, %v", tc.name, m, ok)
 		}
 	}

@@ -130,7 +130,8 @@ func TestSourcesAreJudgedAllTheTime(t *testing.T) {
 		want := compileFor(t, k, sourcePolicy(mode))
 		watched("to "+mode, func() error { _, err := k.Apply(context.Background(), want); return err })
 	}
-	if got := strings.Fields(run(t, "sysctl -n net.ipv4.conf.all.accept_local net.ipv4.conf.w1.rp_filter")); got[0] != "1" || got[1] != "0" {
+	if got := strings.Fields(
+		run(t, "sysctl -n net.ipv4.conf.all.accept_local net.ipv4.conf.w1.rp_filter")); got[0] != "1" || got[1] != "0" {
 		t.Errorf("the settings are not loosened: %v", got)
 	}
 	watched("flush", func() error { _, err := k.Flush(context.Background()); return err })

@@ -45,7 +45,8 @@ func TestStage(t *testing.T) {
 	const n = 30_000
 	before := movedPolicy
 	apply(t, k, compileFor(t, k, before))
-	for _, next := range []string{longPolicy(0, n, ""), longPolicy(n, n, ""), longPolicy(0, n, "/31"), longPolicy(n-5, n, "/31"), movedPolicy} {
+	for _, next := range []string{longPolicy(0, n, ""), longPolicy(n, n, ""), longPolicy(0, n, "/31"),
+		longPolicy(n-5, n, "/31"), movedPolicy} {
 		up, down, want := compileFor(t, k, before), compileDown(t, k, before), compileFor(t, k, next)
 		calls, isDown := 0, false
 		must(t, k.Stage(t.Context(), want, func() {

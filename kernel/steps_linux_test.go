@@ -43,7 +43,8 @@ func host(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 func randomRules(rng *rand.Rand) ruleList {
 	var l ruleList
 	for i := range rng.IntN(6) {
-		r := plan.Rule{Family: plan.IPv4, Priority: uint32(10300 + i), Action: plan.ActLookup, Table: uint32(100 + rng.IntN(3)), Protocol: plan.Protocol}
+		r := plan.Rule{Family: plan.IPv4, Priority: uint32(10300 + i), Action: plan.ActLookup,
+			Table: uint32(100 + rng.IntN(3)), Protocol: plan.Protocol}
 		r.Src = netip.PrefixFrom(host(rng.IntN(hosts)), 29+rng.IntN(4)).Masked()
 		if rng.IntN(3) == 0 {
 			r.Action, r.Table = plan.ActBlackhole, 0
@@ -96,9 +97,12 @@ func between(live *ruleList, steps []ruleStep, check func(plan.Rule), end func()
 // TestRulesBetween looks at every state between two lists of rules: each packet has to be treated
 // as before or as in the end.
 func TestRulesBetween(t *testing.T) {
-	isp2 := plan.Rule{Family: plan.IPv4, Priority: 10300, Src: netip.MustParsePrefix("10.0.0.1/32"), Action: plan.ActLookup, Table: 102, Protocol: plan.Protocol}
-	drop := plan.Rule{Family: plan.IPv4, Priority: 10301, Src: netip.MustParsePrefix("10.0.0.0/29"), Action: plan.ActBlackhole, Protocol: plan.Protocol}
-	more := plan.Rule{Family: plan.IPv4, Priority: 10300, Src: netip.MustParsePrefix("10.0.0.7/32"), Action: plan.ActLookup, Table: 101, Protocol: plan.Protocol}
+	isp2 := plan.Rule{Family: plan.IPv4, Priority: 10300, Src: netip.MustParsePrefix("10.0.0.1/32"),
+		Action: plan.ActLookup, Table: 102, Protocol: plan.Protocol}
+	drop := plan.Rule{Family: plan.IPv4, Priority: 10301, Src: netip.MustParsePrefix("10.0.0.0/29"),
+		Action: plan.ActBlackhole, Protocol: plan.Protocol}
+	more := plan.Rule{Family: plan.IPv4, Priority: 10300, Src: netip.MustParsePrefix("10.0.0.7/32"),
+		Action: plan.ActLookup, Table: 101, Protocol: plan.Protocol}
 	later := func(r plan.Rule) plan.Rule { r.Priority++; return r }
 	pairs := [][2]ruleList{{{isp2, drop}, {more, later(isp2), later(drop)}}, {{more, later(isp2), later(drop)}, {isp2, drop}}}
 	seed := rand.Uint64()
@@ -112,7 +116,8 @@ func TestRulesBetween(t *testing.T) {
 		check := func(after plan.Rule) {
 			for i := range hosts {
 				if got, old, next := live.verdict(host(i)), have.verdict(host(i)), want.verdict(host(i)); got != old && got != next {
-					t.Fatalf("seed %d: from %v\nto %v\nafter %v\npackets of %s meet %s, not %s or %s", seed, have, want, after, host(i), got, old, next)
+					t.Fatalf("seed %d: from %v\nto %v\nafter %v\npackets of %s meet %s, not %s or %s", seed, have,
+						want, after, host(i), got, old, next)
 				}
 			}
 		}

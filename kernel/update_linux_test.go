@@ -150,7 +150,8 @@ func TestUpdateSendsRoutesAndElementsAlone(t *testing.T) {
 		down compiler.Health
 		want string
 	}{
-		{compiler.Down(map[string]int{"isp1": 1}), "delete element, delete element, delete route, delete route, new route, new route, transaction"},
+		{compiler.Down(map[string]int{"isp1": 1}),
+			"delete element, delete element, delete route, delete route, new route, new route, transaction"},
 		{nil, "new element, new element, new route, new route, new route, new route, transaction"},
 		{compiler.Down(map[string]int{"isp2": 1}), "delete route, delete route, new route, new route"},
 		{compiler.Down(map[string]int{"isp2": 1, "isp1": 2}), ""}, // the last one's routes stay

@@ -82,7 +82,8 @@ func ChangesOf(c *plan.Changes, plans ...*plan.Plan) []Change {
 	}
 	for _, x := range c.Sets {
 		op := changeOp(x.Have == nil, x.Want == nil, x.Rebuild)
-		out = append(out, changeOfNamed("set", op, first(x.Want, x.Have).Name, len(x.Add)+len(x.AddTuples), len(x.Remove)+len(x.RemoveTuples)))
+		out = append(out, changeOfNamed("set", op, first(x.Want, x.Have).Name, len(x.Add)+len(x.AddTuples),
+			len(x.Remove)+len(x.RemoveTuples)))
 	}
 	for _, x := range c.Chains {
 		added, removed := editedRules(x.Edits)
@@ -135,7 +136,8 @@ func changeOfRoute(r plan.RouteChange, names map[uint32]string) Change {
 func changeOfRule(r plan.RuleChange, names map[uint32]string) Change {
 	one := first(r.Want, r.Have)
 	op := changeOp(r.Have == nil, r.Want == nil, false)
-	return ruleChange{changeHead{op, "rule", fmt.Sprintf("%s rule: ip -%d rule %s", op, one.Family, appendRule(nil, one))}, viewRule(one, names)}
+	return ruleChange{changeHead{op, "rule", fmt.Sprintf("%s rule: ip -%d rule %s", op, one.Family,
+		appendRule(nil, one))}, viewRule(one, names)}
 }
 
 func changeOfNamed(kind, op, name string, added, removed int) Change {

@@ -15,7 +15,8 @@ import (
 
 // FuzzCompile: whatever the language accepts can be compiled and printed, twice to the same bytes.
 func FuzzCompile(f *testing.F) {
-	for _, file := range []string{"../fixtures/policy/full.toml", "../fixtures/networks/1-handlings/policy.toml", "../fixtures/networks/6-dual-stack/policy.toml"} {
+	for _, file := range []string{"../fixtures/policy/full.toml", "../fixtures/networks/1-handlings/policy.toml",
+		"../fixtures/networks/6-dual-stack/policy.toml"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)

@@ -58,7 +58,8 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 		}
 		lead := utf8.RuneCountInString(d.Pos.String()+severity) + len(": : ")
 		message := fmt.Sprintf("%s [%s]", appendLine(nil, d.Message), d.Code)
-		fmt.Fprintf(&b, "%s: %s %s\n", paint(bold, d.Pos.String()), paint(tint, severity+":"), wrapBehind(lead, message, columns, messageIndent))
+		fmt.Fprintf(&b, "%s: %s %s\n", paint(bold, d.Pos.String()), paint(tint, severity+":"),
+			wrapBehind(lead, message, columns, messageIndent))
 		margin := ""
 		if line, ok := lines.at(d.Pos); ok {
 			number := fmt.Sprint(d.Pos.Line)
@@ -69,7 +70,8 @@ func Diagnostics(w io.Writer, ds policy.Diagnostics, source func(file string) []
 			fmt.Fprintf(&b, "%s%s\n", space, paint(tint, mark))
 		}
 		if d.Hint != "" {
-			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"), Wrap(string(appendLine(nil, d.Hint)), columns, len(margin)+len(" = hint: ")))
+			fmt.Fprintf(&b, "%s = %s %s\n", margin, paint(cyan, "hint:"),
+				Wrap(string(appendLine(nil, d.Hint)), columns, len(margin)+len(" = hint: ")))
 		}
 	}
 	for _, code := range folded {

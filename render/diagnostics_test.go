@@ -14,7 +14,8 @@ func testDiagnostics() policy.Diagnostics {
 	at := func(line, col int) policy.Pos { return policy.Pos{File: "pbr.toml", Line: line, Col: col} }
 	return policy.Diagnostics{
 		{Pos: at(0, 0), Code: "read", Message: "no such file"},
-		{Pos: at(2, 10), Code: "unknown-uplink", Key: "policy.uplink", Message: `uplink "isp3" does not exist`, Hint: `did you mean "isp2"?`},
+		{Pos: at(2, 10), Code: "unknown-uplink", Key: "policy.uplink", Message: `uplink "isp3" does not exist`,
+			Hint: `did you mean "isp2"?`},
 		{Pos: at(3, 2), Severity: policy.Warning, Code: "never-matches", Message: "policy voip:\nnever matches"},
 		{Pos: at(9, 1), Code: "gone", Message: "beyond the end", Hint: "look elsewhere"},
 	}
@@ -60,11 +61,13 @@ pbr.toml:9:1: error: beyond the end [gone]
 func TestDiagnosticsFold(t *testing.T) {
 	var ds policy.Diagnostics
 	for i := range 30 {
-		ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: i + 1, Col: 1}, Severity: policy.Warning, Code: "covered", Message: "covered"})
+		ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: i + 1, Col: 1},
+			Severity: policy.Warning, Code: "covered", Message: "covered"})
 	}
 	ds = append(ds, policy.Diagnostic{Pos: policy.Pos{File: "pbr.toml", Line: 40, Col: 1}, Code: "gone", Message: "last"})
 	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, nil, false, 0) })
-	if strings.Count(got, "warning: covered") != foldAfter || !strings.Contains(got, "error: last [gone]\n\nand 10 more of [covered]: pbr check --json") {
+	if strings.Count(got, "warning: covered") != foldAfter ||
+		!strings.Contains(got, "error: last [gone]\n\nand 10 more of [covered]: pbr check --json") {
 		t.Errorf("got\n%s", got)
 	}
 }

@@ -56,7 +56,8 @@ func TestDiffText(t *testing.T) {
 	have := &plan.Plan{
 		Sysctls: []plan.Sysctl{{Path: "net/ipv4/ip_forward", Value: "0"}},
 		Routes:  []plan.Route{alien},
-		Rules:   []plan.Rule{{Family: plan.IPv4, Priority: 10010, Src: netip.MustParsePrefix("10.0.0.0/8"), Action: plan.ActLookup, Table: 99, Protocol: 3}},
+		Rules: []plan.Rule{{Family: plan.IPv4, Priority: 10010, Src: netip.MustParsePrefix("10.0.0.0/8"),
+			Action: plan.ActLookup, Table: 99, Protocol: 3}},
 		Ruleset: plan.Ruleset{
 			Counters: []plan.Counter{{Name: "policy-x"}},
 			Sets:     ports100(2),
@@ -140,7 +141,8 @@ func TestDiffWhole(t *testing.T) {
 					t.Errorf("%q does not begin with %s", line, sign)
 				}
 			}
-			for _, want := range []string{"type filter hook prerouting priority mangle; policy accept;", "type mark : verdict", "chain first\n",
+			for _, want := range []string{"type filter hook prerouting priority mangle; policy accept;",
+				"type mark : verdict", "chain first\n",
 				"0x12000000 : goto mark-isp1", `accept comment "match 3"`} {
 				if !strings.Contains(body, want) {
 					t.Errorf("%s lacks %s", sign, want)
@@ -211,7 +213,8 @@ func TestSummary(t *testing.T) {
 			Ruleset: plan.Ruleset{Sets: ports100(4), Chains: chainOf("1", "2", "3"), Foreign: []string{"quota q"}}},
 			&plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("b", ""))},
 				Ruleset: plan.Ruleset{Sets: ports100(6), Chains: chainOf("1", "x", "y", "z", "3")}},
-			[]string{"routes: 1 replaced, 1 removed", "sets: 1 changed, 2 elements added", "chains: 1 changed, 3 rules added, 1 rule removed",
+			[]string{"routes: 1 replaced, 1 removed", "sets: 1 changed, 2 elements added",
+				"chains: 1 changed, 3 rules added, 1 rule removed",
 				"foreign objects: 1 removed"}},
 	} {
 		if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, c.lines) {

@@ -38,7 +38,8 @@ settings
 func TestFindingsOnTerminal(t *testing.T) {
 	findings := []doctor.Finding{
 		{Group: "kernel", Level: doctor.OK, Subject: "version", Text: "Linux 6.1"},
-		{Group: "others", Level: doctor.Fail, Subject: "Tailscale", Text: strings.Repeat("what is wrong ", 12), Do: strings.Repeat("what to do ", 12)},
+		{Group: "others", Level: doctor.Fail, Subject: "Tailscale", Text: strings.Repeat("what is wrong ", 12),
+			Do: strings.Repeat("what to do ", 12)},
 		{Group: "settings", Level: doctor.Warn, Subject: "forwarding of a long name", Text: strings.Repeat("text ", 30)},
 	}
 	for _, columns := range []int{40, 60, 80, 200} {

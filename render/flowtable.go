@@ -204,7 +204,8 @@ func (d *diffWriter) flowtable(c *plan.FlowtableChange) {
 	case c.Rebuild:
 		same := *c.Want
 		same.Devices = c.Have.Devices
-		for _, devices := range diffRulesets(plan.Ruleset{Flowtables: []plan.Flowtable{same}}, plan.Ruleset{Flowtables: []plan.Flowtable{*c.Want}}).Flowtables {
+		for _, devices := range diffRulesets(plan.Ruleset{Flowtables: []plan.Flowtable{same}},
+			plan.Ruleset{Flowtables: []plan.Flowtable{*c.Want}}).Flowtables {
 			remove, add = devices.Remove, devices.Add
 		}
 	default:

@@ -76,7 +76,8 @@ table inet pbr {
 func TestLateFlowtableText(t *testing.T) {
 	p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1"}, Counter: true})
 	got := nftText(t, p)
-	if strings.Contains(got, "flow add") || strings.Contains(got, "\tflowtable") || !strings.Contains(got, "# Offload") || !strings.Contains(got, "chain other") {
+	if strings.Contains(got, "flow add") || strings.Contains(got, "\tflowtable") ||
+		!strings.Contains(got, "# Offload") || !strings.Contains(got, "chain other") {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -85,11 +86,13 @@ func TestLateFlowtableText(t *testing.T) {
 // look in too with them.
 func TestLateSets(t *testing.T) {
 	p := offloading(plan.Flowtable{Name: "flows", Late: true})
-	p.Ruleset.Sets = []plan.Set{{Name: "alone", Type: plan.TypeProto}, {Name: "both", Type: plan.TypeProto}, {Name: "none", Type: plan.TypeProto}}
+	p.Ruleset.Sets = []plan.Set{{Name: "alone", Type: plan.TypeProto}, {Name: "both", Type: plan.TypeProto},
+		{Name: "none", Type: plan.TypeProto}}
 	look := func(set string) plan.Match { return plan.Match{Field: plan.FieldL4Proto, Set: set} }
 	p.Ruleset.Chains[0].Rules[0].Matches = ms(look("both"))
 	p.Ruleset.Chains[1].Rules[0].Matches = ms(look("both"), look("alone"))
-	if got := nftText(t, p); strings.Contains(got, "set alone") || !strings.Contains(got, "set both") || !strings.Contains(got, "set none") {
+	if got := nftText(t, p); strings.Contains(got, "set alone") || !strings.Contains(got, "set both") ||
+		!strings.Contains(got, "set none") {
 		t.Errorf("nft has\n%s", got)
 	}
 	before, after, _ := strings.Cut(scriptText(t, p), "\noffload <<'EOF'\n")
@@ -150,8 +153,10 @@ func TestKernelScriptOffload(t *testing.T) {
 		n.links()
 		n.run(`ip link add br0 type bridge; ip addr add 10.0.0.1/24 dev br0; ip link set peer2 master br0; ip addr add 10.1.0.1/24 dev peer2
 ip link add wg1 type veth peer name wg2; ip link set wg1 up; ip addr add 10.2.0.1/24 dev lo`, "sh", "-e")
-		_, _, none := n.try("table inet probe { flowtable f { hook ingress priority 0; }\nchain c { flow add @f; }\n}\ndelete table inet probe\n", "nft", "-f", "-")
-		p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1", "gone", "wg*"}, Except: []string{"eth2"}, Counter: true})
+		_, _, none := n.try("table inet probe { flowtable f { hook ingress priority 0; }\nchain c { flow "+
+			"add @f; }\n}\ndelete table inet probe\n", "nft", "-f", "-")
+		p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1", "gone", "wg*"},
+			Except: []string{"eth2"}, Counter: true})
 		for range 2 {
 			_, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...)
 			if err != nil {
@@ -168,7 +173,8 @@ ip link add wg1 type veth peer name wg2; ip link set wg1 up; ip addr add 10.2.0.
 				}
 				continue
 			}
-			if said != "" || !strings.Contains(listed, "devices = { br0, eth1, wg1, wg2 }") || !strings.Contains(listed, "flow add @flows") {
+			if said != "" || !strings.Contains(listed, "devices = { br0, eth1, wg1, wg2 }") ||
+				!strings.Contains(listed, "flow add @flows") {
 				t.Errorf("%v: stderr %q, nft has\n%s", shell, said, listed)
 			}
 		}
@@ -181,7 +187,8 @@ ip link add wg1 type veth peer name wg2; ip link set wg1 up; ip addr add 10.2.0.
 			}
 			continue
 		}
-		if left := n.run("", "nft", "list", "ruleset"); err == nil || left != "" || !strings.HasPrefix(said, "pbr: offload is required, and this kernel has no flowtables: ") {
+		if left := n.run("", "nft", "list", "ruleset"); err == nil || left != "" ||
+			!strings.HasPrefix(said, "pbr: offload is required, and this kernel has no flowtables: ") {
 			t.Errorf("%v: required: %v, stderr %q, left\n%s", shell, err, said, left)
 		}
 	}

@@ -16,10 +16,13 @@ func TestIPText(t *testing.T) {
 		Routes:  []plan.Route{route("0.0.0.0/0", 120, 1, hop("we$ird", "198.51.100.1")), auto},
 		Rules: []plan.Rule{
 			{Family: plan.IPv4, Priority: 10000, Action: plan.ActLookup, Table: plan.MainTable, SuppressPrefix: 1, Protocol: plan.Protocol},
-			{Family: plan.IPv4, Priority: 10010, Mark: 0x13000000, MarkMask: testMask, Action: plan.ActLookup, Table: 120, Protocol: plan.Protocol},
-			{Family: plan.IPv4, Priority: 10020, DSCP: 47, Src: netip.MustParsePrefix("10.0.0.0/8"), Action: plan.ActLookup, Table: 120, Protocol: plan.Protocol},
+			{Family: plan.IPv4, Priority: 10010, Mark: 0x13000000, MarkMask: testMask, Action: plan.ActLookup,
+				Table: 120, Protocol: plan.Protocol},
+			{Family: plan.IPv4, Priority: 10020, DSCP: 47, Src: netip.MustParsePrefix("10.0.0.0/8"),
+				Action: plan.ActLookup, Table: 120, Protocol: plan.Protocol},
 		},
-		Dynamic: []plan.Dynamic{{Kind: plan.SourceRules, Family: plan.IPv4, Interface: "eth2", Uplink: "isp2", Table: 121, Priority: 10015}},
+		Dynamic: []plan.Dynamic{{Kind: plan.SourceRules, Family: plan.IPv4, Interface: "eth2", Uplink: "isp2",
+			Table: 121, Priority: 10015}},
 	}
 	const want = `# deferred: uplink isp3: interface eth3 does not exist
 # table to-isp2
@@ -45,7 +48,8 @@ ip -4 rule add priority 10020 from 10.0.0.0/8 dscp 46 lookup 120 protocol 112
 
 func TestShellWord(t *testing.T) {
 	for in, want := range map[string]string{
-		"eth1": "eth1", "eth0.100@x": "eth0.100@x", "": "''", "a b": "'a b'", "x;rm": "'x;rm'", "it's": `'it'\''s'`, "$(id)": "'$(id)'", "wg*": "'wg*'",
+		"eth1": "eth1", "eth0.100@x": "eth0.100@x", "": "''", "a b": "'a b'", "x;rm": "'x;rm'", "it's": `'it'\''s'`,
+		"$(id)": "'$(id)'", "wg*": "'wg*'",
 	} {
 		t.Run(in, func(t *testing.T) {
 			if got := shellWord(in); got != want {

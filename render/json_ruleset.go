@@ -98,7 +98,8 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 		Family: "inet", Table: plan.TableName,
 		Counters: views(rs.Counters, func(c *plan.Counter) counterView { return counterView{c.Name, c.Comment} }),
 		Flowtables: views(rs.Flowtables, func(f *plan.Flowtable) flowtableView {
-			return flowtableView{f.Name, f.Priority, append([]string{}, f.Devices...), f.Hardware, f.Counter, f.Late, f.Required, f.Except, f.Foreign}
+			return flowtableView{f.Name, f.Priority, append([]string{}, f.Devices...), f.Hardware, f.Counter,
+				f.Late, f.Required, f.Except, f.Foreign}
 		}),
 		Sets:    views(rs.Sets, viewSet),
 		Chains:  views(rs.Chains, viewChain),
@@ -108,7 +109,8 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 
 func viewSet(s *plan.Set) setView {
 	v := setView{
-		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living, Counted: s.Counted, Size: s.Size,
+		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living,
+		Counted: s.Counted, Size: s.Size,
 		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {
 			if e.Jump {
@@ -158,7 +160,8 @@ func viewChain(c *plan.Chain) chainView {
 
 func viewChainRule(r *plan.ChainRule) chainRuleView {
 	v := chainRuleView{
-		Matches: views(r.Matches, viewMatch), Actions: views(r.Actions, func(a *plan.Action) actionView { return viewAction(*a) }), Comment: r.Comment, Foreign: r.Foreign,
+		Matches: views(r.Matches, viewMatch),
+		Actions: views(r.Actions, func(a *plan.Action) actionView { return viewAction(*a) }), Comment: r.Comment, Foreign: r.Foreign,
 	}
 	if r.Foreign == "" {
 		v.Text = string(appendChainRule(nil, r))

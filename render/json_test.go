@@ -47,7 +47,8 @@ func TestJSON(t *testing.T) {
 		"tables.0.mark":     nil,
 		"tables.1.mark":     "0x12000000",
 		"sysctls.0.path":    "net/ipv4/conf/eth1/rp_filter",
-		"routes.0.dst":      "0.0.0.0/0", "routes.0.hops.0.via": "192.0.2.1", "routes.0.hops.0.weight": 3., "routes.0.table_name": "default",
+		"routes.0.dst":      "0.0.0.0/0", "routes.0.hops.0.via": "192.0.2.1", "routes.0.hops.0.weight": 3.,
+		"routes.0.table_name": "default",
 		"routes.1.hops.0.via": "auto", "routes.2.type": "unreachable",
 		"rules.0.suppress_prefixlength": 0., "rules.0.table": 254., "rules.1.fwmark": "0x12000000/0xff000000", "rules.1.table_name": "isp1",
 		"rules.4.dport": "5060-5061", "rules.4.sport": "53", "rules.5.uid": "0-10", "rules.6.action": "unreachable", "rules.6.not": true,
@@ -95,7 +96,8 @@ func TestJSON(t *testing.T) {
 			values[at(e, "value").(string)] = true
 		}
 	}
-	for _, v := range []string{"wg*", "odd*", "192.168.10.32/28", "192.168.10.60-192.168.10.70", "02:00:00:00:00:01", "5060-5061", "0x12000000", "tcp"} {
+	for _, v := range []string{"wg*", "odd*", "192.168.10.32/28", "192.168.10.60-192.168.10.70", "02:00:00:00:00:01",
+		"5060-5061", "0x12000000", "tcp"} {
 		t.Run(v, func(t *testing.T) {
 			if !values[v] {
 				t.Errorf("no element %s", v)
@@ -111,7 +113,8 @@ func TestJSONEmpty(t *testing.T) {
 		t.Error(out)
 	}
 	doc := jsonDoc(t, &plan.Plan{})
-	for _, path := range []string{"tables", "sysctls", "routes", "rules", "dynamic", "waiting", "nftables.counters", "nftables.sets", "nftables.chains"} {
+	for _, path := range []string{"tables", "sysctls", "routes", "rules", "dynamic", "waiting", "nftables.counters",
+		"nftables.sets", "nftables.chains"} {
 		t.Run(path, func(t *testing.T) {
 			if l, ok := at(doc, path).([]any); !ok || len(l) != 0 {
 				t.Errorf("%s is %v", path, at(doc, path))

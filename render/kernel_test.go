@@ -110,7 +110,8 @@ func TestKernelNFT(t *testing.T) {
 	if second := n.run("", "nft", "list", "ruleset"); second != first {
 		t.Errorf("loaded twice it lists\n%s\nnot\n%s", second, first)
 	}
-	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(), "choice": choiceCases(), "tuple": tupleCases(), "nat": natCases(), "program": programCases()} {
+	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(),
+		"choice": choiceCases(), "tuple": tupleCases(), "nat": natCases(), "program": programCases()} {
 		for i, c := range cases {
 			comment := fmt.Sprintf(` comment "%s %d"`, prefix, i)
 			if !strings.Contains(first, "\t\t"+c.listed+comment+"\n") {
@@ -123,7 +124,8 @@ func TestKernelNFT(t *testing.T) {
 			continue // nft lists times in words; that it holds the same is shown in kernel/nft
 		}
 		listed := n.run("", "nft", "-n", "list", setKind(&s), "inet", plan.TableName, s.Name)
-		if got, want := elementsOf(listed), elementsOf(strings.ReplaceAll(string(appendSet(nil, &s)), `\*`, `*`)); !slices.Equal(got, want) {
+		if got, want := elementsOf(listed),
+			elementsOf(strings.ReplaceAll(string(appendSet(nil, &s)), `\*`, `*`)); !slices.Equal(got, want) {
 			t.Errorf("set %s lists %q, not %q", s.Name, got, want)
 		}
 		if s.Comment != "" && !strings.Contains(listed, `comment "`+s.Comment+`"`) {

@@ -12,7 +12,8 @@ import (
 )
 
 func TestChainRule(t *testing.T) {
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), kernelCases()} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(),
+		natCases(), kernelCases()} {
 		for _, c := range cases {
 			if got := string(appendChainRule(nil, &c.rule)); got != c.text {
 				t.Errorf("got  %s\nwant %s", got, c.text)
@@ -24,7 +25,8 @@ func TestChainRule(t *testing.T) {
 // TestEveryFieldAndAction keeps the cases complete: what the vocabulary has, they have.
 func TestEveryFieldAndAction(t *testing.T) {
 	fields, actions := map[plan.Field]bool{}, map[reflect.Type]bool{}
-	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(), natCases(), kernelCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
+	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(),
+		natCases(), kernelCases(), {{rule: wideRuleset().Chains[0].Rules[0]}}} {
 		for _, c := range cases {
 			for _, m := range c.rule.Matches {
 				fields[m.Field] = true
@@ -67,7 +69,8 @@ func TestNFTText(t *testing.T) {
 		Chains: []plan.Chain{
 			{Name: "mark-isp2", Rules: []plan.ChainRule{rule(nil, plan.SetMark{Mask: testMask, Value: 0x13000000})}},
 			{Name: "classify", Rules: []plan.ChainRule{mark}},
-			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{rule(nil, plan.Goto{Chain: "classify"})}},
+			{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: -150,
+				Rules: []plan.ChainRule{rule(nil, plan.Goto{Chain: "classify"})}},
 			{Name: "late", Kind: "filter", Hook: "postrouting", Priority: -149},
 		},
 	}}
@@ -243,10 +246,12 @@ func bigPlan() *plan.Plan {
 	rs := plan.Ruleset{Sets: []plan.Set{{Name: "big", Type: plan.TypeIPv4, Interval: true}}, Chains: []plan.Chain{{Name: "classify"}}}
 	for i := range uint32(100_000) {
 		from := 10<<24 + i*4
-		rs.Sets[0].Elements = append(rs.Sets[0].Elements, plan.Element{From: plan.KeyFromUint32(from), To: plan.KeyFromUint32(from + 1 + i%3)})
+		rs.Sets[0].Elements = append(rs.Sets[0].Elements, plan.Element{From: plan.KeyFromUint32(from),
+			To: plan.KeyFromUint32(from + 1 + i%3)})
 	}
 	for i := range 10_000 {
-		r := rule(ms(dev(plan.FieldIIFName, "br-lan"), num(plan.FieldL4Proto, 17, 17), inSet(plan.FieldIPSAddr, "big"), num(plan.FieldDPort, 53, 53)),
+		r := rule(ms(dev(plan.FieldIIFName, "br-lan"), num(plan.FieldL4Proto, 17, 17), inSet(plan.FieldIPSAddr, "big"),
+			num(plan.FieldDPort, 53, 53)),
 			plan.Count{Counter: "policy-voip"}, plan.Goto{Chain: "mark-isp1"})
 		r.Comment = fmt.Sprint("policy ", i)
 		rs.Chains[0].Rules = append(rs.Chains[0].Rules, r)

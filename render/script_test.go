@@ -58,7 +58,8 @@ func TestKernelScript(t *testing.T) {
 		t.Run(shell[0], func(t *testing.T) {
 			n := newNamespace(t)
 			n.links()
-			n.run("ip route add default via 198.51.100.9 dev eth2 metric 7; ip -6 route add default via fe80::9 dev eth2 metric 7", "sh", "-e")
+			n.run("ip route add default via 198.51.100.9 dev eth2 metric 7; ip -6 route add default via "+
+				"fe80::9 dev eth2 metric 7", "sh", "-e")
 			for range 2 {
 				_, said, err := n.try(ownIP(t)+in, shell[0], append(shell[1:], "-eu")...)
 				if err != nil || said != "" {

@@ -90,7 +90,8 @@ func summarizeFlowtables(changes []plan.FlowtableChange) []tallied {
 		added += len(c.Add)
 		removed += len(c.Remove)
 	}
-	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "interfaces added"}, tallied{removed, "interfaces removed"})
+	return append(tally(t, "changed"), tallied{rebuilt, "rebuilt"}, tallied{added, "interfaces added"},
+		tallied{removed, "interfaces removed"})
 }
 
 func summarizeSets(changes []plan.SetChange) []tallied {

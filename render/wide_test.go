@@ -86,10 +86,12 @@ func matchCases() []ruleCase {
 		{`ether saddr @macs`, "", ms(inSet(plan.FieldEtherSAddr, "macs"))},
 		{`meta skuid 33-40`, "", ms(num(plan.FieldSKUID, 33, 40))},
 		{`meta skuid @uids`, "", ms(inSet(plan.FieldSKUID, "uids"))},
-		{`meta mark and 0xff000000 == 0x12000000`, "meta mark 0x12000000/8", ms(masked(num(plan.FieldMark, 0x12000000, 0x12000000), testMask))},
+		{`meta mark and 0xff000000 == 0x12000000`, "meta mark 0x12000000/8",
+			ms(masked(num(plan.FieldMark, 0x12000000, 0x12000000), testMask))},
 		{`ct mark and 0xff000000 == 0x00000000`, "ct mark 0x00000000/8", ms(masked(num(plan.FieldCTMark, 0, 0), testMask))},
 		{`ct mark and 0xff000000 @ours`, "ct mark & 0xff000000 == @ours", ms(masked(inSet(plan.FieldCTMark, "ours"), testMask))},
-		{`ct mark and 0x00ff00ff != 0x00010000`, "ct mark & 0x00ff00ff != 0x00010000", ms(not(masked(num(plan.FieldCTMark, 0x10000, 0x10000), 0xff00ff)))},
+		{`ct mark and 0x00ff00ff != 0x00010000`, "ct mark & 0x00ff00ff != 0x00010000",
+			ms(not(masked(num(plan.FieldCTMark, 0x10000, 0x10000), 0xff00ff)))},
 		{`ct state new`, "", ms(not(masked(num(plan.FieldCTState, 0, 0), 8)))},
 		{`ct state established,related`, "", ms(not(masked(num(plan.FieldCTState, 0, 0), 6)))},
 		{`ct state ! established,related`, "", ms(masked(num(plan.FieldCTState, 0, 0), 6))},
@@ -99,7 +101,8 @@ func matchCases() []ruleCase {
 		{`fib daddr type @addrtypes`, "", ms(inSet(plan.FieldFibDAddrType, "addrtypes"))},
 		{`fib saddr . oif type != local`, "", ms(not(num(plan.FieldFibSAddrOIFType, 2, 2)))},
 		{`meta priority 0:70`, "", ms(num(plan.FieldPriority, 0x70, 0x70))},
-		{`ct direction reply meta l4proto udp ct original proto-dst 53`, "", ms(num(plan.FieldCTDirection, 1, 1), num(plan.FieldL4Proto, 17, 17), num(plan.FieldCTOrigDPort, 53, 53))},
+		{`ct direction reply meta l4proto udp ct original proto-dst 53`, "",
+			ms(num(plan.FieldCTDirection, 1, 1), num(plan.FieldL4Proto, 17, 17), num(plan.FieldCTOrigDPort, 53, 53))},
 		{`meta skgid 33-40`, "", ms(num(plan.FieldSKGID, 33, 40))},
 		{`meta skgid @y-gids`, "", ms(inSet(plan.FieldSKGID, "y-gids"))},
 		{`meta time @x-times`, "", ms(inSet(plan.FieldTime, "x-times"))},
@@ -124,8 +127,10 @@ func actionCases() []ruleCase {
 			rule(nil, plan.VMap{Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 		// "fib saddr . iif" may not be reached from postrouting, where the matches are
 		// (nft_fib_validate).
-		{"fib saddr . mark . iif oif missing accept", "fib saddr . mark . iif oif missing accept", rule(ms(num(plan.FieldFibSAddrBack, 0, 0)), accept)},
-		{"fib saddr . mark . iif oif exists accept", "fib saddr . mark . iif oif exists accept", rule(ms(num(plan.FieldFibSAddrBack, 1, 1)), accept)},
+		{"fib saddr . mark . iif oif missing accept", "fib saddr . mark . iif oif missing accept",
+			rule(ms(num(plan.FieldFibSAddrBack, 0, 0)), accept)},
+		{"fib saddr . mark . iif oif exists accept", "fib saddr . mark . iif oif exists accept",
+			rule(ms(num(plan.FieldFibSAddrBack, 1, 1)), accept)},
 		{"oifname vmap @pins", "oifname vmap @pins", rule(nil, plan.VMap{Field: plan.FieldOIFName, Set: "pins"})},
 		{"meta mark set meta mark and 0x00ffffff or 0x12000000", "meta mark set meta mark & 0x12ffffff | 0x12000000",
 			rule(nil, plan.SetMark{Mask: testMask, Value: 0x12000000})},
@@ -151,18 +156,21 @@ func choiceCases() []ruleCase {
 	forget4 := plan.Forget{Field: plan.FieldIPSAddr, Mask: testMask, Set: "clients-4"}
 	forget6 := plan.Forget{Field: plan.FieldIP6SAddr, Prefix: 64, Mask: testMask, Set: "clients-6"}
 	return []ruleCase{
-		{"meta nfproto ipv4 jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots", "jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
+		{"meta nfproto ipv4 jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
+			"jhash ip saddr . ip daddr mod 1024 seed 0x1f vmap @slots",
 			rule(ms(v4), hashed(0x1f, "slots", plan.FieldIPSAddr, plan.FieldIPDAddr))},
 		{"meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
 			"meta l4proto @protos jhash ip6 saddr . th sport . th dport . meta l4proto mod 1024 seed 0x0 vmap @slots",
-			rule(ms(v6, inSet(plan.FieldL4Proto, "protos")), hashed(0, "slots", plan.FieldIP6SAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto))},
+			rule(ms(v6, inSet(plan.FieldL4Proto, "protos")), hashed(0, "slots", plan.FieldIP6SAddr, plan.FieldSPort,
+				plan.FieldDPort, plan.FieldL4Proto))},
 		{"numgen inc mod 3 vmap @turns", "numgen inc mod 3 vmap @turns", rule(nil, plan.CycleVMap{Mod: 3, Set: "turns"})},
 		{"numgen random mod 1024 vmap @slots", "numgen random mod 1024 vmap @slots", rule(nil, plan.RandomVMap{Mod: 1024, Set: "slots"})},
 		{"meta nfproto ipv4 ct mark set ip saddr map @clients-4", "ct mark set ip saddr map @clients-4",
 			rule(ms(v4), plan.RecallCTMark{Field: plan.FieldIPSAddr, Set: "clients-4"})},
 		{"meta nfproto ipv4 update @clients-4 { ip saddr timeout 3600s : meta mark and 0xff000000 }",
 			"update @clients-4 { ip saddr timeout 1h : meta mark & 0xff000000 }", rule(ms(v4), remember)},
-		{"meta nfproto ipv4 delete @clients-4 { ip saddr : meta mark and 0xff000000 }", "delete @clients-4 { ip saddr : meta mark & 0xff000000 }",
+		{"meta nfproto ipv4 delete @clients-4 { ip saddr : meta mark and 0xff000000 }",
+			"delete @clients-4 { ip saddr : meta mark & 0xff000000 }",
 			rule(ms(v4), forget4)},
 		{"meta nfproto ipv6 delete @clients-6 { ip6 saddr and ffff:ffff:ffff:ffff:: : meta mark and 0xff000000 }",
 			"delete @clients-6 { ip6 saddr & ffff:ffff:ffff:ffff:: : meta mark & 0xff000000 }", rule(ms(v6), forget6)},
@@ -238,17 +246,20 @@ func wideSets() []plan.Set {
 		{Name: "clients-6", Type: plan.TypeIPv6, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 100},
 		{Name: "dports", Type: plan.TypePort, Interval: true, Comment: "policy voip",
 			Elements: append([]plan.Element{span(plan.TypePort, 5060, 5061)}, single(plan.TypePort, 10000)...)},
-		{Name: "dscps", Type: plan.TypeDSCP, Interval: true, Elements: append([]plan.Element{span(plan.TypeDSCP, 10, 12)}, single(plan.TypeDSCP, 46)...)},
+		{Name: "dscps", Type: plan.TypeDSCP, Interval: true,
+			Elements: append([]plan.Element{span(plan.TypeDSCP, 10, 12)}, single(plan.TypeDSCP, 46)...)},
 		{Name: "empty", Type: plan.TypeIPv4, Interval: true},
-		{Name: "hits", Type: plan.TypeIPv4, Interval: true, Map: true, Counted: true, Comment: "policies of classify", Elements: []plan.Element{
-			counting(addrSpan("10.0.0.0", "10.0.0.255"), "policy-voip"), counting(addrSpan("192.0.0.0", "255.255.255.255"), "")}},
+		{Name: "hits", Type: plan.TypeIPv4, Interval: true, Map: true, Counted: true, Comment: "policies of classify",
+			Elements: []plan.Element{
+				counting(addrSpan("10.0.0.0", "10.0.0.255"), "policy-voip"), counting(addrSpan("192.0.0.0", "255.255.255.255"), "")}},
 		{Name: "macs", Type: plan.TypeEther, Elements: []plan.Element{{From: mac, To: mac}}},
 		{Name: "marks", Type: plan.TypeMark, Map: true, Elements: []plan.Element{
 			{From: plan.KeyFromUint32(0x12000000), To: plan.KeyFromUint32(0x12000000), Goto: "mark-isp1"}}},
 		{Name: "ours", Type: plan.TypeMark, Elements: single(plan.TypeMark, 0x12000000, 0x13000000)},
 		{Name: "phones-4", Type: plan.TypeIPv4, Interval: true, Comment: "list phones", Elements: []plan.Element{
 			addrSpan("0.0.0.0", "0.255.255.255"), addrSpan("192.168.10.11", "192.168.10.11"),
-			addrSpan("192.168.10.32", "192.168.10.47"), addrSpan("192.168.10.60", "192.168.10.70"), addrSpan("255.255.255.0", "255.255.255.255")}},
+			addrSpan("192.168.10.32", "192.168.10.47"), addrSpan("192.168.10.60", "192.168.10.70"),
+			addrSpan("255.255.255.0", "255.255.255.255")}},
 		{Name: "phones-6", Type: plan.TypeIPv6, Interval: true, Comment: "list phones", Elements: []plan.Element{
 			addrSpan("2001:db8::1", "2001:db8::5"), addrSpan("fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}},
 		{Name: "pings", Type: plan.TypeICMPType, Elements: single(plan.TypeICMPType, 0, 8)},
@@ -257,12 +268,15 @@ func wideSets() []plan.Set {
 		{Name: "protos", Type: plan.TypeProto, Elements: single(plan.TypeProto, 6, 17, 58, 200)},
 		{Name: "slots", Type: plan.TypeNumber, Map: true, Interval: true, Elements: []plan.Element{
 			jumping(span(plan.TypeNumber, 0, 340)), jumping(span(plan.TypeNumber, 341, 1023))}},
-		{Name: "turns", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(span(plan.TypeNumber, 0, 0)), jumping(span(plan.TypeNumber, 1, 1))}},
-		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0), span(plan.TypeUID, 1000, 1999)}},
+		{Name: "turns", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{jumping(span(plan.TypeNumber, 0, 0)),
+			jumping(span(plan.TypeNumber, 1, 1))}},
+		{Name: "uids", Type: plan.TypeUID, Interval: true, Elements: []plan.Element{span(plan.TypeUID, 0, 0),
+			span(plan.TypeUID, 1000, 1999)}},
 		{Name: "uplinks", Type: plan.TypeIfname, Elements: names("", "eth1", "eth2", "odd*")},
 		{Name: "wild", Type: plan.TypeIfname, Interval: true, Elements: append(names("", "eth1"), wild)},
 		{Name: "x-times", Type: plan.TypeTime, Interval: true, Elements: []plan.Element{
-			{From: plan.KeyFromSeconds(1700000000), To: plan.KeyFromSeconds(1700003600)}, {From: plan.KeyFromSeconds(1800000000), To: plan.KeyFromSeconds(9223372036)}}},
+			{From: plan.KeyFromSeconds(1700000000), To: plan.KeyFromSeconds(1700003600)},
+			{From: plan.KeyFromSeconds(1800000000), To: plan.KeyFromSeconds(9223372036)}}},
 		{Name: "y-gids", Type: plan.TypeGID, Elements: single(plan.TypeGID, 0, 33)},
 		{Name: "z_groups", Type: plan.TypeCgroup}, // text has elements by path alone
 	}...)
@@ -317,7 +331,8 @@ func wideRuleset() plan.Ruleset {
 func widePlan() *plan.Plan {
 	p := &plan.Plan{
 		Mask: testMask, BasePriority: 10000,
-		Numbers: []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x12000000}, {Name: "isp2", Table: 102, Mark: 0x13000000}},
+		Numbers: []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x12000000},
+			{Name: "isp2", Table: 102, Mark: 0x13000000}},
 		Sysctls: []plan.Sysctl{{Path: "net/ipv4/conf/eth1/rp_filter", Value: "2"}, {Path: "net/ipv4/ip_forward", Value: "1"}},
 		Routes:  wideRoutes(), Rules: wideRules(), Ruleset: wideRuleset(),
 		Waiting: []plan.Waiting{{Object: "uplink isp9", Reason: "interface eth9 does not exist"}},

@@ -21,16 +21,21 @@ func tupleSets() []plan.Set {
 	ifname := plan.KeyFromString("br-lan")
 	mac := plan.KeyFromMAC([6]byte{2, 0, 0, 0, 0, 1})
 	return []plan.Set{
-		{Name: "z-exact", Concat: exactTypes, Map: true, Tuples: []plan.Tuple{plan.PackTuple(exactTypes, []plan.Span{{From: ifname, To: ifname},
-			spanOf(addrSpan("fd00::1", "fd00::1")), spanOf(span(plan.TypeMark, 0x12000000, 0x12000000)), spanOf(span(plan.TypeUID, 33, 33)), {From: mac, To: mac}}, "first")}},
+		{Name: "z-exact", Concat: exactTypes, Map: true,
+			Tuples: []plan.Tuple{plan.PackTuple(exactTypes, []plan.Span{{From: ifname, To: ifname},
+				spanOf(addrSpan("fd00::1", "fd00::1")), spanOf(span(plan.TypeMark, 0x12000000, 0x12000000)),
+				spanOf(span(plan.TypeUID, 33, 33)), {From: mac, To: mac}}, "first")}},
 		{Name: "z-layer", Concat: layerTypes, Map: true, Interval: true, Comment: "layer 0", Tuples: []plan.Tuple{
 			plan.PackTuple(layerTypes, []plan.Span{spanOf(addrSpan("10.0.0.0", "10.255.255.255")), plan.AllOf(plan.TypeIPv4),
 				spanOf(span(plan.TypeProto, 6, 6)), plan.AllOf(plan.TypePort)}, "first"),
-			plan.PackTuple(layerTypes, []plan.Span{spanOf(addrSpan("10.0.0.0", "10.255.255.255")), spanOf(addrSpan("192.0.2.1", "192.0.2.7")),
+			plan.PackTuple(layerTypes, []plan.Span{spanOf(addrSpan("10.0.0.0", "10.255.255.255")),
+				spanOf(addrSpan("192.0.2.1", "192.0.2.7")),
 				spanOf(span(plan.TypeProto, 17, 17)), spanOf(span(plan.TypePort, 53, 60))}, "mark-isp1")}},
 		{Name: "z-shape", Concat: shapeTypes, Map: true, Tuples: []plan.Tuple{
-			plan.PackTuple(shapeTypes, []plan.Span{spanOf(addrSpan("10.0.0.0", "10.0.0.0")), spanOf(addrSpan("10.0.16.0", "10.0.16.0"))}, "first")}},
-		{Name: "z-shape-1", Type: plan.TypeIPv6, Map: true, Elements: []plan.Element{{From: key("fd00::"), To: key("fd00::"), Goto: "first"}}},
+			plan.PackTuple(shapeTypes, []plan.Span{spanOf(addrSpan("10.0.0.0", "10.0.0.0")),
+				spanOf(addrSpan("10.0.16.0", "10.0.16.0"))}, "first")}},
+		{Name: "z-shape-1", Type: plan.TypeIPv6, Map: true,
+			Elements: []plan.Element{{From: key("fd00::"), To: key("fd00::"), Goto: "first"}}},
 	}
 }
 
@@ -47,11 +52,13 @@ func tupleCases() []ruleCase {
 	half := several("z-shape", plan.FieldIPSAddr, plan.FieldIPDAddr)
 	half.Prefixes[1] = 20
 	return []ruleCase{
-		{"meta nfproto ipv4 ip saddr . ip daddr . meta l4proto . th dport vmap @z-layer", "ip saddr . ip daddr . meta l4proto . th dport vmap @z-layer",
+		{"meta nfproto ipv4 ip saddr . ip daddr . meta l4proto . th dport vmap @z-layer",
+			"ip saddr . ip daddr . meta l4proto . th dport vmap @z-layer",
 			rule(ms(v4), several("z-layer", plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldL4Proto, plan.FieldDPort))},
 		{"meta nfproto ipv4 (ip saddr and 255.255.255.0) . (ip daddr and 255.255.240.0) vmap @z-shape",
 			"ip saddr & 255.255.255.0 . ip daddr & 255.255.240.0 vmap @z-shape", rule(ms(v4), shape)},
-		{"meta nfproto ipv4 ip saddr . (ip daddr and 255.255.240.0) vmap @z-shape", "ip saddr . ip daddr & 255.255.240.0 vmap @z-shape", rule(ms(v4), half)},
+		{"meta nfproto ipv4 ip saddr . (ip daddr and 255.255.240.0) vmap @z-shape",
+			"ip saddr . ip daddr & 255.255.240.0 vmap @z-shape", rule(ms(v4), half)},
 		{"meta nfproto ipv6 iifname . ip6 saddr . meta mark . meta skuid . ether saddr vmap @z-exact",
 			"iifname . ip6 saddr . meta mark . meta skuid . ether saddr vmap @z-exact",
 			rule(ms(v6), several("z-exact", plan.FieldIIFName, plan.FieldIP6SAddr, plan.FieldMark, plan.FieldSKUID, plan.FieldEtherSAddr))},
@@ -91,7 +98,8 @@ func TestTupleViews(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 	a := viewAction(tupleCases()[1].rule.Actions[0])
-	if strings.Join(a.Fields, ",") != "ip saddr,ip daddr" || len(a.Prefixes) != 2 || a.Prefixes[0] != 24 || a.Map != "z-shape" || a.Field != "" {
+	if strings.Join(a.Fields, ",") != "ip saddr,ip daddr" || len(a.Prefixes) != 2 || a.Prefixes[0] != 24 ||
+		a.Map != "z-shape" || a.Field != "" {
 		t.Errorf("got %+v", a)
 	}
 }

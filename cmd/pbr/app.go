@@ -44,12 +44,14 @@ func (c command) app() *cli.App {
 		Writer:          c.stdout,
 		ErrWriter:       c.stderr,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`", EnvVars: []string{configVariable}},
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`",
+				EnvVars: []string{configVariable}},
 			cli.HelpFlag, // which the library omits where there is a command of that name
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
-			c.diffCommand(), c.explainCommand(), c.graphCommand(), c.connectionsCommand(), c.traceCommand(), c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.listsCommand(), c.flushCommand(),
+			c.diffCommand(), c.explainCommand(), c.graphCommand(), c.connectionsCommand(), c.traceCommand(),
+			c.watchCommand(), c.statusCommand(), c.doctorCommand(), c.uplinkCommand(), c.listsCommand(), c.flushCommand(),
 			c.initCommand(), c.importCommand(), c.completionCommand(), c.completeCommand(), c.manCommand(),
 			c.versionCommand(), c.helpCommand(),
 		},

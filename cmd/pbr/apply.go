@@ -32,11 +32,13 @@ func (c command) applyCommand() *cli.Command {
 			"Exit status 4 if something is still missing when --wait ends.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "confirm", Usage: "undo the change after `TIME` (such as 60s) unless pbr confirm is run before"},
-			&cli.DurationFlag{Name: "wait", Usage: "apply again when interfaces, addresses and gateways appear, until nothing is missing, for at most `TIME` (such as 60s)"},
+			&cli.DurationFlag{Name: "wait",
+				Usage: "apply again when interfaces, addresses and gateways appear, until nothing is missing, for at most `TIME` (such as 60s)"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what pbr diff prints, and change nothing"},
 			&cli.BoolFlag{Name: "reload", Usage: "for a service's reload: read the file in force again; a rejected file is refused"},
 			&cli.BoolFlag{Name: "boot", Usage: "for a service's start: if the file was rejected, apply the last confirmed policy instead"},
-			&cli.BoolFlag{Name: "again", Usage: "for hooks of a network manager: apply the policy in force again, without edits of its file; does nothing while pbr watch runs"},
+			&cli.BoolFlag{Name: "again",
+				Usage: "for hooks of a network manager: apply the policy in force again, without edits of its file; does nothing while pbr watch runs"},
 			fullFlag(), lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,
@@ -317,7 +319,8 @@ func (c command) applyPlan(
 		Apply: func(p *plan.Plan) error {
 			report, err := k.Apply(stop, p)
 			if err == nil {
-				done.Changed, done.Changes = append(done.Changed, changedLines(report)...), append(done.Changes, changedObjects(report, p)...)
+				done.Changed, done.Changes = append(done.Changed, changedLines(report)...),
+					append(done.Changes, changedObjects(report, p)...)
 				done.Warnings, done.Waiting = append(done.Warnings, report.Warnings...), p.Waiting
 				held = report.Held
 			}

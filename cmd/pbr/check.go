@@ -27,7 +27,8 @@ func (c command) checkCommand() *cli.Command {
 			"has its place in the file, a code and, if possible, the right spelling. Exit status 1 if there are errors, with --strict also for warnings.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
-			&cli.StringFlag{Name: "expect", Usage: "also check the assertions about packets in `FILE`: [[expect]] in TOML, from the policy alone"},
+			&cli.StringFlag{Name: "expect",
+				Usage: "also check the assertions about packets in `FILE`: [[expect]] in TOML, from the policy alone"},
 			&cli.BoolFlag{Name: "live", Usage: "also check the policy against this machine's interfaces, addresses and nftables"},
 			jsonFlag(),
 		},

@@ -16,7 +16,8 @@ func checkExpectations(f *policyFile, display string) (policy.Diagnostics, error
 	if err != nil {
 		return nil, usageError("--expect: not a file: %v", err)
 	}
-	expectations, failed := policy.ParseExpectations(os.DirFS("/"), strings.TrimPrefix(path, "/"), display, explain.ExpectKeys(), explain.ExpectLists())
+	expectations, failed := policy.ParseExpectations(os.DirFS("/"), strings.TrimPrefix(path, "/"), display,
+		explain.ExpectKeys(), explain.ExpectLists())
 	if failed.HasErrors() {
 		return failed, nil
 	}

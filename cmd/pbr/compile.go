@@ -44,7 +44,8 @@ func (c command) compileCommand() *cli.Command {
 			"runs. With --live this is taken from this machine now, and parts that need a missing interface are skipped.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only mode: compile never changes anything"},
-			&cli.StringFlag{Name: "format", Value: "script", Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (makes dnsmasq fill lists of domains)"},
+			&cli.StringFlag{Name: "format", Value: "script",
+				Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (makes dnsmasq fill lists of domains)"},
 			jsonFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},
 			&cli.BoolFlag{Name: "live", Usage: "compile for this machine as it is now"},

@@ -43,7 +43,8 @@ func (c command) runConfirm(ctx *cli.Context) error {
 
 // change does what the command's name says, through the running watch, or under the lock without
 // one.
-func (c command) change(ctx *cli.Context, k *kernel.Kernel, alone func(context.Context) (*daemon.Applied, error)) (done *daemon.Applied, err error) {
+func (c command) change(ctx *cli.Context, k *kernel.Kernel,
+	alone func(context.Context) (*daemon.Applied, error)) (done *daemon.Applied, err error) {
 	for {
 		err = c.withLock(ctx, k, func(stop context.Context) (err error) {
 			done, err = alone(stop)
@@ -121,7 +122,8 @@ func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
 	done, err := c.undo(stop, k)
 	if err != nil {
-		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, or pbr flush to remove everything", err)
+		return fmt.Errorf("undoing the last apply, which was not confirmed: %w; run pbr confirm to keep it, "+
+			"or pbr flush to remove everything", err)
 	}
 	for _, w := range done.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
@@ -153,7 +155,8 @@ func (c command) applyUntilConfirmed(
 		if dropped {
 			dropErr = s.EndTrial()
 		} else {
-			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the rollback was incomplete: it is repaired at %s, or run pbr revert now\n", until.Format(time.TimeOnly))
+			fmt.Fprintf(c.stderr, "pbr: the apply failed, and the rollback was incomplete: it is repaired "+
+				"at %s, or run pbr revert now\n", until.Format(time.TimeOnly))
 		}
 		return nil, errors.Join(err, dropErr)
 	}

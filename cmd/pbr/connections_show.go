@@ -77,7 +77,8 @@ func connectionItems(list []connectionEntry) []connectionItem {
 func (e *connectionEntry) item() connectionItem {
 	f, w := e.flow, &e.carried
 	item := connectionItem{
-		Family: int(plan.FamilyOf(f.Orig.Src)), Proto: policy.ProtoName(f.Orig.Proto), In: named(w.In), Src: f.Orig.Src.String(), Dst: f.Orig.Dst.String(),
+		Family: int(plan.FamilyOf(f.Orig.Src)), Proto: policy.ProtoName(f.Orig.Proto), In: named(w.In),
+		Src: f.Orig.Src.String(), Dst: f.Orig.Dst.String(),
 		SPort: portOf(&f.Orig, f.Orig.SPort), DPort: portOf(&f.Orig, f.Orig.DPort), Uplink: named(w.Uplink), Now: e.now,
 		Table: named(w.Table), Mark: fmt.Sprintf("0x%x", f.Mark), NAT: e.nat(), Offloaded: f.Offloaded, Started: known(f.Started),
 	}
@@ -159,7 +160,8 @@ func (e *connectionEntry) row() []string {
 	if r.Src != o.Dst || o.HasPorts && r.SPort != o.DPort {
 		to += " -> " + endText(r.Src, r, r.SPort)
 	}
-	return []string{policy.ProtoName(o.Proto), endText(o.Src, o, o.SPort), to, dash(w.Uplink), e.policyText(), dash(w.Table), seen, size(bytes), offloaded}
+	return []string{policy.ProtoName(o.Proto), endText(o.Src, o, o.SPort), to, dash(w.Uplink), e.policyText(),
+		dash(w.Table), seen, size(bytes), offloaded}
 }
 
 // policyText names what decides; anything but a policy is in brackets.

@@ -103,7 +103,8 @@ func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) err
 		return fmt.Errorf("printing the difference: %w", err)
 	}
 	return printJSON(c.stdout, diffResult{applyResult{
-		InSync: changes.Empty(), Changes: rawChanges(render.ChangesOf(changes, have, want)), Changed: append([]string{}, render.Summary(changes)...),
+		InSync: changes.Empty(), Changes: rawChanges(render.ChangesOf(changes, have, want)),
+		Changed:  append([]string{}, render.Summary(changes)...),
 		Warnings: []string{}, Waiting: waitingJSON(want.Waiting),
 	}, text.String()})
 }

@@ -78,7 +78,10 @@ func writeDnsmasq(doc *policy.Document) (changed bool, err error) {
 		return false, err
 	}
 	if version := dnsmasqLacks(); version != "" {
-		return false, fmt.Errorf("[pbr] dnsmasq: dnsmasq %s cannot fill nftables sets, and would not start with %s, which is left as it is: install one with nftset (2.87 or later; OpenWrt: dnsmasq-full), or leave the key out", version, doc.Settings.Dnsmasq)
+		return false, fmt.Errorf(
+			"[pbr] dnsmasq: dnsmasq %s cannot fill nftables sets, and would not start with %s, which is "+
+				"left as it is: install one with nftset (2.87 or later; OpenWrt: dnsmasq-full), or leave the key out",
+			version, doc.Settings.Dnsmasq)
 	}
 	path := doc.Settings.Dnsmasq
 	// dnsmasq omits files of a directory whose names begin with a dot.
@@ -119,7 +122,8 @@ func (c command) reportDnsmasq(o *applyOptions) error {
 		return fmt.Errorf("the policy is in force, but dnsmasq's file could not be written: %w", err)
 	}
 	if !dnsmasqRestarts() {
-		fmt.Fprintf(c.stderr, "pbr: %s changed: restart dnsmasq (systemctl restart dnsmasq); %s does that by itself (systemctl enable --now %[2]s)\n", doc.Settings.Dnsmasq, dnsmasqUnit)
+		fmt.Fprintf(c.stderr, "pbr: %s changed: restart dnsmasq (systemctl restart dnsmasq); %s does that "+
+			"by itself (systemctl enable --now %[2]s)\n", doc.Settings.Dnsmasq, dnsmasqUnit)
 	}
 	return nil
 }

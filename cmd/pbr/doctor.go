@@ -173,7 +173,8 @@ func readLive(k *kernel.Kernel, s *doctor.Subject, f *facts.Facts) error {
 	}
 	d := plan.Diff(live, s.Want)
 	f.State.Compared = true
-	f.State.Behind = len(d.Routes) + len(d.Rules) + len(d.Sysctls) + len(d.Counters) + len(d.Flowtables) + len(d.Sets) + len(d.Chains) + len(d.Foreign)
+	f.State.Behind = len(d.Routes) + len(d.Rules) + len(d.Sysctls) + len(d.Counters) + len(d.Flowtables) + len(
+		d.Sets) + len(d.Chains) + len(d.Foreign)
 	return nil
 }
 

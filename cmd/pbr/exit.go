@@ -73,7 +73,8 @@ func noArguments(ctx *cli.Context) error {
 	case first == "":
 		return nil
 	case strings.HasSuffix(first, ".toml"):
-		return usageError("%s takes no argument, but got %q: name the policy file before the command, pbr --config %s %s", ctx.Command.Name, first, first, ctx.Command.Name)
+		return usageError("%s takes no argument, but got %q: name the policy file before the command, pbr "+
+			"--config %s %s", ctx.Command.Name, first, first, ctx.Command.Name)
 	}
 	return usageError("%s takes no argument, but got %q", ctx.Command.Name, first)
 }

@@ -14,7 +14,9 @@ import (
 // long is one of them.
 func TestBatchKeepsTheOrder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pbr.toml")
-	if err := os.WriteFile(file, []byte("[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\nnat = \"masquerade\"\n[default]\nroutes = [{ uplink = \"isp1\" }]\n"), 0o600); err != nil {
+	if err := os.WriteFile(file,
+		[]byte("[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\ngateway = \"192.0.2.1\"\nnat = "+
+			"\"masquerade\"\n[default]\nroutes = [{ uplink = \"isp1\" }]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	const questions, tooLong = 5000, 2500
@@ -43,7 +45,8 @@ func TestBatchKeepsTheOrder(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			t.Fatal(err)
 		}
-		if i == tooLong && (a.ID != nil || !strings.Contains(a.Error, "longer than")) || i != tooLong && (a.ID == nil || *a.ID != i || a.Error != "") {
+		if i == tooLong && (a.ID != nil || !strings.Contains(a.Error, "longer than")) || i != tooLong &&
+			(a.ID == nil || *a.ID != i || a.Error != "") {
 			t.Fatalf("answer %d is %s", i, line)
 		}
 	}

@@ -48,7 +48,8 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		notes = append(notes, tampered+" ("+firstOf(strange)+"), which this answer ignores")
 	}
 	live := explain.Live{
-		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(), NoFlowtables: now.host.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
+		Now: time.Now(), Zone: kernel.LocalZone(), Facts: *around, Health: now.reasons(),
+		NoFlowtables: now.host.NoFlowtables, Others: notes, Dropping: dropWords(dropping),
 		Failing: func(uplink string) *plan.Plan {
 			down := maps.Clone(now.down())
 			if down == nil {
@@ -110,7 +111,8 @@ func (s *situation) reasons() map[string]string {
 func reason(u healthcheck.Status) string {
 	text := fmt.Sprintf("it is %s", u.State)
 	if !u.Since.IsZero() {
-		text += " since " + u.Since.Local().Format("2006-01-02 15:04:05") + fmt.Sprintf(" (%s)", span(time.Since(u.Since).Round(time.Second)))
+		text += " since " + u.Since.Local().Format("2006-01-02 15:04:05") + fmt.Sprintf(" (%s)",
+			span(time.Since(u.Since).Round(time.Second)))
 	}
 	switch {
 	case u.State == healthcheck.ForcedDown: // its last failure may be of long ago
@@ -125,7 +127,8 @@ func reason(u healthcheck.Status) string {
 func dropWords(chains []facts.DropChain) map[string][]string {
 	out := map[string][]string{}
 	for _, c := range chains {
-		out[c.Hook] = append(out[c.Hook], fmt.Sprintf("chain %s of table %s (hook %s) drops what its rules do not accept", c.Chain, c.Table, c.Hook))
+		out[c.Hook] = append(out[c.Hook],
+			fmt.Sprintf("chain %s of table %s (hook %s) drops what its rules do not accept", c.Chain, c.Table, c.Hook))
 	}
 	return out
 }

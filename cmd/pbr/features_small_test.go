@@ -39,14 +39,17 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 			t.Errorf("nothing is said of %s in\n%s", place, errs.String())
 		}
 	}
-	if v := thisBuild().String(); !strings.Contains(v, "\nnot built in: check-http import-routeros list-url metrics notify web zones") || strings.Contains(strings.Split(v, "\n")[1], "web") {
+	if v := thisBuild().String(); !strings.Contains(v,
+		"\nnot built in: check-http import-routeros list-url metrics notify web zones") ||
+		strings.Contains(strings.Split(v, "\n")[1], "web") {
 		t.Errorf("version: %s", v)
 	}
 }
 
 func TestSmallImportsNoRouterOS(t *testing.T) {
 	var out, errs bytes.Buffer
-	status := command{stdin: strings.NewReader("/interface\n"), stdout: &out, stderr: &errs}.main([]string{"pbr", "import", "routeros", "-"})
+	status := command{stdin: strings.NewReader("/interface\n"), stdout: &out,
+		stderr: &errs}.main([]string{"pbr", "import", "routeros", "-"})
 	if status != exitError || !strings.Contains(errs.String(), "-tags small") || out.Len() > 0 {
 		t.Errorf("status %d: %s%s", status, errs.String(), out.String())
 	}

@@ -52,8 +52,10 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 			return err
 		}
 	}
-	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())), sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
+	if err := errors.Join(forgetHealth(k), members.Remove(state.Find(k.Dir())),
+		sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
-	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report), Warnings: report.Warnings}, "nothing to remove")
+	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report),
+		Warnings: report.Warnings}, "nothing to remove")
 }

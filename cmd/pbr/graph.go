@@ -129,7 +129,8 @@ func graphLive(s *statusResult) *graph.Live {
 	}
 	for _, t := range s.Tables {
 		for _, a := range t.Active {
-			live.Ways = append(live.Ways, graph.Way{Table: t.Name, Destination: a.Destination, Version: int(a.Family), Uplinks: a.Uplinks, Kept: a.Kept && len(a.Uplinks) > 0})
+			live.Ways = append(live.Ways, graph.Way{Table: t.Name, Destination: a.Destination, Version: int(a.Family),
+				Uplinks: a.Uplinks, Kept: a.Kept && len(a.Uplinks) > 0})
 		}
 	}
 	for _, b := range s.Balances {
@@ -169,7 +170,8 @@ func (p *steeringStatus) elsewhere(s *statusResult) bool {
 	}
 	switch p.Target.Kind {
 	case "uplink":
-		return !slices.ContainsFunc(plan.Families[:], func(f plan.Family) bool { return slices.Contains(p.Uplinks[versionKey(f)], p.Target.Name) })
+		return !slices.ContainsFunc(plan.Families[:],
+			func(f plan.Family) bool { return slices.Contains(p.Uplinks[versionKey(f)], p.Target.Name) })
 	case "balance":
 		at := slices.IndexFunc(s.Balances, func(b balanceStatus) bool { return b.Name == p.Target.Name })
 		return at >= 0 && !slices.ContainsFunc(s.Balances[at].Members, func(m memberStatus) bool { return len(m.Living) > 0 })

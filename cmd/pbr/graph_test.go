@@ -17,7 +17,8 @@ func graphOf(t *testing.T, code int, args ...string) (out, said string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	c := command{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr}
-	if got := c.main(append([]string{"pbr", "--config", "../../integration/demo/policy.toml", "graph", "--offline"}, args...)); got != code {
+	if got := c.main(append([]string{"pbr", "--config", "../../integration/demo/policy.toml", "graph", "--offline"},
+		args...)); got != code {
 		t.Fatalf("pbr graph %q: exit status %d\n%s", args, got, &stderr)
 	}
 	return stdout.String(), stderr.String()

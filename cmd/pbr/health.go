@@ -78,7 +78,8 @@ func (c command) reportLastHealth(left daemon.LastHealth) {
 func leftText(s healthcheck.Status, age time.Duration) string {
 	switch {
 	case s.State == healthcheck.ForcedDown:
-		return fmt.Sprintf("uplink %s is not used: it was forced down %s ago: pbr uplink %s auto ends that", s.Uplink, span(time.Since(s.Since)), s.Uplink)
+		return fmt.Sprintf("uplink %s is not used: it was forced down %s ago: pbr uplink %s auto ends that",
+			s.Uplink, span(time.Since(s.Since)), s.Uplink)
 	case !s.State.Usable():
 		why := ""
 		if s.LastFailure != "" {

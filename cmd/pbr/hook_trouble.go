@@ -88,7 +88,8 @@ func checkHook(doc *policy.Document, live bool) policy.Diagnostics {
 	if t == nil {
 		return nil
 	}
-	return policy.Diagnostics{{Pos: doc.Watch.Pos, Severity: policy.Warning, Code: codeHook, Key: "watch.hook", Hint: t.do, Message: "hook " + path + ": " + t.text}}
+	return policy.Diagnostics{{Pos: doc.Watch.Pos, Severity: policy.Warning, Code: codeHook, Key: "watch.hook",
+		Hint: t.do, Message: "hook " + path + ": " + t.text}}
 }
 
 // hasInterfaces reports whether this machine has the interfaces of all uplinks.

@@ -12,7 +12,8 @@ func TestHookTrouble(t *testing.T) {
 	open := filepath.Join(t.TempDir(), "open")
 	inOpen := filepath.Join(open, "hook")
 	linked := filepath.Join(t.TempDir(), "link")
-	for _, err := range []error{os.Mkdir(open, 0o700), os.WriteFile(inOpen, nil, 0o700), os.Chmod(open, 0o777), os.Symlink(inOpen, linked)} {
+	for _, err := range []error{os.Mkdir(open, 0o700), os.WriteFile(inOpen, nil, 0o700), os.Chmod(open, 0o777),
+		os.Symlink(inOpen, linked)} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,12 +24,16 @@ const policyName = "policy"
 
 func (c command) importCommand() *cli.Command {
 	flags := []cli.Flag{
-		&cli.StringSliceFlag{Name: "map", Usage: "OLD=NEW: give interface OLD the name NEW; without \"=\", a file of such lines", DefaultText: "names stay", TakesFile: true},
+		&cli.StringSliceFlag{Name: "map",
+			Usage:       "OLD=NEW: give interface OLD the name NEW; without \"=\", a file of such lines",
+			DefaultText: "names stay", TakesFile: true},
 		jsonFlag(),
 	}
-	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input", ArgsUsage: "FILE|-", Flags: flags,
+	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input",
+		ArgsUsage: "FILE|-", Flags: flags,
 		Action: c.runImportRouterOS, OnUsageError: badOption, HideHelpCommand: true}
-	mwan3 := &cli.Command{Name: "mwan3", Usage: "the directory that holds mwan3 and network, as /etc/config of OpenWrt", ArgsUsage: "DIR", Flags: flags,
+	mwan3 := &cli.Command{Name: "mwan3", Usage: "the directory that holds mwan3 and network, as /etc/config of OpenWrt",
+		ArgsUsage: "DIR", Flags: flags,
 		Action: c.runImportMWAN3, OnUsageError: badOption, HideHelpCommand: true}
 	return &cli.Command{
 		Name:      "import",

@@ -46,7 +46,8 @@ func thisProgram() program {
 
 // inputsOf are a policy's and a situation's.
 func inputsOf(f *policyFile, now *situation) *inputs {
-	in := &inputs{Program: thisProgram(), Name: f.display, Files: f.text.Seen(), Fetched: fetchedDir(), Zones: zonesOf(f.doc), Host: now.host}
+	in := &inputs{Program: thisProgram(), Name: f.display, Files: f.text.Seen(), Fetched: fetchedDir(),
+		Zones: zonesOf(f.doc), Host: now.host}
 	in.take(now.watch, now.left.Source)
 	return in
 }
@@ -165,5 +166,6 @@ func reread(r *insync.Record) *policyFile {
 const fullName = "full"
 
 func fullFlag() cli.Flag {
-	return &cli.BoolFlag{Name: fullName, Usage: "compare everything with what the kernel says, also where nothing has changed since it was compared last"}
+	return &cli.BoolFlag{Name: fullName,
+		Usage: "compare everything with what the kernel says, also where nothing has changed since it was compared last"}
 }

@@ -76,7 +76,8 @@ func noteApplied(k *kernel.Kernel, o *applyOptions, settings []string, seen *fac
 	}
 	doc := o.found.file.doc
 	r.Applied = &insync.Applied{
-		Settings: settings, Findings: findings, Dnsmasq: doc.Settings.Dnsmasq, Clock: compiler.Needs(doc).Clock, Persist: persistentLists(doc),
+		Settings: settings, Findings: findings, Dnsmasq: doc.Settings.Dnsmasq, Clock: compiler.Needs(doc).Clock,
+		Persist: persistentLists(doc),
 	}
 	now := besideNow(k, watched, settings, doc.Settings.Dnsmasq)
 	now.Facts = seen // what was judged, whatever changed since

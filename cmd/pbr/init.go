@@ -59,7 +59,8 @@ func (c command) printProposal(seen *facts.Survey, asJSON bool) error {
 		return err
 	}
 	if err != nil {
-		return fmt.Errorf("init: %w: bring a line up (DHCP, or ip route add default via GATEWAY dev INTERFACE), then run \"pbr init\" again", err)
+		return fmt.Errorf("init: %w: bring a line up (DHCP, or ip route add default via GATEWAY dev "+
+			"INTERFACE), then run \"pbr init\" again", err)
 	}
 	return nil
 }

@@ -107,7 +107,8 @@ func TestJSONDocs(t *testing.T) {
 	keysIn(t, offlineJSON(t, 0, goldenPolicy, "explain", "--offline", "--in", "lan", "10.0.0.9", "8.8.8.8:443/tcp"), keys["explain"])
 	for section, all := range keys {
 		for _, key := range slices.Sorted(maps.Keys(all)) {
-			if !regexp.MustCompile("`(watch\\.|policy\\.|tables\\[\\]\\.|balances\\[\\]\\.)?" + regexp.QuoteMeta(key) + "`").MatchString(sections[section]) {
+			if !regexp.MustCompile("`(watch\\.|policy\\.|tables\\[\\]\\.|balances\\[\\]\\.)?" + regexp.QuoteMeta(key) +
+				"`").MatchString(sections[section]) {
 				t.Errorf("docs/json.md, section %q, does not name %s", section, key)
 			}
 		}
@@ -166,7 +167,8 @@ func golden(t *testing.T, v any, want string) {
 
 // The changes of apply and diff are told object by object, for programs and in English.
 func TestChangesGolden(t *testing.T) {
-	route := plan.Route{Family: plan.IPv4, Table: 112005, Kind: plan.Unicast, Dst: netip.MustParsePrefix("0.0.0.0/0"), Metric: 1, Protocol: plan.Protocol,
+	route := plan.Route{Family: plan.IPv4, Table: 112005, Kind: plan.Unicast, Dst: netip.MustParsePrefix("0.0.0.0/0"),
+		Metric: 1, Protocol: plan.Protocol,
 		Hops: []plan.Hop{{Dev: "wan1", Via: netip.MustParseAddr("192.0.2.1"), Weight: 1}}}
 	other := route
 	other.Hops = []plan.Hop{{Dev: "wan2", Weight: 1}}

@@ -21,13 +21,16 @@ func (c command) listsCommand() *cli.Command {
 		Action: c.runLists,
 		Subcommands: []*cli.Command{
 			{
-				Name: "add", Usage: "add members to a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true, OnUsageError: badOption,
-				Description: "An existing member gets the new time.",
-				Flags:       []cli.Flag{&cli.StringFlag{Name: "for", Usage: "how long the members stay, `TIME` (such as 30m, 2h, 1d); the default is the list's timeout"}},
-				Action:      c.runListsAdd,
+				Name: "add", Usage: "add members to a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true,
+				OnUsageError: badOption,
+				Description:  "An existing member gets the new time.",
+				Flags: []cli.Flag{&cli.StringFlag{Name: "for",
+					Usage: "how long the members stay, `TIME` (such as 30m, 2h, 1d); the default is the list's timeout"}},
+				Action: c.runListsAdd,
 			},
 			{
-				Name: "del", Aliases: []string{"delete"}, Usage: "delete members from a list", ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true,
+				Name: "del", Aliases: []string{"delete"}, Usage: "delete members from a list",
+				ArgsUsage: "NAME ADDRESS|PREFIX...", HideHelpCommand: true,
 				OnUsageError: badOption, Action: c.runListsDel,
 			},
 			{
@@ -35,7 +38,8 @@ func (c command) listsCommand() *cli.Command {
 				OnUsageError: badOption, Action: c.runListsFlush,
 			},
 			{
-				Name: "update", Usage: "fetch the URLs of a list, or of all lists, now", ArgsUsage: "[NAME]", HideHelpCommand: true, OnUsageError: badOption,
+				Name: "update", Usage: "fetch the URLs of a list, or of all lists, now", ArgsUsage: "[NAME]",
+				HideHelpCommand: true, OnUsageError: badOption,
 				Description: "The result is applied: by the running pbr watch, or without one by applying the last policy again.\n" +
 					"After a failure the last good copy stays in use. Exit status 1 if a URL could not be fetched, or an answer was withheld.",
 				Flags: []cli.Flag{

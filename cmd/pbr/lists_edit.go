@@ -46,7 +46,8 @@ func (c command) runListsAdd(ctx *cli.Context) error {
 		f.Add(added...)
 		for _, family := range plan.Families {
 			if n, size := f.Count(family), list.Dynamic().Size; n > size {
-				return fmt.Errorf("list %s is full: it holds at most %d members of IPv%d: delete some, or give the list a larger size", list.Name, size, family)
+				return fmt.Errorf("list %s is full: it holds at most %d members of IPv%d: delete some, or "+
+					"give the list a larger size", list.Name, size, family)
 			}
 		}
 		return nil
@@ -110,7 +111,8 @@ func (c command) runListsFlush(ctx *cli.Context) error {
 func (c command) memberArguments(ctx *cli.Context, what string) (*policy.List, []policy.Range, error) {
 	args := ctx.Args().Slice()
 	if len(args) < 2 {
-		return nil, nil, usageError("lists %s takes a list and members, but got %s: "+memberUsage, what, counted(len(args), "argument"), what)
+		return nil, nil, usageError("lists %s takes a list and members, but got %s: "+memberUsage, what,
+			counted(len(args), "argument"), what)
 	}
 	list, err := c.dynamicList(ctx, args[0])
 	if err != nil {
@@ -141,7 +143,8 @@ func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error
 		return nil, err
 	}
 	if list.Dynamic() == nil {
-		return nil, fmt.Errorf("list %s (%s:%d): commands cannot change it: give it a source { dynamic = true }", name, f.doc.File, list.Pos.Line)
+		return nil, fmt.Errorf("list %s (%s:%d): commands cannot change it: give it a source { dynamic = true }",
+			name, f.doc.File, list.Pos.Line)
 	}
 	return list, nil
 }
@@ -214,7 +217,8 @@ type livingSet struct {
 // livingSets reads the sets of a list that is filled at run time.
 func livingSets(k *kernel.Kernel, list *policy.List) (sets []livingSet, err error) {
 	for _, family := range plan.Families {
-		s := livingSet{family: family, set: &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(), Interval: list.Dynamic() != nil}}
+		s := livingSet{family: family, set: &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(),
+			Interval: list.Dynamic() != nil}}
 		var there bool
 		if s.have, there, err = k.Living(s.set); err != nil {
 			return nil, err

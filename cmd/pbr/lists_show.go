@@ -120,7 +120,8 @@ func (c command) runLists(ctx *cli.Context) error {
 }
 
 func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
-	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), Living: l.Living(), Size: l.Size(), Members: []listMember{}}
+	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), Living: l.Living(),
+		Size: l.Size(), Members: []listMember{}}
 	for i := range l.Sources {
 		s.Sources = append(s.Sources, sourceStatus(k, &l.Sources[i]))
 	}

@@ -96,7 +96,8 @@ func (c command) fetchAll(k *kernel.Kernel, list []sources.Source, force bool) (
 		case err != nil:
 			fmt.Fprintf(c.stderr, "pbr: list %s: %s: %v%s\n", s.List, s.URL.URL, err, staying(res))
 		case res.Changed:
-			fmt.Fprintf(c.stdout, "list %s: %s: %s, before %d%s\n", s.List, s.URL.URL, counted(res.Entries, "entry"), res.Before, skipping(res))
+			fmt.Fprintf(c.stdout, "list %s: %s: %s, before %d%s\n", s.List, s.URL.URL, counted(res.Entries, "entry"),
+				res.Before, skipping(res))
 		default:
 			fmt.Fprintf(c.stdout, "list %s: %s: unchanged, %s\n", s.List, s.URL.URL, counted(res.Entries, "entry"))
 		}
@@ -181,7 +182,8 @@ func (c command) reportUnfetched(doc *policy.Document) {
 	}
 	for _, s := range sources.Of(doc) {
 		if !s.URL.Fetched {
-			fmt.Fprintf(c.stderr, "pbr: note: list %s: %s was not fetched yet: pbr lists update %s, or a running pbr watch, fetches it\n", s.List, s.URL.URL, s.List)
+			fmt.Fprintf(c.stderr, "pbr: note: list %s: %s was not fetched yet: pbr lists update %s, or a "+
+				"running pbr watch, fetches it\n", s.List, s.URL.URL, s.List)
 		}
 	}
 }

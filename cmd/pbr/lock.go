@@ -69,7 +69,8 @@ func (c command) waitForLock(stop context.Context, k *kernel.Kernel, doing strin
 		}
 		waited := time.Since(start)
 		if waited >= patience {
-			return nil, fmt.Errorf("%w: waited %s: run pbr %s again when it has ended, or use a longer --%s", err, patience, doing, lockWaitName)
+			return nil, fmt.Errorf("%w: waited %s: run pbr %s again when it has ended, or use a longer --%s", err,
+				patience, doing, lockWaitName)
 		}
 		if waited >= lockSilence && !told {
 			told = true
@@ -99,7 +100,8 @@ const doingWatch = "watch"
 func (c command) lockForWatch(stop context.Context, k *kernel.Kernel) (func(), error) {
 	unlock, err := c.waitForLock(stop, k, doingWatch, lockPatience)
 	if errors.Is(err, errWatch) {
-		return nil, watchRuns(k, "to apply a changed policy file run pbr apply; to start another watch stop this one first (systemctl stop pbr, or kill %d)")
+		return nil, watchRuns(k,
+			"to apply a changed policy file run pbr apply; to start another watch stop this one first (systemctl stop pbr, or kill %d)")
 	}
 	return unlock, err
 }

@@ -44,7 +44,8 @@ func writeCommandMan(w io.Writer, app *cli.App, cmd *cli.Command) {
 		fmt.Fprintf(w, ".SH DESCRIPTION\n%s\n", roff(cmd.Description))
 	}
 	for _, sub := range cmd.Subcommands {
-		fmt.Fprintf(w, ".SS pbr %s %s %s\n%s.\n", roff(cmd.Name), roff(sub.Name), roff(strings.TrimSpace(sub.ArgsUsage)), roff(sentence(sub.Usage)))
+		fmt.Fprintf(w, ".SS pbr %s %s %s\n%s.\n", roff(cmd.Name), roff(sub.Name),
+			roff(strings.TrimSpace(sub.ArgsUsage)), roff(sentence(sub.Usage)))
 		writeManFlags(w, sub.VisibleFlags())
 	}
 	if flags := cmd.VisibleFlags(); len(flags) > 0 {

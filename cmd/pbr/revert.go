@@ -32,7 +32,8 @@ func (c command) revertCommand() *cli.Command {
 		Description: "Goes back to the policy before apply --confirm without waiting for the end of its time. The policy file stays as it\n" +
 			"is, but counts as rejected: until it is edited, only pbr apply applies it again. Exit status 1 if there is nothing to undo.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait until that apply's time is over"}, // what apply --confirm leaves running
+			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait until that apply's time is over"},
+			// what apply --confirm leaves running
 			lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runRevert,

@@ -33,9 +33,11 @@ func (c command) statusCommand() *cli.Command {
 			"connections and balances' clients are read from the kernel. Exit status 3 if an uplink is unused because it is down, degraded or was taken out of use,\n" +
 			"and without pbr watch also if the policy is not applied, or the kernel or the file differs from what was applied.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "update it every second; on a terminal with plots of round-trip times and loss, and the last events, until you type q"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"},
+				Usage: "update it every second; on a terminal with plots of round-trip times and loss, and the last events, until you type q"},
 			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
-			&cli.StringFlag{Name: "clients", Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
+			&cli.StringFlag{Name: "clients",
+				Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},
 			jsonFlag(),
 		},
 		Action: c.runStatus,
@@ -159,7 +161,8 @@ func (c command) runStatus(ctx *cli.Context) error {
 
 // statusExit is exit status 3 when an uplink is not to be used, or the policy is not in force.
 func statusExit(s *statusResult) error {
-	if s.Policy.State == policyNotApplied || s.Policy.State == policyDiffers || slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return u.failed() }) {
+	if s.Policy.State == policyNotApplied || s.Policy.State == policyDiffers ||
+		slices.ContainsFunc(s.Uplinks, func(u uplinkStatus) bool { return u.failed() }) {
 		return exitCode(exitDown)
 	}
 	return nil
@@ -324,7 +327,8 @@ func activeRoutes(o *daemon.Outline, uplinks []uplinkStatus, live *plan.Plan) []
 	}
 	list := make([]tableStatus, 0, len(o.Tables))
 	for _, name := range o.Tables {
-		s := tableStatus{Name: name, Comment: o.Comments["table "+name], Table: o.Table(name), Mark: hexMark(o.Mark(name)), Active: []activeRoute{}}
+		s := tableStatus{Name: name, Comment: o.Comments["table "+name], Table: o.Table(name),
+			Mark: hexMark(o.Mark(name)), Active: []activeRoute{}}
 		for _, r := range live.Routes { // sorted: the lowest metric to a destination comes first
 			if r.Table != s.Table {
 				continue

@@ -127,7 +127,10 @@ func (st *steering) isRule(target daemon.OutlineTarget) bool {
 // leads reports whether an uplink's own table has a route.
 func (st *steering) leads(uplink string, family plan.Family) bool {
 	number := st.outline.Table(uplink)
-	return slices.ContainsFunc(st.live.Routes, func(r plan.Route) bool { return r.Table == number && r.Family == family && len(r.Hops) > 0 })
+	return slices.ContainsFunc(st.live.Routes, func(r plan.Route) bool {
+		return r.Table == number &&
+			r.Family == family && len(r.Hops) > 0
+	})
 }
 
 // instead is what carries connections whose target cannot.

@@ -18,7 +18,10 @@ const policiesShown = 40
 func writeSteering(w io.Writer, s *statusResult) {
 	shown := s.Policies
 	if len(shown) > policiesShown {
-		shown = slices.DeleteFunc(slices.Clone(shown), func(p steeringStatus) bool { return p.Problem == "" && (p.Hits == nil || *p.Hits == 0) })
+		shown = slices.DeleteFunc(slices.Clone(shown), func(p steeringStatus) bool {
+			return p.Problem == "" &&
+				(p.Hits == nil || *p.Hits == 0)
+		})
 		shown = shown[:min(len(shown), policiesShown)]
 	}
 	var comments []string

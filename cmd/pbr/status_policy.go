@@ -74,7 +74,9 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 		p.State = policyDiffers // -- which is reported already
 	case now != nil && now.Hash != f.text.Hash:
 		p.State = policyDiffers
-		p.notes = append(p.notes, fmt.Sprintf("kernel differs: pbr diff shows how: %s is in force, as it was applied %s ago, and not the present %s", now.Name, span(time.Since(now.At)), f.display))
+		p.notes = append(p.notes,
+			fmt.Sprintf("kernel differs: pbr diff shows how: %s is in force, as it was applied %s ago, and "+
+				"not the present %s", now.Name, span(time.Since(now.At)), f.display))
 	case sync == kernel.Differs:
 		p.State = policyDiffers
 		p.notes = append(p.notes, "kernel differs: pbr diff shows the differences, pbr apply repairs them")
@@ -131,7 +133,8 @@ func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p pol
 // with. During a trial that is the trial's file.
 func otherFileText(now *applied.InForce, read string, trial bool) string {
 	if trial {
-		return fmt.Sprintf("%s is in force on trial; without pbr confirm, %s, which was applied before, comes back; pbr watch was started with %s", read, now.Name, now.Watch)
+		return fmt.Sprintf("%s is in force on trial; without pbr confirm, %s, which was applied before, "+
+			"comes back; pbr watch was started with %s", read, now.Name, now.Watch)
 	}
 	return fmt.Sprintf("%s is in force, because it was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }

@@ -157,7 +157,8 @@ func (p *painter) uplinks(s *statusScreen, room int) {
 	}
 	for _, r := range rows {
 		rtt, loss := s.plots(&r, plots, top)
-		text := cell(r.name, nameWidth) + p.tint(stateColour(r.check), cell(r.check.State, stateWidth)) + cell(sinceText(s.now, r.check.Since), sinceWidth) + cell(rttText(r.check), rttWidth)
+		text := cell(r.name, nameWidth) + p.tint(stateColour(r.check), cell(r.check.State, stateWidth)) + cell(
+			sinceText(s.now, r.check.Since), sinceWidth) + cell(rttText(r.check), rttWidth)
 		if plots > 0 {
 			text += rtt + " "
 		}

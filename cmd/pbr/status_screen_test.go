@@ -18,18 +18,22 @@ func sampleScreen(uplinks int) *statusScreen {
 	since, loss, all := now.Add(-90*time.Minute), 0.25, 1.0
 	s := &statusScreen{now: now, status: &statusResult{Watch: &watchStatus{Since: since, Policy: "/etc/pbr/pbr.toml"}}}
 	for i := range uplinks {
-		u := uplinkStatus{Name: fmt.Sprintf("isp%d", i+1), checkStatus: checkStatus{State: "up", Usable: true, Since: &since, RTT: 8.1, Loss: &loss}}
+		u := uplinkStatus{Name: fmt.Sprintf("isp%d", i+1), checkStatus: checkStatus{State: "up", Usable: true,
+			Since: &since, RTT: 8.1, Loss: &loss}}
 		if i%3 == 1 {
 			u.checkStatus = checkStatus{State: string(healthcheck.Down), Since: &since, Loss: &all}
 		}
 		u.Versions = map[string]checkStatus{"ipv4": u.checkStatus}
 		s.status.Uplinks = append(s.status.Uplinks, u)
-		s.measured = append(s.measured, daemon.Measured{Uplink: u.Name, Version: 4, RTT: []float32{.002, .004, -1, .008}, Loss: []float32{0, .5, 1, 1}})
+		s.measured = append(s.measured, daemon.Measured{Uplink: u.Name, Version: 4,
+			RTT: []float32{.002, .004, -1, .008}, Loss: []float32{0, .5, 1, 1}})
 	}
-	s.status.Tables = []tableStatus{{Name: "default", Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}}}}, {Name: "strict-one"}}
+	s.status.Tables = []tableStatus{{Name: "default",
+		Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}}}}, {Name: "strict-one"}}
 	s.status.Balances = []balanceStatus{{Name: "pool", Members: []memberStatus{{Name: "isp1", Living: []int{4}}, {Name: "isp2"}}}}
 	for i := range 40 {
-		s.events = append(s.events, daemon.PastEvent{Time: now.Add(time.Duration(i-40) * time.Second), Uplink: "isp2", Version: "4", From: "up", To: "down", Reason: fmt.Sprint("round ", i)})
+		s.events = append(s.events, daemon.PastEvent{Time: now.Add(time.Duration(i-40) * time.Second), Uplink: "isp2",
+			Version: "4", From: "up", To: "down", Reason: fmt.Sprint("round ", i)})
 	}
 	return s
 }
@@ -91,7 +95,8 @@ func TestScreenSizes(t *testing.T) {
 						t.Errorf("%d uplinks, %v: %d columns: %q", uplinks, size, n, l)
 					}
 				}
-				if text := strings.Join(lines, "\n"); uplinks == 200 && size[1] >= 10 && (!strings.Contains(text, "down") || !strings.Contains(plain(text), "more")) {
+				if text := strings.Join(lines, "\n"); uplinks == 200 && size[1] >= 10 &&
+					(!strings.Contains(text, "down") || !strings.Contains(plain(text), "more")) {
 					t.Errorf("%v:\n%s", size, text)
 				}
 			}

@@ -35,31 +35,40 @@ func TestStatusText(t *testing.T) {
 		Watch: &watchStatus{PID: 812, Since: *ago(76 * time.Hour), Policy: "p.toml", PolicyLoaded: *ago(90 * time.Second)},
 		Uplinks: []uplinkStatus{
 			{Name: "isp1", Interface: "eth1", checkStatus: checkStatus{State: "down", Since: ago(12 * time.Second), Loss: &all, Rounds: 40,
-				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3, HeldUntil: ago(-29100 * time.Millisecond)}},
-			{Name: "isp2", Interface: "eth2", checkStatus: checkStatus{State: "up", Usable: true, Since: ago(76 * time.Hour), RTT: 8.14, Jitter: 1.26, Loss: &none, Rounds: 9,
+				LastFailure: "8.8.8.8: no answer within 1s", LastFailureAt: ago(time.Second), Flaps: 3,
+				HeldUntil: ago(-29100 * time.Millisecond)}},
+			{Name: "isp2", Interface: "eth2", checkStatus: checkStatus{State: "up", Usable: true,
+				Since: ago(76 * time.Hour), RTT: 8.14, Jitter: 1.26, Loss: &none, Rounds: 9,
 				LastFailure: "carrier lost", LastFailureAt: ago(76 * time.Hour)}, usage: usage{214, &bytesUsed}},
 			{Name: "isp3", Interface: "eth3", checkStatus: checkStatus{State: "mixed", Usable: true}, Versions: map[string]checkStatus{
-				"ipv4": {State: "up", Usable: true, RTT: 9, Loss: &none, Rounds: 9}, "ipv6": {State: "down", LastFailure: "2001:db8::1: no answer within 1s"}}},
+				"ipv4": {State: "up", Usable: true, RTT: 9, Loss: &none, Rounds: 9},
+				"ipv6": {State: "down", LastFailure: "2001:db8::1: no answer within 1s"}}},
 		},
 		Tables: []tableStatus{
 			{Name: "both", Active: []activeRoute{
-				{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1", "isp2"}, Via: []string{"192.0.2.1", "ppp0"}, Metric: 1},
+				{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1", "isp2"},
+					Via: []string{"192.0.2.1", "ppp0"}, Metric: 1},
 				{Family: plan.IPv6, Destination: "default", Metric: 65535},
 				{Family: plan.IPv4, Destination: "10.0.0.0/8", Uplinks: []string{"isp2"}, Via: []string{"ppp0"}, Metric: 2}}},
 			{Name: "none"},
-			{Name: "default", Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}, Via: []string{"192.0.2.1"}, Metric: 1, Kept: true}}},
+			{Name: "default", Active: []activeRoute{{Family: plan.IPv4, Destination: "default",
+				Uplinks: []string{"isp1"}, Via: []string{"192.0.2.1"}, Metric: 1, Kept: true}}},
 		},
 		Balances: []balanceStatus{
-			{Name: "pool", Sticky: true, Clients: &seven, Full: &full, Members: []memberStatus{{"isp1", 2, []int{}, &nobody}, {"isp2", 1, []int{4, 6}, &seven}}},
+			{Name: "pool", Sticky: true, Clients: &seven, Full: &full,
+				Members: []memberStatus{{"isp1", 2, []int{}, &nobody}, {"isp2", 1, []int{4, 6}, &seven}}},
 			{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
 		},
 		Policies: []steeringStatus{
-			{Name: "voip", Target: daemon.OutlineTarget{Kind: "uplink", Name: "isp1"}, Uplinks: map[string][]string{"ipv4": {"isp2"}, "ipv6": {}}, Hits: &hits,
+			{Name: "voip", Target: daemon.OutlineTarget{Kind: "uplink", Name: "isp1"},
+				Uplinks: map[string][]string{"ipv4": {"isp2"}, "ipv6": {}}, Hits: &hits,
 				Problem: "its uplink is down: new connections use default"},
-			{Name: "web", Target: daemon.OutlineTarget{Kind: "balance", Name: "pool", Strict: true}, Uplinks: map[string][]string{"ipv4": {"isp1", "isp2"}, "ipv6": {"isp2"}}},
+			{Name: "web", Target: daemon.OutlineTarget{Kind: "balance", Name: "pool", Strict: true},
+				Uplinks: map[string][]string{"ipv4": {"isp1", "isp2"}, "ipv6": {"isp2"}}},
 		},
 		Rules: []ruleStatus{
-			{steeringStatus{Name: "cams", Target: daemon.OutlineTarget{Kind: "table", Name: "both"}, Uplinks: map[string][]string{"ipv4": {"isp1"}, "ipv6": {"isp1"}}}, "lookup", 10300},
+			{steeringStatus{Name: "cams", Target: daemon.OutlineTarget{Kind: "table", Name: "both"},
+				Uplinks: map[string][]string{"ipv4": {"isp1"}, "ipv6": {"isp1"}}}, "lookup", 10300},
 			{steeringStatus{Name: "none"}, "drop", 10301},
 		},
 	}
@@ -130,13 +139,15 @@ pool: the client map was full 3 times: increase size of sticky in the policy
 }
 
 func TestSizeAndSpan(t *testing.T) {
-	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB", 1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB"} {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB",
+		1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB"} {
 		if got := size(&n); got != want {
 			t.Errorf("%d is %s, not %s", n, got, want)
 		}
 	}
 	for d, want := range map[time.Duration]string{
-		-time.Second: "0s", 59900 * time.Millisecond: "59s", time.Minute: "1m0s", 3599 * time.Second: "59m59s", time.Hour: "1h0m", 49 * time.Hour: "2d1h",
+		-time.Second: "0s", 59900 * time.Millisecond: "59s", time.Minute: "1m0s", 3599 * time.Second: "59m59s",
+		time.Hour: "1h0m", 49 * time.Hour: "2d1h",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%v is %s, not %s", d, got, want)

@@ -68,7 +68,8 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 			comments = append(comments, onFirst(i, u.Comment))
 		}
 	}
-	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections), size(s.Unmarked.Bytes), "-"})
+	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections),
+		size(s.Unmarked.Bytes), "-"})
 	fmt.Fprintln(w)
 	writeRows(w, withComments(rows, append(comments, "")), func(row, column int) string {
 		if !paint || column != 2 || row >= len(tints) {

@@ -84,7 +84,8 @@ func versionKey(family plan.Family) string { return "ipv" + strconv.Itoa(int(fam
 func uplinkStatuses(lines []healthcheck.Status, o *daemon.Outline) []uplinkStatus {
 	list := []uplinkStatus{}
 	for _, u := range daemon.UplinkStates(lines) {
-		s := uplinkStatus{Name: u.Uplink, Comment: o.Comments["uplink "+u.Uplink], Interface: o.Interface(u.Uplink), Versions: map[string]checkStatus{}}
+		s := uplinkStatus{Name: u.Uplink, Comment: o.Comments["uplink "+u.Uplink], Interface: o.Interface(u.Uplink),
+			Versions: map[string]checkStatus{}}
 		for _, v := range u.Versions {
 			s.Versions[versionKey(plan.Family(v.Version))] = checked(v)
 		}

@@ -88,7 +88,8 @@ func (c command) trace(ctx *cli.Context, stop context.Context, k *kernel.Kernel,
 		fmt.Fprintf(c.stderr, "pbr: tracing for %s; interrupt it to end\n", ctx.Duration("time"))
 	}
 	evaluator, _ := walk.New(&live.Ruleset) // what others have put in may be beyond it: then explain alone knows the policy
-	t := &traceShow{command: c, view: v, live: live, evaluator: evaluator, json: ctx.Bool("json"), left: ctx.Int("count"), packets: map[uint32]*tracedPacket{}}
+	t := &traceShow{command: c, view: v, live: live, evaluator: evaluator, json: ctx.Bool("json"),
+		left: ctx.Int("count"), packets: map[uint32]*tracedPacket{}}
 	return t.run(stop, tracer)
 }
 
@@ -131,14 +132,16 @@ func readTraceFilter(ctx *cli.Context) (*nft.TraceFilter, error) {
 		}
 		p, err := readPrefix(ctx.String(end.name))
 		if err != nil {
-			return nil, fmt.Errorf("--%s: invalid address %q: write one as 192.168.10.50 or 192.168.10.0/24", end.name, ctx.String(end.name))
+			return nil, fmt.Errorf("--%s: invalid address %q: write one as 192.168.10.50 or 192.168.10.0/24",
+				end.name, ctx.String(end.name))
 		}
 		family, at := plan.IPv4, 0
 		if p.Addr().Is6() {
 			family, at = plan.IPv6, 1
 		}
 		families = map[plan.Family]bool{family: families[family]}
-		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()), To: plan.KeyFromAddr(interval.LastAddr(p))})
+		addrs[family] = append(addrs[family], plan.Match{Field: end.fields[at], From: plan.KeyFromAddr(p.Addr()),
+			To: plan.KeyFromAddr(interval.LastAddr(p))})
 	}
 	return arrangeTrace(ctx.String("in"), common, addrs, families)
 }
@@ -152,7 +155,8 @@ func traceProto(ctx *cli.Context) (uint8, error) {
 
 // arrangeTrace makes rules: one for each IP version that may match, so that an address of one does
 // not select packets of the other.
-func arrangeTrace(in string, common []plan.Match, addrs map[plan.Family][]plan.Match, families map[plan.Family]bool) (*nft.TraceFilter, error) {
+func arrangeTrace(in string, common []plan.Match, addrs map[plan.Family][]plan.Match,
+	families map[plan.Family]bool) (*nft.TraceFilter, error) {
 	var rules [][]plan.Match
 	for _, family := range plan.Families {
 		if !families[family] {

@@ -162,7 +162,8 @@ func (t *traceShow) print(p *tracedPacket) error {
 	if item.In != nil && *item.In != "local" {
 		in = "by " + *item.In
 	}
-	fmt.Fprintf(t.stdout, "%s  %s %s > %s, %s, %s\n", time.Now().Format("15:04:05.000"), item.Proto, endText(p.tuple.Src, &p.tuple, p.tuple.SPort),
+	fmt.Fprintf(t.stdout, "%s  %s %s > %s, %s, %s\n", time.Now().Format("15:04:05.000"), item.Proto,
+		endText(p.tuple.Src, &p.tuple, p.tuple.SPort),
 		endText(p.tuple.Dst, &p.tuple, p.tuple.DPort), in, item.State)
 	fmt.Fprintf(t.stdout, "    went     %s\n", wentText(&item))
 	if item.Agrees {
@@ -214,7 +215,8 @@ func wentText(item *tracedItem) string {
 func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	o := &p.tuple
 	item := tracedItem{
-		Family: int(plan.FamilyOf(o.Src)), Proto: policy.ProtoName(o.Proto), Src: o.Src.String(), Dst: o.Dst.String(), SPort: portOf(o, o.SPort), DPort: portOf(o, o.DPort),
+		Family: int(plan.FamilyOf(o.Src)), Proto: policy.ProtoName(o.Proto), Src: o.Src.String(), Dst: o.Dst.String(),
+		SPort: portOf(o, o.SPort), DPort: portOf(o, o.DPort),
 		State: "established", Policy: named(p.policy), Mark: hexMark(p.mark), DroppedBy: p.dropped,
 	}
 	in, out := "local", interfaceName(p.oif)
@@ -222,7 +224,8 @@ func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 		in = interfaceName(p.iif)
 	}
 	item.In = named(in)
-	c := explain.Connection{Src: o.Src, Dst: o.Dst, ReplySrc: o.Dst, ReplyDst: o.Src, Proto: o.Proto, SPort: o.SPort, DPort: o.DPort, ICMPType: o.ICMPType, HasPorts: o.HasPorts}
+	c := explain.Connection{Src: o.Src, Dst: o.Dst, ReplySrc: o.Dst, ReplyDst: o.Src, Proto: o.Proto, SPort: o.SPort,
+		DPort: o.DPort, ICMPType: o.ICMPType, HasPorts: o.HasPorts}
 	flow, reply := t.flowOf(o)
 	switch {
 	case p.classified:

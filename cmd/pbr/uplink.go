@@ -96,7 +96,8 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 func (c command) reportStaying(name string, kept map[string][]string) {
 	for _, table := range slices.Sorted(maps.Keys(kept)) {
 		if slices.Contains(kept[table], name) {
-			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the last one of table %s: its routes stay, and traffic still uses it, until another one is usable\n", name, table)
+			fmt.Fprintf(c.stderr, "pbr: warning: uplink %s is the last one of table %s: its routes stay, "+
+				"and traffic still uses it, until another one is usable\n", name, table)
 		}
 	}
 }
@@ -145,7 +146,8 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 	}
 	same := plan.Diff(have, old).Empty()
 	w := daemon.New(daemon.Options{
-		Policy: f.doc, Kernel: watchKernel{k}, StateFile: healthPath(k), Uptime: kernel.Uptime, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Policy: f.doc, Kernel: watchKernel{k}, StateFile: healthPath(k), Uptime: kernel.Uptime,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	done, err := w.ForceAlone(stop, now.left, name, mode, same)
 	if err != nil {

@@ -32,7 +32,8 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: version, Commit: commit, Date: commitDate, Go: runtime.Version(), Features: []string{runtime.GOOS + "/" + runtime.GOARCH}}
+	b := build{Version: version, Commit: commit, Date: commitDate, Go: runtime.Version(),
+		Features: []string{runtime.GOOS + "/" + runtime.GOARCH}}
 	in, out := features()
 	b.Features, b.Lacks = append(b.Features, in...), out
 	if b.Version == "" {

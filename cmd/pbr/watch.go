@@ -134,8 +134,9 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	shed := time.AfterFunc(time.Hour, shedStart)
 	defer shed.Stop()
 	w := daemon.New(daemon.Options{
-		ReadLists: p.readLists, ListsChanged: follow.changed, ListsTaken: func(doc *policy.Document) { source.setPolicy(doc); follow.follow(doc) },
-		Policy: f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
+		ReadLists: p.readLists, ListsChanged: follow.changed,
+		ListsTaken: func(doc *policy.Document) { source.setPolicy(doc); follow.follow(doc) },
+		Policy:     f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
 		Reloaded: func(doc *policy.Document) {
 			shed.Reset(shedAfter)
 			log.setFormat(doc.Watch.Log)

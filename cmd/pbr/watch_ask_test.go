@@ -16,7 +16,8 @@ func TestAskerKnowsWhatIsFirst(t *testing.T) {
 	}
 	now := time.Now()
 	a.due = map[asked]time.Time{
-		{"a.example", dnsmessage.TypeA}: now.Add(time.Minute), {"b.example", dnsmessage.TypeA}: now, {"b.example", dnsmessage.TypeAAAA}: now.Add(time.Second),
+		{"a.example", dnsmessage.TypeA}: now.Add(time.Minute), {"b.example", dnsmessage.TypeA}: now,
+		{"b.example", dnsmessage.TypeAAAA}: now.Add(time.Second),
 	}
 	if at, any := a.first(); !any || !at.Equal(now) {
 		t.Errorf("first is %v, %v", at, any)

@@ -48,7 +48,8 @@ func (w *webSource) recent() (list []daemon.Measured) {
 	for _, s := range w.watch.Report().Uplinks {
 		v := int(s.Version)
 		list = append(list, daemon.Measured{Uplink: s.Uplink, Version: v, Step: history.Hour.Step().Seconds(),
-			RTT: narrow(w.history.Recent(now, s.Uplink, v, history.RTT, recentPoints)), Loss: narrow(w.history.Recent(now, s.Uplink, v, history.Loss, recentPoints))})
+			RTT:  narrow(w.history.Recent(now, s.Uplink, v, history.RTT, recentPoints)),
+			Loss: narrow(w.history.Recent(now, s.Uplink, v, history.Loss, recentPoints))})
 	}
 	return list
 }
@@ -112,7 +113,8 @@ func (r *recorder) takeEvents(now time.Time) {
 		if !e.Time.After(r.told) {
 			continue
 		}
-		r.history.AddMark(now, e.Uplink, history.Mark{At: e.Time, Version: e.Version, From: string(e.From), To: string(e.To), Reason: e.Reason,
+		r.history.AddMark(now, e.Uplink, history.Mark{At: e.Time, Version: e.Version, From: string(e.From),
+			To: string(e.To), Reason: e.Reason,
 			Usable: e.To.Usable(), WasUsable: e.From.Usable()})
 		if e.Time.After(newest) {
 			newest = e.Time

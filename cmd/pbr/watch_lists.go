@@ -24,7 +24,8 @@ type followed struct {
 
 // followLists begins to follow the sources of lists: none at first.
 func (c command) followLists(ctx context.Context, p *policies, k *kernel.Kernel, log *slog.Logger) *followed {
-	f := &followed{ctx: ctx, p: p, files: sources.WatchFiles(ctx, log), urls: sources.WatchURLs(ctx, fetcher(k), log), changed: make(chan daemon.ListChange)}
+	f := &followed{ctx: ctx, p: p, files: sources.WatchFiles(ctx, log), urls: sources.WatchURLs(ctx, fetcher(k), log),
+		changed: make(chan daemon.ListChange)}
 	go func() {
 		for {
 			var change daemon.ListChange

@@ -21,7 +21,8 @@ func newLog(w io.Writer, format string) *logHandler {
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		options.ReplaceAttr = withoutTime
 	}
-	h := &logHandler{text: slog.NewTextHandler(w, options), json: slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: withUnit}), asJSON: &atomic.Bool{}}
+	h := &logHandler{text: slog.NewTextHandler(w, options),
+		json: slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: withUnit}), asJSON: &atomic.Bool{}}
 	h.setFormat(format)
 	return h
 }

@@ -31,7 +31,8 @@ func TestLogLists(t *testing.T) {
 			for _, journal := range []string{"", "8:1"} {
 				t.Setenv("JOURNAL_STREAM", journal)
 				var b bytes.Buffer
-				slog.New(newLog(&b, format)).Info("done", "changed", []string{"routes: 7 added", "sets: 2 changed"}, "uplinks", []string{"isp1"})
+				slog.New(newLog(&b, format)).Info("done", "changed", []string{"routes: 7 added", "sets: 2 changed"},
+					"uplinks", []string{"isp1"})
 				if !strings.Contains(b.String(), want) {
 					t.Errorf("%s: no %s in %s", format, want, b.String())
 				}

@@ -153,7 +153,8 @@ func (n *namesKeeper) save(list string) {
 			if m.End.IsZero() {
 				continue // somebody else's, for ever
 			}
-			f.Members = append(f.Members, members.Member{From: m.Addr, To: m.Addr, Timeout: max(m.End.Sub(now), time.Millisecond), Expires: m.End, Name: m.Name})
+			f.Members = append(f.Members, members.Member{From: m.Addr, To: m.Addr,
+				Timeout: max(m.End.Sub(now), time.Millisecond), Expires: m.End, Name: m.Name})
 		}
 	}
 	if err := members.Save(n.dir, list, members.Learned, &f, now); err != nil {

@@ -121,5 +121,6 @@ func checkSecrets(f *policyFile, live bool) policy.Diagnostics {
 	if t == nil {
 		return nil
 	}
-	return policy.Diagnostics{{Pos: n.Pos, Severity: policy.Warning, Code: codeNotify, Key: "watch.notify", Hint: t.do, Message: "notify: " + t.text}}
+	return policy.Diagnostics{{Pos: n.Pos, Severity: policy.Warning, Code: codeNotify, Key: "watch.notify",
+		Hint: t.do, Message: "notify: " + t.text}}
 }

@@ -56,5 +56,6 @@ func ownNote(doc *policy.Document) string {
 	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("own addresses: the kernel is asked for those of each new connection, also while pbr watch runs, because list %s has %d entries or more\n", name, longList)
+	return fmt.Sprintf("own addresses: the kernel is asked for those of each new connection, also while pbr "+
+		"watch runs, because list %s has %d entries or more\n", name, longList)
 }

@@ -105,7 +105,8 @@ func (p *policies) resume(c command, stop context.Context) (resumed bool, err er
 	kept, keptErr := p.store.Kept()
 	switch {
 	case errors.Join(err, keptErr) != nil && pending.Left > 0:
-		return false, fmt.Errorf("%s, and the policy before it is unknown: run pbr confirm to keep it, or pbr revert to undo it now", pendingText(pending))
+		return false, fmt.Errorf(
+			"%s, and the policy before it is unknown: run pbr confirm to keep it, or pbr revert to undo it now", pendingText(pending))
 	case errors.Join(err, keptErr) != nil:
 		_, err = c.undo(stop, p.k)
 		return false, err

@@ -47,7 +47,8 @@ const (
 func (w *webSource) Connections(ctx context.Context, f web.Filter) (found *web.Connections, err error) {
 	file := w.inForce()
 	err = withOwnKernel(func(k *kernel.Kernel) error {
-		v := &connectionView{connectionFilter: &connectionFilter{uplink: f.Uplink, policy: f.Policy}, kernel: k, applied: applied.Open(k.Dir()).InForce()}
+		v := &connectionView{connectionFilter: &connectionFilter{uplink: f.Uplink, policy: f.Policy}, kernel: k,
+			applied: applied.Open(k.Dir()).InForce()}
 		v.reload = func() (*explain.Explainer, error) { return quiet().liveExplainer(file, k) }
 		if v.explainer, err = v.reload(); err != nil {
 			return err
@@ -88,7 +89,8 @@ func (v *connectionView) newest(ctx context.Context, flows []conntrack.Flow, tex
 // web is a connection as the page shows it.
 func (e *connectionEntry) web(row []string) web.Connection {
 	o := &e.flow.Orig
-	c := web.Connection{Proto: row[0], Source: row[1], Destination: row[2], Uplink: row[3], Policy: row[4], Table: row[5], SeenAs: row[6], Bytes: row[7], Started: e.flow.Started}
+	c := web.Connection{Proto: row[0], Source: row[1], Destination: row[2], Uplink: row[3], Policy: row[4],
+		Table: row[5], SeenAs: row[6], Bytes: row[7], Started: e.flow.Started}
 	set := func(key, value string) { c.Question.Set(key, value) }
 	set("src", o.Src.String())
 	set("dst", o.Dst.String())
@@ -192,7 +194,8 @@ func webTraced(t *tracedItem) web.Traced {
 		}
 		return *s
 	}
-	out := web.Traced{At: time.Now(), Proto: t.Proto, Source: endOf(t.Src, t.SPort), Destination: endOf(t.Dst, t.DPort), In: text(t.In), State: t.State, Verdict: t.Verdict,
+	out := web.Traced{At: time.Now(), Proto: t.Proto, Source: endOf(t.Src, t.SPort), Destination: endOf(t.Dst, t.DPort),
+		In: text(t.In), State: t.State, Verdict: t.Verdict,
 		Uplink: text(t.Uplink), Policy: text(t.Policy), Seen: text(t.Seen), Agrees: t.Agrees}
 	if t.DroppedBy != nil {
 		out.By = t.DroppedBy.String()

@@ -19,8 +19,10 @@ func webLine(u *uplinkStatus, doc *policy.Document, k *seen) web.Line {
 		if !carried {
 			continue
 		}
-		v := web.Version{Number: int(family), State: check.State, Usable: check.Usable, Failed: check.failed(), RTT: milliseconds(check.RTT), Jitter: milliseconds(check.Jitter),
-			Loss: -1, LastFailure: check.LastFailure, Since: timeOf(check.Since), LastFailureAt: timeOf(check.LastFailureAt), HeldUntil: timeOf(check.HeldUntil)}
+		v := web.Version{Number: int(family), State: check.State, Usable: check.Usable, Failed: check.failed(),
+			RTT: milliseconds(check.RTT), Jitter: milliseconds(check.Jitter),
+			Loss: -1, LastFailure: check.LastFailure, Since: timeOf(check.Since),
+			LastFailureAt: timeOf(check.LastFailureAt), HeldUntil: timeOf(check.HeldUntil)}
 		if check.ProbeError != "" {
 			v.LastFailure, v.Failed = check.ProbeError, true
 		}

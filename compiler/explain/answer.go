@@ -64,7 +64,8 @@ type Answer struct {
 
 // sameWay reports whether two answers are the same but for the interface of arrival.
 func (a *Answer) sameWay(b *Answer) bool {
-	return a.Verdict == b.Verdict && a.By == b.By && a.Table == b.Table && a.Uplink == b.Uplink && a.Interface == b.Interface && slices.Equal(a.Members, b.Members)
+	return a.Verdict == b.Verdict && a.By == b.By && a.Table == b.Table && a.Uplink == b.Uplink &&
+		a.Interface == b.Interface && slices.Equal(a.Members, b.Members)
 }
 
 // merge makes one answer of the ways that a packet may take.
@@ -87,7 +88,8 @@ func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer 
 
 // differ empties what another member has otherwise.
 func (a *Answer) differ(b *Answer) {
-	for _, both := range [][2]*string{{&a.Table, &b.Table}, {&a.Uplink, &b.Uplink}, {&a.Interface, &b.Interface}, {&a.NAT, &b.NAT}, {&a.Reply, &b.Reply}} {
+	for _, both := range [][2]*string{{&a.Table, &b.Table}, {&a.Uplink, &b.Uplink}, {&a.Interface, &b.Interface},
+		{&a.NAT, &b.NAT}, {&a.Reply, &b.Reply}} {
 		if *both[0] != *both[1] {
 			*both[0] = ""
 		}
@@ -107,7 +109,8 @@ func (a *Answer) differ(b *Answer) {
 
 // ofWay is the answer for one way.
 func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
-	a := &Answer{Verdict: way.Fate.String(), Source: "policy", By: x.by(p, way), PacketMark: way.Mark, CTMark: way.CTMark, NAT: way.NAT.String()}
+	a := &Answer{Verdict: way.Fate.String(), Source: "policy", By: x.by(p, way), PacketMark: way.Mark,
+		CTMark: way.CTMark, NAT: way.NAT.String()}
 	if x.isLive() {
 		a.Source = "live"
 	}
@@ -284,7 +287,8 @@ func (x *Explainer) lostAnswer(p *walk.Packet, way *walk.Way) string {
 	back := &x.router.Answer(p, way)[0]
 	switch {
 	case back.In == walk.SourceCheckFailed:
-		return "the answer is dropped: the kernel's source check (rp_filter) on " + way.Dev + " refuses it: sysctl -w net.ipv4.conf." + way.Dev + ".rp_filter=2"
+		return "the answer is dropped: the kernel's source check (rp_filter) on " + way.Dev +
+			" refuses it: sysctl -w net.ipv4.conf." + way.Dev + ".rp_filter=2"
 	case back.Fate == walk.Discarded || back.Fate == walk.Unreachable || back.Fate == walk.Prohibited:
 		return "the answer is lost: " + back.Fate.String() + x.byRuleText(back)
 	case p.IIF != "" && (back.Fate != walk.Forwarded || back.Dev != p.IIF):
@@ -371,7 +375,8 @@ func (x *Explainer) whyMain(way *walk.Way) string {
 	case way.Rule.Table == plan.MainTable:
 		return "no policy and no rule matches: main's route to " + way.Route.Dst.String()
 	}
-	return "another program's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) + " leads to table " + x.tableName(way.Rule.Table)
+	return "another program's ip rule at priority " + strconv.FormatUint(uint64(way.Rule.Priority), 10) +
+		" leads to table " + x.tableName(way.Rule.Table)
 }
 
 // whyTable says which route of a table was used, and why no better one was.

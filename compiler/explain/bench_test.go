@@ -25,7 +25,8 @@ func explainer(t testing.TB, text string) *explain.Explainer {
 
 func compiledPolicy(t testing.TB, text string) (*policy.Document, *plan.Plan, *compiler.Compiler) {
 	t.Helper()
-	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
+	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml",
+		policy.Options{ErrorsOnly: true})
 	if problems.HasErrors() {
 		t.Fatal(problems)
 	}
@@ -61,7 +62,8 @@ func BenchmarkLine(b *testing.B) {
 	x := explainer(b, text.String())
 	var lines [][]byte
 	for i := range 12_000 {
-		lines = append(lines, fmt.Appendf(nil, `{"id": %d, "in": "lan1", "src": "10.%d.%d.%d", "dst": "9.9.9.9", "proto": "udp", "dport": 53}`, i, i/2500, i/10%250, i%10+1))
+		lines = append(lines, fmt.Appendf(nil,
+			`{"id": %d, "in": "lan1", "src": "10.%d.%d.%d", "dst": "9.9.9.9", "proto": "udp", "dport": 53}`, i, i/2500, i/10%250, i%10+1))
 	}
 	var out []byte
 	b.ReportAllocs()

@@ -134,7 +134,8 @@ func (x *Explainer) holder(a netip.Addr) string {
 
 // packetOf is a packet of the direction in which the connection was opened, as it would come now.
 func (x *Explainer) packetOf(c *Connection, dst netip.Addr, in string) walk.Packet {
-	p := walk.Packet{Time: x.live.Now, Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort, ICMPType: c.ICMPType, CTState: walk.StateNew}
+	p := walk.Packet{Time: x.live.Now, Src: c.Src, Dst: dst, Proto: c.Proto, SPort: c.SPort, DPort: c.DPort,
+		ICMPType: c.ICMPType, CTState: walk.StateNew}
 	p.NoPorts = !c.HasPorts && c.Proto != ipproto.ICMP && c.Proto != ipproto.ICMPv6
 	if in == local {
 		p.HasUID = true

@@ -20,7 +20,8 @@ func TestDocsNameEverything(t *testing.T) {
 			t.Errorf("option --%s is missing", key)
 		}
 	}
-	for _, kind := range []explain.Kind{explain.ByPolicy, explain.ByRule, explain.ByDefault, explain.ByMain, explain.BySource, explain.ByConnection, explain.ByInbound,
+	for _, kind := range []explain.Kind{explain.ByPolicy, explain.ByRule, explain.ByDefault, explain.ByMain,
+		explain.BySource, explain.ByConnection, explain.ByInbound,
 		explain.ByLocal, explain.ByNever} {
 		if !strings.Contains(docs, "| `"+string(kind)+"` |") {
 			t.Errorf("kind %s is missing", kind)

@@ -59,7 +59,8 @@ func (x *Explainer) Check(e *policy.Expectation, resolve Resolver) (failed polic
 		}
 	}
 	if asserted == 0 {
-		failed = append(failed, e.Failed("", "nothing is asserted: write uplink, verdict, table, policy, rule, by, interface, nat, offload or reply"))
+		failed = append(failed, e.Failed("",
+			"nothing is asserted: write uplink, verdict, table, policy, rule, by, interface, nat, offload or reply"))
 	}
 	return failed
 }

@@ -132,25 +132,36 @@ func text(s *string) string {
 // connection mark, NAT, reply.
 func TestKinds(t *testing.T) {
 	for name, c := range map[string]struct{ keys, want string }{
-		"policy":           {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
-		"fall-through":     {`"in": "lan", "src": "192.168.10.100", "dst": "9.9.9.9"`, "forward policy falls 44 default isp1 [] 0x45000000 masquerade null isp1"},
-		"strict":           {`"in": "lan", "src": "192.168.10.101", "dst": "9.9.9.9"`, "unreachable policy vpn 48 kill null [] 0x0 none null null"},
-		"equal distances":  {`"in": "lan", "src": "192.168.10.102"`, "forward policy ecmp 52 both null [isp1 isp2] null null null null"},
-		"turn":             {`"in": "lan", "src": "192.168.10.103"`, "forward policy rr 56 null null [isp1 isp2] null null null null"},
-		"port of the hash": {`"in": "lan", "src": "192.168.10.105"`, "forward policy hash-ports 64 null null [isp1 isp2] null null null null"},
-		"default = true":   {`"in": "lan", "src": "192.168.10.106"`, "forward policy stays 68 default isp1 [] 0x45000000 masquerade null isp1"},
-		"refused":          {`"in": "lan", "src": "192.168.66.1"`, "drop rule closed 72 null null [] 0x0 none null null"},
-		"rule":             {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
-		"default":          {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
-		"pinned":           {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`, "forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
-		"inbound":          {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, "forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
-		"never":            {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`, "local never null 0 null null [] 0x0 none null null"},
-		"no source":        {`"in": "lan", "src": "0.0.0.0", "dst": "9.9.9.9"`, "drop source null 0 null null [] 0x0 none null null"},
-		"own multicast":    {`"in": "local", "src": "192.0.2.2", "dst": "224.0.0.251"`, "forward never null 0 default isp1 [] 0x0 masquerade null isp1"},
-		"own multicast 6":  {`"in": "local", "src": "2001:db8:f1::2", "dst": "ff02::16"`, "forward never null 0 null null [] 0x0 none 2001:db8:f1::2 null"},
-		"no destination":   {`"in": "lan", "src": "192.168.10.2", "dst": "127.0.0.1"`, "drop never null 0 null null [] 0x0 none null null"},
-		"not forwarded":    {`"in": "lan", "src": "fe80::7", "dst": "2001:db8:1::1"`, "unreachable source null 0 main null [] 0x0 none null null"},
-		"other version":    {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`, "forward main null 0 main null [] 0x0 none 2001:db8::1 null"},
+		"policy": {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"fall-through": {`"in": "lan", "src": "192.168.10.100", "dst": "9.9.9.9"`,
+			"forward policy falls 44 default isp1 [] 0x45000000 masquerade null isp1"},
+		"strict": {`"in": "lan", "src": "192.168.10.101", "dst": "9.9.9.9"`,
+			"unreachable policy vpn 48 kill null [] 0x0 none null null"},
+		"equal distances": {`"in": "lan", "src": "192.168.10.102"`, "forward policy ecmp 52 both null [isp1 isp2] null null null null"},
+		"turn":            {`"in": "lan", "src": "192.168.10.103"`, "forward policy rr 56 null null [isp1 isp2] null null null null"},
+		"port of the hash": {`"in": "lan", "src": "192.168.10.105"`,
+			"forward policy hash-ports 64 null null [isp1 isp2] null null null null"},
+		"default = true": {`"in": "lan", "src": "192.168.10.106"`,
+			"forward policy stays 68 default isp1 [] 0x45000000 masquerade null isp1"},
+		"refused": {`"in": "lan", "src": "192.168.66.1"`, "drop rule closed 72 null null [] 0x0 none null null"},
+		"rule":    {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"default": {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
+		"pinned": {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`,
+			"forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"inbound": {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`,
+			"forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
+		"never": {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`,
+			"local never null 0 null null [] 0x0 none null null"},
+		"no source": {`"in": "lan", "src": "0.0.0.0", "dst": "9.9.9.9"`, "drop source null 0 null null [] 0x0 none null null"},
+		"own multicast": {`"in": "local", "src": "192.0.2.2", "dst": "224.0.0.251"`,
+			"forward never null 0 default isp1 [] 0x0 masquerade null isp1"},
+		"own multicast 6": {`"in": "local", "src": "2001:db8:f1::2", "dst": "ff02::16"`,
+			"forward never null 0 null null [] 0x0 none 2001:db8:f1::2 null"},
+		"no destination": {`"in": "lan", "src": "192.168.10.2", "dst": "127.0.0.1"`, "drop never null 0 null null [] 0x0 none null null"},
+		"not forwarded": {`"in": "lan", "src": "fe80::7", "dst": "2001:db8:1::1"`,
+			"unreachable source null 0 main null [] 0x0 none null null"},
+		"other version": {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`,
+			"forward main null 0 main null [] 0x0 none 2001:db8::1 null"},
 	} {
 		a := ask(t, everything, c.keys)
 		line := 0
@@ -161,7 +172,8 @@ func TestKinds(t *testing.T) {
 		for _, m := range a.Members {
 			members = append(members, text(m.Uplink))
 		}
-		got := strings.Join([]string{a.Verdict, a.By.Kind, text(a.By.Name), itoa(line), text(a.Table), text(a.Uplink), "[" + strings.Join(members, " ") + "]",
+		got := strings.Join([]string{a.Verdict, a.By.Kind, text(a.By.Name), itoa(line), text(a.Table), text(a.Uplink),
+			"[" + strings.Join(members, " ") + "]",
 			text(a.Mark.CT), text(a.NAT.Kind), text(a.NAT.Address), text(a.Reply.Uplink)}, " ")
 		if got != c.want || a.Error != "" {
 			t.Errorf("%s: %s %s\nnot %s", name, got, a.Error, c.want)
@@ -193,9 +205,11 @@ func TestOffload(t *testing.T) {
 		mode, keys string
 		eligible   bool
 	}{
-		"unmarked": {"unmarked", `"in": "lan", "src": "192.168.10.2"`, true}, "pinned": {"unmarked", `"in": "lan", "src": "192.168.10.50"`, false},
-		"all": {"all", `"in": "lan", "src": "192.168.10.50"`, true}, "off": {"off", `"in": "lan", "src": "192.168.10.2"`, false},
-		"local": {"all", `"in": "local", "src": "192.168.10.2"`, false}, "inbound": {"all", `"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, true},
+		"unmarked": {"unmarked", `"in": "lan", "src": "192.168.10.2"`, true},
+		"pinned":   {"unmarked", `"in": "lan", "src": "192.168.10.50"`, false},
+		"all":      {"all", `"in": "lan", "src": "192.168.10.50"`, true}, "off": {"off", `"in": "lan", "src": "192.168.10.2"`, false},
+		"local":   {"all", `"in": "local", "src": "192.168.10.2"`, false},
+		"inbound": {"all", `"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := ask(t, "[pbr]\noffload = \""+c.mode+"\"\n"+everything, c.keys)
@@ -223,7 +237,8 @@ func TestZoneIsTheInterface(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
 		{"fe80::7%br-guest", `"verdict": "local"`}, {"fe80::7%a-name-that-is-far-too-long", "interface names have at most 15 bytes"},
 	} {
-		if out := string(x.Line(nil, []byte(`{"src": "`+c.src+`", "dst": "ff02::1", "proto": "ping"}`), nil)); !strings.Contains(out, c.want) {
+		if out := string(x.Line(nil, []byte(`{"src": "`+c.src+`", "dst": "ff02::1", "proto": "ping"}`),
+			nil)); !strings.Contains(out, c.want) {
 			t.Errorf("%s: %s", c.src, out)
 		}
 	}
@@ -238,7 +253,8 @@ func TestNames(t *testing.T) {
 		return []netip.Addr{netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("203.0.113.9")}
 	}
 	out := string(x.Line(nil, []byte(`{"in": "lan", "src": "@phones", "dst": "host.example", "proto": "ping"}`), resolve))
-	for _, want := range []string{`"name": "voip"`, "src: 192.168.10.11, the first address of list phones", "dst: host.example is 203.0.113.9"} {
+	for _, want := range []string{`"name": "voip"`, "src: 192.168.10.11, the first address of list phones",
+		"dst: host.example is 203.0.113.9"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%s is not in %s", want, out)
 		}
@@ -248,7 +264,8 @@ func TestNames(t *testing.T) {
 // Every key of an answer is there, whatever it is.
 func TestEveryKey(t *testing.T) {
 	x := explainer(t, everything)
-	for _, keys := range []string{`"src": "192.168.10.50", "dst": "8.8.8.8"`, `"src": "192.168.66.1", "dst": "8.8.8.8"`, `"src": "192.168.10.103", "dst": "224.0.0.1"`} {
+	for _, keys := range []string{`"src": "192.168.10.50", "dst": "8.8.8.8"`, `"src": "192.168.66.1", "dst": "8.8.8.8"`,
+		`"src": "192.168.10.103", "dst": "224.0.0.1"`} {
 		var fields map[string]json.RawMessage
 		if err := json.Unmarshal(x.Line(nil, []byte(`{"in": "lan", "proto": "udp", `+keys+`}`), nil), &fields); err != nil {
 			t.Fatal(err)
@@ -365,8 +382,10 @@ table = "both"
 			"wan1": {Index: 3, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}},
 			"wan2": {Index: 4, Addrs: []netip.Prefix{netip.MustParsePrefix("198.51.100.2/24")}},
 		},
-		Rules:  []plan.Rule{{Family: plan.IPv4, Action: plan.ActLookup, Table: 255}, {Family: plan.IPv4, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable}},
-		Routes: []plan.Route{{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix("10.50.0.0/16"), Kind: plan.Unicast, Hops: []plan.Hop{{Dev: "lan", Weight: 1}}}},
+		Rules: []plan.Rule{{Family: plan.IPv4, Action: plan.ActLookup, Table: 255},
+			{Family: plan.IPv4, Priority: 32766, Action: plan.ActLookup, Table: plan.MainTable}},
+		Routes: []plan.Route{{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix("10.50.0.0/16"),
+			Kind: plan.Unicast, Hops: []plan.Hop{{Dev: "lan", Weight: 1}}}},
 	}})
 	if err != nil {
 		t.Fatal(err)

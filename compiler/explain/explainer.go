@@ -110,7 +110,8 @@ func New(doc *policy.Document, wanted, have *plan.Plan, live Live) (*Explainer, 
 	}
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
-		x.policies[compiler.PolicyCounter(p)] = &caught{policy: p, index: i, why: "policy " + p.Name + " (" + place(p.Pos) + "): the first that matches"}
+		x.policies[compiler.PolicyCounter(p)] = &caught{policy: p, index: i, why: "policy " + p.Name + " (" +
+			place(p.Pos) + "): the first that matches"}
 	}
 	for i := range doc.Tables {
 		x.routed[doc.Tables[i].Name] = &doc.Tables[i]
@@ -195,7 +196,8 @@ func (x *Explainer) fromSomewhere(q *Question) (*Answer, error) {
 	for _, name := range x.arrivals {
 		if q.in = name; x.byInterface[name] == nil && !first.sameWay(x.answer(q)) {
 			q.in = ""
-			return nil, fmt.Errorf("in: the answer depends on the interface, and main's routes are unknown: write in = %q, or another interface", name)
+			return nil, fmt.Errorf("in: the answer depends on the interface, and main's routes are unknown: "+
+				"write in = %q, or another interface", name)
 		}
 	}
 	q.in = ""

@@ -83,7 +83,8 @@ func (x *Explainer) mismatch(p *policy.Policy, q *Question) string {
 		return fmt.Sprintf("gid: %d%s", k.GID, missesNumbers(p.GID, decimal))
 	case len(p.Marks) > 0 && !slices.ContainsFunc(p.Marks, func(m policy.MarkItem) bool { return k.Mark&m.Mask == m.Value }):
 		return fmt.Sprintf("fwmark: %#x does not match", k.Mark)
-	case len(p.Cgroups) > 0 && !slices.ContainsFunc(p.Cgroups, func(c policy.ProgramItem) bool { return policy.InCgroup(c.Name, q.cgroup) }):
+	case len(p.Cgroups) > 0 &&
+		!slices.ContainsFunc(p.Cgroups, func(c policy.ProgramItem) bool { return policy.InCgroup(c.Name, q.cgroup) }):
 		return "cgroup: " + notIn(q.cgroup)
 	case len(p.Units) > 0 && !slices.ContainsFunc(p.Units, func(u policy.ProgramItem) bool { return policy.InUnit(u.Name, q.cgroup) }):
 		return "unit: " + notIn(q.cgroup)
@@ -139,7 +140,8 @@ func (x *Explainer) matchesAddrs(items []policy.AddrItem, a netip.Addr) bool {
 			return within(n.Range, a)
 		}
 		i := slices.IndexFunc(x.doc.Lists, func(l policy.List) bool { return l.Name == n.List })
-		return i >= 0 && (slices.ContainsFunc(x.doc.Lists[i].Ranges, func(r policy.Range) bool { return within(r, a) }) || x.isMember(&x.doc.Lists[i], a))
+		return i >= 0 && (slices.ContainsFunc(x.doc.Lists[i].Ranges,
+			func(r policy.Range) bool { return within(r, a) }) || x.isMember(&x.doc.Lists[i], a))
 	})
 }
 

@@ -16,7 +16,8 @@ import (
 
 // Keys are what a question is made of: the command's options, and the keys of JSON and of
 // assertions.
-var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid", "cgroup", "dscp", "icmp-type", "mark", "at"}
+var Keys = [...]string{"in", "src", "dst", "proto", "sport", "dport", "state", "pinned", "mac", "uid", "gid",
+	"cgroup", "dscp", "icmp-type", "mark", "at"}
 
 // Indexes into Keys and Text.
 const (
@@ -206,7 +207,8 @@ func (x *Explainer) address(q *Question, key, text string, version int, resolve 
 
 // isHost reports whether a text can be a host's name, and no misspelt address.
 func isHost(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool { return r >= 'g' && r <= 'z' || r >= 'G' && r <= 'Z' }) && !strings.ContainsAny(text, ":/@ ")
+	return strings.ContainsFunc(text, func(r rune) bool { return r >= 'g' && r <= 'z' || r >= 'G' && r <= 'Z' }) &&
+		!strings.ContainsAny(text, ":/@ ")
 }
 
 func (q *Question) readTransport(t *Text) (err error) {

@@ -88,7 +88,8 @@ func (w *reporter) each(s *Statement, what string, texts []string) {
 func (w *reporter) endRepeats() {
 	for _, kind := range w.order {
 		parts := strings.Split(kind, "\x00")
-		w.line("%s: %s: %s: %s: the same for %s more, at lines %s", w.file, parts[0], parts[1], parts[2], fmt.Sprint(len(w.more[kind])), strings.Join(w.more[kind], ", "))
+		w.line("%s: %s: %s: %s: the same for %s more, at lines %s", w.file, parts[0], parts[1], parts[2],
+			fmt.Sprint(len(w.more[kind])), strings.Join(w.more[kind], ", "))
 	}
 	w.seen, w.more, w.order = nil, nil, nil
 }

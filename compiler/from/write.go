@@ -121,7 +121,8 @@ func (w *writer) behind(comment string) {
 
 func (w *writer) uplink(u *Uplink) {
 	w.head("[[uplink]]", u.Origins)
-	for _, k := range []Key{{"name", u.Name}, {"interface", u.Interface}, {"gateway", u.Gateway}, {"gateway6", u.Gateway6}, {"nat", u.NAT}, {"nat6", u.NAT6}} {
+	for _, k := range []Key{{"name", u.Name}, {"interface", u.Interface}, {"gateway", u.Gateway},
+		{"gateway6", u.Gateway6}, {"nat", u.NAT}, {"nat6", u.NAT6}} {
 		if k.Value != "" {
 			w.key(k.Name, Quote(k.Value))
 		}

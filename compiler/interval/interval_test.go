@@ -68,10 +68,13 @@ func TestAddrs(t *testing.T) {
 	type pair struct{ From, To netip.Addr }
 	of := func(from, to string) pair { return pair{netip.MustParseAddr(from), netip.MustParseAddr(to)} }
 	for name, c := range map[string]struct{ in, want []pair }{
-		"touch":             {[]pair{of("10.0.1.0", "10.0.1.9"), of("10.0.0.0", "10.0.0.255")}, []pair{of("10.0.0.0", "10.0.1.9")}},
-		"two versions":      {[]pair{of("::", "::9"), of("0.0.0.0", "255.255.255.255")}, []pair{of("0.0.0.0", "255.255.255.255"), of("::", "::9")}},
-		"nothing after all": {[]pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), of("ff00::", "ff00::1")}, []pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}},
-		"apart":             {[]pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")}, []pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")}},
+		"touch": {[]pair{of("10.0.1.0", "10.0.1.9"), of("10.0.0.0", "10.0.0.255")}, []pair{of("10.0.0.0", "10.0.1.9")}},
+		"two versions": {[]pair{of("::", "::9"), of("0.0.0.0", "255.255.255.255")},
+			[]pair{of("0.0.0.0", "255.255.255.255"), of("::", "::9")}},
+		"nothing after all": {[]pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), of("ff00::", "ff00::1")},
+			[]pair{of("fe80::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")}},
+		"apart": {[]pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")},
+			[]pair{of("10.0.0.0", "10.0.0.1"), of("10.0.0.3", "10.0.0.3")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Merge(Addrs{}, c.in); !slices.Equal(got, c.want) {

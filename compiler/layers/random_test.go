@@ -39,7 +39,8 @@ type list struct {
 
 // Pools that are small enough for policies to meet.
 var (
-	nets4  = []string{"0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.128/25", "10.1.2.3/32", "172.16.0.0/12", "192.168.0.0/24", "192.168.0.7/32"}
+	nets4 = []string{"0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.128/25", "10.1.2.3/32",
+		"172.16.0.0/12", "192.168.0.0/24", "192.168.0.7/32"}
 	nets6  = []string{"::/0", "2001:db8::/32", "2001:db8:1::/48", "2001:db8:1:2::/64", "2001:db8:1:2::3/128", "fd00::/8"}
 	ifaces = []string{"lan", "guest", "wg0"}
 )
@@ -123,7 +124,8 @@ func (l *list) match(f plan.Field) plan.Match {
 		return plan.Match{Field: plan.FieldMark, Mask: 1, From: plan.KeyFromUint32(1), To: plan.KeyFromUint32(1)}
 	}
 	m.Set = fmt.Sprintf("set-%d", len(l.sets))
-	l.sets[m.Set] = &plan.Set{Name: m.Set, Type: f.Type(), Elements: apart, Interval: slices.ContainsFunc(apart, func(e plan.Element) bool { return e.From != e.To })}
+	l.sets[m.Set] = &plan.Set{Name: m.Set, Type: f.Type(), Elements: apart,
+		Interval: slices.ContainsFunc(apart, func(e plan.Element) bool { return e.From != e.To })}
 	return m
 }
 
@@ -169,8 +171,9 @@ func (l *list) element(t plan.Type) plan.Element {
 // packetIn makes a packet with most fields at one end of the box's intervals, and others anywhere.
 func (l *list) packetIn(one *box) walk.Packet {
 	p := walk.Packet{
-		IIF: pick(l.Rand, ifaces), Proto: pick(l.Rand, []uint8{1, 6, 17, 50}), SPort: uint16(l.IntN(1 << 16)), DPort: pick(l.Rand, []uint16{53, 80, 443, 1000}),
-		DSCP: pick(l.Rand, []uint8{0, 1, 6, 17, 46}), Mark: uint32(l.IntN(2)), CTState: walk.StateNew, NoPorts: l.chance(50),
+		IIF: pick(l.Rand, ifaces), Proto: pick(l.Rand, []uint8{1, 6, 17, 50}), SPort: uint16(l.IntN(1 << 16)),
+		DPort: pick(l.Rand, []uint16{53, 80, 443, 1000}),
+		DSCP:  pick(l.Rand, []uint8{0, 1, 6, 17, 46}), Mark: uint32(l.IntN(2)), CTState: walk.StateNew, NoPorts: l.chance(50),
 	}
 	family, nets := one.family, nets4
 	if family == 0 {

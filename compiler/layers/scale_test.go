@@ -33,7 +33,8 @@ var scales = []scale{
 	}, 20},
 	{"ports of everything", func(r *rand.Rand, _, _ int) []plan.Match {
 		a, b := uint16(r.IntN(65000)), uint16(r.IntN(65000))
-		return []plan.Match{value8(plan.FieldL4Proto, 6), port(plan.FieldSPort, a, a+uint16(r.IntN(200))), port(plan.FieldDPort, b, b+uint16(r.IntN(200)))}
+		return []plan.Match{value8(plan.FieldL4Proto, 6), port(plan.FieldSPort, a, a+uint16(r.IntN(200))),
+			port(plan.FieldDPort, b, b+uint16(r.IntN(200)))}
 	}, 10},
 	{"sources, then destinations", func(r *rand.Rand, i, n int) []plan.Match {
 		if i < n/2 {
@@ -44,7 +45,8 @@ var scales = []scale{
 	{"exceptions, hosts, networks, destinations", func(r *rand.Rand, i, n int) []plan.Match {
 		switch part := 5 * i / n; {
 		case part == 0:
-			return []plan.Match{randomNet(r, plan.FieldIPSAddr, 32, 32), randomNet(r, plan.FieldIPDAddr, 16, 32), value8(plan.FieldL4Proto, 6), port(plan.FieldDPort, 443, 443)}
+			return []plan.Match{randomNet(r, plan.FieldIPSAddr, 32, 32), randomNet(r, plan.FieldIPDAddr, 16, 32),
+				value8(plan.FieldL4Proto, 6), port(plan.FieldDPort, 443, 443)}
 		case part < 3:
 			return []plan.Match{randomNet(r, plan.FieldIPSAddr, 32, 32)}
 		case part == 3:
@@ -57,7 +59,8 @@ var scales = []scale{
 		return []plan.Match{randomNet(r, []plan.Field{plan.FieldIPSAddr, plan.FieldIPDAddr}[i%2], 32, 32)}
 	}, manyPolicies},
 	{"nested", func(_ *rand.Rand, i, _ int) []plan.Match {
-		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(1<<31 - uint32(i)), To: plan.KeyFromUint32(1<<31 + uint32(i))}}
+		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(1<<31 - uint32(i)),
+			To: plan.KeyFromUint32(1<<31 + uint32(i))}}
 	}, manyPolicies},
 	{"crossing", func(_ *rand.Rand, i, _ int) []plan.Match {
 		return []plan.Match{{Field: plan.FieldIPSAddr, From: plan.KeyFromUint32(uint32(i)), To: plan.KeyFromUint32(1<<31 + uint32(i))}}
@@ -82,7 +85,8 @@ func (s *scale) policies(n int) []Policy {
 	r := rand.New(rand.NewPCG(1, 2))
 	var out []Policy
 	for i := range n {
-		out = append(out, Policy{Name: fmt.Sprint(i), Selections: [][]plan.Match{s.one(r, i, n)}, Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
+		out = append(out, Policy{Name: fmt.Sprint(i), Selections: [][]plan.Match{s.one(r, i, n)},
+			Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
 	}
 	return out
 }

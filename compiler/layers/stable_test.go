@@ -51,7 +51,8 @@ func TestSmallEditsAreSmall(t *testing.T) {
 	var list []Policy
 	add := func(kind string, n int, matches func() []plan.Match) {
 		for i := range n {
-			list = append(list, Policy{Name: fmt.Sprint(kind, i), Selections: [][]plan.Match{matches()}, Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
+			list = append(list, Policy{Name: fmt.Sprint(kind, i), Selections: [][]plan.Match{matches()},
+				Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
 		}
 	}
 	web := func() []plan.Match {

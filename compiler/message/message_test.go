@@ -8,9 +8,11 @@ import (
 )
 
 func example() *Message {
-	return &Message{Text: "uplink isp1: down: \"no\" answer", Event: "down", Uplink: "isp1", Interface: "wan1", Version: "both", From: "up", To: "down",
-		Reason: `"no" answer`, Time: Time{time.Date(2026, 2, 3, 4, 5, 6, 7e8, time.FixedZone("", 3600))}, Tables: map[string][]string{"default": {"isp2", "isp3"}, "office": {}},
-		Host: "gw"}
+	return &Message{Text: "uplink isp1: down: \"no\" answer", Event: "down", Uplink: "isp1", Interface: "wan1",
+		Version: "both", From: "up", To: "down",
+		Reason: `"no" answer`, Time: Time{time.Date(2026, 2, 3, 4, 5, 6, 7e8, time.FixedZone("", 3600))},
+		Tables: map[string][]string{"default": {"isp2", "isp3"}, "office": {}},
+		Host:   "gw"}
 }
 
 func TestDefaultIsJSON(t *testing.T) {

@@ -118,7 +118,8 @@ func templateError(err error) *TemplateError {
 func Names() []string { return slices.Sorted(maps.Keys((&Message{}).fields())) }
 
 // States are those that uplinks can have.
-var States = []string{"start", "up", "degraded", "down", "link-down", "unconfirmed", "address-lost", "no-gateway", "absent", "over-quota", "standby",
+var States = []string{"start", "up", "degraded", "down", "link-down", "unconfirmed", "address-lost", "no-gateway",
+	"absent", "over-quota", "standby",
 	"forced-up", "forced-down"}
 
 // samples are messages of every state, version and kind of event.

@@ -45,7 +45,8 @@ func TestActionsAreKeptInJSON(t *testing.T) {
 	if err := json.Unmarshal(b, &got); err != nil || !slices.Equal(got.Actions, want) {
 		t.Errorf("%s became %+v (%v)", b, got.Actions, err)
 	}
-	if err := json.Unmarshal([]byte(`{"Actions":[{"Reject":{}}]}`), &got); err == nil || !strings.Contains(err.Error(), `unknown action "Reject"`) {
+	if err := json.Unmarshal([]byte(`{"Actions":[{"Reject":{}}]}`), &got); err == nil ||
+		!strings.Contains(err.Error(), `unknown action "Reject"`) {
 		t.Errorf("an action that does not exist: %v", err)
 	}
 }

@@ -134,7 +134,8 @@ func TestDiffRuleset(t *testing.T) {
 		Counters: []Counter{{Name: "a"}, {Name: "b", Comment: "old"}, {Name: "d"}},
 		Sets: []Set{{Name: "gone", Type: TypePort}, {Name: "same", Type: TypePort, Elements: port},
 			{Name: "timed", Type: TypePort, Foreign: "timeout 1h"}, {Name: "typed", Type: TypePort}},
-		Chains:  []Chain{{Name: "x", Rules: numbered(1)}, {Name: "y", Foreign: "policy drop", Hook: "output"}, {Name: "z", Rules: numbered(1, 2)}},
+		Chains: []Chain{{Name: "x", Rules: numbered(1)}, {Name: "y", Foreign: "policy drop", Hook: "output"},
+			{Name: "z", Rules: numbered(1, 2)}},
 		Foreign: []string{"quota q"},
 	}
 	want := Ruleset{
@@ -201,7 +202,8 @@ func BenchmarkDiffRulesetSame(b *testing.B) {
 	for i := range ids {
 		ids[i] = i
 	}
-	have, want := Ruleset{Chains: []Chain{{Name: "c", Rules: numbered(ids...)}}}, Ruleset{Chains: []Chain{{Name: "c", Rules: numbered(ids...)}}}
+	have, want := Ruleset{Chains: []Chain{{Name: "c", Rules: numbered(ids...)}}},
+		Ruleset{Chains: []Chain{{Name: "c", Rules: numbered(ids...)}}}
 	for b.Loop() {
 		diffRuleset(&have, &want, &Changes{})
 	}

@@ -27,7 +27,8 @@ func TestDiffFlowtables(t *testing.T) {
 		{"gone", []Flowtable{a}, nil, []FlowtableChange{{Have: &a}}},
 		{"renamed", []Flowtable{a}, []Flowtable{other}, []FlowtableChange{{Have: &a}, {Want: &other}}},
 		{"a device comes", []Flowtable{a}, []Flowtable{ab}, []FlowtableChange{{Have: &a, Want: &ab, Add: []string{"b"}}}},
-		{"devices change", []Flowtable{ab}, []Flowtable{bc}, []FlowtableChange{{Have: &ab, Want: &bc, Remove: []string{"a"}, Add: []string{"c"}}}},
+		{"devices change", []Flowtable{ab}, []Flowtable{bc},
+			[]FlowtableChange{{Have: &ab, Want: &bc, Remove: []string{"a"}, Add: []string{"c"}}}},
 		{"hardware", []Flowtable{a}, []Flowtable{hard}, []FlowtableChange{{Have: &a, Want: &hard, Rebuild: true}}},
 		{"priority", []Flowtable{a}, []Flowtable{late}, []FlowtableChange{{Have: &a, Want: &late, Rebuild: true}}},
 	} {

@@ -14,7 +14,8 @@ func TestNormalizeRoute(t *testing.T) {
 			{Dev: "b", Weight: 2}, {Dev: "a", Via: netip.MustParseAddr("fe80::1"), Onlink: true},
 		}},
 		{Family: IPv4, Table: 100, Dst: netip.MustParsePrefix("0.0.0.0/0"), Kind: Unreachable, Metric: 65535, Hops: []Hop{{Dev: "lo"}}},
-		{Family: IPv4, Table: 100, Dst: netip.MustParsePrefix("10.1.2.3/8"), Kind: Unicast, Hops: []Hop{{Dev: "a", Weight: 7, Onlink: true}}},
+		{Family: IPv4, Table: 100, Dst: netip.MustParsePrefix("10.1.2.3/8"), Kind: Unicast,
+			Hops: []Hop{{Dev: "a", Weight: 7, Onlink: true}}},
 	}}
 	Normalize(p)
 	want := []Route{
@@ -32,7 +33,8 @@ func TestNormalizeRoute(t *testing.T) {
 func TestNormalizeRule(t *testing.T) {
 	p := &Plan{Rules: []Rule{
 		{Family: IPv6, Priority: 1, Action: ActUnreachable, Table: 9, Goto: 3},
-		{Family: IPv4, Priority: 2, Action: ActLookup, Table: 9, Src: netip.MustParsePrefix("0.0.0.0/0"), Dst: netip.MustParsePrefix("10.1.1.1/8"),
+		{Family: IPv4, Priority: 2, Action: ActLookup, Table: 9, Src: netip.MustParsePrefix("0.0.0.0/0"),
+			Dst:  netip.MustParsePrefix("10.1.1.1/8"),
 			Mark: 0xffff, MarkMask: 0xff00},
 	}}
 	Normalize(p)

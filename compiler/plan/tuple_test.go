@@ -10,8 +10,10 @@ var tupleTypes = []Type{TypeIfname, TypeIPv4, TypeProto, TypePort, TypeMark}
 
 func testTuple(chain string, port uint16) Tuple {
 	one := func(k Key) Span { return Span{From: k, To: k} }
-	return PackTuple(tupleTypes, []Span{one(KeyFromString("eth0")), {From: KeyFromAddr(netip.MustParseAddr("10.0.0.0")), To: KeyFromAddr(netip.MustParseAddr("10.255.255.255"))},
-		one(KeyFromUint8(6)), one(KeyFromUint16(port)), AllOf(TypeMark)}, chain)
+	return PackTuple(tupleTypes,
+		[]Span{one(KeyFromString("eth0")), {From: KeyFromAddr(netip.MustParseAddr("10.0.0.0")),
+			To: KeyFromAddr(netip.MustParseAddr("10.255.255.255"))},
+			one(KeyFromUint8(6)), one(KeyFromUint16(port)), AllOf(TypeMark)}, chain)
 }
 
 func TestTuplesAreWhatTheKernelHas(t *testing.T) {
@@ -39,7 +41,8 @@ func TestDiffTuples(t *testing.T) {
 	}
 	a, b, c, b2 := testTuple("m1", 1), testTuple("m1", 2), testTuple("m1", 3), testTuple("m2", 2)
 	got := Diff(set(b, a), set(c, b2, a)).Sets
-	if len(got) != 1 || got[0].Rebuild || !slices.Equal(got[0].RemoveTuples, []Tuple{b}) || !slices.Equal(got[0].AddTuples, []Tuple{b2, c}) {
+	if len(got) != 1 || got[0].Rebuild || !slices.Equal(got[0].RemoveTuples, []Tuple{b}) ||
+		!slices.Equal(got[0].AddTuples, []Tuple{b2, c}) {
 		t.Errorf("got %+v", got)
 	}
 	if !Diff(set(a, b), set(b, a)).Empty() {

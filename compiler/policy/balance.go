@@ -82,7 +82,8 @@ func (s *section) sticky() Sticky {
 		return st
 	case f.Value.Kind != tomltree.Table:
 		s.get("sticky")
-		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "sticky", stickyHint(&f.Value), "sticky: want a time, or an inline table { time = ... }, have %s", describe(&f.Value))
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "sticky", stickyHint(&f.Value),
+			"sticky: want a time, or an inline table { time = ... }, have %s", describe(&f.Value))
 		return st
 	}
 	sub := s.table("sticky")
@@ -107,7 +108,8 @@ func stickyHint(n *tomltree.Node) string {
 	if seconds, err := strconv.ParseInt(n.Text, 10, 32); err == nil && seconds > 0 {
 		length = showDuration(time.Duration(seconds) * time.Second)
 	}
-	return fmt.Sprintf("write how long a client keeps its member: sticky = %q, or { time = %q, prefix6 = %d, size = %d }", length, length, defaultPrefix6, defaultClients)
+	return fmt.Sprintf("write how long a client keeps its member: sticky = %q, or { time = %q, prefix6 = "+
+		"%d, size = %d }", length, length, defaultPrefix6, defaultClients)
 }
 
 // members reads a balance's members.
@@ -121,7 +123,8 @@ func (s *section) members(b *Balance) {
 		if n.Kind == tomltree.String {
 			if named = append(named, n.Text); len(named) == 1 {
 				defer func(pos Pos) {
-					s.errorAt(pos, codeWrongType, "members", s.membersHint(named), "members: want inline tables { uplink = ... }, have a string")
+					s.errorAt(pos, codeWrongType, "members", s.membersHint(named),
+						"members: want inline tables { uplink = ... }, have a string")
 				}(s.p.nodePos(n))
 			}
 			continue
@@ -134,7 +137,8 @@ func (s *section) members(b *Balance) {
 		m := Member{Pos: s.p.nodePos(n)}
 		if t.fields.Get("balance") != nil {
 			t.get("balance")
-			t.errorAt(t.keyPos("balance"), codeBadValue, "balance", "make its members members of this one", "a balance cannot be a member of a balance")
+			t.errorAt(t.keyPos("balance"), codeBadValue, "balance", "make its members members of this one",
+				"a balance cannot be a member of a balance")
 		} else {
 			m.Target = t.target("uplink", "table")
 		}
@@ -144,7 +148,8 @@ func (s *section) members(b *Balance) {
 		t.done()
 		id := fmt.Sprint(m.Target.Kind, m.Target.Name)
 		if first, ok := seen[id]; ok && m.Target.Kind != 0 {
-			s.errorAt(m.Pos, codeConflict, "members", "give it a higher weight instead", "%q is a member already, at line %d", m.Target.Name, first.Line)
+			s.errorAt(m.Pos, codeConflict, "members", "give it a higher weight instead",
+				"%q is a member already, at line %d", m.Target.Name, first.Line)
 		}
 		seen[id] = m.Pos
 		b.Members = append(b.Members, m)

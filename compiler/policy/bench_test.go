@@ -31,7 +31,8 @@ func manyPolicies(n int) string {
 	var b strings.Builder
 	b.WriteString(benchHead)
 	for i := range n {
-		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.%d.%d.0/24\"\nproto = \"tcp\"\ndport = [80, 443]\ntable = \"t1\"\n\n", i, i>>8, i&255)
+		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.%d.%d.0/24\"\nproto = \"tcp\"\ndport = [80, "+
+			"443]\ntable = \"t1\"\n\n", i, i>>8, i&255)
 	}
 	return b.String()
 }
@@ -70,7 +71,8 @@ func BenchmarkInline100k(b *testing.B) {
 }
 
 func BenchmarkListFile100k(b *testing.B) {
-	benchParse(b, map[string]string{"pbr.toml": benchHead + "[lists]\nbig = { file = \"big.txt\" }\n", "big.txt": manyEntries(100000, "", "")})
+	benchParse(b, map[string]string{"pbr.toml": benchHead + "[lists]\nbig = { file = \"big.txt\" }\n",
+		"big.txt": manyEntries(100000, "", "")})
 }
 
 // BenchmarkLarge is the largest file that pbr promises to be quick with.

@@ -55,7 +55,8 @@ func (s *section) parameters(c *Check) {
 func CheckMethods() []string { return checkMethods[1:] }
 
 // checkMethods has none first.
-var checkMethods = []string{string(CheckNone), string(CheckPing), string(CheckARP), string(CheckTCP), string(CheckDNS), string(CheckHTTP), string(CheckBFD)}
+var checkMethods = []string{string(CheckNone), string(CheckPing), string(CheckARP), string(CheckTCP), string(CheckDNS),
+	string(CheckHTTP), string(CheckBFD)}
 
 // uplinkCheck reads an uplink's check: a method's name, or a table.
 func (p *parser) uplinkCheck(s *section, u *Uplink) Check {
@@ -184,7 +185,8 @@ func checkTarget(method CheckMethod, v string, carried families) *fault {
 		}
 	}
 	if familyOf(addr)&carried == 0 {
-		return &fault{codeConflict, v + " is an " + familyOf(addr).String() + " address, and the uplink carries only " + carried.String(), ""}
+		return &fault{codeConflict, v + " is an " + familyOf(addr).String() + " address, and the uplink carries only " +
+			carried.String(), ""}
 	}
 	return nil
 }

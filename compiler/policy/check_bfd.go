@@ -18,7 +18,8 @@ func (s *section) multiplier(c *Check) {
 	n, pos := s.integer("multiplier", defaultMultiplier, 1, maxMultiplier)
 	c.Multiplier = int(n)
 	if f != nil && pos.Line != 0 && c.Method != CheckBFD {
-		s.errorAt(pos, codeConflict, "multiplier", "write down-after, or method = \"bfd\"", "multiplier is for checks by bfd, this one is by %q", c.Method)
+		s.errorAt(pos, codeConflict, "multiplier", "write down-after, or method = \"bfd\"",
+			"multiplier is for checks by bfd, this one is by %q", c.Method)
 	}
 }
 

@@ -22,7 +22,8 @@ func (s *section) expectation(c *Check) {
 	switch {
 	case pos.Line == 0:
 	case c.Method != CheckDNS:
-		s.errorAt(pos, codeConflict, "name", `leave it out, or write method = "dns"`, "name is what a check by dns asks for, this one is by %q", c.Method)
+		s.errorAt(pos, codeConflict, "name", `leave it out, or write method = "dns"`,
+			"name is what a check by dns asks for, this one is by %q", c.Method)
 	default:
 		c.Name = domainName(name)
 		if !validDomain(c.Name) {
@@ -40,14 +41,16 @@ func (s *section) expectation(c *Check) {
 	case CheckHTTP:
 		s.expectHTTP(c, f)
 	default:
-		s.errorAt(c.Expect.Pos, codeConflict, "expect", `leave it out, or write method = "http" or "dns"`, "expect is for checks by http and dns, this one is by %q", c.Method)
+		s.errorAt(c.Expect.Pos, codeConflict, "expect", `leave it out, or write method = "http" or "dns"`,
+			"expect is for checks by http and dns, this one is by %q", c.Method)
 	}
 }
 
 // expectDNS reads the one word that a dns check's expect can be.
 func (s *section) expectDNS(c *Check, f *tomltree.Field) {
 	if f.Value.Kind != tomltree.String {
-		s.errorAt(c.Expect.Pos, codeWrongType, "expect", `write expect = "address"`, "expect: want %q for a check by dns, have %s", expectAddress, describe(&f.Value))
+		s.errorAt(c.Expect.Pos, codeWrongType, "expect", `write expect = "address"`,
+			"expect: want %q for a check by dns, have %s", expectAddress, describe(&f.Value))
 		return
 	}
 	_, pos := s.word("expect", "", expectAddress)
@@ -68,7 +71,8 @@ func (s *section) expectHTTP(c *Check, f *tomltree.Field) {
 	c.Expect.Statuses = t.statuses("status")
 	c.Expect.Body, _ = t.str("body")
 	if t.fields.Get("status") == nil && t.fields.Get("body") == nil {
-		t.errorAt(t.pos(), codeMissingKey, "", `write expect = 204 or expect = { status = [200, 204], body = "text" }`, "neither status nor body is given")
+		t.errorAt(t.pos(), codeMissingKey, "", `write expect = 204 or expect = { status = [200, 204], body = "text" }`,
+			"neither status nor body is given")
 	}
 	t.done()
 }

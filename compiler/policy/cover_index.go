@@ -58,7 +58,8 @@ type member struct{ policy, next int32 }
 const maxKeys = 64
 
 func newCoverIndex(all []match) *coverIndex {
-	return &coverIndex{all: all, buckets: make(map[coverKey]bucket, len(all)), members: make([]member, 1, len(all)+1), popularity: map[coverKey]int{}}
+	return &coverIndex{all: all, buckets: make(map[coverKey]bucket, len(all)), members: make([]member, 1, len(all)+1),
+		popularity: map[coverKey]int{}}
 }
 
 // addr returns the set of one of the first two fields.

@@ -21,17 +21,20 @@ func pick(r *rand.Rand, key string, words ...string) string {
 // randomPolicies writes n policies out of few values, so that many cover others.
 func randomPolicies(r *rand.Rand, n int) string {
 	var b strings.Builder
-	b.WriteString(benchHead + "[lists]\na = [\"10.0.0.0/24\", \"10.0.2.0/24\"]\nb = [\"10.0.0.0/25\"]\nc = [\"10.0.0.0/23\", \"fd00::/64\"]\n")
+	b.WriteString(benchHead +
+		"[lists]\na = [\"10.0.0.0/24\", \"10.0.2.0/24\"]\nb = [\"10.0.0.0/25\"]\nc = [\"10.0.0.0/23\", \"fd00::/64\"]\n")
 	for i := range n {
 		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\n", i)
-		b.WriteString(pick(r, "src", `"10.0.0.0/16"`, `"10.0.0.0/24"`, `["10.0.0.0/24", "!10.0.0.7"]`, `"!10.0.0.0/24"`, `"@a"`, `"@b"`, `["@a", "!@b"]`, `"@c"`, `"10.0.0.3-10.0.0.9"`, `"10.0.0.4"`))
+		b.WriteString(pick(r, "src", `"10.0.0.0/16"`, `"10.0.0.0/24"`, `["10.0.0.0/24", "!10.0.0.7"]`, `"!10.0.0.0/24"`,
+			`"@a"`, `"@b"`, `["@a", "!@b"]`, `"@c"`, `"10.0.0.3-10.0.0.9"`, `"10.0.0.4"`))
 		b.WriteString(pick(r, "dst", `"10.0.0.0/8"`, `"!10.0.0.0/8"`, `["10.0.0.4", "fd00::1"]`, `"10.0.0.4"`))
 		b.WriteString(pick(r, "ipv", "4"))
 		b.WriteString(pick(r, "proto", `"tcp"`, `["tcp", "udp"]`, `"!udp"`, `["tcp", "udp", "sctp"]`))
 		b.WriteString(pick(r, "dport", "80", `[80, 443]`, `"1-1024"`, `"!443"`, `["1-65535", "!80"]`))
 		b.WriteString(pick(r, "sport", "80", `"1-79"`))
 		b.WriteString(pick(r, "dscp", `"ef"`, `["ef", 0]`))
-		b.WriteString(pick(r, "from", `"br-lan"`, `["br-lan", "br-guest"]`, `"br-*"`, `"!br-guest"`, `["br-*", "!br-guest"]`, `"local"`, `["local", "br-lan"]`))
+		b.WriteString(pick(r, "from", `"br-lan"`, `["br-lan", "br-guest"]`, `"br-*"`, `"!br-guest"`,
+			`["br-*", "!br-guest"]`, `"local"`, `["local", "br-lan"]`))
 		b.WriteString("table = \"t1\"\n")
 	}
 	return b.String()
@@ -105,7 +108,8 @@ func selects(doc *Document, pol *Policy, p packet) bool {
 		return p.iif == i.Name || wild && strings.HasPrefix(p.iif, prefix)
 	})
 	from := p.local && pol.Local || !p.local && pol.Forwarded && iface
-	ports := len(pol.SPort)+len(pol.DPort) == 0 || len(pol.Proto) > 0 && !pol.Proto[0].Not && hasPorts(p.proto) || p.proto == 6 || p.proto == 17
+	ports := len(pol.SPort)+len(pol.DPort) == 0 || len(pol.Proto) > 0 && !pol.Proto[0].Not && hasPorts(p.proto) ||
+		p.proto == 6 || p.proto == 17
 	version := pol.IPVersion == 0 || (pol.IPVersion == 4) == p.src.Is4()
 	return from && version && ports && addr(pol.Src, p.src) && addr(pol.Dst, p.dst) && number(pol.Proto, p.proto) &&
 		number(pol.DSCP, p.dscp) && port(pol.SPort, p.sport) && port(pol.DPort, p.dport)

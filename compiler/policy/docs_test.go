@@ -94,7 +94,8 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 	}
 	// Those that the compiler finds have a test there, and builds that lack something
 	// TestNotBuiltIn.
-	ofCompiler := []string{CodeTooManyRules, CodeRuleTooWide, CodeKernelTooOld, CodeOwnGateway, CodeNoOffload, CodeExpectation, codeNotBuiltIn}
+	ofCompiler := []string{CodeTooManyRules, CodeRuleTooWide, CodeKernelTooOld, CodeOwnGateway, CodeNoOffload,
+		CodeExpectation, codeNotBuiltIn}
 	for _, code := range codesInSource(t) {
 		if !slices.Contains(ofCompiler, code) && !strings.Contains(all.String(), "["+code+"]") {
 			t.Errorf("no case of fixtures/policy shows %q", code)
@@ -105,7 +106,8 @@ func TestGoldenSeesEveryCode(t *testing.T) {
 // TestDocsNameEveryKey compares the reference with the keys that the hints for unknown keys offer.
 func TestDocsNameEveryKey(t *testing.T) {
 	sections := map[string]string{"pbr": "[pbr]", "check": "[check]", "watch": "[watch]", "lists.x": "[lists.x]", "uplink": "[[uplink]]",
-		"table": "[[table]]", "balance": "[[balance]]", "policy": "[[policy]]", "rule": "[[rule]]", "uplink.check": "[[uplink]]\n[uplink.check]",
+		"table": "[[table]]", "balance": "[[balance]]", "policy": "[[policy]]", "rule": "[[rule]]",
+		"uplink.check":   "[[uplink]]\n[uplink.check]",
 		"watch.notify":   "[watch.notify]",
 		"table.routes":   "[[table]]\n[table.routes]",
 		"balance.sticky": "[[balance]]\n[balance.sticky]"}

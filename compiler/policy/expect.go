@@ -49,7 +49,8 @@ func ParseExpectations(fsys fs.FS, name, display string, keys []string, lists ma
 	})
 	root.done()
 	if len(out) == 0 && !p.ds.HasErrors() {
-		p.errorf(p.wholeFile(), codeMissingKey, "expect", "write [[expect]] with a packet and what becomes of it", "there is nothing to expect")
+		p.errorf(p.wholeFile(), codeMissingKey, "expect", "write [[expect]] with a packet and what becomes of it",
+			"there is nothing to expect")
 	}
 	p.ds.Sort()
 	return out, p.ds

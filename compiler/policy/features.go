@@ -22,8 +22,9 @@ var Features = []Feature{FeatureCheckHTTP, FeatureImportRouterOS, FeatureListURL
 
 // featureTexts say what a policy asks for with each.
 var featureTexts = map[Feature]string{
-	FeatureCheckHTTP: "checks by http", FeatureMetrics: "metrics", FeatureNotify: "notify", FeatureWeb: "the web page", FeatureListURL: "lists from a URL",
-	FeatureZones: "the database of time zones",
+	FeatureCheckHTTP: "checks by http", FeatureMetrics: "metrics", FeatureNotify: "notify", FeatureWeb: "the web page",
+	FeatureListURL: "lists from a URL",
+	FeatureZones:   "the database of time zones",
 }
 
 // Lack is what a build leaves out.

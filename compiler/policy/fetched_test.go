@@ -64,7 +64,8 @@ func TestFetchedTexts(t *testing.T) {
 				t.Fatal(ds)
 			}
 			a, b := &doc.Lists[0], &doc.Lists[1]
-			if s := a.Sources[1]; s.URL.Fetched != c.fetched || s.Entries != c.entries || len(a.Ranges) != 1+c.entries || len(b.Ranges) != len(a.Ranges) || !b.Variable() {
+			if s := a.Sources[1]; s.URL.Fetched != c.fetched || s.Entries != c.entries ||
+				len(a.Ranges) != 1+c.entries || len(b.Ranges) != len(a.Ranges) || !b.Variable() {
 				t.Errorf("%s: %+v, %v", name, s, a.Ranges)
 			}
 		})

@@ -42,7 +42,8 @@ func TestForwards(t *testing.T) {
 			}
 		})
 	}
-	for value, want := range map[string]string{`"yes"`: `invalid forward "yes": want "auto", true or false`, "1": `forward: want "auto", true or false, have`, `"true"`: "without quotes"} {
+	for value, want := range map[string]string{`"yes"`: `invalid forward "yes": want "auto", true or false`,
+		"1": `forward: want "auto", true or false, have`, `"true"`: "without quotes"} {
 		_, ds := Parse(fstest.MapFS{"p": {Data: []byte(uplinks + "pbr = { forward = " + value + " }\n")}}, "p", "p")
 		if !ds.HasErrors() || !strings.Contains(ds[0].Message+ds[0].Hint, want) {
 			t.Errorf("forward = %s: %+v", value, ds)

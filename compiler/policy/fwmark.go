@@ -58,7 +58,8 @@ func (s *section) mark(key string, n *tomltree.Node) (item MarkItem, ok bool) {
 	case uint32(v)&ours != 0 || hasMask && uint32(m)&ours != 0:
 		s.errorAt(pos, codeForeignBits, key, s.ownMarkHint(), "%s %s uses bits of mark-mask %#08x, which are pbr's own", key, text, ours)
 	case v&^m != 0:
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write \"%#x/%#x\"", v&m, m), "%s %q has bits outside its mask: it could never match", key, text)
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write \"%#x/%#x\"", v&m, m),
+			"%s %q has bits outside its mask: it could never match", key, text)
 	default:
 		return MarkItem{Pos: pos, Value: uint32(v), Mask: uint32(m)}, true
 	}

@@ -134,7 +134,8 @@ func (p *parser) uid(v string) (low, high uint32, f *fault) {
 		if uid, ok := users[v]; ok {
 			return uid, uid, nil
 		}
-		return 0, 0, &fault{codeUnknownUser, "the uid of user \"" + v + "\" is not the same on every machine", "write the number that `id -u " + v + "` prints"}
+		return 0, 0, &fault{codeUnknownUser, "the uid of user \"" + v + "\" is not the same on every machine",
+			"write the number that `id -u " + v + "` prints"}
 	}
 	return uidKind.parse(v)
 }
@@ -159,7 +160,8 @@ func parseGID(v string) (low, high uint32, f *fault) {
 		if gid, ok := groups[v]; ok {
 			return gid, gid, nil
 		}
-		return 0, 0, &fault{codeUnknownUser, "the gid of group \"" + v + "\" is not the same on every machine", "write the number that `getent group " + v + "` prints"}
+		return 0, 0, &fault{codeUnknownUser, "the gid of group \"" + v + "\" is not the same on every machine",
+			"write the number that `getent group " + v + "` prints"}
 	}
 	return gidKind.parse(v)
 }

@@ -23,7 +23,8 @@ func (p *parser) lintBalance() {
 		many := func(field string) bool { return field == "src" || field == "dst" || field == "sport" }
 		if b.Method == BalanceHash && !slices.ContainsFunc(b.Hash, many) {
 			p.warnf(b.Pos, codeNarrowHash, "balance.hash", `add "src" or "dst"`,
-				"balance %q: a hash of %s alone sends all connections to one service by the same member", b.Name, strings.Join(b.Hash, " and "))
+				"balance %q: a hash of %s alone sends all connections to one service by the same member", b.Name,
+				strings.Join(b.Hash, " and "))
 		}
 	}
 }

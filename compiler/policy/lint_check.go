@@ -54,7 +54,8 @@ func (p *parser) lintSharedTargets() {
 	warn := func(t *Table, label, key string) {
 		if targets := p.sharedTargets(t); targets != "" {
 			p.warnf(t.Pos, codeSharedTargets, key+".routes", "give each uplink a target of its own beside the common ones",
-				"%s: all its uplinks check the same and nothing else (%s): when it does not answer, a failed link cannot be told from a failed target", label, targets)
+				"%s: all its uplinks check the same and nothing else (%s): when it does not answer, a "+
+					"failed link cannot be told from a failed target", label, targets)
 		}
 	}
 	for i := range p.doc.Tables {

@@ -29,7 +29,8 @@ func (p *parser) lintEnvironment() {
 		t := &p.doc.Tables[i]
 		name := EnvironmentName(t.Name)
 		if other, twice := taken[name]; twice {
-			p.warnf(t.Pos, codeHookName, "table.name", "rename one of them", "tables %q and %q are both PBR_ACTIVE_%s to the hook, which sees the second one alone", other, t.Name, name)
+			p.warnf(t.Pos, codeHookName, "table.name", "rename one of them",
+				"tables %q and %q are both PBR_ACTIVE_%s to the hook, which sees the second one alone", other, t.Name, name)
 		}
 		taken[name] = t.Name
 	}

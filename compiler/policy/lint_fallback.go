@@ -13,8 +13,9 @@ func FallsBack(doc *Document) Diagnostics {
 		}
 		ds = append(ds, Diagnostic{
 			Pos: pol.Target.Pos, Severity: Warning, Code: codeFallsBack, Key: "policy.uplink",
-			Message: fmt.Sprintf("policy %q: while uplink %q cannot be used, its new connections go where default's do", pol.Name, pol.Target.Name),
-			Hint:    "write strict = false if that is meant, or strict = true to make them unreachable instead",
+			Message: fmt.Sprintf("policy %q: while uplink %q cannot be used, its new connections go where default's do",
+				pol.Name, pol.Target.Name),
+			Hint: "write strict = false if that is meant, or strict = true to make them unreachable instead",
 		})
 	}
 	return ds

@@ -90,5 +90,6 @@ func (p *parser) oneFamily(t *Table, label, key string, sent families) {
 	case key == "default":
 		then = "they fall through to the main table"
 	}
-	p.warnf(t.Pos, codeOneFamily, key+".routes", "", "%s has no default route for %s: none of its uplinks carries %s connections; %s", label, lacks, lacks, then)
+	p.warnf(t.Pos, codeOneFamily, key+".routes", "",
+		"%s has no default route for %s: none of its uplinks carries %s connections; %s", label, lacks, lacks, then)
 }

@@ -35,7 +35,8 @@ func (p *parser) lintForeignMask() {
 		}
 	}
 	if len(met) > 0 {
-		p.warnf(set.MarkMaskPos, codeForeignMask, "pbr.mark-mask", fmt.Sprintf("the default %#08x meets only Calico", uint32(DefaultMarkMask)),
+		p.warnf(set.MarkMaskPos, codeForeignMask, "pbr.mark-mask", fmt.Sprintf("the default %#08x meets only Calico",
+			uint32(DefaultMarkMask)),
 			"mark-mask %#08x shares bits with %s: if one runs here, both break", set.MarkMask, strings.Join(met, ", "))
 	}
 }

@@ -16,7 +16,8 @@ import (
 //   - a policy, rule or [default] without src is one only for uplinks with an IPv4 gateway: behind
 //     a point-to-point device there is mostly a tunnel whose far end knows the networks here.
 func (p *parser) lintNoNAT() {
-	n := &natLint{p: p, evidence: make([]string, len(p.doc.Uplinks)), weaker: map[int]string{}, private: map[string]families{}, public: map[string]bool{}}
+	n := &natLint{p: p, evidence: make([]string, len(p.doc.Uplinks)), weaker: map[int]string{},
+		private: map[string]families{}, public: map[string]bool{}}
 	hops := p.cachedHops()
 	if d := p.doc.Default; d != nil {
 		n.way("[default]", "", nil, nil, p.hops(d))
@@ -208,6 +209,7 @@ func (p *parser) lintRuleNAT() {
 			subject = fmt.Sprintf("rule %q and %d more are stateless and lead", rules[0].Name, more)
 		}
 		p.warnf(rules[0].Pos, codeRuleNAT, "rule", "use a [[policy]]: it keeps whole connections on one uplink",
-			"%s to uplink %q, which translates addresses: replies, and packets that are not selected, may take another way", subject, p.doc.Uplinks[uplink].Name)
+			"%s to uplink %q, which translates addresses: replies, and packets that are not selected, may "+
+				"take another way", subject, p.doc.Uplinks[uplink].Name)
 	}
 }

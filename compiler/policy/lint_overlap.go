@@ -44,7 +44,8 @@ func (p *parser) lintOverlap() {
 				continue
 			}
 			if told[k] = true; len(told) == maxOverlaps {
-				p.warnf(p.doc.Lists[k.b].Pos, codeOverlap, "lists", "", "more than %d pairs of lists share addresses: these are the first", maxOverlaps)
+				p.warnf(p.doc.Lists[k.b].Pos, codeOverlap, "lists", "",
+					"more than %d pairs of lists share addresses: these are the first", maxOverlaps)
 				return
 			}
 		}

@@ -26,7 +26,8 @@ func (p *parser) lintSameRule() {
 			p.warnf(r.Pos, codeSameMatch, "rule", "", "rule %q can never act: rule %q at line %d selects exactly the same and comes first",
 				r.Name, first.Name, first.Pos.Line)
 		} else {
-			p.warnf(r.Pos, codeSameMatch, "rule", "", "rule %q selects exactly the same as rule %q at line %d, which comes first: it acts only where that one's table has no route",
+			p.warnf(r.Pos, codeSameMatch, "rule", "",
+				"rule %q selects exactly the same as rule %q at line %d, which comes first: it acts only where that one's table has no route",
 				r.Name, first.Name, first.Pos.Line)
 		}
 	}

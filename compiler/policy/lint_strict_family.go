@@ -19,8 +19,10 @@ func (p *parser) lintStrictOneFamily() {
 			continue
 		}
 		p.warnf(pol.Src[0].Pos, codeStrictOneFamily, "policy.src",
-			"add the hosts' other addresses, select them by mac or from, or write ipv = "+map[families]string{only4: "4", only6: "6"}[named]+" if that is intended",
-			"policy %q is strict and names sources of %s only: connections of the same hosts by %s are not kept from other uplinks", pol.Name, named, other)
+			"add the hosts' other addresses, select them by mac or from, or write ipv = "+
+				map[families]string{only4: "4", only6: "6"}[named]+" if that is intended",
+			"policy %q is strict and names sources of %s only: connections of the same hosts by %s are not "+
+				"kept from other uplinks", pol.Name, named, other)
 	}
 }
 

@@ -43,7 +43,8 @@ func (p *parser) lintUnused() {
 	}
 	for i := range doc.Uplinks {
 		if u := &doc.Uplinks[i]; !uplinks[u.Name] {
-			p.warnf(u.Pos, codeUnusedUplink, "uplink", "", "nothing uses uplink %q: it only answers connections that arrive through it", u.Name)
+			p.warnf(u.Pos, codeUnusedUplink, "uplink", "",
+				"nothing uses uplink %q: it only answers connections that arrive through it", u.Name)
 		}
 	}
 	for i := range doc.Tables {
@@ -79,6 +80,7 @@ func (p *parser) lintFromUplink() {
 // lintNoUplink warns of a file that says nothing: it may have been cut off.
 func (p *parser) lintNoUplink() {
 	if len(p.doc.Uplinks) == 0 {
-		p.warnf(p.pos(1, 1), codeNoUplink, "uplink", "add an [[uplink]]; pbr flush removes what pbr has installed", "the file has no uplink: pbr routes nothing")
+		p.warnf(p.pos(1, 1), codeNoUplink, "uplink", "add an [[uplink]]; pbr flush removes what pbr has installed",
+			"the file has no uplink: pbr routes nothing")
 	}
 }

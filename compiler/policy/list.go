@@ -96,7 +96,8 @@ func (d *listDraft) entry(l *List, text string, pos Pos) *fault {
 		d.refs = append(d.refs, listRef{text[1:], pos})
 		return nil
 	case strings.HasPrefix(text, "!"):
-		return &fault{codeNegation, fmt.Sprintf("%q: a list cannot leave addresses out", text), `negate where the list is used: "!@` + l.Name + `"`}
+		return &fault{codeNegation, fmt.Sprintf("%q: a list cannot leave addresses out", text),
+			`negate where the list is used: "!@` + l.Name + `"`}
 	}
 	r, f := parseRange(text)
 	if f == nil {
@@ -122,7 +123,8 @@ func (p *parser) resolveLists() {
 		l := &p.doc.Lists[i]
 		if draft := p.lists[l.Name]; len(l.Ranges) == 0 && !l.Variable() && len(draft.refs) == 0 && !p.errorIn(l) {
 			if draft.disabled {
-				p.warnf(l.Pos, codeLeftOut, "lists."+l.Name, "", "list %q is empty, because it is disabled: what selects by it matches nothing", l.Name)
+				p.warnf(l.Pos, codeLeftOut, "lists."+l.Name, "",
+					"list %q is empty, because it is disabled: what selects by it matches nothing", l.Name)
 				continue
 			}
 			p.warnf(l.Pos, codeEmptyList, "lists."+l.Name, "", "list %q is empty: what selects by it matches nothing", l.Name)
@@ -155,7 +157,8 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		other := p.lists[ref.name]
 		switch {
 		case other == nil:
-			p.errorf(ref.pos, codeUnknownName, key, suggestName(ref.name, p.listNames(), "@"), "list %q: there is no list %q", l.Name, ref.name)
+			p.errorf(ref.pos, codeUnknownName, key, suggestName(ref.name, p.listNames(), "@"),
+				"list %q: there is no list %q", l.Name, ref.name)
 			continue
 		case other.state == resolving:
 			p.errorf(ref.pos, codeListCycle, key, "", "list %q: the lists include each other: %s", l.Name,
@@ -166,7 +169,8 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		other.used = true
 		inner := &p.doc.Lists[other.index]
 		if inner.Living() {
-			p.errorf(ref.pos, codeConflict, key, "name both lists where they are used", "list %q cannot hold %q, which gets members while the policy is in force", l.Name, ref.name)
+			p.errorf(ref.pos, codeConflict, key, "name both lists where they are used",
+				"list %q cannot hold %q, which gets members while the policy is in force", l.Name, ref.name)
 		}
 		for name := range other.includes {
 			d.includes[name] = true

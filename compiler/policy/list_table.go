@@ -75,7 +75,8 @@ func (t *section) sourceKind() (kind SourceKind) {
 			continue
 		}
 		if t.get(k.String()); f != nil {
-			t.errorAt(t.p.pos(f.Line, f.Col), codeConflict, k.String(), fmt.Sprintf("write a table of its own for each: [{ %s = ... }, { %s = ... }]", kind, k),
+			t.errorAt(t.p.pos(f.Line, f.Col), codeConflict, k.String(),
+				fmt.Sprintf("write a table of its own for each: [{ %s = ... }, { %s = ... }]", kind, k),
 				"%s and %s exclude each other in one table", kind, k)
 		}
 	}
@@ -109,7 +110,8 @@ func (t *section) urlSource() (u URLSource) {
 	if sum, pos := t.str("sha256"); pos.Line != 0 {
 		u.SHA256 = strings.ToLower(sum)
 		if b, err := hex.DecodeString(sum); err != nil || len(b) != 32 {
-			t.errorAt(pos, codeBadValue, "sha256", "write what sha256sum prints for the file: 64 hexadecimal digits", "invalid sha256 %q", sum)
+			t.errorAt(pos, codeBadValue, "sha256", "write what sha256sum prints for the file: 64 hexadecimal digits",
+				"invalid sha256 %q", sum)
 		}
 	}
 	return u

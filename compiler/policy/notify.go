@@ -63,7 +63,8 @@ func (s *section) postURL(key string) (string, Pos) {
 	u, err := url.Parse(v)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		s.errorAt(pos, codeBadValue, key, `write "https://HOST/PATH" or "http://HOST:PORT/PATH"`, "invalid %s: not an http or https URL", key)
+		s.errorAt(pos, codeBadValue, key, `write "https://HOST/PATH" or "http://HOST:PORT/PATH"`,
+			"invalid %s: not an http or https URL", key)
 	case u.Fragment != "":
 		s.errorAt(pos, codeBadValue, key, "leave out what begins with #", "%s has a fragment, which is never sent", key)
 	}

@@ -34,7 +34,8 @@ func (s *section) onReturn() (r OnReturn, settle time.Duration) {
 	present := s.fields.Get("settle") != nil
 	settle = s.duration("settle", defaultSettle, minSettle, maxSettle)
 	if present && r != ReturnMove {
-		s.errorAt(s.keyPos("settle"), codeConflict, "settle", `add on-return = "move", or leave settle out`, "settle needs on-return = \"move\": it is how long a better uplink must be usable before connections move back to it")
+		s.errorAt(s.keyPos("settle"), codeConflict, "settle", `add on-return = "move", or leave settle out`,
+			"settle needs on-return = \"move\": it is how long a better uplink must be usable before connections move back to it")
 	}
 	return r, settle
 }
@@ -43,10 +44,13 @@ func (s *section) onReturn() (r OnReturn, settle time.Duration) {
 func (s *section) policyReturn(pol *Policy) {
 	pol.OnReturn, pol.Settle = s.onReturn()
 	if pol.OnReturn != ReturnUnset && pol.Target.Refuses() {
-		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return", "leave on-return out", "an action leads through no uplink: there is nothing to return to")
+		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return", "leave on-return out",
+			"an action leads through no uplink: there is nothing to return to")
 	}
 	if pol.OnReturn == ReturnMove && pol.Target.Kind == ToUplink && !pol.Strict && s.p.doc.Default == nil {
-		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return", "add [default], whose uplinks then are the fallback", "without [default] the main table decides where connections go that fall back, and they cannot be told apart")
+		s.errorAt(s.keyPos("on-return"), codeConflict, "on-return",
+			"add [default], whose uplinks then are the fallback",
+			"without [default] the main table decides where connections go that fall back, and they cannot be told apart")
 	}
 }
 

@@ -35,7 +35,8 @@ func Parse(fsys fs.FS, name, display string) (*Document, Diagnostics) {
 // ParseWith is Parse with options.
 func ParseWith(fsys fs.FS, name, display string, opts Options) (*Document, Diagnostics) {
 	p := &parser{fsys: fsys, name: name, opts: opts, doc: &Document{File: display},
-		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{}, rules: map[string]int{}, schedules: map[string]int{}, usedSchedules: map[string]bool{}, lists: map[string]*listDraft{}}
+		uplinks: map[string]int{}, tables: map[string]int{}, balances: map[string]int{}, rules: map[string]int{},
+		schedules: map[string]int{}, usedSchedules: map[string]bool{}, lists: map[string]*listDraft{}}
 	p.document()
 	if !p.ds.HasErrors() && !opts.ErrorsOnly {
 		p.lintWhole()

@@ -61,7 +61,8 @@ func (s *section) strictPolicy(pol *Policy) {
 		s.errorAt(pol.StrictPos, codeConflict, "strict", "write strict = true in [default]",
 			"strict goes with uplink and balance: whether default falls back is said in [default]")
 	case ToUnreachable, ToDrop:
-		s.errorAt(pol.StrictPos, codeConflict, "strict", "leave strict out", "strict goes with uplink and balance: an action has no fallback")
+		s.errorAt(pol.StrictPos, codeConflict, "strict", "leave strict out",
+			"strict goes with uplink and balance: an action has no fallback")
 	}
 }
 
@@ -172,7 +173,8 @@ func (s *section) icmp(pol *Policy) []ICMPItem {
 				out = append(out, ICMPItem{e.pos, 6, uint8(t6)})
 			}
 			if len(out) == before {
-				s.errorAt(e.pos, codeImpossible, "icmp-type", "", "%s has no type %q", map[families]string{only4: "icmp", only6: "icmpv6"}[allowed], e.text)
+				s.errorAt(e.pos, codeImpossible, "icmp-type", "", "%s has no type %q",
+					map[families]string{only4: "icmp", only6: "icmpv6"}[allowed], e.text)
 			}
 		case isNumber(e.text):
 			n, f := icmpKind.number(e.text)
@@ -251,15 +253,18 @@ func versionFamilies(version int) families {
 func (s *section) neverClassified(pol *Policy) {
 	for _, item := range pol.Dst {
 		from, to := item.Range.From, item.Range.To
-		if item.List == "" && !item.Not && (from.IsMulticast() && to.IsMulticast() || from.IsLinkLocalUnicast() && to.IsLinkLocalUnicast() || from == allIPv4.To) {
-			s.p.warnf(item.Pos, codeDeadEntry, s.key("dst"), "", "%s: dst %s can never match: multicast, broadcast and link-local destinations are left alone",
+		if item.List == "" && !item.Not && (from.IsMulticast() && to.IsMulticast() || from.IsLinkLocalUnicast() &&
+			to.IsLinkLocalUnicast() || from == allIPv4.To) {
+			s.p.warnf(item.Pos, codeDeadEntry, s.key("dst"), "",
+				"%s: dst %s can never match: multicast, broadcast and link-local destinations are left alone",
 				s.title(), item.Range)
 		}
 	}
 	for _, item := range pol.ICMP {
 		// Router and neighbour discovery, RFC 4861.
 		if item.Family == 6 && item.Type >= 133 && item.Type <= 137 {
-			s.p.warnf(item.Pos, codeDeadEntry, s.key("icmp-type"), "", "%s: ICMPv6 type %d can never match: router and neighbour discovery is left alone",
+			s.p.warnf(item.Pos, codeDeadEntry, s.key("icmp-type"), "",
+				"%s: ICMPv6 type %d can never match: router and neighbour discovery is left alone",
 				s.title(), item.Type)
 		}
 	}

@@ -31,7 +31,8 @@ func (s *section) prefer() Prefer {
 	p.Hold = s.duration("hold", defaultHold, minHold, maxHold)
 	for key, present := range map[string]bool{"margin": margin, "hold": hold} {
 		if present && s.fields.Get("prefer") == nil {
-			s.errorAt(s.keyPos(key), codeConflict, key, `add prefer = "lowest-rtt", or leave `+key+` out`, "%s says when a quicker uplink is preferred, and prefer is missing", key)
+			s.errorAt(s.keyPos(key), codeConflict, key, `add prefer = "lowest-rtt", or leave `+key+` out`,
+				"%s says when a quicker uplink is preferred, and prefer is missing", key)
 		}
 	}
 	return p

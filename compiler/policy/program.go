@@ -68,12 +68,14 @@ func unitFault(name string) *fault {
 		}
 		return &fault{codeBadValue, fmt.Sprintf("unit %q does not say of which kind it is", name), hint}
 	}
-	return &fault{codeBadValue, fmt.Sprintf("unit %q is of no kind that has processes", name), "the kinds are " + strings.Join(unitSuffixes, ", ")}
+	return &fault{codeBadValue, fmt.Sprintf("unit %q is of no kind that has processes", name), "the kinds are " +
+		strings.Join(unitSuffixes, ", ")}
 }
 
 func tooLong(key, name string) *fault {
 	if len(name) > maxProgram || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 127 }) {
-		return &fault{codeBadValue, fmt.Sprintf("%s %q is too long, or has control characters", key, name), fmt.Sprintf("%d bytes are the most", maxProgram)}
+		return &fault{codeBadValue, fmt.Sprintf("%s %q is too long, or has control characters", key, name),
+			fmt.Sprintf("%d bytes are the most", maxProgram)}
 	}
 	return nil
 }

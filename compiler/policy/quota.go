@@ -16,7 +16,8 @@ func (s *section) quota(q *Quota) {
 		return
 	}
 	if f.Value.Kind != tomltree.Table {
-		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "quota", "write "+quotaExample, "quota: want an inline table { bytes = ... }, have %s", describe(&f.Value))
+		s.errorAt(s.p.nodePos(&f.Value), codeWrongType, "quota", "write "+quotaExample,
+			"quota: want an inline table { bytes = ... }, have %s", describe(&f.Value))
 		return
 	}
 	t := s.p.section(f.Value.Fields, s.key("quota"), s.title()+": quota")

@@ -111,7 +111,8 @@ func (x *pruner) table(t *Table) {
 	case t.Disabled:
 		x.lose(ToTable, t.Name, t.Pos, "table", t.Comment, "is disabled")
 	case had > 0 && len(t.Routes) == 0:
-		x.gone[Target{Kind: ToTable, Name: t.Name}] = fmt.Sprintf("table %q at line %d has no route left that is not disabled", t.Name, t.Pos.Line)
+		x.gone[Target{Kind: ToTable, Name: t.Name}] = fmt.Sprintf(
+			"table %q at line %d has no route left that is not disabled", t.Name, t.Pos.Line)
 	}
 }
 
@@ -151,7 +152,8 @@ func (x *pruner) balance(b *Balance) {
 	case b.Disabled:
 		x.lose(ToBalance, b.Name, b.Pos, "balance", b.Comment, "is disabled")
 	case had > 0 && len(b.Members) == 0:
-		x.gone[Target{Kind: ToBalance, Name: b.Name}] = fmt.Sprintf("balance %q at line %d has no member left that is not disabled", b.Name, b.Pos.Line)
+		x.gone[Target{Kind: ToBalance, Name: b.Name}] = fmt.Sprintf(
+			"balance %q at line %d has no member left that is not disabled", b.Name, b.Pos.Line)
 	}
 }
 
@@ -162,7 +164,8 @@ func (x *pruner) leads(kind, name string, pos Pos, t Target, r Remarks) {
 		return
 	}
 	if why := x.why(t); why != "" {
-		x.errorf(t.Pos, codeDisabledTarget, kind, fmt.Sprintf("write disabled = true in the %s, or another target", kind), "%s %q leads nowhere: %s", kind, name, why)
+		x.errorf(t.Pos, codeDisabledTarget, kind, fmt.Sprintf("write disabled = true in the %s, or another target",
+			kind), "%s %q leads nowhere: %s", kind, name, why)
 	}
 }
 

@@ -52,7 +52,8 @@ func (s *section) selectors(r *Rule) {
 		{"proto", protoFamilySet(r.Proto)}}, r.Src, r.Dst)
 	for _, item := range r.Proto {
 		if item.From == 0 {
-			s.errorAt(item.Pos, codeBadValue, "proto", "leave the key out, or use a [[policy]]", "protocol 0 is no selector: ip rules take it for any")
+			s.errorAt(item.Pos, codeBadValue, "proto", "leave the key out, or use a [[policy]]",
+				"protocol 0 is no selector: ip rules take it for any")
 		}
 	}
 	if len(r.TOS) > 0 && len(r.DSCP) > 0 {
@@ -60,11 +61,13 @@ func (s *section) selectors(r *Rule) {
 	}
 	for _, item := range r.TOS {
 		if item.From == 0 {
-			s.errorAt(item.Pos, codeBadValue, "tos", "leave the key out, or use a [[policy]] with dscp = 0", "tos 0 is no selector: ip rules take it for any")
+			s.errorAt(item.Pos, codeBadValue, "tos", "leave the key out, or use a [[policy]] with dscp = 0",
+				"tos 0 is no selector: ip rules take it for any")
 			continue
 		}
 		if item.From&^tosMask != 0 && left != only6 {
-			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead", "tos %#02x: the kernel takes IPv4 rules only for even ones up to 0x1e", item.From)
+			s.errorAt(item.Pos, codeBadValue, "tos", "select by dscp instead",
+				"tos %#02x: the kernel takes IPv4 rules only for even ones up to 0x1e", item.From)
 		}
 	}
 }
@@ -78,9 +81,11 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 		}
 		switch l := s.p.list(item.List); {
 		case l.Living():
-			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
+			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]",
+				"an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
 		case l.Variable():
-			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]", "an ip rule cannot follow list %q, which is fetched anew while the policy is in force", item.List)
+			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]",
+				"an ip rule cannot follow list %q, which is fetched anew while the policy is in force", item.List)
 		}
 	}
 	return items

@@ -192,7 +192,8 @@ func (s *section) clock(key string, absent int) (int, Pos) {
 	}
 	minutes, ok := parseClock(v)
 	if !ok {
-		s.errorAt(pos, codeBadValue, key, `write hours and minutes, as "08:00"; "24:00" is the day's end`, "%s: invalid time of day %q", key, v)
+		s.errorAt(pos, codeBadValue, key, `write hours and minutes, as "08:00"; "24:00" is the day's end`,
+			"%s: invalid time of day %q", key, v)
 		return absent, pos
 	}
 	return minutes, pos
@@ -206,12 +207,15 @@ func (s *section) zone(t *Times) {
 	}
 	loc, err := time.LoadLocation(name)
 	if lack := s.p.opts.Lack; err != nil && !lack.has(FeatureZones) {
-		s.errorAt(pos, codeNotBuiltIn, "timezone", "install the zones (as zoneinfo-europe on OpenWrt, tzdata on Debian), or use a full build",
-			"this machine does not know the time zone %q, and this pbr was built with -tags %s, which leaves out %s", name, lack.Tag, featureTexts[FeatureZones])
+		s.errorAt(pos, codeNotBuiltIn, "timezone",
+			"install the zones (as zoneinfo-europe on OpenWrt, tzdata on Debian), or use a full build",
+			"this machine does not know the time zone %q, and this pbr was built with -tags %s, which leaves out %s",
+			name, lack.Tag, featureTexts[FeatureZones])
 		return
 	}
 	if err != nil || name == "Local" {
-		s.errorAt(pos, codeUnknownName, "timezone", `write a name of the IANA database, as "Europe/Berlin"; leave it out for this machine's own`, "there is no time zone %q", name)
+		s.errorAt(pos, codeUnknownName, "timezone",
+			`write a name of the IANA database, as "Europe/Berlin"; leave it out for this machine's own`, "there is no time zone %q", name)
 		return
 	}
 	t.Zone, t.Location = name, loc

@@ -42,7 +42,8 @@ func (p *parser) settings(s *section) {
 	set.Resolvers = s.hosts("resolvers")
 	var at Pos
 	if set.Dnsmasq, at = s.str("dnsmasq"); at.Line != 0 && (!strings.HasPrefix(set.Dnsmasq, "/") || strings.HasSuffix(set.Dnsmasq, "/")) {
-		s.errorAt(at, codeBadValue, "dnsmasq", `write the absolute path of a file, as "/etc/dnsmasq.d/pbr.conf"`, "invalid dnsmasq %q: not an absolute path", set.Dnsmasq)
+		s.errorAt(at, codeBadValue, "dnsmasq", `write the absolute path of a file, as "/etc/dnsmasq.d/pbr.conf"`,
+			"invalid dnsmasq %q: not an absolute path", set.Dnsmasq)
 	}
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
 	set.CutOnFailover = onFailover == "flush"
@@ -78,7 +79,8 @@ func (p *parser) reversePath(s *section) {
 	set.ReversePath = map[string]ReversePath{"kernel": ReverseKernel, "nft": ReverseNFT, "nft-strict": ReverseStrict}[value]
 	if set.ReversePath != ReverseKernel && !set.Sysctl {
 		p.warnf(pos, codeReversePath, "pbr.reverse-path", "add sysctl = true, or set them yourself: pbr does not look at them",
-			"reverse-path = %q spares the kernel's own check only where net.ipv4.conf.all.accept_local is 1 and rp_filter 0, for all and the interface", value)
+			"reverse-path = %q spares the kernel's own check only where net.ipv4.conf.all.accept_local is 1 "+
+				"and rp_filter 0, for all and the interface", value)
 	}
 }
 

@@ -43,10 +43,12 @@ func suggest(got string, valid []string) string {
 var synonyms = map[string]string{
 	"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
 	"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
-	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid", "skuid": "uid", "group": "gid", "skgid": "gid", "service": "unit", "slice": "cgroup", "cgroupv2": "cgroup", "program": "unit",
+	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid",
+	"skuid": "uid", "group": "gid", "skgid": "gid", "service": "unit", "slice": "cgroup", "cgroupv2": "cgroup", "program": "unit",
 	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
 	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
-	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash", "track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash",
+	"track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
 }
 
 // sameStart counts the bytes that two words start with alike.

@@ -200,7 +200,8 @@ func (p *parser) roomForMarks() {
 			pos = p.doc.Uplinks[len(p.doc.Uplinks)-1].Pos
 		}
 	}
-	p.errorf(pos, CodeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x", width, ^uint32(0)<<(32-width)),
+	p.errorf(pos, CodeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x",
+		width, ^uint32(0)<<(32-width)),
 		"mark-mask %#08x has room for %d marks, and the uplinks and tables need %d", set.MarkMask, have, need)
 }
 
@@ -210,7 +211,8 @@ func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, forma
 		return
 	}
 	if first := seen[n]; first != nil {
-		p.errorf(pos, codeNumber, "table."+key, "", "table %q: %s %s is that of table %q at line %d", t.Name, key, fmt.Sprintf(format, n), first.Name, first.Pos.Line)
+		p.errorf(pos, codeNumber, "table."+key, "", "table %q: %s %s is that of table %q at line %d", t.Name, key,
+			fmt.Sprintf(format, n), first.Name, first.Pos.Line)
 		return
 	}
 	seen[n] = t

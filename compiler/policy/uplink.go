@@ -29,7 +29,8 @@ func (p *parser) uplink(s *section) {
 	u.Check = p.uplinkCheck(s, &u)
 	u.NAT, u.NAT6 = s.nat("nat", &u), s.nat("nat6", &u)
 	if u.NAT.Mode == NATAddress && u.NAT.Addr.Is6() && u.NAT6.Pos.Line != 0 {
-		s.errorAt(u.NAT6.Pos, codeConflict, "nat6", "give nat an IPv4 address, or leave nat6 out", "nat says what IPv6 is translated to already: %s", u.NAT.Addr)
+		s.errorAt(u.NAT6.Pos, codeConflict, "nat6", "give nat an IPv4 address, or leave nat6 out",
+			"nat says what IPv6 is translated to already: %s", u.NAT.Addr)
 	}
 	s.quota(&u.Quota)
 	u.Standby = s.boolean("standby", false)
@@ -51,14 +52,17 @@ func (p *parser) uplinkInterface(s *section, u *Uplink) {
 		s.errorAt(u.InterfacePos, codeBadValue, "interface", "give the interface another name (ip link set dev NAME name OTHER)",
 			"invalid interface %q: below /proc/sys/net it stands for several interfaces", u.Interface)
 	case u.Interface == "lo" || u.Interface == "local":
-		s.errorAt(u.InterfacePos, codeBadValue, "interface", "name the interface that packets leave through", "invalid interface %q: packets cannot leave through it", u.Interface)
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "name the interface that packets leave through",
+			"invalid interface %q: packets cannot leave through it", u.Interface)
 	case u.Interface[len(u.Interface)-1] == '*':
-		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface", `invalid interface %q: an uplink has one interface, and this is a pattern`, u.Interface)
+		s.errorAt(u.InterfacePos, codeBadValue, "interface", "write one [[uplink]] per interface",
+			`invalid interface %q: an uplink has one interface, and this is a pattern`, u.Interface)
 	}
 	for i := range p.doc.Uplinks {
 		if o := &p.doc.Uplinks[i]; o.Interface == u.Interface && !o.Disabled && !u.Disabled {
 			s.errorAt(u.InterfacePos, codeInterface, "interface", "give one of them a VLAN or a macvlan interface of its own",
-				"interface %q is that of uplink %q at line %d: packets that arrive could not be told apart", u.Interface, o.Name, o.Pos.Line)
+				"interface %q is that of uplink %q at line %d: packets that arrive could not be told apart",
+				u.Interface, o.Name, o.Pos.Line)
 			return
 		}
 	}
@@ -90,7 +94,8 @@ func (s *section) gateway(key string, fam families) Gateway {
 	}
 	if familyOf(a) != fam {
 		other := map[string]string{"gateway": "gateway6", "gateway6": "gateway"}[key]
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write %s = %q", other, v), "invalid %s %q: %s is for %s, and this is an %s address", key, v, key, fam, familyOf(a))
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write %s = %q", other, v),
+			"invalid %s %q: %s is for %s, and this is an %s address", key, v, key, fam, familyOf(a))
 		return g
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == allIPv4.To {
@@ -125,7 +130,8 @@ func (s *section) nat(key string, u *Uplink) NAT {
 	}
 	switch {
 	case key == "nat6" && a.Is4():
-		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write nat = %q", v), "invalid nat6 %q: nat6 is for IPv6, and this is an IPv4 address", v)
+		s.errorAt(pos, codeBadValue, key, fmt.Sprintf("write nat = %q", v),
+			"invalid nat6 %q: nat6 is for IPv6, and this is an IPv4 address", v)
 	case familyOf(a)&u.families() == 0:
 		s.errorAt(pos, codeConflict, key, "", "%s to %s, and the uplink carries only %s", key, v, u.families())
 	}

@@ -73,7 +73,8 @@ func addressHint(v string) string {
 	if n := strings.Count(v, "."); n > 0 && n < 3 && strings.Trim(v, "0123456789.") == "" {
 		return fmt.Sprintf("an IPv4 address has four numbers, as %q", strings.TrimSuffix(v, ".")+strings.Repeat(".0", 3-n))
 	}
-	if validDomain(strings.ToLower(v)) && strings.Contains(v, ".") && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
+	if validDomain(strings.ToLower(v)) && strings.Contains(v, ".") &&
+		strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {
 		return "host names are not looked up: write its addresses"
 	}
 	if validName(v) && strings.ContainsFunc(v, func(r rune) bool { return r >= 'g' && r <= 'z' }) {

@@ -77,9 +77,11 @@ var (
 		hint: "write tcp, udp, icmp, icmpv6, sctp, ..., or a number from 0 to 255; leave proto out for any"}
 	dscpKind = &numberKind{what: "DSCP", low: 0, high: 63, names: dscps, ranges: true,
 		hint: "write ef, cs0 to cs7, af11 to af43, be, le, va, or a number from 0 to 63"}
-	tosKind  = &numberKind{what: "TOS", low: 0, high: 255, hint: "write a number from 0 to 255, as 0x10"}
-	uidKind  = &numberKind{what: "uid", low: 0, high: 4294967294, ranges: true, hint: "write a number, a range as 1000-1999, or a user's name"}
-	gidKind  = &numberKind{what: "gid", low: 0, high: 4294967294, ranges: true, hint: "write a number, a range as 1000-1999, or a group's name"}
+	tosKind = &numberKind{what: "TOS", low: 0, high: 255, hint: "write a number from 0 to 255, as 0x10"}
+	uidKind = &numberKind{what: "uid", low: 0, high: 4294967294, ranges: true,
+		hint: "write a number, a range as 1000-1999, or a user's name"}
+	gidKind = &numberKind{what: "gid", low: 0, high: 4294967294, ranges: true,
+		hint: "write a number, a range as 1000-1999, or a group's name"}
 	icmpKind = &numberKind{what: "ICMP type", low: 0, high: 255, hint: "write a name as echo-request, or a number from 0 to 255"}
 )
 
@@ -134,8 +136,10 @@ var services = map[string]uint32{
 // groups are the gids that Debian fixes for every machine (package base-passwd, group.master), as
 // far as they are of daemons.
 var groups = map[string]uint32{
-	"root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9, "uucp": 10, "man": 12, "proxy": 13,
-	"dialout": 20, "sudo": 27, "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40, "staff": 50, "games": 60, "users": 100, "www-data": 33,
+	"root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "lp": 7, "mail": 8, "news": 9,
+	"uucp": 10, "man": 12, "proxy": 13,
+	"dialout": 20, "sudo": 27, "backup": 34, "operator": 37, "list": 38, "irc": 39, "src": 40, "staff": 50,
+	"games": 60, "users": 100, "www-data": 33,
 	"nogroup": 65534,
 }
 

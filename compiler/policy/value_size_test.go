@@ -3,7 +3,8 @@ package policy
 import "testing"
 
 func TestSizes(t *testing.T) {
-	for text, want := range map[string]uint64{"50GB": 50e9, "1kB": 1000, "2MB": 2e6, "1.5TB": 15e11, "1KiB": 1024, "3MiB": 3 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "5 GB": 5e9} {
+	for text, want := range map[string]uint64{"50GB": 50e9, "1kB": 1000, "2MB": 2e6, "1.5TB": 15e11, "1KiB": 1024,
+		"3MiB": 3 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "5 GB": 5e9} {
 		t.Run(text, func(t *testing.T) {
 			if got, err := ParseSize(text); err != nil || got != want {
 				t.Errorf("%s: %d, %v", text, got, err)

@@ -118,7 +118,8 @@ func TestDurations(t *testing.T) {
 			}
 		})
 	}
-	for d, want := range map[time.Duration]string{time.Minute: "1m", time.Hour: "1h", 48 * time.Hour: "2d", 100 * time.Millisecond: "100ms", 90 * time.Second: "1m30s"} {
+	for d, want := range map[time.Duration]string{time.Minute: "1m", time.Hour: "1h", 48 * time.Hour: "2d",
+		100 * time.Millisecond: "100ms", 90 * time.Second: "1m30s"} {
 		if got := showDuration(d); got != want {
 			t.Errorf("%v is shown as %q", d, got)
 		}
@@ -149,7 +150,8 @@ func TestSchedules(t *testing.T) {
 
 func TestSuggest(t *testing.T) {
 	keys := []string{"name", "interface", "gateway", "gateway6", "check", "nat"}
-	for got, want := range map[string]string{"gatway": "gateway", "gatewya": "gateway", "Gateway6": "gateway6", "iface": "", "inter": "interface",
+	for got, want := range map[string]string{"gatway": "gateway", "gatewya": "gateway", "Gateway6": "gateway6",
+		"iface": "", "inter": "interface",
 		"snat": "nat", "xyz": "", "dev": "interface", "chekc": "check"} {
 		t.Run(got, func(t *testing.T) {
 			hint := suggest(got, keys)
@@ -179,11 +181,13 @@ func TestDefaults(t *testing.T) {
 	doc := mustParse(t, base, Options{})
 	s := doc.Settings
 	if s.MarkMask != 0xff000000 || s.RulePriority != 10000 || s.MainFirst != MainFirstSpecific || s.Offload.Mode != OffloadUnmarked ||
-		s.Offload.Pos.Line != 0 || s.Sysctl || !s.CutOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" || doc.Default != nil {
+		s.Offload.Pos.Line != 0 || s.Sysctl || !s.CutOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" ||
+		doc.Default != nil {
 		t.Errorf("settings %+v, watch %+v", s, doc.Watch)
 	}
 	c := doc.Uplinks[0].Check
-	if c.Method != CheckNone || c.Pos.Line != 0 || c.Interval != time.Second || c.Timeout != time.Second || c.DownAfter != 3 || c.UpAfter != 3 || c.Quorum != 1 {
+	if c.Method != CheckNone || c.Pos.Line != 0 || c.Interval != time.Second || c.Timeout != time.Second ||
+		c.DownAfter != 3 || c.UpAfter != 3 || c.Quorum != 1 {
 		t.Errorf("check %+v", c)
 	}
 }
@@ -228,7 +232,8 @@ table = "t"
 `
 	strip := func(doc *Document) string { // all but the columns, which the brackets move
 		var b strings.Builder
-		for _, part := range strings.Split(fmt.Sprintf("%+v %+v %+v %+v %+v", doc.Lists, doc.Tables, doc.Balances, doc.Policies, doc.Rules), "p.toml:") {
+		for _, part := range strings.Split(fmt.Sprintf("%+v %+v %+v %+v %+v", doc.Lists, doc.Tables, doc.Balances,
+			doc.Policies, doc.Rules), "p.toml:") {
 			_, rest, _ := strings.Cut(part, ":")
 			b.WriteString(strings.TrimLeft(rest, "0123456789") + "\n")
 		}
@@ -279,13 +284,15 @@ func TestGateways(t *testing.T) {
 
 func TestListFiles(t *testing.T) {
 	fsys := fstest.MapFS{
-		"etc/pbr/p.toml":      {Data: []byte("[lists]\na = { file = \"lists/a.txt\" }\nb = { file = \"/srv/b.txt\" }\nc = { file = \"../c.txt\" }\n")},
+		"etc/pbr/p.toml": {Data: []byte(
+			"[lists]\na = { file = \"lists/a.txt\" }\nb = { file = \"/srv/b.txt\" }\nc = { file = \"../c.txt\" }\n")},
 		"etc/pbr/lists/a.txt": {Data: []byte("\uFEFF10.0.1.0/24\r\n10.0.0.0/24 # both touch\r\n\r\n@b\r\n")},
 		"srv/b.txt":           {Data: []byte("2001:db8::/32")},
 		"etc/c.txt":           {Data: []byte("# nothing\n10.0.0.0/8\n  bad\n")},
 	}
 	doc, ds := Parse(fsys, "etc/pbr/p.toml", "/etc/pbr/p.toml")
-	if got := fmt.Sprint(doc.Lists[0].Ranges, doc.Lists[1].Ranges, doc.Lists[2].Ranges); got != "[10.0.0.0/23 2001:db8::/32] [2001:db8::/32] [10.0.0.0/8]" {
+	if got := fmt.Sprint(doc.Lists[0].Ranges, doc.Lists[1].Ranges,
+		doc.Lists[2].Ranges); got != "[10.0.0.0/23 2001:db8::/32] [2001:db8::/32] [10.0.0.0/8]" {
 		t.Error(got)
 	}
 	if len(ds) != 1 || ds[0].Pos != (Pos{"/etc/c.txt", 3, 3}) {
@@ -324,7 +331,8 @@ func TestWindowEdges(t *testing.T) {
 	if !p.FlushAtStart || p.FlushAtEnd {
 		t.Errorf("%v, %v", p.FlushAtStart, p.FlushAtEnd)
 	}
-	for text, code := range map[string]string{"at-start = \"flush\"\n": codeConflict, "at-end = \"keep\"\n": codeConflict, "schedule = \"sat\"\nat-end = \"cut\"\n": codeBadValue} {
+	for text, code := range map[string]string{"at-start = \"flush\"\n": codeConflict,
+		"at-end = \"keep\"\n": codeConflict, "schedule = \"sat\"\nat-end = \"cut\"\n": codeBadValue} {
 		t.Run(text, func(t *testing.T) {
 			_, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(head + text)}}, "p.toml", "p.toml")
 			if len(ds) != 1 || ds[0].Code != code || ds[0].Hint == "" || ds[0].Pos.Line != 9+strings.Count(text, "\n") {
@@ -361,7 +369,9 @@ strict = true
 	if len(doc.Disabled) != 2 || doc.Disabled[0].Kind != "list" || doc.Disabled[0].Comment != "later" || doc.Disabled[1].Name != "b" {
 		t.Errorf("%+v", doc.Disabled)
 	}
-	_, ds = Parse(fstest.MapFS{"p.toml": {Data: []byte(base + "[lists]\na = { url = \"ftp://x\", disabled = true }\n[schedules]\ns = { days = \"sat\", disabled = true }\n")}}, "p.toml", "p.toml")
+	_, ds = Parse(fstest.MapFS{"p.toml": {Data: []byte(base +
+		"[lists]\na = { url = \"ftp://x\", disabled = true }\n[schedules]\ns = { days = \"sat\", disabled = " +
+		"true }\n")}}, "p.toml", "p.toml")
 	if !ds.HasErrors() || ds[0].Code != codeBadValue || ds[1].Code != codeUnknownKey {
 		t.Errorf("%v", ds)
 	}

@@ -25,7 +25,8 @@ func (p *parser) web(s *section) {
 	w.Listen, w.Pos = sub.required("listen", "127.0.0.1:9810")
 	var pos Pos
 	if w.TokenFile, pos = sub.str("token-file"); pos.Line != 0 && !strings.HasPrefix(w.TokenFile, "/") {
-		sub.errorAt(pos, codeBadValue, "token-file", `write the absolute path, as "/etc/pbr/web.token"`, "invalid token-file %q: not an absolute path", w.TokenFile)
+		sub.errorAt(pos, codeBadValue, "token-file", `write the absolute path, as "/etc/pbr/web.token"`,
+			"invalid token-file %q: not an absolute path", w.TokenFile)
 	}
 	for e := range sub.entries("hosts", neverNegated, false) {
 		if strings.ContainsAny(e.text, "/:@ ") {
@@ -44,7 +45,8 @@ func (s *section) checkWeb(above *section, key string, w *Web) {
 		return
 	}
 	if !validListener(w.Listen) {
-		s.errorAt(w.Pos, codeBadValue, key, `write "127.0.0.1:9810", "[::1]:9810" or "unix:/run/pbr/web.sock"`, "invalid %s %q: not an address and port", key, w.Listen)
+		s.errorAt(w.Pos, codeBadValue, key, `write "127.0.0.1:9810", "[::1]:9810" or "unix:/run/pbr/web.sock"`,
+			"invalid %s %q: not an address and port", key, w.Listen)
 		return
 	}
 	if w.Listen == s.p.doc.Watch.Metrics {
@@ -53,7 +55,8 @@ func (s *section) checkWeb(above *section, key string, w *Web) {
 	switch {
 	case w.Private():
 	case w.TokenFile == "":
-		above.errorAt(w.Pos, codeMissingKey, "web.token-file", `write web = { listen = "`+w.Listen+`", token-file = "/etc/pbr/web.token" }, or an address as "127.0.0.1:9810"; TLS belongs to a proxy in front`,
+		above.errorAt(w.Pos, codeMissingKey, "web.token-file", `write web = { listen = "`+w.Listen+
+			`", token-file = "/etc/pbr/web.token" }, or an address as "127.0.0.1:9810"; TLS belongs to a proxy in front`,
 			"web: other machines reach %s, and token-file is missing", w.Listen)
 	default:
 		s.p.warnf(w.Pos, codeWebClear, "watch.web", `listen on "127.0.0.1:9810", and let a proxy in front speak TLS: docs/web.md`,

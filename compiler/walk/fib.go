@@ -42,8 +42,9 @@ type table struct {
 }
 
 func newFib(p *plan.Plan, facts *Facts) *fib {
-	f := &fib{facts: facts, rules: map[plan.Family][]plan.Rule{}, byPriority: map[plan.Family]map[uint32]int{}, tables: map[tableOf]*table{},
-		own: map[netip.Addr]string{}, broadcast: map[netip.Addr]bool{}}
+	f := &fib{facts: facts, rules: map[plan.Family][]plan.Rule{}, byPriority: map[plan.Family]map[uint32]int{},
+		tables: map[tableOf]*table{},
+		own:    map[netip.Addr]string{}, broadcast: map[netip.Addr]bool{}}
 	others := facts.Rules
 	if !facts.Known {
 		others = kernelRules()

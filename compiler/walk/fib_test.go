@@ -36,12 +36,15 @@ func crossroads() (*plan.Plan, *Facts) {
 		},
 		Routes: []plan.Route{
 			way(7, "0.0.0.0/0", "by-mark"), way(8, "0.0.0.0/0", "by-rule"), way(9, "8.0.0.0/8", "not-nine"),
-			{Family: plan.IPv4, Table: 9, Dst: prefix("8.8.0.0/16"), Kind: plan.Throw}, {Family: plan.IPv4, Table: 9, Dst: prefix("8.9.0.0/16"), Kind: plan.Unreachable},
+			{Family: plan.IPv4, Table: 9, Dst: prefix("8.8.0.0/16"), Kind: plan.Throw},
+			{Family: plan.IPv4, Table: 9, Dst: prefix("8.9.0.0/16"), Kind: plan.Unreachable},
 		},
 	}
 	link := func(addr string) Link { return Link{Addrs: []netip.Prefix{prefix(addr)}} }
-	f := &Facts{Known: true, Rules: kernelRules(), Links: map[string]Link{"lan": link("10.0.0.1/16"), "wan": link("192.0.2.2/24"), "by-mark": {}, "by-rule": {}, "not-nine": {}, "half": {}, "dead": {NoCarrier: true}},
-		Routes: []plan.Route{way(plan.MainTable, "10.0.0.0/16", "lan"), way(plan.MainTable, "0.0.0.0/1", "half"), way(plan.MainTable, "0.0.0.0/0", "wan"),
+	f := &Facts{Known: true, Rules: kernelRules(), Links: map[string]Link{"lan": link("10.0.0.1/16"),
+		"wan": link("192.0.2.2/24"), "by-mark": {}, "by-rule": {}, "not-nine": {}, "half": {}, "dead": {NoCarrier: true}},
+		Routes: []plan.Route{way(plan.MainTable, "10.0.0.0/16", "lan"), way(plan.MainTable, "0.0.0.0/1", "half"),
+			way(plan.MainTable, "0.0.0.0/0", "wan"),
 			way(plan.MainTable, "172.16.0.0/12", "lan"), way(plan.MainTable, "172.16.1.0/24", "dead")}}
 	return p, f
 }
@@ -126,7 +129,8 @@ func TestSources6(t *testing.T) {
 		"a": {Index: 1, Addrs: []netip.Prefix{prefix("fe80::1/64"), prefix("2001:db8:1::1/64"), prefix("fd00::1/64")}},
 		"b": {Index: 2, Addrs: []netip.Prefix{prefix("2001:db8:2::1/64"), prefix("2001:db9::1/64")}}}})
 	for _, c := range []struct{ dev, dst, want string }{
-		{"a", "2001:db8:2::9", "2001:db8:1::1"}, {"", "2001:db8:2::9", "2001:db8:2::1"}, {"", "2001:db9::9", "2001:db9::1"}, {"a", "fd00::9", "fd00::1"}, {"", "2606::1", "2001:db8:1::1"},
+		{"a", "2001:db8:2::9", "2001:db8:1::1"}, {"", "2001:db8:2::9", "2001:db8:2::1"},
+		{"", "2001:db9::9", "2001:db9::1"}, {"a", "fd00::9", "fd00::1"}, {"", "2606::1", "2001:db8:1::1"},
 	} {
 		got := f.sources6(c.dev, netip.MustParseAddr(c.dst))
 		if len(got) != 1 || got[0].String() != c.want {

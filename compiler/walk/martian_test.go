@@ -16,7 +16,8 @@ func TestMartians(t *testing.T) {
 		r.Family = family
 		return r
 	}
-	facts := &Facts{Known: true, Rules: kernelRules(), Links: map[string]Link{"lan": {Addrs: []netip.Prefix{prefix("192.168.10.1/24")}}, "wan": {}},
+	facts := &Facts{Known: true, Rules: kernelRules(),
+		Links:  map[string]Link{"lan": {Addrs: []netip.Prefix{prefix("192.168.10.1/24")}}, "wan": {}},
 		Routes: []plan.Route{all(plan.MainTable, plan.IPv4, "0.0.0.0/0"), all(plan.MainTable, plan.IPv6, "::/0")}}
 	r, err := NewRouter(&plan.Plan{}, facts)
 	if err != nil {
@@ -24,7 +25,8 @@ func TestMartians(t *testing.T) {
 	}
 	verdict := func(packet string) string {
 		src, dst, _ := strings.Cut(packet, " ")
-		w := r.Send(&Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17, SPort: 4000, DPort: 5000, CTState: StateNew})[0]
+		w := r.Send(&Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr(dst), Proto: 17,
+			SPort: 4000, DPort: 5000, CTState: StateNew})[0]
 		return strings.TrimSpace(w.Fate.String() + " " + w.In)
 	}
 	for packet, want := range map[string]string{

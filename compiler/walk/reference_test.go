@@ -49,7 +49,8 @@ func TestWaysFollowRandomPolicies(t *testing.T) {
 	for b.checked < packets && !t.Failed() {
 		b.round()
 	}
-	t.Logf("%d packets of %d policies went as the policies say, %d of them by an uplink, %d to nowhere, %d by chance", b.checked, b.policies, b.left, b.nowhere, b.several)
+	t.Logf("%d packets of %d policies went as the policies say, %d of them by an uplink, %d to nowhere, %d by chance",
+		b.checked, b.policies, b.left, b.nowhere, b.several)
 }
 
 // bench is a router without a kernel.
@@ -89,9 +90,10 @@ var addresses = map[string][]netip.Prefix{
 
 func newBench(t *testing.T, r *rand.Rand) *bench {
 	return &bench{t: t, g: &reference.Generator{Rand: r, World: reference.World{
-		Living:   true,
-		Domains:  true,
-		Cgroups:  []string{"system.slice/a.service", "system.slice/a.service/payload.scope", "system.slice/b.service", "torrents.slice", "user.slice/user-7.slice/a.service"},
+		Living:  true,
+		Domains: true,
+		Cgroups: []string{"system.slice/a.service", "system.slice/a.service/payload.scope", "system.slice/b.service",
+			"torrents.slice", "user.slice/user-7.slice/a.service"},
 		Arrivals: []string{"br-lan", "br-guest"},
 		Uplinks: []reference.Uplink{
 			{Name: "isp1", Interface: "wan1", Gateway4: "192.0.2.1", Gateway6: "2001:db8:f1::1"},
@@ -100,9 +102,12 @@ func newBench(t *testing.T, r *rand.Rand) *bench {
 		},
 		Sources: prefixes("192.168.10.10/32", "192.168.10.11/32", "192.168.10.12/32", "192.168.20.10/32", "10.50.0.0/16",
 			"2001:db8:10::10/128", "2001:db8:10::11/128", "2001:db8:20::10/128", "2001:db8:50::/48"),
-		SourceNets: prefixes("192.168.10.0/24", "192.168.20.0/24", "10.50.0.0/16", "2001:db8:10::/64", "2001:db8:20::/64", "2001:db8:50::/48"),
-		Destinations: prefixes("192.168.20.10/32", "2001:db8:20::10/128", "192.168.10.12/32", "192.0.2.1/32", "198.51.100.1/32", "169.254.7.7/32",
-			"8.8.0.0/16", "9.9.0.0/16", "100.100.0.0/16", "203.0.112.0/24", "198.18.0.0/15", "2001:db8:ff00::/48", "2606:4700::/32", "2a00:1450::/32",
+		SourceNets: prefixes("192.168.10.0/24", "192.168.20.0/24", "10.50.0.0/16", "2001:db8:10::/64",
+			"2001:db8:20::/64", "2001:db8:50::/48"),
+		Destinations: prefixes("192.168.20.10/32", "2001:db8:20::10/128", "192.168.10.12/32", "192.0.2.1/32",
+			"198.51.100.1/32", "169.254.7.7/32",
+			"8.8.0.0/16", "9.9.0.0/16", "100.100.0.0/16", "203.0.112.0/24", "198.18.0.0/15", "2001:db8:ff00::/48",
+			"2606:4700::/32", "2a00:1450::/32",
 			"10.50.0.0/16", "2001:db8:50::/48"),
 	}}}
 }
@@ -225,7 +230,8 @@ func (b *bench) compile() *plan.Plan {
 
 func (b *bench) planOf(gone map[string]bool) (*plan.Plan, plan.HostFacts) {
 	text := b.policy.TOML()
-	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml", policy.Options{ErrorsOnly: true})
+	doc, problems := policy.ParseWith(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml",
+		policy.Options{ErrorsOnly: true})
 	host := b.machineOf(gone)
 	host.Cgroups = b.cgroupsOf(compiler.Needs(doc).Cgroups)
 	if !problems.HasErrors() {
@@ -280,7 +286,8 @@ func levelsOf(group string) (out []uint64) {
 
 // machineOf is the bench as a compiler sees it.
 func (b *bench) machineOf(gone map[string]bool) plan.HostFacts {
-	m := plan.HostFacts{Known: true, DSCPRules: true, Now: time.Now(), Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
+	m := plan.HostFacts{Known: true, DSCPRules: true, Now: time.Now(),
+		Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
 	for name, prefixes := range b.machine.Addrs {
 		if gone[name] {
 			continue
@@ -342,7 +349,8 @@ func (b *bench) routerOf(p *plan.Plan, host plan.HostFacts) *walk.Router {
 		if dst.Addr().Is6() {
 			family = plan.IPv6
 		}
-		facts.Routes = append(facts.Routes, plan.Route{Family: family, Table: plan.MainTable, Dst: dst, Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
+		facts.Routes = append(facts.Routes, plan.Route{Family: family, Table: plan.MainTable, Dst: dst,
+			Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
 	}
 	for name := range host.Links {
 		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name], Down: !host.Links[name].Up}
@@ -414,7 +422,8 @@ func (b *bench) packet() reference.Packet {
 }
 
 func walked(k reference.Packet) *walk.Packet {
-	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort, ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
+	p := &walk.Packet{IIF: k.IIF, Src: k.Src, Dst: k.Dst, Proto: k.Proto, SPort: k.SPort, DPort: k.DPort,
+		ICMPType: k.ICMPType, DSCP: k.DSCP, Mark: k.Mark,
 		MAC: k.MAC, Ethernet: k.IIF != "", Time: time.Now(), UID: k.UID, GID: k.GID, HasUID: k.Local()}
 	copy(p.Cgroups[:], levelsOf(k.Cgroup))
 	return p
@@ -516,7 +525,8 @@ func (b *bench) answer(s *sent, way *walk.Way) {
 	if way.Fate != walk.Forwarded || b.uplink(way.Dev) == nil {
 		return
 	}
-	k := reference.Packet{IIF: way.Dev, Src: s.packet.Dst, Dst: way.Sender, Proto: s.packet.Proto, SPort: s.packet.DPort, DPort: s.packet.SPort, DSCP: s.packet.DSCP}
+	k := reference.Packet{IIF: way.Dev, Src: s.packet.Dst, Dst: way.Sender, Proto: s.packet.Proto,
+		SPort: s.packet.DPort, DPort: s.packet.SPort, DSCP: s.packet.DSCP}
 	wanted := b.eval().Unclassified(k)
 	if way.CTMark&0xff000000 != 0 {
 		wanted = b.eval().Pinned(k)
@@ -603,7 +613,8 @@ func (b *bench) fromOutside() {
 				if !slices.Contains(wanted, wayOf(way).Dev) {
 					b.disagree(s, "connection from outside", []reference.Way{wayOf(way)}, wanted)
 				}
-				if way.Fate == walk.Forwarded && b.eval().Stays(u.Interface, k.Dst.Is6()) && way.In != compiler.ChainNever && way.CTMark&0xff000000 != b.marks[u.Name] {
+				if way.Fate == walk.Forwarded && b.eval().Stays(u.Interface, k.Dst.Is6()) &&
+					way.In != compiler.ChainNever && way.CTMark&0xff000000 != b.marks[u.Name] {
 					b.disagree(s, "connection from outside, pinned elsewhere", []any{wayOf(way), way.CTMark}, b.marks[u.Name])
 				}
 				if way.Fate != walk.Forwarded || b.uplink(way.Dev) != nil {
@@ -612,7 +623,8 @@ func (b *bench) fromOutside() {
 				b.checked++
 				for _, back := range b.router.Answer(s.frame, way) {
 					if back.Fate != walk.Forwarded || back.Dev != u.Interface || back.Src != k.Dst {
-						b.disagree(s, "answer to a connection from outside", []reference.Way{wayOf(&back)}, []reference.Way{{Dev: u.Interface, Src: k.Dst}})
+						b.disagree(s, "answer to a connection from outside", []reference.Way{wayOf(&back)},
+							[]reference.Way{{Dev: u.Interface, Src: k.Dst}})
 					}
 				}
 			}
@@ -653,7 +665,8 @@ func (b *bench) withoutLinks(first []*sent) {
 		link.Up = true
 		host.Links[u.Interface] = link
 		leaks := func(way *walk.Way, may []string) bool {
-			return way.Fate == walk.Forwarded && b.uplink(way.Dev) != nil && way.Rule.Table != plan.MainTable && !slices.Contains(may, way.Dev)
+			return way.Fate == walk.Forwarded && b.uplink(way.Dev) != nil && way.Rule.Table != plan.MainTable &&
+				!slices.Contains(may, way.Dev)
 		}
 		for _, s := range first {
 			may, strict := b.eval().Only(s.packet)
@@ -732,7 +745,8 @@ func (b *bench) isInternet(a netip.Addr) bool {
 }
 
 func (b *bench) disagree(s *sent, what string, got, wanted any) {
-	b.t.Errorf("%s %+v\n  the plan leads to: %+v\n  the policy says: %+v\n  down: %v\nthe ways: %+v\nthe policy:\n%s", what, s.packet, got, wanted, b.machine.Down,
+	b.t.Errorf("%s %+v\n  the plan leads to: %+v\n  the policy says: %+v\n  down: %v\nthe ways: %+v\nthe policy:\n%s",
+		what, s.packet, got, wanted, b.machine.Down,
 		fmt.Sprintf("%+v", s.ways), b.policy.TOML())
 	b.t.FailNow()
 }

@@ -68,7 +68,8 @@ func (f *fib) answer(w *Walker, field plan.Field) uint32 {
 	}
 	back := Flow{Src: p.Dst, Dst: p.Src, IIF: loopback, Mark: w.result.Mark, Proto: p.Proto, DSCP: p.DSCP}
 	to := f.lookUp(&back)
-	if !f.facts.Known || to.refused == 0 && to.kind == kindUnicast && slices.ContainsFunc(to.hops, func(h plan.Hop) bool { return h.Dev == p.IIF }) {
+	if !f.facts.Known || to.refused == 0 && to.kind == kindUnicast &&
+		slices.ContainsFunc(to.hops, func(h plan.Hop) bool { return h.Dev == p.IIF }) {
 		return 1
 	}
 	return 0

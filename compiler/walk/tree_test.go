@@ -25,7 +25,8 @@ func randomTuples(rng *rand.Rand, n, tries int) *plan.Set {
 	var taken [][]plan.Span
 	for range tries {
 		from := uint16(rng.UintN(1000))
-		spans := []plan.Span{address(), address(), one(proto([]uint8{6, 17}[rng.IntN(2)])), {From: port(from), To: port(from + uint16(rng.UintN(3)))}}
+		spans := []plan.Span{address(), address(), one(proto([]uint8{6, 17}[rng.IntN(2)])),
+			{From: port(from), To: port(from + uint16(rng.UintN(3)))}}
 		if rng.IntN(3) == 0 {
 			spans[3] = plan.AllOf(plan.TypePort)
 		}

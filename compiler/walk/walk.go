@@ -335,7 +335,8 @@ func (w *Walker) open(a *action) bool {
 	case plan.CycleVMap, plan.RandomVMap:
 		return true
 	case plan.HashVMap:
-		return w.packet.AnySPort && slices.Contains(a.fields, plan.FieldSPort) || w.packet.AnyDPort && slices.Contains(a.fields, plan.FieldDPort)
+		return w.packet.AnySPort && slices.Contains(a.fields, plan.FieldSPort) || w.packet.AnyDPort &&
+			slices.Contains(a.fields, plan.FieldDPort)
 	}
 	return false
 }

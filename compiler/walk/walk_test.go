@@ -55,17 +55,23 @@ func router() *plan.Ruleset {
 		Counters: []plan.Counter{{Name: "web"}, {Name: "voip"}},
 		Sets: []plan.Set{
 			{Name: "clients", Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark, Dynamic: true, Size: 1},
-			{Name: "ifs", Type: plan.TypeIfname, Elements: []plan.Element{{From: plan.KeyFromString("eth1"), To: plan.KeyFromString("eth1")}}},
+			{Name: "ifs", Type: plan.TypeIfname,
+				Elements: []plan.Element{{From: plan.KeyFromString("eth1"), To: plan.KeyFromString("eth1")}}},
 			{Name: "layer", Concat: layerTypes, Interval: true, Map: true, Tuples: []plan.Tuple{
 				plan.PackTuple(layerTypes, []plan.Span{between("10.0.0.0", "10.0.0.255"), one(proto(6)), plan.AllOf(plan.TypePort)}, "web"),
-				plan.PackTuple(layerTypes, []plan.Span{between("10.0.0.0", "10.0.0.255"), one(proto(17)), {From: port(5060), To: port(5061)}}, "voip")}},
-			{Name: "marks", Type: plan.TypeMark, Map: true, Elements: []plan.Element{{From: plan.KeyFromUint32(0x1000000), To: plan.KeyFromUint32(0x1000000), Goto: "voip"}}},
+				plan.PackTuple(layerTypes, []plan.Span{between("10.0.0.0", "10.0.0.255"), one(proto(17)),
+					{From: port(5060), To: port(5061)}}, "voip")}},
+			{Name: "marks", Type: plan.TypeMark, Map: true,
+				Elements: []plan.Element{{From: plan.KeyFromUint32(0x1000000), To: plan.KeyFromUint32(0x1000000), Goto: "voip"}}},
 			{Name: "nets", Type: plan.TypeIPv4, Interval: true, Elements: []plan.Element{
-				{From: addr("10.0.0.0"), To: addr("10.0.0.255")}, {From: addr("10.2.0.0"), To: addr("10.2.0.0")}, {From: addr("255.0.0.0"), To: addr("255.255.255.255")}}},
+				{From: addr("10.0.0.0"), To: addr("10.0.0.255")}, {From: addr("10.2.0.0"), To: addr("10.2.0.0")},
+				{From: addr("255.0.0.0"), To: addr("255.255.255.255")}}},
 			{Name: "shape", Concat: []plan.Type{plan.TypeIPv4, plan.TypeIPv4}, Map: true, Tuples: []plan.Tuple{
-				plan.PackTuple([]plan.Type{plan.TypeIPv4, plan.TypeIPv4}, []plan.Span{one(addr("10.1.1.0")), one(addr("192.0.2.1"))}, "voip")}},
+				plan.PackTuple([]plan.Type{plan.TypeIPv4, plan.TypeIPv4},
+					[]plan.Span{one(addr("10.1.1.0")), one(addr("192.0.2.1"))}, "voip")}},
 			{Name: "turns", Type: plan.TypeNumber, Map: true, Elements: []plan.Element{
-				{From: plan.KeyFromUint32(0), To: plan.KeyFromUint32(0), Goto: "mark1", Jump: true}, {From: plan.KeyFromUint32(1), To: plan.KeyFromUint32(1), Goto: "voip"}}},
+				{From: plan.KeyFromUint32(0), To: plan.KeyFromUint32(0), Goto: "mark1", Jump: true},
+				{From: plan.KeyFromUint32(1), To: plan.KeyFromUint32(1), Goto: "voip"}}},
 		},
 		Chains: []plan.Chain{
 			{Name: "mark1", Rules: []plan.ChainRule{doing(nil, plan.SetMark{Mask: 0xff000000, Value: 0x1000000})}},
@@ -84,8 +90,10 @@ func router() *plan.Ruleset {
 			{Name: "balance", Rules: []plan.ChainRule{doing(nil, plan.CycleVMap{Mod: 2, Set: "turns"}), doing(nil, count("web"))}},
 			{Name: "recall", Rules: []plan.ChainRule{
 				doing(ms(is(plan.FieldNFProto, proto(2))), plan.RecallCTMark{Field: plan.FieldIPSAddr, Prefix: 24, Set: "clients"}, drop),
-				doing(ms(is(plan.FieldNFProto, proto(2))), plan.Remember{Field: plan.FieldIPSAddr, Prefix: 24, Mask: 0xff000000, Set: "clients", Timeout: 1}, count("web"))}},
-			{Name: "icmp", Rules: []plan.ChainRule{doing(ms(is(plan.FieldICMPType, proto(8))), drop), doing(ms(not(is(plan.FieldICMPv6Type, proto(135)))), accept)}},
+				doing(ms(is(plan.FieldNFProto, proto(2))), plan.Remember{Field: plan.FieldIPSAddr, Prefix: 24,
+					Mask: 0xff000000, Set: "clients", Timeout: 1}, count("web"))}},
+			{Name: "icmp", Rules: []plan.ChainRule{doing(ms(is(plan.FieldICMPType, proto(8))), drop),
+				doing(ms(not(is(plan.FieldICMPv6Type, proto(135)))), accept)}},
 		},
 	}
 }
@@ -96,7 +104,8 @@ func TestWalk(t *testing.T) {
 		t.Fatal(err)
 	}
 	lan := func(src string, p uint8, dport uint16) Packet {
-		return Packet{IIF: "br-lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("192.0.2.1"), Proto: p, DPort: dport, CTState: StateNew}
+		return Packet{IIF: "br-lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("192.0.2.1"), Proto: p,
+			DPort: dport, CTState: StateNew}
 	}
 	with := func(p Packet, change func(*Packet)) Packet {
 		change(&p)
@@ -116,21 +125,28 @@ func TestWalk(t *testing.T) {
 		{"address after the prefix", "pre", lan("10.0.1.0", 6, 443), Ended, 0, 0, ""},
 		{"under a prefix", "pre", lan("10.1.1.77", 6, 443), Accepted, 0, 0x2000000, "voip"},
 		{"under another prefix", "pre", lan("10.1.2.77", 6, 443), Ended, 0, 0, ""},
-		{"no ports, so the look-up ends the rule", "pre", with(lan("10.0.0.9", 6, 0), func(p *Packet) { p.NoPorts = true }), Ended, 0, 0, ""},
+		{"no ports, so the look-up ends the rule", "pre",
+			with(lan("10.0.0.9", 6, 0), func(p *Packet) { p.NoPorts = true }), Ended, 0, 0, ""},
 		{"not new", "pre", with(lan("10.0.0.9", 6, 443), func(p *Packet) { p.CTState = StateEstablished }), Ended, 0, 0, ""},
-		{"not tracked: no mark to look at or to set", "pre", with(lan("10.0.0.9", 17, 5060), func(p *Packet) { p.CTState, p.CTMark = StateNew|StateUntracked, 0x2000000 }), Ended, 0, 0x2000000, "voip"},
+		{"not tracked: no mark to look at or to set", "pre",
+			with(lan("10.0.0.9", 17, 5060), func(p *Packet) {
+				p.CTState, p.CTMark = StateNew|StateUntracked,
+					0x2000000
+			}), Ended, 0, 0x2000000, "voip"},
 		{"arriving from eth1", "classify", with(lan("10.0.0.9", 6, 443), func(p *Packet) { p.IIF = "eth1" }), Dropped, 0, 0, ""},
 		{"outside of all networks", "classify", lan("11.0.0.1", 47, 0), Dropped, 0, 0, ""},
 		{"the highest address", "classify", lan("255.255.255.255", 47, 0), Ended, 0, 0, ""},
 		{"a negated match on an address that IPv6 has not", "classify", lan("fd00::1", 47, 0), Ended, 0, 0, ""},
-		{"marked already", "classify", with(lan("fd00::1", 6, 0), func(p *Packet) { p.Mark = 0x1000005 }), Ended, 0x1000005, 0x2000000, "voip"},
+		{"marked already", "classify", with(lan("fd00::1", 6, 0), func(p *Packet) { p.Mark = 0x1000005 }), Ended,
+			0x1000005, 0x2000000, "voip"},
 		{"ping", "icmp", with(lan("10.0.0.1", 1, 0), func(p *Packet) { p.ICMPType = 8 }), Dropped, 0, 0, ""},
 		{"ping6", "icmp", with(lan("fd00::1", 58, 0), func(p *Packet) { p.ICMPType = 128 }), Accepted, 0, 0, ""},
 		{"neighbour", "icmp", with(lan("fd00::1", 58, 0), func(p *Packet) { p.ICMPType = 135 }), Ended, 0, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, err := e.Walker().Walk(c.chain, &c.p)
-			if err != nil || r.Verdict != c.verdict || r.Mark != c.mark || r.CTMark != c.ct || strings.Join(r.Counters, ",") != c.counters || r.Steps != nil {
+			if err != nil || r.Verdict != c.verdict || r.Mark != c.mark || r.CTMark != c.ct ||
+				strings.Join(r.Counters, ",") != c.counters || r.Steps != nil {
 				t.Errorf("%s: %+v, %v", c.name, r, err)
 			}
 		})
@@ -148,7 +164,8 @@ func TestTrace(t *testing.T) {
 	p := Packet{Src: netip.MustParseAddr("10.1.1.7"), Dst: netip.MustParseAddr("192.0.2.1"), Proto: 6, CTState: StateNew}
 	r, err := e.Walker().Trace("pre", &p)
 	want := []Step{{Chain: "pre", Element: -1, Next: "classify", Whole: true}, {Chain: "classify", Rule: 1, Set: "layer", Element: -1},
-		{Chain: "classify", Rule: 2, Set: "shape", Next: "voip", Whole: true}, {Chain: "voip", Element: -1, Whole: true}, {Chain: "pre", Rule: 1, Element: -1, Whole: true}}
+		{Chain: "classify", Rule: 2, Set: "shape", Next: "voip", Whole: true},
+		{Chain: "voip", Element: -1, Whole: true}, {Chain: "pre", Rule: 1, Element: -1, Whole: true}}
 	if err != nil || !slices.Equal(r.Steps, want) {
 		t.Errorf("steps %+v, %v", r.Steps, err)
 	}
@@ -184,7 +201,8 @@ func TestWhatPacketsLeaveBehind(t *testing.T) {
 	if r := walk("recall", "10.0.1.1", 0x7000000); len(r.Counters) != 0 {
 		t.Errorf("the map is full: %+v", r)
 	}
-	if r, err := e.Walker().Walk("recall", &Packet{Src: netip.MustParseAddr("10.0.0.1"), CTState: StateNew}); err != nil || len(r.Counters) != 1 {
+	if r, err := e.Walker().Walk("recall", &Packet{Src: netip.MustParseAddr("10.0.0.1"),
+		CTState: StateNew}); err != nil || len(r.Counters) != 1 {
 		t.Errorf("another walker knows the client: %+v, %v", r, err)
 	}
 }
@@ -204,7 +222,8 @@ func TestNewRefuses(t *testing.T) {
 		edit func(*plan.Ruleset)
 		want string
 	}{
-		"unknown set":     {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Matches = ms(in(plan.FieldIPSAddr, "gone")) }, "chain mark1: rule 1: set \"gone\""},
+		"unknown set": {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Matches = ms(in(plan.FieldIPSAddr, "gone")) },
+			"chain mark1: rule 1: set \"gone\""},
 		"set of ports":    {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Matches = ms(in(plan.FieldSPort, "nets")) }, "of another type"},
 		"unknown chain":   {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Actions[0] = gotoChain("gone") }, `chain "gone"`},
 		"unknown counter": {func(r *plan.Ruleset) { r.Chains[0].Rules[0].Actions[0] = count("gone") }, `counter "gone"`},
@@ -220,7 +239,8 @@ func TestNewRefuses(t *testing.T) {
 			"the keys of map shape are ipv4_addr . ipv4_addr"},
 		"overlapping intervals": {func(r *plan.Ruleset) { r.Sets[4].Elements[1].From = addr("10.0.0.255") }, "elements 0 and 1 overlap"},
 		"overlapping tuples": {func(r *plan.Ruleset) {
-			r.Sets[2].Tuples[1] = plan.PackTuple(layerTypes, []plan.Span{one(addr("10.0.0.7")), plan.AllOf(plan.TypeProto), one(port(1))}, "web")
+			r.Sets[2].Tuples[1] = plan.PackTuple(layerTypes,
+				[]plan.Span{one(addr("10.0.0.7")), plan.AllOf(plan.TypeProto), one(port(1))}, "web")
 		}, "set layer: elements 0 and 1 overlap"},
 		"numbers by an address": {func(r *plan.Ruleset) {
 			r.Chains[0].Rules[0].Actions[0] = plan.VMap{Field: plan.FieldIPSAddr, Set: "turns"}

@@ -84,5 +84,6 @@ func (w *Way) leave(h plan.Hop) { w.Dev, w.Via = h.Dev, h.Via }
 
 // same reports whether two ways cannot be told apart from outside, or by what they leave behind.
 func (w *Way) same(o *Way) bool {
-	return w.Fate == o.Fate && w.Dev == o.Dev && w.Via == o.Via && w.Src == o.Src && w.Mark == o.Mark && w.CTMark == o.CTMark && w.In == o.In
+	return w.Fate == o.Fate && w.Dev == o.Dev && w.Via == o.Via && w.Src == o.Src && w.Mark == o.Mark &&
+		w.CTMark == o.CTMark && w.In == o.In
 }

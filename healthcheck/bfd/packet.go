@@ -103,8 +103,10 @@ func Unmarshal(b []byte) (Packet, error) {
 	}
 	micro := func(at int) time.Duration { return time.Duration(binary.BigEndian.Uint32(b[at:])) * time.Microsecond }
 	p := Packet{
-		Diag: Diag(b[0] & 0x1f), State: State(b[1] >> 6), Poll: b[1]&flagPoll != 0, Final: b[1]&flagFinal != 0, Demand: b[1]&flagDemand != 0,
-		Multiplier: b[2], Mine: binary.BigEndian.Uint32(b[4:]), Yours: binary.BigEndian.Uint32(b[8:]), DesiredTx: micro(12), RequiredRx: micro(16),
+		Diag: Diag(b[0] & 0x1f), State: State(b[1] >> 6), Poll: b[1]&flagPoll != 0, Final: b[1]&flagFinal != 0,
+		Demand:     b[1]&flagDemand != 0,
+		Multiplier: b[2], Mine: binary.BigEndian.Uint32(b[4:]), Yours: binary.BigEndian.Uint32(b[8:]),
+		DesiredTx: micro(12), RequiredRx: micro(16),
 	}
 	switch {
 	case p.Multiplier == 0 || p.Mine == 0:

@@ -174,7 +174,8 @@ func TestReceiveRefusesOthersPackets(t *testing.T) {
 func TestSilencedByThePeer(t *testing.T) {
 	s := session(50*ms, 3, 1)
 	s.Receive(epoch, Packet{State: Init, Multiplier: 3, Mine: 2, Yours: 1, RequiredRx: 50 * ms, DesiredTx: 50 * ms})
-	s.Receive(epoch, Packet{State: Up, Multiplier: 3, Mine: 2, Yours: 1, RequiredRx: 50 * ms, DesiredTx: 50 * ms, Demand: true, Final: true})
+	s.Receive(epoch, Packet{State: Up, Multiplier: 3, Mine: 2, Yours: 1, RequiredRx: 50 * ms, DesiredTx: 50 * ms,
+		Demand: true, Final: true})
 	if s.Send(epoch.Add(time.Second)) != nil {
 		t.Error("sent to a peer in demand mode")
 	}
@@ -189,7 +190,8 @@ func TestSilencedByThePeer(t *testing.T) {
 }
 
 func TestUnmarshalRefuses(t *testing.T) {
-	good := Packet{State: Up, Multiplier: 3, Mine: 1, Yours: 2, DesiredTx: 50 * ms, RequiredRx: 10 * ms, Poll: true, Demand: true, Diag: DetectionEnded}
+	good := Packet{State: Up, Multiplier: 3, Mine: 1, Yours: 2, DesiredTx: 50 * ms, RequiredRx: 10 * ms, Poll: true,
+		Demand: true, Diag: DetectionEnded}
 	if got, err := Unmarshal(good.Marshal()); err != nil || got != good {
 		t.Fatalf("%+v, %v", got, err)
 	}

@@ -33,7 +33,8 @@ func wants(t *testing.T, got []float64, want ...string) {
 func TestProbes(t *testing.T) {
 	h := New(start)
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
-	for s, p := range []Probe{0: {10 * time.Millisecond, time.Millisecond, 0}, 3: {20 * time.Millisecond, time.Millisecond, 0.5}, 5: {0, 0, 1}, 20: {40 * time.Millisecond, 0, 0}} {
+	for s, p := range []Probe{0: {10 * time.Millisecond, time.Millisecond, 0},
+		3: {20 * time.Millisecond, time.Millisecond, 0.5}, 5: {0, 0, 1}, 20: {40 * time.Millisecond, 0, 0}} {
 		if p != (Probe{}) {
 			h.AddProbe(at(s), "isp1", 4, p)
 		}
@@ -75,7 +76,8 @@ func TestRound(t *testing.T) {
 
 func TestThroughput(t *testing.T) {
 	h := New(start)
-	for i, c := range []Counters{{"a", 1000, 10, start}, {"a", 6000, 20, start}, {"a", 6000, 20, start}, {"b", 50, 5, start}, {"b", 100, 10, start}, {"b", 0, 0, start}} {
+	for i, c := range []Counters{{"a", 1000, 10, start}, {"a", 6000, 20, start}, {"a", 6000, 20, start},
+		{"b", 50, 5, start}, {"b", 100, 10, start}, {"b", 0, 0, start}} {
 		h.AddCounters(start.Add(time.Duration(5*i)*time.Second), "isp1", c)
 	}
 	now := start.Add(25 * time.Second)

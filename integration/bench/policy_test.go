@@ -111,7 +111,8 @@ func selectors(i int) string {
 	case 4:
 		return fmt.Sprintf("from = \"br-lan\"\nsrc = \"10.%d.%d.7-10.%d.%d.29\"\n", a, b, a, b)
 	case 5:
-		return fmt.Sprintf("from = [\"br-lan\", \"br-guest\"]\nsrc = \"10.%d.%d.64/26\"\nproto = [\"tcp\", \"udp\"]\ndport = [53, \"5060-5061\", %d]\n", a, b, 20000+i)
+		return fmt.Sprintf("from = [\"br-lan\", \"br-guest\"]\nsrc = \"10.%d.%d.64/26\"\nproto = [\"tcp\", "+
+			"\"udp\"]\ndport = [53, \"5060-5061\", %d]\n", a, b, 20000+i)
 	case 6:
 		return fmt.Sprintf("src = [\"10.%d.%d.128\", \"10.%d.%d.130\", \"10.%d.%d.140/30\"]\ndst = \"!172.20.0.0/16\"\n", a, b, a, b, a, b)
 	case 7:

@@ -48,7 +48,8 @@ func BenchmarkSoak(b *testing.B) {
 		there = append(there, fmt.Sprintf("addr add %s/30 dev %s", far, dev), "link set "+dev+" up")
 		here6 = append(here6, fmt.Sprintf("addr add %s/64 dev %s nodad", near6, dev))
 		there6 = append(there6, fmt.Sprintf("addr add %s/64 dev %s nodad", far6, dev))
-		fmt.Fprintf(&policy, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\ngateway6 = %q\ncheck = \"ping\"\n", i, dev, far, far6)
+		fmt.Fprintf(&policy, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\ngateway6 = "+
+			"%q\ncheck = \"ping\"\n", i, dev, far, far6)
 		routes = append(routes, fmt.Sprintf("{ uplink = \"up%d\", distance = %d }", i, 1+i/4))
 	}
 	fmt.Fprintf(&policy, "[default]\nroutes = [%s]\n", strings.Join(routes, ", "))

@@ -205,7 +205,8 @@ func (f *failing) trouble(verb string) {
 // both IP versions; the script, for IPv4 alone, by bash's clock.
 func BenchmarkDecision(b *testing.B) {
 	f := newFailing(b)
-	script := "ping -n -c 1 -W 0.3 -I wan1 9.9.9.9 >/dev/null || {\nbegan=$EPOCHREALTIME\n" + strings.Join(f.away, "\n") + "\necho $began $EPOCHREALTIME\n}\n"
+	script := "ping -n -c 1 -W 0.3 -I wan1 9.9.9.9 >/dev/null || {\nbegan=$EPOCHREALTIME\n" +
+		strings.Join(f.away, "\n") + "\necho $began $EPOCHREALTIME\n}\n"
 	ours := func() time.Duration {
 		_, stop, log := f.watchLogged()
 		defer stop()

@@ -20,7 +20,8 @@ func (g *guest) dnsmasq() {
 		g.put("/root/more", fmt.Sprintf(namesPolicy, domain))
 		g.run(`sed 's#^\[pbr\]#&\ndnsmasq = "/etc/dnsmasq.d/pbr.conf"#' /root/right.toml >/etc/pbr/pbr.toml; cat /root/more >>/etc/pbr/pbr.toml`)
 		g.run(command)
-		g.wait("dnsmasq to be restarted "+how, fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && [ "$(systemctl is-active pbr-dnsmasq dnsmasq | xargs)" = "inactive active" ] && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
+		g.wait("dnsmasq to be restarted "+how,
+			fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && [ "$(systemctl is-active pbr-dnsmasq dnsmasq | xargs)" = "inactive active" ] && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
 	}
 	restarted("by a reload of the watch", "first.example", "systemctl reload pbr")
 	restarted("by an apply beside the watch", "second.example", "pbr apply")

@@ -64,14 +64,16 @@ func newGuest(t *testing.T, words ...string) *guest {
 	}
 	g.start(g.qemuArgs(root, accel, words))
 	g.awaitBoot("the first boot")
-	g.wait("udev to find the interfaces", fmt.Sprintf("udevadm settle && [ $(ip -br link | grep -ic ' 52:54:00:00:00:0[1-%d] ') = %[1]d ]", len(macs)))
+	g.wait("udev to find the interfaces",
+		fmt.Sprintf("udevadm settle && [ $(ip -br link | grep -ic ' 52:54:00:00:00:0[1-%d] ') = %[1]d ]", len(macs)))
 	return g
 }
 
 // qemuArgs is the guest's machine: one disk, whose changes go with it and outlive reboots, the
 // agent's port, the share, and an interface on each wire.
 func (g *guest) qemuArgs(root, accel string, words []string) []string {
-	words = append(append([]string{"root=/dev/vda", "rw", "console=ttyS0", "loglevel=4", "panic=-1", "oops=panic", "systemd.show_status=error"},
+	words = append(append([]string{"root=/dev/vda", "rw", "console=ttyS0", "loglevel=4", "panic=-1", "oops=panic",
+		"systemd.show_status=error"},
 		words...), emulator.BootOptions(accel)...)
 	args := append(emulator.Options(accel),
 		"-nodefaults", "-no-user-config", "-display", "none", "-m", fmt.Sprint(memory),
@@ -102,7 +104,8 @@ func wires(t *testing.T) *lab.Net {
 	n.Router.Sysctl("net/ipv6/conf/all/disable_ipv6", "1")
 	for i, iface := range []string{"lan", "wan1", "wan2"} {
 		n.Router.IP("addr flush dev "+iface,
-			fmt.Sprintf("link add br%d type bridge", i), fmt.Sprintf("link set br%d up", i), fmt.Sprintf("link set %s master br%d", iface, i),
+			fmt.Sprintf("link add br%d type bridge", i), fmt.Sprintf("link set br%d up", i),
+			fmt.Sprintf("link set %s master br%d", iface, i),
 			fmt.Sprintf("tuntap add tap%d mode tap", i), fmt.Sprintf("link set tap%d master br%[1]d up", i))
 	}
 	serve(t, n)
@@ -117,7 +120,8 @@ func serve(t *testing.T, n *lab.Net) {
 	}
 	isp1 := n.ISPs["isp1"]
 	isp1.NFT("insert rule inet internet pre udp dport { 53, 67 } accept\n")
-	dhcp := isp1.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--interface=up0", "--bind-interfaces",
+	dhcp := isp1.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv",
+		"--interface=up0", "--bind-interfaces",
 		"--user=root", "--pid-file=", "--log-facility=-", "--leasefile-ro", "--dhcp-authoritative", "--no-ping",
 		"--address=/streams.example/"+streamsAddress,
 		"--dhcp-range=192.0.2.100,192.0.2.150,2m", "--dhcp-host="+macs[1]+",192.0.2.2", "--dhcp-option=option:router,192.0.2.1")
@@ -277,7 +281,8 @@ func (g *guest) reboot() {
 	g.awaitBoot("a reboot")
 	start := time.Now()
 	g.try("systemctl is-system-running --wait") // its status is looked at by who has enabled units
-	g.t.Logf("everything has started %.0f s later: %s", time.Since(start).Seconds(), strings.TrimSpace(g.try("systemd-analyze blame --no-pager | head -n 5").Output))
+	g.t.Logf("everything has started %.0f s later: %s", time.Since(start).Seconds(),
+		strings.TrimSpace(g.try("systemd-analyze blame --no-pager | head -n 5").Output))
 }
 
 // explain shows what a guest is like where a test fails.

@@ -79,7 +79,8 @@ func (g *guest) arrives(how string, src netip.Addr, by, from string) {
 func (g *guest) applied() {
 	g.t.Helper()
 	g.wait("pbr-apply to end", `[ "$(systemctl show -P SubState pbr-apply)" = exited ]`)
-	if out := strings.Fields(g.run("systemctl show -P Result -P ExecMainStatus pbr-apply")); len(out) != 2 || out[0] != "success" || out[1] != "0" {
+	if out := strings.Fields(g.run("systemctl show -P Result -P ExecMainStatus pbr-apply")); len(out) != 2 ||
+		out[0] != "success" || out[1] != "0" {
 		g.t.Errorf("pbr-apply ended with %v\n%s", out, g.try("journalctl -b --no-pager -u pbr-apply").Output)
 	}
 }
@@ -142,8 +143,9 @@ func TestBootNetworkd(t *testing.T) {
 	}
 	g.put("/etc/systemd/network/lan.network", "[Match]\nName=lan\n[Network]\nAddress=192.168.10.1/24\nAddress=2001:db8:10::1/64\n")
 	g.put("/etc/systemd/network/wan1.network", "[Match]\nName=wan1\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n[DHCPv4]\nRouteMetric=100\n")
-	g.put("/etc/systemd/network/wan2.network", "[Match]\nName=wan2\n[Network]\nAddress=198.51.100.2/24\nAddress=2001:db8:f2::2/64\nIPv6AcceptRA=no\n"+
-		"[Route]\nGateway=198.51.100.1\nMetric=200\n[Route]\nGateway=2001:db8:f2::1\nMetric=200\n")
+	g.put("/etc/systemd/network/wan2.network",
+		"[Match]\nName=wan2\n[Network]\nAddress=198.51.100.2/24\nAddress=2001:db8:f2::2/64\nIPv6AcceptRA=no\n"+
+			"[Route]\nGateway=198.51.100.1\nMetric=200\n[Route]\nGateway=2001:db8:f2::1\nMetric=200\n")
 	g.run("systemctl enable systemd-networkd networkd-dispatcher 2>&1")
 	g.install("pbr-apply", "wan1", "wan2")
 	g.bootsInto("pbr-apply")

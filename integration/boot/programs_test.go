@@ -82,6 +82,7 @@ func (g *guest) withoutWindow(line, how string) {
 func (g *guest) called(how string) {
 	g.t.Helper()
 	if out := g.run("grep -v '^isp2 198.51.100.2:' /run/calls || true"); out != "" {
-		g.t.Errorf("%s there are calls that did not go through isp2:\n%s%s", how, out, g.run("nft list table inet pbr | grep -A5 'set unit_\\|set cgroup_'"))
+		g.t.Errorf("%s there are calls that did not go through isp2:\n%s%s", how, out,
+			g.run("nft list table inet pbr | grep -A5 'set unit_\\|set cgroup_'"))
 	}
 }

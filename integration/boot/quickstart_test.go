@@ -33,7 +33,8 @@ func (g *guest) quickstart() {
 			g.run("systemctl is-enabled pbr && systemctl is-active pbr")
 		}
 	}
-	if out := g.run("nft list tables; ip route show table all proto 112; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)' || true"); out != "" {
+	if out := g.run("nft list tables; ip route show table all proto 112; ip rule | grep -v 'lookup " +
+		"\\(local\\|main\\|default\\)' || true"); out != "" {
 		g.t.Errorf("in the end there is\n%s", out)
 	}
 }

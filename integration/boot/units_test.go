@@ -51,7 +51,8 @@ func (g *guest) show(unit, property string) string {
 func (g *guest) restarts() {
 	g.t.Helper()
 	conn := g.dial()
-	for _, command := range []string{"systemctl restart pbr-apply", "systemctl reload pbr-apply", "systemctl restart pbr", "systemctl reload pbr", "systemctl restart pbr-apply"} {
+	for _, command := range []string{"systemctl restart pbr-apply", "systemctl reload pbr-apply",
+		"systemctl restart pbr", "systemctl reload pbr", "systemctl restart pbr-apply"} {
 		g.run(command)
 		g.run("systemctl is-active pbr && systemctl is-active pbr-apply")
 		conn.goesOn("after " + command)
@@ -136,7 +137,8 @@ func (g *guest) slowStart() {
 func (g *guest) slower(unit, dropIn string, share float64) {
 	g.t.Helper()
 	for range 6 {
-		g.put(dropIn, fmt.Sprintf("[Service]\nTimeoutStartSec=%d\nCPUQuota=%.2f%%\nCPUQuotaPeriodSec=1s\n", int(slowLimit.Seconds()), 100*share))
+		g.put(dropIn, fmt.Sprintf("[Service]\nTimeoutStartSec=%d\nCPUQuota=%.2f%%\nCPUQuotaPeriodSec=1s\n",
+			int(slowLimit.Seconds()), 100*share))
 		g.run("systemctl daemon-reload; systemctl stop " + unit)
 		began := time.Now()
 		a := g.try("systemctl start " + unit)
@@ -173,7 +175,8 @@ func (g *guest) sandbox() {
 		}
 	}
 	outside := g.run("pbr doctor")
-	inside := g.run("systemd-run --pipe --wait --quiet " + sandboxOf(g.run("cat /usr/lib/systemd/system/pbr.service")) + " /usr/sbin/pbr doctor")
+	inside := g.run("systemd-run --pipe --wait --quiet " + sandboxOf(g.run("cat /usr/lib/systemd/system/pbr.service")) +
+		" /usr/sbin/pbr doctor")
 	// It tries features in a network namespace, which the unit may not make.
 	if !strings.Contains(inside, "kernel features") || !strings.Contains(inside, "run pbr doctor in a shell") {
 		g.t.Errorf("in the unit's sandbox doctor does not say what it cannot look at:\n%s", inside)
@@ -238,10 +241,12 @@ func (g *guest) purge() {
 	g.run("apt-get remove -y pbr 2>&1")
 	conn.goesOn("after removal")
 	g.run("apt-get purge -y pbr 2>&1")
-	if out := g.run("nft list tables; ip route show table all proto 112; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)' || true; ls -d /var/lib/pbr /run/pbr 2>/dev/null || true"); out != "" {
+	if out := g.run("nft list tables; ip route show table all proto 112; ip rule | grep -v 'lookup " +
+		"\\(local\\|main\\|default\\)' || true; ls -d /var/lib/pbr /run/pbr 2>/dev/null || true"); out != "" {
 		g.t.Errorf("purge leaves\n%s", out)
 	}
-	if out := g.run("systemctl daemon-reload; systemctl list-unit-files --no-legend 'pbr*'; systemctl --failed --plain --no-legend"); out != "" {
+	if out := g.run("systemctl daemon-reload; systemctl list-unit-files --no-legend 'pbr*'; systemctl " +
+		"--failed --plain --no-legend"); out != "" {
 		g.t.Errorf("purge leaves units:\n%s", out)
 	}
 }

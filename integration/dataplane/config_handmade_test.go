@@ -186,7 +186,8 @@ func mwan3Chains(f family, set string, all []selector) string {
 	for i, device := range devices[1:] {
 		fmt.Fprintf(&t, ":mwan3_iface_in_%s - [0:0]\n", device.name)
 		add("mwan3_ifaces_in %s -j mwan3_iface_in_%s", unmarked, device.name)
-		add("mwan3_iface_in_%s -i %s -m set --match-set %s src %s -j MARK --set-xmark 0x3f00/0x3f00", device.name, device.name, set, unmarked)
+		add("mwan3_iface_in_%s -i %s -m set --match-set %s src %s -j MARK --set-xmark 0x3f00/0x3f00", device.name,
+			device.name, set, unmarked)
 		add("mwan3_iface_in_%s -i %s %s -j MARK --set-xmark 0x%x/0x3f00", device.name, device.name, unmarked, (i+1)<<8)
 	}
 	add("mwan3_policy_wan2 %s -j MARK --set-xmark 0x200/0x3f00", unmarked)

@@ -22,7 +22,8 @@ type config struct {
 
 // quickRows are those of the quick mode, base and frozen besides.
 var quickRows = []string{
-	pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 2, "nft"}.String(), pbrSetUp{10_000, 2, "nft"}.String(),
+	pbrSetUp{1000, 2, ""}.String(), pbrSetUp{10_000, 2, ""}.String(), pbrSetUp{1000, 2, "nft"}.String(),
+	pbrSetUp{10_000, 2, "nft"}.String(),
 }
 
 // usualRows are those of a run without flags: what pbr itself costs, its floor, and one of each
@@ -56,8 +57,10 @@ func configs() []config {
 	for _, n := range []int{10, 100, 1000} {
 		list = append(list,
 			config{name: fmt.Sprintf("mwan3's way, %s rules", thousands(n)), series: "mwan3", n: n, steers: true, setUp: mwan3},
-			config{name: fmt.Sprintf("RouterOS's way, %s handlings", thousands(n)), series: "RouterOS", n: n, steers: true, setUp: routerOS},
-			config{name: fmt.Sprintf("OpenWrt pbr's way, %s policies", thousands(n)), series: "OpenWrt pbr", n: n, steers: true, setUp: openWrt},
+			config{name: fmt.Sprintf("RouterOS's way, %s handlings", thousands(n)), series: "RouterOS", n: n,
+				steers: true, setUp: routerOS},
+			config{name: fmt.Sprintf("OpenWrt pbr's way, %s policies", thousands(n)), series: "OpenWrt pbr", n: n,
+				steers: true, setUp: openWrt},
 		)
 	}
 	list = append(list, frozenConfig())

@@ -45,7 +45,8 @@ func BenchmarkVMOffload(b *testing.B) {
 // offloads are the rows.
 func offloads() []config {
 	whole := pbrSetUp{1000, 2, ""}
-	list := []config{configs()[0], configs()[1], {name: "a flowtable written by hand", n: baseSelectors, setUp: handWritten}, whole.config()}
+	list := []config{configs()[0], configs()[1], {name: "a flowtable written by hand", n: baseSelectors,
+		setUp: handWritten}, whole.config()}
 	for _, mode := range []string{"unmarked", "all"} {
 		c := whole.config()
 		c.name = fmt.Sprintf("%s, offload %s", whole, mode)

@@ -56,7 +56,8 @@ func (res *results) costs(series string, fresh bool) []plot.Point {
 
 // panel draws one of the diagrams; its vertical axis ends at top.
 func (res *results) panel(title string, left float64, fresh bool, top float64) plot.Panel {
-	p := plot.Panel{Title: title, Note: "policies; cost as a multiple of conntrack + masquerade", Left: left, Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
+	p := plot.Panel{Title: title, Note: "policies; cost as a multiple of conntrack + masquerade", Left: left,
+		Right: left + panelWidth, Top: marginTop, Bottom: marginTop + panelHeight}
 	policies, cost := [2]float64{10, 100_000}, [2]float64{0.8, top}
 	x := func(v float64) float64 { return left + panelWidth*plot.Log(v, policies) }
 	y := func(v float64) float64 { return p.Bottom - panelHeight*plot.Log(v, cost) }

@@ -80,7 +80,8 @@ func installed(t *testing.T, r *root) {
 		t.Errorf("installation says\n%s", out)
 	}
 	for _, name := range []string{
-		"/usr/sbin/pbr", "/usr/lib/systemd/system/pbr.service", "/usr/lib/systemd/system/pbr-apply.service", "/usr/lib/systemd/networkd.conf.d/90-pbr.conf",
+		"/usr/sbin/pbr", "/usr/lib/systemd/system/pbr.service", "/usr/lib/systemd/system/pbr-apply.service",
+		"/usr/lib/systemd/networkd.conf.d/90-pbr.conf",
 		"/usr/share/man/man8/pbr.8.gz", "/usr/share/man/man8/pbr-apply.8.gz", "/usr/share/man/man5/pbr.toml.5.gz",
 		"/usr/share/bash-completion/completions/pbr", "/usr/share/doc/pbr/examples/dual-isp.toml", "/usr/share/doc/pbr/copyright",
 	} {
@@ -135,7 +136,8 @@ func removed(t *testing.T, r *root, conn *lab.Conn) {
 func purged(t *testing.T, r *root) {
 	t.Helper()
 	r.run("apt-get purge -y pbr 2>&1")
-	if out := r.run("nft list tables; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)' || true; ip route show table all proto 112; ip -6 route show table all proto 112"); out != "" {
+	if out := r.run("nft list tables; ip rule | grep -v 'lookup \\(local\\|main\\|default\\)' || true; ip " +
+		"route show table all proto 112; ip -6 route show table all proto 112"); out != "" {
 		t.Errorf("purge leaves\n%s", out)
 	}
 	for _, name := range []string{"/var/lib/pbr", "/run/pbr", "/usr/share/doc/pbr"} {
@@ -150,8 +152,10 @@ func purged(t *testing.T, r *root) {
 
 // foreign is what was there before.
 func foreign(h *lab.Host) string {
-	out := h.Run("nft", "list", "ruleset") + h.Run("ip", "rule") + h.Run("ip", "-6", "rule") + h.Run("ip", "-4", "route", "show", "table", "all") + h.Run("ip", "-6", "route", "show", "proto", "static")
-	for _, path := range []string{"ip_forward", "fib_multipath_hash_policy", "conf/wan1/rp_filter", "conf/wan1/src_valid_mark", "conf/all/ignore_routes_with_linkdown"} {
+	out := h.Run("nft", "list", "ruleset") + h.Run("ip", "rule") + h.Run("ip", "-6", "rule") + h.Run("ip", "-4",
+		"route", "show", "table", "all") + h.Run("ip", "-6", "route", "show", "proto", "static")
+	for _, path := range []string{"ip_forward", "fib_multipath_hash_policy", "conf/wan1/rp_filter",
+		"conf/wan1/src_valid_mark", "conf/all/ignore_routes_with_linkdown"} {
 		out += path + " " + h.ReadSysctl("net/ipv4/"+path) + "\n"
 	}
 	return out

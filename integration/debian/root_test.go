@@ -50,7 +50,8 @@ func newRoot(t *testing.T, h *lab.Host, suite string) *root {
 	if err != nil {
 		t.Fatalf("debian-root.sh %s: %v", suite, err)
 	}
-	if out, err := exec.Command("tar", "-C", r.dir, "--exclude=./dev/*", "-xf", strings.TrimSpace(string(tar))).CombinedOutput(); err != nil {
+	if out, err := exec.Command("tar", "-C", r.dir, "--exclude=./dev/*", "-xf",
+		strings.TrimSpace(string(tar))).CombinedOutput(); err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
 	_ = os.Remove(filepath.Join(r.dir, "usr/bin/systemctl"))
@@ -111,7 +112,8 @@ func (r *root) read(name string) string {
 // try runs a shell command inside.
 func (r *root) try(command string) lab.Result {
 	r.T().Helper()
-	return r.Exec("nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--", "env", "-C", "/", "-i", "PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+	return r.Exec("nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--", "env", "-C", "/", "-i",
+		"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "sh", "-c", command)
 }
 

@@ -49,7 +49,8 @@ var (
 )
 
 // trafficNames are what the rows are of.
-var trafficNames = [...]string{"laptop, new connections", "laptop, running ping", "laptop, download", "phone, call (UDP)", "server, mail (TCP)"}
+var trafficNames = [...]string{"laptop, new connections", "laptop, running ping", "laptop, download",
+	"phone, call (UDP)", "server, mail (TCP)"}
 
 // client is something that a client does again and again.
 type client struct {
@@ -212,7 +213,8 @@ func (s *show) serveDownload(isp *lab.Host) {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = l.Close() })
-	isp.NFT("table inet download { chain pre { type nat hook prerouting priority dstnat - 1; tcp dport " + port + " redirect to :" + port + "; }\n}\n")
+	isp.NFT("table inet download { chain pre { type nat hook prerouting priority dstnat - 1; tcp dport " + port +
+		" redirect to :" + port + "; }\n}\n")
 	answer := append([]byte(isp.Name+"\n"), bytes.Repeat([]byte{'.'}, pieceSize)...)
 	go func() {
 		for {

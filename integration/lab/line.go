@@ -74,8 +74,10 @@ func (n *Net) StartPPP(isp string) {
 	s, h := n.specOf(isp), n.ISPs[isp]
 	// The provider's end talks over the standard input and output of a command that the router's
 	// end starts.
-	far := append([]string{"exec ip netns exec", h.NS, "pppd notty ifname", uplinkEnd, fmt.Sprintf("%s:%s", s.Gateway4, s.Router4.Addr())}, pppdArgs...)
-	near := append([]string{"pty", strings.Join(far, " "), "ifname", s.Iface, fmt.Sprintf("%s:%s", s.Router4.Addr(), s.Gateway4)}, pppdArgs...)
+	far := append([]string{"exec ip netns exec", h.NS, "pppd notty ifname", uplinkEnd,
+		fmt.Sprintf("%s:%s", s.Gateway4, s.Router4.Addr())}, pppdArgs...)
+	near := append([]string{"pty", strings.Join(far, " "), "ifname", s.Iface,
+		fmt.Sprintf("%s:%s", s.Router4.Addr(), s.Gateway4)}, pppdArgs...)
 	cmd := n.Router.Command("pppd", near...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said

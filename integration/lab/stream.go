@@ -41,7 +41,8 @@ type StreamTale struct {
 func (s StreamTale) Lost() int { return s.Sent - s.Answered }
 
 func (s StreamTale) String() string {
-	return fmt.Sprintf("%d sent, %d lost (%d refused), longest silence %v, answered by %v", s.Sent, s.Lost(), s.Refused, s.Gap.Round(100*time.Microsecond), s.By)
+	return fmt.Sprintf("%d sent, %d lost (%d refused), longest silence %v, answered by %v", s.Sent, s.Lost(),
+		s.Refused, s.Gap.Round(100*time.Microsecond), s.By)
 }
 
 // Stream starts a stream; it ends with the test, or by Stop.

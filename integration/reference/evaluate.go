@@ -203,7 +203,10 @@ func (e Evaluator) Stays(dev string, v6 bool) bool {
 // looksIntoMain reports whether a rule leads to the main table, which serves as default where there
 // is none.
 func (e Evaluator) looksIntoMain() bool {
-	return slices.ContainsFunc(e.Policy.Rules, func(r Rule) bool { return r.Table == "main" || r.Table == "default" && !e.Policy.HasDefault })
+	return slices.ContainsFunc(e.Policy.Rules, func(r Rule) bool {
+		return r.Table == "main" || r.Table == "default" &&
+			!e.Policy.HasDefault
+	})
 }
 
 // Pinned returns the interfaces of an answer from an uplink in a connection that stays on that
@@ -438,7 +441,8 @@ func (e Evaluator) sharing(v6 bool, routes []Route) []Route {
 	}
 	kept := slices.DeleteFunc(slices.Clone(routes), func(r Route) bool { return e.uplink(r.Uplink).Gateway6 == "" })
 	if len(kept) == 0 {
-		return []Route{slices.MinFunc(routes, func(a, b Route) int { return cmp.Compare(e.uplink(a.Uplink).Interface, e.uplink(b.Uplink).Interface) })}
+		return []Route{slices.MinFunc(routes,
+			func(a, b Route) int { return cmp.Compare(e.uplink(a.Uplink).Interface, e.uplink(b.Uplink).Interface) })}
 	}
 	return kept
 }
@@ -462,7 +466,8 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		return up
 	}
 	for _, r := range routes {
-		if last > 0 && e.Machine.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) && e.uplink(r.Uplink).Carries(v6) {
+		if last > 0 && e.Machine.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) &&
+			e.uplink(r.Uplink).Carries(v6) {
 			up = append(up, r)
 		}
 	}

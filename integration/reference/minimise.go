@@ -58,8 +58,10 @@ func candidates(p *Policy) (out []*Policy) {
 
 // selectors take one selector from a policy; they return false if it has none.
 var selectors = []func(*Class) bool{
-	func(c *Class) bool { return taken(&c.Src) }, func(c *Class) bool { return taken(&c.Dst) }, func(c *Class) bool { return taken(&c.DSCP) },
-	func(c *Class) bool { return taken(&c.MAC) }, func(c *Class) bool { return taken(&c.SPort) }, func(c *Class) bool { return taken(&c.DPort) },
+	func(c *Class) bool { return taken(&c.Src) }, func(c *Class) bool { return taken(&c.Dst) },
+	func(c *Class) bool { return taken(&c.DSCP) },
+	func(c *Class) bool { return taken(&c.MAC) }, func(c *Class) bool { return taken(&c.SPort) },
+	func(c *Class) bool { return taken(&c.DPort) },
 	func(c *Class) bool { return taken(&c.UID) }, func(c *Class) bool { return taken(&c.GID) },
 	func(c *Class) bool { return taken(&c.Cgroup) }, func(c *Class) bool { return taken(&c.Unit) },
 	func(c *Class) bool { had := c.MarkMask != 0; c.Mark, c.MarkMask = 0, 0; return had }, func(c *Class) bool { return taken(&c.ICMP) },

@@ -10,14 +10,16 @@ import (
 func TestMinimised(t *testing.T) {
 	p := office().Policy
 	for i := range 20 {
-		p.Policies = append(p.Policies, Class{Name: fmt.Sprintf("more-%d", i), Table: "shared", DPort: []NumItem{{From: uint32(i + 1), To: uint32(i + 1)}}})
+		p.Policies = append(p.Policies, Class{Name: fmt.Sprintf("more-%d", i), Table: "shared",
+			DPort: []NumItem{{From: uint32(i + 1), To: uint32(i + 1)}}})
 	}
 	tried := 0
 	small := Minimised(p, func(c *Policy) bool {
 		tried++
 		return slices.ContainsFunc(c.Policies, func(c Class) bool { return c.Name == "net" && len(c.Src) > 0 })
 	})
-	if len(small.Policies) != 1 || small.Policies[0].Name != "net" || len(small.Rules) != 0 || len(small.Tables) != 1 || small.Tables[0].Name != "prefer-2" {
+	if len(small.Policies) != 1 || small.Policies[0].Name != "net" || len(small.Rules) != 0 || len(small.Tables) != 1 ||
+		small.Tables[0].Name != "prefer-2" {
 		t.Errorf("after %d attempts:\n%s", tried, small.TOML())
 	}
 	if tried > 200 {

@@ -192,7 +192,8 @@ func (w *writer) schedule(which string) {
 	case "on":
 		w.line("schedule = \"mon-sun\"")
 	case "off":
-		w.line("schedule = { days = [%q], timezone = \"Europe/Berlin\" }", strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3]))
+		w.line("schedule = { days = [%q], timezone = \"Europe/Berlin\" }",
+			strings.ToLower(time.Now().AddDate(0, 0, 3).Weekday().String()[:3]))
 	}
 }
 

@@ -82,7 +82,8 @@ func (b *browser) asked(r *router) {
 	b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
 	var html string
 	b.eval("document.querySelector('.story').innerHTML", &html)
-	want := words(strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(r.Router.Run(program, "--config", r.file, "explain", "--src", "192.168.20.10", "--dst", "9.9.9.9", "--proto", "udp", "--dport", "5060")))
+	want := words(strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(r.Router.Run(program, "--config", r.file,
+		"explain", "--src", "192.168.20.10", "--dst", "9.9.9.9", "--proto", "udp", "--dport", "5060")))
 	if got := words(html); got != want {
 		b.t.Errorf("page    %s\ncommand %s", got, want)
 	}
@@ -150,7 +151,8 @@ func TestQuick(t *testing.T) {
 		best, middle, least := took[path][0], took[path][3], took[nothing][3]
 		t.Logf("%s: first paint after %.0f ms at best, %.0f ms in the middle", path, best, middle)
 		if best > quick && middle > slower*least {
-			t.Errorf("%s: first paint after %.0f ms at best, and %.0f ms in the middle, where a page next to nothing has it after %.0f ms", path, best, middle, least)
+			t.Errorf("%s: first paint after %.0f ms at best, and %.0f ms in the middle, where a page next "+
+				"to nothing has it after %.0f ms", path, best, middle, least)
 		}
 	}
 }
@@ -182,7 +184,8 @@ func TestAccessible(t *testing.T) {
 		dark  bool
 	}{{1280, false}, {1280, true}, {400, false}, {400, true}} {
 		b.screen(screen.width, 900, screen.dark)
-		for _, v := range append(views, struct{ name, path string }{"login", "/login"}, struct{ name, path string }{"nothing", "/nothing"}) {
+		for _, v := range append(views, struct{ name, path string }{"login", "/login"},
+			struct{ name, path string }{"nothing", "/nothing"}) {
 			b.open(v.path)
 			if v.name == "why" {
 				b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")

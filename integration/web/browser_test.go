@@ -201,9 +201,11 @@ func (b *browser) ready() {
 // screen sets the size of the window and its colours.
 func (b *browser) screen(width, height int, dark bool) {
 	b.t.Helper()
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height,
+		"deviceScaleFactor": 1, "mobile": width < 600}, nil)
 	scheme := map[bool]string{true: "dark", false: "light"}[dark]
-	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	b.call("Emulation.setEmulatedMedia",
+		map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 }
 
 // shoot writes a picture of the page from its top, as high as it is, but no higher than a limit;
@@ -213,7 +215,8 @@ func (b *browser) shoot(file string, width, limit int) {
 	var height int
 	b.eval("document.documentElement.scrollHeight", &height)
 	var shot struct{ Data string }
-	b.call("Page.captureScreenshot", map[string]any{"format": strings.TrimPrefix(filepath.Ext(file), "."), "quality": 80, "captureBeyondViewport": true,
+	b.call("Page.captureScreenshot", map[string]any{"format": strings.TrimPrefix(filepath.Ext(file), "."),
+		"quality": 80, "captureBeyondViewport": true,
 		"clip": map[string]any{"x": 0, "y": 0, "width": width, "height": min(height, limit), "scale": 1}}, &shot)
 	picture, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err == nil {

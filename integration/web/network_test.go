@@ -150,7 +150,8 @@ func (r *router) dial(ctx context.Context, network, addr string) (conn net.Conn,
 // for itself.
 func (r *router) client() *http.Client {
 	jar, _ := cookiejar.New(nil)
-	return &http.Client{Jar: jar, Timeout: lab.Patience(30 * time.Second), Transport: &http.Transport{DialContext: r.dial, DisableKeepAlives: true}}
+	return &http.Client{Jar: jar, Timeout: lab.Patience(30 * time.Second),
+		Transport: &http.Transport{DialContext: r.dial, DisableKeepAlives: true}}
 }
 
 // get fetches a page.

@@ -74,7 +74,8 @@ var tags = regexp.MustCompile(`<[^>]*>`)
 // words are a text's, without markup.
 func words(html string) string {
 	text := tags.ReplaceAllString(html, " ")
-	text = strings.NewReplacer("&gt;", ">", "&lt;", "<", "&#34;", `"`, "&#39;", "'", "&amp;", "&", "├─", "", "└─", "", "│", "", " - ", " ").Replace(text)
+	text = strings.NewReplacer("&gt;", ">", "&lt;", "<", "&#34;", `"`, "&#39;", "'", "&amp;", "&", "├─", "", "└─",
+		"", "│", "", " - ", " ").Replace(text)
 	return strings.Join(strings.Fields(text), " ")
 }
 
@@ -100,7 +101,8 @@ func (r *router) explained(t *testing.T) {
 			t.Errorf("%v: %d\npage    %s\ncommand %s", q, status, got, want)
 		}
 	}
-	if _, body := r.post(c, "/why", url.Values{"src": {"192.168.20.10"}, "dst": {"9.9.9.999"}, "proto": {"udp"}}); !strings.Contains(words(body), `9.9.9.999`) || !strings.Contains(body, `role="alert"`) {
+	if _, body := r.post(c, "/why", url.Values{"src": {"192.168.20.10"}, "dst": {"9.9.9.999"},
+		"proto": {"udp"}}); !strings.Contains(words(body), `9.9.9.999`) || !strings.Contains(body, `role="alert"`) {
 		t.Errorf("a wrong address:\n%s", body)
 	}
 }
@@ -109,13 +111,15 @@ func (r *router) connections(t *testing.T) {
 	c := r.client()
 	status, body := r.get(c, "/why/connections?q=9.9.9.9:5060")
 	text := words(body)
-	if status != 200 || !strings.Contains(text, "udp 192.168.20.10:") || !strings.Contains(text, "isp2 phone") || strings.Contains(text, "8.8.8.8:443") || !strings.Contains(text, "the newest at the top") {
+	if status != 200 || !strings.Contains(text, "udp 192.168.20.10:") || !strings.Contains(text, "isp2 phone") ||
+		strings.Contains(text, "8.8.8.8:443") || !strings.Contains(text, "the newest at the top") {
 		t.Errorf("%d %s", status, text)
 	}
 	if _, body := r.get(c, "/why/connections?uplink=isp1&q=laptop"); strings.Contains(body, "192.168.10.10:") {
 		t.Error("a search finds what does not match")
 	}
-	if _, body := r.get(c, "/why/connections?policy=phone"); !strings.Contains(body, "9.9.9.9:5060") || strings.Contains(body, "8.8.8.8:443") {
+	if _, body := r.get(c, "/why/connections?policy=phone"); !strings.Contains(body, "9.9.9.9:5060") ||
+		strings.Contains(body, "8.8.8.8:443") {
 		t.Errorf("by policy:\n%s", body)
 	}
 }
@@ -139,7 +143,8 @@ func (r *router) traced(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(100 * time.Millisecond):
-				if conn, err := r.LANs["laptop"].Dial("udp", netip.Addr{}, netip.MustParseAddrPort("9.9.9.9:4444"), lab.DialOptions{}); err == nil {
+				if conn, err := r.LANs["laptop"].Dial("udp", netip.Addr{}, netip.MustParseAddrPort("9.9.9.9:4444"),
+					lab.DialOptions{}); err == nil {
 					_, _ = conn.Ask()
 					conn.Close()
 				}
@@ -224,7 +229,8 @@ func (r *router) lineDies(t *testing.T) {
 // graph: the command draws what the kernel and the watch have; isp1 is down.
 func (r *router) graph(t *testing.T) {
 	out := r.Router.Run(program, "--config", r.file, "graph")
-	for _, want := range []string{"policy phone (1 hit)\n", "╚══> isp2  distance 2", "├─>  isp1  distance 1  not usable: down: 8.8.8.8: no answer", "isp2  wan2 up\n"} {
+	for _, want := range []string{"policy phone (1 hit)\n", "╚══> isp2  distance 2",
+		"├─>  isp1  distance 1  not usable: down: 8.8.8.8: no answer", "isp2  wan2 up\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("pbr graph lacks %q:\n%s", want, out)
 		}

@@ -100,7 +100,8 @@ func newSample(t *testing.T, text string) *sample {
 	now := time.Now()
 	s := &sample{doc: doc, text: text, now: now, history: history.New(now.Add(-25 * time.Hour))}
 	s.snapshot = web.Snapshot{Policy: "/etc/pbr/pbr.toml", Loaded: now.Add(-49 * time.Hour), Since: now.Add(-26 * time.Hour)}
-	live := &graph.Live{Uplinks: map[string]graph.State{}, Hits: map[string]uint64{}, Members: map[[2]string]bool{}, Refused: map[string]bool{}, Problems: map[string]string{}}
+	live := &graph.Live{Uplinks: map[string]graph.State{}, Hits: map[string]uint64{}, Members: map[[2]string]bool{},
+		Refused: map[string]bool{}, Problems: map[string]string{}}
 	for i := range doc.Uplinks {
 		s.uplink(&doc.Uplinks[i], i, live)
 	}
@@ -112,7 +113,8 @@ func newSample(t *testing.T, text string) *sample {
 		live.Hits[p.Name] = hits
 		one := web.Selector{Name: p.Name, Line: p.Pos.Line, Target: "table " + p.Target.Name, Uses: "fibre", Hits: &hits}
 		if p.Strict {
-			one.Target, one.Uses, one.Problem = "uplink "+p.Target.Name+", strict", "", "its uplink is down: new connections are unreachable"
+			one.Target, one.Uses, one.Problem = "uplink "+p.Target.Name+", strict", "",
+				"its uplink is down: new connections are unreachable"
 		}
 		s.snapshot.Selectors = append(s.snapshot.Selectors, one)
 	}
@@ -158,7 +160,8 @@ func (s *sample) uplink(u *policy.Uplink, i int, live *graph.Live) {
 	if u.Gateway6.Present && u.Gateway6.Addr.IsValid() {
 		versions = append(versions, 6)
 	}
-	outages := [][2]time.Duration{{19 * time.Hour, 18*time.Hour + 40*time.Minute}, {40 * time.Minute, 33 * time.Minute}, {6 * time.Minute, -time.Second}}
+	outages := [][2]time.Duration{{19 * time.Hour, 18*time.Hour + 40*time.Minute}, {40 * time.Minute, 33 * time.Minute},
+		{6 * time.Minute, -time.Second}}
 	if !dead(i) {
 		outages = nil
 	}
@@ -170,7 +173,8 @@ func (s *sample) uplink(u *policy.Uplink, i int, live *graph.Live) {
 		}
 		day := 1 + math.Sin(float64(at.Unix())/13751)
 		for n, v := range versions {
-			p := history.Probe{RTT: ms(base + float64(2*n) + 3*day + chance.ExpFloat64()), Jitter: ms(.3 + chance.ExpFloat64()/2), Loss: math.Max(0, chance.NormFloat64()-2.4) / 20}
+			p := history.Probe{RTT: ms(base + float64(2*n) + 3*day + chance.ExpFloat64()),
+				Jitter: ms(.3 + chance.ExpFloat64()/2), Loss: math.Max(0, chance.NormFloat64()-2.4) / 20}
 			if isOut {
 				p = history.Probe{Loss: 1}
 			}
@@ -190,14 +194,16 @@ func (s *sample) uplink(u *policy.Uplink, i int, live *graph.Live) {
 	}
 	state := graph.State{Name: "up", Usable: true}
 	for _, v := range versions {
-		one := web.Version{Number: v, State: "up", Usable: true, Since: s.now.Add(-26 * time.Hour), Gateway: u.Gateway.Addr.String(), Addresses: []string{u.Gateway.Addr.Next().String()},
+		one := web.Version{Number: v, State: "up", Usable: true, Since: s.now.Add(-26 * time.Hour),
+			Gateway: u.Gateway.Addr.String(), Addresses: []string{u.Gateway.Addr.Next().String()},
 			RTT: ms(base + 3), Jitter: ms(.4)}
 		if v == 6 {
 			one.Gateway, one.Addresses, one.RTT = u.Gateway6.Addr.String(), []string{u.Gateway6.Addr.Next().String()}, ms(base+5)
 		}
 		if dead(i) {
 			one.State, one.Usable, one.Failed, one.Loss, one.RTT = "down", false, true, 1, 0
-			one.Since, one.LastFailure, one.LastFailureAt = s.now.Add(-6*time.Minute), "8.8.8.8: no answer within 1s (and 1 more)", s.now.Add(-time.Second)
+			one.Since, one.LastFailure, one.LastFailureAt = s.now.Add(-6*time.Minute),
+				"8.8.8.8: no answer within 1s (and 1 more)", s.now.Add(-time.Second)
 			line.State, line.Usable, line.Failed, line.Connections = "down", false, true, 0
 			line.Bytes = nil
 			state = graph.State{Name: "down", Why: "down: " + one.LastFailure}
@@ -205,7 +211,8 @@ func (s *sample) uplink(u *policy.Uplink, i int, live *graph.Live) {
 		line.Versions = append(line.Versions, one)
 	}
 	if u.Quota.Bytes > 0 {
-		line.Quota = &daemon.QuotaStatus{Bytes: u.Quota.Bytes, Used: u.Quota.Bytes / 3, Left: u.Quota.Bytes - u.Quota.Bytes/3, Per: "month", Resets: s.now.AddDate(0, 0, 12)}
+		line.Quota = &daemon.QuotaStatus{Bytes: u.Quota.Bytes, Used: u.Quota.Bytes / 3,
+			Left: u.Quota.Bytes - u.Quota.Bytes/3, Per: "month", Resets: s.now.AddDate(0, 0, 12)}
 	}
 	live.Uplinks[u.Name] = state
 	s.snapshot.Lines = append(s.snapshot.Lines, line)
@@ -223,8 +230,10 @@ func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millise
 
 func (s *sample) mark(uplink string, back time.Duration, from, to, reason string, usable bool) {
 	at := s.now.Add(-back)
-	s.history.AddMark(s.now, uplink, history.Mark{At: at, Version: "both", From: from, To: to, Reason: reason, Usable: usable, WasUsable: !usable})
-	s.events = append(s.events, daemon.PastEvent{Time: at, Uplink: uplink, Version: "both", From: state(from), To: state(to), Reason: reason})
+	s.history.AddMark(s.now, uplink, history.Mark{At: at, Version: "both", From: from, To: to, Reason: reason,
+		Usable: usable, WasUsable: !usable})
+	s.events = append(s.events, daemon.PastEvent{Time: at, Uplink: uplink, Version: "both", From: state(from),
+		To: state(to), Reason: reason})
 }
 
 func (s *sample) Snapshot(context.Context) (*web.Snapshot, error) { n := s.snapshot; return &n, nil }
@@ -237,7 +246,8 @@ func (s *sample) Explain(_ context.Context, t *explain.Text) (*explain.Story, er
 	if p == nil {
 		return nil, problems[0]
 	}
-	x, err := explain.New(s.doc, p, p, explain.Live{Health: map[string]string{"cable": "it is down since 14:02:11 (6m12s): 8.8.8.8: no answer within 1s"}})
+	x, err := explain.New(s.doc, p, p,
+		explain.Live{Health: map[string]string{"cable": "it is down since 14:02:11 (6m12s): 8.8.8.8: no answer within 1s"}})
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +266,8 @@ func (s *sample) Connections(context.Context, web.Filter) (*web.Connections, err
 	c := &web.Connections{Total: 214, Read: 214, Ordered: true}
 	for i := range 40 {
 		src := fmt.Sprintf("192.168.%d.%d:%d", 10+10*(i%3), 10+i*7%200, 40000+i*137)
-		one := web.Connection{Proto: "tcp", Source: src, Destination: "9.9.9.9:443", Uplink: "fibre", Policy: "updates", Table: "-", SeenAs: "192.0.2.2:" + src[strings.LastIndex(src, ":")+1:],
+		one := web.Connection{Proto: "tcp", Source: src, Destination: "9.9.9.9:443", Uplink: "fibre", Policy: "updates",
+			Table: "-", SeenAs: "192.0.2.2:" + src[strings.LastIndex(src, ":")+1:],
 			Bytes: fmt.Sprintf("%d KiB", 3+i*i), Started: s.now.Add(-time.Duration(i*i+2) * time.Second)}
 		if i%3 == 1 {
 			one.Proto, one.Destination, one.Policy, one.Table = "udp", "8.8.8.8:5060", "phones", "calls"
@@ -269,7 +280,8 @@ func (s *sample) Connections(context.Context, web.Filter) (*web.Connections, err
 
 func (s *sample) Trace(_ context.Context, host string, found func(web.Traced)) error {
 	for i := range 12 {
-		found(web.Traced{At: s.now, Proto: "tcp", Source: fmt.Sprint(host, ":", 40000+i), Destination: "9.9.9.9:443", In: "lan", State: "new", Verdict: "forwarded", Uplink: "fibre", Policy: "updates", Seen: "192.0.2.2", Agrees: i != 7})
+		found(web.Traced{At: s.now, Proto: "tcp", Source: fmt.Sprint(host, ":", 40000+i), Destination: "9.9.9.9:443",
+			In: "lan", State: "new", Verdict: "forwarded", Uplink: "fibre", Policy: "updates", Seen: "192.0.2.2", Agrees: i != 7})
 	}
 	return nil
 }
@@ -277,8 +289,12 @@ func (s *sample) Trace(_ context.Context, host string, found func(web.Traced)) e
 func (s *sample) Doctor(context.Context) ([]doctor.Finding, error) {
 	return []doctor.Finding{
 		{Group: "kernel", Level: doctor.OK, Subject: "nf_tables", Text: "sets, maps and named counters work"},
-		{Group: "settings", Level: doctor.Fail, Subject: "rp_filter", Text: "wan2 has 1: the strict check drops packets from an uplink if main would not send the answer there", Do: "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true in [pbr]"},
-		{Group: "others", Level: doctor.Warn, Subject: "systemd-networkd", Text: "removes rules and routes that it does not know when it restarts", Do: "set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf"},
+		{Group: "settings", Level: doctor.Fail, Subject: "rp_filter",
+			Text: "wan2 has 1: the strict check drops packets from an uplink if main would not send the answer there",
+			Do:   "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true in [pbr]"},
+		{Group: "others", Level: doctor.Warn, Subject: "systemd-networkd",
+			Text: "removes rules and routes that it does not know when it restarts",
+			Do:   "set ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf"},
 		{Group: "uplinks", Level: doctor.OK, Subject: "fibre", Text: "gateway 192.0.2.1 answers in 0.4 ms"},
 		{Group: "uplinks", Level: doctor.Fail, Subject: "cable", Text: "it is down: 8.8.8.8: no answer within 1s", Do: "ask the provider"},
 		{Group: "pbr", Level: doctor.OK, Subject: "pbr watch", Text: "runs, process 812"},
@@ -294,7 +310,8 @@ func manyLines(uplinks, policies int) string {
 	var b strings.Builder
 	var routes []string
 	for i := range uplinks {
-		fmt.Fprintf(&b, "[[uplink]]\nname = \"line%03d\"\ninterface = \"eth%d\"\ngateway = \"10.200.%d.1\"\nnat = \"masquerade\"\ncheck = { method = \"ping\", targets = \"8.8.8.8\" }\n", i, i, i)
+		fmt.Fprintf(&b, "[[uplink]]\nname = \"line%03d\"\ninterface = \"eth%d\"\ngateway = "+
+			"\"10.200.%d.1\"\nnat = \"masquerade\"\ncheck = { method = \"ping\", targets = \"8.8.8.8\" }\n", i, i, i)
 		routes = append(routes, fmt.Sprintf("{ uplink = \"line%03d\", distance = %d }", i, i+1))
 	}
 	fmt.Fprintf(&b, "[default]\nroutes = [%s]\n", strings.Join(routes, ", "))

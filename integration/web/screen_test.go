@@ -116,7 +116,8 @@ func (r *router) statusScreen(t *testing.T) {
 		return false
 	}
 	wait("the lines with their plots", func(l []string) bool {
-		return len(l) == 24 && has(l, "isp1", "up", "ms", "▁") && has(l, "default", "IPv4 isp1") && has(l, "q ends") && has(l, "isp2", "up", "answered")
+		return len(l) == 24 && has(l, "isp1", "up", "ms", "▁") && has(l, "default", "IPv4 isp1") && has(l, "q ends") &&
+			has(l, "isp2", "up", "answered")
 	})
 	r.silent("isp2")
 	wait("the failover", func(l []string) bool {

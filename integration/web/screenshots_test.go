@@ -14,7 +14,8 @@ import (
 
 // views are the pages that pictures are made of.
 var views = []struct{ name, path string }{
-	{"lines", "/"}, {"line", "/line/cable"}, {"ways", "/ways"}, {"why", "/why"}, {"connections", "/why/connections"}, {"trace", "/why/trace"},
+	{"lines", "/"}, {"line", "/line/cable"}, {"ways", "/ways"}, {"why", "/why"}, {"connections", "/why/connections"},
+	{"trace", "/why/trace"},
 	{"events", "/events"}, {"doctor", "/doctor"}, {"changes", "/changes"},
 }
 
@@ -88,7 +89,8 @@ func picture(view string, width int, dark bool) string {
 // ask fills the form of explain in, and sends it.
 func (b *browser) ask(src, dst, proto, dport string) {
 	b.t.Helper()
-	b.eval(`for (const [k, v] of Object.entries({src: "`+src+`", dst: "`+dst+`", proto: "`+proto+`", dport: "`+dport+`"})) document.getElementById("q-" + k).value = v;
+	b.eval(`for (const [k, v] of Object.entries({src: "`+src+`", dst: "`+dst+`", proto: "`+proto+`", dport: "`+
+		dport+`"})) document.getElementById("q-" + k).value = v;
 document.querySelector("form.ask").requestSubmit()`, nil)
 	lab.WaitFor(b.t, "the answer", func() bool { return b.text(".story") != "" || b.text(".note.bad") != "" })
 }

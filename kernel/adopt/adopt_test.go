@@ -120,7 +120,8 @@ func newJudge(t *testing.T, text string) *Judge {
 			"wan1": {a("192.0.2.2"), a("2001:db8:f1::2")}, "wan2": {a("198.51.100.2"), a("2001:db8:f2::2")}, "wan3": {a("203.0.113.2")},
 			"eth9": {a("172.16.0.2")},
 		},
-		MACs: map[netip.Addr][6]byte{a("10.0.0.13"): {2, 0, 0, 0, 0, 0x13}, a("10.0.0.16"): {2, 0, 0, 0, 0, 0x16}, a("fd00::10"): {2, 0, 0, 0, 0, 0x10}, a("10.0.0.10"): {2, 0, 0, 0, 0, 0x10},
+		MACs: map[netip.Addr][6]byte{a("10.0.0.13"): {2, 0, 0, 0, 0, 0x13}, a("10.0.0.16"): {2, 0, 0, 0, 0, 0x16},
+			a("fd00::10"): {2, 0, 0, 0, 0, 0x10}, a("10.0.0.10"): {2, 0, 0, 0, 0, 0x10},
 			a("10.0.0.11"): {2, 0, 0, 0, 0, 0x11}, a("10.0.0.14"): {2, 0, 0, 0, 0, 0x14}, a("10.0.0.15"): {2, 0, 0, 0, 0, 0x15}},
 		Way: machine{p}.Way,
 	})
@@ -133,7 +134,8 @@ func newJudge(t *testing.T, text string) *Judge {
 // flow is a connection: who opened it to whom, and who answers to whom.
 func flow(src, dst, replySrc, replyDst string) *conntrack.Flow {
 	tuple := func(a, b string) conntrack.Tuple {
-		return conntrack.Tuple{Src: netip.MustParseAddr(a), Dst: netip.MustParseAddr(b), Proto: ipproto.UDP, SPort: 1000, DPort: 2000, HasPorts: true}
+		return conntrack.Tuple{Src: netip.MustParseAddr(a), Dst: netip.MustParseAddr(b), Proto: ipproto.UDP,
+			SPort: 1000, DPort: 2000, HasPorts: true}
 	}
 	return &conntrack.Flow{Orig: tuple(src, dst), Reply: tuple(replySrc, replyDst)}
 }

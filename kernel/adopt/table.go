@@ -36,7 +36,8 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 		}
 		return names
 	}
-	return &table{e, chains("prerouting", "filter"), chains("output", "route"), chains("postrouting", "filter", "nat"), chains("postrouting", "nat")}, nil
+	return &table{e, chains("prerouting", "filter"), chains("output", "route"), chains("postrouting", "filter", "nat"),
+		chains("postrouting", "nat")}, nil
 }
 
 // through takes a packet through chains and returns every possible outcome except drops.

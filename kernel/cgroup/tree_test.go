@@ -31,7 +31,8 @@ func TestRoot(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	root := t.TempDir()
-	for _, dir := range []string{"system.slice/a.service/sub", "system.slice/x.slice/b@1.service", "user.slice/1/2/app/a.service", "1/2/3/4/5/deep.service"} {
+	for _, dir := range []string{"system.slice/a.service/sub", "system.slice/x.slice/b@1.service",
+		"user.slice/1/2/app/a.service", "1/2/3/4/5/deep.service"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,8 @@ func TestFind(t *testing.T) {
 		{Set: "b", Unit: true, Name: "b@1.service"}, {Set: "deep", Unit: true, Name: "deep.service"},
 	}
 	one, two := number("system.slice/a.service"), number("user.slice/1/2/app/a.service")
-	want := map[string][]uint64{"path": {number("system.slice")}, "gone": nil, "a": {min(one, two), max(one, two)}, "b": {number("system.slice/x.slice/b@1.service")}, "deep": nil}
+	want := map[string][]uint64{"path": {number("system.slice")}, "gone": nil, "a": {min(one, two), max(one, two)},
+		"b": {number("system.slice/x.slice/b@1.service")}, "deep": nil}
 	if got := Find(root, sources, 5); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, not %v", got, want)
 	}

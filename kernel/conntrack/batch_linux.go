@@ -27,16 +27,18 @@ type Marking struct {
 
 // SetMarks is SetMark for many connections. It returns how many of them still existed.
 func SetMarks(c *netlink.Conn, marks []Marking) (int, error) {
-	return inBatches(c, len(marks), "before marking a connection", func(i int) (netlink.Message, error) { return marks[i].request() }, func(i int, err error) error {
-		return marks[i].failed(err)
-	})
+	return inBatches(c, len(marks), "before marking a connection",
+		func(i int) (netlink.Message, error) { return marks[i].request() }, func(i int, err error) error {
+			return marks[i].failed(err)
+		})
 }
 
 // RemoveEach is Remove for many connections. It returns how many of them still existed.
 func RemoveEach(c *netlink.Conn, flows []*Flow) (int, error) {
-	return inBatches(c, len(flows), "before deleting a connection", func(i int) (netlink.Message, error) { return flows[i].removal(), nil }, func(_ int, err error) error {
-		return fmt.Errorf("deleting a connection: %w", err)
-	})
+	return inBatches(c, len(flows), "before deleting a connection",
+		func(i int) (netlink.Message, error) { return flows[i].removal(), nil }, func(_ int, err error) error {
+			return fmt.Errorf("deleting a connection: %w", err)
+		})
 }
 
 func (m Marking) request() (netlink.Message, error) {
@@ -57,7 +59,8 @@ func (f *Flow) removal() netlink.Message {
 
 // inBatches sends n requests in batches and returns how many found their connection. The kernel
 // answers only requests that fail; after the first batch with an error nothing more is sent.
-func inBatches(c *netlink.Conn, n int, point string, request func(int) (netlink.Message, error), failed func(int, error) error) (found int, err error) {
+func inBatches(c *netlink.Conn, n int, point string, request func(int) (netlink.Message, error),
+	failed func(int, error) error) (found int, err error) {
 	for at := 0; at < n && err == nil; at += batchSize {
 		var batch []netlink.Message
 		for i := at; i < min(at+batchSize, n) && err == nil; i++ {

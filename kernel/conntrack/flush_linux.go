@@ -105,7 +105,8 @@ func flushAddresses(c *lib.Conn, flushes []Flush) error {
 			case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
 				rest = append(rest, Flush{Mask: flush.Mask, Addrs: []netip.Addr{addr}, AddrMark: flush.AddrMark})
 			case err != nil:
-				errs = append(errs, fmt.Errorf("deleting connections of address %s with mark 0x%x/0x%x: %w", addr, flush.AddrMark, flush.Mask, err))
+				errs = append(errs, fmt.Errorf("deleting connections of address %s with mark 0x%x/0x%x: %w", addr,
+					flush.AddrMark, flush.Mask, err))
 			}
 		}
 	}

@@ -105,7 +105,10 @@ func TestCut(t *testing.T) {
 		cut  func() (int, error)
 		want []string
 	}{
-		{"mark and addresses", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask, Addrs: addrs}}) }, namesOf("keep")},
+		{"mark and addresses", func() (int, error) {
+			return Delete([]Flush{{Mark: 0x010000, Mask: testMask,
+				Addrs: addrs}})
+		}, namesOf("keep")},
 		{"mark", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
 		{"addresses", func() (int, error) { return Delete([]Flush{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
 		{"addresses, one by one", func() (int, error) {

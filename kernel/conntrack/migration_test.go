@@ -18,7 +18,8 @@ func numbered(mask uint32, marks map[string]uint32) Marks {
 
 func TestRemarks(t *testing.T) {
 	const mask, wide = 0x00ff0000, 0xff000000
-	old := numbered(mask, map[string]uint32{"isp1": 0x010000, "isp22": 0x220000, "isp23": 0x230000, "isp24": 0x240000, "isp5/strict": 0x050000, "isp6": 0x060000})
+	old := numbered(mask, map[string]uint32{"isp1": 0x010000, "isp22": 0x220000, "isp23": 0x230000, "isp24": 0x240000,
+		"isp5/strict": 0x050000, "isp6": 0x060000})
 	change := func(bits, mask uint32, change bool) string {
 		if !change {
 			return "as it is"
@@ -34,15 +35,17 @@ func TestRemarks(t *testing.T) {
 		"a number goes to another name, and that one's is free": {
 			want:    numbered(mask, map[string]uint32{"isp1": 0x010000, "isp23": 0x220000, "isp24": 0x240000, "isp5": 0x550000}),
 			earlier: []Marks{old},
-			before:  map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "0/ff0000", 0x230007: "as it is", 0x060007: "as it is", 0x770007: "as it is"},
+			before: map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "0/ff0000",
+				0x230007: "as it is", 0x060007: "as it is", 0x770007: "as it is"},
 			after: map[uint32]string{0x7: "as it is", 0x010007: "as it is", 0x220007: "as it is", 0x230007: "220000/ff0000",
 				0x060007: "0/ff0000", 0x050007: "550000/ff0000", 0x770007: "as it is"},
 		},
 		"strict stays strict when nothing moves back any more": {
-			want:    numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict": 0x710000}),
-			earlier: []Marks{numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict-fallback": 0x720000, "isp7/fallback": 0x730000})},
-			before:  map[uint32]string{0x720000: "as it is", 0x730000: "as it is"},
-			after:   map[uint32]string{0x720000: "710000/ff0000", 0x730000: "700000/ff0000"},
+			want: numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict": 0x710000}),
+			earlier: []Marks{numbered(mask, map[string]uint32{"isp7": 0x700000, "isp7/strict-fallback": 0x720000,
+				"isp7/fallback": 0x730000})},
+			before: map[uint32]string{0x720000: "as it is", 0x730000: "as it is"},
+			after:  map[uint32]string{0x720000: "710000/ff0000", 0x730000: "700000/ff0000"},
 		},
 		"two change places": {
 			want:    numbered(mask, map[string]uint32{"isp22": 0x230000, "isp23": 0x220000}),
@@ -53,8 +56,10 @@ func TestRemarks(t *testing.T) {
 		"another mask": {
 			want:    numbered(wide, map[string]uint32{"isp1": 0x01000000, "isp22": 0x22000000}),
 			earlier: []Marks{old},
-			before:  map[uint32]string{0x010007: "as it is", 0x01010007: "as it is", 0x55220007: "as it is", 0x230007: "as it is", 0x22000000: "as it is"},
-			after:   map[uint32]string{0x01010007: "1000000/ffff0000", 0x010007: "1000000/ffff0000", 0x230007: "0/ffff0000", 0x22000000: "as it is"},
+			before: map[uint32]string{0x010007: "as it is", 0x01010007: "as it is", 0x55220007: "as it is",
+				0x230007: "as it is", 0x22000000: "as it is"},
+			after: map[uint32]string{0x01010007: "1000000/ffff0000", 0x010007: "1000000/ffff0000",
+				0x230007: "0/ffff0000", 0x22000000: "as it is"},
 		},
 		"an earlier one that was overtaken": {
 			want:    numbered(mask, map[string]uint32{"isp23": 0x220000}),

@@ -21,7 +21,8 @@ func TestPin(t *testing.T) {
 	after, err := Count(testMask)
 	must(t, err)
 	if n != want || after[mark].Connections != want || after[0].Connections != before[0].Connections-want {
-		t.Errorf("pinned %d, %d have the mark, %d of %d unmarked are left; wanted %d", n, after[mark].Connections, after[0].Connections, before[0].Connections, want)
+		t.Errorf("pinned %d, %d have the mark, %d of %d unmarked are left; wanted %d", n, after[mark].Connections,
+			after[0].Connections, before[0].Connections, want)
 	}
 	// They are the right ones, and bits of others stayed.
 	_, err = Delete([]Flush{{Mask: testMask, Addrs: addrs}})

@@ -25,8 +25,9 @@ func Cgroups(doc *policy.Document, host plan.HostFacts) (ds policy.Diagnostics) 
 			if len(list.items) > 0 {
 				ds = append(ds, policy.Diagnostic{
 					Pos: list.items[0].Pos, Severity: policy.Warning, Code: codeNoCgroups, Key: "policy." + list.key,
-					Hint:    "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2",
-					Message: fmt.Sprintf("policy %q matches nothing: cgroup v2 is not mounted on this machine, and %s needs it", p.Name, list.key),
+					Hint: "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2",
+					Message: fmt.Sprintf("policy %q matches nothing: cgroup v2 is not mounted on this "+
+						"machine, and %s needs it", p.Name, list.key),
 				})
 			}
 		}
@@ -41,7 +42,8 @@ func (e *examination) cgroups() {
 	}
 	const subject = "control groups"
 	if e.noCgroups {
-		e.add(Fail, subject, "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2", "cgroup v2 is not mounted: policies with cgroup or unit match nothing")
+		e.add(Fail, subject, "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with cgroup v2",
+			"cgroup v2 is not mounted: policies with cgroup or unit match nothing")
 		return
 	}
 	e.ok(subject, "cgroup v2 is mounted: policies find units and control groups")

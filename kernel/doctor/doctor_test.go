@@ -73,7 +73,8 @@ func healthy(t *testing.T, text string) (*Subject, *facts.Facts) {
 // halves are the half-default routes of a VPN program.
 func halves(dev string) (out []plan.Route) {
 	for _, dst := range []string{"0.0.0.0/1", "128.0.0.0/1"} {
-		out = append(out, plan.Route{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix(dst), Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev}}})
+		out = append(out, plan.Route{Family: plan.IPv4, Table: plan.MainTable, Dst: netip.MustParsePrefix(dst),
+			Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev}}})
 	}
 	return out
 }
@@ -127,22 +128,29 @@ func TestFindings(t *testing.T) {
 		fault func(*Subject, *facts.Facts)
 		want  []string // nil: nothing is found
 	}{
-		"needed feature":      {fails(facts.Masquerade), []string{"fail masquerade", "nft_masq"}},
-		"idle feature":        {fails(facts.Hash), nil},
-		"flowtable":           {fails(facts.Flowtable), []string{"warn flowtable", `offload = "off"`}},
-		"flowtable, required": {func(s *Subject, f *facts.Facts) { s.Doc.Settings.Offload.Required = true; fails(facts.Flowtable)(s, f) }, []string{"fail flowtable"}},
+		"needed feature": {fails(facts.Masquerade), []string{"fail masquerade", "nft_masq"}},
+		"idle feature":   {fails(facts.Hash), nil},
+		"flowtable":      {fails(facts.Flowtable), []string{"warn flowtable", `offload = "off"`}},
+		"flowtable, required": {func(s *Subject,
+			f *facts.Facts) {
+			s.Doc.Settings.Offload.Required = true
+			fails(facts.Flowtable)(s, f)
+		}, []string{"fail flowtable"}},
 		"flowtable, not wanted": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Settings.Offload.Mode = policy.OffloadOff
 			fails(facts.Flowtable)(s, f)
 		}, nil},
 
-		"strict check":       {sysctl("net/ipv4/conf/wan2/rp_filter", "1"), []string{"fail rp_filter: wan2 has 1", "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true"}},
+		"strict check": {sysctl("net/ipv4/conf/wan2/rp_filter", "1"),
+			[]string{"fail rp_filter: wan2 has 1", "sysctl -w net.ipv4.conf.wan2.rp_filter=2, or sysctl = true"}},
 		"no check":           {sysctl("net/ipv4/conf/wan2/rp_filter", "0"), nil},
 		"loose beats strict": {sysctl("net/ipv4/conf/all/rp_filter", "1"), nil},
 		"no forwarding":      {sysctl("net/ipv4/ip_forward", "0"), []string{"fail ip_forward"}},
-		"none by one":        {sysctl("net/ipv4/conf/wan1/forwarding", "0"), []string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
-		"none inside":        {sysctl("net/ipv4/conf/lan0/forwarding", "0"), []string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
-		"linkdown":           {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
+		"none by one": {sysctl("net/ipv4/conf/wan1/forwarding", "0"),
+			[]string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
+		"none inside": {sysctl("net/ipv4/conf/lan0/forwarding", "0"),
+			[]string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
+		"linkdown": {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
 		"mark in the check, beside a rule": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Policies, s.Doc.Rules = []policy.Policy{{}}, []policy.Rule{{Action: policy.RuleDrop}}
 			f.Sysctls["net/ipv4/conf/wan1/src_valid_mark"] = "0"
@@ -154,55 +162,76 @@ func TestFindings(t *testing.T) {
 		"connections": {func(_ *Subject, f *facts.Facts) { f.Sysctls[pathTracked], f.Sysctls[pathTrackedMax] = "96", "100" },
 			[]string{"fail nf_conntrack_max: 96 of 100", "nf_conntrack_max=200"}},
 
-		"rule for marks":       {rule(plan.Rule{Priority: 50, Mark: 0x12000000, MarkMask: 0xff000000, Action: plan.ActLookup, Table: 9}), []string{"fail ip -4 rule 50: from all fwmark 0x12000000/0xff000000 lookup 9", "del pref 50"}},
-		"rule to main":         {rule(plan.Rule{Priority: 60, Mark: 0x12000000, MarkMask: 0xff000000, Action: plan.ActLookup, Table: 254}), []string{"fail ip -4 rule 60", "lookup main:"}},
+		"rule for marks": {rule(plan.Rule{Priority: 50, Mark: 0x12000000, MarkMask: 0xff000000,
+			Action: plan.ActLookup, Table: 9}),
+			[]string{"fail ip -4 rule 50: from all fwmark 0x12000000/0xff000000 lookup 9", "del pref 50"}},
+		"rule to main": {rule(plan.Rule{Priority: 60, Mark: 0x12000000, MarkMask: 0xff000000,
+			Action: plan.ActLookup, Table: 254}), []string{"fail ip -4 rule 60", "lookup main:"}},
 		"rule for other marks": {rule(plan.Rule{Priority: 20000, Mark: 5, MarkMask: 0xff, Action: plan.ActLookup, Table: 9}), nil},
-		"rule among ours":      {rule(plan.Rule{Priority: 10500, Action: plan.ActLookup, Table: 9}), []string{"fail ip -4 rule 10500", "next apply removes"}},
-		"rule for specifics":   {rule(plan.Rule{Priority: 5270, Action: plan.ActLookup, Table: 52}), nil},
-		"verdict for all":      {rule(plan.Rule{Priority: 9, Action: plan.ActProhibit}), []string{"fail ip -4 rule 9: from all prohibit"}},
-		"VRF's rule":           {rule(plan.Rule{Priority: 1000, Action: plan.ActLookup, Foreign: "l3mdev"}), nil},
+		"rule among ours": {rule(plan.Rule{Priority: 10500, Action: plan.ActLookup, Table: 9}),
+			[]string{"fail ip -4 rule 10500", "next apply removes"}},
+		"rule for specifics": {rule(plan.Rule{Priority: 5270, Action: plan.ActLookup, Table: 52}), nil},
+		"verdict for all":    {rule(plan.Rule{Priority: 9, Action: plan.ActProhibit}), []string{"fail ip -4 rule 9: from all prohibit"}},
+		"VRF's rule":         {rule(plan.Rule{Priority: 1000, Action: plan.ActLookup, Foreign: "l3mdev"}), nil},
 		"everything but wg's": {func(s *Subject, f *facts.Facts) {
 			rule(plan.Rule{Priority: 9999, Invert: true, Mark: 51820, MarkMask: 0xffffffff, Action: plan.ActLookup, Table: 51820})(s, f)
 			f.Defaults = []facts.Table{{Family: plan.IPv4, ID: 51820}}
 		}, []string{"fail wg-quick (table 51820): its ip rule 9999 is before pbr's", "Table = off"}},
 		"notrack": {func(_ *Subject, f *facts.Facts) {
-			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3, Hooks: []facts.Hook{{Name: "prerouting", Priority: -300}}}}
+			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3,
+				Hooks: []facts.Hook{{Name: "prerouting", Priority: -300}}}}
 		}, []string{"warn ip raw pre: rule 3 keeps packets from connection tracking"}},
 		"notrack, too late": {func(_ *Subject, f *facts.Facts) {
-			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3, Hooks: []facts.Hook{{Name: "prerouting", Priority: -150}}}}
+			f.Untracked = []facts.Untracked{{Table: "ip raw", Chain: "pre", Handle: 3,
+				Hooks: []facts.Hook{{Name: "prerouting", Priority: -150}}}}
 		}, nil},
-		"no main": {func(_ *Subject, f *facts.Facts) { f.Rules = slices.Delete(f.Rules, 1, 2) }, []string{"fail ip -4 rules: none looks up main", "pref 32766"}},
+		"no main": {func(_ *Subject, f *facts.Facts) { f.Rules = slices.Delete(f.Rules, 1, 2) },
+			[]string{"fail ip -4 rules: none looks up main", "pref 32766"}},
 
 		"route in a table": {func(s *Subject, f *facts.Facts) {
 			f.Routes = []plan.Route{{Family: plan.IPv4, Table: 112000, Dst: netip.MustParsePrefix("10.0.0.0/8"), Protocol: 4}}
 		}, []string{"fail table 112000", `the table of "default"`, "route del 10.0.0.0/8 table 112000"}},
-		"half-default routes": {func(_ *Subject, f *facts.Facts) { f.HalfDefaults = halves("tun0") }, []string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0", "and so does [default]: nothing uses them", "make it the first uplink of [default]"}},
+		"half-default routes": {func(_ *Subject, f *facts.Facts) { f.HalfDefaults = halves("tun0") },
+			[]string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0",
+				"and so does [default]: nothing uses them", "make it the first uplink of [default]"}},
 		"half-default routes, no default": {func(s *Subject, f *facts.Facts) { s.Doc.Default, f.HalfDefaults = nil, halves("tun0") },
-			[]string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0", "what no policy catches uses them", "write [default]"}},
+			[]string{"warn half-default routes: main sends 0.0.0.0/1, 128.0.0.0/1 through tun0",
+				"what no policy catches uses them", "write [default]"}},
 		"half-default routes of an uplink": {func(_ *Subject, f *facts.Facts) { f.HalfDefaults = halves("wan2") }, nil},
-		"iptables-legacy":                  {func(_ *Subject, f *facts.Facts) { f.LegacyTables = []string{"ip mangle"} }, []string{"warn iptables-legacy", "iptables-legacy-save"}},
+		"iptables-legacy": {func(_ *Subject,
+			f *facts.Facts) {
+			f.LegacyTables = []string{"ip mangle"}
+		}, []string{"warn iptables-legacy", "iptables-legacy-save"}},
 		"networkd": {func(_ *Subject, f *facts.Facts) {
 			f.Programs, f.Networkd = []string{"systemd-network"}, facts.Networkd{RemovesRoutes: true}
 		}, []string{"warn systemd-networkd", "[Network] ManageForeignRoutes=no into"}},
 		"networkd, set up": {func(_ *Subject, f *facts.Facts) { f.Programs = []string{"systemd-network"} }, nil},
 		"mwan3":            {func(_ *Subject, f *facts.Facts) { f.Programs = []string{"mwan3track"} }, []string{"warn mwan3"}},
 
-		"no interface": {func(_ *Subject, f *facts.Facts) { delete(f.Host.Links, "wan2") }, []string{"fail isp2 (wan2): there is no interface", "lan0, wan1"}},
-		"link down":    {link("wan2", func(l *plan.Link) { l.Up = false }), []string{"fail isp2 (wan2): the interface is down"}},
-		"no carrier":   {link("wan2", func(l *plan.Link) { l.Carrier = false }), []string{"fail isp2 (wan2): the interface has no carrier"}},
-		"no address":   {link("wan2", func(l *plan.Link) { l.Addrs = nil }), []string{"fail isp2 (wan2): the interface has no IPv4 address"}},
-		"no gateway":   {link("wan2", func(l *plan.Link) { l.Gateway4 = netip.Addr{} }), []string{"fail isp2 (wan2): main has no IPv4 default route through wan2"}},
+		"no interface": {func(_ *Subject, f *facts.Facts) { delete(f.Host.Links, "wan2") },
+			[]string{"fail isp2 (wan2): there is no interface", "lan0, wan1"}},
+		"link down": {link("wan2", func(l *plan.Link) { l.Up = false }), []string{"fail isp2 (wan2): the interface is down"}},
+		"no carrier": {link("wan2", func(l *plan.Link) { l.Carrier = false }),
+			[]string{"fail isp2 (wan2): the interface has no carrier"}},
+		"no address": {link("wan2", func(l *plan.Link) { l.Addrs = nil }),
+			[]string{"fail isp2 (wan2): the interface has no IPv4 address"}},
+		"no gateway": {link("wan2", func(l *plan.Link) { l.Gateway4 = netip.Addr{} }),
+			[]string{"fail isp2 (wan2): main has no IPv4 default route through wan2"}},
 		"gateway not written": {func(s *Subject, _ *facts.Facts) {
 			u := &s.Doc.Uplinks[0]
 			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true}
 			u.Gateway6 = u.Gateway
-		}, []string{"warn isp1 (wan1): the policy names no gateway", "default route through wan1 has gateway 192.0.2.1", `write gateway = "192.0.2.1"`}},
-		"port":    {func(_ *Subject, f *facts.Facts) { f.Ports = map[string]string{"wan1": "br0"} }, []string{"fail isp1 (wan1): the interface is a port of br0"}},
-		"silence": {func(_ *Subject, f *facts.Facts) { f.Gateways[0].Failure = "no answer" }, []string{"fail isp1 (wan1): gateway 192.0.2.1 does not answer (no answer)"}},
+		}, []string{"warn isp1 (wan1): the policy names no gateway", "default route through wan1 has gateway 192.0.2.1",
+			`write gateway = "192.0.2.1"`}},
+		"port": {func(_ *Subject, f *facts.Facts) { f.Ports = map[string]string{"wan1": "br0"} },
+			[]string{"fail isp1 (wan1): the interface is a port of br0"}},
+		"silence": {func(_ *Subject, f *facts.Facts) { f.Gateways[0].Failure = "no answer" },
+			[]string{"fail isp1 (wan1): gateway 192.0.2.1 does not answer (no answer)"}},
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},
-		"no NAT": {func(s *Subject, _ *facts.Facts) { s.Doc.Uplinks[0].NAT = policy.NAT{} }, []string{"warn isp1 (wan1): the private addresses of 192.168.1.0/24"}},
+		"no NAT": {func(s *Subject, _ *facts.Facts) { s.Doc.Uplinks[0].NAT = policy.NAT{} },
+			[]string{"warn isp1 (wan1): the private addresses of 192.168.1.0/24"}},
 		"NAT of others": {func(s *Subject, f *facts.Facts) {
 			s.Doc.Uplinks[0].NAT = policy.NAT{}
 			f.SourceNAT = []facts.SourceNAT{{Table: "ip nat", OIF: "wan*"}}
@@ -212,11 +241,14 @@ func TestFindings(t *testing.T) {
 			f.SourceNAT = []facts.SourceNAT{{Table: "ip nat", OIF: "wan2"}}
 		}, []string{"warn isp1 (wan1): the private addresses"}},
 
-		"unwritable":      {func(_ *Subject, f *facts.Facts) { f.State.Unwritable = "/run: read-only file system" }, []string{"fail state", "read-only file system"}},
-		"waiting":         {func(_ *Subject, f *facts.Facts) { f.State.Pending = "waits" }, []string{"warn confirm: waits - pbr confirm"}},
-		"waiting, orphan": {func(_ *Subject, f *facts.Facts) { f.State.Pending, f.State.Orphaned = "waits", true }, []string{"fail confirm"}},
-		"never applied":   {func(_ *Subject, f *facts.Facts) { f.State.Taken = false }, []string{"warn kernel: the policy was never applied"}},
-		"changed by one":  {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
+		"unwritable": {func(_ *Subject, f *facts.Facts) { f.State.Unwritable = "/run: read-only file system" },
+			[]string{"fail state", "read-only file system"}},
+		"waiting": {func(_ *Subject, f *facts.Facts) { f.State.Pending = "waits" }, []string{"warn confirm: waits - pbr confirm"}},
+		"waiting, orphan": {func(_ *Subject, f *facts.Facts) { f.State.Pending, f.State.Orphaned = "waits", true },
+			[]string{"fail confirm"}},
+		"never applied": {func(_ *Subject, f *facts.Facts) { f.State.Taken = false },
+			[]string{"warn kernel: the policy was never applied"}},
+		"changed by one": {func(_ *Subject, f *facts.Facts) { f.State.Behind = 1 }, []string{"warn kernel", "in 1 object -"}},
 		"not known to be writable": {func(_ *Subject, f *facts.Facts) {
 			f.Unknown = []facts.Unknown{{What: "state", Why: "/run can only be read by root"}}
 		}, []string{"warn state: not checked", "run pbr doctor as root"}},
@@ -288,7 +320,8 @@ func TestReversePath(t *testing.T) {
 			f.Sysctls[c.path] = c.value
 			bad := notOK(Examine(s, f))
 			switch {
-			case c.want == "" && bad != nil, c.want != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0], c.want) || !strings.Contains(bad[0], "pbr apply (sysctl = true)")):
+			case c.want == "" && bad != nil, c.want != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0], c.want) ||
+				!strings.Contains(bad[0], "pbr apply (sysctl = true)")):
 				t.Errorf("%s: %q", name, bad)
 			}
 		})
@@ -298,7 +331,8 @@ func TestReversePath(t *testing.T) {
 // Where the kernel is to check, nothing may keep it from that, on any interface; what is not pbr's
 // is for the administrator to set.
 func TestReversePathOfKernel(t *testing.T) {
-	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)", "lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
+	for path, do := range map[string]string{"all": "pbr apply (sysctl = true)", "wan1": "pbr apply (sysctl = true)",
+		"lan0": "sysctl -w net.ipv4.conf.lan0.accept_local=0"} {
 		t.Run(path, func(t *testing.T) {
 			s, f := healthy(t, "pbr = { sysctl = true }\n"+twoUplinks)
 			f.Sysctls[confPath(path, "accept_local")] = "1"
@@ -306,7 +340,8 @@ func TestReversePathOfKernel(t *testing.T) {
 				t.Errorf("%s: is not read", path)
 			}
 			bad := notOK(Examine(s, f))
-			if len(bad) != 1 || !strings.HasPrefix(bad[0], "warn accept_local for reverse-path: "+path+" has 1") || !strings.Contains(bad[0], do) {
+			if len(bad) != 1 || !strings.HasPrefix(bad[0], "warn accept_local for reverse-path: "+path+" has 1") ||
+				!strings.Contains(bad[0], do) {
 				t.Errorf("%s: %q", path, bad)
 			}
 		})
@@ -348,9 +383,11 @@ func TestMarksOfOthers(t *testing.T) {
 		{"whole, behind pbr's", facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 1, Hooks: at("prerouting", -100)}, Fail},
 		{"whole, beside pbr's", facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 1, Hooks: at("output", -150)}, Fail},
 		{"whole, before pbr's", facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 1, Hooks: at("prerouting", -200)}, OK},
-		{"whole, at both places", facts.MarkUse{Writes: true, Bits: all, Constant: true, Hooks: append(at("prerouting", -200), at("output", 0)...)}, Fail},
+		{"whole, at both places", facts.MarkUse{Writes: true, Bits: all, Constant: true,
+			Hooks: append(at("prerouting", -200), at("output", 0)...)}, Fail},
 		{"restored before pbr's", facts.MarkUse{Writes: true, Bits: all, Hooks: at("prerouting", -200)}, Fail},
-		{"pbr's value, before pbr", facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 0x01000000, Hooks: at("prerouting", -200)}, Fail},
+		{"pbr's value, before pbr", facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 0x01000000,
+			Hooks: at("prerouting", -200)}, Fail},
 		{"when routed", facts.MarkUse{Writes: true, Bits: all, Hooks: at("forward", 0)}, Warn},
 		{"in no hook", facts.MarkUse{Writes: true, Bits: all}, Warn},
 		{"connection", facts.MarkUse{Writes: true, Connection: true, Bits: 0x80000000, Hooks: at("forward", 0)}, Fail},
@@ -380,7 +417,8 @@ func TestManyWait(t *testing.T) {
 		f.Sysctls[confPath(name, "rp_filter")] = "1"
 	}
 	bad := notOK(Examine(s, f))
-	if len(bad) != 1+shown+1 || !strings.Contains(bad[0], "up9 has 1, and 190 more: ") || strings.Contains(bad[0], "up10") || !strings.Contains(bad[len(bad)-1], "190 more are deferred") {
+	if len(bad) != 1+shown+1 || !strings.Contains(bad[0], "up9 has 1, and 190 more: ") ||
+		strings.Contains(bad[0], "up10") || !strings.Contains(bad[len(bad)-1], "190 more are deferred") {
 		t.Errorf("%d: %q", len(bad), bad)
 	}
 }
@@ -396,13 +434,15 @@ func TestProblemOfTheMachine(t *testing.T) {
 	s.Take(&doc, m, nil)
 	bad := notOK(Examine(s, &facts.Facts{Host: m}))
 	if !slices.ContainsFunc(bad, func(b string) bool {
-		return strings.HasPrefix(b, "fail policy: ") && strings.Contains(b, "nft_flow_offload, or leave required out") && !strings.Contains(b, "pbr check")
+		return strings.HasPrefix(b, "fail policy: ") &&
+			strings.Contains(b, "nft_flow_offload, or leave required out") && !strings.Contains(b, "pbr check")
 	}) {
 		t.Errorf("%q", bad)
 	}
 	s, f := healthy(t, twoUplinks)
 	f.Host.Links = nil
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "create the interface: this machine has none") }) {
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
+		func(b string) bool { return strings.Contains(b, "create the interface: this machine has none") }) {
 		t.Errorf("without interfaces: %q", bad)
 	}
 }

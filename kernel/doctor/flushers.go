@@ -10,7 +10,8 @@ import (
 )
 
 // unitDirs are where systemd looks for units; the first one wins (systemd.unit(5)).
-var unitDirs = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"}
+var unitDirs = []string{"etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
+	"usr/lib/systemd/system", "lib/systemd/system"}
 
 // ReadFlushers returns the enabled units that flush the whole ruleset: with a command of their own,
 // or with a file that nft reads.

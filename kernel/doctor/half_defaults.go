@@ -29,14 +29,18 @@ func (e *examination) halfDefaults() {
 
 func (e *examination) halfDefault(dev, routes string) {
 	subject := "half-default routes"
-	text := fmt.Sprintf("main sends %s through %s: pbr treats them as default routes, so policies and strict tables come before them", routes, dev)
+	text := fmt.Sprintf("main sends %s through %s: pbr treats them as default routes, so policies and "+
+		"strict tables come before them", routes, dev)
 	switch {
 	case e.Doc == nil || e.Doc.Default == nil:
-		e.add(Warn, subject, "write [default] into the policy if the rest must not use them (docs/vpn.md)", "%s; there is no [default], so what no policy catches uses them", text)
+		e.add(Warn, subject, "write [default] into the policy if the rest must not use them (docs/vpn.md)",
+			"%s; there is no [default], so what no policy catches uses them", text)
 	case e.defaultUses(dev):
 		e.ok(subject, "%s, and so does [default]: %s is one of its uplinks", text, dev)
 	default:
-		e.add(Warn, subject, fmt.Sprintf("if everything should use %s, make it the first uplink of [default], or omit [default]; if not, stop the VPN program from adding them, for example with route-nopull (docs/vpn.md)", dev),
+		e.add(Warn, subject, fmt.Sprintf(
+			"if everything should use %s, make it the first uplink of [default], or omit [default]; if not, "+
+				"stop the VPN program from adding them, for example with route-nopull (docs/vpn.md)", dev),
 			"%s, and so does [default]: nothing uses them", text)
 	}
 }

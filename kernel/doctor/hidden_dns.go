@@ -21,10 +21,12 @@ const (
 // Cloudflare (with those of Chrome and Firefox), Google, Quad9, OpenDNS and AdGuard, as they
 // publish them. Others are not told from web servers.
 var overHTTPS = []netip.Prefix{
-	netip.MustParsePrefix("1.1.1.0/29"), netip.MustParsePrefix("1.0.0.0/29"), netip.MustParsePrefix("162.159.61.3/32"), netip.MustParsePrefix("162.159.61.4/32"),
+	netip.MustParsePrefix("1.1.1.0/29"), netip.MustParsePrefix("1.0.0.0/29"), netip.MustParsePrefix("162.159.61.3/32"),
+	netip.MustParsePrefix("162.159.61.4/32"),
 	netip.MustParsePrefix("172.64.41.3/32"), netip.MustParsePrefix("172.64.41.4/32"), netip.MustParsePrefix("2606:4700:4700::/48"),
 	netip.MustParsePrefix("8.8.8.8/32"), netip.MustParsePrefix("8.8.4.4/32"), netip.MustParsePrefix("2001:4860:4860::/48"),
-	netip.MustParsePrefix("9.9.9.8/29"), netip.MustParsePrefix("149.112.112.8/29"), netip.MustParsePrefix("149.112.112.112/32"), netip.MustParsePrefix("2620:fe::/48"),
+	netip.MustParsePrefix("9.9.9.8/29"), netip.MustParsePrefix("149.112.112.8/29"),
+	netip.MustParsePrefix("149.112.112.112/32"), netip.MustParsePrefix("2620:fe::/48"),
 	netip.MustParsePrefix("208.67.220.0/22"), netip.MustParsePrefix("2620:119:35::/48"), netip.MustParsePrefix("2620:119:53::/48"),
 	netip.MustParsePrefix("94.140.14.0/23"), netip.MustParsePrefix("2a10:50c0::/32"),
 }

@@ -53,7 +53,8 @@ func (e *examination) kernel() {
 		case needs == nil:
 			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources[f.Name], "missing: %s", f.Failure)
 		case needs[f.Name]:
-			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources[f.Name], "missing, and this policy needs it: %s", f.Failure)
+			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources[f.Name],
+				"missing, and this policy needs it: %s", f.Failure)
 		default:
 			idle = append(idle, string(f.Name))
 		}

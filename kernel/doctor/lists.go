@@ -10,7 +10,8 @@ func (e *examination) lists() {
 		case f.At == "":
 			e.add(Fail, subject, do+"; pbr watch fetches it too", "%s was not fetched yet, so it has no entries", f.URL)
 		case f.Trouble != "":
-			e.add(Warn, subject, do+" tries it now", "the copy fetched at %s is used: fetching %s has failed since %s: %s", f.At, f.URL, f.Since, f.Trouble)
+			e.add(Warn, subject, do+" tries it now",
+				"the copy fetched at %s is used: fetching %s has failed since %s: %s", f.At, f.URL, f.Since, f.Trouble)
 		default:
 			e.ok(subject, "%s, fetched at %s", f.URL, f.At)
 		}

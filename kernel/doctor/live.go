@@ -19,21 +19,25 @@ const (
 // Live returns the warnings about a policy that depend on the machine.
 func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 	warn := func(pos policy.Pos, code, key, hint, format string, args ...any) {
-		ds = append(ds, policy.Diagnostic{Pos: pos, Severity: policy.Warning, Code: code, Key: key, Hint: hint, Message: fmt.Sprintf(format, args...)})
+		ds = append(ds, policy.Diagnostic{Pos: pos, Severity: policy.Warning, Code: code, Key: key, Hint: hint,
+			Message: fmt.Sprintf(format, args...)})
 	}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		for _, t := range f.Translations {
 			if late(t) && concerns(t, u) {
-				warn(u.Pos, codeLateSNAT, "uplink.nat", fmt.Sprintf("give its chain a priority below %d, such as srcnat - 20", compiler.PrioritySourceNAT),
-					"uplink %q: the snat of %s %s (rule %d) has no effect: pbr translates what leaves through %s before it", u.Name, t.Table, t.Chain, t.Handle, u.Interface)
+				warn(u.Pos, codeLateSNAT, "uplink.nat",
+					fmt.Sprintf("give its chain a priority below %d, such as srcnat - 20", compiler.PrioritySourceNAT),
+					"uplink %q: the snat of %s %s (rule %d) has no effect: pbr translates what leaves "+
+						"through %s before it", u.Name, t.Table, t.Chain, t.Handle, u.Interface)
 			}
 		}
 		for j := range i {
 			o := &doc.Uplinks[j]
 			for _, a := range f.Host.Links[u.Interface].Addrs {
 				if slices.Contains(f.Host.Links[o.Interface].Addrs, a) {
-					warn(u.Pos, codeSameAddress, "uplink.interface", "give one of the modems another network, or select by from = \"local\" and uid in a [[policy]]",
+					warn(u.Pos, codeSameAddress, "uplink.interface",
+						"give one of the modems another network, or select by from = \"local\" and uid in a [[policy]]",
 						"uplinks %q and %q have the same address %s: sockets bound to it leave through %q alone", o.Name, u.Name, a, o.Name)
 				}
 			}
@@ -44,7 +48,10 @@ func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 
 // late reports whether a translation comes after pbr's.
 func late(t facts.Translation) bool {
-	return slices.ContainsFunc(t.Hooks, func(h facts.Hook) bool { return h.Name == "postrouting" && h.Priority >= compiler.PrioritySourceNAT })
+	return slices.ContainsFunc(t.Hooks, func(h facts.Hook) bool {
+		return h.Name == "postrouting" &&
+			h.Priority >= compiler.PrioritySourceNAT
+	})
 }
 
 // concerns reports whether a translation is for what leaves through an uplink that pbr translates.

@@ -19,16 +19,18 @@ func TestLateSNAT(t *testing.T) {
 		change      func(*policy.Document)
 		want        []string // the uplinks that are warned of
 	}{
-		"at srcnat":            {at("ip nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
-		"at pbr's own":         {at("ip nat", "wan1", "postrouting", 90), nil, []string{"isp1"}},
-		"before pbr's":         {at("ip nat", "wan1", "postrouting", 80), nil, nil},
-		"for all":              {at("inet nat", "", "postrouting", 100), nil, []string{"isp1", "isp2"}},
-		"for a pattern":        {at("inet nat", "wan*", "postrouting", 100), nil, []string{"isp1", "isp2"}},
-		"for another":          {at("ip nat", "lan0", "postrouting", 100), nil, nil},
-		"at input":             {at("ip nat", "", "input", 100), nil, nil},
-		"pbr does not":         {at("ip nat", "wan1", "postrouting", 100), func(d *policy.Document) { d.Uplinks[0].NAT = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
-		"pbr does not in IPv6": {at("ip6 nat", "wan1", "postrouting", 100), func(d *policy.Document) { d.Uplinks[0].NAT6 = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
-		"in IPv6":              {at("ip6 nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
+		"at srcnat":     {at("ip nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
+		"at pbr's own":  {at("ip nat", "wan1", "postrouting", 90), nil, []string{"isp1"}},
+		"before pbr's":  {at("ip nat", "wan1", "postrouting", 80), nil, nil},
+		"for all":       {at("inet nat", "", "postrouting", 100), nil, []string{"isp1", "isp2"}},
+		"for a pattern": {at("inet nat", "wan*", "postrouting", 100), nil, []string{"isp1", "isp2"}},
+		"for another":   {at("ip nat", "lan0", "postrouting", 100), nil, nil},
+		"at input":      {at("ip nat", "", "input", 100), nil, nil},
+		"pbr does not": {at("ip nat", "wan1", "postrouting", 100),
+			func(d *policy.Document) { d.Uplinks[0].NAT = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
+		"pbr does not in IPv6": {at("ip6 nat", "wan1", "postrouting", 100),
+			func(d *policy.Document) { d.Uplinks[0].NAT6 = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
+		"in IPv6": {at("ip6 nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
 	} {
 		s, f := healthy(t, twoUplinks)
 		f.Translations = []facts.Translation{c.translation}
@@ -37,7 +39,8 @@ func TestLateSNAT(t *testing.T) {
 		}
 		var got []string
 		for _, d := range Live(s.Doc, f) {
-			if d.Code != codeLateSNAT || d.Severity != policy.Warning || !strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) has no effect") {
+			if d.Code != codeLateSNAT || d.Severity != policy.Warning ||
+				!strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) has no effect") {
 				t.Errorf("%s: %+v", name, d)
 			}
 			_, after, _ := strings.Cut(d.Message, `"`)
@@ -63,7 +66,8 @@ func TestSameAddress(t *testing.T) {
 	l.Addrs = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
 	f.Host.Links["wan2"] = l
 	lines := notOK(Examine(s, f))
-	if len(lines) != 1 || !strings.HasPrefix(lines[0], `warn same-address: uplinks "isp1" and "isp2" have the same address 192.0.2.2`) || !strings.Contains(lines[0], "another network") {
+	if len(lines) != 1 || !strings.HasPrefix(lines[0],
+		`warn same-address: uplinks "isp1" and "isp2" have the same address 192.0.2.2`) || !strings.Contains(lines[0], "another network") {
 		t.Errorf("doctor says %q", lines)
 	}
 }

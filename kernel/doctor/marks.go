@@ -55,7 +55,8 @@ func (e *examination) markFinding(level Level, uses []facts.MarkUse) {
 		return
 	}
 	effect := map[bool]string{false: "packets take the wrong table", true: "connections lose their uplink"}[u.Connection]
-	e.add(level, u.Table+" "+u.Chain, fmt.Sprintf("make it change its own bits only: %s set %s & %#08x | VALUE; or choose another mark-mask", word, word, e.mask()),
+	e.add(level, u.Table+" "+u.Chain,
+		fmt.Sprintf("make it change its own bits only: %s set %s & %#08x | VALUE; or choose another mark-mask", word, word, e.mask()),
 		"%s changes bits %#08x of the %s, which are pbr's: %s", which, u.Bits&e.mask(), mark, effect)
 }
 

@@ -27,9 +27,11 @@ func (e *examination) names() {
 	switch {
 	case e.facts.State.WatchPID != 0 || e.isUnknown("pbr watch"):
 	case e.Doc.Settings.Dnsmasq == "":
-		e.add(Fail, aboutNames, "systemctl enable --now pbr.service, or set [pbr] dnsmasq", "learn nothing: pbr watch does not run, and dnsmasq does not fill them")
+		e.add(Fail, aboutNames, "systemctl enable --now pbr.service, or set [pbr] dnsmasq",
+			"learn nothing: pbr watch does not run, and dnsmasq does not fill them")
 	default:
-		e.add(Warn, aboutNames, "systemctl enable --now pbr.service", "dnsmasq alone fills them: addresses stay for good, and what other resolvers answer is not seen")
+		e.add(Warn, aboutNames, "systemctl enable --now pbr.service",
+			"dnsmasq alone fills them: addresses stay for good, and what other resolvers answer is not seen")
 	}
 	e.unanswered()
 	e.hiddenDNS()
@@ -45,11 +47,13 @@ func (e *examination) tapped() {
 		"if another program has bound queue %d, end it or set another [pbr] queue; then restart pbr watch", queue)
 	switch e.tap {
 	case plan.TapLog:
-		e.add(Warn, aboutNames, mend, "first connection not guaranteed: DNS answers are copied by log group %d and not held: %s", queue, e.tapReason)
+		e.add(Warn, aboutNames, mend,
+			"first connection not guaranteed: DNS answers are copied by log group %d and not held: %s", queue, e.tapReason)
 	case plan.TapNone:
 		e.add(Fail, aboutNames, mend, "learn nothing: DNS answers cannot be read: %s", e.tapReason)
 	case plan.TapTarget:
-		e.ok(aboutNames, "DNS answers are held by queue %d until their addresses are known, by xtables' NFQUEUE: this kernel has no nft_queue", queue)
+		e.ok(aboutNames, "DNS answers are held by queue %d until their addresses are known, by xtables' "+
+			"NFQUEUE: this kernel has no nft_queue", queue)
 	default:
 		e.ok(aboutNames, "DNS answers are held by queue %d until their addresses are known", queue)
 	}
@@ -93,7 +97,8 @@ func (e *examination) hiddenDNS() {
 			refuse = fmt.Sprintf("dst = [%s], ", strings.Join(servers[:min(len(servers), shown)], ", ")) + refuse
 		}
 		e.add(Warn, aboutNames, "have clients ask this router, or refuse it by a policy in front of the others: "+refuse,
-			"%s connections to port %d of %s (%s): answers there cannot be read, and teach nothing", who, by.port, few(names, ", "), by.name)
+			"%s connections to port %d of %s (%s): answers there cannot be read, and teach nothing", who, by.port,
+			few(names, ", "), by.name)
 	}
 }
 
@@ -103,8 +108,11 @@ func (e *examination) offloadedDNS() {
 		if o.SparesDNS {
 			continue
 		}
-		e.add(Warn, o.Table+" "+o.Chain, fmt.Sprintf("nft replace rule %s %s handle %d meta l4proto { tcp, udp } ct original proto-dst != 53 flow add @%s, and where the program that made it keeps its rules", o.Table, o.Chain, o.Handle, o.Flowtable),
-			"rule %d offloads connections by flowtable %s: unless an earlier rule leaves port 53 out, all but the first answers over a connection to a DNS server elsewhere pass unseen", o.Handle, o.Flowtable)
+		e.add(Warn, o.Table+" "+o.Chain,
+			fmt.Sprintf("nft replace rule %s %s handle %d meta l4proto { tcp, udp } ct original proto-dst "+
+				"!= 53 flow add @%s, and where the program that made it keeps its rules", o.Table, o.Chain, o.Handle, o.Flowtable),
+			"rule %d offloads connections by flowtable %s: unless an earlier rule leaves port 53 out, all "+
+				"but the first answers over a connection to a DNS server elsewhere pass unseen", o.Handle, o.Flowtable)
 	}
 }
 
@@ -121,9 +129,12 @@ func (e *examination) dnsmasq() {
 	switch before := d.Made.Sub(d.Started); {
 	case d.PID == 0:
 	case d.Started.Before(d.Written):
-		e.add(Warn, aboutNames, "systemctl restart dnsmasq", "dnsmasq (process %d) started before %s was written: it does not know its names", d.PID, file)
+		e.add(Warn, aboutNames, "systemctl restart dnsmasq",
+			"dnsmasq (process %d) started before %s was written: it does not know its names", d.PID, file)
 	case before > 0 && before < cachedFor && e.facts.State.WatchPID == 0:
-		e.add(Warn, aboutNames, "systemctl restart dnsmasq", "dnsmasq (process %d) started before the sets were made: names that it had in its cache then are missing until it asks for them again", d.PID)
+		e.add(Warn, aboutNames, "systemctl restart dnsmasq",
+			"dnsmasq (process %d) started before the sets were made: names that it had in its cache then "+
+				"are missing until it asks for them again", d.PID)
 	}
 }
 

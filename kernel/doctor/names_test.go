@@ -31,22 +31,31 @@ func TestNames(t *testing.T) {
 		says         string
 	}{
 		{name: "held", policy: named, watch: 7, level: OK, says: "held by queue 112"},
-		{name: "held by the target", policy: named, tap: plan.TapTarget, watch: 7, level: OK, says: "by xtables' NFQUEUE: this kernel has no nft_queue"},
+		{name: "held by the target", policy: named, tap: plan.TapTarget, watch: 7, level: OK,
+			says: "by xtables' NFQUEUE: this kernel has no nft_queue"},
 		{name: "another number", policy: "pbr = { queue = 9 }\n" + named, watch: 7, level: OK, says: "held by queue 9"},
-		{name: "copied", policy: named, tap: plan.TapLog, watch: 7, level: Warn, says: "first connection not guaranteed: DNS answers are copied by log group 112 and not held: because"},
-		{name: "not at all", policy: named, tap: plan.TapNone, watch: 7, level: Fail, says: "learn nothing: DNS answers cannot be read: because"},
+		{name: "copied", policy: named, tap: plan.TapLog, watch: 7, level: Warn,
+			says: "first connection not guaranteed: DNS answers are copied by log group 112 and not held: because"},
+		{name: "not at all", policy: named, tap: plan.TapNone, watch: 7, level: Fail,
+			says: "learn nothing: DNS answers cannot be read: because"},
 		{name: "nobody", policy: named, level: Fail, says: "pbr watch does not run"},
 		{name: "dnsmasq alone", policy: filled, level: Warn, says: "dnsmasq alone"},
 		{name: "old dnsmasq", policy: filled, watch: 7, level: Warn,
-			dnsmasq: facts.Dnsmasq{PID: 3, Started: early, Written: early.Add(time.Hour)}, says: "dnsmasq (process 3) started before /etc/dnsmasq.d/pbr.conf was written"},
-		{name: "old cache", policy: filled, level: Warn, says: "dnsmasq (process 3) started before the sets were made: names that it had in its cache",
+			dnsmasq: facts.Dnsmasq{PID: 3, Started: early, Written: early.Add(time.Hour)},
+			says:    "dnsmasq (process 3) started before /etc/dnsmasq.d/pbr.conf was written"},
+		{name: "old cache", policy: filled, level: Warn,
+			says:    "dnsmasq (process 3) started before the sets were made: names that it had in its cache",
 			dnsmasq: facts.Dnsmasq{PID: 3, Started: early, Written: early.Add(-time.Hour), Made: early.Add(time.Hour)}},
-		{name: "dnsmasq without nftset", policy: filled, watch: 7, level: Fail, dnsmasq: facts.Dnsmasq{NoNftset: "2.85"}, says: "dnsmasq 2.85 cannot fill nftables sets"},
+		{name: "dnsmasq without nftset", policy: filled, watch: 7, level: Fail,
+			dnsmasq: facts.Dnsmasq{NoNftset: "2.85"}, says: "dnsmasq 2.85 cannot fill nftables sets"},
 		{name: "no answers", policy: named, watch: 7, level: Warn, says: "came by for 12m0s, and 3 hosts have connections",
 			names: facts.Names{Watched: time.Hour, Unanswered: 12*time.Minute + time.Second, Clients: 3}},
-		{name: "TLS", policy: named, watch: 7, level: Warn, says: "192.168.1.7 has connections to port 853 of 192.0.2.53 (DNS over TLS or QUIC)",
-			names: facts.Names{Hidden: []facts.HiddenDNS{{Server: addr("192.0.2.53"), Port: 853, Client: addr("192.168.1.7"), Clients: 1}}}},
-		{name: "HTTPS", policy: named, watch: 7, level: Warn, says: "192.168.1.7 and other hosts have connections to port 443 of 1.1.1.1 (DNS over HTTPS by a known server of it)",
+		{name: "TLS", policy: named, watch: 7, level: Warn,
+			says: "192.168.1.7 has connections to port 853 of 192.0.2.53 (DNS over TLS or QUIC)",
+			names: facts.Names{Hidden: []facts.HiddenDNS{{Server: addr("192.0.2.53"), Port: 853,
+				Client: addr("192.168.1.7"), Clients: 1}}}},
+		{name: "HTTPS", policy: named, watch: 7, level: Warn,
+			says:  "192.168.1.7 and other hosts have connections to port 443 of 1.1.1.1 (DNS over HTTPS by a known server of it)",
 			names: facts.Names{Hidden: []facts.HiddenDNS{{Server: addr("1.1.1.1"), Port: 443, Client: addr("192.168.1.7"), Clients: 2}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -60,7 +69,8 @@ func TestNames(t *testing.T) {
 				if finding.Subject != about {
 					continue
 				}
-				found = found || finding.Level == tt.level && strings.Contains(finding.Text, tt.says) && (finding.Do != "" || tt.level == OK)
+				found = found || finding.Level == tt.level && strings.Contains(finding.Text, tt.says) &&
+					(finding.Do != "" || tt.level == OK)
 				if tt.level == OK && finding.Level != OK {
 					t.Errorf("%+v", finding)
 				}
@@ -145,7 +155,8 @@ func TestClientDNS(t *testing.T) {
 		{addr("192.168.1.7"), addr("1.1.1.1"), 53},       // can be read
 	}
 	got := ClientDNS(slices.Values(list), s.Doc, m)
-	want := []facts.HiddenDNS{{Server: addr("1.1.1.1"), Port: 443, Client: addr("192.168.1.7"), Clients: 1}, {Server: addr("203.0.113.5"), Port: 853, Client: addr("192.168.1.7"), Clients: 2}}
+	want := []facts.HiddenDNS{{Server: addr("1.1.1.1"), Port: 443, Client: addr("192.168.1.7"), Clients: 1},
+		{Server: addr("203.0.113.5"), Port: 853, Client: addr("192.168.1.7"), Clients: 2}}
 	if got.Clients != 3 || !slices.Equal(got.Hidden, want) {
 		t.Errorf("%+v", got)
 	}

@@ -47,7 +47,8 @@ func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, l
 	if f.Limited {
 		of = " of some interfaces"
 	}
-	e.add(level, subject, do, "rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s if no unmarked route leads back to their source through the interface that they arrived on: answers that arrive on %s are lost",
+	e.add(level, subject, do,
+		"rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s if no unmarked route leads back to their source through the interface that they arrived on: answers that arrive on %s are lost",
 		f.Handle, f.Chain, family, of, words(lost))
 }
 
@@ -130,7 +131,8 @@ func (e *examination) docker() {
 		}
 	}
 	out = append(out, "iptables -I DOCKER-USER -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT")
-	e.add(Warn, "Docker", few(out, "; "), "has set the policy of iptables' FORWARD to drop: it drops everything from hosts behind this router that no rule there accepts")
+	e.add(Warn, "Docker", few(out, "; "),
+		"has set the policy of iptables' FORWARD to drop: it drops everything from hosts behind this router that no rule there accepts")
 }
 
 // keepalivedRuns judges keepalived, which removes addresses and adds them again.
@@ -142,7 +144,8 @@ func (e *examination) keepalivedRuns() {
 		e.ok(string(keepalived), "runs here (VRRP)")
 		return
 	}
-	e.add(Warn, string(keepalived), "systemctl enable --now pbr.service, or pbr watch, which restores them at once; or run pbr apply from notify_master and notify_backup",
+	e.add(Warn, string(keepalived),
+		"systemctl enable --now pbr.service, or pbr watch, which restores them at once; or run pbr apply from notify_master and notify_backup",
 		"runs here (VRRP), and pbr watch does not: when it removes an uplink's last address, the kernel deletes pbr's routes over it, and nothing restores them when the address returns")
 }
 
@@ -155,14 +158,16 @@ const (
 
 // fullTable judges main's specific routes, which come before policies with main-first = "specific".
 func (e *examination) fullTable() {
-	if e.Doc == nil || e.Doc.Settings.MainFirst != policy.MainFirstSpecific || len(e.Doc.Policies)+len(e.Doc.Rules) == 0 && e.Doc.Default == nil {
+	if e.Doc == nil || e.Doc.Settings.MainFirst != policy.MainFirstSpecific ||
+		len(e.Doc.Policies)+len(e.Doc.Rules) == 0 && e.Doc.Default == nil {
 		return
 	}
 	for _, m := range e.facts.Main {
 		if m.Share < fullShare && m.Routes < fullRoutes {
 			continue
 		}
-		e.add(Warn, "main's full table", `write main-first = "connected" into [pbr], then pbr apply: then policies and rules come first, and main's routes still come before [default]`,
+		e.add(Warn, "main's full table",
+			`write main-first = "connected" into [pbr], then pbr apply: then policies and rules come first, and main's routes still come before [default]`,
 			"main has %s through %s, for %.0f %% of all IPv%d addresses (static, or from BGP): with main-first = \"specific\" they come before policies, rules and [default], which never see that traffic",
 			count(m.Routes, "specific route"), m.Dev, 100*m.Share, m.Family)
 	}
@@ -181,6 +186,7 @@ func (e *examination) flushers() {
 			e.add(Warn, f.Unit, do, "%s: %s; pbr watch recreates it, but connections opened in between are lost", what, text)
 			continue
 		}
-		e.add(Warn, f.Unit, do+"; or run pbr watch, which recreates it", "%s: %s, and main routes every packet until the next pbr apply", what, text)
+		e.add(Warn, f.Unit, do+"; or run pbr watch, which recreates it",
+			"%s: %s, and main routes every packet until the next pbr apply", what, text)
 	}
 }

@@ -97,7 +97,8 @@ func (e *examination) neighbours() {
 		e.configured(r, keepalived, "virtual_rules", fmt.Sprintf("give them a priority below %d in keepalived.conf", e.base()))
 	}
 	if r := rules[pbrd]; r != nil {
-		e.configured(r, pbrd, "of a pbr-map", fmt.Sprintf("choose a rule-priority above them for [pbr] (they are at 300 to 9999), and not %d", e.base()))
+		e.configured(r, pbrd, "of a pbr-map",
+			fmt.Sprintf("choose a rule-priority above them for [pbr] (they are at 300 to 9999), and not %d", e.base()))
 	}
 }
 
@@ -132,10 +133,13 @@ func (e *examination) tailscale(rules []plan.Rule) {
 	const tailnet = "ip rule add pref 3990 to 100.64.0.0/10 lookup 52; ip -6 rule add pref 3990 to fd7a:115c:a1e0::/48 lookup 52"
 	switch {
 	case e.ahead(rules):
-		e.add(Fail, string(tailscale), "write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first; or stop using the exit node: tailscale set --exit-node=",
-			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] takes effect; Tailscale recreates its rules if they are deleted", stand(rules, "before"))
+		e.add(Fail, string(tailscale),
+			"write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first; or stop using the exit node: tailscale set --exit-node=",
+			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no "+
+				"policy, rule or [default] takes effect; Tailscale recreates its rules if they are deleted", stand(rules, "before"))
 	case e.behind(rules, tailscaleTable) && e.Doc != nil && e.Doc.Default != nil:
-		e.add(Warn, string(tailscale), tailnet, "%s, and [default] takes every packet first: packets to the tailnet are sent through an uplink", stand(rules, "behind"))
+		e.add(Warn, string(tailscale), tailnet,
+			"%s, and [default] takes every packet first: packets to the tailnet are sent through an uplink", stand(rules, "behind"))
 	case e.behind(rules, tailscaleTable):
 		e.ok(string(tailscale), "%s: they apply to what no policy catches", stand(rules, "behind"))
 	default:
@@ -149,12 +153,14 @@ func (e *examination) netbird(rules []plan.Rule) {
 		return
 	}
 	do := "write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first"
-	if lowest := slices.MinFunc(rules, func(a, b plan.Rule) int { return int(a.Priority) - int(b.Priority) }); lowest.Priority < 4000+plan.PrioritySpan {
+	if lowest := slices.MinFunc(rules,
+		func(a, b plan.Rule) int { return int(a.Priority) - int(b.Priority) }); lowest.Priority < 4000+plan.PrioritySpan {
 		do = fmt.Sprintf("no rule-priority of pbr's is low enough: stop using the exit node (netbird networks deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
 			"which puts its routes into main; deleted ip rules come back (the first one is %d)", lowest.Priority)
 	}
 	e.add(Fail, string(netbird), do,
-		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no policy, rule or [default] takes effect", stand(rules, "before"), netbirdTable)
+		"%s, and table %d has a default route (an exit node is in use): all packets go there, and no "+
+			"policy, rule or [default] takes effect", stand(rules, "before"), netbirdTable)
 }
 
 // wgQuick judges full tunnels: the kernel puts wg-quick's rules directly before the first rule that
@@ -169,10 +175,13 @@ func (e *examination) wgQuick(rules []plan.Rule) {
 	switch {
 	case e.ahead(rules):
 		e.add(Fail, tunnel, off+"; or write rule-priority = 3000 into [pbr], omit [default], and start the tunnel before pbr",
-			"%s, because the tunnel came up after pbr: it takes all packets, and no policy, rule or [default] takes effect", stand(rules, "before"))
+			"%s, because the tunnel came up after pbr: it takes all packets, and no policy, rule or "+
+				"[default] takes effect", stand(rules, "before"))
 	case e.behind(rules, table) && e.Doc != nil && e.Doc.Default != nil:
-		e.add(Fail, tunnel, off+" (the first of [default], if everything should use it); or write rule-priority = 3000 into [pbr], and omit [default]",
-			"%s, and [default] takes every packet first, because pbr started after the tunnel: packets meant for the tunnel leave through an uplink, in the clear", stand(rules, "behind"))
+		e.add(Fail, tunnel, off+
+			" (the first of [default], if everything should use it); or write rule-priority = 3000 into [pbr], and omit [default]",
+			"%s, and [default] takes every packet first, because pbr started after the tunnel: packets "+
+				"meant for the tunnel leave through an uplink, in the clear", stand(rules, "behind"))
 	case e.behind(rules, table):
 		e.ok(tunnel, "%s: the tunnel carries what no policy and no rule catches", stand(rules, "behind"))
 	default:
@@ -194,7 +203,8 @@ func (e *examination) configured(rules []plan.Rule, who owner, what, earlier str
 	}
 	if before != nil {
 		e.add(Warn, string(who), "nothing if that is intended; otherwise remove them there, and write them as [[rule]]s or policies of pbr",
-			"%s (%s), the first one %s: packets that they select never reach pbr's policies and rules", stand(before, "before"), what, Describe(before[0]))
+			"%s (%s), the first one %s: packets that they select never reach pbr's policies and rules",
+			stand(before, "before"), what, Describe(before[0]))
 	}
 	if hidden != nil {
 		e.add(Warn, string(who), earlier+", or write them as [[rule]]s of pbr",

@@ -82,33 +82,54 @@ func TestNeighbours(t *testing.T) {
 		fault func(*Subject, *facts.Facts)
 		want  []string // of one line; the first word is the level
 	}{
-		"tailscale, exit node":         {has("tailscale", 0, 52), []string{"fail Tailscale: its ip rules 5210, 5230, 5250, 5270 are before pbr's", "exit node", "rule-priority = 4000"}},
-		"tailscale":                    {has("tailscale", 0), []string{"ok Tailscale", "only packets to the tailnet"}},
-		"tailscale, behind":            {has("tailscale", 20000), []string{"warn Tailscale", "packets to the tailnet are sent through an uplink", "to 100.64.0.0/10 lookup 52"}},
+		"tailscale, exit node": {has("tailscale", 0, 52),
+			[]string{"fail Tailscale: its ip rules 5210, 5230, 5250, 5270 are before pbr's", "exit node", "rule-priority = 4000"}},
+		"tailscale": {has("tailscale", 0), []string{"ok Tailscale", "only packets to the tailnet"}},
+		"tailscale, behind": {has("tailscale", 20000),
+			[]string{"warn Tailscale", "packets to the tailnet are sent through an uplink", "to 100.64.0.0/10 lookup 52"}},
 		"tailscale, behind no default": {both(has("tailscale", 20000), noDefault), []string{"ok Tailscale", "what no policy catches"}},
-		"netbird, exit node":           {has("netbird", 0, 7120), []string{"fail NetBird: its ip rules 105, 110 are before pbr's", "NB_USE_LEGACY_ROUTING=true"}},
-		"netbird, behind 5000":         {has("netbird", 5200, 7120), []string{"fail NetBird", "rule-priority = 4000"}},
-		"netbird":                      {has("netbird", 0), []string{"ok NetBird", "NetBird's own networks"}},
-		"wg-quick, first":              {has("wg-quick", 0, 51820), []string{"fail wg-quick (table 51820): its ip rules 9998, 9999 are before pbr's", "Table = off", "rule-priority = 3000"}},
-		"wg-quick, hidden":             {has("wg-quick", 22766, 51820), []string{"fail wg-quick (table 51820): its ip rules 32764, 32765 are behind pbr's", "in the clear", "Table = off", "rule-priority = 3000"}},
-		"wg-quick, no default":         {both(has("wg-quick", 22766, 51820), noDefault), []string{"ok wg-quick (table 51820)", "the tunnel carries what no policy"}},
-		"keepalived's rules":           {has("keepalived", 0), []string{"warn keepalived: its ip rule 16384 is behind pbr's", "they do nothing", "below 10000"}},
-		"keepalived's rules, before":   {has("keepalived", -10000), []string{"warn keepalived: its ip rule 6384 is before pbr's"}},
-		"pbrd":                         {has("pbrd", 0), []string{"warn FRR pbrd: its ip rule 304 is before pbr's (of a pbr-map), the first one from all iif lan0 lookup 10000"}},
-		"pbrd, behind":                 {has("pbrd", 20000), []string{"warn FRR pbrd", "they do nothing", "rule-priority above them"}},
-		"keepalived, no watch":         {both(runs("keepalived"), noWatch), []string{"warn keepalived: runs here (VRRP)", "pbr.service"}},
-		"keepalived and watch":         {runs("keepalived"), []string{"ok keepalived: runs here (VRRP)"}},
+		"netbird, exit node": {has("netbird", 0, 7120),
+			[]string{"fail NetBird: its ip rules 105, 110 are before pbr's", "NB_USE_LEGACY_ROUTING=true"}},
+		"netbird, behind 5000": {has("netbird", 5200, 7120), []string{"fail NetBird", "rule-priority = 4000"}},
+		"netbird":              {has("netbird", 0), []string{"ok NetBird", "NetBird's own networks"}},
+		"wg-quick, first": {has("wg-quick", 0, 51820),
+			[]string{"fail wg-quick (table 51820): its ip rules 9998, 9999 are before pbr's", "Table = off", "rule-priority = 3000"}},
+		"wg-quick, hidden": {has("wg-quick", 22766, 51820),
+			[]string{"fail wg-quick (table 51820): its ip rules 32764, 32765 are behind pbr's", "in the clear",
+				"Table = off", "rule-priority = 3000"}},
+		"wg-quick, no default": {both(has("wg-quick", 22766, 51820), noDefault),
+			[]string{"ok wg-quick (table 51820)", "the tunnel carries what no policy"}},
+		"keepalived's rules": {has("keepalived", 0),
+			[]string{"warn keepalived: its ip rule 16384 is behind pbr's", "they do nothing", "below 10000"}},
+		"keepalived's rules, before": {has("keepalived", -10000), []string{"warn keepalived: its ip rule 6384 is before pbr's"}},
+		"pbrd": {has("pbrd", 0),
+			[]string{"warn FRR pbrd: its ip rule 304 is before pbr's (of a pbr-map), the first one from all iif lan0 lookup 10000"}},
+		"pbrd, behind":         {has("pbrd", 20000), []string{"warn FRR pbrd", "they do nothing", "rule-priority above them"}},
+		"keepalived, no watch": {both(runs("keepalived"), noWatch), []string{"warn keepalived: runs here (VRRP)", "pbr.service"}},
+		"keepalived and watch": {runs("keepalived"), []string{"ok keepalived: runs here (VRRP)"}},
 
-		"firewalld":              {both(ipv6, filter(firewalld)), []string{"fail firewalld: rule 7 of chain filter_PREROUTING", "IPv6", "answers that arrive on isp2 are lost", "IPv6_rpfilter=loose"}},
-		"firewalld, no default":  {both(ipv6, noDefault, filter(firewalld)), []string{"fail firewalld", "isp1, isp2"}},
-		"another, for some":      {both(ipv6, filter(facts.ReverseFilter{Table: "ip f", Chain: "pre", Handle: 3, Family: plan.IPv4, Limited: true})), []string{"warn ip f pre: rule 3", "IPv4 packets of some interfaces", "handle 3 iifname { wan2 } accept"}},
-		"main's full table":      {main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}), []string{"warn main's full table: main has 4 specific routes through wan2, for 50 % of all IPv4", `main-first = "connected"`}},
-		"many routes":            {main(facts.MainShare{Family: plan.IPv6, Dev: "wan2", Routes: 200000, Share: 0.01}), []string{"warn main's full table: main has 200000"}},
-		"docker":                 {docker, []string{"warn Docker", "FORWARD to drop", "iptables -I DOCKER-USER -o wan1 -j ACCEPT"}},
-		"docker on a server":     {both(docker, func(s *Subject, _ *facts.Facts) { s.Doc.Settings.Forward = policy.ForwardOff }), []string{"ok Docker"}},
-		"podman":                 {func(_ *Subject, f *facts.Facts) { f.Chains = []string{"ip nat NETAVARK-HOSTPORT-DNAT"} }, []string{"ok podman"}},
-		"nftables.service":       {flush(facts.Flusher{Unit: "nftables.service", File: "/etc/nftables.conf"}), []string{"warn nftables.service: loads /etc/nftables.conf, which begins with flush ruleset", "delete table inet filter"}},
-		"another unit, no watch": {both(noWatch, flush(facts.Flusher{Unit: "fw.service"})), []string{"warn fw.service: runs nft flush ruleset", "systemctl edit --full fw.service", "run pbr watch"}},
+		"firewalld": {both(ipv6, filter(firewalld)),
+			[]string{"fail firewalld: rule 7 of chain filter_PREROUTING", "IPv6",
+				"answers that arrive on isp2 are lost", "IPv6_rpfilter=loose"}},
+		"firewalld, no default": {both(ipv6, noDefault, filter(firewalld)), []string{"fail firewalld", "isp1, isp2"}},
+		"another, for some": {both(ipv6,
+			filter(facts.ReverseFilter{Table: "ip f", Chain: "pre", Handle: 3, Family: plan.IPv4, Limited: true})),
+			[]string{"warn ip f pre: rule 3", "IPv4 packets of some interfaces", "handle 3 iifname { wan2 } accept"}},
+		"main's full table": {main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}),
+			[]string{"warn main's full table: main has 4 specific routes through wan2, for 50 % of all IPv4", `main-first = "connected"`}},
+		"many routes": {main(facts.MainShare{Family: plan.IPv6, Dev: "wan2", Routes: 200000, Share: 0.01}),
+			[]string{"warn main's full table: main has 200000"}},
+		"docker": {docker, []string{"warn Docker", "FORWARD to drop", "iptables -I DOCKER-USER -o wan1 -j ACCEPT"}},
+		"docker on a server": {both(docker,
+			func(s *Subject, _ *facts.Facts) { s.Doc.Settings.Forward = policy.ForwardOff }), []string{"ok Docker"}},
+		"podman": {func(_ *Subject,
+			f *facts.Facts) {
+			f.Chains = []string{"ip nat NETAVARK-HOSTPORT-DNAT"}
+		}, []string{"ok podman"}},
+		"nftables.service": {flush(facts.Flusher{Unit: "nftables.service", File: "/etc/nftables.conf"}),
+			[]string{"warn nftables.service: loads /etc/nftables.conf, which begins with flush ruleset", "delete table inet filter"}},
+		"another unit, no watch": {both(noWatch, flush(facts.Flusher{Unit: "fw.service"})),
+			[]string{"warn fw.service: runs nft flush ruleset", "systemctl edit --full fw.service", "run pbr watch"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, f := healthy(t, twoUplinks)
@@ -135,7 +156,8 @@ func TestNeighbours(t *testing.T) {
 	for name, fault := range map[string]func(*Subject, *facts.Facts){
 		"firewalld without IPv6": filter(firewalld),
 		"some static routes":     main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 20, Share: 0.01}),
-		"main comes second":      both(main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}), func(s *Subject, _ *facts.Facts) { s.Doc.Settings.MainFirst = policy.MainFirstConnected }),
+		"main comes second": both(main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}),
+			func(s *Subject, _ *facts.Facts) { s.Doc.Settings.MainFirst = policy.MainFirstConnected }),
 	} {
 		s, f := healthy(t, twoUplinks)
 		fault(s, f)
@@ -149,12 +171,14 @@ func TestNeighbours(t *testing.T) {
 func TestNeighboursInTheWay(t *testing.T) {
 	s, f := healthy(t, "pbr = { mark-mask = 0x00ff0000 }\n"+twoUplinks)
 	f.Rules = append(f.Rules, rulesOf("tailscale", 0)...)
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.Contains(b, "matches bits of the mark that are pbr's") }) {
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
+		func(b string) bool { return strings.Contains(b, "matches bits of the mark that are pbr's") }) {
 		t.Errorf("%q", bad)
 	}
 	s, f = healthy(t, twoUplinks)
 	f.Rules = append(f.Rules, rulesOf("tailscale", 5000)...)
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad, func(b string) bool { return strings.HasPrefix(b, "fail ip -4 rule 10270") }) {
+	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
+		func(b string) bool { return strings.HasPrefix(b, "fail ip -4 rule 10270") }) {
 		t.Errorf("%q", bad)
 	}
 }
@@ -167,15 +191,21 @@ func TestReadFlushers(t *testing.T) {
 		root fstest.MapFS
 		want []facts.Flusher
 	}{
-		"none":        {fstest.MapFS{}, nil},
-		"not enabled": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), "etc/nftables.conf": file("flush ruleset\n")}, nil},
-		"debian": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), wants + "nftables.service": file(debian), "etc/nftables.conf": file("#!/usr/sbin/nft -f\n\nflush  ruleset\n")},
+		"none": {fstest.MapFS{}, nil},
+		"not enabled": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian),
+			"etc/nftables.conf": file("flush ruleset\n")}, nil},
+		"debian": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), wants +
+			"nftables.service": file(debian), "etc/nftables.conf": file("#!/usr/sbin/nft -f\n\nflush  ruleset\n")},
 			[]facts.Flusher{{Unit: "nftables.service", File: "/etc/nftables.conf"}}},
-		"stops with it": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), wants + "nftables.service": file(debian), "etc/nftables.conf": file("# flush ruleset\n")},
+		"stops with it": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), wants +
+			"nftables.service": file(debian), "etc/nftables.conf": file("# flush ruleset\n")},
 			[]facts.Flusher{{Unit: "nftables.service"}}},
-		"overridden": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian), "etc/systemd/system/nftables.service": file("[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n"),
-			wants + "nftables.service": file(""), "etc/nftables.conf": file("table inet filter\ndelete table inet filter\n")}, nil},
-		"of one's own": {fstest.MapFS{"etc/systemd/system/fw.service": file("[Service]\nExecStart=/bin/sh -c 'nft flush ruleset; nft -f /root/fw'\n"), wants + "fw.service": file("")},
+		"overridden": {fstest.MapFS{"lib/systemd/system/nftables.service": file(debian),
+			"etc/systemd/system/nftables.service": file("[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\n"),
+			wants + "nftables.service":            file(""),
+			"etc/nftables.conf":                   file("table inet filter\ndelete table inet filter\n")}, nil},
+		"of one's own": {fstest.MapFS{"etc/systemd/system/fw.service": file("[Service]\nExecStart=/bin/sh " +
+			"-c 'nft flush ruleset; nft -f /root/fw'\n"), wants + "fw.service": file("")},
 			[]facts.Flusher{{Unit: "fw.service"}}},
 	} {
 		t.Run(name, func(t *testing.T) {

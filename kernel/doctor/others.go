@@ -40,7 +40,8 @@ func (e *examination) programs() {
 		if missing == nil {
 			e.ok("systemd-networkd", "leaves the rules and routes of others alone")
 		} else {
-			e.add(Warn, "systemd-networkd", "write [Network] "+strings.Join(missing, " ")+" into /etc/systemd/networkd.conf.d/pbr.conf and restart it",
+			e.add(Warn, "systemd-networkd", "write [Network] "+strings.Join(missing, " ")+
+				" into /etc/systemd/networkd.conf.d/pbr.conf and restart it",
 				"removes what pbr made when it restarts")
 		}
 	}

@@ -12,7 +12,8 @@ func (e *examination) own() {
 	e.group = groupPBR
 	switch {
 	case e.Missing:
-		e.add(Warn, "policy", "write one, or name yours with --config FILE", "there is no file %s: only what every policy needs was checked", e.File)
+		e.add(Warn, "policy", "write one, or name yours with --config FILE",
+			"there is no file %s: only what every policy needs was checked", e.File)
 	case e.Problem != "":
 		do := "run pbr check for details"
 		if e.Hint != "" {
@@ -24,7 +25,8 @@ func (e *examination) own() {
 	}
 	s := e.facts.State
 	if s.Unwritable != "" {
-		e.add(Fail, "state", "make it writable for root, like /run: pbr needs it to apply and to undo", "nothing can be written to %s", s.Unwritable)
+		e.add(Fail, "state", "make it writable for root, like /run: pbr needs it to apply and to undo",
+			"nothing can be written to %s", s.Unwritable)
 	} else if s.Dir != "" && !e.isUnknown("state") {
 		e.ok("state", "%s", s.Dir)
 	}
@@ -63,7 +65,8 @@ func (e *examination) inForce() {
 	case !s.Taken:
 		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
 	case s.Behind > 0:
-		e.add(Warn, "kernel", "pbr diff shows the differences, pbr apply repairs them", "differs from the policy in %s", count(s.Behind, "object"))
+		e.add(Warn, "kernel", "pbr diff shows the differences, pbr apply repairs them", "differs from the policy in %s",
+			count(s.Behind, "object"))
 	default:
 		e.ok("kernel", "holds the policy")
 	}
@@ -108,5 +111,6 @@ func (e *examination) watch() {
 		e.ok("watch", "does not run, and no uplink has a check")
 		return
 	}
-	e.add(Warn, "watch", "systemctl enable --now pbr.service, or pbr watch", "does not run: an uplink that fails without losing its carrier keeps its traffic")
+	e.add(Warn, "watch", "systemctl enable --now pbr.service, or pbr watch",
+		"does not run: an uplink that fails without losing its carrier keeps its traffic")
 }

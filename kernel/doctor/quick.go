@@ -50,11 +50,13 @@ func (e *examination) strangeGateways() {
 		u := &e.Doc.Uplinks[i]
 		link := e.facts.Host.Links[u.Interface]
 		for _, gw := range []netip.Addr{u.Gateway.Addr, u.Gateway6.Addr} {
-			if !gw.IsValid() || gw.IsLinkLocalUnicast() || !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == gw.Is4() }) {
+			if !gw.IsValid() || gw.IsLinkLocalUnicast() ||
+				!slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == gw.Is4() }) {
 				continue
 			}
 			if !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(gw) }) {
-				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface), "correct the gateway, unless your provider really uses one outside your network",
+				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface),
+					"correct the gateway, unless your provider really uses one outside your network",
 					"gateway %s is in no network of this router", gw)
 			}
 		}

@@ -55,7 +55,8 @@ routes = [{ uplink = "isp1" }]
 			if len(ds) == 0 && c.want == "" {
 				return
 			}
-			if len(ds) != 1 || !strings.Contains(ds[0].Message, "arrive on "+c.want+", where") || !strings.Contains(ds[0].Hint, "src_valid_mark=1") {
+			if len(ds) != 1 || !strings.Contains(ds[0].Message, "arrive on "+c.want+", where") ||
+				!strings.Contains(ds[0].Hint, "src_valid_mark=1") {
 				t.Errorf("%s: %v", name, ds)
 			}
 		})

@@ -37,7 +37,8 @@ func (e *examination) ipRules() {
 		case plan.InSpan(e.base(), r.Priority):
 			e.inside(subject, do, r)
 		case marked:
-			e.add(Fail, subject, do+", or use another mark for it, or another mark-mask for pbr", "%s: matches bits of the mark that are pbr's", Describe(r))
+			e.add(Fail, subject, do+", or use another mark for it, or another mark-mask for pbr",
+				"%s: matches bits of the mark that are pbr's", Describe(r))
 		case r.Priority > e.base(), e.owner(r) != nobody:
 		case e.takesAll(r):
 			e.add(Fail, subject, do+", or move it after pbr's, to a priority above "+fmt.Sprint(e.base()+plan.PrioritySpan-1),
@@ -58,10 +59,12 @@ func (e *examination) ipRules() {
 func (e *examination) inside(subject, do string, r plan.Rule) {
 	do += ", or choose another rule-priority"
 	if e.facts.State.Taken {
-		e.add(Fail, subject, do, "%s: is among pbr's priorities %d-%d; the next apply removes it", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
+		e.add(Fail, subject, do, "%s: is among pbr's priorities %d-%d; the next apply removes it", Describe(r),
+			e.base(), e.base()+plan.PrioritySpan-1)
 		return
 	}
-	e.add(Fail, subject, do, "%s: is among the priorities %d-%d, so pbr apply refuses to start", Describe(r), e.base(), e.base()+plan.PrioritySpan-1)
+	e.add(Fail, subject, do, "%s: is among the priorities %d-%d, so pbr apply refuses to start", Describe(r),
+		e.base(), e.base()+plan.PrioritySpan-1)
 }
 
 // standard are the rules that the kernel creates, and the one for VRFs, which selects nothing
@@ -116,9 +119,11 @@ func (e *examination) baseRules(family plan.Family) {
 		name     string
 		priority int
 		what     string
-	}{{localTable, "local", 0, "the router does not answer for its own addresses"}, {plan.MainTable, "main", lastRule - 1, "what no table of pbr's takes is unreachable"}} {
+	}{{localTable, "local", 0, "the router does not answer for its own addresses"},
+		{plan.MainTable, "main", lastRule - 1, "what no table of pbr's takes is unreachable"}} {
 		if !has(base.table) {
-			e.add(Fail, fmt.Sprintf("ip -%d rules", family), fmt.Sprintf("ip -%d rule add pref %d lookup %s", family, base.priority, base.name),
+			e.add(Fail, fmt.Sprintf("ip -%d rules", family), fmt.Sprintf("ip -%d rule add pref %d lookup %s",
+				family, base.priority, base.name),
 				"none looks up %s: %s", base.name, base.what)
 		}
 	}
@@ -179,6 +184,7 @@ func (e *examination) routes() {
 		if e.facts.State.Taken {
 			what = "the next apply removes it"
 		}
-		e.add(Fail, fmt.Sprintf("table %d", r.Table), do, "has a route of others to %s (proto %d) in the table of %q: %s", r.Dst, r.Protocol, names[r.Table], what)
+		e.add(Fail, fmt.Sprintf("table %d", r.Table), do,
+			"has a route of others to %s (proto %d) in the table of %q: %s", r.Dst, r.Protocol, names[r.Table], what)
 	}
 }

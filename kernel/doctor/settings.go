@@ -109,8 +109,9 @@ var settingKinds = map[string]struct {
 	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts use the same next hop"},
 	"accept_local":                {Warn, sparedCheck},
 	sparedFilter:                  {Warn, sparedCheck},
-	openCheck:                     {Warn, "packets with one of the router's own addresses as source are accepted, although reverse-path expects the kernel to drop them"},
-	"accept_ra":                   {Fail, "a router that forwards ignores announced default routes, so it learns no gateway"},
+	openCheck: {Warn,
+		"packets with one of the router's own addresses as source are accepted, although reverse-path expects the kernel to drop them"},
+	"accept_ra": {Fail, "a router that forwards ignores announced default routes, so it learns no gateway"},
 }
 
 // tally collects the settings of a kind.

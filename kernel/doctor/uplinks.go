@@ -92,7 +92,8 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		found = auto.IsValid() || link.OnlinkDefault6
 	}
 	if family == plan.IPv6 && (e.facts.Host.NoIPv6 || link.NoIPv6) {
-		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or omit gateway6", u.Interface), "IPv6 is disabled on the interface")
+		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or omit gateway6", u.Interface),
+			"IPv6 is disabled on the interface")
 		return ""
 	}
 	at := slices.IndexFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
@@ -118,7 +119,8 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 			key = "gateway6"
 		}
 		e.add(Warn, subject, fmt.Sprintf("write %s = %q into the uplink", key, auto),
-			"the policy names no gateway, so that packets go to each destination directly, but main's default route through %s has gateway %s", u.Interface, auto)
+			"the policy names no gateway, so that packets go to each destination directly, but main's "+
+				"default route through %s has gateway %s", u.Interface, auto)
 	}
 	if gw.Link || !gw.Addr.IsValid() {
 		return text + ", point-to-point"
@@ -143,10 +145,12 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 			return fmt.Sprintf("%s, gateway %s answers in %s", text, addr, g.RTT.Round(10*time.Microsecond))
 		}
 		where := ""
-		if !addr.IsLinkLocalUnicast() && !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if !addr.IsLinkLocalUnicast() &&
+			!slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 			where = ", and is in none of this router's networks"
 		}
-		e.add(Fail, subject, "check the line, and the gateway's address in the policy", "gateway %s does not answer%s (%s)", addr, where, g.Failure)
+		e.add(Fail, subject, "check the line, and the gateway's address in the policy",
+			"gateway %s does not answer%s (%s)", addr, where, g.Failure)
 		return ""
 	}
 	return fmt.Sprintf("%s, gateway %s", text, addr)
@@ -167,7 +171,8 @@ func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 	own := e.facts.Host.Links[u.Interface].Addrs
 	for _, p := range e.facts.Host.Connected {
 		if p.Addr().Is4() && p.Addr().IsPrivate() && !slices.ContainsFunc(own, p.Contains) {
-			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`, "the private addresses of %s leave untranslated: answers will not come back", p)
+			e.add(Warn, subject, `add nat = "masquerade", or nat = "none" if that is meant`,
+				"the private addresses of %s leave untranslated: answers will not come back", p)
 			return
 		}
 	}
@@ -186,7 +191,8 @@ func (e *examination) mainDefault() {
 	}
 	const do = "ip route add default via GATEWAY dev INTERFACE metric 1000, or configure it where the interface is configured"
 	if e.Doc != nil && e.Doc.Default == nil {
-		e.add(Fail, "main", do+", or write [default] into the policy", "has no IPv4 default route, and the policy has no [default]: what no policy catches is unreachable")
+		e.add(Fail, "main", do+", or write [default] into the policy",
+			"has no IPv4 default route, and the policy has no [default]: what no policy catches is unreachable")
 		return
 	}
 	e.add(Warn, "main", do, "has no IPv4 default route: without pbr's (after pbr flush) nothing leaves this router")

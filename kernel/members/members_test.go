@@ -142,7 +142,8 @@ func TestDelete(t *testing.T) {
 
 // TestAdopt takes in what others added and forgets what they deleted.
 func TestAdopt(t *testing.T) {
-	f := &File{Members: []Member{member("10.0.0.0-10.0.0.255", 0), member("10.0.0.7", time.Hour), member("10.1.0.1", 0), member("2001:db8::1", 0)}}
+	f := &File{Members: []Member{member("10.0.0.0-10.0.0.255", 0), member("10.0.0.7", time.Hour), member("10.1.0.1", 0),
+		member("2001:db8::1", 0)}}
 	f.Adopt([]nft.Member{
 		{From: netip.MustParseAddr("10.0.0.0"), To: netip.MustParseAddr("10.0.0.255")},
 		{From: netip.MustParseAddr("10.2.0.1"), To: netip.MustParseAddr("10.2.0.1"), Timeout: time.Hour, Expires: time.Minute},

@@ -13,7 +13,8 @@ func (e *edit) addCounters() {
 		if ch.Want == nil || e.isEarly(ch.Have == nil) != e.inEarly() {
 			continue
 		}
-		e.b.message(unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "counter", name: ch.Want.Name})
+		e.b.message(unix.NFT_MSG_NEWOBJ, unix.NLM_F_CREATE|unix.NLM_F_EXCL,
+			operation{verb: "adding", object: "counter", name: ch.Want.Name})
 		e.b.str(unix.NFTA_OBJ_TABLE, plan.TableName)
 		e.b.str(unix.NFTA_OBJ_NAME, ch.Want.Name)
 		e.b.u32(unix.NFTA_OBJ_TYPE, unix.NFT_OBJECT_COUNTER)
@@ -32,7 +33,8 @@ func (e *edit) addChains() error {
 		if ch.Want == nil || ch.Have != nil && !ch.Rebuild || e.isEarly(isNewTarget(&ch)) != e.inEarly() {
 			continue
 		}
-		e.b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "chain", name: ch.Want.Name})
+		e.b.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE|unix.NLM_F_EXCL,
+			operation{verb: "adding", object: "chain", name: ch.Want.Name})
 		e.b.str(unix.NFTA_CHAIN_TABLE, plan.TableName)
 		e.b.str(unix.NFTA_CHAIN_NAME, ch.Want.Name)
 		if err := chainAttrs(&e.b.writer, ch.Want); err != nil {

@@ -121,7 +121,8 @@ func (c *Conn) readLeftover(want *plan.Ruleset, err error) (*Live, error) {
 
 // result is the table after the transaction.
 func (e *edit) result() *Live {
-	next := &Live{Ruleset: *e.want, Generation: e.live.Generation, identity: e.live.identity, Traced: e.live.Traced, exists: !e.want.Empty(), irregular: map[string]bool{}, bCopies: e.bCopies}
+	next := &Live{Ruleset: *e.want, Generation: e.live.Generation, identity: e.live.identity, Traced: e.live.Traced,
+		exists: !e.want.Empty(), irregular: map[string]bool{}, bCopies: e.bCopies}
 	next.Ruleset.Foreign = nil
 	next.pieces = e.keptPieces()
 	for name := range e.live.irregular {

@@ -20,11 +20,13 @@ import (
 func small() *plan.Ruleset {
 	return &plan.Ruleset{
 		Counters: []plan.Counter{{Name: "c", Comment: "policy web"}},
-		Sets:     []plan.Set{{Name: "s", Type: plan.TypeIPv4, Interval: true, Elements: []plan.Element{span(addr("10.0.0.0"), addr("10.0.0.255"))}}},
+		Sets: []plan.Set{{Name: "s", Type: plan.TypeIPv4, Interval: true,
+			Elements: []plan.Element{span(addr("10.0.0.0"), addr("10.0.0.255"))}}},
 		Chains: []plan.Chain{
 			{Name: "mark", Rules: []plan.ChainRule{accepted()}},
 			{Name: "r", Rules: []plan.ChainRule{
-				{Matches: []plan.Match{in(plan.FieldIPSAddr, "s")}, Actions: []plan.Action{plan.Count{Counter: "c"}, plan.Goto{Chain: "mark"}}, Comment: "policy web"},
+				{Matches: []plan.Match{in(plan.FieldIPSAddr, "s")}, Actions: []plan.Action{plan.Count{Counter: "c"},
+					plan.Goto{Chain: "mark"}}, Comment: "policy web"},
 				accepted(is(plan.FieldIIFName, str("a"))),
 			}},
 			{Name: "pre", Kind: "filter", Hook: "prerouting", Priority: -150, Rules: []plan.ChainRule{doing(plan.Goto{Chain: "r"})}},
@@ -118,7 +120,8 @@ func TestRefusedTransactionChangesNothingAndNamesTheObject(t *testing.T) {
 		want string
 	}{
 		{"rule", func(r *plan.Ruleset) {
-			r.Chains[1].Rules = append(r.Chains[1].Rules, plan.ChainRule{Actions: []plan.Action{plan.Jump{Chain: "gone"}}, Comment: "policy voip"})
+			r.Chains[1].Rules = append(r.Chains[1].Rules,
+				plan.ChainRule{Actions: []plan.Action{plan.Jump{Chain: "gone"}}, Comment: "policy voip"})
 		}, "adding rule 3 of chain r (policy voip): no such file or directory"},
 		{"hook", func(r *plan.Ruleset) { r.Chains[2].Hook = "sideways" }, `adding chain pre: hook "sideways" is unknown`},
 		{"elements", func(r *plan.Ruleset) {
@@ -148,7 +151,8 @@ func TestUnprivilegedErrorIsPlain(t *testing.T) {
 	b.deleteNamed(unix.NFT_MSG_DELSET, "set", unix.NFTA_SET_NAME, "s", true)
 	body := append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, 16)...)
 	err := b.explain(&message{seq: 1, body: body})
-	if !errors.Is(err, unix.EPERM) || !strings.HasPrefix(err.Error(), "deleting set s: ") || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+	if !errors.Is(err, unix.EPERM) || !strings.HasPrefix(err.Error(), "deleting set s: ") ||
+		!strings.Contains(err.Error(), "CAP_NET_ADMIN") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -166,9 +170,11 @@ var foreignEdits = []struct{ name, script, shows string }{
 	{"concatenation", "add set inet pbr other { type ipv4_addr . inet_service; flags interval; elements = { 1.1.1.1 . 1-5 } }", ""},
 	{"concatenation of a strange type", "add set inet pbr other { type ipv4_addr . tcp_flag; elements = { 1.1.1.1 . syn } }", "type"},
 	{"concatenation with timeout", "add set inet pbr other { type ipv4_addr . inet_service; flags interval,timeout; }", "flags"},
-	{"comment of a concatenated element", `add set inet pbr other { type ipv4_addr . inet_service; elements = { 1.1.1.1 . 5 comment "x" } }`, "userdata"},
+	{"comment of a concatenated element",
+		`add set inet pbr other { type ipv4_addr . inet_service; elements = { 1.1.1.1 . 5 comment "x" } }`, "userdata"},
 	{"data map", "add map inet pbr other { type ipv4_addr : mark; elements = { 1.1.1.1 : 5 } }", "data type"},
-	{"chain", "add chain inet pbr other { type filter hook input priority 0; policy drop; }\nadd rule inet pbr other accept", "policy drop"},
+	{"chain", "add chain inet pbr other { type filter hook input priority 0; policy drop; }\nadd rule inet " +
+		"pbr other accept", "policy drop"},
 	{"policy", "add chain inet pbr pre { policy drop; }", "policy drop"},
 	{"counter", "add counter inet pbr other", ""},
 	{"quota used by a rule", "add quota inet pbr q over 25 mbytes\nadd rule inet pbr r quota name q drop", "quota q"},

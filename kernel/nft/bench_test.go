@@ -43,7 +43,8 @@ func big() (*plan.Ruleset, string) {
 				is(plan.FieldL4Proto, u8(6)), is(plan.FieldDPort, u16(port))},
 			Actions: []plan.Action{plan.Count{Counter: name}, plan.Goto{Chain: "m1"}}, Comment: "policy " + name})
 		fmt.Fprintf(&b, "counter %s { comment \"policy %s\"\n}\n", name, name)
-		fmt.Fprintf(rules, "iifname \"br-lan\" ip saddr %s tcp dport %d counter name \"%s\" goto m1 comment \"policy %s\"\n", src, port, name, name)
+		fmt.Fprintf(rules, "iifname \"br-lan\" ip saddr %s tcp dport %d counter name \"%s\" goto m1 comment "+
+			"\"policy %s\"\n", src, port, name, name)
 	}
 	fmt.Fprintf(&b, "set addresses { type ipv4_addr; flags interval; elements = { %s } }\n", strings.Join(elements, ", "))
 	b.WriteString("chain m1 { accept\n}\nchain classify {\n" + rules.String() + "}\n}\n")

@@ -37,7 +37,8 @@ func (c *Conn) Clients(set string) (map[uint32]int, error) {
 func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 	err = c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE), attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
+			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE),
+				attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
 			if a, is := netip.AddrFromSlice(key); is && len(v) == 4 {
 				left := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_EXPIRATION))) * time.Millisecond
 				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: left})
@@ -57,7 +58,8 @@ func (c *Conn) Members(set string) (map[plan.Key]uint32, error) {
 	members := map[plan.Key]uint32{}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE), attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
+			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE),
+				attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
 			if k := (plan.Key{}); len(v) == 4 && len(key) <= len(k) {
 				copy(k[:], key)
 				members[k] = binary.NativeEndian.Uint32(v)

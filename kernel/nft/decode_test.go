@@ -133,7 +133,8 @@ func TestIntervalsWithoutEnds(t *testing.T) {
 	b := newBatch(live.Generation)
 	plain := want.Sets[0]
 	plain.Interval = false // writes starts alone
-	b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, plain.Name, &plain, []plan.Element{el(addr("10.0.1.0")), el(addr("10.0.0.0"))}, nil)
+	b.elements(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, plain.Name, &plain,
+		[]plan.Element{el(addr("10.0.1.0")), el(addr("10.0.0.0"))}, nil)
 	if _, err := n.conn.commit(b); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,8 @@ func (c *Conn) Dropping() ([]facts.DropChain, error) {
 		if ch == nil || hook == nil || policy == nil || number(policy) != nfDrop {
 			return
 		}
-		out = append(out, facts.DropChain{Table: ch.table, Chain: ch.name, Hook: hookName(family, number(attr(hook, unix.NFTA_HOOK_HOOKNUM)))})
+		out = append(out, facts.DropChain{Table: ch.table, Chain: ch.name,
+			Hook: hookName(family, number(attr(hook, unix.NFTA_HOOK_HOOKNUM)))})
 	})
 	if err != nil && err != errDumpInterrupted {
 		return nil, fmt.Errorf("reading the chains of others: %w", err)

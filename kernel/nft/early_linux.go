@@ -81,7 +81,8 @@ func (e *edit) planNames() {
 // planEarly decides whether there is a transaction before the one that changes where packets go.
 func (e *edit) planEarly() {
 	needed := slices.ContainsFunc(e.sets, func(ch plan.SetChange) bool {
-		return ch.Want != nil && !e.staged[ch.Want.Name] && len(ch.Want.Elements)+len(ch.Want.Tuples)+len(e.inherited[ch.Want.Name]) > 0 && e.besideOld(&ch)
+		return ch.Want != nil && !e.staged[ch.Want.Name] &&
+			len(ch.Want.Elements)+len(ch.Want.Tuples)+len(e.inherited[ch.Want.Name]) > 0 && e.besideOld(&ch)
 	})
 	if !e.live.exists || !needed && len(e.swapped) == 0 {
 		return

@@ -60,7 +60,8 @@ type chainEdit struct {
 }
 
 func newEdit(b *batch, live *Live, want *plan.Ruleset, changes *plan.Changes, inherited inheritance, staged map[string]bool) *edit {
-	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, staged: staged, remade: map[key]bool{}, replaced: map[key]bool{},
+	e := &edit{b: b, live: live, want: want, changes: changes, inherited: inherited, staged: staged,
+		remade: map[key]bool{}, replaced: map[key]bool{},
 		swapped: map[string]bool{}, bCopies: map[string]bool{}}
 	e.enc.sets, e.enc.bCopies = setsByName(want.Sets), e.bCopies
 	for _, ch := range changes.Counters {

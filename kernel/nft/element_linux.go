@@ -248,7 +248,8 @@ func (r *elementReader) finish() (irregular bool) {
 		s.Elements = slices.Grow(s.Elements, len(r.raw))
 		for i := range r.raw {
 			e := &r.raw[i]
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: r.name(e.chain), Jump: e.jump, Counter: r.name(e.counter)})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: e.key, Goto: r.name(e.chain), Jump: e.jump,
+				Counter: r.name(e.counter)})
 		}
 		return false
 	}
@@ -261,7 +262,8 @@ func (r *elementReader) finish() (irregular bool) {
 		}
 		open = !e.end
 		if open {
-			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: r.name(e.chain), Jump: e.jump, Counter: r.name(e.counter)})
+			s.Elements = append(s.Elements, plan.Element{From: e.key, To: plan.MaxKey(s.Type), Goto: r.name(e.chain),
+				Jump: e.jump, Counter: r.name(e.counter)})
 		}
 	}
 	return irregular

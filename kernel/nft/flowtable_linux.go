@@ -21,7 +21,8 @@ func (e *edit) addFlowtables() {
 		switch {
 		case ch.Want == nil:
 		case ch.Have == nil || ch.Rebuild:
-			e.b.message(unix.NFT_MSG_NEWFLOWTABLE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, operation{verb: "adding", object: "flowtable", name: ch.Want.Name})
+			e.b.message(unix.NFT_MSG_NEWFLOWTABLE, unix.NLM_F_CREATE|unix.NLM_F_EXCL,
+				operation{verb: "adding", object: "flowtable", name: ch.Want.Name})
 			flowtableAttrs(&e.b.writer, plan.TableName, ch.Want, ch.Want.Devices)
 			e.b.setLength()
 		case len(ch.Add) > 0:

@@ -33,7 +33,8 @@ func TestFlowtableDecodeIsTheOppositeOfEncode(t *testing.T) {
 	var w writer
 	w.str(flowtableName, "flows")
 	w.u32(flowtableFlags, 0x82)
-	if got, want := decodeFlowtable(w.b), (plan.Flowtable{Name: "flows", Counter: true, Foreign: "flags 0x80"}); !reflect.DeepEqual(got, want) {
+	if got, want := decodeFlowtable(w.b),
+		(plan.Flowtable{Name: "flows", Counter: true, Foreign: "flags 0x80"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
@@ -114,7 +115,8 @@ func (n *netns) links(count int) {
 
 func (n *netns) cable(i int) {
 	n.t.Helper()
-	if out, err := n.command("", "ip", "link", "add", fmt.Sprint("v", i), "type", "veth", "peer", "name", fmt.Sprint("v", i+1)); err != nil {
+	if out, err := n.command("", "ip", "link", "add", fmt.Sprint("v", i), "type", "veth", "peer", "name",
+		fmt.Sprint("v", i+1)); err != nil {
 		n.t.Fatalf("%v: %s", err, out)
 	}
 }
@@ -123,7 +125,8 @@ func (n *netns) cable(i int) {
 func offloading(f plan.Flowtable) *plan.Ruleset {
 	r := small()
 	r.Flowtables = []plan.Flowtable{f}
-	r.Chains = append(r.Chains, plan.Chain{Name: "fw", Kind: "filter", Hook: "forward", Priority: 200, Rules: []plan.ChainRule{offloadRule(f.Name)}})
+	r.Chains = append(r.Chains, plan.Chain{Name: "fw", Kind: "filter", Hook: "forward", Priority: 200,
+		Rules: []plan.ChainRule{offloadRule(f.Name)}})
 	return r
 }
 
@@ -162,7 +165,8 @@ func TestVMAnyFlowtableToAnyOther(t *testing.T) {
 	for round := range 40 {
 		want := small()
 		if rng.IntN(6) > 0 {
-			f := plan.Flowtable{Name: []string{"flows", "flows", "flows", "other"}[rng.IntN(4)], Counter: rng.IntN(4) > 0, Priority: int32(rng.IntN(4) / 3)}
+			f := plan.Flowtable{Name: []string{"flows", "flows", "flows", "other"}[rng.IntN(4)],
+				Counter: rng.IntN(4) > 0, Priority: int32(rng.IntN(4) / 3)}
 			for i := range 6 {
 				if rng.IntN(2) == 0 {
 					f.Devices = append(f.Devices, fmt.Sprint("v", i))

@@ -27,18 +27,21 @@ func (r *reader) asGuessed(s *plan.Set) (bool, error) {
 		return false, nil
 	}
 	g := findSet(r.guess, s.Name)
-	if g == nil || g.Type != s.Type || !slices.Equal(g.Concat, s.Concat) || g.Map != s.Map || g.Counted != s.Counted || g.Interval != s.Interval ||
+	if g == nil || g.Type != s.Type || !slices.Equal(g.Concat, s.Concat) || g.Map != s.Map || g.Counted != s.Counted ||
+		g.Interval != s.Interval ||
 		len(g.Elements)+len(g.Tuples) != r.counts[s.Name] {
 		return false, nil
 	}
 	name := kernelSet(r.live.bCopies, s.Name)
 	for part := range slices.Chunk(g.Elements, askedAtOnce) {
-		if same, err := r.has(name, &plan.Set{Type: s.Type, Interval: s.Interval, Map: s.Map, Counted: s.Counted, Elements: part}); !same || err != nil {
+		if same, err := r.has(name, &plan.Set{Type: s.Type, Interval: s.Interval, Map: s.Map, Counted: s.Counted,
+			Elements: part}); !same || err != nil {
 			return false, err
 		}
 	}
 	for part := range slices.Chunk(g.Tuples, askedAtOnce) {
-		if same, err := r.has(name, &plan.Set{Concat: s.Concat, Interval: s.Interval, Map: s.Map, Counted: s.Counted, Tuples: part}); !same || err != nil {
+		if same, err := r.has(name, &plan.Set{Concat: s.Concat, Interval: s.Interval, Map: s.Map, Counted: s.Counted,
+			Tuples: part}); !same || err != nil {
 			return false, err
 		}
 	}
@@ -92,7 +95,8 @@ func (r *reader) endsAsGuessed(name string, g *plan.Set) (bool, error) {
 		return true, nil
 	}
 	last := plan.MaxKey(g.Type)
-	found, _, err := r.find(name, &plan.Set{Type: g.Type, Interval: true, Map: g.Map, Counted: g.Counted, Elements: []plan.Element{{From: last, To: last, Goto: g.Elements[n-1].Goto}}})
+	found, _, err := r.find(name, &plan.Set{Type: g.Type, Interval: true, Map: g.Map, Counted: g.Counted,
+		Elements: []plan.Element{{From: last, To: last, Goto: g.Elements[n-1].Goto}}})
 	return found == nil && err == nil, err
 }
 

@@ -15,7 +15,8 @@ import (
 // have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {
-	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus, plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass, plan.TypeCgroup:
+	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus,
+		plan.TypeFibAddrType, plan.TypeNumber, plan.TypePresence, plan.TypeClass, plan.TypeCgroup:
 		return true
 	}
 	return false

@@ -25,7 +25,8 @@ func living(size uint32) *plan.Ruleset {
 			{Name: "list-b-4", Type: plan.TypeIPv4, Living: true, Size: size, Comment: "list b"},
 		},
 		Chains: []plan.Chain{{Name: "c", Kind: "filter", Hook: "input", Rules: []plan.ChainRule{
-			accepted(in(plan.FieldIPDAddr, "list-a-4")), accepted(in(plan.FieldIP6DAddr, "list-a-6")), accepted(not(in(plan.FieldIPSAddr, "list-b-4"))),
+			accepted(in(plan.FieldIPDAddr, "list-a-4")), accepted(in(plan.FieldIP6DAddr, "list-a-6")),
+			accepted(not(in(plan.FieldIPSAddr, "list-b-4"))),
 		}}},
 	}
 }
@@ -110,7 +111,8 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	all("after the table was made anew")
-	if listing := n.list("set", "inet", "pbr", "list-a-4"); !strings.Contains(listing, "flags interval,timeout") || !strings.Contains(listing, "size 2000") {
+	if listing := n.list("set", "inet", "pbr", "list-a-4"); !strings.Contains(listing, "flags interval,timeout") ||
+		!strings.Contains(listing, "size 2000") {
 		t.Error(listing)
 	}
 
@@ -150,7 +152,8 @@ func TestMembersChangeTogether(t *testing.T) {
 
 	edit(a4, nil, []Member{member("10.0.0.0-10.0.0.255", 0)}, nil)
 	edit(a4, nil, []Member{member("10.0.0.7", time.Hour)}, unix.EEXIST)
-	edit(a4, []Member{member("10.0.0.0-10.0.0.255", 0)}, []Member{member("10.0.0.0-10.0.0.6", 0), member("10.0.0.7", time.Hour), member("10.0.0.8-10.0.0.255", 0)}, nil)
+	edit(a4, []Member{member("10.0.0.0-10.0.0.255", 0)}, []Member{member("10.0.0.0-10.0.0.6", 0),
+		member("10.0.0.7", time.Hour), member("10.0.0.8-10.0.0.255", 0)}, nil)
 	n.members("list-a-4", "10.0.0.0-10.0.0.6 0s 0s", "10.0.0.7-10.0.0.7 1h0m0s 1h0m0s", "10.0.0.8-10.0.0.255 0s 0s")
 	edit(&plan.Set{Name: "none", Type: plan.TypeIPv4}, nil, []Member{one}, unix.ENOENT)
 }

@@ -21,7 +21,8 @@ var selectorsOfForwarded = []struct {
 	key, value string
 	negated    bool
 }{
-	{"from", `"%sbr-lan"`, true}, {"src", `"%s10.0.0.1"`, true}, {"src", `"%s2001:db8::1"`, true}, {"dst", `"%s10.0.0.2"`, true}, {"dst", `"%s2001:db8::2"`, true},
+	{"from", `"%sbr-lan"`, true}, {"src", `"%s10.0.0.1"`, true}, {"src", `"%s2001:db8::1"`, true},
+	{"dst", `"%s10.0.0.2"`, true}, {"dst", `"%s2001:db8::2"`, true},
 	{"proto", `"%stcp"`, true}, {"sport", `"%s1111"`, true}, {"dport", `"%s2222"`, true}, {"dscp", `"%sef"`, true},
 	{"fwmark", `"%s0x1/0x1"`, false}, {"mac", `"%s02:00:00:00:00:01"`, false},
 }
@@ -40,10 +41,12 @@ func TestNeighbouringSelectorsStayApart(t *testing.T) {
 	for i, a := range selectorsOfForwarded {
 		for _, b := range selectorsOfForwarded[i+1:] {
 			for sign := range 4 {
-				if a.key == b.key || sign&1 != 0 && !a.negated || sign&2 != 0 && !b.negated || strings.Contains(a.value, ":") != strings.Contains(b.value, ":") && a.key == "src" && b.key == "dst" {
+				if a.key == b.key || sign&1 != 0 && !a.negated || sign&2 != 0 && !b.negated ||
+					strings.Contains(a.value, ":") != strings.Contains(b.value, ":") && a.key == "src" && b.key == "dst" {
 					continue
 				}
-				add(a.key+" = "+fmt.Sprintf(a.value, strings.Repeat("!", sign&1)), b.key+" = "+fmt.Sprintf(b.value, strings.Repeat("!", sign>>1)))
+				add(a.key+" = "+fmt.Sprintf(a.value, strings.Repeat("!", sign&1)), b.key+" = "+
+					fmt.Sprintf(b.value, strings.Repeat("!", sign>>1)))
 			}
 		}
 	}

@@ -202,9 +202,11 @@ func (o *others) uses() (out OfOthers) {
 				Table: r.chain.table, Chain: r.chain.name, OIF: w.oif, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
 			})
 		}
-		if w.back.dropped && slices.ContainsFunc(r.chain.hooks(map[*otherChain]bool{}), func(h facts.Hook) bool { return h.Name == "prerouting" }) {
+		if w.back.dropped && slices.ContainsFunc(r.chain.hooks(map[*otherChain]bool{}),
+			func(h facts.Hook) bool { return h.Name == "prerouting" }) {
 			out.ReverseFilters = append(out.ReverseFilters, facts.ReverseFilter{
-				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Family: w.back.familyIn(r.chain.table), Limited: w.back.limited,
+				Table: r.chain.table, Chain: r.chain.name, Handle: r.handle, Family: w.back.familyIn(r.chain.table),
+				Limited: w.back.limited,
 			})
 		}
 		if w.flowtable != "" {
@@ -223,7 +225,8 @@ func (o *others) uses() (out OfOthers) {
 
 // dumpFamilies lists objects of all families with theirs.
 func (s *socket) dumpFamilies(msg uint16, f func(family uint8, attrs []byte)) error {
-	for _, family := range []uint8{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6, unix.NFPROTO_ARP, unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE} {
+	for _, family := range []uint8{unix.NFPROTO_INET, unix.NFPROTO_IPV4, unix.NFPROTO_IPV6, unix.NFPROTO_ARP,
+		unix.NFPROTO_NETDEV, unix.NFPROTO_BRIDGE} {
 		err := s.dump(msg, family, nil, func(attrs []byte) error {
 			f(family, attrs)
 			return nil

@@ -28,7 +28,8 @@ func TestOffloadsOfOthers(t *testing.T) {
 	} {
 		e := wideEncoder()
 		var w writer
-		rule := plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)), c.match}, Actions: []plan.Action{plan.Offload{Flowtable: "flows"}}}
+		rule := plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)), c.match},
+			Actions: []plan.Action{plan.Offload{Flowtable: "flows"}}}
 		if err := e.ruleAttrs(&w, &rule); err != nil {
 			t.Fatal(err)
 		}

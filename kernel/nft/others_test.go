@@ -61,7 +61,8 @@ func TestOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	marks, nat := found.Marks, found.SourceNAT
-	if u := found.Untracked; len(u) != 1 || u[0].Table != "ip raw" || u[0].Chain != "pre" || u[0].Handle == 0 || !slices.Equal(u[0].Hooks, []facts.Hook{{Name: "prerouting", Priority: -300}}) {
+	if u := found.Untracked; len(u) != 1 || u[0].Table != "ip raw" || u[0].Chain != "pre" || u[0].Handle == 0 ||
+		!slices.Equal(u[0].Hooks, []facts.Hook{{Name: "prerouting", Priority: -300}}) {
 		t.Errorf("untracked: %+v", u)
 	}
 	pre := []facts.Hook{{Name: "prerouting", Priority: -150}}
@@ -84,7 +85,8 @@ func TestOthers(t *testing.T) {
 		a(facts.MarkUse{Bits: all}),
 		a(facts.MarkUse{Chain: "deeper", Connection: true, Writes: true, Bits: all}),
 		{Table: "ip6 b", Chain: "out", Hooks: []facts.Hook{{Name: "output"}}, Writes: true, Bits: all},
-		{Table: "netdev n", Chain: "in", Hooks: []facts.Hook{{Name: "ingress", Priority: 5}}, Writes: true, Bits: all, Constant: true, Value: 2},
+		{Table: "netdev n", Chain: "in", Hooks: []facts.Hook{{Name: "ingress", Priority: 5}}, Writes: true,
+			Bits: all, Constant: true, Value: 2},
 	}
 	for i := range marks {
 		if marks[i].Handle == 0 {
@@ -117,13 +119,18 @@ func TestOthersOfIPTables(t *testing.T) {
 		nat        bool
 		untracked  bool
 	}{
-		{"target", "MARK", 2, info(0x300, 0x3f00), []facts.MarkUse{{Writes: true, Bits: 0x3f00, Constant: true, Value: 0x300}}, false, false},
+		{"target", "MARK", 2, info(0x300, 0x3f00),
+			[]facts.MarkUse{{Writes: true, Bits: 0x3f00, Constant: true, Value: 0x300}}, false, false},
 		{"target", "MARK", 2, info(1, 0), []facts.MarkUse{{Writes: true, Bits: 1, Value: 1}}, false, false},
-		{"target", "CONNMARK", 1, append(info(0, 0x3f00, 0x3f00), 1, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0x3f00}}, false, false},
-		{"target", "CONNMARK", 1, append(info(0, 0xffffffff, 0xffffffff), 2, 0, 0, 0), []facts.MarkUse{{Writes: true, Bits: 0xffffffff}}, false, false},
-		{"target", "CONNMARK", 1, append(info(5, 0xff, 0), 0, 0, 0, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xff, Constant: true, Value: 5}}, false, false},
+		{"target", "CONNMARK", 1, append(info(0, 0x3f00, 0x3f00), 1, 0, 0, 0),
+			[]facts.MarkUse{{Connection: true, Writes: true, Bits: 0x3f00}}, false, false},
+		{"target", "CONNMARK", 1, append(info(0, 0xffffffff, 0xffffffff), 2, 0, 0, 0),
+			[]facts.MarkUse{{Writes: true, Bits: 0xffffffff}}, false, false},
+		{"target", "CONNMARK", 1, append(info(5, 0xff, 0), 0, 0, 0, 0),
+			[]facts.MarkUse{{Connection: true, Writes: true, Bits: 0xff, Constant: true, Value: 5}}, false, false},
 		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 0, 2, 0), []facts.MarkUse{{Writes: true, Bits: 0xff}}, false, false},
-		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 8, 1, 0), []facts.MarkUse{{Connection: true, Writes: true, Bits: 0xffffffff}}, false, false},
+		{"target", "CONNMARK", 2, append(info(0, 0xff, 0xff), 0, 8, 1, 0),
+			[]facts.MarkUse{{Connection: true, Writes: true, Bits: 0xffffffff}}, false, false},
 		{"target", "MARK", 2, []byte{1}, nil, false, false},
 		{"target", "CONNMARK", 1, info(1, 2, 3), nil, false, false},
 		{"target", "MASQUERADE", 0, nil, nil, true, false},

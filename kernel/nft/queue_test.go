@@ -46,7 +46,8 @@ func readBack(t *testing.T, actions ...plan.Action) *netns {
 	n := newNetns(t)
 	var rules []plan.ChainRule
 	for _, a := range actions {
-		rules = append(rules, plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)), is(plan.FieldCTOrigDPort, u16(53))}, Actions: []plan.Action{a}, Comment: "x"})
+		rules = append(rules, plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)),
+			is(plan.FieldCTOrigDPort, u16(53))}, Actions: []plan.Action{a}, Comment: "x"})
 	}
 	want := &plan.Ruleset{Chains: []plan.Chain{{Name: "c", Kind: "filter", Hook: "forward", Priority: 220, Rules: rules}}}
 	live, err := n.conn.Read(nil)
@@ -69,7 +70,8 @@ func readBack(t *testing.T, actions ...plan.Action) *netns {
 // nft lists the target as if it were the expression.
 func TestQueueReadsBack(t *testing.T) {
 	n := readBack(t, queues[1:]...)
-	if text := n.list("chain", "inet", "pbr", "c"); !strings.Contains(text, "queue") || !strings.Contains(text, "log group 112 queue-threshold 1") {
+	if text := n.list("chain", "inet", "pbr", "c"); !strings.Contains(text, "queue") ||
+		!strings.Contains(text, "log group 112 queue-threshold 1") {
 		t.Error(text)
 	}
 }

@@ -193,7 +193,8 @@ func (r *reader) objects() error {
 		case kind != unix.NFT_OBJECT_COUNTER:
 			r.foreignObject(kind, name)
 		case string(appendComment(nil, udataObjComment, comment)) != string(userdata):
-			r.live.Ruleset.Counters = append(r.live.Ruleset.Counters, plan.Counter{Name: name, Comment: "userdata " + hex.EncodeToString(userdata)})
+			r.live.Ruleset.Counters = append(r.live.Ruleset.Counters,
+				plan.Counter{Name: name, Comment: "userdata " + hex.EncodeToString(userdata)})
 		default:
 			r.live.Ruleset.Counters = append(r.live.Ruleset.Counters, plan.Counter{Name: name, Comment: comment})
 		}

@@ -14,8 +14,10 @@ import (
 // kernel keeps them for nft and does not look at them.
 var setTypes = map[plan.Type]uint32{
 	plan.TypeNFProto: 2, plan.TypeIPv4: 7, plan.TypeIPv6: 8, plan.TypeEther: 9, plan.TypeProto: 12, plan.TypePort: 13,
-	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeClass: 21, plan.TypeUID: 24, plan.TypeGID: 25, plan.TypeCTState: 26, plan.TypeCTDir: 27, plan.TypeCTStatus: 28,
-	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4, plan.TypeTime: 43, plan.TypeCgroup: 46,
+	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeClass: 21, plan.TypeUID: 24, plan.TypeGID: 25,
+	plan.TypeCTState: 26, plan.TypeCTDir: 27, plan.TypeCTStatus: 28,
+	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4,
+	plan.TypeTime: 43, plan.TypeCgroup: 46,
 }
 
 // concatBits is how far nft shifts the type of one field of a key to put the next one's number

@@ -49,12 +49,14 @@ func (c *Conn) ToStage(live *Live, want *plan.Ruleset) (list []*Staged) {
 	}
 	for _, ch := range plan.Diff(&plan.Plan{Ruleset: live.Ruleset}, &plan.Plan{Ruleset: *want}).Sets {
 		w := ch.Want
-		if w == nil || w.Map || w.Dynamic || w.Living || len(w.Concat) > 0 || checkElements(w) != nil || findSet(&live.Ruleset, w.Name+bCopySuffix) != nil {
+		if w == nil || w.Map || w.Dynamic || w.Living || len(w.Concat) > 0 || checkElements(w) != nil ||
+			findSet(&live.Ruleset, w.Name+bCopySuffix) != nil {
 			continue
 		}
 		isNew := ch.Have == nil || ch.Rebuild
 		if isNew && len(w.Elements) >= stageFrom || len(ch.Add) >= stageFrom {
-			list = append(list, &Staged{set: w, size: stageLeast, kernel: kernelSet(map[string]bool{w.Name: ch.Have != nil && !live.bCopies[w.Name]}, w.Name)})
+			list = append(list, &Staged{set: w, size: stageLeast,
+				kernel: kernelSet(map[string]bool{w.Name: ch.Have != nil && !live.bCopies[w.Name]}, w.Name)})
 		}
 	}
 	return list

@@ -22,7 +22,8 @@ func layer(n int) *plan.Ruleset {
 	s := plan.Set{Name: "layer", Concat: fourFields, Interval: true, Map: true}
 	for i := range n {
 		from := 0x7f000000 + uint32(i)<<4
-		s.Tuples = append(s.Tuples, tuple(fourFields, "a", plan.Span{From: u32(from), To: u32(from + 15)}, between("127.0.0.0", "127.255.255.255"),
+		s.Tuples = append(s.Tuples, tuple(fourFields, "a", plan.Span{From: u32(from), To: u32(from + 15)},
+			between("127.0.0.0", "127.255.255.255"),
 			one(u8(17)), plan.Span{From: u16(1000), To: u16(1999)}))
 	}
 	counted := func(name string) []plan.ChainRule {
@@ -99,7 +100,8 @@ func TestAnEditSendsWhatDiffers(t *testing.T) {
 		{"one entry elsewhere", leading(r, 5000, 5001), 2, 400},
 		{"one entry more", edited(r, func(l []plan.Tuple) []plan.Tuple {
 			e := l[0]
-			return slices.Insert(l, 0, tuple(fourFields, "b", plan.Span{From: u32(0x01000000), To: u32(0x01ffffff)}, e.Spans(fourFields)[1], one(u8(6)), plan.AllOf(plan.TypePort)))
+			return slices.Insert(l, 0, tuple(fourFields, "b", plan.Span{From: u32(0x01000000), To: u32(0x01ffffff)},
+				e.Spans(fourFields)[1], one(u8(6)), plan.AllOf(plan.TypePort)))
 		}), 1, 250},
 		{"one entry less", edited(r, func(l []plan.Tuple) []plan.Tuple { return slices.Delete(l, 7, 8) }), 1, 250},
 		{"eight entries", leading(r, 100, 108), 2, 2200},

@@ -87,7 +87,8 @@ func (w *Watcher) count(typ int, family byte, attrs []byte) {
 	if family != familyInet || text(attr(attrs, tableAttr)) != plan.TableName {
 		return
 	}
-	if name := text(attr(attrs, unix.NFTA_CHAIN_NAME)); (typ == unix.NFT_MSG_NEWCHAIN || typ == unix.NFT_MSG_DELCHAIN) && isTraceChain(name) {
+	if name := text(attr(attrs, unix.NFTA_CHAIN_NAME)); (typ == unix.NFT_MSG_NEWCHAIN ||
+		typ == unix.NFT_MSG_DELCHAIN) && isTraceChain(name) {
 		return // of pbr trace; what is left of one is found by reading
 	}
 	if name := text(attr(attrs, unix.NFTA_RULE_CHAIN)); (typ == unix.NFT_MSG_NEWRULE || typ == unix.NFT_MSG_DELRULE) && isTraceChain(name) {

@@ -30,7 +30,8 @@ func newKeeping(t *testing.T) *keeping {
 		t.Fatalf("making a network namespace (needs root): %v", err)
 	}
 	n := &keeping{T: t}
-	for _, args := range []string{"link set lo up", "link add w1 type veth peer name x1", "link set x1 up", "addr add 192.0.2.2/24 brd + dev w1", "addr add 2001:db8:1::2/64 dev w1 nodad", "link set w1 up"} {
+	for _, args := range []string{"link set lo up", "link add w1 type veth peer name x1", "link set x1 up",
+		"addr add 192.0.2.2/24 brd + dev w1", "addr add 2001:db8:1::2/64 dev w1 nodad", "link set w1 up"} {
 		n.ip(args)
 	}
 	n.nft(table)
@@ -167,7 +168,8 @@ func TestKeeperHears(t *testing.T) {
 	defer func() { cancel(); _ = n.k.events.Close(); <-ended }()
 	n.ip("route add 198.51.100.0/24 dev w1")
 	n.ip("-6 route add 2001:db8:5::/64 dev w1")
-	for _, args := range []string{"addr add 203.0.113.7/32 dev w1", "addr add 2001:db8:7::7/128 dev w1 nodad", "route add local 10.9.0.0/24 dev lo", "route add multicast 203.0.113.9 dev w1 table local"} {
+	for _, args := range []string{"addr add 203.0.113.7/32 dev w1", "addr add 2001:db8:7::7/128 dev w1 nodad",
+		"route add local 10.9.0.0/24 dev lo", "route add multicast 203.0.113.9 dev w1 table local"} {
 		n.ip(args)
 		<-n.k.kick
 		for len(n.k.kick) > 0 {

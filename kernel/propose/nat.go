@@ -17,7 +17,8 @@ func (p *proposal) nat(w *writer, u *uplink) {
 		return
 	}
 	if table := named(p.survey.SourceNAT, u.link.Name); table != "" {
-		w.say(fmt.Sprintf("Table %s translates here already. pbr comes before it, so that rule has no effect while pbr is in force.", table))
+		w.say(fmt.Sprintf("Table %s translates here already. pbr comes before it, so that rule has no "+
+			"effect while pbr is in force.", table))
 	}
 	private4, public4, ula, global6 := p.insideAddresses()
 	if public4 && !private4 {

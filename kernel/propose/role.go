@@ -22,7 +22,8 @@ const (
 // Names that programs give to their interfaces.
 var (
 	// Docker, libvirt, LXC, LXD, Incus, Podman, CNI, Flannel, Calico.
-	containerNames = regexp.MustCompile(`^(docker|br-[0-9a-f]{12}$|virbr|lxcbr|lxdbr|incusbr|podman|cni|cbr|flannel|cali|vnet|veth[0-9a-f]{7}$)`)
+	containerNames = regexp.MustCompile(
+		`^(docker|br-[0-9a-f]{12}$|virbr|lxcbr|lxdbr|incusbr|podman|cni|cbr|flannel|cali|vnet|veth[0-9a-f]{7}$)`)
 	// WireGuard, OpenVPN, Tailscale, ZeroTier, NordVPN, Proton, IPsec.
 	vpnNames = regexp.MustCompile(`^(wg|tun|tap|tailscale|zt|nordlynx|proton|ipsec|vti|xfrm)`)
 )

@@ -29,10 +29,13 @@ func (p *proposal) seen() (out []string) {
 		out = append(out, fmt.Sprintf("NAT: table %s translates what leaves %s", r.Table, where))
 	}
 	if t := p.survey.Tunnelled; len(t) > 0 {
-		out = append(out, fmt.Sprintf("half-default routes (0.0.0.0/1 and the like) through %s: they count as default routes, and pbr's default comes before them", strings.Join(t, ", ")))
+		out = append(out, fmt.Sprintf(
+			"half-default routes (0.0.0.0/1 and the like) through %s: they count as default routes, and "+
+				"pbr's default comes before them", strings.Join(t, ", ")))
 	}
 	for _, t := range p.survey.Tables {
-		out = append(out, fmt.Sprintf("an ip rule of others leads to a default route in table %d: \"pbr doctor\" says which comes first", t))
+		out = append(out, fmt.Sprintf(
+			"an ip rule of others leads to a default route in table %d: \"pbr doctor\" says which comes first", t))
 	}
 	for _, u := range p.survey.Unknown {
 		out = append(out, fmt.Sprintf("%s: not checked: %s", u.What, u.Why))

@@ -142,7 +142,8 @@ func (p *proposal) second(w *writer) {
 	w.say("the # of these lines and of its route in [default]. " + dev + ": " + why + ".")
 	w.say("gateway = \"auto\" uses the one from DHCP; otherwise write its address.")
 	for _, line := range []string{
-		"[[uplink]]", `name = "isp2"`, "interface = " + from.Quote(dev), `gateway = "auto"`, `nat = "masquerade"`, "check = " + check(1, true, false),
+		"[[uplink]]", `name = "isp2"`, "interface = " + from.Quote(dev), `gateway = "auto"`, `nat = "masquerade"`,
+		"check = " + check(1, true, false),
 	} {
 		w.line("#" + line)
 	}

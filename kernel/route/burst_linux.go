@@ -145,7 +145,8 @@ func (c *Conn) serialize(typ, flags int, bodies [][]byte, errs []error) (at []in
 	last := atomic.AddUint32(&c.sockets[unix.NETLINK_ROUTE].Seq, uint32(len(at)))
 	d.first = last - uint32(len(at)) + 1
 	for n, i := range at {
-		req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(unix.NLM_F_REQUEST | flags), Seq: d.first + uint32(n)}}
+		req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(unix.NLM_F_REQUEST | flags),
+			Seq: d.first + uint32(n)}}
 		if n == len(at)-1 {
 			req.Flags |= unix.NLM_F_ACK
 		}

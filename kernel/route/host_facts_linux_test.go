@@ -49,7 +49,8 @@ func TestMachine(t *testing.T) {
 	want := map[string]plan.Link{
 		"lo": {Up: true, Carrier: true, Loopback: true},
 		"w1": {Up: true, Carrier: true, Addrs: addrs("10.5.0.1", "192.0.2.2", "2001:db8:1::2", "2001:db8:5::1"),
-			Networks: networks("10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "2001:db8:1::/64", "2001:db8:5::/64"), Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
+			Networks: networks("10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "2001:db8:1::/64", "2001:db8:5::/64"),
+			Gateway4: gateway("192.0.2.1"), Gateway6: gateway("fe80::2")},
 		"w2": {Up: true, Addrs: addrs("198.51.100.2", "2001:db8:2::2"),
 			Networks: networks("198.51.100.0/24", "2001:db8:2::/64"), OnlinkDefault4: true, Gateway6: gateway("fe80::3")},
 		"x1": {Up: true, Carrier: true, NoIPv6: true},
@@ -68,7 +69,8 @@ func TestMachine(t *testing.T) {
 	for _, p := range m.Connected {
 		connected = append(connected, p.String())
 	}
-	nets := []string{"10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8:5::/64"}
+	nets := []string{"10.5.0.0/24", "169.254.0.0/16", "192.0.2.0/24", "198.51.100.0/24", "2001:db8:1::/64",
+		"2001:db8:2::/64", "2001:db8:5::/64"}
 	if !slices.Equal(connected, nets) {
 		t.Errorf("connected are %q, not %q", connected, nets)
 	}
@@ -95,7 +97,8 @@ func TestSysctl(t *testing.T) {
 		t.Errorf("read %q, %v", v, err)
 	}
 	for path, want := range map[string]string{
-		"kernel/hostname": "not below net/", "net/../kernel/hostname": "not a path below", "net//ipv4": "not a path below", "/net/ipv4/ip_forward": "not below",
+		"kernel/hostname": "not below net/", "net/../kernel/hostname": "not a path below",
+		"net//ipv4": "not a path below", "/net/ipv4/ip_forward": "not below",
 		"net/ipv4/absent": "no such file",
 	} {
 		if _, err := ReadSysctl(path); err == nil || !strings.Contains(err.Error(), want) {

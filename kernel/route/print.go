@@ -94,7 +94,8 @@ func describeRoute(r plan.Route) string {
 }
 
 // kindNames are ip-route(8)'s names for RTN_* (linux/rtnetlink.h).
-var kindNames = [...]string{"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole", "unreachable", "prohibit", "throw", "nat", "xresolve"}
+var kindNames = [...]string{"unspec", "unicast", "local", "broadcast", "anycast", "multicast", "blackhole",
+	"unreachable", "prohibit", "throw", "nat", "xresolve"}
 
 func kindName(k plan.RouteKind) string {
 	if int(k) < len(kindNames) {

@@ -52,16 +52,20 @@ var routeCases = []struct {
 	{4, "blackhole 10.0.0.0/8 metric 8", "", "10.0.0.0/8", 8, plan.Blackhole, nil},
 	{4, "throw default metric 9", "", "0.0.0.0/0", 9, plan.Throw, nil},
 	{6, "default via fe80::1 dev w1 metric 1 pref medium", "", "::/0", 1, plan.Unicast, []plan.Hop{via("w1", "fe80::1", 1, false)}},
-	{6, "default via 2001:db8:2::1 dev w2 metric 1024 pref medium", "", "::/0", 1024, plan.Unicast, []plan.Hop{via("w2", "2001:db8:2::1", 1, false)}},
-	{6, "default via 2001:db8:99::1 dev w2 metric 2 onlink pref medium", "", "::/0", 2, plan.Unicast, []plan.Hop{via("w2", "2001:db8:99::1", 1, true)}},
+	{6, "default via 2001:db8:2::1 dev w2 metric 1024 pref medium", "", "::/0", 1024, plan.Unicast,
+		[]plan.Hop{via("w2", "2001:db8:2::1", 1, false)}},
+	{6, "default via 2001:db8:99::1 dev w2 metric 2 onlink pref medium", "", "::/0", 2, plan.Unicast,
+		[]plan.Hop{via("w2", "2001:db8:99::1", 1, true)}},
 	{6, "default dev w1 metric 3 pref medium", "", "::/0", 3, plan.Unicast, []plan.Hop{via("w1", "", 1, false)}},
-	{6, "2001:db8:f::/48 via fe80::1 dev w1 metric 1 pref medium", "", "2001:db8:f::/48", 1, plan.Unicast, []plan.Hop{via("w1", "fe80::1", 1, false)}},
+	{6, "2001:db8:f::/48 via fe80::1 dev w1 metric 1 pref medium", "", "2001:db8:f::/48", 1, plan.Unicast,
+		[]plan.Hop{via("w1", "fe80::1", 1, false)}},
 	{6, "default metric 5 nexthop via fe80::1 dev w1 weight 3 nexthop via 2001:db8:2::1 dev w2 weight 2",
 		"default metric 5 pref medium nexthop via fe80::1 dev w1 weight 3 nexthop via 2001:db8:2::1 dev w2 weight 2",
 		"::/0", 5, plan.Unicast, []plan.Hop{via("w1", "fe80::1", 3, false), via("w2", "2001:db8:2::1", 2, false)}},
 	{6, "unreachable default metric 65535", "unreachable default dev lo metric 65535 pref medium", "::/0", 65535, plan.Unreachable, nil},
 	{6, "prohibit default metric 7", "prohibit default dev lo metric 7 pref medium", "::/0", 7, plan.Prohibit, nil},
-	{6, "blackhole 2001:db8:f::/48 metric 8", "blackhole 2001:db8:f::/48 dev lo metric 8 pref medium", "2001:db8:f::/48", 8, plan.Blackhole, nil},
+	{6, "blackhole 2001:db8:f::/48 metric 8", "blackhole 2001:db8:f::/48 dev lo metric 8 pref medium",
+		"2001:db8:f::/48", 8, plan.Blackhole, nil},
 	{6, "throw default metric 9", "throw default dev lo metric 9 pref medium", "::/0", 9, plan.Throw, nil},
 }
 
@@ -289,12 +293,18 @@ func TestRouteErrorsNameTheObject(t *testing.T) {
 	c := newNetns(t)
 	good := caseRoute(0)
 	for want, change := range map[string]func(*plan.Route){
-		"interface absent0: no such device":                   func(r *plan.Route) { r.Hops = []plan.Hop{via("absent0", "", 1, false)} },
-		"network is unreachable: Nexthop has invalid gateway": func(r *plan.Route) { r.Hops = []plan.Hop{via("w1", "203.0.113.1", 1, false)} },
-		"no next hop":                       func(r *plan.Route) { r.Hops = nil },
-		"its gateway is not known yet":      func(r *plan.Route) { r.Hops = []plan.Hop{{Dev: "w1", Auto: true, Weight: 1}} },
-		"is of the other address family":    func(r *plan.Route) { r.Family = plan.IPv6 },
-		"next hop w1: invalid weight 257":   func(r *plan.Route) { r.Hops = []plan.Hop{via("w1", "", 257, false), via("w2", "", 1, false)} },
+		"interface absent0: no such device": func(r *plan.Route) { r.Hops = []plan.Hop{via("absent0", "", 1, false)} },
+		"network is unreachable: Nexthop has invalid gateway": func(r *plan.Route) {
+			r.Hops = []plan.Hop{via("w1",
+				"203.0.113.1", 1, false)}
+		},
+		"no next hop":                    func(r *plan.Route) { r.Hops = nil },
+		"its gateway is not known yet":   func(r *plan.Route) { r.Hops = []plan.Hop{{Dev: "w1", Auto: true, Weight: 1}} },
+		"is of the other address family": func(r *plan.Route) { r.Family = plan.IPv6 },
+		"next hop w1: invalid weight 257": func(r *plan.Route) {
+			r.Hops = []plan.Hop{via("w1", "", 257, false),
+				via("w2", "", 1, false)}
+		},
 		`interface "0123456789abcdef": inv`: func(r *plan.Route) { r.Hops = []plan.Hop{via("0123456789abcdef", "", 1, false)} },
 	} {
 		r := good
@@ -305,8 +315,9 @@ func TestRouteErrorsNameTheObject(t *testing.T) {
 		}
 	}
 	ip(t, "link set w1 down")
-	if err := c.SetRoute(good); err == nil || err.Error() != "setting ip -4 route default via 192.0.2.1 dev w1 table 112018 metric 1: network is unreachable" &&
-		!strings.Contains(err.Error(), "Device") && !strings.Contains(err.Error(), "Nexthop") {
+	if err := c.SetRoute(good); err == nil ||
+		err.Error() != "setting ip -4 route default via 192.0.2.1 dev w1 table 112018 metric 1: network is unreachable" &&
+			!strings.Contains(err.Error(), "Device") && !strings.Contains(err.Error(), "Nexthop") {
 		t.Errorf("over a link that is down: %v", err)
 	}
 }

@@ -80,7 +80,8 @@ func (e *RuleEdit) added(l liveRule) {
 	if !listed {
 		return
 	}
-	at, _ := slices.BinarySearchFunc(live, uint64(l.Priority)+1, func(l liveRule, p uint64) int { return cmp.Compare(uint64(l.Priority), p) })
+	at, _ := slices.BinarySearchFunc(live, uint64(l.Priority)+1,
+		func(l liveRule, p uint64) int { return cmp.Compare(uint64(l.Priority), p) })
 	e.live[l.Family] = slices.Insert(live, at, l)
 }
 

@@ -80,7 +80,8 @@ func TestRuleWrittenAndRead(t *testing.T) {
 				listed = words
 			}
 			must(t, c.AddRule(rule))
-			if got := lines(ip(t, fmt.Sprintf("-%d rule show priority %d", f, base+10))); len(got) != 1 || got[0] != fmt.Sprintf("%d: %s proto 112", base+10, listed) {
+			if got := lines(ip(t, fmt.Sprintf("-%d rule show priority %d", f, base+10))); len(got) != 1 ||
+				got[0] != fmt.Sprintf("%d: %s proto 112", base+10, listed) {
 				t.Errorf("%s: ip lists %q, not %q", describeRule(rule), got, listed)
 			}
 			if err := c.AddRule(rule); err == nil || !strings.HasPrefix(err.Error(), "adding "+describeRule(rule)+": file exists") {
@@ -107,7 +108,8 @@ func TestDSCPRule(t *testing.T) {
 	var want []plan.Rule
 	for i, f := range plan.Families {
 		for _, dscp := range []uint8{0, 46, 63} {
-			want = append(want, plan.Rule{Family: f, Priority: uint32(base + i), DSCP: dscp + 1, Action: plan.ActLookup, Table: 100, Protocol: plan.Protocol})
+			want = append(want, plan.Rule{Family: f, Priority: uint32(base + i), DSCP: dscp + 1, Action: plan.ActLookup,
+				Table: 100, Protocol: plan.Protocol})
 			must(t, c.AddRule(want[len(want)-1]))
 		}
 	}
@@ -154,7 +156,8 @@ func TestForeignRuleAttributes(t *testing.T) {
 // none: it is taken out and put back meanwhile, and resolved when its target comes.
 func TestGotoTakesNoStateAlong(t *testing.T) {
 	c := newNetns(t)
-	for _, words := range []string{"-4 rule add priority 10010 fwmark 0/0x1 goto 10020 protocol 112", "-4 rule add priority 10010 fwmark 0/0x1 goto 10090"} {
+	for _, words := range []string{"-4 rule add priority 10010 fwmark 0/0x1 goto 10020 protocol 112",
+		"-4 rule add priority 10010 fwmark 0/0x1 goto 10090"} {
 		ip(t, words)
 	}
 	rules, _, err := c.Read([]uint32{base}, nil)

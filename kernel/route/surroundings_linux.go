@@ -37,8 +37,9 @@ func (c *Conn) Links() (map[string]walk.Link, error) {
 		check.ReversePath = max(check.ReversePath, own.ReversePath)
 		check.AcceptLocal, check.ValidMark = check.AcceptLocal || own.AcceptLocal, check.ValidMark || own.ValidMark
 		check.RouteLocalnet = check.RouteLocalnet || own.RouteLocalnet
-		out[a.Name] = walk.Link{Index: a.Index, Down: a.RawFlags&unix.IFF_UP == 0, NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
-			Addrs: byIndex[a.Index], Source: check}
+		out[a.Name] = walk.Link{Index: a.Index, Down: a.RawFlags&unix.IFF_UP == 0,
+			NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
+			Addrs:     byIndex[a.Index], Source: check}
 	}
 	return out, nil
 }
@@ -52,7 +53,8 @@ func readCheck(link string) walk.SourceCheck {
 
 // passesOver reports whether the kernel skips routes of an interface without a carrier.
 func passesOver(link string) bool {
-	return setting("net/ipv4/conf/"+link+"/ignore_routes_with_linkdown") != 0 || setting("net/ipv4/conf/all/ignore_routes_with_linkdown") != 0
+	return setting("net/ipv4/conf/"+link+"/ignore_routes_with_linkdown") != 0 ||
+		setting("net/ipv4/conf/all/ignore_routes_with_linkdown") != 0
 }
 
 func setting(path string) int {

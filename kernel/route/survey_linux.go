@@ -103,7 +103,8 @@ func surveyed(l netlink.Link, links []netlink.Link, addrs []netlink.Addr) facts.
 	}
 	for _, addr := range addrs {
 		ip, ok := netip.AddrFromSlice(addr.IP)
-		if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Scope >= unix.RT_SCOPE_LINK || ip.IsLinkLocalUnicast() || ip.IsLoopback() {
+		if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Scope >= unix.RT_SCOPE_LINK ||
+			ip.IsLinkLocalUnicast() || ip.IsLoopback() {
 			continue
 		}
 		ones, _ := addr.Mask.Size()

@@ -88,7 +88,8 @@ func (w *Watcher) decode(m netlink.Message) (Change, bool, error) {
 		return w.route(m)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		r, err := decodeRule(m.Data)
-		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE), Object: describeRule(r)}, err == nil, err
+		return Change{Kind: RuleChange, Rule: r, Text: describeRule(r) + verb(m, unix.RTM_DELRULE),
+			Object: describeRule(r)}, err == nil, err
 	case unix.RTM_NEWNETCONF:
 		return w.setting(m.Data)
 	}
@@ -116,7 +117,8 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 	if table == unix.RT_TABLE_LOCAL || flags&unix.RTM_F_CLONED != 0 {
 		return Change{}, false, nil
 	}
-	if table == unix.RT_TABLE_MAIN && int(bits) > plan.DefaultLength(plan.IPv6) && protocol != plan.Protocol && protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
+	if table == unix.RT_TABLE_MAIN && int(bits) > plan.DefaultLength(plan.IPv6) && protocol != plan.Protocol &&
+		protocol != unix.RTPROT_KERNEL && scope != unix.RT_SCOPE_LINK {
 		return Change{}, false, nil
 	}
 	r, err := w.names.decodeRoute(b)
@@ -124,7 +126,8 @@ func (w *Watcher) route(m netlink.Message) (Change, bool, error) {
 		return Change{}, false, err
 	}
 	return Change{
-		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE), Object: fmt.Sprintf("route %v", r.Key()),
+		Kind: RouteChange, Route: r.Route, Text: describeRoute(r.Route) + verb(m, unix.RTM_DELROUTE),
+		Object:    fmt.Sprintf("route %v", r.Key()),
 		HostFacts: r.Table == plan.MainTable && (r.connected() || plan.CountsAsDefault(r.Dst) && r.Kind == plan.Unicast),
 	}, true, nil
 }

@@ -21,7 +21,8 @@ const (
 	netconfLinkdown = 6
 )
 
-var netconfNames = map[uint16]string{netconfForward: "forwarding", netconfRPFilter: "rp_filter", netconfLinkdown: "ignore_routes_with_linkdown"}
+var netconfNames = map[uint16]string{netconfForward: "forwarding", netconfRPFilter: "rp_filter",
+	netconfLinkdown: "ignore_routes_with_linkdown"}
 
 // setting decodes the event that somebody wrote a setting. A message with several settings is about
 // a new interface, which another message reports.

@@ -84,7 +84,8 @@ func OpenQueue(number uint16) (*Listener, error) {
 	for _, attrs := range [][]byte{
 		attribute(nil, queueCommand, command),
 		attribute(attribute(nil, queueParams, params), queueMaxLen, binary.BigEndian.AppendUint32(nil, QueueLength)),
-		attribute(attribute(nil, queueMask, binary.BigEndian.AppendUint32(nil, failOpen)), queueFlags, binary.BigEndian.AppendUint32(nil, failOpen)),
+		attribute(attribute(nil, queueMask, binary.BigEndian.AppendUint32(nil, failOpen)), queueFlags,
+			binary.BigEndian.AppendUint32(nil, failOpen)),
 	} {
 		if err := l.configure(msgQueueConfig, attrs); err != nil {
 			return nil, errors.Join(err, l.Close())
@@ -103,7 +104,8 @@ func OpenLog(number uint16) (*Listener, error) {
 	mode := append(binary.BigEndian.AppendUint32(nil, wholePacket), copyPacket, 0)
 	for _, attrs := range [][]byte{
 		attribute(nil, logCommand, []byte{commandBind}),
-		attribute(attribute(attribute(nil, logMode, mode), logBuffer, binary.BigEndian.AppendUint32(nil, messageSize)), logThreshold, binary.BigEndian.AppendUint32(nil, 1)),
+		attribute(attribute(attribute(nil, logMode, mode), logBuffer, binary.BigEndian.AppendUint32(nil, messageSize)),
+			logThreshold, binary.BigEndian.AppendUint32(nil, 1)),
 	} {
 		if err := l.configure(msgLogConfig, attrs); err != nil {
 			return nil, errors.Join(err, l.Close())

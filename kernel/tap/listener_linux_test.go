@@ -35,7 +35,8 @@ func namespace(t *testing.T, action plan.Action) {
 	defer c.Close()
 	udp, seven := plan.KeyFromUint8(unix.IPPROTO_UDP), plan.KeyFromUint16(7)
 	want := plan.Ruleset{Chains: []plan.Chain{{Name: "out", Kind: "filter", Hook: "output", Rules: []plan.ChainRule{{
-		Matches: []plan.Match{{Field: plan.FieldL4Proto, From: udp, To: udp}, {Field: plan.FieldDPort, From: seven, To: seven}}, Actions: []plan.Action{action},
+		Matches: []plan.Match{{Field: plan.FieldL4Proto, From: udp, To: udp},
+			{Field: plan.FieldDPort, From: seven, To: seven}}, Actions: []plan.Action{action},
 	}}}}}
 	live, err := c.Read(nil)
 	if err == nil {

@@ -131,7 +131,8 @@ func newBox(n Node) *box {
 		add(hits(*n.Hits))
 	}
 	add(n.Why)
-	if title := strings.Join(slices.DeleteFunc([]string{n.Name, n.Detail, n.Why}, func(s string) bool { return s == "" }), "\n"); title != strings.Join(x.texts, "\n") {
+	if title := strings.Join(slices.DeleteFunc([]string{n.Name, n.Detail, n.Why},
+		func(s string) bool { return s == "" }), "\n"); title != strings.Join(x.texts, "\n") {
 		x.title = title
 	}
 	return x

@@ -167,11 +167,13 @@ func (b *builder) leads(from, to string) {
 }
 
 var ruleActions = map[policy.RuleAction]string{
-	policy.RuleUnreachable: unreachable, policy.RuleProhibit: "prohibit", policy.RuleDrop: drop, policy.RuleLookupOnly: "lookup-only-in-table",
+	policy.RuleUnreachable: unreachable, policy.RuleProhibit: "prohibit", policy.RuleDrop: drop,
+	policy.RuleLookupOnly: "lookup-only-in-table",
 }
 
 func (b *builder) rule(r *policy.Rule) {
-	n := Node{ID: RuleID(r.Name), Kind: Rule, Name: r.Name, Detail: strings.TrimSpace("rule " + ruleActions[r.Action]), Why: b.live.Problems[RuleID(r.Name)]}
+	n := Node{ID: RuleID(r.Name), Kind: Rule, Name: r.Name, Detail: strings.TrimSpace("rule " + ruleActions[r.Action]),
+		Why: b.live.Problems[RuleID(r.Name)]}
 	b.node(n)
 	if r.Action == policy.RuleLookup || r.Action == policy.RuleLookupOnly {
 		b.edge(Edge{From: n.ID, To: b.target(r.Target), InUse: true})

@@ -70,7 +70,8 @@ func leadingTo(g *Graph) map[string][]string {
 
 // oneOf is one node for several uplinks. Its detail has all of their names.
 func oneOf(alike []Node) Node {
-	out := Node{ID: alike[0].ID, Kind: Uplink, Name: fmt.Sprintf("%d uplinks", len(alike)), Unusable: alike[0].Unusable, several: len(alike)}
+	out := Node{ID: alike[0].ID, Kind: Uplink, Name: fmt.Sprintf("%d uplinks", len(alike)), Unusable: alike[0].Unusable,
+		several: len(alike)}
 	var names []string
 	reasons := map[string]bool{}
 	for _, n := range alike {

@@ -145,7 +145,8 @@ uplinks
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	dot := drawn(t, Dot, g)
-	for _, part := range []string{`"policy/voip" -> "table/to2" [label="", penwidth=3]`, `"table/to2" -> "uplink/isp2" [label="distance 1", style=dashed, color=gray60]`} {
+	for _, part := range []string{`"policy/voip" -> "table/to2" [label="", penwidth=3]`,
+		`"table/to2" -> "uplink/isp2" [label="distance 1", style=dashed, color=gray60]`} {
 		if !strings.Contains(dot, part) {
 			t.Errorf("dot lacks %s:\n%s", part, dot)
 		}
@@ -229,7 +230,8 @@ func tall(uplinks int) string {
 		fmt.Fprintf(&b, "[[uplink]]\nname = \"line%03d\"\ninterface = \"eth%d\"\ngateway = \"10.200.%d.1\"\n", i, i, i)
 		routes = append(routes, fmt.Sprintf("{ uplink = \"line%03d\", distance = %d }", i, i+1))
 	}
-	fmt.Fprintf(&b, "[pbr]\nmark-mask = 0xfff00000\n[default]\nroutes = [%s]\n[[table]]\nname = \"first\"\nroutes = [%s]\n", strings.Join(routes, ", "), strings.Join(routes[:2], ", "))
+	fmt.Fprintf(&b, "[pbr]\nmark-mask = 0xfff00000\n[default]\nroutes = [%s]\n[[table]]\nname = "+
+		"\"first\"\nroutes = [%s]\n", strings.Join(routes, ", "), strings.Join(routes[:2], ", "))
 	for i := range uplinks {
 		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.1.1.%d\"\nuplink = \"line%03d\"\nstrict = true\n", i, i, i)
 	}
@@ -239,7 +241,8 @@ func tall(uplinks int) string {
 // Many uplinks that are alike become one box: those in use, in reserve and not usable stay apart.
 // So a table of 200 routes is a picture that fits a screen.
 func TestManyUplinks(t *testing.T) {
-	live := &Live{Uplinks: map[string]State{}, Ways: []Way{{"default", "default", 4, []string{"line000"}, false}, {"first", "default", 4, []string{"line000"}, false}}}
+	live := &Live{Uplinks: map[string]State{}, Ways: []Way{{"default", "default", 4, []string{"line000"}, false},
+		{"first", "default", 4, []string{"line000"}, false}}}
 	for i := range 10 {
 		live.Uplinks[fmt.Sprintf("line%03d", 190+i)] = State{"down", false, "no answer"}
 	}
@@ -254,9 +257,11 @@ func TestManyUplinks(t *testing.T) {
 	for _, e := range folded.From("table/default") {
 		got = append(got, fmt.Sprintf("%s: %s, in use %v", e.To, e.Label, e.InUse))
 	}
-	want := []string{`line000, unusable false, eth0, why ""`, `line001, unusable false, eth1, why ""`, `188 uplinks, unusable false, line002, line003, why ""`,
+	want := []string{`line000, unusable false, eth0, why ""`, `line001, unusable false, eth1, why ""`,
+		`188 uplinks, unusable false, line002, line003, why ""`,
 		`10 uplinks, unusable true, line190, line191, why "no answer"`,
-		"uplink/line000: distance 1, in use true", "uplink/line001: distance 2, in use false", "uplink/line002: distance 3 to 190, in use false",
+		"uplink/line000: distance 1, in use true", "uplink/line001: distance 2, in use false",
+		"uplink/line002: distance 3 to 190, in use false",
 		"uplink/line190: distance 191 to 200, in use false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -274,8 +279,9 @@ func TestManyUplinks(t *testing.T) {
 // Labels of ways that become one.
 func TestSpan(t *testing.T) {
 	for want, labels := range map[string][]string{
-		"distance 2 to 9": {"distance 3", "distance 9", "distance 2"}, "distance 2": {"distance 2", "distance 2"}, "1 % each": {"1 %", "1 %"},
-		"": {"", ""}, "a, ...": {"a", "b"}, "weight 1 to 3": {"weight 1", "weight 3"},
+		"distance 2 to 9": {"distance 3", "distance 9", "distance 2"}, "distance 2": {"distance 2", "distance 2"},
+		"1 % each": {"1 %", "1 %"},
+		"":         {"", ""}, "a, ...": {"a", "b"}, "weight 1 to 3": {"weight 1", "weight 3"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			if got := span(labels); got != want {

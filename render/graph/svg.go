@@ -91,7 +91,8 @@ func (l *line) write(b *bytes.Buffer) {
 	bend := (l.x2 - l.x1) / 2
 	if l.label != "" {
 		bend = (l.labelAt - l.x1) / 2
-		fmt.Fprintf(b, `<path%s d="M%d %dC%d %d %d %d %d %dH%d"/>`, class, l.x1, l.y1, l.x1+bend, l.y1, l.labelAt-bend, l.y2, l.labelAt, l.y2, l.x2)
+		fmt.Fprintf(b, `<path%s d="M%d %dC%d %d %d %d %d %dH%d"/>`, class, l.x1, l.y1, l.x1+bend, l.y1, l.labelAt-bend,
+			l.y2, l.labelAt, l.y2, l.x2)
 		b.WriteByte('\n')
 		return
 	}

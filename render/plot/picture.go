@@ -70,7 +70,8 @@ type Key struct {
 // Write writes the picture as SVG.
 func (p Picture) Write(w io.Writer) error {
 	d := &drawing{}
-	d.text(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 `).number(p.Width).text(" ").number(p.Height).text(`" font-family="sans-serif" font-size="12"`)
+	d.text(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 `).number(p.Width).text(" ").number(p.Height).text(
+		`" font-family="sans-serif" font-size="12"`)
 	if p.Inline {
 		d.text(` class="plot"`)
 	}
@@ -156,14 +157,16 @@ func (d *drawing) panel(p *Panel) {
 func (d *drawing) line(l *Line, bottom float64) {
 	for _, stretch := range stretches(l.Points) {
 		if l.Fill {
-			d.text(`<path stroke="none" fill="`).text(l.Colour).text(`" fill-opacity=".15"`).class("area " + l.Class).text(` d="M`).at(stretch[0].X).text(" ").at(bottom)
+			d.text(`<path stroke="none" fill="`).text(l.Colour).text(`" fill-opacity=".15"`).class("area " +
+				l.Class).text(` d="M`).at(stretch[0].X).text(" ").at(bottom)
 			for _, p := range stretch {
 				d.text("L").at(p.X).text(" ").at(p.Y)
 			}
 			d.text("V").at(bottom).text(`Z"/>` + "\n")
 		}
 		if len(stretch) == 1 && !l.Dots {
-			d.text(`<circle cx="`).at(stretch[0].X).text(`" cy="`).at(stretch[0].Y).text(`" r="1" fill="`).text(l.Colour).text(`"`).class("dot " + l.Class).text("/>\n")
+			d.text(`<circle cx="`).at(stretch[0].X).text(`" cy="`).at(stretch[0].Y).text(`" r="1" fill="`).text(
+				l.Colour).text(`"`).class("dot " + l.Class).text("/>\n")
 			continue
 		}
 		d.text(`<polyline fill="none" stroke="`).text(l.Colour).text(`" stroke-width="2"`).class(l.Class)
@@ -198,6 +201,7 @@ func stretches(points []Point) (list [][]Point) {
 }
 
 func (d *drawing) key(k *Key) {
-	d.text(`<path d="M`).at(k.X).text(" ").at(k.Y).text(`h24" stroke="`).text(k.Colour).text(`" stroke-width="3"`).class(k.Class).text("/>\n")
+	d.text(`<path d="M`).at(k.X).text(" ").at(k.Y).text(`h24" stroke="`).text(k.Colour).text(
+		`" stroke-width="3"`).class(k.Class).text("/>\n")
 	d.text(`<text x="`).at(k.X).text(`" dx="30" y="`).at(k.Y).text(`" dy="4">`).escaped(k.Name).text("</text>\n")
 }

@@ -58,7 +58,8 @@ func TestChart(t *testing.T) {
 func TestEmptyChart(t *testing.T) {
 	now := time.Now()
 	for _, values := range [][]float64{nil, {math.NaN()}, {0, 0}, {math.Inf(1)}} {
-		got := write(t, Chart{From: now.Add(-time.Hour), To: now, Width: 100, Height: 40, Bare: true, Series: []Series{{Values: values}}}.Picture())
+		got := write(t, Chart{From: now.Add(-time.Hour), To: now, Width: 100, Height: 40, Bare: true,
+			Series: []Series{{Values: values}}}.Picture())
 		if strings.Contains(got, "NaN") || strings.Contains(got, "Inf") {
 			t.Errorf("%v: %s", values, got)
 		}

@@ -151,7 +151,8 @@ func TestStore(t *testing.T) {
 	edited := read(t, file)
 	must(t, s.BeginTrial(edited))
 	must(t, errors.Join(s.Reject(edited), s.EndTrial()))
-	if r := s.Rejected(edited); r == nil || !strings.Contains(r.String(), "pbr.toml was rejected at ") || !strings.Contains(r.String(), "is not in force") {
+	if r := s.Rejected(edited); r == nil || !strings.Contains(r.String(), "pbr.toml was rejected at ") ||
+		!strings.Contains(r.String(), "is not in force") {
 		t.Errorf("rejected: %v", r)
 	}
 	if s.Rejected(p) != nil {

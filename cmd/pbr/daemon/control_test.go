@@ -77,7 +77,8 @@ func TestControl(t *testing.T) {
 	go func() { Serve(ctx, l, c, slog.New(slog.NewTextHandler(log, nil))); close(ended) }()
 
 	a, err := Ask(dir, Request{Do: "status"})
-	if err != nil || a.Report == nil || a.Report.PID != 7 || a.Report.Uplinks[0].State != healthcheck.Down || a.Report.Down[v4("isp1")] != 1 {
+	if err != nil || a.Report == nil || a.Report.PID != 7 || a.Report.Uplinks[0].State != healthcheck.Down ||
+		a.Report.Down[v4("isp1")] != 1 {
 		t.Errorf("status: %+v, %v", a, err)
 	}
 	if _, err := Ask(dir, Request{Do: "force", Uplink: "isp1", Mode: "down"}); err != nil || c.forced != "down" {
@@ -131,7 +132,8 @@ func TestMetrics(t *testing.T) {
 	r := Report{
 		Since: time.Unix(100, 0), Loaded: time.UnixMilli(100500),
 		Uplinks: []healthcheck.Status{
-			{Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Up, Since: time.Unix(90, 0), RTT: 1500 * time.Microsecond, Loss: 0.25, Rounds: 4, Flaps: 1},
+			{Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Up, Since: time.Unix(90, 0),
+				RTT: 1500 * time.Microsecond, Loss: 0.25, Rounds: 4, Flaps: 1},
 			{Line: healthcheck.Line{Uplink: "isp2", Version: 4}, State: healthcheck.LinkDown, Since: time.Unix(95, 0)},
 		},
 		Numbers: Numbers{Updates: 3, UpdateTime: 2 * time.Millisecond, Flushed: 9, Passes: 2, Repairs: 1, Reloads: 3, ReloadFailures: 1,
@@ -140,13 +142,16 @@ func TestMetrics(t *testing.T) {
 	}
 	text := string(Metrics(r))
 	for _, line := range []string{
-		`# TYPE pbr_uplink_usable gauge`, `pbr_uplink_usable{uplink="isp1",version="4"} 1`, `pbr_uplink_usable{uplink="isp2",version="4"} 0`,
+		`# TYPE pbr_uplink_usable gauge`, `pbr_uplink_usable{uplink="isp1",version="4"} 1`,
+		`pbr_uplink_usable{uplink="isp2",version="4"} 0`,
 		`pbr_uplink_state{state="link-down",uplink="isp2",version="4"} 1`, `pbr_uplink_state{state="up",uplink="isp2",version="4"} 0`,
 		`pbr_uplink_state_since_seconds{uplink="isp2",version="4"} 95`, `pbr_uplink_rtt_seconds{uplink="isp1",version="4"} 0.0015`,
-		`pbr_uplink_loss_ratio{uplink="isp1",version="4"} 0.25`, `pbr_uplink_rounds_total{uplink="isp1",version="4"} 4`, `pbr_uplink_flaps{uplink="isp1",version="4"} 1`,
+		`pbr_uplink_loss_ratio{uplink="isp1",version="4"} 0.25`, `pbr_uplink_rounds_total{uplink="isp1",version="4"} 4`,
+		`pbr_uplink_flaps{uplink="isp1",version="4"} 1`,
 		`pbr_uplink_changes_total{to="link-down",uplink="isp2",version="4"} 2`, `# TYPE pbr_updates_total counter`, `pbr_updates_total 3`,
 		`pbr_last_update_seconds 0.002`, `pbr_connections_cut_total 9`, `pbr_repairs_total 1`, `pbr_reloads_total{result="ok"} 2`,
-		`pbr_reloads_total{result="failed"} 1`, `pbr_notices_total{kind="drift"} 5`, `pbr_start_time_seconds 100`, `pbr_policy_loaded_time_seconds 100.5`,
+		`pbr_reloads_total{result="failed"} 1`, `pbr_notices_total{kind="drift"} 5`, `pbr_start_time_seconds 100`,
+		`pbr_policy_loaded_time_seconds 100.5`,
 	} {
 		if !strings.Contains(text, line+"\n") {
 			t.Errorf("no line %s in\n%s", line, text)

@@ -90,7 +90,8 @@ func TestConvergenceEnds(t *testing.T) {
 		began := time.Now()
 		again := Convergence{
 			HostFacts: host, Compile: func(m plan.HostFacts) (*plan.Plan, error) { return routesOf(m), nil },
-			Apply: func(*plan.Plan) error { time.Sleep(50 * time.Millisecond); return ErrMoved }, Transient: transient, Patience: time.Second,
+			Apply: func(*plan.Plan) error { time.Sleep(50 * time.Millisecond); return ErrMoved }, Transient: transient,
+			Patience: time.Second,
 		}
 		first, _ := host()
 		if _, _, err := again.Run(t.Context(), first, routesOf(first)); err == nil || time.Since(began) > 2*time.Second {

@@ -109,7 +109,8 @@ func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 				last = i
 			}
 		}
-		if last >= 0 && !changes[last].Both && changes[last].Version != e.Version && changes[last].From == e.From && changes[last].To == e.To {
+		if last >= 0 && !changes[last].Both && changes[last].Version != e.Version && changes[last].From == e.From &&
+			changes[last].To == e.To {
 			changes[last].Both = true
 			continue
 		}

@@ -327,7 +327,8 @@ func (s *safeBuffer) String() string {
 
 func newBench(t *testing.T, text string) *bench {
 	b := &bench{
-		t: t, kernel: &fakeKernel{host: usualMachine()}, prober: &fakeProber{dead: map[string]bool{}, lossy: map[string]int{}, sent: map[string]int{}},
+		t: t, kernel: &fakeKernel{host: usualMachine()}, prober: &fakeProber{dead: map[string]bool{},
+			lossy: map[string]int{}, sent: map[string]int{}},
 		notices: make(chan KernelEvent), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
 		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
 	}
@@ -356,7 +357,8 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			b.notify = append(b.notify, s)
 		},
-		Watchdog: time.Second, Trials: b.trials, Waits: b.waits, Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting, Switched: b.switched,
+		Watchdog: time.Second, Trials: b.trials, Waits: b.waits,
+		Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting, Switched: b.switched,
 	}
 }
 

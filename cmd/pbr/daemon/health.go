@@ -218,7 +218,8 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 		})
 		if u := uplinkNamed(doc, line.Uplink); u != nil && len(addrs) > 0 && carries(u, line.Family) {
 			pinned, strict := Marks(want.Numbers, u.Name)
-			flushes = append(flushes, Flush{Family: line.Family, Mask: want.Mask, Addrs: addrs, AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
+			flushes = append(flushes, Flush{Family: line.Family, Mask: want.Mask, Addrs: addrs,
+				AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
 		delete(h.renumbered, line)
 	}

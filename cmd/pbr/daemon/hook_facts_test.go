@@ -15,7 +15,8 @@ func TestHookFacts(t *testing.T) {
 		sleep(downTime)
 		_, hooks := b.told()
 		env := hooks[len(hooks)-1].Environment()
-		for _, want := range []string{"PBR_UPLINK=isp1", "PBR_TO=down", "PBR_ADDRESS4=192.0.2.2", "PBR_ADDRESS6=", "PBR_GATEWAY4=192.0.2.1", "PBR_GATEWAY6=",
+		for _, want := range []string{"PBR_UPLINK=isp1", "PBR_TO=down", "PBR_ADDRESS4=192.0.2.2", "PBR_ADDRESS6=",
+			"PBR_GATEWAY4=192.0.2.1", "PBR_GATEWAY6=",
 			"PBR_STATE4=down", "PBR_STATE6=", "PBR_ACTIVE_DEFAULT=isp2", "PBR_ACTIVE_BOTH=isp2"} {
 			if !slices.Contains(env, want) {
 				t.Errorf("no %s in %q", want, env)
@@ -41,7 +42,8 @@ func TestPastEvents(t *testing.T) {
 		if n := len(before); n != pastEvents {
 			t.Errorf("%d events are kept", n)
 		}
-		if e := before[n(before)]; e.Uplink != "isp1" || e.Version != "4" || !strings.HasPrefix(string(e.From), "forced") || e.Time.IsZero() || e.Reason == "" {
+		if e := before[n(before)]; e.Uplink != "isp1" || e.Version != "4" ||
+			!strings.HasPrefix(string(e.From), "forced") || e.Time.IsZero() || e.Reason == "" {
 			t.Errorf("the last one is %+v", e)
 		}
 		b.stop()

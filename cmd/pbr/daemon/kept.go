@@ -24,7 +24,8 @@ func (w *Watcher) logKept() {
 		_, was := w.kept[table]
 		switch {
 		case is && !was:
-			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, in case its check is wrong", table),
+			w.Log.Warn(fmt.Sprintf("table %s has no usable uplink left: the routes over the last one stay, "+
+				"in case its check is wrong", table),
 				"uplinks", strings.Join(uplinks, " "))
 		case was && !is:
 			w.Log.Info(fmt.Sprintf("table %s has a usable uplink again", table))

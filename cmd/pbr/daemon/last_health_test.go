@@ -71,7 +71,8 @@ func TestLeft(t *testing.T) {
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadLastHealth(b.state, parse(t, b.policy), plan.HostFacts{}, 0); err == nil || !strings.Contains(err.Error(), b.state) {
+		if _, err := ReadLastHealth(b.state, parse(t, b.policy), plan.HostFacts{}, 0); err == nil ||
+			!strings.Contains(err.Error(), b.state) {
 			t.Errorf("a damaged file: %v", err)
 		}
 	})
@@ -115,7 +116,8 @@ func TestLeftFlaps(t *testing.T) {
 		b.wantRoutes("held after a restart", "default", "wan1")
 		b.stop()
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Up = false })
-		if l := b.left(); len(l.Uplinks) != 1 || l.Uplinks[0].State != healthcheck.LinkDown || l.Uplinks[0].LastFailure != "the interface is set down" {
+		if l := b.left(); len(l.Uplinks) != 1 || l.Uplinks[0].State != healthcheck.LinkDown ||
+			l.Uplinks[0].LastFailure != "the interface is set down" {
 			t.Errorf("what is left of a bad link is not what it is now: %+v", l.Uplinks)
 		}
 	})
@@ -189,7 +191,8 @@ func TestForceTellsWhatStays(t *testing.T) {
 			}
 		}
 		want("by the watch", b.w.Report().Kept, "map[both:[isp1] default:[isp1]]")
-		if err := b.w.Force(t.Context(), "wan1", healthcheck.ForceDown); err == nil || !strings.Contains(err.Error(), "it is the interface of uplink isp1") {
+		if err := b.w.Force(t.Context(), "wan1", healthcheck.ForceDown); err == nil ||
+			!strings.Contains(err.Error(), "it is the interface of uplink isp1") {
 			t.Errorf("an interface's name: %v", err)
 		}
 		b.stop()

@@ -171,7 +171,8 @@ func changedLists(a, b *policy.Document) (names []string) {
 	}
 	for i := range b.Lists {
 		l := &b.Lists[i]
-		if old := before[l.Name]; old == nil || !slices.Equal(old.Ranges, l.Ranges) || !slices.EqualFunc(old.Sources, l.Sources, sameState) {
+		if old := before[l.Name]; old == nil || !slices.Equal(old.Ranges, l.Ranges) ||
+			!slices.EqualFunc(old.Sources, l.Sources, sameState) {
 			names = append(names, l.Name)
 		}
 	}

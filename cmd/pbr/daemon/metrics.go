@@ -9,7 +9,8 @@ import (
 
 // states are the values of the label "state".
 var states = []healthcheck.State{
-	healthcheck.Start, healthcheck.Up, healthcheck.Unconfirmed, healthcheck.OverQuota, healthcheck.Standby, healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
+	healthcheck.Start, healthcheck.Up, healthcheck.Unconfirmed, healthcheck.OverQuota, healthcheck.Standby,
+	healthcheck.Degraded, healthcheck.Down, healthcheck.LinkDown,
 	healthcheck.AddressLost, healthcheck.NoGateway, healthcheck.Absent, healthcheck.ForcedUp, healthcheck.ForcedDown,
 }
 
@@ -39,7 +40,8 @@ func (m *metrics) report(r *Report) {
 	}
 	n := r.Numbers
 	m.one("updates_total", "counter", "Changes of routes for the uplinks' health.", float64(n.Updates))
-	m.one("last_update_seconds", "gauge", "Duration of the last of these, from the monitor's event to the kernel's routes.", n.UpdateTime.Seconds())
+	m.one("last_update_seconds", "gauge",
+		"Duration of the last of these, from the monitor's event to the kernel's routes.", n.UpdateTime.Seconds())
 	m.one("connections_cut_total", "counter", "Connections deleted because their uplink went down.", float64(n.Flushed))
 	m.one("passes_total", "counter", "Full comparisons of the kernel with the plan.", float64(n.Passes))
 	m.one("repairs_total", "counter", "Passes that repaired what somebody else had changed.", float64(n.Repairs))
@@ -68,7 +70,8 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 		}
 	}
 	type status = healthcheck.Status
-	each("uplink_usable", "gauge", "1 when the uplink takes new connections.", func(u status) (float64, bool) { return truth(u.State.Usable()), true })
+	each("uplink_usable", "gauge", "1 when the uplink takes new connections.",
+		func(u status) (float64, bool) { return truth(u.State.Usable()), true })
 	m.family("uplink_state", "gauge", "1 for the state that the uplink is in.")
 	for _, u := range list {
 		for _, s := range states {
@@ -81,9 +84,12 @@ func (m *metrics) uplinks(list []healthcheck.Status) {
 		func(u status) (float64, bool) { return u.RTT.Seconds(), u.RTT > 0 })
 	each("uplink_jitter_seconds", "gauge", "Mean difference of consecutive round trips of the last rounds; absent when none was answered.",
 		func(u status) (float64, bool) { return u.Jitter.Seconds(), u.RTT > 0 })
-	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.", func(u status) (float64, bool) { return u.Loss, true })
-	each("uplink_rounds_total", "counter", "Rounds of probes that ended.", func(u status) (float64, bool) { return float64(u.Rounds), true })
-	each("uplink_flaps", "gauge", "How often the uplink went down recently.", func(u status) (float64, bool) { return float64(u.Flaps), true })
+	each("uplink_loss_ratio", "gauge", "Share of probes lost in the last rounds, 0 to 1.",
+		func(u status) (float64, bool) { return u.Loss, true })
+	each("uplink_rounds_total", "counter", "Rounds of probes that ended.",
+		func(u status) (float64, bool) { return float64(u.Rounds), true })
+	each("uplink_flaps", "gauge", "How often the uplink went down recently.",
+		func(u status) (float64, bool) { return float64(u.Flaps), true })
 }
 
 func (m *metrics) family(name, kind, help string) { m.describe("pbr_"+name, kind, help) }

@@ -87,12 +87,15 @@ func formatted(v float64) string { return time.Duration(math.Float64bits(v) % 1e
 
 func TestReportIsWrittenAsTheLibraryWritesIt(t *testing.T) {
 	r := Report{Since: time.Unix(1700000000, 5e8), Loaded: time.Unix(1700000001, 0), Use: &Use{
-		Connections: map[string]int{"isp2": 2, "isp1": 100000}, Bytes: map[string]uint64{"isp1": 1 << 40}, Hits: map[string]uint64{"b": 1, "a": 2},
-		Clients: map[[2]string]int{{"both", "isp2"}: 1, {"both", "isp1"}: 2}, Active: map[[2]string][]string{{"voip", "6"}: {"isp2", "isp1"}},
+		Connections: map[string]int{"isp2": 2, "isp1": 100000}, Bytes: map[string]uint64{"isp1": 1 << 40},
+		Hits:    map[string]uint64{"b": 1, "a": 2},
+		Clients: map[[2]string]int{{"both", "isp2"}: 1, {"both", "isp1"}: 2},
+		Active:  map[[2]string][]string{{"voip", "6"}: {"isp2", "isp1"}},
 	}}
 	for _, name := range []string{"isp2", "isp1"} {
 		for _, version := range []healthcheck.Version{6, 4} {
-			r.Uplinks = append(r.Uplinks, healthcheck.Status{Line: healthcheck.Line{Uplink: name, Version: version}, State: healthcheck.Up, RTT: 12345 * time.Microsecond, Loss: 0.05})
+			r.Uplinks = append(r.Uplinks, healthcheck.Status{Line: healthcheck.Line{Uplink: name, Version: version},
+				State: healthcheck.Up, RTT: 12345 * time.Microsecond, Loss: 0.05})
 		}
 	}
 	text := Metrics(r)

@@ -27,7 +27,8 @@ func (m *metrics) use(u *Use) {
 	for name, n := range u.Connections {
 		m.sample(float64(n), "uplink", name)
 	}
-	m.family("uplink_connection_bytes", "gauge", "Bytes of these connections, both directions; absent where the kernel does not count them.")
+	m.family("uplink_connection_bytes", "gauge",
+		"Bytes of these connections, both directions; absent where the kernel does not count them.")
 	for name, n := range u.Bytes {
 		m.sample(float64(n), "uplink", name)
 	}
@@ -46,6 +47,7 @@ func (m *metrics) use(u *Use) {
 		}
 	}
 	if !u.Applied.IsZero() {
-		m.one("policy_applied_time_seconds", "gauge", "When the policy in force was applied, as UNIX time.", unixTime(u.Applied.UnixMilli()))
+		m.one("policy_applied_time_seconds", "gauge", "When the policy in force was applied, as UNIX time.",
+			unixTime(u.Applied.UnixMilli()))
 	}
 }

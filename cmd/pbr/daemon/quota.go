@@ -91,7 +91,8 @@ type QuotaChange struct {
 // Change makes the administrator's change.
 func (q *Quotas) Change(u *policy.Uplink, c QuotaChange) error {
 	if u.Quota.Bytes == 0 {
-		return fmt.Errorf("uplink %s has no quota: give it one in the policy file, as quota = { bytes = \"50GB\", per = \"month\" }", u.Name)
+		return fmt.Errorf("uplink %s has no quota: give it one in the policy file, as quota = { bytes = "+
+			"\"50GB\", per = \"month\" }", u.Name)
 	}
 	if c.Reset {
 		q.of(u.Name).Reset()
@@ -107,7 +108,8 @@ func (q *Quotas) Status(u *policy.Uplink, now time.Time) *QuotaStatus {
 	}
 	limit, c := limitOf(u.Quota), *q.of(u.Name)
 	c.Roll(now, limit)
-	s := &QuotaStatus{Bytes: limit.Bytes, Used: c.Used, Extra: c.Extra, Left: c.Left(limit), Per: string(limit.Per), Then: "degraded", Resets: c.Resets(now, limit)}
+	s := &QuotaStatus{Bytes: limit.Bytes, Used: c.Used, Extra: c.Extra, Left: c.Left(limit), Per: string(limit.Per),
+		Then: "degraded", Resets: c.Resets(now, limit)}
 	if u.Quota.Close {
 		s.Then = "down"
 	}

@@ -39,7 +39,8 @@ func (k *keptFiles) Save(name string, v any) error {
 }
 
 func withQuota(then string) string {
-	return strings.Replace(twoUplinks, "interface = \"wan1\"\n", "interface = \"wan1\"\nquota = { bytes = \"1MB\", per = \"day\", then = \""+then+"\" }\n", 1)
+	return strings.Replace(twoUplinks, "interface = \"wan1\"\n",
+		"interface = \"wan1\"\nquota = { bytes = \"1MB\", per = \"day\", then = \""+then+"\" }\n", 1)
 }
 
 func (k *fakeKernel) carry(bytes uint64) {
@@ -114,7 +115,8 @@ func TestQuotas(t *testing.T) {
 			}
 			sleep(time.Until(midnight) + 5*time.Second)
 			b.wantRoutes("another day", "default", "wan1 wan2")
-			if err := b.w.ChangeQuota(t.Context(), "isp2", QuotaChange{Reset: true}); err == nil || !strings.Contains(err.Error(), "no quota") {
+			if err := b.w.ChangeQuota(t.Context(), "isp2", QuotaChange{Reset: true}); err == nil ||
+				!strings.Contains(err.Error(), "no quota") {
 				t.Errorf("an uplink without a quota: %v", err)
 			}
 			b.stop()

@@ -14,7 +14,8 @@ import (
 // takes the file when there is room.
 func TestStartWithoutRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, strings.Replace(twoUplinks, `name = "both"`, "name = \"other\"\nroutes = { uplink = \"isp1\" }\n[[table]]\nname = \"both\"", 1))
+		b := newBench(t, strings.Replace(twoUplinks, `name = "both"`,
+			"name = \"other\"\nroutes = { uplink = \"isp1\" }\n[[table]]\nname = \"both\"", 1))
 		b.held = twoUplinks
 		b.kernel.holds, _ = compiler.Compile(parse(t, twoUplinks), usualMachine(), nil)
 		b.kernel.noRoom = errors.New("the disk is full")

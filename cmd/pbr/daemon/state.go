@@ -123,7 +123,8 @@ func (w *Watcher) save() {
 
 // write writes the state file with a time since boot.
 func (w *Watcher) write(noted time.Duration) error {
-	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Pending: w.unfinished(), Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
+	s := savedState{Lines: slices.Collect(maps.Values(w.health.statuses)), Down: w.health.down, Pending: w.unfinished(),
+		Addrs: w.health.addrs, Noted: noted, Events: w.past.all()}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err

@@ -115,6 +115,7 @@ func (w *Watcher) flushSwitched(s *Switches) {
 			w.Log.Error("flushing connections because a schedule's window changed", "policies", s.List, "connections", n, "error", err)
 			return
 		}
-		w.Log.Info("flushed connections because a schedule's window changed", "policies", s.List, "connections", n, "took", time.Since(began))
+		w.Log.Info("flushed connections because a schedule's window changed", "policies", s.List, "connections",
+			n, "took", time.Since(began))
 	})
 }

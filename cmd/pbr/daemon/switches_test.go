@@ -74,7 +74,8 @@ func TestSwitchesFlush(t *testing.T) {
 		}
 		// What was open before stays so over a reload, what is new has no start, and an edit that
 		// opens a window is one.
-		b.reload(strings.ReplaceAll(bedtime, `"23:40-23:55"`, `"23:58-24:00"`) + "[[policy]]\nname = \"new\"\nschedule = \"00:00-24:00\"\nat-start = \"flush\"\naction = \"drop\"\n")
+		b.reload(strings.ReplaceAll(bedtime, `"23:40-23:55"`, `"23:58-24:00"`) +
+			"[[policy]]\nname = \"new\"\nschedule = \"00:00-24:00\"\nat-start = \"flush\"\naction = \"drop\"\n")
 		if got := seen(); !slices.Equal(got, []string{"00:29:59 office: start"}) {
 			t.Errorf("after an edit: %q", got)
 		}

@@ -32,7 +32,8 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 			for at, r := range bestRoutes(have, family) {
 				for _, h := range r.Hops {
 					name := byInterface[h.Dev]
-					if at.table == table && doubtful[healthcheck.Line{Uplink: name, Version: healthcheck.Version(family)}] && !slices.Contains(keeping, name) {
+					if at.table == table && doubtful[healthcheck.Line{Uplink: name,
+						Version: healthcheck.Version(family)}] && !slices.Contains(keeping, name) {
 						keeping = append(keeping, name)
 					}
 				}

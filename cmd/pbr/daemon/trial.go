@@ -155,7 +155,8 @@ func (w *Watcher) keepPolicy(ctx context.Context, doc *policy.Document, prepared
 }
 
 // tryPolicy brings a policy into force until it is confirmed.
-func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler, confirm time.Duration) (*Applied, error) {
+func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared *compiler.Compiler,
+	confirm time.Duration) (*Applied, error) {
 	if !w.readHost() {
 		return nil, errors.New("reading the host facts failed: see the log of pbr watch")
 	}

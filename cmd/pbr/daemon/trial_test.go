@@ -103,7 +103,8 @@ func TestTrialIsConfirmedOrReverted(t *testing.T) {
 		if err := b.apply(twoUplinks, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.apply(twoUplinks, 0); err == nil || !strings.Contains(err.Error(), "(1m0s left)") || !strings.Contains(err.Error(), "pbr revert") {
+		if err := b.apply(twoUplinks, 0); err == nil || !strings.Contains(err.Error(), "(1m0s left)") ||
+			!strings.Contains(err.Error(), "pbr revert") {
 			t.Errorf("a second apply: %v", err)
 		}
 		b.reload(twoUplinks)

@@ -40,7 +40,8 @@ func TestFailoverAndReturn(t *testing.T) {
 		for _, e := range hooks {
 			kinds = append(kinds, e.Uplink+" "+e.Kind())
 		}
-		if got := strings.Join(kinds, ", "); got != "isp1 change, isp2 change, isp1 down, isp1 up" && got != "isp2 change, isp1 change, isp1 down, isp1 up" {
+		if got := strings.Join(kinds, ", "); got != "isp1 change, isp2 change, isp1 down, isp1 up" &&
+			got != "isp2 change, isp1 change, isp1 down, isp1 up" {
 			t.Errorf("hooks: %s", got)
 		}
 	})
@@ -376,7 +377,8 @@ func TestReload(t *testing.T) {
 				told = append(told, strings.SplitN(s, "\n", 2)[0])
 			}
 		}
-		if got := strings.Join(told, " "); got != "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1" {
+		if got := strings.Join(told,
+			" "); got != "READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1 RELOADING=1 READY=1" {
 			t.Errorf("the service manager was told %s", got)
 		}
 		r := b.w.Report()

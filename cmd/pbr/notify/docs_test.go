@@ -53,12 +53,14 @@ func TestDocsExamples(t *testing.T) {
 	_, examples, _ := strings.Cut(docs, "\n## Examples\n")
 	services := map[string]func(path, body string, h http.Header) bool{
 		"ntfy": func(path, body string, h http.Header) bool {
-			return path == "/my-secret-topic" && body == m.Text && h.Get("Title") == "Router" && h.Get("Authorization") == "Bearer tk_abcdef" &&
+			return path == "/my-secret-topic" && body == m.Text && h.Get("Title") == "Router" &&
+				h.Get("Authorization") == "Bearer tk_abcdef" &&
 				strings.HasPrefix(h.Get("Content-Type"), "text/plain")
 		},
 		"Slack": func(path, body string, h http.Header) bool {
 			var got struct{ Text string }
-			return json.Unmarshal([]byte(body), &got) == nil && got.Text == "*gateway*: "+m.Text && h.Get("Content-Type") == "application/json"
+			return json.Unmarshal([]byte(body), &got) == nil && got.Text == "*gateway*: "+m.Text &&
+				h.Get("Content-Type") == "application/json"
 		},
 		"Telegram": func(path, body string, h http.Header) bool {
 			var got struct {
@@ -66,12 +68,14 @@ func TestDocsExamples(t *testing.T) {
 				Text   string
 				Silent *bool `json:"disable_notification"`
 			}
-			return strings.HasSuffix(path, "/sendMessage") && json.Unmarshal([]byte(body), &got) == nil && got.ChatID < 0 && got.Text == m.Text &&
+			return strings.HasSuffix(path, "/sendMessage") && json.Unmarshal([]byte(body), &got) == nil &&
+				got.ChatID < 0 && got.Text == m.Text &&
 				got.Silent != nil && !*got.Silent && h.Get("Content-Type") == "application/json"
 		},
 		"Home Assistant": func(path, body string, h http.Header) bool {
 			var got map[string]any
-			return strings.HasPrefix(path, "/api/webhook/") && json.Unmarshal([]byte(body), &got) == nil && got["event"] == "down" && got["text"] == m.Text &&
+			return strings.HasPrefix(path, "/api/webhook/") && json.Unmarshal([]byte(body), &got) == nil &&
+				got["event"] == "down" && got["text"] == m.Text &&
 				h.Get("Content-Type") == "application/json"
 		},
 	}
@@ -92,7 +96,9 @@ func TestDocsExamples(t *testing.T) {
 // posts returns what a policy posts of an event.
 func posts(t *testing.T, text string, m message.Message) (path, body string, header http.Header) {
 	t.Helper()
-	doc, ds := policy.Parse(fstest.MapFS{"p": {Data: []byte(text + "[default]\nroutes = { uplink = \"isp2\" }\n[[uplink]]\nname = \"isp2\"\ninterface = \"eth2\"\n")}}, "p", "p")
+	doc, ds := policy.Parse(
+		fstest.MapFS{"p": {Data: []byte(text +
+			"[default]\nroutes = { uplink = \"isp2\" }\n[[uplink]]\nname = \"isp2\"\ninterface = \"eth2\"\n")}}, "p", "p")
 	if ds.HasErrors() {
 		t.Fatalf("%v\n%s", ds, text)
 	}

@@ -48,7 +48,8 @@ func postHTTP(ctx context.Context, to *policy.Notify, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, postLimit)
 	defer cancel()
 	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) }})
+	ctx = httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) { sent.Store(i.Err == nil) }})
 	request, err := newRequest(ctx, to, body)
 	if err != nil {
 		return &serverError{errors.New("the URL cannot be used")} // the policy was checked: never
@@ -64,7 +65,8 @@ func postHTTP(ctx context.Context, to *policy.Notify, body []byte) error {
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, maxSaid))
 	seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
 	text := strings.TrimSpace(answer.Status + " " + strings.Join(strings.Fields(string(said)), " "))
-	return &answerError{redacted(to, errors.New(server(to)+" answers "+text)), time.Duration(min(max(seconds, 0), int(maxAsked/time.Second))) * time.Second}
+	return &answerError{redacted(to, errors.New(server(to)+" answers "+text)),
+		time.Duration(min(max(seconds, 0), int(maxAsked/time.Second))) * time.Second}
 }
 
 func newRequest(ctx context.Context, to *policy.Notify, body []byte) (*http.Request, error) {
@@ -100,7 +102,8 @@ func failure(err error, sent bool) error {
 	switch {
 	case sent:
 		return &answerError{error: fmt.Errorf("no answer: %w", err)}
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate), errors.As(err, &noTLS), errors.As(err, &unknown) && unknown.IsNotFound:
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &certificate),
+		errors.As(err, &noTLS), errors.As(err, &unknown) && unknown.IsNotFound:
 		return &serverError{err}
 	}
 	return &wayError{err}

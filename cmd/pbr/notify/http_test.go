@@ -25,16 +25,19 @@ func TestRequest(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	defer server.Close()
-	to := &policy.Notify{URL: strings.Replace(server.URL, "http://", "http://me:pass@", 1) + "/a%20b?x=1", Headers: []policy.Header{{Name: "Title", Value: "pbr"}, {Name: "Host", Value: "other"}}}
+	to := &policy.Notify{URL: strings.Replace(server.URL, "http://", "http://me:pass@", 1) + "/a%20b?x=1",
+		Headers: []policy.Header{{Name: "Title", Value: "pbr"}, {Name: "Host", Value: "other"}}}
 	if err := postHTTP(t.Context(), to, []byte(`{"a": 1}`)); err != nil {
 		t.Fatal(err)
 	}
 	user, password, _ := got.BasicAuth()
-	if got.Method != "POST" || got.RequestURI != "/a%20b?x=1" || got.Host != "other" || got.Header.Get("Title") != "pbr" || user != "me" || password != "pass" ||
+	if got.Method != "POST" || got.RequestURI != "/a%20b?x=1" || got.Host != "other" ||
+		got.Header.Get("Title") != "pbr" || user != "me" || password != "pass" ||
 		got.Header.Get("Content-Type") != "application/json" || got.Header.Get("User-Agent") != "pbr" || body != `{"a": 1}` {
 		t.Errorf("%+v %s", got, body)
 	}
-	if err := postHTTP(t.Context(), to, []byte("isp1 is down")); err != nil || got.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
+	if err := postHTTP(t.Context(), to, []byte("isp1 is down")); err != nil ||
+		got.Header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("%v, %s", err, got.Header)
 	}
 	to.Headers = []policy.Header{{Name: "Content-Type", Value: "x/y"}}
@@ -78,7 +81,8 @@ func TestFailures(t *testing.T) {
 		{strings.Replace(answers(nil), "http:", "https:", 1), &refused, "HTTP response to HTTPS client"},
 		{"http://255.255.255.255", &way, ""},
 	} {
-		to := &policy.Notify{URL: row.url + "/bot12345:SECRET/send?token=SECRET", Headers: []policy.Header{{Name: "Authorization", Value: "Bearer SECRET"}}}
+		to := &policy.Notify{URL: row.url + "/bot12345:SECRET/send?token=SECRET",
+			Headers: []policy.Header{{Name: "Authorization", Value: "Bearer SECRET"}}}
 		err := postHTTP(t.Context(), to, nil)
 		if err == nil || !errors.As(err, row.kind) || !strings.Contains(err.Error(), row.words) {
 			t.Errorf("%s: %T %v", row.url, err, err)
@@ -90,7 +94,8 @@ func TestFailures(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "9999": maxAsked, "-1": 0, "Wed, 21 Oct 2026 07:28:00 GMT": 0} {
+	for header, want := range map[string]time.Duration{"7": 7 * time.Second, "9999": maxAsked, "-1": 0,
+		"Wed, 21 Oct 2026 07:28:00 GMT": 0} {
 		t.Run(header, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", header)

@@ -122,7 +122,8 @@ func TestKeptWithoutAWay(t *testing.T) {
 		if len(f.got) != maxKept || f.got[0] != "30" || f.got[maxKept-1] != "129" {
 			t.Errorf("%d arrived, from %s on", len(f.got), f.got[0])
 		}
-		for _, words := range []string{"events cannot be posted, they are kept", "too many events wait", "dropped=30", "events are posted again", "server=https://example.com"} {
+		for _, words := range []string{"events cannot be posted, they are kept", "too many events wait", "dropped=30",
+			"events are posted again", "server=https://example.com"} {
 			if strings.Count(log.String(), words) != 1 {
 				t.Errorf("the log has not once %q:\n%s", words, log)
 			}
@@ -228,7 +229,8 @@ func TestTemplateFails(t *testing.T) {
 			s.Add(m)
 		}
 		allSent(s)
-		if !slices.Equal(f.got, []string{"1"}) || !strings.Contains(log.String(), "the template: ") || !strings.Contains(log.String(), "index out of range") {
+		if !slices.Equal(f.got, []string{"1"}) || !strings.Contains(log.String(), "the template: ") ||
+			!strings.Contains(log.String(), "index out of range") {
 			t.Errorf("%q\n%s", f.got, log)
 		}
 	})

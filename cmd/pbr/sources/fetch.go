@@ -31,7 +31,8 @@ type Fetcher struct {
 type ShrunkError struct{ From, To int }
 
 func (e *ShrunkError) Error() string {
-	return fmt.Sprintf("the answer has %d entries, and the list had %d: it is kept back, as it shrinks the list by more than half", e.To, e.From)
+	return fmt.Sprintf("the answer has %d entries, and the list had %d: it is kept back, as it shrinks the "+
+		"list by more than half", e.To, e.From)
 }
 
 // Result is what a fetch found.

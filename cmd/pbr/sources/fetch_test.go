@@ -64,7 +64,8 @@ func TestFetch(t *testing.T) {
 		body.Store(text(step.entries))
 		res, err := f.Fetch(t.Context(), src, step.force)
 		var shrunk *ShrunkError
-		if errors.As(err, &shrunk) != step.shrinks || err != nil && !step.shrinks || res.Changed != step.changed || res.Entries != step.kept {
+		if errors.As(err, &shrunk) != step.shrinks || err != nil && !step.shrinks || res.Changed != step.changed ||
+			res.Entries != step.kept {
 			t.Errorf("%+v: %+v, %v", step, res, err)
 		}
 		if n := f.Cache.Note(src.URL); n.Entries != step.kept || (n.Withheld == 2) != step.shrinks || (n.Error != "") != step.shrinks {

@@ -137,7 +137,8 @@ func (u *URLs) tell(f fetched, told map[string]string) {
 	url := f.source.URL.URL
 	if f.err != nil && !errors.Is(f.err, context.Canceled) {
 		if told[url] != f.err.Error() {
-			u.log.Warn("list "+f.source.List+": fetching "+url+" failed, and the last good text stays", "list", f.source.List, "error", f.err, "entries", f.result.Entries)
+			u.log.Warn("list "+f.source.List+": fetching "+url+" failed, and the last good text stays", "list",
+				f.source.List, "error", f.err, "entries", f.result.Entries)
 		}
 		told[url] = f.err.Error()
 		return
@@ -147,6 +148,7 @@ func (u *URLs) tell(f fetched, told map[string]string) {
 		u.log.Info("list "+f.source.List+": "+url+" can be fetched again", "list", f.source.List)
 	}
 	if f.result.Changed {
-		u.log.Info("list "+f.source.List+": fetched "+url, "list", f.source.List, "entries", f.result.Entries, "before", f.result.Before, "skipped", f.result.Skipped)
+		u.log.Info("list "+f.source.List+": fetched "+url, "list", f.source.List, "entries", f.result.Entries,
+			"before", f.result.Before, "skipped", f.result.Skipped)
 	}
 }

@@ -57,12 +57,14 @@ var (
 	rttChart    = chartKind{title: "Round trip", metrics: []history.Metric{history.RTT}, atLeast: 0.005, unit: seconds, perVersion: true}
 	jitterChart = chartKind{title: "Jitter", metrics: []history.Metric{history.Jitter}, atLeast: 0.002, unit: seconds, perVersion: true}
 	lossChart   = chartKind{title: "Loss", metrics: []history.Metric{history.Loss}, atLeast: 1, unit: percent, perVersion: true}
-	flowChart   = chartKind{title: "Throughput", metrics: []history.Metric{history.In, history.Out}, names: []string{"in", "out"}, atLeast: 10_000, unit: rate}
-	chartKinds  = []chartKind{rttChart, jitterChart, lossChart, flowChart}
+	flowChart   = chartKind{title: "Throughput", metrics: []history.Metric{history.In, history.Out},
+		names: []string{"in", "out"}, atLeast: 10_000, unit: rate}
+	chartKinds = []chartKind{rttChart, jitterChart, lossChart, flowChart}
 )
 
 // charted are the values of a chart of an uplink, as far as there are any.
-func (k *chartKind) charted(h *history.History, l *Line, now time.Time, span history.Span, points int) (list []plot.Series, keys []chartKey) {
+func (k *chartKind) charted(h *history.History, l *Line, now time.Time, span history.Span,
+	points int) (list []plot.Series, keys []chartKey) {
 	add := func(version int, m history.Metric, name string) {
 		values := h.Series(now, l.Name, version, m, span, points)
 		if !slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) }) {
@@ -98,14 +100,16 @@ func (k *chartKind) charted(h *history.History, l *Line, now time.Time, span his
 // draw draws a chart of an uplink. Failovers are marked.
 func (k *chartKind) draw(h *history.History, l *Line, now time.Time, span history.Span, size [2]int, points int) chart {
 	series, keys := k.charted(h, l, now, span, points)
-	c := plot.Chart{Width: size[0], Height: size[1], From: now.Add(-span.Length()), To: now, AtLeast: k.atLeast, Unit: k.unit, Series: series, Bare: points == sparkPoints}
+	c := plot.Chart{Width: size[0], Height: size[1], From: now.Add(-span.Length()), To: now, AtLeast: k.atLeast,
+		Unit: k.unit, Series: series, Bare: points == sparkPoints}
 	for _, m := range h.Marks(l.Name) {
 		if m.Failover() {
 			class := "back"
 			if !m.Usable {
 				class = "out"
 			}
-			c.Events = append(c.Events, plot.Event{At: m.At, Class: class, Label: fmt.Sprintf("%s: %s, %s", clock(now, m.At), m.To, m.Reason)})
+			c.Events = append(c.Events,
+				plot.Event{At: m.At, Class: class, Label: fmt.Sprintf("%s: %s, %s", clock(now, m.At), m.To, m.Reason)})
 		}
 	}
 	c.Label = k.label(l, c, span, len(c.Events))

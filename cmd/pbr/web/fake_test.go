@@ -41,7 +41,8 @@ func newFake() *fake {
 	for i := range 100 {
 		f.past.AddProbe(now.Add(time.Duration(i-100)*5*time.Second), "isp1", 4, history.Probe{RTT: 5 * time.Millisecond, Loss: .1})
 	}
-	f.past.AddMark(now, "isp1", history.Mark{At: now.Add(-time.Minute), Version: "both", From: "up", To: "down", Reason: evil, WasUsable: true})
+	f.past.AddMark(now, "isp1", history.Mark{At: now.Add(-time.Minute), Version: "both", From: "up", To: "down",
+		Reason: evil, WasUsable: true})
 	return f
 }
 
@@ -57,11 +58,14 @@ func (f *fake) Snapshot(context.Context) (*Snapshot, error) {
 	up := f.state == "up"
 	hits := uint64(3)
 	n := &Snapshot{
-		Policy: evil, Loaded: time.Now(), Since: time.Now(), Notes: []string{evil}, Together: evil, Trial: &Trial{Until: time.Now().Add(time.Minute), Failure: evil},
+		Policy: evil, Loaded: time.Now(), Since: time.Now(), Notes: []string{evil}, Together: evil,
+		Trial: &Trial{Until: time.Now().Add(time.Minute), Failure: evil},
 		Lines: []Line{{Name: "isp1", Interface: "wan1", State: f.state, Usable: up, Failed: !up, Versions: []Version{
-			{Number: 4, State: f.state, Usable: up, Failed: !up, Since: time.Now(), Gateway: "192.0.2.1", Addresses: []string{"192.0.2.2"}, RTT: 5 * time.Millisecond, LastFailure: evil, LastFailureAt: time.Now()}},
+			{Number: 4, State: f.state, Usable: up, Failed: !up, Since: time.Now(), Gateway: "192.0.2.1",
+				Addresses: []string{"192.0.2.2"}, RTT: 5 * time.Millisecond, LastFailure: evil, LastFailureAt: time.Now()}},
 			Quota: &daemon.QuotaStatus{Bytes: 50e9, Used: 1e9, Left: 49e9, Per: "month"}}},
-		Ways:      &graph.Graph{Nodes: []graph.Node{{ID: "uplink/isp1", Kind: graph.Uplink, Name: "isp1", Detail: evil, Why: evil, Unusable: true}}},
+		Ways: &graph.Graph{Nodes: []graph.Node{{ID: "uplink/isp1", Kind: graph.Uplink, Name: "isp1",
+			Detail: evil, Why: evil, Unusable: true}}},
 		Selectors: []Selector{{Name: "web", Line: 3, Target: "uplink isp1", Uses: "isp1", Hits: &hits, Problem: evil}},
 	}
 	if f.snapshot != nil {

@@ -39,7 +39,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many requests: try again in a second", http.StatusTooManyRequests)
 		case !s.knownHost(r.Host):
-			http.Error(w, "this page has another name: use an address or localhost, or add the name to hosts in [watch] web", http.StatusMisdirectedRequest)
+			http.Error(w, "this page has another name: use an address or localhost, or add the name to "+
+				"hosts in [watch] web", http.StatusMisdirectedRequest)
 		case !sameOrigin(r):
 			http.Error(w, "requests of other pages are refused", http.StatusForbidden)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:

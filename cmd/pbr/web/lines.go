@@ -72,7 +72,8 @@ func (s *Server) plotTime(span history.Span) time.Time {
 
 // lines shows all lines.
 func (s *Server) lines(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, "lines", page{Title: "Lines", At: "lines", Live: "lines"}, func(n *Snapshot) (any, int) { return s.viewLines(n), http.StatusOK })
+	s.show(w, r, "lines", page{Title: "Lines", At: "lines", Live: "lines"},
+		func(n *Snapshot) (any, int) { return s.viewLines(n), http.StatusOK })
 }
 
 // spanCharts are the charts of a line over a span.
@@ -100,7 +101,8 @@ func (s *Server) viewLine(n *Snapshot, name string) *oneLine {
 		}{{history.Hour, "The last hour"}, {history.Day, "The last day"}} {
 			c := spanCharts{Name: strings.ToLower(over.title[9:]), Title: over.title}
 			for j := range chartKinds {
-				c.Charts = append(c.Charts, chartKinds[j].draw(s.Source.History(), v.Line, s.plotTime(over.span), over.span, pageSize, chartPoints))
+				c.Charts = append(c.Charts, chartKinds[j].draw(s.Source.History(), v.Line, s.plotTime(over.span),
+					over.span, pageSize, chartPoints))
 			}
 			v.Spans = append(v.Spans, c)
 		}

@@ -54,7 +54,8 @@ func ReadToken(path string) (string, error) {
 	}
 	token := strings.TrimSpace(string(b))
 	if len(token) < minToken {
-		return "", fmt.Errorf("token-file %s: %d characters, and %d are needed: openssl rand -hex 16 > %s", path, len(token), minToken, path)
+		return "", fmt.Errorf("token-file %s: %d characters, and %d are needed: openssl rand -hex 16 > %s", path,
+			len(token), minToken, path)
 	}
 	return token, nil
 }

@@ -80,7 +80,8 @@ func New(o Options) *Server {
 	s.templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))
 	s.hub, s.start = newHub(ctx, s), o.Now()
 	s.http = &http.Server{
-		Handler: s.Handler(), ReadTimeout: requestTime, ReadHeaderTimeout: headTime, WriteTimeout: requestTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: s.Handler(), ReadTimeout: requestTime, ReadHeaderTimeout: headTime, WriteTimeout: requestTime,
+		IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong is no news
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -107,7 +108,8 @@ func (s *Server) now() time.Time { return s.Now() }
 func (s *Server) Handler() http.Handler {
 	inside := http.NewServeMux()
 	for pattern, show := range map[string]http.HandlerFunc{
-		"GET /{$}": s.lines, "GET /line/{name}": s.line, "GET /ways": s.ways, "GET /events": s.events, "GET /doctor": s.doctor, "GET /changes": s.changes,
+		"GET /{$}": s.lines, "GET /line/{name}": s.line, "GET /ways": s.ways, "GET /events": s.events,
+		"GET /doctor": s.doctor, "GET /changes": s.changes,
 		"GET /why": s.why, "GET /why/connections": s.connections, "GET /why/trace": s.trace,
 		"POST /why": s.explain, "POST /why/trace": s.startTrace, "GET /live": s.live, "POST /logout": s.logout,
 	} {

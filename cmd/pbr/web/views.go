@@ -46,7 +46,8 @@ func (s *Server) pastEvents() []daemon.PastEvent {
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, "events", page{Title: "Events", At: "events", Live: "events"}, func(*Snapshot) (any, int) { return s.pastEvents(), http.StatusOK })
+	s.show(w, r, "events", page{Title: "Events", At: "events", Live: "events"},
+		func(*Snapshot) (any, int) { return s.pastEvents(), http.StatusOK })
 }
 
 // findingsAge is how long doctor's findings are shown again: it asks gateways, and tries what the

@@ -53,16 +53,19 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/": "49 GB of 50 GB", "/line/isp1": "The last day", "/ways": `<a href="/line/isp1">`, "/events": "<td>IPv4</td>", "/changes": `<span class="del">`,
+		"/": "49 GB of 50 GB", "/line/isp1": "The last day", "/ways": `<a href="/line/isp1">`,
+		"/events": "<td>IPv4</td>", "/changes": `<span class="del">`,
 		"answer": "pbr explain --src 10.0.0.1 --dst 9.9.9.9 --proto tcp --dport 443", "trace": "1 packet",
 	} {
 		if !strings.Contains(pages[path], want) {
 			t.Errorf("%s does not have %s:\n%s", path, want, pages[path])
 		}
 	}
-	for path, want := range map[string]int{"/line/isp9": 404, "/nothing": 404, "/static/": 404, "/static/style.css": 200, "/static/page.js": 200, "/static/icon.svg": 200, "/static/../server.go": 404} {
+	for path, want := range map[string]int{"/line/isp9": 404, "/nothing": 404, "/static/": 404,
+		"/static/style.css": 200, "/static/page.js": 200, "/static/icon.svg": 200, "/static/../server.go": 404} {
 		t.Run(path, func(t *testing.T) {
-			if w := ask(s, "GET", path, "", nil); w.Code != want && w.Code != http.StatusTemporaryRedirect && w.Code != http.StatusMovedPermanently {
+			if w := ask(s, "GET", path, "", nil); w.Code != want && w.Code != http.StatusTemporaryRedirect &&
+				w.Code != http.StatusMovedPermanently {
 				t.Errorf("%s: %d", path, w.Code)
 			}
 		})
@@ -74,7 +77,8 @@ func TestPages(t *testing.T) {
 func TestWrongQuestions(t *testing.T) {
 	f := newFake()
 	s := server(t, f, nil)
-	if w := ask(s, "POST", "/why", "src=10.0.0.1", nil); w.Code != 200 || !strings.Contains(w.Body.String(), "dst: missing &lt;script&gt;") {
+	if w := ask(s, "POST", "/why", "src=10.0.0.1", nil); w.Code != 200 ||
+		!strings.Contains(w.Body.String(), "dst: missing &lt;script&gt;") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for _, host := range []string{"", "--help", "10.0.0.1;reboot", "fe80::1%eth0", "10.0.0.0/33"} {
@@ -188,7 +192,8 @@ func TestLogin(t *testing.T) {
 	if w := ask(s, "GET", "/", "", with); w.Code != 200 {
 		t.Errorf("with a login: %d", w.Code)
 	}
-	if w := ask(s, "GET", "/", "", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookieName, Value: "guess"}) }); w.Code != http.StatusUnauthorized {
+	if w := ask(s, "GET", "/", "",
+		func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookieName, Value: "guess"}) }); w.Code != http.StatusUnauthorized {
 		t.Errorf("with a guess: %d", w.Code)
 	}
 	now = now.Add(sessionTime)
@@ -240,7 +245,8 @@ func TestReadToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			token, err := ReadToken(file)
-			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || err == nil && token != "0123456789abcdef" {
+			if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) || err == nil &&
+				token != "0123456789abcdef" {
 				t.Errorf("%q, %o: %q, %v", c.text, c.mode, token, err)
 			}
 		})
@@ -352,7 +358,8 @@ func TestManyLines(t *testing.T) {
 	f := newFake()
 	f.snapshot = func(n *Snapshot) {
 		for i := range 200 {
-			n.Lines = append(n.Lines, Line{Name: fmt.Sprint("line", i), State: "up", Usable: true, Versions: []Version{{Number: 4, State: "up", Usable: true}}})
+			n.Lines = append(n.Lines, Line{Name: fmt.Sprint("line", i), State: "up", Usable: true,
+				Versions: []Version{{Number: 4, State: "up", Usable: true}}})
 		}
 	}
 	s := server(t, f, nil)

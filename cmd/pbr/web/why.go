@@ -31,8 +31,10 @@ var questionFields = []field{
 }
 
 var moreFields = []field{
-	{Key: "sport", Label: "Source port"}, {Key: "state", Label: "State", Choices: []string{"", "new", "established"}}, {Key: "pinned", Label: "Pinned to uplink"},
-	{Key: "mac", Label: "Source MAC"}, {Key: "uid", Label: "User (uid)"}, {Key: "dscp", Label: "DSCP"}, {Key: "icmp-type", Label: "ICMP type"},
+	{Key: "sport", Label: "Source port"}, {Key: "state", Label: "State", Choices: []string{"", "new", "established"}},
+	{Key: "pinned", Label: "Pinned to uplink"},
+	{Key: "mac", Label: "Source MAC"}, {Key: "uid", Label: "User (uid)"}, {Key: "dscp", Label: "DSCP"},
+	{Key: "icmp-type", Label: "ICMP type"},
 	{Key: "mark", Label: "Others' mark"}, {Key: "at", Label: "At", Hint: "2006-01-02 15:04"},
 }
 
@@ -174,7 +176,8 @@ const traceTime = 30 * time.Second
 type traceView struct{ Host, Wrong string }
 
 func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
-	s.show(w, r, "trace", page{Title: "Trace", At: "why"}, func(*Snapshot) (any, int) { return traceView{Host: r.URL.Query().Get("host")}, http.StatusOK })
+	s.show(w, r, "trace", page{Title: "Trace", At: "why"},
+		func(*Snapshot) (any, int) { return traceView{Host: r.URL.Query().Get("host")}, http.StatusOK })
 }
 
 // startTrace traces a host. The page is written while it lasts, a row for each packet, so that it

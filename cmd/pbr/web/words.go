@@ -19,8 +19,9 @@ import (
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"span": span, "ms": ms, "percent": percent, "size": size, "decimal": decimal, "clock": clock, "count": count, "known": func(t time.Time) bool { return !t.IsZero() },
-	"tone": tone, "sub": func(a, b uint64) uint64 { return a - b },
+	"span": span, "ms": ms, "percent": percent, "size": size, "decimal": decimal, "clock": clock, "count": count,
+	"known": func(t time.Time) bool { return !t.IsZero() },
+	"tone":  tone, "sub": func(a, b uint64) uint64 { return a - b },
 	"since": func(now, t time.Time) string { return span(now.Sub(t)) },
 	"left":  func(t, now time.Time) string { return span(t.Sub(now)) },
 	"join":  strings.Join,

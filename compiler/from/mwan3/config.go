@@ -64,7 +64,8 @@ type builder struct {
 }
 
 func newBuilder(opts from.Options, files Files) *builder {
-	return &builder{opts: opts, files: files, draft: &from.Draft{}, names: from.NewNames(), policyNames: from.NewNames(), devices: from.NewInterfaces(),
+	return &builder{opts: opts, files: files, draft: &from.Draft{}, names: from.NewNames(),
+		policyNames: from.NewNames(), devices: from.NewInterfaces(),
 		given: map[string]string{}, interfaces: map[string]*section{}, members: map[string]*section{}, logical: map[string]*section{},
 		uplinks: map[string]*uplink{}, targets: map[string]*target{}}
 }
@@ -130,15 +131,19 @@ func (b *builder) build() {
 
 func (b *builder) finish() {
 	if len(b.opts.Rename) == 0 && len(b.draft.Uplinks) > 0 {
-		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of OpenWrt: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))
+		b.notes = append(b.notes,
+			fmt.Sprintf("interfaces keep their names of OpenWrt: --map %s=eth0 gives them the names that "+
+				"they have here", b.draft.Uplinks[0].Interface))
 	}
 	for _, name := range b.odd {
-		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy: --map OLD=NEW chooses another name", name, b.given[name]))
+		b.notes = append(b.notes,
+			fmt.Sprintf("interface %q is called %q in the policy: --map OLD=NEW chooses another name", name, b.given[name]))
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: mwan3 has no interface that is enabled")
 	} else {
-		b.notes = append(b.notes, "source NAT is the firewall's on OpenWrt (masq of its zone): where no firewall does it here, add nat = \"masquerade\" to the uplinks")
+		b.notes = append(b.notes,
+			"source NAT is the firewall's on OpenWrt (masq of its zone): where no firewall does it here, add nat = \"masquerade\" to the uplinks")
 	}
 }
 

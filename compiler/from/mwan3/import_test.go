@@ -133,10 +133,12 @@ func TestClosed(t *testing.T) {
 	config := "config interface 'wan'\n\toption enabled '1'\nconfig interface 'wanb'\n\toption enabled '0'\nconfig member 'b'\n\toption interface 'wanb'\n" +
 		"config policy 'onlyb'\n\tlist use_member 'b'\nconfig policy 'maybeb'\n\tlist use_member 'b'\n\toption last_resort 'default'\n"
 	for i, name := range []string{"unreachable", "blackhole", "onlyb", "maybeb"} {
-		config += "config rule 'r" + name + "'\n\toption src_ip '192.168.1." + string(rune('1'+i)) + "'\n\toption use_policy '" + name + "'\n"
+		config += "config rule 'r" + name + "'\n\toption src_ip '192.168.1." + string(rune('1'+i)) +
+			"'\n\toption use_policy '" + name + "'\n"
 	}
 	network := "config interface 'wan'\n\toption device 'eth1'\n\toption proto 'static'\n\toption gateway '192.0.2.1'\n"
-	r, err := Import(Files{MWAN3Name: "mwan3", MWAN3: []byte(config), NetworkName: "network", Network: []byte(network)}, from.Options{File: "x"})
+	r, err := Import(Files{MWAN3Name: "mwan3", MWAN3: []byte(config), NetworkName: "network", Network: []byte(network)},
+		from.Options{File: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,10 +151,12 @@ func TestClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for src, want := range map[string]walk.Fate{"192.168.1.1": walk.Unreachable, "192.168.1.2": walk.Discarded, "192.168.1.3": walk.Unreachable,
+	for src, want := range map[string]walk.Fate{"192.168.1.1": walk.Unreachable, "192.168.1.2": walk.Discarded,
+		"192.168.1.3": walk.Unreachable,
 		"192.168.1.4": walk.Forwarded, "192.168.1.5": walk.Forwarded} {
 		t.Run(src, func(t *testing.T) {
-			ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
+			ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src),
+				Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
 			if len(ways) != 1 || ways[0].Fate != want {
 				t.Errorf("%s: %+v\n%s\n%s", src, ways, r.Policy, r.Report("x", warnings))
 			}
@@ -176,7 +180,8 @@ func TestDocsExample(t *testing.T) {
 	if len(parts) < 6 {
 		t.Fatal("no example")
 	}
-	r, err := Import(Files{MWAN3Name: "config/mwan3", MWAN3: []byte(strings.TrimPrefix(parts[1], "\n")), NetworkName: "config/network", Network: []byte(parts[3])},
+	r, err := Import(Files{MWAN3Name: "config/mwan3", MWAN3: []byte(strings.TrimPrefix(parts[1], "\n")),
+		NetworkName: "config/network", Network: []byte(parts[3])},
 		from.Options{File: "config"})
 	if err != nil {
 		t.Fatal(err)

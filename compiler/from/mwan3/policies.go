@@ -66,7 +66,8 @@ func (b *builder) buildPolicy(s *section) {
 			continue
 		}
 		i := m.get("interface", "")
-		t.members = append(t.members, member{u: b.uplinks[i], s: m, version: version(b.interfaces[i]), metric: m.number("metric", 1, 1, 256), weight: m.number("weight", 1, 1, 1000)})
+		t.members = append(t.members, member{u: b.uplinks[i], s: m, version: version(b.interfaces[i]),
+			metric: m.number("metric", 1, 1, 256), weight: m.number("weight", 1, 1, 1000)})
 	}
 	switch last := s.get("last_resort", "unreachable"); last {
 	case "default":
@@ -176,7 +177,8 @@ func (b *builder) asBalance(t *target, sticky string, rule *section) *from.Balan
 	}
 	for _, u := range b.lines {
 		for v := range 2 {
-			if weights[u] > 0 && u.carries[v] && !slices.ContainsFunc(t.members, func(m member) bool { return m.u == u && m.version == v }) {
+			if weights[u] > 0 && u.carries[v] &&
+				!slices.ContainsFunc(t.members, func(m member) bool { return m.u == u && m.version == v }) {
 				t.by.Change(fmt.Sprintf("uplink %s is a member for both IP versions", u.Name))
 			}
 		}
@@ -221,7 +223,8 @@ func (b *builder) buildRule(r *section) {
 		if local {
 			name += "-local"
 		}
-		p := &from.Policy{Name: b.policyNames.Give(name), Target: to, Log: r.get("logging", "0") == "1", Origins: []from.Origin{b.origin(r)}}
+		p := &from.Policy{Name: b.policyNames.Give(name), Target: to, Log: r.get("logging", "0") == "1",
+			Origins: []from.Origin{b.origin(r)}}
 		switch {
 		case local:
 			p.Keys = append(p.Keys, from.Key{Name: "from", Value: from.Quote("local")})
@@ -289,7 +292,8 @@ func (b *builder) selectors(r *section) (keys []from.Key, why string) {
 	ipv := map[string]int{"ipv4": 4, "ipv6": 6}[r.get("family", "any")]
 	for _, k := range r.keys {
 		switch k {
-		case "src_ip", "dest_ip", "src_port", "dest_port", "proto", "family", "use_policy", "sticky", "timeout", "logging", "enabled", "src_iface":
+		case "src_ip", "dest_ip", "src_port", "dest_port", "proto", "family", "use_policy", "sticky", "timeout",
+			"logging", "enabled", "src_iface":
 		case "ipset":
 			return nil, "the set " + r.get(k, "") + " is filled by others (dnsmasq, scripts): make a list of it and name that"
 		default:
@@ -317,7 +321,8 @@ func (b *builder) selectors(r *section) (keys []from.Key, why string) {
 		case proto != "tcp" && proto != "udp":
 			r.Change(k + " is left out, as mwan3 does where proto is neither tcp nor udp")
 		default:
-			keys = append(keys, from.Key{Name: map[string]string{"src_port": "sport", "dest_port": "dport"}[k], Value: from.Numbers(values)})
+			keys = append(keys, from.Key{Name: map[string]string{"src_port": "sport", "dest_port": "dport"}[k],
+				Value: from.Numbers(values)})
 		}
 	}
 	if proto != "all" && proto != "any" {

@@ -47,7 +47,8 @@ func (b *builder) buildUplinks() {
 		b.addCheck(u, s)
 		u.Origins = append(u.Origins, b.origin(s))
 		s.Import("uplink " + u.Name)
-		if flush := s.all("flush_conntrack"); slices.ContainsFunc(flush, func(w string) bool { return w == "ifdown" || w == "disconnected" || w == "always" }) {
+		if flush := s.all("flush_conntrack"); slices.ContainsFunc(flush,
+			func(w string) bool { return w == "ifdown" || w == "disconnected" || w == "always" }) {
 			flushes++
 		}
 	}
@@ -94,7 +95,9 @@ func (b *builder) deviceOf(s *section) string {
 func (b *builder) networkDevice(name string, depth int) (device, why string) {
 	n := b.logical[name]
 	if n == nil || depth > 8 {
-		return name, fmt.Sprintf("the network file has no interface '%s': the policy takes that for the device's name, --map %s=NAME gives it another one", name, name)
+		return name, fmt.Sprintf(
+			"the network file has no interface '%s': the policy takes that for the device's name, --map "+
+				"%s=NAME gives it another one", name, name)
 	}
 	device = n.get("device", n.get("ifname", ""))
 	proto := n.get("proto", "none")
@@ -113,7 +116,9 @@ func (b *builder) networkDevice(name string, depth int) (device, why string) {
 	case n.get("type", "") == "bridge":
 		return "br-" + name, ""
 	case device == "" || strings.HasPrefix(device, "/dev/"):
-		return name, fmt.Sprintf("the network file names no device of interface '%s': the policy takes that name, --map %s=NAME gives it another one", name, name)
+		return name, fmt.Sprintf(
+			"the network file names no device of interface '%s': the policy takes that name, --map %s=NAME "+
+				"gives it another one", name, name)
 	}
 	return first, ""
 }
@@ -132,7 +137,8 @@ func (b *builder) addGateway(u *uplink, s *section) {
 		return
 	}
 	n.Merge("the device and the gateway of uplink " + u.Name)
-	if proto := n.get("proto", "none"); proto != "wireguard" && proto != "none" && n.get("defaultroute", "1") != "0" { // these make no default route
+	if proto := n.get("proto", "none"); proto != "wireguard" && proto != "none" &&
+		n.get("defaultroute", "1") != "0" { // these make no default route
 		u.metric[v] = min(u.metric[v], n.number("metric", 0, 0, most-1))
 	}
 	key := [2]string{"gateway", "ip6gw"}[v]
@@ -171,7 +177,8 @@ func (b *builder) addCheck(u *uplink, s *section) {
 	}
 	c := u.Check
 	if c == nil {
-		c = &from.Check{Method: "ping", Interval: seconds(s.number("interval", defaultInterval, 1, 3600)), Timeout: seconds(s.number("timeout", defaultTimeout, 1, 60)),
+		c = &from.Check{Method: "ping", Interval: seconds(s.number("interval", defaultInterval, 1, 3600)),
+			Timeout:   seconds(s.number("timeout", defaultTimeout, 1, 60)),
 			DownAfter: s.number("down", defaultDown, 1, 1000), UpAfter: s.number("up", defaultUp, 1, 1000)}
 	}
 	switch method {
@@ -228,7 +235,8 @@ func (u *uplink) setQuorum() {
 
 // tellCheck tells of what tracking has and checks have not.
 func (b *builder) tellCheck(s *section) {
-	for _, key := range []string{"failure_interval", "recovery_interval", "keep_failure_interval", "size", "max_ttl", "count", "httping_ssl"} {
+	for _, key := range []string{"failure_interval", "recovery_interval", "keep_failure_interval", "size", "max_ttl",
+		"count", "httping_ssl"} {
 		if v := s.get(key, ""); v != "" && !(key == "count" && v == "1") && v != "0" {
 			s.Change(key + " has no equal: every round is alike here")
 		}

@@ -239,7 +239,8 @@ func (d *dealer) takeRound(g *dealt) bool {
 	var rest []policyItem
 	for _, item := range d.todo {
 		c := item.cond
-		mine := c.sameKeys(first.cond) && c.class != nil && c.class.n == first.cond.class.n && c.class.nth == first.cond.class.nth && c.class.fields == first.cond.class.fields
+		mine := c.sameKeys(first.cond) && c.class != nil && c.class.n == first.cond.class.n &&
+			c.class.nth == first.cond.class.nth && c.class.fields == first.cond.class.fields
 		switch {
 		case !mine || !d.passes(c, rest):
 			rest = append(rest, item)
@@ -308,7 +309,8 @@ func (g *dealt) weights() (out []from.Member) {
 func (d *dealer) stick(item *policyItem) {
 	for _, name := range d.names() {
 		kept := d.kept[name]
-		if d.used[name] || !kept.cond.sameKeys(item.cond) || !slices.ContainsFunc(item.balance.Members, func(m from.Member) bool { return m.Table == kept.target }) {
+		if d.used[name] || !kept.cond.sameKeys(item.cond) ||
+			!slices.ContainsFunc(item.balance.Members, func(m from.Member) bool { return m.Table == kept.target }) {
 			continue
 		}
 		if d.used == nil {

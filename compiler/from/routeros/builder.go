@@ -15,7 +15,8 @@ func Import(text []byte, opts from.Options) (*from.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{config: newConfig(opts, all), draft: &from.Draft{}, names: from.NewNames(), policies: from.NewNames(), ruleNames: from.NewNames(),
+	b := &builder{config: newConfig(opts, all), draft: &from.Draft{}, names: from.NewNames(), policies: from.NewNames(),
+		ruleNames: from.NewNames(),
 		listNames: map[string]string{}, markTables: map[string]string{}, tables: map[string]*table{}, tunnels: map[string]bool{}}
 	b.build()
 	result := &from.Result{Policy: b.draft.TOML(fmt.Sprintf("Imported from %s, an export of RouterOS.", opts.File)), Notes: b.notes}
@@ -68,7 +69,8 @@ func (b *builder) build() {
 func (b *builder) findTunnels() {
 	for _, s := range b.all {
 		kind, isInterface := strings.CutPrefix(s.section, "interface ")
-		if isInterface && s.verb == "add" && s.get("name") != "" && !slices.Contains([]string{"bridge", "vlan", "list", "bonding", "vrrp", "wireless", "wifi"}, kind) {
+		if isInterface && s.verb == "add" && s.get("name") != "" &&
+			!slices.Contains([]string{"bridge", "vlan", "list", "bonding", "vrrp", "wireless", "wifi"}, kind) {
 			b.tunnels[s.get("name")] = true
 		}
 	}
@@ -174,15 +176,20 @@ func (b *builder) fasttrack() {
 // finish says what is true of the whole.
 func (b *builder) finish() {
 	if len(b.renamed.rename) == 0 && len(b.draft.Uplinks) > 0 {
-		b.notes = append(b.notes, fmt.Sprintf("interfaces keep their names of RouterOS: --map %s=eth0 gives them the names that they have here", b.draft.Uplinks[0].Interface))
+		b.notes = append(b.notes,
+			fmt.Sprintf("interfaces keep their names of RouterOS: --map %s=eth0 gives them the names that "+
+				"they have here", b.draft.Uplinks[0].Interface))
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.renamed.rename)) {
 		if !b.renamed.used[name] {
-			b.notes = append(b.notes, fmt.Sprintf("--map %s=%s: nothing that is imported is about an interface %q", name, b.renamed.rename[name], name))
+			b.notes = append(b.notes, fmt.Sprintf("--map %s=%s: nothing that is imported is about an interface %q",
+				name, b.renamed.rename[name], name))
 		}
 	}
 	for _, name := range b.renamed.odd {
-		b.notes = append(b.notes, fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no blanks, and are not \"local\" or \"lo\": --map OLD=NEW chooses another", name, b.renamed.given[name]))
+		b.notes = append(b.notes,
+			fmt.Sprintf("interface %q is called %q in the policy, as Linux names have at most 15 bytes, no "+
+				"blanks, and are not \"local\" or \"lo\": --map OLD=NEW chooses another", name, b.renamed.given[name]))
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: for no default route does the export show the interface of its gateway")

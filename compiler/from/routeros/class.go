@@ -7,7 +7,8 @@ import (
 
 // hashes are the classifiers of RouterOS, by what a balance hashes.
 var hashes = map[string][]string{"src-address": {"src"}, "dst-address": {"dst"}, "both-addresses": {"src", "dst"}, "src-port": {"sport"},
-	"dst-port": {"dport"}, "both-ports": {"sport", "dport"}, "src-address-and-port": {"src", "sport"}, "dst-address-and-port": {"dst", "dport"},
+	"dst-port": {"dport"}, "both-ports": {"sport", "dport"}, "src-address-and-port": {"src", "sport"},
+	"dst-address-and-port":     {"dst", "dport"},
 	"both-addresses-and-ports": {"src", "dst", "sport", "dport"}}
 
 // mostBuckets bounds how finely connections are dealt out: a member's weight is 256 at most.

@@ -34,13 +34,18 @@ func (s *statement) has(key, value string) bool { return s.get(key) == value }
 func (s *statement) flag(word string) bool { return slices.Contains(s.words, word) }
 
 // verbs are the commands that end a path.
-var verbs = map[string]bool{"add": true, "set": true, "remove": true, "print": true, "enable": true, "disable": true, "move": true, "edit": true,
-	"unset": true, "find": true, "get": true, "export": true, "comment": true, "reset": true, "reset-counters": true, "monitor": true, "import": true}
+var verbs = map[string]bool{"add": true, "set": true, "remove": true, "print": true, "enable": true, "disable": true,
+	"move": true, "edit": true,
+	"unset": true, "find": true, "get": true, "export": true, "comment": true, "reset": true, "reset-counters": true,
+	"monitor": true, "import": true}
 
 // menus are what a path begins with.
-var menus = map[string]bool{"ip": true, "ipv6": true, "interface": true, "routing": true, "system": true, "ppp": true, "tool": true, "queue": true,
-	"user": true, "snmp": true, "certificate": true, "caps-man": true, "mpls": true, "port": true, "radius": true, "file": true, "log": true,
-	"console": true, "disk": true, "iot": true, "container": true, "zerotier": true, "lora": true, "dude": true, "app": true, "special-login": true,
+var menus = map[string]bool{"ip": true, "ipv6": true, "interface": true, "routing": true, "system": true, "ppp": true,
+	"tool": true, "queue": true,
+	"user": true, "snmp": true, "certificate": true, "caps-man": true, "mpls": true, "port": true, "radius": true,
+	"file": true, "log": true,
+	"console": true, "disk": true, "iot": true, "container": true, "zerotier": true, "lora": true, "dude": true,
+	"app": true, "special-login": true,
 	"partitions": true, "metarouter": true, "openflow": true, "task": true, "export": true, "print": true, "password": true, "import": true}
 
 // read takes an export apart.
@@ -115,7 +120,8 @@ func (r *reader) add(c *command) {
 // sections are words that paths have; a path of others may be anything.
 func plainPath(path []string) bool {
 	for _, word := range path[1:] {
-		if strings.ContainsFunc(word, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) && word != "layer7-protocol" && word != "l2tp-client" {
+		if strings.ContainsFunc(word, func(r rune) bool { return (r < 'a' || r > 'z') && r != '-' }) &&
+			word != "layer7-protocol" && word != "l2tp-client" {
 			return false
 		}
 	}
@@ -181,7 +187,8 @@ func (s *statement) describe() (whole, short string) {
 }
 
 // harmless are keys whose values are never secrets, in whatever section.
-var harmless = map[string]bool{"chain": true, "action": true, "interface": true, "disabled": true, "protocol": true, "dst-port": true, "src-port": true,
+var harmless = map[string]bool{"chain": true, "action": true, "interface": true, "disabled": true, "protocol": true,
+	"dst-port": true, "src-port": true,
 	"list": true, "bridge": true, "vlan-id": true, "default-name": true, "mtu": true}
 
 // shown are arguments as they may be repeated.

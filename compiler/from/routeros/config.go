@@ -227,7 +227,8 @@ func maskBits(mask netip.Addr) int {
 }
 
 func (c *config) readDHCP(s *statement) {
-	cl := &client{st: s, iface: c.iface(s.get("interface")), six: strings.HasPrefix(s.section, "ipv6"), distance: min(max(s.number("default-route-distance", 1), 1), mostDistance)}
+	cl := &client{st: s, iface: c.iface(s.get("interface")), six: strings.HasPrefix(s.section, "ipv6"),
+		distance: min(max(s.number("default-route-distance", 1), 1), mostDistance)}
 	add := s.get("add-default-route")
 	cl.adds = add != "no" && (add != "" || !cl.six)
 	if s.get("interface") == "" {
@@ -249,7 +250,8 @@ func (c *config) readPPP(s *statement) {
 		s.Drop("it has no name")
 		return
 	}
-	cl := &client{st: s, iface: c.iface(name), ptp: true, adds: s.has("add-default-route", "yes"), distance: min(max(s.number("default-route-distance", 1), 1), mostDistance)}
+	cl := &client{st: s, iface: c.iface(name), ptp: true, adds: s.has("add-default-route", "yes"),
+		distance: min(max(s.number("default-route-distance", 1), 1), mostDistance)}
 	c.clients = append(c.clients, cl)
 	if !cl.adds {
 		s.Merge("the session is the system's; it makes no default route")

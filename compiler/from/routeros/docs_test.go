@@ -19,7 +19,8 @@ func TestDocsExample(t *testing.T) {
 	if len(parts) < 4 {
 		t.Fatal("no example")
 	}
-	r, err := Import([]byte(parts[1]), from.Options{File: "office.rsc", Rename: map[string]string{"bridge": "br-lan", "ether1": "wan1", "ether2": "wan2"}})
+	r, err := Import([]byte(parts[1]),
+		from.Options{File: "office.rsc", Rename: map[string]string{"bridge": "br-lan", "ether1": "wan1", "ether2": "wan2"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,7 +133,8 @@ func (p *program) prepend(in *instr, head, next *node, at int, chain string) *no
 		return p.add(&node{kind: branch, next: head, instr: in, target: next, back: true})
 	case in.effect == marksConnection:
 		return p.markConnection(in, head, next, chain == baseChain, at)
-	case in.effect == marksRouting && in.passes && head != nil && head != next && head.kind == free && !keeps(head.front) && !keeps(head.entries):
+	case in.effect == marksRouting && in.passes && head != nil && head != next && head.kind == free &&
+		!keeps(head.front) && !keeps(head.entries):
 		head.next = p.prepend(in, head.next, next, at, chain) // what marks anyway stays before it
 		return head
 	case in.effect == marksRouting && in.passes && !p.lastWord(in, head):
@@ -238,7 +239,8 @@ func (p *program) markConnection(in *instr, head, next *node, inBase bool, at in
 		return head
 	}
 	after := head
-	hoist := in.passes && !in.guard.asked && head != nil && head != next && head.kind == free && (len(p.late(in.mark)) == 0 || !keeps(head.front) && !keeps(head.entries))
+	hoist := in.passes && !in.guard.asked && head != nil && head != next && head.kind == free &&
+		(len(p.late(in.mark)) == 0 || !keeps(head.front) && !keeps(head.entries))
 	if hoist {
 		after = head.next
 	}

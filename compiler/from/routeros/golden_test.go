@@ -71,8 +71,10 @@ func TestGolden(t *testing.T) {
 }
 
 // neverSilent are the sections each of whose statements is represented or told of.
-var neverSilent = map[string]bool{"/ip route": true, "/ip firewall mangle": true, "/ip firewall nat": true, "/ip firewall address-list": true, "/routing rule": true,
-	"/ip route rule": true, "/routing table": true, "/ip dhcp-client": true, "/interface pppoe-client": true, "/interface list member": true, "/ip vrf": true}
+var neverSilent = map[string]bool{"/ip route": true, "/ip firewall mangle": true, "/ip firewall nat": true,
+	"/ip firewall address-list": true, "/routing rule": true,
+	"/ip route rule": true, "/routing table": true, "/ip dhcp-client": true, "/interface pppoe-client": true,
+	"/interface list member": true, "/ip vrf": true}
 
 func compare(t *testing.T, path, got string) {
 	t.Helper()

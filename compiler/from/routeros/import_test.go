@@ -107,7 +107,8 @@ add comment="costs \$5" distance=2 gateway=198.51.100.1
 	if !strings.Contains(r.Policy, "# export.rsc:18 costs $5") && !strings.Contains(r.Policy, "costs $5") {
 		t.Errorf("the comment is lost:\n%s", r.Policy)
 	}
-	if report := r.Report("export.rsc", nil); strings.Contains(report, "foreach") || !strings.Contains(report, "export.rsc:11: not carried over: /system script") {
+	if report := r.Report("export.rsc", nil); strings.Contains(report, "foreach") ||
+		!strings.Contains(report, "export.rsc:11: not carried over: /system script") {
 		t.Errorf("the report:\n%s", report)
 	}
 }
@@ -149,7 +150,8 @@ nonsense hunter-14 hunter-15=hunter-16
 
 // Names and comments of any kind neither break the policy nor reach the terminal.
 func TestHostileNames(t *testing.T) {
-	for _, name := range []string{`a\"b`, `x\r\n[[policy]]\r\nname`, `\1B[31mred`, `]] = \"\"\"`, `name with blanks and more than fifteen`, `local`, `lo`, `default`, `main`, `..`, `a/b`,
+	for _, name := range []string{`a\"b`, `x\r\n[[policy]]\r\nname`, `\1B[31mred`, `]] = \"\"\"`,
+		`name with blanks and more than fifteen`, `local`, `lo`, `default`, `main`, `..`, `a/b`,
 		`\C8\AB`, "\u202eevil", `*`, `!x`, `@x`, `'`, `#`} {
 		t.Run(name, func(t *testing.T) {
 			text := fmt.Sprintf(`/ip address
@@ -201,16 +203,25 @@ func TestRename(t *testing.T) {
 // Exports stand in braces, in code pages, wrapped anywhere, and below one another.
 func TestShapes(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"braces":            {"{\n/ip address\nadd address=192.0.2.2/24 interface=wan1\n}\n{ /ip route\nadd gateway=192.0.2.1 }\n", `interface = "wan1"`},
-		"code page":         {head + "/ip route\nadd comment=\"L\\C4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
-		"latin1":            {head + "/ip route\nadd comment=\"L\xc4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
-		"UTF-8":             {head + "/ip route\nadd comment=\"Län\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 Län"},
-		"wrapped in a word": {head + "add action=mark-rou\\\n    ting chain=prerouting new-routing-mark=r2 passthrough=no src-address=10.0.\\\r\n    0.1\n", `src = "10.0.0.1"`},
-		"no blank before":   {head + "add action=mark-routing chain=prerouting\\\nnew-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
-		"relative path":     {"/ip\naddress add address=192.0.2.2/24 interface=wan1\nroute\nadd gateway=192.0.2.1\n", "gateway = \"192.0.2.1\""},
-		"back to the menu":  {head + "/ip route print\nadd action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
-		"braces of a path":  {"/ip address {\nadd address=192.0.2.2/24 interface=wan1\n}\n/ip/route{ add gateway=192.0.2.1; print }\n", `gateway = "192.0.2.1"`},
-		"semicolons":        {"/ip address add address=192.0.2.2/24 interface=wan1; /ip route add gateway=192.0.2.1", `gateway = "192.0.2.1"`},
+		"braces": {"{\n/ip address\nadd address=192.0.2.2/24 interface=wan1\n}\n{ /ip route\nadd " +
+			"gateway=192.0.2.1 }\n", `interface = "wan1"`},
+		"code page": {head + "/ip route\nadd comment=\"L\\C4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
+		"latin1":    {head + "/ip route\nadd comment=\"L\xc4n\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 LÄn"},
+		"UTF-8":     {head + "/ip route\nadd comment=\"Län\" distance=2 gateway=198.51.100.1\n", "# export.rsc:11 Län"},
+		"wrapped in a word": {head +
+			"add action=mark-rou\\\n    ting chain=prerouting new-routing-mark=r2 passthrough=no " +
+			"src-address=10.0.\\\r\n    0.1\n", `src = "10.0.0.1"`},
+		"no blank before": {head +
+			"add action=mark-routing chain=prerouting\\\nnew-routing-mark=r2 passthrough=no src-address=10.0.0.1\n", `src = "10.0.0.1"`},
+		"relative path": {"/ip\naddress add address=192.0.2.2/24 interface=wan1\nroute\nadd gateway=192.0.2.1\n",
+			"gateway = \"192.0.2.1\""},
+		"back to the menu": {head +
+			"/ip route print\nadd action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no " +
+			"src-address=10.0.0.1\n", `src = "10.0.0.1"`},
+		"braces of a path": {"/ip address {\nadd address=192.0.2.2/24 interface=wan1\n}\n/ip/route{ add " +
+			"gateway=192.0.2.1; print }\n", `gateway = "192.0.2.1"`},
+		"semicolons": {"/ip address add address=192.0.2.2/24 interface=wan1; /ip route add gateway=192.0.2.1",
+			`gateway = "192.0.2.1"`},
 	} {
 		if r := importText(t, c.text, nil); !strings.Contains(r.Policy, c.want) {
 			t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, r.Report("export.rsc", nil))
@@ -225,7 +236,8 @@ func TestUplinkWithClients(t *testing.T) {
 		"add action=mark-connection chain=prerouting in-interface=wan2 new-connection-mark=in2\nadd action=mark-routing chain=output connection-mark=in2 new-routing-mark=r2\n"
 	r := importText(t, text, nil)
 	report := r.Report("export.rsc", nil)
-	if !strings.Contains(report, "export.rsc:10: not carried over") || strings.Contains(report, "export.rsc:11:") || strings.Contains(report, "export.rsc:12:") {
+	if !strings.Contains(report, "export.rsc:10: not carried over") || strings.Contains(report, "export.rsc:11:") ||
+		strings.Contains(report, "export.rsc:12:") {
 		t.Errorf("the report:\n%s", report)
 	}
 }
@@ -234,11 +246,14 @@ func TestUplinkWithClients(t *testing.T) {
 func TestClosedTable(t *testing.T) {
 	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n/routing table\nadd fib name=closed\n"
 	for name, text := range map[string]string{
-		"blackhole":                   marked + "/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n",
-		"kill switch, no route":       marked + "/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
-		"kill switch, disabled route": marked + "/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
-		"rule, no route":              head + "/routing table\nadd fib name=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5 table=closed\n",
-		"rule, disabled route":        head + "/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
+		"blackhole":             marked + "/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n",
+		"kill switch, no route": marked + "/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
+		"kill switch, disabled route": marked +
+			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
+		"rule, no route": head +
+			"/routing table\nadd fib name=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5 table=closed\n",
+		"rule, disabled route": head +
+			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := walk.Unreachable
@@ -264,7 +279,8 @@ func closesFor5(t *testing.T, text string, closed walk.Fate) {
 		t.Fatal(err)
 	}
 	for src, want := range map[string]walk.Fate{"192.168.10.5": closed, "192.168.10.6": walk.Forwarded} {
-		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src), Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
+		ways := router.First(&walk.Packet{IIF: "lan", Src: netip.MustParseAddr(src),
+			Dst: netip.MustParseAddr("9.9.9.9"), Proto: 6, SPort: 40000, DPort: 443})
 		if len(ways) != 1 || ways[0].Fate != want {
 			t.Errorf("%s: %+v\n%s", src, ways, r.Policy)
 		}
@@ -277,7 +293,8 @@ func TestGatewayAmongClients(t *testing.T) {
 		"/ip dhcp-server\nadd interface=lan name=d\n/ip route\nadd gateway=192.168.10.9 routing-mark=proxy\n"
 	r := importText(t, text, nil)
 	report := r.Report("export.rsc", nil)
-	if strings.Contains(r.Policy, `interface = "lan"`) || !strings.Contains(report, "among the clients of interface lan") || !strings.Contains(r.Policy, `src = "192.168.10.7"`) {
+	if strings.Contains(r.Policy, `interface = "lan"`) ||
+		!strings.Contains(report, "among the clients of interface lan") || !strings.Contains(r.Policy, `src = "192.168.10.7"`) {
 		t.Errorf("%s\n%s", r.Policy, report)
 	}
 }
@@ -310,7 +327,8 @@ func TestBFD(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := importText(t, c.text, nil)
 			parse(t, r.Policy)
-			if report := r.Report("export.rsc", nil); !strings.Contains(r.Policy, c.want) || strings.Contains(report, "BFD") != (name != "alone") {
+			if report := r.Report("export.rsc", nil); !strings.Contains(r.Policy, c.want) ||
+				strings.Contains(report, "BFD") != (name != "alone") {
 				t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, report)
 			}
 		})

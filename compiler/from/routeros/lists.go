@@ -29,7 +29,8 @@ func (c *config) readListEntry(s *statement) {
 		}
 	case strings.ContainsAny(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") && !strings.ContainsAny(text, "/: "):
 		l.partial = "a host name"
-		s.DropSevere("host names in lists are not looked up: write { domains = [\"" + text + "\"] } into the list, which pbr watch fills from DNS answers")
+		s.DropSevere("host names in lists are not looked up: write { domains = [\"" + text +
+			"\"] } into the list, which pbr watch fills from DNS answers")
 	default:
 		l.partial = "an entry that cannot be read"
 		s.DropSevere("its address cannot be read")

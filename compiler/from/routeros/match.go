@@ -34,7 +34,8 @@ type matched struct {
 
 // actions are keys of a rule that select nothing.
 var actions = map[string]bool{"action": true, "chain": true, "comment": true, "disabled": true, "passthrough": true, "log-prefix": true,
-	"new-connection-mark": true, "new-routing-mark": true, "new-packet-mark": true, "new-dscp": true, "new-ttl": true, "new-mss": true, "new-priority": true,
+	"new-connection-mark": true, "new-routing-mark": true, "new-packet-mark": true, "new-dscp": true, "new-ttl": true,
+	"new-mss": true, "new-priority": true,
 	"jump-target": true, "address-list": true, "address-list-timeout": true, "to-addresses": true, "to-ports": true, "place-before": true,
 	"hw-offload": true, "sniff-id": true, "sniff-target": true, "sniff-target-port": true, "same-not-by-dst": true, "route-dst": true}
 
@@ -292,9 +293,12 @@ func (m *matcher) dstType(value string) {
 }
 
 // protocols are RouterOS's names, by the policy file's.
-var protocols = map[string]string{"tcp": "tcp", "udp": "udp", "icmp": "icmp", "icmpv6": "icmpv6", "gre": "gre", "ipsec-esp": "esp", "ipsec-ah": "ah",
-	"ipencap": "4", "ipip": "94", "igmp": "igmp", "ospf": "ospf", "vrrp": "vrrp", "pim": "pim", "l2tp": "l2tp", "sctp": "sctp", "dccp": "dccp", "udp-lite": "udplite",
-	"egp": "8", "ggp": "3", "hmp": "20", "idpr-cmtp": "38", "iso-tp4": "29", "pup": "12", "rdp": "27", "rspf": "73", "rsvp": "46", "st": "5", "vmtp": "81",
+var protocols = map[string]string{"tcp": "tcp", "udp": "udp", "icmp": "icmp", "icmpv6": "icmpv6", "gre": "gre",
+	"ipsec-esp": "esp", "ipsec-ah": "ah",
+	"ipencap": "4", "ipip": "94", "igmp": "igmp", "ospf": "ospf", "vrrp": "vrrp", "pim": "pim", "l2tp": "l2tp",
+	"sctp": "sctp", "dccp": "dccp", "udp-lite": "udplite",
+	"egp": "8", "ggp": "3", "hmp": "20", "idpr-cmtp": "38", "iso-tp4": "29", "pup": "12", "rdp": "27", "rspf": "73",
+	"rsvp": "46", "st": "5", "vmtp": "81",
 	"xns-idp": "22", "xtp": "36", "ddp": "37", "encap": "98", "etherip": "97", "ipv6-encap": "41", "ipv6": "41"}
 
 func (m *matcher) protocol(not bool, text string) {
@@ -360,7 +364,8 @@ func (m *matcher) icmp(not bool, text string) {
 	kind, codes, _ := strings.Cut(text, ":")
 	n, err := strconv.Atoi(kind)
 	single := kind == "8" || kind == "0" // these have the code 0 alone
-	if not || err != nil || n < 0 || n > 255 || codes != "" && codes != "0-255" && !(single && codes == "0") && !(m.cond.ipv == 6 && codes == "0" && n >= 128) {
+	if not || err != nil || n < 0 || n > 255 || codes != "" && codes != "0-255" && !(single && codes == "0") &&
+		!(m.cond.ipv == 6 && codes == "0" && n >= 128) {
 		m.unknownKey("a policy cannot select by icmp-options=%s", text)
 		return
 	}

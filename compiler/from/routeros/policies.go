@@ -66,7 +66,8 @@ func (i *policyItem) sameAs(o *policyItem) bool {
 	if i.target != o.target || (i.balance == nil) != (o.balance == nil) || !i.cond.sameKeys(&c) {
 		return false
 	}
-	return i.balance == nil || i.balance.Method == o.balance.Method && i.balance.Sticky == o.balance.Sticky && slices.Equal(i.balance.Hash, o.balance.Hash) &&
+	return i.balance == nil || i.balance.Method == o.balance.Method && i.balance.Sticky == o.balance.Sticky &&
+		slices.Equal(i.balance.Hash, o.balance.Hash) &&
 		slices.Equal(i.balance.Members, o.balance.Members)
 }
 
@@ -314,7 +315,10 @@ func (b *builder) accountFor(s *statement, reached bool) {
 
 // routed reports whether any rule routes connections with a mark.
 func (b *builder) routed(mark string) bool {
-	return slices.ContainsFunc(b.mangle, func(s *statement) bool { return s.has("action", "mark-routing") && s.has("connection-mark", mark) })
+	return slices.ContainsFunc(b.mangle, func(s *statement) bool {
+		return s.has("action", "mark-routing") &&
+			s.has("connection-mark", mark)
+	})
 }
 
 // elsewhere reports whether a rule for packets of an uplink sends them to another one.
@@ -338,7 +342,10 @@ func (b *builder) elsewhere(s *statement) bool {
 			continue
 		}
 		first := slices.MinFunc(t.ways, func(x, y way) int { return x.Distance - y.Distance })
-		if !slices.ContainsFunc(b.lineOrder, func(l *line) bool { return l.Name == first.Uplink && slices.Contains(arrives, l.Interface) }) {
+		if !slices.ContainsFunc(b.lineOrder, func(l *line) bool {
+			return l.Name == first.Uplink &&
+				slices.Contains(arrives, l.Interface)
+		}) {
 			return true
 		}
 	}

@@ -85,8 +85,10 @@ func (x *trip) pick(from []netip.Addr, usual string) netip.Addr {
 
 // packet is a random one, near what the rules ask for.
 func (x *trip) packet() packet {
-	p := packet{src: x.pick(append(x.addresses("src-address"), x.addresses("address")...), "192.168.10.%d"), dst: x.pick(x.addresses("dst-address"), "9.9.9.%d"),
-		proto: []int{6, 17, 6, 17, 1, 47}[x.rand.IntN(6)], sport: 1024 + x.rand.IntN(60000), dport: []int{53, 80, 443, 5060, 5061, 22, 20, 25, 8080}[x.rand.IntN(9)]}
+	p := packet{src: x.pick(append(x.addresses("src-address"), x.addresses("address")...), "192.168.10.%d"),
+		dst:   x.pick(x.addresses("dst-address"), "9.9.9.%d"),
+		proto: []int{6, 17, 6, 17, 1, 47}[x.rand.IntN(6)], sport: 1024 + x.rand.IntN(60000),
+		dport: []int{53, 80, 443, 5060, 5061, 22, 20, 25, 8080}[x.rand.IntN(9)]}
 	if len(x.inside) > 0 && x.rand.IntN(6) > 0 {
 		p.in = x.inside[x.rand.IntN(len(x.inside))]
 	}
@@ -148,7 +150,8 @@ func TestRoundTripOfFixtures(t *testing.T) {
 
 // walkable reports whether the small evaluator knows all that an export uses.
 func walkable(text string) bool {
-	for _, word := range []string{"dhcp-client", "pppoe-client", "lookup-only", "blackhole", "in-interface-list", "/ipv6", "action=drop", "name=wan1\n", "\r", "dscp=", "example.com", "/ip vrf"} {
+	for _, word := range []string{"dhcp-client", "pppoe-client", "lookup-only", "blackhole", "in-interface-list",
+		"/ipv6", "action=drop", "name=wan1\n", "\r", "dscp=", "example.com", "/ip vrf"} {
 		if strings.Contains(text, word) {
 			return false
 		}
@@ -173,7 +176,8 @@ func (g generator) export() string {
 	}
 	if g.IntN(3) > 0 {
 		for n := range 3 {
-			fmt.Fprintf(&b, "add chain=prerouting action=mark-routing connection-mark=c%d new-routing-mark=r%d%s%s\n", n+1, n+1, g.one("", " passthrough=no"), g.one("", " in-interface=lan1"))
+			fmt.Fprintf(&b, "add chain=prerouting action=mark-routing connection-mark=c%d new-routing-mark=r%d%s%s\n",
+				n+1, n+1, g.one("", " passthrough=no"), g.one("", " in-interface=lan1"))
 		}
 	}
 	return b.String()
@@ -187,7 +191,8 @@ func (g generator) rule() string {
 		s += g.one("", " connection-mark=no-mark", " connection-state=new", " connection-mark=no-mark connection-state=new")
 	case 3, 4:
 		n := g.one("1", "2", "3")
-		s = " action=mark-routing new-routing-mark=r" + n + g.one("", " passthrough=no", " passthrough=no") + g.one("", " connection-mark=c"+n, " connection-mark=c"+n, " connection-mark=!c1")
+		s = " action=mark-routing new-routing-mark=r" + n + g.one("", " passthrough=no", " passthrough=no") + g.one("",
+			" connection-mark=c"+n, " connection-mark=c"+n, " connection-mark=!c1")
 	case 5:
 		s = " action=accept" + g.one("", " connection-state=established,related", " connection-mark=c1", " connection-mark=!no-mark")
 	case 6:
@@ -197,7 +202,8 @@ func (g generator) rule() string {
 	}
 	return s + g.one("", " in-interface=lan1", " in-interface=!lan2", " in-interface=wan1") +
 		g.one("", "", " src-address=192.168.10.0/25", " src-address=!192.168.20.7", " src-address-list=some", " src-address-list=!some") +
-		g.one("", "", "", " dst-address=9.9.9.9", " dst-address-list=!far") + g.one("", "", " protocol=tcp dst-port=80,443", " protocol=udp port=53,5060-5061", " protocol=!tcp")
+		g.one("", "", "", " dst-address=9.9.9.9", " dst-address-list=!far") + g.one("", "",
+		" protocol=tcp dst-port=80,443", " protocol=udp port=53,5060-5061", " protocol=!tcp")
 }
 
 // Exports at random, rule by rule as RouterOS and as policies.

@@ -56,7 +56,8 @@ func (c *config) readRoute(s *statement) {
 		r.table = ""
 	}
 	for _, kind := range []string{"blackhole", "unreachable", "prohibit"} {
-		if s.has("type", kind) || s.flag(kind) || s.has(kind, "yes") || s.args != nil && slices.ContainsFunc(s.args, func(a arg) bool { return a.key == kind && a.value == "" }) {
+		if s.has("type", kind) || s.flag(kind) || s.has(kind, "yes") || s.args != nil &&
+			slices.ContainsFunc(s.args, func(a arg) bool { return a.key == kind && a.value == "" }) {
 			r.kind = kind
 		}
 	}
@@ -127,7 +128,8 @@ func (c *config) resolve(text string, r *route, depth int) (out []hop, why strin
 
 // usable reports whether an address can be a gateway's.
 func usable(a netip.Addr, six bool) bool {
-	return a.Is6() == six && a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return a.Is6() == six && a.IsValid() && !a.Is4In6() && a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() &&
+		!a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // linkOf is the longest network on a link that holds an address.
@@ -179,7 +181,8 @@ func (c *config) recursive(a netip.Addr, r *route, depth int) (out []hop, why st
 	case len(out) > 0:
 		return out, ""
 	case scoped:
-		return nil, fmt.Sprintf("its gateway %s is behind a route whose scope is above target-scope=%d: RouterOS does not use it either", a, r.targetScope)
+		return nil, fmt.Sprintf(
+			"its gateway %s is behind a route whose scope is above target-scope=%d: RouterOS does not use it either", a, r.targetScope)
 	}
 	return nil, fmt.Sprintf("its gateway %s is in no network of /ip address: write GATEWAY%%INTERFACE, or add the address", a)
 }
@@ -302,7 +305,9 @@ func (c *builder) useGateway(l *line, h hop, r *route) {
 	case l.auto[v]:
 		r.st.Change(fmt.Sprintf("its gateway is %s there; here the uplink follows what DHCP says (gateway = \"auto\")", h.gateway))
 	case l.gateway[v].IsValid() && l.gateway[v] != h.gateway:
-		r.st.DropSevere(fmt.Sprintf("interface %s has the gateway %s already, and an uplink has one: give the other one a VLAN or macvlan of its own", l.Interface, l.gateway[v]))
+		r.st.DropSevere(fmt.Sprintf(
+			"interface %s has the gateway %s already, and an uplink has one: give the other one a VLAN or "+
+				"macvlan of its own", l.Interface, l.gateway[v]))
 	default:
 		l.gateway[v] = h.gateway
 		for _, a := range c.addresses {

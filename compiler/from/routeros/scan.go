@@ -108,7 +108,8 @@ func (s *scanner) command() (*command, error) {
 // isPath reports whether a command is only the path of a section, which braces may follow.
 func (c *command) isPath() bool {
 	return len(c.words) > 0 && strings.HasPrefix(c.words[0], "/") && len(c.args)+len(c.find) == 0 &&
-		!slices.ContainsFunc(strings.FieldsFunc(strings.Join(c.words, "/"), func(r rune) bool { return r == '/' }), func(w string) bool { return verbs[w] })
+		!slices.ContainsFunc(strings.FieldsFunc(strings.Join(c.words, "/"), func(r rune) bool { return r == '/' }),
+			func(w string) bool { return verbs[w] })
 }
 
 // token reads a word, a key with its value, or [ find ... ].
@@ -122,7 +123,8 @@ func (s *scanner) token(c *command) error {
 		}
 		return c.addFind(body)
 	case ':':
-		return failed(s.line, "a script, not an export: it runs commands as %q; run it on a router, and import what /export prints there", s.peekWord())
+		return failed(s.line, "a script, not an export: it runs commands as %q; run it on a router, and "+
+			"import what /export prints there", s.peekWord())
 	case '$', '(':
 		return failed(s.line, "a script, not an export: it computes values; run it on a router, and import what /export prints there")
 	case '{':
@@ -181,14 +183,16 @@ func (s *scanner) pair(c *command, key string) error {
 		if strings.HasPrefix(strings.TrimSpace(body), "find") {
 			return c.addFind(body)
 		}
-		return failed(line, "a script, not an export: the value of %s is a command; run it on a router, and import what /export prints there", from.Printable(from.Text(key)))
+		return failed(line, "a script, not an export: the value of %s is a command; run it on a router, and "+
+			"import what /export prints there", from.Printable(from.Text(key)))
 	}
 	value, variable, err := s.value(false, key)
 	if err != nil {
 		return err
 	}
 	if variable && !isBody(key) && !secret(key) {
-		return failed(line, "a script, not an export: the value of %s is a variable; run it on a router, and import what /export prints there", from.Printable(from.Text(key)))
+		return failed(line, "a script, not an export: the value of %s is a variable; run it on a router, "+
+			"and import what /export prints there", from.Printable(from.Text(key)))
 	}
 	c.args = append(c.args, arg{from.Text(key), from.Text(value)})
 	return nil

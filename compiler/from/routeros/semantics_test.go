@@ -107,7 +107,8 @@ func (r *ros) byRule(p packet) string {
 	rules := append(r.sections("ip route rule"), r.sections("routing rule")...)
 	slices.SortStableFunc(rules, func(a, b *statement) int { return a.number("priority", 1e6) - b.number("priority", 1e6) })
 	for _, s := range rules {
-		if s.get("routing-mark") == "" && within(s.get("src-address"), p.src) && within(s.get("dst-address"), p.dst) && (s.get("interface") == "" || s.has("interface", p.in)) {
+		if s.get("routing-mark") == "" && within(s.get("src-address"), p.src) && within(s.get("dst-address"), p.dst) &&
+			(s.get("interface") == "" || s.has("interface", p.in)) {
 			return s.get("table")
 		}
 	}
@@ -251,7 +252,8 @@ func (r *ros) matches(s *statement, p packet, state outcome, first bool) bool {
 }
 
 func (r *ros) listed(name string, a netip.Addr) bool {
-	return slices.ContainsFunc(r.sections("ip firewall address-list"), func(s *statement) bool { return s.has("list", name) && within(s.get("address"), a) })
+	return slices.ContainsFunc(r.sections("ip firewall address-list"),
+		func(s *statement) bool { return s.has("list", name) && within(s.get("address"), a) })
 }
 
 // within reports whether an address is in a prefix, a range, or the same; empty is everywhere.

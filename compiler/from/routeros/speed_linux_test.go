@@ -35,7 +35,8 @@ func TestSpeed(t *testing.T) {
 		},
 		"5,000 hosts": func(b *strings.Builder) {
 			for i := range 5000 {
-				fmt.Fprintf(b, "add action=mark-routing chain=prerouting new-routing-mark=r%d passthrough=no src-address=10.1.%d.%d\n", i%2+1, i>>8, i&255)
+				fmt.Fprintf(b, "add action=mark-routing chain=prerouting new-routing-mark=r%d "+
+					"passthrough=no src-address=10.1.%d.%d\n", i%2+1, i>>8, i&255)
 			}
 		},
 		"5,000 that pass": func(b *strings.Builder) {
@@ -50,16 +51,19 @@ func TestSpeed(t *testing.T) {
 		},
 		"marks, then routes": func(b *strings.Builder) {
 			for i := range 2500 {
-				fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new new-connection-mark=m%d src-address=10.1.%d.%d\n", i, i>>8, i&255)
+				fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new "+
+					"new-connection-mark=m%d src-address=10.1.%d.%d\n", i, i>>8, i&255)
 			}
 			for i := range 2500 {
-				fmt.Fprintf(b, "add action=mark-routing chain=prerouting connection-mark=m%d new-routing-mark=r%d passthrough=no\n", i, i%2+1)
+				fmt.Fprintf(b, "add action=mark-routing chain=prerouting connection-mark=m%d "+
+					"new-routing-mark=r%d passthrough=no\n", i, i%2+1)
 			}
 		},
 		"a chain for each": func(b *strings.Builder) {
 			for i := range 2500 {
 				fmt.Fprintf(b, "add action=jump chain=prerouting jump-target=c%d src-address=10.1.%d.0/24\n", i, i&255)
-				fmt.Fprintf(b, "add action=mark-routing chain=c%d new-routing-mark=r2 passthrough=no src-address=10.1.%d.%d\n", i, i&255, i>>8)
+				fmt.Fprintf(b, "add action=mark-routing chain=c%d new-routing-mark=r2 passthrough=no "+
+					"src-address=10.1.%d.%d\n", i, i&255, i>>8)
 			}
 		},
 	}
@@ -87,7 +91,8 @@ func TestSpeed(t *testing.T) {
 
 func pairs(b *strings.Builder, guard, route string) {
 	for i := range 2500 {
-		fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new new-connection-mark=m%d src-address=10.1.%d.%d%s\n", i, i>>8, i&255, guard)
+		fmt.Fprintf(b, "add action=mark-connection chain=prerouting connection-state=new "+
+			"new-connection-mark=m%d src-address=10.1.%d.%d%s\n", i, i>>8, i&255, guard)
 		fmt.Fprintf(b, "add action=mark-routing chain=prerouting connection-mark=m%d new-routing-mark=r%d%s\n", i, i%2+1, route)
 	}
 }

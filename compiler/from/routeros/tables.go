@@ -223,13 +223,16 @@ func (b *builder) fillHop(t *table, r *route, h hop, weight int, object string) 
 		r.st.Merge("networks of main come before every table (main-first)")
 		return
 	case l == nil && t != b.main:
-		r.st.DropSevere(fmt.Sprintf("its gateway is among the clients of interface %s, and what arrives on an uplink is never classified: give the gateway a VLAN of its own", h.iface))
+		r.st.DropSevere(fmt.Sprintf(
+			"its gateway is among the clients of interface %s, and what arrives on an uplink is never "+
+				"classified: give the gateway a VLAN of its own", h.iface))
 		return
 	case l == nil:
 		via := h.iface
 		if h.gateway.IsValid() {
 			via = h.gateway.String() + " dev " + h.iface
-			r.st.Drop(fmt.Sprintf("its gateway is in one of the router's own networks, not beyond an uplink: keep it in main: ip route add %s via %s", r.dst, via))
+			r.st.Drop(fmt.Sprintf("its gateway is in one of the router's own networks, not beyond an "+
+				"uplink: keep it in main: ip route add %s via %s", r.dst, via))
 			return
 		}
 		r.st.Drop(fmt.Sprintf("it leads to a network of the router's: keep it in main: ip route add %s dev %s", r.dst, via))
@@ -300,7 +303,10 @@ func (b *builder) fallBack(t *table) {
 		far = max(far, w.Distance)
 	}
 	for _, w := range b.main.ways {
-		if !w.isDefault() || slices.ContainsFunc(t.ways, func(o way) bool { return o.Uplink == w.Uplink && o.isDefault() && o.six == w.six }) {
+		if !w.isDefault() || slices.ContainsFunc(t.ways, func(o way) bool {
+			return o.Uplink == w.Uplink &&
+				o.isDefault() && o.six == w.six
+		}) {
 			continue
 		}
 		w.Distance, w.Comment = far+w.Distance, "main's, which RouterOS falls back to"

@@ -51,7 +51,8 @@ func moduleFiles(k kernel) ([]string, error) {
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("%w: kernel %s has no module %s in %s: %s", errCannot, k.version, name, k.modules, bytes.TrimSpace(stderr.Bytes()))
+			return nil, fmt.Errorf("%w: kernel %s has no module %s in %s: %s", errCannot, k.version, name, k.modules,
+				bytes.TrimSpace(stderr.Bytes()))
 		}
 		for line := range strings.Lines(string(out)) {
 			// "insmod FILE [OPTIONS]" or "builtin NAME"

@@ -64,7 +64,8 @@ func TestNewestKernel(t *testing.T) {
 		}
 	}
 	k, ok := cachedKernel(cache)
-	if want := filepath.Join(cache, "linux/linux-image-6.1.0-56-amd64/lib/modules"); !ok || k.version != "6.1.0-56-amd64" || k.modules != want {
+	if want := filepath.Join(cache, "linux/linux-image-6.1.0-56-amd64/lib/modules"); !ok ||
+		k.version != "6.1.0-56-amd64" || k.modules != want {
 		t.Errorf("got %+v, %v", k, ok)
 	}
 }

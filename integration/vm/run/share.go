@@ -94,7 +94,8 @@ func (s *share) goBuild(args ...string) error {
 // job returns the script that the guest runs, and builds the test programs that it names.
 func (s *share) job(o options) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=%s\n", quote(os.Getenv("TERM")))
+	fmt.Fprintf(&b, "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=%s\n",
+		quote(os.Getenv("TERM")))
 	// Programs run from memory: the share is never cached, so every start would read them again.
 	fmt.Fprintf(&b, "mkdir /tmp/programs\ncp %s/pbr /tmp/programs\n", guest.ShareDir)
 	for _, setting := range os.Environ() {
@@ -105,7 +106,8 @@ func (s *share) job(o options) (string, error) {
 	fmt.Fprintf(&b, "export %s=%s %s=/tmp/programs/pbr\n", lab.GuestEnv, o.accel, lab.ProgramEnv)
 	b.WriteString("ip link set lo up\n")
 	if o.shell {
-		fmt.Fprintf(&b, "cd %s\necho 'the project is in %s, pbr is /tmp/programs/pbr; exit ends the guest'\nexec bash -l\n", guest.SourceDir, guest.SourceDir)
+		fmt.Fprintf(&b, "cd %s\necho 'the project is in %s, pbr is /tmp/programs/pbr; exit ends the "+
+			"guest'\nexec bash -l\n", guest.SourceDir, guest.SourceDir)
 		return b.String(), nil
 	}
 	packages, err := s.testPackages(o)

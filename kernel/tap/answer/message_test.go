@@ -31,7 +31,8 @@ func message(t testing.TB, h dnsmessage.Header, name string, kind dnsmessage.Typ
 var response = dnsmessage.Header{ID: 7, Response: true, RecursionAvailable: true}
 
 func record(name string, ttl uint32, body dnsmessage.ResourceBody) dnsmessage.Resource {
-	return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Class: dnsmessage.ClassINET, TTL: ttl}, Body: body}
+	return dnsmessage.Resource{Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name),
+		Class: dnsmessage.ClassINET, TTL: ttl}, Body: body}
 }
 
 func a(name, addr string, ttl uint32) dnsmessage.Resource {
@@ -67,31 +68,40 @@ func TestRead(t *testing.T) {
 		{name: "several, of both versions and all letters", msg: message(t, response, "wWw.eXample.COM.", dnsmessage.TypeA,
 			a("www.example.com.", "192.0.2.1", 60), aaaa("WWW.EXAMPLE.COM.", "2001:db8::1", 9)),
 			want: []Address{addr("192.0.2.1", 60), addr("2001:db8::1", 9)}, lists: []int{0}, asked: "www.example.com"},
-		{name: "below two lists", msg: message(t, response, "a.b.deep.example.com.", dnsmessage.TypeA, a("a.b.deep.example.com.", "192.0.2.1", 1)),
+		{name: "below two lists", msg: message(t, response, "a.b.deep.example.com.", dnsmessage.TypeA,
+			a("a.b.deep.example.com.", "192.0.2.1", 1)),
 			want: []Address{addr("192.0.2.1", 1)}, lists: []int{0, 1}, asked: "a.b.deep.example.com"},
 		{name: "a chain counts by the question's name", msg: message(t, response, "www.example.com.", dnsmessage.TypeA,
 			cname("www.example.com.", "X.cdn.test."), cname("x.cdn.test.", "y.cdn.test."), a("y.cdn.test.", "192.0.2.9", 20)),
 			want: []Address{addr("192.0.2.9", 20)}, lists: []int{0}, asked: "www.example.com"},
-		{name: "a chain to a listed name", msg: message(t, response, "www.test.", dnsmessage.TypeA, cname("www.test.", "example.com."), a("example.com.", "192.0.2.9", 20))},
+		{name: "a chain to a listed name", msg: message(t, response, "www.test.", dnsmessage.TypeA,
+			cname("www.test.", "example.com."), a("example.com.", "192.0.2.9", 20))},
 		{name: "addresses of names that nothing leads to", msg: message(t, response, "example.com.", dnsmessage.TypeA,
 			a("other.test.", "192.0.2.8", 20), a("example.com.", "192.0.2.9", 20)),
 			want: []Address{addr("192.0.2.9", 20)}, lists: []int{0}, asked: "example.com"},
-		{name: "truncated by its flag", msg: message(t, dnsmessage.Header{Response: true, Truncated: true}, "example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60)),
+		{name: "truncated by its flag", msg: message(t, dnsmessage.Header{Response: true, Truncated: true},
+			"example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60)),
 			want: []Address{addr("192.0.2.1", 60)}, lists: []int{0}, asked: "example.com"},
 		{name: "hints of a service binding", msg: message(t, response, "example.com.", dnsmessage.TypeHTTPS, https("example.com.",
-			[]byte{0, 1, 3, 'c', 'd', 'n', 0, 0, 1, 0, 3, 2, 'h', '2', 0, 4, 0, 8, 192, 0, 2, 1, 192, 0, 2, 2, 0, 6, 0, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7})),
+			[]byte{0, 1, 3, 'c', 'd', 'n', 0, 0, 1, 0, 3, 2, 'h', '2', 0, 4, 0, 8, 192, 0, 2, 1, 192, 0, 2, 2, 0,
+				6, 0, 16, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7})),
 			want: []Address{addr("192.0.2.1", 30), addr("192.0.2.2", 30), addr("2001:db8::7", 30)}, lists: []int{0}, asked: "example.com"},
-		{name: "a hint that is cut off", msg: message(t, response, "example.com.", dnsmessage.TypeHTTPS, https("example.com.", []byte{0, 1, 0, 0, 4, 0, 9, 192, 0}))},
-		{name: "a time that no server may set", msg: message(t, response, "example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 1<<31), a("example.com.", "192.0.2.2", 1<<31-1)),
+		{name: "a hint that is cut off", msg: message(t, response, "example.com.", dnsmessage.TypeHTTPS,
+			https("example.com.", []byte{0, 1, 0, 0, 4, 0, 9, 192, 0}))},
+		{name: "a time that no server may set", msg: message(t, response, "example.com.", dnsmessage.TypeA,
+			a("example.com.", "192.0.2.1", 1<<31), a("example.com.", "192.0.2.2", 1<<31-1)),
 			want: []Address{addr("192.0.2.1", 0), addr("192.0.2.2", maxTTL)}, lists: []int{0}, asked: "example.com"},
 		{name: "a single label", msg: message(t, response, "localhost.", dnsmessage.TypeA, a("localhost.", "192.0.2.1", 1)),
 			want: []Address{addr("192.0.2.1", 1)}, lists: []int{2}, asked: "localhost"},
-		{name: "a name that only ends alike", msg: message(t, response, "notexample.com.", dnsmessage.TypeA, a("notexample.com.", "192.0.2.1", 1))},
+		{name: "a name that only ends alike", msg: message(t, response, "notexample.com.", dnsmessage.TypeA,
+			a("notexample.com.", "192.0.2.1", 1))},
 		{name: "a name above", msg: message(t, response, "com.", dnsmessage.TypeA, a("com.", "192.0.2.1", 1))},
 		{name: "the root", msg: message(t, response, ".", dnsmessage.TypeA, a(".", "192.0.2.1", 1))},
 		{name: "a question", msg: message(t, dnsmessage.Header{}, "example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60))},
-		{name: "a failure", msg: message(t, dnsmessage.Header{Response: true, RCode: dnsmessage.RCodeServerFailure}, "example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60))},
-		{name: "an update", msg: message(t, dnsmessage.Header{Response: true, OpCode: 5}, "example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60))},
+		{name: "a failure", msg: message(t, dnsmessage.Header{Response: true, RCode: dnsmessage.RCodeServerFailure},
+			"example.com.", dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60))},
+		{name: "an update", msg: message(t, dnsmessage.Header{Response: true, OpCode: 5}, "example.com.",
+			dnsmessage.TypeA, a("example.com.", "192.0.2.1", 60))},
 		{name: "no answer", msg: message(t, response, "example.com.", dnsmessage.TypeA)},
 		{name: "a record of another class", msg: message(t, response, "example.com.", dnsmessage.TypeA, opt)},
 		{name: "nothing"},
@@ -114,7 +124,8 @@ func TestReadCutOff(t *testing.T) {
 	whole := []Address{addr("192.0.2.1", 60), addr("192.0.2.2", 60)}
 	for n := range msg {
 		got, ok := NewReader(NewNames(lists)).Read(msg[:n])
-		if ok && !cmp.Equal(got.Addresses, whole[:len(got.Addresses)], cmp.Comparer(func(a, b Address) bool { return a == b })) || len(got.Addresses) == 2 {
+		if ok && !cmp.Equal(got.Addresses, whole[:len(got.Addresses)],
+			cmp.Comparer(func(a, b Address) bool { return a == b })) || len(got.Addresses) == 2 {
 			t.Fatalf("%d bytes: %v, %v", n, ok, got.Addresses)
 		}
 	}
@@ -133,7 +144,8 @@ func TestReadBound(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add(message(f, response, "www.example.com.", dnsmessage.TypeA, cname("www.example.com.", "cdn.test."), a("cdn.test.", "192.0.2.1", 60)))
+	f.Add(message(f, response, "www.example.com.", dnsmessage.TypeA, cname("www.example.com.", "cdn.test."),
+		a("cdn.test.", "192.0.2.1", 60)))
 	f.Add(message(f, response, "example.com.", dnsmessage.TypeHTTPS, https("example.com.", []byte{0, 1, 0, 0, 4, 0, 4, 192, 0, 2, 1})))
 	f.Add(message(f, response, "deep.example.com.", dnsmessage.TypeAAAA, aaaa("deep.example.com.", "2001:db8::1", 60)))
 	names := NewNames(lists)
@@ -150,7 +162,8 @@ func FuzzRead(f *testing.F) {
 
 func BenchmarkRead(b *testing.B) {
 	for _, bb := range []struct{ name, asked string }{{"listed", "www.example.com."}, {"other", "www.example.org."}} {
-		msg := message(b, response, bb.asked, dnsmessage.TypeA, cname(bb.asked, "cdn.test."), a("cdn.test.", "192.0.2.1", 60), a("cdn.test.", "192.0.2.2", 60))
+		msg := message(b, response, bb.asked, dnsmessage.TypeA, cname(bb.asked, "cdn.test."),
+			a("cdn.test.", "192.0.2.1", 60), a("cdn.test.", "192.0.2.2", 60))
 		b.Run(bb.name, func(b *testing.B) {
 			r := NewReader(NewNames(lists))
 			b.ReportAllocs()

@@ -118,7 +118,8 @@ func FuzzStreams(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seq uint32, b []byte, cut uint8) {
 		s := NewStreams()
 		at := min(int(cut), len(b))
-		for _, p := range []*Packet{tcp(seq, 0, b), tcp(seq+uint32(len(b)), 0, b), tcp(seq-1, flagSYN, nil), tcp(seq+uint32(at), 0, b[at:]), tcp(seq, 0, b[:at])} {
+		for _, p := range []*Packet{tcp(seq, 0, b), tcp(seq+uint32(len(b)), 0, b), tcp(seq-1, flagSYN, nil),
+			tcp(seq+uint32(at), 0, b[at:]), tcp(seq, 0, b[:at])} {
 			s.Add(p, noon, func([]byte) {})
 		}
 		n := 0

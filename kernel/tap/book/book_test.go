@@ -27,8 +27,10 @@ func TestTeach(t *testing.T) {
 		{2 * time.Second, 1, life, []Change{{Addr: addr(1), Remove: true, Add: true, Life: long}}},
 		{3 * time.Second, 1, time.Second, nil}, // a shorter time takes nothing away
 		{4 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
-		{5 * time.Second, 3, life, []Change{{Addr: addr(1), Remove: true}, {Addr: addr(3), Add: true, Life: long}}},          // full: the oldest goes
-		{64 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},                                        // about to end: perhaps gone
+		{5 * time.Second, 3, life, []Change{{Addr: addr(1), Remove: true}, {Addr: addr(3), Add: true, Life: long}}},
+		// full: the oldest goes
+		{64 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
+		// about to end: perhaps gone
 		{3 * time.Minute, 4, 2 * time.Hour, []Change{{Addr: addr(4), Add: true, Life: 2*time.Hour + 2*time.Hour/slackPart}}}, // all ended
 	}
 	for i, s := range steps {
@@ -94,7 +96,8 @@ func TestBookIsTheSet(t *testing.T) {
 func TestSet(t *testing.T) {
 	b := New(3)
 	b.Teach(nil, noon, addr(1), "one.test", time.Minute)
-	b.Set([]Member{{Addr: addr(1), End: noon.Add(time.Hour)}, {Addr: addr(2)}, {Addr: addr(3), Name: "three.test", End: noon.Add(time.Second)}})
+	b.Set([]Member{{Addr: addr(1), End: noon.Add(time.Hour)}, {Addr: addr(2)},
+		{Addr: addr(3), Name: "three.test", End: noon.Add(time.Second)}})
 	want := []Member{{addr(1), "one.test", noon.Add(time.Hour)}, {addr(2), "", time.Time{}}, {addr(3), "three.test", noon.Add(time.Second)}}
 	if got := b.Members(noon); !slices.Equal(got, want) {
 		t.Errorf("members %v", got)
@@ -105,7 +108,8 @@ func TestSet(t *testing.T) {
 	if gone := b.Shrink(1); !slices.Equal(gone, []netip.Addr{addr(3), addr(1)}) {
 		t.Errorf("%v are gone, and not those that end first", gone)
 	}
-	if left := b.Adopt(noon, addr(2), time.Hour); left != time.Hour || b.Adopt(noon.Add(time.Minute), addr(2), time.Hour) != 59*time.Minute {
+	if left := b.Adopt(noon, addr(2), time.Hour); left != time.Hour ||
+		b.Adopt(noon.Add(time.Minute), addr(2), time.Hour) != 59*time.Minute {
 		t.Errorf("a member without an end stays for %v", left)
 	}
 	b.Forget(addr(2))

@@ -67,8 +67,10 @@ func (n *learning) answers(addr string, ttl uint32) {
 func (n *learning) message(addr string, ttl uint32) []byte {
 	n.Helper()
 	name := dnsmessage.MustNewName("www.example.com.")
-	m := dnsmessage.Message{Header: dnsmessage.Header{Response: true}, Questions: []dnsmessage.Question{{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
-		Answers: []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET, TTL: ttl}, Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}}}
+	m := dnsmessage.Message{Header: dnsmessage.Header{Response: true},
+		Questions: []dnsmessage.Question{{Name: name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+		Answers: []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: name, Class: dnsmessage.ClassINET,
+			TTL: ttl}, Body: &dnsmessage.AResource{A: netip.MustParseAddr(addr).As4()}}}}
 	b, err := m.Pack()
 	if err != nil {
 		n.Fatal(err)

@@ -9,7 +9,8 @@ import (
 func TestLineIn(t *testing.T) {
 	for _, src := range []string{
 		"x = 1\nk = \"MARK\"", "k = \"a\\nMARK\"", "k = '''MARK'''", "k = '''\nMARK'''", "\n\nk = \"\"\"\r\na\r\nMARK\r\n\"\"\"",
-		"k = '''\na\\\nMARK'''", "k = \"\"\"\na \\\n   \n  b\nMARK\"\"\"", "e = 1\nt = { u = \"ö\", k = \"\"\"\n\"a\"\n\nMARK\"\"\" }", "\uFEFFk = '''\na\nMARK'''",
+		"k = '''\na\\\nMARK'''", "k = \"\"\"\na \\\n   \n  b\nMARK\"\"\"",
+		"e = 1\nt = { u = \"ö\", k = \"\"\"\n\"a\"\n\nMARK\"\"\" }", "\uFEFFk = '''\na\nMARK'''",
 		"k = \"\"\"a\\nb\\\\\nMARK\"\"\"",
 	} {
 		t.Run(src, func(t *testing.T) {

@@ -231,7 +231,8 @@ func (s *scanner) recover() {
 // statement begins, if it does. Keys do not tell: an inline table has lines of them, too.
 func (s *scanner) neverClosed(start int, what, end string) bool {
 	line := strings.LastIndexByte(s.src[:s.i], '\n') + 1
-	if s.i < len(s.src) && (line <= start || strings.Trim(s.src[line:s.i], " \t") != "" || !looksLikeStart(s.src[line:]) || end == "}" && s.peek() != '[') {
+	if s.i < len(s.src) && (line <= start || strings.Trim(s.src[line:s.i], " \t") != "" ||
+		!looksLikeStart(s.src[line:]) || end == "}" && s.peek() != '[') {
 		return false
 	}
 	s.fail(start, fmt.Sprintf("close it with %q", end), "the %s that starts here is never closed", what)
