@@ -124,7 +124,7 @@ func compile(doc *policy.Document, classified *classification, host plan.HostFac
 		return nil, c.problems
 	}
 	plan.Normalize(c.out)
-	c.out.Waiting = slices.Compact(c.out.Waiting)
+	c.out.Deferred = slices.Compact(c.out.Deferred)
 	return c.out, nil
 }
 
@@ -151,6 +151,7 @@ func (c *compilation) problem(pos policy.Pos, code, key, message, hint string) {
 	})
 }
 
-func (c *compilation) wait(object, reason string) {
-	c.out.Waiting = append(c.out.Waiting, plan.Waiting{Object: object, Reason: reason})
+// postpone notes a part of the policy that cannot be installed yet.
+func (c *compilation) postpone(object, reason string) {
+	c.out.Deferred = append(c.out.Deferred, plan.Deferred{Object: object, Reason: reason})
 }

@@ -48,7 +48,7 @@ func (c *compilation) addOffload() {
 	case c.host.NoFlowtables && o.Pos.Line == 0:
 		return // nobody asked for it: that is pbr doctor's to tell, not every apply's
 	case c.host.NoFlowtables:
-		c.wait(plan.WaitingOffload,
+		c.postpone(plan.DeferredOffload,
 			"this kernel has no flowtables (modules nf_flow_table_inet and nft_flow_offload): everything works, no faster; "+
 				"offload = \"off\" says that this is meant")
 		return
@@ -175,7 +175,7 @@ func (c *compilation) offloadHardware(f *plan.Flowtable) {
 			fmt.Sprintf("hardware offload is required, and %s cannot do it", strings.Join(cannot, ", ")),
 			"leave hardware out, or required")
 	default:
-		c.wait(plan.WaitingOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))
+		c.postpone(plan.DeferredOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))
 	}
 }
 
@@ -205,6 +205,6 @@ func (c *compilation) limitDevices(f *plan.Flowtable) {
 		}
 	}
 	if left > 0 {
-		c.wait(plan.WaitingOffload, fmt.Sprintf("a flowtable takes %d interfaces, %d are left out", maxDevices, left))
+		c.postpone(plan.DeferredOffload, fmt.Sprintf("a flowtable takes %d interfaces, %d are left out", maxDevices, left))
 	}
 }

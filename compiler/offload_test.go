@@ -72,10 +72,10 @@ func TestOffloadDevices(t *testing.T) {
 	}
 	unmarked := []string{"br-lan", "guest", "vpn1", "wan1"}
 	for _, c := range []struct {
-		offload string
-		host    plan.HostFacts
-		devices []string
-		waits   string
+		offload  string
+		host     plan.HostFacts
+		devices  []string
+		deferred string
 	}{
 		{`"unmarked"`, m, unmarked, ""},
 		{`"all"`, m, []string{"br-lan", "guest", "vpn1", "wan1", "wan2"}, ""},
@@ -90,21 +90,21 @@ func TestOffloadDevices(t *testing.T) {
 		var devices []string
 		if f != nil {
 			devices = f.Devices
-			if f.Hardware != (strings.Contains(c.offload, "hardware") && c.waits == "") || f.Late || !f.Counter {
+			if f.Hardware != (strings.Contains(c.offload, "hardware") && c.deferred == "") || f.Late || !f.Counter {
 				t.Errorf("%s: %+v", c.offload, f)
 			}
 		}
 		if !slices.Equal(devices, c.devices) {
 			t.Errorf("%s: devices %q, want %q", c.offload, devices, c.devices)
 		}
-		var waits []string
-		for _, w := range p.Waiting {
+		var deferred []string
+		for _, w := range p.Deferred {
 			if w.Object == "offload" {
-				waits = append(waits, w.Reason)
+				deferred = append(deferred, w.Reason)
 			}
 		}
-		if (c.waits == "") != (waits == nil) || len(waits) > 1 || !strings.Contains(strings.Join(waits, ""), c.waits) {
-			t.Errorf("%s: waits %q, want %q", c.offload, waits, c.waits)
+		if (c.deferred == "") != (deferred == nil) || len(deferred) > 1 || !strings.Contains(strings.Join(deferred, ""), c.deferred) {
+			t.Errorf("%s: deferred: %q, want %q", c.offload, deferred, c.deferred)
 		}
 		if forward := slices.ContainsFunc(p.Ruleset.Chains,
 			func(c plan.Chain) bool { return c.Uses(flowtable) }); forward != (c.devices != nil) {
@@ -132,8 +132,8 @@ func TestOffloadManyDevices(t *testing.T) {
 	if len(f.Devices) != 256 || !slices.Contains(f.Devices, "wan1") {
 		t.Errorf("%d devices", len(f.Devices))
 	}
-	if !slices.ContainsFunc(p.Waiting, func(w plan.Waiting) bool { return strings.Contains(w.Reason, "45 are left out") }) {
-		t.Errorf("waits %v", p.Waiting)
+	if !slices.ContainsFunc(p.Deferred, func(w plan.Deferred) bool { return strings.Contains(w.Reason, "45 are left out") }) {
+		t.Errorf("deferred: %v", p.Deferred)
 	}
 }
 

@@ -26,7 +26,7 @@ func implicit(u *policy.Uplink, family plan.Family) bool {
 }
 
 // hop returns the next hop through an uplink, and false if the uplink does not carry the family
-// or the machine is not ready for it; then what is missing is noted as waiting.
+// or the machine is not ready for it; then what is missing is noted as deferred.
 func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool) {
 	gw := gateway(u, family)
 	if !gw.Present {
@@ -35,7 +35,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.host.Known && masquerades(u, family)}
 	if reason := c.notReady(u, family); reason != "" {
 		if !implicit(u, family) || reason == c.noLink(u) {
-			c.wait("uplink "+u.Name, reason)
+			c.postpone("uplink "+u.Name, reason)
 		}
 		return plan.Hop{}, false
 	}
@@ -46,7 +46,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	case gw.Auto:
 		via, found := c.mainGateway(u, family)
 		if !found {
-			c.wait("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from", family, u.Interface))
+			c.postpone("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from", family, u.Interface))
 			return plan.Hop{}, false
 		}
 		hop.Via, hop.Onlink = via, via.IsValid()

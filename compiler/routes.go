@@ -196,7 +196,7 @@ func (c *compilation) sharable(t *policy.Table, routes []readyRoute) []readyRout
 	}
 	for _, r := range routes {
 		if noGateway(r) && r.Uplink != kept[0].Uplink {
-			c.wait("table "+t.Name, fmt.Sprintf(
+			c.postpone("table "+t.Name, fmt.Sprintf(
 				"IPv6 cannot share its connections with uplink %s: the kernel needs a gateway for each of equal distance", r.Uplink))
 		}
 	}

@@ -38,7 +38,7 @@ func (c *compilation) addSysctls() {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
 		if _, exists := c.host.Links[u.Interface]; c.host.Known && !exists {
-			continue // waiting already, for its routes
+			continue // deferred already, for its routes
 		}
 		if !c.reversed() {
 			set("0", "net/ipv4/conf/%s/accept_local", u.Interface)

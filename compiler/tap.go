@@ -70,7 +70,7 @@ func (c *compilation) tapAction() (a plan.Action, ok bool) {
 	case plan.TapLog:
 		return plan.LogGroup{Group: number}, true
 	}
-	c.wait(plan.WaitingTap, c.host.TapReason)
+	c.postpone(plan.DeferredTap, c.host.TapReason)
 	return nil, false
 }
 

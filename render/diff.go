@@ -21,8 +21,8 @@ const (
 
 // Diff writes c, what turns have into want, as a unified diff that a person reads: "-" what is
 // live, "+" what is planned, objects in the words of NFT and IP, in apply's order. Colours are used
-// if colour is true. What waits stands at the end. Nothing at all is written when nothing differs
-// and nothing waits. It fails only when writing to w does.
+// if colour is true. What is deferred stands at the end. Nothing at all is written when nothing differs
+// and nothing is deferred. It fails only when writing to w does.
 func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) error {
 	d := diffWriter{colour: colour, names: tableLabels(have)}
 	for table, name := range tableLabels(want) {
@@ -49,7 +49,7 @@ func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) erro
 		d.section("table inet " + plan.TableName + ", not made by pbr")
 		d.removed(appendLine(nil, f))
 	}
-	d.b = appendWaiting(d.b, want)
+	d.b = appendDeferred(d.b, want)
 	if _, err := w.Write(d.b); err != nil {
 		return fmt.Errorf("writing difference: %w", err)
 	}

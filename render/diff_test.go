@@ -38,14 +38,14 @@ func ports100(n uint32) []plan.Set {
 	return []plan.Set{s}
 }
 
-// Of many things that wait the first are told, and the number of the others.
+// Of many deferred parts the first are shown, and the number of the others.
 func TestManyWaiting(t *testing.T) {
 	p := &plan.Plan{}
 	for range 200 {
-		p.Waiting = append(p.Waiting, plan.Waiting{Object: "uplink a", Reason: "b"})
+		p.Deferred = append(p.Deferred, plan.Deferred{Object: "uplink a", Reason: "b"})
 	}
 	got := diffText(t, p, p, false)
-	if strings.Count(got, "\n") != shownWaiting+1 || !strings.HasSuffix(got, "# deferred: 190 more; pbr diff --json lists all of them\n") {
+	if strings.Count(got, "\n") != shownDeferred+1 || !strings.HasSuffix(got, "# deferred: 190 more; pbr diff --json lists all of them\n") {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -76,7 +76,7 @@ func TestDiffText(t *testing.T) {
 			Sets:     []plan.Set{{Name: "dports", Type: plan.TypePort, Elements: single(plan.TypePort, 101, 443)}},
 			Chains:   chainOf("1", "2", "3", "three and a half", "4", "5", "6", "7", "8", "9", "11"),
 		},
-		Waiting: []plan.Waiting{{Object: "uplink isp2", Reason: "interface eth2 does not exist"}},
+		Deferred: []plan.Deferred{{Object: "uplink isp2", Reason: "interface eth2 does not exist"}},
 	}
 	const text = `--- live
 +++ planned
@@ -119,11 +119,11 @@ func TestDiffText(t *testing.T) {
 
 func TestDiffNothing(t *testing.T) {
 	p := widePlan()
-	p.Waiting = nil
+	p.Deferred = nil
 	if got := diffText(t, p, p, true); got != "" {
 		t.Errorf("got %q", got)
 	}
-	p.Waiting = []plan.Waiting{{Object: "uplink a", Reason: "b"}}
+	p.Deferred = []plan.Deferred{{Object: "uplink a", Reason: "b"}}
 	if got, want := diffText(t, p, p, true), "# deferred: uplink a: b\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -132,7 +132,7 @@ func TestDiffNothing(t *testing.T) {
 // TestDiffWhole shows that everything of a new plan comes, and everything of an old one goes.
 func TestDiffWhole(t *testing.T) {
 	p, none := widePlan(), &plan.Plan{}
-	p.Waiting = nil
+	p.Deferred = nil
 	for sign, s := range map[string]string{"+": diffText(t, none, p, false), "-": diffText(t, p, none, false)} {
 		t.Run(sign, func(t *testing.T) {
 			body := strings.SplitN(s, "\n", 3)[2]

@@ -12,7 +12,7 @@ import (
 
 // IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell
 // line by line and again: routes replace their like, rules are first removed by their protocol.
-// What only a live machine can tell, and what waits, is said in comments. It fails only when
+// What only a live machine can tell, and what is deferred, is said in comments. It fails only when
 // writing to w does.
 func IP(w io.Writer, p *plan.Plan) error {
 	b := appendNotes(nil, p)
@@ -33,20 +33,20 @@ func IP(w io.Writer, p *plan.Plan) error {
 	return nil
 }
 
-// appendNotes adds what the policy file says of its objects, and what waits.
+// appendNotes adds what the policy file says of its objects, and what is deferred.
 func appendNotes(b []byte, p *plan.Plan) []byte {
-	return appendWaiting(appendRemarks(b, p), p)
+	return appendDeferred(appendPolicyComments(b, p), p)
 }
 
-func appendRemarks(b []byte, p *plan.Plan) []byte {
+func appendPolicyComments(b []byte, p *plan.Plan) []byte {
 	for _, c := range p.Comments {
 		b = appendComment(b, "", c.Object+": "+c.Text)
 	}
 	return b
 }
 
-func appendWaiting(b []byte, p *plan.Plan) []byte {
-	first, more := FirstWaiting(p.Waiting)
+func appendDeferred(b []byte, p *plan.Plan) []byte {
+	first, more := FirstDeferred(p.Deferred)
 	for _, x := range first {
 		b = appendComment(b, "", "deferred: "+x.Object+": "+x.Reason)
 	}
@@ -56,13 +56,13 @@ func appendWaiting(b []byte, p *plan.Plan) []byte {
 	return b
 }
 
-// shownWaiting is how many of the things that wait a person is reported.
-const shownWaiting = 10
+// shownDeferred is how many deferred parts a person is shown.
+const shownDeferred = 10
 
-// FirstWaiting returns those that a person is reported, and how many more there are.
-func FirstWaiting(waiting []plan.Waiting) (first []plan.Waiting, more int) {
-	n := min(len(waiting), shownWaiting)
-	return waiting[:n], len(waiting) - n
+// FirstDeferred returns those that a person is shown, and how many more there are.
+func FirstDeferred(deferred []plan.Deferred) (first []plan.Deferred, more int) {
+	n := min(len(deferred), shownDeferred)
+	return deferred[:n], len(deferred) - n
 }
 
 func appendRouteCommand(b []byte, r *plan.Route) []byte {

@@ -10,10 +10,10 @@ import (
 func TestIPText(t *testing.T) {
 	auto := route("::/0", 120, 2, hop("eth1", "auto"))
 	p := &plan.Plan{
-		Mask:    testMask,
-		Numbers: []plan.Number{{Name: "to-isp2", Table: 120, Mark: 0x13000000}},
-		Waiting: []plan.Waiting{{Object: "uplink isp3", Reason: "interface eth3 does not exist"}},
-		Routes:  []plan.Route{route("0.0.0.0/0", 120, 1, hop("we$ird", "198.51.100.1")), auto},
+		Mask:     testMask,
+		Numbers:  []plan.Number{{Name: "to-isp2", Table: 120, Mark: 0x13000000}},
+		Deferred: []plan.Deferred{{Object: "uplink isp3", Reason: "interface eth3 does not exist"}},
+		Routes:   []plan.Route{route("0.0.0.0/0", 120, 1, hop("we$ird", "198.51.100.1")), auto},
 		Rules: []plan.Rule{
 			{Family: plan.IPv4, Priority: 10000, Action: plan.ActLookup, Table: plan.MainTable, SuppressPrefix: 1, Protocol: plan.Protocol},
 			{Family: plan.IPv4, Priority: 10010, Mark: 0x13000000, MarkMask: testMask, Action: plan.ActLookup,

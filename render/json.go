@@ -19,15 +19,15 @@ type planView struct {
 	// MarkMask has the bits of fwmark and ct mark that pbr owns.
 	MarkMask string `json:"mark_mask"`
 	// RulePriorities are the first and last ip rule priority that pbr owns.
-	RulePriorities [2]uint32     `json:"rule_priorities"`
-	Tables         []tableView   `json:"tables"`
-	Comments       []commentView `json:"comments"`
-	Sysctls        []sysctlView  `json:"sysctls"`
-	Routes         []routeView   `json:"routes"`
-	Rules          []ruleView    `json:"rules"`
-	NFTables       rulesetView   `json:"nftables"`
-	Dynamic        []dynamicView `json:"dynamic"`
-	Waiting        []waitingView `json:"waiting"`
+	RulePriorities [2]uint32      `json:"rule_priorities"`
+	Tables         []tableView    `json:"tables"`
+	Comments       []commentView  `json:"comments"`
+	Sysctls        []sysctlView   `json:"sysctls"`
+	Routes         []routeView    `json:"routes"`
+	Rules          []ruleView     `json:"rules"`
+	NFTables       rulesetView    `json:"nftables"`
+	Dynamic        []dynamicView  `json:"dynamic"`
+	Deferred       []deferredView `json:"waiting"`
 }
 
 // tableView is a routing table with its name and mark; no mark for default's.
@@ -49,8 +49,8 @@ type sysctlView struct {
 	Value string `json:"value"`
 }
 
-// waitingView is a part of the policy that the machine is not ready for.
-type waitingView struct {
+// deferredView is a part of the policy that the machine is not ready for.
+type deferredView struct {
 	Object string `json:"object"`
 	Reason string `json:"reason"`
 }
@@ -139,7 +139,7 @@ func viewPlan(p *plan.Plan) planView {
 	v.Routes = views(p.Routes, func(r *plan.Route) routeView { return viewRoute(r, names) })
 	v.Rules = views(p.Rules, func(r *plan.Rule) ruleView { return viewRule(r, names) })
 	v.Dynamic = views(p.Dynamic, viewDynamic)
-	v.Waiting = views(p.Waiting, func(x *plan.Waiting) waitingView { return waitingView{x.Object, x.Reason} })
+	v.Deferred = views(p.Deferred, func(x *plan.Deferred) deferredView { return deferredView{x.Object, x.Reason} })
 	return v
 }
 

@@ -19,7 +19,7 @@ func NFT(w io.Writer, p *plan.Plan) error {
 	if err := checkRuleset(&p.Ruleset); err != nil {
 		return fmt.Errorf("rendering nftables table %s: %w", plan.TableName, err)
 	}
-	b := appendNFT(appendRemarks(make([]byte, 0, sizeHint(&p.Ruleset)), p), p)
+	b := appendNFT(appendPolicyComments(make([]byte, 0, sizeHint(&p.Ruleset)), p), p)
 	if _, err := w.Write(appendHeldComment(appendLateComments(b, &p.Ruleset), &p.Ruleset)); err != nil {
 		return fmt.Errorf("writing nftables table %s: %w", plan.TableName, err)
 	}

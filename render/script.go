@@ -69,7 +69,7 @@ func appendScriptHead(b []byte, p *plan.Plan) []byte {
 	add(kinds[plan.ConnectedRules], scriptConnected)
 	add(lateFlowtables(&p.Ruleset) != nil, scriptOffload)
 	add(true, scriptStale)
-	if len(p.Waiting)+len(p.Comments) > 0 {
+	if len(p.Deferred)+len(p.Comments) > 0 {
 		b = append(b, '\n')
 	}
 	return appendNotes(b, p)

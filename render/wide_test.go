@@ -335,7 +335,7 @@ func widePlan() *plan.Plan {
 			{Name: "isp2", Table: 102, Mark: 0x13000000}},
 		Sysctls: []plan.Sysctl{{Path: "net/ipv4/conf/eth1/rp_filter", Value: "2"}, {Path: "net/ipv4/ip_forward", Value: "1"}},
 		Routes:  wideRoutes(), Rules: wideRules(), Ruleset: wideRuleset(),
-		Waiting: []plan.Waiting{{Object: "uplink isp9", Reason: "interface eth9 does not exist"}},
+		Deferred: []plan.Deferred{{Object: "uplink isp9", Reason: "interface eth9 does not exist"}},
 		Dynamic: []plan.Dynamic{
 			{Kind: plan.ConnectedRules, Family: plan.IPv4, Priority: 10001},
 			{Kind: plan.ConnectedRules, Family: plan.IPv6, Priority: 10001},

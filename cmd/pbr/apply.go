@@ -321,7 +321,7 @@ func (c command) applyPlan(
 			if err == nil {
 				done.Changed, done.Changes = append(done.Changed, changedLines(report)...),
 					append(done.Changes, changedObjects(report, p)...)
-				done.Warnings, done.Waiting = append(done.Warnings, report.Warnings...), p.Waiting
+				done.Warnings, done.Deferred = append(done.Warnings, report.Warnings...), p.Deferred
 				held = report.Held
 			}
 			return err

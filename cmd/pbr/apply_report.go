@@ -25,7 +25,7 @@ type applyResult struct {
 	Changes  []json.RawMessage `json:"changes"`
 	Changed  []string          `json:"changed"`
 	Warnings []string          `json:"warnings"`
-	Waiting  []waitingItem     `json:"waiting"`
+	Deferred []deferredItem    `json:"waiting"`
 	// Until is when it is undone unless it is confirmed.
 	Until *time.Time `json:"until,omitempty"`
 }
@@ -98,7 +98,7 @@ func (c command) printApplied(ctx *cli.Context, done *daemon.Applied, nothing st
 			Changes:  append([]json.RawMessage{}, done.Changes...),
 			Changed:  append([]string{}, done.Changed...),
 			Warnings: append([]string{}, done.Warnings...),
-			Waiting:  waitingJSON(done.Waiting),
+			Deferred: deferredJSON(done.Deferred),
 			Until:    done.Until,
 		})
 	}
@@ -111,7 +111,7 @@ func (c command) printApplied(ctx *cli.Context, done *daemon.Applied, nothing st
 	for _, w := range done.Warnings {
 		fmt.Fprintf(c.stderr, "pbr: warning: %s\n", w)
 	}
-	first, more := render.FirstWaiting(done.Waiting)
+	first, more := render.FirstDeferred(done.Deferred)
 	for _, w := range first {
 		fmt.Fprintf(c.stderr, "pbr: %s deferred: %s\n", w.Object, w.Reason)
 	}

@@ -83,11 +83,11 @@ func (c command) quietly() command {
 // reportPart adds a part of what was done to the sum, and prints it unless all of it is to be one
 // JSON.
 func (c command) reportPart(ctx *cli.Context, sum, done *daemon.Applied) {
-	first := sum.Waiting == nil && len(sum.Changed) == 0
+	first := sum.Deferred == nil && len(sum.Changed) == 0
 	sum.Changed = append(sum.Changed, done.Changed...)
 	sum.Changes = append(sum.Changes, done.Changes...)
 	sum.Warnings = append(sum.Warnings, done.Warnings...)
-	sum.Waiting = append([]plan.Waiting{}, done.Waiting...)
+	sum.Deferred = append([]plan.Deferred{}, done.Deferred...)
 	if !ctx.Bool("json") && (first || len(done.Changed) > 0) {
 		_ = c.printApplied(ctx, done, inSync) // that it cannot be told is no reason to end
 	}
@@ -152,7 +152,7 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 	}
 	var out []string
 	told := map[string]bool{}
-	for _, w := range want.Waiting {
+	for _, w := range want.Deferred {
 		if name, ofUplink := strings.CutPrefix(w.Object, "uplink "); ofUplink {
 			told[name] = true
 			out = append(out, w.Object+": "+w.Reason)

@@ -60,7 +60,7 @@ func (c command) printNoDiff(ctx *cli.Context, k *kernel.Kernel, r *insync.Recor
 	if err := errors.Join(c.report(reread(r), r.Parsed), c.reportPending(k)); err != nil {
 		return err
 	}
-	none := &plan.Plan{Waiting: r.Waiting}
+	none := &plan.Plan{Deferred: r.Deferred}
 	return c.printDiff(ctx, none, none, &plan.Changes{})
 }
 
@@ -105,6 +105,6 @@ func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) err
 	return printJSON(c.stdout, diffResult{applyResult{
 		InSync: changes.Empty(), Changes: rawChanges(render.ChangesOf(changes, have, want)),
 		Changed:  append([]string{}, render.Summary(changes)...),
-		Warnings: []string{}, Waiting: waitingJSON(want.Waiting),
+		Warnings: []string{}, Deferred: deferredJSON(want.Deferred),
 	}, text.String()})
 }

@@ -39,7 +39,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	if err != nil {
 		return nil, err
 	}
-	have.Numbers, have.Waiting = want.Numbers, want.Waiting
+	have.Numbers, have.Deferred = want.Numbers, want.Deferred
 	own, strange := have.Ruleset.Own()
 	have.Ruleset = own
 	inForce := applied.Open(k.Dir()).InForce()

@@ -97,7 +97,7 @@ func (s *found) record() *insync.Record {
 	r := &insync.Record{
 		Inputs: insync.Of(in), Held: insync.Of(s.held), Policy: insync.PolicyFile{Name: f.text.Name, Path: f.text.Path, Hash: f.text.Hash},
 		Seen: seen, Needs: compiler.Needs(f.doc), Look: s.held.Look,
-		Parsed: f.diagnostics, FallsBack: policy.FallsBack(f.doc), Waiting: s.want.Waiting,
+		Parsed: f.diagnostics, FallsBack: policy.FallsBack(f.doc), Deferred: s.want.Deferred,
 	}
 	for name := range in.Zones {
 		r.Zones = append(r.Zones, name)

@@ -50,7 +50,7 @@ func (c command) nothingToDo(ctx *cli.Context, k *kernel.Kernel, o *applyOptions
 	if r == nil || r.Applied == nil || insync.Of(besideNow(k, watched, r.Applied.Settings, r.Applied.Dnsmasq)) != r.Applied.Beside {
 		return nil
 	}
-	done := &daemon.Applied{Waiting: r.Waiting}
+	done := &daemon.Applied{Deferred: r.Deferred}
 	if watched {
 		if done = daemon.Held(k.Dir(), daemon.PolicyID(r.Policy)); done == nil {
 			return nil

@@ -183,7 +183,7 @@ func TestChangesGolden(t *testing.T) {
 	}, Pinned: 3}
 	numbers := &plan.Plan{Numbers: []plan.Number{{Name: "isp1", Table: 112005}}}
 	done := &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report, numbers)}
-	golden(t, applyResult{Changes: done.Changes[:1], Changed: done.Changed, Warnings: []string{}, Waiting: waitingJSON(nil)}, `
+	golden(t, applyResult{Changes: done.Changes[:1], Changed: done.Changed, Warnings: []string{}, Deferred: deferredJSON(nil)}, `
 {
   "in_sync": false,
   "changes": [

@@ -142,17 +142,17 @@ func (c command) report(f *policyFile, ds policy.Diagnostics) error {
 	return nil
 }
 
-// waitingItem is a plan.Waiting in JSON.
-type waitingItem struct {
+// deferredItem is a plan.Deferred in JSON.
+type deferredItem struct {
 	Object string `json:"object"`
 	Reason string `json:"reason"`
 }
 
-// waitingJSON never returns nil, so that JSON has an empty list rather than null.
-func waitingJSON(waiting []plan.Waiting) []waitingItem {
-	items := make([]waitingItem, 0, len(waiting))
-	for _, w := range waiting {
-		items = append(items, waitingItem(w))
+// deferredJSON never returns nil, so that JSON has an empty list rather than null.
+func deferredJSON(d []plan.Deferred) []deferredItem {
+	items := make([]deferredItem, 0, len(d))
+	for _, w := range d {
+		items = append(items, deferredItem(w))
 	}
 	return items
 }

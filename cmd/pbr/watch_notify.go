@@ -65,11 +65,11 @@ func (p *posts) end(ctx context.Context) {
 	p.sender.Wait(ctx)
 	p.cancel()
 	<-p.ended
-	waiting := p.sender.Waiting()
-	if len(waiting) == 0 {
+	unsent := p.sender.Unsent()
+	if len(unsent) == 0 {
 		return
 	}
-	b, err := json.Marshal(waiting)
+	b, err := json.Marshal(unsent)
 	if err == nil {
 		err = os.WriteFile(p.unsent, b, 0o600)
 	}

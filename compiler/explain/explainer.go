@@ -260,7 +260,7 @@ func (x *Explainer) unusable(uplink string) string {
 	if why := x.live.Health[uplink]; why != "" {
 		return why
 	}
-	for _, w := range x.plan.Waiting {
+	for _, w := range x.plan.Deferred {
 		if w.Object == "uplink "+uplink {
 			return w.Reason
 		}

@@ -18,7 +18,7 @@ const (
 	Bad
 )
 
-// Step is one step of a packet's way, with remarks.
+// Step is one step of a packet's way, with notes.
 type Step struct {
 	What, Text string
 	Tone       Tone
@@ -267,11 +267,11 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 // then. The last uplink of a table keeps its connections.
 func (x *Explainer) afterwards(a, next *Answer) string {
 	switch isLast := len(next.Members) == 0 && next.Uplink == a.Uplink; {
-	case x.doc.Settings.CutOnFailover && isLast && a.CTMark&x.plan.Mask == 0:
+	case x.doc.Settings.FlushOnFailover && isLast && a.CTMark&x.plan.Mask == 0:
 		return "stays"
-	case x.doc.Settings.CutOnFailover && isLast:
+	case x.doc.Settings.FlushOnFailover && isLast:
 		return "stays, unless another table that uses " + a.Uplink + " has another uplink"
-	case x.doc.Settings.CutOnFailover:
+	case x.doc.Settings.FlushOnFailover:
 		return "is flushed"
 	case a.CTMark&x.plan.Mask != 0:
 		return "stays pinned, and waits"

@@ -31,7 +31,7 @@ func Sort(p *Plan) {
 	slices.SortFunc(p.Rules, CompareRules)
 	slices.SortFunc(p.Routes, CompareRoutes)
 	slices.SortFunc(p.Sysctls, compareSysctls)
-	slices.SortFunc(p.Waiting, func(a, b Waiting) int {
+	slices.SortFunc(p.Deferred, func(a, b Deferred) int {
 		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Reason, b.Reason))
 	})
 	slices.SortFunc(p.Dynamic, compareDynamic)

@@ -80,10 +80,10 @@ func TestCompareRulesSeesEveryField(t *testing.T) {
 func TestSortGivesOneOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	p := &Plan{
-		Numbers: []Number{{Name: "a"}, {Name: "b"}},
-		Sysctls: []Sysctl{{"net/a", "1"}, {"net/b", "1"}},
-		Waiting: []Waiting{{"uplink a", "x"}, {"uplink b", "x"}},
-		Dynamic: []Dynamic{{Family: IPv4, Priority: 1}, {Family: IPv4, Priority: 2}, {Family: IPv6, Priority: 1}},
+		Numbers:  []Number{{Name: "a"}, {Name: "b"}},
+		Sysctls:  []Sysctl{{"net/a", "1"}, {"net/b", "1"}},
+		Deferred: []Deferred{{"uplink a", "x"}, {"uplink b", "x"}},
+		Dynamic:  []Dynamic{{Family: IPv4, Priority: 1}, {Family: IPv4, Priority: 2}, {Family: IPv6, Priority: 1}},
 		Ruleset: Ruleset{
 			Counters:   []Counter{{Name: "a"}, {Name: "b"}},
 			Flowtables: []Flowtable{{Name: "a", Devices: []string{"x", "y"}, Except: []string{"u", "v"}}, {Name: "b"}},
@@ -93,7 +93,7 @@ func TestSortGivesOneOrder(t *testing.T) {
 	}
 	want := *p
 	shuffled := *p
-	shuffled.Numbers, shuffled.Sysctls, shuffled.Waiting = slices.Clone(p.Numbers), slices.Clone(p.Sysctls), slices.Clone(p.Waiting)
+	shuffled.Numbers, shuffled.Sysctls, shuffled.Deferred = slices.Clone(p.Numbers), slices.Clone(p.Sysctls), slices.Clone(p.Deferred)
 	shuffled.Dynamic, shuffled.Ruleset.Counters = slices.Clone(p.Dynamic), slices.Clone(p.Ruleset.Counters)
 	shuffled.Ruleset.Sets, shuffled.Ruleset.Foreign = slices.Clone(p.Ruleset.Sets), slices.Clone(p.Ruleset.Foreign)
 	shuffled.Ruleset.Sets[0].Elements = slices.Clone(p.Ruleset.Sets[0].Elements)
@@ -103,7 +103,7 @@ func TestSortGivesOneOrder(t *testing.T) {
 	slices.Reverse(shuffled.Ruleset.Flowtables)
 	slices.Reverse(shuffled.Numbers)
 	slices.Reverse(shuffled.Sysctls)
-	slices.Reverse(shuffled.Waiting)
+	slices.Reverse(shuffled.Deferred)
 	slices.Reverse(shuffled.Ruleset.Counters)
 	slices.Reverse(shuffled.Ruleset.Sets)
 	slices.Reverse(shuffled.Ruleset.Foreign)

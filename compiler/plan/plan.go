@@ -65,8 +65,8 @@ type Plan struct {
 	Routes   []Route
 	Ruleset  Ruleset
 	Sysctls  []Sysctl
-	// Waiting is what the policy wants and the machine cannot take yet.
-	Waiting []Waiting
+	// Deferred is the parts of the policy that cannot be installed yet.
+	Deferred []Deferred
 	// Dynamic is what only a live machine can tell, filled when the plan was compiled
 	// without one (Machine.Known false).
 	Dynamic []Dynamic
@@ -101,11 +101,11 @@ type Comment struct{ Object, Text string }
 // DefaultName is the name of [default]'s table.
 const DefaultName = "default"
 
-// WaitingOffload is Waiting.Object of what [pbr] offload asks for.
-const WaitingOffload = "offload"
+// DeferredOffload is Deferred.Object of what [pbr] offload asks for.
+const DeferredOffload = "offload"
 
-// WaitingTap is Waiting.Object of what lists of domains ask for.
-const WaitingTap = "domains"
+// DeferredTap is Deferred.Object of what lists of domains ask for.
+const DeferredTap = "domains"
 
 // SetTapAlive names the living set that shows that pbr watch reads DNS answers: it has the
 // protocols tcp and udp as members, for a short time, which pbr watch renews.
@@ -125,9 +125,9 @@ func SetOwn(family Family) string {
 	return "own-6"
 }
 
-// Waiting is a piece of the policy that is left out until the machine is ready for it.
-type Waiting struct {
-	// Object is what waits, as "uplink isp1".
+// Deferred is a piece of the policy that is left out until the machine is ready for it.
+type Deferred struct {
+	// Object is what is deferred, as "uplink isp1".
 	Object string
 	// Reason says what is missing, as "interface eth1 does not exist".
 	Reason string

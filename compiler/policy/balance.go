@@ -66,7 +66,7 @@ func (p *parser) balance(s *section) {
 	case b.Method == BalanceHash && s.fields.Get("hash") == nil:
 		b.Hash = []string{"src", "dst"}
 	}
-	b.Remarks = s.remarks()
+	b.CommonKeys = s.commonKeys()
 	s.members(&b)
 	b.Sticky = s.sticky()
 	p.doc.Balances = append(p.doc.Balances, b)
@@ -142,7 +142,7 @@ func (s *section) members(b *Balance) {
 		} else {
 			m.Target = t.target("uplink", "table")
 		}
-		m.Remarks = t.remarks()
+		m.CommonKeys = t.commonKeys()
 		weight, _ := t.integer("weight", 1, 1, maxWeight)
 		m.Weight = int(weight)
 		t.done()

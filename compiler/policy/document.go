@@ -49,8 +49,8 @@ type Settings struct {
 	Dnsmasq string
 	// Queue is the number of the queue and log group that DNS answers are read by.
 	Queue uint16
-	// CutOnFailover is on-failover = "flush".
-	CutOnFailover bool
+	// FlushOnFailover is on-failover = "flush".
+	FlushOnFailover bool
 }
 
 // MainFirst says which routes of main come before marks.
@@ -197,7 +197,7 @@ type NAT struct {
 
 // Uplink is one [[uplink]].
 type Uplink struct {
-	Remarks
+	CommonKeys
 	Pos          Pos
 	Name         string
 	Interface    string
@@ -249,7 +249,7 @@ func (u *Uplink) SourceNAT(v6 bool) NAT {
 
 // Table is one [[table]], or [default].
 type Table struct {
-	Remarks
+	CommonKeys
 	Pos    Pos
 	Name   string // "default" for [default]
 	Routes []Route
@@ -269,7 +269,7 @@ type Table struct {
 
 // Route is one entry of a table's routes.
 type Route struct {
-	Remarks
+	CommonKeys
 	Pos      Pos
 	Uplink   string       // a valid uplink's name
 	Distance uint32       // 1..65534
@@ -313,7 +313,7 @@ const (
 
 // Balance is one [[balance]].
 type Balance struct {
-	Remarks
+	CommonKeys
 	Pos     Pos
 	Name    string
 	Method  BalanceMethod
@@ -335,7 +335,7 @@ type Sticky struct {
 
 // Member is one member of a balance.
 type Member struct {
-	Remarks
+	CommonKeys
 	Pos    Pos
 	Target Target // ToUplink or ToTable
 	Weight int
@@ -398,7 +398,7 @@ type MACItem struct {
 
 // Policy is one [[policy]]. Empty slices do not select.
 type Policy struct {
-	Remarks
+	CommonKeys
 	Pos  Pos
 	Name string
 	// Local says that the router's own traffic is meant; Forwarded that traffic that arrives by
@@ -457,7 +457,7 @@ const (
 
 // Rule is one [[rule]]. Empty slices do not select; entries never have Not.
 type Rule struct {
-	Remarks
+	CommonKeys
 	Pos  Pos
 	Name string
 	// Priority orders rules; HasPriority false comes after all that have one, in file order.

@@ -46,12 +46,12 @@ func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltr
 		src.Dynamic = t.dynamicSource(l)
 	}
 	src.Entries = len(l.Ranges) - before
-	remarks := t.remarks()
+	common := t.commonKeys()
 	t.done()
-	l.Comment = joinComments(l.Comment, remarks.Comment)
-	if remarks.Disabled {
+	l.Comment = joinComments(l.Comment, common.Comment)
+	if common.Disabled {
 		l.Ranges, draft.refs, draft.disabled = l.Ranges[:before], draft.refs[:refs], true
-		p.doc.Disabled = append(p.doc.Disabled, Disabled{src.Pos, "list", l.Name, remarks.Comment})
+		p.doc.Disabled = append(p.doc.Disabled, Disabled{src.Pos, "list", l.Name, common.Comment})
 		return
 	}
 	l.Sources = append(l.Sources, src)

@@ -41,7 +41,7 @@ func (p *parser) policy(s *section) {
 	s.strictPolicy(&pol)
 	s.policyReturn(&pol)
 	pol.Log = s.boolean("log", false)
-	pol.Remarks = s.remarks()
+	pol.CommonKeys = s.commonKeys()
 	p.doc.Policies = append(p.doc.Policies, pol)
 }
 

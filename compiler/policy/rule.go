@@ -30,7 +30,7 @@ func (p *parser) rule(s *section) {
 	action, _ := s.word("action", "lookup", "lookup", "lookup-only-in-table", "unreachable", "prohibit", "drop")
 	r.Action = ruleActions[action]
 	s.ruleTarget(&r, action)
-	r.Remarks = s.remarks()
+	r.CommonKeys = s.commonKeys()
 	p.doc.Rules = append(p.doc.Rules, r)
 }
 

@@ -46,7 +46,7 @@ func (p *parser) settings(s *section) {
 			"invalid dnsmasq %q: not an absolute path", set.Dnsmasq)
 	}
 	onFailover, _ := s.word("on-failover", "flush", "flush", "keep")
-	set.CutOnFailover = onFailover == "flush"
+	set.FlushOnFailover = onFailover == "flush"
 	s.done()
 }
 

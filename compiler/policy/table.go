@@ -52,7 +52,7 @@ func (p *parser) defaultTable(s *section) {
 
 // tableRoutes reads what [[table]] and [default] have in common.
 func (s *section) tableRoutes(t *Table) {
-	t.Remarks = s.remarks()
+	t.CommonKeys = s.commonKeys()
 	t.Strict = s.boolean("strict", false)
 	t.OnReturn, t.Settle = s.onReturn()
 	t.Prefer = s.prefer()
@@ -120,7 +120,7 @@ func (s *section) route(n *tomltree.Node) Route {
 		t.errorAt(pos, codeUnknownName, "uplink", suggestName(name, s.p.uplinkNames(), ""), "there is no uplink %q", name)
 	}
 	distance, _ := t.integer("distance", 1, 1, maxDistance)
-	r.Remarks = t.remarks()
+	r.CommonKeys = t.commonKeys()
 	weight, _ := t.integer("weight", 1, 1, maxWeight)
 	r.Distance, r.Weight = uint32(distance), int(weight)
 	if dst, pos := t.str("dst"); pos.Line != 0 {

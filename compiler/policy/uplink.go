@@ -18,7 +18,7 @@ func (p *parser) uplink(s *section) {
 			p.uplinks[u.Name] = len(p.doc.Uplinks)
 		}
 	}
-	u.Remarks = s.remarks()
+	u.CommonKeys = s.commonKeys()
 	p.uplinkInterface(s, &u)
 	u.Gateway = s.gateway("gateway", only4)
 	u.Gateway6 = s.gateway("gateway6", only6)

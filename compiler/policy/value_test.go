@@ -181,7 +181,7 @@ func TestDefaults(t *testing.T) {
 	doc := mustParse(t, base, Options{})
 	s := doc.Settings
 	if s.MarkMask != 0xff000000 || s.RulePriority != 10000 || s.MainFirst != MainFirstSpecific || s.Offload.Mode != OffloadUnmarked ||
-		s.Offload.Pos.Line != 0 || s.Sysctl || !s.CutOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" ||
+		s.Offload.Pos.Line != 0 || s.Sysctl || !s.FlushOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" ||
 		doc.Default != nil {
 		t.Errorf("settings %+v, watch %+v", s, doc.Watch)
 	}
@@ -342,7 +342,7 @@ func TestWindowEdges(t *testing.T) {
 	}
 }
 
-func TestRemarksOfLists(t *testing.T) {
+func TestCommonKeysOfLists(t *testing.T) {
 	text := base + `[lists]
 a = ["192.0.2.1", { domains = "example.com", disabled = true, comment = "later" }]
 b = { dynamic = true, disabled = true }

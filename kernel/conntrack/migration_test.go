@@ -16,7 +16,7 @@ func numbered(mask uint32, marks map[string]uint32) Marks {
 	return o
 }
 
-func TestRemarks(t *testing.T) {
+func TestStaleMarks(t *testing.T) {
 	const mask, wide = 0x00ff0000, 0xff000000
 	old := numbered(mask, map[string]uint32{"isp1": 0x010000, "isp22": 0x220000, "isp23": 0x230000, "isp24": 0x240000,
 		"isp5/strict": 0x050000, "isp6": 0x060000})
@@ -102,7 +102,7 @@ func TestRemarks(t *testing.T) {
 }
 
 // Nothing is looked for when every mark is its name's still.
-func TestNoRemarks(t *testing.T) {
+func TestNoStaleMarks(t *testing.T) {
 	one := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2})
 	more := numbered(0xff, map[string]uint32{"isp1": 1, "isp2": 2, "isp3": 3})
 	if stale := (&Migration{Want: more, Earlier: []Marks{one}}).Stale(); len(stale) != 0 {

@@ -253,12 +253,12 @@ func TestFindings(t *testing.T) {
 			f.Unknown = []facts.Unknown{{What: "state", Why: "/run can only be read by root"}}
 		}, []string{"warn state: not checked", "run pbr doctor as root"}},
 		"waiting for hardware": {func(s *Subject, _ *facts.Facts) {
-			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "wan1 cannot"}}
+			s.Want.Deferred = []plan.Deferred{{Object: plan.DeferredOffload, Reason: "wan1 cannot"}}
 		}, []string{"warn offload: wan1 cannot - omit hardware"}},
 		"no flowtables, told once": {func(s *Subject, f *facts.Facts) {
 			fails(facts.Flowtable)(s, f)
 			f.Host.NoFlowtables = true
-			s.Want.Waiting = []plan.Waiting{{Object: plan.WaitingOffload, Reason: "no flowtables"}}
+			s.Want.Deferred = []plan.Deferred{{Object: plan.DeferredOffload, Reason: "no flowtables"}}
 		}, []string{"warn flowtable"}},
 		"unprivileged": {func(_ *Subject, f *facts.Facts) { f.Features = nil }, []string{"warn offload: not checked"}},
 		"changed":      {func(_ *Subject, f *facts.Facts) { f.State.Behind = 3 }, []string{"warn kernel", "3 objects", "pbr diff"}},
@@ -412,7 +412,7 @@ func TestManyWait(t *testing.T) {
 	s, f := healthy(t, twoUplinks)
 	for i := range 200 {
 		name := fmt.Sprintf("up%d", i)
-		s.Want.Waiting = append(s.Want.Waiting, plan.Waiting{Object: "uplink " + name, Reason: "interface eth does not exist"})
+		s.Want.Deferred = append(s.Want.Deferred, plan.Deferred{Object: "uplink " + name, Reason: "interface eth does not exist"})
 		s.Settings = append(s.Settings, plan.Sysctl{Path: confPath(name, "rp_filter"), Value: "2"})
 		f.Sysctls[confPath(name, "rp_filter")] = "1"
 	}

@@ -70,25 +70,25 @@ func (e *examination) inForce() {
 	default:
 		e.ok("kernel", "holds the policy")
 	}
-	e.waiting()
+	e.deferred()
 	e.names()
 }
 
-// waiting reports what is deferred, except what a kernel without flowtables cannot do: flowtable
+// deferred reports what is deferred, except what a kernel without flowtables cannot do: flowtable
 // reports that.
-func (e *examination) waiting() {
+func (e *examination) deferred() {
 	if e.Want == nil {
 		return
 	}
 	told := 0
-	for i, w := range e.Want.Waiting {
+	for i, w := range e.Want.Deferred {
 		switch {
-		case w.Object == plan.WaitingTap: // -- names reports it
-		case w.Object == plan.WaitingOffload && e.facts.Host.NoFlowtables:
-		case w.Object == plan.WaitingOffload:
+		case w.Object == plan.DeferredTap: // -- names reports it
+		case w.Object == plan.DeferredOffload && e.facts.Host.NoFlowtables:
+		case w.Object == plan.DeferredOffload:
 			e.add(Warn, w.Object, "omit hardware, or interfaces that need no offload", "%s", w.Reason)
 		case told == shown:
-			e.add(Warn, "uplinks", "pbr diff --json has all of them", "%d more are deferred", len(e.Want.Waiting)-i)
+			e.add(Warn, "uplinks", "pbr diff --json has all of them", "%d more are deferred", len(e.Want.Deferred)-i)
 			return
 		default:
 			told++

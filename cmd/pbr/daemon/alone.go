@@ -55,7 +55,7 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 	w.take(want)
 	w.logKept()
 	done.Kept = w.kept
-	if w.doc.Settings.CutOnFailover {
+	if w.doc.Settings.FlushOnFailover {
 		if flushes, _ := w.health.flushes(w.doc, w.want); len(flushes) > 0 {
 			if done.Flushed, err = w.Kernel.FlushConnections(flushes); err != nil {
 				return done, fmt.Errorf("flushing connections of uplink %s: %w", uplink, err)

@@ -65,7 +65,7 @@ func (c *Convergence) look(host plan.HostFacts, want *plan.Plan) (plan.HostFacts
 		return host, want, false
 	}
 	next, err := c.Compile(now)
-	if err != nil || plan.Diff(want, next).Empty() && slices.Equal(want.Waiting, next.Waiting) {
+	if err != nil || plan.Diff(want, next).Empty() && slices.Equal(want.Deferred, next.Deferred) {
 		return host, want, false
 	}
 	return now, next, true

@@ -70,9 +70,9 @@ func (w *Watcher) take(want *plan.Plan) {
 
 // hold records the plan that the kernel holds now, and logs each deferred part of the policy once.
 func (w *Watcher) hold(want *plan.Plan) {
-	for _, waiting := range want.Waiting {
-		if w.want == nil || !slices.Contains(w.want.Waiting, waiting) {
-			w.Log.Warn(waiting.Object + " deferred: " + waiting.Reason)
+	for _, deferred := range want.Deferred {
+		if w.want == nil || !slices.Contains(w.want.Deferred, deferred) {
+			w.Log.Warn(deferred.Object + " deferred: " + deferred.Reason)
 		}
 	}
 	w.want = want

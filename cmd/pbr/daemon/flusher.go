@@ -59,7 +59,7 @@ func (w *Watcher) stopFlusher() {
 
 // flush deletes the connections of uplinks that failed and whose traffic has moved.
 func (w *Watcher) flush() {
-	if !w.doc.Settings.CutOnFailover {
+	if !w.doc.Settings.FlushOnFailover {
 		clear(w.health.pending)
 		clear(w.health.renumbered) // -- connections whose address is gone for good end by themselves
 		return

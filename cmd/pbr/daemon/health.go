@@ -304,7 +304,7 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			line := compiler.Line{Uplink: u.Name, Family: family}
-			if !h.stopped[line] || doc.Settings.CutOnFailover && h.pending[line] != nil {
+			if !h.stopped[line] || doc.Settings.FlushOnFailover && h.pending[line] != nil {
 				continue
 			}
 			before, _ := installed(have, u, family)

@@ -65,7 +65,7 @@ type Applied struct {
 	// Changes has the same for programs.
 	Changes  []json.RawMessage `json:"changes,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
-	Waiting  []plan.Waiting    `json:"waiting,omitempty"`
+	Deferred []plan.Deferred   `json:"waiting,omitempty"`
 	// Until is when it will be undone unless it is confirmed; nil if never.
 	Until *time.Time `json:"until,omitempty"`
 }
@@ -182,7 +182,7 @@ func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared 
 }
 
 func (w *Watcher) applied(o Outcome) *Applied {
-	return &Applied{Changed: o.Changed, Changes: o.Changes, Warnings: o.Warnings, Waiting: w.want.Waiting}
+	return &Applied{Changed: o.Changed, Changes: o.Changes, Warnings: o.Warnings, Deferred: w.want.Deferred}
 }
 
 // Confirm keeps the policy that waits.

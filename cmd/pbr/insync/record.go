@@ -26,10 +26,10 @@ type Record struct {
 	Zones []string       `json:"zones,omitempty"`
 	Needs plan.Needs     `json:"needs"`
 	Look  kernel.Look    `json:"look"`
-	// Parsed and FallsBack are what is said of the policy, Waiting is what waits of its plan.
+	// Parsed and FallsBack are what is said of the policy, Deferred is what its plan defers.
 	Parsed    policy.Diagnostics `json:"parsed,omitempty"`
 	FallsBack policy.Diagnostics `json:"falls_back,omitempty"`
-	Waiting   []plan.Waiting     `json:"waiting,omitempty"`
+	Deferred  []plan.Deferred    `json:"waiting,omitempty"`
 	// Applied is what an apply looks at besides; nil if only a diff was made.
 	Applied *Applied `json:"applied,omitempty"`
 }

@@ -94,8 +94,8 @@ func (s *Sender) Add(m message.Message) {
 	s.wakeUp()
 }
 
-// Waiting returns what has not been sent, the oldest first.
-func (s *Sender) Waiting() (out []message.Message) {
+// Unsent returns what has not been sent, the oldest first.
+func (s *Sender) Unsent() (out []message.Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.queue {

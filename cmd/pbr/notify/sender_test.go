@@ -90,8 +90,8 @@ func TestSentInOrder(t *testing.T) {
 		s.SetTarget(policy.Notify{}, nil)
 		s.Add(event("up", 9))
 		synctest.Wait()
-		if len(f.got) != 5 || len(s.Waiting()) != 0 {
-			t.Errorf("without a target: %q, %v", f.got, s.Waiting())
+		if len(f.got) != 5 || len(s.Unsent()) != 0 {
+			t.Errorf("without a target: %q, %v", f.got, s.Unsent())
 		}
 	})
 }
@@ -110,7 +110,7 @@ func TestKeptWithoutAWay(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := len(s.Waiting()); n != maxKept {
+		if n := len(s.Unsent()); n != maxKept {
 			t.Errorf("%d wait", n)
 		}
 		back := time.Now()

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Remarks are what every object can have beside its own keys.
-type Remarks struct {
+// CommonKeys are the keys that every object has besides its own.
+type CommonKeys struct {
 	// Comment is for people.
 	Comment string
 	// Disabled takes the object out of the document, once it has been checked.
@@ -27,8 +27,8 @@ type Disabled struct {
 // maxComment bounds a comment in letters: it is shown in tables.
 const maxComment = 200
 
-// remarks reads comment and disabled.
-func (s *section) remarks() (r Remarks) {
+// commonKeys reads comment and disabled.
+func (s *section) commonKeys() (r CommonKeys) {
 	r.Disabled = s.boolean("disabled", false)
 	r.Comment = s.comment()
 	return r
@@ -80,11 +80,11 @@ func (p *parser) prune() {
 	}
 	for i := range p.doc.Policies {
 		pol := &p.doc.Policies[i]
-		x.leads("policy", pol.Name, pol.Pos, pol.Target, pol.Remarks)
+		x.leads("policy", pol.Name, pol.Pos, pol.Target, pol.CommonKeys)
 	}
 	for i := range p.doc.Rules {
 		r := &p.doc.Rules[i]
-		x.leads("rule", r.Name, r.Pos, r.Target, r.Remarks)
+		x.leads("rule", r.Name, r.Pos, r.Target, r.CommonKeys)
 	}
 	if len(p.doc.Disabled) > 0 || len(x.gone) > 0 {
 		x.takeOut()
@@ -158,7 +158,7 @@ func (x *pruner) balance(b *Balance) {
 }
 
 // leads reports a policy or rule whose target is not there.
-func (x *pruner) leads(kind, name string, pos Pos, t Target, r Remarks) {
+func (x *pruner) leads(kind, name string, pos Pos, t Target, r CommonKeys) {
 	if r.Disabled {
 		x.note(pos, kind, name, r.Comment)
 		return
@@ -203,34 +203,34 @@ type Comment struct{ Object, Text string }
 
 // Comments lists the comments of the document's objects, kind by kind in the file's order.
 func Comments(doc *Document) (list []Comment) {
-	add := func(kind, name string, r *Remarks) {
+	add := func(kind, name string, r *CommonKeys) {
 		if r.Comment != "" {
 			list = append(list, Comment{kind + " " + name, r.Comment})
 		}
 	}
 	for i := range doc.Lists {
-		add("list", doc.Lists[i].Name, &Remarks{Comment: doc.Lists[i].Comment})
+		add("list", doc.Lists[i].Name, &CommonKeys{Comment: doc.Lists[i].Comment})
 	}
 	for i := range doc.Schedules {
-		add("schedule", doc.Schedules[i].Name, &Remarks{Comment: doc.Schedules[i].Comment})
+		add("schedule", doc.Schedules[i].Name, &CommonKeys{Comment: doc.Schedules[i].Comment})
 	}
 	for i := range doc.Uplinks {
-		add("uplink", doc.Uplinks[i].Name, &doc.Uplinks[i].Remarks)
+		add("uplink", doc.Uplinks[i].Name, &doc.Uplinks[i].CommonKeys)
 	}
 	for i := range doc.Tables {
-		add("table", doc.Tables[i].Name, &doc.Tables[i].Remarks)
+		add("table", doc.Tables[i].Name, &doc.Tables[i].CommonKeys)
 	}
 	if doc.Default != nil {
-		add("table", doc.Default.Name, &doc.Default.Remarks)
+		add("table", doc.Default.Name, &doc.Default.CommonKeys)
 	}
 	for i := range doc.Balances {
-		add("balance", doc.Balances[i].Name, &doc.Balances[i].Remarks)
+		add("balance", doc.Balances[i].Name, &doc.Balances[i].CommonKeys)
 	}
 	for i := range doc.Policies {
-		add("policy", doc.Policies[i].Name, &doc.Policies[i].Remarks)
+		add("policy", doc.Policies[i].Name, &doc.Policies[i].CommonKeys)
 	}
 	for i := range doc.Rules {
-		add("rule", doc.Rules[i].Name, &doc.Rules[i].Remarks)
+		add("rule", doc.Rules[i].Name, &doc.Rules[i].CommonKeys)
 	}
 	return list
 }
