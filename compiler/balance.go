@@ -11,12 +11,12 @@ import (
 
 // A balance chooses for a connection's first packet, in a chain per family:
 //
-//	sticky: the member that the client had before, if it lives
-//	a member by hash, turn or chance; then another one, while it does not live
-//	each member in turn, until one lives
+//	sticky: the member that the client had before, if it is usable
+//	a member by hash, turn or chance; then another one, while it is not usable
+//	each member in turn, until one is usable
 //
 // To choose is to put the member's number into the packet's mark, by a chain "try-MEMBER", which
-// comes back; the number is then looked up among the living ones. So a member that dies or comes
+// comes back; the number is then looked up among the usable ones. So a member that fails or comes
 // back is one element less or more, and nothing changes for the connections of the others.
 
 // rounds is how often a balance of more than two members chooses again before it takes the first
@@ -50,7 +50,7 @@ func balanceChain(balance string, strict bool) string {
 }
 
 func usableMembersSet(balance string, strict bool, family plan.Family) string {
-	return balanceUse{&policy.Balance{Name: balance}, strict}.object("living-", family)
+	return balanceUse{&policy.Balance{Name: balance}, strict}.object("usable-", family)
 }
 
 func tryChain(member string) string { return "try-" + member }
@@ -110,7 +110,7 @@ func (c *compilation) addStricter(members map[string]bool) {
 	}
 	c.addSet(s)
 	c.addChain(plan.Chain{Name: chainStricter, Rules: []plan.ChainRule{
-		rule("a strict policy's: never by another", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapStricter}),
+		rule("strict policy: the member's strict table", nil, plan.VMap{Field: plan.FieldMark, Mask: c.mask, Set: mapStricter}),
 	}})
 }
 
@@ -151,14 +151,14 @@ func (c *compilation) addBalance(b balanceUse, choice plan.Action) {
 		comment += ", strict"
 	}
 	for _, family := range plan.Families {
-		name := b.object("living-", family)
-		var living []plan.Element
+		name := b.object("usable-", family)
+		var usable []plan.Element
 		for _, m := range c.usableMembers(b, family) {
-			living = append(living, c.routed(name, plan.KeyFromUint32(c.numbers.mark(m.Target.Name)), family, m.Target.Name))
+			usable = append(usable, c.routed(name, plan.KeyFromUint32(c.numbers.mark(m.Target.Name)), family, m.Target.Name))
 		}
 		c.addSet(plan.Set{Name: name, Type: plan.TypeMark, Comment: comment + ": members that IPv" +
 			familySuffix(family) + " connections can use",
-			Elements: living})
+			Elements: usable})
 	}
 	if b.Sticky.Time > 0 {
 		c.addKeepChains(b)
@@ -228,17 +228,17 @@ func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Act
 		found = gotoChain(b.object("keep-", family))
 		rules = c.recalling(b, family, found)
 	}
-	living := rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("living-", family)}), found)
+	usable := rule("if it is usable", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("usable-", family)}), found)
 	n := rounds
 	if len(b.Members) <= 2 {
 		n = len(b.Members) - 1 // another choice of two could only be the other one
 	}
 	for round := range n {
-		rules = append(append(rules, c.choiceRules(b.Balance, family, choice, round)...), living)
+		rules = append(append(rules, c.choiceRules(b.Balance, family, choice, round)...), usable)
 	}
 	for _, m := range byWeight(b.Members) {
 		try := plan.Jump{Chain: tryChain(m.Target.Name)}
-		rules = append(rules, rule("in turn", nil, try), living)
+		rules = append(rules, rule("in turn", nil, try), usable)
 	}
 	return append(rules, c.noneUsable(b))
 }
@@ -310,14 +310,14 @@ func (b balanceUse) chosen() plan.Action {
 // makes them unreachable, otherwise they use default.
 func (c *compilation) noneUsable(b balanceUse) plan.ChainRule {
 	if b.strict {
-		return rule("nobody lives: unreachable", nil, gotoChain("mark-"+unreachableName))
+		return rule("no member usable: unreachable", nil, gotoChain("mark-"+unreachableName))
 	}
 	for _, m := range b.Members {
 		if t := c.table(m.Target.Name); t != nil && t.Strict {
-			return rule("nobody lives, and this one is strict", nil, gotoChain("mark-"+t.Name))
+			return rule("no member usable; strict", nil, gotoChain("mark-"+t.Name))
 		}
 	}
-	return rule("nobody lives: to default", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)
+	return rule("no member usable: default", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)
 }
 
 // table is a [[table]] by name, nil for an uplink.

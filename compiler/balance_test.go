@@ -51,8 +51,8 @@ members = [`+members+"]\n"+rest)
 	return p
 }
 
-// livingNames are the living members of the balance in one IP version.
-func livingNames(p *plan.Plan, family plan.Family) string {
+// usableNames are the usable members of the balance in one IP version.
+func usableNames(p *plan.Plan, family plan.Family) string {
 	var names []string
 	for _, s := range p.Ruleset.Sets {
 		if s.Name != usableMembersSet("pool", false, family) {
@@ -70,19 +70,19 @@ func livingNames(p *plan.Plan, family plan.Family) string {
 	return strings.Join(names, " ")
 }
 
-func TestLivingMembers(t *testing.T) {
+func TestUsableMembers(t *testing.T) {
 	const uplinks = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`
 	for _, row := range []struct {
 		what, members   string
 		down            Health
-		living, living6 string
+		usable, usable6 string
 	}{
 		{"all up", uplinks, nil, "isp1 isp2 isp3", "isp1 isp3"},
 		{"one down", uplinks, Down(map[string]int{"isp1": 1}), "isp2 isp3", "isp3"},
 		{"all down: the last one stays", uplinks, Down(map[string]int{"isp1": 2, "isp2": 3, "isp3": 1}), "isp2", "isp1"},
-		{"a table lives while one of its uplinks does", `{ table = "either" }, { uplink = "isp3" }`,
+		{"a table is usable while one of its uplinks is", `{ table = "either" }, { uplink = "isp3" }`,
 			Down(map[string]int{"isp1": 1}), "either isp3", "isp3"},
-		{"a table dies with its last uplink", `{ table = "either" }, { uplink = "isp3" }`,
+		{"a table is unusable when its last uplink is", `{ table = "either" }, { uplink = "isp3" }`,
 			Down(map[string]int{"isp1": 1, "isp2": 2}), "isp3", "isp3"},
 		{"a strict table does not stay", `{ table = "only3" }, { uplink = "isp2" }`,
 			Down(map[string]int{"isp2": 1, "isp3": 2}), "isp2", ""},
@@ -90,17 +90,17 @@ func TestLivingMembers(t *testing.T) {
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			p := balanced(t, row.members, "", row.down)
-			if got := livingNames(p, plan.IPv4); got != row.living {
-				t.Errorf("%s: IPv4 has %q, not %q", row.what, got, row.living)
+			if got := usableNames(p, plan.IPv4); got != row.usable {
+				t.Errorf("%s: IPv4 has %q, not %q", row.what, got, row.usable)
 			}
-			if got := livingNames(p, plan.IPv6); got != row.living6 {
-				t.Errorf("%s: IPv6 has %q, not %q", row.what, got, row.living6)
+			if got := usableNames(p, plan.IPv6); got != row.usable6 {
+				t.Errorf("%s: IPv6 has %q, not %q", row.what, got, row.usable6)
 			}
 		})
 	}
 }
 
-// lastRule is what happens to a connection that no member lives for.
+// lastRule is what happens to a connection that no member is usable for.
 func lastRule(p *plan.Plan) plan.ChainRule {
 	for _, ch := range p.Ruleset.Chains {
 		if ch.Name == balanceObject("pool", "4") {
@@ -129,7 +129,7 @@ func TestNobodyLives(t *testing.T) {
 
 const sticky = "sticky = \"1d\"\n"
 
-// A change of health is one of elements of living sets, and of routes; one of weights is one of
+// A change of health is one of elements of run-time sets, and of routes; one of weights is one of
 // elements of the slots; another order of members is none.
 func TestSmallChangesOfABalance(t *testing.T) {
 	const members = `{ uplink = "isp1" }, { uplink = "isp2" }, { uplink = "isp3" }`

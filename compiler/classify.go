@@ -28,8 +28,8 @@ type classifier struct {
 	doc *policy.Document
 	// sets are those that the policies' selectors may look values up in, by name.
 	sets map[string]*plan.Set
-	// living are the names of those that are filled while the policy is in force.
-	living []string
+	// runTime are the names of those that are filled while the policy is in force.
+	runTime []string
 	// programs are the sets of control groups.
 	programs []plan.CgroupSource
 }
@@ -66,7 +66,7 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	out.addUnmarked()
 	out.addCounters(doc)
 	out.addUsedSets(c.sets)
-	out.addLivingSets(c)
+	out.addRunTimeSets(c)
 	return out
 }
 
@@ -115,7 +115,7 @@ func (out *classification) addCounters(doc *policy.Document) {
 
 // lookUp returns a set whose content is known.
 func (c *classifier) lookUp(name string) *plan.Set {
-	if s := c.sets[name]; s != nil && !s.Living {
+	if s := c.sets[name]; s != nil && !s.RunTime {
 		return s
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// NameSets are the living sets that the addresses of a name belong in.
+// NameSets are the run-time sets that the addresses of a name belong in.
 type NameSets struct {
 	// Name is in lower case, without a closing dot. It stands for all names below it that have no
 	// NameSets of their own.

@@ -39,7 +39,7 @@ func prefix(s string) plan.Element {
 // addHookChains adds the base chains. Their rules are the whole cost of an established connection.
 func (c *compilation) addHookChains() {
 	// The mark first: of pinned connections, which have more rules before them, it ends the rule.
-	underWay := when(markMatch(plan.FieldCTMark, c.mask, 0, false), anyBit(plan.FieldCTState, stateEstablished|stateRelated))
+	established := when(markMatch(plan.FieldCTMark, c.mask, 0, false), anyBit(plan.FieldCTState, stateEstablished|stateRelated))
 	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
 	// be dealt out again for each of its packets.
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
@@ -47,7 +47,7 @@ func (c *compilation) addHookChains() {
 	restore := plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
 
 	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
-		rule("unmarked, under way", underWay, accept),
+		rule("established, unmarked", established, accept),
 		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
 		rule("pinned: to its uplink", nil, restore),
 		rule("first packet of a connection, own addresses known", known, gotoChain(chainFirstKnown)),
@@ -55,7 +55,7 @@ func (c *compilation) addHookChains() {
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
 	}, c.outOfState(chainFirst))...)})
 	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: append([]plan.ChainRule{
-		rule("unmarked, under way", underWay, accept),
+		rule("established, unmarked", established, accept),
 		rule("an error for a host inside", when(anyBit(plan.FieldCTState, stateRelated), notInSet(plan.FieldOIFName, setUplinks)), accept),
 		rule("pinned: to its uplink", nil, restore),
 		rule("the socket chose its own mark", when(markMatch(plan.FieldMark, c.mask, 0, true)), accept),
@@ -80,7 +80,7 @@ func (c *compilation) addTunnelChain() {
 	}
 	c.addSet(plan.Set{Name: setTunnels, Type: plan.TypeIfname, Comment: "uplinks without a gateway", Elements: tunnels})
 	c.addChain(plan.Chain{Name: "tunnel-exit", Kind: "filter", Hook: "postrouting", Priority: priorityTunnel, Rules: []plan.ChainRule{
-		rule("what carries the packet finds its own way", when(inSet(plan.FieldOIFName, setTunnels)), plan.SetMark{Mask: c.mask}),
+		rule("tunnels: the mark is for the packet inside", when(inSet(plan.FieldOIFName, setTunnels)), plan.SetMark{Mask: c.mask}),
 	}})
 }
 
@@ -90,7 +90,7 @@ func (c *compilation) outOfState(first string) []plan.ChainRule {
 	if len(strictUplinks(c.doc)) == 0 && !policy.Refuses(c.doc) {
 		return nil
 	}
-	return []plan.ChainRule{rule("of no connection: strict all the same",
+	return []plan.ChainRule{rule("invalid or untracked: strict still applies",
 		when(anyBit(plan.FieldCTState, stateInvalid|stateUntracked)), gotoChain(first))}
 }
 
@@ -108,7 +108,7 @@ func (c *compilation) pinHook() (kind string, priority int32) {
 // pinRules give a new connection the number of the uplink that carries its first packet out.
 func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	rules := []plan.ChainRule{
-		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
+		rule("not new", when(noBit(plan.FieldCTState, stateNew)), accept),
 	}
 	rules = append(rules, c.keepPastRules()...)
 	// Most first packets end here, so it comes before what they have nothing to do with.
@@ -155,11 +155,11 @@ func (c *compilation) addFirstPacketChains() {
 	fromUplink := c.answersOfPinned()
 	if c.reversed() {
 		// Packets of no connection are judged, too.
-		fromUplink = append(fromUplink, rule("under way", when(anyBit(plan.FieldCTState, stateEstablished|stateRelated)), accept))
+		fromUplink = append(fromUplink, rule("established", when(anyBit(plan.FieldCTState, stateEstablished|stateRelated)), accept))
 		fromUplink = append(fromUplink, c.judgeSource()...)
 	}
 	fromUplink = append(fromUplink,
-		rule("under way", when(noBit(plan.FieldCTState, stateNew)), accept),
+		rule("not new", when(noBit(plan.FieldCTState, stateNew)), accept),
 		rule("", nil, never),
 	)
 	if c.answersByPrimary() {
@@ -169,7 +169,7 @@ func (c *compilation) addFirstPacketChains() {
 		}
 	}
 	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,
-		rule("answered the way it came", nil, plan.VMap{Field: plan.FieldIIFName, Set: mapPins}))})
+		rule("pin: answers use the same uplink", nil, plan.VMap{Field: plan.FieldIIFName, Set: mapPins}))})
 	unroutable := rule("", when(inSet(plan.FieldFibDAddrType, setUnrouted)), accept)
 	c.addChain(plan.Chain{Name: chainFirst, Rules: []plan.ChainRule{
 		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassify)),

@@ -7,14 +7,14 @@ import (
 	"pbr/compiler/policy"
 )
 
-// A list that gets members while the policy is in force is a living set for each IP version, which
-// policies look up in their place. What the policy file says is in such a list stands in a set of
-// its own, so that an element is either the plan's or a member.
+// A list that gets members while the policy is in force is a run-time set for each IP version,
+// which policies look up in their place. What the policy file says is in such a list stands in a
+// set of its own, so that an element is either the plan's or a member.
 
 // ListSet is plan.ListSet.
 func ListSet(list string, family plan.Family) string { return plan.ListSet(list, family) }
 
-// fixedSet names the set with the entries of a living list that come from the policy. No list's
+// fixedSet names the set with the entries of a run-time list that come from the policy. No list's
 // name has a slash.
 func fixedSet(list string, family plan.Family) string {
 	return "list-" + list + "/fixed-" + familySuffix(family)
@@ -30,8 +30,8 @@ func (c *classifier) listSets(list string, family plan.Family) (sets []string) {
 	return sets
 }
 
-// addListSets adds the sets of the lists that a policy uses, and of all living lists: those can be
-// filled before a policy uses them.
+// addListSets adds the sets of the lists that a policy uses, and of all run-time lists: those can
+// be filled before a policy uses them.
 func (c *classifier) addListSets() {
 	used := map[string]bool{}
 	for i := range c.doc.Policies {
@@ -44,8 +44,8 @@ func (c *classifier) addListSets() {
 	for i := range c.doc.Lists {
 		l := &c.doc.Lists[i]
 		name := ListSet
-		if l.Living() {
-			c.addLivingSets(l)
+		if l.RunTime() {
+			c.addRunTimeSets(l)
 			name = fixedSet
 		}
 		if used[l.Name] {
@@ -59,19 +59,19 @@ func (c *classifier) addListSets() {
 // beginning.
 const elementsOfMember = 4
 
-// addLivingSets adds the sets of members. Only pbr lists adds prefixes: single addresses are found
+// addRunTimeSets adds the sets of members. Only pbr lists adds prefixes: single addresses are found
 // by a hash.
-func (c *classifier) addLivingSets(l *policy.List) {
+func (c *classifier) addRunTimeSets(l *policy.List) {
 	for _, family := range plan.Families {
 		s := plan.Set{
-			Name: ListSet(l.Name, family), Type: fieldsOf(family).src.Type(), Living: true, Interval: l.Dynamic() != nil,
+			Name: ListSet(l.Name, family), Type: fieldsOf(family).src.Type(), RunTime: true, Interval: l.Dynamic() != nil,
 			Size: uint32(l.Size()), Comment: "list " + l.Name,
 		}
 		if s.Interval {
 			s.Size *= elementsOfMember
 		}
 		c.sets[s.Name] = &s
-		c.living = append(c.living, s.Name)
+		c.runTime = append(c.runTime, s.Name)
 	}
 }
 
@@ -103,9 +103,9 @@ func elementsOf(ranges []policy.Range, family plan.Family) []plan.Element {
 	return elements
 }
 
-// addLivingSets adds the living sets that no rule looks into; the others are there.
-func (out *classification) addLivingSets(c *classifier) {
-	for _, name := range c.living {
+// addRunTimeSets adds the run-time sets that no rule looks into; the others are there.
+func (out *classification) addRunTimeSets(c *classifier) {
+	for _, name := range c.runTime {
 		if !slices.ContainsFunc(out.sets, func(s plan.Set) bool { return s.Name == name }) {
 			out.sets = append(out.sets, *c.sets[name])
 		}

@@ -51,9 +51,9 @@ func lookUps(c *plan.Chain) (out []string) {
 	return out
 }
 
-// TestLivingListsAreSets compiles lists that get members at run time: a set for each IP version,
+// TestRunTimeListsAreSets compiles lists that get members at run time: a set for each IP version,
 // whatever else is in the list, and whether or not a policy uses it.
-func TestLivingListsAreSets(t *testing.T) {
+func TestRunTimeListsAreSets(t *testing.T) {
 	p := compiledText(t, `
 [lists]
 films   = { domains = ["example.com"], size = 100 }
@@ -79,19 +79,19 @@ strict = true
 	var got []string
 	for _, s := range p.Ruleset.Sets {
 		if strings.HasPrefix(s.Name, "list-") {
-			got = append(got, fmt.Sprintf("%s %s living=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(),
-				s.Living, s.Interval, s.Size, len(s.Elements)))
+			got = append(got, fmt.Sprintf("%s %s runtime=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(),
+				s.RunTime, s.Interval, s.Size, len(s.Elements)))
 		}
 	}
 	want := []string{
-		"list-blocked-4 ipv4_addr living=true interval=true size=48 elements=0",
-		"list-blocked-6 ipv6_addr living=true interval=true size=48 elements=0",
-		"list-blocked/fixed-4 ipv4_addr living=false interval=true size=0 elements=1",
-		"list-blocked/fixed-6 ipv6_addr living=false interval=false size=0 elements=1",
-		"list-films-4 ipv4_addr living=true interval=false size=100 elements=0",
-		"list-films-6 ipv6_addr living=true interval=false size=100 elements=0",
-		"list-unused-4 ipv4_addr living=true interval=true size=262144 elements=0",
-		"list-unused-6 ipv6_addr living=true interval=true size=262144 elements=0",
+		"list-blocked-4 ipv4_addr runtime=true interval=true size=48 elements=0",
+		"list-blocked-6 ipv6_addr runtime=true interval=true size=48 elements=0",
+		"list-blocked/fixed-4 ipv4_addr runtime=false interval=true size=0 elements=1",
+		"list-blocked/fixed-6 ipv6_addr runtime=false interval=false size=0 elements=1",
+		"list-films-4 ipv4_addr runtime=true interval=false size=100 elements=0",
+		"list-films-6 ipv6_addr runtime=true interval=false size=100 elements=0",
+		"list-unused-4 ipv4_addr runtime=true interval=true size=262144 elements=0",
+		"list-unused-6 ipv6_addr runtime=true interval=true size=262144 elements=0",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -103,10 +103,10 @@ strict = true
 	}
 }
 
-// TestLivingListBeforeManyPolicies has a list of domains in front of policies that are maps: it
+// TestRunTimeListBeforeManyPolicies has a list of domains in front of policies that are maps: it
 // costs a packet one look-up, and the policies behind it are in the maps that they would be in
 // without it.
-func TestLivingListBeforeManyPolicies(t *testing.T) {
+func TestRunTimeListBeforeManyPolicies(t *testing.T) {
 	var many strings.Builder
 	for i := range 10_000 {
 		fmt.Fprintf(&many, "[[policy]]\nname = \"host-%d\"\nsrc = \"10.1.%d.%d\"\nuplink = \"isp2\"\nstrict = false\n", i, i/250, i%250)

@@ -82,9 +82,9 @@ func (c *compilation) offloadRule() plan.ChainRule {
 	rest := when(notInSet(plan.FieldIIFName, setUplinks), anyBit(plan.FieldCTState, stateEstablished),
 		inSet(plan.FieldL4Proto, setPortProto))
 	if c.doc.Settings.Offload.Mode == policy.OffloadAll {
-		return rule("under way: past all this from now on", rest, plan.SetMark{Mask: c.mask, Value: c.answersMark()}, add)
+		return rule("established: offload", rest, plan.SetMark{Mask: c.mask, Value: c.answersMark()}, add)
 	}
-	return rule("unmarked, under way: past all this from now on", append(when(markMatch(plan.FieldCTMark, c.mask, 0, false)), rest...), add)
+	return rule("established, unmarked: offload", append(when(markMatch(plan.FieldCTMark, c.mask, 0, false)), rest...), add)
 }
 
 // offloadUplinks are the interfaces of the uplinks that offloaded connections can go by.

@@ -30,9 +30,9 @@ var (
 // addOwnAddresses adds the sets of own addresses, which are empty until pbr watch fills them, and
 // the chains of packets that are looked up in them.
 func (c *compilation) addOwnAddresses() {
-	c.addSet(plan.Set{Name: plan.SetOwnKnown, Type: plan.TypeNFProto, Living: true, Comment: "pbr watch keeps the own addresses of these"})
-	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv4), Type: plan.TypeIPv4, Living: true, Comment: "the router's own, and broadcast"})
-	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv6), Type: plan.TypeIPv6, Living: true, Comment: "the router's own, and anycast"})
+	c.addSet(plan.Set{Name: plan.SetOwnKnown, Type: plan.TypeNFProto, RunTime: true, Comment: "pbr watch keeps the own addresses of these"})
+	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv4), Type: plan.TypeIPv4, RunTime: true, Comment: "the router's own, and broadcast"})
+	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv6), Type: plan.TypeIPv6, RunTime: true, Comment: "the router's own, and anycast"})
 	if c.reversed() {
 		c.addChain(plan.Chain{Name: chainFirstSuspect, Rules: append(c.judgeSource(arrived), rule("", nil, gotoChain(chainFirst)))})
 	}

@@ -66,7 +66,7 @@ func (c *compilation) keepPastRules() []plan.ChainRule {
 	if !c.keepsPastRules() {
 		return nil
 	}
-	return []plan.ChainRule{rule("left to default by a policy, and not by an uplink: past the rules", when(
+	return []plan.ChainRule{rule("default by a policy, through no uplink: past the rules", when(
 		notInSet(plan.FieldOIFName, setUplinks), markMatch(plan.FieldMark, c.mask, c.pastRules(), false),
 		markMatch(plan.FieldCTMark, c.mask, 0, false),
 	), plan.SetCTMark{Mask: c.mask, Value: c.pastRules()}, accept)}

@@ -76,7 +76,7 @@ func (c *compilation) addReversePath() {
 	// A packet from outside could pretend to be of a connection of the router with itself, so what
 	// the router receives is judged in connections, too. What it forwards there is not for it.
 	c.addChain(plan.Chain{Name: "input", Kind: "filter", Hook: "input", Priority: priorityMangle, Rules: []plan.ChainRule{
-		rule("under way", when(arrived, anyBit(plan.FieldCTState, stateEstablished|stateRelated)), jumpChain(chainSource)),
+		rule("established", when(arrived, anyBit(plan.FieldCTState, stateEstablished|stateRelated)), jumpChain(chainSource)),
 	}})
 }
 

@@ -63,7 +63,7 @@ func (c *compilation) recalling(b balanceUse, family plan.Family, found plan.Act
 		rule("the client's member", asked, plan.RecallCTMark{Field: client, Prefix: prefix, Set: clients}),
 		rule("into the packet's mark", nil, plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMembers}),
 		rule("the connection is not pinned yet", nil, plan.SetCTMark{Mask: c.mask}),
-		rule("if it lives", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("living-", family)}), found),
+		rule("if it is usable", when(plan.Match{Field: plan.FieldMark, Mask: c.mask, Set: b.object("usable-", family)}), found),
 		rule("else it is forgotten", asked, plan.Forget{Field: client, Prefix: prefix, Mask: c.mask, Set: clients}),
 	}
 }

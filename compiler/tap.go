@@ -29,7 +29,7 @@ func (c *compilation) addTap() {
 	if !ok {
 		return
 	}
-	c.addSet(plan.Set{Name: plan.SetTapAlive, Type: plan.TypeProto, Living: true, Comment: "pbr watch reads DNS answers"})
+	c.addSet(plan.Set{Name: plan.SetTapAlive, Type: plan.TypeProto, RunTime: true, Comment: "pbr watch reads DNS answers"})
 	c.addChain(plan.Chain{Name: chainTap, Rules: []plan.ChainRule{
 		rule("while pbr watch shows that it is alive", when(inSet(plan.FieldL4Proto, plan.SetTapAlive)), take),
 	}})

@@ -194,7 +194,7 @@ func TestMonitorGivesANewGatewayANewStart(t *testing.T) {
 		c.Gateway4 = netip.MustParseAddr("192.0.2.9")
 		b.Set([]Config{c}, nil)
 		b.after(0, "isp1:down>start", "isp1:start>up")
-		c.Gateway4 = netip.MustParseAddr("192.0.2.1") // dead, but a living uplink has its down-after rounds
+		c.Gateway4 = netip.MustParseAddr("192.0.2.1") // dead, but a usable uplink has its down-after rounds
 		b.Set([]Config{c}, nil)
 		b.after(2900 * time.Millisecond)
 		b.after(100*time.Millisecond, "isp1:up>down")

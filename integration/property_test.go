@@ -100,7 +100,7 @@ func (p *property) apply() {
 func (p *property) fillLists() {
 	p.t.Helper()
 	for _, l := range p.policy.Lists {
-		if !l.Living {
+		if !l.RunTime {
 			continue
 		}
 		add := []string{"lists", "add", l.Name}
@@ -219,7 +219,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	n := lab.Build(lab.New(t), spec)
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, machine := worldOf(spec, mainDefault)
-	world.Living, world.Domains = true, true
+	world.RunTime, world.Domains = true, true
 	p.machine, machine.Down = machine, map[reference.Line]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface

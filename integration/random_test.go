@@ -79,7 +79,7 @@ func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Mac
 // emptyWorld is what random policies are made of on a bench whose main table has no default route.
 func emptyWorld() reference.World {
 	w, _ := worldOf(propertySpec(), "")
-	w.Living = true
+	w.RunTime = true
 	return w
 }
 

@@ -111,7 +111,7 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 	}
 	keeps("with isp2 down", "isp3")
 	lab.WaitFor(t, "nft monitor to tell of the failure",
-		func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/living-4") })
+		func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/usable-4") })
 	w.onlyElements(nft.text()[settled:])
 
 	w.router.must("uplink", "isp2", "auto")

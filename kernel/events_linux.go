@@ -37,7 +37,7 @@ func (k *Kernel) Events(ctx context.Context) (<-chan Event, error) {
 	if err != nil {
 		return nil, errors.Join(err, routes.Close())
 	}
-	rulesets.Filled = k.isLiving
+	rulesets.Filled = k.filledByOthers
 	context.AfterFunc(ctx, func() {
 		_ = routes.Close()
 		_ = rulesets.Close()

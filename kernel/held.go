@@ -24,8 +24,8 @@ type Held struct {
 
 // Look says where to look.
 type Look struct {
-	// Generation is that of nftables; later ones that differ by nothing but members of living sets
-	// that pbr changed count as this one.
+	// Generation is that of nftables; later ones that differ by nothing but members of run-time
+	// sets that pbr changed count as this one.
 	Generation uint32 `json:"generation"`
 	// Base is the first of the priorities of ip rules, Tables are the routing tables, Settings the
 	// paths.

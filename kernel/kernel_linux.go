@@ -37,9 +37,9 @@ type Kernel struct {
 	late lateAnswers
 	// settings are the values of the settings that the plan in force sets, for Events.
 	settings atomic.Pointer[map[string]string]
-	// living are the living sets of the plan in force. Events does not report changes of their
-	// members.
-	living atomic.Pointer[map[string]bool]
+	// filled are the sets of the plan in force that others may fill. Events does not report changes
+	// of their members.
+	filled atomic.Pointer[map[string]bool]
 	// offload caches what the kernel supports.
 	offload offload
 	// cgroups are the control groups in the last policy's sets.
@@ -49,7 +49,7 @@ type Kernel struct {
 	// compareAll has everything compared; compared is when that was done last.
 	compareAll bool
 	compared   time.Time
-	// beside are the other connections that change living sets.
+	// beside are the other connections that change run-time sets.
 	beside []*nft.Conn
 	// step is called before each step of Apply and Flush with its description; tests stop the
 	// process there.

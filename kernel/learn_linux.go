@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// ledgerFile stores the nftables generations that differ only in members of living sets.
+	// ledgerFile stores the nftables generations that differ only in members of run-time sets.
 	ledgerFile = "generations"
 	// tapFile tells commands how the running watch reads DNS answers.
 	tapFile = "tap.json"

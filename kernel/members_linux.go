@@ -12,24 +12,24 @@ import (
 	"pbr/kernel/nft"
 )
 
-// Living returns the members of a living set, sorted by address; ok is false if there is no such
+// Members returns the members of a run-time set, sorted by address; ok is false if there is no such
 // set.
-func (k *Kernel) Living(set *plan.Set) (list []nft.Member, ok bool, err error) {
-	list, err = k.nft.Living(set)
+func (k *Kernel) Members(set *plan.Set) (list []nft.Member, ok bool, err error) {
+	list, err = k.nft.Members(set)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, false, nil
 	}
 	return list, err == nil, err
 }
 
-// EditMembers removes members from a living set and adds others, in one transaction; see
+// EditMembers removes members from a run-time set and adds others, in one transaction; see
 // nft.Conn.EditMembers. It needs no lock: what is applied at the same time takes members as they
 // are.
 func (k *Kernel) EditMembers(set *plan.Set, remove, add []nft.Member) error {
 	return k.nft.EditMembers(set, remove, add)
 }
 
-// SeedMembers sets the members that living sets get when they are created: at the first apply,
+// SeedMembers sets the members that run-time sets get when they are created: at the first apply,
 // after a restart, and after somebody deleted the table. Without it they get those that package
 // members stores.
 func (k *Kernel) SeedMembers(seeds nft.Seeds) {
@@ -39,17 +39,17 @@ func (k *Kernel) SeedMembers(seeds nft.Seeds) {
 	}
 }
 
-// madeDir has a file for each living set, which is touched when the set is created.
+// madeDir has a file for each run-time set, which is touched when the set is created.
 const madeDir = "made"
 
-// noteMade records that a living set is created. A failure only means that this is not known.
+// noteMade records that a run-time set is created. A failure only means that this is not known.
 func (k *Kernel) noteMade(set string) {
 	_ = os.Mkdir(k.path(madeDir), 0o700)
 	_ = os.WriteFile(filepath.Join(k.path(madeDir), set), nil, 0o600)
 }
 
-// LivingMade returns when a living set was created; zero if that is not known.
-func (k *Kernel) LivingMade(set string) time.Time {
+// RunTimeSetMade returns when a run-time set was created; zero if that is not known.
+func (k *Kernel) RunTimeSetMade(set string) time.Time {
 	info, err := os.Stat(filepath.Join(k.path(madeDir), set))
 	if err != nil {
 		return time.Time{}
@@ -57,22 +57,22 @@ func (k *Kernel) LivingMade(set string) time.Time {
 	return info.ModTime()
 }
 
-// noteLiving records which sets others may fill.
-func (k *Kernel) noteLiving(p *plan.Plan) {
-	living := map[string]bool{}
+// noteFilled records which sets others may fill.
+func (k *Kernel) noteFilled(p *plan.Plan) {
+	filled := map[string]bool{}
 	for i := range p.Ruleset.Sets {
-		if s := &p.Ruleset.Sets[i]; s.Living || s.Type == plan.TypeCgroup {
-			living[s.Name] = true
+		if s := &p.Ruleset.Sets[i]; s.RunTime || s.Type == plan.TypeCgroup {
+			filled[s.Name] = true
 		}
 	}
-	k.living.Store(&living)
+	k.filled.Store(&filled)
 	if !hasCgroups(p) {
 		k.cgroups.Set(nil)
 	}
 }
 
-// isLiving reports whether others may fill a set.
-func (k *Kernel) isLiving(set string) bool {
-	living := k.living.Load()
-	return living != nil && (*living)[set]
+// filledByOthers reports whether others may fill a set.
+func (k *Kernel) filledByOthers(set string) bool {
+	filled := k.filled.Load()
+	return filled != nil && (*filled)[set]
 }

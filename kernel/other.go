@@ -140,8 +140,8 @@ func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { retur
 // Pin works on Linux only.
 func (k *Kernel) Pin([]conntrack.Pin) (int, error) { return 0, errLinux }
 
-// Living works on Linux only.
-func (k *Kernel) Living(*plan.Set) ([]nft.Member, bool, error) { return nil, false, errLinux }
+// Members works on Linux only.
+func (k *Kernel) Members(*plan.Set) ([]nft.Member, bool, error) { return nil, false, errLinux }
 
 // EditMembers works on Linux only.
 func (k *Kernel) EditMembers(_ *plan.Set, _, _ []nft.Member) error { return errLinux }
@@ -149,8 +149,8 @@ func (k *Kernel) EditMembers(_ *plan.Set, _, _ []nft.Member) error { return errL
 // SeedMembers works on Linux only.
 func (k *Kernel) SeedMembers(nft.Seeds) {}
 
-// LivingMade is not known.
-func (k *Kernel) LivingMade(string) time.Time { return time.Time{} }
+// RunTimeSetMade is not known.
+func (k *Kernel) RunTimeSetMade(string) time.Time { return time.Time{} }
 
 // Clients works on Linux only.
 func (k *Kernel) Clients(string) (map[uint32]int, error) { return nil, errLinux }

@@ -45,12 +45,12 @@ func pruneStates(own string) {
 	if len(unused) == 0 {
 		return
 	}
-	living, err := namespacesInUse()
+	inUse, err := namespacesInUse()
 	if err != nil {
 		return // -- unknown files are not removed
 	}
 	for _, dir := range unused {
-		if !living[filepath.Base(dir)] {
+		if !inUse[filepath.Base(dir)] {
 			ifFree(dir, func(dir string) { _ = os.RemoveAll(dir) })
 		}
 	}

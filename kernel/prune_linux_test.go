@@ -39,14 +39,14 @@ func TestPruneStates(t *testing.T) {
 	t.Cleanup(func() { _ = there.Process.Kill(); _ = there.Wait() })
 	_, err = out.Read(make([]byte, 8))
 	must(t, err)
-	living, err := namespaceIDOf("/proc/" + strconv.Itoa(there.Process.Pid) + "/ns/net")
+	running, err := namespaceIDOf("/proc/" + strconv.Itoa(there.Process.Pid) + "/ns/net")
 	must(t, err)
 
 	own := filepath.Join(top, "net-1234567890")
 	dirs := map[string]time.Duration{own: 48 * time.Hour}
 	for name, unused := range map[string]time.Duration{
 		"net-fffffffffffff1": 25 * time.Hour, "net-fffffffffffff2": 23 * time.Hour, "net-fffffffffffff3": 48 * time.Hour,
-		"ino-1": 48 * time.Hour, "other": 48 * time.Hour, living: 48 * time.Hour,
+		"ino-1": 48 * time.Hour, "other": 48 * time.Hour, running: 48 * time.Hour,
 	} {
 		dirs[filepath.Join(top, name)] = unused
 	}
@@ -76,8 +76,8 @@ func TestPruneStates(t *testing.T) {
 	_ = there.Wait()
 	lab.WaitFor(t, "the namespace's directory to go", func() bool {
 		pruneStates(own)
-		_, err := os.Stat(filepath.Join(top, living))
+		_, err := os.Stat(filepath.Join(top, running))
 		return os.IsNotExist(err)
 	})
-	look("when it is gone", "net-fffffffffffff1", "ino-1", living)
+	look("when it is gone", "net-fffffffffffff1", "ino-1", running)
 }

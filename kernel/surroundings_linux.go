@@ -34,8 +34,8 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 	f.Hop = k.chooser(slices.Concat(have.Rules, f.Rules))
 	for i := range have.Ruleset.Sets {
 		s := &have.Ruleset.Sets[i]
-		if _, _, list := plan.ListOf(s.Name); list && s.Living {
-			members, there, err := k.Living(s)
+		if _, _, list := plan.ListOf(s.Name); list && s.RunTime {
+			members, there, err := k.Members(s)
 			if err != nil {
 				return nil, err
 			}
@@ -44,7 +44,7 @@ func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
 			}
 		}
 		if s.Dynamic && s.Map {
-			if f.Clients[s.Name], err = k.nft.Members(s.Name); err != nil {
+			if f.Clients[s.Name], err = k.nft.MapElements(s.Name); err != nil {
 				return nil, err
 			}
 		}

@@ -27,7 +27,7 @@ func (k *Kernel) remember(p *plan.Plan, o owned, ruleset *nft.Live, saved bool) 
 	held.Ruleset = ruleset.Ruleset
 	k.applied = &appliedState{plan: &held, owned: o, nft: ruleset, saved: saved}
 	k.owned.Store(&o)
-	k.noteLiving(p)
+	k.noteFilled(p)
 	settings := map[string]string{}
 	for _, s := range p.Sysctls {
 		settings[s.Path] = s.Value

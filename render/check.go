@@ -52,7 +52,7 @@ func checkSet(s *plan.Set) error {
 	if err := checkSetType(s); err != nil {
 		return fmt.Errorf("%s %s: %w", kind, s.Name, err)
 	}
-	if s.Living && (s.Map || s.Dynamic || len(s.Elements) > 0) {
+	if s.RunTime && (s.Map || s.Dynamic || len(s.Elements) > 0) {
 		return fmt.Errorf("%s %s: elements of a set that others fill", kind, s.Name)
 	}
 	if s.Data != 0 && (s.Data.Width() == 0 || !s.Map || !s.Dynamic) || s.Dynamic && (s.Data == 0 || s.Interval || len(s.Elements) > 0) {
@@ -86,7 +86,7 @@ func checkSetType(s *plan.Set) error {
 		}
 		return nil
 	}
-	if s.Type != 0 || s.Data != 0 || s.Dynamic || s.Living || len(s.Elements) > 0 || len(s.Concat) > len(plan.FieldList{}) {
+	if s.Type != 0 || s.Data != 0 || s.Dynamic || s.RunTime || len(s.Elements) > 0 || len(s.Concat) > len(plan.FieldList{}) {
 		return fmt.Errorf("keys of %d fields and of %s at once", len(s.Concat), s.Type)
 	}
 	for _, t := range s.Concat {

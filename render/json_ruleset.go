@@ -37,8 +37,9 @@ type flowtableView struct {
 }
 
 // setView is a named set, or a map to verdicts when Map is true, or to values of type Data that
-// packets fill, at most Size of them, when Dynamic is. A set that is Living gets its elements while
-// it stands. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several fields.
+// packets fill, at most Size of them, when Dynamic is. A set that is RunTime gets its elements
+// while it stands. Type is nft's name of the keys' type, "ipv4_addr . inet_service" for several
+// fields.
 type setView struct {
 	Name     string        `json:"name"`
 	Type     string        `json:"type"`
@@ -46,7 +47,7 @@ type setView struct {
 	Map      bool          `json:"map,omitempty"`
 	Data     string        `json:"data,omitempty"`
 	Dynamic  bool          `json:"dynamic,omitempty"`
-	Living   bool          `json:"living,omitempty"`
+	RunTime  bool          `json:"living,omitempty"`
 	Counted  bool          `json:"counted,omitempty"`
 	Size     uint32        `json:"size,omitempty"`
 	Comment  string        `json:"comment,omitempty"`
@@ -109,7 +110,7 @@ func viewRuleset(rs *plan.Ruleset) rulesetView {
 
 func viewSet(s *plan.Set) setView {
 	v := setView{
-		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, Living: s.Living,
+		Name: s.Name, Type: s.TypeName(), Interval: s.Interval, Map: s.Map, Dynamic: s.Dynamic, RunTime: s.RunTime,
 		Counted: s.Counted, Size: s.Size,
 		Comment: s.Comment, Foreign: s.Foreign,
 		Elements: views(s.Elements, func(e *plan.Element) elementView {

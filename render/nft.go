@@ -46,7 +46,7 @@ func appendNFT(b []byte, p *plan.Plan) []byte {
 	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { return s.Dynamic }) {
 		b = append(b, "# Loading this deletes the clients of sticky balances; pbr apply and pbr watch keep them.\n"...)
 	}
-	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { _, _, list := plan.ListOf(s.Name); return list && s.Living }) {
+	if slices.ContainsFunc(rs.Sets, func(s plan.Set) bool { _, _, list := plan.ListOf(s.Name); return list && s.RunTime }) {
 		b = append(b, "# Loading this empties the lists that are filled at run time; pbr apply and pbr watch keep their members.\n"...)
 	}
 	b = append(b, "table inet "+plan.TableName+"\ndelete table inet "+plan.TableName+"\n"...)
@@ -134,9 +134,9 @@ func setHead(s *plan.Set) []string {
 		head = append(head, fmt.Sprint("size ", s.Size))
 	}
 	switch {
-	case s.Living && s.Interval:
+	case s.RunTime && s.Interval:
 		head = append(head, "flags interval,timeout")
-	case s.Living:
+	case s.RunTime:
 		head = append(head, "flags timeout")
 	case s.Interval:
 		head = append(head, "flags interval")

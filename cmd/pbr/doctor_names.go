@@ -50,7 +50,7 @@ func dnsmasqFact(k *kernel.Kernel, doc *policy.Document) (f facts.Dnsmasq) {
 	f.NoNftset = dnsmasqLacks()
 	for _, name := range compiler.Names(doc) {
 		for _, set := range name.Sets {
-			if made := k.LivingMade(set.Name); made.After(f.Made) {
+			if made := k.RunTimeSetMade(set.Name); made.After(f.Made) {
 				f.Made = made
 			}
 		}

@@ -135,7 +135,7 @@ func graphLive(s *statusResult) *graph.Live {
 	}
 	for _, b := range s.Balances {
 		for _, m := range b.Members {
-			live.Members[[2]string{b.Name, m.Name}] = len(m.Living) > 0
+			live.Members[[2]string{b.Name, m.Name}] = len(m.Usable) > 0
 		}
 	}
 	for _, p := range s.Policies {
@@ -174,7 +174,7 @@ func (p *steeringStatus) elsewhere(s *statusResult) bool {
 			func(f plan.Family) bool { return slices.Contains(p.Uplinks[versionKey(f)], p.Target.Name) })
 	case "balance":
 		at := slices.IndexFunc(s.Balances, func(b balanceStatus) bool { return b.Name == p.Target.Name })
-		return at >= 0 && !slices.ContainsFunc(s.Balances[at].Members, func(m memberStatus) bool { return len(m.Living) > 0 })
+		return at >= 0 && !slices.ContainsFunc(s.Balances[at].Members, func(m memberStatus) bool { return len(m.Usable) > 0 })
 	}
 	return false
 }

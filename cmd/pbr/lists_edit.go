@@ -177,7 +177,7 @@ func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, ch
 	if err != nil {
 		c.warnOf("the stored members of list "+list.Name, err)
 	}
-	sets, err := livingSets(k, list)
+	sets, err := runTimeSets(k, list)
 	if err != nil {
 		return err
 	}
@@ -207,20 +207,20 @@ func (c command) editOnce(k *kernel.Kernel, dir state.Dir, list *policy.List, ch
 	return members.Save(dir, list.Name, members.Added, f, now)
 }
 
-// livingSet is a list's set of one IP version with its members.
-type livingSet struct {
+// runTimeSet is a list's set of one IP version with its members.
+type runTimeSet struct {
 	family plan.Family
 	set    *plan.Set
 	have   []nft.Member
 }
 
-// livingSets reads the sets of a list that is filled at run time.
-func livingSets(k *kernel.Kernel, list *policy.List) (sets []livingSet, err error) {
+// runTimeSets reads the sets of a list that is filled at run time.
+func runTimeSets(k *kernel.Kernel, list *policy.List) (sets []runTimeSet, err error) {
 	for _, family := range plan.Families {
-		s := livingSet{family: family, set: &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(),
+		s := runTimeSet{family: family, set: &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(),
 			Interval: list.Dynamic() != nil}}
 		var there bool
-		if s.have, there, err = k.Living(s.set); err != nil {
+		if s.have, there, err = k.Members(s.set); err != nil {
 			return nil, err
 		}
 		if !there {

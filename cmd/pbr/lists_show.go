@@ -31,10 +31,10 @@ type listStatus struct {
 	// Entries is how many addresses, prefixes and ranges the policy knows of, overlapping and
 	// adjacent ones merged.
 	Entries int `json:"entries"`
-	// Living means that the list is also filled at run time; Size is how many members of each IP
+	// RunTime means that the list is also filled at run time; Size is how many members of each IP
 	// version it may have then.
-	Living bool `json:"living"`
-	Size   int  `json:"size,omitempty"`
+	RunTime bool `json:"living"`
+	Size    int  `json:"size,omitempty"`
 	// Members are all that is in the list; those that were added at run time are missing, and
 	// Unknown says why, where they cannot be read.
 	Members []listMember `json:"members"`
@@ -120,12 +120,12 @@ func (c command) runLists(ctx *cli.Context) error {
 }
 
 func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
-	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), Living: l.Living(),
+	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), RunTime: l.RunTime(),
 		Size: l.Size(), Members: []listMember{}}
 	for i := range l.Sources {
 		s.Sources = append(s.Sources, sourceStatus(k, &l.Sources[i]))
 	}
-	if s.Living {
+	if s.RunTime {
 		added, err := membersOf(k, l)
 		s.Members = append(s.Members, added...)
 		if err != nil {
@@ -165,7 +165,7 @@ func ifSet(t time.Time) *time.Time {
 
 // membersOf reads what was added to a list at run time, as it was added.
 func membersOf(k *kernel.Kernel, l *policy.List) ([]listMember, error) {
-	sets, err := livingSets(k, l)
+	sets, err := runTimeSets(k, l)
 	if err != nil {
 		return nil, err
 	}
@@ -206,18 +206,18 @@ func (c command) writeLists(res *listsResult) {
 	rows := [][]string{{"LIST", "ENTRIES", "MEMBERS", "SOURCES"}}
 	for i := range res.Lists {
 		s := &res.Lists[i]
-		living := "-"
-		if s.Living {
-			living = fmt.Sprintf("%d of %d", len(s.Members)-s.Entries, s.Size)
+		atRunTime := "-"
+		if s.RunTime {
+			atRunTime = fmt.Sprintf("%d of %d", len(s.Members)-s.Entries, s.Size)
 		}
 		if s.Unknown != "" {
-			living = "unknown"
+			atRunTime = "unknown"
 		}
 		var sources []string
 		for j := range s.Sources {
 			sources = append(sources, s.Sources[j].text())
 		}
-		rows = append(rows, []string{s.Name, fmt.Sprint(s.Entries), living, strings.Join(sources, ", ")})
+		rows = append(rows, []string{s.Name, fmt.Sprint(s.Entries), atRunTime, strings.Join(sources, ", ")})
 	}
 	writeRows(c.stdout, rows, func(int, int) string { return "" })
 	c.reportUnknown(res.Lists)
@@ -291,7 +291,7 @@ func (c command) writeList(s *listStatus) {
 			fmt.Fprintln(c.stdout, "          "+src.fetchedText())
 		}
 	}
-	if s.Living {
+	if s.RunTime {
 		fmt.Fprintf(c.stdout, "  size: at most %d members of each IP version\n", s.Size)
 	}
 	if len(s.Members) > 0 {

@@ -25,8 +25,8 @@ type balanceStatus struct {
 type memberStatus struct {
 	Name   string `json:"name"`
 	Weight int    `json:"weight"`
-	// Living has the families, 4 and 6, whose new connections it takes.
-	Living []int `json:"living"`
+	// Usable has the families, 4 and 6, whose new connections it takes.
+	Usable []int `json:"living"`
 	// Clients is nil where the balance is not sticky.
 	Clients *int `json:"clients,omitempty"`
 }
@@ -49,7 +49,7 @@ func readBalances(o *daemon.Outline, live *plan.Plan, k *kernel.Kernel, packets 
 			s.Clients, s.Full = &all, &full
 		}
 		for _, m := range b.Members {
-			member := memberStatus{Name: m.Name, Weight: m.Weight, Living: living(live, &b, m.Mark)}
+			member := memberStatus{Name: m.Name, Weight: m.Weight, Usable: usableFamilies(live, &b, m.Mark)}
 			if b.Sticky {
 				n := clients[m.Mark]
 				member.Clients = &n
@@ -76,8 +76,8 @@ func readClients(balance string, k *kernel.Kernel) (map[uint32]int, error) {
 	return all, nil
 }
 
-// living returns the families in which a member is usable.
-func living(live *plan.Plan, b *daemon.OutlineBalance, mark uint32) []int {
+// usableFamilies returns the families in which a member is usable.
+func usableFamilies(live *plan.Plan, b *daemon.OutlineBalance, mark uint32) []int {
 	families := []int{}
 	key := plan.KeyFromUint32(mark)
 	for _, family := range plan.Families {

@@ -216,9 +216,9 @@ func (st *steering) ofBalance(target daemon.OutlineTarget, family plan.Family) (
 		for _, m := range b.Members {
 			switch {
 			case b.Name != target.Name:
-			case slices.Contains(m.Living, int(family)):
+			case slices.Contains(m.Usable, int(family)):
 				uplinks = append(uplinks, st.ofMember(m.Name, family)...)
-			case len(m.Living) == 0:
+			case len(m.Usable) == 0:
 				dead = append(dead, m.Name)
 			}
 		}

@@ -263,7 +263,7 @@ func (p *painter) ways(s *statusScreen, room int) {
 	for _, b := range s.status.Balances {
 		var takes []string
 		for _, m := range b.Members {
-			if len(m.Living) > 0 {
+			if len(m.Usable) > 0 {
 				takes = append(takes, m.Name)
 			}
 		}

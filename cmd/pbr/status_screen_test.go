@@ -30,7 +30,7 @@ func sampleScreen(uplinks int) *statusScreen {
 	}
 	s.status.Tables = []tableStatus{{Name: "default",
 		Active: []activeRoute{{Family: plan.IPv4, Destination: "default", Uplinks: []string{"isp1"}}}}, {Name: "strict-one"}}
-	s.status.Balances = []balanceStatus{{Name: "pool", Members: []memberStatus{{Name: "isp1", Living: []int{4}}, {Name: "isp2"}}}}
+	s.status.Balances = []balanceStatus{{Name: "pool", Members: []memberStatus{{Name: "isp1", Usable: []int{4}}, {Name: "isp2"}}}}
 	for i := range 40 {
 		s.events = append(s.events, daemon.PastEvent{Time: now.Add(time.Duration(i-40) * time.Second), Uplink: "isp2",
 			Version: "4", From: "up", To: "down", Reason: fmt.Sprint("round ", i)})

@@ -205,8 +205,8 @@ func checkCells(u checkStatus, now time.Time) []string {
 func balanceRows(b balanceStatus) (rows [][]string) {
 	name := b.Name
 	for _, m := range b.Members {
-		takes := make([]string, 0, len(m.Living))
-		for _, family := range m.Living {
+		takes := make([]string, 0, len(m.Usable))
+		for _, family := range m.Usable {
 			takes = append(takes, fmt.Sprintf("IPv%d", family))
 		}
 		if len(takes) == 0 {

@@ -74,8 +74,8 @@ type Explainer struct {
 	routed   map[string]*policy.Table
 	// arrivals are interfaces that policies and rules name.
 	arrivals []string
-	// living are the lists that get members while the policy is in force, by set.
-	living map[string]*policy.List
+	// runTime are the lists that get members while the policy is in force, by set.
+	runTime map[string]*policy.List
 }
 
 // caught is a policy with what is said of it.
@@ -120,7 +120,7 @@ func New(doc *policy.Document, wanted, have *plan.Plan, live Live) (*Explainer, 
 		x.routed[tableDefault] = doc.Default
 	}
 	x.arrivals = arrivals(doc)
-	x.living = livingLists(doc)
+	x.runTime = runTimeLists(doc)
 	return x, nil
 }
 

@@ -90,7 +90,7 @@ func SameSet(a, b *Set) bool {
 // sameShape reports whether one set can become the other by its elements alone.
 func sameShape(h, w *Set) bool {
 	return h.Type == w.Type && slices.Equal(h.Concat, w.Concat) && h.Interval == w.Interval && h.Map == w.Map &&
-		h.Data == w.Data && h.Counted == w.Counted && h.Dynamic == w.Dynamic && h.Living == w.Living &&
+		h.Data == w.Data && h.Counted == w.Counted && h.Dynamic == w.Dynamic && h.RunTime == w.RunTime &&
 		h.Size == w.Size && h.Comment == w.Comment && h.Foreign == w.Foreign
 }
 

@@ -107,17 +107,17 @@ const DeferredOffload = "offload"
 // DeferredTap is Deferred.Object of what lists of domains ask for.
 const DeferredTap = "domains"
 
-// SetTapAlive names the living set that shows that pbr watch reads DNS answers: it has the
+// SetTapAlive names the run-time set that shows that pbr watch reads DNS answers: it has the
 // protocols tcp and udp as members, for a short time, which pbr watch renews.
 const SetTapAlive = "tap-alive"
 
-// SetOwnKnown names the living set that has the IP versions whose own addresses are kept in the set
-// of SetOwn as members, for a short time, which pbr watch renews.
+// SetOwnKnown names the run-time set that has the IP versions whose own addresses are kept in the
+// set of SetOwn as members, for a short time, which pbr watch renews.
 const SetOwnKnown = "own-known"
 
-// SetOwn names the living set that has, while an IP version is in SetOwnKnown, all of the router's
-// own addresses of that version, broadcast and anycast ones included, but for those in networks of
-// which all addresses are special. It may have others besides.
+// SetOwn names the run-time set that has, while an IP version is in SetOwnKnown, all of the
+// router's own addresses of that version, broadcast and anycast ones included, but for those in
+// networks of which all addresses are special. It may have others besides.
 func SetOwn(family Family) string {
 	if family == IPv4 {
 		return "own-4"

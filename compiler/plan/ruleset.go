@@ -18,8 +18,8 @@ const (
 	listSuffix6 = "-6"
 )
 
-// ListSet names the set that has the addresses of a list and an IP version: of a living list those
-// that are added while the policy is in force, of any other one all of them.
+// ListSet names the set that has the addresses of a list and an IP version: of a run-time list
+// those that are added while the policy is in force, of any other one all of them.
 func ListSet(list string, family Family) string {
 	if family == IPv4 {
 		return listPrefix + list + listSuffix4
@@ -144,12 +144,12 @@ type Set struct {
 	// Dynamic makes it a map that packets fill, by Remember, with elements that live for a time.
 	// They are no part of a plan: Elements is empty.
 	Dynamic bool
-	// Living makes it a set of addresses that others fill while it stands, by elements that may
+	// RunTime makes it a set of addresses that others fill while it stands, by elements that may
 	// have a time to live: pbr lists, pbr watch, dnsmasq. These are no part of a plan: Elements is
 	// empty. The set's name is the same for good, and a set that is recreated gets the members of
 	// the old one.
-	Living bool
-	// Size is how many elements a dynamic map or a living set takes.
+	RunTime bool `json:"Living"` // the field's name in the file of the state before an apply
+	// Size is how many elements a dynamic map or a run-time set takes.
 	Size    uint32
 	Comment string
 	// Elements are sorted by From.

@@ -168,7 +168,7 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		p.resolveList(other, way)
 		other.used = true
 		inner := &p.doc.Lists[other.index]
-		if inner.Living() {
+		if inner.RunTime() {
 			p.errorf(ref.pos, codeConflict, key, "name both lists where they are used",
 				"list %q cannot hold %q, which gets members while the policy is in force", l.Name, ref.name)
 		}

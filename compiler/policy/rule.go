@@ -80,7 +80,7 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 			continue
 		}
 		switch l := s.p.list(item.List); {
-		case l.Living():
+		case l.RunTime():
 			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]",
 				"an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
 		case l.Variable():

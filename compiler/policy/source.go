@@ -78,19 +78,19 @@ type DynamicSource struct {
 	Persist bool
 }
 
-// Living reports whether the list gets members while the policy is in force, from pbr lists, DNS
+// RunTime reports whether the list gets members while the policy is in force, from pbr lists, DNS
 // answers or dnsmasq. What the policy file says about such a list is not all that is in it.
-func (l *List) Living() bool {
+func (l *List) RunTime() bool {
 	return slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromDomains || s.Kind == FromDynamic })
 }
 
 // Variable reports whether the list's content may change while the policy file stays as it is, so
 // that nothing is to be concluded from what is in it now.
 func (l *List) Variable() bool {
-	return l.Outer || l.Living() || slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromURL })
+	return l.Outer || l.RunTime() || slices.ContainsFunc(l.Sources, func(s Source) bool { return s.Kind == FromURL })
 }
 
-// Size is how many members of each IP version a living list may have.
+// Size is how many members of each IP version a run-time list may have.
 func (l *List) Size() (n int) {
 	for i := range l.Sources {
 		switch s := &l.Sources[i]; s.Kind {

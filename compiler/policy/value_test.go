@@ -360,7 +360,7 @@ strict = true
 	if len(ds) != 1 || ds[0].Code != codeLeftOut || ds[0].Pos.Line != 8 {
 		t.Errorf("%v", ds)
 	}
-	if doc.Lists[0].Living() || doc.Lists[1].Living() || len(doc.Lists[0].Ranges) != 1 || len(doc.Lists[2].Ranges) != 1 {
+	if doc.Lists[0].RunTime() || doc.Lists[1].RunTime() || len(doc.Lists[0].Ranges) != 1 || len(doc.Lists[2].Ranges) != 1 {
 		t.Errorf("%+v", doc.Lists)
 	}
 	if got := fmt.Sprint(Comments(doc)); got != "[{list a later} {list c of c} {schedule s of s}]" {

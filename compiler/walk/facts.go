@@ -24,8 +24,8 @@ type Facts struct {
 	Routes []plan.Route
 	// Clients are what the maps that packets fill remember, by map.
 	Clients map[string]map[plan.Key]uint32
-	// Members are what living sets hold, by set; a set that is missing is not known, and counts as
-	// empty.
+	// Members are what run-time sets hold, by set; a set that is missing is not known, and counts
+	// as empty.
 	Members map[string][]plan.Element
 	// Hop chooses among the next hops of a multipath route as the kernel would, by index; nil, or a
 	// negative index, if that is not to be known.

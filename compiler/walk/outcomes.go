@@ -19,7 +19,7 @@ type Outcome struct {
 }
 
 // Outcomes returns every possible outcome of a packet in a chain. unknown says which of its fields
-// are unknown: a match on one of those, or on a living set, may hold or not. Balances may choose
+// are unknown: a match on one of those, or on a run-time set, may hold or not. Balances may choose
 // any member, and remember no client.
 func (e *Evaluator) Outcomes(chain string, p *Packet, unknown func(f plan.Field, mask uint32) bool) ([]Outcome, error) {
 	c := e.chains[chain]
@@ -109,7 +109,7 @@ func (x *explorer) holds(r *rule, s Outcome) (may, surely bool) {
 	surely = true
 	for i := range r.matches {
 		m := &r.matches[i]
-		if x.unknown(m.field, m.mask) || m.set != nil && m.set.plan.Living && m.set.plan.Name != plan.SetOwnKnown {
+		if x.unknown(m.field, m.mask) || m.set != nil && m.set.plan.RunTime && m.set.plan.Name != plan.SetOwnKnown {
 			surely = false
 		} else if !x.w.meets(m) {
 			return false, false

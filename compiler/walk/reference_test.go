@@ -90,7 +90,7 @@ var addresses = map[string][]netip.Prefix{
 
 func newBench(t *testing.T, r *rand.Rand) *bench {
 	return &bench{t: t, g: &reference.Generator{Rand: r, World: reference.World{
-		Living:  true,
+		RunTime: true,
 		Domains: true,
 		Cgroups: []string{"system.slice/a.service", "system.slice/a.service/payload.scope", "system.slice/b.service",
 			"torrents.slice", "user.slice/user-7.slice/a.service"},

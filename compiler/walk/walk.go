@@ -66,9 +66,9 @@ type Walker struct {
 	clients map[*set]map[num]client
 	// known is what the maps had before.
 	known map[string]map[plan.Key]uint32
-	// members are the indexes of living sets whose members are known.
+	// members are the indexes of run-time sets whose members are known.
 	members map[string]*set
-	// unknown are the living sets that were looked into without knowing their members.
+	// unknown are the run-time sets that were looked into without knowing their members.
 	unknown []string
 	// choices, if set, decides what turn and chance would.
 	choices *choices
@@ -169,7 +169,7 @@ func (w *Walker) meets(m *match) bool {
 	if m.mask != 0 {
 		n = num32(n.uint32() & m.mask)
 	}
-	if m.set != nil && m.set.plan.Living {
+	if m.set != nil && m.set.plan.RunTime {
 		return w.isMember(m.set, n) != m.not
 	}
 	if m.set != nil {

@@ -53,8 +53,8 @@ type Way struct {
 	Route *plan.Route
 	// Counters are the names of those that counted it.
 	Counters []string
-	// Unknown are the living sets that it was looked up in, whose members are not known: it counts
-	// as none of them.
+	// Unknown are the run-time sets that it was looked up in, whose members are not known: it
+	// counts as none of them.
 	Unknown []string
 	// Offloaded reports whether the rest of the connection goes past all this.
 	Offloaded bool

@@ -26,8 +26,8 @@ type World struct {
 	OldRules bool
 	// Cgroups are control groups that local senders are in; none where packets cannot be sent so.
 	Cgroups []string
-	// Living says that lists may have members that are added at run time.
-	Living bool
+	// RunTime says that lists may have members that are added at run time.
+	RunTime bool
 	// Domains says that these may be filled by DNS answers.
 	Domains bool
 }
@@ -76,8 +76,8 @@ func (g *Generator) Policy() *Policy {
 		for range g.IntN(3) {
 			l.Spans = append(l.Spans, g.span(both, g.chance(2)))
 		}
-		if g.World.Living && g.chance(2) {
-			l.Living, l.Spans = true, l.Spans[:g.IntN(len(l.Spans)+1)]
+		if g.World.RunTime && g.chance(2) {
+			l.RunTime, l.Spans = true, l.Spans[:g.IntN(len(l.Spans)+1)]
 			l.Dynamic = true
 			if g.World.Domains {
 				l.Dynamic, l.Domains = !g.chance(3), g.chance(3)
@@ -273,11 +273,11 @@ func (g *Generator) addrItem(p *Policy, th theme, src, not bool) AddrItem {
 	return AddrItem{Not: not, Span: g.span(th, src)}
 }
 
-// ruleAddrs are addresses of a rule, which cannot look into living lists.
+// ruleAddrs are addresses of a rule, which cannot look into run-time lists.
 func (g *Generator) ruleAddrs(p *Policy, th theme, src bool) []AddrItem {
 	items := g.addrItems(p, th, src, false)
 	for i, it := range items {
-		if slices.ContainsFunc(p.Lists, func(l List) bool { return l.Living && l.Name == it.List }) {
+		if slices.ContainsFunc(p.Lists, func(l List) bool { return l.RunTime && l.Name == it.List }) {
 			items[i] = AddrItem{Span: g.span(th, src)}
 		}
 	}

@@ -76,9 +76,9 @@ func (s Span) Has(a netip.Addr) bool {
 type List struct {
 	Name  string
 	Spans []Span
-	// Living lists are filled at run time, too: by Members, with Dynamic by commands, with Domains
+	// RunTime lists are filled at run time, too: by Members, with Dynamic by commands, with Domains
 	// by DNS answers. Without Dynamic they are single addresses.
-	Living           bool
+	RunTime          bool
 	Dynamic, Domains bool
 	Members          []Span
 }

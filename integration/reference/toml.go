@@ -42,7 +42,7 @@ func (p *Policy) TOML() string {
 		for i, s := range l.Spans {
 			items[i] = s.String()
 		}
-		if l.Living {
+		if l.RunTime {
 			w.line("%s = [%s%s]", l.Name, joined(items), l.sources())
 			continue
 		}
@@ -98,7 +98,7 @@ func (w *writer) texts(key string, values []string) {
 	}
 }
 
-// sources are what fills a living list.
+// sources are what fills a run-time list.
 func (l *List) sources() string {
 	var all []string
 	if l.Dynamic {

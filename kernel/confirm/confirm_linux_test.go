@@ -79,3 +79,19 @@ func TestDamagedFiles(t *testing.T) {
 		t.Errorf("previous.json: %v", err)
 	}
 }
+
+// An earlier program's file is read by today's: a revert may come after an upgrade.
+func TestPreviousOfAnEarlierProgram(t *testing.T) {
+	s := In(t.TempDir())
+	earlier := `{"plan":{"Ruleset":{"Sets":[{"Name":"list-a-4","Living":true,"Size":7}]}}}`
+	if err := os.WriteFile(filepath.Join(s.dir, previousFile), []byte(earlier), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Previous()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set := p.Plan.Ruleset.Sets[0]; !set.RunTime || set.Size != 7 {
+		t.Errorf("to go back to: %+v", set)
+	}
+}

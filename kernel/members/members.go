@@ -162,7 +162,7 @@ func Lock(dir state.Dir) (unlock func(), err error) {
 
 func fileName(list string, kind Kind) string { return list + "." + string(kind) + ".json" }
 
-// Seeds returns the members for a living set that is created empty; it is nft.Seeds.
+// Seeds returns the members for a run-time set that is created empty; it is nft.Seeds.
 func Seeds(dir state.Dir, now func() time.Time) nft.Seeds {
 	return func(set string) []nft.Member {
 		list, family, ok := plan.ListOf(set)

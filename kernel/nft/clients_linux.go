@@ -52,9 +52,9 @@ func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 	return clients, nil
 }
 
-// Members returns the elements of a map that packets fill: keys and marks. It is empty when there
-// is no such map.
-func (c *Conn) Members(set string) (map[plan.Key]uint32, error) {
+// MapElements returns the elements of a map that packets fill: keys and marks. It is empty when
+// there is no such map.
+func (c *Conn) MapElements(set string) (map[plan.Key]uint32, error) {
 	members := map[plan.Key]uint32{}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {

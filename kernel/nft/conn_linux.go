@@ -15,12 +15,12 @@ type Conn struct {
 	*socket
 	// big is from how many elements on a set is not listed if there is a guess, see bigSet.
 	big int
-	// Ledger, if set, knows which generations differ by members of living sets alone.
+	// Ledger, if set, knows which generations differ by members of run-time sets alone.
 	Ledger *Ledger
 	// staged are sets that were made and that are not the table's yet, by their names in the
 	// kernel.
 	staged map[string]*Staged
-	// Seeds, if set, has the members of living sets that Apply makes where there were none.
+	// Seeds, if set, has the members of run-time sets that Apply makes where there were none.
 	Seeds Seeds
 	// forms are those of the sets whose members are edited.
 	forms forms

@@ -46,8 +46,8 @@ type Ledger struct{}
 // Apply always fails.
 func (c *Conn) Apply(*Live, *plan.Ruleset, *plan.Changes) (*Live, error) { return nil, errNoLinux }
 
-// Living always fails.
-func (c *Conn) Living(*plan.Set) ([]Member, error) { return nil, errNoLinux }
+// Members always fails.
+func (c *Conn) Members(*plan.Set) ([]Member, error) { return nil, errNoLinux }
 
 // EditMembers always fails.
 func (c *Conn) EditMembers(_ *plan.Set, _, _ []Member) error { return errNoLinux }

@@ -61,7 +61,7 @@ const (
 	setKnownFlags = setInterval | setMap | setConcat
 	// setDynamic are NFT_SET_TIMEOUT and NFT_SET_EVAL, which a map that packets fill has.
 	setDynamic = setTimeout | 0x20
-	// setTimeout is NFT_SET_TIMEOUT, which a living set has without the other.
+	// setTimeout is NFT_SET_TIMEOUT, which a run-time set has without the other.
 	setTimeout = 0x10
 
 	// verdictType is the data type of verdict maps (NFT_DATA_VERDICT), verdictLen the length that

@@ -56,9 +56,9 @@ func nameSets(sets []plan.Set) (second map[string]bool) {
 }
 
 // canSwap reports whether a set can be rebuilt next to the old one. What packets have put in would
-// be lost in any case, and others know a living set by its name.
+// be lost in any case, and others know a run-time set by its name.
 func (e *edit) canSwap(ch *plan.SetChange) bool {
-	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.Living && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
+	return ch.Want != nil && !ch.Want.Dynamic && !ch.Want.RunTime && !e.goesToReplaced(ch.Want) && !e.goesToReplaced(ch.Have) &&
 		findSet(&e.live.Ruleset, ch.Have.Name+bCopySuffix) == nil
 }
 

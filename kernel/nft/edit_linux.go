@@ -37,7 +37,7 @@ type edit struct {
 	bCopies map[string]bool
 	// chains are the wanted chains, as in want.
 	chains []chainEdit
-	// inherited are the members of living sets that are made.
+	// inherited are the members of run-time sets that are made.
 	inherited inheritance
 	// counts are what counters and elements that go have counted.
 	counts counts

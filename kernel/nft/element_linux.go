@@ -95,7 +95,7 @@ func checkElements(s *plan.Set) error {
 		switch {
 		case !s.Interval && e.From != e.To:
 			return fmt.Errorf("element %d is an interval, the set has none", i)
-		case s.Living:
+		case s.RunTime:
 			return fmt.Errorf("element %d is planned, but others fill this set", i)
 		case s.Dynamic:
 			return fmt.Errorf("element %d is planned, but packets fill this map", i)

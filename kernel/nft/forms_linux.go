@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// ErrOtherForm means that a living set holds ranges, and was taken for one of single addresses, or
-// the other way around: it was made anew. A beginning without an end, in a set of ranges, would
+// ErrOtherForm means that a run-time set holds ranges, and was taken for one of single addresses,
+// or the other way around: it was made anew. A beginning without an end, in a set of ranges, would
 // reach up to the next member. It wraps unix.EINVAL.
 var ErrOtherForm = fmt.Errorf("the set was made anew, in another form: %w", unix.EINVAL)
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ledger knows that generations of nftables differ by nothing but the members of living sets that
+// Ledger knows that generations of nftables differ by nothing but the members of run-time sets that
 // pbr changed, so that what was read or applied at an earlier one of them still holds. It is kept
 // in a file, for commands beside a running watch. It is safe for concurrent use; a nil one knows
 // nothing.
@@ -92,8 +92,9 @@ const memberTries = 5
 // unchecked is for edits that need no check.
 func unchecked(uint32) error { return nil }
 
-// editMembers sends a transaction that changes members of living sets and nothing else, if a check
-// succeeds that is for all generations from the one on that it is given; 0 is for this one alone.
+// editMembers sends a transaction that changes members of run-time sets and nothing else, if a
+// check succeeds that is for all generations from the one on that it is given; 0 is for this one
+// alone.
 func (c *Conn) editMembers(check func(from uint32) error, write func(*batch)) error {
 	s := c.Ledger.hold()
 	defer s.release()

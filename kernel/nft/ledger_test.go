@@ -43,7 +43,7 @@ func TestLedger(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ledger")
 	n.conn.Ledger = NewLedger(file)
 	learner := n.learner(n.conn.Ledger)
-	r := living(1000)
+	r := runTimeSets(1000)
 	live := n.apply(r)
 	snapshot := live.Snapshot()
 	learn := func(addr string) {
@@ -61,7 +61,7 @@ func TestLedger(t *testing.T) {
 	if blind, same := n.learner(nil).Load(snapshot, r); same || blind == nil {
 		t.Error("it holds without a ledger")
 	}
-	more := living(1000)
+	more := runTimeSets(1000)
 	more.Chains = append(more.Chains, accepting("more"))
 	old := live.Generation
 	live, err := n.conn.Apply(live, more, diff(live, more))
@@ -93,7 +93,7 @@ func TestLedgerOfEditsWithoutEffect(t *testing.T) {
 	n := newNetns(t)
 	file := filepath.Join(t.TempDir(), "ledger")
 	n.conn.Ledger = NewLedger(file)
-	r := living(10)
+	r := runTimeSets(10)
 	live := n.apply(r)
 	again := func() {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestLedgerOfEditsWithoutEffect(t *testing.T) {
 	}
 	again()
 	again()
-	more := living(10)
+	more := runTimeSets(10)
 	more.Chains = append(more.Chains, accepting("more"))
 	live, err := n.conn.Apply(live, more, diff(live, more))
 	if err != nil {
@@ -121,7 +121,7 @@ func TestLedgerUnderLearning(t *testing.T) {
 	n := newNetns(t)
 	n.conn.Ledger = NewLedger(filepath.Join(t.TempDir(), "ledger"))
 	learner := n.learner(n.conn.Ledger)
-	r := living(1000)
+	r := runTimeSets(1000)
 	for range 300 {
 		r.Chains = append(r.Chains, accepting(string(rune('a'+len(r.Chains)%26))+"x"+string(rune('a'+len(r.Chains)/26))))
 	}
@@ -141,7 +141,7 @@ func TestLedgerUnderLearning(t *testing.T) {
 		}
 		ended <- err
 	}()
-	fewer := living(1000)
+	fewer := runTimeSets(1000)
 	for range 10 {
 		if read, err := n.conn.Read(nil); err != nil || diff(read, r).Ruleset() {
 			t.Errorf("read: %v", err)

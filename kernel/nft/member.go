@@ -9,8 +9,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Member is an element of a living set (plan.Set.Living): an address, or a range of them in a set
-// with intervals.
+// Member is an element of a run-time set (plan.Set.RunTime): an address, or a range of them in a
+// set with intervals.
 type Member struct {
 	// From and To are the first and the last address, of one IP version.
 	From, To netip.Addr
@@ -37,7 +37,7 @@ func (m *Member) left() time.Duration {
 	return m.Timeout
 }
 
-// Edit is what happens to a living set's members.
+// Edit is what happens to a run-time set's members.
 type Edit struct {
 	Set         *plan.Set
 	Remove, Add []Member
@@ -48,6 +48,6 @@ func sortMembers(list []Member) {
 	slices.SortFunc(list, func(a, b Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 }
 
-// Seeds returns the members that a living set gets when it is created without an earlier one to
+// Seeds returns the members that a run-time set gets when it is created without an earlier one to
 // copy from. They do not overlap. The set is named as in the plan.
 type Seeds func(set string) []Member

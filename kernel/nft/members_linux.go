@@ -12,11 +12,11 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Living returns the members of a living set, sorted by address. The error is unix.ENOENT if there
-// is no such set.
-func (c *Conn) Living(set *plan.Set) ([]Member, error) {
+// Members returns the members of a run-time set, sorted by address. The error is unix.ENOENT if
+// there is no such set.
+func (c *Conn) Members(set *plan.Set) ([]Member, error) {
 	for range readAttempts {
-		list, err := c.living(set)
+		list, err := c.readMembers(set)
 		if !errors.Is(err, errDumpInterrupted) {
 			return list, err
 		}
@@ -24,8 +24,8 @@ func (c *Conn) Living(set *plan.Set) ([]Member, error) {
 	return nil, fmt.Errorf("listing the members of set %s: %w at each of %d attempts", set.Name, ErrChanged, readAttempts)
 }
 
-// living is Living, once.
-func (c *Conn) living(set *plan.Set) ([]Member, error) {
+// readMembers is Members, once.
+func (c *Conn) readMembers(set *plan.Set) ([]Member, error) {
 	r := memberReader{set: set}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set.Name), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
@@ -39,17 +39,17 @@ func (c *Conn) living(set *plan.Set) ([]Member, error) {
 	return r.members(), nil
 }
 
-// EditMembers removes members from a living set and adds others, in one transaction. To give a
+// EditMembers removes members from a run-time set and adds others, in one transaction. To give a
 // member another time it has to be in both lists: the kernel keeps the old time of one that is
 // added again. The error is unix.ENOENT if there is no such set, or one of the removed members is
 // gone, ENFILE if the set is full, EEXIST if an added one overlaps another, and ErrOtherForm if the
 // set's Interval is not as it says; nothing is done then.
 func (c *Conn) EditMembers(set *plan.Set, remove, add []Member) error {
-	return c.EditLiving([]Edit{{set, remove, add}})
+	return c.EditSets([]Edit{{set, remove, add}})
 }
 
-// EditLiving is EditMembers for several sets at once.
-func (c *Conn) EditLiving(edits []Edit) error {
+// EditSets is EditMembers for several sets at once.
+func (c *Conn) EditSets(edits []Edit) error {
 	check := func(from uint32) error { return c.sameForm(edits, from) }
 	return c.editMembers(check, func(b *batch) {
 		for _, e := range edits {
@@ -61,7 +61,7 @@ func (c *Conn) EditLiving(edits []Edit) error {
 	})
 }
 
-// members writes messages with members of a living set.
+// members writes messages with members of a run-time set.
 func (b *batch) members(msg, flags uint16, s *plan.Set, list []Member) {
 	b.elementMessages(msg, flags, s.Name, len(list), func(i int) { b.member(s, &list[i], msg == unix.NFT_MSG_NEWSETELEM) })
 }
@@ -94,7 +94,7 @@ func (w *writer) member(s *plan.Set, m *Member, timed bool) {
 // milliseconds is a time as the kernel has it; it takes 0 for no time at all.
 func milliseconds(d time.Duration) uint64 { return uint64(max(d, time.Millisecond) / time.Millisecond) }
 
-// memberReader gathers the members of a living set.
+// memberReader gathers the members of a run-time set.
 type memberReader struct {
 	set *plan.Set
 	raw []rawMember
@@ -158,17 +158,17 @@ func (r *memberReader) members() []Member {
 	return list
 }
 
-// inheritance is what living sets that are made in an edit get for members.
+// inheritance is what run-time sets that are made in an edit get for members.
 type inheritance map[string][]Member
 
-// inherit reads the members of living sets that go, for those that come under their names, and gets
-// those of sets that are new from the seeds. The result is of live's generation, or the transaction
-// that it is for fails.
+// inherit reads the members of run-time sets that go, for those that come under their names, and
+// gets those of sets that are new from the seeds. The result is of live's generation, or the
+// transaction that it is for fails.
 func (c *Conn) inherit(live *Live, changes *plan.Changes) (inheritance, error) {
 	in := inheritance{}
 	for i := range changes.Sets {
 		ch := &changes.Sets[i]
-		if ch.Want == nil || !ch.Want.Living || !ch.Want.OfAddresses() || ch.Have != nil && !ch.Rebuild {
+		if ch.Want == nil || !ch.Want.RunTime || !ch.Want.OfAddresses() || ch.Have != nil && !ch.Rebuild {
 			continue
 		}
 		list, err := c.inherited(live, ch.Want)
@@ -182,13 +182,13 @@ func (c *Conn) inherit(live *Live, changes *plan.Changes) (inheritance, error) {
 
 func (c *Conn) inherited(live *Live, want *plan.Set) ([]Member, error) {
 	have := findSet(&live.Ruleset, want.Name)
-	if have == nil || !have.Living || have.Type != want.Type {
+	if have == nil || !have.RunTime || have.Type != want.Type {
 		if c.Seeds == nil {
 			return nil, nil
 		}
 		return c.Seeds(want.Name), nil
 	}
-	list, err := c.living(&plan.Set{Name: kernelSet(live.bCopies, want.Name), Type: have.Type, Interval: have.Interval})
+	list, err := c.readMembers(&plan.Set{Name: kernelSet(live.bCopies, want.Name), Type: have.Type, Interval: have.Interval})
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, errDumpInterrupted) {
 		return nil, ErrChanged
 	}

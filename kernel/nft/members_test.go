@@ -16,13 +16,13 @@ import (
 	"pbr/compiler/plan"
 )
 
-// living is a table with living sets that a rule looks into.
-func living(size uint32) *plan.Ruleset {
+// runTimeSets is a table with run-time sets that a rule looks into.
+func runTimeSets(size uint32) *plan.Ruleset {
 	return &plan.Ruleset{
 		Sets: []plan.Set{
-			{Name: "list-a-4", Type: plan.TypeIPv4, Living: true, Interval: true, Size: size, Comment: "list a"},
-			{Name: "list-a-6", Type: plan.TypeIPv6, Living: true, Interval: true, Size: size, Comment: "list a"},
-			{Name: "list-b-4", Type: plan.TypeIPv4, Living: true, Size: size, Comment: "list b"},
+			{Name: "list-a-4", Type: plan.TypeIPv4, RunTime: true, Interval: true, Size: size, Comment: "list a"},
+			{Name: "list-a-6", Type: plan.TypeIPv6, RunTime: true, Interval: true, Size: size, Comment: "list a"},
+			{Name: "list-b-4", Type: plan.TypeIPv4, RunTime: true, Size: size, Comment: "list b"},
 		},
 		Chains: []plan.Chain{{Name: "c", Kind: "filter", Hook: "input", Rules: []plan.ChainRule{
 			accepted(in(plan.FieldIPDAddr, "list-a-4")), accepted(in(plan.FieldIP6DAddr, "list-a-6")),
@@ -49,8 +49,8 @@ func texts(list []Member) (out []string) {
 
 func (n *netns) members(set string, want ...string) {
 	n.t.Helper()
-	s := findSet(living(0), set)
-	got, err := n.conn.Living(s)
+	s := findSet(runTimeSets(0), set)
+	got, err := n.conn.Members(s)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -59,10 +59,10 @@ func (n *netns) members(set string, want ...string) {
 	}
 }
 
-// TestLivingSetsKeepTheirMembers puts members into living sets and edits the table around them.
-func TestLivingSetsKeepTheirMembers(t *testing.T) {
+// TestRunTimeSetsKeepTheirMembers puts members into run-time sets and edits the table around them.
+func TestRunTimeSetsKeepTheirMembers(t *testing.T) {
 	n := newNetns(t)
-	r := living(1000)
+	r := runTimeSets(1000)
 	n.apply(r)
 	a4, a6, b4 := &r.Sets[0], &r.Sets[1], &r.Sets[2]
 	for set, list := range map[*plan.Set][]Member{
@@ -97,7 +97,7 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 	}
 
 	// Another size and another comment make the sets again.
-	bigger := living(2000)
+	bigger := runTimeSets(2000)
 	bigger.Sets[2].Comment = "another"
 	if _, err := n.conn.Apply(read, bigger, diff(read, bigger)); err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 	}
 
 	// A list whose entries are the plan's, and back: what the plan has is no member.
-	fixed := living(2000)
+	fixed := runTimeSets(2000)
 	fixed.Sets[0] = plan.Set{Name: "list-a-4", Type: plan.TypeIPv4, Elements: []plan.Element{el(addr("10.9.9.9"))}, Comment: "list a"}
 	for _, want := range []*plan.Ruleset{fixed, bigger} {
 		if live, err = n.conn.Apply(live, want, diff(live, want)); err != nil {
@@ -133,7 +133,7 @@ func TestLivingSetsKeepTheirMembers(t *testing.T) {
 // TestMembersChangeTogether removes and adds members in one transaction, or does nothing.
 func TestMembersChangeTogether(t *testing.T) {
 	n := newNetns(t)
-	r := living(1000)
+	r := runTimeSets(1000)
 	r.Sets[2].Size = 2
 	n.apply(r)
 	a4, b4 := &r.Sets[0], &r.Sets[2]
@@ -158,9 +158,9 @@ func TestMembersChangeTogether(t *testing.T) {
 	edit(&plan.Set{Name: "none", Type: plan.TypeIPv4}, nil, []Member{one}, unix.ENOENT)
 }
 
-// TestSeedsFillNewLivingSets gives members to sets that were not there, and none to those that
+// TestSeedsFillNewRunTimeSets gives members to sets that were not there, and none to those that
 // were.
-func TestSeedsFillNewLivingSets(t *testing.T) {
+func TestSeedsFillNewRunTimeSets(t *testing.T) {
 	n := newNetns(t)
 	n.conn.Seeds = func(set string) []Member {
 		if set != "list-b-4" {
@@ -170,14 +170,14 @@ func TestSeedsFillNewLivingSets(t *testing.T) {
 		left.Expires = 30 * time.Minute
 		return []Member{left, member("192.0.2.2", 2*time.Hour), member("192.0.3.0-192.0.3.255", 0), member("192.0.2.4", time.Minute)}
 	}
-	r := living(2)
+	r := runTimeSets(2)
 	live := n.apply(r)
 	// Two of four: the set has no ranges, and those that end first find no room.
 	n.members("list-b-4", "192.0.2.1-192.0.2.1 1h0m0s 30m0s", "192.0.2.2-192.0.2.2 2h0m0s 2h0m0s")
 	if err := n.conn.EditMembers(&r.Sets[2], []Member{member("192.0.2.1", 0)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	bigger := living(3)
+	bigger := runTimeSets(3)
 	if _, err := n.conn.Apply(n.read(), bigger, diff(live, bigger)); err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (p *packer) setHead(s *plan.Set) {
 	p.str(s.Comment)
 	p.num(uint64(s.Data))
 	p.bool(s.Dynamic)
-	p.bool(s.Living)
+	p.bool(s.RunTime)
 	p.num(uint64(s.Size))
 	p.num(uint64(len(s.Concat)))
 	for _, t := range s.Concat {

@@ -59,7 +59,7 @@ func (c *Conn) Load(snapshot []byte, want *plan.Ruleset) (*Live, bool) {
 }
 
 // Unchanged reports whether nftables is what it was when live was read, except for members of
-// living sets that pbr changed.
+// run-time sets that pbr changed.
 func (c *Conn) Unchanged(live *Live) bool {
 	s := c.Ledger.hold()
 	defer s.release()
@@ -71,7 +71,7 @@ func (c *Conn) Unchanged(live *Live) bool {
 	return true
 }
 
-// Since returns the generation, or an earlier one if nothing but members of living sets, by pbr,
+// Since returns the generation, or an earlier one if nothing but members of run-time sets, by pbr,
 // changed since that.
 func (c *Conn) Since(earlier uint32) (uint32, error) {
 	s := c.Ledger.hold()
@@ -105,8 +105,8 @@ func (c *Conn) readOnce(r reader) (*Live, error) {
 	return r.live, nil
 }
 
-// onlyMembers reports whether members of living sets, which are not read here, are all that changed
-// between two generations.
+// onlyMembers reports whether members of run-time sets, which are not read here, are all that
+// changed between two generations.
 func (c *Conn) onlyMembers(earlier, later uint32) bool {
 	s := c.Ledger.hold()
 	defer s.release()
@@ -258,7 +258,7 @@ func setFilter(name string) []byte {
 }
 
 func (r *reader) elements(s *plan.Set) error {
-	if r.outline || !hasKey(s) || s.Dynamic || s.Living {
+	if r.outline || !hasKey(s) || s.Dynamic || s.RunTime {
 		return nil // what packets put into a set is no part of a plan
 	}
 	if same, err := r.asGuessed(s); same || err != nil {

@@ -161,7 +161,7 @@ func setFlags(s *plan.Set) (flags uint32) {
 	if s.Dynamic {
 		flags |= setDynamic
 	}
-	if s.Living {
+	if s.RunTime {
 		flags |= setTimeout
 	}
 	return flags
@@ -248,11 +248,11 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		s.Type, s.Concat = 0, nil
 	}
 	s.Dynamic = flags&setDynamic == setDynamic
-	s.Living = !s.Dynamic && !s.Map && len(s.Concat) == 0 && flags&setTimeout != 0
+	s.RunTime = !s.Dynamic && !s.Map && len(s.Concat) == 0 && flags&setTimeout != 0
 	if s.Dynamic {
 		flags &^= setDynamic
 	}
-	if s.Living {
+	if s.RunTime {
 		flags &^= setTimeout
 	}
 	if flags&^setKnownFlags != 0 || flags&setConcat != setFlags(&s)&setConcat {
@@ -280,7 +280,7 @@ func decodeSet(raw []byte) (s plan.Set, flags uint32) {
 		}
 	}
 	desc := attr(raw, unix.NFTA_SET_DESC)
-	if s.Dynamic || s.Living {
+	if s.Dynamic || s.RunTime {
 		s.Size = number(attr(desc, unix.NFTA_SET_DESC_SIZE))
 	}
 	if flags&setAnonymous == 0 && !describes(desc, &s) {

@@ -162,7 +162,7 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 	head := unpacker{b: u.blob()}
 	s = plan.Set{Name: head.str(), Type: plan.Type(head.num()), Interval: head.bool(), Map: head.bool(),
 		Counted: head.bool(), Comment: head.str(),
-		Data: plan.Type(head.num()), Dynamic: head.bool(), Living: head.bool(), Size: uint32(head.num())}
+		Data: plan.Type(head.num()), Dynamic: head.bool(), RunTime: head.bool(), Size: uint32(head.num())}
 	for range head.count() {
 		s.Concat = append(s.Concat, plan.Type(head.num()))
 	}

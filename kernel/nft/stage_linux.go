@@ -49,7 +49,7 @@ func (c *Conn) ToStage(live *Live, want *plan.Ruleset) (list []*Staged) {
 	}
 	for _, ch := range plan.Diff(&plan.Plan{Ruleset: live.Ruleset}, &plan.Plan{Ruleset: *want}).Sets {
 		w := ch.Want
-		if w == nil || w.Map || w.Dynamic || w.Living || len(w.Concat) > 0 || checkElements(w) != nil ||
+		if w == nil || w.Map || w.Dynamic || w.RunTime || len(w.Concat) > 0 || checkElements(w) != nil ||
 			findSet(&live.Ruleset, w.Name+bCopySuffix) != nil {
 			continue
 		}

@@ -183,7 +183,7 @@ func (k *Keeper) tryKeep(renew bool) error {
 		k.sets[family] = members(want)
 	}
 	if len(edits) > 0 {
-		if err := k.conn.EditLiving(edits); err != nil {
+		if err := k.conn.EditSets(edits); err != nil {
 			return err
 		}
 	}
@@ -215,7 +215,7 @@ func (k *Keeper) read() error {
 	sets := map[plan.Family][]nft.Member{}
 	for _, family := range plan.Families {
 		var err error
-		if sets[family], err = k.conn.Living(set(family)); err != nil {
+		if sets[family], err = k.conn.Members(set(family)); err != nil {
 			return err
 		}
 	}
@@ -252,7 +252,7 @@ func members(addrs []netip.Addr) []nft.Member {
 }
 
 func set(family plan.Family) *plan.Set {
-	s := &plan.Set{Name: plan.SetOwn(family), Type: plan.TypeIPv4, Living: true}
+	s := &plan.Set{Name: plan.SetOwn(family), Type: plan.TypeIPv4, RunTime: true}
 	if family == plan.IPv6 {
 		s.Type = plan.TypeIPv6
 	}

@@ -73,7 +73,7 @@ func (n *keeping) has(whole string, addrs ...string) {
 	}
 	var all []string
 	for _, family := range plan.Families {
-		list, err := n.k.conn.Living(set(family))
+		list, err := n.k.conn.Members(set(family))
 		if err != nil {
 			n.Fatal(err)
 		}

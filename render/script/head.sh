@@ -16,5 +16,5 @@ say() {
 	esac
 }
 
-# ipv6 tells whether the kernel has IPv6.
+# ipv6 reports whether the kernel has IPv6.
 ipv6() { [ -e /proc/net/if_inet6 ]; }

@@ -1,6 +1,6 @@
 hops='' count=0 kept=' ' routed=' '
 
-# ready FAMILY DEVICE tells whether a route can lead over the device.
+# ready FAMILY DEVICE reports whether a route can lead over the device.
 ready() {
 	case $(ip link show dev "$2" 2>/dev/null) in
 	*[\<,]UP[,\>]*) ;;
@@ -48,7 +48,7 @@ coming() {
 	done
 }
 
-# masqueradable FAMILY DEVICE tells whether the device has an address of the family, or will have, or none at all yet.
+# masqueradable FAMILY DEVICE reports whether the device has an address of the family, or will have, or none at all yet.
 masqueradable() {
 	case $1 in
 	-4) other=-6 ;;

@@ -80,7 +80,7 @@ func (l *Learner) repair(edits []nft.Edit, touched []*set) {
 
 // again does an edit from what the kernel really has in a set.
 func (l *Learner) again(e nft.Edit, s *set, full bool) error {
-	got, err := l.living(s.plan)
+	got, err := l.readMembers(s.plan)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (l *Learner) compare() {
 		l.mu.Lock()
 		known := s.book.Members(time.Now())
 		l.mu.Unlock()
-		got, err := l.living(s.plan)
+		got, err := l.readMembers(s.plan)
 		if err != nil {
 			continue // the set is being made
 		}

@@ -1,5 +1,5 @@
-// Package learn fills living sets with the addresses that DNS answers give for the names of lists,
-// before it lets the answers go.
+// Package learn fills run-time sets with the addresses that DNS answers give for the names of
+// lists, before it lets the answers go.
 //
 // A reader takes answers from the queue; another goroutine changes the sets and shows, by a member
 // of its own that lives for two seconds, that both are alive. Whatever keeps either from working
@@ -69,7 +69,7 @@ type topic struct {
 	own map[netip.Addr]bool
 }
 
-// set is a living set with what is known of its members.
+// set is a run-time set with what is known of its members.
 type set struct {
 	plan *plan.Set
 	book *book.Book

@@ -186,7 +186,7 @@ func (l *Learner) Configure(c Config, kept map[string][]book.Member) {
 
 // setOf returns the set of a list and an IP version, with what is known of it.
 func (l *Learner) setOf(sets map[string]*set, list *List, family plan.Family, kept map[string][]book.Member) *set {
-	p := &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(), Living: true, Interval: list.Interval}
+	p := &plan.Set{Name: plan.ListSet(list.Name, family), Type: family.AddrType(), RunTime: true, Interval: list.Interval}
 	if s := sets[p.Name]; s != nil {
 		return s
 	}
@@ -285,7 +285,7 @@ func (l *Learner) well() {
 
 // look compares what is known of a set with what the kernel has.
 func (l *Learner) look(s *set) error {
-	got, err := l.living(s.plan)
+	got, err := l.readMembers(s.plan)
 	if err != nil {
 		return err
 	}
@@ -302,17 +302,17 @@ func (l *Learner) look(s *set) error {
 	return nil
 }
 
-// living, edit and beat use the connection, one at a time.
-func (l *Learner) living(set *plan.Set) ([]nft.Member, error) {
+// readMembers, edit and beat use the connection, one at a time.
+func (l *Learner) readMembers(set *plan.Set) ([]nft.Member, error) {
 	l.using.Lock()
 	defer l.using.Unlock()
-	return l.conn.Living(set)
+	return l.conn.Members(set)
 }
 
 func (l *Learner) edit(edits []nft.Edit) error {
 	l.using.Lock()
 	defer l.using.Unlock()
-	return l.conn.EditLiving(edits)
+	return l.conn.EditSets(edits)
 }
 
 func (l *Learner) beat(there bool) error {

@@ -11,12 +11,12 @@ import (
 	"pbr/compiler/walk"
 )
 
-// livingLists finds the lists that get members while the policy is in force by the names of their
+// runTimeLists finds the lists that get members while the policy is in force by the names of their
 // sets.
-func livingLists(doc *policy.Document) map[string]*policy.List {
+func runTimeLists(doc *policy.Document) map[string]*policy.List {
 	lists := map[string]*policy.List{}
 	for i := range doc.Lists {
-		if l := &doc.Lists[i]; l.Living() {
+		if l := &doc.Lists[i]; l.RunTime() {
 			for _, family := range plan.Families {
 				lists[compiler.ListSet(l.Name, family)] = l
 			}
@@ -30,7 +30,7 @@ func livingLists(doc *policy.Document) map[string]*policy.List {
 func (x *Explainer) unknownLists(way *walk.Way) string {
 	var names []string
 	for _, set := range way.Unknown {
-		if l := x.living[set]; l != nil && !slices.Contains(names, l.Name) {
+		if l := x.runTime[set]; l != nil && !slices.Contains(names, l.Name) {
 			names = append(names, l.Name)
 		}
 	}

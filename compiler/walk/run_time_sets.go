@@ -7,12 +7,12 @@ import (
 	"pbr/compiler/plan"
 )
 
-// members indexes what living sets hold.
+// members indexes what run-time sets hold.
 func (e *Evaluator) members(known map[string][]plan.Element) (map[string]*set, error) {
 	index := make(map[string]*set, len(known))
 	for name, elements := range known {
 		s := e.sets[name]
-		if s == nil || !s.plan.Living {
+		if s == nil || !s.plan.RunTime {
 			continue
 		}
 		sorted := slices.SortedFunc(slices.Values(elements), func(a, b plan.Element) int { return a.From.Compare(b.From) })
@@ -25,13 +25,13 @@ func (e *Evaluator) members(known map[string][]plan.Element) (map[string]*set, e
 	return index, nil
 }
 
-// Members tells a walker what living sets hold, by set; see Facts.Members.
+// Members tells a walker what run-time sets hold, by set; see Facts.Members.
 func (w *Walker) Members(known map[string][]plan.Element) (err error) {
 	w.members, err = w.e.members(known)
 	return err
 }
 
-// isMember reports whether a living set holds a value. One whose members are not known counts as
+// isMember reports whether a run-time set holds a value. One whose members are not known counts as
 // empty; of plan.SetOwnKnown nobody has to know: packets fare alike with and without.
 func (w *Walker) isMember(s *set, n num) bool {
 	known := w.members[s.plan.Name]
