@@ -170,7 +170,7 @@ func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
 		list[i], answers[i] = f.Flow, f.arrives
 	}
 	dropping := withoutAnswers(a.want.Ruleset, answers)
-	if err := a.transact(&dropping); err != nil {
+	if err := a.transact(&dropping, nil); err != nil {
 		return err
 	}
 	a.late = a.late.with(flows, time.Now().Add(lateTime))
@@ -198,5 +198,5 @@ func (a *application) dropNoLonger() error {
 		a.saveSnapshot(a.live)
 		a.remember(a.want, a.owned, a.live, true)
 	}()
-	return a.transact(&a.want.Ruleset)
+	return a.transact(&a.want.Ruleset, nil)
 }

@@ -71,7 +71,8 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 	if err := conflicts(want, have.plan, bases, tables); err != nil {
 		return nil, err
 	}
-	a := newApplication(ctx, k, want, plan.Diff(have.plan, want))
+	d := differenceOf(have, want)
+	a := newApplication(ctx, k, d)
 	a.lenient, a.journal, a.start = lenient, j, have
 	next := j.with(a.owned, takeSettings(a.report.Changes.Sysctls))
 	next.Unadopted = !want.Ruleset.Empty() &&
@@ -91,7 +92,7 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 	if err := a.writeJournal(next); err != nil && j.needs(next) {
 		return nil, err
 	}
-	if err := a.applyStages(have); err != nil {
+	if err := a.applyStages(d); err != nil {
 		return nil, a.giveUp(err, j)
 	}
 	if err := a.finish(); err != nil {
@@ -101,42 +102,43 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 }
 
 // applyStages converges to the plan, with an intermediate plan if numbers change their meaning.
-func (a *application) applyStages(have *live) error {
-	a.live = have.nft
-	between, full := detour(a.journal.Owned, a.want)
+func (a *application) applyStages(d *difference) error {
+	a.live = d.have.nft
+	intermediate, full := detour(a.journal.Owned, a.want)
 	if full {
 		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x: too few free values to change numbers in two steps: "+
 			"connections whose numbers are reassigned are unmarked for a moment", a.want.Mask))
 	}
-	if between == nil {
-		return a.converge(have)
+	if intermediate == nil {
+		return a.converge(d)
 	}
 	want, owned := a.want, a.owned
-	have, err := a.aim(between)
+	d, err := a.aim(intermediate)
 	if err != nil {
 		return err
 	}
-	if err := conflicts(between, have.plan, append(a.journal.bases(), between.BasePriority),
+	if err := conflicts(intermediate, d.have.plan, append(a.journal.bases(), intermediate.BasePriority),
 		append(a.journal.tables(), owned.Tables...)); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
-	if err := a.converge(have); err != nil {
+	if err := a.converge(d); err != nil {
 		return err
 	}
 	if err := a.finish(); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	moved, cleared := a.report.Moved, a.report.Cleared
-	if have, err = a.aim(want); err != nil {
+	if d, err = a.aim(want); err != nil {
 		return err
 	}
-	err = a.converge(have)
+	err = a.converge(d)
 	a.report.Moved, a.report.Cleared = moved, cleared
 	return err
 }
 
-// aim sets the plan to converge to, records it in the journal and reads the present state.
-func (a *application) aim(want *plan.Plan) (*live, error) {
+// aim sets the plan to converge to, records it in the journal, and compares it with the present
+// state.
+func (a *application) aim(want *plan.Plan) (*difference, error) {
 	a.want, a.owned = want, claimsOf(want)
 	begun := *a.journal
 	begun.Next = nil // -- nothing was changed for that plan yet
@@ -149,7 +151,7 @@ func (a *application) aim(want *plan.Plan) (*live, error) {
 	if err != nil {
 		return nil, &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
-	return have, nil
+	return differenceOf(have, want), nil
 }
 
 // giveUp restores the journal when every change is rolled back, so that nothing counts as ours that
@@ -241,17 +243,17 @@ type application struct {
 	routes *route.RouteEdit
 }
 
-func newApplication(ctx context.Context, k *Kernel, want *plan.Plan, changes *plan.Changes) *application {
-	return &application{Kernel: k, ctx: ctx, want: want, owned: claimsOf(want), report: &Report{Changes: changes}}
+func newApplication(ctx context.Context, k *Kernel, d *difference) *application {
+	return &application{Kernel: k, ctx: ctx, want: d.want, owned: claimsOf(d.want), report: &Report{Changes: d.changes}}
 }
 
 // converge makes the changes, and compares again until nothing differs.
-func (a *application) converge(have *live) error {
+func (a *application) converge(d *difference) error {
 	for round := 0; ; round++ {
-		changes := plan.Diff(have.plan, a.want)
+		have := d.have
 		unset := a.unset(a.journal, have)
 		a.unadopted = a.unadopted || tableMade(&have.plan.Ruleset, &a.want.Ruleset, have.last)
-		if changes.Empty() && len(unset) == 0 {
+		if d.changes.Empty() && len(unset) == 0 {
 			a.saveSnapshot(have.nft)
 			a.remember(a.want, a.owned, have.nft, true)
 			a.end = have
@@ -263,20 +265,21 @@ func (a *application) converge(have *live) error {
 		if round == 0 {
 			a.report.Restored = unset
 		}
-		err := a.do(have, changes, unset)
+		err := a.do(d, unset)
 		if err != nil {
 			return &ApplyError{Cause: err, Undo: a.rollBack()}
 		}
 		if have, err = a.read(a.want, a.journal, a.live); err != nil {
 			return &ApplyError{Cause: fmt.Errorf("reading the result: %w", err), Undo: a.rollBack()}
 		}
+		d = differenceOf(have, a.want)
 	}
 }
 
-// do makes the changes to have, step by step, up to the first error.
-func (a *application) do(have *live, changes *plan.Changes, unset []plan.SysctlChange) error {
-	a.live, a.rules, a.routes = have.nft, a.route.EditRules(), a.route.EditRoutes()
-	for _, s := range a.steps(have, changes, unset) {
+// do makes the changes, step by step, up to the first error.
+func (a *application) do(d *difference, unset []plan.SysctlChange) error {
+	a.live, a.rules, a.routes = d.have.nft, a.route.EditRules(), a.route.EditRoutes()
+	for _, s := range a.steps(d, unset) {
 		if err := a.run(s); err != nil {
 			return err
 		}
@@ -314,12 +317,12 @@ func (a *application) undo() error {
 	return errors.Join(errs...)
 }
 
-// transact makes the table hold want. The transaction is computed again if someone changed nftables
-// since it was read.
-func (a *application) transact(want *plan.Ruleset) error {
+// transact makes the table hold want; known, which may be nil, is what was found out about the
+// difference already. The transaction is computed again if someone changed nftables since it was
+// read.
+func (a *application) transact(want *plan.Ruleset, known *difference) error {
 	for try := 1; ; try++ {
-		changes := plan.Diff(&plan.Plan{Ruleset: a.live.Ruleset}, &plan.Plan{Ruleset: *want})
-		next, err := a.nft.Apply(a.live, want, changes)
+		next, err := a.nft.Apply(a.live, want, known.rulesetChanges(a.live, want))
 		if err == nil {
 			a.live = next
 			return nil

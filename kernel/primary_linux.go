@@ -37,11 +37,11 @@ func (a *application) pinNew(have *live) step {
 	return step{
 		what: "nftables transaction: no connection stays unmarked", partial: true,
 		do: func() error {
-			err := a.transact(&next)
+			err := a.transact(&next, nil)
 			nft.AwaitPackets()
 			return err
 		},
-		undo: func() error { return a.transact(&have.plan.Ruleset) },
+		undo: func() error { return a.transact(&have.plan.Ruleset, nil) },
 	}
 }
 

@@ -18,22 +18,21 @@ const rollBackTries = 3
 func (a *application) rollBack() error {
 	undone := a.undo()
 	a.ctx = context.WithoutCancel(a.ctx)
-	start := a.start
 	for try := 0; ; try++ {
 		now, err := a.read(a.previousPlan(), a.journal, nil)
 		if err != nil {
 			return errors.Join(undone, fmt.Errorf("checking the rollback: %w", err))
 		}
-		changes := plan.Diff(now.plan, start.plan)
+		d := differenceOf(now, a.previousPlan())
 		unset := a.changedSettings(now)
-		if changes.Empty() && len(unset) == 0 {
+		if d.changes.Empty() && len(unset) == 0 {
 			return errors.Join(a.lost...)
 		}
 		if try == rollBackTries {
-			return errors.Join(undone, fmt.Errorf("not restored: %s", strings.Join(changedParts(changes, unset), ", ")))
+			return errors.Join(undone, fmt.Errorf("not restored: %s", strings.Join(changedParts(d.changes, unset), ", ")))
 		}
-		a.marks, a.want = nil, a.previousPlan()
-		if err := a.do(now, changes, unset); err != nil {
+		a.marks, a.want = nil, d.want
+		if err := a.do(d, unset); err != nil {
 			undone = errors.Join(undone, err)
 		}
 		a.done = nil

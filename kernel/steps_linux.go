@@ -20,7 +20,8 @@ type step struct {
 // steps orders changes so that every marked packet always has its rule and route: settings, routes,
 // rules, then the ruleset that marks packets for them, and removal in reverse. The kernel checks
 // source addresses until the ruleset does.
-func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChange) []step {
+func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
+	have, c := d.have, d.changes
 	var steps, last []step
 	var loosened, restored []step
 	for _, s := range c.Sysctls {
@@ -60,7 +61,7 @@ func (a *application) steps(have *live, c *plan.Changes, unset []plan.SysctlChan
 		steps = append(steps, a.addRule(r))
 	}
 	if transaction {
-		steps = append(steps, a.setRuleset(have, len(migrateAfter) > 0))
+		steps = append(steps, a.setRuleset(d, len(migrateAfter) > 0))
 	}
 	steps = slices.Concat(steps, loosened, migrateAfter)
 	for _, r := range rules.del {
@@ -141,7 +142,8 @@ func (a *application) delRule(r plan.Rule) step {
 // setRuleset is the nftables transaction, with its preparation. If there was no table, undoing it
 // removes the table. While connections carry marks of earlier plans, the ruleset knows these, too;
 // the next round removes that again.
-func (a *application) setRuleset(have *live, moving bool) step {
+func (a *application) setRuleset(d *difference, moving bool) step {
+	have := d.have
 	next := &a.want.Ruleset
 	if moving {
 		r := transitional(a.want, a.marks.Migration)
@@ -149,8 +151,8 @@ func (a *application) setRuleset(have *live, moving bool) step {
 	}
 	s := step{
 		what: "nftables transaction", partial: true,
-		do:   func() error { return a.transact(next) },
-		undo: func() error { return a.transact(&have.plan.Ruleset) },
+		do:   func() error { return a.transact(next, d) },
+		undo: func() error { return a.transact(&have.plan.Ruleset, nil) },
 	}
 	if have.plan.Ruleset.Empty() {
 		s.undo = a.nft.Delete

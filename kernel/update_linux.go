@@ -68,9 +68,10 @@ func (k *Kernel) Update(ctx context.Context, want *plan.Plan) (*Report, error) {
 	}
 	defer unlock()
 	if l := k.applied; l != nil && l.owned.equal(claimsOf(want)) && slices.Equal(l.plan.Sysctls, want.Sysctls) {
-		a := newApplication(ctx, k, want, plan.Diff(l.plan, want))
+		d := differenceOf(&live{plan: l.plan, nft: l.nft}, want)
+		a := newApplication(ctx, k, d)
 		k.applied = nil
-		if err := a.do(&live{plan: l.plan, nft: l.nft}, a.report.Changes, nil); err == nil {
+		if err := a.do(d, nil); err == nil {
 			k.remember(want, a.owned, a.live, l.saved && a.live == l.nft)
 			return a.report, nil
 		}
