@@ -117,14 +117,18 @@ func unmarks(a plan.Action) bool {
 }
 
 func TestNobodyLives(t *testing.T) {
-	strict := lastRule(balanced(t, `{ uplink = "isp1" }, { table = "only3" }`, "", nil)).Actions
-	if len(strict) != 1 || strict[0] != gotoChain("mark-only3") {
-		t.Errorf("with a strict member: %+v", strict)
-	}
-	plain := lastRule(balanced(t, `{ uplink = "isp1" }`, "", nil)).Actions
-	if len(plain) != 2 || !unmarks(plain[0]) || plain[1] != accept {
-		t.Errorf("without one: %+v", plain)
-	}
+	t.Run("a strict member leads to its own table", func(t *testing.T) {
+		strict := lastRule(balanced(t, `{ uplink = "isp1" }, { table = "only3" }`, "", nil)).Actions
+		if len(strict) != 1 || strict[0] != gotoChain("mark-only3") {
+			t.Errorf("with a strict member: %+v", strict)
+		}
+	})
+	t.Run("without a strict member the packet is left to default", func(t *testing.T) {
+		plain := lastRule(balanced(t, `{ uplink = "isp1" }`, "", nil)).Actions
+		if len(plain) != 2 || !unmarks(plain[0]) || plain[1] != accept {
+			t.Errorf("without one: %+v", plain)
+		}
+	})
 }
 
 const sticky = "sticky = \"1d\"\n"
@@ -147,17 +151,21 @@ func TestSmallChangesOfABalance(t *testing.T) {
 			}
 		})
 	}
-	have := balanced(t, members, sticky, nil)
-	c := plan.Diff(have, balanced(t, `{ uplink = "isp1", weight = 2 }, { uplink = "isp2" }, { uplink = "isp3" }`, sticky, nil))
-	// The heaviest is the first of the last resort.
-	if len(c.Chains) > 0 || len(c.Sets) != 1 || c.Sets[0].Rebuild || c.Sets[0].Want.Name != balanceObject("pool", "slots") {
-		t.Errorf("other weights change %d chains and %d sets: %+v", len(c.Chains), len(c.Sets), c)
-	}
-	hashed := balanced(t, members, "", nil)
-	c = plan.Diff(hashed, balanced(t, `{ uplink = "isp3" }, { uplink = "isp1" }, { uplink = "isp2" }`, "", nil))
-	for _, s := range c.Sets {
-		t.Errorf("another order of members changes set %s", s.Want.Name)
-	}
+	t.Run("other weights are elements of the slots", func(t *testing.T) {
+		have := balanced(t, members, sticky, nil)
+		c := plan.Diff(have, balanced(t, `{ uplink = "isp1", weight = 2 }, { uplink = "isp2" }, { uplink = "isp3" }`, sticky, nil))
+		// The heaviest is the first of the last resort.
+		if len(c.Chains) > 0 || len(c.Sets) != 1 || c.Sets[0].Rebuild || c.Sets[0].Want.Name != balanceObject("pool", "slots") {
+			t.Errorf("other weights change %d chains and %d sets: %+v", len(c.Chains), len(c.Sets), c)
+		}
+	})
+	t.Run("another order of members is nothing", func(t *testing.T) {
+		hashed := balanced(t, members, "", nil)
+		c := plan.Diff(hashed, balanced(t, `{ uplink = "isp3" }, { uplink = "isp1" }, { uplink = "isp2" }`, "", nil))
+		for _, s := range c.Sets {
+			t.Errorf("another order of members changes set %s", s.Want.Name)
+		}
+	})
 }
 
 // A sticky map's definition does not depend on members, weights or time: whatever changes there,

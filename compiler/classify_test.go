@@ -45,45 +45,56 @@ large = [`)
 	text.WriteString("[[policy]]\nname = \"large\"\ndst = \"@large\"\nuplink = \"isp2\"\n")
 	p := compiledText(t, text.String())
 
-	chain := func(name string) *plan.Chain {
+	chain := func(t *testing.T, name string) *plan.Chain {
+		t.Helper()
 		i := slices.IndexFunc(p.Ruleset.Chains, func(c plan.Chain) bool { return c.Name == name })
 		if i < 0 {
 			t.Fatalf("there is no chain %s", name)
 		}
 		return &p.Ruleset.Chains[i]
 	}
-	body := chain("policy-p7").Rules
-	want := []plan.Action{plan.Count{Counter: "policy-p7"}, gotoChain("uplink-isp2")}
-	if len(body) != 2 || !isLog(body[0].Actions[1]) || !slices.Equal(body[1].Actions, want) {
-		t.Errorf("the chain of a policy is %+v", body)
-	}
-	chains := 0
-	for _, c := range p.Ruleset.Chains {
-		if c.Name == "policy-p7" {
-			chains++
+	t.Run("the chain of a policy logs, counts and decides", func(t *testing.T) {
+		body := chain(t, "policy-p7").Rules
+		want := []plan.Action{plan.Count{Counter: "policy-p7"}, gotoChain("uplink-isp2")}
+		if len(body) != 2 || !isLog(body[0].Actions[1]) || !slices.Equal(body[1].Actions, want) {
+			t.Errorf("the chain of a policy is %+v", body)
 		}
-	}
-	if chains != 1 {
-		t.Errorf("a policy has %d chains", chains)
-	}
-	if n := len(chain(chainClassify).Rules); n > 3 {
-		t.Errorf("forwarded traffic passes %d rules: %+v", n, chain(chainClassify).Rules)
-	}
-	if n := len(chain(chainClassifyLocal).Rules); n > 2 {
-		t.Errorf("local traffic passes %d rules", n)
-	}
-	large := 0
-	for _, s := range p.Ruleset.Sets {
-		if strings.HasPrefix(s.Name, "ports-") || s.Name == "list-small-4" {
-			t.Errorf("set %s is there, and nothing looks it up", s.Name)
+	})
+	t.Run("policies of both kinds of traffic share that chain", func(t *testing.T) {
+		chains := 0
+		for _, c := range p.Ruleset.Chains {
+			if c.Name == "policy-p7" {
+				chains++
+			}
 		}
-		if s.Name == "list-large-4" {
-			large = len(s.Elements)
+		if chains != 1 {
+			t.Errorf("a policy has %d chains", chains)
 		}
-	}
-	if large != 200 {
-		t.Errorf("the large list is a set of %d", large)
-	}
+	})
+	t.Run("forwarded traffic passes few rules", func(t *testing.T) {
+		if n := len(chain(t, chainClassify).Rules); n > 3 {
+			t.Errorf("forwarded traffic passes %d rules: %+v", n, chain(t, chainClassify).Rules)
+		}
+	})
+	t.Run("local traffic passes few rules", func(t *testing.T) {
+		if n := len(chain(t, chainClassifyLocal).Rules); n > 2 {
+			t.Errorf("local traffic passes %d rules", n)
+		}
+	})
+	t.Run("a large list stays one set, and sets that nothing looks up are left out", func(t *testing.T) {
+		large := 0
+		for _, s := range p.Ruleset.Sets {
+			if strings.HasPrefix(s.Name, "ports-") || s.Name == "list-small-4" {
+				t.Errorf("set %s is there, and nothing looks it up", s.Name)
+			}
+			if s.Name == "list-large-4" {
+				large = len(s.Elements)
+			}
+		}
+		if large != 200 {
+			t.Errorf("the large list is a set of %d", large)
+		}
+	})
 }
 
 // Health does not touch what the policies became: a compiler does that once.

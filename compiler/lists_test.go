@@ -76,31 +76,35 @@ ipv = 4
 uplink = "isp1"
 strict = true
 `+twoUplinks)
-	var got []string
-	for _, s := range p.Ruleset.Sets {
-		if strings.HasPrefix(s.Name, "list-") {
-			got = append(got, fmt.Sprintf("%s %s runtime=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(),
-				s.RunTime, s.Interval, s.Size, len(s.Elements)))
+	t.Run("each is a set of its version, with its fixed members in another", func(t *testing.T) {
+		var got []string
+		for _, s := range p.Ruleset.Sets {
+			if strings.HasPrefix(s.Name, "list-") {
+				got = append(got, fmt.Sprintf("%s %s runtime=%v interval=%v size=%d elements=%d", s.Name, s.TypeName(),
+					s.RunTime, s.Interval, s.Size, len(s.Elements)))
+			}
 		}
-	}
-	want := []string{
-		"list-blocked-4 ipv4_addr runtime=true interval=true size=48 elements=0",
-		"list-blocked-6 ipv6_addr runtime=true interval=true size=48 elements=0",
-		"list-blocked/fixed-4 ipv4_addr runtime=false interval=true size=0 elements=1",
-		"list-blocked/fixed-6 ipv6_addr runtime=false interval=false size=0 elements=1",
-		"list-films-4 ipv4_addr runtime=true interval=false size=100 elements=0",
-		"list-films-6 ipv6_addr runtime=true interval=false size=100 elements=0",
-		"list-unused-4 ipv4_addr runtime=true interval=true size=262144 elements=0",
-		"list-unused-6 ipv6_addr runtime=true interval=true size=262144 elements=0",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-	rules := []string{"list-films-4", "list-films-6", "!list-blocked-4 !list-blocked/fixed-4",
-		"!list-blocked-6 !list-blocked/fixed-6", "list-blocked-4", "list-blocked/fixed-4"}
-	if got := lookUps(chainOf(p, chainClassify)); !slices.Equal(got, rules) {
-		t.Errorf("the policies look into\n%q, want\n%q", got, rules)
-	}
+		want := []string{
+			"list-blocked-4 ipv4_addr runtime=true interval=true size=48 elements=0",
+			"list-blocked-6 ipv6_addr runtime=true interval=true size=48 elements=0",
+			"list-blocked/fixed-4 ipv4_addr runtime=false interval=true size=0 elements=1",
+			"list-blocked/fixed-6 ipv6_addr runtime=false interval=false size=0 elements=1",
+			"list-films-4 ipv4_addr runtime=true interval=false size=100 elements=0",
+			"list-films-6 ipv6_addr runtime=true interval=false size=100 elements=0",
+			"list-unused-4 ipv4_addr runtime=true interval=true size=262144 elements=0",
+			"list-unused-6 ipv6_addr runtime=true interval=true size=262144 elements=0",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+	t.Run("the policies look into both", func(t *testing.T) {
+		rules := []string{"list-films-4", "list-films-6", "!list-blocked-4 !list-blocked/fixed-4",
+			"!list-blocked-6 !list-blocked/fixed-6", "list-blocked-4", "list-blocked/fixed-4"}
+		if got := lookUps(chainOf(p, chainClassify)); !slices.Equal(got, rules) {
+			t.Errorf("the policies look into\n%q, want\n%q", got, rules)
+		}
+	})
 }
 
 // TestRunTimeListBeforeManyPolicies has a list of domains in front of policies that are maps: it

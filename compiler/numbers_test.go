@@ -51,24 +51,26 @@ func TestNumbersAreStable(t *testing.T) {
 
 func TestNumbersFillTheMask(t *testing.T) {
 	for _, mask := range []uint32{0xff000000, 0x7, 0x00f0f000, 0x80000001} {
-		limit := 1<<bits.OnesCount32(mask) - 1
-		given := giveNumbers(documentOf(mask, names(limit)...)).list()
-		seen := map[uint32]string{}
-		for _, n := range given {
-			if n.Mark == 0 || n.Mark&^mask != 0 {
-				t.Errorf("mask %#x: %s has mark %#x", mask, n.Name, n.Mark)
+		t.Run(fmt.Sprintf("mask %#x", mask), func(t *testing.T) {
+			limit := 1<<bits.OnesCount32(mask) - 1
+			given := giveNumbers(documentOf(mask, names(limit)...)).list()
+			seen := map[uint32]string{}
+			for _, n := range given {
+				if n.Mark == 0 || n.Mark&^mask != 0 {
+					t.Errorf("mask %#x: %s has mark %#x", mask, n.Name, n.Mark)
+				}
+				if other := seen[n.Mark]; other != "" {
+					t.Errorf("mask %#x: %s and %s share mark %#x", mask, n.Name, other, n.Mark)
+				}
+				if want := firstTable + extract(n.Mark, mask); n.Table != want {
+					t.Errorf("mask %#x: %s has table %d, want %d", mask, n.Name, n.Table, want)
+				}
+				seen[n.Mark] = n.Name
 			}
-			if other := seen[n.Mark]; other != "" {
-				t.Errorf("mask %#x: %s and %s share mark %#x", mask, n.Name, other, n.Mark)
+			if len(seen) != limit {
+				t.Errorf("mask %#x: %d numbers given, want %d", mask, len(seen), limit)
 			}
-			if want := firstTable + extract(n.Mark, mask); n.Table != want {
-				t.Errorf("mask %#x: %s has table %d, want %d", mask, n.Name, n.Table, want)
-			}
-			seen[n.Mark] = n.Name
-		}
-		if len(seen) != limit {
-			t.Errorf("mask %#x: %d numbers given, want %d", mask, len(seen), limit)
-		}
+		})
 	}
 }
 
@@ -82,22 +84,30 @@ func TestFixedNumbers(t *testing.T) {
 		policy.Table{Name: "marked", Mark: 0x06000000},
 		policy.Table{Name: "id", ID: firstTable + 7})
 	n := giveNumbers(doc)
-	if got := n.byName["fixed"]; got.Mark != 0x05000000 || got.Table != 120 {
-		t.Errorf("fixed: %+v", got)
-	}
-	if got := n.byName["marked"]; got.Mark != 0x06000000 || got.Table != firstTable+6 {
-		t.Errorf("marked: %+v", got)
-	}
-	if got := n.byName["id"]; got.Table != firstTable+7 || got.Mark == 0 {
-		t.Errorf("id: %+v", got)
-	}
-	marks, tables := map[uint32]string{}, map[uint32]string{}
-	for _, number := range n.list() {
-		if marks[number.Mark] != "" || tables[number.Table] != "" {
-			t.Errorf("%+v meets %s or %s", number, marks[number.Mark], tables[number.Table])
+	t.Run("a mark and a table that are given", func(t *testing.T) {
+		if got := n.byName["fixed"]; got.Mark != 0x05000000 || got.Table != 120 {
+			t.Errorf("fixed: %+v", got)
 		}
-		marks[number.Mark], tables[number.Table] = number.Name, number.Name
-	}
+	})
+	t.Run("a mark alone chooses the table", func(t *testing.T) {
+		if got := n.byName["marked"]; got.Mark != 0x06000000 || got.Table != firstTable+6 {
+			t.Errorf("marked: %+v", got)
+		}
+	})
+	t.Run("a table alone leaves the mark free", func(t *testing.T) {
+		if got := n.byName["id"]; got.Table != firstTable+7 || got.Mark == 0 {
+			t.Errorf("id: %+v", got)
+		}
+	})
+	t.Run("nobody else gets them", func(t *testing.T) {
+		marks, tables := map[uint32]string{}, map[uint32]string{}
+		for _, number := range n.list() {
+			if marks[number.Mark] != "" || tables[number.Table] != "" {
+				t.Errorf("%+v meets %s or %s", number, marks[number.Mark], tables[number.Table])
+			}
+			marks[number.Mark], tables[number.Table] = number.Name, number.Name
+		}
+	})
 }
 
 func TestDepositExtract(t *testing.T) {

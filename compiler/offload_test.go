@@ -72,44 +72,50 @@ func TestOffloadDevices(t *testing.T) {
 	}
 	unmarked := []string{"br-lan", "guest", "vpn1", "wan1"}
 	for _, c := range []struct {
+		name     string
 		offload  string
 		host     plan.HostFacts
 		devices  []string
 		deferred string
 	}{
-		{`"unmarked"`, m, unmarked, ""},
-		{`"all"`, m, []string{"br-lan", "guest", "vpn1", "wan1", "wan2"}, ""},
-		{`{ hardware = true }`, m, unmarked, "guest, vpn1, wan1 cannot offload in hardware"},
-		{`{ hardware = true, required = true }`, capable, []string{"eth1", "eth2", "guest", "vpn1", "wan1"}, ""},
-		{`"off"`, m, nil, ""},
-		{`"off"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
-		{`"unmarked"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, "this kernel has no flowtables"},
-		{"", plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
+		{"unmarked: devices of the default uplink and the LANs", `"unmarked"`, m, unmarked, ""},
+		{"all: those of every uplink too", `"all"`, m, []string{"br-lan", "guest", "vpn1", "wan1", "wan2"}, ""},
+		{"hardware that not every device has is left out", `{ hardware = true }`, m, unmarked,
+			"guest, vpn1, wan1 cannot offload in hardware"},
+		{"hardware that is required takes what is below bridges", `{ hardware = true, required = true }`, capable,
+			[]string{"eth1", "eth2", "guest", "vpn1", "wan1"}, ""},
+		{"off", `"off"`, m, nil, ""},
+		{"off: a kernel without flowtables is no matter", `"off"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
+		{"a kernel without flowtables: deferred", `"unmarked"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil,
+			"this kernel has no flowtables"},
+		{"by default: a kernel without flowtables is no matter", "", plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
 	} {
-		f, p := offloaded(t, c.offload, c.host)
-		var devices []string
-		if f != nil {
-			devices = f.Devices
-			if f.Hardware != (strings.Contains(c.offload, "hardware") && c.deferred == "") || f.Late || !f.Counter {
-				t.Errorf("%s: %+v", c.offload, f)
+		t.Run(c.name, func(t *testing.T) {
+			f, p := offloaded(t, c.offload, c.host)
+			var devices []string
+			if f != nil {
+				devices = f.Devices
+				if f.Hardware != (strings.Contains(c.offload, "hardware") && c.deferred == "") || f.Late || !f.Counter {
+					t.Errorf("%s: %+v", c.offload, f)
+				}
 			}
-		}
-		if !slices.Equal(devices, c.devices) {
-			t.Errorf("%s: devices %q, want %q", c.offload, devices, c.devices)
-		}
-		var deferred []string
-		for _, w := range p.Deferred {
-			if w.Object == "offload" {
-				deferred = append(deferred, w.Reason)
+			if !slices.Equal(devices, c.devices) {
+				t.Errorf("%s: devices %q, want %q", c.offload, devices, c.devices)
 			}
-		}
-		if (c.deferred == "") != (deferred == nil) || len(deferred) > 1 || !strings.Contains(strings.Join(deferred, ""), c.deferred) {
-			t.Errorf("%s: deferred: %q, want %q", c.offload, deferred, c.deferred)
-		}
-		if forward := slices.ContainsFunc(p.Ruleset.Chains,
-			func(c plan.Chain) bool { return c.Uses(flowtable) }); forward != (c.devices != nil) {
-			t.Errorf("%s: a chain leads to the flowtable: %v", c.offload, forward)
-		}
+			var deferred []string
+			for _, w := range p.Deferred {
+				if w.Object == "offload" {
+					deferred = append(deferred, w.Reason)
+				}
+			}
+			if (c.deferred == "") != (deferred == nil) || len(deferred) > 1 || !strings.Contains(strings.Join(deferred, ""), c.deferred) {
+				t.Errorf("%s: deferred: %q, want %q", c.offload, deferred, c.deferred)
+			}
+			if forward := slices.ContainsFunc(p.Ruleset.Chains,
+				func(c plan.Chain) bool { return c.Uses(flowtable) }); forward != (c.devices != nil) {
+				t.Errorf("%s: a chain leads to the flowtable: %v", c.offload, forward)
+			}
+		})
 	}
 }
 
@@ -129,12 +135,16 @@ func TestOffloadManyDevices(t *testing.T) {
 		m.Links[fmt.Sprintf("ppp%d", i)] = addressed(plan.Link{})
 	}
 	f, p := offloaded(t, `"unmarked"`, m)
-	if len(f.Devices) != 256 || !slices.Contains(f.Devices, "wan1") {
-		t.Errorf("%d devices", len(f.Devices))
-	}
-	if !slices.ContainsFunc(p.Deferred, func(w plan.Deferred) bool { return strings.Contains(w.Reason, "45 are left out") }) {
-		t.Errorf("deferred: %v", p.Deferred)
-	}
+	t.Run("uplinks stay among them", func(t *testing.T) {
+		if len(f.Devices) != 256 || !slices.Contains(f.Devices, "wan1") {
+			t.Errorf("%d devices", len(f.Devices))
+		}
+	})
+	t.Run("the rest is reported", func(t *testing.T) {
+		if !slices.ContainsFunc(p.Deferred, func(w plan.Deferred) bool { return strings.Contains(w.Reason, "45 are left out") }) {
+			t.Errorf("deferred: %v", p.Deferred)
+		}
+	})
 }
 
 // What fails over is no flowtable: devices are the same whatever is healthy.

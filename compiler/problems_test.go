@@ -82,12 +82,16 @@ func TestNoProblems(t *testing.T) {
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	if p, ds := Compile(doc, plan.HostFacts{}, nil); p == nil || len(ds) > 0 {
-		t.Errorf("%v", ds)
-	}
-	if ds := Problems(doc, plan.HostFacts{}); len(ds) > 0 {
-		t.Errorf("without the plan: %v", ds)
-	}
+	t.Run("with a plan", func(t *testing.T) {
+		if p, ds := Compile(doc, plan.HostFacts{}, nil); p == nil || len(ds) > 0 {
+			t.Errorf("%v", ds)
+		}
+	})
+	t.Run("without a plan", func(t *testing.T) {
+		if ds := Problems(doc, plan.HostFacts{}); len(ds) > 0 {
+			t.Errorf("without the plan: %v", ds)
+		}
+	})
 }
 
 // As many rules as there are priorities fit.
@@ -126,23 +130,29 @@ table = "t"
 	if ds.HasErrors() {
 		t.Fatal(ds)
 	}
-	again, _ := Compile(doc, plan.HostFacts{}, nil)
-	plan.Normalize(again)
-	if changes := plan.Diff(p, again); !changes.Empty() {
-		t.Errorf("normalizing a compiled plan changes it: %+v", changes)
-	}
-	seen := map[plan.Rule]bool{}
-	for _, r := range p.Rules {
-		if seen[r] {
-			t.Errorf("rule twice: %+v", r)
+	t.Run("normalizing changes nothing", func(t *testing.T) {
+		again, _ := Compile(doc, plan.HostFacts{}, nil)
+		plan.Normalize(again)
+		if changes := plan.Diff(p, again); !changes.Empty() {
+			t.Errorf("normalizing a compiled plan changes it: %+v", changes)
 		}
-		seen[r] = true
-	}
-	tables := map[uint32]string{}
-	for _, n := range p.Numbers {
-		if other := tables[n.Table]; other != "" {
-			t.Errorf("%s and %s share table %d", n.Name, other, n.Table)
+	})
+	t.Run("no rule stands twice", func(t *testing.T) {
+		seen := map[plan.Rule]bool{}
+		for _, r := range p.Rules {
+			if seen[r] {
+				t.Errorf("rule twice: %+v", r)
+			}
+			seen[r] = true
 		}
-		tables[n.Table] = n.Name
-	}
+	})
+	t.Run("no two names share a table", func(t *testing.T) {
+		tables := map[uint32]string{}
+		for _, n := range p.Numbers {
+			if other := tables[n.Table]; other != "" {
+				t.Errorf("%s and %s share table %d", n.Name, other, n.Table)
+			}
+			tables[n.Table] = n.Name
+		}
+	})
 }

@@ -74,29 +74,32 @@ func TestMarkTreeChangesNothing(t *testing.T) {
 		{"", 30, 36}, {"", 60, 34}, {"", 120, 30}, {"", 230, 30},
 		{"mark-mask = 0x5a5a5a00", 500, 40}, {"mark-mask = 0x3f\nrule-priority = 700", 60, 34},
 	} {
-		rules := manyTables(t, c.settings, make([]uint32, c.tables))
-		flat := slices.DeleteFunc(slices.Clone(rules), isSkip)
-		if (len(flat) < len(rules)) != (c.tables > fewMarks) {
-			t.Errorf("%d tables: %d rules, %d of them only skip", c.tables, len(rules), len(rules)-len(flat))
-		}
-		for part := range 6 {
-			some := slices.DeleteFunc(slices.Clone(rules), func(r plan.Rule) bool { return isSkip(r) && part > 0 && rng.IntN(6) < part })
-			for _, r := range append(slices.Clone(flat), plan.Rule{}) {
-				// The bits of others mean nothing. Some find no route in their table.
-				mark := r.Mark | rng.Uint32()&^r.MarkMask
-				if r.MarkMask == 0 {
-					mark = 0
-				}
-				for _, empty := range []uint32{0, r.Table} {
-					want, _ := walk(flat, mark, empty)
-					got, met := walk(some, mark, empty)
-					if got != want || part == 0 && empty == 0 && met > c.met {
-						t.Fatalf("%s %d tables, mark %#x, table %d empty: comes to table %d by %d rules, not to %d",
-							c.settings, c.tables, mark, empty, got, met, want)
+		t.Run(fmt.Sprintf("%d tables %s", c.tables, c.settings), func(t *testing.T) {
+			rules := manyTables(t, c.settings, make([]uint32, c.tables))
+			flat := slices.DeleteFunc(slices.Clone(rules), isSkip)
+			if (len(flat) < len(rules)) != (c.tables > fewMarks) {
+				t.Errorf("%d tables: %d rules, %d of them only skip", c.tables, len(rules), len(rules)-len(flat))
+			}
+			for part := range 6 {
+				some := slices.DeleteFunc(slices.Clone(rules),
+					func(r plan.Rule) bool { return isSkip(r) && part > 0 && rng.IntN(6) < part })
+				for _, r := range append(slices.Clone(flat), plan.Rule{}) {
+					// The bits of others mean nothing. Some find no route in their table.
+					mark := r.Mark | rng.Uint32()&^r.MarkMask
+					if r.MarkMask == 0 {
+						mark = 0
+					}
+					for _, empty := range []uint32{0, r.Table} {
+						want, _ := walk(flat, mark, empty)
+						got, met := walk(some, mark, empty)
+						if got != want || part == 0 && empty == 0 && met > c.met {
+							t.Fatalf("%s %d tables, mark %#x, table %d empty: comes to table %d by %d rules, not to %d",
+								c.settings, c.tables, mark, empty, got, met, want)
+						}
 					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -66,38 +66,44 @@ func TestWindowsOverClockChanges(t *testing.T) {
 	york, _ := time.LoadLocation("America/New_York")
 	howe, _ := time.LoadLocation("Australia/Lord_Howe")
 	for _, row := range []struct {
+		name     string
 		schedule string
 		zone     *time.Location
 		day      string
 		want     []string // UTC, from and to in turn
 	}{
 		// Nine hours of a night in which an hour is missing, ten of one that has it twice.
-		{`"22:00-08:00"`, berlin, "2026-03-28", []string{"2026-03-28 21:00", "2026-03-29 06:00"}},
-		{`"22:00-08:00"`, berlin, "2026-10-24", []string{"2026-10-24 20:00", "2026-10-25 07:00"}},
-		{`"sun 02:30-04:00"`, berlin, "2026-03-28", []string{"2026-03-29 01:00", "2026-03-29 02:00"}}, // 02:30 does not exist
-		{`"sun 01:00-02:30"`, berlin, "2026-10-24", []string{"2026-10-24 23:00", "2026-10-25 00:30", "2026-10-25 01:00",
-			"2026-10-25 01:30"}},
-		{`"08:00-18:00"`, york, "2026-03-07", []string{"2026-03-07 13:00", "2026-03-07 23:00", "2026-03-08 12:00", "2026-03-08 22:00"}},
-		{`"00:00-03:00"`, york, "2026-10-31", []string{"2026-10-31 04:00", "2026-10-31 07:00", "2026-11-01 04:00", "2026-11-01 08:00"}},
-		{`"sun 01:00-03:00"`, howe, "2026-04-04", []string{"2026-04-04 14:00", "2026-04-04 16:30"}},
+		{"an hour of the night is missing", `"22:00-08:00"`, berlin, "2026-03-28", []string{"2026-03-28 21:00", "2026-03-29 06:00"}},
+		{"an hour of the night comes twice", `"22:00-08:00"`, berlin, "2026-10-24", []string{"2026-10-24 20:00", "2026-10-25 07:00"}},
+		{"a beginning that does not exist", `"sun 02:30-04:00"`, berlin, "2026-03-28", []string{"2026-03-29 01:00", "2026-03-29 02:00"}},
+		{"an end that comes twice", `"sun 01:00-02:30"`, berlin, "2026-10-24",
+			[]string{"2026-10-24 23:00", "2026-10-25 00:30", "2026-10-25 01:00",
+				"2026-10-25 01:30"}},
+		{"the days around a change", `"08:00-18:00"`, york, "2026-03-07",
+			[]string{"2026-03-07 13:00", "2026-03-07 23:00", "2026-03-08 12:00", "2026-03-08 22:00"}},
+		{"a schedule at midnight of the change", `"00:00-03:00"`, york, "2026-10-31",
+			[]string{"2026-10-31 04:00", "2026-10-31 07:00", "2026-11-01 04:00", "2026-11-01 08:00"}},
+		{"a change of half an hour", `"sun 01:00-03:00"`, howe, "2026-04-04", []string{"2026-04-04 14:00", "2026-04-04 16:30"}},
 	} {
-		var want []window
-		for i := 0; i < len(row.want); i += 2 {
-			a, _ := time.Parse("2006-01-02 15:04", row.want[i])
-			b, _ := time.Parse("2006-01-02 15:04", row.want[i+1])
-			want = append(want, window{a.Unix(), b.Unix()})
-		}
-		day, _ := time.ParseInLocation("2006-01-02", row.day, row.zone)
-		got := windows(scheduled(t, row.schedule, toIsp1).Policies[0].Schedule, row.zone, day, day.AddDate(0, 0, 2))
-		for len(got) > 0 && got[0].from < want[0].from {
-			got = got[1:]
-		}
-		for i := range want {
-			if i >= len(got) || got[i] != want[i] {
-				t.Errorf("%s in %s on %s: %v, wanted %v", row.schedule, row.zone, row.day, got, want)
-				break
+		t.Run(row.name, func(t *testing.T) {
+			var want []window
+			for i := 0; i < len(row.want); i += 2 {
+				a, _ := time.Parse("2006-01-02 15:04", row.want[i])
+				b, _ := time.Parse("2006-01-02 15:04", row.want[i+1])
+				want = append(want, window{a.Unix(), b.Unix()})
 			}
-		}
+			day, _ := time.ParseInLocation("2006-01-02", row.day, row.zone)
+			got := windows(scheduled(t, row.schedule, toIsp1).Policies[0].Schedule, row.zone, day, day.AddDate(0, 0, 2))
+			for len(got) > 0 && got[0].from < want[0].from {
+				got = got[1:]
+			}
+			for i := range want {
+				if i >= len(got) || got[i] != want[i] {
+					t.Errorf("%s in %s on %s: %v, wanted %v", row.schedule, row.zone, row.day, got, want)
+					break
+				}
+			}
+		})
 	}
 }
 
@@ -106,12 +112,16 @@ func TestSchedulesReachAYear(t *testing.T) {
 	doc := scheduled(t, `"08:00-18:00"`, toIsp1)
 	first := windowsOf(t, doc, plan.HostFacts{Now: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)})
 	last := windowsOf(t, doc, plan.HostFacts{Now: time.Date(2026, 3, 31, 23, 59, 59, 0, time.UTC)})
-	if len(first) != len(last) || len(first) < 365 || first[0] != last[0] {
-		t.Errorf("%d and %d windows", len(first), len(last))
-	}
-	if end := first[len(first)-1].To.Seconds(); end < uint64(time.Date(2027, 3, 31, 18, 0, 0, 0, time.UTC).Unix()) {
-		t.Errorf("the windows end at %d", end)
-	}
+	t.Run("plans of one month are the same", func(t *testing.T) {
+		if len(first) != len(last) || len(first) < 365 || first[0] != last[0] {
+			t.Errorf("%d and %d windows", len(first), len(last))
+		}
+	})
+	t.Run("they reach a year ahead", func(t *testing.T) {
+		if end := first[len(first)-1].To.Seconds(); end < uint64(time.Date(2027, 3, 31, 18, 0, 0, 0, time.UTC).Unix()) {
+			t.Errorf("the windows end at %d", end)
+		}
+	})
 }
 
 func windowsOf(t *testing.T, doc *policy.Document, host plan.HostFacts) []plan.Element {

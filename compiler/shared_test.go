@@ -19,23 +19,28 @@ func TestSharedName(t *testing.T) {
 		many = append(many, port(10000+2*i, 10000+2*i)) // too many to name
 	}
 	for _, c := range []struct {
+		name     string
 		t        plan.Type
 		elements []plan.Element
 		want     string
 	}{
-		{plan.TypeProto, []plan.Element{single(plan.KeyFromUint8(6)), single(plan.KeyFromUint8(17))}, "protocols-tcp/udp"},
-		{plan.TypePort, []plan.Element{port(53, 53), port(5060, 5061)}, "ports-53/5060-5061"},
-		{plan.TypePort, many, ""},
-		{plan.TypeIfname, []plan.Element{name("a_b"), name("c")}, "interfaces-a_b/c"},
-		{plan.TypeIfname, []plan.Element{name("a"), name("b_c")}, "interfaces-a/b_c"},
-		{plan.TypeIfname, []plan.Element{name("a"), name(`b"`)}, ""},
-		{plan.TypeIfname, []plan.Element{name("a"), name("b@c")}, ""},
-		{plan.TypeIPv4, []plan.Element{single(plan.Key{10}), single(plan.Key{11})}, ""},
-		{plan.TypeProto, []plan.Element{single(plan.KeyFromUint8(2)), single(plan.KeyFromUint8(132))}, "protocols-2/sctp"},
+		{"protocols by name", plan.TypeProto, []plan.Element{single(plan.KeyFromUint8(6)), single(plan.KeyFromUint8(17))},
+			"protocols-tcp/udp"},
+		{"a port and a range", plan.TypePort, []plan.Element{port(53, 53), port(5060, 5061)}, "ports-53/5060-5061"},
+		{"too many to name", plan.TypePort, many, ""},
+		{"a separator within the first name", plan.TypeIfname, []plan.Element{name("a_b"), name("c")}, "interfaces-a_b/c"},
+		{"a separator within the second name", plan.TypeIfname, []plan.Element{name("a"), name("b_c")}, "interfaces-a/b_c"},
+		{"a quote cannot be in a name", plan.TypeIfname, []plan.Element{name("a"), name(`b"`)}, ""},
+		{"an at sign cannot be in a name", plan.TypeIfname, []plan.Element{name("a"), name("b@c")}, ""},
+		{"addresses are not named", plan.TypeIPv4, []plan.Element{single(plan.Key{10}), single(plan.Key{11})}, ""},
+		{"a protocol without a name", plan.TypeProto,
+			[]plan.Element{single(plan.KeyFromUint8(2)), single(plan.KeyFromUint8(132))}, "protocols-2/sctp"},
 	} {
-		if got := sharedName(c.t, c.elements); got != c.want {
-			t.Errorf("sharedName(%s, %d elements) = %q, not %q", c.t, len(c.elements), got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := sharedName(c.t, c.elements); got != c.want {
+				t.Errorf("sharedName(%s, %d elements) = %q, not %q", c.t, len(c.elements), got, c.want)
+			}
+		})
 	}
 }
 
@@ -73,26 +78,30 @@ uplink = "isp2"
 	if len(ds) > 0 {
 		t.Fatal(ds)
 	}
-	var names []string
-	for _, s := range p.Ruleset.Sets {
-		if strings.HasPrefix(s.Name, "ports-") || strings.HasPrefix(s.Name, "policy-") {
-			names = append(names, s.Name)
+	t.Run("there is one set for both", func(t *testing.T) {
+		var names []string
+		for _, s := range p.Ruleset.Sets {
+			if strings.HasPrefix(s.Name, "ports-") || strings.HasPrefix(s.Name, "policy-") {
+				names = append(names, s.Name)
+			}
 		}
-	}
-	if len(names) != 1 || names[0] != "ports-80/443" {
-		t.Errorf("sets of the policies: %q", names)
-	}
-	uses := map[bool]int{}
-	for _, c := range p.Ruleset.Chains {
-		for _, r := range c.Rules {
-			for _, m := range r.Matches {
-				if m.Set == "ports-80/443" {
-					uses[m.Not]++
+		if len(names) != 1 || names[0] != "ports-80/443" {
+			t.Errorf("sets of the policies: %q", names)
+		}
+	})
+	t.Run("it is matched as it is and negated", func(t *testing.T) {
+		uses := map[bool]int{}
+		for _, c := range p.Ruleset.Chains {
+			for _, r := range c.Rules {
+				for _, m := range r.Matches {
+					if m.Set == "ports-80/443" {
+						uses[m.Not]++
+					}
 				}
 			}
 		}
-	}
-	if uses[false] != 1 || uses[true] != 1 {
-		t.Errorf("ports-80/443 is matched %d times, and negated %d times", uses[false], uses[true])
-	}
+		if uses[false] != 1 || uses[true] != 1 {
+			t.Errorf("ports-80/443 is matched %d times, and negated %d times", uses[false], uses[true])
+		}
+	})
 }

@@ -34,19 +34,21 @@ func countOf(slots []int, n int) []int {
 func TestSlotsAreByWeight(t *testing.T) {
 	for _, weights := range [][]int{{1}, {1, 1}, {3, 1}, {2, 1}, {1, 1, 1}, {4, 2, 1}, {256, 1}, {256, 256, 1},
 		{200, 100, 50}, {7, 11, 13, 17, 19}} {
-		var shares []share
-		sum := 0
-		for i, w := range weights {
-			shares = append(shares, share{fmt.Sprintf("m%d", i), w})
-			sum += w
-		}
-		n := hashSlots(shares)
-		count := countOf(dealt(shares, n), len(shares))
-		for i, w := range weights {
-			if ideal := float64(n*w) / float64(sum); float64(count[i]) < ideal-1 || float64(count[i]) > ideal+1 {
-				t.Errorf("weights %v: member %d has %d of %d slots, its share is %.1f", weights, i, count[i], n, ideal)
+		t.Run(fmt.Sprint(weights), func(t *testing.T) {
+			var shares []share
+			sum := 0
+			for i, w := range weights {
+				shares = append(shares, share{fmt.Sprintf("m%d", i), w})
+				sum += w
 			}
-		}
+			n := hashSlots(shares)
+			count := countOf(dealt(shares, n), len(shares))
+			for i, w := range weights {
+				if ideal := float64(n*w) / float64(sum); float64(count[i]) < ideal-1 || float64(count[i]) > ideal+1 {
+					t.Errorf("weights %v: member %d has %d of %d slots, its share is %.1f", weights, i, count[i], n, ideal)
+				}
+			}
+		})
 	}
 }
 
@@ -88,20 +90,22 @@ func TestAMemberLeaving(t *testing.T) {
 		return out
 	}
 	for n := 2; n <= 8; n++ {
-		full := equalShares(n)
-		slots := hashSlots(full)
-		var own, other, plain float64
-		for i := range full {
-			less := slices.Delete(slices.Clone(full), i, i+1)
-			all, others := moved(owners(full, dealt(full, slots)), owners(less, dealt(less, slots)), full[i].name)
-			_, inPieces := moved(owners(full, pieces(full, slots)), owners(less, pieces(less, slots)), full[i].name)
-			own, other, plain = own+(all-others)/float64(n), other+others/float64(n), plain+inPieces/float64(n)
-		}
-		t.Logf("1 of %d leaves: %.1f %% of the connections are its own, %.1f %% of others move too; with a "+
-			"plain modulo %.1f %%", n, 100*own, 100*other, 100*plain)
-		if other > 0.06 || n > 2 && other > plain/2 {
-			t.Errorf("one of %d leaves, and %.1f %% of the connections of others move (plain modulo: %.1f %%)", n, 100*other, 100*plain)
-		}
+		t.Run(fmt.Sprintf("one of %d", n), func(t *testing.T) {
+			full := equalShares(n)
+			slots := hashSlots(full)
+			var own, other, plain float64
+			for i := range full {
+				less := slices.Delete(slices.Clone(full), i, i+1)
+				all, others := moved(owners(full, dealt(full, slots)), owners(less, dealt(less, slots)), full[i].name)
+				_, inPieces := moved(owners(full, pieces(full, slots)), owners(less, pieces(less, slots)), full[i].name)
+				own, other, plain = own+(all-others)/float64(n), other+others/float64(n), plain+inPieces/float64(n)
+			}
+			t.Logf("1 of %d leaves: %.1f %% of the connections are its own, %.1f %% of others move too; with a "+
+				"plain modulo %.1f %%", n, 100*own, 100*other, 100*plain)
+			if other > 0.06 || n > 2 && other > plain/2 {
+				t.Errorf("one of %d leaves, and %.1f %% of the connections of others move (plain modulo: %.1f %%)", n, 100*other, 100*plain)
+			}
+		})
 	}
 }
 
@@ -123,8 +127,10 @@ func TestTurns(t *testing.T) {
 		{[]int{3, 1}, []int{0, 0, 1, 0}},
 		{[]int{5, 1, 1}, []int{0, 0, 1, 0, 2, 0, 0}},
 	} {
-		if got := turns(c.weights, len(c.want)); !slices.Equal(got, c.want) {
-			t.Errorf("weights %v: %v, not %v", c.weights, got, c.want)
-		}
+		t.Run(fmt.Sprint(c.weights), func(t *testing.T) {
+			if got := turns(c.weights, len(c.want)); !slices.Equal(got, c.want) {
+				t.Errorf("weights %v: %v, not %v", c.weights, got, c.want)
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"pbr/integration/steps"
 )
 
 // peers are two lines that could take over from each other, in a version.
@@ -22,22 +24,24 @@ func peers(version Version, targets ...string) (list []Config) {
 // anyway.
 func TestMonitorDeadTarget(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 7 * time.Second, time.Hour} {
-		configs := peers(4, "a", "b")
-		configs[1].Interval = interval
-		inBubble(t, configs, nil, func(b *bench) {
-			b.unordered(300*time.Millisecond, "isp1:start>up", "isp2:start>up")
-			b.probe.set("a", silence)
-			b.probe.set("b", silence)
-			want := func(when string, isp1 State, isp2 ...State) {
-				t.Helper()
-				if b.events(6 * time.Second); b.state("isp1") != isp1 || !slices.Contains(isp2, b.state("isp2")) {
-					t.Errorf("interval %v, %s: %s and %s, not %s and one of %s", interval, when, b.state("isp1"),
-						b.state("isp2"), isp1, isp2)
+		t.Run(interval.String(), func(t *testing.T) {
+			configs := peers(4, "a", "b")
+			configs[1].Interval = interval
+			inBubble(t, configs, nil, func(b *bench) {
+				b.unordered(300*time.Millisecond, "isp1:start>up", "isp2:start>up")
+				b.probe.set("a", silence)
+				b.probe.set("b", silence)
+				want := func(when string, isp1 State, isp2 ...State) {
+					t.Helper()
+					if b.events(6 * time.Second); b.state("isp1") != isp1 || !slices.Contains(isp2, b.state("isp2")) {
+						t.Errorf("interval %v, %s: %s and %s, not %s and one of %s", interval, when, b.state("isp1"),
+							b.state("isp2"), isp1, isp2)
+					}
 				}
-			}
-			want("the target is dead", Unconfirmed, Unconfirmed, Up) // isp2's own rounds may be far apart
-			b.probe.set("b", fakeAnswer{delay: time.Millisecond})
-			want("it answers isp2", Down, Up)
+				want("the target is dead", Unconfirmed, Unconfirmed, Up) // isp2's own rounds may be far apart
+				b.probe.set("b", fakeAnswer{delay: time.Millisecond})
+				want("it answers isp2", Down, Up)
+			})
 		})
 	}
 }
@@ -115,12 +119,16 @@ func TestAbsent(t *testing.T) {
 	c.Optional, c.Version = true, 6
 	m := newStateMachine(epoch, c, Status{})
 	bare := LinkState{Exists: true, Up: true, Carrier: true}
-	if _, changed := m.Link(epoch, bare); changed || m.state != Absent {
-		t.Errorf("at the start: %s, told: %v", m.state, changed)
-	}
-	if m.state.Failed() || m.state.Usable() || m.state.Dead() {
-		t.Error("absent is a failure")
-	}
+	t.Run("at the start it is no news", func(t *testing.T) {
+		if _, changed := m.Link(epoch, bare); changed || m.state != Absent {
+			t.Errorf("at the start: %s, told: %v", m.state, changed)
+		}
+	})
+	t.Run("absent is no failure", func(t *testing.T) {
+		if m.state.Failed() || m.state.Usable() || m.state.Dead() {
+			t.Error("absent is a failure")
+		}
+	})
 	now := epoch
 	for _, step := range []struct {
 		link LinkState
@@ -143,20 +151,29 @@ func TestJitter(t *testing.T) {
 	c.MaxJitter, c.Over = 20*time.Millisecond, 4
 	m := newStateMachine(epoch, c, Status{})
 	s := &script{m: m, now: epoch}
-	s.play(t, "g10 g20 g30 g40")
-	if q := m.window.quality(1); q.jitter != 10*time.Millisecond || m.state != Up {
-		t.Errorf("jitter %v, %s", q.jitter, m.state)
-	}
-	s.play(t, "g100 g10")
-	if m.state != Degraded {
-		t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
-	}
-	s.play(t, "g29 g10 g29 g10 g29 g10")
-	if m.state != Degraded { // 19 ms: below the limit, and not below 80 % of it
-		t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
-	}
-	s.play(t, "g10 g12 g10 g12 g10")
-	if m.state != Up {
-		t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
-	}
+	step := steps.Of(t)
+	step.Run("it is the mean difference of consecutive round trips", func(t *testing.T) {
+		s.play(t, "g10 g20 g30 g40")
+		if q := m.window.quality(1); q.jitter != 10*time.Millisecond || m.state != Up {
+			t.Errorf("jitter %v, %s", q.jitter, m.state)
+		}
+	})
+	step.Run("above the limit the line is degraded", func(t *testing.T) {
+		s.play(t, "g100 g10")
+		if m.state != Degraded {
+			t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
+		}
+	})
+	step.Run("just below the limit it stays so", func(t *testing.T) {
+		s.play(t, "g29 g10 g29 g10 g29 g10")
+		if m.state != Degraded { // 19 ms: below the limit, and not below 80 % of it
+			t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
+		}
+	})
+	step.Run("well below the limit it is up", func(t *testing.T) {
+		s.play(t, "g10 g12 g10 g12 g10")
+		if m.state != Up {
+			t.Errorf("%s with a jitter of %v", m.state, m.window.quality(1).jitter)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package healthcheck
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -72,7 +73,9 @@ func TestCaptivePortals(t *testing.T) {
 		{"chunks", Expect{Body: "welcome"}, ""},
 		{"late", Expect{Body: "welcome"}, `does not contain "welcome"`},
 	} {
-		wantError(t, row.path, l.expecting(t, MethodHTTP, "http://192.0.2.80/"+row.path, row.expect), row.want)
+		t.Run(fmt.Sprintf("%s %+v", row.path, row.expect), func(t *testing.T) {
+			wantError(t, row.path, l.expecting(t, MethodHTTP, "http://192.0.2.80/"+row.path, row.expect), row.want)
+		})
 	}
 }
 
@@ -101,19 +104,22 @@ func TestExpectedAddresses(t *testing.T) {
 		_ = w.WriteMsg(m)
 	})
 	for _, row := range []struct {
+		name   string
 		expect Expect
 		want   string
 	}{
-		{Expect{}, ""},
-		{Expect{Name: "none.example"}, ""},
-		{Expect{Name: "alias.example"}, ""},
-		{Expect{Name: "broken.example"}, "SERVFAIL"},
-		{Expect{Name: "four.example", Address: true}, ""},
-		{Expect{Name: "six.example", Address: true}, ""},
-		{Expect{Name: "alias.example", Address: true}, "no address of alias.example"},
-		{Expect{Name: "none.example", Address: true}, "NXDOMAIN"},
-		{Expect{Name: "broken.example", Address: true}, "SERVFAIL"},
+		{"any answer", Expect{}, ""},
+		{"that the name does not exist is an answer", Expect{Name: "none.example"}, ""},
+		{"no address is an answer", Expect{Name: "alias.example"}, ""},
+		{"a failure of the server is none", Expect{Name: "broken.example"}, "SERVFAIL"},
+		{"an IPv4 address is wanted", Expect{Name: "four.example", Address: true}, ""},
+		{"an IPv6 address is as good", Expect{Name: "six.example", Address: true}, ""},
+		{"an alias without an address is none", Expect{Name: "alias.example", Address: true}, "no address of alias.example"},
+		{"wanted of a name that does not exist", Expect{Name: "none.example", Address: true}, "NXDOMAIN"},
+		{"wanted of a server that fails", Expect{Name: "broken.example", Address: true}, "SERVFAIL"},
 	} {
-		wantError(t, row.expect.Name, l.expecting(t, MethodDNS, "9.9.9.9", row.expect), row.want)
+		t.Run(row.name, func(t *testing.T) {
+			wantError(t, row.expect.Name, l.expecting(t, MethodDNS, "9.9.9.9", row.expect), row.want)
+		})
 	}
 }

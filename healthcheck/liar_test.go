@@ -199,18 +199,19 @@ func TestARPBelievesOnlyTheAnswer(t *testing.T) {
 		{"a question", arpRequest, asked, own, router, false},
 		{"the answer", arpReply, asked, own, router, true},
 	} {
-		b := arpMessage{operation: row.op, senderMAC: ifi.HardwareAddr, sender: row.from, targetMAC: row.mac, target: row.to}.marshal()
-		stop := repeat(t, func() error {
-			_, err := conn.WriteTo(b, &packet.Addr{HardwareAddr: router})
-			return err
+		t.Run(row.name, func(t *testing.T) {
+			b := arpMessage{operation: row.op, senderMAC: ifi.HardwareAddr, sender: row.from, targetMAC: row.mac, target: row.to}.marshal()
+			stop := repeat(t, func() error {
+				_, err := conn.WriteTo(b, &packet.Addr{HardwareAddr: router})
+				return err
+			})
+			if row.believed {
+				l.wantAnswer(t, MethodARP, target)
+			} else {
+				l.wantSilence(t, MethodARP, target)
+			}
+			stop()
 		})
-		t.Log(row.name)
-		if row.believed {
-			l.wantAnswer(t, MethodARP, target)
-		} else {
-			l.wantSilence(t, MethodARP, target)
-		}
-		stop()
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"pbr/integration/steps"
 )
 
 // countScript counts what leaves the router: by the second line with its mark, by it without, and
@@ -91,14 +93,20 @@ func TestNeighbourProbes(t *testing.T) {
 	l := newLines(t)
 	l.far.IP("addr add fe80::1/64 dev up0 nodad")
 	for _, target := range []string{"198.51.100.1", "2001:db8:f2::1", "fe80::1"} {
-		l.wantAnswer(t, MethodARP, target)
+		t.Run(target, func(t *testing.T) {
+			l.wantAnswer(t, MethodARP, target)
+		})
 	}
-	// The far end has every address, but only these on the line.
-	l.wantSilence(t, MethodARP, "198.51.100.77")
-	l.wantSilence(t, MethodARP, "2001:db8:f2::77")
-	// Where no route tells an address to ask from, it is 0.0.0.0.
-	l.router.IP("route replace unreachable default table 102", "route add unreachable 198.51.100.1 table 102")
-	l.wantAnswer(t, MethodARP, "198.51.100.1")
+	t.Run("an address that is not on the line is silent", func(t *testing.T) {
+		// The far end has every address, but only these on the line.
+		l.wantSilence(t, MethodARP, "198.51.100.77")
+		l.wantSilence(t, MethodARP, "2001:db8:f2::77")
+	})
+	t.Run("where no route tells an address to ask from, it is 0.0.0.0", func(t *testing.T) {
+		// Where no route tells an address to ask from, it is 0.0.0.0.
+		l.router.IP("route replace unreachable default table 102", "route add unreachable 198.51.100.1 table 102")
+		l.wantAnswer(t, MethodARP, "198.51.100.1")
+	})
 }
 
 func TestDeadTargetsTimeOut(t *testing.T) {
@@ -116,7 +124,9 @@ func TestDeadTargetsTimeOut(t *testing.T) {
 		{MethodHTTP, "http://192.0.2.80/"}, {MethodHTTP, "http://[2001:db8::80]/"},
 	}
 	for _, row := range rows {
-		l.wantAnswer(t, row.method, row.target)
+		t.Run(row.method+" "+row.target+" answers", func(t *testing.T) {
+			l.wantAnswer(t, row.method, row.target)
+		})
 	}
 	l.far.NFT(`table inet deaf {
 	chain in {
@@ -130,11 +140,15 @@ table arp deaf {
 }
 `)
 	for _, row := range rows {
-		l.wantSilence(t, row.method, row.target)
+		t.Run(row.method+" "+row.target+" is dead", func(t *testing.T) {
+			l.wantSilence(t, row.method, row.target)
+		})
 	}
 	l.far.NFT("delete table inet deaf\ndelete table arp deaf\n")
 	for _, row := range rows {
-		l.wantAnswer(t, row.method, row.target)
+		t.Run(row.method+" "+row.target+" answers again", func(t *testing.T) {
+			l.wantAnswer(t, row.method, row.target)
+		})
 	}
 }
 
@@ -154,17 +168,19 @@ func TestUnreachableSaysSo(t *testing.T) {
 		{MethodPing, "2001:db8::8", "says: destination unreachable"},
 		{MethodTCP, "8.8.8.8:443", "no route to host"},
 	} {
-		// Errors of ICMP are rate-limited (icmp_ratelimit, ip-sysctl.rst): one may be missing.
-		var err error
-		for range 5 {
-			err = l.probe(row.method, row.target, time.Second)
-			if !errors.Is(err, context.DeadlineExceeded) {
-				break
+		t.Run(row.method+" "+row.target, func(t *testing.T) {
+			// Errors of ICMP are rate-limited (icmp_ratelimit, ip-sysctl.rst): one may be missing.
+			var err error
+			for range 5 {
+				err = l.probe(row.method, row.target, time.Second)
+				if !errors.Is(err, context.DeadlineExceeded) {
+					break
+				}
 			}
-		}
-		if err == nil || notProbed(err) || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s %s: %v, want %q", row.method, row.target, err, row.want)
-		}
+			if err == nil || notProbed(err) || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%s %s: %v, want %q", row.method, row.target, err, row.want)
+			}
+		})
 	}
 }
 
@@ -192,19 +208,25 @@ func TestHTTPStatus(t *testing.T) {
 		{"http://192.0.2.80:81/", false, ""},
 		{"https://192.0.2.80/", false, "certificate"},
 	} {
-		err := l.probe(MethodHTTP, row.target, patience)
-		if (err == nil) != row.good || notProbed(err) || err != nil && !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s: %v", row.target, err)
+		t.Run(row.target, func(t *testing.T) {
+			err := l.probe(MethodHTTP, row.target, patience)
+			if (err == nil) != row.good || notProbed(err) || err != nil && !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%s: %v", row.target, err)
+			}
+		})
+	}
+	t.Run("a certificate of the name, by a known authority", func(t *testing.T) {
+		// The certificate is of example.com: the name is looked up in advance here.
+		l.prober.roots = roots
+		l.prober.names[nameKey{"isp2", "example.com"}] = resolved{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.80")}, at: time.Now()}
+		l.wantAnswer(t, MethodHTTP, "https://example.com/")
+	})
+	t.Run("a certificate of another name", func(t *testing.T) {
+		l.prober.names[nameKey{"isp2", "example.org"}] = l.prober.names[nameKey{"isp2", "example.com"}]
+		if err := l.probe(MethodHTTP, "https://example.org/", patience); err == nil || !strings.Contains(err.Error(), "example.org") {
+			t.Errorf("another's certificate: %v", err)
 		}
-	}
-	// The certificate is of example.com: the name is looked up in advance here.
-	l.prober.roots = roots
-	l.prober.names[nameKey{"isp2", "example.com"}] = resolved{addrs: []netip.Addr{netip.MustParseAddr("192.0.2.80")}, at: time.Now()}
-	l.wantAnswer(t, MethodHTTP, "https://example.com/")
-	l.prober.names[nameKey{"isp2", "example.org"}] = l.prober.names[nameKey{"isp2", "example.com"}]
-	if err := l.probe(MethodHTTP, "https://example.org/", patience); err == nil || !strings.Contains(err.Error(), "example.org") {
-		t.Errorf("another's certificate: %v", err)
-	}
+	})
 }
 
 func TestHTTPTriesAllAddressesOfAName(t *testing.T) {
@@ -252,25 +274,33 @@ func TestNamesAreAskedForThroughTheUplink(t *testing.T) {
 }
 `)
 	l.router.NFT(countScript)
-	l.wantAnswerWithin(t, 2*time.Second, MethodHTTP, "http://known.example/")
-	if n := counted(l.router); n["marked"] == 0 || n["unmarked"] != 0 || n["other line"] != 0 {
-		t.Errorf("packets: %v", n)
-	}
+	step := steps.Of(t)
 	want := []netip.Addr{netip.MustParseAddr("192.0.2.80"), netip.MustParseAddr("2001:db8::80")}
-	if got := l.prober.names[nameKey{"isp2", "known.example"}].addrs; !slices.Equal(got, want) {
-		t.Errorf("addresses %v", got)
-	}
-	err := l.probe(MethodHTTP, "http://unknown.example/", 2*time.Second)
-	if err == nil || notProbed(err) || !strings.Contains(err.Error(), "looking up unknown.example") {
-		t.Errorf("an unknown name: %v", err)
-	}
+	step.Run("the questions leave through the uplink", func(t *testing.T) {
+		l.wantAnswerWithin(t, 2*time.Second, MethodHTTP, "http://known.example/")
+		if n := counted(l.router); n["marked"] == 0 || n["unmarked"] != 0 || n["other line"] != 0 {
+			t.Errorf("packets: %v", n)
+		}
+	})
+	step.Run("both versions are asked for, and aliases followed", func(t *testing.T) {
+		if got := l.prober.names[nameKey{"isp2", "known.example"}].addrs; !slices.Equal(got, want) {
+			t.Errorf("addresses %v", got)
+		}
+	})
+	step.Run("a name that does not exist is a failure", func(t *testing.T) {
+		err := l.probe(MethodHTTP, "http://unknown.example/", 2*time.Second)
+		if err == nil || notProbed(err) || !strings.Contains(err.Error(), "looking up unknown.example") {
+			t.Errorf("an unknown name: %v", err)
+		}
+	})
 
-	// No name server answers any more: what was known long ago is used.
-	l.far.NFT("add rule inet deaf in udp dport 53 drop\n")
-	l.prober.names[nameKey{"isp2", "known.example"}] = resolved{addrs: want, at: time.Now().Add(-24 * time.Hour)}
-	l.wantAnswerWithin(t, 2*time.Second, MethodHTTP, "http://known.example/")
-	l.prober.Release("isp2")
-	l.wantSilence(t, MethodHTTP, "http://known.example/")
+	step.Run("while no name server answers, what was known long ago is used", func(t *testing.T) {
+		l.far.NFT("add rule inet deaf in udp dport 53 drop\n")
+		l.prober.names[nameKey{"isp2", "known.example"}] = resolved{addrs: want, at: time.Now().Add(-24 * time.Hour)}
+		l.wantAnswerWithin(t, 2*time.Second, MethodHTTP, "http://known.example/")
+		l.prober.Release("isp2")
+		l.wantSilence(t, MethodHTTP, "http://known.example/")
+	})
 }
 
 func records(t *testing.T, lines ...string) []dns.RR {
@@ -320,7 +350,7 @@ func TestWhatCannotBeProbed(t *testing.T) {
 func TestSocketsFollowTheInterface(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
-	all := func(want bool) {
+	all := func(t *testing.T, want bool) {
 		t.Helper()
 		for _, row := range []struct{ method, target string }{
 			{MethodPing, "198.51.100.1"}, {MethodPing, "2001:db8:f2::1"}, {MethodARP, "198.51.100.1"}, {MethodARP, "2001:db8:f2::1"},
@@ -336,13 +366,22 @@ func TestSocketsFollowTheInterface(t *testing.T) {
 			}
 		}
 	}
-	all(true)
-	l.router.IP("link del wan2")
-	all(false)
-	l.Veth(l.router, "wan2", l.far, "up0")
-	l.router.IP("addr add 198.51.100.2/24 dev wan2", "addr add 2001:db8:f2::2/64 dev wan2")
-	l.far.IP("addr add 198.51.100.1/24 dev up0", "addr add 2001:db8:f2::1/64 dev up0")
-	all(true)
-	l.router.IP("link set wan2 down", "link set wan2 up", "addr replace 2001:db8:f2::2/64 dev wan2")
-	all(true)
+	step := steps.Of(t)
+	step.Run("while it is there", func(t *testing.T) {
+		all(t, true)
+	})
+	step.Run("when it is deleted", func(t *testing.T) {
+		l.router.IP("link del wan2")
+		all(t, false)
+	})
+	step.Run("when another one has its name", func(t *testing.T) {
+		l.Veth(l.router, "wan2", l.far, "up0")
+		l.router.IP("addr add 198.51.100.2/24 dev wan2", "addr add 2001:db8:f2::2/64 dev wan2")
+		l.far.IP("addr add 198.51.100.1/24 dev up0", "addr add 2001:db8:f2::1/64 dev up0")
+		all(t, true)
+	})
+	step.Run("when it was down", func(t *testing.T) {
+		l.router.IP("link set wan2 down", "link set wan2 up", "addr replace 2001:db8:f2::2/64 dev wan2")
+		all(t, true)
+	})
 }

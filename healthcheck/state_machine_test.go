@@ -189,22 +189,26 @@ func TestLastFailureOfTheLink(t *testing.T) {
 		{"g noaddr link", "the interface has no address", "the interface has an address again"},
 		{"g nocarrier link g nocarrier link", "carrier lost", "the link is back, but it is flapping (2 times): held down for another 5s"},
 	} {
-		s := &script{m: newStateMachine(epoch, pingConfig(), Status{}), now: epoch}
-		s.play(t, row.words)
-		got := s.m.Status(s.now)
-		if got.LastFailure != row.failure || got.LastFailureAt.Before(epoch) {
-			t.Errorf("%s: the last failure is %q at %v, not %q", row.words, got.LastFailure, got.LastFailureAt, row.failure)
-		}
-		if reason := s.reasons[len(s.reasons)-1]; reason != row.reason {
-			t.Errorf("%s: the reason is %q, not %q", row.words, reason, row.reason)
-		}
+		t.Run(row.words, func(t *testing.T) {
+			s := &script{m: newStateMachine(epoch, pingConfig(), Status{}), now: epoch}
+			s.play(t, row.words)
+			got := s.m.Status(s.now)
+			if got.LastFailure != row.failure || got.LastFailureAt.Before(epoch) {
+				t.Errorf("%s: the last failure is %q at %v, not %q", row.words, got.LastFailure, got.LastFailureAt, row.failure)
+			}
+			if reason := s.reasons[len(s.reasons)-1]; reason != row.reason {
+				t.Errorf("%s: the reason is %q, not %q", row.words, reason, row.reason)
+			}
+		})
 	}
-	was := Status{State: LinkDown, LastFailure: "carrier lost", LastFailureAt: epoch}
-	m := newStateMachine(epoch.Add(time.Hour), pingConfig(), was)
-	m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
-	if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
-		t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
-	}
+	t.Run("after a restart the same failure is as old as before", func(t *testing.T) {
+		was := Status{State: LinkDown, LastFailure: "carrier lost", LastFailureAt: epoch}
+		m := newStateMachine(epoch.Add(time.Hour), pingConfig(), was)
+		m.Link(epoch.Add(time.Hour), LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
+		if got := m.Status(epoch.Add(time.Hour)); !got.LastFailureAt.Equal(epoch) {
+			t.Errorf("after a restart the same failure is of %v", got.LastFailureAt)
+		}
+	})
 }
 
 // A hold that comes of the link alone says so, until probes fail, and a restart knows it still.
@@ -221,16 +225,18 @@ func TestLinkOnly(t *testing.T) {
 		{MethodNone, "nocarrier link nocarrier link", true},
 		{MethodNone, "nocarrier link nocarrier link +60", false},
 	} {
-		c := pingConfig()
-		c.Method = row.method
-		s := &script{m: newStateMachine(epoch, c, Status{}), now: epoch}
-		s.play(t, row.words)
-		if got := s.m.Status(s.now); got.LinkOnly != row.want {
-			t.Errorf("%s, %s: %+v", row.method, row.words, got)
-		}
-		if got := newStateMachine(s.now, c, s.m.Status(s.now)).Status(s.now); got.LinkOnly != row.want {
-			t.Errorf("%s, %s: after a restart %+v", row.method, row.words, got)
-		}
+		t.Run(row.method+" "+row.words, func(t *testing.T) {
+			c := pingConfig()
+			c.Method = row.method
+			s := &script{m: newStateMachine(epoch, c, Status{}), now: epoch}
+			s.play(t, row.words)
+			if got := s.m.Status(s.now); got.LinkOnly != row.want {
+				t.Errorf("%s, %s: %+v", row.method, row.words, got)
+			}
+			if got := newStateMachine(s.now, c, s.m.Status(s.now)).Status(s.now); got.LinkOnly != row.want {
+				t.Errorf("%s, %s: after a restart %+v", row.method, row.words, got)
+			}
+		})
 	}
 }
 

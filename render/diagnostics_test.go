@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -48,13 +49,17 @@ pbr.toml:3:2: warning: policy voip: never matches [never-matches]
 pbr.toml:9:1: error: beyond the end [gone]
  = hint: look elsewhere
 `
-	got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, testDiagnostics(), source, false, 0) })
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	if reads != 1 {
-		t.Errorf("the file was read %d times", reads)
-	}
+	t.Run("each is shown with its place and its hint", func(t *testing.T) {
+		got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, testDiagnostics(), source, false, 0) })
+		if got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	})
+	t.Run("a file is read once", func(t *testing.T) {
+		if reads != 1 {
+			t.Errorf("the file was read %d times", reads)
+		}
+	})
 }
 
 // Of many findings of one code the first are printed, and the number of the others.
@@ -138,22 +143,24 @@ func TestDiagnosticsFitTheTerminal(t *testing.T) {
 	}}
 	source := func(string) []byte { return []byte(long) }
 	for _, columns := range []int{40, 60, 80} {
-		got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, source, false, columns) })
-		lines := strings.Split(got, "\n")
-		place, mark := -1, -1
-		for _, l := range lines {
-			if n := utf8.RuneCountInString(l); n > columns {
-				t.Errorf("%d columns: %d: %q", columns, n, l)
+		t.Run(fmt.Sprint(columns, " columns"), func(t *testing.T) {
+			got := text(t, func(b *bytes.Buffer) error { return Diagnostics(b, ds, source, false, columns) })
+			lines := strings.Split(got, "\n")
+			place, mark := -1, -1
+			for _, l := range lines {
+				if n := utf8.RuneCountInString(l); n > columns {
+					t.Errorf("%d columns: %d: %q", columns, n, l)
+				}
+				if before, _, found := strings.Cut(l, `"isp3"`); found {
+					place = utf8.RuneCountInString(before)
+				}
+				if before, _, found := strings.Cut(l, "^~~~~~"); found {
+					mark = utf8.RuneCountInString(before)
+				}
 			}
-			if before, _, found := strings.Cut(l, `"isp3"`); found {
-				place = utf8.RuneCountInString(before)
+			if place < 0 || place != mark {
+				t.Errorf("%d columns: the mark is at %d, its place at %d:\n%s", columns, mark, place, got)
 			}
-			if before, _, found := strings.Cut(l, "^~~~~~"); found {
-				mark = utf8.RuneCountInString(before)
-			}
-		}
-		if place < 0 || place != mark {
-			t.Errorf("%d columns: the mark is at %d, its place at %d:\n%s", columns, mark, place, got)
-		}
+		})
 	}
 }

@@ -120,13 +120,17 @@ func TestDiffText(t *testing.T) {
 func TestDiffNothing(t *testing.T) {
 	p := widePlan()
 	p.Deferred = nil
-	if got := diffText(t, p, p, true); got != "" {
-		t.Errorf("got %q", got)
-	}
-	p.Deferred = []plan.Deferred{{Object: "uplink a", Reason: "b"}}
-	if got, want := diffText(t, p, p, true), "# deferred: uplink a: b\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	t.Run("a plan does not differ from itself", func(t *testing.T) {
+		if got := diffText(t, p, p, true); got != "" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("what is deferred is told all the same", func(t *testing.T) {
+		p.Deferred = []plan.Deferred{{Object: "uplink a", Reason: "b"}}
+		if got, want := diffText(t, p, p, true), "# deferred: uplink a: b\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
 
 // TestDiffWhole shows that everything of a new plan comes, and everything of an old one goes.
@@ -154,14 +158,18 @@ func TestDiffWhole(t *testing.T) {
 
 func TestDiffFolds(t *testing.T) {
 	have, want := &plan.Plan{Ruleset: plan.Ruleset{Sets: ports100(0)}}, &plan.Plan{Ruleset: plan.Ruleset{Sets: ports100(21)}}
-	got := diffText(t, have, want, false)
-	if !strings.HasSuffix(got, "+119\n+... 1 more\n") {
-		t.Errorf("got\n%s", got)
-	}
-	want.Ruleset.Sets = ports100(20)
-	if got := diffText(t, have, want, false); !strings.HasSuffix(got, "+119\n") {
-		t.Errorf("got\n%s", got)
-	}
+	t.Run("a long list of elements ends early", func(t *testing.T) {
+		got := diffText(t, have, want, false)
+		if !strings.HasSuffix(got, "+119\n+... 1 more\n") {
+			t.Errorf("got\n%s", got)
+		}
+	})
+	t.Run("one element more than the fold is shown", func(t *testing.T) {
+		want.Ruleset.Sets = ports100(20)
+		if got := diffText(t, have, want, false); !strings.HasSuffix(got, "+119\n") {
+			t.Errorf("got\n%s", got)
+		}
+	})
 }
 
 func TestDiffRebuild(t *testing.T) {
@@ -201,15 +209,16 @@ func TestDiffColour(t *testing.T) {
 func TestSummary(t *testing.T) {
 	have, want := &plan.Plan{}, widePlan()
 	for _, c := range []struct {
+		name       string
 		have, want *plan.Plan
 		lines      []string
 	}{
-		{have, have, nil},
-		{have, want, []string{
+		{"nothing", have, have, nil},
+		{"everything is new", have, want, []string{
 			fmt.Sprintf("sysctls: %d set", len(want.Sysctls)), fmt.Sprintf("routes: %d added", len(want.Routes)),
 			fmt.Sprintf("rules: %d added", len(want.Rules)), "counters: 2 added", fmt.Sprintf("sets: %d added", len(want.Ruleset.Sets)),
 			fmt.Sprintf("chains: %d added", len(want.Ruleset.Chains))}},
-		{&plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("a", "")), route("::/0", 1, 2, hop("a", ""))},
+		{"each kind of change", &plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("a", "")), route("::/0", 1, 2, hop("a", ""))},
 			Ruleset: plan.Ruleset{Sets: ports100(4), Chains: chainOf("1", "2", "3"), Foreign: []string{"quota q"}}},
 			&plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("b", ""))},
 				Ruleset: plan.Ruleset{Sets: ports100(6), Chains: chainOf("1", "x", "y", "z", "3")}},
@@ -217,8 +226,10 @@ func TestSummary(t *testing.T) {
 				"chains: 1 changed, 3 rules added, 1 rule removed",
 				"foreign objects: 1 removed"}},
 	} {
-		if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, c.lines) {
-			t.Errorf("got %q, want %q", got, c.lines)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := Summary(plan.Diff(c.have, c.want)); !slices.Equal(got, c.lines) {
+				t.Errorf("got %q, want %q", got, c.lines)
+			}
+		})
 	}
 }

@@ -138,9 +138,11 @@ func TestScriptOffloadSyntax(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range scriptShells(t) {
-		if out, err := exec.Command(s[0], append(s[1:], "-n", file)...).CombinedOutput(); err != nil {
-			t.Errorf("%v: %v\n%s", s, err, out)
-		}
+		t.Run(strings.Join(s, " "), func(t *testing.T) {
+			if out, err := exec.Command(s[0], append(s[1:], "-n", file)...).CombinedOutput(); err != nil {
+				t.Errorf("%v: %v\n%s", s, err, out)
+			}
+		})
 	}
 }
 
@@ -149,47 +151,50 @@ func TestScriptOffloadSyntax(t *testing.T) {
 // them.
 func TestKernelScriptOffload(t *testing.T) {
 	for _, shell := range scriptShells(t) {
-		n := newNamespace(t)
-		n.links()
-		n.run(`ip link add br0 type bridge; ip addr add 10.0.0.1/24 dev br0; ip link set peer2 master br0; ip addr add 10.1.0.1/24 dev peer2
+		t.Run(strings.Join(shell, " "), func(t *testing.T) {
+			n := newNamespace(t)
+			n.links()
+			n.run(`ip link add br0 type bridge; ip addr add 10.0.0.1/24 dev br0
+ip link set peer2 master br0; ip addr add 10.1.0.1/24 dev peer2
 ip link add wg1 type veth peer name wg2; ip link set wg1 up; ip addr add 10.2.0.1/24 dev lo`, "sh", "-e")
-		_, _, none := n.try("table inet probe { flowtable f { hook ingress priority 0; }\nchain c { flow "+
-			"add @f; }\n}\ndelete table inet probe\n", "nft", "-f", "-")
-		p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1", "gone", "wg*"},
-			Except: []string{"eth2"}, Counter: true})
-		for range 2 {
+			_, _, none := n.try("table inet probe { flowtable f { hook ingress priority 0; }\nchain c { flow "+
+				"add @f; }\n}\ndelete table inet probe\n", "nft", "-f", "-")
+			p := offloading(plan.Flowtable{Name: "flows", Late: true, Devices: []string{"eth1", "gone", "wg*"},
+				Except: []string{"eth2"}, Counter: true})
+			for range 2 {
+				_, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...)
+				if err != nil {
+					t.Fatalf("%v: %v, stderr: %s", shell, err, said)
+				}
+				listed := n.run("", "nft", "list", "table", "inet", "pbr")
+				if none != nil {
+					const want = "pbr: offload left out: the kernel may lack the modules nf_flow_table_inet and nft_flow_offload ("
+					if !strings.HasPrefix(said, want) || strings.Count(said, "\n") != 1 || !strings.Contains(said, "No such file") {
+						t.Errorf("%v: stderr is %q, not %q", shell, said, want)
+					}
+					if !strings.Contains(listed, "chain other") || strings.Contains(listed, "flow") {
+						t.Errorf("%v: nft has\n%s", shell, listed)
+					}
+					continue
+				}
+				if said != "" || !strings.Contains(listed, "devices = { br0, eth1, wg1, wg2 }") ||
+					!strings.Contains(listed, "flow add @flows") {
+					t.Errorf("%v: stderr %q, nft has\n%s", shell, said, listed)
+				}
+			}
+			p.Ruleset.Flowtables[0].Required = true
+			n.run("", "nft", "flush", "ruleset")
 			_, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...)
-			if err != nil {
-				t.Fatalf("%v: %v, stderr: %s", shell, err, said)
-			}
-			listed := n.run("", "nft", "list", "table", "inet", "pbr")
-			if none != nil {
-				const want = "pbr: offload left out: the kernel may lack the modules nf_flow_table_inet and nft_flow_offload ("
-				if !strings.HasPrefix(said, want) || strings.Count(said, "\n") != 1 || !strings.Contains(said, "No such file") {
-					t.Errorf("%v: stderr is %q, not %q", shell, said, want)
+			if none == nil {
+				if err != nil {
+					t.Errorf("%v: required: %v, stderr %q", shell, err, said)
 				}
-				if !strings.Contains(listed, "chain other") || strings.Contains(listed, "flow") {
-					t.Errorf("%v: nft has\n%s", shell, listed)
-				}
-				continue
+				return
 			}
-			if said != "" || !strings.Contains(listed, "devices = { br0, eth1, wg1, wg2 }") ||
-				!strings.Contains(listed, "flow add @flows") {
-				t.Errorf("%v: stderr %q, nft has\n%s", shell, said, listed)
+			if left := n.run("", "nft", "list", "ruleset"); err == nil || left != "" ||
+				!strings.HasPrefix(said, "pbr: offload is required, and this kernel has no flowtables: ") {
+				t.Errorf("%v: required: %v, stderr %q, left\n%s", shell, err, said, left)
 			}
-		}
-		p.Ruleset.Flowtables[0].Required = true
-		n.run("", "nft", "flush", "ruleset")
-		_, said, err := n.try(ownIP(t)+scriptText(t, p), shell[0], append(shell[1:], "-eu")...)
-		if none == nil {
-			if err != nil {
-				t.Errorf("%v: required: %v, stderr %q", shell, err, said)
-			}
-			continue
-		}
-		if left := n.run("", "nft", "list", "ruleset"); err == nil || left != "" ||
-			!strings.HasPrefix(said, "pbr: offload is required, and this kernel has no flowtables: ") {
-			t.Errorf("%v: required: %v, stderr %q, left\n%s", shell, err, said, left)
-		}
+		})
 	}
 }

@@ -106,39 +106,49 @@ func TestKernelNFT(t *testing.T) {
 	in := nftText(t, p)
 	n.run(in, "nft", "-f", "-")
 	first := n.run("", "nft", "list", "ruleset")
-	n.run(in, "nft", "-f", "-")
-	if second := n.run("", "nft", "list", "ruleset"); second != first {
-		t.Errorf("loaded twice it lists\n%s\nnot\n%s", second, first)
-	}
+	t.Run("loaded twice it is the same", func(t *testing.T) {
+		n.run(in, "nft", "-f", "-")
+		if second := n.run("", "nft", "list", "ruleset"); second != first {
+			t.Errorf("loaded twice it lists\n%s\nnot\n%s", second, first)
+		}
+	})
 	for prefix, cases := range map[string][]ruleCase{"match": matchCases(), "action": actionCases(),
 		"choice": choiceCases(), "tuple": tupleCases(), "nat": natCases(), "program": programCases()} {
 		for i, c := range cases {
-			comment := fmt.Sprintf(` comment "%s %d"`, prefix, i)
-			if !strings.Contains(first, "\t\t"+c.listed+comment+"\n") {
-				t.Errorf("nft does not list %s%s", c.listed, comment)
-			}
+			t.Run(fmt.Sprint(prefix, i), func(t *testing.T) {
+				comment := fmt.Sprintf(` comment "%s %d"`, prefix, i)
+				if !strings.Contains(first, "\t\t"+c.listed+comment+"\n") {
+					t.Errorf("nft does not list %s%s", c.listed, comment)
+				}
+			})
 		}
 	}
 	for _, s := range p.Ruleset.Sets {
-		if s.Type == plan.TypeTime {
-			continue // nft lists times in words; that it holds the same is shown in kernel/nft
-		}
-		listed := n.run("", "nft", "-n", "list", setKind(&s), "inet", plan.TableName, s.Name)
-		if got, want := elementsOf(listed),
-			elementsOf(strings.ReplaceAll(string(appendSet(nil, &s)), `\*`, `*`)); !slices.Equal(got, want) {
-			t.Errorf("set %s lists %q, not %q", s.Name, got, want)
-		}
-		if s.Comment != "" && !strings.Contains(listed, `comment "`+s.Comment+`"`) {
-			t.Errorf("set %s lists without its comment:\n%s", s.Name, listed)
-		}
+		t.Run("set "+s.Name, func(t *testing.T) {
+			if s.Type == plan.TypeTime {
+				return // nft lists times in words; that it holds the same is shown in kernel/nft
+			}
+			listed := n.run("", "nft", "-n", "list", setKind(&s), "inet", plan.TableName, s.Name)
+			if got, want := elementsOf(listed),
+				elementsOf(strings.ReplaceAll(string(appendSet(nil, &s)), `\*`, `*`)); !slices.Equal(got, want) {
+				t.Errorf("set %s lists %q, not %q", s.Name, got, want)
+			}
+			if s.Comment != "" && !strings.Contains(listed, `comment "`+s.Comment+`"`) {
+				t.Errorf("set %s lists without its comment:\n%s", s.Name, listed)
+			}
+		})
 	}
-	if !strings.Contains(first, "comment \"policy voip\"\n\t\tpackets 0 bytes 0") {
-		t.Errorf("the counter lists without its comment:\n%s", first)
-	}
-	n.run(nftText(t, &plan.Plan{}), "nft", "-f", "-")
-	if left := n.run("", "nft", "list", "ruleset"); left != "" {
-		t.Errorf("an empty plan leaves\n%s", left)
-	}
+	t.Run("counters have their comments", func(t *testing.T) {
+		if !strings.Contains(first, "comment \"policy voip\"\n\t\tpackets 0 bytes 0") {
+			t.Errorf("the counter lists without its comment:\n%s", first)
+		}
+	})
+	t.Run("an empty plan leaves nothing", func(t *testing.T) {
+		n.run(nftText(t, &plan.Plan{}), "nft", "-f", "-")
+		if left := n.run("", "nft", "list", "ruleset"); left != "" {
+			t.Errorf("an empty plan leaves\n%s", left)
+		}
+	})
 }
 
 // elementsOf returns the elements of a set's text, sorted, numbers for the names that nft -n has

@@ -15,9 +15,11 @@ func TestChainRule(t *testing.T) {
 	for _, cases := range [][]ruleCase{matchCases(), actionCases(), choiceCases(), tupleCases(), programCases(),
 		natCases(), kernelCases()} {
 		for _, c := range cases {
-			if got := string(appendChainRule(nil, &c.rule)); got != c.text {
-				t.Errorf("got  %s\nwant %s", got, c.text)
-			}
+			t.Run(c.text, func(t *testing.T) {
+				if got := string(appendChainRule(nil, &c.rule)); got != c.text {
+					t.Errorf("got  %s\nwant %s", got, c.text)
+				}
+			})
 		}
 	}
 }
@@ -36,16 +38,20 @@ func TestEveryFieldAndAction(t *testing.T) {
 			}
 		}
 	}
-	for f := plan.Field(1); f.Type() != 0; f++ {
-		if !fields[f] || strings.HasPrefix(fieldName(f), "field(") {
-			t.Errorf("field %d (%s) has no case", f, fieldName(f))
+	t.Run("fields", func(t *testing.T) {
+		for f := plan.Field(1); f.Type() != 0; f++ {
+			if !fields[f] || strings.HasPrefix(fieldName(f), "field(") {
+				t.Errorf("field %d (%s) has no case", f, fieldName(f))
+			}
 		}
-	}
-	for _, a := range plan.ActionTypes() {
-		if !actions[reflect.TypeOf(a)] || strings.HasPrefix(actionName(a), "action(") {
-			t.Errorf("action %T (%s) has no case", a, actionName(a))
+	})
+	t.Run("actions", func(t *testing.T) {
+		for _, a := range plan.ActionTypes() {
+			if !actions[reflect.TypeOf(a)] || strings.HasPrefix(actionName(a), "action(") {
+				t.Errorf("action %T (%s) has no case", a, actionName(a))
+			}
 		}
-	}
+	})
 }
 
 func TestChainRuleForeign(t *testing.T) {
@@ -139,14 +145,18 @@ func TestElementsWrap(t *testing.T) {
 	if len(lines) < 40 {
 		t.Fatalf("%d lines", len(lines))
 	}
-	for _, l := range lines {
-		if len(strings.ReplaceAll(l, "\t", "        ")) > wrapColumn+40 {
-			t.Errorf("long line %q", l)
+	t.Run("no line is much wider than the wrap", func(t *testing.T) {
+		for _, l := range lines {
+			if len(strings.ReplaceAll(l, "\t", "        ")) > wrapColumn+40 {
+				t.Errorf("long line %q", l)
+			}
 		}
-	}
-	if got := strings.Fields(strings.Join(lines, " ")); len(got) != 1000+4 { // elements = { ... }
-		t.Errorf("%d words", len(got))
-	}
+	})
+	t.Run("nothing is lost", func(t *testing.T) {
+		if got := strings.Fields(strings.Join(lines, " ")); len(got) != 1000+4 { // elements = { ... }
+			t.Errorf("%d words", len(got))
+		}
+	})
 }
 
 func TestPrefixLen(t *testing.T) {
@@ -162,13 +172,15 @@ func TestPrefixLen(t *testing.T) {
 		{"fd00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fd00::/8"},
 		{"fd00::", "fd00::1:0", "fd00::-fd00::1:0"},
 	} {
-		kind := plan.TypeIPv4
-		if strings.Contains(c.from, ":") {
-			kind = plan.TypeIPv6
-		}
-		if got := string(appendInterval(nil, kind, key(c.from), key(c.to))); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
-		}
+		t.Run(c.want, func(t *testing.T) {
+			kind := plan.TypeIPv4
+			if strings.Contains(c.from, ":") {
+				kind = plan.TypeIPv6
+			}
+			if got := string(appendInterval(nil, kind, key(c.from), key(c.to))); got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
 	}
 }
 

@@ -28,24 +28,26 @@ func scriptShells(t *testing.T) [][]string {
 // without every function.
 func TestScriptSyntax(t *testing.T) {
 	for name, p := range map[string]*plan.Plan{"wide": widePlan(), "empty": {}} {
-		file := filepath.Join(t.TempDir(), name+".sh")
-		if err := os.WriteFile(file, []byte(scriptText(t, p)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		var checks [][]string
-		for _, s := range scriptShells(t) {
-			checks = append(checks, append(s, "-n", file))
-		}
-		if _, err := exec.LookPath("shellcheck"); err == nil {
-			checks = append(checks, []string{"shellcheck", "-s", "sh", file})
-		} else {
-			t.Log("shellcheck is not installed: not tried")
-		}
-		for _, c := range checks {
-			if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
-				t.Errorf("%s plan, %s: %v\n%s", name, c[0], err, out)
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), name+".sh")
+			if err := os.WriteFile(file, []byte(scriptText(t, p)), 0o700); err != nil {
+				t.Fatal(err)
 			}
-		}
+			var checks [][]string
+			for _, s := range scriptShells(t) {
+				checks = append(checks, append(s, "-n", file))
+			}
+			if _, err := exec.LookPath("shellcheck"); err == nil {
+				checks = append(checks, []string{"shellcheck", "-s", "sh", file})
+			} else {
+				t.Log("shellcheck is not installed: not tried")
+			}
+			for _, c := range checks {
+				if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+					t.Errorf("%s plan, %s: %v\n%s", name, c[0], err, out)
+				}
+			}
+		})
 	}
 }
 
@@ -121,16 +123,22 @@ func TestKernelScriptMissing(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	if want := "pbr: interface eth1 left out: it is down\npbr: interface eth2 left out: it does not exist\n"; said != want {
-		t.Errorf("stderr is %q, not %q", said, want)
-	}
-	routes := n.run("", "ip", "-4", "-o", "route", "show", "table", "all", "proto", "112")
-	if strings.Contains(routes, "eth") || strings.Count(routes, "\n") != 4 {
-		t.Errorf("routes:\n%s", routes)
-	}
-	if n.run("", "nft", "list", "table", "inet", plan.TableName) == "" {
-		t.Error("no nftables table")
-	}
+	t.Run("each interface is reported", func(t *testing.T) {
+		if want := "pbr: interface eth1 left out: it is down\npbr: interface eth2 left out: it does not exist\n"; said != want {
+			t.Errorf("stderr is %q, not %q", said, want)
+		}
+	})
+	t.Run("routes without an interface stand", func(t *testing.T) {
+		routes := n.run("", "ip", "-4", "-o", "route", "show", "table", "all", "proto", "112")
+		if strings.Contains(routes, "eth") || strings.Count(routes, "\n") != 4 {
+			t.Errorf("routes:\n%s", routes)
+		}
+	})
+	t.Run("the table of nftables is there", func(t *testing.T) {
+		if n.run("", "nft", "list", "table", "inet", plan.TableName) == "" {
+			t.Error("no nftables table")
+		}
+	})
 }
 
 // TestKernelScriptOneHop runs a multipath route of which one interface is missing: the other hop

@@ -92,14 +92,18 @@ func TestTupleDiff(t *testing.T) {
 }
 
 func TestTupleViews(t *testing.T) {
-	v := viewSet(&tupleSets()[1])
-	if v.Type != "ipv4_addr . ipv4_addr . inet_proto . inet_service" || len(v.Elements) != 2 ||
-		v.Elements[1] != (elementView{Value: "10.0.0.0/8 . 192.0.2.1-192.0.2.7 . udp . 53-60", Goto: "mark-isp1"}) {
-		t.Errorf("got %+v", v)
-	}
-	a := viewAction(tupleCases()[1].rule.Actions[0])
-	if strings.Join(a.Fields, ",") != "ip saddr,ip daddr" || len(a.Prefixes) != 2 || a.Prefixes[0] != 24 ||
-		a.Map != "z-shape" || a.Field != "" {
-		t.Errorf("got %+v", a)
-	}
+	t.Run("elements", func(t *testing.T) {
+		v := viewSet(&tupleSets()[1])
+		if v.Type != "ipv4_addr . ipv4_addr . inet_proto . inet_service" || len(v.Elements) != 2 ||
+			v.Elements[1] != (elementView{Value: "10.0.0.0/8 . 192.0.2.1-192.0.2.7 . udp . 53-60", Goto: "mark-isp1"}) {
+			t.Errorf("got %+v", v)
+		}
+	})
+	t.Run("a look-up of prefixes", func(t *testing.T) {
+		a := viewAction(tupleCases()[1].rule.Actions[0])
+		if strings.Join(a.Fields, ",") != "ip saddr,ip daddr" || len(a.Prefixes) != 2 || a.Prefixes[0] != 24 ||
+			a.Map != "z-shape" || a.Field != "" {
+			t.Errorf("got %+v", a)
+		}
+	})
 }

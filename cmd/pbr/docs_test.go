@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,22 +44,24 @@ var tomlBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
 func TestDocsPoliciesAreRight(t *testing.T) {
 	for name, text := range pages(t) {
 		for i, block := range tomlBlock.FindAllStringSubmatch(text, -1) {
-			if strings.HasPrefix(block[1], "[[expect]]") {
-				continue
-			}
-			dir := t.TempDir()
-			file := filepath.Join(dir, "pbr.toml")
-			for path, content := range map[string]string{file: block[1], filepath.Join(dir, "office.txt"): "10.0.0.0/8\n"} {
-				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-					t.Fatal(err)
+			t.Run(fmt.Sprintf("%s, policy %d", name, i+1), func(t *testing.T) {
+				if strings.HasPrefix(block[1], "[[expect]]") {
+					return
 				}
-			}
-			status, said := run("--config", file, "check")
-			said = strings.ReplaceAll(said, `nothing uses uplink "front"`, "")
-			warned := strings.Count(said, ": warning: ") - strings.Count(said, ": warning: :")
-			if status != exitOK || name == "recipes.md" && warned > 0 {
-				t.Errorf("%s, policy %d: exit status %d\n%s", name, i+1, status, said)
-			}
+				dir := t.TempDir()
+				file := filepath.Join(dir, "pbr.toml")
+				for path, content := range map[string]string{file: block[1], filepath.Join(dir, "office.txt"): "10.0.0.0/8\n"} {
+					if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				status, said := run("--config", file, "check")
+				said = strings.ReplaceAll(said, `nothing uses uplink "front"`, "")
+				warned := strings.Count(said, ": warning: ") - strings.Count(said, ": warning: :")
+				if status != exitOK || name == "recipes.md" && warned > 0 {
+					t.Errorf("%s, policy %d: exit status %d\n%s", name, i+1, status, said)
+				}
+			})
 		}
 	}
 }
@@ -160,14 +163,16 @@ func TestDocsLinksLeadToHeadings(t *testing.T) {
 		}
 	}
 	for name, text := range texts {
-		for _, m := range docsLink.FindAllStringSubmatch(text, -1) {
-			page := m[1]
-			if page == "" {
-				page = name
+		t.Run(name, func(t *testing.T) {
+			for _, m := range docsLink.FindAllStringSubmatch(text, -1) {
+				page := m[1]
+				if page == "" {
+					page = name
+				}
+				if !anchors[page+"#"+m[2]] {
+					t.Errorf("%s: no heading for the link %s#%s", name, m[1], m[2])
+				}
 			}
-			if !anchors[page+"#"+m[2]] {
-				t.Errorf("%s: no heading for the link %s#%s", name, m[1], m[2])
-			}
-		}
+		})
 	}
 }

@@ -31,19 +31,25 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 	}
 	var out, errs bytes.Buffer
 	status := command{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}.main([]string{"pbr", "-c", file, "check"})
-	if status != exitError || strings.Count(errs.String(), "[not-built-in]") != 5 {
-		t.Errorf("status %d\n%s", status, errs.String())
-	}
-	for _, place := range []string{":2:11: ", ":3:10: ", ":4:7: ", ":6:19: ", ":11:20: "} {
-		if !strings.Contains(errs.String(), file+place) {
-			t.Errorf("nothing is said of %s in\n%s", place, errs.String())
+	t.Run("check fails for each", func(t *testing.T) {
+		if status != exitError || strings.Count(errs.String(), "[not-built-in]") != 5 {
+			t.Errorf("status %d\n%s", status, errs.String())
 		}
-	}
-	if v := thisBuild().String(); !strings.Contains(v,
-		"\nnot built in: check-http import-routeros list-url metrics notify web zones") ||
-		strings.Contains(strings.Split(v, "\n")[1], "web") {
-		t.Errorf("version: %s", v)
-	}
+	})
+	t.Run("each has its place", func(t *testing.T) {
+		for _, place := range []string{":2:11: ", ":3:10: ", ":4:7: ", ":6:19: ", ":11:20: "} {
+			if !strings.Contains(errs.String(), file+place) {
+				t.Errorf("nothing is said of %s in\n%s", place, errs.String())
+			}
+		}
+	})
+	t.Run("the version names what is left out", func(t *testing.T) {
+		if v := thisBuild().String(); !strings.Contains(v,
+			"\nnot built in: check-http import-routeros list-url metrics notify web zones") ||
+			strings.Contains(strings.Split(v, "\n")[1], "web") {
+			t.Errorf("version: %s", v)
+		}
+	})
 }
 
 func TestSmallImportsNoRouterOS(t *testing.T) {

@@ -41,21 +41,32 @@ func TestGraphPicture(t *testing.T) {
 }
 
 func TestGraphFormats(t *testing.T) {
-	text, _ := graphOf(t, exitOK)
-	if again, _ := graphOf(t, exitOK, "--format", "text"); again != text || !strings.Contains(text, "policy phone\n╚══> table calls\n") {
-		t.Errorf("text:\n%s", text)
-	}
-	if dot, _ := graphOf(t, exitOK, "--format", "dot"); !strings.HasPrefix(dot, "digraph pbr {\n") {
-		t.Errorf("dot:\n%s", dot)
-	}
-	var g graph.Graph
-	if out, _ := graphOf(t, exitOK, "--json"); json.Unmarshal([]byte(out), &g) != nil || g.Live || g.Node("uplink/isp2") == nil {
-		t.Errorf("JSON: %+v", g)
-	}
-	if _, said := graphOf(t, exitError, "--format", "png"); !strings.Contains(said, `there is no format "png": use svg, dot or text`) {
-		t.Error(said)
-	}
-	if _, said := graphOf(t, exitError, "--json", "--format", "dot"); !strings.Contains(said, "exclude each other") {
-		t.Error(said)
-	}
+	t.Run("text is what it draws by default", func(t *testing.T) {
+		text, _ := graphOf(t, exitOK)
+		if again, _ := graphOf(t, exitOK, "--format", "text"); again != text ||
+			!strings.Contains(text, "policy phone\n╚══> table calls\n") {
+			t.Errorf("text:\n%s", text)
+		}
+	})
+	t.Run("dot", func(t *testing.T) {
+		if dot, _ := graphOf(t, exitOK, "--format", "dot"); !strings.HasPrefix(dot, "digraph pbr {\n") {
+			t.Errorf("dot:\n%s", dot)
+		}
+	})
+	t.Run("JSON", func(t *testing.T) {
+		var g graph.Graph
+		if out, _ := graphOf(t, exitOK, "--json"); json.Unmarshal([]byte(out), &g) != nil || g.Live || g.Node("uplink/isp2") == nil {
+			t.Errorf("JSON: %+v", g)
+		}
+	})
+	t.Run("a format that does not exist is refused, with those that do", func(t *testing.T) {
+		if _, said := graphOf(t, exitError, "--format", "png"); !strings.Contains(said, `there is no format "png": use svg, dot or text`) {
+			t.Error(said)
+		}
+	})
+	t.Run("JSON is a format of its own", func(t *testing.T) {
+		if _, said := graphOf(t, exitError, "--json", "--format", "dot"); !strings.Contains(said, "exclude each other") {
+			t.Error(said)
+		}
+	})
 }

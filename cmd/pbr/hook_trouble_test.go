@@ -22,21 +22,26 @@ func TestHookTrouble(t *testing.T) {
 	if err := os.Chmod(writable, 0o757); err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range []struct{ path, want string }{
-		{script(t, "", 0o755), ""},
-		{script(t, "", 0o644), "not executable: chmod +x"},
-		{t.TempDir(), "not a regular file"},
-		{"/nonexistent/hook", "no such file"},
-		{writable, "others may write to " + writable + ", and pbr watch runs it as root: chmod go-w " + writable},
-		{filepath.Join(open, "..", "open", "hook"), "others may write to " + open},
-		{linked, "others may write to " + open},
+	for _, row := range []struct {
+		name       string
+		path, want string
+	}{
+		{"it may run", script(t, "", 0o755), ""},
+		{"it is not executable", script(t, "", 0o644), "not executable: chmod +x"},
+		{"it is a directory", t.TempDir(), "not a regular file"},
+		{"it does not exist", "/nonexistent/hook", "no such file"},
+		{"others may write to it", writable, "others may write to " + writable + ", and pbr watch runs it as root: chmod go-w " + writable},
+		{"others may write to a directory above it", filepath.Join(open, "..", "open", "hook"), "others may write to " + open},
+		{"it leads to where others may write", linked, "others may write to " + open},
 	} {
-		got := ""
-		if found := hookTroubleBelow(filepath.Dir(row.path), row.path); found != nil {
-			got = found.text + ": " + found.do
-		}
-		if row.want == "" && got != "" || !strings.Contains(got, row.want) {
-			t.Errorf("%s: %q, not %q", row.path, got, row.want)
-		}
+		t.Run(row.name, func(t *testing.T) {
+			got := ""
+			if found := hookTroubleBelow(filepath.Dir(row.path), row.path); found != nil {
+				got = found.text + ": " + found.do
+			}
+			if row.want == "" && got != "" || !strings.Contains(got, row.want) {
+				t.Errorf("%s: %q, not %q", row.path, got, row.want)
+			}
+		})
 	}
 }

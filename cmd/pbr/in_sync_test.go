@@ -17,23 +17,25 @@ import (
 // does not count.
 func TestSumsTakeInEveryField(t *testing.T) {
 	for _, v := range []any{&inputs{}, &kernel.Held{}, &beside{}} {
-		root := reflect.ValueOf(v).Elem()
-		fill(root)
-		sums, fields := map[insync.Sum]string{insync.Of(v): "nothing"}, 0
-		eachField(root, root.Type().Name(), func(path string) {
-			fields++
-			sum := insync.Of(v)
-			if other, there := sums[sum]; there {
-				t.Errorf("%s: the sum is that of a change of %s", path, other)
+		t.Run(fmt.Sprintf("%T", v), func(t *testing.T) {
+			root := reflect.ValueOf(v).Elem()
+			fill(root)
+			sums, fields := map[insync.Sum]string{insync.Of(v): "nothing"}, 0
+			eachField(root, root.Type().Name(), func(path string) {
+				fields++
+				sum := insync.Of(v)
+				if other, there := sums[sum]; there {
+					t.Errorf("%s: the sum is that of a change of %s", path, other)
+				}
+				sums[sum] = path
+			})
+			if sums[insync.Of(v)] != "nothing" {
+				t.Errorf("%T is not what it was", v)
 			}
-			sums[sum] = path
+			if fields < 15 {
+				t.Errorf("%T has %d fields", v, fields)
+			}
 		})
-		if sums[insync.Of(v)] != "nothing" {
-			t.Errorf("%T is not what it was", v)
-		}
-		if fields < 15 {
-			t.Errorf("%T has %d fields", v, fields)
-		}
 	}
 }
 

@@ -85,21 +85,23 @@ func plain(line string) string {
 func TestScreenSizes(t *testing.T) {
 	for _, uplinks := range []int{0, 1, 3, 200} {
 		for _, size := range [][2]int{{80, 24}, {40, 10}, {20, 5}, {200, 60}, {80, 1}, {1, 1}} {
-			for _, paint := range []bool{false, true} {
-				lines := sampleScreen(uplinks).lines(size[0], size[1], paint)
-				if len(lines) > size[1] {
-					t.Errorf("%d uplinks, %v: %d lines", uplinks, size, len(lines))
-				}
-				for _, l := range lines {
-					if n := utf8.RuneCountInString(plain(l)); n > max(size[0], 20) {
-						t.Errorf("%d uplinks, %v: %d columns: %q", uplinks, size, n, l)
+			t.Run(fmt.Sprintf("%d uplinks, %dx%d", uplinks, size[0], size[1]), func(t *testing.T) {
+				for _, paint := range []bool{false, true} {
+					lines := sampleScreen(uplinks).lines(size[0], size[1], paint)
+					if len(lines) > size[1] {
+						t.Errorf("%d uplinks, %v: %d lines", uplinks, size, len(lines))
+					}
+					for _, l := range lines {
+						if n := utf8.RuneCountInString(plain(l)); n > max(size[0], 20) {
+							t.Errorf("%d uplinks, %v: %d columns: %q", uplinks, size, n, l)
+						}
+					}
+					if text := strings.Join(lines, "\n"); uplinks == 200 && size[1] >= 10 &&
+						(!strings.Contains(text, "down") || !strings.Contains(plain(text), "more")) {
+						t.Errorf("%v:\n%s", size, text)
 					}
 				}
-				if text := strings.Join(lines, "\n"); uplinks == 200 && size[1] >= 10 &&
-					(!strings.Contains(text, "down") || !strings.Contains(plain(text), "more")) {
-					t.Errorf("%v:\n%s", size, text)
-				}
-			}
+			})
 		}
 	}
 }

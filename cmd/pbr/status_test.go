@@ -16,14 +16,18 @@ import (
 // Without a watch the reason of a bad link is what the link shows now, without a time.
 func TestLinkStatus(t *testing.T) {
 	line := healthcheck.Line{Uplink: "isp1", Version: 4}
-	row := checkCells(checked(linkStatus(line, healthcheck.LinkState{}, false)), time.Now())
-	if row[0] != "link-down" || row[7] != "the interface does not exist" {
-		t.Errorf("a missing interface: %q", row)
-	}
-	good := healthcheck.LinkState{Exists: true, Up: true, Carrier: true, Addressed: true, Routed: true}
-	if row := checkCells(checked(linkStatus(line, good, false)), time.Now()); row[0] != string(unchecked) || row[7] != "-" {
-		t.Errorf("a good link: %q", row)
-	}
+	t.Run("a missing interface", func(t *testing.T) {
+		row := checkCells(checked(linkStatus(line, healthcheck.LinkState{}, false)), time.Now())
+		if row[0] != "link-down" || row[7] != "the interface does not exist" {
+			t.Errorf("a missing interface: %q", row)
+		}
+	})
+	t.Run("a good link", func(t *testing.T) {
+		good := healthcheck.LinkState{Exists: true, Up: true, Carrier: true, Addressed: true, Routed: true}
+		if row := checkCells(checked(linkStatus(line, good, false)), time.Now()); row[0] != string(unchecked) || row[7] != "-" {
+			t.Errorf("a good link: %q", row)
+		}
+	})
 }
 
 func TestStatusText(t *testing.T) {
@@ -104,54 +108,68 @@ cams  10300     table both  isp1  -
 none  10301     drop        -     -
 pool: the client map was full 3 times: increase size of sticky in the policy
 `
-	if b.String() != want {
-		t.Errorf("printed\n%s\nnot\n%s", b.String(), want)
-	}
-	if err := statusExit(s); err != exitCode(exitDown) {
-		t.Errorf("with an uplink down: %v", err)
-	}
-
-	b.Reset()
-	writeStatus(&b, s, now, true)
-	if !strings.Contains(b.String(), red+"down"+noColour+"   12s") || !strings.Contains(b.String(), green+"up"+noColour) {
-		t.Errorf("colours:\n%q", b.String())
-	}
-	narrow := page{width: 100}
-	writeStatus(&narrow, s, now, false)
-	for line := range strings.Lines(narrow.String()) {
-		if utf8.RuneCountInString(line) > 100+1 {
-			t.Errorf("too wide: %q", line)
+	t.Run("printed in full", func(t *testing.T) {
+		if b.String() != want {
+			t.Errorf("printed\n%s\nnot\n%s", b.String(), want)
 		}
-	}
-	if strings.Join(strings.Fields(narrow.String()), " ") != strings.Join(strings.Fields(want), " ") {
-		t.Errorf("broken to 100 columns:\n%s", narrow.String())
-	}
+	})
+	t.Run("an uplink that is down is an exit status", func(t *testing.T) {
+		if err := statusExit(s); err != exitCode(exitDown) {
+			t.Errorf("with an uplink down: %v", err)
+		}
+	})
 
-	b.Reset()
-	s.Watch, s.Uplinks = nil, s.Uplinks[1:2]
-	writeStatus(&b, s, now, false)
-	if !strings.HasPrefix(b.String(), "pbr watch is not running") {
-		t.Errorf("without a watch:\n%s", b.String())
-	}
-	if err := statusExit(s); err != nil {
-		t.Errorf("with all uplinks up: %v", err)
-	}
+	t.Run("in colour", func(t *testing.T) {
+		b.Reset()
+		writeStatus(&b, s, now, true)
+		if !strings.Contains(b.String(), red+"down"+noColour+"   12s") || !strings.Contains(b.String(), green+"up"+noColour) {
+			t.Errorf("colours:\n%q", b.String())
+		}
+	})
+	t.Run("broken to 100 columns it has the same words", func(t *testing.T) {
+		narrow := page{width: 100}
+		writeStatus(&narrow, s, now, false)
+		for line := range strings.Lines(narrow.String()) {
+			if utf8.RuneCountInString(line) > 100+1 {
+				t.Errorf("too wide: %q", line)
+			}
+		}
+		if strings.Join(strings.Fields(narrow.String()), " ") != strings.Join(strings.Fields(want), " ") {
+			t.Errorf("broken to 100 columns:\n%s", narrow.String())
+		}
+	})
+
+	t.Run("without a watch it says so, and all uplinks up is no exit status", func(t *testing.T) {
+		b.Reset()
+		s.Watch, s.Uplinks = nil, s.Uplinks[1:2]
+		writeStatus(&b, s, now, false)
+		if !strings.HasPrefix(b.String(), "pbr watch is not running") {
+			t.Errorf("without a watch:\n%s", b.String())
+		}
+		if err := statusExit(s); err != nil {
+			t.Errorf("with all uplinks up: %v", err)
+		}
+	})
 }
 
 func TestSizeAndSpan(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 3 << 19: "1.5 MiB",
 		1 << 40: "1.0 TiB", 1<<64 - 1: "16.0 EiB"} {
-		if got := size(&n); got != want {
-			t.Errorf("%d is %s, not %s", n, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := size(&n); got != want {
+				t.Errorf("%d is %s, not %s", n, got, want)
+			}
+		})
 	}
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 59900 * time.Millisecond: "59s", time.Minute: "1m0s", 3599 * time.Second: "59m59s",
 		time.Hour: "1h0m", 49 * time.Hour: "2d1h",
 	} {
-		if got := span(d); got != want {
-			t.Errorf("%v is %s, not %s", d, got, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got := span(d); got != want {
+				t.Errorf("%v is %s, not %s", d, got, want)
+			}
+		})
 	}
 }
 

@@ -38,29 +38,37 @@ func terminal(t *testing.T, columns uint16) *os.File {
 
 // Messages are broken to fit a terminal, and left alone anywhere else.
 func TestColumns(t *testing.T) {
-	tty := terminal(t, 60)
-	if n := columns(tty); n != 60 {
-		t.Errorf("a terminal of 60 columns has %d", n)
-	}
 	message := "pbr: " + strings.Repeat("what is wrong, ", 20) + "end"
-	wrapped := told(tty, message)
-	for line := range strings.Lines(wrapped) {
-		if len(strings.TrimSuffix(line, "\n")) > 60 {
-			t.Errorf("too wide: %q", line)
+	tty := terminal(t, 60)
+	t.Run("a terminal has its width", func(t *testing.T) {
+		if n := columns(tty); n != 60 {
+			t.Errorf("a terminal of 60 columns has %d", n)
 		}
-	}
-	if strings.Join(strings.Fields(wrapped), " ") != message || !strings.Contains(wrapped, "\n     ") {
-		t.Errorf("wrapped: %q", wrapped)
-	}
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = null.Close() }()
-	if columns(&bytes.Buffer{}) != 0 || columns(null) != 0 || told(&bytes.Buffer{}, message) != message {
-		t.Error("what is no terminal has no width")
-	}
-	if lines := "pbr: one\n  two"; told(tty, lines) != lines {
-		t.Errorf("lines of its own: %q", told(tty, lines))
-	}
+	})
+	t.Run("a message is broken, and nothing of it is lost", func(t *testing.T) {
+		wrapped := told(tty, message)
+		for line := range strings.Lines(wrapped) {
+			if len(strings.TrimSuffix(line, "\n")) > 60 {
+				t.Errorf("too wide: %q", line)
+			}
+		}
+		if strings.Join(strings.Fields(wrapped), " ") != message || !strings.Contains(wrapped, "\n     ") {
+			t.Errorf("wrapped: %q", wrapped)
+		}
+	})
+	t.Run("what is no terminal has none", func(t *testing.T) {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = null.Close() }()
+		if columns(&bytes.Buffer{}) != 0 || columns(null) != 0 || told(&bytes.Buffer{}, message) != message {
+			t.Error("what is no terminal has no width")
+		}
+	})
+	t.Run("a message of several lines stays as it is", func(t *testing.T) {
+		if lines := "pbr: one\n  two"; told(tty, lines) != lines {
+			t.Errorf("lines of its own: %q", told(tty, lines))
+		}
+	})
 }

@@ -25,13 +25,17 @@ func TestProgramPages(t *testing.T) {
 		entry("7f0000000000-7f0000001000 r-xp 00000000 08:01 99 /lib/ld.so", "0"),
 		entry("7fff00000000-7fff00001000 r-xp 00000000 00:00 0 [vdso]", "0"),
 	}, "")
-	got := programPages(strings.NewReader(text))
-	want := []mapping{{0x400000, 0x800000}, {0x1500000, 0x100000}}
-	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("%x, want %x", got, want)
-	}
-	shedStart() // and goes on
-	if quiet().main([]string{"pbr", "version"}) != exitOK {
-		t.Error("the program does not work any more")
-	}
+	t.Run("pages of the program that nobody can write and nothing changed", func(t *testing.T) {
+		got := programPages(strings.NewReader(text))
+		want := []mapping{{0x400000, 0x800000}, {0x1500000, 0x100000}}
+		if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
+			t.Errorf("%x, want %x", got, want)
+		}
+	})
+	t.Run("the program goes on without them", func(t *testing.T) {
+		shedStart() // and goes on
+		if quiet().main([]string{"pbr", "version"}) != exitOK {
+			t.Error("the program does not work any more")
+		}
+	})
 }

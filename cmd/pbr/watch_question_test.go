@@ -24,13 +24,17 @@ func TestQuestionsAreAsTheLibraryWritesThem(t *testing.T) {
 	if err := read.Unpack(text); err != nil {
 		t.Fatal(err)
 	}
-	want := new(dns.Msg).SetQuestion("example.com.", dns.TypeAAAA).SetEdns0(askSize, false)
-	if want.Id = question.ID; read.String() != want.String() {
-		t.Errorf("have\n%s\nwant\n%s", read, want)
-	}
-	if _, err := newQuestion(string(bytes.Repeat([]byte("a"), 300)), dnsmessage.TypeA); err == nil {
-		t.Error("a name of 300 bytes is asked for")
-	}
+	t.Run("the library reads what was asked", func(t *testing.T) {
+		want := new(dns.Msg).SetQuestion("example.com.", dns.TypeAAAA).SetEdns0(askSize, false)
+		if want.Id = question.ID; read.String() != want.String() {
+			t.Errorf("have\n%s\nwant\n%s", read, want)
+		}
+	})
+	t.Run("a name that is too long is not asked for", func(t *testing.T) {
+		if _, err := newQuestion(string(bytes.Repeat([]byte("a"), 300)), dnsmessage.TypeA); err == nil {
+			t.Error("a name of 300 bytes is asked for")
+		}
+	})
 	alias, _ := dns.NewRR("example.com. 60 IN CNAME www.example.com.")
 	record, _ := dns.NewRR("www.example.com. 30 IN AAAA 2001:db8::1")
 	for name, row := range map[string]struct {
@@ -70,10 +74,14 @@ func TestMessagesOfAStream(t *testing.T) {
 	here, there := net.Pipe()
 	defer here.Close()
 	go func() { _, _ = there.Write([]byte{0, 3, 'a', 'b', 'c', 0, 2, 'd'}); _ = there.Close() }()
-	if text, err := readFramed(here); err != nil || string(text) != "abc" {
-		t.Errorf("%q %v", text, err)
-	}
-	if text, err := readFramed(here); err == nil {
-		t.Errorf("half a message is read: %q", text)
-	}
+	t.Run("a whole message", func(t *testing.T) {
+		if text, err := readFramed(here); err != nil || string(text) != "abc" {
+			t.Errorf("%q %v", text, err)
+		}
+	})
+	t.Run("half a message is an error", func(t *testing.T) {
+		if text, err := readFramed(here); err == nil {
+			t.Errorf("half a message is read: %q", text)
+		}
+	})
 }

@@ -15,21 +15,27 @@ func TestDocsNameEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := string(text)
-	for _, key := range explain.Keys {
-		if !strings.Contains(docs, "`--"+key+" ") && !strings.Contains(docs, "`--"+key+"`") {
-			t.Errorf("option --%s is missing", key)
+	t.Run("options", func(t *testing.T) {
+		for _, key := range explain.Keys {
+			if !strings.Contains(docs, "`--"+key+" ") && !strings.Contains(docs, "`--"+key+"`") {
+				t.Errorf("option --%s is missing", key)
+			}
 		}
-	}
-	for _, kind := range []explain.Kind{explain.ByPolicy, explain.ByRule, explain.ByDefault, explain.ByMain,
-		explain.BySource, explain.ByConnection, explain.ByInbound,
-		explain.ByLocal, explain.ByNever} {
-		if !strings.Contains(docs, "| `"+string(kind)+"` |") {
-			t.Errorf("kind %s is missing", kind)
+	})
+	t.Run("kinds of answers", func(t *testing.T) {
+		for _, kind := range []explain.Kind{explain.ByPolicy, explain.ByRule, explain.ByDefault, explain.ByMain,
+			explain.BySource, explain.ByConnection, explain.ByInbound,
+			explain.ByLocal, explain.ByNever} {
+			if !strings.Contains(docs, "| `"+string(kind)+"` |") {
+				t.Errorf("kind %s is missing", kind)
+			}
 		}
-	}
-	for _, key := range explain.ExpectKeys()[len(explain.Keys):] {
-		if !strings.Contains(docs, "`"+key+"`") {
-			t.Errorf("key %s of an assertion is missing", key)
+	})
+	t.Run("keys of assertions", func(t *testing.T) {
+		for _, key := range explain.ExpectKeys()[len(explain.Keys):] {
+			if !strings.Contains(docs, "`"+key+"`") {
+				t.Errorf("key %s of an assertion is missing", key)
+			}
 		}
-	}
+	})
 }

@@ -163,21 +163,23 @@ func TestKinds(t *testing.T) {
 		"other version": {`"in": "lan", "src": "2001:db8::1", "dst": "2001:db8:1::1"`,
 			"forward main null 0 main null [] 0x0 none 2001:db8::1 null"},
 	} {
-		a := ask(t, everything, c.keys)
-		line := 0
-		if a.By.Line != nil {
-			line = *a.By.Line
-		}
-		var members []string
-		for _, m := range a.Members {
-			members = append(members, text(m.Uplink))
-		}
-		got := strings.Join([]string{a.Verdict, a.By.Kind, text(a.By.Name), itoa(line), text(a.Table), text(a.Uplink),
-			"[" + strings.Join(members, " ") + "]",
-			text(a.Mark.CT), text(a.NAT.Kind), text(a.NAT.Address), text(a.Reply.Uplink)}, " ")
-		if got != c.want || a.Error != "" {
-			t.Errorf("%s: %s %s\nnot %s", name, got, a.Error, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := ask(t, everything, c.keys)
+			line := 0
+			if a.By.Line != nil {
+				line = *a.By.Line
+			}
+			var members []string
+			for _, m := range a.Members {
+				members = append(members, text(m.Uplink))
+			}
+			got := strings.Join([]string{a.Verdict, a.By.Kind, text(a.By.Name), itoa(line), text(a.Table), text(a.Uplink),
+				"[" + strings.Join(members, " ") + "]",
+				text(a.Mark.CT), text(a.NAT.Kind), text(a.NAT.Address), text(a.Reply.Uplink)}, " ")
+			if got != c.want || a.Error != "" {
+				t.Errorf("%s: %s %s\nnot %s", name, got, a.Error, c.want)
+			}
+		})
 	}
 }
 
@@ -223,12 +225,16 @@ func TestOffload(t *testing.T) {
 // Without an interface the answer is given if all interfaces have the same one.
 func TestUnknownInterface(t *testing.T) {
 	from := twoUplinks + "[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n[[policy]]\nname = \"one\"\nsrc = \"10.0.0.1\"\nuplink = \"isp2\"\n"
-	if a := ask(t, twoUplinks, `"src": "192.168.10.2"`); text(a.Uplink) != "isp1" {
-		t.Errorf("no policy names an interface: %+v", a)
-	}
-	if a := ask(t, from, `"src": "192.168.10.2"`); !strings.Contains(a.Error, `write in = "br-guest"`) {
-		t.Errorf("it depends: %+v", a)
-	}
+	t.Run("no policy names an interface: one answer", func(t *testing.T) {
+		if a := ask(t, twoUplinks, `"src": "192.168.10.2"`); text(a.Uplink) != "isp1" {
+			t.Errorf("no policy names an interface: %+v", a)
+		}
+	})
+	t.Run("it depends: the interface is asked for", func(t *testing.T) {
+		if a := ask(t, from, `"src": "192.168.10.2"`); !strings.Contains(a.Error, `write in = "br-guest"`) {
+			t.Errorf("it depends: %+v", a)
+		}
+	})
 }
 
 // The interface after a link-local source is the one that it arrives on.
@@ -237,10 +243,12 @@ func TestZoneIsTheInterface(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
 		{"fe80::7%br-guest", `"verdict": "local"`}, {"fe80::7%a-name-that-is-far-too-long", "interface names have at most 15 bytes"},
 	} {
-		if out := string(x.Line(nil, []byte(`{"src": "`+c.src+`", "dst": "ff02::1", "proto": "ping"}`),
-			nil)); !strings.Contains(out, c.want) {
-			t.Errorf("%s: %s", c.src, out)
-		}
+		t.Run(c.src, func(t *testing.T) {
+			if out := string(x.Line(nil, []byte(`{"src": "`+c.src+`", "dst": "ff02::1", "proto": "ping"}`),
+				nil)); !strings.Contains(out, c.want) {
+				t.Errorf("%s: %s", c.src, out)
+			}
+		})
 	}
 }
 
@@ -266,18 +274,20 @@ func TestEveryKey(t *testing.T) {
 	x := explainer(t, everything)
 	for _, keys := range []string{`"src": "192.168.10.50", "dst": "8.8.8.8"`, `"src": "192.168.66.1", "dst": "8.8.8.8"`,
 		`"src": "192.168.10.103", "dst": "224.0.0.1"`} {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(x.Line(nil, []byte(`{"in": "lan", "proto": "udp", `+keys+`}`), nil), &fields); err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for name := range fields {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		if got := strings.Join(names, " "); got != "by id interface mark members nat offload reply source table uplink verdict why" {
-			t.Errorf("%s: %s", keys, got)
-		}
+		t.Run(keys, func(t *testing.T) {
+			var fields map[string]json.RawMessage
+			if err := json.Unmarshal(x.Line(nil, []byte(`{"in": "lan", "proto": "udp", `+keys+`}`), nil), &fields); err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for name := range fields {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			if got := strings.Join(names, " "); got != "by id interface mark members nat offload reply source table uplink verdict why" {
+				t.Errorf("%s: %s", keys, got)
+			}
+		})
 	}
 }
 
@@ -346,12 +356,16 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 	for _, step := range x.Story(a, nil, false).Steps {
 		got[step.What] = step.Text
 	}
-	if want := "; uplink isp2 is not used: it is down"; !strings.HasSuffix(got["policy"], want) {
-		t.Errorf("policy: %q, want %q", got["policy"], want)
-	}
-	if want := "this connection stays; a new one uses isp1 anyway: there is no other"; got["if isp1 fails"] != want {
-		t.Errorf("if isp1 fails: %q, want %q", got["if isp1 fails"], want)
-	}
+	t.Run("the policy says why its uplink is not used", func(t *testing.T) {
+		if want := "; uplink isp2 is not used: it is down"; !strings.HasSuffix(got["policy"], want) {
+			t.Errorf("policy: %q, want %q", got["policy"], want)
+		}
+	})
+	t.Run("the last uplink keeps its connections", func(t *testing.T) {
+		if want := "this connection stays; a new one uses isp1 anyway: there is no other"; got["if isp1 fails"] != want {
+			t.Errorf("if isp1 fails: %q, want %q", got["if isp1 fails"], want)
+		}
+	})
 }
 
 // A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's
@@ -402,10 +416,14 @@ table = "both"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Interface != "lan" || a.By.Kind != explain.ByMain || a.Address.IsValid() {
-		t.Errorf("%+v", a)
-	}
-	if step := x.Story(a, nil, false).Steps[0]; step.Text != "the socket gets the address 192.0.2.2 or 198.51.100.2" {
-		t.Error(step)
-	}
+	t.Run("the route of main decides, and the address is unknown", func(t *testing.T) {
+		if a.Interface != "lan" || a.By.Kind != explain.ByMain || a.Address.IsValid() {
+			t.Errorf("%+v", a)
+		}
+	})
+	t.Run("the story names both addresses", func(t *testing.T) {
+		if step := x.Story(a, nil, false).Steps[0]; step.Text != "the socket gets the address 192.0.2.2 or 198.51.100.2" {
+			t.Error(step)
+		}
+	})
 }

@@ -95,18 +95,20 @@ func (s *scale) policies(n int) []Policy {
 // where they are not.
 func TestManyPolicies(t *testing.T) {
 	for _, s := range scales {
-		policies := s.policies(manyPolicies)
-		r := Build("classify", policies, nil, Cheapest)
-		if len(r.Rules) > s.rules {
-			t.Errorf("%s: %d rules, more than %d", s.name, len(r.Rules), s.rules)
-		}
-		elements := 0
-		for _, m := range r.Sets {
-			elements += len(m.Elements) + len(m.Tuples)
-		}
-		if elements > len(policies) {
-			t.Errorf("%s: %d elements of %d policies", s.name, elements, len(policies))
-		}
+		t.Run(s.name, func(t *testing.T) {
+			policies := s.policies(manyPolicies)
+			r := Build("classify", policies, nil, Cheapest)
+			if len(r.Rules) > s.rules {
+				t.Errorf("%s: %d rules, more than %d", s.name, len(r.Rules), s.rules)
+			}
+			elements := 0
+			for _, m := range r.Sets {
+				elements += len(m.Elements) + len(m.Tuples)
+			}
+			if elements > len(policies) {
+				t.Errorf("%s: %d elements of %d policies", s.name, elements, len(policies))
+			}
+		})
 	}
 }
 
@@ -114,17 +116,19 @@ func TestManyPolicies(t *testing.T) {
 // tree is divided by.
 func TestVisits(t *testing.T) {
 	for _, s := range scales {
-		b := &builder{policies: s.policies(4 * manyPolicies)}
-		b.expand()
-		x, visits := newIndex(b.boxes), 0
-		for i := range b.boxes {
-			layer := x.deepest(&b.boxes[i], unplaced) + 1
-			visits += x.visits
-			x.place(int32(i), layer)
-		}
-		if each := visits / len(b.boxes); each > 50 {
-			t.Errorf("%s: %d visits for each of %d boxes", s.name, each, len(b.boxes))
-		}
+		t.Run(s.name, func(t *testing.T) {
+			b := &builder{policies: s.policies(4 * manyPolicies)}
+			b.expand()
+			x, visits := newIndex(b.boxes), 0
+			for i := range b.boxes {
+				layer := x.deepest(&b.boxes[i], unplaced) + 1
+				visits += x.visits
+				x.place(int32(i), layer)
+			}
+			if each := visits / len(b.boxes); each > 50 {
+				t.Errorf("%s: %d visits for each of %d boxes", s.name, each, len(b.boxes))
+			}
+		})
 	}
 }
 

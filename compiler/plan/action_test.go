@@ -33,22 +33,26 @@ func filled(a Action) Action {
 }
 
 func TestActionsAreKeptInJSON(t *testing.T) {
-	var want Actions
-	for _, a := range ActionTypes() {
-		want = append(want, a, filled(a))
-	}
-	b, err := json.Marshal(ChainRule{Actions: want})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got ChainRule
-	if err := json.Unmarshal(b, &got); err != nil || !slices.Equal(got.Actions, want) {
-		t.Errorf("%s became %+v (%v)", b, got.Actions, err)
-	}
-	if err := json.Unmarshal([]byte(`{"Actions":[{"Reject":{}}]}`), &got); err == nil ||
-		!strings.Contains(err.Error(), `unknown action "Reject"`) {
-		t.Errorf("an action that does not exist: %v", err)
-	}
+	t.Run("each is read as it was written", func(t *testing.T) {
+		var want Actions
+		for _, a := range ActionTypes() {
+			want = append(want, a, filled(a))
+		}
+		b, err := json.Marshal(ChainRule{Actions: want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got ChainRule
+		if err := json.Unmarshal(b, &got); err != nil || !slices.Equal(got.Actions, want) {
+			t.Errorf("%s became %+v (%v)", b, got.Actions, err)
+		}
+	})
+	t.Run("one that does not exist is refused by name", func(t *testing.T) {
+		if err := json.Unmarshal([]byte(`{"Actions":[{"Reject":{}}]}`), &ChainRule{}); err == nil ||
+			!strings.Contains(err.Error(), `unknown action "Reject"`) {
+			t.Errorf("an action that does not exist: %v", err)
+		}
+	})
 }
 
 // TestActionTypesHasAll reads the source for the types that are actions.

@@ -120,12 +120,16 @@ func TestDiffElements(t *testing.T) {
 	have := []Element{el(1, 1, ""), el(3, 9, ""), el(20, 20, "a"), el(30, 30, "")}
 	want := []Element{el(1, 1, ""), el(2, 2, ""), el(3, 5, ""), el(20, 20, "b"), el(30, 30, ""), el(31, 31, "")}
 	remove, add := diffEntries(have, want, compareElements)
-	if want := []Element{el(3, 9, ""), el(20, 20, "a")}; !slices.Equal(remove, want) {
-		t.Errorf("remove %v, want %v", remove, want)
-	}
-	if want := []Element{el(2, 2, ""), el(3, 5, ""), el(20, 20, "b"), el(31, 31, "")}; !slices.Equal(add, want) {
-		t.Errorf("add %v, want %v", add, want)
-	}
+	t.Run("what is not wanted, or leads elsewhere, is removed", func(t *testing.T) {
+		if want := []Element{el(3, 9, ""), el(20, 20, "a")}; !slices.Equal(remove, want) {
+			t.Errorf("remove %v, want %v", remove, want)
+		}
+	})
+	t.Run("what is new, or leads elsewhere, is added", func(t *testing.T) {
+		if want := []Element{el(2, 2, ""), el(3, 5, ""), el(20, 20, "b"), el(31, 31, "")}; !slices.Equal(add, want) {
+			t.Errorf("add %v, want %v", add, want)
+		}
+	})
 }
 
 func TestDiffRuleset(t *testing.T) {
@@ -144,22 +148,26 @@ func TestDiffRuleset(t *testing.T) {
 			{Name: "timed", Type: TypePort}, {Name: "typed", Type: TypeMark}},
 		Chains: []Chain{{Name: "z", Rules: numbered(2)}, {Name: "y", Hook: "output"}, {Name: "w"}},
 	}
-	c := &Changes{}
-	diffRuleset(&have, &want, c)
-	if got := &(Changes{
-		Counters: []CounterChange{{&have.Counters[1], &want.Counters[1]}, {nil, &want.Counters[2]}, {&have.Counters[2], nil}},
-		Sets: []SetChange{{Have: &have.Sets[0]}, {Want: &want.Sets[0]}, {Have: &have.Sets[2], Want: &want.Sets[2], Rebuild: true},
-			{Have: &have.Sets[3], Want: &want.Sets[3], Rebuild: true}},
-		Chains: []ChainChange{{Have: &have.Chains[2], Want: &want.Chains[0], Edits: []RuleEdit{{Remove, 0, 0, 1}, {Keep, 1, 0, 1}}},
-			{Have: &have.Chains[1], Want: &want.Chains[1], Rebuild: true}, {Want: &want.Chains[2]}, {Have: &have.Chains[0]}},
-		Foreign: []string{"quota q"},
-	}); !reflect.DeepEqual(c, got) {
-		t.Errorf("got  %+v\nwant %+v", c, got)
-	}
-	c = &Changes{}
-	if diffRuleset(&want, &want, c); !c.Empty() {
-		t.Errorf("a ruleset differs from itself: %+v", c)
-	}
+	t.Run("each kind of object has its change", func(t *testing.T) {
+		c := &Changes{}
+		diffRuleset(&have, &want, c)
+		if got := &(Changes{
+			Counters: []CounterChange{{&have.Counters[1], &want.Counters[1]}, {nil, &want.Counters[2]}, {&have.Counters[2], nil}},
+			Sets: []SetChange{{Have: &have.Sets[0]}, {Want: &want.Sets[0]}, {Have: &have.Sets[2], Want: &want.Sets[2], Rebuild: true},
+				{Have: &have.Sets[3], Want: &want.Sets[3], Rebuild: true}},
+			Chains: []ChainChange{{Have: &have.Chains[2], Want: &want.Chains[0], Edits: []RuleEdit{{Remove, 0, 0, 1}, {Keep, 1, 0, 1}}},
+				{Have: &have.Chains[1], Want: &want.Chains[1], Rebuild: true}, {Want: &want.Chains[2]}, {Have: &have.Chains[0]}},
+			Foreign: []string{"quota q"},
+		}); !reflect.DeepEqual(c, got) {
+			t.Errorf("got  %+v\nwant %+v", c, got)
+		}
+	})
+	t.Run("a ruleset does not differ from itself", func(t *testing.T) {
+		c := &Changes{}
+		if diffRuleset(&want, &want, c); !c.Empty() {
+			t.Errorf("a ruleset differs from itself: %+v", c)
+		}
+	})
 }
 
 func TestCanonicalMatches(t *testing.T) {

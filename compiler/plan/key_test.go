@@ -61,36 +61,44 @@ func TestKeyNeighbours(t *testing.T) {
 		{TypeIPv6, addr("2001:db8::ffff"), addr("2001:db8::1:0")},
 		{TypePort, KeyFromUint16(255), KeyFromUint16(256)},
 	} {
-		if got, ok := c.low.Next(c.typ); !ok || got != c.top {
-			t.Errorf("after %v comes %v, %v", c.low, got, ok)
-		}
-		if got, ok := c.top.Prev(c.typ); !ok || got != c.low {
-			t.Errorf("before %v comes %v, %v", c.top, got, ok)
-		}
-		if c.low.Compare(c.top) != -1 || c.top.Compare(c.low) != 1 {
-			t.Errorf("%v is not below %v", c.low, c.top)
-		}
-		if k, ok := MaxKey(c.typ).Next(c.typ); ok {
-			t.Errorf("%s: after the highest key comes %v", c.typ, k)
-		}
-		if k, ok := (Key{}).Prev(c.typ); ok {
-			t.Errorf("%s: before zero comes %v", c.typ, k)
-		}
+		t.Run(c.typ.String(), func(t *testing.T) {
+			if got, ok := c.low.Next(c.typ); !ok || got != c.top {
+				t.Errorf("after %v comes %v, %v", c.low, got, ok)
+			}
+			if got, ok := c.top.Prev(c.typ); !ok || got != c.low {
+				t.Errorf("before %v comes %v, %v", c.top, got, ok)
+			}
+			if c.low.Compare(c.top) != -1 || c.top.Compare(c.low) != 1 {
+				t.Errorf("%v is not below %v", c.low, c.top)
+			}
+			if k, ok := MaxKey(c.typ).Next(c.typ); ok {
+				t.Errorf("%s: after the highest key comes %v", c.typ, k)
+			}
+			if k, ok := (Key{}).Prev(c.typ); ok {
+				t.Errorf("%s: before zero comes %v", c.typ, k)
+			}
+		})
 	}
 }
 
 func TestEveryTypeAndFieldHasAWidth(t *testing.T) {
-	for typ := TypeIfname; typ <= TypePresence; typ++ {
-		if typ.Width() == 0 || typ.String() == "" {
-			t.Errorf("type %d has no width or name", uint8(typ))
+	t.Run("every type", func(t *testing.T) {
+		for typ := TypeIfname; typ <= TypePresence; typ++ {
+			if typ.Width() == 0 || typ.String() == "" {
+				t.Errorf("type %d has no width or name", uint8(typ))
+			}
 		}
-	}
-	for f := FieldIIFName; f <= FieldFibSAddrBack; f++ {
-		if f.Type().Width() == 0 {
-			t.Errorf("field %d has no type", f)
+	})
+	t.Run("every field", func(t *testing.T) {
+		for f := FieldIIFName; f <= FieldFibSAddrBack; f++ {
+			if f.Type().Width() == 0 {
+				t.Errorf("field %d has no type", f)
+			}
 		}
-	}
-	if Type(200).Width() != 0 || Field(200).Type() != 0 || Type(200).String() != "type(200)" {
-		t.Error("a type or field that does not exist has a width, type or name")
-	}
+	})
+	t.Run("and nothing else", func(t *testing.T) {
+		if Type(200).Width() != 0 || Field(200).Type() != 0 || Type(200).String() != "type(200)" {
+			t.Error("a type or field that does not exist has a width, type or name")
+		}
+	})
 }

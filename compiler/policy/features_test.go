@@ -22,27 +22,35 @@ check = { targets = ["http://192.0.2.80/"], method = "http" }
 
 func TestNotBuiltIn(t *testing.T) {
 	files := fstest.MapFS{"p": {Data: []byte(withAll)}}
-	if _, ds := Parse(files, "p", "p"); ds.HasErrors() {
-		t.Fatalf("a full build refuses it: %v", ds)
-	}
+	t.Run("a full build takes all of it", func(t *testing.T) {
+		if _, ds := Parse(files, "p", "p"); ds.HasErrors() {
+			t.Fatalf("a full build refuses it: %v", ds)
+		}
+	})
 	for f, place := range map[Feature]string{
 		FeatureMetrics: "p:2:11", FeatureNotify: "p:3:10", FeatureWeb: "p:4:7", FeatureListURL: "p:6:19", FeatureCheckHTTP: "p:11:54",
 	} {
-		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", []Feature{f}}})
-		if len(ds) != 1 || ds[0].Code != codeNotBuiltIn || ds[0].Pos.String() != place ||
-			!strings.Contains(ds[0].Message, "-tags small, which leaves out "+featureTexts[f]) ||
-			!strings.Contains(ds[0].Hint, "use a full build") {
-			t.Errorf("%s: %v, want one at %s", f, ds, place)
+		t.Run(string(f), func(t *testing.T) {
+			_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", []Feature{f}}})
+			if len(ds) != 1 || ds[0].Code != codeNotBuiltIn || ds[0].Pos.String() != place ||
+				!strings.Contains(ds[0].Message, "-tags small, which leaves out "+featureTexts[f]) ||
+				!strings.Contains(ds[0].Hint, "use a full build") {
+				t.Errorf("%s: %v, want one at %s", f, ds, place)
+			}
+		})
+	}
+	t.Run("a build without any of them reports each", func(t *testing.T) {
+		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
+		if asked := len(Features) - 2; len(ds) != asked { // neither a command's nor zones that the machine knows
+			t.Errorf("%d errors, want one for each of %d features: %v", len(ds), asked, ds)
 		}
-	}
-	_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
-	if asked := len(Features) - 2; len(ds) != asked { // neither a command's nor zones that the machine knows
-		t.Errorf("%d errors, want one for each of %d features: %v", len(ds), asked, ds)
-	}
-	short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\nweb = { listen = \"127.0.0.1:9810\" }\n")}}
-	if _, ds := ParseWith(short, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 2 {
-		t.Errorf("the other spellings: %v", ds)
-	}
+	})
+	t.Run("the other spellings", func(t *testing.T) {
+		short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\nweb = { listen = \"127.0.0.1:9810\" }\n")}}
+		if _, ds := ParseWith(short, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 2 {
+			t.Errorf("the other spellings: %v", ds)
+		}
+	})
 }
 
 // A zone that the machine knows needs no database of the program's own.

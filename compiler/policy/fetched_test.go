@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -25,15 +26,18 @@ func TestParseFetched(t *testing.T) {
 		"not\na\nlist\n192.0.2.1\n":    "! not a list",
 		strings.Repeat("192.0.2.1\n", MaxFetched+1): "! more than 1048576 entries",
 	} {
-		ranges, _, err := ParseFetched([]byte(text))
-		var got []string
-		for _, r := range ranges {
-			got = append(got, r.String())
-		}
-		wrong, isWrong := strings.CutPrefix(want, "! ")
-		if isWrong && (err == nil || !strings.Contains(err.Error(), wrong)) || !isWrong && (err != nil || strings.Join(got, " ") != want) {
-			t.Errorf("%.60q: %q, %v; want %s", text, got, err, want)
-		}
+		t.Run(fmt.Sprintf("%.40q", text), func(t *testing.T) {
+			ranges, _, err := ParseFetched([]byte(text))
+			var got []string
+			for _, r := range ranges {
+				got = append(got, r.String())
+			}
+			wrong, isWrong := strings.CutPrefix(want, "! ")
+			if isWrong && (err == nil || !strings.Contains(err.Error(), wrong)) ||
+				!isWrong && (err != nil || strings.Join(got, " ") != want) {
+				t.Errorf("%.60q: %q, %v; want %s", text, got, err, want)
+			}
+		})
 	}
 }
 

@@ -137,14 +137,16 @@ func TestSchedules(t *testing.T) {
 		"00:00-24:00":         "[{7f 0 1440}]",
 		"Monday":              "[{2 0 1440}]",
 	} {
-		items, f := parseSchedule(text)
-		var parts []string
-		for _, i := range items {
-			parts = append(parts, fmt.Sprintf("{%x %d %d}", i.Days, i.From, i.To))
-		}
-		if got := "[" + strings.Join(parts, " ") + "]"; f != nil || got != want {
-			t.Errorf("%q is %s, %v; want %s", text, got, f, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			items, f := parseSchedule(text)
+			var parts []string
+			for _, i := range items {
+				parts = append(parts, fmt.Sprintf("{%x %d %d}", i.Days, i.From, i.To))
+			}
+			if got := "[" + strings.Join(parts, " ") + "]"; f != nil || got != want {
+				t.Errorf("%q is %s, %v; want %s", text, got, f, want)
+			}
+		})
 	}
 }
 
@@ -179,17 +181,21 @@ func mustParse(t *testing.T, text string, opts Options) *Document {
 
 func TestDefaults(t *testing.T) {
 	doc := mustParse(t, base, Options{})
-	s := doc.Settings
-	if s.MarkMask != 0xff000000 || s.RulePriority != 10000 || s.MainFirst != MainFirstSpecific || s.Offload.Mode != OffloadUnmarked ||
-		s.Offload.Pos.Line != 0 || s.Sysctl || !s.FlushOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" ||
-		doc.Default != nil {
-		t.Errorf("settings %+v, watch %+v", s, doc.Watch)
-	}
-	c := doc.Uplinks[0].Check
-	if c.Method != CheckNone || c.Pos.Line != 0 || c.Interval != time.Second || c.Timeout != time.Second ||
-		c.DownAfter != 3 || c.UpAfter != 3 || c.Quorum != 1 {
-		t.Errorf("check %+v", c)
-	}
+	t.Run("settings", func(t *testing.T) {
+		s := doc.Settings
+		if s.MarkMask != 0xff000000 || s.RulePriority != 10000 || s.MainFirst != MainFirstSpecific || s.Offload.Mode != OffloadUnmarked ||
+			s.Offload.Pos.Line != 0 || s.Sysctl || !s.FlushOnFailover || doc.Watch.Pos.Line != 0 || doc.Watch.Log != "text" ||
+			doc.Default != nil {
+			t.Errorf("settings %+v, watch %+v", s, doc.Watch)
+		}
+	})
+	t.Run("checks", func(t *testing.T) {
+		c := doc.Uplinks[0].Check
+		if c.Method != CheckNone || c.Pos.Line != 0 || c.Interval != time.Second || c.Timeout != time.Second ||
+			c.DownAfter != 3 || c.UpAfter != 3 || c.Quorum != 1 {
+			t.Errorf("check %+v", c)
+		}
+	})
 }
 
 func TestSingleValueWhereverAList(t *testing.T) {
@@ -357,22 +363,32 @@ uplink = "isp1"
 strict = true
 `
 	doc, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(text)}, "c.txt": {Data: []byte("10.0.0.0/8")}}, "p.toml", "p.toml")
-	if len(ds) != 1 || ds[0].Code != codeLeftOut || ds[0].Pos.Line != 8 {
-		t.Errorf("%v", ds)
-	}
-	if doc.Lists[0].RunTime() || doc.Lists[1].RunTime() || len(doc.Lists[0].Ranges) != 1 || len(doc.Lists[2].Ranges) != 1 {
-		t.Errorf("%+v", doc.Lists)
-	}
-	if got := fmt.Sprint(Comments(doc)); got != "[{list a later} {list c of c} {schedule s of s}]" {
-		t.Error(got)
-	}
-	if len(doc.Disabled) != 2 || doc.Disabled[0].Kind != "list" || doc.Disabled[0].Comment != "later" || doc.Disabled[1].Name != "b" {
-		t.Errorf("%+v", doc.Disabled)
-	}
-	_, ds = Parse(fstest.MapFS{"p.toml": {Data: []byte(base +
-		"[lists]\na = { url = \"ftp://x\", disabled = true }\n[schedules]\ns = { days = \"sat\", disabled = " +
-		"true }\n")}}, "p.toml", "p.toml")
-	if !ds.HasErrors() || ds[0].Code != codeBadValue || ds[1].Code != codeUnknownKey {
-		t.Errorf("%v", ds)
-	}
+	t.Run("a disabled member whose list is used is reported", func(t *testing.T) {
+		if len(ds) != 1 || ds[0].Code != codeLeftOut || ds[0].Pos.Line != 8 {
+			t.Errorf("%v", ds)
+		}
+	})
+	t.Run("disabled members are not in their lists", func(t *testing.T) {
+		if doc.Lists[0].RunTime() || doc.Lists[1].RunTime() || len(doc.Lists[0].Ranges) != 1 || len(doc.Lists[2].Ranges) != 1 {
+			t.Errorf("%+v", doc.Lists)
+		}
+	})
+	t.Run("comments are those of objects and members", func(t *testing.T) {
+		if got := fmt.Sprint(Comments(doc)); got != "[{list a later} {list c of c} {schedule s of s}]" {
+			t.Error(got)
+		}
+	})
+	t.Run("what is disabled is listed", func(t *testing.T) {
+		if len(doc.Disabled) != 2 || doc.Disabled[0].Kind != "list" || doc.Disabled[0].Comment != "later" || doc.Disabled[1].Name != "b" {
+			t.Errorf("%+v", doc.Disabled)
+		}
+	})
+	t.Run("what is disabled is checked all the same", func(t *testing.T) {
+		_, ds := Parse(fstest.MapFS{"p.toml": {Data: []byte(base +
+			"[lists]\na = { url = \"ftp://x\", disabled = true }\n[schedules]\ns = { days = \"sat\", disabled = " +
+			"true }\n")}}, "p.toml", "p.toml")
+		if !ds.HasErrors() || ds[0].Code != codeBadValue || ds[1].Code != codeUnknownKey {
+			t.Errorf("%v", ds)
+		}
+	})
 }

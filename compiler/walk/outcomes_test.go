@@ -69,14 +69,18 @@ func TestOutcomesOfBalance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := e.Outcomes("balance", &Packet{Src: netip.MustParseAddr("10.0.0.9"),
-		Dst: netip.MustParseAddr("192.0.2.1"), CTState: StateNew},
-		func(plan.Field, uint32) bool { return false })
-	want := []Outcome{{Mark: 0x1000000, Chosen: true}, {CTMark: 0x2000000, Chosen: true}}
-	if err != nil || len(got) != 2 || !slices.Contains(got, want[0]) || !slices.Contains(got, want[1]) {
-		t.Errorf("%+v, %v", got, err)
-	}
-	if _, err := e.Outcomes("nowhere", &Packet{}, nil); err == nil {
-		t.Error("a chain that is not there has outcomes")
-	}
+	t.Run("any member", func(t *testing.T) {
+		got, err := e.Outcomes("balance", &Packet{Src: netip.MustParseAddr("10.0.0.9"),
+			Dst: netip.MustParseAddr("192.0.2.1"), CTState: StateNew},
+			func(plan.Field, uint32) bool { return false })
+		want := []Outcome{{Mark: 0x1000000, Chosen: true}, {CTMark: 0x2000000, Chosen: true}}
+		if err != nil || len(got) != 2 || !slices.Contains(got, want[0]) || !slices.Contains(got, want[1]) {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("a chain that is not there has none", func(t *testing.T) {
+		if _, err := e.Outcomes("nowhere", &Packet{}, nil); err == nil {
+			t.Error("a chain that is not there has outcomes")
+		}
+	})
 }

@@ -177,7 +177,7 @@ func TestWhatPacketsLeaveBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := e.Walker()
-	walk := func(chain, src string, mark uint32) Result {
+	walk := func(t *testing.T, chain, src string, mark uint32) Result {
 		t.Helper()
 		r, err := w.Walk(chain, &Packet{Src: netip.MustParseAddr(src), Mark: mark, CTState: StateNew})
 		if err != nil {
@@ -187,18 +187,18 @@ func TestWhatPacketsLeaveBehind(t *testing.T) {
 	}
 	for i, counters := range []string{"web", "voip", "web", "voip"} {
 		t.Run(counters, func(t *testing.T) {
-			if r := walk("balance", "10.0.0.1", 0); strings.Join(r.Counters, ",") != counters {
+			if r := walk(t, "balance", "10.0.0.1", 0); strings.Join(r.Counters, ",") != counters {
 				t.Errorf("turn %d: %+v", i, r)
 			}
 		})
 	}
-	if r := walk("recall", "10.0.0.1", 0x7000001); len(r.Counters) != 1 || r.CTMark != 0 {
+	if r := walk(t, "recall", "10.0.0.1", 0x7000001); len(r.Counters) != 1 || r.CTMark != 0 {
 		t.Errorf("first: %+v", r)
 	}
-	if r := walk("recall", "10.0.0.200", 0x8000000); r.Verdict != Dropped || r.CTMark != 0x7000000 {
+	if r := walk(t, "recall", "10.0.0.200", 0x8000000); r.Verdict != Dropped || r.CTMark != 0x7000000 {
 		t.Errorf("same network: %+v", r)
 	}
-	if r := walk("recall", "10.0.1.1", 0x7000000); len(r.Counters) != 0 {
+	if r := walk(t, "recall", "10.0.1.1", 0x7000000); len(r.Counters) != 0 {
 		t.Errorf("the map is full: %+v", r)
 	}
 	if r, err := e.Walker().Walk("recall", &Packet{Src: netip.MustParseAddr("10.0.0.1"),
@@ -260,16 +260,22 @@ func TestNewRefuses(t *testing.T) {
 // TestHash compares with what Jenkins' lookup3 gives for the strings of its own self test
 // (lookup3.c, driver5).
 func TestHash(t *testing.T) {
-	if got := jhash(nil, 1); got != 0xdeadbef0 {
-		t.Errorf("of nothing: %#x", got)
-	}
+	t.Run("of nothing", func(t *testing.T) {
+		if got := jhash(nil, 1); got != 0xdeadbef0 {
+			t.Errorf("of nothing: %#x", got)
+		}
+	})
 	text := wordwise("Four score and seven years ago")
-	if got := jhash(text, 0); got != 0x17770551 {
-		t.Errorf("of thirty bytes: %#x", got)
-	}
-	if got := jhash(text, 1); got != 0xcd628161 {
-		t.Errorf("of thirty bytes, with a seed: %#x", got)
-	}
+	t.Run("of thirty bytes", func(t *testing.T) {
+		if got := jhash(text, 0); got != 0x17770551 {
+			t.Errorf("of thirty bytes: %#x", got)
+		}
+	})
+	t.Run("of thirty bytes, with a seed", func(t *testing.T) {
+		if got := jhash(text, 1); got != 0xcd628161 {
+			t.Errorf("of thirty bytes, with a seed: %#x", got)
+		}
+	})
 }
 
 // wordwise puts the words that the kernel reads in the machine's order, all but those of the last

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"pbr/integration/steps"
 )
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -64,37 +66,47 @@ func (w *wire) want(t *testing.T, what string, a, b State) {
 
 func TestSessionsComeUpAndEnd(t *testing.T) {
 	w := newWire(session(50*ms, 3, 1), session(50*ms, 3, 2))
-	if took := w.run(3*time.Second, 0); took == 0 || took > 3*time.Second {
-		t.Errorf("up after %v", took)
-	}
-	w.want(t, "both talk", Up, Up)
-	for i, s := range w.end {
-		if s.polling || s.Detection() != 150*ms {
-			t.Errorf("end %d: polling %v, detection %v", i, s.polling, s.Detection())
+	step := steps.Of(t)
+	step.Run("both come up", func(t *testing.T) {
+		if took := w.run(3*time.Second, 0); took == 0 || took > 3*time.Second {
+			t.Errorf("up after %v", took)
 		}
-	}
-	// Packets leave at 75 to 100 % of the interval.
-	w.sent[0] = nil
-	w.run(time.Second, 0)
-	if n := len(w.sent[0]); n < 20 || n > 27 {
-		t.Errorf("%d packets in a second at 50 ms", n)
-	}
-	w.cut = [2]bool{true, true}
-	if took := w.run(time.Second, 0); took < 100*ms || took > 151*ms {
-		t.Errorf("silence was noticed after %v", took)
-	}
-	w.want(t, "silence", Down, Down)
-	if w.end[0].Diag() != DetectionEnded {
-		t.Errorf("diagnostic %v", w.end[0].Diag())
-	}
-	w.sent[0] = nil
-	w.run(10*time.Second, 0)
-	if n := len(w.sent[0]); n < 10 || n > 14 {
-		t.Errorf("%d packets in 10 s while down", n)
-	}
-	w.cut = [2]bool{}
-	w.run(3*time.Second, 0)
-	w.want(t, "they talk again", Up, Up)
+		w.want(t, "both talk", Up, Up)
+		for i, s := range w.end {
+			if s.polling || s.Detection() != 150*ms {
+				t.Errorf("end %d: polling %v, detection %v", i, s.polling, s.Detection())
+			}
+		}
+	})
+	step.Run("packets leave at 75 to 100 % of the interval", func(t *testing.T) {
+		w.sent[0] = nil
+		w.run(time.Second, 0)
+		if n := len(w.sent[0]); n < 20 || n > 27 {
+			t.Errorf("%d packets in a second at 50 ms", n)
+		}
+	})
+	step.Run("silence is noticed in time", func(t *testing.T) {
+		w.cut = [2]bool{true, true}
+		if took := w.run(time.Second, 0); took < 100*ms || took > 151*ms {
+			t.Errorf("silence was noticed after %v", took)
+		}
+		w.want(t, "silence", Down, Down)
+		if w.end[0].Diag() != DetectionEnded {
+			t.Errorf("diagnostic %v", w.end[0].Diag())
+		}
+	})
+	step.Run("while down few packets are sent", func(t *testing.T) {
+		w.sent[0] = nil
+		w.run(10*time.Second, 0)
+		if n := len(w.sent[0]); n < 10 || n > 14 {
+			t.Errorf("%d packets in 10 s while down", n)
+		}
+	})
+	step.Run("they come up again", func(t *testing.T) {
+		w.cut = [2]bool{}
+		w.run(3*time.Second, 0)
+		w.want(t, "they talk again", Up, Up)
+	})
 }
 
 // Only one direction is dead: who still hears is told by the other one.
@@ -114,38 +126,50 @@ func TestOneDirectionDies(t *testing.T) {
 func TestIntervalsAreAgreedOn(t *testing.T) {
 	w := newWire(session(10*ms, 3, 1), session(300*ms, 5, 2))
 	w.run(5*time.Second, 0)
-	w.want(t, "unequal", Up, Up)
-	if a, b := w.end[0].Detection(), w.end[1].Detection(); a != 5*300*ms || b != 3*300*ms {
-		t.Errorf("detection %v and %v", a, b)
-	}
-	w.sent[0] = nil
-	w.run(3*time.Second, 0)
-	if n := len(w.sent[0]); n < 10 || n > 14 {
-		t.Errorf("%d packets in 3 s to a peer that takes one in 300 ms", n)
-	}
+	step := steps.Of(t)
+	step.Run("the slower of both counts", func(t *testing.T) {
+		w.want(t, "unequal", Up, Up)
+		if a, b := w.end[0].Detection(), w.end[1].Detection(); a != 5*300*ms || b != 3*300*ms {
+			t.Errorf("detection %v and %v", a, b)
+		}
+	})
+	step.Run("no more is sent than the other takes", func(t *testing.T) {
+		w.sent[0] = nil
+		w.run(3*time.Second, 0)
+		if n := len(w.sent[0]); n < 10 || n > 14 {
+			t.Errorf("%d packets in 3 s to a peer that takes one in 300 ms", n)
+		}
+	})
 }
 
 func TestAdminDown(t *testing.T) {
 	w := newWire(session(50*ms, 3, 1), session(50*ms, 3, 2))
 	w.run(3*time.Second, 0)
-	bye := w.end[1].Farewell()
-	if bye.State != AdminDown || bye.Diag != Administrative {
-		t.Errorf("farewell %+v", bye)
-	}
-	w.deliver(1, &bye)
-	if s := w.end[0]; s.State() != Down || !s.PeerOff() {
-		t.Errorf("%v, off %v", s.State(), s.PeerOff())
-	}
-	w.cut[1] = true
-	w.run(time.Minute, 0)
-	if !w.end[0].PeerOff() {
-		t.Error("silence after AdminDown is a failure")
-	}
-	w.end[1], w.cut[1] = NewSession(w.now, 50*ms, 3, 9, func() float64 { return 0.5 }), false
-	w.run(3*time.Second, 0)
-	if w.want(t, "it is switched on again", Up, Up); w.end[0].PeerOff() {
-		t.Error("still off")
-	}
+	step := steps.Of(t)
+	step.Run("a farewell takes the other down, and is no failure", func(t *testing.T) {
+		bye := w.end[1].Farewell()
+		if bye.State != AdminDown || bye.Diag != Administrative {
+			t.Errorf("farewell %+v", bye)
+		}
+		w.deliver(1, &bye)
+		if s := w.end[0]; s.State() != Down || !s.PeerOff() {
+			t.Errorf("%v, off %v", s.State(), s.PeerOff())
+		}
+	})
+	step.Run("silence after that is none either", func(t *testing.T) {
+		w.cut[1] = true
+		w.run(time.Minute, 0)
+		if !w.end[0].PeerOff() {
+			t.Error("silence after AdminDown is a failure")
+		}
+	})
+	step.Run("switched on again it comes up", func(t *testing.T) {
+		w.end[1], w.cut[1] = NewSession(w.now, 50*ms, 3, 9, func() float64 { return 0.5 }), false
+		w.run(3*time.Second, 0)
+		if w.want(t, "it is switched on again", Up, Up); w.end[0].PeerOff() {
+			t.Error("still off")
+		}
+	})
 }
 
 // Who restarts has another discriminator, and says Down: the session ends, and comes up again.
@@ -161,13 +185,17 @@ func TestPeerRestarts(t *testing.T) {
 
 func TestReceiveRefusesOthersPackets(t *testing.T) {
 	s := session(50*ms, 3, 1)
-	if s.Receive(epoch, Packet{State: Init, Multiplier: 3, Mine: 2, Yours: 7}) != nil || s.State() != Down || !s.deadline().IsZero() {
-		t.Error("a packet for another session counts")
-	}
-	answer := s.Receive(epoch, Packet{State: Down, Multiplier: 3, Mine: 2, Poll: true, RequiredRx: ms})
-	if answer == nil || !answer.Final || answer.Poll || answer.Yours != 2 || answer.State != Init {
-		t.Errorf("answer %+v", answer)
-	}
+	t.Run("a packet for another session does not count", func(t *testing.T) {
+		if s.Receive(epoch, Packet{State: Init, Multiplier: 3, Mine: 2, Yours: 7}) != nil || s.State() != Down || !s.deadline().IsZero() {
+			t.Error("a packet for another session counts")
+		}
+	})
+	t.Run("a question is answered at once", func(t *testing.T) {
+		answer := s.Receive(epoch, Packet{State: Down, Multiplier: 3, Mine: 2, Poll: true, RequiredRx: ms})
+		if answer == nil || !answer.Final || answer.Poll || answer.Yours != 2 || answer.State != Init {
+			t.Errorf("answer %+v", answer)
+		}
+	})
 }
 
 // A peer in demand mode, or that takes nothing, is sent nothing.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"pbr/integration/steps"
 )
 
 var start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -39,14 +41,20 @@ func TestProbes(t *testing.T) {
 			h.AddProbe(at(s), "isp1", 4, p)
 		}
 	}
-	wants(t, h.Recent(at(21), "isp1", 4, RTT, 6), "-", "0.015", "-", "-", "-", "0.04")
-	wants(t, h.Recent(at(21), "isp1", 4, Loss, 6), "-", "0.5", "1", "-", "-", "0")
-	wants(t, h.Recent(at(31), "isp1", 4, Loss, 3), "0", "-", "-")
-	wants(t, h.Recent(at(21), "isp1", 6, RTT, 2), "-", "-")
-	wants(t, h.Recent(at(21), "other", 4, RTT, 2), "-", "-")
-	day := h.Series(at(21), "isp1", 4, Loss, Day, 720)
-	wants(t, day[717:], "-", "-", "1")
-	wants(t, h.Series(at(21), "isp1", 4, Loss, Hour, 360)[357:], "0.5", "1", "0")
+	t.Run("what was seen lately, by uplink and version", func(t *testing.T) {
+		wants(t, h.Recent(at(21), "isp1", 4, RTT, 6), "-", "0.015", "-", "-", "-", "0.04")
+		wants(t, h.Recent(at(21), "isp1", 4, Loss, 6), "-", "0.5", "1", "-", "-", "0")
+		wants(t, h.Recent(at(31), "isp1", 4, Loss, 3), "0", "-", "-")
+		wants(t, h.Recent(at(21), "isp1", 6, RTT, 2), "-", "-")
+		wants(t, h.Recent(at(21), "other", 4, RTT, 2), "-", "-")
+	})
+	t.Run("a day shows the latest of three minutes", func(t *testing.T) {
+		day := h.Series(at(21), "isp1", 4, Loss, Day, 720)
+		wants(t, day[717:], "-", "-", "1")
+	})
+	t.Run("an hour shows each step", func(t *testing.T) {
+		wants(t, h.Series(at(21), "isp1", 4, Loss, Hour, 360)[357:], "0.5", "1", "0")
+	})
 }
 
 // What is older than a span is gone, also after a long pause, and what comes then is in its place.
@@ -56,22 +64,31 @@ func TestRound(t *testing.T) {
 		h.AddProbe(start.Add(time.Duration(s)*time.Second), "a", 4, Probe{RTT: time.Duration(1+s) * time.Millisecond})
 	}
 	now := start.Add(3*3600*time.Second - 1)
-	all := h.Series(now, "a", 4, RTT, Hour, 0)
-	if len(all) != 720 || text(all)[0] != "7.2" || text(all)[719] != "10.8" || !slices.IsSorted(all) {
-		t.Errorf("%v", text(all))
-	}
-	if day := h.Series(now, "a", 4, RTT, Day, 0); slices.ContainsFunc(day[720-90:], math.IsNaN) || !math.IsNaN(day[720-91]) {
-		t.Errorf("%v", text(day))
-	}
-	now = now.Add(48 * time.Hour)
-	if all = h.Series(now, "a", 4, RTT, Hour, 0); len(slices.DeleteFunc(all, math.IsNaN)) != 0 {
-		t.Errorf("%v", text(all))
-	}
-	h.AddProbe(now, "a", 4, Probe{RTT: time.Second})
-	wants(t, h.Recent(now, "a", 4, RTT, 2), "-", "1")
-	now = now.Add(time.Hour)
-	h.AddProbe(now, "a", 4, Probe{RTT: 2 * time.Second})
-	wants(t, h.Recent(now, "a", 4, RTT, 2), "-", "2")
+	step := steps.Of(t)
+	step.Run("an hour has its last 720 values", func(t *testing.T) {
+		all := h.Series(now, "a", 4, RTT, Hour, 0)
+		if len(all) != 720 || text(all)[0] != "7.2" || text(all)[719] != "10.8" || !slices.IsSorted(all) {
+			t.Errorf("%v", text(all))
+		}
+	})
+	step.Run("a day has only what was seen", func(t *testing.T) {
+		if day := h.Series(now, "a", 4, RTT, Day, 0); slices.ContainsFunc(day[720-90:], math.IsNaN) || !math.IsNaN(day[720-91]) {
+			t.Errorf("%v", text(day))
+		}
+	})
+	step.Run("what is older than a span is gone", func(t *testing.T) {
+		now = now.Add(48 * time.Hour)
+		if all := h.Series(now, "a", 4, RTT, Hour, 0); len(slices.DeleteFunc(all, math.IsNaN)) != 0 {
+			t.Errorf("%v", text(all))
+		}
+	})
+	step.Run("what comes then is in its place", func(t *testing.T) {
+		h.AddProbe(now, "a", 4, Probe{RTT: time.Second})
+		wants(t, h.Recent(now, "a", 4, RTT, 2), "-", "1")
+		now = now.Add(time.Hour)
+		h.AddProbe(now, "a", 4, Probe{RTT: 2 * time.Second})
+		wants(t, h.Recent(now, "a", 4, RTT, 2), "-", "2")
+	})
 }
 
 func TestThroughput(t *testing.T) {
@@ -91,20 +108,27 @@ func TestMarks(t *testing.T) {
 		at := start.Add(time.Duration(i) * time.Minute)
 		h.AddMark(at, "a", Mark{At: at, To: "down", WasUsable: true})
 	}
-	if m := h.Marks("a"); len(m) != MaxMarks || m[0].At != start.Add(36*time.Minute) || !m[0].Failover() {
-		t.Errorf("%d marks", len(m))
-	}
 	later := start.Add(25 * time.Hour)
-	h.AddMark(later, "a", Mark{At: later})
-	if m := h.Marks("a"); len(m) != 41 || m[40].Failover() { // those of the minutes 60 to 99, and the new one
-		t.Errorf("%d marks", len(m))
-	}
-	h.AddMark(later, "b", Mark{At: later})
-	h.AddProbe(later, "a", 4, Probe{})
-	h.Keep([]string{"b"})
-	if len(h.Marks("a")) != 0 || len(h.Marks("b")) != 1 || len(h.lines) != 0 {
-		t.Error("Keep keeps others")
-	}
+	step := steps.Of(t)
+	step.Run("the newest of them are kept", func(t *testing.T) {
+		if m := h.Marks("a"); len(m) != MaxMarks || m[0].At != start.Add(36*time.Minute) || !m[0].Failover() {
+			t.Errorf("%d marks", len(m))
+		}
+	})
+	step.Run("those of more than a day ago go", func(t *testing.T) {
+		h.AddMark(later, "a", Mark{At: later})
+		if m := h.Marks("a"); len(m) != 41 || m[40].Failover() { // those of the minutes 60 to 99, and the new one
+			t.Errorf("%d marks", len(m))
+		}
+	})
+	step.Run("only uplinks that there are stay", func(t *testing.T) {
+		h.AddMark(later, "b", Mark{At: later})
+		h.AddProbe(later, "a", 4, Probe{})
+		h.Keep([]string{"b"})
+		if len(h.Marks("a")) != 0 || len(h.Marks("b")) != 1 || len(h.lines) != 0 {
+			t.Error("Keep keeps others")
+		}
+	})
 }
 
 // 200 uplinks of two versions, a day and more of each, take less than 20 MB.

@@ -114,8 +114,9 @@ func down() *Live {
 
 func TestLive(t *testing.T) {
 	g := New(document(t, text), down())
-	got := drawn(t, Text, g)
-	want := `policy voip (412 hits)
+	t.Run("text shows what is in use, and why the rest is not", func(t *testing.T) {
+		got := drawn(t, Text, g)
+		want := `policy voip (412 hits)
 ╚══> table to2
      ├─>  isp2  distance 1  not usable: 8.8.8.8: no answer <in> 1s
      ╚══> isp1  distance 2
@@ -141,16 +142,19 @@ uplinks
    isp1  wan1 up
    isp2  wan2 down  not usable: 8.8.8.8: no answer <in> 1s
 `
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	dot := drawn(t, Dot, g)
-	for _, part := range []string{`"policy/voip" -> "table/to2" [label="", penwidth=3]`,
-		`"table/to2" -> "uplink/isp2" [label="distance 1", style=dashed, color=gray60]`} {
-		if !strings.Contains(dot, part) {
-			t.Errorf("dot lacks %s:\n%s", part, dot)
+		if got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
-	}
+	})
+	t.Run("the way in use is thicker, one that is not usable is dashed", func(t *testing.T) {
+		dot := drawn(t, Dot, g)
+		for _, part := range []string{`"policy/voip" -> "table/to2" [label="", penwidth=3]`,
+			`"table/to2" -> "uplink/isp2" [label="distance 1", style=dashed, color=gray60]`} {
+			if !strings.Contains(dot, part) {
+				t.Errorf("dot lacks %s:\n%s", part, dot)
+			}
+		}
+	})
 }
 
 // A policy can refuse.
@@ -176,16 +180,18 @@ func TestVersionsApart(t *testing.T) {
 // another.
 func TestSVG(t *testing.T) {
 	for _, standalone := range []bool{true, false} {
-		got := drawn(t, func(w io.Writer, g *Graph) error {
-			return SVG(w, g, Style{Standalone: standalone, Link: func(n Node) string { return "/line/" + n.Name }})
-		}, New(document(t, text), down()))
-		wellFormed(t, got)
-		if n := strings.Count(got, "<rect"); n != 11 {
-			t.Errorf("%d boxes\n%s", n, got)
-		}
-		if strings.Contains(got, "<style>") != standalone || strings.Contains(got, "<in>") {
-			t.Error(got)
-		}
+		t.Run(fmt.Sprintf("standalone=%v", standalone), func(t *testing.T) {
+			got := drawn(t, func(w io.Writer, g *Graph) error {
+				return SVG(w, g, Style{Standalone: standalone, Link: func(n Node) string { return "/line/" + n.Name }})
+			}, New(document(t, text), down()))
+			wellFormed(t, got)
+			if n := strings.Count(got, "<rect"); n != 11 {
+				t.Errorf("%d boxes\n%s", n, got)
+			}
+			if strings.Contains(got, "<style>") != standalone || strings.Contains(got, "<in>") {
+				t.Error(got)
+			}
+		})
 	}
 }
 
@@ -212,13 +218,17 @@ func TestFolded(t *testing.T) {
 	live := down()
 	live.Hits = hits
 	g := Folded(New(document(t, b.String()), live))
-	n := g.Node("policy/voip")
-	if n == nil || n.Name != "1001 policies" || n.Detail != "voip, p0, p1, ..." || *n.Hits != 2000 {
-		t.Errorf("%+v", n)
-	}
-	if len(g.Nodes) > 15 {
-		t.Errorf("%d nodes are left", len(g.Nodes))
-	}
+	t.Run("the box counts its policies and their hits", func(t *testing.T) {
+		n := g.Node("policy/voip")
+		if n == nil || n.Name != "1001 policies" || n.Detail != "voip, p0, p1, ..." || *n.Hits != 2000 {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("few boxes are left", func(t *testing.T) {
+		if len(g.Nodes) > 15 {
+			t.Errorf("%d nodes are left", len(g.Nodes))
+		}
+	})
 	wellFormed(t, drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, New(document(t, b.String()), live)))
 }
 
@@ -248,32 +258,38 @@ func TestManyUplinks(t *testing.T) {
 	}
 	g := New(document(t, tall(200)), live)
 	folded := Folded(g)
-	var got []string
-	for _, n := range folded.Nodes {
-		if n.Kind == Uplink {
-			got = append(got, fmt.Sprintf("%s, unusable %v, %.16s, why %q", n.Name, n.Unusable, n.Detail, n.Why))
+	t.Run("those in use, in reserve and not usable stay apart", func(t *testing.T) {
+		var got []string
+		for _, n := range folded.Nodes {
+			if n.Kind == Uplink {
+				got = append(got, fmt.Sprintf("%s, unusable %v, %.16s, why %q", n.Name, n.Unusable, n.Detail, n.Why))
+			}
 		}
-	}
-	for _, e := range folded.From("table/default") {
-		got = append(got, fmt.Sprintf("%s: %s, in use %v", e.To, e.Label, e.InUse))
-	}
-	want := []string{`line000, unusable false, eth0, why ""`, `line001, unusable false, eth1, why ""`,
-		`188 uplinks, unusable false, line002, line003, why ""`,
-		`10 uplinks, unusable true, line190, line191, why "no answer"`,
-		"uplink/line000: distance 1, in use true", "uplink/line001: distance 2, in use false",
-		"uplink/line002: distance 3 to 190, in use false",
-		"uplink/line190: distance 191 to 200, in use false"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-	picture := drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, g)
-	wellFormed(t, picture)
-	if l := arrange(folded); l.height > 800 {
-		t.Errorf("the picture is %d high", l.height)
-	}
-	if text := drawn(t, Text, g); !strings.Contains(text, "line150") {
-		t.Error("text does not name all uplinks")
-	}
+		for _, e := range folded.From("table/default") {
+			got = append(got, fmt.Sprintf("%s: %s, in use %v", e.To, e.Label, e.InUse))
+		}
+		want := []string{`line000, unusable false, eth0, why ""`, `line001, unusable false, eth1, why ""`,
+			`188 uplinks, unusable false, line002, line003, why ""`,
+			`10 uplinks, unusable true, line190, line191, why "no answer"`,
+			"uplink/line000: distance 1, in use true", "uplink/line001: distance 2, in use false",
+			"uplink/line002: distance 3 to 190, in use false",
+			"uplink/line190: distance 191 to 200, in use false"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+	t.Run("the picture fits a screen", func(t *testing.T) {
+		picture := drawn(t, func(w io.Writer, g *Graph) error { return SVG(w, g, Style{}) }, g)
+		wellFormed(t, picture)
+		if l := arrange(folded); l.height > 800 {
+			t.Errorf("the picture is %d high", l.height)
+		}
+	})
+	t.Run("text names all of them", func(t *testing.T) {
+		if text := drawn(t, Text, g); !strings.Contains(text, "line150") {
+			t.Error("text does not name all uplinks")
+		}
+	})
 }
 
 // Labels of ways that become one.

@@ -3,6 +3,7 @@ package applied
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"pbr/compiler/policy"
+	"pbr/integration/steps"
 )
 
 const text = `uplink = { name = "isp1", interface = "eth1", gateway = "192.0.2.1" }
@@ -69,13 +71,18 @@ func TestPolicyIsWhole(t *testing.T) {
 	if err := json.Unmarshal(b, again); err != nil {
 		t.Fatal(err)
 	}
-	doc, ds := again.Parse(policy.Options{})
-	if ds.HasErrors() || len(doc.Lists) != 1 || len(doc.Lists[0].Ranges) != 1 || doc.File != file {
-		t.Errorf("%v, %+v", ds, doc)
-	}
-	if again.Hash != p.Hash || again.Path != file || string(again.Source(file)) != text || string(again.Source(list)) != "198.51.100.7\n" {
-		t.Errorf("not what was read: %+v", again)
-	}
+	t.Run("it can be parsed again", func(t *testing.T) {
+		doc, ds := again.Parse(policy.Options{})
+		if ds.HasErrors() || len(doc.Lists) != 1 || len(doc.Lists[0].Ranges) != 1 || doc.File != file {
+			t.Errorf("%v, %+v", ds, doc)
+		}
+	})
+	t.Run("it has its texts, its path and its hash", func(t *testing.T) {
+		if again.Hash != p.Hash || again.Path != file || string(again.Source(file)) != text ||
+			string(again.Source(list)) != "198.51.100.7\n" {
+			t.Errorf("not what was read: %+v", again)
+		}
+	})
 }
 
 // Torn or altered, it is an error and no other policy.
@@ -95,9 +102,11 @@ func TestDamagedPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, torn := range [][]byte{altered, b[:len(b)/2], []byte("{}"), nil} {
-		if err := json.Unmarshal(torn, &Policy{}); err == nil {
-			t.Errorf("%.60s is taken", torn)
-		}
+		t.Run(fmt.Sprintf("%.20s", torn), func(t *testing.T) {
+			if err := json.Unmarshal(torn, &Policy{}); err == nil {
+				t.Errorf("%.60s is taken", torn)
+			}
+		})
 	}
 }
 
@@ -105,16 +114,20 @@ func TestDamagedPolicy(t *testing.T) {
 func TestHash(t *testing.T) {
 	file, list := written(t)
 	first := read(t, file)
-	write(t, list, "198.51.100.8\n")
-	if second := read(t, file); second.Hash == first.Hash {
-		t.Error("another list has the same hash")
-	}
-	write(t, list, "198.51.100.7\n")
-	copied := filepath.Join(filepath.Dir(file), "copy.toml")
-	write(t, copied, text)
-	if same := read(t, copied); same.Hash != first.Hash {
-		t.Error("the same text by another name has another hash")
-	}
+	t.Run("another list has another hash", func(t *testing.T) {
+		write(t, list, "198.51.100.8\n")
+		if second := read(t, file); second.Hash == first.Hash {
+			t.Error("another list has the same hash")
+		}
+	})
+	t.Run("the same text by another name has the same", func(t *testing.T) {
+		write(t, list, "198.51.100.7\n")
+		copied := filepath.Join(filepath.Dir(file), "copy.toml")
+		write(t, copied, text)
+		if same := read(t, copied); same.Hash != first.Hash {
+			t.Error("the same text by another name has another hash")
+		}
+	})
 }
 
 // A pipe has no path to read it again from.
@@ -140,43 +153,63 @@ func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 func TestStore(t *testing.T) {
 	file, _ := written(t)
 	s, p := store(t), read(t, file)
-	if _, err := s.Kept(); !errors.Is(err, fs.ErrNotExist) || s.InForce() != nil || s.Rejected(p) != nil {
-		t.Errorf("nothing was kept: %v", err)
-	}
-	must(t, s.Keep(p, "/etc/pbr/pbr.toml"))
-	if now := s.InForce(); now == nil || now.Hash != p.Hash || now.Watch != "/etc/pbr/pbr.toml" {
-		t.Errorf("in force: %+v", now)
-	}
-	write(t, file, text+"# edited\n")
-	edited := read(t, file)
-	must(t, s.BeginTrial(edited))
-	must(t, errors.Join(s.Reject(edited), s.EndTrial()))
-	if r := s.Rejected(edited); r == nil || !strings.Contains(r.String(), "pbr.toml was rejected at ") ||
-		!strings.Contains(r.String(), "is not in force") {
-		t.Errorf("rejected: %v", r)
-	}
-	if s.Rejected(p) != nil {
-		t.Error("another text of the file is rejected")
-	}
-	must(t, s.Keep(p, ""))
-	if s.Rejected(edited) == nil {
-		t.Error("going on with the old policy forgets the rejection")
-	}
-	if now := s.InForce(); now.Watch != "/etc/pbr/pbr.toml" {
-		t.Errorf("an apply without a watch forgets the watch's file: %+v", now)
-	}
-	must(t, s.Keep(edited, ""))
-	if s.Rejected(edited) != nil {
-		t.Error("applied by a person, and still rejected")
-	}
-	if kept, err := s.Kept(); err != nil || kept.Hash != edited.Hash {
-		t.Errorf("kept: %v, %v", kept, err)
-	}
-	must(t, s.Forget())
-	if _, err := os.Stat(s.Dir().Path()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the state directory stays: %v", err)
-	}
-	must(t, s.Forget())
+	step := steps.Of(t)
+	step.Run("at first nothing is kept, in force or rejected", func(t *testing.T) {
+		if _, err := s.Kept(); !errors.Is(err, fs.ErrNotExist) || s.InForce() != nil || s.Rejected(p) != nil {
+			t.Errorf("nothing was kept: %v", err)
+		}
+	})
+	step.Run("what is kept is in force", func(t *testing.T) {
+		must(t, s.Keep(p, "/etc/pbr/pbr.toml"))
+		if now := s.InForce(); now == nil || now.Hash != p.Hash || now.Watch != "/etc/pbr/pbr.toml" {
+			t.Errorf("in force: %+v", now)
+		}
+	})
+	var edited *Policy
+	step.Run("what was on trial and is rejected is not in force", func(t *testing.T) {
+		write(t, file, text+"# edited\n")
+		edited = read(t, file)
+		must(t, s.BeginTrial(edited))
+		must(t, errors.Join(s.Reject(edited), s.EndTrial()))
+		if r := s.Rejected(edited); r == nil || !strings.Contains(r.String(), "pbr.toml was rejected at ") ||
+			!strings.Contains(r.String(), "is not in force") {
+			t.Errorf("rejected: %v", r)
+		}
+	})
+	step.Run("another text of the file is not rejected", func(t *testing.T) {
+		if s.Rejected(p) != nil {
+			t.Error("another text of the file is rejected")
+		}
+	})
+	step.Run("going on with the old policy keeps the rejection", func(t *testing.T) {
+		must(t, s.Keep(p, ""))
+		if s.Rejected(edited) == nil {
+			t.Error("going on with the old policy forgets the rejection")
+		}
+	})
+	step.Run("an apply without a watch keeps the watch's file", func(t *testing.T) {
+		if now := s.InForce(); now.Watch != "/etc/pbr/pbr.toml" {
+			t.Errorf("an apply without a watch forgets the watch's file: %+v", now)
+		}
+	})
+	step.Run("applied by a person it is not rejected any more", func(t *testing.T) {
+		must(t, s.Keep(edited, ""))
+		if s.Rejected(edited) != nil {
+			t.Error("applied by a person, and still rejected")
+		}
+	})
+	step.Run("it is what is kept now", func(t *testing.T) {
+		if kept, err := s.Kept(); err != nil || kept.Hash != edited.Hash {
+			t.Errorf("kept: %v, %v", kept, err)
+		}
+	})
+	step.Run("forgetting takes the directory away, and can be done again", func(t *testing.T) {
+		must(t, s.Forget())
+		if _, err := os.Stat(s.Dir().Path()); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the state directory stays: %v", err)
+		}
+		must(t, s.Forget())
+	})
 }
 
 // A record that was torn counts as missing, and the next one replaces it.
@@ -188,17 +221,24 @@ func TestTornRecords(t *testing.T) {
 		write(t, name, `{"name":"x`)
 	}
 	write(t, s.Dir().Path(rejectedFile), "\x00\x00")
-	if _, err := s.Kept(); err == nil || s.InForce() != nil || s.Rejected(p) != nil {
-		t.Errorf("torn records count: %v", err)
-	}
-	must(t, s.Reject(p))
-	if s.Rejected(p) == nil {
-		t.Error("the rejection is not on record")
-	}
-	must(t, s.Keep(p, ""))
-	if kept, err := s.Kept(); err != nil || kept.Hash != p.Hash || s.InForce() == nil || s.Rejected(p) != nil {
-		t.Errorf("after the next one: %v", err)
-	}
+	step := steps.Of(t)
+	step.Run("torn records count as missing", func(t *testing.T) {
+		if _, err := s.Kept(); err == nil || s.InForce() != nil || s.Rejected(p) != nil {
+			t.Errorf("torn records count: %v", err)
+		}
+	})
+	step.Run("the next rejection replaces one", func(t *testing.T) {
+		must(t, s.Reject(p))
+		if s.Rejected(p) == nil {
+			t.Error("the rejection is not on record")
+		}
+	})
+	step.Run("what is kept next replaces both", func(t *testing.T) {
+		must(t, s.Keep(p, ""))
+		if kept, err := s.Kept(); err != nil || kept.Hash != p.Hash || s.InForce() == nil || s.Rejected(p) != nil {
+			t.Errorf("after the next one: %v", err)
+		}
+	})
 }
 
 func must(t *testing.T, err error) {

@@ -59,54 +59,67 @@ func (c *controlled) Revert(context.Context) (*Applied, error) {
 
 func TestControl(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("without a socket: %v", err)
-	}
+	t.Run("without a socket no watch is running", func(t *testing.T) {
+		if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("without a socket: %v", err)
+		}
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	l, err := Listen(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(filepath.Join(dir, SocketName))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
-	}
+	t.Run("others cannot write to the socket", func(t *testing.T) {
+		info, err := os.Stat(filepath.Join(dir, SocketName))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", info, err)
+		}
+	})
 	c := &controlled{}
 	log := &safeBuffer{}
 	ended := make(chan struct{})
 	go func() { Serve(ctx, l, c, slog.New(slog.NewTextHandler(log, nil))); close(ended) }()
 
-	a, err := Ask(dir, Request{Do: "status"})
-	if err != nil || a.Report == nil || a.Report.PID != 7 || a.Report.Uplinks[0].State != healthcheck.Down ||
-		a.Report.Down[v4("isp1")] != 1 {
-		t.Errorf("status: %+v, %v", a, err)
-	}
-	if _, err := Ask(dir, Request{Do: "force", Uplink: "isp1", Mode: "down"}); err != nil || c.forced != "down" {
-		t.Errorf("force: %v, %q", err, c.forced)
-	}
-	for r, words := range map[Request]string{{Do: "force", Uplink: "isp9"}: "no uplink isp9", {Do: "dance"}: "unknown request"} {
-		if _, err := Ask(dir, r); err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%+v: %v", r, err)
+	t.Run("status", func(t *testing.T) {
+		a, err := Ask(dir, Request{Do: "status"})
+		if err != nil || a.Report == nil || a.Report.PID != 7 || a.Report.Uplinks[0].State != healthcheck.Down ||
+			a.Report.Down[v4("isp1")] != 1 {
+			t.Errorf("status: %+v, %v", a, err)
 		}
+	})
+	t.Run("an order", func(t *testing.T) {
+		if _, err := Ask(dir, Request{Do: "force", Uplink: "isp1", Mode: "down"}); err != nil || c.forced != "down" {
+			t.Errorf("force: %v, %q", err, c.forced)
+		}
+	})
+	for r, words := range map[Request]string{{Do: "force", Uplink: "isp9"}: "no uplink isp9", {Do: "dance"}: "unknown request"} {
+		t.Run(r.Do, func(t *testing.T) {
+			if _, err := Ask(dir, r); err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("%+v: %v", r, err)
+			}
+		})
 	}
-	// What is no request ends the connection and nothing else.
-	conn, err := net.Dial("unix", filepath.Join(dir, SocketName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write([]byte(strings.Repeat("x", 2*requestSize) + "\n")); err != nil {
-		t.Log(err) // it may have been hung up already
-	}
-	var nothing Answer
-	if err := json.NewDecoder(conn).Decode(&nothing); err == nil {
-		t.Errorf("answered %+v", nothing)
-	}
-	_ = conn.Close()
+	t.Run("what is no request ends its connection and nothing else", func(t *testing.T) {
+		conn, err := net.Dial("unix", filepath.Join(dir, SocketName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte(strings.Repeat("x", 2*requestSize) + "\n")); err != nil {
+			t.Log(err) // it may have been hung up already
+		}
+		var nothing Answer
+		if err := json.NewDecoder(conn).Decode(&nothing); err == nil {
+			t.Errorf("answered %+v", nothing)
+		}
+		_ = conn.Close()
+	})
 	cancel()
 	<-ended
-	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("after the end: %v", err)
-	}
+	t.Run("after its end no watch is running", func(t *testing.T) {
+		if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
 }
 
 // A socket that a killed watch left is no watch, and no obstacle.
@@ -118,14 +131,18 @@ func TestControlAfterAKill(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("%v", err)
-	}
-	again, err := Listen(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = again.Close()
+	t.Run("it is no watch", func(t *testing.T) {
+		if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("it is no obstacle", func(t *testing.T) {
+		again, err := Listen(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = again.Close()
+	})
 }
 
 func TestMetrics(t *testing.T) {
@@ -153,13 +170,17 @@ func TestMetrics(t *testing.T) {
 		`pbr_reloads_total{result="failed"} 1`, `pbr_notices_total{kind="drift"} 5`, `pbr_start_time_seconds 100`,
 		`pbr_policy_loaded_time_seconds 100.5`,
 	} {
-		if !strings.Contains(text, line+"\n") {
-			t.Errorf("no line %s in\n%s", line, text)
+		t.Run(strings.Fields(line)[0], func(t *testing.T) {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("no line %s in\n%s", line, text)
+			}
+		})
+	}
+	t.Run("an uplink that answered nothing has no round trip", func(t *testing.T) {
+		if strings.Contains(text, `pbr_uplink_rtt_seconds{uplink="isp2",version="4"}`) {
+			t.Error("a round trip of an uplink that answered nothing")
 		}
-	}
-	if strings.Contains(text, `pbr_uplink_rtt_seconds{uplink="isp2",version="4"}`) {
-		t.Error("a round trip of an uplink that answered nothing")
-	}
+	})
 }
 
 func (c *controlled) HeldPolicy(context.Context, PolicyID) (*Applied, error) { return nil, nil }

@@ -29,7 +29,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := string(b)
-	section := func(title string) string {
+	section := func(t *testing.T, title string) string {
 		_, text, ok := strings.Cut(docs, "\n## "+title+"\n")
 		if !ok {
 			t.Fatalf("no section %s", title)
@@ -43,25 +43,35 @@ func TestDocs(t *testing.T) {
 	report.Use = &Use{Connections: map[string]int{"a": 1}, Bytes: map[string]uint64{"a": 1}, Hits: map[string]uint64{"p": 1},
 		Clients: map[[2]string]int{{"b", "a"}: 1}, Active: map[[2]string][]string{{"t", "4"}: {"a"}}, Applied: time.Now()}
 	metrics := string(Metrics(report))
-	if have, want := found("`((?:pbr|go)_[a-z_]+)`", section("Metrics")), found(`(?m)^# HELP (\S+)`, metrics); !slices.Equal(have, want) {
-		t.Errorf("metrics are documented as\n%q\nand are\n%q", have, want)
-	}
-	variables := strings.Join(hookEvent("a", healthcheck.Up, healthcheck.Down).Environment(), "\n")
-	if have, want := found("`(PBR_[A-Z]+)`", section("Hook")), found(`(?m)^(PBR_[A-Z]+)=`, variables); !slices.Equal(have, want) {
-		t.Errorf("the hook's environment is documented as\n%q\nand is\n%q", have, want)
-	}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (yes|no) \\| (stay|cut)").FindAllStringSubmatch(section("States"), -1) {
-		s := healthcheck.State(m[1])
-		if !slices.Contains(states, s) || s.Usable() != (m[2] == "yes") || s.Dead() != (m[3] == "cut") {
-			t.Errorf("state %s: new connections %s, running ones %s", s, m[2], m[3])
+	t.Run("metrics", func(t *testing.T) {
+		if have, want := found("`((?:pbr|go)_[a-z_]+)`", section(t, "Metrics")),
+			found(`(?m)^# HELP (\S+)`, metrics); !slices.Equal(have, want) {
+			t.Errorf("metrics are documented as\n%q\nand are\n%q", have, want)
 		}
-	}
-	for _, s := range states {
-		if !slices.Contains(message.States, string(s)) || len(states) != len(message.States) {
-			t.Errorf("templates of messages are not tried with %s: %q", s, message.States)
+	})
+	t.Run("the hook's environment", func(t *testing.T) {
+		variables := strings.Join(hookEvent("a", healthcheck.Up, healthcheck.Down).Environment(), "\n")
+		if have, want := found("`(PBR_[A-Z]+)`", section(t, "Hook")), found(`(?m)^(PBR_[A-Z]+)=`, variables); !slices.Equal(have, want) {
+			t.Errorf("the hook's environment is documented as\n%q\nand is\n%q", have, want)
 		}
-		if !strings.Contains(section("States"), "| `"+string(s)+"` |") {
-			t.Errorf("state %s is not documented", s)
+	})
+	t.Run("what each state does with connections", func(t *testing.T) {
+		row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (yes|no) \\| (stay|cut)")
+		for _, m := range row.FindAllStringSubmatch(section(t, "States"), -1) {
+			s := healthcheck.State(m[1])
+			if !slices.Contains(states, s) || s.Usable() != (m[2] == "yes") || s.Dead() != (m[3] == "cut") {
+				t.Errorf("state %s: new connections %s, running ones %s", s, m[2], m[3])
+			}
 		}
-	}
+	})
+	t.Run("every state", func(t *testing.T) {
+		for _, s := range states {
+			if !slices.Contains(message.States, string(s)) || len(states) != len(message.States) {
+				t.Errorf("templates of messages are not tried with %s: %q", s, message.States)
+			}
+			if !strings.Contains(section(t, "States"), "| `"+string(s)+"` |") {
+				t.Errorf("state %s is not documented", s)
+			}
+		}
+	})
 }

@@ -23,11 +23,13 @@ func hookEvent(uplink string, from, to healthcheck.State) HookEvent {
 }
 
 func TestHookEnvironment(t *testing.T) {
-	got := strings.Join(hookEvent("isp1", healthcheck.Up, healthcheck.Down).Environment(), "\n")
-	want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\nPBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z\nPBR_VERSION=4"
-	if got != want {
-		t.Errorf("%s\nnot\n%s", got, want)
-	}
+	t.Run("it has the event, the uplink, both states and the reason", func(t *testing.T) {
+		got := strings.Join(hookEvent("isp1", healthcheck.Up, healthcheck.Down).Environment(), "\n")
+		want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\nPBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z\nPBR_VERSION=4"
+		if got != want {
+			t.Errorf("%s\nnot\n%s", got, want)
+		}
+	})
 	for _, row := range []struct {
 		from, to healthcheck.State
 		kind     string
@@ -37,9 +39,11 @@ func TestHookEnvironment(t *testing.T) {
 		{healthcheck.Up, healthcheck.Degraded, "degraded"}, {healthcheck.Degraded, healthcheck.Down, "down"},
 		{healthcheck.Degraded, healthcheck.Up, "up"}, {healthcheck.Up, healthcheck.ForcedDown, "down"},
 	} {
-		if got := hookEvent("x", row.from, row.to).Kind(); got != row.kind {
-			t.Errorf("from %s to %s is %s, not %s", row.from, row.to, got, row.kind)
-		}
+		t.Run(fmt.Sprintf("%s to %s is %s", row.from, row.to, row.kind), func(t *testing.T) {
+			if got := hookEvent("x", row.from, row.to).Kind(); got != row.kind {
+				t.Errorf("from %s to %s is %s, not %s", row.from, row.to, got, row.kind)
+			}
+		})
 	}
 }
 

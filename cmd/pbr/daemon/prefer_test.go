@@ -18,31 +18,34 @@ func TestChoose(t *testing.T) {
 	var c choice
 	now := time.Unix(0, 0)
 	for i, step := range []struct {
+		name  string
 		after time.Duration
 		from  []candidate
 		want  string
 	}{
-		{0, []candidate{{"a", 30 * time.Millisecond, false}, {"b", 0, true}}, ""}, // b's first round has not ended
-		{0, ms(30, 20), "b"},           // without hold
-		{time.Second, ms(15, 20), "b"}, // 25 %, and no more than 5 ms
-		{20 * time.Second, ms(15, 20), "b"},
-		{0, ms(85, 100), "b"}, // 15 ms, and no more than 20 %
-		{20 * time.Second, ms(85, 100), "b"},
-		{0, ms(50, 100), "b"},
-		{9 * time.Second, ms(50, 100), "b"},
-		{500 * time.Millisecond, ms(95, 100), "b"}, // not for so long: it begins again
-		{0, ms(50, 100), "b"},
-		{9 * time.Second, ms(50, 100), "b"},
-		{time.Second, ms(50, 100), "a"},
-		{0, []candidate{{"b", 100 * time.Millisecond, false}}, "b"}, // a failed: at once
-		{time.Second, ms(50, 100), "b"},
-		{10 * time.Second, ms(50, 100), "a"},
-		{0, ms(0, 0), ""}, // nobody knows
+		{"not before all first rounds have ended", 0, []candidate{{"a", 30 * time.Millisecond, false}, {"b", 0, true}}, ""},
+		{"the quickest, without hold", 0, ms(30, 20), "b"}, // without hold
+		{"quicker by 25 %, and by no more than 5 ms", time.Second, ms(15, 20), "b"},
+		{"and not after a while", 20 * time.Second, ms(15, 20), "b"},
+		{"quicker by 15 ms, and by no more than 20 %", 0, ms(85, 100), "b"}, // 15 ms, and no more than 20 %
+		{"nor that after a while", 20 * time.Second, ms(85, 100), "b"},
+		{"quicker by enough: not yet", 0, ms(50, 100), "b"},
+		{"not before hold has passed", 9 * time.Second, ms(50, 100), "b"},
+		{"not for so long: it begins again", 500 * time.Millisecond, ms(95, 100), "b"},
+		{"quicker once more", 0, ms(50, 100), "b"},
+		{"hold has not passed", 9 * time.Second, ms(50, 100), "b"},
+		{"hold has passed", time.Second, ms(50, 100), "a"},
+		{"the one in use failed: at once", 0, []candidate{{"b", 100 * time.Millisecond, false}}, "b"}, // a failed: at once
+		{"it is back", time.Second, ms(50, 100), "b"},
+		{"hold has passed again", 10 * time.Second, ms(50, 100), "a"},
+		{"nobody knows", 0, ms(0, 0), ""}, // nobody knows
 	} {
-		now = now.Add(step.after)
-		if got := c.choose(now, step.from, p); got != step.want {
-			t.Errorf("step %d: %q is used, not %q", i, got, step.want)
-		}
+		t.Run(step.name, func(t *testing.T) {
+			now = now.Add(step.after)
+			if got := c.choose(now, step.from, p); got != step.want {
+				t.Errorf("step %d: %q is used, not %q", i, got, step.want)
+			}
+		})
 	}
 }
 

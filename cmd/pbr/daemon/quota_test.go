@@ -54,106 +54,116 @@ func (k *fakeKernel) carry(bytes uint64) {
 
 func TestQuotas(t *testing.T) {
 	for then, cut := range map[string][]string{"degraded": nil, "down": {"4 isp1 192.0.2.2"}} {
-		synctest.Test(t, func(t *testing.T) {
-			// The evening of a day: a watch that runs through a whole one takes a minute of the
-			// processor's.
-			y, m, d := time.Now().Date()
-			midnight := time.Date(y, m, d+1, 0, 0, 0, 0, time.Local)
-			time.Sleep(time.Until(midnight.Add(-10 * time.Minute)))
-			b := newBench(t, withQuota(then))
-			b.lasting = &keptFiles{files: map[string][]byte{}}
-			b.kernel.carry(7e6) // before the watch: counts for nothing
-			b.start()
-			sleep(downTime)
-			b.wantRoutes("at first", "default", "wan1 wan2")
-			b.kernel.carry(999_999)
-			sleep(5 * time.Second)
-			b.wantRoutes("a byte is left", "default", "wan1 wan2")
-			b.kernel.carry(1)
-			sleep(5 * time.Second)
-			b.wantRoutes("nothing is left", "default", "wan2")
-			b.wantCut("nothing is left", cut...)
-			s := b.w.Report().Uplinks[0]
-			if s.State != healthcheck.OverQuota || !s.State.Failed() || s.Dead() != (then == "down") {
-				t.Errorf("%s: %+v", then, s)
-			}
-			if q := b.w.Report().Quotas["isp1"]; q == nil || q.Left != 0 || q.Used != 1e6 || !q.Resets.After(time.Now()) || q.Then != then {
-				t.Errorf("%+v", q)
-			}
-			// A restart continues from there.
-			b.stop()
-			b.start()
-			b.wantRoutes("after a restart", "default", "wan2")
-			sleep(5 * time.Second)
-			b.wantRoutes("some time later", "default", "wan2")
-			// An order is stronger.
-			if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceUp); err != nil {
-				t.Fatal(err)
-			}
-			b.wantRoutes("forced", "default", "wan1 wan2")
-			if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceAuto); err != nil {
-				t.Fatal(err)
-			}
-			b.wantRoutes("by its quota again", "default", "wan2")
-			// More is granted, and used up.
-			if err := b.w.ChangeQuota(t.Context(), "isp1", QuotaChange{Grant: 500}); err != nil {
-				t.Fatal(err)
-			}
-			b.wantRoutes("granted", "default", "wan1 wan2")
-			b.kernel.carry(500)
-			sleep(5 * time.Second)
-			b.wantRoutes("the grant is used up", "default", "wan2")
-			if err := b.w.ChangeQuota(t.Context(), "isp1", QuotaChange{Reset: true}); err != nil {
-				t.Fatal(err)
-			}
-			b.wantRoutes("reset", "default", "wan1 wan2")
-			b.kernel.carry(1e6)
-			sleep(5 * time.Second)
-			b.wantRoutes("used up again", "default", "wan2")
-			if left := time.Until(midnight); left < time.Minute {
-				t.Fatalf("%s of the day are left", left)
-			}
-			sleep(time.Until(midnight) + 5*time.Second)
-			b.wantRoutes("another day", "default", "wan1 wan2")
-			if err := b.w.ChangeQuota(t.Context(), "isp2", QuotaChange{Reset: true}); err == nil ||
-				!strings.Contains(err.Error(), "no quota") {
-				t.Errorf("an uplink without a quota: %v", err)
-			}
-			b.stop()
+		t.Run(then, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// The evening of a day: a watch that runs through a whole one takes a minute of the
+				// processor's.
+				y, m, d := time.Now().Date()
+				midnight := time.Date(y, m, d+1, 0, 0, 0, 0, time.Local)
+				time.Sleep(time.Until(midnight.Add(-10 * time.Minute)))
+				b := newBench(t, withQuota(then))
+				b.lasting = &keptFiles{files: map[string][]byte{}}
+				b.kernel.carry(7e6) // before the watch: counts for nothing
+				b.start()
+				sleep(downTime)
+				b.wantRoutes("at first", "default", "wan1 wan2")
+				b.kernel.carry(999_999)
+				sleep(5 * time.Second)
+				b.wantRoutes("a byte is left", "default", "wan1 wan2")
+				b.kernel.carry(1)
+				sleep(5 * time.Second)
+				b.wantRoutes("nothing is left", "default", "wan2")
+				b.wantCut("nothing is left", cut...)
+				s := b.w.Report().Uplinks[0]
+				if s.State != healthcheck.OverQuota || !s.State.Failed() || s.Dead() != (then == "down") {
+					t.Errorf("%s: %+v", then, s)
+				}
+				if q := b.w.Report().Quotas["isp1"]; q == nil || q.Left != 0 || q.Used != 1e6 || !q.Resets.After(time.Now()) ||
+					q.Then != then {
+					t.Errorf("%+v", q)
+				}
+				// A restart continues from there.
+				b.stop()
+				b.start()
+				b.wantRoutes("after a restart", "default", "wan2")
+				sleep(5 * time.Second)
+				b.wantRoutes("some time later", "default", "wan2")
+				// An order is stronger.
+				if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceUp); err != nil {
+					t.Fatal(err)
+				}
+				b.wantRoutes("forced", "default", "wan1 wan2")
+				if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceAuto); err != nil {
+					t.Fatal(err)
+				}
+				b.wantRoutes("by its quota again", "default", "wan2")
+				// More is granted, and used up.
+				if err := b.w.ChangeQuota(t.Context(), "isp1", QuotaChange{Grant: 500}); err != nil {
+					t.Fatal(err)
+				}
+				b.wantRoutes("granted", "default", "wan1 wan2")
+				b.kernel.carry(500)
+				sleep(5 * time.Second)
+				b.wantRoutes("the grant is used up", "default", "wan2")
+				if err := b.w.ChangeQuota(t.Context(), "isp1", QuotaChange{Reset: true}); err != nil {
+					t.Fatal(err)
+				}
+				b.wantRoutes("reset", "default", "wan1 wan2")
+				b.kernel.carry(1e6)
+				sleep(5 * time.Second)
+				b.wantRoutes("used up again", "default", "wan2")
+				if left := time.Until(midnight); left < time.Minute {
+					t.Fatalf("%s of the day are left", left)
+				}
+				sleep(time.Until(midnight) + 5*time.Second)
+				b.wantRoutes("another day", "default", "wan1 wan2")
+				if err := b.w.ChangeQuota(t.Context(), "isp2", QuotaChange{Reset: true}); err == nil ||
+					!strings.Contains(err.Error(), "no quota") {
+					t.Errorf("an uplink without a quota: %v", err)
+				}
+				b.stop()
+			})
 		})
 	}
 }
 
 // Counts are written once a minute at most, and a damaged file costs the count alone.
 func TestQuotasAreKept(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, withQuota("down"))
-		kept := &keptFiles{files: map[string][]byte{quotaFile: []byte(`{"isp1": {"used": 5`)}}
-		b.lasting = kept
-		b.kernel.carry(1)
-		b.start()
-		saves := kept.saves
-		for range 600 {
+	t.Run("they are written once a minute at most, and a damaged file costs the count alone", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, withQuota("down"))
+			kept := &keptFiles{files: map[string][]byte{quotaFile: []byte(`{"isp1": {"used": 5`)}}
+			b.lasting = kept
+			b.kernel.carry(1)
+			b.start()
+			saves := kept.saves
+			for range 600 {
+				b.kernel.carry(10)
+				sleep(time.Second)
+			}
+			if n := kept.saves - saves; n < 9 || n > 10 {
+				t.Errorf("%d writes in ten minutes", n)
+			}
 			b.kernel.carry(10)
-			sleep(time.Second)
-		}
-		if n := kept.saves - saves; n < 9 || n > 10 {
-			t.Errorf("%d writes in ten minutes", n)
-		}
-		b.kernel.carry(10)
-		b.stop()
-		q, err := LoadQuotas(kept)
-		if err != nil || q.counts["isp1"].Used != 6010 {
-			t.Errorf("kept %+v, %v", q.counts, err)
-		}
-		if !strings.Contains(b.log.String(), "quotas are counted from 0") {
-			t.Error("a damaged file is not told of")
+			b.stop()
+			q, err := LoadQuotas(kept)
+			if err != nil || q.counts["isp1"].Used != 6010 {
+				t.Errorf("kept %+v, %v", q.counts, err)
+			}
+			if !strings.Contains(b.log.String(), "quotas are counted from 0") {
+				t.Error("a damaged file is not told of")
+			}
+		})
+	})
+	t.Run("a count that is null is none", func(t *testing.T) {
+		if q, err := LoadQuotas(&keptFiles{files: map[string][]byte{quotaFile: []byte(`{"isp1": null}`)}}); err != nil ||
+			len(q.counts) != 0 {
+			t.Errorf("%v, %v", maps.Clone(q.counts), err)
 		}
 	})
-	if q, err := LoadQuotas(&keptFiles{files: map[string][]byte{quotaFile: []byte(`{"isp1": null}`)}}); err != nil || len(q.counts) != 0 {
-		t.Errorf("%v, %v", maps.Clone(q.counts), err)
-	}
-	if _, err := LoadQuotas(&keptFiles{}); errors.Is(err, fs.ErrNotExist) {
-		t.Error("no file yet is an error")
-	}
+	t.Run("that there is no file yet is no error", func(t *testing.T) {
+		if _, err := LoadQuotas(&keptFiles{}); errors.Is(err, fs.ErrNotExist) {
+			t.Error("no file yet is an error")
+		}
+	})
 }

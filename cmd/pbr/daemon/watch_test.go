@@ -169,24 +169,30 @@ func TestDegraded(t *testing.T) {
 }
 
 func TestForce(t *testing.T) {
-	in(t, twoUplinks, func(t *testing.T, b *bench) {
-		sleep(downTime)
-		if err := b.w.Force(t.Context(), "isp1", "down"); err != nil {
-			t.Fatal(err)
-		}
-		b.wantRoutes("forced down, when Force returns", "default", "wan2")
-		b.wantCut("forced down", "4 isp1 192.0.2.2")
-		if err := b.w.Force(t.Context(), "isp1", "auto"); err != nil {
-			t.Fatal(err)
-		}
-		sleep(downTime)
-		b.wantRoutes("not forced", "default", "wan1 wan2")
-		if err := b.w.Force(t.Context(), "isp9", "down"); err == nil || !strings.Contains(err.Error(), "isp9") {
-			t.Errorf("forcing an unknown uplink: %v", err)
-		}
-		if err := b.w.Force(t.Context(), "isp1", "sideways"); err == nil {
-			t.Error("an unknown mode is accepted")
-		}
+	t.Run("an order holds when it is taken, and until it is revoked", func(t *testing.T) {
+		in(t, twoUplinks, func(t *testing.T, b *bench) {
+			sleep(downTime)
+			if err := b.w.Force(t.Context(), "isp1", "down"); err != nil {
+				t.Fatal(err)
+			}
+			b.wantRoutes("forced down, when Force returns", "default", "wan2")
+			b.wantCut("forced down", "4 isp1 192.0.2.2")
+			if err := b.w.Force(t.Context(), "isp1", "auto"); err != nil {
+				t.Fatal(err)
+			}
+			sleep(downTime)
+			b.wantRoutes("not forced", "default", "wan1 wan2")
+		})
+	})
+	t.Run("an uplink that does not exist and a mode that does not exist are refused", func(t *testing.T) {
+		in(t, twoUplinks, func(t *testing.T, b *bench) {
+			if err := b.w.Force(t.Context(), "isp9", "down"); err == nil || !strings.Contains(err.Error(), "isp9") {
+				t.Errorf("forcing an unknown uplink: %v", err)
+			}
+			if err := b.w.Force(t.Context(), "isp1", "sideways"); err == nil {
+				t.Error("an unknown mode is accepted")
+			}
+		})
 	})
 }
 

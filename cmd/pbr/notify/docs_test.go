@@ -44,11 +44,13 @@ func TestDocsExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs := string(b)
-	for _, name := range message.Names() {
-		if !strings.Contains(docs, "`"+name+"`") {
-			t.Errorf("docs/notify.md does not name %s", name)
+	t.Run("each field is named", func(t *testing.T) {
+		for _, name := range message.Names() {
+			if !strings.Contains(docs, "`"+name+"`") {
+				t.Errorf("docs/notify.md does not name %s", name)
+			}
 		}
-	}
+	})
 	m := documented(t, docs)
 	_, examples, _ := strings.Cut(docs, "\n## Examples\n")
 	services := map[string]func(path, body string, h http.Header) bool{
@@ -80,16 +82,18 @@ func TestDocsExamples(t *testing.T) {
 		},
 	}
 	for name, takes := range services {
-		_, section, found := strings.Cut(examples, "### "+name+"\n")
-		section, _, _ = strings.Cut(section, "\n### ")
-		example := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(section)
-		if !found || example == nil {
-			t.Errorf("no example of %s", name)
-			continue
-		}
-		if path, body, header := posts(t, example[1], m); !takes(path, body, header) {
-			t.Errorf("%s does not take %s\n%s\n%v", name, path, body, header)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, section, found := strings.Cut(examples, "### "+name+"\n")
+			section, _, _ = strings.Cut(section, "\n### ")
+			example := regexp.MustCompile("(?s)```toml\n(.*?)```").FindStringSubmatch(section)
+			if !found || example == nil {
+				t.Errorf("no example of %s", name)
+				return
+			}
+			if path, body, header := posts(t, example[1], m); !takes(path, body, header) {
+				t.Errorf("%s does not take %s\n%s\n%v", name, path, body, header)
+			}
+		})
 	}
 }
 

@@ -52,35 +52,43 @@ func TestFetch(t *testing.T) {
 	f := &Fetcher{Cache: cache(t), Now: time.Now}
 	src := &policy.URLSource{URL: server.URL, Refresh: time.Hour}
 	for _, step := range []struct {
+		name    string
 		entries int
 		force   bool
 		changed bool
 		kept    int
 		shrinks bool
 	}{
-		{10, false, true, 10, false}, {10, false, false, 10, false}, {5, false, true, 5, false}, {2, false, false, 5, true},
-		{2, false, false, 5, true}, {2, true, true, 2, false}, {300, false, true, 300, false},
+		{"the first", 10, false, true, 10, false}, {"nothing new", 10, false, false, 10, false},
+		{"half of it is gone", 5, false, true, 5, false}, {"more than half is gone: held back", 2, false, false, 5, true},
+		{"held back again", 2, false, false, 5, true}, {"forced", 2, true, true, 2, false}, {"any growth", 300, false, true, 300, false},
 	} {
-		body.Store(text(step.entries))
-		res, err := f.Fetch(t.Context(), src, step.force)
-		var shrunk *ShrunkError
-		if errors.As(err, &shrunk) != step.shrinks || err != nil && !step.shrinks || res.Changed != step.changed ||
-			res.Entries != step.kept {
-			t.Errorf("%+v: %+v, %v", step, res, err)
-		}
-		if n := f.Cache.Note(src.URL); n.Entries != step.kept || (n.Withheld == 2) != step.shrinks || (n.Error != "") != step.shrinks {
-			t.Errorf("%+v: the note is %+v", step, n)
-		}
-		if kept, _, _ := policy.ParseFetched(f.Cache.text(src.URL)); len(kept) != step.kept {
-			t.Errorf("%+v: %d entries are kept", step, len(kept))
-		}
+		t.Run(step.name, func(t *testing.T) {
+			body.Store(text(step.entries))
+			res, err := f.Fetch(t.Context(), src, step.force)
+			var shrunk *ShrunkError
+			if errors.As(err, &shrunk) != step.shrinks || err != nil && !step.shrinks || res.Changed != step.changed ||
+				res.Entries != step.kept {
+				t.Errorf("%+v: %+v, %v", step, res, err)
+			}
+			if n := f.Cache.Note(src.URL); n.Entries != step.kept || (n.Withheld == 2) != step.shrinks || (n.Error != "") != step.shrinks {
+				t.Errorf("%+v: the note is %+v", step, n)
+			}
+			if kept, _, _ := policy.ParseFetched(f.Cache.text(src.URL)); len(kept) != step.kept {
+				t.Errorf("%+v: %d entries are kept", step, len(kept))
+			}
+		})
 	}
-	if conditional != 1 {
-		t.Errorf("%d conditional requests were answered so, want 1", conditional)
-	}
-	if err := f.Cache.Remove(); err != nil || f.Cache.text(src.URL) != nil {
-		t.Errorf("after removal: %v", err)
-	}
+	t.Run("what is known is asked for by its tag", func(t *testing.T) {
+		if conditional != 1 {
+			t.Errorf("%d conditional requests were answered so, want 1", conditional)
+		}
+	})
+	t.Run("removal leaves nothing", func(t *testing.T) {
+		if err := f.Cache.Remove(); err != nil || f.Cache.text(src.URL) != nil {
+			t.Errorf("after removal: %v", err)
+		}
+	})
 }
 
 // TestFetchEnds gives up on a server that does not answer, or answers drop by drop.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pbr/integration/steps"
 )
 
 // views are all pages.
@@ -77,25 +79,35 @@ func TestPages(t *testing.T) {
 func TestWrongQuestions(t *testing.T) {
 	f := newFake()
 	s := server(t, f, nil)
-	if w := ask(s, "POST", "/why", "src=10.0.0.1", nil); w.Code != 200 ||
-		!strings.Contains(w.Body.String(), "dst: missing &lt;script&gt;") {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
-	for _, host := range []string{"", "--help", "10.0.0.1;reboot", "fe80::1%eth0", "10.0.0.0/33"} {
-		w := ask(s, "POST", "/why/trace", url.Values{"host": {host}}.Encode(), nil)
-		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "invalid address") {
-			t.Errorf("trace of %q: %d", host, w.Code)
+	t.Run("a wrong question is told why", func(t *testing.T) {
+		if w := ask(s, "POST", "/why", "src=10.0.0.1", nil); w.Code != 200 ||
+			!strings.Contains(w.Body.String(), "dst: missing &lt;script&gt;") {
+			t.Errorf("%d %s", w.Code, w.Body)
 		}
+	})
+	for _, host := range []string{"", "--help", "10.0.0.1;reboot", "fe80::1%eth0", "10.0.0.0/33"} {
+		t.Run(host, func(t *testing.T) {
+			w := ask(s, "POST", "/why/trace", url.Values{"host": {host}}.Encode(), nil)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "invalid address") {
+				t.Errorf("trace of %q: %d", host, w.Code)
+			}
+		})
 	}
-	if slices.ContainsFunc(f.asked, func(a string) bool { return strings.HasPrefix(a, "trace") }) {
-		t.Errorf("asked %q", f.asked)
-	}
-	if w := ask(s, "POST", "/why", "src="+strings.Repeat("1", 300), nil); w.Code != http.StatusBadRequest {
-		t.Errorf("a long field: %d", w.Code)
-	}
-	if w := ask(s, "POST", "/why", "src="+strings.Repeat("1", maxBody), nil); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("a long form: %d", w.Code)
-	}
+	t.Run("nothing of that is asked", func(t *testing.T) {
+		if slices.ContainsFunc(f.asked, func(a string) bool { return strings.HasPrefix(a, "trace") }) {
+			t.Errorf("asked %q", f.asked)
+		}
+	})
+	t.Run("a long field is refused", func(t *testing.T) {
+		if w := ask(s, "POST", "/why", "src="+strings.Repeat("1", 300), nil); w.Code != http.StatusBadRequest {
+			t.Errorf("a long field: %d", w.Code)
+		}
+	})
+	t.Run("a long form is refused", func(t *testing.T) {
+		if w := ask(s, "POST", "/why", "src="+strings.Repeat("1", maxBody), nil); w.Code != http.StatusRequestEntityTooLarge {
+			t.Errorf("a long form: %d", w.Code)
+		}
+	})
 }
 
 // Nobody gets in by another name, from another page, or by another method; nothing is asked for
@@ -159,17 +171,23 @@ func TestLogin(t *testing.T) {
 		o.Now = func() time.Time { return now }
 	})
 	for _, path := range append(views, "/live?view=lines") {
-		w := ask(s, "GET", path, "", nil)
-		if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "isp1") {
-			t.Errorf("%s without a login: %d", path, w.Code)
+		t.Run(path, func(t *testing.T) {
+			w := ask(s, "GET", path, "", nil)
+			if w.Code != http.StatusUnauthorized || strings.Contains(w.Body.String(), "isp1") {
+				t.Errorf("%s without a login: %d", path, w.Code)
+			}
+		})
+	}
+	t.Run("without a login no question is asked", func(t *testing.T) {
+		if w := ask(s, "POST", "/why", "src=1.1.1.1&dst=9.9.9.9", nil); w.Code != http.StatusUnauthorized || len(f.asked) != 0 {
+			t.Errorf("a question without a login: %d, %q", w.Code, f.asked)
 		}
-	}
-	if w := ask(s, "POST", "/why", "src=1.1.1.1&dst=9.9.9.9", nil); w.Code != http.StatusUnauthorized || len(f.asked) != 0 {
-		t.Errorf("a question without a login: %d, %q", w.Code, f.asked)
-	}
-	if w := ask(s, "GET", "/static/style.css", "", nil); w.Code != 200 {
-		t.Errorf("the login's style: %d", w.Code)
-	}
+	})
+	t.Run("the login has its style", func(t *testing.T) {
+		if w := ask(s, "GET", "/static/style.css", "", nil); w.Code != 200 {
+			t.Errorf("the login's style: %d", w.Code)
+		}
+	})
 	cookie := func(token string, proxy bool) *http.Cookie {
 		w := ask(s, "POST", "/login", url.Values{"token": {token}}.Encode(), func(r *http.Request) {
 			if proxy {
@@ -185,26 +203,37 @@ func TestLogin(t *testing.T) {
 	if c == nil || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Secure || c.Value == "" {
 		t.Fatalf("cookie %+v", c)
 	}
-	if secure := cookie("correct-horse-battery", true); secure == nil || !secure.Secure {
-		t.Errorf("behind TLS: %+v", secure)
-	}
+	step := steps.Of(t)
+	step.Run("behind TLS the cookie is for TLS alone", func(t *testing.T) {
+		if secure := cookie("correct-horse-battery", true); secure == nil || !secure.Secure {
+			t.Errorf("behind TLS: %+v", secure)
+		}
+	})
 	with := func(r *http.Request) { r.AddCookie(c) }
-	if w := ask(s, "GET", "/", "", with); w.Code != 200 {
-		t.Errorf("with a login: %d", w.Code)
-	}
-	if w := ask(s, "GET", "/", "",
-		func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookieName, Value: "guess"}) }); w.Code != http.StatusUnauthorized {
-		t.Errorf("with a guess: %d", w.Code)
-	}
-	now = now.Add(sessionTime)
-	if w := ask(s, "GET", "/", "", with); w.Code != http.StatusUnauthorized {
-		t.Errorf("after %v: %d", sessionTime, w.Code)
-	}
-	c = cookie("correct-horse-battery", false)
-	ask(s, "POST", "/logout", "", with)
-	if w := ask(s, "GET", "/", "", with); w.Code != http.StatusUnauthorized {
-		t.Errorf("after logging out: %d", w.Code)
-	}
+	step.Run("with the cookie it answers", func(t *testing.T) {
+		if w := ask(s, "GET", "/", "", with); w.Code != 200 {
+			t.Errorf("with a login: %d", w.Code)
+		}
+	})
+	step.Run("a guess is no login", func(t *testing.T) {
+		if w := ask(s, "GET", "/", "",
+			func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookieName, Value: "guess"}) }); w.Code != http.StatusUnauthorized {
+			t.Errorf("with a guess: %d", w.Code)
+		}
+	})
+	step.Run("a session ends", func(t *testing.T) {
+		now = now.Add(sessionTime)
+		if w := ask(s, "GET", "/", "", with); w.Code != http.StatusUnauthorized {
+			t.Errorf("after %v: %d", sessionTime, w.Code)
+		}
+	})
+	step.Run("logging out ends it at once", func(t *testing.T) {
+		c = cookie("correct-horse-battery", false)
+		ask(s, "POST", "/logout", "", with)
+		if w := ask(s, "GET", "/", "", with); w.Code != http.StatusUnauthorized {
+			t.Errorf("after logging out: %d", w.Code)
+		}
+	})
 }
 
 // Wrong tokens are answered slower and slower; who has the right one waits for it, too.
@@ -216,17 +245,24 @@ func TestLoginRate(t *testing.T) {
 	})
 	try := func(token string) int { return ask(s, "POST", "/login", "token="+token, nil).Code }
 	for i := range loginTries {
-		if got := try("wrong"); got != http.StatusUnauthorized {
-			t.Errorf("try %d: %d", i, got)
+		t.Run(fmt.Sprint("wrong ", i), func(t *testing.T) {
+			if got := try("wrong"); got != http.StatusUnauthorized {
+				t.Errorf("try %d: %d", i, got)
+			}
+		})
+	}
+	step := steps.Of(t)
+	step.Run("then even the right one has to wait", func(t *testing.T) {
+		if got := try("correct-horse-battery"); got != http.StatusTooManyRequests {
+			t.Errorf("after %d tries: %d", loginTries, got)
 		}
-	}
-	if got := try("correct-horse-battery"); got != http.StatusTooManyRequests {
-		t.Errorf("after %d tries: %d", loginTries, got)
-	}
-	now = now.Add(loginPause)
-	if got := try("correct-horse-battery"); got != http.StatusSeeOther {
-		t.Errorf("after a pause: %d", got)
-	}
+	})
+	step.Run("after a pause it is taken", func(t *testing.T) {
+		now = now.Add(loginPause)
+		if got := try("correct-horse-battery"); got != http.StatusSeeOther {
+			t.Errorf("after a pause: %d", got)
+		}
+	})
 }
 
 func TestReadToken(t *testing.T) {
@@ -325,13 +361,17 @@ func TestWatchers(t *testing.T) {
 	for range maxWatchers {
 		list = append(list, s.hub.join("lines"))
 	}
-	if w := ask(s, "GET", "/live?view=lines", "", nil); w.Code != http.StatusServiceUnavailable {
-		t.Errorf("one too many: %d", w.Code)
-	}
-	s.hub.leave(list[0])
-	if s.hub.join("ways") == nil {
-		t.Error("no room after one left")
-	}
+	t.Run("one too many is told so", func(t *testing.T) {
+		if w := ask(s, "GET", "/live?view=lines", "", nil); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("one too many: %d", w.Code)
+		}
+	})
+	t.Run("one who leaves makes room", func(t *testing.T) {
+		s.hub.leave(list[0])
+		if s.hub.join("ways") == nil {
+			t.Error("no room after one left")
+		}
+	})
 }
 
 // Floods are refused, and questions are answered one at a time.
@@ -363,9 +403,11 @@ func TestManyLines(t *testing.T) {
 		}
 	}
 	s := server(t, f, nil)
-	if body := ask(s, "GET", "/", "", nil).Body.String(); strings.Count(body, "<tr>") != 202 || strings.Contains(body, "<article") {
-		t.Errorf("%d rows", strings.Count(body, "<tr>"))
-	}
+	t.Run("the view has a row for each", func(t *testing.T) {
+		if body := ask(s, "GET", "/", "", nil).Body.String(); strings.Count(body, "<tr>") != 202 || strings.Contains(body, "<article") {
+			t.Errorf("%d rows", strings.Count(body, "<tr>"))
+		}
+	})
 	n, _ := s.hub.snapshot(t.Context())
 	first, sent := s.partsOf("lines", n), map[string]string{}
 	w := httptest.NewRecorder()
@@ -373,10 +415,12 @@ func TestManyLines(t *testing.T) {
 	if err := out.changed(first.html, sent); err != nil {
 		t.Fatal(err)
 	}
-	before := w.Body.Len()
-	if err := out.changed(first.html, sent); err != nil || w.Body.Len() != before {
-		t.Errorf("%d more bytes for nothing new, %v", w.Body.Len()-before, err)
-	}
+	t.Run("nothing is sent where nothing changed", func(t *testing.T) {
+		before := w.Body.Len()
+		if err := out.changed(first.html, sent); err != nil || w.Body.Len() != before {
+			t.Errorf("%d more bytes for nothing new, %v", w.Body.Len()-before, err)
+		}
+	})
 }
 
 // FuzzRequests: whatever comes, the server answers, with its headers, without an error of its

@@ -3,6 +3,7 @@ package mwan3
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -110,19 +111,21 @@ func TestWays(t *testing.T) {
 	}
 	for _, in := range []string{"br-lan", ""} {
 		for _, dst := range []string{"9.9.9.9", "2001:db8:9::9"} {
-			a := netip.MustParseAddr(dst)
-			src := netip.MustParseAddr("192.168.10.7")
-			if a.Is6() {
-				src = netip.MustParseAddr("2001:db8:10::7")
-			}
-			var ways []string
-			for _, w := range router.First(&walk.Packet{IIF: in, Src: src, Dst: a, Proto: 6, SPort: 40000, DPort: 443}) {
-				ways = append(ways, w.Dev)
-			}
-			slices.Sort(ways)
-			if ways = slices.Compact(ways); !slices.Equal(ways, []string{"wan1", "wan2"}) {
-				t.Errorf("from %q to %s by %q", in, dst, ways)
-			}
+			t.Run(fmt.Sprintf("from %q to %s", in, dst), func(t *testing.T) {
+				a := netip.MustParseAddr(dst)
+				src := netip.MustParseAddr("192.168.10.7")
+				if a.Is6() {
+					src = netip.MustParseAddr("2001:db8:10::7")
+				}
+				var ways []string
+				for _, w := range router.First(&walk.Packet{IIF: in, Src: src, Dst: a, Proto: 6, SPort: 40000, DPort: 443}) {
+					ways = append(ways, w.Dev)
+				}
+				slices.Sort(ways)
+				if ways = slices.Compact(ways); !slices.Equal(ways, []string{"wan1", "wan2"}) {
+					t.Errorf("from %q to %s by %q", in, dst, ways)
+				}
+			})
 		}
 	}
 }

@@ -190,14 +190,18 @@ func TestRename(t *testing.T) {
 	text := "/interface ethernet\nset [ find default-name=ether5 ] name=uplink-a\n" + head +
 		"add action=mark-routing chain=prerouting in-interface=lan new-routing-mark=r2 passthrough=no\n/ip address\nadd address=203.0.113.2/24 interface=uplink-a\n/ip route\nadd distance=3 gateway=203.0.113.1\n"
 	r := importText(t, text, map[string]string{"wan1": "eth0", "lan": "br-lan", "ether5": "eth5"})
-	for _, want := range []string{`interface = "eth0"`, `interface = "wan2"`, `from = "br-lan"`, `interface = "eth5"`} {
-		if !strings.Contains(r.Policy, want) {
-			t.Errorf("no %s in\n%s", want, r.Policy)
+	t.Run("ports and interfaces get the names that are given", func(t *testing.T) {
+		for _, want := range []string{`interface = "eth0"`, `interface = "wan2"`, `from = "br-lan"`, `interface = "eth5"`} {
+			if !strings.Contains(r.Policy, want) {
+				t.Errorf("no %s in\n%s", want, r.Policy)
+			}
 		}
-	}
-	if report := r.Report("x", nil); strings.Contains(report, "keep their names") {
-		t.Errorf("the report:\n%s", report)
-	}
+	})
+	t.Run("the report names none that keeps its name", func(t *testing.T) {
+		if report := r.Report("x", nil); strings.Contains(report, "keep their names") {
+			t.Errorf("the report:\n%s", report)
+		}
+	})
 }
 
 // Exports stand in braces, in code pages, wrapped anywhere, and below one another.
@@ -223,9 +227,11 @@ func TestShapes(t *testing.T) {
 		"semicolons": {"/ip address add address=192.0.2.2/24 interface=wan1; /ip route add gateway=192.0.2.1",
 			`gateway = "192.0.2.1"`},
 	} {
-		if r := importText(t, c.text, nil); !strings.Contains(r.Policy, c.want) {
-			t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, r.Report("export.rsc", nil))
-		}
+		t.Run(name, func(t *testing.T) {
+			if r := importText(t, c.text, nil); !strings.Contains(r.Policy, c.want) {
+				t.Errorf("%s: no %s in\n%s%s", name, c.want, r.Policy, r.Report("export.rsc", nil))
+			}
+		})
 	}
 }
 

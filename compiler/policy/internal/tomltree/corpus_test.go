@@ -54,23 +54,25 @@ func TestCorpus(t *testing.T) {
 	cases := corpus(t)
 	valid, invalid := 0, 0
 	for name, text := range cases {
-		tree, errs := Parse(text)
-		switch {
-		case strings.HasSuffix(name, ".json"):
-		case strings.HasPrefix(name, "valid/"):
-			valid++
-			var want any
-			if err := json.Unmarshal([]byte(cases[name+".json"]), &want); err != nil {
-				t.Fatal(name, err)
+		t.Run(name, func(t *testing.T) {
+			tree, errs := Parse(text)
+			switch {
+			case strings.HasSuffix(name, ".json"):
+			case strings.HasPrefix(name, "valid/"):
+				valid++
+				var want any
+				if err := json.Unmarshal([]byte(cases[name+".json"]), &want); err != nil {
+					t.Fatal(name, err)
+				}
+				if got := plainFields(tree); len(errs) > 0 || !reflect.DeepEqual(got, plainTagged(want)) {
+					t.Errorf("%s: errors %v\ngot  %v\nwant %v\nof:\n%s", name, errs, got, plainTagged(want), text)
+				}
+			default:
+				if invalid++; len(errs) == 0 {
+					t.Errorf("%s: taken:\n%s", name, text)
+				}
 			}
-			if got := plainFields(tree); len(errs) > 0 || !reflect.DeepEqual(got, plainTagged(want)) {
-				t.Errorf("%s: errors %v\ngot  %v\nwant %v\nof:\n%s", name, errs, got, plainTagged(want), text)
-			}
-		default:
-			if invalid++; len(errs) == 0 {
-				t.Errorf("%s: taken:\n%s", name, text)
-			}
-		}
+		})
 	}
 	if valid < 200 || invalid < 400 {
 		t.Errorf("the corpus has %d valid and %d invalid cases", valid, invalid)

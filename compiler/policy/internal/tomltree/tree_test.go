@@ -143,8 +143,10 @@ func TestHostile(t *testing.T) {
 		{"a = 0.", "0", "."}, {"a = ", "\"", ""},
 		{"a = \"\"\"", "\"\"\\\n", ""}, {"a = [", "{},", ""}, {"a = [", "1 ", ""},
 	} {
-		if _, errs := Parse(c.before + strings.Repeat(c.again, n) + c.after); len(errs) == 0 {
-			t.Errorf("%q: taken", c.before+c.again)
-		}
+		t.Run(fmt.Sprintf("%q again and again", c.before+c.again), func(t *testing.T) {
+			if _, errs := Parse(c.before + strings.Repeat(c.again, n) + c.after); len(errs) == 0 {
+				t.Errorf("%q: taken", c.before+c.again)
+			}
+		})
 	}
 }

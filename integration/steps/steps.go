@@ -1,0 +1,20 @@
+// Package steps is for tests that tell a story, in which each step goes on from where the one
+// before ended.
+package steps
+
+import "testing"
+
+// Steps runs the steps of one test.
+type Steps struct{ t *testing.T }
+
+// Of returns the steps of t.
+func Of(t *testing.T) Steps { return Steps{t} }
+
+// Run runs a step as a subtest of its name. If it fails, the test ends there: what comes after
+// would fail for the same reason.
+func (s Steps) Run(name string, step func(t *testing.T)) {
+	s.t.Helper()
+	if !s.t.Run(name, step) {
+		s.t.FailNow()
+	}
+}
