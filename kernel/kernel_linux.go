@@ -160,7 +160,7 @@ func mayAdminister() error {
 		return fmt.Errorf("asking for capabilities: %w", err)
 	}
 	if data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return fmt.Errorf("reading nftables and changing anything needs root, or the capability CAP_NET_ADMIN: %w", unix.EPERM)
+		return fmt.Errorf("reading nftables and changing anything needs the capability CAP_NET_ADMIN: %w", unix.EPERM)
 	}
 	return nil
 }

@@ -80,9 +80,6 @@ func withoutEmptyDefault(s string) string {
 	return s
 }
 
-// badOption is what an unknown or malformed option gives. The library would print the help as well.
-func badOption(_ *cli.Context, err error, _ bool) error { return usageError("%v", err) }
-
 // noCommand is what runs when no known command is named.
 func (c command) noCommand(ctx *cli.Context) error {
 	name := ctx.Args().First()

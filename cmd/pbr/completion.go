@@ -178,12 +178,8 @@ func takesValue(flags []cli.Flag, name string) bool {
 }
 
 func flagNames(flags []cli.Flag) (out []string) {
-	for _, f := range flags {
-		for _, name := range f.Names() {
-			if len(name) > 1 {
-				out = append(out, "--"+name)
-			}
-		}
+	for _, name := range longNames(flags) {
+		out = append(out, "--"+name)
 	}
 	return out
 }

@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A broken policy has an exit status of its own where systemd asks, which starts other failures
@@ -28,6 +31,29 @@ func TestBrokenPolicyForManager(t *testing.T) {
 			code := cmd.exit(cmd.forManager(c.err))
 			if said := strings.TrimSpace(stderr.String()); code != c.code || said != c.said {
 				t.Errorf("%v with %q: exit status %d, %q; want %d, %q", c.err, c.socket, code, said, c.code, c.said)
+			}
+		})
+	}
+}
+
+// Who lacks a permission is told what gives it; root, who lacks a capability, is not told to become
+// root.
+func TestRootHint(t *testing.T) {
+	refused := fmt.Errorf("asking pbr watch: dial unix /run/pbr/control: %w", unix.EACCES)
+	for _, c := range []struct {
+		name string
+		err  error
+		euid int
+		said string
+	}{
+		{"a user", refused, 1000, refused.Error() + ": run this command as root (sudo)"},
+		{"a user, by a netlink error", unix.EPERM, 1000, unix.EPERM.Error() + ": run this command as root (sudo)"},
+		{"root", refused, 0, refused.Error()},
+		{"another error", unix.ENOENT, 1000, unix.ENOENT.Error()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if said := withRootHint(c.err, c.euid); said != c.said {
+				t.Errorf("%q, want %q", said, c.said)
 			}
 		})
 	}

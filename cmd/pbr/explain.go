@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -180,6 +181,9 @@ func shortForm(t *explain.Text, src, dst string) error {
 		return usageError("%s/: a protocol is missing after the slash: write %s/tcp, or omit the slash", dst, dst)
 	}
 	host, port, err := hostPort(dst)
+	if err == nil && named {
+		err = ambiguousPort(dst, proto)
+	}
 	if err != nil {
 		return err
 	}
@@ -216,6 +220,24 @@ func hostPort(s string) (host, port string, err error) {
 		return "", "", usageError("invalid address %q: write 192.0.2.7, 192.0.2.7:443, 2001:db8::7, or [2001:db8::7]:443", s)
 	}
 	return host, port, nil
+}
+
+// ambiguousPort refuses an IPv6 address without brackets whose end may be a port, with a protocol
+// that has ports: 2001:db8::1:443/tcp is an address as it stands (RFC 5952, section 6).
+func ambiguousPort(dst, proto string) error {
+	number, unknown := policy.PacketProto("proto", proto)
+	end := strings.LastIndexByte(dst, ':')
+	if unknown != nil || !policy.HasPorts(number) || end < 0 {
+		return nil
+	}
+	shorter, port := dst[:end], dst[end+1:]
+	_, bad := netip.ParseAddr(dst)
+	_, badShorter := netip.ParseAddr(shorter)
+	if _, notPort := strconv.ParseUint(port, 10, 16); bad != nil || badShorter != nil || notPort != nil {
+		return nil
+	}
+	return usageError("%s/%s: is %s a port? write [%s]:%s/%[2]s, or [%[1]s]/%[2]s for the address alone",
+		dst, proto, port, shorter, port)
 }
 
 // resolver looks hosts up, each once.

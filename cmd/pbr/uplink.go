@@ -39,7 +39,7 @@ func (c command) uplinkCommand() *cli.Command {
 
 func (c command) runUplink(ctx *cli.Context) error {
 	args := ctx.Args()
-	usage := fmt.Sprintf("write pbr uplink NAME %s", strings.Join(uplinkModes, "|"))
+	usage := fmt.Sprintf("write pbr uplink NAME %s, or pbr uplink NAME quota reset|+SIZE", strings.Join(uplinkModes, "|"))
 	if args.Len() >= 2 && args.Get(1) == "quota" {
 		if args.Len() != 3 {
 			return usageError("quota takes one argument, but got %d: %s", args.Len()-2, quotaUsage)
