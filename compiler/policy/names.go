@@ -40,6 +40,7 @@ const nameHint = "names have 1 to 32 letters, digits, \"_\", \".\" and \"-\", an
 func (s *section) objectName(kind, example string) (string, Pos) {
 	name, pos := s.required("name", example)
 	if pos.Line == 0 {
+		s.p.misnamed = s.p.misnamed || kind == "uplink"
 		return "", pos
 	}
 	s.kind, s.name = kind, name
@@ -58,6 +59,7 @@ func (s *section) notReserved(name string, pos Pos) {
 
 // taken reports that a name stands for another object already.
 func (s *section) taken(name string, pos Pos, kind string, first Pos) {
+	s.p.misnamed = s.p.misnamed || s.kind == "uplink"
 	s.errorAt(pos, codeDuplicateName, "name", "", "the name %q is taken by the %s at line %d", name, kind, first.Line)
 }
 
@@ -122,6 +124,9 @@ func (s *section) oneTarget(key string, hasDefault bool) Target {
 		return Target{Pos: pos, Kind: ToTable, Name: name}
 	case isBalance && key == "balance":
 		return Target{Pos: pos, Kind: ToBalance, Name: name}
+	}
+	if s.p.misnamed && (key == "uplink" || key == "table") {
+		return Target{}
 	}
 	s.errorAt(pos, codeUnknownName, key, s.targetHint(key, name, isUplink, isTable, isBalance, hasDefault), "there is no %s %q", key, name)
 	return Target{}

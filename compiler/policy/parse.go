@@ -56,6 +56,9 @@ type parser struct {
 
 	// These find indexes into doc by name.
 	uplinks, tables, balances, policies, rules, schedules map[string]int
+	// misnamed reports that an uplink has no name, or another one's: what names an unknown uplink
+	// probably means it, so that is not an error of its own.
+	misnamed bool
 	// usedSchedules are those that a policy names.
 	usedSchedules map[string]bool
 

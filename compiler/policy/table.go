@@ -116,7 +116,7 @@ func (s *section) route(n *tomltree.Node) Route {
 	if i, ok := s.p.uplinks[name]; ok {
 		u, r.Uplink = &s.p.doc.Uplinks[i], name
 		t.label = fmt.Sprintf("%s: route over %q", s.title(), name)
-	} else if pos.Line != 0 {
+	} else if pos.Line != 0 && !s.p.misnamed {
 		t.errorAt(pos, codeUnknownName, "uplink", suggestName(name, s.p.uplinkNames(), ""), "there is no uplink %q", name)
 	}
 	distance, _ := t.integer("distance", 1, 1, maxDistance)

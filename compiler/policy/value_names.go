@@ -31,17 +31,18 @@ func isReserved(v string) bool {
 }
 
 // checkInterface returns what is wrong with an interface's name (dev_valid_name in the kernel's
-// net/core/dev.c: 1..15 bytes without "/", ":" or white space, not "." or "..").
+// net/core/dev.c: 1..15 bytes without "/", ":" or white space, not "." or ".."). The kernel would
+// take 192.0.2.1 as a name, but nobody means it.
 func checkInterface(v string) *fault {
 	switch {
 	case v == "":
 		return badValue("", "an interface name is empty")
+	case addressLike(v):
+		return badValue(`write an interface, such as "eth1"; addresses go into src and dst`, "%q is an address, not an interface", v)
 	case len(v) > 15:
 		return badValue("interface names have at most 15 bytes", "invalid interface name %q", v)
 	case strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }):
 		return badValue("rename the interface: nft cannot quote it", "%q has a character that no policy can name", v)
-	case strings.ContainsAny(v, "/:") && addressLike(v):
-		return badValue(`write an interface, such as "eth1"; addresses go into src and dst`, "invalid interface name %q", v)
 	case v == "." || v == ".." || strings.ContainsAny(v, "/: \t\n\v\f\r"):
 		return badValue("", "invalid interface name %q", v)
 	}
