@@ -81,7 +81,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	}
 	report, err := runningWatch(k)
 	note("pbr watch", err)
-	s, err := readSubject(ctx, k, report)
+	s, left, err := readSubject(ctx, k, report)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,18 +92,11 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	f := k.Facts(s.SysctlPaths(host), s.Tables())
 	f.Networkd, f.Flushers = doctor.ReadNetworkd(os.DirFS("/")), doctor.ReadFlushers(os.DirFS("/"))
 	note("live state", readLive(k, s, f))
+	statuses := left.Uplinks
 	if report != nil {
-		f.State.WatchPID = report.PID
-		for _, u := range daemon.UplinkStates(report.Uplinks) {
-			watched := facts.Watched{Uplink: u.Uplink, State: u.State(), Usable: !u.Failed()}
-			for _, s := range u.Versions {
-				if s.State.Failed() && s.State != healthcheck.ForcedDown {
-					watched.LastFailure = cmp.Or(watched.LastFailure, s.LastFailure)
-				}
-			}
-			f.Watched = append(f.Watched, watched)
-		}
+		f.State.WatchPID, statuses = report.PID, report.Uplinks
 	}
+	f.Watched = watchedFacts(statuses)
 	if s.Doc != nil {
 		f.Fetched = fetchedFacts(k, s.Doc)
 		f.Hook = hookFact(s.Doc)
@@ -119,32 +112,34 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 }
 
 // readSubject reads the policy file, if there is one; what is wrong with it only becomes a finding.
-func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*doctor.Subject, error) {
+// Without a watch it also returns what the last one, or an order, left.
+func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*doctor.Subject, daemon.LastHealth, error) {
+	var left daemon.LastHealth
 	name, err := configName(ctx)
 	if err != nil {
-		return nil, err
+		return nil, left, err
 	}
 	s := &doctor.Subject{File: name}
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		s.Missing = true
-		return s, nil
+		return s, left, nil
 	}
 	f, err := load(ctx)
 	if err != nil {
 		s.Problem = err.Error()
-		return s, nil
+		return s, left, nil
 	}
 	ds := f.diagnostics
 	ds.Sort()
 	for _, d := range ds {
 		if ds.HasErrors() {
 			s.Problem = fmt.Sprintf("%s: %s", d.Pos, d.Message)
-			return s, nil
+			return s, left, nil
 		}
 	}
 	host, err := k.HostFacts(compiler.Needs(f.doc))
 	if err != nil {
-		return nil, err
+		return nil, left, err
 	}
 	now := situation{host: host, watch: report}
 	if report == nil {
@@ -152,7 +147,21 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 		now.left, _ = daemon.ReadLastHealth(healthPath(k), f.doc, host, kernel.Uptime())
 	}
 	s.Take(f.doc, host, now.down())
-	return s, nil
+	return s, now.left, nil
+}
+
+// watchedFacts are the uplinks' states, both IP versions of one together.
+func watchedFacts(statuses []healthcheck.Status) (out []facts.Watched) {
+	for _, u := range daemon.UplinkStates(statuses) {
+		w := facts.Watched{Uplink: u.Uplink, State: u.State(), Usable: !u.Failed()}
+		for _, s := range u.Versions {
+			if s.State.Failed() && s.State != healthcheck.ForcedDown {
+				w.LastFailure = cmp.Or(w.LastFailure, s.LastFailure)
+			}
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // readLive compares the kernel with the policy, and reads the apply that waits to be confirmed.

@@ -146,6 +146,11 @@ func TestFindings(t *testing.T) {
 		"no check":           {sysctl("net/ipv4/conf/wan2/rp_filter", "0"), nil},
 		"loose beats strict": {sysctl("net/ipv4/conf/all/rp_filter", "1"), nil},
 		"no forwarding":      {sysctl("net/ipv4/ip_forward", "0"), []string{"fail ip_forward"}},
+		"no forwarding on any interface": {func(_ *Subject, f *facts.Facts) {
+			for _, path := range []string{"ip_forward", "conf/wan1/forwarding", "conf/wan2/forwarding", "conf/lan0/forwarding"} {
+				f.Sysctls["net/ipv4/"+path] = "0"
+			}
+		}, []string{"fail ip_forward"}},
 		"none by one": {sysctl("net/ipv4/conf/wan1/forwarding", "0"),
 			[]string{"fail forwarding: wan1 has 0", "net.ipv4.conf.wan1.forwarding=1"}},
 		"none inside": {sysctl("net/ipv4/conf/lan0/forwarding", "0"),
@@ -230,6 +235,9 @@ func TestFindings(t *testing.T) {
 		"found down": {func(_ *Subject, f *facts.Facts) {
 			f.Watched = []facts.Watched{{Uplink: "isp2", State: "down", LastFailure: "9.9.9.9: no answer"}}
 		}, []string{"fail isp2 (wan2): pbr watch has it down: 9.9.9.9: no answer"}},
+		"set to down, and no watch": {func(_ *Subject, f *facts.Facts) {
+			f.State.WatchPID, f.Watched = 0, []facts.Watched{{Uplink: "isp2", State: "forced-down"}}
+		}, []string{"fail isp2 (wan2): it is not used, as it was last forced-down", "pbr uplink isp2 auto"}},
 		"no NAT": {func(s *Subject, _ *facts.Facts) { s.Doc.Uplinks[0].NAT = policy.NAT{} },
 			[]string{"warn isp1 (wan1): the private addresses of 192.168.1.0/24"}},
 		"NAT of others": {func(s *Subject, f *facts.Facts) {

@@ -12,8 +12,10 @@ import (
 
 // The codes of warnings that depend on the machine.
 const (
-	codeLateSNAT    = "late-snat"
-	codeSameAddress = "same-address"
+	codeLateSNAT       = "late-snat"
+	codeSameAddress    = "same-address"
+	codeStrangeGateway = "strange-gateway"
+	codeUnnamedGateway = "unnamed-gateway"
 )
 
 // Live returns the warnings about a policy that depend on the machine.
@@ -43,7 +45,7 @@ func Live(doc *policy.Document, f *facts.Facts) (ds policy.Diagnostics) {
 			}
 		}
 	}
-	return ds
+	return append(ds, gatewayWarnings(doc, &f.Host)...)
 }
 
 // late reports whether a translation comes after pbr's.
@@ -70,12 +72,15 @@ func concerns(t facts.Translation, u *policy.Uplink) bool {
 	return translates(false) || translates(true)
 }
 
-// live adds the warnings of Live.
+// live adds the warnings of Live, but for those on gateways: an examination asks them as well.
 func (e *examination) live() {
 	if e.Doc == nil {
 		return
 	}
 	for _, d := range Live(e.Doc, e.facts) {
+		if d.Code == codeStrangeGateway || d.Code == codeUnnamedGateway {
+			continue
+		}
 		e.add(Warn, d.Code, d.Hint, "%s", d.Message)
 	}
 }

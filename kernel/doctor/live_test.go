@@ -71,3 +71,38 @@ func TestSameAddress(t *testing.T) {
 		t.Errorf("doctor says %q", lines)
 	}
 }
+
+// What is wrong with a gateway can be seen without asking it.
+func TestGatewayWarnings(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*policy.Uplink)
+		want   string // code, and what is said
+	}{
+		"in the interface's network": {func(*policy.Uplink) {}, ""},
+		"in no network": {func(u *policy.Uplink) { u.Gateway.Addr = netip.MustParseAddr("203.0.113.1") },
+			`strange-gateway uplink "isp1": gateway 203.0.113.1 is in no network of this router`},
+		"link-local": {func(u *policy.Uplink) {
+			u.Gateway6 = policy.Gateway{Present: true, Addr: netip.MustParseAddr("fe80::1")}
+		}, ""},
+		"not named": {func(u *policy.Uplink) {
+			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true}
+			u.Gateway6 = u.Gateway
+		}, `unnamed-gateway uplink "isp1": the policy names no gateway, so that packets go to each destination directly, ` +
+			`but main's default route through wan1 has gateway 192.0.2.1`},
+		"point-to-point on purpose": {func(u *policy.Uplink) {
+			u.Gateway = policy.Gateway{Pos: policy.Pos{Line: 1}, Present: true, Link: true}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, f := healthy(t, twoUplinks)
+			c.change(&s.Doc.Uplinks[0])
+			var got []string
+			for _, d := range Live(s.Doc, f) {
+				got = append(got, d.Code+" "+d.Message)
+			}
+			if strings.Join(got, "; ") != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"fmt"
-	"net/netip"
 	"slices"
 
 	"pbr/kernel/facts"
@@ -41,24 +39,4 @@ func rank(l Level) int {
 		return 0
 	}
 	return 1
-}
-
-// strangeGateways looks for gateways that are in no network of this machine: most often a mistake,
-// sometimes what a provider requires.
-func (e *examination) strangeGateways() {
-	for i := range e.Doc.Uplinks {
-		u := &e.Doc.Uplinks[i]
-		link := e.facts.Host.Links[u.Interface]
-		for _, gw := range []netip.Addr{u.Gateway.Addr, u.Gateway6.Addr} {
-			if !gw.IsValid() || gw.IsLinkLocalUnicast() ||
-				!slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return a.Is4() == gw.Is4() }) {
-				continue
-			}
-			if !slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(gw) }) {
-				e.add(Warn, fmt.Sprintf("%s (%s)", u.Name, u.Interface),
-					"correct the gateway, unless your provider really uses one outside your network",
-					"gateway %s is in no network of this router", gw)
-			}
-		}
-	}
 }

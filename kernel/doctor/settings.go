@@ -126,12 +126,17 @@ type tally struct {
 // settings judges sysctls, one line for all of a kind.
 func (e *examination) settings() {
 	e.group = groupSettings
-	for _, t := range e.tallies() {
-		if t.bad == nil {
+	tallies := e.tallies()
+	off := slices.ContainsFunc(tallies, func(t *tally) bool { return t.kind == "ip_forward" && t.bad != nil })
+	for _, t := range tallies {
+		switch {
+		case off && (t.kind == "forwarding" || t.kind == inside):
+			// ip_forward sets it on all interfaces (ip-sysctl.rst): one cause, one finding.
+		case t.bad == nil:
 			e.ok(t.label, "%s", fits(t.seen))
-			continue
+		default:
+			e.badSetting(t)
 		}
-		e.badSetting(t)
 	}
 	e.hostOnly()
 	e.tracking()

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/kernel/facts"
 )
 
 // uplinks judges the interfaces, addresses and gateways of the policy's uplinks.
@@ -52,20 +54,27 @@ func (e *examination) uplink(u *policy.Uplink) {
 	e.sourceNAT(subject, u)
 	for _, w := range e.facts.Watched {
 		if w.Uplink == u.Name && !w.Usable {
-			text := w.LastFailure
-			if text == "" {
-				text = "set by pbr uplink, or not yet up again"
-			}
-			do := "check the line: ping -I " + u.Interface + " TARGET; pbr status shows since when"
-			if w.LastFailure == "" {
-				do = "pbr uplink " + u.Name + " auto, if it was set to down; pbr status shows details"
-			}
-			e.add(Fail, subject, do, "pbr watch has it %s: %s", w.State, text)
+			e.unusable(subject, u, w)
 		}
 	}
 	if len(e.out) == before {
 		e.ok(subject, "%s", strings.Join(slices.DeleteFunc(good, func(s string) bool { return s == "" }), "; "))
 	}
+}
+
+// unusable reports an uplink that a running watch does not use, or that the last one or an order
+// left unused.
+func (e *examination) unusable(subject string, u *policy.Uplink, w facts.Watched) {
+	do := "check the line: ping -I " + u.Interface + " TARGET; pbr status shows since when"
+	if w.LastFailure == "" {
+		do = "pbr uplink " + u.Name + " auto, if it was set to down; pbr status shows details"
+	}
+	text := cmp.Or(w.LastFailure, "set by pbr uplink, or not yet up again")
+	if e.facts.State.WatchPID == 0 {
+		e.add(Fail, subject, do, "it is not used, as it was last %s: %s", w.State, text)
+		return
+	}
+	e.add(Fail, subject, do, "pbr watch has it %s: %s", w.State, text)
 }
 
 // links says what to do about a missing interface, and lists those that exist.
@@ -113,26 +122,14 @@ func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, 
 		}
 		gw.Addr = auto
 	}
-	if isUnsaid(u, gw) && auto.IsValid() {
-		key := "gateway"
-		if family == plan.IPv6 {
-			key = "gateway6"
-		}
-		e.add(Warn, subject, fmt.Sprintf("write %s = %q into the uplink", key, auto),
-			"the policy names no gateway, so that packets go to each destination directly, but main's "+
-				"default route through %s has gateway %s", u.Interface, auto)
+	if auto := unnamedGateway(u, family, link); auto.IsValid() {
+		key, _ := gatewayOf(u, family)
+		e.add(Warn, subject, unnamedHint(key, auto), "%s", unnamed(u, auto))
 	}
 	if gw.Link || !gw.Addr.IsValid() {
 		return text + ", point-to-point"
 	}
 	return e.gateway(subject, u, gw.Addr, text)
-}
-
-// isUnsaid reports whether g is what an uplink with neither gateway nor gateway6 has.
-func isUnsaid(u *policy.Uplink, g policy.Gateway) bool { return g.Link && g.Pos == u.Pos }
-
-func hasAddress(link plan.Link, family plan.Family) bool {
-	return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 }
 
 // gateway judges whether a gateway answers.
@@ -145,8 +142,7 @@ func (e *examination) gateway(subject string, u *policy.Uplink, addr netip.Addr,
 			return fmt.Sprintf("%s, gateway %s answers in %s", text, addr, g.RTT.Round(10*time.Microsecond))
 		}
 		where := ""
-		if !addr.IsLinkLocalUnicast() &&
-			!slices.ContainsFunc(e.facts.Host.Connected, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if isStrange(addr, u, &e.facts.Host) {
 			where = ", and is in none of this router's networks"
 		}
 		e.add(Fail, subject, "check the line, and the gateway's address in the policy",

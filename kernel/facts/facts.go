@@ -64,7 +64,8 @@ type Facts struct {
 	State   State
 	// Gateways are the answers of the uplinks' gateways.
 	Gateways []Gateway
-	// Watched are the uplinks as a running watch has them.
+	// Watched are the uplinks as a running watch has them, or, without one, those that the last one
+	// or an order left unused.
 	Watched []Watched
 	// Fetched are the URLs of the policy's lists.
 	Fetched []Fetched
@@ -244,7 +245,7 @@ type Gateway struct {
 	Failure string
 }
 
-// Watched is an uplink's state in a running watch.
+// Watched is an uplink's state in a running watch, or the last known one.
 type Watched struct {
 	Uplink, State, LastFailure string
 	Usable                     bool
