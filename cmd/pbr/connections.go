@@ -70,7 +70,11 @@ func (c command) runConnections(ctx *cli.Context) error {
 	if ctx.Bool("follow") && ctx.Bool("flush") || ctx.Bool("yes") && !ctx.Bool("flush") {
 		return usageError("--flush and --follow exclude each other, and --yes needs --flush")
 	}
-	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+	return withKernel(func(k *kernel.Kernel) error {
+		f, err := c.loadShown(ctx, k)
+		if err != nil {
+			return err
+		}
 		filter, err := readConnectionFilter(ctx, f.doc)
 		if err != nil {
 			return err
@@ -134,11 +138,11 @@ func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, filter *
 	v := &connectionView{connectionFilter: filter, kernel: k}
 	v.reload = func() (*explain.Explainer, error) {
 		f, err := load(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if f.diagnostics.HasErrors() {
-			return nil, exitCode(exitError)
+		if err != nil || f.diagnostics.HasErrors() {
+			if held, _ := heldPolicy(ctx, k); held != nil {
+				return c.liveExplainer(held, k)
+			}
+			return nil, cmp.Or(err, error(exitCode(exitError)))
 		}
 		return c.liveExplainer(f, k)
 	}

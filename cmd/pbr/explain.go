@@ -57,6 +57,27 @@ func (c command) explainCommand() *cli.Command {
 }
 
 func (c command) runExplain(ctx *cli.Context) error {
+	if ctx.Bool("offline") || os.Geteuid() != 0 {
+		return c.explainOffline(ctx)
+	}
+	return withKernel(func(k *kernel.Kernel) error {
+		f, err := c.loadShown(ctx, k)
+		if err != nil {
+			return err
+		}
+		x, err := c.liveExplainer(f, k)
+		if errors.Is(err, fs.ErrPermission) { // root of a container, without CAP_NET_ADMIN
+			fmt.Fprintf(c.stderr, "pbr: warning: %v: answering from the policy alone\n", err)
+			x, err = offlineExplainer(f.doc)
+		}
+		if err != nil {
+			return err
+		}
+		return c.explainWith(ctx, f, x)
+	})
+}
+
+func (c command) explainOffline(ctx *cli.Context) error {
 	f, err := load(ctx)
 	if err != nil {
 		return err
@@ -64,31 +85,11 @@ func (c command) runExplain(ctx *cli.Context) error {
 	if err := c.report(f, f.diagnostics); err != nil {
 		return err
 	}
-	if ctx.Bool("offline") || os.Geteuid() != 0 {
-		x, err := offlineExplainer(f.doc)
-		if err != nil {
-			return err
-		}
-		return c.explainWith(ctx, f, x)
-	}
-	x, err := c.askKernel(f)
-	if errors.Is(err, fs.ErrPermission) { // root of a container, without CAP_NET_ADMIN
-		fmt.Fprintf(c.stderr, "pbr: warning: %v: answering from the policy alone\n", err)
-		x, err = offlineExplainer(f.doc)
-	}
+	x, err := offlineExplainer(f.doc)
 	if err != nil {
 		return err
 	}
 	return c.explainWith(ctx, f, x)
-}
-
-func (c command) askKernel(f *policyFile) (*explain.Explainer, error) {
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close()
-	return c.liveExplainer(f, k)
 }
 
 // explainWith answers what is asked.

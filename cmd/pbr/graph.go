@@ -60,39 +60,35 @@ func (c command) runGraph(ctx *cli.Context) error {
 		}
 		draw = func(w io.Writer, g *graph.Graph) error { return printJSON(w, g) }
 	}
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.report(f, f.diagnostics); err != nil {
-		return err
-	}
-	live, err := c.graphFacts(ctx, f)
-	if err != nil {
-		return err
-	}
-	return draw(c.stdout, graph.New(f.doc, live))
-}
-
-// graphFacts are the kernel's and the watch's; nil for the policy alone.
-func (c command) graphFacts(ctx *cli.Context, f *policyFile) (*graph.Live, error) {
 	if ctx.Bool("offline") || os.Geteuid() != 0 {
-		return nil, nil
+		f, err := load(ctx)
+		if err == nil {
+			err = c.report(f, f.diagnostics)
+		}
+		if err != nil {
+			return err
+		}
+		return draw(c.stdout, graph.New(f.doc, nil))
 	}
-	live, err := c.askForGraph(f)
-	if errors.Is(err, fs.ErrPermission) { // root of a container, without CAP_NET_ADMIN
-		fmt.Fprintf(c.stderr, "pbr: warning: %v: drawing the policy alone\n", err)
-		return nil, nil
-	}
-	return live, err
+	return withKernel(func(k *kernel.Kernel) error {
+		f, err := c.loadShown(ctx, k)
+		if err != nil {
+			return err
+		}
+		live, err := c.askForGraph(f, k)
+		if errors.Is(err, fs.ErrPermission) { // root of a container, without CAP_NET_ADMIN
+			fmt.Fprintf(c.stderr, "pbr: warning: %v: drawing the policy alone\n", err)
+			live, err = nil, nil
+		}
+		if err != nil {
+			return err
+		}
+		return draw(c.stdout, graph.New(f.doc, live))
+	})
 }
 
-func (c command) askForGraph(f *policyFile) (*graph.Live, error) {
-	k, err := kernel.Open(kernel.DefaultStateDir)
-	if err != nil {
-		return nil, err
-	}
-	defer k.Close()
+// askForGraph returns the facts of kernel and watch.
+func (c command) askForGraph(f *policyFile, k *kernel.Kernel) (*graph.Live, error) {
 	now, err := c.readSituation(f.doc, k)
 	if err != nil {
 		return nil, err

@@ -202,11 +202,8 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 
 // statusAlone adds the uplinks without a watch, and the policy that they are of.
 func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult) (daemon.Outline, error) {
-	f, err := load(ctx)
+	f, err := c.loadShown(ctx, k)
 	if err != nil {
-		return daemon.Outline{}, err
-	}
-	if err := c.report(f, f.diagnostics); err != nil {
 		return daemon.Outline{}, err
 	}
 	now, err := c.readSituation(f.doc, k)

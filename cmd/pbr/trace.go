@@ -64,7 +64,10 @@ func (c command) runTrace(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
+	return withKernel(func(k *kernel.Kernel) error {
+		if _, err := c.loadShown(ctx, k); err != nil {
+			return err
+		}
 		stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer cancel()
 		stop, cancelTime := context.WithTimeout(stop, limit)
