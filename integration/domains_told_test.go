@@ -67,7 +67,7 @@ func TestDomainsTold(t *testing.T) {
 	n.start()
 	n.waitState("isp1", "up")
 	n.says("status", "first connection not guaranteed: DNS answers cannot be read: queue 78: another program has bound it, and log group 78: another program has bound it")
-	n.says("doctor", "learn nothing: DNS answers cannot be read: queue 78",
+	n.says("doctor", "they stay empty: DNS answers cannot be read: queue 78",
 		"if another program has bound queue 78, end it or set another [pbr] queue; then restart pbr watch")
 	taken()
 	n.stop()

@@ -150,7 +150,7 @@ func TestPolicyUplinkFails(t *testing.T) {
 	during := w.calls(2, byFallback, "isp1")
 	w.onlyElements(nft.text()[settled:])
 	if s := w.router.pbr("status").Stdout; !strings.Contains(s,
-		"policy falls-back, unsaid: new connections use default: uplink isp2 is not usable") ||
+		"policies falls-back, unsaid: new connections use default: uplink isp2 is not usable") ||
 		!strings.Contains(s, "policy strict: new connections are unreachable: uplink isp2 is not usable") {
 		t.Errorf("pbr status does not tell of the fallback:\n%s", s)
 	}

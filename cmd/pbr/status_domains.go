@@ -73,7 +73,7 @@ func (d *domainsStatus) write(w io.Writer, now time.Time) {
 	fmt.Fprint(w, "lists of domains: ")
 	switch {
 	case d.Way == "none" && d.Reason == "":
-		fmt.Fprint(w, "learn nothing: no rule shows DNS answers to pbr watch (pbr diff, pbr apply)")
+		fmt.Fprint(w, "they stay empty: no rule shows DNS answers to pbr watch (pbr diff, pbr apply)")
 	case d.Way == "none":
 		fmt.Fprintf(w, "first connection not guaranteed: DNS answers cannot be read: %s", d.Reason)
 	case !d.Holds:

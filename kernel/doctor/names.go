@@ -28,7 +28,7 @@ func (e *examination) names() {
 	case e.facts.State.WatchPID != 0 || e.isUnknown("pbr watch"):
 	case e.Doc.Settings.Dnsmasq == "":
 		e.add(Fail, aboutNames, "systemctl enable --now pbr.service, or set [pbr] dnsmasq",
-			"learn nothing: pbr watch does not run, and dnsmasq does not fill them")
+			"they stay empty: pbr watch does not run, and dnsmasq does not fill them")
 	default:
 		e.add(Warn, aboutNames, "systemctl enable --now pbr.service",
 			"dnsmasq alone fills them: addresses stay for good, and what other resolvers answer is not seen")
@@ -50,7 +50,7 @@ func (e *examination) tapped() {
 		e.add(Warn, aboutNames, mend,
 			"first connection not guaranteed: DNS answers are copied by log group %d and not held: %s", queue, e.tapReason)
 	case plan.TapNone:
-		e.add(Fail, aboutNames, mend, "learn nothing: DNS answers cannot be read: %s", e.tapReason)
+		e.add(Fail, aboutNames, mend, "they stay empty: DNS answers cannot be read: %s", e.tapReason)
 	case plan.TapTarget:
 		e.ok(aboutNames, "DNS answers are held by queue %d until their addresses are known, by xtables' "+
 			"NFQUEUE: this kernel has no nft_queue", queue)

@@ -37,7 +37,7 @@ func TestNames(t *testing.T) {
 		{name: "copied", policy: named, tap: plan.TapLog, watch: 7, level: Warn,
 			says: "first connection not guaranteed: DNS answers are copied by log group 112 and not held: because"},
 		{name: "not at all", policy: named, tap: plan.TapNone, watch: 7, level: Fail,
-			says: "learn nothing: DNS answers cannot be read: because"},
+			says: "they stay empty: DNS answers cannot be read: because"},
 		{name: "nobody", policy: named, level: Fail, says: "pbr watch does not run"},
 		{name: "dnsmasq alone", policy: filled, level: Warn, says: "dnsmasq alone"},
 		{name: "old dnsmasq", policy: filled, watch: 7, level: Warn,

@@ -33,7 +33,15 @@ func (f Fallback) String() string {
 	if len(f.Families) == 1 {
 		of = fmt.Sprintf("IPv%d ", f.Families[0])
 	}
-	return fmt.Sprintf("policy %s: new %sconnections %s: uplink %s is not usable", first(f.Names), of, instead, f.Uplink)
+	return fmt.Sprintf("%s: new %sconnections %s: uplink %s is not usable", policiesText(f.Names), of, instead, f.Uplink)
+}
+
+// policiesText names policies, the first of many.
+func policiesText(names []string) string {
+	if len(names) == 1 {
+		return "policy " + names[0]
+	}
+	return "policies " + first(names)
 }
 
 // outlinePolicies gathers the policies that name uplinks, by uplink and strictness, in the order of
@@ -94,7 +102,7 @@ func (w *Watcher) logFallbacks() {
 	}
 	for _, f := range w.fallbacks {
 		if !slices.ContainsFunc(now, func(o Fallback) bool { return o.Uplink == f.Uplink && o.Strict == f.Strict }) {
-			w.Log.Info(fmt.Sprintf("policy %s: new connections use uplink %s again", first(f.Names), f.Uplink))
+			w.Log.Info(fmt.Sprintf("%s: new connections use uplink %s again", policiesText(f.Names), f.Uplink))
 		}
 	}
 	w.fallbacks = now

@@ -45,7 +45,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			http.Error(w, "requests of other pages are refused", http.StatusForbidden)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost:
 			w.Header().Set("Allow", "GET, HEAD, POST")
-			http.Error(w, "this page only looks", http.StatusMethodNotAllowed)
+			http.Error(w, "this page is read-only", http.StatusMethodNotAllowed)
 		case r.ContentLength > maxBody:
 			http.Error(w, "too much", http.StatusRequestEntityTooLarge)
 		default:
