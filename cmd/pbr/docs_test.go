@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -146,33 +148,89 @@ func TestReadmeShowsWhatExplainPrints(t *testing.T) {
 }
 
 var (
-	docsLink     = regexp.MustCompile(`\]\(([a-z0-9.-]*\.md)?#([^)\s]+)\)`)
+	docsLink     = regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]+)?\)`)
 	docsHeading  = regexp.MustCompile("(?m)^#+ (.*)$")
 	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
 	notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// Every link from one page to a section leads to a heading.
-func TestDocsLinksLeadToHeadings(t *testing.T) {
-	texts := pages(t)
+// anchorsOf returns the anchors of a page's headings.
+func anchorsOf(text string) map[string]bool {
 	anchors := map[string]bool{}
-	for name, text := range texts {
-		for _, m := range docsHeading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
-			heading := strings.ToLower(strings.TrimSpace(m[1]))
-			anchors[name+"#"+strings.ReplaceAll(notInAnchors.ReplaceAllString(heading, ""), " ", "-")] = true
-		}
+	for _, m := range docsHeading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		heading := strings.ToLower(strings.TrimSpace(m[1]))
+		anchors["#"+strings.ReplaceAll(notInAnchors.ReplaceAllString(heading, ""), " ", "-")] = true
 	}
-	for name, text := range texts {
-		t.Run(name, func(t *testing.T) {
-			for _, m := range docsLink.FindAllStringSubmatch(text, -1) {
-				page := m[1]
-				if page == "" {
-					page = name
+	return anchors
+}
+
+// Every link from one page to another leads to a file that is there, and to a heading of it.
+func TestDocsLinksLeadToHeadings(t *testing.T) {
+	root := os.DirFS("../..")
+	var files []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
+		found, err := fs.Glob(root, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	links := 0
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			text, err := fs.ReadFile(root, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range docsLink.FindAllStringSubmatch(codeBlock.ReplaceAllString(string(text), ""), -1) {
+				if strings.Contains(m[1], ":") {
+					continue
 				}
-				if !anchors[page+"#"+m[2]] {
-					t.Errorf("%s: no heading for the link %s#%s", name, m[1], m[2])
+				links++
+				to := file
+				if m[1] != "" {
+					to = path.Join(path.Dir(file), m[1])
+				}
+				page, err := fs.ReadFile(root, to)
+				if err != nil {
+					t.Errorf("no file for the link %s", m[0])
+				} else if m[2] != "" && !anchorsOf(string(page))[m[2]] {
+					t.Errorf("no heading for the link %s", m[0])
 				}
 			}
 		})
+	}
+	if len(files) < 25 || links < 150 {
+		t.Errorf("%d pages with %d links", len(files), links)
+	}
+}
+
+// The map in how-it-works.md names every package of the program, those of kernel/tap by their last
+// element.
+func TestDocsMapNamesEveryPackage(t *testing.T) {
+	_, sourceMap, _ := strings.Cut(pages(t)["how-it-works.md"], "\n## The source\n")
+	packages := map[string]bool{}
+	for _, top := range []string{"cmd", "compiler", "render", "kernel", "healthcheck"} {
+		err := fs.WalkDir(os.DirFS("../.."), top, func(file string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") {
+				packages[path.Dir(file)] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir := range packages {
+		short := path.Base(dir)
+		if parent := path.Base(path.Dir(dir)); parent == "internal" {
+			short = "internal/" + short
+		}
+		if !strings.Contains(sourceMap, "`"+dir+"`") && !strings.Contains(sourceMap, "`"+short+"`") {
+			t.Errorf("the map of how-it-works.md does not name %s", dir)
+		}
+	}
+	if len(packages) < 40 {
+		t.Errorf("%d packages", len(packages))
 	}
 }
