@@ -139,7 +139,7 @@ func TestPolicyUplinkFails(t *testing.T) {
 	w.dead("isp2", "9.9.9.9")
 	w.waitArrives(byFallback, "isp1")
 	w.waitArrives(netip.MustParseAddr("2001:db8:10::11"), "isp1")
-	w.logged("policy falls-back", "isp2", "default")
+	w.logged("policies falls-back", "isp2", "default")
 	w.refused(byKill2, "the check failed")
 	w.refused(netip.MustParseAddr("2001:db8:10::12"), "the check failed")
 	lab.WaitFor(t, "running connections to be cut", func() bool {
