@@ -234,3 +234,26 @@ func TestDocsMapNamesEveryPackage(t *testing.T) {
 		t.Errorf("%d packages", len(packages))
 	}
 }
+
+// What CONTRIBUTING.md tells engineers to edit is there.
+func TestContributingNamesFilesThatExist(t *testing.T) {
+	root, named := os.DirFS("../.."), 0
+	section := ""
+	for line := range strings.Lines(codeBlock.ReplaceAllString(pages(t)["CONTRIBUTING.md"], "")) {
+		if strings.HasPrefix(line, "#") {
+			section = strings.TrimLeft(line, "# ")
+		}
+		for _, m := range fileInDocs.FindAllStringSubmatch(line, -1) {
+			named++
+			if _, err := fs.Stat(root, strings.TrimSuffix(m[1], "/")); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(section), err)
+			}
+		}
+	}
+	if named < 60 {
+		t.Errorf("only %d files", named)
+	}
+}
+
+// A file or folder of the repository, as `compiler/plan/action.go`.
+var fileInDocs = regexp.MustCompile("`((?:cmd|compiler|render|kernel|healthcheck|fixtures|integration|docs|packaging)/[a-z0-9_./-]*[a-z0-9_/-])`")
