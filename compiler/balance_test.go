@@ -193,7 +193,7 @@ func TestClientsOutliveMembers(t *testing.T) {
 			want := clients(balanced(t, `{ uplink = "isp1" }, { uplink = "isp2" }`, other, nil))
 			c := plan.Diff(&plan.Plan{Ruleset: plan.Ruleset{Sets: have}}, &plan.Plan{Ruleset: plan.Ruleset{Sets: want}})
 			if len(c.Sets) == 0 || slices.ContainsFunc(c.Sets, func(s plan.SetChange) bool { return !s.Rebuild }) {
-				t.Errorf("%s: maps made anew are %+v", other, c.Sets)
+				t.Errorf("%s: rebuilt maps are %+v", other, c.Sets)
 			}
 		})
 	}

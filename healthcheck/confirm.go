@@ -28,16 +28,16 @@ func jury(peers []*stateMachine) (confirmed bool, ask []*stateMachine) {
 // confirm has a failed check confirmed, and lets those look again whose failure this line, which
 // answers, explains. The lock is held.
 func (m *Monitor) confirm(w *worker) {
-	if w.machine.good > 0 {
+	if w.states.good > 0 {
 		m.lookAgain(w)
 	}
-	if !w.machine.asking || w.confirming {
+	if !w.states.asking || w.confirming {
 		return
 	}
 	var peers []*stateMachine
-	for _, name := range w.machine.cfg.Peers {
+	for _, name := range w.states.cfg.Peers {
 		if p := m.workers[Line{name, w.line.Version}]; p != nil {
-			peers = append(peers, m.judge(p).machine)
+			peers = append(peers, m.judge(p).states)
 		}
 	}
 	confirmed, ask := jury(peers)
@@ -51,8 +51,8 @@ func (m *Monitor) confirm(w *worker) {
 		rounds[i] = &round{cfg: p.cfg}
 	}
 	var again *round // the round that failed may have begun before the common cause had ended
-	if w.machine.verdict == Unconfirmed {
-		again = &round{cfg: w.machine.cfg}
+	if w.states.verdict == Unconfirmed {
+		again = &round{cfg: w.states.cfg}
 	}
 	generation := w.generation
 	m.running.Go(func() { m.ask(w, generation, rounds, again) })
@@ -60,15 +60,15 @@ func (m *Monitor) confirm(w *worker) {
 
 // judge is the worker whose probes a line's verdict comes from.
 func (m *Monitor) judge(w *worker) *worker {
-	if o := m.other(w.line); w.machine.cfg.Follows && o != nil {
+	if o := m.other(w.line); w.states.cfg.Follows && o != nil {
 		return o
 	}
 	return w
 }
 
-// ask sends one round of each peer's own checks, and settles the matter with the first that
+// ask sends one round of each peer's own checks, and decides with the first that
 // answers, or when none did. again is a round of the line itself, nil for none: if that is
-// answered, nothing is to be settled.
+// answered, nothing is decided.
 func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) {
 	ctx, cancel := context.WithCancel(m.ctx)
 	defer cancel()
@@ -95,7 +95,7 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 	switch {
 	case m.ctx.Err() != nil || m.workers[w.line] != w || w.generation != generation:
 	case back:
-		w.machine.asking = false
+		w.states.asking = false
 		w.kick()
 	default:
 		m.endConfirmation(w, own)
@@ -115,15 +115,15 @@ func (r *round) answered(ctx context.Context, p Prober) bool {
 // endConfirmation ends a confirmation. The lock is held.
 func (m *Monitor) endConfirmation(w *worker, own bool) {
 	now := time.Now()
-	m.emit(w.machine.Confirm(now, own))
+	m.emit(w.states.Confirm(now, own))
 	m.follow(now, w)
 }
 
 // lookAgain starts a round of those whose check failed together with this line's.
 func (m *Monitor) lookAgain(w *worker) {
 	for _, o := range m.list {
-		if o.machine.verdict == Unconfirmed && o != w && o.line.Version == w.line.Version &&
-			slices.Contains(o.machine.cfg.Peers, w.line.Uplink) {
+		if o.states.verdict == Unconfirmed && o != w && o.line.Version == w.line.Version &&
+			slices.Contains(o.states.cfg.Peers, w.line.Uplink) {
 			o.kick()
 		}
 	}

@@ -93,8 +93,8 @@ func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 func (m *Monitor) forced() map[string]Status {
 	forced := map[string]Status{}
 	for line, w := range m.workers {
-		if forcedState(w.machine.state) {
-			forced[line.Uplink] = Status{State: w.machine.state, Since: w.machine.since}
+		if forcedState(w.states.state) {
+			forced[line.Uplink] = Status{State: w.states.state, Since: w.states.since}
 		}
 	}
 	return forced
@@ -108,11 +108,11 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 		m.start(w)
 		return
 	}
-	old := w.machine.cfg
+	old := w.states.cfg
 	if reflect.DeepEqual(old, c) {
 		return
 	}
-	m.emit(w.machine.Configure(now, c))
+	m.emit(w.states.Configure(now, c))
 	m.follow(now, w)
 	if old.Interface != c.Interface || !old.sameProbes(c) || !old.sameGateways(c) {
 		w.void()
@@ -126,16 +126,16 @@ func (m *Monitor) Link(line Line, l LinkState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w := m.workers[line]
-	if w == nil || w.machine.told && w.machine.link == l {
+	if w == nil || w.states.told && w.states.link == l {
 		return
 	}
 	now := time.Now()
-	same := w.machine.link == l
-	m.emit(w.machine.Link(now, l))
+	same := w.states.link == l
+	m.emit(w.states.Link(now, l))
 	if same {
 		return
 	}
-	if leader := m.other(line); leader != nil && w.machine.cfg.Follows {
+	if leader := m.other(line); leader != nil && w.states.cfg.Follows {
 		m.follow(now, leader)
 	}
 	w.void()
@@ -154,7 +154,7 @@ func (m *Monitor) Force(uplink, mode string) error {
 			continue
 		}
 		known = true
-		e, changed, err := w.machine.Force(time.Now(), mode)
+		e, changed, err := w.states.Force(time.Now(), mode)
 		if m.emit(e, changed); err != nil {
 			return err
 		}
@@ -171,8 +171,8 @@ func (m *Monitor) Quota(uplink string, q Quota) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, version := range []Version{4, 6} {
-		if w := m.workers[Line{uplink, version}]; w != nil && w.machine.quota != q {
-			m.emit(w.machine.Quota(time.Now(), q))
+		if w := m.workers[Line{uplink, version}]; w != nil && w.states.quota != q {
+			m.emit(w.states.Quota(time.Now(), q))
 		}
 	}
 }
@@ -185,8 +185,8 @@ func (m *Monitor) other(line Line) *worker {
 // follow gives the uplink's other version the verdict of this one, if nothing is probed there. The
 // lock is held.
 func (m *Monitor) follow(now time.Time, w *worker) {
-	if o := m.other(w.line); o != nil && o.machine.cfg.Follows && !w.machine.cfg.Follows {
-		m.emit(o.machine.Follow(now, w.machine))
+	if o := m.other(w.line); o != nil && o.states.cfg.Follows && !w.states.cfg.Follows {
+		m.emit(o.states.Follow(now, w.states))
 	}
 }
 
@@ -198,7 +198,7 @@ func (m *Monitor) Statuses() []Status {
 	out := make([]Status, 0, len(m.order))
 	for _, line := range m.order {
 		if w := m.workers[line]; w != nil {
-			out = append(out, w.machine.Status(now))
+			out = append(out, w.states.Status(now))
 		}
 	}
 	return out

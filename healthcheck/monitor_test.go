@@ -24,12 +24,12 @@ func TestMonitorDeclaresDownAndUp(t *testing.T) {
 		}
 		b.unordered(300*time.Millisecond, "isp1:start>up", "isp2:start>up")
 		b.probe.set("a", silence)
-		b.after(b.workers[Line{Uplink: "isp1"}].machine.cfg.DownWithin(), "isp1:up>down")
+		b.after(b.workers[Line{Uplink: "isp1"}].states.cfg.DownWithin(), "isp1:up>down")
 		if got := b.Statuses()[0]; !strings.Contains(got.LastFailure, "a: no answer within 1s") {
 			t.Errorf("last failure %q", got.LastFailure)
 		}
 		b.probe.set("a", fakeAnswer{delay: time.Millisecond})
-		b.after(b.workers[Line{Uplink: "isp1"}].machine.cfg.UpWithin()+10*time.Millisecond, "isp1:down>up")
+		b.after(b.workers[Line{Uplink: "isp1"}].states.cfg.UpWithin()+10*time.Millisecond, "isp1:down>up")
 	})
 }
 

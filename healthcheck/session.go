@@ -80,7 +80,7 @@ func (m *stateMachine) Session(now time.Time, s Session) (Event, bool) {
 	case SessionDown:
 		return m.ended(now, fmt.Sprintf("the BFD session with %s ended: %s", gw, s.Reason))
 	case SessionOff:
-		m.probeError = fmt.Sprintf("%s switched its BFD session off (AdminDown), which is no failure: only the link counts", gw)
+		m.probeError = fmt.Sprintf("%s switched its BFD session off (AdminDown): only the link counts", gw)
 	}
 	m.good = 1
 	if m.verdict == Down && m.damping.held(now) {
@@ -138,7 +138,7 @@ func (m *stateMachine) wakeSession() time.Time {
 func (m *Monitor) holds(w *worker) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return w.machine.holding()
+	return w.states.holding()
 }
 
 // hold keeps a line's session until something changes what it is of.
@@ -146,9 +146,9 @@ func (m *Monitor) hold(ctx context.Context, w *worker) {
 	held, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.mu.Lock()
-	cfg, generation := w.machine.cfg, w.generation
+	cfg, generation := w.states.cfg, w.generation
 	w.abort = cancel
-	w.machine.Open(time.Now())
+	w.states.Open(time.Now())
 	m.mu.Unlock()
 	ended := make(chan error, 1)
 	go func() { ended <- m.session(held, w, cfg, generation) }()
@@ -177,7 +177,7 @@ func (m *Monitor) session(ctx context.Context, w *worker, cfg Config, generation
 	if ctx.Err() != nil || w.generation != generation {
 		return nil
 	}
-	w.machine.Unheld(err)
+	w.states.Unheld(err)
 	return err
 }
 
@@ -189,7 +189,7 @@ func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	if w.generation != generation {
 		return false
 	}
-	m.emit(w.machine.Session(time.Now(), now))
+	m.emit(w.states.Session(time.Now(), now))
 	m.follow(time.Now(), w)
 	m.confirm(w)
 	w.kick() // the next Tick may be due at another time
@@ -219,9 +219,9 @@ func (m *Monitor) wait(w *worker, ended <-chan error) error {
 func (m *Monitor) tick(w *worker) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.emit(w.machine.Tick(time.Now()))
+	m.emit(w.states.Tick(time.Now()))
 	m.follow(time.Now(), w)
-	return w.machine.wake()
+	return w.states.wake()
 }
 
 // reportOnce tells of an error that is new, or that it is over.

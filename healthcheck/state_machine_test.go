@@ -18,7 +18,7 @@ func pingConfig() Config {
 
 var errLost = errors.New("no answer within 1s")
 
-// script plays a machine: each word is one event, a second after the one before.
+// script plays a states: each word is one event, a second after the one before.
 //
 //	g, b, n   a good, a bad, a not probed round of one target
 //	g40       a good round with a round trip of 40 ms
@@ -105,9 +105,9 @@ func TestMachine(t *testing.T) {
 		{"the first good round is a verdict", nil, "g", "start>up@0"},
 		{"the first bad round is a verdict", nil, "b", "start>down@0"},
 		{"down after three bad rounds", nil, "g b b b", "start>up@0 up>down@3"},
-		{"a good round in between counts anew", nil, "g b b g b b", "start>up@0"},
+		{"a good round in between starts a new count", nil, "g b b g b b", "start>up@0"},
 		{"up after three good rounds", nil, "b g g g", "start>down@0 down>up@3"},
-		{"a bad round in between counts anew", nil, "b g g b g g", "start>down@0"},
+		{"a bad round in between starts a new count", nil, "b g g b g g", "start>down@0"},
 		{"a round that was not probed is none", nil, "n n n g n n n b b n b", "start>up@3 up>down@10"},
 		{"down-after 1", func(c *Config) { c.DownAfter = 1 }, "g b", "start>up@0 up>down@1"},
 

@@ -14,8 +14,8 @@ const maxJitter = 100 * time.Millisecond
 
 // worker is one line's part of a Monitor. All but its channels belong to the Monitor's lock.
 type worker struct {
-	line    Line
-	machine *stateMachine
+	line   Line
+	states *stateMachine
 	// generation changes when the answers that are under way no longer mean anything; abort ends
 	// that round.
 	generation int
@@ -30,7 +30,7 @@ type worker struct {
 }
 
 func newWorker(m *stateMachine) *worker {
-	return &worker{line: m.cfg.Line, machine: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
+	return &worker{line: m.cfg.Line, states: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // kick makes the worker look at its machine and begin a round now.
@@ -74,7 +74,7 @@ func (m *Monitor) slot(t time.Time, interval time.Duration) time.Time {
 // work runs an uplink's rounds until ctx ends.
 func (m *Monitor) work(ctx context.Context, w *worker) {
 	m.mu.Lock()
-	next := m.slot(time.Now().Add(jitter(w.line.Uplink, w.machine.cfg.Interval)), w.machine.cfg.Interval)
+	next := m.slot(time.Now().Add(jitter(w.line.Uplink, w.states.cfg.Interval)), w.states.cfg.Interval)
 	m.mu.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -116,10 +116,10 @@ func later(a, b time.Time) time.Time {
 func (m *Monitor) wakeAt(w *worker, next time.Time) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if w.machine.probing() {
+	if w.states.probing() {
 		return next
 	}
-	return w.machine.wake()
+	return w.states.wake()
 }
 
 // begin starts a round if it is time for one, else returns nil.
@@ -127,12 +127,12 @@ func (m *Monitor) begin(ctx context.Context, w *worker, next time.Time) *round {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	m.emit(w.machine.Tick(now))
+	m.emit(w.states.Tick(now))
 	m.follow(now, w)
-	if now.Before(next) || !w.machine.probing() {
+	if now.Before(next) || !w.states.probing() {
 		return nil
 	}
-	r := &round{cfg: w.machine.cfg, generation: w.generation}
+	r := &round{cfg: w.states.cfg, generation: w.generation}
 	r.ctx, w.abort = context.WithTimeout(ctx, r.cfg.Timeout)
 	return r
 }
@@ -147,7 +147,7 @@ func (m *Monitor) finish(w *worker, r *round) {
 		return
 	}
 	now := time.Now()
-	m.emit(w.machine.Round(now, r.answers))
+	m.emit(w.states.Round(now, r.answers))
 	m.follow(now, w)
 	m.confirm(w)
 	err := probeError(r.answers)

@@ -59,11 +59,11 @@ func nothingBetween(t *testing.T, m *monitor, change func(n int) (mark string), 
 		before = change(n)
 		return lab.Eventually(quickLook, func() bool { return strings.Contains(m.text(), before) })
 	})
-	settled := len(m.text())
+	seen := len(m.text())
 	f()
 	after = change(n + 1)
-	lab.WaitFor(t, "a monitor to tell of another change", func() bool { return strings.Contains(m.text()[settled:], after) })
-	between := m.text()[settled:]
+	lab.WaitFor(t, "a monitor to tell of another change", func() bool { return strings.Contains(m.text()[seen:], after) })
+	between := m.text()[seen:]
 	between, _, _ = strings.Cut(between, after)
 	// Of the line that tells of the second change, and of the first one's generation, nothing
 	// counts.

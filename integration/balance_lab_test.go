@@ -104,7 +104,7 @@ func (c *crowd) deal(packets []lab.Packet) []string {
 					return err
 				}
 			}
-			return c.wires["lan"].Settle()
+			return c.wires["lan"].AwaitDelivery()
 		})
 		for name, w := range c.wires {
 			got, err := w.Drain()

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints a directory with a Debian 13 to boot, made of its packages: vmlinuz, initrd.img, and root.img (ext4).
-# It is kept in the cache and made anew when this file changes; nothing is installed on this machine but what makes it.
+# It is kept in the cache and rebuilt when this file changes; nothing is installed on this machine but what makes it.
 set -eu
 
 cache=${PBR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pbr}

@@ -73,7 +73,7 @@ func TestChaos(t *testing.T) {
 	stop()
 	if !t.Failed() {
 		c.calm()
-		c.settled()
+		c.inForce()
 	}
 }
 
@@ -143,8 +143,8 @@ func (c *chaos) calm() {
 	})
 }
 
-// settled holds what the test is about: one apply, and all is as it is to be.
-func (c *chaos) settled() {
+// inForce holds what the test is about: one apply, and all is as it is to be.
+func (c *chaos) inForce() {
 	c.t.Helper()
 	c.router.write(c.policy)
 	for _, isp := range c.Spec.ISPs {

@@ -62,7 +62,7 @@ func TestDiscoveryIsNeverSteered(t *testing.T) {
 			if err := send(id); err != nil {
 				return err
 			}
-			return wires["lan"].Settle()
+			return wires["lan"].AwaitDelivery()
 		})
 		want := []string{"isp2"}
 		if isDiscovery(typ) {

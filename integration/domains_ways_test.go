@@ -317,7 +317,7 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	if text := n.router.must("lists", "streams"); !strings.Contains(text, "s.example.com") {
 		t.Errorf("the names are lost:\n%s", text)
 	}
-	// Edits of the lists, for which the kernel's sets have to be made anew.
+	// Edits of the lists, for which the kernel's sets have to be rebuilt.
 	n.router.write(strings.NewReplacer(`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }`,
 		`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
 	n.router.must("apply")

@@ -203,7 +203,7 @@ func TestInSyncKnowsTheMachine(t *testing.T) {
 	k.Run("ip", "link", "del", "wan2")
 	k.IP("link add wan2 type veth peer name wan2-end", "link set wan2-end up", "link set wan2 up", "addr add 198.51.100.2/24 dev wan2")
 	if res := k.pbr("diff"); res.Code != 2 {
-		t.Errorf("after an interface was made anew: diff: exit status %d, %q before", res.Code, before)
+		t.Errorf("after an interface was recreated: diff: exit status %d, %q before", res.Code, before)
 	}
 	k.must("apply")
 	k.inSync()

@@ -32,11 +32,11 @@ func (r *router) applyAs(text string, form layers.Form, down compiler.Health) *p
 			return
 		}
 		defer k.Close()
-		var machine plan.HostFacts
-		if machine, err = k.HostFacts(compiler.Needs(doc)); err != nil {
+		var host plan.HostFacts
+		if host, err = k.HostFacts(compiler.Needs(doc)); err != nil {
 			return
 		}
-		if want, problems = c.Compile(machine, down); want != nil {
+		if want, problems = c.Compile(host, down); want != nil {
 			_, err = k.Apply(context.Background(), want)
 		}
 	})

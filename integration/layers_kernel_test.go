@@ -162,7 +162,7 @@ func sendAll(t *testing.T, wires map[string]*lab.Wire, packets []walk.Packet) {
 				return fmt.Errorf("sending %+v: %w", p, err)
 			}
 		}
-		return wires["lan"].Settle()
+		return wires["lan"].AwaitDelivery()
 	})
 	for _, w := range wires {
 		if _, err := w.Drain(); err != nil {

@@ -229,9 +229,9 @@ func (f *flood) tracked() {
 	lab.WaitFor(f.w.t, "all flows to be tracked", func() bool { return len(f.w.entries()) >= len(f.conns) })
 }
 
-// settled waits until every flow has had a packet since now, and fails the test if one is stuck or
-// one leaked.
-func (f *flood) settled(when string) {
+// allAnswered waits until every flow has had a packet since now, and fails the test if one is stuck
+// or one leaked.
+func (f *flood) allAnswered(when string) {
 	f.w.t.Helper()
 	// What has left the router before now has arrived, on a busy machine, when later packets have.
 	for range 5 {
@@ -256,7 +256,7 @@ func TestFlowsOlderThanTheTable(t *testing.T) {
 	f := w.flood(12)
 	f.tracked()
 	out := w.router.must("apply")
-	f.settled("first apply")
+	f.allAnswered("first apply")
 	if !strings.Contains(out, "older than the table flushed") {
 		t.Errorf("apply says nothing of it:\n%s", out)
 	}
@@ -286,14 +286,14 @@ func TestFlushWhileWatched(t *testing.T) {
 	w.waitState("isp1", "up")
 	w.waitState("isp2", "up")
 	f := w.flood(12)
-	f.settled("new flows")
+	f.allAnswered("new flows")
 	for round := range 3 {
 		repairs := w.repairs()
 		w.Router.RunInput("flush ruleset\n"+stateful, "nft", "-f", "-")
 		lab.WaitFor(t, "the repair", func() bool {
 			return w.repairs() > repairs && w.router.pbr("diff").Code == 0
 		})
-		f.settled(fmt.Sprintf("repair %d", round))
+		f.allAnswered(fmt.Sprintf("repair %d", round))
 	}
 }
 
@@ -318,7 +318,7 @@ func TestFlowsBornWithoutTable(t *testing.T) {
 	f.tracked()
 	w.start()
 	w.logged("applied the policy", "older than the table")
-	f.settled("watch started")
+	f.allAnswered("watch started")
 	w.router.inSync()
 }
 
@@ -406,7 +406,7 @@ func TestFarEndThatGoesOn(t *testing.T) {
 	w.stream(w.ISPs["isp1"], far, c.LocalAddr())
 	f.tracked()
 	w.router.must("apply")
-	f.settled("applied")
+	f.allAnswered("applied")
 }
 
 // stream sends packets from an address that is not the host's own, until the test ends.

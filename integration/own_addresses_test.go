@@ -54,7 +54,7 @@ func (w *ownWatched) caught(src, dst string) bool {
 		if err != nil {
 			return err
 		}
-		return w.wire.Settle()
+		return w.wire.AwaitDelivery()
 	})
 	return counter() != before
 }

@@ -134,7 +134,7 @@ func TestPolicyUplinkFails(t *testing.T) {
 		w.router.Run("nft", "delete", "table", "ip", "awake")
 		return strings.Contains(nft.text(), "delete table ip awake")
 	})
-	settled := len(nft.text())
+	before := len(nft.text())
 
 	w.dead("isp2", "9.9.9.9")
 	w.waitArrives(byFallback, "isp1")
@@ -148,7 +148,7 @@ func TestPolicyUplinkFails(t *testing.T) {
 	})
 	def.stillUp("isp2 failed")
 	during := w.calls(2, byFallback, "isp1")
-	w.onlyElements(nft.text()[settled:])
+	w.onlyElements(nft.text()[before:])
 	if s := w.router.pbr("status").Stdout; !strings.Contains(s,
 		"policies falls-back, unsaid: new connections use default: uplink isp2 is not usable") ||
 		!strings.Contains(s, "policy strict: new connections are unreachable: uplink isp2 is not usable") {

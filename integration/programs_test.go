@@ -142,7 +142,7 @@ func TestProgramsLeave(t *testing.T) {
 		}
 	}
 	p.leavesBy("with a watch", "", "true", "isp1")
-	lab.WaitFor(t, "the watch to settle", func() bool { return p.pbr("diff").Code == 0 })
+	lab.WaitFor(t, "the watch to have nothing to change", func() bool { return p.pbr("diff").Code == 0 })
 	if res := p.pbr("explain", "--in", "local", "--cgroup", p.slice+"/"+unit, "9.9.9.9:443/tcp"); !strings.Contains(
 		res.Stdout, "unit") || !strings.Contains(res.Stdout, "isp2") {
 		t.Errorf("explain: %s%s", res.Stdout, res.Stderr)

@@ -58,13 +58,13 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 
 // property is one router under random policies.
 type property struct {
-	t       *testing.T
-	g       *reference.Generator
-	net     *lab.Net
-	router  *router
-	machine *reference.Machine
-	wires   map[string]*lab.Wire
-	ids     uint64
+	t      *testing.T
+	g      *reference.Generator
+	net    *lab.Net
+	router *router
+	host   *reference.Host
+	wires  map[string]*lab.Wire
+	ids    uint64
 	// locals are the router's own addresses that a local sender may use.
 	locals []netip.Addr
 	// ifaces maps a far host's name to the router's interface.
@@ -92,7 +92,7 @@ func (p *property) apply() {
 		p.router.apply(p.policy.TOML())
 		return
 	}
-	structures(p.router.applyAs(p.policy.TOML(), p.form, healthOf(p.machine.Down)), p.structures)
+	structures(p.router.applyAs(p.policy.TOML(), p.form, healthOf(p.host.Down)), p.structures)
 }
 
 // fillLists adds the members of lists that are filled at run time. What an earlier policy's list of
@@ -152,21 +152,21 @@ func (p *property) failSome() {
 	p.t.Helper()
 	last := 0
 	for _, u := range p.policy.Uplinks {
-		last = max(last, p.machine.Down[reference.Line{Uplink: u.Name}])
+		last = max(last, p.host.Down[reference.Line{Uplink: u.Name}])
 	}
 	for _, u := range p.policy.Uplinks {
 		down := p.g.IntN(4) == 0
 		switch {
-		case down && p.machine.Down[reference.Line{Uplink: u.Name}] == 0:
+		case down && p.host.Down[reference.Line{Uplink: u.Name}] == 0:
 			last++
 			p.router.must("uplink", u.Name, "down")
 			for _, v6 := range []bool{false, true} {
-				p.machine.Down[reference.Line{Uplink: u.Name, V6: v6}] = last
+				p.host.Down[reference.Line{Uplink: u.Name, V6: v6}] = last
 			}
-		case !down && p.machine.Down[reference.Line{Uplink: u.Name}] > 0:
+		case !down && p.host.Down[reference.Line{Uplink: u.Name}] > 0:
 			p.router.must("uplink", u.Name, "auto")
 			for _, v6 := range []bool{false, true} {
-				delete(p.machine.Down, reference.Line{Uplink: u.Name, V6: v6})
+				delete(p.host.Down, reference.Line{Uplink: u.Name, V6: v6})
 			}
 		}
 	}
@@ -218,9 +218,9 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	spec := propertySpec()
 	n := lab.Build(lab.New(t), spec)
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
-	world, machine := worldOf(spec, mainDefault)
+	world, host := worldOf(spec, mainDefault)
 	world.RunTime, world.Domains = true, true
-	p.machine, machine.Down = machine, map[reference.Line]int{}
+	p.host, host.Down = host, map[reference.Line]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface
 	}
@@ -240,14 +240,14 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 func (p *property) setMain(mainDefault string) {
 	static := netip.MustParsePrefix("198.18.0.0/15")
 	p.net.Router.IP("route add 198.18.0.0/15 via 198.51.100.1")
-	p.machine.Main = append(p.machine.Main, reference.MainRoute{Dst: static, Dev: "wan2"})
+	p.host.Main = append(p.host.Main, reference.MainRoute{Dst: static, Dev: "wan2"})
 	if mainDefault == "" {
 		return
 	}
 	p.net.Router.IP("route add default via 192.0.2.1")
 	p.net.Router.IP6("route add default via 2001:db8:f1::1")
 	for _, all := range []string{"0.0.0.0/0", "::/0"} {
-		p.machine.Main = append(p.machine.Main, reference.MainRoute{Dst: netip.MustParsePrefix(all), Dev: "wan1"})
+		p.host.Main = append(p.host.Main, reference.MainRoute{Dst: netip.MustParsePrefix(all), Dev: "wan1"})
 	}
 }
 
@@ -263,7 +263,7 @@ type sent struct {
 }
 
 func (p *property) eval() reference.Evaluator {
-	return reference.Evaluator{Policy: p.policy, Machine: p.machine}
+	return reference.Evaluator{Policy: p.policy, Host: p.host}
 }
 
 // round lives one policy's life: first packets, their answers, later packets under another policy,
@@ -347,7 +347,7 @@ func (p *property) send(all []*sent) {
 				return err
 			}
 		}
-		return p.wires["lan"].Settle()
+		return p.wires["lan"].AwaitDelivery()
 	})
 	for name, w := range p.wires {
 		got, err := w.Drain()
@@ -443,7 +443,7 @@ func (p *property) fail(s *sent, what, wanted string) {
 		from = fmt.Sprintf("the router itself, uid %d", s.packet.UID)
 	}
 	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n%s\nconntrack:\n%s\ndown: %v, form %d; pbr status says:\n%s",
-		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.machine.Down, p.form,
+		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.host.Down, p.form,
 		p.router.pbr("status").Stdout)
 }
 
@@ -566,14 +566,14 @@ func (p *property) fromOutside() {
 
 // isInternet reports whether main has no route to an address but its default one.
 func (p *property) isInternet(a netip.Addr) bool {
-	for _, prefixes := range p.machine.Addrs {
+	for _, prefixes := range p.host.Addrs {
 		for _, n := range prefixes {
 			if n.Contains(a) {
 				return false
 			}
 		}
 	}
-	for _, r := range p.machine.Main {
+	for _, r := range p.host.Main {
 		if r.Dst.Bits() > 0 && r.Dst.Contains(a) {
 			return false
 		}

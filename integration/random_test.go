@@ -39,24 +39,24 @@ var destinations = []string{
 }
 
 // worldOf says of a network what random policies and their plain reading have to know.
-func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Machine) {
+func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Host) {
 	rulesKnowDSCP, err := route.KernelAtLeast(6, 13)
 	if err != nil {
 		panic(err) // uname(2) does not fail
 	}
 	world := reference.World{MainDefault: mainDefault, OldRules: !rulesKnowDSCP}
-	machine := &reference.Machine{Addrs: map[string][]netip.Prefix{}}
+	host := &reference.Host{Addrs: map[string][]netip.Prefix{}}
 	for _, d := range destinations {
 		world.Destinations = append(world.Destinations, netip.MustParsePrefix(d))
 	}
 	for _, s := range spec.LANs {
 		world.Arrivals = append(world.Arrivals, s.Iface)
 		for _, net := range []netip.Prefix{s.V4, s.V6} {
-			machine.Addrs[s.Iface] = append(machine.Addrs[s.Iface], netip.PrefixFrom(net.Addr().Next(), net.Bits()))
+			host.Addrs[s.Iface] = append(host.Addrs[s.Iface], netip.PrefixFrom(net.Addr().Next(), net.Bits()))
 			world.SourceNets = append(world.SourceNets, net)
 		}
 		for _, net := range s.Routed {
-			machine.Main = append(machine.Main, reference.MainRoute{Dst: net, Dev: s.Iface})
+			host.Main = append(host.Main, reference.MainRoute{Dst: net, Dev: s.Iface})
 			world.SourceNets = append(world.SourceNets, net)
 			world.Sources = append(world.Sources, net)
 			world.Destinations = append(world.Destinations, net)
@@ -71,9 +71,9 @@ func worldOf(spec lab.Spec, mainDefault string) (reference.World, *reference.Mac
 			u.Gateway4, u.Gateway6 = s.Gateway4.String(), s.Gateway6.String()
 		}
 		world.Uplinks = append(world.Uplinks, u)
-		machine.Addrs[s.Iface] = []netip.Prefix{s.Router4, s.Router6}
+		host.Addrs[s.Iface] = []netip.Prefix{s.Router4, s.Router6}
 	}
-	return world, machine
+	return world, host
 }
 
 // emptyWorld is what random policies are made of on a bench whose main table has no default route.

@@ -144,7 +144,7 @@ func TestReversePath(t *testing.T) {
 				if err := wires[s.from].Send(p); err != nil {
 					return err
 				}
-				if err := wires[s.from].Settle(); err != nil {
+				if err := wires[s.from].AwaitDelivery(); err != nil {
 					return err
 				}
 			}

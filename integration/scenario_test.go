@@ -17,7 +17,7 @@ import (
 )
 
 // update writes the golden files again: go test ./integration -run Network -update
-var update = flag.Bool("update", false, "write the golden files of fixtures/networks anew")
+var update = flag.Bool("update", false, "rewrite the golden files of fixtures/networks")
 
 // networksDir has one directory per network: policy.toml, and what compile prints for it.
 const networksDir = "../fixtures/networks"

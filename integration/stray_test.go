@@ -46,7 +46,7 @@ func TestPacketsOfNoConnectionStayStrict(t *testing.T) {
 					if err := wires["lan"].Send(p); err != nil {
 						return err
 					}
-					return wires["lan"].Settle()
+					return wires["lan"].AwaitDelivery()
 				})
 				var seen []string
 				for _, isp := range []string{"isp1", "isp2"} {

@@ -122,11 +122,11 @@ func TestVMSystemdUnits(t *testing.T) {
 
 	second := w.calls(2, bySecond, "isp2")
 	m.must("systemctl", "kill", "--signal=KILL", "pbr.service")
-	lab.WaitFor(t, "systemd to start pbr anew", func() bool {
+	lab.WaitFor(t, "systemd to restart pbr", func() bool {
 		return m.must("systemctl", "show", "--property=NRestarts", "--value", "pbr.service") == "1" && active()
 	})
 	m.must("pbr", "diff")
-	second.stillUp("pbr killed and started anew")
+	second.stillUp("pbr killed and restarted")
 
 	ours := w.router.ours()
 	m.must("systemctl", "stop", "pbr.service")

@@ -102,7 +102,7 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		w.router.Run("nft", "delete", "table", "ip", "awake")
 		return strings.Contains(nft.text(), "delete table ip awake")
 	})
-	settled := len(nft.text())
+	before := len(nft.text())
 	w.router.must("uplink", "isp2", "down")
 	for i, s := range streams {
 		if at[i] == "isp2" {
@@ -111,8 +111,8 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 	}
 	keeps("with isp2 down", "isp3")
 	lab.WaitFor(t, "nft monitor to tell of the failure",
-		func() bool { return strings.Contains(nft.text()[settled:], "balance-kept/usable-4") })
-	w.onlyElements(nft.text()[settled:])
+		func() bool { return strings.Contains(nft.text()[before:], "balance-kept/usable-4") })
+	w.onlyElements(nft.text()[before:])
 
 	w.router.must("uplink", "isp2", "auto")
 	w.waitState("isp2", "up")
@@ -128,7 +128,7 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 			t.Errorf("with isp2 up again a connection to %s goes by %q (%v), not by %s as before", dst(i), seen.By, err, at[i])
 		}
 	}
-	w.onlyElements(nft.text()[settled:])
+	w.onlyElements(nft.text()[before:])
 	if d := w.router.pbr("diff"); d.Code == 1 {
 		t.Errorf("pbr diff: %s", d.Stderr)
 	}

@@ -25,9 +25,9 @@ func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 	if !reflect.DeepEqual(j, want) {
 		t.Errorf("got %+v, want %+v", j, want)
 	}
-	settled := j.final(b, []plan.Sysctl{{Path: "net/b", Value: "2"}})
-	if want := (&journal{Owned: []owned{b}, Sysctls: want.Sysctls[1:]}); !reflect.DeepEqual(settled, want) {
-		t.Errorf("settled is %+v, want %+v", settled, want)
+	final := j.final(b, []plan.Sysctl{{Path: "net/b", Value: "2"}})
+	if want := (&journal{Owned: []owned{b}, Sysctls: want.Sysctls[1:]}); !reflect.DeepEqual(final, want) {
+		t.Errorf("final is %+v, want %+v", final, want)
 	}
 }
 

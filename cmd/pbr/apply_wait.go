@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// waitSettle lets a burst of events end: an interface that comes up causes dozens.
-	waitSettle = 50 * time.Millisecond
+	// eventBurst lets a burst of events end: an interface that comes up causes dozens.
+	eventBurst = 50 * time.Millisecond
 	// missingShown is how many of those that are missing are named.
 	missingShown = 10
 )
@@ -128,7 +128,7 @@ func waitForNews(until context.Context, news <-chan kernel.Event) bool {
 			if n.Kind == kernel.EventDrift {
 				continue
 			}
-			pause(until, waitSettle)
+			pause(until, eventBurst)
 			return until.Err() == nil
 		case <-until.Done():
 			return false

@@ -19,7 +19,7 @@ import (
 )
 
 // namesFact finds out whether the answers that clients get can be read.
-func namesFact(k *kernel.Kernel, doc *policy.Document, machine plan.HostFacts, report *daemon.Report) (n facts.Names, err error) {
+func namesFact(k *kernel.Kernel, doc *policy.Document, host plan.HostFacts, report *daemon.Report) (n facts.Names, err error) {
 	if !policy.HasDomains(doc) {
 		return n, nil
 	}
@@ -31,7 +31,7 @@ func namesFact(k *kernel.Kernel, doc *policy.Document, machine plan.HostFacts, r
 				return
 			}
 		}
-	}, doc, machine)
+	}, doc, host)
 	if report != nil && report.Answers != nil {
 		a := report.Answers
 		n.Watched, n.Unanswered = time.Since(a.Since), time.Since(a.Since)

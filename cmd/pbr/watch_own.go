@@ -14,7 +14,7 @@ import (
 
 // longList is from how many entries of a list on the sets of own addresses are left alone. Each
 // sign that they are whole makes a listing of nftables that takes longer than from one to the next
-// begin anew, and so one of such a set without an end.
+// start over: one of such a set never ends.
 const longList = 300_000
 
 // ownKeeper keeps the sets of own addresses while the policy in force lets it. What it is told of

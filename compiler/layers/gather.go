@@ -47,7 +47,7 @@ func (b *builder) gather(x *index, a *assignment) bool {
 			byShape[key] = append(byShape[key], s)
 		}
 		for _, same := range byShape {
-			moved = a.settle(same) || moved
+			moved = a.gatherShape(same) || moved
 		}
 	}
 	return moved
@@ -88,9 +88,9 @@ func stab(spans []span) (points []int32) {
 	return points
 }
 
-// settle moves boxes of one shape to the fewest layers, each to that which most of them may be in:
-// another box, which needs another layer, does not move them then.
-func (a *assignment) settle(spans []span) (moved bool) {
+// gatherShape moves boxes of one shape to the fewest layers, each to that which most of them may be
+// in: another box, which needs another layer, does not move them then.
+func (a *assignment) gatherShape(spans []span) (moved bool) {
 	points := stab(spans)
 	// Sums of where spans begin and end are how many there are at each point.
 	popular := make([]int, len(points)+1)

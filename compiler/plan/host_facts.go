@@ -6,7 +6,7 @@ import (
 )
 
 // HostFacts is what a plan needs to know of the machine it is for. The kernel side reads it,
-// the compiler takes it as a value. The zero Machine (Known false) is "any machine": every
+// the compiler takes it as a value. The zero value (Known false) is "any machine": every
 // interface counts as there and up, and what depends on addresses becomes Plan.Dynamic.
 type HostFacts struct {
 	Known bool
@@ -91,7 +91,7 @@ type Link struct {
 	// Addrs are its global and site addresses, both families, sorted, deprecated ones among them;
 	// no link-local, no tentative ones.
 	Addrs []netip.Addr
-	// Networks are those of Machine.Connected that main reaches directly over this interface,
+	// Networks are those of HostFacts.Connected that main reaches directly over this interface,
 	// sorted.
 	Networks []netip.Prefix
 	// Tentative6 means that an IPv6 address is about to come: its uniqueness is being tested (RFC

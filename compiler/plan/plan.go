@@ -68,7 +68,7 @@ type Plan struct {
 	// Deferred is the parts of the policy that cannot be installed yet.
 	Deferred []Deferred
 	// Dynamic is what only a live machine can tell, filled when the plan was compiled
-	// without one (Machine.Known false).
+	// without one (HostFacts.Known false).
 	Dynamic []Dynamic
 	// Routed are elements of sets that depend on the live machine, likewise.
 	Routed []Routed

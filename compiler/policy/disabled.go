@@ -169,7 +169,7 @@ func (x *pruner) leads(kind, name string, pos Pos, t Target, r CommonKeys) {
 	}
 }
 
-// takeOut removes the objects, and finds the others' places anew.
+// takeOut removes the objects, and finds the places of the others again.
 func (x *pruner) takeOut() {
 	doc := x.doc
 	doc.Uplinks = slices.DeleteFunc(doc.Uplinks, func(u Uplink) bool { return u.Disabled })

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the wanted diagnostics of fixtures/policy anew")
+var update = flag.Bool("update", false, "rewrite the wanted diagnostics of fixtures/policy")
 
 // report prints diagnostics one a line, with everything that they say.
 func report(ds Diagnostics) string {

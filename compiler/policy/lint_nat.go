@@ -183,8 +183,8 @@ func (n *natLint) listPrivate(name string) families {
 }
 
 // lintRuleNAT warns of stateless rules towards uplinks that translate addresses: each packet is
-// looked up anew, so that one connection's packets can leave by two uplinks, with two addresses. It
-// does so once for each uplink.
+// looked up again, so that one connection's packets can leave by two uplinks, with two addresses.
+// It does so once for each uplink.
 func (p *parser) lintRuleNAT() {
 	leading := map[int][]*Rule{} // by the uplink that the rules lead to
 	for i := range p.doc.Rules {

@@ -53,7 +53,7 @@ func (p *parser) lintOverlap() {
 	}
 }
 
-// mergeRuns makes one sorted run of many. Lists are sorted already: this beats sorting anew.
+// mergeRuns makes one sorted run of many. Lists are sorted already: this beats sorting again.
 func mergeRuns(runs [][]span) []span {
 	for len(runs) > 1 {
 		half := runs[:0]

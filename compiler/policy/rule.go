@@ -53,7 +53,7 @@ func (s *section) selectors(r *Rule) {
 	for _, item := range r.Proto {
 		if item.From == 0 {
 			s.errorAt(item.Pos, codeBadValue, "proto", "leave the key out, or use a [[policy]]",
-				"protocol 0 is no selector: ip rules take it for any")
+				"proto 0 matches any protocol in an ip rule")
 		}
 	}
 	if len(r.TOS) > 0 && len(r.DSCP) > 0 {
@@ -62,7 +62,7 @@ func (s *section) selectors(r *Rule) {
 	for _, item := range r.TOS {
 		if item.From == 0 {
 			s.errorAt(item.Pos, codeBadValue, "tos", "leave the key out, or use a [[policy]] with dscp = 0",
-				"tos 0 is no selector: ip rules take it for any")
+				"tos 0 matches any tos in an ip rule")
 			continue
 		}
 		if item.From&^tosMask != 0 && left != only6 {
@@ -85,7 +85,7 @@ func (s *section) ruleAddrs(key string) []AddrItem {
 				"an ip rule cannot look into list %q, which gets members while the policy is in force", item.List)
 		case l.Variable():
 			s.errorAt(item.Pos, codeConflict, key, "use a [[policy]]",
-				"an ip rule cannot follow list %q, which is fetched anew while the policy is in force", item.List)
+				"an ip rule cannot follow list %q, which is fetched again while the policy is in force", item.List)
 		}
 	}
 	return items

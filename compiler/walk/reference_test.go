@@ -59,9 +59,9 @@ type bench struct {
 	g    *reference.Generator
 	main string
 
-	machine reference.Machine
-	policy  *reference.Policy
-	router  *walk.Router
+	host   reference.Host
+	policy *reference.Policy
+	router *walk.Router
 	// strict are the numbers of the policy's strict tables.
 	strict map[uint32]bool
 	// past is the mark of packets that go past the policy's rules.
@@ -169,11 +169,11 @@ func remark(first []*sent, before, after *plan.Plan) {
 func (b *bench) setMain() {
 	b.main = []string{"isp1", ""}[b.g.IntN(2)]
 	b.g.World.MainDefault = b.main
-	b.machine = reference.Machine{Addrs: addresses, Main: []reference.MainRoute{
+	b.host = reference.Host{Addrs: addresses, Main: []reference.MainRoute{
 		{Dst: netip.MustParsePrefix("198.18.0.0/15"), Dev: "wan2"},
 		{Dst: netip.MustParsePrefix("10.50.0.0/16"), Dev: "br-lan"}, {Dst: netip.MustParsePrefix("2001:db8:50::/48"), Dev: "br-lan"}}}
 	if b.main != "" {
-		b.machine.Main = append(b.machine.Main, reference.MainRoute{Dst: netip.MustParsePrefix("0.0.0.0/0"), Dev: "wan1"},
+		b.host.Main = append(b.host.Main, reference.MainRoute{Dst: netip.MustParsePrefix("0.0.0.0/0"), Dev: "wan1"},
 			reference.MainRoute{Dst: netip.MustParsePrefix("::/0"), Dev: "wan1"})
 	}
 	b.fail()
@@ -181,11 +181,11 @@ func (b *bench) setMain() {
 
 // fail lets uplinks fail their checks, in one IP version or both, in an order.
 func (b *bench) fail() {
-	b.machine.Down = map[reference.Line]int{}
+	b.host.Down = map[reference.Line]int{}
 	for i, n := range b.g.Perm(len(b.g.World.Uplinks)) {
 		for _, v6 := range []bool{false, true} {
 			if b.g.IntN(3) == 0 {
-				b.machine.Down[reference.Line{Uplink: b.g.World.Uplinks[n].Name, V6: v6}] = i + 1
+				b.host.Down[reference.Line{Uplink: b.g.World.Uplinks[n].Name, V6: v6}] = i + 1
 			}
 		}
 	}
@@ -194,7 +194,7 @@ func (b *bench) fail() {
 // health is what the compiler is reported the failed checks.
 func (b *bench) health() compiler.Health {
 	h := compiler.Health{}
-	for line, order := range b.machine.Down {
+	for line, order := range b.host.Down {
 		family := plan.IPv4
 		if line.V6 {
 			family = plan.IPv6
@@ -205,7 +205,7 @@ func (b *bench) health() compiler.Health {
 }
 
 func (b *bench) eval() reference.Evaluator {
-	return reference.Evaluator{Policy: b.policy, Machine: &b.machine}
+	return reference.Evaluator{Policy: b.policy, Host: &b.host}
 }
 
 // compile makes the policy the router's; it returns nil if it is wrong in the one way that random
@@ -288,7 +288,7 @@ func levelsOf(group string) (out []uint64) {
 func (b *bench) machineOf(gone map[string]bool) plan.HostFacts {
 	m := plan.HostFacts{Known: true, DSCPRules: true, Now: time.Now(),
 		Links: map[string]plan.Link{"lo": {Up: true, Carrier: true, Loopback: true}}}
-	for name, prefixes := range b.machine.Addrs {
+	for name, prefixes := range b.host.Addrs {
 		if gone[name] {
 			continue
 		}
@@ -353,12 +353,12 @@ func (b *bench) routerOf(p *plan.Plan, host plan.HostFacts) *walk.Router {
 			Kind: plan.Unicast, Hops: []plan.Hop{{Dev: dev, Weight: 1}}})
 	}
 	for name := range host.Links {
-		facts.Links[name] = walk.Link{Addrs: b.machine.Addrs[name], Down: !host.Links[name].Up}
-		for _, p := range b.machine.Addrs[name] {
+		facts.Links[name] = walk.Link{Addrs: b.host.Addrs[name], Down: !host.Links[name].Up}
+		for _, p := range b.host.Addrs[name] {
 			add(p.Masked(), name)
 		}
 	}
-	for _, r := range b.machine.Main {
+	for _, r := range b.host.Main {
 		add(r.Dst, r.Dev)
 	}
 	r, err := walk.NewRouter(p, facts)
@@ -372,7 +372,7 @@ func (b *bench) routerOf(p *plan.Plan, host plan.HostFacts) *walk.Router {
 func (b *bench) keepOwn(sets map[string][]plan.Element) {
 	for _, family := range plan.Families {
 		own := map[netip.Addr]bool{netip.MustParseAddr("203.0.112.9"): true, netip.MustParseAddr("2001:db8:10::10"): true}
-		for _, prefixes := range b.machine.Addrs {
+		for _, prefixes := range b.host.Addrs {
 			for _, p := range prefixes {
 				own[p.Addr()] = true
 				if p.Addr().Is4() {
@@ -734,19 +734,19 @@ func (b *bench) uplink(dev string) *reference.Uplink {
 
 // isInternet reports whether main has no route to an address but its default one.
 func (b *bench) isInternet(a netip.Addr) bool {
-	for _, prefixes := range b.machine.Addrs {
+	for _, prefixes := range b.host.Addrs {
 		for _, n := range prefixes {
 			if n.Masked().Contains(a) {
 				return false
 			}
 		}
 	}
-	return !slices.ContainsFunc(b.machine.Main, func(r reference.MainRoute) bool { return r.Dst.Bits() > 0 && r.Dst.Contains(a) })
+	return !slices.ContainsFunc(b.host.Main, func(r reference.MainRoute) bool { return r.Dst.Bits() > 0 && r.Dst.Contains(a) })
 }
 
 func (b *bench) disagree(s *sent, what string, got, wanted any) {
 	b.t.Errorf("%s %+v\n  the plan leads to: %+v\n  the policy says: %+v\n  down: %v\nthe ways: %+v\nthe policy:\n%s",
-		what, s.packet, got, wanted, b.machine.Down,
+		what, s.packet, got, wanted, b.host.Down,
 		fmt.Sprintf("%+v", s.ways), b.policy.TOML())
 	b.t.FailNow()
 }

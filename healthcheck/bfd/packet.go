@@ -97,9 +97,9 @@ func Unmarshal(b []byte) (Packet, error) {
 	case b[0]>>5 != 1:
 		return Packet{}, fmt.Errorf("version %d", b[0]>>5)
 	case b[1]&flagAuth != 0:
-		return Packet{}, errors.New("authentication is not in use here")
+		return Packet{}, errors.New("authentication is not supported")
 	case b[1]&flagMultipoint != 0:
-		return Packet{}, errors.New("multipoint bit")
+		return Packet{}, errors.New("the multipoint bit is set")
 	}
 	micro := func(at int) time.Duration { return time.Duration(binary.BigEndian.Uint32(b[at:])) * time.Microsecond }
 	p := Packet{
@@ -112,7 +112,7 @@ func Unmarshal(b []byte) (Packet, error) {
 	case p.Multiplier == 0 || p.Mine == 0:
 		return Packet{}, errors.New("a multiplier or discriminator of 0")
 	case p.Yours == 0 && p.State != Down && p.State != AdminDown:
-		return Packet{}, errors.New("the packet has not our discriminator")
+		return Packet{}, errors.New("the packet does not have our discriminator")
 	}
 	return p, nil
 }

@@ -152,7 +152,7 @@ func (s *show) failover() {
 	run.end()
 	s.say("")
 	s.grid(run.rows())
-	s.say("Who had isp1 connects anew by isp2, and stays there; who had isp2 noticed nothing; new connections use isp1 again.")
+	s.say("Who had isp1 connects again through isp2, and stays there; who had isp2 noticed nothing; new connections use isp1 again.")
 	w.stop()
 	s.say("pbr watch ends, and leaves everything as it is.")
 }

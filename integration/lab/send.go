@@ -9,7 +9,7 @@ import (
 )
 
 // SendUDP sends one UDP packet with an id from the host, as a user's and a group's. src may be
-// invalid: the kernel chooses. It must be called under Pinned if Settle is to cover it.
+// invalid: the kernel chooses. It must be called under Pinned if AwaitDelivery is to cover it.
 func (h *Host) SendUDP(src netip.Addr, sport uint16, dst netip.AddrPort, uid, gid uint32, id uint64) error {
 	fd, err := h.udpSocket(dst.Addr().Is6(), uid, gid)
 	if err != nil {

@@ -137,17 +137,18 @@ func (w *Wire) lost() error {
 	return nil
 }
 
-// settleRounds is how many queues a packet crosses at most after Send: into the router, out of it.
-const settleRounds = 3
+// deliveryRounds is how many queues a packet crosses at most after Send: into the router, out of
+// it.
+const deliveryRounds = 3
 
-// Settle returns when every packet sent before, over any cable, has reached its end or was dropped.
-// It must be called under Pinned, as the sends were: a cable hands its frames to the receive queue
-// of the CPU that sends them, which is first in, first out. A sentinel sent now is behind all
-// frames sent before; when it comes out the router has dealt with them and what it sent on waits in
-// the same queue, ahead of the next sentinel.
-func (w *Wire) Settle() error {
+// AwaitDelivery returns when every packet sent before, over any cable, has reached its end or was
+// dropped. It must be called under Pinned, as the sends were: a cable hands its frames to the
+// receive queue of the CPU that sends them, which is first in, first out. A sentinel sent now is
+// behind all frames sent before; when it comes out the router has dealt with them and what it sent
+// on waits in the same queue, ahead of the next sentinel.
+func (w *Wire) AwaitDelivery() error {
 	buf := make([]byte, 64)
-	for range settleRounds {
+	for range deliveryRounds {
 		w.sentinel++
 		frame := make([]byte, 0, 60)
 		frame = append(append(frame, w.RouterMAC[:]...), w.MAC[:]...)
@@ -183,7 +184,7 @@ func (w *Wire) awaitSentinel(buf []byte) error {
 	}
 }
 
-// Pinned runs f on a thread that stays on one CPU; see Settle.
+// Pinned runs f on a thread that stays on one CPU; see AwaitDelivery.
 func Pinned(t testing.TB, f func() error) {
 	t.Helper()
 	done := make(chan error)

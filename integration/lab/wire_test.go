@@ -23,8 +23,9 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
-// Thousands of packets through a router: each comes out once, and Settle waits for the last one.
-func TestSettleSeesEverything(t *testing.T) {
+// Thousands of packets through a router: each comes out once, and AwaitDelivery waits for the last
+// one.
+func TestAwaitDeliverySeesEverything(t *testing.T) {
 	t.Parallel()
 	n := Build(New(t), Spec{
 		LANs: []LANSpec{LAN("lan", "br-lan", 10, 10)}, ISPs: []ISPSpec{ISP(1), ISP(2)}, Silent: true,
@@ -46,7 +47,7 @@ func TestSettleSeesEverything(t *testing.T) {
 				return err
 			}
 		}
-		return wires["lan"].Settle()
+		return wires["lan"].AwaitDelivery()
 	})
 	for i, isp := range []string{"isp1", "isp2"} {
 		got, err := wires[isp].Drain()

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Machine is the router that a policy is for.
-type Machine struct {
+// Host is the router that a policy is for.
+type Host struct {
 	// Addrs are its addresses with their networks' lengths, by interface.
 	Addrs map[string][]netip.Prefix
 	// Main are the routes of the main table, apart from the connected networks.
@@ -60,8 +60,8 @@ type Way struct {
 
 // Evaluator answers for one policy on one machine.
 type Evaluator struct {
-	Policy  *Policy
-	Machine *Machine
+	Policy *Policy
+	Host   *Host
 }
 
 // First returns the ways that the first packet of a connection may take: one, or several
@@ -112,7 +112,7 @@ func (e Evaluator) fromAddress(k Packet) []Way {
 
 func (e Evaluator) fromAnyAddress(k Packet) []Way {
 	var ways []Way
-	for _, prefixes := range e.Machine.Addrs {
+	for _, prefixes := range e.Host.Addrs {
 		for _, p := range prefixes {
 			if p.Addr().Is6() {
 				k.Src = p.Addr()
@@ -156,7 +156,7 @@ func (e Evaluator) steersLocal() bool {
 
 // has reports whether an interface has the address.
 func (e Evaluator) has(dev string, a netip.Addr) bool {
-	return slices.ContainsFunc(e.Machine.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
+	return slices.ContainsFunc(e.Host.Addrs[dev], func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
 // spoofed reports whether a packet that the router receives has a source that no host there has:
@@ -342,7 +342,7 @@ func (e Evaluator) byDefault(k Packet) []string {
 // there.
 func (e Evaluator) byAddress(k Packet) []string {
 	for _, u := range e.Policy.Uplinks {
-		for _, p := range e.Machine.Addrs[u.Interface] {
+		for _, p := range e.Host.Addrs[u.Interface] {
 			if p.Addr() == k.Src && u.Carries(k.Dst.Is6()) {
 				// The router answers its own networks from any of its addresses.
 				if devs := e.main(k.Dst, false, false); devs != nil {
@@ -456,7 +456,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
 			continue
 		}
-		if failed := e.Machine.Down[Line{r.Uplink, v6}]; failed == 0 {
+		if failed := e.Host.Down[Line{r.Uplink, v6}]; failed == 0 {
 			up = append(up, r)
 		} else {
 			last = max(last, failed)
@@ -466,7 +466,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		return up
 	}
 	for _, r := range routes {
-		if last > 0 && e.Machine.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) &&
+		if last > 0 && e.Host.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) &&
 			e.uplink(r.Uplink).Carries(v6) {
 			up = append(up, r)
 		}
@@ -483,13 +483,13 @@ func (e Evaluator) main(dst netip.Addr, connectedOnly, defaults bool) []string {
 			dev, longest = via, p.Bits()
 		}
 	}
-	for name, prefixes := range e.Machine.Addrs {
+	for name, prefixes := range e.Host.Addrs {
 		for _, p := range prefixes {
 			consider(p.Masked(), name)
 		}
 	}
 	if !connectedOnly {
-		for _, r := range e.Machine.Main {
+		for _, r := range e.Host.Main {
 			consider(r.Dst, r.Dev)
 		}
 	}
@@ -521,7 +521,7 @@ func (e Evaluator) uplinkOn(dev string) *Uplink {
 }
 
 func (e Evaluator) own(a netip.Addr) bool {
-	for _, prefixes := range e.Machine.Addrs {
+	for _, prefixes := range e.Host.Addrs {
 		for _, p := range prefixes {
 			if p.Addr() == a {
 				return true
@@ -533,7 +533,7 @@ func (e Evaluator) own(a netip.Addr) bool {
 
 // address is an interface's address of a family; invalid if it has none.
 func (e Evaluator) address(dev string, v6 bool) netip.Addr {
-	for _, p := range e.Machine.Addrs[dev] {
+	for _, p := range e.Host.Addrs[dev] {
 		if p.Addr().Is6() == v6 {
 			return p.Addr()
 		}

@@ -38,7 +38,7 @@ func office() Evaluator {
 				{Name: "first", Priority: 1, Src: []AddrItem{{Span: net("192.168.2.7/32")}}, Uplink: "isp2"},
 			},
 		},
-		Machine: &Machine{
+		Host: &Host{
 			Addrs: map[string][]netip.Prefix{
 				"lan":  {netip.MustParsePrefix("192.168.1.1/24")},
 				"wan1": {netip.MustParsePrefix("192.0.2.2/24"), netip.MustParsePrefix("2001:db8:1::2/64")},

@@ -37,17 +37,17 @@ type Connection struct {
 	Port           uint16
 }
 
-// ClientDNS looks through connections for hosts of the networks behind a machine, those beside
+// ClientDNS looks through connections for hosts of the networks behind a router, those beside
 // uplinks, that have some to elsewhere, and for servers that they ask by DNS that cannot be read.
-func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, machine plan.HostFacts) (n facts.Names) {
+func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, host plan.HostFacts) (n facts.Names) {
 	type server struct {
 		addr netip.Addr
 		port uint16
 	}
-	inside, own := insideOf(doc, machine)
+	inside, own := insideOf(doc, host)
 	clients, hidden := map[netip.Addr]bool{}, map[server]map[netip.Addr]bool{}
 	for c := range connections {
-		if own[c.Client] || own[c.Server] || !contains(inside, c.Client) || contains(machine.Connected, c.Server) {
+		if own[c.Client] || own[c.Server] || !contains(inside, c.Client) || contains(host.Connected, c.Server) {
 			continue
 		}
 		clients[c.Client] = true
@@ -74,10 +74,10 @@ func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, machine p
 	return n
 }
 
-// insideOf are the networks at interfaces that are no uplinks, and the machine's own addresses.
-func insideOf(doc *policy.Document, machine plan.HostFacts) (inside []netip.Prefix, own map[netip.Addr]bool) {
+// insideOf are the networks at interfaces that are no uplinks, and the router's own addresses.
+func insideOf(doc *policy.Document, host plan.HostFacts) (inside []netip.Prefix, own map[netip.Addr]bool) {
 	own = map[netip.Addr]bool{}
-	for name, link := range machine.Links {
+	for name, link := range host.Links {
 		for _, a := range link.Addrs {
 			own[a] = true
 		}

@@ -273,7 +273,7 @@ func TestCountersKeepTheirValues(t *testing.T) {
 	want := small()
 	n.apply(want)
 	want.Chains[1].Rules = append([]plan.ChainRule{accepted(is(plan.FieldIIFName, str("b")))}, want.Chains[1].Rules...)
-	want.Sets[0].Comment = "made anew, and with it the rule that counts"
+	want.Sets[0].Comment = "rebuilt, and with it the rule that counts"
 	n.apply(want)
 	if got := n.list("counters"); !strings.Contains(got, "packets 5 bytes 500") {
 		t.Errorf("the counter lost its value:\n%s", got)

@@ -48,13 +48,13 @@ func TestCountsStay(t *testing.T) {
 	moved.Sets[1].Elements[0].From, moved.Sets[1].Elements[0].To = addr("10.9.0.0"), addr("10.9.0.255")
 	remade := countedRuleset("m1")
 	for i := range remade.Sets {
-		remade.Sets[i].Comment = "anew"
+		remade.Sets[i].Comment = "rebuilt"
 	}
 	gone := countedRuleset("m1", "policy-web")
 	gone.Sets = gone.Sets[1:2]
 	gone.Sets[0].Elements = gone.Sets[0].Elements[1:]
 	for name, want := range map[string]*plan.Ruleset{
-		"another chain": countedRuleset("m2"), "other elements": moved, "maps made anew": remade, "a named counter": gone,
+		"another chain": countedRuleset("m2"), "other elements": moved, "rebuilt maps": remade, "a named counter": gone,
 	} {
 		n := newNetns(t)
 		empty := countedRuleset("m1")

@@ -10,9 +10,9 @@ import (
 )
 
 // ErrOtherForm means that a run-time set holds ranges, and was taken for one of single addresses,
-// or the other way around: it was made anew. A beginning without an end, in a set of ranges, would
+// or the other way around: it was recreated. A beginning without an end, in a set of ranges, would
 // reach up to the next member. It wraps unix.EINVAL.
-var ErrOtherForm = fmt.Errorf("the set was made anew, in another form: %w", unix.EINVAL)
+var ErrOtherForm = fmt.Errorf("the set was recreated in another form: %w", unix.EINVAL)
 
 // forms tells which of the table's sets hold ranges, as it was at a generation from which on
 // nothing but members changed.

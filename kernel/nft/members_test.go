@@ -102,7 +102,7 @@ func TestRunTimeSetsKeepTheirMembers(t *testing.T) {
 	if _, err := n.conn.Apply(read, bigger, diff(read, bigger)); err != nil {
 		t.Fatal(err)
 	}
-	all("after the sets were made anew")
+	all("after the sets were recreated")
 	// As does a table with flags of somebody else's.
 	n.load("table inet pbr { flags dormant; }")
 	live := n.read()
@@ -110,7 +110,7 @@ func TestRunTimeSetsKeepTheirMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all("after the table was made anew")
+	all("after the table was recreated")
 	if listing := n.list("set", "inet", "pbr", "list-a-4"); !strings.Contains(listing, "flags interval,timeout") ||
 		!strings.Contains(listing, "size 2000") {
 		t.Error(listing)

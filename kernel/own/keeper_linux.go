@@ -23,7 +23,7 @@ const (
 	// killed.
 	Life = 15 * time.Second
 	// beat is the time between two signs. Each is a change of nftables, by which others' listings
-	// of large sets begin anew.
+	// of large sets start over.
 	beat = 5 * time.Second
 	// again is how long to wait after an error.
 	again = time.Second
@@ -128,7 +128,7 @@ func (k *Keeper) listen(ctx context.Context) {
 func (k *Keeper) keep(renew bool) {
 	err := k.tryKeep(renew)
 	if errors.Is(err, unix.ENOENT) {
-		// Not what was thought to be there; or the table was made anew.
+		// Not what was thought to be there; or the table was recreated.
 		k.sets, k.shown = nil, nil
 		err = k.tryKeep(renew)
 	}

@@ -120,7 +120,7 @@ func TestKeeperFollowsAddresses(t *testing.T) {
 	n.has("46", "203.0.113.7")
 
 	// What somebody did to the sets is put right with the next sign, and one that has ended is
-	// given anew.
+	// given again.
 	n.nft("flush set inet pbr own-4; flush set inet pbr own-known; add element inet pbr own-4 { 9.9.9.9, 203.0.113.7 timeout 1s }")
 	n.k.sets = nil
 	n.k.keep(true)

@@ -111,7 +111,7 @@ func TestLeftFlaps(t *testing.T) {
 		b.stop()
 		b.wantLeft("the link is good", "")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = false })
-		b.wantLeft("carrier lost anew", "isp2 link-down")
+		b.wantLeft("carrier lost again", "isp2 link-down")
 		b.start()
 		b.wantRoutes("held after a restart", "default", "wan1")
 		b.stop()

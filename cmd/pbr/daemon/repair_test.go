@@ -63,7 +63,7 @@ func TestTableGone(t *testing.T) {
 		gone := KernelEvent{What: "table inet pbr: 1 table deleted", Objects: []string{"chain pre", "set x"}, TableGone: true}
 		b.spoil(gone)
 		if !b.repairedWithin(10 * time.Millisecond) {
-			t.Error("the table is not made anew at once")
+			t.Error("the table is not recreated at once")
 		}
 		before, _ := b.kernel.counts()
 		for range 300 {

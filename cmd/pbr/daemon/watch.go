@@ -3,7 +3,7 @@
 // to it, in one loop:
 //
 //	uplink's state changes   compile, send the difference, cut the connections of a dead uplink
-//	the machine changes      read it anew, tell the monitor of links, compile, apply
+//	the machine changes      read it again, tell the monitor of links, compile, apply
 //	others change our state  apply, less and less eagerly if they go on
 //	reload                   compile the new policy and apply it, or keep the old one
 //

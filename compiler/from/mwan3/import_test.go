@@ -19,7 +19,7 @@ import (
 	"pbr/compiler/walk"
 )
 
-var update = flag.Bool("update", false, "write the wanted policies and reports anew")
+var update = flag.Bool("update", false, "rewrite the wanted policies and reports")
 
 // fixtures has one directory per configuration: mwan3, network, and the policy and the report that
 // come of them.

@@ -54,7 +54,7 @@ func (d *dealer) add(e entry) {
 		if !ok {
 			for _, s := range item.by {
 				if s.has("action", "mark-routing") {
-					s.DropSevere("no route of the table " + e.mark + " was carried over, so that its packets go by main")
+					s.DropSevere("no route of the table " + e.mark + " was carried over, so its packets use main")
 				}
 			}
 		}
@@ -140,7 +140,7 @@ func (d *dealer) next() {
 	if !d.b.hasMain() && slices.ContainsFunc(group.members, func(g policyItem) bool { return g.target == "" }) {
 		for _, g := range group.members {
 			for _, s := range g.by {
-				s.DropSevere("a part of its connections goes by main, which has no default route in the export")
+				s.DropSevere("some of its connections use main, which has no default route in the export")
 			}
 		}
 		return
@@ -378,7 +378,7 @@ func (b *builder) mainAsTable() string {
 				t.ways = append(t.ways, w)
 			}
 		}
-		b.settle(t)
+		b.writeRoutes(t)
 		b.copyOfMain = t.draft
 		b.draft.Tables = append(b.draft.Tables, t.draft)
 	}

@@ -178,11 +178,11 @@ func (s *sel) and(o *sel, k key, lists map[string]*list) (*sel, joined) {
 	if j != joins {
 		return out, j
 	}
-	return out.settle()
+	return out.simplify()
 }
 
-// settle takes out what is both selected and not.
-func (s *sel) settle() (*sel, joined) {
+// simplify takes out what is both selected and not.
+func (s *sel) simplify() (*sel, joined) {
 	if len(s.pos) == 0 || len(s.neg) == 0 {
 		return s, joins
 	}
@@ -362,10 +362,10 @@ func (c *cond) without(o *cond) (*cond, bool) {
 	if c.keys[only] != nil {
 		s = &sel{pos: c.keys[only].pos, neg: union(c.keys[only].neg, o.keys[only].pos)}
 	}
-	settled, j := s.settle()
+	simple, j := s.simplify()
 	if j == never {
 		return nil, true
 	}
-	out.keys[only] = settled
+	out.keys[only] = simple
 	return &out, true
 }

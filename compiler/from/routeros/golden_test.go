@@ -12,7 +12,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-var update = flag.Bool("update", false, "write the wanted policies and reports anew")
+var update = flag.Bool("update", false, "rewrite the wanted policies and reports")
 
 // fixtures has one directory per export: export.rsc, and the policy and the report that come of it.
 const fixtures = "../../../fixtures/import/routeros"

@@ -11,7 +11,7 @@ func (b *builder) readSourceNAT() {
 	for _, s := range b.nat {
 		switch action := s.get("action"); {
 		case !s.has("chain", "srcnat"):
-			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type nat hook prerouting); replies of what comes in through an uplink go back by it")
+			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type nat hook prerouting); replies to what arrives on an uplink leave through it")
 		case action == "masquerade" || action == "src-nat":
 			b.sourceNAT(s, action)
 		case action == "accept":

@@ -9,11 +9,11 @@ import (
 
 // Notes that several places give.
 const (
-	noteInbound = "replies of what comes in through an uplink go back by it without a rule"
+	noteInbound = "replies to what arrives on an uplink leave through it without a rule"
 	noteRunning = "a connection stays on its uplink without a rule"
 	notePacket  = "RouterOS looks at each packet: here the first packet of a connection decides, and the rest of it follows"
-	noteLate    = "RouterOS sends the first packet by main and only later ones by the mark: here the first one takes the same way"
-	noteQueues  = "it has nothing to do with the way that packets take: keep it in an nftables table of your own"
+	noteLate    = "RouterOS routes the first packet via main and only later ones by the mark: here the first one is routed as they are"
+	noteQueues  = "it does not affect routing: keep it in an nftables table of your own"
 )
 
 // buildPolicies turns the mangle rules into policies.
@@ -289,9 +289,9 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	case action == "mark-connection" && !reached && !b.routed(s.get("new-connection-mark")):
 		s.Drop(noteQueues)
 	case !reached && effects[action] && action != "mark-connection" && action != "mark-routing":
-		s.Drop("the chain " + s.get("chain") + " has no say in which way packets take")
+		s.Drop("the chain " + s.get("chain") + " does not affect routing")
 	case !reached:
-		s.DropSevere("marks of the chain " + s.get("chain") + " come after the way was chosen: only prerouting and output become policies")
+		s.DropSevere("marks of the chain " + s.get("chain") + " come after routing: only prerouting and output become policies")
 	case m.unknown != "":
 		s.DropSevere(m.unknown)
 	case m.inbound && b.elsewhere(s):
@@ -309,7 +309,7 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	case m.guard.asked && !m.guard.not && m.guard.mark != "":
 		b.accountForMark(s, m.guard.mark)
 	default:
-		s.Merge("no packet is routed otherwise because of it")
+		s.Merge("it does not change how any packet is routed")
 	}
 }
 

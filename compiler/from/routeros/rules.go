@@ -66,7 +66,7 @@ func (b *builder) buildRules() {
 		}
 		if r := b.rule(s); r != nil {
 			if len(b.draft.Rules) >= mostRules {
-				s.DropSevere(fmt.Sprintf("there is room for %d rules only", mostRules))
+				s.DropSevere(fmt.Sprintf("at most %d rules are possible", mostRules))
 				continue
 			}
 			r.Name = b.ruleNames.Give(orElse(slug(s.get("comment")), fmt.Sprintf("rule-%d", s.Line)))

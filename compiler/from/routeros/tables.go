@@ -55,7 +55,7 @@ func (b *builder) table(name string) *table {
 func (b *builder) tellEmptyTables() {
 	for name, s := range b.declared {
 		if b.tables[name] == nil {
-			s.DropSevere("no route of the export is in this table: RouterOS falls back to main for whatever is led to it, and so does pbr")
+			s.DropSevere("no route of the export is in this table: RouterOS falls back to main for what is sent to it, and so does pbr")
 		}
 	}
 }
@@ -64,7 +64,7 @@ func (b *builder) tellEmptyTables() {
 func (b *builder) fillTables() {
 	b.clientRoutes()
 	b.fill(b.main, "default")
-	b.settle(b.main)
+	b.writeRoutes(b.main)
 	if len(b.main.draft.Routes) > 0 {
 		b.main.draft.Strict = b.main.strict
 		b.main.draft.Origins = b.firstOf(b.main)
@@ -78,7 +78,7 @@ func (b *builder) fillTables() {
 		if len(t.ways) == 0 {
 			delete(b.tables, t.name)
 			for _, s := range t.by {
-				s.DropSevere("no route of this table was carried over: what is led to it stays with default")
+				s.DropSevere("no route of this table was carried over: what is sent to it uses default")
 			}
 			continue
 		}
@@ -86,7 +86,7 @@ func (b *builder) fillTables() {
 		if !t.strict && !t.only {
 			b.fallBack(t)
 		}
-		b.settle(t)
+		b.writeRoutes(t)
 		if t.draft.Origins = b.origins(t.by); len(t.by) == 0 {
 			t.draft.Origins = b.firstOf(t)
 		}
@@ -272,8 +272,8 @@ func (t *table) addRoute(r from.Route, six bool) {
 	t.ways = append(t.ways, way{r, six})
 }
 
-// settle writes the ways as routes. One without dst is for both IP versions.
-func (b *builder) settle(t *table) {
+// writeRoutes writes the ways as routes. One without dst is for both IP versions.
+func (b *builder) writeRoutes(t *table) {
 	for i, w := range t.ways {
 		if w.isDefault() {
 			other := slices.IndexFunc(t.ways, func(o way) bool { return o.isDefault() && o.Uplink == w.Uplink && o.six != w.six })

@@ -2,7 +2,7 @@
 // transactions, dumps of a million elements, packets of a queue. It is one of mdlayher/netlink, as
 // that of conntrack and of events is; only what is sent and received is not the library's, which
 // has each message as a value of its own and reads into one page at first (the kernel then walks a
-// set anew for each page: six times slower with 100,000 elements).
+// set again for each page: six times slower with 100,000 elements).
 package netfilter
 
 import (

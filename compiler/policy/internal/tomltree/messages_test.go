@@ -39,7 +39,7 @@ func TestMessages(t *testing.T) {
 		want []string
 	}{
 		{"\xff\xfea\x00", []string{"1:1 the file is UTF-16: save the file as UTF-8"}},
-		{"# ä\na = '\xe4'", []string{"2:6 byte 0xe4 is no UTF-8: save the file as UTF-8"}},
+		{"# ä\na = '\xe4'", []string{"2:6 byte 0xe4 is not UTF-8: save the file as UTF-8"}},
 		{"a = 1 # \x00", []string{`1:9 control character '\x00' in a comment: delete it`}},
 		{"a = \"\x1b\"", []string{`1:6 control character '\x1b' in a string: delete it, or write "\u001b" in double quotes`}},
 		{"a = 1 b = 2", []string{`1:7 unexpected "b" after the end of the value: go on in a new line`}},

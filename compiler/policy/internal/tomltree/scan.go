@@ -71,7 +71,7 @@ func (s *scanner) invalidUTF8() {
 			continue
 		}
 		if _, n := utf8.DecodeRuneInString(s.src[off:]); n <= 1 {
-			s.fail(off, saveAsUTF8, "byte %#02x is no UTF-8", s.src[off])
+			s.fail(off, saveAsUTF8, "byte %#02x is not UTF-8", s.src[off])
 			return
 		}
 	}
@@ -80,7 +80,7 @@ func (s *scanner) invalidUTF8() {
 // at returns the place of an offset; offsets must not go backwards across a call by more than the
 // current line.
 func (s *scanner) at(off int) (line, col int32) {
-	if off < s.colOff { // a look back inside what was passed: count anew
+	if off < s.colOff { // a look back inside what was passed: count again
 		start := strings.LastIndexByte(s.src[:off], '\n') + 1
 		s.line -= strings.Count(s.src[off:s.colOff], "\n")
 		s.col = 1 + utf8.RuneCountInString(s.src[start:off])
