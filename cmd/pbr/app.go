@@ -1,13 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/compiler/policy"
 )
 
@@ -46,7 +44,7 @@ func (c command) app() *cli.App {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: defaultConfig, Usage: "the policy `FILE`",
 				EnvVars: []string{configVariable}},
-			cli.HelpFlag, // which the library omits where there is a command of that name
+			cli.HelpFlag(),
 		},
 		Commands: []*cli.Command{
 			c.checkCommand(), c.compileCommand(), c.applyCommand(), c.confirmCommand(), c.revertCommand(),
@@ -63,21 +61,6 @@ func (c command) app() *cli.App {
 		cmd.OnUsageError, cmd.HideHelpCommand = badOption, true
 	}
 	return app
-}
-
-// The library's texts can only be changed for the whole process.
-func init() {
-	cli.VersionPrinter = func(ctx *cli.Context) { fmt.Fprintf(ctx.App.Writer, "pbr %s\n", ctx.App.Version) }
-	text := cli.FlagStringer
-	cli.FlagStringer = func(f cli.Flag) string { return withoutEmptyDefault(text(f)) }
-}
-
-// withoutEmptyDefault omits a default that says nothing.
-func withoutEmptyDefault(s string) string {
-	for _, empty := range []string{" (default: false)", " (default: 0s)"} {
-		s = strings.TrimSuffix(s, empty)
-	}
-	return s
 }
 
 // noCommand is what runs when no known command is named.

@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"pbr/cmd/pbr/cli"
 )
 
 // arranged puts a command line into the order that the library wants, which stops looking for
 // options at the first argument: --config in front, the command, its options, its arguments. People
-// may write --config and --json anywhere, and a command's other options before or after its
+// may write --config, --json and --help anywhere, and a command's other options before or after its
 // arguments. What follows "--" are arguments.
 func arranged(app *cli.App, args []string) []string {
 	if len(args) == 0 || args[len(args)-1] == "--generate-bash-completion" {
@@ -78,7 +78,7 @@ func (a *arrangement) option(word string) {
 		if !attached && len(a.rest) > 0 {
 			a.front = append(a.front, a.take())
 		}
-	case len(a.path) == 0 && name != "json":
+	case len(a.path) == 0 && name != "json" && name != "help" && name != "h":
 		a.front = append(a.front, word)
 	default:
 		a.options = append(a.options, word)

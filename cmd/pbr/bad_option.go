@@ -3,8 +3,7 @@ package main
 import (
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/compiler/policy"
 )
 

@@ -7,8 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/kernel"

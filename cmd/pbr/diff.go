@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/insync"
 	"pbr/compiler/plan"
 	"pbr/kernel"

@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"pbr/cmd/pbr/cli"
 )
 
 // Exit statuses, as documented in the manual.

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"testing/fstest"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/compiler"
 	"pbr/compiler/from"
 	"pbr/compiler/from/mwan3"
@@ -26,7 +25,7 @@ func (c command) importCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "map",
 			Usage:       "OLD=NEW: give interface OLD the name NEW; without \"=\", a file of such lines",
-			DefaultText: "names stay", TakesFile: true},
+			DefaultText: "names stay"},
 		jsonFlag(),
 	}
 	routerOS := &cli.Command{Name: "routeros", Usage: "what /export prints on the router; - is standard input",

@@ -4,9 +4,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
 	"pbr/cmd/pbr/insync"
 	"pbr/compiler"

@@ -3,9 +3,8 @@ package main
 import (
 	"reflect"
 
-	"github.com/urfave/cli/v2"
-
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
 	"pbr/cmd/pbr/insync"
 	"pbr/compiler"

@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/urfave/cli/v2"
-
+	"pbr/cmd/pbr/cli"
 	"pbr/kernel"
 	"pbr/kernel/facts"
 	"pbr/kernel/propose"

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"pbr/cmd/pbr/cli"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
 	"pbr/cmd/pbr/sources"
 	"pbr/compiler/policy"

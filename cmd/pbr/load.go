@@ -6,9 +6,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/sources"
 	"pbr/compiler"
 	"pbr/compiler/plan"

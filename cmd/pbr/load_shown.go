@@ -5,9 +5,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"pbr/cmd/pbr/applied"
+	"pbr/cmd/pbr/cli"
 	"pbr/kernel"
 )
 

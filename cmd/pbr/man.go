@@ -5,7 +5,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"pbr/cmd/pbr/cli"
 )
 
 func (c command) manCommand() *cli.Command {

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
+	"pbr/cmd/pbr/cli"
 )
 
 // What the linker sets. Without it the version is that of a development build, commit and its date
@@ -113,12 +113,12 @@ func (c command) helpCommand() *cli.Command {
 			switch {
 			case ctx.Args().Len() > 1:
 				return usageError("help takes one command, but got %d", ctx.Args().Len())
-			case name == "":
+			case name == "", ctx.Command.HasName(name):
 				return cli.ShowAppHelp(ctx)
 			case ctx.App.Command(name) == nil:
 				return unknownCommand(ctx.App, name)
 			}
-			return cli.ShowCommandHelp(ctx, name)
+			return ctx.App.Run([]string{ctx.App.Name, name, "--help"}) // the library's own way knows no command's commands
 		},
 	}
 }

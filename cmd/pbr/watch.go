@@ -13,9 +13,9 @@ import (
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"

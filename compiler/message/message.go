@@ -4,6 +4,9 @@ package message
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -47,3 +50,19 @@ func (m *Message) fields() fields {
 		"reason": m.Reason, "time": m.Time, "tables": m.Tables, "host": m.Host,
 	}
 }
+
+// Names are the fields that a template has.
+func Names() []string { return slices.Sorted(maps.Keys((&Message{}).fields())) }
+
+// TemplateError is what is wrong with a template, in one of its lines, the first of which is 1.
+type TemplateError struct {
+	Line int
+	Text string
+}
+
+func (e *TemplateError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }
+
+// States are those that uplinks can have.
+var States = []string{"start", "up", "degraded", "down", "link-down", "unconfirmed", "address-lost", "no-gateway",
+	"absent", "over-quota", "standby",
+	"forced-up", "forced-down"}

@@ -1,3 +1,5 @@
+//go:build !small
+
 package message
 
 import (
@@ -6,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -18,14 +19,6 @@ const maxText = 64 << 10
 
 // Template makes the text of messages.
 type Template struct{ parsed *template.Template }
-
-// TemplateError is what is wrong with a template, in one of its lines, the first of which is 1.
-type TemplateError struct {
-	Line int
-	Text string
-}
-
-func (e *TemplateError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }
 
 // templateName stands at the beginning of the library's errors.
 const templateName = "template"
@@ -113,14 +106,6 @@ func templateError(err error) *TemplateError {
 	}
 	return &TemplateError{line, text}
 }
-
-// Names are the fields that a template has.
-func Names() []string { return slices.Sorted(maps.Keys((&Message{}).fields())) }
-
-// States are those that uplinks can have.
-var States = []string{"start", "up", "degraded", "down", "link-down", "unconfirmed", "address-lost", "no-gateway",
-	"absent", "over-quota", "standby",
-	"forced-up", "forced-down"}
 
 // samples are messages of every state, version and kind of event.
 func samples(tables []string) (out []Message) {
