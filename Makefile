@@ -16,7 +16,7 @@ LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main
 TAGS        ?=
 BUILDTAGS    = -tags 'urfave_cli_no_docs,nethttpomithttp2,$(TAGS)'
 
-.PHONY: test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane golden anchors man tools clean
+.PHONY: test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -130,6 +130,10 @@ bench-vm: tools-vm
 DATAPLANE ?=
 bench-dataplane: tools build
 	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench Dataplane -benchtime 1x -timeout 40m ./integration/dataplane $(DATAPLANE)
+
+# What one TCP connection carries, with and without GRO (docs/performance.md): three minutes. DATAPLANE=-write puts the table there.
+bench-throughput: tools build
+	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench Throughput -benchtime 1x -timeout 20m ./integration/dataplane $(DATAPLANE)
 
 # Rewrites the golden files; read the difference before you commit it.
 golden:

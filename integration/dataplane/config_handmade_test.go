@@ -145,6 +145,9 @@ func mwan3(t testing.TB, r *router, all []selector) {
 				fmt.Sprintf("rule add priority %d fwmark 0x%x/0x3f00 lookup %d", 2000+id, id<<8, id),
 				fmt.Sprintf("rule add priority %d fwmark 0x%x/0x3f00 unreachable", 3000+id, id<<8))
 			// a table of mwan3 has main's routes that are no default
+			for _, d := range devices {
+				commands = append(commands, fmt.Sprintf("route add %s dev %s table %d", d.network(f), d.name, id))
+			}
 			commands = append(commands, fmt.Sprintf("route add %s via %s dev %s table %d", clients[f], devices[0].far[f], lan, id))
 		}
 		r.ip(f, append(commands,

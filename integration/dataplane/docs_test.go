@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+
+	"pbr/render/plot"
 )
 
 // What the documentation has of the measurements.
 const (
 	pageFile = "../../docs/performance.md"
 	plotFile = "../../docs/performance.svg"
+	barsFile = "../../docs/performance-bars.svg"
 )
 
-// document puts the tables into the page, and draws the plot; those of the steps have a place of
+// document puts the tables into the page, and draws plot and bars; those of the steps have a place of
 // their own, and no plot.
 func (res *results) document(steps bool) error {
 	var tables, drawing bytes.Buffer
@@ -20,11 +23,14 @@ func (res *results) document(steps bool) error {
 	if steps {
 		return insert("steps", tables.Bytes())
 	}
-	if err := res.plot().Write(&drawing); err != nil {
-		return fmt.Errorf("drawing %s: %w", plotFile, err)
-	}
-	if err := os.WriteFile(plotFile, drawing.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("writing the plot: %w", err)
+	for file, picture := range map[string]plot.Picture{plotFile: res.plot(), barsFile: res.bars()} {
+		drawing.Reset()
+		if err := picture.Write(&drawing); err != nil {
+			return fmt.Errorf("drawing %s: %w", file, err)
+		}
+		if err := os.WriteFile(file, drawing.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("writing a picture: %w", err)
+		}
 	}
 	return insert("figures", tables.Bytes())
 }

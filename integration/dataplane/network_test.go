@@ -16,13 +16,20 @@ const (
 	lanIndex, wan1Index, wan2Index = 11, 12, 13
 )
 
-var devices = []struct {
+type device struct {
 	name  string
 	index int
 	// router and far are the addresses of the ends, by family.
 	router, far [2]string
 	bits        [2]int
-}{
+}
+
+// network is what a device is connected to.
+func (d device) network(f family) netip.Prefix {
+	return netip.PrefixFrom(netip.MustParseAddr(d.router[f]), d.bits[f]).Masked()
+}
+
+var devices = []device{
 	{lan, lanIndex, [2]string{"192.168.10.1", "2001:db8:10::1"}, [2]string{"192.168.10.2", "2001:db8:10::2"}, [2]int{24, 64}},
 	{wan1, wan1Index, [2]string{"192.0.2.2", "2001:db8:f1::2"}, [2]string{"192.0.2.1", "2001:db8:f1::1"}, [2]int{24, 64}},
 	{wan2, wan2Index, [2]string{"198.51.100.2", "2001:db8:f2::2"}, [2]string{"198.51.100.1", "2001:db8:f2::1"}, [2]int{24, 64}},

@@ -35,7 +35,15 @@ type Panel struct {
 	Left, Right, Top, Bottom float64
 	X, Y                     []Tick
 	Lines                    []Line
+	Bars                     []Bar
 	Marks                    []Mark
+}
+
+// Bar is a value as a length to the right, from Left at Y, with what it stands for before it and
+// its value behind it.
+type Bar struct {
+	Left, Y, Length     float64
+	Colour, Name, Value string
 }
 
 // Tick is a labelled place on an axis.
@@ -148,9 +156,19 @@ func (d *drawing) panel(p *Panel) {
 		d.text(`<path d="M`).at(m.At).text(" ").at(p.Top).text("V").at(p.Bottom).text(`"`).class("mark " + m.Class)
 		d.text(` stroke="#b00020" stroke-dasharray="2 2"><title>`).escaped(m.Label).text("</title></path>\n")
 	}
+	for i := range p.Bars {
+		d.bar(&p.Bars[i])
+	}
 	for i := range p.Lines {
 		d.line(&p.Lines[i], p.Bottom)
 	}
+}
+
+func (d *drawing) bar(b *Bar) {
+	d.text(`<path d="M`).at(b.Left).text(" ").at(b.Y).text("h").at(b.Length).text(`" stroke="`).text(b.Colour).text(
+		`" stroke-width="14"/>` + "\n")
+	d.text(`<text x="`).at(b.Left).text(`" dx="-6" y="`).at(b.Y).text(`" dy="4" text-anchor="end">`).escaped(b.Name).text("</text>\n")
+	d.text(`<text x="`).at(b.Left + b.Length).text(`" dx="5" y="`).at(b.Y).text(`" dy="4">`).escaped(b.Value).text("</text>\n")
 }
 
 // line draws a line, each stretch between gaps on its own, with the area below it if Fill is set.
