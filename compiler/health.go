@@ -7,17 +7,17 @@ import (
 	"pbr/compiler/plan"
 )
 
-// Line is an uplink in one IP version.
-type Line struct {
+// UplinkVersion is an uplink in one IP version. Its variables are called uv.
+type UplinkVersion struct {
 	Uplink string
 	Family plan.Family
 	// Table is set for an uplink that one table passes over, for a quicker one of equal distance.
 	Table string
 }
 
-// MarshalText makes a line a key of JSON, as "isp1/4", or "isp1/4/default". A user's name cannot
+// MarshalText makes it a key of JSON, as "isp1/4", or "isp1/4/default". A user's name cannot
 // contain "/".
-func (l Line) MarshalText() ([]byte, error) {
+func (l UplinkVersion) MarshalText() ([]byte, error) {
 	text := fmt.Appendf(nil, "%s/%d", l.Uplink, l.Family)
 	if l.Table != "" {
 		text = fmt.Appendf(text, "/%s", l.Table)
@@ -26,7 +26,7 @@ func (l Line) MarshalText() ([]byte, error) {
 }
 
 // UnmarshalText is the inverse. The key of earlier releases, without a version, is of Family 0.
-func (l *Line) UnmarshalText(text []byte) error {
+func (l *UplinkVersion) UnmarshalText(text []byte) error {
 	name, rest, _ := strings.Cut(string(text), "/")
 	version, table, _ := strings.Cut(rest, "/")
 	l.Uplink, l.Table = name, table
@@ -45,7 +45,7 @@ func (l *Line) UnmarshalText(text []byte) error {
 
 // Health says which uplinks are not to be used in which IP version: the value is the order in which
 // they went down, 1 first, or Doubtful. Absent, or 0, means up.
-type Health map[Line]int
+type Health map[UplinkVersion]int
 
 // Doubtful is an uplink whose check fails together with those of all that could take over: only
 // what is strict leaves it.
@@ -56,7 +56,7 @@ func Down(order map[string]int) Health {
 	h := Health{}
 	for name, n := range order {
 		for _, family := range plan.Families {
-			h[Line{Uplink: name, Family: family}] = n
+			h[UplinkVersion{Uplink: name, Family: family}] = n
 		}
 	}
 	return h
@@ -64,16 +64,16 @@ func Down(order map[string]int) Health {
 
 // Order is when an uplink went down, for what falls back; 0 while it is up, or doubtful.
 func (h Health) Order(uplink string, family plan.Family) int {
-	return max(h[Line{Uplink: uplink, Family: family}], 0)
+	return max(h[UplinkVersion{Uplink: uplink, Family: family}], 0)
 }
 
 // closed reports whether an uplink must not be used by what is strict.
 func (h Health) closed(uplink string, family plan.Family) bool {
-	return h[Line{Uplink: uplink, Family: family}] != 0
+	return h[UplinkVersion{Uplink: uplink, Family: family}] != 0
 }
 
 // passedOver reports whether a table, or a variant of it, uses a quicker uplink of equal distance.
 func (h Health) passedOver(table, uplink string, family plan.Family) bool {
 	name, _, _ := strings.Cut(table, "/")
-	return h[Line{uplink, family, name}] != 0
+	return h[UplinkVersion{uplink, family, name}] != 0
 }

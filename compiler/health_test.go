@@ -25,7 +25,7 @@ func TestHealthAsJSON(t *testing.T) {
 	})
 	t.Run("without a version it is that of both", func(t *testing.T) {
 		var got Health
-		if err := json.Unmarshal([]byte(`{"isp1": 3}`), &got); err != nil || got[Line{Uplink: "isp1"}] != 3 {
+		if err := json.Unmarshal([]byte(`{"isp1": 3}`), &got); err != nil || got[UplinkVersion{Uplink: "isp1"}] != 3 {
 			t.Errorf("without a version: %v, %v", got, err)
 		}
 	})

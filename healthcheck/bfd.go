@@ -36,7 +36,7 @@ type bfdConn interface {
 // farewells is how often the peer is told that the session ends by our will: one may be lost.
 const farewells = 3
 
-// Hold keeps a BFD session with the line's gateway.
+// Hold keeps a BFD session with the uplink's gateway.
 func (p *SocketProber) Hold(ctx context.Context, c Config, tell func(Session)) error {
 	text, known := c.gateway()
 	if !known {

@@ -19,8 +19,8 @@ const (
 
 // Config is how one uplink is checked in one IP version.
 type Config struct {
-	// Line is what is checked, Interface its network device.
-	Line
+	// UplinkVersion is what is checked, Interface its network device.
+	UplinkVersion
 	Interface string
 	// Mark is the fwmark that leads to the uplink's pinned table.
 	Mark uint32

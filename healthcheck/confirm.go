@@ -9,7 +9,7 @@ import (
 // maxAsking bounds how long the peers of an uplink whose check failed may take to answer.
 const maxAsking = time.Second
 
-// jury returns how a failed check of a line is confirmed, by the machines of its peers in the same
+// jury returns how a failed check of an uplink is confirmed, by the states of its peers in the same
 // version: at once, where there is nobody to ask or one that is not checked and whose link is good,
 // or by asking some.
 func jury(peers []*stateMachine) (confirmed bool, ask []*stateMachine) {
@@ -25,7 +25,7 @@ func jury(peers []*stateMachine) (confirmed bool, ask []*stateMachine) {
 	return len(ask) == 0, ask
 }
 
-// confirm has a failed check confirmed, and lets those look again whose failure this line, which
+// confirm has a failed check confirmed, and lets those look again whose failure this uplink, which
 // answers, explains. The lock is held.
 func (m *Monitor) confirm(w *worker) {
 	if w.states.good > 0 {
@@ -36,7 +36,7 @@ func (m *Monitor) confirm(w *worker) {
 	}
 	var peers []*stateMachine
 	for _, name := range w.states.cfg.Peers {
-		if p := m.workers[Line{name, w.line.Version}]; p != nil {
+		if p := m.workers[UplinkVersion{name, w.uv.Version}]; p != nil {
 			peers = append(peers, m.judge(p).states)
 		}
 	}
@@ -58,16 +58,16 @@ func (m *Monitor) confirm(w *worker) {
 	m.running.Go(func() { m.ask(w, generation, rounds, again) })
 }
 
-// judge is the worker whose probes a line's verdict comes from.
+// judge is the worker whose probes an uplink's verdict comes from.
 func (m *Monitor) judge(w *worker) *worker {
-	if o := m.other(w.line); w.states.cfg.Follows && o != nil {
+	if o := m.other(w.uv); w.states.cfg.Follows && o != nil {
 		return o
 	}
 	return w
 }
 
 // ask sends one round of each peer's own checks, and decides with the first that
-// answers, or when none did. again is a round of the line itself, nil for none: if that is
+// answers, or when none did. again is a round of the uplink itself, nil for none: if that is
 // answered, nothing is decided.
 func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) {
 	ctx, cancel := context.WithCancel(m.ctx)
@@ -93,7 +93,7 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 	defer m.mu.Unlock()
 	w.confirming = false
 	switch {
-	case m.ctx.Err() != nil || m.workers[w.line] != w || w.generation != generation:
+	case m.ctx.Err() != nil || m.workers[w.uv] != w || w.generation != generation:
 	case back:
 		w.states.asking = false
 		w.kick()
@@ -102,7 +102,7 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 	}
 }
 
-// answered sends a round beside the line's own ones, and reports whether one of its targets
+// answered sends a round beside the uplink's own ones, and reports whether one of its targets
 // answered in time.
 func (r *round) answered(ctx context.Context, p Prober) bool {
 	var end context.CancelFunc
@@ -119,11 +119,11 @@ func (m *Monitor) endConfirmation(w *worker, own bool) {
 	m.follow(now, w)
 }
 
-// lookAgain starts a round of those whose check failed together with this line's.
+// lookAgain starts a round of those whose check failed together with this uplink's.
 func (m *Monitor) lookAgain(w *worker) {
 	for _, o := range m.list {
-		if o.states.verdict == Unconfirmed && o != w && o.line.Version == w.line.Version &&
-			slices.Contains(o.states.cfg.Peers, w.line.Uplink) {
+		if o.states.verdict == Unconfirmed && o != w && o.uv.Version == w.uv.Version &&
+			slices.Contains(o.states.cfg.Peers, w.uv.Uplink) {
 			o.kick()
 		}
 	}

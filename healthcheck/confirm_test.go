@@ -12,7 +12,7 @@ import (
 func peers(version Version, targets ...string) (list []Config) {
 	for i, target := range targets {
 		c := checked([]string{"isp1", "isp2"}[i], target)
-		c.Line.Version = version
+		c.UplinkVersion.Version = version
 		c.Peers = []string{[]string{"isp2", "isp1"}[i]}
 		list = append(list, c)
 	}
@@ -99,16 +99,16 @@ func TestJury(t *testing.T) {
 // A version without targets follows the other one, in everything but its own link.
 func TestMonitorFollows(t *testing.T) {
 	four, six := checked("isp1", "a"), checked("isp1", "")
-	four.Line.Version, six.Line.Version, six.Follows, six.Targets = 4, 6, true, nil
+	four.UplinkVersion.Version, six.UplinkVersion.Version, six.Follows, six.Targets = 4, 6, true, nil
 	inBubble(t, []Config{four, six}, nil, func(b *bench) {
 		b.unordered(300*time.Millisecond, "isp1:start>up", "isp1:start>up")
 		b.probe.set("a", silence)
 		b.unordered(6*time.Second, "isp1:up>down", "isp1:up>down")
-		b.Link(Line{"isp1", 6}, LinkState{Exists: true, Up: true, Carrier: true, Routed: true})
+		b.Link(UplinkVersion{"isp1", 6}, LinkState{Exists: true, Up: true, Carrier: true, Routed: true})
 		b.after(0, "isp1:down>address-lost")
 		b.probe.set("a", fakeAnswer{delay: time.Millisecond})
 		b.after(6*time.Second, "isp1:down>up")
-		b.Link(Line{"isp1", 6}, linkGood)
+		b.Link(UplinkVersion{"isp1", 6}, linkGood)
 		b.after(0, "isp1:address-lost>down", "isp1:down>up")
 	})
 }

@@ -88,7 +88,7 @@ type bench struct {
 
 // inBubble runs a test with a monitor of these uplinks. When it ends, nothing of the monitor may be
 // left: the bubble sees to that.
-func inBubble(t *testing.T, configs []Config, initial map[Line]Status, f func(b *bench)) {
+func inBubble(t *testing.T, configs []Config, initial map[UplinkVersion]Status, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := newFakeProber()

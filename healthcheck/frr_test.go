@@ -24,7 +24,7 @@ const frrPeers = `bfd
 `
 
 func frrLine(version Version, interval time.Duration) Config {
-	return Config{Line: Line{Uplink: "isp2", Version: version}, Interface: "wan2", Mark: mark2, Method: MethodBFD,
+	return Config{UplinkVersion: UplinkVersion{Uplink: "isp2", Version: version}, Interface: "wan2", Mark: mark2, Method: MethodBFD,
 		IPv4: version == 4, IPv6: version == 6,
 		Gateway4: netip.MustParseAddr("198.51.100.1"), Gateway6: netip.MustParseAddr("2001:db8:f2::1"), Interval: interval, Multiplier: 3}
 }

@@ -54,7 +54,7 @@ func newLines(t testing.TB) *lines {
 
 // isp2 is how the second line is checked.
 func isp2(method string) Config {
-	return Config{Line: Line{Uplink: "isp2"}, Interface: "wan2", Mark: mark2, Method: method, IPv4: true, IPv6: true}
+	return Config{UplinkVersion: UplinkVersion{Uplink: "isp2"}, Interface: "wan2", Mark: mark2, Method: method, IPv4: true, IPv6: true}
 }
 
 // probe sends one probe over the second line.

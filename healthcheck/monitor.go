@@ -16,7 +16,7 @@ import (
 type Monitor struct {
 	// Report is told when probes of an uplink cannot be sent, once for each error that is new, and
 	// with nil when they can be again. Set it before Run; it must not block. It may be nil.
-	Report func(line Line, err error)
+	Report func(uv UplinkVersion, err error)
 
 	prober Prober
 	events *queue
@@ -24,8 +24,8 @@ type Monitor struct {
 	began time.Time
 
 	mu      sync.Mutex
-	workers map[Line]*worker
-	order   []Line
+	workers map[UplinkVersion]*worker
+	order   []UplinkVersion
 	// list has the workers in no order, for what looks at all of them again and again.
 	list    []*worker
 	ctx     context.Context // of Run; nil before
@@ -35,36 +35,36 @@ type Monitor struct {
 
 // NewMonitor makes a monitor that watches nothing yet.
 func NewMonitor(probe Prober) *Monitor {
-	return &Monitor{prober: probe, events: newQueue(), began: time.Now(), workers: map[Line]*worker{}}
+	return &Monitor{prober: probe, events: newQueue(), began: time.Now(), workers: map[UplinkVersion]*worker{}}
 }
 
 // Events returns the channel of all changes, in the order in which they happened. It is closed when
 // Run ends.
 func (m *Monitor) Events() <-chan Event { return m.events.out }
 
-// Set makes the monitor watch these uplinks and versions and no other. Lines that it knows keep
+// Set makes the monitor watch these uplinks and versions and no other. Those that it knows keep
 // their state as far as their check stays the same (a check of other targets keeps the verdict;
 // another gateway gives a dead uplink a new start). initial holds the states of uplinks that it
 // does not know, from a former run: what was down stays down until it is proven up, what was forced
 // stays forced, what had no link waits for Link. Without it an uplink begins in Start, its link
 // counting as good. A version that an uplink did not have takes over what was forced of the other
 // one.
-func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
+func (m *Monitor) Set(configs []Config, initial map[UplinkVersion]Status) {
 	m.mu.Lock()
 	now := time.Now()
-	order := make([]Line, 0, len(configs))
-	wanted := map[Line]bool{}
+	order := make([]UplinkVersion, 0, len(configs))
+	wanted := map[UplinkVersion]bool{}
 	var gone []*worker
 	forced := m.forced()
 	for _, c := range configs {
-		if !wanted[c.Line] {
-			order = append(order, c.Line)
+		if !wanted[c.UplinkVersion] {
+			order = append(order, c.UplinkVersion)
 		}
-		wanted[c.Line] = true
+		wanted[c.UplinkVersion] = true
 	}
-	for line, w := range m.workers {
-		if !wanted[line] {
-			delete(m.workers, line)
+	for uv, w := range m.workers {
+		if !wanted[uv] {
+			delete(m.workers, uv)
 			if w.cancel != nil {
 				w.cancel()
 				gone = append(gone, w)
@@ -81,7 +81,7 @@ func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 	defer m.mu.Unlock()
 	defer func() { m.list = slices.Collect(maps.Values(m.workers)) }()
 	for _, c := range configs {
-		was, known := initial[c.Line]
+		was, known := initial[c.UplinkVersion]
 		if !known {
 			was = forced[c.Uplink]
 		}
@@ -92,19 +92,19 @@ func (m *Monitor) Set(configs []Config, initial map[Line]Status) {
 // forced has the uplinks that are held up or down, as they are. The lock is held.
 func (m *Monitor) forced() map[string]Status {
 	forced := map[string]Status{}
-	for line, w := range m.workers {
+	for uv, w := range m.workers {
 		if forcedState(w.states.state) {
-			forced[line.Uplink] = Status{State: w.states.state, Since: w.states.since}
+			forced[uv.Uplink] = Status{State: w.states.state, Since: w.states.since}
 		}
 	}
 	return forced
 }
 
 func (m *Monitor) setOne(now time.Time, c Config, was Status) {
-	w := m.workers[c.Line]
+	w := m.workers[c.UplinkVersion]
 	if w == nil {
 		w = newWorker(newStateMachine(now, c, was))
-		m.workers[c.Line] = w
+		m.workers[c.UplinkVersion] = w
 		m.start(w)
 		return
 	}
@@ -120,12 +120,12 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 	w.kick()
 }
 
-// Link tells the condition of an uplink's interface for a version. A line that the monitor does not
+// Link tells the condition of an uplink's interface for a version. One that the monitor does not
 // know is nobody's.
-func (m *Monitor) Link(line Line, l LinkState) {
+func (m *Monitor) Link(uv UplinkVersion, l LinkState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := m.workers[line]
+	w := m.workers[uv]
 	if w == nil || w.states.told && w.states.link == l {
 		return
 	}
@@ -135,7 +135,7 @@ func (m *Monitor) Link(line Line, l LinkState) {
 	if same {
 		return
 	}
-	if leader := m.other(line); leader != nil && w.states.cfg.Follows {
+	if leader := m.other(uv); leader != nil && w.states.cfg.Follows {
 		m.follow(now, leader)
 	}
 	w.void()
@@ -148,9 +148,9 @@ func (m *Monitor) Force(uplink, mode string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := false
-	for _, line := range m.order {
-		w := m.workers[line]
-		if line.Uplink != uplink || w == nil {
+	for _, uv := range m.order {
+		w := m.workers[uv]
+		if uv.Uplink != uplink || w == nil {
 			continue
 		}
 		known = true
@@ -171,21 +171,21 @@ func (m *Monitor) Quota(uplink string, q Quota) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, version := range []Version{4, 6} {
-		if w := m.workers[Line{uplink, version}]; w != nil && w.states.quota != q {
+		if w := m.workers[UplinkVersion{uplink, version}]; w != nil && w.states.quota != q {
 			m.emit(w.states.Quota(time.Now(), q))
 		}
 	}
 }
 
 // other is the worker of the uplink's other version, nil if there is none. The lock is held.
-func (m *Monitor) other(line Line) *worker {
-	return m.workers[Line{line.Uplink, 4 + 6 - line.Version}]
+func (m *Monitor) other(uv UplinkVersion) *worker {
+	return m.workers[UplinkVersion{uv.Uplink, 4 + 6 - uv.Version}]
 }
 
 // follow gives the uplink's other version the verdict of this one, if nothing is probed there. The
 // lock is held.
 func (m *Monitor) follow(now time.Time, w *worker) {
-	if o := m.other(w.line); o != nil && o.states.cfg.Follows && !w.states.cfg.Follows {
+	if o := m.other(w.uv); o != nil && o.states.cfg.Follows && !w.states.cfg.Follows {
 		m.emit(o.states.Follow(now, w.states))
 	}
 }
@@ -196,8 +196,8 @@ func (m *Monitor) Statuses() []Status {
 	defer m.mu.Unlock()
 	now := time.Now()
 	out := make([]Status, 0, len(m.order))
-	for _, line := range m.order {
-		if w := m.workers[line]; w != nil {
+	for _, uv := range m.order {
+		if w := m.workers[uv]; w != nil {
 			out = append(out, w.states.Status(now))
 		}
 	}
@@ -236,7 +236,7 @@ func (m *Monitor) start(w *worker) {
 		defer close(w.done)
 		m.work(ctx, w)
 		if r, ok := m.prober.(Releaser); ok && !m.probed(w) {
-			r.Release(w.line.Uplink)
+			r.Release(w.uv.Uplink)
 		}
 	})
 }
@@ -252,6 +252,6 @@ func (m *Monitor) emit(e Event, changed bool) {
 func (m *Monitor) probed(ended *worker) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o := m.other(ended.line)
+	o := m.other(ended.uv)
 	return o != nil && m.ctx.Err() == nil
 }

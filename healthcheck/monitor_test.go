@@ -24,12 +24,12 @@ func TestMonitorDeclaresDownAndUp(t *testing.T) {
 		}
 		b.unordered(300*time.Millisecond, "isp1:start>up", "isp2:start>up")
 		b.probe.set("a", silence)
-		b.after(b.workers[Line{Uplink: "isp1"}].states.cfg.DownWithin(), "isp1:up>down")
+		b.after(b.workers[UplinkVersion{Uplink: "isp1"}].states.cfg.DownWithin(), "isp1:up>down")
 		if got := b.Statuses()[0]; !strings.Contains(got.LastFailure, "a: no answer within 1s") {
 			t.Errorf("last failure %q", got.LastFailure)
 		}
 		b.probe.set("a", fakeAnswer{delay: time.Millisecond})
-		b.after(b.workers[Line{Uplink: "isp1"}].states.cfg.UpWithin()+10*time.Millisecond, "isp1:down>up")
+		b.after(b.workers[UplinkVersion{Uplink: "isp1"}].states.cfg.UpWithin()+10*time.Millisecond, "isp1:down>up")
 	})
 }
 
@@ -102,7 +102,7 @@ func TestMonitorLinkActsAtOnce(t *testing.T) {
 	inBubble(t, []Config{checked("isp1", "a")}, nil, func(b *bench) {
 		b.probe.set("a", silence)
 		b.after(500 * time.Millisecond) // a probe is under way
-		b.Link(Line{Uplink: "isp1"}, LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
+		b.Link(UplinkVersion{Uplink: "isp1"}, LinkState{Exists: true, Up: true, Addressed: true, Routed: true})
 		b.after(0, "isp1:start>link-down")
 		sent := b.probe.count("isp1")
 		b.after(time.Minute)
@@ -110,7 +110,7 @@ func TestMonitorLinkActsAtOnce(t *testing.T) {
 			t.Error("a link without carrier is probed")
 		}
 		b.probe.set("a", fakeAnswer{delay: 5 * time.Millisecond})
-		b.Link(Line{Uplink: "isp1"}, linkGood)
+		b.Link(UplinkVersion{Uplink: "isp1"}, linkGood)
 		b.after(0, "isp1:link-down>start")
 		b.after(5*time.Millisecond, "isp1:start>up") // probed at once
 	})
@@ -123,9 +123,9 @@ func TestMonitorForgetsARoundThatTheLinkOvertook(t *testing.T) {
 		b.after(500*time.Millisecond, "isp1:start>up")
 		b.probe.set("a", silence)
 		time.Sleep(time.Second) // a round is under way that must not count
-		b.Link(Line{Uplink: "isp1"}, LinkState{})
+		b.Link(UplinkVersion{Uplink: "isp1"}, LinkState{})
 		b.probe.set("a", fakeAnswer{})
-		b.Link(Line{Uplink: "isp1"}, linkGood)
+		b.Link(UplinkVersion{Uplink: "isp1"}, linkGood)
 		b.after(time.Second, "isp1:up>link-down", "isp1:link-down>start", "isp1:start>up")
 	})
 }
@@ -203,16 +203,16 @@ func TestMonitorGivesANewGatewayANewStart(t *testing.T) {
 
 func TestMonitorGoesOnFromAFormerRun(t *testing.T) {
 	since := time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC) // a bubble begins on 2000-01-01
-	initial := map[Line]Status{}
+	initial := map[UplinkVersion]Status{}
 	var configs []Config
 	for name, s := range map[string]State{"up": Up, "down": Down, "forced": ForcedDown, "link": LinkDown, "slow": Degraded} {
-		initial[Line{Uplink: name}] = Status{Line: Line{Uplink: name}, State: s, Since: since, Flaps: 1, LastFailure: "x: y"}
+		initial[UplinkVersion{Uplink: name}] = Status{UplinkVersion: UplinkVersion{Uplink: name}, State: s, Since: since, Flaps: 1, LastFailure: "x: y"}
 		configs = append(configs, checked(name, "target-"+name))
 	}
-	initial[Line{Uplink: "gone"}] = Status{Line: Line{Uplink: "gone"}, State: Down}
+	initial[UplinkVersion{Uplink: "gone"}] = Status{UplinkVersion: UplinkVersion{Uplink: "gone"}, State: Down}
 	inBubble(t, configs, initial, func(b *bench) {
 		for _, s := range b.Statuses() {
-			want := initial[s.Line]
+			want := initial[s.UplinkVersion]
 			if s.State != want.State || !s.Since.Equal(since) || s.LastFailure != "x: y" {
 				t.Errorf("%s: %+v, want %+v", s.Uplink, s, want)
 			}
@@ -221,7 +221,7 @@ func TestMonitorGoesOnFromAFormerRun(t *testing.T) {
 		b.probe.set("target-up", silence)
 		b.after(2 * time.Second) // one round is no proof, neither way
 		b.unordered(3*time.Second, "down:down>up", "slow:degraded>down", "up:up>down")
-		b.Link(Line{Uplink: "link"}, linkGood)
+		b.Link(UplinkVersion{Uplink: "link"}, linkGood)
 		b.after(0, "link:link-down>start", "link:start>up")
 		if err := b.Force("forced", ForceAuto); err != nil {
 			t.Error(err)
@@ -238,10 +238,10 @@ func TestMonitorReportsWhatItCannotProbe(t *testing.T) {
 		m := NewMonitor(p)
 		var mu sync.Mutex
 		var reports []string
-		m.Report = func(line Line, err error) {
+		m.Report = func(uv UplinkVersion, err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			reports = append(reports, fmt.Sprintf("%s: %v", line.Uplink, err))
+			reports = append(reports, fmt.Sprintf("%s: %v", uv.Uplink, err))
 		}
 		m.Set([]Config{checked("isp1", "a"), noGateway}, nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -314,8 +314,8 @@ func TestMonitorHoldsALinkThatFlaps(t *testing.T) {
 	c.Method = MethodNone
 	inBubble(t, []Config{c}, nil, func(b *bench) {
 		for range 2 {
-			b.Link(Line{Uplink: "isp1"}, LinkState{})
-			b.Link(Line{Uplink: "isp1"}, linkGood)
+			b.Link(UplinkVersion{Uplink: "isp1"}, LinkState{})
+			b.Link(UplinkVersion{Uplink: "isp1"}, linkGood)
 		}
 		b.after(0, "isp1:up>link-down", "isp1:link-down>up", "isp1:up>link-down", "isp1:link-down>down")
 		if held := time.Until(b.Statuses()[0].HeldUntil); held != 6*time.Second {
@@ -340,7 +340,7 @@ func TestHoldGrowsAndIsBounded(t *testing.T) {
 }
 
 func TestConfigDefaultsDecide(t *testing.T) {
-	m := newStateMachine(epoch, Config{Line: Line{Uplink: "isp1"}, Method: MethodPing}, Status{})
+	m := newStateMachine(epoch, Config{UplinkVersion: UplinkVersion{Uplink: "isp1"}, Method: MethodPing}, Status{})
 	if e, changed := m.Round(epoch, []Answer{{Target: "a", Err: errors.New("lost")}}); !changed || e.To != Down {
 		t.Errorf("a zero config decides nothing: %+v", m.Status(epoch))
 	}
@@ -350,7 +350,7 @@ func TestConfigDefaultsDecide(t *testing.T) {
 func TestMonitorForcesVersionsThatComeLater(t *testing.T) {
 	of := func(v Version) Config {
 		c := checked("isp1", "a")
-		c.Line.Version = v
+		c.UplinkVersion.Version = v
 		return c
 	}
 	inBubble(t, []Config{of(4)}, nil, func(b *bench) {

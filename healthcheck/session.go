@@ -9,7 +9,7 @@ import (
 // Sessioner is a Prober that can hold a session with a gateway (BFD), which tells by itself when it
 // ends.
 type Sessioner interface {
-	// Hold keeps a session for the line until ctx ends, and tells of each change of it. An error,
+	// Hold keeps a session for the uplink until ctx ends, and tells of each change of it. An error,
 	// always ErrNotProbed, says that none can be held at the moment.
 	Hold(ctx context.Context, c Config, tell func(Session)) error
 }
@@ -36,7 +36,7 @@ type Session struct {
 }
 
 const (
-	// sessionPatience is how long a session may take to come up before the line counts as down:
+	// sessionPatience is how long a session may take to come up before the uplink counts as down:
 	// packets go once a second until then (RFC 5880, 6.8.3), and three have to arrive.
 	sessionPatience = 5 * time.Second
 	// sessionRetry is the time between two attempts to open one that failed.
@@ -45,7 +45,7 @@ const (
 	sessionUpWithin = 3 * time.Second
 )
 
-// gateway is the one of the line's version.
+// gateway is the one of the uplink's version.
 func (c Config) gateway() (text string, known bool) {
 	gw := c.Gateway4
 	if c.Version == 6 {
@@ -64,7 +64,7 @@ func (m *stateMachine) Open(now time.Time) {
 	m.session, m.sessionBy = SessionStarts, now.Add(sessionPatience)
 }
 
-// Unheld notes why no session can be held; nothing is known of the line then.
+// Unheld notes why no session can be held; nothing is known of the uplink then.
 func (m *stateMachine) Unheld(err error) {
 	m.probeError, m.sessionBy = errorText(err), time.Time{}
 }
@@ -134,14 +134,14 @@ func (m *stateMachine) wakeSession() time.Time {
 	return time.Time{}
 }
 
-// holds reports whether a worker's line has a session rather than rounds now.
+// holds reports whether a worker's uplink has a session rather than rounds now.
 func (m *Monitor) holds(w *worker) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return w.states.holding()
 }
 
-// hold keeps a line's session until something changes what it is of.
+// hold keeps an uplink's session until something changes what it is of.
 func (m *Monitor) hold(ctx context.Context, w *worker) {
 	held, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -181,7 +181,7 @@ func (m *Monitor) session(ctx context.Context, w *worker, cfg Config, generation
 	return err
 }
 
-// sessionTold takes a change of a session, and passes the line's verdict on. It is false for a
+// sessionTold takes a change of a session, and passes the uplink's verdict on. It is false for a
 // session that is over.
 func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	m.mu.Lock()
@@ -232,7 +232,7 @@ func (m *Monitor) reportOnce(w *worker, err error) {
 	w.reported = text
 	m.mu.Unlock()
 	if fresh && m.Report != nil {
-		m.Report(w.line, err)
+		m.Report(w.uv, err)
 	}
 }
 

@@ -39,11 +39,11 @@ func (p *sessionProber) say(uplink string, s Session) {
 }
 
 func bfdConfig(name string) Config {
-	return Config{Line: Line{Uplink: name, Version: 4}, Interface: "if-" + name, Method: MethodBFD, IPv4: true,
+	return Config{UplinkVersion: UplinkVersion{Uplink: name, Version: 4}, Interface: "if-" + name, Method: MethodBFD, IPv4: true,
 		Gateway4: netip.MustParseAddr("192.0.2.1"), Interval: 50 * time.Millisecond, Multiplier: 3}
 }
 
-func inSessions(t *testing.T, configs []Config, initial map[Line]Status, f func(b *bench, p *sessionProber)) {
+func inSessions(t *testing.T, configs []Config, initial map[UplinkVersion]Status, f func(b *bench, p *sessionProber)) {
 	p := &sessionProber{tell: map[string]func(Session){}}
 	inBubble(t, nil, nil, func(b *bench) {
 		p.fakeProber = b.probe
@@ -134,7 +134,7 @@ func TestNoSocketForSessions(t *testing.T) {
 		p.mu.Unlock()
 		var told []string
 		b.mu.Lock()
-		b.Report = func(_ Line, err error) { told = append(told, errorText(err)) }
+		b.Report = func(_ UplinkVersion, err error) { told = append(told, errorText(err)) }
 		b.mu.Unlock()
 		c := bfdConfig("isp1")
 		c.Interval = time.Second // another session
@@ -158,7 +158,7 @@ func TestNoSocketForSessions(t *testing.T) {
 // A link that is lost ends the session, and its return begins another one; a change of times, too.
 func TestSessionsFollowTheLink(t *testing.T) {
 	inSessions(t, []Config{bfdConfig("isp1")}, nil, func(b *bench, p *sessionProber) {
-		line := Line{Uplink: "isp1", Version: 4}
+		line := UplinkVersion{Uplink: "isp1", Version: 4}
 		b.Link(line, linkGood)
 		b.events(time.Second)
 		p.say("isp1", Session{State: SessionUp})

@@ -31,7 +31,7 @@ const (
 	// OverQuota: the uplink carried all that it may in this period. What runs over it stays or
 	// ends, see Status.Closed.
 	OverQuota State = "over-quota"
-	// Standby: the router is the one of a pair that does not hold the line's address now. Nothing
+	// Standby: the router is the one of a pair that does not hold the uplink's address now. Nothing
 	// has failed.
 	Standby State = "standby"
 	// ForcedUp and ForcedDown: the administrator said so, whatever probes and link say.
@@ -57,8 +57,8 @@ func (s State) Failed() bool {
 // Version is an IP version, 4 or 6.
 type Version uint8
 
-// Line is an uplink in one IP version: what has a state.
-type Line struct {
+// UplinkVersion is an uplink in one IP version: what has a state.
+type UplinkVersion struct {
 	Uplink  string  `json:"uplink"`
 	Version Version `json:"version"`
 }
@@ -124,7 +124,7 @@ const (
 // Event is a change of an uplink's state.
 type Event struct {
 	At time.Time `json:"at"`
-	Line
+	UplinkVersion
 	From State `json:"from"`
 	To   State `json:"to"`
 	// Reason is for people: why the state changed, with figures.
@@ -135,7 +135,7 @@ type Event struct {
 
 // Status is all that is known of an uplink. As JSON it is what a restarted daemon continues from.
 type Status struct {
-	Line
+	UplinkVersion
 	State State `json:"state"`
 	// Closed means that the state OverQuota ends the connections that run.
 	Closed bool `json:"closed,omitempty"`
@@ -166,7 +166,7 @@ type Status struct {
 	HeldUntil time.Time `json:"held_until,omitzero"`
 }
 
-// Dead reports whether connections that run over the line may be cut.
+// Dead reports whether connections through the uplink may be flushed.
 func (s Status) Dead() bool { return s.State.Dead() || s.Closed }
 
 // Dead reports whether the new state lets connections that run be cut.

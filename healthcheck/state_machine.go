@@ -121,7 +121,7 @@ func (m *stateMachine) compose() (s State, why string) {
 	case s == "":
 		return m.verdict, ""
 	case m.cfg.Optional && m.told && !m.seen:
-		return Absent, "the line has no IPv" + strconv.Itoa(int(m.cfg.Version))
+		return Absent, "the uplink has no IPv" + strconv.Itoa(int(m.cfg.Version))
 	}
 	return s, why
 }
@@ -136,7 +136,7 @@ func (m *stateMachine) change(now time.Time, why string) (Event, bool) {
 	if own != "" {
 		why = own
 	}
-	e := Event{At: now, Line: m.cfg.Line, From: m.state, To: state, Reason: why}
+	e := Event{At: now, UplinkVersion: m.cfg.UplinkVersion, From: m.state, To: state, Reason: why}
 	if !forcedState(e.From) && !forcedState(e.To) {
 		switch {
 		case e.From == Start && e.To == Down: // it never came up
@@ -173,7 +173,7 @@ func (m *stateMachine) fail(why string) string {
 	return why
 }
 
-// Confirm takes what the peers answered: one of them, so that the failure is this line's own, or
+// Confirm takes what the peers answered: one of them, so that the failure is this uplink's own, or
 // none, so that its cause is a common one.
 func (m *stateMachine) Confirm(now time.Time, own bool) (Event, bool) {
 	if !m.asking {
@@ -336,7 +336,7 @@ func (m *stateMachine) Status(now time.Time) Status {
 	d := m.damping
 	d.forget(now)
 	s := Status{
-		Line: m.cfg.Line, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
+		UplinkVersion: m.cfg.UplinkVersion, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
 		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
 	}
 	if d.held(now) && !m.state.Usable() {

@@ -12,9 +12,10 @@ import (
 // maxJitter bounds the wait before an uplink's first round: the first verdict must not wait.
 const maxJitter = 100 * time.Millisecond
 
-// worker is one line's part of a Monitor. All but its channels belong to the Monitor's lock.
+// worker is the part of one uplink and version in a Monitor. All but its channels belong to the
+// Monitor's lock.
 type worker struct {
-	line   Line
+	uv     UplinkVersion
 	states *stateMachine
 	// generation changes when the answers that are under way no longer mean anything; abort ends
 	// that round.
@@ -30,7 +31,7 @@ type worker struct {
 }
 
 func newWorker(m *stateMachine) *worker {
-	return &worker{line: m.cfg.Line, states: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
+	return &worker{uv: m.cfg.UplinkVersion, states: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // kick makes the worker look at its machine and begin a round now.
@@ -74,7 +75,7 @@ func (m *Monitor) slot(t time.Time, interval time.Duration) time.Time {
 // work runs an uplink's rounds until ctx ends.
 func (m *Monitor) work(ctx context.Context, w *worker) {
 	m.mu.Lock()
-	next := m.slot(time.Now().Add(jitter(w.line.Uplink, w.states.cfg.Interval)), w.states.cfg.Interval)
+	next := m.slot(time.Now().Add(jitter(w.uv.Uplink, w.states.cfg.Interval)), w.states.cfg.Interval)
 	m.mu.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -156,7 +157,7 @@ func (m *Monitor) finish(w *worker, r *round) {
 	w.reported = text
 	m.mu.Unlock()
 	if fresh && m.Report != nil {
-		m.Report(w.line, err)
+		m.Report(w.uv, err)
 	}
 }
 

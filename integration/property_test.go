@@ -152,28 +152,28 @@ func (p *property) failSome() {
 	p.t.Helper()
 	last := 0
 	for _, u := range p.policy.Uplinks {
-		last = max(last, p.host.Down[reference.Line{Uplink: u.Name}])
+		last = max(last, p.host.Down[reference.UplinkVersion{Uplink: u.Name}])
 	}
 	for _, u := range p.policy.Uplinks {
 		down := p.g.IntN(4) == 0
 		switch {
-		case down && p.host.Down[reference.Line{Uplink: u.Name}] == 0:
+		case down && p.host.Down[reference.UplinkVersion{Uplink: u.Name}] == 0:
 			last++
 			p.router.must("uplink", u.Name, "down")
 			for _, v6 := range []bool{false, true} {
-				p.host.Down[reference.Line{Uplink: u.Name, V6: v6}] = last
+				p.host.Down[reference.UplinkVersion{Uplink: u.Name, V6: v6}] = last
 			}
-		case !down && p.host.Down[reference.Line{Uplink: u.Name}] > 0:
+		case !down && p.host.Down[reference.UplinkVersion{Uplink: u.Name}] > 0:
 			p.router.must("uplink", u.Name, "auto")
 			for _, v6 := range []bool{false, true} {
-				delete(p.host.Down, reference.Line{Uplink: u.Name, V6: v6})
+				delete(p.host.Down, reference.UplinkVersion{Uplink: u.Name, V6: v6})
 			}
 		}
 	}
 }
 
 // healthOf is what the compiler is reported the uplinks that are down.
-func healthOf(down map[reference.Line]int) compiler.Health {
+func healthOf(down map[reference.UplinkVersion]int) compiler.Health {
 	order := map[string]int{}
 	for line, n := range down {
 		order[line.Uplink] = n
@@ -220,7 +220,7 @@ func newProperty(t *testing.T, r *rand.Rand, mainDefault string) *property {
 	p := &property{t: t, net: n, router: newRouter(n.Router), wires: n.Wires(), ifaces: map[string]string{}, structures: map[string]int{}}
 	world, host := worldOf(spec, mainDefault)
 	world.RunTime, world.Domains = true, true
-	p.host, host.Down = host, map[reference.Line]int{}
+	p.host, host.Down = host, map[reference.UplinkVersion]int{}
 	for _, s := range spec.LANs {
 		p.ifaces[s.Name] = s.Iface
 	}

@@ -158,10 +158,10 @@ func (c command) missing(k *kernel.Kernel, o *applyOptions) ([]string, error) {
 		}
 	}
 	links := daemon.Links(f.doc, host)
-	for _, line := range daemon.Lines(f.doc) {
-		if state, why := links[line].State(); state != "" && !told[line.Uplink] && !daemon.MayLack(f.doc, host, line) {
-			told[line.Uplink] = true
-			out = append(out, "uplink "+line.Uplink+": "+why)
+	for _, uv := range daemon.UplinkVersions(f.doc) {
+		if state, why := links[uv].State(); state != "" && !told[uv.Uplink] && !daemon.MayLack(f.doc, host, uv) {
+			told[uv.Uplink] = true
+			out = append(out, "uplink "+uv.Uplink+": "+why)
 		}
 	}
 	return out, nil

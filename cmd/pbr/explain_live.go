@@ -60,7 +60,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 				last = max(last, order)
 			}
 			for _, family := range plan.Families {
-				down[compiler.Line{Uplink: uplink, Family: family}] = last + 1
+				down[compiler.UplinkVersion{Uplink: uplink, Family: family}] = last + 1
 			}
 			p, _ := compiled.Compile(now.host, down)
 			return p

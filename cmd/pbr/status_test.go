@@ -15,7 +15,7 @@ import (
 
 // Without a watch the reason of a bad link is what the link shows now, without a time.
 func TestLinkStatus(t *testing.T) {
-	line := healthcheck.Line{Uplink: "isp1", Version: 4}
+	line := healthcheck.UplinkVersion{Uplink: "isp1", Version: 4}
 	t.Run("a missing interface", func(t *testing.T) {
 		row := checkCells(checked(linkStatus(line, healthcheck.LinkState{}, false)), time.Now())
 		if row[0] != "link-down" || row[7] != "the interface does not exist" {

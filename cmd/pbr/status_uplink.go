@@ -80,7 +80,7 @@ func (u uplinkStatus) rows() (names []string) {
 
 func versionKey(family plan.Family) string { return "ipv" + strconv.Itoa(int(family)) }
 
-// uplinkStatuses gathers what is known of lines.
+// uplinkStatuses gathers what is known of uplinks.
 func uplinkStatuses(lines []healthcheck.Status, o *daemon.Outline) []uplinkStatus {
 	list := []uplinkStatus{}
 	for _, u := range daemon.UplinkStates(lines) {
@@ -128,14 +128,14 @@ func checked(s healthcheck.Status) checkStatus {
 	}
 }
 
-// lines are the states of a policy's lines without a watch: the last known health, without what
+// lines are the states of a policy's uplinks without a watch: the last known health, without what
 // only a running watch knows, or the state of the link alone.
 func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	links := daemon.Links(doc, s.host)
-	for _, line := range daemon.Lines(doc) {
-		status := linkStatus(line, links[line], daemon.MayLack(doc, s.host, line))
+	for _, uv := range daemon.UplinkVersions(doc) {
+		status := linkStatus(uv, links[uv], daemon.MayLack(doc, s.host, uv))
 		for _, left := range s.left.Uplinks {
-			if left.Line == line {
+			if left.UplinkVersion == uv {
 				status = left
 				status.RTT, status.Jitter, status.Loss, status.Rounds, status.ProbeError, status.HeldUntil = 0, 0, 0, 0, "", time.Time{}
 			}
@@ -145,14 +145,14 @@ func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	return list
 }
 
-// linkStatus is the status of a line from its link alone.
-func linkStatus(line healthcheck.Line, l healthcheck.LinkState, optional bool) healthcheck.Status {
+// linkStatus is the status of an uplink from its link alone.
+func linkStatus(uv healthcheck.UplinkVersion, l healthcheck.LinkState, optional bool) healthcheck.Status {
 	state, why := l.State()
 	switch {
 	case state == "":
-		return healthcheck.Status{Line: line, State: unchecked}
+		return healthcheck.Status{UplinkVersion: uv, State: unchecked}
 	case optional && l.Exists && l.Up && l.Carrier:
-		return healthcheck.Status{Line: line, State: healthcheck.Absent}
+		return healthcheck.Status{UplinkVersion: uv, State: healthcheck.Absent}
 	}
-	return healthcheck.Status{Line: line, State: state, LastFailure: why}
+	return healthcheck.Status{UplinkVersion: uv, State: state, LastFailure: why}
 }

@@ -114,11 +114,11 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	posts := newPosts(k, logger)
 	posts.target(f.doc, f.text.Path)
 	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
-	monitor.Report = func(line healthcheck.Line, err error) {
+	monitor.Report = func(uv healthcheck.UplinkVersion, err error) {
 		if err != nil {
-			logger.Warn("uplink "+line.Uplink+": probes cannot be sent", "uplink", line.Uplink, "version", line.Version, "error", err)
+			logger.Warn("uplink "+uv.Uplink+": probes cannot be sent", "uplink", uv.Uplink, "version", uv.Version, "error", err)
 		} else {
-			logger.Info("uplink "+line.Uplink+": probes can be sent again", "uplink", line.Uplink, "version", line.Version)
+			logger.Info("uplink "+uv.Uplink+": probes can be sent again", "uplink", uv.Uplink, "version", uv.Version)
 		}
 	}
 	served := &metricsServer{log: logger}

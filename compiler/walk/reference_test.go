@@ -181,11 +181,11 @@ func (b *bench) setMain() {
 
 // fail lets uplinks fail their checks, in one IP version or both, in an order.
 func (b *bench) fail() {
-	b.host.Down = map[reference.Line]int{}
+	b.host.Down = map[reference.UplinkVersion]int{}
 	for i, n := range b.g.Perm(len(b.g.World.Uplinks)) {
 		for _, v6 := range []bool{false, true} {
 			if b.g.IntN(3) == 0 {
-				b.host.Down[reference.Line{Uplink: b.g.World.Uplinks[n].Name, V6: v6}] = i + 1
+				b.host.Down[reference.UplinkVersion{Uplink: b.g.World.Uplinks[n].Name, V6: v6}] = i + 1
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func (b *bench) health() compiler.Health {
 		if line.V6 {
 			family = plan.IPv6
 		}
-		h[compiler.Line{Uplink: line.Uplink, Family: family}] = order
+		h[compiler.UplinkVersion{Uplink: line.Uplink, Family: family}] = order
 	}
 	return h
 }

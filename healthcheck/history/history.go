@@ -65,15 +65,15 @@ func (m Mark) Failover() bool { return m.Usable != m.WasUsable }
 
 // History is the history of all uplinks. It is for any number of goroutines.
 type History struct {
-	mu    sync.Mutex
-	start time.Time
-	lines map[line]*rings
-	marks map[string][]Mark
-	last  map[string]Counters
+	mu       sync.Mutex
+	start    time.Time
+	versions map[uplinkVersion]*rings
+	marks    map[string][]Mark
+	last     map[string]Counters
 }
 
-// line is an uplink in one IP version; version 0 is the interface.
-type line struct {
+// uplinkVersion is an uplink in one IP version; version 0 is the interface.
+type uplinkVersion struct {
 	uplink  string
 	version int
 }
@@ -81,7 +81,7 @@ type line struct {
 // New returns an empty history. Times are counted from start, by the monotonic clock where they
 // have it: somebody who sets the clock moves nothing.
 func New(start time.Time) *History {
-	return &History{start: start, lines: map[line]*rings{}, marks: map[string][]Mark{}, last: map[string]Counters{}}
+	return &History{start: start, versions: map[uplinkVersion]*rings{}, marks: map[string][]Mark{}, last: map[string]Counters{}}
 }
 
 // Probe is what the last rounds of probes found.
@@ -98,7 +98,7 @@ func (h *History) AddProbe(now time.Time, uplink string, version int, p Probe) {
 	if p.RTT == 0 {
 		rtt, jitter = math.NaN(), math.NaN()
 	}
-	h.add(now, line{uplink, version}, []float64{rtt, jitter, p.Loss})
+	h.add(now, uplinkVersion{uplink, version}, []float64{rtt, jitter, p.Loss})
 }
 
 // Counters are what an interface received and sent since it exists. Life tells one interface from
@@ -121,16 +121,16 @@ func (h *History) AddCounters(now time.Time, uplink string, c Counters) {
 	if !known || last.Life != c.Life || c.In < last.In || c.Out < last.Out || seconds <= 0 {
 		return
 	}
-	h.add(now, line{uplink, 0}, []float64{float64(c.In-last.In) / seconds, float64(c.Out-last.Out) / seconds})
+	h.add(now, uplinkVersion{uplink, 0}, []float64{float64(c.In-last.In) / seconds, float64(c.Out-last.Out) / seconds})
 }
 
-func (h *History) add(now time.Time, l line, values []float64) {
+func (h *History) add(now time.Time, l uplinkVersion, values []float64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.lines[l]
+	r := h.versions[l]
 	if r == nil {
 		r = newRings(len(values))
-		h.lines[l] = r
+		h.versions[l] = r
 	}
 	since := now.Sub(h.start)
 	for i, v := range values {
@@ -142,7 +142,7 @@ func (h *History) add(now time.Time, l line, values []float64) {
 
 // combine is how several values of one step become one: by their mean, or by the worst one for
 // losses, which a mean would hide.
-func combine(l line, metric int) func(have float64, n int, v float64) float64 {
+func combine(l uplinkVersion, metric int) func(have float64, n int, v float64) float64 {
 	if l.version != 0 && Metric(metric) == Loss {
 		return func(have float64, _ int, v float64) float64 { return max(have, v) }
 	}
@@ -155,13 +155,13 @@ func mean(have float64, n int, v float64) float64 { return have + (v-have)/float
 // not known is not a number. Version 0 is for In and Out. points is how many values are wanted:
 // neighbours are joined.
 func (h *History) Series(now time.Time, uplink string, version int, m Metric, s Span, points int) []float64 {
-	l, at := line{uplink, version}, int(m)
+	l, at := uplinkVersion{uplink, version}, int(m)
 	if version == 0 {
 		at = int(m - In)
 	}
 	all := make([]float64, resolutions[s].steps)
 	h.mu.Lock()
-	if r := h.lines[l]; r != nil {
+	if r := h.versions[l]; r != nil {
 		r.of(at, s).read(int64(now.Sub(h.start)/s.Step()), all)
 	} else {
 		unknown(all)
@@ -226,7 +226,7 @@ func (h *History) Keep(uplinks []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	gone := func(uplink string) bool { return !slices.Contains(uplinks, uplink) }
-	maps.DeleteFunc(h.lines, func(l line, _ *rings) bool { return gone(l.uplink) })
+	maps.DeleteFunc(h.versions, func(l uplinkVersion, _ *rings) bool { return gone(l.uplink) })
 	maps.DeleteFunc(h.marks, func(u string, _ []Mark) bool { return gone(u) })
 	maps.DeleteFunc(h.last, func(u string, _ Counters) bool { return gone(u) })
 }

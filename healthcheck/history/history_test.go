@@ -125,7 +125,7 @@ func TestMarks(t *testing.T) {
 		h.AddMark(later, "b", Mark{At: later})
 		h.AddProbe(later, "a", 4, Probe{})
 		h.Keep([]string{"b"})
-		if len(h.Marks("a")) != 0 || len(h.Marks("b")) != 1 || len(h.lines) != 0 {
+		if len(h.Marks("a")) != 0 || len(h.Marks("b")) != 1 || len(h.versions) != 0 {
 			t.Error("Keep keeps others")
 		}
 	})
@@ -155,7 +155,7 @@ func TestMemory(t *testing.T) {
 			h.AddCounters(now, name, Counters{In: uint64(s), Out: uint64(s)})
 			h.AddMark(now, name, Mark{At: now})
 		}
-		for _, r := range h.lines {
+		for _, r := range h.versions {
 			for j := range r.list { // a ring that did not fill by itself
 				for int64(len(r.list[j].values)) < r.list[j].steps {
 					r.list[j].values = append(r.list[j].values, 0)

@@ -2,7 +2,7 @@ package history
 
 import "math"
 
-// rings are those of a line: one for each metric and span.
+// rings are those of an uplink's version: one for each metric and span.
 type rings struct{ list []ring }
 
 func newRings(metrics int) *rings { return &rings{make([]ring, metrics*int(spans))} }

@@ -14,11 +14,11 @@ type Host struct {
 	Main []MainRoute
 	// Down are the uplinks that failed their checks, in one IP version or both: the order in which
 	// they did, 1 first.
-	Down map[Line]int
+	Down map[UplinkVersion]int
 }
 
-// Line is an uplink in one IP version.
-type Line struct {
+// UplinkVersion is an uplink in one IP version.
+type UplinkVersion struct {
 	Uplink string
 	V6     bool
 }
@@ -456,7 +456,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		if !e.uplink(r.Uplink).Carries(v6) || r.Dst.IsValid() && r.Dst.Addr().Is6() != v6 {
 			continue
 		}
-		if failed := e.Host.Down[Line{r.Uplink, v6}]; failed == 0 {
+		if failed := e.Host.Down[UplinkVersion{r.Uplink, v6}]; failed == 0 {
 			up = append(up, r)
 		} else {
 			last = max(last, failed)
@@ -466,7 +466,7 @@ func (e Evaluator) healthy(v6 bool, routes []Route, strict bool) []Route {
 		return up
 	}
 	for _, r := range routes {
-		if last > 0 && e.Host.Down[Line{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) &&
+		if last > 0 && e.Host.Down[UplinkVersion{r.Uplink, v6}] == last && (!r.Dst.IsValid() || r.Dst.Addr().Is6() == v6) &&
 			e.uplink(r.Uplink).Carries(v6) {
 			up = append(up, r)
 		}

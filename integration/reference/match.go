@@ -37,7 +37,7 @@ func (e Evaluator) classify(k Packet) *target {
 		if c.Uplink == "" {
 			return e.target(c.Table, "")
 		}
-		switch usable := e.uplink(c.Uplink).Carries(k.Dst.Is6()) && e.Host.Down[Line{c.Uplink, k.Dst.Is6()}] == 0; {
+		switch usable := e.uplink(c.Uplink).Carries(k.Dst.Is6()) && e.Host.Down[UplinkVersion{c.Uplink, k.Dst.Is6()}] == 0; {
 		case usable:
 			return &target{routes: []Route{{Uplink: c.Uplink}}, strict: c.Strict}
 		case c.Strict:
@@ -103,10 +103,10 @@ func (e Evaluator) memberState(t *target, v6 bool) (ready bool, down int) {
 			continue
 		}
 		ready = true
-		if e.Host.Down[Line{r.Uplink, v6}] == 0 {
+		if e.Host.Down[UplinkVersion{r.Uplink, v6}] == 0 {
 			return true, 0
 		}
-		down = max(down, e.Host.Down[Line{r.Uplink, v6}])
+		down = max(down, e.Host.Down[UplinkVersion{r.Uplink, v6}])
 	}
 	return ready, down
 }

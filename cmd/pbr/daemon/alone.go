@@ -67,27 +67,27 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 
 // leave reduces health to what counts without a watch.
 func (h *health) leave(left LastHealth) {
-	h.statuses, h.down = map[compiler.Line]healthcheck.Status{}, maps.Clone(left.Down)
+	h.statuses, h.down = map[compiler.UplinkVersion]healthcheck.Status{}, maps.Clone(left.Down)
 	for _, s := range left.Uplinks {
-		h.statuses[lineOf(s.Line)] = s
+		h.statuses[keyOf(s.UplinkVersion)] = s
 	}
-	for line := range h.pending {
-		if _, down := h.down[line]; !down {
-			delete(h.pending, line)
+	for uv := range h.pending {
+		if _, down := h.down[uv]; !down {
+			delete(h.pending, uv)
 		}
 	}
 }
 
-// forced returns the states of a policy's lines after an order about one uplink; Start for lines of
+// forced returns the states of a policy's uplinks after an order about one; Start for those of
 // which nothing is known.
 func forced(doc *policy.Document, left LastHealth, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,
 	}
 	var list []healthcheck.Status
-	for _, line := range Lines(doc) {
-		s := healthcheck.Status{Line: line, State: healthcheck.Start}
-		if at := slices.IndexFunc(left.Uplinks, func(l healthcheck.Status) bool { return l.Line == line }); at >= 0 {
+	for _, uv := range UplinkVersions(doc) {
+		s := healthcheck.Status{UplinkVersion: uv, State: healthcheck.Start}
+		if at := slices.IndexFunc(left.Uplinks, func(l healthcheck.Status) bool { return l.UplinkVersion == uv }); at >= 0 {
 			s = left.Uplinks[at]
 		}
 		if s.Uplink == uplink && s.State != states[mode] {

@@ -13,23 +13,23 @@ import (
 	"pbr/healthcheck"
 )
 
-// Configs returns what to check for each line: the uplink's check, with the gateways of the host
-// facts, and the mark of its pinned table.
+// Configs returns what to check for each uplink and version: the uplink's check, with the gateways
+// of the host facts, and the mark of its pinned table.
 func Configs(doc *policy.Document, numbers []plan.Number, host plan.HostFacts) []healthcheck.Config {
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
-	for _, line := range Lines(doc) {
-		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
+	for _, uv := range UplinkVersions(doc) {
+		u, family := uplinkNamed(doc, uv.Uplink), plan.Family(uv.Version)
 		link := host.Links[u.Interface]
 		mark := Mark(numbers, u.Name)
 		c := healthcheck.Config{
-			Line: line, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
+			UplinkVersion: uv, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
 			IPv4: family == plan.IPv4, IPv6: family == plan.IPv6,
 			Targets: targets(u, family), Expect: expected(u.Check),
 			Interval: u.Check.Interval, Timeout: u.Check.Timeout, Multiplier: u.Check.Multiplier,
 			DownAfter: u.Check.DownAfter, UpAfter: u.Check.UpAfter, Quorum: u.Check.Quorum,
 			MaxLoss: u.Check.MaxLoss, MaxRTT: u.Check.MaxRTT, MaxJitter: u.Check.MaxJitter, Over: u.Check.Over,
-			Optional: optional(u, link, host, family), Peers: peers[lineOf(line)],
+			Optional: optional(u, link, host, family), Peers: peers[keyOf(uv)],
 		}
 		if c.Method == "" {
 			c.Method = healthcheck.MethodNone
@@ -103,9 +103,9 @@ func follows(u *policy.Uplink, family plan.Family) bool {
 	return !asks(family) && carries(u, other) && asks(other)
 }
 
-// peersOf returns the uplinks that could take over from each line: those that share a table or a
-// balance with it, and default's where a policy names the uplink.
-func peersOf(doc *policy.Document) map[compiler.Line][]string {
+// peersOf returns the uplinks that could take over from each uplink and version: those that share a
+// table or a balance with it, and default's where a policy names the uplink.
+func peersOf(doc *policy.Document) map[compiler.UplinkVersion][]string {
 	groups := [][]string{}
 	uplinksOf := func(t policy.Target) (names []string) {
 		switch t.Kind {
@@ -141,25 +141,25 @@ func peersOf(doc *policy.Document) map[compiler.Line][]string {
 			named[p.Target.Name] = true
 		}
 	}
-	peers := map[compiler.Line][]string{}
-	for _, l := range Lines(doc) {
-		line := lineOf(l)
+	peers := map[compiler.UplinkVersion][]string{}
+	for _, l := range UplinkVersions(doc) {
+		uv := keyOf(l)
 		add := func(group []string) {
 			for _, name := range group {
-				if name != line.Uplink && carries(uplinkNamed(doc, name), line.Family) && !slices.Contains(peers[line], name) {
-					peers[line] = append(peers[line], name)
+				if name != uv.Uplink && carries(uplinkNamed(doc, name), uv.Family) && !slices.Contains(peers[uv], name) {
+					peers[uv] = append(peers[uv], name)
 				}
 			}
 		}
 		for _, group := range groups {
-			if slices.Contains(group, line.Uplink) {
+			if slices.Contains(group, uv.Uplink) {
 				add(group)
 			}
 		}
-		if named[line.Uplink] {
+		if named[uv.Uplink] {
 			add(byDefault)
 		}
-		slices.Sort(peers[line])
+		slices.Sort(peers[uv])
 	}
 	return peers
 }

@@ -24,7 +24,7 @@ func (c *controlled) RefreshLists(context.Context) error { return nil }
 
 func (c *controlled) Report() Report {
 	return Report{PID: 7, Policy: "p.toml", Down: compiler.Down(map[string]int{"isp1": 1}), Uplinks: []healthcheck.Status{{
-		Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Down, RTT: time.Millisecond,
+		UplinkVersion: healthcheck.UplinkVersion{Uplink: "isp1", Version: 4}, State: healthcheck.Down, RTT: time.Millisecond,
 	}}}
 }
 
@@ -149,12 +149,12 @@ func TestMetrics(t *testing.T) {
 	r := Report{
 		Since: time.Unix(100, 0), Loaded: time.UnixMilli(100500),
 		Uplinks: []healthcheck.Status{
-			{Line: healthcheck.Line{Uplink: "isp1", Version: 4}, State: healthcheck.Up, Since: time.Unix(90, 0),
+			{UplinkVersion: healthcheck.UplinkVersion{Uplink: "isp1", Version: 4}, State: healthcheck.Up, Since: time.Unix(90, 0),
 				RTT: 1500 * time.Microsecond, Loss: 0.25, Rounds: 4, Flaps: 1},
-			{Line: healthcheck.Line{Uplink: "isp2", Version: 4}, State: healthcheck.LinkDown, Since: time.Unix(95, 0)},
+			{UplinkVersion: healthcheck.UplinkVersion{Uplink: "isp2", Version: 4}, State: healthcheck.LinkDown, Since: time.Unix(95, 0)},
 		},
 		Numbers: Numbers{Updates: 3, UpdateTime: 2 * time.Millisecond, Flushed: 9, Passes: 2, Repairs: 1, Reloads: 3, ReloadFailures: 1,
-			Events:       map[healthcheck.Line]map[healthcheck.State]int{{Uplink: "isp2", Version: 4}: {healthcheck.LinkDown: 2}},
+			Events:       map[healthcheck.UplinkVersion]map[healthcheck.State]int{{Uplink: "isp2", Version: 4}: {healthcheck.LinkDown: 2}},
 			KernelEvents: map[KernelEventKind]int{Drift: 5}},
 	}
 	text := string(Metrics(r))

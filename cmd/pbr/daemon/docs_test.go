@@ -37,9 +37,9 @@ func TestDocs(t *testing.T) {
 		text, _, _ = strings.Cut(text, "\n## ")
 		return text
 	}
-	report := Report{Uplinks: []healthcheck.Status{{Line: healthcheck.Line{Uplink: "a", Version: 4},
+	report := Report{Uplinks: []healthcheck.Status{{UplinkVersion: healthcheck.UplinkVersion{Uplink: "a", Version: 4},
 		State: healthcheck.Up, RTT: time.Second}}}
-	report.Numbers.Events = map[healthcheck.Line]map[healthcheck.State]int{{Uplink: "a", Version: 4}: {healthcheck.Up: 1}}
+	report.Numbers.Events = map[healthcheck.UplinkVersion]map[healthcheck.State]int{{Uplink: "a", Version: 4}: {healthcheck.Up: 1}}
 	report.Use = &Use{Connections: map[string]int{"a": 1}, Bytes: map[string]uint64{"a": 1}, Hits: map[string]uint64{"p": 1},
 		Clients: map[[2]string]int{{"b", "a"}: 1}, Active: map[[2]string][]string{{"t", "4"}: {"a"}}, Applied: time.Now()}
 	metrics := string(Metrics(report))

@@ -495,4 +495,6 @@ func (b *bench) wantPins(when string, want ...string) {
 var errKernel = errors.New("the kernel says no")
 
 // v4 is an uplink's line of IPv4, the only one that the uplinks of these tests carry.
-func v4(uplink string) compiler.Line { return compiler.Line{Uplink: uplink, Family: plan.IPv4} }
+func v4(uplink string) compiler.UplinkVersion {
+	return compiler.UplinkVersion{Uplink: uplink, Family: plan.IPv4}
+}

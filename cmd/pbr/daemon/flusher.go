@@ -15,14 +15,14 @@ type flusher struct {
 	// pending is how many jobs are not done; only the loop uses it.
 	pending int
 	// taken is what the jobs flush; a run that is killed meanwhile leaves it to the next one.
-	taken []map[compiler.Line]pendingFlush
+	taken []map[compiler.UplinkVersion]pendingFlush
 	idle  []chan struct{}
 }
 
 // flushJob is one request to delete connections, and its result.
 type flushJob struct {
 	flushes []Flush
-	taken   map[compiler.Line]pendingFlush
+	taken   map[compiler.UplinkVersion]pendingFlush
 	// why is the log message; empty for a failure of uplinks.
 	why  string
 	n    int
@@ -82,8 +82,8 @@ func (w *Watcher) flushDone(job flushJob) {
 		w.Log.Error("flushing connections of uplinks that are down", "error", job.err)
 	}
 	var uplinks []string
-	for line := range job.taken {
-		uplinks = append(uplinks, line.Uplink)
+	for uv := range job.taken {
+		uplinks = append(uplinks, uv.Uplink)
 	}
 	slices.Sort(uplinks)
 	if uplinks = slices.Compact(uplinks); job.why != "" {
@@ -116,20 +116,20 @@ func (w *Watcher) whenFlushed() <-chan struct{} {
 
 // unfinished returns the flushes that are not known to be done: the next run does them if this one
 // is killed.
-func (w *Watcher) unfinished() map[compiler.Line]*pendingFlush {
-	pending := map[compiler.Line]*pendingFlush{}
-	add := func(line compiler.Line, d pendingFlush) {
-		if pending[line] == nil {
-			pending[line] = &pendingFlush{}
+func (w *Watcher) unfinished() map[compiler.UplinkVersion]*pendingFlush {
+	pending := map[compiler.UplinkVersion]*pendingFlush{}
+	add := func(uv compiler.UplinkVersion, d pendingFlush) {
+		if pending[uv] == nil {
+			pending[uv] = &pendingFlush{}
 		}
-		pending[line].add(d)
+		pending[uv].add(d)
 	}
-	for line, d := range w.health.pending {
-		add(line, *d)
+	for uv, d := range w.health.pending {
+		add(uv, *d)
 	}
 	for _, taken := range w.flusher.taken {
-		for line, d := range taken {
-			add(line, d)
+		for uv, d := range taken {
+			add(uv, d)
 		}
 	}
 	return pending

@@ -14,28 +14,28 @@ import (
 
 // health is what the loop knows of the uplinks besides the host facts.
 type health struct {
-	// statuses are the last known statuses, by line.
-	statuses map[compiler.Line]healthcheck.Status
-	// down has the lines that must not be used, in the order in which they went down, and the
+	// statuses are the last known statuses.
+	statuses map[compiler.UplinkVersion]healthcheck.Status
+	// down has the uplinks that must not be used, in the order in which they went down, and the
 	// doubtful ones.
 	down compiler.Health
-	// pending has the lines that failed and whose connections have not been flushed.
-	pending map[compiler.Line]*pendingFlush
-	// stopped has the lines that are no longer used, since the kernel's last change.
-	stopped map[compiler.Line]bool
+	// pending has the uplinks that failed and whose connections have not been flushed.
+	pending map[compiler.UplinkVersion]*pendingFlush
+	// stopped has the uplinks that are no longer used, since the kernel's last change.
+	stopped map[compiler.UplinkVersion]bool
 	// addrs are the last known addresses by uplink: a link that went down has lost them when they
 	// are needed.
 	addrs map[string][]netip.Addr
-	// usable has the lines that became usable, until all connections have moved back to them.
-	usable map[compiler.Line]*recovered
+	// usable has the uplinks that became usable, until all connections have moved back to them.
+	usable map[compiler.UplinkVersion]*recovered
 	// choices are the quickest uplinks of tables that prefer the quickest.
 	choices map[group]*choice
 	// renumbered has uplinks' old addresses that were replaced, and whose connections have not been
 	// flushed.
-	renumbered map[compiler.Line][]netip.Addr
+	renumbered map[compiler.UplinkVersion][]netip.Addr
 }
 
-// pendingFlush says which connections of a failed line have to be flushed.
+// pendingFlush says which connections of a failed uplink have to be flushed.
 type pendingFlush struct {
 	// Pinned are connections with the uplink's mark, Strict those with its mark for strict tables,
 	// Unmarked those of default's primary uplink.
@@ -57,19 +57,19 @@ func (d *pendingFlush) add(o pendingFlush) {
 
 func newHealth() *health {
 	return &health{
-		statuses: map[compiler.Line]healthcheck.Status{}, down: compiler.Health{},
-		pending: map[compiler.Line]*pendingFlush{}, stopped: map[compiler.Line]bool{}, addrs: map[string][]netip.Addr{},
-		renumbered: map[compiler.Line][]netip.Addr{}, usable: map[compiler.Line]*recovered{},
+		statuses: map[compiler.UplinkVersion]healthcheck.Status{}, down: compiler.Health{},
+		pending: map[compiler.UplinkVersion]*pendingFlush{}, stopped: map[compiler.UplinkVersion]bool{}, addrs: map[string][]netip.Addr{},
+		renumbered: map[compiler.UplinkVersion][]netip.Addr{}, usable: map[compiler.UplinkVersion]*recovered{},
 		choices: map[group]*choice{},
 	}
 }
 
-// lineOf converts a line of the monitor.
-func lineOf(l healthcheck.Line) compiler.Line {
-	return compiler.Line{Uplink: l.Uplink, Family: plan.Family(l.Version)}
+// keyOf converts the monitor's key of an uplink and version.
+func keyOf(l healthcheck.UplinkVersion) compiler.UplinkVersion {
+	return compiler.UplinkVersion{Uplink: l.Uplink, Family: plan.Family(l.Version)}
 }
 
-// take records the lines' states and reports whether they can change the plan.
+// take records the uplinks' states and reports whether they can change the plan.
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
@@ -77,96 +77,97 @@ func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink), cmp.Compare(a.Version, b.Version))
 	})
 	old := h.statuses
-	h.statuses = map[compiler.Line]healthcheck.Status{}
+	h.statuses = map[compiler.UplinkVersion]healthcheck.Status{}
 	for _, s := range byTime {
-		line := lineOf(s.Line)
-		h.statuses[line] = s
-		changed = h.takeDown(line, s.State) || changed
-		before, known := old[line]
-		h.takeUsable(line, s.State, known && before.State.Usable())
-		changed = h.notePending(line, s, known && before.Dead(), known && before.State == s.State) || changed
+		uv := keyOf(s.UplinkVersion)
+		h.statuses[uv] = s
+		changed = h.takeDown(uv, s.State) || changed
+		before, known := old[uv]
+		h.takeUsable(uv, s.State, known && before.State.Usable())
+		changed = h.notePending(uv, s, known && before.Dead(), known && before.State == s.State) || changed
 	}
 	changed = h.forget() || changed
 	h.takeOrders()
 	return changed
 }
 
-// noteNew records the states of unknown lines, and that a line is absent, which no event reports.
+// noteNew records the states of unknown uplinks, and that a version is absent, which no event
+// reports.
 func (h *health) noteNew(statuses []healthcheck.Status) {
 	for _, s := range statuses {
-		if _, known := h.statuses[lineOf(s.Line)]; !known || s.State == healthcheck.Absent {
-			h.statuses[lineOf(s.Line)] = s
+		if _, known := h.statuses[keyOf(s.UplinkVersion)]; !known || s.State == healthcheck.Absent {
+			h.statuses[keyOf(s.UplinkVersion)] = s
 		}
-		h.takeUsable(lineOf(s.Line), s.State, false) // -- connections of the last run may have to move back
+		h.takeUsable(keyOf(s.UplinkVersion), s.State, false) // -- connections of the last run may have to move back
 	}
 }
 
-// takeDown records whether a line may be used. An absent version is unused because there is no
+// takeDown records whether an uplink may be used. An absent version is unused because there is no
 // route for it.
-func (h *health) takeDown(line compiler.Line, s healthcheck.State) (changed bool) {
-	order := h.down[line]
+func (h *health) takeDown(uv compiler.UplinkVersion, s healthcheck.State) (changed bool) {
+	order := h.down[uv]
 	switch {
 	case s == healthcheck.Unconfirmed:
-		h.down[line] = compiler.Doubtful
-		delete(h.stopped, line)
+		h.down[uv] = compiler.Doubtful
+		delete(h.stopped, uv)
 		return order != compiler.Doubtful
 	case s.Usable() || s == healthcheck.Absent:
-		delete(h.down, line)
-		delete(h.stopped, line)
+		delete(h.down, uv)
+		delete(h.stopped, uv)
 		return order != 0
 	case order <= 0:
-		h.down[line] = h.last() + 1
-		h.stopped[line] = true
+		h.down[uv] = h.last() + 1
+		h.stopped[uv] = true
 		return true
 	}
 	return false
 }
 
-// takeUsable records when a line became usable: after a time, connections on a worse line move
+// takeUsable records when an uplink became usable: after a time, connections on a worse one move
 // back.
-func (h *health) takeUsable(line compiler.Line, s healthcheck.State, was bool) {
+func (h *health) takeUsable(uv compiler.UplinkVersion, s healthcheck.State, was bool) {
 	switch {
 	case !s.Usable():
-		delete(h.usable, line)
+		delete(h.usable, uv)
 	case !was:
-		h.usable[line] = &recovered{since: time.Now()}
+		h.usable[uv] = &recovered{since: time.Now()}
 	}
 }
 
-// notePending records which connections of a line have to be flushed.
-func (h *health) notePending(line compiler.Line, s healthcheck.Status, wasDead, same bool) (changed bool) {
+// notePending records which connections of an uplink have to be flushed.
+func (h *health) notePending(uv compiler.UplinkVersion, s healthcheck.Status, wasDead, same bool) (changed bool) {
 	switch {
 	case s.State == healthcheck.Unconfirmed && !same:
-		h.pending[line] = &pendingFlush{Strict: true}
+		h.pending[uv] = &pendingFlush{Strict: true}
 		return true
 	case s.State == healthcheck.Unconfirmed:
 	case s.State.Usable():
-		delete(h.pending, line)
+		delete(h.pending, uv)
 	case s.Dead() && !wasDead:
-		h.pending[line] = &pendingFlush{Pinned: true, Strict: true, Unmarked: true}
+		h.pending[uv] = &pendingFlush{Pinned: true, Strict: true, Unmarked: true}
 		return true
 	}
 	return false
 }
 
-// forget drops lines that the monitor no longer has, and reports whether one of them was down.
+// forget drops uplinks that the monitor no longer has, and reports whether one of them was down.
 func (h *health) forget() (changed bool) {
-	for line := range h.down {
-		of := compiler.Line{Uplink: line.Uplink, Family: line.Family}
+	for uv := range h.down {
+		of := compiler.UplinkVersion{Uplink: uv.Uplink, Family: uv.Family}
 		if _, known := h.statuses[of]; !known && !h.underOrder(of) {
-			delete(h.down, line)
+			delete(h.down, uv)
 			changed = true
 		}
 	}
-	for line := range h.pending {
-		if _, known := h.statuses[line]; !known {
-			delete(h.pending, line)
+	for uv := range h.pending {
+		if _, known := h.statuses[uv]; !known {
+			delete(h.pending, uv)
 		}
 	}
 	return changed
 }
 
-// last returns the number of the line that went down last; the numbers only have to be in order.
+// last returns the number of the uplink that went down last; the numbers only have to be in order.
 func (h *health) last() int {
 	n := 0
 	for _, order := range h.down {
@@ -185,18 +186,18 @@ func (h *health) learnAddresses(doc *policy.Document, host plan.HostFacts) {
 		addrs := slices.Clone(now)
 		for _, family := range plan.Families {
 			of := func(a netip.Addr) bool { return plan.FamilyOf(a) == family }
-			line := compiler.Line{Uplink: u.Name, Family: family}
+			uv := compiler.UplinkVersion{Uplink: u.Name, Family: family}
 			renewed := slices.ContainsFunc(now, of)
 			for _, a := range h.addrs[u.Name] {
 				switch {
 				case !of(a) || slices.Contains(now, a) || renewed && sharedWith(u, a):
 				case renewed:
-					h.renumbered[line] = append(h.renumbered[line], a)
+					h.renumbered[uv] = append(h.renumbered[uv], a)
 				default:
 					addrs = append(addrs, a)
 				}
 			}
-			h.renumbered[line] = slices.DeleteFunc(h.renumbered[line], func(a netip.Addr) bool { return slices.Contains(now, a) })
+			h.renumbered[uv] = slices.DeleteFunc(h.renumbered[uv], func(a netip.Addr) bool { return slices.Contains(now, a) })
 		}
 		if len(addrs) > 0 {
 			h.addrs[u.Name] = addrs
@@ -207,7 +208,7 @@ func (h *health) learnAddresses(doc *policy.Document, host plan.HostFacts) {
 // renumberings returns the connections of replaced addresses, and forgets these. An address that
 // another link has now is not gone.
 func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *plan.Plan) (flushes []Flush) {
-	for line, addrs := range h.renumbered {
+	for uv, addrs := range h.renumbered {
 		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
 			for _, link := range host.Links {
 				if slices.Contains(link.Addrs, a) {
@@ -216,21 +217,21 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 			}
 			return false
 		})
-		if u := uplinkNamed(doc, line.Uplink); u != nil && len(addrs) > 0 && carries(u, line.Family) {
+		if u := uplinkNamed(doc, uv.Uplink); u != nil && len(addrs) > 0 && carries(u, uv.Family) {
 			pinned, strict := Marks(want.Numbers, u.Name)
-			flushes = append(flushes, Flush{Family: line.Family, Mask: want.Mask, Addrs: addrs,
+			flushes = append(flushes, Flush{Family: uv.Family, Mask: want.Mask, Addrs: addrs,
 				AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
-		delete(h.renumbered, line)
+		delete(h.renumbered, uv)
 	}
 	return flushes
 }
 
-// noteMoves records which failed lines a change of plans takes traffic from.
+// noteMoves records which failed uplinks a change of plans takes traffic from.
 func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
-	for line, d := range h.pending {
-		u := uplinkNamed(doc, line.Uplink)
-		if u != nil && (movedFrom(have, want, u, line.Family) || fellBack(doc, have, want, u, line.Family)) {
+	for uv, d := range h.pending {
+		u := uplinkNamed(doc, uv.Uplink)
+		if u != nil && (movedFrom(have, want, u, uv.Family) || fellBack(doc, have, want, u, uv.Family)) {
 			d.Moved = true
 		}
 	}
@@ -239,13 +240,13 @@ func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 // flushes returns the connections to delete now and marks them as taken. A failed uplink that a
 // table still uses, because it has no other, keeps its connections: the check may be wrong. They
 // are flushed when such a table finds another uplink.
-func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush, taken map[compiler.Line]pendingFlush) {
-	taken = map[compiler.Line]pendingFlush{}
+func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush, taken map[compiler.UplinkVersion]pendingFlush) {
+	taken = map[compiler.UplinkVersion]pendingFlush{}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		for _, family := range plan.Families {
-			line := compiler.Line{Uplink: u.Name, Family: family}
-			d := h.pending[line]
+			uv := compiler.UplinkVersion{Uplink: u.Name, Family: family}
+			d := h.pending[uv]
 			if d == nil {
 				continue
 			}
@@ -254,17 +255,17 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 				flushes = append(flushes, c)
 			}
 			if !done.empty() {
-				taken[line] = done
+				taken[uv] = done
 			}
 			if d.empty() {
-				delete(h.pending, line)
+				delete(h.pending, uv)
 			}
 		}
 	}
 	return flushes, taken
 }
 
-// flushOf returns what to flush now of one line; it moves from pending to taken.
+// flushOf returns what to flush now of one uplink; it moves from pending to taken.
 func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
 	byDefault, byOther := installed(want, u, family)
 	c := Flush{Family: family, Mask: want.Mask}
@@ -303,8 +304,8 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		mark := Mark(want.Numbers, u.Name)
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
-			line := compiler.Line{Uplink: u.Name, Family: family}
-			if !h.stopped[line] || doc.Settings.FlushOnFailover && h.pending[line] != nil {
+			uv := compiler.UplinkVersion{Uplink: u.Name, Family: family}
+			if !h.stopped[uv] || doc.Settings.FlushOnFailover && h.pending[uv] != nil {
 				continue
 			}
 			before, _ := installed(have, u, family)

@@ -29,7 +29,7 @@ func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []st
 		}
 		add(fmt.Sprintf("ADDRESS%d", family), addrs...)
 		add(fmt.Sprintf("GATEWAY%d", family), gw)
-		add(fmt.Sprintf("STATE%d", family), string(w.health.statuses[compiler.Line{Uplink: u.Name, Family: family}].State))
+		add(fmt.Sprintf("STATE%d", family), string(w.health.statuses[compiler.UplinkVersion{Uplink: u.Name, Family: family}].State))
 	}
 	for _, table := range w.doc.TableNames() {
 		add("ACTIVE_"+policy.EnvironmentName(table), active[table]...)

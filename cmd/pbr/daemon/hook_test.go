@@ -17,7 +17,7 @@ import (
 
 func hookEvent(uplink string, from, to healthcheck.State) HookEvent {
 	return HookEvent{Interface: "wan1", Event: healthcheck.Event{
-		At: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Line: healthcheck.Line{Uplink: uplink, Version: 4},
+		At: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), UplinkVersion: healthcheck.UplinkVersion{Uplink: uplink, Version: 4},
 		From: from, To: to, Reason: "no answer",
 	}}
 }

@@ -35,7 +35,7 @@ func (w *Watcher) logKept() {
 	w.kept = now
 }
 
-// onStandby reports whether the other router of a pair holds all lines.
+// onStandby reports whether the other router of a pair holds all uplinks' addresses.
 func (w *Watcher) onStandby() bool {
 	for _, s := range w.health.statuses {
 		if s.State != healthcheck.Standby && s.State != healthcheck.Absent {

@@ -72,8 +72,8 @@ type Pin struct {
 
 // Monitor checks uplinks; *healthcheck.Monitor is one.
 type Monitor interface {
-	Set(configs []healthcheck.Config, initial map[healthcheck.Line]healthcheck.Status)
-	Link(line healthcheck.Line, l healthcheck.LinkState)
+	Set(configs []healthcheck.Config, initial map[healthcheck.UplinkVersion]healthcheck.Status)
+	Link(uv healthcheck.UplinkVersion, l healthcheck.LinkState)
 	Force(uplink, mode string) error
 	Quota(uplink string, q healthcheck.Quota)
 	Events() <-chan healthcheck.Event

@@ -11,8 +11,8 @@ import (
 
 // FoundHolds is how long the states that a watch found count after it saved them last. A restart or
 // an update of the daemon, and an apply in between, take less, and must not move traffic to a
-// failed line. After that time nobody maintains the states, and an uplink that never comes back is
-// worse than one that may have failed.
+// failed uplink. After that time nobody maintains the states, and an uplink that never comes back
+// is worse than one that may have failed.
 const FoundHolds = 5 * time.Minute
 
 // LastHealth is the uplinks' last known health, for commands while no watch runs.
@@ -52,22 +52,22 @@ func ReadLastHealth(file string, doc *policy.Document, host plan.HostFacts, upti
 	left := LastHealth{Down: compiler.Health{}, Age: uptime - s.Noted}
 	left.Source = HealthSource{text, text != "" && left.fresh()}
 	links := Links(doc, host)
-	for _, line := range Lines(doc) {
-		status, known := s.status(line)
-		if !known || !left.counts(status, links[line]) {
+	for _, uv := range UplinkVersions(doc) {
+		status, known := s.status(uv)
+		if !known || !left.counts(status, links[uv]) {
 			continue
 		}
-		if state, why := links[line].State(); state != "" && ofLink(status) {
+		if state, why := links[uv].State(); state != "" && ofLink(status) {
 			status.State, status.LastFailure = state, why
 		}
 		left.Uplinks = append(left.Uplinks, status)
 		if !status.State.Usable() {
-			left.Down[lineOf(line)] = max(s.Down[lineOf(line)], 1)
+			left.Down[keyOf(uv)] = max(s.Down[keyOf(uv)], 1)
 		}
 	}
-	for line, order := range s.Down {
-		if line.Table != "" && left.fresh() {
-			left.Down[line] = order
+	for uv, order := range s.Down {
+		if uv.Table != "" && left.fresh() {
+			left.Down[uv] = order
 		}
 	}
 	return left, nil

@@ -33,7 +33,7 @@ func (b *bench) wantLeft(when, want string) {
 	var got []string
 	for _, s := range l.Uplinks {
 		text := s.Uplink + " " + string(s.State)
-		if l.Down[lineOf(s.Line)] == 0 {
+		if l.Down[keyOf(s.UplinkVersion)] == 0 {
 			text += " used"
 		}
 		got = append(got, text)

@@ -33,7 +33,7 @@ func (m *metrics) report(r *Report) {
 	m.family("uplink_changes_total", "counter", "Changes of the uplink's state, by the new state.")
 	for _, u := range r.Uplinks {
 		for _, s := range states {
-			if n := r.Numbers.Events[u.Line][s]; n > 0 {
+			if n := r.Numbers.Events[u.UplinkVersion][s]; n > 0 {
 				m.sample(float64(n), "uplink", u.Uplink, "version", version(u), "to", string(s))
 			}
 		}

@@ -98,7 +98,7 @@ func TestReportIsWrittenAsTheLibraryWritesIt(t *testing.T) {
 	}}
 	for _, name := range []string{"isp2", "isp1"} {
 		for _, version := range []healthcheck.Version{6, 4} {
-			r.Uplinks = append(r.Uplinks, healthcheck.Status{Line: healthcheck.Line{Uplink: name, Version: version},
+			r.Uplinks = append(r.Uplinks, healthcheck.Status{UplinkVersion: healthcheck.UplinkVersion{Uplink: name, Version: version},
 				State: healthcheck.Up, RTT: 12345 * time.Microsecond, Loss: 0.05})
 		}
 	}

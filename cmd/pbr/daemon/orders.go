@@ -10,11 +10,11 @@ import (
 // later policy adds is under the same order from its first packet on.
 
 // otherVersion returns the same uplink in the other IP version.
-func otherVersion(line compiler.Line) compiler.Line {
-	if line.Family == plan.IPv4 {
-		return compiler.Line{Uplink: line.Uplink, Family: plan.IPv6}
+func otherVersion(uv compiler.UplinkVersion) compiler.UplinkVersion {
+	if uv.Family == plan.IPv4 {
+		return compiler.UplinkVersion{Uplink: uv.Uplink, Family: plan.IPv6}
 	}
-	return compiler.Line{Uplink: line.Uplink, Family: plan.IPv4}
+	return compiler.UplinkVersion{Uplink: uv.Uplink, Family: plan.IPv4}
 }
 
 // ordered reports whether the administrator set a state.
@@ -25,32 +25,32 @@ func ordered(s healthcheck.State) bool {
 // takeOrders takes the versions that an uplink does not carry out of use together with those that
 // it does.
 func (h *health) takeOrders() {
-	for line, s := range h.statuses {
-		other := otherVersion(line)
+	for uv, s := range h.statuses {
+		other := otherVersion(uv)
 		if _, known := h.statuses[other]; !known && s.State == healthcheck.ForcedDown {
-			h.down[other] = h.down[line]
+			h.down[other] = h.down[uv]
 		}
 	}
 }
 
-// underOrder reports whether an order took an unknown line out of use.
-func (h *health) underOrder(line compiler.Line) bool {
-	return h.statuses[otherVersion(line)].State == healthcheck.ForcedDown
+// underOrder reports whether an order took an unknown version out of use.
+func (h *health) underOrder(uv compiler.UplinkVersion) bool {
+	return h.statuses[otherVersion(uv)].State == healthcheck.ForcedDown
 }
 
 // spreadOrders copies orders to the versions that have no state.
 func (s *savedState) spreadOrders() {
 	for _, status := range s.Lines[:len(s.Lines):len(s.Lines)] {
-		line := lineOf(status.Line)
-		other := otherVersion(line)
-		if status.Line.Version = healthcheck.Version(other.Family); !ordered(status.State) {
+		uv := keyOf(status.UplinkVersion)
+		other := otherVersion(uv)
+		if status.UplinkVersion.Version = healthcheck.Version(other.Family); !ordered(status.State) {
 			continue
 		}
-		if _, known := s.status(status.Line); known {
+		if _, known := s.status(status.UplinkVersion); known {
 			continue
 		}
 		s.Lines = append(s.Lines, status)
-		if order := s.Down[line]; order > 0 {
+		if order := s.Down[uv]; order > 0 {
 			s.Down[other] = order
 		}
 	}

@@ -1,6 +1,6 @@
 package daemon
 
-// Measured has the recent measurements of a line, the newest last; unknown values are negative.
+// Measured has the recent measurements of an uplink, the newest last; unknown values are negative.
 type Measured struct {
 	Uplink  string `json:"uplink"`
 	Version int    `json:"version"`
@@ -10,8 +10,8 @@ type Measured struct {
 	Step float64   `json:"step_s"`
 }
 
-// Measured returns the recent measurements of all lines; nil if nobody records them. Any goroutine
-// may ask.
+// Measured returns the recent measurements of all uplinks; nil if nobody records them. Any
+// goroutine may ask.
 func (w *Watcher) Measured() []Measured {
 	if w.Recent == nil {
 		return nil

@@ -86,22 +86,22 @@ func (h *health) prefer(doc *policy.Document, now time.Time) (changed bool) {
 			chosen := h.choices[g].choose(now, from, t.Prefer)
 			undecided := chosen == "" && slices.ContainsFunc(from, func(c candidate) bool { return c.fresh })
 			for _, uplink := range uplinks {
-				line := compiler.Line{Uplink: uplink, Family: g.family, Table: t.Name}
-				if chosen != "" && uplink != chosen || undecided && h.down[line] != 0 { // what the last run chose
-					passed[line] = 1
+				uv := compiler.UplinkVersion{Uplink: uplink, Family: g.family, Table: t.Name}
+				if chosen != "" && uplink != chosen || undecided && h.down[uv] != 0 { // what the last run chose
+					passed[uv] = 1
 				}
 			}
 		}
 	}
-	for line := range h.down {
-		if line.Table != "" && passed[line] == 0 {
-			delete(h.down, line)
+	for uv := range h.down {
+		if uv.Table != "" && passed[uv] == 0 {
+			delete(h.down, uv)
 			changed = true
 		}
 	}
-	for line := range passed {
-		changed = changed || h.down[line] == 0
-		h.down[line] = 1
+	for uv := range passed {
+		changed = changed || h.down[uv] == 0
+		h.down[uv] = 1
 	}
 	return changed
 }
@@ -145,7 +145,7 @@ func groups(t *policy.Table) map[group][]string {
 // candidates are the usable ones of uplinks.
 func (h *health) candidates(uplinks []string, family plan.Family) (list []candidate) {
 	for _, name := range uplinks {
-		s, known := h.statuses[compiler.Line{Uplink: name, Family: family}]
+		s, known := h.statuses[compiler.UplinkVersion{Uplink: name, Family: family}]
 		if known && s.State.Usable() {
 			list = append(list, candidate{name, s.RTT, s.State == healthcheck.Start})
 		}
@@ -159,9 +159,9 @@ func (w *Watcher) preferQuicker(ctx context.Context) {
 		return
 	}
 	for _, s := range w.Monitor.Statuses() {
-		line := lineOf(s.Line)
-		if known, is := w.health.statuses[line]; is && known.State == s.State {
-			w.health.statuses[line] = s // for its round trip; another state comes with its event
+		uv := keyOf(s.UplinkVersion)
+		if known, is := w.health.statuses[uv]; is && known.State == s.State {
+			w.health.statuses[uv] = s // for its round trip; another state comes with its event
 		}
 	}
 	if !w.health.prefer(w.doc, time.Now()) {

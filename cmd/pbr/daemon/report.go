@@ -53,8 +53,8 @@ type Numbers struct {
 	ReloadFailures int `json:"reload_failures"`
 	// Events counts changes of uplinks' states by uplink and new state; KernelEvents counts the
 	// kernel's.
-	Events       map[healthcheck.Line]map[healthcheck.State]int `json:"-"`
-	KernelEvents map[KernelEventKind]int                        `json:"-"`
+	Events       map[healthcheck.UplinkVersion]map[healthcheck.State]int `json:"-"`
+	KernelEvents map[KernelEventKind]int                                 `json:"-"`
 }
 
 // shared is the part of the loop's state that other goroutines read.
@@ -67,7 +67,7 @@ func (s *shared) init(doc *policy.Document) {
 	now := time.Now()
 	s.report = Report{
 		PID: os.Getpid(), Since: now, Policy: doc.File, Loaded: now,
-		Numbers: Numbers{Events: map[healthcheck.Line]map[healthcheck.State]int{}, KernelEvents: map[KernelEventKind]int{}},
+		Numbers: Numbers{Events: map[healthcheck.UplinkVersion]map[healthcheck.State]int{}, KernelEvents: map[KernelEventKind]int{}},
 	}
 }
 
@@ -123,16 +123,16 @@ func (s *shared) countReload(good bool) {
 }
 
 func (s *shared) countEvent(e HookEvent) {
-	lines := []healthcheck.Line{e.Line}
+	versions := []healthcheck.UplinkVersion{e.UplinkVersion}
 	if e.Both {
-		lines = []healthcheck.Line{{Uplink: e.Uplink, Version: 4}, {Uplink: e.Uplink, Version: 6}}
+		versions = []healthcheck.UplinkVersion{{Uplink: e.Uplink, Version: 4}, {Uplink: e.Uplink, Version: 6}}
 	}
 	s.update(func(r *Report) {
-		for _, line := range lines {
-			if r.Numbers.Events[line] == nil {
-				r.Numbers.Events[line] = map[healthcheck.State]int{}
+		for _, uv := range versions {
+			if r.Numbers.Events[uv] == nil {
+				r.Numbers.Events[uv] = map[healthcheck.State]int{}
 			}
-			r.Numbers.Events[line][e.To]++
+			r.Numbers.Events[uv][e.To]++
 		}
 	})
 }
@@ -146,7 +146,7 @@ func (w *Watcher) Report() Report {
 	w.shared.mu.Lock()
 	r := w.shared.report
 	r.Down = maps.Clone(r.Down)
-	events := map[healthcheck.Line]map[healthcheck.State]int{}
+	events := map[healthcheck.UplinkVersion]map[healthcheck.State]int{}
 	for uplink, states := range r.Numbers.Events {
 		events[uplink] = maps.Clone(states)
 	}

@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/policy"
 )
 
-// recovered is a line that became usable.
+// recovered is an uplink that became usable.
 type recovered struct {
 	since time.Time
 	// done is how long it had been usable when connections last moved back to it.
@@ -35,11 +35,11 @@ func (w *Watcher) moveBack() {
 // returning returns the connections that move back now, and when others will.
 func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time) (flushes []Flush, next time.Time) {
 	returns := policy.Returns(doc)
-	for line, s := range h.usable {
+	for uv, s := range h.usable {
 		later, usable := false, now.Sub(s.since)
 		marks := map[uint32]bool{}
 		for _, r := range returns {
-			worse := fallbackMarks(want.Numbers, &r, line.Uplink)
+			worse := fallbackMarks(want.Numbers, &r, uv.Uplink)
 			switch {
 			case len(worse) == 0:
 			case usable < r.Settle:
@@ -54,9 +54,9 @@ func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time)
 			}
 		}
 		if s.done = usable; !later {
-			delete(h.usable, line)
+			delete(h.usable, uv)
 		}
-		if c := (Flush{Family: line.Family, Mask: want.Mask}); len(marks) > 0 {
+		if c := (Flush{Family: uv.Family, Mask: want.Mask}); len(marks) > 0 {
 			for mark := range marks {
 				c.Marks = append(c.Marks, mark)
 			}

@@ -19,10 +19,10 @@ import (
 // savedState is what one run leaves for the next, so that a restart disturbs nothing: an uplink
 // that was down stays down until its check succeeds, and pending flushes are done.
 type savedState struct {
-	Lines   []healthcheck.Status            `json:"lines"`
-	Down    compiler.Health                 `json:"down,omitempty"`
-	Pending map[compiler.Line]*pendingFlush `json:"owing,omitempty"`
-	Addrs   map[string][]netip.Addr         `json:"addresses,omitempty"`
+	Lines   []healthcheck.Status                     `json:"lines"`
+	Down    compiler.Health                          `json:"down,omitempty"`
+	Pending map[compiler.UplinkVersion]*pendingFlush `json:"owing,omitempty"`
+	Addrs   map[string][]netip.Addr                  `json:"addresses,omitempty"`
 	// Uplinks are what an earlier release wrote: one status for both versions.
 	Uplinks map[string]healthcheck.Status `json:"uplinks,omitempty"`
 	// Noted is when this was written, as the time since boot: nobody can set that clock.
@@ -52,24 +52,24 @@ func readState(file string) (s savedState, text string, err error) {
 func (s *savedState) split() {
 	for name, status := range s.Uplinks {
 		for _, family := range plan.Families {
-			status.Line = healthcheck.Line{Uplink: name, Version: healthcheck.Version(family)}
+			status.UplinkVersion = healthcheck.UplinkVersion{Uplink: name, Version: healthcheck.Version(family)}
 			s.Lines = append(s.Lines, status)
 		}
 	}
 	s.Uplinks = nil
-	for line, order := range s.Down {
-		if line.Family == 0 {
-			delete(s.Down, line)
+	for uv, order := range s.Down {
+		if uv.Family == 0 {
+			delete(s.Down, uv)
 			for _, family := range plan.Families {
-				s.Down[compiler.Line{Uplink: line.Uplink, Family: family}] = order
+				s.Down[compiler.UplinkVersion{Uplink: uv.Uplink, Family: family}] = order
 			}
 		}
 	}
 }
 
-// status is that of one line.
-func (s *savedState) status(line healthcheck.Line) (healthcheck.Status, bool) {
-	at := slices.IndexFunc(s.Lines, func(s healthcheck.Status) bool { return s.Line == line })
+// status is that of one uplink and version.
+func (s *savedState) status(uv healthcheck.UplinkVersion) (healthcheck.Status, bool) {
+	at := slices.IndexFunc(s.Lines, func(s healthcheck.Status) bool { return s.UplinkVersion == uv })
 	if at < 0 {
 		return healthcheck.Status{}, false
 	}
@@ -86,23 +86,23 @@ func (w *Watcher) loadHealth() *health {
 		return h
 	}
 	w.past.set(s.Events)
-	for _, line := range Lines(w.doc) {
-		if status, known := s.status(line); known {
-			h.statuses[lineOf(line)] = status
+	for _, uv := range UplinkVersions(w.doc) {
+		if status, known := s.status(uv); known {
+			h.statuses[keyOf(uv)] = status
 		}
 	}
-	for line, order := range s.Down {
-		status, known := h.statuses[line]
-		if _, known := h.statuses[compiler.Line{Uplink: line.Uplink, Family: line.Family}]; known && line.Table != "" {
-			h.down[line] = order
+	for uv, order := range s.Down {
+		status, known := h.statuses[uv]
+		if _, known := h.statuses[compiler.UplinkVersion{Uplink: uv.Uplink, Family: uv.Family}]; known && uv.Table != "" {
+			h.down[uv] = order
 		}
 		if doubtful := status.State == healthcheck.Unconfirmed; known && (doubtful || !status.State.Usable() && order > 0) {
-			h.down[line] = order
+			h.down[uv] = order
 		}
 	}
-	for line, d := range s.Pending {
-		if _, down := h.down[line]; down && d != nil {
-			h.pending[line] = d
+	for uv, d := range s.Pending {
+		if _, down := h.down[uv]; down && d != nil {
+			h.pending[uv] = d
 		}
 	}
 	for name, addrs := range s.Addrs {

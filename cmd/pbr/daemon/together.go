@@ -12,10 +12,10 @@ import (
 // others fail too; empty while that is not so. These are the uplinks that tables use because no
 // other answers, default's first.
 func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string {
-	doubtful := map[healthcheck.Line]bool{}
+	doubtful := map[healthcheck.UplinkVersion]bool{}
 	for _, s := range statuses {
 		if s.State == healthcheck.Unconfirmed {
-			doubtful[s.Line] = true
+			doubtful[s.UplinkVersion] = true
 		}
 	}
 	if len(doubtful) == 0 {
@@ -32,7 +32,7 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 			for at, r := range bestRoutes(have, family) {
 				for _, h := range r.Hops {
 					name := byInterface[h.Dev]
-					if at.table == table && doubtful[healthcheck.Line{Uplink: name,
+					if at.table == table && doubtful[healthcheck.UplinkVersion{Uplink: name,
 						Version: healthcheck.Version(family)}] && !slices.Contains(keeping, name) {
 						keeping = append(keeping, name)
 					}
@@ -41,8 +41,8 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 		}
 	}
 	if keeping == nil {
-		for line := range doubtful {
-			keeping = append(keeping, line.Uplink)
+		for uv := range doubtful {
+			keeping = append(keeping, uv.Uplink)
 		}
 		slices.Sort(keeping)
 		keeping = slices.Compact(keeping)

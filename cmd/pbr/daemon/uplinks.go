@@ -11,16 +11,16 @@ import (
 	"pbr/healthcheck"
 )
 
-// Lines returns the uplinks in each version that they carry, in the policy's order.
-func Lines(doc *policy.Document) (lines []healthcheck.Line) {
+// UplinkVersions returns the uplinks in each version that they carry, in the policy's order.
+func UplinkVersions(doc *policy.Document) (list []healthcheck.UplinkVersion) {
 	for i := range doc.Uplinks {
 		for _, family := range plan.Families {
 			if u := &doc.Uplinks[i]; carries(u, family) {
-				lines = append(lines, healthcheck.Line{Uplink: u.Name, Version: healthcheck.Version(family)})
+				list = append(list, healthcheck.UplinkVersion{Uplink: u.Name, Version: healthcheck.Version(family)})
 			}
 		}
 	}
-	return lines
+	return list
 }
 
 func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
@@ -38,19 +38,19 @@ func optional(u *policy.Uplink, link plan.Link, host plan.HostFacts, family plan
 	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || host.NoIPv6 || link.NoIPv6)
 }
 
-// MayLack reports whether a missing line is no failure.
-func MayLack(doc *policy.Document, host plan.HostFacts, line healthcheck.Line) bool {
-	u := uplinkNamed(doc, line.Uplink)
-	return optional(u, host.Links[u.Interface], host, plan.Family(line.Version))
+// MayLack reports whether a missing version is no failure.
+func MayLack(doc *policy.Document, host plan.HostFacts, uv healthcheck.UplinkVersion) bool {
+	u := uplinkNamed(doc, uv.Uplink)
+	return optional(u, host.Links[u.Interface], host, plan.Family(uv.Version))
 }
 
-// Links returns the state of each line's interface from the host facts.
-func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.Line]healthcheck.LinkState {
-	links := map[healthcheck.Line]healthcheck.LinkState{}
-	for _, line := range Lines(doc) {
-		u, family := uplinkNamed(doc, line.Uplink), plan.Family(line.Version)
+// Links returns the state of each uplink's interface from the host facts.
+func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.UplinkVersion]healthcheck.LinkState {
+	links := map[healthcheck.UplinkVersion]healthcheck.LinkState{}
+	for _, uv := range UplinkVersions(doc) {
+		u, family := uplinkNamed(doc, uv.Uplink), plan.Family(uv.Version)
 		link, exists := host.Links[u.Interface]
-		links[line] = healthcheck.LinkState{
+		links[uv] = healthcheck.LinkState{
 			Exists: exists, Up: link.Up, Carrier: link.Carrier,
 			Standby:   standby(u, link, family),
 			Addressed: addressed(u, link, family) && !standby(u, link, family) && !(family == plan.IPv6 && (host.NoIPv6 || link.NoIPv6)),

@@ -15,7 +15,7 @@ type UplinkState struct {
 	Versions []healthcheck.Status
 }
 
-// UplinkStates gathers lines by uplink, in their order.
+// UplinkStates gathers statuses by uplink, in their order.
 func UplinkStates(lines []healthcheck.Status) (list []UplinkState) {
 	for _, s := range lines {
 		at := slices.IndexFunc(list, func(u UplinkState) bool { return u.Uplink == s.Uplink })

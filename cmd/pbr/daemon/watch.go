@@ -83,7 +83,7 @@ type Options struct {
 	// if there is none.
 	Trials Trials
 	Waits  *Trial
-	// Recent returns the recent measurements of the lines, to any goroutine.
+	// Recent returns the recent measurements of the uplinks, to any goroutine.
 	Recent func() []Measured
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
@@ -366,9 +366,9 @@ func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event)
 	events = append(events, w.waitingEvents()...)
 	for {
 		missing := slices.ContainsFunc(w.Monitor.Statuses(), func(s healthcheck.Status) bool {
-			before, known := w.health.statuses[lineOf(s.Line)]
+			before, known := w.health.statuses[keyOf(s.UplinkVersion)]
 			return known && before.State != s.State &&
-				!slices.ContainsFunc(events, func(e healthcheck.Event) bool { return e.Line == s.Line && e.To == s.State })
+				!slices.ContainsFunc(events, func(e healthcheck.Event) bool { return e.UplinkVersion == s.UplinkVersion && e.To == s.State })
 		})
 		if !missing {
 			return events
@@ -472,15 +472,15 @@ func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan
 }
 
 // setConfigs sends the monitor what to check, if it changed.
-func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
+func (w *Watcher) setConfigs(initial map[compiler.UplinkVersion]healthcheck.Status) {
 	configs := Configs(w.doc, w.want.Numbers, w.host)
 	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
 		return
 	}
 	w.configs = configs
-	byLine := map[healthcheck.Line]healthcheck.Status{}
+	byLine := map[healthcheck.UplinkVersion]healthcheck.Status{}
 	for _, s := range initial {
-		byLine[s.Line] = s
+		byLine[s.UplinkVersion] = s
 	}
 	w.Monitor.Set(configs, byLine)
 }
@@ -488,8 +488,8 @@ func (w *Watcher) setConfigs(initial map[compiler.Line]healthcheck.Status) {
 // sendLinks sends the monitor the state of the links.
 func (w *Watcher) sendLinks() {
 	links := Links(w.doc, w.host)
-	for _, line := range Lines(w.doc) {
-		w.Monitor.Link(line, links[line])
+	for _, uv := range UplinkVersions(w.doc) {
+		w.Monitor.Link(uv, links[uv])
 	}
 	w.health.learnAddresses(w.doc, w.host)
 }
