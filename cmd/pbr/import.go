@@ -24,7 +24,7 @@ const policyName = "policy"
 func (c command) importCommand() *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "map",
-			Usage:       "OLD=NEW: give interface OLD the name NEW; without \"=\", a file of such lines",
+			Usage:       "`OLD=NEW`: give interface OLD the name NEW; without \"=\", a file of such lines",
 			DefaultText: "names stay"},
 		jsonFlag(),
 	}
