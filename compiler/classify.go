@@ -61,7 +61,7 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 		r := layers.Build(list.chain, list.policies, c.lookUp, form)
 		out.sets = append(out.sets, r.Sets...)
 		out.addPolicyChains(r.Chains)
-		out.chains = append(out.chains, plan.Chain{Name: list.chain, Rules: r.Rules})
+		out.chains = append(out.chains, byVersion(list.chain, r.Rules, len(r.Sets) > 0)...)
 	}
 	out.addUnmarked()
 	out.addCounters(doc)

@@ -61,6 +61,7 @@ func (c *compilation) addHookChains() {
 		rule("the socket chose its own mark", when(markMatch(plan.FieldMark, c.mask, 0, true)), accept),
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirstLocal)),
 	}, c.outOfState(chainFirstLocal)...)})
+	c.addPinningChains(restore)
 	kind, priority := c.pinHook()
 	c.addChain(plan.Chain{Name: "postrouting", Kind: kind, Hook: "postrouting", Priority: priority, Rules: c.pinRules(restore)})
 	c.addTunnelChain()
@@ -107,21 +108,16 @@ func (c *compilation) pinHook() (kind string, priority int32) {
 
 // pinRules give a new connection the number of the uplink that carries its first packet out.
 func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
-	rules := []plan.ChainRule{
-		rule("not new", when(noBit(plan.FieldCTState, stateNew)), accept),
+	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
+	notNew := rule("not new", when(noBit(plan.FieldCTState, stateNew)), accept)
+	primary := rule("", when(unmarked), jumpChain(chainLeavesUnmarked))
+	rules := []plan.ChainRule{notNew, primary}
+	if c.translates() {
+		// Nearly all packets here are first ones, and most of these use default's primary uplink.
+		rules = []plan.ChainRule{primary, notNew}
 	}
 	rules = append(rules, c.keepPastRules()...)
-	// Most first packets end here, so it comes before what they have nothing to do with.
-	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
-	for _, family := range plan.Families {
-		rules = append(rules, rule("default's primary uplink stays unmarked",
-			when(plan.NFProto(family), unmarked, inSet(plan.FieldOIFName, plan.SetPrimary(family))), accept))
-	}
-	pinned := markMatch(plan.FieldCTMark, c.mask, 0, true)
-	rules = append(rules,
-		rule("pinned already, and not by an uplink", when(pinned, notInSet(plan.FieldOIFName, setUplinks)), accept),
-		rule("pinned already", when(pinned), restore),
-	)
+	rules = append(rules, rule("pinned already", when(markMatch(plan.FieldCTMark, c.mask, 0, true)), jumpChain(chainLeavesPinned)))
 	rules = append(rules, c.notCarried()...)
 	rules = append(rules, c.returnRule()...)
 	if len(strictUplinks(c.doc)) > 0 {
@@ -134,6 +130,20 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 	rules = append(rules, c.defaultReturnRule(unmarked)...)
 	return append(rules,
 		rule("pin to the uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapPins}))
+}
+
+// addPinningChains adds what the rules that pin jump to.
+func (c *compilation) addPinningChains(restore plan.Action) {
+	var primary []plan.ChainRule
+	for _, family := range plan.Families {
+		primary = append(primary, rule("default's primary uplink stays unmarked",
+			when(plan.NFProto(family), inSet(plan.FieldOIFName, plan.SetPrimary(family))), accept))
+	}
+	c.addChain(plan.Chain{Name: chainLeavesUnmarked, Rules: primary})
+	c.addChain(plan.Chain{Name: chainLeavesPinned, Rules: []plan.ChainRule{
+		rule("not by an uplink", when(notInSet(plan.FieldOIFName, setUplinks)), accept),
+		rule("to its uplink", nil, restore),
+	}})
 }
 
 // answersByPrimary reports whether answers to unmarked connections from default's primary uplink

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 )
 
@@ -21,30 +22,38 @@ const (
 
 // specialSources4 and specialTargets4 are the networks of which the kernel is asked whatever is in
 // the set: loopback, multicast and all behind it, and as destinations "this network" and link-local
-// ones.
+// ones. specialTargets6 are link-local and multicast ones: two networks of whole bytes, because a
+// part of a byte takes the kernel longer.
 var (
 	specialSources4 = []plan.Element{prefix("127.0.0.0/8"), prefix("224.0.0.0/3")}
 	specialTargets4 = []plan.Element{prefix("0.0.0.0/8"), prefix("127.0.0.0/8"), prefix("169.254.0.0/16"), prefix("224.0.0.0/3")}
+	specialTargets6 = []plan.Element{prefix("fe00::/8"), prefix("ff00::/8")}
 )
+
+// icmp6 is more than neighbour discovery, and quicker to tell.
+var icmp6 = plan.Match{Field: plan.FieldL4Proto, From: plan.KeyFromUint8(ipproto.ICMPv6), To: plan.KeyFromUint8(ipproto.ICMPv6)}
 
 // addOwnAddresses adds the sets of own addresses, which are empty until pbr watch fills them, and
 // the chains of packets that are looked up in them.
-func (c *compilation) addOwnAddresses() {
+func (c *compilation) addOwnAddresses(policies *classification) {
 	c.addSet(plan.Set{Name: plan.SetOwnKnown, Type: plan.TypeNFProto, RunTime: true, Comment: "pbr watch keeps the own addresses of these"})
 	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv4), Type: plan.TypeIPv4, RunTime: true, Comment: "the router's own, and broadcast"})
 	c.addSet(plan.Set{Name: plan.SetOwn(plan.IPv6), Type: plan.TypeIPv6, RunTime: true, Comment: "the router's own, and anycast"})
 	if c.reversed() {
 		c.addChain(plan.Chain{Name: chainFirstSuspect, Rules: append(c.judgeSource(arrived), rule("", nil, gotoChain(chainFirst)))})
 	}
-	classify := rule("", nil, gotoChain(chainClassify))
-	discovery := rule("router and neighbour discovery", when(neighbourDiscovery), gotoChain(chainFirst))
-	linkOrMany := rule("link-local, multicast", when(between(plan.FieldIP6DAddr, prefix("fe00::/7"))), gotoChain(chainFirst))
-	c.addChain(plan.Chain{Name: chainFirstKnown6, Rules: append(c.addressesKnown(plan.IPv6), linkOrMany, discovery, classify)})
-	rules := append([]plan.ChainRule{rule("", when(plan.NFProto(plan.IPv6)), gotoChain(chainFirstKnown6))}, c.addressesKnown(plan.IPv4)...)
-	for _, special := range specialTargets4 {
-		rules = append(rules, rule("", when(between(plan.FieldIPDAddr, special)), gotoChain(chainFirst)))
+	six := c.addressesKnown(plan.IPv6)
+	for _, special := range specialTargets6 {
+		six = append(six, rule("link-local, multicast", when(between(plan.FieldIP6DAddr, special)), gotoChain(chainFirst)))
 	}
-	c.addChain(plan.Chain{Name: chainFirstKnown, Rules: append(rules, classify)})
+	six = append(six, rule("router and neighbour discovery?", when(icmp6), gotoChain(chainFirst)),
+		rule("", nil, gotoChain(policies.entry(plan.IPv6))))
+	c.addChain(plan.Chain{Name: chainFirstKnown6, Rules: six})
+	four := append([]plan.ChainRule{rule("", when(plan.NFProto(plan.IPv6)), gotoChain(chainFirstKnown6))}, c.addressesKnown(plan.IPv4)...)
+	for _, special := range specialTargets4 {
+		four = append(four, rule("", when(between(plan.FieldIPDAddr, special)), gotoChain(chainFirst)))
+	}
+	c.addChain(plan.Chain{Name: chainFirstKnown, Rules: append(four, rule("", nil, gotoChain(policies.entry(plan.IPv4))))})
 }
 
 // addressesKnown are the rules that look a packet's addresses up in the set of an IP version. As

@@ -57,15 +57,17 @@ const (
 	mapStricter   = "members-strict"   // number of a member of a balance -> the chain that marks for its strict variant
 	mapSNAT       = "source-nat"       // uplink's interface -> static source address
 
-	chainNever         = "never"
-	chainUnmarked      = "unmarked" // where elements of maps lead whose policy leaves packets to default
-	chainPinStrict     = "pin-strict-table"
-	chainStricter      = "member-strict" // after a strict policy's balance chose
-	chainFromUplink    = "from-uplink"
-	chainFirst         = "first"
-	chainFirstLocal    = "first-local"
-	chainClassify      = "classify"
-	chainClassifyLocal = "classify-local"
+	chainNever          = "never"
+	chainUnmarked       = "unmarked" // where elements of maps lead whose policy leaves packets to default
+	chainPinStrict      = "pin-strict-table"
+	chainStricter       = "member-strict" // after a strict policy's balance chose
+	chainFromUplink     = "from-uplink"
+	chainLeavesUnmarked = "leaves-unmarked" // where the packet carries no mark: default's primary uplink needs no pin
+	chainLeavesPinned   = "leaves-pinned"   // where the connection carries a mark
+	chainFirst          = "first"
+	chainFirstLocal     = "first-local"
+	chainClassify       = "classify"
+	chainClassifyLocal  = "classify-local"
 )
 
 // addRuleset builds the table: a connection is classified at its first packet and pinned to the
@@ -81,7 +83,7 @@ func (c *compilation) addRuleset(classified *classification) {
 	c.addClassification(classified)
 	c.addReversePath()
 	c.addFirstPacketChains()
-	c.addOwnAddresses()
+	c.addOwnAddresses(classified)
 	c.addHookChains()
 	c.addNAT()
 	c.addOffload()
