@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/ti-mo/conntrack"
+
+	"pbr/integration/steps"
 )
 
 // TestAdoption: of connections that are older than the table, what would stay untranslated is
@@ -18,7 +20,7 @@ func TestAdoption(t *testing.T) {
 	run(t, "ip route add 172.16.0.0/12 dev x1")
 	p := compile(t, k, twoUplinks, nil)
 	replies := map[string]string{"172.16.0.1": "172.16.0.1", "172.16.0.2": "198.51.100.2", "172.16.0.3": "192.0.2.2"}
-	fill := func() {
+	fill := func(t *testing.T) {
 		must(t, lib.Flush())
 		for src, reply := range replies {
 			f := conntrack.NewFlow(17, 0, netip.MustParseAddr(src), netip.MustParseAddr("8.8.8.8"), 1000, 53, 600, otherBits)
@@ -32,7 +34,7 @@ func TestAdoption(t *testing.T) {
 			isp2 = n.Mark
 		}
 	}
-	expect := func(when string, want map[string]uint32) {
+	expect := func(t *testing.T, when string, want map[string]uint32) {
 		t.Helper()
 		flows, err := lib.Dump(nil)
 		must(t, err)
@@ -49,37 +51,48 @@ func TestAdoption(t *testing.T) {
 	untouched := map[string]uint32{"172.16.0.1": 0, "172.16.0.2": 0, "172.16.0.3": 0}
 	adopted := map[string]uint32{"172.16.0.2": isp2, "172.16.0.3": 0}
 
-	fill()
-	if r := apply(t, k, p); r.Flushed != 1 || r.Adopted != 1 || r.Empty() {
-		t.Errorf("first apply: %+v", r)
-	}
-	expect("first apply", adopted)
-	holds(t, k, p)
-
-	fill()
-	apply(t, k, p)
-	expect("nothing to do", untouched)
-	edited := compile(t, k, twoUplinks+"[[policy]]\nname = \"more\"\ndport = 80\nproto = \"tcp\"\ntable = \"both\"\n", nil)
-	apply(t, k, edited)
-	expect("an edit", untouched)
-
-	run(t, "nft delete table inet pbr")
-	apply(t, k, edited)
-	expect("the table was deleted", adopted)
-	holds(t, k, edited)
-
-	for n := 0; ; n++ {
-		must(t, lib.Flush())
-		run(t, "nft delete table inet pbr")
-		fill()
-		k2 := open(t, filepath.Dir(k.dir))
-		stopped := killAt(k2, n, func() { apply(t, k2, edited) })
-		apply(t, k, edited)
-		expect("killed", adopted)
-		if !stopped {
-			break
+	step := steps.InNamespace(t).Steps()
+	step.Run("the first apply deletes what is untranslated and pins what is the second uplink's", func(t *testing.T) {
+		fill(t)
+		if r := apply(t, k, p); r.Flushed != 1 || r.Adopted != 1 || r.Empty() {
+			t.Errorf("first apply: %+v", r)
 		}
-	}
+		expect(t, "first apply", adopted)
+		holds(t, k, p)
+	})
+
+	step.Run("an apply with nothing to do touches none", func(t *testing.T) {
+		fill(t)
+		apply(t, k, p)
+		expect(t, "nothing to do", untouched)
+	})
+	edited := compile(t, k, twoUplinks+"[[policy]]\nname = \"more\"\ndport = 80\nproto = \"tcp\"\ntable = \"both\"\n", nil)
+	step.Run("an edit touches none", func(t *testing.T) {
+		apply(t, k, edited)
+		expect(t, "an edit", untouched)
+	})
+
+	step.Run("the table was deleted: as at first", func(t *testing.T) {
+		run(t, "nft delete table inet pbr")
+		apply(t, k, edited)
+		expect(t, "the table was deleted", adopted)
+		holds(t, k, edited)
+	})
+
+	step.Run("an apply that is killed before it has looked: the next one does", func(t *testing.T) {
+		for n := 0; ; n++ {
+			must(t, lib.Flush())
+			run(t, "nft delete table inet pbr")
+			fill(t)
+			k2 := open(t, filepath.Dir(k.dir))
+			stopped := killAt(k2, n, func() { apply(t, k2, edited) })
+			apply(t, k, edited)
+			expect(t, "killed", adopted)
+			if !stopped {
+				break
+			}
+		}
+	})
 }
 
 // TestLateAnswerIsFound: an answer to a flushed connection comes after apply has waited for it, and

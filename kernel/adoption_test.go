@@ -46,9 +46,11 @@ func TestTableMade(t *testing.T) {
 		{"an edit adds offload", steering(3, 1, 0), steering(3, 1, 1), steering(3, 1, 0), false},
 		{"an edit needs fewer rules", steering(3, 1, 0), steering(2, 1, 0), steering(3, 1, 0), false},
 	} {
-		if made := tableMade(c.have, c.want, c.last); made != c.made {
-			t.Errorf("%s: made is %v", c.name, made)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if made := tableMade(c.have, c.want, c.last); made != c.made {
+				t.Errorf("%s: made is %v", c.name, made)
+			}
+		})
 	}
 }
 
@@ -107,13 +109,15 @@ func TestWithoutAnswers(t *testing.T) {
 		"the packet of the sender's": {walk.Packet{Src: a("192.0.2.2"), Dst: a("198.18.3.3"), Proto: 17, SPort: 5000,
 			DPort: 4000}, walk.Ended},
 	} {
-		c.p.CTState = walk.StateNew
-		if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != c.want {
-			t.Errorf("%s: %v, %v", name, res.Verdict, err)
-		}
-		c.p.CTState = walk.StateEstablished
-		if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != walk.Ended {
-			t.Errorf("%s, of a connection: %v, %v", name, res.Verdict, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			c.p.CTState = walk.StateNew
+			if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != c.want {
+				t.Errorf("%s: %v, %v", name, res.Verdict, err)
+			}
+			c.p.CTState = walk.StateEstablished
+			if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != walk.Ended {
+				t.Errorf("%s, of a connection: %v, %v", name, res.Verdict, err)
+			}
+		})
 	}
 }

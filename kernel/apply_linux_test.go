@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // run runs a program and returns what it prints.
@@ -172,30 +173,39 @@ func TestApplyDiffFlush(t *testing.T) {
 	k := newKernel(t)
 	before := everything(t)
 	forward := run(t, "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter")
-	for _, s := range []share{planA, planB, planC, planA} {
-		r := apply(t, k, testPlan(s))
-		if r.Empty() {
-			t.Error("an apply that changed something reports nothing")
+	step := steps.InNamespace(t).Steps()
+	step.Run("each plan is held, and reported", func(t *testing.T) {
+		for _, s := range []share{planA, planB, planC, planA} {
+			r := apply(t, k, testPlan(s))
+			if r.Empty() {
+				t.Error("an apply that changed something reports nothing")
+			}
+			holds(t, k, testPlan(s))
 		}
-		holds(t, k, testPlan(s))
-	}
-	if strings.Contains(everything(t), "113000") || strings.Contains(everything(t), "20000:") {
-		t.Error("something of an earlier plan is left")
-	}
-	r, err := k.Flush(context.Background())
-	must(t, err)
-	if r.Empty() {
-		t.Error("a flush that removed something reports nothing")
-	}
-	if after := everything(t); after != before {
-		t.Errorf("after flush:\n%s\nbefore:\n%s", after, before)
-	}
-	if after := run(t, "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter"); after != forward {
-		t.Errorf("settings are %q, were %q", after, forward)
-	}
-	if r, err = k.Flush(context.Background()); err != nil || !r.Empty() {
-		t.Errorf("a second flush: %+v, %v", r, err)
-	}
+	})
+	step.Run("nothing of an earlier plan is left", func(t *testing.T) {
+		if strings.Contains(everything(t), "113000") || strings.Contains(everything(t), "20000:") {
+			t.Error("something of an earlier plan is left")
+		}
+	})
+	step.Run("flush leaves everything as it was", func(t *testing.T) {
+		r, err := k.Flush(context.Background())
+		must(t, err)
+		if r.Empty() {
+			t.Error("a flush that removed something reports nothing")
+		}
+		if after := everything(t); after != before {
+			t.Errorf("after flush:\n%s\nbefore:\n%s", after, before)
+		}
+		if after := run(t, "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter"); after != forward {
+			t.Errorf("settings are %q, were %q", after, forward)
+		}
+	})
+	step.Run("a second flush does nothing", func(t *testing.T) {
+		if r, err := k.Flush(context.Background()); err != nil || !r.Empty() {
+			t.Errorf("a second flush: %+v, %v", r, err)
+		}
+	})
 }
 
 // killed is what a test's step hook panics with, in place of SIGKILL: nothing of Apply runs after
@@ -339,6 +349,7 @@ func TestFailedApplyIsUndone(t *testing.T) {
 // TestDriftIsRepaired breaks pbr's objects from outside.
 func TestDriftIsRepaired(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	want := testPlan(planA)
 	apply(t, k, want)
 	for _, cmd := range []string{
@@ -348,12 +359,14 @@ func TestDriftIsRepaired(t *testing.T) {
 		"ip -6 route flush table 112001", "nft add rule inet pbr pre counter", "nft delete table inet pbr", "nft add table inet pbr",
 		"nft add chain inet pbr more", "sysctl -w net.ipv4.ip_forward=0", "ip link set w1 down",
 	} {
-		run(t, cmd)
-		if cmd == "ip link set w1 down" {
-			run(t, "ip link set w1 up")
-		}
-		apply(t, k, want)
-		holds(t, k, want)
+		here.Run(cmd, func(t *testing.T) {
+			run(t, cmd)
+			if cmd == "ip link set w1 down" {
+				run(t, "ip link set w1 up")
+			}
+			apply(t, k, want)
+			holds(t, k, want)
+		})
 	}
 }
 

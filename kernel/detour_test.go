@@ -37,23 +37,25 @@ func TestDetour(t *testing.T) {
 		{"a mask that shares bits", 0xff, 0x7f8, map[string]uint32{"a": 1, "b": 2}, false, false},
 		{"no room", 0x3, 0x3, map[string]uint32{"a": 2, "b": 1, "c": 3}, false, true},
 	} {
-		was, want := claimsOf(numbersOf(tc.oldMask, old)), numbersOf(tc.mask, tc.want)
-		between, full := detour([]owned{was}, want)
-		if (between != nil) != tc.via || full != tc.full {
-			t.Errorf("%s: by %+v, full %v", tc.name, between, full)
-			continue
-		}
-		if between == nil {
-			continue
-		}
-		for _, next := range []*plan.Plan{between, want} {
-			r := &conntrack.Migration{Want: conntrack.Marks{Mask: next.Mask, Numbers: next.Numbers}}
-			for _, n := range next.Numbers {
-				if meansOther([]owned{was}, r, next.Mask, n) {
-					t.Errorf("%s: %+v is another's in %+v", tc.name, n, was.Numbers)
-				}
+		t.Run(tc.name, func(t *testing.T) {
+			was, want := claimsOf(numbersOf(tc.oldMask, old)), numbersOf(tc.mask, tc.want)
+			between, full := detour([]owned{was}, want)
+			if (between != nil) != tc.via || full != tc.full {
+				t.Errorf("%s: by %+v, full %v", tc.name, between, full)
+				return
 			}
-			was = claimsOf(next)
-		}
+			if between == nil {
+				return
+			}
+			for _, next := range []*plan.Plan{between, want} {
+				r := &conntrack.Migration{Want: conntrack.Marks{Mask: next.Mask, Numbers: next.Numbers}}
+				for _, n := range next.Numbers {
+					if meansOther([]owned{was}, r, next.Mask, n) {
+						t.Errorf("%s: %+v is another's in %+v", tc.name, n, was.Numbers)
+					}
+				}
+				was = claimsOf(next)
+			}
+		})
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler"
+	"pbr/integration/steps"
 	"pbr/kernel/netevents"
 	"pbr/kernel/route"
 )
@@ -77,6 +78,7 @@ func until(t testing.TB, ch <-chan Event) []Event {
 
 func TestNotices(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	for _, link := range []string{"w1", "x1", "w2", "x2"} {
 		for !strings.Contains(run(t, "ip link show "+link), "state UP") { // the kernel tells of that a little later
 		}
@@ -114,18 +116,20 @@ func TestNotices(t *testing.T) {
 		{"nft flush chain inet pbr pre", []string{"drift nft: table inet pbr: 3 rules deleted"}},
 		{"nft delete table inet pbr", []string{"drift nft: table inet pbr: 1 table deleted, 1 chain deleted, 2 objects deleted"}},
 	} {
-		run(t, c.commands)
-		var got []string
-		for _, n := range until(t, ch) {
-			who, _, _ := strings.Cut(n.Who, " ")
-			if who == "" && n.Kind == EventDrift {
-				who = "ip" // that process may have ended before it could be examined
+		here.Run(c.commands, func(t *testing.T) {
+			run(t, c.commands)
+			var got []string
+			for _, n := range until(t, ch) {
+				who, _, _ := strings.Cut(n.Who, " ")
+				if who == "" && n.Kind == EventDrift {
+					who = "ip" // that process may have ended before it could be examined
+				}
+				got = append(got, fmt.Sprintf("%s %s: %s", n.Kind, who, n.What))
 			}
-			got = append(got, fmt.Sprintf("%s %s: %s", n.Kind, who, n.What))
-		}
-		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
-			t.Errorf("%s: got %q, wanted %q", c.commands, got, c.want)
-		}
+			if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
+				t.Errorf("%s: got %q, wanted %q", c.commands, got, c.want)
+			}
+		})
 	}
 }
 
@@ -133,6 +137,7 @@ func TestNotices(t *testing.T) {
 // later.
 func TestNoticesOfLinks(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	apply(t, k, testPlan(planA))
 	ch := notices(t, k)
 	for _, command := range []string{
@@ -140,18 +145,20 @@ func TestNoticesOfLinks(t *testing.T) {
 		"ip link set w2 name w3",
 		"ip link del w1", "ip link add w1 type bridge",
 	} {
-		run(t, command)
-		link := strings.Fields(command)[3]
-		for {
-			n := next(t, ch)
-			if n.Kind != EventHost {
-				t.Errorf("%s: got %+v", command, n)
+		here.Run(command, func(t *testing.T) {
+			run(t, command)
+			link := strings.Fields(command)[3]
+			for {
+				n := next(t, ch)
+				if n.Kind != EventHost {
+					t.Errorf("%s: got %+v", command, n)
+				}
+				if strings.Contains(n.What, link) || strings.Contains(n.What, " more)") {
+					break
+				}
 			}
-			if strings.Contains(n.What, link) || strings.Contains(n.What, " more)") {
-				break
-			}
-		}
-		until(t, ch)
+			until(t, ch)
+		})
 	}
 }
 
@@ -214,6 +221,7 @@ func TestNoticesOfOtherSockets(t *testing.T) {
 // TestPortsAreLookedUp: the port of a process' second netlink socket leads to the process too.
 func TestPortsAreLookedUp(t *testing.T) {
 	newKernel(t) // has some sockets open
+	here := steps.InNamespace(t)
 	conn, err := rtnetlink.Dial(unix.NETLINK_ROUTE, nil)
 	must(t, err)
 	defer conn.Close()
@@ -221,32 +229,44 @@ func TestPortsAreLookedUp(t *testing.T) {
 		t.Fatalf("the port is %d", conn.PID())
 	}
 	who := newPeerNames()
-	if got := who.port(conn.PID()); !strings.HasSuffix(got, fmt.Sprintf(" (process %d)", os.Getpid())) {
-		t.Errorf("got %q", got)
-	}
-	if got := who.port(conn.PID() + 1); got != "" {
-		t.Errorf("of a port that nobody has: %q", got)
-	}
-	if got := who.task(unix.Gettid(), "other"); !strings.HasSuffix(got, fmt.Sprintf(" (process %d)", os.Getpid())) {
-		t.Errorf("of a thread: %q", got)
-	}
-	if got := who.task(1<<22+1, "ended"); got != "ended (process 4194305)" {
-		t.Errorf("of a thread that has ended: %q", got)
-	}
+	here.Run("the port of a second socket leads to its process", func(t *testing.T) {
+		if got := who.port(conn.PID()); !strings.HasSuffix(got, fmt.Sprintf(" (process %d)", os.Getpid())) {
+			t.Errorf("got %q", got)
+		}
+	})
+	here.Run("a port that nobody has leads to none", func(t *testing.T) {
+		if got := who.port(conn.PID() + 1); got != "" {
+			t.Errorf("of a port that nobody has: %q", got)
+		}
+	})
+	here.Run("a thread leads to its process", func(t *testing.T) {
+		if got := who.task(unix.Gettid(), "other"); !strings.HasSuffix(got, fmt.Sprintf(" (process %d)", os.Getpid())) {
+			t.Errorf("of a thread: %q", got)
+		}
+	})
+	here.Run("a thread that has ended leads to its number", func(t *testing.T) {
+		if got := who.task(1<<22+1, "ended"); got != "ended (process 4194305)" {
+			t.Errorf("of a thread that has ended: %q", got)
+		}
+	})
 }
 
 // TestNoticesOfSettings: settings of the plan that somebody else changes are drift; others are
 // nobody's business.
 func TestNoticesOfSettings(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	p := compile(t, k, "[pbr]\nreverse-path = \"nft\"\nsysctl = true\n"+twoUplinks, nil)
 	run(t, "sysctl -w net.ipv4.ip_forward=0")
 	run(t, "sysctl -w net.ipv4.conf.all.rp_filter=2")
 	ch := notices(t, k)
 	apply(t, k, p)
-	if got := until(t, ch); len(got) > 0 {
-		t.Errorf("what apply sets itself is told: %v", got)
-	}
+	step := steps.InNamespace(t).Steps()
+	step.Run("what apply sets itself is not told", func(t *testing.T) {
+		if got := until(t, ch); len(got) > 0 {
+			t.Errorf("what apply sets itself is told: %v", got)
+		}
+	})
 	for _, c := range []struct{ set, what string }{
 		{"net.ipv4.conf.all.rp_filter=1", "net/ipv4/conf/all/rp_filter set to 1"},
 		{"net.ipv4.conf.w1.rp_filter=1", "net/ipv4/conf/w1/rp_filter set to 1"},
@@ -254,18 +274,22 @@ func TestNoticesOfSettings(t *testing.T) {
 		{"net.ipv6.conf.all.forwarding=0", "net/ipv6/conf/all/forwarding set to 0"},
 		{"net.ipv4.conf.w2.ignore_routes_with_linkdown=0", "net/ipv4/conf/w2/ignore_routes_with_linkdown set to 0"},
 	} {
-		run(t, "sysctl -w "+c.set)
-		if n := next(t, ch); n.Kind != EventDrift || !strings.HasPrefix(n.What, c.what) {
-			t.Errorf("%s: told %v", c.set, n)
+		here.Run(c.set, func(t *testing.T) {
+			run(t, "sysctl -w "+c.set)
+			if n := next(t, ch); n.Kind != EventDrift || !strings.HasPrefix(n.What, c.what) {
+				t.Errorf("%s: told %v", c.set, n)
+			}
+			until(t, ch)
+			apply(t, k, p)
+		})
+	}
+	step.Run("settings of others are not told", func(t *testing.T) {
+		run(t, "sysctl -w net.ipv4.conf.x1.forwarding=0")
+		run(t, "sysctl -w net.ipv4.conf.lo.rp_filter=1")
+		if got := until(t, ch); len(got) > 0 {
+			t.Errorf("settings of others are told: %v", got)
 		}
-		until(t, ch)
-		apply(t, k, p)
-	}
-	run(t, "sysctl -w net.ipv4.conf.x1.forwarding=0")
-	run(t, "sysctl -w net.ipv4.conf.lo.rp_filter=1")
-	if got := until(t, ch); len(got) > 0 {
-		t.Errorf("settings of others are told: %v", got)
-	}
+	})
 }
 
 // TestOwnChangesAreSilent: whatever pbr does itself, no notice comes of it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // TestApplyOfTheSamePlan: a Kernel that applies the plan that it applied last looks only whether
@@ -13,39 +14,42 @@ import (
 // hour.
 func TestApplyOfTheSamePlan(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	want := compile(t, k, twoUplinks, nil)
-	apply := func() *Report {
+	apply := func(t *testing.T) *Report {
 		t.Helper()
 		r, err := k.Apply(context.Background(), want)
 		must(t, err)
 		return r
 	}
-	if r := apply(); r.Empty() {
+	if r := apply(t); r.Empty() {
 		t.Error("the first apply did nothing")
 	}
-	apply() // connections were examined meanwhile
-	same := func(when string) {
+	apply(t) // connections were examined meanwhile
+	same := func(t *testing.T, when string) {
 		t.Helper()
 		before := k.applied
-		if r := apply(); !r.Empty() || r.Held == nil {
+		if r := apply(t); !r.Empty() || r.Held == nil {
 			t.Errorf("%s: %+v", when, r)
 		}
 		if k.applied != before {
 			t.Errorf("%s: everything was compared", when)
 		}
 	}
-	same("nothing changed")
+	same(t, "nothing changed")
 	for name, change := range map[string]func(){
 		"nftables": func() { run(t, "nft flush chain inet pbr prerouting") },
 		"routes":   func() { run(t, "ip route flush table all proto 112") },
 		"rules":    func() { run(t, "ip rule flush protocol 112") },
 	} {
-		change()
-		if r := apply(); r.Changes.Empty() {
-			t.Errorf("%s: the change was not seen", name)
-		}
-		apply()
-		same(name)
+		here.Run(name, func(t *testing.T) {
+			change()
+			if r := apply(t); r.Changes.Empty() {
+				t.Errorf("%s: the change was not seen", name)
+			}
+			apply(t)
+			same(t, name)
+		})
 	}
 	// A copy of the plan is another one: what it is was not compared yet.
 	copied := *want
@@ -53,12 +57,12 @@ func TestApplyOfTheSamePlan(t *testing.T) {
 		t.Error("another plan counts as held")
 	}
 	k.compared = time.Now().Add(-2 * fullEvery)
-	if before := k.applied; !apply().Empty() || k.applied == before || time.Since(k.compared) > fullEvery {
+	if before := k.applied; !apply(t).Empty() || k.applied == before || time.Since(k.compared) > fullEvery {
 		t.Error("after an hour not everything was compared")
 	}
-	same("after that")
+	same(t, "after that")
 	k.CompareAll()
-	if before := k.applied; !apply().Empty() || k.applied == before {
+	if before := k.applied; !apply(t).Empty() || k.applied == before {
 		t.Error("asked for it, not everything was compared")
 	}
 	have, held, err := k.LiveHeld(want)

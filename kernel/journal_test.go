@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 	"pbr/kernel/conntrack"
 )
 
@@ -37,19 +39,27 @@ func TestJournalOfAFailedPlan(t *testing.T) {
 	a, b, c := owned{Marks: conntrack.Marks{Mask: 1}, BasePriority: 1000, Tables: []uint32{100}},
 		owned{Marks: conntrack.Marks{Mask: 2}, BasePriority: 2000, Tables: []uint32{101}}, owned{Marks: conntrack.Marks{Mask: 3}}
 	j := (&journal{}).with(a, nil).inForce(a).with(b, nil)
-	if got := j.bases(); !slices.Equal(got, []uint32{1000}) {
-		t.Errorf("while it is applied, priorities are ours from %d", got)
-	}
+	t.Run("while it is applied the priorities of the one before are ours", func(t *testing.T) {
+		if got := j.bases(); !slices.Equal(got, []uint32{1000}) {
+			t.Errorf("while it is applied, priorities are ours from %d", got)
+		}
+	})
 	j = j.with(c, nil)
-	if got := j.tables(); !slices.Equal(got, []uint32{100}) {
-		t.Errorf("after it was killed, tables %d are ours", got)
-	}
-	if got := j.all(); len(got) != 3 || got[0].other(a) || got[1].other(b) || got[2].other(c) {
-		t.Errorf("remembers %+v", got)
-	}
-	if j = j.with(a, nil); j.Next != nil {
-		t.Errorf("the plan in force is to come: %+v", j)
-	}
+	t.Run("after it was killed the tables of the one before are ours", func(t *testing.T) {
+		if got := j.tables(); !slices.Equal(got, []uint32{100}) {
+			t.Errorf("after it was killed, tables %d are ours", got)
+		}
+	})
+	t.Run("all of them are remembered", func(t *testing.T) {
+		if got := j.all(); len(got) != 3 || got[0].other(a) || got[1].other(b) || got[2].other(c) {
+			t.Errorf("remembers %+v", got)
+		}
+	})
+	t.Run("the plan in force again ends that", func(t *testing.T) {
+		if j = j.with(a, nil); j.Next != nil {
+			t.Errorf("the plan in force is to come: %+v", j)
+		}
+	})
 }
 
 func TestUnsetSysctls(t *testing.T) {
@@ -67,49 +77,63 @@ func TestUnsetSysctls(t *testing.T) {
 
 func TestJournalFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "journal.json")
+	step := steps.Of(t)
 	none, err := readJournal(file)
-	if err != nil || !reflect.DeepEqual(none, &journal{}) {
-		t.Fatalf("no journal reads as %+v, %v", none, err)
-	}
+	step.Run("no journal is an empty one", func(t *testing.T) {
+		if err != nil || !reflect.DeepEqual(none, &journal{}) {
+			t.Fatalf("no journal reads as %+v, %v", none, err)
+		}
+	})
 	j := &journal{Owned: []owned{{Marks: conntrack.Marks{Mask: 0xff00, Numbers: []plan.Number{{Name: "isp1", Table: 100, Mark: 0x100}}},
 		BasePriority: 10000, Tables: []uint32{100}}}, Sysctls: []setting{{Path: "net/a", Original: "0", Set: "1"}}}
-	if err := replaceJournal(file, none, j); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := readJournal(file); err != nil || !reflect.DeepEqual(got, j) {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if files, _ := os.ReadDir(filepath.Dir(file)); len(files) != 1 {
-		t.Errorf("left %v", files)
-	}
-	for _, damaged := range []string{"", "{", "null null"} {
-		if err := os.WriteFile(file, []byte(damaged), 0o600); err != nil {
+	step.Run("it reads what it wrote, and leaves no other file", func(t *testing.T) {
+		if err := replaceJournal(file, none, j); err != nil {
 			t.Fatal(err)
 		}
-		_, err := readJournal(file)
-		var failed *JournalError
-		if !errors.As(err, &failed) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "run pbr flush") {
-			t.Errorf("a journal with %q gives %v", damaged, err)
+		if got, err := readJournal(file); err != nil || !reflect.DeepEqual(got, j) {
+			t.Errorf("got %+v, %v", got, err)
 		}
+		if files, _ := os.ReadDir(filepath.Dir(file)); len(files) != 1 {
+			t.Errorf("left %v", files)
+		}
+	})
+	for _, damaged := range []string{"", "{", "null null"} {
+		t.Run(fmt.Sprintf("damaged: %q", damaged), func(t *testing.T) {
+			if err := os.WriteFile(file, []byte(damaged), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := readJournal(file)
+			var failed *JournalError
+			if !errors.As(err, &failed) || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "run pbr flush") {
+				t.Errorf("a journal with %q gives %v", damaged, err)
+			}
+		})
 	}
-	if err := replaceJournal(file, j, &journal{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("an empty journal's file: %v", err)
-	}
+	step.Run("an empty journal is no file", func(t *testing.T) {
+		if err := replaceJournal(file, j, &journal{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("an empty journal's file: %v", err)
+		}
+	})
 }
 
 func TestPossessionWithoutNames(t *testing.T) {
 	p := testPossession()
 	with := claimsOf(p)
-	if want := []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x100}}; !slices.Equal(with.Numbers, want) {
-		t.Errorf("numbers are %v", with.Numbers)
-	}
-	p.Numbers = nil
-	if without := claimsOf(p); !slices.Equal(with.Values(), without.Values()) || !slices.Equal(with.Tables, without.Tables) {
-		t.Errorf("with numbers %+v, without %+v", with, without)
-	}
+	t.Run("numbers have names, tables and marks", func(t *testing.T) {
+		if want := []plan.Number{{Name: "default", Table: 100},
+			{Name: "isp1", Table: 101, Mark: 0x100}}; !slices.Equal(with.Numbers, want) {
+			t.Errorf("numbers are %v", with.Numbers)
+		}
+	})
+	t.Run("without names it is the same claim", func(t *testing.T) {
+		p.Numbers = nil
+		if without := claimsOf(p); !slices.Equal(with.Values(), without.Values()) || !slices.Equal(with.Tables, without.Tables) {
+			t.Errorf("with numbers %+v, without %+v", with, without)
+		}
+	})
 }
 
 func testPossession() *plan.Plan {

@@ -3,12 +3,14 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"pbr/integration/steps"
 	"pbr/kernel/state"
 )
 
@@ -92,27 +94,29 @@ func TestForeignObjectsAfterAFailedApply(t *testing.T) {
 // TestDamagedJournal: apply says what to do, and flush does it, by what bears our number and name.
 func TestDamagedJournal(t *testing.T) {
 	for _, content := range []string{"", `{"owned":[{"ma`} {
-		k := newKernel(t)
-		before := everything(t)
-		p := testPlan(planA)
-		apply(t, k, p)
-		run(t, "ip rule add priority 10600 from 172.31.0.0/16 lookup 500")
-		must(t, os.WriteFile(k.path(journalFile), []byte(content), 0o600))
-		for what, err := range map[string]error{"apply": second(k.Apply(context.Background(), p)), "diff": second(k.Live(p))} {
-			if err == nil || !strings.Contains(err.Error(), k.path(journalFile)) || !strings.Contains(err.Error(), "run pbr flush") {
-				t.Errorf("%s: %v", what, err)
+		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
+			k := newKernel(t)
+			before := everything(t)
+			p := testPlan(planA)
+			apply(t, k, p)
+			run(t, "ip rule add priority 10600 from 172.31.0.0/16 lookup 500")
+			must(t, os.WriteFile(k.path(journalFile), []byte(content), 0o600))
+			for what, err := range map[string]error{"apply": second(k.Apply(context.Background(), p)), "diff": second(k.Live(p))} {
+				if err == nil || !strings.Contains(err.Error(), k.path(journalFile)) || !strings.Contains(err.Error(), "run pbr flush") {
+					t.Errorf("%s: %v", what, err)
+				}
 			}
-		}
-		r, err := k.Flush(context.Background())
-		must(t, err)
-		if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "sysctl") {
-			t.Errorf("warnings: %q", r.Warnings)
-		}
-		run(t, "ip rule del priority 10600") // others' is still there
-		if after := everything(t); after != before {
-			t.Errorf("after flush:\n%s\nbefore:\n%s", after, before)
-		}
-		apply(t, k, p)
+			r, err := k.Flush(context.Background())
+			must(t, err)
+			if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "sysctl") {
+				t.Errorf("warnings: %q", r.Warnings)
+			}
+			run(t, "ip rule del priority 10600") // others' is still there
+			if after := everything(t); after != before {
+				t.Errorf("after flush:\n%s\nbefore:\n%s", after, before)
+			}
+			apply(t, k, p)
+		})
 	}
 }
 
@@ -145,6 +149,7 @@ func TestStateFilesGo(t *testing.T) {
 // in use, or not empty.
 func TestDeadStatesArePruned(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	top := filepath.Dir(k.dir)
 	long := time.Now().Add(-2 * pruneAge)
 	var used *Kernel
@@ -167,8 +172,10 @@ func TestDeadStatesArePruned(t *testing.T) {
 	}
 	apply(t, k, testPlan(planA))
 	for name, stays := range map[string]bool{"net-dead": false, "net-young": true, "net-used": true, "net-full": true} {
-		if _, err := os.Stat(filepath.Join(top, name)); (err == nil) != stays {
-			t.Errorf("%s: %v", name, err)
-		}
+		here.Run(name, func(t *testing.T) {
+			if _, err := os.Stat(filepath.Join(top, name)); (err == nil) != stays {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }

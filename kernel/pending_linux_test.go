@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 const tried = "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter net.ipv4.conf.w2.forwarding net.ipv4.conf.all.accept_redirects"
@@ -15,6 +16,7 @@ const tried = "sysctl -n net.ipv4.ip_forward net.ipv4.conf.w1.rp_filter net.ipv4
 // and back.
 func TestRevertRestoresSettings(t *testing.T) {
 	k := newKernel(t)
+	here := steps.InNamespace(t)
 	bare := testPlan(planB)
 	bare.Sysctls = nil
 	without := run(t, tried)
@@ -31,30 +33,34 @@ func TestRevertRestoresSettings(t *testing.T) {
 		{"to a plan without", testPlan(planA), bare, with, without},
 		{"to a plan with", bare, testPlan(planA), without, with},
 	} {
-		apply(t, k, way.from)
-		before := everything(t)
-		_, guard, err := k.setPending(t, way.to)
-		must(t, err)
-		defer guard.Close()
-		apply(t, k, way.to)
-		if got := run(t, tried); got != way.tried {
-			t.Errorf("%s: settings are\n%s, not\n%s", way.name, got, way.tried)
-		}
-		_, err = k.Revert(context.Background())
-		must(t, err)
-		if got := run(t, tried); got != way.old {
-			t.Errorf("%s, and back: settings are\n%s, not\n%s", way.name, got, way.old)
-		}
-		if after := everything(t); after != before {
-			t.Errorf("%s, and back:\n%s\nbefore:\n%s", way.name, after, before)
-		}
-		holds(t, k, way.from)
+		here.Run(way.name, func(t *testing.T) {
+			apply(t, k, way.from)
+			before := everything(t)
+			_, guard, err := k.setPending(t, way.to)
+			must(t, err)
+			defer guard.Close()
+			apply(t, k, way.to)
+			if got := run(t, tried); got != way.tried {
+				t.Errorf("%s: settings are\n%s, not\n%s", way.name, got, way.tried)
+			}
+			_, err = k.Revert(context.Background())
+			must(t, err)
+			if got := run(t, tried); got != way.old {
+				t.Errorf("%s, and back: settings are\n%s, not\n%s", way.name, got, way.old)
+			}
+			if after := everything(t); after != before {
+				t.Errorf("%s, and back:\n%s\nbefore:\n%s", way.name, after, before)
+			}
+			holds(t, k, way.from)
+		})
 	}
-	_, err := k.Flush(context.Background())
-	must(t, err)
-	if got := run(t, tried); got != without {
-		t.Errorf("after flush settings are\n%s, not\n%s", got, without)
-	}
+	here.Run("flush restores what was before all", func(t *testing.T) {
+		_, err := k.Flush(context.Background())
+		must(t, err)
+		if got := run(t, tried); got != without {
+			t.Errorf("after flush settings are\n%s, not\n%s", got, without)
+		}
+	})
 }
 
 // setPending is SetPending under the lock.
@@ -156,24 +162,29 @@ func TestFlushRestoresFollowers(t *testing.T) {
 	for _, s := range []string{"ipv4.conf.w2.forwarding=1", "ipv4.conf.all.accept_redirects=0", "ipv6.conf.w1.forwarding=1"} {
 		run(t, "sysctl -w net."+s)
 	}
-	all := func() string { return run(t, "sysctl -a -r net\\.ipv[46]\\.(conf|ip_forward)") }
-	before := all()
+	all := func(t *testing.T) string { return run(t, "sysctl -a -r net\\.ipv[46]\\.(conf|ip_forward)") }
+	before := all(t)
 	p := testPlan(planA)
 	p.Sysctls = append(p.Sysctls, plan.Sysctl{Path: "net/ipv6/conf/all/forwarding", Value: "1"})
-	apply(t, k, p)
-	_, err := k.Flush(context.Background())
-	must(t, err)
-	if after := all(); after != before {
-		t.Errorf("after flush:\n%s", changedLines(before, after))
-	}
-	apply(t, k, p)
-	run(t, "sysctl -w net.ipv4.conf.x1.forwarding=0")
-	run(t, "sysctl -w net.ipv4.conf.w2.forwarding=0")
-	_, err = k.Flush(context.Background())
-	must(t, err)
-	if got := changedLines(before, all()); got != "net.ipv4.conf.w2.forwarding = 0\n" {
-		t.Errorf("others' changes and flush gave %q", got)
-	}
+	step := steps.InNamespace(t).Steps()
+	step.Run("what follows forwarding gets its value back", func(t *testing.T) {
+		apply(t, k, p)
+		_, err := k.Flush(context.Background())
+		must(t, err)
+		if after := all(t); after != before {
+			t.Errorf("after flush:\n%s", changedLines(before, after))
+		}
+	})
+	step.Run("unless somebody changed it since", func(t *testing.T) {
+		apply(t, k, p)
+		run(t, "sysctl -w net.ipv4.conf.x1.forwarding=0")
+		run(t, "sysctl -w net.ipv4.conf.w2.forwarding=0")
+		_, err := k.Flush(context.Background())
+		must(t, err)
+		if got := changedLines(before, all(t)); got != "net.ipv4.conf.w2.forwarding = 0\n" {
+			t.Errorf("others' changes and flush gave %q", got)
+		}
+	})
 }
 
 // changedLines are those of after that before has not.

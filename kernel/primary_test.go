@@ -61,15 +61,19 @@ func TestMovesPrimary(t *testing.T) {
 		{"IPv6 was not through it", primaryPlan("w1", one, two), primaryPlan("w2", two, two), []plan.Family{plan.IPv4}, true},
 		{"there was none", primaryPlan("", both, both), primaryPlan("w1", one, one), none, false},
 	} {
-		m, ok := movesPrimary(tc.have, tc.want, claimsOf(have))
-		if ok != (tc.families != nil) || ok && (!slices.Equal(m.families, tc.families) || m.replaced != tc.replaced ||
-			m.mark != 1 || m.iface != "w1") {
-			t.Errorf("%s: %+v, %v", tc.name, m, ok)
+		t.Run(tc.name, func(t *testing.T) {
+			m, ok := movesPrimary(tc.have, tc.want, claimsOf(have))
+			if ok != (tc.families != nil) || ok && (!slices.Equal(m.families, tc.families) || m.replaced != tc.replaced ||
+				m.mark != 1 || m.iface != "w1") {
+				t.Errorf("%s: %+v, %v", tc.name, m, ok)
+			}
+		})
+	}
+	t.Run("a mark that no plan gave pins nothing", func(t *testing.T) {
+		unknown := claimsOf(have)
+		unknown.Numbers = nil
+		if _, ok := movesPrimary(have, primaryPlan("w2", two, two), unknown); ok {
+			t.Error("pinned by a mark that no plan gave")
 		}
-	}
-	unknown := claimsOf(have)
-	unknown.Numbers = nil
-	if _, ok := movesPrimary(have, primaryPlan("w2", two, two), unknown); ok {
-		t.Error("pinned by a mark that no plan gave")
-	}
+	})
 }

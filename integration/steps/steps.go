@@ -5,16 +5,19 @@ package steps
 import "testing"
 
 // Steps runs the steps of one test.
-type Steps struct{ t *testing.T }
+type Steps struct {
+	t   *testing.T
+	run func(name string, step func(t *testing.T)) bool
+}
 
 // Of returns the steps of t.
-func Of(t *testing.T) Steps { return Steps{t} }
+func Of(t *testing.T) Steps { return Steps{t, t.Run} }
 
 // Run runs a step as a subtest of its name. If it fails, the test ends there: what comes after
 // would fail for the same reason.
 func (s Steps) Run(name string, step func(t *testing.T)) {
 	s.t.Helper()
-	if !s.t.Run(name, step) {
+	if !s.run(name, step) {
 		s.t.FailNow()
 	}
 }

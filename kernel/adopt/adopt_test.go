@@ -212,25 +212,28 @@ func TestDecide(t *testing.T) {
 		{"a broadcast", "10.0.0.10", "255.255.255.255", "255.255.255.255", "10.0.0.10", "", "keep"},
 		{"link-local", "169.254.0.1", far, far, "169.254.0.1", "", "keep"},
 	} {
-		f := flow(c.src, c.dst, c.replySrc, c.replyDst)
-		f.Mark = 0x5a // others' bits
-		for _, n := range j.plan.Numbers {
-			if c.mark != "" && n.Name == c.mark {
-				f.Mark |= n.Mark
+		t.Run(c.what, func(t *testing.T) {
+			f := flow(c.src, c.dst, c.replySrc, c.replyDst)
+			f.Mark = 0x5a // others' bits
+			for _, n := range j.plan.Numbers {
+				if c.mark != "" && n.Name == c.mark {
+					f.Mark |= n.Mark
+				}
+			}
+			if got := word(j, j.Decide(f)); got != c.want {
+				t.Errorf("%s: %s, not %s", c.what, got, c.want)
+			}
+		})
+	}
+	t.Run("a mark that names no table is as good as none", func(t *testing.T) {
+		f := flow("10.0.0.10", far, far, "10.0.0.10")
+		for free := uint32(0x01000000); f.Mark == 0; free += 0x01000000 {
+			if _, used := j.tables[free]; !used {
+				f.Mark = free
 			}
 		}
-		if got := word(j, j.Decide(f)); got != c.want {
-			t.Errorf("%s: %s, not %s", c.what, got, c.want)
+		if got := word(j, j.Decide(f)); got != "delete" {
+			t.Errorf("with an unknown mark: %s", got)
 		}
-	}
-	// A mark that names no table is as good as none.
-	f := flow("10.0.0.10", far, far, "10.0.0.10")
-	for free := uint32(0x01000000); f.Mark == 0; free += 0x01000000 {
-		if _, used := j.tables[free]; !used {
-			f.Mark = free
-		}
-	}
-	if got := word(j, j.Decide(f)); got != "delete" {
-		t.Errorf("with an unknown mark: %s", got)
-	}
+	})
 }

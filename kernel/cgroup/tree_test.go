@@ -19,13 +19,20 @@ func TestRoot(t *testing.T) {
 		part    = "40 25 0:26 /user.slice /mnt/part rw - cgroup2 cgroup2 rw\n"
 		spaced  = `41 25 0:26 / /mnt/a\040b rw - cgroup2 cgroup2 rw` + "\n"
 	)
-	for _, c := range []struct{ mounts, hidden, want string }{
-		{v1, "", ""}, {v1 + hybrid, "", "/sys/fs/cgroup/unified"}, {unified, "", "/sys/fs/cgroup"}, {unified + part, "", "/sys/fs/cgroup"},
-		{spaced, "", "/mnt/a b"}, {unified + hybrid, "/sys/fs/cgroup/unified", "/sys/fs/cgroup"}, {"", "", ""},
+	for _, c := range []struct {
+		name                 string
+		mounts, hidden, want string
+	}{
+		{"version 1 alone", v1, "", ""}, {"unified beside version 1", v1 + hybrid, "", "/sys/fs/cgroup/unified"},
+		{"unified", unified, "", "/sys/fs/cgroup"}, {"a part of the tree does not count", unified + part, "", "/sys/fs/cgroup"},
+		{"a name with a blank", spaced, "", "/mnt/a b"}, {"no mounts", "", "", ""},
+		{"one that is hidden does not count", unified + hybrid, "/sys/fs/cgroup/unified", "/sys/fs/cgroup"},
 	} {
-		if got := rootIn(strings.NewReader(c.mounts), func(dir string) bool { return dir != c.hidden }); got != c.want {
-			t.Errorf("%q: %q, not %q", c.mounts, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := rootIn(strings.NewReader(c.mounts), func(dir string) bool { return dir != c.hidden }); got != c.want {
+				t.Errorf("%q: %q, not %q", c.mounts, got, c.want)
+			}
+		})
 	}
 }
 
@@ -37,7 +44,7 @@ func TestFind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	number := func(dir string) uint64 {
+	number := func(t *testing.T, dir string) uint64 {
 		n, ok := inode(filepath.Join(root, dir))
 		if !ok {
 			t.Fatal(dir)
@@ -48,13 +55,17 @@ func TestFind(t *testing.T) {
 		{Set: "path", Name: "system.slice"}, {Set: "gone", Name: "system.slice/c.service"}, {Set: "a", Unit: true, Name: "a.service"},
 		{Set: "b", Unit: true, Name: "b@1.service"}, {Set: "deep", Unit: true, Name: "deep.service"},
 	}
-	one, two := number("system.slice/a.service"), number("user.slice/1/2/app/a.service")
-	want := map[string][]uint64{"path": {number("system.slice")}, "gone": nil, "a": {min(one, two), max(one, two)},
-		"b": {number("system.slice/x.slice/b@1.service")}, "deep": nil}
-	if got := Find(root, sources, 5); !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, not %v", got, want)
-	}
-	if got := Find("", sources, 5); len(got["path"]) != 0 {
-		t.Errorf("without a tree: %v", got)
-	}
+	t.Run("by path, and by unit with all its places, down to a depth", func(t *testing.T) {
+		one, two := number(t, "system.slice/a.service"), number(t, "user.slice/1/2/app/a.service")
+		want := map[string][]uint64{"path": {number(t, "system.slice")}, "gone": nil, "a": {min(one, two), max(one, two)},
+			"b": {number(t, "system.slice/x.slice/b@1.service")}, "deep": nil}
+		if got := Find(root, sources, 5); !reflect.DeepEqual(got, want) {
+			t.Errorf("%v, not %v", got, want)
+		}
+	})
+	t.Run("without a tree there is none", func(t *testing.T) {
+		if got := Find("", sources, 5); len(got["path"]) != 0 {
+			t.Errorf("without a tree: %v", got)
+		}
+	})
 }

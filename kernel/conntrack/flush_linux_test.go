@@ -11,6 +11,7 @@ import (
 	lib "github.com/ti-mo/conntrack"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // connection is one entry for a test's conntrack table, of TCP; reply* are of the answering
@@ -98,6 +99,7 @@ func namesOf(prefixes ...string) []string {
 
 func TestCut(t *testing.T) {
 	newNamespace(t)
+	here := steps.InNamespace(t)
 	ct := newConntrack(t)
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")}
 	for _, c := range []struct {
@@ -126,23 +128,25 @@ func TestCut(t *testing.T) {
 			namesOf("keep", "cut: unmarked", "cut: pinned, IPv6")},
 		{"nothing", func() (int, error) { return Delete([]Flush{{Mask: testMask}}) }, namesOf("keep", "cut")},
 	} {
-		// No subtest: that would be another thread, in another network namespace.
-		must(t, ct.Flush())
-		addConnections(t, ct)
-		n, err := c.cut()
-		must(t, err)
-		if got := remaining(t); !slices.Equal(got, c.want) {
-			t.Errorf("%s: left are\n%s\nwanted\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
-		}
-		if want := len(connections) - len(c.want); n != want {
-			t.Errorf("%s: says that it cut %d, wanted %d", c.name, n, want)
-		}
+		here.Run(c.name, func(t *testing.T) {
+			must(t, ct.Flush())
+			addConnections(t, ct)
+			n, err := c.cut()
+			must(t, err)
+			if got := remaining(t); !slices.Equal(got, c.want) {
+				t.Errorf("%s: left are\n%s\nwanted\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+			if want := len(connections) - len(c.want); n != want {
+				t.Errorf("%s: says that it cut %d, wanted %d", c.name, n, want)
+			}
+		})
 	}
 }
 
 // TestCutRefusesEverything: what the kernel would take for all connections cuts none.
 func TestCutRefusesEverything(t *testing.T) {
 	newNamespace(t)
+	here := steps.InNamespace(t)
 	ct := newConntrack(t)
 	addConnections(t, ct)
 	for _, c := range []Flush{
@@ -150,13 +154,17 @@ func TestCutRefusesEverything(t *testing.T) {
 		{Mask: testMask, Addrs: []netip.Addr{{}}}, {Mask: testMask, Addrs: []netip.Addr{netip.IPv4Unspecified()}},
 		{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
 	} {
-		if n, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
-			t.Errorf("%+v: cut %d, %v", c, n, err)
+		here.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			if n, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
+				t.Errorf("%+v: cut %d, %v", c, n, err)
+			}
+		})
+	}
+	here.Run("all are left", func(t *testing.T) {
+		if got := remaining(t); len(got) != len(connections) {
+			t.Errorf("only %q are left", got)
 		}
-	}
-	if got := remaining(t); len(got) != len(connections) {
-		t.Errorf("only %q are left", got)
-	}
+	})
 }
 
 func TestConnections(t *testing.T) {

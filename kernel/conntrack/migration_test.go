@@ -74,30 +74,32 @@ func TestStaleMarks(t *testing.T) {
 			after:   map[uint32]string{0x220000: "as it is", 0x230000: "0/ff0000"},
 		},
 	} {
-		r := &Migration{Want: tc.want, Earlier: tc.earlier}
-		for mark, want := range tc.before {
-			if got := change(r.Before(mark)); got != want {
-				t.Errorf("%s: before, mark %x becomes %s, not %s", name, mark, got, want)
+		t.Run(name, func(t *testing.T) {
+			r := &Migration{Want: tc.want, Earlier: tc.earlier}
+			for mark, want := range tc.before {
+				if got := change(r.Before(mark)); got != want {
+					t.Errorf("%s: before, mark %x becomes %s, not %s", name, mark, got, want)
+				}
 			}
-		}
-		stale := map[uint32]bool{}
-		for mask, marks := range r.Stale() {
-			for _, m := range marks {
-				stale[m&mask] = true
+			stale := map[uint32]bool{}
+			for mask, marks := range r.Stale() {
+				for _, m := range marks {
+					stale[m&mask] = true
+				}
 			}
-		}
-		for mark, want := range tc.after {
-			if got := change(r.After(mark)); got != want {
-				t.Errorf("%s: after, mark %x becomes %s, not %s", name, mark, got, want)
+			for mark, want := range tc.after {
+				if got := change(r.After(mark)); got != want {
+					t.Errorf("%s: after, mark %x becomes %s, not %s", name, mark, got, want)
+				}
+				found := false
+				for _, o := range tc.earlier {
+					found = found || stale[mark&o.Mask]
+				}
+				if want != "as it is" && !found {
+					t.Errorf("%s: connections with mark %x are not looked for", name, mark)
+				}
 			}
-			found := false
-			for _, o := range tc.earlier {
-				found = found || stale[mark&o.Mask]
-			}
-			if want != "as it is" && !found {
-				t.Errorf("%s: connections with mark %x are not looked for", name, mark)
-			}
-		}
+		})
 	}
 }
 

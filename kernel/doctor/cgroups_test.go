@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"testing"
 	"testing/fstest"
 
@@ -28,16 +29,18 @@ uplink = "isp1"
 		t.Fatal(ds)
 	}
 	for _, missing := range []bool{true, false} {
-		m := plan.HostFacts{NoCgroups: missing}
-		if got := len(Cgroups(doc, m)); got != map[bool]int{true: 2, false: 0}[missing] {
-			t.Errorf("not mounted %v: %d warnings", missing, got)
-		}
-		var s Subject
-		s.Take(doc, m, nil)
-		e := &examination{Subject: &s, facts: &facts.Facts{}}
-		e.cgroups()
-		if len(e.out) != 1 || (e.out[0].Level == Fail) != missing {
-			t.Errorf("not mounted %v: %v", missing, e.out)
-		}
+		t.Run(fmt.Sprintf("missing=%v", missing), func(t *testing.T) {
+			m := plan.HostFacts{NoCgroups: missing}
+			if got := len(Cgroups(doc, m)); got != map[bool]int{true: 2, false: 0}[missing] {
+				t.Errorf("not mounted %v: %d warnings", missing, got)
+			}
+			var s Subject
+			s.Take(doc, m, nil)
+			e := &examination{Subject: &s, facts: &facts.Facts{}}
+			e.cgroups()
+			if len(e.out) != 1 || (e.out[0].Level == Fail) != missing {
+				t.Errorf("not mounted %v: %v", missing, e.out)
+			}
+		})
 	}
 }

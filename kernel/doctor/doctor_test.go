@@ -92,12 +92,16 @@ func notOK(findings []Finding) (out []string) {
 func TestNothingIsWrong(t *testing.T) {
 	s, f := healthy(t, twoUplinks)
 	findings := Examine(s, f)
-	if bad := notOK(findings); bad != nil {
-		t.Errorf("%q", bad)
-	}
-	if !slices.IsSortedFunc(findings, func(a, b Finding) int { return slices.Index(Groups, a.Group) - slices.Index(Groups, b.Group) }) {
-		t.Errorf("groups are not in order: %v", findings)
-	}
+	t.Run("every finding is ok", func(t *testing.T) {
+		if bad := notOK(findings); bad != nil {
+			t.Errorf("%q", bad)
+		}
+	})
+	t.Run("groups are in order", func(t *testing.T) {
+		if !slices.IsSortedFunc(findings, func(a, b Finding) int { return slices.Index(Groups, a.Group) - slices.Index(Groups, b.Group) }) {
+			t.Errorf("groups are not in order: %v", findings)
+		}
+	})
 }
 
 // Each fault gives one finding that is not OK, with those words, and nothing else.

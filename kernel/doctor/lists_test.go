@@ -13,10 +13,12 @@ func TestListsFromURLs(t *testing.T) {
 		Warn: {List: "a", URL: url, At: "2026-11-28 06:00:00", Trouble: "the server answered 404 Not Found", Since: "2026-11-28 07:00:00"},
 		Fail: {List: "a", URL: url},
 	} {
-		e := &examination{Subject: &Subject{}, facts: &facts.Facts{Fetched: []facts.Fetched{f}}}
-		e.lists()
-		if len(e.out) != 1 || e.out[0].Level != want || (e.out[0].Do == "") != (want == OK) {
-			t.Errorf("%+v: %+v, want %s", f, e.out, want)
-		}
+		t.Run(string(want), func(t *testing.T) {
+			e := &examination{Subject: &Subject{}, facts: &facts.Facts{Fetched: []facts.Fetched{f}}}
+			e.lists()
+			if len(e.out) != 1 || e.out[0].Level != want || (e.out[0].Do == "") != (want == OK) {
+				t.Errorf("%+v: %+v, want %s", f, e.out, want)
+			}
+		})
 	}
 }

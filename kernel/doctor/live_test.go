@@ -32,27 +32,30 @@ func TestLateSNAT(t *testing.T) {
 			func(d *policy.Document) { d.Uplinks[0].NAT6 = policy.NAT{Pos: policy.Pos{Line: 1}} }, nil},
 		"in IPv6": {at("ip6 nat", "wan1", "postrouting", 100), nil, []string{"isp1"}},
 	} {
-		s, f := healthy(t, twoUplinks)
-		f.Translations = []facts.Translation{c.translation}
-		if c.change != nil {
-			c.change(s.Doc)
-		}
-		var got []string
-		for _, d := range Live(s.Doc, f) {
-			if d.Code != codeLateSNAT || d.Severity != policy.Warning ||
-				!strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) has no effect") {
-				t.Errorf("%s: %+v", name, d)
+		t.Run(name, func(t *testing.T) {
+			s, f := healthy(t, twoUplinks)
+			f.Translations = []facts.Translation{c.translation}
+			if c.change != nil {
+				c.change(s.Doc)
 			}
-			_, after, _ := strings.Cut(d.Message, `"`)
-			uplink, _, _ := strings.Cut(after, `"`)
-			got = append(got, uplink)
-		}
-		if strings.Join(got, " ") != strings.Join(c.want, " ") {
-			t.Errorf("%s: warns of %q, want %q", name, got, c.want)
-		}
-		if lines := notOK(Examine(s, f)); len(lines) != len(c.want) || len(lines) > 0 && !strings.HasPrefix(lines[0], "warn late-snat: ") {
-			t.Errorf("%s: doctor says %q", name, lines)
-		}
+			var got []string
+			for _, d := range Live(s.Doc, f) {
+				if d.Code != codeLateSNAT || d.Severity != policy.Warning ||
+					!strings.Contains(d.Hint, "priority below 90") || !strings.Contains(d.Message, "(rule 4) has no effect") {
+					t.Errorf("%s: %+v", name, d)
+				}
+				_, after, _ := strings.Cut(d.Message, `"`)
+				uplink, _, _ := strings.Cut(after, `"`)
+				got = append(got, uplink)
+			}
+			if strings.Join(got, " ") != strings.Join(c.want, " ") {
+				t.Errorf("%s: warns of %q, want %q", name, got, c.want)
+			}
+			if lines := notOK(Examine(s, f)); len(lines) != len(c.want) || len(lines) > 0 &&
+				!strings.HasPrefix(lines[0], "warn late-snat: ") {
+				t.Errorf("%s: doctor says %q", name, lines)
+			}
+		})
 	}
 }
 

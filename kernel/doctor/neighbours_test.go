@@ -169,18 +169,22 @@ func TestNeighbours(t *testing.T) {
 
 // A neighbour's rule that takes pbr's bits of the mark, or stands among pbr's, is named for that.
 func TestNeighboursInTheWay(t *testing.T) {
-	s, f := healthy(t, "pbr = { mark-mask = 0x00ff0000 }\n"+twoUplinks)
-	f.Rules = append(f.Rules, rulesOf("tailscale", 0)...)
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
-		func(b string) bool { return strings.Contains(b, "matches bits of the mark that are pbr's") }) {
-		t.Errorf("%q", bad)
-	}
-	s, f = healthy(t, twoUplinks)
-	f.Rules = append(f.Rules, rulesOf("tailscale", 5000)...)
-	if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
-		func(b string) bool { return strings.HasPrefix(b, "fail ip -4 rule 10270") }) {
-		t.Errorf("%q", bad)
-	}
+	t.Run("it takes pbr's bits of the mark", func(t *testing.T) {
+		s, f := healthy(t, "pbr = { mark-mask = 0x00ff0000 }\n"+twoUplinks)
+		f.Rules = append(f.Rules, rulesOf("tailscale", 0)...)
+		if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
+			func(b string) bool { return strings.Contains(b, "matches bits of the mark that are pbr's") }) {
+			t.Errorf("%q", bad)
+		}
+	})
+	t.Run("it stands among pbr's", func(t *testing.T) {
+		s, f := healthy(t, twoUplinks)
+		f.Rules = append(f.Rules, rulesOf("tailscale", 5000)...)
+		if bad := notOK(Examine(s, f)); !slices.ContainsFunc(bad,
+			func(b string) bool { return strings.HasPrefix(b, "fail ip -4 rule 10270") }) {
+			t.Errorf("%q", bad)
+		}
+	})
 }
 
 func TestReadFlushers(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 	"pbr/kernel/nft"
 	"pbr/kernel/state"
 )
@@ -129,15 +130,22 @@ func member(text string, timeout time.Duration) Member {
 
 func TestDelete(t *testing.T) {
 	f := &File{Members: []Member{member("10.0.0.0-10.0.0.255", 0), member("10.0.0.7", time.Hour)}}
-	if err := f.Delete(member("10.0.0.9", 0)); !errors.Is(err, ErrNotMember) || !strings.Contains(err.Error(), "10.0.0.0/24") {
-		t.Errorf("a part of a member: %v", err)
-	}
-	if err := f.Delete(member("10.0.1.9", 0)); !errors.Is(err, ErrNotMember) {
-		t.Errorf("none: %v", err)
-	}
-	if err := f.Delete(member("10.0.0.7", 0)); err != nil || len(f.Members) != 1 {
-		t.Errorf("a member: %v, %v", err, f.Members)
-	}
+	step := steps.Of(t)
+	step.Run("a part of a member is not taken out: the member is named", func(t *testing.T) {
+		if err := f.Delete(member("10.0.0.9", 0)); !errors.Is(err, ErrNotMember) || !strings.Contains(err.Error(), "10.0.0.0/24") {
+			t.Errorf("a part of a member: %v", err)
+		}
+	})
+	step.Run("what is no member is an error", func(t *testing.T) {
+		if err := f.Delete(member("10.0.1.9", 0)); !errors.Is(err, ErrNotMember) {
+			t.Errorf("none: %v", err)
+		}
+	})
+	step.Run("a member is taken out", func(t *testing.T) {
+		if err := f.Delete(member("10.0.0.7", 0)); err != nil || len(f.Members) != 1 {
+			t.Errorf("a member: %v, %v", err, f.Members)
+		}
+	})
 }
 
 // TestAdopt takes in what others added and forgets what they deleted.
@@ -188,52 +196,66 @@ func load(t *testing.T, dir state.Dir, at time.Time) string {
 // a clock that is behind.
 func TestFiles(t *testing.T) {
 	dir := stateDir(t)
-	if got := load(t, dir, now); got != "" {
-		t.Errorf("nothing is kept, but %s", got)
-	}
+	step := steps.Of(t)
+	step.Run("at first there is none", func(t *testing.T) {
+		if got := load(t, dir, now); got != "" {
+			t.Errorf("nothing is kept, but %s", got)
+		}
+	})
 	f := &File{Members: []Member{member("10.0.0.0-10.0.0.255", 0), member("10.0.1.1", time.Hour), member("10.0.1.2", time.Minute)}}
 	if err := Save(dir, "a", Added, f, now); err != nil {
 		t.Fatal(err)
 	}
-	for at, want := range map[time.Duration]string{
-		0:               "10.0.0.0/24 for ever, 10.0.1.1 1h0m0s, 10.0.1.2 1m0s",
-		2 * time.Minute: "10.0.0.0/24 for ever, 10.0.1.1 58m0s",
-		-48 * time.Hour: "10.0.0.0/24 for ever, 10.0.1.1 1h0m0s, 10.0.1.2 1m0s",
-	} {
-		if got := load(t, dir, now.Add(at)); got != want {
-			t.Errorf("%s later: %s, want %s", at, got, want)
+	step.Run("the process's end changes nothing, and times go on", func(t *testing.T) {
+		for at, want := range map[time.Duration]string{
+			0:               "10.0.0.0/24 for ever, 10.0.1.1 1h0m0s, 10.0.1.2 1m0s",
+			2 * time.Minute: "10.0.0.0/24 for ever, 10.0.1.1 58m0s",
+			-48 * time.Hour: "10.0.0.0/24 for ever, 10.0.1.1 1h0m0s, 10.0.1.2 1m0s",
+		} {
+			if got := load(t, dir, now.Add(at)); got != want {
+				t.Errorf("%s later: %s, want %s", at, got, want)
+			}
 		}
-	}
+	})
 	// Another boot.
 	text, err := os.ReadFile(dir.Path("members", "a.added.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	earlier := strings.Replace(string(text), bootID(), "00000000-0000-0000-0000-000000000000", 1)
-	reboot := func(text string) {
+	reboot := func(t *testing.T, text string) {
 		if err := os.WriteFile(dir.Path("members", "a.added.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	reboot(earlier)
-	if got := load(t, dir, now); got != "" {
-		t.Errorf("after a restart there is %s", got)
-	}
-	reboot(string(text))
-	if err := SetPersist(dir, map[string]bool{"a": true, "none": true}, now); err != nil {
-		t.Fatal(err)
-	}
-	text, _ = os.ReadFile(dir.Path("members", "a.added.json"))
-	reboot(strings.Replace(string(text), bootID(), "00000000-0000-0000-0000-000000000000", 1))
-	if got := load(t, dir, now); !strings.HasPrefix(got, "10.0.0.0/24 for ever") {
-		t.Errorf("persistent members are %q after a restart", got)
-	}
-	seeds := Seeds(dir, func() time.Time { return now })
-	if got := seeds(plan.ListSet("a", plan.IPv4)); len(got) != 3 || seeds(plan.ListSet("a", plan.IPv6)) != nil || seeds("uplinks") != nil {
-		t.Errorf("seeds: %v", got)
-	}
-	reboot(`{"boot":"x`)
-	if _, err := Load(dir, "a", Added, now); err == nil {
-		t.Error("a torn file is taken")
-	}
+	step.Run("a restart of the machine ends them", func(t *testing.T) {
+		reboot(t, earlier)
+		if got := load(t, dir, now); got != "" {
+			t.Errorf("after a restart there is %s", got)
+		}
+	})
+	step.Run("unless the list persists", func(t *testing.T) {
+		reboot(t, string(text))
+		if err := SetPersist(dir, map[string]bool{"a": true, "none": true}, now); err != nil {
+			t.Fatal(err)
+		}
+		text, _ = os.ReadFile(dir.Path("members", "a.added.json"))
+		reboot(t, strings.Replace(string(text), bootID(), "00000000-0000-0000-0000-000000000000", 1))
+		if got := load(t, dir, now); !strings.HasPrefix(got, "10.0.0.0/24 for ever") {
+			t.Errorf("persistent members are %q after a restart", got)
+		}
+	})
+	step.Run("seeds are the members of one IP version", func(t *testing.T) {
+		seeds := Seeds(dir, func() time.Time { return now })
+		if got := seeds(plan.ListSet("a", plan.IPv4)); len(got) != 3 || seeds(plan.ListSet("a", plan.IPv6)) != nil ||
+			seeds("uplinks") != nil {
+			t.Errorf("seeds: %v", got)
+		}
+	})
+	step.Run("a torn file is an error", func(t *testing.T) {
+		reboot(t, `{"boot":"x`)
+		if _, err := Load(dir, "a", Added, now); err == nil {
+			t.Error("a torn file is taken")
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // small is a table of a few objects that refer to each other.
@@ -282,17 +283,24 @@ func TestCountersKeepTheirValues(t *testing.T) {
 
 func TestEmptyTable(t *testing.T) {
 	n := newNetns(t)
-	if live := n.read(); !diff(live, &plan.Ruleset{}).Empty() {
-		t.Errorf("no table: %+v", live)
-	}
-	n.load("add table inet pbr")
-	live := n.apply(&plan.Ruleset{})
-	if got := n.list("ruleset"); got != "" || live.exists {
-		t.Errorf("the empty table stays: %q", got)
-	}
-	n.load("add table inet pbr")
-	n.apply(small())
-	if live := n.read(); !diff(live, small()).Empty() {
-		t.Errorf("differs: %+v", live)
-	}
+	step := steps.Of(t)
+	step.Run("no table is none", func(t *testing.T) {
+		if live := n.read(); !diff(live, &plan.Ruleset{}).Empty() {
+			t.Errorf("no table: %+v", live)
+		}
+	})
+	step.Run("an empty table goes when nothing is wanted", func(t *testing.T) {
+		n.load("add table inet pbr")
+		live := n.apply(&plan.Ruleset{})
+		if got := n.list("ruleset"); got != "" || live.exists {
+			t.Errorf("the empty table stays: %q", got)
+		}
+	})
+	step.Run("an empty table is filled", func(t *testing.T) {
+		n.load("add table inet pbr")
+		n.apply(small())
+		if live := n.read(); !diff(live, small()).Empty() {
+			t.Errorf("differs: %+v", live)
+		}
+	})
 }

@@ -56,27 +56,29 @@ func TestCountsStay(t *testing.T) {
 	for name, want := range map[string]*plan.Ruleset{
 		"another chain": countedRuleset("m2"), "other elements": moved, "rebuilt maps": remade, "a named counter": gone,
 	} {
-		n := newNetns(t)
-		empty := countedRuleset("m1")
-		for i := range empty.Sets {
-			empty.Sets[i].Elements, empty.Sets[i].Tuples = nil, nil
-		}
-		n.apply(empty)
-		n.load(setCounts)
-		packets := func(when string) {
-			t.Helper()
-			got, err := n.conn.Packets()
-			if err != nil {
-				t.Fatal(err)
+		t.Run(name, func(t *testing.T) {
+			n := newNetns(t)
+			empty := countedRuleset("m1")
+			for i := range empty.Sets {
+				empty.Sets[i].Elements, empty.Sets[i].Tuples = nil, nil
 			}
-			if want := map[string]uint64{"policy-web": 4321, "policy-x": 7}; !maps.Equal(got, want) {
-				t.Errorf("%s, %s: counted %v, not %v", name, when, got, want)
+			n.apply(empty)
+			n.load(setCounts)
+			packets := func(when string) {
+				t.Helper()
+				got, err := n.conn.Packets()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := map[string]uint64{"policy-web": 4321, "policy-x": 7}; !maps.Equal(got, want) {
+					t.Errorf("%s, %s: counted %v, not %v", name, when, got, want)
+				}
 			}
-		}
-		packets("before")
-		n.apply(want)
-		packets("afterwards")
-		n.apply(countedRuleset("m1"))
-		packets("and back")
+			packets("before")
+			n.apply(want)
+			packets("afterwards")
+			n.apply(countedRuleset("m1"))
+			packets("and back")
+		})
 	}
 }

@@ -3,6 +3,7 @@
 package nft
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -20,15 +21,17 @@ func wideEncoder() *ruleEncoder {
 func TestDecodeIsTheOppositeOfEncode(t *testing.T) {
 	e := wideEncoder()
 	for _, s := range append(statements, natStatements...) {
-		s.rule.Comment = "policy x"
-		var w writer
-		if err := e.ruleAttrs(&w, &s.rule); err != nil {
-			t.Fatalf("%s: %v", s.text, err)
-		}
-		got := e.decodeRule(attr(w.b, unix.NFTA_RULE_EXPRESSIONS), attr(w.b, unix.NFTA_RULE_USERDATA))
-		if !got.Equal(&s.rule) {
-			t.Errorf("%s:\n got %+v\nwant %+v", s.text, got, s.rule)
-		}
+		t.Run(s.text, func(t *testing.T) {
+			s.rule.Comment = "policy x"
+			var w writer
+			if err := e.ruleAttrs(&w, &s.rule); err != nil {
+				t.Fatalf("%s: %v", s.text, err)
+			}
+			got := e.decodeRule(attr(w.b, unix.NFTA_RULE_EXPRESSIONS), attr(w.b, unix.NFTA_RULE_USERDATA))
+			if !got.Equal(&s.rule) {
+				t.Errorf("%s:\n got %+v\nwant %+v", s.text, got, s.rule)
+			}
+		})
 	}
 }
 
@@ -45,17 +48,19 @@ func TestEveryAction(t *testing.T) {
 		}
 	}
 	for _, a := range plan.ActionTypes() {
-		want := cases[reflect.TypeOf(a)]
-		if want == nil {
-			t.Errorf("no statement has %T", a)
-			continue
-		}
-		var p packer
-		p.action(want)
-		u := unpacker{b: p.b}
-		if got := u.action(); got != want || u.bad || len(u.b) > 0 {
-			t.Errorf("%#v comes out of a snapshot as %#v", want, got)
-		}
+		t.Run(fmt.Sprintf("%T", a), func(t *testing.T) {
+			want := cases[reflect.TypeOf(a)]
+			if want == nil {
+				t.Errorf("no statement has %T", a)
+				return
+			}
+			var p packer
+			p.action(want)
+			u := unpacker{b: p.b}
+			if got := u.action(); got != want || u.bad || len(u.b) > 0 {
+				t.Errorf("%#v comes out of a snapshot as %#v", want, got)
+			}
+		})
 	}
 }
 
@@ -83,16 +88,18 @@ func reordered(raw []byte, extra bool) []byte {
 func TestDecodeMindsNeitherOrderNorPaddingButEverythingElse(t *testing.T) {
 	e := wideEncoder()
 	for _, s := range statements {
-		if err := e.encodeExprs(&s.rule); err != nil {
-			t.Fatal(err)
-		}
-		other, strange := reordered(e.b, false), reordered(e.b, true)
-		if got := e.decodeRule(other, nil); !got.Equal(&plan.ChainRule{Matches: s.rule.Matches, Actions: s.rule.Actions}) {
-			t.Errorf("%s reordered: %+v", s.text, got)
-		}
-		if got := e.decodeRule(strange, nil); got.Foreign == "" {
-			t.Errorf("%s with an unknown attribute is taken for ours", s.text)
-		}
+		t.Run(s.text, func(t *testing.T) {
+			if err := e.encodeExprs(&s.rule); err != nil {
+				t.Fatal(err)
+			}
+			other, strange := reordered(e.b, false), reordered(e.b, true)
+			if got := e.decodeRule(other, nil); !got.Equal(&plan.ChainRule{Matches: s.rule.Matches, Actions: s.rule.Actions}) {
+				t.Errorf("%s reordered: %+v", s.text, got)
+			}
+			if got := e.decodeRule(strange, nil); got.Foreign == "" {
+				t.Errorf("%s with an unknown attribute is taken for ours", s.text)
+			}
+		})
 	}
 }
 
@@ -116,10 +123,12 @@ func TestEncodeRefuses(t *testing.T) {
 		"long comment":    {Comment: string(long)},
 		"foreign":         {Foreign: "[ x ]"},
 	} {
-		var w writer
-		if err := wideEncoder().ruleAttrs(&w, &r); err == nil {
-			t.Errorf("%s is encoded", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			var w writer
+			if err := wideEncoder().ruleAttrs(&w, &r); err == nil {
+				t.Errorf("%s is encoded", name)
+			}
+		})
 	}
 }
 

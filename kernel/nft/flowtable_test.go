@@ -23,20 +23,24 @@ var flowtableCases = []plan.Flowtable{
 }
 
 func TestFlowtableDecodeIsTheOppositeOfEncode(t *testing.T) {
-	for _, f := range flowtableCases {
-		var w writer
-		flowtableAttrs(&w, plan.TableName, &f, f.Devices)
-		if got := decodeFlowtable(w.b); !reflect.DeepEqual(got, f) {
-			t.Errorf("got %+v, want %+v", got, f)
+	t.Run("what is encoded", func(t *testing.T) {
+		for _, f := range flowtableCases {
+			var w writer
+			flowtableAttrs(&w, plan.TableName, &f, f.Devices)
+			if got := decodeFlowtable(w.b); !reflect.DeepEqual(got, f) {
+				t.Errorf("got %+v, want %+v", got, f)
+			}
 		}
-	}
-	var w writer
-	w.str(flowtableName, "flows")
-	w.u32(flowtableFlags, 0x82)
-	if got, want := decodeFlowtable(w.b),
-		(plan.Flowtable{Name: "flows", Counter: true, Foreign: "flags 0x80"}); !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
+	})
+	t.Run("a flag that nobody knows is foreign", func(t *testing.T) {
+		var w writer
+		w.str(flowtableName, "flows")
+		w.u32(flowtableFlags, 0x82)
+		if got, want := decodeFlowtable(w.b),
+			(plan.Flowtable{Name: "flows", Counter: true, Foreign: "flags 0x80"}); !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
 }
 
 // offloadRule leads to a flowtable.
@@ -62,14 +66,18 @@ func TestOffloadRuleDecodeIsTheOppositeOfEncode(t *testing.T) {
 func TestFlowtablesInSnapshots(t *testing.T) {
 	want := &plan.Ruleset{Flowtables: []plan.Flowtable{flowtableCases[1], {Name: "other", Hardware: true, Priority: -1}}}
 	live := &Live{identity: "here", exists: true, Ruleset: *want}
-	got, err := parseSnapshot(live.Snapshot(), &plan.Ruleset{})
-	if err != nil || !reflect.DeepEqual(got.Ruleset.Flowtables, want.Flowtables) {
-		t.Errorf("%v, got %+v, want %+v", err, got.Ruleset.Flowtables, want.Flowtables)
-	}
-	live.Ruleset.Flowtables = []plan.Flowtable{{Name: "flows", Foreign: "flags 0x80"}}
-	if live.Snapshot() != nil {
-		t.Error("a foreign flowtable is in a snapshot, which has no word for it")
-	}
+	t.Run("it is read as it was written", func(t *testing.T) {
+		got, err := parseSnapshot(live.Snapshot(), &plan.Ruleset{})
+		if err != nil || !reflect.DeepEqual(got.Ruleset.Flowtables, want.Flowtables) {
+			t.Errorf("%v, got %+v, want %+v", err, got.Ruleset.Flowtables, want.Flowtables)
+		}
+	})
+	t.Run("a foreign one has none", func(t *testing.T) {
+		live.Ruleset.Flowtables = []plan.Flowtable{{Name: "flows", Foreign: "flags 0x80"}}
+		if live.Snapshot() != nil {
+			t.Error("a foreign flowtable is in a snapshot, which has no word for it")
+		}
+	})
 }
 
 // TestProbeOffload asks nft whether what the probe says is so, and looks for what it may have left.
@@ -85,24 +93,34 @@ func TestProbeOffload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = other.command("table inet f {\nflowtable x { hook ingress priority 0; }\nchain c { flow add @x; }\n}", "nft", "-f", "-")
-	if got.Flowtables != (err == nil) {
-		t.Errorf("the probe says %v, nft says %v", got.Flowtables, err)
-	}
-	if want := map[string]bool{"lo": false, "not-there": false}; !reflect.DeepEqual(got.Hardware, want) {
-		t.Errorf("hardware %v, want %v", got.Hardware, want)
-	}
-	after, err := n.conn.Generation()
-	if err != nil || after != before {
-		t.Errorf("generation %d became %d (%v)", before, after, err)
-	}
-	if tables := n.list("tables"); strings.Contains(tables, probeTable) {
-		t.Errorf("left behind: %s", tables)
-	}
-	n.load("add table ip sentinel")
-	if got := <-events; !strings.Contains(got, "sentinel") {
-		t.Errorf("nft monitor saw %q", got)
-	}
+	t.Run("the probe and nft agree on flowtables", func(t *testing.T) {
+		_, err = other.command("table inet f {\nflowtable x { hook ingress priority 0; }\nchain c { flow add @x; }\n}", "nft", "-f", "-")
+		if got.Flowtables != (err == nil) {
+			t.Errorf("the probe says %v, nft says %v", got.Flowtables, err)
+		}
+	})
+	t.Run("what is no hardware cannot offload", func(t *testing.T) {
+		if want := map[string]bool{"lo": false, "not-there": false}; !reflect.DeepEqual(got.Hardware, want) {
+			t.Errorf("hardware %v, want %v", got.Hardware, want)
+		}
+	})
+	t.Run("it makes no generation", func(t *testing.T) {
+		after, err := n.conn.Generation()
+		if err != nil || after != before {
+			t.Errorf("generation %d became %d (%v)", before, after, err)
+		}
+	})
+	t.Run("it leaves nothing", func(t *testing.T) {
+		if tables := n.list("tables"); strings.Contains(tables, probeTable) {
+			t.Errorf("left behind: %s", tables)
+		}
+	})
+	t.Run("nobody hears of it", func(t *testing.T) {
+		n.load("add table ip sentinel")
+		if got := <-events; !strings.Contains(got, "sentinel") {
+			t.Errorf("nft monitor saw %q", got)
+		}
+	})
 }
 
 // links adds cables v0-v1, v2-v3 and so on.

@@ -36,7 +36,7 @@ func TestBigSetsAreReadByGuess(t *testing.T) {
 	guess := guessed()
 	n.conn.big = 1000
 	n.apply(guess)
-	read := func() *Live {
+	read := func(t *testing.T) *Live {
 		t.Helper()
 		l, err := n.conn.Read(guess)
 		if err != nil {
@@ -44,7 +44,7 @@ func TestBigSetsAreReadByGuess(t *testing.T) {
 		}
 		return l
 	}
-	exact, list := sharing(read(), guess)
+	exact, list := sharing(read(t), guess)
 	counted := exact && list
 	t.Logf("the kernel counts elements: %v", counted)
 	for _, c := range []struct {
@@ -59,15 +59,17 @@ func TestBigSetsAreReadByGuess(t *testing.T) {
 		{"delete element inet pbr exact { 1.0.0.0 . 53 }\nadd element inet pbr exact { 1.0.0.0 . 53 : goto m2 }", false, true},
 		{"delete element inet pbr exact { 1.0.0.0 . 53 }\nadd element inet pbr exact { 1.0.0.0 . 54 : goto m1 }", false, true},
 	} {
-		n.load(c.script)
-		l := read()
-		if left := diff(n.read(), &l.Ruleset); !left.Empty() {
-			t.Errorf("%s: read by guess differs from what is there: %+v", c.script, left.Sets)
-		}
-		exact, list := sharing(l, guess)
-		if counted && (exact != c.exact || list != c.list) {
-			t.Errorf("%s: taken from the guess: %v and %v", c.script, exact, list)
-		}
+		t.Run(c.script, func(t *testing.T) {
+			n.load(c.script)
+			l := read(t)
+			if left := diff(n.read(), &l.Ruleset); !left.Empty() {
+				t.Errorf("%s: read by guess differs from what is there: %+v", c.script, left.Sets)
+			}
+			exact, list := sharing(l, guess)
+			if counted && (exact != c.exact || list != c.list) {
+				t.Errorf("%s: taken from the guess: %v and %v", c.script, exact, list)
+			}
+		})
 	}
 }
 

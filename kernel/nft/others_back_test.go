@@ -50,21 +50,28 @@ func TestReverseFiltersOfOthers(t *testing.T) {
 		}
 		found.ReverseFilters[i].Handle = 0
 	}
-	want := []facts.ReverseFilter{
-		{Table: "inet firewalld", Chain: "filter_PREROUTING", Family: plan.IPv6},
-		{Table: "ip a", Chain: "pre", Family: plan.IPv4},
-		{Table: "ip a", Chain: "pre", Family: plan.IPv4, Limited: true},
-		{Table: "ip a", Chain: "pre", Family: plan.IPv4, Limited: true},
-	}
-	if !reflect.DeepEqual(found.ReverseFilters, want) {
-		t.Errorf("reverse filters:\n got %+v\nwant %+v", found.ReverseFilters, want)
-	}
-	if w := []facts.DropChain{{Table: "ip a", Chain: "pre", Hook: "prerouting"}}; !slices.Equal(found.Dropping, w) {
-		t.Errorf("dropping: %+v, want %+v", found.Dropping, w)
-	}
-	if w := []string{"inet firewalld filter_PREROUTING", "ip a pre", "ip a routed", "ip a rpfilter_drop"}; !slices.Equal(found.Chains, w) {
-		t.Errorf("chains: %q, want %q", found.Chains, w)
-	}
+	t.Run("rules that look at the way back", func(t *testing.T) {
+		want := []facts.ReverseFilter{
+			{Table: "inet firewalld", Chain: "filter_PREROUTING", Family: plan.IPv6},
+			{Table: "ip a", Chain: "pre", Family: plan.IPv4},
+			{Table: "ip a", Chain: "pre", Family: plan.IPv4, Limited: true},
+			{Table: "ip a", Chain: "pre", Family: plan.IPv4, Limited: true},
+		}
+		if !reflect.DeepEqual(found.ReverseFilters, want) {
+			t.Errorf("reverse filters:\n got %+v\nwant %+v", found.ReverseFilters, want)
+		}
+	})
+	t.Run("chains that drop", func(t *testing.T) {
+		if w := []facts.DropChain{{Table: "ip a", Chain: "pre", Hook: "prerouting"}}; !slices.Equal(found.Dropping, w) {
+			t.Errorf("dropping: %+v, want %+v", found.Dropping, w)
+		}
+	})
+	t.Run("chains", func(t *testing.T) {
+		if w := []string{"inet firewalld filter_PREROUTING", "ip a pre", "ip a routed",
+			"ip a rpfilter_drop"}; !slices.Equal(found.Chains, w) {
+			t.Errorf("chains: %q, want %q", found.Chains, w)
+		}
+	})
 }
 
 // The translations to an address are those that name one, whoever wrote them.

@@ -26,19 +26,21 @@ func TestOffloadsOfOthers(t *testing.T) {
 		{"all but the web", not(port(443)), false},
 		{"DNS", port(53), false},
 	} {
-		e := wideEncoder()
-		var w writer
-		rule := plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)), c.match},
-			Actions: []plan.Action{plan.Offload{Flowtable: "flows"}}}
-		if err := e.ruleAttrs(&w, &rule); err != nil {
-			t.Fatal(err)
-		}
-		walk := marksWalk{}
-		for _, x := range splitExprs(attr(w.b, unix.NFTA_RULE_EXPRESSIONS)) {
-			walk.step(&x)
-		}
-		if walk.flowtable != "flows" || walk.sparesDNS != c.spares {
-			t.Errorf("%s: flowtable %q, spares DNS: %v", c.name, walk.flowtable, walk.sparesDNS)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			e := wideEncoder()
+			var w writer
+			rule := plan.ChainRule{Matches: []plan.Match{is(plan.FieldL4Proto, u8(17)), c.match},
+				Actions: []plan.Action{plan.Offload{Flowtable: "flows"}}}
+			if err := e.ruleAttrs(&w, &rule); err != nil {
+				t.Fatal(err)
+			}
+			walk := marksWalk{}
+			for _, x := range splitExprs(attr(w.b, unix.NFTA_RULE_EXPRESSIONS)) {
+				walk.step(&x)
+			}
+			if walk.flowtable != "flows" || walk.sparesDNS != c.spares {
+				t.Errorf("%s: flowtable %q, spares DNS: %v", c.name, walk.flowtable, walk.sparesDNS)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -61,45 +62,51 @@ func TestOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	marks, nat := found.Marks, found.SourceNAT
-	if u := found.Untracked; len(u) != 1 || u[0].Table != "ip raw" || u[0].Chain != "pre" || u[0].Handle == 0 ||
-		!slices.Equal(u[0].Hooks, []facts.Hook{{Name: "prerouting", Priority: -300}}) {
-		t.Errorf("untracked: %+v", u)
-	}
-	pre := []facts.Hook{{Name: "prerouting", Priority: -150}}
-	const all = ^uint32(0)
-	a := func(u facts.MarkUse) facts.MarkUse {
-		u.Table, u.Hooks = "ip a", pre
-		if u.Chain == "" {
-			u.Chain = "pre"
+	t.Run("connections that are not tracked", func(t *testing.T) {
+		if u := found.Untracked; len(u) != 1 || u[0].Table != "ip raw" || u[0].Chain != "pre" || u[0].Handle == 0 ||
+			!slices.Equal(u[0].Hooks, []facts.Hook{{Name: "prerouting", Priority: -300}}) {
+			t.Errorf("untracked: %+v", u)
 		}
-		return u
-	}
-	want := []facts.MarkUse{
-		a(facts.MarkUse{Writes: true, Bits: all}),
-		a(facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 0x51}),
-		a(facts.MarkUse{Writes: true, Bits: 0xff00, Constant: true, Value: 0x100}),
-		a(facts.MarkUse{Writes: true, Bits: 4, Value: 4}),
-		a(facts.MarkUse{Connection: true, Writes: true, Bits: 8, Constant: true, Value: 8}),
-		a(facts.MarkUse{Connection: true, Bits: 0xff}),
-		a(facts.MarkUse{Bits: all}),
-		a(facts.MarkUse{Bits: all}),
-		a(facts.MarkUse{Chain: "deeper", Connection: true, Writes: true, Bits: all}),
-		{Table: "ip6 b", Chain: "out", Hooks: []facts.Hook{{Name: "output"}}, Writes: true, Bits: all},
-		{Table: "netdev n", Chain: "in", Hooks: []facts.Hook{{Name: "ingress", Priority: 5}}, Writes: true,
-			Bits: all, Constant: true, Value: 2},
-	}
-	for i := range marks {
-		if marks[i].Handle == 0 {
-			t.Errorf("no handle: %+v", marks[i])
+	})
+	t.Run("marks", func(t *testing.T) {
+		pre := []facts.Hook{{Name: "prerouting", Priority: -150}}
+		const all = ^uint32(0)
+		a := func(u facts.MarkUse) facts.MarkUse {
+			u.Table, u.Hooks = "ip a", pre
+			if u.Chain == "" {
+				u.Chain = "pre"
+			}
+			return u
 		}
-		marks[i].Handle = 0
-	}
-	if !reflect.DeepEqual(marks, want) {
-		t.Errorf("marks:\n got %+v\nwant %+v", marks, want)
-	}
-	if w := []facts.SourceNAT{{Table: "ip a", OIF: "wan*"}, {Table: "ip a", OIF: "wan1"}, {Table: "ip a"}}; !slices.Equal(nat, w) {
-		t.Errorf("source NAT: got %+v, want %+v", nat, w)
-	}
+		want := []facts.MarkUse{
+			a(facts.MarkUse{Writes: true, Bits: all}),
+			a(facts.MarkUse{Writes: true, Bits: all, Constant: true, Value: 0x51}),
+			a(facts.MarkUse{Writes: true, Bits: 0xff00, Constant: true, Value: 0x100}),
+			a(facts.MarkUse{Writes: true, Bits: 4, Value: 4}),
+			a(facts.MarkUse{Connection: true, Writes: true, Bits: 8, Constant: true, Value: 8}),
+			a(facts.MarkUse{Connection: true, Bits: 0xff}),
+			a(facts.MarkUse{Bits: all}),
+			a(facts.MarkUse{Bits: all}),
+			a(facts.MarkUse{Chain: "deeper", Connection: true, Writes: true, Bits: all}),
+			{Table: "ip6 b", Chain: "out", Hooks: []facts.Hook{{Name: "output"}}, Writes: true, Bits: all},
+			{Table: "netdev n", Chain: "in", Hooks: []facts.Hook{{Name: "ingress", Priority: 5}}, Writes: true,
+				Bits: all, Constant: true, Value: 2},
+		}
+		for i := range marks {
+			if marks[i].Handle == 0 {
+				t.Errorf("no handle: %+v", marks[i])
+			}
+			marks[i].Handle = 0
+		}
+		if !reflect.DeepEqual(marks, want) {
+			t.Errorf("marks:\n got %+v\nwant %+v", marks, want)
+		}
+	})
+	t.Run("source NAT", func(t *testing.T) {
+		if w := []facts.SourceNAT{{Table: "ip a", OIF: "wan*"}, {Table: "ip a", OIF: "wan1"}, {Table: "ip a"}}; !slices.Equal(nat, w) {
+			t.Errorf("source NAT: got %+v, want %+v", nat, w)
+		}
+	})
 }
 
 // What iptables-nft makes has the structs of iptables.
@@ -142,15 +149,17 @@ func TestOthersOfIPTables(t *testing.T) {
 		{"target", "CT", 0, []byte{1}, nil, false, false},
 		{"target", "NOTRACK", 0, nil, nil, false, true},
 	} {
-		var w writer
-		w.str(compatName, c.name)
-		w.u32(compatRevision, c.revision)
-		w.bytes(compatInfo, c.info)
-		walk := marksWalk{}
-		walk.step(&expr{name: c.expr, data: w.b})
-		if !reflect.DeepEqual(walk.uses, c.want) || walk.sourceNAT != c.nat || walk.untracked != c.untracked {
-			t.Errorf("%s %s %x: %+v, source NAT %v, untracked %v", c.expr, c.name, c.info, walk.uses, walk.sourceNAT, walk.untracked)
-		}
+		t.Run(fmt.Sprintf("%s %s revision %d %x", c.expr, c.name, c.revision, c.info), func(t *testing.T) {
+			var w writer
+			w.str(compatName, c.name)
+			w.u32(compatRevision, c.revision)
+			w.bytes(compatInfo, c.info)
+			walk := marksWalk{}
+			walk.step(&expr{name: c.expr, data: w.b})
+			if !reflect.DeepEqual(walk.uses, c.want) || walk.sourceNAT != c.nat || walk.untracked != c.untracked {
+				t.Errorf("%s %s %x: %+v, source NAT %v, untracked %v", c.expr, c.name, c.info, walk.uses, walk.sourceNAT, walk.untracked)
+			}
+		})
 	}
 }
 
@@ -158,30 +167,33 @@ func TestOthersOfIPTables(t *testing.T) {
 func TestOthersNewBitwise(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
+		name      string
 		op, value uint32
 		want      facts.MarkUse
 	}{
-		{bitwiseAnd, 0xff, facts.MarkUse{Writes: true, Bits: 0xffffff00, Constant: true}},
-		{bitwiseOr, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Constant: true, Value: 0xff}},
-		{bitwiseXor, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Value: 0xff}},
-		{bitwiseRsh, 8, facts.MarkUse{Writes: true, Bits: 0xffffffff}},
+		{"and", bitwiseAnd, 0xff, facts.MarkUse{Writes: true, Bits: 0xffffff00, Constant: true}},
+		{"or", bitwiseOr, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Constant: true, Value: 0xff}},
+		{"xor", bitwiseXor, 0xff, facts.MarkUse{Writes: true, Bits: 0xff, Value: 0xff}},
+		{"shift", bitwiseRsh, 8, facts.MarkUse{Writes: true, Bits: 0xffffffff}},
 	} {
-		var e exprs
-		e.metaLoad(unix.NFT_META_MARK)
-		at := e.begin("bitwise")
-		e.u32(unix.NFTA_BITWISE_SREG, reg1)
-		e.u32(unix.NFTA_BITWISE_DREG, reg1)
-		e.u32(unix.NFTA_BITWISE_LEN, 4)
-		e.u32(bitwiseOp, c.op)
-		e.value(bitwiseData, binary.NativeEndian.AppendUint32(nil, c.value))
-		e.end(at)
-		e.metaSet(unix.NFT_META_MARK)
-		walk := marksWalk{}
-		for _, x := range splitExprs(e.b) {
-			walk.step(&x)
-		}
-		if !reflect.DeepEqual(walk.uses, []facts.MarkUse{c.want}) {
-			t.Errorf("operation %d: %+v, want %+v", c.op, walk.uses, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			var e exprs
+			e.metaLoad(unix.NFT_META_MARK)
+			at := e.begin("bitwise")
+			e.u32(unix.NFTA_BITWISE_SREG, reg1)
+			e.u32(unix.NFTA_BITWISE_DREG, reg1)
+			e.u32(unix.NFTA_BITWISE_LEN, 4)
+			e.u32(bitwiseOp, c.op)
+			e.value(bitwiseData, binary.NativeEndian.AppendUint32(nil, c.value))
+			e.end(at)
+			e.metaSet(unix.NFT_META_MARK)
+			walk := marksWalk{}
+			for _, x := range splitExprs(e.b) {
+				walk.step(&x)
+			}
+			if !reflect.DeepEqual(walk.uses, []facts.MarkUse{c.want}) {
+				t.Errorf("operation %d: %+v, want %+v", c.op, walk.uses, c.want)
+			}
+		})
 	}
 }

@@ -25,19 +25,27 @@ func TestProbeActions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, native := n.command("table inet f {\nchain c { queue flags bypass to 112; }\n}", "nft", "-c", "-f", "-")
-	if (refused[0] == nil) != (native == nil) || refused[0] != nil && refused[0] != unix.ENOENT {
-		t.Errorf("queue: the probe says %v, nft says %v", refused[0], native)
-	}
-	if refused[1] != nil || refused[2] != nil {
-		t.Errorf("the target and the log group are refused: %v", refused[1:])
-	}
-	if after, err := n.conn.Generation(); err != nil || after != before {
-		t.Errorf("generation %d became %d (%v)", before, after, err)
-	}
-	if tables := n.list("tables"); strings.Contains(tables, probeTable) {
-		t.Errorf("left behind: %s", tables)
-	}
+	t.Run("the probe and nft agree on queues", func(t *testing.T) {
+		_, native := n.command("table inet f {\nchain c { queue flags bypass to 112; }\n}", "nft", "-c", "-f", "-")
+		if (refused[0] == nil) != (native == nil) || refused[0] != nil && refused[0] != unix.ENOENT {
+			t.Errorf("queue: the probe says %v, nft says %v", refused[0], native)
+		}
+	})
+	t.Run("the target and the log group are there", func(t *testing.T) {
+		if refused[1] != nil || refused[2] != nil {
+			t.Errorf("the target and the log group are refused: %v", refused[1:])
+		}
+	})
+	t.Run("it makes no generation", func(t *testing.T) {
+		if after, err := n.conn.Generation(); err != nil || after != before {
+			t.Errorf("generation %d became %d (%v)", before, after, err)
+		}
+	})
+	t.Run("it leaves nothing", func(t *testing.T) {
+		if tables := n.list("tables"); strings.Contains(tables, probeTable) {
+			t.Errorf("left behind: %s", tables)
+		}
+	})
 }
 
 // readBack applies rules and compares them with what is read.
@@ -79,18 +87,22 @@ func TestQueueReadsBack(t *testing.T) {
 func TestVMQueueReadsBack(t *testing.T) {
 	lab.NeedKernel(t, "nft_queue")
 	n := readBack(t, queues[0], queues[2])
-	text := n.list("chain", "inet", "pbr", "c")
-	if strings.Count(text, "queue flags bypass to 112") < 1 {
-		t.Error(text)
-	}
-	// What nft writes is ours as well.
-	other := newNetns(t)
-	other.load("table inet pbr {\nchain c { type filter hook forward priority 220; policy accept; meta l4proto udp ct original proto-dst 53 queue flags bypass to 112 comment \"x\"; }\n}")
-	got, err := other.conn.Read(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := got.Ruleset.Chains[0].Rules[0]; r.Foreign != "" || r.Actions[0] != queues[0] {
-		t.Errorf("nft's own rule is read as %+v", r)
-	}
+	t.Run("nft lists what was written", func(t *testing.T) {
+		text := n.list("chain", "inet", "pbr", "c")
+		if strings.Count(text, "queue flags bypass to 112") < 1 {
+			t.Error(text)
+		}
+	})
+	t.Run("what nft writes is read as ours", func(t *testing.T) {
+		// What nft writes is ours as well.
+		other := newNetns(t)
+		other.load("table inet pbr {\nchain c { type filter hook forward priority 220; policy accept; meta l4proto udp ct original proto-dst 53 queue flags bypass to 112 comment \"x\"; }\n}")
+		got, err := other.conn.Read(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := got.Ruleset.Chains[0].Rules[0]; r.Foreign != "" || r.Actions[0] != queues[0] {
+			t.Errorf("nft's own rule is read as %+v", r)
+		}
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // unshared is a copy of the ruleset in memory of its own.
@@ -26,12 +27,14 @@ func TestSnapshotIsWhatWasRead(t *testing.T) {
 	n.apply(want)
 	read := n.read()
 	for name, base := range map[string]*plan.Ruleset{"same": want, "nothing": {}, "small": small()} {
-		live, ok := n.conn.Load(read.Snapshot(), base)
-		if !ok {
-			t.Fatalf("%s: the snapshot does not load", name)
-		}
-		compareRulesets(t, &live.Ruleset, want)
-		compareHandles(t, live, read)
+		t.Run(name, func(t *testing.T) {
+			live, ok := n.conn.Load(read.Snapshot(), base)
+			if !ok {
+				t.Fatalf("%s: the snapshot does not load", name)
+			}
+			compareRulesets(t, &live.Ruleset, want)
+			compareHandles(t, live, read)
+		})
 	}
 }
 
@@ -64,30 +67,41 @@ func TestSnapshotIsRefused(t *testing.T) {
 	want := small()
 	live := n.apply(want)
 	good := live.Snapshot()
-	if _, ok := n.conn.Load(good, want); !ok {
-		t.Fatal("a good snapshot does not load")
-	}
-	if _, ok := newNetns(t).conn.Load(good, want); ok {
-		t.Error("it loads in another namespace")
-	}
-	for i := range good {
-		bad := slices.Clone(good)
-		bad[i] ^= 0x10
-		if _, ok := n.conn.Load(bad, want); ok {
-			t.Errorf("it loads with byte %d changed", i)
+	step := steps.Of(t)
+	step.Run("as it was it loads", func(t *testing.T) {
+		if _, ok := n.conn.Load(good, want); !ok {
+			t.Fatal("a good snapshot does not load")
 		}
-		if _, ok := n.conn.Load(good[:i], want); ok {
-			t.Errorf("it loads cut to %d bytes", i)
+	})
+	step.Run("in another namespace it does not", func(t *testing.T) {
+		if _, ok := newNetns(t).conn.Load(good, want); ok {
+			t.Error("it loads in another namespace")
 		}
-	}
-	n.load("add table ip other")
-	if _, ok := n.conn.Load(good, want); ok {
-		t.Error("it loads after a change")
-	}
-	n.load("add rule inet pbr r reject")
-	if n.read().Snapshot() != nil {
-		t.Error("a table with foreign rules has a snapshot")
-	}
+	})
+	step.Run("nor with a byte changed or missing", func(t *testing.T) {
+		for i := range good {
+			bad := slices.Clone(good)
+			bad[i] ^= 0x10
+			if _, ok := n.conn.Load(bad, want); ok {
+				t.Errorf("it loads with byte %d changed", i)
+			}
+			if _, ok := n.conn.Load(good[:i], want); ok {
+				t.Errorf("it loads cut to %d bytes", i)
+			}
+		}
+	})
+	step.Run("nor after a change", func(t *testing.T) {
+		n.load("add table ip other")
+		if _, ok := n.conn.Load(good, want); ok {
+			t.Error("it loads after a change")
+		}
+	})
+	step.Run("a table with foreign rules has none", func(t *testing.T) {
+		n.load("add rule inet pbr r reject")
+		if n.read().Snapshot() != nil {
+			t.Error("a table with foreign rules has a snapshot")
+		}
+	})
 }
 
 func FuzzSnapshot(f *testing.F) {

@@ -469,14 +469,18 @@ func TestAppliedListsAsText(t *testing.T) {
 	text, ours := newNetns(t), newNetns(t)
 	text.load(script)
 	live := ours.apply(want)
-	if got, want := ours.list("table", "inet", "pbr"), text.list("table", "inet", "pbr"); got != want {
-		t.Errorf("listing of what was applied differs from that of the same text\n%s", firstDifference(got, want))
-	}
-	read := ours.read()
-	compareRulesets(t, &read.Ruleset, want)
-	if !slices.EqualFunc(live.handles, read.handles, slices.Equal) || live.Generation != read.Generation {
-		t.Errorf("Apply says handles %v at %d, the kernel has %v at %d", live.handles, live.Generation, read.handles, read.Generation)
-	}
+	t.Run("it lists as the same text does", func(t *testing.T) {
+		if got, want := ours.list("table", "inet", "pbr"), text.list("table", "inet", "pbr"); got != want {
+			t.Errorf("listing of what was applied differs from that of the same text\n%s", firstDifference(got, want))
+		}
+	})
+	t.Run("it reads as what was wanted, with the handles that Apply says", func(t *testing.T) {
+		read := ours.read()
+		compareRulesets(t, &read.Ruleset, want)
+		if !slices.EqualFunc(live.handles, read.handles, slices.Equal) || live.Generation != read.Generation {
+			t.Errorf("Apply says handles %v at %d, the kernel has %v at %d", live.handles, live.Generation, read.handles, read.Generation)
+		}
+	})
 }
 
 // compareRulesets reports what differs, object by object.

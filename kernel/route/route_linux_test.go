@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 // table is the owned table of the tests.
@@ -84,30 +85,33 @@ func readRoutes(t testing.TB, c *Conn, tables ...uint32) []plan.Route {
 
 func TestRouteWrittenAndRead(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	for i, tc := range routeCases {
-		r := caseRoute(i)
-		words := tc.words
-		if tc.listed == "" {
-			tc.listed = tc.words
-		}
-		must(t, c.SetRoute(r))
-		must(t, c.SetRoute(r)) // set, not add: again is no error
-		got := strings.Join(lines(ip(t, fmt.Sprintf("-%d route show table %d proto 112", tc.family, table))), " ")
-		if got != tc.listed {
-			t.Errorf("%s: ip lists %q, not %q", describeRoute(r), got, tc.listed)
-		}
-		must(t, c.DelRoute(r))
-		must(t, c.DelRoute(r)) // absent: success
-		words = strings.TrimSuffix(words, " pref medium")
-		at := strings.Index(words+" nexthop", " nexthop")
-		ip(t, fmt.Sprintf("-%d route add %s table %d proto 112 %s", tc.family, words[:at], table, words[at:]))
-		if routes := readRoutes(t, c); len(routes) != 1 || !routes[0].Equal(r) {
-			t.Errorf("ip route add %s reads as %v, not %v", words, routes, r)
-		}
-		must(t, c.DelRoute(r))
-		if routes := readRoutes(t, c); len(routes) != 0 {
-			t.Fatalf("still there: %v", routes)
-		}
+		here.Run(describeRoute(caseRoute(i)), func(t *testing.T) {
+			r := caseRoute(i)
+			words := tc.words
+			if tc.listed == "" {
+				tc.listed = tc.words
+			}
+			must(t, c.SetRoute(r))
+			must(t, c.SetRoute(r)) // set, not add: again is no error
+			got := strings.Join(lines(ip(t, fmt.Sprintf("-%d route show table %d proto 112", tc.family, table))), " ")
+			if got != tc.listed {
+				t.Errorf("%s: ip lists %q, not %q", describeRoute(r), got, tc.listed)
+			}
+			must(t, c.DelRoute(r))
+			must(t, c.DelRoute(r)) // absent: success
+			words = strings.TrimSuffix(words, " pref medium")
+			at := strings.Index(words+" nexthop", " nexthop")
+			ip(t, fmt.Sprintf("-%d route add %s table %d proto 112 %s", tc.family, words[:at], table, words[at:]))
+			if routes := readRoutes(t, c); len(routes) != 1 || !routes[0].Equal(r) {
+				t.Errorf("ip route add %s reads as %v, not %v", words, routes, r)
+			}
+			must(t, c.DelRoute(r))
+			if routes := readRoutes(t, c); len(routes) != 0 {
+				t.Fatalf("still there: %v", routes)
+			}
+		})
 	}
 }
 
@@ -115,6 +119,7 @@ func TestRouteWrittenAndRead(t *testing.T) {
 // route of pbr's, can go, and a wanted route of their key takes their place.
 func TestForeignRoutes(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	ip(t, "nexthop add id 5 via 192.0.2.1 dev w1")
 	ip(t, "-6 nexthop add id 6 via fe80::1 dev w1")
 	ip(t, "nexthop add id 7 via 198.51.100.1 dev w2")
@@ -139,36 +144,41 @@ func TestForeignRoutes(t *testing.T) {
 		{"-6 route add default via fe80::1 dev w1 metric 1 proto ra", ""},
 		{"-6 route add unreachable default metric 1 proto static", ""},
 	} {
-		ip(t, fmt.Sprintf("%s table %d", tc.words, table))
-		routes := readRoutes(t, c, table, table, plan.MainTable, 255)
-		if len(routes) != 1 || routes[0].Foreign != tc.foreign {
-			t.Errorf("%s reads as %v, wanted foreign %q", tc.words, routes, tc.foreign)
-			continue
-		}
-		if tc.foreign != "" {
-			if err := c.SetRoute(routes[0]); err == nil || !strings.Contains(err.Error(), tc.foreign) {
-				t.Errorf("made what is foreign: %v", err)
+		here.Run(tc.words, func(t *testing.T) {
+			ip(t, fmt.Sprintf("%s table %d", tc.words, table))
+			routes := readRoutes(t, c, table, table, plan.MainTable, 255)
+			if len(routes) != 1 || routes[0].Foreign != tc.foreign {
+				t.Errorf("%s reads as %v, wanted foreign %q", tc.words, routes, tc.foreign)
+				return
 			}
-		}
-		must(t, c.DelRoute(routes[0]))
-		if left := readRoutes(t, c, table); len(left) != 0 {
-			t.Fatalf("%s: still there: %v", tc.words, left)
-		}
+			if tc.foreign != "" {
+				if err := c.SetRoute(routes[0]); err == nil || !strings.Contains(err.Error(), tc.foreign) {
+					t.Errorf("made what is foreign: %v", err)
+				}
+			}
+			must(t, c.DelRoute(routes[0]))
+			if left := readRoutes(t, c, table); len(left) != 0 {
+				t.Fatalf("%s: still there: %v", tc.words, left)
+			}
+		})
 	}
 }
 
 // TestSetRouteReplacesForeign checks that a wanted route takes the place of whoever's stands there.
 func TestSetRouteReplacesForeign(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	for i, tc := range routeCases {
-		r := caseRoute(i)
-		dev := map[plan.Family]string{4: "via 192.0.2.77 dev w1", 6: "via fe80::77 dev w1"}[tc.family]
-		ip(t, fmt.Sprintf("-%d route add %s %s metric %d table %d proto static", tc.family, tc.dst, dev, tc.metric, table))
-		must(t, c.SetRoute(r))
-		if routes := readRoutes(t, c, table); len(routes) != 1 || !routes[0].Equal(r) {
-			t.Errorf("%s over another: reads as %v", describeRoute(r), routes)
-		}
-		must(t, c.DelRoute(r))
+		here.Run(describeRoute(caseRoute(i)), func(t *testing.T) {
+			r := caseRoute(i)
+			dev := map[plan.Family]string{4: "via 192.0.2.77 dev w1", 6: "via fe80::77 dev w1"}[tc.family]
+			ip(t, fmt.Sprintf("-%d route add %s %s metric %d table %d proto static", tc.family, tc.dst, dev, tc.metric, table))
+			must(t, c.SetRoute(r))
+			if routes := readRoutes(t, c, table); len(routes) != 1 || !routes[0].Equal(r) {
+				t.Errorf("%s over another: reads as %v", describeRoute(r), routes)
+			}
+			must(t, c.DelRoute(r))
+		})
 	}
 }
 
@@ -291,6 +301,7 @@ func TestLinkStateIsNoDifference(t *testing.T) {
 
 func TestRouteErrorsNameTheObject(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	good := caseRoute(0)
 	for want, change := range map[string]func(*plan.Route){
 		"interface absent0: no such device": func(r *plan.Route) { r.Hops = []plan.Hop{via("absent0", "", 1, false)} },
@@ -307,17 +318,21 @@ func TestRouteErrorsNameTheObject(t *testing.T) {
 		},
 		`interface "0123456789abcdef": inv`: func(r *plan.Route) { r.Hops = []plan.Hop{via("0123456789abcdef", "", 1, false)} },
 	} {
-		r := good
-		change(&r)
-		err := c.SetRoute(r)
-		if err == nil || !strings.HasPrefix(err.Error(), "setting "+describeRoute(r)+": ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, wanted %q", err, want)
+		here.Run(want, func(t *testing.T) {
+			r := good
+			change(&r)
+			err := c.SetRoute(r)
+			if err == nil || !strings.HasPrefix(err.Error(), "setting "+describeRoute(r)+": ") || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, wanted %q", err, want)
+			}
+		})
+	}
+	here.Run("over a link that is down", func(t *testing.T) {
+		ip(t, "link set w1 down")
+		if err := c.SetRoute(good); err == nil ||
+			err.Error() != "setting ip -4 route default via 192.0.2.1 dev w1 table 112018 metric 1: network is unreachable" &&
+				!strings.Contains(err.Error(), "Device") && !strings.Contains(err.Error(), "Nexthop") {
+			t.Errorf("over a link that is down: %v", err)
 		}
-	}
-	ip(t, "link set w1 down")
-	if err := c.SetRoute(good); err == nil ||
-		err.Error() != "setting ip -4 route default via 192.0.2.1 dev w1 table 112018 metric 1: network is unreachable" &&
-			!strings.Contains(err.Error(), "Device") && !strings.Contains(err.Error(), "Nexthop") {
-		t.Errorf("over a link that is down: %v", err)
-	}
+	})
 }

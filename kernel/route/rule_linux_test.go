@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 )
 
 const base = 10000
@@ -72,30 +73,33 @@ func inFamily(words string, r plan.Rule, f plan.Family) (string, plan.Rule) {
 
 func TestRuleWrittenAndRead(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	for _, f := range plan.Families {
 		for _, tc := range ruleCases {
-			words, rule := inFamily(tc.words, tc.rule, f)
-			listed, _ := inFamily(tc.listed, tc.rule, f)
-			if listed == "" {
-				listed = words
-			}
-			must(t, c.AddRule(rule))
-			if got := lines(ip(t, fmt.Sprintf("-%d rule show priority %d", f, base+10))); len(got) != 1 ||
-				got[0] != fmt.Sprintf("%d: %s proto 112", base+10, listed) {
-				t.Errorf("%s: ip lists %q, not %q", describeRule(rule), got, listed)
-			}
-			if err := c.AddRule(rule); err == nil || !strings.HasPrefix(err.Error(), "adding "+describeRule(rule)+": file exists") {
-				t.Errorf("a second time: %v", err)
-			}
-			must(t, c.DelRule(rule))
-			must(t, c.DelRule(rule)) // absent: success
-			ip(t, fmt.Sprintf("-%d rule add priority %d %s protocol 112", f, base+10, words))
-			rules, _, err := c.Read([]uint32{base}, nil)
-			must(t, err)
-			if !slices.Equal(rules, []plan.Rule{rule}) {
-				t.Errorf("ip rule add %s reads as %v, not %v", words, rules, rule)
-			}
-			must(t, c.DelRules(rules))
+			here.Run(fmt.Sprintf("IPv%d %s", f, tc.words), func(t *testing.T) {
+				words, rule := inFamily(tc.words, tc.rule, f)
+				listed, _ := inFamily(tc.listed, tc.rule, f)
+				if listed == "" {
+					listed = words
+				}
+				must(t, c.AddRule(rule))
+				if got := lines(ip(t, fmt.Sprintf("-%d rule show priority %d", f, base+10))); len(got) != 1 ||
+					got[0] != fmt.Sprintf("%d: %s proto 112", base+10, listed) {
+					t.Errorf("%s: ip lists %q, not %q", describeRule(rule), got, listed)
+				}
+				if err := c.AddRule(rule); err == nil || !strings.HasPrefix(err.Error(), "adding "+describeRule(rule)+": file exists") {
+					t.Errorf("a second time: %v", err)
+				}
+				must(t, c.DelRule(rule))
+				must(t, c.DelRule(rule)) // absent: success
+				ip(t, fmt.Sprintf("-%d rule add priority %d %s protocol 112", f, base+10, words))
+				rules, _, err := c.Read([]uint32{base}, nil)
+				must(t, err)
+				if !slices.Equal(rules, []plan.Rule{rule}) {
+					t.Errorf("ip rule add %s reads as %v, not %v", words, rules, rule)
+				}
+				must(t, c.DelRules(rules))
+			})
 		}
 	}
 }
@@ -130,25 +134,28 @@ func TestDSCPRule(t *testing.T) {
 // and can go.
 func TestForeignRuleAttributes(t *testing.T) {
 	c := newNetns(t)
+	here := steps.InNamespace(t)
 	for words, foreign := range map[string]string{
 		"-4 rule add priority 10010 lookup 100 suppress_ifgroup 7 protocol 112": "suppress_ifgroup 7",
 		"-4 rule add priority 10011 lookup 100 realms 3/5 protocol 112":         "realms 3/5",
 		"-4 rule add priority 10012 lookup 100 tun_id 9 protocol 112":           "tun_id 0x0000000000000009",
 		"-6 rule add priority 10013 lookup 100 tun_id 9":                        "tun_id 0x0000000000000009",
 	} {
-		ip(t, words)
-		rules, _, err := c.Read([]uint32{base}, nil)
-		must(t, err)
-		if len(rules) != 1 || rules[0].Foreign != foreign {
-			t.Errorf("%s reads as %v, wanted foreign %q", words, rules, foreign)
-		}
-		if err := c.AddRule(rules[0]); err == nil || !strings.Contains(err.Error(), foreign) {
-			t.Errorf("made what is foreign: %v", err)
-		}
-		must(t, c.DelRules(rules))
-		if rules, _, err = c.Read([]uint32{base}, nil); err != nil || len(rules) != 0 {
-			t.Errorf("%s: still there: %v %v", words, rules, err)
-		}
+		here.Run(words, func(t *testing.T) {
+			ip(t, words)
+			rules, _, err := c.Read([]uint32{base}, nil)
+			must(t, err)
+			if len(rules) != 1 || rules[0].Foreign != foreign {
+				t.Errorf("%s reads as %v, wanted foreign %q", words, rules, foreign)
+			}
+			if err := c.AddRule(rules[0]); err == nil || !strings.Contains(err.Error(), foreign) {
+				t.Errorf("made what is foreign: %v", err)
+			}
+			must(t, c.DelRules(rules))
+			if rules, _, err = c.Read([]uint32{base}, nil); err != nil || len(rules) != 0 {
+				t.Errorf("%s: still there: %v %v", words, rules, err)
+			}
+		})
 	}
 }
 
@@ -325,8 +332,10 @@ func TestEncodeRuleRefuses(t *testing.T) {
 		"invalid dscp 64":        {Family: plan.IPv4, DSCP: 65},
 		"what pbr never sets: x": {Family: plan.IPv4, Foreign: "x"},
 	} {
-		if _, err := encodeRule(r); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v gives %v, not %q", r, err, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if _, err := encodeRule(r); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v gives %v, not %q", r, err, want)
+			}
+		})
 	}
 }

@@ -2,11 +2,14 @@ package state
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pbr/integration/steps"
 )
 
 type note struct{ Text string }
@@ -14,23 +17,30 @@ type note struct{ Text string }
 func TestSaveAndLoad(t *testing.T) {
 	d := Dir{path: filepath.Join(t.TempDir(), "a", "pbr")}
 	var got note
-	if err := d.Load("note.json", &got); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("nothing saved yet: %v", err)
-	}
-	for _, text := range []string{"long enough to be seen if it stays", "short"} {
-		if err := d.Save("note.json", note{text}); err != nil {
-			t.Fatal(err)
+	step := steps.Of(t)
+	step.Run("nothing is saved yet", func(t *testing.T) {
+		if err := d.Load("note.json", &got); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("nothing saved yet: %v", err)
 		}
-		if err := d.Load("note.json", &got); err != nil || got.Text != text {
-			t.Errorf("got %q, %v; want %q", got.Text, err, text)
+	})
+	step.Run("what was saved last is loaded", func(t *testing.T) {
+		for _, text := range []string{"long enough to be seen if it stays", "short"} {
+			if err := d.Save("note.json", note{text}); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Load("note.json", &got); err != nil || got.Text != text {
+				t.Errorf("got %q, %v; want %q", got.Text, err, text)
+			}
 		}
-	}
-	if err := errors.Join(d.Remove("note.json"), d.Remove("note.json")); err != nil {
-		t.Error(err)
-	}
-	if err := d.Load("note.json", &got); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("removed: %v", err)
-	}
+	})
+	step.Run("removed it is gone, and can be removed again", func(t *testing.T) {
+		if err := errors.Join(d.Remove("note.json"), d.Remove("note.json")); err != nil {
+			t.Error(err)
+		}
+		if err := d.Load("note.json", &got); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("removed: %v", err)
+		}
+	})
 }
 
 // What a killed run left half written, and files and directories of an older mode, end as they
@@ -52,34 +62,40 @@ func TestModes(t *testing.T) {
 	for path, want := range map[string]fs.FileMode{
 		dir: fs.ModeDir | 0o700, d.Path("note.json"): 0o600, d.Path("quota"): fs.ModeDir | 0o700, d.Path("quota", "note.json"): 0o600,
 	} {
-		info, err := os.Stat(path)
-		if err != nil || info.Mode() != want {
-			t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			info, err := os.Stat(path)
+			if err != nil || info.Mode() != want {
+				t.Errorf("%s: %v, %v; want %v", path, info.Mode(), err, want)
+			}
+		})
+	}
+	t.Run("the temporary file is gone", func(t *testing.T) {
+		if _, err := os.Stat(d.Path("note.json" + TempSuffix)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the temporary file: %v", err)
 		}
-	}
-	if _, err := os.Stat(d.Path("note.json" + TempSuffix)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the temporary file: %v", err)
-	}
+	})
 }
 
 // A torn file is told apart from one that cannot be read, and can be replaced.
 func TestTornFile(t *testing.T) {
 	d := Dir{path: t.TempDir()}
 	for _, torn := range []string{"", `{"Text":"ha`, "\x00\x00\x00\x00", `{"Text":5}`} {
-		if err := os.WriteFile(d.Path("note.json"), []byte(torn), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var got note
-		var damaged *DamagedError
-		if err := d.Load("note.json", &got); !errors.As(err, &damaged) || !strings.Contains(err.Error(), d.Path("note.json")) {
-			t.Errorf("%q: %v", torn, err)
-		}
-		if err := d.Save("note.json", note{"whole"}); err != nil {
-			t.Error(err)
-		}
-		if err := d.Load("note.json", &got); err != nil || got.Text != "whole" {
-			t.Errorf("after %q: %q, %v", torn, got.Text, err)
-		}
+		t.Run(fmt.Sprintf("%q", torn), func(t *testing.T) {
+			if err := os.WriteFile(d.Path("note.json"), []byte(torn), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var got note
+			var damaged *DamagedError
+			if err := d.Load("note.json", &got); !errors.As(err, &damaged) || !strings.Contains(err.Error(), d.Path("note.json")) {
+				t.Errorf("%q: %v", torn, err)
+			}
+			if err := d.Save("note.json", note{"whole"}); err != nil {
+				t.Error(err)
+			}
+			if err := d.Load("note.json", &got); err != nil || got.Text != "whole" {
+				t.Errorf("after %q: %q, %v", torn, got.Text, err)
+			}
+		})
 	}
 }
 
@@ -124,11 +140,13 @@ func TestFind(t *testing.T) {
 		{"named", func(*place) {}, "/var/lib/pbr/netns/b", true},
 		{"unnamed", func(p *place) { p.names = filepath.Join(names, "none") }, "/run/pbr/net-5/state", false},
 	} {
-		p := base
-		c.change(&p)
-		d := find(p)
-		if d.Path() != c.want || d.Lasting() != c.lasting || (d.Temporary() == "") != c.lasting {
-			t.Errorf("%s: %s, lasting %v, %q; want %s", c.name, d.Path(), d.Lasting(), d.Temporary(), c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			p := base
+			c.change(&p)
+			d := find(p)
+			if d.Path() != c.want || d.Lasting() != c.lasting || (d.Temporary() == "") != c.lasting {
+				t.Errorf("%s: %s, lasting %v, %q; want %s", c.name, d.Path(), d.Lasting(), d.Temporary(), c.want)
+			}
+		})
 	}
 }

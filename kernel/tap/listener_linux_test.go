@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/integration/steps"
 	"pbr/kernel/nft"
 )
 
@@ -141,6 +142,7 @@ func TestQueue(t *testing.T) {
 // What comes while a listener does nothing passes, once the queue is full.
 func TestQueueFull(t *testing.T) {
 	namespace(t, plan.QueueTarget{Number: 7})
+	here := steps.InNamespace(t)
 	l, err := OpenQueue(7)
 	if err != nil {
 		t.Fatal(err)
@@ -148,12 +150,16 @@ func TestQueueFull(t *testing.T) {
 	defer l.Close()
 	at := receiver(t)
 	send(t, at, QueueLength+50)
-	if n := arrived(t, at, 50, patience); n != 50 {
-		t.Errorf("%d of 50 datagrams pass a full queue", n)
-	}
-	if n := arrived(t, at, 1, 50*time.Millisecond); n != 0 {
-		t.Error("a datagram of the queue passes")
-	}
+	here.Run("what does not fit passes", func(t *testing.T) {
+		if n := arrived(t, at, 50, patience); n != 50 {
+			t.Errorf("%d of 50 datagrams pass a full queue", n)
+		}
+	})
+	here.Run("what fits waits", func(t *testing.T) {
+		if n := arrived(t, at, 1, 50*time.Millisecond); n != 0 {
+			t.Error("a datagram of the queue passes")
+		}
+	})
 }
 
 func TestLog(t *testing.T) {

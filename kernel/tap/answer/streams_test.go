@@ -144,23 +144,27 @@ func FuzzReadPacket(f *testing.F) {
 
 func TestReadPacket(t *testing.T) {
 	udp4 := []byte{0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 53, 192, 0, 2, 1, 0, 53, 0x9c, 0x40, 0, 9, 0, 0, 'x', 'p', 'a', 'd'}
-	p, ok := ReadPacket(udp4)
-	if !ok || p.Src != server || p.Dst != client || p.TCP || string(p.Payload) != "x" {
-		t.Errorf("%v, %+v", ok, p)
-	}
-	udp4[7] = 1
-	if _, ok := ReadPacket(udp4); ok {
-		t.Error("a later fragment was read")
-	}
-	six := append([]byte{0x60, 0, 0, 0, 0, 29, 0, 64}, netip.MustParseAddr("2001:db8::53").AsSlice()...)
-	six = append(six, netip.MustParseAddr("2001:db8::1").AsSlice()...)
-	six = append(six, 6, 0, 0, 0, 0, 0, 0, 0, 0, 53, 0x9c, 0x40, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0, 'x')
-	if p, ok = ReadPacket(six); !ok || !p.TCP || p.Seq != 9 || p.Src.Port() != 53 || string(p.Payload) != "x" {
-		t.Errorf("%v, %+v", ok, p)
-	}
-	for n := range six {
-		if _, ok := ReadPacket(six[:n]); ok {
-			t.Errorf("%d bytes of a packet were read", n)
+	t.Run("IPv4 with UDP, and no later fragment", func(t *testing.T) {
+		p, ok := ReadPacket(udp4)
+		if !ok || p.Src != server || p.Dst != client || p.TCP || string(p.Payload) != "x" {
+			t.Errorf("%v, %+v", ok, p)
 		}
-	}
+		udp4[7] = 1
+		if _, ok := ReadPacket(udp4); ok {
+			t.Error("a later fragment was read")
+		}
+	})
+	t.Run("IPv6 with TCP behind an option, and no byte less", func(t *testing.T) {
+		six := append([]byte{0x60, 0, 0, 0, 0, 29, 0, 64}, netip.MustParseAddr("2001:db8::53").AsSlice()...)
+		six = append(six, netip.MustParseAddr("2001:db8::1").AsSlice()...)
+		six = append(six, 6, 0, 0, 0, 0, 0, 0, 0, 0, 53, 0x9c, 0x40, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0, 'x')
+		if p, ok := ReadPacket(six); !ok || !p.TCP || p.Seq != 9 || p.Src.Port() != 53 || string(p.Payload) != "x" {
+			t.Errorf("%v, %+v", ok, p)
+		}
+		for n := range six {
+			if _, ok := ReadPacket(six[:n]); ok {
+				t.Errorf("%d bytes of a packet were read", n)
+			}
+		}
+	})
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"pbr/integration/steps"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -17,31 +19,38 @@ func TestTeach(t *testing.T) {
 	long := life + leastSlack
 	b := New(2)
 	steps := []struct {
+		name string
 		at   time.Duration
 		addr int
 		life time.Duration
 		want []Change
 	}{
-		{0, 1, life, []Change{{Addr: addr(1), Add: true, Life: long}}},
-		{time.Second, 1, life, nil}, // stays that long anyway
-		{2 * time.Second, 1, life, []Change{{Addr: addr(1), Remove: true, Add: true, Life: long}}},
-		{3 * time.Second, 1, time.Second, nil}, // a shorter time takes nothing away
-		{4 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
-		{5 * time.Second, 3, life, []Change{{Addr: addr(1), Remove: true}, {Addr: addr(3), Add: true, Life: long}}},
+		{"a new one", 0, 1, life, []Change{{Addr: addr(1), Add: true, Life: long}}},
+		{"one that stays that long anyway", time.Second, 1, life, nil}, // stays that long anyway
+		{"one that has to stay longer", 2 * time.Second, 1, life, []Change{{Addr: addr(1), Remove: true, Add: true, Life: long}}},
+		{"a shorter time takes nothing away", 3 * time.Second, 1, time.Second, nil}, // a shorter time takes nothing away
+		{"another", 4 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
+		{"full: the oldest goes", 5 * time.Second, 3, life,
+			[]Change{{Addr: addr(1), Remove: true}, {Addr: addr(3), Add: true, Life: long}}},
 		// full: the oldest goes
-		{64 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
+		{"about to end: perhaps gone", 64 * time.Second, 2, life, []Change{{Addr: addr(2), Add: true, Life: long}}},
 		// about to end: perhaps gone
-		{3 * time.Minute, 4, 2 * time.Hour, []Change{{Addr: addr(4), Add: true, Life: 2*time.Hour + 2*time.Hour/slackPart}}}, // all ended
+		{"all have ended", 3 * time.Minute, 4, 2 * time.Hour,
+			[]Change{{Addr: addr(4), Add: true, Life: 2*time.Hour + 2*time.Hour/slackPart}}},
 	}
 	for i, s := range steps {
-		got := b.Teach(nil, noon.Add(s.at), addr(s.addr), "x.test", s.life)
-		if !slices.Equal(got, s.want) {
-			t.Errorf("step %d: got %+v, want %+v", i+1, got, s.want)
+		t.Run(s.name, func(t *testing.T) {
+			got := b.Teach(nil, noon.Add(s.at), addr(s.addr), "x.test", s.life)
+			if !slices.Equal(got, s.want) {
+				t.Errorf("step %d: got %+v, want %+v", i+1, got, s.want)
+			}
+		})
+	}
+	t.Run("members are those that have not ended", func(t *testing.T) {
+		if got := b.Members(noon.Add(3 * time.Minute)); len(got) != 1 || got[0].Addr != addr(4) || got[0].Name != "x.test" {
+			t.Errorf("members %v", got)
 		}
-	}
-	if got := b.Members(noon.Add(3 * time.Minute)); len(got) != 1 || got[0].Addr != addr(4) || got[0].Name != "x.test" {
-		t.Errorf("members %v", got)
-	}
+	})
 }
 
 // What a book has is what a set has that its changes were done to, whatever comes; neither grows
@@ -98,22 +107,34 @@ func TestSet(t *testing.T) {
 	b.Teach(nil, noon, addr(1), "one.test", time.Minute)
 	b.Set([]Member{{Addr: addr(1), End: noon.Add(time.Hour)}, {Addr: addr(2)},
 		{Addr: addr(3), Name: "three.test", End: noon.Add(time.Second)}})
-	want := []Member{{addr(1), "one.test", noon.Add(time.Hour)}, {addr(2), "", time.Time{}}, {addr(3), "three.test", noon.Add(time.Second)}}
-	if got := b.Members(noon); !slices.Equal(got, want) {
-		t.Errorf("members %v", got)
-	}
-	if got := b.Teach(nil, noon, addr(2), "two.test", time.Hour); got != nil || b.Name(addr(2)) != "two.test" {
-		t.Errorf("a member without an end is changed: %v", got)
-	}
-	if gone := b.Shrink(1); !slices.Equal(gone, []netip.Addr{addr(3), addr(1)}) {
-		t.Errorf("%v are gone, and not those that end first", gone)
-	}
-	if left := b.Adopt(noon, addr(2), time.Hour); left != time.Hour ||
-		b.Adopt(noon.Add(time.Minute), addr(2), time.Hour) != 59*time.Minute {
-		t.Errorf("a member without an end stays for %v", left)
-	}
-	b.Forget(addr(2))
-	if b.Len() != 0 {
-		t.Errorf("%d members are left", b.Len())
-	}
+	step := steps.Of(t)
+	step.Run("members keep the names that were learned", func(t *testing.T) {
+		want := []Member{{addr(1), "one.test", noon.Add(time.Hour)}, {addr(2), "", time.Time{}},
+			{addr(3), "three.test", noon.Add(time.Second)}}
+		if got := b.Members(noon); !slices.Equal(got, want) {
+			t.Errorf("members %v", got)
+		}
+	})
+	step.Run("a member without an end stays so", func(t *testing.T) {
+		if got := b.Teach(nil, noon, addr(2), "two.test", time.Hour); got != nil || b.Name(addr(2)) != "two.test" {
+			t.Errorf("a member without an end is changed: %v", got)
+		}
+	})
+	step.Run("those that end first go first", func(t *testing.T) {
+		if gone := b.Shrink(1); !slices.Equal(gone, []netip.Addr{addr(3), addr(1)}) {
+			t.Errorf("%v are gone, and not those that end first", gone)
+		}
+	})
+	step.Run("a member without an end stays as long as is asked", func(t *testing.T) {
+		if left := b.Adopt(noon, addr(2), time.Hour); left != time.Hour ||
+			b.Adopt(noon.Add(time.Minute), addr(2), time.Hour) != 59*time.Minute {
+			t.Errorf("a member without an end stays for %v", left)
+		}
+	})
+	step.Run("what is forgotten is gone", func(t *testing.T) {
+		b.Forget(addr(2))
+		if b.Len() != 0 {
+			t.Errorf("%d members are left", b.Len())
+		}
+	})
 }
