@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/from"
 	"pbr/compiler/plan"
 	"pbr/kernel"
+	"pbr/kernel/doctor"
 	"pbr/render/graph"
 )
 
@@ -111,6 +113,31 @@ func TestJSONDocs(t *testing.T) {
 				if !regexp.MustCompile("`(watch\\.|policy\\.|tables\\[\\]\\.|balances\\[\\]\\.)?" + regexp.QuoteMeta(key) +
 					"`").MatchString(sections[section]) {
 					t.Errorf("docs/json.md, section %q, does not name %s", section, key)
+				}
+			}
+		})
+	}
+}
+
+// docs/json.md names the values that a key can have.
+func TestJSONDocsNameTheValues(t *testing.T) {
+	b, err := os.ReadFile("../../docs/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section, values := range map[string][]string{
+		"import": {string(from.Imported), string(from.Merged), string(from.Changed), string(from.Dropped), string(from.Disabled),
+			string(from.Irrelevant)},
+		"doctor": {string(doctor.OK), string(doctor.Warn), string(doctor.Fail)},
+		"graph": {string(graph.Policy), string(graph.Rule), string(graph.Rest), string(graph.Balance), string(graph.Table),
+			string(graph.Uplink), string(graph.Nowhere)},
+	} {
+		t.Run(section, func(t *testing.T) {
+			_, text, _ := strings.Cut(string(b), "\n## "+section+"\n")
+			text, _, _ = strings.Cut(text, "\n## ")
+			for _, value := range values {
+				if !strings.Contains(text, "`"+value+"`") {
+					t.Errorf("docs/json.md does not name %s", value)
 				}
 			}
 		})
