@@ -18,7 +18,7 @@ const (
 	treeLevels = 5
 	// fewMarks are looked through one by one. Measured: with 32 tables neither a tree nor the one
 	// rule that lets unmarked packets pass by makes a packet cheaper, with 200 both do
-	// (docs/how-it-works.md).
+	// (docs/how/routing.md).
 	fewMarks = 32
 	// leafMarks is how many marks another test is not worth it for.
 	leafMarks = 16

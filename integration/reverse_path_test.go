@@ -70,7 +70,7 @@ var spoofs = []spoof{
 		untracked: true, where: "forward"},
 	{name: "router's address outside, of no connection", from: "lan", src: "192.0.2.2", dst: "9.9.9.9", untracked: true, where: "forward"},
 	{name: "honest, of no connection", from: "lan", src: "192.168.10.10", dst: "9.9.9.9", untracked: true, where: "forward", passes: "kns"},
-	// What once per connection costs: see docs/how-it-works.md.
+	// What once per connection costs: see docs/how/routing.md.
 	{name: "router's connection with others", from: "lan", src: "192.0.2.2", dst: "9.9.9.9", connection: true,
 		where: "forward", passes: "ns"},
 

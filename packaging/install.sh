@@ -81,7 +81,7 @@ install)
 	done
 	sh packaging/policy-man.sh | compressed "$share/man/man5/pbr.toml.5.gz"
 	compressed "$doc/changelog.gz" <CHANGELOG.md
-	for page in README.md docs/*.md; do put 644 "$page" "$doc/$(basename "$page")"; done
+	for page in README.md docs/*.md docs/*/*.md; do put 644 "$page" "$doc/${page#docs/}"; done
 	sh packaging/licences.sh | compressed "$doc/third-party-licences.gz"
 	put 644 packaging/copyright "$doc/copyright"
 	put 644 packaging/grafana/pbr.json "$doc/grafana.json"

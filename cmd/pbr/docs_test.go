@@ -17,13 +17,14 @@ import (
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	files, _ := filepath.Glob("../../docs/*.md")
+	below, _ := filepath.Glob("../../docs/*/*.md")
 	texts := map[string]string{}
-	for _, file := range append(files, "../../README.md", "../../CONTRIBUTING.md") {
+	for _, file := range slices.Concat(files, below, []string{"../../README.md", "../../CONTRIBUTING.md"}) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts[filepath.Base(file)] = string(text)
+		texts[strings.TrimPrefix(strings.TrimPrefix(file, "../../"), "docs/")] = string(text)
 	}
 	if len(texts) < 20 {
 		t.Fatalf("%d pages", len(texts))
