@@ -60,7 +60,7 @@ func walk(rules []plan.Rule, mark uint32, empty uint32) (table uint32, met int) 
 	return 0, met
 }
 
-// isSkip tells the rules of the tree that steer nothing.
+// isSkip reports whether it is a rule of the tree that steers nothing.
 func isSkip(r plan.Rule) bool { return r.Action == plan.ActGoto || r.Action == plan.ActNop }
 
 // With the tree, and with any part of it, every packet comes to the table that it comes to without.

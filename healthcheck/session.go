@@ -181,8 +181,8 @@ func (m *Monitor) session(ctx context.Context, w *worker, cfg Config, generation
 	return err
 }
 
-// sessionTold takes a change of a session, and passes the uplink's verdict on. It is false for a
-// session that is over.
+// sessionTold takes a change of a session, and passes the uplink's verdict on. It reports whether
+// the session goes on.
 func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -42,7 +42,7 @@ balance = "shared"
 // 138 is router renumbering.
 var discoveryTypes = []uint8{128, 132, 133, 134, 135, 136, 137, 138, 143}
 
-// isDiscovery returns which of them are never marked.
+// isDiscovery reports whether a message is one that is never marked.
 func isDiscovery(typ uint8) bool { return typ >= 133 && typ <= 137 }
 
 // Router and neighbour discovery is never marked or balanced, forwarded or the router's own; its

@@ -72,7 +72,7 @@ func (k *Kernel) Flush(context.Context) (*Report, error) { return nil, errLinux 
 // SavePrevious fails.
 func (k *Kernel) SavePrevious(*plan.Plan) error { return errLinux }
 
-// HasPrevious is false.
+// HasPrevious reports whether there is a saved state: never.
 func (k *Kernel) HasPrevious() bool { return false }
 
 // Restore fails.
@@ -161,10 +161,10 @@ func (k *Kernel) Packets() (map[string]uint64, error) { return nil, errLinux }
 // Facts works on Linux only.
 func (k *Kernel) Facts([]string, []uint32) *facts.Facts { return &facts.Facts{} }
 
-// Interrupted returns false: nothing is read on this system.
+// Interrupted reports whether reading was interrupted: nothing is read on this system.
 func Interrupted(error) bool { return false }
 
-// Moved returns false: nothing is sent on this system.
+// Moved reports whether the kernel changed: nothing is sent on this system.
 func Moved(error) bool { return false }
 
 // Beside fails.

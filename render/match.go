@@ -105,8 +105,8 @@ func appendMatch(b []byte, m *plan.Match) []byte {
 	return appendInterval(b, m.Field.Type(), m.From, m.To)
 }
 
-// equalsWanted tells the fields of bits: without "==" nft takes the value of these for bits to look
-// for, and it would be easy to misread a masked mark.
+// equalsWanted reports whether a field is one of bits: without "==" nft takes the value of these
+// for bits to look for, and it would be easy to misread a masked mark.
 func equalsWanted(f plan.Field) bool {
 	return f == plan.FieldMark || f == plan.FieldCTMark || f == plan.FieldCTState || f == plan.FieldCTStatus
 }

@@ -116,7 +116,7 @@ func missingError(w io.Writer, missing []string, interrupted bool, after time.Du
 	return exitCode(exitMissing)
 }
 
-// waitForNews waits until the machine changes; it is false when the time is up.
+// waitForNews waits until the host changes; it reports whether that was before the time was up.
 func waitForNews(until context.Context, news <-chan kernel.Event) bool {
 	for {
 		select {

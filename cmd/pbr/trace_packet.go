@@ -283,7 +283,7 @@ func agrees(item *tracedItem, a *explain.Answer) bool {
 	return a.Interface == "" || a.Interface == *item.Interface
 }
 
-// agreesFirst compares what only first packets show.
+// agreesFirst reports whether explain agrees in what only first packets show.
 func agreesFirst(item *tracedItem, a *explain.Answer) bool {
 	if item.Seen != nil && a.Address.IsValid() && *item.Seen != a.Address.String() {
 		return false

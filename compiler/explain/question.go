@@ -42,7 +42,7 @@ const (
 // Text is a question as written, by the index in Keys; empty is absent.
 type Text [len(Keys)]string
 
-// Set sets a key; it returns false if there is no such key.
+// Set sets a key; it reports whether there is such a key.
 func (t *Text) Set(key, value string) bool {
 	for i, k := range Keys {
 		if k == key {

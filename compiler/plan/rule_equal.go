@@ -105,7 +105,7 @@ func CanonicalMatches(ms []Match) []Match {
 	})
 }
 
-// mayBeImplied tells, at a glance, whether there is anything to look at: nearly always there is
+// mayBeImplied reports whether, at a glance, there is anything to look at: nearly always there is
 // not.
 func mayBeImplied(ms []Match) bool {
 	for i := 1; i < len(ms); i++ {
@@ -147,7 +147,7 @@ func (r *ChainRule) Equal(o *ChainRule) bool {
 	return sameSlice(r.Matches, o.Matches) || slices.Equal(CanonicalMatches(r.Matches), CanonicalMatches(o.Matches))
 }
 
-// sameSlice is slices.Equal, at once for two views of the same memory.
+// sameSlice reports whether slices are equal, at once for two views of the same memory.
 func sameSlice[E comparable](a, b []E) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }

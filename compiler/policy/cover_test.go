@@ -67,8 +67,8 @@ func randomPacket(r *rand.Rand) packet {
 	return p
 }
 
-// anyOf evaluates a list as policy.md says: one entry that is meant, unless all are negated, and
-// none that is negated.
+// anyOf reports whether a list matches, as policy.md says: one entry that is meant, unless all are
+// negated, and none that is negated.
 func anyOf[T any](items []T, not func(T) bool, hit func(T) bool) bool {
 	positive, found := false, false
 	for _, item := range items {

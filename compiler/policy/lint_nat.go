@@ -129,7 +129,7 @@ func (n *natLint) leaves(dst []AddrItem) bool {
 	return !positive
 }
 
-// listLeaves is leaves for a list.
+// listLeaves reports whether leaves holds for a list.
 func (n *natLint) listLeaves(name string) bool {
 	v, ok := n.public[name]
 	if !ok {

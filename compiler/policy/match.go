@@ -274,7 +274,7 @@ func (m *match) covers(b *match) bool {
 		m.src.contains(b.src) && m.dst.contains(b.dst) && m.policy.coversRest(b.policy)
 }
 
-// coversRest is covers for the fields that compare as they are.
+// coversRest reports whether p covers b in the fields that compare as they are.
 func (p *Policy) coversRest(b *Policy) bool {
 	mine, theirs := p.from(), b.from()
 	return numberSet(p.UID).contains(numberSet(b.UID)) && numberSet(p.GID).contains(numberSet(b.GID)) &&

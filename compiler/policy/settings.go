@@ -138,7 +138,7 @@ func (p *parser) watch(s *section) {
 	s.done()
 }
 
-// validListener accepts ADDRESS:PORT, :PORT and unix:/PATH.
+// validListener reports whether it is ADDRESS:PORT, :PORT and unix:/PATH.
 func validListener(v string) bool {
 	if path, ok := strings.CutPrefix(v, "unix:"); ok {
 		return strings.HasPrefix(path, "/")

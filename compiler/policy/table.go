@@ -132,8 +132,7 @@ func (s *section) route(n *tomltree.Node) Route {
 	return r
 }
 
-// routeDst reads a route's destination: a prefix, or one address. It returns false when there is
-// none.
+// routeDst reads a route's destination: a prefix, or one address. It reports whether there is one.
 func (s *section) routeDst(r *Route, u *Uplink, v string, pos Pos) bool {
 	dst, f := parseRange(v)
 	if f != nil {

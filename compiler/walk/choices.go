@@ -44,7 +44,7 @@ func (c *choices) again(s *set, n int) int {
 	return i
 }
 
-// next goes to another combination; it returns false after the last one.
+// next goes to another combination; it reports whether there was one.
 func (c *choices) next() bool {
 	for n := len(c.picked); n > 0; n-- {
 		if c.picked[n-1]++; c.picked[n-1] < c.of[n-1] {

@@ -162,8 +162,8 @@ func (r *Router) all(t trip) []Way {
 	return ways
 }
 
-// hook takes the packet through the chains of a hook; ok is false if one drops it. Source NAT is
-// the first packet's; where that is not known it is what one would get now.
+// hook takes the packet through the chains of a hook, and reports whether none drops it. Source NAT
+// is the first packet's; where that is not known it is what one would get now.
 func (r *Router) hook(w *Walker, name string, t *trip, way *Way) (ok bool) {
 	for _, c := range r.hooks[name] {
 		if c.plan.Kind == "nat" && (t.bound != nil || !t.tracked()) {
@@ -229,7 +229,7 @@ func (r *Router) arrives(w *Walker, t *trip, way *Way) {
 	}
 }
 
-// sourceFits asks the kernel's own check of the source.
+// sourceFits reports whether the source passes the kernel's own check.
 func (r *Router) sourceFits(t *trip, oif string, way *Way) bool {
 	if r.fib.validSource(t, oif) {
 		return true

@@ -7,9 +7,9 @@ import (
 	"pbr/compiler/plan"
 )
 
-// validSource is the kernel's check of an IPv4 packet's source (fib_validate_source,
-// net/ipv4/fib_frontend.c). oif is the interface that the packet is to leave through, empty for one
-// that the router itself gets.
+// validSource reports whether an IPv4 packet's source passes the kernel's check
+// (fib_validate_source, net/ipv4/fib_frontend.c). oif is the interface that the packet is to leave
+// through, empty for one that the router itself gets.
 func (f *fib) validSource(t *trip, oif string) bool {
 	if !f.facts.Known || t.Src.Is6() {
 		return true

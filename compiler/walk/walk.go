@@ -224,7 +224,7 @@ func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) 
 	return next, jump, end
 }
 
-// change does an action that gives no verdict; ok is false if the rule ends with it.
+// change does an action that gives no verdict; it reports whether the rule goes on.
 func (w *Walker) change(a *action) (ok bool) {
 	r := &w.result
 	switch p := a.plan.(type) {
@@ -341,7 +341,7 @@ func (w *Walker) open(a *action) bool {
 	return false
 }
 
-// client does an action on a map that packets fill; ok is false if the rule ends with it.
+// client does an action on a map that packets fill; it reports whether the rule goes on.
 func (w *Walker) client(a *action) (ok bool) {
 	n, ok := w.load(a.fields[0])
 	if !ok {

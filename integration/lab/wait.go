@@ -17,7 +17,7 @@ func WaitFor(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-// Eventually polls until the condition holds or the limit is over, and tells which.
+// Eventually polls until the condition holds or the limit is over, and reports whether it held.
 func Eventually(limit time.Duration, condition func() bool) bool {
 	deadline := time.Now().Add(limit)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {

@@ -52,7 +52,7 @@ type Generator struct {
 
 func pick[T any](g *Generator, from []T) T { return from[g.IntN(len(from))] }
 
-// chance is true in one of n cases.
+// chance reports whether it is one of n cases.
 func (g *Generator) chance(n int) bool { return g.IntN(n) == 0 }
 
 // Policy makes a policy file.

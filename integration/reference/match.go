@@ -169,7 +169,8 @@ func inUnit(any []string, path string) bool {
 	return len(any) == 0 || slices.ContainsFunc(any, func(u string) bool { return slices.Contains(strings.Split(path, "/"), u) })
 }
 
-// fromMatches: without "from" all forwarded traffic is meant, with it what is named.
+// fromMatches reports whether from selects the packet: without "from" all forwarded traffic is
+// meant, with it what is named.
 func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
 	if len(from) == 0 {
 		return !k.Local()
@@ -184,8 +185,8 @@ func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
 // everyInterface is any interface that is no uplink.
 const everyInterface = "*"
 
-// namesMatch, like all lists: in one of the positive entries, if there are any, and in no negative
-// one.
+// namesMatch reports whether a name is, as in all lists, in one of the positive entries, if there
+// are any, and in no negative one.
 func namesMatch(items []NameItem, name string) bool {
 	positive, in := false, false
 	for _, it := range items {
@@ -244,7 +245,7 @@ func numsMatch(items []NumItem, v uint32) bool {
 	return in || !positive
 }
 
-// portsMatch: ports are those of TCP and UDP.
+// portsMatch reports whether the ports are selected: those of TCP and UDP.
 func portsMatch(items []NumItem, proto uint8, port uint16) bool {
 	if len(items) == 0 {
 		return true

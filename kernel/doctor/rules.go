@@ -67,8 +67,8 @@ func (e *examination) inside(subject, do string, r plan.Rule) {
 		e.base(), e.base()+plan.PrioritySpan-1)
 }
 
-// standard are the rules that the kernel creates, and the one for VRFs, which selects nothing
-// without a VRF.
+// standard reports whether it is a rule that the kernel creates, or the one for VRFs, which selects
+// nothing without a VRF.
 func standard(r plan.Rule) bool {
 	return everything(r) && r.Action == plan.ActLookup && r.SuppressPrefix == 0 && r.Foreign == "" &&
 		(r.Priority == 0 && r.Table == localTable || r.Priority == lastRule-1 && r.Table == plan.MainTable || r.Priority == lastRule) ||

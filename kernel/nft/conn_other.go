@@ -37,7 +37,7 @@ func (c *Conn) Outline() (*plan.Ruleset, error) { return nil, errNoLinux }
 // Load never succeeds.
 func (c *Conn) Load([]byte, *plan.Ruleset) (*Live, bool) { return nil, false }
 
-// Unchanged is never known.
+// Unchanged reports whether nothing changed, which is never known.
 func (c *Conn) Unchanged(*Live) bool { return false }
 
 // Ledger knows nothing.

@@ -112,13 +112,13 @@ func (e *edit) besideOld(ch *plan.SetChange) bool {
 	return ch.Have == nil && !e.goesToReplaced(ch.Want) || ch.Have != nil && e.swapped[ch.Have.Name]
 }
 
-// isNewTarget tells a new chain that packets come to only by others' rules.
+// isNewTarget reports whether it is a new chain that packets come to only by others' rules.
 func isNewTarget(ch *plan.ChainChange) bool { return ch.Have == nil && ch.Want.Hook == "" }
 
 // isEarly reports whether what can be made early is.
 func (e *edit) isEarly(can bool) bool { return can && e.early != nil }
 
-// inEarly and inLate tell which of the transactions is being written.
+// inEarly reports whether the first of the two transactions is being written.
 func (e *edit) inEarly() bool { return e.b == e.early && e.early != nil }
 
 // writeEarly fills the first transaction.
@@ -130,6 +130,7 @@ func (e *edit) writeEarly() error {
 	return e.add()
 }
 
+// inLate reports whether the second one is.
 func (e *edit) inLate() bool { return e.b == e.late && e.late != nil }
 
 // writeLate fills the last transaction.

@@ -222,7 +222,7 @@ func (r *elementReader) odd(format string, args ...any) {
 	}
 }
 
-// finish gives the set its elements. It returns true when an interval ends without an element for
+// finish gives the set its elements. It reports whether an interval ends without an element for
 // its end, because the next one begins there.
 func (r *elementReader) finish() (irregular bool) {
 	if len(r.set.Concat) > 0 {

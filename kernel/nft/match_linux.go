@@ -11,8 +11,8 @@ import (
 	"pbr/compiler/plan"
 )
 
-// hostEndian returns which types the kernel holds in its own byte order. Interval sets and ranges
-// have them big-endian, because they compare bytes.
+// hostEndian reports whether the kernel holds a type in its own byte order. Interval sets and
+// ranges have them big-endian, because they compare bytes.
 func hostEndian(t plan.Type) bool {
 	switch t {
 	case plan.TypeMark, plan.TypeUID, plan.TypeGID, plan.TypeTime, plan.TypeCTState, plan.TypeCTStatus,

@@ -138,7 +138,7 @@ func (s *source) key2plan(v []byte, swapped bool) (k plan.Key) {
 	return k
 }
 
-// numeric tells numbers from interface names.
+// numeric reports whether it is a number rather than the name of an interface.
 func (s *source) numeric() bool {
 	return s.kind != fromMeta || s.key != unix.NFT_META_IIFNAME && s.key != unix.NFT_META_OIFNAME
 }

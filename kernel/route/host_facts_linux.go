@@ -172,8 +172,8 @@ func KernelAtLeast(major, minor int) (bool, error) {
 	return releaseAtLeast(unix.ByteSliceToString(u.Release[:]), major, minor), nil
 }
 
-// releaseAtLeast compares the first two numbers of a release such as "6.1.0-13-amd64"; a release
-// that cannot be read counts as old.
+// releaseAtLeast reports whether the first two numbers of a release such as "6.1.0-13-amd64" are at
+// least these; a release that cannot be read counts as old.
 func releaseAtLeast(release string, major, minor int) bool {
 	first, rest, _ := strings.Cut(release, ".")
 	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })

@@ -41,8 +41,8 @@ func (w *Watcher) react(ctx context.Context, events []healthcheck.Event) {
 	}
 }
 
-// update sends the changes of the plan for the uplinks' health. It returns false if that failed;
-// then it is tried again later.
+// update sends the changes of the plan for the uplinks' health. It reports whether that succeeded;
+// otherwise it is tried again later.
 func (w *Watcher) update(ctx context.Context) bool {
 	want, err := w.compile(w.doc)
 	if err != nil {

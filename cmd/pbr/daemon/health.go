@@ -102,8 +102,8 @@ func (h *health) noteNew(statuses []healthcheck.Status) {
 	}
 }
 
-// takeDown records whether an uplink may be used. An absent version is unused because there is no
-// route for it.
+// takeDown records whether an uplink may be used, and reports whether that can change the plan. An
+// absent version is unused because there is no route for it.
 func (h *health) takeDown(uv compiler.UplinkVersion, s healthcheck.State) (changed bool) {
 	order := h.down[uv]
 	switch {
@@ -134,7 +134,8 @@ func (h *health) takeUsable(uv compiler.UplinkVersion, s healthcheck.State, was 
 	}
 }
 
-// notePending records which connections of an uplink have to be flushed.
+// notePending records which connections of an uplink have to be flushed, and reports whether that
+// can change the plan.
 func (h *health) notePending(uv compiler.UplinkVersion, s healthcheck.Status, wasDead, same bool) (changed bool) {
 	switch {
 	case s.State == healthcheck.Unconfirmed && !same:

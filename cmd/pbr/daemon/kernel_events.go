@@ -30,7 +30,7 @@ func (w *Watcher) kernelEvent(n KernelEvent) {
 	w.due(max(eventPause, spacing-time.Since(w.lastRun)))
 }
 
-// readHost reads the host facts and informs the monitor; it returns false if that failed.
+// readHost reads the host facts and informs the monitor; it reports whether that succeeded.
 func (w *Watcher) readHost() bool {
 	host, err := w.Kernel.HostFacts(compiler.Needs(w.doc))
 	if err != nil {

@@ -69,7 +69,7 @@ func (w *summer) text(s string) {
 	w.b = append(w.b, s...)
 }
 
-// exists writes whether there is a value, which nil is not.
+// exists writes whether there is a value, which nil is not, and reports whether there is.
 func (w *summer) exists(v reflect.Value) bool {
 	if v.IsNil() {
 		w.num(0)

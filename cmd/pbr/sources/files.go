@@ -118,7 +118,7 @@ func (w *fileWatch) complete() (list []string) {
 	return list
 }
 
-// follow begins again with other files; it returns true if there are some. They may have changed
+// follow begins again with other files; it reports whether there are some. They may have changed
 // since they were read, and before they were watched.
 func (w *fileWatch) follow(files []string) (begun bool) {
 	names := map[string][]string{}
@@ -179,7 +179,7 @@ func read(dirs *directories, out chan<- []fileEvent) {
 	}
 }
 
-// take notes what happened; it returns true if that concerns a file that is followed.
+// take notes what happened; it reports whether that concerns a file that is followed.
 func (w *fileWatch) take(events []fileEvent) (concerned bool) {
 	for _, e := range events {
 		if e.lost {
@@ -210,7 +210,7 @@ func (w *fileWatch) lost(dir string) {
 	}
 }
 
-// again tries to watch directories that were missing; it returns true if there are some now.
+// again tries to watch directories that were missing; it reports whether there are some now.
 func (w *fileWatch) again() (found bool) {
 	for dir := range w.missing {
 		if _, err := os.Stat(dir); err != nil || w.dirs.add(dir) != nil {

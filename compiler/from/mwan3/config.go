@@ -70,7 +70,7 @@ func newBuilder(opts from.Options, files Files) *builder {
 		uplinks: map[string]*uplink{}, targets: map[string]*target{}}
 }
 
-// read sorts mwan3's sections; ok is false if there is none.
+// read sorts mwan3's sections, and reports whether there is one.
 func (b *builder) read(all []*section) (ok bool) {
 	for _, s := range all {
 		switch s.kind {

@@ -88,7 +88,7 @@ func (r *Reader) question(msg []byte) (q dnsmessage.Question, ok bool) {
 	return q, true
 }
 
-// record reads one record of the answer; it returns false at their end.
+// record reads one record of the answer; it reports whether there was one.
 func (r *Reader) record() bool {
 	h, err := r.parser.AnswerHeader()
 	if err != nil {

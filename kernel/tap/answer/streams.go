@@ -139,8 +139,8 @@ func (st *stream) add(seq uint32, b []byte, f func([]byte)) {
 	}
 }
 
-// append takes a segment that follows what there is; false means that something is missing in front
-// of it.
+// append takes a segment, and reports whether it follows what there is: otherwise something is
+// missing in front of it.
 func (st *stream) append(seq uint32, b []byte, f func([]byte)) bool {
 	switch ahead := int32(seq - st.next); {
 	case ahead > 0:
