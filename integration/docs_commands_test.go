@@ -39,7 +39,8 @@ func typedLines(t *testing.T) (lines []string) {
 func TestDocsCommandLinesRun(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
-	r.apply(twoUplinks + "[[policy]]\nname = \"voip\"\nproto = \"udp\"\ndport = 5060\nuplink = \"isp2\"\nstrict = false\n")
+	r.apply(twoUplinks + "[[policy]]\nname = \"voip\"\nproto = \"udp\"\ndport = 5060\nuplink = \"isp2\"\nstrict = false\n" +
+		"[lists]\nvisitors = { dynamic = true }\n")
 	dir := t.TempDir()
 	if err := os.Symlink(pbrPath, filepath.Join(dir, "pbr")); err != nil {
 		t.Fatal(err)
