@@ -7,6 +7,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // A balance chooses for a connection's first packet, in a chain per family:
@@ -245,7 +246,9 @@ func (c *compilation) choosing(b balanceUse, family plan.Family, choice plan.Act
 
 // byWeight puts the heaviest members first.
 func byWeight(members []policy.Member) []policy.Member {
-	return slices.SortedStableFunc(slices.Values(members), func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
+	out := slices.Clone(members)
+	sorting.StableFunc(out, func(a, b policy.Member) int { return cmp.Compare(b.Weight, a.Weight) })
+	return out
 }
 
 // choiceRules choose a member. Where a hash is over ports protocols without ports need a rule of

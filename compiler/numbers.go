@@ -8,6 +8,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // firstTable is the id of the default table; the table of number n is firstTable + n. Distributions
@@ -42,7 +43,7 @@ func (n *numbers) list() []plan.Number {
 	for _, number := range n.byName {
 		list = append(list, number)
 	}
-	slices.SortFunc(list, func(a, b plan.Number) int { return cmp.Compare(a.Name, b.Name) })
+	sorting.Func(list, func(a, b plan.Number) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // A schedule becomes a set of windows in absolute time: the kernel has no zones (its hours are
@@ -47,7 +48,7 @@ func windows(list []policy.Times, local *time.Location, from, to time.Time) (out
 			at = next
 		}
 	}
-	slices.SortFunc(out, func(a, b window) int { return cmp.Compare(a.from, b.from) })
+	sorting.Func(out, func(a, b window) int { return cmp.Compare(a.from, b.from) })
 	merged := out[:0]
 	for _, w := range out {
 		if n := len(merged); n > 0 && w.from <= merged[n-1].to {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"slices"
+
+	"pbr/compiler/sorting"
 )
 
 // share is a member of a balance with its weight.
@@ -145,7 +147,7 @@ func preferences(name string, n int) []int {
 	for slot := range wishes {
 		wishes[slot] = wish{hashOf(name, uint32(slot)), slot}
 	}
-	slices.SortFunc(wishes, func(a, b wish) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.slot, b.slot)) })
+	sorting.Func(wishes, func(a, b wish) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.slot, b.slot)) })
 	order := make([]int, n)
 	for i := range wishes {
 		order[i] = wishes[i].slot

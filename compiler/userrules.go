@@ -9,6 +9,7 @@ import (
 	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // maxExpansion bounds the ip rules that one [[rule]] may become. The kernel walks its rules one by
@@ -47,7 +48,7 @@ func (c *compilation) addUserRules() {
 // inOrder returns rules in the order in which they are asked.
 func inOrder(rules []policy.Rule) []policy.Rule {
 	rules = slices.Clone(rules)
-	slices.SortStableFunc(rules, func(a, b policy.Rule) int {
+	sorting.StableFunc(rules, func(a, b policy.Rule) int {
 		switch {
 		case a.HasPriority && b.HasPriority:
 			return cmp.Compare(a.Priority, b.Priority)
@@ -226,7 +227,7 @@ func (c *compilation) rulePrefixes(items []policy.AddrItem, family plan.Family) 
 			}
 		}
 	}
-	slices.SortFunc(prefixes, func(a, b netip.Prefix) int {
+	sorting.Func(prefixes, func(a, b netip.Prefix) int {
 		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 	})
 	return slices.Compact(prefixes), len(items) == 0 || len(prefixes) > 0

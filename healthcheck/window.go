@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"pbr/compiler/sorting"
 )
 
 // window remembers the answers of the last rounds.
@@ -96,12 +98,12 @@ func (w *window) quality(quorum int) quality {
 		return q
 	}
 	at := min(max(quorum, 1), len(targets)) - 1
-	slices.SortFunc(targets, func(a, b targetQuality) int { return cmp.Compare(a.loss(), b.loss()) })
+	sorting.Func(targets, func(a, b targetQuality) int { return cmp.Compare(a.loss(), b.loss()) })
 	t := targets[at]
 	q.loss = t.loss()
 	q.full = float64(t.lost) / float64(max(t.sent, w.size))
 	// A target that answers nothing has no round trip: it comes last.
-	slices.SortFunc(targets, func(a, b targetQuality) int {
+	sorting.Func(targets, func(a, b targetQuality) int {
 		if (a.rtt() == 0) != (b.rtt() == 0) {
 			return cmp.Compare(b.rtt(), a.rtt())
 		}

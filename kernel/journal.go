@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/state"
 )
@@ -71,7 +72,7 @@ func claimsOf(p *plan.Plan) owned {
 	}
 	slices.Sort(o.Tables)
 	o.Tables = slices.Compact(o.Tables)
-	slices.SortFunc(o.Numbers, func(a, b plan.Number) int {
+	sorting.Func(o.Numbers, func(a, b plan.Number) int {
 		return cmp.Or(cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.Name, b.Name))
 	})
 	return o

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/route"
 )
 
@@ -20,7 +21,7 @@ func takeSettings(changes []plan.SysctlChange) (out []setting) {
 				s.Dependents = append(s.Dependents, setting{Path: path, Original: live, Set: set})
 			}
 		}
-		slices.SortFunc(s.Dependents, func(a, b setting) int { return settingPath(a, b.Path) })
+		sorting.Func(s.Dependents, func(a, b setting) int { return settingPath(a, b.Path) })
 		out = append(out, s)
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/route"
 )
 
@@ -118,8 +119,8 @@ func orderRules(changes []plan.RuleChange) ruleOrder {
 }
 
 func (o *ruleOrder) sort() {
-	slices.SortStableFunc(o.add, plan.CompareRules)
-	slices.SortStableFunc(o.del, plan.CompareRules)
+	sorting.StableFunc(o.add, plan.CompareRules)
+	sorting.StableFunc(o.del, plan.CompareRules)
 	slices.Reverse(o.del)
 }
 

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // IP writes p's routes, then its ip rules, as commands of iproute2, one a line, runnable by a shell
@@ -132,7 +132,7 @@ func mergedRules(p *plan.Plan, f plan.Family) []mergedRule {
 			rules = append(rules, mergedRule{dynamic: &p.Dynamic[i]})
 		}
 	}
-	slices.SortStableFunc(rules, func(a, b mergedRule) int { return cmp.Compare(a.priority(), b.priority()) })
+	sorting.StableFunc(rules, func(a, b mergedRule) int { return cmp.Compare(a.priority(), b.priority()) })
 	return rules
 }
 

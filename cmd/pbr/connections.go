@@ -12,6 +12,7 @@ import (
 	"pbr/cmd/pbr/cli"
 	"pbr/compiler/explain"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/kernel"
 	"pbr/kernel/conntrack"
 )
@@ -176,7 +177,7 @@ func (v *connectionView) list() ([]connectionEntry, error) {
 			list = append(list, e)
 		}
 	}
-	slices.SortFunc(list, func(a, b connectionEntry) int { return compareTuples(&a.flow.Orig, &b.flow.Orig) })
+	sorting.Func(list, func(a, b connectionEntry) int { return compareTuples(&a.flow.Orig, &b.flow.Orig) })
 	return list, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing/fstest"
 
+	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
 	"pbr/compiler"
 	"pbr/compiler/from"
@@ -191,7 +191,7 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 
 // judgeImport checks a policy as check does, and returns its warnings.
 func judgeImport(text string) (warnings []string, err error) {
-	doc, ds := policy.Parse(fstest.MapFS{policyName: {Data: []byte(text)}}, policyName, policyName)
+	doc, ds := policy.Parse(applied.OneFile(policyName, text), policyName, policyName)
 	if !ds.HasErrors() {
 		ds = append(ds, compiler.Problems(doc, plan.HostFacts{})...)
 	}

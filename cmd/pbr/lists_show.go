@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/cmd/pbr/sources"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/kernel"
 	"pbr/kernel/members"
 	"pbr/kernel/state"
@@ -181,7 +181,7 @@ func membersOf(k *kernel.Kernel, l *policy.List) ([]listMember, error) {
 	for _, m := range learned.Members {
 		names[m.String()] = m.Name
 	}
-	slices.SortFunc(f.Members, func(a, b members.Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	sorting.Func(f.Members, func(a, b members.Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 	out := make([]listMember, 0, len(f.Members))
 	for i := range f.Members {
 		m := &f.Members[i]

@@ -10,6 +10,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/kernel"
 	"pbr/kernel/facts"
 )
@@ -88,7 +89,7 @@ func readClientsResult(k *kernel.Kernel, b *daemon.OutlineBalance) (*clientsResu
 		if err != nil {
 			return nil, err
 		}
-		slices.SortFunc(clients, func(a, b facts.Client) int { return a.Addr.Compare(b.Addr) })
+		sorting.Func(clients, func(a, b facts.Client) int { return a.Addr.Compare(b.Addr) })
 		for _, c := range clients {
 			res.Clients = append(res.Clients, clientStatus{int(family), c.Addr.String(), named(members[c.Mark]), c.Expires.Seconds()})
 		}

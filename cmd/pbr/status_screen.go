@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler/sorting"
 	"pbr/render/plot"
 )
 
@@ -146,7 +146,7 @@ func (p *painter) uplinks(s *statusScreen, room int) {
 	}
 	left := 0
 	if len(rows) > room {
-		slices.SortStableFunc(rows, func(a, b screenRow) int { return int(rank(a.check)) - int(rank(b.check)) })
+		sorting.StableFunc(rows, func(a, b screenRow) int { return int(rank(a.check)) - int(rank(b.check)) })
 		left, rows = len(rows)-room+1, rows[:room-1]
 	}
 	top := 0.0

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net/netip"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +23,7 @@ import (
 	"pbr/cmd/pbr/web"
 	"pbr/compiler/explain"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/kernel"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/doctor"
@@ -64,7 +64,7 @@ func (w *webSource) Connections(ctx context.Context, f web.Filter) (found *web.C
 
 // newest explains the connections that began last, as many as are shown, and that have a text.
 func (v *connectionView) newest(ctx context.Context, flows []conntrack.Flow, text string) *web.Connections {
-	slices.SortFunc(flows, func(a, b conntrack.Flow) int {
+	sorting.Func(flows, func(a, b conntrack.Flow) int {
 		return cmp.Or(b.Started.Compare(a.Started), compareTuples(&a.Orig, &b.Orig))
 	})
 	out, end := &web.Connections{Total: len(flows)}, time.Now().Add(connectionsPatience)

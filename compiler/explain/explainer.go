@@ -21,6 +21,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/compiler/walk"
 )
 
@@ -240,7 +241,7 @@ func (x *Explainer) better(t *policy.Table, way *walk.Way) (names []string) {
 			list = append(list, r)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b policy.Route) int { return cmp.Compare(a.Distance, b.Distance) })
+	sorting.StableFunc(list, func(a, b policy.Route) int { return cmp.Compare(a.Distance, b.Distance) })
 	for _, r := range list {
 		names = append(names, r.Uplink)
 	}

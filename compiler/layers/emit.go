@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // emit makes the rules, maps and chains.
@@ -35,7 +36,7 @@ func (b *builder) emit(steps []step) *Result {
 			}
 		}
 	}
-	slices.SortFunc(out.Sets, func(x, y plan.Set) int { return strings.Compare(x.Name, y.Name) })
+	sorting.Func(out.Sets, func(x, y plan.Set) int { return strings.Compare(x.Name, y.Name) })
 	for i, used := range led {
 		if used {
 			p := &b.policies[i]
@@ -57,7 +58,7 @@ func (b *builder) nameMaps(steps []step) {
 		}
 	}
 	for name, groups := range same {
-		slices.SortStableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.boxes), len(x.boxes)) })
+		sorting.StableFunc(groups, func(x, y *group) int { return cmp.Compare(len(y.boxes), len(x.boxes)) })
 		for i, g := range groups {
 			if g.name = name; i > 0 {
 				g.name += "-" + strconv.Itoa(i+1)

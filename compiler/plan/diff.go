@@ -1,6 +1,10 @@
 package plan
 
-import "slices"
+import (
+	"slices"
+
+	"pbr/compiler/sorting"
+)
 
 // Changes is what turns one plan (have) into another (want). Every part is in canonical
 // order; an empty Changes means that the two are the same.
@@ -96,6 +100,6 @@ func sorted[T any](list []T, compare func(a, b T) int) []T {
 		return list
 	}
 	list = slices.Clone(list)
-	slices.SortFunc(list, compare)
+	sorting.Func(list, compare)
 	return list
 }

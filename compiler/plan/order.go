@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"pbr/compiler/sorting"
 )
 
 // defaultMetric6 is what the kernel makes of an IPv6 route's metric 0 (IP6_RT_PRIO_USER,
@@ -27,22 +29,22 @@ func Normalize(p *Plan) {
 
 // Sort puts every list of p whose order means nothing into canonical order.
 func Sort(p *Plan) {
-	slices.SortFunc(p.Numbers, func(a, b Number) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(p.Rules, CompareRules)
-	slices.SortFunc(p.Routes, CompareRoutes)
-	slices.SortFunc(p.Sysctls, compareSysctls)
-	slices.SortFunc(p.Deferred, func(a, b Deferred) int {
+	sorting.Func(p.Numbers, func(a, b Number) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(p.Rules, CompareRules)
+	sorting.Func(p.Routes, CompareRoutes)
+	sorting.Func(p.Sysctls, compareSysctls)
+	sorting.Func(p.Deferred, func(a, b Deferred) int {
 		return cmp.Or(strings.Compare(a.Object, b.Object), strings.Compare(a.Reason, b.Reason))
 	})
-	slices.SortFunc(p.Dynamic, compareDynamic)
-	slices.SortFunc(p.Routed, func(a, b Routed) int { return cmp.Or(strings.Compare(a.Set, b.Set), a.Key.Compare(b.Key)) })
-	slices.SortFunc(p.Ruleset.Counters, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(p.Ruleset.Flowtables, func(a, b Flowtable) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(p.Dynamic, compareDynamic)
+	sorting.Func(p.Routed, func(a, b Routed) int { return cmp.Or(strings.Compare(a.Set, b.Set), a.Key.Compare(b.Key)) })
+	sorting.Func(p.Ruleset.Counters, func(a, b Counter) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(p.Ruleset.Flowtables, func(a, b Flowtable) int { return strings.Compare(a.Name, b.Name) })
 	for _, f := range p.Ruleset.Flowtables {
 		slices.Sort(f.Devices)
 		slices.Sort(f.Except)
 	}
-	slices.SortFunc(p.Ruleset.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(p.Ruleset.Sets, func(a, b Set) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range p.Ruleset.Sets {
 		slices.SortFunc(s.Elements, compareElements)
 		slices.SortFunc(s.Tuples, CompareTuples)
@@ -141,7 +143,7 @@ func (r *Route) normalize() {
 			h.Onlink = false
 		}
 	}
-	slices.SortFunc(r.Hops, CompareHops)
+	sorting.Func(r.Hops, CompareHops)
 }
 
 // normalize gives r the form that the kernel lists it in: a prefix of length 0 selects nothing,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"pbr/compiler/sorting"
 )
 
 // OnReturn says what becomes of connections that took a worse uplink when a better one is usable
@@ -192,7 +194,7 @@ func Fallbacks(doc *Document) (list []Fallback) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b Fallback) int {
+	sorting.Func(list, func(a, b Fallback) int {
 		return cmp.Or(cmp.Compare(a.Uplink, b.Uplink), cmp.Compare(fmt.Sprint(a.Strict), fmt.Sprint(b.Strict)))
 	})
 	return list

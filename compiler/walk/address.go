@@ -2,10 +2,10 @@ package walk
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // address is the one that masquerade and sockets take for packets that leave by an interface: in
@@ -74,7 +74,7 @@ func (f *fib) sources6(dev string, dst netip.Addr) []netip.Addr {
 	for i, c := range best {
 		out[i] = c.addr
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	sorting.Func(out, netip.Addr.Compare)
 	return out
 }
 

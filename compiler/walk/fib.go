@@ -7,6 +7,7 @@ import (
 
 	"pbr/compiler/interval"
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // addrKind is what an address is to the router (RTN_*, linux/rtnetlink.h).
@@ -53,7 +54,7 @@ func newFib(p *plan.Plan, facts *Facts) *fib {
 		f.rules[r.Family] = append(f.rules[r.Family], r)
 	}
 	for family, rules := range f.rules {
-		slices.SortStableFunc(rules, func(a, b plan.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
+		sorting.StableFunc(rules, func(a, b plan.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 		f.byPriority[family] = map[uint32]int{}
 		for i := len(rules) - 1; i >= 0; i-- {
 			f.byPriority[family][rules[i].Priority] = i
@@ -82,7 +83,7 @@ func (f *fib) addRoutes(routes []plan.Route) {
 	for _, t := range f.tables {
 		slices.SortFunc(t.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 		for _, same := range t.routes {
-			slices.SortStableFunc(same, func(a, b *plan.Route) int { return cmp.Compare(a.Metric, b.Metric) })
+			sorting.StableFunc(same, func(a, b *plan.Route) int { return cmp.Compare(a.Metric, b.Metric) })
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // Router is a machine with a plan on it: what happens to a packet from the interface that it
@@ -31,7 +32,7 @@ func NewRouter(p *plan.Plan, facts *Facts) (*Router, error) {
 		}
 	}
 	for _, chains := range r.hooks {
-		slices.SortStableFunc(chains, func(a, b *chain) int { return cmp.Compare(a.plan.Priority, b.plan.Priority) })
+		sorting.StableFunc(chains, func(a, b *chain) int { return cmp.Compare(a.plan.Priority, b.plan.Priority) })
 	}
 	members, err := e.members(facts.Members)
 	if err != nil {

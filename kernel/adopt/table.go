@@ -7,6 +7,7 @@ import (
 
 	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/compiler/walk"
 )
 
@@ -30,7 +31,7 @@ func newTable(rs *plan.Ruleset) (*table, error) {
 				list = append(list, c)
 			}
 		}
-		slices.SortStableFunc(list, func(a, b *plan.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
+		sorting.StableFunc(list, func(a, b *plan.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
 		for _, c := range list {
 			names = append(names, c.Name)
 		}

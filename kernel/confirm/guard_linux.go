@@ -1,10 +1,11 @@
 package confirm
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ func (s Store) Begin(before *Previous, wait time.Duration) (*Pending, *os.File, 
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Pending{Token: rand.Text(), End: Uptime() + wait, Left: wait, Guarded: true}
+	p := &Pending{Token: strconv.FormatUint(rand.Uint64(), 36), End: Uptime() + wait, Left: wait, Guarded: true}
 	if err := s.writePending(p); err != nil {
 		return nil, nil, errors.Join(err, guard.Close())
 	}

@@ -37,7 +37,7 @@ func (p *Previous) Empty() bool { return p.Nothing || p.Plan == nil }
 
 // Pending is an apply that will be undone at a given time unless it is confirmed before.
 type Pending struct {
-	// Token identifies this apply: the process that has to undo it knows it.
+	// Token identifies this apply: the process that has to undo it knows it. It is no secret.
 	Token string `json:"token"`
 	// End is when it will be undone, as the time since boot.
 	End time.Duration `json:"end"`

@@ -8,6 +8,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
@@ -70,7 +71,7 @@ func ClientDNS(connections iter.Seq[Connection], doc *policy.Document, host plan
 		}
 		n.Hidden = append(n.Hidden, h)
 	}
-	slices.SortFunc(n.Hidden, func(a, b facts.HiddenDNS) int { return cmp.Or(a.Server.Compare(b.Server), cmp.Compare(a.Port, b.Port)) })
+	sorting.Func(n.Hidden, func(a, b facts.HiddenDNS) int { return cmp.Or(a.Server.Compare(b.Server), cmp.Compare(a.Port, b.Port)) })
 	return n
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"slices"
 
+	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
@@ -30,7 +31,7 @@ func Quick(s *Subject, f *facts.Facts, watch bool) []Finding {
 		e.watch()
 	}
 	out := slices.DeleteFunc(e.out, func(f Finding) bool { return f.Level == OK })
-	slices.SortStableFunc(out, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
+	sorting.StableFunc(out, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
 	return out
 }
 

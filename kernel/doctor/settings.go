@@ -10,6 +10,7 @@ import (
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 )
 
 // Paths of settings below /proc/sys that are judged besides those that sysctl = true sets.
@@ -51,7 +52,7 @@ func (s *Subject) judged(host plan.HostFacts) []plan.Sysctl {
 				out = append(out, plan.Sysctl{Path: confPath(name, "rp_filter"), Value: "2"})
 			}
 		}
-		slices.SortFunc(out[1:], func(a, b plan.Sysctl) int { return strings.Compare(a.Path, b.Path) })
+		sorting.Func(out[1:], func(a, b plan.Sysctl) int { return strings.Compare(a.Path, b.Path) })
 		return out
 	}
 	out := slices.Clone(s.Settings)

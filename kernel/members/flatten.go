@@ -6,13 +6,15 @@ import (
 	"slices"
 	"time"
 
+	"pbr/compiler/sorting"
 	"pbr/kernel/nft"
 )
 
 // Flatten returns elements without overlaps that together have every address of the members of one
 // IP version. An address stays as long as the longest of its members.
 func Flatten(list []Member, now time.Time) (out []nft.Member) {
-	sorted := slices.SortedFunc(slices.Values(list), func(a, b Member) int { return a.From.Compare(b.From) })
+	sorted := slices.Clone(list)
+	sorting.Func(sorted, func(a, b Member) int { return a.From.Compare(b.From) })
 	open := &byTime{now: now}
 	var last *Member // -- the member of the last piece
 	emit := func(m *Member, piece nft.Member) {

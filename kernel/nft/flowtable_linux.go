@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // addFlowtables makes new flowtables, and adds devices to those that stay.
@@ -124,7 +125,7 @@ func (c *Conn) flowtables() ([]plan.Flowtable, error) {
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) {
 		return nil, err
 	}
-	slices.SortFunc(list, func(a, b plan.Flowtable) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(list, func(a, b plan.Flowtable) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
 }
 

@@ -3,10 +3,10 @@ package nft
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // Member is an element of a run-time set (plan.Set.RunTime): an address, or a range of them in a
@@ -45,7 +45,7 @@ type Edit struct {
 
 // sortMembers sorts members by their first address.
 func sortMembers(list []Member) {
-	slices.SortFunc(list, func(a, b Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
+	sorting.Func(list, func(a, b Member) int { return cmp.Or(a.From.Compare(b.From), a.To.Compare(b.To)) })
 }
 
 // Seeds returns the members that a run-time set gets when it is created without an earlier one to

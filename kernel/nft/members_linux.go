@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // Members returns the members of a run-time set, sorted by address. The error is unix.ENOENT if
@@ -201,7 +202,7 @@ func fitting(s *plan.Set, list []Member) []Member {
 	out := slices.DeleteFunc(slices.Clone(list), func(m Member) bool { return !s.Interval && m.From != m.To })
 	if n := int(s.Size); n > 0 && len(out) > n {
 		// Those that stay longest are kept; a member without a time stays for ever.
-		slices.SortStableFunc(out, func(a, b Member) int { return cmp.Compare(b.left(), a.left()) })
+		sorting.StableFunc(out, func(a, b Member) int { return cmp.Compare(b.left(), a.left()) })
 		out = out[:n]
 		sortMembers(out)
 	}

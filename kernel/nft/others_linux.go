@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
@@ -184,7 +185,7 @@ func (o *others) uses() (out OfOthers) {
 		}
 	}
 	slices.Sort(out.Chains)
-	slices.SortFunc(out.Dropping, func(a, b facts.DropChain) int { return strings.Compare(a.Table+" "+a.Chain, b.Table+" "+b.Chain) })
+	sorting.Func(out.Dropping, func(a, b facts.DropChain) int { return strings.Compare(a.Table+" "+a.Chain, b.Table+" "+b.Chain) })
 	for _, r := range o.rules {
 		w := &marksWalk{}
 		for i := range r.exprs {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // readAttempts is how often a read starts again because something changed while it continued.
@@ -200,7 +201,7 @@ func (r *reader) objects() error {
 		}
 		return nil
 	})
-	slices.SortFunc(r.live.Ruleset.Counters, func(a, b plan.Counter) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(r.live.Ruleset.Counters, func(a, b plan.Counter) int { return strings.Compare(a.Name, b.Name) })
 	return err
 }
 
@@ -247,7 +248,7 @@ func (r *reader) sets() error {
 			return err
 		}
 	}
-	slices.SortFunc(r.live.Ruleset.Sets, func(a, b plan.Set) int { return strings.Compare(a.Name, b.Name) })
+	sorting.Func(r.live.Ruleset.Sets, func(a, b plan.Set) int { return strings.Compare(a.Name, b.Name) })
 	return r.anonymousSets(anonymous)
 }
 

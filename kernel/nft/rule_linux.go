@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // encodeExprs sets the encoder's buffer to the rule's expressions.
@@ -137,7 +138,7 @@ func (x *expr) sorted() []attribute {
 			out = append(out, attribute{typ, v})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b attribute) int { return cmp.Compare(a.typ, b.typ) })
+	sorting.StableFunc(out, func(a, b attribute) int { return cmp.Compare(a.typ, b.typ) })
 	return out
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
@@ -71,7 +72,7 @@ func newProposal(s *facts.Survey) *proposal {
 		}
 		u.take(d)
 	}
-	slices.SortStableFunc(p.uplinks, (*uplink).compare)
+	sorting.StableFunc(p.uplinks, (*uplink).compare)
 	for i, u := range p.uplinks {
 		u.name = uplinkName(i)
 	}

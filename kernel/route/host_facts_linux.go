@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 )
 
 // unusable are the flags of addresses that packets cannot be sent from. A deprecated address
@@ -53,7 +54,7 @@ func (c *Conn) HostFacts() (plan.HostFacts, error) {
 
 // sorted returns networks sorted and without duplicates.
 func sorted(networks []netip.Prefix) []netip.Prefix {
-	slices.SortFunc(networks, netip.Prefix.Compare)
+	sorting.Func(networks, netip.Prefix.Compare)
 	return slices.Compact(networks)
 }
 
@@ -84,7 +85,7 @@ func (c *Conn) links(m *plan.HostFacts) error {
 			}
 			link.Tentative6 = link.Tentative6 || addr.Flags&unusable == unix.IFA_F_TENTATIVE && ip.Is6()
 		}
-		slices.SortFunc(link.Addrs, netip.Addr.Compare)
+		sorting.Func(link.Addrs, netip.Addr.Compare)
 		m.Links[a.Name] = link
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/netevents"
 )
 
@@ -49,7 +50,7 @@ func (c *Conn) OwnAddresses(family plan.Family) (list []netip.Addr, ok bool, err
 			}
 		}
 	}
-	slices.SortFunc(list, netip.Addr.Compare)
+	sorting.Func(list, netip.Addr.Compare)
 	return slices.Compact(list), true, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
@@ -59,7 +60,7 @@ func surveyDefaults(s *facts.Survey, routes []liveRoute) {
 				Learned: r.Protocol == unix.RTPROT_DHCP || r.Protocol == unix.RTPROT_RA})
 		}
 	}
-	slices.SortStableFunc(s.Defaults[before:], func(a, b facts.DefaultRoute) int { return cmp.Compare(a.Metric, b.Metric) })
+	sorting.StableFunc(s.Defaults[before:], func(a, b facts.DefaultRoute) int { return cmp.Compare(a.Metric, b.Metric) })
 }
 
 // interfaces lists all interfaces except the loopback.
@@ -78,7 +79,7 @@ func (c *Conn) interfaces() ([]facts.Interface, error) {
 			out = append(out, surveyed(l, links, addrs))
 		}
 	}
-	slices.SortFunc(out, func(a, b facts.Interface) int { return cmp.Compare(a.Name, b.Name) })
+	sorting.Func(out, func(a, b facts.Interface) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -112,6 +113,6 @@ func surveyed(l netlink.Link, links []netlink.Link, addrs []netlink.Addr) facts.
 		out.Leased = out.Leased || ip.Is4() && addr.Flags&unix.IFA_F_PERMANENT == 0
 	}
 	slices.Sort(out.Carries)
-	slices.SortFunc(out.Addresses, netip.Prefix.Compare)
+	sorting.Func(out.Addresses, netip.Prefix.Compare)
 	return out
 }

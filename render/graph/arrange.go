@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"pbr/compiler/sorting"
 )
 
 // Sizes of a picture, in pixels; widths of texts are those of a common font of 13 and 11 px.
@@ -189,7 +191,7 @@ func (c *column) sort(edges []Edge, boxes map[string]*box) {
 		}
 		return 1 << 30
 	}
-	slices.SortStableFunc(c.boxes, func(a, b *box) int { return cmp.Compare(at(a), at(b)) })
+	sorting.StableFunc(c.boxes, func(a, b *box) int { return cmp.Compare(at(a), at(b)) })
 }
 
 // draw lays the ways: at each box from top to bottom in the order of where they come from, or
@@ -224,7 +226,7 @@ func (l *layout) draw(edges []Edge, boxes map[string]*box) {
 		}
 	}
 	// What is in use lies above the rest.
-	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(rank(a.edge), rank(b.edge)) })
+	sorting.StableFunc(lines, func(a, b line) int { return cmp.Compare(rank(a.edge), rank(b.edge)) })
 	l.lines = lines
 }
 

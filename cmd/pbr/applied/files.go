@@ -89,6 +89,11 @@ type texts struct {
 	fetched string
 }
 
+// OneFile returns a file system of one file with that text.
+func OneFile(name, text string) fs.FS {
+	return texts{files: map[string][]byte{"/" + name: []byte(text)}}
+}
+
 // Open implements fs.FS.
 func (t texts) Open(name string) (fs.File, error) {
 	if isFetched(t.fetched, name) {

@@ -9,6 +9,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/sorting"
 	"pbr/healthcheck"
 )
 
@@ -73,7 +74,7 @@ func keyOf(l healthcheck.UplinkVersion) compiler.UplinkVersion {
 func (h *health) take(statuses []healthcheck.Status) (changed bool) {
 	// Those that went down since the last look did so in the order of their time.
 	byTime := slices.Clone(statuses)
-	slices.SortStableFunc(byTime, func(a, b healthcheck.Status) int {
+	sorting.StableFunc(byTime, func(a, b healthcheck.Status) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Uplink, b.Uplink), cmp.Compare(a.Version, b.Version))
 	})
 	old := h.statuses

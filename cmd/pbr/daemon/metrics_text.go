@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"pbr/compiler/sorting"
 )
 
 // MetricsType is the content type of Metrics: Prometheus' text exposition format. Prometheus' own
@@ -43,7 +45,7 @@ func (m *metrics) sample(value float64, labels ...string) {
 		}
 		s.labels = append(s.labels, label{pair[0], pair[1]})
 	}
-	slices.SortFunc(s.labels, func(a, b label) int { return strings.Compare(a.name, b.name) })
+	sorting.Func(s.labels, func(a, b label) int { return strings.Compare(a.name, b.name) })
 	f := m.families[len(m.families)-1]
 	f.samples = append(f.samples, s)
 }
@@ -57,7 +59,7 @@ func (m *metrics) text() []byte {
 			continue
 		}
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", f.name, helpEscapes.Replace(f.help), f.name, f.kind)
-		slices.SortStableFunc(f.samples, func(a, b sample) int {
+		sorting.StableFunc(f.samples, func(a, b sample) int {
 			return slices.CompareFunc(a.labels, b.labels, func(a, b label) int { return cmp.Compare(a.value, b.value) })
 		})
 		for _, s := range f.samples {

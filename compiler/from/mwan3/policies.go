@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/sorting"
 )
 
 // target is what a policy of mwan3's leads to: a table by metrics, or a balance by weights.
@@ -109,7 +110,7 @@ func (b *builder) asTable(t *target) *from.Table {
 		}
 	}
 	members := slices.Clone(t.members)
-	slices.SortStableFunc(members, func(x, y member) int { return x.metric - y.metric })
+	sorting.StableFunc(members, func(x, y member) int { return x.metric - y.metric })
 	for v := range 2 {
 		for _, m := range members {
 			if m.version == v {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/sorting"
 )
 
 // uplink is one in the making: a device, which may be an interface of each IP version.
@@ -271,7 +272,7 @@ func (b *builder) buildDefault() {
 	}
 	for v := range 2 {
 		sorted := slices.Clone(b.lines)
-		slices.SortStableFunc(sorted, func(x, y *uplink) int { return x.metric[v] - y.metric[v] })
+		sorting.StableFunc(sorted, func(x, y *uplink) int { return x.metric[v] - y.metric[v] })
 		distance := 0
 		for _, u := range sorted {
 			if !u.carries[v] || u.metric[v] == most {

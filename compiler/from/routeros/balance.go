@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"pbr/compiler/from"
+	"pbr/compiler/sorting"
 )
 
 // policyItem is a policy in the making.
@@ -110,7 +111,7 @@ func dedupe(by []*statement) (out []*statement) {
 			out = append(out, s)
 		}
 	}
-	slices.SortStableFunc(out, func(x, y *statement) int { return x.Line - y.Line })
+	sorting.StableFunc(out, func(x, y *statement) int { return x.Line - y.Line })
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/sorting"
 )
 
 // Import turns an export into a policy.
@@ -50,7 +51,7 @@ func (b *builder) build() {
 	b.lines = map[string]*line{}
 	b.findTunnels()
 	b.findLines()
-	slices.SortStableFunc(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
+	sorting.StableFunc(b.lineOrder, func(x, y *line) int { return x.st[0].Line - y.st[0].Line })
 	b.collectTables()
 	b.killSwitches()
 	b.tellEmptyTables()

@@ -5,8 +5,9 @@ package book
 import (
 	"container/heap"
 	"net/netip"
-	"slices"
 	"time"
+
+	"pbr/compiler/sorting"
 )
 
 // slack is how much longer than asked a member stays: an answer that comes within that time changes
@@ -176,7 +177,7 @@ func (b *Book) Members(now time.Time) []Member {
 	for _, e := range b.members {
 		out = append(out, e.Member)
 	}
-	slices.SortFunc(out, func(a, b Member) int { return a.Addr.Compare(b.Addr) })
+	sorting.Func(out, func(a, b Member) int { return a.Addr.Compare(b.Addr) })
 	return out
 }
 
