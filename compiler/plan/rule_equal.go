@@ -106,7 +106,6 @@ func CanonicalMatches(ms []Match) []Match {
 }
 
 // mayBeImplied reports whether, at a glance, there is anything to look at: nearly always there is
-// not.
 func mayBeImplied(ms []Match) bool {
 	for i := 1; i < len(ms); i++ {
 		if f := ms[i-1].Field; (f == FieldNFProto || f == FieldL4Proto) && ms[i].Field.Family() != 0 {

@@ -252,7 +252,7 @@ func (s *section) word(key string, absent string, valid ...string) (string, Pos)
 	return absent, Pos{}
 }
 
-// boolean returns a boolean, or absent.
+// boolean returns a key's boolean, or absent without it.
 func (s *section) boolean(key string, absent bool) bool {
 	f := s.get(key)
 	if f == nil {

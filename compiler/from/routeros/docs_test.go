@@ -30,7 +30,7 @@ func TestDocsExample(t *testing.T) {
 	}
 }
 
-// equalButLines compares policies without the line numbers of their comments.
+// equalButLines reports whether policies differ in nothing but the line numbers of their comments.
 func equalButLines(a, b string) bool {
 	strip := func(s string) string {
 		var out []string
