@@ -31,7 +31,7 @@ func (m *Monitor) confirm(w *worker) {
 	if w.states.good > 0 {
 		m.lookAgain(w)
 	}
-	if !w.states.asking || w.confirming {
+	if !w.states.asking || w.confirming || m.ended {
 		return
 	}
 	var peers []*stateMachine
@@ -48,11 +48,11 @@ func (m *Monitor) confirm(w *worker) {
 	w.confirming = true
 	rounds := make([]*round, len(ask))
 	for i, p := range ask {
-		rounds[i] = &round{cfg: p.cfg}
+		rounds[i] = newRound(p.cfg, 0)
 	}
 	var again *round // the round that failed may have begun before the common cause had ended
 	if w.states.verdict == Unconfirmed {
-		again = &round{cfg: w.states.cfg}
+		again = newRound(w.states.cfg, 0)
 	}
 	generation := w.generation
 	m.running.Go(func() { m.ask(w, generation, rounds, again) })
@@ -96,7 +96,7 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 	case m.ctx.Err() != nil || m.workers[w.uv] != w || w.generation != generation:
 	case back:
 		w.states.asking = false
-		w.kick()
+		m.kick(w)
 	default:
 		m.endConfirmation(w, own)
 	}
@@ -124,7 +124,7 @@ func (m *Monitor) lookAgain(w *worker) {
 	for _, o := range m.list {
 		if o.states.verdict == Unconfirmed && o != w && o.uv.Version == w.uv.Version &&
 			slices.Contains(o.states.cfg.Peers, w.uv.Uplink) {
-			o.kick()
+			m.kick(o)
 		}
 	}
 }

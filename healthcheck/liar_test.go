@@ -288,12 +288,12 @@ func TestQuotedRequests(t *testing.T) {
 		"IPv6, nothing":     {ipproto.ICMPv6, header6[:39], false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &sharedSocket{id: 7, waiters: waiters{waiting: map[waitKey][]chan reply{}}}
+			kind := map[int]byte{ipproto.ICMP: byte(ipv4.ICMPTypeDestinationUnreachable), ipproto.ICMPv6: byte(ipv6.ICMPTypeDestinationUnreachable)}
+			b := append([]byte{kind[row.proto], 1, 0, 0, 0, 0, 0, 0}, row.packet...)
+			k, why, ok := readPing(b, netip.MustParseAddr("192.0.2.1"), row.proto)
 			dst, _, _ := quotedPayload(row.packet, row.proto)
-			ch := make(chan reply, 1)
-			s.waiters.waiting[waitKey{from: dst, seq: 9}] = []chan reply{ch}
-			s.takeError(row.packet, row.proto, epoch, errLost)
-			if got := len(ch) == 1; got != row.want {
+			got := ok && why != nil && k == pingKey{peer: dst, id: 7, seq: 9}
+			if got != row.want {
 				t.Errorf("%s: believed %v", name, got)
 			}
 		})

@@ -19,9 +19,9 @@ type Monitor struct {
 	Report func(uv UplinkVersion, err error)
 
 	prober Prober
+	batch  BatchProber // the prober, nil if it is none
 	events *queue
-	// began is what the slots of rounds are counted from.
-	began time.Time
+	pace   *pace
 
 	mu      sync.Mutex
 	workers map[UplinkVersion]*worker
@@ -35,7 +35,8 @@ type Monitor struct {
 
 // NewMonitor makes a monitor that watches nothing yet.
 func NewMonitor(probe Prober) *Monitor {
-	return &Monitor{prober: probe, events: newQueue(), began: time.Now(), workers: map[UplinkVersion]*worker{}}
+	batch, _ := probe.(BatchProber)
+	return &Monitor{prober: probe, batch: batch, events: newQueue(), pace: newPace(), workers: map[UplinkVersion]*worker{}}
 }
 
 // Events returns the channel of all changes, in the order in which they happened. It is closed when
@@ -66,16 +67,17 @@ func (m *Monitor) Set(configs []Config, initial map[UplinkVersion]Status) {
 		if !wanted[uv] {
 			delete(m.workers, uv)
 			if w.cancel != nil {
+				w.void()
 				w.cancel()
 				gone = append(gone, w)
 			}
 		}
 	}
-	m.order = order
+	m.order, m.list = order, slices.Collect(maps.Values(m.workers))
 	m.mu.Unlock()
 	// A worker that comes must not meet one of the same name that goes.
 	for _, w := range gone {
-		<-w.done
+		m.end(w)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,7 +119,7 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 	if old.Interface != c.Interface || !old.sameProbes(c) || !old.sameGateways(c) {
 		w.void()
 	}
-	w.kick()
+	m.kick(w)
 }
 
 // Link tells the condition of an uplink's interface for a version. One that the monitor does not
@@ -139,7 +141,7 @@ func (m *Monitor) Link(uv UplinkVersion, l LinkState) {
 		m.follow(now, leader)
 	}
 	w.void()
-	w.kick()
+	m.kick(w)
 }
 
 // Force holds an uplink up or down in all its versions, or (ForceAuto) lets probes and link decide
@@ -216,29 +218,37 @@ func (m *Monitor) Run(ctx context.Context) error {
 		m.start(w)
 	}
 	m.mu.Unlock()
+	m.running.Go(func() { m.pace.run(ctx, m.haveTurn) })
 	m.events.run(ctx)
 	m.mu.Lock()
 	m.ended = true
+	workers := m.list
 	m.mu.Unlock()
+	for _, w := range workers {
+		m.end(w)
+	}
 	m.running.Wait()
 	return nil
 }
 
-// start runs a worker if the monitor runs. The lock is held.
-func (m *Monitor) start(w *worker) {
-	if m.ctx == nil || m.ended {
-		return
+// haveTurn begins the rounds that are due, and returns when the next ones are.
+func (m *Monitor) haveTurn() (next time.Time) {
+	probes, next := m.turn()
+	if len(probes) > 0 {
+		m.batch.Batch(probes)
 	}
-	ctx, cancel := context.WithCancel(m.ctx)
-	w.cancel = cancel
-	m.running.Go(func() {
-		defer cancel()
-		defer close(w.done)
-		m.work(ctx, w)
-		if r, ok := m.prober.(Releaser); ok && !m.probed(w) {
-			r.Release(w.uv.Uplink)
-		}
-	})
+	return next
+}
+
+// end waits for what a worker whose context has ended still does.
+func (m *Monitor) end(w *worker) {
+	w.running.Wait()
+	if w.cancel != nil {
+		w.cancel()
+	}
+	if r, ok := m.prober.(Releaser); ok && w.cancel != nil && !m.probed(w) {
+		r.Release(w.uv.Uplink)
+	}
 }
 
 // emit queues an event if there is one. The lock is held: events are in the order of their changes.

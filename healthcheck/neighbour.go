@@ -70,7 +70,7 @@ func openARP(c Config) (*sharedSocket, error) {
 		return nil, err
 	}
 	s.mac = ifi.HardwareAddr
-	go s.serve(func(b []byte, _ net.Addr) { s.takeARP(b, time.Now()) })
+	go s.serve(func(b []byte) { s.takeARP(b, time.Now()) })
 	return s, nil
 }
 
@@ -114,7 +114,7 @@ func openNDP(c Config) (*sharedSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := openRaw(c, "ip6:58", "::")
+	s, err := openRaw(c)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +135,24 @@ func openNDP(c Config) (*sharedSocket, error) {
 		return nil, fmt.Errorf("%w: preparing a socket for neighbour discovery: %w", ErrNotProbed, err)
 	}
 	go s.serveNDP(conn)
+	return s, nil
+}
+
+// openRaw opens a raw ICMPv6 socket.
+func openRaw(c Config) (*sharedSocket, error) {
+	lc := net.ListenConfig{Control: bound(c)}
+	conn, err := lc.ListenPacket(context.Background(), "ip6:58", "::")
+	if err != nil {
+		if notProbed(err) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: opening an ICMP socket: %w", ErrNotProbed, cause(err))
+	}
+	s, err := newShared(conn, c)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
 	return s, nil
 }
 

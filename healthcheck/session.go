@@ -134,31 +134,35 @@ func (m *stateMachine) wakeSession() time.Time {
 	return time.Time{}
 }
 
-// holds reports whether a worker's uplink has a session rather than rounds now.
-func (m *Monitor) holds(w *worker) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return w.states.holding()
-}
-
 // hold keeps an uplink's session until something changes what it is of.
-func (m *Monitor) hold(ctx context.Context, w *worker) {
-	held, cancel := context.WithCancel(ctx)
+func (m *Monitor) hold(w *worker) {
+	held, cancel := context.WithCancel(w.ctx)
 	defer cancel()
+	defer m.unhold(w)
 	m.mu.Lock()
-	cfg, generation := w.states.cfg, w.generation
+	cfg, generation, wanted := w.states.cfg, w.generation, w.states.holding()
 	w.abort = cancel
-	w.states.Open(time.Now())
+	if wanted {
+		w.states.Open(time.Now())
+	}
 	m.mu.Unlock()
+	if !wanted { // something happened in between
+		return
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- m.session(held, w, cfg, generation) }()
 	if err := m.wait(w, ended); err != nil {
 		m.reportOnce(w, err)
 		pause(held, sessionRetry)
 	}
+}
+
+// unhold lets rounds, or another session, begin.
+func (m *Monitor) unhold(w *worker) {
 	m.mu.Lock()
-	w.abort = nil
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	w.abort, w.held = nil, false
+	m.kick(w)
 }
 
 // session holds one, and notes what happens to it. The error is nil when it was to end.
@@ -192,7 +196,7 @@ func (m *Monitor) sessionTold(w *worker, generation int, now Session) bool {
 	m.emit(w.states.Session(time.Now(), now))
 	m.follow(time.Now(), w)
 	m.confirm(w)
-	w.kick() // the next Tick may be due at another time
+	poke(w.session) // the next Tick may be due at another time
 	return true
 }
 
@@ -210,7 +214,7 @@ func (m *Monitor) wait(w *worker, ended <-chan error) error {
 		case err := <-ended:
 			return err
 		case <-timer.C:
-		case <-w.kicked:
+		case <-w.session:
 		}
 	}
 }

@@ -15,9 +15,7 @@ import (
 type socketKind uint8
 
 const (
-	kindPing4 socketKind = iota
-	kindPing6
-	kindARP
+	kindARP socketKind = iota
 	kindNDP
 )
 
@@ -33,12 +31,9 @@ type sharedSocket struct {
 	raw  syscall.RawConn
 	// iface and mark are what it is bound to, mac is the interface's address (empty if it has
 	// none).
-	iface string
-	mark  uint32
-	mac   net.HardwareAddr
-	// id is the identifier of echo requests.
-	id      uint16
-	seq     atomic.Uint32
+	iface   string
+	mark    uint32
+	mac     net.HardwareAddr
 	broken  atomic.Bool // reading failed
 	waiters waiters
 }
@@ -87,33 +82,30 @@ func (p *SocketProber) shared(c Config, kind socketKind, open func(Config) (*sha
 	return s, nil
 }
 
-// serve reads until the socket is closed or broken; take gets each packet and its sender.
-func (s *sharedSocket) serve(take func(packet []byte, from net.Addr)) {
+// serve reads until the socket is closed or broken; take gets each packet.
+func (s *sharedSocket) serve(take func(packet []byte)) {
 	buf := make([]byte, 512) // no answer to a probe of ours comes near, and each uplink has one
 	for {
-		n, from, err := s.conn.ReadFrom(buf)
+		n, _, err := s.conn.ReadFrom(buf)
 		if err != nil {
 			// Closed by us, or the interface went away (ENETDOWN of a packet socket): the next
 			// probe opens another.
 			s.broken.Store(true)
 			return
 		}
-		take(buf[:n], from)
+		take(buf[:n])
 	}
 }
 
 // waitKey is what an answer must have to be one.
 type waitKey struct {
-	from   netip.Addr
-	to     netip.Addr // ARP: our address that was asked for
-	seq    uint16
-	secret uint64
+	from netip.Addr
+	to   netip.Addr // ARP: our address that was asked for
 }
 
 // reply is an answer.
 type reply struct {
-	at  time.Time
-	err error
+	at time.Time
 }
 
 // waiters are the probes under way.
@@ -135,7 +127,7 @@ func (w *waiters) exchange(ctx context.Context, k waitKey, send func() error) (t
 	}
 	select {
 	case r := <-ch:
-		return r.at.Sub(sent), r.err
+		return r.at.Sub(sent), nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

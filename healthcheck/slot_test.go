@@ -8,7 +8,7 @@ import (
 // TestSlots: rounds that are due close to each other begin together, never early, and never later
 // than a slot; those that come often begin when they are due.
 func TestSlots(t *testing.T) {
-	m := NewMonitor(nil)
+	m := newPace()
 	begins := map[time.Time]bool{}
 	for i := range 200 {
 		due := m.began.Add(time.Duration(i) * maxJitter / 200)

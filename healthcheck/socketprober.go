@@ -16,14 +16,16 @@ import (
 // interface and carries its mark, so that a probe measures that uplink and no other, also one that
 // no table uses at the moment.
 //
-// Pings, ARP requests and neighbour solicitations of an uplink share one socket for each kind,
-// which stays open; the other methods open one for each probe.
+// ARP requests and neighbour solicitations of an uplink share one socket for each kind, which stays
+// open; the other methods open one for each probe. Pings of all uplinks share a socket that is bound
+// to none: each request is sent so, and an answer that comes by another interface is none.
 type SocketProber struct {
 	// enter runs a function that opens sockets: where they are opened is where they stay.
 	enter func(func())
 	roots certificates
 	// resolvConf names the file with the name servers (resolv.conf(5)).
 	resolvConf string
+	pings      *pings
 
 	mu      sync.Mutex
 	sockets map[socketKey]*sharedSocket
@@ -33,12 +35,14 @@ type SocketProber struct {
 // NewProber makes a prober. It needs CAP_NET_RAW and CAP_NET_ADMIN; without them its probes fail as
 // ErrNotProbed.
 func NewProber() *SocketProber {
-	return &SocketProber{
+	p := &SocketProber{
 		enter:      func(f func()) { f() },
 		resolvConf: "/etc/resolv.conf",
 		sockets:    map[socketKey]*sharedSocket{},
 		names:      map[nameKey]resolved{},
 	}
+	p.pings = newPings(func(f func()) { p.enter(f) })
+	return p
 }
 
 // Probe sends one probe. What counts as an answer, by method:
@@ -84,6 +88,7 @@ func over(ctx context.Context) bool {
 
 // Release closes what is open for an uplink.
 func (p *SocketProber) Release(uplink string) {
+	p.pings.release(uplink)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for k, s := range p.sockets {

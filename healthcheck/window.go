@@ -115,20 +115,19 @@ func (w *window) quality(quorum int) quality {
 
 // targets sums up each target. Probes that were not sent do not count.
 func (w *window) targets() []targetQuality {
-	index := map[string]int{}
 	var out []targetQuality
-	for _, round := range slices.Concat(w.rounds[w.next:], w.rounds[:w.next]) {
-		for _, a := range round {
+	var names []string // few: a look along them is cheaper than a map, and there are windows for each look at many uplinks
+	for i := range w.rounds {
+		for _, a := range w.rounds[(w.next+i)%len(w.rounds)] {
 			if notProbed(a.Err) {
 				continue
 			}
-			i, seen := index[a.Target]
-			if !seen {
-				i = len(out)
-				index[a.Target] = i
-				out = append(out, targetQuality{})
+			at := slices.Index(names, a.Target)
+			if at < 0 {
+				at = len(out)
+				names, out = append(names, a.Target), append(out, targetQuality{})
 			}
-			out[i].add(a)
+			out[at].add(a)
 		}
 	}
 	return out

@@ -2,8 +2,6 @@ package healthcheck
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"hash/fnv"
 	"sync"
 	"time"
@@ -12,32 +10,49 @@ import (
 // maxJitter bounds the wait before an uplink's first round: the first verdict must not wait.
 const maxJitter = 100 * time.Millisecond
 
-// worker is the part of one uplink and version in a Monitor. All but its channels belong to the
-// Monitor's lock.
+// worker is the part of one uplink and version in a Monitor. All but the channel and the group
+// belongs to the Monitor's lock.
 type worker struct {
 	uv     UplinkVersion
 	states *stateMachine
-	// generation changes when the answers that are under way no longer mean anything; abort ends
-	// that round.
+	// next is when the next round begins; kicked that it begins, and that the machine is looked at, now.
+	next   time.Time
+	kicked bool
+	// generation changes when the answers that are under way no longer mean anything.
 	generation int
-	abort      context.CancelFunc
-	reported   string
+	// round is the one that is under way, nil if there is none; held means that there is a session in
+	// place of rounds. abort ends what of it has a goroutine, nil if nothing has.
+	round    *round
+	held     bool
+	abort    context.CancelFunc
+	reported string
 	// confirming means that the peers are being asked.
 	confirming bool
 
-	kicked chan struct{}
-	cancel context.CancelFunc // ends it; nil if it was never started
-	done   chan struct{}      // closed when it has ended
+	// ctx ends with the worker; nil if it was never started.
+	ctx    context.Context
+	cancel context.CancelFunc
+	// session wakes who waits for a session.
+	session chan struct{}
+	running sync.WaitGroup
 }
 
 func newWorker(m *stateMachine) *worker {
-	return &worker{uv: m.cfg.UplinkVersion, states: m, kicked: make(chan struct{}, 1), done: make(chan struct{})}
+	return &worker{uv: m.cfg.UplinkVersion, states: m, session: make(chan struct{}, 1)}
 }
 
-// kick makes the worker look at its machine and begin a round now.
-func (w *worker) kick() {
+// kick makes the monitor look at the machine and begin a round now, or when the one that is under
+// way has ended. The lock is held.
+func (m *Monitor) kick(w *worker) {
+	w.kicked = true
+	poke(w.session)
+	m.pace.wake()
+}
+
+// poke leaves a token in a channel that holds one.
+func poke(ch chan struct{}) {
 	select {
-	case w.kicked <- struct{}{}:
+	case ch <- struct{}{}:
 	default:
 	}
 }
@@ -47,8 +62,13 @@ func (w *worker) void() {
 	w.generation++
 	if w.abort != nil {
 		w.abort()
+	} else {
+		w.round = nil // nobody waits for it
 	}
 }
+
+// busy reports whether there is something that has to end before the next round begins.
+func (w *worker) busy() bool { return w.round != nil || w.held }
 
 // jitter spreads the rounds of many uplinks, the same way each time.
 func jitter(uplink string, interval time.Duration) time.Duration {
@@ -57,53 +77,96 @@ func jitter(uplink string, interval time.Duration) time.Duration {
 	return min(interval, maxJitter) * time.Duration(h.Sum32()%1000) / 1000
 }
 
-// roundSlot is how far apart rounds of different uplinks begin, if they do not begin together: each
-// waking costs more than a probe.
-const roundSlot = 20 * time.Millisecond
-
-// slot is the next time at or after t when rounds begin. Frequent ones begin when they are due.
-func (m *Monitor) slot(t time.Time, interval time.Duration) time.Time {
-	if interval < 10*roundSlot {
-		return t
+// start lets a worker work if the monitor runs. The lock is held.
+func (m *Monitor) start(w *worker) {
+	if m.ctx == nil || m.ended {
+		return
 	}
-	if late := t.Sub(m.began) % roundSlot; late > 0 {
-		t = t.Add(roundSlot - late)
-	}
-	return t
+	w.ctx, w.cancel = context.WithCancel(m.ctx)
+	interval := w.states.cfg.Interval
+	w.next = m.pace.slot(time.Now().Add(jitter(w.uv.Uplink, interval)), interval)
+	m.pace.wake()
 }
 
-// work runs an uplink's rounds until ctx ends.
-func (m *Monitor) work(ctx context.Context, w *worker) {
+// wakeAt returns when a worker has something to do, zero if nothing but a kick can tell.
+func (w *worker) wakeAt() time.Time {
+	if w.states.probing() {
+		return w.next
+	}
+	return w.states.wake()
+}
+
+// turn begins what is due, and returns the probes to be sent and when more is due, zero if that is
+// not known.
+func (m *Monitor) turn() (probes []BatchProbe, at time.Time) {
 	m.mu.Lock()
-	next := m.slot(time.Now().Add(jitter(w.uv.Uplink, w.states.cfg.Interval)), w.states.cfg.Interval)
-	m.mu.Unlock()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for ctx.Err() == nil {
-		if m.holds(w) {
-			m.hold(ctx, w)
-			next = time.Now()
+	defer m.mu.Unlock()
+	if m.ended {
+		return nil, at
+	}
+	now := time.Now()
+	for _, w := range m.list {
+		if w.busy() || w.ctx == nil {
 			continue
 		}
-		r := m.begin(ctx, w, next)
-		if r != nil {
-			r.probe(m.prober)
-			m.finish(w, r)
-			next = m.slot(later(next.Add(r.cfg.Interval), time.Now()), r.cfg.Interval)
+		if due := w.wakeAt(); w.kicked || w.states.holding() || !due.IsZero() && !now.Before(due) {
+			probes = m.begin(now, w, probes)
+		}
+		if w.busy() && w.round == nil {
 			continue
 		}
-		if at := m.wakeAt(w, next); !at.IsZero() {
-			timer.Reset(time.Until(at))
-		} else {
-			timer.Stop()
-		}
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		case <-w.kicked:
-			next = time.Now()
+		if due := w.wakeAt(); !due.IsZero() && (at.IsZero() || due.Before(at)) {
+			at = due
 		}
 	}
+	return probes, at
+}
+
+// begin lets a worker do what is due. It adds the probes of a round that are sent in a batch.
+func (m *Monitor) begin(now time.Time, w *worker, probes []BatchProbe) []BatchProbe {
+	if w.kicked {
+		w.kicked, w.next = false, now
+	}
+	if w.states.holding() {
+		w.held = true
+		w.running.Go(func() { m.hold(w) })
+		return probes
+	}
+	m.emit(w.states.Tick(now))
+	m.follow(now, w)
+	if now.Before(w.next) || !w.states.probing() {
+		return probes
+	}
+	r := newRound(w.states.cfg, w.generation)
+	w.round, w.next = r, m.pace.slot(later(w.next.Add(r.cfg.Interval), now), r.cfg.Interval)
+	if m.batch != nil && m.batch.Batches(&r.cfg) && len(r.targets) > 0 {
+		return append(probes, m.probesOf(w, r, now)...)
+	}
+	r.ctx, w.abort = context.WithTimeout(w.ctx, r.cfg.Timeout)
+	w.running.Go(func() {
+		r.probe(m.prober)
+		m.finish(w, r)
+	})
+	return probes
+}
+
+// probesOf are the probes of a round that nobody waits for.
+func (m *Monitor) probesOf(w *worker, r *round, now time.Time) []BatchProbe {
+	left := len(r.targets)
+	list := make([]BatchProbe, 0, left)
+	for i, target := range r.targets {
+		list = append(list, BatchProbe{Config: &r.cfg, Target: target, Until: now.Add(r.cfg.Timeout), Ended: func(rtt time.Duration, err error) {
+			m.mu.Lock()
+			r.answers[i] = r.answer(target, rtt, err)
+			left--
+			last := left == 0
+			m.mu.Unlock()
+			if last {
+				m.finish(w, r)
+			}
+		}})
+	}
+	return list
 }
 
 func later(a, b time.Time) time.Time {
@@ -113,83 +176,40 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// wakeAt returns when the worker has something to do, zero if nothing but a kick can tell.
-func (m *Monitor) wakeAt(w *worker, next time.Time) time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if w.states.probing() {
-		return next
-	}
-	return w.states.wake()
-}
-
-// begin starts a round if it is time for one, else returns nil.
-func (m *Monitor) begin(ctx context.Context, w *worker, next time.Time) *round {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	m.emit(w.states.Tick(now))
-	m.follow(now, w)
-	if now.Before(next) || !w.states.probing() {
-		return nil
-	}
-	r := &round{cfg: w.states.cfg, generation: w.generation}
-	r.ctx, w.abort = context.WithTimeout(ctx, r.cfg.Timeout)
-	return r
-}
-
 // finish gives a round's answers to the machine, unless they came too late to mean anything.
 func (m *Monitor) finish(w *worker, r *round) {
-	m.mu.Lock()
-	w.abort()
-	w.abort = nil
-	if w.generation != r.generation || r.interrupted {
-		m.mu.Unlock()
-		return
-	}
-	now := time.Now()
-	m.emit(w.states.Round(now, r.answers))
-	m.follow(now, w)
-	m.confirm(w)
-	err := probeError(r.answers)
-	text := errorText(err)
-	fresh := text != w.reported
-	w.reported = text
-	m.mu.Unlock()
+	err, fresh := m.finished(w, r)
 	if fresh && m.Report != nil {
 		m.Report(w.uv, err)
 	}
 }
 
-// round is one probe of every target at once.
-type round struct {
-	ctx         context.Context
-	cfg         Config
-	generation  int
-	answers     []Answer
-	interrupted bool // ended from outside, not by its timeout
-}
-
-// probe sends the probes and waits for the last of them.
-func (r *round) probe(p Prober) {
-	targets := r.cfg.targets()
-	r.answers = make([]Answer, len(targets))
-	if len(targets) == 0 {
-		return
+// finished does that, and returns an error that was not reported yet.
+func (m *Monitor) finished(w *worker, r *round) (err error, fresh bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if w.round != r { // it was abandoned
+		return nil, false
 	}
-	var others sync.WaitGroup
-	for i := 1; i < len(targets); i++ {
-		others.Go(func() { r.answers[i] = r.one(p, targets[i]) })
+	w.round = nil
+	if w.abort != nil {
+		w.abort()
+		w.abort = nil
 	}
-	r.answers[0] = r.one(p, targets[0])
-	others.Wait()
-	r.interrupted = errors.Is(r.ctx.Err(), context.Canceled)
-}
-
-func (r *round) one(p Prober, target string) Answer {
-	rtt, err := p.Probe(r.ctx, r.cfg, target)
-	if err != nil && !notProbed(err) && errors.Is(r.ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("%w within %v", errNoAnswer, r.cfg.Timeout)
+	now := time.Now()
+	if w.kicked || !now.Before(w.next) {
+		w.next = m.pace.slot(later(w.next, now), r.cfg.Interval)
+		m.pace.wake()
 	}
-	return Answer{Target: target, RTT: rtt, Err: err}
+	if w.generation != r.generation || r.interrupted {
+		return nil, false
+	}
+	m.emit(w.states.Round(now, r.answers))
+	m.follow(now, w)
+	m.confirm(w)
+	err = probeError(r.answers)
+	text := errorText(err)
+	fresh = text != w.reported
+	w.reported = text
+	return err, fresh
 }

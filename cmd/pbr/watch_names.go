@@ -38,6 +38,8 @@ type namesKeeper struct {
 	// doc is the policy whose lists are learned, lists are the names of these.
 	doc   *policy.Document
 	lists []string
+	// listed tells that lists were set.
+	listed chan struct{}
 	// saving is locked while files are written.
 	saving sync.Mutex
 	// taught is what the learner had learned when all was saved last, and saved when that was.
@@ -53,7 +55,7 @@ func newNamesKeeper(k *kernel.Kernel, log *slog.Logger) (*namesKeeper, error) {
 		return nil, err
 	}
 	learner.Failed = func(err error) { log.Warn("learning from DNS answers", "error", err) }
-	n := &namesKeeper{learner: learner, asker: newAsker(learner.Answer), dir: state.Find(k.Dir()), log: log}
+	n := &namesKeeper{learner: learner, asker: newAsker(learner.Answer), dir: state.Find(k.Dir()), log: log, listed: make(chan struct{}, 1)}
 	kept := members.Seeds(n.dir, time.Now)
 	k.SeedMembers(func(set string) []nft.Member {
 		if list, _, ok := plan.ListOf(set); ok {
@@ -91,6 +93,17 @@ func (n *namesKeeper) Learn(doc *policy.Document, host plan.HostFacts) {
 	n.mu.Lock()
 	n.lists = lists
 	n.mu.Unlock()
+	select {
+	case n.listed <- struct{}{}:
+	default:
+	}
+}
+
+// learns reports whether there are lists to learn for.
+func (n *namesKeeper) learns() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.lists) > 0
 }
 
 // learnConfig is what a policy wants to be learned.
@@ -215,8 +228,13 @@ func (n *namesKeeper) run(ctx context.Context) {
 	tick := time.NewTicker(namesLook)
 	defer tick.Stop()
 	for {
+		var look <-chan time.Time
+		if n.learns() { // else nobody is woken for it
+			look = tick.C
+		}
 		select {
-		case <-tick.C:
+		case <-n.listed:
+		case <-look:
 			n.saveAll(false)
 		case <-ended:
 			n.saveAll(true)

@@ -25,6 +25,9 @@ const (
 	// beat is the time between two signs. Each is a change of nftables, by which others' listings
 	// of large sets start over.
 	beat = 5 * time.Second
+	// beatsUnheard is how many signs may be renewed before routes are listed though the kernel told of
+	// no change of them.
+	beatsUnheard = 6
 	// again is how long to wait after an error.
 	again = time.Second
 )
@@ -40,6 +43,12 @@ type Keeper struct {
 	resting atomic.Bool
 	kick    chan struct{}
 
+	// changed means that routes changed, or may have, since they were listed.
+	changed atomic.Bool
+	// own are the router's own addresses, of the versions that have them listed; nil if that is not
+	// known. listed is for how many signs they have been.
+	own    map[plan.Family][]netip.Addr
+	listed int
 	// sets are what the sets have; nil if that is not known.
 	sets map[plan.Family][]nft.Member
 	// shown are the versions of which the sets were last shown to be whole, at the time shownAt.
@@ -113,7 +122,8 @@ func (k *Keeper) listen(ctx context.Context) {
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
-		k.wake() // after an overrun, too
+		k.changed.Store(true) // after an overrun, too
+		k.wake()
 		if err != nil && !errors.Is(err, netevents.ErrOverrun) {
 			select {
 			case <-time.After(beat):
@@ -136,7 +146,7 @@ func (k *Keeper) keep(renew bool) {
 		k.sets, k.shown, err = nil, nil, nil
 	}
 	if err != nil {
-		k.sets = nil
+		k.sets, k.own = nil, nil
 		k.takeBack()
 		time.AfterFunc(again, k.wake)
 	}
@@ -168,11 +178,11 @@ func (k *Keeper) tryKeep(renew bool) error {
 			return err
 		}
 	}
+	if err := k.list(); err != nil {
+		return err
+	}
 	for _, family := range plan.Families {
-		want, ok, err := k.routes.OwnAddresses(family)
-		if err != nil {
-			return err
-		}
+		want, ok := k.own[family]
 		if !ok {
 			continue
 		}
@@ -188,6 +198,27 @@ func (k *Keeper) tryKeep(renew bool) error {
 		}
 	}
 	return k.show(whole, renew)
+}
+
+// list lists the router's own addresses, if they may have changed.
+func (k *Keeper) list() error {
+	k.listed++
+	if changed := k.changed.Swap(false); k.own != nil && !changed && k.listed < beatsUnheard {
+		return nil
+	}
+	k.own, k.listed = nil, 0
+	own := map[plan.Family][]netip.Addr{}
+	for _, family := range plan.Families {
+		list, ok, err := k.routes.OwnAddresses(family)
+		if err != nil {
+			return err
+		}
+		if ok {
+			own[family] = list
+		}
+	}
+	k.own = own
+	return nil
 }
 
 // show shows of which versions the sets are whole, if that is news or to be renewed.

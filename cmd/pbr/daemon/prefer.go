@@ -153,11 +153,16 @@ func (h *health) candidates(uplinks []string, family plan.Family) (list []candid
 	return list
 }
 
+// preferDue is when to look at round trips; never if no table prefers the quickest uplink.
+func (w *Watcher) preferDue(tick *time.Ticker) <-chan time.Time {
+	if len(preferring(w.doc)) == 0 {
+		return nil
+	}
+	return tick.C
+}
+
 // preferQuicker compares the round-trip times again, and makes tables use quicker uplinks.
 func (w *Watcher) preferQuicker(ctx context.Context) {
-	if len(preferring(w.doc)) == 0 {
-		return
-	}
 	for _, s := range w.Monitor.Statuses() {
 		uv := keyOf(s.UplinkVersion)
 		if known, is := w.health.statuses[uv]; is && known.State == s.State {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"time"
 
 	"pbr/compiler/policy"
@@ -131,8 +132,17 @@ func (q *Quotas) says(u *policy.Uplink) healthcheck.Quota {
 	return healthcheck.QuotaDegrades
 }
 
+// countDue is when to look at what interfaces counted; never while no uplink has a quota.
+func (w *Watcher) countDue(tick *time.Ticker) <-chan time.Time {
+	if w.counted == w.doc && !slices.ContainsFunc(w.doc.Uplinks, func(u policy.Uplink) bool { return u.Quota.Bytes > 0 }) {
+		return nil
+	}
+	return tick.C
+}
+
 // count reads what interfaces carried, and informs the monitor.
 func (w *Watcher) count(now time.Time) {
+	w.counted = w.doc
 	var interfaces []string
 	for i := range w.doc.Uplinks {
 		if u := &w.doc.Uplinks[i]; u.Quota.Bytes > 0 {

@@ -105,6 +105,8 @@ type Watcher struct {
 	configs []healthcheck.Config
 	health  *health
 	quotas  *Quotas
+	// counted is the policy of the last look at what interfaces counted.
+	counted *policy.Document
 	past    past
 	// repairs count others' changes; failures count the kernel's errors, which are unrelated.
 	repairs  backoffs
@@ -287,11 +289,11 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.lookAtWindows()
 		case <-w.moveBackTimer.C:
 			w.moveBack()
-		case <-prefer.C:
+		case <-w.preferDue(prefer):
 			w.preferQuicker(ctx)
 		case <-w.full.C:
 			w.pass(ctx)
-		case <-counting.C:
+		case <-w.countDue(counting):
 			w.count(time.Now())
 		case <-watchdog:
 			w.Notify("WATCHDOG=1")

@@ -73,6 +73,10 @@ func (f *Files) run(ctx context.Context) {
 		if due && len(list) > 0 {
 			out = f.changed
 		}
+		var again <-chan time.Time
+		if len(w.missing) > 0 { // else nobody is woken for it
+			again = look.C
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -88,7 +92,7 @@ func (f *Files) run(ctx context.Context) {
 			}
 		case <-quiet.C:
 			due = true
-		case <-look.C:
+		case <-again:
 			if w.again() {
 				due = false
 				quiet.Reset(fileQuiet)

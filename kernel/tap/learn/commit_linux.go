@@ -18,8 +18,15 @@ import (
 func (l *Learner) commitAll(ctx context.Context) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	beats := 0
+	beats, resting := 0, false
 	for {
+		due, rested := tick.C, resting
+		switch resting = l.idle(); {
+		case resting: // nobody is woken for it
+			due = nil
+		case rested:
+			tick.Reset(beat) // one that was due meanwhile would count as late
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -28,7 +35,7 @@ func (l *Learner) commitAll(ctx context.Context) {
 			if l.beating.IsZero() {
 				l.sign()
 			}
-		case at := <-tick.C:
+		case at := <-due:
 			l.pace.tick(at, time.Now())
 			l.sign()
 			if beats++; beats%compareEvery == 0 {

@@ -59,6 +59,8 @@ type Learner struct {
 	done chan struct{}
 
 	kick chan struct{}
+	// bound tells the reader of another listener.
+	bound chan struct{}
 	// seen is when the reader was last at work, in nanoseconds.
 	seen atomic.Int64
 	// beating means that the sign of life was given, and may still be there.
@@ -82,7 +84,7 @@ func New(ledger *nft.Ledger) (*Learner, error) {
 		return nil, err
 	}
 	c.Ledger = ledger
-	return &Learner{conn: c, Failed: func(error) {}, sets: map[string]*set{}, kick: make(chan struct{}, 1)}, nil
+	return &Learner{conn: c, Failed: func(error) {}, sets: map[string]*set{}, kick: make(chan struct{}, 1), bound: make(chan struct{}, 1)}, nil
 }
 
 // Conn is the connection that sets are changed by.
@@ -143,6 +145,17 @@ func (l *Learner) replace(n *tap.Listener, way plan.Tap, reason string, number u
 		_ = l.next.Close()
 	}
 	l.next, l.way, l.reason, l.queue = n, way, reason, number
+	select {
+	case l.bound <- struct{}{}:
+	default:
+	}
+}
+
+// idle reports whether there is nothing to learn, nor to learn from.
+func (l *Learner) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.sets) == 0 && l.next == nil && l.listener == nil
 }
 
 // Configure says what is learned from now on: the sets are in the kernel. Members that a set has

@@ -28,7 +28,7 @@ type reader struct {
 func (r *reader) turn(ctx context.Context) {
 	listener := r.prepare()
 	if listener == nil {
-		r.pause(ctx)
+		r.await(ctx)
 		return
 	}
 	r.taught = false
@@ -49,7 +49,15 @@ func (r *reader) turn(ctx context.Context) {
 	}
 }
 
-// pause waits for something to read from.
+// await waits for something to read from.
+func (r *reader) await(ctx context.Context) {
+	select {
+	case <-r.l.bound:
+	case <-ctx.Done():
+	}
+}
+
+// pause waits before the next try.
 func (r *reader) pause(ctx context.Context) {
 	select {
 	case <-time.After(glance):

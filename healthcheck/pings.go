@@ -1,0 +1,291 @@
+package healthcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// pings sends the echo requests of all uplinks over one socket for each IP version: which interface
+// a request leaves by, and with which mark, is said with each. Answers are read while requests are
+// sent, and by a goroutine that there is as long as some are awaited. So many uplinks, or one, wake
+// the process as often.
+type pings struct {
+	// enter runs a function that opens sockets.
+	enter func(func())
+
+	mu      sync.Mutex
+	sockets map[pingSocketKey]*pingSocket
+	uplinks map[string]*pingUplink // by name
+	awaited map[pingKey]*awaitedPing
+	// first is not later than when the first of the awaited ones has failed; zero if none will.
+	first time.Time
+	// reading means that a goroutine waits for answers; bell makes it look at first again.
+	reading bool
+	bell    bell
+}
+
+// pingSocketKey is what the requests of a socket have in common.
+type pingSocketKey struct {
+	ipv6     bool
+	priority uint32
+}
+
+// pingUplink is what the requests of an uplink have in common.
+type pingUplink struct {
+	id, seq uint16
+	iface   string
+	index   int
+	// indexAt is when index was found; zero if it has to be found again.
+	indexAt time.Time
+}
+
+// indexLife is how long an interface is taken to have the index that it had: one of the same name
+// may have taken its place. If that one takes no packets, or none is answered, it is looked up at
+// once.
+const indexLife = 5 * time.Second
+
+// awaitedPing is a request that was sent.
+type awaitedPing struct {
+	BatchProbe
+	uplink *pingUplink
+	sent   time.Time
+}
+
+// endedPing is one whose end is to be told, outside of the lock.
+type endedPing struct {
+	tell func(time.Duration, error)
+	rtt  time.Duration
+	err  error
+}
+
+func tellAll(list []endedPing) {
+	for _, e := range list {
+		e.tell(e.rtt, e.err)
+	}
+}
+
+// send sends requests, and takes the answers that come meanwhile.
+func (p *pings) send(probes []BatchProbe) {
+	p.mu.Lock()
+	ended := make([]endedPing, 0, len(probes))
+	for _, s := range p.sockets { // what nobody asked for must not take the place of answers
+		ended = p.take(s, ended)
+	}
+	for i := range probes {
+		s, err := p.sendOne(&probes[i])
+		if err != nil {
+			ended = append(ended, endedPing{probes[i].Ended, 0, err})
+			continue
+		}
+		ended = p.take(s, ended)
+	}
+	p.await()
+	p.mu.Unlock()
+	tellAll(ended)
+}
+
+// sendOne sends one request over the socket that it returns.
+func (p *pings) sendOne(probe *BatchProbe) (*pingSocket, error) {
+	c := probe.Config
+	peer, err := parseAddr(probe.Target)
+	if err != nil {
+		return nil, err
+	}
+	u := p.uplink(c)
+	s, err := p.socket(pingSocketKey{peer.Is6(), c.Priority})
+	if err != nil {
+		return nil, err
+	}
+	u.seq++
+	k := pingKey{peer: peer, id: u.id, seq: u.seq, secret: rand.Uint64()}
+	request := k.request(s.cookie)
+	for {
+		known := !u.indexAt.IsZero() && time.Since(u.indexAt) < indexLife
+		if !known {
+			if u.index, err = s.interfaceIndex(u.iface); err != nil {
+				return nil, fmt.Errorf("%w: finding interface %s: %w", ErrNotProbed, u.iface, err)
+			}
+			u.indexAt = time.Now()
+		}
+		k.iface = u.index
+		w := &awaitedPing{BatchProbe: *probe, uplink: u, sent: time.Now()}
+		if err = s.send(request, peer, u.index, c.Mark); err == nil {
+			p.awaited[k] = w
+			p.before(w.Until)
+			return s, nil
+		}
+		u.indexAt = time.Time{}
+		if !known {
+			return nil, fmt.Errorf("sending: %w", err)
+		}
+	}
+}
+
+// uplink is what is known of the uplink of a check.
+func (p *pings) uplink(c *Config) *pingUplink {
+	l := p.uplinks[c.Uplink]
+	if l == nil {
+		l = &pingUplink{id: uint16(rand.Uint32())}
+		p.uplinks[c.Uplink] = l
+	}
+	if l.iface != c.Interface {
+		l.iface, l.indexAt = c.Interface, time.Time{}
+	}
+	return l
+}
+
+// socket returns the socket of a kind, and opens it if need be.
+func (p *pings) socket(key pingSocketKey) (s *pingSocket, err error) {
+	if s = p.sockets[key]; s != nil {
+		return s, nil
+	}
+	if err := p.bell.hang(); err != nil {
+		return nil, err
+	}
+	p.enter(func() { s, err = openPingSocket(key) })
+	if err != nil {
+		return nil, err
+	}
+	p.sockets[key] = s
+	return s, nil
+}
+
+// floodSize is how many messages are read before others have a turn: more than a socket holds.
+const floodSize = 4096
+
+// newPings returns one that has sent nothing yet.
+func newPings(enter func(func())) *pings {
+	return &pings{enter: enter, sockets: map[pingSocketKey]*pingSocket{}, uplinks: map[string]*pingUplink{}, awaited: map[pingKey]*awaitedPing{}}
+}
+
+// take reads what a socket has, and adds the requests that it ends.
+func (p *pings) take(s *pingSocket, ended []endedPing) []endedPing {
+	for range floodSize {
+		k, why, err := s.receive()
+		if errors.Is(err, errNoPing) {
+			continue
+		}
+		if err != nil {
+			break
+		}
+		w := p.awaited[k]
+		if w == nil {
+			continue
+		}
+		delete(p.awaited, k)
+		ended = append(ended, endedPing{w.Ended, time.Since(w.sent), why})
+	}
+	return ended
+}
+
+// errNoPing is of a message that is no answer.
+var errNoPing = errors.New("no answer to a ping")
+
+// before notes when a request has failed.
+func (p *pings) before(until time.Time) {
+	if !until.IsZero() && (p.first.IsZero() || until.Before(p.first)) {
+		p.first = until
+		if p.reading {
+			p.bell.ring()
+		}
+	}
+}
+
+// expire adds the requests that have failed.
+func (p *pings) expire(ended []endedPing) []endedPing {
+	now := time.Now()
+	if p.first.IsZero() || now.Before(p.first) {
+		return ended
+	}
+	p.first = time.Time{}
+	for k, w := range p.awaited {
+		switch {
+		case w.Until.IsZero():
+		case now.Before(w.Until):
+			if p.first.IsZero() || w.Until.Before(p.first) {
+				p.first = w.Until
+			}
+		default:
+			delete(p.awaited, k)
+			w.uplink.indexAt = time.Time{}
+			ended = append(ended, endedPing{w.Ended, 0, context.DeadlineExceeded})
+		}
+	}
+	return ended
+}
+
+// await sees to it that answers are read, if any are awaited.
+func (p *pings) await() {
+	switch {
+	case p.reading:
+	case len(p.awaited) == 0:
+		p.first = time.Time{}
+	default:
+		p.reading = true
+		go p.read()
+	}
+}
+
+// read reads answers until none is awaited.
+func (p *pings) read() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.awaited) > 0 {
+		list, first := p.polled(), p.first
+		p.mu.Unlock()
+		poll(list, first)
+		p.mu.Lock()
+		p.bell.silence()
+		var ended []endedPing
+		for _, s := range p.sockets {
+			ended = p.take(s, ended)
+		}
+		ended = p.expire(ended)
+		p.mu.Unlock()
+		tellAll(ended)
+		p.mu.Lock()
+	}
+	p.reading, p.first = false, time.Time{}
+	p.tidy()
+}
+
+// polled is what a reader waits for.
+func (p *pings) polled() []pollFD {
+	list := []pollFD{p.bell.polled()}
+	for _, s := range p.sockets {
+		list = append(list, s.polled())
+	}
+	return list
+}
+
+// release forgets an uplink.
+func (p *pings) release(uplink string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, w := range p.awaited {
+		if w.Config.Uplink == uplink {
+			delete(p.awaited, k)
+		}
+	}
+	delete(p.uplinks, uplink)
+	if p.reading {
+		p.bell.ring()
+	}
+	p.tidy()
+}
+
+// tidy closes what is open when there are no uplinks.
+func (p *pings) tidy() {
+	if len(p.uplinks) > 0 || p.reading {
+		return
+	}
+	for key, s := range p.sockets {
+		s.close()
+		delete(p.sockets, key)
+	}
+	p.bell.close()
+}

@@ -1,0 +1,35 @@
+//go:build !linux
+
+package healthcheck
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+)
+
+// pingSocket sends nothing.
+type pingSocket struct{ cookie uint32 }
+
+func openPingSocket(pingSocketKey) (*pingSocket, error) {
+	return nil, fmt.Errorf("%w: probes cannot be bound to an uplink on %s", ErrNotProbed, runtime.GOOS)
+}
+
+func (*pingSocket) interfaceIndex(string) (int, error)         { return 0, ErrNotProbed }
+func (*pingSocket) send([]byte, netip.Addr, int, uint32) error { return ErrNotProbed }
+func (*pingSocket) receive() (pingKey, error, error)           { return pingKey{}, nil, ErrNotProbed }
+func (*pingSocket) close()                                     {}
+func (*pingSocket) polled() pollFD                             { return pollFD{} }
+
+type pollFD struct{}
+
+func poll([]pollFD, time.Time) {}
+
+type bell struct{}
+
+func (*bell) hang() error    { return nil }
+func (*bell) polled() pollFD { return pollFD{} }
+func (*bell) ring()          {}
+func (*bell) silence()       {}
+func (*bell) close()         {}
