@@ -109,7 +109,7 @@ func compile(doc *policy.Document, classified *classification, host plan.HostFac
 			fmt.Sprintf("mark-mask %#08x has too few values for all uplinks and tables", c.mask), "use a mask with more bits")
 		return nil, c.problems
 	}
-	c.out.Numbers = c.numbers.list()
+	c.out.Inside, c.out.Numbers = c.numbers.inside, c.numbers.list()
 	for _, remark := range policy.Comments(doc) {
 		c.out.Comments = append(c.out.Comments, plan.Comment(remark))
 	}

@@ -48,10 +48,11 @@ func (c *compilation) addHookChains() {
 
 	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("established, unmarked", established, accept),
+	}, slices.Concat(c.byDirection(), []plan.ChainRule{
 		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
 		rule("pinned: to its uplink", nil, restore),
 		rule("first packet of a connection, own addresses known", known, gotoChain(chainFirstKnown)),
-	}, slices.Concat(c.judgeSource(arrived), []plan.ChainRule{
+	}, c.judgeSource(arrived), []plan.ChainRule{
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
 	}, c.outOfState(chainFirst))...)})
 	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: append([]plan.ChainRule{
@@ -65,6 +66,37 @@ func (c *compilation) addHookChains() {
 	kind, priority := c.pinHook()
 	c.addChain(plan.Chain{Name: "postrouting", Kind: kind, Hook: "postrouting", Priority: priority, Rules: c.pinRules(restore)})
 	c.addTunnelChain()
+}
+
+// byDirection are the rules for connections of which the ct mark says that they were opened from
+// inside: their packets need no look-up of the interface that they arrive on. All others are left
+// to the rules behind.
+func (c *compilation) byDirection() []plan.ChainRule {
+	if c.numbers.inside == 0 {
+		return nil
+	}
+	inside := anyBit(plan.FieldCTMark, c.numbers.inside)
+	download := accept
+	if AnswersPassRules(c.doc) {
+		download = gotoChain(chainFromUplink)
+	}
+	rules := []plan.ChainRule{rule("opened from inside: download",
+		when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply)), inside), download)}
+	// A mark of ours that names no table is copied, too. No ip rule selects it, so the packet goes
+	// where an unmarked one does, unless the policy has rules of its own for those.
+	if len(c.doc.Rules) == 0 {
+		var alone []plan.Match
+		if c.mask != allBits {
+			alone = when(noBit(plan.FieldMark, ^c.mask))
+		}
+		rules = append(rules, rule("opened from inside: to its uplink", append(when(inside), alone...),
+			plan.CopyCTMark{Mask: c.out.NumberMask()}, accept))
+		if alone == nil {
+			return rules
+		}
+	}
+	return append(rules, rule("opened from inside: to its uplink", when(inside),
+		plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}))
 }
 
 // addTunnelChain takes the mark off packets that enter a tunnel: the kernel routes what carries
@@ -128,8 +160,12 @@ func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
 			plan.VMap{Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
 	rules = append(rules, c.defaultReturnRule(unmarked)...)
+	pins := mapPins
+	if c.numbers.inside != 0 {
+		pins = mapExits
+	}
 	return append(rules,
-		rule("pin to the uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapPins}))
+		rule("pin to the uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: pins}))
 }
 
 // addPinningChains adds what the rules that pin jump to.

@@ -18,6 +18,9 @@ const firstTable = 112000
 // maxNumbers bounds the numbers given out from a very wide mask, so that ids stay readable.
 const maxNumbers = 1<<20 - 1
 
+// allBits is the mask that has all bits.
+const allBits = 0xffffffff
+
 // strictSuffix names the strict variant of a table: the second pinned table of an uplink, for
 // connections that arrived on a strict table or policy and must not fall through, and that of a
 // [[table]] which a strict policy balances over. A user's name cannot contain "/".
@@ -33,7 +36,31 @@ const (
 // numbers has every routing table with its id and mark, by name.
 type numbers struct {
 	byName map[string]plan.Number
+	// inside is the plan's Inside.
+	inside uint32
+	// needed is how many marks there are.
+	needed int
 }
+
+// Crowding is what keeps ct marks from saying which side opened a connection: the numbers leave no
+// bit of the mask for it.
+type Crowding struct {
+	Mask uint32
+	// Needed is how many numbers there are, Room how many would leave the bit.
+	Needed, Room int
+}
+
+// Crowded returns that; ok is false if there is a bit.
+func Crowded(doc *policy.Document) (c Crowding, ok bool) {
+	n := giveNumbers(doc)
+	if n == nil || n.inside != 0 {
+		return c, false
+	}
+	mask := doc.Settings.MarkMask
+	return Crowding{Mask: mask, Needed: n.needed, Room: int(capacity(mask &^ highestBit(mask)))}, true
+}
+
+func highestBit(mask uint32) uint32 { return 1 << (bits.Len32(mask) - 1) }
 
 func (n *numbers) mark(name string) uint32  { return n.byName[name].Mark }
 func (n *numbers) table(name string) uint32 { return n.byName[name].Table }
@@ -102,7 +129,9 @@ func giveNumbers(doc *policy.Document) *numbers {
 	if needed > int(capacity(mask)) {
 		return nil
 	}
-	for name, number := range choose(pending, taken, mask) {
+	n.needed, n.inside = needed, spareBit(mask, needed, taken)
+	places := places{all: capacity(mask), used: capacity(mask &^ n.inside)}
+	for name, number := range places.choose(pending, taken) {
 		have := n.byName[name]
 		have.Mark = deposit(number, mask)
 		n.byName[name] = have
@@ -119,7 +148,7 @@ func giveNumbers(doc *policy.Document) *numbers {
 	}
 	if past {
 		// Chosen last, so that it moves nobody else's.
-		number := choose([]string{plan.DefaultName}, taken, mask)[plan.DefaultName]
+		number := places.choose([]string{plan.DefaultName}, taken)[plan.DefaultName]
 		n.byName[plan.DefaultName] = plan.Number{Name: plan.DefaultName, Table: freeTable(0, ids), Mark: deposit(number, mask)}
 	}
 	return n
@@ -148,16 +177,35 @@ func freeTable(number uint32, fixed map[uint32]bool) uint32 {
 	return id
 }
 
-// choose gives each name a free number from 1 to the mask's highest value.
-func choose(names []string, taken map[uint32]bool, mask uint32) map[string]uint32 {
-	limit := capacity(mask)
+// spareBit returns the highest bit of the mask if so many numbers, of which some are taken, do
+// without it; else 0.
+func spareBit(mask uint32, needed int, taken map[uint32]bool) uint32 {
+	highest := highestBit(mask)
+	for number := range taken {
+		if deposit(number, mask)&highest != 0 {
+			return 0
+		}
+	}
+	if needed > int(capacity(mask&^highest)) {
+		return 0
+	}
+	return highest
+}
+
+// places are the numbers that names can have: 1 to used. They are hashed into 1 to all, which is
+// used or twice as many and one, and lose the bit that is too much. So a name that is below has the
+// same number whether the mask's highest bit is one of the numbers' or not.
+type places struct{ all, used uint32 }
+
+// choose gives each name a free number.
+func (p places) choose(names []string, taken map[uint32]bool) map[string]uint32 {
 	chosen := map[string]uint32{}
 	pending := slices.Sorted(slices.Values(names))
 	for round := uint32(0); len(pending) > 0; round++ {
 		var next []string
 		for _, name := range pending {
-			number := place(name, round, limit)
-			if taken[number] {
+			number := place(name, round, p.all) & p.used
+			if number == 0 || taken[number] {
 				next = append(next, name)
 				continue
 			}

@@ -35,10 +35,7 @@ func variant(r *policy.Return) *policy.Table {
 // addReturnPins adds the pins of connections that move back.
 func (c *compilation) addReturnPins() {
 	for _, f := range policy.Fallbacks(c.doc) {
-		suffix := fallbackSuffix(f.Strict)
-		c.addChain(plan.Chain{Name: "pin-" + f.Uplink + suffix, Rules: []plan.ChainRule{
-			rule("uplink "+f.Uplink, nil, plan.SetCTMark{Mask: c.mask, Value: c.numbers.mark(f.Uplink + suffix)}, accept),
-		}})
+		c.addExitChain(f.Uplink, fallbackSuffix(f.Strict))
 	}
 	var tables []plan.Element
 	added := map[string]bool{}
@@ -87,7 +84,7 @@ func (c *compilation) returnMap(name string) plan.Set {
 				suffix = strictSuffix
 			}
 			e := single(plan.KeyFromString(c.uplinks[route.Uplink].Interface))
-			e.Goto = "pin-" + route.Uplink + suffix
+			e.Goto = c.exitChain(route.Uplink + suffix)
 			s.Elements = append(s.Elements, e)
 		}
 	}

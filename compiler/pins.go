@@ -18,32 +18,51 @@ func (c *compilation) addMarkChains() {
 			rule("table "+n.Name, nil, plan.SetMark{Mask: c.mask, Value: n.Mark}, accept),
 		}})
 		if n.Uplink != "" || n.Name == plan.DefaultName && c.keepsPastRules() {
-			marks = append(marks, plan.Element{From: plan.KeyFromUint32(n.Mark), To: plan.KeyFromUint32(n.Mark), Goto: chain})
+			marks = append(marks, going(plan.KeyFromUint32(n.Mark), chain))
+		}
+		if n.Uplink != "" && c.numbers.inside != 0 {
+			marks = append(marks, going(plan.KeyFromUint32(n.Mark|c.numbers.inside), chain))
 		}
 	}
 	c.addSet(plan.Set{Name: mapMarks, Type: plan.TypeMark, Map: true,
 		Comment: "ct mark of a pinned connection: its table", Elements: marks})
 }
 
+// going is the element of a map that goes to a chain.
+func going(k plan.Key, chain string) plan.Element { return plan.Element{From: k, To: k, Goto: chain} }
+
 func (c *compilation) addPinChains() {
 	var names []string
 	for _, u := range c.doc.Uplinks {
 		names = append(names, u.Name)
 	}
-	c.addSet(c.pinMap(mapPins, "interface: the uplink to pin to", names, ""))
+	for _, name := range names {
+		c.addPinChain(name, "")
+	}
+	c.addSet(c.pinMap(mapPins, "interface: the uplink to pin to", names, func(uplink string) string { return prefixPin + uplink }))
+	if c.numbers.inside != 0 {
+		for _, name := range names {
+			c.addExitChain(name, "")
+		}
+		c.addSet(c.pinMap(mapExits, "interface: the uplink to pin to, for what leaves", names, c.exitChain))
+	}
 	strict := strictUplinks(c.doc)
 	if len(strict) == 0 {
 		return
 	}
 	c.addLookupOnlyPins()
-	c.addSet(c.pinMap(mapPinStrict, "interface: the uplink to pin to, strictly", strict, strictSuffix))
+	for _, name := range strict {
+		c.addExitChain(name, strictSuffix)
+	}
+	c.addSet(c.pinMap(mapPinStrict, "interface: the uplink to pin to, strictly", strict,
+		func(uplink string) string { return c.exitChain(uplink + strictSuffix) }))
 	c.addChain(plan.Chain{Name: chainPinStrict, Rules: []plan.ChainRule{
 		rule("strict: stays unreachable without its uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: mapPinStrict}),
 	}})
 	var tables []plan.Element
 	for _, mark := range c.strictMarks() {
 		k := plan.KeyFromUint32(mark)
-		tables = append(tables, plan.Element{From: k, To: k, Goto: chainPinStrict})
+		tables = append(tables, going(k, chainPinStrict))
 	}
 	c.addSet(plan.Set{Name: mapStrict, Type: plan.TypeMark, Map: true, Comment: "marks of the strict tables", Elements: tables})
 }
@@ -101,23 +120,49 @@ func (c *compilation) addLookupOnlyPins() {
 		Comment: "interface: the uplink to pin to, strictly, if a rule led there"}
 	for _, uplink := range lookupOnlyUplinks(c.doc) {
 		k := plan.KeyFromString(c.uplinks[uplink].Interface)
-		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: "pin-" + uplink + strictSuffix})
+		s.Elements = append(s.Elements, going(k, c.exitChain(uplink+strictSuffix)))
 	}
 	if s.Elements != nil {
 		c.addSet(s)
 	}
 }
 
-// pinMap adds the chains that pin to the named uplinks and returns the map from interfaces to them.
-func (c *compilation) pinMap(name, comment string, uplinks []string, suffix string) plan.Set {
+// pinMap is a map from the interfaces of the named uplinks to the chains that pin.
+func (c *compilation) pinMap(name, comment string, uplinks []string, chain func(uplink string) string) plan.Set {
 	s := plan.Set{Name: name, Type: plan.TypeIfname, Map: true, Comment: comment}
 	for _, uplink := range uplinks {
-		chain := "pin-" + uplink + suffix
-		c.addChain(plan.Chain{Name: chain, Rules: []plan.ChainRule{
-			rule("uplink "+uplink, nil, plan.SetCTMark{Mask: c.mask, Value: c.numbers.mark(uplink + suffix)}, accept),
-		}})
-		k := plan.KeyFromString(c.uplinks[uplink].Interface)
-		s.Elements = append(s.Elements, plan.Element{From: k, To: k, Goto: chain})
+		s.Elements = append(s.Elements, going(plan.KeyFromString(c.uplinks[uplink].Interface), chain(uplink)))
 	}
 	return s
+}
+
+// addPinChain adds the chain that pins to an uplink, whichever side opened the connection.
+func (c *compilation) addPinChain(uplink, suffix string) {
+	c.addChain(plan.Chain{Name: prefixPin + uplink + suffix, Rules: []plan.ChainRule{
+		rule("uplink "+uplink, nil, plan.SetCTMark{Mask: c.mask, Value: c.numbers.mark(uplink + suffix)}, accept),
+	}})
+}
+
+// exitChain names the chain that pins what leaves through an uplink; its argument is the name of
+// the number.
+func (c *compilation) exitChain(number string) string {
+	if c.numbers.inside == 0 {
+		return prefixPin + number
+	}
+	return prefixExit + number
+}
+
+// addExitChain adds the chain that pins what leaves through an uplink. A packet was opened from
+// inside unless it arrived from an uplink; those are never marked.
+func (c *compilation) addExitChain(uplink, suffix string) {
+	if c.numbers.inside == 0 {
+		c.addPinChain(uplink, suffix)
+		return
+	}
+	mark := c.numbers.mark(uplink + suffix)
+	c.addChain(plan.Chain{Name: prefixExit + uplink + suffix, Rules: []plan.ChainRule{
+		rule("from another uplink to "+uplink, when(markMatch(plan.FieldMark, c.mask, 0, false), inSet(plan.FieldIIFName, setUplinks)),
+			plan.SetCTMark{Mask: c.mask, Value: mark}, accept),
+		rule("from inside to "+uplink, nil, plan.SetCTMark{Mask: c.mask, Value: mark | c.numbers.inside}, accept),
+	}})
 }

@@ -37,7 +37,7 @@ const (
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
-// (mark-, pin-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart
+// (mark-, pin-, exit-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart
 // from these and from keywords.
 const (
 	setUplinks    = "uplinks"          // interfaces of all uplinks
@@ -49,6 +49,7 @@ const (
 	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"; with -4 or -6 behind it, those that masquerade this version alone
 	mapMarks      = "marks"            // ct mark of a pinned connection -> packet mark
 	mapPins       = "pins"             // uplink's interface -> ct mark
+	mapExits      = "exits"            // uplink's interface that a packet leaves through -> ct mark, where it says who opened the connection
 	mapStrict     = "strict-tables"    // packet mark of a strict table -> strict pins
 	mapPinStrict  = "pins-strict"      // uplink's interface -> ct mark of its strict table
 	mapPinRule    = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table
@@ -56,6 +57,9 @@ const (
 	mapMembers    = "members"          // number of a member of a balance -> the chain that tries it
 	mapStricter   = "members-strict"   // number of a member of a balance -> the chain that marks for its strict variant
 	mapSNAT       = "source-nat"       // uplink's interface -> static source address
+
+	prefixPin  = "pin-"  // chains that pin, by the name of the number
+	prefixExit = "exit-" // those for what leaves, where the ct mark says who opened the connection
 
 	chainNever          = "never"
 	chainUnmarked       = "unmarked" // where elements of maps lead whose policy leaves packets to default

@@ -87,7 +87,7 @@ func clientPrefix(b *policy.Balance, family plan.Family) uint8 {
 // freeCTMark matches packets of a connection without a mark of somebody else's, which a look-up
 // into it would overwrite. The clients of others are neither looked up nor remembered.
 func (c *compilation) freeCTMark() []plan.Match {
-	if c.mask == 0xffffffff {
+	if c.mask == allBits {
 		return nil
 	}
 	return when(markMatch(plan.FieldCTMark, ^c.mask, 0, false))

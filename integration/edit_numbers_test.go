@@ -93,6 +93,25 @@ func (r *router) markOf(table string) uint32 {
 	return 0
 }
 
+// insideBit returns the bit of the ct marks of connections opened from inside.
+func (r *router) insideBit() uint32 {
+	r.T().Helper()
+	var p struct {
+		Bit string `json:"inside_bit"`
+	}
+	if err := json.Unmarshal([]byte(r.must("compile", "--dry-run", "--json")), &p); err != nil {
+		r.T().Fatal(err)
+	}
+	if p.Bit == "" {
+		return 0
+	}
+	bit, err := strconv.ParseUint(p.Bit, 0, 32)
+	if err != nil {
+		r.T().Fatal(err)
+	}
+	return uint32(bit)
+}
+
 // entryAddr is where the connections of fill come from: nobody sends for them.
 var entryAddr = netip.MustParseAddr("10.20.0.0")
 
@@ -253,7 +272,7 @@ func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after num
 	strays := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"])
 	tr := startTraffic(t, lan)
 	time.Sleep(trafficBefore)
-	checkMarks(t, "before", r.marksByDestination(), wasStrict, wasPlain, entries)
+	checkMarks(t, "before", r.marksByDestination(), wasStrict, wasPlain, r.insideBit(), entries)
 	began := time.Now()
 	r.apply(after.text())
 	took := time.Since(began)
@@ -262,24 +281,24 @@ func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after num
 	if more := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"]) - strays; more > 0 {
 		t.Errorf("%d packets left by another uplink", more)
 	}
-	checkMarks(t, "after", r.marksByDestination(), r.markOf(after.uplink+"/strict"), r.markOf(after.uplink), entries)
+	checkMarks(t, "after", r.marksByDestination(), r.markOf(after.uplink+"/strict"), r.markOf(after.uplink), r.insideBit(), entries)
 	r.inSync()
 	t.Logf("the apply took %v", took.Round(time.Millisecond))
 }
 
 // checkMarks fails the test unless each connection has the mark of its uplink, and there are as
-// many as there were.
-func checkMarks(t *testing.T, when string, marks map[string]map[uint32]int, strict, plain uint32, entries int) {
+// many as there were. inside is the bit that those of the streams have besides.
+func checkMarks(t *testing.T, when string, marks map[string]map[uint32]int, strict, plain, inside uint32, entries int) {
 	t.Helper()
 	want := map[string]map[uint32]int{}
 	if entries > 0 {
 		want["9.9.9.99"] = map[uint32]int{strict: entries}
 	}
 	for _, dst := range strictDsts {
-		want[dst] = map[uint32]int{strict: streamsOfKind}
+		want[dst] = map[uint32]int{strict | inside: streamsOfKind}
 	}
 	for _, dst := range plainDsts {
-		want[dst] = map[uint32]int{plain: streamsOfKind}
+		want[dst] = map[uint32]int{plain | inside: streamsOfKind}
 	}
 	for dst, w := range want {
 		if fmt.Sprint(marks[dst]) != fmt.Sprint(w) {

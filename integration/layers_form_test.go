@@ -61,7 +61,7 @@ func (r *router) numbers() map[uint32]string {
 	names := map[uint32]string{}
 	for _, n := range p.Numbers {
 		if n.Mark != 0 {
-			names[n.Mark] = n.Name
+			names[n.Mark], names[n.Mark|p.Inside] = n.Name, n.Name
 		}
 	}
 	return names

@@ -73,7 +73,7 @@ func (s *scenario) pings() {
 		}
 		proto := map[string]string{"ipv4": "icmp", "ipv6": "icmpv6"}[family]
 		out := s.router.Run("conntrack", "-L", "-f", family, "-p", proto, "-d", row.dst)
-		if want := fmt.Sprintf("mark=%d", s.marks["isp3"]); !containsField(out, want) {
+		if want := fmt.Sprintf("mark=%d", s.pin("isp3")); !containsField(out, want) {
 			s.t.Errorf("ping to %s: no %s in\n%s", row.dst, want, out)
 		}
 	}

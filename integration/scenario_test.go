@@ -35,6 +35,8 @@ type scenario struct {
 	router *router
 	// marks are the marks of tables and uplinks by name; default has none.
 	marks map[string]uint32
+	// inside is the bit of connections opened from inside.
+	inside uint32
 	// watched are the uplinks' interfaces.
 	watched []string
 }
@@ -96,6 +98,7 @@ func (s *scenario) readMarks() {
 	if err := json.Unmarshal([]byte(s.router.must("compile", "--dry-run", "--json")), &plan); err != nil {
 		s.t.Fatalf("reading the plan: %v", err)
 	}
+	s.inside = s.router.insideBit()
 	s.marks = map[string]uint32{}
 	for _, t := range plan.Tables {
 		if t.Mark == "" {
@@ -107,6 +110,15 @@ func (s *scenario) readMarks() {
 		}
 		s.marks[t.Name] = uint32(m)
 	}
+}
+
+// pin returns the ct mark of a connection that was opened from inside and pinned to a table of that
+// name; 0 without a name.
+func (s *scenario) pin(name string) uint32 {
+	if s.marks[name] == 0 {
+		return 0
+	}
+	return s.marks[name] | s.inside
 }
 
 // watchDownloads counts, in a table of somebody else's, packets from uplinks that carry a routing
@@ -210,7 +222,7 @@ func (s *scenario) checkFlow(f flow) {
 	if again, err := c.Ask(); err != nil || again != seen {
 		s.t.Errorf("%s: the second packet: %+v, %v; the first: %+v", f.name, again, err, seen)
 	}
-	if got, want := s.ctMark(f.network, c.LocalAddr().Port(), dst), s.marks[f.pin]; got != want {
+	if got, want := s.ctMark(f.network, c.LocalAddr().Port(), dst), s.pin(f.pin); got != want {
 		s.t.Errorf("%s: ct mark 0x%08x, not 0x%08x of %q", f.name, got, want, f.pin)
 	}
 }

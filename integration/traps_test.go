@@ -54,7 +54,7 @@ uplink = "isp2"
 					family, proto = "ipv6", "icmpv6"
 				}
 				out := s.router.Run("conntrack", "-L", "-f", family, "-p", proto, "-d", dst)
-				if got := containsField(out, fmt.Sprintf("mark=%d", s.marks["isp2"])); got != row.pinned {
+				if got := containsField(out, fmt.Sprintf("mark=%d", s.pin("isp2"))); got != row.pinned {
 					t.Errorf("loaded by %s: DSCP %d from %s: pinned to isp2: %v, has to be %v\n%s", loaded,
 						row.dscp, src, got, row.pinned, out)
 				}

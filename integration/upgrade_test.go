@@ -36,12 +36,17 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 		r.must("flush")
 		r.write(policy.text())
 		r.Run(old, "--config", r.file, "apply")
-		r.upgrade(n, lan, outside, nat)
+		inside := uint32(0)
+		if old == pbrPath {
+			inside = r.insideBit()
+		}
+		r.upgrade(n, lan, outside, nat, inside)
 	}
 }
 
-// upgrade applies the policy that an earlier release has applied, while connections send.
-func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat string) {
+// upgrade applies the policy that an earlier release has applied, while connections send. inside is
+// the bit that the marks of the earlier release have for those from inside.
+func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat string, inside uint32) {
 	t := r.T().(*testing.T)
 	t.Helper()
 	strays := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"])
@@ -58,6 +63,6 @@ func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat stri
 	if more := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"]) - strays; more > 0 {
 		t.Errorf("nat %s: %d packets left by another uplink", nat, more)
 	}
-	checkMarks(t, "nat "+nat, r.marksByDestination(), r.markOf("isp2/strict"), r.markOf("isp2"), 0)
+	checkMarks(t, "nat "+nat, r.marksByDestination(), r.markOf("isp2/strict"), r.markOf("isp2"), inside, 0)
 	r.inSync()
 }

@@ -152,7 +152,7 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	}
 	var marks []conntrack.Marking
 	for _, p := range todo.pin {
-		if p.Mark&a.want.Mask != p.mark {
+		if p.Mark&a.want.NumberMask() != p.mark {
 			marks = append(marks, conntrack.Marking{Flow: p.Flow, Bits: p.mark, Mask: a.want.Mask})
 		}
 	}

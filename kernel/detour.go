@@ -12,11 +12,11 @@ import (
 // to both plans, and no packet is mistaken for another's. It is nil if there are no such numbers.
 // full is true if there are, but the mask has too few free values.
 func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
-	r := &conntrack.Migration{Want: conntrack.Marks{Mask: want.Mask, Numbers: want.Numbers}}
+	r := &conntrack.Migration{Want: conntrack.MarksOf(want)}
 	taken := &takenNumbers{want: want, earlier: earlier}
 	names := map[string]plan.Number{}
 	for _, w := range want.Numbers {
-		if w.Mark == 0 || !meansOther(earlier, r, want.Mask, w) {
+		if w.Mark == 0 || !meansOther(earlier, r, w) {
 			continue
 		}
 		next, ok := taken.free()
@@ -32,16 +32,19 @@ func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 	return plan.Renumber(want, names), false
 }
 
-// meansOther reports whether a wanted number's mark or table belongs to something else in an
-// earlier plan.
-func meansOther(earlier []owned, r *conntrack.Migration, mask uint32, w plan.Number) bool {
+// meansOther reports whether a wanted number's table, or one of its marks, belongs to something else
+// in an earlier plan.
+func meansOther(earlier []owned, r *conntrack.Migration, w plan.Number) bool {
 	for _, o := range earlier {
 		for _, n := range o.Numbers {
-			if r.Successor(o.Mask, n) == w.Mark {
-				continue
-			}
-			if n.Table == w.Table || confused(n.Mark, o.Mask, w.Mark, mask) {
+			next := r.Successor(o.Mask, n)
+			if next != w.Mark && next != w.Mark|r.Want.Inside && n.Table == w.Table {
 				return true
+			}
+			for _, mark := range r.Want.Of(w) {
+				if next != mark && confused(n.Mark, o.Mask, mark, r.Want.Mask) {
+					return true
+				}
 			}
 		}
 	}
@@ -66,11 +69,12 @@ const firstDetourTable = 3_000_000
 
 // free returns an unused number; ok is false if there is none.
 func (t *takenNumbers) free() (n plan.Number, ok bool) {
-	values := uint32(1)<<min(bits.OnesCount32(t.want.Mask), 20) - 1
+	mask := t.want.NumberMask()
+	values := uint32(1)<<min(bits.OnesCount32(mask), 20) - 1
 	for t.tried < values {
 		t.tried++
-		n.Mark = spread(values+1-t.tried, t.want.Mask)
-		if !t.has(n.Mark) {
+		n.Mark = spread(values+1-t.tried, mask)
+		if !t.has(n.Mark) && !t.has(n.Mark|t.want.Inside) {
 			n.Table = max(firstDetourTable, t.table, t.highest()) + 1
 			t.table = n.Table
 			return n, true
@@ -81,10 +85,9 @@ func (t *takenNumbers) free() (n plan.Number, ok bool) {
 
 // has reports whether a mark can be mistaken for one of either plan.
 func (t *takenNumbers) has(mark uint32) bool {
-	for _, n := range t.want.Numbers {
-		if n.Mark == mark {
-			return true
-		}
+	marks := conntrack.MarksOf(t.want)
+	if _, used := marks.Number(mark); used {
+		return true
 	}
 	for _, o := range t.earlier {
 		for _, n := range o.Numbers {

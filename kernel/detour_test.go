@@ -48,9 +48,9 @@ func TestDetour(t *testing.T) {
 				return
 			}
 			for _, next := range []*plan.Plan{between, want} {
-				r := &conntrack.Migration{Want: conntrack.Marks{Mask: next.Mask, Numbers: next.Numbers}}
+				r := &conntrack.Migration{Want: conntrack.MarksOf(next)}
 				for _, n := range next.Numbers {
-					if meansOther([]owned{was}, r, next.Mask, n) {
+					if meansOther([]owned{was}, r, n) {
 						t.Errorf("%s: %+v is another's in %+v", tc.name, n, was.Numbers)
 					}
 				}

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"syscall"
 
 	"pbr/compiler/plan"
-	"pbr/compiler/sorting"
 	"pbr/kernel/conntrack"
 	"pbr/kernel/state"
 )
@@ -58,7 +56,7 @@ type setting struct {
 // claimsOf returns what a plan owns. For a plan without Numbers it is derived from its rules and
 // routes.
 func claimsOf(p *plan.Plan) owned {
-	o := owned{Marks: conntrack.Marks{Mask: p.Mask, Numbers: slices.Clone(p.Numbers)}, BasePriority: p.BasePriority}
+	o := owned{Marks: conntrack.MarksOf(p), BasePriority: p.BasePriority}
 	for _, n := range p.Numbers {
 		o.Tables = append(o.Tables, n.Table)
 	}
@@ -67,14 +65,12 @@ func claimsOf(p *plan.Plan) owned {
 	}
 	for _, r := range p.Rules {
 		if _, known := o.Number(r.Mark); !known && r.MarkMask == p.Mask && r.Mark != 0 {
-			o.Numbers = append(o.Numbers, plan.Number{Table: r.Table, Mark: r.Mark})
+			o.Add(plan.Number{Table: r.Table, Mark: r.Mark})
 		}
 	}
 	slices.Sort(o.Tables)
 	o.Tables = slices.Compact(o.Tables)
-	sorting.Func(o.Numbers, func(a, b plan.Number) int {
-		return cmp.Or(cmp.Compare(a.Mark, b.Mark), cmp.Compare(a.Name, b.Name))
-	})
+	o.Sort()
 	return o
 }
 
@@ -91,7 +87,7 @@ func (o owned) other(p owned) bool { return !o.equal(p) }
 
 // equal reports whether both are the same share, whether or not their plans came into force.
 func (o owned) equal(p owned) bool {
-	return o.Mask == p.Mask && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
+	return o.Mask == p.Mask && o.Inside == p.Inside && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
 }
 
 // all lists the shares of every plan of which something may be left.

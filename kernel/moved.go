@@ -61,6 +61,7 @@ func (m *moved) addMap(r *conntrack.Migration, mask uint32, marks []uint32) {
 		var chain string
 		switch {
 		case bits != 0:
+			bits &= m.want.NumberMask() // -- which is what a packet's mark has
 			chain = m.addChain(fmt.Sprintf("%sto-%08x", movedPrefix, bits), plan.SetMark{Mask: m.want.Mask, Value: bits}, plan.Accept{})
 		case r.Orphaned(mark):
 			chain = m.addChain(movedPrefix+"nowhere", plan.Drop{})
@@ -81,22 +82,20 @@ func (m *moved) addChain(name string, actions ...plan.Action) string {
 	return name
 }
 
-// before puts the look-ups in front of a base chain's own look-up. Rules that come before it there
-// (for packets that arrive on an uplink) also come before them, except those that depend on the
-// mark.
+// before puts the look-ups in front of a base chain's own last one, which is for connections opened
+// by either side. Rules that come before it there (for packets that arrive on an uplink) also come
+// before them, except those that depend on the mark.
 func (m *moved) before(c plan.Chain) plan.Chain {
-	at := slices.IndexFunc(c.Rules, func(r plan.ChainRule) bool {
-		return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
-			look, ok := a.(plan.VMap)
-			return ok && look.Field == plan.FieldCTMark
-		})
-	})
+	at := len(c.Rules) - 1
+	for at >= 0 && !looksUpCTMark(c.Rules[at]) {
+		at--
+	}
 	if c.Hook == "" || at < 0 {
 		return c
 	}
 	var rules []plan.ChainRule
 	for _, r := range c.Rules[:at] {
-		if !slices.ContainsFunc(r.Matches, func(x plan.Match) bool { return x.Field == plan.FieldCTMark }) {
+		if !looksUpCTMark(r) && !slices.ContainsFunc(r.Matches, func(x plan.Match) bool { return x.Field == plan.FieldCTMark }) {
 			rules = append(rules, r)
 		}
 	}
@@ -105,4 +104,11 @@ func (m *moved) before(c plan.Chain) plan.Chain {
 	}
 	c.Rules = slices.Concat(rules, c.Rules)
 	return c
+}
+
+func looksUpCTMark(r plan.ChainRule) bool {
+	return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
+		look, ok := a.(plan.VMap)
+		return ok && look.Field == plan.FieldCTMark
+	})
 }

@@ -42,7 +42,7 @@ func repeatable(have *plan.Plan, j *journal) *plan.Plan {
 	p := *have
 	if len(j.Owned) > 0 {
 		o := j.Owned[0]
-		p.Mask, p.BasePriority, p.Numbers = o.Mask, o.BasePriority, o.Numbers
+		p.Mask, p.Inside, p.BasePriority, p.Numbers = o.Mask, o.Inside, o.BasePriority, o.Plain()
 	}
 	p.Rules = slices.DeleteFunc(slices.Clone(have.Rules), func(r plan.Rule) bool { return r.Foreign != "" || r.Protocol != plan.Protocol })
 	p.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r plan.Route) bool {

@@ -36,7 +36,7 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 		m.replaced = m.replaced && primaryInterface(&want.Ruleset, f) != iface
 	}
 	for _, n := range inForce.Numbers {
-		if n.Interface == iface && !strings.Contains(n.Name, "/") {
+		if n.Interface == iface && !strings.Contains(n.Name, "/") && !n.Inside {
 			m.mark = n.Mark
 		}
 	}

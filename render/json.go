@@ -18,6 +18,8 @@ func JSON(w io.Writer, p *plan.Plan) error { return writeJSON(w, viewPlan(p)) }
 type planView struct {
 	// MarkMask has the bits of fwmark and ct mark that pbr owns.
 	MarkMask string `json:"mark_mask"`
+	// InsideBit is the bit of them that ct marks of connections opened from inside have.
+	InsideBit string `json:"inside_bit,omitempty"`
 	// RulePriorities are the first and last ip rule priority that pbr owns.
 	RulePriorities [2]uint32      `json:"rule_priorities"`
 	Tables         []tableView    `json:"tables"`
@@ -123,7 +125,7 @@ type ruleView struct {
 func viewPlan(p *plan.Plan) planView {
 	names := map[uint32]string{}
 	v := planView{
-		MarkMask: mark(p.Mask), RulePriorities: [2]uint32{p.BasePriority, p.BasePriority + plan.PrioritySpan - 1},
+		MarkMask: mark(p.Mask), InsideBit: markOrNone(p.Inside), RulePriorities: [2]uint32{p.BasePriority, p.BasePriority + plan.PrioritySpan - 1},
 		Tables: []tableView{}, NFTables: viewRuleset(&p.Ruleset),
 	}
 	for _, n := range p.Numbers {

@@ -102,7 +102,8 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
 }
 
 // printCheck prints the findings, how long the checks take, how far schedules reach, what bounds
-// sets that dnsmasq fills, whether own addresses are left to the kernel, and a summary.
+// sets that dnsmasq fills, whether own addresses are left to the kernel and marks have no room, and a
+// summary.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err
@@ -125,11 +126,25 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 		}
 	}
 	if errors == 0 {
-		fmt.Fprint(c.stdout, dnsmasqBounds(f.doc), ownNote(f.doc))
+		fmt.Fprint(c.stdout, dnsmasqBounds(f.doc), ownNote(f.doc), insideNote(f.doc))
 	}
 	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
 	_, err := fmt.Fprintln(c.stdout, summary)
 	return err
+}
+
+// insideNote says that marks have no room for which side opened a connection; else it is empty.
+func insideNote(doc *policy.Document) string {
+	c, crowded := compiler.Crowded(doc)
+	if !crowded {
+		return ""
+	}
+	why := fmt.Sprintf("of its %d numbers %d are needed, and %d would leave one", 2*c.Room+1, c.Needed, c.Room)
+	if c.Needed <= c.Room {
+		why = "a table's fixed mark has the highest one"
+	}
+	return fmt.Sprintf("marks: mark-mask %#08x has no bit left for which side opened a connection (%s): "+
+		"each packet of a pinned connection looks up its interface, which costs a few percent\n", c.Mask, why)
 }
 
 // printTimes prints, per checked uplink, how long its parameters need to declare it down and up

@@ -251,11 +251,11 @@ func fileNote(ctx *cli.Context, report *daemon.Report) string {
 
 // readKernel adds what the kernel knows: routes, connections, balances.
 func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
-	live, err := k.Live(&plan.Plan{Mask: o.Mask, BasePriority: o.BasePriority, Numbers: o.Numbers})
+	live, err := k.Live(&plan.Plan{Mask: o.Mask, Inside: o.Inside, BasePriority: o.BasePriority, Numbers: o.Numbers})
 	if err != nil {
 		return err
 	}
-	used, err := k.Connections(o.Mask)
+	used, err := k.Connections(o.Mask &^ o.Inside)
 	if err != nil {
 		return err
 	}

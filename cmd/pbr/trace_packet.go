@@ -234,7 +234,7 @@ func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 		item.State = "reply"
 	}
 	if flow != nil {
-		c.Mark = flow.Mark
+		c.Mark, c.Reply = flow.Mark, reply
 		if reply { // -- which goes to whoever opened the connection, whatever its destination address
 			c.Dst = flow.Orig.Src
 		}

@@ -152,7 +152,7 @@ func (x *Explainer) by(p *walk.Packet, way *walk.Way) By {
 		return By{Kind: ByLocal}
 	case way.Rule != nil && way.Rule.Table == plan.MainTable && way.Rule.SuppressPrefix > 0:
 		return By{Kind: ByMain}
-	case p.CTMark&x.plan.Mask != 0:
+	case p.CTMark&x.plan.NumberMask() != 0:
 		if u := x.uplinks[strings.TrimSuffix(x.markName(p.CTMark), strictSuffix)]; u != nil {
 			return byUplink(ByConnection, u)
 		}
@@ -218,7 +218,7 @@ func (x *Explainer) offload(p *walk.Packet, way *walk.Way) (bool, string) {
 		return false, "only TCP and UDP can be offloaded"
 	case x.live.NoFlowtables:
 		return false, "this kernel has no flowtables"
-	case way.CTMark&x.plan.Mask != 0 && mode == policy.OffloadUnmarked:
+	case way.CTMark&x.plan.NumberMask() != 0 && mode == policy.OffloadUnmarked:
 		return false, "the connection is pinned to " + x.markName(way.CTMark) + ", and offload = \"unmarked\""
 	case !x.offloads(p, way):
 		return false, "the ruleset has no rule that offloads it"
@@ -254,7 +254,7 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 	if t := x.whyTable(a, way); t != "" {
 		a.Why = append(a.Why, t)
 	}
-	if a.Verdict == walk.Forwarded.String() && a.CTMark&x.plan.Mask != 0 && !a.ManyMarks[1] {
+	if a.Verdict == walk.Forwarded.String() && a.CTMark&x.plan.NumberMask() != 0 && !a.ManyMarks[1] {
 		a.Why = append(a.Why, "the connection is pinned to "+x.markName(a.CTMark))
 	}
 	if lost := x.lostAnswer(p, way); lost != "" {

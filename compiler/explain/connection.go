@@ -22,6 +22,8 @@ type Connection struct {
 	ICMPType                     uint8
 	HasPorts                     bool
 	Mark                         uint32
+	// Reply means that AnswerTo's packet goes the other way than the one that opened the connection.
+	Reply bool
 	// MAC is the opener's Ethernet address; nil if it is not known.
 	MAC *[6]byte
 }
@@ -157,6 +159,7 @@ func (c *Connection) Family() plan.Family {
 // a connection with a mark.
 func (x *Explainer) AnswerTo(c *Connection, in string, established bool) *Answer {
 	q := &Question{in: in, packet: x.packetOf(c, c.Dst, in), established: established}
+	q.packet.Reply = c.Reply
 	p := q.packet
 	if established {
 		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, c.Mark

@@ -132,9 +132,9 @@ func text(s *string) string {
 // connection mark, NAT, reply.
 func TestKinds(t *testing.T) {
 	for name, c := range map[string]struct{ keys, want string }{
-		"policy": {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"policy": {`"in": "lan", "src": "192.168.10.50"`, "forward policy voip 40 to2 isp2 [] 0xd7000000 snat 198.51.100.2 isp2"},
 		"fall-through": {`"in": "lan", "src": "192.168.10.100", "dst": "9.9.9.9"`,
-			"forward policy falls 44 default isp1 [] 0x45000000 masquerade null isp1"},
+			"forward policy falls 44 default isp1 [] 0xc5000000 masquerade null isp1"},
 		"strict": {`"in": "lan", "src": "192.168.10.101", "dst": "9.9.9.9"`,
 			"unreachable policy vpn 48 kill null [] 0x0 none null null"},
 		"equal distances": {`"in": "lan", "src": "192.168.10.102"`, "forward policy ecmp 52 both null [isp1 isp2] null null null null"},
@@ -142,9 +142,9 @@ func TestKinds(t *testing.T) {
 		"port of the hash": {`"in": "lan", "src": "192.168.10.105"`,
 			"forward policy hash-ports 64 null null [isp1 isp2] null null null null"},
 		"default = true": {`"in": "lan", "src": "192.168.10.106"`,
-			"forward policy stays 68 default isp1 [] 0x45000000 masquerade null isp1"},
+			"forward policy stays 68 default isp1 [] 0xc5000000 masquerade null isp1"},
 		"refused": {`"in": "lan", "src": "192.168.66.1"`, "drop rule closed 72 null null [] 0x0 none null null"},
-		"rule":    {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+		"rule":    {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0xd7000000 snat 198.51.100.2 isp2"},
 		"default": {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
 		"pinned": {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`,
 			"forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},

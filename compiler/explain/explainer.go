@@ -165,7 +165,7 @@ func (x *Explainer) tableName(id uint32) string {
 }
 
 // markName returns the name of the table that a mark stands for, empty if none.
-func (x *Explainer) markName(mark uint32) string { return x.numbers[mark&x.plan.Mask] }
+func (x *Explainer) markName(mark uint32) string { return x.numbers[mark&x.plan.NumberMask()] }
 
 // Answer explains a packet's way. It fails if the answer depends on something that the question
 // leaves open.

@@ -154,7 +154,7 @@ func (x *Explainer) markSteps(s *Story, a *Answer) {
 // markText is a mark by number and by the name of its table.
 func (x *Explainer) markText(mark uint32) string {
 	text := fmt.Sprintf("%#08x", mark)
-	if name := x.markName(mark); name != "" && mark&x.plan.Mask != 0 {
+	if name := x.markName(mark); name != "" && mark&x.plan.NumberMask() != 0 {
 		text += ": " + name
 	}
 	return text
@@ -177,9 +177,9 @@ func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
 		s.add("leaves", leavesText(a, way), Good)
 	}
 	s.add("nat", natText(a), Plain)
-	if a.CTMark&x.plan.Mask != 0 && !a.ManyMarks[1] {
+	if a.CTMark&x.plan.NumberMask() != 0 && !a.ManyMarks[1] {
 		s.add("pinned", "connection mark "+x.markText(a.CTMark)+", until the connection ends", Plain)
-	} else if a.CTMark&x.plan.Mask == 0 && !a.ManyMarks[1] {
+	} else if a.CTMark&x.plan.NumberMask() == 0 && !a.ManyMarks[1] {
 		s.add("pinned", "no: the connection carries no mark", Plain)
 	}
 	if a.Offload {
@@ -267,13 +267,13 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 // then. The last uplink of a table keeps its connections.
 func (x *Explainer) afterwards(a, next *Answer) string {
 	switch isLast := len(next.Members) == 0 && next.Uplink == a.Uplink; {
-	case x.doc.Settings.FlushOnFailover && isLast && a.CTMark&x.plan.Mask == 0:
+	case x.doc.Settings.FlushOnFailover && isLast && a.CTMark&x.plan.NumberMask() == 0:
 		return "stays"
 	case x.doc.Settings.FlushOnFailover && isLast:
 		return "stays, unless another table that uses " + a.Uplink + " has another uplink"
 	case x.doc.Settings.FlushOnFailover:
 		return "is flushed"
-	case a.CTMark&x.plan.Mask != 0:
+	case a.CTMark&x.plan.NumberMask() != 0:
 		return "stays pinned, and waits"
 	}
 	return "uses what default uses"

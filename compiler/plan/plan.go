@@ -53,6 +53,10 @@ var Families = [...]Family{IPv4, IPv6}
 type Plan struct {
 	// Mask has the bits of fwmark and ct mark that pbr owns.
 	Mask uint32
+	// Inside is the bit of Mask that the ct mark of a pinned connection has besides its number if
+	// the connection was opened from inside, and that no packet's mark has. It is 0 if the numbers
+	// need all bits.
+	Inside uint32
 	// BasePriority is the first of PrioritySpan owned ip rule priorities.
 	BasePriority uint32
 	// Numbers name the routing tables and their marks, sorted by name. Readers of a plan use
@@ -74,6 +78,9 @@ type Plan struct {
 	Routed []Routed
 }
 
+// NumberMask has the bits of Mask that numbers are in.
+func (p *Plan) NumberMask() uint32 { return p.Mask &^ p.Inside }
+
 // Number is a routing table that pbr owns: the user's, an uplink's pinned one, or default's.
 type Number struct {
 	// Name is unique, and what chains, comments and messages call the table.
@@ -93,6 +100,9 @@ type Number struct {
 	Mark uint32
 	// Interface is the uplink's whose pinned table it is; empty for other tables.
 	Interface string `json:",omitempty"`
+	// Inside means that Mark is that of connections opened from inside; no plan's Numbers have it,
+	// only lists of ct marks.
+	Inside bool `json:",omitempty"`
 }
 
 // Comment is what the policy file says of an object, as "uplink isp1".

@@ -3,7 +3,7 @@ package plan
 import "slices"
 
 // Renumber returns a copy of p in which names have other marks and tables; marks are under p's
-// mask. Gotos are omitted: they skip rules by bits of the old marks, and every packet is treated
+// mask, without its Inside, which is kept. Gotos are omitted: they skip rules by bits of the old marks, and every packet is treated
 // alike without them. p and the copy share what is not changed.
 func Renumber(p *Plan, names map[string]Number) *Plan {
 	r := renumbering{mask: p.Mask, marks: map[uint32]uint32{}, tables: map[uint32]uint32{}}
@@ -13,6 +13,7 @@ func Renumber(p *Plan, names map[string]Number) *Plan {
 		n := &out.Numbers[i]
 		if next, changes := names[n.Name]; changes {
 			r.marks[n.Mark], r.tables[n.Table] = next.Mark, next.Table
+			r.marks[n.Mark|p.Inside] = next.Mark | p.Inside
 			n.Mark, n.Table = next.Mark, next.Table
 		}
 	}

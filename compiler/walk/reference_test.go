@@ -160,7 +160,11 @@ func remark(first []*sent, before, after *plan.Plan) {
 	for _, s := range first {
 		for i := range s.ways {
 			way := &s.ways[i]
-			way.CTMark = way.CTMark&^before.Mask | marks[way.CTMark&before.Mask]
+			mark, inside := marks[way.CTMark&before.NumberMask()], uint32(0)
+			if mark != 0 && way.CTMark&before.Inside != 0 {
+				inside = after.Inside
+			}
+			way.CTMark = way.CTMark&^before.Mask | mark | inside
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (r *Router) Next(first *Packet, way *Way) []Way {
 // that the packet left through, or from the router itself.
 func (r *Router) Answer(first *Packet, way *Way) []Way {
 	t := trip{Packet: Packet{Src: first.Dst, Dst: way.Src, Proto: first.Proto, SPort: first.DPort, DPort: first.SPort,
-		ICMPType: first.ICMPType, NoPorts: first.NoPorts, DSCP: first.DSCP, Reply: true}, onward: way.Sender}
+		ICMPType: first.ICMPType, NoPorts: first.NoPorts, DSCP: first.DSCP, Reply: !first.Reply}, onward: way.Sender}
 	t.CTState, t.CTStatus, t.CTMark = StateEstablished, StatusConfirmed, way.CTMark
 	if way.Fate == Forwarded {
 		t.IIF = cmp.Or(way.Dev, somewhere)

@@ -39,8 +39,8 @@ func (c *connection) inbound() Verdict {
 	for _, u := range c.carriers(c.flow.Orig.Dst) {
 		pin, sure := uint32(0), true
 		for i, o := range c.table.enter(c.packet(u.iface), c.unknown) {
-			sure = sure && (i == 0 || o.CTMark&c.plan.Mask == pin)
-			pin = o.CTMark & c.plan.Mask
+			sure = sure && (i == 0 || o.CTMark&c.plan.NumberMask() == pin)
+			pin = o.CTMark & c.plan.NumberMask()
 		}
 		if sure {
 			return Verdict{Pin: pin}
@@ -82,7 +82,7 @@ func (c *connection) fresh() []walk.Outcome {
 func (c *connection) strictPin(fresh []walk.Outcome, carriers []*uplink) (pin uint32, caught bool) {
 	free := false
 	for _, o := range fresh {
-		mark := o.Mark & c.plan.Mask
+		mark := o.Mark & c.plan.NumberMask()
 		p, strict := c.strictly(mark, carriers)
 		switch {
 		case !strict || p != 0:
@@ -180,7 +180,7 @@ func (c *connection) stray(fresh []walk.Outcome) bool {
 		// routed to us.
 		return c.Judge.local(c.flow.Reply.Dst)
 	case w == route.Way{} && c.untranslated():
-		return slices.ContainsFunc(fresh, func(o walk.Outcome) bool { return c.uplinks[c.wayBy(o.Mark&c.plan.Mask).Dev] != nil })
+		return slices.ContainsFunc(fresh, func(o walk.Outcome) bool { return c.uplinks[c.wayBy(o.Mark&c.plan.NumberMask()).Dev] != nil })
 	}
 	return false
 }

@@ -133,7 +133,7 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 	if !ordinary(f) {
 		return keep
 	}
-	c := &connection{Judge: j, flow: f, mark: f.Mark & j.plan.Mask}
+	c := &connection{Judge: j, flow: f, mark: f.Mark & j.plan.NumberMask()}
 	if _, known := j.tables[c.mark]; !known {
 		c.mark = 0 // as good as none
 	}

@@ -48,7 +48,7 @@ func (c *connection) unknown(f plan.Field, mask uint32) bool {
 	switch f {
 	case plan.FieldIIFName, plan.FieldOIFName, plan.FieldNFProto, plan.FieldL4Proto, plan.FieldIPSAddr, plan.FieldIPDAddr,
 		plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldICMPType, plan.FieldICMPv6Type,
-		plan.FieldCTMark, plan.FieldCTState, plan.FieldCTStatus,
+		plan.FieldCTMark, plan.FieldCTState, plan.FieldCTStatus, plan.FieldCTDirection,
 		plan.FieldFibSAddrType, plan.FieldFibDAddrType, plan.FieldFibSAddrOIFType, plan.FieldFibSAddrBack,
 		plan.FieldTime:
 		return false

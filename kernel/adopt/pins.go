@@ -18,7 +18,7 @@ func (j *Judge) leaveBy(oif string, mark uint32) uint32 {
 	pin, known := j.pins[at]
 	if !known {
 		for _, o := range j.table.through(j.table.post, somePacket(plan.IPv4, oif, mark), everythingKnown) {
-			pin = o.CTMark & j.plan.Mask
+			pin = o.CTMark & j.plan.NumberMask()
 		}
 		j.pins[at] = pin
 	}
@@ -51,7 +51,7 @@ func (j *Judge) pinsStrictly(u *uplink) bool {
 // use; 0 if policies set none.
 func (j *Judge) anyMark(outcomes []walk.Outcome) (mark uint32) {
 	for _, o := range outcomes {
-		m := o.Mark & j.plan.Mask
+		m := o.Mark & j.plan.NumberMask()
 		if m == 0 {
 			return 0
 		}

@@ -63,11 +63,14 @@ func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 	return found
 }
 
-// likeness returns how well a wanted number replaces an earlier one; 0 means not at all.
+// likeness returns how well a wanted number replaces an earlier one; 0 means not at all. Where a
+// mark does not say which side opened the connection, its successor does not either.
 func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
 	sameInterface := n.Interface != "" && n.Interface == w.Interface
 	switch {
+	case w.Inside && !n.Inside:
+		return 0
 	case suffix != wantedSuffix && wantedSuffix != "" && !bothStrict(suffix, wantedSuffix):
 		return 0
 	case !sameInterface && uplink != wanted:
@@ -84,6 +87,10 @@ func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 		k += 2
 	}
 	if uplink == wanted {
+		k++
+	}
+	k *= 2
+	if n.Inside && w.Inside {
 		k++
 	}
 	return k

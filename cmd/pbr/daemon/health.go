@@ -221,7 +221,7 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 		})
 		if u := uplinkNamed(doc, uv.Uplink); u != nil && len(addrs) > 0 && carries(u, uv.Family) {
 			pinned, strict := Marks(want.Numbers, u.Name)
-			flushes = append(flushes, Flush{Family: uv.Family, Mask: want.Mask, Addrs: addrs,
+			flushes = append(flushes, Flush{Family: uv.Family, Mask: want.NumberMask(), Addrs: addrs,
 				AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
 		delete(h.renumbered, uv)
@@ -270,7 +270,7 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 // flushOf returns what to flush now of one uplink; it moves from pending to taken.
 func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
 	byDefault, byOther := installed(want, u, family)
-	c := Flush{Family: family, Mask: want.Mask}
+	c := Flush{Family: family, Mask: want.NumberMask()}
 	pay := func(pending, taken *bool) bool {
 		was := *pending
 		*pending, *taken = false, *taken || was

@@ -11,7 +11,9 @@ import (
 // Outline has what is needed of a policy and its plan to explain the kernel's objects, so that a
 // watch's policy can be shown without its file, which may have changed since.
 type Outline struct {
-	Mask         uint32        `json:"mask"`
+	Mask uint32 `json:"mask"`
+	// Inside is the plan's: the bit of Mask that is of no number.
+	Inside       uint32        `json:"inside,omitempty"`
 	BasePriority uint32        `json:"base_priority"`
 	Numbers      []plan.Number `json:"numbers"`
 	// Uplinks are in the policy's order.
@@ -61,7 +63,7 @@ type OutlineMember struct {
 
 // NewOutline extracts it from a policy and its plan.
 func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
-	o := Outline{Mask: want.Mask, BasePriority: want.BasePriority, Numbers: want.Numbers}
+	o := Outline{Mask: want.Mask, Inside: want.Inside, BasePriority: want.BasePriority, Numbers: want.Numbers}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
 		out := OutlineUplink{Name: u.Name, Interface: u.Interface}

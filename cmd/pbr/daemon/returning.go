@@ -56,7 +56,7 @@ func (h *health) returning(doc *policy.Document, want *plan.Plan, now time.Time)
 		if s.done = usable; !later {
 			delete(h.usable, uv)
 		}
-		if c := (Flush{Family: uv.Family, Mask: want.Mask}); len(marks) > 0 {
+		if c := (Flush{Family: uv.Family, Mask: want.NumberMask()}); len(marks) > 0 {
 			for mark := range marks {
 				c.Marks = append(c.Marks, mark)
 			}
