@@ -42,7 +42,7 @@ const (
 // Usable reports whether new connections may take the uplink: its routes stand.
 func (s State) Usable() bool { return s == Start || s == Up || s == Unconfirmed || s == ForcedUp }
 
-// Dead reports whether connections that run over the uplink may be cut. An uplink that is neither
+// Dead reports whether connections that run over the uplink may be flushed. An uplink that is neither
 // usable nor dead takes no new connections and keeps those it has.
 func (s State) Dead() bool {
 	return s == Down || s == LinkDown || s == AddressLost || s == NoGateway || s == ForcedDown
@@ -169,5 +169,5 @@ type Status struct {
 // Dead reports whether connections through the uplink may be flushed.
 func (s Status) Dead() bool { return s.State.Dead() || s.Closed }
 
-// Dead reports whether the new state lets connections that run be cut.
+// Dead reports whether the new state lets established connections be flushed.
 func (e Event) Dead() bool { return e.To.Dead() || e.Closed }

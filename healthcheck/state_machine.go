@@ -33,9 +33,9 @@ type stateMachine struct {
 	// told means that the link was told, seen that it was good once: an optional version that never
 	// was is absent.
 	told, seen bool
-	// cut means that the link itself failed since it was good for the last time, and not its
+	// linkFailed means that the link itself failed since it was good for the last time, and not its
 	// address alone.
-	cut bool
+	linkFailed bool
 	// asking means that the check failed, and that the peers are to be asked before it counts;
 	// failing is why it failed.
 	asking  bool
@@ -70,7 +70,7 @@ func newStateMachine(now time.Time, cfg Config, was Status) *stateMachine {
 		}
 		m.held = was.LinkOnly
 	case LinkDown:
-		m.link, m.cut = LinkState{}, true
+		m.link, m.linkFailed = LinkState{}, true
 	case AddressLost:
 		m.link.Addressed = false
 	case NoGateway:
@@ -234,16 +234,16 @@ func (m *stateMachine) Link(now time.Time, l LinkState) (Event, bool) {
 	}
 	why := ""
 	m.returned = m.returned || was != "" && is == ""
-	m.cut = m.cut || is == LinkDown
+	m.linkFailed = m.linkFailed || is == LinkDown
 	switch {
-	case renewal(was) && is == "" && !m.cut:
+	case renewal(was) && is == "" && !m.linkFailed:
 		why = m.renewed(was)
 	case was == AddressLost && is == "":
 		why = m.restart(now, "the interface has an address again")
 	case was != "" && is == "":
 		why = m.restart(now, "the link is back")
 	}
-	m.cut = m.cut && is != ""
+	m.linkFailed = m.linkFailed && is != ""
 	return m.change(now, why)
 }
 

@@ -8,7 +8,9 @@ import (
 
 // FlushConnections is conntrack.Delete. It may run concurrently with everything else, in a thread
 // of k's network namespace.
-func (k *Kernel) FlushConnections(cuts []conntrack.Flush) (int, error) { return conntrack.Delete(cuts) }
+func (k *Kernel) FlushConnections(flushes []conntrack.Flush) (int, error) {
+	return conntrack.Delete(flushes)
+}
 
 // Pin is conntrack.Mark. It may run concurrently with everything else, in a thread of k's network
 // namespace.

@@ -65,9 +65,9 @@ func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, err
 	return out, marked(err)
 }
 
-func (k watchKernel) FlushConnections(cuts []daemon.Flush) (int, error) {
+func (k watchKernel) FlushConnections(flushes []daemon.Flush) (int, error) {
 	var list []conntrack.Flush
-	for _, c := range cuts {
+	for _, c := range flushes {
 		for _, m := range c.Marks {
 			list = append(list, conntrack.Flush{Family: c.Family, Mark: m, Mask: c.Mask})
 		}

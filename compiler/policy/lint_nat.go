@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// lintNoNAT warns of uplinks without nat that private or shared addresses leave by. Only the file
+// lintNoNAT warns of uplinks without nat that private or shared addresses leave through. Only the file
 // is known, so it stays with what is probable:
 //   - nat = "none" in the file says that it is meant, and silences it; an address translates its own family alone;
 //   - a policy or rule that names private sources, on their way to destinations that are not
@@ -183,7 +183,7 @@ func (n *natLint) listPrivate(name string) families {
 }
 
 // lintRuleNAT warns of stateless rules towards uplinks that translate addresses: each packet is
-// looked up again, so that one connection's packets can leave by two uplinks, with two addresses.
+// looked up again, so that one connection's packets can leave through two uplinks, with two addresses.
 // It does so once for each uplink.
 func (p *parser) lintRuleNAT() {
 	leading := map[int][]*Rule{} // by the uplink that the rules lead to

@@ -104,7 +104,7 @@ func (s *section) ruleInterfaces(key string) []NameItem {
 		case strings.HasSuffix(e.text, "*"):
 			f = badValue("name each interface, or use a [[policy]]", "an ip rule has no patterns, %q is one", e.text)
 		case f == nil && key == "oif" && (e.text == "lo" || e.text == "local"):
-			f = badValue("", "no packet that is routed leaves by %q", e.text)
+			f = badValue("", "no packet that is routed leaves through %q", e.text)
 		}
 		if f != nil {
 			s.fault(e.pos, key, f)

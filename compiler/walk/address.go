@@ -8,7 +8,7 @@ import (
 	"pbr/compiler/sorting"
 )
 
-// address is the one that masquerade and sockets take for packets that leave by an interface: in
+// address is the one that masquerade and sockets take for packets that leave through an interface: in
 // IPv4 that of the gateway's network (inet_select_addr, net/ipv4/devinet.c), or the first.
 func (f *fib) address(dev string, via, dst netip.Addr) (first netip.Addr) {
 	if dst.Is6() {

@@ -657,7 +657,7 @@ func (b *bench) spoofed() {
 }
 
 // withoutLinks takes one link after the other down, and nobody compiles again: what is strict
-// leaves by none of the others' uplinks, neither as a first packet nor as the next one of a
+// leaves through none of the others' uplinks, neither as a first packet nor as the next one of a
 // connection.
 func (b *bench) withoutLinks(first []*sent) {
 	p, host := b.planOf(nil)

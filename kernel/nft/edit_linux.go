@@ -33,7 +33,7 @@ type edit struct {
 	// swapped names the sets that are recreated beside the old one, under the other of their two
 	// names: rules that use them have to be put in again.
 	swapped map[string]bool
-	// bCopies names the sets that the kernel has under their second name afterwards.
+	// bCopies names the sets that the kernel has as their B copy afterwards.
 	bCopies map[string]bool
 	// chains are the wanted chains, as in want.
 	chains []chainEdit

@@ -39,7 +39,7 @@ type Live struct {
 	// foreign are the objects behind Ruleset.Foreign that have a message of their own to delete
 	// them.
 	foreign []foreignObject
-	// bCopies names the sets that the kernel has under their second name.
+	// bCopies names the sets that the kernel has as their B copy.
 	bCopies map[string]bool
 	// irregular names the interval sets in which an interval ends only where the next begins: their
 	// elements cannot be deleted one by one.

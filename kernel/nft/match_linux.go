@@ -27,7 +27,7 @@ type ruleEncoder struct {
 	exprs
 	// sets are the named sets of the table.
 	sets map[string]*plan.Set
-	// bCopies names those that the kernel has under their second name.
+	// bCopies names those that the kernel has as their B copy.
 	bCopies map[string]bool
 	// family, proto and ether are what the matches so far have tested: a meta nfproto and a meta
 	// l4proto value (0 unknown), and that the packet came by Ethernet. nft tests each once a rule.

@@ -156,7 +156,7 @@ func (u *unpacker) counters(blob []byte, want []plan.Counter) []plan.Counter {
 	return out
 }
 
-// set reads a set, and returns whether the kernel has it under its second name, and the piece that
+// set reads a set, and returns whether the kernel has its B copy, and the piece that
 // has its elements too.
 func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte) {
 	head := unpacker{b: u.blob()}

@@ -2,7 +2,7 @@
 // change, and others meddle. It joins the health monitor, the compiler and the kernel, each given
 // to it, in one loop:
 //
-//	uplink's state changes   compile, send the difference, cut the connections of a dead uplink
+//	uplink's state changes   compile, send the difference, flush the connections of a dead uplink
 //	the machine changes      read it again, tell the monitor of links, compile, apply
 //	others change our state  apply, less and less eagerly if they go on
 //	reload                   compile the new policy and apply it, or keep the old one
@@ -322,21 +322,21 @@ func callBy(ctx context.Context, by chan func(), f func()) error {
 // ("auto"). It returns when the kernel holds the result.
 func (w *Watcher) Force(ctx context.Context, uplink, mode string) error {
 	var err error
-	var cut <-chan struct{}
+	var flushed <-chan struct{}
 	callErr := w.order(ctx, func() {
 		if err = CheckUplink(w.doc, uplink); err != nil {
 			return
 		}
 		if err = w.Monitor.Force(uplink, mode); err == nil {
 			w.react(ctx, w.pendingEvents(ctx, nil))
-			cut = w.whenFlushed()
+			flushed = w.whenFlushed()
 		}
 	})
 	if callErr != nil || err != nil {
 		return errors.Join(callErr, err)
 	}
 	select {
-	case <-cut:
+	case <-flushed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
