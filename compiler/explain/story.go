@@ -137,12 +137,25 @@ func (x *Explainer) stateStep(a *Answer) string {
 func (x *Explainer) byStep(a *Answer, source []byte) Step {
 	step := Step{What: string(a.By.Kind), Text: x.whyBy(a, &a.question.packet, &a.ways[0]), Tone: Good}
 	step.Text = strings.TrimPrefix(step.Text, step.What+" ")
-	if a.By.Line > 0 && (a.By.Kind == ByPolicy || a.By.Kind == ByRule) {
-		if text := sectionText(source, a.By.Line); text != "" {
-			step.More = append(step.More, text)
-		}
+	if text := policy.SectionText(source, x.placeOf(a.By)); text != "" {
+		step.More = append(step.More, text)
 	}
 	return step
+}
+
+// placeOf returns where the file has a policy or rule; for anything else it is nowhere.
+func (x *Explainer) placeOf(by By) policy.Pos {
+	switch by.Kind {
+	case ByPolicy:
+		if i := slices.IndexFunc(x.doc.Policies, func(p policy.Policy) bool { return p.Name == by.Name }); i >= 0 {
+			return x.doc.Policies[i].Pos
+		}
+	case ByRule:
+		if i := slices.IndexFunc(x.doc.Rules, func(r policy.Rule) bool { return r.Name == by.Name }); i >= 0 {
+			return x.doc.Rules[i].Pos
+		}
+	}
+	return policy.Pos{}
 }
 
 func (x *Explainer) markSteps(s *Story, a *Answer) {

@@ -92,8 +92,12 @@ func destination(msg []byte) (netip.Prefix, error) {
 // WatchOwn hears, from now on, of every route that makes addresses the router's own, or no longer.
 // It has to be called in the network namespace that it is about.
 func WatchOwn() (*netevents.Listener, error) {
-	l, err := netevents.ListenRoutes([]uint8{unix.RTN_LOCAL, unix.RTN_BROADCAST, unix.RTN_ANYCAST, unix.RTN_MULTICAST},
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	var kinds []uint8
+	for _, family := range plan.Families {
+		kinds = append(kinds, ownRoutesOf[family].kinds...)
+	}
+	slices.Sort(kinds)
+	l, err := netevents.ListenRoutes(slices.Compact(kinds), unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("watching the router's own addresses: %w", err)
 	}
