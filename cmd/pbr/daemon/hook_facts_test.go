@@ -51,6 +51,9 @@ func TestPastEvents(t *testing.T) {
 		if err != nil || len(left) != pastEvents {
 			t.Errorf("%d are left, %v", len(left), err)
 		}
+		if early := New(b.options()).Events(); len(early) != pastEvents {
+			t.Errorf("a watch that has not begun yet knows %d", len(early))
+		}
 		b.start()
 		if after := b.w.Events(); len(after) == 0 || !after[n(after)].Time.Equal(before[n(before)].Time) {
 			t.Errorf("after a restart: %d", len(after))

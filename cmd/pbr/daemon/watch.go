@@ -176,6 +176,10 @@ func New(o Options) *Watcher {
 		w.Held = func() (*policy.Document, error) { return nil, errors.New("no policy is known to be in force") }
 	}
 	w.shared.init(o.Policy)
+	// The socket may be asked before the loop reads the state, and tells what is wrong with it.
+	if events, err := PastEvents(w.StateFile); err == nil {
+		w.past.set(events)
+	}
 	return w
 }
 
