@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // actionPolicy sends everybody by isp1; acting adds policies that let hosts 12 and 13, and a user
@@ -62,41 +63,52 @@ func TestPolicyAction(t *testing.T) {
 	runs := append(w.calls(1, told, "isp1").conns, w.calls(1, silent, "isp1").conns...)
 	w.router.apply(actionPolicy + acting)
 	w.Router.NFT(`table inet leaks { chain out { type filter hook postrouting priority -160; oifname "wan1" meta skuid 1500 counter; oifname "wan1" ct state new counter; }; }`)
-	w.refused(told, "action = unreachable")
-	for _, src := range []string{"192.168.10.13", "2001:db8:10::12", "2001:db8:10::13"} {
-		if by := w.arrives(netip.MustParseAddr(src)); by != "" {
-			t.Errorf("a new connection of %s arrives at %s", src, by)
+	step := steps.Of(t)
+	step.Run("the first packet is refused or dropped, and none leaks", func(t *testing.T) {
+		w.refused(told, "action = unreachable")
+		for _, src := range []string{"192.168.10.13", "2001:db8:10::12", "2001:db8:10::13"} {
+			if by := w.arrives(netip.MustParseAddr(src)); by != "" {
+				t.Errorf("a new connection of %s arrives at %s", src, by)
+			}
 		}
-	}
-	if err := w.Router.SendUDP(netip.Addr{}, 20001, farEnd, 1500, 0, 1); err == nil {
-		t.Error("a user's packet is not refused")
-	}
-	w.noLeaks()
-	for _, conn := range runs {
-		if seen, err := conn.Ask(); err != nil || seen.By != "isp1" {
-			t.Errorf("a running connection: %v, %v", seen, err)
+		if err := w.Router.SendUDP(netip.Addr{}, 20001, farEnd, 1500, 0, 1); err == nil {
+			t.Error("a user's packet is not refused")
 		}
-	}
-	if seen, err := w.lan.AskOnce("tcp", told, netip.MustParseAddrPort("192.168.20.10:7777"), lab.DialOptions{}); err != nil {
-		t.Errorf("a network inside: %v, %v", seen, err)
-	}
-	explained := w.router.must("explain", "192.168.10.13", "9.9.9.9:443/tcp")
-	if !strings.Contains(explained, "silent (") || !strings.Contains(explained, "dropped") {
-		t.Errorf("explain:\n%s", explained)
-	}
-	status := w.router.pbr("status").Stdout
-	for _, text := range []string{"unreachable", "drop", "COMMENT", "bedtime", "disabled: uplink isp9 (to come), policy absent"} {
-		if !strings.Contains(status, text) {
-			t.Errorf("status does not show %q:\n%s", text, status)
+		w.noLeaks()
+	})
+	step.Run("running connections and networks inside go on", func(t *testing.T) {
+		for _, conn := range runs {
+			if seen, err := conn.Ask(); err != nil || seen.By != "isp1" {
+				t.Errorf("a running connection: %v, %v", seen, err)
+			}
 		}
-	}
-	w.router.inSync()
+		if seen, err := w.lan.AskOnce("tcp", told, netip.MustParseAddrPort("192.168.20.10:7777"), lab.DialOptions{}); err != nil {
+			t.Errorf("a network inside: %v, %v", seen, err)
+		}
+	})
+	step.Run("explain says which policy drops", func(t *testing.T) {
+		explained := w.router.must("explain", "192.168.10.13", "9.9.9.9:443/tcp")
+		if !strings.Contains(explained, "silent (") || !strings.Contains(explained, "dropped") {
+			t.Errorf("explain:\n%s", explained)
+		}
+	})
+	step.Run("status shows actions, comments and what is disabled", func(t *testing.T) {
+		status := w.router.pbr("status").Stdout
+		for _, text := range []string{"unreachable", "drop", "COMMENT", "bedtime", "disabled: uplink isp9 (to come), policy absent"} {
+			if !strings.Contains(status, text) {
+				t.Errorf("status does not show %q:\n%s", text, status)
+			}
+		}
+		w.router.inSync()
+	})
 
-	w.Router.Run("nft", "delete", "table", "inet", "pbr")
-	w.router.must("apply")
-	for i, conn := range runs {
-		if seen, err := conn.Ask(); err == nil {
-			t.Errorf("connection %d, whose table was not there, still arrives at %s", i, seen.By)
+	step.Run("a table that is recreated ends connections that it must not let through", func(t *testing.T) {
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		w.router.must("apply")
+		for i, conn := range runs {
+			if seen, err := conn.Ask(); err == nil {
+				t.Errorf("connection %d, whose table was not there, still arrives at %s", i, seen.By)
+			}
 		}
-	}
+	})
 }

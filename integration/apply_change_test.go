@@ -70,39 +70,43 @@ func TestBrokenFilesChangeNothing(t *testing.T) {
 		"empty":          "",
 		"binary":         "\x00\xff\xfe",
 	} {
-		r.write(broken)
-		for _, command := range []string{"apply", "check", "diff", "compile"} {
-			args := []string{command}
-			if command == "compile" {
-				args = append(args, "--dry-run")
+		t.Run(name, func(t *testing.T) {
+			r.write(broken)
+			for _, command := range []string{"apply", "check", "diff", "compile"} {
+				args := []string{command}
+				if command == "compile" {
+					args = append(args, "--dry-run")
+				}
+				res := r.pbr(args...)
+				if name == "empty" {
+					continue // an empty file is a policy that wants nothing, or an error; either way see below
+				}
+				if res.Code != 1 {
+					t.Errorf("%s: pbr %s: exit status %d, not 1\n%s%s", name, command, res.Code, res.Stdout, res.Stderr)
+				}
+				if res.Stderr == "" && res.Code == 1 {
+					t.Errorf("%s: pbr %s says nothing on stderr", name, command)
+				}
 			}
-			res := r.pbr(args...)
 			if name == "empty" {
-				continue // an empty file is a policy that wants nothing, or an error; either way see below
+				r.apply(twoUplinks)
 			}
-			if res.Code != 1 {
-				t.Errorf("%s: pbr %s: exit status %d, not 1\n%s%s", name, command, res.Code, res.Stdout, res.Stderr)
+			if d := diffLines(before, r.ours()); d != "" {
+				t.Fatalf("%s: the kernel's state changed:\n%s", name, d)
 			}
-			if res.Stderr == "" && res.Code == 1 {
-				t.Errorf("%s: pbr %s says nothing on stderr", name, command)
-			}
+		})
+	}
+	t.Run("no file", func(t *testing.T) {
+		if err := os.Remove(r.file); err != nil {
+			t.Fatal(err)
 		}
-		if name == "empty" {
-			r.apply(twoUplinks)
+		if res := r.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, r.file) {
+			t.Errorf("without a file: exit status %d\n%s", res.Code, res.Stderr)
 		}
 		if d := diffLines(before, r.ours()); d != "" {
-			t.Fatalf("%s: the kernel's state changed:\n%s", name, d)
+			t.Fatalf("without a file the kernel's state changed:\n%s", d)
 		}
-	}
-	if err := os.Remove(r.file); err != nil {
-		t.Fatal(err)
-	}
-	if res := r.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, r.file) {
-		t.Errorf("without a file: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	if d := diffLines(before, r.ours()); d != "" {
-		t.Fatalf("without a file the kernel's state changed:\n%s", d)
-	}
+	})
 }
 
 // An apply that is killed at any moment is repaired by the next one.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // diff shows what others did to our objects, and apply puts it right.
@@ -97,30 +98,41 @@ func TestMissingInterface(t *testing.T) {
 	complete := r.ours()
 	r.must("flush")
 	r.IP("link set wan2 down", "link set wan2 name away", "link set away up")
-	res := r.pbr("apply")
-	if res.Code != 0 || !strings.Contains(res.Stdout+res.Stderr, "wan2") {
-		t.Fatalf("apply without wan2: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out, "dev wan1") {
-		t.Errorf("apply without wan2 did not do the rest:\n%s", out)
-	}
-	res = r.pbr("diff")
-	if !strings.Contains(res.Stdout+res.Stderr, "wan2") {
-		t.Errorf("diff does not say what waits: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	if res := r.pbr("apply"); res.Code != 0 {
-		t.Errorf("a second apply without wan2: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2",
-		"addr replace 2001:db8:f2::2/64 dev wan2 nodad")
-	if res := r.pbr("diff"); res.Code != 2 {
-		t.Errorf("diff with wan2 back: exit status %d, not 2\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	r.must("apply")
-	r.inSync()
-	if d := diffLines(complete, r.ours()); d != "" {
-		t.Errorf("- had the interface been there, + now that it came:\n%s", d)
-	}
+	step := steps.Of(t)
+	step.Run("apply does what it can, and names the interface", func(t *testing.T) {
+		res := r.pbr("apply")
+		if res.Code != 0 || !strings.Contains(res.Stdout+res.Stderr, "wan2") {
+			t.Fatalf("apply without wan2: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+		if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out, "dev wan1") {
+			t.Errorf("apply without wan2 did not do the rest:\n%s", out)
+		}
+	})
+	step.Run("diff says what is deferred", func(t *testing.T) {
+		res := r.pbr("diff")
+		if !strings.Contains(res.Stdout+res.Stderr, "wan2") {
+			t.Errorf("diff does not say what waits: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+	step.Run("a second apply is no error", func(t *testing.T) {
+		if res := r.pbr("apply"); res.Code != 0 {
+			t.Errorf("a second apply without wan2: exit status %d\n%s", res.Code, res.Stderr)
+		}
+	})
+	step.Run("when it is back diff tells", func(t *testing.T) {
+		r.IP("link set away down", "link set away name wan2", "link set wan2 up", "addr replace 198.51.100.2/24 dev wan2",
+			"addr replace 2001:db8:f2::2/64 dev wan2 nodad")
+		if res := r.pbr("diff"); res.Code != 2 {
+			t.Errorf("diff with wan2 back: exit status %d, not 2\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+	step.Run("an apply completes the rest", func(t *testing.T) {
+		r.must("apply")
+		r.inSync()
+		if d := diffLines(complete, r.ours()); d != "" {
+			t.Errorf("- had the interface been there, + now that it came:\n%s", d)
+		}
+	})
 }
 
 // A gateway "auto" is the one that main has for the interface; apply follows its change.
@@ -129,23 +141,30 @@ func TestAutomaticGateway(t *testing.T) {
 	r := newRouter(bench(lab.New(t)).Router)
 	auto := strings.Replace(twoUplinks, `gateway = "192.0.2.1"`, `gateway = "auto"`, 1)
 	r.IP("route add default via 192.0.2.1 dev wan1")
-	r.apply(auto)
-	withAuto := r.ours()
-	r.inSync()
-	r.apply(twoUplinks)
-	if d := diffLines(withAuto, r.ours()); d != "" {
-		t.Errorf("- with gateway auto, + with the same gateway by address:\n%s", d)
-	}
-	r.IP("route replace default via 192.0.2.254 dev wan1")
-	r.write(auto)
-	if res := r.pbr("diff"); res.Code != 2 || !strings.Contains(res.Stdout, "192.0.2.254") {
-		t.Errorf("diff after main's gateway changed: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	r.must("apply")
-	if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out,
-		"via 192.0.2.254") || strings.Contains(out, "via 192.0.2.1 ") {
-		t.Errorf("after apply:\n%s", out)
-	}
+	step := steps.Of(t)
+	step.Run("auto is the gateway of main's route", func(t *testing.T) {
+		r.apply(auto)
+		withAuto := r.ours()
+		r.inSync()
+		r.apply(twoUplinks)
+		if d := diffLines(withAuto, r.ours()); d != "" {
+			t.Errorf("- with gateway auto, + with the same gateway by address:\n%s", d)
+		}
+	})
+	step.Run("another gateway of main's is a difference", func(t *testing.T) {
+		r.IP("route replace default via 192.0.2.254 dev wan1")
+		r.write(auto)
+		if res := r.pbr("diff"); res.Code != 2 || !strings.Contains(res.Stdout, "192.0.2.254") {
+			t.Errorf("diff after main's gateway changed: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+	step.Run("an apply follows it", func(t *testing.T) {
+		r.must("apply")
+		if out := r.Run("ip", "route", "show", "table", "all", "proto", ownProtocol); !strings.Contains(out,
+			"via 192.0.2.254") || strings.Contains(out, "via 192.0.2.1 ") {
+			t.Errorf("after apply:\n%s", out)
+		}
+	})
 }
 
 // Settings of the kernel are set, shown and given back.
@@ -161,23 +180,30 @@ func TestSysctlsAreGivenBack(t *testing.T) {
 		before[p] = r.ReadSysctl(p)
 	}
 	with := strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true", 1)
-	r.apply(with)
-	r.inSync()
-	for path, value := range map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/conf/wan1/rp_filter": "2",
-		"net/ipv4/conf/wan1/src_valid_mark": "1"} {
-		if got := r.ReadSysctl(path); got != value {
-			t.Errorf("%s is %s, not %s", path, got, value)
+	step := steps.Of(t)
+	step.Run("apply sets what the policy needs", func(t *testing.T) {
+		r.apply(with)
+		r.inSync()
+		for path, value := range map[string]string{"net/ipv4/ip_forward": "1", "net/ipv4/conf/wan1/rp_filter": "2",
+			"net/ipv4/conf/wan1/src_valid_mark": "1"} {
+			if got := r.ReadSysctl(path); got != value {
+				t.Errorf("%s is %s, not %s", path, got, value)
+			}
 		}
-	}
-	r.Sysctl("net/ipv4/conf/wan1/rp_filter", "1")
-	if res := r.pbr("diff"); res.Code != 2 || !strings.Contains(res.Stdout, "rp_filter") {
-		t.Errorf("diff after a foreign change of rp_filter: exit status %d\n%s", res.Code, res.Stdout)
-	}
-	r.must("apply")
-	r.must("flush")
-	for _, p := range paths {
-		if got := r.ReadSysctl(p); got != before[p] {
-			t.Errorf("after flush %s is %s, was %s", p, got, before[p])
+	})
+	step.Run("a foreign change is seen and put right", func(t *testing.T) {
+		r.Sysctl("net/ipv4/conf/wan1/rp_filter", "1")
+		if res := r.pbr("diff"); res.Code != 2 || !strings.Contains(res.Stdout, "rp_filter") {
+			t.Errorf("diff after a foreign change of rp_filter: exit status %d\n%s", res.Code, res.Stdout)
 		}
-	}
+		r.must("apply")
+	})
+	step.Run("flush gives back what was before", func(t *testing.T) {
+		r.must("flush")
+		for _, p := range paths {
+			if got := r.ReadSysctl(p); got != before[p] {
+				t.Errorf("after flush %s is %s, was %s", p, got, before[p])
+			}
+		}
+	})
 }

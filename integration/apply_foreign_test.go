@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // somebodyElse is what others have on a router: tables of all kinds, one of them with marks in ct
@@ -71,32 +72,41 @@ func TestForeignObjectsStay(t *testing.T) {
 	r := newRouter(bench(lab.New(t)).Router)
 	r.occupy()
 	foreign, ours := r.foreign(), r.ours()
-	same := func(when string) {
+	same := func(t *testing.T, when string) {
 		t.Helper()
 		if d := diffLines(foreign, r.foreign()); d != "" {
 			t.Errorf("after %s others have:\n%s", when, d)
 		}
 	}
-	r.apply(twoUplinks)
-	same("apply")
-	r.inSync()
-	r.apply(twoUplinks + oneMorePolicy)
-	same("a change")
-	g := newGenerator(t, 200)
-	for range 4 {
-		r.apply(r.randomPolicy(g).TOML())
-		same("a random policy")
-	}
-	r.must("flush")
-	same("flush")
-	if d := diffLines(ours, r.ours()); d != "" {
-		t.Errorf("flush leaves:\n%s", d)
-	}
-	if out := r.Run("nft", "list", "tables"); strings.Contains(out, "inet pbr") {
-		t.Errorf("flush leaves the table:\n%s", out)
-	}
-	r.must("flush") // again is no error
-	same("a second flush")
+	step := steps.Of(t)
+	step.Run("apply", func(t *testing.T) {
+		r.apply(twoUplinks)
+		same(t, "apply")
+		r.inSync()
+	})
+	step.Run("a change", func(t *testing.T) {
+		r.apply(twoUplinks + oneMorePolicy)
+		same(t, "a change")
+	})
+	step.Run("any policy", func(t *testing.T) {
+		g := newGenerator(t, 200)
+		for range 4 {
+			r.apply(r.randomPolicy(g).TOML())
+			same(t, "a random policy")
+		}
+	})
+	step.Run("flush, twice", func(t *testing.T) {
+		r.must("flush")
+		same(t, "flush")
+		if d := diffLines(ours, r.ours()); d != "" {
+			t.Errorf("flush leaves:\n%s", d)
+		}
+		if out := r.Run("nft", "list", "tables"); strings.Contains(out, "inet pbr") {
+			t.Errorf("flush leaves the table:\n%s", out)
+		}
+		r.must("flush") // again is no error
+		same(t, "a second flush")
+	})
 }
 
 // markedTraffic is a router with a connection over the second provider, and others' marks on it.
@@ -141,7 +151,7 @@ func (r *router) mark() uint32 {
 func TestForeignMarkBitsStay(t *testing.T) {
 	t.Parallel()
 	r, c := markedTraffic(t)
-	check := func(when string, ours bool) {
+	check := func(t *testing.T, when string, ours bool) {
 		t.Helper()
 		m := r.mark()
 		if m&^defaultMask != 5 {
@@ -151,18 +161,23 @@ func TestForeignMarkBitsStay(t *testing.T) {
 			t.Errorf("%s: the ct mark is 0x%08x", when, m)
 		}
 	}
-	check("after the first packet", true)
+	check(t, "after the first packet", true)
 	before := r.mark()
-	r.apply(twoUplinks + oneMorePolicy)
-	check("after a change", true)
-	if r.mark() != before {
-		t.Errorf("a change made ct mark 0x%08x of 0x%08x", r.mark(), before)
-	}
-	if seen, err := c.Ask(); err != nil || seen.By != "isp2" {
-		t.Errorf("after a change: %+v, %v", seen, err)
-	}
-	r.must("flush")
-	check("after flush", false)
+	step := steps.Of(t)
+	step.Run("a change leaves the connection where it is", func(t *testing.T) {
+		r.apply(twoUplinks + oneMorePolicy)
+		check(t, "after a change", true)
+		if r.mark() != before {
+			t.Errorf("a change made ct mark 0x%08x of 0x%08x", r.mark(), before)
+		}
+		if seen, err := c.Ask(); err != nil || seen.By != "isp2" {
+			t.Errorf("after a change: %+v, %v", seen, err)
+		}
+	})
+	step.Run("flush takes pbr's bits alone", func(t *testing.T) {
+		r.must("flush")
+		check(t, "after flush", false)
+	})
 }
 
 // Another mask, other priorities, other names: nothing of the old ones is left.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // An interface that goes while an apply waits to be confirmed does not keep the apply: all but what
@@ -80,22 +81,29 @@ func TestAbandonedApplyIsUndoneByTheNext(t *testing.T) {
 	c := newConfirmCase(t)
 	const limit = 5 * time.Second // long enough for a busy machine to look in time
 	c.abandon(limit)
-	res := c.pbr("apply")
-	if res.Code != 1 || !strings.Contains(res.Stderr, "the process that would undo it is gone") {
-		t.Errorf("before the time is over, apply: exit status %d, stderr %q", res.Code, res.Stderr)
-	}
-	c.is(c.next, "before the time is over")
-	c.says("but the process for that is gone", "diff")
-	c.is(c.next, "after diff")
-	c.write(twoUplinks)
-	if res = c.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "undoing it first") ||
-		!strings.Contains(res.Stdout, "in sync") {
-		t.Errorf("apply: exit status %d, stdout %q, stderr %q", res.Code, res.Stdout, res.Stderr)
-	}
-	c.is(c.old, "after apply")
-	if res = c.pbr("diff"); res.Code != 0 || res.Stderr != "" {
-		t.Errorf("diff: exit status %d, stderr %q", res.Code, res.Stderr)
-	}
+	step := steps.Of(t)
+	step.Run("before the time is over apply refuses", func(t *testing.T) {
+		res := c.pbr("apply")
+		if res.Code != 1 || !strings.Contains(res.Stderr, "the process that would undo it is gone") {
+			t.Errorf("before the time is over, apply: exit status %d, stderr %q", res.Code, res.Stderr)
+		}
+		c.is(c.next, "before the time is over")
+	})
+	step.Run("diff says that nobody will undo it", func(t *testing.T) {
+		c.says("but the process for that is gone", "diff")
+		c.is(c.next, "after diff")
+	})
+	step.Run("after it the next apply undoes first", func(t *testing.T) {
+		c.write(twoUplinks)
+		if res := c.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "undoing it first") ||
+			!strings.Contains(res.Stdout, "in sync") {
+			t.Errorf("apply: exit status %d, stdout %q, stderr %q", res.Code, res.Stdout, res.Stderr)
+		}
+		c.is(c.old, "after apply")
+		if res := c.pbr("diff"); res.Code != 0 || res.Stderr != "" {
+			t.Errorf("diff: exit status %d, stderr %q", res.Code, res.Stderr)
+		}
+	})
 }
 
 // What nobody undoes can still be kept.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // waiting is a pbr apply --wait that runs.
@@ -52,27 +53,36 @@ func TestApplyWaits(t *testing.T) {
 	r := newRouter(bench(lab.New(t)).Router)
 	r.write(strictLater)
 	w := r.startWait("--wait", "60s")
-	r.has("unreachable default", "ip", "route", "show", "table", "all")
-	r.has("192.168.10.12", "nft", "list", "table", "inet", "pbr")
-	says(t, r.pbr("apply", "--lock-wait", "1s"), 0, "late0")
-	for _, step := range []string{"link add late0 type veth peer name late1", "link set late1 up", "link set late0 up",
-		"addr add 203.0.113.2/24 dev late0"} {
-		r.IP(step)
-		time.Sleep(150 * time.Millisecond) // each is an event of its own
-		if w.cmd.ProcessState != nil {
-			t.Fatalf("ended before the gateway came, after %s", step)
+	step := steps.Of(t)
+	step.Run("meanwhile the rest is in force, and another apply can run", func(t *testing.T) {
+		r.has("unreachable default", "ip", "route", "show", "table", "all")
+		r.has("192.168.10.12", "nft", "list", "table", "inet", "pbr")
+		says(t, r.pbr("apply", "--lock-wait", "1s"), 0, "late0")
+	})
+	step.Run("it ends when the last thing has come, with all of it in force", func(t *testing.T) {
+		for _, step := range []string{"link add late0 type veth peer name late1", "link set late1 up", "link set late0 up",
+			"addr add 203.0.113.2/24 dev late0"} {
+			r.IP(step)
+			time.Sleep(150 * time.Millisecond) // each is an event of its own
+			if w.cmd.ProcessState != nil {
+				t.Fatalf("ended before the gateway came, after %s", step)
+			}
 		}
-	}
-	r.IP("route add default via 203.0.113.1 dev late0 metric 900")
-	if err := w.cmd.Wait(); err != nil {
-		t.Fatalf("pbr apply --wait: %v\n%s", err, w.err.text())
-	}
-	r.has("via 203.0.113.1 dev late0 table 112", "ip", "route", "show", "table", "all")
-	r.inSync()
-	if text := w.out.text(); !strings.Contains(text, "routes: ") {
-		t.Errorf("it said\n%s", text)
-	}
-	says(t, r.pbr("apply", "--wait", "60s"), 0) // nothing is missing: at once
+		r.IP("route add default via 203.0.113.1 dev late0 metric 900")
+		if err := w.cmd.Wait(); err != nil {
+			t.Fatalf("pbr apply --wait: %v\n%s", err, w.err.text())
+		}
+		r.has("via 203.0.113.1 dev late0 table 112", "ip", "route", "show", "table", "all")
+		r.inSync()
+	})
+	step.Run("it says what was done", func(t *testing.T) {
+		if text := w.out.text(); !strings.Contains(text, "routes: ") {
+			t.Errorf("it said\n%s", text)
+		}
+	})
+	step.Run("with nothing missing it ends at once", func(t *testing.T) {
+		says(t, r.pbr("apply", "--wait", "60s"), 0) // nothing is missing: at once
+	})
 }
 
 // When the time is up, what is missing is said, and the exit status is 4.
@@ -101,7 +111,7 @@ func TestDispatcherHooks(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
 	hooks := map[string][]string{"NetworkManager": {"late0", "up"}, "networkd-dispatcher": nil}
-	run := func(name string) lab.Result {
+	run := func(t *testing.T, name string) lab.Result {
 		text, err := os.ReadFile(filepath.Join("../packaging/dispatcher", name, "50-pbr"))
 		if err != nil {
 			t.Fatal(err)
@@ -112,29 +122,34 @@ func TestDispatcherHooks(t *testing.T) {
 		}
 		return r.Exec(hook, hooks[name]...)
 	}
-	for name := range hooks {
-		info, err := os.Stat(filepath.Join("../packaging/dispatcher", name, "50-pbr"))
-		if err != nil || info.Mode().Perm() != 0o755 {
-			t.Errorf("%s: %v, %v", name, info, err)
+	step := steps.Of(t)
+	step.Run("before the first apply they do nothing", func(t *testing.T) {
+		for name := range hooks {
+			info, err := os.Stat(filepath.Join("../packaging/dispatcher", name, "50-pbr"))
+			if err != nil || info.Mode().Perm() != 0o755 {
+				t.Errorf("%s: %v, %v", name, info, err)
+			}
+			if res := run(t, name); res.Code != 0 || !strings.Contains(res.Stdout, "nothing was applied yet") {
+				t.Errorf("before the first apply: %d, %s%s", res.Code, res.Stdout, res.Stderr)
+			}
 		}
-		if res := run(name); res.Code != 0 || !strings.Contains(res.Stdout, "nothing was applied yet") {
-			t.Errorf("before the first apply: %d, %s%s", res.Code, res.Stdout, res.Stderr)
-		}
-	}
+	})
 	r.write(strictLater)
 	r.must("apply")
 	r.write(strictLater + "# an edit\n[[policy]]\nname = \"edit\"\nsrc = \"192.168.10.13\"\nuplink = \"isp1\"\n")
 	for name := range hooks {
-		r.IP("link add late0 type veth peer name late1")
-		r.IP("link set late1 up")
-		r.IP("link set late0 up")
-		r.IP("addr add 203.0.113.2/24 dev late0")
-		r.IP("route add default via 203.0.113.1 dev late0 metric 900")
-		says(t, run(name), 0)
-		r.has("via 203.0.113.1 dev late0 table 112", "ip", "route", "show", "table", "all")
-		if text := r.Run("nft", "list", "table", "inet", "pbr"); strings.Contains(text, "192.168.10.13") {
-			t.Errorf("%s brought an edit into force", name)
-		}
-		r.IP("link del late0")
+		t.Run(name, func(t *testing.T) {
+			r.IP("link add late0 type veth peer name late1")
+			r.IP("link set late1 up")
+			r.IP("link set late0 up")
+			r.IP("addr add 203.0.113.2/24 dev late0")
+			r.IP("route add default via 203.0.113.1 dev late0 metric 900")
+			says(t, run(t, name), 0)
+			r.has("via 203.0.113.1 dev late0 table 112", "ip", "route", "show", "table", "all")
+			if text := r.Run("nft", "list", "table", "inet", "pbr"); strings.Contains(text, "192.168.10.13") {
+				t.Errorf("%s brought an edit into force", name)
+			}
+			r.IP("link del late0")
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // moreLater is watchPolicy with one more policy, by which the default host uses isp2.
@@ -55,61 +56,78 @@ func TestApplyThroughWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
 	apply := func(file string) lab.Result { return w.Router.Exec(pbrPath, "apply", "-c", file) }
-	res := w.router.pbr("apply")
-	if says(t, res, 0); res.Stdout != "in sync: nothing sent\n" {
-		t.Errorf("apply of what is in force: %s", res.Stdout)
-	}
+	step := steps.Of(t)
+	step.Run("what is in force is not sent again", func(t *testing.T) {
+		res := w.router.pbr("apply")
+		if says(t, res, 0); res.Stdout != "in sync: nothing sent\n" {
+			t.Errorf("apply of what is in force: %s", res.Stdout)
+		}
+	})
 	other := w.other("other.toml", moreLater)
-	alone := w.Router.Exec(pbrPath, "-c", other, "diff").Code
-	res = apply(other)
-	if says(t, res, 0); alone != 2 || !strings.Contains(res.Stdout, "chains: ") {
-		t.Errorf("apply of another file: %s", res.Stdout)
-	}
-	w.inForce(moreLater, "another file")
-	w.waitArrives(byDefault, "isp2")
-	w.statusSays(other, w.router.file)
+	step.Run("another file is applied as without a watch", func(t *testing.T) {
+		alone := w.Router.Exec(pbrPath, "-c", other, "diff").Code
+		res := apply(other)
+		if says(t, res, 0); alone != 2 || !strings.Contains(res.Stdout, "chains: ") {
+			t.Errorf("apply of another file: %s", res.Stdout)
+		}
+		w.inForce(moreLater, "another file")
+		w.waitArrives(byDefault, "isp2")
+		w.statusSays(other, w.router.file)
+	})
 
-	w.other("other.toml", watchPolicy)
-	w.hangUp()
-	w.logged("reloaded the policy")
-	w.inForce(watchPolicy, "HUP reads the file that was applied")
-	w.other("other.toml", moreLater)
-	for _, end := range []func(){w.stop, w.kill} {
-		end()
+	step.Run("HUP reads the file that was applied last", func(t *testing.T) {
+		w.other("other.toml", watchPolicy)
+		w.hangUp()
+		w.logged("reloaded the policy")
+		w.inForce(watchPolicy, "HUP reads the file that was applied")
+	})
+	step.Run("a watch that starts again uses the file that was applied last", func(t *testing.T) {
+		w.other("other.toml", moreLater)
+		for _, end := range []func(){w.stop, w.kill} {
+			end()
+			w.start()
+			w.waitState("isp2", "up")
+			w.inForce(moreLater, "a watch that is started again")
+		}
+		w.logged("using "+other, "applied last")
+	})
+
+	step.Run("so does one whose file is gone, and a boot unit beside a watch changes nothing", func(t *testing.T) {
+		says(t, w.router.pbr("apply", "--boot"), 0) // the boot unit, started again
+		w.inForce(moreLater, "a boot unit beside a watch")
+		if err := os.Remove(other); err != nil {
+			t.Fatal(err)
+		}
+		w.stop()
 		w.start()
 		w.waitState("isp2", "up")
-		w.inForce(moreLater, "a watch that is started again")
-	}
-	w.logged("using "+other, "applied last")
+		w.inForce(moreLater, "a file that is gone, after a restart")
 
-	says(t, w.router.pbr("apply", "--boot"), 0) // the boot unit, started again
-	w.inForce(moreLater, "a boot unit beside a watch")
-	if err := os.Remove(other); err != nil {
-		t.Fatal(err)
-	}
-	w.stop()
-	w.start()
-	w.waitState("isp2", "up")
-	w.inForce(moreLater, "a file that is gone, after a restart")
+	})
+	step.Run("a broken file changes nothing", func(t *testing.T) {
+		broken := w.other("broken.toml", "uplink = 7\n")
+		says(t, apply(broken), 1, "broken.toml:1:10: error")
+		w.inForce(moreLater, "a broken file")
+	})
 
-	broken := w.other("broken.toml", "uplink = 7\n")
-	says(t, apply(broken), 1, "broken.toml:1:10: error")
-	w.inForce(moreLater, "a broken file")
-
-	// A pipe can be applied, but not read again.
-	res = w.Router.Exec("bash", "-c", fmt.Sprintf("%s apply -c <(cat %s)", pbrPath, w.router.file))
-	says(t, res, 0)
-	w.inForce(watchPolicy, "a pipe")
-	w.hangUp()
-	w.logged("reload failed", "pipe")
-	says(t, w.router.pbr("apply", "--reload"), 1, "came from a pipe")
-	w.stop()
-	w.start()
-	w.waitState("isp2", "up")
-	w.inForce(watchPolicy, "what came from a pipe, after a restart")
-	says(t, apply(w.router.file), 0)
-	w.hangUp()
-	w.logged("reloaded the policy: the kernel already holds it")
+	step.Run("a pipe can be applied, and outlives the watch, but cannot be read again", func(t *testing.T) {
+		// A pipe can be applied, but not read again.
+		res := w.Router.Exec("bash", "-c", fmt.Sprintf("%s apply -c <(cat %s)", pbrPath, w.router.file))
+		says(t, res, 0)
+		w.inForce(watchPolicy, "a pipe")
+		w.hangUp()
+		w.logged("reload failed", "pipe")
+		says(t, w.router.pbr("apply", "--reload"), 1, "came from a pipe")
+		w.stop()
+		w.start()
+		w.waitState("isp2", "up")
+		w.inForce(watchPolicy, "what came from a pipe, after a restart")
+	})
+	step.Run("the watch's own file again", func(t *testing.T) {
+		says(t, apply(w.router.file), 0)
+		w.hangUp()
+		w.logged("reloaded the policy: the kernel already holds it")
+	})
 }
 
 // A trial through a watch: one at a time, kept or undone on demand, and nothing is there to keep or
@@ -278,15 +296,20 @@ func TestRejectedAtBoot(t *testing.T) {
 		}
 		w.statusSays("was rejected at")
 	}
-	info, err := os.Stat(filepath.Join(w.Router.LastingDir(), "rejected.json"))
-	if err != nil || info.Mode() != 0o600 {
-		t.Errorf("the note of what was rejected: %v, %v", info, err)
-	}
-	w.stop()
-	w.router.must("flush")
-	if _, err := os.Stat(w.Router.LastingDir()); !os.IsNotExist(err) {
-		t.Errorf("flush leaves the state directory: %v", err)
-	}
+	step := steps.Of(t)
+	step.Run("the note of what was rejected is root's alone", func(t *testing.T) {
+		info, err := os.Stat(filepath.Join(w.Router.LastingDir(), "rejected.json"))
+		if err != nil || info.Mode() != 0o600 {
+			t.Errorf("the note of what was rejected: %v, %v", info, err)
+		}
+	})
+	step.Run("flush takes the state directory away", func(t *testing.T) {
+		w.stop()
+		w.router.must("flush")
+		if _, err := os.Stat(w.Router.LastingDir()); !os.IsNotExist(err) {
+			t.Errorf("flush leaves the state directory: %v", err)
+		}
+	})
 }
 
 // Nothing in /run/pbr is for anybody but root, with a watch that has a metrics socket there, in a

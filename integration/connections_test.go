@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // listed is a connection as pbr connections --json has it.
@@ -92,13 +93,15 @@ func TestConnections(t *testing.T) {
 		byStrict:  {"isp2", "strict", "only-isp2", "198.51.100.2"},
 		second6:   {"isp2", "second", "to-isp2", "2001:db8:10::11"},
 	} {
-		c := all[src.String()]
-		if !c.is(want[0], want[1], want[2], want[3]) || c.Now || text(c.In) != "br-lan" {
-			t.Errorf("%s: %+v: uplink %s, policy %s, table %s; wanted %q", src, c, text(c.Uplink), text(c.Policy), text(c.Table), want)
-		}
-		if c.Bytes == nil || *c.Bytes == 0 {
-			t.Errorf("%s: no bytes although they are counted", src)
-		}
+		t.Run(src.String(), func(t *testing.T) {
+			c := all[src.String()]
+			if !c.is(want[0], want[1], want[2], want[3]) || c.Now || text(c.In) != "br-lan" {
+				t.Errorf("%s: %+v: uplink %s, policy %s, table %s; wanted %q", src, c, text(c.Uplink), text(c.Policy), text(c.Table), want)
+			}
+			if c.Bytes == nil || *c.Bytes == 0 {
+				t.Errorf("%s: no bytes although they are counted", src)
+			}
+		})
 	}
 	if all[byDefault.String()].By.Kind != "default" || all[second6.String()].Family != 6 {
 		t.Errorf("by, or family: %+v", all)
@@ -112,21 +115,25 @@ func TestConnections(t *testing.T) {
 		{[]string{"--src", "192.168.10.0/24", "--uplink", "isp2"}, []string{bySecond.String(), byStrict.String()}},
 		{[]string{"--policy", "second"}, []string{bySecond.String(), second6.String()}},
 	} {
-		got := w.connections(tc.args...)
-		missing := len(got) != len(tc.want)
-		for _, src := range tc.want {
-			_, is := got[src]
-			missing = missing || !is
-		}
-		if missing {
-			t.Errorf("%q selects %v, wanted %v", tc.args, got, tc.want)
-		}
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			got := w.connections(tc.args...)
+			missing := len(got) != len(tc.want)
+			for _, src := range tc.want {
+				_, is := got[src]
+				missing = missing || !is
+			}
+			if missing {
+				t.Errorf("%q selects %v, wanted %v", tc.args, got, tc.want)
+			}
+		})
 	}
 	for _, args := range [][]string{{"--uplink", "isp9"}, {"--policy", "secnd"}, {"--src", "192.168.10"}, {"--yes"},
 		{"--follow", "--flush"}} {
-		if res := w.router.pbr(append([]string{"connections"}, args...)...); res.Code != 1 || res.Stderr == "" {
-			t.Errorf("%q: exit status %d, %s", args, res.Code, res.Stderr)
-		}
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			if res := w.router.pbr(append([]string{"connections"}, args...)...); res.Code != 1 || res.Stderr == "" {
+				t.Errorf("%q: exit status %d, %s", args, res.Code, res.Stderr)
+			}
+		})
 	}
 	w.flushShown(kept)
 }
@@ -165,26 +172,38 @@ func TestConnectionsOfAnotherPolicy(t *testing.T) {
 	w.dial(bySecond)
 	w.router.apply(moreLater) // the default host uses isp2
 	all := w.connections()
-	if c := all[byDefault.String()]; !c.is("isp1", "more", "default", "192.0.2.2") && !c.is("isp1", "more", "isp2", "192.0.2.2") || !c.Now {
-		t.Errorf("after an edit: %+v, uplink %s, policy %s, table %s", c, text(c.Uplink), text(c.Policy), text(c.Table))
-	}
-	if c := all[bySecond.String()]; c.Now {
-		t.Errorf("one that the edit does not touch: %+v", c)
-	}
-	if out := w.router.must("connections"); !strings.Contains(out, "more (now)") {
-		t.Errorf("for people:\n%s", out)
-	}
-	// Where the kernel notes when connections begin, what is older than the policy is marked.
-	w.Router.Sysctl("net/netfilter/nf_conntrack_timestamp", "1")
-	w.router.must("connections", "--flush", "--yes")
-	w.dial(bySecond)
-	if c := w.connections()[bySecond.String()]; c.Now {
-		t.Errorf("younger than the policy: %+v", c)
-	}
-	w.router.apply(watchPolicy)
-	if c := w.connections()[bySecond.String()]; !c.Now || text(c.Policy) != "second" {
-		t.Errorf("older than the policy: %+v", c)
-	}
+	step := steps.Of(t)
+	step.Run("one that the edit moves shows what it would be now", func(t *testing.T) {
+		if c := all[byDefault.String()]; !c.is("isp1", "more", "default", "192.0.2.2") &&
+			!c.is("isp1", "more", "isp2", "192.0.2.2") || !c.Now {
+			t.Errorf("after an edit: %+v, uplink %s, policy %s, table %s", c, text(c.Uplink), text(c.Policy), text(c.Table))
+		}
+	})
+	step.Run("one that it does not touch shows nothing", func(t *testing.T) {
+		if c := all[bySecond.String()]; c.Now {
+			t.Errorf("one that the edit does not touch: %+v", c)
+		}
+	})
+	step.Run("the list for people says so", func(t *testing.T) {
+		if out := w.router.must("connections"); !strings.Contains(out, "more (now)") {
+			t.Errorf("for people:\n%s", out)
+		}
+	})
+	step.Run("one that is younger than the policy shows nothing", func(t *testing.T) {
+		// Where the kernel notes when connections begin, what is older than the policy is marked.
+		w.Router.Sysctl("net/netfilter/nf_conntrack_timestamp", "1")
+		w.router.must("connections", "--flush", "--yes")
+		w.dial(bySecond)
+		if c := w.connections()[bySecond.String()]; c.Now {
+			t.Errorf("younger than the policy: %+v", c)
+		}
+	})
+	step.Run("one that is older shows what it would be now", func(t *testing.T) {
+		w.router.apply(watchPolicy)
+		if c := w.connections()[bySecond.String()]; !c.Now || text(c.Policy) != "second" {
+			t.Errorf("older than the policy: %+v", c)
+		}
+	})
 }
 
 // A connection from outside belongs to the uplink that it arrived on.

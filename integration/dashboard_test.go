@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,16 +31,18 @@ func TestDashboardsNameWhatThereIs(t *testing.T) {
 	}
 	for _, file := range []string{"../packaging/grafana/pbr.json", "../packaging/prometheus/alerts.yml",
 		"../packaging/prometheus/alerts_test.yml"} {
-		text := readFile(t, file)
-		names := metricName.FindAllString(text, -1)
-		if len(names) == 0 {
-			t.Errorf("%s names no metric", file)
-		}
-		for _, name := range names {
-			if !there[name] {
-				t.Errorf("%s: there is no metric %s", file, name)
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text := readFile(t, file)
+			names := metricName.FindAllString(text, -1)
+			if len(names) == 0 {
+				t.Errorf("%s names no metric", file)
 			}
-		}
+			for _, name := range names {
+				if !there[name] {
+					t.Errorf("%s: there is no metric %s", file, name)
+				}
+			}
+		})
 	}
 	for name := range there {
 		if !strings.Contains(readFile(t, "../docs/watch.md"), "`"+name+"`") {

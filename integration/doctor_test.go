@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // healthyRouter is a router with two providers that answer, whose policy is in force and which
@@ -61,25 +62,30 @@ func (r *router) doctor(code int, args ...string) string {
 func TestDoctorOnHealthyRouter(t *testing.T) {
 	t.Parallel()
 	r := healthyRouter(t)
-	out := r.doctor(0)
-	for _, want := range []string{"gateway 192.0.2.1 answers in", "gateway 2001:db8:f2::1 answers in",
-		"holds the policy", "no rule of others", " 0 fail\n"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is missing in\n%s", want, out)
+	step := steps.Of(t)
+	step.Run("what is well is told", func(t *testing.T) {
+		out := r.doctor(0)
+		for _, want := range []string{"gateway 192.0.2.1 answers in", "gateway 2001:db8:f2::1 answers in",
+			"holds the policy", "no rule of others", " 0 fail\n"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing in\n%s", want, out)
+			}
 		}
-	}
-	var result struct {
-		Fit      bool
-		Findings []struct{ Group, Level, Subject, Text, Do string }
-	}
-	if err := json.Unmarshal([]byte(r.doctor(0, "--json")), &result); err != nil || !result.Fit || len(result.Findings) < 10 {
-		t.Errorf("%v: %+v", err, result)
-	}
-	for _, f := range result.Findings {
-		if (f.Level == "ok") != (f.Do == "") {
-			t.Errorf("what to do: %+v", f)
+	})
+	step.Run("JSON has what to do for what is not", func(t *testing.T) {
+		var result struct {
+			Fit      bool
+			Findings []struct{ Group, Level, Subject, Text, Do string }
 		}
-	}
+		if err := json.Unmarshal([]byte(r.doctor(0, "--json")), &result); err != nil || !result.Fit || len(result.Findings) < 10 {
+			t.Errorf("%v: %+v", err, result)
+		}
+		for _, f := range result.Findings {
+			if (f.Level == "ok") != (f.Do == "") {
+				t.Errorf("what to do: %+v", f)
+			}
+		}
+	})
 }
 
 // A trap is something planted on a router, and the words of the one line that names it with what to
@@ -288,10 +294,14 @@ func TestDoctorFindsPrograms(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	const want = "removes what pbr made when it restarts - write [Network] ManageForeignRoutingPolicyRules=no"
-	if out := here.doctor(0); !strings.Contains(out, want) {
-		t.Errorf("systemd-networkd is not found:\n%s", out)
-	}
-	if out := elsewhere.doctor(0); strings.Contains(out, "systemd-networkd") {
-		t.Errorf("systemd-networkd of another namespace is found:\n%s", out)
-	}
+	t.Run("a program of this namespace", func(t *testing.T) {
+		if out := here.doctor(0); !strings.Contains(out, want) {
+			t.Errorf("systemd-networkd is not found:\n%s", out)
+		}
+	})
+	t.Run("not one of another namespace", func(t *testing.T) {
+		if out := elsewhere.doctor(0); strings.Contains(out, "systemd-networkd") {
+			t.Errorf("systemd-networkd of another namespace is found:\n%s", out)
+		}
+	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 	"pbr/kernel/tap"
 )
 
@@ -163,59 +164,74 @@ func TestDomainsDnsmasqAlone(t *testing.T) {
 	policy := strings.Replace(domainPolicy, "[lists]\n",
 		fmt.Sprintf("[pbr]\ndnsmasq = %q\n[lists]\ndeep = { domains = [\"*.deep.example.com\"] }\n", conf), 1)
 	n.router.write(policy)
-	if res := n.router.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "restart dnsmasq") {
-		t.Fatalf("pbr apply: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	if printed := n.router.must("compile", "--format", "dnsmasq"); printed != readFile(t, conf) || !strings.Contains(printed,
-		"nftset=/deep.example.com/4#inet#pbr#list-deep-4,6#inet#pbr#list-deep-6,4#inet#pbr#list-streams-4,6#inet#pbr#list-streams-6\n") {
-		t.Errorf("the file differs from what compile prints:\n%s", printed)
-	}
-	if res := n.router.pbr("apply"); res.Code != 0 || strings.Contains(res.Stderr, "restart dnsmasq") {
-		t.Errorf("pbr apply again: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	// dnsmasq adds what an upstream answers, and nothing that it knows itself.
-	n.elsewhere()
-	n.Router.IP("route add 198.18.53.0/24 via 192.0.2.1")
-	n.dnsmasq(n.Router, nil, "--conf-file="+conf, "--server="+unboundAt.Addr().String())
-	if by := n.firstConnections("udp", n.resolver, 0, 20, "example.com", dns.TypeA, nil); !cmp.Equal(by, map[string]int{"isp2": 20}) {
-		t.Errorf("first connections without pbr watch: %v", by)
-	}
-	if text := n.members("list-streams-4"); strings.Contains(text, "expires") {
-		t.Errorf("a member that dnsmasq put in ends:\n%s", text)
-	}
-	if res := n.router.pbr("diff"); res.Code != 0 {
-		t.Errorf("pbr diff: %s", res.Stdout)
-	}
-	// A watch that starts gives them the list's time, so that they leave.
-	n.start()
-	lab.WaitFor(t, "members that dnsmasq put in to get a time", func() bool {
-		text := n.members("list-streams-4")
-		return strings.Count(text, "expires") == len(n.elements("list-streams-4")) && len(n.elements("list-streams-4")) >= 20
+	step := steps.Of(t)
+	step.Run("an apply that changes the file says to restart dnsmasq", func(t *testing.T) {
+		if res := n.router.pbr("apply"); res.Code != 0 || !strings.Contains(res.Stderr, "restart dnsmasq") {
+			t.Fatalf("pbr apply: exit status %d\n%s", res.Code, res.Stderr)
+		}
 	})
-	if res := n.router.pbr("diff"); res.Code != 0 {
-		t.Errorf("pbr diff after the watch gave members a time: %s", res.Stdout)
-	}
-	n.stop()
+	step.Run("compile prints the file", func(t *testing.T) {
+		if printed := n.router.must("compile", "--format", "dnsmasq"); printed != readFile(t, conf) || !strings.Contains(printed,
+			"nftset=/deep.example.com/4#inet#pbr#list-deep-4,6#inet#pbr#list-deep-6,4#inet#pbr#list-streams-4,6#inet#pbr#list-streams-6\n") {
+			t.Errorf("the file differs from what compile prints:\n%s", printed)
+		}
+	})
+	step.Run("without a change there is nothing to say", func(t *testing.T) {
+		if res := n.router.pbr("apply"); res.Code != 0 || strings.Contains(res.Stderr, "restart dnsmasq") {
+			t.Errorf("pbr apply again: exit status %d\n%s", res.Code, res.Stderr)
+		}
+	})
+	// dnsmasq adds what an upstream answers, and nothing that it knows itself.
+	step.Run("the first connection goes right without a watch, and members are no difference", func(t *testing.T) {
+		n.elsewhere()
+		n.Router.IP("route add 198.18.53.0/24 via 192.0.2.1")
+		n.dnsmasq(n.Router, nil, "--conf-file="+conf, "--server="+unboundAt.Addr().String())
+		if by := n.firstConnections("udp", n.resolver, 0, 20, "example.com", dns.TypeA, nil); !cmp.Equal(by, map[string]int{"isp2": 20}) {
+			t.Errorf("first connections without pbr watch: %v", by)
+		}
+		if text := n.members("list-streams-4"); strings.Contains(text, "expires") {
+			t.Errorf("a member that dnsmasq put in ends:\n%s", text)
+		}
+		if res := n.router.pbr("diff"); res.Code != 0 {
+			t.Errorf("pbr diff: %s", res.Stdout)
+		}
+	})
+	// A watch that starts gives them the list's time, so that they leave.
+	step.Run("a watch that starts gives members a time", func(t *testing.T) {
+		n.start()
+		lab.WaitFor(t, "members that dnsmasq put in to get a time", func() bool {
+			text := n.members("list-streams-4")
+			return strings.Count(text, "expires") == len(n.elements("list-streams-4")) && len(n.elements("list-streams-4")) >= 20
+		})
+		if res := n.router.pbr("diff"); res.Code != 0 {
+			t.Errorf("pbr diff after the watch gave members a time: %s", res.Stdout)
+		}
+		n.stop()
+	})
 	// Another program's file stays.
-	if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "is not pbr's file") ||
-		readFile(t, conf) != "cache-size=0\n" {
-		t.Errorf("exit status %d: %s", res.Code, res.Stderr)
-	}
-	n.router.must("flush")
-	if readFile(t, conf) != "cache-size=0\n" {
-		t.Error("pbr flush took another program's file away")
-	}
-	if err := os.Remove(conf); err != nil {
-		t.Fatal(err)
-	}
-	n.router.must("apply")
-	n.router.must("flush")
-	if _, err := os.Stat(conf); err == nil {
-		t.Error("pbr flush leaves the file of dnsmasq")
-	}
+	step.Run("another program's file stays", func(t *testing.T) {
+		if err := os.WriteFile(conf, []byte("cache-size=0\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if res := n.router.pbr("apply"); res.Code != 1 || !strings.Contains(res.Stderr, "is not pbr's file") ||
+			readFile(t, conf) != "cache-size=0\n" {
+			t.Errorf("exit status %d: %s", res.Code, res.Stderr)
+		}
+		n.router.must("flush")
+		if readFile(t, conf) != "cache-size=0\n" {
+			t.Error("pbr flush took another program's file away")
+		}
+	})
+	step.Run("flush takes pbr's own file away", func(t *testing.T) {
+		if err := os.Remove(conf); err != nil {
+			t.Fatal(err)
+		}
+		n.router.must("apply")
+		n.router.must("flush")
+		if _, err := os.Stat(conf); err == nil {
+			t.Error("pbr flush leaves the file of dnsmasq")
+		}
+	})
 }
 
 // The queue of another program is left alone: answers are copied instead, which status and doctor
@@ -234,32 +250,45 @@ func TestDomainsQueueTaken(t *testing.T) {
 	n.start()
 	n.waitTapped()
 	n.dnsmasq(n.Router, []string{n.hosts(20, "example.com")})
-	if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "log group 77") {
-		t.Errorf("answers are not copied:\n%s", text)
-	}
+	step := steps.Of(t)
+	step.Run("answers are copied instead of held", func(t *testing.T) {
+		if text := n.Router.Run("nft", "list", "chain", "inet", "pbr", "tap"); !strings.Contains(text, "log group 77") {
+			t.Errorf("answers are not copied:\n%s", text)
+		}
+	})
 	const said = "first connection not guaranteed"
-	if res := n.router.pbr("status"); !strings.Contains(res.Stdout, said) || !strings.Contains(res.Stdout, "queue 77") {
-		t.Errorf("pbr status does not say so:\n%s", res.Stdout)
-	}
-	if res := n.router.pbr("doctor"); !strings.Contains(res.Stdout, "log group 77") {
-		t.Errorf("pbr doctor does not say so:\n%s", res.Stdout)
-	}
-	if res := n.router.pbr("diff"); res.Code != 0 {
-		t.Errorf("pbr diff: exit status %d\n%s", res.Code, res.Stdout)
-	}
-	if _, err := n.ask("udp", n.resolver, "n3.example.com", dns.TypeA, nil); err != nil {
-		t.Fatal(err)
-	}
-	lab.WaitFor(t, "the second connection to go right", func() bool { return n.connects(address(3, false)) == "isp2" })
-	if err := other.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	lab.WaitFor(t, "answers to be held", func() bool { return !strings.Contains(n.router.must("status"), said) })
-	n.waitTapped()
-	n.learns(10, "after the queue was given back")
+	step.Run("status says so", func(t *testing.T) {
+		if res := n.router.pbr("status"); !strings.Contains(res.Stdout, said) || !strings.Contains(res.Stdout, "queue 77") {
+			t.Errorf("pbr status does not say so:\n%s", res.Stdout)
+		}
+	})
+	step.Run("doctor says so", func(t *testing.T) {
+		if res := n.router.pbr("doctor"); !strings.Contains(res.Stdout, "log group 77") {
+			t.Errorf("pbr doctor does not say so:\n%s", res.Stdout)
+		}
+	})
+	step.Run("it is no difference", func(t *testing.T) {
+		if res := n.router.pbr("diff"); res.Code != 0 {
+			t.Errorf("pbr diff: exit status %d\n%s", res.Code, res.Stdout)
+		}
+	})
+	step.Run("the second connection goes right", func(t *testing.T) {
+		if _, err := n.ask("udp", n.resolver, "n3.example.com", dns.TypeA, nil); err != nil {
+			t.Fatal(err)
+		}
+		lab.WaitFor(t, "the second connection to go right", func() bool { return n.connects(address(3, false)) == "isp2" })
+	})
+	step.Run("when the queue is free, a reload takes it", func(t *testing.T) {
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		lab.WaitFor(t, "answers to be held", func() bool { return !strings.Contains(n.router.must("status"), said) })
+		n.waitTapped()
+		n.learns(10, "after the queue was given back")
+	})
 }
 
 // pbr watch asks for the names itself, when it starts and when an answer is too old.

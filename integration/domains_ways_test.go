@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // Resolvers of the internet: what clients send there reaches programs of the first provider's host.
@@ -276,7 +277,7 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	want := map[string][]string{"list-mixed-4": {"192.0.2.128/25", "198.18.8.8", "198.18.8.9"},
 		"list-inside-4": {"10.1.2.3", "192.168.10.1"}, "list-streams-4": {"198.18.9.9"}, "list-outside-4": {},
 		"list-small-4": {"198.18.7.4", "198.18.7.5", "198.18.7.6"}}
-	has := func(when string) {
+	has := func(t *testing.T, when string) {
 		t.Helper()
 		for set, addrs := range want {
 			if got := n.elements(set); !cmp.Equal(got, addrs) {
@@ -284,49 +285,64 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 			}
 		}
 	}
-	has("after the answers")
-	if text := n.router.must("lists", "streams"); !strings.Contains(text, "198.18.9.9") || !strings.Contains(text, "s.example.com") {
-		t.Errorf("pbr lists does not show where a member came from:\n%s", text)
-	}
-	if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text,
-		"198.18.9.9 is in list streams by the name s.example.com") {
-		t.Errorf("pbr explain does not name the domain:\n%s", text)
-	}
-	if text := n.router.must("lists", "mixed"); !strings.Contains(text, "b.mixed.test") || !strings.Contains(text, "192.0.2.128/25") {
-		t.Errorf("pbr lists does not show members of both sources:\n%s", text)
-	}
-	if res := n.router.pbr("diff"); res.Code != 0 {
-		t.Errorf("members are a difference: %s", res.Stdout)
-	}
-	n.router.must("apply")
-	has("after an apply")
-	n.Router.Run("nft", "delete", "table", "inet", "pbr")
-	lab.WaitFor(t, "the table to come back",
-		func() bool { return n.Router.Exec("nft", "list", "set", "inet", "pbr", "list-streams-4").Code == 0 })
-	has("after somebody deleted the table")
-	n.waitTapped()
-	n.stop()
-	has("after the watch's end")
+	step := steps.Of(t)
+	step.Run("after the answers", func(t *testing.T) {
+		has(t, "after the answers")
+	})
+	step.Run("commands show where members came from", func(t *testing.T) {
+		if text := n.router.must("lists", "streams"); !strings.Contains(text, "198.18.9.9") || !strings.Contains(text, "s.example.com") {
+			t.Errorf("pbr lists does not show where a member came from:\n%s", text)
+		}
+		if text := n.router.must("explain", "192.168.10.10", "198.18.9.9:7777/udp"); !strings.Contains(text,
+			"198.18.9.9 is in list streams by the name s.example.com") {
+			t.Errorf("pbr explain does not name the domain:\n%s", text)
+		}
+		if text := n.router.must("lists", "mixed"); !strings.Contains(text, "b.mixed.test") || !strings.Contains(text, "192.0.2.128/25") {
+			t.Errorf("pbr lists does not show members of both sources:\n%s", text)
+		}
+	})
+	step.Run("an apply keeps them, and they are no difference", func(t *testing.T) {
+		if res := n.router.pbr("diff"); res.Code != 0 {
+			t.Errorf("members are a difference: %s", res.Stdout)
+		}
+		n.router.must("apply")
+		has(t, "after an apply")
+	})
+	step.Run("they come back with a table that somebody deleted", func(t *testing.T) {
+		n.Router.Run("nft", "delete", "table", "inet", "pbr")
+		lab.WaitFor(t, "the table to come back",
+			func() bool { return n.Router.Exec("nft", "list", "set", "inet", "pbr", "list-streams-4").Code == 0 })
+		has(t, "after somebody deleted the table")
+		n.waitTapped()
+	})
+	step.Run("they outlive the watch", func(t *testing.T) {
+		n.stop()
+		has(t, "after the watch's end")
+	})
 	// The machine starts again: pbr apply alone, before any packet.
-	n.forgetBoot()
-	n.router.must("apply")
-	has("after a restart of the machine")
-	n.start()
-	n.waitTapped()
-	has("with the next watch")
-	if text := n.router.must("lists", "streams"); !strings.Contains(text, "s.example.com") {
-		t.Errorf("the names are lost:\n%s", text)
-	}
+	step.Run("they outlive a restart of the machine", func(t *testing.T) {
+		n.forgetBoot()
+		n.router.must("apply")
+		has(t, "after a restart of the machine")
+		n.start()
+		n.waitTapped()
+		has(t, "with the next watch")
+		if text := n.router.must("lists", "streams"); !strings.Contains(text, "s.example.com") {
+			t.Errorf("the names are lost:\n%s", text)
+		}
+	})
 	// Edits of the lists, for which the kernel's sets have to be rebuilt.
-	n.router.write(strings.NewReplacer(`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }`,
-		`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
-	n.router.must("apply")
-	has("after edits of the lists")
-	if _, err := n.ask("udp", n.resolver, "t.example.com", dns.TypeA, nil); err != nil {
-		t.Fatal(err)
-	}
-	want["list-streams-4"] = []string{"198.18.9.9", "198.18.9.10"}
-	has("after edits of the lists and another answer")
+	step.Run("edits of the lists keep them", func(t *testing.T) {
+		n.router.write(strings.NewReplacer(`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }`,
+			`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
+		n.router.must("apply")
+		has(t, "after edits of the lists")
+		if _, err := n.ask("udp", n.resolver, "t.example.com", dns.TypeA, nil); err != nil {
+			t.Fatal(err)
+		}
+		want["list-streams-4"] = []string{"198.18.9.9", "198.18.9.10"}
+		has(t, "after edits of the lists and another answer")
+	})
 }
 
 // elements are the addresses in a set.

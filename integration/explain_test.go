@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 	"pbr/kernel"
 )
 
@@ -55,10 +56,13 @@ func TestExplainLive(t *testing.T) {
 	r := newRouter(n.Router)
 	r.IP("route add 198.18.0.0/15 via 198.51.100.1")
 	r.write(explainedPolicy)
-	if a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(a.text,
-		"the policy is not applied") || a.By.Kind != "main" {
-		t.Errorf("before apply: %s", a.text)
-	}
+	step := steps.Of(t)
+	step.Run("before apply it says so", func(t *testing.T) {
+		if a := explainOnce(t, r, "192.168.10.10", "9.9.9.9:443/tcp"); !strings.Contains(a.text,
+			"the policy is not applied") || a.By.Kind != "main" {
+			t.Errorf("before apply: %s", a.text)
+		}
+	})
 	r.apply(explainedPolicy)
 	before := everything(r)
 	held := make(chan struct{})
@@ -89,22 +93,30 @@ func TestExplainLive(t *testing.T) {
 		{"192.168.10.10", "192.168.10.1:53/udp", "local", "", ""},
 		{"198.51.100.2", "9.9.9.9", "source", "isp2", "198.51.100.2"},
 	} {
-		if a := explainOnce(t, r, c.src, c.dst); a.By.Kind != c.kind || a.Uplink != c.uplink || a.NAT.Address != c.address {
-			t.Errorf("%s to %s: %s", c.src, c.dst, a.text)
+		t.Run(c.src+" to "+c.dst, func(t *testing.T) {
+			if a := explainOnce(t, r, c.src, c.dst); a.By.Kind != c.kind || a.Uplink != c.uplink || a.NAT.Address != c.address {
+				t.Errorf("%s to %s: %s", c.src, c.dst, a.text)
+			}
+		})
+	}
+	step.Run("an interface that does not exist", func(t *testing.T) {
+		if res := r.pbr("explain", "--in", "nosuch0", "--src", "192.168.10.10", "--dst", "9.9.9.9", "--proto",
+			"udp"); res.Code != 1 || !strings.Contains(res.Stderr, `there is no interface "nosuch0"`) {
+			t.Errorf("an interface that does not exist: %d %s", res.Code, res.Stderr)
 		}
-	}
-	if res := r.pbr("explain", "--in", "nosuch0", "--src", "192.168.10.10", "--dst", "9.9.9.9", "--proto",
-		"udp"); res.Code != 1 || !strings.Contains(res.Stderr, `there is no interface "nosuch0"`) {
-		t.Errorf("an interface that does not exist: %d %s", res.Code, res.Stderr)
-	}
-	if after := everything(r); after != before {
-		t.Errorf("explain changed something:\n%s\nbefore:\n%s", after, before)
-	}
-	r.write(explainedPolicy + "[[policy]]\nname = \"new\"\nsrc = \"192.168.10.11\"\ntable = \"to2\"\n")
-	if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" ||
-		!strings.Contains(a.text, "differs from the policy file") {
-		t.Errorf("an edit that is not applied: %s", a.text)
-	}
+	})
+	step.Run("it changes nothing, and needs no lock", func(t *testing.T) {
+		if after := everything(r); after != before {
+			t.Errorf("explain changed something:\n%s\nbefore:\n%s", after, before)
+		}
+	})
+	step.Run("an edit that is not applied", func(t *testing.T) {
+		r.write(explainedPolicy + "[[policy]]\nname = \"new\"\nsrc = \"192.168.10.11\"\ntable = \"to2\"\n")
+		if a := explainOnce(t, r, "192.168.10.11", "9.9.9.9"); a.By.Kind != "default" ||
+			!strings.Contains(a.text, "differs from the policy file") {
+			t.Errorf("an edit that is not applied: %s", a.text)
+		}
+	})
 }
 
 // A better uplink that is not used is named, with the reason.

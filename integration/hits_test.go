@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // Where policies are maps their elements count. The hits of a policy are those of all its elements,
@@ -39,7 +40,7 @@ func TestHitsOfElements(t *testing.T) {
 	if all := tr.end(); len(all) != 1 || text(all[0].Policy) != "second" || !all[0].Agrees {
 		t.Errorf("traced: %+v", all)
 	}
-	check := func(when string) {
+	check := func(t *testing.T, when string) {
 		t.Helper()
 		all := w.steering()
 		for name, hits := range map[string]uint64{"second": 3, "rest": 2, "host1": 0} {
@@ -49,13 +50,24 @@ func TestHitsOfElements(t *testing.T) {
 		}
 		w.router.inSync()
 	}
-	check("at first")
-	w.router.apply(strings.Replace(few, "table = \"to-isp2\"", "table = \"only-isp2\"", 1) + many.String())
-	check("another table")
-	w.router.apply(few + strings.ReplaceAll(many.String(), "]\ntable", "]\nproto = \"tcp\"\ntable"))
-	check("other maps")
-	w.router.apply(few)
-	check("rules")
-	w.router.apply(few + many.String())
-	check("maps again")
+	step := steps.Of(t)
+	step.Run("at first", func(t *testing.T) {
+		check(t, "at first")
+	})
+	step.Run("another table", func(t *testing.T) {
+		w.router.apply(strings.Replace(few, "table = \"to-isp2\"", "table = \"only-isp2\"", 1) + many.String())
+		check(t, "another table")
+	})
+	step.Run("other maps", func(t *testing.T) {
+		w.router.apply(few + strings.ReplaceAll(many.String(), "]\ntable", "]\nproto = \"tcp\"\ntable"))
+		check(t, "other maps")
+	})
+	step.Run("rules in place of maps", func(t *testing.T) {
+		w.router.apply(few)
+		check(t, "rules")
+	})
+	step.Run("maps again", func(t *testing.T) {
+		w.router.apply(few + many.String())
+		check(t, "maps again")
+	})
 }

@@ -138,84 +138,114 @@ func TestImportedPackets(t *testing.T) {
 	}
 	s := &scenario{Net: n, t: t, router: newRouter(n.Router)}
 
-	s.imports("routeros", "guide-1-rules")
-	s.from("192.168.10.10", "tcp", 443, "isp1", false)
-	s.from("192.168.20.7", "tcp", 443, "isp2", false)
-	s.from("192.168.20.100", "tcp", 443, "isp1", false)
+	t.Run("routeros, a guide's rules", func(t *testing.T) {
+		s.imports("routeros", "guide-1-rules")
+		s.from("192.168.10.10", "tcp", 443, "isp1", false)
+		s.from("192.168.20.7", "tcp", 443, "isp2", false)
+		s.from("192.168.20.100", "tcp", 443, "isp1", false)
+	})
 
-	s.imports("routeros", "guide-2-mangle")
-	s.from("192.168.10.50", "tcp", 443, "isp2", true)
-	s.from("192.168.20.7", "udp", 53, "isp2", true)
-	s.from("192.168.10.10", "tcp", 443, "isp1", true)
+	t.Run("routeros, a guide's mangle", func(t *testing.T) {
+		s.imports("routeros", "guide-2-mangle")
+		s.from("192.168.10.50", "tcp", 443, "isp2", true)
+		s.from("192.168.20.7", "udp", 53, "isp2", true)
+		s.from("192.168.10.10", "tcp", 443, "isp1", true)
+	})
 
-	s.imports("routeros", "guide-3-router")
-	s.from("router", "udp", 53, "isp2", true)
-	s.from("router", "tcp", 53, "isp1", true)
-	s.from("192.168.10.10", "tcp", 443, "isp2", true)
+	t.Run("routeros, a guide's router", func(t *testing.T) {
+		s.imports("routeros", "guide-3-router")
+		s.from("router", "udp", 53, "isp2", true)
+		s.from("router", "tcp", 53, "isp1", true)
+		s.from("192.168.10.10", "tcp", 443, "isp2", true)
+	})
 
-	s.imports("routeros", "guide-5-recursive")
-	s.from("192.168.10.10", "tcp", 443, "isp1", true)
-	s.arrives(flow{name: "the second target", from: "lan", src: "192.168.10.10", network: "udp", dst: "8.8.8.8:53", isp: "isp2"}, true)
+	t.Run("routeros, recursive gateways", func(t *testing.T) {
+		s.imports("routeros", "guide-5-recursive")
+		s.from("192.168.10.10", "tcp", 443, "isp1", true)
+		s.arrives(flow{name: "the second target", from: "lan", src: "192.168.10.10", network: "udp", dst: "8.8.8.8:53", isp: "isp2"}, true)
+	})
 
-	s.imports("routeros", "guide-6-ecmp")
-	s.from("192.168.10.10", "tcp", 443, "isp1", true)
-	s.from("192.168.20.7", "tcp", 443, "isp2", true)
+	t.Run("routeros, equal distances", func(t *testing.T) {
+		s.imports("routeros", "guide-6-ecmp")
+		s.from("192.168.10.10", "tcp", 443, "isp1", true)
+		s.from("192.168.20.7", "tcp", 443, "isp2", true)
+	})
 
-	s.imports("routeros", "guide-7-pcc")
-	if c := s.spread("192.168.10.10", 40); c["isp1"] < 5 || c["isp2"] < 5 {
-		t.Errorf("per-connection-classifier: %v", c)
-	}
-
-	s.imports("routeros", "guide-8-ports")
-	s.from("192.168.10.10", "tcp", 443, "isp2", true)
-	s.from("192.168.10.10", "tcp", 22, "isp1", true)
-	s.from("192.168.10.10", "udp", 443, "isp1", true)
-
-	s.imports("routeros", "handlings")
-	s.from("192.168.10.11", "udp", 5060, "isp2", true)
-	s.from("192.168.10.33", "udp", 20000, "isp2", true)
-	s.from("192.168.10.33", "tcp", 443, "isp3", true)
-	s.from("192.168.10.63", "udp", 5060, "isp3", true)
-	s.from("192.168.10.10", "udp", 5060, "isp1", true)
-
-	s.imports("routeros", "persistent-sessions")
-	for _, port := range []int{443, 80, 53} {
-		for i, isp := range []string{"odd", "even", "odd", "even"} {
-			s.from(fmt.Sprintf("192.168.0.%d", 11+i), "tcp", port, isp, true)
+	t.Run("routeros, per connection classifier", func(t *testing.T) {
+		s.imports("routeros", "guide-7-pcc")
+		if c := s.spread("192.168.10.10", 40); c["isp1"] < 5 || c["isp2"] < 5 {
+			t.Errorf("per-connection-classifier: %v", c)
 		}
-	}
-	s.from("router", "udp", 53, "even", true)
+	})
 
-	s.imports("routeros", "last-match-wins")
-	s.from("192.168.10.9", "tcp", 443, "isp1", true)
-	s.from("192.168.10.10", "tcp", 443, "isp2", true)
-	s.from("192.168.10.10", "tcp", 22, "isp1", true)
+	t.Run("routeros, by ports", func(t *testing.T) {
+		s.imports("routeros", "guide-8-ports")
+		s.from("192.168.10.10", "tcp", 443, "isp2", true)
+		s.from("192.168.10.10", "tcp", 22, "isp1", true)
+		s.from("192.168.10.10", "udp", 443, "isp1", true)
+	})
 
-	s.imports("routeros", "kill-switch")
-	s.from("192.168.10.20", "tcp", 443, "", true)
-	s.from("192.168.10.22", "tcp", 443, "isp1", true)
+	t.Run("routeros, handlings", func(t *testing.T) {
+		s.imports("routeros", "handlings")
+		s.from("192.168.10.11", "udp", 5060, "isp2", true)
+		s.from("192.168.10.33", "udp", 20000, "isp2", true)
+		s.from("192.168.10.33", "tcp", 443, "isp3", true)
+		s.from("192.168.10.63", "udp", 5060, "isp3", true)
+		s.from("192.168.10.10", "udp", 5060, "isp1", true)
+	})
 
-	s.imports("routeros", "jumps")
-	s.from("192.168.10.70", "tcp", 22, "isp2", false)
-	s.from("192.168.10.10", "tcp", 443, "isp2", false)
-	s.from("192.168.10.10", "tcp", 22, "isp1", false)
-	s.from("192.168.10.10", "udp", 5060, "isp2", false)
-	s.from("192.168.10.77", "udp", 53, "isp1", false)
+	t.Run("routeros, persistent sessions", func(t *testing.T) {
+		s.imports("routeros", "persistent-sessions")
+		for _, port := range []int{443, 80, 53} {
+			for i, isp := range []string{"odd", "even", "odd", "even"} {
+				s.from(fmt.Sprintf("192.168.0.%d", 11+i), "tcp", port, isp, true)
+			}
+		}
+		s.from("router", "udp", 53, "even", true)
+	})
 
-	s.imports("routeros", "nth-cascade")
-	if c := s.spread("192.168.10.10", 9); c["isp1"] != 3 || c["isp2"] != 3 || c["isp3"] != 3 {
-		t.Errorf("nth: %v", c)
-	}
+	t.Run("routeros, the last match wins", func(t *testing.T) {
+		s.imports("routeros", "last-match-wins")
+		s.from("192.168.10.9", "tcp", 443, "isp1", true)
+		s.from("192.168.10.10", "tcp", 443, "isp2", true)
+		s.from("192.168.10.10", "tcp", 22, "isp1", true)
+	})
 
-	s.imports("routeros", "routing-rules")
-	s.from("192.168.10.4", "tcp", 443, "isp1", false)
-	s.from("192.168.10.130", "tcp", 443, "isp2", false)
-	s.from("192.168.10.131", "tcp", 443, "isp1", false)
-	s.from("192.168.10.10", "tcp", 443, "isp1", false)
-	s.arrives(flow{name: "dropped", from: "lan", src: "192.168.10.10", network: "udp", dst: "203.0.113.77:53"}, false)
+	t.Run("routeros, a kill switch", func(t *testing.T) {
+		s.imports("routeros", "kill-switch")
+		s.from("192.168.10.20", "tcp", 443, "", true)
+		s.from("192.168.10.22", "tcp", 443, "isp1", true)
+	})
 
-	s.imports("mwan3", "enabled")
-	if c := s.spread("192.168.10.10", 40); c["isp1"] < 5 || c["isp2"] < 5 {
-		t.Errorf("mwan3, balanced: %v", c)
-	}
+	t.Run("routeros, jumps", func(t *testing.T) {
+		s.imports("routeros", "jumps")
+		s.from("192.168.10.70", "tcp", 22, "isp2", false)
+		s.from("192.168.10.10", "tcp", 443, "isp2", false)
+		s.from("192.168.10.10", "tcp", 22, "isp1", false)
+		s.from("192.168.10.10", "udp", 5060, "isp2", false)
+		s.from("192.168.10.77", "udp", 53, "isp1", false)
+	})
+
+	t.Run("routeros, nth", func(t *testing.T) {
+		s.imports("routeros", "nth-cascade")
+		if c := s.spread("192.168.10.10", 9); c["isp1"] != 3 || c["isp2"] != 3 || c["isp3"] != 3 {
+			t.Errorf("nth: %v", c)
+		}
+	})
+
+	t.Run("routeros, routing rules", func(t *testing.T) {
+		s.imports("routeros", "routing-rules")
+		s.from("192.168.10.4", "tcp", 443, "isp1", false)
+		s.from("192.168.10.130", "tcp", 443, "isp2", false)
+		s.from("192.168.10.131", "tcp", 443, "isp1", false)
+		s.from("192.168.10.10", "tcp", 443, "isp1", false)
+		s.arrives(flow{name: "dropped", from: "lan", src: "192.168.10.10", network: "udp", dst: "203.0.113.77:53"}, false)
+	})
+
+	t.Run("mwan3, balanced", func(t *testing.T) {
+		s.imports("mwan3", "enabled")
+		if c := s.spread("192.168.10.10", 40); c["isp1"] < 5 || c["isp2"] < 5 {
+			t.Errorf("mwan3, balanced: %v", c)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // keyPolicy has something of everything that a plan depends on: a list from a file, a schedule, a
@@ -150,18 +151,20 @@ func TestInSyncIsNeverWrong(t *testing.T) {
 		{name: "an uplink was ordered down", do: func() { k.must("uplink", "isp1", "down"); k.must("uplink", "isp1", "auto") }, same: true},
 	}
 	for _, c := range cases {
-		c.do()
-		if res := k.pbr("diff"); (res.Code == 0) != c.same {
-			t.Errorf("%s: diff: exit status %d\n%s%s", c.name, res.Code, res.Stdout, res.Stderr)
-		}
-		if out := k.must("apply"); strings.Contains(out, "in sync") != c.same {
-			t.Errorf("%s: apply says %q", c.name, out)
-		}
-		if res := k.pbr("diff", "--full"); res.Code != 0 {
-			t.Errorf("%s: after an apply the kernel still differs:\n%s", c.name, res.Stdout)
-		}
-		k.must("apply") // where connections were adopted, the next one has the note
-		k.quick(c.name)
+		t.Run(c.name, func(t *testing.T) {
+			c.do()
+			if res := k.pbr("diff"); (res.Code == 0) != c.same {
+				t.Errorf("%s: diff: exit status %d\n%s%s", c.name, res.Code, res.Stdout, res.Stderr)
+			}
+			if out := k.must("apply"); strings.Contains(out, "in sync") != c.same {
+				t.Errorf("%s: apply says %q", c.name, out)
+			}
+			if res := k.pbr("diff", "--full"); res.Code != 0 {
+				t.Errorf("%s: after an apply the kernel still differs:\n%s", c.name, res.Stdout)
+			}
+			k.must("apply") // where connections were adopted, the next one has the note
+			k.quick(c.name)
+		})
 	}
 }
 
@@ -183,30 +186,39 @@ func firstRule(r *router) string {
 func TestInSyncKnowsTheMachine(t *testing.T) {
 	t.Parallel()
 	k := newKeyed(t)
-	k.quick("before anything")
-	k.must("lists", "add", "block", "192.0.2.77")
-	k.quick("after a member was added by pbr")
-	if !strings.Contains(k.must("lists", "block"), "192.0.2.77") {
-		t.Error("the member is gone")
-	}
-	if res := k.Exec("env", "TZ=Asia/Tokyo", pbrPath, "--config", k.file, "diff"); res.Code != 2 {
-		t.Errorf("in another zone: diff: exit status %d\n%s", res.Code, res.Stdout)
-	}
-	k.must("uplink", "isp1", "down")
-	if res := k.pbr("diff"); !strings.Contains(res.Stderr, "isp1") {
-		t.Errorf("with an uplink forced down diff says\n%s%s", res.Stdout, res.Stderr)
-	}
-	k.must("uplink", "isp1", "auto")
-	k.must("apply")
-	k.quick("after an order that was taken back")
-	before := k.must("diff")
-	k.Run("ip", "link", "del", "wan2")
-	k.IP("link add wan2 type veth peer name wan2-end", "link set wan2-end up", "link set wan2 up", "addr add 198.51.100.2/24 dev wan2")
-	if res := k.pbr("diff"); res.Code != 2 {
-		t.Errorf("after an interface was recreated: diff: exit status %d, %q before", res.Code, before)
-	}
-	k.must("apply")
-	k.inSync()
+	step := steps.Of(t)
+	step.Run("a member that pbr adds is no change", func(t *testing.T) {
+		k.quick("before anything")
+		k.must("lists", "add", "block", "192.0.2.77")
+		k.quick("after a member was added by pbr")
+		if !strings.Contains(k.must("lists", "block"), "192.0.2.77") {
+			t.Error("the member is gone")
+		}
+	})
+	step.Run("another zone is", func(t *testing.T) {
+		if res := k.Exec("env", "TZ=Asia/Tokyo", pbrPath, "--config", k.file, "diff"); res.Code != 2 {
+			t.Errorf("in another zone: diff: exit status %d\n%s", res.Code, res.Stdout)
+		}
+	})
+	step.Run("an order is, until it is taken back", func(t *testing.T) {
+		k.must("uplink", "isp1", "down")
+		if res := k.pbr("diff"); !strings.Contains(res.Stderr, "isp1") {
+			t.Errorf("with an uplink forced down diff says\n%s%s", res.Stdout, res.Stderr)
+		}
+		k.must("uplink", "isp1", "auto")
+		k.must("apply")
+		k.quick("after an order that was taken back")
+	})
+	step.Run("an interface that was recreated is", func(t *testing.T) {
+		before := k.must("diff")
+		k.Run("ip", "link", "del", "wan2")
+		k.IP("link add wan2 type veth peer name wan2-end", "link set wan2-end up", "link set wan2 up", "addr add 198.51.100.2/24 dev wan2")
+		if res := k.pbr("diff"); res.Code != 2 {
+			t.Errorf("after an interface was recreated: diff: exit status %d, %q before", res.Code, before)
+		}
+		k.must("apply")
+		k.inSync()
+	})
 }
 
 // TestInSyncIsOfOneNamespace: the note of one network namespace, copied into another one's
@@ -219,15 +231,22 @@ func TestInSyncIsOfOneNamespace(t *testing.T) {
 	if err := os.CopyFS(other.StateDir(), os.DirFS(k.StateDir())); err != nil {
 		t.Fatal(err)
 	}
-	if res := other.pbr("diff"); res.Code != 2 {
-		t.Errorf("diff with a copied note: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	if out := other.must("apply"); strings.Contains(out, "in sync") {
-		t.Errorf("apply with a copied note says %q", out)
-	}
-	if res := other.pbr("diff", "--full"); res.Code != 0 {
-		t.Errorf("after the apply: %s", res.Stdout)
-	}
+	step := steps.Of(t)
+	step.Run("diff compares all", func(t *testing.T) {
+		if res := other.pbr("diff"); res.Code != 2 {
+			t.Errorf("diff with a copied note: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+	step.Run("so does apply", func(t *testing.T) {
+		if out := other.must("apply"); strings.Contains(out, "in sync") {
+			t.Errorf("apply with a copied note says %q", out)
+		}
+	})
+	step.Run("and all is well then", func(t *testing.T) {
+		if res := other.pbr("diff", "--full"); res.Code != 0 {
+			t.Errorf("after the apply: %s", res.Stdout)
+		}
+	})
 }
 
 // TestInSyncOfManyAtOnce: applies of two policies at the same time, beside diffs: at the end the
@@ -271,21 +290,30 @@ func TestInSyncBesideWatch(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
 	k := keyed{w.router}
-	k.must("apply") // looks, and notes
-	k.must("apply")
-	k.quick("with the same policy")
-	w.logged("the kernel already held it")
+	step := steps.Of(t)
+	step.Run("the same policy", func(t *testing.T) {
+		k.must("apply") // looks, and notes
+		k.must("apply")
+		k.quick("with the same policy")
+		w.logged("the kernel already held it")
+	})
 	other := filepath.Join(t.TempDir(), "other.toml")
 	if err := os.WriteFile(other, []byte(strings.Replace(watchPolicy, "distance = 2", "distance = 7", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if res := k.Exec(pbrPath, "--config", other, "apply"); res.Code != 0 || strings.Contains(res.Stdout, "in sync") {
-		t.Errorf("another policy: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
-	}
-	if out := k.must("apply"); strings.Contains(out, "in sync") {
-		t.Errorf("back to the first policy: %q", out)
-	}
-	if res := k.pbr("diff", "--full"); res.Code != 0 {
-		t.Errorf("at the end:\n%s", res.Stdout)
-	}
+	step.Run("another policy", func(t *testing.T) {
+		if res := k.Exec(pbrPath, "--config", other, "apply"); res.Code != 0 || strings.Contains(res.Stdout, "in sync") {
+			t.Errorf("another policy: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+	step.Run("back to the first", func(t *testing.T) {
+		if out := k.must("apply"); strings.Contains(out, "in sync") {
+			t.Errorf("back to the first policy: %q", out)
+		}
+	})
+	step.Run("in the end nothing differs", func(t *testing.T) {
+		if res := k.pbr("diff", "--full"); res.Code != 0 {
+			t.Errorf("at the end:\n%s", res.Stdout)
+		}
+	})
 }

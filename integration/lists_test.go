@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // listPolicy sends everybody by isp1, and what goes to a member of the list by isp2.
@@ -88,74 +89,82 @@ func TestDynamicLists(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, listPolicy, 2)
 	far := farEnd.Addr().String()
-	if res := w.router.pbr("lists", "add", "special", far); res.Code != 1 || !strings.Contains(res.Stderr, "pbr apply") {
-		t.Errorf("before the first apply: %d, %s", res.Code, res.Stderr)
-	}
+	step := steps.Of(t)
+	step.Run("before the first apply nothing can be added", func(t *testing.T) {
+		if res := w.router.pbr("lists", "add", "special", far); res.Code != 1 || !strings.Contains(res.Stderr, "pbr apply") {
+			t.Errorf("before the first apply: %d, %s", res.Code, res.Stderr)
+		}
+	})
 	w.router.must("apply")
 	w.waitArrives(byDefault, "isp1")
 
-	// Without a watch.
-	w.router.must("lists", "add", "special", far)
-	w.waitArrives(byDefault, "isp2")
-	w.router.must("list", "add", "special", "198.18.0.0/24", "2001:db8:ff::/64", "--for", "2h")
-	w.router.must("lists", "add", "short", "10.9.8.7")
-	w.router.inSync()
-	w.router.holds("added", "special", far, "198.18.0.0/24", "2001:db8:ff::/64")
-	if got := w.router.list("special"); got["198.18.0.0/24"].Expires < 7000 || got["198.18.0.0/24"].Expires > 7200 ||
-		got[far].Timeout != 0 || got["203.0.113.7"].Source != "policy" {
-		t.Errorf("times: %+v", got)
-	}
-	if got := w.router.list("short")["10.9.8.7"]; got.Timeout != 7200 {
-		t.Errorf("the list's own timeout: %+v", got)
-	}
-	w.router.must("lists", "del", "special", far)
-	w.waitArrives(byDefault, "isp2") // by the prefix around it
-	w.router.must("lists", "del", "special", "198.18.0.0/24")
-	w.waitArrives(byDefault, "isp1")
-	w.router.must("lists", "add", "special", far, "--for", "2s")
-	w.waitArrives(byDefault, "isp2")
-	w.waitArrives(byDefault, "isp1") // when its time is over
+	step.Run("without a watch members are added, taken out, and end", func(t *testing.T) {
+		w.router.must("lists", "add", "special", far)
+		w.waitArrives(byDefault, "isp2")
+		w.router.must("list", "add", "special", "198.18.0.0/24", "2001:db8:ff::/64", "--for", "2h")
+		w.router.must("lists", "add", "short", "10.9.8.7")
+		w.router.inSync()
+		w.router.holds("added", "special", far, "198.18.0.0/24", "2001:db8:ff::/64")
+		if got := w.router.list("special"); got["198.18.0.0/24"].Expires < 7000 || got["198.18.0.0/24"].Expires > 7200 ||
+			got[far].Timeout != 0 || got["203.0.113.7"].Source != "policy" {
+			t.Errorf("times: %+v", got)
+		}
+		if got := w.router.list("short")["10.9.8.7"]; got.Timeout != 7200 {
+			t.Errorf("the list's own timeout: %+v", got)
+		}
+		w.router.must("lists", "del", "special", far)
+		w.waitArrives(byDefault, "isp2") // by the prefix around it
+		w.router.must("lists", "del", "special", "198.18.0.0/24")
+		w.waitArrives(byDefault, "isp1")
+		w.router.must("lists", "add", "special", far, "--for", "2s")
+		w.waitArrives(byDefault, "isp2")
+		w.waitArrives(byDefault, "isp1") // when its time is over
 
-	// Apply, another size of the set, the table's loss.
-	w.router.must("lists", "add", "special", far)
-	w.router.must("apply")
-	w.router.apply(strings.Replace(listPolicy, "size = 4", "size = 5", 1))
-	w.router.holds("another size", "special", far, "2001:db8:ff::/64")
-	w.Router.Run("nft", "delete", "table", "inet", "pbr")
-	w.router.must("apply")
-	w.router.holds("another table", "special", far, "2001:db8:ff::/64")
-	w.waitArrives(byDefault, "isp2")
+	})
+	step.Run("they outlive an apply, another size and the table", func(t *testing.T) {
+		w.router.must("lists", "add", "special", far)
+		w.router.must("apply")
+		w.router.apply(strings.Replace(listPolicy, "size = 4", "size = 5", 1))
+		w.router.holds("another size", "special", far, "2001:db8:ff::/64")
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		w.router.must("apply")
+		w.router.holds("another table", "special", far, "2001:db8:ff::/64")
+		w.waitArrives(byDefault, "isp2")
+	})
 
 	// With a watch: it takes members for no damage, and brings them back with the table.
-	w.start()
-	w.waitState("isp2", "up")
-	w.router.must("lists", "add", "special", "192.0.2.128/25")
-	w.router.must("lists", "del", "special", "2001:db8:ff::/64")
-	w.router.holds("with a watch", "special", far, "192.0.2.128/25")
-	w.Router.Run("nft", "delete", "table", "inet", "pbr")
-	lab.WaitFor(t, "the table is back", func() bool { return w.router.pbr("diff").Code == 0 })
-	w.router.holds("repaired", "special", far, "192.0.2.128/25")
-	if text := w.log.text(); strings.Contains(text, "element") {
-		t.Errorf("the watch takes members for damage:\n%s", text)
-	}
-	w.router.write(strings.Replace(listPolicy, "size = 4", "size = 6", 1))
-	w.router.must("apply")
-	w.router.holds("reloaded", "special", far, "192.0.2.128/25")
-	w.router.must("lists", "flush", "special")
-	w.waitArrives(byDefault, "isp1")
-	w.router.holds("flushed", "special")
-	w.stop()
+	step.Run("a watch takes them for no damage, and brings them back with the table", func(t *testing.T) {
+		w.start()
+		w.waitState("isp2", "up")
+		w.router.must("lists", "add", "special", "192.0.2.128/25")
+		w.router.must("lists", "del", "special", "2001:db8:ff::/64")
+		w.router.holds("with a watch", "special", far, "192.0.2.128/25")
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		lab.WaitFor(t, "the table is back", func() bool { return w.router.pbr("diff").Code == 0 })
+		w.router.holds("repaired", "special", far, "192.0.2.128/25")
+		if text := w.log.text(); strings.Contains(text, "element") {
+			t.Errorf("the watch takes members for damage:\n%s", text)
+		}
+		w.router.write(strings.Replace(listPolicy, "size = 4", "size = 6", 1))
+		w.router.must("apply")
+		w.router.holds("reloaded", "special", far, "192.0.2.128/25")
+		w.router.must("lists", "flush", "special")
+		w.waitArrives(byDefault, "isp1")
+		w.router.holds("flushed", "special")
+		w.stop()
+	})
 
-	// explain looks into the kernel's sets.
-	w.router.must("lists", "add", "special", far)
-	if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") ||
-		strings.Contains(text, "are unknown") {
-		t.Errorf("explain:\n%s", text)
-	}
-	if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+
-		":7777/udp"); !strings.Contains(text, "list special are unknown") {
-		t.Errorf("explain --offline:\n%s", text)
-	}
+	step.Run("explain looks into the kernel's sets", func(t *testing.T) {
+		w.router.must("lists", "add", "special", far)
+		if text := w.router.must("explain", "192.168.10.10", far+":7777/udp"); !strings.Contains(text, "special (") ||
+			strings.Contains(text, "are unknown") {
+			t.Errorf("explain:\n%s", text)
+		}
+		if text := w.router.must("explain", "--offline", "--in", "br-lan", "192.168.10.10", far+
+			":7777/udp"); !strings.Contains(text, "list special are unknown") {
+			t.Errorf("explain --offline:\n%s", text)
+		}
+	})
 	w.refusesMembers()
 	w.keepsPersistent()
 }

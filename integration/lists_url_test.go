@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // listServer is a web server with one text, that behaves as a test wants.
@@ -105,43 +106,53 @@ func TestFetchedLists(t *testing.T) {
 	far := farEnd.Addr().String()
 	server.has(lines(10, far+",the far end", "; a comment"))
 
-	w.router.must("apply")
-	w.waitArrives(byDefault, "isp1") // nothing was fetched yet
-	if text := w.router.must("lists", "special"); !strings.Contains(text, "not fetched yet") {
-		t.Errorf("before the first fetch:\n%s", text)
-	}
-	if text := w.router.must("lists", "update"); !strings.Contains(text, "11 entries") {
-		t.Errorf("the first fetch: %s", text)
-	}
-	w.waitArrives(byDefault, "isp2")
-	w.router.inSync()
-	if text := w.router.must("lists", "update", "special"); !strings.Contains(text, "unchanged") {
-		t.Errorf("the same text: %s", text)
-	}
-	if _, unchanged := server.counts(); unchanged != 1 {
-		t.Errorf("%d requests were conditional and answered so, want 1", unchanged)
-	}
+	step := steps.Of(t)
+	step.Run("before the first fetch the list is empty", func(t *testing.T) {
+		w.router.must("apply")
+		w.waitArrives(byDefault, "isp1") // nothing was fetched yet
+		if text := w.router.must("lists", "special"); !strings.Contains(text, "not fetched yet") {
+			t.Errorf("before the first fetch:\n%s", text)
+		}
+	})
+	step.Run("a fetch fills it", func(t *testing.T) {
+		if text := w.router.must("lists", "update"); !strings.Contains(text, "11 entries") {
+			t.Errorf("the first fetch: %s", text)
+		}
+		w.waitArrives(byDefault, "isp2")
+		w.router.inSync()
+	})
+	step.Run("a text that did not change is not sent again", func(t *testing.T) {
+		if text := w.router.must("lists", "update", "special"); !strings.Contains(text, "unchanged") {
+			t.Errorf("the same text: %s", text)
+		}
+		if _, unchanged := server.counts(); unchanged != 1 {
+			t.Errorf("%d requests were conditional and answered so, want 1", unchanged)
+		}
+	})
 	w.keepsGoodText(server)
 
-	// An answer that shrinks the list by more than half is kept back.
-	server.has("192.0.2.200\n" + far + "\n")
-	if res := w.router.pbr("lists", "update"); res.Code != 1 || !matches(`list special: .* kept back.*--force`, res.Stderr) {
-		t.Errorf("a list that shrinks: %d, %s", res.Code, res.Stderr)
-	}
-	if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "policy" || list["192.0.2.200"].Source != "" {
-		t.Errorf("an answer that shrinks the list by half was taken: %v", list)
-	}
-	w.router.must("lists", "update", "--force")
-	if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "" || list["192.0.2.200"].Source != "policy" {
-		t.Errorf("after --force the list is %v", list)
-	}
-	w.waitArrives(byDefault, "isp2")
+	step.Run("an answer that shrinks it by more than half is kept back", func(t *testing.T) {
+		// An answer that shrinks the list by more than half is kept back.
+		server.has("192.0.2.200\n" + far + "\n")
+		if res := w.router.pbr("lists", "update"); res.Code != 1 || !matches(`list special: .* kept back.*--force`, res.Stderr) {
+			t.Errorf("a list that shrinks: %d, %s", res.Code, res.Stderr)
+		}
+		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "policy" || list["192.0.2.200"].Source != "" {
+			t.Errorf("an answer that shrinks the list by half was taken: %v", list)
+		}
+		w.router.must("lists", "update", "--force")
+		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "" || list["192.0.2.200"].Source != "policy" {
+			t.Errorf("after --force the list is %v", list)
+		}
+		w.waitArrives(byDefault, "isp2")
+	})
 
-	// A restart of the machine, without a network.
-	server.does(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	w.Router.Run("nft", "delete", "table", "inet", "pbr")
-	w.router.must("apply", "--boot")
-	w.waitArrives(byDefault, "isp2")
+	step.Run("it outlives a restart of the machine without a network", func(t *testing.T) {
+		server.does(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		w.router.must("apply", "--boot")
+		w.waitArrives(byDefault, "isp2")
+	})
 	w.fetchesByWatch(server, file)
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // devicesPolicy has an uplink that is a VLAN and one that is a tunnel, for hosts behind a bridge
@@ -70,23 +71,28 @@ func TestVMOffloadDevices(t *testing.T) {
 		{bridged, "192.168.20.11", "isp2", "203.0.113.2"}, {bridged, "192.168.20.12", "isp1", "10.9.9.2"},
 		{tagged, "192.168.30.11", "isp2", "203.0.113.2"}, {tagged, "192.168.30.12", "isp1", "10.9.9.2"},
 	} {
-		for _, network := range []string{"udp", "tcp"} {
-			talk := r.talk(c.from, network, netip.MustParseAddr(c.src), farEnd, c.isp)
-			if talk.seen.Src.Addr().String() != c.nat {
-				t.Errorf("%s: as %s, not %s", talk.name, talk.seen.Src, c.nat)
+		t.Run(c.src, func(t *testing.T) {
+			for _, network := range []string{"udp", "tcp"} {
+				talk := r.talk(c.from, network, netip.MustParseAddr(c.src), farEnd, c.isp)
+				if talk.seen.Src.Addr().String() != c.nat {
+					t.Errorf("%s: as %s, not %s", talk.name, talk.seen.Src, c.nat)
+				}
+				r.checkOffloaded(talk, true)
 			}
-			r.checkOffloaded(talk, true)
+		})
+	}
+	step := steps.Of(t)
+	step.Run("an uplink that goes takes its connections to another", func(t *testing.T) {
+		talk := r.talk(tagged, "udp", netip.MustParseAddr("192.168.30.11"), farEnd, "isp2")
+		r.checkOffloaded(talk, true)
+		r.Router.IP("link del wan2.7")
+		r.router.must("apply")
+		r.router.inSync()
+		if devices := r.Router.Run("nft", "list", "flowtables"); strings.Contains(devices, "wan2.7") || !strings.Contains(devices, "tun3") {
+			t.Errorf("without wan2.7:\n%s", devices)
 		}
-	}
-	talk := r.talk(tagged, "udp", netip.MustParseAddr("192.168.30.11"), farEnd, "isp2")
-	r.checkOffloaded(talk, true)
-	r.Router.IP("link del wan2.7")
-	r.router.must("apply")
-	r.router.inSync()
-	if devices := r.Router.Run("nft", "list", "flowtables"); strings.Contains(devices, "wan2.7") || !strings.Contains(devices, "tun3") {
-		t.Errorf("without wan2.7:\n%s", devices)
-	}
-	if seen, err := talk.ask(); err != nil || seen.By != "isp1" {
-		t.Errorf("its uplink is gone: %v by %q (%v)", seen.Src, seen.By, err)
-	}
+		if seen, err := talk.ask(); err != nil || seen.By != "isp1" {
+			t.Errorf("its uplink is gone: %v by %q (%v)", seen.Src, seen.By, err)
+		}
+	})
 }

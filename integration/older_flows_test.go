@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // olderPolicy sends host .11 through isp2, and host .12 and some of the router's own through isp2
@@ -369,22 +370,27 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = outside.Send() // its answer goes to isp1
-	w.router.must("apply")
-	for i, c := range calls {
-		if seen, err := c.Ask(); err != nil || seen != before[i] {
-			t.Errorf("%v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+	step := steps.Of(t)
+	step.Run("an apply moves none of them, from inside or outside", func(t *testing.T) {
+		w.router.must("apply")
+		for i, c := range calls {
+			if seen, err := c.Ask(); err != nil || seen != before[i] {
+				t.Errorf("%v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+			}
 		}
-	}
-	if seen, err := outside.Ask(); err != nil || seen.By != "lan" {
-		t.Errorf("from outside: %v, %v", seen, err)
-	}
-	// Without their routes each stays on its uplink, by its mark alone.
-	w.Router.IP("route del 198.19.0.0/16 via 198.51.100.1 dev wan2", "rule del priority 101")
-	for i, c := range calls {
-		if seen, err := c.Ask(); err != nil || seen != before[i] {
-			t.Errorf("without the routes: %v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+		if seen, err := outside.Ask(); err != nil || seen.By != "lan" {
+			t.Errorf("from outside: %v, %v", seen, err)
 		}
-	}
+	})
+	step.Run("without their routes each stays on its uplink, by its mark alone", func(t *testing.T) {
+		// Without their routes each stays on its uplink, by its mark alone.
+		w.Router.IP("route del 198.19.0.0/16 via 198.51.100.1 dev wan2", "rule del priority 101")
+		for i, c := range calls {
+			if seen, err := c.Ask(); err != nil || seen != before[i] {
+				t.Errorf("without the routes: %v: was %v, is %v, %v", c.LocalAddr(), before[i], seen, err)
+			}
+		}
+	})
 }
 
 // TestFarEndThatGoesOn: the far end of a flushed connection sends on by the uplink that it knows,

@@ -7,6 +7,7 @@ import (
 
 	"pbr/integration/keep"
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // ownPolicy sends what a host inside begins through the second provider, and counts it. The router
@@ -73,7 +74,7 @@ func TestOwnAddressesFollowTheMachine(t *testing.T) {
 		}
 	})
 	inside := map[bool]string{false: "192.168.10.10", true: "2001:db8:10::10"}
-	check := func(when string, want bool, addrs ...string) {
+	check := func(t *testing.T, when string, want bool, addrs ...string) {
 		t.Helper()
 		for _, addr := range addrs {
 			six := strings.Contains(addr, ":")
@@ -92,37 +93,48 @@ func TestOwnAddressesFollowTheMachine(t *testing.T) {
 	own := []string{"192.168.10.1", "192.0.2.2", "2001:db8:10::1", "2001:db8:f2::2"}
 	foreign := []string{"9.9.9.8", "2001:db8:ffff::8"}
 
-	w.start()
-	lab.WaitFor(t, "own addresses to be kept", func() bool { return keep.OwnKept(w.Router) })
-	check("at first", false, append(own, "192.168.10.255", "2001:db8:10::")...)
-	check("at first", true, append(foreign, "203.0.113.5", "2001:db8:77::5")...)
-	w.Router.IP("addr add 203.0.113.5/32 dev br-lan")
-	w.Router.IP6("addr add 2001:db8:77::5/128 dev wan1 nodad")
-	lab.WaitFor(t, "new addresses to be in the sets", func() bool { return inSet("4", "203.0.113.5") && inSet("6", "2001:db8:77::5") })
-	check("with new addresses", false, append(own, "203.0.113.5", "2001:db8:77::5")...)
-	w.router.inSync()
-	w.Router.IP("addr del 203.0.113.5/32 dev br-lan")
-	check("without an address that may still be in the set", true, append(foreign, "203.0.113.5")...)
+	step := steps.Of(t)
+	step.Run("at first", func(t *testing.T) {
+		w.start()
+		lab.WaitFor(t, "own addresses to be kept", func() bool { return keep.OwnKept(w.Router) })
+		check(t, "at first", false, append(own, "192.168.10.255", "2001:db8:10::")...)
+		check(t, "at first", true, append(foreign, "203.0.113.5", "2001:db8:77::5")...)
+	})
+	step.Run("addresses that come are in the sets, those that go do no harm", func(t *testing.T) {
+		w.Router.IP("addr add 203.0.113.5/32 dev br-lan")
+		w.Router.IP6("addr add 2001:db8:77::5/128 dev wan1 nodad")
+		lab.WaitFor(t, "new addresses to be in the sets", func() bool { return inSet("4", "203.0.113.5") && inSet("6", "2001:db8:77::5") })
+		check(t, "with new addresses", false, append(own, "203.0.113.5", "2001:db8:77::5")...)
+		w.router.inSync()
+		w.Router.IP("addr del 203.0.113.5/32 dev br-lan")
+		check(t, "without an address that may still be in the set", true, append(foreign, "203.0.113.5")...)
+	})
 
-	w.Router.IP("route add local 203.0.113.0/24 dev lo")
-	lab.WaitFor(t, "IPv4 to be left to the kernel", func() bool { return !keep.OwnKept(w.Router) })
-	check("with a whole network of its own", false, append(own, "203.0.113.77")...)
-	check("with a whole network of its own", true, foreign...)
+	step.Run("a whole network of its own leaves that version to the kernel", func(t *testing.T) {
+		w.Router.IP("route add local 203.0.113.0/24 dev lo")
+		lab.WaitFor(t, "IPv4 to be left to the kernel", func() bool { return !keep.OwnKept(w.Router) })
+		check(t, "with a whole network of its own", false, append(own, "203.0.113.77")...)
+		check(t, "with a whole network of its own", true, foreign...)
+	})
 
 	lab.WaitFor(t, "the sign that IPv6 is whole to end by itself", func() bool {
 		return strings.Contains(w.router.Run("nft", "list", "set", "inet", "pbr", "own-known"), "ipv6 timeout 15s")
 	})
-	w.kill()
-	w.Router.IP("route del local 203.0.113.0/24 dev lo")
-	w.start()
-	lab.WaitFor(t, "own addresses to be kept again", func() bool { return keep.OwnKept(w.Router) })
-	w.stop()
-	check("after pbr watch", false, own...)
-	check("after pbr watch", true, foreign...)
-	if known := w.router.Run("nft", "list", "set", "inet", "pbr", "own-known"); strings.Contains(known, "expires") {
-		t.Errorf("the sets of a watch that has ended count as whole:\n%s", known)
-	}
-	if strings.Contains(w.log.text(), "drift") {
-		t.Error("an address that came or went is drift")
-	}
+	step.Run("after pbr watch the kernel is asked", func(t *testing.T) {
+		w.kill()
+		w.Router.IP("route del local 203.0.113.0/24 dev lo")
+		w.start()
+		lab.WaitFor(t, "own addresses to be kept again", func() bool { return keep.OwnKept(w.Router) })
+		w.stop()
+		check(t, "after pbr watch", false, own...)
+		check(t, "after pbr watch", true, foreign...)
+		if known := w.router.Run("nft", "list", "set", "inet", "pbr", "own-known"); strings.Contains(known, "expires") {
+			t.Errorf("the sets of a watch that has ended count as whole:\n%s", known)
+		}
+	})
+	step.Run("what came and went was no drift", func(t *testing.T) {
+		if strings.Contains(w.log.text(), "drift") {
+			t.Error("an address that came or went is drift")
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 const unitDir = "../packaging/systemd"
@@ -57,25 +58,34 @@ func TestUnitsCapabilitiesAreEnough(t *testing.T) {
 	policy := strings.Replace("[pbr]\nsysctl = true\n"+watchPolicy, `check = { method = "ping", targets = "9.9.9.9" }`, `check = "arp"`, 1)
 	w := newWatched(t, policy, 2)
 	w.wrap = []string{"setpriv", "--no-new-privs", "--bounding-set=-all," + strings.Join(bound, ",")}
-	w.start()
-	w.waitState("isp1", "up")
-	w.waitState("isp2", "up")
-	first := w.calls(2, byDefault, "isp1")
-	w.silence("isp1")
-	w.waitState("isp1", "down")
-	w.waitArrives(byDefault, "isp2")
-	if n := first.broken(); n != 2 {
-		t.Errorf("%d of 2 connections by the dead provider were cut", n)
-	}
-	w.Router.Run("nft", "delete", "table", "inet", "pbr")
-	w.logged("somebody else changed")
-	w.router.inSync()
-	if v := w.Router.ReadSysctl("net/ipv4/conf/wan1/rp_filter"); v != "2" {
-		t.Errorf("rp_filter is %s", v)
-	}
-	for _, level := range []string{"level=ERROR", "probes cannot be sent"} {
-		if line := w.logLine(level); line != "" {
-			t.Errorf("with %v: %s", bound, line)
+	step := steps.Of(t)
+	step.Run("an uplink that dies is left", func(t *testing.T) {
+		w.start()
+		w.waitState("isp1", "up")
+		w.waitState("isp2", "up")
+		first := w.calls(2, byDefault, "isp1")
+		w.silence("isp1")
+		w.waitState("isp1", "down")
+		w.waitArrives(byDefault, "isp2")
+		if n := first.broken(); n != 2 {
+			t.Errorf("%d of 2 connections by the dead provider were cut", n)
 		}
-	}
+	})
+	step.Run("what others changed is repaired", func(t *testing.T) {
+		w.Router.Run("nft", "delete", "table", "inet", "pbr")
+		w.logged("somebody else changed")
+		w.router.inSync()
+	})
+	step.Run("settings are written", func(t *testing.T) {
+		if v := w.Router.ReadSysctl("net/ipv4/conf/wan1/rp_filter"); v != "2" {
+			t.Errorf("rp_filter is %s", v)
+		}
+	})
+	step.Run("nothing is refused", func(t *testing.T) {
+		for _, level := range []string{"level=ERROR", "probes cannot be sent"} {
+			if line := w.logLine(level); line != "" {
+				t.Errorf("with %v: %s", bound, line)
+			}
+		}
+	})
 }

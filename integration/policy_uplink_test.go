@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // uplinkPolicy has default by isp1, or isp3, host .11 by isp2 while it is usable, host .12 by isp2
@@ -212,32 +213,41 @@ func TestPolicyStrictWithoutWatch(t *testing.T) {
 	lab.WaitFor(t, "a stream of the pool", func() bool { return pool.Tale().Last != "" })
 	via := pool.Tale().Last
 	i := strings.TrimPrefix(via, "isp")
-	w.ISPs["isp2"].IP("link set up0 down")
-	if via != "isp2" {
-		w.ISPs["isp"+i].IP("link set up0 down")
-	}
-	w.waitArrives(byFallback, "isp1")
-	w.refused(byKill2, "the cable is pulled")
-	if n := kill.broken(); n != 2 {
-		t.Errorf("%d of 2 connections of a strict policy broke", n)
-	}
-	w.ISPs["isp2"].IP("link set up0 up")
-	if via != "isp2" {
-		w.ISPs["isp"+i].IP("link set up0 up")
-	}
-	w.waitArrives(byKill, "isp2")
-	w.router.must("uplink", "isp2", "down")
-	if by := w.arrives(byFallback); by != "isp1" {
-		t.Errorf("after an order a connection goes by %q", by)
-	}
-	w.refused(byKill2, "ordered down without a watch")
-	w.router.write(strings.Replace(uplinkPolicy, "192.168.10.14", "192.168.10.16", 1))
-	w.router.must("apply")
-	if by := w.arrives(byFallback); by != "isp1" {
-		t.Errorf("after an order and an apply a connection goes by %q", by)
-	}
-	w.refused(byKill2, "ordered down, and applied")
-	w.noLeaks()
+	step := steps.Of(t)
+	step.Run("a cable is pulled: strict is refused, the rest falls back", func(t *testing.T) {
+		w.ISPs["isp2"].IP("link set up0 down")
+		if via != "isp2" {
+			w.ISPs["isp"+i].IP("link set up0 down")
+		}
+		w.waitArrives(byFallback, "isp1")
+		w.refused(byKill2, "the cable is pulled")
+		if n := kill.broken(); n != 2 {
+			t.Errorf("%d of 2 connections of a strict policy broke", n)
+		}
+	})
+	step.Run("it is put in again", func(t *testing.T) {
+		w.ISPs["isp2"].IP("link set up0 up")
+		if via != "isp2" {
+			w.ISPs["isp"+i].IP("link set up0 up")
+		}
+		w.waitArrives(byKill, "isp2")
+	})
+	step.Run("ordered down", func(t *testing.T) {
+		w.router.must("uplink", "isp2", "down")
+		if by := w.arrives(byFallback); by != "isp1" {
+			t.Errorf("after an order a connection goes by %q", by)
+		}
+		w.refused(byKill2, "ordered down without a watch")
+	})
+	step.Run("ordered down, and applied: nothing leaked", func(t *testing.T) {
+		w.router.write(strings.Replace(uplinkPolicy, "192.168.10.14", "192.168.10.16", 1))
+		w.router.must("apply")
+		if by := w.arrives(byFallback); by != "isp1" {
+			t.Errorf("after an order and an apply a connection goes by %q", by)
+		}
+		w.refused(byKill2, "ordered down, and applied")
+		w.noLeaks()
+	})
 }
 
 // watchLeaks counts what the strict hosts send by the first provider, translated or not.

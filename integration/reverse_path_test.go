@@ -8,6 +8,7 @@ import (
 
 	"pbr/integration/keep"
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // spoof is one packet with a source that may be none of its sender's.
@@ -122,7 +123,7 @@ func TestReversePath(t *testing.T) {
 	r.Sysctl("net/ipv4/conf/all/rp_filter", "2")    // loose everywhere, as systemd sets it
 	r.Sysctl("net/ipv4/conf/all/accept_local", "1") // as somebody left it, which is no reason to take what the kernel is to drop
 	before := settings()
-	try := func(mode, value string) {
+	try := func(t *testing.T, mode, value string) {
 		t.Helper()
 		r.apply(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true\nreverse-path = \""+value+"\"", 1))
 		r.inSync()
@@ -166,17 +167,24 @@ func TestReversePath(t *testing.T) {
 	}
 	modes := map[string]string{"k": "kernel", "n": "nft", "s": "nft-strict"}
 	for mode, value := range modes {
-		try(mode, value)
+		t.Run(value, func(t *testing.T) {
+			try(t, mode, value)
+		})
 	}
 	keep.Own(r.Host)
 	for mode, value := range modes {
-		try(mode, value)
-		lab.WaitFor(t, "own addresses to be kept", func() bool { return keep.OwnKept(r.Host) })
+		t.Run(value+", with own addresses kept", func(t *testing.T) {
+			try(t, mode, value)
+			lab.WaitFor(t, "own addresses to be kept", func() bool { return keep.OwnKept(r.Host) })
+		})
 	}
-	r.must("flush")
-	if after := settings(); after != before {
-		t.Errorf("before pbr the settings are %s, after flush %s", before, after)
-	}
+	step := steps.Of(t)
+	step.Run("flush gives back the settings", func(t *testing.T) {
+		r.must("flush")
+		if after := settings(); after != before {
+			t.Errorf("before pbr the settings are %s, after flush %s", before, after)
+		}
+	})
 }
 
 // The text forms make what apply makes. (nft and ip commands leave the settings to others.)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // beside are rules that select what policies steer, by every selector that an answer's reverse
@@ -123,7 +124,7 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 		n.Router.Sysctl("net/ipv4/conf/"+iface+"/rp_filter", "2")
 		n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "0")
 	}
-	answered := func(port int) bool {
+	answered := func(t *testing.T, port int) bool {
 		c, err := n.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.11"),
 			netip.AddrPortFrom(netip.MustParseAddr("9.9.9.9"), uint16(port)), lab.DialOptions{})
 		if err != nil {
@@ -134,27 +135,38 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 	}
 	r.write(besidePolicy("sysctl = false", beside["drop by src"]))
 	const told, problem = "[refused-answers]", "[[rule]]s that refuse packets also drop answers"
-	if out := r.pbr("apply").Stderr; !strings.Contains(out, "problem: src_valid_mark") || !strings.Contains(out, problem) {
-		t.Errorf("apply: %s", out)
-	}
-	if out := r.pbr("check", "--live").Stderr; !strings.Contains(out, told) || !strings.Contains(out, "arrive on wan1, wan2") {
-		t.Errorf("check --live: %s", out)
-	}
-	if out := r.pbr("doctor"); out.Code != 1 || !strings.Contains(out.Stdout, problem) {
-		t.Errorf("doctor: %+v", out)
-	}
-	if answered(5000) {
-		t.Error("the answer comes although the rule refuses it")
-	}
-	for _, iface := range []string{"wan1", "wan2"} {
-		n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "1")
-	}
-	if !answered(5001) {
-		t.Error("no answer with src_valid_mark = 1")
-	}
-	if out := r.pbr("apply").Stderr + r.pbr("check", "--live").Stderr; strings.Contains(out, told) || strings.Contains(out, problem) {
-		t.Errorf("told all the same: %s", out)
-	}
+	step := steps.Of(t)
+	step.Run("apply tells", func(t *testing.T) {
+		if out := r.pbr("apply").Stderr; !strings.Contains(out, "problem: src_valid_mark") || !strings.Contains(out, problem) {
+			t.Errorf("apply: %s", out)
+		}
+	})
+	step.Run("check tells", func(t *testing.T) {
+		if out := r.pbr("check", "--live").Stderr; !strings.Contains(out, told) || !strings.Contains(out, "arrive on wan1, wan2") {
+			t.Errorf("check --live: %s", out)
+		}
+	})
+	step.Run("doctor tells, and fails", func(t *testing.T) {
+		if out := r.pbr("doctor"); out.Code != 1 || !strings.Contains(out.Stdout, problem) {
+			t.Errorf("doctor: %+v", out)
+		}
+	})
+	step.Run("the answer is refused indeed", func(t *testing.T) {
+		if answered(t, 5000) {
+			t.Error("the answer comes although the rule refuses it")
+		}
+	})
+	step.Run("with src_valid_mark it comes, and nothing is told", func(t *testing.T) {
+		for _, iface := range []string{"wan1", "wan2"} {
+			n.Router.Sysctl("net/ipv4/conf/"+iface+"/src_valid_mark", "1")
+		}
+		if !answered(t, 5001) {
+			t.Error("no answer with src_valid_mark = 1")
+		}
+		if out := r.pbr("apply").Stderr + r.pbr("check", "--live").Stderr; strings.Contains(out, told) || strings.Contains(out, problem) {
+			t.Errorf("told all the same: %s", out)
+		}
+	})
 }
 
 // What a policy leaves to default meets no rule: the first match decides. So it is for the router's

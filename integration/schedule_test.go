@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // scheduledPolicy has a policy whose window begins at a minute, and one whose window ends then.
@@ -65,26 +66,37 @@ func TestScheduleSwitches(t *testing.T) {
 	if time.Now().Before(noon) && (before != [2]string{"isp1", "isp2"} || err != nil || seen.By != "isp1") {
 		t.Errorf("before noon: %q; %v, %v", before, seen, err)
 	}
-	lab.WaitFor(t, "the switch", func() bool { return w.arrives(begins) == "isp2" && w.arrives(ends) == "isp1" })
-	if time.Now().Before(noon.Add(-time.Second)) {
-		t.Error("it switched too early")
-	}
-	if still, err := runs.Ask(); err != nil || still.By != seen.By {
-		t.Errorf("a running connection: %v, %v", still, err)
-	}
+	step := steps.Of(t)
+	step.Run("new connections follow the clock", func(t *testing.T) {
+		lab.WaitFor(t, "the switch", func() bool { return w.arrives(begins) == "isp2" && w.arrives(ends) == "isp1" })
+		if time.Now().Before(noon.Add(-time.Second)) {
+			t.Error("it switched too early")
+		}
+	})
+	step.Run("a running connection stays", func(t *testing.T) {
+		if still, err := runs.Ask(); err != nil || still.By != seen.By {
+			t.Errorf("a running connection: %v, %v", still, err)
+		}
+	})
 	for at, want := range map[string]string{"2031-06-02 12:30": "begins (", "2031-06-02 11:59": "default",
 		"2031-06-02T11:30:00": "default", "12:00": "begins ("} {
-		if res := pbr("explain", "--at", at, begins.String(), "9.9.9.9:443/tcp"); !strings.Contains(
-			strings.Join(strings.Fields(res.Stdout), " "), want) {
-			t.Errorf("at %s: %s%s", at, res.Stdout, res.Stderr)
+		t.Run(at, func(t *testing.T) {
+			if res := pbr("explain", "--at", at, begins.String(), "9.9.9.9:443/tcp"); !strings.Contains(
+				strings.Join(strings.Fields(res.Stdout), " "), want) {
+				t.Errorf("at %s: %s%s", at, res.Stdout, res.Stderr)
+			}
+		})
+	}
+	step.Run("no difference comes of it", func(t *testing.T) {
+		if res := pbr("diff"); res.Code != 0 {
+			t.Errorf("diff: %s%s", res.Stdout, res.Stderr)
 		}
-	}
-	if res := pbr("diff"); res.Code != 0 {
-		t.Errorf("diff: %s%s", res.Stdout, res.Stderr)
-	}
-	if res := pbr("check"); !strings.Contains(res.Stdout, "reaches until") {
-		t.Errorf("check: %s%s", res.Stdout, res.Stderr)
-	}
+	})
+	step.Run("check says how far the windows reach", func(t *testing.T) {
+		if res := pbr("check"); !strings.Contains(res.Stdout, "reaches until") {
+			t.Errorf("check: %s%s", res.Stdout, res.Stderr)
+		}
+	})
 	w.clockBehind(pbr)
 	w.Router.Run("rm", w.Router.LastingDir()+"/clock.json")
 	w.flushesAtSwitch()

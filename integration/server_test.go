@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // serverPolicy is that of a server with two cards: it answers, and its own connections go where its
@@ -80,34 +81,43 @@ func TestTwoCardsInOneNetwork(t *testing.T) {
 		t.Fatalf("without pbr all addresses answer: the network does not show what is lost")
 	}
 	for _, mainFirst := range []string{"specific", "connected", "off"} {
-		s.apply(fmt.Sprintf(serverPolicy, fmt.Sprintf("main-first = %q", mainFirst)))
-		s.inSync()
-		if got := s.answers(s.peer); len(got) != 4 {
-			t.Errorf("main-first = %q: only %q answer\n%s%s", mainFirst, got, s.Run("ip", "rule"),
-				s.Run("ip", "route", "show", "table", "all"))
+		t.Run("main-first = "+mainFirst, func(t *testing.T) {
+			s.apply(fmt.Sprintf(serverPolicy, fmt.Sprintf("main-first = %q", mainFirst)))
+			s.inSync()
+			if got := s.answers(s.peer); len(got) != 4 {
+				t.Errorf("main-first = %q: only %q answer\n%s%s", mainFirst, got, s.Run("ip", "rule"),
+					s.Run("ip", "route", "show", "table", "all"))
+			}
+			rules := s.Run("ip", "rule")
+			own := strings.Index(rules, "from 10.0.0.11 to 10.0.0.0/24")
+			if main := strings.Index(rules, "lookup main suppress"); own < 0 || main >= 0 && own > main {
+				t.Errorf("main-first = %q: the rules for the cards are not ahead of main's:\n%s", mainFirst, rules)
+			}
+		})
+	}
+	step := steps.Of(t)
+	step.Run("a server forwards nothing, and doctor knows why", func(t *testing.T) {
+		if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
+			t.Errorf("ip_forward is %s on a server", v)
 		}
-		rules := s.Run("ip", "rule")
-		own := strings.Index(rules, "from 10.0.0.11 to 10.0.0.0/24")
-		if main := strings.Index(rules, "lookup main suppress"); own < 0 || main >= 0 && own > main {
-			t.Errorf("main-first = %q: the rules for the cards are not ahead of main's:\n%s", mainFirst, rules)
+		if out := s.doctor(0); !strings.Contains(out, "not checked: nothing in the policy is for other hosts") {
+			t.Errorf("doctor:\n%s", out)
 		}
-	}
-	if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
-		t.Errorf("ip_forward is %s on a server", v)
-	}
-	if out := s.doctor(0); !strings.Contains(out, "not checked: nothing in the policy is for other hosts") {
-		t.Errorf("doctor:\n%s", out)
-	}
-	// The other card's network changes: nothing is shared any more, and main comes first as ever.
-	s.IP("addr del 10.0.0.11/24 dev eth1", "addr add 10.0.1.11/24 dev eth1")
-	s.apply(fmt.Sprintf(serverPolicy, ""))
-	if rules := s.Run("ip", "rule"); strings.Contains(rules, "to 10.0.0.0/24") || !strings.Contains(rules, "10000:\tfrom all lookup main") {
-		t.Errorf("nothing is shared:\n%s", rules)
-	}
-	s.must("flush")
-	if rules := s.Run("ip", "rule"); strings.Contains(rules, "100") {
-		t.Errorf("after flush:\n%s", rules)
-	}
+	})
+	step.Run("the other card's network changes: nothing is shared, and main comes first", func(t *testing.T) {
+		s.IP("addr del 10.0.0.11/24 dev eth1", "addr add 10.0.1.11/24 dev eth1")
+		s.apply(fmt.Sprintf(serverPolicy, ""))
+		if rules := s.Run("ip", "rule"); strings.Contains(rules, "to 10.0.0.0/24") ||
+			!strings.Contains(rules, "10000:\tfrom all lookup main") {
+			t.Errorf("nothing is shared:\n%s", rules)
+		}
+	})
+	step.Run("flush leaves no rule", func(t *testing.T) {
+		s.must("flush")
+		if rules := s.Run("ip", "rule"); strings.Contains(rules, "100") {
+			t.Errorf("after flush:\n%s", rules)
+		}
+	})
 }
 
 // forward says who sees to forwarding, whatever else the policy says.
@@ -115,21 +125,30 @@ func TestForward(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	for _, c := range []struct{ keys, want string }{{"", "0"}, {"forward = true", "1"}, {"forward = \"auto\"", "0"}} {
-		s.apply(fmt.Sprintf(serverPolicy, c.keys))
-		if v := s.ReadSysctl("net/ipv4/ip_forward") + s.ReadSysctl("net/ipv6/conf/all/forwarding"); v != c.want+c.want {
-			t.Errorf("%s: forwarding of IPv4 and IPv6 is %s", c.keys, v)
+		t.Run(c.keys, func(t *testing.T) {
+			s.apply(fmt.Sprintf(serverPolicy, c.keys))
+			if v := s.ReadSysctl("net/ipv4/ip_forward") + s.ReadSysctl("net/ipv6/conf/all/forwarding"); v != c.want+c.want {
+				t.Errorf("%s: forwarding of IPv4 and IPv6 is %s", c.keys, v)
+			}
+			s.inSync()
+		})
+	}
+	step := steps.Of(t)
+	step.Run("source NAT needs it", func(t *testing.T) {
+		s.apply(strings.Replace(fmt.Sprintf(serverPolicy, ""), "10.0.0.1\",", "10.0.0.1\", nat = \"masquerade\",", 1))
+		if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "1" {
+			t.Errorf("ip_forward is %s with source NAT", v)
 		}
-		s.inSync()
-	}
-	s.apply(strings.Replace(fmt.Sprintf(serverPolicy, ""), "10.0.0.1\",", "10.0.0.1\", nat = \"masquerade\",", 1))
-	if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "1" {
-		t.Errorf("ip_forward is %s with source NAT", v)
-	}
-	s.apply(strings.Replace(fmt.Sprintf(serverPolicy, "forward = false"), "10.0.0.1\",", "10.0.0.1\", nat = \"masquerade\",", 1))
-	if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
-		t.Errorf("ip_forward is %s with forward = false", v)
-	}
-	if out := s.doctor(0); !strings.Contains(out, "not checked: forward = false") {
-		t.Errorf("doctor:\n%s", out)
-	}
+	})
+	step.Run("forward = false is stronger", func(t *testing.T) {
+		s.apply(strings.Replace(fmt.Sprintf(serverPolicy, "forward = false"), "10.0.0.1\",", "10.0.0.1\", nat = \"masquerade\",", 1))
+		if v := s.ReadSysctl("net/ipv4/ip_forward"); v != "0" {
+			t.Errorf("ip_forward is %s with forward = false", v)
+		}
+	})
+	step.Run("doctor says so", func(t *testing.T) {
+		if out := s.doctor(0); !strings.Contains(out, "not checked: forward = false") {
+			t.Errorf("doctor:\n%s", out)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // othersNAT are source NATs of others at the common priority: a container engine's masquerade, and
@@ -122,27 +123,32 @@ func TestLiveFindings(t *testing.T) {
 		res := r.pbr("check", "--live")
 		return res.Stderr + r.pbr("doctor").Stdout
 	}
-	r.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
-	for _, word := range []string{"late-snat", "same-address"} {
-		if out := said(); strings.Contains(out, word) {
-			t.Errorf("%s for no reason:\n%s", word, out)
+	step := steps.Of(t)
+	step.Run("a chain before pbr's is no finding", func(t *testing.T) {
+		r.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
+		for _, word := range []string{"late-snat", "same-address"} {
+			if out := said(); strings.Contains(out, word) {
+				t.Errorf("%s for no reason:\n%s", word, out)
+			}
 		}
-	}
-	r.NFT(othersNAT)
-	r.IP("addr add 192.168.100.2/24 dev wan1", "addr add 192.168.100.2/24 dev wan2")
-	out := said()
-	for _, want := range []string{
-		"uplink \"isp1\": the snat of ip engine postrouting (rule ", "[late-snat]", "warn  late-snat", "priority below 90",
-		"uplinks \"isp1\" and \"isp2\" have the same address 192.168.100.2: sockets bound to it leave " +
-			"through \"isp1\" alone", "[same-address]", "warn  same-address",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("%q is missing in\n%s", want, out)
+	})
+	step.Run("one after it is, as are two uplinks of one address", func(t *testing.T) {
+		r.NFT(othersNAT)
+		r.IP("addr add 192.168.100.2/24 dev wan1", "addr add 192.168.100.2/24 dev wan2")
+		out := said()
+		for _, want := range []string{
+			"uplink \"isp1\": the snat of ip engine postrouting (rule ", "[late-snat]", "warn  late-snat", "priority below 90",
+			"uplinks \"isp1\" and \"isp2\" have the same address 192.168.100.2: sockets bound to it leave " +
+				"through \"isp1\" alone", "[same-address]", "warn  same-address",
+		} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q is missing in\n%s", want, out)
+			}
 		}
-	}
-	if strings.Contains(out, "snat of ip before") {
-		t.Errorf("a chain before pbr's is named:\n%s", out)
-	}
+		if strings.Contains(out, "snat of ip before") {
+			t.Errorf("a chain before pbr's is named:\n%s", out)
+		}
+	})
 }
 
 // A table whose source NAT still has the common priority, as earlier releases made it, is brought

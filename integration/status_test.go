@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pbr/integration/steps"
 )
 
 // steered is a policy or rule in pbr status --json.
@@ -53,9 +55,12 @@ src = "192.168.77.0/24"
 action = "unreachable"
 `
 	w := newUplinkPolicy(t, policy)
-	if s := w.steering()["falls-back"]; s.Problem != "not applied" || s.Hits != nil {
-		t.Errorf("before apply: %+v", s)
-	}
+	step := steps.Of(t)
+	step.Run("before apply", func(t *testing.T) {
+		if s := w.steering()["falls-back"]; s.Problem != "not applied" || s.Hits != nil {
+			t.Errorf("before apply: %+v", s)
+		}
+	})
 	w.start()
 	for _, uplink := range []string{"isp1", "isp2", "isp3"} {
 		w.waitState(uplink, "up")
@@ -67,36 +72,43 @@ action = "unreachable"
 	both := func(uplinks ...string) string {
 		return fmt.Sprint(map[string][]string{"ipv4": uplinks, "ipv6": uplinks})
 	}
-	check := func(when, name, uplinks, problem string) {
+	check := func(t *testing.T, when, name, uplinks, problem string) {
 		t.Helper()
 		if s := w.steering()[name]; fmt.Sprint(s.Uplinks) != uplinks || !strings.Contains(s.Problem, problem) ||
 			problem == "" && s.Problem != "" || s.Line == 0 {
 			t.Errorf("%s: %s: %+v, wanted %s and %q", when, name, s, uplinks, problem)
 		}
 	}
-	check("all up", "falls-back", both("isp2"), "")
-	check("all up", "strict", both("isp2"), "")
-	check("all up", "strict-pool", both("isp2", "isp3"), "")
-	check("all up", "cams", both("isp3"), "")
-	all := w.steering()
-	if s := all["falls-back"]; s.Hits == nil || *s.Hits != 3 || s.Target.Kind != "uplink" || s.Target.Name != "isp2" || s.Target.Strict {
-		t.Errorf("three connections, to an uplink: %+v", s)
-	}
-	if s := all["strict"]; s.Hits == nil || *s.Hits != 1 || !s.Target.Strict {
-		t.Errorf("one connection, strict: %+v", s)
-	}
-	if s := all["never"]; s.Action != "unreachable" || s.Priority != 10301 || all["cams"].Priority != 10300 {
-		t.Errorf("rules: %+v, %+v", s, all["cams"])
-	}
-	says(t, w.router.pbr("uplink", "isp2", "down"), 0)
-	check("isp2 down", "falls-back", both("isp1"), "its uplink is forced-down: new connections use default")
-	check("isp2 down", "strict", both(), "its uplink is forced-down: new connections are unreachable")
-	check("isp2 down", "strict-pool", both("isp3"), "not usable: isp2")
-	if out := w.router.pbr("status").Stdout; !strings.Contains(out, "its uplink is forced-down: new connections use default") {
-		t.Errorf("for people:\n%s", out)
-	}
-	w.stop()
-	check("without a watch", "falls-back", both("isp1"), "its uplink is forced-down: new connections use default")
+	step.Run("all uplinks up", func(t *testing.T) {
+		check(t, "all up", "falls-back", both("isp2"), "")
+		check(t, "all up", "strict", both("isp2"), "")
+		check(t, "all up", "strict-pool", both("isp2", "isp3"), "")
+		check(t, "all up", "cams", both("isp3"), "")
+		all := w.steering()
+		if s := all["falls-back"]; s.Hits == nil || *s.Hits != 3 || s.Target.Kind != "uplink" || s.Target.Name != "isp2" ||
+			s.Target.Strict {
+			t.Errorf("three connections, to an uplink: %+v", s)
+		}
+		if s := all["strict"]; s.Hits == nil || *s.Hits != 1 || !s.Target.Strict {
+			t.Errorf("one connection, strict: %+v", s)
+		}
+		if s := all["never"]; s.Action != "unreachable" || s.Priority != 10301 || all["cams"].Priority != 10300 {
+			t.Errorf("rules: %+v, %+v", s, all["cams"])
+		}
+	})
+	step.Run("an uplink ordered down", func(t *testing.T) {
+		says(t, w.router.pbr("uplink", "isp2", "down"), 0)
+		check(t, "isp2 down", "falls-back", both("isp1"), "its uplink is forced-down: new connections use default")
+		check(t, "isp2 down", "strict", both(), "its uplink is forced-down: new connections are unreachable")
+		check(t, "isp2 down", "strict-pool", both("isp3"), "not usable: isp2")
+		if out := w.router.pbr("status").Stdout; !strings.Contains(out, "its uplink is forced-down: new connections use default") {
+			t.Errorf("for people:\n%s", out)
+		}
+	})
+	step.Run("without a watch", func(t *testing.T) {
+		w.stop()
+		check(t, "without a watch", "falls-back", both("isp1"), "its uplink is forced-down: new connections use default")
+	})
 	w.clientsShown()
 }
 
@@ -150,24 +162,33 @@ func TestStatusHasNumbers(t *testing.T) {
 	if err := json.Unmarshal([]byte(res.Stdout), &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Mask != "0xff000000" || s.RulePriority != 10000 || strings.Contains(res.Stdout, `"bytes"`) ||
-		strings.Contains(res.Stdout, `"rtt_ms"`) {
-		t.Errorf("numbers: %s", res.Stdout)
-	}
+	step := steps.Of(t)
+	step.Run("the mask, the first priority, and nothing that is not known", func(t *testing.T) {
+		if s.Mask != "0xff000000" || s.RulePriority != 10000 || strings.Contains(res.Stdout, `"bytes"`) ||
+			strings.Contains(res.Stdout, `"rtt_ms"`) {
+			t.Errorf("numbers: %s", res.Stdout)
+		}
+	})
 	rules := w.Router.Run("ip", "rule")
 	for _, u := range s.Uplinks {
-		if !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", u.Mark, u.Table)) {
-			t.Errorf("uplink %+v is not in\n%s", u, rules)
-		}
+		t.Run(u.Name, func(t *testing.T) {
+			if !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", u.Mark, u.Table)) {
+				t.Errorf("uplink %+v is not in\n%s", u, rules)
+			}
+		})
 	}
 	for _, table := range s.Tables {
-		if table.Mark != "0x0" && !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", table.Mark, table.Table)) {
-			t.Errorf("table %+v is not in\n%s", table, rules)
+		t.Run(table.Name, func(t *testing.T) {
+			if table.Mark != "0x0" && !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", table.Mark, table.Table)) {
+				t.Errorf("table %+v is not in\n%s", table, rules)
+			}
+		})
+	}
+	step.Run("connections have the marks of their uplinks", func(t *testing.T) {
+		if c := w.connections()[bySecond.String()]; c.Mark != s.Uplinks[1].Mark {
+			t.Errorf("isp2's mark is %s, that of its connection %s", s.Uplinks[1].Mark, c.Mark)
 		}
-	}
-	if c := w.connections()[bySecond.String()]; c.Mark != s.Uplinks[1].Mark {
-		t.Errorf("isp2's mark is %s, that of its connection %s", s.Uplinks[1].Mark, c.Mark)
-	}
+	})
 }
 
 // apply and diff tell the same changes, object by object, also through a watch.
@@ -181,7 +202,7 @@ func TestChangesAsJSON(t *testing.T) {
 		}
 		Changed, Warnings []string
 	}
-	read := func(res string) (c changes) {
+	read := func(t *testing.T, res string) (c changes) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(res), &c); err != nil || c.Changed == nil || c.Warnings == nil || c.Changes == nil {
 			t.Fatalf("%v: %s", err, res)
@@ -189,35 +210,42 @@ func TestChangesAsJSON(t *testing.T) {
 		return c
 	}
 	w := newWatched(t, watchPolicy, 2)
-	planned := read(w.router.pbr("diff", "--json").Stdout)
-	done := read(w.router.must("apply", "--json"))
-	if fmt.Sprint(planned) != fmt.Sprint(done) || done.InSync || len(done.Changes) < 20 {
-		t.Errorf("planned:\n%+v\ndone:\n%+v", planned, done)
-	}
-	kinds := map[string]bool{}
-	for _, c := range done.Changes {
-		if c.Text == "" || c.Op != "add" && c.Op != "set" {
-			t.Errorf("a change of a first apply: %+v", c)
+	step := steps.Of(t)
+	step.Run("diff says what apply does", func(t *testing.T) {
+		planned := read(t, w.router.pbr("diff", "--json").Stdout)
+		done := read(t, w.router.must("apply", "--json"))
+		if fmt.Sprint(planned) != fmt.Sprint(done) || done.InSync || len(done.Changes) < 20 {
+			t.Errorf("planned:\n%+v\ndone:\n%+v", planned, done)
 		}
-		kinds[c.Kind] = true
-	}
-	for _, kind := range []string{"route", "rule", "chain", "set"} {
-		if !kinds[kind] {
-			t.Errorf("no %s in %+v", kind, done.Changes)
+		kinds := map[string]bool{}
+		for _, c := range done.Changes {
+			if c.Text == "" || c.Op != "add" && c.Op != "set" {
+				t.Errorf("a change of a first apply: %+v", c)
+			}
+			kinds[c.Kind] = true
 		}
-	}
-	if again := read(w.router.must("apply", "--json")); !again.InSync || len(again.Changes) != 0 {
-		t.Errorf("a second apply: %+v", again)
-	}
-	w.start()
-	w.waitState("isp2", "up")
-	w.router.write(moreLater)
-	if c := read(w.router.must("apply", "--json")); c.InSync || !slices.ContainsFunc(c.Changes, func(one struct {
-		Op, Kind, Text, Name, Dst string
-		Family, Priority          int
-	}) bool {
-		return one.Kind == "counter" && one.Op == "add" && strings.Contains(one.Name, "more")
-	}) {
-		t.Errorf("through the watch: %+v", c)
-	}
+		for _, kind := range []string{"route", "rule", "chain", "set"} {
+			if !kinds[kind] {
+				t.Errorf("no %s in %+v", kind, done.Changes)
+			}
+		}
+	})
+	step.Run("a second apply does nothing", func(t *testing.T) {
+		if again := read(t, w.router.must("apply", "--json")); !again.InSync || len(again.Changes) != 0 {
+			t.Errorf("a second apply: %+v", again)
+		}
+	})
+	step.Run("through the watch", func(t *testing.T) {
+		w.start()
+		w.waitState("isp2", "up")
+		w.router.write(moreLater)
+		if c := read(t, w.router.must("apply", "--json")); c.InSync || !slices.ContainsFunc(c.Changes, func(one struct {
+			Op, Kind, Text, Name, Dst string
+			Family, Priority          int
+		}) bool {
+			return one.Kind == "counter" && one.Op == "add" && strings.Contains(one.Name, "more")
+		}) {
+			t.Errorf("through the watch: %+v", c)
+		}
+	})
 }

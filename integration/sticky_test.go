@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // remembered are the clients of a balance's map with the value that each has.
@@ -65,22 +66,27 @@ func TestStickyClients(t *testing.T) {
 	c.router.inSync()
 	clients := c.clients(10000, false)
 	first := c.connects(clients)
-	c.byWeight("ten thousand clients", first, map[string]int{"isp1": 2, "isp2": 1, "isp3": 1})
-	if n := len(c.remembered(4)); n != len(clients) {
-		t.Errorf("%d of %d clients are remembered", n, len(clients))
-	}
-	same := func(when string, before []string) {
+	step := steps.Of(t)
+	step.Run("ten thousand clients are dealt by weight, and remembered", func(t *testing.T) {
+		c.byWeight("ten thousand clients", first, map[string]int{"isp1": 2, "isp2": 1, "isp3": 1})
+		if n := len(c.remembered(4)); n != len(clients) {
+			t.Errorf("%d of %d clients are remembered", n, len(clients))
+		}
+	})
+	same := func(t *testing.T, when string, before []string) {
 		t.Helper()
 		if n := changed(before, c.connects(clients), ""); n != 0 {
 			t.Errorf("%s: %d of %d clients have another member", when, n, len(clients))
 		}
 		c.router.inSync()
 	}
-	same("at their second connection", first)
-	c.router.must("apply")
-	same("after the same policy", first)
-	c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, `{ uplink = "isp1" }`, `{ uplink = "isp2", weight = 5 }`, `{ uplink = "isp3" }`)))
-	same("after a change of weights and of time", first)
+	step.Run("none moves at the next connection, by an apply, or by an edit", func(t *testing.T) {
+		same(t, "at their second connection", first)
+		c.router.must("apply")
+		same(t, "after the same policy", first)
+		c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, `{ uplink = "isp1" }`, `{ uplink = "isp2", weight = 5 }`, `{ uplink = "isp3" }`)))
+		same(t, "after a change of weights and of time", first)
+	})
 
 	c.dies("isp1")
 	second := c.connects(clients)
@@ -90,21 +96,25 @@ func TestStickyClients(t *testing.T) {
 	if s := share(second); s["isp1"] != 0 || s[""] != 0 {
 		t.Errorf("with isp1 dead clients go %v", s)
 	}
-	same("at their next connection after the death", second)
-	c.comes("isp1")
-	same("after isp1 came back", second)
-	if n := len(c.remembered(4)); n != len(clients) {
-		t.Errorf("%d of %d clients are remembered", n, len(clients))
-	}
+	same(t, "at their next connection after the death", second)
+	step.Run("a member that is back takes none", func(t *testing.T) {
+		c.comes("isp1")
+		same(t, "after isp1 came back", second)
+		if n := len(c.remembered(4)); n != len(clients) {
+			t.Errorf("%d of %d clients are remembered", n, len(clients))
+		}
+	})
 
-	// A member less, and one more: the others' clients do not notice.
-	c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, `{ uplink = "isp1" }`, `{ uplink = "isp3" }`)))
-	third := c.connects(clients)
-	if n := changed(second, third, "isp2"); n != 0 {
-		t.Errorf("%d clients of others moved when isp2 left the balance", n)
-	}
-	c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, three...)))
-	same("after isp2 joined again", third)
+	step.Run("a member less, and one more: clients of others do not notice", func(t *testing.T) {
+		// A member less, and one more: the others' clients do not notice.
+		c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, `{ uplink = "isp1" }`, `{ uplink = "isp3" }`)))
+		third := c.connects(clients)
+		if n := changed(second, third, "isp2"); n != 0 {
+			t.Errorf("%d clients of others moved when isp2 left the balance", n)
+		}
+		c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, three...)))
+		same(t, "after isp2 joined again", third)
+	})
 }
 
 // A client is a /64, or what the policy says; its addresses share a member.
@@ -150,22 +160,31 @@ func TestStickyMapFull(t *testing.T) {
 	c := newCrowd(t, 2)
 	c.router.apply(c.crowdPolicy(stickyPool(`{ time = "1h", size = 100 }`, oneWeight, `{ uplink = "isp2" }`)))
 	clients := c.clients(150, false)
-	if s := share(c.connects(clients)); s[""] != 0 {
-		t.Errorf("clients go %v", s)
-	}
-	if n := len(c.remembered(4)); n != 100 {
-		t.Errorf("%d clients are remembered, not 100", n)
-	}
-	out := c.router.Run("nft", "list", "counter", "inet", "pbr", "balance-pool/full")
-	if !strings.Contains(out, "packets 50 ") {
-		t.Errorf("50 clients had no room:\n%s", out)
-	}
-	c.router.inSync()
-	c.router.apply(c.crowdPolicy(stickyPool(`{ time = "1h", size = 200 }`, oneWeight, `{ uplink = "isp2" }`)))
-	c.connects(clients)
-	if n := len(c.remembered(4)); n != 150 {
-		t.Errorf("%d clients are remembered in a larger map, not 150", n)
-	}
+	step := steps.Of(t)
+	step.Run("none is lost", func(t *testing.T) {
+		if s := share(c.connects(clients)); s[""] != 0 {
+			t.Errorf("clients go %v", s)
+		}
+	})
+	step.Run("as many as there is room for are remembered", func(t *testing.T) {
+		if n := len(c.remembered(4)); n != 100 {
+			t.Errorf("%d clients are remembered, not 100", n)
+		}
+	})
+	step.Run("the others are counted", func(t *testing.T) {
+		out := c.router.Run("nft", "list", "counter", "inet", "pbr", "balance-pool/full")
+		if !strings.Contains(out, "packets 50 ") {
+			t.Errorf("50 clients had no room:\n%s", out)
+		}
+		c.router.inSync()
+	})
+	step.Run("a larger map has room for all", func(t *testing.T) {
+		c.router.apply(c.crowdPolicy(stickyPool(`{ time = "1h", size = 200 }`, oneWeight, `{ uplink = "isp2" }`)))
+		c.connects(clients)
+		if n := len(c.remembered(4)); n != 150 {
+			t.Errorf("%d clients are remembered in a larger map, not 150", n)
+		}
+	})
 }
 
 // Somebody else's bits stay as they are, in packets and in connections.
@@ -206,16 +225,23 @@ func TestStickyAndForeignMarks(t *testing.T) {
 			moved[half.Contains(a)]++
 		}
 	}
-	if moved[true] != 0 {
-		t.Errorf("%d clients whose packets have a foreign mark moved", moved[true])
-	}
-	if moved[false] < 100 {
-		t.Errorf("%d clients whose connections have a foreign mark moved: the map cannot know them", moved[false])
-	}
-	for name, want := range map[string]bool{"kept": true, "lost": false} {
-		if out := c.router.Run("nft", "list", "counter", "inet", "somebody", name); strings.Contains(out, "packets 0 ") == want {
-			t.Errorf("counter %s:\n%s", name, out)
+	step := steps.Of(t)
+	step.Run("a foreign mark of packets moves nobody", func(t *testing.T) {
+		if moved[true] != 0 {
+			t.Errorf("%d clients whose packets have a foreign mark moved", moved[true])
 		}
+	})
+	step.Run("a foreign mark of connections does", func(t *testing.T) {
+		if moved[false] < 100 {
+			t.Errorf("%d clients whose connections have a foreign mark moved: the map cannot know them", moved[false])
+		}
+	})
+	for name, want := range map[string]bool{"kept": true, "lost": false} {
+		t.Run(name, func(t *testing.T) {
+			if out := c.router.Run("nft", "list", "counter", "inet", "somebody", name); strings.Contains(out, "packets 0 ") == want {
+				t.Errorf("counter %s:\n%s", name, out)
+			}
+		})
 	}
 }
 
@@ -226,22 +252,29 @@ func TestStickyTime(t *testing.T) {
 	c.router.apply(c.crowdPolicy(stickyPool(`"1s"`, oneWeight, `{ uplink = "isp2" }`)))
 	clients := c.clients(200, false)
 	first := c.connects(clients)
-	if n := changed(first, c.connects(clients), ""); n != 0 {
-		t.Errorf("%d clients moved at once", n)
-	}
-	lab.WaitFor(t, "all clients to be forgotten", func() bool { return len(c.remembered(4)) == 0 })
-	if n := changed(first, c.connects(clients), ""); n == 0 {
-		t.Error("after their time the clients have the same members: nobody has forgotten them")
-	}
-	// A change of mask makes other numbers of the members; no client is led astray by old ones.
-	c.router.apply(strings.Replace(c.crowdPolicy(stickyPool(`"1h"`, oneWeight, `{ uplink = "isp2" }`)), "[pbr]",
-		"[pbr]\nmark-mask = 0x0000ff00", 1))
-	third := c.connects(clients)
-	if s := share(third); s[""] != 0 {
-		t.Errorf("under another mask clients go %v", s)
-	}
-	if n := changed(third, c.connects(clients), ""); n != 0 {
-		t.Errorf("under another mask %d clients moved", n)
-	}
-	c.router.inSync()
+	step := steps.Of(t)
+	step.Run("at once none moves", func(t *testing.T) {
+		if n := changed(first, c.connects(clients), ""); n != 0 {
+			t.Errorf("%d clients moved at once", n)
+		}
+	})
+	step.Run("when their time is over they are forgotten", func(t *testing.T) {
+		lab.WaitFor(t, "all clients to be forgotten", func() bool { return len(c.remembered(4)) == 0 })
+		if n := changed(first, c.connects(clients), ""); n == 0 {
+			t.Error("after their time the clients have the same members: nobody has forgotten them")
+		}
+	})
+	step.Run("another mask leads nobody astray", func(t *testing.T) {
+		// A change of mask makes other numbers of the members; no client is led astray by old ones.
+		c.router.apply(strings.Replace(c.crowdPolicy(stickyPool(`"1h"`, oneWeight, `{ uplink = "isp2" }`)), "[pbr]",
+			"[pbr]\nmark-mask = 0x0000ff00", 1))
+		third := c.connects(clients)
+		if s := share(third); s[""] != 0 {
+			t.Errorf("under another mask clients go %v", s)
+		}
+		if n := changed(third, c.connects(clients), ""); n != 0 {
+			t.Errorf("under another mask %d clients moved", n)
+		}
+		c.router.inSync()
+	})
 }

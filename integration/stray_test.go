@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // strictHost is for twoUplinks: everything of one host by isp2 or not at all.
@@ -32,7 +33,7 @@ func TestPacketsOfNoConnectionStayStrict(t *testing.T) {
 	r.NFT("table inet raw { chain pre { type filter hook prerouting priority raw; udp sport 30001 notrack; }; }")
 	r.apply(twoUplinks + strictHost)
 	id := uint64(0)
-	expect := func(when, host, by string) {
+	expect := func(t *testing.T, when, host, by string) {
 		t.Helper()
 		for _, p := range []lab.Packet{
 			{Proto: lab.ProtoUDP, SPort: 30001, DPort: 53},               // untracked
@@ -66,13 +67,20 @@ func TestPacketsOfNoConnectionStayStrict(t *testing.T) {
 			}
 		}
 	}
-	expect("both lines up", "10", "[isp1]")
-	expect("both lines up", "12", "[isp2]")
-	r.IP("link set wan2 down")
-	expect("isp2 down", "10", "[isp1]")
-	expect("isp2 down", "12", "[]")
-	r.must("apply")
-	expect("isp2 down, applied", "12", "[]")
+	step := steps.Of(t)
+	step.Run("both lines up", func(t *testing.T) {
+		expect(t, "both lines up", "10", "[isp1]")
+		expect(t, "both lines up", "12", "[isp2]")
+	})
+	step.Run("one is down: strict is refused", func(t *testing.T) {
+		r.IP("link set wan2 down")
+		expect(t, "isp2 down", "10", "[isp1]")
+		expect(t, "isp2 down", "12", "[]")
+	})
+	step.Run("so it is after an apply", func(t *testing.T) {
+		r.must("apply")
+		expect(t, "isp2 down, applied", "12", "[]")
+	})
 }
 
 // Where marks and rules come before main's routes the router still answers its LANs: from any of

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // A connection of a strict table never leaves through default, also when the policy changes under
@@ -27,7 +28,7 @@ table = "secret"
 	base := strings.NewReplacer(`nat = "masquerade"`, `nat = "none"`).Replace(twoUplinks) + strict
 	s.router.apply(base)
 	src, dst := netip.MustParseAddr("192.168.10.10"), netip.MustParseAddrPort("9.9.9.9:53")
-	ask := func(c *lab.Conn, when string) {
+	ask := func(t *testing.T, c *lab.Conn, when string) {
 		t.Helper()
 		// The packet that meets a connection just deleted may be lost to its old address.
 		seen, err := c.Ask()
@@ -45,7 +46,7 @@ table = "secret"
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ask(conn, "at first")
+	ask(t, conn, "at first")
 	s.ISPs["isp1"].NFT("table inet leak { chain in { type filter hook prerouting priority -300; ip saddr { 192.168.10.10, 192.0.2.2 } ip daddr 9.9.9.9 counter comment \"leak\"; }; }")
 
 	renamed := strings.ReplaceAll(base, `"isp2"`, `"tunnel"`)
@@ -54,11 +55,16 @@ table = "secret"
 		{"the marks have another mask", strings.Replace(renamed, "[pbr]", "[pbr]\nmark-mask = 0x00fff000", 1)},
 		{"all as it was", base},
 	} {
-		s.router.apply(change.policy)
-		ask(conn, change.what)
-		s.router.inSync()
+		t.Run(change.what, func(t *testing.T) {
+			s.router.apply(change.policy)
+			ask(t, conn, change.what)
+			s.router.inSync()
+		})
 	}
-	if out := s.ISPs["isp1"].Run("nft", "list", "table", "inet", "leak"); !strings.Contains(out, "packets 0 bytes 0") {
-		t.Errorf("packets left by default:\n%s", out)
-	}
+	step := steps.Of(t)
+	step.Run("nothing left by default", func(t *testing.T) {
+		if out := s.ISPs["isp1"].Run("nft", "list", "table", "inet", "leak"); !strings.Contains(out, "packets 0 bytes 0") {
+			t.Errorf("packets left by default:\n%s", out)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // bootSystemd starts systemd as the first process of a container with a /run of its own, and
@@ -100,44 +101,57 @@ func TestVMSystemdUnits(t *testing.T) {
 	m := bootMachine(w)
 	active := func() bool { return m.run("systemctl", "is-active", "pbr.service").Code == 0 }
 	lab.WaitFor(t, "pbr.service to be ready", active)
-	w.waitArrives(byDefault, "isp1")
-	w.dead("isp1", "9.9.9.9")
-	w.waitArrives(byDefault, "isp2")
-	w.alive("isp1", "9.9.9.9")
-	w.waitArrives(byDefault, "isp1")
-
-	m.writePolicy(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
-	m.must("systemctl", "reload", "pbr.service")
-	w.waitArrives(byDefault, "isp2")
-
-	m.must("systemctl", "restart", "pbr-apply.service")
-	for _, unit := range []string{"pbr.service", "pbr-apply.service"} {
-		m.must("systemctl", "reload", unit)
-		m.writePolicy("uplink = 7\n")
-		if res := m.run("systemctl", "reload", unit); res.Code == 0 {
-			t.Errorf("systemctl reload %s takes a broken file", unit)
-		}
-		m.writePolicy(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
-	}
-
-	second := w.calls(2, bySecond, "isp2")
-	m.must("systemctl", "kill", "--signal=KILL", "pbr.service")
-	lab.WaitFor(t, "systemd to restart pbr", func() bool {
-		return m.must("systemctl", "show", "--property=NRestarts", "--value", "pbr.service") == "1" && active()
+	step := steps.Of(t)
+	step.Run("it fails over and back", func(t *testing.T) {
+		w.waitArrives(byDefault, "isp1")
+		w.dead("isp1", "9.9.9.9")
+		w.waitArrives(byDefault, "isp2")
+		w.alive("isp1", "9.9.9.9")
+		w.waitArrives(byDefault, "isp1")
 	})
-	m.must("pbr", "diff")
-	second.stillUp("pbr killed and restarted")
 
-	ours := w.router.ours()
-	m.must("systemctl", "stop", "pbr.service")
-	if d := diffLines(ours, w.router.ours()); d != "" {
-		t.Errorf("the end of the service changed:\n%s", d)
-	}
-	m.writePolicy(watchPolicy)
-	m.must("systemctl", "restart", "pbr-apply.service")
-	m.must("pbr", "diff")
-	w.waitArrives(byDefault, "isp1")
-	if failed := m.must("systemctl", "--failed", "--plain", "--no-legend"); failed != "" {
-		t.Errorf("systemd has failed units:\n%s", failed)
-	}
+	step.Run("a reload follows an edit", func(t *testing.T) {
+		m.writePolicy(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
+		m.must("systemctl", "reload", "pbr.service")
+		w.waitArrives(byDefault, "isp2")
+	})
+
+	step.Run("a reload of a broken file fails", func(t *testing.T) {
+		m.must("systemctl", "restart", "pbr-apply.service")
+		for _, unit := range []string{"pbr.service", "pbr-apply.service"} {
+			m.must("systemctl", "reload", unit)
+			m.writePolicy("uplink = 7\n")
+			if res := m.run("systemctl", "reload", unit); res.Code == 0 {
+				t.Errorf("systemctl reload %s takes a broken file", unit)
+			}
+			m.writePolicy(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
+		}
+	})
+
+	step.Run("systemd restarts it, and connections stay", func(t *testing.T) {
+		second := w.calls(2, bySecond, "isp2")
+		m.must("systemctl", "kill", "--signal=KILL", "pbr.service")
+		lab.WaitFor(t, "systemd to restart pbr", func() bool {
+			return m.must("systemctl", "show", "--property=NRestarts", "--value", "pbr.service") == "1" && active()
+		})
+		m.must("pbr", "diff")
+		second.stillUp("pbr killed and restarted")
+	})
+
+	step.Run("its end changes nothing", func(t *testing.T) {
+		ours := w.router.ours()
+		m.must("systemctl", "stop", "pbr.service")
+		if d := diffLines(ours, w.router.ours()); d != "" {
+			t.Errorf("the end of the service changed:\n%s", d)
+		}
+		m.writePolicy(watchPolicy)
+		m.must("systemctl", "restart", "pbr-apply.service")
+		m.must("pbr", "diff")
+		w.waitArrives(byDefault, "isp1")
+	})
+	step.Run("no unit has failed", func(t *testing.T) {
+		if failed := m.must("systemctl", "--failed", "--plain", "--no-legend"); failed != "" {
+			t.Errorf("systemd has failed units:\n%s", failed)
+		}
+	})
 }

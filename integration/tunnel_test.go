@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // What carries a tunnel's packets does not bear their mark, and finds its own way: by the mark it
@@ -81,22 +82,31 @@ func TestAnnouncedGatewayOutlivesForwarding(t *testing.T) {
 	})
 	s.router.apply(strings.Replace(strings.Replace(twoUplinks, "[pbr]", "[pbr]\nsysctl = true", 1),
 		`gateway6 = "2001:db8:f1::1"`, `gateway6 = "auto"`, 1))
-	if v := s.Router.ReadSysctl("net/ipv6/conf/all/forwarding"); v != "1" {
-		t.Errorf("forwarding is %s", v)
-	}
-	if !learned() {
-		t.Error("the announced default route is gone")
-	}
-	s.router.inSync()
-	s.readMarks()
-	s.check([]flow{
-		{name: "by the announced gateway", from: "lan", network: "udp", src: "2001:db8:10::10",
-			dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
-		{name: "by the other one", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53",
-			isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
+	step := steps.Of(t)
+	step.Run("forwarding is on", func(t *testing.T) {
+		if v := s.Router.ReadSysctl("net/ipv6/conf/all/forwarding"); v != "1" {
+			t.Errorf("forwarding is %s", v)
+		}
 	})
-	s.router.must("flush")
-	if v := s.Router.ReadSysctl("net/ipv6/conf/wan1/accept_ra"); v != "1" {
-		t.Errorf("after flush accept_ra is %s", v)
-	}
+	step.Run("the announced route is still there", func(t *testing.T) {
+		if !learned() {
+			t.Error("the announced default route is gone")
+		}
+		s.router.inSync()
+	})
+	step.Run("packets use it", func(t *testing.T) {
+		s.readMarks()
+		s.check([]flow{
+			{name: "by the announced gateway", from: "lan", network: "udp", src: "2001:db8:10::10",
+				dst: "[2001:db8:ffff::9]:53", isp: "isp1", nat: "2001:db8:f1::2"},
+			{name: "by the other one", from: "lan", network: "udp", src: "2001:db8:10::11", dst: "[2001:db8:ffff::9]:53",
+				isp: "isp2", nat: "2001:db8:f2::2", pin: "isp2"},
+		})
+	})
+	step.Run("flush gives back the setting", func(t *testing.T) {
+		s.router.must("flush")
+		if v := s.Router.ReadSysctl("net/ipv6/conf/wan1/accept_ra"); v != "1" {
+			t.Errorf("after flush accept_ra is %s", v)
+		}
+	})
 }

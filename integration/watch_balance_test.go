@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // watchBalance has three providers, by a hash of the destination for most hosts, and for .11 one
@@ -81,7 +82,7 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		at[i] = s.Tale().Last
 	}
 	kept := []string{}
-	keeps := func(when, want string) {
+	keeps := func(t *testing.T, when, want string) {
 		t.Helper()
 		seen, err := w.lan.AskOnce("tcp", bySecond, farEnd, lab.DialOptions{})
 		if err != nil || want != "" && seen.By != want {
@@ -89,8 +90,8 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		}
 		kept = append(kept, seen.By)
 	}
-	keeps("first", "isp2")
-	keeps("then", "isp2")
+	keeps(t, "first", "isp2")
+	keeps(t, "then", "isp2")
 	t.Logf("the streams go %v", share(at))
 	if s := share(at); s["isp1"] == 0 || s["isp2"] == 0 || s["isp3"] == 0 {
 		t.Fatalf("the streams go %v", s)
@@ -103,35 +104,44 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		return strings.Contains(nft.text(), "delete table ip awake")
 	})
 	before := len(nft.text())
-	w.router.must("uplink", "isp2", "down")
-	for i, s := range streams {
-		if at[i] == "isp2" {
-			lab.WaitFor(t, "a stream of isp2 to go by another provider", func() bool { return s.Tale().Last != "isp2" })
+	step := steps.Of(t)
+	step.Run("an uplink ordered down: its streams move, and elements alone change", func(t *testing.T) {
+		w.router.must("uplink", "isp2", "down")
+		for i, s := range streams {
+			if at[i] == "isp2" {
+				lab.WaitFor(t, "a stream of isp2 to go by another provider", func() bool { return s.Tale().Last != "isp2" })
+			}
 		}
-	}
-	keeps("with isp2 down", "isp3")
-	lab.WaitFor(t, "nft monitor to tell of the failure",
-		func() bool { return strings.Contains(nft.text()[before:], "balance-kept/usable-4") })
-	w.onlyElements(nft.text()[before:])
+		keeps(t, "with isp2 down", "isp3")
+		lab.WaitFor(t, "nft monitor to tell of the failure",
+			func() bool { return strings.Contains(nft.text()[before:], "balance-kept/usable-4") })
+		w.onlyElements(nft.text()[before:])
+	})
 
-	w.router.must("uplink", "isp2", "auto")
-	w.waitState("isp2", "up")
-	keeps("with isp2 up again", "isp3")
-	for i, s := range streams {
-		tale := s.Stop()
-		if at[i] != "isp2" && (len(tale.By) != 1 || tale.Lost() > 0) {
-			t.Errorf("stream %d of %s: %s", i, at[i], tale)
+	step.Run("it is back: its client stays where it went", func(t *testing.T) {
+		w.router.must("uplink", "isp2", "auto")
+		w.waitState("isp2", "up")
+		keeps(t, "with isp2 up again", "isp3")
+	})
+	step.Run("streams of others did not notice, and new connections go as before", func(t *testing.T) {
+		for i, s := range streams {
+			tale := s.Stop()
+			if at[i] != "isp2" && (len(tale.By) != 1 || tale.Lost() > 0) {
+				t.Errorf("stream %d of %s: %s", i, at[i], tale)
+			}
+			// New connections go where the old ones went before.
+			seen, err := w.lan.AskOnce("tcp", byDefault, dst(i), lab.DialOptions{})
+			if err != nil || seen.By != at[i] {
+				t.Errorf("with isp2 up again a connection to %s goes by %q (%v), not by %s as before", dst(i), seen.By, err, at[i])
+			}
 		}
-		// New connections go where the old ones went before.
-		seen, err := w.lan.AskOnce("tcp", byDefault, dst(i), lab.DialOptions{})
-		if err != nil || seen.By != at[i] {
-			t.Errorf("with isp2 up again a connection to %s goes by %q (%v), not by %s as before", dst(i), seen.By, err, at[i])
+		w.onlyElements(nft.text()[before:])
+	})
+	step.Run("it is no failure", func(t *testing.T) {
+		if d := w.router.pbr("diff"); d.Code == 1 {
+			t.Errorf("pbr diff: %s", d.Stderr)
 		}
-	}
-	w.onlyElements(nft.text()[before:])
-	if d := w.router.pbr("diff"); d.Code == 1 {
-		t.Errorf("pbr diff: %s", d.Stderr)
-	}
+	})
 }
 
 // onlyElements fails the test if nft told of anything but single elements that came and went.

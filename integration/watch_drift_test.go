@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // likeNetworkd is what systemd-networkd does when it starts with ManageForeignRoutingPolicyRules
@@ -206,25 +207,31 @@ func TestWatchReload(t *testing.T) {
 	quiet := w.lan.Stream(bySecond, farEnd, streamPace)
 	before := w.router.ours()
 
-	w.router.write(strings.Replace(watchPolicy, `table = "to-isp2"`, `table = "to-isp3"`, 1))
-	w.hangUp()
-	w.logged("reload failed", "to-isp3", `did you mean \"to-isp2\"`)
-	if d := diffLines(before, w.router.ours()); d != "" {
-		t.Errorf("a broken file changed something:\n%s", d)
-	}
-	w.router.write(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\ndport = 8888\nuplink = \"isp2\"\n")
-	w.hangUp()
-	w.logged("reloaded the policy")
-	w.router.inSync()
-	w.waitArrives(byDefault, "isp2")
-	second.stillUp("reloads")
-	tale := quiet.Stop()
-	if tale.Lost() > 0 {
-		t.Errorf("reloads: %v", tale)
-	}
-	t.Logf("stream through two reloads: %v; 0 of 3 connections broke", tale)
-	// What flush would undo is the watch's.
-	if res := w.router.pbr("flush"); res.Code != 1 || !strings.Contains(res.Stderr, fmt.Sprintf("process %d", w.cmd.Process.Pid)) {
-		t.Errorf("pbr flush beside pbr watch: exit status %d, %s", res.Code, res.Stderr)
-	}
+	step := steps.Of(t)
+	step.Run("a broken file changes nothing", func(t *testing.T) {
+		w.router.write(strings.Replace(watchPolicy, `table = "to-isp2"`, `table = "to-isp3"`, 1))
+		w.hangUp()
+		w.logged("reload failed", "to-isp3", `did you mean \"to-isp2\"`)
+		if d := diffLines(before, w.router.ours()); d != "" {
+			t.Errorf("a broken file changed something:\n%s", d)
+		}
+	})
+	step.Run("an edit comes into force, and no connection notices", func(t *testing.T) {
+		w.router.write(watchPolicy + "\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\ndport = 8888\nuplink = \"isp2\"\n")
+		w.hangUp()
+		w.logged("reloaded the policy")
+		w.router.inSync()
+		w.waitArrives(byDefault, "isp2")
+		second.stillUp("reloads")
+		tale := quiet.Stop()
+		if tale.Lost() > 0 {
+			t.Errorf("reloads: %v", tale)
+		}
+		t.Logf("stream through two reloads: %v; 0 of 3 connections broke", tale)
+	})
+	step.Run("flush beside a watch is refused", func(t *testing.T) {
+		if res := w.router.pbr("flush"); res.Code != 1 || !strings.Contains(res.Stderr, fmt.Sprintf("process %d", w.cmd.Process.Pid)) {
+			t.Errorf("pbr flush beside pbr watch: exit status %d, %s", res.Code, res.Stderr)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // streamPace is between two packets of a stream.
@@ -42,12 +43,15 @@ func TestWatchTargetDies(t *testing.T) {
 	}
 	w.router.inSync()
 
-	w.alive("isp1", "9.9.9.9")
-	w.waitState("isp1", "up")
-	w.waitArrives(byDefault, "isp1")
-	during.stillUp("isp1 back: begun by isp2 meanwhile")
-	second.stillUp("isp1 back")
-	inbound.stillUp("isp1 back: from outside")
+	step := steps.Of(t)
+	step.Run("it is back: nothing that runs is moved", func(t *testing.T) {
+		w.alive("isp1", "9.9.9.9")
+		w.waitState("isp1", "up")
+		w.waitArrives(byDefault, "isp1")
+		during.stillUp("isp1 back: begun by isp2 meanwhile")
+		second.stillUp("isp1 back")
+		inbound.stillUp("isp1 back: from outside")
+	})
 	tale := stream.Stop()
 	if tale.Last != "isp2" {
 		t.Errorf("the stream was pulled to %s when isp1 came back", tale.Last)

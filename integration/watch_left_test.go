@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // says fails the test unless a result has that exit status and all the words on standard error.
@@ -68,43 +69,51 @@ func TestUplinkWithoutWatch(t *testing.T) {
 	w.router.must("apply")
 	first := w.calls(3, byDefault, "isp1")
 	second := w.calls(3, bySecond, "isp2")
-	says(t, w.router.pbr("uplink", "isp1", "down"), 0, "pbr watch is not running", "connections flushed: ")
-	if isp := w.arrives(byDefault); isp != "isp2" {
-		t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
-	}
-	if n := first.broken(); n != 3 {
-		t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
-	}
+	step := steps.Of(t)
+	step.Run("ordered down: its connections are flushed, new ones go elsewhere", func(t *testing.T) {
+		says(t, w.router.pbr("uplink", "isp1", "down"), 0, "pbr watch is not running", "connections flushed: ")
+		if isp := w.arrives(byDefault); isp != "isp2" {
+			t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
+		}
+		if n := first.broken(); n != 3 {
+			t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
+		}
+	})
 	backup := w.calls(3, byDefault, "isp2")
-	w.router.must("uplink", "isp1", "auto")
-	w.router.inSync()
-	if isp := w.arrives(byDefault); isp != "isp1" {
-		t.Errorf("isp1 given back: a new connection arrives at %q", isp)
-	}
-	backup.stillUp("isp1 is back")
-	second.stillUp("isp1 forced")
+	step.Run("given back: nothing that runs is moved", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "auto")
+		w.router.inSync()
+		if isp := w.arrives(byDefault); isp != "isp1" {
+			t.Errorf("isp1 given back: a new connection arrives at %q", isp)
+		}
+		backup.stillUp("isp1 is back")
+		second.stillUp("isp1 forced")
+	})
 
-	w.router.write(watchPolicy + "\n[[policy]]\nname = \"edited\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
-	before := w.router.ours()
-	says(t, w.router.pbr("uplink", "isp2", "down"), 1, "recorded, but not in force", "pbr apply")
-	if d := diffLines(before, w.router.ours()); d != "" {
-		t.Errorf("an edit of the policy came into force by pbr uplink:\n%s", d)
-	}
-	w.router.must("apply")
-	if isp := w.arrives(bySecond); isp != "isp1" {
-		t.Errorf("isp2 out of use: a new connection arrives at %q", isp)
-	}
-	says(t, w.router.pbr("uplink", "isp9", "down"), 1, "there is no uplink isp9", "the uplinks are isp1, isp2")
+	step.Run("an order beside an edit is recorded, and the edit stays out of force", func(t *testing.T) {
+		w.router.write(watchPolicy + "\n[[policy]]\nname = \"edited\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n")
+		before := w.router.ours()
+		says(t, w.router.pbr("uplink", "isp2", "down"), 1, "recorded, but not in force", "pbr apply")
+		if d := diffLines(before, w.router.ours()); d != "" {
+			t.Errorf("an edit of the policy came into force by pbr uplink:\n%s", d)
+		}
+		w.router.must("apply")
+		if isp := w.arrives(bySecond); isp != "isp1" {
+			t.Errorf("isp2 out of use: a new connection arrives at %q", isp)
+		}
+		says(t, w.router.pbr("uplink", "isp9", "down"), 1, "there is no uplink isp9", "the uplinks are isp1, isp2")
 
-	// Flush leaves nothing that would surprise later.
-	w.router.must("flush")
-	if _, err := os.Stat(w.Router.StateDir()); err == nil {
-		t.Error("flush left the state directory")
-	}
-	w.router.apply(watchPolicy)
-	if isp := w.arrives(bySecond); isp != "isp2" {
-		t.Errorf("flushed and applied: a new connection arrives at %q", isp)
-	}
+	})
+	step.Run("flush forgets orders", func(t *testing.T) {
+		w.router.must("flush")
+		if _, err := os.Stat(w.Router.StateDir()); err == nil {
+			t.Error("flush left the state directory")
+		}
+		w.router.apply(watchPolicy)
+		if isp := w.arrives(bySecond); isp != "isp2" {
+			t.Errorf("flushed and applied: a new connection arrives at %q", isp)
+		}
+	})
 }
 
 // A policy file that lost its uplinks takes nothing away, but by flush.
@@ -140,21 +149,26 @@ func TestFoundWithoutWatch(t *testing.T) {
 	w.waitState("isp1", "down")
 	w.waitArrives(byDefault, "isp2")
 	w.kill()
-	says(t, w.router.pbr("apply"), 0,
-		"uplink isp1 is not used: pbr watch, which is not running any more, found it down (9.9.9.9: no answer within 300ms)")
-	if isp := w.arrives(byDefault); isp != "isp2" {
-		t.Errorf("right after the watch: a new connection arrives at %q", isp)
-	}
-	if s, code := w.status(); code != 3 || s.Uplinks[0].State != "down" || s.Uplinks[0].LastFailure == "" {
-		t.Errorf("status: exit status %d, %+v", code, s.Uplinks[0])
-	}
-	w.growOld(5 * time.Minute)
-	if res := w.router.pbr("apply"); res.Code != 0 || strings.Contains(res.Stderr, "left out of use") {
-		t.Errorf("apply, much later: %s", res.Stderr)
-	}
-	if isp := w.arrives(byDefault); isp != "isp1" {
-		t.Errorf("much later: a new connection arrives at %q", isp)
-	}
+	step := steps.Of(t)
+	step.Run("right after the watch its findings count", func(t *testing.T) {
+		says(t, w.router.pbr("apply"), 0,
+			"uplink isp1 is not used: pbr watch, which is not running any more, found it down (9.9.9.9: no answer within 300ms)")
+		if isp := w.arrives(byDefault); isp != "isp2" {
+			t.Errorf("right after the watch: a new connection arrives at %q", isp)
+		}
+		if s, code := w.status(); code != 3 || s.Uplinks[0].State != "down" || s.Uplinks[0].LastFailure == "" {
+			t.Errorf("status: exit status %d, %+v", code, s.Uplinks[0])
+		}
+	})
+	step.Run("much later they do not", func(t *testing.T) {
+		w.growOld(5 * time.Minute)
+		if res := w.router.pbr("apply"); res.Code != 0 || strings.Contains(res.Stderr, "left out of use") {
+			t.Errorf("apply, much later: %s", res.Stderr)
+		}
+		if isp := w.arrives(byDefault); isp != "isp1" {
+			t.Errorf("much later: a new connection arrives at %q", isp)
+		}
+	})
 }
 
 // growOld makes what the last watch noted older.
@@ -187,33 +201,42 @@ func (w *watched) growOld(by time.Duration) {
 func TestStatusBesideABrokenFile(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy+"[watch]\nhook = \"/nonexistent/hook\"\n", 2)
-	w.logged("level=WARN", "the hook cannot be run", "no such file")
-	says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch is already running in this network namespace (process %d)",
-		w.cmd.Process.Pid), "run pbr apply")
-	says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
-	w.router.write("uplink = 7\n")
-	res := w.router.pbr("status")
-	says(t, res, 0, "is broken: run \"pbr check\" for details; this is the policy that pbr watch read before")
-	if !matches(`isp2 +wan2 +up`, res.Stdout) || !matches(`to-isp2 +IPv4 +isp2 via 198.51.100.1, distance 1`, res.Stdout) {
-		t.Errorf("pbr status printed\n%s", res.Stdout)
-	}
-	w.hangUp()
-	w.logged("reload failed")
-	w.dead("isp2", "9.9.9.9")
-	w.waitState("isp2", "down")
-	w.dead("isp1", "9.9.9.9")
-	w.waitState("isp1", "down")
-	res = w.router.pbr("status")
-	says(t, res, 3)
-	if !matches(`default +IPv4 +isp1 via 192.0.2.1, distance 1 \(not usable, kept: the table has no other\)`, res.Stdout) {
-		t.Errorf("pbr status printed\n%s", res.Stdout)
-	}
-	w.logged("table default has no usable uplink left")
-	if err := os.Remove(w.router.file); err != nil {
-		t.Fatal(err)
-	}
-	says(t, w.router.pbr("status"), 3, "there is no policy file")
-	if res := w.Router.Exec(pbrPath, "--config", "/nonexistent.toml", "status"); res.Code != 3 || res.Stderr != "" {
-		t.Errorf("a file that the watch does not have: exit status %d, %s", res.Code, res.Stderr)
-	}
+	step := steps.Of(t)
+	step.Run("a second watch, and flush, are refused", func(t *testing.T) {
+		w.logged("level=WARN", "the hook cannot be run", "no such file")
+		says(t, w.router.pbr("watch"), 1, fmt.Sprintf("pbr watch is already running in this network namespace (process %d)",
+			w.cmd.Process.Pid), "run pbr apply")
+		says(t, w.router.pbr("flush"), 1, fmt.Sprintf("kill %d", w.cmd.Process.Pid))
+	})
+	step.Run("status shows the policy that is in force", func(t *testing.T) {
+		w.router.write("uplink = 7\n")
+		res := w.router.pbr("status")
+		says(t, res, 0, "is broken: run \"pbr check\" for details; this is the policy that pbr watch read before")
+		if !matches(`isp2 +wan2 +up`, res.Stdout) || !matches(`to-isp2 +IPv4 +isp2 via 198.51.100.1, distance 1`, res.Stdout) {
+			t.Errorf("pbr status printed\n%s", res.Stdout)
+		}
+	})
+	step.Run("what dies is shown beside it", func(t *testing.T) {
+		w.hangUp()
+		w.logged("reload failed")
+		w.dead("isp2", "9.9.9.9")
+		w.waitState("isp2", "down")
+		w.dead("isp1", "9.9.9.9")
+		w.waitState("isp1", "down")
+		res := w.router.pbr("status")
+		says(t, res, 3)
+		if !matches(`default +IPv4 +isp1 via 192.0.2.1, distance 1 \(not usable, kept: the table has no other\)`, res.Stdout) {
+			t.Errorf("pbr status printed\n%s", res.Stdout)
+		}
+		w.logged("table default has no usable uplink left")
+	})
+	step.Run("so without a file", func(t *testing.T) {
+		if err := os.Remove(w.router.file); err != nil {
+			t.Fatal(err)
+		}
+		says(t, w.router.pbr("status"), 3, "there is no policy file")
+		if res := w.Router.Exec(pbrPath, "--config", "/nonexistent.toml", "status"); res.Code != 3 || res.Stderr != "" {
+			t.Errorf("a file that the watch does not have: exit status %d, %s", res.Code, res.Stderr)
+		}
+	})
 }

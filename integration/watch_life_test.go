@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 func (w *watched) hangUp() {
@@ -92,51 +93,66 @@ func TestWatchForce(t *testing.T) {
 	w := startWatched(t, watchPolicy, 2)
 	second := w.calls(3, bySecond, "isp2")
 	first := w.calls(3, byDefault, "isp1")
-	w.router.must("uplink", "isp1", "down")
-	if isp := w.arrives(byDefault); isp != "isp2" {
-		t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
-	}
-	if n := first.broken(); n != 3 {
-		t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
-	}
-	if s, code := w.status(); code != 3 || s.Uplinks[0].State != "forced-down" || s.Uplinks[0].Usable {
-		t.Errorf("status: exit status %d, %+v", code, s.Uplinks[0])
-	}
-	w.kill()
-	w.start()
-	w.waitState("isp1", "forced-down")
-	if isp := w.arrives(byDefault); isp != "isp2" {
-		t.Errorf("after a restart: a new connection arrives at %q", isp)
-	}
-	w.router.must("uplink", "isp1", "auto")
-	w.waitState("isp1", "up")
-	w.waitArrives(byDefault, "isp1")
+	step := steps.Of(t)
+	step.Run("ordered down: its connections are flushed, new ones go elsewhere", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "down")
+		if isp := w.arrives(byDefault); isp != "isp2" {
+			t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
+		}
+		if n := first.broken(); n != 3 {
+			t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
+		}
+		if s, code := w.status(); code != 3 || s.Uplinks[0].State != "forced-down" || s.Uplinks[0].Usable {
+			t.Errorf("status: exit status %d, %+v", code, s.Uplinks[0])
+		}
+	})
+	step.Run("an order outlives the watch", func(t *testing.T) {
+		w.kill()
+		w.start()
+		w.waitState("isp1", "forced-down")
+		if isp := w.arrives(byDefault); isp != "isp2" {
+			t.Errorf("after a restart: a new connection arrives at %q", isp)
+		}
+	})
+	step.Run("revoked", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "auto")
+		w.waitState("isp1", "up")
+		w.waitArrives(byDefault, "isp1")
+	})
 
-	w.dead("isp1", "9.9.9.9")
-	w.waitState("isp1", "down")
-	w.router.must("uplink", "isp1", "up")
-	if isp := w.arrives(byDefault); isp != "isp1" {
-		t.Errorf("isp1 up by force: a new connection arrives at %q", isp)
-	}
-	second.stillUp("isp1 forced")
-	t.Log("connections broken: 3 of the uplink that was taken out of use, 0 of 3 others")
+	step.Run("ordered up: it is used although it is dead", func(t *testing.T) {
+		w.dead("isp1", "9.9.9.9")
+		w.waitState("isp1", "down")
+		w.router.must("uplink", "isp1", "up")
+		if isp := w.arrives(byDefault); isp != "isp1" {
+			t.Errorf("isp1 up by force: a new connection arrives at %q", isp)
+		}
+		second.stillUp("isp1 forced")
+		t.Log("connections broken: 3 of the uplink that was taken out of use, 0 of 3 others")
+	})
 
 	for _, wrong := range [][]string{{"uplink"}, {"uplink", "isp1"}, {"uplink", "isp1", "sideways"}, {"uplink", "isp9", "down"}} {
-		if res := w.router.pbr(wrong...); res.Code != 1 || res.Stdout != "" || res.Stderr == "" {
-			t.Errorf("pbr %v: exit status %d, %q, %q", wrong, res.Code, res.Stdout, res.Stderr)
+		t.Run(strings.Join(wrong, " "), func(t *testing.T) {
+			if res := w.router.pbr(wrong...); res.Code != 1 || res.Stdout != "" || res.Stderr == "" {
+				t.Errorf("pbr %v: exit status %d, %q, %q", wrong, res.Code, res.Stdout, res.Stderr)
+			}
+		})
+	}
+	step.Run("the control socket is root's alone", func(t *testing.T) {
+		if info, err := os.Stat(w.socket()); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the control socket: %v, %v", info, err)
 		}
-	}
-	if info, err := os.Stat(w.socket()); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the control socket: %v, %v", info, err)
-	}
-	w.stop()
-	if s, code := w.status(); code != 0 || s.Uplinks[0].State != "forced-up" {
-		t.Errorf("status without a watch: exit status %d, %+v", code, s)
-	}
-	says(t, w.router.pbr("uplink", "isp1", "auto"), 0, "not running")
-	if s, code := w.status(); s.Watch != nil || code != 0 || s.Uplinks[0].State != "unchecked" || len(s.Tables) != 3 {
-		t.Errorf("status without a watch: exit status %d, %+v", code, s)
-	}
+	})
+	step.Run("without a watch orders are shown, and can be revoked", func(t *testing.T) {
+		w.stop()
+		if s, code := w.status(); code != 0 || s.Uplinks[0].State != "forced-up" {
+			t.Errorf("status without a watch: exit status %d, %+v", code, s)
+		}
+		says(t, w.router.pbr("uplink", "isp1", "auto"), 0, "not running")
+		if s, code := w.status(); s.Watch != nil || code != 0 || s.Uplinks[0].State != "unchecked" || len(s.Tables) != 3 {
+			t.Errorf("status without a watch: exit status %d, %+v", code, s)
+		}
+	})
 }
 
 // Status tells of health, routes and connections, as text and as JSON.
@@ -146,49 +162,60 @@ func TestWatchStatus(t *testing.T) {
 	w.Router.Sysctl("net/netfilter/nf_conntrack_acct", "1")
 	second := w.calls(4, bySecond, "isp2")
 	s, code := w.status()
-	if code != 0 || s.Watch == nil || s.Watch.PID != w.cmd.Process.Pid {
-		t.Errorf("exit status %d, %+v", code, s.Watch)
-	}
-	two := s.Uplinks[1]
-	if two.Name != "isp2" || two.Interface != "wan2" || two.RTT <= 0 || two.Loss != 0 || two.Connections < 4 || two.LastFailure != "" {
-		t.Errorf("%+v", two)
-	}
-	for i, want := range []string{"to-isp2 [isp2]", "only-isp2 [isp2]", "default [isp1]"} {
-		if got := fmt.Sprint(s.Tables[i].Name, " ", s.Tables[i].Active[0].Uplinks); got != want {
-			t.Errorf("table %d is %s, not %s", i, got, want)
+	step := steps.Of(t)
+	step.Run("the watch's process", func(t *testing.T) {
+		if code != 0 || s.Watch == nil || s.Watch.PID != w.cmd.Process.Pid {
+			t.Errorf("exit status %d, %+v", code, s.Watch)
 		}
-	}
+	})
+	step.Run("an uplink's numbers", func(t *testing.T) {
+		two := s.Uplinks[1]
+		if two.Name != "isp2" || two.Interface != "wan2" || two.RTT <= 0 || two.Loss != 0 || two.Connections < 4 || two.LastFailure != "" {
+			t.Errorf("%+v", two)
+		}
+	})
+	step.Run("tables and their uplinks", func(t *testing.T) {
+		for i, want := range []string{"to-isp2 [isp2]", "only-isp2 [isp2]", "default [isp1]"} {
+			if got := fmt.Sprint(s.Tables[i].Name, " ", s.Tables[i].Active[0].Uplinks); got != want {
+				t.Errorf("table %d is %s, not %s", i, got, want)
+			}
+		}
+	})
 	again := &monitor{}
 	cmd := w.Router.Command(pbrPath, "--config", w.router.file, "status", "--watch")
 	cmd.Stdout = again
 	if err := w.Router.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
-	shows := func(pattern string) {
+	shows := func(t *testing.T, pattern string) {
 		t.Helper()
 		lab.WaitFor(t, "pbr status --watch to show "+pattern, func() bool { return matches(pattern, again.text()) })
 	}
-	shows(`isp2 +wan2 +up`)
-	w.dead("isp2", "9.9.9.9")
-	w.waitState("isp2", "down")
-	shows(`isp2 +wan2 +down`)
-	_ = cmd.Process.Signal(syscall.SIGINT)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("pbr status --watch ended with %v", err)
-	}
-	res := w.router.pbr("status")
-	for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`,
-		`to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
-		if !matches(words, res.Stdout) {
-			t.Errorf("pbr status does not show %q:\n%s", words, res.Stdout)
+	step.Run("status --watch follows", func(t *testing.T) {
+		shows(t, `isp2 +wan2 +up`)
+		w.dead("isp2", "9.9.9.9")
+		w.waitState("isp2", "down")
+		shows(t, `isp2 +wan2 +down`)
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("pbr status --watch ended with %v", err)
 		}
-	}
-	if res.Code != 3 {
-		t.Errorf("exit status %d", res.Code)
-	}
-	if n := second.broken(); n != 4 {
-		t.Errorf("%d of 4 were cut", n)
-	}
+	})
+	step.Run("what died is shown, with the reason and the exit status", func(t *testing.T) {
+		res := w.router.pbr("status")
+		for _, words := range []string{"isp2 +wan2 +down", "no answer within 300ms", `only-isp2 +IPv4 +unreachable`,
+			`to-isp2 +IPv4 +isp1 via 192.0.2.1, distance 2`, `\(unmarked\)`} {
+			if !matches(words, res.Stdout) {
+				t.Errorf("pbr status does not show %q:\n%s", words, res.Stdout)
+			}
+		}
+		if res.Code != 3 {
+			t.Errorf("exit status %d", res.Code)
+		}
+		if n := second.broken(); n != 4 {
+			t.Errorf("%d of 4 were cut", n)
+		}
+	})
 }
 
 // The hook is reported each event, in order, and one that hangs or fails holds up nothing.
@@ -301,19 +328,26 @@ func TestWatchTellsTheServiceManager(t *testing.T) {
 func TestWatchRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
-	w.router.write(strings.Replace(watchPolicy, "isp2\"\ninterface", "isp2\"\ninterfase", 1))
-	if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "interfase") {
-		t.Errorf("a broken policy: exit status %d, %s", res.Code, res.Stderr)
-	}
-	w.router.write(watchPolicy)
-	w.router.must("apply", "--confirm", "60s")
-	if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "confirm") {
-		t.Errorf("with an apply to be confirmed: exit status %d, %s", res.Code, res.Stderr)
-	}
-	w.router.must("confirm")
-	w.router.must("flush")
-	w.Router.IP("rule add priority 10500 from 10.1.1.1 lookup 77")
-	if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "10500") {
-		t.Errorf("with somebody else's rule: exit status %d, %s", res.Code, res.Stderr)
-	}
+	step := steps.Of(t)
+	step.Run("a broken policy", func(t *testing.T) {
+		w.router.write(strings.Replace(watchPolicy, "isp2\"\ninterface", "isp2\"\ninterfase", 1))
+		if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "interfase") {
+			t.Errorf("a broken policy: exit status %d, %s", res.Code, res.Stderr)
+		}
+	})
+	step.Run("an apply that waits to be confirmed", func(t *testing.T) {
+		w.router.write(watchPolicy)
+		w.router.must("apply", "--confirm", "60s")
+		if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "confirm") {
+			t.Errorf("with an apply to be confirmed: exit status %d, %s", res.Code, res.Stderr)
+		}
+	})
+	step.Run("somebody else's rule among its own", func(t *testing.T) {
+		w.router.must("confirm")
+		w.router.must("flush")
+		w.Router.IP("rule add priority 10500 from 10.1.1.1 lookup 77")
+		if res := w.router.pbr("watch"); res.Code != 1 || !strings.Contains(res.Stderr, "10500") {
+			t.Errorf("with somebody else's rule: exit status %d, %s", res.Code, res.Stderr)
+		}
+	})
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // posted is what a web server got.
@@ -111,52 +112,62 @@ func TestWatchNotifies(t *testing.T) {
 		Time                                                            time.Time
 		Tables                                                          map[string][]string
 	}
-	if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp2" || p.path != "/hooks/PATHSECRET" ||
-		p.header.Get("Content-Type") != "application/json" {
-		t.Errorf("%v, %+v", err, p)
-	}
-	if e.Event != "down" || e.Interface != "wan1" || e.Version != "both" || e.From != "up" ||
-		!strings.Contains(e.Reason, "9.9.9.9") || e.Host == "" ||
-		time.Since(e.Time).Abs() > time.Minute || !strings.HasPrefix(e.Text, "uplink isp1: down: ") ||
-		!slices.Equal(e.Tables["default"], []string{"isp2"}) || !slices.Equal(e.Tables["only-isp2"], []string{"isp2"}) {
-		t.Errorf("%+v", e)
-	}
-	w.silence("isp2")
-	w.silence("isp1")
-	w.waitState("isp2", "down")
-	before := len(in.all())
-	w.router.must("uplink", "isp1", "up")
-	w.router.must("uplink", "isp1", "auto")
-	w.logged("notify: events cannot be posted, they are kept", "server=http://203.0.113.9:8123")
-	w.stop()
-	w.start()
-	lab.WaitFor(t, "the watch", func() bool { return w.state("isp2") != "" })
-	w.router.must("uplink", "isp2", "down")
-	if n := len(in.all()); n != before {
-		t.Errorf("%d posts arrived while nothing could", n-before)
-	}
-	w.alive("isp1", "9.9.9.9")
-	began := time.Now()
-	w.speak("isp1")
-	last := in.wait(t, `"uplink":"isp2"`, `"to":"forced-down"`)
-	// 5 s are promised, and held by the fake clock in cmd/pbr/notify; a busy machine may add some.
-	if took := last.at.Sub(began); took > lab.Patience(10*time.Second) {
-		t.Errorf("what was kept came after %v", took)
-	}
-	var order []string
-	for _, p := range in.all()[before:] {
-		if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp1" {
+	step := steps.Of(t)
+	step.Run("what failed is told, by the other uplink", func(t *testing.T) {
+		if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp2" || p.path != "/hooks/PATHSECRET" ||
+			p.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%v, %+v", err, p)
 		}
-		order = append(order, e.Uplink+" "+e.To)
-	}
-	got := strings.Join(order, ", ")
-	if !strings.HasPrefix(got, "isp2 down, isp1 forced-up, isp1 ") || !strings.Contains(got, "isp2 forced-down") {
-		t.Errorf("what was kept: %s", got)
-	}
-	if strings.Contains(w.log.text(), "PATHSECRET") {
-		t.Error("the log has the URL")
-	}
+		if e.Event != "down" || e.Interface != "wan1" || e.Version != "both" || e.From != "up" ||
+			!strings.Contains(e.Reason, "9.9.9.9") || e.Host == "" ||
+			time.Since(e.Time).Abs() > time.Minute || !strings.HasPrefix(e.Text, "uplink isp1: down: ") ||
+			!slices.Equal(e.Tables["default"], []string{"isp2"}) || !slices.Equal(e.Tables["only-isp2"], []string{"isp2"}) {
+			t.Errorf("%+v", e)
+		}
+	})
+	before := 0 // of them had arrived
+	step.Run("without a way messages are kept, over a restart too", func(t *testing.T) {
+		w.silence("isp2")
+		w.silence("isp1")
+		w.waitState("isp2", "down")
+		before = len(in.all())
+		w.router.must("uplink", "isp1", "up")
+		w.router.must("uplink", "isp1", "auto")
+		w.logged("notify: events cannot be posted, they are kept", "server=http://203.0.113.9:8123")
+		w.stop()
+		w.start()
+		lab.WaitFor(t, "the watch", func() bool { return w.state("isp2") != "" })
+		w.router.must("uplink", "isp2", "down")
+		if n := len(in.all()); n != before {
+			t.Errorf("%d posts arrived while nothing could", n-before)
+		}
+	})
+	step.Run("they are sent in order when there is one", func(t *testing.T) {
+		w.alive("isp1", "9.9.9.9")
+		began := time.Now()
+		w.speak("isp1")
+		last := in.wait(t, `"uplink":"isp2"`, `"to":"forced-down"`)
+		// 5 s are promised, and held by the fake clock in cmd/pbr/notify; a busy machine may add some.
+		if took := last.at.Sub(began); took > lab.Patience(10*time.Second) {
+			t.Errorf("what was kept came after %v", took)
+		}
+		var order []string
+		for _, p := range in.all()[before:] {
+			if err := json.Unmarshal([]byte(p.body), &e); err != nil || p.by != "isp1" {
+				t.Errorf("%v, %+v", err, p)
+			}
+			order = append(order, e.Uplink+" "+e.To)
+		}
+		got := strings.Join(order, ", ")
+		if !strings.HasPrefix(got, "isp2 down, isp1 forced-up, isp1 ") || !strings.Contains(got, "isp2 forced-down") {
+			t.Errorf("what was kept: %s", got)
+		}
+	})
+	step.Run("the log has no secret", func(t *testing.T) {
+		if strings.Contains(w.log.text(), "PATHSECRET") {
+			t.Error("the log has the URL")
+		}
+	})
 }
 
 // Headers and template are the policy's, an answer other than 2xx is no end, and no secret gets
@@ -175,40 +186,51 @@ template = '{{.uplink}} was {{.from}}, is {{.To}}: {{join .tables.default "+"}}'
 	w.waitState("isp1", "up")
 	w.waitState("isp2", "up")
 	w.router.must("uplink", "isp1", "down")
-	p := in.wait(t, "isp1 was up, is forced-down: isp2")
-	if p.header.Get("Authorization") != "Bearer HEADERSECRET" || p.header.Get("Title") != "Router" ||
-		!strings.HasPrefix(p.header.Get("Content-Type"), "text/plain") {
-		t.Errorf("%+v", p)
-	}
-	w.logged("events cannot be posted", "503 Service Unavailable come back ***")
-	w.router.write(watchPolicy + strings.Replace(notify, ".from", ".form", 1))
-	if res := w.router.pbr("check"); res.Code != 1 ||
-		!strings.Contains(res.Stderr, fmt.Sprintf(":%d:", 1+strings.Count(watchPolicy, "\n")+3)) ||
-		!strings.Contains(res.Stderr, `there is no "form"`) {
-		t.Errorf("a bad template: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	w.router.write(watchPolicy + strings.Replace(notify, "was", "no longer", 1))
-	if res := w.router.pbr("check", "--live"); res.Code != 0 || !strings.Contains(res.Stderr, "[notify-secrets]") ||
-		!strings.Contains(res.Stderr, "chmod go-r") {
-		t.Errorf("others may read the file: exit status %d\n%s", res.Code, res.Stderr)
-	}
-	if err := os.Chmod(w.router.file, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if res := w.router.pbr("check", "--live"); strings.Contains(res.Stderr, "notify-secrets") {
-		t.Error(res.Stderr)
-	}
-	w.hangUp()
-	w.logged("reloaded the policy")
-	w.router.must("uplink", "isp1", "auto")
-	in.wait(t, "isp1 no longer ")
-	if log := w.log.text(); strings.Contains(log, "HEADERSECRET") || strings.Contains(log, "PATHSECRET") {
-		t.Error("the log has secrets")
-	}
-	left, _ := filepath.Glob(filepath.Join(w.Router.StateDir(), "unsent*"))
-	if len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	step := steps.Of(t)
+	step.Run("the template makes the text, with the headers", func(t *testing.T) {
+		p := in.wait(t, "isp1 was up, is forced-down: isp2")
+		if p.header.Get("Authorization") != "Bearer HEADERSECRET" || p.header.Get("Title") != "Router" ||
+			!strings.HasPrefix(p.header.Get("Content-Type"), "text/plain") {
+			t.Errorf("%+v", p)
+		}
+		w.logged("events cannot be posted", "503 Service Unavailable come back ***")
+	})
+	step.Run("a template that names what does not exist is an error", func(t *testing.T) {
+		w.router.write(watchPolicy + strings.Replace(notify, ".from", ".form", 1))
+		if res := w.router.pbr("check"); res.Code != 1 ||
+			!strings.Contains(res.Stderr, fmt.Sprintf(":%d:", 1+strings.Count(watchPolicy, "\n")+3)) ||
+			!strings.Contains(res.Stderr, `there is no "form"`) {
+			t.Errorf("a bad template: exit status %d\n%s", res.Code, res.Stderr)
+		}
+	})
+	step.Run("a file with secrets that others may read is a warning", func(t *testing.T) {
+		w.router.write(watchPolicy + strings.Replace(notify, "was", "no longer", 1))
+		if res := w.router.pbr("check", "--live"); res.Code != 0 || !strings.Contains(res.Stderr, "[notify-secrets]") ||
+			!strings.Contains(res.Stderr, "chmod go-r") {
+			t.Errorf("others may read the file: exit status %d\n%s", res.Code, res.Stderr)
+		}
+		if err := os.Chmod(w.router.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if res := w.router.pbr("check", "--live"); strings.Contains(res.Stderr, "notify-secrets") {
+			t.Error(res.Stderr)
+		}
+	})
+	step.Run("a reload uses the new one", func(t *testing.T) {
+		w.hangUp()
+		w.logged("reloaded the policy")
+		w.router.must("uplink", "isp1", "auto")
+		in.wait(t, "isp1 no longer ")
+	})
+	step.Run("nothing secret is left behind", func(t *testing.T) {
+		if log := w.log.text(); strings.Contains(log, "HEADERSECRET") || strings.Contains(log, "PATHSECRET") {
+			t.Error("the log has secrets")
+		}
+		left, _ := filepath.Glob(filepath.Join(w.Router.StateDir(), "unsent*"))
+		if len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	})
 }
 
 // A server that never answers holds up nothing.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // spend has the router send about n bytes over the first line.
@@ -45,48 +46,63 @@ func TestWatchQuota(t *testing.T) {
 	w := startWatched(t, policy, 2)
 	before, _ := w.quota("isp1")
 	calls := w.calls(3, byDefault, "isp1")
-	w.spend(550_000)
-	w.waitState("isp1", "over-quota")
-	w.waitArrives(byDefault, "isp2")
-	calls.stillUp("the quota degrades")
-	if left, _ := w.quota("isp1"); left != 0 || before == 0 {
-		t.Errorf("%d bytes left, %d before", left, before)
-	}
-	if res := w.router.pbr("status"); res.Code != 3 || !matches(`(?m)^quota of isp1: .* used up, reset on \d+-\d+-01 00:00$`, res.Stdout) {
-		t.Errorf("exit status %d:\n%s", res.Code, res.Stdout)
-	}
-	w.stop()
-	if left, _ := w.quota("isp1"); left != 0 {
-		t.Errorf("%d bytes left without a watch", left)
-	}
-	w.start()
-	w.waitState("isp1", "over-quota")
-	w.router.must("uplink", "isp1", "up")
-	w.waitArrives(byDefault, "isp1")
-	w.router.must("uplink", "isp1", "auto")
-	w.waitArrives(byDefault, "isp2")
-	w.router.must("uplink", "isp1", "quota", "+50MB")
-	w.waitArrives(byDefault, "isp1")
-	// The interface is recreated: what was counted stays.
-	left, extra := w.quota("isp1")
-	if extra != 50e6 || left == 0 || left > extra {
-		t.Errorf("%d left of %d granted", left, extra)
-	}
-	w.router.must("uplink", "isp1", "quota", "reset")
-	if left, extra := w.quota("isp1"); left != 500_000 || extra != 0 {
-		t.Errorf("after a reset: %d left, %d granted", left, extra)
-	}
+	step := steps.Of(t)
+	step.Run("used up: new connections go elsewhere, the others stay", func(t *testing.T) {
+		w.spend(550_000)
+		w.waitState("isp1", "over-quota")
+		w.waitArrives(byDefault, "isp2")
+		calls.stillUp("the quota degrades")
+		if left, _ := w.quota("isp1"); left != 0 || before == 0 {
+			t.Errorf("%d bytes left, %d before", left, before)
+		}
+		if res := w.router.pbr("status"); res.Code != 3 ||
+			!matches(`(?m)^quota of isp1: .* used up, reset on \d+-\d+-01 00:00$`, res.Stdout) {
+			t.Errorf("exit status %d:\n%s", res.Code, res.Stdout)
+		}
+	})
+	step.Run("the count outlives the watch", func(t *testing.T) {
+		w.stop()
+		if left, _ := w.quota("isp1"); left != 0 {
+			t.Errorf("%d bytes left without a watch", left)
+		}
+		w.start()
+		w.waitState("isp1", "over-quota")
+	})
+	step.Run("an order is stronger", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "up")
+		w.waitArrives(byDefault, "isp1")
+		w.router.must("uplink", "isp1", "auto")
+		w.waitArrives(byDefault, "isp2")
+	})
+	step.Run("a grant adds to what is left", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "quota", "+50MB")
+		w.waitArrives(byDefault, "isp1")
+		left, extra := w.quota("isp1")
+		if extra != 50e6 || left == 0 || left > extra {
+			t.Errorf("%d left of %d granted", left, extra)
+		}
+	})
+	step.Run("a reset gives all of it back", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "quota", "reset")
+		if left, extra := w.quota("isp1"); left != 500_000 || extra != 0 {
+			t.Errorf("after a reset: %d left, %d granted", left, extra)
+		}
+	})
 	for _, args := range [][]string{{"uplink", "isp1", "quota"}, {"uplink", "isp1", "quota", "5GB"},
 		{"uplink", "isp1", "quota", "+5"}, {"uplink", "isp2", "quota", "reset"}, {"uplink", "isp9", "quota", "reset"}} {
-		if res := w.router.pbr(args...); res.Code != 1 || res.Stderr == "" {
-			t.Errorf("pbr %v: %d, %s", args, res.Code, res.Stderr)
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			if res := w.router.pbr(args...); res.Code != 1 || res.Stderr == "" {
+				t.Errorf("pbr %v: %d, %s", args, res.Code, res.Stderr)
+			}
+		})
+	}
+	step.Run("a grant without a watch", func(t *testing.T) {
+		w.stop()
+		w.router.must("uplink", "isp1", "quota", "+1MB")
+		if _, extra := w.quota("isp1"); extra != 1e6 {
+			t.Errorf("granted without a watch: %d", extra)
 		}
-	}
-	w.stop()
-	w.router.must("uplink", "isp1", "quota", "+1MB")
-	if _, extra := w.quota("isp1"); extra != 1e6 {
-		t.Errorf("granted without a watch: %d", extra)
-	}
+	})
 }
 
 // The router of a pair that does not hold the shared address: no failure, nothing is cut, and no

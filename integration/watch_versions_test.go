@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/steps"
 )
 
 // bothVersions checks each version by a target of its own.
@@ -26,37 +28,46 @@ func TestWatchVersionDies(t *testing.T) {
 	w := startWatched(t, bothVersions+"[watch]\nhook = \""+hook+"\"\n", 2)
 	four, six := w.calls(3, byDefault, "isp1"), w.calls(3, byDefault6, "isp1")
 	other := w.calls(3, bySecond6, "isp2")
-	w.dead("isp1", "2001:db8:fffe::9")
-	w.waitArrives(byDefault6, "isp2")
-	w.logged("uplink isp1 IPv6: down", "version=6")
-	lab.WaitFor(t, "IPv6 connections to be cut", func() bool { six.broken(); return len(six.conns) == 0 })
-	four.stillUp("IPv6 of isp1 died")
-	other.stillUp("IPv6 of isp1 died")
-	if isp := w.arrives(byDefault); isp != "isp1" {
-		t.Errorf("IPv4 goes by %q", isp)
-	}
-	s, code := w.status()
-	u := s.Uplinks[0]
-	if code != 3 || u.State != "mixed" || !u.Usable || u.Versions["ipv4"].State != "up" ||
-		u.Versions["ipv6"].State != "down" || u.Versions["ipv6"].Usable {
-		t.Errorf("exit status %d, %+v", code, u)
-	}
-	if text := w.router.pbr("status").Stdout; !matches(`(?m)^isp1 IPv4 +wan1 +up `, text) ||
-		!matches(`(?m)^isp1 IPv6 +wan1 +down `, text) || !matches(`(?m)^isp2 +wan2 +up `, text) {
-		t.Errorf("pbr status:\n%s", text)
-	}
+	step := steps.Of(t)
+	step.Run("its connections alone are flushed", func(t *testing.T) {
+		w.dead("isp1", "2001:db8:fffe::9")
+		w.waitArrives(byDefault6, "isp2")
+		w.logged("uplink isp1 IPv6: down", "version=6")
+		lab.WaitFor(t, "IPv6 connections to be cut", func() bool { six.broken(); return len(six.conns) == 0 })
+		four.stillUp("IPv6 of isp1 died")
+		other.stillUp("IPv6 of isp1 died")
+		if isp := w.arrives(byDefault); isp != "isp1" {
+			t.Errorf("IPv4 goes by %q", isp)
+		}
+	})
+	step.Run("status shows both versions", func(t *testing.T) {
+		s, code := w.status()
+		u := s.Uplinks[0]
+		if code != 3 || u.State != "mixed" || !u.Usable || u.Versions["ipv4"].State != "up" ||
+			u.Versions["ipv6"].State != "down" || u.Versions["ipv6"].Usable {
+			t.Errorf("exit status %d, %+v", code, u)
+		}
+		if text := w.router.pbr("status").Stdout; !matches(`(?m)^isp1 IPv4 +wan1 +up `, text) ||
+			!matches(`(?m)^isp1 IPv6 +wan1 +down `, text) || !matches(`(?m)^isp2 +wan2 +up `, text) {
+			t.Errorf("pbr status:\n%s", text)
+		}
+	})
 	w.router.inSync()
-	during := w.calls(2, byDefault6, "isp2")
-	w.alive("isp1", "2001:db8:fffe::9")
-	w.waitArrives(byDefault6, "isp1")
-	w.waitState("isp1", "up")
-	during.stillUp("IPv6 of isp1 is back")
-	four.stillUp("IPv6 of isp1 is back")
-	w.router.must("uplink", "isp1", "down")
-	lab.WaitFor(t, "the hook", func() bool {
-		b, _ := os.ReadFile(told)
-		return strings.Contains(string(b), "isp1 6 down\n") && strings.Contains(string(b), "isp1 6 up\n") &&
-			strings.Contains(string(b), "isp1 both forced-down\n")
+	step.Run("it is back: nothing that runs is moved", func(t *testing.T) {
+		during := w.calls(2, byDefault6, "isp2")
+		w.alive("isp1", "2001:db8:fffe::9")
+		w.waitArrives(byDefault6, "isp1")
+		w.waitState("isp1", "up")
+		during.stillUp("IPv6 of isp1 is back")
+		four.stillUp("IPv6 of isp1 is back")
+	})
+	step.Run("the hook is told of each", func(t *testing.T) {
+		w.router.must("uplink", "isp1", "down")
+		lab.WaitFor(t, "the hook", func() bool {
+			b, _ := os.ReadFile(told)
+			return strings.Contains(string(b), "isp1 6 down\n") && strings.Contains(string(b), "isp1 6 up\n") &&
+				strings.Contains(string(b), "isp1 both forced-down\n")
+		})
 	})
 }
 
@@ -86,21 +97,28 @@ func TestWatchAbsentVersion(t *testing.T) {
 	w.start()
 	w.waitState("isp1", "up")
 	w.waitState("isp2", "up")
-	s, code := w.status()
-	if code != 0 || s.Uplinks[0].Versions["ipv6"].State != "absent" || s.Uplinks[0].State != "up" {
-		t.Errorf("exit status %d, %+v", code, s.Uplinks[0])
-	}
-	if isp := w.arrives(byDefault6); isp != "isp2" {
-		t.Errorf("IPv6 goes by %q", isp)
-	}
-	w.Router.IP("addr add 2001:db8:f1::2/64 dev wan1 nodad")
-	w.Router.IP6("route add default via 2001:db8:f1::1 dev wan1 metric 50")
-	w.waitArrives(byDefault6, "isp1")
-	w.Router.IP6("route del default via 2001:db8:f1::1 dev wan1 metric 50")
-	w.waitArrives(byDefault6, "isp2")
-	if s, code := w.status(); code != 3 || s.Uplinks[0].Versions["ipv6"].State != "no-gateway" {
-		t.Errorf("exit status %d, %+v", code, s.Uplinks[0])
-	}
+	step := steps.Of(t)
+	step.Run("what it never had is absent, and no failure", func(t *testing.T) {
+		s, code := w.status()
+		if code != 0 || s.Uplinks[0].Versions["ipv6"].State != "absent" || s.Uplinks[0].State != "up" {
+			t.Errorf("exit status %d, %+v", code, s.Uplinks[0])
+		}
+		if isp := w.arrives(byDefault6); isp != "isp2" {
+			t.Errorf("IPv6 goes by %q", isp)
+		}
+	})
+	step.Run("it is used when it comes, and not when it goes", func(t *testing.T) {
+		w.Router.IP("addr add 2001:db8:f1::2/64 dev wan1 nodad")
+		w.Router.IP6("route add default via 2001:db8:f1::1 dev wan1 metric 50")
+		w.waitArrives(byDefault6, "isp1")
+		w.Router.IP6("route del default via 2001:db8:f1::1 dev wan1 metric 50")
+		w.waitArrives(byDefault6, "isp2")
+	})
+	step.Run("then it is missed", func(t *testing.T) {
+		if s, code := w.status(); code != 3 || s.Uplinks[0].Versions["ipv6"].State != "no-gateway" {
+			t.Errorf("exit status %d, %+v", code, s.Uplinks[0])
+		}
+	})
 }
 
 // Both check one address, with equal and with unequal timing, and it dies: nothing is cut, the
@@ -155,29 +173,36 @@ func TestWatchRenumbering(t *testing.T) {
 	w := startWatched(t, watchPolicy, 2)
 	old := "192.0.2.2"
 	for i, addr := range []string{"192.0.2.102", "192.0.2.103", "192.0.2.104"} {
-		running := w.calls(2, byDefault, "isp1")
-		w.Router.IP("addr add "+addr+"/24 dev wan1", "addr del "+old+"/24 dev wan1")
-		w.Router.IP("addr replace " + addr + "/24 dev wan1")
-		old = addr
-		w.waitArrives(byDefault, "isp1")
-		lab.WaitFor(t, "connections of the old address to be cut", func() bool { running.broken(); return len(running.conns) == 0 })
-		if s, _ := w.status(); s.Uplinks[0].Flaps != 0 {
-			t.Errorf("renumbering %d counts as a flap: %+v", i, s.Uplinks[0])
-		}
+		t.Run(addr, func(t *testing.T) {
+			running := w.calls(2, byDefault, "isp1")
+			w.Router.IP("addr add "+addr+"/24 dev wan1", "addr del "+old+"/24 dev wan1")
+			w.Router.IP("addr replace " + addr + "/24 dev wan1")
+			old = addr
+			w.waitArrives(byDefault, "isp1")
+			lab.WaitFor(t, "connections of the old address to be cut", func() bool { running.broken(); return len(running.conns) == 0 })
+			if s, _ := w.status(); s.Uplinks[0].Flaps != 0 {
+				t.Errorf("renumbering %d counts as a flap: %+v", i, s.Uplinks[0])
+			}
+		})
 	}
 	for i := range 4 {
-		w.Router.IP("addr del " + old + "/24 dev wan1")
-		w.waitArrives(byDefault, "isp2")
-		began := time.Now()
-		w.Router.IP("addr add " + old + "/24 dev wan1 preferred_lft 0")
-		w.waitArrives(byDefault, "isp1")
-		if took := time.Since(began); took > lab.Patience(2*time.Second) {
-			t.Errorf("takeover %d: the line was back after %v", i, took)
+		t.Run(fmt.Sprintf("takeover %d", i+1), func(t *testing.T) {
+			w.Router.IP("addr del " + old + "/24 dev wan1")
+			w.waitArrives(byDefault, "isp2")
+			began := time.Now()
+			w.Router.IP("addr add " + old + "/24 dev wan1 preferred_lft 0")
+			w.waitArrives(byDefault, "isp1")
+			if took := time.Since(began); took > lab.Patience(2*time.Second) {
+				t.Errorf("takeover %d: the line was back after %v", i, took)
+			}
+		})
+	}
+	step := steps.Of(t)
+	step.Run("none of it is a flap", func(t *testing.T) {
+		s, _ := w.status()
+		if i := slices.IndexFunc(s.Uplinks, func(u uplinkJSON) bool { return u.Name == "isp1" }); s.Uplinks[i].Flaps != 0 ||
+			s.Uplinks[i].HeldUntil != nil {
+			t.Errorf("an address that goes and comes back counts as a flap: %+v", s.Uplinks[i])
 		}
-	}
-	s, _ := w.status()
-	if i := slices.IndexFunc(s.Uplinks, func(u uplinkJSON) bool { return u.Name == "isp1" }); s.Uplinks[i].Flaps != 0 ||
-		s.Uplinks[i].HeldUntil != nil {
-		t.Errorf("an address that goes and comes back counts as a flap: %+v", s.Uplinks[i])
-	}
+	})
 }

@@ -14,10 +14,20 @@ type Steps struct {
 func Of(t *testing.T) Steps { return Steps{t, t.Run} }
 
 // Run runs a step as a subtest of its name. If it fails, the test ends there: what comes after
-// would fail for the same reason.
+// would fail for the same reason. A step fails also when something of the test fails meanwhile that
+// was made before the step, and so reports to the test itself.
 func (s Steps) Run(name string, step func(t *testing.T)) {
 	s.t.Helper()
-	if !s.run(name, step) {
+	failed := s.t.Failed()
+	ok := s.run(name, func(t *testing.T) {
+		defer func() {
+			if !failed && s.t.Failed() {
+				t.Fail()
+			}
+		}()
+		step(t)
+	})
+	if !ok {
 		s.t.FailNow()
 	}
 }
