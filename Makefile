@@ -11,19 +11,17 @@ COMMIT      ?= $(shell git rev-parse HEAD 2>/dev/null)
 COMMIT_DATE ?= $(shell git log -1 --format=%cs 2>/dev/null)
 LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.commitDate=$(COMMIT_DATE)
 
-# TAGS=small leaves out what needs an HTTP client or server, and more (docs/sizes.md). The other tags leave out how the cli library makes manuals, since
-# we make ours, and HTTP/2.
+# TAGS=small leaves out what needs an HTTP client or server, and more (docs/sizes.md).
 TAGS        ?=
-BUILDTAGS    = -tags 'urfave_cli_no_docs,nethttpomithttp2,$(TAGS)'
 
-.PHONY: test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
+.PHONY: sizes test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
 	@sh integration/check-go.sh $(GO)
 
 build: go
-	CGO_ENABLED=0 $(GO) build -trimpath $(BUILDTAGS) -ldflags '$(LDFLAGS)' -o bin/pbr ./cmd/pbr
+	GO='$(GO)' LDFLAGS='$(LDFLAGS)' sh packaging/go-build.sh '$(TAGS)' bin/pbr
 
 # What the demo shows the result with, what the tests use as oracles besides, and the guest with what its tests run.
 tools-demo: go
@@ -69,13 +67,17 @@ cross: go
 	@sh integration/install-tools.sh cross
 	@set -e; for machine in $(MACHINES); do echo "linux/$$machine"; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$machine $(GO) build ./...; done
-	CGO_ENABLED=0 GOOS=linux GOARCH=mipsle GOMIPS=softfloat $(GO) build -trimpath -tags small,urfave_cli_no_docs -ldflags '-s -w' -o /dev/null ./cmd/pbr
+	GO='$(GO)' sh integration/sizes.sh check
 	CGO_ENABLED=0 $(GO) vet -tags small ./...
 	CGO_ENABLED=0 $(GO) test -timeout 9m -tags small -run Small ./cmd/pbr
 	@echo darwin/arm64; CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
 	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 9m $(ROOTLESS) ./compiler/layers ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=s390x $(GO) test -timeout 9m -exec qemu-s390x $(ROOTLESS)
+
+# Measures the program on four machines, ten minutes, and writes the table of docs/sizes.md; cross compares with it.
+sizes: go
+	GO='$(GO)' sh integration/sizes.sh write
 
 # An upgrade from an earlier commit's program, under traffic (root): FROM=COMMIT.
 FROM ?= 13b5d16

@@ -22,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 build() { # GOARCH GOARM OUTPUT
-	CGO_ENABLED=0 GOOS=linux GOARCH=$1 GOARM=$2 "$go" build -trimpath -buildvcs=false -tags urfave_cli_no_docs,nethttpomithttp2 -ldflags "$LDFLAGS" -o "$3" ./cmd/pbr
+	GOOS=linux GOARCH=$1 GOARM=$2 GO=$go LDFLAGS=$LDFLAGS sh packaging/go-build.sh '' "$3" -buildvcs=false
 }
 # Names of an architecture: Debian's, GOARCH, GOARM, nfpm's.
 names() {

@@ -5,8 +5,8 @@ buildGoModule {
   inherit version vendorHash;
   src = lib.cleanSource ../..;
   subPackages = [ "cmd/pbr" ];
-  # As the Makefile builds it.
-  tags = [ "urfave_cli_no_docs" ];
+  # As packaging/go-build.sh builds it, but for the compiler's options, which only make it smaller.
+  tags = [ "urfave_cli_no_docs" "nethttpomithttp2" ];
   env.CGO_ENABLED = 0;
   ldflags = [ "-s" "-w" "-X main.version=${version}" ];
   # They need root, and network namespaces.
