@@ -14,6 +14,7 @@ LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main
 # TAGS=small leaves out what needs an HTTP client or server, and more (docs/sizes.md).
 TAGS        ?=
 
+.DEFAULT_GOAL = build
 .PHONY: sizes test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
