@@ -60,26 +60,6 @@ func TestListOfBothVersions(t *testing.T) {
 	}
 }
 
-// A few uplinks are compared with, more are looked up.
-func TestFewUplinksAreCompared(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, fewUplinks, fewUplinks + 1} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Parallel()
-			var uplinks []string
-			for i := range n {
-				uplinks = append(uplinks, fmt.Sprintf(`{ name = "isp%d", interface = "wan%d", gateway = "192.0.2.%d", nat = "masquerade" }`, i, i, i+1))
-			}
-			p := compiledText(t, "uplink = ["+strings.Join(uplinks, ", ")+"]\ndefault = { routes = { uplink = \"isp0\" } }\n")
-			rules := chainOf(p, "source-nat").Rules
-			set := slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool { return s.Name == setMasq })
-			if want := n > fewUplinks; set != want || want && len(rules) != 1 || !want && len(rules) != n {
-				t.Errorf("%d uplinks masquerade by %+v, with a set: %v", n, rules, set)
-			}
-		})
-	}
-}
-
 const uplinksOfBoth = `
 uplink = [{ name = "isp1", interface = "wan1", gateway = "192.0.2.1", gateway6 = "2001:db8:1::1" },
           { name = "isp2", interface = "wan2", gateway = "198.51.100.1", gateway6 = "2001:db8:2::1" }]

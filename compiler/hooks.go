@@ -43,18 +43,26 @@ func (c *compilation) addHookChains() {
 	// A first packet is new and not confirmed: an unanswered UDP flow stays new, and must not
 	// be dealt out again for each of its packets.
 	firstPacket := when(anyBit(plan.FieldCTState, stateNew), noBit(plan.FieldCTStatus, statusConfirmed))
-	known := append(slices.Clone(firstPacket), inSet(plan.FieldNFProto, plan.SetOwnKnown))
 	restore := plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}
-
-	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle, Rules: append([]plan.ChainRule{
-		rule("established, unmarked", established, accept),
-	}, slices.Concat(c.byDirection(), []plan.ChainRule{
-		rule("download: never routing-marked", when(inSet(plan.FieldIIFName, setUplinks)), gotoChain(chainFromUplink)),
-		rule("pinned: to its uplink", nil, restore),
-		rule("first packet of a connection, own addresses known", known, gotoChain(chainFirstKnown)),
+	c.addChain(plan.Chain{Name: chainPinned, Rules: slices.Concat([]plan.ChainRule{
+		rule("to its uplink", nil, restore),
 	}, c.judgeSource(arrived), []plan.ChainRule{
 		rule("first packet of a connection", firstPacket, gotoChain(chainFirst)),
-	}, c.outOfState(chainFirst))...)})
+	})})
+
+	rules := append([]plan.ChainRule{rule("established, unmarked", established, accept)}, c.byDirection()...)
+	for _, uplink := range oneOf(plan.FieldIIFName, setUplinks, c.interfaces()) {
+		rules = append(rules, rule("download: never routing-marked", when(uplink), gotoChain(chainFromUplink)))
+	}
+	rules = append(rules, rule("of a pinned connection", when(markMatch(plan.FieldCTMark, c.mask, 0, true)), gotoChain(chainPinned)))
+	// What is left carries no mark, and if it is of a connection this is new.
+	unconfirmed := noBit(plan.FieldCTStatus, statusConfirmed)
+	rules = append(rules, rule("first packet of a connection, own addresses known",
+		when(unconfirmed, inSet(plan.FieldNFProto, plan.SetOwnKnown)), gotoChain(chainFirstKnown)))
+	rules = append(rules, c.judgeSource(arrived)...)
+	rules = append(rules, rule("first packet of a connection", when(unconfirmed), gotoChain(chainFirst)))
+	c.addChain(plan.Chain{Name: "prerouting", Kind: "filter", Hook: "prerouting", Priority: priorityMangle,
+		Rules: append(rules, c.outOfState(chainFirst)...)})
 	c.addChain(plan.Chain{Name: "output", Kind: "route", Hook: "output", Priority: priorityMangle, Rules: append([]plan.ChainRule{
 		rule("established, unmarked", established, accept),
 		rule("an error for a host inside", when(anyBit(plan.FieldCTState, stateRelated), notInSet(plan.FieldOIFName, setUplinks)), accept),

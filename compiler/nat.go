@@ -51,10 +51,6 @@ func (c *compilation) probesAsTheyAre() []plan.ChainRule {
 		when(plan.Match{Field: plan.FieldPriority, From: priority, To: priority}), accept)}
 }
 
-// fewUplinks is up to how many interfaces are compared one by one: to look a name up in a set takes
-// as long as three comparisons.
-const fewUplinks = 3
-
 // masquerades returns the rules of uplinks that masquerade, both IP versions or one, and adds the
 // sets that they look into.
 func (c *compilation) masquerades() (rules []plan.ChainRule) {
@@ -73,25 +69,14 @@ func (c *compilation) masquerades() (rules []plan.ChainRule) {
 				uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
 			}
 		}
-		for _, exits := range c.oneOf(plan.FieldOIFName, plan.Set{Name: kind.set, Comment: kind.comment, Elements: uplinks}) {
+		if len(uplinks) > fewUplinks {
+			c.addSet(plan.Set{Name: kind.set, Type: plan.TypeIfname, Comment: kind.comment, Elements: uplinks})
+		}
+		for _, exits := range oneOf(plan.FieldOIFName, kind.set, uplinks) {
 			rules = append(rules, rule("nat = masquerade", append(kind.matches, exits), plan.Masquerade{}))
 		}
 	}
 	return rules
-}
-
-// oneOf returns matches of which one holds for an interface of the set, and adds the set if they
-// look into it.
-func (c *compilation) oneOf(field plan.Field, s plan.Set) (matches []plan.Match) {
-	if len(s.Elements) > fewUplinks {
-		s.Type = plan.TypeIfname
-		c.addSet(s)
-		return when(inSet(field, s.Name))
-	}
-	for _, e := range s.Elements {
-		matches = append(matches, between(field, e))
-	}
-	return matches
 }
 
 // addStaticNAT adds a chain per uplink with a static source address, each ending in last, and

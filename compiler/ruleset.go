@@ -68,6 +68,7 @@ const (
 	chainFromUplink     = "from-uplink"
 	chainLeavesUnmarked = "leaves-unmarked" // where the packet carries no mark: default's primary uplink needs no pin
 	chainLeavesPinned   = "leaves-pinned"   // where the connection carries a mark
+	chainPinned         = "pinned"          // whose ct mark is ours
 	chainFirst          = "first"
 	chainFirstLocal     = "first-local"
 	chainClassify       = "classify"
@@ -115,11 +116,7 @@ func (c *compilation) addChain(ch plan.Chain) {
 }
 
 func (c *compilation) addFixedSets() {
-	var uplinks []plan.Element
-	for _, u := range c.doc.Uplinks {
-		uplinks = append(uplinks, single(plan.KeyFromString(u.Interface)))
-	}
-	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: uplinks})
+	c.addSet(plan.Set{Name: setUplinks, Type: plan.TypeIfname, Comment: "interfaces of the uplinks", Elements: c.interfaces()})
 	for _, family := range plan.Families {
 		s := plan.Set{Name: plan.SetPrimary(family), Type: plan.TypeIfname, Comment: "uplink of default whose IPv" +
 			familySuffix(family) + " connections stay unmarked"}
@@ -132,6 +129,14 @@ func (c *compilation) addFixedSets() {
 	c.addSet(plan.Set{Name: setNever6, Type: plan.TypeIPv6, Comment: "link-local, multicast", Elements: never6})
 	c.addSet(plan.Set{Name: setUnrouted, Type: plan.TypeFibAddrType, Comment: "the router itself, broadcast, multicast",
 		Elements: unrouted})
+}
+
+// interfaces are those of the uplinks.
+func (c *compilation) interfaces() (list []plan.Element) {
+	for i := range c.doc.Uplinks {
+		list = append(list, single(plan.KeyFromString(c.doc.Uplinks[i].Interface)))
+	}
+	return list
 }
 
 // primary is the uplink whose connections of a family stay unmarked: the only one of default's
