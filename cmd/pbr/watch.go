@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -17,11 +15,7 @@ import (
 
 	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
-	"pbr/compiler/policy"
-	"pbr/healthcheck"
-	"pbr/healthcheck/history"
 	"pbr/kernel"
-	"pbr/kernel/state"
 )
 
 // watchGCPercent keeps the heap of a program that runs for months small. It allocates next to
@@ -90,18 +84,7 @@ func (c command) startWatch(ctx *cli.Context, stop context.Context, k *kernel.Ke
 func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, started func()) error {
 	ctx, cancel := context.WithCancel(stop)
 	defer cancel()
-	f := p.start
-	log := newLog(c.stderr, f.doc.Watch.Log)
-	logger := slog.New(log)
-	p.log = logger
-	if p.note != "" {
-		logger.Warn(p.note)
-	}
-	names, err := newNamesKeeper(k, logger)
-	if err != nil {
-		return err
-	}
-	owned, err := newOwnKeeper(k, names, logger)
+	parts, err := c.newWatchParts(ctx, p, k)
 	if err != nil {
 		return err
 	}
@@ -109,87 +92,13 @@ func (c command) watch(stop context.Context, p *policies, k *kernel.Kernel, star
 	if err != nil {
 		return err
 	}
-	hooks := daemon.NewHooks(logger, runHook)
-	setHook(hooks, f.doc.Watch.Hook, logger)
-	posts := newPosts(k, logger)
-	posts.target(f.doc, f.text.Path)
-	monitor := healthcheck.NewMonitor(healthcheck.NewProber())
-	monitor.Report = func(uv healthcheck.UplinkVersion, err error) {
-		if err != nil {
-			logger.Warn("uplink "+uv.Uplink+": probes cannot be sent", "uplink", uv.Uplink, "version", uv.Version, "error", err)
-		} else {
-			logger.Info("uplink "+uv.Uplink+": probes can be sent again", "uplink", uv.Uplink, "version", uv.Version)
-		}
-	}
-	served := &metricsServer{log: logger}
-	persist := func(doc *policy.Document) {
-		if err := notePersistence(doc, k); err != nil {
-			logger.Warn("recording which lists persist", "error", err)
-		}
-	}
-	persist(f.doc)
-	source := &webSource{policies: p, history: history.New(time.Now()), doc: f.doc}
-	page := newWebServer(source, logger)
-	follow := c.followLists(ctx, p, k, logger)
-	shed := time.AfterFunc(time.Hour, shedStart)
-	defer shed.Stop()
-	w := daemon.New(daemon.Options{
-		ReadLists: p.readLists, ListsChanged: follow.changed,
-		ListsTaken: func(doc *policy.Document) { source.setPolicy(doc); follow.follow(doc) },
-		Policy:     f.doc, Reload: p.reload, Held: p.held, Trials: p, Waits: p.waits,
-		Reloaded: func(doc *policy.Document) {
-			shed.Reset(shedAfter)
-			log.setFormat(doc.Watch.Log)
-			setHook(hooks, doc.Watch.Hook, logger)
-			posts.target(doc, p.path(doc))
-			served.listen(doc.Watch.Metrics)
-			persist(doc)
-			source.setPolicy(doc)
-			page.listen(doc.Watch.Web)
-			follow.follow(doc)
-		},
-		Names: owned, Switched: p.flushSwitched,
-		Kernel: watchKernel{k}, Monitor: monitor, KernelEvents: convertEvents(ctx, events), HangUp: hangUps(ctx),
-		StateFile: healthPath(k), Lasting: state.Find(k.Dir()), Uptime: kernel.Uptime, Log: logger,
-		Hook: func(e daemon.HookEvent) { hooks.Add(e); posts.add(e) },
-		Notify: func(state string) {
-			started()
-			notifyManager(state)
-			if strings.HasPrefix(state, "READY=1") {
-				shed.Reset(shedAfter)
-			}
-		},
-		Watchdog: watchdogInterval(), Recent: source.recent,
-	})
+	defer parts.shed.Stop()
+	w := daemon.New(parts.options(ctx, events, started))
 	control, err := daemon.Listen(k.Dir())
 	if err != nil {
 		return err
 	}
-	served.report = w.Report
-	served.listen(f.doc.Watch.Metrics)
-	defer served.close()
-	source.watch = w
-	page.listen(f.doc.Watch.Web)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { (&recorder{watch: w, history: source.history, log: logger}).run(ctx) })
-	beside.Go(func() { page.run(ctx) })
-	beside.Go(func() { owned.keeper.Run(ctx) })
-	follow.follow(f.doc)
-	controlled := make(chan struct{})
-	go func() { defer close(controlled); daemon.Serve(ctx, control, w, logger) }()
-	posts.start()
-	learned := make(chan struct{})
-	go func() { defer close(learned); names.run(ctx) }()
-	err = w.Run(ctx)
-	cancel()
-	<-learned
-	<-controlled
-	patience, done := context.WithTimeout(context.Background(), hookPatience)
-	defer done()
-	hooks.Wait(patience)
-	posts.end(patience)
-	return err
+	return parts.run(ctx, cancel, w, control)
 }
 
 // hangUps reports SIGHUP until ctx ends.
