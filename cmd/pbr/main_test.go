@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,8 +13,26 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the scripts' wanted output and the man page")
 
+// itself is by what name pbr starts itself (apply --confirm, the page's questions).
+const itself = "/proc/self/exe"
+
+// TestMain runs the tests, or pbr where it is started by its name or by itself: without the latter
+// the process that undoes a trial would be all tests once more.
 func TestMain(m *testing.M) {
+	if os.Args[0] == itself {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"pbr": main})
+}
+
+func TestProgramStartsItself(t *testing.T) {
+	if _, err := os.Stat(itself); err != nil {
+		t.Skip("no /proc: pbr starts itself on Linux only")
+	}
+	said, err := exec.Command(itself, "version").CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(said), "pbr ") {
+		t.Errorf("%v: %.500s", err, said)
+	}
 }
 
 func TestScripts(t *testing.T) {
