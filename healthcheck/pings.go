@@ -46,7 +46,7 @@ type pingUplink struct {
 // indexLife is how long an interface is taken to have the index that it had: one of the same name
 // may have taken its place. If that one takes no packets, or none is answered, it is looked up at
 // once.
-const indexLife = 5 * time.Second
+const indexLife = 30 * time.Second
 
 // awaitedPing is a request that was sent.
 type awaitedPing struct {
@@ -151,6 +151,9 @@ func (p *pings) socket(key pingSocketKey) (s *pingSocket, err error) {
 		return nil, err
 	}
 	p.sockets[key] = s
+	if p.reading { // it does not wait for this one yet
+		p.bell.ring()
+	}
 	return s, nil
 }
 
@@ -178,6 +181,9 @@ func (p *pings) take(s *pingSocket, ended []endedPing) []endedPing {
 		}
 		delete(p.awaited, k)
 		ended = append(ended, endedPing{w.Ended, time.Since(w.sent), why})
+		if len(p.awaited) == 0 {
+			break // another look would find nothing
+		}
 	}
 	return ended
 }
