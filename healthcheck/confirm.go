@@ -48,11 +48,11 @@ func (m *Monitor) confirm(w *worker) {
 	w.confirming = true
 	rounds := make([]*round, len(ask))
 	for i, p := range ask {
-		rounds[i] = newRound(p.cfg, 0)
+		rounds[i] = newRound(newRoundPlan(p.cfg), 0)
 	}
 	var again *round // the round that failed may have begun before the common cause had ended
 	if w.states.verdict == Unconfirmed {
-		again = newRound(w.states.cfg, 0)
+		again = newRound(newRoundPlan(w.states.cfg), 0)
 	}
 	generation := w.generation
 	m.running.Go(func() { m.ask(w, generation, rounds, again) })

@@ -115,6 +115,7 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 		return
 	}
 	m.emit(w.states.Configure(now, c))
+	w.plan = nil
 	m.follow(now, w)
 	if old.Interface != c.Interface || !old.sameProbes(c) || !old.sameGateways(c) {
 		w.void()

@@ -10,8 +10,7 @@ import (
 
 // round is one probe of every target at once.
 type round struct {
-	cfg        Config
-	targets    []string
+	*roundPlan
 	generation int
 	answers    []Answer // one for each target
 	// ctx bounds the probes of one that somebody waits for.
@@ -19,9 +18,16 @@ type round struct {
 	interrupted bool // ended from outside, not by its timeout
 }
 
-func newRound(cfg Config, generation int) *round {
-	targets := cfg.targets()
-	return &round{cfg: cfg, targets: targets, generation: generation, answers: make([]Answer, len(targets))}
+// roundPlan is what the rounds of a check have in common.
+type roundPlan struct {
+	cfg     Config
+	targets []string
+}
+
+func newRoundPlan(cfg Config) *roundPlan { return &roundPlan{cfg, cfg.targets()} }
+
+func newRound(p *roundPlan, generation int) *round {
+	return &round{roundPlan: p, generation: generation, answers: make([]Answer, len(p.targets))}
 }
 
 // probe sends the probes and waits for the last of them.

@@ -20,6 +20,8 @@ type worker struct {
 	kicked bool
 	// generation changes when the answers that are under way no longer mean anything.
 	generation int
+	// plan is of all rounds; nil after the check changed.
+	plan *roundPlan
 	// round is the one that is under way, nil if there is none; held means that there is a session in
 	// place of rounds. abort ends what of it has a goroutine, nil if nothing has.
 	round    *round
@@ -109,13 +111,14 @@ func (m *Monitor) turn() (probes []BatchProbe, at time.Time) {
 		if w.busy() || w.ctx == nil {
 			continue
 		}
-		if due := w.wakeAt(); w.kicked || w.states.holding() || !due.IsZero() && !now.Before(due) {
+		due := w.wakeAt()
+		if w.kicked || w.states.holding() || !due.IsZero() && !now.Before(due) {
 			probes = m.begin(now, w, probes)
+			if due = w.wakeAt(); w.held {
+				continue
+			}
 		}
-		if w.busy() && w.round == nil {
-			continue
-		}
-		if due := w.wakeAt(); !due.IsZero() && (at.IsZero() || due.Before(at)) {
+		if !due.IsZero() && (at.IsZero() || due.Before(at)) {
 			at = due
 		}
 	}
@@ -137,7 +140,10 @@ func (m *Monitor) begin(now time.Time, w *worker, probes []BatchProbe) []BatchPr
 	if now.Before(w.next) || !w.states.probing() {
 		return probes
 	}
-	r := newRound(w.states.cfg, w.generation)
+	if w.plan == nil {
+		w.plan = newRoundPlan(w.states.cfg)
+	}
+	r := newRound(w.plan, w.generation)
 	w.round, w.next = r, m.pace.slot(later(w.next.Add(r.cfg.Interval), now), r.cfg.Interval)
 	if m.batch != nil && m.batch.Batches(&r.cfg) && len(r.targets) > 0 {
 		return append(probes, m.probesOf(w, r, now)...)
