@@ -121,7 +121,7 @@ demo: tools-demo build
 	@PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr bin/demo
 
 bench: tools build
-	PBR_REQUIRE=1 $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench
+	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench $(BENCHFLAGS)
 
 # What offload saves, in the guest, whose kernel has it: three minutes (docs/offload.md).
 bench-vm: tools-vm

@@ -1,15 +1,12 @@
 package bench
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -332,83 +329,4 @@ func BenchmarkCut(b *testing.B) {
 	for b.Loop() {
 		compareTimes(b, "100,000 connections cut / conntrack -D", 3, ours, theirs)
 	}
-}
-
-// manyLines is how many uplinks the idle daemon checks once a second; idleFor is how long it is
-// examined.
-const (
-	manyLines = 200
-	idleFor   = 10 * time.Second
-)
-
-// BenchmarkIdle compares the CPU time that checking many uplinks once a second takes.
-func BenchmarkIdle(b *testing.B) {
-	l := lab.New(b)
-	router, world := l.Host("router"), l.Host("world")
-	var links, here, there []string
-	var policy, script strings.Builder
-	policy.WriteString("[pbr]\nmark-mask = 0xffff0000\n[watch]\nlog = \"json\"\n")
-	script.WriteString("while :; do\n")
-	for i := range manyLines {
-		dev, net := fmt.Sprintf("line%d", i), fmt.Sprintf("10.200.%d.%d", i/64, 4*(i%64))
-		a := netip.MustParseAddr(net)
-		far, near := a.Next(), a.Next().Next()
-		links = append(links, fmt.Sprintf("link add %s type veth peer name %s netns %s", dev, dev, world.NS))
-		here = append(here, fmt.Sprintf("addr add %s/30 dev %s", near, dev), "link set "+dev+" up")
-		there = append(there, fmt.Sprintf("addr add %s/30 dev %s", far, dev), "link set "+dev+" up")
-		fmt.Fprintf(&policy, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\ncheck = \"ping\"\n", i, dev, far)
-		fmt.Fprintf(&script, "ping -n -c 1 -W 1 -I %s %s >/dev/null &\n", dev, far)
-	}
-	policy.WriteString("[default]\nroutes = [{ uplink = \"up0\" }, { uplink = \"up1\", distance = 2 }]\n")
-	script.WriteString("sleep 1; wait\ndone\n")
-	router.IP(append(links, here...)...)
-	world.IP(there...)
-	file := filepath.Join(b.TempDir(), "pbr.toml")
-	save(b, file, []byte(policy.String()))
-	ours := func() time.Duration {
-		log := &output{}
-		cmd, stop := started(b, router, log, program, "--config", file, "watch")
-		defer stop()
-		lab.WaitFor(b, "all uplinks to be up", func() bool { return len(log.lines(0, `"to":"up"`)) >= manyLines })
-		return spent(b, cmd)
-	}
-	theirs := func() time.Duration {
-		cmd, stop := started(b, router, &output{}, "sh", "-c", script.String())
-		defer stop()
-		return spent(b, cmd)
-	}
-	for b.Loop() {
-		compareTimes(b, "CPU, 10 s of 200 uplinks checked each second / script", 1, ours, theirs)
-	}
-}
-
-// spent is the CPU time of a program, with those of its children that have ended, over a while.
-func spent(b *testing.B, cmd *exec.Cmd) time.Duration {
-	b.Helper()
-	before := cpuTime(b, cmd.Process.Pid)
-	time.Sleep(idleFor)
-	return cpuTime(b, cmd.Process.Pid) - before
-}
-
-// cpuTime reads utime, stime, cutime and cstime (proc(5), fields 14 to 17 of stat), in hundredths
-// of a second (USER_HZ).
-func cpuTime(b *testing.B, pid int) time.Duration {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	words := bufio.NewScanner(bytes.NewReader(text[bytes.LastIndexByte(text, ')')+1:]))
-	words.Split(bufio.ScanWords)
-	var ticks time.Duration
-	for field := 3; words.Scan(); field++ {
-		if field >= 14 && field <= 17 {
-			n, err := strconv.Atoi(words.Text())
-			if err != nil {
-				b.Fatal(err)
-			}
-			ticks += time.Duration(n)
-		}
-	}
-	return ticks * 10 * time.Millisecond
 }

@@ -43,7 +43,7 @@ func openSocket() (*socket, error) {
 	}
 	s.ShortAnswers()
 	s.ReadBuffer(queueSize)
-	return &socket{link: s, buf: make([]byte, receiveSize)}, nil
+	return &socket{link: s}, nil
 }
 
 // message is one received netlink message.
@@ -66,6 +66,9 @@ func (m *message) attrs() []byte {
 // receive reads one datagram and calls f for each of its messages. With wait it waits for one, else
 // the error is EAGAIN if there is none.
 func (s *socket) receive(wait bool, f func(message) error) error {
+	if s.buf == nil { // some sockets of a watch are never read from
+		s.buf = make([]byte, receiveSize)
+	}
 	n, err := s.link.Receive(s.buf, wait)
 	if err != nil {
 		return err
