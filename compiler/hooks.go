@@ -72,7 +72,7 @@ func (c *compilation) addHookChains() {
 	}, c.outOfState(chainFirstLocal)...)})
 	c.addPinningChains(restore)
 	kind, priority := c.pinHook()
-	c.addChain(plan.Chain{Name: "postrouting", Kind: kind, Hook: "postrouting", Priority: priority, Rules: c.pinRules(restore)})
+	c.addChain(plan.Chain{Name: "postrouting", Kind: kind, Hook: "postrouting", Priority: priority, Rules: c.pinRules()})
 	c.addTunnelChain()
 }
 
@@ -147,7 +147,7 @@ func (c *compilation) pinHook() (kind string, priority int32) {
 }
 
 // pinRules give a new connection the number of the uplink that carries its first packet out.
-func (c *compilation) pinRules(restore plan.Action) []plan.ChainRule {
+func (c *compilation) pinRules() []plan.ChainRule {
 	unmarked := markMatch(plan.FieldMark, c.mask, 0, false)
 	notNew := rule("not new", when(noBit(plan.FieldCTState, stateNew)), accept)
 	primary := rule("", when(unmarked), jumpChain(chainLeavesUnmarked))

@@ -64,7 +64,7 @@ func (m *stateMachine) decide(now time.Time) (why string) {
 		m.verdict = Up
 		return m.answered()
 	case m.verdict != Down && m.bad >= m.cfg.DownAfter:
-		return m.fail(fmt.Sprintf("%s failed: %s", count(m.bad, "round"), m.lastFailure))
+		return m.fail(fmt.Sprintf("%s failed: %s", rounds(m.bad), m.lastFailure))
 	case m.verdict == Down && m.good >= m.cfg.UpAfter && !m.damping.held(now):
 		m.window.keep(m.good) // the rounds that failed before are no part of the new life
 		if limit = m.overLimit(); limit == "" {
@@ -100,13 +100,13 @@ func (m *stateMachine) overLimit() string {
 	}
 	switch {
 	case c.MaxLoss > 0 && loss > factor*c.MaxLoss:
-		return fmt.Sprintf("loss of %.0f %% in the last %s, the limit is %.0f %%", 100*q.loss, count(q.rounds, "round"), 100*c.MaxLoss)
+		return fmt.Sprintf("loss of %.0f %% in the last %s, the limit is %.0f %%", 100*q.loss, rounds(q.rounds), 100*c.MaxLoss)
 	case over(q.rtt, c.MaxRTT):
 		return fmt.Sprintf("round trip of %v over the last %s, the limit is %v", q.rtt.Round(10*time.Microsecond),
-			count(q.rounds, "round"), c.MaxRTT)
+			rounds(q.rounds), c.MaxRTT)
 	case over(q.jitter, c.MaxJitter):
 		return fmt.Sprintf("jitter of %v over the last %s, the limit is %v", q.jitter.Round(10*time.Microsecond),
-			count(q.rounds, "round"), c.MaxJitter)
+			rounds(q.rounds), c.MaxJitter)
 	}
 	return ""
 }
@@ -118,9 +118,9 @@ const recovery = 0.8
 // answered is the reason of an uplink that is up.
 func (m *stateMachine) answered() string {
 	if q := m.window.quality(m.cfg.Quorum); q.rtt > 0 {
-		return fmt.Sprintf("%s answered, in %v", count(m.good, "round"), q.rtt.Round(10*time.Microsecond))
+		return fmt.Sprintf("%s answered, in %v", rounds(m.good), q.rtt.Round(10*time.Microsecond))
 	}
-	return count(m.good, "round") + " answered"
+	return rounds(m.good) + " answered"
 }
 
 // failure returns why a round failed, by its first target that did.
@@ -160,11 +160,12 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-func count(n int, what string) string {
+// rounds is a number of rounds in words.
+func rounds(n int) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 round"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d rounds", n)
 }
 
 // errNoAnswer is a probe's error when its time is over.

@@ -28,7 +28,7 @@ func (c command) manCommand() *cli.Command {
 				if cmd == nil {
 					return usageError("there is no command %q: pbr man --list prints those that have a page", name)
 				}
-				writeCommandMan(c.stdout, ctx.App, cmd)
+				writeCommandMan(c.stdout, cmd)
 			}
 			return nil
 		},
@@ -36,7 +36,7 @@ func (c command) manCommand() *cli.Command {
 }
 
 // writeCommandMan prints the manual of one command.
-func writeCommandMan(w io.Writer, app *cli.App, cmd *cli.Command) {
+func writeCommandMan(w io.Writer, cmd *cli.Command) {
 	fmt.Fprintf(w, ".TH PBR\\-%s 8 \"\" \"pbr\" \"System Administration\"\n", strings.ToUpper(cmd.Name))
 	fmt.Fprintf(w, ".SH NAME\npbr\\-%s \\- %s\n", roff(cmd.Name), roff(cmd.Usage))
 	fmt.Fprintf(w, ".SH SYNOPSIS\n.B pbr\n[\\-\\-config FILE] %s [OPTION...] %s\n", roff(cmd.Name), roff(strings.TrimSpace(cmd.ArgsUsage)))

@@ -70,10 +70,10 @@ func (a *Answer) sameWay(b *Answer) bool {
 
 // merge makes one answer of the ways that a packet may take.
 func (x *Explainer) merge(q *Question, p *walk.Packet, ways []walk.Way) *Answer {
-	a := x.ofWay(q, p, &ways[0])
+	a := x.ofWay(p, &ways[0])
 	a.ways, a.question, a.packet = ways, q, *p
 	for i := 1; i < len(ways); i++ {
-		b := x.ofWay(q, p, &ways[i])
+		b := x.ofWay(p, &ways[i])
 		if len(a.Members) == 0 && (b.Uplink != a.Uplink || b.Interface != a.Interface) {
 			a.Members = []string{a.Uplink}
 		}
@@ -108,7 +108,7 @@ func (a *Answer) differ(b *Answer) {
 }
 
 // ofWay is the answer for one way.
-func (x *Explainer) ofWay(q *Question, p *walk.Packet, way *walk.Way) *Answer {
+func (x *Explainer) ofWay(p *walk.Packet, way *walk.Way) *Answer {
 	a := &Answer{Verdict: way.Fate.String(), Source: "policy", By: x.by(p, way), PacketMark: way.Mark,
 		CTMark: way.CTMark, NAT: way.NAT.String()}
 	if x.isLive() {

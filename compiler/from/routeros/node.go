@@ -104,7 +104,7 @@ func (p *program) eval(n *node, mark string, way path) (out []entry, end ending)
 			if n.back && way.inside && n.target == way.stop {
 				rest, end := p.eval(n.next, mark, way)
 				if end != failedInside && n.instr.guard.holds(mark) {
-					rest, end = p.exclude(n.instr, rest, end)
+					rest, end = p.exclude(n.instr, rest)
 				}
 				return append(out, rest...), end
 			}
@@ -135,7 +135,7 @@ func (p *program) branch(n *node, mark string) []entry {
 }
 
 // exclude takes the packets of a return out of what follows it in its chain.
-func (p *program) exclude(in *instr, rest []entry, end ending) (out []entry, after ending) {
+func (p *program) exclude(in *instr, rest []entry) (out []entry, after ending) {
 	for _, e := range rest {
 		for _, alt := range in.alts {
 			left, ok := e.cond.without(alt)

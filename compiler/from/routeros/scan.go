@@ -130,7 +130,7 @@ func (s *scanner) token(c *command) error {
 	case '{':
 		return failed(s.line, "a script, not an export: it has blocks of commands; run it on a router, and import what /export prints there")
 	}
-	word, _, err := s.value(true, "")
+	word, _, err := s.value(true)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (s *scanner) pair(c *command, key string) error {
 		return failed(line, "a script, not an export: the value of %s is a command; run it on a router, and "+
 			"import what /export prints there", from.Printable(from.Text(key)))
 	}
-	value, variable, err := s.value(false, key)
+	value, variable, err := s.value(false)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (s *scanner) at(b byte) bool { return s.pos < len(s.text) && s.text[s.pos] 
 
 // value reads a bare or quoted value, or the word before a "="; variable reports whether it names a
 // variable.
-func (s *scanner) value(word bool, key string) (text string, variable bool, err error) {
+func (s *scanner) value(word bool) (text string, variable bool, err error) {
 	var b strings.Builder
 	for s.pos < len(s.text) {
 		switch c := s.text[s.pos]; {
