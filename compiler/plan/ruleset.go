@@ -245,6 +245,10 @@ const ProbePriority = 112
 // both add the dependency), FieldICMPType and FieldICMPv6Type test meta l4proto likewise;
 // FieldSPort and FieldDPort do not, the rule has a FieldL4Proto match before them. Before
 // FieldCTOrigDPort it has one of a single protocol: nft asks for that.
+//
+// It is one struct, unlike Action: Field, Mask and Not hold for every match, and only what is
+// compared with has three forms (Set, Wildcard, From to To), which each reader tells apart in one
+// switch. Values are compared by ==, and 100,000 policies make some of them each.
 type Match struct {
 	Field Field
 	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
