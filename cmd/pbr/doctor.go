@@ -80,7 +80,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	}
 	report, err := runningWatch(k)
 	note("pbr watch", err)
-	s, left, err := readSubject(ctx, k, report)
+	s, last, err := readSubject(ctx, k, report)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,7 +91,7 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 	f := k.Facts(s.SysctlPaths(host), s.Tables())
 	f.Networkd, f.Flushers = doctor.ReadNetworkd(os.DirFS("/")), doctor.ReadFlushers(os.DirFS("/"))
 	note("live state", readLive(k, s, f))
-	statuses := left.Uplinks
+	statuses := last.Uplinks
 	if report != nil {
 		f.State.WatchPID, statuses = report.PID, report.Uplinks
 	}
@@ -113,40 +113,40 @@ func examined(ctx *cli.Context, k *kernel.Kernel) (*doctor.Subject, *facts.Facts
 // readSubject reads the policy file, if there is one; what is wrong with it only becomes a finding.
 // Without a watch it also returns what the last one, or an order, left.
 func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*doctor.Subject, daemon.LastHealth, error) {
-	var left daemon.LastHealth
+	var last daemon.LastHealth
 	name, err := configName(ctx)
 	if err != nil {
-		return nil, left, err
+		return nil, last, err
 	}
 	s := &doctor.Subject{File: name}
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		s.Missing = true
-		return s, left, nil
+		return s, last, nil
 	}
 	f, err := load(ctx)
 	if err != nil {
 		s.Problem = err.Error()
-		return s, left, nil
+		return s, last, nil
 	}
 	ds := f.diagnostics
 	ds.Sort()
 	for _, d := range ds {
 		if ds.HasErrors() {
 			s.Problem = fmt.Sprintf("%s: %s", d.Pos, d.Message)
-			return s, left, nil
+			return s, last, nil
 		}
 	}
 	host, err := k.HostFacts(compiler.Needs(f.doc))
 	if err != nil {
-		return nil, left, err
+		return nil, last, err
 	}
 	now := situation{host: host, watch: report}
 	if report == nil {
 		// What cannot be read of the last watch's state is reported by other commands.
-		now.left, _ = daemon.ReadLastHealth(healthPath(k), f.doc, host, kernel.Uptime())
+		now.lastHealth, _ = daemon.ReadLastHealth(healthPath(k), f.doc, host, kernel.Uptime())
 	}
 	s.Take(f.doc, host, now.down())
-	return s, now.left, nil
+	return s, now.lastHealth, nil
 }
 
 // watchedFacts are the uplinks' states, both IP versions of one together.

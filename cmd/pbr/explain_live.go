@@ -94,7 +94,7 @@ func firstOf(list []string) string {
 
 // reasons are why uplinks are not used, by name.
 func (s *situation) reasons() map[string]string {
-	statuses, down := s.left.Uplinks, s.down()
+	statuses, down := s.lastHealth.Uplinks, s.down()
 	if s.watch != nil {
 		statuses = s.watch.Uplinks
 	}

@@ -27,9 +27,9 @@ type situation struct {
 	host plan.HostFacts
 	// watch is the report of the watch that runs; nil when none does.
 	watch *daemon.Report
-	// left is the last known health while no watch runs.
-	left   daemon.LastHealth
-	unread bool
+	// lastHealth is the last known health while no watch runs.
+	lastHealth daemon.LastHealth
+	unread     bool
 }
 
 // down has the uplinks that are not to be used.
@@ -37,7 +37,7 @@ func (s *situation) down() compiler.Health {
 	if s.watch != nil {
 		return s.watch.Down
 	}
-	return s.left.Down
+	return s.lastHealth.Down
 }
 
 // readSituation asks the running watch for the uplinks' health, or reads the last known health.
@@ -55,19 +55,19 @@ func (c command) situationOf(doc *policy.Document, k *kernel.Kernel, host plan.H
 	if err != nil || report != nil {
 		return &situation{host: host, watch: report}, err
 	}
-	left, err := daemon.ReadLastHealth(healthPath(k), doc, host, kernel.Uptime())
+	last, err := daemon.ReadLastHealth(healthPath(k), doc, host, kernel.Uptime())
 	if err != nil {
 		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err) // what it said can be said again, and must not be in the way
 	}
-	return &situation{host: host, left: left, unread: err != nil}, nil
+	return &situation{host: host, lastHealth: last, unread: err != nil}, nil
 }
 
 // reportLastHealth names the uplinks that are unused for a reason that policy and host facts do not
 // show.
-func (c command) reportLastHealth(left daemon.LastHealth) {
+func (c command) reportLastHealth(last daemon.LastHealth) {
 	said := map[string]bool{}
-	for _, s := range left.Uplinks {
-		text := leftText(s, left.Age)
+	for _, s := range last.Uplinks {
+		text := lastHealthText(s, last.Age)
 		if text != "" && !said[text] { // both versions have the same to say, as a rule
 			fmt.Fprintf(c.stderr, "pbr: %s\n", text)
 		}
@@ -75,7 +75,7 @@ func (c command) reportLastHealth(left daemon.LastHealth) {
 	}
 }
 
-func leftText(s healthcheck.Status, age time.Duration) string {
+func lastHealthText(s healthcheck.Status, age time.Duration) string {
 	switch {
 	case s.State == healthcheck.ForcedDown:
 		return fmt.Sprintf("uplink %s is not used: it was forced down %s ago: pbr uplink %s auto ends that",

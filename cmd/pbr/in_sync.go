@@ -47,7 +47,7 @@ func thisProgram() program {
 func inputsOf(f *policyFile, now *situation) *inputs {
 	in := &inputs{Program: thisProgram(), Name: f.display, Files: f.text.Seen(), Fetched: fetchedDir(),
 		Zones: zonesOf(f.doc), Host: now.host}
-	in.take(now.watch, now.left.Source)
+	in.take(now.watch, now.lastHealth.Source)
 	return in
 }
 
@@ -89,7 +89,7 @@ type found struct {
 func (s *found) record() *insync.Record {
 	f := s.file
 	seen := f.text.Seen()
-	if s.held == nil || len(seen) == 0 || len(f.doc.Uplinks) == 0 || s.now.unread || len(s.now.left.Uplinks) > 0 || unfetched(f.doc) {
+	if s.held == nil || len(seen) == 0 || len(f.doc.Uplinks) == 0 || s.now.unread || len(s.now.lastHealth.Uplinks) > 0 || unfetched(f.doc) {
 		return nil
 	}
 	in := inputsOf(f, s.now)

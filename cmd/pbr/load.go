@@ -105,7 +105,7 @@ func (c command) compileNow(f *policyFile, k *kernel.Kernel) (*situation, *plan.
 	}
 	want, err := c.compile(f, now)
 	if err == nil {
-		c.reportLastHealth(now.left)
+		c.reportLastHealth(now.lastHealth)
 	}
 	return now, want, err
 }

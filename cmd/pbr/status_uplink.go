@@ -134,9 +134,9 @@ func (s *situation) lines(doc *policy.Document) (list []healthcheck.Status) {
 	links := daemon.Links(doc, s.host)
 	for _, uv := range daemon.UplinkVersions(doc) {
 		status := linkStatus(uv, links[uv], daemon.MayLack(doc, s.host, uv))
-		for _, left := range s.left.Uplinks {
-			if left.UplinkVersion == uv {
-				status = left
+		for _, last := range s.lastHealth.Uplinks {
+			if last.UplinkVersion == uv {
+				status = last
 				status.RTT, status.Jitter, status.Loss, status.Rounds, status.ProbeError, status.HeldUntil = 0, 0, 0, 0, "", time.Time{}
 			}
 		}

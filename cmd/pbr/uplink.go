@@ -148,7 +148,7 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 		Policy: f.doc, Kernel: watchKernel{k}, StateFile: healthPath(k), Uptime: kernel.Uptime,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
-	done, err := w.ForceAlone(stop, now.left, name, mode, same)
+	done, err := w.ForceAlone(stop, now.lastHealth, name, mode, same)
 	if err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ type Forced struct {
 }
 
 // ForceAlone is Force while no watch runs: it records the order for the next watch. With send set
-// it also updates the kernel, which holds the policy for left, and deletes the connections of an
+// it also updates the kernel, which holds the policy for last, and deletes the connections of an
 // uplink that is taken out of use.
-func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode string, send bool) (done Forced, err error) {
+func (w *Watcher) ForceAlone(ctx context.Context, last LastHealth, uplink, mode string, send bool) (done Forced, err error) {
 	if err := CheckUplink(w.doc, uplink); err != nil {
 		return done, err
 	}
@@ -31,13 +31,13 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 		return done, fmt.Errorf("reading the host facts: %w", err)
 	}
 	w.health = w.loadHealth()
-	w.health.leave(left)
+	w.health.resume(last)
 	w.health.learnAddresses(w.doc, w.host)
 	if w.want, err = w.compile(w.doc); err != nil {
 		return done, err
 	}
-	w.health.take(forced(w.doc, left, uplink, mode))
-	noted := w.Uptime() - left.Age // -- what the checks found is as old as before
+	w.health.take(forced(w.doc, last, uplink, mode))
+	noted := w.Uptime() - last.Age // -- what the checks found is as old as before
 	if err := w.write(noted); err != nil {
 		return done, fmt.Errorf("recording uplink %s: %s: %w", uplink, mode, err)
 	}
@@ -65,10 +65,10 @@ func (w *Watcher) ForceAlone(ctx context.Context, left LastHealth, uplink, mode 
 	return done, w.write(noted)
 }
 
-// leave reduces health to what counts without a watch.
-func (h *health) leave(left LastHealth) {
-	h.statuses, h.down = map[compiler.UplinkVersion]healthcheck.Status{}, maps.Clone(left.Down)
-	for _, s := range left.Uplinks {
+// resume reduces health to what counts without a watch.
+func (h *health) resume(last LastHealth) {
+	h.statuses, h.down = map[compiler.UplinkVersion]healthcheck.Status{}, maps.Clone(last.Down)
+	for _, s := range last.Uplinks {
 		h.statuses[keyOf(s.UplinkVersion)] = s
 	}
 	for uv := range h.pending {
@@ -80,15 +80,15 @@ func (h *health) leave(left LastHealth) {
 
 // forced returns the states of a policy's uplinks after an order about one; Start for those of
 // which nothing is known.
-func forced(doc *policy.Document, left LastHealth, uplink, mode string) []healthcheck.Status {
+func forced(doc *policy.Document, last LastHealth, uplink, mode string) []healthcheck.Status {
 	states := map[string]healthcheck.State{
 		healthcheck.ForceDown: healthcheck.ForcedDown, healthcheck.ForceUp: healthcheck.ForcedUp, healthcheck.ForceAuto: healthcheck.Start,
 	}
 	var list []healthcheck.Status
 	for _, uv := range UplinkVersions(doc) {
 		s := healthcheck.Status{UplinkVersion: uv, State: healthcheck.Start}
-		if at := slices.IndexFunc(left.Uplinks, func(l healthcheck.Status) bool { return l.UplinkVersion == uv }); at >= 0 {
-			s = left.Uplinks[at]
+		if at := slices.IndexFunc(last.Uplinks, func(l healthcheck.Status) bool { return l.UplinkVersion == uv }); at >= 0 {
+			s = last.Uplinks[at]
 		}
 		if s.Uplink == uplink && s.State != states[mode] {
 			s.State, s.Since = states[mode], time.Now()

@@ -49,28 +49,28 @@ func ReadLastHealth(file string, doc *policy.Document, host plan.HostFacts, upti
 	if err != nil {
 		return LastHealth{}, err
 	}
-	left := LastHealth{Down: compiler.Health{}, Age: uptime - s.Noted}
-	left.Source = HealthSource{text, text != "" && left.fresh()}
+	last := LastHealth{Down: compiler.Health{}, Age: uptime - s.Noted}
+	last.Source = HealthSource{text, text != "" && last.fresh()}
 	links := Links(doc, host)
 	for _, uv := range UplinkVersions(doc) {
 		status, known := s.status(uv)
-		if !known || !left.counts(status, links[uv]) {
+		if !known || !last.counts(status, links[uv]) {
 			continue
 		}
 		if state, why := links[uv].State(); state != "" && ofLink(status) {
 			status.State, status.LastFailure = state, why
 		}
-		left.Uplinks = append(left.Uplinks, status)
+		last.Uplinks = append(last.Uplinks, status)
 		if !status.State.Usable() {
-			left.Down[keyOf(uv)] = max(s.Down[keyOf(uv)], 1)
+			last.Down[keyOf(uv)] = max(s.Down[keyOf(uv)], 1)
 		}
 	}
 	for uv, order := range s.Down {
-		if uv.Table != "" && left.fresh() {
-			left.Down[uv] = order
+		if uv.Table != "" && last.fresh() {
+			last.Down[uv] = order
 		}
 	}
-	return left, nil
+	return last, nil
 }
 
 // counts reports whether a status counts without a watch.

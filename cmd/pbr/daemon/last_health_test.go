@@ -27,7 +27,7 @@ func (b *bench) left() LastHealth {
 	return l
 }
 
-func (b *bench) wantLeft(when, want string) {
+func (b *bench) wantLastHealth(when, want string) {
 	b.t.Helper()
 	l := b.left()
 	var got []string
@@ -44,13 +44,13 @@ func (b *bench) wantLeft(when, want string) {
 }
 
 // What checks found counts for a while without a watch, orders count until they are revoked.
-func TestLeft(t *testing.T) {
+func TestLastHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)
-		b.wantLeft("before there was any watch", "")
+		b.wantLastHealth("before there was any watch", "")
 		b.start()
 		sleep(downTime)
-		b.wantLeft("all is well", "")
+		b.wantLastHealth("all is well", "")
 		b.prober.set("isp1", true)
 		sleep(downTime)
 		if err := b.w.Force(t.Context(), "isp2", healthcheck.ForceDown); err != nil {
@@ -58,16 +58,16 @@ func TestLeft(t *testing.T) {
 		}
 		sleep(10 * time.Minute) // it is noted again and again
 		b.stop()
-		b.wantLeft("just ended", "isp1 down, isp2 forced-down")
+		b.wantLastHealth("just ended", "isp1 down, isp2 forced-down")
 		if l := b.left(); l.Down[v4("isp1")] >= l.Down[v4("isp2")] {
 			t.Errorf("the order of going down is lost: %v", l.Down)
 		}
 		sleep(FoundHolds - time.Second)
-		b.wantLeft("a bit later", "isp1 down, isp2 forced-down")
+		b.wantLastHealth("a bit later", "isp1 down, isp2 forced-down")
 		sleep(time.Second)
-		b.wantLeft("much later", "isp2 forced-down")
+		b.wantLastHealth("much later", "isp2 forced-down")
 		b.booted = time.Now()
-		b.wantLeft("noted before this boot", "isp2 forced-down")
+		b.wantLastHealth("noted before this boot", "isp2 forced-down")
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestLeft(t *testing.T) {
 }
 
 // A link that was bad counts only while it still is.
-func TestLeftLink(t *testing.T) {
+func TestLastHealthOfLinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)
 		b.start()
@@ -87,14 +87,14 @@ func TestLeftLink(t *testing.T) {
 		b.notices <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		b.stop()
-		b.wantLeft("carrier lost", "isp1 link-down")
+		b.wantLastHealth("carrier lost", "isp1 link-down")
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = true })
-		b.wantLeft("carrier back", "")
+		b.wantLastHealth("carrier back", "")
 	})
 }
 
 // The wait of a link that flapped counts for nothing when nobody watches: the link is good.
-func TestLeftFlaps(t *testing.T) {
+func TestLastHealthOfFlaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, strings.ReplaceAll(twoUplinks, `{ method = "ping", targets = "9.9.9.9" }`, `"none"`))
 		b.start()
@@ -109,9 +109,9 @@ func TestLeftFlaps(t *testing.T) {
 		}
 		b.wantRoutes("held", "default", "wan1")
 		b.stop()
-		b.wantLeft("the link is good", "")
+		b.wantLastHealth("the link is good", "")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = false })
-		b.wantLeft("carrier lost again", "isp2 link-down")
+		b.wantLastHealth("carrier lost again", "isp2 link-down")
 		b.start()
 		b.wantRoutes("held after a restart", "default", "wan1")
 		b.stop()
@@ -144,13 +144,13 @@ func TestForceAlone(t *testing.T) {
 		}
 		b.wantRoutes("isp1 down", "default", "wan2")
 		b.wantCut("isp1 down", "4 isp1 192.0.2.2")
-		b.wantLeft("isp1 down", "isp1 forced-down")
+		b.wantLastHealth("isp1 down", "isp1 forced-down")
 		b.force("isp2", healthcheck.ForceUp, true)
-		b.wantLeft("isp2 up", "isp1 forced-down, isp2 forced-up used")
+		b.wantLastHealth("isp2 up", "isp1 forced-down, isp2 forced-up used")
 		b.force("isp1", healthcheck.ForceAuto, true)
 		b.wantRoutes("isp1 auto", "default", "wan1 wan2")
 		b.wantCut("isp1 auto")
-		b.wantLeft("isp1 auto", "isp2 forced-up used")
+		b.wantLastHealth("isp1 auto", "isp2 forced-up used")
 
 		// Only noted: the next watch does all of it.
 		applies, _ := b.kernel.counts()
@@ -218,9 +218,9 @@ func TestForceAloneKeepsTheAge(t *testing.T) {
 		b.stop()
 		sleep(FoundHolds / 2)
 		b.force("isp2", healthcheck.ForceDown, true)
-		b.wantLeft("half of the time is over", "isp1 down, isp2 forced-down")
+		b.wantLastHealth("half of the time is over", "isp1 down, isp2 forced-down")
 		sleep(FoundHolds / 2)
-		b.wantLeft("all of it is over", "isp2 forced-down")
+		b.wantLastHealth("all of it is over", "isp2 forced-down")
 	})
 }
 

@@ -55,7 +55,7 @@ func TestOrdersHoldForVersionsThatComeLater(t *testing.T) {
 		b.addIPv6()
 		b.force("isp2", healthcheck.ForceDown, true)
 		b.policy = both
-		b.wantLeft("IPv6 comes", "isp2 forced-down, isp2 forced-down")
+		b.wantLastHealth("IPv6 comes", "isp2 forced-down, isp2 forced-down")
 		b.start()
 		want := []string{"unreachable"}
 		if got := ways6(b.kernel.plan(), "both"); !slices.Equal(got, want) {
@@ -79,7 +79,7 @@ func TestOrdersHoldForVersionsThatComeLater(t *testing.T) {
 			t.Errorf("revoked: table both leads to %q", got)
 		}
 		b.stop()
-		b.wantLeft("revoked", "")
+		b.wantLastHealth("revoked", "")
 	})
 }
 
@@ -92,7 +92,7 @@ func TestOrdersAreRevokedForVersionsThatAreGone(t *testing.T) {
 		b.policy = twoUplinks
 		b.force("isp2", healthcheck.ForceAuto, true)
 		b.policy = withIPv6(t)
-		b.wantLeft("without a watch", "")
+		b.wantLastHealth("without a watch", "")
 		b.start()
 		if err := b.w.Force(t.Context(), "isp2", healthcheck.ForceDown); err != nil {
 			t.Fatal(err)
