@@ -102,7 +102,6 @@ func TestApplyThroughWatch(t *testing.T) {
 		w.start()
 		w.waitState("isp2", "up")
 		w.inForce(moreLater, "a file that is gone, after a restart")
-
 	})
 	step.Run("a broken file changes nothing", func(t *testing.T) {
 		broken := w.other("broken.toml", "uplink = 7\n")

@@ -119,7 +119,6 @@ func TestDynamicLists(t *testing.T) {
 		w.router.must("lists", "add", "special", far, "--for", "2s")
 		w.waitArrives(byDefault, "isp2")
 		w.waitArrives(byDefault, "isp1") // when its time is over
-
 	})
 	step.Run("they outlive an apply, another size and the table", func(t *testing.T) {
 		w.router.must("lists", "add", "special", far)

@@ -102,7 +102,6 @@ func TestUplinkWithoutWatch(t *testing.T) {
 			t.Errorf("isp2 out of use: a new connection arrives at %q", isp)
 		}
 		says(t, w.router.pbr("uplink", "isp9", "down"), 1, "there is no uplink isp9", "the uplinks are isp1, isp2")
-
 	})
 	step.Run("flush forgets orders", func(t *testing.T) {
 		w.router.must("flush")

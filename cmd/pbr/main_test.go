@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,18 +43,25 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": statusCommand},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+			return nil
+		},
 	})
 }
 
 // statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status. With
-// "on" before the program it runs on the script's router.
+// "on" before the program it runs on the script's router, with "unprivileged" as if by a user.
 func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status CODE PROGRAM ARG...")
 	}
 	got, program := "0", args[1:]
-	if program[0] == "on" {
+	switch program[0] {
+	case "on":
 		program = onRouter(ts, program[1:])
+	case "unprivileged":
+		program = unprivileged(program[1:])
 	}
 	if err := ts.Exec(program[0], program[1:]...); err != nil {
 		got = err.Error()
@@ -61,6 +69,15 @@ func statusCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if want := args[0]; got != want && got != "exit status "+want {
 		ts.Fatalf("%v: %s, want exit status %s", args[1:], got, want)
 	}
+}
+
+// unprivileged is the command that runs a program without any capability. Where root runs the tests
+// it is in a network namespace of its own besides; a user's tests are as they are.
+func unprivileged(program []string) []string {
+	if os.Geteuid() != 0 {
+		return program
+	}
+	return append([]string{"unshare", "--net", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"}, program...)
 }
 
 // routerVariable names the network namespace of a script's router, in the script's environment.
