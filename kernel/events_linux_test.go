@@ -24,8 +24,8 @@ import (
 	"pbr/kernel/route"
 )
 
-// notices begins to listen for the test.
-func notices(t testing.TB, k *Kernel) <-chan Event {
+// eventsOf begins to listen for the test.
+func eventsOf(t testing.TB, k *Kernel) <-chan Event {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -46,7 +46,7 @@ func next(t testing.TB, ch <-chan Event) Event {
 		}
 		return n
 	case <-time.After(patience):
-		t.Fatal("no notice")
+		t.Fatal("no event")
 	}
 	return Event{}
 }
@@ -54,13 +54,13 @@ func next(t testing.TB, ch <-chan Event) Event {
 // markers counts the links that until made.
 var markers atomic.Int32
 
-// until returns the notices up to the one of a link that it makes, without that. It makes more than
-// one if the first one's notice is merged into another.
+// until returns the events up to the one of a link that it makes, without that. It makes more than
+// one if the first one is merged into another.
 func until(t testing.TB, ch <-chan Event) []Event {
 	t.Helper()
 	var out []Event
 	for {
-		time.Sleep(2 * burst) // so that the link's notice is one of its own
+		time.Sleep(2 * burst) // so that the link has an event of its own
 		link := fmt.Sprintf("mark%d", markers.Add(1))
 		run(t, "ip link add name "+link+" type bridge")
 		for told := false; !told; {
@@ -84,10 +84,10 @@ func TestNotices(t *testing.T) {
 		}
 	}
 	apply(t, k, testPlan(planA))
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	for _, c := range []struct {
 		commands string
-		// want has the kind, who and what of each notice, as "drift nft: table inet pbr: 1 rule
+		// want has the kind, who and what of each event, as "drift nft: table inet pbr: 1 rule
 		// added".
 		want []string
 	}{
@@ -139,7 +139,7 @@ func TestNoticesOfLinks(t *testing.T) {
 	k := newKernel(t)
 	here := steps.InNamespace(t)
 	apply(t, k, testPlan(planA))
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	for _, command := range []string{
 		"ip link set x1 down", "ip link set x1 up", "ip link set w2 down", "ip link set w2 up", "ip link set w2 down",
 		"ip link set w2 name w3",
@@ -185,7 +185,7 @@ func TestNoticeOfLostCarrier(t *testing.T) {
 func TestNoticesNameWhoLives(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	cmd := exec.Command("ip", "-batch", "-")
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -205,7 +205,7 @@ func TestNoticesNameWhoLives(t *testing.T) {
 func TestNoticesOfOtherSockets(t *testing.T) {
 	k := newKernel(t)
 	apply(t, k, testPlan(planA))
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	other := open(t, t.TempDir())
 	must(t, other.route.DelRule(testPlan(planA).Rules[0]))
 	if n := next(t, ch); n.Kind != EventDrift {
@@ -259,7 +259,7 @@ func TestNoticesOfSettings(t *testing.T) {
 	p := compile(t, k, "[pbr]\nreverse-path = \"nft\"\nsysctl = true\n"+twoUplinks, nil)
 	run(t, "sysctl -w net.ipv4.ip_forward=0")
 	run(t, "sysctl -w net.ipv4.conf.all.rp_filter=2")
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	apply(t, k, p)
 	step := steps.InNamespace(t).Steps()
 	step.Run("what apply sets itself is not told", func(t *testing.T) {
@@ -292,10 +292,10 @@ func TestNoticesOfSettings(t *testing.T) {
 	})
 }
 
-// TestOwnChangesAreSilent: whatever pbr does itself, no notice comes of it.
+// TestOwnChangesAreSilent: whatever pbr does itself, no event comes of it.
 func TestOwnChangesAreSilent(t *testing.T) {
 	k := newKernel(t)
-	ch := notices(t, k)
+	ch := eventsOf(t, k)
 	for i, do := range []func() error{
 		func() error { _, err := k.Apply(context.Background(), testPlan(planA)); return err },
 		func() error { _, err := k.Apply(context.Background(), testPlan(planB)); return err },
@@ -425,11 +425,11 @@ func carrier(b *testing.B) func() {
 	}
 }
 
-// BenchmarkNoticeOfCarrier is from the request that changes an uplink's carrier to the notice of
+// BenchmarkEventOfCarrier is from the request that changes an uplink's carrier to the event of
 // it, most of which is the wait for the end of the burst.
-func BenchmarkNoticeOfCarrier(b *testing.B) {
+func BenchmarkEventOfCarrier(b *testing.B) {
 	k := newKernel(b)
-	ch := notices(b, k)
+	ch := eventsOf(b, k)
 	flip := carrier(b)
 	for b.Loop() {
 		flip()

@@ -95,7 +95,7 @@ var eventKinds = map[kernel.EventKind]daemon.KernelEventKind{
 	kernel.EventHost: daemon.HostChanged, kernel.EventDrift: daemon.Drift, kernel.EventOverrun: daemon.Overrun,
 }
 
-// convertEvents hands notices on until they, or ctx, end.
+// convertEvents hands events on until they, or ctx, end.
 func convertEvents(ctx context.Context, in <-chan kernel.Event) <-chan daemon.KernelEvent {
 	out := make(chan daemon.KernelEvent)
 	go func() {

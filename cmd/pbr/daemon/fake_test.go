@@ -278,16 +278,16 @@ func usualMachine() plan.HostFacts {
 
 // bench is a Watcher with fakes around it.
 type bench struct {
-	t       *testing.T
-	kernel  *fakeKernel
-	prober  *fakeProber
-	notices chan KernelEvent
-	hangUp  chan struct{}
-	log     *safeBuffer
-	state   string
-	booted  time.Time
-	w       *Watcher
-	stop    func()
+	t      *testing.T
+	kernel *fakeKernel
+	prober *fakeProber
+	events chan KernelEvent
+	hangUp chan struct{}
+	log    *safeBuffer
+	state  string
+	booted time.Time
+	w      *Watcher
+	stop   func()
 	// trials and waits are Options'.
 	trials Trials
 	waits  *Trial
@@ -329,7 +329,7 @@ func newBench(t *testing.T, text string) *bench {
 	b := &bench{
 		t: t, kernel: &fakeKernel{host: usualMachine()}, prober: &fakeProber{dead: map[string]bool{},
 			lossy: map[string]int{}, sent: map[string]int{}},
-		notices: make(chan KernelEvent), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
+		events: make(chan KernelEvent), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
 		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
 	}
 	return b
@@ -345,7 +345,7 @@ func (b *bench) options() Options {
 			defer b.mu.Unlock()
 			return parsePolicy(b.policy)
 		},
-		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), KernelEvents: b.notices, HangUp: b.hangUp,
+		Kernel: b.kernel, Monitor: healthcheck.NewMonitor(b.prober), KernelEvents: b.events, HangUp: b.hangUp,
 		StateFile: b.state, Uptime: func() time.Duration { return time.Since(b.booted) }, Log: slog.New(slog.NewTextHandler(b.log, nil)),
 		Hook: func(e HookEvent) {
 			b.mu.Lock()

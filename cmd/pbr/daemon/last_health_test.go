@@ -84,7 +84,7 @@ func TestLastHealthOfLinks(t *testing.T) {
 		b := newBench(t, twoUplinks)
 		b.start()
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		b.stop()
 		b.wantLastHealth("carrier lost", "isp1 link-down")
@@ -100,7 +100,7 @@ func TestLastHealthOfFlaps(t *testing.T) {
 		b.start()
 		carrier := func(good bool) {
 			b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = good })
-			b.notices <- KernelEvent{Kind: HostChanged}
+			b.events <- KernelEvent{Kind: HostChanged}
 			synctest.Wait()
 		}
 		for range 4 {
@@ -262,11 +262,11 @@ func TestLogTells(t *testing.T) {
 		sleep(downTime)
 		inOrder("table both has a usable uplink again", "table default has a usable uplink again")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		inOrder("level=WARN msg=\"uplink isp2: link-down\"", "reason=\"carrier lost\"")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Carrier = true })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		inOrder("level=INFO msg=\"uplink isp2: ")
 		b.reload(strings.Replace(twoUplinks, "[check]", "[watch]\nlog = \"json\"\n[check]", 1))

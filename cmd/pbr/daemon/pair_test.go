@@ -30,7 +30,7 @@ func TestSharedAddressBesideAnOwnOne(t *testing.T) {
 							l.Addrs = append(l.Addrs, netip.MustParseAddr(a))
 						}
 					})
-					b.notices <- KernelEvent{Kind: HostChanged}
+					b.events <- KernelEvent{Kind: HostChanged}
 					sleep(spacing + eventPause)
 				}
 				have(own, shared)

@@ -70,7 +70,7 @@ func TestFailoverWhileAPolicyIsPrepared(t *testing.T) {
 		b.wantRoutes("while it is prepared", "both", "wan2")
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Up, l.Carrier = false, false })
 		b.prober.set("isp1", false)
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		sleep(downTime)
 		b.wantRoutes("another link goes down", "both", "wan1")
 		sleep(200 * stageTime)

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// spoil changes what is pbr's, and gives notice of it.
+// spoil changes what is pbr's, and reports it.
 func (b *bench) spoil(n KernelEvent) {
 	b.kernel.do(func() { b.kernel.spoiled = []string{"rules: 1 added"} })
 	n.Kind, n.Who = Drift, "intruder, process 7"
-	b.notices <- n
+	b.events <- n
 }
 
 // repairedWithin reports whether what was spoiled is repaired within that time.
@@ -100,12 +100,12 @@ func TestInterruptedReads(t *testing.T) {
 		sleep(downTime)
 		b.kernel.do(func() { b.kernel.unread = fmt.Errorf("%w: listing addresses", ErrInterrupted) })
 		for range 200 {
-			b.notices <- KernelEvent{Kind: HostChanged}
+			b.events <- KernelEvent{Kind: HostChanged}
 			sleep(10 * time.Millisecond)
 		}
 		b.spoil(KernelEvent{What: "rule", Objects: []string{"ip -4 rule 10001"}})
 		for range 10 {
-			b.notices <- KernelEvent{Kind: HostChanged}
+			b.events <- KernelEvent{Kind: HostChanged}
 		}
 		if !b.repairedWithin(300 * time.Millisecond) {
 			t.Error("interrupted lists delay a repair")
@@ -114,7 +114,7 @@ func TestInterruptedReads(t *testing.T) {
 			t.Errorf("%d failures:\n%s", n, b.log)
 		}
 		b.kernel.do(func() { b.kernel.unread, b.kernel.fail = nil, errors.New("no such device") })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		sleep(time.Minute)
 		b.kernel.do(func() { b.kernel.fail = nil })
 		b.spoil(KernelEvent{What: "rule", Objects: []string{"ip -4 rule 10002"}})

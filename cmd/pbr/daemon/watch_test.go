@@ -114,7 +114,7 @@ func TestLinksDown(t *testing.T) {
 		sleep(downTime)
 		_, before := b.kernel.counts()
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = false })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("carrier lost", "default", "wan2")
 		b.wantCut("carrier lost", "4 isp1 192.0.2.2")
@@ -124,7 +124,7 @@ func TestLinksDown(t *testing.T) {
 		// The address goes with the link, and is still the one to cut by.
 		b.kernel.setLink("wan2", func(l *plan.Link) { *l = plan.Link{} })
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = true })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("the other link down", "default", "wan1")
 		b.wantCut("the other link down", "4 isp2 198.51.100.2")
@@ -231,7 +231,7 @@ func TestRestartReportsTheOrder(t *testing.T) {
 		b.start()
 		sleep(downTime)
 		b.kernel.setLink("wan2", func(l *plan.Link) { l.Addrs = nil })
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		if err := b.w.Force(t.Context(), "isp1", healthcheck.ForceDown); err != nil {
 			t.Fatal(err)
@@ -284,7 +284,7 @@ func TestDrift(t *testing.T) {
 		spoil := func() {
 			b.kernel.do(func() { b.kernel.spoiled = []string{"rules: 2 added"} })
 			for range 3 {
-				b.notices <- KernelEvent{Kind: Drift, What: "ip rule 10100", Who: "intruder, process 7"}
+				b.events <- KernelEvent{Kind: Drift, What: "ip rule 10100", Who: "intruder, process 7"}
 			}
 		}
 		repaired := func(within time.Duration) bool {
@@ -329,19 +329,19 @@ func TestDrift(t *testing.T) {
 	})
 }
 
-// A notice that turns out to be nothing costs no patience and no line in the log.
+// An event that turns out to be nothing costs no patience and no line in the log.
 func TestDriftThatIsNone(t *testing.T) {
 	in(t, twoUplinks, func(t *testing.T, b *bench) {
 		sleep(downTime)
 		for range 10 {
-			b.notices <- KernelEvent{Kind: Drift}
+			b.events <- KernelEvent{Kind: Drift}
 			sleep(time.Second)
 		}
 		if r := b.w.Report(); strings.Contains(b.log.String(), "somebody else") || r.Numbers.Repairs != 0 {
 			t.Errorf("%d repairs:\n%s", r.Numbers.Repairs, b.log)
 		}
 		before, _ := b.kernel.counts()
-		b.notices <- KernelEvent{Kind: Drift}
+		b.events <- KernelEvent{Kind: Drift}
 		sleep(2 * repairDelay)
 		if after, _ := b.kernel.counts(); after == before {
 			t.Error("patience was lost")
@@ -435,7 +435,7 @@ func TestAutomaticGateway(t *testing.T) {
 			t.Fatalf("via %s", via())
 		}
 		gateway("192.0.2.254")
-		b.notices <- KernelEvent{Kind: HostChanged}
+		b.events <- KernelEvent{Kind: HostChanged}
 		sleep(spacing + eventPause)
 		b.stop()
 		if via() != "192.0.2.254" || b.w.configs[0].Gateway4.String() != "192.0.2.254" {
