@@ -15,7 +15,7 @@ LDFLAGS      = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main
 TAGS        ?=
 
 .DEFAULT_GOAL = build
-.PHONY: sizes test-boot test-upgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
+.PHONY: sizes test-boot test-upgrade test-downgrade install uninstall package dist test-package test-ansible test-web screenshots tools-web test-prometheus test-reproducible go tools-demo tools-vm build cross test prove test-nft test-integration test-vm vm-shell lint fuzz demo bench bench-vm bench-dataplane bench-throughput golden anchors man tools clean
 
 # Says what is wrong with Go before anything is downloaded or installed.
 go:
@@ -86,6 +86,13 @@ test-upgrade: tools
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(FROM) | tar -x -C "$$dir" && \
 	(cd "$$dir" && CGO_ENABLED=0 $(GO) build -trimpath -o pbr-old ./cmd/pbr) && \
 	PBR_OLD=$$dir/pbr-old PBR_REQUIRE=1 $(GO) test -count=1 -run TestUpgradeUnderTraffic ./integration
+
+# Back to an earlier commit's program, under traffic (root): BACK=COMMIT.
+BACK ?= 8ecfacf
+test-downgrade: tools
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && git archive $(BACK) | tar -x -C "$$dir" && \
+	(cd "$$dir" && CGO_ENABLED=0 $(GO) build -trimpath -o pbr-old ./cmd/pbr) && \
+	PBR_OLD=$$dir/pbr-old PBR_REQUIRE=1 $(GO) test -count=1 -run TestDowngradeUnderTraffic ./integration
 
 test-integration: tools
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test $(RACE) -count=1 -timeout 9m ./integration/... ./kernel/...

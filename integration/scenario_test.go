@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"pbr/compiler/plan"
 	"pbr/integration/lab"
 )
 
@@ -112,11 +113,11 @@ func (s *scenario) readMarks() {
 	}
 }
 
-// pin returns the ct mark of a connection that was opened from inside and pinned to a table of that
-// name; 0 without a name.
+// pin returns the ct mark of a connection that was opened from inside and pinned to an uplink, or
+// left to default; 0 without a name.
 func (s *scenario) pin(name string) uint32 {
-	if s.marks[name] == 0 {
-		return 0
+	if s.marks[name] == 0 || name == plan.DefaultName {
+		return s.marks[name]
 	}
 	return s.marks[name] | s.inside
 }

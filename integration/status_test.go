@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -147,7 +148,8 @@ func TestStatusHasNumbers(t *testing.T) {
 	w.dial(bySecond)
 	var s struct {
 		Mask         string
-		RulePriority int `json:"rule_priority"`
+		InsideBit    string `json:"inside_bit"`
+		RulePriority int    `json:"rule_priority"`
 		Uplinks      []struct {
 			Name, Mark string
 			StrictMark string `json:"strict_mark"`
@@ -185,8 +187,11 @@ func TestStatusHasNumbers(t *testing.T) {
 		})
 	}
 	step.Run("connections have the marks of their uplinks", func(t *testing.T) {
-		if c := w.connections()[bySecond.String()]; c.Mark != s.Uplinks[1].Mark {
-			t.Errorf("isp2's mark is %s, that of its connection %s", s.Uplinks[1].Mark, c.Mark)
+		mark, _ := strconv.ParseUint(s.Uplinks[1].Mark, 0, 32)
+		inside, _ := strconv.ParseUint(s.InsideBit, 0, 32)
+		if c := w.connections()[bySecond.String()]; inside == 0 || c.Mark != fmt.Sprintf("0x%x", mark|inside) {
+			t.Errorf("isp2's mark is %s, the bit of connections from inside %s, the mark of its connection %s",
+				s.Uplinks[1].Mark, s.InsideBit, c.Mark)
 		}
 	})
 }

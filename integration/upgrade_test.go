@@ -66,3 +66,30 @@ func (r *router) upgrade(n *lab.Net, lan *lab.Host, outside netip.Addr, nat stri
 	checkMarks(t, "nat "+nat, r.marksByDestination(), r.markOf("isp2/strict"), r.markOf("isp2"), inside, 0)
 	r.inSync()
 }
+
+// An earlier release takes over what this one has applied, and finds the connections' marks in the
+// journal: with the bit for those from inside each is there twice.
+func TestDowngradeUnderTraffic(t *testing.T) {
+	t.Parallel()
+	old := cmp.Or(os.Getenv(oldEnv), pbrPath)
+	n := newEditNet(t)
+	r, lan := newRouter(n.Router), n.LANs["lan"]
+	for _, isp := range n.ISPs {
+		isp.NFT(strayTable)
+	}
+	for _, nat := range []string{"masquerade", "none"} {
+		policy := numbering{0xff000000, 10000, "specific", "isp2", "secret", "second", nat, nil}
+		r.Run("conntrack", "-F")
+		r.must("flush")
+		r.apply(policy.text())
+		strays := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"])
+		tr := startTraffic(t, lan)
+		time.Sleep(trafficBefore)
+		r.Run(old, "--config", r.file, "apply")
+		time.Sleep(trafficAfter)
+		tr.end()
+		if more := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"]) - strays; more > 0 {
+			t.Errorf("nat %s: %d packets left by another uplink", nat, more)
+		}
+	}
+}

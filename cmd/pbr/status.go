@@ -60,7 +60,9 @@ type statusResult struct {
 	Rules    []ruleStatus     `json:"rules"`
 	// Mask has the bits of marks that are pbr's, RulePriority is the first of its ip rules'
 	// priorities.
-	Mask         string `json:"mask"`
+	Mask string `json:"mask"`
+	// InsideBit is the bit of Mask that ct marks of connections opened from inside have.
+	InsideBit    string `json:"inside_bit,omitempty"`
 	RulePriority uint32 `json:"rule_priority"`
 	// Fallbacks are the policies that cannot use the uplink that they name.
 	Fallbacks []daemon.Fallback `json:"fallbacks"`
@@ -270,6 +272,9 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 		}
 	}
 	s.Mask, s.RulePriority = hexMark(o.Mask), o.BasePriority
+	if o.Inside != 0 {
+		s.InsideBit = hexMark(o.Inside)
+	}
 	s.Tables = activeRoutes(o, s.Uplinks, live)
 	s.Domains = domainsOf(o, live, k)
 	if s.Fallbacks = []daemon.Fallback{}; len(live.Ruleset.Chains) > 0 {

@@ -147,7 +147,7 @@ func TestKinds(t *testing.T) {
 		"rule":    {`"in": "lan", "src": "192.168.67.1"`, "forward rule ruled 76 to2 isp2 [] 0xd7000000 snat 198.51.100.2 isp2"},
 		"default": {`"in": "lan", "src": "192.168.10.2"`, "forward default default 11 default isp1 [] 0x0 masquerade null isp1"},
 		"pinned": {`"in": "lan", "src": "192.168.10.2", "state": "established", "pinned": "isp2"`,
-			"forward connection isp2 6 isp2 isp2 [] 0x57000000 snat 198.51.100.2 isp2"},
+			"forward connection isp2 6 isp2 isp2 [] 0xd7000000 snat 198.51.100.2 isp2"},
 		"inbound": {`"in": "wan2", "src": "9.9.9.9", "dst": "192.168.10.2"`,
 			"forward inbound isp2 6 main null [] 0x57000000 none 9.9.9.9 isp2"},
 		"never": {`"in": "lan", "src": "192.168.10.2", "dst": "224.0.0.251"`,

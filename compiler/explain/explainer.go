@@ -214,11 +214,21 @@ func (x *Explainer) answer(q *Question) *Answer {
 		p.IIF = cmp.Or(q.in, unnamed)
 	}
 	if q.established {
-		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, x.marks[q.pinned]
+		p.CTState, p.CTStatus, p.CTMark = walk.StateEstablished, walk.StatusConfirmed, x.pin(q)
 	} else {
 		p.CTState = walk.StateNew
 	}
 	return x.merge(q, &p, x.router.Send(&p))
+}
+
+// pin is the ct mark of a question's connection. A packet that arrives from an uplink may be of one
+// that either side opened, any other one is taken for one of the side that opened it.
+func (x *Explainer) pin(q *Question) uint32 {
+	mark := x.marks[q.pinned]
+	if mark != 0 && x.byInterface[q.in] == nil {
+		mark |= x.plan.Inside
+	}
+	return mark
 }
 
 // uplinkOf is the uplink of an interface, empty if there is none.
