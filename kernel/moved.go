@@ -87,7 +87,7 @@ func (m *moved) addChain(name string, actions ...plan.Action) string {
 // before them, except those that depend on the mark.
 func (m *moved) before(c plan.Chain) plan.Chain {
 	at := len(c.Rules) - 1
-	for at >= 0 && !looksUpCTMark(c.Rules[at]) {
+	for at >= 0 && !m.looksUpCTMark(c.Rules[at]) {
 		at--
 	}
 	if c.Hook == "" || at < 0 {
@@ -95,7 +95,7 @@ func (m *moved) before(c plan.Chain) plan.Chain {
 	}
 	var rules []plan.ChainRule
 	for _, r := range c.Rules[:at] {
-		if !looksUpCTMark(r) && !slices.ContainsFunc(r.Matches, func(x plan.Match) bool { return x.Field == plan.FieldCTMark }) {
+		if !m.looksUpCTMark(r) && !slices.ContainsFunc(r.Matches, func(x plan.Match) bool { return x.Field == plan.FieldCTMark }) {
 			rules = append(rules, r)
 		}
 	}
@@ -106,9 +106,23 @@ func (m *moved) before(c plan.Chain) plan.Chain {
 	return c
 }
 
-func looksUpCTMark(r plan.ChainRule) bool {
+// looksUpCTMark reports whether a rule looks the connection's mark up, or the chain that it leads to
+// does.
+func (m *moved) looksUpCTMark(r plan.ChainRule) bool {
 	return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
 		look, ok := a.(plan.VMap)
-		return ok && look.Field == plan.FieldCTMark
+		next := plan.Uses(a)
+		return ok && look.Field == plan.FieldCTMark || next.Kind == plan.ObjectChain && m.restores(next.Name)
+	})
+}
+
+func (m *moved) restores(chain string) bool {
+	return slices.ContainsFunc(m.want.Ruleset.Chains, func(c plan.Chain) bool {
+		return c.Name == chain && slices.ContainsFunc(c.Rules, func(r plan.ChainRule) bool {
+			return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
+				look, ok := a.(plan.VMap)
+				return ok && look.Field == plan.FieldCTMark
+			})
+		})
 	})
 }
