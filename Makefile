@@ -129,6 +129,14 @@ demo: tools-demo build
 
 bench: tools build
 	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./integration/bench $(BENCHFLAGS)
+	@$(MAKE) --no-print-directory bench-commands COMMANDS='-up-to 10000'
+
+# What whole commands cost in CPU and memory, beside nft -f of a frozen ruleset (docs/performance.md): five minutes, of which the
+# list of a million addresses takes most. COMMANDS=-write puts the tables into docs; -up-to N and -rounds N choose.
+.PHONY: bench-commands
+COMMANDS ?=
+bench-commands: tools build
+	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench Commands -benchtime 1x -timeout 60m ./integration/cost $(COMMANDS)
 
 # What offload saves, in the guest, whose kernel has it: three minutes (docs/offload.md).
 bench-vm: tools-vm

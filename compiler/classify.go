@@ -202,13 +202,9 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
-		return s.sent([][]plan.Match{s.common()})
+		return s.sent(alternative(s.common()))
 	}
-	var all [][]plan.Match
-	for _, family := range plan.Families {
-		all = append(all, s.ofFamily(family)...)
-	}
-	return s.sent(all)
+	return s.sent(append(s.ofFamily(plan.IPv4), s.ofFamily(plan.IPv6)...))
 }
 
 // sent adds to alternatives what is known of who sent the packet.
@@ -219,7 +215,7 @@ func (s *selection) sent(all [][]plan.Match) [][]plan.Match {
 // marks returns the alternatives for others' packet marks.
 func (s *selection) marks() [][]plan.Match {
 	if len(s.policy.Marks) == 0 {
-		return [][]plan.Match{nil}
+		return anyPacket
 	}
 	var all [][]plan.Match
 	for _, m := range s.policy.Marks {
@@ -262,7 +258,7 @@ func (s *selection) ports() []plan.Match {
 	if len(dport) > 0 {
 		for i, m := range sport {
 			if m.Set == "" {
-				sport[i] = s.matchSet(m.Field, s.setName("sport", m.Not), []plan.Element{{From: m.From, To: m.To}}, m.Not)
+				sport[i] = s.matchSet(m.Field, "sport", []plan.Element{{From: m.From, To: m.To}}, m.Not)
 			}
 		}
 	}
@@ -300,16 +296,19 @@ func (s *selection) ofFamily(family plan.Family) [][]plan.Match {
 		return nil
 	}
 	fields := fieldsOf(family)
-	src, ok := s.addresses(fields.src, "src", family, p.Src)
+	src, ok := s.addresses(fields.src, fields.srcSet, family, p.Src)
 	if !ok {
 		return nil
 	}
-	dst, ok := s.addresses(fields.dst, "dst", family, p.Dst)
+	dst, ok := s.addresses(fields.dst, fields.dstSet, family, p.Dst)
 	if !ok {
 		return nil
 	}
-	all := combine(combine(combine([][]plan.Match{nil}, src), dst), [][]plan.Match{icmp})
-	all = combine(combine(all, s.dscp(family)), [][]plan.Match{s.common()})
+	all := combine(combine(src, dst), alternative(icmp))
+	all = combine(combine(all, s.dscp(family)), alternative(s.common()))
+	if anything(all) {
+		return [][]plan.Match{when(plan.NFProto(family))}
+	}
 	for i, m := range all {
 		if !carriesFamily(m) {
 			all[i] = append(when(plan.NFProto(family)), m...)
@@ -336,6 +335,18 @@ func combine(a, b [][]plan.Match) [][]plan.Match {
 	return out
 }
 
+// anyPacket are the alternatives that every packet meets. They are the same for all policies, and
+// not to be changed.
+var anyPacket = [][]plan.Match{nil}
+
+// alternative is the only one.
+func alternative(matches []plan.Match) [][]plan.Match {
+	if len(matches) == 0 {
+		return anyPacket
+	}
+	return [][]plan.Match{matches}
+}
+
 // anything reports whether alternatives are one without a match.
 func anything(alternatives [][]plan.Match) bool {
 	return len(alternatives) == 1 && len(alternatives[0]) == 0
@@ -346,7 +357,7 @@ func anything(alternatives [][]plan.Match) bool {
 func (s *selection) dscp(family plan.Family) [][]plan.Match {
 	values := numIntervals(plan.TypeDSCP, s.policy.DSCP)
 	if family == plan.IPv4 || len(values) == 0 {
-		return [][]plan.Match{s.oneOf(fieldsOf(family).dscp, "dscp", values)}
+		return alternative(s.oneOf(fieldsOf(family).dscp, "dscp", values))
 	}
 	var out [][]plan.Match
 	for _, v := range codePoints(s.policy.DSCP, false) {
@@ -357,9 +368,9 @@ func (s *selection) dscp(family plan.Family) [][]plan.Match {
 		never = append(never, codePoint6(v, true))
 	}
 	if out == nil {
-		return [][]plan.Match{never}
+		return alternative(never)
 	}
-	return combine(out, [][]plan.Match{never})
+	return combine(out, alternative(never))
 }
 
 // codePoints are those with that negation, sorted.
@@ -395,12 +406,16 @@ func (s *selection) icmp(family plan.Family) (m []plan.Match, ok bool) {
 	return s.oneOf(field, "icmp", types), len(types) > 0
 }
 
-// familyFields are the fields that differ between the families.
-type familyFields struct{ src, dst, dscp plan.Field }
+// familyFields are the fields that differ between the families, and what sets of addresses are
+// named after.
+type familyFields struct {
+	src, dst, dscp plan.Field
+	srcSet, dstSet string
+}
 
 func fieldsOf(family plan.Family) familyFields {
 	if family == plan.IPv4 {
-		return familyFields{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldDSCP4}
+		return familyFields{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldDSCP4, "src-4", "dst-4"}
 	}
-	return familyFields{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldDSCP6}
+	return familyFields{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldDSCP6, "src-6", "dst-6"}
 }

@@ -62,7 +62,7 @@ func InPrograms(doc *policy.Document, set, path string) bool {
 
 // programs returns the alternatives for the control group of the sender.
 func (s *selection) programs() [][]plan.Match {
-	all := [][]plan.Match{nil}
+	all := anyPacket
 	if p := s.policy; len(p.Cgroups) > 0 {
 		var any [][]plan.Match
 		for _, item := range p.Cgroups {

@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"pbr/compiler/interval"
@@ -17,7 +16,7 @@ type item struct {
 }
 
 func portIntervals(ports []policy.PortItem) []item {
-	var out []item
+	out := make([]item, 0, len(ports))
 	for _, p := range ports {
 		out = append(out, item{plan.KeyFromUint16(p.From), plan.KeyFromUint16(p.To), p.Not})
 	}
@@ -25,7 +24,7 @@ func portIntervals(ports []policy.PortItem) []item {
 }
 
 func numIntervals(t plan.Type, nums []policy.NumItem) []item {
-	var out []item
+	out := make([]item, 0, len(nums))
 	for _, n := range nums {
 		out = append(out, item{plan.KeyFromUint(t, n.From), plan.KeyFromUint(t, n.To), n.Not})
 	}
@@ -44,10 +43,13 @@ func macIntervals(macs []policy.MACItem) []item {
 // oneOf returns the matches for a selector's items: the value is one of the plain ones, and none of
 // the negated ones. More than one value becomes a set named after the policy and the selector.
 func (s *selection) oneOf(field plan.Field, selector string, items []item) []plan.Match {
+	if len(items) == 0 {
+		return nil // as most selectors of most policies
+	}
 	var m []plan.Match
 	for _, not := range []bool{false, true} {
 		if elements := merged(field.Type(), items, not); len(elements) > 0 {
-			m = append(m, s.match(field, s.setName(selector, not), elements, not))
+			m = append(m, s.match(field, selector, elements, not))
 		}
 	}
 	return m
@@ -63,19 +65,20 @@ func (s *selection) setName(selector string, not bool) string {
 }
 
 // match compares with a single value or interval directly, and with more of them by a set.
-func (s *selection) match(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
+func (s *selection) match(field plan.Field, selector string, elements []plan.Element, not bool) plan.Match {
 	if len(elements) == 1 {
 		return plan.Match{Field: field, From: elements[0].From, To: elements[0].To, Not: not}
 	}
-	return s.matchSet(field, set, elements, not)
+	return s.matchSet(field, selector, elements, not)
 }
 
 // matchSet looks the value up in a set of the elements, which several policies may share.
-func (s *selection) matchSet(field plan.Field, set string, elements []plan.Element, not bool) plan.Match {
+func (s *selection) matchSet(field plan.Field, selector string, elements []plan.Element, not bool) plan.Match {
 	if name := sharedName(field.Type(), elements); name != "" {
 		s.c.addSet(plan.Set{Name: name, Type: field.Type(), Elements: elements})
 		return plan.Match{Field: field, Set: name, Not: not}
 	}
+	set := s.setName(selector, not)
 	s.c.addSet(plan.Set{Name: set, Type: field.Type(), Comment: "policy " + s.policy.Name, Elements: elements})
 	return plan.Match{Field: field, Set: set, Not: not}
 }
@@ -84,6 +87,9 @@ func (s *selection) matchSet(field plan.Field, set string, elements []plan.Eleme
 // touch are joined, but single values are left alone: a set of them is a hash, which is faster than
 // a set of intervals.
 func merged(t plan.Type, items []item, not bool) []plan.Element {
+	if len(items) == 1 && items[0].not == not {
+		return []plan.Element{{From: items[0].from, To: items[0].to}}
+	}
 	var list []plan.Span
 	for _, i := range items {
 		if i.not == not {
@@ -113,13 +119,15 @@ func (c *classifier) addSet(s plan.Set) {
 
 // addresses returns the alternatives for src or dst in one family: the addresses written in the
 // policy are one, each list another; negated ones are part of every alternative. ok is false when
-// the policy names addresses, but none of this family.
+// the policy names addresses, but none of this family. A set of them is named after the selector.
 func (s *selection) addresses(field plan.Field, selector string, family plan.Family,
 	items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
-	var inline []item
+	if len(items) == 0 {
+		return anyPacket, true
+	}
+	inline := make([]item, 0, len(items))
 	var never []plan.Match
 	positive := false
-	selector += "-" + strconv.Itoa(int(family))
 	for _, a := range items {
 		positive = positive || !a.Not
 		if a.List != "" {
@@ -136,10 +144,10 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 		}
 	}
 	if e := merged(field.Type(), inline, false); len(e) > 0 {
-		alternatives = append([][]plan.Match{{s.match(field, s.setName(selector, false), e, false)}}, alternatives...)
+		alternatives = append([][]plan.Match{{s.match(field, selector, e, false)}}, alternatives...)
 	}
 	if e := merged(field.Type(), inline, true); len(e) > 0 {
-		never = append([]plan.Match{s.match(field, s.setName(selector, true), e, true)}, never...)
+		never = append([]plan.Match{s.match(field, selector, e, true)}, never...)
 	}
 	if !positive {
 		return [][]plan.Match{never}, true
@@ -153,6 +161,9 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 // fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic.
 // Packets that arrive on an uplink never come here, so an absent from needs no match.
 func (c *classifier) fromAlternatives(p *policy.Policy) [][]plan.Match {
+	if len(p.From) == 0 {
+		return anyPacket
+	}
 	s := &selection{c: c, policy: p}
 	var names []item
 	var wild, never []plan.Match
@@ -174,10 +185,10 @@ func (c *classifier) fromAlternatives(p *policy.Policy) [][]plan.Match {
 	}
 	var alternatives [][]plan.Match
 	if e := merged(plan.TypeIfname, names, false); len(e) > 0 {
-		alternatives = append(alternatives, when(s.match(plan.FieldIIFName, s.setName("from", false), e, false)))
+		alternatives = append(alternatives, when(s.match(plan.FieldIIFName, "from", e, false)))
 	}
 	if e := merged(plan.TypeIfname, names, true); len(e) > 0 {
-		never = append(never, s.match(plan.FieldIIFName, s.setName("from", true), e, true))
+		never = append(never, s.match(plan.FieldIIFName, "from", e, true))
 	}
 	for _, m := range wild {
 		alternatives = append(alternatives, when(m))

@@ -44,6 +44,7 @@ func (k *Kernel) apply(ctx context.Context, want *plan.Plan, lenient bool) (*Rep
 	if r := k.unchanged(want); r != nil {
 		return r, nil
 	}
+	pruneStates(k.dir)
 	r, err := k.compareAndSend(ctx, want, lenient)
 	if err == nil {
 		k.noteHeld(want, r.Held)

@@ -28,6 +28,7 @@ func (k *Kernel) Flush(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	defer unlock()
+	pruneStates(k.dir)
 	k.forget()
 	if err := k.forgetClock(); err != nil {
 		return nil, err

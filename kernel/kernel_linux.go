@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,19 +97,25 @@ func (k *Kernel) path(name string) string { return filepath.Join(k.dir, name) }
 // HostFacts reads the host facts that a compiler needs.
 func (k *Kernel) HostFacts(needs plan.Needs) (plan.HostFacts, error) {
 	m, err := k.route.HostFacts()
-	if err == nil && needs.Flowtables {
-		k.offload.learn(k.nft, &m, needs.Hardware)
-	}
-	if err == nil && needs.Clock {
-		k.readClock(&m)
-	}
 	if err == nil {
-		k.readCgroups(&m, needs.Cgroups)
-	}
-	if err == nil {
-		k.tap(&m, needs.Queue)
+		m = k.MoreHostFacts(m, needs)
 	}
 	return m, err
+}
+
+// MoreHostFacts returns host facts that were read for no needs with those that a plan needs
+// besides.
+func (k *Kernel) MoreHostFacts(m plan.HostFacts, needs plan.Needs) plan.HostFacts {
+	m.Links = maps.Clone(m.Links)
+	if needs.Flowtables {
+		k.offload.learn(k.nft, &m, needs.Hardware)
+	}
+	if needs.Clock {
+		k.readClock(&m)
+	}
+	k.readCgroups(&m, needs.Cgroups)
+	k.tap(&m, needs.Queue)
+	return m
 }
 
 // Traffic returns the byte counts of interfaces since they were created; interfaces that do not

@@ -41,7 +41,6 @@ func (k *Kernel) Lock(doing string) (unlock func(), err error) {
 	// anyway.
 	_ = writeLock(f, fmt.Sprintf("%d %s\n", os.Getpid(), doing))
 	k.lock = f
-	pruneStates(k.dir)
 	return func() {
 		k.lock = nil
 		k.released = fmt.Sprintf("free %d %d\n", os.Getpid(), releases.Add(1))

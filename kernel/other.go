@@ -42,6 +42,9 @@ func (k *Kernel) Lock(string) (func(), error) { return nil, errLinux }
 // HostFacts fails.
 func (k *Kernel) HostFacts(plan.Needs) (plan.HostFacts, error) { return plan.HostFacts{}, errLinux }
 
+// MoreHostFacts adds none.
+func (k *Kernel) MoreHostFacts(m plan.HostFacts, _ plan.Needs) plan.HostFacts { return m }
+
 // Live fails.
 func (k *Kernel) Live(*plan.Plan) (*plan.Plan, error) { return nil, errLinux }
 
@@ -174,7 +177,7 @@ func (k *Kernel) Beside() (*facts.Facts, error) { return nil, errLinux }
 func (k *Kernel) Sysctls([]string) map[string]string { return nil }
 
 // QuickFacts works on Linux only.
-func (k *Kernel) QuickFacts([]string, bool) *facts.Facts { return &facts.Facts{} }
+func (k *Kernel) QuickFacts(plan.HostFacts, []string, bool) *facts.Facts { return &facts.Facts{} }
 
 // Compare works on Linux only.
 func (k *Kernel) Compare(*plan.Plan) (Sync, error) { return NotApplied, errLinux }

@@ -19,6 +19,8 @@ const configVariable = "PBR_CONFIG"
 type command struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	// ends means that the process ends with the command.
+	ends bool
 }
 
 // main runs the program and returns its exit status.

@@ -39,6 +39,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
+	c.spareCollector()
 	f, err := loadWith(ctx, policy.Options{})
 	if err != nil {
 		return err

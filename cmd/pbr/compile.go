@@ -62,6 +62,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 	if err != nil && !dnsmasq {
 		return err
 	}
+	c.spareCollector()
 	f, err := load(ctx)
 	if err != nil {
 		return err

@@ -43,9 +43,10 @@ func (c command) compareWithLive(ctx *cli.Context) error {
 	if k, err := kernel.Open(kernel.DefaultStateDir); err == nil {
 		defer k.Close()
 		if r := inSyncStill(ctx, k); r != nil {
-			return c.printNoDiff(ctx, k, r)
+			return c.printNoDiff(ctx, k, r.Record)
 		}
 	}
+	c.spareCollector()
 	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
 		if ctx.Bool(fullName) {
 			k.CompareAll()

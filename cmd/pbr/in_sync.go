@@ -104,11 +104,17 @@ func (s *found) record() *insync.Record {
 	return r
 }
 
+// still is a record that holds still, and the host facts that were read to see that, for no needs.
+type still struct {
+	*insync.Record
+	host plan.HostFacts
+}
+
 // inSyncStill returns what was noted when the kernel was found to hold the policy that the command
 // line names, if everything is as it was then: the policy with all that it names, the machine, the
 // uplinks' health, this program, and what the kernel has. It returns nil if anything may be
 // otherwise, and with --full.
-func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *insync.Record {
+func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *still {
 	name, err := configName(ctx)
 	if err != nil || ctx.Bool(fullName) {
 		return nil
@@ -131,9 +137,11 @@ func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *insync.Record {
 			return nil
 		}
 	}
-	if in.Host, err = k.HostFacts(r.Needs); err != nil {
+	host, err := k.HostFacts(plan.Needs{})
+	if err != nil {
 		return nil
 	}
+	in.Host = k.MoreHostFacts(host, r.Needs)
 	watch, err := runningWatch(k)
 	if err != nil {
 		return nil
@@ -149,7 +157,7 @@ func inSyncStill(ctx *cli.Context, k *kernel.Kernel) *insync.Record {
 	if err != nil || insync.Of(held) != r.Held {
 		return nil
 	}
-	return r
+	return &still{r, host}
 }
 
 // reread is the policy of a record, for what is said of it.

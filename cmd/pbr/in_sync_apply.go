@@ -24,8 +24,9 @@ type beside struct {
 	Dnsmasq applied.Seen
 }
 
-func besideNow(k *kernel.Kernel, watched bool, settings []string, dnsmasq string) *beside {
-	b := &beside{Facts: k.QuickFacts(settings, false), Watched: watched, Noted: applied.Open(k.Dir()).Marks()}
+// besideNow reads it, beside host facts that were read for no needs.
+func besideNow(k *kernel.Kernel, host plan.HostFacts, watched bool, settings []string, dnsmasq string) *beside {
+	b := &beside{Facts: k.QuickFacts(host, settings, false), Watched: watched, Noted: applied.Open(k.Dir()).Marks()}
 	if dnsmasq != "" {
 		b.Dnsmasq = applied.Look(dnsmasq)
 	}
@@ -46,7 +47,7 @@ func (c command) nothingToDo(ctx *cli.Context, k *kernel.Kernel, o *applyOptions
 		return nil
 	}
 	r := inSyncStill(ctx, k)
-	if r == nil || r.Applied == nil || insync.Of(besideNow(k, watched, r.Applied.Settings, r.Applied.Dnsmasq)) != r.Applied.Beside {
+	if r == nil || r.Applied == nil || insync.Of(besideNow(k, r.host, watched, r.Applied.Settings, r.Applied.Dnsmasq)) != r.Applied.Beside {
 		return nil
 	}
 	done := &daemon.Applied{Deferred: r.Deferred}
@@ -57,7 +58,7 @@ func (c command) nothingToDo(ctx *cli.Context, k *kernel.Kernel, o *applyOptions
 	} else if r.Applied.Clock {
 		c.warnOf("noting when the policy was applied", k.NoteClock())
 	}
-	f := reread(r)
+	f := reread(r.Record)
 	_, _ = c.report(f, r.Parsed), c.report(f, r.FallsBack)
 	c.warnOf("noting which lists persist", persist(r.Applied.Persist, k))
 	c.printQuick(r.Applied.Findings)
@@ -78,7 +79,7 @@ func noteApplied(k *kernel.Kernel, o *applyOptions, settings []string, seen *fac
 		Settings: settings, Findings: findings, Dnsmasq: doc.Settings.Dnsmasq, Clock: compiler.Needs(doc).Clock,
 		Persist: persistentLists(doc),
 	}
-	now := besideNow(k, watched, settings, doc.Settings.Dnsmasq)
+	now := besideNow(k, seen.Host, watched, settings, doc.Settings.Dnsmasq)
 	now.Facts = seen // what was judged, whatever changed since
 	r.Applied.Beside = insync.Of(now)
 	r.Write(recordFile(k))

@@ -6,6 +6,7 @@ import (
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
+	"pbr/compiler/plan"
 	"pbr/kernel"
 	"pbr/kernel/doctor"
 )
@@ -19,15 +20,16 @@ func (c command) quickCheck(k *kernel.Kernel, o *applyOptions, failed bool) {
 	if o.read == nil || c.stderr == io.Discard {
 		return
 	}
-	host, err := k.HostFacts(compiler.Needs(o.read.doc))
+	bare, err := k.HostFacts(plan.Needs{})
 	if err != nil {
 		return
 	}
+	host := k.MoreHostFacts(bare, compiler.Needs(o.read.doc))
 	s := &doctor.Subject{File: o.read.display}
 	s.TakeCompiled(o.read.compiled(), host, nil)
 	watched := o.boot || daemon.Answers(k.Dir()) // the boot unit comes before the watch
 	settings := s.SysctlPaths(host)
-	seen := k.QuickFacts(settings, failed)
+	seen := k.QuickFacts(bare, settings, failed)
 	findings := doctor.Quick(s, seen, !watched)
 	c.printQuick(findings)
 	if !failed {

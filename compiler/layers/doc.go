@@ -92,6 +92,8 @@ type builder struct {
 	sets  map[string]keySpans
 	items []item
 	boxes []box
+	// single are the spans of the region that is read.
+	single []keySpan
 }
 
 // list makes the plain form: the rules of each selection, in their order.

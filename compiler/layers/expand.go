@@ -47,34 +47,33 @@ func (b *builder) expand() {
 		selections += len(b.policies[i].Selections)
 	}
 	b.sets = map[string]keySpans{}
-	regions := make([]region, 0, selections)
-	b.items = make([]item, 0, selections)
+	b.items, b.boxes = make([]item, 0, selections), make([]box, 0, selections)
+	for limit := maxEntries; !b.expandUpTo(limit); limit /= 2 {
+	}
+}
+
+// expandUpTo makes rules of the selections of more boxes than the limit. It gives up if the others
+// have too many together, unless the limit is 1.
+func (b *builder) expandUpTo(limit int) (done bool) {
+	b.items, b.boxes = b.items[:0], b.boxes[:0]
+	total := 0
 	for i := range b.policies {
 		for _, matches := range b.policies[i].Selections {
 			r := b.region(matches)
 			if r.none {
 				continue
 			}
-			regions = append(regions, r)
-			b.items = append(b.items, item{policy: int32(i), matches: matches})
-		}
-	}
-	limit, total := maxEntries, maxBoxes+1
-	for total > maxBoxes && limit > 1 {
-		total = 0
-		for i := range regions {
-			if n := regions[i].entries(); n <= limit {
+			if n := r.entries(); n <= limit {
 				total += n
 			}
-		}
-		if total > maxBoxes {
-			limit /= 2
+			if total > maxBoxes && limit > 1 {
+				return false
+			}
+			b.items = append(b.items, item{policy: int32(i), matches: matches})
+			b.addBoxes(int32(len(b.items)-1), &r, limit)
 		}
 	}
-	b.boxes = make([]box, 0, total)
-	for i := range regions {
-		b.addBoxes(int32(i), &regions[i], limit)
-	}
+	return true
 }
 
 // entries is how many boxes the region is.
@@ -94,6 +93,7 @@ func (r *region) entries() int {
 // region reads the matches of a selection.
 func (b *builder) region(matches []plan.Match) region {
 	r := region{exact: true}
+	b.single = b.single[:0]
 	for i := range matches {
 		b.narrow(&r, &matches[i])
 	}
@@ -114,15 +114,17 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 	}
 	if p := m.Field.Protocol(); p != 0 {
 		only := valueOf(plan.KeyFromUint8(p))
-		r.in[dimProto] = r.in[dimProto].and(keySpans{{only, only}})
+		r.in[dimProto] = r.in[dimProto].and(b.one(keySpan{only, only}))
 	}
 	d, ok := dimOf[m.Field]
 	if !ok || m.Wildcard || m.Mask != 0 || d == dimIface && m.Not {
 		r.exact = false
 		return
 	}
-	list := keySpans{{valueOf(m.From), valueOf(m.To)}}
-	if m.Set != "" {
+	var list keySpans
+	if m.Set == "" {
+		list = b.one(keySpan{valueOf(m.From), valueOf(m.To)})
+	} else {
 		if list = b.valuesOf(m.Set); list == nil {
 			r.exact = false
 			return
@@ -139,6 +141,13 @@ func (b *builder) narrow(r *region, m *plan.Match) {
 		return // all addresses: only the family is selected
 	}
 	r.in[d] = r.in[d].and(list)
+}
+
+// one returns a list of one span, which holds until the next region is read.
+func (b *builder) one(s keySpan) keySpans {
+	n := len(b.single)
+	b.single = append(b.single, s)
+	return b.single[n : n+1 : n+1]
 }
 
 // valuesOf returns what is in a set, nil if that is not known. Many policies may use one large set.

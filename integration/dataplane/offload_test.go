@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"pbr/integration/lab"
+	"pbr/integration/page"
 )
 
 // BenchmarkVMOffload prints what established connections' packets cost with offload, beside the
@@ -88,7 +89,7 @@ func (res *results) writeEstablished(w io.Writer) {
 		{"by default's uplink", func(c cell) bool { return !c.fresh && !c.matched }},
 		{"by a policy's", func(c cell) bool { return !c.fresh && c.matched }},
 	}
-	fmt.Fprintf(w, "Linux %s; %d rounds.\n\n", kernelRelease(), len(res.floor[cells()[0]]))
+	fmt.Fprintf(w, "Linux %s; %d rounds.\n\n", page.Kernel(), len(res.floor[cells()[0]]))
 	names, lines := []string{"net CPU time per packet"}, []string{"---"}
 	for _, c := range columns {
 		names, lines = append(names, c.name), append(lines, "---")

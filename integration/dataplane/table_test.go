@@ -3,18 +3,16 @@ package dataplane
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"pbr/integration/page"
 )
 
 // write prints the tables as Markdown: on what they were measured, one for each family, then what
 // was aimed at, then what does not count.
 func (res *results) write(w io.Writer) {
-	fmt.Fprintf(w, "Linux %s, %d CPUs, %s; %d rounds.\n\n", kernelRelease(), runtime.NumCPU(), cpuModel(), len(res.floor[cells()[0]]))
+	fmt.Fprintf(w, "%s; %d rounds.\n\n", page.Machine(), len(res.floor[cells()[0]]))
 	for _, f := range []family{v4, v6} {
 		res.writeFamily(w, f)
 	}
@@ -127,28 +125,4 @@ func (res *results) writeAims(w io.Writer) {
 		writeRow(w, row)
 	}
 	fmt.Fprintln(w)
-}
-
-// kernelRelease is the kernel's version without what distributions add.
-func kernelRelease() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "of unknown version"
-	}
-	release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
-	return release
-}
-
-// cpuModel is what the processor calls itself (proc_cpuinfo(5)); not all architectures have that.
-func cpuModel() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(info)) {
-		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
 }

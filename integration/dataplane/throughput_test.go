@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pbr/integration/lab"
+	"pbr/integration/page"
 )
 
 // The ends of the TCP connections: a client that no policy selects, one that a policy does, and a
@@ -44,7 +45,7 @@ func BenchmarkThroughput(b *testing.B) {
 		if *docs {
 			var text strings.Builder
 			res.write(&text)
-			if err := insert("throughput", []byte(text.String())); err != nil {
+			if err := page.Insert(pageFile, "throughput", []byte(text.String())); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -310,8 +311,8 @@ func (res *carried) turn(b *testing.B, r carriage) {
 
 // write prints a table: base in Gbit/s, the others as a share of it.
 func (res *carried) write(w io.Writer) {
-	fmt.Fprintf(w, "One TCP connection over IPv4, of what %s carries; Linux %s, %s; %d rounds.\n\n",
-		base, kernelRelease(), cpuModel(), len(res.bits[res.paths[0]][carriages[0]]))
+	fmt.Fprintf(w, "One TCP connection over IPv4, of what %s carries; %s; %d rounds.\n\n",
+		base, page.Machine(), len(res.bits[res.paths[0]][carriages[0]]))
 	names, lines := []string{""}, []string{"---"}
 	for _, r := range carriages {
 		names, lines = append(names, r.name), append(lines, "---")

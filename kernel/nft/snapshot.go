@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"slices"
+	"sync"
 
 	"pbr/compiler/plan"
 )
@@ -21,7 +22,8 @@ const snapshotMagic = "pbr-nft-7\n"
 // errSnapshot is what any damaged snapshot is.
 var errSnapshot = errors.New("snapshot is damaged")
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli is made when it is needed: it takes as long as all other packages together to start.
+var castagnoli = sync.OnceValue(func() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) })
 
 // Snapshot returns l for Conn.Load to start from, or nil when l holds anything that is not pbr's
 // and so is not worth keeping.
@@ -58,7 +60,7 @@ func (l *Live) Snapshot() []byte {
 // sealed puts magic and checksum before the content of a snapshot.
 func sealed(content []byte) []byte {
 	b := append(make([]byte, 0, len(snapshotMagic)+4+len(content)), snapshotMagic...)
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, castagnoli))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, castagnoli()))
 	return append(b, content...)
 }
 
@@ -107,7 +109,7 @@ func hasForeign(r *plan.Ruleset) bool {
 func parseSnapshot(b []byte, want *plan.Ruleset) (*Live, error) {
 	head := len(snapshotMagic) + 4
 	if len(b) < head || string(b[:len(snapshotMagic)]) != snapshotMagic ||
-		binary.BigEndian.Uint32(b[len(snapshotMagic):]) != crc32.Checksum(b[head:], castagnoli) {
+		binary.BigEndian.Uint32(b[len(snapshotMagic):]) != crc32.Checksum(b[head:], castagnoli()) {
 		return nil, errSnapshot
 	}
 	u := unpacker{b: b[head:]}
@@ -177,7 +179,9 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 	}
 	in := unpacker{b: blob}
 	if width := uint64(plan.TupleWidth(s.Concat)); width > 0 {
-		for range in.count() {
+		n := in.count()
+		s.Tuples = slices.Grow(s.Tuples, min(n, len(in.b)/int(2*width)))
+		for range n {
 			e := plan.Tuple{From: string(in.take(width)), To: string(in.take(width))}
 			if s.Map {
 				e.Goto = in.str()
@@ -190,7 +194,9 @@ func (u *unpacker) set(want *plan.Ruleset) (s plan.Set, second bool, blob []byte
 		u.bad = u.bad || in.bad || head.bad
 		return s, second, blob
 	}
-	for range in.count() {
+	n := in.count()
+	s.Elements = slices.Grow(s.Elements, min(n, len(in.b)/max(1, 2*s.Type.Width())))
+	for range n {
 		e := plan.Element{From: in.key(s.Type), To: in.key(s.Type)}
 		if s.Map {
 			e.Goto, e.Jump = in.str(), in.bool()

@@ -58,8 +58,12 @@ func nameOf(namespace, names string) string {
 	if err != nil {
 		return ""
 	}
+	own, err := os.Stat(namespace)
+	if err != nil {
+		return ""
+	}
 	for _, e := range entries {
-		if sameFile(namespace, filepath.Join(names, e.Name())) {
+		if isFile(own, filepath.Join(names, e.Name())) {
 			return e.Name()
 		}
 	}
@@ -68,9 +72,11 @@ func nameOf(namespace, names string) string {
 
 func sameFile(a, b string) bool {
 	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
+	return err == nil && isFile(x, b)
+}
+
+// isFile reports whether a path leads to a file.
+func isFile(file os.FileInfo, path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && os.SameFile(file, info)
 }

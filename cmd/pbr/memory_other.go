@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// totalMemory is not known.
+func totalMemory() uint64 { return 0 }
