@@ -103,7 +103,6 @@ func TestNeighbourProbes(t *testing.T) {
 		l.wantSilence(t, MethodARP, "2001:db8:f2::77")
 	})
 	t.Run("where no route tells an address to ask from, it is 0.0.0.0", func(t *testing.T) {
-		// Where no route tells an address to ask from, it is 0.0.0.0.
 		l.router.IP("route replace unreachable default table 102", "route add unreachable 198.51.100.1 table 102")
 		l.wantAnswer(t, MethodARP, "198.51.100.1")
 	})

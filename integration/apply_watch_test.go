@@ -110,7 +110,6 @@ func TestApplyThroughWatch(t *testing.T) {
 	})
 
 	step.Run("a pipe can be applied, and outlives the watch, but cannot be read again", func(t *testing.T) {
-		// A pipe can be applied, but not read again.
 		res := w.Router.Exec("bash", "-c", fmt.Sprintf("%s apply -c <(cat %s)", pbrPath, w.router.file))
 		says(t, res, 0)
 		w.inForce(watchPolicy, "a pipe")

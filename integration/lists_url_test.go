@@ -132,7 +132,6 @@ func TestFetchedLists(t *testing.T) {
 	w.keepsGoodText(server)
 
 	step.Run("an answer that shrinks it by more than half is kept back", func(t *testing.T) {
-		// An answer that shrinks the list by more than half is kept back.
 		server.has("192.0.2.200\n" + far + "\n")
 		if res := w.router.pbr("lists", "update"); res.Code != 1 || !matches(`list special: .* kept back.*--force`, res.Stderr) {
 			t.Errorf("a list that shrinks: %d, %s", res.Code, res.Stderr)

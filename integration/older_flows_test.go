@@ -383,7 +383,6 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 		}
 	})
 	step.Run("without their routes each stays on its uplink, by its mark alone", func(t *testing.T) {
-		// Without their routes each stays on its uplink, by its mark alone.
 		w.Router.IP("route del 198.19.0.0/16 via 198.51.100.1 dev wan2", "rule del priority 101")
 		for i, c := range calls {
 			if seen, err := c.Ask(); err != nil || seen != before[i] {

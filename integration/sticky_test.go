@@ -106,7 +106,6 @@ func TestStickyClients(t *testing.T) {
 	})
 
 	step.Run("a member less, and one more: clients of others do not notice", func(t *testing.T) {
-		// A member less, and one more: the others' clients do not notice.
 		c.router.apply(c.crowdPolicy(stickyPool(`"2h"`, `{ uplink = "isp1" }`, `{ uplink = "isp3" }`)))
 		third := c.connects(clients)
 		if n := changed(second, third, "isp2"); n != 0 {

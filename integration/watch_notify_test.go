@@ -147,7 +147,8 @@ func TestWatchNotifies(t *testing.T) {
 		began := time.Now()
 		w.speak("isp1")
 		last := in.wait(t, `"uplink":"isp2"`, `"to":"forced-down"`)
-		// 5 s are promised, and held by the fake clock in cmd/pbr/notify; a busy machine may add some.
+		// 5 s are promised, and held by the fake clock in cmd/pbr/notify; a busy machine may add
+		// some.
 		if took := last.at.Sub(began); took > lab.Patience(10*time.Second) {
 			t.Errorf("what was kept came after %v", took)
 		}

@@ -89,7 +89,7 @@ func TestCount(t *testing.T) {
 	}
 	step := steps.Of(t)
 	step.Run("what was before the first reading does not count", func(t *testing.T) {
-		take(t, "a", 2, 5000, 0) // what was before the first reading does not count
+		take(t, "a", 2, 5000, 0)
 	})
 	step.Run("what is carried counts once", func(t *testing.T) {
 		take(t, "a", 2, 5100, 100)
@@ -113,7 +113,6 @@ func TestCount(t *testing.T) {
 	})
 	set := now
 	step.Run("a clock that is not set yet ends no period", func(t *testing.T) {
-		// A clock that is not set yet.
 		now = time.Unix(0, 0).UTC()
 		take(t, "b", 9, 910, 1080)
 		if r := c.Resets(now, l); !r.Equal(at(t, "UTC", "2026-12-01 00:00")) {

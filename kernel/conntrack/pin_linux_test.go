@@ -28,7 +28,6 @@ func TestPin(t *testing.T) {
 			after[0].Connections, before[0].Connections, want)
 	}
 	here.Run("they are the right ones: a cut by address finds none of them", func(t *testing.T) {
-		// They are the right ones, and bits of others stayed.
 		_, err = Delete([]Flush{{Mask: testMask, Addrs: addrs}})
 		must(t, err)
 		if got := len(remaining(t)); got != len(connections) {
