@@ -240,7 +240,7 @@ func poll(list []pollFD, until time.Time) {
 		t := unix.NsecToTimespec(int64(max(0, time.Until(until))))
 		limit = &t
 	}
-	_, _ = unix.Ppoll(list, limit, nil) // whoever waits looks at everything anew, whatever it says
+	_, _ = unix.Ppoll(list, limit, nil) // whoever waits looks at everything again, whatever it says
 }
 
 // bell wakes who polls it (eventfd(2)).

@@ -1,7 +1,7 @@
-// Package sorting sorts lists that are never long. slices.SortFunc and its like are compiled anew for
-// every type that they sort, 7 KB of the program each; what is here is compiled once, and takes twice
-// the time. Elements, members and all else that a large policy has by the thousand are sorted by
-// package slices.
+// Package sorting sorts lists that are never long. slices.SortFunc and its like are compiled again
+// for every type that they sort, 7 KB of the program each; what is here is compiled once, and takes
+// twice the time. Elements, members and all else that a large policy has by the thousand are sorted
+// by package slices.
 package sorting
 
 import "sort"
