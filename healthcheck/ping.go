@@ -21,7 +21,8 @@ func (p *SocketProber) ping(ctx context.Context, c Config, target string) (time.
 	}
 	ended := make(chan end, 1)
 	until, _ := ctx.Deadline()
-	p.pings.send([]BatchProbe{{Config: &c, Target: target, Until: until, Ended: func(rtt time.Duration, err error) { ended <- end{rtt, err} }}})
+	p.pings.send([]BatchProbe{{Config: &c, Target: target, Until: until,
+		Ended: func(rtt time.Duration, err error) { ended <- end{rtt, err} }}})
 	select {
 	case e := <-ended:
 		return e.rtt, e.err
@@ -94,7 +95,8 @@ func readPing(b []byte, from netip.Addr, proto int) (k pingKey, why error, ok bo
 	case proto == ipproto.ICMP && kind == byte(ipv4.ICMPTypeDestinationUnreachable),
 		proto == ipproto.ICMPv6 && kind == byte(ipv6.ICMPTypeDestinationUnreachable):
 		why = fmt.Errorf("%s says: destination unreachable (code %d)", from, code)
-	case proto == ipproto.ICMP && kind == byte(ipv4.ICMPTypeTimeExceeded), proto == ipproto.ICMPv6 && kind == byte(ipv6.ICMPTypeTimeExceeded):
+	case proto == ipproto.ICMP && kind == byte(ipv4.ICMPTypeTimeExceeded),
+		proto == ipproto.ICMPv6 && kind == byte(ipv6.ICMPTypeTimeExceeded):
 		why = fmt.Errorf("%s says: time exceeded", from)
 	default:
 		return k, nil, false

@@ -162,7 +162,9 @@ const floodSize = 4096
 
 // newPings returns one that has sent nothing yet.
 func newPings(enter func(func())) *pings {
-	return &pings{enter: enter, sockets: map[pingSocketKey]*pingSocket{}, uplinks: map[string]*pingUplink{}, awaited: map[pingKey]*awaitedPing{}}
+	return &pings{
+		enter: enter, sockets: map[pingSocketKey]*pingSocket{}, uplinks: map[string]*pingUplink{}, awaited: map[pingKey]*awaitedPing{},
+	}
 }
 
 // take reads what a socket has, and adds the requests that it ends.

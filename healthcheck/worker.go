@@ -161,7 +161,7 @@ func (m *Monitor) probesOf(w *worker, r *round, now time.Time) []BatchProbe {
 	left := len(r.targets)
 	list := make([]BatchProbe, 0, left)
 	for i, target := range r.targets {
-		list = append(list, BatchProbe{Config: &r.cfg, Target: target, Until: now.Add(r.cfg.Timeout), Ended: func(rtt time.Duration, err error) {
+		ended := func(rtt time.Duration, err error) {
 			m.mu.Lock()
 			r.answers[i] = r.answer(target, rtt, err)
 			left--
@@ -170,7 +170,8 @@ func (m *Monitor) probesOf(w *worker, r *round, now time.Time) []BatchProbe {
 			if last {
 				m.finish(w, r)
 			}
-		}})
+		}
+		list = append(list, BatchProbe{Config: &r.cfg, Target: target, Until: now.Add(r.cfg.Timeout), Ended: ended})
 	}
 	return list
 }
