@@ -26,19 +26,28 @@ type cost struct {
 //
 // A shell starts it and ends, and this process, which adopts orphans (see TestMain), waits for it.
 // What a process had in memory before exec(2) counts for getrusage(2), and started from here it
-// would have had what this one has.
+// would have had what this one has. The command begins when the shell has ended, which so cannot
+// wait for it.
 func measure(t testing.TB, h *lab.Host, name string, args ...string) cost {
 	t.Helper()
 	said := filepath.Join(t.TempDir(), "said")
-	start := h.Command("sh", append([]string{"-c", `said=$1; shift; "$@" >"$said" 2>&1 & echo $!`, "sh", said, name}, args...)...)
+	start := h.Command("sh", append([]string{"-c", `said=$1; shift; { read -r _; exec "$@" 3<&-; } <&3 >"$said" 2>&1 & echo $!`,
+		"sh", said, name}, args...)...)
+	held, release, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	defer release.Close()
 	var pid strings.Builder
-	start.Stdout = &pid
+	start.Stdout, start.ExtraFiles = &pid, []*os.File{held}
 	if err := h.Start(start); err != nil {
 		t.Fatal(err)
 	}
 	if err := start.Wait(); err != nil {
 		t.Fatal(err)
 	}
+	_ = release.Close()
 	n, err := strconv.Atoi(strings.TrimSpace(pid.String()))
 	if err != nil {
 		t.Fatal(err)
