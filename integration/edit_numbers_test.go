@@ -272,7 +272,8 @@ func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after num
 	strays := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"])
 	tr := startTraffic(t, lan)
 	time.Sleep(trafficBefore)
-	checkMarks(t, "before", r.marksByDestination(), wasStrict, wasPlain, r.insideBit(), entries)
+	had := r.insideBit()
+	checkMarks(t, "before", r.marksByDestination(), wasStrict, wasPlain, had, entries)
 	began := time.Now()
 	r.apply(after.text())
 	took := time.Since(began)
@@ -281,7 +282,11 @@ func (r *router) changeUnderTraffic(n *lab.Net, lan *lab.Host, before, after num
 	if more := seen(t, n.ISPs["isp1"]) + seen(t, n.ISPs["isp3"]) - strays; more > 0 {
 		t.Errorf("%d packets left by another uplink", more)
 	}
-	checkMarks(t, "after", r.marksByDestination(), r.markOf(after.uplink+"/strict"), r.markOf(after.uplink), r.insideBit(), entries)
+	inside := r.insideBit()
+	if had == 0 {
+		inside = 0 // marks that do not say who opened the connection go on so
+	}
+	checkMarks(t, "after", r.marksByDestination(), r.markOf(after.uplink+"/strict"), r.markOf(after.uplink), inside, entries)
 	r.inSync()
 	t.Logf("the apply took %v", took.Round(time.Millisecond))
 }
@@ -304,5 +309,32 @@ func checkMarks(t *testing.T, when string, marks map[string]map[uint32]int, stri
 		if fmt.Sprint(marks[dst]) != fmt.Sprint(w) {
 			t.Errorf("%s: connections to %s have the marks %x, not %x", when, dst, marks[dst], w)
 		}
+	}
+}
+
+// The numbers of a growing policy come to need all bits of the mask, and leave one again when it
+// shrinks: no packet of a running connection goes astray.
+func TestNumbersOutgrowInsideBit(t *testing.T) {
+	t.Parallel()
+	n := newEditNet(t)
+	r, lan := newRouter(n.Router), n.LANs["lan"]
+	for _, isp := range n.ISPs {
+		isp.NFT(strayTable)
+	}
+	tables := func(count int) (names []string) {
+		for i := range count {
+			names = append(names, fmt.Sprintf("more-%d", i))
+		}
+		return names
+	}
+	for _, nat := range []string{"masquerade", "none"} {
+		of := func(more int) numbering {
+			return numbering{0x000000f8, 10000, "specific", "isp2", "secret", "second", nat, tables(more)}
+		}
+		// Of 31 numbers 15 leave the bit; 5 are for what is there besides.
+		t.Log("grows")
+		r.changeUnderTraffic(n, lan, of(10), of(11), fewEntries)
+		t.Log("shrinks")
+		r.changeUnderTraffic(n, lan, of(11), of(10), fewEntries)
 	}
 }

@@ -102,24 +102,51 @@ func (k *Kernel) compareAndSend(ctx context.Context, want *plan.Plan, lenient bo
 	return a.report, nil
 }
 
-// applyStages converges to the plan, with an intermediate plan if numbers change their meaning.
+// applyStages converges to the plan, by intermediate plans if numbers change their meaning.
 func (a *application) applyStages(d *difference) error {
 	a.live = d.have.nft
-	intermediate, full := detour(a.journal.Owned, a.want)
+	list, full := stages(a.journal.Owned, a.want)
+	if full {
+		dropped, err := a.dropInside(&d.have.plan.Ruleset)
+		if err != nil {
+			return err
+		}
+		if dropped {
+			list, full = stages(a.journal.Owned, a.want)
+			d = nil
+		}
+	}
 	if full {
 		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x: too few free values to change numbers in two steps: "+
 			"connections whose numbers are reassigned are unmarked for a moment", a.want.Mask))
 	}
-	if intermediate == nil {
+	if len(list) == 1 && d != nil {
 		return a.converge(d)
 	}
-	want, owned := a.want, a.owned
-	d, err := a.aim(intermediate)
+	want := a.owned
+	moved, cleared := 0, 0
+	for i, p := range list {
+		err := a.stage(p, want.Tables, i < len(list)-1)
+		moved, cleared = max(moved, a.report.Moved), max(cleared, a.report.Cleared)
+		if err != nil {
+			return err
+		}
+	}
+	a.report.Moved, a.report.Cleared = moved, cleared
+	return nil
+}
+
+// stage converges to one of several plans. tables are the last one's.
+func (a *application) stage(p *plan.Plan, tables []uint32, intermediate bool) error {
+	a.report.Moved, a.report.Cleared = 0, 0
+	d, err := a.aim(p)
 	if err != nil {
 		return err
 	}
-	if err := conflicts(intermediate, d.have.plan, append(a.journal.bases(), intermediate.BasePriority),
-		append(a.journal.tables(), owned.Tables...)); err != nil {
+	if !intermediate {
+		return a.converge(d)
+	}
+	if err := conflicts(p, d.have.plan, append(a.journal.bases(), p.BasePriority), append(a.journal.tables(), tables...)); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
 	if err := a.converge(d); err != nil {
@@ -128,13 +155,7 @@ func (a *application) applyStages(d *difference) error {
 	if err := a.finish(); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
-	moved, cleared := a.report.Moved, a.report.Cleared
-	if d, err = a.aim(want); err != nil {
-		return err
-	}
-	err = a.converge(d)
-	a.report.Moved, a.report.Cleared = moved, cleared
-	return err
+	return nil
 }
 
 // aim sets the plan to converge to, records it in the journal, and compares it with the present

@@ -21,6 +21,9 @@ type MarkFilter struct{ mark, mask uint32 }
 // All finds every connection.
 func All() MarkFilter { return MarkFilter{} }
 
+// Bit finds the connections that have a bit in their mark.
+func Bit(bit uint32) MarkFilter { return MarkFilter{bit, bit} }
+
 // Unmarked finds the connections that have no bit of mask in their mark.
 func Unmarked(mask uint32) MarkFilter { return MarkFilter{0, mask} }
 
