@@ -143,11 +143,16 @@ bench-vm: tools-vm
 	@PBR_REQUIRE=1 $(VM) -timeout 15m -bench BenchmarkVMOffload ./integration/dataplane
 
 # What a packet costs, beside other ways (docs/performance.md): two minutes. It fails where pbr costs more, of a frozen ruleset beside it, than was recorded;
-# DATAPLANE=-record records. DATAPLANE=-quick takes less, DATAPLANE=-write measures all rows and puts table and plot into docs; -only EXPRESSION and
+# bench-record records. DATAPLANE=-quick takes less, DATAPLANE=-write measures all rows and puts table and plot into docs; -only EXPRESSION and
 # -rounds N choose further.
 DATAPLANE ?=
 bench-dataplane: tools build
 	PBR_REQUIRE=1 PBR_BINARY=$(CURDIR)/bin/pbr $(GO) test -run '^$$' -bench Dataplane -benchtime 1x -timeout 40m ./integration/dataplane $(DATAPLANE)
+
+# Records what later runs of bench-dataplane are held to: the medians of five runs, 4 minutes. Commit what it writes, integration/dataplane/testdata/recorded.json.
+.PHONY: bench-record
+bench-record:
+	@$(MAKE) bench-dataplane DATAPLANE=-record
 
 # What one TCP connection carries, with and without GRO (docs/performance.md): three minutes. DATAPLANE=-write puts the table there.
 bench-throughput: tools build

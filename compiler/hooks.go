@@ -78,18 +78,19 @@ func (c *compilation) addHookChains() {
 
 // byDirection are the rules for connections of which the ct mark says that they were opened from
 // inside: their packets need no look-up of the interface that they arrive on. All others are left
-// to the rules behind.
+// to the rules behind; so are connections that a helper expected (FTP, SIP): they inherit the mark,
+// whichever side they come from.
 func (c *compilation) byDirection() []plan.ChainRule {
 	if c.numbers.inside == 0 {
 		return nil
 	}
-	inside := anyBit(plan.FieldCTMark, c.numbers.inside)
+	inside := when(anyBit(plan.FieldCTMark, c.numbers.inside), noBit(plan.FieldCTStatus, statusExpected))
 	download := accept
 	if AnswersPassRules(c.doc) {
 		download = gotoChain(chainFromUplink)
 	}
 	rules := []plan.ChainRule{rule("opened from inside: download",
-		when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply)), inside), download)}
+		append(when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply))), inside...), download)}
 	// A mark of ours that names no table is copied, too. No ip rule selects it, so the packet goes
 	// where an unmarked one does, unless the policy has rules of its own for those.
 	if len(c.doc.Rules) == 0 {
@@ -97,13 +98,13 @@ func (c *compilation) byDirection() []plan.ChainRule {
 		if c.mask != allBits {
 			alone = when(noBit(plan.FieldMark, ^c.mask))
 		}
-		rules = append(rules, rule("opened from inside: to its uplink", append(when(inside), alone...),
+		rules = append(rules, rule("opened from inside: to its uplink", slices.Concat(inside, alone),
 			plan.CopyCTMark{Mask: c.out.NumberMask()}, accept))
 		if alone == nil {
 			return rules
 		}
 	}
-	return append(rules, rule("opened from inside: to its uplink", when(inside),
+	return append(rules, rule("opened from inside: to its uplink", inside,
 		plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}))
 }
 

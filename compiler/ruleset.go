@@ -33,6 +33,7 @@ const (
 	stateRelated     = 1 << 2
 	stateNew         = 1 << 3
 	stateUntracked   = 1 << 6
+	statusExpected   = 1 << 0
 	statusConfirmed  = 1 << 3
 )
 

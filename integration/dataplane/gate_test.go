@@ -1,9 +1,7 @@
 package dataplane
 
 import (
-	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -14,11 +12,13 @@ import (
 // so that its cost says how fast the machine is at the moment.
 const frozen = "frozen ruleset"
 
+// prefixOwn begins the names of pbr's own rows.
+const prefixOwn = "pbr, "
+
 const (
 	// frozenFile is what pbr printed for 1,000 policies, 2 tables and reverse-path "nft" when the
 	// gate was made.
-	frozenFile   = "testdata/frozen.txt"
-	recordedFile = "testdata/recorded.json"
+	frozenFile = "testdata/frozen.txt"
 	// tolerance is how much worse than recorded a ratio may be: the spread of the medians of first
 	// packets.
 	tolerance = 0.03
@@ -57,49 +57,17 @@ type ratios map[string]float64
 func (res *results) toFrozen(spreads float64) map[string]ratios {
 	all := map[string]ratios{}
 	for _, m := range res.rows {
-		if !strings.HasPrefix(m.name, "pbr, ") {
+		if !strings.HasPrefix(m.name, prefixOwn) {
 			continue
 		}
 		all[m.name] = ratios{}
 		for kind, in := range kinds() {
 			if q, ok := res.ratio(m, res.find(frozen), in); ok {
-				all[m.name][kind] = math.Round((q.median-spreads*q.spread)*1000) / 1000
+				all[m.name][kind] = thousandths(q.median - spreads*q.spread)
 			}
 		}
 	}
 	return all
-}
-
-// recorded returns what was recorded last.
-func recorded() (map[string]ratios, error) {
-	text, err := os.ReadFile(recordedFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the recorded ratios: %w", err)
-	}
-	var all map[string]ratios
-	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", recordedFile, err)
-	}
-	return all, nil
-}
-
-// record replaces the recorded ratios of the rows that were measured.
-func (res *results) record() error {
-	all, err := recorded()
-	if err != nil {
-		return err
-	}
-	for name, measured := range res.toFrozen(0) {
-		all[name] = measured
-	}
-	text, err := json.MarshalIndent(all, "", "\t")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", recordedFile, err)
-	}
-	if err := os.WriteFile(recordedFile, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("recording the ratios: %w", err)
-	}
-	return nil
 }
 
 // worse tells, a line each, where the product costs more than recorded, beyond what the run itself
@@ -122,7 +90,7 @@ func regressions(was, now map[string]ratios) (list []string) {
 				list = append(list, fmt.Sprintf("%s, %s: packets did not arrive on the right uplink", row, kind))
 			case after > before+tolerance:
 				list = append(list, fmt.Sprintf(
-					"%s, %s: %.3f of the frozen ruleset, recorded are %.3f (-record makes this the new figure)", row, kind, after, before))
+					"%s, %s: %.3f of the frozen ruleset, recorded are %.3f (make bench-record makes this the new figure)", row, kind, after, before))
 			}
 		}
 	}
@@ -140,7 +108,7 @@ func TestGateTellsRegressions(t *testing.T) {
 	})
 	want := []string{
 		"pbr, a, IPv4 established: packets did not arrive on the right uplink",
-		"pbr, a, IPv6 new: 1.060 of the frozen ruleset, recorded are 1.000 (-record makes this the new figure)",
+		"pbr, a, IPv6 new: 1.060 of the frozen ruleset, recorded are 1.000 (make bench-record makes this the new figure)",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("regressions are %q, want %q", got, want)

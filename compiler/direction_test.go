@@ -1,0 +1,58 @@
+package compiler
+
+import (
+	"net/netip"
+	"testing"
+
+	packets "pbr/compiler/walk"
+)
+
+// Connections that a helper expected inherit the mark of theirs, with the bit of those that were
+// opened from inside, although they may come from outside (active FTP): they are told by the
+// interface, and the others by direction.
+func TestExpectedConnectionsAreToldByInterface(t *testing.T) {
+	t.Parallel()
+	p := compiledText(t, uplinksOfBoth+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\n")
+	if p.Inside == 0 {
+		t.Fatal("the mask has no room for the bit")
+	}
+	var number uint32
+	for _, n := range p.Numbers {
+		if n.Name == "isp2" {
+			number = n.Mark
+		}
+	}
+	e, err := packets.New(&p.Ruleset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside, host := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.168.1.2")
+	for _, row := range []struct {
+		name   string
+		packet packets.Packet
+		marked bool
+	}{
+		{"opened from inside, upload", packets.Packet{IIF: "br-lan", Src: host, Dst: outside}, true},
+		{"opened from inside, download", packets.Packet{IIF: "wan2", Src: outside, Dst: host, Reply: true}, false},
+		{"expected from outside, to inside", packets.Packet{IIF: "wan2", Src: outside, Dst: host, CTStatus: statusExpected}, false},
+		{"expected from outside, answer", packets.Packet{IIF: "br-lan", Src: host, Dst: outside, Reply: true, CTStatus: statusExpected}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			k := row.packet
+			k.Proto, k.SPort, k.DPort, k.CTMark, k.CTState = 6, 20, 40000, number|p.Inside, packets.StateEstablished
+			k.CTStatus |= packets.StatusConfirmed
+			r, err := e.Walker().Walk("prerouting", &k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := uint32(0)
+			if row.marked {
+				want = number
+			}
+			if r.Mark != want || r.Verdict == packets.Dropped {
+				t.Errorf("the packet has mark %#x, not %#x: %v", r.Mark, want, r.Verdict)
+			}
+		})
+	}
+}
