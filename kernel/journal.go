@@ -87,7 +87,8 @@ func (o owned) other(p owned) bool { return !o.equal(p) }
 
 // equal reports whether both are the same share, whether or not their plans came into force.
 func (o owned) equal(p owned) bool {
-	return o.Mask == p.Mask && o.Inside == p.Inside && o.BasePriority == p.BasePriority && slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
+	return o.Mask == p.Mask && o.Inside == p.Inside && o.BasePriority == p.BasePriority &&
+		slices.Equal(o.Tables, p.Tables) && slices.Equal(o.Numbers, p.Numbers)
 }
 
 // all lists the shares of every plan of which something may be left.

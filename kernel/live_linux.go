@@ -33,7 +33,8 @@ func (k *Kernel) Live(want *plan.Plan) (*plan.Plan, error) {
 
 // read is Live; it reuses before's ruleset if nothing in nftables changed since.
 func (k *Kernel) read(want *plan.Plan, j *journal, before *nft.Live) (*live, error) {
-	l := &live{plan: &plan.Plan{Mask: want.Mask, Inside: want.Inside, BasePriority: want.BasePriority}, sysctls: map[string]string{}, look: lookFor(want, j)}
+	empty := &plan.Plan{Mask: want.Mask, Inside: want.Inside, BasePriority: want.BasePriority}
+	l := &live{plan: empty, sysctls: map[string]string{}, look: lookFor(want, j)}
 	var err error
 	if l.plan.Rules, l.plan.Routes, err = k.route.Read([]uint32{l.look.Base}, l.look.Tables); err != nil {
 		return nil, err
