@@ -12,7 +12,7 @@ func steps() []config {
 		take func(*router)
 	}{
 		{"... without the reverse look-up (accept_local)", func(r *router) { r.Sysctl("net/ipv4/conf/all/accept_local", "1") }},
-		{"... without the policies", flush("classify")},
+		{"... without the policies", flush("classify-4", "classify-6")},
 		{"... without the checks before them", flush("first", "first-known", "first-known-6")},
 		{"... without pinning behind routing", flush("postrouting")},
 		{"... without the rest of the table but NAT", flush("prerouting")},

@@ -18,16 +18,22 @@ const markMask = 0xff000000
 func (s *show) learnMarks() {
 	s.t.Helper()
 	var plan struct {
-		Tables []struct{ Name, Mark string }
+		InsideBit string `json:"inside_bit"`
+		Tables    []struct{ Name, Mark string }
 	}
 	text := s.Router.Run(program, "--config", s.file, "compile", "--dry-run", "--json")
 	if err := json.Unmarshal([]byte(text), &plan); err != nil {
 		s.t.Fatalf("reading the plan: %v", err)
 	}
+	// A connection that was opened from inside has one bit more in its mark.
+	inside, err := strconv.ParseUint(plan.InsideBit, 0, 32)
+	if err != nil {
+		s.t.Fatalf("reading the plan's inside_bit: %v", err)
+	}
 	s.tables = map[uint32]string{}
 	for _, t := range plan.Tables {
 		if mark, err := strconv.ParseUint(t.Mark, 0, 32); err == nil {
-			s.tables[uint32(mark)] = t.Name
+			s.tables[uint32(mark)], s.tables[uint32(mark|inside)] = t.Name, t.Name
 		}
 	}
 }
