@@ -132,6 +132,16 @@ func TestLiveFindings(t *testing.T) {
 			}
 		}
 	})
+	step.Run("one for an uplink's interface, by name or index, is one of that uplink's", func(t *testing.T) {
+		for _, matches := range []string{`oifname "wan1" ip saddr 192.168.10.40`, `oif "wan1"`} {
+			r.NFT("table ip own { chain post { type nat hook postrouting priority srcnat; " + matches + " snat to 192.0.2.99\n}\n}")
+			out := said()
+			r.NFT("delete table ip own")
+			if !strings.Contains(out, `uplink "isp1": the snat of ip own post`) || strings.Contains(out, `uplink "isp2": the snat`) {
+				t.Errorf("%s:\n%s", matches, out)
+			}
+		}
+	})
 	step.Run("one after it is, as are two uplinks of one address", func(t *testing.T) {
 		r.NFT(othersNAT)
 		r.IP("addr add 192.168.100.2/24 dev wan1", "addr add 192.168.100.2/24 dev wan2")

@@ -45,7 +45,7 @@ func (k *Kernel) Facts(settings []string, tables []uint32) *facts.Facts {
 	note("routes in pbr's tables", err)
 	if err = mayAdminister(); err == nil {
 		var o nft.OfOthers
-		o, err = k.nft.Others()
+		o, err = k.nft.Others(k.route.LinkName)
 		f.Marks, f.SourceNAT, f.Translations, f.Untracked = o.Marks, o.SourceNAT, o.Translations, o.Untracked
 		f.Offloads = o.Offloads
 		f.ReverseFilters, f.Dropping, f.Chains = o.ReverseFilters, o.Dropping, o.Chains
@@ -94,7 +94,7 @@ func (k *Kernel) Beside() (*facts.Facts, error) {
 	if mayAdminister() != nil {
 		return f, nil
 	}
-	o, err := k.nft.Others()
+	o, err := k.nft.Others(k.route.LinkName)
 	f.Translations = o.Translations
 	return f, err
 }

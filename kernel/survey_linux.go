@@ -13,7 +13,7 @@ func (k *Kernel) Survey() (*facts.Survey, error) {
 		s.Unknown = append(s.Unknown, facts.Unknown{What: "NAT rules of others", Why: err.Error()})
 		return s, nil
 	}
-	o, err := k.nft.Others()
+	o, err := k.nft.Others(k.route.LinkName)
 	if err != nil {
 		s.Unknown = append(s.Unknown, facts.Unknown{What: "NAT rules of others", Why: err.Error()})
 		return s, nil

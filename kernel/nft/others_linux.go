@@ -60,8 +60,9 @@ type OfOthers struct {
 }
 
 // Others reads, from all tables but pbr's, which rules have to do with marks, which translate
-// source addresses, and which keep packets from connection tracking or from all chains.
-func (c *Conn) Others() (OfOthers, error) {
+// source addresses, and which keep packets from connection tracking or from all chains. name is the
+// name of the interface with an index.
+func (c *Conn) Others(name func(index uint32) string) (OfOthers, error) {
 	for range readAttempts {
 		o := &others{chains: map[[2]string]*otherChain{}}
 		before, err := c.Generation()
@@ -76,7 +77,7 @@ func (c *Conn) Others() (OfOthers, error) {
 				return OfOthers{}, err
 			}
 			if after == before {
-				return o.uses(), nil
+				return o.uses(name), nil
 			}
 		}
 	}
@@ -177,7 +178,7 @@ func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
 }
 
 // uses looks through all chains and rules.
-func (o *others) uses() (out OfOthers) {
+func (o *others) uses(name func(index uint32) string) (out OfOthers) {
 	for _, ch := range o.chains {
 		out.Chains = append(out.Chains, ch.table+" "+ch.name)
 		if ch.drops {
@@ -187,7 +188,7 @@ func (o *others) uses() (out OfOthers) {
 	slices.Sort(out.Chains)
 	sorting.Func(out.Dropping, func(a, b facts.DropChain) int { return strings.Compare(a.Table+" "+a.Chain, b.Table+" "+b.Chain) })
 	for _, r := range o.rules {
-		w := &marksWalk{}
+		w := &marksWalk{name: name}
 		for i := range r.exprs {
 			w.step(&r.exprs[i])
 		}

@@ -18,6 +18,7 @@ const (
 	fromPacketMark
 	fromConnectionMark
 	fromOIF
+	fromOIFIndex
 	fromIIF
 	fromFamily
 	fromOriginalPort // the port that the connection was opened to
@@ -43,7 +44,9 @@ type marksWalk struct {
 	flowtable string
 	sparesDNS bool
 	oif       string
-	back      backWalk
+	// name is the name of the interface with an index.
+	name func(index uint32) string
+	back backWalk
 }
 
 // The expressions of iptables-nft (linux/netfilter/nf_tables_compat.h).
@@ -117,8 +120,22 @@ func (w *marksWalk) step(x *expr) {
 	case "match":
 		w.match(text(attr(x.data, compatName)), attr(x.data, compatInfo))
 	default:
-		// Most others write a register as their first attribute or none at all; a value that is
-		// taken for a mark's needs one of the above.
+		w.overwrite(x)
+	}
+}
+
+// destinations are the attributes with the register that an expression writes a value to that is
+// neither a mark's nor an interface's (linux/netfilter/nf_tables.h); byteorder keeps what it has.
+var destinations = map[string]uint16{
+	"payload": unix.NFTA_PAYLOAD_DREG, "exthdr": unix.NFTA_EXTHDR_DREG, "rt": unix.NFTA_RT_DREG, "numgen": unix.NFTA_NG_DREG,
+	"hash": unix.NFTA_HASH_DREG, "socket": 2, "tunnel": 2, "osf": 1, "xfrm": 1,
+}
+
+// overwrite forgets what a register had that an expression writes to: nft uses the same one for each
+// comparison.
+func (w *marksWalk) overwrite(x *expr) {
+	if dreg, writes := destinations[x.name]; writes && attr(x.data, dreg) != nil {
+		w.set(x.u32(dreg), register{})
 	}
 }
 
@@ -135,6 +152,8 @@ func (w *marksWalk) mark(x *expr, key, dreg, sreg uint16) {
 		from = fromPacketMark
 	case x.name == "meta" && k == unix.NFT_META_OIFNAME:
 		from = fromOIF
+	case x.name == "meta" && k == unix.NFT_META_OIF:
+		from = fromOIFIndex
 	case x.name == "meta" && (k == unix.NFT_META_IIFNAME || k == unix.NFT_META_IIF):
 		from = fromIIF
 	case x.name == "meta" && k == unix.NFT_META_NFPROTO:
@@ -196,16 +215,23 @@ func (w *marksWalk) compare(x *expr) {
 	if r.origin == fromOriginalPort && x.u32(unix.NFTA_CMP_OP) == unix.NFT_CMP_NEQ {
 		w.sparesDNS = w.sparesDNS || bytes.Equal(x.value(unix.NFTA_CMP_DATA), []byte{0, 53})
 	}
-	if r.origin != fromOIF || x.u32(unix.NFTA_CMP_OP) != unix.NFT_CMP_EQ {
+	value, equal := x.value(unix.NFTA_CMP_DATA), x.u32(unix.NFTA_CMP_OP) == unix.NFT_CMP_EQ
+	switch {
+	case r.origin == fromOIF && equal:
+		w.oif = interfaceName(value)
+	case r.origin == fromOIFIndex && equal && len(value) == 4:
+		w.oif = w.name(binary.NativeEndian.Uint32(value))
+	default:
 		w.test(r)
-		return
 	}
-	name := x.value(unix.NFTA_CMP_DATA)
-	if end := bytes.IndexByte(name, 0); end >= 0 {
-		w.oif = string(name[:end])
-	} else {
-		w.oif = string(name) + "*"
+}
+
+// interfaceName is a name that a rule compares, with a * at its end if it is only how names begin.
+func interfaceName(value []byte) string {
+	if end := bytes.IndexByte(value, 0); end >= 0 {
+		return string(value[:end])
 	}
+	return string(value) + "*"
 }
 
 func (w *marksWalk) test(r register) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -53,11 +54,14 @@ table ip6 b { chain out { type route hook output priority 0; meta mark set jhash
 }
 `
 
+// noNames is for rules that name no interface by its index.
+func noNames(uint32) string { return "" }
+
 func TestOthers(t *testing.T) {
 	t.Parallel()
 	n := newNetns(t)
 	n.load(othersScript)
-	found, err := n.conn.Others()
+	found, err := n.conn.Others(noNames)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +111,50 @@ func TestOthers(t *testing.T) {
 			t.Errorf("source NAT: got %+v, want %+v", nat, w)
 		}
 	})
+}
+
+// The interface that a translation is for is known, whatever else its rule compares before or after.
+func TestOthersTranslations(t *testing.T) {
+	t.Parallel()
+	n := newNetns(t)
+	for _, family := range []string{"ip", "inet"} {
+		for _, c := range []struct{ matches, oif string }{
+			{`oifname "eth1"`, "eth1"},
+			{`oifname "eth1" ip saddr 192.168.10.40`, "eth1"},
+			{`ip saddr 192.168.10.40 oifname "eth1"`, "eth1"},
+			{`oifname "eth1" ip saddr 192.168.10.0/24`, "eth1"},
+			{`ip saddr 192.168.10.0/24 oifname "eth1"`, "eth1"},
+			{`oifname "eth1" ip saddr 192.168.8.0/21`, "eth1"},
+			{`oifname "eth1" ip protocol tcp`, "eth1"},
+			{`ip protocol tcp oifname "eth1"`, "eth1"},
+			{`oifname "eth*" ip saddr 192.168.10.40 tcp dport 443`, "eth*"},
+			{`oifname "eth1" ip saddr { 192.168.10.40, 192.168.10.41 }`, "eth1"},
+			{`oifname "eth1" ip option rr exists`, "eth1"},
+			{`oifname "eth1" rt classid 5`, "eth1"},
+			{`oifname "eth1" numgen inc mod 2 0`, "eth1"},
+			{`oifname "eth1" jhash ip saddr mod 2 seed 1 0`, "eth1"},
+			{`oif "lo"`, "name of 1"},
+			{`oif "lo" ip saddr 192.168.10.40`, "name of 1"},
+			{`ip saddr 192.168.10.40 oif "lo"`, "name of 1"},
+			{`oif != "lo" ip saddr 192.168.10.40`, ""},
+			{`ip saddr 192.168.10.40`, ""},
+		} {
+			t.Run(family+" "+c.matches, func(t *testing.T) {
+				to := strings.Replace("snat FAMILY to 192.0.2.99", "FAMILY", map[string]string{"inet": "ip"}[family], 1)
+				n.load("add table " + family + " nat\ndelete table " + family + " nat\ntable " + family +
+					" nat { chain post { type nat hook postrouting priority srcnat; " + c.matches + " " + to + "\n}\n}")
+				found, err := n.conn.Others(func(index uint32) string { return fmt.Sprintf("name of %d", index) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := len(found.Translations) - 1
+				if last < 0 || found.Translations[last].OIF != c.oif || found.SourceNAT[last].OIF != c.oif {
+					t.Errorf("%+v, want one for %q", found.Translations, c.oif)
+				}
+			})
+			n.load("delete table " + family + " nat")
+		}
+	}
 }
 
 // What iptables-nft makes has the structs of iptables.

@@ -128,6 +128,9 @@ func (c *Conn) linkIndex(name string) (uint32, error) {
 	return req.Uint32(), nil
 }
 
+// LinkName returns the name of the interface with an index, or "ifN" if there is none.
+func (c *Conn) LinkName(index uint32) string { return c.linkName(index) }
+
 // linkName returns the interface's name, or "ifN" if the interface has disappeared since.
 func (c *Conn) linkName(index uint32) string {
 	name, known := c.names[index]
