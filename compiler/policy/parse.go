@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
+	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
 )
@@ -117,10 +119,22 @@ func (p *parser) syntax(errs []tomltree.SyntaxError) (readable bool) {
 			p.errorf(pos, codeDuplicateKey, e.Key, duplicateHint(e), "%s", e.Message)
 			continue
 		}
-		p.errorf(pos, codeSyntax, "", e.Hint, "%s", e.Message)
+		p.errorf(pos, codeSyntax, "", syntaxHint(e), "%s", e.Message)
 		readable = false
 	}
 	return readable
+}
+
+// syntaxHint says what to write instead. For a key that takes no text it does not ask for quotes.
+func syntaxHint(e tomltree.SyntaxError) string {
+	quoted := strings.HasSuffix(e.Hint, strconv.Quote(e.Word))
+	switch {
+	case quoted && slices.Contains(booleans, e.Key):
+		return writeBoolean
+	case quoted && e.Key == "forward" && e.Word != "auto":
+		return writeForward
+	}
+	return e.Hint
 }
 
 // duplicateHint says how to write several objects of a kind.

@@ -67,7 +67,7 @@ func (s *section) done() {
 			if s.path == "" && f.Value.Kind == tomltree.Table {
 				what = "section"
 			}
-			s.p.errorf(s.p.pos(f.Line, f.Col), codeUnknownKey, s.key(f.Key), suggest(f.Key, s.p.asked[s.base:]),
+			s.p.errorf(s.p.pos(f.Line, f.Col), codeUnknownKey, s.key(f.Key), suggestKey(s.path, f.Key, s.p.asked[s.base:]),
 				"%s: unknown %s %q", s.title(), what, f.Key)
 		}
 	}
@@ -91,6 +91,9 @@ func (s *section) wrongType(key string, n *tomltree.Node, want string) {
 		if v := n.Text; v == "true" || v == "false" || isNumber(v) {
 			hint = fmt.Sprintf("write %s without quotes", v)
 		}
+	}
+	if hint == "" && want == "true or false" {
+		hint = writeBoolean
 	}
 	if n.Kind == tomltree.Bool && (key == "nat" || key == "nat6") {
 		hint = `write "masquerade", "none" or an address`
@@ -251,6 +254,13 @@ func (s *section) word(key string, absent string, valid ...string) (string, Pos)
 	s.errorAt(pos, codeBadValue, key, suggest(v, valid), "invalid %s %q", key, v)
 	return absent, Pos{}
 }
+
+// writeBoolean is the hint for a key that is a boolean.
+const writeBoolean = "write true or false"
+
+// booleans are the keys that are.
+var booleans = []string{"allow-private", "default", "disabled", "dynamic", "hardware", "log", "persist", "required", "standby",
+	"strict", "sysctl"}
 
 // boolean returns a key's boolean, or absent without it.
 func (s *section) boolean(key string, absent bool) bool {

@@ -50,6 +50,9 @@ func (p *parser) settings(s *section) {
 	s.done()
 }
 
+// writeForward is the hint for a value that forward does not take.
+const writeForward = `write "auto", true or false`
+
 // forward reads forward: a boolean, or "auto".
 func (s *section) forward() {
 	f := s.get("forward")
@@ -61,7 +64,7 @@ func (s *section) forward() {
 		s.p.doc.Settings.Forward = ForwardOff
 	case f.Value.Kind == tomltree.String:
 		if v := f.Value.Text; v != "auto" {
-			hint := suggest(v, []string{"auto"})
+			hint := writeForward
 			if v == "true" || v == "false" {
 				hint = fmt.Sprintf("write %s without quotes", v)
 			}

@@ -16,7 +16,7 @@ func suggest(got string, valid []string) string {
 	if len(valid) == 0 {
 		return ""
 	}
-	if other := synonyms[got]; slices.Contains(valid, other) {
+	if other := synonyms[hyphened(got)]; slices.Contains(valid, other) {
 		return fmt.Sprintf("did you mean %q?", other)
 	}
 	best, bestDistance := "", 1+max(1, len(got)/3)
@@ -48,7 +48,32 @@ var synonyms = map[string]string{
 	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
 	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
 	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash",
-	"track_ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+	"track-ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+	"routing-mark": "table", "use-policy": "table", "last-resort": "strict", "dest-port": "dport",
+	"src-ip": "src", "source-ip": "src", "dest-ip": "dst", "dst-ip": "dst", "destination-ip": "dst", "time": "schedule",
+}
+
+// hyphened writes a word as pbr's keys are written.
+func hyphened(word string) string { return strings.ReplaceAll(word, "_", "-") }
+
+// advice is for other programs' keys that no key here replaces by its name alone: where the section
+// has the key needs, if any, text says what to write.
+var advice = map[string]struct{ sections, needs, text string }{
+	"enabled":          {"", "disabled", "write disabled = true to switch it off; without that it is enabled"},
+	"sticky":           {"policy rule", "", "sticky belongs to a [[balance]]"},
+	"passthrough":      {"policy", "", "not needed: the first match decides"},
+	"src-address-list": {"", "src", `write src = "@NAME", with the name of a list`},
+	"dst-address-list": {"", "dst", `write dst = "@NAME", with the name of a list`},
+}
+
+// suggestKey words a hint for a key that a section of that path does not have.
+func suggestKey(path, got string, valid []string) string {
+	a, found := advice[hyphened(got)]
+	inSection := a.sections == "" || slices.Contains(strings.Fields(a.sections), path)
+	if found && inSection && (a.needs == "" || slices.Contains(valid, a.needs)) {
+		return a.text
+	}
+	return suggest(got, valid)
 }
 
 // sameStart counts the bytes that two words start with alike.

@@ -167,7 +167,10 @@ func (s *scanner) badScalar(start int, text string) bool {
 	if end := strings.IndexAny(s.src[s.i:], " \t\r\n,]}#\"'"); end > 0 {
 		text = s.src[start : s.i+end]
 	}
-	return s.fail(start, scalarHint(text), "invalid value %q", text)
+	s.fail(start, scalarHint(text), "invalid value %q", text)
+	e := &s.errs[len(s.errs)-1]
+	e.Word, e.Key = text, s.path[len(s.path)-1].name
+	return false
 }
 
 // scalarHint guesses what was meant by a bare word.
