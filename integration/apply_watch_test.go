@@ -138,6 +138,7 @@ func TestTrialThroughWatch(t *testing.T) {
 		for _, command := range []string{"confirm", "revert"} {
 			says(t, w.router.pbr(command), 1, "nothing waits to be confirmed")
 		}
+		says(t, w.router.pbr("revert"), 1, "to remove all of pbr: systemctl stop pbr; pbr flush")
 	}
 	nothing()
 	w.router.write(moreLater)

@@ -119,6 +119,12 @@ func TestTrace(t *testing.T) {
 		}
 	})
 
+	step.Run("a trace that saw nothing says so", func(t *testing.T) {
+		res := w.router.pbr("trace", "--src", "192.168.10.254", "--time", "100ms")
+		if res.Code != 0 || !strings.Contains(res.Stderr, "no packet seen: did the host send? Offloaded packets are not shown") {
+			t.Errorf("%d %s", res.Code, res.Stderr)
+		}
+	})
 	step.Run("who dropped it is named", func(t *testing.T) {
 		w.Router.NFT("table inet mine { chain guard { type filter hook forward priority 5; udp dport 4444 drop; }; chain shut { type filter hook forward priority 6; policy drop; udp dport 4445 counter; tcp dport 1-65535 accept; udp dport 7777 accept; }; }")
 		for port, chain := range map[string]string{"4444": "guard", "4445": "shut"} {

@@ -62,7 +62,7 @@ func (c command) revertNow(stop context.Context, k *kernel.Kernel) (*daemon.Appl
 		return nil, err
 	}
 	if pending == nil {
-		return nil, daemon.ErrNothingWaits
+		return nil, daemon.ErrNothingToRevert
 	}
 	return c.undo(stop, k)
 }

@@ -197,6 +197,7 @@ type traceShow struct {
 	evaluator *walk.Evaluator
 	json      bool
 	left      int // 0 is any number
+	shown     bool
 	packets   map[uint32]*tracedPacket
 	order     []*tracedPacket
 }
@@ -234,6 +235,9 @@ func (t *traceShow) run(stop context.Context, tracer *nft.Tracer) error {
 			return err
 		case <-stop.Done():
 			_, err := t.show(time.Now())
+			if !t.shown && err == nil {
+				fmt.Fprintln(t.stderr, "pbr: no packet seen: did the host send? Offloaded packets are not shown")
+			}
 			return err
 		}
 	}
@@ -262,6 +266,7 @@ func (t *traceShow) show(since time.Time) (done bool, err error) {
 				delete(t.packets, id)
 			}
 		}
+		t.shown = true
 		if err := t.print(p); err != nil {
 			return true, err
 		}

@@ -27,7 +27,9 @@ func (p *proposal) write() string {
 	w := &writer{}
 	w.say("A first policy, written by pbr init from what this machine has now. Lines that begin with # and a blank explain; those with # alone")
 	w.say("are optional settings. Read it, change it, save it as /etc/pbr/pbr.toml, then:")
-	w.say("  pbr check; pbr apply --confirm 60s; pbr confirm; systemctl enable --now pbr")
+	w.say("  pbr check && pbr apply --confirm 60s")
+	w.say("Does the network still work? From a new session: pbr confirm. Without it the apply is undone after a minute. Then, to keep it:")
+	w.say("  systemctl enable --now pbr")
 	w.say("")
 	w.say("What was seen:")
 	for _, line := range p.seen() {

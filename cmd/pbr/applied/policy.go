@@ -55,7 +55,8 @@ func Read(file, name string, options policy.Options) (*Policy, *policy.Document,
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil, nil, fmt.Errorf("there is no policy file %s: write one, or name yours with --config FILE", name)
+		return nil, nil, nil, fmt.Errorf("there is no policy file %s: write one, or name yours with --config FILE; "+
+			"pbr init > %[1]s writes a first one", name)
 	case err != nil:
 		return nil, nil, nil, fmt.Errorf("reading the policy: %w", err)
 	case info.IsDir():

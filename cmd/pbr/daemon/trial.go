@@ -73,6 +73,9 @@ type Applied struct {
 // ErrNothingWaits means that there is nothing to confirm or to undo.
 var ErrNothingWaits = errors.New("nothing waits to be confirmed: there was no apply --confirm, or it was already undone")
 
+// ErrNothingToRevert is that for pbr revert, whose user may want more than that undone.
+var ErrNothingToRevert = fmt.Errorf("%w; to remove all of pbr: systemctl stop pbr; pbr flush", ErrNothingWaits)
+
 // trialDue returns when to look at the trial; never without one.
 func (w *Watcher) trialDue() <-chan time.Time {
 	if w.trial == nil {
@@ -208,7 +211,7 @@ func (w *Watcher) Revert(ctx context.Context) (*Applied, error) {
 	var err error
 	callErr := w.call(ctx, func() {
 		if w.trial == nil {
-			err = ErrNothingWaits
+			err = ErrNothingToRevert
 			return
 		}
 		applied, err = w.undoTrial(ctx, "undone: the policy before the last apply is in force again")

@@ -115,7 +115,7 @@ func TestTrialIsConfirmedOrReverted(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.wantRoutes("reverted", "both", after)
-		if _, err := b.w.Revert(context.Background()); !errors.Is(err, ErrNothingWaits) {
+		if _, err := b.w.Revert(context.Background()); !errors.Is(err, ErrNothingToRevert) {
 			t.Errorf("reverted again: %v", err)
 		}
 	})
