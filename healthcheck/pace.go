@@ -14,17 +14,33 @@ type pace struct {
 
 func newPace() *pace { return &pace{began: time.Now(), woken: make(chan struct{}, 1)} }
 
-// roundSlot is how far apart rounds of different uplinks begin, if they do not begin together: each
-// waking costs more than a probe.
-const roundSlot = 20 * time.Millisecond
+// Rounds of different uplinks begin together, or a slot apart: each waking costs more than a probe.
+// The slots of rounds that come each second or less often are wide.
+const (
+	roundSlot     = 20 * time.Millisecond
+	wideRoundSlot = 50 * time.Millisecond
+)
 
-// slot is the next time at or after t when rounds begin. Frequent ones begin when they are due.
+// slotOf returns how far apart rounds begin that come with an interval; 0 if they begin when they
+// are due, as frequent ones do.
+func slotOf(interval time.Duration) time.Duration {
+	switch {
+	case interval < 10*roundSlot:
+		return 0
+	case interval < 20*wideRoundSlot:
+		return roundSlot
+	}
+	return wideRoundSlot
+}
+
+// slot returns the next time at or after t when rounds begin.
 func (p *pace) slot(t time.Time, interval time.Duration) time.Time {
-	if interval < 10*roundSlot {
+	slot := slotOf(interval)
+	if slot == 0 {
 		return t
 	}
-	if late := t.Sub(p.began) % roundSlot; late > 0 {
-		t = t.Add(roundSlot - late)
+	if late := t.Sub(p.began) % slot; late > 0 {
+		t = t.Add(slot - late)
 	}
 	return t
 }
