@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -103,12 +104,20 @@ func (m *Monitor) ask(w *worker, generation int, rounds []*round, again *round) 
 }
 
 // answered sends a round beside the uplink's own ones, and reports whether one of its targets
-// answered in time.
+// answered in time. With the first answer the round ends.
 func (r *round) answered(ctx context.Context, p Prober) bool {
 	var end context.CancelFunc
 	r.ctx, end = context.WithTimeout(ctx, min(r.cfg.Timeout, maxAsking))
 	defer end()
-	r.probe(p)
+	var all sync.WaitGroup
+	for i, target := range r.targets {
+		all.Go(func() {
+			if r.answers[i] = r.one(p, target); r.answers[i].Err == nil {
+				end()
+			}
+		})
+	}
+	all.Wait()
 	return slices.ContainsFunc(r.answers, func(a Answer) bool { return a.Err == nil })
 }
 

@@ -46,6 +46,18 @@ func TestMonitorDeadTarget(t *testing.T) {
 	}
 }
 
+// The first target of a peer that answers is enough: a silent one beside it costs no time.
+func TestMonitorAsksUntilTheFirstAnswer(t *testing.T) {
+	configs := peers(4, "a", "b")
+	configs[1].Targets = []string{"b", "c"}
+	inBubble(t, configs, nil, func(b *bench) {
+		b.probe.set("c", silence)
+		b.unordered(1300*time.Millisecond, "isp1:start>up", "isp2:start>up")
+		b.probe.set("a", silence)
+		b.after(configs[0].DownWithin(), "isp1:up>down")
+	})
+}
+
 // One that answers again is up at once, whatever up-after says, and was never down.
 func TestMonitorTargetReturns(t *testing.T) {
 	inBubble(t, peers(6, "a", "b"), nil, func(b *bench) {
