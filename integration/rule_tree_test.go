@@ -48,6 +48,10 @@ func TestPacketsKeepTheirWayWhileTheTreeGrows(t *testing.T) {
 		}
 	}
 	lab.WaitFor(t, "the first answers", answered(20))
+	lost := make([]int, len(streams)) // while neighbours looked for each other; some may only be late
+	for i, x := range streams {
+		lost[i] = x.Tale().Lost()
+	}
 	for _, n := range []int{40, 10, 240, 12} {
 		s.router.apply(manyTables(n))
 		s.router.inSync()
@@ -61,7 +65,7 @@ func TestPacketsKeepTheirWayWhileTheTreeGrows(t *testing.T) {
 		if i == 3 {
 			want = "isp1"
 		}
-		if tale.By[want] != tale.Answered || tale.Lost() > 0 {
+		if tale.By[want] != tale.Answered || tale.Lost() > lost[i] {
 			t.Errorf("stream %d, by %s: %v", i, want, tale)
 		}
 	}
