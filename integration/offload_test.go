@@ -44,6 +44,7 @@ func TestVMOffloadModes(t *testing.T) {
 					talk := r.talk(r.lan, network, c.src, far(c.src), c.isp)
 					r.checkOffloaded(talk, c.offload)
 					r.checkCounters(talk)
+					r.checkInside(talk, c.isp != "isp1")
 				}
 			}
 			r.lan.ServeEcho(serverPort)
@@ -57,6 +58,7 @@ func TestVMOffloadModes(t *testing.T) {
 					t.Fatalf("%s: %v", in.name, err)
 				}
 				r.checkOffloaded(in, all || isp.Name == "isp1")
+				r.checkInside(in, false)
 			}
 			r.router.inSync()
 		})
@@ -73,6 +75,20 @@ func (r *offloadRig) checkCounters(c *talk) {
 	}
 	if total < 28 {
 		r.t.Errorf("%s: conntrack counted %d packets: %s", c.name, total, entry)
+	}
+}
+
+// checkInside fails the test unless the connection's mark says whether it is a pinned one that was
+// opened from inside.
+func (r *offloadRig) checkInside(c *talk, want bool) {
+	r.t.Helper()
+	bit, entry := r.router.insideBit(), c.entry()
+	m := regexp.MustCompile(`mark=(\d+)`).FindStringSubmatch(entry)
+	if bit == 0 || m == nil {
+		r.t.Fatalf("%s: the inside bit is %#x, conntrack says %q", c.name, bit, entry)
+	}
+	if mark, _ := strconv.ParseUint(m[1], 10, 32); (uint32(mark)&bit != 0) != want {
+		r.t.Errorf("%s: the mark has the inside bit: %v: %s", c.name, !want, entry)
 	}
 }
 
