@@ -44,7 +44,8 @@ func (c command) compileCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only mode: compile never changes anything"},
 			&cli.StringFlag{Name: "format", Value: "script",
-				Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line) or dnsmasq (makes dnsmasq fill lists of domains)"},
+				Usage: "`FORMAT` of the output: script, nft (nft -f loads it), ip (ip rule and ip route commands, one a line), " +
+					"dnsmasq (makes dnsmasq fill lists of domains), or json (as --json)"},
 			jsonFlag(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write pbr.sh, pbr.nft, pbr.ip and plan.json into `DIR`"},
 			&cli.BoolFlag{Name: "live", Usage: "compile for this machine as it is now"},
