@@ -45,7 +45,8 @@ type numbers struct {
 // Crowding is what keeps ct marks from saying which side opened a connection: the numbers leave no
 // bit of the mask for it.
 type Crowding struct {
-	Mask uint32
+	// Bit is the mask's highest one.
+	Bit uint32
 	// Needed is how many numbers there are, Room how many would leave the bit.
 	Needed, Room int
 }
@@ -57,7 +58,7 @@ func Crowded(doc *policy.Document) (c Crowding, ok bool) {
 		return c, false
 	}
 	mask := doc.Settings.MarkMask
-	return Crowding{Mask: mask, Needed: n.needed, Room: int(capacity(mask &^ highestBit(mask)))}, true
+	return Crowding{Bit: highestBit(mask), Needed: n.needed, Room: int(capacity(mask &^ highestBit(mask)))}, true
 }
 
 func highestBit(mask uint32) uint32 { return 1 << (bits.Len32(mask) - 1) }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -140,12 +141,24 @@ func insideNote(doc *policy.Document) string {
 	if !crowded {
 		return ""
 	}
-	why := fmt.Sprintf("of its %d numbers %d are needed, and %d would leave one", 2*c.Room+1, c.Needed, c.Room)
+	const cost = "Everything works; packets of pinned connections cost a few percent more."
+	why := fmt.Sprintf("%s needed; with the inside bit mark-mask has %d: one more bit in mark-mask gives it back. %s",
+		countAre(c.Needed, "number"), c.Room, cost)
 	if c.Needed <= c.Room {
-		why = "a table's fixed mark has the highest one"
+		why = fmt.Sprintf("%s. %s A mark below %#08x, or none, gives it back.", highMarks(doc, c.Bit), cost, c.Bit)
 	}
-	return fmt.Sprintf("marks: mark-mask %#08x has no bit left for which side opened a connection (%s): "+
-		"each packet of a pinned connection looks up its interface, which costs a few percent\n", c.Mask, why)
+	return "marks: no inside bit: " + why + " See \"inside bit\" in docs/how-it-works.md\n"
+}
+
+// highMarks names the tables whose fixed mark has a bit.
+func highMarks(doc *policy.Document, bit uint32) string {
+	var list []string
+	for i := range doc.Tables {
+		if t := &doc.Tables[i]; t.Mark&bit != 0 {
+			list = append(list, fmt.Sprintf("table %q (line %d) has mark %#08x", t.Name, t.MarkPos.Line, t.Mark))
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // printTimes prints, per checked uplink, how long its parameters need to declare it down and up
@@ -178,6 +191,13 @@ func judges(check healthcheck.Config, all []healthcheck.Config) string {
 		}
 	}
 	return text
+}
+
+func countAre(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return count(n, what) + " are"
 }
 
 func count(n int, what string) string {

@@ -26,11 +26,14 @@ func TestInsideNote(t *testing.T) {
 		bit        uint32
 	}{
 		"as many as leave the bit": {many(127), "", 0x80000000},
-		"one more": {many(128), "marks: mark-mask 0xff000000 has no bit left for which side opened a connection " +
-			"(of its 255 numbers 128 are needed, and 127 would leave one)", 0},
-		"two hundred": {many(200), "of its 255 numbers 200 are needed", 0},
+		"one more": {many(128), "marks: no inside bit: 128 numbers are needed; with the inside bit mark-mask has 127: " +
+			"one more bit in mark-mask gives it back. Everything works; packets of pinned connections cost a few percent more. " +
+			"See \"inside bit\" in docs/how-it-works.md\n", 0},
+		"two hundred": {many(200), "200 numbers are needed", 0},
+		"one number":  {"[pbr]\nmark-mask = 0x01000000\n" + many(1), "no inside bit: 1 number is needed; with the inside bit mark-mask has 0", 0},
 		"a fixed mark": {many(2) + "[[table]]\nname = \"t\"\nmark = 0x80000000\nroutes = { uplink = \"u1\" }\n",
-			"(a table's fixed mark has the highest one)", 0},
+			"marks: no inside bit: table \"t\" (line 13) has mark 0x80000000. Everything works; packets of pinned connections cost " +
+				"a few percent more. A mark below 0x80000000, or none, gives it back. See \"inside bit\" in docs/how-it-works.md\n", 0},
 		"another fixed mark": {many(2) + "[[table]]\nname = \"t\"\nmark = 0x40000000\nroutes = { uplink = \"u1\" }\n", "", 0x80000000},
 		"another mask":       {"[pbr]\nmark-mask = 0x0000f0f0\n" + many(3), "", 0x8000},
 		"a mask of 32 bits":  {"[pbr]\nmark-mask = 0xffffffff\n" + many(200), "", 0x80000000},

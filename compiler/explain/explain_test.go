@@ -362,10 +362,61 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 		}
 	})
 	t.Run("the last uplink keeps its connections", func(t *testing.T) {
-		if want := "this connection stays; a new one uses isp1 anyway: there is no other"; got["if isp1 fails"] != want {
+		if want := "nothing changes: table default has no other usable uplink"; got["if isp1 fails"] != want {
 			t.Errorf("if isp1 fails: %q, want %q", got["if isp1 fails"], want)
 		}
 	})
+}
+
+// What becomes of connections of a table whose only uplink fails depends on what else uses that uplink.
+func TestStoryOfTheOnlyUplink(t *testing.T) {
+	const only = "[[table]]\nname = \"only\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"tv\"\ntable = \"only\"\n"
+	for name, c := range map[string]struct{ more, want string }{
+		"alone": {"", "nothing changes: table only has no other usable uplink"},
+		"another table moves": {"[[table]]\nname = \"both\"\nroutes = [{ uplink = \"isp2\" }, { uplink = \"isp1\", distance = 2 }]\n" +
+			"[[policy]]\nname = \"pc\"\nsrc = \"192.168.10.9\"\ntable = \"both\"\n",
+			"this connection is flushed, because table both moves to another uplink; a new one uses isp2 anyway: " +
+				"table only has no other usable uplink"},
+		"a policy falls back": {"[[policy]]\nname = \"pc\"\nsrc = \"192.168.10.9\"\nuplink = \"isp2\"\nstrict = false\n",
+			"this connection is flushed, because policy pc falls back to default; a new one uses isp2 anyway: " +
+				"table only has no other usable uplink"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc, p, compiled := compiledPolicy(t, twoUplinks+only+c.more)
+			x, err := explain.New(doc, p, p, explain.Live{Failing: func(uplink string) *plan.Plan {
+				p, _ := compiled.Compile(plan.HostFacts{}, compiler.Down(map[string]int{uplink: 1}))
+				return p
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string]string{}
+			for _, step := range x.Story(answered(t, x, map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"}), nil, false).Steps {
+				got[step.What] = step.Text
+			}
+			if got["if isp2 fails"] != c.want {
+				t.Errorf("if isp2 fails: %q, want %q", got["if isp2 fails"], c.want)
+			}
+		})
+	}
+}
+
+// answered asks and answers a question.
+func answered(t *testing.T, x *explain.Explainer, question map[string]string) *explain.Answer {
+	t.Helper()
+	var keys explain.Text
+	for key, value := range question {
+		keys.Set(key, value)
+	}
+	q, err := x.Read(&keys, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := x.Answer(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // A socket that has no address yet gets one of an uplink of equal distance, by a rule, and main's

@@ -190,7 +190,10 @@ func (p *parser) roomForMarks() {
 	if uint64(need) <= have {
 		return
 	}
-	width := bits.Len(uint(need))
+	width, plural := bits.Len(uint(need)), "s"
+	if have == 1 {
+		plural = ""
+	}
 	pos := set.MarkMaskPos
 	if pos.Line == 0 {
 		if n := len(p.doc.Tables); n > 0 {
@@ -201,7 +204,7 @@ func (p *parser) roomForMarks() {
 	}
 	p.errorf(pos, CodeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x",
 		width, ^uint32(0)<<(32-width)),
-		"mark-mask %#08x has room for %d marks, and the uplinks and tables need %d", set.MarkMask, have, need)
+		"mark-mask %#08x has room for %d mark%s, and the uplinks and tables need %d", set.MarkMask, have, plural, need)
 }
 
 // onlyOnce reports a fixed number that another table has.
