@@ -8,7 +8,8 @@ type BatchProber interface {
 	Prober
 	// Batches reports whether the probes of a check can be sent so.
 	Batches(c *Config) bool
-	// Batch sends probes. It does not wait for answers that are not there yet.
+	// Batch sends probes. It does not wait for answers that are not there yet, and does not keep the
+	// slice.
 	Batch(probes []BatchProbe)
 }
 

@@ -22,6 +22,8 @@ type Monitor struct {
 	batch  BatchProber // the prober, nil if it is none
 	events *queue
 	pace   *pace
+	// probes are those of the turn that haveTurn has, for whose next turn their memory is kept.
+	probes []BatchProbe
 
 	mu      sync.Mutex
 	workers map[UplinkVersion]*worker
@@ -234,9 +236,10 @@ func (m *Monitor) Run(ctx context.Context) error {
 
 // haveTurn begins the rounds that are due, and returns when the next ones are.
 func (m *Monitor) haveTurn() (next time.Time) {
-	probes, next := m.turn()
-	if len(probes) > 0 {
-		m.batch.Batch(probes)
+	m.probes, next = m.turn(m.probes[:0])
+	if len(m.probes) > 0 {
+		m.batch.Batch(m.probes)
+		clear(m.probes)
 	}
 	return next
 }

@@ -56,9 +56,9 @@ type pingKey struct {
 	secret  uint64
 }
 
-// request is the echo request.
-func (k pingKey) request(cookie uint32) []byte {
-	b := make([]byte, echoSize)
+// appendRequest appends the echo request to an empty slice.
+func (k pingKey) appendRequest(b []byte, cookie uint32) []byte {
+	b = append(b, make([]byte, echoSize)...)
 	b[0] = byte(ipv4.ICMPTypeEcho)
 	if k.peer.Is6() {
 		b[0] = byte(ipv6.ICMPTypeEchoRequest)

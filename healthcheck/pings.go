@@ -20,7 +20,7 @@ type pings struct {
 	mu      sync.Mutex
 	sockets map[pingSocketKey]*pingSocket
 	uplinks map[string]*pingUplink // by name
-	awaited map[pingKey]*awaitedPing
+	awaited map[pingKey]awaitedPing
 	// first is not later than when the first of the awaited ones has failed; zero if none will.
 	first time.Time
 	// reading means that a goroutine waits for answers; bell makes it look at first again.
@@ -102,7 +102,8 @@ func (p *pings) sendOne(probe *BatchProbe) (*pingSocket, error) {
 	}
 	u.seq++
 	k := pingKey{peer: peer, id: u.id, seq: u.seq, secret: rand.Uint64()}
-	request := k.request(s.cookie)
+	request := k.appendRequest(s.request[:0], s.cookie)
+	s.request = request
 	for {
 		known := !u.indexAt.IsZero() && time.Since(u.indexAt) < indexLife
 		if !known {
@@ -112,7 +113,7 @@ func (p *pings) sendOne(probe *BatchProbe) (*pingSocket, error) {
 			u.indexAt = time.Now()
 		}
 		k.iface = u.index
-		w := &awaitedPing{BatchProbe: *probe, uplink: u, sent: time.Now()}
+		w := awaitedPing{BatchProbe: *probe, uplink: u, sent: time.Now()}
 		if err = s.send(request, peer, u.index, c.Mark); err == nil {
 			p.awaited[k] = w
 			p.before(w.Until)
@@ -163,7 +164,7 @@ const floodSize = 4096
 // newPings returns one that has sent nothing yet.
 func newPings(enter func(func())) *pings {
 	return &pings{
-		enter: enter, sockets: map[pingSocketKey]*pingSocket{}, uplinks: map[string]*pingUplink{}, awaited: map[pingKey]*awaitedPing{},
+		enter: enter, sockets: map[pingSocketKey]*pingSocket{}, uplinks: map[string]*pingUplink{}, awaited: map[pingKey]awaitedPing{},
 	}
 }
 
@@ -177,8 +178,8 @@ func (p *pings) take(s *pingSocket, ended []endedPing) []endedPing {
 		if err != nil {
 			break
 		}
-		w := p.awaited[k]
-		if w == nil {
+		w, known := p.awaited[k]
+		if !known {
 			continue
 		}
 		delete(p.awaited, k)

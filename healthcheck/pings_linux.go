@@ -21,10 +21,14 @@ type pingSocket struct {
 	fd     int
 	proto  int
 	cookie uint32
-	// packet and control hold one message that is received, ancillary one that is sent.
+	// packet and control hold one message that is received; request, ancillary and to4 or to6 one
+	// that is sent.
 	packet    [512]byte // no answer comes near
 	control   [128]byte
+	request   []byte
 	ancillary []byte
+	to4       unix.SockaddrInet4
+	to6       unix.SockaddrInet6
 }
 
 const (
@@ -135,22 +139,25 @@ func (s *pingSocket) interfaceIndex(name string) (int, error) {
 // (SO_MARK, as ancillary data since Linux 5.5), so that it takes its uplink's pinned table whatever
 // the others say.
 func (s *pingSocket) send(message []byte, peer netip.Addr, index int, mark uint32) error {
-	b := appendControl(s.ancillary[:0], unix.SOL_SOCKET, unix.SO_MARK, binary.NativeEndian.AppendUint32(nil, mark))
+	var marked [4]byte
+	binary.NativeEndian.PutUint32(marked[:], mark)
+	b := appendControl(s.ancillary[:0], unix.SOL_SOCKET, unix.SO_MARK, marked[:])
 	var to unix.Sockaddr
 	if peer.Is4() {
-		info := make([]byte, unix.SizeofInet4Pktinfo)
-		binary.NativeEndian.PutUint32(info, uint32(index))
-		b = appendControl(b, unix.IPPROTO_IP, unix.IP_PKTINFO, info)
-		to = &unix.SockaddrInet4{Addr: peer.As4()}
+		var info [unix.SizeofInet4Pktinfo]byte
+		binary.NativeEndian.PutUint32(info[:], uint32(index))
+		b = appendControl(b, unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
+		s.to4.Addr = peer.As4()
+		to = &s.to4
 	} else {
-		info := make([]byte, unix.SizeofInet6Pktinfo)
+		var info [unix.SizeofInet6Pktinfo]byte
 		binary.NativeEndian.PutUint32(info[16:], uint32(index))
-		b = appendControl(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info)
-		at := &unix.SockaddrInet6{Addr: peer.As16()}
+		b = appendControl(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
+		s.to6.Addr, s.to6.ZoneId = peer.As16(), 0
 		if peer.IsLinkLocalUnicast() {
-			at.ZoneId = uint32(index)
+			s.to6.ZoneId = uint32(index)
 		}
-		to = at
+		to = &s.to6
 	}
 	s.ancillary = b
 	for {

@@ -10,7 +10,10 @@ import (
 )
 
 // pingSocket sends nothing.
-type pingSocket struct{ cookie uint32 }
+type pingSocket struct {
+	cookie  uint32
+	request []byte
+}
 
 func openPingSocket(pingSocketKey) (*pingSocket, error) {
 	return nil, fmt.Errorf("%w: probes cannot be bound to an uplink on %s", ErrNotProbed, runtime.GOOS)

@@ -98,13 +98,13 @@ func (w *worker) wakeAt() time.Time {
 	return w.states.wake()
 }
 
-// turn begins what is due, and returns the probes to be sent and when more is due, zero if that is
-// not known.
-func (m *Monitor) turn() (probes []BatchProbe, at time.Time) {
+// turn begins what is due. It appends the probes to be sent, and returns them and when more is due,
+// zero if that is not known.
+func (m *Monitor) turn(probes []BatchProbe) (all []BatchProbe, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ended {
-		return nil, at
+		return probes, at
 	}
 	now := time.Now()
 	for _, w := range m.list {
@@ -146,7 +146,7 @@ func (m *Monitor) begin(now time.Time, w *worker, probes []BatchProbe) []BatchPr
 	r := newRound(w.plan, w.generation)
 	w.round, w.next = r, m.pace.slot(later(w.next.Add(r.cfg.Interval), now), r.cfg.Interval)
 	if m.batch != nil && m.batch.Batches(&r.cfg) && len(r.targets) > 0 {
-		return append(probes, m.probesOf(w, r, now)...)
+		return m.appendProbes(probes, w, r, now)
 	}
 	r.ctx, w.abort = context.WithTimeout(w.ctx, r.cfg.Timeout)
 	w.running.Go(func() {
@@ -156,10 +156,9 @@ func (m *Monitor) begin(now time.Time, w *worker, probes []BatchProbe) []BatchPr
 	return probes
 }
 
-// probesOf are the probes of a round that nobody waits for.
-func (m *Monitor) probesOf(w *worker, r *round, now time.Time) []BatchProbe {
+// appendProbes appends the probes of a round that nobody waits for.
+func (m *Monitor) appendProbes(list []BatchProbe, w *worker, r *round, now time.Time) []BatchProbe {
 	left := len(r.targets)
-	list := make([]BatchProbe, 0, left)
 	for i, target := range r.targets {
 		ended := func(rtt time.Duration, err error) {
 			m.mu.Lock()
