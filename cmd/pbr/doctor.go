@@ -119,11 +119,14 @@ func readSubject(ctx *cli.Context, k *kernel.Kernel, report *daemon.Report) (*do
 		return nil, last, err
 	}
 	s := &doctor.Subject{File: name}
+	f, err := load(ctx)
+	if other := otherInForce(ctx, k, f); other != nil {
+		s.Other, s.OtherHint = other.text, other.hint("")
+	}
 	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 		s.Missing = true
 		return s, last, nil
 	}
-	f, err := load(ctx)
 	if err != nil {
 		s.Problem = err.Error()
 		return s, last, nil

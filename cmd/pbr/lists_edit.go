@@ -131,10 +131,11 @@ func (c command) memberArguments(ctx *cli.Context, what string) (*policy.List, [
 
 // dynamicList returns a list of the policy file that commands fill.
 func (c command) dynamicList(ctx *cli.Context, name string) (*policy.List, error) {
-	f, err := load(ctx)
-	if err == nil {
-		err = c.report(f, f.diagnostics)
-	}
+	var f *policyFile
+	err := withKernel(func(k *kernel.Kernel) (err error) {
+		f, err = c.loadShown(ctx, k)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

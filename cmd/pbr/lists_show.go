@@ -83,23 +83,20 @@ func (c command) runLists(ctx *cli.Context) error {
 	if args.Len() > 1 {
 		return usageError("lists shows one list or all, but got %d names: write pbr lists [NAME]", args.Len())
 	}
-	f, err := load(ctx)
-	if err == nil {
-		err = c.report(f, f.diagnostics)
-	}
-	if err != nil {
-		return err
-	}
-	lists := f.doc.Lists
-	if args.Len() == 1 {
-		l, err := listNamed(f.doc, args.First())
+	res := &listsResult{Lists: []listStatus{}}
+	err := withKernel(func(k *kernel.Kernel) error {
+		f, err := c.loadShown(ctx, k)
 		if err != nil {
 			return err
 		}
-		lists = []policy.List{*l}
-	}
-	res := &listsResult{Lists: []listStatus{}}
-	err = withKernel(func(k *kernel.Kernel) error {
+		lists := f.doc.Lists
+		if args.Len() == 1 {
+			l, err := listNamed(f.doc, args.First())
+			if err != nil {
+				return err
+			}
+			lists = []policy.List{*l}
+		}
 		for i := range lists {
 			res.Lists = append(res.Lists, c.listStatus(k, &lists[i]))
 		}

@@ -84,16 +84,19 @@ func configName(ctx *cli.Context) (string, error) {
 }
 
 // withPolicy does something with a valid policy file and this network namespace's kernel; what is
-// wrong with the file is reported.
+// wrong with the file is reported, and first which one is in force, if that is another one.
 func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kernel) error) error {
-	f, err := load(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.report(f, f.diagnostics); err != nil {
-		return err
-	}
-	return withKernel(func(k *kernel.Kernel) error { return do(f, k) })
+	return withKernel(func(k *kernel.Kernel) error {
+		f, err := load(ctx)
+		c.warnOtherFile(ctx, k, f)
+		if err == nil {
+			err = c.report(f, f.diagnostics)
+		}
+		if err != nil {
+			return err
+		}
+		return do(f, k)
+	})
 }
 
 // compileNow compiles the policy for this machine as it is now, and the uplinks as a running watch

@@ -80,6 +80,8 @@ type statusResult struct {
 	// file and want are the policy and its plan, without a watch.
 	file *policyFile
 	want *plan.Plan
+	// other is the policy in force, if it is another one than file.
+	other *otherFile
 }
 
 type watchStatus struct {
@@ -190,7 +192,7 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 		return nil, err
 	}
 	if report == nil {
-		if err := s.Policy.compare(k, s.file, s.want); err != nil {
+		if err := s.Policy.compare(k, s); err != nil {
 			return nil, err
 		}
 	}
@@ -203,8 +205,12 @@ func (c command) readStatus(ctx *cli.Context, k *kernel.Kernel) (*statusResult, 
 
 // statusAlone adds the uplinks without a watch, and the policy that they are of.
 func (c command) statusAlone(ctx *cli.Context, k *kernel.Kernel, s *statusResult) (daemon.Outline, error) {
-	f, err := c.loadShown(ctx, k)
-	if err != nil {
+	f, err := load(ctx)
+	s.other = otherInForce(ctx, k, f)
+	if err != nil || f.diagnostics.HasErrors() {
+		c.warnOtherFile(ctx, k, f)
+	}
+	if f, err = c.orHeld(ctx, k, f, err); err != nil {
 		return daemon.Outline{}, err
 	}
 	now, err := c.readSituation(f.doc, k)

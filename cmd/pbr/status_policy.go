@@ -9,7 +9,6 @@ import (
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
 	"pbr/cmd/pbr/daemon"
-	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
 )
@@ -59,8 +58,9 @@ const (
 )
 
 // compare compares the policy file and its plan with what was applied last, without a watch.
-func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan) error {
-	sync, err := k.Compare(want)
+func (p *policyStatus) compare(k *kernel.Kernel, s *statusResult) error {
+	f := s.file
+	sync, err := k.Compare(s.want)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,9 @@ func (p *policyStatus) compare(k *kernel.Kernel, f *policyFile, want *plan.Plan)
 		p.State = policyNotApplied
 		p.notes = append(p.notes, fmt.Sprintf("not applied: nothing of %s is in the kernel: run pbr apply", f.display))
 	case p.Trial != nil && sync == kernel.Holds:
+	case s.other != nil:
+		p.State = policyDiffers
+		p.notes = append(p.notes, s.other.text+s.other.hint(": "))
 	case p.Rejected != nil:
 		p.State = policyDiffers // -- which is reported already
 	case now != nil && now.Hash != f.text.Hash:

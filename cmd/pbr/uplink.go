@@ -75,10 +75,7 @@ func (c command) force(ctx *cli.Context, name, mode string) (kept map[string][]s
 		}
 		err = withKernel(func(k *kernel.Kernel) error {
 			return c.withLock(ctx, k, func(stop context.Context) error {
-				f, err := load(ctx)
-				if err == nil {
-					err = c.report(f, f.diagnostics)
-				}
+				f, err := c.loadShown(ctx, k)
 				if err == nil {
 					kept, err = c.forceAlone(stop, f, k, name, mode)
 				}

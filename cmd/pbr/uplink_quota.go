@@ -52,10 +52,7 @@ func (c command) changeQuota(ctx *cli.Context, name string, change daemon.QuotaC
 }
 
 func (c command) changeQuotaAlone(ctx *cli.Context, k *kernel.Kernel, name string, change daemon.QuotaChange) error {
-	f, err := load(ctx)
-	if err == nil {
-		err = c.report(f, f.diagnostics)
-	}
+	f, err := c.loadShown(ctx, k)
 	if err == nil {
 		err = daemon.CheckUplink(f.doc, name)
 	}

@@ -54,6 +54,8 @@ type Subject struct {
 	File          string
 	Missing       bool
 	Problem, Hint string
+	// Other says that another file is in force, and OtherHint what to do; both empty if none is.
+	Other, OtherHint string
 	// Doc is nil if there is no policy, or an invalid one. Want is its plan.
 	Doc  *policy.Document
 	Want *plan.Plan

@@ -23,6 +23,9 @@ func (e *examination) own() {
 	default:
 		e.ok("policy", "%s", e.File)
 	}
+	if e.Other != "" {
+		e.add(Warn, "policy", e.OtherHint, "%s", e.Other)
+	}
 	s := e.facts.State
 	if s.Unwritable != "" {
 		e.add(Fail, "state", "make it writable for root, like /run: pbr needs it to apply and to undo",
@@ -64,6 +67,9 @@ func (e *examination) inForce() {
 	case e.Want == nil || !s.Compared:
 	case !s.Taken:
 		e.add(Warn, "kernel", "pbr apply --confirm 60s", "the policy was never applied")
+	case s.Behind > 0 && e.Other != "":
+		e.add(Warn, "kernel", "pbr diff shows the differences; pbr apply would replace the policy in force", "differs from %s in %s",
+			e.File, count(s.Behind, "object"))
 	case s.Behind > 0:
 		e.add(Warn, "kernel", "pbr diff shows the differences, pbr apply repairs them", "differs from the policy in %s",
 			count(s.Behind, "object"))
