@@ -7,6 +7,7 @@ import (
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler/plan"
+	"pbr/healthcheck"
 )
 
 // steeringStatus is a policy, or a stateless rule, with what its new connections use now.
@@ -46,7 +47,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 	st := &steering{o, s, live, len(live.Ruleset.Chains) > 0}
 	s.Policies, s.Rules = []steeringStatus{}, []ruleStatus{}
 	for _, p := range o.Selectors {
-		one := st.one(p.Name, p.Line, p.Target)
+		one := st.one(p.Name, p.Line, p.Target, p.Only)
 		one.Comment = o.Comments["policy "+p.Name]
 		if n, counted := packets[p.Counter]; counted || st.applied {
 			one.Hits = &n // of a policy that others cover nothing counts
@@ -54,7 +55,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 		s.Policies = append(s.Policies, one)
 	}
 	for _, r := range o.Rules {
-		one := ruleStatus{st.one(r.Name, r.Line, r.Target), r.Action, r.Priority}
+		one := ruleStatus{st.one(r.Name, r.Line, r.Target, 0), r.Action, r.Priority}
 		one.Comment = o.Comments["rule "+r.Name]
 		if !slices.ContainsFunc(live.Rules, func(l plan.Rule) bool { return l.Priority == r.Priority }) {
 			one.Problem = "none of its ip rules is in force"
@@ -63,8 +64,8 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 	}
 }
 
-// one is a policy's, or rule's, status without its hits.
-func (st *steering) one(name string, line int, target daemon.OutlineTarget) steeringStatus {
+// one is a policy's, or rule's, status without its hits. only is daemon.OutlineSelector.Only.
+func (st *steering) one(name string, line int, target daemon.OutlineTarget, only plan.Family) steeringStatus {
 	one := steeringStatus{Name: name, Line: line, Target: target, Uplinks: map[string][]string{}}
 	if !st.applied {
 		one.Problem = "not applied"
@@ -75,7 +76,7 @@ func (st *steering) one(name string, line int, target daemon.OutlineTarget) stee
 	for _, family := range plan.Families {
 		uplinks, fault := st.uplinks(target, family)
 		one.Uplinks[versionKey(family)] = append([]string{}, uplinks...)
-		if fault == "" {
+		if fault == "" || only != 0 && only != family {
 			continue
 		}
 		if wrong[fault] == nil {
@@ -108,14 +109,26 @@ func (st *steering) uplinks(target daemon.OutlineTarget, family plan.Family) (up
 }
 
 func (st *steering) ofUplink(target daemon.OutlineTarget, family plan.Family) ([]string, string) {
-	if daemon.UsableFor(st.outline, st.live, target.Name, target.Strict, family) || st.leads(target.Name, family) && st.isRule(target) {
-		return []string{target.Name}, ""
+	leads := st.leads(target.Name, family)
+	if daemon.UsableFor(st.outline, st.live, target.Name, target.Strict, family) || leads && st.isRule(target) {
+		switch unseen := st.linkDown(target.Name, family); {
+		case !unseen:
+			return []string{target.Name}, ""
+		case leads && !target.Strict:
+			return []string{target.Name}, "its uplink is link-down, and new connections still use it: pbr watch is not running"
+		}
 	}
 	fault := ""
 	if st.outline.Carries(target.Name, family) {
 		fault = "its uplink is " + st.state(target.Name, family) + ": "
 	}
 	return st.instead(target.Strict, family, fault)
+}
+
+// linkDown reports whether an uplink's link is down and nobody has taken the uplink out of use,
+// because no watch runs: the kernel still sends connections to its table.
+func (st *steering) linkDown(uplink string, family plan.Family) bool {
+	return st.status.Watch == nil && st.state(uplink, family) == string(healthcheck.LinkDown)
 }
 
 // isRule reports whether no policy has such a target: then there is no set of usable uplinks to
@@ -216,9 +229,9 @@ func (st *steering) ofBalance(target daemon.OutlineTarget, family plan.Family) (
 		for _, m := range b.Members {
 			switch {
 			case b.Name != target.Name:
-			case slices.Contains(m.Usable, int(family)):
+			case slices.Contains(m.Usable, int(family)) && !st.linkDown(m.Name, family):
 				uplinks = append(uplinks, st.ofMember(m.Name, family)...)
-			case len(m.Usable) == 0:
+			case (len(m.Usable) == 0 || st.linkDown(m.Name, family)) && st.mayCarry(m.Name, family):
 				dead = append(dead, m.Name)
 			}
 		}
@@ -233,6 +246,15 @@ func (st *steering) ofBalance(target daemon.OutlineTarget, family plan.Family) (
 	}
 	slices.Sort(uplinks)
 	return slices.Compact(uplinks), fault
+}
+
+// mayCarry reports whether a balance's member, an uplink or a table, can carry an IP version: of a
+// table that is known only where no uplink carries the version.
+func (st *steering) mayCarry(member string, family plan.Family) bool {
+	if st.outline.Interface(member) != "" {
+		return st.outline.Carries(member, family)
+	}
+	return slices.ContainsFunc(st.outline.Uplinks, func(u daemon.OutlineUplink) bool { return slices.Contains(u.Families, family) })
 }
 
 // ofMember are the uplinks of a balance's member, an uplink or a table.

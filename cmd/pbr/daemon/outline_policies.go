@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"pbr/compiler"
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
 
@@ -23,6 +24,8 @@ type OutlineSelector struct {
 	Target OutlineTarget `json:"target"`
 	// Counter is the named counter that counts its connections.
 	Counter string `json:"counter"`
+	// Only is the IP version that it can match; 0 if that is both, or not known.
+	Only plan.Family `json:"only,omitempty"`
 }
 
 // OutlineRule is a stateless rule.
@@ -52,9 +55,19 @@ func outlineSelectors(doc *policy.Document) []OutlineSelector {
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
 		target := OutlineTarget{targetKinds[p.Target.Kind], p.Target.Name, p.Strict}
-		list = append(list, OutlineSelector{p.Name, p.Pos.Line, target, compiler.PolicyCounter(p)})
+		list = append(list, OutlineSelector{p.Name, p.Pos.Line, target, compiler.PolicyCounter(p), onlyVersion(p)})
 	}
 	return list
+}
+
+// onlyVersion is OutlineSelector.Only of a policy.
+func onlyVersion(p *policy.Policy) plan.Family {
+	for i, family := range plan.Families {
+		if !p.MayMatch(int(family)) {
+			return plan.Families[1-i]
+		}
+	}
+	return 0
 }
 
 // outlineRules are all rules, in the file's order.
