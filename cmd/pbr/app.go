@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -57,7 +58,7 @@ func (c command) app() *cli.App {
 		},
 		Action:         c.noCommand,
 		OnUsageError:   badOption,
-		ExitErrHandler: func(*cli.Context, error) {},
+		ExitErrHandler: ofCommand,
 	}
 	for _, cmd := range app.Commands {
 		cmd.OnUsageError, cmd.HideHelpCommand = badOption, true
@@ -81,10 +82,11 @@ func unknownCommand(app *cli.App, name string) error {
 	for _, cmd := range app.VisibleCommands() {
 		names = append(names, cmd.Name)
 	}
+	text := fmt.Sprintf("there is no command %q; the commands are %s", name, strings.Join(names, ", "))
 	if hint := policy.Suggest(name, names); strings.HasPrefix(hint, "did you mean") {
-		return usageError("there is no command %q: %s", name, hint)
+		text = fmt.Sprintf("there is no command %q: %s", name, hint)
 	}
-	return usageError("there is no command %q; the commands are %s", name, strings.Join(names, ", "))
+	return &misuse{text, "pbr"}
 }
 
 // jsonFlag is the option that every command with data to print takes.

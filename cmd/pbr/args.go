@@ -82,8 +82,12 @@ func (a *arrangement) option(word string) {
 		a.front = append(a.front, word)
 	default:
 		a.options = append(a.options, word)
-		if !attached && hasValue(a.flags, name) && len(a.rest) > 0 {
+		switch {
+		case attached || !hasValue(a.flags, name):
+		case len(a.rest) > 0:
 			a.options = append(a.options, a.take())
+		default: // its value is missing, and no argument before it is that
+			a.arguments, a.marked = nil, false
 		}
 	}
 }

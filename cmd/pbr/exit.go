@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,9 +71,26 @@ func (c command) forManager(err error) error {
 	return exitCode(exitPolicy)
 }
 
-// usageError is a mistake in the command line.
+// misuse is a mistake in the command line.
+type misuse struct {
+	text string
+	// command is the one whose help explains more, as "pbr lists add".
+	command string
+}
+
+func (m *misuse) Error() string { return m.text + "; see " + cmp.Or(m.command, "pbr") + " --help" }
+
+// usageError is a mistake in the command line, of a command that ofCommand adds.
 func usageError(format string, args ...any) error {
-	return fmt.Errorf(format+"; see pbr --help", args...)
+	return &misuse{fmt.Sprintf(format, args...), ""}
+}
+
+// ofCommand is the library's handler of errors: it tells a mistake which command it was.
+func ofCommand(ctx *cli.Context, err error) {
+	var m *misuse
+	if errors.As(err, &m) && m.command == "" && ctx.Command != nil {
+		m.command = ctx.Command.HelpName
+	}
 }
 
 // noArguments refuses arguments that a command does not take.

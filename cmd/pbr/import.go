@@ -43,7 +43,11 @@ func (c command) importCommand() *cli.Command {
 		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
 			if name := ctx.Args().First(); name != "" {
-				return usageError("import: there is no source %q: write pbr import routeros FILE, or pbr import mwan3 DIR", name)
+				hint := policy.Suggest(name, []string{routerOS.Name, mwan3.Name})
+				if !strings.HasPrefix(hint, "did you mean") {
+					hint = "write pbr import routeros FILE, or pbr import mwan3 DIR"
+				}
+				return usageError("import: there is no source %q: %s", name, hint)
 			}
 			return usageError("import needs a source: write pbr import routeros FILE, or pbr import mwan3 DIR")
 		},

@@ -14,6 +14,7 @@ import (
 	"pbr/cmd/pbr/daemon"
 	"pbr/compiler"
 	"pbr/compiler/plan"
+	"pbr/compiler/policy"
 	"pbr/healthcheck"
 	"pbr/kernel"
 )
@@ -44,6 +45,12 @@ func (c command) runUplink(ctx *cli.Context) error {
 			return usageError("quota takes one argument, but got %d: %s", args.Len()-2, quotaUsage)
 		}
 		return c.runQuota(ctx, args.Get(0), args.Get(2))
+	}
+	if args.Len() > 1 {
+		hint := policy.Suggest(args.Get(1), append([]string{"quota"}, uplinkModes...))
+		if strings.HasPrefix(hint, "did you mean") && !slices.Contains(uplinkModes, args.Get(1)) {
+			return usageError("invalid mode %q: %s %s", args.Get(1), hint, usage)
+		}
 	}
 	switch {
 	case args.Len() != 2:

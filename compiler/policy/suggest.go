@@ -39,7 +39,7 @@ func suggest(got string, valid []string) string {
 	return "valid: " + quoteAll(valid)
 }
 
-// synonyms are other programs' words for keys and values.
+// synonyms are other programs' words for keys and values, and their other names.
 var synonyms = map[string]string{
 	"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
 	"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
@@ -51,6 +51,7 @@ var synonyms = map[string]string{
 	"track-ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
 	"routing-mark": "table", "use-policy": "table", "last-resort": "strict", "dest-port": "dport",
 	"src-ip": "src", "source-ip": "src", "dest-ip": "dst", "dst-ip": "dst", "destination-ip": "dst", "time": "schedule",
+	"mikrotik": "routeros", "openwrt": "mwan3",
 }
 
 // hyphened writes a word as pbr's keys are written.
