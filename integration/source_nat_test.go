@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -124,6 +126,22 @@ func TestLiveFindings(t *testing.T) {
 		return res.Stderr + r.pbr("doctor").Stdout
 	}
 	step := steps.Of(t)
+	step.Run("without root check --live says what it does not see, and is not content", func(t *testing.T) {
+		// t.TempDir makes a directory in one of its own.
+		if err := os.Chmod(filepath.Dir(filepath.Dir(r.file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"--reuid", "65534", "--clear-groups", "--bounding-set", "-all", pbrPath, "--config", r.file, "check", "--live"}
+		res := r.Exec("setpriv", args...)
+		strict := r.Exec("setpriv", append(args, "--strict")...)
+		const want = "not checked: nftables of others: run as root"
+		if res.Code != 0 || !strings.Contains(res.Stderr, want) || strict.Code != 1 || !strings.Contains(strict.Stderr, want) {
+			t.Errorf("exit status %d and %d:\n%s", res.Code, strict.Code, strict.Stderr)
+		}
+		if out := said(); strings.Contains(out, want) {
+			t.Errorf("root:\n%s", out)
+		}
+	})
 	step.Run("a chain before pbr's is no finding", func(t *testing.T) {
 		r.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
 		for _, word := range []string{"late-snat", "same-address"} {

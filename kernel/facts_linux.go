@@ -84,14 +84,15 @@ func (k *Kernel) Sysctls(paths []string) map[string]string {
 }
 
 // Beside reads what doctor.Live judges: the host facts, and the translations of others' nftables.
-// Without root only the host facts are known.
+// Without root only the host facts are known; Unknown lists the rest.
 func (k *Kernel) Beside() (*facts.Facts, error) {
 	host, err := k.HostFacts(plan.Needs{})
 	if err != nil {
 		return nil, err
 	}
 	f := &facts.Facts{Host: host}
-	if mayAdminister() != nil {
+	if err := mayAdminister(); err != nil {
+		f.Unknown = append(f.Unknown, facts.Unknown{What: "nftables of others", Why: err.Error(), Confined: os.Geteuid() == 0})
 		return f, nil
 	}
 	o, err := k.nft.Others(k.route.LinkName)

@@ -14,6 +14,7 @@ import (
 	"pbr/healthcheck"
 	"pbr/kernel"
 	"pbr/kernel/doctor"
+	"pbr/kernel/facts"
 	"pbr/kernel/state"
 	"pbr/render"
 )
@@ -46,8 +47,10 @@ func (c command) runCheck(ctx *cli.Context) error {
 		return err
 	}
 	ds := f.diagnostics
+	var unknown []facts.Unknown
 	if !ds.HasErrors() {
-		problems, err := checkMachine(f.doc, ctx.Bool("live"))
+		var problems policy.Diagnostics
+		problems, unknown, err = checkMachine(f.doc, ctx.Bool("live"))
 		if err != nil {
 			return err
 		}
@@ -70,37 +73,50 @@ func (c command) runCheck(ctx *cli.Context) error {
 		return err
 	}
 	c.reportUnfetched(f.doc)
+	c.reportUnchecked(unknown)
 	if note := state.Find("").Temporary(); note != "" {
 		fmt.Fprintf(c.stderr, "pbr: note: %s\n", note)
 	}
-	if ds.HasErrors() || ctx.Bool("strict") && len(ds) > 0 {
+	if ds.HasErrors() || ctx.Bool("strict") && len(ds)+len(unknown) > 0 {
 		return exitCode(exitError)
 	}
 	return nil
 }
 
-// checkMachine returns what is wrong with a policy on any machine, or with --live on this one.
-func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, error) {
+// reportUnchecked says what --live could not check.
+func (c command) reportUnchecked(unknown []facts.Unknown) {
+	for _, u := range unknown {
+		do := "run as root"
+		if u.Confined {
+			do = u.Why
+		}
+		fmt.Fprintf(c.stderr, "pbr: warning: not checked: %s: %s\n", u.What, do)
+	}
+}
+
+// checkMachine returns what is wrong with a policy on any machine, or with --live on this one, and
+// what of this one is not known.
+func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, []facts.Unknown, error) {
 	if !live {
-		return compiler.Problems(doc, anyMachine()), nil
+		return compiler.Problems(doc, anyMachine()), nil, nil
 	}
 	k, err := kernel.Open(kernel.DefaultStateDir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer k.Close()
 	host, err := k.HostFacts(compiler.Needs(doc))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	problems := compiler.Problems(doc, host)
 	f, err := k.Beside()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	problems = append(problems, doctor.Live(doc, f)...)
 	problems = append(problems, doctor.Cgroups(doc, host)...)
-	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), nil
+	return append(problems, doctor.RefusedAnswers(doc, k.Sysctls(doctor.AnswerSettings(doc)))...), f.Unknown, nil
 }
 
 // printCheck prints the findings, how long the checks take, how far schedules reach, what bounds
