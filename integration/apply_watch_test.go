@@ -149,7 +149,7 @@ func TestTrialThroughWatch(t *testing.T) {
 		t.Errorf("doctor: %s", res.Stdout)
 	}
 	w.router.write(watchPolicy)
-	says(t, w.router.pbr("apply"), 1, "left)", "pbr confirm", "pbr revert")
+	declines(t, w.router.pbr("apply"), "left)", "pbr confirm", "pbr revert")
 	w.hangUp()
 	w.logged("reload failed", "pbr revert")
 	w.inForce(moreLater, "still applied until confirmed")

@@ -115,6 +115,24 @@ func TestUplinkWithoutWatch(t *testing.T) {
 	})
 }
 
+// declines is says of an apply that was not tried, which tells nothing about the machine.
+func declines(t *testing.T, res lab.Result, words ...string) {
+	t.Helper()
+	says(t, res, 1, words...)
+	if strings.Contains(res.Stderr, "warning: ") || strings.Contains(res.Stderr, "problem: ") {
+		t.Errorf("warnings beside the reason:\n%s", res.Stderr)
+	}
+}
+
+// A second apply while one waits to be confirmed says that alone.
+func TestSecondTrialIsDeclined(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, watchPolicy, 2)
+	says(t, w.router.pbr("apply", "--confirm", "600s"), 0, "warning: watch: does not run")
+	declines(t, w.router.pbr("apply"), "left)", "pbr confirm", "pbr revert")
+	w.router.must("revert")
+}
+
 // A policy file that lost its uplinks takes nothing away, but by flush.
 func TestFileWithoutUplinks(t *testing.T) {
 	t.Parallel()
@@ -122,8 +140,8 @@ func TestFileWithoutUplinks(t *testing.T) {
 	w.router.must("apply")
 	before := w.router.ours()
 	w.router.write("")
-	says(t, w.router.pbr("apply"), 1, "has no uplink", "pbr flush")
-	says(t, w.router.pbr("apply", "--confirm", "60s"), 1, "has no uplink")
+	declines(t, w.router.pbr("apply"), "has no uplink", "pbr flush")
+	declines(t, w.router.pbr("apply", "--confirm", "60s"), "has no uplink")
 	says(t, w.router.pbr("watch"), 1, "has no uplink")
 	if d := diffLines(before, w.router.ours()); d != "" {
 		t.Errorf("an empty file took away:\n%s", d)

@@ -151,7 +151,11 @@ func (c command) dryRun(ctx *cli.Context) error {
 // applyOnce applies through the running watch, or under the lock without one, and reports what
 // keeps the policy from working.
 func (c command) applyOnce(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (done *daemon.Applied, err error) {
-	defer func() { c.quickCheck(k, o, err != nil) }()
+	defer func() {
+		if declined := (*daemon.Declined)(nil); !errors.As(err, &declined) {
+			c.quickCheck(k, o, err != nil)
+		}
+	}()
 	defer func() {
 		if err == nil {
 			err = c.reportDnsmasq(o)

@@ -116,7 +116,7 @@ func (c command) finishPending(stop context.Context, k *kernel.Kernel) error {
 	}
 	const either = "run pbr confirm to keep it, or pbr revert to undo it now"
 	if pending.Guarded || pending.Left > 0 {
-		return fmt.Errorf("%s: %s", pendingText(pending), either)
+		return daemon.Decline("%s: %s", pendingText(pending), either)
 	}
 	fmt.Fprintf(c.stderr, "pbr: %s: undoing it first\n", pendingText(pending))
 	done, err := c.undo(stop, k)

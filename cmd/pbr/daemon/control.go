@@ -51,8 +51,10 @@ type PolicyID struct {
 
 // Answer is the one line of JSON that answers it.
 type Answer struct {
-	Error  string  `json:"error,omitempty"`
-	Report *Report `json:"report,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Declined means that Error is of an apply that was not tried.
+	Declined bool    `json:"declined,omitempty"`
+	Report   *Report `json:"report,omitempty"`
 	// Events answer "events".
 	Events []PastEvent `json:"events,omitempty"`
 	// Measured answer "measured".

@@ -75,7 +75,8 @@ func serveChange(ctx context.Context, conn net.Conn, c Controlled, r Request) er
 func answerChange(conn net.Conn, applied *Applied, err error) error {
 	a := Answer{Applied: applied}
 	if err != nil {
-		a = Answer{Error: err.Error()}
+		var d *Declined
+		a = Answer{Error: err.Error(), Declined: errors.As(err, &d)}
 	}
 	if err := conn.SetDeadline(time.Now().Add(requestLimit)); err != nil {
 		return err
@@ -152,6 +153,8 @@ func ask(conn net.Conn, in *json.Decoder, out *json.Encoder, request any) (*Appl
 		return nil, errors.New("pbr watch ended before it answered: pbr status shows what is in force")
 	case err != nil:
 		return nil, fmt.Errorf("asking pbr watch: %w", err)
+	case a.Declined:
+		return nil, &Declined{a.Error}
 	case a.Error != "":
 		return nil, errors.New(a.Error)
 	case a.Applied == nil:

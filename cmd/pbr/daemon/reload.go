@@ -155,6 +155,6 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 // NoUplinks returns the error for a policy without uplinks while another one is in force: an empty
 // file is most likely a mistake.
 func NoUplinks(doc *policy.Document) error {
-	return fmt.Errorf("%s has no uplink: applying it would remove everything that pbr routes: fix the file. "+
+	return Decline("%s has no uplink: applying it would remove everything that pbr routes: fix the file. "+
 		"To remove everything: stop pbr watch, then run pbr flush", doc.File)
 }
