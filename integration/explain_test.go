@@ -48,6 +48,30 @@ func explainOnce(t *testing.T, r *router, args ...string) explained {
 	return a
 }
 
+// A policy by MAC address catches the packets of a neighbour that the kernel knows.
+func TestExplainMACOfNeighbour(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.apply(explainedPolicy + "[[policy]]\nname = \"private\"\nmac = \"02:00:00:00:00:05\"\ntable = \"to2\"\n")
+	dev := "lan"
+	for _, line := range strings.Split(r.must("explain", "192.168.10.77", "9.9.9.9"), "\n") {
+		if _, after, found := strings.Cut(line, "in: "); found {
+			dev, _, _ = strings.Cut(after, ",")
+		}
+	}
+	r.IP("neigh replace 192.168.10.77 lladdr 02:00:00:00:00:05 dev " + dev)
+	out := r.must("explain", "192.168.10.77", "9.9.9.9")
+	for _, want := range []string{"private", "uplink isp2", "mac: from the neighbour table"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out := r.must("explain", "192.168.10.78", "9.9.9.9"); !strings.Contains(out, "policy private matches by MAC: ask again with --mac") {
+		t.Errorf("an unknown neighbour:\n%s", out)
+	}
+}
+
 // pbr explain tells what the kernel has, whatever the file says; it changes nothing, waits for no
 // lock, and takes next to no time.
 func TestExplainLive(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
+	"pbr/compiler/policy"
 	"pbr/healthcheck"
 	"pbr/kernel"
 	"pbr/kernel/facts"
@@ -67,6 +69,11 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 		},
 	}
 	live.Domain = learnedNames(f.doc, k)
+	if slices.ContainsFunc(f.doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 }) {
+		if live.MACs, err = k.Neighbours(); err != nil {
+			return nil, err
+		}
+	}
 	x, err := explain.New(f.doc, want, have, live)
 	if err == nil {
 		return x, nil

@@ -401,6 +401,31 @@ func TestStoryOfTheOnlyUplink(t *testing.T) {
 	}
 }
 
+// A sender's MAC address that the question lacks is the neighbour's, or a note asks for it.
+func TestMACOfNeighbour(t *testing.T) {
+	doc, p, _ := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"private\"\nmac = \"02:00:00:00:00:05\"\nuplink = \"isp2\"\nstrict = true\n")
+	x, err := explain.New(doc, p, p, explain.Live{MACs: map[netip.Addr][6]byte{
+		netip.MustParseAddr("192.168.10.5"): {2, 0, 0, 0, 0, 5}, netip.MustParseAddr("192.168.10.6"): {2, 0, 0, 0, 0, 6}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const found, ask = "mac: from the neighbour table", "policy private matches by MAC: ask again with --mac"
+	for src, want := range map[string]struct{ uplink, note string }{
+		"192.168.10.5": {"isp2", found}, "192.168.10.6": {"isp1", found}, "192.168.10.7": {"isp1", ask},
+	} {
+		a := answered(t, x, map[string]string{"src": src, "dst": "9.9.9.9", "proto": "udp"})
+		var notes []string
+		for _, step := range x.Story(a, nil, false).Steps {
+			if step.What == "note" && strings.Contains(strings.ToLower(step.Text), "mac") {
+				notes = append(notes, step.Text)
+			}
+		}
+		if a.Uplink != want.uplink || !slices.Contains(notes, want.note) || slices.Contains(notes, found) && slices.Contains(notes, ask) {
+			t.Errorf("%s: uplink %s, notes %q; want %+v", src, a.Uplink, notes, want)
+		}
+	}
+}
+
 // answered asks and answers a question.
 func answered(t *testing.T, x *explain.Explainer, question map[string]string) *explain.Answer {
 	t.Helper()

@@ -109,7 +109,7 @@ func (x *Explainer) Read(t *Text, resolve Resolver) (*Question, error) {
 	if err := q.readTransport(t); err != nil {
 		return nil, err
 	}
-	if err := q.readRest(x.doc, t); err != nil {
+	if err := x.readRest(q, t); err != nil {
 		return nil, err
 	}
 	return q, x.readState(q, t)
@@ -267,7 +267,7 @@ func (q *Question) readICMP(text string) (err error) {
 	return err
 }
 
-func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
+func (x *Explainer) readRest(q *Question, t *Text) (err error) {
 	p := &q.packet
 	if t[keyMAC] != "" {
 		if q.in == local {
@@ -277,6 +277,10 @@ func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 			return err
 		}
 		p.Ethernet = true
+	}
+	if mac, known := x.live.MACs[p.Src]; known && !p.Ethernet && q.in != local && x.usesMAC() {
+		p.MAC, p.Ethernet = mac, true
+		q.notes = append(q.notes, "mac: from the neighbour table")
 	}
 	p.HasUID = q.in == local
 	for _, key := range []int{keyUID, keyGID, keyCgroup} {
@@ -292,7 +296,7 @@ func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 			p.GID, err = policy.PacketGID("gid", t[key])
 		}
 	}
-	p.InCgroup = func(set string) bool { return compiler.InPrograms(doc, set, q.cgroup) }
+	p.InCgroup = func(set string) bool { return compiler.InPrograms(x.doc, set, q.cgroup) }
 	if err == nil && t[keyDSCP] != "" {
 		p.DSCP, err = policy.PacketDSCP("dscp", t[keyDSCP])
 	}
@@ -300,6 +304,11 @@ func (q *Question) readRest(doc *policy.Document, t *Text) (err error) {
 		p.Mark, err = policy.PacketMark("mark", t[keyMark])
 	}
 	return err
+}
+
+// usesMAC reports whether a policy matches by MAC address.
+func (x *Explainer) usesMAC() bool {
+	return slices.ContainsFunc(x.doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 })
 }
 
 func (x *Explainer) readState(q *Question, t *Text) error {

@@ -61,11 +61,25 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 	for _, note := range slices.Concat(a.question.notes, x.live.Others, x.dropping(a)) {
 		s.add("note", note, Plain)
 	}
+	s.add("note", x.unknownMAC(a), Plain)
 	s.add("note", x.unknownLists(way), Plain)
 	if !x.isLive() {
 		s.add("note", "from the policy alone: main's routes are unknown, and all uplinks count as usable", Plain)
 	}
 	return s
+}
+
+// unknownMAC says which policy may catch the packet by a MAC address that is not known.
+func (x *Explainer) unknownMAC(a *Answer) string {
+	if a.question.packet.Ethernet || a.question.in == local || a.question.established || x.byInterface[a.question.in] != nil {
+		return ""
+	}
+	for _, m := range x.Missed(a, 0) {
+		if strings.HasPrefix(m.Why, "mac: ") {
+			return "policy " + m.Name + " matches by MAC: ask again with --mac"
+		}
+	}
+	return ""
 }
 
 func (s *Story) add(what, text string, tone Tone) {
