@@ -60,6 +60,9 @@ func newKeyed(t *testing.T) keyed {
 	t.Helper()
 	k := keyed{newRouter(bench(lab.New(t)).Router)}
 	k.writeList("203.0.113.0/25")
+	lab.WaitFor(t, "addresses that nobody else has", func() bool { // a host fact changes with each
+		return k.Run("ip", "-6", "addr", "show", "tentative") == ""
+	})
 	k.apply(keyPolicy)
 	return k
 }
