@@ -16,7 +16,8 @@ func TestListOfEachVersion(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(uplinksOfBoth)
 	for i := range 40 {
-		fmt.Fprintf(&text, "[[policy]]\nname = \"host-%d\"\nsrc = [\"10.0.0.%d\", \"fd00::%x\"]\ndst = [\"10.1.0.0/16\", \"fd01::/16\"]\nuplink = \"isp2\"\n", i, i, i)
+		fmt.Fprintf(&text, "[[policy]]\nname = \"host-%d\"\nsrc = [\"10.0.0.%d\", \"fd00::%x\"]\ndst = "+
+			"[\"10.1.0.0/16\", \"fd01::/16\"]\nuplink = \"isp2\"\n", i, i, i)
 	}
 	text.WriteString("[[policy]]\nname = \"by-mac\"\nmac = \"02:00:00:00:00:01\"\nuplink = \"isp2\"\n")
 	for i := range 40 {
@@ -25,7 +26,8 @@ func TestListOfEachVersion(t *testing.T) {
 	p := compiledText(t, text.String())
 	for _, family := range plan.Families {
 		part := chainOf(p, chainOfVersion(chainClassify, family))
-		if len(part.Rules) != 3 || versionOf(&part.Rules[0]) != family || versionOf(&part.Rules[1]) != 0 || versionOf(&part.Rules[2]) != family {
+		if len(part.Rules) != 3 || versionOf(&part.Rules[0]) != family || versionOf(&part.Rules[1]) != 0 ||
+			versionOf(&part.Rules[2]) != family {
 			t.Errorf("IPv%d packets pass %+v, not what is for them", family, part.Rules)
 		}
 	}

@@ -35,7 +35,8 @@ func TestExpectedConnectionsAreToldByInterface(t *testing.T) {
 		{"opened from inside, upload", packets.Packet{IIF: "br-lan", Src: host, Dst: outside}, true},
 		{"opened from inside, download", packets.Packet{IIF: "wan2", Src: outside, Dst: host, Reply: true}, false},
 		{"expected from outside, to inside", packets.Packet{IIF: "wan2", Src: outside, Dst: host, CTStatus: statusExpected}, false},
-		{"expected from outside, answer", packets.Packet{IIF: "br-lan", Src: host, Dst: outside, Reply: true, CTStatus: statusExpected}, true},
+		{"expected from outside, answer", packets.Packet{IIF: "br-lan", Src: host, Dst: outside, Reply: true,
+			CTStatus: statusExpected}, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

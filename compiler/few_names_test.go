@@ -17,7 +17,8 @@ func TestFewUplinksAreCompared(t *testing.T) {
 			t.Parallel()
 			var uplinks []string
 			for i := range n {
-				uplinks = append(uplinks, fmt.Sprintf(`{ name = "isp%d", interface = "wan%d", gateway = "192.0.2.%d", nat = "masquerade" }`, i, i, i+1))
+				uplinks = append(uplinks,
+					fmt.Sprintf(`{ name = "isp%d", interface = "wan%d", gateway = "192.0.2.%d", nat = "masquerade" }`, i, i, i+1))
 			}
 			p := compiledText(t, "uplink = ["+strings.Join(uplinks, ", ")+"]\ndefault = { routes = { uplink = \"isp0\" } }\n")
 			rules := chainOf(p, "source-nat").Rules

@@ -175,7 +175,8 @@ func (c *compilation) offloadHardware(f *plan.Flowtable) {
 			fmt.Sprintf("hardware offload is required, and %s cannot do it", strings.Join(cannot, ", ")),
 			"leave hardware out, or required")
 	default:
-		c.postpone(plan.DeferredOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it", strings.Join(cannot, ", ")))
+		c.postpone(plan.DeferredOffload, fmt.Sprintf("%s cannot offload in hardware: the kernel's software does it",
+			strings.Join(cannot, ", ")))
 	}
 }
 

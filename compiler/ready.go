@@ -46,7 +46,8 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	case gw.Auto:
 		via, found := c.mainGateway(u, family)
 		if !found {
-			c.postpone("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from", family, u.Interface))
+			c.postpone("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from",
+				family, u.Interface))
 			return plan.Hop{}, false
 		}
 		hop.Via, hop.Onlink = via, via.IsValid()

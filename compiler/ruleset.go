@@ -38,8 +38,8 @@ const (
 )
 
 // Names of the table's fixed objects. None may be a keyword of nft; the prefixes of generated names
-// (mark-, pin-, exit-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names apart
-// from these and from keywords.
+// (mark-, pin-, exit-, snat-, policy-, list-, balance-, try-, uplink-, usable-) keep users' names
+// apart from these and from keywords.
 const (
 	setUplinks    = "uplinks"          // interfaces of all uplinks
 	setNotCarried = "uplinks-not-ipv"  // 4, or 6: interfaces of uplinks that do not carry the version

@@ -288,7 +288,8 @@ func TestQuotedRequests(t *testing.T) {
 		"IPv6, nothing":     {ipproto.ICMPv6, header6[:39], false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			kind := map[int]byte{ipproto.ICMP: byte(ipv4.ICMPTypeDestinationUnreachable), ipproto.ICMPv6: byte(ipv6.ICMPTypeDestinationUnreachable)}
+			kind := map[int]byte{ipproto.ICMP: byte(ipv4.ICMPTypeDestinationUnreachable),
+				ipproto.ICMPv6: byte(ipv6.ICMPTypeDestinationUnreachable)}
 			b := append([]byte{kind[row.proto], 1, 0, 0, 0, 0, 0, 0}, row.packet...)
 			k, why, ok := readPing(b, netip.MustParseAddr("192.0.2.1"), row.proto)
 			dst, _, _ := quotedPayload(row.packet, row.proto)

@@ -206,7 +206,8 @@ func TestMonitorGoesOnFromAFormerRun(t *testing.T) {
 	initial := map[UplinkVersion]Status{}
 	var configs []Config
 	for name, s := range map[string]State{"up": Up, "down": Down, "forced": ForcedDown, "link": LinkDown, "slow": Degraded} {
-		initial[UplinkVersion{Uplink: name}] = Status{UplinkVersion: UplinkVersion{Uplink: name}, State: s, Since: since, Flaps: 1, LastFailure: "x: y"}
+		initial[UplinkVersion{Uplink: name}] = Status{UplinkVersion: UplinkVersion{Uplink: name}, State: s,
+			Since: since, Flaps: 1, LastFailure: "x: y"}
 		configs = append(configs, checked(name, "target-"+name))
 	}
 	initial[UplinkVersion{Uplink: "gone"}] = Status{UplinkVersion: UplinkVersion{Uplink: "gone"}, State: Down}

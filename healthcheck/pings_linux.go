@@ -34,9 +34,9 @@ type pingSocket struct {
 const (
 	// icmpFilter is ICMP_FILTER (linux/icmp.h).
 	icmpFilter = 1
-	// pingSendRoom is how much may be on its way out. A neighbour that does not answer, and a device
-	// that does not send, hold up to a thousand packets of a kilobyte: those of one uplink must not
-	// use up the room of others. It is a limit, and no memory.
+	// pingSendRoom is how much may be on its way out. A neighbour that does not answer, and a
+	// device that does not send, hold up to a thousand packets of a kilobyte: those of one uplink
+	// must not use up the room of others. It is a limit, and no memory.
 	pingSendRoom = 256 << 20
 	// pingReceiveRoom is for two thousand answers.
 	pingReceiveRoom = 1 << 20

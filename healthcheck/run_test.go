@@ -41,7 +41,8 @@ func manyLines(t testing.TB, n int) (*SocketProber, *lab.Host, []Config) {
 		)
 		far.IP(fmt.Sprintf("addr add 10.%d.0.1/24 dev %s", i, end), fmt.Sprintf("addr add 2001:db8:%x::1/64 dev %s", i, end))
 		configs = append(configs, Config{
-			UplinkVersion: UplinkVersion{Uplink: fmt.Sprintf("isp%d", i)}, Interface: near, Mark: mark, Method: MethodPing, IPv4: true, IPv6: true,
+			UplinkVersion: UplinkVersion{Uplink: fmt.Sprintf("isp%d", i)}, Interface: near, Mark: mark,
+			Method: MethodPing, IPv4: true, IPv6: true,
 			Gateway4: netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), Gateway6: netip.MustParseAddr(fmt.Sprintf("2001:db8:%x::1", i)),
 			Interval: 100 * time.Millisecond, Timeout: time.Second,
 		})

@@ -6,8 +6,8 @@ import (
 )
 
 // TestSlots: rounds that are due close to each other begin together, never early, and never later
-// than a slot, which is wider for rounds that come less often; those that come often begin when they
-// are due.
+// than a slot, which is wider for rounds that come less often; those that come often begin when
+// they are due.
 func TestSlots(t *testing.T) {
 	for interval, slot := range map[time.Duration]time.Duration{
 		100 * time.Millisecond: 0,

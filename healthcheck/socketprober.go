@@ -17,8 +17,8 @@ import (
 // no table uses at the moment.
 //
 // ARP requests and neighbour solicitations of an uplink share one socket for each kind, which stays
-// open; the other methods open one for each probe. Pings of all uplinks share a socket that is bound
-// to none: each request is sent so, and an answer that comes by another interface is none.
+// open; the other methods open one for each probe. Pings of all uplinks share a socket that is
+// bound to none: each request is sent so, and an answer that comes by another interface is none.
 type SocketProber struct {
 	// enter runs a function that opens sockets: where they are opened is where they stay.
 	enter func(func())

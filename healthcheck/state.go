@@ -42,8 +42,8 @@ const (
 // Usable reports whether new connections may take the uplink: its routes stand.
 func (s State) Usable() bool { return s == Start || s == Up || s == Unconfirmed || s == ForcedUp }
 
-// Dead reports whether connections that run over the uplink may be flushed. An uplink that is neither
-// usable nor dead takes no new connections and keeps those it has.
+// Dead reports whether connections that run over the uplink may be flushed. An uplink that is
+// neither usable nor dead takes no new connections and keeps those it has.
 func (s State) Dead() bool {
 	return s == Down || s == LinkDown || s == AddressLost || s == NoGateway || s == ForcedDown
 }

@@ -336,7 +336,8 @@ func (m *stateMachine) Status(now time.Time) Status {
 	d := m.damping
 	d.forget(now)
 	s := Status{
-		UplinkVersion: m.cfg.UplinkVersion, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt, Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
+		UplinkVersion: m.cfg.UplinkVersion, State: m.state, Closed: m.closed(), Since: m.since, RTT: q.rtt,
+		Jitter: q.jitter, Loss: q.loss, Rounds: m.rounds,
 		LastFailure: m.lastFailure, LastFailureAt: m.lastFailureAt, ProbeError: m.probeError, Flaps: d.flaps,
 	}
 	if d.held(now) && !m.state.Usable() {

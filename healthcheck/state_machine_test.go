@@ -12,7 +12,8 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func pingConfig() Config {
-	return Config{UplinkVersion: UplinkVersion{Uplink: "isp1"}, Interface: "eth1", Method: MethodPing, Targets: []string{"192.0.2.1"}, IPv4: true,
+	return Config{UplinkVersion: UplinkVersion{Uplink: "isp1"}, Interface: "eth1", Method: MethodPing,
+		Targets: []string{"192.0.2.1"}, IPv4: true,
 		Interval: time.Second, Timeout: time.Second, DownAfter: 3, UpAfter: 3, Quorum: 1, Over: 20}
 }
 

@@ -15,15 +15,16 @@ const maxJitter = 100 * time.Millisecond
 type worker struct {
 	uv     UplinkVersion
 	states *stateMachine
-	// next is when the next round begins; kicked that it begins, and that the machine is looked at, now.
+	// next is when the next round begins; kicked that it begins, and that the machine is looked at,
+	// now.
 	next   time.Time
 	kicked bool
 	// generation changes when the answers that are under way no longer mean anything.
 	generation int
 	// plan is of all rounds; nil after the check changed.
 	plan *roundPlan
-	// round is the one that is under way, nil if there is none; held means that there is a session in
-	// place of rounds. abort ends what of it has a goroutine, nil if nothing has.
+	// round is the one that is under way, nil if there is none; held means that there is a session
+	// in place of rounds. abort ends what of it has a goroutine, nil if nothing has.
 	round    *round
 	held     bool
 	abort    context.CancelFunc

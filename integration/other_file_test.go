@@ -60,7 +60,8 @@ func TestOtherFileInForce(t *testing.T) {
 	})
 }
 
-// A mistake in the file, or in a list's, keeps nobody from showing and changing the policy in force.
+// A mistake in the file, or in a list's, keeps nobody from showing and changing the policy in
+// force.
 func TestCommandsWithBrokenList(t *testing.T) {
 	t.Parallel()
 	r := newRouter(bench(lab.New(t)).Router)
@@ -86,7 +87,8 @@ func TestCommandsWithBrokenList(t *testing.T) {
 	} {
 		step.Run(c.args, func(t *testing.T) {
 			res := r.pbr(strings.Fields(c.args)...)
-			if res.Code != 0 || !strings.Contains(res.Stdout, c.want) || !strings.Contains(res.Stderr, "going on with the policy in force") {
+			if res.Code != 0 || !strings.Contains(res.Stdout, c.want) ||
+				!strings.Contains(res.Stderr, "going on with the policy in force") {
 				t.Errorf("exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 			}
 		})

@@ -70,7 +70,8 @@ func TestConnectionFromUplinkToUplink(t *testing.T) {
 				c.translated = c.src
 			}
 			x.r.Run("conntrack", "-F")
-			there := lab.Packet{Proto: lab.ProtoUDP, SPort: 40000, DPort: 443, Src: netip.MustParseAddr(c.src), Dst: netip.MustParseAddr(c.dst)}
+			there := lab.Packet{Proto: lab.ProtoUDP, SPort: 40000, DPort: 443, Src: netip.MustParseAddr(c.src),
+				Dst: netip.MustParseAddr(c.dst)}
 			back := lab.Packet{Proto: lab.ProtoUDP, SPort: 443, DPort: 40000, Src: there.Dst, Dst: netip.MustParseAddr(c.translated)}
 			what := "nat " + nat + ": " + c.src + " to " + c.dst
 			for range 2 {

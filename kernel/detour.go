@@ -32,8 +32,8 @@ func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
 	return plan.Renumber(want, names), false
 }
 
-// meansOther reports whether a wanted number's table, or one of its marks, belongs to something else
-// in an earlier plan.
+// meansOther reports whether a wanted number's table, or one of its marks, belongs to something
+// else in an earlier plan.
 func meansOther(earlier []owned, r *conntrack.Migration, w plan.Number) bool {
 	for _, o := range earlier {
 		for _, n := range o.Numbers {

@@ -103,7 +103,8 @@ func TestStages(t *testing.T) {
 // TestMarksOfInside: the journal has each number with and without the bit, and a number's successor
 // has the bit only if it had it.
 func TestMarksOfInside(t *testing.T) {
-	was, want := claimsOf(insideOf(0xff, 0x80, map[string]uint32{"a": 1, "b": 2})), insideOf(0xf00, 0x800, map[string]uint32{"a": 3, "b": 1})
+	was, want := claimsOf(insideOf(0xff, 0x80, map[string]uint32{"a": 1, "b": 2})),
+		insideOf(0xf00, 0x800, map[string]uint32{"a": 3, "b": 1})
 	r := &conntrack.Migration{Want: conntrack.MarksOf(want), Earlier: []conntrack.Marks{was.Marks}}
 	for mark, next := range map[uint32]uint32{0x01: 0x300, 0x81: 0xb00, 0x02: 0x100, 0x82: 0x900, 0x83: 0, 0x80: 0} {
 		if got, _, _ := r.Meaning(mark); got != next {

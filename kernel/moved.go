@@ -106,8 +106,8 @@ func (m *moved) before(c plan.Chain) plan.Chain {
 	return c
 }
 
-// looksUpCTMark reports whether a rule looks the connection's mark up, or the chain that it leads to
-// does.
+// looksUpCTMark reports whether a rule looks the connection's mark up, or the chain that it leads
+// to does.
 func (m *moved) looksUpCTMark(r plan.ChainRule) bool {
 	return slices.ContainsFunc(r.Actions, func(a plan.Action) bool {
 		look, ok := a.(plan.VMap)

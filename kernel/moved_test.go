@@ -19,7 +19,8 @@ func movedPlan(t *testing.T, uplinks int, more string) *plan.Plan {
 	t.Helper()
 	text := "[pbr]\noffload = \"off\"\n" + more
 	for i := range uplinks {
-		text += fmt.Sprintf("[[uplink]]\nname = \"isp%d\"\ninterface = \"wan%d\"\ngateway = \"192.0.2.%d\"\nnat = \"masquerade\"\n", i, i, i+1)
+		text += fmt.Sprintf("[[uplink]]\nname = \"isp%d\"\ninterface = \"wan%d\"\ngateway = "+
+			"\"192.0.2.%d\"\nnat = \"masquerade\"\n", i, i, i+1)
 	}
 	text += "[default]\nroutes = { uplink = \"isp0\" }\n[[policy]]\nname = \"all\"\nuplink = \"isp1\"\n"
 	doc, problems := policy.Parse(fstest.MapFS{"pbr.toml": {Data: []byte(text)}}, "pbr.toml", "pbr.toml")

@@ -10,8 +10,8 @@ import (
 // in use, once with the bit and once without it, and a change of numbers finds none that are free.
 // Marks without the bit are as good: so they lose it before such a change, or get it after it.
 
-// stages returns the plans to apply one after the other, so that at each step every number means the
-// same to both plans. full is true if the mask has too few free values for that.
+// stages returns the plans to apply one after the other, so that at each step every number means
+// the same to both plans. full is true if the mask has too few free values for that.
 func stages(earlier []owned, want *plan.Plan) (list []*plan.Plan, full bool) {
 	intermediate, full := detour(earlier, want)
 	switch {
@@ -41,8 +41,8 @@ func withoutInside(p *plan.Plan) *plan.Plan {
 	return &out
 }
 
-// noneFromInside returns a ruleset that sets the bit in no ct mark, and treats marks that have it as
-// those without.
+// noneFromInside returns a ruleset that sets the bit in no ct mark, and treats marks that have it
+// as those without.
 func noneFromInside(r *plan.Ruleset, inside uint32) plan.Ruleset {
 	out := *r
 	out.Chains = slices.Clone(r.Chains)

@@ -21,8 +21,8 @@ const (
 
 // Diff writes c, what turns have into want, as a unified diff that a person reads: "-" what is
 // live, "+" what is planned, objects in the words of NFT and IP, in apply's order. Colours are used
-// if colour is true. What is deferred stands at the end. Nothing at all is written when nothing differs
-// and nothing is deferred. It fails only when writing to w does.
+// if colour is true. What is deferred stands at the end. Nothing at all is written when nothing
+// differs and nothing is deferred. It fails only when writing to w does.
 func Diff(w io.Writer, have, want *plan.Plan, c *plan.Changes, colour bool) error {
 	d := diffWriter{colour: colour, names: tableLabels(have)}
 	for table, name := range tableLabels(want) {

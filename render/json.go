@@ -125,7 +125,8 @@ type ruleView struct {
 func viewPlan(p *plan.Plan) planView {
 	names := map[uint32]string{}
 	v := planView{
-		MarkMask: mark(p.Mask), InsideBit: markOrNone(p.Inside), RulePriorities: [2]uint32{p.BasePriority, p.BasePriority + plan.PrioritySpan - 1},
+		MarkMask: mark(p.Mask), InsideBit: markOrNone(p.Inside), RulePriorities: [2]uint32{p.BasePriority,
+			p.BasePriority + plan.PrioritySpan - 1},
 		Tables: []tableView{}, NFTables: viewRuleset(&p.Ruleset),
 	}
 	for _, n := range p.Numbers {

@@ -120,8 +120,8 @@ func checkMachine(doc *policy.Document, live bool) (policy.Diagnostics, []facts.
 }
 
 // printCheck prints the findings, how long the checks take, how far schedules reach, what bounds
-// sets that dnsmasq fills, whether own addresses are left to the kernel and marks have no room, and a
-// summary.
+// sets that dnsmasq fills, whether own addresses are left to the kernel and marks have no room, and
+// a summary.
 func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	if err := render.Diagnostics(c.stderr, ds, f.source, colour(c.stderr), columns(c.stderr)); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Numbers that leave the mask's highest bit give it away; with one more pbr check says that there is
-// none, which is no warning.
+// Numbers that leave the mask's highest bit give it away; with one more pbr check says that there
+// is none, which is no warning.
 func TestInsideNote(t *testing.T) {
 	many := func(uplinks int) string {
 		var b strings.Builder
@@ -30,7 +30,8 @@ func TestInsideNote(t *testing.T) {
 			"one more bit in mark-mask gives it back. Everything works; packets of pinned connections cost a few percent more. " +
 			"See \"inside bit\" in docs/how-it-works.md\n", 0},
 		"two hundred": {many(200), "200 numbers are needed", 0},
-		"one number":  {"[pbr]\nmark-mask = 0x01000000\n" + many(1), "no inside bit: 1 number is needed; with the inside bit mark-mask has 0", 0},
+		"one number": {"[pbr]\nmark-mask = 0x01000000\n" + many(1),
+			"no inside bit: 1 number is needed; with the inside bit mark-mask has 0", 0},
 		"a fixed mark": {many(2) + "[[table]]\nname = \"t\"\nmark = 0x80000000\nroutes = { uplink = \"u1\" }\n",
 			"marks: no inside bit: table \"t\" (line 13) has mark 0x80000000. Everything works; packets of pinned connections cost " +
 				"a few percent more. A mark below 0x80000000, or none, gives it back. See \"inside bit\" in docs/how-it-works.md\n", 0},
@@ -67,7 +68,8 @@ func TestNumbersBelowInsideBitStay(t *testing.T) {
 	}
 	b.WriteString("[default]\nroutes = { uplink = \"line-0\" }\n")
 	with, _ := compiler.Compile(parse(t, b.String()), plan.HostFacts{}, nil)
-	without, _ := compiler.Compile(parse(t, b.String()+"[[table]]\nname = \"fixed\"\nmark = 0xff000000\nroutes = { uplink = \"line-1\" }\n"),
+	without, _ := compiler.Compile(parse(t, b.String()+
+		"[[table]]\nname = \"fixed\"\nmark = 0xff000000\nroutes = { uplink = \"line-1\" }\n"),
 		plan.HostFacts{}, nil)
 	if with.Inside == 0 || without.Inside != 0 {
 		t.Fatalf("bits %#x and %#x", with.Inside, without.Inside)

@@ -137,7 +137,8 @@ func compactCommands(commands []*cli.Command, action func(*compact.Context) erro
 	for _, c := range commands {
 		out = append(out, &compact.Command{Name: c.Name, Aliases: c.Aliases, Usage: c.Usage, UsageText: c.UsageText, ArgsUsage: c.ArgsUsage,
 			Description: c.Description, SkipFlagParsing: c.SkipFlagParsing, Hidden: c.Hidden, HideHelpCommand: c.HideHelpCommand,
-			Action: action, OnUsageError: badLineCompact, Flags: compactFlags(c.Flags), Subcommands: compactCommands(c.Subcommands, action)})
+			Action: action, OnUsageError: badLineCompact, Flags: compactFlags(c.Flags),
+			Subcommands: compactCommands(c.Subcommands, action)})
 	}
 	return out
 }

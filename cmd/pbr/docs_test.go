@@ -257,4 +257,5 @@ func TestContributingNamesFilesThatExist(t *testing.T) {
 }
 
 // A file or folder of the repository, as `compiler/plan/action.go`.
-var fileInDocs = regexp.MustCompile("`((?:cmd|compiler|render|kernel|healthcheck|fixtures|integration|docs|packaging)/[a-z0-9_./-]*[a-z0-9_/-])`")
+var fileInDocs = regexp.MustCompile(
+	"`((?:cmd|compiler|render|kernel|healthcheck|fixtures|integration|docs|packaging)/[a-z0-9_./-]*[a-z0-9_/-])`")

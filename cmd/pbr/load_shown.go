@@ -12,10 +12,10 @@ import (
 	"pbr/kernel"
 )
 
-// loadShown is load for commands that show what the kernel does, or change what the policy leaves to
-// commands, such as the members of lists: while the file is broken or missing, they go on with the policy in force, as it was when it was applied, and say so. Where
-// none of that file is in force, the file's errors are the result. If another file is in force, it
-// says so first.
+// loadShown is load for commands that show what the kernel does, or change what the policy leaves
+// to commands, such as the members of lists: while the file is broken or missing, they go on with
+// the policy in force, as it was when it was applied, and say so. Where none of that file is in
+// force, the file's errors are the result. If another file is in force, it says so first.
 func (c command) loadShown(ctx *cli.Context, k *kernel.Kernel) (*policyFile, error) {
 	f, err := load(ctx)
 	c.warnOtherFile(ctx, k, f)
@@ -65,8 +65,8 @@ func (o *otherFile) hint(separator string) string {
 	return separator + "name it with -c " + o.path
 }
 
-// otherInForce is the policy in force, or on trial, if it is not the one of the command line: neither
-// that file nor one with the same text. f is the command line's as load returned it.
+// otherInForce is the policy in force, or on trial, if it is not the one of the command line:
+// neither that file nor one with the same text. f is the command line's as load returned it.
 func otherInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) *otherFile {
 	name, err := configName(ctx)
 	now := inForceNow(k)
@@ -76,8 +76,8 @@ func otherInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) *otherFile 
 	return &otherFile{text: fmt.Sprintf("%s is in force, not %s", cmp.Or(now.Path, now.Name), name), path: now.Path}
 }
 
-// inForceNow says which policy is in force: the one on trial, or else the one that was applied last;
-// nil if that is not known.
+// inForceNow says which policy is in force: the one on trial, or else the one that was applied
+// last; nil if that is not known.
 func inForceNow(k *kernel.Kernel) *applied.InForce {
 	s := applied.Open(k.Dir())
 	if pending, err := k.Pending(); err == nil && pending != nil {
@@ -101,8 +101,8 @@ func sameFile(name, path string) bool {
 	return err == nil && os.SameFile(a, b)
 }
 
-// heldPolicy is the policy in force as it was when it was applied, and when that was; nil if that is
-// not known, or if another file than the command line's was applied.
+// heldPolicy is the policy in force as it was when it was applied, and when that was; nil if that
+// is not known, or if another file than the command line's was applied.
 func heldPolicy(ctx *cli.Context, k *kernel.Kernel) (*policyFile, time.Time) {
 	name, err := configName(ctx)
 	if err != nil {

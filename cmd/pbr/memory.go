@@ -35,7 +35,8 @@ func (c command) spareCollector() {
 		before := debug.SetMemoryLimit(-1) // as GOMEMLIMIT says
 		debug.SetMemoryLimit(min(before, limit))
 		debug.SetGCPercent(-1)
-		// The first collection frees this, and so says that it came; a smaller one would share its place.
+		// The first collection frees this, and so says that it came; a smaller one would share its
+		// place.
 		runtime.AddCleanup(new([64]byte), func(limit int64) {
 			debug.SetGCPercent(gcPercent)
 			debug.SetMemoryLimit(limit)

@@ -22,7 +22,8 @@ type Connection struct {
 	ICMPType                     uint8
 	HasPorts                     bool
 	Mark                         uint32
-	// Reply means that AnswerTo's packet goes the other way than the one that opened the connection.
+	// Reply means that AnswerTo's packet goes the other way than the one that opened the
+	// connection.
 	Reply bool
 	// MAC is the opener's Ethernet address; nil if it is not known.
 	MAC *[6]byte

@@ -368,7 +368,8 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 	})
 }
 
-// What becomes of connections of a table whose only uplink fails depends on what else uses that uplink.
+// What becomes of connections of a table whose only uplink fails depends on what else uses that
+// uplink.
 func TestStoryOfTheOnlyUplink(t *testing.T) {
 	const only = "[[table]]\nname = \"only\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"tv\"\ntable = \"only\"\n"
 	for name, c := range map[string]struct{ more, want string }{
@@ -391,7 +392,8 @@ func TestStoryOfTheOnlyUplink(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := map[string]string{}
-			for _, step := range x.Story(answered(t, x, map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9", "proto": "udp"}), nil, false).Steps {
+			for _, step := range x.Story(answered(t, x, map[string]string{"src": "192.168.10.2", "dst": "9.9.9.9",
+				"proto": "udp"}), nil, false).Steps {
 				got[step.What] = step.Text
 			}
 			if got["if isp2 fails"] != c.want {
@@ -403,7 +405,8 @@ func TestStoryOfTheOnlyUplink(t *testing.T) {
 
 // A sender's MAC address that the question lacks is the neighbour's, or a note asks for it.
 func TestMACOfNeighbour(t *testing.T) {
-	doc, p, _ := compiledPolicy(t, twoUplinks+"[[policy]]\nname = \"private\"\nmac = \"02:00:00:00:00:05\"\nuplink = \"isp2\"\nstrict = true\n")
+	doc, p, _ := compiledPolicy(t, twoUplinks+
+		"[[policy]]\nname = \"private\"\nmac = \"02:00:00:00:00:05\"\nuplink = \"isp2\"\nstrict = true\n")
 	x, err := explain.New(doc, p, p, explain.Live{MACs: map[netip.Addr][6]byte{
 		netip.MustParseAddr("192.168.10.5"): {2, 0, 0, 0, 0, 5}, netip.MustParseAddr("192.168.10.6"): {2, 0, 0, 0, 0, 6}}})
 	if err != nil {

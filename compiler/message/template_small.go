@@ -4,8 +4,8 @@ package message
 
 import "encoding/json"
 
-// Template makes no texts: the policy file was refused that asks for it. text/template finds methods
-// by name, so that the linker keeps those that nobody calls.
+// Template makes no texts: the policy file was refused that asks for it. text/template finds
+// methods by name, so that the linker keeps those that nobody calls.
 type Template struct{}
 
 // NewTemplate returns no template.

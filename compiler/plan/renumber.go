@@ -3,8 +3,8 @@ package plan
 import "slices"
 
 // Renumber returns a copy of p in which names have other marks and tables; marks are under p's
-// mask, without its Inside, which is kept. Gotos are omitted: they skip rules by bits of the old marks, and every packet is treated
-// alike without them. p and the copy share what is not changed.
+// mask, without its Inside, which is kept. Gotos are omitted: they skip rules by bits of the old
+// marks, and every packet is treated alike without them. p and the copy share what is not changed.
 func Renumber(p *Plan, names map[string]Number) *Plan {
 	r := renumbering{mask: p.Mask, marks: map[uint32]uint32{}, tables: map[uint32]uint32{}}
 	out := *p

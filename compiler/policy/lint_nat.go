@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// lintNoNAT warns of uplinks without nat that private or shared addresses leave through. Only the file
-// is known, so it stays with what is probable:
+// lintNoNAT warns of uplinks without nat that private or shared addresses leave through. Only the
+// file is known, so it stays with what is probable:
 //   - nat = "none" in the file says that it is meant, and silences it; an address translates its own family alone;
 //   - a policy or rule that names private sources, on their way to destinations that are not
 //     private, is a warning for every uplink that it leads to, tunnels included;
@@ -183,8 +183,8 @@ func (n *natLint) listPrivate(name string) families {
 }
 
 // lintRuleNAT warns of stateless rules towards uplinks that translate addresses: each packet is
-// looked up again, so that one connection's packets can leave through two uplinks, with two addresses.
-// It does so once for each uplink.
+// looked up again, so that one connection's packets can leave through two uplinks, with two
+// addresses. It does so once for each uplink.
 func (p *parser) lintRuleNAT() {
 	leading := map[int][]*Rule{} // by the uplink that the rules lead to
 	for i := range p.doc.Rules {

@@ -221,8 +221,8 @@ func (p *parser) onlyOnce(seen map[uint32]*Table, n uint32, t *Table, key, forma
 }
 
 // strictNumbers counts the marks of strict variants: one for each uplink that strict tables and
-// policies use, for connections that must not leave through another uplink, one for each table that is
-// strict for a policy alone, one for what policies make unreachable, and one for what they drop.
+// policies use, for connections that must not leave through another uplink, one for each table that
+// is strict for a policy alone, one for what policies make unreachable, and one for what they drop.
 func (p *parser) strictNumbers() int {
 	used := map[string]bool{}
 	add := func(t *Table) {

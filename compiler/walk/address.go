@@ -8,8 +8,8 @@ import (
 	"pbr/compiler/sorting"
 )
 
-// address is the one that masquerade and sockets take for packets that leave through an interface: in
-// IPv4 that of the gateway's network (inet_select_addr, net/ipv4/devinet.c), or the first.
+// address is the one that masquerade and sockets take for packets that leave through an interface:
+// in IPv4 that of the gateway's network (inet_select_addr, net/ipv4/devinet.c), or the first.
 func (f *fib) address(dev string, via, dst netip.Addr) (first netip.Addr) {
 	if dst.Is6() {
 		if list := f.sources6(dev, dst); len(list) > 0 {

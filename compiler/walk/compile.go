@@ -162,7 +162,8 @@ func (e *Evaluator) action(p plan.Action, turns *int) (a action, err error) {
 		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
 	case plan.Forget:
 		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
-	case plan.Accept, plan.Drop, plan.Jump, plan.Goto, plan.SetMark, plan.SetCTMark, plan.CopyCTMark, plan.Count, plan.Log, plan.Limit, plan.Masquerade,
+	case plan.Accept, plan.Drop, plan.Jump, plan.Goto, plan.SetMark, plan.SetCTMark, plan.CopyCTMark, plan.Count,
+		plan.Log, plan.Limit, plan.Masquerade,
 		plan.SNAT, plan.Offload, plan.Queue, plan.QueueTarget, plan.LogGroup:
 	default:
 		return a, fmt.Errorf("unknown action %T", p)

@@ -25,7 +25,8 @@ const StatusConfirmed = 0x8
 
 // Packet is what rules can read of one packet. The IP version is that of Src.
 type Packet struct {
-	// IIF and OIF are the interfaces that it arrived on and leaves through, empty where it has none yet.
+	// IIF and OIF are the interfaces that it arrived on and leaves through, empty where it has none
+	// yet.
 	IIF, OIF string
 	Src, Dst netip.Addr
 	Proto    uint8

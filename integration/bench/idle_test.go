@@ -26,8 +26,9 @@ const (
 	// idleWarm is how long a daemon has run when it is examined, idleFor how long that lasts.
 	idleWarm = 20 * time.Second
 	idleFor  = 30 * time.Second
-	// idleMore is how much more than recorded is too much: of the ratio of CPU times, which was seen to
-	// move by a factor of two with the machine's load, and of the memory, which hardly moves.
+	// idleMore is how much more than recorded is too much: of the ratio of CPU times, which was
+	// seen to move by a factor of two with the machine's load, and of the memory, which hardly
+	// moves.
 	idleMore, idleMoreMemory = 2.5, 1.1
 )
 

@@ -37,8 +37,8 @@ var frozenSums = map[workload]string{
 	{addresses: 1_000_000}: "65f9fd4432d29dc14970f87736aa236c9cb847ed160427fb8c852503c743e228",
 }
 
-// TestFrozenTexts: what is measured beside pbr is what that version printed. Benchmarks see that for
-// larger ones.
+// TestFrozenTexts: what is measured beside pbr is what that version printed. Benchmarks see that
+// for larger ones.
 func TestFrozenTexts(t *testing.T) {
 	t.Parallel()
 	for w := range frozenSums {

@@ -23,7 +23,8 @@ var (
 	apart  = flag.Bool("steps", false, "take pbr apart, instead of the usual rows")
 	only   = flag.String("only", "", "measure the rows whose names match this expression, and the base")
 	docs   = flag.Bool("write", false, "measure all rows, and put table and plot into docs/")
-	record = flag.Bool("record", false, "measure several times, and make the ratios to the frozen ruleset those that later runs are held to")
+	record = flag.Bool("record", false,
+		"measure several times, and make the ratios to the frozen ruleset those that later runs are held to")
 )
 
 // program is the pbr that is measured.

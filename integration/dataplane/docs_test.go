@@ -16,8 +16,8 @@ const (
 	barsFile = "../../docs/performance-bars.svg"
 )
 
-// document puts the tables into the page, and draws plot and bars; those of the steps have a place of
-// their own, and no plot.
+// document puts the tables into the page, and draws plot and bars; those of the steps have a place
+// of their own, and no plot.
 func (res *results) document(steps bool) error {
 	var tables, drawing bytes.Buffer
 	res.write(&tables)

@@ -90,7 +90,8 @@ func regressions(was, now map[string]ratios) (list []string) {
 				list = append(list, fmt.Sprintf("%s, %s: packets did not arrive on the right uplink", row, kind))
 			case after > before+tolerance:
 				list = append(list, fmt.Sprintf(
-					"%s, %s: %.3f of the frozen ruleset, recorded are %.3f (make bench-record makes this the new figure)", row, kind, after, before))
+					"%s, %s: %.3f of the frozen ruleset, recorded are %.3f (make bench-record makes this "+
+						"the new figure)", row, kind, after, before))
 			}
 		}
 	}

@@ -157,7 +157,8 @@ func (r *recording) replace(told *os.File) error {
 	for _, line := range r.differences(was) {
 		fmt.Fprintln(told, line)
 	}
-	fmt.Fprintf(told, "Recorded: medians of %d runs in integration/dataplane/%s; spread of this machine ±%.3f (%s).\n", r.Runs, recordedFile, r.Spread, r.Machine)
+	fmt.Fprintf(told, "Recorded: medians of %d runs in integration/dataplane/%s; spread of this machine ±%.3f (%s).\n",
+		r.Runs, recordedFile, r.Spread, r.Machine)
 	return nil
 }
 

@@ -107,7 +107,8 @@ type path struct {
 func newPath(t testing.TB, c config) *path {
 	t.Helper()
 	l := lab.New(t)
-	p := &path{config: c, router: l.Host("router"), client: l.Host("client"), far: l.Host("far"), up: map[bool]*pipe{}, down: map[bool]*pipe{}}
+	p := &path{config: c, router: l.Host("router"), client: l.Host("client"), far: l.Host("far"), up: map[bool]*pipe{},
+		down: map[bool]*pipe{}}
 	for name, value := range map[string]string{
 		"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1",
 		"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0",

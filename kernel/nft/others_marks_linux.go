@@ -131,8 +131,8 @@ var destinations = map[string]uint16{
 	"hash": unix.NFTA_HASH_DREG, "socket": 2, "tunnel": 2, "osf": 1, "xfrm": 1,
 }
 
-// overwrite forgets what a register had that an expression writes to: nft uses the same one for each
-// comparison.
+// overwrite forgets what a register had that an expression writes to: nft uses the same one for
+// each comparison.
 func (w *marksWalk) overwrite(x *expr) {
 	if dreg, writes := destinations[x.name]; writes && attr(x.data, dreg) != nil {
 		w.set(x.u32(dreg), register{})

@@ -113,7 +113,8 @@ func TestOthers(t *testing.T) {
 	})
 }
 
-// The interface that a translation is for is known, whatever else its rule compares before or after.
+// The interface that a translation is for is known, whatever else its rule compares before or
+// after.
 func TestOthersTranslations(t *testing.T) {
 	t.Parallel()
 	n := newNetns(t)

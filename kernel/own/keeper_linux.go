@@ -25,8 +25,8 @@ const (
 	// beat is the time between two signs. Each is a change of nftables, by which others' listings
 	// of large sets start over.
 	beat = 5 * time.Second
-	// beatsUnheard is how many signs may be renewed before routes are listed though the kernel told of
-	// no change of them.
+	// beatsUnheard is how many signs may be renewed before routes are listed though the kernel told
+	// of no change of them.
 	beatsUnheard = 6
 	// again is how long to wait after an error.
 	again = time.Second

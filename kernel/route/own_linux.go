@@ -30,9 +30,9 @@ var special = []netip.Prefix{
 }
 
 // OwnAddresses returns the addresses of a version that are the router's own to the kernel,
-// broadcast, anycast and multicast ones included, sorted; without loopback IPv4 ones, multicast and link-local
-// IPv6. It may return some of other routing tables besides. ok is false if whole networks are the
-// router's, so that there is no such list.
+// broadcast, anycast and multicast ones included, sorted; without loopback IPv4 ones, multicast and
+// link-local IPv6. It may return some of other routing tables besides. ok is false if whole
+// networks are the router's, so that there is no such list.
 func (c *Conn) OwnAddresses(family plan.Family) (list []netip.Addr, ok bool, err error) {
 	where := ownRoutesOf[family]
 	for _, kind := range where.kinds {

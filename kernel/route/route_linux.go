@@ -141,8 +141,8 @@ func (c *Conn) routes(family plan.Family, table uint32, protocol uint8) ([]liveR
 }
 
 // routeMessages returns the kernel's messages of the routes of a table (0: of all tables), with a
-// protocol and of a kind (RTN_*), 0 for any. An older kernel may list others, too. No such table, or
-// a kernel without IPv6, has none.
+// protocol and of a kind (RTN_*), 0 for any. An older kernel may list others, too. No such table,
+// or a kernel without IPv6, has none.
 func (c *Conn) routeMessages(family plan.Family, table uint32, protocol, kind uint8) ([][]byte, error) {
 	body := make([]byte, unix.SizeofRtMsg)
 	body[0], body[5], body[7] = addressFamily(family), protocol, kind

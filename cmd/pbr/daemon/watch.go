@@ -374,7 +374,8 @@ func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event)
 		missing := slices.ContainsFunc(w.Monitor.Statuses(), func(s healthcheck.Status) bool {
 			before, known := w.health.statuses[keyOf(s.UplinkVersion)]
 			return known && before.State != s.State &&
-				!slices.ContainsFunc(events, func(e healthcheck.Event) bool { return e.UplinkVersion == s.UplinkVersion && e.To == s.State })
+				!slices.ContainsFunc(events,
+					func(e healthcheck.Event) bool { return e.UplinkVersion == s.UplinkVersion && e.To == s.State })
 		})
 		if !missing {
 			return events

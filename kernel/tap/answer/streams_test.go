@@ -54,7 +54,8 @@ func TestStreams(t *testing.T) {
 		{"without its beginning", []*Packet{at(0, len(one)), at(len(one), len(both))}, []string{"600:1", "30:2"}},
 		{"from the middle of a message on", []*Packet{at(10, len(one)), at(len(one), len(both))}, []string{"30:2"}},
 		{"closed", []*Packet{syn, at(0, 100), tcp(start+100, flagFIN, nil), at(100, 602)}, nil},
-		{"reset and started over", []*Packet{syn, at(0, 100), tcp(0, flagRST, nil), tcp(8, flagSYN, nil), tcp(9, 0, two)}, []string{"30:2"}},
+		{"reset and started over", []*Packet{syn, at(0, 100), tcp(0, flagRST, nil), tcp(8, flagSYN, nil),
+			tcp(9, 0, two)}, []string{"30:2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := gather(NewStreams(), tt.packets...); !slices.Equal(got, tt.want) {

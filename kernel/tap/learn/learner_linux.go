@@ -84,7 +84,8 @@ func New(ledger *nft.Ledger) (*Learner, error) {
 		return nil, err
 	}
 	c.Ledger = ledger
-	return &Learner{conn: c, Failed: func(error) {}, sets: map[string]*set{}, kick: make(chan struct{}, 1), bound: make(chan struct{}, 1)}, nil
+	return &Learner{conn: c, Failed: func(error) {}, sets: map[string]*set{}, kick: make(chan struct{}, 1),
+		bound: make(chan struct{}, 1)}, nil
 }
 
 // Conn is the connection that sets are changed by.

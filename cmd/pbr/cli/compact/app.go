@@ -35,7 +35,8 @@ func (a *App) Run(arguments []string) error {
 		a.Flags = withFlag(a.Flags, HelpFlag)
 	}
 	a.Flags = withFlag(a.Flags, versionFlag)
-	root := &Command{Name: a.Name, HelpName: a.Name, Flags: a.Flags, Subcommands: a.Commands, Action: a.Action, OnUsageError: a.OnUsageError, app: a}
+	root := &Command{Name: a.Name, HelpName: a.Name, Flags: a.Flags, Subcommands: a.Commands, Action: a.Action,
+		OnUsageError: a.OnUsageError, app: a}
 	if !a.HideHelpCommand {
 		return errors.New("the compact command line has no help command of its own")
 	}

@@ -64,8 +64,8 @@ func visibleCommands(commands []*Command) (out []*Command) {
 	return out
 }
 
-// run reads the command's options, the first of arguments being its name, and runs it or the command
-// of it that the first argument names.
+// run reads the command's options, the first of arguments being its name, and runs it or the
+// command of it that the first argument names.
 func (c *Command) run(ctx *Context, arguments []string) error {
 	if c.app == nil {
 		c.Flags = withFlag(c.Flags, HelpFlag)

@@ -176,8 +176,8 @@ func (f *StringSliceFlag) String() string {
 // anyValue is what help calls a value whose usage names none.
 const anyValue = "value"
 
-// described returns names, a tab, and what an option does. A word of usage in backquotes is what the
-// value is called.
+// described returns names, a tab, and what an option does. A word of usage in backquotes is what
+// the value is called.
 func described(names []string, usage, value, preset string) string {
 	if before, rest, found := strings.Cut(usage, "`"); found {
 		if word, after, closed := strings.Cut(rest, "`"); closed {

@@ -10,8 +10,8 @@ import (
 // helpName is the option and the command that show help.
 const helpName = "help"
 
-// help prints the command's help, or that of the command that the first argument names. Of a command
-// named help it is the help of what that is a command of.
+// help prints the command's help, or that of the command that the first argument names. Of a
+// command named help it is the help of what that is a command of.
 func (c *Command) help(ctx *Context) error {
 	name := ctx.Args().First()
 	if c.Name == helpName {
