@@ -57,3 +57,46 @@ func TestExpectedConnectionsAreToldByInterface(t *testing.T) {
 		})
 	}
 }
+
+// A mark that names nothing of the policy counts as none, also with the bit of connections that were
+// opened from inside: a first packet is classified, a later one is left alone.
+func TestStrangeMarksWithInsideBit(t *testing.T) {
+	t.Parallel()
+	p := compiledText(t, uplinksOfBoth+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\nstrict = false\n")
+	numbers := map[uint32]string{}
+	for _, n := range p.Numbers {
+		if n.Mark != 0 {
+			numbers[n.Mark] = n.Name
+		}
+	}
+	strange := uint32(0x7e000000)
+	if p.Inside == 0 || numbers[strange] != "" {
+		t.Fatalf("bit %#x, numbers %v", p.Inside, numbers)
+	}
+	e, err := packets.New(&p.Ruleset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		state  uint32
+		status uint32
+		want   string
+	}{
+		{"the first packet", packets.StateNew, 0, "isp2"},
+		{"a later packet", packets.StateEstablished, packets.StatusConfirmed, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			r, err := e.Walker().Walk("prerouting", &packets.Packet{IIF: "br-lan", Src: netip.MustParseAddr("192.168.1.2"),
+				Dst: netip.MustParseAddr("203.0.113.9"), Proto: 6, SPort: 40000, DPort: 443, CTMark: strange | p.Inside,
+				CTState: row.state, CTStatus: row.status})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if numbers[r.Mark] != row.want {
+				t.Errorf("the packet has mark %#x (%s), not that of %q", r.Mark, numbers[r.Mark], row.want)
+			}
+		})
+	}
+}

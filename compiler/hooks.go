@@ -91,19 +91,7 @@ func (c *compilation) byDirection() []plan.ChainRule {
 	}
 	rules := []plan.ChainRule{rule("opened from inside: download",
 		append(when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply))), inside...), download)}
-	// A mark of ours that names no table is copied, too. No ip rule selects it, so the packet goes
-	// where an unmarked one does, unless the policy has rules of its own for those.
-	if len(c.doc.Rules) == 0 {
-		var alone []plan.Match
-		if c.mask != allBits {
-			alone = when(noBit(plan.FieldMark, ^c.mask))
-		}
-		rules = append(rules, rule("opened from inside: to its uplink", slices.Concat(inside, alone),
-			plan.CopyCTMark{Mask: c.out.NumberMask()}, accept))
-		if alone == nil {
-			return rules
-		}
-	}
+	// A look-up, and no copy: a mark that names nothing of today's policy must not get to the ip rules.
 	return append(rules, rule("opened from inside: to its uplink", inside,
 		plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}))
 }

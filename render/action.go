@@ -28,7 +28,7 @@ func actionName(a plan.Action) string {
 		return "numgen inc"
 	case plan.RandomVMap:
 		return "numgen random"
-	case plan.SetMark, plan.CopyCTMark:
+	case plan.SetMark:
 		return "meta mark set"
 	case plan.SetCTMark, plan.RecallCTMark:
 		return "ct mark set"
@@ -83,8 +83,6 @@ func appendAction(b []byte, a plan.Action) []byte {
 		return appendSetMark(b, "meta mark", a.Mask, a.Value)
 	case plan.SetCTMark:
 		return appendSetMark(b, "ct mark", a.Mask, a.Value)
-	case plan.CopyCTMark:
-		return appendMasked(word(), plan.FieldCTMark, a.Mask)
 	case plan.RecallCTMark:
 		return append(append(appendPrefixed(word(), a.Field, a.Prefix), " map @"...), a.Set...)
 	case plan.Remember:

@@ -60,8 +60,6 @@ func viewAction(a plan.Action) actionView {
 		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
 	case plan.SetCTMark:
 		v.Mask, v.Value = mark(a.Mask), mark(a.Value)
-	case plan.CopyCTMark:
-		v.Field, v.Mask = fieldName(plan.FieldCTMark), mark(a.Mask)
 	case plan.RecallCTMark:
 		v.Field, v.Map, v.Prefix = fieldName(a.Field), a.Set, a.Prefix
 	case plan.Remember:

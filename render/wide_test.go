@@ -136,7 +136,6 @@ func actionCases() []ruleCase {
 			rule(nil, plan.SetMark{Mask: testMask, Value: 0x12000000})},
 		{"ct mark set ct mark and 0x00ffffff", "ct mark set ct mark & 0x00ffffff",
 			rule(nil, plan.SetCTMark{Mask: testMask})},
-		{"meta mark set ct mark and 0xff000000", "meta mark set ct mark & 0xff000000", rule(nil, plan.CopyCTMark{Mask: testMask})},
 		{"meta mark set 0x00000012", "meta mark set 0x00000012", rule(nil, plan.SetMark{Mask: 0xffffffff, Value: 0x12})},
 		{`limit rate 10/second burst 20 packets log prefix "pbr:voip "`, `limit rate 10/second burst 20 packets log prefix "pbr:voip "`,
 			rule(nil, plan.Limit{Rate: 10, Burst: 20}, plan.Log{Prefix: "pbr:voip "})},

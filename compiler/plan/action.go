@@ -57,9 +57,6 @@ type (
 	SetMark struct{ Mask, Value uint32 }
 	// SetCTMark is "ct mark set ct mark & ^Mask | Value".
 	SetCTMark struct{ Mask, Value uint32 }
-	// CopyCTMark is "meta mark set ct mark & Mask": others' bits of the packet's mark are cleared.
-	// The rule ends here for a packet of no connection.
-	CopyCTMark struct{ Mask uint32 }
 
 	// RecallCTMark is "ct mark set Field/Prefix map @Set". The rule ends here if there is no such
 	// element.
@@ -133,7 +130,6 @@ func ActionTypes() []Action {
 	return []Action{
 		Accept{}, Drop{}, Jump{}, Goto{}, VMap{}, ConcatVMap{}, HashVMap{}, CycleVMap{}, RandomVMap{}, SetMark{}, SetCTMark{},
 		RecallCTMark{}, Remember{}, Forget{}, Count{}, Log{}, Limit{}, Masquerade{}, SNAT{}, Offload{}, Queue{}, QueueTarget{}, LogGroup{},
-		CopyCTMark{},
 	}
 }
 
@@ -169,7 +165,6 @@ func (a CycleVMap) uses() Object    { return Object{ObjectSet, a.Set} }
 func (a RandomVMap) uses() Object   { return Object{ObjectSet, a.Set} }
 func (SetMark) uses() Object        { return Object{} }
 func (SetCTMark) uses() Object      { return Object{} }
-func (CopyCTMark) uses() Object     { return Object{} }
 func (a RecallCTMark) uses() Object { return Object{ObjectSet, a.Set} }
 func (a Remember) uses() Object     { return Object{ObjectSet, a.Set} }
 func (a Forget) uses() Object       { return Object{ObjectSet, a.Set} }

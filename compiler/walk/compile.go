@@ -162,7 +162,7 @@ func (e *Evaluator) action(p plan.Action, turns *int) (a action, err error) {
 		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
 	case plan.Forget:
 		return a, e.lookUp(&a, p.Set, plan.FieldList{p.Field}, plan.PrefixList{p.Prefix}, 0)
-	case plan.Accept, plan.Drop, plan.Jump, plan.Goto, plan.SetMark, plan.SetCTMark, plan.CopyCTMark, plan.Count,
+	case plan.Accept, plan.Drop, plan.Jump, plan.Goto, plan.SetMark, plan.SetCTMark, plan.Count,
 		plan.Log, plan.Limit, plan.Masquerade,
 		plan.SNAT, plan.Offload, plan.Queue, plan.QueueTarget, plan.LogGroup:
 	default:

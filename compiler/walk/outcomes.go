@@ -160,12 +160,6 @@ func (x *explorer) do(r *rule, s Outcome, next, back *outcomes) {
 			if x.w.packet.tracked() {
 				s.CTMark = s.CTMark&^p.Mask | p.Value&p.Mask
 			}
-		case plan.CopyCTMark:
-			if !x.w.packet.tracked() {
-				next.add(s)
-				return
-			}
-			s.Mark = s.CTMark & p.Mask
 		}
 	}
 	next.add(s)

@@ -234,11 +234,6 @@ func (w *Walker) change(a *action) (ok bool) {
 		if w.packet.tracked() {
 			r.CTMark = r.CTMark&^p.Mask | p.Value&p.Mask
 		}
-	case plan.CopyCTMark:
-		if !w.packet.tracked() {
-			return false
-		}
-		r.Mark = r.CTMark & p.Mask
 	case plan.Count:
 		r.Counters = append(r.Counters, p.Counter)
 	case plan.Log:

@@ -37,10 +37,6 @@ func (e *ruleEncoder) action(a plan.Action) error {
 		e.ctLoad(unix.NFT_CT_MARK)
 		e.setBits(a.Mask, a.Value)
 		e.ctSet(unix.NFT_CT_MARK)
-	case plan.CopyCTMark:
-		e.ctLoad(unix.NFT_CT_MARK)
-		e.setBits(^a.Mask, 0)
-		e.metaSet(unix.NFT_META_MARK)
 	case plan.Count:
 		at := e.begin("objref")
 		e.str(unix.NFTA_OBJREF_IMM_NAME, a.Counter)
@@ -104,7 +100,7 @@ func actionModule(a plan.Action) string {
 		return "nft_masq"
 	case plan.SNAT:
 		return "nft_nat"
-	case plan.SetCTMark, plan.CopyCTMark, plan.RecallCTMark:
+	case plan.SetCTMark, plan.RecallCTMark:
 		return "nft_ct"
 	case plan.HashVMap:
 		return "nft_hash"
@@ -245,8 +241,6 @@ func (e *ruleEncoder) decodeRegister(xs []expr) (a plan.Action, n int) {
 	case len(mask) != 4 || len(xor) != 4:
 	case x.name == "meta" && src.kind == fromMeta:
 		return plan.SetMark{Mask: ^binary.NativeEndian.Uint32(mask), Value: binary.NativeEndian.Uint32(xor)}, i + 1
-	case x.name == "meta" && field == plan.FieldCTMark && binary.NativeEndian.Uint32(xor) == 0:
-		return plan.CopyCTMark{Mask: binary.NativeEndian.Uint32(mask)}, i + 1
 	case x.name == "ct" && src.kind == fromCT:
 		return plan.SetCTMark{Mask: ^binary.NativeEndian.Uint32(mask), Value: binary.NativeEndian.Uint32(xor)}, i + 1
 	}

@@ -166,7 +166,6 @@ var statements = []statement{
 	{`meta mark set meta mark and 0x00ffffff or 0x12000000 accept`, doing(plan.SetMark{Mask: testMask, Value: 0x12000000}, plan.Accept{})},
 	{`ct mark set ct mark and 0x00ffffff or 0x12000000`, doing(plan.SetCTMark{Mask: testMask, Value: 0x12000000})},
 	{`ct mark set ct mark and 0x00ffffff`, doing(plan.SetCTMark{Mask: testMask})},
-	{`meta mark set ct mark and 0x7f000000`, doing(plan.CopyCTMark{Mask: 0x7f000000})},
 	{`oifname vmap @pins`, doing(plan.VMap{Field: plan.FieldOIFName, Set: "pins"})},
 	{`ct mark and 0xff000000 vmap @marks`, doing(plan.VMap{Field: plan.FieldCTMark, Mask: testMask, Set: "marks"})},
 	{`iifname "x" meta mark and 0xff000000 vmap @marks`, plan.ChainRule{Matches: []plan.Match{is(plan.FieldIIFName, str("x"))},
