@@ -71,7 +71,7 @@ func await(pid int) (c cost, status unix.WaitStatus, err error) {
 	if err != nil {
 		return c, status, fmt.Errorf("waiting for process %d: %w", pid, err)
 	}
-	return cost{time.Duration(used.Utime.Nano() + used.Stime.Nano()), used.Maxrss}, status, nil
+	return cost{time.Duration(used.Utime.Nano() + used.Stime.Nano()), int64(used.Maxrss)}, status, nil
 }
 
 // adoptOrphans has processes whose parents ended become children of this one.
