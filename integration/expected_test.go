@@ -16,7 +16,7 @@ const tftpHelper = `table inet helpers {
 `
 
 // A connection that a helper expects is opened from outside and inherits the connection mark of one
-// opened from inside. Its answers leave by the uplink that it came in by.
+// opened from inside. Its answers leave through the uplink that it arrived on.
 func TestAnswersToExpectedConnectionsUseTheirUplink(t *testing.T) {
 	t.Parallel()
 	n := newEditNet(t)

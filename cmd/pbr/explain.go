@@ -77,11 +77,8 @@ func (c command) runExplain(ctx *cli.Context) error {
 }
 
 func (c command) explainOffline(ctx *cli.Context) error {
-	f, err := load(ctx)
+	f, err := c.loadValid(ctx)
 	if err != nil {
-		return err
-	}
-	if err := c.report(f, f.diagnostics); err != nil {
 		return err
 	}
 	x, err := offlineExplainer(f.doc)

@@ -60,10 +60,7 @@ func (c command) runGraph(ctx *cli.Context) error {
 		draw = func(w io.Writer, g *graph.Graph) error { return printJSON(w, g) }
 	}
 	if ctx.Bool("offline") || os.Geteuid() != 0 {
-		f, err := load(ctx)
-		if err == nil {
-			err = c.report(f, f.diagnostics)
-		}
+		f, err := c.loadValid(ctx)
 		if err != nil {
 			return err
 		}

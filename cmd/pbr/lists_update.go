@@ -24,10 +24,7 @@ func (c command) runListsUpdate(ctx *cli.Context) error {
 	if ctx.Args().Len() > 1 {
 		return usageError("lists update takes the name of one list, or none for all, but got %d arguments", ctx.Args().Len())
 	}
-	f, err := load(ctx)
-	if err == nil {
-		err = c.report(f, f.diagnostics)
-	}
+	f, err := c.loadValid(ctx)
 	if err != nil {
 		return err
 	}

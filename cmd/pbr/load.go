@@ -83,6 +83,15 @@ func configName(ctx *cli.Context) (string, error) {
 	return "", usageError("--config needs a file")
 }
 
+// loadValid is load for commands that need a valid file; what is wrong with it is reported.
+func (c command) loadValid(ctx *cli.Context) (*policyFile, error) {
+	f, err := load(ctx)
+	if err == nil {
+		err = c.report(f, f.diagnostics)
+	}
+	return f, err
+}
+
 // withPolicy does something with a valid policy file and this network namespace's kernel; what is
 // wrong with the file is reported, and first which one is in force, if that is another one.
 func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kernel) error) error {
