@@ -79,7 +79,7 @@ func (c command) runConnections(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		v, err := c.openConnectionView(ctx, k, filter)
+		v, err := c.openConnectionView(ctx, k, f, filter)
 		if err != nil {
 			return err
 		}
@@ -126,27 +126,20 @@ func readPrefix(text string) (netip.Prefix, error) {
 
 // connectionView explains connections by what kernel and watch have.
 type connectionView struct {
+	command
 	*connectionFilter
 	kernel    *kernel.Kernel
 	explainer *explain.Explainer
 	applied   *applied.InForce
-	// reload recreates it.
-	reload func() (*explain.Explainer, error)
+	// reload reads the policy file again.
+	reload func() (*policyFile, error)
 }
 
-func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, filter *connectionFilter) (*connectionView, error) {
-	v := &connectionView{connectionFilter: filter, kernel: k}
-	v.reload = func() (*explain.Explainer, error) {
-		f, err := load(ctx)
-		if err != nil || f.diagnostics.HasErrors() {
-			if held, _ := heldPolicy(ctx, k); held != nil {
-				return c.liveExplainer(held, k)
-			}
-			return nil, cmp.Or(err, error(exitCode(exitError)))
-		}
-		return c.liveExplainer(f, k)
-	}
-	err := v.refresh()
+// openConnectionView explains by a policy file as it was read, until refresh reads it again.
+func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, f *policyFile, filter *connectionFilter) (*connectionView, error) {
+	v := &connectionView{connectionFilter: filter, kernel: k, command: c}
+	v.reload = func() (*policyFile, error) { return loadOrHeld(ctx, k) }
+	err := v.explainBy(f)
 	if err == nil {
 		for _, note := range v.explainer.Notes() {
 			fmt.Fprintf(c.stderr, "pbr: %s\n", note)
@@ -157,11 +150,20 @@ func (c command) openConnectionView(ctx *cli.Context, k *kernel.Kernel, filter *
 
 // refresh reads policy, kernel and health again.
 func (v *connectionView) refresh() error {
-	x, err := v.reload()
+	f, err := v.reload()
 	if err != nil {
 		return err
 	}
-	v.explainer, v.applied = x, applied.Open(v.kernel.Dir()).InForce()
+	return v.explainBy(f)
+}
+
+// explainBy reads kernel and health again, for a policy file.
+func (v *connectionView) explainBy(f *policyFile) error {
+	x, err := v.liveExplainer(f, v.kernel)
+	if err != nil {
+		return err
+	}
+	v.explainer, v.applied = x, inForceNow(v.kernel)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"pbr/cmd/pbr/applied"
 	"pbr/compiler"
 	"pbr/compiler/explain"
 	"pbr/compiler/plan"
@@ -44,7 +43,7 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	have.Numbers, have.Deferred = want.Numbers, want.Deferred
 	own, strange := have.Ruleset.Own()
 	have.Ruleset = own
-	inForce := applied.Open(k.Dir()).InForce()
+	inForce := inForceNow(k)
 	notes := liveNotes(want, have, around.Rules, inForce != nil && inForce.Hash == f.text.Hash)
 	if len(strange) > 0 {
 		notes = append(notes, tampered+" ("+firstOf(strange)+"), which this answer ignores")

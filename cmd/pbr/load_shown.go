@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"pbr/cmd/pbr/applied"
@@ -27,7 +25,7 @@ func (c command) orHeld(ctx *cli.Context, k *kernel.Kernel, f *policyFile, err e
 	if err == nil && !f.diagnostics.HasErrors() {
 		return f, c.report(f, f.diagnostics)
 	}
-	held, at := heldPolicy(ctx, k)
+	held, at := heldPolicy(ctx, k, f)
 	if held == nil {
 		if err == nil {
 			err = c.report(f, f.diagnostics)
@@ -41,6 +39,18 @@ func (c command) orHeld(ctx *cli.Context, k *kernel.Kernel, f *policyFile, err e
 	}
 	fmt.Fprintf(c.stderr, "pbr: warning: %s: going on with the policy in force, applied %s ago\n", wrong, span(time.Since(at)))
 	return held, nil
+}
+
+// loadOrHeld is loadShown for a command that has begun, and said what there is to say.
+func loadOrHeld(ctx *cli.Context, k *kernel.Kernel) (*policyFile, error) {
+	f, err := load(ctx)
+	if err == nil && !f.diagnostics.HasErrors() {
+		return f, nil
+	}
+	if held, _ := heldPolicy(ctx, k, f); held != nil {
+		return held, nil
+	}
+	return nil, cmp.Or(err, error(exitCode(exitError)))
 }
 
 // warnOtherFile says which policy file is in force, if it is not the one of the command line. f is
@@ -68,58 +78,51 @@ func (o *otherFile) hint(separator string) string {
 // otherInForce is the policy in force, or on trial, if it is not the one of the command line:
 // neither that file nor one with the same text. f is the command line's as load returned it.
 func otherInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) *otherFile {
-	name, err := configName(ctx)
-	now := inForceNow(k)
-	if err != nil || now == nil || sameFile(name, now.Path) || f != nil && f.text != nil && f.text.Hash == now.Hash {
+	name, now, is := askInForce(ctx, k, f)
+	if now == nil || is {
 		return nil
 	}
 	return &otherFile{text: fmt.Sprintf("%s is in force, not %s", cmp.Or(now.Path, now.Name), name), path: now.Path}
 }
 
+// heldPolicy is the policy in force, or on trial, as it was when it was applied, and when that was;
+// nil if that is not known, or if it is not the one of the command line. f is that one as load
+// returned it.
+func heldPolicy(ctx *cli.Context, k *kernel.Kernel, f *policyFile) (*policyFile, time.Time) {
+	_, now, is := askInForce(ctx, k, f)
+	if now == nil || !is {
+		return nil, time.Time{}
+	}
+	text := applied.Open(k.Dir()).TextOf(now)
+	if text == nil {
+		return nil, time.Time{}
+	}
+	if held := loadAgain(text); !held.diagnostics.HasErrors() {
+		return held, now.At
+	}
+	return nil, time.Time{}
+}
+
+// askInForce returns the name of the command line's policy file, the policy in force, or nil, and
+// whether the two are one. f is the command line's as load returned it.
+func askInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) (name string, now *applied.InForce, is bool) {
+	name, err := configName(ctx)
+	if err != nil {
+		return "", nil, false
+	}
+	if now = inForceNow(k); now == nil {
+		return name, nil, false
+	}
+	var text *applied.Policy
+	if f != nil {
+		text = f.text
+	}
+	return name, now, now.Is(name, text)
+}
+
 // inForceNow says which policy is in force: the one on trial, or else the one that was applied
 // last; nil if that is not known.
 func inForceNow(k *kernel.Kernel) *applied.InForce {
-	s := applied.Open(k.Dir())
-	if pending, err := k.Pending(); err == nil && pending != nil {
-		if p, err := s.Trial(); err == nil {
-			return &applied.InForce{Name: p.Name, Path: p.Path, Hash: p.Hash}
-		}
-	}
-	return s.InForce()
-}
-
-// sameFile reports whether two names are of one file, which need not exist.
-func sameFile(name, path string) bool {
-	if abs, err := filepath.Abs(name); err == nil && abs == path {
-		return true
-	}
-	a, err := os.Stat(name)
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(path)
-	return err == nil && os.SameFile(a, b)
-}
-
-// heldPolicy is the policy in force as it was when it was applied, and when that was; nil if that
-// is not known, or if another file than the command line's was applied.
-func heldPolicy(ctx *cli.Context, k *kernel.Kernel) (*policyFile, time.Time) {
-	name, err := configName(ctx)
-	if err != nil {
-		return nil, time.Time{}
-	}
-	path, err := filepath.Abs(name)
-	s := applied.Open(k.Dir())
-	now := s.InForce()
-	if err != nil || now == nil || now.Path != path {
-		return nil, time.Time{}
-	}
-	for _, read := range []func() (*applied.Policy, error){s.Trial, s.Kept} {
-		if p, err := read(); err == nil && p.Hash == now.Hash {
-			if f := loadAgain(p); !f.diagnostics.HasErrors() {
-				return f, now.At
-			}
-		}
-	}
-	return nil, time.Time{}
+	pending, err := k.Pending()
+	return applied.Open(k.Dir()).Now(err == nil && pending != nil)
 }

@@ -64,25 +64,26 @@ func (c command) runTrace(ctx *cli.Context) error {
 		return err
 	}
 	return withKernel(func(k *kernel.Kernel) error {
-		if _, err := c.loadShown(ctx, k); err != nil {
+		f, err := c.loadShown(ctx, k)
+		if err != nil {
 			return err
 		}
 		stop, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 		defer cancel()
 		stop, cancelTime := context.WithTimeout(stop, limit)
 		defer cancelTime()
-		return c.trace(ctx, stop, k, filter)
+		return c.trace(ctx, stop, k, f, filter)
 	})
 }
 
 // trace shows packets until stop ends, and removes the chains.
-func (c command) trace(ctx *cli.Context, stop context.Context, k *kernel.Kernel, filter *nft.TraceFilter) (err error) {
+func (c command) trace(ctx *cli.Context, stop context.Context, k *kernel.Kernel, f *policyFile, filter *nft.TraceFilter) (err error) {
 	tracer, live, err := k.StartTrace(filter)
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	defer func() { err = errors.Join(err, tracer.Close(), k.EndTrace()) }()
-	v, err := c.openConnectionView(ctx, k, &connectionFilter{}) // -- the leftovers of a killed trace are removed by now
+	v, err := c.openConnectionView(ctx, k, f, &connectionFilter{}) // -- the leftovers of a killed trace are removed by now
 	if err != nil {
 		return err
 	}

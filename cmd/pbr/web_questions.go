@@ -19,9 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/web"
-	"pbr/compiler/explain"
 	"pbr/compiler/policy"
 	"pbr/compiler/sorting"
 	"pbr/kernel"
@@ -47,10 +45,8 @@ const (
 func (w *webSource) Connections(ctx context.Context, f web.Filter) (found *web.Connections, err error) {
 	file := w.inForce()
 	err = withOwnKernel(func(k *kernel.Kernel) error {
-		v := &connectionView{connectionFilter: &connectionFilter{uplink: f.Uplink, policy: f.Policy}, kernel: k,
-			applied: applied.Open(k.Dir()).InForce()}
-		v.reload = func() (*explain.Explainer, error) { return quiet().liveExplainer(file, k) }
-		if v.explainer, err = v.reload(); err != nil {
+		v := &connectionView{command: quiet(), connectionFilter: &connectionFilter{uplink: f.Uplink, policy: f.Policy}, kernel: k}
+		if err := v.explainBy(file); err != nil {
 			return err
 		}
 		flows, err := k.Flows()
