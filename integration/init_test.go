@@ -70,6 +70,16 @@ func (r *router) setUp(dir string, outside *lab.Host) {
 		r.T().Fatal(err)
 	}
 	r.RunInput("OUTSIDE="+outside.NS+"\n"+string(port)+string(text), "sh", "-e")
+	lab.WaitFor(r.T(), "the carrier of all cables", func() bool {
+		return !strings.Contains(r.Run("ip", "link", "show", "up", "type", "veth"), "NO-CARRIER,")
+	})
+	// The kernel reports a carrier before it adds the routes that come with it.
+	var last string
+	lab.WaitFor(r.T(), "a machine that changes no more", func() bool {
+		before := last
+		last = r.everythingOn()
+		return last == before
+	})
 }
 
 // seen is what pbr init --json has seen.
