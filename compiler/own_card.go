@@ -17,7 +17,7 @@ import (
 // sharedNetworks returns those networks of the uplink's interface that another interface is in,
 // too.
 func (c *compilation) sharedNetworks(u *policy.Uplink, family plan.Family) (out []netip.Prefix) {
-	if policy.Forwards(c.doc) || !carries(u, family) {
+	if policy.Forwards(c.doc) || !Carries(u, family) {
 		return nil
 	}
 	for _, network := range c.host.Links[u.Interface].Networks {

@@ -100,7 +100,7 @@ func (c *compilation) notCarried() (rules []plan.ChainRule) {
 		s := plan.Set{Name: setNotCarried + familySuffix(family), Type: plan.TypeIfname,
 			Comment: "uplinks that do not carry IPv" + familySuffix(family)}
 		for i := range c.doc.Uplinks {
-			if u := &c.doc.Uplinks[i]; !carries(u, family) {
+			if u := &c.doc.Uplinks[i]; !Carries(u, family) {
 				s.Elements = append(s.Elements, single(plan.KeyFromString(u.Interface)))
 			}
 		}

@@ -3,38 +3,35 @@ package compiler
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
 
-// carries reports whether an uplink is meant to carry a family at all.
-func carries(u *policy.Uplink, family plan.Family) bool { return gateway(u, family).Present }
+// Carries reports whether an uplink is meant to carry a family at all.
+func Carries(u *policy.Uplink, family plan.Family) bool { return Gateway(u, family).Present }
 
-func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
-	if family == plan.IPv4 {
-		return u.Gateway
-	}
-	return u.Gateway6
+// Gateway is an uplink's next hop of a family, as the policy names it.
+func Gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
+	return u.GatewayOf(family == plan.IPv6)
 }
 
-// implicit reports whether the policy does not name the family: a point-to-point uplink carries
-// both.
-func implicit(u *policy.Uplink, family plan.Family) bool {
-	return family == plan.IPv6 && u.Gateway6.Link && u.Gateway6.Pos.Line == 0
+// MayLack reports whether an uplink may be without a family because the policy does not name it: a
+// point-to-point device carries IPv6 too, which its provider may not have.
+func MayLack(u *policy.Uplink, family plan.Family) bool {
+	return family == plan.IPv6 && u.Gateway6.Implicit
 }
 
 // hop returns the next hop through an uplink, and false if the uplink does not carry the family
 // or the machine is not ready for it; then what is missing is noted as deferred.
 func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool) {
-	gw := gateway(u, family)
+	gw := Gateway(u, family)
 	if !gw.Present {
 		return plan.Hop{}, false
 	}
 	hop := plan.Hop{Dev: u.Interface, Weight: 1, Masquerade: !c.host.Known && masquerades(u, family)}
 	if reason := c.notReady(u, family); reason != "" {
-		if !implicit(u, family) || reason == c.noLink(u) {
+		if !MayLack(u, family) || reason == c.noLink(u) {
 			c.postpone("uplink "+u.Name, reason)
 		}
 		return plan.Hop{}, false
@@ -44,7 +41,7 @@ func (c *compilation) hop(u *policy.Uplink, family plan.Family) (plan.Hop, bool)
 	case gw.Auto && !c.host.Known:
 		hop.Auto, hop.Onlink = true, true
 	case gw.Auto:
-		via, found := c.mainGateway(u, family)
+		via, found := c.host.Links[u.Interface].Gateway(family)
 		if !found {
 			c.postpone("uplink "+u.Name, fmt.Sprintf("main has no IPv%d default route over %s to take the gateway from",
 				family, u.Interface))
@@ -76,16 +73,6 @@ func (c *compilation) checkGateways() {
 			}
 		}
 	}
-}
-
-// mainGateway is the gateway that main has for the uplink's interface; invalid, but found, when
-// main's default route there is a device route.
-func (c *compilation) mainGateway(u *policy.Uplink, family plan.Family) (via netip.Addr, found bool) {
-	link := c.host.Links[u.Interface]
-	if family == plan.IPv4 {
-		return link.Gateway4, link.Gateway4.IsValid() || link.OnlinkDefault4
-	}
-	return link.Gateway6, link.Gateway6.IsValid() || link.OnlinkDefault6
 }
 
 // noLink returns why no route can use the uplink's interface in any family; empty if one can.
@@ -131,5 +118,5 @@ func otherFamilyOnly(link plan.Link, family plan.Family) bool {
 	if family == plan.IPv6 && link.Tentative6 {
 		return false
 	}
-	return len(link.Addrs) > 0 && !slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
+	return len(link.Addrs) > 0 && !link.Addressed(family)
 }

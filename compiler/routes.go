@@ -76,7 +76,7 @@ func (c *compilation) addPinned(n plan.Number) {
 		}
 		// Of a version that it does not carry only main's own routes send it packets, and they
 		// continue doing so.
-		if n.Strict && carries(u, family) {
+		if n.Strict && Carries(u, family) {
 			c.addUnreachable(n.Table, family)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *compilation) addMarkRules(family plan.Family) {
 func (c *compilation) holds(n plan.Number, family plan.Family) bool {
 	switch {
 	case n.Uplink != "":
-		return carries(c.uplinks[n.Uplink], family)
+		return Carries(c.uplinks[n.Uplink], family)
 	case n.Strict:
 		return true
 	}
@@ -110,7 +110,7 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 		return true
 	}
 	for _, r := range t.Routes {
-		if carries(c.uplinks[r.Uplink], family) && (!r.Dst.IsValid() || plan.FamilyOf(r.Dst.Addr()) == family) {
+		if Carries(c.uplinks[r.Uplink], family) && (!r.Dst.IsValid() || plan.FamilyOf(r.Dst.Addr()) == family) {
 			return true
 		}
 	}
@@ -124,7 +124,7 @@ func (c *compilation) tableHolds(t *policy.Table, family plan.Family) bool {
 func (c *compilation) addSourceRules(family plan.Family) {
 	for i := range c.doc.Uplinks {
 		u := &c.doc.Uplinks[i]
-		if !carries(u, family) {
+		if !Carries(u, family) {
 			continue
 		}
 		for _, mark := range slices.Compact([]uint32{0, c.pastRules()}) {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
@@ -57,18 +58,12 @@ func (c *compilation) addSysctls() {
 	}
 }
 
-// routesIPv6 reports whether the policy asks for IPv6 by name. Switching forwarding on makes the
-// kernel forget default routes learned from router advertisements (accept_ra = 1), so it is not
-// done on a guess.
+// routesIPv6 reports whether an uplink carries IPv6: switching forwarding on makes the kernel forget
+// default routes learned from router advertisements (accept_ra = 1), so it is not done without need.
 func (c *compilation) routesIPv6() bool {
-	for i := range c.doc.Uplinks {
-		if u := &c.doc.Uplinks[i]; c.carriesIPv6(u) && !implicit(u, plan.IPv6) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.doc.Uplinks, func(u policy.Uplink) bool { return c.carriesIPv6(&u) })
 }
 
 func (c *compilation) carriesIPv6(u *policy.Uplink) bool {
-	return carries(u, plan.IPv6) && !c.host.NoIPv6 && !c.host.Links[u.Interface].NoIPv6
+	return Carries(u, plan.IPv6) && !c.host.NoIPv6 && !c.host.Links[u.Interface].NoIPv6
 }

@@ -270,7 +270,7 @@ func (s *statusResult) readKernel(o *daemon.Outline, k *kernel.Kernel) error {
 	s.Unmarked = sum(used, 0)
 	for i := range s.Uplinks {
 		u := &s.Uplinks[i]
-		pinned, strict := daemon.Marks(o.Numbers, u.Name)
+		pinned, strict := plan.PinnedMarks(o.Numbers, u.Name)
 		u.usage = sum(used, append(pinned, strict...)...)
 		u.Mark, u.Table = hexMark(o.Mark(u.Name)), o.Table(u.Name)
 		if len(strict) > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
 )
@@ -110,7 +111,7 @@ func (st *steering) uplinks(target daemon.OutlineTarget, family plan.Family) (up
 
 func (st *steering) ofUplink(target daemon.OutlineTarget, family plan.Family) ([]string, string) {
 	leads := st.leads(target.Name, family)
-	if daemon.UsableFor(st.outline, st.live, target.Name, target.Strict, family) || leads && st.isRule(target) {
+	if compiler.IsUsable(st.live, st.outline.Numbers, target.Name, family, target.Strict) || leads && st.isRule(target) {
 		switch unseen := st.linkDown(target.Name, family); {
 		case !unseen:
 			return []string{target.Name}, ""

@@ -7,6 +7,7 @@ import (
 
 	"pbr/cmd/pbr/daemon"
 	"pbr/cmd/pbr/web"
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -66,10 +67,8 @@ func gatewayText(doc *policy.Document, uplink string, link plan.Link, family pla
 	if u == nil {
 		return ""
 	}
-	g, found := u.Gateway, link.Gateway4
-	if family == plan.IPv6 {
-		g, found = u.Gateway6, link.Gateway6
-	}
+	g := compiler.Gateway(u, family)
+	found, _ := link.Gateway(family)
 	switch {
 	case g.Link:
 		return "none: the device itself"

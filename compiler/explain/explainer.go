@@ -261,11 +261,7 @@ func (x *Explainer) better(t *policy.Table, way *walk.Way) (names []string) {
 }
 
 func (x *Explainer) carries(uplink string, family plan.Family) bool {
-	u := x.uplinks[uplink]
-	if family == plan.IPv6 {
-		return u.Gateway6.Present
-	}
-	return u.Gateway.Present
+	return compiler.Carries(x.uplinks[uplink], family)
 }
 
 // unusable says why an uplink is not used, as "is down: no answer".

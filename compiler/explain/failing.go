@@ -1,10 +1,9 @@
 package explain
 
 import (
-	"net/netip"
-	"slices"
 	"strings"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
@@ -84,70 +83,14 @@ func familyOf(a *Answer) plan.Family {
 	return plan.IPv4
 }
 
-// moving names a table that leaves u for another uplink when u fails, or says that a policy falls
-// back to default; it is empty if nothing moves. Connections of default over its primary uplink
-// carry no mark, so default does not count then.
+// moving says what leaves an uplink for another when it fails: a table, or policies that fall back
+// to default; it is empty if nothing does.
 func (x *Explainer) moving(then *Explainer, u *policy.Uplink, family plan.Family) string {
-	own := map[uint32]bool{}
-	for _, n := range x.plan.Numbers {
-		own[n.Table] = n.Uplink == u.Name || n.Name == plan.DefaultName && isPrimary(x.plan, u, family)
+	if tables := compiler.MovedTables(x.plan, then.plan, u, family); len(tables) > 0 {
+		return "table " + tables[0] + " moves to another uplink"
 	}
-	before, after := bestRoutes(x.plan, family), bestRoutes(then.plan, family)
-	var names []string
-	for at, was := range before {
-		now := after[at]
-		if x.routed[x.tableName(at.table)] != nil && !own[at.table] && uses(was, u) && !uses(now, u) && len(now.Hops) > 0 {
-			names = append(names, "table "+x.tableName(at.table)+" moves to another uplink")
-		}
-	}
-	if len(names) > 0 {
-		return slices.Min(names)
-	}
-	for i := range x.doc.Policies {
-		p := &x.doc.Policies[i]
-		if p.Target.Kind == policy.ToUplink && p.Target.Name == u.Name && !p.Strict && !then.defaultUses(after, u) {
-			return "policy " + p.Name + " falls back to default"
-		}
+	if policies := compiler.FellBack(x.doc, x.plan, then.plan, u, family); len(policies) > 0 {
+		return "policy " + policies[0] + " falls back to default"
 	}
 	return ""
-}
-
-// defaultUses reports whether default has u in one of these routes.
-func (x *Explainer) defaultUses(routes map[destination]plan.Route, u *policy.Uplink) bool {
-	for at, r := range routes {
-		if x.tableName(at.table) == tableDefault && uses(r, u) {
-			return true
-		}
-	}
-	return false
-}
-
-// isPrimary reports whether an uplink is default's primary one, and in use.
-func isPrimary(p *plan.Plan, u *policy.Uplink, family plan.Family) bool {
-	key := plan.KeyFromString(u.Interface)
-	return slices.ContainsFunc(p.Ruleset.Sets, func(s plan.Set) bool {
-		return s.Name == plan.SetPrimary(family) && slices.ContainsFunc(s.Elements, func(e plan.Element) bool { return e.From == key })
-	})
-}
-
-// destination is what routes of a table lead to.
-type destination struct {
-	table uint32
-	to    netip.Prefix
-}
-
-// bestRoutes are the routes of a family that the kernel takes: of the lowest metric.
-func bestRoutes(p *plan.Plan, family plan.Family) map[destination]plan.Route {
-	best := map[destination]plan.Route{}
-	for _, r := range p.Routes {
-		at := destination{r.Table, r.Dst}
-		if old, seen := best[at]; r.Family == family && (!seen || r.Metric < old.Metric) {
-			best[at] = r
-		}
-	}
-	return best
-}
-
-func uses(r plan.Route, u *policy.Uplink) bool {
-	return slices.ContainsFunc(r.Hops, func(h plan.Hop) bool { return h.Dev == u.Interface })
 }

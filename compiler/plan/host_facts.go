@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -103,4 +104,18 @@ type Link struct {
 	// OnlinkDefault4/6 tell that main has a default route over this interface without a gateway
 	// (point-to-point).
 	OnlinkDefault4, OnlinkDefault6 bool
+}
+
+// Gateway returns the gateway that main has for the interface; invalid, but found, if main's
+// default route there is a device route.
+func (l Link) Gateway(family Family) (via netip.Addr, found bool) {
+	if family == IPv4 {
+		return l.Gateway4, l.Gateway4.IsValid() || l.OnlinkDefault4
+	}
+	return l.Gateway6, l.Gateway6.IsValid() || l.OnlinkDefault6
+}
+
+// Addressed reports whether the interface has an address of a family.
+func (l Link) Addressed(family Family) bool {
+	return slices.ContainsFunc(l.Addrs, func(a netip.Addr) bool { return FamilyOf(a) == family })
 }

@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // SetPrimary names the set with the interface of default's primary uplink, whose connections of a
 // family carry no mark.
@@ -51,6 +54,13 @@ type Ruleset struct {
 	// Foreign lists, in live plans, objects of the table that pbr never makes ("quota x",
 	// table flags), in nft's words.
 	Foreign []string
+}
+
+// Has reports whether a set has an element that begins with a key.
+func (r *Ruleset) Has(set string, key Key) bool {
+	return slices.ContainsFunc(r.Sets, func(s Set) bool {
+		return s.Name == set && slices.ContainsFunc(s.Elements, func(e Element) bool { return e.From == key })
+	})
 }
 
 // Empty reports whether there is nothing in the table, and so no table.

@@ -176,7 +176,9 @@ type Gateway struct {
 	Auto bool
 	// Link is a device route without a gateway.
 	Link bool
-	Addr netip.Addr
+	// Implicit says that the policy names none: a point-to-point device carries both versions.
+	Implicit bool
+	Addr     netip.Addr
 }
 
 // NATMode is an uplink's source NAT.
@@ -234,6 +236,14 @@ const (
 	PerWeek  QuotaPeriod = "week"
 	PerDay   QuotaPeriod = "day"
 )
+
+// GatewayOf returns the next hop of an IP version.
+func (u *Uplink) GatewayOf(v6 bool) Gateway {
+	if v6 {
+		return u.Gateway6
+	}
+	return u.Gateway
+}
 
 // SourceNAT returns the source NAT of an IP version. An address is for its own version alone.
 func (u *Uplink) SourceNAT(v6 bool) NAT {

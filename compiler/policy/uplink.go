@@ -23,7 +23,7 @@ func (p *parser) uplink(s *section) {
 	u.Gateway = s.gateway("gateway", only4)
 	u.Gateway6 = s.gateway("gateway6", only6)
 	if s.fields.Get("gateway") == nil && s.fields.Get("gateway6") == nil { // point-to-point
-		u.Gateway = Gateway{Pos: u.Pos, Present: true, Link: true}
+		u.Gateway = Gateway{Pos: u.Pos, Present: true, Link: true, Implicit: true}
 		u.Gateway6 = u.Gateway
 	}
 	u.Check = p.uplinkCheck(s, &u)

@@ -228,7 +228,7 @@ func TestFindings(t *testing.T) {
 			[]string{"fail isp2 (wan2): main has no IPv4 default route through wan2"}},
 		"gateway not written": {func(s *Subject, _ *facts.Facts) {
 			u := &s.Doc.Uplinks[0]
-			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true}
+			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true, Implicit: true}
 			u.Gateway6 = u.Gateway
 		}, []string{"warn isp1 (wan1): the policy names no gateway", "default route through wan1 has gateway 192.0.2.1",
 			`write gateway = "192.0.2.1"`}},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
@@ -32,17 +33,18 @@ func gatewayWarnings(doc *policy.Document, host *plan.HostFacts) (ds policy.Diag
 
 // gatewayOf returns an uplink's gateway of one family, and the key that names it.
 func gatewayOf(u *policy.Uplink, family plan.Family) (key string, gw policy.Gateway) {
+	key = "gateway"
 	if family == plan.IPv6 {
-		return "gateway6", u.Gateway6
+		key = "gateway6"
 	}
-	return "gateway", u.Gateway
+	return key, compiler.Gateway(u, family)
 }
 
 // isStrange reports whether a gateway is in no network of this machine: most often a mistake,
 // sometimes what a provider requires.
 func isStrange(gw netip.Addr, u *policy.Uplink, host *plan.HostFacts) bool {
 	return gw.IsValid() && !gw.IsLinkLocalUnicast() &&
-		hasAddress(host.Links[u.Interface], plan.FamilyOf(gw)) &&
+		host.Links[u.Interface].Addressed(plan.FamilyOf(gw)) &&
 		!slices.ContainsFunc(host.Connected, func(p netip.Prefix) bool { return p.Contains(gw) })
 }
 
@@ -55,14 +57,11 @@ func strangeGateway(gw netip.Addr) string {
 // unnamedGateway returns the gateway of main's default route through an uplink for which the policy
 // names none; invalid where all is well.
 func unnamedGateway(u *policy.Uplink, family plan.Family, link plan.Link) netip.Addr {
-	_, gw := gatewayOf(u, family)
-	if !isUnsaid(u, gw) || !hasAddress(link, family) {
+	if !compiler.Gateway(u, family).Implicit || !link.Addressed(family) {
 		return netip.Addr{}
 	}
-	if family == plan.IPv6 {
-		return link.Gateway6
-	}
-	return link.Gateway4
+	via, _ := link.Gateway(family)
+	return via
 }
 
 func unnamedHint(key string, auto netip.Addr) string {
@@ -72,13 +71,6 @@ func unnamedHint(key string, auto netip.Addr) string {
 func unnamed(u *policy.Uplink, auto netip.Addr) string {
 	return fmt.Sprintf("the policy names no gateway, so that packets go to each destination directly, but main's "+
 		"default route through %s has gateway %s", u.Interface, auto)
-}
-
-// isUnsaid reports whether g is what an uplink with neither gateway nor gateway6 has.
-func isUnsaid(u *policy.Uplink, g policy.Gateway) bool { return g.Link && g.Pos == u.Pos }
-
-func hasAddress(link plan.Link, family plan.Family) bool {
-	return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
 }
 
 // strangeGateways adds the gateways that are in no network of this machine.

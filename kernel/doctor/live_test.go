@@ -88,7 +88,7 @@ func TestGatewayWarnings(t *testing.T) {
 			u.Gateway6 = policy.Gateway{Present: true, Addr: netip.MustParseAddr("fe80::1")}
 		}, ""},
 		"not named": {func(u *policy.Uplink) {
-			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true}
+			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true, Implicit: true}
 			u.Gateway6 = u.Gateway
 		}, `unnamed-gateway uplink "isp1": the policy names no gateway, so that packets go to each destination directly, ` +
 			`but main's default route through wan1 has gateway 192.0.2.1`},

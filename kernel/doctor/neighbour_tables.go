@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/facts"
@@ -58,12 +59,7 @@ func (e *examination) beside(family plan.Family) (names []string) {
 	first := e.firstOfDefault()
 	for i := range e.Doc.Uplinks {
 		u := &e.Doc.Uplinks[i]
-		gw := u.Gateway
-		if family == plan.IPv6 {
-			gw = u.Gateway6
-		}
-		meant := gw.Present && !(gw.Link && gw.Pos.Line == 0)
-		if meant && u.Name != first {
+		if compiler.Carries(u, family) && !compiler.MayLack(u, family) && u.Name != first {
 			names = append(names, u.Name)
 		}
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +156,15 @@ func TestNeighbours(t *testing.T) {
 	}
 	for name, fault := range map[string]func(*Subject, *facts.Facts){
 		"firewalld without IPv6": filter(firewalld),
-		"some static routes":     main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 20, Share: 0.01}),
+		"firewalld beside a tunnel that carries IPv6 only because it could": both(func(s *Subject, f *facts.Facts) {
+			u := &s.Doc.Uplinks[1]
+			u.Gateway = policy.Gateway{Pos: u.Pos, Present: true, Link: true, Implicit: true}
+			u.Gateway6 = u.Gateway
+			link := f.Host.Links[u.Interface]
+			link.Gateway4 = netip.Addr{}
+			f.Host.Links[u.Interface] = link
+		}, filter(firewalld)),
+		"some static routes": main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 20, Share: 0.01}),
 		"main comes second": both(main(facts.MainShare{Family: plan.IPv4, Dev: "wan2", Routes: 4, Share: 0.5}),
 			func(s *Subject, _ *facts.Facts) { s.Doc.Settings.MainFirst = policy.MainFirstConnected }),
 	} {

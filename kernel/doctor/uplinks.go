@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/facts"
@@ -48,7 +49,7 @@ func (e *examination) uplink(u *policy.Uplink) {
 	if u.Gateway.Present {
 		good = append(good, e.way(subject, u, plan.IPv4, link))
 	}
-	if g := u.Gateway6; g.Present && !(isUnsaid(u, g) && !hasAddress(link, plan.IPv6)) { // else nobody asked for IPv6
+	if u.Gateway6.Present && (!u.Gateway6.Implicit || link.Addressed(plan.IPv6)) { // else nobody asked for IPv6
 		good = append(good, e.way(subject, u, plan.IPv6, link))
 	}
 	e.sourceNAT(subject, u)
@@ -94,12 +95,8 @@ func (e *examination) links() string {
 
 // way judges an uplink's address and gateway of one family, and returns what is good about them.
 func (e *examination) way(subject string, u *policy.Uplink, family plan.Family, link plan.Link) string {
-	gw, auto := u.Gateway, link.Gateway4
-	found := auto.IsValid() || link.OnlinkDefault4
-	if family == plan.IPv6 {
-		gw, auto = u.Gateway6, link.Gateway6
-		found = auto.IsValid() || link.OnlinkDefault6
-	}
+	gw := compiler.Gateway(u, family)
+	auto, found := link.Gateway(family)
 	if family == plan.IPv6 && (e.facts.Host.NoIPv6 || link.NoIPv6) {
 		e.add(Fail, subject, fmt.Sprintf("sysctl -w net/ipv6/conf/%s/disable_ipv6=0, or omit gateway6", u.Interface),
 			"IPv6 is disabled on the interface")

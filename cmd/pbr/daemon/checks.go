@@ -21,7 +21,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, host plan.HostFacts) [
 	for _, uv := range UplinkVersions(doc) {
 		u, family := uplinkNamed(doc, uv.Uplink), plan.Family(uv.Version)
 		link := host.Links[u.Interface]
-		mark := Mark(numbers, u.Name)
+		mark := plan.PinnedMark(numbers, u.Name)
 		c := healthcheck.Config{
 			UplinkVersion: uv, Interface: u.Interface, Mark: mark, Priority: plan.ProbePriority, Method: string(u.Check.Method),
 			IPv4: family == plan.IPv4, IPv6: family == plan.IPv6,
@@ -34,15 +34,10 @@ func Configs(doc *policy.Document, numbers []plan.Number, host plan.HostFacts) [
 		if c.Method == "" {
 			c.Method = healthcheck.MethodNone
 		}
-		switch gw := gateway(u, family); {
-		case family == plan.IPv4 && gw.Auto:
-			c.Gateway4 = link.Gateway4
-		case family == plan.IPv4:
-			c.Gateway4 = gw.Addr
-		case gw.Auto:
-			c.Gateway6 = link.Gateway6
-		default:
-			c.Gateway6 = gw.Addr
+		if family == plan.IPv4 {
+			c.Gateway4 = nextHop(u, link, family)
+		} else {
+			c.Gateway6 = nextHop(u, link, family)
 		}
 		c.Follows = follows(u, family)
 		configs = append(configs, c)
@@ -58,7 +53,7 @@ func targets(u *policy.Uplink, family plan.Family) (list []string) {
 	for _, t := range u.Check.Targets {
 		judged := plan.IPv4
 		switch a := targetAddr(t); {
-		case a.IsValid() && a.Is6() || !a.IsValid() && !carries(u, plan.IPv4):
+		case a.IsValid() && a.Is6() || !a.IsValid() && !compiler.Carries(u, plan.IPv4):
 			judged = plan.IPv6
 		}
 		if judged == family {
@@ -93,14 +88,14 @@ func follows(u *policy.Uplink, family plan.Family) bool {
 		if len(u.Check.Targets) > 0 {
 			return len(targets(u, family)) > 0
 		}
-		gw := gateway(u, family)
+		gw := compiler.Gateway(u, family)
 		return gw.Present && !gw.Link
 	}
 	other := plan.IPv4
 	if family == plan.IPv4 {
 		other = plan.IPv6
 	}
-	return !asks(family) && carries(u, other) && asks(other)
+	return !asks(family) && compiler.Carries(u, other) && asks(other)
 }
 
 // peersOf returns the uplinks that could take over from each uplink and version: those that share a
@@ -146,7 +141,7 @@ func peersOf(doc *policy.Document) map[compiler.UplinkVersion][]string {
 		uv := keyOf(l)
 		add := func(group []string) {
 			for _, name := range group {
-				if name != uv.Uplink && carries(uplinkNamed(doc, name), uv.Family) && !slices.Contains(peers[uv], name) {
+				if name != uv.Uplink && compiler.Carries(uplinkNamed(doc, name), uv.Family) && !slices.Contains(peers[uv], name) {
 					peers[uv] = append(peers[uv], name)
 				}
 			}

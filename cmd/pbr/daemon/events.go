@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
 )
@@ -114,7 +115,7 @@ func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 			changes[last].Both = true
 			continue
 		}
-		changes = append(changes, HookEvent{Event: e, Interface: u.Interface, Alone: !carries(u, plan.IPv4) || !carries(u, plan.IPv6)})
+		changes = append(changes, HookEvent{Event: e, Interface: u.Interface, Alone: !compiler.Carries(u, plan.IPv4) || !compiler.Carries(u, plan.IPv6)})
 	}
 	return changes
 }

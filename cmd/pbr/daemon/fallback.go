@@ -74,9 +74,8 @@ func outlinePolicies(doc *policy.Document) (list []OutlinePolicies) {
 func Fallbacks(o Outline, have *plan.Plan) (list []Fallback) {
 	for _, p := range o.Policies {
 		f := Fallback{OutlinePolicies: p}
-		mark := Mark(o.Numbers, p.Uplink)
 		for _, family := range plan.Families {
-			if o.carries(p.Uplink, family) && !inSet(have, compiler.UsableSet(family, p.Strict), plan.KeyFromUint32(mark)) {
+			if o.Carries(p.Uplink, family) && !compiler.IsUsable(have, o.Numbers, p.Uplink, family, p.Strict) {
 				f.Families = append(f.Families, family)
 			}
 		}
@@ -108,16 +107,7 @@ func (w *Watcher) logFallbacks() {
 	w.fallbacks = now
 }
 
-// carries reports whether an uplink is configured to carry a family.
-func (o *Outline) carries(uplink string, family plan.Family) bool {
+// Carries reports whether an uplink is configured to carry a family.
+func (o *Outline) Carries(uplink string, family plan.Family) bool {
 	return slices.ContainsFunc(o.Uplinks, func(u OutlineUplink) bool { return u.Name == uplink && slices.Contains(u.Families, family) })
 }
-
-// UsableFor reports whether policies that name an uplink, strict or not, send new connections of a
-// family there, according to a plan or the kernel's state.
-func UsableFor(o *Outline, have *plan.Plan, uplink string, strict bool, family plan.Family) bool {
-	return inSet(have, compiler.UsableSet(family, strict), plan.KeyFromUint32(o.Mark(uplink)))
-}
-
-// Carries reports whether an uplink is configured to carry a family.
-func (o *Outline) Carries(uplink string, family plan.Family) bool { return o.carries(uplink, family) }

@@ -219,8 +219,8 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 			}
 			return false
 		})
-		if u := uplinkNamed(doc, uv.Uplink); u != nil && len(addrs) > 0 && carries(u, uv.Family) {
-			pinned, strict := Marks(want.Numbers, u.Name)
+		if u := uplinkNamed(doc, uv.Uplink); u != nil && len(addrs) > 0 && compiler.Carries(u, uv.Family) {
+			pinned, strict := plan.PinnedMarks(want.Numbers, u.Name)
 			flushes = append(flushes, Flush{Family: uv.Family, Mask: want.NumberMask(), Addrs: addrs,
 				AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
 		}
@@ -233,7 +233,8 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	for uv, d := range h.pending {
 		u := uplinkNamed(doc, uv.Uplink)
-		if u != nil && (movedFrom(have, want, u, uv.Family) || fellBack(doc, have, want, u, uv.Family)) {
+		if u != nil && (len(compiler.MovedTables(have, want, u, uv.Family)) > 0 ||
+			len(compiler.FellBack(doc, have, want, u, uv.Family)) > 0) {
 			d.Moved = true
 		}
 	}
@@ -269,14 +270,14 @@ func (h *health) flushes(doc *policy.Document, want *plan.Plan) (flushes []Flush
 
 // flushOf returns what to flush now of one uplink; it moves from pending to taken.
 func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingFlush, want *plan.Plan, taken *pendingFlush) Flush {
-	byDefault, byOther := installed(want, u, family)
+	byDefault, byOther := compiler.RoutedBy(want, u, family)
 	c := Flush{Family: family, Mask: want.NumberMask()}
 	pay := func(pending, taken *bool) bool {
 		was := *pending
 		*pending, *taken = false, *taken || was
-		return was && carries(u, family)
+		return was && compiler.Carries(u, family)
 	}
-	pinned, strict := Marks(want.Numbers, u.Name)
+	pinned, strict := plan.PinnedMarks(want.Numbers, u.Name)
 	if (pending.Moved || !byDefault && !byOther) && pay(&pending.Pinned, &taken.Pinned) {
 		c.Marks = append(c.Marks, pinned...)
 	}
@@ -289,13 +290,6 @@ func (h *health) flushOf(u *policy.Uplink, family plan.Family, pending *pendingF
 	return c
 }
 
-func carries(u *policy.Uplink, family plan.Family) bool {
-	if family == plan.IPv4 {
-		return u.Gateway.Present
-	}
-	return u.Gateway6.Present
-}
-
 // pins returns the connections to pin before want is sent: unmarked ones of an uplink that default
 // leaves, unless it has failed and its connections are to be flushed. Without a mark they would
 // follow default to an uplink that cannot use their address.
@@ -303,15 +297,15 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 	var pins []Pin
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
-		mark := Mark(want.Numbers, u.Name)
+		mark := plan.PinnedMark(want.Numbers, u.Name)
 		p := Pin{Mark: mark, Mask: want.Mask}
 		for _, family := range plan.Families {
 			uv := compiler.UplinkVersion{Uplink: u.Name, Family: family}
 			if !h.stopped[uv] || doc.Settings.FlushOnFailover && h.pending[uv] != nil {
 				continue
 			}
-			before, _ := installed(have, u, family)
-			if after, _ := installed(want, u, family); before && !after {
+			before, _ := compiler.RoutedBy(have, u, family)
+			if after, _ := compiler.RoutedBy(want, u, family); before && !after {
 				p.Addrs = append(p.Addrs, h.addresses(u, family)...)
 			}
 		}
@@ -320,32 +314,6 @@ func (h *health) pins(doc *policy.Document, have, want *plan.Plan) []Pin {
 		}
 	}
 	return pins
-}
-
-// Mark returns the mark of an uplink's pinned table: that of probes, and of most connections pinned
-// to it.
-func Mark(numbers []plan.Number, uplink string) uint32 {
-	for _, n := range numbers {
-		if n.Uplink == uplink && !n.Strict && !n.Fallback {
-			return n.Mark
-		}
-	}
-	return 0
-}
-
-// Marks returns the marks of connections pinned to an uplink, and of those that strict policies or
-// tables pinned to it.
-func Marks(numbers []plan.Number, uplink string) (pinned, strict []uint32) {
-	for _, n := range numbers {
-		switch {
-		case n.Uplink != uplink:
-		case n.Strict:
-			strict = append(strict, n.Mark)
-		default:
-			pinned = append(pinned, n.Mark)
-		}
-	}
-	return pinned, strict
 }
 
 // addresses returns the addresses of a family that connections through an uplink use.

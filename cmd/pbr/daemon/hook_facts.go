@@ -39,26 +39,23 @@ func (w *Watcher) facts(u *policy.Uplink, active map[string][]string) (list []st
 
 // nextHop is an uplink's gateway, invalid if it has none or none is known.
 func nextHop(u *policy.Uplink, link plan.Link, family plan.Family) netip.Addr {
-	gw := gateway(u, family)
-	switch {
-	case !gw.Auto:
+	if gw := compiler.Gateway(u, family); !gw.Auto {
 		return gw.Addr
-	case family == plan.IPv4:
-		return link.Gateway4
 	}
-	return link.Gateway6
+	via, _ := link.Gateway(family)
+	return via
 }
 
 // activeUplinks are the uplinks that tables use in either IP version, in the policy's order.
 func activeUplinks(o *Outline, have *plan.Plan) map[string][]string {
 	used := map[uint32]map[string]bool{}
 	for _, family := range plan.Families {
-		for at, r := range bestRoutes(have, family) {
+		for at, r := range have.BestRoutes(family) {
 			for _, h := range r.Hops {
-				if used[at.table] == nil {
-					used[at.table] = map[string]bool{}
+				if used[at.Table] == nil {
+					used[at.Table] = map[string]bool{}
 				}
-				used[at.table][h.Dev] = true
+				used[at.Table][h.Dev] = true
 			}
 		}
 	}

@@ -57,8 +57,8 @@ func kept(o Outline, want *plan.Plan, down compiler.Health) map[string][]string 
 	}
 	out := map[string][]string{}
 	for _, family := range plan.Families {
-		for at, r := range bestRoutes(want, family) {
-			name, ours := tables[at.table]
+		for at, r := range want.BestRoutes(family) {
+			name, ours := tables[at.Table]
 			if !ours || len(r.Hops) == 0 {
 				continue
 			}

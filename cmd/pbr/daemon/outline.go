@@ -70,7 +70,7 @@ func NewOutline(doc *policy.Document, want *plan.Plan) Outline {
 		if u.Gateway.Present {
 			out.Families = append(out.Families, plan.IPv4)
 		}
-		if u.Gateway6.Present && u.Gateway6.Pos != u.Pos {
+		if u.Gateway6.Present && !u.Gateway6.Implicit {
 			out.Families = append(out.Families, plan.IPv6)
 		}
 		o.Uplinks = append(o.Uplinks, out)

@@ -29,10 +29,10 @@ func Together(o Outline, have *plan.Plan, statuses []healthcheck.Status) string 
 	for i := range o.Tables {
 		table := o.Table(o.Tables[len(o.Tables)-1-i]) // default is the last one
 		for _, family := range plan.Families {
-			for at, r := range bestRoutes(have, family) {
+			for at, r := range have.BestRoutes(family) {
 				for _, h := range r.Hops {
 					name := byInterface[h.Dev]
-					if at.table == table && doubtful[healthcheck.UplinkVersion{Uplink: name,
+					if at.Table == table && doubtful[healthcheck.UplinkVersion{Uplink: name,
 						Version: healthcheck.Version(family)}] && !slices.Contains(keeping, name) {
 						keeping = append(keeping, name)
 					}

@@ -3,9 +3,9 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
+	"pbr/compiler"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/healthcheck"
@@ -15,7 +15,7 @@ import (
 func UplinkVersions(doc *policy.Document) (list []healthcheck.UplinkVersion) {
 	for i := range doc.Uplinks {
 		for _, family := range plan.Families {
-			if u := &doc.Uplinks[i]; carries(u, family) {
+			if u := &doc.Uplinks[i]; compiler.Carries(u, family) {
 				list = append(list, healthcheck.UplinkVersion{Uplink: u.Name, Version: healthcheck.Version(family)})
 			}
 		}
@@ -23,19 +23,11 @@ func UplinkVersions(doc *policy.Document) (list []healthcheck.UplinkVersion) {
 	return list
 }
 
-func gateway(u *policy.Uplink, family plan.Family) policy.Gateway {
-	if family == plan.IPv4 {
-		return u.Gateway
-	}
-	return u.Gateway6
-}
-
 // optional reports whether an uplink may lack a version that the policy makes it carry: a
 // point-to-point device carries IPv6 by default, the provider may have none, and the machine may
 // have IPv6 disabled.
 func optional(u *policy.Uplink, link plan.Link, host plan.HostFacts, family plan.Family) bool {
-	implicit := u.Gateway6.Link && u.Gateway6.Pos == u.Pos
-	return family == plan.IPv6 && (u.Gateway6.Auto || implicit || host.NoIPv6 || link.NoIPv6)
+	return compiler.MayLack(u, family) || family == plan.IPv6 && (u.Gateway6.Auto || host.NoIPv6 || link.NoIPv6)
 }
 
 // MayLack reports whether a missing version is no failure.
@@ -64,7 +56,7 @@ func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.UplinkVers
 // address, or needs none of its own. Without masquerade a point-to-point device may have no
 // address, and an IPv6 router may have only a link-local one, which the host facts do not list.
 func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
-	if slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family }) {
+	if link.Addressed(family) {
 		return true
 	}
 	return u.SourceNAT(family == plan.IPv6).Mode != policy.NATMasquerade && (family == plan.IPv6 || u.Gateway.Link)
@@ -74,10 +66,7 @@ func addressed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
 // holds it now: the address that the uplink translates to, or any address if the policy says
 // standby.
 func standby(u *policy.Uplink, link plan.Link, family plan.Family) bool {
-	has := func(family plan.Family) bool {
-		return slices.ContainsFunc(link.Addrs, func(a netip.Addr) bool { return plan.FamilyOf(a) == family })
-	}
-	if has(family) || family == plan.IPv6 && has(plan.IPv4) {
+	if link.Addressed(family) || family == plan.IPv6 && link.Addressed(plan.IPv4) {
 		return false
 	}
 	shared := u.SourceNAT(family == plan.IPv6).Mode == policy.NATAddress && !addressed(u, link, family)
@@ -93,13 +82,8 @@ func sharedWith(u *policy.Uplink, a netip.Addr) bool {
 
 // routed reports whether the next hop of a family is known: an automatic one is main's.
 func routed(u *policy.Uplink, link plan.Link, family plan.Family) bool {
-	switch {
-	case !gateway(u, family).Auto:
-		return true
-	case family == plan.IPv4:
-		return link.Gateway4.IsValid() || link.OnlinkDefault4
-	}
-	return link.Gateway6.IsValid() || link.OnlinkDefault6
+	_, found := link.Gateway(family)
+	return found || !compiler.Gateway(u, family).Auto
 }
 
 // CheckUplink returns what is wrong with an uplink's name.
