@@ -45,7 +45,7 @@ test: tools-vm lint
 	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
 	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) run $(GOTESTSUM) --format standard-quiet $(ALONE) --packages ./... -- $(RACE) -count=1 -timeout 15m
 	@$(MAKE) --no-print-directory test-nft NFT=trixie
-	@$(GO) run ./integration/vm/run
+	@$(GO) run ./integration/vm/run -rerun-fails
 
 # pbr explain against the kernel: N random packets of random policies in random health, and ten times as many against a plain reading of the policies (root).
 N ?= 100000

@@ -26,7 +26,7 @@ func TestKernelScripts(t *testing.T) {
 			}
 			router.IP("addr add 192.0.2.2/30 dev wan1", "addr add 198.51.100.2/30 dev wan2", "addr add 192.168.1.1/24 dev lan")
 			env.Setenv(routerVariable, router.NS)
-			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+			setScriptEnv(env)
 			return nil
 		},
 	})

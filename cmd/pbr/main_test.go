@@ -44,10 +44,17 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": statusCommand},
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+			setScriptEnv(env)
 			return nil
 		},
 	})
+}
+
+// setScriptEnv gives a script a state directory of its own. With the race detector a program sleeps
+// before it ends, 1 s unless told otherwise, which was most of the time that scripts took.
+func setScriptEnv(env *testscript.Env) {
+	env.Setenv("STATE_DIRECTORY", filepath.Join(env.WorkDir, "state"))
+	env.Setenv("GORACE", "atexit_sleep_ms=20")
 }
 
 // statusCommand is "status CODE PROGRAM ARG...": the program must end with that exit status. With

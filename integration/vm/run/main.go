@@ -2,7 +2,7 @@
 // system as its root, and runs the tests of packages in it. What they say goes to standard output
 // as they say it.
 //
-//	go run ./integration/vm/run [-run REGEXP] [-skip REGEXP] [-bench REGEXP] [PACKAGE ...]
+//	go run ./integration/vm/run [-rerun-fails] [-run REGEXP] [-skip REGEXP] [-bench REGEXP] [PACKAGE ...]
 //	go run ./integration/vm/run -shell
 //
 // Where the machine cannot do that (no QEMU, no kernel to be had), it says so on one line and
@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"pbr/integration/lab"
@@ -27,8 +28,10 @@ type options struct {
 	run, skip, bench string
 	packages         []string
 	shell            bool
-	accel            string
-	timeout          time.Duration
+	// rerun gives tests that fail a second chance; alone runs one test at a time.
+	rerun, alone bool
+	accel        string
+	timeout      time.Duration
 }
 
 func main() {
@@ -36,6 +39,7 @@ func main() {
 	flag.StringVar(&o.run, "run", "", "run only the tests that match `REGEXP`")
 	flag.StringVar(&o.skip, "skip", "", "leave out the tests that match `REGEXP`")
 	flag.StringVar(&o.bench, "bench", "", "run the benchmarks that match `REGEXP`, once, instead of tests")
+	flag.BoolVar(&o.rerun, "rerun-fails", false, "run a test that fails once again, by itself: only one that fails twice counts")
 	flag.BoolVar(&o.shell, "shell", false, "open a shell in the guest instead of running tests")
 	flag.StringVar(&o.accel, "accel", "", "`kvm` or tcg; by itself, kvm where it works")
 	flag.DurationVar(&o.timeout, "timeout", 8*time.Minute, "give the guest up after this `time`")
@@ -79,7 +83,8 @@ func run(o options) error {
 	return err
 }
 
-// boot makes the share, boots the guest with it and judges what came out.
+// boot makes the share and boots the guest with it; once more for tests that failed, if that is
+// wanted.
 func boot(q qemu, k kernel, o options) error {
 	start := time.Now()
 	s, err := newShare(k, o)
@@ -88,9 +93,35 @@ func boot(q qemu, k kernel, o options) error {
 	}
 	defer s.remove()
 	fmt.Printf("Linux %s under QEMU (%s), built in %.0f s\n", k.version, o.accel, time.Since(start).Seconds())
-	start = time.Now()
+	out, err := bootOnce(q, k, s, o)
+	if o, ok := out.again(len(s.programs)); ok && err != nil {
+		return bootAgain(q, k, s, o, out)
+	}
+	return err
+}
+
+// bootAgain runs the tests that failed by themselves, in a guest of their own, and says what they
+// said the first time.
+func bootAgain(q qemu, k kernel, s *share, o options, first *output) error {
+	fmt.Printf("failed beside the others: %s; once again, each by itself\n", strings.Join(first.failed, ", "))
+	if err := s.writeJob(o); err != nil {
+		return err
+	}
+	if _, err := bootOnce(q, k, s, o); err != nil {
+		return err
+	}
+	fmt.Println("failed once, and passed by themselves. The first failures:")
+	for _, name := range first.failed {
+		fmt.Printf("=== %s\n%s\n", name, strings.Join(first.said[name], "\n"))
+	}
+	return nil
+}
+
+// bootOnce boots the guest and judges what came out.
+func bootOnce(q qemu, k kernel, s *share, o options) (*output, error) {
+	start := time.Now()
 	out := newOutput(os.Stdout, o)
-	err = q.boot(k, s, o, out)
+	err := q.boot(k, s, o, out)
 	ended, status := s.status()
 	switch {
 	case err == nil && o.shell, errors.Is(err, errDead):
@@ -103,5 +134,5 @@ func boot(q qemu, k kernel, o options) error {
 		fmt.Printf("the guest ran for %.0f s, %.0f s of it to boot, and took %.0f s of processor time\n",
 			time.Since(start).Seconds(), out.alive.Sub(start).Seconds(), out.processor.Seconds())
 	}
-	return err
+	return out, err
 }

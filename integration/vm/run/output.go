@@ -23,13 +23,21 @@ type output struct {
 	processor time.Duration
 
 	line bytes.Buffer
-	// test is the one that the next lines are about, as long as nothing of it is printed.
-	test string
+	// test is the one that the next lines are about, and named whether they were told so.
+	test  string
+	named bool
+	// said is what tests said, by their names less those of their parts, unless they passed.
+	said map[string][]string
 
-	passed, failed, skipped int
+	passed, skipped int
+	// failed are the names of the tests that failed, programs how many programs came to their end.
+	failed   []string
+	programs int
 }
 
-func newOutput(w io.Writer, o options) *output { return &output{w: w, o: o, onAlive: func() {}} }
+func newOutput(w io.Writer, o options) *output {
+	return &output{w: w, o: o, onAlive: func() {}, said: map[string][]string{}}
+}
 
 // Write takes a piece of the guest's output.
 func (o *output) Write(p []byte) (int, error) {
@@ -57,7 +65,9 @@ func (o *output) flush() {
 var (
 	// aboutPattern is a line that says which test the lines after it belong to.
 	aboutPattern  = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) +(.*)$`)
-	resultPattern = regexp.MustCompile(`^( *)--- (PASS|FAIL|SKIP|BENCH): `)
+	resultPattern = regexp.MustCompile(`^( *)--- (PASS|FAIL|SKIP|BENCH): (\S+)`)
+	// endPattern is what a program says when all of its tests have ended.
+	endPattern = regexp.MustCompile(`^(PASS|FAIL)$`)
 )
 
 func (o *output) take(line string) {
@@ -67,37 +77,67 @@ func (o *output) take(line string) {
 		return
 	}
 	if m := aboutPattern.FindStringSubmatch(line); m != nil {
-		o.test = m[2]
+		o.test, o.named = m[2], false
 		return
 	}
 	if m := resultPattern.FindStringSubmatch(line); m != nil {
-		o.count(m[2], m[1] == "")
 		if m[1] != "" && m[2] == "PASS" {
 			return // parts of a test are news only if they fail
 		}
+		o.keep(m[3], line)
+		if m[1] == "" {
+			o.count(m[2], m[3])
+		}
 	} else if o.test != "" && strings.HasPrefix(line, " ") {
-		fmt.Fprintf(o.w, "=== %s\n", o.test)
-		o.test = ""
+		if !o.named {
+			fmt.Fprintf(o.w, "=== %s\n", o.test)
+			o.named = true
+		}
+		o.keep(o.test, line)
+	} else if endPattern.MatchString(line) {
+		o.programs++
 	}
 	fmt.Fprintln(o.w, line)
 }
 
-func (o *output) count(result string, whole bool) {
-	switch {
-	case !whole:
-	case result == "PASS":
+// keep remembers a line of a test or of one of its parts.
+func (o *output) keep(test, line string) {
+	whole, _, _ := strings.Cut(test, "/")
+	o.said[whole] = append(o.said[whole], line)
+}
+
+func (o *output) count(result, test string) {
+	switch result {
+	case "PASS":
 		o.passed++
-	case result == "FAIL":
-		o.failed++
-	case result == "SKIP":
+		delete(o.said, test)
+	case "FAIL":
+		o.failed = append(o.failed, test)
+	case "SKIP":
 		o.skipped++
 	}
 }
 
+// failsMax is how many tests may fail and be run again: more is no accident.
+const failsMax = 5
+
+// again returns the options of a guest that runs the failed tests again, each by itself, and
+// reports whether that is wanted and would prove as much: all programs came to their end.
+func (o *output) again(programs int) (options, bool) {
+	again := o.o
+	again.rerun, again.alone = false, true
+	names := make([]string, len(o.failed))
+	for i, name := range o.failed {
+		names[i] = regexp.QuoteMeta(name)
+	}
+	again.run = "^(" + strings.Join(names, "|") + ")$"
+	return again, o.o.rerun && o.o.bench == "" && o.programs == programs && len(names) > 0 && len(names) <= failsMax
+}
+
 // verdict is an error if no test passed: an empty selection proves nothing.
 func (o *output) verdict() error {
-	fmt.Fprintf(o.w, "in the guest: %d tests passed, %d failed, %d skipped\n", o.passed, o.failed, o.skipped)
-	if o.passed+o.failed == 0 && o.o.bench == "" {
+	fmt.Fprintf(o.w, "in the guest: %d tests passed, %d failed, %d skipped\n", o.passed, len(o.failed), o.skipped)
+	if o.passed+len(o.failed) == 0 && o.o.bench == "" {
 		return errors.New("the guest ran no test")
 	}
 	return nil

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,8 +38,49 @@ func TestOutput(t *testing.T) {
 	if got.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", &got, want)
 	}
-	if o.alive.IsZero() || o.passed != 1 || o.failed != 1 || o.skipped != 1 {
-		t.Errorf("alive %v, %d passed, %d failed, %d skipped", o.alive, o.passed, o.failed, o.skipped)
+	if o.alive.IsZero() || o.passed != 1 || len(o.failed) != 1 || o.skipped != 1 {
+		t.Errorf("alive %v, %d passed, %d failed, %d skipped", o.alive, o.passed, len(o.failed), o.skipped)
+	}
+}
+
+// A test that failed runs again by itself if all programs came to their end, and its lines are kept.
+func TestFailsAreRunAgain(t *testing.T) {
+	failing := []string{"=== RUN   TestA", "=== RUN   TestB", "=== NAME  TestA/part", "    a_test.go:1: lost", "        its second line",
+		"=== NAME  TestB", "    b_test.go:1: good", "    --- FAIL: TestA/part (0.00s)", "--- FAIL: TestA (0.01s)", "--- PASS: TestB (0.01s)"}
+	kept := []string{"    a_test.go:1: lost", "        its second line", "    --- FAIL: TestA/part (0.00s)", "--- FAIL: TestA (0.01s)"}
+	six := slices.Repeat([]string{"--- FAIL: TestA (0.01s)"}, failsMax+1)
+	for _, c := range []struct {
+		name  string
+		o     options
+		lines []string
+		want  bool
+	}{
+		{"one fails", options{rerun: true}, append(slices.Clone(failing), "FAIL", "PASS"), true},
+		{"one fails, and nobody asked", options{}, append(slices.Clone(failing), "FAIL", "PASS"), false},
+		{"a program panics", options{rerun: true}, append(slices.Clone(failing), "panic: oh", "PASS"), false},
+		{"none fails", options{rerun: true}, []string{"--- PASS: TestA (0.01s)", "PASS", "PASS"}, false},
+		{"six fail", options{rerun: true}, append(six, "FAIL", "PASS"), false},
+		{"a benchmark fails", options{rerun: true, bench: "."}, append(slices.Clone(failing), "FAIL", "PASS"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := newOutput(io.Discard, c.o)
+			for _, line := range c.lines {
+				o.take(line)
+			}
+			again, ok := o.again(2)
+			if ok != c.want || ok && (again.run != "^(TestA)$" || again.rerun) {
+				t.Fatalf("again %v with %+v", ok, again)
+			}
+			if ok && !slices.Equal(o.said["TestA"], kept) {
+				t.Errorf("kept %q", o.said["TestA"])
+			}
+			if o.said["TestB"] != nil {
+				t.Errorf("kept of a test that passed: %q", o.said["TestB"])
+			}
+			if ok && !slices.Contains(testArgs(again), "-test.parallel=1") {
+				t.Errorf("not by itself: %v", testArgs(again))
+			}
+		})
 	}
 }
 

@@ -32,6 +32,8 @@ type share struct {
 	dir string
 	// source is the project's directory.
 	source string
+	// programs are the test programs that the guest runs, none for a shell.
+	programs []testPackage
 }
 
 // newShare builds all that the guest runs.
@@ -66,11 +68,13 @@ func (s *share) fill(k kernel, o options) error {
 			return err
 		}
 	}
-	job, err := s.job(o)
-	if err != nil {
-		return err
+	if !o.shell {
+		var err error
+		if s.programs, err = s.testPackages(o); err != nil {
+			return err
+		}
 	}
-	if err := os.WriteFile(s.path(filepath.Base(guest.JobFile)), []byte(job), 0o755); err != nil {
+	if err := s.writeJob(o); err != nil {
 		return err
 	}
 	image, err := initramfs(k, s.path("init"))
@@ -78,6 +82,14 @@ func (s *share) fill(k kernel, o options) error {
 		return err
 	}
 	return os.WriteFile(s.path("initramfs"), image, 0o644)
+}
+
+// writeJob replaces the script that the guest runs, and forgets how the last one ended.
+func (s *share) writeJob(o options) error {
+	if err := os.RemoveAll(s.path(filepath.Base(guest.StatusFile))); err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(filepath.Base(guest.JobFile)), []byte(s.job(o)), 0o755)
 }
 
 // goBuild runs go for programs that need nothing of the machine that they run on.
@@ -91,8 +103,8 @@ func (s *share) goBuild(args ...string) error {
 	return nil
 }
 
-// job returns the script that the guest runs, and builds the test programs that it names.
-func (s *share) job(o options) (string, error) {
+// job returns the script that the guest runs.
+func (s *share) job(o options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=%s\n",
 		quote(os.Getenv("TERM")))
@@ -108,19 +120,15 @@ func (s *share) job(o options) (string, error) {
 	if o.shell {
 		fmt.Fprintf(&b, "cd %s\necho 'the project is in %s, pbr is /tmp/programs/pbr; exit ends the "+
 			"guest'\nexec bash -l\n", guest.SourceDir, guest.SourceDir)
-		return b.String(), nil
-	}
-	packages, err := s.testPackages(o)
-	if err != nil {
-		return "", err
+		return b.String()
 	}
 	fmt.Fprintf(&b, "stty raw -echo\nstatus=0\necho %s\n", guest.Alive)
-	for _, p := range packages {
+	for _, p := range s.programs {
 		fmt.Fprintf(&b, "cp %s/%s /tmp/programs\ncd %s/%s\n/tmp/programs/%s %s || status=$?\n",
 			guest.ShareDir, p.program, guest.SourceDir, p.dir, p.program, strings.Join(testArgs(o), " "))
 	}
 	b.WriteString("exit $status\n")
-	return b.String(), nil
+	return b.String()
 }
 
 // emulatedSelection reports whether nobody said what to run, on a guest that cannot run everything.
@@ -143,6 +151,9 @@ func testArgs(o options) []string {
 	skip := hostTests
 	if o.skip != "" {
 		skip += "|" + o.skip
+	}
+	if o.alone {
+		args = append(args, "-test.parallel=1")
 	}
 	return append(args, "-test.run="+quote(run), "-test.skip="+quote(skip))
 }
