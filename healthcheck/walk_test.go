@@ -7,12 +7,14 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"pbr/integration/race"
 )
 
 // TestMachineWalksAtRandom plays long random stories, and checks after each step what must always
 // hold.
 func TestMachineWalksAtRandom(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(race.Cases(100)) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		c := pingConfig()
 		c.DownAfter, c.UpAfter, c.Over = 1+r.IntN(4), 1+r.IntN(4), 1+r.IntN(10)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/race"
 )
 
 // manyPolicies is how many the test has; the benchmark has more.
@@ -117,7 +118,7 @@ func TestManyPolicies(t *testing.T) {
 func TestVisits(t *testing.T) {
 	for _, s := range scales {
 		t.Run(s.name, func(t *testing.T) {
-			b := &builder{policies: s.policies(4 * manyPolicies)}
+			b := &builder{policies: s.policies(race.Cases(4 * manyPolicies))}
 			b.expand()
 			x, visits := newIndex(b.boxes), 0
 			for i := range b.boxes {

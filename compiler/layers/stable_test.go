@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/race"
 )
 
 // changed counts the rules, elements and chains that differ between two results.
@@ -63,7 +64,7 @@ func TestSmallEditsAreSmall(t *testing.T) {
 	add("net", 300, func() []plan.Match { return []plan.Match{randomNet(r, plan.FieldIPSAddr, 20, 28)} })
 	add("to", 300, func() []plan.Match { return []plan.Match{randomNet(r, plan.FieldIPDAddr, 24, 24)} })
 	before := Build("classify", list, nil, Cheapest)
-	for range 40 {
+	for range race.Cases(40) {
 		at := r.IntN(len(list))
 		edited := slices.Clone(list)
 		switch r.IntN(3) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"pbr/integration/race"
 )
 
 // pick returns one of the words, or nothing.
@@ -122,7 +124,7 @@ func TestCoverIsSound(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	coveredSeen, packetsSeen := 0, 0
-	for range 60 {
+	for range race.Cases(60) {
 		text := randomPolicies(r, 40)
 		doc, ds := Parse(fstest.MapFS{"p": {Data: []byte(text)}}, "p", "p")
 		covered := map[int]bool{}
@@ -155,7 +157,7 @@ func TestCoverIsSound(t *testing.T) {
 			}
 		}
 	}
-	if coveredSeen < 100 || packetsSeen < 10000 {
+	if coveredSeen < race.Cases(100) || packetsSeen < race.Cases(10000) {
 		t.Errorf("only %d covered policies and %d matching packets: the test proves little", coveredSeen, packetsSeen)
 	}
 }

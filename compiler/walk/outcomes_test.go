@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/race"
 )
 
 // somePacket is one around the places where the rules of router decide.
@@ -29,7 +30,7 @@ func TestOutcomes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	chains := []string{"pre", "classify", "icmp"}
 	several := 0
-	for i := range 20_000 {
+	for i := range race.Cases(20_000) {
 		p, chain := somePacket(r), chains[i%len(chains)]
 		outcomes := func(unknown ...plan.Field) []Outcome {
 			list, err := e.Outcomes(chain, &p, func(f plan.Field, _ uint32) bool { return slices.Contains(unknown, f) })

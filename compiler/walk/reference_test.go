@@ -20,6 +20,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/walk"
+	"pbr/integration/race"
 	"pbr/integration/reference"
 )
 
@@ -37,7 +38,7 @@ const (
 // every state of health.
 func TestWaysFollowRandomPolicies(t *testing.T) {
 	t.Parallel()
-	seed, packets := uint64(time.Now().UnixNano()), usualPackets
+	seed, packets := uint64(time.Now().UnixNano()), race.Cases(usualPackets)
 	if s := os.Getenv(seedEnv); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"pbr/compiler/plan"
+	"pbr/integration/race"
 )
 
 // randomRuleset is a variation of wide: other elements, rules in another order, chains and counters
@@ -222,7 +223,7 @@ func TestAnyRulesetToAnyOther(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	n, fresh := newNetns(t), newNetns(t)
 	var live *Live
-	for round := range 60 {
+	for round := range race.Cases(60) {
 		want := randomRuleset(rng)
 		switch {
 		case live == nil || round%3 == 0:

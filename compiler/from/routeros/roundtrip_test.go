@@ -14,6 +14,7 @@ import (
 	"pbr/compiler/from"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
+	"pbr/integration/race"
 )
 
 // trip compares what RouterOS does with packets with what the imported policy does.
@@ -212,7 +213,7 @@ func TestRoundTripAtRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	g := generator{r}
 	exports, compared, steered := 0, 0, 0
-	for exports < 400 && !t.Failed() {
+	for exports < race.Cases(400) && !t.Failed() {
 		text := g.export()
 		if mazy(text) {
 			continue
