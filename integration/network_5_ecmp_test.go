@@ -40,7 +40,7 @@ func TestNetworkECMP(t *testing.T) {
 		if seen.Src.Addr().String() != nat[seen.By] {
 			t.Errorf("%s saw %s", seen.By, seen.Src)
 		}
-		if got := s.ctMark(network, c.LocalAddr().Port(), dst); got != s.pin(seen.By) || got == 0 {
+		if got := s.ctMark(network, c.LocalAddr(), dst); got != s.pin(seen.By) || got == 0 {
 			t.Errorf("a connection by %s has ct mark 0x%08x", seen.By, got)
 		}
 		count[seen.By]++

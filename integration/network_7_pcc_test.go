@@ -32,7 +32,7 @@ func (s *scenario) open(network string, src netip.Addr, dst netip.AddrPort) sess
 			s.t.Errorf("%s saw %s", seen.By, seen.Src)
 		}
 	}
-	if got := s.ctMark(network, c.LocalAddr().Port(), dst); got != s.pin(seen.By) || got == 0 {
+	if got := s.ctMark(network, c.LocalAddr(), dst); got != s.pin(seen.By) || got == 0 {
 		s.t.Errorf("a connection by %s has ct mark 0x%08x", seen.By, got)
 	}
 	return session{c, seen, dst}

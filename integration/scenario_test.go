@@ -223,25 +223,26 @@ func (s *scenario) checkFlow(f flow) {
 	if again, err := c.Ask(); err != nil || again != seen {
 		s.t.Errorf("%s: the second packet: %+v, %v; the first: %+v", f.name, again, err, seen)
 	}
-	if got, want := s.ctMark(f.network, c.LocalAddr().Port(), dst), s.pin(f.pin); got != want {
+	if got, want := s.ctMark(f.network, c.LocalAddr(), dst), s.pin(f.pin); got != want {
 		s.t.Errorf("%s: ct mark 0x%08x, not 0x%08x of %q", f.name, got, want, f.pin)
 	}
 }
 
 var markPattern = regexp.MustCompile(`mark=(\d+)`)
 
-// ctMark returns our bits of a connection's mark, as conntrack(8) shows it.
-func (s *scenario) ctMark(network string, sport uint16, dst netip.AddrPort) uint32 {
+// ctMark returns our bits of a connection's mark, as conntrack(8) shows it. Two hosts may have
+// chosen the same port.
+func (s *scenario) ctMark(network string, src, dst netip.AddrPort) uint32 {
 	s.t.Helper()
 	family := "ipv4"
 	if dst.Addr().Is6() {
 		family = "ipv6"
 	}
-	out := s.router.Run("conntrack", "-L", "-f", family, "-p", network, "-d", dst.Addr().String(),
-		"--orig-port-src", fmt.Sprint(sport), "--orig-port-dst", fmt.Sprint(dst.Port()))
+	out := s.router.Run("conntrack", "-L", "-f", family, "-p", network, "-s", src.Addr().String(), "-d", dst.Addr().String(),
+		"--orig-port-src", fmt.Sprint(src.Port()), "--orig-port-dst", fmt.Sprint(dst.Port()))
 	found := markPattern.FindAllStringSubmatch(out, -1)
 	if len(found) != 1 {
-		s.t.Fatalf("%d connections from port %d to %s:\n%s", len(found), sport, dst, out)
+		s.t.Fatalf("%d connections from %s to %s:\n%s", len(found), src, dst, out)
 	}
 	m, err := strconv.ParseUint(found[0][1], 10, 32)
 	if err != nil {

@@ -78,6 +78,13 @@ func (s *shown) last() []string {
 	return strings.Split(text, "\n")
 }
 
+// count returns how many screens were begun.
+func (s *shown) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text, "\x1b[H")
+}
+
 // pbr status --watch on a terminal of 80x24: plots, a failover, another size, and q, which leaves
 // the terminal as it was.
 func (r *router) statusScreen(t *testing.T) {
@@ -100,7 +107,7 @@ func (r *router) statusScreen(t *testing.T) {
 		t.Helper()
 		if !lab.Eventually(lab.Patience(20*time.Second), func() bool { l := s.last(); return l != nil && ok(l) }) {
 			_ = cmd.Process.Kill()
-			t.Fatalf("waited in vain for %s:\n%s", what, strings.Join(s.last(), "\n"))
+			t.Fatalf("waited in vain for %s; the last of %d screens:\n%s", what, s.count(), strings.Join(s.last(), "\n"))
 		}
 	}
 	has := func(lines []string, words ...string) bool {
