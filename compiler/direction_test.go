@@ -1,18 +1,35 @@
 package compiler
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
 	packets "pbr/compiler/walk"
 )
 
+// eachShape runs a test with so few uplinks that their marks are compared, and with more.
+func eachShape(t *testing.T, test func(t *testing.T, uplinks string)) {
+	t.Helper()
+	for _, n := range []int{2, fewPinned + 1} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			test(t, uplinksBy(n))
+		})
+	}
+}
+
 // Connections that a helper expected inherit the mark of theirs, with the bit of those that were
 // opened from inside, although they may come from outside (active FTP): they are told by the
 // interface, and the others by direction.
 func TestExpectedConnectionsAreToldByInterface(t *testing.T) {
 	t.Parallel()
-	p := compiledText(t, uplinksOfBoth+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\n")
+	eachShape(t, expectedByInterface)
+}
+
+func expectedByInterface(t *testing.T, uplinks string) {
+	t.Helper()
+	p := compiledText(t, uplinks+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\n")
 	if p.Inside == 0 {
 		t.Fatal("the mask has no room for the bit")
 	}
@@ -62,7 +79,12 @@ func TestExpectedConnectionsAreToldByInterface(t *testing.T) {
 // opened from inside: a first packet is classified, a later one is left alone.
 func TestStrangeMarksWithInsideBit(t *testing.T) {
 	t.Parallel()
-	p := compiledText(t, uplinksOfBoth+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\nstrict = false\n")
+	eachShape(t, strangeMarks)
+}
+
+func strangeMarks(t *testing.T, uplinks string) {
+	t.Helper()
+	p := compiledText(t, uplinks+"[[policy]]\nname = \"all\"\nuplink = \"isp2\"\nstrict = false\n")
 	numbers := map[uint32]string{}
 	for _, n := range p.Numbers {
 		if n.Mark != 0 {

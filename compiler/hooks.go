@@ -91,9 +91,7 @@ func (c *compilation) byDirection() []plan.ChainRule {
 	}
 	rules := []plan.ChainRule{rule("opened from inside: download",
 		append(when(is(plan.FieldCTDirection, plan.KeyFromUint8(directionReply))), inside...), download)}
-	// A look-up, and no copy: a mark that names nothing of today's policy must not get to the ip rules.
-	return append(rules, rule("opened from inside: to its uplink", inside,
-		plan.VMap{Field: plan.FieldCTMark, Mask: c.mask, Set: mapMarks}))
+	return append(rules, c.restoreInside(inside)...)
 }
 
 // addTunnelChain takes the mark off packets that enter a tunnel: the kernel routes what carries

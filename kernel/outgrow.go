@@ -49,7 +49,9 @@ func noneFromInside(r *plan.Ruleset, inside uint32) plan.Ruleset {
 	for i := range out.Chains {
 		c := &out.Chains[i]
 		c.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r plan.ChainRule) bool {
-			return slices.ContainsFunc(r.Matches, func(m plan.Match) bool { return m.Field == plan.FieldCTMark && m.Mask == inside })
+			return slices.ContainsFunc(r.Matches, func(m plan.Match) bool {
+				return m.Field == plan.FieldCTMark && (m.Mask == inside || m.From.Uint(plan.TypeMark)&inside != 0)
+			})
 		})
 		for j := range c.Rules {
 			c.Rules[j].Actions = slices.Clone(c.Rules[j].Actions)
