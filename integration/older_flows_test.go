@@ -175,6 +175,21 @@ type entry struct{ src, sport, dst, replyTo, mark string }
 
 var entryFields = regexp.MustCompile(`src=(\S+) dst=(\S+) sport=(\d+) dport=4000 .*?src=\S+ dst=(\S+) .*?mark=(\d+)`)
 
+// ids lists the connections that the router tracks, with their addresses, ports, marks.
+func (w *watched) ids() map[string]string {
+	w.t.Helper()
+	out := map[string]string{}
+	for _, family := range []string{"ipv4", "ipv6"} {
+		for line := range strings.Lines(w.Router.Run("conntrack", "-L", "-f", family, "-p", "udp", "-o", "id")) {
+			if at := strings.Index(line, "src="); at >= 0 {
+				flow, id, _ := strings.Cut(strings.ReplaceAll(strings.ReplaceAll(line[at:], "[ASSURED] ", ""), "[UNREPLIED] ", ""), " id=")
+				out[flow] = id
+			}
+		}
+	}
+	return out
+}
+
 // flowKey names a flow of IP version and source.
 func flowKey(c *lab.Conn) string {
 	a := c.LocalAddr()
@@ -296,6 +311,41 @@ func TestFlushWhileWatched(t *testing.T) {
 		})
 		f.allAnswered(fmt.Sprintf("repair %d", round))
 	}
+}
+
+// TestPinnedFlowsOutliveTheTable: the table is gone and comes back, while flows continue that are
+// pinned to the second provider and translated. The kernel ends a masqueraded connection whose
+// packet leaves through another interface, so none of their packets may come to the rules that
+// translate before those that give them their mark are in force.
+func TestPinnedFlowsOutliveTheTable(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	// Rules that take the kernel time to load.
+	w.router.write(olderPolicy + manyPolicies(3000))
+	w.router.must("apply")
+	f := w.flood(12)
+	f.allAnswered("applied")
+	before := w.ids()
+	// First what translates: the rules that give marks must not go before it here, either.
+	w.Router.NFT("delete chain inet pbr postrouting\ndelete chain inet pbr source-nat\n")
+	w.Router.RunInput("flush ruleset\n"+stateful, "nft", "-f", "-")
+	w.router.must("apply")
+	now := w.ids()
+	for flow, id := range before {
+		if now[flow] != id && (strings.Contains(flow, "dst=198.51.100.2") || strings.Contains(flow, "dst=2001:db8:f2::2")) {
+			t.Errorf("%s was ended", flow)
+		}
+	}
+	f.allAnswered("applied again")
+}
+
+// manyPolicies are policies that match nothing of a flood.
+func manyPolicies(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nproto = \"tcp\"\nsrc = \"10.%d.%d.0/24\"\ndport = %d\ntable = \"second\"\n", i, i/250, i%250, 1000+i)
+	}
+	return b.String()
 }
 
 var repaired = regexp.MustCompile(`"repairs": *(\d+)`)

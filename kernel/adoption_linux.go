@@ -26,6 +26,10 @@ const answerTime = 1300 * time.Millisecond
 // a connection that the next round finds.
 const streamTime = 100 * time.Millisecond
 
+// expirySlack is by how much conntrack's own clock may differ: it counts seconds, and removes
+// connections that have expired some time later.
+const expirySlack = 3 * time.Second
+
 // lateTime is how long a late answer is still recognised as an answer.
 const lateTime = 2 * time.Minute
 
@@ -61,13 +65,34 @@ func (a *application) tryAdopt() error {
 			}
 		}
 		todo := decide(judge, flows, decided)
-		todo.flush = append(todo.flush, a.late.among(flows)...)
+		todo.flush = append(todo.flush, a.superseded(judge, flows)...)
 		changed, err := a.carryOut(c, todo)
 		if err = errors.Join(err, unanswered); err != nil || !changed {
 			return err
 		}
 	}
 	return nil
+}
+
+// listOlder lists the connections before the table is made, for superseded. Without the list only
+// connections that apply itself deletes are known to have been there, so an error is none here.
+func (a *application) listOlder() {
+	if !a.unadopted || a.older != nil {
+		return
+	}
+	if c, err := conntrack.Dial(); err == nil {
+		defer c.Close()
+		a.older, _ = conntrack.List(c, conntrack.All())
+		a.olderAt = time.Now()
+	}
+}
+
+// superseded returns the connections that answers to deleted connections have begun, and those from
+// inside that the kernel has ended since the last list: answers to them may still begin others.
+func (a *application) superseded(judge *adopt.Judge, flows []conntrack.Flow) []flushed {
+	gone := a.late.ended(a.older, flows, time.Since(a.olderAt)+expirySlack, judge.FromInside)
+	a.older, a.olderAt = flows, time.Now()
+	return append(gone, a.late.with(gone, time.Now().Add(lateTime)).among(flows)...)
 }
 
 // sweepLate deletes the connections started by answers that arrived later than answerTime, to
@@ -135,7 +160,7 @@ func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool)
 		decided[f.Key()] = true
 		switch v := judge.Decide(f); {
 		case v.Delete:
-			todo.flush = append(todo.flush, flushed{f, lateAnswer{f.Reply, f.Orig}})
+			todo.flush = append(todo.flush, flushed{f, answersTo(f)})
 		case v.Pin != 0:
 			todo.pin = append(todo.pin, pinnedFlow{f, v.Pin})
 		}
@@ -143,7 +168,7 @@ func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool)
 	return todo
 }
 
-// carryOut reports whether it changed any connection.
+// carryOut reports whether there was any connection to change; it may have ended since.
 func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, err error) {
 	if len(todo.flush) > 0 {
 		if err := a.flushOld(c, todo.flush); err != nil {
@@ -158,16 +183,20 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	}
 	n, err := conntrack.SetMarks(c, marks)
 	a.report.Adopted += n
-	return n > 0 || len(todo.flush) > 0, err
+	return len(marks) > 0 || len(todo.flush) > 0, err
 }
 
 // flushOld deletes connections. An answer to one of them would start a connection from outside; the
 // next packet from inside would belong to it and bypass every policy. So answers are dropped until
 // that packet has had time to come.
 func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
-	list, answers := make([]*conntrack.Flow, len(flows)), make([]conntrack.Tuple, len(flows))
+	list := make([]*conntrack.Flow, len(flows))
+	var answers []conntrack.Tuple
 	for i, f := range flows {
-		list[i], answers[i] = f.Flow, f.arrives
+		list[i] = f.Flow
+		for _, late := range f.answers {
+			answers = append(answers, late.arrives)
+		}
 	}
 	dropping := withoutAnswers(a.want.Ruleset, answers)
 	if err := a.transact(&dropping, nil); err != nil {

@@ -124,3 +124,67 @@ func TestLateAnswerIsFound(t *testing.T) {
 	}
 	holds(t, k, p)
 }
+
+// TestAnswerToAConnectionThatEnded: while the table is made the kernel ends a connection from
+// inside, as it does with a masqueraded one that leaves through another interface. The answer to a
+// packet that was not translated begins a connection from outside in its place, at once or later:
+// it is deleted, because packets from inside would belong to it and pass every policy.
+func TestAnswerToAConnectionThatEnded(t *testing.T) {
+	k := newKernel(t)
+	lib := newConntrack(t)
+	run(t, "sysctl -w net.ipv4.ip_forward=1")
+	run(t, "ip route add 172.16.0.0/12 dev x1")
+	p := compile(t, k, twoUplinks, nil)
+	inside, far := netip.MustParseAddr("172.16.0.1"), netip.MustParseAddr("8.8.8.8")
+	begun := func(sport, dport uint16) { // -- from outside
+		t.Helper()
+		must(t, lib.Create(conntrack.NewFlow(17, 0, far, inside, sport, dport, 600, 0)))
+	}
+	expect := func(t *testing.T, want int) {
+		t.Helper()
+		flows, err := lib.Dump(nil)
+		must(t, err)
+		if len(flows) != want {
+			t.Errorf("%d connections are left, not %d: %+v", len(flows), want, flows)
+		}
+	}
+	// remade makes the table again while there is a connection from a port, and does something when
+	// the rules are in force.
+	remade := func(t *testing.T, port uint16, inForce func()) {
+		t.Helper()
+		run(t, "nft delete table inet pbr")
+		must(t, lib.Flush())
+		f := conntrack.NewFlow(17, 0, inside, far, port, 53, 600, 0)
+		f.TupleReply.IP.DestinationAddress = netip.MustParseAddr("192.0.2.2")
+		must(t, lib.Create(f))
+		k.step = func(what string) {
+			if what == "adopt connections" {
+				inForce()
+			}
+		}
+		defer func() { k.step = func(string) {} }()
+		apply(t, k, p)
+	}
+	apply(t, k, p)
+	step := steps.InNamespace(t).Steps()
+	step.Run("the connection is there: it stays", func(t *testing.T) {
+		remade(t, 1000, func() {})
+		expect(t, 1)
+	})
+	step.Run("a connection of other ports is none of its answers", func(t *testing.T) {
+		remade(t, 1001, func() { begun(54, 1001) })
+		expect(t, 2)
+	})
+	step.Run("the answer came before apply looks", func(t *testing.T) {
+		remade(t, 1002, func() { must(t, lib.Flush()); begun(53, 1002) })
+		expect(t, 0)
+	})
+	step.Run("the answer comes later: the next apply deletes the connection", func(t *testing.T) {
+		remade(t, 1003, func() { must(t, lib.Flush()); begun(54, 1003) })
+		begun(53, 1003)
+		expect(t, 2)
+		apply(t, k, p)
+		expect(t, 1)
+	})
+	holds(t, k, p)
+}

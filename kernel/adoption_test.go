@@ -63,7 +63,7 @@ func TestLateAnswers(t *testing.T) {
 	}
 	inside, answer := tuple("192.0.2.2", "198.18.3.3", 5000, 4000), tuple("198.18.3.3", "192.0.2.2", 4000, 5000)
 	now := time.Now()
-	late := lateAnswers(nil).with([]flushed{{&conntrack.Flow{Orig: inside, Reply: answer}, lateAnswer{answer, inside}}},
+	late := lateAnswers(nil).with([]flushed{{&conntrack.Flow{Orig: inside, Reply: answer}, []lateAnswer{{answer, inside}}}},
 		now.Add(time.Second))
 	flows := []conntrack.Flow{
 		{Orig: tuple("198.18.3.3", "192.0.2.2", 4001, 5000), Reply: tuple("192.0.2.2", "198.18.3.3", 5000, 4001)},

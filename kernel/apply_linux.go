@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 	"pbr/kernel/nft"
 	"pbr/kernel/route"
 )
@@ -252,6 +254,9 @@ type application struct {
 	lenient bool
 	// unadopted means that the table has not seen the existing connections.
 	unadopted bool
+	// older are the connections before the table was made, as they were listed at olderAt.
+	older   []conntrack.Flow
+	olderAt time.Time
 	// start is the state before the apply, for rollBack.
 	start *live
 	// end is the state in which nothing differed any more.

@@ -152,7 +152,7 @@ func (a *application) setRuleset(d *difference, moving bool) step {
 	}
 	s := step{
 		what: "nftables transaction", partial: true,
-		do:   func() error { return a.transact(next, d) },
+		do:   func() error { return a.makeTable(next, d) },
 		undo: func() error { return a.transact(&have.plan.Ruleset, nil) },
 	}
 	if have.plan.Ruleset.Empty() {

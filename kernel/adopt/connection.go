@@ -30,6 +30,9 @@ func (c *connection) fromOutside() bool {
 	return c.iif == "" && len(c.carriers(c.flow.Orig.Dst)) > 0 || c.uplinks[c.iif] != nil
 }
 
+// fromInside reports whether a host inside, or the router itself, opened the connection.
+func (c *connection) fromInside() bool { return c.local || c.iif != "" && c.uplinks[c.iif] == nil }
+
 // inbound pins a connection from outside to the uplink that it arrived on, as its first packet
 // would.
 func (c *connection) inbound() Verdict {

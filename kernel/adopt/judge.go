@@ -133,6 +133,21 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 	if !ordinary(f) {
 		return keep
 	}
+	switch c := j.connection(f); {
+	case c.fromOutside():
+		return c.inbound()
+	case c.fromInside():
+		return c.outbound()
+	}
+	return keep // nobody knows where it came from
+}
+
+// FromInside reports whether a host inside, or the router itself, opened a connection.
+func (j *Judge) FromInside(f *conntrack.Flow) bool {
+	return ordinary(f) && j.connection(f).fromInside()
+}
+
+func (j *Judge) connection(f *conntrack.Flow) *connection {
 	c := &connection{Judge: j, flow: f, mark: f.Mark & j.plan.NumberMask()}
 	if _, known := j.tables[c.mark]; !known {
 		c.mark = 0 // as good as none
@@ -141,13 +156,7 @@ func (j *Judge) Decide(f *conntrack.Flow) Verdict {
 	if !c.local {
 		c.iif = j.way(route.Query{Dst: f.Orig.Src}).Dev
 	}
-	switch {
-	case c.fromOutside():
-		return c.inbound()
-	case c.iif == "" && !c.local:
-		return keep // nobody knows where it came from
-	}
-	return c.outbound()
+	return c
 }
 
 // ordinary reports whether a connection can be decided by a table: its addresses are unicast and

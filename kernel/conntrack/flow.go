@@ -1,6 +1,9 @@
 package conntrack
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Flow is a connection as it was listed, with its mark and the start of a request to change it.
 type Flow struct {
@@ -10,6 +13,8 @@ type Flow struct {
 	// Orig is the direction in which the connection was opened. Reply is the direction of the
 	// answers, as they arrive here.
 	Orig, Reply Tuple
+	// Expires is how long the connection lasted from then on without another packet.
+	Expires time.Duration
 	Traffic
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -22,6 +23,7 @@ const (
 	ctaTupleOrig  = 1
 	ctaTupleReply = 2
 	ctaStatus     = 3
+	ctaTimeout    = 7
 	ctaMark       = 8
 	ctaCountOrig  = 9
 	ctaCountReply = 10
@@ -192,6 +194,10 @@ func identify(listed []byte) (f Flow, ok bool) {
 		case ctaMark:
 			if len(b) == 4 {
 				f.Mark = binary.BigEndian.Uint32(b)
+			}
+		case ctaTimeout:
+			if len(b) == 4 {
+				f.Expires = time.Duration(binary.BigEndian.Uint32(b)) * time.Second
 			}
 		default:
 			f.Traffic.decode(ad)

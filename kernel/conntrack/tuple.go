@@ -11,3 +11,11 @@ type Tuple struct {
 	ICMPType     uint8
 	HasPorts     bool
 }
+
+// Reversed returns the tuple of an answer that nothing translates. It is no tuple of ICMP, whose
+// answers have another type.
+func (t *Tuple) Reversed() Tuple {
+	r := *t
+	r.Src, r.Dst, r.SPort, r.DPort = t.Dst, t.Src, t.DPort, t.SPort
+	return r
+}
