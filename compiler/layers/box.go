@@ -1,6 +1,10 @@
 package layers
 
-import "pbr/compiler/plan"
+import (
+	"math/bits"
+
+	"pbr/compiler/plan"
+)
 
 // dim is a field that boxes have an interval in, in the order in which maps have them.
 type dim uint8
@@ -20,14 +24,15 @@ type dimSet uint8
 
 func (s dimSet) has(d dim) bool { return s&(1<<d) != 0 }
 
-func (s dimSet) count() (n int) {
-	for d := range dimCount {
-		if s.has(d) {
-			n++
-		}
-	}
-	return n
-}
+func (s dimSet) count() int { return bits.OnesCount8(uint8(s)) }
+
+// first is the first dim of a set that has some, rest the others.
+func (s dimSet) first() dim { return dim(bits.TrailingZeros8(uint8(s))) }
+
+func (s dimSet) rest() dimSet { return s & (s - 1) }
+
+// rank is how many dims of the set come before d.
+func (s dimSet) rank(d dim) int { return (s & (1<<d - 1)).count() }
 
 const (
 	addresses = dimSet(1<<dimSrc | 1<<dimDst)
@@ -71,7 +76,8 @@ var dimNames = [dimCount]string{"from", "src", "dst", "proto", "sport", "dport"}
 
 // box is a set of packets: those of the family (0 is both) that are in the interval of each field.
 type box struct {
-	in [dimCount]keySpan
+	// in has the intervals of the fields, in their order. A field that it has none of is everything.
+	in []keySpan
 	// fields are the dims that are not everything.
 	fields dimSet
 	family plan.Family
@@ -81,16 +87,14 @@ type box struct {
 	item int32
 }
 
-func (b *box) set(d dim, i keySpan) {
-	b.in[d] = i
-	b.fields |= 1 << d
-}
+// span is the interval of a field that the box has one of.
+func (b *box) span(d dim) *keySpan { return &b.in[b.fields.rank(d)] }
 
 func sameFamily(a, b plan.Family) bool { return a == b || a == 0 || b == 0 }
 
 func (b *box) meets(o *box) bool {
-	for both, d := b.fields&o.fields, dim(0); d < dimCount; d++ {
-		if both.has(d) && !b.in[d].meets(o.in[d]) {
+	for both := b.fields & o.fields; both != 0; both = both.rest() {
+		if d := both.first(); !b.span(d).meets(o.span(d)) {
 			return false
 		}
 	}
@@ -102,8 +106,8 @@ func (b *box) contains(o *box) bool {
 	if b.fields&^o.fields != 0 || b.family != 0 && b.family != o.family {
 		return false
 	}
-	for d := range dimCount {
-		if b.fields.has(d) && !b.in[d].contains(o.in[d]) {
+	for left := b.fields; left != 0; left = left.rest() {
+		if d := left.first(); !b.span(d).contains(o.span(d)) {
 			return false
 		}
 	}

@@ -70,6 +70,7 @@ func Build(chain string, policies []Policy, lookUp func(name string) *plan.Set, 
 		return b.list()
 	}
 	b.expand()
+	b.shapes = shapesOf(b.boxes)
 	l := b.assign()
 	steps, cost := b.steps(l)
 	if b.keepWhole(steps) {
@@ -92,8 +93,13 @@ type builder struct {
 	sets  map[string]keySpans
 	items []item
 	boxes []box
-	// single are the spans of the region that is read.
+	// spans has room for intervals of further boxes.
+	spans []keySpan
+	// shapes are those of the boxes.
+	shapes *shapes
+	// single are the spans of the region that is read, chosen those of the box that is made.
 	single []keySpan
+	chosen [dimCount]keySpan
 }
 
 // list makes the plain form: the rules of each selection, in their order.

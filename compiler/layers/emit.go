@@ -82,10 +82,9 @@ func (b *builder) boxRule(one *box) []plan.ChainRule {
 	if one.fields&addresses == 0 { // addresses test the family themselves
 		matches = familyMatch(one.family)
 	}
-	for d := range dimCount {
-		if one.fields.has(d) {
-			matches = append(matches, plan.Match{Field: d.field(one.family), From: one.in[d].From.key(), To: one.in[d].To.key()})
-		}
+	for left := one.fields; left != 0; left = left.rest() {
+		d := left.first()
+		matches = append(matches, plan.Match{Field: d.field(one.family), From: one.span(d).From.key(), To: one.span(d).To.key()})
 	}
 	return withMatches(b.policies[it.policy].Body, matches)
 }
@@ -129,7 +128,8 @@ func (b *builder) mapOf(g *group) plan.Set {
 		s.Elements = make([]plan.Element, 0, len(g.boxes))
 		for _, n := range g.boxes {
 			one := &b.boxes[n]
-			e := plan.Element{From: one.in[dims[0]].From.key(), To: one.in[dims[0]].To.key()}
+			in := one.span(dims[0])
+			e := plan.Element{From: in.From.key(), To: in.To.key()}
 			e.Goto, e.Counter = leads(one)
 			if g.kind == exact {
 				e.To = e.From
@@ -147,7 +147,7 @@ func (b *builder) mapOf(g *group) plan.Set {
 		for i, d := range dims {
 			spans[i] = plan.AllOf(types[i])
 			if one.fields.has(d) {
-				spans[i] = plan.Span{From: one.in[d].From.key(), To: one.in[d].To.key()}
+				spans[i] = plan.Span{From: one.span(d).From.key(), To: one.span(d).To.key()}
 			}
 			if g.kind == exact {
 				spans[i].To = spans[i].From
@@ -209,7 +209,10 @@ func (b *builder) lookUpRule(g *group) plan.ChainRule {
 
 // comment names a group's policies, if there are few.
 func (b *builder) comment(g *group) string {
-	boxes := slices.Sorted(slices.Values(g.boxes))
+	boxes := g.boxes
+	if !slices.IsSorted(boxes) {
+		boxes = slices.Sorted(slices.Values(boxes))
+	}
 	var names []string
 	length, last := 0, int32(-1)
 	for _, n := range boxes {

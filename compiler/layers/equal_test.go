@@ -126,7 +126,7 @@ func (l *list) packets() (out []walk.Packet) {
 				continue
 			}
 			t := d.field(one.family).Type()
-			low, high := one.in[d].From.key(), one.in[d].To.key()
+			low, high := one.span(d).From.key(), one.span(d).To.key()
 			values := []plan.Key{low, high}
 			if before, ok := low.Prev(t); ok && d != dimIface {
 				values = append(values, before)

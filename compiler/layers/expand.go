@@ -11,10 +11,12 @@ const (
 	// maxNegated is how many intervals are left of a negated selector in a map.
 	maxNegated = 4
 	// maxBoxes bounds the memory: with more boxes than that, policies of the most boxes stay rules.
-	// One is 200 bytes.
+	// One is 32 bytes, and 32 for each field.
 	maxBoxes = 1 << 18
 	// maxBounds is how many boxes a rule is bounded by.
 	maxBounds = 16
+	// spansAtOnce is how many intervals of boxes are allocated together.
+	spansAtOnce = 1 << 9
 	// maxFields is how many fields a map's key has.
 	maxFields = len(plan.FieldList{})
 )
@@ -186,23 +188,29 @@ func (b *builder) addBoxes(i int32, r *region, limit int) {
 		}
 	}
 	it.from = int32(len(b.boxes))
-	b.product(r, box{family: r.family, exact: it.exact, item: i}, 0)
+	b.product(r, &box{family: r.family, fields: fields, exact: it.exact, item: i}, fields, b.chosen[:0])
 	it.to = int32(len(b.boxes))
 }
 
-// product adds a box for every choice of one interval per field, from field d on.
-func (b *builder) product(r *region, one box, d dim) {
-	if d == dimCount {
-		b.boxes = append(b.boxes, one)
+// product adds a box for every choice of one interval for each field that is left, after those that
+// are chosen.
+func (b *builder) product(r *region, one *box, left dimSet, chosen []keySpan) {
+	if left == 0 {
+		one.in = b.keep(chosen)
+		b.boxes = append(b.boxes, *one)
 		return
 	}
-	if r.in[d] == nil {
-		one.in[d] = everything
-		b.product(r, one, d+1)
-		return
+	for _, i := range r.in[left.first()] {
+		b.product(r, one, left.rest(), append(chosen, i))
 	}
-	for _, i := range r.in[d] {
-		one.set(d, i)
-		b.product(r, one, d+1)
+}
+
+// keep returns a copy of spans, which shares its memory with those of other boxes.
+func (b *builder) keep(spans []keySpan) []keySpan {
+	n := len(b.spans)
+	if n+len(spans) > cap(b.spans) {
+		b.spans, n = make([]keySpan, 0, spansAtOnce), 0
 	}
+	b.spans = append(b.spans, spans...)
+	return b.spans[n:len(b.spans):len(b.spans)]
 }

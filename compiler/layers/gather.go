@@ -1,9 +1,6 @@
 package layers
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // maxGathered is how many layers there may be to gather boxes: with more of them a list is hardly
 // worse.
@@ -20,37 +17,42 @@ type span struct {
 }
 
 // gather moves boxes to later layers, so that those of a shape are in as few as can be: each layer
-// that has some costs a look-up. It reports whether any moved.
+// that has some costs a look-up. It reports whether to try again: some moved, and there is
+// something left to gather.
 //
 // All may move at once: a box stays before the later ones it overlaps, where they are now, and
 // these only move away from it.
-func (b *builder) gather(x *index, a *assignment) bool {
+func (b *builder) gather(x *index, a *assignment) (again bool) {
 	last := b.latest(x, a)
-	byFields := map[shape][]span{}
-	for n := range b.boxes {
-		if a.layer[n] != unplaced && !b.items[b.boxes[n].item].rule {
-			key := shape{family: b.boxes[n].family, fields: b.boxes[n].fields}
-			byFields[key] = append(byFields[key], span{int32(n), a.layer[n], last[n]})
+	moved, gathered := false, true
+	spans, ends := make([]span, 0, len(b.boxes)), make([]int, len(b.shapes.list))
+	for first, end := range b.shapes.pools() {
+		spans = spans[:0]
+		for i := first; i < end; i++ {
+			for _, n := range b.shapes.boxes(i) {
+				if b.mapLayer(a, n) != unplaced {
+					spans = append(spans, span{n, a.layer[n], last[n]})
+				}
+			}
+			ends[i] = len(spans)
 		}
-	}
-	moved := false
-	for _, spans := range byFields {
 		// A pool has all shapes of the same fields: first as few layers as can be for all of these,
 		// then for each shape.
-		points := stab(spans)
-		byShape := map[shape][]span{}
-		for _, s := range spans {
-			if i, ok := slices.BinarySearch(points, s.last); !ok {
-				s.last = points[i-1]
+		points := stab(spans, a.count)
+		for i := range spans {
+			s := &spans[i]
+			if p, ok := slices.BinarySearch(points, s.last); !ok {
+				s.last = points[p-1]
 			}
-			key := b.boxes[s.box].shape()
-			byShape[key] = append(byShape[key], s)
 		}
-		for _, same := range byShape {
-			moved = a.gatherShape(same) || moved
+		from := 0
+		for i := first; i < end; i++ {
+			moved = a.gatherShape(spans[from:ends[i]]) || moved
+			from = ends[i]
 		}
+		gathered = gathered && len(points) <= 1
 	}
-	return moved
+	return moved && !gathered
 }
 
 // latest returns the last layer that each box may be in.
@@ -77,12 +79,22 @@ func (b *builder) latest(x *index, a *assignment) []int32 {
 	return last
 }
 
-// stab returns the fewest layers of which each span has one.
-func stab(spans []span) (points []int32) {
-	slices.SortFunc(spans, func(s, o span) int { return cmp.Or(cmp.Compare(s.last, o.last), cmp.Compare(s.box, o.box)) })
-	for _, s := range spans {
-		if len(points) == 0 || points[len(points)-1] < s.first {
-			points = append(points, s.last)
+// stab returns the fewest of so many layers of which each span has one.
+func stab(spans []span, layers int) (points []int32) {
+	// latest has, of the spans that end in a layer, the last first layer.
+	latest := make([]int32, layers)
+	for i := range latest {
+		latest[i] = unplaced
+	}
+	for i := range spans {
+		s := &spans[i]
+		latest[s.last] = max(latest[s.last], s.first)
+	}
+	point := int32(unplaced)
+	for layer, first := range latest {
+		if first > point {
+			point = int32(layer)
+			points = append(points, point)
 		}
 	}
 	return points
@@ -91,7 +103,7 @@ func stab(spans []span) (points []int32) {
 // gatherShape moves boxes of one shape to the fewest layers, each to that which most of them may be
 // in: another box, which needs another layer, does not move them then.
 func (a *assignment) gatherShape(spans []span) (moved bool) {
-	points := stab(spans)
+	points := stab(spans, a.count)
 	// Sums of where spans begin and end are how many there are at each point.
 	popular := make([]int, len(points)+1)
 	for i := range spans {

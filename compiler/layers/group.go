@@ -51,11 +51,9 @@ func (d dim) width(f plan.Family) int { return d.field(f).Type().Width() }
 // shapeOf returns the shape of a box.
 func (b *box) shape() shape {
 	s := shape{family: b.family, fields: b.fields}
-	for d := range dimCount {
-		if !b.fields.has(d) {
-			continue
-		}
-		switch in := b.in[d]; {
+	for i, left := 0, b.fields; left != 0; i, left = i+1, left.rest() {
+		d := left.first()
+		switch in := &b.in[i]; {
 		case addresses.has(d):
 			n, ok := in.prefixBits(d.width(b.family))
 			s.ranges = s.ranges || !ok
@@ -104,33 +102,18 @@ func (s shape) class() class {
 // passes all of them.
 func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 	steps = make([]step, a.count)
-	byShape := make([]map[shape][]int32, a.count)
 	for i := range b.items {
-		it := &b.items[i]
-		if it.rule {
-			if it.from < it.to && a.layer[it.from] != unplaced {
-				s := &steps[a.layer[it.from]]
-				s.rules = append(s.rules, int32(i))
-				cost += costRule
-			}
-			continue
-		}
-		for n := it.from; n < it.to; n++ {
-			l := a.layer[n]
-			if l == unplaced {
-				continue
-			}
-			if byShape[l] == nil {
-				byShape[l] = map[shape][]int32{}
-			}
-			s := b.boxes[n].shape()
-			byShape[l][s] = append(byShape[l][s], n)
+		if it := &b.items[i]; it.rule && it.from < it.to && a.layer[it.from] != unplaced {
+			s := &steps[a.layer[it.from]]
+			s.rules = append(s.rules, int32(i))
+			cost += costRule
 		}
 	}
+	units := b.units(a)
 	for l := range steps {
 		classes := map[class][]group{}
-		for s, boxes := range byShape[l] {
-			classes[s.class()] = append(classes[s.class()], group{shape: s, boxes: boxes})
+		for _, u := range units[l] {
+			classes[u.class()] = append(classes[u.class()], u)
 		}
 		for _, units := range classes {
 			groups, c := b.divideClass(units)
@@ -142,6 +125,37 @@ func (b *builder) steps(a *assignment) (steps []step, cost nanoseconds) {
 	// Layers may have lost all of their boxes to later ones.
 	steps = slices.DeleteFunc(steps, func(s step) bool { return len(s.rules)+len(s.groups) == 0 })
 	return steps, cost
+}
+
+// units returns, for each layer, what is in maps of it, a group for each shape.
+func (b *builder) units(a *assignment) [][]group {
+	units := make([][]group, a.count)
+	for i, s := range b.shapes.list {
+		byLayer := map[int32][]int32{}
+		all := b.shapes.boxes(i)
+		for len(all) > 0 {
+			layer, n := b.mapLayer(a, all[0]), 1
+			for n < len(all) && b.mapLayer(a, all[n]) == layer {
+				n++
+			}
+			if layer != unplaced {
+				byLayer[layer] = append(byLayer[layer], all[:n]...)
+			}
+			all = all[n:]
+		}
+		for l, boxes := range byLayer {
+			units[l] = append(units[l], group{shape: s, boxes: boxes})
+		}
+	}
+	return units
+}
+
+// mapLayer is the layer of a box that a map is to have; unplaced if none is.
+func (b *builder) mapLayer(a *assignment, n int32) int32 {
+	if b.items[b.boxes[n].item].rule {
+		return unplaced
+	}
+	return a.layer[n]
 }
 
 // divideClass makes groups of the units of one class: all that are no group of their own pooled, or

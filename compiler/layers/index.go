@@ -26,6 +26,16 @@ type index struct {
 	trees  []*tree
 	leafOf []leaf
 	visits int
+	// asked is what is searched by.
+	asked question
+}
+
+// question is a box as a tree is searched by it: its intervals in fields that the tree has, too.
+type question struct {
+	*box
+	n      int
+	places [dimCount]int
+	spans  [dimCount]*keySpan
 }
 
 // leaf is the place of a box in a tree.
@@ -40,11 +50,12 @@ type tree struct {
 	fields dimSet
 	order  []int32
 	nodes  []node
+	// bounds has, for each node, an interval in each of the fields.
+	bounds []keySpan
 }
 
 // node is a part of a tree's boxes.
 type node struct {
-	bound [dimCount]keySpan
 	// deepest is the highest layer of the boxes in it, unplaced if none is.
 	deepest int32
 	parent  int32
@@ -74,6 +85,7 @@ func newIndex(boxes []box) *index {
 	}
 	for _, t := range x.trees {
 		t.nodes = make([]node, 0, nodesFor(len(t.order)))
+		t.bounds = make([]keySpan, 0, cap(t.nodes)*t.fields.count())
 		t.nodes = append(t.nodes, node{deepest: unplaced, parent: -1, to: int32(len(t.order))})
 		for n := int32(0); n < int32(len(t.nodes)); n++ {
 			t.divide(boxes, n)
@@ -99,13 +111,10 @@ func nodesFor(boxes int) int {
 func (t *tree) divide(boxes []box, n int32) {
 	nd := &t.nodes[n]
 	all := t.order[nd.from:nd.to]
-	for d := range dimCount {
-		if !t.fields.has(d) {
-			continue
-		}
-		bound := boxes[all[0]].in[d]
+	for i := range t.fields.count() {
+		bound := boxes[all[0]].in[i]
 		for _, b := range all[1:] {
-			in := boxes[b].in[d]
+			in := &boxes[b].in[i]
 			if in.From.less(bound.From) {
 				bound.From = in.From
 			}
@@ -113,13 +122,13 @@ func (t *tree) divide(boxes []box, n int32) {
 				bound.To = in.To
 			}
 		}
-		nd.bound[d] = bound
+		t.bounds = append(t.bounds, bound)
 	}
 	if len(all) <= leafBoxes || t.fields == 0 {
 		return
 	}
-	d := t.mostDistinct(boxes, all)
-	slices.SortFunc(all, func(a, b int32) int { return boxes[a].in[d].From.compare(boxes[b].in[d].From) })
+	i := t.mostDistinct(boxes, all)
+	slices.SortFunc(all, func(a, b int32) int { return boxes[a].in[i].From.compare(boxes[b].in[i].From) })
 	nd.child = int32(len(t.nodes))
 	middle := nd.from + int32(len(all)/2)
 	halves := [2][2]int32{{nd.from, middle}, {middle, nd.to}}
@@ -128,25 +137,22 @@ func (t *tree) divide(boxes []box, n int32) {
 	}
 }
 
-// mostDistinct returns the field in which the boxes begin in the most different places, as far as a
-// sample tells.
-func (t *tree) mostDistinct(boxes []box, all []int32) dim {
+// mostDistinct returns the place of the field in which the boxes begin in the most different
+// places, as far as a sample tells.
+func (t *tree) mostDistinct(boxes []box, all []int32) int {
 	const sample = 32
-	var best, most = dim(0), 0
-	for d := range dimCount {
-		if !t.fields.has(d) {
-			continue
-		}
+	best, most := 0, 0
+	for place := range t.fields.count() {
 		var room [sample]value
 		seen := room[:0]
 		for i := range sample {
-			v := boxes[all[i*len(all)/sample]].in[d].From
+			v := boxes[all[i*len(all)/sample]].in[place].From
 			if !slices.Contains(seen, v) {
 				seen = append(seen, v)
 			}
 		}
 		if len(seen) > most {
-			best, most = d, len(seen)
+			best, most = place, len(seen)
 		}
 	}
 	return best
@@ -174,14 +180,26 @@ func (x *index) place(b, layer int32) {
 	}
 }
 
+// ask makes q what the tree is searched by.
+func (x *index) ask(t *tree, q *box) {
+	s := &x.asked
+	s.box, s.n = q, 0
+	for common := t.fields & q.fields; common != 0; common = common.rest() {
+		d := common.first()
+		s.places[s.n], s.spans[s.n] = t.fields.rank(d), q.span(d)
+		s.n++
+	}
+}
+
 // deepest returns the highest layer, above least, of the boxes that overlap q; least if there is
 // none.
 func (x *index) deepest(q *box, least int32) int32 {
 	x.visits = 0
 	x.deepestFirst()
 	for _, t := range x.trees {
-		if sameFamily(t.family, q.family) {
-			least = x.deepestIn(t, 0, q, least)
+		if t.nodes[0].deepest > least && sameFamily(t.family, q.family) {
+			x.ask(t, q)
+			least = x.deepestIn(t, 0, least)
 		}
 	}
 	return least
@@ -198,19 +216,22 @@ func (x *index) deepestFirst() {
 	}
 }
 
-func (x *index) deepestIn(t *tree, n int32, q *box, least int32) int32 {
+func (x *index) deepestIn(t *tree, n, least int32) int32 {
 	nd := &t.nodes[n]
-	common := t.fields & q.fields
-	if nd.deepest <= least || !nd.meets(q, common) {
+	if nd.deepest <= least {
+		return least
+	}
+	meets, within := x.asked.compare(t.boundsOf(n))
+	if !meets {
 		return least
 	}
 	x.visits++
-	if x.visits > maxVisits || nd.within(q, common) {
+	if x.visits > maxVisits || within {
 		return nd.deepest
 	}
 	if nd.child == 0 {
 		for _, b := range t.order[nd.from:nd.to] {
-			if x.layer[b] > least && x.boxes[b].meets(q) {
+			if x.layer[b] > least && x.boxes[b].meets(x.asked.box) {
 				least = x.layer[b]
 			}
 		}
@@ -220,59 +241,62 @@ func (x *index) deepestIn(t *tree, n int32, q *box, least int32) int32 {
 	if t.nodes[first].deepest < t.nodes[second].deepest {
 		first, second = second, first
 	}
-	least = x.deepestIn(t, first, q, least)
-	return x.deepestIn(t, second, q, least)
+	least = x.deepestIn(t, first, least)
+	return x.deepestIn(t, second, least)
 }
 
 // covered reports whether one exact box contains q. It may say no if the search is long.
 func (x *index) covered(q *box) bool {
 	x.visits = 0
 	for _, t := range x.trees {
-		if t.fields&^q.fields == 0 && (t.family == 0 || t.family == q.family) && x.coveredIn(t, 0, q) {
+		if t.nodes[0].deepest == unplaced || t.fields&^q.fields != 0 || t.family != 0 && t.family != q.family {
+			continue
+		}
+		if x.ask(t, q); x.coveredIn(t, 0) {
 			return true
 		}
 	}
 	return false
 }
 
-func (x *index) coveredIn(t *tree, n int32, q *box) bool {
+func (x *index) coveredIn(t *tree, n int32) bool {
 	nd := &t.nodes[n]
 	x.visits++
-	if nd.deepest == unplaced || x.visits > maxVisits || !nd.contains(q, t.fields) {
+	if nd.deepest == unplaced || x.visits > maxVisits || !x.asked.isIn(t.boundsOf(n)) {
 		return false
 	}
 	if nd.child != 0 {
-		return x.coveredIn(t, nd.child, q) || x.coveredIn(t, nd.child+1, q)
+		return x.coveredIn(t, nd.child) || x.coveredIn(t, nd.child+1)
 	}
 	return slices.ContainsFunc(t.order[nd.from:nd.to], func(b int32) bool {
-		return x.layer[b] != unplaced && x.boxes[b].exact && x.boxes[b].contains(q)
+		return x.layer[b] != unplaced && x.boxes[b].exact && x.boxes[b].contains(x.asked.box)
 	})
 }
 
-// meets reports whether boxes in the node may overlap q.
-func (nd *node) meets(q *box, common dimSet) bool {
-	for d := range dimCount {
-		if common.has(d) && !nd.bound[d].meets(q.in[d]) {
-			return false
-		}
-	}
-	return true
+// boundsOf are the bounds of a node.
+func (t *tree) boundsOf(n int32) []keySpan {
+	k := t.fields.count()
+	return t.bounds[int(n)*k : int(n+1)*k]
 }
 
-// within reports whether q reaches around the node, so that it overlaps every box in it.
-func (nd *node) within(q *box, common dimSet) bool {
-	for d := range dimCount {
-		if common.has(d) && !q.in[d].contains(nd.bound[d]) {
-			return false
+// compare reports whether boxes within bounds may overlap what is asked about, and whether all of
+// them do because it reaches around them.
+func (s *question) compare(bounds []keySpan) (meets, within bool) {
+	within = true
+	for i := range s.n {
+		bound, in := &bounds[s.places[i]], s.spans[i]
+		if !bound.meets(in) {
+			return false, false
 		}
+		within = within && in.contains(bound)
 	}
-	return true
+	return true, within
 }
 
-// contains reports whether boxes in the node may contain q.
-func (nd *node) contains(q *box, fields dimSet) bool {
-	for d := range dimCount {
-		if fields.has(d) && !nd.bound[d].contains(q.in[d]) {
+// isIn reports whether boxes within bounds may contain what is asked about.
+func (s *question) isIn(bounds []keySpan) bool {
+	for i := range s.n {
+		if !bounds[s.places[i]].contains(s.spans[i]) {
 			return false
 		}
 	}

@@ -185,7 +185,7 @@ func (l *list) packetIn(one *box) walk.Packet {
 	p.Src, p.Dst = netip.MustParsePrefix(pick(l.Rand, nets)).Addr(), netip.MustParsePrefix(pick(l.Rand, nets)).Addr()
 	for d := range dimCount {
 		if one.fields.has(d) && !l.chance(20) {
-			setField(&p, d, d.field(family).Type(), pick(l.Rand, []value{one.in[d].From, one.in[d].To}).key())
+			setField(&p, d, d.field(family).Type(), pick(l.Rand, []value{one.span(d).From, one.span(d).To}).key())
 		}
 	}
 	return p

@@ -44,15 +44,12 @@ func (o values) Prev(v value) (value, bool) {
 // keySpan is an interval of keys.
 type keySpan struct{ From, To value }
 
-// everything is the span that no key is outside of.
-var everything = keySpan{To: value{^uint64(0), ^uint64(0)}}
-
-func (i keySpan) meets(o keySpan) bool    { return !o.To.less(i.From) && !i.To.less(o.From) }
-func (i keySpan) contains(o keySpan) bool { return !o.From.less(i.From) && !i.To.less(o.To) }
+func (i *keySpan) meets(o *keySpan) bool    { return !o.To.less(i.From) && !i.To.less(o.From) }
+func (i *keySpan) contains(o *keySpan) bool { return !o.From.less(i.From) && !i.To.less(o.To) }
 
 // prefixBits is the length of the prefix that the span of keys of so many bytes is; ok is false
 // if it is none.
-func (i keySpan) prefixBits(width int) (n int, ok bool) {
+func (i *keySpan) prefixBits(width int) (n int, ok bool) {
 	differ := value{i.From.hi ^ i.To.hi, i.From.lo ^ i.To.lo}
 	if differ.hi&i.From.hi != 0 || differ.lo&i.From.lo != 0 {
 		return 0, false
