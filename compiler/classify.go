@@ -8,6 +8,7 @@ import (
 	"pbr/compiler/layers"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
+	"pbr/compiler/slab"
 )
 
 // Rate of the log lines of one policy: enough to see what it catches, too few to fill a disk.
@@ -32,25 +33,31 @@ type classifier struct {
 	runTime []string
 	// programs are the sets of control groups.
 	programs []plan.CgroupSource
+	// past reports that default has a mark.
+	past bool
+	// marking are the names of the chains that set the mark of a table.
+	marking map[string]string
+	// These have the matches of all policies. items is what one is made of.
+	matches      slab.Of[plan.Match]
+	alternatives slab.Of[[]plan.Match]
+	items        []item
 }
 
 // classify compiles the policies: forwarded traffic and the router's own have a chain each. The
 // first policy that matches has the packet, because each ends its way here.
 func classify(doc *policy.Document, form layers.Form) *classification {
-	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc)}
+	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc), past: passesRules(doc), marking: map[string]string{}}
 	c.addListSets()
 	out := &classification{}
-	past := passesRules(doc)
 	forwarded, local := make([]layers.Policy, 0, len(doc.Policies)), []layers.Policy(nil)
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
-		listed := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: policyBody(p, past, policy.ReturnName(doc, p))}
-		listed.Direct, listed.Counter = direct(listed.Body)
+		listed := c.listed(p)
 		if p.Local {
 			local = append(local, listed)
 		}
 		if p.Forwarded {
-			listed.Selections = combine(c.fromAlternatives(p), listed.Selections)
+			listed.Selections = c.combine(c.fromAlternatives(p), listed.Selections)
 			forwarded = append(forwarded, listed)
 		}
 	}
@@ -70,17 +77,14 @@ func classify(doc *policy.Document, form layers.Form) *classification {
 	return out
 }
 
-// direct returns, of a body that only counts and decides, the chain that decides likewise, and the
-// counter.
-func direct(body []plan.ChainRule) (chain, counter string) {
-	last := body[len(body)-1].Actions
-	if len(body) > 1 {
-		return "", ""
+// listed is a policy as one of a list. Where a packet is only counted and decided on, an element
+// may lead to the chain that decides likewise.
+func (c *classifier) listed(p *policy.Policy) layers.Policy {
+	out := layers.Policy{Name: p.Name, Selections: c.selections(p), Body: func() []plan.ChainRule { return c.body(p) }}
+	if !p.Log {
+		out.Direct, out.Counter = cmp.Or(c.deciding(p), chainUnmarked), policyCounter(p)
 	}
-	if decides, ok := last[1].(plan.Goto); ok {
-		return decides.Chain, last[0].(plan.Count).Counter
-	}
-	return chainUnmarked, last[0].(plan.Count).Counter
+	return out
 }
 
 // addUnmarked adds the chain of what policies leave to default, if an element leads there.
@@ -165,29 +169,12 @@ func (c *compilation) addClassification(out *classification) {
 
 func policyCounter(p *policy.Policy) string { return "policy-" + p.Name }
 
-// policyBody is what is done with a policy's packets: log some, count, and decide. past tells that
-// default has a mark, variant is the table that on-return has them use, if it is not the target's
-// own.
-func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainRule) {
+// body is what is done with a policy's packets: log some, count, and decide.
+func (c *classifier) body(p *policy.Policy) (body []plan.ChainRule) {
 	comment := "policy " + p.Name
 	verdict := accept
-	switch p.Target.Kind {
-	case policy.ToDefault:
-		if variant != "" {
-			verdict = gotoChain("mark-" + variant)
-		} else if past {
-			verdict = gotoChain("mark-" + plan.DefaultName)
-		}
-	case policy.ToBalance:
-		verdict = gotoChain(balanceChain(p.Target.Name, p.Strict))
-	case policy.ToUnreachable:
-		verdict = gotoChain("mark-" + unreachableName)
-	case policy.ToDrop:
-		verdict = gotoChain("mark-" + dropName)
-	case policy.ToUplink:
-		verdict = gotoChain(uplinkChain(p.Target.Name, p.Strict, variant))
-	default:
-		verdict = gotoChain("mark-" + cmp.Or(variant, p.Target.Name))
+	if chain := c.deciding(p); chain != "" {
+		verdict = gotoChain(chain)
 	}
 	if p.Log {
 		body = append(body, rule(comment, nil,
@@ -197,19 +184,55 @@ func policyBody(p *policy.Policy, past bool, variant string) (body []plan.ChainR
 	return append(body, rule(comment, nil, plan.Count{Counter: policyCounter(p)}, verdict))
 }
 
+// deciding is the chain that decides on a policy's packets; empty if they are left to default,
+// which has no mark.
+func (c *classifier) deciding(p *policy.Policy) string {
+	// variant is the table that on-return has them use, if it is not the target's own.
+	variant := policy.ReturnName(c.doc, p)
+	switch p.Target.Kind {
+	case policy.ToDefault:
+		switch {
+		case variant != "":
+			return c.markChain(variant)
+		case c.past:
+			return c.markChain(plan.DefaultName)
+		}
+		return ""
+	case policy.ToBalance:
+		return balanceChain(p.Target.Name, p.Strict)
+	case policy.ToUnreachable:
+		return c.markChain(unreachableName)
+	case policy.ToDrop:
+		return c.markChain(dropName)
+	case policy.ToUplink:
+		return uplinkChain(p.Target.Name, p.Strict, variant)
+	}
+	return c.markChain(cmp.Or(variant, p.Target.Name))
+}
+
+// markChain is the name of the chain that sets a table's mark, in memory once.
+func (c *classifier) markChain(table string) string {
+	name := c.marking[table]
+	if name == "" {
+		name = "mark-" + table
+		c.marking[table] = name
+	}
+	return name
+}
+
 // selections returns the matches of a policy, without its interfaces, as alternatives: a packet
 // that meets all matches of one of them is the policy's.
 func (c *classifier) selections(p *policy.Policy) [][]plan.Match {
 	s := &selection{c: c, policy: p}
 	if !s.familyMatters() {
-		return s.sent(alternative(s.common()))
+		return s.sent(c.alternative(s.common()))
 	}
 	return s.sent(append(s.ofFamily(plan.IPv4), s.ofFamily(plan.IPv6)...))
 }
 
 // sent adds to alternatives what is known of who sent the packet.
 func (s *selection) sent(all [][]plan.Match) [][]plan.Match {
-	return combine(combine(all, s.marks()), s.programs())
+	return s.c.combine(all, s.marks(), s.programs())
 }
 
 // marks returns the alternatives for others' packet marks.
@@ -238,43 +261,44 @@ func (s *selection) familyMatters() bool {
 // common returns the matches that are the same in both families.
 func (s *selection) common() []plan.Match {
 	p := s.policy
-	var m []plan.Match
+	var room [8]plan.Match
+	m := room[:0]
 	if len(p.ICMP) == 0 {
-		m = append(m, s.protocols()...)
+		m = s.protocols(m)
 	}
-	m = append(m, s.ports()...)
-	m = append(m, s.oneOf(plan.FieldSKUID, "uid", numIntervals(plan.TypeUID, p.UID))...)
-	m = append(m, s.oneOf(plan.FieldSKGID, "gid", numIntervals(plan.TypeGID, p.GID))...)
-	m = append(m, s.oneOf(plan.FieldEtherSAddr, "mac", macIntervals(p.MAC))...)
-	return append(m, s.c.addSchedule(p)...)
+	m = s.ports(m)
+	m = s.oneOf(m, plan.FieldSKUID, "uid", s.c.numIntervals(plan.TypeUID, p.UID))
+	m = s.oneOf(m, plan.FieldSKGID, "gid", s.c.numIntervals(plan.TypeGID, p.GID))
+	m = s.oneOf(m, plan.FieldEtherSAddr, "mac", s.c.macIntervals(p.MAC))
+	return s.c.matches.Keep(append(m, s.c.addSchedule(p)...))
 }
 
-// ports returns the matches on the ports. Where both are compared with values the source ports go
-// into a set: nft merges the comparison of two neighbours in a packet into one, and lists it as raw
+// ports adds the matches on the ports. Where both are compared with values the source ports go into
+// a set: nft merges the comparison of two neighbours in a packet into one, and lists it as raw
 // bytes.
-func (s *selection) ports() []plan.Match {
-	sport := s.oneOf(plan.FieldSPort, "sport", portIntervals(s.policy.SPort))
-	dport := s.oneOf(plan.FieldDPort, "dport", portIntervals(s.policy.DPort))
-	if len(dport) > 0 {
-		for i, m := range sport {
-			if m.Set == "" {
-				sport[i] = s.matchSet(m.Field, "sport", []plan.Element{{From: m.From, To: m.To}}, m.Not)
-			}
-		}
-	}
-	return append(sport, dport...)
-}
-
-// protocols returns the matches on the protocol; ports without one are TCP's and UDP's.
-func (s *selection) protocols() []plan.Match {
-	p := s.policy
-	m := s.oneOf(plan.FieldL4Proto, "proto", numIntervals(plan.TypeProto, p.Proto))
-	named := slices.ContainsFunc(p.Proto, func(n policy.NumItem) bool { return !n.Not })
-	if named || len(p.SPort) == 0 && len(p.DPort) == 0 {
+func (s *selection) ports(m []plan.Match) []plan.Match {
+	first := len(m)
+	m = s.oneOf(m, plan.FieldSPort, "sport", s.c.portIntervals(s.policy.SPort))
+	if len(s.policy.DPort) == 0 {
 		return m
 	}
-	s.c.addSet(portProtocols())
-	return append(when(inSet(plan.FieldL4Proto, setPortProto)), m...)
+	for i, sport := range m[first:] {
+		if sport.Set == "" {
+			m[first+i] = s.matchSet(sport.Field, "sport", []plan.Element{{From: sport.From, To: sport.To}}, sport.Not)
+		}
+	}
+	return s.oneOf(m, plan.FieldDPort, "dport", s.c.portIntervals(s.policy.DPort))
+}
+
+// protocols adds the matches on the protocol; ports without one are TCP's and UDP's.
+func (s *selection) protocols(m []plan.Match) []plan.Match {
+	p := s.policy
+	named := slices.ContainsFunc(p.Proto, func(n policy.NumItem) bool { return !n.Not })
+	if !named && len(p.SPort)+len(p.DPort) > 0 {
+		s.c.addSet(portProtocols())
+		m = append(m, inSet(plan.FieldL4Proto, setPortProto))
+	}
+	return s.oneOf(m, plan.FieldL4Proto, "proto", s.c.numIntervals(plan.TypeProto, p.Proto))
 }
 
 // portProtocols is the set of the protocols that ports without one are of.
@@ -304,8 +328,7 @@ func (s *selection) ofFamily(family plan.Family) [][]plan.Match {
 	if !ok {
 		return nil
 	}
-	all := combine(combine(src, dst), alternative(icmp))
-	all = combine(combine(all, s.dscp(family)), alternative(s.common()))
+	all := s.c.combine(src, dst, s.c.alternative(icmp), s.dscp(family), s.c.alternative(s.common()))
 	if anything(all) {
 		return [][]plan.Match{when(plan.NFProto(family))}
 	}
@@ -317,19 +340,50 @@ func (s *selection) ofFamily(family plan.Family) [][]plan.Match {
 	return all
 }
 
-// combine returns each alternative of a followed by each of b. With a hundred thousand policies
-// most of which select by one thing, copies of that are a sixth of all memory.
-func combine(a, b [][]plan.Match) [][]plan.Match {
-	switch {
-	case anything(a):
-		return b
-	case anything(b):
-		return a
+// combine returns each alternative of the first of several followed by each of the second, and so
+// on. With a hundred thousand policies most of which select by one thing, copies of that are a
+// sixth of all memory.
+func (c *classifier) combine(all ...[][]plan.Match) [][]plan.Match {
+	out, more := anyPacket, 0
+	length, single := 0, true
+	for _, a := range all {
+		if anything(a) {
+			continue
+		}
+		out, more = a, more+1
+		if single = single && len(a) == 1; single {
+			length += len(a[0])
+		}
 	}
-	out := make([][]plan.Match, 0, len(a)*len(b))
-	for _, x := range a {
-		for _, y := range b {
-			out = append(out, slices.Concat(x, y))
+	switch {
+	case more < 2:
+		return out
+	case !single:
+		return c.product(all)
+	}
+	matches := c.matches.Take(length)
+	for _, a := range all {
+		matches = append(matches, a[0]...)
+	}
+	return c.alternative(matches)
+}
+
+// product is combine of lists that have several alternatives, or none.
+func (c *classifier) product(all [][][]plan.Match) [][]plan.Match {
+	out := anyPacket
+	for _, a := range all {
+		switch {
+		case anything(a):
+		case anything(out):
+			out = a
+		default:
+			longer := make([][]plan.Match, 0, len(out)*len(a))
+			for _, x := range out {
+				for _, y := range a {
+					longer = append(longer, slices.Concat(x, y))
+				}
+			}
+			out = longer
 		}
 	}
 	return out
@@ -340,11 +394,11 @@ func combine(a, b [][]plan.Match) [][]plan.Match {
 var anyPacket = [][]plan.Match{nil}
 
 // alternative is the only one.
-func alternative(matches []plan.Match) [][]plan.Match {
+func (c *classifier) alternative(matches []plan.Match) [][]plan.Match {
 	if len(matches) == 0 {
 		return anyPacket
 	}
-	return [][]plan.Match{matches}
+	return append(c.alternatives.Take(1), matches)
 }
 
 // anything reports whether alternatives are one without a match.
@@ -355,9 +409,11 @@ func anything(alternatives [][]plan.Match) bool {
 // dscp returns the alternatives for the code point. In IPv6 its bits lie across two bytes, which
 // nft compares with a single value rightly, but not with an interval or a set.
 func (s *selection) dscp(family plan.Family) [][]plan.Match {
-	values := numIntervals(plan.TypeDSCP, s.policy.DSCP)
-	if family == plan.IPv4 || len(values) == 0 {
-		return alternative(s.oneOf(fieldsOf(family).dscp, "dscp", values))
+	if len(s.policy.DSCP) == 0 {
+		return anyPacket
+	}
+	if family == plan.IPv4 {
+		return s.c.alternative(s.oneOf(nil, plan.FieldDSCP4, "dscp", s.c.numIntervals(plan.TypeDSCP, s.policy.DSCP)))
 	}
 	var out [][]plan.Match
 	for _, v := range codePoints(s.policy.DSCP, false) {
@@ -368,9 +424,9 @@ func (s *selection) dscp(family plan.Family) [][]plan.Match {
 		never = append(never, codePoint6(v, true))
 	}
 	if out == nil {
-		return alternative(never)
+		return s.c.alternative(never)
 	}
-	return combine(out, alternative(never))
+	return s.c.combine(out, s.c.alternative(never))
 }
 
 // codePoints are those with that negation, sorted.
@@ -403,19 +459,19 @@ func (s *selection) icmp(family plan.Family) (m []plan.Match, ok bool) {
 			types = append(types, item{from: plan.KeyFromUint8(t.Type), to: plan.KeyFromUint8(t.Type)})
 		}
 	}
-	return s.oneOf(field, "icmp", types), len(types) > 0
+	return s.oneOf(nil, field, "icmp", types), len(types) > 0
 }
 
 // familyFields are the fields that differ between the families, and what sets of addresses are
 // named after.
 type familyFields struct {
-	src, dst, dscp plan.Field
+	src, dst       plan.Field
 	srcSet, dstSet string
 }
 
 func fieldsOf(family plan.Family) familyFields {
 	if family == plan.IPv4 {
-		return familyFields{plan.FieldIPSAddr, plan.FieldIPDAddr, plan.FieldDSCP4, "src-4", "dst-4"}
+		return familyFields{plan.FieldIPSAddr, plan.FieldIPDAddr, "src-4", "dst-4"}
 	}
-	return familyFields{plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldDSCP6, "src-6", "dst-6"}
+	return familyFields{plan.FieldIP6SAddr, plan.FieldIP6DAddr, "src-6", "dst-6"}
 }

@@ -77,7 +77,7 @@ func (s *selection) programs() [][]plan.Match {
 				any = append(any, s.inCgroup("unit ", true, item.Name, level))
 			}
 		}
-		all = combine(all, any)
+		all = s.c.combine(all, any)
 	}
 	return all
 }

@@ -15,38 +15,38 @@ type item struct {
 	not      bool
 }
 
-func portIntervals(ports []policy.PortItem) []item {
-	out := make([]item, 0, len(ports))
+// portIntervals are good until the next ones are made, like numIntervals and macIntervals.
+func (c *classifier) portIntervals(ports []policy.PortItem) []item {
+	c.items = c.items[:0]
 	for _, p := range ports {
-		out = append(out, item{plan.KeyFromUint16(p.From), plan.KeyFromUint16(p.To), p.Not})
+		c.items = append(c.items, item{plan.KeyFromUint16(p.From), plan.KeyFromUint16(p.To), p.Not})
 	}
-	return out
+	return c.items
 }
 
-func numIntervals(t plan.Type, nums []policy.NumItem) []item {
-	out := make([]item, 0, len(nums))
+func (c *classifier) numIntervals(t plan.Type, nums []policy.NumItem) []item {
+	c.items = c.items[:0]
 	for _, n := range nums {
-		out = append(out, item{plan.KeyFromUint(t, n.From), plan.KeyFromUint(t, n.To), n.Not})
+		c.items = append(c.items, item{plan.KeyFromUint(t, n.From), plan.KeyFromUint(t, n.To), n.Not})
 	}
-	return out
+	return c.items
 }
 
-func macIntervals(macs []policy.MACItem) []item {
-	var out []item
+func (c *classifier) macIntervals(macs []policy.MACItem) []item {
+	c.items = c.items[:0]
 	for _, m := range macs {
 		k := plan.KeyFromMAC(m.Addr)
-		out = append(out, item{from: k, to: k})
+		c.items = append(c.items, item{from: k, to: k})
 	}
-	return out
+	return c.items
 }
 
-// oneOf returns the matches for a selector's items: the value is one of the plain ones, and none of
+// oneOf adds the matches for a selector's items: the value is one of the plain ones, and none of
 // the negated ones. More than one value becomes a set named after the policy and the selector.
-func (s *selection) oneOf(field plan.Field, selector string, items []item) []plan.Match {
-	if len(items) == 0 {
-		return nil // as most selectors of most policies
+func (s *selection) oneOf(m []plan.Match, field plan.Field, selector string, items []item) []plan.Match {
+	if len(items) == 1 { // as most selectors that a policy has
+		return append(m, plan.Match{Field: field, From: items[0].from, To: items[0].to, Not: items[0].not})
 	}
-	var m []plan.Match
 	for _, not := range []bool{false, true} {
 		if elements := merged(field.Type(), items, not); len(elements) > 0 {
 			m = append(m, s.match(field, selector, elements, not))
@@ -122,8 +122,11 @@ func (c *classifier) addSet(s plan.Set) {
 // the policy names addresses, but none of this family. A set of them is named after the selector.
 func (s *selection) addresses(field plan.Field, selector string, family plan.Family,
 	items []policy.AddrItem) (alternatives [][]plan.Match, ok bool) {
-	if len(items) == 0 {
+	switch {
+	case len(items) == 0:
 		return anyPacket, true
+	case len(items) == 1 && items[0].List == "" && !items[0].Not: // as most
+		return s.address(field, family, &items[0].Range)
 	}
 	inline := make([]item, 0, len(items))
 	var never []plan.Match
@@ -156,6 +159,15 @@ func (s *selection) addresses(field plan.Field, selector string, family plan.Fam
 		alternatives[i] = append(alternatives[i], never...)
 	}
 	return alternatives, len(alternatives) > 0
+}
+
+// address returns the one alternative for the addresses of a range, if it is of the family.
+func (s *selection) address(field plan.Field, family plan.Family, r *policy.Range) (alternatives [][]plan.Match, ok bool) {
+	if plan.FamilyOf(r.From) != family {
+		return nil, false
+	}
+	m := plan.Match{Field: field, From: plan.KeyFromAddr(r.From), To: plan.KeyFromAddr(r.To)}
+	return s.c.alternative(append(s.c.matches.Take(1), m)), true
 }
 
 // fromAlternatives returns the alternatives for the arriving interfaces of forwarded traffic.

@@ -13,7 +13,10 @@
 // The result is a pure function of the policies, the same on every machine.
 package layers
 
-import "pbr/compiler/plan"
+import (
+	"pbr/compiler/plan"
+	"pbr/compiler/slab"
+)
 
 // Policy is one policy of the list.
 type Policy struct {
@@ -21,9 +24,9 @@ type Policy struct {
 	Name string
 	// Selections are alternatives: the policy has a packet that meets all matches of one of them.
 	Selections [][]plan.Match
-	// Body is what is done with the packet, rules without matches. The last one ends the packet's
-	// way.
-	Body []plan.ChainRule
+	// Body returns what is done with the packet, rules without matches. The last one ends the
+	// packet's way. Policies that are Direct need none in maps.
+	Body func() []plan.ChainRule
 	// Direct is, if Body does no more than count the packet and go to a chain, that chain. An
 	// element leads there without a chain of the policy's, and counts for Counter.
 	Direct, Counter string
@@ -93,8 +96,8 @@ type builder struct {
 	sets  map[string]keySpans
 	items []item
 	boxes []box
-	// spans has room for intervals of further boxes.
-	spans []keySpan
+	// spans has the intervals of all boxes.
+	spans slab.Of[keySpan]
 	// shapes are those of the boxes.
 	shapes *shapes
 	// single are the spans of the region that is read, chosen those of the box that is made.
@@ -107,7 +110,7 @@ func (b *builder) list() *Result {
 	out := &Result{}
 	for i := range b.policies {
 		for _, matches := range b.policies[i].Selections {
-			out.Rules = append(out.Rules, withMatches(b.policies[i].Body, matches)...)
+			out.Rules = append(out.Rules, withMatches(b.policies[i].Body(), matches)...)
 		}
 	}
 	return out

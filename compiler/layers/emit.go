@@ -40,7 +40,7 @@ func (b *builder) emit(steps []step) *Result {
 	for i, used := range led {
 		if used {
 			p := &b.policies[i]
-			out.Chains = append(out.Chains, plan.Chain{Name: ChainOf(p.Name), Rules: p.Body})
+			out.Chains = append(out.Chains, plan.Chain{Name: ChainOf(p.Name), Rules: p.Body()})
 		}
 	}
 	return out
@@ -69,7 +69,7 @@ func (b *builder) nameMaps(steps []step) {
 
 // ruleOf is a selection as it is in the list.
 func (b *builder) ruleOf(it *item) []plan.ChainRule {
-	return withMatches(b.policies[it.policy].Body, it.matches)
+	return withMatches(b.policies[it.policy].Body(), it.matches)
 }
 
 // boxRule is a rule for one box.
@@ -86,7 +86,7 @@ func (b *builder) boxRule(one *box) []plan.ChainRule {
 		d := left.first()
 		matches = append(matches, plan.Match{Field: d.field(one.family), From: one.span(d).From.key(), To: one.span(d).To.key()})
 	}
-	return withMatches(b.policies[it.policy].Body, matches)
+	return withMatches(b.policies[it.policy].Body(), matches)
 }
 
 // familyMatch tests the family. A look-up in a map needs it, also of addresses.

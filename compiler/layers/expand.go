@@ -15,8 +15,6 @@ const (
 	maxBoxes = 1 << 18
 	// maxBounds is how many boxes a rule is bounded by.
 	maxBounds = 16
-	// spansAtOnce is how many intervals of boxes are allocated together.
-	spansAtOnce = 1 << 9
 	// maxFields is how many fields a map's key has.
 	maxFields = len(plan.FieldList{})
 )
@@ -196,21 +194,11 @@ func (b *builder) addBoxes(i int32, r *region, limit int) {
 // are chosen.
 func (b *builder) product(r *region, one *box, left dimSet, chosen []keySpan) {
 	if left == 0 {
-		one.in = b.keep(chosen)
+		one.in = b.spans.Keep(chosen)
 		b.boxes = append(b.boxes, *one)
 		return
 	}
 	for _, i := range r.in[left.first()] {
 		b.product(r, one, left.rest(), append(chosen, i))
 	}
-}
-
-// keep returns a copy of spans, which shares its memory with those of other boxes.
-func (b *builder) keep(spans []keySpan) []keySpan {
-	n := len(b.spans)
-	if n+len(spans) > cap(b.spans) {
-		b.spans, n = make([]keySpan, 0, spansAtOnce), 0
-	}
-	b.spans = append(b.spans, spans...)
-	return b.spans[n:len(b.spans):len(b.spans)]
 }

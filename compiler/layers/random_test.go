@@ -51,7 +51,7 @@ func randomList(r *rand.Rand, n int) *list {
 	l := &list{Rand: r, sets: map[string]*plan.Set{}}
 	for i := range n {
 		name := fmt.Sprintf("p%d", i)
-		p := Policy{Name: name, Body: []plan.ChainRule{{Actions: []plan.Action{plan.Count{Counter: name}, plan.Accept{}}}}}
+		p := Policy{Name: name, Body: body(plan.Count{Counter: name}, plan.Accept{})}
 		for range 1 + r.IntN(2) {
 			p.Selections = append(p.Selections, l.selection())
 		}
@@ -206,4 +206,9 @@ func setField(p *walk.Packet, d dim, t plan.Type, k plan.Key) {
 	case dimDPort:
 		p.DPort = uint16(k.Uint(t))
 	}
+}
+
+// body is that of a policy, one rule.
+func body(actions ...plan.Action) func() []plan.ChainRule {
+	return func() []plan.ChainRule { return []plan.ChainRule{{Actions: actions}} }
 }

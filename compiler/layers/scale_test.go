@@ -87,7 +87,7 @@ func (s *scale) policies(n int) []Policy {
 	var out []Policy
 	for i := range n {
 		out = append(out, Policy{Name: fmt.Sprint(i), Selections: [][]plan.Match{s.one(r, i, n)},
-			Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
+			Body: body(plan.Accept{})})
 	}
 	return out
 }

@@ -53,7 +53,7 @@ func TestSmallEditsAreSmall(t *testing.T) {
 	add := func(kind string, n int, matches func() []plan.Match) {
 		for i := range n {
 			list = append(list, Policy{Name: fmt.Sprint(kind, i), Selections: [][]plan.Match{matches()},
-				Body: []plan.ChainRule{{Actions: []plan.Action{plan.Accept{}}}}})
+				Body: body(plan.Accept{})})
 		}
 	}
 	web := func() []plan.Match {

@@ -261,15 +261,15 @@ const ProbePriority = 112
 // switch. Values are compared by ==, and 100,000 policies make some of them each.
 type Match struct {
 	Field Field
-	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
-	Mask uint32
 	// Not inverts the comparison.
 	Not bool
+	// Wildcard, on interface names, makes From a prefix ("wg*").
+	Wildcard bool
+	// Mask is applied before comparing, for marks, ct state and ct status; 0 elsewhere.
+	Mask uint32
 	// Set names a set to look in; if empty the value must be in From..To, inclusive.
 	// For FieldCTState and FieldCTStatus, From == To == 0 with Not means "any bit of Mask set",
 	// without Not "no bit of Mask set".
 	Set      string
 	From, To Key
-	// Wildcard, on interface names, makes From a prefix ("wg*").
-	Wildcard bool
 }

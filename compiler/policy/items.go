@@ -57,7 +57,7 @@ func (s *section) entries(key string, neg negation, numbers bool) func(yield fun
 
 // addrs reads addresses, prefixes, ranges and @lists.
 func (s *section) addrs(key string, neg negation) []AddrItem {
-	out := s.p.addrSlab.take(s.count(key))
+	out := s.p.addrSlab.Take(s.count(key))
 	for e := range s.entries(key, neg, false) {
 		item := AddrItem{Pos: e.pos, Not: e.not}
 		if name, ok := strings.CutPrefix(e.text, "@"); ok {
@@ -83,7 +83,7 @@ func (s *section) addrs(key string, neg negation) []AddrItem {
 
 // numbers reads numbers of a kind.
 func (s *section) numbers(key string, kind *numberKind, neg negation) []NumItem {
-	out := s.p.numSlab.take(s.count(key))
+	out := s.p.numSlab.Take(s.count(key))
 	for e := range s.entries(key, neg, true) {
 		low, high, f := kind.parse(e.text)
 		if f != nil {
@@ -97,7 +97,7 @@ func (s *section) numbers(key string, kind *numberKind, neg negation) []NumItem 
 
 // ports reads ports, ranges of ports and service names.
 func (s *section) ports(key string, neg negation) []PortItem {
-	out := s.p.portSlab.take(s.count(key))
+	out := s.p.portSlab.Take(s.count(key))
 	for e := range s.entries(key, neg, true) {
 		low, high, f := portKind.parse(e.text)
 		if f != nil {

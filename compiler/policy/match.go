@@ -6,6 +6,7 @@ import (
 
 	"pbr/compiler/interval"
 	"pbr/compiler/ipproto"
+	"pbr/compiler/slab"
 )
 
 // match is what a policy selects, in a form in which two policies compare exactly: one covers
@@ -53,7 +54,7 @@ type matcher struct {
 	any *addrSet
 	sig []byte
 	// spans has the ports of all.
-	spans slab[numbers]
+	spans slab.Of[numbers]
 }
 
 func newMatcher(p *parser) *matcher {
@@ -209,7 +210,7 @@ func (m *matcher) portSet(items []PortItem) intervals {
 	if len(items) == 0 {
 		return nil
 	}
-	in, out := intervals(m.spans.take(len(items))), intervals(nil)
+	in, out := intervals(m.spans.Take(len(items))), intervals(nil)
 	for _, item := range items {
 		span := numbers{uint32(item.From), uint32(item.To)}
 		if item.Not {

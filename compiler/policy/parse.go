@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
+	"pbr/compiler/slab"
 )
 
 // Options are what Parse may be told beyond the file itself. The zero value is good.
@@ -68,9 +69,9 @@ type parser struct {
 	// defaults is [check], which every uplink's check starts from.
 	defaults Check
 	// These have the entries of policies and rules.
-	addrSlab slab[AddrItem]
-	numSlab  slab[NumItem]
-	portSlab slab[PortItem]
+	addrSlab slab.Of[AddrItem]
+	numSlab  slab.Of[NumItem]
+	portSlab slab.Of[PortItem]
 	// asked is a stack of the keys that the sections being read understand.
 	asked []string
 }
