@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,10 +129,11 @@ func (s *scenario) halfDefaultsUnder(name, policy string, flows []flow) {
 	s.router.inSync()
 	s.readMarks()
 	s.router.Run("conntrack", "-F")
-	for _, f := range flows {
-		f.name = name + ": " + f.name
-		s.checkFlow(f)
+	named := slices.Clone(flows)
+	for i := range named {
+		named[i].name = name + ": " + named[i].name
 	}
+	s.check(named)
 }
 
 // killSwitchWithoutItsUplink takes the strict table's only uplink away: what it catches gets

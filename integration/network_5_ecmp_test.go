@@ -18,12 +18,7 @@ func TestNetworkECMP(t *testing.T) {
 	})
 	s.serve("lan", "192.168.10.10")
 	nat := map[string]string{"isp1": "192.0.2.2", "isp2": "198.51.100.2"}
-	type member struct {
-		conn *lab.Conn
-		seen lab.Seen
-		dst  netip.AddrPort
-	}
-	var open []member
+	var open []session
 	count := map[string]int{}
 	// By destination address: the kernel's default hash for IPv4 looks at no ports.
 	for i := range 40 {
@@ -40,12 +35,10 @@ func TestNetworkECMP(t *testing.T) {
 		if seen.Src.Addr().String() != nat[seen.By] {
 			t.Errorf("%s saw %s", seen.By, seen.Src)
 		}
-		if got := s.ctMark(network, c.LocalAddr(), dst); got != s.pin(seen.By) || got == 0 {
-			t.Errorf("a connection by %s has ct mark 0x%08x", seen.By, got)
-		}
 		count[seen.By]++
-		open = append(open, member{c, seen, dst})
+		open = append(open, s.session(network, c, seen, dst))
 	}
+	s.pinned(open)
 	if count["isp1"] == 0 || count["isp2"] == 0 {
 		t.Errorf("the load is not shared: %v", count)
 	}

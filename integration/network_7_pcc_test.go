@@ -8,51 +8,6 @@ import (
 	"pbr/integration/lab"
 )
 
-// session is an open connection, and who answered it first.
-type session struct {
-	conn *lab.Conn
-	seen lab.Seen
-	dst  netip.AddrPort
-}
-
-// open opens a connection from a LAN and asks; the provider has to see the address of its own line,
-// and the connection has to be pinned to it.
-func (s *scenario) open(network string, src netip.Addr, dst netip.AddrPort) session {
-	s.t.Helper()
-	c, err := s.LANs["lan"].Dial(network, src, dst, lab.DialOptions{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	seen, err := c.Ask()
-	if err != nil {
-		s.t.Fatalf("%s from %s to %s: %v\n%s", network, src, dst, err, s.state(dst))
-	}
-	for _, isp := range s.Spec.ISPs {
-		if isp.Name == seen.By && seen.Src.Addr() != isp.Router4.Addr() && seen.Src.Addr() != isp.Router6.Addr() {
-			s.t.Errorf("%s saw %s", seen.By, seen.Src)
-		}
-	}
-	if got := s.ctMark(network, c.LocalAddr(), dst); got != s.pin(seen.By) || got == 0 {
-		s.t.Errorf("a connection by %s has ct mark 0x%08x", seen.By, got)
-	}
-	return session{c, seen, dst}
-}
-
-// stay asks again on each connection of the named providers; the answer has to be the same.
-func (s *scenario) stay(when string, open []session, of ...string) {
-	s.t.Helper()
-	for _, o := range open {
-		for _, isp := range of {
-			if o.seen.By != isp {
-				continue
-			}
-			if again, err := o.conn.Ask(); err != nil || again != o.seen {
-				s.t.Errorf("%s: a connection to %s by %s is now seen as %+v, %v", when, o.dst, o.seen.By, again, err)
-			}
-		}
-	}
-}
-
 // lineDown and lineUp take a provider's line away and give it back, with what the kernel forgets
 // meanwhile.
 func (s *scenario) lineDown(isp lab.ISPSpec) {
@@ -96,6 +51,7 @@ func TestNetworkPCC(t *testing.T) {
 			count[o.seen.By]++
 			open = append(open, o)
 		}
+		s.pinned(open[len(open)-40:])
 	}
 	dials(false)
 	dials(true)
@@ -107,19 +63,26 @@ func TestNetworkPCC(t *testing.T) {
 
 	s.lineDown(s.Spec.ISPs[1])
 	s.stay("while isp2 is down", open, "isp1")
+	var later []session
 	for i := range 20 {
 		dst := netip.MustParseAddrPort(fmt.Sprintf("9.9.%d.9:80", i))
-		if o := s.open("tcp", netip.MustParseAddr("192.168.10.11"), dst); o.seen.By != "isp1" {
+		o := s.open("tcp", netip.MustParseAddr("192.168.10.11"), dst)
+		if o.seen.By != "isp1" {
 			t.Errorf("while isp2 is down a connection to %s goes by %s", dst, o.seen.By)
 		}
+		later = append(later, o)
 	}
+	s.pinned(later)
 	s.lineUp(s.Spec.ISPs[1])
 	s.stay("with isp2 up again", open, "isp1")
 	for i := range 20 {
 		dst := netip.MustParseAddrPort(fmt.Sprintf("9.9.%d.9:8080", i))
-		if o := s.open("udp", netip.MustParseAddr("192.168.10.11"), dst); o.seen.By != ways[dst.Addr()] {
+		o := s.open("udp", netip.MustParseAddr("192.168.10.11"), dst)
+		if o.seen.By != ways[dst.Addr()] {
 			t.Errorf("with isp2 up again a connection to %s goes by %s, not by %s as before", dst, o.seen.By, ways[dst.Addr()])
 		}
+		later = append(later, o)
 	}
+	s.pinned(later[20:])
 	s.noMarkedDownload()
 }

@@ -25,6 +25,7 @@ func TestNetworkPersistentSessions(t *testing.T) {
 			}
 			open = append(open, o)
 		}
+		s.pinned(open[len(open)-len(hosts):])
 	}
 	inTurn := func(i int) string { return providers[i%2] }
 	dials("first", "tcp", ":443", inTurn)
@@ -43,6 +44,7 @@ func TestNetworkPersistentSessions(t *testing.T) {
 		}
 		open = append(open, o)
 	}
+	s.pinned(open[len(open)-len(hosts):])
 	s.stay("at once", open, providers...)
 	s.checkInbound(s.inboundRows("lan"))
 

@@ -102,10 +102,10 @@ func TestRulesBesidePolicies(t *testing.T) {
 					} else if mainFirst == "specific" {
 						flows = append(flows, besideRule...)
 					}
-					for _, f := range flows {
-						f.name = fmt.Sprintf("%s, %s, %s, rp_filter %s: %s to %s", name, mainFirst, reverse, rpFilter, f.name, f.dst)
-						s.checkFlow(f)
+					for i, f := range flows {
+						flows[i].name = fmt.Sprintf("%s, %s, %s, rp_filter %s: %s to %s", name, mainFirst, reverse, rpFilter, f.name, f.dst)
 					}
+					s.check(flows)
 				}
 				n.Router.Sysctl("net/ipv4/conf/all/rp_filter", "0")
 			}

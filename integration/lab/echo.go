@@ -157,6 +157,9 @@ type DialOptions struct {
 	Device string
 	// UID is the owner of the socket; 0 is root.
 	UID int
+	// Refusals ends the wait for an answer over UDP with any ICMP error, also with those that the
+	// kernel keeps from programs that do not ask for them, since they may pass (IP_RECVERR).
+	Refusals bool
 }
 
 // Dial connects to a server. network is "udp" or "tcp"; src may be invalid, then the kernel
@@ -171,6 +174,11 @@ func (h *Host) Dial(network string, src netip.Addr, dst netip.AddrPort, opt Dial
 			}
 			if err == nil && opt.Device != "" {
 				err = unix.BindToDevice(int(fd), opt.Device)
+			}
+			if err == nil && opt.Refusals && dst.Addr().Is6() {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_RECVERR, 1)
+			} else if err == nil && opt.Refusals {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_RECVERR, 1)
 			}
 		})
 		return errors.Join(cerr, err)
