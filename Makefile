@@ -42,7 +42,7 @@ ALONE = --rerun-fails=1 --rerun-fails-max-failures=5 --rerun-fails-abort-on-data
 # Tests wait more than they compute: two that run at a time leave the cores idle. The package that takes longest begins first.
 # lint has vetted everything, and a program with the race detector sleeps before it ends, 1 s unless told otherwise.
 LONGEST = ./integration
-ATONCE  = $(RACE) -vet=off -parallel 4
+ATONCE  = $(RACE) -vet=off -parallel 3
 test: export GORACE = atexit_sleep_ms=50
 
 # PBR_REQUIRE turns a test that cannot run here (no root) into a failure; unset it with PBR_REQUIRE=. Nothing is taken from

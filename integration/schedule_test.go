@@ -132,6 +132,7 @@ func (w *watched) flushesAtSwitch() {
 		w.wrap = []string{"env", zoneOfNoon(noon)}
 		w.start()
 		lab.WaitFor(w.t, "the policy to be in force", func() bool { return w.arrives(office) == "isp2" || time.Now().After(noon) })
+		w.Router.Run("conntrack", "-F") // of those that waited for it
 		var runs []*lab.Conn
 		for _, src := range []netip.Addr{child, office, other} {
 			c, err := w.lan.Dial("tcp", src, farEnd, lab.DialOptions{})
@@ -144,7 +145,7 @@ func (w *watched) flushesAtSwitch() {
 			w.stop()
 			continue
 		}
-		w.logged("flushed connections because a schedule's window changed", "bedtime: start", "office: end", "connections=2")
+		w.logged("flushed connections because a schedule's window changed", "bedtime: start", "office: end", "connections=2 ")
 		if _, err := runs[0].Ask(); err == nil {
 			w.t.Error("what bedtime is to end goes on")
 		}
