@@ -30,9 +30,6 @@ const streamTime = 100 * time.Millisecond
 // connections that have expired some time later.
 const expirySlack = 3 * time.Second
 
-// lateTime is how long a late answer is still recognised as an answer.
-const lateTime = 2 * time.Minute
-
 // adopt decides about the connections that are older than the table, which is in force. It never
 // fails the apply: what cannot be done becomes a warning, and the next apply tries again.
 func (a *application) adopt() {
@@ -93,6 +90,29 @@ func (a *application) superseded(judge *adopt.Judge, flows []conntrack.Flow) []f
 	gone := a.late.ended(a.older, flows, time.Since(a.olderAt)+expirySlack, judge.FromInside)
 	a.older, a.olderAt = flows, time.Now()
 	return append(gone, a.late.with(gone, time.Now().Add(lateTime)).among(flows)...)
+}
+
+// SweepLate deletes connections as sweepLate does, without an apply: an answer that comes while one
+// is deleted may begin the next. It returns how many there were, and when to look again; 0 for
+// never.
+func (k *Kernel) SweepLate() (n int, again time.Duration, err error) {
+	k.late.forget(time.Now())
+	if again = k.late.nextSweep(time.Now()); again == 0 {
+		return 0, 0, nil
+	}
+	flows, err := conntrack.ListAll()
+	if err != nil {
+		return 0, again, err
+	}
+	var list []conntrack.Flow
+	for _, f := range k.late.among(flows) {
+		list = append(list, *f.Flow)
+	}
+	if len(list) == 0 {
+		return 0, again, nil
+	}
+	n, err = conntrack.RemoveAll(list)
+	return n, firstSweep, err
 }
 
 // sweepLate deletes the connections started by answers that arrived later than answerTime, to

@@ -117,6 +117,13 @@ func TestLateAnswerIsFound(t *testing.T) {
 	if r := apply(t, k, p); r.Flushed != 1 {
 		t.Errorf("second apply: %+v", r)
 	}
+	create("8.8.8.8", "172.16.0.1", 53, 1000)
+	if n, again, err := k.SweepLate(); n != 1 || again != firstSweep || err != nil {
+		t.Errorf("a look without an apply: deleted %d, next in %v, %v", n, again, err)
+	}
+	if n, again, err := k.SweepLate(); n != 0 || again < firstSweep || err != nil {
+		t.Errorf("one that finds nothing: deleted %d, next in %v, %v", n, again, err)
+	}
 	flows, err := lib.Dump(nil)
 	must(t, err)
 	if len(flows) != 1 || flows[0].TupleOrig.Proto.SourcePort != 54 {

@@ -78,6 +78,24 @@ func TestLateAnswers(t *testing.T) {
 	}
 }
 
+// TestNextSweep: looks for late answers are as far apart as the deletion is ago, and end with the
+// answers' time.
+func TestNextSweep(t *testing.T) {
+	now := time.Now()
+	gone := []flushed{{&conntrack.Flow{}, []lateAnswer{{}}}}
+	late := lateAnswers(nil).with(gone, now.Add(lateTime))
+	for _, c := range []struct{ ago, next time.Duration }{
+		{0, firstSweep}, {firstSweep, firstSweep}, {3 * time.Second, 3 * time.Second}, {time.Minute, time.Minute}, {lateTime, 0},
+	} {
+		if next := late.nextSweep(now.Add(c.ago)); next != c.next {
+			t.Errorf("%v after the deletion: next in %v, not %v", c.ago, next, c.next)
+		}
+	}
+	if next := lateAnswers(nil).nextSweep(now); next != 0 {
+		t.Errorf("without answers: next in %v", next)
+	}
+}
+
 // TestWithoutAnswers: answers of both IP versions are dropped, with ports and without, and nothing
 // else.
 func TestWithoutAnswers(t *testing.T) {

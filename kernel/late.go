@@ -32,6 +32,9 @@ func answersTo(f *conntrack.Flow) []lateAnswer {
 // connection of its own.
 type lateAnswers map[lateAnswer]time.Time
 
+// lateTime is how long a late answer is still recognised as an answer.
+const lateTime = 2 * time.Minute
+
 // with returns l with the answers to more connections.
 func (l lateAnswers) with(flows []flushed, until time.Time) lateAnswers {
 	out := maps.Clone(l)
@@ -62,6 +65,26 @@ func (l lateAnswers) among(flows []conntrack.Flow) (begun []flushed) {
 // forget drops the answers whose time is over.
 func (l lateAnswers) forget(now time.Time) {
 	maps.DeleteFunc(l, func(_ lateAnswer, until time.Time) bool { return until.Before(now) })
+}
+
+// firstSweep is the time from one look for late answers to the next, at first and after one that
+// found some.
+const firstSweep = 500 * time.Millisecond
+
+// nextSweep returns how long to wait before the next look for connections that late answers began:
+// as long as the newest deletion is ago, because each answer is less likely than the one before. It
+// returns 0 if no answer is expected.
+func (l lateAnswers) nextSweep(now time.Time) time.Duration {
+	var newest time.Time
+	for _, until := range l {
+		if until.After(newest) {
+			newest = until
+		}
+	}
+	if !newest.After(now) {
+		return 0
+	}
+	return max(firstSweep, lateTime-newest.Sub(now))
 }
 
 // ended returns the connections from inside among before that are no longer there, although they had

@@ -140,6 +140,9 @@ func (k *Kernel) FlushConnections([]conntrack.Flush) (int, error) { return 0, er
 // Connections works on Linux only.
 func (k *Kernel) Connections(uint32) (map[uint32]conntrack.Usage, error) { return nil, errLinux }
 
+// SweepLate works on Linux only.
+func (k *Kernel) SweepLate() (int, time.Duration, error) { return 0, 0, errLinux }
+
 // Pin works on Linux only.
 func (k *Kernel) Pin([]conntrack.Pin) (int, error) { return 0, errLinux }
 

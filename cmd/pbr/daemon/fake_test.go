@@ -45,6 +45,9 @@ type fakeKernel struct {
 	// unread is the error of every other reading of the machine.
 	unread error
 	reads  int
+	// sweeps are the looks for late answers; each finds one and asks for the next of againIn.
+	sweeps  []time.Time
+	againIn []time.Duration
 	// spoiled are foreign changes: what the next Apply finds and repairs.
 	spoiled []string
 }
@@ -133,6 +136,17 @@ func (k *fakeKernel) Room() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.noRoom
+}
+
+func (k *fakeKernel) SweepLate() (n int, again time.Duration, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.againIn) == 0 {
+		return 0, 0, nil
+	}
+	again, k.againIn = k.againIn[0], k.againIn[1:]
+	k.sweeps = append(k.sweeps, time.Now())
+	return 1, again, nil
 }
 
 func (k *fakeKernel) Pin(pins []Pin) (int, error) {

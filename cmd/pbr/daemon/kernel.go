@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"time"
 
 	"pbr/compiler/plan"
 	"pbr/healthcheck"
@@ -27,6 +28,9 @@ type Kernel interface {
 	Unstage() error
 	// FlushConnections deletes connections and returns how many.
 	FlushConnections(flushes []Flush) (int, error)
+	// SweepLate deletes connections that late answers to deleted ones have begun since the last
+	// Apply. It returns how many, and when to look again; 0 for never.
+	SweepLate() (n int, again time.Duration, err error)
 	// Pin gives unmarked connections a mark and returns how many.
 	Pin(pins []Pin) (int, error)
 	// Room returns why no change could be recorded now; nil if it could.

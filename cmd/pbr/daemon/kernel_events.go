@@ -142,6 +142,7 @@ func (w *Watcher) pass(ctx context.Context) {
 		return
 	}
 	w.failures = backoff{}
+	w.sweepLate()
 	w.take(want)
 	w.setConfigs(nil)
 	w.save()

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,29 @@ func TestInterruptedAtStart(t *testing.T) {
 		})
 		if log := b.log.String(); strings.Contains(log, "WARN") || strings.Contains(log, "ERROR") {
 			t.Errorf("the log says\n%s", log)
+		}
+	})
+}
+
+// After a table was made again, connections that late answers began are looked for when the kernel
+// asks for that, and no more when it does not.
+func TestLateAnswersAreLookedFor(t *testing.T) {
+	in(t, twoUplinks, func(t *testing.T, b *bench) {
+		sleep(downTime)
+		b.kernel.do(func() { b.kernel.againIn = []time.Duration{time.Second, 3 * time.Second, 0} })
+		b.spoil(KernelEvent{What: "table inet pbr", Objects: []string{"chain pre"}, TableGone: true})
+		sleep(2 * audit)
+		var after []time.Duration
+		b.kernel.do(func() {
+			for _, at := range b.kernel.sweeps {
+				after = append(after, at.Sub(b.kernel.sweeps[0]))
+			}
+		})
+		if want := []time.Duration{0, time.Second, 4 * time.Second}; !slices.Equal(after, want) {
+			t.Errorf("looked after %v, not %v", after, want)
+		}
+		if n := strings.Count(b.log.String(), "late answers"); n != 3 {
+			t.Errorf("the log tells %d times:\n%s", n, b.log.String())
 		}
 	})
 }

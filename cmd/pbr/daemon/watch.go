@@ -122,6 +122,8 @@ type Watcher struct {
 	full    *time.Timer
 	dirty   dirty
 	lastRun time.Time
+	// late fires when to look for connections that late answers began; nil if none is expected.
+	late    *time.Timer
 	flusher flusher
 	windows windows
 	// kept are the tables that have no usable uplink left, and the uplinks that they still use.
@@ -297,6 +299,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.preferQuicker(ctx)
 		case <-w.full.C:
 			w.pass(ctx)
+		case <-w.lateDue():
+			w.sweepLate()
 		case <-w.countDue(counting):
 			w.count(time.Now())
 		case <-watchdog:
@@ -475,6 +479,7 @@ func (w *Watcher) converge(ctx context.Context, doc *policy.Document, want *plan
 		Transient: transient, Patience: applyPatience,
 	}
 	w.host, want, err = c.Run(ctx, w.host, want)
+	w.sweepLate()
 	return want, sum, err
 }
 
