@@ -124,13 +124,20 @@ func (r *round) answered(ctx context.Context, p Prober) bool {
 // endConfirmation ends a confirmation. The lock is held.
 func (m *Monitor) endConfirmation(w *worker, own bool) {
 	now := time.Now()
+	m.doubts = m.doubts || !own
 	m.emit(w.states.Confirm(now, own))
 	m.follow(now, w)
 }
 
-// lookAgain starts a round of those whose check failed together with this uplink's.
+// lookAgain starts a round of those whose check failed together with this uplink's. It is called
+// with each answer.
 func (m *Monitor) lookAgain(w *worker) {
+	if !m.doubts {
+		return
+	}
+	m.doubts = false
 	for _, o := range m.list {
+		m.doubts = m.doubts || o.states.verdict == Unconfirmed
 		if o.states.verdict == Unconfirmed && o != w && o.uv.Version == w.uv.Version &&
 			slices.Contains(o.states.cfg.Peers, w.uv.Uplink) {
 			m.kick(o)

@@ -29,7 +29,9 @@ type Monitor struct {
 	workers map[UplinkVersion]*worker
 	order   []UplinkVersion
 	// list has the workers in no order, for what looks at all of them again and again.
-	list    []*worker
+	list []*worker
+	// doubts means that the verdict of one of them may be Unconfirmed.
+	doubts  bool
 	ctx     context.Context // of Run; nil before
 	ended   bool            // no worker may start any more
 	running sync.WaitGroup
@@ -109,6 +111,7 @@ func (m *Monitor) setOne(now time.Time, c Config, was Status) {
 	if w == nil {
 		w = newWorker(newStateMachine(now, c, was))
 		m.workers[c.UplinkVersion] = w
+		m.doubts = true
 		m.start(w)
 		return
 	}
@@ -191,6 +194,7 @@ func (m *Monitor) other(uv UplinkVersion) *worker {
 // lock is held.
 func (m *Monitor) follow(now time.Time, w *worker) {
 	if o := m.other(w.uv); o != nil && o.states.cfg.Follows && !w.states.cfg.Follows {
+		m.doubts = m.doubts || w.states.verdict == Unconfirmed
 		m.emit(o.states.Follow(now, w.states))
 	}
 }

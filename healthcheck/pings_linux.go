@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"golang.org/x/net/bpf"
@@ -18,17 +17,13 @@ import (
 // pingSocket is a raw ICMP socket (raw(7)). The kernel's ping sockets would do without a privilege,
 // but net.ipv4.ping_group_range shuts out root too, unless someone opened it.
 type pingSocket struct {
-	fd     int
-	proto  int
-	cookie uint32
-	// packet and control hold one message that is received; request, ancillary and to4 or to6 one
-	// that is sent.
-	packet    [512]byte // no answer comes near
-	control   [128]byte
-	request   []byte
-	ancillary []byte
-	to4       unix.SockaddrInet4
-	to6       unix.SockaddrInet6
+	fd      int
+	proto   int
+	cookie  uint32
+	request []byte
+	// in and out are for the message that is received or sent.
+	in, out pingMessage
+	packet  [512]byte // what was received; no answer comes near
 }
 
 const (
@@ -52,6 +47,7 @@ func openPingSocket(key pingSocketKey) (*pingSocket, error) {
 		return nil, fmt.Errorf("%w: opening an ICMP socket: %w", ErrNotProbed, err)
 	}
 	s := &pingSocket{fd: fd, proto: proto, cookie: rand.Uint32()}
+	s.prepareMessages()
 	if err := s.prepare(key.priority); err != nil {
 		s.close()
 		return nil, fmt.Errorf("%w: preparing an ICMP socket: %w", ErrNotProbed, err)
@@ -133,104 +129,6 @@ func (s *pingSocket) interfaceIndex(name string) (int, error) {
 		return 0, err
 	}
 	return int(req.Uint32()), nil
-}
-
-// send sends a message out of an interface and no other (IP_PKTINFO, IPV6_PKTINFO), with a mark
-// (SO_MARK, as ancillary data since Linux 5.5), so that it takes its uplink's pinned table whatever
-// the others say.
-func (s *pingSocket) send(message []byte, peer netip.Addr, index int, mark uint32) error {
-	var marked [4]byte
-	binary.NativeEndian.PutUint32(marked[:], mark)
-	b := appendControl(s.ancillary[:0], unix.SOL_SOCKET, unix.SO_MARK, marked[:])
-	var to unix.Sockaddr
-	if peer.Is4() {
-		var info [unix.SizeofInet4Pktinfo]byte
-		binary.NativeEndian.PutUint32(info[:], uint32(index))
-		b = appendControl(b, unix.IPPROTO_IP, unix.IP_PKTINFO, info[:])
-		s.to4.Addr = peer.As4()
-		to = &s.to4
-	} else {
-		var info [unix.SizeofInet6Pktinfo]byte
-		binary.NativeEndian.PutUint32(info[16:], uint32(index))
-		b = appendControl(b, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, info[:])
-		s.to6.Addr, s.to6.ZoneId = peer.As16(), 0
-		if peer.IsLinkLocalUnicast() {
-			s.to6.ZoneId = uint32(index)
-		}
-		to = &s.to6
-	}
-	s.ancillary = b
-	for {
-		_, err := unix.SendmsgN(s.fd, message, b, to, 0)
-		if err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-// appendControl appends a message of ancillary data (cmsg(3)).
-func appendControl(b []byte, level, typ int, data []byte) []byte {
-	at := len(b)
-	b = append(b, make([]byte, unix.CmsgSpace(len(data)))...)
-	h := b[at:]
-	if unix.SizeofCmsghdr == 16 {
-		binary.NativeEndian.PutUint64(h, uint64(unix.CmsgLen(len(data))))
-	} else {
-		binary.NativeEndian.PutUint32(h, uint32(unix.CmsgLen(len(data))))
-	}
-	binary.NativeEndian.PutUint32(h[unix.SizeofCmsghdr-8:], uint32(level))
-	binary.NativeEndian.PutUint32(h[unix.SizeofCmsghdr-4:], uint32(typ))
-	copy(h[unix.CmsgLen(0):], data)
-	return b
-}
-
-// receive takes one message: which request it ends, and what an error says. It is errNoPing for one
-// that ends none.
-func (s *pingSocket) receive() (k pingKey, why, err error) {
-	n, controls, flags, from, err := unix.Recvmsg(s.fd, s.packet[:], s.control[:], unix.MSG_DONTWAIT)
-	if err == unix.EINTR {
-		return k, nil, errNoPing
-	}
-	if err != nil {
-		return k, nil, err
-	}
-	b, peer := s.packet[:n], netip.Addr{}
-	switch from := from.(type) {
-	case *unix.SockaddrInet4:
-		size, ok := ipv4Header(b)
-		if !ok {
-			return k, nil, errNoPing
-		}
-		b, peer = b[size:], netip.AddrFrom4(from.Addr)
-	case *unix.SockaddrInet6:
-		peer = netip.AddrFrom16(from.Addr)
-	}
-	index, ok := receivedBy(s.control[:controls])
-	if !ok || flags&unix.MSG_CTRUNC != 0 {
-		return k, nil, errNoPing
-	}
-	if k, why, ok = readPing(b, peer, s.proto); !ok {
-		return k, nil, errNoPing
-	}
-	k.iface = index
-	return k, why, nil
-}
-
-// receivedBy is the interface that ancillary data names.
-func receivedBy(b []byte) (index int, ok bool) {
-	if len(b) < unix.CmsgLen(0) {
-		return 0, false
-	}
-	level := binary.NativeEndian.Uint32(b[unix.SizeofCmsghdr-8:])
-	typ := binary.NativeEndian.Uint32(b[unix.SizeofCmsghdr-4:])
-	data := b[unix.CmsgLen(0):]
-	switch {
-	case level == unix.IPPROTO_IP && typ == unix.IP_PKTINFO && len(data) >= unix.SizeofInet4Pktinfo:
-		return int(binary.NativeEndian.Uint32(data)), true
-	case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
-		return int(binary.NativeEndian.Uint32(data[16:])), true
-	}
-	return 0, false
 }
 
 func (s *pingSocket) close() { _ = unix.Close(s.fd) }

@@ -15,6 +15,8 @@ type window struct {
 	rounds [][]Answer
 	next   int
 	size   int
+	// sums has the memory for targets: each look at the uplinks sums up all windows.
+	sums []targetQuality
 }
 
 func newWindow(size int) window { return window{size: size} }
@@ -55,6 +57,7 @@ type quality struct {
 
 // targetQuality is one target's part of a window.
 type targetQuality struct {
+	target     string
 	sent, lost int
 	total      time.Duration
 	// last is the last round trip, pairs and moved are how many differences there are, and their
@@ -113,22 +116,23 @@ func (w *window) quality(quorum int) quality {
 	return q
 }
 
-// targets sums up each target. Probes that were not sent do not count.
+// targets sums up each target. Probes that were not sent do not count. The next call changes what
+// this one returned.
 func (w *window) targets() []targetQuality {
-	var out []targetQuality
-	var names []string // few: a look along them is cheaper than a map, and there are windows for each look at many uplinks
+	out := w.sums[:0]
 	for i := range w.rounds {
 		for _, a := range w.rounds[(w.next+i)%len(w.rounds)] {
 			if notProbed(a.Err) {
 				continue
 			}
-			at := slices.Index(names, a.Target)
+			at := slices.IndexFunc(out, func(t targetQuality) bool { return t.target == a.Target })
 			if at < 0 {
 				at = len(out)
-				names, out = append(names, a.Target), append(out, targetQuality{})
+				out = append(out, targetQuality{target: a.Target})
 			}
 			out[at].add(a)
 		}
 	}
+	w.sums = out
 	return out
 }

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
+	"strconv"
 	"time"
 
 	"pbr/cmd/pbr/daemon"
+	"pbr/healthcheck"
 	"pbr/healthcheck/history"
 	"pbr/kernel"
 )
@@ -16,14 +17,17 @@ import (
 // history's finest resolution.
 const recordPause = 2500 * time.Millisecond
 
-// recorder keeps the history of a watch. It only reads the watch's report, beside the loop.
+// recorder keeps the history of a watch, beside the loop.
 type recorder struct {
 	watch interface {
-		Report() daemon.Report
-		Events() []daemon.PastEvent
+		Statuses() []healthcheck.Status
+		Uplinks() []daemon.OutlineUplink
+		EventsSince(t time.Time) []daemon.PastEvent
 	}
 	history *history.History
 	log     *slog.Logger
+	// names and interfaces are those of the uplinks at the last look.
+	names, interfaces []string
 	// told is the newest event that was copied.
 	told time.Time
 	// silent means that the interfaces' counters cannot be read, which was logged.
@@ -76,43 +80,45 @@ func (r *recorder) run(ctx context.Context) {
 
 // look takes one look; k is nil if the kernel cannot be read.
 func (r *recorder) look(k *kernel.Kernel) {
-	now, report := time.Now(), r.watch.Report()
-	for _, s := range report.Uplinks {
+	now := time.Now()
+	for _, s := range r.watch.Statuses() {
 		if s.Rounds > 0 {
 			r.history.AddProbe(now, s.Uplink, int(s.Version), history.Probe{RTT: s.RTT, Jitter: s.Jitter, Loss: s.Loss})
 		}
 	}
 	r.takeEvents(now)
-	var names, interfaces []string
-	for _, u := range report.Outline.Uplinks {
-		names, interfaces = append(names, u.Name), append(interfaces, u.Interface)
-	}
-	if len(names) > 0 { // else the watch has only begun
-		r.history.Keep(names)
-	}
+	r.follow(r.watch.Uplinks())
 	if k == nil {
 		return
 	}
-	carried, err := k.Traffic(interfaces)
+	carried, err := k.Traffic(r.interfaces)
 	failed := err != nil && !kernel.Interrupted(err) // links that come and go are looked at again soon
 	if failed && !r.silent {
 		r.log.Warn("throughput is not recorded", "error", err)
 	}
 	r.silent = failed
-	for _, u := range report.Outline.Uplinks {
-		if t, there := carried[u.Interface]; there {
-			r.history.AddCounters(now, u.Name, history.Counters{Life: fmt.Sprint(t.Boot, t.Index), In: t.Received, Out: t.Sent})
+	for i, name := range r.names {
+		if t, there := carried[r.interfaces[i]]; there {
+			r.history.AddCounters(now, name, history.Counters{Life: strconv.Itoa(t.Index), In: t.Received, Out: t.Sent})
 		}
+	}
+}
+
+// follow forgets what is no longer an uplink. There are none while the watch begins.
+func (r *recorder) follow(uplinks []daemon.OutlineUplink) {
+	r.names, r.interfaces = r.names[:0], r.interfaces[:0]
+	for _, u := range uplinks {
+		r.names, r.interfaces = append(r.names, u.Name), append(r.interfaces, u.Interface)
+	}
+	if len(r.names) > 0 {
+		r.history.Keep(r.names)
 	}
 }
 
 // takeEvents marks the changes of states that are new.
 func (r *recorder) takeEvents(now time.Time) {
 	newest := r.told
-	for _, e := range r.watch.Events() {
-		if !e.Time.After(r.told) {
-			continue
-		}
+	for _, e := range r.watch.EventsSince(r.told) {
 		r.history.AddMark(now, e.Uplink, history.Mark{At: e.Time, Version: e.Version, From: string(e.From),
 			To: string(e.To), Reason: e.Reason,
 			Usable: e.To.Usable(), WasUsable: e.From.Usable()})

@@ -223,9 +223,13 @@ func (h *History) Marks(uplink string) []Mark {
 
 // Keep forgets all uplinks but these.
 func (h *History) Keep(uplinks []string) {
+	kept := make(map[string]bool, len(uplinks))
+	for _, u := range uplinks {
+		kept[u] = true
+	}
+	gone := func(uplink string) bool { return !kept[uplink] }
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	gone := func(uplink string) bool { return !slices.Contains(uplinks, uplink) }
 	maps.DeleteFunc(h.versions, func(l uplinkVersion, _ *rings) bool { return gone(l.uplink) })
 	maps.DeleteFunc(h.marks, func(u string, _ []Mark) bool { return gone(u) })
 	maps.DeleteFunc(h.last, func(u string, _ Counters) bool { return gone(u) })

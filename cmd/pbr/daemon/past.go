@@ -44,8 +44,23 @@ func (p *past) all() []PastEvent {
 	return slices.Clone(p.list)
 }
 
+// since returns those after a time.
+func (p *past) since(t time.Time) (list []PastEvent) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.list {
+		if e.Time.After(t) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // Events returns the last events, the oldest first; any goroutine may ask.
 func (w *Watcher) Events() []PastEvent { return w.past.all() }
+
+// EventsSince returns those of the last events that happened after a time; any goroutine may ask.
+func (w *Watcher) EventsSince(t time.Time) []PastEvent { return w.past.since(t) }
 
 // PastEvents returns the events that the last watch left in its state file.
 func PastEvents(file string) ([]PastEvent, error) {

@@ -141,6 +141,14 @@ func (s *shared) countKernelEvent(kind KernelEventKind) {
 	s.update(func(r *Report) { r.Numbers.KernelEvents[kind]++ })
 }
 
+// Statuses returns the present states of the uplinks, as the report has them; any goroutine may
+// call it.
+func (w *Watcher) Statuses() []healthcheck.Status { return w.Monitor.Statuses() }
+
+// Uplinks returns the uplinks of the outline, none while the watch begins; any goroutine may call
+// it.
+func (w *Watcher) Uplinks() []OutlineUplink { return w.shared.outline().Uplinks }
+
 // Report returns the present report; any goroutine may call it.
 func (w *Watcher) Report() Report {
 	w.shared.mu.Lock()
