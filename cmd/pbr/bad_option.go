@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pbr/cmd/pbr/cli"
+	"pbr/compiler/lazy"
 	"pbr/compiler/policy"
 )
 
@@ -85,14 +86,16 @@ func dashed(name string) string {
 type optionValue struct{ needs, example string }
 
 // optionValues are the kinds of values by what help calls them.
-var optionValues = map[string]optionValue{
-	"ADDRESS": {"an address", "192.168.10.50"}, "BALANCE": {"a balance", "NAME"}, "DIR": {"a directory", "DIR"},
-	"DSCP": {"a class", "ef"}, "FILE": {"a file", "FILE"}, "FORMAT": {"a format", "json"}, "GROUP": {"a group", "www-data"},
-	"INTERFACE": {"an interface", "eth0"}, "MARK": {"a mark", "0x10"}, "NUMBER": {"a number", "10"},
-	"OLD=NEW": {"two names", "ether1=eth0"}, "PATH": {"a path", "system.slice/transmission.service"}, "POLICY": {"a policy", "NAME"},
-	"PORT": {"a port", "443"}, "PROTOCOL": {"a protocol", "tcp"}, "STATE": {"a state", "established"}, "TIME": {"a time", "60s"},
-	"TYPE": {"a type", "echo-request"}, "UPLINK": {"an uplink", "NAME"}, "USER": {"a user", "www-data"},
-}
+var optionValues = lazy.Value[map[string]optionValue]{Make: func() map[string]optionValue {
+	return map[string]optionValue{
+		"ADDRESS": {"an address", "192.168.10.50"}, "BALANCE": {"a balance", "NAME"}, "DIR": {"a directory", "DIR"},
+		"DSCP": {"a class", "ef"}, "FILE": {"a file", "FILE"}, "FORMAT": {"a format", "json"}, "GROUP": {"a group", "www-data"},
+		"INTERFACE": {"an interface", "eth0"}, "MARK": {"a mark", "0x10"}, "NUMBER": {"a number", "10"},
+		"OLD=NEW": {"two names", "ether1=eth0"}, "PATH": {"a path", "system.slice/transmission.service"}, "POLICY": {"a policy", "NAME"},
+		"PORT": {"a port", "443"}, "PROTOCOL": {"a protocol", "tcp"}, "STATE": {"a state", "established"}, "TIME": {"a time", "60s"},
+		"TYPE": {"a type", "echo-request"}, "UPLINK": {"an uplink", "NAME"}, "USER": {"a user", "www-data"},
+	}
+}}
 
 // optionExamples are those of options whose values look otherwise.
 var optionExamples = map[string]string{"at": `"2006-01-02 15:04"`, "mac": "02:00:00:00:00:01", "dst": "9.9.9.9"}
@@ -103,7 +106,7 @@ func valueOf(flags []cli.Flag, name string) optionValue {
 		if !slices.Contains(f.Names(), name) {
 			continue
 		}
-		v := optionValues[placeholder(f)]
+		v := optionValues.Get()[placeholder(f)]
 		if example := optionExamples[f.Names()[0]]; example != "" {
 			v.example = example
 		}

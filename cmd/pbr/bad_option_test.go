@@ -17,7 +17,7 @@ func TestOptionValues(t *testing.T) {
 				continue
 			}
 			known++
-			if optionValues[placeholder(f)].needs == "" {
+			if optionValues.Get()[placeholder(f)].needs == "" {
 				t.Errorf("%s %s: no words for the value %q", command, f.Names()[0], placeholder(f))
 			}
 		}

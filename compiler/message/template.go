@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"pbr/compiler/lazy"
 )
 
 // maxText bounds what a template makes, in bytes.
@@ -84,21 +86,26 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// The library's errors.
 var (
-	errorPlace   = regexp.MustCompile(`^template: ` + templateName + `:(\d+)(?::\d+)?: (?s:(.*))$`)
-	executing    = regexp.MustCompile(`^executing "[^"]*" at <.*?>: `)
-	unknownField = regexp.MustCompile(`^map has no entry for key "(.*)"$`)
+	errorPlace = lazy.Value[*regexp.Regexp]{Make: func() *regexp.Regexp {
+		return regexp.MustCompile(`^template: ` + templateName + `:(\d+)(?::\d+)?: (?s:(.*))$`)
+	}}
+	executing    = lazy.Value[*regexp.Regexp]{Make: func() *regexp.Regexp { return regexp.MustCompile(`^executing "[^"]*" at <.*?>: `) }}
+	unknownField = lazy.Value[*regexp.Regexp]{Make: func() *regexp.Regexp {
+		return regexp.MustCompile(`^map has no entry for key "(.*)"$`)
+	}}
 )
 
 // templateError takes the line out of the library's error.
 func templateError(err error) *TemplateError {
-	m := errorPlace.FindStringSubmatch(err.Error())
+	m := errorPlace.Get().FindStringSubmatch(err.Error())
 	if m == nil {
 		return &TemplateError{1, err.Error()}
 	}
 	line, _ := strconv.Atoi(m[1])
-	text := executing.ReplaceAllString(m[2], "")
-	if field := unknownField.FindStringSubmatch(text); field != nil {
+	text := executing.Get().ReplaceAllString(m[2], "")
+	if field := unknownField.Get().FindStringSubmatch(text); field != nil {
 		text = fmt.Sprintf("there is no %q", field[1])
 	}
 	if inner := errors.Unwrap(errors.Unwrap(err)); inner != nil && !strings.Contains(text, inner.Error()) {

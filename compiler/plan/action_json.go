@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+
+	"pbr/compiler/lazy"
 )
 
 // Actions are a rule's, in their order. In JSON, in which plans are kept in files of state, each is
@@ -11,13 +13,13 @@ import (
 type Actions []Action
 
 // actionTypes has the types of actions by name.
-var actionTypes = func() map[string]reflect.Type {
+var actionTypes = lazy.Value[map[string]reflect.Type]{Make: func() map[string]reflect.Type {
 	types := map[string]reflect.Type{}
 	for _, a := range ActionTypes() {
 		types[reflect.TypeOf(a).Name()] = reflect.TypeOf(a)
 	}
 	return types
-}()
+}}
 
 // MarshalJSON returns the JSON form.
 func (l Actions) MarshalJSON() ([]byte, error) {
@@ -37,7 +39,7 @@ func (l *Actions) UnmarshalJSON(b []byte) error {
 	*l = make(Actions, 0, len(in))
 	for _, object := range in {
 		for name, fields := range object {
-			typ := actionTypes[name]
+			typ := actionTypes.Get()[name]
 			if typ == nil {
 				return fmt.Errorf("unknown action %q", name)
 			}

@@ -131,7 +131,7 @@ func (p *parser) uid(v string) (low, high uint32, f *fault) {
 				return uid, uid, nil
 			}
 		}
-		if uid, ok := users[v]; ok {
+		if uid, ok := users.Get()[v]; ok {
 			return uid, uid, nil
 		}
 		return 0, 0, &fault{codeUnknownUser, "the uid of user \"" + v + "\" is not the same on every machine",
@@ -157,7 +157,7 @@ func (s *section) gids(key string) []NumItem {
 // parseGID reads one gid, a range, or the name of a group whose gid Debian fixes.
 func parseGID(v string) (low, high uint32, f *fault) {
 	if v != "" && (v[0] < '0' || v[0] > '9') {
-		if gid, ok := groups[v]; ok {
+		if gid, ok := groups.Get()[v]; ok {
 			return gid, gid, nil
 		}
 		return 0, 0, &fault{codeUnknownUser, "the gid of group \"" + v + "\" is not the same on every machine",
@@ -193,7 +193,7 @@ func protoName(n uint32) string {
 	case 41:
 		return "sit"
 	}
-	for name, v := range protocols {
+	for name, v := range protocols.Get() {
 		if v == n {
 			return name // the numbers above are those with several names
 		}

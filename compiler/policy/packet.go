@@ -58,7 +58,7 @@ func PacketMark(key, v string) (uint32, error) {
 
 // PacketUID reads a uid or the name of a user whose uid Debian fixes.
 func PacketUID(key, v string) (uint32, error) {
-	if uid, ok := users[v]; ok {
+	if uid, ok := users.Get()[v]; ok {
 		return uid, nil
 	}
 	return uidKind.one(key, v)
@@ -66,7 +66,7 @@ func PacketUID(key, v string) (uint32, error) {
 
 // PacketGID reads a gid or the name of a group whose gid Debian fixes.
 func PacketGID(key, v string) (uint32, error) {
-	if gid, ok := groups[v]; ok {
+	if gid, ok := groups.Get()[v]; ok {
 		return gid, nil
 	}
 	return gidKind.one(key, v)
@@ -74,9 +74,9 @@ func PacketGID(key, v string) (uint32, error) {
 
 // PacketICMP reads a type of ICMP, or of ICMPv6.
 func PacketICMP(key, v string, v6 bool) (uint8, error) {
-	names := icmp4
+	names := &icmp4
 	if v6 {
-		names = icmp6
+		names = &icmp6
 	}
 	n, err := (&numberKind{what: "ICMP type", high: 255, names: names, hint: icmpKind.hint}).one(key, v)
 	return uint8(n), err

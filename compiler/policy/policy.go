@@ -2,10 +2,12 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"pbr/compiler/ipproto"
+	"pbr/compiler/lazy"
 	"pbr/compiler/policy/internal/tomltree"
 )
 
@@ -161,8 +163,8 @@ func (s *section) icmp(pol *Policy) []ICMPItem {
 	var out []ICMPItem
 	for e := range s.entries("icmp-type", neverNegated, true) {
 		name := strings.ToLower(e.text)
-		t4, is4 := icmp4[name]
-		t6, is6 := icmp6[name]
+		t4, is4 := icmp4.Get()[name]
+		t6, is6 := icmp6.Get()[name]
 		switch {
 		case is4 || is6:
 			before := len(out)
@@ -190,7 +192,7 @@ func (s *section) icmp(pol *Policy) []ICMPItem {
 				out = append(out, ICMPItem{e.pos, 6, uint8(n)})
 			}
 		default:
-			_, _, f := (&numberKind{what: "ICMP type", high: 255, names: icmpNames, hint: icmpKind.hint}).parse(e.text)
+			_, _, f := (&numberKind{what: "ICMP type", high: 255, names: &icmpNames, hint: icmpKind.hint}).parse(e.text)
 			s.fault(e.pos, "icmp-type", f)
 		}
 	}
@@ -201,15 +203,11 @@ func (s *section) icmp(pol *Policy) []ICMPItem {
 }
 
 // icmpNames has the names of both families, for suggestions.
-var icmpNames = func() map[string]uint32 {
-	all := map[string]uint32{}
-	for _, m := range []map[string]uint32{icmp4, icmp6} {
-		for name, n := range m {
-			all[name] = n
-		}
-	}
+var icmpNames = lazy.Value[map[string]uint32]{Make: func() map[string]uint32 {
+	all := maps.Clone(icmp4.Get())
+	maps.Copy(all, icmp6.Get())
 	return all
-}()
+}}
 
 // icmpFamilies returns the families whose ICMP types proto allows, and reports other protocols.
 func (s *section) icmpFamilies(pol *Policy) families {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"pbr/compiler/lazy"
 )
 
 // Suggest words a hint for a word that is none of the valid ones: "did you mean" the nearest of
@@ -16,7 +18,7 @@ func suggest(got string, valid []string) string {
 	if len(valid) == 0 {
 		return ""
 	}
-	if other := synonyms[hyphened(got)]; slices.Contains(valid, other) {
+	if other := synonyms.Get()[hyphened(got)]; slices.Contains(valid, other) {
 		return fmt.Sprintf("did you mean %q?", other)
 	}
 	best, bestDistance := "", 1+max(1, len(got)/3)
@@ -40,19 +42,21 @@ func suggest(got string, valid []string) string {
 }
 
 // synonyms are other programs' words for keys and values, and their other names.
-var synonyms = map[string]string{
-	"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
-	"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
-	"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid",
-	"skuid": "uid", "group": "gid", "skgid": "gid", "service": "unit", "slice": "cgroup", "cgroupv2": "cgroup", "program": "unit",
-	"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
-	"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
-	"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash",
-	"track-ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
-	"routing-mark": "table", "use-policy": "table", "last-resort": "strict", "dest-port": "dport",
-	"src-ip": "src", "source-ip": "src", "dest-ip": "dst", "dst-ip": "dst", "destination-ip": "dst", "time": "schedule",
-	"mikrotik": "routeros", "openwrt": "mwan3",
-}
+var synonyms = lazy.Value[map[string]string]{Make: func() map[string]string {
+	return map[string]string{
+		"source": "src", "saddr": "src", "src-address": "src", "destination": "dst", "daddr": "dst", "dst-address": "dst",
+		"from": "src", "to": "dst", "protocol": "proto", "ipproto": "proto", "dst-port": "dport", "src-port": "sport", "port": "dport",
+		"iif": "from", "in": "from", "in-interface": "from", "iifname": "from", "oifname": "oif", "user": "uid",
+		"skuid": "uid", "group": "gid", "skgid": "gid", "service": "unit", "slice": "cgroup", "cgroupv2": "cgroup", "program": "unit",
+		"mark": "fwmark", "lookup": "table", "dev": "interface", "device": "interface", "via": "gateway", "metric": "distance",
+		"priority": "distance", "pref": "priority", "blackhole": "drop", "masq": "masquerade", "snat": "masquerade", "icmp": "ping",
+		"timeout": "sticky", "mode": "method", "random-fully": "random", "nth": "round-robin", "pcc": "hash",
+		"track-ip": "targets", "dest": "dst", "family": "ipv", "ip-version": "ipv",
+		"routing-mark": "table", "use-policy": "table", "last-resort": "strict", "dest-port": "dport",
+		"src-ip": "src", "source-ip": "src", "dest-ip": "dst", "dst-ip": "dst", "destination-ip": "dst", "time": "schedule",
+		"mikrotik": "routeros", "openwrt": "mwan3",
+	}
+}}
 
 // hyphened writes a word as pbr's keys are written.
 func hyphened(word string) string { return strings.ReplaceAll(word, "_", "-") }

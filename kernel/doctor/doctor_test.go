@@ -61,7 +61,7 @@ func healthy(t *testing.T, text string) (*Subject, *facts.Facts) {
 		State:    facts.State{Dir: "/run/pbr/net-1", Taken: true, Compared: true, WatchPID: 7},
 		Gateways: []facts.Gateway{{Uplink: "isp1", Address: "192.0.2.1"}, {Uplink: "isp2", Address: "198.51.100.1"}},
 	}
-	for name := range featureSources {
+	for name := range featureSources.Get() {
 		f.Features = append(f.Features, facts.Feature{Name: name})
 	}
 	for _, set := range s.judged(f.Host) {

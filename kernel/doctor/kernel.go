@@ -4,37 +4,40 @@ import (
 	"slices"
 	"strings"
 
+	"pbr/compiler/lazy"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/facts"
 )
 
 // featureSources say which kernel version, option or module brings a feature.
-var featureSources = map[facts.FeatureName]string{
-	facts.NFTables:      "CONFIG_NF_TABLES_INET, module nf_tables",
-	facts.Conntrack:     "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK, module nft_ct",
-	facts.ConntrackList: "CONFIG_NF_CT_NETLINK, module nf_conntrack_netlink",
-	facts.Fib:           "CONFIG_NFT_FIB_INET, module nft_fib_inet",
-	facts.Intervals:     "CONFIG_NF_TABLES",
-	facts.Concat:        "Linux 5.6 or newer",
-	facts.RouteChain:    "CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
-	facts.NAT:           "CONFIG_NFT_NAT, module nft_chain_nat",
-	facts.Masquerade:    "CONFIG_NFT_MASQ, module nft_masq",
-	facts.SNAT:          "CONFIG_NFT_NAT, module nft_nat",
-	facts.Log:           "CONFIG_NFT_LOG and CONFIG_NF_LOG_SYSLOG, modules nft_log and nf_log_syslog",
-	facts.Limit:         "CONFIG_NFT_LIMIT, module nft_limit",
-	facts.Hash:          "CONFIG_NFT_HASH, module nft_hash",
-	facts.Numgen:        "CONFIG_NFT_NUMGEN, module nft_numgen",
-	facts.Dynamic:       "CONFIG_NF_TABLES",
-	facts.Flowtable:     "CONFIG_NFT_FLOW_OFFLOAD and CONFIG_NF_FLOW_TABLE_INET, modules nft_flow_offload and nf_flow_table_inet",
-	facts.Rules:         "CONFIG_IP_MULTIPLE_TABLES and Linux 4.17 or newer",
-	facts.Rules6:        "CONFIG_IPV6_MULTIPLE_TABLES",
-	facts.RulePorts:     "Linux 4.17 or newer",
-	facts.RuleUID:       "Linux 4.10 or newer",
-	facts.RuleDSCP:      "Linux 6.13 or newer",
-	facts.Multipath:     "CONFIG_IP_ROUTE_MULTIPATH",
-	facts.Multipath6:    "CONFIG_IPV6",
-}
+var featureSources = lazy.Value[map[facts.FeatureName]string]{Make: func() map[facts.FeatureName]string {
+	return map[facts.FeatureName]string{
+		facts.NFTables:      "CONFIG_NF_TABLES_INET, module nf_tables",
+		facts.Conntrack:     "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK, module nft_ct",
+		facts.ConntrackList: "CONFIG_NF_CT_NETLINK, module nf_conntrack_netlink",
+		facts.Fib:           "CONFIG_NFT_FIB_INET, module nft_fib_inet",
+		facts.Intervals:     "CONFIG_NF_TABLES",
+		facts.Concat:        "Linux 5.6 or newer",
+		facts.RouteChain:    "CONFIG_NF_TABLES_IPV4 and CONFIG_NF_TABLES_IPV6",
+		facts.NAT:           "CONFIG_NFT_NAT, module nft_chain_nat",
+		facts.Masquerade:    "CONFIG_NFT_MASQ, module nft_masq",
+		facts.SNAT:          "CONFIG_NFT_NAT, module nft_nat",
+		facts.Log:           "CONFIG_NFT_LOG and CONFIG_NF_LOG_SYSLOG, modules nft_log and nf_log_syslog",
+		facts.Limit:         "CONFIG_NFT_LIMIT, module nft_limit",
+		facts.Hash:          "CONFIG_NFT_HASH, module nft_hash",
+		facts.Numgen:        "CONFIG_NFT_NUMGEN, module nft_numgen",
+		facts.Dynamic:       "CONFIG_NF_TABLES",
+		facts.Flowtable:     "CONFIG_NFT_FLOW_OFFLOAD and CONFIG_NF_FLOW_TABLE_INET, modules nft_flow_offload and nf_flow_table_inet",
+		facts.Rules:         "CONFIG_IP_MULTIPLE_TABLES and Linux 4.17 or newer",
+		facts.Rules6:        "CONFIG_IPV6_MULTIPLE_TABLES",
+		facts.RulePorts:     "Linux 4.17 or newer",
+		facts.RuleUID:       "Linux 4.10 or newer",
+		facts.RuleDSCP:      "Linux 6.13 or newer",
+		facts.Multipath:     "CONFIG_IP_ROUTE_MULTIPATH",
+		facts.Multipath6:    "CONFIG_IPV6",
+	}
+}}
 
 // kernel judges what the kernel supports. What the policy does not need may be missing.
 func (e *examination) kernel() {
@@ -51,9 +54,9 @@ func (e *examination) kernel() {
 		case f.Name == facts.Flowtable:
 			e.flowtable(f)
 		case needs == nil:
-			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources[f.Name], "missing: %s", f.Failure)
+			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources.Get()[f.Name], "missing: %s", f.Failure)
 		case needs[f.Name]:
-			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources[f.Name],
+			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources.Get()[f.Name],
 				"missing, and this policy needs it: %s", f.Failure)
 		default:
 			idle = append(idle, string(f.Name))
@@ -94,7 +97,7 @@ func (e *examination) offloaded() {
 
 // flowtable judges a kernel without flowtables.
 func (e *examination) flowtable(f facts.Feature) {
-	level, do := Warn, "boot a kernel that has it ("+featureSources[f.Name]+`), or write offload = "off" in [pbr]`
+	level, do := Warn, "boot a kernel that has it ("+featureSources.Get()[f.Name]+`), or write offload = "off" in [pbr]`
 	if e.Doc != nil {
 		switch o := e.Doc.Settings.Offload; {
 		case o.Mode == policy.OffloadOff:

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pbr/compiler/lazy"
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/compiler/sorting"
@@ -97,22 +98,27 @@ const (
 )
 
 // settingKinds are the settings by the last part of their name, with what goes wrong.
-var settingKinds = map[string]struct {
+var settingKinds = lazy.Value[map[string]settingKind]{Make: func() map[string]settingKind {
+	return map[string]settingKind{
+		"ip_forward":                  {Fail, "nothing is forwarded"},
+		"forwarding":                  {Fail, "what arrives there is not forwarded"},
+		inside:                        {Warn, "packets from hosts behind it are not forwarded"},
+		"rp_filter":                   {Fail, "the strict check drops packets from an uplink if main would not send the answer there"},
+		"src_valid_mark":              {Warn, "the reverse path check ignores the mark"},
+		"ignore_routes_with_linkdown": {Warn, "after a lost carrier nothing fails over until pbr watch sees it"},
+		"fib_multipath_hash_policy":   {Warn, "all connections between two hosts use the same next hop"},
+		"accept_local":                {Warn, sparedCheck},
+		sparedFilter:                  {Warn, sparedCheck},
+		openCheck: {Warn,
+			"packets with one of the router's own addresses as source are accepted, although reverse-path expects the kernel to drop them"},
+		"accept_ra": {Fail, "a router that forwards ignores announced default routes, so it learns no gateway"},
+	}
+}}
+
+// settingKind is how bad a setting's wrong value is, and what goes wrong with it.
+type settingKind struct {
 	level Level
 	why   string
-}{
-	"ip_forward":                  {Fail, "nothing is forwarded"},
-	"forwarding":                  {Fail, "what arrives there is not forwarded"},
-	inside:                        {Warn, "packets from hosts behind it are not forwarded"},
-	"rp_filter":                   {Fail, "the strict check drops packets from an uplink if main would not send the answer there"},
-	"src_valid_mark":              {Warn, "the reverse path check ignores the mark"},
-	"ignore_routes_with_linkdown": {Warn, "after a lost carrier nothing fails over until pbr watch sees it"},
-	"fib_multipath_hash_policy":   {Warn, "all connections between two hosts use the same next hop"},
-	"accept_local":                {Warn, sparedCheck},
-	sparedFilter:                  {Warn, sparedCheck},
-	openCheck: {Warn,
-		"packets with one of the router's own addresses as source are accepted, although reverse-path expects the kernel to drop them"},
-	"accept_ra": {Fail, "a router that forwards ignores announced default routes, so it learns no gateway"},
 }
 
 // tally collects the settings of a kind.
@@ -152,7 +158,7 @@ func (e *examination) badSetting(t *tally) {
 
 // impact returns what goes wrong with a wrong setting, and how bad that is.
 func (e *examination) impact(kind string) (Level, string) {
-	k := settingKinds[kind]
+	k := settingKinds.Get()[kind]
 	switch {
 	case e.Want == nil:
 		return Warn, k.why

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"pbr/compiler/lazy"
 )
 
 // describeRule prints a rule that pbr could not have made, much as "nft --debug=netlink" does:
@@ -31,59 +33,67 @@ func describeRule(xs []expr, userdata []byte) string {
 }
 
 // volatile has, by expression, the attributes that change while packets pass (nf_tables.h).
-var volatile = map[string][]uint16{
-	"counter": {1, 2},
-	"quota":   {4},
-	"last":    {1, 2},
-}
+var volatile = lazy.Value[map[string][]uint16]{Make: func() map[string][]uint16 {
+	return map[string][]uint16{
+		"counter": {1, 2},
+		"quota":   {4},
+		"last":    {1, 2},
+	}
+}}
 
 // padAttrs has the attributes that only align others (NFTA_*_PAD).
-var padAttrs = map[string]uint16{"counter": 3, "quota": 3, "limit": 6, "last": 3}
+var padAttrs = lazy.Value[map[string]uint16]{Make: func() map[string]uint16 {
+	return map[string]uint16{"counter": 3, "quota": 3, "limit": 6, "last": 3}
+}}
 
 // attrNames has nft's words for the attributes of common expressions.
-var attrNames = map[string][]string{
-	"meta":      {1: "dreg", 2: "key", 3: "sreg"},
-	"ct":        {1: "dreg", 2: "key", 3: "dir", 4: "sreg"},
-	"cmp":       {1: "reg", 2: "op", 3: "data"},
-	"payload":   {1: "dreg", 2: "base", 3: "offset", 4: "len", 5: "sreg", 6: "csum-type", 7: "csum-offset", 8: "csum-flags"},
-	"bitwise":   {1: "sreg", 2: "dreg", 3: "len", 4: "mask", 5: "xor", 6: "op", 7: "data"},
-	"lookup":    {1: "set", 2: "reg", 3: "dreg", 4: "id", 5: "flags"},
-	"immediate": {1: "reg", 2: "data"},
-	"range":     {1: "reg", 2: "op", 3: "from", 4: "to"},
-	"byteorder": {1: "sreg", 2: "dreg", 3: "op", 4: "len", 5: "size"},
-	"fib":       {1: "dreg", 2: "result", 3: "flags"},
-	"objref":    {1: "type", 2: "name", 3: "sreg", 4: "set"},
-	"limit":     {1: "rate", 2: "unit", 3: "burst", 4: "type", 5: "flags"},
-	"log":       {1: "group", 2: "prefix", 3: "snaplen", 4: "qthreshold", 5: "level", 6: "flags"},
-	"nat":       {1: "type", 2: "family", 3: "addr-min", 4: "addr-max", 5: "port-min", 6: "port-max", 7: "flags"},
-	"masq":      {1: "flags", 2: "port-min", 3: "port-max"},
-	"reject":    {1: "type", 2: "code"},
-	"redir":     {1: "port-min", 2: "port-max", 3: "flags"},
-	"quota":     {1: "bytes", 2: "flags"},
-	"notrack":   {},
-}
+var attrNames = lazy.Value[map[string][]string]{Make: func() map[string][]string {
+	return map[string][]string{
+		"meta":      {1: "dreg", 2: "key", 3: "sreg"},
+		"ct":        {1: "dreg", 2: "key", 3: "dir", 4: "sreg"},
+		"cmp":       {1: "reg", 2: "op", 3: "data"},
+		"payload":   {1: "dreg", 2: "base", 3: "offset", 4: "len", 5: "sreg", 6: "csum-type", 7: "csum-offset", 8: "csum-flags"},
+		"bitwise":   {1: "sreg", 2: "dreg", 3: "len", 4: "mask", 5: "xor", 6: "op", 7: "data"},
+		"lookup":    {1: "set", 2: "reg", 3: "dreg", 4: "id", 5: "flags"},
+		"immediate": {1: "reg", 2: "data"},
+		"range":     {1: "reg", 2: "op", 3: "from", 4: "to"},
+		"byteorder": {1: "sreg", 2: "dreg", 3: "op", 4: "len", 5: "size"},
+		"fib":       {1: "dreg", 2: "result", 3: "flags"},
+		"objref":    {1: "type", 2: "name", 3: "sreg", 4: "set"},
+		"limit":     {1: "rate", 2: "unit", 3: "burst", 4: "type", 5: "flags"},
+		"log":       {1: "group", 2: "prefix", 3: "snaplen", 4: "qthreshold", 5: "level", 6: "flags"},
+		"nat":       {1: "type", 2: "family", 3: "addr-min", 4: "addr-max", 5: "port-min", 6: "port-max", 7: "flags"},
+		"masq":      {1: "flags", 2: "port-min", 3: "port-max"},
+		"reject":    {1: "type", 2: "code"},
+		"redir":     {1: "port-min", 2: "port-max", 3: "flags"},
+		"quota":     {1: "bytes", 2: "flags"},
+		"notrack":   {},
+	}
+}}
 
 // textAttrs are the attributes that hold names.
-var textAttrs = map[string][]uint16{
-	"lookup": {unix.NFTA_LOOKUP_SET},
-	"objref": {unix.NFTA_OBJREF_IMM_NAME, unix.NFTA_OBJREF_SET_NAME},
-	"log":    {unix.NFTA_LOG_PREFIX},
-}
+var textAttrs = lazy.Value[map[string][]uint16]{Make: func() map[string][]uint16 {
+	return map[string][]uint16{
+		"lookup": {unix.NFTA_LOOKUP_SET},
+		"objref": {unix.NFTA_OBJREF_IMM_NAME, unix.NFTA_OBJREF_SET_NAME},
+		"log":    {unix.NFTA_LOG_PREFIX},
+	}
+}}
 
 func describeExpr(b *strings.Builder, x *expr) {
 	fmt.Fprintf(b, "[ %s", x.name)
 	for typ, v := range attrs(x.data) {
-		if pad, ok := padAttrs[x.name]; ok && pad == typ || slices.Contains(volatile[x.name], typ) {
+		if pad, ok := padAttrs.Get()[x.name]; ok && pad == typ || slices.Contains(volatile.Get()[x.name], typ) {
 			continue
 		}
-		names := attrNames[x.name]
+		names := attrNames.Get()[x.name]
 		if int(typ) < len(names) && names[typ] != "" {
 			fmt.Fprintf(b, " %s ", names[typ])
 		} else {
 			fmt.Fprintf(b, " attr%d ", typ)
 		}
 		switch {
-		case slices.Contains(textAttrs[x.name], typ):
+		case slices.Contains(textAttrs.Get()[x.name], typ):
 			fmt.Fprintf(b, "%q", text(v))
 		case len(v) == 4:
 			fmt.Fprintf(b, "%d", number(v))

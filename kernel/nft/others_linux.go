@@ -7,16 +7,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pbr/compiler/lazy"
 	"pbr/compiler/plan"
 	"pbr/compiler/sorting"
 	"pbr/kernel/facts"
 )
 
 // familyNames are nft's words for NFPROTO_* (linux/netfilter.h).
-var familyNames = map[uint8]string{
-	unix.NFPROTO_INET: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6",
-	unix.NFPROTO_ARP: "arp", unix.NFPROTO_NETDEV: "netdev", unix.NFPROTO_BRIDGE: "bridge",
-}
+var familyNames = lazy.Value[map[uint8]string]{Make: func() map[uint8]string {
+	return map[uint8]string{
+		unix.NFPROTO_INET: "inet", unix.NFPROTO_IPV4: "ip", unix.NFPROTO_IPV6: "ip6",
+		unix.NFPROTO_ARP: "arp", unix.NFPROTO_NETDEV: "netdev", unix.NFPROTO_BRIDGE: "bridge",
+	}
+}}
 
 // ingress is the hook that follows those of hooks in table inet (NF_INET_INGRESS,
 // linux/netfilter.h).
@@ -130,7 +133,7 @@ func (o *others) chain(family uint8, table, name string) *otherChain {
 }
 
 func tableLabel(family uint8, table string) string {
-	name, known := familyNames[family]
+	name, known := familyNames.Get()[family]
 	if !known {
 		name = fmt.Sprintf("family-%d", family)
 	}
@@ -234,7 +237,7 @@ func (s *socket) dumpFamilies(msg uint16, f func(family uint8, attrs []byte)) er
 			return nil
 		})
 		if err != nil && err != unix.EOPNOTSUPP && err != unix.EAFNOSUPPORT { // the kernel lacks the family
-			return fmt.Errorf("tables of family %s: %w", strings.TrimSpace(familyNames[family]), err)
+			return fmt.Errorf("tables of family %s: %w", strings.TrimSpace(familyNames.Get()[family]), err)
 		}
 	}
 	return nil

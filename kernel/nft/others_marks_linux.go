@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pbr/compiler/lazy"
 	"pbr/kernel/facts"
 )
 
@@ -126,15 +127,17 @@ func (w *marksWalk) step(x *expr) {
 
 // destinations are the attributes with the register that an expression writes a value to that is
 // neither a mark's nor an interface's (linux/netfilter/nf_tables.h); byteorder keeps what it has.
-var destinations = map[string]uint16{
-	"payload": unix.NFTA_PAYLOAD_DREG, "exthdr": unix.NFTA_EXTHDR_DREG, "rt": unix.NFTA_RT_DREG, "numgen": unix.NFTA_NG_DREG,
-	"hash": unix.NFTA_HASH_DREG, "socket": 2, "tunnel": 2, "osf": 1, "xfrm": 1,
-}
+var destinations = lazy.Value[map[string]uint16]{Make: func() map[string]uint16 {
+	return map[string]uint16{
+		"payload": unix.NFTA_PAYLOAD_DREG, "exthdr": unix.NFTA_EXTHDR_DREG, "rt": unix.NFTA_RT_DREG, "numgen": unix.NFTA_NG_DREG,
+		"hash": unix.NFTA_HASH_DREG, "socket": 2, "tunnel": 2, "osf": 1, "xfrm": 1,
+	}
+}}
 
 // overwrite forgets what a register had that an expression writes to: nft uses the same one for
 // each comparison.
 func (w *marksWalk) overwrite(x *expr) {
-	if dreg, writes := destinations[x.name]; writes && attr(x.data, dreg) != nil {
+	if dreg, writes := destinations.Get()[x.name]; writes && attr(x.data, dreg) != nil {
 		w.set(x.u32(dreg), register{})
 	}
 }

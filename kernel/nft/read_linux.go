@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pbr/compiler/lazy"
 	"pbr/compiler/plan"
 	"pbr/compiler/sorting"
 )
@@ -206,13 +207,15 @@ func (r *reader) objects() error {
 }
 
 // objectWords are nft's names of the stateful objects, by NFT_OBJECT_*.
-var objectWords = map[uint32]string{unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_CT_HELPER: "ct helper",
-	unix.NFT_OBJECT_LIMIT: "limit", unix.NFT_OBJECT_CONNLIMIT: "ct count", unix.NFT_OBJECT_TUNNEL: "tunnel",
-	unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout", unix.NFT_OBJECT_SECMARK: "secmark", unix.NFT_OBJECT_CT_EXPECT: "ct expectation",
-	unix.NFT_OBJECT_SYNPROXY: "synproxy"}
+var objectWords = lazy.Value[map[uint32]string]{Make: func() map[uint32]string {
+	return map[uint32]string{unix.NFT_OBJECT_QUOTA: "quota", unix.NFT_OBJECT_CT_HELPER: "ct helper",
+		unix.NFT_OBJECT_LIMIT: "limit", unix.NFT_OBJECT_CONNLIMIT: "ct count", unix.NFT_OBJECT_TUNNEL: "tunnel",
+		unix.NFT_OBJECT_CT_TIMEOUT: "ct timeout", unix.NFT_OBJECT_SECMARK: "secmark", unix.NFT_OBJECT_CT_EXPECT: "ct expectation",
+		unix.NFT_OBJECT_SYNPROXY: "synproxy"}
+}}
 
 func (r *reader) foreignObject(kind uint32, name string) {
-	word, ok := objectWords[kind]
+	word, ok := objectWords.Get()[kind]
 	if !ok {
 		word = fmt.Sprintf("object of type %d", kind)
 	}

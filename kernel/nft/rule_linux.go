@@ -134,7 +134,7 @@ type attribute struct {
 func (x *expr) sorted() []attribute {
 	var out []attribute
 	for typ, v := range attrs(x.data) {
-		if pad, ok := padAttrs[x.name]; !ok || pad != typ {
+		if pad, ok := padAttrs.Get()[x.name]; !ok || pad != typ {
 			out = append(out, attribute{typ, v})
 		}
 	}

@@ -7,17 +7,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pbr/compiler/lazy"
 	"pbr/compiler/plan"
 )
 
 // setTypes has nft's numbers of the key types (enum datatypes in nftables' include/datatype.h); the
 // kernel keeps them for nft and does not look at them.
-var setTypes = map[plan.Type]uint32{
+var setTypes = [...]uint32{
 	plan.TypeNFProto: 2, plan.TypeIPv4: 7, plan.TypeIPv6: 8, plan.TypeEther: 9, plan.TypeProto: 12, plan.TypePort: 13,
 	plan.TypeICMPType: 14, plan.TypeMark: 19, plan.TypeClass: 21, plan.TypeUID: 24, plan.TypeGID: 25,
 	plan.TypeCTState: 26, plan.TypeCTDir: 27, plan.TypeCTStatus: 28,
 	plan.TypeICMPv6Type: 29, plan.TypeDSCP: 36, plan.TypeFibAddrType: 38, plan.TypeIfname: 41, plan.TypeNumber: 4,
 	plan.TypeTime: 43, plan.TypeCgroup: 46,
+}
+
+// setNumber is nft's number of a type, 0 if it has none.
+func setNumber(t plan.Type) uint32 {
+	if int(t) < len(setTypes) {
+		return setTypes[t]
+	}
+	return 0
 }
 
 // concatBits is how far nft shifts the type of one field of a key to put the next one's number
@@ -30,8 +39,8 @@ const (
 // setKey is nft's number of the type of a set's keys, and their length in bytes.
 func setKey(s *plan.Set) (typ uint32, length int, err error) {
 	if len(s.Concat) == 0 {
-		typ, ok := setTypes[s.Type]
-		if !ok {
+		typ := setNumber(s.Type)
+		if typ == 0 {
 			return 0, 0, fmt.Errorf("no set has keys of %v", s.Type)
 		}
 		return typ, s.Type.Width(), nil
@@ -41,8 +50,8 @@ func setKey(s *plan.Set) (typ uint32, length int, err error) {
 		return 0, 0, fmt.Errorf("no set has keys of %d fields and %d bytes", len(s.Concat), length)
 	}
 	for _, t := range s.Concat {
-		number, ok := setTypes[t]
-		if !ok {
+		number := setNumber(t)
+		if number == 0 {
 			return 0, 0, fmt.Errorf("no set has keys of %v", t)
 		}
 		typ = typ<<concatBits | number
@@ -70,7 +79,7 @@ func concatTypes(typ uint32) (types []plan.Type) {
 func setType(number uint32) plan.Type {
 	for t, n := range setTypes {
 		if n == number {
-			return t
+			return plan.Type(t)
 		}
 	}
 	return 0
@@ -90,7 +99,7 @@ func setAttrs(w *writer, s *plan.Set) error {
 	w.u32(unix.NFTA_SET_KEY_LEN, uint32(length))
 	switch {
 	case s.Data != 0:
-		w.u32(unix.NFTA_SET_DATA_TYPE, setTypes[s.Data])
+		w.u32(unix.NFTA_SET_DATA_TYPE, setNumber(s.Data))
 		w.u32(unix.NFTA_SET_DATA_LEN, uint32(s.Data.Width()))
 	case s.Map:
 		w.u32(unix.NFTA_SET_DATA_TYPE, verdictType)
@@ -174,16 +183,16 @@ func setUserdata(s *plan.Set) []byte {
 		b = appendUdata32(b, udataSetDataByteOrder, dataByteOrder(s.Data))
 	}
 	if len(s.Concat) > 0 {
-		b = append(b, udataConcat...)
+		b = append(b, udataConcat.Get()...)
 	}
 	if s.Map {
 		if s.Type == plan.TypeNumber {
-			b = append(b, udataNumbers...)
+			b = append(b, udataNumbers.Get()...)
 		}
 		b = appendUdata32(b, udataSetDataInterval, 0)
 	}
 	if s.Type == plan.TypeTime {
-		b = append(b, udataTime...)
+		b = append(b, udataTime.Get()...)
 	}
 	return appendComment(b, udataSetComment, s.Comment)
 }
@@ -191,21 +200,24 @@ func setUserdata(s *plan.Set) []byte {
 // udataNumbers is what nft keeps with a map from "typeof numgen inc mod 1024" to verdicts. A type
 // without a name is known by an expression that has it; expressions nest in the same form
 // (src/numgen.c and src/expression.c of nftables). The modulus means nothing.
-var udataNumbers = func() []byte {
+var udataNumbers = lazy.Value[[]byte]{Make: func() []byte {
 	number := appendUdata32(nil, udataNumgenType, unix.NFT_NG_INCREMENTAL)
 	number = appendUdata32(number, udataNumgenMod, 1024)
 	number = appendUdata32(number, udataNumgenOffset, 0)
 	b := appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprNumgen), udataTypeofData, number))
 	return appendUdata(b, udataSetDataTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprVerdict), udataTypeofData, nil))
-}()
+}}
 
 // udataTime is what nft keeps with a set of "typeof meta time".
-var udataTime = appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprMeta), udataTypeofData,
-	appendUdata32(nil, udataMetaKey, metaTime)))
+var udataTime = lazy.Value[[]byte]{Make: func() []byte {
+	return appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprMeta), udataTypeofData,
+		appendUdata32(nil, udataMetaKey, metaTime)))
+}}
 
 // udataConcat is what nft keeps with every set whose keys have several fields: that they have.
-var udataConcat = appendUdata(nil, udataSetKeyTypeof,
-	appendUdata(appendUdata32(nil, udataTypeofExpr, exprConcat), udataTypeofData, nil))
+var udataConcat = lazy.Value[[]byte]{Make: func() []byte {
+	return appendUdata(nil, udataSetKeyTypeof, appendUdata(appendUdata32(nil, udataTypeofExpr, exprConcat), udataTypeofData, nil))
+}}
 
 func appendUdata(b []byte, typ byte, v []byte) []byte {
 	return append(append(b, typ, byte(len(v))), v...)

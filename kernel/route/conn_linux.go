@@ -42,6 +42,8 @@ type Conn struct {
 	inet int
 	// names caches the interface names of the list that is being read; nil otherwise.
 	names map[uint32]string
+	// buffer receives the parts of dumps.
+	buffer []byte
 }
 
 // Open connects to the current network namespace, that of the calling thread.
@@ -101,19 +103,6 @@ func (c *Conn) request(typ, flags int, body []byte) error {
 	req.AddRawData(body)
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return cmp.Or(err, fault.At("after a change of routes or rules"))
-}
-
-// dump returns the bodies of all messages that answer a dump request.
-func (c *Conn) dump(typ int, answer uint16, body []byte) ([][]byte, error) {
-	if err := fault.At("before listing routes or rules"); err != nil {
-		return nil, err
-	}
-	return untilWhole(func() ([][]byte, error) {
-		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
-		req.Sockets = c.sockets
-		req.AddRawData(body)
-		return req.Execute(unix.NETLINK_ROUTE, answer)
-	})
 }
 
 // linkIndex returns the interface's index; the error names the interface.

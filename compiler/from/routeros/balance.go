@@ -170,7 +170,7 @@ func (d *dealer) next() {
 	first.target = ""
 	first.balance = &from.Balance{Method: "round-robin", Members: members}
 	if c := group.members[0].cond.class; !c.nth {
-		first.balance.Method, first.balance.Hash = "hash", hashes[c.fields]
+		first.balance.Method, first.balance.Hash = "hash", hashes.Get()[c.fields]
 	}
 	d.stick(&first)
 	d.done = append(d.done, first)

@@ -3,13 +3,17 @@ package routeros
 import (
 	"strconv"
 	"strings"
+
+	"pbr/compiler/lazy"
 )
 
 // hashes are the classifiers of RouterOS, by what a balance hashes.
-var hashes = map[string][]string{"src-address": {"src"}, "dst-address": {"dst"}, "both-addresses": {"src", "dst"}, "src-port": {"sport"},
-	"dst-port": {"dport"}, "both-ports": {"sport", "dport"}, "src-address-and-port": {"src", "sport"},
-	"dst-address-and-port":     {"dst", "dport"},
-	"both-addresses-and-ports": {"src", "dst", "sport", "dport"}}
+var hashes = lazy.Value[map[string][]string]{Make: func() map[string][]string {
+	return map[string][]string{"src-address": {"src"}, "dst-address": {"dst"}, "both-addresses": {"src", "dst"}, "src-port": {"sport"},
+		"dst-port": {"dport"}, "both-ports": {"sport", "dport"}, "src-address-and-port": {"src", "sport"},
+		"dst-address-and-port":     {"dst", "dport"},
+		"both-addresses-and-ports": {"src", "dst", "sport", "dport"}}
+}}
 
 // mostBuckets bounds how finely connections are dealt out: a member's weight is 256 at most.
 const mostBuckets = 4096
@@ -17,7 +21,7 @@ const mostBuckets = 4096
 func (m *matcher) pcc(not bool, text string) {
 	fields, buckets, _ := strings.Cut(text, ":")
 	n, at, ok := twoNumbers(buckets, "/")
-	if not || !ok || hashes[fields] == nil || n < 1 || n > mostBuckets || at >= n {
+	if not || !ok || hashes.Get()[fields] == nil || n < 1 || n > mostBuckets || at >= n {
 		m.unknownKey("per-connection-classifier=%s cannot be read", text)
 		return
 	}

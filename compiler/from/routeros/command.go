@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"pbr/compiler/from"
+	"pbr/compiler/lazy"
 )
 
 // statement is a command in its section.
@@ -34,19 +35,23 @@ func (s *statement) has(key, value string) bool { return s.get(key) == value }
 func (s *statement) flag(word string) bool { return slices.Contains(s.words, word) }
 
 // verbs are the commands that end a path.
-var verbs = map[string]bool{"add": true, "set": true, "remove": true, "print": true, "enable": true, "disable": true,
-	"move": true, "edit": true,
-	"unset": true, "find": true, "get": true, "export": true, "comment": true, "reset": true, "reset-counters": true,
-	"monitor": true, "import": true}
+var verbs = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"add": true, "set": true, "remove": true, "print": true, "enable": true, "disable": true,
+		"move": true, "edit": true,
+		"unset": true, "find": true, "get": true, "export": true, "comment": true, "reset": true, "reset-counters": true,
+		"monitor": true, "import": true}
+}}
 
 // menus are what a path begins with.
-var menus = map[string]bool{"ip": true, "ipv6": true, "interface": true, "routing": true, "system": true, "ppp": true,
-	"tool": true, "queue": true,
-	"user": true, "snmp": true, "certificate": true, "caps-man": true, "mpls": true, "port": true, "radius": true,
-	"file": true, "log": true,
-	"console": true, "disk": true, "iot": true, "container": true, "zerotier": true, "lora": true, "dude": true,
-	"app": true, "special-login": true,
-	"partitions": true, "metarouter": true, "openflow": true, "task": true, "export": true, "print": true, "password": true, "import": true}
+var menus = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"ip": true, "ipv6": true, "interface": true, "routing": true, "system": true, "ppp": true,
+		"tool": true, "queue": true,
+		"user": true, "snmp": true, "certificate": true, "caps-man": true, "mpls": true, "port": true, "radius": true,
+		"file": true, "log": true,
+		"console": true, "disk": true, "iot": true, "container": true, "zerotier": true, "lora": true, "dude": true,
+		"app": true, "special-login": true,
+		"partitions": true, "metarouter": true, "openflow": true, "task": true, "export": true, "print": true, "password": true, "import": true}
+}}
 
 // read takes an export apart.
 func read(text []byte) ([]*statement, error) {
@@ -99,16 +104,16 @@ func (r *reader) add(c *command) {
 	path, rest := r.walk(c.words)
 	if len(rest) == 0 && len(c.args)+len(c.find) == 0 {
 		r.path = path
-		r.known = r.known || len(path) > 0 && menus[path[0]]
+		r.known = r.known || len(path) > 0 && menus.Get()[path[0]]
 		return
 	}
 	s := &statement{Statement: &from.Statement{Line: c.line}, section: strings.Join(path, " "), args: c.args, find: c.find}
 	if len(rest) > 0 {
 		s.verb, s.words = rest[0], rest[1:]
 	}
-	r.known = r.known || len(path) > 0 && menus[path[0]]
+	r.known = r.known || len(path) > 0 && menus.Get()[path[0]]
 	s.Section = "/" + s.section
-	if len(path) == 0 || !menus[path[0]] {
+	if len(path) == 0 || !menus.Get()[path[0]] {
 		s.Section, s.section = "/", "" // no path of RouterOS: nothing of it is repeated
 	} else if !relevant(s.section) && !plainPath(path) {
 		s.Section = "/" + path[0]
@@ -135,7 +140,7 @@ const mostWords = 5
 func (r *reader) walk(words []string) (path, rest []string) {
 	path = slices.Clone(r.path)
 	for i, w := range words {
-		if verbs[w] {
+		if verbs.Get()[w] {
 			return path, words[i:]
 		}
 		if strings.HasPrefix(w, "/") {
@@ -145,7 +150,7 @@ func (r *reader) walk(words []string) (path, rest []string) {
 			switch {
 			case part == "..":
 				path = path[:max(0, len(path)-1)]
-			case verbs[part]:
+			case verbs.Get()[part]:
 				return path, append([]string{part}, words[i+1:]...)
 			case part != "":
 				path = append(path, part)
@@ -187,9 +192,11 @@ func (s *statement) describe() (whole, short string) {
 }
 
 // harmless are keys whose values are never secrets, in whatever section.
-var harmless = map[string]bool{"chain": true, "action": true, "interface": true, "disabled": true, "protocol": true,
-	"dst-port": true, "src-port": true,
-	"list": true, "bridge": true, "vlan-id": true, "default-name": true, "mtu": true}
+var harmless = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"chain": true, "action": true, "interface": true, "disabled": true, "protocol": true,
+		"dst-port": true, "src-port": true,
+		"list": true, "bridge": true, "vlan-id": true, "default-name": true, "mtu": true}
+}}
 
 // shown are arguments as they may be repeated.
 func shown(s *statement, args []arg) []string {
@@ -200,7 +207,7 @@ func shown(s *statement, args []arg) []string {
 			key = "..."
 		}
 		switch {
-		case secret(a.key) || !relevant(s.section) && !harmless[a.key]:
+		case secret(a.key) || !relevant(s.section) && !harmless.Get()[a.key]:
 			value = "..."
 		case isBody(a.key) && a.key != "comment":
 			value = "(script)"
@@ -221,7 +228,7 @@ func secret(key string) bool {
 }
 
 // relevant reports whether a section's values may be repeated: those that routing is made of.
-func relevant(section string) bool { return readers[section] != nil || told[section] != "" }
+func relevant(section string) bool { return readerOf(section) != nil || told(section) != "" }
 
 func quoteWord(s string) string {
 	if s != "" && !strings.ContainsAny(s, " \t\r\n\"\\;#") && utf8.ValidString(s) {

@@ -80,39 +80,55 @@ type group struct {
 	include, exclude []string
 }
 
-// readers read the sections that a policy is made of.
-var readers map[string]func(*config, *statement)
+// readerOf reads a section that a policy is made of; nil for others.
+func readerOf(section string) func(*config, *statement) {
+	switch section {
+	case "ip address", "ipv6 address":
+		return (*config).readAddress
+	case "ip dhcp-client", "ipv6 dhcp-client":
+		return (*config).readDHCP
+	case "interface list":
+		return (*config).readGroup
+	case "interface list member":
+		return (*config).readMember
+	case "interface ethernet":
+		return (*config).readEthernet
+	case "interface pppoe-client", "interface l2tp-client", "interface sstp-client", "interface ovpn-client", "interface pptp-client":
+		return (*config).readPPP
+	case "routing table":
+		return (*config).readTable
+	case "ip route", "ipv6 route":
+		return (*config).readRoute
+	case "ip route rule", "ipv6 route rule", "routing rule":
+		return (*config).readRule
+	case "ip firewall address-list", "ipv6 firewall address-list":
+		return (*config).readListEntry
+	case "ip firewall mangle", "ipv6 firewall mangle":
+		return (*config).readMangle
+	case "ip firewall nat", "ipv6 firewall nat":
+		return (*config).readNAT
+	case "ip firewall filter":
+		return (*config).readFilter
+	}
+	return nil
+}
 
-// told are sections whose statements are reported one by one, and why they are omitted.
-var told map[string]string
-
-func init() {
-	readers = map[string]func(*config, *statement){
-		"ip address": (*config).readAddress, "ipv6 address": (*config).readAddress,
-		"ip dhcp-client": (*config).readDHCP, "ipv6 dhcp-client": (*config).readDHCP,
-		"interface list": (*config).readGroup, "interface list member": (*config).readMember,
-		"routing table": (*config).readTable,
-		"ip route":      (*config).readRoute, "ipv6 route": (*config).readRoute,
-		"ip route rule": (*config).readRule, "ipv6 route rule": (*config).readRule, "routing rule": (*config).readRule,
-		"ip firewall address-list": (*config).readListEntry, "ipv6 firewall address-list": (*config).readListEntry,
-		"ip firewall mangle": (*config).readMangle, "ipv6 firewall mangle": (*config).readMangle,
-		"ip firewall nat": (*config).readNAT, "ipv6 firewall nat": (*config).readNAT,
-		"ip firewall filter": (*config).readFilter,
-		"interface ethernet": (*config).readEthernet,
+// told says of a section whose statements are reported one by one why they are omitted.
+func told(section string) string {
+	switch section {
+	case "ip vrf", "ip route vrf":
+		return "pbr has no VRFs: make the VRF on the system, outside of pbr"
+	case "interface wireguard peers":
+		return "the tunnel itself is the system's: allowed-address makes no route there, name the tunnel as an uplink and " +
+			"give it policies (docs/vpn.md)"
+	case "system script", "system scheduler":
+		return "scripts are not run: see whether it changes routes, and use a check of the uplink or a hook of pbr watch instead"
+	case "tool netwatch":
+		return "hosts are watched by the check of an uplink (check = { method = \"ping\", targets = [...] })"
+	case "ip firewall raw", "ipv6 firewall raw":
+		return "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own"
 	}
-	for _, kind := range []string{"pppoe", "l2tp", "sstp", "ovpn", "pptp"} {
-		readers["interface "+kind+"-client"] = (*config).readPPP
-	}
-	vrf := "pbr has no VRFs: make the VRF on the system, outside of pbr"
-	script := "scripts are not run: see whether it changes routes, and use a check of the uplink or a hook of pbr watch instead"
-	told = map[string]string{
-		"ip vrf": vrf, "ip route vrf": vrf,
-		"interface wireguard peers": "the tunnel itself is the system's: allowed-address makes no route there, name the tunnel as an uplink and give it policies (docs/vpn.md)",
-		"system script":             script, "system scheduler": script,
-		"tool netwatch":     "hosts are watched by the check of an uplink (check = { method = \"ping\", targets = [...] })",
-		"ip firewall raw":   "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
-		"ipv6 firewall raw": "raw rules come before connection tracking, pbr does not: keep them in an nftables table of your own",
-	}
+	return ""
 }
 
 func newConfig(opts from.Options, all []*statement) *config {
@@ -135,23 +151,23 @@ func newConfig(opts from.Options, all []*statement) *config {
 
 // read gathers one statement.
 func (c *config) read(s *statement) {
-	reader, why := readers[s.section], told[s.section]
+	read, why := readerOf(s.section), told(s.section)
 	switch {
 	case s.section == "":
 		s.Drop("not a command of RouterOS")
 	case s.has("disabled", "yes") || s.has("disabled", "true") || s.flag("disabled"):
 		s.Disable()
-	case reader == nil && why == "":
+	case read == nil && why == "":
 		s.Ignore()
 	case s.verb == "print" || s.verb == "find" || s.verb == "export" || s.verb == "monitor" || s.verb == "get":
 		s.Ignore()
 	case s.verb != "add" && s.section != "interface ethernet":
 		s.Drop("only objects that add creates are imported: export the configuration again, so that it contains this")
-	case reader == nil:
+	case read == nil:
 		s.DropSevere(why)
 	default:
 		c.six = c.six || strings.HasPrefix(s.section, "ipv6 ") && !s.has("address", "") || s.section == "ipv6 route"
-		reader(c, s)
+		read(c, s)
 	}
 }
 

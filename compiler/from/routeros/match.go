@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"pbr/compiler/lazy"
 )
 
 // guard is what a rule asks of the connection mark.
@@ -33,11 +35,13 @@ type matched struct {
 }
 
 // actions are keys of a rule that select nothing.
-var actions = map[string]bool{"action": true, "chain": true, "comment": true, "disabled": true, "passthrough": true, "log-prefix": true,
-	"new-connection-mark": true, "new-routing-mark": true, "new-packet-mark": true, "new-dscp": true, "new-ttl": true,
-	"new-mss": true, "new-priority": true,
-	"jump-target": true, "address-list": true, "address-list-timeout": true, "to-addresses": true, "to-ports": true, "place-before": true,
-	"hw-offload": true, "sniff-id": true, "sniff-target": true, "sniff-target-port": true, "same-not-by-dst": true, "route-dst": true}
+var actions = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"action": true, "chain": true, "comment": true, "disabled": true, "passthrough": true, "log-prefix": true,
+		"new-connection-mark": true, "new-routing-mark": true, "new-packet-mark": true, "new-dscp": true, "new-ttl": true,
+		"new-mss": true, "new-priority": true,
+		"jump-target": true, "address-list": true, "address-list-timeout": true, "to-addresses": true, "to-ports": true, "place-before": true,
+		"hw-offload": true, "sniff-id": true, "sniff-target": true, "sniff-target-port": true, "same-not-by-dst": true, "route-dst": true}
+}}
 
 // matcher reads the matchers of one rule.
 type matcher struct {
@@ -60,7 +64,7 @@ func (c *config) match(s *statement, local bool) matched {
 		m.cond.keys[keyFrom] = &sel{pos: []string{"local"}}
 	}
 	for _, a := range s.args {
-		if a.value != "" && !actions[a.key] {
+		if a.value != "" && !actions.Get()[a.key] {
 			m.key(a.key, a.value)
 		}
 	}
@@ -293,16 +297,18 @@ func (m *matcher) dstType(value string) {
 }
 
 // protocols are RouterOS's names, by the policy file's.
-var protocols = map[string]string{"tcp": "tcp", "udp": "udp", "icmp": "icmp", "icmpv6": "icmpv6", "gre": "gre",
-	"ipsec-esp": "esp", "ipsec-ah": "ah",
-	"ipencap": "4", "ipip": "94", "igmp": "igmp", "ospf": "ospf", "vrrp": "vrrp", "pim": "pim", "l2tp": "l2tp",
-	"sctp": "sctp", "dccp": "dccp", "udp-lite": "udplite",
-	"egp": "8", "ggp": "3", "hmp": "20", "idpr-cmtp": "38", "iso-tp4": "29", "pup": "12", "rdp": "27", "rspf": "73",
-	"rsvp": "46", "st": "5", "vmtp": "81",
-	"xns-idp": "22", "xtp": "36", "ddp": "37", "encap": "98", "etherip": "97", "ipv6-encap": "41", "ipv6": "41"}
+var protocols = lazy.Value[map[string]string]{Make: func() map[string]string {
+	return map[string]string{"tcp": "tcp", "udp": "udp", "icmp": "icmp", "icmpv6": "icmpv6", "gre": "gre",
+		"ipsec-esp": "esp", "ipsec-ah": "ah",
+		"ipencap": "4", "ipip": "94", "igmp": "igmp", "ospf": "ospf", "vrrp": "vrrp", "pim": "pim", "l2tp": "l2tp",
+		"sctp": "sctp", "dccp": "dccp", "udp-lite": "udplite",
+		"egp": "8", "ggp": "3", "hmp": "20", "idpr-cmtp": "38", "iso-tp4": "29", "pup": "12", "rdp": "27", "rspf": "73",
+		"rsvp": "46", "st": "5", "vmtp": "81",
+		"xns-idp": "22", "xtp": "36", "ddp": "37", "encap": "98", "etherip": "97", "ipv6-encap": "41", "ipv6": "41"}
+}}
 
 func (m *matcher) protocol(not bool, text string) {
-	name, ok := protocols[text]
+	name, ok := protocols.Get()[text]
 	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < 256 {
 		name, ok = protocolNumber(n), true
 	}

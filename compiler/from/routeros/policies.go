@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/lazy"
 )
 
 // Notes that several places give.
@@ -93,7 +94,7 @@ func (b *builder) program(six bool, base string) []entry {
 	list = p.giveLate(list)
 	if p.err != nil {
 		for _, s := range b.mangle {
-			if strings.HasPrefix(s.section, "ipv6") == six && effects[s.get("action")] {
+			if strings.HasPrefix(s.section, "ipv6") == six && effects.Get()[s.get("action")] {
 				s.DropSevere(p.err.Error())
 			}
 		}
@@ -103,7 +104,9 @@ func (b *builder) program(six bool, base string) []entry {
 }
 
 // effects are the actions that have to do with routing.
-var effects = map[string]bool{"accept": true, "mark-connection": true, "mark-routing": true, "jump": true, "return": true}
+var effects = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"accept": true, "mark-connection": true, "mark-routing": true, "jump": true, "return": true}
+}}
 
 // instr reads what a rule does to routing, none if nothing.
 func (b *builder) instr(s *statement, local bool) []*instr {
@@ -282,13 +285,13 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	switch {
 	case action == "log":
 		s.Drop("it only logs: log = true of a policy does that")
-	case !effects[action]:
+	case !effects.Get()[action]:
 		s.Drop(noteQueues)
 	case action == "mark-connection" && !reached && b.byUplink(s):
 		s.Merge(noteInbound)
 	case action == "mark-connection" && !reached && !b.routed(s.get("new-connection-mark")):
 		s.Drop(noteQueues)
-	case !reached && effects[action] && action != "mark-connection" && action != "mark-routing":
+	case !reached && effects.Get()[action] && action != "mark-connection" && action != "mark-routing":
 		s.Drop("the chain " + s.get("chain") + " does not affect routing")
 	case !reached:
 		s.DropSevere("marks of the chain " + s.get("chain") + " come after routing: only prerouting and output become policies")

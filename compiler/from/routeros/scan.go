@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/lazy"
 )
 
 // Error is why a text is no export.
@@ -109,7 +110,7 @@ func (s *scanner) command() (*command, error) {
 func (c *command) isPath() bool {
 	return len(c.words) > 0 && strings.HasPrefix(c.words[0], "/") && len(c.args)+len(c.find) == 0 &&
 		!slices.ContainsFunc(strings.FieldsFunc(strings.Join(c.words, "/"), func(r rune) bool { return r == '/' }),
-			func(w string) bool { return verbs[w] })
+			func(w string) bool { return verbs.Get()[w] })
 }
 
 // token reads a word, a key with its value, or [ find ... ].
@@ -155,19 +156,23 @@ func (s *scanner) peekWord() string {
 }
 
 // bodies are keys whose values are commands, which nobody runs here.
-var bodies = map[string]bool{"source": true, "script": true, "comment": true}
+var bodies = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"source": true, "script": true, "comment": true}
+}}
 
 func isBody(key string) bool {
-	return bodies[key] || strings.HasPrefix(key, "on-") || strings.HasSuffix(key, "-script")
+	return bodies.Get()[key] || strings.HasPrefix(key, "on-") || strings.HasSuffix(key, "-script")
 }
 
 // blocks are keys of commands that only scripts have.
-var blocks = map[string]bool{"do": true, "else": true, "on-error": true}
+var blocks = lazy.Value[map[string]bool]{Make: func() map[string]bool {
+	return map[string]bool{"do": true, "else": true, "on-error": true}
+}}
 
 // pair reads the value of a key.
 func (s *scanner) pair(c *command, key string) error {
 	line := s.line
-	if blocks[key] && s.at('{') {
+	if blocks.Get()[key] && s.at('{') {
 		return failed(line, "a script, not an export: %s={ } holds commands; run it on a router, and import what /export prints there", key)
 	}
 	if s.at('{') {
@@ -280,7 +285,9 @@ func (s *scanner) quoted(b *strings.Builder) (variable bool, err error) {
 	return false, failed(line, "a string begins here and never ends: the export is cut off, or a quote is missing")
 }
 
-var escapes = map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v', '_': ' '}
+var escapes = lazy.Value[map[byte]byte]{Make: func() map[byte]byte {
+	return map[byte]byte{'n': '\n', 'r': '\r', 't': '\t', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v', '_': ' '}
+}}
 
 // escape reads a backslash and what belongs to it.
 func (s *scanner) escape(b *strings.Builder) {
@@ -296,7 +303,7 @@ func (s *scanner) escape(b *strings.Builder) {
 		s.pos++
 		return
 	}
-	if c, ok := escapes[rest[0]]; ok {
+	if c, ok := escapes.Get()[rest[0]]; ok {
 		b.WriteByte(c)
 	} else {
 		b.WriteByte(rest[0])
