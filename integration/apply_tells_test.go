@@ -90,6 +90,10 @@ func TestStatusOfWhatIsNotInForce(t *testing.T) {
 	step.Run("not applied", func(t *testing.T) {
 		r.write(twoUplinks)
 		status(t, "not applied")
+		if res := r.pbr("diff"); res.Code != 2 ||
+			!strings.HasSuffix(res.Stdout, ": nothing of pbr is in the kernel yet, and pbr apply does all of this\n") {
+			t.Errorf("diff: exit status %d:\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
 	})
 	r.must("apply")
 	good := func(t *testing.T) {

@@ -233,3 +233,30 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+func TestFirstTime(t *testing.T) {
+	one := &plan.Plan{Routes: []plan.Route{route("::/0", 1, 1, hop("a", ""))}}
+	settings := &plan.Plan{Sysctls: []plan.Sysctl{{Path: "net/ipv4/ip_forward", Value: "1"}}}
+	foreign := &plan.Plan{Ruleset: plan.Ruleset{Foreign: []string{"quota q"}}}
+	const rest = ": nothing of pbr is in the kernel yet, and pbr apply does all of this"
+	for _, c := range []struct {
+		name       string
+		have, want *plan.Plan
+		text       string
+	}{
+		{"nothing to do", &plan.Plan{}, &plan.Plan{}, ""},
+		{"one object", &plan.Plan{}, one, "1 object to add (1 route)" + rest},
+		{"a setting", &plan.Plan{}, settings, "1 setting to change" + rest},
+		{"both", &plan.Plan{}, &plan.Plan{Routes: one.Routes, Sysctls: settings.Sysctls,
+			Ruleset: plan.Ruleset{Chains: chainOf("1"), Sets: ports100(4)}},
+			"3 objects to add (1 route, 1 set, 1 chain), 1 setting to change" + rest},
+		{"something is there", one, &plan.Plan{Ruleset: plan.Ruleset{Sets: ports100(4)}}, ""},
+		{"something of somebody else's in the table", foreign, one, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := FirstTime(c.have, plan.Diff(c.have, c.want)); got != c.text {
+				t.Errorf("got %q, want %q", got, c.text)
+			}
+		})
+	}
+}

@@ -33,6 +33,39 @@ func Summary(c *plan.Changes) []string {
 	return addTally(out, "foreign objects", tallied{len(c.Foreign), "removed"})
 }
 
+// FirstTime says, of changes that add everything, how much that is; empty where something of pbr is
+// there already.
+func FirstTime(have *plan.Plan, c *plan.Changes) string {
+	r := &have.Ruleset
+	if len(have.Routes)+len(have.Rules)+len(r.Counters)+len(r.Flowtables)+len(r.Sets)+len(r.Chains)+len(c.Foreign) > 0 || c.Empty() {
+		return ""
+	}
+	var kinds []string
+	objects := 0
+	for _, kind := range []tallied{{len(c.Routes), "routes"}, {len(c.Rules), "rules"}, {len(c.Counters), "counters"},
+		{len(c.Flowtables), "flowtables"}, {len(c.Sets), "sets"}, {len(c.Chains), "chains"}} {
+		if objects += kind.n; kind.n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%d %s", kind.n, counted(kind.n, kind.what)))
+		}
+	}
+	text := ""
+	if objects > 0 {
+		text = fmt.Sprintf("%d %s to add (%s)", objects, counted(objects, "objects"), strings.Join(kinds, ", "))
+	}
+	if n := len(c.Sysctls); n > 0 {
+		text = strings.TrimPrefix(fmt.Sprintf("%s, %d %s to change", text, n, counted(n, "settings")), ", ")
+	}
+	return text + ": nothing of pbr is in the kernel yet, and pbr apply does all of this"
+}
+
+// counted is a word in the plural, in the singular for one.
+func counted(n int, word string) string {
+	if n == 1 {
+		return strings.TrimSuffix(word, "s")
+	}
+	return word
+}
+
 // tallied is a number of things and what became of them.
 type tallied struct {
 	n    int

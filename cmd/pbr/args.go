@@ -71,11 +71,11 @@ func (a *arrangement) option(word string) {
 	name, _, attached := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	switch {
 	case name == "config" || name == "c":
-		if !attached && len(a.rest) == 0 {
-			word += "=" // names no file, and does not take the command for one
+		if !attached && !a.valueFollows() {
+			word, attached = word+"=", true // names no file, and does not take the command for one
 		}
 		a.front = append(a.front, word)
-		if !attached && len(a.rest) > 0 {
+		if !attached {
 			a.front = append(a.front, a.take())
 		}
 	case len(a.path) == 0 && name != "json" && name != "help" && name != "h":
@@ -84,12 +84,22 @@ func (a *arrangement) option(word string) {
 		a.options = append(a.options, word)
 		switch {
 		case attached || !hasValue(a.flags, name):
-		case len(a.rest) > 0:
+		case a.valueFollows():
 			a.options = append(a.options, a.take())
-		default: // its value is missing, and no argument before it is that
-			a.arguments, a.marked = nil, false
+		default: // its value is missing, and no argument before it, or option behind it, is that
+			a.arguments, a.rest, a.marked = nil, nil, false
 		}
 	}
+}
+
+// valueFollows reports whether the next word may be an option's value. Another option is none: a
+// value that looks like one is written --NAME=VALUE.
+func (a *arrangement) valueFollows() bool {
+	if len(a.rest) == 0 {
+		return false
+	}
+	next := a.rest[0]
+	return len(next) < 2 || next[0] != '-' || next[1] >= '0' && next[1] <= '9'
 }
 
 // hasValue reports whether one of the flags has that name and wants a value.

@@ -22,6 +22,12 @@ func TestArranged(t *testing.T) {
 		"pbr check -c":                            "pbr -c= check",
 		"pbr frobnicate -c x --json y":            "pbr -c x frobnicate --json y",
 		"pbr apply -c x -c y":                     "pbr -c x -c y apply",
+		"pbr apply --confirm --json":              "pbr apply --confirm",
+		"pbr apply --confirm=--json":              "pbr apply --confirm=--json",
+		"pbr uplink isp1 --lock-wait -- down":     "pbr uplink --lock-wait",
+		"pbr connections --mark -1":               "pbr connections --mark -1",
+		"pbr -c --json check":                     "pbr -c= check --json",
+		"pbr -c - check":                          "pbr -c - check",
 		"pbr apply --generate-bash-completion":    "pbr apply --generate-bash-completion",
 		"pbr --config x.toml compile -o d --live": "pbr --config x.toml compile -o d --live",
 	} {

@@ -18,7 +18,8 @@ func (c command) diffCommand() *cli.Command {
 		Usage:     "show what apply would change: planned against live state",
 		ArgsUsage: " ",
 		Description: "Lines with - are live but not planned, lines with + are planned but not live. It also shows what others changed in pbr's\n" +
-			"objects. Exit status 0 if nothing differs, 2 if something does, 1 on an error.",
+			"objects. Before the first apply its last line says how much is new. Exit status 0 if nothing differs, 2 if something does,\n" +
+			"1 on an error.",
 		Flags:  []cli.Flag{fullFlag(), jsonFlag()},
 		Action: c.runDiff,
 	}
@@ -27,7 +28,7 @@ func (c command) diffCommand() *cli.Command {
 // diffResult is diff's JSON.
 type diffResult struct {
 	applyResult
-	// Diff is what diff prints without --json.
+	// Diff is the difference as diff prints it without --json.
 	Diff string `json:"diff"`
 }
 
@@ -94,7 +95,13 @@ func (c command) printDiff(ctx *cli.Context, have, want *plan.Plan, changes *pla
 	if ctx.Bool("json") {
 		return c.printDiffJSON(have, want, changes)
 	}
-	return render.Diff(c.stdout, have, want, changes, colour(c.stdout))
+	if err := render.Diff(c.stdout, have, want, changes, colour(c.stdout)); err != nil {
+		return err
+	}
+	if first := render.FirstTime(have, changes); first != "" {
+		fmt.Fprintln(c.stdout, "\n"+first)
+	}
+	return nil
 }
 
 func (c command) printDiffJSON(have, want *plan.Plan, changes *plan.Changes) error {
