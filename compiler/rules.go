@@ -74,14 +74,16 @@ func (c *compilation) addMainFirst(family plan.Family, first uint32) {
 }
 
 // addMarkRules adds one rule for each table that can hold a route of the family. A table that never
-// can is omitted: its packets continue to default, as they would from an empty table.
+// can is omitted: its packets continue to default, as they would from an empty table. The rules
+// leave the inside bit out: pbr gives it to no packet, but a program that copies whole connection
+// marks to packets does.
 func (c *compilation) addMarkRules(family plan.Family) {
 	marks := 0
 	for _, n := range c.out.Numbers {
 		if n.Mark == 0 || !c.holds(n, family) {
 			continue
 		}
-		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.mask, Table: n.Table}, c.markOffset(n.Mark))
+		c.addRule(plan.Rule{Family: family, Mark: n.Mark, MarkMask: c.out.NumberMask(), Table: n.Table}, c.markOffset(n.Mark))
 		marks++
 	}
 	c.addMarkTree(family, marks)

@@ -109,7 +109,7 @@ func (a *application) applyStages(d *difference) error {
 	a.live = d.have.nft
 	list, full := stages(a.journal.Owned, a.want)
 	if full {
-		dropped, err := a.dropInside(&d.have.plan.Ruleset)
+		dropped, err := a.dropInside(d.have.plan)
 		if err != nil {
 			return err
 		}

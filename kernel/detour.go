@@ -1,114 +1,181 @@
 package kernel
 
 import (
-	"math/bits"
+	"slices"
 
 	"pbr/compiler/plan"
-	"pbr/kernel/conntrack"
 )
 
 // detour returns an intermediate plan to apply before want. It is want with other numbers in place
 // of those that mean something else in an earlier plan. So at each step every number means the same
 // to both plans, and no packet is mistaken for another's. It is nil if there are no such numbers.
-// full is true if there are, but the mask has too few free values.
+// From the intermediate plan to want there may be some again, but fewer. full is true if there are
+// any, and the mask has too few free values for that.
 func detour(earlier []owned, want *plan.Plan) (between *plan.Plan, full bool) {
-	r := &conntrack.Migration{Want: conntrack.MarksOf(want)}
-	taken := &takenNumbers{want: want, earlier: earlier}
-	names := map[string]plan.Number{}
-	for _, w := range want.Numbers {
-		if w.Mark == 0 || !meansOther(earlier, r, w) {
-			continue
-		}
-		next, ok := taken.free()
-		if !ok {
-			return nil, true
-		}
-		next.Name, next.Interface = w.Name, w.Interface
-		names[w.Name] = next
-	}
-	if len(names) == 0 {
+	s := newSearch(earlier, want)
+	wrong := s.takePlaces(false)
+	if len(wrong) == 0 {
 		return nil, false
+	}
+	names, ok := s.others(wrong, lent)
+	for limit := lent; !ok && limit <= inherited; limit++ {
+		s = newSearch(earlier, want)
+		names, ok = s.others(s.takePlaces(true), limit)
+	}
+	if !ok {
+		return nil, true
 	}
 	return plan.Renumber(want, names), false
 }
 
-// meansOther reports whether a wanted number's table, or one of its marks, belongs to something
-// else in an earlier plan.
-func meansOther(earlier []owned, r *conntrack.Migration, w plan.Number) bool {
-	for _, o := range earlier {
-		for _, n := range o.Numbers {
-			next := r.Successor(o.Mask, n)
-			if next != w.Mark && next != w.Mark|r.Want.Inside && n.Table == w.Table {
-				return true
-			}
-			for _, mark := range r.Want.Of(w) {
-				if next != mark && confused(n.Mark, o.Mask, mark, r.Want.Mask) {
-					return true
-				}
-			}
+// search finds numbers for those names of a wanted plan that cannot have their own yet.
+type search struct {
+	*meanings
+	want *plan.Plan
+	// wanted are the marks of the wanted plan, used those that names of the intermediate plan have.
+	wanted, used map[uint32]bool
+	// before has the numbers of the plan in force by the name that they become.
+	before map[string]plan.Number
+	// moves means that the intermediate plan is nearer to the wanted one than the plan in force.
+	moves bool
+	// tried is the last value tried for each of the choices, table the highest table used.
+	tried [choices]uint32
+	table uint32
+}
+
+// Which values a name may get, from the best choice on.
+const (
+	// unused are those that neither plan uses.
+	unused = iota
+	// lent are the wanted plan's, if the name that they are for does not have them yet.
+	lent
+	// inherited are those of names that are gone: their connections lose the mark, now or later.
+	inherited
+	choices = inherited + 1
+)
+
+func newSearch(earlier []owned, want *plan.Plan) *search {
+	s := &search{
+		meanings: newMeanings(earlier, want), want: want,
+		wanted: map[uint32]bool{}, used: map[uint32]bool{}, before: map[string]plan.Number{},
+		moves: len(earlier) > 1, table: max(firstDetourTable, highestTable(earlier, want)),
+	}
+	for _, n := range earlier[0].Plain() {
+		is := s.of(&earlier[0].Marks, n)
+		had, again := s.before[is.name]
+		s.moves = s.moves || is.name == "" && n.Mark != 0
+		if n.Mark != 0 && is.name != "" && (!again || had.Name != is.name) {
+			s.before[is.name] = n
 		}
 	}
-	return false
-}
-
-// confused reports whether a mark under one mask looks like another mark under the other mask.
-func confused(a, aMask, b, bMask uint32) bool {
-	return a != 0 && (b&aMask == a || a&bMask == b)
-}
-
-// takenNumbers finds numbers that neither plan uses.
-type takenNumbers struct {
-	want    *plan.Plan
-	earlier []owned
-	// tried is the last number tried, table the highest table used.
-	tried, table uint32
+	return s
 }
 
 // firstDetourTable is above all tables that the compiler derives from names.
 const firstDetourTable = 3_000_000
 
-// free returns an unused number; ok is false if there is none.
-func (t *takenNumbers) free() (n plan.Number, ok bool) {
-	mask := t.want.NumberMask()
-	values := uint32(1)<<min(bits.OnesCount32(mask), 20) - 1
-	for t.tried < values {
-		t.tried++
-		n.Mark = spread(values+1-t.tried, mask)
-		if !t.has(n.Mark) && !t.has(n.Mark|t.want.Inside) {
-			n.Table = max(firstDetourTable, t.table, t.highest()) + 1
-			t.table = n.Table
-			return n, true
-		}
-	}
-	return n, false
-}
-
-// has reports whether a mark can be mistaken for one of either plan.
-func (t *takenNumbers) has(mark uint32) bool {
-	marks := conntrack.MarksOf(t.want)
-	if _, used := marks.Number(mark); used {
-		return true
-	}
-	for _, o := range t.earlier {
-		for _, n := range o.Numbers {
-			if confused(n.Mark, o.Mask, mark, t.want.Mask) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (t *takenNumbers) highest() (table uint32) {
-	for _, n := range t.want.Numbers {
+func highestTable(earlier []owned, want *plan.Plan) (table uint32) {
+	for _, n := range want.Numbers {
 		table = max(table, n.Table)
 	}
-	for _, o := range t.earlier {
+	for _, o := range earlier {
 		for _, id := range o.Tables {
 			table = max(table, id)
 		}
 	}
 	return table
+}
+
+// takePlaces gives their own numbers to the names that can have them, and returns the others. With
+// newOnly set, names that the plan in force has are among the others: for the time of a step each
+// that moves needs two values.
+func (s *search) takePlaces(newOnly bool) (wrong []plan.Number) {
+	for _, w := range s.want.Numbers {
+		if w.Mark == 0 {
+			continue
+		}
+		s.wanted[w.Mark] = true
+		_, stays := s.kept(w)
+		if moves := s.before[w.Name].Mark != w.Mark; !s.fits(w) || newOnly && stays && moves {
+			wrong = append(wrong, w)
+			continue
+		}
+		s.used[w.Mark] = true
+		s.moves = s.moves || s.before[w.Name].Mark != w.Mark
+	}
+	return wrong
+}
+
+// others gives numbers to the names that cannot have their own. Those that the plan in force has
+// keep theirs if no unused value is left, until what is in their way has moved; the others come
+// first, and their choice goes up to worst. ok is false if there are too few values.
+func (s *search) others(wrong []plan.Number, worst int) (names map[string]plan.Number, ok bool) {
+	names = map[string]plan.Number{}
+	var stay []plan.Number
+	for _, w := range wrong {
+		if _, can := s.kept(w); can {
+			stay = append(stay, w)
+		} else if names[w.Name], ok = s.give(w, worst); !ok {
+			return nil, false
+		}
+	}
+	s.moves = s.moves || len(names) > 0
+	for _, w := range stay {
+		names[w.Name], _ = s.kept(w)
+		if !s.inTheWay(names[w.Name]) {
+			continue
+		}
+		if next, moves := s.give(w, unused); moves {
+			names[w.Name], s.moves = next, true
+		}
+	}
+	for i := 0; i < len(stay) && !s.moves; i++ {
+		if w := stay[i]; s.inTheWay(names[w.Name]) {
+			names[w.Name], s.moves = s.give(w, lent)
+		}
+	}
+	return names, s.moves
+}
+
+// kept returns the number that a name has in the plan in force; ok is false if it has none, or one
+// that the wanted plan's mask cannot have.
+func (s *search) kept(w plan.Number) (n plan.Number, ok bool) {
+	had, ok := s.before[w.Name]
+	w.Mark, w.Table = had.Mark, had.Table
+	return w, ok && w.Mark&^s.want.NumberMask() == 0 && s.fits(w)
+}
+
+// inTheWay reports whether the wanted plan has this mark or table.
+func (s *search) inTheWay(n plan.Number) bool {
+	return s.wanted[n.Mark] || slices.ContainsFunc(s.want.Numbers, func(w plan.Number) bool { return w.Table == n.Table })
+}
+
+// give returns a number for a name by the best choice that there is, worst or better; ok is false if
+// there is none.
+func (s *search) give(w plan.Number, worst int) (n plan.Number, ok bool) {
+	for choice := range worst + 1 {
+		if w.Mark, ok = s.value(choice); ok {
+			s.used[w.Mark] = true
+			s.table++
+			w.Table = s.table
+			return w, true
+		}
+	}
+	return w, false
+}
+
+// value returns the next mark of a choice.
+func (s *search) value(choice int) (mark uint32, ok bool) {
+	mask := s.want.NumberMask()
+	values := capacity(mask)
+	for s.tried[choice] < values {
+		s.tried[choice]++
+		mark = spread(values+1-s.tried[choice], mask)
+		if !s.used[mark] && (choice != unused || !s.wanted[mark]) && s.free(mark, choice == inherited) {
+			return mark, true
+		}
+	}
+	return 0, false
 }
 
 // spread puts the low bits of n into the bits of mask, lowest first.

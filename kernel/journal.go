@@ -64,7 +64,7 @@ func claimsOf(p *plan.Plan) owned {
 		o.Tables = append(o.Tables, r.Table)
 	}
 	for _, r := range p.Rules {
-		if _, known := o.Number(r.Mark); !known && r.MarkMask == p.Mask && r.Mark != 0 {
+		if _, known := o.Number(r.Mark); !known && p.SelectsNumber(r) {
 			o.Add(plan.Number{Table: r.Table, Mark: r.Mark})
 		}
 	}

@@ -10,24 +10,49 @@ import (
 // in use, once with the bit and once without it, and a change of numbers finds none that are free.
 // Marks without the bit are as good: so they lose it before such a change, or get it after it.
 
+// maxDetours limits the intermediate plans, each of which takes about a tenth of a second. 15 are
+// needed if 120 names become 240 under a mask of 255 values; more than 250 may need hundreds.
+const maxDetours = 24
+
 // stages returns the plans to apply one after the other, so that at each step every number means
 // the same to both plans. full is true if the mask has too few free values for that.
 func stages(earlier []owned, want *plan.Plan) (list []*plan.Plan, full bool) {
-	intermediate, full := detour(earlier, want)
-	switch {
-	case intermediate != nil:
-		return []*plan.Plan{intermediate, want}, false
-	case !full || want.Inside == 0:
-		return []*plan.Plan{want}, full
+	list, full = passage(earlier, want)
+	if !full || want.Inside == 0 {
+		return list, full
 	}
-	list, full = stages(earlier, withoutInside(want))
+	list, full = passage(earlier, withoutInside(want))
 	return append(list, want), full
+}
+
+// passage is stages with the marks as they are in both plans.
+func passage(earlier []owned, want *plan.Plan) (list []*plan.Plan, full bool) {
+	if len(earlier) == 0 {
+		return []*plan.Plan{want}, false
+	}
+	for range maxDetours {
+		next, full := detour(earlier, want)
+		if full {
+			break
+		}
+		if next == nil {
+			return append(list, want), false
+		}
+		list, earlier = append(list, next), []owned{claimsOf(next)}
+	}
+	return []*plan.Plan{want}, true
 }
 
 // withoutInside returns a plan's equal whose marks do not say which side opened a connection.
 func withoutInside(p *plan.Plan) *plan.Plan {
 	out := *p
 	out.Inside = 0
+	out.Rules = slices.Clone(p.Rules)
+	for i := range out.Rules {
+		if p.SelectsNumber(out.Rules[i]) {
+			out.Rules[i].MarkMask = p.Mask
+		}
+	}
 	out.Ruleset = noneFromInside(&p.Ruleset, p.Inside)
 	out.Ruleset.Sets = slices.Clone(out.Ruleset.Sets)
 	for i := range out.Ruleset.Sets {
@@ -38,6 +63,7 @@ func withoutInside(p *plan.Plan) *plan.Plan {
 			})
 		}
 	}
+	plan.Sort(&out)
 	return &out
 }
 

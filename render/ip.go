@@ -168,7 +168,7 @@ func ruleComment(r *plan.Rule, p *plan.Plan, names labels) string {
 		return fmt.Sprintf("main's routes longer than /%d", r.SuppressPrefix-1)
 	}
 	label := names.label(r.Table)
-	if label != "" && r.MarkMask&p.Mask != 0 && r.MarkMask == p.Mask {
+	if label != "" && p.SelectsNumber(*r) {
 		return label + ", marked packets"
 	}
 	return label

@@ -54,8 +54,8 @@ type Plan struct {
 	// Mask has the bits of fwmark and ct mark that pbr owns.
 	Mask uint32
 	// Inside is the bit of Mask that the ct mark of a pinned connection has besides its number if
-	// the connection was opened from inside, and that no packet's mark has. It is 0 if the numbers
-	// need all bits.
+	// the connection was opened from inside. The ruleset gives it to no packet's mark, and the rules
+	// that select a number do not look at it. It is 0 if the numbers need all bits.
 	Inside uint32
 	// BasePriority is the first of PrioritySpan owned ip rule priorities.
 	BasePriority uint32
@@ -80,6 +80,11 @@ type Plan struct {
 
 // NumberMask has the bits of Mask that numbers are in.
 func (p *Plan) NumberMask() uint32 { return p.Mask &^ p.Inside }
+
+// SelectsNumber reports whether a rule is for the packets that have a number of p in their mark.
+func (p *Plan) SelectsNumber(r Rule) bool {
+	return r.Mark != 0 && (r.MarkMask == p.Mask || r.MarkMask == p.NumberMask())
+}
 
 // Number is a routing table that pbr owns: the user's, an uplink's pinned one, or default's.
 type Number struct {

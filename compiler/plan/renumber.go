@@ -6,7 +6,7 @@ import "slices"
 // mask, without its Inside, which is kept. Gotos are omitted: they skip rules by bits of the old
 // marks, and every packet is treated alike without them. p and the copy share what is not changed.
 func Renumber(p *Plan, names map[string]Number) *Plan {
-	r := renumbering{mask: p.Mask, marks: map[uint32]uint32{}, tables: map[uint32]uint32{}}
+	r := renumbering{mask: p.Mask, numbers: p.NumberMask(), marks: map[uint32]uint32{}, tables: map[uint32]uint32{}}
 	out := *p
 	out.Numbers = slices.Clone(p.Numbers)
 	for i := range out.Numbers {
@@ -30,7 +30,8 @@ func Renumber(p *Plan, names map[string]Number) *Plan {
 
 // renumbering has the new marks and tables by the old ones.
 type renumbering struct {
-	mask          uint32
+	// mask and numbers are the plan's Mask and NumberMask.
+	mask, numbers uint32
 	marks, tables map[uint32]uint32
 }
 
@@ -46,7 +47,7 @@ func (r *renumbering) rules(rules []Rule) (out []Rule) {
 		if x.Action == ActGoto || x.Action == ActNop {
 			continue
 		}
-		if x.MarkMask == r.mask {
+		if x.MarkMask == r.mask || x.MarkMask == r.numbers {
 			x.Mark = replaced(r.marks, x.Mark)
 		}
 		x.Table = replaced(r.tables, x.Table)
