@@ -96,10 +96,16 @@ func (r *router) markOf(table string) uint32 {
 // insideBit returns the bit of the ct marks of connections opened from inside.
 func (r *router) insideBit() uint32 {
 	r.T().Helper()
+	return r.insideBitOf(pbrPath)
+}
+
+// insideBitOf is that of a release: earlier ones have none.
+func (r *router) insideBitOf(program string) uint32 {
+	r.T().Helper()
 	var p struct {
 		Bit string `json:"inside_bit"`
 	}
-	if err := json.Unmarshal([]byte(r.must("compile", "--dry-run", "--json")), &p); err != nil {
+	if err := json.Unmarshal([]byte(r.Run(program, "--config", r.file, "compile", "--dry-run", "--json")), &p); err != nil {
 		r.T().Fatal(err)
 	}
 	if p.Bit == "" {

@@ -36,11 +36,7 @@ func TestUpgradeUnderTraffic(t *testing.T) {
 		r.must("flush")
 		r.write(policy.text())
 		r.Run(old, "--config", r.file, "apply")
-		inside := uint32(0)
-		if old == pbrPath {
-			inside = r.insideBit()
-		}
-		r.upgrade(n, lan, outside, nat, inside)
+		r.upgrade(n, lan, outside, nat, r.insideBitOf(old))
 	}
 }
 
