@@ -408,26 +408,38 @@ type MACItem struct {
 
 // Policy is one [[policy]]. Empty slices do not select.
 type Policy struct {
-	CommonKeys
+	// RareKeys are never nil in a document. Policies that have none of them share theirs.
+	*RareKeys
 	Pos  Pos
 	Name string
 	// Local says that the router's own traffic is meant; Forwarded that traffic that arrives by
 	// From (any interface that is no uplink, if empty) is. At least one is set.
 	Local, Forwarded bool
-	From             []NameItem
-	Src, Dst         []AddrItem
-	Proto            []NumItem
-	SPort, DPort     []PortItem
-	DSCP             []NumItem // code points 0..63
-	MAC              []MACItem
-	UID, GID         []NumItem
+	// Strict: the target or unreachable, for ToUplink and ToBalance.
+	Strict    bool
+	Log       bool
+	IPVersion int // 0, 4 or 6
+	From      []NameItem
+	Src, Dst  []AddrItem
+	Proto     []NumItem
+	DPort     []PortItem
+	Target    Target
+}
+
+// RareKeys are a policy's keys that few policies have: a file of a hundred thousand is in memory
+// without them.
+type RareKeys struct {
+	CommonKeys
+	SPort    []PortItem
+	DSCP     []NumItem // code points 0..63
+	MAC      []MACItem
+	UID, GID []NumItem
 	// Cgroups are control groups as paths without slashes around, Units names of systemd's units. A
 	// packet's is one of each.
 	Cgroups, Units []ProgramItem
 	// Marks are packet marks of others, without bits of ours.
-	Marks     []MarkItem
-	IPVersion int // 0, 4 or 6
-	ICMP      []ICMPItem
+	Marks []MarkItem
+	ICMP  []ICMPItem
 	// Schedule says when the policy is in force: always, if it is empty. ScheduleName is set if it
 	// is one of [schedules].
 	Schedule     []Times
@@ -436,15 +448,11 @@ type Policy struct {
 	// FlushAtStart and FlushAtEnd say whether running connections end that are decided otherwise
 	// since a window began, or ended.
 	FlushAtStart, FlushAtEnd bool
-	Target                   Target
-	// Strict: the target or unreachable, for ToUplink and ToBalance. StrictPos.Line is 0 when the
-	// file does not say.
-	Strict    bool
+	// StrictPos.Line is 0 when the file does not say whether the policy is strict.
 	StrictPos Pos
 	// OnReturn and Settle are as a table's, and win over its; ReturnUnset leaves it to the table.
 	OnReturn OnReturn
 	Settle   time.Duration
-	Log      bool
 }
 
 // ScheduleItem is one span of a schedule, in local time: days as bits (Sunday is bit 0) and minutes

@@ -72,6 +72,8 @@ type parser struct {
 	addrSlab slab.Of[AddrItem]
 	numSlab  slab.Of[NumItem]
 	portSlab slab.Of[PortItem]
+	// rare are those of the policy being read.
+	rare RareKeys
 	// asked is a stack of the keys that the sections being read understand.
 	asked []string
 }

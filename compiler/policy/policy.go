@@ -13,7 +13,8 @@ import (
 
 // policy reads one [[policy]].
 func (p *parser) policy(s *section) {
-	pol := Policy{Pos: s.pos()}
+	p.rare = RareKeys{}
+	pol := Policy{RareKeys: &p.rare, Pos: s.pos()}
 	var pos Pos
 	pol.Name, pos = s.objectName("policy", "voip")
 	if pol.Name != "" {
@@ -44,6 +45,7 @@ func (p *parser) policy(s *section) {
 	s.policyReturn(&pol)
 	pol.Log = s.boolean("log", false)
 	pol.CommonKeys = s.commonKeys()
+	pol.RareKeys = p.rare.kept()
 	p.doc.Policies = append(p.doc.Policies, pol)
 }
 

@@ -238,8 +238,13 @@ table = "t"
 `
 	strip := func(doc *Document) string { // all but the columns, which the brackets move
 		var b strings.Builder
-		for _, part := range strings.Split(fmt.Sprintf("%+v %+v %+v %+v %+v", doc.Lists, doc.Tables, doc.Balances,
-			doc.Policies, doc.Rules), "p.toml:") {
+		var rare []RareKeys
+		for i := range doc.Policies {
+			p := &doc.Policies[i]
+			rare, p.RareKeys = append(rare, *p.RareKeys), nil
+		}
+		for _, part := range strings.Split(fmt.Sprintf("%+v %+v %+v %+v %+v %+v", doc.Lists, doc.Tables, doc.Balances,
+			doc.Policies, rare, doc.Rules), "p.toml:") {
 			_, rest, _ := strings.Cut(part, ":")
 			b.WriteString(strings.TrimLeft(rest, "0123456789") + "\n")
 		}

@@ -26,6 +26,7 @@ func TestMayMatch(t *testing.T) {
 		"all but some": {Policy{Src: []AddrItem{not}}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c.policy.RareKeys = usualKeys
 			if got4, got6 := c.policy.MayMatch(4), c.policy.MayMatch(6); got4 != c.want4 || got6 != c.want6 {
 				t.Errorf("IPv4 %v, IPv6 %v", got4, got6)
 			}

@@ -161,7 +161,7 @@ func TestFindings(t *testing.T) {
 			[]string{"warn forwarding inside: lan0 has 0", "net.ipv4.conf.lan0.forwarding=1"}},
 		"linkdown": {sysctl("net/ipv4/conf/wan1/ignore_routes_with_linkdown", "0"), []string{"warn ignore_routes_with_linkdown"}},
 		"mark in the check, beside a rule": {func(s *Subject, f *facts.Facts) {
-			s.Doc.Policies, s.Doc.Rules = []policy.Policy{{}}, []policy.Rule{{Action: policy.RuleDrop}}
+			s.Doc.Policies, s.Doc.Rules = []policy.Policy{{RareKeys: &policy.RareKeys{}}}, []policy.Rule{{Action: policy.RuleDrop}}
 			f.Sysctls["net/ipv4/conf/wan1/src_valid_mark"] = "0"
 		}, []string{"fail src_valid_mark: wan1 has 0: the reverse path check ignores the mark, so [[rule]]s"}},
 		"mark in the check":   {sysctl("net/ipv4/conf/wan1/src_valid_mark", "0"), []string{"warn src_valid_mark: wan1 has 0"}},

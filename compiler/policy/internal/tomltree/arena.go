@@ -65,11 +65,18 @@ func (m *arena) copied(nodes []Node) []Node {
 	return m.nodes[from : from+n : from+n]
 }
 
-// appended adds an element to an array of tables. It doubles: append alone copies large arrays many
-// times.
-func (m *arena) appended(list []Node, n Node) []Node {
+// appended adds an element to an array of tables. A long array gets room for as many as there are
+// if the rest of the file is like what was read: append alone copies large arrays many times.
+func (s *scanner) appended(list []Node, n Node) []Node {
 	if len(list) == cap(list) && len(list) > chunk {
-		list = append(make([]Node, 0, 2*len(list)), list...)
+		list = append(make([]Node, 0, s.roomFor(len(list))), list...)
 	}
 	return append(list, n)
+}
+
+// roomFor is how long an array is probably, of which the text so far has n elements.
+func (s *scanner) roomFor(n int) int {
+	const most = 64 // times what was seen: the rest may be something else
+	all := uint64(n) * uint64(len(s.src)) / uint64(s.i)
+	return int(max(min(all+all/16, most*uint64(n)), uint64(n+n/4)))
 }
