@@ -206,7 +206,7 @@ func (c command) handOver(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (
 
 // readForApply reads the policy that is to be applied, and reports what is wrong with it.
 func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOptions) (*policyFile, error) {
-	c.spareCollector()
+	c.spareCollector(fileOf(ctx))
 	f, err := c.chooseForApply(ctx, applied.Open(k.Dir()), o)
 	if err != nil {
 		return nil, err

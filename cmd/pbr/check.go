@@ -41,7 +41,7 @@ func (c command) runCheck(ctx *cli.Context) error {
 	if err := noArguments(ctx); err != nil {
 		return err
 	}
-	c.spareCollector()
+	c.spareCollector(fileOf(ctx))
 	f, err := loadWith(ctx, policy.Options{})
 	if err != nil {
 		return err

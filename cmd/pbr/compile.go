@@ -63,7 +63,7 @@ func (c command) runCompile(ctx *cli.Context) error {
 	if err != nil && !dnsmasq {
 		return err
 	}
-	c.spareCollector()
+	c.spareCollector(fileOf(ctx))
 	f, err := load(ctx)
 	if err != nil {
 		return err

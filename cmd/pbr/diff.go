@@ -47,7 +47,7 @@ func (c command) compareWithLive(ctx *cli.Context) error {
 			return c.printNoDiff(ctx, k, r.Record)
 		}
 	}
-	c.spareCollector()
+	c.spareCollector(fileOf(ctx))
 	return c.withPolicy(ctx, func(f *policyFile, k *kernel.Kernel) error {
 		if ctx.Bool(fullName) {
 			k.CompareAll()

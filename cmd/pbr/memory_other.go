@@ -4,3 +4,6 @@ package main
 
 // totalMemory is not known.
 func totalMemory() uint64 { return 0 }
+
+// adviseHugePages does nothing.
+func adviseHugePages([]byte) {}

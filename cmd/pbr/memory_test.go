@@ -21,12 +21,12 @@ func TestSpareCollector(t *testing.T) {
 		debug.SetGCPercent(p)
 		return p
 	}
-	command{}.spareCollector()
+	command{}.spareCollector("")
 	if p := percent(); p != 100 {
 		t.Errorf("in a process that goes on: %d %%", p)
 	}
 	before := debug.SetMemoryLimit(-1)
-	command{ends: true}.spareCollector()
+	command{ends: true}.spareCollector("")
 	if p, limit := percent(), debug.SetMemoryLimit(-1); p != -1 || limit > spareMemory || limit < 1<<20 {
 		t.Errorf("%d %%, up to %d bytes", p, limit)
 	}

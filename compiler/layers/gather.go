@@ -17,8 +17,8 @@ type span struct {
 }
 
 // gather moves boxes to later layers, so that those of a shape are in as few as can be: each layer
-// that has some costs a look-up. It reports whether to try again: some moved, and there is
-// something left to gather.
+// that has some costs a look-up. It reports whether to try again: some moved, and those of a shape
+// are in several layers still.
 //
 // All may move at once: a box stays before the later ones it overlaps, where they are now, and
 // these only move away from it.
@@ -47,10 +47,10 @@ func (b *builder) gather(x *index, a *assignment) (again bool) {
 		}
 		from := 0
 		for i := first; i < end; i++ {
-			moved = a.gatherShape(spans[from:ends[i]]) || moved
+			moves, layers := a.gatherShape(spans[from:ends[i]])
+			moved, gathered = moved || moves, gathered && layers <= 1
 			from = ends[i]
 		}
-		gathered = gathered && len(points) <= 1
 	}
 	return moved && !gathered
 }
@@ -101,8 +101,9 @@ func stab(spans []span, layers int) (points []int32) {
 }
 
 // gatherShape moves boxes of one shape to the fewest layers, each to that which most of them may be
-// in: another box, which needs another layer, does not move them then.
-func (a *assignment) gatherShape(spans []span) (moved bool) {
+// in: another box, which needs another layer, does not move them then. It returns how many these
+// are.
+func (a *assignment) gatherShape(spans []span) (moved bool, layers int) {
 	points := stab(spans, a.count)
 	// Sums of where spans begin and end are how many there are at each point.
 	popular := make([]int, len(points)+1)
@@ -126,7 +127,7 @@ func (a *assignment) gatherShape(spans []span) (moved bool) {
 		moved = moved || a.layer[s.box] != points[best]
 		a.layer[s.box] = points[best]
 	}
-	return moved
+	return moved, len(points)
 }
 
 // maxChoices is how many layers are examined for one box.

@@ -111,8 +111,10 @@ func (s *section) oneTarget(key string, hasDefault bool) Target {
 	if pos.Line == 0 {
 		return Target{}
 	}
-	if kind, reserved := ruleTables[name]; reserved && key == "table" && s.path == "rule" {
-		return Target{Pos: pos, Kind: kind}
+	if key == "table" && s.path == "rule" {
+		if kind, reserved := ruleTables[name]; reserved {
+			return Target{Pos: pos, Kind: kind}
+		}
 	}
 	_, isUplink := s.p.uplinks[name]
 	_, isTable := s.p.tables[name]
