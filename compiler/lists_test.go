@@ -115,7 +115,8 @@ func TestRunTimeListBeforeManyPolicies(t *testing.T) {
 	for i := range 10_000 {
 		fmt.Fprintf(&many, "[[policy]]\nname = \"host-%d\"\nsrc = \"10.1.%d.%d\"\nuplink = \"isp2\"\nstrict = false\n", i, i/250, i%250)
 	}
-	films := "[lists]\nfilms = { domains = [\"example.com\"] }\n[[policy]]\nname = \"films\"\ndst = \"@films\"\nuplink = \"isp1\"\nstrict = true\n"
+	films := "[lists]\nfilms = { domains = [\"example.com\"] }\n[[policy]]\nname = \"films\"\ndst = \"@films\"\n" +
+		"uplink = \"isp1\"\nstrict = true\n"
 	without, with := compiledText(t, many.String()+twoUplinks), compiledText(t, films+many.String()+twoUplinks)
 	rules, all := chainOf(without, chainClassify).Rules, chainOf(with, chainClassify).Rules
 	if len(rules) != 1 || len(all) != 3 {

@@ -11,7 +11,8 @@ import (
 // other number.
 func TestDefaultsMark(t *testing.T) {
 	const uplinks = `
-uplink = [{ name = "a", interface = "a0", gateway = "192.0.2.1", nat = "masquerade" }, { name = "b", interface = "b0", gateway = "198.51.100.1", nat = "masquerade" }]
+uplink = [{ name = "a", interface = "a0", gateway = "192.0.2.1", nat = "masquerade" },
+          { name = "b", interface = "b0", gateway = "198.51.100.1", nat = "masquerade" }]
 default = { routes = { uplink = "a" } }
 table = [{ name = "t", routes = { uplink = "b" } }, { name = "s", routes = { uplink = "b" }, strict = true }]
 balance = { name = "both", members = [{ uplink = "a" }, { uplink = "b" }] }

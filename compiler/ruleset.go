@@ -47,10 +47,10 @@ const (
 	setNever6     = "never-6"          //
 	setUnrouted   = "unrouted"         // kinds of destination that no table decides on
 	setPortProto  = "with-ports"       // protocols of ports given without one
-	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"; with -4 or -6 behind it, those that masquerade this version alone
+	setMasq       = "masqueraded"      // interfaces of uplinks with nat = "masquerade"; with -4 or -6: of this version alone
 	mapMarks      = "marks"            // ct mark of a pinned connection -> packet mark
 	mapPins       = "pins"             // uplink's interface -> ct mark
-	mapExits      = "exits"            // uplink's interface that a packet leaves through -> ct mark, where it says who opened the connection
+	mapExits      = "exits"            // uplink's interface on the way out -> ct mark, if that says who opened
 	mapStrict     = "strict-tables"    // packet mark of a strict table -> strict pins
 	mapPinStrict  = "pins-strict"      // uplink's interface -> ct mark of its strict table
 	mapPinRule    = "pins-lookup-only" // interface of an uplink that a lookup-only rule leads to -> ct mark of its strict table

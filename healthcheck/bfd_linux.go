@@ -41,7 +41,8 @@ func openBFD(ctx context.Context, c Config, gateway netip.Addr) (bfdConn, error)
 	in, err := listen.ListenPacket(ctx, network, net.JoinHostPort(any, strconv.Itoa(bfdPort)))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%w: UDP port %d of %s is taken by another program that speaks BFD (ss -lunp 'sport = :%d' names it): stop that program, or use another check method for this uplink",
+		return nil, fmt.Errorf("%w: UDP port %d of %s is taken by another program that speaks BFD (ss -lunp "+
+			"'sport = :%d' names it): stop that program, or use another check method for this uplink",
 			ErrNotProbed, bfdPort, c.Interface, bfdPort)
 	case notProbed(err):
 		return nil, err

@@ -146,7 +146,8 @@ func TestMachine(t *testing.T) {
 		{"no check: a link that flaps is held", none, "nocarrier link nocarrier link +5",
 			"up>link-down@0 link-down>up@1 up>link-down@2 link-down>down@3 down>up@9"},
 		{"orders are no flaps", nil, "g down auto down auto down auto b b b g g g",
-			"start>up@0 up>forced-down@1 forced-down>up@2 up>forced-down@3 forced-down>up@4 up>forced-down@5 forced-down>up@6 up>down@9 down>up@12"},
+			"start>up@0 up>forced-down@1 forced-down>up@2 up>forced-down@3 forced-down>up@4 up>forced-down@5 " +
+				"forced-down>up@6 up>down@9 down>up@12"},
 
 		{"loss over its limit", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g g b g b g b", "start>up@0 up>degraded@6"},
 		{"loss at its limit", func(c *Config) { c.MaxLoss, c.Over = 0.2, 10 }, "g g b g b g g g g g g g b", "start>up@0"},

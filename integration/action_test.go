@@ -62,7 +62,8 @@ func TestPolicyAction(t *testing.T) {
 	told, silent := netip.MustParseAddr("192.168.10.12"), netip.MustParseAddr("192.168.10.13")
 	runs := append(w.calls(1, told, "isp1").conns, w.calls(1, silent, "isp1").conns...)
 	w.router.apply(actionPolicy + acting)
-	w.Router.NFT(`table inet leaks { chain out { type filter hook postrouting priority -160; oifname "wan1" meta skuid 1500 counter; oifname "wan1" ct state new counter; }; }`)
+	w.Router.NFT(`table inet leaks { chain out { type filter hook postrouting priority -160; ` +
+		`oifname "wan1" meta skuid 1500 counter; oifname "wan1" ct state new counter; }; }`)
 	step := steps.Of(t)
 	step.Run("the first packet is refused or dropped, and none leaks", func(t *testing.T) {
 		w.refused(told, "action = unreachable")

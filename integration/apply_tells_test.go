@@ -122,7 +122,9 @@ func TestStatusOfWhatIsNotInForce(t *testing.T) {
 		r.must("apply")
 	})
 	step.Run("routes and ip rules that are gone are a difference", func(t *testing.T) {
-		r.Run("sh", "-c", "ip rule del $(ip rule | sed -n '/proto 112\\|10[0-9][0-9][0-9]:/{s/^[0-9]*:\\t/ /;s/^/pref /;p;q}' | true); ip route flush table all protocol 112")
+		r.Run("sh", "-c", "ip rule del $("+
+			"ip rule | sed -n '/proto 112\\|10[0-9][0-9][0-9]:/{s/^[0-9]*:\\t/ /;s/^/pref /;p;q}' | true); "+
+			"ip route flush table all protocol 112")
 		status(t, "kernel differs: pbr diff")
 		r.must("apply")
 		good(t)

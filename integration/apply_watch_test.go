@@ -274,7 +274,8 @@ func TestRejectedAtBoot(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)
 	list := w.other("friends.txt", "198.51.100.77\n")
-	good := watchPolicy + "\n[lists]\nfriends = { file = \"friends.txt\" }\n[[policy]]\nname = \"friends\"\ndst = \"@friends\"\nuplink = \"isp2\"\n"
+	good := watchPolicy + "\n[lists]\nfriends = { file = \"friends.txt\" }\n[[policy]]\nname = \"friends\"\n" +
+		"dst = \"@friends\"\nuplink = \"isp2\"\n"
 	w.router.write(good)
 	w.router.must("apply")
 	w.router.write(moreLater)

@@ -27,7 +27,8 @@ var chaosEdits = []string{
 	"",
 	"\n[[policy]]\nname = \"more\"\nsrc = \"192.168.10.10\"\nuplink = \"isp2\"\n",
 	"\n[[policy]]\nname = \"web\"\nsrc = \"192.168.10.0/24\"\nproto = \"tcp\"\ndport = [80, 443]\ntable = \"to-isp2\"\n",
-	"\n[lists]\nmany = [\"10.1.0.0/16\", \"10.3.0.0/17\", \"172.20.1.1\"]\n[[policy]]\nname = \"listed\"\ndst = \"@many\"\nuplink = \"isp1\"\n",
+	"\n[lists]\nmany = [\"10.1.0.0/16\", \"10.3.0.0/17\", \"172.20.1.1\"]\n[[policy]]\nname = \"listed\"\n" +
+		"dst = \"@many\"\nuplink = \"isp1\"\n",
 }
 
 // foreignChaos is what others have on the router of TestChaos: nothing that goes with an uplink's

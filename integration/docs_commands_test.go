@@ -45,7 +45,8 @@ func TestDocsCommandLinesRun(t *testing.T) {
 	if err := os.Symlink(pbrPath, filepath.Join(dir, "pbr")); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"cases.jsonl": `{"id": 0, "in": "lan1", "src": "192.168.10.50", "dst": "9.9.9.9", "proto": "tcp", "dport": 443}` + "\n"} {
+	for name, text := range map[string]string{"cases.jsonl": `{"id": 0, "in": "lan1", "src": "192.168.10.50", ` +
+		`"dst": "9.9.9.9", "proto": "tcp", "dport": 443}` + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

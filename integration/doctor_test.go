@@ -122,7 +122,8 @@ var trapSets = map[string][]trap{
 		},
 		{
 			func(r *router) {
-				r.NFT("table inet mangle { chain save { ct mark set 0x01000005; }\nchain post { type filter hook postrouting priority 0; jump save; }\n}\n")
+				r.NFT("table inet mangle { chain save { ct mark set 0x01000005; }\n" +
+					"chain post { type filter hook postrouting priority 0; jump save; }\n}\n")
 			},
 			[]string{"fail", "inet mangle save", "connection's mark", "connections lose their uplink", "mark-mask"},
 		},

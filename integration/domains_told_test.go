@@ -24,7 +24,8 @@ func TestDomainsTold(t *testing.T) {
 	conf := filepath.Join(n.dir, "pbr.conf")
 	policy := strings.Replace(domainPolicy, "[lists]\n", fmt.Sprintf("[pbr]\nqueue = 78\ndnsmasq = %q\n[lists]\n", conf), 1)
 	n.router.write(policy)
-	n.says("check", "addresses that dnsmasq puts into lists have no timeout and stay; a full set takes no more (size: streams 65536, each for IPv4 and IPv6)")
+	n.says("check", "addresses that dnsmasq puts into lists have no timeout and stay; "+
+		"a full set takes no more (size: streams 65536, each for IPv4 and IPv6)")
 	t.Run("a dnsmasq without nftset", func(t *testing.T) {
 		fake := filepath.Join(n.dir, "dnsmasq")
 		if err := os.WriteFile(fake,
@@ -60,13 +61,15 @@ func TestDomainsTold(t *testing.T) {
 	if err := os.Chtimes(conf, long, long); err != nil {
 		t.Fatal(err)
 	}
-	n.says("doctor", "started before the sets were made: names that it had in its cache then are missing until it asks for them again - systemctl restart dnsmasq")
+	n.says("doctor", "started before the sets were made: names that it had in its cache then are missing until "+
+		"it asks for them again - systemctl restart dnsmasq")
 
 	// Another program has both the queue and the log group.
 	taken := n.take(78)
 	n.start()
 	n.waitState("isp1", "up")
-	n.says("status", "first connection not guaranteed: DNS answers cannot be read: queue 78: another program has bound it, and log group 78: another program has bound it")
+	n.says("status", "first connection not guaranteed: DNS answers cannot be read: queue 78: "+
+		"another program has bound it, and log group 78: another program has bound it")
 	n.says("doctor", "they stay empty: DNS answers cannot be read: queue 78",
 		"if another program has bound queue 78, end it or set another [pbr] queue; then restart pbr watch")
 	taken()
@@ -149,7 +152,8 @@ func (n *named) says(command string, words ...string) {
 	for _, w := range words {
 		if !strings.Contains(res.Stdout, w) {
 			fmt.Println(n.Router.Exec("sh", "-c",
-				"pgrep -a dnsmasq; for p in $(pgrep dnsmasq); do readlink /proc/$p/ns/net; cat /proc/$p/comm; done; readlink /proc/self/ns/net"))
+				"pgrep -a dnsmasq; for p in $(pgrep dnsmasq); do readlink /proc/$p/ns/net; cat /proc/$p/comm; "+
+					"done; readlink /proc/self/ns/net"))
 			n.t.Errorf("pbr %s does not say %q:\n%s%s", command, w, res.Stdout, res.Stderr)
 		}
 	}

@@ -50,7 +50,8 @@ func (n *named) elsewhere() {
 			"\"n%[1]d.example.com. 60 IN AAAA %[3]s\"\n", i, address(i, false), address(i, true))
 	}
 	conf := filepath.Join(n.dir, "unbound.conf")
-	text := fmt.Sprintf("server:\n  interface: 0.0.0.0@%d\n  port: %[1]d\n  access-control: 0.0.0.0/0 allow\n  chroot: \"\"\n  username: \"\"\n  use-syslog: no\n  pidfile: \"\"\n"+
+	text := fmt.Sprintf("server:\n  interface: 0.0.0.0@%d\n  port: %[1]d\n  access-control: 0.0.0.0/0 allow\n"+
+		"  chroot: \"\"\n  username: \"\"\n  use-syslog: no\n  pidfile: \"\"\n"+
 		"  do-daemonize: no\n  local-zone: \"example.com.\" static\n  local-zone: \"served.test.\" static\n%s", unboundPort, data.String())
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		n.t.Fatal(err)
@@ -153,7 +154,8 @@ func TestDomainsWays(t *testing.T) {
 	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--listen-address=192.168.10.1",
 		"--listen-address=127.0.0.1", "--bind-interfaces")
 	n.dnsmasq(n.Router, []string{n.hosts(300, "example.com")}, "--port=5353")
-	n.Router.NFT("table inet to-5353 {\nchain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
+	n.Router.NFT("table inet to-5353 {\n" +
+		"chain pre { type nat hook prerouting priority dstnat; iifname \"br-lan\" ip daddr 8.8.8.8 udp dport 53 redirect to :5353; }\n}\n")
 	edns := func(m *dns.Msg) { m.SetEdns0(4096, false) }
 	for _, tt := range []struct {
 		name, network string
@@ -249,7 +251,9 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	n := newNamed(t, policy)
 	n.elsewhere()
 	private := filepath.Join(n.dir, "private")
-	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n198.18.9.9 s.example.com\n198.18.9.10 t.example.com\n198.18.8.8 a.mixed.test\n198.18.8.9 b.mixed.test\n"
+	lines := "10.1.2.3 a.inside.test\n127.0.0.9 b.inside.test\n192.168.10.1 c.inside.test\n" +
+		"10.1.2.3 p.example.com\n192.168.10.1 q.example.com\n169.254.3.4 r.example.com\n" +
+		"198.18.9.9 s.example.com\n198.18.9.10 t.example.com\n198.18.8.8 a.mixed.test\n198.18.8.9 b.mixed.test\n"
 	for i := range 6 {
 		lines += fmt.Sprintf("198.18.7.%d n%d.small.test\n", i+1, i)
 	}
@@ -334,7 +338,8 @@ outside = { domains = ["inside.test"], resolvers = "198.18.53.53" }`, 1)
 	// Edits of the lists, for which the kernel's sets have to be rebuilt.
 	step.Run("edits of the lists keep them", func(t *testing.T) {
 		n.router.write(strings.NewReplacer(`streams = { domains = ["example.com"], timeout = "1h", resolvers = ["127.0.0.1"] }`,
-			`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
+			`streams = [{ domains = ["example.com", "example.net"], timeout = "2h", `+
+				`resolvers = ["127.0.0.1"] }, { dynamic = true }]`, "size = 3", "size = 4").Replace(policy))
 		n.router.must("apply")
 		has(t, "after edits of the lists")
 		if _, err := n.ask("udp", n.resolver, "t.example.com", dns.TypeA, nil); err != nil {
@@ -403,7 +408,8 @@ func TestVMDomainsOffload(t *testing.T) {
 // mendsOthersFlowtable has doctor find a rule of others that hides answers, and does what it says.
 func (n *named) mendsOthersFlowtable() {
 	n.t.Helper()
-	n.Router.NFT("table inet others {\nflowtable ft { hook ingress priority 0; devices = { wan1 }; }\nchain f { type filter hook forward priority 0; meta l4proto { tcp, udp } flow add @ft; }\n}\n")
+	n.Router.NFT("table inet others {\nflowtable ft { hook ingress priority 0; devices = { wan1 }; }\n" +
+		"chain f { type filter hook forward priority 0; meta l4proto { tcp, udp } flow add @ft; }\n}\n")
 	const said = "offloads connections by flowtable ft"
 	out := n.router.pbr("doctor", "--json").Stdout
 	var result struct {

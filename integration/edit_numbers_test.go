@@ -182,7 +182,9 @@ const strayTable = `table inet stray {
 	set far4 { type ipv4_addr; elements = { 9.9.9.12, 9.9.8.12, 9.9.9.11, 9.9.8.11 }; }
 	set far6 { type ipv6_addr; elements = { 2001:db8:ffff::12, 2001:db8:fffe::12, 2001:db8:ffff::11, 2001:db8:fffe::11 }; }
 	counter seen { }
-	chain in { type filter hook prerouting priority -450; ip daddr @far4 counter name seen; ip6 daddr @far6 counter name seen; ip daddr 9.9.8.0/24 drop; ip6 daddr 2001:db8:fffe::/48 drop; }
+	chain in { type filter hook prerouting priority -450;
+		ip daddr @far4 counter name seen; ip6 daddr @far6 counter name seen
+		ip daddr 9.9.8.0/24 drop; ip6 daddr 2001:db8:fffe::/48 drop; }
 }
 `
 

@@ -9,7 +9,8 @@ import (
 
 // moreTables is watchPolicy with a table more, which cannot come into force without a note in /run.
 const moreTables = watchPolicy +
-	"\n[[table]]\nname = \"third\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"third\"\nsrc = \"192.168.10.10\"\ntable = \"third\"\n"
+	"\n[[table]]\nname = \"third\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"third\"\n" +
+	"src = \"192.168.10.10\"\ntable = \"third\"\n"
 
 // Without room in /run a watch starts with the policy that is in force, says so, fails over and
 // repairs, and takes the edited file when there is room.

@@ -83,7 +83,8 @@ func (s *listServer) counts() (asked, unchanged int) {
 // urlPolicy is listPolicy with a list from a URL and one from a file.
 func urlPolicy(refresh string) string {
 	return strings.Replace(listPolicy, `special = ["203.0.113.7", { dynamic = true, size = 4 }]`,
-		fmt.Sprintf(`special = ["203.0.113.7", { url = "http://192.0.2.1:8080/list.txt", refresh = %q }, { file = "list.txt" }]`, refresh), 1)
+		fmt.Sprintf(`special = ["203.0.113.7", { url = "http://192.0.2.1:8080/list.txt", refresh = %q }, `+
+			`{ file = "list.txt" }]`, refresh), 1)
 }
 
 // lines is a text of n addresses.

@@ -175,9 +175,12 @@ func TestDoctorOnNetavark(t *testing.T) {
 	t.Cleanup(func() { r.Run("ip", "netns", "del", ns) })
 	p := newProgram(r)
 	setup := p.file("setup.json",
-		fmt.Sprintf(`{"container_id":"aaaaaaaaaaaa","container_name":%q,"networks":{"podman":{"static_ips":["10.88.0.2"],"interface_name":"eth0"}},
-		"network_info":{"podman":{"name":"podman","id":"2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9","driver":"bridge","network_interface":"podman0",
-		"created":"2024-01-01T00:00:00Z","subnets":[{"subnet":"10.88.0.0/16","gateway":"10.88.0.1"}],"ipv6_enabled":false,"internal":false,"dns_enabled":false,
+		fmt.Sprintf(`{"container_id":"aaaaaaaaaaaa","container_name":%q,
+		"networks":{"podman":{"static_ips":["10.88.0.2"],"interface_name":"eth0"}},
+		"network_info":{"podman":{"name":"podman","driver":"bridge",
+		"id":"2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9","network_interface":"podman0",
+		"created":"2024-01-01T00:00:00Z","subnets":[{"subnet":"10.88.0.0/16","gateway":"10.88.0.1"}],
+		"ipv6_enabled":false,"internal":false,"dns_enabled":false,
 		"ipam_options":{"driver":"host-local"}}}}`, container))
 	r.Run("sh", "-ec", fmt.Sprintf("%s --config %s setup /run/netns/%s < %s", netavark, p.dir, ns, setup))
 	out := r.doctor(0)

@@ -253,7 +253,10 @@ func TestPolicyStrictWithoutWatch(t *testing.T) {
 // watchLeaks counts what the strict hosts send by the first provider, translated or not.
 func (w *watched) watchLeaks() {
 	w.t.Helper()
-	w.Router.NFT(`table inet leaks { chain out { type filter hook postrouting priority -160; oifname "wan1" ip saddr { 192.168.10.12, 192.168.10.15 } counter comment "192.168.10.12"; oifname "wan1" ip saddr 192.168.10.13 counter comment "192.168.10.13"; oifname { "wan1", "wan3" } ip6 saddr 2001:db8:10::12 counter comment "v6"; }; }`)
+	w.Router.NFT(`table inet leaks { chain out { type filter hook postrouting priority -160; ` +
+		`oifname "wan1" ip saddr { 192.168.10.12, 192.168.10.15 } counter comment "192.168.10.12"; ` +
+		`oifname "wan1" ip saddr 192.168.10.13 counter comment "192.168.10.13"; oifname { "wan1", "wan3" } ` +
+		`ip6 saddr 2001:db8:10::12 counter comment "v6"; }; }`)
 }
 
 func (w *watched) noLeaks() {

@@ -50,7 +50,8 @@ func TestPacketsFollowRandomPolicies(t *testing.T) {
 					t.Fatalf("%s=%d repeats this", seedEnv, seed)
 				}
 			}
-			t.Logf("%d packets went as the policies say, %d of them out by an uplink; pbr explain explained %d of them, and foretold the hashes of %d; balances repeated %d choices; maps of the classification: %v",
+			t.Logf("%d packets went as the policies say, %d of them out by an uplink; pbr explain explained %d "+
+				"of them, and foretold the hashes of %d; balances repeated %d choices; maps of the classification: %v",
 				p.checked, p.left, p.explained, p.foretold, p.repeated, p.structures)
 		})
 	}
@@ -442,7 +443,8 @@ func (p *property) fail(s *sent, what, wanted string) {
 	if s.packet.Local() {
 		from = fmt.Sprintf("the router itself, uid %d", s.packet.UID)
 	}
-	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n%s\nconntrack:\n%s\ndown: %v, form %d; pbr status says:\n%s",
+	p.t.Errorf("%s %s\n  from %s, foreign mark %d\n  the policy says: %s\n  the kernel says: %s\nthe policy:\n"+
+		"%s\nconntrack:\n%s\ndown: %v, form %d; pbr status says:\n%s",
 		what, s.frame, from, s.packet.Mark, wanted, got, p.policy.TOML(), p.connections(s), p.host.Down, p.form,
 		p.router.pbr("status").Stdout)
 }

@@ -47,7 +47,8 @@ table = "secret"
 	}
 	defer conn.Close()
 	ask(t, conn, "at first")
-	s.ISPs["isp1"].NFT("table inet leak { chain in { type filter hook prerouting priority -300; ip saddr { 192.168.10.10, 192.0.2.2 } ip daddr 9.9.9.9 counter comment \"leak\"; }; }")
+	s.ISPs["isp1"].NFT("table inet leak { chain in { type filter hook prerouting priority -300; " +
+		"ip saddr { 192.168.10.10, 192.0.2.2 } ip daddr 9.9.9.9 counter comment \"leak\"; }; }")
 
 	renamed := strings.ReplaceAll(base, `"isp2"`, `"tunnel"`)
 	for _, change := range []struct{ what, policy string }{

@@ -126,7 +126,9 @@ func TestTrace(t *testing.T) {
 		}
 	})
 	step.Run("who dropped it is named", func(t *testing.T) {
-		w.Router.NFT("table inet mine { chain guard { type filter hook forward priority 5; udp dport 4444 drop; }; chain shut { type filter hook forward priority 6; policy drop; udp dport 4445 counter; tcp dport 1-65535 accept; udp dport 7777 accept; }; }")
+		w.Router.NFT("table inet mine { chain guard { type filter hook forward priority 5; udp dport 4444 drop; }; " +
+			"chain shut { type filter hook forward priority 6; policy drop; " +
+			"udp dport 4445 counter; tcp dport 1-65535 accept; udp dport 7777 accept; }; }")
 		for port, chain := range map[string]string{"4444": "guard", "4445": "shut"} {
 			tr := w.startTrace("--dst", farEnd.Addr().String(), "--proto", "udp", "--dport", port, "--count", "1")
 			w.lan.Exec("bash", "-c", "echo hello > /dev/udp/"+farEnd.Addr().String()+"/"+port)

@@ -24,7 +24,8 @@ func TestTunnelIsNotRoutedIntoItself(t *testing.T) {
 	s.Router.NFT(`table inet watch {
 	counter carried { }
 	counter marked { }
-	chain out { type filter hook postrouting priority 300; udp dport 4789 counter name carried; udp dport 4789 meta mark & 0xff000000 != 0 counter name marked; }
+	chain out { type filter hook postrouting priority 300
+		udp dport 4789 counter name carried; udp dport 4789 meta mark & 0xff000000 != 0 counter name marked; }
 }`)
 	s.router.apply(twoUplinks + `
 [[uplink]]

@@ -22,7 +22,8 @@ func TestUnansweredFlowKeepsItsUplink(t *testing.T) {
 		s.router.apply(policy)
 		s.readMarks()
 		for _, isp := range n.ISPs {
-			isp.NFT("table inet lost {\n\tcounter seen { }\n\tchain in { type filter hook prerouting priority -300; udp dport 4242 counter name seen drop; }\n}\n")
+			isp.NFT("table inet lost {\n\tcounter seen { }\n" +
+				"\tchain in { type filter hook prerouting priority -300; udp dport 4242 counter name seen drop; }\n}\n")
 		}
 		seen := func(isp string) string {
 			return packetsPattern.FindString(n.ISPs[isp].Run("nft", "list", "counter", "inet", "lost", "seen"))

@@ -106,7 +106,8 @@ func TestWatchLoss(t *testing.T) {
 	policy := strings.Replace(watchPolicy, "up-after = 2\n", "up-after = 2\nmax-loss = \"20%\"\nover = 6\n", 1)
 	w := startWatched(t, policy, 2)
 	first := w.calls(5, byDefault, "isp1")
-	w.ISPs["isp1"].NFT("table inet loss { chain pre { type filter hook prerouting priority -340; ip daddr 9.9.9.9 numgen inc mod 2 0 drop; }\n}\n")
+	w.ISPs["isp1"].NFT("table inet loss { chain pre { type filter hook prerouting priority -340; " +
+		"ip daddr 9.9.9.9 numgen inc mod 2 0 drop; }\n}\n")
 	w.waitState("isp1", "degraded")
 	w.waitArrives(byDefault, "isp2")
 	first.stillUp("isp1 degraded")

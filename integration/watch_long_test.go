@@ -41,7 +41,8 @@ func startManyUplinks(t *testing.T, n int) *manyUplinks {
 	}
 	r.IP(append(links, here...)...)
 	m.world.IP(append(there, "addr add 9.9.9.9/32 dev lo")...)
-	m.world.NFT("table inet trouble { set lines { type ifname; }\nchain pre { type filter hook prerouting priority -350; iifname @lines icmp type echo-request drop; }\n}\n")
+	m.world.NFT("table inet trouble { set lines { type ifname; }\n" +
+		"chain pre { type filter hook prerouting priority -350; iifname @lines icmp type echo-request drop; }\n}\n")
 	m.router.write(manyPolicy(n))
 	t.Cleanup(func() {
 		if m.watched.cmd != nil {
@@ -64,7 +65,8 @@ func worldAddr(i int) string  { return fmt.Sprintf("10.200.%d.%d", i/64, 4*(i%64
 // manyPolicy has tables of every kind over the uplinks: one after the other, shared, and strict.
 func manyPolicy(n int) string {
 	var b strings.Builder
-	b.WriteString("[pbr]\nmark-mask = 0xffff0000\n[check]\ninterval = \"100ms\"\ntimeout = \"300ms\"\ndown-after = 2\nup-after = 1\n[watch]\nmetrics = \"127.0.0.1:9811\"\n")
+	b.WriteString("[pbr]\nmark-mask = 0xffff0000\n[check]\ninterval = \"100ms\"\ntimeout = \"300ms\"\n" +
+		"down-after = 2\nup-after = 1\n[watch]\nmetrics = \"127.0.0.1:9811\"\n")
 	var all []string
 	for i := range n {
 		fmt.Fprintf(&b, "[[uplink]]\nname = \"up%d\"\ninterface = %q\ngateway = %q\nnat = "+
@@ -72,7 +74,9 @@ func manyPolicy(n int) string {
 		all = append(all, fmt.Sprintf("{ uplink = \"up%d\", distance = %d }", i, i+1))
 	}
 	for i := 0; i+4 <= n; i += 4 {
-		fmt.Fprintf(&b, "[[table]]\nname = \"t%d\"\nstrict = %v\nroutes = [{ uplink = \"up%d\" }, { uplink = \"up%d\", weight = 2 }, { uplink = \"up%d\", distance = 2 }, { uplink = \"up%d\", distance = 3 }]\n",
+		fmt.Fprintf(&b, "[[table]]\nname = \"t%d\"\nstrict = %v\n"+
+			"routes = [{ uplink = \"up%d\" }, { uplink = \"up%d\", weight = 2 }, "+
+			"{ uplink = \"up%d\", distance = 2 }, { uplink = \"up%d\", distance = 3 }]\n",
 			i, i%8 == 0, i, i+1, i+2, i+3)
 		fmt.Fprintf(&b, "[[policy]]\nname = \"p%d\"\nsrc = \"10.1.%d.0/24\"\ntable = \"t%d\"\n", i, i, i)
 	}

@@ -37,7 +37,8 @@ func (w *watched) inbox() *inbox {
 	w.t.Helper()
 	in := &inbox{}
 	for name, isp := range w.ISPs {
-		isp.NFT("table inet inbox {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat - 1\n\t\ttcp dport 8123 redirect to :8123\n\t}\n}\n")
+		isp.NFT("table inet inbox {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat - 1\n" +
+			"\t\ttcp dport 8123 redirect to :8123\n\t}\n}\n")
 		var l net.Listener
 		var err error
 		isp.Do(func() { l, err = net.Listen("tcp", ":8123") })

@@ -372,7 +372,8 @@ func TestDriftIsRepaired(t *testing.T) {
 
 func TestConflictsAreRefused(t *testing.T) {
 	for cmd, text := range map[string]string{
-		"ip rule add priority 10500 lookup 500":                      "ip rule priorities 10000-10999: in use by others (ip -4 rule 10500): choose another rule-priority",
+		"ip rule add priority 10500 lookup 500": "ip rule priorities 10000-10999: " +
+			"in use by others (ip -4 rule 10500): choose another rule-priority",
 		"ip -6 route add default via fe80::1 dev w1 table 112001":    "routing table 112001: has routes of others: choose another id",
 		"ip rule add priority 10000 fwmark 0x1/0x1 lookup 112000":    "ip rule priorities 10000-10999: in use by others (ip -4 rule 10000)",
 		"ip route add 10.0.0.0/8 via 192.0.2.1 table 112000 proto 3": "routing table 112000: has routes of others",

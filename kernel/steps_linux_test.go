@@ -202,7 +202,8 @@ func TestSkipsBetween(t *testing.T) {
 					needed = next
 				}
 				if !undoing && got == 0 && needed != 0 || got != old && got != next {
-					t.Fatalf("seed %d: from %v\nto %v\nafter %v, step %d of %d, rules added at %d\npackets of mark %#x meet %d; before %d, in the end %d\n%v",
+					t.Fatalf("seed %d: from %v\nto %v\nafter %v, step %d of %d, rules added at %d\n"+
+						"packets of mark %#x meet %d; before %d, in the end %d\n%v",
 						seed, have, want, after, done, len(order.steps()), switched, mark, got, old, next, live)
 				}
 			}

@@ -27,7 +27,8 @@ settings
 1 ok, 1 warn, 1 fail
 `},
 		{"on a terminal in colour", true, "\x1b[1mkernel\x1b[m\n  \x1b[32mok\x1b[m    version    Linux 6.1\n\x1b[1msettings\x1b[m\n" +
-			"  \x1b[31mfail\x1b[m  rp_filter  wan1 has 1 \x1b[36m-\x1b[m sysctl -w [2J x\n  \x1b[33mwarn\x1b[m  x          y \x1b[36m-\x1b[m z\n1 ok, 1 warn, 1 fail\n"},
+			"  \x1b[31mfail\x1b[m  rp_filter  wan1 has 1 \x1b[36m-\x1b[m sysctl -w [2J x\n" +
+			"  \x1b[33mwarn\x1b[m  x          y \x1b[36m-\x1b[m z\n1 ok, 1 warn, 1 fail\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b strings.Builder

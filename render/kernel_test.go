@@ -181,7 +181,8 @@ func TestKernelIP(t *testing.T) {
 	n.run("", "ip", "-4", "rule", "add", "priority", "9000", "from", "10.9.0.0/16", "lookup", "77")
 	in := ipText(t, widePlan())
 	for _, line := range strings.Split(strings.TrimSpace(in), "\n") {
-		if !regexp.MustCompile(`^(# .*|ip -[46] (route replace|rule add|rule flush) .*protocol? 112.*|ip -[46] route replace .* proto 112 .*)$`).MatchString(line) {
+		if !regexp.MustCompile(`^(# .*|ip -[46] (route replace|rule add|rule flush) .*protocol? 112.*|ip -[46] ` +
+			`route replace .* proto 112 .*)$`).MatchString(line) {
 			t.Errorf("odd line %q", line)
 		}
 	}

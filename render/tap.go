@@ -32,7 +32,8 @@ func heldChains(rs *plan.Ruleset) map[string]bool {
 // appendHeldComment says, in a file for nft alone, what it lacks.
 func appendHeldComment(b []byte, rs *plan.Ruleset) []byte {
 	if len(heldChains(rs)) > 0 {
-		b = append(b, "\n# The chains that show DNS answers to pbr watch are not in here: a kernel without nftables' queue would make nft refuse the whole file.\n"+
+		b = append(b, "\n# The chains that show DNS answers to pbr watch are not in here: "+
+			"a kernel without nftables' queue would make nft refuse the whole file.\n"+
 			"# \"pbr apply\" and the script of \"pbr compile\" find out what there is.\n"...)
 	}
 	return b
@@ -46,7 +47,8 @@ func appendScriptHeld(b []byte, rs *plan.Ruleset) []byte {
 		return b
 	}
 	b = append(b, "\n# DNS answers are shown to pbr watch, where nftables has queues\n"+
-		"nft -f - 2>/dev/null <<'EOF' || echo 'this kernel has no nft_queue: pbr apply shows DNS answers to pbr watch in another way' >&2\n"...)
+		"nft -f - 2>/dev/null <<'EOF' || echo 'this kernel has no nft_queue: "+
+		"pbr apply shows DNS answers to pbr watch in another way' >&2\n"...)
 	b = append(b, "table inet "+plan.TableName+" {\n"...)
 	first := true
 	for i := range rs.Chains {

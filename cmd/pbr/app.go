@@ -35,10 +35,12 @@ func (c command) app() *cli.App {
 		Name:      "pbr",
 		Usage:     "policy-based routing: which connections leave through which uplink",
 		UsageText: "pbr [--config FILE] COMMAND [OPTION...] [ARGUMENT...]",
-		Description: "pbr compiles a policy file into nftables chains, ip rules and routes, and makes the\n" +
-			"kernel match them through netlink, sending only what differs.\n\n" +
-			"Every command that prints data takes --json. --config and --json may stand anywhere, a command's other\n" +
-			"options before or after its arguments. Colours are used on a terminal; NO_COLOR turns them off.",
+		Description: "pbr compiles a policy file into nftables chains, ip rules and routes, and\n" +
+			"makes the kernel match them through netlink, sending only what differs.\n" +
+			"\n" +
+			"Every command that prints data takes --json. --config and --json may stand\n" +
+			"anywhere, a command's other options before or after its arguments. Colours\n" +
+			"are used on a terminal; NO_COLOR turns them off.",
 		Version:         thisBuild().String(),
 		HideHelpCommand: true,
 		Reader:          c.stdin,

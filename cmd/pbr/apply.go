@@ -22,22 +22,26 @@ func (c command) applyCommand() *cli.Command {
 		Name:      "apply",
 		Usage:     "make the kernel match the policy, sending only what differs",
 		ArgsUsage: " ",
-		Description: "Adds routes first, then ip rules, then one nftables transaction; removals go the other way round. If anything\n" +
-			"fails, everything is rolled back. Parts that need a missing interface are skipped, and reported.\n" +
-			"While pbr watch runs, the watch applies the policy, with the same report, and uses the given file from then on.\n" +
-			"With --confirm the command returns at once. The change is undone after that time, even if the\n" +
-			"terminal is gone, unless you run pbr confirm before; pbr revert undoes it now.\n" +
-			"If another pbr is at work, it waits; it reads the policy file after the wait.\n" +
-			"Exit status 4 if something is still missing when --wait ends.",
+		Description: "Adds routes first, then ip rules, then one nftables transaction; removals go\n" +
+			"the other way round. If anything fails, everything is rolled back. Parts that\n" +
+			"need a missing interface are skipped, and reported. While pbr watch runs, the\n" +
+			"watch applies the policy, with the same report, and uses the given file from\n" +
+			"then on. With --confirm the command returns at once. The change is undone\n" +
+			"after that time, even if the terminal is gone, unless you run pbr confirm\n" +
+			"before; pbr revert undoes it now. If another pbr is at work, it waits; it\n" +
+			"reads the policy file after the wait. Exit status 4 if something is still\n" +
+			"missing when --wait ends.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "confirm", Usage: "undo the change after `TIME` (such as 60s) unless pbr confirm is run before"},
 			&cli.DurationFlag{Name: "wait",
-				Usage: "apply again when interfaces, addresses and gateways appear, until nothing is missing, for at most `TIME` (such as 60s)"},
+				Usage: "apply again when interfaces, addresses and gateways appear, until nothing is missing, " +
+					"for at most `TIME` (such as 60s)"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "print what pbr diff prints, and change nothing"},
 			&cli.BoolFlag{Name: "reload", Usage: "for a service's reload: read the file in force again; a rejected file is refused"},
 			&cli.BoolFlag{Name: "boot", Usage: "for a service's start: if the file was rejected, apply the last confirmed policy instead"},
 			&cli.BoolFlag{Name: "again",
-				Usage: "for hooks of a network manager: apply the policy in force again, without edits of its file; does nothing while pbr watch runs"},
+				Usage: "for hooks of a network manager: apply the policy in force again, " +
+					"without edits of its file; does nothing while pbr watch runs"},
 			fullFlag(), lockWaitFlag(), jsonFlag(),
 		},
 		Action: c.runApply,

@@ -24,8 +24,10 @@ func (c command) checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "parse and resolve the policy; print errors, warnings, and the time its health checks take",
 		ArgsUsage: " ",
-		Description: "Reads the policy file and its lists, and checks the hook if this machine has the uplinks' interfaces. Every finding\n" +
-			"has its place in the file, a code and, if possible, the right spelling. Exit status 1 if there are errors, with --strict also for warnings.",
+		Description: "Reads the policy file and its lists, and checks the hook if this machine has\n" +
+			"the uplinks' interfaces. Every finding has its place in the file, a code and,\n" +
+			"if possible, the right spelling. Exit status 1 if there are errors, with\n" +
+			"--strict also for warnings.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "exit with status 1 on warnings too"},
 			&cli.StringFlag{Name: "expect",

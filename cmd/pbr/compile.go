@@ -37,10 +37,12 @@ func (c command) compileCommand() *cli.Command {
 		Name:      "compile",
 		Usage:     "print the whole plan, changing nothing",
 		ArgsUsage: " ",
-		Description: "Prints a shell script of nft, ip and sysctl commands that does what apply does through netlink. You can read it and\n" +
-			"run it as it is. It needs no root and no kernel, and prints the same bytes on every machine:\n" +
-			"the script looks up what depends on the machine (addresses of the uplinks, gateway \"auto\") when it\n" +
-			"runs. With --live this is taken from this machine now, and parts that need a missing interface are skipped.",
+		Description: "Prints a shell script of nft, ip and sysctl commands that does what apply\n" +
+			"does through netlink. You can read it and run it as it is. It needs no root\n" +
+			"and no kernel, and prints the same bytes on every machine: the script looks\n" +
+			"up what depends on the machine (addresses of the uplinks, gateway \"auto\")\n" +
+			"when it runs. With --live this is taken from this machine now, and parts that\n" +
+			"need a missing interface are skipped.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "the only mode: compile never changes anything"},
 			&cli.StringFlag{Name: "format", Value: "script",

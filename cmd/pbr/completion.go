@@ -37,8 +37,9 @@ func (c command) completionCommand() *cli.Command {
 		Name:      "completion",
 		Usage:     "print a shell's script that completes pbr's commands, options and the policy's names",
 		ArgsUsage: strings.Join(shellNames(), "|"),
-		Description: "bash: put \". <(pbr completion bash)\" into ~/.bashrc. zsh: put the script into a file _pbr in $fpath. fish: put\n" +
-			"\"pbr completion fish | source\" into ~/.config/fish/config.fish. Packages of pbr install all three.",
+		Description: "bash: put \". <(pbr completion bash)\" into ~/.bashrc. zsh: put the script\n" +
+			"into a file _pbr in $fpath. fish: put \"pbr completion fish | source\" into\n" +
+			"~/.config/fish/config.fish. Packages of pbr install all three.",
 		Action: func(ctx *cli.Context) error {
 			for _, s := range shells {
 				if ctx.Args().Len() == 1 && s.name == ctx.Args().First() {

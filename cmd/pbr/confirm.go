@@ -18,12 +18,13 @@ import (
 
 func (c command) confirmCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "confirm",
-		Usage:       "keep what apply --confirm did",
-		ArgsUsage:   " ",
-		Description: "After it, the change is not undone any more. Exit status 1 if there is nothing to confirm.",
-		Flags:       []cli.Flag{lockWaitFlag()},
-		Action:      c.runConfirm,
+		Name:      "confirm",
+		Usage:     "keep what apply --confirm did",
+		ArgsUsage: " ",
+		Description: "After it, the change is not undone any more. Exit status 1 if there is\n" +
+			"nothing to confirm.",
+		Flags:  []cli.Flag{lockWaitFlag()},
+		Action: c.runConfirm,
 	}
 }
 

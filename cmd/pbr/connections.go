@@ -22,10 +22,13 @@ func (c command) connectionsCommand() *cli.Command {
 		Name:      "connections",
 		Usage:     "list connections with their uplink and policy, follow them, or flush them",
 		ArgsUsage: " ",
-		Description: "Lists the tracked connections, with the uplink that carries each, and the policy that would catch a new one of the same\n" +
-			"addresses and ports. \"now\" follows the policy if a new connection would not get this uplink, or if the policy is newer than the\n" +
-			"connection: then another policy may have decided. --flush deletes exactly the listed connections from connection tracking, after a\n" +
-			"question; their next packet starts a new one. Bytes are shown where the kernel counts them (sysctl net.netfilter.nf_conntrack_acct).",
+		Description: "Lists the tracked connections, with the uplink that carries each, and the\n" +
+			"policy that would catch a new one of the same addresses and ports. \"now\"\n" +
+			"follows the policy if a new connection would not get this uplink, or if the\n" +
+			"policy is newer than the connection: then another policy may have decided.\n" +
+			"--flush deletes exactly the listed connections from connection tracking,\n" +
+			"after a question; their next packet starts a new one. Bytes are shown where\n" +
+			"the kernel counts them (sysctl net.netfilter.nf_conntrack_acct).",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "uplink", Usage: "only connections of this `UPLINK`"},
 			&cli.StringFlag{Name: "src", Usage: "only connections opened by this `ADDRESS` or network"},

@@ -17,9 +17,10 @@ func (c command) diffCommand() *cli.Command {
 		Name:      "diff",
 		Usage:     "show what apply would change: planned against live state",
 		ArgsUsage: " ",
-		Description: "Lines with - are live but not planned, lines with + are planned but not live. It also shows what others changed in pbr's\n" +
-			"objects. Before the first apply its last line says how much is new. Exit status 0 if nothing differs, 2 if something does,\n" +
-			"1 on an error.",
+		Description: "Lines with - are live but not planned, lines with + are planned but not live.\n" +
+			"It also shows what others changed in pbr's objects. Before the first apply\n" +
+			"its last line says how much is new. Exit status 0 if nothing differs, 2 if\n" +
+			"something does, 1 on an error.",
 		Flags:  []cli.Flag{fullFlag(), jsonFlag()},
 		Action: c.runDiff,
 	}

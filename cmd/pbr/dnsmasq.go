@@ -42,7 +42,8 @@ func dnsmasqBounds(doc *policy.Document) string {
 			sizes = append(sizes, fmt.Sprintf("%s %d", l.Name, l.Size()))
 		}
 	}
-	return fmt.Sprintf("dnsmasq: while pbr watch does not run, addresses that dnsmasq puts into lists have no timeout and stay; a full set takes no more (size: %s, each for IPv4 and IPv6)\n",
+	return fmt.Sprintf("dnsmasq: while pbr watch does not run, addresses that dnsmasq puts into lists have no "+
+		"timeout and stay; a full set takes no more (size: %s, each for IPv4 and IPv6)\n",
 		strings.Join(sizes, ", "))
 }
 

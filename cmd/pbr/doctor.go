@@ -29,10 +29,12 @@ func (c command) doctorCommand() *cli.Command {
 		Name:      "doctor",
 		Usage:     "find what keeps the policy from working on this machine, and say what to do about it",
 		ArgsUsage: " ",
-		Description: "Checks kernel features (by trying each in a temporary network namespace), settings, others' ip rules, marks and\n" +
-			"programs, the uplinks' interfaces, addresses and gateways, and pbr's own state. It changes nothing; it only asks\n" +
-			"the gateways for an answer. Without a policy file, or with a broken one, it checks the rest.\n" +
-			"Exit status 1 if something fails; warnings do not change the exit status.",
+		Description: "Checks kernel features (by trying each in a temporary network namespace),\n" +
+			"settings, others' ip rules, marks and programs, the uplinks' interfaces,\n" +
+			"addresses and gateways, and pbr's own state. It changes nothing; it only asks\n" +
+			"the gateways for an answer. Without a policy file, or with a broken one, it\n" +
+			"checks the rest. Exit status 1 if something fails; warnings do not change the\n" +
+			"exit status.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runDoctor,
 	}

@@ -25,10 +25,14 @@ func (c command) explainCommand() *cli.Command {
 		Name:      "explain",
 		Usage:     "show where a packet goes, and why",
 		ArgsUsage: "[SOURCE DESTINATION[:PORT][/PROTOCOL]]",
-		Description: "Shows one packet's route: the policy or rule that catches it, with its place in the file, table, uplink, marks, NAT, how\n" +
-			"the answer comes back, and what happens if the uplink fails. As root it reads the kernel's rules, routes and sets, and the\n" +
-			"uplinks' health; it changes nothing. Without root, or with --offline, it answers from the policy alone: main's routes are unknown, all\n" +
-			"uplinks count as usable. Short form: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Instead of an address you can write a host's or a list's name.",
+		Description: "Shows one packet's route: the policy or rule that catches it, with its place\n" +
+			"in the file, table, uplink, marks, NAT, how the answer comes back, and what\n" +
+			"happens if the uplink fails. As root it reads the kernel's rules, routes and\n" +
+			"sets, and the uplinks' health; it changes nothing. Without root, or with\n" +
+			"--offline, it answers from the policy alone: main's routes are unknown, all\n" +
+			"uplinks count as usable.\n" +
+			"Short form: pbr explain 192.168.10.50 8.8.8.8:443/tcp. Instead of an address\n" +
+			"you can write a host's or a list's name.",
 		Flags: []cli.Flag{
 			option("in", "the `INTERFACE` that it arrives on, or local for what the router itself sends"),
 			option("src", "the sender's `ADDRESS`"),

@@ -149,7 +149,8 @@ func liveNotes(want, have *plan.Plan, others []plan.Rule, inForce bool) (notes [
 	case inForce && len(changes.Chains) > 0:
 		notes = append(notes, tampered+"; this answer describes the kernel")
 	case !changes.Empty():
-		notes = append(notes, "the kernel differs from the policy file, and this answer describes the kernel: pbr diff shows the differences")
+		notes = append(notes, "the kernel differs from the policy file, and this answer describes the kernel: "+
+			"pbr diff shows the differences")
 	}
 	seen := map[uint32]bool{}
 	for _, r := range others {

@@ -18,8 +18,10 @@ func (c command) flushCommand() *cli.Command {
 		Name:      "flush",
 		Usage:     "remove everything that pbr owns, and nothing else",
 		ArgsUsage: " ",
-		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in connection marks, and restores the\n" +
-			"sysctls that apply changed; orders of pbr uplink are deleted. Needs no policy file. Connections go on over the kernel's main table.",
+		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in\n" +
+			"connection marks, and restores the sysctls that apply changed; orders of pbr\n" +
+			"uplink are deleted. Needs no policy file. Connections go on over the kernel's\n" +
+			"main table.",
 		Flags:  []cli.Flag{lockWaitFlag(), jsonFlag()},
 		Action: c.runFlush,
 	}

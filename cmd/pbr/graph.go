@@ -32,10 +32,12 @@ func (c command) graphCommand() *cli.Command {
 		Name:      "graph",
 		Usage:     "draw policies, tables and uplinks",
 		ArgsUsage: " ",
-		Description: "Policies and rules lead to balances and tables, and these to uplinks. The paths of new connections are bold; what cannot be used is\n" +
-			"grey, with the reason. As root it shows the present hits, states and routes from the kernel and pbr watch. Without root, with --offline, and\n" +
-			"while the policy is not applied it draws the policy alone: every uplink counts as usable.\n" +
-			"pbr graph --format svg > ways.svg; pbr graph --format dot | dot -Tpdf > ways.pdf",
+		Description: "Policies and rules lead to balances and tables, and these to uplinks. The\n" +
+			"paths of new connections are bold; what cannot be used is grey, with the\n" +
+			"reason. As root it shows the present hits, states and routes from the kernel\n" +
+			"and pbr watch. Without root, with --offline, and while the policy is not\n" +
+			"applied it draws the policy alone: every uplink counts as usable. pbr graph\n" +
+			"--format svg > ways.svg; pbr graph --format dot | dot -Tpdf > ways.pdf",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` of the output: svg, dot (Graphviz) or text"},
 			&cli.BoolFlag{Name: "offline", Usage: "draw the policy alone"},

@@ -85,7 +85,8 @@ func lastHealthText(s healthcheck.Status, age time.Duration) string {
 		if s.LastFailure != "" {
 			why = " (" + s.LastFailure + ")"
 		}
-		return fmt.Sprintf("uplink %s is not used: pbr watch, which is not running any more, found it %s%s; this last known health is used for another %s, unless pbr watch finds it up",
+		return fmt.Sprintf("uplink %s is not used: pbr watch, which is not running any more, found it %s%s; "+
+			"this last known health is used for another %s, unless pbr watch finds it up",
 			s.Uplink, s.State, why, span((daemon.FoundHolds - age).Round(time.Second)))
 	}
 	return ""

@@ -38,8 +38,9 @@ func (c command) importCommand() *cli.Command {
 		Name:      "import",
 		Usage:     "turn a RouterOS export or an mwan3 configuration into a policy",
 		ArgsUsage: "routeros FILE|- | mwan3 DIR",
-		Description: "The policy goes to standard output, a report of what was changed or not carried over to standard error.\n" +
-			"Nothing else is read or written, and no root is needed. Exit status 1 if nothing usable was found.",
+		Description: "The policy goes to standard output, a report of what was changed or not\n" +
+			"carried over to standard error. Nothing else is read or written, and no root\n" +
+			"is needed. Exit status 1 if nothing usable was found.",
 		Subcommands: []*cli.Command{routerOS, mwan3},
 		Action: func(ctx *cli.Context) error {
 			if name := ctx.Args().First(); name != "" {

@@ -16,10 +16,13 @@ func (c command) initCommand() *cli.Command {
 		Name:      "init",
 		Usage:     "write a first policy from what this machine has",
 		ArgsUsage: " ",
-		Description: "Reads default routes, gateways, addresses, others' NAT rules, containers and VPNs, and prints a commented policy:\n" +
-			"an uplink for each default route, in the order of metrics, with NAT where it is needed and a check beyond the gateway, and\n" +
-			"a default that fails over. It changes nothing and writes no file: use pbr init > pbr.toml. Without root, it does not see\n" +
-			"others' NAT rules. Exit status 1 without a default route; it then prints what it found to standard error.",
+		Description: "Reads default routes, gateways, addresses, others' NAT rules, containers and\n" +
+			"VPNs, and prints a commented policy: an uplink for each default route, in the\n" +
+			"order of metrics, with NAT where it is needed and a check beyond the gateway,\n" +
+			"and a default that fails over. It changes nothing and writes no file: use\n" +
+			"pbr init > pbr.toml. Without root, it does not see others' NAT rules. Exit\n" +
+			"status 1 without a default route; it then prints what it found to standard\n" +
+			"error.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runInit,
 	}

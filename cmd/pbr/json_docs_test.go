@@ -238,9 +238,17 @@ func TestChangesGolden(t *testing.T) {
 }
 `)
 	want := []string{
-		`{"op":"add","kind":"route","text":"add route: ip -4 route default via 192.0.2.1 dev wan1 table 112005 proto 112 metric 1","family":4,"table":112005,"table_name":"isp1","type":"unicast","dst":"0.0.0.0/0","metric":1,"protocol":112,"hops":[{"dev":"wan1","via":"192.0.2.1","weight":1}]}`,
-		`{"op":"replace","kind":"route","text":"replace route: ip -4 route default dev wan2 table 112005 proto 112 metric 1","family":4,"table":112005,"table_name":"isp1","type":"unicast","dst":"0.0.0.0/0","metric":1,"protocol":112,"hops":[{"dev":"wan2","weight":1}],"was":{"family":4,"table":112005,"table_name":"isp1","type":"unicast","dst":"0.0.0.0/0","metric":1,"protocol":112,"hops":[{"dev":"wan1","via":"192.0.2.1","weight":1}]}}`,
-		`{"op":"remove","kind":"rule","text":"remove rule: ip -6 rule priority 10100 from all fwmark 0x05000000/0xff000000 lookup 112005 protocol 112","family":6,"priority":10100,"fwmark":"0x05000000/0xff000000","action":"lookup","table":112005,"table_name":"isp1","protocol":112}`,
+		`{"op":"add","kind":"route","text":"add route: ip -4 route default via 192.0.2.1 dev wan1 table 112005 ` +
+			`proto 112 metric 1","family":4,"table":112005,"table_name":"isp1","type":"unicast",` +
+			`"dst":"0.0.0.0/0","metric":1,"protocol":112,"hops":[{"dev":"wan1","via":"192.0.2.1","weight":1}]}`,
+		`{"op":"replace","kind":"route","text":"replace route: ip -4 route default dev wan2 table 112005 proto ` +
+			`112 metric 1","family":4,"table":112005,"table_name":"isp1","type":"unicast","dst":"0.0.0.0/0",` +
+			`"metric":1,"protocol":112,"hops":[{"dev":"wan2","weight":1}],"was":{"family":4,"table":112005,` +
+			`"table_name":"isp1","type":"unicast","dst":"0.0.0.0/0","metric":1,"protocol":112,` +
+			`"hops":[{"dev":"wan1","via":"192.0.2.1","weight":1}]}}`,
+		`{"op":"remove","kind":"rule","text":"remove rule: ip -6 rule priority 10100 from all fwmark ` +
+			`0x05000000/0xff000000 lookup 112005 protocol 112","family":6,"priority":10100,` +
+			`"fwmark":"0x05000000/0xff000000","action":"lookup","table":112005,"table_name":"isp1","protocol":112}`,
 		`{"op":"change","kind":"set","text":"change set usable-4: 1 added, 0 removed","name":"usable-4","added":1,"removed":0}`,
 		`{"op":"remove","kind":"object","text":"remove what pbr did not create: chain mine","name":"chain mine"}`,
 		`{"op":"pin","kind":"connections","text":"connections: 3 pinned to the uplink that default no longer uses","count":3}`,

@@ -13,9 +13,11 @@ func (c command) listsCommand() *cli.Command {
 		Aliases:   []string{"list"},
 		Usage:     "show lists with their sources and members, and change those that are filled at run time",
 		ArgsUsage: "[NAME]",
-		Description: "Without a NAME it shows every list: its sources, the number of entries in the policy, and how many members were added\n" +
-			"while the policy is in force. With a NAME it shows that list's members. Reading members needs root. add, del and flush\n" +
-			"change lists with a source { dynamic = true }, with and without a running pbr watch; update fetches URLs.",
+		Description: "Without a NAME it shows every list: its sources, the number of entries in the\n" +
+			"policy, and how many members were added while the policy is in force. With a\n" +
+			"NAME it shows that list's members. Reading members needs root. add, del and\n" +
+			"flush change lists with a source { dynamic = true }, with and without a\n" +
+			"running pbr watch; update fetches URLs.",
 		Flags:  []cli.Flag{jsonFlag()},
 		Action: c.runLists,
 		Subcommands: []*cli.Command{
@@ -39,8 +41,9 @@ func (c command) listsCommand() *cli.Command {
 			{
 				Name: "update", Usage: "fetch the URLs of a list, or of all lists, now", ArgsUsage: "[NAME]",
 				HideHelpCommand: true, OnUsageError: badOption,
-				Description: "The result is applied: by the running pbr watch, or without one by applying the last policy again.\n" +
-					"After a failure the last good copy stays in use. Exit status 1 if a URL could not be fetched, or an answer was withheld.",
+				Description: "The result is applied: by the running pbr watch, or without one by applying\n" +
+					"the last policy again. After a failure the last good copy stays in use. Exit\n" +
+					"status 1 if a URL could not be fetched, or an answer was withheld.",
 				Flags: []cli.Flag{
 					&cli.BoolFlag{Name: "force", Usage: "accept answers that shrink a list by more than half"}, lockWaitFlag(),
 				},

@@ -91,7 +91,8 @@ func writeMan(w io.Writer, app *cli.App) {
 var files = []struct{ path, meaning string }{
 	{defaultConfig, "The policy; pbr.toml(5) describes it."},
 	{"/run/pbr/", "Lock, journal, pbr watch's control socket and the uplinks' last known health; one directory per network namespace."},
-	{"/var/lib/pbr/", "State that outlives a reboot; $STATE_DIRECTORY instead if it is set, /var/lib/pbr/netns/NAME for a network namespace of that name."},
+	{"/var/lib/pbr/", "State that outlives a reboot; $STATE_DIRECTORY instead if it is set, " +
+		"/var/lib/pbr/netns/NAME for a network namespace of that name."},
 }
 
 func writeManFlags(w io.Writer, flags []cli.Flag) {

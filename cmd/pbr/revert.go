@@ -28,8 +28,10 @@ func (c command) revertCommand() *cli.Command {
 		Name:      "revert",
 		Usage:     "undo now what apply --confirm did",
 		ArgsUsage: " ",
-		Description: "Goes back to the policy before apply --confirm without waiting for the end of its time. The policy file stays as it\n" +
-			"is, but counts as rejected: until it is edited, only pbr apply applies it again. Exit status 1 if there is nothing to undo.",
+		Description: "Goes back to the policy before apply --confirm without waiting for the end of\n" +
+			"its time. The policy file stays as it is, but counts as rejected: until it is\n" +
+			"edited, only pbr apply applies it again. Exit status 1 if there is nothing to\n" +
+			"undo.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "token", Hidden: true, Usage: "wait until that apply's time is over"},
 			// what apply --confirm leaves running

@@ -27,13 +27,17 @@ func (c command) statusCommand() *cli.Command {
 		Name:      "status",
 		Usage:     "show uplinks with their health, tables with their active routes, and who uses them",
 		ArgsUsage: " ",
-		Description: "With a running pbr watch it shows the watch's uplinks, tables and health, even if the policy file was changed. Without it, it shows the\n" +
-			"policy file's, with link status, orders of pbr uplink and the last known health. Routes,\n" +
-			"connections and balances' clients are read from the kernel. Exit status 3 if an uplink is unused because it is down, degraded or was taken out of use,\n" +
-			"and without pbr watch also if the policy is not applied, or the kernel or the file differs from what was applied.",
+		Description: "With a running pbr watch it shows the watch's uplinks, tables and health,\n" +
+			"even if the policy file was changed. Without it, it shows the policy file's,\n" +
+			"with link status, orders of pbr uplink and the last known health. Routes,\n" +
+			"connections and balances' clients are read from the kernel. Exit status 3 if\n" +
+			"an uplink is unused because it is down, degraded or was taken out of use, and\n" +
+			"without pbr watch also if the policy is not applied, or the kernel or the\n" +
+			"file differs from what was applied.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"},
-				Usage: "update it every second; on a terminal with plots of round-trip times and loss, and the last events, until you type q"},
+				Usage: "update it every second; on a terminal with plots of round-trip times and loss, " +
+					"and the last events, until you type q"},
 			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
 			&cli.StringFlag{Name: "clients",
 				Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},

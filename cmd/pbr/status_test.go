@@ -177,13 +177,20 @@ func TestSizeAndSpan(t *testing.T) {
 // the same as 0 clients.
 func TestStatusLeavesUnknownNumbersOut(t *testing.T) {
 	nobody, none := 0, uint64(0)
-	for want, b := range map[string]balanceStatus{
-		`{"name":"turns","members":[{"name":"both","weight":1,"living":[4]}],"sticky":false}`:                                {Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
-		`{"name":"pool","members":[{"name":"both","weight":1,"living":[4],"clients":0}],"sticky":true,"clients":0,"full":0}`: {Name: "pool", Members: []memberStatus{{"both", 1, []int{4}, &nobody}}, Sticky: true, Clients: &nobody, Full: &none},
+	for _, c := range []struct {
+		balance balanceStatus
+		want    string
+	}{
+		{balanceStatus{Name: "turns", Members: []memberStatus{{"both", 1, []int{4}, nil}}},
+			`{"name":"turns","members":[{"name":"both","weight":1,"living":[4]}],"sticky":false}`},
+		{balanceStatus{Name: "pool", Members: []memberStatus{{"both", 1, []int{4}, &nobody}},
+			Sticky: true, Clients: &nobody, Full: &none},
+			`{"name":"pool","members":[{"name":"both","weight":1,"living":[4],"clients":0}],` +
+				`"sticky":true,"clients":0,"full":0}`},
 	} {
-		t.Run(want, func(t *testing.T) {
-			if text, err := json.Marshal(b); err != nil || string(text) != want {
-				t.Errorf("%v: %s, not %s", err, text, want)
+		t.Run(c.balance.Name, func(t *testing.T) {
+			if text, err := json.Marshal(c.balance); err != nil || string(text) != c.want {
+				t.Errorf("%v: %s, not %s", err, text, c.want)
 			}
 		})
 	}

@@ -33,9 +33,11 @@ func (c command) traceCommand() *cli.Command {
 		Name:      "trace",
 		Usage:     "show where real packets go, live, beside explain's answer",
 		ArgsUsage: " ",
-		Description: "Marks packets for tracing, with a temporary chain in pbr's table, and shows what the kernel does with each: the policy that\n" +
-			"catches it, the uplink that it leaves through, or the chain of any table that drops it; and whether explain says the same. It ends after --count\n" +
-			"packets, after --time, or when it is interrupted. Of many packets it shows 50 a second.",
+		Description: "Marks packets for tracing, with a temporary chain in pbr's table, and shows\n" +
+			"what the kernel does with each: the policy that catches it, the uplink that\n" +
+			"it leaves through, or the chain of any table that drops it; and whether\n" +
+			"explain says the same. It ends after --count packets, after --time, or when\n" +
+			"it is interrupted. Of many packets it shows 50 a second.",
 		Flags: []cli.Flag{
 			option("in", "only packets that arrive on this `INTERFACE`, or local for what the router itself sends"),
 			option("src", "only from this `ADDRESS` or network"),

@@ -27,11 +27,13 @@ func (c command) uplinkCommand() *cli.Command {
 		Name:      "uplink",
 		Usage:     "force an uplink down or up, whatever its checks say",
 		ArgsUsage: "NAME up|down|auto, or NAME quota reset|+SIZE",
-		Description: "down: no new connections, and existing ones are flushed, as when it fails. up: used even if its checks\n" +
-			"fail. auto: its checks decide again. When the command returns, it is done: by the running pbr watch, or without one\n" +
-			"by the command itself, unless the policy file has other changes to apply. The order stays in force, also for pbr\n" +
-			"apply, until auto, pbr flush or a reboot. quota reset: counts the quota of this period from\n" +
-			"zero. quota +5GB: adds 5 GB in this period.",
+		Description: "down: no new connections, and existing ones are flushed, as when it fails.\n" +
+			"up: used even if its checks fail. auto: its checks decide again. When the\n" +
+			"command returns, it is done: by the running pbr watch, or without one by the\n" +
+			"command itself, unless the policy file has other changes to apply. The order\n" +
+			"stays in force, also for pbr apply, until auto, pbr flush or a reboot. quota\n" +
+			"reset: counts the quota of this period from zero. quota +5GB: adds 5 GB in\n" +
+			"this period.",
 		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,
 	}
@@ -157,7 +159,8 @@ func (c command) forceAlone(stop context.Context, f *policyFile, k *kernel.Kerne
 		return nil, err
 	}
 	if !same {
-		return nil, fmt.Errorf("uplink %s: %s is recorded, but not in force: pbr watch is not running, and the kernel differs from %s in other things too (pbr diff): run pbr apply to apply all of it",
+		return nil, fmt.Errorf("uplink %s: %s is recorded, but not in force: pbr watch is not running, "+
+			"and the kernel differs from %s in other things too (pbr diff): run pbr apply to apply all of it",
 			name, mode, f.display)
 	}
 	if done.Flushed > 0 {

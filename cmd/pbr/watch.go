@@ -34,10 +34,12 @@ func (c command) watchCommand() *cli.Command {
 		Name:      "watch",
 		Usage:     "apply, then check uplinks, fail over and repair drift until stopped",
 		ArgsUsage: " ",
-		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP reads the policy file in force again;\n" +
-			"a broken file changes nothing. It tells systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
-			"hook and to the metrics that [watch] names; docs/watch.md describes them. While it runs, pbr apply, confirm, revert\n" +
-			"and uplink work through it, and pbr flush refuses to work in the same network namespace.",
+		Description: "Runs until SIGTERM, and leaves everything in the kernel as it is then. SIGHUP\n" +
+			"reads the policy file in force again; a broken file changes nothing. It tells\n" +
+			"systemd when it is ready (sd_notify). Events go to standard error, to the\n" +
+			"hook and to the metrics that [watch] names; docs/watch.md describes them.\n" +
+			"While it runs, pbr apply, confirm, revert and uplink work through it, and\n" +
+			"pbr flush refuses to work in the same network namespace.",
 		Action: c.runWatch,
 	}
 }

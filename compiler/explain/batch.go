@@ -125,7 +125,8 @@ func (s *scanner) object(t *Text) (id string, ok bool) {
 func parseSlowly(line []byte, t *Text) (id string, err error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(line, &fields); err != nil || fields == nil {
-		return "", errors.New("not a JSON object: write one question a line, such as {\"in\": \"br-lan\", \"src\": \"192.168.1.7\", \"dst\": \"9.9.9.9\", \"proto\": \"udp\", \"dport\": 53}")
+		return "", errors.New("not a JSON object: write one question a line, such as {\"in\": \"br-lan\", " +
+			"\"src\": \"192.168.1.7\", \"dst\": \"9.9.9.9\", \"proto\": \"udp\", \"dport\": 53}")
 	}
 	var compact bytes.Buffer
 	if raw, ok := fields["id"]; ok {

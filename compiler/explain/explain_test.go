@@ -224,7 +224,8 @@ func TestOffload(t *testing.T) {
 
 // Without an interface the answer is given if all interfaces have the same one.
 func TestUnknownInterface(t *testing.T) {
-	from := twoUplinks + "[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n[[policy]]\nname = \"one\"\nsrc = \"10.0.0.1\"\nuplink = \"isp2\"\n"
+	from := twoUplinks + "[[policy]]\nname = \"guests\"\nfrom = \"br-guest\"\nuplink = \"isp2\"\n[[policy]]\n" +
+		"name = \"one\"\nsrc = \"10.0.0.1\"\nuplink = \"isp2\"\n"
 	t.Run("no policy names an interface: one answer", func(t *testing.T) {
 		if a := ask(t, twoUplinks, `"src": "192.168.10.2"`); text(a.Uplink) != "isp1" {
 			t.Errorf("no policy names an interface: %+v", a)

@@ -16,7 +16,8 @@ func example() *Message {
 
 func TestDefaultIsJSON(t *testing.T) {
 	b, err := (*Template)(nil).Render(example())
-	want := `{"text":"uplink isp1: down: \"no\" answer","event":"down","uplink":"isp1","interface":"wan1","version":"both","from":"up","to":"down",` +
+	want := `{"text":"uplink isp1: down: \"no\" answer","event":"down","uplink":"isp1","interface":"wan1",` +
+		`"version":"both","from":"up","to":"down",` +
 		`"reason":"\"no\" answer","time":"2026-02-03T03:05:06.7Z","tables":{"default":["isp2","isp3"],"office":[]},"host":"gw"}`
 	if err != nil || string(b) != want {
 		t.Errorf("%v\n%s, not\n%s", err, b, want)

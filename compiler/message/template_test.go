@@ -14,7 +14,8 @@ func TestTemplates(t *testing.T) {
 		`{{join .tables.default ", "}}`:             "isp2, isp3",
 		`{{.time}} {{.Time.Format "15:04"}}`:        "2026-02-03T03:05:06.7Z 04:05",
 		`{{range $t, $u := .tables}}{{$t}} {{end}}`: "default office ",
-		"{{json .}}": `{"event":"down","from":"up","host":"gw","interface":"wan1","reason":"\"no\" answer","tables":{"default":["isp2","isp3"],"office":[]},` +
+		"{{json .}}": `{"event":"down","from":"up","host":"gw","interface":"wan1","reason":"\"no\" answer",` +
+			`"tables":{"default":["isp2","isp3"],"office":[]},` +
 			`"text":"uplink isp1: down: \"no\" answer","time":"2026-02-03T03:05:06.7Z","to":"down","uplink":"isp1","version":"both"}`,
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -227,12 +227,14 @@ const (
 	FieldFibSAddrType                     // fib saddr type
 	FieldFibDAddrType                     // fib daddr type
 	FieldFibSAddrOIFType                  // fib saddr . oif type
-	FieldFibSAddrBack                     // fib saddr . mark . iif oif: a route to the source by the interface that the packet came by, 1 or 0
-	FieldPriority                         // meta priority
-	FieldCTDirection                      // ct direction
-	FieldCTOrigDPort                      // ct original proto-dst
-	FieldSKGID                            // meta skgid
-	FieldTime                             // meta time
+	// FieldFibSAddrBack is fib saddr . mark . iif oif: 1 if a route to the source leads through the
+	// interface that the packet arrived on, else 0.
+	FieldFibSAddrBack
+	FieldPriority    // meta priority
+	FieldCTDirection // ct direction
+	FieldCTOrigDPort // ct original proto-dst
+	FieldSKGID       // meta skgid
+	FieldTime        // meta time
 	// The ancestors of a socket's control group (cgroup v2), by level: socket cgroupv2 level 1 to
 	// limits.CgroupLevels. See CgroupField.
 	FieldCgroup1

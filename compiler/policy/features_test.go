@@ -46,7 +46,8 @@ func TestNotBuiltIn(t *testing.T) {
 		}
 	})
 	t.Run("the other spellings", func(t *testing.T) {
-		short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\nweb = { listen = \"127.0.0.1:9810\" }\n")}}
+		short := fstest.MapFS{"p": {Data: []byte("[watch]\nnotify = \"https://ntfy.example.com/router\"\n" +
+			"web = { listen = \"127.0.0.1:9810\" }\n")}}
 		if _, ds := ParseWith(short, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 2 {
 			t.Errorf("the other spellings: %v", ds)
 		}
@@ -75,7 +76,8 @@ func code(ds Diagnostics) string {
 }
 
 func TestNothingIsAskedForThatIsNotBuiltIn(t *testing.T) {
-	files := fstest.MapFS{"p": {Data: []byte("[[uplink]]\nname = \"isp1\"\ninterface = \"eth1\"\ngateway = \"192.0.2.1\"\ncheck = \"ping\"\n[watch]\nhook = \"/etc/pbr/hook\"\n")}}
+	files := fstest.MapFS{"p": {Data: []byte("[[uplink]]\nname = \"isp1\"\ninterface = \"eth1\"\n" +
+		"gateway = \"192.0.2.1\"\ncheck = \"ping\"\n[watch]\nhook = \"/etc/pbr/hook\"\n")}}
 	if _, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}}); len(ds) != 0 {
 		t.Errorf("refused: %v", ds)
 	}

@@ -8,7 +8,8 @@ import (
 
 // What forwards: whatever is for others.
 func TestForwards(t *testing.T) {
-	const uplinks = "uplink = [{ name = \"a\", interface = \"a\", gateway = \"10.0.0.1\" }, { name = \"b\", interface = \"b\", gateway = \"10.0.1.1\" }]\n"
+	const uplinks = "uplink = [{ name = \"a\", interface = \"a\", gateway = \"10.0.0.1\" }, " +
+		"{ name = \"b\", interface = \"b\", gateway = \"10.0.1.1\" }]\n"
 	nat := strings.Replace(uplinks, "10.0.0.1\"", "10.0.0.1\", nat = \"masquerade\"", 1)
 	const local = "policy = { from = \"local\", name = \"own\", uid = 1001, uplink = \"b\" }\n"
 	const byDefault = "default = { routes = [{ uplink = \"a\" }] }\n"

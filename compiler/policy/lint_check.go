@@ -34,7 +34,8 @@ func (p *parser) lintQuorum() {
 			}
 			if n > 0 && n < u.Check.Quorum {
 				p.warnf(u.Check.Pos, codeQuorum, "uplink.check", "name more targets of that version, or lower the quorum",
-					"uplink %q: quorum asks for %d answers, and the check has %s for %s: quorum counts within an IP version, so all of them have to answer",
+					"uplink %q: quorum asks for %d answers, and the check has %s for %s: "+
+						"quorum counts within an IP version, so all of them have to answer",
 					u.Name, u.Check.Quorum, countTargets(n), f)
 			}
 		}

@@ -27,7 +27,8 @@ func (p *parser) lintSameRule() {
 				r.Name, first.Name, first.Pos.Line)
 		} else {
 			p.warnf(r.Pos, codeSameMatch, "rule", "",
-				"rule %q selects exactly the same as rule %q at line %d, which comes first: it acts only where that one's table has no route",
+				"rule %q selects exactly the same as rule %q at line %d, which comes first: "+
+					"it acts only where that one's table has no route",
 				r.Name, first.Name, first.Pos.Line)
 		}
 	}

@@ -70,7 +70,8 @@ func (p *parser) lintFromUplink() {
 		for _, item := range pol.From {
 			if u := byInterface[item.Name]; u != nil && !item.Not {
 				p.warnf(item.Pos, codeFromUplink, "policy.from", "",
-					"policy %q: from %q can never match: packets that arrive through an uplink (%q) are answered there, and no policy sees them",
+					"policy %q: from %q can never match: packets that arrive through an uplink (%q) are "+
+						"answered there, and no policy sees them",
 					pol.Name, item.Name, u.Name)
 			}
 		}

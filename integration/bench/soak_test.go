@@ -56,7 +56,8 @@ func BenchmarkSoak(b *testing.B) {
 	router.IP(links...)
 	router.IP(append(here, here6...)...)
 	world.IP(append(there, there6...)...)
-	world.NFT("table inet dead { set four { type ifname; }\nset six { type ifname; }\nchain in { type filter hook prerouting priority -350; " +
+	world.NFT("table inet dead { set four { type ifname; }\nset six { type ifname; }\n" +
+		"chain in { type filter hook prerouting priority -350; " +
 		"iifname @four ip protocol icmp drop; iifname @six icmpv6 type echo-request drop; }; }\n")
 	file := filepath.Join(b.TempDir(), "pbr.toml")
 	save(b, file, []byte(policy.String()))

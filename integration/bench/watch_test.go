@@ -100,7 +100,8 @@ func newFailing(b *testing.B) *failing {
 	n := lab.Build(lab.New(b), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 10)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
 	for _, isp := range n.ISPs {
 		isp.ServeInternet()
-		isp.NFT("table inet trouble { set dead { type ipv4_addr; }\nchain pre { type filter hook prerouting priority -350; ip daddr @dead drop; }\n}\n")
+		isp.NFT("table inet trouble { set dead { type ipv4_addr; }\n" +
+			"chain pre { type filter hook prerouting priority -350; ip daddr @dead drop; }\n}\n")
 	}
 	f := &failing{Net: n, b: b, file: filepath.Join(b.TempDir(), "pbr.toml"), routes: &output{}}
 	save(b, f.file, []byte(twoUplinks))

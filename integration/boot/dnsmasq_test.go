@@ -6,7 +6,8 @@ import (
 )
 
 // namesPolicy has dnsmasq fill a list.
-const namesPolicy = "[lists]\nstreams = { domains = [%q] }\n[[policy]]\nname = \"streams\"\ndst = \"@streams\"\nuplink = \"isp2\"\nstrict = true\n"
+const namesPolicy = "[lists]\nstreams = { domains = [%q] }\n[[policy]]\nname = \"streams\"\ndst = \"@streams\"\n" +
+	"uplink = \"isp2\"\nstrict = true\n"
 
 // dnsmasq: what the units write for dnsmasq reaches it by the path unit, from the watch and from an
 // apply at boot; and then it fills the list.
@@ -18,10 +19,12 @@ func (g *guest) dnsmasq() {
 		g.t.Helper()
 		pid := g.show("dnsmasq", "MainPID")
 		g.put("/root/more", fmt.Sprintf(namesPolicy, domain))
-		g.run(`sed 's#^\[pbr\]#&\ndnsmasq = "/etc/dnsmasq.d/pbr.conf"#' /root/right.toml >/etc/pbr/pbr.toml; cat /root/more >>/etc/pbr/pbr.toml`)
+		g.run(`sed 's#^\[pbr\]#&\ndnsmasq = "/etc/dnsmasq.d/pbr.conf"#' /root/right.toml >/etc/pbr/pbr.toml; ` +
+			`cat /root/more >>/etc/pbr/pbr.toml`)
 		g.run(command)
 		g.wait("dnsmasq to be restarted "+how,
-			fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && [ "$(systemctl is-active pbr-dnsmasq dnsmasq | xargs)" = "inactive active" ] && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
+			fmt.Sprintf(`grep -q %s /etc/dnsmasq.d/pbr.conf && [ "$(systemctl is-active pbr-dnsmasq dnsmasq | `+
+				`xargs)" = "inactive active" ] && [ "$(systemctl show -P MainPID dnsmasq)" != %s ]`, domain, pid))
 	}
 	restarted("by a reload of the watch", "first.example", "systemctl reload pbr")
 	restarted("by an apply beside the watch", "second.example", "pbr apply")
@@ -38,7 +41,8 @@ func (g *guest) dnsmasq() {
 	if out := g.run("nft list set inet pbr list-streams-4"); !strings.Contains(out, streamsAddress) {
 		g.t.Errorf("dnsmasq put nothing into the list:\n%s", out)
 	}
-	g.run("cp /root/right.toml /etc/pbr/pbr.toml; systemctl disable --now dnsmasq pbr-dnsmasq.path 2>&1; systemctl stop pbr-apply; systemctl start pbr")
+	g.run("cp /root/right.toml /etc/pbr/pbr.toml; systemctl disable --now dnsmasq pbr-dnsmasq.path 2>&1; " +
+		"systemctl stop pbr-apply; systemctl start pbr")
 	g.watched()
 	g.routed("after dnsmasq")
 	if failed := g.run("systemctl --failed --plain --no-legend"); failed != "" {

@@ -59,7 +59,8 @@ func (g *guest) programs() {
 	only(`cgroup = "calls.slice"`)
 	g.withoutWindow("Slice=calls.slice", "in a slice")
 
-	g.run("systemctl stop caller && rm /etc/systemd/system/caller.service && cp /root/right.toml /etc/pbr/pbr.toml && systemctl daemon-reload && systemctl reload pbr")
+	g.run("systemctl stop caller && rm /etc/systemd/system/caller.service && cp /root/right.toml " +
+		"/etc/pbr/pbr.toml && systemctl daemon-reload && systemctl reload pbr")
 	g.routed("after policies for programs")
 }
 

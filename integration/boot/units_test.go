@@ -105,7 +105,8 @@ func (g *guest) slowStart() {
 	// Enough to read and to compile that loading the program is the smaller part.
 	g.run(`awk 'BEGIN { for (i = 0; i < 50000; i++) printf "10.%d.%d.%d\n", i / 16384, i / 64 % 256, i * 4 % 256 }' >/etc/pbr/big.txt
 		cp /etc/pbr/pbr.toml /root/right.toml
-		printf '[lists]\nbig = { file = "/etc/pbr/big.txt" }\n[[policy]]\nname = "big"\ndst = "@big"\nuplink = "isp2"\nstrict = true\n' >>/etc/pbr/pbr.toml
+		printf '%s\n' '[lists]' 'big = { file = "/etc/pbr/big.txt" }' '[[policy]]' 'name = "big"' 'dst = "@big"' \
+			'uplink = "isp2"' 'strict = true' >>/etc/pbr/pbr.toml
 		pbr check`)
 	for _, unit := range []string{"pbr", "pbr-apply"} {
 		g.run("systemctl stop pbr pbr-apply; systemctl start " + unit)

@@ -170,7 +170,8 @@ func mwan3Sets(f family, set string) string {
 func mwan3Chains(f family, set string, all []selector) string {
 	const unmarked = "-m mark --mark 0x0/0x3f00"
 	var t strings.Builder
-	t.WriteString("*mangle\n:mwan3_hook - [0:0]\n:mwan3_ifaces_in - [0:0]\n:mwan3_connected - [0:0]\n:mwan3_rules - [0:0]\n:mwan3_policy_wan2 - [0:0]\n")
+	t.WriteString("*mangle\n:mwan3_hook - [0:0]\n:mwan3_ifaces_in - [0:0]\n:mwan3_connected - [0:0]\n" +
+		":mwan3_rules - [0:0]\n:mwan3_policy_wan2 - [0:0]\n")
 	add := func(format string, a ...any) { fmt.Fprintf(&t, "-A "+format+"\n", a...) }
 	if f == v6 {
 		for kind := 133; kind <= 137; kind++ {

@@ -64,7 +64,8 @@ func summary(runs []map[string]ratios) (*recording, error) {
 	}
 	slices.Sort(spreads)
 	if r.Spread = thousandths(quantile(spreads, 0.5)); r.Spread > tolerance {
-		return nil, fmt.Errorf("the runs differ by ±%.3f, more than the gate's %.2f: nothing is recorded; try again when the machine has less to do",
+		return nil, fmt.Errorf("the runs differ by ±%.3f, more than the gate's %.2f: nothing is recorded; "+
+			"try again when the machine has less to do",
 			r.Spread, tolerance)
 	}
 	return r, nil

@@ -36,8 +36,9 @@ func (b *browser) dying(r *router) {
 	b.open("/")
 	lab.WaitFor(b.t, "the stream", func() bool { return b.text("#live-state") == "live" })
 	b.eval(`window.loadedOnce = true; window.shown = 0;
-new MutationObserver(() => { if (!window.shown && document.getElementById("state-0").textContent.includes("down")) window.shown = Date.now(); })
-  .observe(document.getElementById("state-0"), {childList: true, subtree: true, characterData: true})`, nil)
+new MutationObserver(() => {
+  if (!window.shown && document.getElementById("state-0").textContent.includes("down")) window.shown = Date.now();
+}).observe(document.getElementById("state-0"), {childList: true, subtree: true, characterData: true})`, nil)
 	r.silent("isp1")
 	r.waitState("isp1", "down")
 	verdict := lineTime(b.t, r, "isp1", "down")
@@ -192,7 +193,8 @@ func TestAccessible(t *testing.T) {
 			}
 			b.eval(string(axe), nil)
 			var found []string
-			b.eval(`axe.run().then(r => r.passes.length < 10 ? ["axe looked at next to nothing"] : r.violations.filter(v => ["serious", "critical"].includes(v.impact))
+			b.eval(`axe.run().then(r => r.passes.length < 10 ? ["axe looked at next to nothing"] :
+  r.violations.filter(v => ["serious", "critical"].includes(v.impact))
   .map(v => v.id + ": " + v.help + "\n" + v.nodes.map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")))`, &found)
 			if len(found) > 0 {
 				t.Errorf("%s, %d wide, dark %v:\n%s", v.path, screen.width, screen.dark, strings.Join(found, "\n"))

@@ -187,7 +187,8 @@ func read(t *testing.T, res *http.Response) (int, string) {
 // answers.
 func (r *router) silent(isp string) {
 	r.t.Helper()
-	r.ISPs[isp].NFT("table inet dead { chain in { type filter hook prerouting priority -350; ip daddr 8.8.8.8 drop; meta nfproto ipv6 meta l4proto { tcp, udp, ipv6-icmp } drop; }\n}\n")
+	r.ISPs[isp].NFT("table inet dead { chain in { type filter hook prerouting priority -350; " +
+		"ip daddr 8.8.8.8 drop; meta nfproto ipv6 meta l4proto { tcp, udp, ipv6-icmp } drop; }\n}\n")
 }
 
 func (r *router) speaking(isp string) {

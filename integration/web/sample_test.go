@@ -302,7 +302,9 @@ func (s *sample) Doctor(context.Context) ([]doctor.Finding, error) {
 }
 
 func (s *sample) Difference(context.Context) (string, error) {
-	return "chain classify\n-  ip saddr 192.168.20.0/24 udp dport 5060-5080 jump policy-phones\n+  ip saddr 192.168.20.0/24 udp dport 5060-5090 jump policy-phones\nroutes\n+  ip -4 route default via 203.0.113.1 dev wwan0 table 112087 proto 112 metric 3\n", nil
+	return "chain classify\n-  ip saddr 192.168.20.0/24 udp dport 5060-5080 jump policy-phones\n" +
+		"+  ip saddr 192.168.20.0/24 udp dport 5060-5090 jump policy-phones\nroutes\n" +
+		"+  ip -4 route default via 203.0.113.1 dev wwan0 table 112087 proto 112 metric 3\n", nil
 }
 
 // manyLines is a policy with uplinks and policies by number.

@@ -50,7 +50,8 @@ func TestScreenshots(t *testing.T) {
 						b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
 					}
 					if v.name == "trace" {
-						b.eval(`document.getElementById("t-host").value = "192.168.10.50"; document.querySelector("form.ask").requestSubmit()`, nil)
+						b.eval(`document.getElementById("t-host").value = "192.168.10.50"; `+
+							`document.querySelector("form.ask").requestSubmit()`, nil)
 						lab.WaitFor(t, "the trace", func() bool { return b.text("p.note") != "" })
 					}
 					time.Sleep(200 * time.Millisecond) // until it is painted

@@ -98,7 +98,8 @@ func (s Store) Pending() (*Pending, error) {
 	found, err := s.read(pendingFile, p)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("reading which apply waits to be confirmed: %s: %w: remove the file to keep what is applied, or run pbr flush",
+		return nil, fmt.Errorf("reading which apply waits to be confirmed: %s: %w: "+
+			"remove the file to keep what is applied, or run pbr flush",
 			s.path(pendingFile), err)
 	case !found:
 		return nil, nil

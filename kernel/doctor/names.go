@@ -65,8 +65,10 @@ func (e *examination) unanswered() {
 	if n.Watched < unansweredFor || n.Unanswered < unansweredFor || n.Clients == 0 {
 		return
 	}
-	e.add(Warn, aboutNames, "have DHCP name this router as the DNS server, or one whose answers pass this router; pbr lists shows what was learned",
-		"no DNS answer to a host of the networks here came by for %s, and %s connections to elsewhere: they ask a server whose answers do not pass this router, or encrypt what they ask, or know the addresses",
+	e.add(Warn, aboutNames, "have DHCP name this router as the DNS server, "+
+		"or one whose answers pass this router; pbr lists shows what was learned",
+		"no DNS answer to a host of the networks here came by for %s, and %s connections to elsewhere: "+
+			"they ask a server whose answers do not pass this router, or encrypt what they ask, or know the addresses",
 		n.Unanswered.Truncate(time.Minute), counted(n.Clients, "host has", "hosts have"))
 }
 
@@ -123,7 +125,8 @@ func (e *examination) dnsmasq() {
 		return
 	}
 	if d.NoNftset != "" {
-		e.add(Fail, aboutNames, "install a dnsmasq with nftset (Debian 12 and later; OpenWrt: opkg install dnsmasq-full), or leave [pbr] dnsmasq out: pbr watch needs no dnsmasq",
+		e.add(Fail, aboutNames, "install a dnsmasq with nftset (Debian 12 and later; OpenWrt: "+
+			"opkg install dnsmasq-full), or leave [pbr] dnsmasq out: pbr watch needs no dnsmasq",
 			"dnsmasq %s cannot fill nftables sets, and would not start with %s", d.NoNftset, file)
 	}
 	switch before := d.Made.Sub(d.Started); {

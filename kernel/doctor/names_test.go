@@ -123,8 +123,11 @@ func TestOffloadedDNS(t *testing.T) {
 	t.Run("the rule is named, and what to write in its place", func(t *testing.T) {
 		s, f := healthy(t, named)
 		f.Offloads = []facts.Offload{{Table: "inet fw4", Chain: "forward", Handle: 12, Flowtable: "ft"}}
-		want := `warn inet fw4 forward: rule 12 offloads connections by flowtable ft: unless an earlier rule leaves port 53 out, all but the first answers over a connection to a DNS server elsewhere pass unseen - ` +
-			`nft replace rule inet fw4 forward handle 12 meta l4proto { tcp, udp } ct original proto-dst != 53 flow add @ft, and where the program that made it keeps its rules`
+		want := `warn inet fw4 forward: rule 12 offloads connections by flowtable ft: ` +
+			`unless an earlier rule leaves port 53 out, all but the first answers over a connection to a DNS ` +
+			`server elsewhere pass unseen - ` +
+			`nft replace rule inet fw4 forward handle 12 meta l4proto { tcp, udp } ` +
+			`ct original proto-dst != 53 flow add @ft, and where the program that made it keeps its rules`
 		if got := notOK(Examine(s, f)); !slices.Equal(got, []string{want}) {
 			t.Errorf("%q", got)
 		}

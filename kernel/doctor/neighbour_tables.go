@@ -34,11 +34,13 @@ func (e *examination) reverseFilters() {
 
 func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, lost []string) {
 	subject, level := f.Table+" "+f.Chain, Fail
-	do := fmt.Sprintf("accept what arrives on the uplinks in a rule before it: nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
+	do := fmt.Sprintf("accept what arrives on the uplinks in a rule before it: "+
+		"nft insert rule %s %s handle %d iifname { %s } accept; or compare without iif: fib saddr oif missing",
 		f.Table, f.Chain, f.Handle, words(e.interfaces(lost)))
 	if f.Table == firewalldTable {
 		subject = "firewalld"
-		do = "write IPv6_rpfilter=loose into /etc/firewalld/firewalld.conf (IPv6_rpfilter=no before firewalld 2.0), then systemctl restart firewalld"
+		do = "write IPv6_rpfilter=loose into /etc/firewalld/firewalld.conf (IPv6_rpfilter=no before firewalld " +
+			"2.0), then systemctl restart firewalld"
 	}
 	if f.Limited {
 		level = Warn
@@ -49,7 +51,8 @@ func (e *examination) reverseFilter(f facts.ReverseFilter, family plan.Family, l
 		of = " of some interfaces"
 	}
 	e.add(level, subject, do,
-		"rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s if no unmarked route leads back to their source through the interface that they arrived on: answers that arrive on %s are lost",
+		"rule %d of chain %s (fib saddr . iif oif missing) drops IPv%d packets%s if no unmarked route leads "+
+			"back to their source through the interface that they arrived on: answers that arrive on %s are lost",
 		f.Handle, f.Chain, family, of, words(lost))
 }
 
@@ -109,7 +112,8 @@ func (e *examination) containers() {
 		e.docker()
 	}
 	if slices.ContainsFunc(e.facts.Chains, func(name string) bool { return strings.Contains(strings.ToUpper(name), netavarkPrefix) }) {
-		e.ok("podman", "its containers are forwarded as hosts are: policies without from catch them, and pbr's nat comes before its masquerade")
+		e.ok("podman", "its containers are forwarded as hosts are: policies without from catch them, "+
+			"and pbr's nat comes before its masquerade")
 	}
 }
 
@@ -117,7 +121,8 @@ func (e *examination) containers() {
 func (e *examination) docker() {
 	dropped := slices.ContainsFunc(e.facts.Dropping, func(d facts.DropChain) bool { return d.Table+" "+d.Chain == dockerForward })
 	if !dropped || e.Doc != nil && !policy.Forwards(e.Doc) {
-		e.ok("Docker", "its containers are forwarded as hosts are: policies without from catch them, and pbr's nat comes before its masquerade")
+		e.ok("Docker", "its containers are forwarded as hosts are: policies without from catch them, "+
+			"and pbr's nat comes before its masquerade")
 		return
 	}
 	var out []string
@@ -141,8 +146,10 @@ func (e *examination) keepalivedRuns() {
 		return
 	}
 	e.add(Warn, string(keepalived),
-		"systemctl enable --now pbr.service, or pbr watch, which restores them at once; or run pbr apply from notify_master and notify_backup",
-		"runs here (VRRP), and pbr watch does not: when it removes an uplink's last address, the kernel deletes pbr's routes over it, and nothing restores them when the address returns")
+		"systemctl enable --now pbr.service, or pbr watch, which restores them at once; "+
+			"or run pbr apply from notify_master and notify_backup",
+		"runs here (VRRP), and pbr watch does not: when it removes an uplink's last address, "+
+			"the kernel deletes pbr's routes over it, and nothing restores them when the address returns")
 }
 
 // Main's specific routes count as a full table if they cover a sixteenth of the addresses, or are
@@ -163,8 +170,10 @@ func (e *examination) fullTable() {
 			continue
 		}
 		e.add(Warn, "main's full table",
-			`write main-first = "connected" into [pbr], then pbr apply: then policies and rules come first, and main's routes still come before [default]`,
-			"main has %s through %s, for %.0f %% of all IPv%d addresses (static, or from BGP): with main-first = \"specific\" they come before policies, rules and [default], which never see that traffic",
+			`write main-first = "connected" into [pbr], then pbr apply: then policies and rules come first, `+
+				`and main's routes still come before [default]`,
+			"main has %s through %s, for %.0f %% of all IPv%d addresses (static, or from BGP): "+
+				"with main-first = \"specific\" they come before policies, rules and [default], which never see that traffic",
 			count(m.Routes, "specific route"), m.Dev, 100*m.Share, m.Family)
 	}
 }
@@ -175,7 +184,8 @@ func (e *examination) flushers() {
 		what, do := "runs nft flush ruleset", "systemctl edit --full "+f.Unit+", and make it delete only its own tables"
 		if f.File != "" {
 			what = "loads " + f.File + ", which begins with flush ruleset"
-			do = fmt.Sprintf(`in %s, write "table inet filter" and "delete table inet filter" (for each table that it defines) in place of "flush ruleset"`, f.File)
+			do = fmt.Sprintf(`in %s, write "table inet filter" and "delete table inet filter" (for each table `+
+				`that it defines) in place of "flush ruleset"`, f.File)
 		}
 		text := "pbr's table is deleted whenever it is started, reloaded or stopped"
 		if e.facts.State.WatchPID != 0 {

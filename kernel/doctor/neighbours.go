@@ -134,7 +134,8 @@ func (e *examination) tailscale(rules []plan.Rule) {
 	switch {
 	case e.ahead(rules):
 		e.add(Fail, string(tailscale),
-			"write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first; or stop using the exit node: tailscale set --exit-node=",
+			"write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first; "+
+				"or stop using the exit node: tailscale set --exit-node=",
 			"%s, and table 52 has a default route (an exit node is in use): all packets go there, and no "+
 				"policy, rule or [default] takes effect; Tailscale recreates its rules if they are deleted", stand(rules, "before"))
 	case e.behind(rules, tailscaleTable) && e.Doc != nil && e.Doc.Default != nil:
@@ -155,7 +156,8 @@ func (e *examination) netbird(rules []plan.Rule) {
 	do := "write rule-priority = 4000 into [pbr], then pbr apply: then pbr's rules come first"
 	if lowest := slices.MinFunc(rules,
 		func(a, b plan.Rule) int { return int(a.Priority) - int(b.Priority) }); lowest.Priority < 4000+plan.PrioritySpan {
-		do = fmt.Sprintf("no rule-priority of pbr's is low enough: stop using the exit node (netbird networks deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
+		do = fmt.Sprintf("no rule-priority of pbr's is low enough: stop using the exit node (netbird networks "+
+			"deselect ID), or start NetBird with NB_USE_LEGACY_ROUTING=true, "+
 			"which puts its routes into main; deleted ip rules come back (the first one is %d)", lowest.Priority)
 	}
 	e.add(Fail, string(netbird), do,

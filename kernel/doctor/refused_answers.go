@@ -64,7 +64,8 @@ func RefusedAnswers(doc *policy.Document, sysctls map[string]string) (ds policy.
 		ds = append(ds, policy.Diagnostic{
 			Pos: r.Pos, Severity: policy.Warning, Code: codeRefusedAnswers, Key: "rule.action",
 			Hint: "sysctl = true in [pbr], or: sysctl -w " + strings.Join(commands, " "),
-			Message: fmt.Sprintf("rule %q also drops IPv4 answers of connections that policies route: they arrive on %s, where rp_filter is above 0 and src_valid_mark is 0",
+			Message: fmt.Sprintf("rule %q also drops IPv4 answers of connections that policies route: "+
+				"they arrive on %s, where rp_filter is above 0 and src_valid_mark is 0",
 				r.Name, strings.Join(bad, ", ")),
 		})
 	}

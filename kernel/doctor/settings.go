@@ -163,7 +163,8 @@ func (e *examination) impact(kind string) (Level, string) {
 	case e.Want == nil:
 		return Warn, k.why
 	case kind == "src_valid_mark" && e.Doc != nil && len(refusing(e.Doc)) > 0:
-		return Fail, "the reverse path check ignores the mark, so [[rule]]s that refuse packets also drop answers of connections that policies route"
+		return Fail, "the reverse path check ignores the mark, so [[rule]]s that refuse packets also drop " +
+			"answers of connections that policies route"
 	}
 	return k.level, k.why
 }

@@ -79,7 +79,8 @@ func TestTranslationsOfOthers(t *testing.T) {
 	t.Parallel()
 	n := newNetns(t)
 	n.load(othersScript)
-	n.load("table ip6 c {\n\tchain post { type nat hook postrouting priority 80; jump own; \n\t}\n\tchain own { oifname \"wan9\" snat to 2001:db8::1; \n\t}\n}\n")
+	n.load("table ip6 c {\n\tchain post { type nat hook postrouting priority 80; jump own; \n\t}\n" +
+		"\tchain own { oifname \"wan9\" snat to 2001:db8::1; \n\t}\n}\n")
 	found, err := n.conn.Others(noNames)
 	if err != nil {
 		t.Fatal(err)

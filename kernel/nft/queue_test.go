@@ -95,7 +95,8 @@ func TestVMQueueReadsBack(t *testing.T) {
 	})
 	t.Run("what nft writes is read as ours", func(t *testing.T) {
 		other := newNetns(t)
-		other.load("table inet pbr {\nchain c { type filter hook forward priority 220; policy accept; meta l4proto udp ct original proto-dst 53 queue flags bypass to 112 comment \"x\"; }\n}")
+		other.load("table inet pbr {\nchain c { type filter hook forward priority 220; policy accept; " +
+			"meta l4proto udp ct original proto-dst 53 queue flags bypass to 112 comment \"x\"; }\n}")
 		got, err := other.conn.Read(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -202,7 +202,8 @@ var statements = []statement{
 		inFamily(2, plan.HashVMap{Fields: hashOf(plan.FieldIPSAddr), Mod: 1024, Seed: 7, Set: "slots"})},
 	{`jhash ip saddr . ip daddr mod 1024 seed 0x0 vmap @slotx`,
 		inFamily(2, plan.HashVMap{Fields: hashOf(plan.FieldIPSAddr, plan.FieldIPDAddr), Mod: 1024, Set: "slotx"})},
-	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
+	{`meta nfproto ipv6 meta l4proto @protos jhash ip6 saddr . ip6 daddr . th sport . th dport . ` +
+		`meta l4proto mod 1024 seed 0xdeadbeef vmap @slots`,
 		plan.ChainRule{Matches: []plan.Match{is(plan.FieldNFProto, u8(10)), in(plan.FieldL4Proto, "protos")},
 			Actions: []plan.Action{plan.HashVMap{
 				Fields: hashOf(plan.FieldIP6SAddr, plan.FieldIP6DAddr, plan.FieldSPort, plan.FieldDPort, plan.FieldL4Proto),

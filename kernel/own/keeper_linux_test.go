@@ -44,7 +44,8 @@ func newKeeping(t *testing.T) *keeping {
 	return n
 }
 
-const table = "table inet pbr { set own-known { type nf_proto; flags timeout; }; set own-4 { type ipv4_addr; flags timeout; }; set own-6 { type ipv6_addr; flags timeout; }; }"
+const table = "table inet pbr { set own-known { type nf_proto; flags timeout; }; " +
+	"set own-4 { type ipv4_addr; flags timeout; }; set own-6 { type ipv6_addr; flags timeout; }; }"
 
 func (n *keeping) nft(script string) string { return n.run("nft", script) }
 

@@ -25,7 +25,8 @@ func uplinkName(i int) string { return "isp" + strconv.Itoa(i+1) }
 
 func (p *proposal) write() string {
 	w := &writer{}
-	w.say("A first policy, written by pbr init from what this machine has now. Lines that begin with # and a blank explain; those with # alone")
+	w.say("A first policy, written by pbr init from what this machine has now. " +
+		"Lines that begin with # and a blank explain; those with # alone")
 	w.say("are optional settings. Read it, change it, save it as /etc/pbr/pbr.toml, then:")
 	w.say("  pbr check && pbr apply --confirm 60s")
 	w.say("Does the network still work? From a new session: pbr confirm. Without it the apply is undone after a minute. Then, to keep it:")
@@ -140,7 +141,8 @@ func (p *proposal) second(w *writer) {
 		dev, why = free[0].Name, "that interface has no address yet"
 	}
 	w.line("")
-	w.say("Only one uplink was found, so there is nothing to fail over to yet. To add a second one, give its interface an address, and remove")
+	w.say("Only one uplink was found, so there is nothing to fail over to yet. To add a second one, " +
+		"give its interface an address, and remove")
 	w.say("the # of these lines and of its route in [default]. " + dev + ": " + why + ".")
 	w.say("gateway = \"auto\" uses the one from DHCP; otherwise write its address.")
 	for _, line := range []string{

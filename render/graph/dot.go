@@ -10,7 +10,8 @@ import (
 // Dot writes the graph in Graphviz' language.
 func Dot(w io.Writer, g *Graph) error {
 	var b bytes.Buffer
-	b.WriteString("digraph pbr {\n\trankdir=LR;\n\tnode [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=11];\n\tedge [fontname=\"sans-serif\", fontsize=9];\n")
+	b.WriteString("digraph pbr {\n\trankdir=LR;\n" +
+		"\tnode [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=11];\n\tedge [fontname=\"sans-serif\", fontsize=9];\n")
 	for _, n := range g.Nodes {
 		text := n.Name
 		if n.Kind != Uplink && n.Kind != Rest && n.Kind != Nowhere {

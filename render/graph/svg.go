@@ -21,10 +21,14 @@ type Style struct {
 const colours = `<style>
 svg.ways{background:#fff;color:#1b1f24;font:13px system-ui,sans-serif}
 .ways .box{fill:#f4f6f8;stroke:#5b6672}.ways .name{font-weight:600;fill:currentColor}.ways .detail,.ways .label{font-size:11px;fill:#4a545e}
-.ways .label{paint-order:stroke;stroke:#fff;stroke-width:3px}.ways .head{font-size:12px;fill:#4a545e}.ways path{fill:none;stroke:#8a949e;stroke-width:1.2}.ways path.use{stroke:#0a5fb4;stroke-width:3}
-.ways path.off{stroke:#8a949e;stroke-dasharray:4 4}.ways .off .box{fill:#ececec;stroke:#8a949e;stroke-dasharray:4 3}.ways .off .name,.ways .off .detail{fill:#5c6670}
-@media (prefers-color-scheme:dark){svg.ways{background:#14181d;color:#e8ebee}.ways .box{fill:#222931;stroke:#8b98a5}.ways .detail,.ways .label,.ways .head{fill:#aab4be}
-.ways .label{stroke:#14181d}.ways path{stroke:#6d7883}.ways path.use{stroke:#5db0ff}.ways .off .box{fill:#1b2026;stroke:#6d7883}.ways .off .name,.ways .off .detail{fill:#98a3ae}}
+.ways .label{paint-order:stroke;stroke:#fff;stroke-width:3px}.ways .head{font-size:12px;fill:#4a545e}
+.ways path{fill:none;stroke:#8a949e;stroke-width:1.2}.ways path.use{stroke:#0a5fb4;stroke-width:3}
+.ways path.off{stroke:#8a949e;stroke-dasharray:4 4}.ways .off .box{fill:#ececec;stroke:#8a949e;stroke-dasharray:4 3}
+.ways .off .name,.ways .off .detail{fill:#5c6670}
+@media (prefers-color-scheme:dark){svg.ways{background:#14181d;color:#e8ebee}.ways .box{fill:#222931;stroke:#8b98a5}
+.ways .detail,.ways .label,.ways .head{fill:#aab4be}
+.ways .label{stroke:#14181d}.ways path{stroke:#6d7883}.ways path.use{stroke:#5db0ff}.ways .off .box{fill:#1b2026;stroke:#6d7883}
+.ways .off .name,.ways .off .detail{fill:#98a3ae}}
 </style>
 `
 
@@ -36,7 +40,8 @@ func SVG(w io.Writer, g *Graph, s Style) error {
 		role = "group" // an image has nothing in it to click
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="ways" viewBox="0 0 %d %d" width="%d" height="%d" role="%s" aria-label="%s">`+"\n",
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" class="ways" viewBox="0 0 %d %d" width="%d" `+
+		`height="%d" role="%s" aria-label="%s">`+"\n",
 		l.width, l.height, l.width, l.height, role, html.EscapeString(describe(g)))
 	if s.Standalone {
 		b.WriteString(colours)
@@ -76,7 +81,8 @@ func describe(g *Graph) string {
 			off++
 		}
 	}
-	return fmt.Sprintf("Paths of connections: %d policies and %d rules lead to %d balances and %d tables, and these to %d uplinks, %d of them unusable.",
+	return fmt.Sprintf("Paths of connections: %d policies and %d rules lead to %d balances and %d tables, "+
+		"and these to %d uplinks, %d of them unusable.",
 		count[Policy], count[Rule], count[Balance], count[Table], count[Uplink], off)
 }
 

@@ -5,9 +5,11 @@
 //
 //	in force   which file it was, in /run: what a restarted watch goes on with
 //	trial      the policy that waits to be confirmed, in /run
-//	kept       the last one that was confirmed, or needed no confirmation, in the state directory: what an undone trial goes back to, and what
-//	           is applied at boot while the file has a rejected policy
-//	rejected   the hashes of files whose trial was undone, in the state directory: nobody but a person applies such a file again
+//	kept       the last one that was confirmed, or needed no confirmation, in the state
+//	           directory: what an undone trial goes back to, and what is applied at boot while
+//	           the file has a rejected policy
+//	rejected   the hashes of files whose trial was undone, in the state directory: nobody but
+//	           a person applies such a file again
 package applied
 
 import (

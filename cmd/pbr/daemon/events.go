@@ -115,7 +115,8 @@ func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 			changes[last].Both = true
 			continue
 		}
-		changes = append(changes, HookEvent{Event: e, Interface: u.Interface, Alone: !compiler.Carries(u, plan.IPv4) || !compiler.Carries(u, plan.IPv6)})
+		changes = append(changes, HookEvent{Event: e, Interface: u.Interface,
+			Alone: !compiler.Carries(u, plan.IPv4) || !compiler.Carries(u, plan.IPv6)})
 	}
 	return changes
 }

@@ -25,7 +25,8 @@ func hookEvent(uplink string, from, to healthcheck.State) HookEvent {
 func TestHookEnvironment(t *testing.T) {
 	t.Run("it has the event, the uplink, both states and the reason", func(t *testing.T) {
 		got := strings.Join(hookEvent("isp1", healthcheck.Up, healthcheck.Down).Environment(), "\n")
-		want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\nPBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z\nPBR_VERSION=4"
+		want := "PBR_EVENT=down\nPBR_UPLINK=isp1\nPBR_INTERFACE=wan1\nPBR_FROM=up\nPBR_TO=down\n" +
+			"PBR_REASON=no answer\nPBR_TIME=2026-02-03T04:05:06.000007Z\nPBR_VERSION=4"
 		if got != want {
 			t.Errorf("%s\nnot\n%s", got, want)
 		}

@@ -52,7 +52,8 @@ func TestChoose(t *testing.T) {
 // A table that prefers the quicker one of two leads through it alone, and changes with the round
 // trips; the other one takes over when it fails.
 func TestPreferLowestRTT(t *testing.T) {
-	text := twoUplinks + "[[table]]\nname = \"quick\"\nroutes = [{ uplink = \"isp1\" }, { uplink = \"isp2\" }]\nprefer = \"lowest-rtt\"\nhold = \"5s\"\n" +
+	text := twoUplinks + "[[table]]\nname = \"quick\"\nroutes = [{ uplink = \"isp1\" }, { uplink = \"isp2\" }]\n" +
+		"prefer = \"lowest-rtt\"\nhold = \"5s\"\n" +
 		"[[policy]]\nname = \"games\"\ndport = 3074\ntable = \"quick\"\n"
 	in(t, text, func(t *testing.T, b *bench) {
 		b.prober.setRTT("isp1", 60*time.Millisecond)

@@ -142,7 +142,8 @@ func (w *Watcher) refuseSecond() error {
 	if left <= 0 {
 		return Decline("the last apply was not confirmed in time and is being undone: try again afterwards")
 	}
-	return Decline("the last apply still waits to be confirmed until %s (%s left): run pbr confirm to keep it, or pbr revert to undo it now",
+	return Decline("the last apply still waits to be confirmed until %s (%s left): run pbr confirm to keep it, "+
+		"or pbr revert to undo it now",
 		time.Now().Add(left).Format(time.TimeOnly), left)
 }
 

@@ -257,8 +257,10 @@ func TestRestartReportsTheOrder(t *testing.T) {
 func TestRestartCompletesAFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, twoUplinks)
-		saved := `{"lines": [{"uplink": "isp1", "version": 4, "state": "down", "since": "2000-01-01T00:00:00Z"}, {"uplink": "gone", "version": 4, "state": "down"}],
-			"down": {"isp1/4": 4, "gone/4": 5}, "owing": {"isp1/4": {"pinned": true, "unmarked": true}}, "addresses": {"isp1": ["192.0.2.77"]}}`
+		saved := `{"lines": [{"uplink": "isp1", "version": 4, "state": "down", "since": "2000-01-01T00:00:00Z"},
+			{"uplink": "gone", "version": 4, "state": "down"}],
+			"down": {"isp1/4": 4, "gone/4": 5}, "owing": {"isp1/4": {"pinned": true, "unmarked": true}},
+			"addresses": {"isp1": ["192.0.2.77"]}}`
 		if err := os.WriteFile(b.state, []byte(saved), 0o600); err != nil {
 			t.Fatal(err)
 		}

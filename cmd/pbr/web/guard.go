@@ -14,7 +14,8 @@ import (
 
 // policyHeader is the content security policy: what this page loads comes from here, no script
 // and style stands in the page itself, and nobody frames it.
-const policyHeader = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policyHeader = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	"img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 var headers = map[string]string{
 	"Content-Security-Policy":      policyHeader,

@@ -143,7 +143,8 @@ func (b *builder) finish() {
 		b.notes = append(b.notes, "no uplink was found: mwan3 has no interface that is enabled")
 	} else {
 		b.notes = append(b.notes,
-			"source NAT is the firewall's on OpenWrt (masq of its zone): where no firewall does it here, add nat = \"masquerade\" to the uplinks")
+			"source NAT is the firewall's on OpenWrt (masq of its zone): where no firewall does it here, "+
+				"add nat = \"masquerade\" to the uplinks")
 	}
 }
 

@@ -133,7 +133,8 @@ func TestWays(t *testing.T) {
 // What mwan3 keeps from every line is kept from every uplink: by use_policy, and by the last_resort
 // of a policy without lines.
 func TestClosed(t *testing.T) {
-	config := "config interface 'wan'\n\toption enabled '1'\nconfig interface 'wanb'\n\toption enabled '0'\nconfig member 'b'\n\toption interface 'wanb'\n" +
+	config := "config interface 'wan'\n\toption enabled '1'\nconfig interface 'wanb'\n\toption enabled '0'\n" +
+		"config member 'b'\n\toption interface 'wanb'\n" +
 		"config policy 'onlyb'\n\tlist use_member 'b'\nconfig policy 'maybeb'\n\tlist use_member 'b'\n\toption last_resort 'default'\n"
 	for i, name := range []string{"unreachable", "blackhole", "onlyb", "maybeb"} {
 		config += "config rule 'r" + name + "'\n\toption src_ip '192.168.1." + string(rune('1'+i)) +
@@ -220,7 +221,8 @@ func TestRefused(t *testing.T) {
 // --map names devices, or interfaces of mwan3's.
 func TestRename(t *testing.T) {
 	text := "config interface 'wan'\n\toption enabled '1'\nconfig interface 'wanb'\n\toption enabled '1'\n"
-	network := "config interface 'wan'\n\toption device 'eth1'\n\toption proto 'dhcp'\nconfig interface 'wanb'\n\toption proto 'dhcp'\n\toption device 'eth2'\n"
+	network := "config interface 'wan'\n\toption device 'eth1'\n\toption proto 'dhcp'\nconfig interface 'wanb'\n" +
+		"\toption proto 'dhcp'\n\toption device 'eth2'\n"
 	r, err := Import(Files{MWAN3Name: "mwan3", MWAN3: []byte(text), NetworkName: "network", Network: []byte(network)},
 		from.Options{File: "x", Rename: map[string]string{"eth1": "enp1s0", "wanb": "enp2s0"}})
 	if err != nil {

@@ -251,7 +251,8 @@ func (b *builder) addQuality(c *from.Check, s *section) {
 	}
 	c.MaxLoss = strconv.Itoa(s.number("failure_loss", 40, 1, 100)) + "%"
 	c.MaxRTT = strconv.Itoa(s.number("failure_latency", 1000, 1, 60000)) + "ms"
-	s.Change("check_quality: loss and latency are looked at over the last 20 rounds, and only new connections avoid a bad line (max-loss, max-rtt)")
+	s.Change("check_quality: loss and latency are looked at over the last 20 rounds, " +
+		"and only new connections avoid a bad line (max-loss, max-rtt)")
 }
 
 func seconds(n int) string {

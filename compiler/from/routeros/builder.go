@@ -162,7 +162,8 @@ func (b *builder) fasttrack() {
 		b.draft.Offload = "unmarked"
 		s.Import("pbr.offload")
 		if !s.has("connection-mark", "no-mark") {
-			s.Change("without connection-mark=no-mark RouterOS fasttracks marked connections too, and past their routing mark; offload = \"unmarked\" leaves those out")
+			s.Change("without connection-mark=no-mark RouterOS fasttracks marked connections too, " +
+				"and past their routing mark; offload = \"unmarked\" leaves those out")
 		}
 		for _, a := range s.args {
 			switch a.key {

@@ -252,7 +252,8 @@ func (c *config) readDHCP(s *statement) {
 		return
 	}
 	if s.get("script") != "" {
-		s.Change("its script is not run: gateway = \"auto\" follows the lease by itself; look for routes, NAT or rules that the script makes")
+		s.Change("its script is not run: gateway = \"auto\" follows the lease by itself; look for routes, " +
+			"NAT or rules that the script makes")
 	}
 	c.clients = append(c.clients, cl)
 	if !cl.adds && s.get("script") == "" {

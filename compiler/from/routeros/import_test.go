@@ -39,7 +39,8 @@ func TestMazes(t *testing.T) {
 		}
 	}
 	doubling.WriteString("add action=mark-routing chain=c40 new-routing-mark=r2 passthrough=no protocol=gre\n")
-	loop := head + "add action=jump chain=prerouting jump-target=a\nadd action=jump chain=a jump-target=b\nadd action=jump chain=b jump-target=a\n" +
+	loop := head + "add action=jump chain=prerouting jump-target=a\nadd action=jump chain=a jump-target=b\n" +
+		"add action=jump chain=b jump-target=a\n" +
 		"add action=mark-routing chain=prerouting new-routing-mark=r2 passthrough=no src-address=192.168.10.9\n"
 	for name, text := range map[string]string{"doubling": doubling.String(), "loop": loop} {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +189,8 @@ add action=mark-routing chain=prerouting comment="%[1]s" new-routing-mark="%[1]s
 
 func TestRename(t *testing.T) {
 	text := "/interface ethernet\nset [ find default-name=ether5 ] name=uplink-a\n" + head +
-		"add action=mark-routing chain=prerouting in-interface=lan new-routing-mark=r2 passthrough=no\n/ip address\nadd address=203.0.113.2/24 interface=uplink-a\n/ip route\nadd distance=3 gateway=203.0.113.1\n"
+		"add action=mark-routing chain=prerouting in-interface=lan new-routing-mark=r2 passthrough=no\n" +
+		"/ip address\nadd address=203.0.113.2/24 interface=uplink-a\n/ip route\nadd distance=3 gateway=203.0.113.1\n"
 	r := importText(t, text, map[string]string{"wan1": "eth0", "lan": "br-lan", "ether5": "eth5"})
 	t.Run("ports and interfaces get the names that are given", func(t *testing.T) {
 		for _, want := range []string{`interface = "eth0"`, `interface = "wan2"`, `from = "br-lan"`, `interface = "eth5"`} {
@@ -238,8 +240,10 @@ func TestShapes(t *testing.T) {
 // An interface that is an uplink and has clients is reported: nothing that arrives on an uplink is
 // classified.
 func TestUplinkWithClients(t *testing.T) {
-	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 passthrough=no src-address=192.0.2.50\n" +
-		"add action=mark-connection chain=prerouting in-interface=wan2 new-connection-mark=in2\nadd action=mark-routing chain=output connection-mark=in2 new-routing-mark=r2\n"
+	text := head + "add action=mark-routing chain=prerouting in-interface=wan1 new-routing-mark=r2 " +
+		"passthrough=no src-address=192.0.2.50\n" +
+		"add action=mark-connection chain=prerouting in-interface=wan2 new-connection-mark=in2\n" +
+		"add action=mark-routing chain=output connection-mark=in2 new-routing-mark=r2\n"
 	r := importText(t, text, nil)
 	report := r.Report("export.rsc", nil)
 	if !strings.Contains(report, "export.rsc:10: not carried over") || strings.Contains(report, "export.rsc:11:") ||
@@ -250,16 +254,19 @@ func TestUplinkWithClients(t *testing.T) {
 
 // A table that only closes continues doing so.
 func TestClosedTable(t *testing.T) {
-	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no src-address=192.168.10.5\n/routing table\nadd fib name=closed\n"
+	marked := head + "add action=mark-routing chain=prerouting new-routing-mark=closed passthrough=no " +
+		"src-address=192.168.10.5\n/routing table\nadd fib name=closed\n"
 	for name, text := range map[string]string{
 		"blackhole":             marked + "/ip route\nadd blackhole dst-address=0.0.0.0/0 routing-table=closed\n",
 		"kill switch, no route": marked + "/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
 		"kill switch, disabled route": marked +
-			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table routing-mark=closed table=closed\n",
+			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\n" +
+			"add action=lookup-only-in-table routing-mark=closed table=closed\n",
 		"rule, no route": head +
 			"/routing table\nadd fib name=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5 table=closed\n",
 		"rule, disabled route": head +
-			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\nadd action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
+			"/ip route\nadd disabled=yes gateway=198.51.100.1 routing-table=closed\n/routing rule\n" +
+			"add action=lookup-only-in-table src-address=192.168.10.5/32 table=closed\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := walk.Unreachable
@@ -306,11 +313,16 @@ func TestGatewayAmongClients(t *testing.T) {
 }
 
 func FuzzImport(f *testing.F) {
-	f.Add([]byte(head + "add action=mark-routing chain=prerouting new-routing-mark=r2 src-address=!10.0.0.0/8 per-connection-classifier=src-address:2/0\n"))
-	f.Add([]byte(head + "add action=jump chain=prerouting jump-target=a\nadd action=mark-connection chain=a new-connection-mark=c connection-mark=!no-mark\nadd action=return chain=a\n"))
-	f.Add([]byte("/ipv6 route add gateway=fe80::1%wan1 routing-table=x\n/routing rule\nadd action=lookup-only-in-table routing-mark=x table=x\n"))
-	f.Add([]byte(head + "add action=mark-routing chain=output comment=\"\\\"]\\1B\" new-routing-mark=r2 protocol=tcp port=1-65535,!5 time=8h-17h nth=2,1"))
-	f.Add([]byte("/interface list member\nadd interface=x list=y\n/ip firewall nat\nadd action=src-nat chain=srcnat out-interface-list=!y to-addresses=192.0.2.1-192.0.2.9\n"))
+	f.Add([]byte(head + "add action=mark-routing chain=prerouting new-routing-mark=r2 src-address=!10.0.0.0/8 " +
+		"per-connection-classifier=src-address:2/0\n"))
+	f.Add([]byte(head + "add action=jump chain=prerouting jump-target=a\n" +
+		"add action=mark-connection chain=a new-connection-mark=c connection-mark=!no-mark\nadd action=return chain=a\n"))
+	f.Add([]byte("/ipv6 route add gateway=fe80::1%wan1 routing-table=x\n/routing rule\n" +
+		"add action=lookup-only-in-table routing-mark=x table=x\n"))
+	f.Add([]byte(head + "add action=mark-routing chain=output comment=\"\\\"]\\1B\" new-routing-mark=r2 " +
+		"protocol=tcp port=1-65535,!5 time=8h-17h nth=2,1"))
+	f.Add([]byte("/interface list member\nadd interface=x list=y\n/ip firewall nat\n" +
+		"add action=src-nat chain=srcnat out-interface-list=!y to-addresses=192.0.2.1-192.0.2.9\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := Import(text, from.Options{File: "export.rsc"})
 		if err != nil {

@@ -11,11 +11,13 @@ func (b *builder) readSourceNAT() {
 	for _, s := range b.nat {
 		switch action := s.get("action"); {
 		case !s.has("chain", "srcnat"):
-			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type nat hook prerouting); replies to what arrives on an uplink leave through it")
+			s.DropSevere("translating destinations is not pbr's: keep it in an nftables table of your own (type " +
+				"nat hook prerouting); replies to what arrives on an uplink leave through it")
 		case action == "masquerade" || action == "src-nat":
 			b.sourceNAT(s, action)
 		case action == "accept":
-			s.DropSevere("an exception from NAT: the nat of an uplink has none; make it in nftables, or let the traffic leave through a tunnel of its own")
+			s.DropSevere("an exception from NAT: the nat of an uplink has none; make it in nftables, " +
+				"or let the traffic leave through a tunnel of its own")
 		default:
 			s.DropSevere(fmt.Sprintf("action=%s of srcnat is not pbr's: keep it in an nftables table of your own", action))
 		}

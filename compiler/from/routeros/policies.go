@@ -298,7 +298,8 @@ func (b *builder) accountFor(s *statement, reached bool) {
 	case m.unknown != "":
 		s.DropSevere(m.unknown)
 	case m.inbound && b.elsewhere(s):
-		s.DropSevere("what arrives on an uplink is never classified, and this rule sends it to another one: give the hosts there an interface of their own")
+		s.DropSevere("what arrives on an uplink is never classified, and this rule sends it to another one: " +
+			"give the hosts there an interface of their own")
 	case m.inbound:
 		s.Merge(noteInbound)
 	case m.impossible != "":

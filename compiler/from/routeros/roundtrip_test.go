@@ -168,10 +168,13 @@ func (g generator) one(of ...string) string { return of[g.IntN(len(of))] }
 
 func (g generator) export() string {
 	var b strings.Builder
-	b.WriteString("/ip address\nadd address=192.0.2.2/24 interface=wan1\nadd address=198.51.100.2/24 interface=wan2\nadd address=203.0.113.2/24 interface=wan3\n" +
+	b.WriteString("/ip address\nadd address=192.0.2.2/24 interface=wan1\n" +
+		"add address=198.51.100.2/24 interface=wan2\nadd address=203.0.113.2/24 interface=wan3\n" +
 		"add address=192.168.10.1/24 interface=lan1\nadd address=192.168.20.1/24 interface=lan2\n" +
-		"/ip firewall address-list\nadd address=192.168.10.64/26 list=some\nadd address=192.168.20.7 list=some\nadd address=9.9.9.0/25 list=far\n" +
-		"/ip route\nadd gateway=192.0.2.1\nadd gateway=192.0.2.1 routing-mark=r1\nadd gateway=198.51.100.1 routing-mark=r2\nadd gateway=203.0.113.1 routing-mark=r3\n/ip firewall mangle\n")
+		"/ip firewall address-list\nadd address=192.168.10.64/26 list=some\nadd address=192.168.20.7 list=some\n" +
+		"add address=9.9.9.0/25 list=far\n" +
+		"/ip route\nadd gateway=192.0.2.1\nadd gateway=192.0.2.1 routing-mark=r1\n" +
+		"add gateway=198.51.100.1 routing-mark=r2\nadd gateway=203.0.113.1 routing-mark=r3\n/ip firewall mangle\n")
 	for range 1 + g.IntN(9) {
 		b.WriteString("add chain=" + g.one("prerouting", "prerouting", "prerouting", "a", "b", "output") + g.rule() + "\n")
 	}

@@ -334,7 +334,9 @@ func (c *builder) useCheck(l *line, h hop, r *route) {
 	}
 	if method != "bfd" && !c.saidCheck {
 		c.saidCheck = true
-		r.st.Change("check-gateway: RouterOS asks every 10 s and gives up after 2 failures; pbr asks every second and gives up after 3 (interval and down-after of check); it is the uplink's, for all of its routes")
+		r.st.Change("check-gateway: RouterOS asks every 10 s and gives up after 2 failures; " +
+			"pbr asks every second and gives up after 3 (interval and down-after of check); " +
+			"it is the uplink's, for all of its routes")
 	}
 	switch {
 	case h.probe.IsValid():
@@ -343,7 +345,8 @@ func (c *builder) useCheck(l *line, h hop, r *route) {
 		}
 		method = "ping"
 	case !h.gateway.IsValid() && !l.auto[index(r.six)]:
-		r.st.Change("check-gateway of an interface without a gateway needs an address to ask: add check = { targets = [...] } to the uplink; until then its link is watched")
+		r.st.Change("check-gateway of an interface without a gateway needs an address to ask: " +
+			"add check = { targets = [...] } to the uplink; until then its link is watched")
 		return
 	}
 	l.useMethod(method, r)

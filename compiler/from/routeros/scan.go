@@ -129,7 +129,8 @@ func (s *scanner) token(c *command) error {
 	case '$', '(':
 		return failed(s.line, "a script, not an export: it computes values; run it on a router, and import what /export prints there")
 	case '{':
-		return failed(s.line, "a script, not an export: it has blocks of commands; run it on a router, and import what /export prints there")
+		return failed(s.line, "a script, not an export: it has blocks of commands; run it on a router, "+
+			"and import what /export prints there")
 	}
 	word, _, err := s.value(true)
 	if err != nil {

@@ -28,7 +28,8 @@ const longest = 10 * time.Second
 func TestSpeed(t *testing.T) {
 	shapes := map[string]func(b *strings.Builder){
 		"60,000 list entries": func(b *strings.Builder) {
-			fmt.Fprintln(b, "add action=mark-routing chain=prerouting dst-address-list=big new-routing-mark=r2 passthrough=no\n/ip firewall address-list")
+			fmt.Fprintln(b, "add action=mark-routing chain=prerouting dst-address-list=big new-routing-mark=r2 "+
+				"passthrough=no\n/ip firewall address-list")
 			for i := range 60_000 {
 				fmt.Fprintf(b, "add address=100.%d.%d.%d comment=\"entry %d\" list=big\n", 64+i>>16, i>>8&255, i&255, i)
 			}

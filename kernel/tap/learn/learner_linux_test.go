@@ -34,7 +34,8 @@ func newLearning(t *testing.T) *learning {
 		t.Fatalf("making a network namespace (needs root): %v", err)
 	}
 	n := &learning{T: t}
-	n.nft("table inet pbr { set list-a-4 { type ipv4_addr; flags timeout; size 3; }; set list-a-6 { type ipv6_addr; flags timeout; size 3; }; set tap-alive { type inet_proto; flags timeout; }; }")
+	n.nft("table inet pbr { set list-a-4 { type ipv4_addr; flags timeout; size 3; }; " +
+		"set list-a-6 { type ipv6_addr; flags timeout; size 3; }; set tap-alive { type inet_proto; flags timeout; }; }")
 	l, err := New(nft.NewLedger(filepath.Join(t.TempDir(), "ledger")))
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +150,9 @@ func TestLearnerWhileListsChange(t *testing.T) {
 		s.note(c)
 	}
 	n.l.mu.Unlock()
-	n.nft("delete set inet pbr list-a-4; delete set inet pbr list-a-6; add set inet pbr list-a-4 { type ipv4_addr; flags interval, timeout; size 8; }; add set inet pbr list-a-6 { type ipv6_addr; flags interval, timeout; size 8; }")
+	n.nft("delete set inet pbr list-a-4; delete set inet pbr list-a-6; " +
+		"add set inet pbr list-a-4 { type ipv4_addr; flags interval, timeout; size 8; }; " +
+		"add set inet pbr list-a-6 { type ipv6_addr; flags interval, timeout; size 8; }")
 	after := before
 	after.Lists = []List{before.Lists[0], {Name: "a", Names: []string{"example.net"}, Timeout: time.Hour, Size: 3}}
 	after.Lists[0].Interval, after.Lists[1].Interval = true, true

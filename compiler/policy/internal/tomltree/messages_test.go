@@ -20,7 +20,8 @@ func report(errs []SyntaxError) (lines []string) {
 }
 
 func TestAllSyntaxErrorsAtOnce(t *testing.T) {
-	_, errs := Parse("[pbr]\na = nope\nb = 1\n[[uplink]\nname = 'x'\n[[table]]\nroutes = [\n  { uplink = 'x' }\n  { uplink = 'y' },\n]\nstrict = yes\n")
+	_, errs := Parse("[pbr]\na = nope\nb = 1\n[[uplink]\nname = 'x'\n[[table]]\nroutes = [\n  { uplink = 'x' }\n" +
+		"  { uplink = 'y' },\n]\nstrict = yes\n")
 	want := []string{
 		`2:5 invalid value "nope": put text in double quotes: "nope"`,
 		`4:10 the line ends in a table header: close it with "]]"`,
@@ -46,8 +47,10 @@ func TestMessages(t *testing.T) {
 		{"a 1", []string{`1:3 unexpected "1" after the key "a": write a = value`}},
 		{"a: 1", []string{`1:2 unexpected ":" after the key "a": write a = value`}},
 		{"= 1", []string{`1:1 unexpected "=" where a key should be`}},
-		{"grün = 1", []string{`1:3 unexpected "ü" after the key "gr": write keys of other characters than letters, digits, _ and - in double quotes`}},
-		{"ß = 1", []string{`1:1 unexpected "ß" where a key should be: write keys of other characters than letters, digits, _ and - in double quotes`}},
+		{"grün = 1", []string{`1:3 unexpected "ü" after the key "gr": ` +
+			`write keys of other characters than letters, digits, _ and - in double quotes`}},
+		{"ß = 1", []string{`1:1 unexpected "ß" where a key should be: ` +
+			`write keys of other characters than letters, digits, _ and - in double quotes`}},
 		{"a =", []string{`1:4 the file ends where a value should be: write a value, as true, 53 or "text"`}},
 		{"a = “x”", []string{`1:5 unexpected "“" where a value should be: write straight quotes: "`}},
 		{"[a]]", []string{`1:4 unexpected "]" after the end of the header: go on in a new line`}},
