@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -93,8 +92,8 @@ func tryRoutes() (out []facts.Feature) {
 	}{{facts.Rules, base}, {facts.RulePorts, ports}, {facts.RuleUID, uid}, {facts.RuleDSCP, dscp}, {facts.Rules6, rule6}} {
 		out = append(out, feature(t.name, tryRule(c, t.rule)))
 	}
-	hops, err := twoLinks()
-	if err != nil {
+	hops := [2]string{"try0", "try1"}
+	if err := c.TwoLinks(hops); err != nil {
 		return out // -- nothing to try: every distribution's kernel has multipath routes
 	}
 	for _, t := range []struct {
@@ -142,32 +141,4 @@ func tryRoute(c *route.Conn, r plan.Route) error {
 		err = errNotKept
 	}
 	return err
-}
-
-// twoLinks creates two interfaces in the temporary namespace, of a kind that the kernel has.
-func twoLinks() ([2]string, error) {
-	names := [2]string{"try0", "try1"}
-	attrs := func(name string) netlink.LinkAttrs {
-		a := netlink.NewLinkAttrs()
-		a.Name = name
-		return a
-	}
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return names, fmt.Errorf("opening a route netlink handle: %w", err)
-	}
-	defer h.Close()
-	err = h.LinkAdd(&netlink.Veth{LinkAttrs: attrs(names[0]), PeerName: names[1]})
-	if err != nil {
-		err = errors.Join(h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[0])}), h.LinkAdd(&netlink.Dummy{LinkAttrs: attrs(names[1])}))
-	}
-	for _, name := range append([]string{"lo"}, names[:]...) { // -- IPv4 needs the table that lo's address is in
-		if err == nil {
-			var l netlink.Link
-			if l, err = h.LinkByName(name); err == nil {
-				err = h.LinkSetUp(l)
-			}
-		}
-	}
-	return names, err
 }

@@ -46,17 +46,27 @@ func (a attr) text() string {
 }
 
 // parseAttrs splits b into attributes, which point into b.
-func parseAttrs(b []byte) ([]attr, error) {
-	var out []attr
+func parseAttrs(b []byte) (out []attr, err error) {
+	err = eachAttr(b, func(a attr) error {
+		out = append(out, a)
+		return nil
+	})
+	return out, err
+}
+
+// eachAttr calls do for each attribute in b, up to the first error.
+func eachAttr(b []byte, do func(attr) error) error {
 	for len(b) >= 4 {
 		n := int(binary.NativeEndian.Uint16(b))
 		if n < 4 || n > len(b) {
-			return nil, fmt.Errorf("netlink attribute of %d bytes in %d", n, len(b))
+			return fmt.Errorf("netlink attribute of %d bytes in %d", n, len(b))
 		}
-		out = append(out, attr{binary.NativeEndian.Uint16(b[2:]) & nlaTypeMask, b[4:n]})
+		if err := do(attr{binary.NativeEndian.Uint16(b[2:]) & nlaTypeMask, b[4:n]}); err != nil {
+			return err
+		}
 		b = b[min(align4(n), len(b)):]
 	}
-	return out, nil
+	return nil
 }
 
 // appendAttr appends one attribute, padded to four bytes.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -142,16 +140,14 @@ func (c *Conn) serialize(typ, flags int, bodies [][]byte, errs []error) (at []in
 	if len(at) == 0 {
 		return at, d
 	}
-	last := atomic.AddUint32(&c.sockets[unix.NETLINK_ROUTE].Seq, uint32(len(at)))
-	d.first = last - uint32(len(at)) + 1
+	d.first = c.seq + 1
+	c.seq += uint32(len(at))
+	each := unix.NLM_F_REQUEST | uint16(flags)
 	for n, i := range at {
-		req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: uint16(unix.NLM_F_REQUEST | flags),
-			Seq: d.first + uint32(n)}}
 		if n == len(at)-1 {
-			req.Flags |= unix.NLM_F_ACK
+			each |= unix.NLM_F_ACK
 		}
-		req.AddRawData(bodies[i])
-		d.data = append(d.data, req.Serialize()...)
+		d.data = appendMessage(d.data, uint16(typ), each, d.first+uint32(n), bodies[i])
 	}
 	return at, d
 }
@@ -159,14 +155,13 @@ func (c *Conn) serialize(typ, flags int, bodies [][]byte, errs []error) (at []in
 // exchange sends requests and returns those that the kernel refused, or all of them if the kernel
 // did not say.
 func (c *Conn) exchange(at []int, d datagram) (refused []int) {
-	fd := c.sockets[unix.NETLINK_ROUTE].Socket.GetFd()
-	if err := unix.Sendto(fd, d.data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if err := unix.Sendto(c.socket, d.data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return at
 	}
 	ended := false
 	var buf [64 << 10]byte
 	for {
-		n, _, err := unix.Recvfrom(fd, buf[:], unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(c.socket, buf[:], unix.MSG_DONTWAIT)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil && (!ended || !errors.Is(err, unix.EAGAIN)):

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -20,7 +17,7 @@ import (
 const dumpPatience = time.Second
 
 // ErrInterrupted means that the list kept changing for dumpPatience.
-var ErrInterrupted = nl.ErrDumpInterrupted
+var ErrInterrupted = errors.New("a change interrupted the listing")
 
 // untilWhole repeats a listing until no change interrupted it.
 func untilWhole[T any](list func() (T, error)) (T, error) {
@@ -35,8 +32,9 @@ func untilWhole[T any](list func() (T, error)) (T, error) {
 // Conn is a connection to the network namespace in which Open was called. Only one goroutine may
 // use it at a time.
 type Conn struct {
-	handle  *netlink.Handle
-	sockets map[int]*nl.SocketHandle
+	// socket is of route netlink (rtnetlink(7)), seq the number of the last request.
+	socket int
+	seq    uint32
 	// inet asks for interface names and indexes by ioctl (netdevice(7)), at a tenth of the cost of
 	// a link dump.
 	inet int
@@ -47,14 +45,12 @@ type Conn struct {
 }
 
 // Open connects to the current network namespace, that of the calling thread.
-func Open() (*Conn, error) {
-	c := &Conn{inet: -1}
-	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
+func Open() (c *Conn, err error) {
+	c = &Conn{inet: -1}
+	if c.socket, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err != nil {
 		return nil, fmt.Errorf("opening a route netlink socket: %w", err)
 	}
-	c.sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}
-	if err := c.setUp(s); err != nil {
+	if err := c.setUp(); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -63,34 +59,39 @@ func Open() (*Conn, error) {
 
 // setUp enables error texts (Linux 4.12), and dumps that the kernel filters and checks (Linux
 // 4.20): without the latter a dump of one table returns all tables.
-func (c *Conn) setUp(s *nl.NetlinkSocket) (err error) {
-	if err := s.SetExtAck(true); err != nil {
+func (c *Conn) setUp() (err error) {
+	if err := unix.Bind(c.socket, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("binding a route netlink socket: %w", err)
+	}
+	if err := unix.SetsockoptInt(c.socket, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1); err != nil {
 		return fmt.Errorf("enabling error texts of route netlink: %w", err)
 	}
-	if err := unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
+	if err := unix.SetsockoptInt(c.socket, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1); err != nil {
 		return fmt.Errorf("enabling strict checking of route netlink (needs Linux 4.20 or newer): %w", err)
 	}
 	if c.inet, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return fmt.Errorf("opening an inet socket: %w", err)
-	}
-	if c.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("opening a route netlink handle: %w", err)
 	}
 	return nil
 }
 
 // Close closes the sockets.
 func (c *Conn) Close() error {
-	for _, s := range c.sockets {
-		s.Close()
-	}
-	if c.handle != nil {
-		c.handle.Close()
-	}
+	err := unix.Close(c.socket)
 	if c.inet >= 0 {
-		return unix.Close(c.inet)
+		err = errors.Join(err, unix.Close(c.inet))
 	}
-	return nil
+	return err
+}
+
+// port is the socket's address, as messages about its changes name it.
+func (c *Conn) port() (uint32, error) {
+	addr, err := unix.Getsockname(c.socket)
+	if err != nil {
+		return 0, fmt.Errorf("asking for a netlink port: %w", err)
+	}
+	own, _ := addr.(*unix.SockaddrNetlink)
+	return own.Pid, nil
 }
 
 // request sends one message of the given type and body, and waits for the kernel's answer to it.
@@ -98,10 +99,7 @@ func (c *Conn) request(typ, flags int, body []byte) error {
 	if err := fault.At("before a change of routes or rules"); err != nil {
 		return err
 	}
-	req := nl.NewNetlinkRequest(typ, flags|unix.NLM_F_ACK)
-	req.Sockets = c.sockets
-	req.AddRawData(body)
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := c.ask(typ, flags|unix.NLM_F_ACK, 0, body)
 	return cmp.Or(err, fault.At("after a change of routes or rules"))
 }
 

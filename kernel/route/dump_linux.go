@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"pbr/kernel/internal/fault"
@@ -21,27 +19,23 @@ func (c *Conn) dump(typ int, answer uint16, body []byte) ([][]byte, error) {
 	if err := fault.At("before listing routes or rules"); err != nil {
 		return nil, err
 	}
+	return untilWhole(func() ([][]byte, error) { return c.ask(typ, unix.NLM_F_DUMP, answer, body) })
+}
+
+// ask sends a request, and returns the bodies of the messages of a type that answer it. The error
+// is the kernel's, with its text, or ErrInterrupted if a change interrupted a dump.
+func (c *Conn) ask(typ, flags int, answer uint16, body []byte) ([][]byte, error) {
+	c.seq++
+	request := appendMessage(nil, uint16(typ), unix.NLM_F_REQUEST|uint16(flags), c.seq, body)
+	if err := unix.Sendto(c.socket, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, err
+	}
 	if c.buffer == nil {
 		c.buffer = make([]byte, dumpSize)
 	}
-	return untilWhole(func() ([][]byte, error) { return c.dumpOnce(typ, answer, body) })
-}
-
-// dumpOnce is dump; the error is ErrInterrupted if a change interrupted it. A command makes twenty
-// of them: the netlink library takes twice as long for one, because it allocates a buffer for each
-// part, and lets Go's poller wait for answers that are there when the request was sent.
-func (c *Conn) dumpOnce(typ int, answer uint16, body []byte) ([][]byte, error) {
-	s := c.sockets[unix.NETLINK_ROUTE]
-	fd := s.Socket.GetFd()
-	req := nl.NetlinkRequest{NlMsghdr: unix.NlMsghdr{Type: uint16(typ), Flags: unix.NLM_F_REQUEST | unix.NLM_F_DUMP,
-		Seq: atomic.AddUint32(&s.Seq, 1)}}
-	req.AddRawData(body)
-	if err := unix.Sendto(fd, req.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, err
-	}
-	d := dumped{seq: req.Seq, answer: answer}
+	d := dumped{seq: c.seq, answer: answer}
 	for !d.ended {
-		n, err := receive(fd, c.buffer)
+		n, err := c.receive()
 		if err != nil {
 			return nil, err
 		}
@@ -55,15 +49,11 @@ func (c *Conn) dumpOnce(typ int, answer uint16, body []byte) ([][]byte, error) {
 	return d.bodies, nil
 }
 
-// receive waits for a datagram of the kernel.
-func receive(fd int, b []byte) (int, error) {
+// receive waits for a datagram of the kernel, and returns its length in the buffer.
+func (c *Conn) receive() (int, error) {
 	for {
-		n, from, err := unix.Recvfrom(fd, b, unix.MSG_DONTWAIT)
+		n, from, err := unix.Recvfrom(c.socket, c.buffer, 0)
 		switch sender, _ := from.(*unix.SockaddrNetlink); {
-		case errors.Is(err, unix.EAGAIN):
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != nil && !errors.Is(err, unix.EINTR) {
-				return 0, err
-			}
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return 0, err
@@ -73,7 +63,18 @@ func receive(fd int, b []byte) (int, error) {
 	}
 }
 
-// dumped collects the answers to a dump request.
+// appendMessage appends struct nlmsghdr (length, type, flags, sequence number, port; netlink(7))
+// and a body, padded to four bytes.
+func appendMessage(b []byte, typ, flags uint16, seq uint32, body []byte) []byte {
+	b = binary.NativeEndian.AppendUint32(b, uint32(unix.SizeofNlMsghdr+len(body)))
+	b = binary.NativeEndian.AppendUint16(b, typ)
+	b = binary.NativeEndian.AppendUint16(b, flags)
+	b = binary.NativeEndian.AppendUint32(b, seq)
+	b = append(append(b, 0, 0, 0, 0), body...)
+	return append(b, make([]byte, align4(len(body))-len(body))...)
+}
+
+// dumped collects the answers to a request.
 type dumped struct {
 	seq    uint32
 	answer uint16

@@ -11,12 +11,7 @@ import (
 
 // message is one netlink message with a body.
 func message(typ, flags uint16, seq uint32, body ...byte) []byte {
-	b := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+len(body)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = binary.NativeEndian.AppendUint16(b, flags)
-	b = binary.NativeEndian.AppendUint32(b, seq)
-	b = append(append(b, 0, 0, 0, 0), body...)
-	return append(b, make([]byte, align4(len(body))-len(body))...)
+	return appendMessage(nil, typ, flags, seq, body)
 }
 
 // TestDumped: the parts of a dump are put together, answers to other requests are not of it, and

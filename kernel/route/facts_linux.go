@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"net/netip"
@@ -104,20 +103,20 @@ func (c *Conn) Others(tables []uint32) ([]plan.Route, error) {
 // Ports returns the interfaces that are ports of another one (a bridge or bond, not a VRF), with
 // its name.
 func (c *Conn) Ports() (map[string]string, error) {
-	links, err := untilWhole(c.handle.LinkList)
+	links, err := c.links()
 	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
+		return nil, err
 	}
-	names := map[int]string{}
+	names := map[uint32]string{}
 	for _, l := range links {
-		if l.Type() != "vrf" {
-			names[l.Attrs().Index] = l.Attrs().Name
+		if l.kind != "vrf" {
+			names[l.index] = l.name
 		}
 	}
 	out := map[string]string{}
 	for _, l := range links {
-		if master := names[l.Attrs().MasterIndex]; master != "" {
-			out[l.Attrs().Name] = master
+		if master := names[l.master]; master != "" {
+			out[l.name] = master
 		}
 	}
 	return out, nil

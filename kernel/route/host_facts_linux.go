@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -33,7 +32,7 @@ func (c *Conn) HostFacts() (plan.HostFacts, error) {
 	if m.DSCPRules, err = KernelAtLeast(6, 13); err != nil {
 		return plan.HostFacts{}, err
 	}
-	if err := c.links(&m); err != nil {
+	if err := c.addLinks(&m); err != nil {
 		return plan.HostFacts{}, err
 	}
 	for _, family := range plan.Families {
@@ -58,45 +57,41 @@ func sorted(networks []netip.Prefix) []netip.Prefix {
 	return slices.Compact(networks)
 }
 
-// links fills Links, except for what comes from routes.
-func (c *Conn) links(m *plan.HostFacts) error {
-	links, err := untilWhole(c.handle.LinkList)
+// addLinks fills in Links, except for what comes from routes.
+func (c *Conn) addLinks(m *plan.HostFacts) error {
+	links, err := c.links()
 	if err != nil {
-		return fmt.Errorf("listing interfaces: %w", err)
+		return err
 	}
-	addrs, err := untilWhole(func() ([]netlink.Addr, error) { return c.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := c.addrs()
 	if err != nil {
-		return fmt.Errorf("listing addresses: %w", err)
+		return err
 	}
 	for _, l := range links {
-		a := l.Attrs()
 		link := plan.Link{
-			Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(a.Name),
-			Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0, Port: a.MasterIndex != 0, Below: below(l, links),
+			Up: l.flags&unix.IFF_UP != 0, Carrier: l.flags&unix.IFF_LOWER_UP != 0, NoIPv6: m.NoIPv6 || ipv6Disabled(l.name),
+			Loopback: l.flags&unix.IFF_LOOPBACK != 0, Port: l.master != 0, Below: below(l, links),
 		}
-		for _, addr := range addrs {
-			ip, ok := netip.AddrFromSlice(addr.IP)
-			if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index ||
-				addr.Scope >= unix.RT_SCOPE_LINK || ip.IsLinkLocalUnicast() || ip.IsLoopback() {
+		for _, a := range addrs {
+			if a.index != l.index || !a.reachesFar() {
 				continue
 			}
-			if addr.Flags&unusable == 0 {
-				link.Addrs = append(link.Addrs, ip)
+			if a.flags&unusable == 0 {
+				link.Addrs = append(link.Addrs, a.Addr())
 			}
-			link.Tentative6 = link.Tentative6 || addr.Flags&unusable == unix.IFA_F_TENTATIVE && ip.Is6()
+			link.Tentative6 = link.Tentative6 || a.flags&unusable == unix.IFA_F_TENTATIVE && a.Addr().Is6()
 		}
 		sorting.Func(link.Addrs, netip.Addr.Compare)
-		m.Links[a.Name] = link
+		m.Links[l.name] = link
 	}
 	return nil
 }
 
 // below lists the interfaces that carry a bridge's or a VLAN's frames.
-func below(l netlink.Link, links []netlink.Link) (names []string) {
+func below(l liveLink, links []liveLink) (names []string) {
 	for _, other := range links {
-		a := other.Attrs()
-		if l.Type() == "bridge" && a.MasterIndex == l.Attrs().Index || l.Type() == "vlan" && a.Index == l.Attrs().ParentIndex {
-			names = append(names, a.Name)
+		if l.kind == "bridge" && other.master == l.index || l.kind == "vlan" && other.index == l.parent {
+			names = append(names, other.name)
 		}
 	}
 	slices.Sort(names)

@@ -1,11 +1,9 @@
 package route
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -88,18 +86,15 @@ func reserved(table uint32) bool {
 // isVRF reports whether a table belongs to a VRF device, so that the kernel puts routes of its own
 // into it.
 func (c *Conn) isVRF(table uint32) (bool, error) {
-	links, err := untilWhole(c.handle.LinkList)
+	links, err := c.links()
 	if err != nil {
-		return false, fmt.Errorf("listing interfaces: %w", err)
+		return false, err
 	}
 	return hasVRF(links, table), nil
 }
 
-func hasVRF(links []netlink.Link, table uint32) bool {
-	return slices.ContainsFunc(links, func(l netlink.Link) bool {
-		vrf, is := l.(*netlink.Vrf)
-		return is && vrf.Table == table
-	})
+func hasVRF(links []liveLink, table uint32) bool {
+	return slices.ContainsFunc(links, func(l liveLink) bool { return l.kind == "vrf" && l.table == table })
 }
 
 // KernelMade reports whether a route looks like those that the kernel puts into a VRF's table: its

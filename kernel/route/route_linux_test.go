@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-
 	"pbr/compiler/plan"
 	"pbr/integration/steps"
 )
@@ -231,7 +229,7 @@ func TestReadRoutesOwnership(t *testing.T) {
 
 // TestVRFTable: only a VRF's table has routes that the kernel puts there.
 func TestVRFTable(t *testing.T) {
-	links := []netlink.Link{&netlink.Dummy{}, &netlink.Vrf{Table: 100}}
+	links := []liveLink{{kind: "dummy"}, {kind: "vrf", table: 100}}
 	if !hasVRF(links, 100) || hasVRF(links, 101) || hasVRF(links[:1], 0) {
 		t.Error("not only table 100 is a VRF's")
 	}

@@ -1,11 +1,9 @@
 package route
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -14,32 +12,30 @@ import (
 
 // Links reads the interfaces with their addresses, and how the kernel checks what arrives on them.
 func (c *Conn) Links() (map[string]walk.Link, error) {
-	links, err := c.handle.LinkList()
+	links, err := c.links()
 	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
+		return nil, err
 	}
-	addrs, err := c.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := c.addrs()
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses: %w", err)
+		return nil, err
 	}
-	byIndex := map[int][]netip.Prefix{}
+	byIndex := map[uint32][]netip.Prefix{}
 	for _, a := range addrs {
-		ip, ok := netip.AddrFromSlice(a.IP)
-		if length, _ := a.Mask.Size(); ok && a.Flags&unix.IFA_F_TENTATIVE == 0 {
-			byIndex[a.LinkIndex] = append(byIndex[a.LinkIndex], netip.PrefixFrom(ip.Unmap(), length))
+		if a.flags&unix.IFA_F_TENTATIVE == 0 {
+			byIndex[a.index] = append(byIndex[a.index], a.Prefix)
 		}
 	}
 	all := readCheck("all")
 	out := make(map[string]walk.Link, len(links))
 	for _, l := range links {
-		a := l.Attrs()
-		check, own := all, readCheck(a.Name)
+		check, own := all, readCheck(l.name)
 		check.ReversePath = max(check.ReversePath, own.ReversePath)
 		check.AcceptLocal, check.ValidMark = check.AcceptLocal || own.AcceptLocal, check.ValidMark || own.ValidMark
 		check.RouteLocalnet = check.RouteLocalnet || own.RouteLocalnet
-		out[a.Name] = walk.Link{Index: a.Index, Down: a.RawFlags&unix.IFF_UP == 0,
-			NoCarrier: a.RawFlags&unix.IFF_LOWER_UP == 0 && passesOver(a.Name),
-			Addrs:     byIndex[a.Index], Source: check}
+		out[l.name] = walk.Link{Index: int(l.index), Down: l.flags&unix.IFF_UP == 0,
+			NoCarrier: l.flags&unix.IFF_LOWER_UP == 0 && passesOver(l.name),
+			Addrs:     byIndex[l.index], Source: check}
 	}
 	return out, nil
 }

@@ -2,11 +2,9 @@ package route
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -65,17 +63,17 @@ func surveyDefaults(s *facts.Survey, routes []liveRoute) {
 
 // interfaces lists all interfaces except the loopback.
 func (c *Conn) interfaces() ([]facts.Interface, error) {
-	links, err := untilWhole(c.handle.LinkList)
+	links, err := c.links()
 	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
+		return nil, err
 	}
-	addrs, err := untilWhole(func() ([]netlink.Addr, error) { return c.handle.AddrList(nil, netlink.FAMILY_ALL) })
+	addrs, err := c.addrs()
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses: %w", err)
+		return nil, err
 	}
 	out := []facts.Interface{}
 	for _, l := range links {
-		if l.Attrs().RawFlags&unix.IFF_LOOPBACK == 0 && !fallback(l) {
+		if l.flags&unix.IFF_LOOPBACK == 0 && !fallback(l) {
 			out = append(out, surveyed(l, links, addrs))
 		}
 	}
@@ -87,30 +85,26 @@ func (c *Conn) interfaces() ([]facts.Interface, error) {
 // (ip-sysctl: fb_tunnels_only_for_init_net).
 var fallbackTunnels = []string{"tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"}
 
-func fallback(l netlink.Link) bool {
-	return l.Attrs().RawFlags&unix.IFF_UP == 0 && slices.Contains(fallbackTunnels, l.Attrs().Name)
+func fallback(l liveLink) bool {
+	return l.flags&unix.IFF_UP == 0 && slices.Contains(fallbackTunnels, l.name)
 }
 
-func surveyed(l netlink.Link, links []netlink.Link, addrs []netlink.Addr) facts.Interface {
-	a := l.Attrs()
-	out := facts.Interface{Name: a.Name, Kind: l.Type(), Up: a.RawFlags&unix.IFF_UP != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0}
+func surveyed(l liveLink, links []liveLink, addrs []liveAddr) facts.Interface {
+	out := facts.Interface{Name: l.name, Kind: l.kind, Up: l.flags&unix.IFF_UP != 0, Carrier: l.flags&unix.IFF_LOWER_UP != 0}
 	for _, other := range links {
-		switch o := other.Attrs(); {
-		case o.Index == a.MasterIndex && other.Type() != "vrf":
-			out.Master = o.Name
-		case other.Type() == "vlan" && o.ParentIndex == a.Index:
-			out.Carries = append(out.Carries, o.Name)
+		switch {
+		case other.index == l.master && other.kind != "vrf":
+			out.Master = other.name
+		case other.kind == "vlan" && other.parent == l.index:
+			out.Carries = append(out.Carries, other.name)
 		}
 	}
-	for _, addr := range addrs {
-		ip, ok := netip.AddrFromSlice(addr.IP)
-		if ip = ip.Unmap(); !ok || addr.LinkIndex != a.Index || addr.Scope >= unix.RT_SCOPE_LINK ||
-			ip.IsLinkLocalUnicast() || ip.IsLoopback() {
+	for _, a := range addrs {
+		if a.index != l.index || !a.reachesFar() {
 			continue
 		}
-		ones, _ := addr.Mask.Size()
-		out.Addresses = append(out.Addresses, netip.PrefixFrom(ip, ones))
-		out.Leased = out.Leased || ip.Is4() && addr.Flags&unix.IFA_F_PERMANENT == 0
+		out.Addresses = append(out.Addresses, a.Prefix)
+		out.Leased = out.Leased || a.Addr().Is4() && a.flags&unix.IFA_F_PERMANENT == 0
 	}
 	slices.Sort(out.Carries)
 	sorting.Func(out.Addresses, netip.Prefix.Compare)

@@ -25,15 +25,11 @@ type Watcher struct {
 // Watch starts to watch c's network namespace. Changes that c itself makes are not reported. Like
 // all of c's methods it needs c's thread; the Watcher is then independent of c.
 func (c *Conn) Watch() (*Watcher, error) {
-	var own []uint32
-	for _, s := range c.sockets {
-		port, err := s.Socket.GetPid()
-		if err != nil {
-			return nil, fmt.Errorf("asking for a netlink port: %w", err)
-		}
-		own = append(own, port)
+	own, err := c.port()
+	if err != nil {
+		return nil, err
 	}
-	events, err := netevents.Listen(unix.NETLINK_ROUTE, own, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	events, err := netevents.Listen(unix.NETLINK_ROUTE, []uint32{own}, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err != nil {

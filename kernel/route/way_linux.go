@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
@@ -53,10 +51,7 @@ func (c *Conn) Way(q Query) (Way, error) {
 		b = appendAttr(b, rtaSPort, binary.BigEndian.AppendUint16(nil, q.SPort)...)
 		b = appendAttr(b, rtaDPort, binary.BigEndian.AppendUint16(nil, q.DPort)...)
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.Sockets = c.sockets
-	req.AddRawData(append(encodeHeader(h), b...))
-	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE)
+	msgs, err := c.ask(unix.RTM_GETROUTE, 0, unix.RTM_NEWROUTE, append(encodeHeader(h), b...))
 	if err != nil {
 		return refusal(err, q)
 	}
@@ -107,22 +102,22 @@ func (c *Conn) decodeWay(msg []byte) (w Way, err error) {
 // Addresses returns every address of every interface, including those that new connections should
 // not use.
 func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
-	links, err := c.handle.LinkList()
+	links, err := c.links()
 	if err != nil {
-		return nil, fmt.Errorf("listing interfaces: %w", err)
+		return nil, err
 	}
-	addrs, err := c.handle.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := c.addrs()
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses: %w", err)
+		return nil, err
 	}
 	out := map[string][]netip.Addr{}
-	names := map[int]string{}
+	names := map[uint32]string{}
 	for _, l := range links {
-		names[l.Attrs().Index], out[l.Attrs().Name] = l.Attrs().Name, nil
+		names[l.index], out[l.name] = l.name, nil
 	}
 	for _, a := range addrs {
-		if ip, ok := netip.AddrFromSlice(a.IP); ok && names[a.LinkIndex] != "" {
-			out[names[a.LinkIndex]] = append(out[names[a.LinkIndex]], ip.Unmap())
+		if name := names[a.index]; name != "" {
+			out[name] = append(out[name], a.Addr())
 		}
 	}
 	return out, nil
@@ -131,16 +126,38 @@ func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
 // Neighbours returns the Ethernet addresses of neighbours that the kernel knows.
 func (c *Conn) Neighbours() (map[netip.Addr][6]byte, error) {
 	out := map[netip.Addr][6]byte{}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		list, err := c.handle.NeighList(0, family)
-		if err != nil {
+	for _, family := range plan.Families {
+		msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, append([]byte{addressFamily(family)}, make([]byte, unix.SizeofNdMsg-1)...))
+		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) { // -- a kernel without IPv6
 			return nil, fmt.Errorf("listing neighbours: %w", err)
 		}
-		for _, n := range list {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok && len(n.HardwareAddr) == 6 {
-				out[ip.Unmap()] = [6]byte(n.HardwareAddr)
+		for _, m := range msgs {
+			if err := addNeighbour(out, m); err != nil {
+				return nil, fmt.Errorf("listing neighbours: %w", err)
 			}
 		}
 	}
 	return out, nil
+}
+
+// addNeighbour decodes struct ndmsg, of which nothing is needed, and attributes (rtnetlink(7)).
+func addNeighbour(list map[netip.Addr][6]byte, b []byte) error {
+	if len(b) < unix.SizeofNdMsg {
+		return fmt.Errorf("neighbour message of %d bytes", len(b))
+	}
+	var ip netip.Addr
+	var mac []byte
+	err := eachAttr(b[unix.SizeofNdMsg:], func(a attr) error {
+		switch a.typ {
+		case unix.NDA_DST:
+			ip, _ = netip.AddrFromSlice(a.data)
+		case unix.NDA_LLADDR:
+			mac = a.data
+		}
+		return nil
+	})
+	if ip.IsValid() && len(mac) == 6 {
+		list[ip] = [6]byte(mac)
+	}
+	return err
 }
