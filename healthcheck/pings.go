@@ -11,8 +11,7 @@ import (
 
 // pings sends the echo requests of all uplinks over one socket for each IP version: which interface
 // a request leaves by, and with which mark, is said with each. Answers are read while requests are
-// sent, and by a goroutine that there is as long as some are awaited. So many uplinks, or one, wake
-// the process as often.
+// sent; those that are awaited then wake a goroutine when they come.
 type pings struct {
 	// enter runs a function that opens sockets.
 	enter func(func())
@@ -21,11 +20,13 @@ type pings struct {
 	sockets map[pingSocketKey]*pingSocket
 	uplinks map[string]*pingUplink // by name
 	awaited map[pingKey]awaitedPing
-	// first is not later than when the first of the awaited ones has failed; zero if none will.
-	first time.Time
-	// reading means that a goroutine waits for answers; bell makes it look at first again.
-	reading bool
-	bell    bell
+	// first is not later than when the first of the awaited ones has failed; zero if none will. late
+	// fires then, or has fired before, at lateAt; that is zero when it does not run.
+	first, lateAt time.Time
+	late          *time.Timer
+	// waiter is there as long as there are sockets; waiting means that it waits for them.
+	waiter  *pingWaiter
+	waiting bool
 }
 
 // pingSocketKey is what the requests of a socket have in common.
@@ -71,6 +72,7 @@ func tellAll(list []endedPing) {
 // send sends requests, and takes the answers that come meanwhile.
 func (p *pings) send(probes []BatchProbe) {
 	p.mu.Lock()
+	p.wait(false) // an answer that is read here need not wake anybody
 	ended := make([]endedPing, 0, len(probes))
 	for _, s := range p.sockets { // what nobody asked for must not take the place of answers
 		ended = p.take(s, ended)
@@ -144,17 +146,16 @@ func (p *pings) socket(key pingSocketKey) (s *pingSocket, err error) {
 	if s = p.sockets[key]; s != nil {
 		return s, nil
 	}
-	if err := p.bell.hang(); err != nil {
-		return nil, err
+	if p.waiter == nil {
+		if p.waiter, err = openPingWaiter(p.read); err != nil {
+			return nil, err
+		}
 	}
 	p.enter(func() { s, err = openPingSocket(key) })
 	if err != nil {
 		return nil, err
 	}
 	p.sockets[key] = s
-	if p.reading { // it does not wait for this one yet
-		p.bell.ring()
-	}
 	return s, nil
 }
 
@@ -198,9 +199,6 @@ var errNoPing = errors.New("no answer to a ping")
 func (p *pings) before(until time.Time) {
 	if !until.IsZero() && (p.first.IsZero() || until.Before(p.first)) {
 		p.first = until
-		if p.reading {
-			p.bell.ring()
-		}
 	}
 }
 
@@ -227,74 +225,91 @@ func (p *pings) expire(ended []endedPing) []endedPing {
 	return ended
 }
 
-// await sees to it that answers are read, if any are awaited.
+// await sees to it that answers are read and failures noticed, if any are awaited.
 func (p *pings) await() {
-	switch {
-	case p.reading:
-	case len(p.awaited) == 0:
+	p.wait(len(p.awaited) > 0)
+	if len(p.awaited) == 0 {
 		p.first = time.Time{}
-	default:
-		p.reading = true
-		go p.read()
+	}
+	if p.first.IsZero() || !p.lateAt.IsZero() && !p.first.Before(p.lateAt) {
+		return
+	}
+	p.lateAt = p.first
+	if p.late == nil {
+		p.late = time.AfterFunc(time.Until(p.first), p.endLate)
+	} else {
+		p.late.Reset(time.Until(p.first))
 	}
 }
 
-// read reads answers until none is awaited.
+// wait makes the waiter wait for the sockets, or leave them alone.
+func (p *pings) wait(on bool) {
+	if p.waiting == on {
+		return
+	}
+	p.waiting = on
+	for _, s := range p.sockets {
+		p.waiter.watch(s, on)
+	}
+}
+
+// read reads answers that were awaited.
 func (p *pings) read() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.awaited) > 0 {
-		list, first := p.polled(), p.first
-		p.mu.Unlock()
-		poll(list, first)
-		p.mu.Lock()
-		p.bell.silence()
-		var ended []endedPing
+	p.end(func(ended []endedPing) []endedPing {
 		for _, s := range p.sockets {
 			ended = p.take(s, ended)
 		}
-		ended = p.expire(ended)
-		p.mu.Unlock()
-		tellAll(ended)
-		p.mu.Lock()
-	}
-	p.reading, p.first = false, time.Time{}
-	p.tidy()
+		return ended
+	})
 }
 
-// polled is what a reader waits for.
-func (p *pings) polled() []pollFD {
-	list := []pollFD{p.bell.polled()}
-	for _, s := range p.sockets {
-		list = append(list, s.polled())
-	}
-	return list
+// endLate ends the requests that have failed.
+func (p *pings) endLate() {
+	p.end(func(ended []endedPing) []endedPing {
+		p.lateAt = time.Time{}
+		for _, s := range p.sockets { // what was answered in time has not failed
+			ended = p.take(s, ended)
+		}
+		return p.expire(ended)
+	})
+}
+
+// end tells of the requests that find ends. It is called with the lock.
+func (p *pings) end(find func([]endedPing) []endedPing) {
+	p.mu.Lock()
+	ended := find(nil)
+	p.await()
+	p.mu.Unlock()
+	tellAll(ended)
 }
 
 // release forgets an uplink.
 func (p *pings) release(uplink string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	for k, w := range p.awaited {
 		if w.Config.Uplink == uplink {
 			delete(p.awaited, k)
 		}
 	}
 	delete(p.uplinks, uplink)
-	if p.reading {
-		p.bell.ring()
+	p.await()
+	waiter := p.tidy()
+	p.mu.Unlock()
+	if waiter != nil {
+		waiter.close()
 	}
-	p.tidy()
 }
 
-// tidy closes what is open when there are no uplinks.
-func (p *pings) tidy() {
-	if len(p.uplinks) > 0 || p.reading {
-		return
+// tidy closes what is open when there are no uplinks. It returns the waiter, which has to be closed
+// without the lock.
+func (p *pings) tidy() (waiter *pingWaiter) {
+	if len(p.uplinks) > 0 {
+		return nil
 	}
 	for key, s := range p.sockets {
 		s.close()
 		delete(p.sockets, key)
 	}
-	p.bell.close()
+	waiter, p.waiter = p.waiter, nil
+	return waiter
 }

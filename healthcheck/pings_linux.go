@@ -1,10 +1,8 @@
 package healthcheck
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/net/ipv4"
@@ -132,54 +130,3 @@ func (s *pingSocket) interfaceIndex(name string) (int, error) {
 }
 
 func (s *pingSocket) close() { _ = unix.Close(s.fd) }
-
-// pollFD is something to wait for (poll(2)).
-type pollFD = unix.PollFd
-
-func (s *pingSocket) polled() pollFD { return pollFD{Fd: int32(s.fd), Events: unix.POLLIN} }
-
-// poll waits until there is something to read, not longer than until a time, if there is one.
-func poll(list []pollFD, until time.Time) {
-	var limit *unix.Timespec
-	if !until.IsZero() {
-		t := unix.NsecToTimespec(int64(max(0, time.Until(until))))
-		limit = &t
-	}
-	_, _ = unix.Ppoll(list, limit, nil) // whoever waits looks at everything again, whatever it says
-}
-
-// bell wakes who polls it (eventfd(2)).
-type bell struct {
-	fd   int
-	open bool
-}
-
-func (b *bell) hang() (err error) {
-	if b.open {
-		return nil
-	}
-	if b.fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("%w: opening an event descriptor: %w", ErrNotProbed, err)
-	}
-	b.open = true
-	return nil
-}
-
-func (b *bell) polled() pollFD { return pollFD{Fd: int32(b.fd), Events: unix.POLLIN} }
-
-func (b *bell) ring() {
-	if b.open {
-		_, _ = unix.Write(b.fd, binary.NativeEndian.AppendUint64(nil, 1)) // full is as good
-	}
-}
-
-func (b *bell) silence() {
-	_, _ = unix.Read(b.fd, make([]byte, 8)) // it may not have been rung
-}
-
-func (b *bell) close() {
-	if b.open {
-		_ = unix.Close(b.fd)
-	}
-	*b = bell{}
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
-	"time"
 )
 
 // pingSocket sends nothing.
@@ -23,16 +22,10 @@ func (*pingSocket) interfaceIndex(string) (int, error)         { return 0, ErrNo
 func (*pingSocket) send([]byte, netip.Addr, int, uint32) error { return ErrNotProbed }
 func (*pingSocket) receive() (pingKey, error, error)           { return pingKey{}, nil, ErrNotProbed }
 func (*pingSocket) close()                                     {}
-func (*pingSocket) polled() pollFD                             { return pollFD{} }
 
-type pollFD struct{}
+type pingWaiter struct{}
 
-func poll([]pollFD, time.Time) {}
+func openPingWaiter(func()) (*pingWaiter, error) { return &pingWaiter{}, nil }
 
-type bell struct{}
-
-func (*bell) hang() error    { return nil }
-func (*bell) polled() pollFD { return pollFD{} }
-func (*bell) ring()          {}
-func (*bell) silence()       {}
-func (*bell) close()         {}
+func (*pingWaiter) watch(*pingSocket, bool) {}
+func (*pingWaiter) close()                  {}
