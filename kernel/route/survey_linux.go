@@ -89,8 +89,20 @@ func fallback(l liveLink) bool {
 	return l.flags&unix.IFF_UP == 0 && slices.Contains(fallbackTunnels, l.name)
 }
 
+// linkKind is a kind as people read it: the kernel has no name for hardware, and a short one for
+// tunnels that a program makes.
+func linkKind(kind string) string {
+	switch kind {
+	case "":
+		return "device"
+	case "tun":
+		return "tuntap"
+	}
+	return kind
+}
+
 func surveyed(l liveLink, links []liveLink, addrs []liveAddr) facts.Interface {
-	out := facts.Interface{Name: l.name, Kind: l.kind, Up: l.flags&unix.IFF_UP != 0, Carrier: l.flags&unix.IFF_LOWER_UP != 0}
+	out := facts.Interface{Name: l.name, Kind: linkKind(l.kind), Up: l.flags&unix.IFF_UP != 0, Carrier: l.flags&unix.IFF_LOWER_UP != 0}
 	for _, other := range links {
 		switch {
 		case other.index == l.master && other.kind != "vrf":
