@@ -9,7 +9,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/nftables v0.3.0
 	github.com/mdlayher/ndp v1.1.0
-	// With v1.11.2 tests of kernel/conntrack hang: reading the count of entries waits for ever (TestCut).
+	// With v1.11.2 tests of kernel/conntrack hang: reading the count of entries waits for ever (TestFlush).
 	github.com/mdlayher/netlink v1.9.0
 	github.com/mdlayher/packet v1.1.2
 	github.com/miekg/dns v1.1.73

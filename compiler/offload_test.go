@@ -85,10 +85,10 @@ func TestOffloadDevices(t *testing.T) {
 		{"hardware that is required takes what is below bridges", `{ hardware = true, required = true }`, capable,
 			[]string{"eth1", "eth2", "guest", "vpn1", "wan1"}, ""},
 		{"off", `"off"`, m, nil, ""},
-		{"off: a kernel without flowtables is no matter", `"off"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
+		{"off: a kernel without flowtables does not matter", `"off"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
 		{"a kernel without flowtables: deferred", `"unmarked"`, plan.HostFacts{Known: true, NoFlowtables: true}, nil,
 			"this kernel has no flowtables"},
-		{"by default: a kernel without flowtables is no matter", "", plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
+		{"by default: a kernel without flowtables does not matter", "", plan.HostFacts{Known: true, NoFlowtables: true}, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, p := offloaded(t, c.offload, c.host)
@@ -147,7 +147,7 @@ func TestOffloadManyDevices(t *testing.T) {
 	})
 }
 
-// What fails over is no flowtable: devices are the same whatever is healthy.
+// What fails over is not a flowtable: devices are the same whatever is healthy.
 func TestOffloadDoesNotFollowHealth(t *testing.T) {
 	doc := parse(t, `pbr = { offload = "unmarked" }`+"\n"+offloadPolicy)
 	m := plan.HostFacts{Known: true, Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: true}, "br-lan": addressed(plan.Link{})}}

@@ -5,7 +5,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// What becomes of a first packet depends on whether its source or its destination is one of the
+// What happens to a first packet depends on whether its source or its destination is one of the
 // router's own addresses. The kernel's answer (fib) costs the look-up of a route each, in IPv6 a
 // fifth of all that a new connection costs. While pbr watch shows that it keeps the sets of own
 // addresses, packets are asked for what they surely are not instead: addresses that are in no set,

@@ -144,9 +144,9 @@ func (c Config) DownWithin() time.Duration {
 	return c.Interval + time.Duration(c.DownAfter-1)*max(c.Interval, c.Timeout) + c.Timeout
 }
 
-// UpWithin is the longest that probes need to declare a mended uplink up, its answers' round trip
-// and flap damping left aside: a probe was sent right before it was mended and must time out, then
-// UpAfter rounds are good.
+// UpWithin is the longest that probes need to declare a repaired uplink up, its answers' round trip
+// and flap damping left aside: a probe was sent right before it was repaired and must time out,
+// then UpAfter rounds are good.
 func (c Config) UpWithin() time.Duration {
 	c = c.withDefaults()
 	switch c.Method {

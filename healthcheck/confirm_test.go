@@ -131,12 +131,12 @@ func TestAbsent(t *testing.T) {
 	c.Optional, c.Version = true, 6
 	m := newStateMachine(epoch, c, Status{})
 	bare := LinkState{Exists: true, Up: true, Carrier: true}
-	t.Run("at the start it is no news", func(t *testing.T) {
+	t.Run("at the start it is not news", func(t *testing.T) {
 		if _, changed := m.Link(epoch, bare); changed || m.state != Absent {
 			t.Errorf("at the start: %s, told: %v", m.state, changed)
 		}
 	})
-	t.Run("absent is no failure", func(t *testing.T) {
+	t.Run("absent is not a failure", func(t *testing.T) {
 		if m.state.Failed() || m.state.Usable() || m.state.Dead() {
 			t.Error("absent is a failure")
 		}

@@ -104,7 +104,7 @@ func TestBFDWithFRR(t *testing.T) {
 	}
 }
 
-// AdminDown is no failure, from FRR's administrator or because its bfdd ends; its death is one.
+// AdminDown is not a failure, from FRR's administrator or because its bfdd ends; its death is one.
 func TestBFDPeerIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)
@@ -133,7 +133,7 @@ func TestBFDPeerIsSwitchedOff(t *testing.T) {
 	bothBecome(t, events, Down)
 }
 
-// Who ends a watch is no failure for the peer.
+// Who ends a watch is not a failure for the peer.
 func TestBFDEndsPolitely(t *testing.T) {
 	t.Parallel()
 	l := newLines(t)

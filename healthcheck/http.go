@@ -109,8 +109,8 @@ func (p *SocketProber) dialHost(ctx context.Context, c Config, u *url.URL) (net.
 	return nil, errors.Join(errs...)
 }
 
-// status returns what is wrong with the status of an http answer. 3xx is no answer: captive portals
-// and expired SIMs redirect everything to their own page.
+// status returns what is wrong with the status of an http answer. 3xx is not an answer: captive
+// portals and expired SIMs redirect everything to their own page.
 func (e Expect) status(is int) error {
 	if len(e.Statuses) > 0 && slices.Contains(e.Statuses, is) || len(e.Statuses) == 0 && is >= 200 && is <= 299 {
 		return nil

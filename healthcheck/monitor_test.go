@@ -220,7 +220,7 @@ func TestMonitorGoesOnFromAFormerRun(t *testing.T) {
 		}
 		b.probe.set("target-slow", silence)
 		b.probe.set("target-up", silence)
-		b.after(2 * time.Second) // one round is no proof, neither way
+		b.after(2 * time.Second) // one round is not proof, neither way
 		b.unordered(3*time.Second, "down:down>up", "slow:degraded>down", "up:up>down")
 		b.Link(UplinkVersion{Uplink: "link"}, linkGood)
 		b.after(0, "link:link-down>start", "link:start>up")

@@ -10,8 +10,8 @@ import (
 )
 
 // pings sends the echo requests of all uplinks over one socket for each IP version: which interface
-// a request leaves by, and with which mark, is said with each. Answers are read while requests are
-// sent; those that are awaited then wake a goroutine when they come.
+// a request leaves through, and with which mark, is said with each. Answers are read while requests
+// are sent; those that are awaited then wake a goroutine when they come.
 type pings struct {
 	// enter runs a function that opens sockets.
 	enter func(func())
@@ -20,8 +20,8 @@ type pings struct {
 	sockets map[pingSocketKey]*pingSocket
 	uplinks map[string]*pingUplink // by name
 	awaited map[pingKey]awaitedPing
-	// first is not later than when the first of the awaited ones has failed; zero if none will. late
-	// fires then, or has fired before, at lateAt; that is zero when it does not run.
+	// first is not later than when the first of the awaited ones has failed; zero if none will.
+	// late fires then, or has fired before, at lateAt; that is zero when it does not run.
 	first, lateAt time.Time
 	late          *time.Timer
 	// waiter is there as long as there are sockets; waiting means that it waits for them.

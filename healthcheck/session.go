@@ -24,7 +24,7 @@ const (
 	SessionUp
 	// SessionDown: they did, and do not any more.
 	SessionDown
-	// SessionOff: the peer's administrator switched it off, which is no failure (RFC 5882, 4.2).
+	// SessionOff: the peer's administrator switched it off, which is not a failure (RFC 5882, 4.2).
 	SessionOff
 )
 

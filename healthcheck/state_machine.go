@@ -225,7 +225,7 @@ func (m *stateMachine) Link(now time.Time, l LinkState) (Event, bool) {
 	m.told, m.link = true, l
 	is, problem := l.State()
 	m.seen = m.seen || is == ""
-	if first && m.cfg.Optional && !m.seen { // that it never had the version is no news
+	if first && m.cfg.Optional && !m.seen { // that it never had the version is not news
 		m.state, _ = m.compose()
 		return Event{}, false
 	}

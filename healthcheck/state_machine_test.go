@@ -113,12 +113,12 @@ func TestMachine(t *testing.T) {
 		{"down-after 1", func(c *Config) { c.DownAfter = 1 }, "g b", "start>up@0 up>down@1"},
 
 		{"carrier lost and back: probe again", nil, "g nocarrier g link g", "start>up@0 up>link-down@1 link-down>start@3 start>up@4"},
-		{"one lost round after the link is no verdict", nil, "g nocarrier link b b g b b",
+		{"one lost round after the link is not a verdict", nil, "g nocarrier link b b g b b",
 			"start>up@0 up>link-down@1 link-down>start@2 start>up@5"},
 		{"three are", nil, "g nocarrier link b b b", "start>up@0 up>link-down@1 link-down>start@2 start>down@5"},
 		{"a link without a line behind it is no second flap", nil, "g nocarrier link b b b g g g",
 			"start>up@0 up>link-down@1 link-down>start@2 start>down@5 down>up@8"},
-		{"a dead line at the start is no flap", nil, "b g g g b b b g g g", "start>down@0 down>up@3 up>down@6 down>up@9"},
+		{"a dead line at the start is not a flap", nil, "b g g g b b b g g g", "start>down@0 down>up@3 up>down@6 down>up@9"},
 		{"a dead uplink gets a new start with its link", nil, "b nocarrier link", "start>down@0 down>link-down@1 link-down>start@2"},
 		{"other troubles of the link", nil, "gone off nocarrier noaddr link",
 			"start>link-down@0 link-down>address-lost@3 address-lost>start@4"},
@@ -161,7 +161,7 @@ func TestMachine(t *testing.T) {
 			"g150 g50 g50", "start>up@0"},
 		{"round trip good again", func(c *Config) { c.MaxRTT, c.Over = 100*time.Millisecond, 4 }, "g90 g90 g150 g50 g50 g50 g50",
 			"start>up@0 up>degraded@2 degraded>up@5"},
-		{"mended, but too slow", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "b g150 g150 g150", "start>down@0 down>degraded@3"},
+		{"it answers again, but too slowly", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "b g150 g150 g150", "start>down@0 down>degraded@3"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := pingConfig()

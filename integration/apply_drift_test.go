@@ -114,7 +114,7 @@ func TestMissingInterface(t *testing.T) {
 			t.Errorf("diff does not say what waits: exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
 		}
 	})
-	step.Run("a second apply is no error", func(t *testing.T) {
+	step.Run("a second apply is not an error", func(t *testing.T) {
 		if res := r.pbr("apply"); res.Code != 0 {
 			t.Errorf("a second apply without wan2: exit status %d\n%s", res.Code, res.Stderr)
 		}

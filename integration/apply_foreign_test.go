@@ -104,7 +104,7 @@ func TestForeignObjectsStay(t *testing.T) {
 		if out := r.Run("nft", "list", "tables"); strings.Contains(out, "inet pbr") {
 			t.Errorf("flush leaves the table:\n%s", out)
 		}
-		r.must("flush") // again is no error
+		r.must("flush") // again is not an error
 		same(t, "a second flush")
 	})
 }

@@ -89,7 +89,7 @@ func textEqualsNetlink(r *router, policy string) {
 	byText("nft and ip", func() {
 		nft := r.must("compile", "--dry-run", "--live", "--format", "nft")
 		r.NFT(nft)
-		r.NFT(nft) // twice in a row is no error
+		r.NFT(nft) // twice in a row is not an error
 		r.RunInput(r.must("compile", "--dry-run", "--live", "--format", "ip"), "sh", "-e")
 	})
 	byText("live script", func() {

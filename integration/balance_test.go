@@ -157,7 +157,7 @@ func TestBalanceByChance(t *testing.T) {
 	first := c.connects(clients)
 	c.byWeight("by chance", first, map[string]int{"isp1": 3, "isp2": 1, "isp3": 2})
 	if changed(first, c.connects(clients), "") < 1000 {
-		t.Error("the same clients go the same way again: that is no chance")
+		t.Error("the same clients go the same way again: that is not chance")
 	}
 	c.dies("isp3")
 	c.byWeight("by chance without isp3", c.connects(clients), map[string]int{"isp1": 3, "isp2": 1})

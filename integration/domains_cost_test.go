@@ -18,7 +18,7 @@ import (
 const costEnv = "PBR_COST"
 
 // TestDomainsCost sends answers at a steady 10,000 a second, each with an address of its own, past
-// pbr watch, and tells what they cost of its processor time; and how long a client waits for an
+// pbr watch, and reports what they cost of its processor time; and how long a client waits for an
 // answer, with pbr watch and without.
 func TestDomainsCost(t *testing.T) {
 	if os.Getenv(costEnv) == "" {

@@ -34,7 +34,7 @@ func TestDomainsFirstConnection(t *testing.T) {
 	}
 }
 
-// DNS continues whatever becomes of pbr watch: killed, stopped by a signal, or starved of processor
+// DNS continues whatever happens to pbr watch: killed, stopped by a signal, or starved of processor
 // time.
 func TestDomainsNeverStopDNS(t *testing.T) {
 	n := newNamed(t, domainPolicy) // alone: others' load would be mistaken for a failure
@@ -268,7 +268,7 @@ func TestDomainsQueueTaken(t *testing.T) {
 			t.Errorf("pbr doctor does not say so:\n%s", res.Stdout)
 		}
 	})
-	step.Run("it is no difference", func(t *testing.T) {
+	step.Run("it is not a difference", func(t *testing.T) {
 		if res := n.router.pbr("diff"); res.Code != 0 {
 			t.Errorf("pbr diff: exit status %d\n%s", res.Code, res.Stdout)
 		}

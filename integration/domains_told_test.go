@@ -15,7 +15,8 @@ import (
 	"pbr/kernel/tap"
 )
 
-// What keeps names from being learned is told, by doctor with what mends it, by status and check.
+// What keeps names from being learned is reported, by doctor with what repairs it, by status and
+// check.
 func TestDomainsTold(t *testing.T) {
 	t.Parallel()
 	lab.NeedProgram(t, "dnsmasq")

@@ -402,11 +402,12 @@ func TestVMDomainsOffload(t *testing.T) {
 	if text := n.Router.Exec("nft", "list", "chain", "inet", "pbr", "forward").Stdout; !strings.Contains(text, "flow add") {
 		t.Errorf("nothing is offloaded:\n%s", text)
 	}
-	n.mendsOthersFlowtable()
+	n.repairsOthersFlowtable()
 }
 
-// mendsOthersFlowtable has doctor find a rule of others that hides answers, and does what it says.
-func (n *named) mendsOthersFlowtable() {
+// repairsOthersFlowtable has doctor find a rule of others that hides answers, and does what it
+// says.
+func (n *named) repairsOthersFlowtable() {
 	n.t.Helper()
 	n.Router.NFT("table inet others {\nflowtable ft { hook ingress priority 0; devices = { wan1 }; }\n" +
 		"chain f { type filter hook forward priority 0; meta l4proto { tcp, udp } flow add @ft; }\n}\n")

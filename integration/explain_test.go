@@ -72,7 +72,7 @@ func TestExplainMACOfNeighbour(t *testing.T) {
 	}
 }
 
-// pbr explain tells what the kernel has, whatever the file says; it changes nothing, waits for no
+// pbr explain shows what the kernel has, whatever the file says; it changes nothing, waits for no
 // lock, and takes next to no time.
 func TestExplainLive(t *testing.T) {
 	t.Parallel()

@@ -271,12 +271,12 @@ func TestPairOfRouters(t *testing.T) {
 	}
 	for _, r := range []*pairRouter{p.a, p.b} {
 		if line := r.logLine("flushed connections"); line != "" {
-			t.Errorf("%s cut connections: %s", r.name, line)
+			t.Errorf("%s flushed connections: %s", r.name, line)
 		}
 	}
 }
 
-// standsBy waits until a router is the standby, which is no failure.
+// standsBy waits until a router is the standby, which is not a failure.
 func (p *pair) standsBy(r *pairRouter) {
 	p.t.Helper()
 	lab.WaitFor(p.t, r.name+" to stand by", func() bool { return r.state("isp1") == "standby" && r.state("isp2") == "standby" })

@@ -190,7 +190,7 @@ func TestInSyncKnowsTheMachine(t *testing.T) {
 	t.Parallel()
 	k := newKeyed(t)
 	step := steps.Of(t)
-	step.Run("a member that pbr adds is no change", func(t *testing.T) {
+	step.Run("a member that pbr adds is not a change", func(t *testing.T) {
 		k.quick("before anything")
 		k.must("lists", "add", "block", "192.0.2.77")
 		k.quick("after a member was added by pbr")

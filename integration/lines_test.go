@@ -14,7 +14,7 @@ func TestVMLines(t *testing.T) {
 	t.Parallel()
 	for _, line := range []struct {
 		line lab.Line
-		// needs is the kernel's part; off breaks the line, on mends it.
+		// needs is the kernel's part; off breaks the line, on repairs it.
 		needs   string
 		off, on func(w *watched)
 	}{
@@ -67,7 +67,7 @@ func TestVMLines(t *testing.T) {
 
 func cableOff(w *watched) { w.ISPs["isp1"].IP("link set " + lab.CableEnd + " down") }
 
-// cableOn mends the cable; the kernel has forgotten the IPv6 addresses of what was on it.
+// cableOn repairs the cable; the kernel has forgotten the IPv6 addresses of what was on it.
 func cableOn(w *watched) {
 	w.ISPs["isp1"].IP("link set "+lab.CableEnd+" up", "link set up0 up")
 	w.ISPs["isp1"].IP6("addr replace 2001:db8:f1::1/64 dev up0")

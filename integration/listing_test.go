@@ -25,7 +25,7 @@ var ownAddresses = regexp.MustCompile(`(set own-[^}]*?)\s*elements = \{[^}]*\}`)
 func (r *router) ours() string {
 	r.T().Helper()
 	var b strings.Builder
-	// Which of its two names a set has tells how often it was recreated.
+	// Which of its two names a set has says how often it was recreated.
 	table := ownAddresses.ReplaceAllString(r.Exec("nft", "-s", "list", "table", "inet", "pbr").Stdout, "$1")
 	b.WriteString(sortObjects(strings.ReplaceAll(table, "/alt ", " ")))
 	for _, family := range []string{"-4", "-6"} {

@@ -174,7 +174,7 @@ func TestLongListBesideFailover(t *testing.T) {
 	w.inForce(withMany, "in the end")
 }
 
-// A pipe that nobody writes to is no list, and holds nothing up.
+// A pipe that nobody writes to is not a list, and holds nothing up.
 func TestListThatIsAPipe(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)

@@ -146,7 +146,7 @@ func (r *offloadRig) apply(policy string) {
 	r.router.apply(policy)
 }
 
-// pbr watch: failover cuts offloaded connections of the dead uplink, all others stay, a return
+// pbr watch: failover flushes offloaded connections of the dead uplink, all others stay, a return
 // pulls none over, and interfaces leave and enter the flowtable.
 func TestVMOffloadWatch(t *testing.T) {
 	t.Parallel()

@@ -132,7 +132,7 @@ func TestOwnAddressesFollowTheMachine(t *testing.T) {
 			t.Errorf("the sets of a watch that has ended count as whole:\n%s", known)
 		}
 	})
-	step.Run("what came and went was no drift", func(t *testing.T) {
+	step.Run("what came and went was not drift", func(t *testing.T) {
 		if strings.Contains(w.log.text(), "drift") {
 			t.Error("an address that came or went is drift")
 		}

@@ -40,7 +40,7 @@ func TestUnitsAreValid(t *testing.T) {
 }
 
 // The capabilities that the unit leaves are enough for all that the daemon does: probes of each
-// kind, routes, marks, settings, cuts.
+// kind, routes, marks, settings, flushes.
 func TestUnitsCapabilitiesAreEnough(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile(filepath.Join(unitDir, "pbr.service"))
@@ -68,7 +68,7 @@ func TestUnitsCapabilitiesAreEnough(t *testing.T) {
 		w.waitState("isp1", "down")
 		w.waitArrives(byDefault, "isp2")
 		if n := first.broken(); n != 2 {
-			t.Errorf("%d of 2 connections by the dead provider were cut", n)
+			t.Errorf("%d of 2 connections by the dead provider were flushed", n)
 		}
 	})
 	step.Run("what others changed is repaired", func(t *testing.T) {

@@ -117,7 +117,7 @@ func (w *watched) refused(src netip.Addr, when string) {
 }
 
 // uplink = "X" is X while it is usable, else what default does, whatever took X out of use; with
-// strict it is X or unreachable. A failure is one element of each set, and cuts the running
+// strict it is X or unreachable. A failure is one element of each set, and flushes the running
 // connections of both.
 func TestPolicyUplinkFails(t *testing.T) {
 	t.Parallel()
@@ -143,7 +143,7 @@ func TestPolicyUplinkFails(t *testing.T) {
 	w.logged("policies falls-back", "isp2", "default")
 	w.refused(byKill2, "the check failed")
 	w.refused(netip.MustParseAddr("2001:db8:10::12"), "the check failed")
-	lab.WaitFor(t, "running connections to be cut", func() bool {
+	lab.WaitFor(t, "running connections to be flushed", func() bool {
 		return fall.broken()+kill.broken() >= 0 &&
 			len(fall.conns)+len(kill.conns) == 0
 	})
@@ -194,7 +194,7 @@ func TestPolicyStrictBalance(t *testing.T) {
 	lab.WaitFor(t, "no member to be left", func() bool { return w.arrives(byPool) == "" })
 	w.refused(byPool, "no member")
 	if running.broken() != 1 {
-		t.Error("a connection of a member that failed was not cut")
+		t.Error("a connection of a member that failed was not flushed")
 	}
 	w.alive(first, "9.9.9.9")
 	w.waitArrives(byPool, first)

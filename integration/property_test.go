@@ -76,7 +76,7 @@ type property struct {
 	// structures counts the maps that were tried, by kind.
 	structures    map[string]int
 	checked, left int
-	// keepsOwn tells that own addresses are kept in sets, from the first policy on.
+	// keepsOwn means that own addresses are kept in sets, from the first policy on.
 	keepsOwn bool
 	// repeated counts the connections that a balance had to choose for twice, explained the packets
 	// that pbr explain was asked about, foretold those of them whose choice among several it knew.

@@ -114,7 +114,8 @@ func TestRulesBesidePolicies(t *testing.T) {
 }
 
 // Where sysctl = true is not there, and the machine judges answers without their marks, a rule that
-// refuses drops them: apply, check --live and doctor say so, and what they tell to type mends it.
+// refuses drops them: apply, check --live and doctor say so, and the command that they name repairs
+// it.
 func TestRefusedAnswersAreTold(t *testing.T) {
 	t.Parallel()
 	n := lab.Build(lab.New(t), lab.Spec{LANs: []lab.LANSpec{lab.LAN("lan", "br-lan", 10, 11)}, ISPs: []lab.ISPSpec{lab.ISP(1), lab.ISP(2)}})
@@ -174,7 +175,7 @@ func TestRefusedAnswersAreTold(t *testing.T) {
 // member to offer. Sockets bound to an uplink's address use it anyway.
 func TestDefaultPolicyBeforeRules(t *testing.T) {
 	t.Parallel()
-	s := halfDefaultNet(t) // main's default routes lead to isp3, which is no uplink
+	s := halfDefaultNet(t) // main's default routes lead to isp3, which is not an uplink
 	const exempt = `
 [[balance]]
 name = "nobody"

@@ -20,7 +20,7 @@ type session struct {
 }
 
 // open opens a connection from a LAN and asks; the provider has to see the address of its own line.
-// pinned tells whether the connection is pinned to it.
+// pinned reports whether the connection is pinned to it.
 func (s *scenario) open(network string, src netip.Addr, dst netip.AddrPort) session {
 	s.t.Helper()
 	c, err := s.LANs["lan"].Dial(network, src, dst, lab.DialOptions{})

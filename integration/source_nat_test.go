@@ -142,7 +142,7 @@ func TestLiveFindings(t *testing.T) {
 			t.Errorf("root:\n%s", out)
 		}
 	})
-	step.Run("a chain before pbr's is no finding", func(t *testing.T) {
+	step.Run("a chain before pbr's is not a finding", func(t *testing.T) {
 		r.NFT(strings.Replace(strings.Replace(othersNAT, "engine", "before", 1), "priority srcnat", "priority srcnat - 20", 1))
 		for _, word := range []string{"late-snat", "same-address"} {
 			if out := said(); strings.Contains(out, word) {

@@ -40,7 +40,7 @@ proto = "tcp"
 balance = "pool"
 `
 
-// Without a watch the status tells what becomes of connections to an uplink whose link is down, and
+// Without a watch the status says what happens to connections to an uplink whose link is down, and
 // says nothing of an IP version that no uplink has.
 func TestStatusAloneWithLinkDown(t *testing.T) {
 	t.Parallel()

@@ -171,13 +171,13 @@ func TestTrace(t *testing.T) {
 	w.router.inSync()
 }
 
-// The chain of a running trace is no drift, for diff, apply and watch; that of a killed one is, and
-// goes.
+// The chain of a running trace is not drift, for diff, apply and watch; that of a killed one is,
+// and goes.
 func TestTraceIsNoDrift(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
 	step := steps.Of(t)
-	step.Run("a running trace is no drift, and outlives an apply and a reload", func(t *testing.T) {
+	step.Run("a running trace is not drift, and outlives an apply and a reload", func(t *testing.T) {
 		tr := w.startTrace("--time", "60s", "--src", "192.168.10.99")
 		w.router.inSync()
 		w.router.write(moreLater)

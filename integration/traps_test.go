@@ -86,7 +86,7 @@ uplink = "isp2"
 	})
 }
 
-// Saying a thing twice is no error.
+// Saying a thing twice is not an error.
 func TestRepeatedSelectors(t *testing.T) {
 	t.Parallel()
 	s := trapNet(t, `

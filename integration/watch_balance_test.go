@@ -137,7 +137,7 @@ func TestWatchBalanceUnderLoad(t *testing.T) {
 		}
 		w.onlyElements(nft.text()[before:])
 	})
-	step.Run("it is no failure", func(t *testing.T) {
+	step.Run("it is not a failure", func(t *testing.T) {
 		if d := w.router.pbr("diff"); d.Code == 1 {
 			t.Errorf("pbr diff: %s", d.Stderr)
 		}

@@ -36,8 +36,8 @@ func newBFD(t *testing.T) (*watched, *lab.FRR) {
 	return w, isp.StartFRR(bfdConfig())
 }
 
-// The gateway's router dies: both versions leave it, its connections are cut. That its
-// administrator switches the session off is no failure.
+// The gateway's router dies: both versions leave it, its connections are flushed. That its
+// administrator switches the session off is not a failure.
 func TestWatchBFD(t *testing.T) {
 	t.Parallel()
 	w, frr := newBFD(t)
@@ -64,7 +64,7 @@ func TestWatchBFD(t *testing.T) {
 	w.waitArrives(byDefault, "isp2")
 	w.waitArrives(byDefault6, "isp2")
 	w.waitState("isp1", "down")
-	lab.WaitFor(t, "connections to be cut", func() bool { calls.broken(); return len(calls.conns) == 0 })
+	lab.WaitFor(t, "connections to be flushed", func() bool { calls.broken(); return len(calls.conns) == 0 })
 	if _, code := w.status(); code != 3 {
 		t.Errorf("exit status %d", code)
 	}

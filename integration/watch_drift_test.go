@@ -170,7 +170,7 @@ func TestWatchUnderAddressChurn(t *testing.T) {
 	}
 }
 
-// Others' own business is no drift, and costs nothing.
+// Others' own business is not drift, and costs nothing.
 func TestWatchLeavesOthersAlone(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, watchPolicy, 2)

@@ -33,7 +33,7 @@ func TestWatchTargetDies(t *testing.T) {
 	w.logged("flushed connections", "isp1")
 	broken := first.broken()
 	if broken != 5 {
-		t.Errorf("%d of 5 connections by the dead provider were cut", broken)
+		t.Errorf("%d of 5 connections by the dead provider were flushed", broken)
 	}
 	second.stillUp("isp1 down")
 	during := w.calls(5, byDefault, "isp2")
@@ -162,7 +162,7 @@ func TestWatchLinkDown(t *testing.T) {
 	}
 }
 
-// Who goes down again and again waits longer and longer.
+// An uplink that goes down again and again waits longer and longer.
 func TestWatchFlapping(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -194,7 +194,7 @@ nat = "masquerade"
 check = { method = "ping", targets = "9.9.9.9" }
 [[policy]]`, 1)
 
-// Two die, then all: the last one keeps its routes, and nothing is cut; a strict table is
+// Two die, then all: the last one keeps its routes, and nothing is flushed; a strict table is
 // unreachable.
 func TestWatchAllDown(t *testing.T) {
 	t.Parallel()
@@ -211,7 +211,7 @@ func TestWatchAllDown(t *testing.T) {
 	w.waitAnswered(stream, "isp3")
 	t.Logf("two of three: %v", stream.Stop())
 	if n := strict.broken(); n != 2 {
-		t.Errorf("%d of 2 strict connections were cut", n)
+		t.Errorf("%d of 2 strict connections were flushed", n)
 	}
 	// A busy socket overhears what it is told by ICMP: try again.
 	lab.WaitFor(t, "strict to be told that nothing is reachable", func() bool {
@@ -243,7 +243,7 @@ func TestWatchAllDown(t *testing.T) {
 	w.waitArrives(byDefault, "isp2")
 	w.logged("flushed connections", "isp3")
 	if n := last.broken(); n != 5 {
-		t.Errorf("isp2 back: %d of 5 connections by dead isp3 were cut", n)
+		t.Errorf("isp2 back: %d of 5 connections by dead isp3 were flushed", n)
 	}
 }
 
@@ -262,7 +262,7 @@ func TestWatchIPv6(t *testing.T) {
 	w.waitArrives(byDefault, "isp2")
 	broken := first.broken()
 	if broken != 3 {
-		t.Errorf("%d of 3 connections were cut", broken)
+		t.Errorf("%d of 3 connections were flushed", broken)
 	}
 	during := w.calls(3, src6, "isp2")
 	w.alive("isp1", far6)
@@ -354,7 +354,7 @@ func TestWatchIPv6OnlyUplink(t *testing.T) {
 	w.waitArrives(src6, "isp1")
 	w.logged("flushed connections", "isp2")
 	if n := v6.broken(); n != 3 {
-		t.Errorf("%d of 3 IPv6 connections by the dead provider were cut", n)
+		t.Errorf("%d of 3 IPv6 connections by the dead provider were flushed", n)
 	}
 	v4.stillUp("isp2 down")
 	during := w.calls(3, src6, "isp1")

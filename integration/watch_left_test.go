@@ -63,7 +63,7 @@ func TestForcedWithoutWatch(t *testing.T) {
 // Without a watch pbr uplink does it itself, and never brings anything else into force.
 func TestUplinkWithoutWatch(t *testing.T) {
 	t.Parallel()
-	// Offloaded connections are cut, but not counted.
+	// Offloaded connections are flushed, but not counted.
 	watchPolicy := "[pbr]\noffload = \"off\"\n" + watchPolicy
 	w := newWatched(t, watchPolicy, 2)
 	w.router.must("apply")
@@ -76,7 +76,7 @@ func TestUplinkWithoutWatch(t *testing.T) {
 			t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
 		}
 		if n := first.broken(); n != 3 {
-			t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
+			t.Errorf("isp1 taken out of use: %d of 3 connections by it were flushed", n)
 		}
 	})
 	backup := w.calls(3, byDefault, "isp2")

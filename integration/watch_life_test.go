@@ -73,7 +73,7 @@ func TestWatchKilledInAFailover(t *testing.T) {
 		w.waitState("isp1", "down")
 		w.waitArrives(byDefault, "isp2")
 		if n := first.broken(); n != 2 {
-			t.Errorf("kill %d: %d of 2 connections by the dead provider were cut", i, n)
+			t.Errorf("kill %d: %d of 2 connections by the dead provider were flushed", i, n)
 		}
 		w.router.inSync()
 		w.kill()
@@ -100,7 +100,7 @@ func TestWatchForce(t *testing.T) {
 			t.Errorf("isp1 taken out of use: a new connection arrives at %q", isp)
 		}
 		if n := first.broken(); n != 3 {
-			t.Errorf("isp1 taken out of use: %d of 3 connections by it were cut", n)
+			t.Errorf("isp1 taken out of use: %d of 3 connections by it were flushed", n)
 		}
 		if s, code := w.status(); code != 3 || s.Uplinks[0].State != "forced-down" || s.Uplinks[0].Usable {
 			t.Errorf("status: exit status %d, %+v", code, s.Uplinks[0])
@@ -213,7 +213,7 @@ func TestWatchStatus(t *testing.T) {
 			t.Errorf("exit status %d", res.Code)
 		}
 		if n := second.broken(); n != 4 {
-			t.Errorf("%d of 4 were cut", n)
+			t.Errorf("%d of 4 were flushed", n)
 		}
 	})
 }

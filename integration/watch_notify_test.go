@@ -172,7 +172,7 @@ func TestWatchNotifies(t *testing.T) {
 	})
 }
 
-// Headers and template are the policy's, an answer other than 2xx is no end, and no secret gets
+// Headers and template are the policy's, an answer other than 2xx is not an end, and no secret gets
 // into the log. A reload changes where events go.
 func TestWatchNotifyTemplate(t *testing.T) {
 	t.Parallel()

@@ -105,8 +105,8 @@ func TestWatchQuota(t *testing.T) {
 	})
 }
 
-// The router of a pair that does not hold the shared address: no failure, nothing is cut, and no
-// wait at its return.
+// The router of a pair that does not hold the shared address: no failure, nothing is flushed, and
+// no wait at its return.
 func TestWatchStandby(t *testing.T) {
 	t.Parallel()
 	policy := strings.Replace(watchPolicy, "interface = \"wan1\"\n", "interface = \"wan1\"\nstandby = true\n", 1)

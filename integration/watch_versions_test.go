@@ -16,7 +16,7 @@ import (
 // bothVersions checks each version by a target of its own.
 var bothVersions = strings.NewReplacer(`targets = "9.9.9.9"`, `targets = ["9.9.9.9", "2001:db8:fffe::9"]`).Replace(watchPolicy)
 
-// IPv6 dies on a line, alone: only IPv6 leaves it, only its connections are cut, and only it
+// IPv6 dies on a line, alone: only IPv6 leaves it, only its connections are flushed, and only it
 // returns.
 func TestWatchVersionDies(t *testing.T) {
 	t.Parallel()
@@ -33,7 +33,7 @@ func TestWatchVersionDies(t *testing.T) {
 		w.dead("isp1", "2001:db8:fffe::9")
 		w.waitArrives(byDefault6, "isp2")
 		w.logged("uplink isp1 IPv6: down", "version=6")
-		lab.WaitFor(t, "IPv6 connections to be cut", func() bool { six.broken(); return len(six.conns) == 0 })
+		lab.WaitFor(t, "IPv6 connections to be flushed", func() bool { six.broken(); return len(six.conns) == 0 })
 		four.stillUp("IPv6 of isp1 died")
 		other.stillUp("IPv6 of isp1 died")
 		if isp := w.arrives(byDefault); isp != "isp1" {
@@ -121,7 +121,7 @@ func TestWatchAbsentVersion(t *testing.T) {
 	})
 }
 
-// Both check one address, with equal and with unequal timing, and it dies: nothing is cut, the
+// Both check one address, with equal and with unequal timing, and it dies: nothing is flushed, the
 // lines stay, strict tables close; whoever answers first ends it.
 func TestWatchDeadTarget(t *testing.T) {
 	t.Parallel()
@@ -147,7 +147,7 @@ func TestWatchDeadTarget(t *testing.T) {
 			first.stillUp("the target died")
 			second.stillUp("the target died")
 			lab.WaitFor(t, "the strict table to close", func() bool { return w.arrives(byStrict) == "" })
-			lab.WaitFor(t, "connections of the strict table to be cut", func() bool { strict.broken(); return len(strict.conns) == 0 })
+			lab.WaitFor(t, "connections of the strict table to be flushed", func() bool { strict.broken(); return len(strict.conns) == 0 })
 			if a, b := w.arrives(byDefault), w.arrives(bySecond); a != "isp1" || b != "isp2" {
 				t.Errorf("new connections go by %q and %q", a, b)
 			}
@@ -166,8 +166,8 @@ func TestWatchDeadTarget(t *testing.T) {
 }
 
 // A line gets another address, without a pause: it takes new connections at once, those of the old
-// address are cut, and no flap is counted however often it happens. An address that goes and comes
-// back, as VRRP's do, is no flap either.
+// address are flushed, and no flap is counted however often it happens. An address that goes and
+// comes back, as VRRP's do, is no flap either.
 func TestWatchRenumbering(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -179,7 +179,7 @@ func TestWatchRenumbering(t *testing.T) {
 			w.Router.IP("addr replace " + addr + "/24 dev wan1")
 			old = addr
 			w.waitArrives(byDefault, "isp1")
-			lab.WaitFor(t, "connections of the old address to be cut", func() bool { running.broken(); return len(running.conns) == 0 })
+			lab.WaitFor(t, "connections of the old address to be flushed", func() bool { running.broken(); return len(running.conns) == 0 })
 			if s, _ := w.status(); s.Uplinks[0].Flaps != 0 {
 				t.Errorf("renumbering %d counts as a flap: %+v", i, s.Uplinks[0])
 			}

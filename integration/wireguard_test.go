@@ -75,7 +75,7 @@ func TestVMWireGuardFailover(t *testing.T) {
 		t.Errorf("host %s gets out by %s, past the tunnel", byStrict, by)
 	}
 	if n := inside.broken(); n != 2 {
-		t.Errorf("%d of 2 connections through the dead tunnel were cut", n)
+		t.Errorf("%d of 2 connections through the dead tunnel were flushed", n)
 	}
 
 	w.ISPs["vpn"].Run("wg", "set", "up0", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")

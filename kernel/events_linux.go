@@ -23,8 +23,8 @@ const retry = time.Second
 
 // Events reports what happens in the network namespace from now on, until ctx ends, which closes
 // the channel. It does not report what k itself does. A burst becomes one event of each kind, and
-// for drift one for each culprit; the same holds for what happens while nobody receives. Events
-// never waits for its receiver. If it loses something, it reports an overrun.
+// for drift one for each process that caused it; the same holds for what happens while nobody
+// receives. Events never waits for its receiver. If it loses something, it reports an overrun.
 //
 // Objects of ours are recognised by routing protocol and table name, and by the tables and
 // priorities of the last Apply or Update.

@@ -18,12 +18,12 @@ import (
 
 func TestJournalKeepsTheFirstOriginal(t *testing.T) {
 	a, b := owned{Marks: conntrack.Marks{Mask: 1}, Tables: []uint32{100}}, owned{Marks: conntrack.Marks{Mask: 2}, Tables: []uint32{101}}
-	followers := []setting{{Path: "net/c", Original: "1", Set: "0"}}
-	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Dependents: followers}}).inForce(a)
+	dependents := []setting{{Path: "net/c", Original: "1", Set: "0"}}
+	j := (&journal{}).with(a, []setting{{Path: "net/b", Original: "0", Set: "1", Dependents: dependents}}).inForce(a)
 	j = j.with(b, []setting{{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "7", Set: "2"}})
 	j = j.with(b, nil)
 	want := &journal{Owned: []owned{a}, Next: &b, Sysctls: []setting{
-		{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "0", Set: "2", Dependents: followers}}}
+		{Path: "net/a", Original: "5", Set: "6"}, {Path: "net/b", Original: "0", Set: "2", Dependents: dependents}}}
 	if !reflect.DeepEqual(j, want) {
 		t.Errorf("got %+v, want %+v", j, want)
 	}
@@ -119,8 +119,8 @@ func TestJournalFile(t *testing.T) {
 	})
 }
 
-func TestPossessionWithoutNames(t *testing.T) {
-	p := testPossession()
+func TestClaimsWithoutNames(t *testing.T) {
+	p := testClaims()
 	with := claimsOf(p)
 	t.Run("numbers have names, tables and marks", func(t *testing.T) {
 		if want := []plan.Number{{Name: "default", Table: 100},
@@ -136,7 +136,7 @@ func TestPossessionWithoutNames(t *testing.T) {
 	})
 }
 
-func testPossession() *plan.Plan {
+func testClaims() *plan.Plan {
 	return &plan.Plan{
 		Mask: 0xff00, BasePriority: 10000,
 		Numbers: []plan.Number{{Name: "default", Table: 100}, {Name: "isp1", Table: 101, Mark: 0x100}},

@@ -41,7 +41,8 @@ func (k *Kernel) Guard() (*os.File, error) { return k.trial().Guard() }
 // Pending returns the apply that waits to be confirmed; nil if none does.
 func (k *Kernel) Pending() (*Pending, error) { return k.trial().Pending() }
 
-// ClearPending keeps what was applied: nothing is undone any more. It is no error if nothing waits.
+// ClearPending keeps what was applied: nothing is undone any more. It is not an error if nothing
+// waits.
 func (k *Kernel) ClearPending() error { return k.trial().Clear() }
 
 // NoteFailure records why undoing the pending apply failed, for the next command to report.

@@ -40,11 +40,11 @@ func dependentValues(path string) map[string]string {
 
 // writeWithDependents writes a setting, and then those of its dependents that need another value
 // than the kernel gave them.
-func writeWithDependents(path, value string, followers map[string]string) error {
+func writeWithDependents(path, value string, dependents map[string]string) error {
 	if err := route.WriteSysctl(path, value); err != nil {
 		return err
 	}
-	for f, v := range followers {
+	for f, v := range dependents {
 		if now, err := route.ReadSysctl(f); err != nil || now == v {
 			continue // -- the interface is gone, or nothing has to be done
 		}
@@ -77,11 +77,11 @@ func dependentsBefore(s setting, live map[string]string) map[string]string {
 // restoreSetting restores a setting to its value before pbr, as c says. If its interface has just
 // disappeared, nothing is left to restore.
 func restoreSetting(c plan.SysctlChange, taken []setting) error {
-	followers := map[string]string{}
+	dependents := map[string]string{}
 	if at, found := slices.BinarySearchFunc(taken, c.Path, settingPath); found {
-		followers = dependentsBefore(taken[at], dependentValues(c.Path))
+		dependents = dependentsBefore(taken[at], dependentValues(c.Path))
 	}
-	err := writeWithDependents(c.Path, c.Want, followers)
+	err := writeWithDependents(c.Path, c.Want, dependents)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -22,8 +22,8 @@ const (
 // of the file with a caret below the place, then a hint; after foldAfter findings of one code only
 // how many more there are. source returns the content of a file, nil if it is not to be had.
 //
-// Messages and hints that are wider than columns are broken, and lines of the file are cut around
-// the mark; columns 0 leaves all as it is.
+// Messages and hints that are wider than columns are broken, and lines of the file are flushed
+// around the mark; columns 0 leaves all as it is.
 //
 //	pbr.toml:12:12: error: uplink "isp3" does not exist [unknown-uplink]
 //	   |

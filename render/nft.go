@@ -162,7 +162,7 @@ const numberOf = "typeof numgen inc mod 1024"
 // timeOf is how nft names the type of times: its "time" is a span of time.
 const timeOf = "typeof meta time"
 
-// setType is the line of a set's definition that tells what is in it.
+// setType is the line of a set's definition that says what is in it.
 func setType(s *plan.Set) string {
 	line := "type " + s.TypeName()
 	if s.Type == plan.TypeNumber {

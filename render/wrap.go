@@ -14,8 +14,8 @@ func wrapBehind(lead int, text string, width, indent int) string {
 
 // Wrap breaks text between words so that no line is wider than width, where its first line begins
 // at column indent, as the others do: they are indented by spaces. A word that is wider stays
-// whole. With width 0, as of what is no terminal, and where there is no room for a few words, the
-// text stays as it is.
+// whole. With width 0, as of what is not a terminal, and where there is no room for a few words,
+// the text stays as it is.
 func Wrap(text string, width, indent int) string {
 	const fewWords = 20
 	if width < indent+fewWords {

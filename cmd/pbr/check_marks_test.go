@@ -12,7 +12,7 @@ import (
 )
 
 // Numbers that leave the mask's highest bit give it away; with one more pbr check says that there
-// is none, which is no warning.
+// is none, which is not a warning.
 func TestInsideNote(t *testing.T) {
 	many := func(uplinks int) string {
 		var b strings.Builder

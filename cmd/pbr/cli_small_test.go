@@ -110,7 +110,7 @@ func replaceActions(commands []*cli.Command, app *cli.App) {
 	}
 }
 
-// badLine is what becomes of a wrong command line.
+// badLine is what happens to a wrong command line.
 func badLine[F fmt.Stringer](err error, command string, flags []F) error {
 	return fmt.Errorf("%s: %w, with %d options, the last %v", command, err, len(flags), flags[len(flags)-1])
 }

@@ -21,7 +21,7 @@ const codeHook = "hook"
 // codeNotify is the code of the warnings of a policy file with secrets that others may read.
 const codeNotify = "notify-secrets"
 
-// trouble is what is wrong with a file, and the command that mends it, empty where there is none.
+// trouble is what is wrong with a file, and the command that repairs it, empty where there is none.
 type trouble struct{ text, do string }
 
 // hookTrouble returns what is wrong with a hook on this machine: it cannot be run, or others than

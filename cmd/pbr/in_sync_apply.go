@@ -16,7 +16,7 @@ import (
 
 // beside is all that an apply looks at beside what a plan is made of and what the kernel holds.
 type beside struct {
-	// Facts are for the quick look at the machine; Watched tells that a watch runs.
+	// Facts are for the quick look at the machine; Watched means that a watch runs.
 	Facts   *facts.Facts
 	Watched bool
 	// Noted are the records of which policy is in force.

@@ -56,14 +56,14 @@ func TestColumns(t *testing.T) {
 			t.Errorf("wrapped: %q", wrapped)
 		}
 	})
-	t.Run("what is no terminal has none", func(t *testing.T) {
+	t.Run("what is not a terminal has none", func(t *testing.T) {
 		null, err := os.Open(os.DevNull)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = null.Close() }()
 		if columns(&bytes.Buffer{}) != 0 || columns(null) != 0 || told(&bytes.Buffer{}, message) != message {
-			t.Error("what is no terminal has no width")
+			t.Error("what is not a terminal has no width")
 		}
 	})
 	t.Run("a message of several lines stays as it is", func(t *testing.T) {

@@ -18,7 +18,7 @@ const hookWords = 500
 
 // setHook makes a command the hook; "" is none. That it cannot be run is said at once rather than
 // at the first failure of an uplink, but it is no reason to leave uplinks unwatched, and it may be
-// mended without a reload.
+// repaired without a reload.
 func setHook(hooks *daemon.Hooks, path string, log *slog.Logger) {
 	hooks.SetCommand(path)
 	if path == "" {

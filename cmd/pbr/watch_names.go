@@ -38,7 +38,7 @@ type namesKeeper struct {
 	// doc is the policy whose lists are learned, lists are the names of these.
 	doc   *policy.Document
 	lists []string
-	// listed tells that lists were set.
+	// listed means that lists were set.
 	listed chan struct{}
 	// saving is locked while files are written.
 	saving sync.Mutex

@@ -34,7 +34,7 @@ func (x *Explainer) unknown(e *policy.Expectation) (wrong policy.Diagnostics) {
 	return wrong
 }
 
-// nonEmpty is the value of a key that is no list; an empty one stands for null, as "none" does.
+// nonEmpty is the value of a key that is not a list; an empty one stands for null, as "none" does.
 func nonEmpty(v policy.ExpectedValue) []string {
 	if v.List != nil || v.Text == "" {
 		return nil

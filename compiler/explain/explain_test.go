@@ -369,7 +369,7 @@ func TestStoryOfTheLastUplink(t *testing.T) {
 	})
 }
 
-// What becomes of connections of a table whose only uplink fails depends on what else uses that
+// What happens to connections of a table whose only uplink fails depends on what else uses that
 // uplink.
 func TestStoryOfTheOnlyUplink(t *testing.T) {
 	const only = "[[table]]\nname = \"only\"\nroutes = { uplink = \"isp2\" }\n[[policy]]\nname = \"tv\"\ntable = \"only\"\n"

@@ -30,7 +30,7 @@ func (x *Explainer) failStep(s *Story, a *Answer) {
 	s.add("if "+a.Uplink+" fails", x.failText(a, next, &then), Plain)
 }
 
-// failText says what becomes of a connection whose uplink fails, and where a new one goes; next is
+// failText says what happens to a connection whose uplink fails, and where a new one goes; next is
 // the answer for a new one then. The last uplink of a table keeps its connections, unless something
 // else moves to another uplink: then the uplink's mark is flushed.
 func (x *Explainer) failText(a, next *Answer, then *Explainer) string {
@@ -50,7 +50,7 @@ func (x *Explainer) failText(a, next *Answer, then *Explainer) string {
 	return "nothing changes: " + alone
 }
 
-// afterwards tells what becomes of a connection whose uplink fails and is not the last one.
+// afterwards says what happens to a connection whose uplink fails and is not the last one.
 func (x *Explainer) afterwards(a *Answer) string {
 	switch {
 	case x.doc.Settings.FlushOnFailover:
@@ -61,7 +61,7 @@ func (x *Explainer) afterwards(a *Answer) string {
 	return "uses what default uses"
 }
 
-// newOne tells where a new connection goes after an uplink failed.
+// newOne says where a new connection goes after an uplink failed.
 func newOne(a *Answer) string {
 	switch {
 	case a.Verdict != walk.Forwarded.String():

@@ -101,7 +101,7 @@ type Link struct {
 	// Gateway4 and Gateway6 are the gateways of main's best default route over this interface;
 	// invalid when there is none.
 	Gateway4, Gateway6 netip.Addr
-	// OnlinkDefault4/6 tell that main has a default route over this interface without a gateway
+	// OnlinkDefault4/6 mean that main has a default route over this interface without a gateway
 	// (point-to-point).
 	OnlinkDefault4, OnlinkDefault6 bool
 }

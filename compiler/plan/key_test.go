@@ -20,7 +20,7 @@ func TestKeyRoundTrip(t *testing.T) {
 		t.Error("a mapped address is another key than the IPv4 address")
 	}
 	if KeyFromAddr(netip.Addr{}) != (Key{}) || (Key{1}).Addr(TypePort).IsValid() {
-		t.Error("what is no address became one")
+		t.Error("what is not an address became one")
 	}
 	for typ, v := range map[Type]uint32{TypeProto: 0xfe, TypePort: 0xfedc, TypeMark: 0xfedcba98} {
 		if got := KeyFromUint(typ, v).Uint(typ); got != v {

@@ -216,7 +216,7 @@ type Uplink struct {
 	Standby bool
 }
 
-// Quota is how much an uplink may carry in a period, and what becomes of it then.
+// Quota is how much an uplink may carry in a period, and what happens to it then.
 type Quota struct {
 	Pos   Pos
 	Bytes uint64
@@ -413,7 +413,7 @@ type Policy struct {
 	Pos  Pos
 	Name string
 	// Local says that the router's own traffic is meant; Forwarded that traffic that arrives by
-	// From (any interface that is no uplink, if empty) is. At least one is set.
+	// From (any interface that is not an uplink, if empty) is. At least one is set.
 	Local, Forwarded bool
 	// Strict: the target or unreachable, for ToUplink and ToBalance.
 	Strict    bool

@@ -49,7 +49,7 @@ func ParseExpectations(fsys fs.FS, name, display string, keys []string, lists ma
 	})
 	root.done()
 	if len(out) == 0 && !p.ds.HasErrors() {
-		p.errorf(p.wholeFile(), codeMissingKey, "expect", "write [[expect]] with a packet and what becomes of it",
+		p.errorf(p.wholeFile(), codeMissingKey, "expect", "write [[expect]] with a packet and what happens to it",
 			"there is nothing to expect")
 	}
 	p.ds.Sort()

@@ -22,8 +22,8 @@ func FetchedName(url string) string {
 
 // ParseFetched reads the entries of a text from elsewhere: lines of one entry, of which "#" and ";"
 // start a comment and what follows a comma is left out, or a JSON array of strings. Bits behind a
-// prefix's length do not matter. What is no address is skipped, and counted. The error is for a
-// text that is no list: empty, HTML, mostly something else, or too long.
+// prefix's length do not matter. What is not an address is skipped, and counted. The error is for a
+// text that is not a list: empty, HTML, mostly something else, or too long.
 func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
 	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))
 	switch {

@@ -10,7 +10,7 @@ const (
 	ForwardAuto Forward = iota
 	// ForwardOn: pbr, always.
 	ForwardOn
-	// ForwardOff: nobody. The machine is no router, or something else switches forwarding on.
+	// ForwardOff: nobody. The machine is not a router, or something else switches forwarding on.
 	ForwardOff
 )
 

@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/sorting"
 )
 
-// OnReturn says what becomes of connections that took a worse uplink when a better one is usable
+// OnReturn says what happens to connections that took a worse uplink when a better one is usable
 // again.
 type OnReturn uint8
 
@@ -56,7 +56,7 @@ func (s *section) policyReturn(pol *Policy) {
 	}
 }
 
-// Return is a table as some connections use it, and what becomes of them when a better uplink is
+// Return is a table as some connections use it, and what happens to them when a better uplink is
 // usable again.
 type Return struct {
 	// Name is the number's: the table's own, or that of a variant for policies that say otherwise.

@@ -89,7 +89,7 @@ func (p *parser) document() {
 	p.text = text
 	tree, errs := tomltree.Parse(text)
 	if !p.syntax(errs) {
-		return // what follows from a file that is no TOML would only be confusing
+		return // what follows from a file that is not TOML would only be confusing
 	}
 	root := p.section(tree, "", "the policy file")
 	p.settings(root.table("pbr"))
@@ -112,7 +112,7 @@ func (p *parser) document() {
 	p.checkTemplate()
 }
 
-// syntax reports what is no TOML, and what stands in the file twice. It reports whether the file
+// syntax reports what is not TOML, and what stands in the file twice. It reports whether the file
 // can be read all the same.
 func (p *parser) syntax(errs []tomltree.SyntaxError) (readable bool) {
 	readable = true

@@ -75,7 +75,7 @@ func (s *section) schedule(pol *Policy) {
 	}
 }
 
-// windowEdges reads at-start and at-end: what becomes of running connections when a window begins,
+// windowEdges reads at-start and at-end: what happens to running connections when a window begins,
 // and when it ends.
 func (s *section) windowEdges(pol *Policy) {
 	pol.FlushAtStart, pol.FlushAtEnd = s.windowEdge("at-start"), s.windowEdge("at-end")

@@ -62,7 +62,7 @@ func parseAddr(v string) (netip.Addr, *fault) {
 // anyRangeHint is what may stand where ranges may.
 const anyRangeHint = "write an address, a prefix as 10.0.0.0/8, or a range as 10.0.0.1-10.0.0.9"
 
-// addressHint guesses what was meant by something that is no address.
+// addressHint guesses what was meant by something that is not an address.
 func addressHint(v string) string {
 	if bare := strings.Trim(v, " \t"); bare != v {
 		return fmt.Sprintf("write %q", bare)

@@ -184,7 +184,7 @@ func (w *Walker) rightFamily(f plan.Field) bool {
 	return f.Protocol() == 0 || (f.Family() == plan.IPv6) == w.six
 }
 
-// do does the rule's actions until one ends it. next is the chain that continues, end tells that
+// do does the rule's actions until one ends it. next is the chain that continues, end means that
 // the walk is over.
 func (w *Walker) do(c *chain, index int, r *rule) (next *chain, jump, end bool) {
 	step := Step{Chain: c.plan.Name, Rule: index, Element: -1}

@@ -49,7 +49,7 @@ func (d Diag) String() string {
 type Packet struct {
 	Diag  Diag
 	State State
-	// Poll asks for a packet with Final; Demand tells that periodic packets are not wanted.
+	// Poll asks for a packet with Final; Demand means that periodic packets are not wanted.
 	Poll, Final, Demand bool
 	Multiplier          uint8
 	Mine, Yours         uint32 // discriminators

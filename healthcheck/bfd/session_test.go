@@ -146,7 +146,7 @@ func TestAdminDown(t *testing.T) {
 	w := newWire(session(50*ms, 3, 1), session(50*ms, 3, 2))
 	w.run(3*time.Second, 0)
 	step := steps.Of(t)
-	step.Run("a farewell takes the other down, and is no failure", func(t *testing.T) {
+	step.Run("a farewell takes the other down, and is not a failure", func(t *testing.T) {
 		bye := w.end[1].Farewell()
 		if bye.State != AdminDown || bye.Diag != Administrative {
 			t.Errorf("farewell %+v", bye)

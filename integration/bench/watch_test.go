@@ -279,8 +279,8 @@ func BenchmarkCarrier(b *testing.B) {
 // crowd is how many connections the dead uplink has, and as many has another.
 const crowd = 100_000
 
-// BenchmarkCut compares cutting a crowd of connections by their mark.
-func BenchmarkCut(b *testing.B) {
+// BenchmarkFlush compares flushing a crowd of connections by their mark.
+func BenchmarkFlush(b *testing.B) {
 	h := lab.New(b).Host("router")
 	var table *lib.Conn
 	var k *kernel.Kernel
@@ -328,6 +328,6 @@ func BenchmarkCut(b *testing.B) {
 		return took
 	}
 	for b.Loop() {
-		compareTimes(b, "100,000 connections cut / conntrack -D", 3, ours, theirs)
+		compareTimes(b, "100,000 connections flushed / conntrack -D", 3, ours, theirs)
 	}
 }

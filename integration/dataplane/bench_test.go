@@ -60,7 +60,7 @@ func BenchmarkDataplane(b *testing.B) {
 		n = *rounds
 	}
 	if *record {
-		recordAnew(b, pattern, cmp.Or(*rounds, recordedRounds))
+		recordAgain(b, pattern, cmp.Or(*rounds, recordedRounds))
 		return
 	}
 	bench := newBench(b)

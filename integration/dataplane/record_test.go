@@ -15,8 +15,8 @@ import (
 
 const (
 	recordedFile = "testdata/recorded.json"
-	// recordedRuns is how many runs a recording takes the median of. Each sets its routers up anew:
-	// where the kernel's hash tables have their elements differs, too.
+	// recordedRuns is how many runs a recording takes the median of. Each sets its routers up
+	// again: where the kernel's hash tables have their elements differs, too.
 	recordedRuns = 5
 	// recordedRounds is how many rounds each of these runs has.
 	recordedRounds = 6
@@ -85,7 +85,7 @@ func (r *recording) ratios() map[string]ratios {
 	return all
 }
 
-// differences tells what the recording changes, a line for each figure.
+// differences returns what the recording changes, a line for each figure.
 func (r *recording) differences(was map[string]ratios) (list []string) {
 	for row, figures := range r.Rows {
 		for kind, f := range figures {
@@ -113,9 +113,9 @@ func recorded() (map[string]ratios, error) {
 	return r.ratios(), nil
 }
 
-// recordAnew measures pbr's rows several times and records the medians in the place of all that is
+// recordAgain measures pbr's rows several times and records the medians in the place of all that is
 // recorded.
-func recordAnew(b *testing.B, pattern *regexp.Regexp, rounds int) {
+func recordAgain(b *testing.B, pattern *regexp.Regexp, rounds int) {
 	var runs []map[string]ratios
 	for i := range recordedRuns {
 		b.Run(fmt.Sprintf("run %d of %d", i+1, recordedRuns), func(b *testing.B) {
@@ -142,7 +142,7 @@ func recordAnew(b *testing.B, pattern *regexp.Regexp, rounds int) {
 	}
 }
 
-// replace writes the recording, and tells how it differs from the one before.
+// replace writes the recording, and returns how it differs from the one before.
 func (r *recording) replace(told *os.File) error {
 	was, err := recorded()
 	if err != nil {

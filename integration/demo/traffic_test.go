@@ -37,7 +37,7 @@ const (
 // pieceSize is how much of the download one request brings, in bytes.
 const pieceSize = 16 << 10
 
-// patience is how long the downloading client waits for a piece before it connects again; a cut
+// patience is how long the downloading client waits for a piece before it connects again; a broken
 // connection ends long before.
 const patience = 10 * time.Second
 
@@ -342,7 +342,7 @@ func (r *traffic) rows() [][]string {
 		r.spoken.By["isp2"] == r.spoken.Answered && r.spoken.Lost() <= callsUnderWay,
 		r.mail.broken == 0,
 	}
-	rows := [][]string{{"WHO", "BEFORE", "ISP1 DEAD", "ISP1 BACK", "CONNECTION CUT", "LOST", "GAP", ""}}
+	rows := [][]string{{"WHO", "BEFORE", "ISP1 DEAD", "ISP1 BACK", "CONNECTION BROKEN", "LOST", "GAP", ""}}
 	for i, name := range trafficNames {
 		row, ok := []string{name}, right[i]
 		for stage, way := range r.ways {
@@ -355,7 +355,7 @@ func (r *traffic) rows() [][]string {
 		}
 		if !ok {
 			verdict = r.s.paint(red, "WRONG")
-			r.s.t.Errorf("%s: %q, cut %s, lost %s", name, row, breaks[i], lost[i])
+			r.s.t.Errorf("%s: %q, broken %s, lost %s", name, row, breaks[i], lost[i])
 		}
 		rows = append(rows, append(row, breaks[i], lost[i], gap, verdict))
 	}

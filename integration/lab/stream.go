@@ -122,7 +122,7 @@ func (s *Stream) Tale() StreamTale {
 	return t
 }
 
-// Stop ends the stream and tells how it went.
+// Stop ends the stream and returns how it went.
 func (s *Stream) Stop() StreamTale {
 	select {
 	case <-s.stop:

@@ -377,7 +377,7 @@ func (e Evaluator) byRules(k Packet) []string {
 	return nil
 }
 
-// byRule looks into a rule's table; strict tells that nothing comes after it.
+// byRule looks into a rule's table; strict means that nothing comes after it.
 func (e Evaluator) byRule(r Rule, k Packet) (devs []string, strict bool) {
 	switch {
 	case r.Table == "main" || r.Table == "default" && !e.Policy.HasDefault:
@@ -541,7 +541,7 @@ func (e Evaluator) address(dev string, v6 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// Only returns the interfaces that a forwarded connection may leave through, whatever becomes of
+// Only returns the interfaces that a forwarded connection may leave through, whatever happens to
 // links; strict is false where nothing says so: neither a strict table or policy catches it, nor a
 // rule that looks into one table alone.
 func (e Evaluator) Only(k Packet) (devs []string, strict bool) {

@@ -182,7 +182,7 @@ func (e Evaluator) fromMatches(from []NameItem, k Packet) bool {
 	return len(rest) > 0 && namesMatch(rest, k.IIF)
 }
 
-// everyInterface is any interface that is no uplink.
+// everyInterface is any interface that is not an uplink.
 const everyInterface = "*"
 
 // namesMatch reports whether a name is, as in all lists, in one of the positive entries, if there

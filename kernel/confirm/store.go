@@ -37,7 +37,7 @@ func (p *Previous) Empty() bool { return p.Nothing || p.Plan == nil }
 
 // Pending is an apply that will be undone at a given time unless it is confirmed before.
 type Pending struct {
-	// Token identifies this apply: the process that has to undo it knows it. It is no secret.
+	// Token identifies this apply: the process that has to undo it knows it. It is not a secret.
 	Token string `json:"token"`
 	// End is when it will be undone, as the time since boot.
 	End time.Duration `json:"end"`
@@ -118,7 +118,7 @@ func (s Store) NoteFailure(failure error) error {
 	return s.writePending(p)
 }
 
-// Clear keeps what was applied: nothing is undone any more. It is no error if nothing waits.
+// Clear keeps what was applied: nothing is undone any more. It is not an error if nothing waits.
 func (s Store) Clear() error {
 	for _, name := range []string{pendingFile, guardFile} {
 		if err := s.remove(name); err != nil {

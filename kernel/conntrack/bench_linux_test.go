@@ -8,7 +8,7 @@ import (
 	lib "github.com/ti-mo/conntrack"
 )
 
-// crowd is how many connections the benchmarks of Cut make, half of them of the uplink that goes
+// crowd is how many connections the benchmarks of Delete make, half of them of the uplink that goes
 // down.
 const crowd = 200_000
 
@@ -33,8 +33,8 @@ func fillConntrack(b *testing.B, mark uint32) *lib.Conn {
 	return ct
 }
 
-// benchmarkCut measures how long cut takes for 100,000 of 200,000 connections.
-func benchmarkCut(b *testing.B, mark uint32, flush func()) {
+// benchmarkFlush measures how long a flush takes for 100,000 of 200,000 connections.
+func benchmarkFlush(b *testing.B, mark uint32, flush func()) {
 	newNamespace(b)
 	for b.Loop() {
 		b.StopTimer()
@@ -53,17 +53,17 @@ func benchmarkCut(b *testing.B, mark uint32, flush func()) {
 	b.ReportMetric(crowd/2*float64(b.N)/b.Elapsed().Seconds(), "connections/s")
 }
 
-// BenchmarkCut100000 cuts by mark, in one request.
-func BenchmarkCut100000(b *testing.B) {
-	benchmarkCut(b, 0x010000, func() {
+// BenchmarkFlush100000 flushes by mark, in one request.
+func BenchmarkFlush100000(b *testing.B) {
+	benchmarkFlush(b, 0x010000, func() {
 		_, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}})
 		must(b, err)
 	})
 }
 
-// BenchmarkCutUnmarked100000 cuts by address, in three requests.
-func BenchmarkCutUnmarked100000(b *testing.B) {
-	benchmarkCut(b, 0, func() {
+// BenchmarkFlushUnmarked100000 flushes by address, in three requests.
+func BenchmarkFlushUnmarked100000(b *testing.B) {
+	benchmarkFlush(b, 0, func() {
 		_, err := Delete([]Flush{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}})
 		must(b, err)
 	})
@@ -71,7 +71,7 @@ func BenchmarkCutUnmarked100000(b *testing.B) {
 
 // BenchmarkConntrackTool100000 is what a script does.
 func BenchmarkConntrackTool100000(b *testing.B) {
-	benchmarkCut(b, 0x010000, func() {
+	benchmarkFlush(b, 0x010000, func() {
 		must(b, exec.Command("conntrack", "-D", "-m", "0x010000/0x00ff0000").Run()) // its list goes to /dev/null
 	})
 }

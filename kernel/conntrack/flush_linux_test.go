@@ -23,20 +23,20 @@ type connection struct {
 
 const testMask = 0x00ff0000
 
-// connections are named by whether a cut of mark 0x010000 and of the addresses 192.0.2.2 and
+// connections are named by whether a flush of mark 0x010000 and of the addresses 192.0.2.2 and
 // 2001:db8:1::2 takes them.
 var connections = []connection{
-	{"cut: pinned", "10.0.0.1", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x010000},
-	{"cut: pinned, IPv6", "fd00::1", "2001:db8::8", "2001:db8::8", "fd00::1", 0x010000},
-	{"cut: pinned, with bits of others", "10.0.0.2", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x4501a234},
-	{"cut: unmarked, translated", "10.0.0.3", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0},
-	{"cut: unmarked, translated, with bits of others", "10.0.0.4", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0x4500a234},
-	{"cut: unmarked, the router's own", "192.0.2.2", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0},
-	{"cut: unmarked, the router's own, translated", "192.0.2.2", "8.8.8.8", "8.8.8.8", "203.0.113.7", 0},
-	{"cut: unmarked, to the router", "8.8.8.8", "192.0.2.2", "192.0.2.2", "8.8.8.8", 0},
-	{"cut: unmarked, to a server behind the router", "8.8.8.9", "192.0.2.2", "10.0.0.80", "8.8.8.9", 0},
-	{"cut: unmarked, IPv6", "2001:db8:1::2", "2001:db8::9", "2001:db8::9", "2001:db8:1::2", 0},
-	{"cut: unmarked, translated, IPv6", "fd00::2", "2001:db8::9", "2001:db8::9", "2001:db8:1::2", 0},
+	{"flush: pinned", "10.0.0.1", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x010000},
+	{"flush: pinned, IPv6", "fd00::1", "2001:db8::8", "2001:db8::8", "fd00::1", 0x010000},
+	{"flush: pinned, with bits of others", "10.0.0.2", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x4501a234},
+	{"flush: unmarked, translated", "10.0.0.3", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0},
+	{"flush: unmarked, translated, with bits of others", "10.0.0.4", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0x4500a234},
+	{"flush: unmarked, the router's own", "192.0.2.2", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0},
+	{"flush: unmarked, the router's own, translated", "192.0.2.2", "8.8.8.8", "8.8.8.8", "203.0.113.7", 0},
+	{"flush: unmarked, to the router", "8.8.8.8", "192.0.2.2", "192.0.2.2", "8.8.8.8", 0},
+	{"flush: unmarked, to a server behind the router", "8.8.8.9", "192.0.2.2", "10.0.0.80", "8.8.8.9", 0},
+	{"flush: unmarked, IPv6", "2001:db8:1::2", "2001:db8::9", "2001:db8::9", "2001:db8:1::2", 0},
+	{"flush: unmarked, translated, IPv6", "fd00::2", "2001:db8::9", "2001:db8::9", "2001:db8:1::2", 0},
 	{"keep: of another uplink", "10.0.0.5", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x020000},
 	{"keep: of a mark that has all our bits and more", "10.0.0.6", "8.8.8.8", "8.8.8.8", "198.51.100.2", 0x030000},
 	{"keep: of another uplink, with the address", "10.0.0.7", "8.8.8.8", "8.8.8.8", "192.0.2.2", 0x020000},
@@ -97,54 +97,54 @@ func namesOf(prefixes ...string) []string {
 	return out
 }
 
-func TestCut(t *testing.T) {
+func TestFlush(t *testing.T) {
 	newNamespace(t)
 	here := steps.InNamespace(t)
 	ct := newConntrack(t)
 	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8:1::2")}
 	for _, c := range []struct {
-		name string
-		cut  func() (int, error)
-		want []string
+		name  string
+		flush func() (int, error)
+		want  []string
 	}{
 		{"mark and addresses", func() (int, error) {
 			return Delete([]Flush{{Mark: 0x010000, Mask: testMask,
 				Addrs: addrs}})
 		}, namesOf("keep")},
-		{"mark", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "cut: unmarked")},
-		{"addresses", func() (int, error) { return Delete([]Flush{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "cut: pinned")},
+		{"mark", func() (int, error) { return Delete([]Flush{{Mark: 0x010000, Mask: testMask}}) }, namesOf("keep", "flush: unmarked")},
+		{"addresses", func() (int, error) { return Delete([]Flush{{Mask: testMask, Addrs: addrs}}) }, namesOf("keep", "flush: pinned")},
 		{"addresses, one by one", func() (int, error) {
-			return len(namesOf("cut: unmarked")), flushOneByOne(ct, []Flush{{Mask: testMask, Addrs: addrs}})
-		}, namesOf("keep", "cut: pinned")},
+			return len(namesOf("flush: unmarked")), flushOneByOne(ct, []Flush{{Mask: testMask, Addrs: addrs}})
+		}, namesOf("keep", "flush: pinned")},
 		{"an address in its IPv6 form", func() (int, error) {
 			return Delete([]Flush{{Mask: testMask, Addrs: []netip.Addr{netip.MustParseAddr("::ffff:192.0.2.2"), addrs[1]}}})
-		}, namesOf("keep", "cut: pinned")},
+		}, namesOf("keep", "flush: pinned")},
 		{"two uplinks", func() (int, error) {
 			return Delete([]Flush{{Mark: 0x010000, Mask: testMask}, {Mark: 0x030000, Mask: testMask}})
-		}, slices.DeleteFunc(namesOf("keep", "cut: unmarked"), func(s string) bool { return strings.Contains(s, "all our bits") })},
+		}, slices.DeleteFunc(namesOf("keep", "flush: unmarked"), func(s string) bool { return strings.Contains(s, "all our bits") })},
 		{"mark, IPv6 alone", func() (int, error) { return Delete([]Flush{{Family: plan.IPv6, Mark: 0x010000, Mask: testMask}}) },
-			slices.DeleteFunc(namesOf("keep", "cut"), func(s string) bool { return s == "cut: pinned, IPv6" })},
+			slices.DeleteFunc(namesOf("keep", "flush"), func(s string) bool { return s == "flush: pinned, IPv6" })},
 		{"mark, IPv4 alone", func() (int, error) { return Delete([]Flush{{Family: plan.IPv4, Mark: 0x010000, Mask: testMask}}) },
-			namesOf("keep", "cut: unmarked", "cut: pinned, IPv6")},
-		{"nothing", func() (int, error) { return Delete([]Flush{{Mask: testMask}}) }, namesOf("keep", "cut")},
+			namesOf("keep", "flush: unmarked", "flush: pinned, IPv6")},
+		{"nothing", func() (int, error) { return Delete([]Flush{{Mask: testMask}}) }, namesOf("keep", "flush")},
 	} {
 		here.Run(c.name, func(t *testing.T) {
 			must(t, ct.Flush())
 			addConnections(t, ct)
-			n, err := c.cut()
+			n, err := c.flush()
 			must(t, err)
 			if got := remaining(t); !slices.Equal(got, c.want) {
 				t.Errorf("%s: left are\n%s\nwanted\n%s", c.name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}
 			if want := len(connections) - len(c.want); n != want {
-				t.Errorf("%s: says that it cut %d, wanted %d", c.name, n, want)
+				t.Errorf("%s: says that it flushed %d, wanted %d", c.name, n, want)
 			}
 		})
 	}
 }
 
-// TestCutRefusesEverything: what the kernel would take for all connections cuts none.
-func TestCutRefusesEverything(t *testing.T) {
+// TestFlushRefusesEverything: what the kernel would take for all connections flushes none.
+func TestFlushRefusesEverything(t *testing.T) {
 	newNamespace(t)
 	here := steps.InNamespace(t)
 	ct := newConntrack(t)
@@ -156,7 +156,7 @@ func TestCutRefusesEverything(t *testing.T) {
 	} {
 		here.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			if n, err := Delete([]Flush{{Mark: 0x010000, Mask: testMask}, c}); err == nil || n != 0 {
-				t.Errorf("%+v: cut %d, %v", c, n, err)
+				t.Errorf("%+v: flushed %d, %v", c, n, err)
 			}
 		})
 	}

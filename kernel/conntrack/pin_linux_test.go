@@ -7,7 +7,7 @@ import (
 	"pbr/integration/steps"
 )
 
-// TestPin: the connections that a cut by address would take get the mark instead, and no other
+// TestPin: the connections that a flush by address would take get the mark instead, and no other
 // does.
 func TestPin(t *testing.T) {
 	newNamespace(t)
@@ -20,18 +20,18 @@ func TestPin(t *testing.T) {
 	const mark = 0x440000
 	n, err := Mark([]Pin{{Mark: mark, Mask: testMask, Addrs: addrs}, {Mark: mark, Mask: testMask}})
 	must(t, err)
-	want := len(namesOf("cut: unmarked"))
+	want := len(namesOf("flush: unmarked"))
 	after, err := Count(testMask)
 	must(t, err)
 	if n != want || after[mark].Connections != want || after[0].Connections != before[0].Connections-want {
 		t.Errorf("pinned %d, %d have the mark, %d of %d unmarked are left; wanted %d", n, after[mark].Connections,
 			after[0].Connections, before[0].Connections, want)
 	}
-	here.Run("they are the right ones: a cut by address finds none of them", func(t *testing.T) {
+	here.Run("they are the right ones: a flush by address finds none of them", func(t *testing.T) {
 		_, err = Delete([]Flush{{Mask: testMask, Addrs: addrs}})
 		must(t, err)
 		if got := len(remaining(t)); got != len(connections) {
-			t.Errorf("%d of %d are left of a cut that has nothing to cut", got, len(connections))
+			t.Errorf("%d of %d are left of a flush that has nothing to delete", got, len(connections))
 		}
 	})
 	here.Run("bits of others stay", func(t *testing.T) {

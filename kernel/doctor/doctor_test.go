@@ -379,7 +379,7 @@ func TestWithoutPolicy(t *testing.T) {
 		})
 	}
 	if findings := Examine(&Subject{File: "pbr.toml", Problem: "pbr.toml:1:1: no"}, f); !Failed(findings) {
-		t.Error("a broken policy is no failure")
+		t.Error("a broken policy is not a failure")
 	}
 }
 
@@ -419,7 +419,7 @@ func TestMarksOfOthers(t *testing.T) {
 	}
 }
 
-// Long lists are cut: of many uplinks the first few are told, and how many more there are.
+// Long lists are flushed: of many uplinks the first few are told, and how many more there are.
 func TestManyWait(t *testing.T) {
 	s, f := healthy(t, twoUplinks)
 	for i := range 200 {

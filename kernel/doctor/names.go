@@ -43,14 +43,14 @@ func (e *examination) names() {
 // tapped says how answers are read.
 func (e *examination) tapped() {
 	queue := e.Doc.Settings.Queue
-	mend := fmt.Sprintf("install nft_queue (OpenWrt: kmod-nft-queue), or load xt_NFQUEUE and nft_compat (modprobe xt_NFQUEUE nft_compat); "+
+	repair := fmt.Sprintf("install nft_queue (OpenWrt: kmod-nft-queue), or load xt_NFQUEUE and nft_compat (modprobe xt_NFQUEUE nft_compat); "+
 		"if another program has bound queue %d, end it or set another [pbr] queue; then restart pbr watch", queue)
 	switch e.tap {
 	case plan.TapLog:
-		e.add(Warn, aboutNames, mend,
+		e.add(Warn, aboutNames, repair,
 			"first connection not guaranteed: DNS answers are copied by log group %d and not held: %s", queue, e.tapReason)
 	case plan.TapNone:
-		e.add(Fail, aboutNames, mend, "they stay empty: DNS answers cannot be read: %s", e.tapReason)
+		e.add(Fail, aboutNames, repair, "they stay empty: DNS answers cannot be read: %s", e.tapReason)
 	case plan.TapTarget:
 		e.ok(aboutNames, "DNS answers are held by queue %d until their addresses are known, by xtables' "+
 			"NFQUEUE: this kernel has no nft_queue", queue)

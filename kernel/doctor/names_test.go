@@ -118,7 +118,7 @@ func TestNamesQuiet(t *testing.T) {
 	}
 }
 
-// A flowtable of others hides answers, and the line tells how to leave DNS out.
+// A flowtable of others hides answers, and the line says how to leave DNS out.
 func TestOffloadedDNS(t *testing.T) {
 	t.Run("the rule is named, and what to write in its place", func(t *testing.T) {
 		s, f := healthy(t, named)
@@ -132,7 +132,7 @@ func TestOffloadedDNS(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-	t.Run("without lists of domains it is no matter", func(t *testing.T) {
+	t.Run("without lists of domains it does not matter", func(t *testing.T) {
 		s, f := healthy(t, twoUplinks)
 		f.Offloads = []facts.Offload{{Table: "inet fw4", Chain: "forward", Handle: 12, Flowtable: "ft"}}
 		if got := notOK(Examine(s, f)); got != nil {

@@ -136,7 +136,7 @@ func TestDelete(t *testing.T) {
 			t.Errorf("a part of a member: %v", err)
 		}
 	})
-	step.Run("what is no member is an error", func(t *testing.T) {
+	step.Run("what is not a member is an error", func(t *testing.T) {
 		if err := f.Delete(member("10.0.1.9", 0)); !errors.Is(err, ErrNotMember) {
 			t.Errorf("none: %v", err)
 		}

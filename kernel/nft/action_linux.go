@@ -161,7 +161,7 @@ func (e *ruleEncoder) snat(a plan.SNAT) error {
 	return nil
 }
 
-// decodeAction reads the action that xs begins with, and tells how many expressions it takes; 0
+// decodeAction reads the action that xs begins with, and how many expressions it takes; 0
 // when it is none. It may be generous: what it returns is encoded again and compared.
 func (e *ruleEncoder) decodeAction(xs []expr) (a plan.Action, n int) {
 	x := &xs[0]

@@ -116,7 +116,7 @@ func TestRunTimeSetsKeepTheirMembers(t *testing.T) {
 		t.Error(listing)
 	}
 
-	// A list whose entries are the plan's, and back: what the plan has is no member.
+	// A list whose entries are the plan's, and back: what the plan has is not a member.
 	fixed := runTimeSets(2000)
 	fixed.Sets[0] = plan.Set{Name: "list-a-4", Type: plan.TypeIPv4, Elements: []plan.Element{el(addr("10.9.9.9"))}, Comment: "list a"}
 	for _, want := range []*plan.Ruleset{fixed, bigger} {

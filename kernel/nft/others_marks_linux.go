@@ -40,7 +40,7 @@ type marksWalk struct {
 	// toAddress tells a source NAT to an address from masquerade.
 	toAddress bool
 	untracked bool
-	// flowtable is the one that the rule puts connections into; sparesDNS tells that those to port
+	// flowtable is the one that the rule puts connections into; sparesDNS means that those to port
 	// 53 do not get that far.
 	flowtable string
 	sparesDNS bool

@@ -31,8 +31,8 @@ type socket struct {
 	link *netfilter.Socket
 	seq  uint32
 	buf  []byte
-	// interrupted tells that objects changed while they were listed; tolerant leaves it to the
-	// caller what becomes of that.
+	// interrupted means that objects changed while they were listed; tolerant leaves it to the
+	// caller what happens to that.
 	interrupted, tolerant bool
 }
 

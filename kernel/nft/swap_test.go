@@ -129,7 +129,7 @@ func TestAnEditSendsWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestManyRemovalsMakeAMapAnew(t *testing.T) {
+func TestManyRemovalsRebuildAMap(t *testing.T) {
 	r := layer(4000)
 	live := &Live{Ruleset: *r, exists: true, handles: [][]uint64{{1}, {2}, {3, 4}}}
 	for n, rebuild := range map[int]bool{1: false, 8: false, 9: true} {
@@ -144,7 +144,7 @@ func TestManyRemovalsMakeAMapAnew(t *testing.T) {
 }
 
 // flood sends datagrams from 127.0.0.1 to its port 1500 until the returned function is called,
-// which tells how many. Their way is through the map's first element.
+// which says how many. Their way is through the map's first element.
 func (n *netns) flood() (stop func() int64) {
 	n.t.Helper()
 	var conn *net.UDPConn

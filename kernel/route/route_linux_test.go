@@ -92,7 +92,7 @@ func TestRouteWrittenAndRead(t *testing.T) {
 				tc.listed = tc.words
 			}
 			must(t, c.SetRoute(r))
-			must(t, c.SetRoute(r)) // set, not add: again is no error
+			must(t, c.SetRoute(r)) // set, not add: again is not an error
 			got := strings.Join(lines(ip(t, fmt.Sprintf("-%d route show table %d proto 112", tc.family, table))), " ")
 			if got != tc.listed {
 				t.Errorf("%s: ip lists %q, not %q", describeRoute(r), got, tc.listed)

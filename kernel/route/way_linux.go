@@ -23,7 +23,7 @@ const (
 )
 
 // Way asks the kernel how it would route a packet with the present ip rules and routes. If there is
-// no route, that is no error.
+// no route, that is not an error.
 func (c *Conn) Way(q Query) (Way, error) {
 	family := plan.IPv4
 	if q.Dst.Is6() {

@@ -130,7 +130,7 @@ func (l *Listener) Close() error { return l.socket.Close() }
 func (l *Listener) Holds() bool { return l.kind.holds }
 
 // Receive waits for packets, for some time at most, and calls f for each that there is then, except
-// for no more than most. None is no error.
+// for no more than most. None is not an error.
 func (l *Listener) Receive(wait time.Duration, most int, f func(Packet)) error {
 	if err := l.socket.Patience(max(wait, time.Millisecond)); err != nil {
 		return err

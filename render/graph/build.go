@@ -151,7 +151,7 @@ func (b *builder) policy(p *policy.Policy) {
 	}
 }
 
-// What becomes of connections that get no way.
+// What happens to connections that get no way.
 const unreachable, drop = "unreachable", "drop"
 
 // leads adds the way of a policy or rule, and the one that it takes instead.

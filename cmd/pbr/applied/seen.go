@@ -25,7 +25,7 @@ func sumOf(text []byte) string {
 // errIrregular means that a file is none that can be read again.
 var errIrregular = errors.New("not a regular file")
 
-// Look looks at a file again. Like for a list, what is no regular file has no text.
+// Look looks at a file again. Like for a list, what is not a regular file has no text.
 func Look(name string) Seen {
 	sum, err := sumFile(name)
 	if err != nil {

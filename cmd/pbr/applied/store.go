@@ -97,7 +97,7 @@ func (s Store) SetInForce(p *Policy, watch string) error {
 // Keep notes that a policy is in force for good. Its file is no longer rejected.
 func (s Store) Keep(p *Policy, watch string) error {
 	errs := []error{s.SetInForce(p, watch), s.EndTrial()}
-	// Its texts need not be unpacked for that: who goes back to it looks whether they are whole.
+	// Its texts need not be unpacked for that: going back to it checks that they are whole.
 	var kept struct{ Name, Path, Hash string }
 	if err := s.lasting.Load(keptFile, &kept); err != nil || kept.Hash != p.Hash || kept.Path != p.Path || kept.Name != p.Name {
 		errs = append(errs, s.lasting.Save(keptFile, p))

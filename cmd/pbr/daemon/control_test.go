@@ -122,7 +122,7 @@ func TestControl(t *testing.T) {
 	})
 }
 
-// A socket that a killed watch left is no watch, and no obstacle.
+// A socket that a killed watch left is not a watch, and no obstacle.
 func TestControlAfterAKill(t *testing.T) {
 	dir := t.TempDir()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, SocketName), Net: "unix"})
@@ -131,12 +131,12 @@ func TestControlAfterAKill(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	t.Run("it is no watch", func(t *testing.T) {
+	t.Run("it is not a watch", func(t *testing.T) {
 		if _, err := Ask(dir, Request{Do: "status"}); !errors.Is(err, ErrNotRunning) {
 			t.Errorf("%v", err)
 		}
 	})
-	t.Run("it is no obstacle", func(t *testing.T) {
+	t.Run("it is not an obstacle", func(t *testing.T) {
 		again, err := Listen(dir)
 		if err != nil {
 			t.Fatal(err)

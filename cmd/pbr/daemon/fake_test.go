@@ -460,9 +460,9 @@ func (b *bench) wantRoutes(when, table, want string) {
 	}
 }
 
-// wantCut compares what was cut since the last call: "4 isp1 192.0.2.2" per cut, marks by their
-// names.
-func (b *bench) wantCut(when string, want ...string) {
+// wantFlushed compares what was flushed since the last call: "4 isp1 192.0.2.2" per flush, marks by
+// their names.
+func (b *bench) wantFlushed(when string, want ...string) {
 	b.t.Helper()
 	b.kernel.mu.Lock()
 	defer b.kernel.mu.Unlock()
@@ -483,7 +483,7 @@ func (b *bench) wantCut(when string, want ...string) {
 	}
 	b.kernel.flushes = nil
 	if strings.Join(got, ", ") != strings.Join(want, ", ") {
-		b.t.Errorf("%s: cut %q, not %q\n%s", when, got, want, b.log)
+		b.t.Errorf("%s: flushed %q, not %q\n%s", when, got, want, b.log)
 	}
 }
 

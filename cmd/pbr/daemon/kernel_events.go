@@ -60,8 +60,8 @@ func (w *Watcher) drifted(n KernelEvent) {
 	if n.What != "" && !slices.Contains(w.dirty.what, n.What) {
 		w.dirty.what = append(w.dirty.what, n.What)
 	}
-	if n.Who != "" && !slices.Contains(w.dirty.culprit, n.Who) {
-		w.dirty.culprit = append(w.dirty.culprit, n.Who)
+	if n.Who != "" && !slices.Contains(w.dirty.peers, n.Who) {
+		w.dirty.peers = append(w.dirty.peers, n.Who)
 	}
 	if n.TableGone {
 		w.dirty.gone = true
@@ -74,7 +74,7 @@ func (w *Watcher) drifted(n KernelEvent) {
 // keep adds the reasons of an earlier pass that failed.
 func (d *dirty) keep(earlier dirty) {
 	d.drift, d.gone = d.drift || earlier.drift, d.gone || earlier.gone
-	d.objects, d.what, d.culprit = earlier.objects, earlier.what, earlier.culprit
+	d.objects, d.what, d.peers = earlier.objects, earlier.what, earlier.peers
 }
 
 // due requests a full pass after that time, or sooner if one is due sooner.
@@ -88,7 +88,7 @@ func (w *Watcher) due(in time.Duration) {
 }
 
 // failed logs an error and tries again later, at growing intervals. An error caused by others'
-// concurrent changes is no failure; it is tried again soon.
+// concurrent changes is not a failure; it is tried again soon.
 func (w *Watcher) failed(err error) {
 	if errors.Is(err, ErrInterrupted) {
 		w.dirty.retry = true
@@ -176,8 +176,8 @@ func (w *Watcher) logPass(why dirty, o Outcome) {
 			args = append(args, "tables_made", times)
 		}
 	}
-	if len(why.culprit) > 0 {
-		args = append(args, "by", first(why.culprit))
+	if len(why.peers) > 0 {
+		args = append(args, "by", first(why.peers))
 	}
 	if len(why.what) > 0 {
 		args = append(args, "changed", first(why.what))

@@ -31,7 +31,7 @@ type LastHealth struct {
 
 // HealthSource is what the last watch left.
 type HealthSource struct {
-	// Text is that of the state file, Fresh tells that what was found counts still.
+	// Text is that of the state file, Fresh means that what was found still counts.
 	Text  string
 	Fresh bool
 }

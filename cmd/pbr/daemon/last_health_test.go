@@ -140,16 +140,16 @@ func TestForceAlone(t *testing.T) {
 		sleep(downTime)
 		b.stop()
 		if n := b.force("isp1", healthcheck.ForceDown, true); n != 1 {
-			t.Errorf("%d cut", n)
+			t.Errorf("%d flushed", n)
 		}
 		b.wantRoutes("isp1 down", "default", "wan2")
-		b.wantCut("isp1 down", "4 isp1 192.0.2.2")
+		b.wantFlushed("isp1 down", "4 isp1 192.0.2.2")
 		b.wantLastHealth("isp1 down", "isp1 forced-down")
 		b.force("isp2", healthcheck.ForceUp, true)
 		b.wantLastHealth("isp2 up", "isp1 forced-down, isp2 forced-up used")
 		b.force("isp1", healthcheck.ForceAuto, true)
 		b.wantRoutes("isp1 auto", "default", "wan1 wan2")
-		b.wantCut("isp1 auto")
+		b.wantFlushed("isp1 auto")
 		b.wantLastHealth("isp1 auto", "isp2 forced-up used")
 
 		// Only noted: the next watch does all of it.
@@ -160,7 +160,7 @@ func TestForceAlone(t *testing.T) {
 		}
 		b.start()
 		b.wantRoutes("after a start", "default", "wan2")
-		b.wantCut("after a start", "4 isp1 192.0.2.2")
+		b.wantFlushed("after a start", "4 isp1 192.0.2.2")
 		b.stop()
 		for name, words := range map[string]string{"isp9": "the uplinks are isp1, isp2", "wan2": "it is the interface of uplink isp2"} {
 			_, err := New(b.options()).ForceAlone(context.Background(), b.left(), name, healthcheck.ForceUp, true)

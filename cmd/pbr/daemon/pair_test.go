@@ -14,8 +14,8 @@ import (
 func TestSharedAddressBesideAnOwnOne(t *testing.T) {
 	const shared, own = "192.0.2.10", "192.0.2.2"
 	for name, row := range map[string]struct {
-		with string
-		cut  []string
+		with    string
+		flushed []string
 	}{
 		"nat names it": {strings.Replace(twoUplinks, `nat = "masquerade"`, `nat = "`+shared+`"`, 1), nil},
 		"standby":      {strings.Replace(twoUplinks, `nat = "masquerade"`, "nat = \"masquerade\"\nstandby = true", 1), nil},
@@ -36,7 +36,7 @@ func TestSharedAddressBesideAnOwnOne(t *testing.T) {
 				have(own, shared)
 				sleep(downTime)
 				have(own)
-				b.wantCut("the shared address is gone", row.cut...)
+				b.wantFlushed("the shared address is gone", row.flushed...)
 				b.wantRoutes("the shared address is gone", "default", "wan1 wan2")
 			})
 		})

@@ -53,7 +53,7 @@ func (k *fakeKernel) carry(bytes uint64) {
 }
 
 func TestQuotas(t *testing.T) {
-	for then, cut := range map[string][]string{"degraded": nil, "down": {"4 isp1 192.0.2.2"}} {
+	for then, flushed := range map[string][]string{"degraded": nil, "down": {"4 isp1 192.0.2.2"}} {
 		t.Run(then, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				// The evening of a day: a watch that runs through a whole one takes a minute of the
@@ -73,7 +73,7 @@ func TestQuotas(t *testing.T) {
 				b.kernel.carry(1)
 				sleep(5 * time.Second)
 				b.wantRoutes("nothing is left", "default", "wan2")
-				b.wantCut("nothing is left", cut...)
+				b.wantFlushed("nothing is left", flushed...)
 				s := b.w.Report().Uplinks[0]
 				if s.State != healthcheck.OverQuota || !s.State.Failed() || s.Dead() != (then == "down") {
 					t.Errorf("%s: %+v", then, s)
@@ -161,7 +161,7 @@ func TestQuotasAreKept(t *testing.T) {
 			t.Errorf("%v, %v", maps.Clone(q.counts), err)
 		}
 	})
-	t.Run("that there is no file yet is no error", func(t *testing.T) {
+	t.Run("that there is no file yet is not an error", func(t *testing.T) {
 		if _, err := LoadQuotas(&keptFiles{}); errors.Is(err, fs.ErrNotExist) {
 			t.Error("no file yet is an error")
 		}

@@ -66,8 +66,8 @@ func TestSwitchesFlush(t *testing.T) {
 		if got := seen(); !slices.Equal(got, want) {
 			t.Errorf("in half an hour: %q", got)
 		}
-		if cut := b.w.Report().Numbers.Flushed; cut != 9 {
-			t.Errorf("%d connections counted", cut)
+		if flushed := b.w.Report().Numbers.Flushed; flushed != 9 {
+			t.Errorf("%d connections counted", flushed)
 		}
 		if log := b.log.String(); strings.Count(log, "flushed connections because a schedule's window changed") != 3 {
 			t.Error(log)

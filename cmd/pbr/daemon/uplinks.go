@@ -30,7 +30,7 @@ func optional(u *policy.Uplink, link plan.Link, host plan.HostFacts, family plan
 	return compiler.MayLack(u, family) || family == plan.IPv6 && (u.Gateway6.Auto || host.NoIPv6 || link.NoIPv6)
 }
 
-// MayLack reports whether a missing version is no failure.
+// MayLack reports whether a missing version is not a failure.
 func MayLack(doc *policy.Document, host plan.HostFacts, uv healthcheck.UplinkVersion) bool {
 	u := uplinkNamed(doc, uv.Uplink)
 	return optional(u, host.Links[u.Interface], host, plan.Family(uv.Version))

@@ -150,7 +150,7 @@ type dirty struct {
 	gone    bool
 	objects []string
 	what    []string
-	culprit []string
+	peers   []string
 }
 
 // New prepares a Watcher.
@@ -178,14 +178,14 @@ func New(o Options) *Watcher {
 		w.Held = func() (*policy.Document, error) { return nil, errors.New("no policy is known to be in force") }
 	}
 	w.shared.init(o.Policy)
-	// The socket may be asked before the loop reads the state, and tells what is wrong with it.
+	// The socket may be asked before the loop reads the state, and says what is wrong with it.
 	if events, err := PastEvents(w.StateFile); err == nil {
 		w.past.set(events)
 	}
 	return w
 }
 
-// Run applies the policy and keeps it in force until ctx ends, which is no error; the kernel's
+// Run applies the policy and keeps it in force until ctx ends, which is not an error; the kernel's
 // state then stays as it is. An error before the first apply is complete ends Run; later ones are
 // logged and tried again.
 func (w *Watcher) Run(ctx context.Context) error {

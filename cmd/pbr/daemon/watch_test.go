@@ -26,12 +26,12 @@ func TestFailoverAndReturn(t *testing.T) {
 		b.wantRoutes("isp1 dead", "default", "wan2")
 		b.wantRoutes("isp1 dead", "both", "wan2")
 		b.wantRoutes("isp1 dead", "isp1", "wan1")
-		b.wantCut("isp1 dead", "4 isp1 192.0.2.2")
+		b.wantFlushed("isp1 dead", "4 isp1 192.0.2.2")
 		applies, _ := b.kernel.counts()
 		b.prober.set("isp1", false)
 		sleep(downTime)
 		b.wantRoutes("isp1 back", "default", "wan1 wan2")
-		b.wantCut("isp1 back")
+		b.wantFlushed("isp1 back")
 		if a, u := b.kernel.counts(); u != 2 || a != applies {
 			t.Errorf("%d updates, %d full passes since the failure", u, a-applies)
 		}
@@ -47,24 +47,24 @@ func TestFailoverAndReturn(t *testing.T) {
 	})
 }
 
-// Nothing is cut while a table has no other uplink, except for strict ones, which become
-// unreachable; when it has one again, what was owed is cut.
+// Nothing is flushed while a table has no other uplink, except for strict ones, which become
+// unreachable; when it has one again, what was owed is flushed.
 func TestAllDown(t *testing.T) {
 	strict := strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1)
 	in(t, strict, func(t *testing.T, b *bench) {
 		sleep(downTime)
 		b.prober.set("isp1", true)
 		sleep(downTime)
-		b.wantCut("isp1 dead", "4 isp1 isp1/strict 192.0.2.2")
+		b.wantFlushed("isp1 dead", "4 isp1 isp1/strict 192.0.2.2")
 		b.prober.set("isp2", true)
 		sleep(downTime)
 		b.wantRoutes("both dead", "default", "wan2")
 		b.wantRoutes("both dead", "both", "unreachable")
-		b.wantCut("both dead", "4 isp2/strict")
+		b.wantFlushed("both dead", "4 isp2/strict")
 		b.prober.set("isp1", false)
 		sleep(downTime)
 		b.wantRoutes("isp1 back", "default", "wan1")
-		b.wantCut("isp1 back", "4 isp2 198.51.100.2")
+		b.wantFlushed("isp1 back", "4 isp2 198.51.100.2")
 	})
 }
 
@@ -91,18 +91,18 @@ routes = [{ uplink = "isp2" }, { uplink = "isp3", distance = 2 }]
 		b.prober.set("isp1", true)
 		sleep(downTime)
 		b.wantRoutes("isp1 dead", "only", "wan1")
-		b.wantCut("isp1 dead: default's are unmarked, the rest has no other", "4 192.0.2.2")
+		b.wantFlushed("isp1 dead: default's are unmarked, the rest has no other", "4 192.0.2.2")
 		b.prober.set("isp2", true)
 		sleep(downTime)
 		b.wantRoutes("both dead", "default", "wan2")
 		b.wantRoutes("both dead", "second", "wan3")
-		b.wantCut("both dead: one table of isp2 has another", "4 isp2")
+		b.wantFlushed("both dead: one table of isp2 has another", "4 isp2")
 		b.stop()
 		// The next run knows what is still owed.
 		b.start()
 		b.prober.set("isp1", false)
 		sleep(downTime)
-		b.wantCut("isp1 back", "4 198.51.100.2")
+		b.wantFlushed("isp1 back", "4 198.51.100.2")
 		b.stop()
 	})
 }
@@ -117,17 +117,17 @@ func TestLinksDown(t *testing.T) {
 		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("carrier lost", "default", "wan2")
-		b.wantCut("carrier lost", "4 isp1 192.0.2.2")
+		b.wantFlushed("carrier lost", "4 isp1 192.0.2.2")
 		if _, n := b.kernel.counts(); n != before+1 {
 			t.Errorf("%d updates for one carrier", n-before)
 		}
-		// The address goes with the link, and is still the one to cut by.
+		// The address goes with the link, and is still the one to flush by.
 		b.kernel.setLink("wan2", func(l *plan.Link) { *l = plan.Link{} })
 		b.kernel.setLink("wan1", func(l *plan.Link) { l.Carrier = true })
 		b.events <- KernelEvent{Kind: HostChanged}
 		synctest.Wait()
 		b.wantRoutes("the other link down", "default", "wan1")
-		b.wantCut("the other link down", "4 isp2 198.51.100.2")
+		b.wantFlushed("the other link down", "4 isp2 198.51.100.2")
 		applies, _ := b.kernel.counts()
 		sleep(spacing + eventPause)
 		if n, _ := b.kernel.counts(); n == applies {
@@ -142,7 +142,7 @@ func TestOnFailoverKeep(t *testing.T) {
 		b.prober.set("isp1", true)
 		sleep(downTime)
 		b.wantRoutes("isp1 dead", "default", "wan2")
-		b.wantCut("isp1 dead")
+		b.wantFlushed("isp1 dead")
 		b.wantPins("isp1 dead", "isp1 [192.0.2.2]")
 	})
 }
@@ -156,11 +156,11 @@ func TestDegraded(t *testing.T) {
 		b.prober.mu.Unlock()
 		sleep(2 * downTime)
 		b.wantRoutes("isp1 lossy", "default", "wan2")
-		b.wantCut("isp1 lossy")
+		b.wantFlushed("isp1 lossy")
 		b.wantPins("isp1 lossy", "isp1 [192.0.2.2]")
 		b.prober.set("isp1", true)
 		sleep(downTime)
-		b.wantCut("isp1 dead", "4 isp1 192.0.2.2")
+		b.wantFlushed("isp1 dead", "4 isp1 192.0.2.2")
 		b.wantPins("isp1 dead")
 		b.prober.set("isp2", true)
 		sleep(downTime)
@@ -176,7 +176,7 @@ func TestForce(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.wantRoutes("forced down, when Force returns", "default", "wan2")
-			b.wantCut("forced down", "4 isp1 192.0.2.2")
+			b.wantFlushed("forced down", "4 isp1 192.0.2.2")
 			if err := b.w.Force(t.Context(), "isp1", "auto"); err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +204,7 @@ func TestRestart(t *testing.T) {
 		sleep(downTime)
 		b.prober.set("isp1", true)
 		sleep(downTime)
-		b.wantCut("isp1 dead", "4 isp1 192.0.2.2")
+		b.wantFlushed("isp1 dead", "4 isp1 192.0.2.2")
 		b.stop()
 		held := b.kernel.plan()
 		_, updates := b.kernel.counts()
@@ -212,7 +212,7 @@ func TestRestart(t *testing.T) {
 		b.wantRoutes("after the restart", "default", "wan2")
 		sleep(downTime)
 		b.wantRoutes("after a while", "default", "wan2")
-		b.wantCut("after the restart")
+		b.wantFlushed("after the restart")
 		if _, n := b.kernel.counts(); n != updates || !reflect.DeepEqual(held, b.kernel.plan()) {
 			t.Errorf("%d updates after the restart", n-updates)
 		}
@@ -267,7 +267,7 @@ func TestRestartCompletesAFailover(t *testing.T) {
 		b.prober.set("isp1", true)
 		b.start()
 		b.wantRoutes("at once", "default", "wan2")
-		b.wantCut("at once", "4 isp1 192.0.2.2", "4 192.0.2.77")
+		b.wantFlushed("at once", "4 isp1 192.0.2.2", "4 192.0.2.77")
 		b.stop()
 		// What cannot be read is no reason not to start.
 		if err := os.WriteFile(b.state, []byte("{"), 0o600); err != nil {
@@ -356,7 +356,7 @@ func TestReload(t *testing.T) {
 		sleep(downTime)
 		b.prober.set("isp1", true)
 		sleep(downTime)
-		b.wantCut("isp1 dead", "4 isp1 192.0.2.2")
+		b.wantFlushed("isp1 dead", "4 isp1 192.0.2.2")
 
 		b.reload(strings.Replace(twoUplinks, `uplink = "isp2" }, {`, `uplink = "isp9" }, {`, 1))
 		if log := b.log.String(); !strings.Contains(log, "isp9") || !strings.Contains(log, "old policy stays") {
@@ -371,7 +371,7 @@ func TestReload(t *testing.T) {
 
 		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
 		b.wantRoutes("reloaded: isp1 is still down", "both", "wan2 unreachable")
-		b.wantCut("reloaded")
+		b.wantFlushed("reloaded")
 
 		b.kernel.do(func() { b.kernel.fail = errKernel })
 		b.reload(twoUplinks)
@@ -453,7 +453,7 @@ func TestKernelErrors(t *testing.T) {
 		b.kernel.do(func() { b.kernel.fail = errKernel })
 		b.prober.set("isp1", true)
 		sleep(time.Minute)
-		b.wantCut("refused")
+		b.wantFlushed("refused")
 		tries, _ := b.kernel.counts()
 		if tries < 5 || tries > 20 {
 			t.Errorf("%d tries in a minute", tries)
@@ -461,7 +461,7 @@ func TestKernelErrors(t *testing.T) {
 		b.kernel.do(func() { b.kernel.fail = nil })
 		sleep(2 * time.Minute)
 		b.wantRoutes("at last", "default", "wan2")
-		b.wantCut("at last", "4 isp1 192.0.2.2")
+		b.wantFlushed("at last", "4 isp1 192.0.2.2")
 	})
 }
 

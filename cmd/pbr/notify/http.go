@@ -109,7 +109,7 @@ func failure(err error, sent bool) error {
 	return &wayError{err}
 }
 
-// server is the part of a target's URL that is no secret.
+// server is the part of a target's URL that is not a secret.
 func server(to *policy.Notify) string {
 	u, err := url.Parse(to.URL)
 	if err != nil {

@@ -219,7 +219,7 @@ func (s *Sender) failed(m *message.Message, err error, final bool) {
 	}
 }
 
-// sleep waits, for ever if pause is negative; wakes tells that a new message ends it.
+// sleep waits, for ever if pause is negative; wakes means that a new message ends it.
 func (s *Sender) sleep(ctx context.Context, pause time.Duration, wakes bool) {
 	var due <-chan time.Time
 	if pause >= 0 {

@@ -1,5 +1,5 @@
 // Package sources brings in what lists are made of beside the policy file: it fetches the texts of
-// URLs and keeps them in the state directory, and tells of list files that changed. What becomes of
+// URLs and keeps them in the state directory, and tells of list files that changed. What happens to
 // that is for others.
 package sources
 

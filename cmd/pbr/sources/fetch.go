@@ -40,7 +40,7 @@ type Result struct {
 	// Changed reports whether there is another text than before.
 	Changed bool
 	// Entries is how many the text has that is kept now, Before how many the earlier one had, and
-	// Skipped what in the new one is no address.
+	// Skipped what in the new one is not an address.
 	Entries, Before, Skipped int
 }
 

@@ -20,7 +20,7 @@ const (
 	gone     = unix.IN_IGNORED | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_UNMOUNT
 )
 
-// fileEvent is what happened to a file; lost tells that a directory is gone, or that events were
+// fileEvent is what happened to a file; lost means that a directory is gone, or that events were
 // lost.
 type fileEvent struct {
 	path     string

@@ -82,7 +82,7 @@ func New(o Options) *Server {
 	s.http = &http.Server{
 		Handler: s.Handler(), ReadTimeout: requestTime, ReadHeaderTimeout: headTime, WriteTimeout: requestTime,
 		IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
-		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong is no news
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong is not news
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	return s

@@ -215,7 +215,7 @@ func TestLogin(t *testing.T) {
 			t.Errorf("with a login: %d", w.Code)
 		}
 	})
-	step.Run("a guess is no login", func(t *testing.T) {
+	step.Run("a guess is not a login", func(t *testing.T) {
 		if w := ask(s, "GET", "/", "",
 			func(r *http.Request) { r.AddCookie(&http.Cookie{Name: cookieName, Value: "guess"}) }); w.Code != http.StatusUnauthorized {
 			t.Errorf("with a guess: %d", w.Code)

@@ -346,7 +346,7 @@ func knownProto(p string) bool {
 	return slices.Contains(protos, p) || err == nil && n >= 0 && n < 256
 }
 
-// addresses reads addresses and prefixes; everywhere is no selector.
+// addresses reads addresses and prefixes; everywhere is not a selector.
 func addresses(values []string) (out []string, why string) {
 	for _, v := range values {
 		for part := range strings.SplitSeq(v, ",") {

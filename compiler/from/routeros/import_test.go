@@ -61,7 +61,7 @@ func TestMazes(t *testing.T) {
 	}
 }
 
-// What is no export is refused with its place, and says nothing of what it held.
+// What is not an export is refused with its place, and says nothing of what it held.
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, text string

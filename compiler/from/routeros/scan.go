@@ -10,7 +10,7 @@ import (
 	"pbr/compiler/lazy"
 )
 
-// Error is why a text is no export.
+// Error is why a text is not an export.
 type Error struct {
 	// Line is 0 for the text as a whole.
 	Line    int

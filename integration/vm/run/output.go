@@ -118,7 +118,7 @@ func (o *output) count(result, test string) {
 	}
 }
 
-// failsMax is how many tests may fail and be run again: more is no accident.
+// failsMax is how many tests may fail and be run again: more is not an accident.
 const failsMax = 5
 
 // again returns the options of a guest that runs the failed tests again, each by itself, and

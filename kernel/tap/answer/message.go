@@ -72,7 +72,7 @@ func (r *Reader) Read(msg []byte) (a Answer, ok bool) {
 	return Answer{Name: string(name), Lists: r.lists, Addresses: r.addresses}, len(r.addresses) > 0
 }
 
-// question reads up to the question; ok is false if the message is no answer that counts.
+// question reads up to the question; ok is false if the message is not an answer that counts.
 func (r *Reader) question(msg []byte) (q dnsmessage.Question, ok bool) {
 	const counts = 12 // bytes of a header (RFC 1035, section 4.1.1)
 	if len(msg) < counts || binary.BigEndian.Uint16(msg[4:]) != 1 || binary.BigEndian.Uint16(msg[6:]) == 0 {

@@ -143,6 +143,6 @@ type SyntaxError struct {
 	// Duplicate is set when the text is well formed and only repeats a key or a table: Key. The
 	// first one counts. Header is set if a [header] does.
 	Duplicate, Header bool
-	// Word is a word without quotes that is no value, and Key what it was written for.
+	// Word is a word without quotes that is not a value, and Key what it was written for.
 	Word, Key string
 }

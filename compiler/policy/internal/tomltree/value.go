@@ -155,7 +155,7 @@ func (s *scanner) scalar(n *Node) bool {
 	return s.badScalar(start, text)
 }
 
-// badScalar says what is wrong with a bare word that is no value. It takes the whole word.
+// badScalar says what is wrong with a bare word that is not a value. It takes the whole word.
 func (s *scanner) badScalar(start int, text string) bool {
 	if text == "" {
 		hint := "write a value, as true, 53 or \"text\""
