@@ -449,6 +449,85 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 	})
 }
 
+// TestOlderConnectionsFromOutside: connections that nothing translates say by no address which uplink
+// they came in by. Their packets do: with the next one from outside they are pinned to the uplink
+// that it arrives on, and answers leave through it. Those of the primary uplink stay unmarked.
+func TestOlderConnectionsFromOutside(t *testing.T) {
+	t.Parallel()
+	olderConnectionsFromOutside(t, olderPolicy)
+}
+
+// TestVMOlderConnectionsFromOutside: the same, where unmarked connections are
+// offloaded.
+func TestVMOlderConnectionsFromOutside(t *testing.T) {
+	t.Parallel()
+	lab.NeedKernel(t, "nf_flow_table")
+	olderConnectionsFromOutside(t, strings.Replace(olderPolicy, `offload = "off"`, `offload = "unmarked"`, 1))
+}
+
+func olderConnectionsFromOutside(t *testing.T, policy string) {
+	w := newWatched(t, strings.ReplaceAll(policy, `nat = "masquerade"`, `nat = "none"`), 2)
+	w.Router.NFT(stateful)
+	w.Router.IP("route add default via 192.0.2.1 dev wan1")
+	w.Router.IP6("route add default via 2001:db8:f1::1 dev wan1")
+	w.lan.ServeEcho(7)
+	calls := map[string]*lab.Conn{}
+	ask := func(t *testing.T) {
+		t.Helper()
+		for name, c := range calls {
+			if seen, err := c.Ask(); err != nil || seen.By != "lan" {
+				t.Errorf("%s: answered by %+v, %v", name, seen, err)
+			}
+		}
+	}
+	step := steps.Of(t)
+	step.Run("they begin while the table is there", func(t *testing.T) {
+		w.router.must("apply")
+		for _, isp := range []string{"isp1", "isp2"} {
+			for _, network := range []string{"udp", "tcp"} {
+				for src, dst := range map[string]string{"198.18.7.7": "192.168.10.10:7", "2001:db8:ffff::77": "[2001:db8:10::10]:7"} {
+					c, err := w.ISPs[isp].Dial(network, netip.MustParseAddr(src), netip.MustParseAddrPort(dst), lab.DialOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					calls[isp+", "+network+" to "+dst] = c
+				}
+			}
+		}
+		ask(t)
+	})
+	step.Run("the table is gone and made again: the next packet pins them", func(t *testing.T) {
+		w.router.must("flush")
+		applied := make(chan lab.Result)
+		go func() { applied <- w.router.pbr("apply") }()
+		lab.WaitFor(t, "apply to wait for packets", func() bool {
+			return strings.Contains(w.Router.Run("nft", "list", "tables"), "inet pbr") &&
+				strings.Contains(w.Router.Run("nft", "list", "table", "inet", "pbr"), "chain arrivals ")
+		})
+		ask(t)
+		if r := <-applied; r.Code != 0 || !strings.Contains(r.Stdout+r.Stderr, "4 older than the table pinned to their uplink") {
+			t.Errorf("apply: %+v", r)
+		}
+	})
+	step.Run("without what apply added meanwhile they stay so", func(t *testing.T) {
+		w.router.inSync()
+		ask(t)
+	})
+	step.Run("those of the primary uplink are unmarked", func(t *testing.T) {
+		marks := map[bool]int{}
+		for _, family := range []string{"ipv4", "ipv6"} {
+			for line := range strings.Lines(w.Router.Run("conntrack", "-L", "-f", family)) {
+				if strings.Contains(line, "dport=7 ") {
+					marks[strings.Contains(line, "mark=0 ")]++
+				}
+			}
+		}
+		if marks[true] != 4 || marks[false] != 4 {
+			t.Errorf("%d connections are unmarked, %d pinned", marks[true], marks[false])
+		}
+	})
+}
+
 // TestFarEndThatGoesOn: the far end of a flushed connection sends on by the uplink that it knows,
 // more often than the router does itself. Its packets begin no connection that the router's own
 // would then follow, past a strict table.

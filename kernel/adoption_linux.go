@@ -1,8 +1,11 @@
 package kernel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -49,7 +52,7 @@ func (a *application) tryAdopt() error {
 	defer c.Close()
 	var unanswered error
 	var judge *adopt.Judge
-	decided := map[string]bool{}
+	decided, awaited := map[string]bool{}, map[string]bool{}
 	for range adoptRounds {
 		nft.AwaitPackets()
 		flows, err := conntrack.List(c, conntrack.All())
@@ -61,7 +64,9 @@ func (a *application) tryAdopt() error {
 				return err
 			}
 		}
+		a.report.Adopted += arrived(flows, awaited, a.want.NumberMask())
 		todo := decide(judge, flows, decided)
+		awaited = keysOf(todo.await)
 		todo.flush = append(todo.flush, a.superseded(judge, flows)...)
 		changed, err := a.carryOut(c, todo)
 		if err = errors.Join(err, unanswered); err != nil || !changed {
@@ -135,7 +140,7 @@ func (a *application) sweepLate() error {
 	if len(begun) == 0 {
 		return nil
 	}
-	return a.flushOld(c, begun)
+	return a.waitForPackets(c, decisions{flush: begun})
 }
 
 // judge returns a judge that knows the host as it is now. Questions that the kernel does not answer
@@ -163,6 +168,9 @@ func (a *application) judge(unanswered *error) (*adopt.Judge, error) {
 type decisions struct {
 	flush []flushed
 	pin   []pinnedFlow
+	// await are connections from outside that are pinned by their next packet, to one of uplinks.
+	await   []*conntrack.Flow
+	uplinks map[adopt.Arrival]bool
 }
 
 type pinnedFlow struct {
@@ -172,6 +180,7 @@ type pinnedFlow struct {
 
 // decide decides about the connections that have no decision yet.
 func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool) (todo decisions) {
+	todo.uplinks = map[adopt.Arrival]bool{}
 	for i := range flows {
 		f := &flows[i]
 		if decided[f.Key()] {
@@ -183,15 +192,39 @@ func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool)
 			todo.flush = append(todo.flush, flushed{f, answersTo(f)})
 		case v.Pin != 0:
 			todo.pin = append(todo.pin, pinnedFlow{f, v.Pin})
+		case len(v.Arrivals) > 0:
+			todo.await = append(todo.await, f)
+			for _, u := range v.Arrivals {
+				todo.uplinks[u] = true
+			}
 		}
 	}
 	return todo
 }
 
+// keysOf returns the keys of connections.
+func keysOf(flows []*conntrack.Flow) map[string]bool {
+	keys := make(map[string]bool, len(flows))
+	for _, f := range flows {
+		keys[f.Key()] = true
+	}
+	return keys
+}
+
+// arrived counts the awaited connections that a packet has pinned.
+func arrived(flows []conntrack.Flow, awaited map[string]bool, mask uint32) (n int) {
+	for i := range flows {
+		if flows[i].Mark&mask != 0 && awaited[flows[i].Key()] {
+			n++
+		}
+	}
+	return n
+}
+
 // carryOut reports whether there was any connection to change; it may have ended since.
 func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, err error) {
-	if len(todo.flush) > 0 {
-		if err := a.flushOld(c, todo.flush); err != nil {
+	if len(todo.flush)+len(todo.await) > 0 {
+		if err := a.waitForPackets(c, todo); err != nil {
 			return false, err
 		}
 	}
@@ -203,26 +236,37 @@ func (a *application) carryOut(c *netlink.Conn, todo decisions) (changed bool, e
 	}
 	n, err := conntrack.SetMarks(c, marks)
 	a.report.Adopted += n
-	return len(marks) > 0 || len(todo.flush) > 0, err
+	return len(marks)+len(todo.flush)+len(todo.await) > 0, err
 }
 
-// flushOld deletes connections. An answer to one of them would start a connection from outside; the
-// next packet from inside would belong to it and bypass every policy. So answers are dropped until
-// that packet has had time to come.
-func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
-	list := make([]*conntrack.Flow, len(flows))
-	var answers []conntrack.Tuple
-	for i, f := range flows {
+// waitForPackets deletes connections, and waits for packets of these and of others.
+//
+// An answer to a deleted connection would start a connection from outside; the next packet from
+// inside would belong to it and bypass every policy. So answers are dropped until that packet has
+// had time to come. Meanwhile packets from outside say which uplink their connections came in by.
+func (a *application) waitForPackets(c *netlink.Conn, todo decisions) error {
+	list := make([]*conntrack.Flow, len(todo.flush))
+	var answers, awaited []conntrack.Tuple
+	for i, f := range todo.flush {
 		list[i] = f.Flow
 		for _, late := range f.answers {
 			answers = append(answers, late.arrives)
 		}
 	}
-	dropping := withoutAnswers(a.want.Ruleset, answers)
-	if err := a.transact(&dropping, nil); err != nil {
+	for _, f := range todo.await {
+		awaited = append(awaited, f.Orig)
+	}
+	waiting := a.want.Ruleset
+	if len(answers) > 0 {
+		waiting = withoutAnswers(waiting, answers)
+	}
+	if len(awaited) > 0 {
+		waiting = withArrivals(waiting, a.want.Mask, todo.arrivals(), awaited)
+	}
+	if err := a.transact(&waiting, nil); err != nil {
 		return err
 	}
-	a.late = a.late.with(flows, time.Now().Add(lateTime))
+	a.late = a.late.with(todo.flush, time.Now().Add(lateTime))
 	n, err := conntrack.RemoveEach(c, list)
 	a.report.Flushed += n
 	if err == nil {
@@ -231,6 +275,13 @@ func (a *application) flushOld(c *netlink.Conn, flows []flushed) error {
 	err = errors.Join(err, a.dropNoLonger())
 	a.pause(streamTime)
 	return err
+}
+
+// arrivals returns the uplinks that awaited connections may come in by, in a fixed order.
+func (todo *decisions) arrivals() []adopt.Arrival {
+	return slices.SortedFunc(maps.Keys(todo.uplinks), func(a, b adopt.Arrival) int {
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Interface, b.Interface))
+	})
 }
 
 // pause waits, unless the apply is being cancelled.

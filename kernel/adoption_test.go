@@ -2,11 +2,13 @@ package kernel
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
+	"pbr/kernel/adopt"
 	"pbr/kernel/conntrack"
 )
 
@@ -135,6 +137,55 @@ func TestWithoutAnswers(t *testing.T) {
 			c.p.CTState = walk.StateEstablished
 			if res, err := e.Walker().Walk("late-answers", &c.p); err != nil || res.Verdict != walk.Ended {
 				t.Errorf("%s, of a connection: %v, %v", name, res.Verdict, err)
+			}
+		})
+	}
+}
+
+// TestWithArrivals: a packet of an awaited connection pins it to the uplink that it arrives on, with
+// others' bits kept. Packets of other connections, answers, and pinned ones pass.
+func TestWithArrivals(t *testing.T) {
+	a := netip.MustParseAddr
+	const mask, isp2, isp3 = 0xff000000, 0x57000000, 0x23000000
+	uplinks := []adopt.Arrival{{Interface: "wan2", Family: plan.IPv4, Mark: isp2}, {Interface: "wan2", Family: plan.IPv6, Mark: isp2},
+		{Interface: "wan3", Family: plan.IPv6, Mark: isp3}}
+	offloads := plan.Ruleset{Flowtables: []plan.Flowtable{{Name: "flows"}}, Chains: []plan.Chain{
+		{Name: "forward", Hook: "forward", Rules: []plan.ChainRule{{Actions: []plan.Action{plan.Offload{Flowtable: "flows"}}}}},
+	}}
+	r := withArrivals(offloads, mask, uplinks, []conntrack.Tuple{
+		{Src: a("8.8.8.8"), Dst: a("192.168.10.10"), Proto: 6, SPort: 4000, DPort: 22, HasPorts: true},
+		{Src: a("2001:db8::8"), Dst: a("2001:db8:10::10"), Proto: 6, SPort: 4000, DPort: 22, HasPorts: true},
+	})
+	if len(r.Flowtables) > 0 || slices.ContainsFunc(r.Chains, func(c plan.Chain) bool { return c.Name == "forward" }) {
+		t.Errorf("offloads: %+v", r)
+	}
+	e, err := walk.New(&r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v4 := walk.Packet{IIF: "wan2", Src: a("8.8.8.8"), Dst: a("192.168.10.10"), Proto: 6, SPort: 4000, DPort: 22, CTMark: 0x5a}
+	v6 := walk.Packet{IIF: "wan3", Src: a("2001:db8::8"), Dst: a("2001:db8:10::10"), Proto: 6, SPort: 4000, DPort: 22}
+	for _, c := range []struct {
+		name string
+		p    walk.Packet
+		edit func(*walk.Packet)
+		want uint32
+	}{
+		{"IPv4", v4, func(*walk.Packet) {}, isp2 | 0x5a},
+		{"IPv6", v6, func(*walk.Packet) {}, isp3},
+		{"IPv6, by another uplink", v6, func(p *walk.Packet) { p.IIF = "wan2" }, isp2},
+		{"by an uplink that does not pin", v4, func(p *walk.Packet) { p.IIF = "wan1" }, 0x5a},
+		{"by an uplink that pins the other IP version", v4, func(p *walk.Packet) { p.IIF = "wan3" }, 0x5a},
+		{"another port", v4, func(p *walk.Packet) { p.SPort = 4001 }, 0x5a},
+		{"pinned", v4, func(p *walk.Packet) { p.CTMark = isp3 }, isp3},
+		{"the same tuple as an answer", v4, func(p *walk.Packet) { p.Reply = true }, 0x5a},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.p.CTState = walk.StateEstablished
+			c.edit(&c.p)
+			res, err := e.Walker().Walk("arrivals", &c.p)
+			if err != nil || res.CTMark != c.want || res.Verdict != walk.Ended {
+				t.Errorf("ct mark %#x, not %#x, %v, %v", res.CTMark, c.want, res.Verdict, err)
 			}
 		})
 	}

@@ -145,6 +145,12 @@ func word(j *Judge, v Verdict) string {
 	switch {
 	case v.Delete:
 		return "delete"
+	case len(v.Arrivals) > 0:
+		said := "by"
+		for _, a := range v.Arrivals {
+			said += " " + a.Interface + ": " + j.tables[a.Mark].Name
+		}
+		return said
 	case v.Pin == 0:
 		return "keep"
 	}
@@ -192,7 +198,10 @@ func TestDecide(t *testing.T) {
 		{"from outside, to a strict host", far, "198.51.100.2", "10.0.0.12", far, "", "isp2"},
 		{"from outside, to the router", far, "198.51.100.2", "198.51.100.2", far, "", "isp2"},
 		{"from outside, IPv6", "2001:db8::8", "2001:db8:f2::2", "fd00::80", "2001:db8::8", "", "isp2"},
-		{"from outside, untranslated", far, "10.0.0.80", "10.0.0.80", far, "", "keep"},
+		{"from outside, untranslated", far, "10.0.0.80", "10.0.0.80", far, "", "by wan2: isp2 wan3: routed"},
+		{"from outside, untranslated, IPv6", "2001:db8::8", "fd00::80", "fd00::80", "2001:db8::8", "", "by wan2: isp2 wan3: routed"},
+		{"from outside, untranslated, to the router", far, "10.0.0.1", "10.0.0.1", far, "", "by wan2: isp2 wan3: routed"},
+		{"from outside, untranslated, pinned", far, "10.0.0.80", "10.0.0.80", far, "isp2", "keep"},
 		{"the router's own, by the primary", "192.0.2.2", far, far, "192.0.2.2", "", "keep"},
 		{"the router's own, by the second", "198.51.100.2", far, far, "198.51.100.2", "", "isp2"},
 		{"the router's own, from inside's address", "10.0.0.1", far, far, "10.0.0.1", "", "delete"},
@@ -225,6 +234,13 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a ping from outside is not awaited", func(t *testing.T) {
+		f := flow(far, "10.0.0.80", "10.0.0.80", far)
+		f.Orig.Proto, f.Orig.HasPorts, f.Orig.ICMPType = ipproto.ICMP, false, 8
+		if got := word(j, j.Decide(f)); got != "keep" {
+			t.Error(got)
+		}
+	})
 	t.Run("a mark that names no table is as good as none", func(t *testing.T) {
 		f := flow("10.0.0.10", far, far, "10.0.0.10")
 		for free := uint32(0x01000000); f.Mark == 0; free += 0x01000000 {

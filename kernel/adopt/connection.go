@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"maps"
 	"slices"
 
 	"pbr/compiler/ipproto"
@@ -34,22 +35,50 @@ func (c *connection) fromOutside() bool {
 func (c *connection) fromInside() bool { return c.local || c.iif != "" && c.uplinks[c.iif] == nil }
 
 // inbound pins a connection from outside to the uplink that it arrived on, as its first packet
-// would.
+// would. If it was not opened to an address of an uplink, its next packet from outside says which
+// uplink that is. Pings are not worth the wait.
 func (c *connection) inbound() Verdict {
 	if c.mark != 0 {
 		return keep
 	}
-	for _, u := range c.carriers(c.flow.Orig.Dst) {
-		pin, sure := uint32(0), true
-		for i, o := range c.table.enter(c.packet(u.iface), c.unknown) {
-			sure = sure && (i == 0 || o.CTMark&c.plan.NumberMask() == pin)
-			pin = o.CTMark & c.plan.NumberMask()
-		}
-		if sure {
+	carriers := c.carriers(c.flow.Orig.Dst)
+	for _, u := range carriers {
+		if pin, sure := c.arrivalPin(u); sure {
 			return Verdict{Pin: pin}
 		}
 	}
-	return keep
+	if len(carriers) > 0 || c.flow.Orig.Proto == ipproto.ICMP || c.flow.Orig.Proto == ipproto.ICMPv6 {
+		return keep
+	}
+	return Verdict{Arrivals: c.pinningUplinks()}
+}
+
+// arrivalPin returns the mark that the rules pin the connection with if it arrives on an uplink; 0
+// if they leave it unmarked. It is not sure if that depends on something unknown.
+func (c *connection) arrivalPin(u *uplink) (pin uint32, sure bool) {
+	sure = true
+	for i, o := range c.table.enter(c.packet(u.iface), c.unknown) {
+		sure = sure && (i == 0 || o.CTMark&c.plan.NumberMask() == pin)
+		pin = o.CTMark & c.plan.NumberMask()
+	}
+	return pin, sure
+}
+
+// pinningUplinks returns the uplinks that pin connections from outside. They are the same for all
+// connections of an IP version.
+func (c *connection) pinningUplinks() []Arrival {
+	family := plan.FamilyOf(c.flow.Orig.Dst)
+	list, known := c.arrivals[family]
+	if known {
+		return list
+	}
+	for _, iface := range slices.Sorted(maps.Keys(c.uplinks)) {
+		if pin, sure := c.arrivalPin(c.uplinks[iface]); sure && pin != 0 {
+			list = append(list, Arrival{iface, family, pin})
+		}
+	}
+	c.arrivals[family] = list
+	return list
 }
 
 // outbound decides on a connection that a host inside, or the router itself, opened.

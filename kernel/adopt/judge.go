@@ -27,6 +27,17 @@ type Verdict struct {
 	Delete bool
 	// Pin is the mark to set; 0 to leave the mark as it is.
 	Pin uint32
+	// Arrivals is not empty if nothing says which uplink a connection from outside came in by: its
+	// next packet does. It has the mark for each uplink that pins such connections.
+	Arrivals []Arrival
+}
+
+// Arrival is an uplink by which packets of an IP version come, and the mark that it pins their
+// connections with.
+type Arrival struct {
+	Interface string
+	Family    plan.Family
+	Mark      uint32
 }
 
 var (
@@ -48,6 +59,8 @@ type Judge struct {
 	// ways and pins cache earlier answers.
 	ways map[route.Query]route.Way
 	pins map[leaving]uint32
+	// arrivals are the uplinks that pin connections from outside, once they are known.
+	arrivals map[plan.Family][]Arrival
 	// ports is true if routes can depend on ports.
 	ports bool
 }
@@ -69,7 +82,7 @@ func New(p *plan.Plan, facts Facts) (*Judge, error) {
 	}
 	j := &Judge{plan: p, facts: facts, table: t, uplinks: map[string]*uplink{}, owners: map[netip.Addr][]string{},
 		tables: map[uint32]plan.Number{}, ways: map[route.Query]route.Way{},
-		pins: map[leaving]uint32{}, ports: selectsByPorts(p.Rules)}
+		pins: map[leaving]uint32{}, arrivals: map[plan.Family][]Arrival{}, ports: selectsByPorts(p.Rules)}
 	for iface, addrs := range facts.Addrs {
 		for _, a := range addrs {
 			j.owners[a] = append(j.owners[a], iface)
