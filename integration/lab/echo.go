@@ -229,6 +229,9 @@ func (c *Conn) Ask() (Seen, error) {
 
 // Send sends one packet and waits for nothing.
 func (c *Conn) Send() error {
+	if err := c.conn.SetWriteDeadline(time.Time{}); err != nil { // -- that of an Ask before
+		return err
+	}
 	_, err := io.WriteString(c.conn, "?\n")
 	return err
 }
