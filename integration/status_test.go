@@ -172,16 +172,17 @@ func TestStatusHasNumbers(t *testing.T) {
 		}
 	})
 	rules := w.Router.Run("ip", "rule")
+	mask := defaultMask &^ w.router.insideBit()
 	for _, u := range s.Uplinks {
 		t.Run(u.Name, func(t *testing.T) {
-			if !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", u.Mark, u.Table)) {
+			if !strings.Contains(rules, fmt.Sprintf("fwmark %s/%#x lookup %d", u.Mark, mask, u.Table)) {
 				t.Errorf("uplink %+v is not in\n%s", u, rules)
 			}
 		})
 	}
 	for _, table := range s.Tables {
 		t.Run(table.Name, func(t *testing.T) {
-			if table.Mark != "0x0" && !strings.Contains(rules, fmt.Sprintf("fwmark %s/0xff000000 lookup %d", table.Mark, table.Table)) {
+			if table.Mark != "0x0" && !strings.Contains(rules, fmt.Sprintf("fwmark %s/%#x lookup %d", table.Mark, mask, table.Table)) {
 				t.Errorf("table %+v is not in\n%s", table, rules)
 			}
 		})

@@ -22,6 +22,10 @@ func (h *Host) SendUDP(src netip.Addr, sport uint16, dst netip.AddrPort, uid, gi
 			src = netip.IPv6Unspecified()
 		}
 	}
+	// Between fork and exec a program that another test starts holds the sockets that were open.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return fmt.Errorf("sharing the port in %s: %w", h.Name, err)
+	}
 	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(src, sport))); err != nil {
 		return fmt.Errorf("binding to %s port %d in %s: %w", src, sport, h.Name, err)
 	}
