@@ -155,12 +155,7 @@ func (c *compilation) pinRules() []plan.ChainRule {
 			plan.VMap{Field: plan.FieldOIFName, Set: mapPinRule}))
 	}
 	rules = append(rules, c.defaultReturnRule(unmarked)...)
-	pins := mapPins
-	if c.numbers.inside != 0 {
-		pins = mapExits
-	}
-	return append(rules,
-		rule("pin to the uplink", nil, plan.VMap{Field: plan.FieldOIFName, Set: pins}))
+	return append(rules, c.pinByExit()...)
 }
 
 // addPinningChains adds what the rules that pin jump to.
@@ -209,8 +204,7 @@ func (c *compilation) addFirstPacketChains() {
 				when(plan.NFProto(family), inSet(plan.FieldIIFName, plan.SetPrimary(family))), accept))
 		}
 	}
-	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink,
-		rule("pin: answers use the same uplink", nil, plan.VMap{Field: plan.FieldIIFName, Set: mapPins}))})
+	c.addChain(plan.Chain{Name: chainFromUplink, Rules: append(fromUplink, c.pinByArrival()...)})
 	unroutable := rule("", when(inSet(plan.FieldFibDAddrType, setUnrouted)), accept)
 	c.addChain(plan.Chain{Name: chainFirst, Rules: []plan.ChainRule{
 		rule("", nil, never), unroutable, rule("", nil, gotoChain(chainClassify)),

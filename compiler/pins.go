@@ -32,19 +32,13 @@ func (c *compilation) addMarkChains() {
 func going(k plan.Key, chain string) plan.Element { return plan.Element{From: k, To: k, Goto: chain} }
 
 func (c *compilation) addPinChains() {
-	var names []string
-	for _, u := range c.doc.Uplinks {
-		names = append(names, u.Name)
+	for i := range c.doc.Uplinks {
+		c.addPinChain(c.doc.Uplinks[i].Name, "")
 	}
-	for _, name := range names {
-		c.addPinChain(name, "")
-	}
-	c.addSet(c.pinMap(mapPins, "interface: the uplink to pin to", names, func(uplink string) string { return prefixPin + uplink }))
 	if c.numbers.inside != 0 {
-		for _, name := range names {
-			c.addExitChain(name, "")
+		for i := range c.doc.Uplinks {
+			c.addExitChain(c.doc.Uplinks[i].Name, "")
 		}
-		c.addSet(c.pinMap(mapExits, "interface: the uplink to pin to, for what leaves", names, c.exitChain))
 	}
 	strict := strictUplinks(c.doc)
 	if len(strict) == 0 {
@@ -134,6 +128,53 @@ func (c *compilation) pinMap(name, comment string, uplinks []string, chain func(
 		s.Elements = append(s.Elements, going(plan.KeyFromString(c.uplinks[uplink].Interface), chain(uplink)))
 	}
 	return s
+}
+
+// pinByArrival returns the rules that pin a connection to the uplink that its packet arrived on.
+func (c *compilation) pinByArrival() []plan.ChainRule {
+	return c.byInterface(plan.FieldIIFName, "pin: answers use the same uplink", c.pins())
+}
+
+// pinByExit returns the rules that pin a connection to the uplink that its packet leaves through.
+func (c *compilation) pinByExit() []plan.ChainRule {
+	to := c.pins()
+	if c.numbers.inside != 0 {
+		to = c.pinMap(mapExits, "interface: the uplink to pin to, for what leaves", c.seldomLast(), c.exitChain)
+	}
+	return c.byInterface(plan.FieldOIFName, "pin to the uplink", to)
+}
+
+// pins is the map of the chains that pin whichever side opened the connection.
+func (c *compilation) pins() plan.Set {
+	return c.pinMap(mapPins, "interface: the uplink to pin to", c.seldomLast(), func(uplink string) string { return prefixPin + uplink })
+}
+
+// byInterface returns the rules that lead where a map of interfaces does, and adds the map if they
+// are not few.
+func (c *compilation) byInterface(field plan.Field, comment string, to plan.Set) (rules []plan.ChainRule) {
+	if len(to.Elements) > fewUplinks {
+		c.addSharedSet(to)
+		return []plan.ChainRule{rule(comment, nil, plan.VMap{Field: field, Set: to.Name})}
+	}
+	for _, e := range to.Elements {
+		rules = append(rules, rule(comment, when(between(field, e)), gotoChain(e.Goto)))
+	}
+	return rules
+}
+
+// seldomLast returns the names of the uplinks, that of default's first one last: most of its
+// connections are not pinned.
+func (c *compilation) seldomLast() (names []string) {
+	seldom := c.lowestOfDefault()
+	for i := range c.doc.Uplinks {
+		if u := &c.doc.Uplinks[i]; u != seldom {
+			names = append(names, u.Name)
+		}
+	}
+	if seldom != nil {
+		names = append(names, seldom.Name)
+	}
+	return names
 }
 
 // addPinChain adds the chain that pins to an uplink, whichever side opened the connection.
