@@ -27,37 +27,28 @@ type recording struct {
 	Machine string `json:"machine"`
 	Runs    int    `json:"runs"`
 	// Spread is the machine's: the median of all figures' spreads.
-	Spread float64                      `json:"spread"`
-	Rows   map[string]map[string]figure `json:"rows"`
-}
-
-// figure is a ratio to the frozen row: the median of the runs, and half of the distance between
-// their quartiles.
-type figure struct {
-	Ratio  float64 `json:"ratio"`
-	Spread float64 `json:"spread"`
+	Spread float64            `json:"spread"`
+	Rows   map[string]figures `json:"rows"`
 }
 
 // summary returns what is recorded of runs. It fails if packets were lost, or if the runs spread
 // more than the gate allows for: what they say would then be chance.
-func summary(runs []map[string]ratios) (*recording, error) {
-	r := &recording{Machine: page.Machine(),
-		Runs: len(runs), Rows: map[string]map[string]figure{}}
+func summary(runs []map[string]figures) (*recording, error) {
+	r := &recording{Machine: page.Machine(), Runs: len(runs), Rows: map[string]figures{}}
 	var spreads []float64
 	for row := range runs[0] {
-		r.Rows[row] = map[string]figure{}
+		r.Rows[row] = figures{}
 		for kind := range kinds() {
-			var list []float64
+			var list []figure
 			for _, run := range runs {
-				if v, counts := run[row][kind]; counts {
-					list = append(list, v)
+				if f, counts := run[row][kind]; counts {
+					list = append(list, f)
 				}
 			}
 			if len(list) < len(runs) {
 				return nil, fmt.Errorf("%s, %s: packets did not arrive on the right uplink: nothing is recorded", row, kind)
 			}
-			slices.Sort(list)
-			f := figure{thousandths(quantile(list, 0.5)), thousandths((quantile(list, 0.75) - quantile(list, 0.25)) / 2)}
+			f := typicalOf(list)
 			r.Rows[row][kind] = f
 			spreads = append(spreads, f.Spread)
 		}
@@ -71,29 +62,34 @@ func summary(runs []map[string]ratios) (*recording, error) {
 	return r, nil
 }
 
-func thousandths(v float64) float64 { return math.Round(v*1000) / 1000 }
-
-// ratios returns the figures without their spread.
-func (r *recording) ratios() map[string]ratios {
-	all := map[string]ratios{}
-	for row, figures := range r.Rows {
-		all[row] = ratios{}
-		for kind, f := range figures {
-			all[row][kind] = f.Ratio
-		}
+// typicalOf returns the median of figures. Their spread is half of the distance between the quartiles
+// of the ratios, as they would be with the median's base.
+func typicalOf(list []figure) figure {
+	var bases, ratios []float64
+	for _, f := range list {
+		bases = append(bases, f.Base)
 	}
-	return all
+	slices.Sort(bases)
+	least := quantile(bases, 0.5)
+	for _, f := range list {
+		ratios = append(ratios, f.at(least))
+	}
+	slices.Sort(ratios)
+	return figure{thousandths(quantile(ratios, 0.5)), thousandths(least),
+		thousandths((quantile(ratios, 0.75) - quantile(ratios, 0.25)) / 2)}
 }
 
+func thousandths(v float64) float64 { return math.Round(v*1000) / 1000 }
+
 // differences returns what the recording changes, a line for each figure.
-func (r *recording) differences(was map[string]ratios) (list []string) {
-	for row, figures := range r.Rows {
-		for kind, f := range figures {
+func (r *recording) differences(was map[string]figures) (list []string) {
+	for row, kinds := range r.Rows {
+		for kind, f := range kinds {
 			before := "nothing"
 			if v, there := was[row][kind]; there {
-				before = fmt.Sprintf("%.3f", v)
+				before = fmt.Sprintf("%.3f with a base of %.3f", v.Ratio, v.Base)
 			}
-			list = append(list, fmt.Sprintf("%s, %s: %.3f ±%.3f, was %s", row, kind, f.Ratio, f.Spread, before))
+			list = append(list, fmt.Sprintf("%s, %s: %.3f ±%.3f with a base of %.3f, was %s", row, kind, f.Ratio, f.Spread, f.Base, before))
 		}
 	}
 	slices.Sort(list)
@@ -101,7 +97,7 @@ func (r *recording) differences(was map[string]ratios) (list []string) {
 }
 
 // recorded returns what was recorded last.
-func recorded() (map[string]ratios, error) {
+func recorded() (map[string]figures, error) {
 	text, err := os.ReadFile(recordedFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the recorded ratios: %w", err)
@@ -110,13 +106,13 @@ func recorded() (map[string]ratios, error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", recordedFile, err)
 	}
-	return r.ratios(), nil
+	return r.Rows, nil
 }
 
 // recordAgain measures pbr's rows several times and records the medians in the place of all that is
 // recorded.
 func recordAgain(b *testing.B, pattern *regexp.Regexp, rounds int) {
-	var runs []map[string]ratios
+	var runs []map[string]figures
 	for i := range recordedRuns {
 		b.Run(fmt.Sprintf("run %d of %d", i+1, recordedRuns), func(b *testing.B) {
 			bench := newBench(b)
@@ -126,7 +122,7 @@ func recordAgain(b *testing.B, pattern *regexp.Regexp, rounds int) {
 				}
 			}
 			for b.Loop() {
-				runs = append(runs, bench.run(rounds, os.Stderr, false, true).toFrozen(0))
+				runs = append(runs, bench.run(rounds, os.Stderr, false, true).toFrozen())
 			}
 		})
 	}
@@ -168,27 +164,31 @@ func (r *recording) replace(told *os.File) error {
 func TestRecordingIsTheMedianOfRuns(t *testing.T) {
 	t.Parallel()
 	const row = prefixOwn + "a"
-	run := func(v float64) map[string]ratios {
-		r := ratios{}
+	run := func(ratio, least float64) map[string]figures {
+		all := figures{}
 		for kind := range kinds() {
-			r[kind] = v
+			all[kind] = figure{Ratio: ratio, Base: least}
 		}
-		return map[string]ratios{row: r}
+		return map[string]figures{row: all}
 	}
-	r, err := summary([]map[string]ratios{run(1.02), run(0.99), run(1), run(1.01), run(1.4)})
+	r, err := summary([]map[string]figures{run(1.02, 0.5), run(0.99, 0.5), run(1, 0.5), run(1.01, 0.5), run(1.4, 0.5)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.Rows[row]["IPv4 new"]; got != (figure{1.01, 0.01}) || r.Spread != 0.01 || r.Runs != 5 {
+	if got := r.Rows[row]["IPv4 new"]; got != (figure{1.01, 0.5, 0.01}) || r.Spread != 0.01 || r.Runs != 5 {
 		t.Errorf("recorded are %+v, of %d runs with a spread of %v", got, r.Runs, r.Spread)
 	}
-	if got := r.ratios()[row]["IPv4 new"]; got != 1.01 {
-		t.Errorf("later runs are held to %v", got)
+	r, err = summary([]map[string]figures{run(0.75, 0.5), run(0.75, 0.5), run(0.833, 0.667)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	lost := run(1)
+	if got := r.Rows[row]["IPv4 new"]; got != (figure{0.75, 0.5, 0}) {
+		t.Errorf("runs that differ in the base alone spread: %+v", got)
+	}
+	lost := run(1, 0.5)
 	delete(lost[row], "IPv6 new")
-	for what, runs := range map[string][]map[string]ratios{
-		"packets were lost": {run(1), lost}, "runs differ": {run(1), run(1.2)},
+	for what, runs := range map[string][]map[string]figures{
+		"packets were lost": {run(1, 0.5), lost}, "runs differ": {run(1, 0.5), run(1.2, 0.5)},
 	} {
 		if _, err := summary(runs); err == nil {
 			t.Errorf("although %s, something is recorded", what)
@@ -208,8 +208,8 @@ func TestRecordedRowsExist(t *testing.T) {
 			t.Errorf("%s is no row any more: record again", row)
 		}
 		for kind := range kinds() {
-			if list[kind] <= 0 {
-				t.Errorf("%s has nothing for %s", row, kind)
+			if f := list[kind]; f.Ratio <= 0 || f.Base <= 0 || f.Base >= 1 {
+				t.Errorf("%s has %+v for %s", row, f, kind)
 			}
 		}
 	}
