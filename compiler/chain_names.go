@@ -1,9 +1,18 @@
 package compiler
 
-import "pbr/compiler/policy"
+import (
+	"strings"
+
+	"pbr/compiler/policy"
+)
 
 // ChainNever is the chain of what is never classified.
 const ChainNever = chainNever
 
 // PolicyCounter names the counter of a policy's first packets.
 func PolicyCounter(p *policy.Policy) string { return policyCounter(p) }
+
+// PolicyOf returns the name of the policy whose counter it is; ok is false for another counter.
+func PolicyOf(counter string) (name string, ok bool) {
+	return strings.CutPrefix(counter, policyCounter(&policy.Policy{}))
+}

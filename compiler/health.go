@@ -74,6 +74,6 @@ func (h Health) closed(uplink string, family plan.Family) bool {
 
 // passedOver reports whether a table, or a variant of it, uses a quicker uplink of equal distance.
 func (h Health) passedOver(table, uplink string, family plan.Family) bool {
-	name, _, _ := strings.Cut(table, "/")
+	name, _ := plan.NameOf(table)
 	return h[UplinkVersion{uplink, family, name}] != 0
 }

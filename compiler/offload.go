@@ -132,21 +132,12 @@ func (c *compilation) offloadDevices() (devices []string) {
 		switch {
 		case link.Loopback:
 		case uplinks[name] && !wanted[name]:
-		case wanted[name], slices.ContainsFunc(named, func(n string) bool { return namesInterface(n, name) }),
+		case wanted[name], slices.ContainsFunc(named, func(n string) bool { return plan.NamesInterface(n, name) }),
 			len(link.Addrs) > 0 && !link.Port:
 			devices = append(devices, name)
 		}
 	}
 	return devices
-}
-
-// namesInterface reports whether a name of the policy file, which may end in "*", means an
-// interface.
-func namesInterface(pattern, name string) bool {
-	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
-		return strings.HasPrefix(name, prefix)
-	}
-	return pattern == name
 }
 
 // offloadHardware makes a flowtable one of the hardware, if that is asked for and all of its

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 
 	"pbr/compiler"
 	"pbr/compiler/ipproto"
@@ -153,7 +152,7 @@ func (x *Explainer) by(p *walk.Packet, way *walk.Way) By {
 	case way.Rule != nil && way.Rule.Table == plan.MainTable && way.Rule.SuppressPrefix > 0:
 		return By{Kind: ByMain}
 	case p.CTMark&x.plan.NumberMask() != 0:
-		if u := x.uplinks[strings.TrimSuffix(x.markName(p.CTMark), strictSuffix)]; u != nil {
+		if u := x.pinnedTo(p.CTMark); u != nil {
 			return byUplink(ByConnection, u)
 		}
 	}
@@ -161,7 +160,7 @@ func (x *Explainer) by(p *walk.Packet, way *walk.Way) By {
 		if c := x.policies[name]; c != nil {
 			return By{ByPolicy, c.policy.Name, c.policy.Pos.Line}
 		}
-		if name, is := strings.CutPrefix(name, compiler.PolicyCounter(&policy.Policy{})); is {
+		if name, is := compiler.PolicyOf(name); is {
 			return By{Kind: ByPolicy, Name: name} // applied, and not in the file any more
 		}
 	}

@@ -3,7 +3,6 @@ package explain
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"pbr/compiler/ipproto"
@@ -58,12 +57,11 @@ func (x *Explainer) At(now time.Time) *Explainer {
 // Carried finds out what carries a connection. What connection tracking does not keep of its first
 // packet counts as absent: the user, DSCP, a mark of others, and the MAC address if c has none.
 func (x *Explainer) Carried(c *Connection) Carried {
-	name, _, _ := strings.Cut(x.markName(c.Mark), "/") // an uplink may have several marks: isp2, isp2/strict
-	w := Carried{Uplink: name}
-	if x.uplinks[w.Uplink] == nil {
-		w.Uplink = ""
+	var w Carried
+	pinned := ""
+	if u := x.pinnedTo(c.Mark); u != nil {
+		w.Uplink, pinned = u.Name, u.Name
 	}
-	pinned := w.Uplink
 	w.In = x.opener(c, pinned)
 	if w.In == "" {
 		return w

@@ -507,3 +507,18 @@ table = "both"
 		}
 	})
 }
+
+// A connection that moves back when a better uplink is usable has a mark of its own, which pins it
+// to its uplink like the others.
+func TestMarkOfConnectionsThatMoveBack(t *testing.T) {
+	doc, p, _ := compiledPolicy(t, strings.Replace(twoUplinks, "[default]\n", "[default]\non-return = \"move\"\n", 1))
+	x, err := explain.New(doc, p, p, explain.Live{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answered(t, x, map[string]string{"src": "10.0.0.1", "dst": "9.9.9.9", "proto": "udp", "state": "established",
+		"pinned": "isp2/fallback"})
+	if a.By.Kind != explain.ByConnection || a.By.Name != "isp2" || a.Uplink != "isp2" {
+		t.Errorf("decided by %+v, uses %q", a.By, a.Uplink)
+	}
+}

@@ -27,7 +27,6 @@ import (
 
 // Names that plans have beside the policy's.
 const (
-	strictSuffix = "/strict"
 	tableDefault = "default"
 	tableMain    = "main"
 )
@@ -67,10 +66,10 @@ type Explainer struct {
 
 	// uplinks and byInterface find uplinks by name and interface.
 	uplinks, byInterface map[string]*policy.Uplink
-	// tables are names by number, marks numbers by name, numbers names by mark.
+	// tables are names by number, marks those of names, numbers by mark.
 	tables  map[uint32]string
 	marks   map[string]uint32
-	numbers map[uint32]string
+	numbers map[uint32]plan.Number
 	// policies are found by counter, rules by priority.
 	policies map[string]*caught
 	rules    map[uint32]*policy.Rule
@@ -92,7 +91,7 @@ type caught struct {
 // the wanted one.
 func New(doc *policy.Document, wanted, have *plan.Plan, live Live) (*Explainer, error) {
 	x := &Explainer{doc: doc, plan: have, live: live, uplinks: map[string]*policy.Uplink{}, byInterface: map[string]*policy.Uplink{},
-		tables: map[uint32]string{plan.MainTable: tableMain}, marks: map[string]uint32{}, numbers: map[uint32]string{},
+		tables: map[uint32]string{plan.MainTable: tableMain}, marks: map[string]uint32{}, numbers: map[uint32]plan.Number{},
 		policies: map[string]*caught{}, rules: compiler.UserRules(doc), routed: map[string]*policy.Table{}}
 	for i := range doc.Uplinks {
 		u := &doc.Uplinks[i]
@@ -109,7 +108,7 @@ func New(doc *policy.Document, wanted, have *plan.Plan, live Live) (*Explainer, 
 		return nil, fmt.Errorf("evaluating the ruleset: %w", err)
 	}
 	for _, n := range wanted.Numbers {
-		x.tables[n.Table], x.marks[n.Name], x.numbers[n.Mark] = n.Name, n.Mark, n.Name
+		x.tables[n.Table], x.marks[n.Name], x.numbers[n.Mark] = n.Name, n.Mark, n
 	}
 	for i := range doc.Policies {
 		p := &doc.Policies[i]
@@ -167,7 +166,13 @@ func (x *Explainer) tableName(id uint32) string {
 }
 
 // markName returns the name of the table that a mark stands for, empty if none.
-func (x *Explainer) markName(mark uint32) string { return x.numbers[mark&x.plan.NumberMask()] }
+func (x *Explainer) markName(mark uint32) string { return x.numberOf(mark).Name }
+
+// pinnedTo returns the uplink that a mark pins connections to; nil if it pins to none. An uplink
+// may have several marks, as isp2 and isp2/strict.
+func (x *Explainer) pinnedTo(mark uint32) *policy.Uplink { return x.uplinks[x.numberOf(mark).Uplink] }
+
+func (x *Explainer) numberOf(mark uint32) plan.Number { return x.numbers[mark&x.plan.NumberMask()] }
 
 // Answer explains a packet's way. It fails if the answer depends on something that the question
 // leaves open.

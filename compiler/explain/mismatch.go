@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"pbr/compiler/ipproto"
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 )
 
@@ -126,12 +127,8 @@ func selects[T any](items []T, not, hit func(*T) bool) bool {
 }
 
 func matchesNames(items []policy.NameItem, name string) bool {
-	return selects(items, func(n *policy.NameItem) bool { return n.Not }, func(n *policy.NameItem) bool {
-		if prefix, is := strings.CutSuffix(n.Name, "*"); is {
-			return strings.HasPrefix(name, prefix)
-		}
-		return n.Name == name
-	})
+	return selects(items, func(n *policy.NameItem) bool { return n.Not },
+		func(n *policy.NameItem) bool { return plan.NamesInterface(n.Name, name) })
 }
 
 func (x *Explainer) matchesAddrs(items []policy.AddrItem, a netip.Addr) bool {

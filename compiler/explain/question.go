@@ -324,7 +324,7 @@ func (x *Explainer) readState(q *Question, t *Text) error {
 	case q.pinned == "":
 	case !q.established:
 		return errors.New("pinned: a new connection is not pinned yet: write state = \"established\"")
-	case x.uplinks[strings.TrimSuffix(q.pinned, strictSuffix)] == nil || x.marks[q.pinned] == 0:
+	case x.marks[q.pinned] == 0 || x.pinnedTo(x.marks[q.pinned]) == nil:
 		return fmt.Errorf("pinned: there is no uplink %q: %s", q.pinned, x.doc.SuggestUplink(q.pinned))
 	}
 	return x.readTime(q, t[keyAt])

@@ -47,7 +47,7 @@ func (r *Migration) Stale() map[uint32][]uint32 {
 
 // Successor returns the wanted plan's mark for what a number stood for; 0 if there is none. It is
 // the mark of the uplink with the same interface, whose address its connections have, or else of
-// the same name. An uplink's strict table is named after the uplink, with a suffix; if it is gone,
+// the same name. An uplink's strict table is named as a variant of the uplink; if it is gone,
 // the uplink's own mark is used. A number without a name keeps its mark if that is still in use.
 func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 	if n.Name == "" {
@@ -56,10 +56,10 @@ func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 		}
 		return 0
 	}
-	uplink, suffix, _ := strings.Cut(n.Name, "/")
+	name, variant := n.Of()
 	var best, found uint32
 	for _, w := range r.Want.Numbers {
-		if k := likeness(n, w, uplink, suffix); k > best {
+		if k := likeness(n, w, name, variant); k > best {
 			best, found = k, w.Mark
 		}
 	}
@@ -68,28 +68,28 @@ func (r *Migration) Successor(mask uint32, n plan.Number) uint32 {
 
 // likeness returns how well a wanted number replaces an earlier one; 0 means not at all. Where a
 // mark does not say which side opened the connection, its successor does not either.
-func likeness(n, w plan.Number, uplink, suffix string) uint32 {
-	wanted, wantedSuffix, _ := strings.Cut(w.Name, "/")
+func likeness(n, w plan.Number, name, variant string) uint32 {
+	wanted, wantedVariant := w.Of()
 	sameInterface := n.Interface != "" && n.Interface == w.Interface
 	switch {
 	case w.Inside && !n.Inside:
 		return 0
-	case suffix != wantedSuffix && wantedSuffix != "" && !bothStrict(suffix, wantedSuffix):
+	case variant != wantedVariant && wantedVariant != "" && !bothStrict(variant, wantedVariant):
 		return 0
-	case !sameInterface && uplink != wanted:
+	case !sameInterface && name != wanted:
 		return 0
 	}
 	k := uint32(1)
 	switch {
-	case suffix == wantedSuffix:
+	case variant == wantedVariant:
 		k += 4
-	case bothStrict(suffix, wantedSuffix):
+	case bothStrict(variant, wantedVariant):
 		k += 3 // more than the uplink's own number, which is not strict
 	}
 	if sameInterface {
 		k += 2
 	}
-	if uplink == wanted {
+	if name == wanted {
 		k++
 	}
 	k *= 2
@@ -99,7 +99,7 @@ func likeness(n, w plan.Number, uplink, suffix string) uint32 {
 	return k
 }
 
-// bothStrict reports whether numbers with these suffixes both keep their connections from using
+// bothStrict reports whether numbers of these variants both keep their connections from using
 // another uplink.
 func bothStrict(a, b string) bool {
 	return strings.HasPrefix(a, "strict") && strings.HasPrefix(b, "strict")

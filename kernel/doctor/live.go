@@ -3,9 +3,9 @@ package doctor
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"pbr/compiler"
+	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel/facts"
 )
@@ -58,18 +58,13 @@ func late(t facts.Translation) bool {
 
 // concerns reports whether a translation is for what leaves through an uplink that pbr translates.
 func concerns(t facts.Translation, u *policy.Uplink) bool {
-	prefix, wild := strings.CutSuffix(t.OIF, "*")
-	if t.OIF != "" && t.OIF != u.Interface && !(wild && strings.HasPrefix(u.Interface, prefix)) {
+	if t.OIF != "" && !plan.NamesInterface(t.OIF, u.Interface) {
 		return false
 	}
-	translates := func(v6 bool) bool { return u.SourceNAT(v6).Mode != policy.NATNone }
-	switch family, _, _ := strings.Cut(t.Table, " "); family {
-	case "ip":
-		return translates(false)
-	case "ip6":
-		return translates(true)
-	}
-	return translates(false) || translates(true)
+	of := plan.TableFamily(t.Table)
+	return slices.ContainsFunc(plan.Families[:], func(f plan.Family) bool {
+		return (of == 0 || of == f) && u.SourceNAT(f == plan.IPv6).Mode != policy.NATNone
+	})
 }
 
 // live adds the warnings of Live, but for those on gateways: an examination asks them as well.

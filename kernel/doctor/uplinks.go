@@ -156,8 +156,7 @@ func (e *examination) sourceNAT(subject string, u *policy.Uplink) {
 		return
 	}
 	for _, n := range e.facts.SourceNAT {
-		prefix, wild := strings.CutSuffix(n.OIF, "*")
-		if n.OIF == "" || n.OIF == u.Interface || wild && strings.HasPrefix(u.Interface, prefix) {
+		if n.OIF == "" || plan.NamesInterface(n.OIF, u.Interface) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -74,11 +75,5 @@ func (b *backWalk) match(name string, info []byte) {
 
 // familyIn is the IP version that a rule in that table is for.
 func (b *backWalk) familyIn(table string) plan.Family {
-	switch word, _, _ := strings.Cut(table, " "); word {
-	case "ip":
-		return plan.IPv4
-	case "ip6":
-		return plan.IPv6
-	}
-	return b.family
+	return cmp.Or(plan.TableFamily(table), b.family)
 }

@@ -3,9 +3,9 @@ package propose
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"pbr/compiler/from"
+	"pbr/compiler/plan"
 	"pbr/kernel/facts"
 )
 
@@ -36,8 +36,7 @@ func (p *proposal) nat(w *writer, u *uplink) {
 // named returns the table of a rule that names the interface.
 func named(rules []facts.SourceNAT, dev string) string {
 	for _, r := range rules {
-		prefix, wild := strings.CutSuffix(r.OIF, "*")
-		if r.OIF == dev || wild && prefix != "" && strings.HasPrefix(dev, prefix) {
+		if r.OIF != "*" && plan.NamesInterface(r.OIF, dev) {
 			return from.Printable(r.Table)
 		}
 	}

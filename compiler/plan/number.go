@@ -1,5 +1,17 @@
 package plan
 
+import "strings"
+
+// Of returns what a number's name is of, an uplink or a table, and which variant of it; the variant
+// is empty for that itself. The compiler makes such names; a user's name cannot contain "/".
+func (n *Number) Of() (name, variant string) { return NameOf(n.Name) }
+
+// NameOf is Number.Of for a name alone.
+func NameOf(number string) (name, variant string) {
+	name, variant, _ = strings.Cut(number, "/")
+	return name, variant
+}
+
 // PinnedMark returns the mark of an uplink's pinned table: that of probes, and of most connections
 // pinned to it.
 func PinnedMark(numbers []Number, uplink string) uint32 {
