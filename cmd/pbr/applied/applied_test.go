@@ -1,10 +1,13 @@
 package applied
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,6 +213,70 @@ func TestStore(t *testing.T) {
 		}
 		must(t, s.Forget())
 	})
+}
+
+// TestKeptPolicyIsWhole: what is kept is what was read, whichever version kept it.
+func TestKeptPolicyIsWhole(t *testing.T) {
+	file, list := written(t)
+	s, p := store(t), read(t, file)
+	is := func(t *testing.T) {
+		t.Helper()
+		kept, err := s.Kept()
+		if err != nil || kept.Name != p.Name || kept.Path != p.Path || kept.Hash != p.Hash || kept.main != p.main ||
+			!maps.EqualFunc(kept.files, p.files, bytes.Equal) || len(kept.files) != 2 || kept.files[list] == nil {
+			t.Errorf("kept: %+v, %v", kept, err)
+		}
+	}
+	step := steps.Of(t)
+	step.Run("by this version", func(t *testing.T) {
+		must(t, s.Keep(p, ""))
+		is(t)
+	})
+	step.Run("torn", func(t *testing.T) {
+		packed, err := p.forKeeping()
+		must(t, err)
+		for _, n := range []int{0, 1, len(packed.Texts) / 2, len(packed.Texts) - 1} {
+			must(t, s.Dir().Save(keptFile, keptPolicy{p.Name, p.Path, p.Hash, p.main, packed.Texts[:n]}))
+			if kept, err := s.Kept(); err == nil {
+				t.Errorf("%d of %d bytes are taken for %+v", n, len(packed.Texts), kept)
+			}
+		}
+	})
+	step.Run("by earlier versions, as it is handed to a watch", func(t *testing.T) {
+		must(t, s.Dir().Save(keptFile, p))
+		before := MarkOf(s.Dir().Path(keptFile))
+		is(t)
+		must(t, s.Keep(p, ""))
+		if MarkOf(s.Dir().Path(keptFile)) != before {
+			t.Error("what is kept is saved again")
+		}
+	})
+	step.Run("earlier versions find another hash in it, and so keep theirs", func(t *testing.T) {
+		must(t, os.Remove(s.Dir().Path(keptFile)))
+		must(t, s.Keep(p, ""))
+		var kept struct{ Name, Path, Hash string }
+		if must(t, s.Dir().Load(keptFile, &kept)); kept.Name != p.Name || kept.Hash != "" {
+			t.Errorf("they find %+v", kept)
+		}
+	})
+}
+
+// TestTextsThatAreCut: lengths that reach beyond the end are an error.
+func TestTextsThatAreCut(t *testing.T) {
+	t.Parallel()
+	pack := func(text string) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, err := z.Write([]byte(text))
+		must(t, errors.Join(err, z.Close()))
+		return b.Bytes()
+	}
+	for text, ok := range map[string]bool{"": true, "\x01a\x02bc": true, "\x01a\x00": true, "\x01a": false, "\x01a\x03bc": false,
+		"\x05a": false, "\xff": false, "\xff\xff\xff\xff\xff\xff\xff\xff\x7fa": false, "\x01a\x02bc\x01": false} {
+		if files, err := readTexts(pack(text)); (err == nil) != ok {
+			t.Errorf("%q: %q, %v", text, files, err)
+		}
+	}
 }
 
 // A record that was torn counts as missing, and the next one replaces it.

@@ -14,6 +14,7 @@ package applied
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
@@ -160,6 +161,9 @@ type stored struct {
 	Hash  string `json:"hash"`
 	Main  string `json:"main"`
 	Files []byte `json:"files"`
+	// Sum and Texts are a keptPolicy's, instead of Hash and Files.
+	Sum   string `json:"sum,omitempty"`
+	Texts []byte `json:"texts,omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -172,7 +176,7 @@ func (p *Policy) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packing the policy: %w", err)
 	}
-	return json.Marshal(stored{p.Name, p.Path, p.Hash, p.main, packed.Bytes()})
+	return json.Marshal(stored{Name: p.Name, Path: p.Path, Hash: p.Hash, Main: p.main, Files: packed.Bytes()})
 }
 
 // encodeFiles writes the files as JSON, as encoding/json would, but bit by bit: it has no second
@@ -204,21 +208,31 @@ func (p *Policy) encodeFiles(w io.Writer) error {
 // maxFiles bounds what a packed policy unpacks to.
 const maxFiles = 1 << 30
 
-// UnmarshalJSON implements json.Unmarshaler. A policy whose text is not what its hash says is an
+// unpacked returns the files.
+func (s *stored) unpacked() (files map[string][]byte, err error) {
+	if len(s.Texts) > 0 {
+		return readTexts(s.Texts)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(s.Files))
+	if err != nil {
+		return nil, err
+	}
+	err = json.NewDecoder(io.LimitReader(z, maxFiles)).Decode(&files)
+	return files, err
+}
+
+// UnmarshalJSON implements json.Unmarshaler, also for a policy as it is kept. A policy whose text is not what its hash says is an
 // error.
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	var s stored
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	z, err := gzip.NewReader(bytes.NewReader(s.Files))
+	files, err := s.unpacked()
 	if err != nil {
 		return fmt.Errorf("unpacking the policy: %w", err)
 	}
-	*p = Policy{Name: s.Name, Path: s.Path, Hash: s.Hash, main: s.Main}
-	if err := json.NewDecoder(io.LimitReader(z, maxFiles)).Decode(&p.files); err != nil {
-		return fmt.Errorf("unpacking the policy: %w", err)
-	}
+	*p = Policy{Name: s.Name, Path: s.Path, Hash: cmp.Or(s.Sum, s.Hash), main: s.Main, files: files}
 	if p.hash() != p.Hash {
 		return errors.New("unpacking the policy: the text is not what it was")
 	}

@@ -1,6 +1,7 @@
 package applied
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,13 +97,22 @@ func (s Store) SetInForce(p *Policy, watch string) error {
 
 // Keep notes that a policy is in force for good. Its file is no longer rejected.
 func (s Store) Keep(p *Policy, watch string) error {
-	errs := []error{s.SetInForce(p, watch), s.EndTrial()}
+	return errors.Join(s.SetInForce(p, watch), s.EndTrial(), s.keepTexts(p), s.allow(p))
+}
+
+// keepTexts saves a policy unless it is the one that is kept.
+func (s Store) keepTexts(p *Policy) error {
 	// Its texts need not be unpacked for that: going back to it checks that they are whole.
-	var kept struct{ Name, Path, Hash string }
-	if err := s.lasting.Load(keptFile, &kept); err != nil || kept.Hash != p.Hash || kept.Path != p.Path || kept.Name != p.Name {
-		errs = append(errs, s.lasting.Save(keptFile, p))
+	var kept struct{ Name, Path, Hash, Sum string }
+	if err := s.lasting.Load(keptFile, &kept); err == nil && cmp.Or(kept.Sum, kept.Hash) == p.Hash &&
+		kept.Path == p.Path && kept.Name == p.Name {
+		return nil
 	}
-	return errors.Join(append(errs, s.allow(p))...)
+	packed, err := p.forKeeping()
+	if err != nil {
+		return err
+	}
+	return s.lasting.Save(keptFile, packed)
 }
 
 // Kept returns the policy that was kept last. The error is fs.ErrNotExist if none was.
