@@ -59,6 +59,8 @@ type parser struct {
 
 	// These find indexes into doc by name.
 	uplinks, tables, balances, policies, rules, schedules map[string]int
+	// repeated reports that the name of a policy was there twice.
+	repeated bool
 	// misnamed reports that an uplink has no name, or another one's: what names an unknown uplink
 	// probably means it, so that is not an error of its own.
 	misnamed bool

@@ -18,10 +18,8 @@ func (p *parser) policy(s *section) {
 	var pos Pos
 	pol.Name, pos = s.objectName("policy", "voip")
 	if pol.Name != "" {
-		if first, ok := p.policies[pol.Name]; ok {
+		if first, taken := p.claimPolicy(pol.Name); taken {
 			s.taken(pol.Name, pos, "policy", p.doc.Policies[first].Pos)
-		} else {
-			p.policies[pol.Name] = len(p.doc.Policies)
 		}
 	}
 	s.from(&pol)
@@ -47,6 +45,25 @@ func (p *parser) policy(s *section) {
 	pol.CommonKeys = s.commonKeys()
 	pol.RareKeys = p.rare.kept()
 	p.doc.Policies = append(p.doc.Policies, pol)
+}
+
+// claimPolicy gives a name to the policy that is read, unless an earlier one has it. While no name
+// was there twice, none is looked up before: that takes as long as all else that most policies have.
+func (p *parser) claimPolicy(name string) (first int, taken bool) {
+	here, known := len(p.doc.Policies), len(p.policies)
+	if p.repeated {
+		if first, taken = p.policies[name]; !taken {
+			p.policies[name] = here
+		}
+		return first, taken
+	}
+	if p.policies[name] = here; len(p.policies) > known {
+		return 0, false
+	}
+	p.repeated = true
+	first = slices.IndexFunc(p.doc.Policies, func(o Policy) bool { return o.Name == name })
+	p.policies[name] = first
+	return first, true
 }
 
 // strictPolicy reads strict, which is for targets that have a fallback of their own accord.
