@@ -105,6 +105,9 @@ func List(c *netlink.Conn, filter MarkFilter) ([]Flow, error) {
 	if err := fault.At("before listing connections"); err != nil {
 		return nil, err
 	}
+	if none(c) {
+		return nil, nil
+	}
 	body, err := appendMarks(netlink.NewAttributeEncoder(), filter.mark, filter.mask).Encode()
 	var flows []netlink.Message
 	if err == nil {
