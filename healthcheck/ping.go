@@ -37,6 +37,17 @@ func (p *SocketProber) Batches(c *Config) bool { return c.Method == MethodPing }
 // Batch sends pings.
 func (p *SocketProber) Batch(probes []BatchProbe) { p.pings.send(probes) }
 
+// EchoIDs returns the identifiers of the echo requests by uplink, of those that were pinged.
+func (p *SocketProber) EchoIDs() map[string]uint16 {
+	p.pings.mu.Lock()
+	defer p.pings.mu.Unlock()
+	ids := make(map[string]uint16, len(p.pings.uplinks))
+	for name, u := range p.pings.uplinks {
+		ids[name] = u.id
+	}
+	return ids
+}
+
 // An echo request has eight bytes of header (RFC 792), the secret, and a cookie by which the kernel
 // tells answers to this process from those to others; it protects nothing.
 const (

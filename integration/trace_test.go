@@ -17,6 +17,7 @@ import (
 type traced struct {
 	Proto, Src, Dst, State, Verdict, Mark string
 	In, Interface, Uplink, Policy, Seen   *string
+	Probe                                 *string
 	DroppedBy                             *struct{ Table, Chain string } `json:"dropped_by"`
 	Agrees                                bool
 	Explain                               struct{ Verdict string }

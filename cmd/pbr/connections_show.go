@@ -175,6 +175,8 @@ func (e *connectionEntry) policyText() string {
 		text = by.Name
 	case explain.ByRule:
 		text = "(rule " + by.Name + ")"
+	case explain.ByProbe:
+		text = "(probe of " + by.Name + ")"
 	default:
 		text = "(" + string(by.Kind) + ")"
 	}

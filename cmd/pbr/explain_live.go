@@ -67,6 +67,9 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			return p
 		},
 	}
+	if now.watch != nil {
+		live.EchoIDs = now.watch.EchoIDs
+	}
 	live.Domain = learnedNames(f.doc, k)
 	if slices.ContainsFunc(f.doc.Policies, func(p policy.Policy) bool { return len(p.MAC) > 0 }) {
 		if live.MACs, err = k.Neighbours(); err != nil {

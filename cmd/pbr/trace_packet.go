@@ -21,7 +21,9 @@ import (
 
 // tracedPacket is what was heard of a packet.
 type tracedPacket struct {
-	tuple    conntrack.Tuple
+	tuple conntrack.Tuple
+	// echoID is the identifier of an echo request or its answer.
+	echoID   uint16
 	local    bool
 	iif, oif int
 	// mark is the packet's last one, policy the policy whose counter counted it.
@@ -119,9 +121,19 @@ func (p *tracedPacket) readHeaders(e *nft.TraceEvent) {
 	switch {
 	case (t.Proto == ipproto.ICMP || t.Proto == ipproto.ICMPv6) && len(e.Transport) > 0:
 		t.ICMPType = e.Transport[0]
+		p.echoID = echoID(e.Transport)
 	case policy.HasPorts(t.Proto) && len(e.Transport) >= 4:
 		t.SPort, t.DPort, t.HasPorts = binary.BigEndian.Uint16(e.Transport), binary.BigEndian.Uint16(e.Transport[2:]), true
 	}
+}
+
+// echoID is the identifier of an ICMP message if it is an echo request or an answer to one (RFC 792,
+// RFC 4443), which both versions have at the same place; else 0.
+func echoID(message []byte) uint16 {
+	if len(message) < 6 || !slices.Contains([]byte{0, 8, 128, 129}, message[0]) {
+		return 0
+	}
+	return binary.BigEndian.Uint16(message[4:])
 }
 
 // tracedItem is a traced packet's JSON.
@@ -137,10 +149,12 @@ type tracedItem struct {
 	State string `json:"state"`
 	// Verdict is what became of it: as explain's, or "lost" where it went no further, and no chain
 	// dropped it.
-	Verdict   string          `json:"verdict"`
-	Interface *string         `json:"interface"`
-	Uplink    *string         `json:"uplink"`
-	Policy    *string         `json:"policy"`
+	Verdict   string  `json:"verdict"`
+	Interface *string `json:"interface"`
+	Uplink    *string `json:"uplink"`
+	Policy    *string `json:"policy"`
+	// Probe is the uplink that pbr watch checks by it; absent if it is none of its pings.
+	Probe     *string         `json:"probe,omitempty"`
 	Mark      string          `json:"mark"`
 	Seen      *string         `json:"seen"`
 	DroppedBy *tracedDrop     `json:"dropped_by"`
@@ -162,9 +176,13 @@ func (t *traceShow) print(p *tracedPacket) error {
 	if item.In != nil && *item.In != "local" {
 		in = "by " + *item.In
 	}
+	state := item.State
+	if item.Probe != nil {
+		state += ", probe of " + *item.Probe + " by pbr"
+	}
 	fmt.Fprintf(t.stdout, "%s  %s %s > %s, %s, %s\n", time.Now().Format("15:04:05.000"), item.Proto,
 		endText(p.tuple.Src, &p.tuple, p.tuple.SPort),
-		endText(p.tuple.Dst, &p.tuple, p.tuple.DPort), in, item.State)
+		endText(p.tuple.Dst, &p.tuple, p.tuple.DPort), in, state)
 	fmt.Fprintf(t.stdout, "    went     %s\n", wentText(&item))
 	if item.Agrees {
 		_, err := fmt.Fprintf(t.stdout, "    explain  the same: %s\n", lastWhy(expected))
@@ -249,9 +267,24 @@ func (t *traceShow) judge(p *tracedPacket) (tracedItem, *explain.Answer) {
 	if item.Verdict == "forward" {
 		item.Interface, item.Uplink = named(out), named(t.view.explainer.UplinkOf(out))
 	}
+	item.Probe = named(t.probeOf(p, in, out, item.Verdict))
 	item.Agrees = agrees(&item, a)
 	item.Explain = a.AppendJSON(nil, "0")
 	return item, a
+}
+
+// probeOf is the uplink that the watch checks by a packet, as the router sends it or gets it back;
+// empty if it does not.
+func (t *traceShow) probeOf(p *tracedPacket, in, out, verdict string) string {
+	dev := out
+	if !p.local {
+		dev = in
+	}
+	uplink := t.view.explainer.UplinkOf(dev)
+	if (p.local || verdict == "local") && t.view.explainer.Probes(p.tuple.Proto, p.echoID, uplink) {
+		return uplink
+	}
+	return ""
 }
 
 func (p *tracedPacket) verdict(out string, a *explain.Answer) string {

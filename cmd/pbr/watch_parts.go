@@ -26,6 +26,7 @@ type watchParts struct {
 	own      *ownKeeper
 	hooks    *daemon.Hooks
 	posts    *posts
+	prober   *healthcheck.SocketProber
 	monitor  *healthcheck.Monitor
 	metrics  *metricsServer
 	source   *webSource
@@ -56,7 +57,8 @@ func (c command) newWatchParts(ctx context.Context, p *policies, k *kernel.Kerne
 	setHook(x.hooks, doc.Watch.Hook, x.logger)
 	x.posts = newPosts(k, x.logger)
 	x.posts.target(doc, p.start.text.Path)
-	x.monitor = healthcheck.NewMonitor(healthcheck.NewProber())
+	x.prober = healthcheck.NewProber()
+	x.monitor = healthcheck.NewMonitor(x.prober)
 	x.monitor.Report = x.reportProbes
 	x.metrics = &metricsServer{log: x.logger}
 	x.notePersistence(doc)
@@ -101,7 +103,7 @@ func (x *watchParts) options(ctx context.Context, events <-chan kernel.Event, st
 				x.shed.Reset(shedAfter)
 			}
 		},
-		Watchdog: watchdogInterval(), Recent: x.source.recent,
+		Watchdog: watchdogInterval(), Recent: x.source.recent, EchoIDs: x.prober.EchoIDs,
 	}
 }
 

@@ -75,6 +75,7 @@ func connectionOf(f *conntrack.Flow) explain.Connection {
 	o := &f.Orig
 	return explain.Connection{
 		Src: o.Src, Dst: o.Dst, ReplySrc: f.Reply.Src, ReplyDst: f.Reply.Dst,
-		Proto: o.Proto, SPort: o.SPort, DPort: o.DPort, ICMPType: o.ICMPType, HasPorts: o.HasPorts, Mark: f.Mark,
+		Proto: o.Proto, SPort: o.SPort, DPort: o.DPort, ICMPType: o.ICMPType, EchoID: f.EchoID,
+		HasPorts: o.HasPorts, Mark: f.Mark,
 	}
 }

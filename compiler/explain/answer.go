@@ -28,6 +28,7 @@ const (
 	ByInbound    Kind = "inbound"    // it arrived on an uplink
 	ByLocal      Kind = "local"      // it is for the router itself
 	ByNever      Kind = "never"      // it is never classified
+	ByProbe      Kind = "probe"      // of running connections alone: pbr watch checks the uplink by it
 )
 
 var kinds = []Kind{ByPolicy, ByRule, ByDefault, ByMain, BySource, ByConnection, ByInbound, ByLocal, ByNever}

@@ -19,6 +19,7 @@ type Connection struct {
 	Proto                        uint8
 	SPort, DPort                 uint16
 	ICMPType                     uint8
+	EchoID                       uint16
 	HasPorts                     bool
 	Mark                         uint32
 	// Reply means that AnswerTo's packet goes the other way than the one that opened the
@@ -66,6 +67,10 @@ func (x *Explainer) Carried(c *Connection) Carried {
 	if w.In == "" {
 		return w
 	}
+	if w.In == local && x.Probes(c.Proto, c.EchoID, pinned) {
+		w.Interface, w.By, w.Table = x.uplinks[pinned].Interface, By{Kind: ByProbe, Name: pinned}, pinned
+		return w
+	}
 	fresh := x.answer(&Question{in: w.In, packet: x.packetOf(c, c.Dst, w.In)})
 	w.By, w.Table = fresh.By, fresh.Table
 	if arrived := x.byInterface[w.In]; arrived != nil {
@@ -81,6 +86,13 @@ func (x *Explainer) Carried(c *Connection) Carried {
 	w.Differs = !fresh.mayUse(w.Uplink)
 	w.Refused = fresh.Verdict != walk.Forwarded.String() && fresh.Verdict != walk.Delivered.String()
 	return w
+}
+
+// Probes reports whether an echo request that the router itself sent through an uplink, or the answer
+// to one, is of the watch's check of that uplink.
+func (x *Explainer) Probes(proto uint8, echoID uint16, uplink string) bool {
+	id, pinged := x.live.EchoIDs[uplink]
+	return pinged && id == echoID && (proto == ipproto.ICMP || proto == ipproto.ICMPv6)
 }
 
 // mayUse reports whether an uplink, or none for the empty name, is one that the answer leads to.

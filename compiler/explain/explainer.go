@@ -53,6 +53,8 @@ type Live struct {
 	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil
 	// knows none.
 	Domain func(list string, a netip.Addr) string
+	// EchoIDs are the identifiers of the watch's pings by uplink, empty while no watch runs.
+	EchoIDs map[string]uint16
 	// Dropping has, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
 }

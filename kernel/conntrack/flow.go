@@ -13,6 +13,8 @@ type Flow struct {
 	// Orig is the direction in which the connection was opened. Reply is the direction of the
 	// answers, as they arrive here.
 	Orig, Reply Tuple
+	// EchoID is the identifier of echo requests (RFC 792), 0 for anything else.
+	EchoID uint16
 	// Expires is how long the connection lasted from then on without another packet.
 	Expires time.Duration
 	Traffic

@@ -188,10 +188,10 @@ func identify(listed []byte) (f Flow, ok bool) {
 		switch b := ad.Bytes(); ad.Type() {
 		case ctaTupleOrig:
 			ae.Bytes(ctaTupleOrig|unix.NLA_F_NESTED, b)
-			ad.Nested(decodeInto(&f.Orig))
+			ad.Nested(decodeInto(&f.Orig, &f.EchoID))
 			ok = true
 		case ctaTupleReply:
-			ad.Nested(decodeInto(&f.Reply))
+			ad.Nested(decodeInto(&f.Reply, new(uint16)))
 		case ctaZone, ctaID:
 			ae.Bytes(ad.Type(), b)
 		case ctaMark:

@@ -17,19 +17,22 @@ const (
 	ctaProtoNum     = 1
 	ctaProtoSrcPort = 2
 	ctaProtoDstPort = 3
+	ctaICMPID       = 4
 	ctaICMPType     = 5
+	ctaICMPv6ID     = 7
 	ctaICMPv6Type   = 8
 )
 
-// decodeInto decodes one direction of a listed connection.
-func decodeInto(t *Tuple) func(*netlink.AttributeDecoder) error {
+// decodeInto decodes one direction of a listed connection, and the identifier of its echo requests
+// where it is ICMP.
+func decodeInto(t *Tuple, echoID *uint16) func(*netlink.AttributeDecoder) error {
 	return func(tuple *netlink.AttributeDecoder) error {
 		for tuple.Next() {
 			switch tuple.Type() {
 			case ctaTupleIP:
 				tuple.Nested(t.addresses)
 			case ctaTupleProto:
-				tuple.Nested(t.protocol)
+				tuple.Nested(func(proto *netlink.AttributeDecoder) error { return t.protocol(proto, echoID) })
 			}
 		}
 		return nil
@@ -49,7 +52,7 @@ func (t *Tuple) addresses(ip *netlink.AttributeDecoder) error {
 	return nil
 }
 
-func (t *Tuple) protocol(proto *netlink.AttributeDecoder) error {
+func (t *Tuple) protocol(proto *netlink.AttributeDecoder, echoID *uint16) error {
 	for proto.Next() {
 		switch b := proto.Bytes(); {
 		case proto.Type() == ctaProtoNum && len(b) == 1:
@@ -60,6 +63,8 @@ func (t *Tuple) protocol(proto *netlink.AttributeDecoder) error {
 			t.DPort, t.HasPorts = binary.BigEndian.Uint16(b), true
 		case (proto.Type() == ctaICMPType || proto.Type() == ctaICMPv6Type) && len(b) == 1:
 			t.ICMPType = b[0]
+		case (proto.Type() == ctaICMPID || proto.Type() == ctaICMPv6ID) && len(b) == 2:
+			*echoID = binary.BigEndian.Uint16(b)
 		}
 	}
 	return nil

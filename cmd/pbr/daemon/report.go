@@ -33,6 +33,8 @@ type Report struct {
 	// Answers are those that lists of domains are filled from, nil while none are read.
 	Answers *DNSAnswers `json:"answers,omitempty"`
 	Outline Outline     `json:"outline"`
+	// EchoIDs are the identifiers of the checks' pings, by uplink.
+	EchoIDs map[string]uint16 `json:"echo_ids,omitempty"`
 	// Use is for metrics alone.
 	Use *Use `json:"-"`
 }
@@ -161,5 +163,8 @@ func (w *Watcher) Report() Report {
 	r.Numbers.Events, r.Numbers.KernelEvents = events, maps.Clone(r.Numbers.KernelEvents)
 	w.shared.mu.Unlock()
 	r.Uplinks, r.Answers = w.Monitor.Statuses(), w.Names.Answers()
+	if w.EchoIDs != nil {
+		r.EchoIDs = w.EchoIDs()
+	}
 	return r
 }

@@ -41,8 +41,8 @@ const (
 	applyPatience = time.Second
 )
 
-// Options configure a Watcher. All but Held, Trials, Waits, Recent, Hook, Notify and Watchdog are
-// required.
+// Options configure a Watcher. All but Held, Trials, Waits, Recent, EchoIDs, Hook, Notify and
+// Watchdog are required.
 type Options struct {
 	// Policy is the valid policy to start with; Reload reads it again. Reload's error lists
 	// everything that is wrong.
@@ -85,6 +85,8 @@ type Options struct {
 	Waits  *Trial
 	// Recent returns the recent measurements of the uplinks, to any goroutine.
 	Recent func() []Measured
+	// EchoIDs returns the identifiers of the checks' pings by uplink, to any goroutine.
+	EchoIDs func() map[string]uint16
 	// Hook is called once per event, and must not block.
 	Hook func(HookEvent)
 	// Notify notifies the service manager (sd_notify(3)); Watchdog is how often it expects a sign
