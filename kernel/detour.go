@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"pbr/compiler/plan"
+	"pbr/kernel/conntrack"
 )
 
 // detour returns an intermediate plan to apply before want. It is want with other numbers in place
@@ -34,7 +35,7 @@ type search struct {
 	want *plan.Plan
 	// wanted are the marks of the wanted plan, used those that names of the intermediate plan have.
 	wanted, used map[uint32]bool
-	// before has the numbers of the plan in force by the name that they become.
+	// before has the numbers of earlier plans by the name that they become.
 	before map[string]plan.Number
 	// moves means that the intermediate plan is nearer to the wanted one than the plan in force.
 	moves bool
@@ -60,15 +61,24 @@ func newSearch(earlier []owned, want *plan.Plan) *search {
 		wanted: map[uint32]bool{}, used: map[uint32]bool{}, before: map[string]plan.Number{},
 		moves: len(earlier) > 1, table: max(firstDetourTable, highestTable(earlier, want)),
 	}
-	for _, n := range earlier[0].Plain() {
-		is := s.of(&earlier[0].Marks, n)
-		had, again := s.before[is.name]
-		s.moves = s.moves || is.name == "" && n.Mark != 0
-		if n.Mark != 0 && is.name != "" && (!again || had.Name != is.name) {
-			s.before[is.name] = n
-		}
+	for i := range earlier {
+		s.remember(&earlier[i].Marks)
 	}
 	return s
+}
+
+// remember notes which numbers of an earlier plan names have: their own ones first, and those of the
+// plan in force before those of plans that a killed apply has left.
+func (s *search) remember(earlier *conntrack.Marks) {
+	here := map[string]bool{}
+	for _, n := range earlier.Plain() {
+		is := s.of(earlier, n)
+		s.moves = s.moves || is.name == "" && n.Mark != 0
+		_, known := s.before[is.name]
+		if n.Mark != 0 && is.name != "" && (!known || here[is.name] && n.Name == is.name) {
+			s.before[is.name], here[is.name] = n, true
+		}
+	}
 }
 
 // firstDetourTable is above all tables that the compiler derives from names.

@@ -1,0 +1,154 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	lib "github.com/ti-mo/conntrack"
+
+	"pbr/compiler/plan"
+)
+
+// crowdText is a policy of so many names, of which 15 leave the inside bit and 31 fit.
+func crowdText(names int) string {
+	var b strings.Builder
+	b.WriteString("[pbr]\noffload = \"off\"\nmark-mask = 0x000000f8\n")
+	for i, gateway := range []string{"192.0.2.1", "198.51.100.1"} {
+		fmt.Fprintf(&b, "[[uplink]]\nname = \"isp%d\"\ninterface = \"w%[1]d\"\ngateway = %[2]q\n", i+1, gateway)
+	}
+	for i := range names - 2 {
+		fmt.Fprintf(&b, "[[table]]\nname = \"t%d\"\nroutes = { uplink = \"isp2\" }\n", i)
+	}
+	b.WriteString("[default]\nroutes = { uplink = \"isp1\" }\n")
+	return b.String()
+}
+
+// connectionsOf makes two connections for each name of a plan, from inside and from outside.
+func connectionsOf(t *testing.T, c *lib.Conn, p *plan.Plan) {
+	t.Helper()
+	must(t, c.Flush())
+	for i, n := range p.Numbers {
+		for j, bit := range []uint32{0, p.Inside} {
+			if n.Mark == 0 {
+				continue
+			}
+			src := netip.AddrFrom4([4]byte{10, 7, byte(j), byte(i + 1)})
+			must(t, c.Create(lib.NewFlow(17, 0, src, netip.MustParseAddr("8.8.8.8"), 1000, 53, 600, n.Mark|bit|0x7)))
+		}
+	}
+}
+
+// namesOf lists the names that the connections' marks stand for, by source; bit says whether the
+// marks of those from inside have the bit.
+func namesOf(t *testing.T, c *lib.Conn, p *plan.Plan) (names map[string]string, bit bool) {
+	t.Helper()
+	flows, err := c.Dump(nil)
+	must(t, err)
+	names = map[string]string{}
+	marks := claimsOf(p)
+	for _, f := range flows {
+		n, _ := marks.Number(f.Mark & p.Mask)
+		names[f.TupleOrig.IP.SourceAddress.String()] = n.Name
+		bit = bit || n.Inside
+		if f.Mark&^p.Mask != 0x7 {
+			t.Errorf("mark 0x%x: others' bits", f.Mark)
+		}
+	}
+	return names, bit
+}
+
+// crowding is an edit that adds many names at once, or removes them.
+type crowding struct {
+	*testing.T
+	k         *Kernel
+	c         *lib.Conn
+	old, next *plan.Plan
+	// total is how many steps it has.
+	total int
+}
+
+// before applies the old plan, and returns whose its connections are.
+func (e *crowding) before() map[string]string {
+	e.Helper()
+	apply(e.T, e.k, e.old)
+	connectionsOf(e.T, e.c, e.old)
+	names, _ := namesOf(e.T, e.c, e.old)
+	return names
+}
+
+// follows fails the test unless the next plan is in force, and connections have the marks that their
+// names have in it.
+func (e *crowding) follows(before map[string]string, when string) {
+	e.Helper()
+	holds(e.T, e.k, e.next)
+	kept := map[string]bool{}
+	for _, n := range e.next.Numbers {
+		kept[n.Name] = true
+	}
+	for src, name := range before {
+		if !kept[name] {
+			before[src] = ""
+		}
+	}
+	if got, _ := namesOf(e.T, e.c, e.next); fmt.Sprint(got) != fmt.Sprint(before) {
+		e.Errorf("%s: connections are of %v, not %v", when, got, before)
+	}
+}
+
+// stopped interrupts the edit at a step: everything is as before.
+func (e *crowding) stopped(n int) {
+	before, state := e.before(), faultState(e.T)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	left := n
+	e.k.step = func(string) {
+		if left--; left == 0 {
+			cancel()
+		}
+	}
+	_, err := e.k.Apply(ctx, e.next)
+	e.k.step = func(string) {}
+	if err == nil {
+		return
+	}
+	if after, bit := namesOf(e.T, e.c, e.old); fmt.Sprint(after) != fmt.Sprint(before) || bit != (e.old.Inside != 0) {
+		e.Errorf("stopped at step %d of %d: connections are of %v, not %v: %v", n, e.total, after, before, err)
+	}
+	if faultState(e.T) != state {
+		e.Errorf("stopped at step %d of %d: not as before", n, e.total)
+	}
+}
+
+// killed kills the edit at a step, and repeats it.
+func (e *crowding) killed(n int) {
+	before := e.before()
+	k := open(e.T, filepath.Dir(e.k.dir))
+	killAt(k, n, func() { apply(e.T, k, e.next) })
+	apply(e.T, e.k, e.next)
+	e.follows(before, fmt.Sprintf("killed at step %d of %d", n, e.total))
+}
+
+// TestManyNamesAtOnce: whatever step an apply is stopped or killed at that adds many names at once,
+// or removes them, each connection has its name's mark after it, or after the next one.
+func TestManyNamesAtOnce(t *testing.T) {
+	k := newKernel(t)
+	c := newConntrack(t)
+	small, large := compileFor(t, k, crowdText(12)), compileFor(t, k, crowdText(26))
+	if small.Inside == 0 || large.Inside != 0 {
+		t.Fatal("both policies are on one side of the border")
+	}
+	for _, e := range []*crowding{{T: t, k: k, c: c, old: small, next: large}, {T: t, k: k, c: c, old: large, next: small}} {
+		before := e.before()
+		k.step = func(string) { e.total++ }
+		apply(t, k, e.next)
+		k.step = func(string) {}
+		e.follows(before, "applied")
+		e.stopped(1 + rand.IntN(e.total))
+		e.killed(rand.IntN(e.total))
+	}
+}
