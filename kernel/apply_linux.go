@@ -119,8 +119,9 @@ func (a *application) applyStages(d *difference) error {
 		}
 	}
 	if full {
-		a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x: too few free values to change numbers in two steps: "+
-			"connections whose numbers are reassigned are unmarked for a moment", a.want.Mask))
+		if err := a.park(list[0]); err != nil {
+			return err
+		}
 	}
 	if len(list) == 1 && d != nil {
 		return a.converge(d)
@@ -157,6 +158,7 @@ func (a *application) stage(p *plan.Plan, tables []uint32, intermediate bool) er
 	if err := a.finish(); err != nil {
 		return &ApplyError{Cause: err, Undo: a.rollBack()}
 	}
+	a.parking = place{}
 	return nil
 }
 
@@ -250,7 +252,9 @@ type application struct {
 	// journal is the content of the journal file.
 	journal *journal
 	// marks is nil in an Update, which changes no mark's meaning.
-	marks   *markMigration
+	marks *markMigration
+	// parking is what connections have as their mark while theirs is ambiguous, if that has to be.
+	parking place
 	lenient bool
 	// unadopted means that the table has not seen the existing connections.
 	unadopted bool

@@ -110,10 +110,13 @@ func (r *markMigration) prepare(c *netlink.Conn) error {
 	err := r.each(c, func(f conntrack.Flow) error {
 		key := f.Key()
 		bits, mask, change := r.Before(f.Mark)
+		end, endMask, _ := r.Meaning(f.Mark)
+		if p := r.a.parking; p.mark != 0 && (end != 0 || r.Orphaned(f.Mark)) {
+			bits, mask, endMask, change = p.mark, p.mask, p.mask, true
+		}
 		if _, again := r.held[key]; again || !change {
 			return nil
 		}
-		end, endMask, _ := r.Meaning(f.Mark)
 		r.held[key] = heldFlow{changedFlow{f, mask}, end, endMask}
 		marks = append(marks, conntrack.Marking{Flow: &f, Bits: bits, Mask: mask})
 		return nil
@@ -254,7 +257,7 @@ func (r *markMigration) change(c *netlink.Conn, marks []conntrack.Marking) error
 	marks = slices.DeleteFunc(marks, func(m conntrack.Marking) bool { return r.Orphaned(m.Mark) })
 	cleared, moved := split(marks, func(m conntrack.Marking) bool { return m.Bits == 0 })
 	for _, m := range marks {
-		r.done = append(r.done, changedFlow{*m.Flow, m.Mask})
+		r.done = append(r.done, changedFlow{r.asFound(*m.Flow), m.Mask})
 	}
 	n, err := setMarks(c, cleared)
 	r.a.report.Cleared += n
@@ -264,6 +267,14 @@ func (r *markMigration) change(c *netlink.Conn, marks []conntrack.Marking) error
 	n, err = setMarks(c, moved)
 	r.a.report.Moved += n
 	return err
+}
+
+// asFound returns a connection with the mark that it has just before after.
+func (r *markMigration) asFound(f conntrack.Flow) conntrack.Flow {
+	if _, held := r.held[f.Key()]; held {
+		f.Mark = f.Mark&^r.a.parking.mask | r.a.parking.mark
+	}
+	return f
 }
 
 // split splits a list in two by a condition.

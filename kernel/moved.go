@@ -24,16 +24,48 @@ func transitional(want *plan.Plan, r *conntrack.Migration) plan.Ruleset {
 	for _, mask := range slices.Sorted(maps.Keys(stale)) {
 		m.addMap(r, mask, stale[mask])
 	}
-	if len(m.sets) == 0 {
-		return want.Ruleset
+	return m.ruleset()
+}
+
+// refusing returns a ruleset that drops packets of connections that are parked, and pins no new
+// ones: it drops their first packets.
+func refusing(rules *plan.Ruleset, r *conntrack.Migration, parked place) plan.Ruleset {
+	out := *rules
+	out.Chains = slices.Clone(rules.Chains)
+	for i := range out.Chains {
+		c := &out.Chains[i]
+		c.Rules = slices.Clone(c.Rules)
+		for j := range c.Rules {
+			if pins(c.Rules[j].Actions) {
+				c.Rules[j].Actions = []plan.Action{plan.Drop{}}
+			}
+		}
 	}
-	out := want.Ruleset
+	m := &moved{want: &plan.Plan{Mask: r.Want.Mask, Ruleset: out}, chains: map[string]plan.Chain{}}
+	m.addMap(r, parked.mask, []uint32{parked.mark})
+	return m.ruleset()
+}
+
+// pins reports whether actions give a connection a mark.
+func pins(actions []plan.Action) bool {
+	return slices.ContainsFunc(actions, func(a plan.Action) bool {
+		set, ok := a.(plan.SetCTMark)
+		return ok && set.Value != 0
+	})
+}
+
+// ruleset returns the ruleset with what was collected.
+func (m *moved) ruleset() plan.Ruleset {
+	if len(m.sets) == 0 {
+		return m.want.Ruleset
+	}
+	out := m.want.Ruleset
 	out.Sets = slices.Concat(out.Sets, m.sets)
 	out.Chains = nil
 	for _, name := range slices.Sorted(maps.Keys(m.chains)) {
 		out.Chains = append(out.Chains, m.chains[name])
 	}
-	for _, c := range want.Ruleset.Chains {
+	for _, c := range m.want.Ruleset.Chains {
 		out.Chains = append(out.Chains, m.before(c))
 	}
 	p := &plan.Plan{Ruleset: out}

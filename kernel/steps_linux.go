@@ -45,6 +45,10 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	if transaction && a.marks != nil && !a.marks.ran {
 		migrateBefore, migrateAfter, migrateLast = a.marks.steps()
 	}
+	parks := len(migrateBefore) > 0 && a.parking.mark != 0
+	if parks {
+		steps = append(steps, a.refuseNew(have))
+	}
 	steps = append(steps, migrateBefore...)
 	set, del := splitRoutes(c.Routes)
 	for burst := range slices.Chunk(set, route.BurstSize) {
@@ -64,9 +68,15 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	if transaction {
 		steps = append(steps, a.setRuleset(d, len(migrateAfter) > 0))
 	}
-	steps = slices.Concat(steps, loosened, migrateAfter)
+	steps = append(steps, loosened...)
+	if !parks {
+		steps = append(steps, migrateAfter...)
+	}
 	for _, r := range rules.del {
 		steps = append(steps, a.delRule(r))
+	}
+	if parks {
+		steps = append(steps, migrateAfter...) // -- both plans' rules may match the same packets
 	}
 	for _, r := range rules.skip {
 		steps = append(steps, a.addRule(r))
@@ -145,15 +155,19 @@ func (a *application) delRule(r plan.Rule) step {
 // the next round removes that again.
 func (a *application) setRuleset(d *difference, moving bool) step {
 	have := d.have
-	next := &a.want.Ruleset
-	if moving {
+	next, before := &a.want.Ruleset, &have.plan.Ruleset
+	switch {
+	case moving && a.parking.mark != 0:
+		r, b := refusing(next, a.marks.Migration, a.parking), refusing(before, a.marks.Migration, a.parking)
+		next, before = &r, &b
+	case moving:
 		r := transitional(a.want, a.marks.Migration)
 		next = &r
 	}
 	s := step{
 		what: "nftables transaction", partial: true,
 		do:   func() error { return a.makeTable(next, d) },
-		undo: func() error { return a.transact(&have.plan.Ruleset, nil) },
+		undo: func() error { return a.transact(before, nil) },
 	}
 	if have.plan.Ruleset.Empty() {
 		s.undo = a.nft.Delete
