@@ -49,10 +49,14 @@ func (r *markMigration) steps() (before, after, last []step) {
 		return nil, nil, nil
 	}
 	return []step{{what: "change ct marks before", do: r.orWarn(r.prepare), undo: r.a.undoing(r.release), partial: true}},
-		[]step{{what: "change ct marks", do: r.orWarn(r.finish), undo: r.a.undoing(r.restore), partial: true}},
+		[]step{{what: "change marks of sticky clients", do: r.moveClients, undo: nothingToUndo, partial: true},
+			{what: "change ct marks", do: r.orWarn(r.finish), undo: r.a.undoing(r.restore), partial: true}},
 		[]step{{what: "delete connections of strict tables that are gone", do: r.orWarn(r.restart),
 			undo: r.a.undoing(r.lost), partial: true}}
 }
+
+// nothingToUndo undoes changes that do no harm under the earlier plan.
+func nothingToUndo() error { return nil }
 
 // orWarn calls do with a conntrack connection. On a kernel without such messages connections keep
 // their marks, and a warning says so.

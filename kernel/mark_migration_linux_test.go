@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/ti-mo/conntrack"
 
@@ -162,4 +164,43 @@ func TestNoConnectionIsTakenForAnothers(t *testing.T) {
 		}
 		must(t, lib.Flush())
 	}
+}
+
+// TestStickyClientsFollowTheirMember: clients that a map remembers get the new mark of their member,
+// with the time that they had left; a client of a member that is gone, or unknown, is left alone.
+func TestStickyClientsFollowTheirMember(t *testing.T) {
+	k := newKernel(t)
+	const clients = "balance-pool/clients-4"
+	sticky := func(p *plan.Plan) *plan.Plan {
+		p.Ruleset.Sets = append(p.Ruleset.Sets, plan.Set{Name: clients, Type: plan.TypeIPv4, Map: true, Data: plan.TypeMark,
+			Dynamic: true, Size: 65536, Comment: "clients"})
+		plan.Sort(p)
+		return p
+	}
+	remembered := func() map[string]string {
+		list, err := k.Remembered(clients)
+		must(t, err)
+		out := map[string]string{}
+		for _, c := range list {
+			if c.Timeout != time.Hour || c.Expires > 30*time.Minute || c.Expires < 20*time.Minute {
+				t.Errorf("%+v is remembered for another time", c)
+			}
+			out[c.Addr.String()] = fmt.Sprintf("%08x", c.Mark)
+		}
+		return out
+	}
+	apply(t, k, sticky(named(oldMask, threeNames)))
+	var elements []string
+	for i, mark := range []uint32{threeNames["isp1"], threeNames["isp22"], threeNames["isp23"], 0x770000} {
+		elements = append(elements, fmt.Sprintf("10.0.0.%d timeout 1h expires 30m : %#x", i+1, mark))
+	}
+	run(t, "nft add element inet pbr "+clients+" { "+strings.Join(elements, ", ")+" }")
+	want := sticky(named(oldMask, map[string]uint32{"isp1": 0x410000, "isp22": 0x010000}))
+	apply(t, k, want)
+	for addr, mark := range map[string]string{"10.0.0.1": "00410000", "10.0.0.2": "00010000", "10.0.0.3": "00230000", "10.0.0.4": "00770000"} {
+		if got := remembered()[addr]; got != mark {
+			t.Errorf("%s has %s, not %s", addr, got, mark)
+		}
+	}
+	holds(t, k, want)
 }

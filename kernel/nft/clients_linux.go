@@ -41,7 +41,8 @@ func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 				attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
 			if a, is := netip.AddrFromSlice(key); is && len(v) == 4 {
 				left := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_EXPIRATION))) * time.Millisecond
-				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: left})
+				timeout := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_TIMEOUT))) * time.Millisecond
+				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: left, Timeout: timeout})
 			}
 		}
 		return nil
@@ -71,4 +72,29 @@ func (c *Conn) MapElements(set string) (map[plan.Key]uint32, error) {
 		return nil, fmt.Errorf("listing the members of map %s: %w", set, err)
 	}
 	return members, nil
+}
+
+// MarkClients gives clients of a map that packets fill the marks that they have here, in one
+// transaction; their time goes on. The error is unix.ENOENT if one of them is forgotten; nothing is
+// done then.
+func (c *Conn) MarkClients(set string, clients []facts.Client) error {
+	return c.editMembers(unchecked, func(b *batch) {
+		// The kernel has no message that changes an element's value.
+		b.elementMessages(unix.NFT_MSG_DELSETELEM, 0, set, len(clients), func(i int) { b.clientElement(&clients[i], false) })
+		b.elementMessages(unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, set, len(clients), func(i int) { b.clientElement(&clients[i], true) })
+	})
+}
+
+// clientElement appends a client's element, with its mark and time if it is a new one.
+func (w *writer) clientElement(client *facts.Client, whole bool) {
+	at := w.open(unix.NFTA_LIST_ELEM)
+	w.elementKey(client.Addr.AsSlice())
+	if whole {
+		data := w.open(unix.NFTA_SET_ELEM_DATA)
+		w.bytes(unix.NFTA_DATA_VALUE, binary.NativeEndian.AppendUint32(nil, client.Mark))
+		w.shut(data)
+		w.u64(unix.NFTA_SET_ELEM_TIMEOUT, milliseconds(client.Timeout))
+		w.u64(unix.NFTA_SET_ELEM_EXPIRATION, milliseconds(min(client.Expires, client.Timeout)))
+	}
+	w.shut(at)
 }
