@@ -11,17 +11,18 @@ shift 2
 called='github.com/... google.golang.org/... golang.org/x/net/... golang.org/x/text/... vendor/... net net/http/... html/... text/...
 	crypto/tls/... crypto/x509/... encoding/... regexp/... mime/... compress/... math/big'
 inlined='github.com/mdlayher/... github.com/ti-mo/... encoding/binary'
+ldflags=${LDFLAGS:--s -w}
 case ,$tags, in
 *,small,*)
 	called=all
+	ldflags="$ldflags -funcalign=4" # the room between functions is a seventieth of the program
 	inlined='runtime internal/abi internal/bytealg internal/byteorder internal/cpu internal/goarch internal/reflectlite internal/runtime/...
 		internal/strconv internal/sync sync sync/atomic slices maps cmp sort strings bytes strconv unicode/utf8 math math/bits hash/...
-		encoding/binary net/netip pbr/compiler pbr/compiler/interval pbr/compiler/layers pbr/compiler/plan pbr/compiler/policy/... pbr/compiler/slab
-		pbr/compiler/walk pbr/kernel/nft'
+		encoding/binary net/netip pbr/compiler/interval pbr/compiler/layers pbr/compiler/plan pbr/compiler/policy/... pbr/compiler/slab'
 	;;
 esac
 for pattern in $called; do set -- "$@" "-gcflags=$pattern=-l"; done
 for pattern in $inlined; do set -- "$@" "-gcflags=$pattern="; done
 
 # The cli library's manuals and HTTP/2 are left out: nobody uses them.
-CGO_ENABLED=0 exec "${GO:-go}" build -trimpath -tags "urfave_cli_no_docs,nethttpomithttp2,$tags" -ldflags "${LDFLAGS:--s -w}" "$@" -o "$output" ./cmd/pbr
+CGO_ENABLED=0 exec "${GO:-go}" build -trimpath -tags "urfave_cli_no_docs,nethttpomithttp2,$tags" -ldflags "$ldflags" "$@" -o "$output" ./cmd/pbr

@@ -45,19 +45,23 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 	})
 	t.Run("the version names what is left out", func(t *testing.T) {
 		if v := thisBuild().String(); !strings.Contains(v,
-			"\nnot built in: check-http import-routeros list-url metrics notify web zones") ||
+			"\nnot built in: check-http graph import-routeros list-url metrics notify web zones") ||
 			strings.Contains(strings.Split(v, "\n")[1], "web") {
 			t.Errorf("version: %s", v)
 		}
 	})
 }
 
-func TestSmallImportsNoRouterOS(t *testing.T) {
-	var out, errs bytes.Buffer
-	status := command{stdin: strings.NewReader("/interface\n"), stdout: &out,
-		stderr: &errs}.main([]string{"pbr", "import", "routeros", "-"})
-	if status != exitError || !strings.Contains(errs.String(), "-tags small") || out.Len() > 0 {
-		t.Errorf("status %d: %s%s", status, errs.String(), out.String())
+func TestSmallCommandsThatAreLeftOut(t *testing.T) {
+	for _, args := range [][]string{{"import", "routeros", "-"}, {"graph"}, {"graph", "--offline", "--format", "svg"}, {"graph", "--json"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			var out, errs bytes.Buffer
+			status := command{stdin: strings.NewReader("/interface\n"), stdout: &out, stderr: &errs}.main(append([]string{"pbr"}, args...))
+			if text := errs.String(); status != exitError || !strings.Contains(text, "-tags small") ||
+				!strings.HasSuffix(text, " [not-built-in]\n") || out.Len() > 0 {
+				t.Errorf("status %d: %s%s", status, text, out.String())
+			}
+		})
 	}
 }
 
@@ -72,7 +76,7 @@ func TestSmallLinksNothingHeavy(t *testing.T) {
 	}
 	for _, heavy := range []string{"net/http", "crypto/tls", "text/template", "html/template", "github.com/urfave/cli/v2",
 		"google.golang.org/protobuf/proto", "github.com/miekg/dns",
-		"time/tzdata", "pbr/compiler/from/routeros",
+		"time/tzdata", "pbr/compiler/from/routeros", "pbr/render/graph", "github.com/vishvananda/netlink",
 		"regexp", "math/big", "testing"} {
 		t.Run(heavy, func(t *testing.T) {
 			if slices.Contains(packages, heavy) {

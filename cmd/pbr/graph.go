@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -22,29 +24,6 @@ var graphFormats = map[string]func(io.Writer, *graph.Graph) error{
 	"text": graph.Text,
 	"dot":  graph.Dot,
 	"svg":  func(w io.Writer, g *graph.Graph) error { return graph.SVG(w, g, graph.Style{Standalone: true}) },
-}
-
-// graphFormatNames are in the order in which they are told.
-var graphFormatNames = []string{"svg", "dot", "text"}
-
-func (c command) graphCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "graph",
-		Usage:     "draw policies, tables and uplinks",
-		ArgsUsage: " ",
-		Description: "Policies and rules lead to balances and tables, and these to uplinks. The\n" +
-			"paths of new connections are bold; what cannot be used is grey, with the\n" +
-			"reason. As root it shows the present hits, states and routes from the kernel\n" +
-			"and pbr watch. Without root, with --offline, and while the policy is not\n" +
-			"applied it draws the policy alone: every uplink counts as usable. pbr graph\n" +
-			"--format svg > ways.svg; pbr graph --format dot | dot -Tpdf > ways.pdf",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` of the output: svg, dot (Graphviz) or text"},
-			&cli.BoolFlag{Name: "offline", Usage: "draw the policy alone"},
-			jsonFlag(),
-		},
-		Action: c.runGraph,
-	}
 }
 
 func (c command) runGraph(ctx *cli.Context) error {

@@ -13,12 +13,15 @@ const (
 	FeatureListURL   Feature = "list-url"
 	// FeatureZones is a database of time zones for machines that have none.
 	FeatureZones Feature = "zones"
-	// FeatureImportRouterOS is a command, which no policy asks for.
+	// FeatureGraph and FeatureImportRouterOS are commands, which no policy asks for.
+	FeatureGraph          Feature = "graph"
 	FeatureImportRouterOS Feature = "import-routeros"
 )
 
 // Features are all of them.
-var Features = []Feature{FeatureCheckHTTP, FeatureImportRouterOS, FeatureListURL, FeatureMetrics, FeatureNotify, FeatureWeb, FeatureZones}
+var Features = []Feature{
+	FeatureCheckHTTP, FeatureGraph, FeatureImportRouterOS, FeatureListURL, FeatureMetrics, FeatureNotify, FeatureWeb, FeatureZones,
+}
 
 // featureTexts say what a policy asks for with each.
 var featureTexts = map[Feature]string{

@@ -41,7 +41,7 @@ func TestNotBuiltIn(t *testing.T) {
 	}
 	t.Run("a build without any of them reports each", func(t *testing.T) {
 		_, ds := ParseWith(files, "p", "p", Options{ErrorsOnly: true, Lack: Lack{"small", Features}})
-		if asked := len(Features) - 2; len(ds) != asked { // neither a command's nor zones that the machine knows
+		if asked := len(Features) - 3; len(ds) != asked { // neither two commands' nor zones that the machine knows
 			t.Errorf("%d errors, want one for each of %d features: %v", len(ds), asked, ds)
 		}
 	})
