@@ -56,7 +56,7 @@ func (a *application) tryAdopt() error {
 	for range adoptRounds {
 		nft.AwaitPackets()
 		flows, err := conntrack.List(c, conntrack.All())
-		if err != nil || len(flows) == 0 {
+		if err != nil || len(flows)+len(a.older) == 0 {
 			return err
 		}
 		if judge == nil {

@@ -187,8 +187,9 @@ func TestAnswerToAConnectionThatEnded(t *testing.T) {
 		expect(t, 0)
 	})
 	step.Run("the answer comes later: the next apply deletes the connection", func(t *testing.T) {
-		remade(t, 1003, func() { must(t, lib.Flush()); begun(54, 1003) })
+		remade(t, 1003, func() { must(t, lib.Flush()) })
 		begun(53, 1003)
+		begun(54, 1003)
 		expect(t, 2)
 		apply(t, k, p)
 		expect(t, 1)
