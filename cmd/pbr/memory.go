@@ -58,8 +58,8 @@ func fileOf(ctx *cli.Context) string {
 	return name
 }
 
-// expectedMemory is what a command will allocate for a policy file, less than it will be: 0 if the
-// file is not known.
+// expectedMemory returns about how many bytes a command allocates for a policy file, rather too
+// few; 0 if the file's size is not known.
 func expectedMemory(file string) int64 {
 	info, err := os.Stat(file)
 	if err != nil || !info.Mode().IsRegular() {
@@ -68,10 +68,10 @@ func expectedMemory(file string) int64 {
 	return memoryOfByte * min(info.Size(), spareMemory)
 }
 
-// growInHugePages has the next bytes that are allocated in huge pages, where the kernel gives some
-// to who asks: to get memory page by page takes a fifth of the time of a large policy. The runtime
-// does not ask. So memory is asked for at once, and given back to the runtime, which takes its
-// next memory from there; nothing of it is in use before.
+// growInHugePages makes the heap grow in huge pages, where the kernel gives them on request: getting
+// memory page by page takes a fifth of the time of a large policy. Go's runtime requests none. So
+// this allocates size bytes at once, requests huge pages for them, and frees them: the runtime takes
+// its next memory from there. The kernel gives none of it before it is written.
 func growInHugePages(size int64) {
 	if size < leastHuge {
 		return

@@ -47,8 +47,9 @@ func (p *parser) policy(s *section) {
 	p.doc.Policies = append(p.doc.Policies, pol)
 }
 
-// claimPolicy gives a name to the policy that is read, unless an earlier one has it. While no name
-// was there twice, none is looked up before: that takes as long as all else that most policies have.
+// claimPolicy gives a name to the policy that is being read, unless an earlier one has it. Until a
+// name repeats, none is looked up before it is stored: that look-up is an eighth of reading a
+// policy.
 func (p *parser) claimPolicy(name string) (first int, taken bool) {
 	here, known := len(p.doc.Policies), len(p.policies)
 	if p.repeated {

@@ -12,8 +12,8 @@ import (
 )
 
 // keptPolicy is a Policy in the state directory. Its texts are compressed as they are: what
-// MarshalJSON writes, which versions that run side by side hand to each other, takes twice as long
-// to compress. Versions that know nothing else find no hash in it, and keep their policy anew.
+// MarshalJSON writes, which a command hands to a watch of another version, takes twice as long to
+// compress. Earlier versions find no hash in it, and so save their policy again.
 type keptPolicy struct {
 	Name string `json:"name"`
 	Path string `json:"path,omitempty"`
