@@ -274,7 +274,7 @@ func (p *pings) endLate() {
 	})
 }
 
-// end tells of the requests that find ends. It is called with the lock.
+// end tells of the requests that find, which is called with the lock held, has ended.
 func (p *pings) end(find func([]endedPing) []endedPing) {
 	p.mu.Lock()
 	ended := find(nil)

@@ -13,9 +13,14 @@ import (
 	"pbr/kernel"
 )
 
-// recordPause is between two looks at what uplinks measured and carried: two for each step of the
-// history's finest resolution.
-const recordPause = 2500 * time.Millisecond
+const (
+	// recordPause is between two looks at what uplinks measured: two for each step of the history's
+	// finest resolution.
+	recordPause = 2500 * time.Millisecond
+	// countersEach is for how many of these there is a look at what interfaces counted: nothing is
+	// lost by a longer pause, and the kernel has to be asked.
+	countersEach = 2
+)
 
 // recorder keeps the history of a watch, beside the loop.
 type recorder struct {
@@ -28,6 +33,8 @@ type recorder struct {
 	log     *slog.Logger
 	// names and interfaces are those of the uplinks at the last look.
 	names, interfaces []string
+	// looks counts them.
+	looks int
 	// told is the newest event that was copied.
 	told time.Time
 	// silent means that the interfaces' counters cannot be read, which was logged.
@@ -88,7 +95,8 @@ func (r *recorder) look(k *kernel.Kernel) {
 	}
 	r.takeEvents(now)
 	r.follow(r.watch.Uplinks())
-	if k == nil {
+	r.looks++
+	if k == nil || r.looks%countersEach == 0 {
 		return
 	}
 	carried, err := k.Traffic(r.interfaces)
