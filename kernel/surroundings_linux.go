@@ -16,7 +16,7 @@ import (
 // Surroundings reads what the namespace has besides the objects of a live plan, as far as an
 // evaluator of packets needs it. It changes nothing. Its Hop uses k, which must stay open.
 func (k *Kernel) Surroundings(have *plan.Plan) (*walk.Facts, error) {
-	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]uint32{}, Members: map[string][]plan.Element{}}
+	f := &walk.Facts{Known: true, Clients: map[string]map[plan.Key]walk.Client{}, Members: map[string][]plan.Element{}}
 	var err error
 	if f.Links, err = k.route.Links(); err != nil {
 		return nil, err

@@ -52,6 +52,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 		}
 	}
 	s.Steps = append(s.Steps, by)
+	s.add("balance", x.balanceStep(a), Plain)
 	s.add("name", x.byName(a, &a.question.packet), Plain)
 	x.markSteps(s, a)
 	if t := x.whyTable(a, way); t != "" {
@@ -199,7 +200,7 @@ func (x *Explainer) leaveSteps(s *Story, a *Answer, way *walk.Way) {
 				names[i] = "(none)"
 			}
 		}
-		s.add("leaves", "through one of "+strings.Join(names, ", ")+": in turn, by chance, or by an unpredictable hash", Good)
+		s.add("leaves", "through one of "+strings.Join(names, ", ")+", "+x.chosenText(a), Good)
 	default:
 		s.add("leaves", leavesText(a, way), Good)
 	}

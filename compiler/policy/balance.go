@@ -106,7 +106,7 @@ func stickyHint(n *tomltree.Node) string {
 	}
 	length := "1d"
 	if seconds, err := strconv.ParseInt(n.Text, 10, 32); err == nil && seconds > 0 {
-		length = showDuration(time.Duration(seconds) * time.Second)
+		length = ShowDuration(time.Duration(seconds) * time.Second)
 	}
 	return fmt.Sprintf("write how long a client keeps its member: sticky = %q, or { time = %q, prefix6 = "+
 		"%d, size = %d }", length, length, defaultPrefix6, defaultClients)

@@ -307,7 +307,7 @@ func (s *section) duration(key string, absent, low, high time.Duration) time.Dur
 	}
 	d, ft := parseDuration(f.Value.Text)
 	if ft == nil && (d < low || d > high) {
-		ft = badValue(fmt.Sprintf("must be %s to %s", showDuration(low), showDuration(high)), "invalid time %q", f.Value.Text)
+		ft = badValue(fmt.Sprintf("must be %s to %s", ShowDuration(low), ShowDuration(high)), "invalid time %q", f.Value.Text)
 	}
 	if ft != nil {
 		s.fault(s.p.nodePos(&f.Value), key, ft)

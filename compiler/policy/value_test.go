@@ -120,7 +120,7 @@ func TestDurations(t *testing.T) {
 	}
 	for d, want := range map[time.Duration]string{time.Minute: "1m", time.Hour: "1h", 48 * time.Hour: "2d",
 		100 * time.Millisecond: "100ms", 90 * time.Second: "1m30s"} {
-		if got := showDuration(d); got != want {
+		if got := ShowDuration(d); got != want {
 			t.Errorf("%v is shown as %q", d, got)
 		}
 	}

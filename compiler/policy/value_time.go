@@ -29,8 +29,8 @@ func parseDuration(v string) (time.Duration, *fault) {
 	return d, nil
 }
 
-// showDuration prints a duration as the file would write it.
-func showDuration(d time.Duration) string {
+// ShowDuration prints a duration as the file would write it.
+func ShowDuration(d time.Duration) string {
 	if day := 24 * time.Hour; d >= day && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
 	}

@@ -2,6 +2,7 @@ package walk
 
 import (
 	"net/netip"
+	"time"
 
 	"pbr/compiler/plan"
 )
@@ -23,7 +24,7 @@ type Facts struct {
 	// from Links.
 	Routes []plan.Route
 	// Clients are what the maps that packets fill remember, by map.
-	Clients map[string]map[plan.Key]uint32
+	Clients map[string]map[plan.Key]Client
 	// Members are what run-time sets hold, by set; a set that is missing is not known, and counts
 	// as empty.
 	Members map[string][]plan.Element
@@ -86,4 +87,11 @@ func kernelRules() (rules []plan.Rule) {
 			plan.Rule{Family: family, Priority: priorityMain, Action: plan.ActLookup, Table: plan.MainTable})
 	}
 	return append(rules, plan.Rule{Family: plan.IPv4, Priority: priorityDefault, Action: plan.ActLookup, Table: tableDefault})
+}
+
+// Client is what a map that packets fill remembers of a client: the mark of its member, and after
+// how long it is forgotten, unless a new connection comes.
+type Client struct {
+	Mark    uint32
+	Expires time.Duration
 }

@@ -65,7 +65,7 @@ type Walker struct {
 	turns   map[int]uint32
 	clients map[*set]map[num]client
 	// known is what the maps had before.
-	known map[string]map[plan.Key]uint32
+	known map[string]map[plan.Key]Client
 	// members are the indexes of run-time sets whose members are known.
 	members map[string]*set
 	// unknown are the run-time sets that were looked into without knowing their members.
@@ -377,8 +377,8 @@ func (w *Walker) remembers(s *set, n num) (mark uint32, known bool) {
 	if c, ok := w.clients[s][n]; ok {
 		return c.mark, !c.gone
 	}
-	mark, known = w.known[s.plan.Name][n.key()]
-	return mark, known
+	before, known := w.known[s.plan.Name][n.key()]
+	return before.Mark, known
 }
 
 func (w *Walker) remember(s *set, n num, c client) {

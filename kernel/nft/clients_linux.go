@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pbr/compiler/plan"
+	"pbr/compiler/walk"
 	"pbr/kernel/facts"
 )
 
@@ -40,9 +41,8 @@ func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE),
 				attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
 			if a, is := netip.AddrFromSlice(key); is && len(v) == 4 {
-				left := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_EXPIRATION))) * time.Millisecond
-				timeout := time.Duration(number64(attr(elem, unix.NFTA_SET_ELEM_TIMEOUT))) * time.Millisecond
-				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: left, Timeout: timeout})
+				clients = append(clients, facts.Client{Addr: a, Mark: binary.NativeEndian.Uint32(v), Expires: expiration(elem),
+					Timeout: elementTime(elem, unix.NFTA_SET_ELEM_TIMEOUT)})
 			}
 		}
 		return nil
@@ -55,15 +55,15 @@ func (c *Conn) Remembered(set string) (clients []facts.Client, err error) {
 
 // MapElements returns the elements of a map that packets fill: keys and marks. It is empty when
 // there is no such map.
-func (c *Conn) MapElements(set string) (map[plan.Key]uint32, error) {
-	members := map[plan.Key]uint32{}
+func (c *Conn) MapElements(set string) (map[plan.Key]walk.Client, error) {
+	members := map[plan.Key]walk.Client{}
 	err := c.dump(unix.NFT_MSG_GETSETELEM, familyInet, setFilter(set), func(raw []byte) error {
 		for _, elem := range attrs(attr(raw, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 			key, v := attr(attr(elem, unix.NFTA_SET_ELEM_KEY), unix.NFTA_DATA_VALUE),
 				attr(attr(elem, unix.NFTA_SET_ELEM_DATA), unix.NFTA_DATA_VALUE)
 			if k := (plan.Key{}); len(v) == 4 && len(key) <= len(k) {
 				copy(k[:], key)
-				members[k] = binary.NativeEndian.Uint32(v)
+				members[k] = walk.Client{Mark: binary.NativeEndian.Uint32(v), Expires: expiration(elem)}
 			}
 		}
 		return nil
@@ -97,4 +97,13 @@ func (w *writer) clientElement(client *facts.Client, whole bool) {
 		w.u64(unix.NFTA_SET_ELEM_EXPIRATION, milliseconds(min(client.Expires, client.Timeout)))
 	}
 	w.shut(at)
+}
+
+// expiration is after how long an element is gone.
+func expiration(elem []byte) time.Duration {
+	return elementTime(elem, unix.NFTA_SET_ELEM_EXPIRATION)
+}
+
+func elementTime(elem []byte, kind uint16) time.Duration {
+	return time.Duration(number64(attr(elem, kind))) * time.Millisecond
 }
