@@ -249,7 +249,7 @@ func TestExplainBesideForeignObjects(t *testing.T) {
 		{"a base chain", "add chain inet pbr others { type filter hook forward priority 7 ; policy drop ; }"},
 		{"a set", "add set inet pbr others { type ipv4_addr ; flags timeout ; elements = { 192.0.2.77 } ; }"},
 		{"a set of a type that pbr has none of", "add set inet pbr others { type ipv4_addr . mark . ether_addr ; }"},
-		{"elements", "flush map inet pbr pins"},
+		{"elements", "flush set inet pbr never-4"},
 		{"an empty chain", "flush chain inet pbr classify"},
 	} {
 		r.apply(explainedPolicy)
