@@ -48,7 +48,8 @@ func checkVPN(t *testing.T, spec lab.Spec) {
 	s.check(private)
 	s.noMarkedDownload()
 
-	open, err := s.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.20"), netip.MustParseAddrPort("8.8.8.8:4000"), lab.DialOptions{})
+	open, err := s.LANs["lan"].Dial("udp", netip.MustParseAddr("192.168.10.20"), netip.MustParseAddrPort("8.8.8.8:4000"),
+		lab.DialOptions{Refusals: true})
 	if err != nil {
 		t.Fatal(err)
 	}

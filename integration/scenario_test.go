@@ -51,6 +51,7 @@ func newScenario(t *testing.T, name string, spec lab.Spec) *scenario {
 		isp.ServeInternet()
 	}
 	s := &scenario{Net: n, t: t, router: newRouter(n.Router)}
+	s.router.Sysctl("net/ipv4/icmp_ratelimit", "0") // who waits for a refusal gets one
 	policy, err := os.ReadFile(filepath.Join(networksDir, name, "policy.toml"))
 	if err != nil {
 		t.Fatal(err)
