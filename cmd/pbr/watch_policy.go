@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
@@ -35,9 +37,9 @@ type policies struct {
 	log   *slog.Logger
 
 	mu sync.Mutex
-	// texts has the texts of the documents that are in force, are gone back to, or may come into
-	// force.
-	texts map[*policy.Document]*applied.Policy
+	// texts has the texts of the documents that somebody holds: they are in force, are gone back to,
+	// or may come into force, of which there may be several at once.
+	texts map[weak.Pointer[policy.Document]]*applied.Policy
 	// now is the one in force.
 	now *applied.Policy
 }
@@ -54,7 +56,7 @@ func (c command) startPolicies(ctx *cli.Context, stop context.Context, k *kernel
 	if err != nil {
 		return nil, fmt.Errorf("policy file %s: %w", name, err)
 	}
-	p := &policies{k: k, store: applied.Open(k.Dir()), own: own, texts: map[*policy.Document]*applied.Policy{}}
+	p := &policies{k: k, store: applied.Open(k.Dir()), own: own, texts: map[weak.Pointer[policy.Document]]*applied.Policy{}}
 	if resumed, err := p.resume(c, stop); err != nil || resumed {
 		return p, err
 	}
@@ -141,18 +143,26 @@ func (p *policies) guard(pending *kernel.Pending, file *os.File) error {
 	return err
 }
 
-// know keeps the text of a document.
+// know keeps the text of a document as long as there is the document.
 func (p *policies) know(doc *policy.Document, text *applied.Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.texts[doc] = text
+	key := weak.Make(doc)
+	p.texts[key] = text
+	runtime.AddCleanup(doc, p.forget, key)
+}
+
+func (p *policies) forget(key weak.Pointer[policy.Document]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.texts, key)
 }
 
 // text is the text of a document.
 func (p *policies) text(doc *policy.Document) *applied.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.texts[doc]
+	return p.texts[weak.Make(doc)]
 }
 
 // path is where a document can be read again; empty where that is not known.
@@ -170,15 +180,11 @@ func (p *policies) current() *applied.Policy {
 	return p.now
 }
 
-// inForce notes which document is in force; but for it only those of keep are needed any more.
-func (p *policies) inForce(doc *policy.Document, keep ...*policy.Document) {
+// inForce notes which document is in force.
+func (p *policies) inForce(doc *policy.Document) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	texts := map[*policy.Document]*applied.Policy{doc: p.texts[doc]}
-	for _, d := range keep {
-		texts[d] = p.texts[d]
-	}
-	p.now, p.texts = p.texts[doc], texts
+	p.now = p.texts[weak.Make(doc)]
 }
 
 // reload reads the file again that is in force; the error has everything that is wrong with it.
