@@ -27,13 +27,14 @@ func (c command) uplinkCommand() *cli.Command {
 		Name:      "uplink",
 		Usage:     "force an uplink down or up, whatever its checks say",
 		ArgsUsage: "NAME up|down|auto, or NAME quota reset|+SIZE",
-		Description: "down: no new connections, and existing ones are flushed, as when it fails.\n" +
-			"up: used even if its checks fail. auto: its checks decide again. When the\n" +
-			"command returns, it is done: by the running pbr watch, or without one by the\n" +
-			"command itself, unless the policy file has other changes to apply. The order\n" +
-			"stays in force, also for pbr apply, until auto, pbr flush or a reboot. quota\n" +
-			"reset: counts the quota of this period from zero. quota +5GB: adds 5 GB in\n" +
-			"this period.",
+		Description: "down: no new connections, and existing ones are flushed, as when it fails.\n\n" +
+			"up: used even if its checks fail.\n\n" +
+			"auto: its checks decide again.\n\n" +
+			"quota reset: counts the quota of this period from zero.\n\n" +
+			"quota +5GB: adds 5 GB in this period.\n\n" +
+			"When the command returns, it is done: by the running pbr watch, or without one\n" +
+			"by the command itself, unless the policy file has other changes to apply. The\n" +
+			"order stays in force, also for pbr apply, until auto, pbr flush or a reboot.",
 		Flags:  []cli.Flag{lockWaitFlag()},
 		Action: c.runUplink,
 	}
