@@ -46,7 +46,8 @@ type classifier struct {
 // classify compiles the policies: forwarded traffic and the router's own have a chain each. The
 // first policy that matches has the packet, because each ends its way here.
 func classify(doc *policy.Document, form layers.Form) *classification {
-	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc), past: passesRules(doc), marking: map[string]string{}}
+	c := &classifier{doc: doc, sets: map[string]*plan.Set{}, programs: programSets(doc), past: passesRules(doc),
+		marking: map[string]string{}}
 	c.addListSets()
 	out := &classification{}
 	forwarded, local := make([]layers.Policy, 0, len(doc.Policies)), []layers.Policy(nil)

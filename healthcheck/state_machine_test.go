@@ -161,7 +161,8 @@ func TestMachine(t *testing.T) {
 			"g150 g50 g50", "start>up@0"},
 		{"round trip good again", func(c *Config) { c.MaxRTT, c.Over = 100*time.Millisecond, 4 }, "g90 g90 g150 g50 g50 g50 g50",
 			"start>up@0 up>degraded@2 degraded>up@5"},
-		{"it answers again, but too slowly", func(c *Config) { c.MaxRTT = 100 * time.Millisecond }, "b g150 g150 g150", "start>down@0 down>degraded@3"},
+		{"it answers again, but too slowly", func(c *Config) { c.MaxRTT = 100 * time.Millisecond },
+			"b g150 g150 g150", "start>down@0 down>degraded@3"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := pingConfig()

@@ -68,7 +68,8 @@ func (n numbering) untranslated6() string {
 	text := strings.ReplaceAll(n.text(), `nat = "masquerade"`, "nat = \"masquerade\"\nnat6 = \"none\"")
 	for i, name := range n.more {
 		if i%3 == 0 {
-			text = strings.Replace(text, fmt.Sprintf("[[table]]\nname = %q\n", name), fmt.Sprintf("[[table]]\nname = %q\nstrict = true\n", name), 1)
+			text = strings.Replace(text, fmt.Sprintf("[[table]]\nname = %q\n", name),
+				fmt.Sprintf("[[table]]\nname = %q\nstrict = true\n", name), 1)
 		}
 	}
 	return text

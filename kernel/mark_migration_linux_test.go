@@ -197,7 +197,8 @@ func TestStickyClientsFollowTheirMember(t *testing.T) {
 	run(t, "nft add element inet pbr "+clients+" { "+strings.Join(elements, ", ")+" }")
 	want := sticky(named(oldMask, map[string]uint32{"isp1": 0x410000, "isp22": 0x010000}))
 	apply(t, k, want)
-	for addr, mark := range map[string]string{"10.0.0.1": "00410000", "10.0.0.2": "00010000", "10.0.0.3": "00230000", "10.0.0.4": "00770000"} {
+	for addr, mark := range map[string]string{"10.0.0.1": "00410000", "10.0.0.2": "00010000",
+		"10.0.0.3": "00230000", "10.0.0.4": "00770000"} {
 		if got := remembered()[addr]; got != mark {
 			t.Errorf("%s has %s, not %s", addr, got, mark)
 		}

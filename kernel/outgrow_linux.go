@@ -48,7 +48,8 @@ func (a *application) widenRules(rules []plan.Rule, was owned) (steps []step) {
 	for _, r := range missing(narrow.add, rules) {
 		steps = append(steps, a.addRule(r))
 	}
-	wait := step{what: "wait for packets with earlier marks", do: func() error { nft.AwaitPackets(); return nil }, undo: func() error { return nil }}
+	wait := step{what: "wait for packets with earlier marks",
+		do: func() error { nft.AwaitPackets(); return nil }, undo: func() error { return nil }}
 	steps = append(steps, wait)
 	for _, r := range narrow.del {
 		steps = append(steps, a.delRule(r))

@@ -53,7 +53,8 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 }
 
 func TestSmallCommandsThatAreLeftOut(t *testing.T) {
-	for _, args := range [][]string{{"import", "routeros", "-"}, {"graph"}, {"graph", "--offline", "--format", "svg"}, {"graph", "--json"}} {
+	for _, args := range [][]string{{"import", "routeros", "-"}, {"graph"},
+		{"graph", "--offline", "--format", "svg"}, {"graph", "--json"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			var out, errs bytes.Buffer
 			status := command{stdin: strings.NewReader("/interface\n"), stdout: &out, stderr: &errs}.main(append([]string{"pbr"}, args...))

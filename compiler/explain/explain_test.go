@@ -598,7 +598,8 @@ balance = "sums"
 			}
 			dst := map[bool]string{false: "9.9.9.9", true: "2001:db8::9"}[strings.Contains(c.src, ":")]
 			got := map[string]string{}
-			for _, step := range x.Story(answered(t, x, map[string]string{"in": "lan", "src": c.src, "dst": dst, "proto": "udp"}), nil, false).Steps {
+			a := answered(t, x, map[string]string{"in": "lan", "src": c.src, "dst": dst, "proto": "udp"})
+			for _, step := range x.Story(a, nil, false).Steps {
 				got[step.What] += step.Text
 			}
 			if got["balance"] != c.want {

@@ -182,7 +182,8 @@ var icmp4 = lazy.Value[map[string]uint32]{Make: func() map[string]uint32 {
 // mean the same).
 var icmp6 = lazy.Value[map[string]uint32]{Make: func() map[string]uint32 {
 	return map[string]uint32{
-		"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128, "echo-reply": 129,
+		"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4,
+		"echo-request": 128, "echo-reply": 129,
 		"mld-listener-query": 130, "mld-listener-report": 131, "mld-listener-done": 132, "router-solicitation": 133,
 		"router-advertisement": 134, "neighbour-solicitation": 135, "neighbour-advertisement": 136, "redirect": 137,
 		"nd-router-solicit": 133, "nd-router-advert": 134, "nd-neighbor-solicit": 135, "nd-neighbor-advert": 136, "nd-redirect": 137,

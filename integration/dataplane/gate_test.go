@@ -108,7 +108,8 @@ func regressions(was, now map[string]figures) (list []string) {
 				list = append(list, fmt.Sprintf("%s, %s: packets did not arrive on the right uplink", row, kind))
 			case after.Ratio > most+tolerance+max(after.Spread, before.Spread):
 				list = append(list, fmt.Sprintf(
-					"%s, %s: %.3f ±%.3f of the frozen ruleset, recorded are %.3f ±%.3f, which is %.3f here, where the base is %.3f and not %.3f "+
+					"%s, %s: %.3f ±%.3f of the frozen ruleset, recorded are %.3f ±%.3f, which is %.3f here, "+
+						"where the base is %.3f and not %.3f "+
 						"(make bench-record makes this the new figure)",
 					row, kind, after.Ratio, after.Spread, before.Ratio, before.Spread, most, after.Base, before.Base))
 			}

@@ -54,7 +54,8 @@ func (e *examination) kernel() {
 		case f.Name == facts.Flowtable:
 			e.flowtable(f)
 		case needs == nil:
-			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources.Get()[f.Name], "missing: %s", f.Failure)
+			e.add(Warn, string(f.Name), "a policy that uses it needs a kernel with it: "+featureSources.Get()[f.Name],
+				"missing: %s", f.Failure)
 		case needs[f.Name]:
 			e.add(Fail, string(f.Name), "boot a kernel that has it: "+featureSources.Get()[f.Name],
 				"missing, and this policy needs it: %s", f.Failure)

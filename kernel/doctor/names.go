@@ -43,7 +43,8 @@ func (e *examination) names() {
 // tapped says how answers are read.
 func (e *examination) tapped() {
 	queue := e.Doc.Settings.Queue
-	repair := fmt.Sprintf("install nft_queue (OpenWrt: kmod-nft-queue), or load xt_NFQUEUE and nft_compat (modprobe xt_NFQUEUE nft_compat); "+
+	repair := fmt.Sprintf("install nft_queue (OpenWrt: kmod-nft-queue), "+
+		"or load xt_NFQUEUE and nft_compat (modprobe xt_NFQUEUE nft_compat); "+
 		"if another program has bound queue %d, end it or set another [pbr] queue; then restart pbr watch", queue)
 	switch e.tap {
 	case plan.TapLog:

@@ -13,7 +13,8 @@ import (
 func TestLinksAsTheLibraryReadsThem(t *testing.T) {
 	c := newNetns(t)
 	for _, args := range []string{
-		"link add veth0 type veth peer name veth1", "link add br0 type bridge", "tuntap add tun0 mode tun", "link set veth1 master br0", "link set br0 up",
+		"link add veth0 type veth peer name veth1", "link add br0 type bridge", "tuntap add tun0 mode tun",
+		"link set veth1 master br0", "link set br0 up",
 		"link set veth0 up", "link set veth1 up",
 		"addr add 10.9.9.1/24 dev veth0", "addr add 10.9.9.9 peer 198.51.100.1/32 dev veth0",
 		"addr add 2001:db8::1/64 dev veth0 nodad", "addr add 2001:db8:1::1 peer 2001:db8:2::1/64 dev veth0 nodad",

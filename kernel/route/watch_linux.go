@@ -29,7 +29,8 @@ func (c *Conn) Watch() (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := netevents.Listen(unix.NETLINK_ROUTE, []uint32{own}, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+	events, err := netevents.Listen(unix.NETLINK_ROUTE, []uint32{own}, unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 	if err != nil {

@@ -127,7 +127,8 @@ func (c *Conn) Addresses() (map[string][]netip.Addr, error) {
 func (c *Conn) Neighbours() (map[netip.Addr][6]byte, error) {
 	out := map[netip.Addr][6]byte{}
 	for _, family := range plan.Families {
-		msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, append([]byte{addressFamily(family)}, make([]byte, unix.SizeofNdMsg-1)...))
+		msgs, err := c.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, append([]byte{addressFamily(family)},
+			make([]byte, unix.SizeofNdMsg-1)...))
 		if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) { // -- a kernel without IPv6
 			return nil, fmt.Errorf("listing neighbours: %w", err)
 		}

@@ -50,7 +50,8 @@ var menus = lazy.Value[map[string]bool]{Make: func() map[string]bool {
 		"file": true, "log": true,
 		"console": true, "disk": true, "iot": true, "container": true, "zerotier": true, "lora": true, "dude": true,
 		"app": true, "special-login": true,
-		"partitions": true, "metarouter": true, "openflow": true, "task": true, "export": true, "print": true, "password": true, "import": true}
+		"partitions": true, "metarouter": true, "openflow": true, "task": true, "export": true, "print": true,
+		"password": true, "import": true}
 }}
 
 // read takes an export apart.

@@ -39,7 +39,8 @@ var actions = lazy.Value[map[string]bool]{Make: func() map[string]bool {
 	return map[string]bool{"action": true, "chain": true, "comment": true, "disabled": true, "passthrough": true, "log-prefix": true,
 		"new-connection-mark": true, "new-routing-mark": true, "new-packet-mark": true, "new-dscp": true, "new-ttl": true,
 		"new-mss": true, "new-priority": true,
-		"jump-target": true, "address-list": true, "address-list-timeout": true, "to-addresses": true, "to-ports": true, "place-before": true,
+		"jump-target": true, "address-list": true, "address-list-timeout": true, "to-addresses": true,
+		"to-ports": true, "place-before": true,
 		"hw-offload": true, "sniff-id": true, "sniff-target": true, "sniff-target-port": true, "same-not-by-dst": true, "route-dst": true}
 }}
 

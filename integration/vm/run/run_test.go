@@ -46,7 +46,8 @@ func TestOutput(t *testing.T) {
 // A test that failed runs again by itself if all programs came to their end, and its lines are kept.
 func TestFailsAreRunAgain(t *testing.T) {
 	failing := []string{"=== RUN   TestA", "=== RUN   TestB", "=== NAME  TestA/part", "    a_test.go:1: lost", "        its second line",
-		"=== NAME  TestB", "    b_test.go:1: good", "    --- FAIL: TestA/part (0.00s)", "--- FAIL: TestA (0.01s)", "--- PASS: TestB (0.01s)"}
+		"=== NAME  TestB", "    b_test.go:1: good", "    --- FAIL: TestA/part (0.00s)",
+		"--- FAIL: TestA (0.01s)", "--- PASS: TestB (0.01s)"}
 	kept := []string{"    a_test.go:1: lost", "        its second line", "    --- FAIL: TestA/part (0.00s)", "--- FAIL: TestA (0.01s)"}
 	six := slices.Repeat([]string{"--- FAIL: TestA (0.01s)"}, failsMax+1)
 	for _, c := range []struct {
