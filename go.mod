@@ -22,7 +22,7 @@ require (
 	github.com/urfave/cli/v2 v2.27.7
 	// With v1.3.1 tests of kernel/route fail: it panics (TestForeignRoutes), and reports an address that cannot be used (TestMachine).
 	github.com/vishvananda/netlink v1.3.2-0.20260629151558-4e35dc940f49
-	github.com/vishvananda/netns v0.0.5
+	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.50.0
 )
