@@ -128,22 +128,31 @@ func (x *watchParts) run(ctx context.Context, cancel func(), w *daemon.Watcher, 
 	defer x.metrics.close()
 	x.source.watch = w
 	x.page.listen(doc.Watch.Web)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { (&recorder{watch: w, history: x.source.history, log: x.logger}).run(ctx) })
-	beside.Go(func() { x.page.run(ctx) })
-	beside.Go(func() { x.own.keeper.Run(ctx) })
 	x.lists.follow(doc)
-	var asked sync.WaitGroup
-	asked.Go(func() { daemon.Serve(ctx, control, w, x.logger) })
 	x.posts.start()
-	asked.Go(func() { x.names.run(ctx) })
-	err := w.Run(ctx)
-	cancel()
-	asked.Wait()
+	err := runBeside(cancel, func() error { return w.Run(ctx) },
+		func() { (&recorder{watch: w, history: x.source.history, log: x.logger}).run(ctx) },
+		func() { x.page.run(ctx) },
+		func() { x.own.keeper.Run(ctx) },
+		func() { daemon.Serve(ctx, control, w, x.logger) },
+		func() { x.names.run(ctx) })
 	patience, done := context.WithTimeout(context.Background(), hookPatience)
 	defer done()
 	x.hooks.Wait(patience)
 	x.posts.end(patience)
+	return err
+}
+
+// runBeside runs the parts beside the watch, and when that ends has them end with cancel. A panic
+// of the watch does not wait for them: it ends the process, so that the service manager starts
+// another.
+func runBeside(cancel func(), watch func() error, parts ...func()) error {
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(part)
+	}
+	err := watch()
+	cancel()
+	running.Wait() // not deferred: nobody cancels while it panics
 	return err
 }
