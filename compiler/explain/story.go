@@ -129,7 +129,7 @@ func senders(ways []walk.Way) (list []string) {
 func (x *Explainer) sourceStep(a *Answer, way *walk.Way) string {
 	switch {
 	case a.By == By{Kind: BySource}:
-		return x.whyBy(a, &a.question.packet, way)
+		return x.whyBy(a, &a.packet, way)
 	case a.question.in == local && !a.question.packet.Src.IsValid() && way.Sender.IsValid():
 		return "the socket gets the address " + strings.Join(senders(a.ways), " or ")
 	case !x.isLive() || a.question.in == local:
@@ -150,7 +150,7 @@ func (x *Explainer) stateStep(a *Answer) string {
 
 // byStep says what decided; a policy or rule with its text.
 func (x *Explainer) byStep(a *Answer, source []byte) Step {
-	step := Step{What: string(a.By.Kind), Text: x.whyBy(a, &a.question.packet, &a.ways[0]), Tone: Good}
+	step := Step{What: string(a.By.Kind), Text: x.whyBy(a, &a.packet, &a.ways[0]), Tone: Good}
 	step.Text = strings.TrimPrefix(step.Text, step.What+" ")
 	if text := policy.SectionText(source, x.placeOf(a.By)); text != "" {
 		step.More = append(step.More, text)
