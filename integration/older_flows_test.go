@@ -275,7 +275,26 @@ func TestFlowsOlderThanTheTable(t *testing.T) {
 	before := w.entries()
 	w.router.must("apply")
 	w.unchanged(before, "another apply")
+	w.router.write(olderPolicy + firstTunnel)
+	if out := w.router.must("apply"); strings.Contains(out, "older than the table") || !strings.Contains(out, "chain") {
+		t.Errorf("an edit with a base chain that was not there:\n%s", out)
+	}
+	w.unchanged(before, "an edit")
 }
+
+// firstTunnel gives the policy its first uplink without a gateway, which needs a base chain more,
+// and keeps new connections of a host in it that has running ones.
+const firstTunnel = `
+[[uplink]]
+name = "vpn"
+interface = "tun9"
+gateway = "link"
+[[policy]]
+name = "into-vpn"
+src = ["192.168.10.10", "2001:db8:10::10"]
+uplink = "vpn"
+strict = true
+`
 
 // unchanged fails the test if a connection has another address, port or mark than before.
 func (w *watched) unchanged(before map[string]entry, when string) {

@@ -17,10 +17,7 @@ func tableMade(have, want, last *plan.Ruleset) bool {
 		return false
 	}
 	for i := range want.Chains {
-		c := &want.Chains[i]
-		// Every plan has these chains, so if they are missing somebody removed them; others may be
-		// new in this plan.
-		if c.Hook != "" && c.Kind != "nat" && c.Hook != "forward" && c.Hook != "input" && rulesOf(have, c.Name) == 0 {
+		if c := &want.Chains[i]; inEveryPlan(c) && rulesOf(have, c.Name) == 0 {
 			return true
 		}
 	}
@@ -31,6 +28,16 @@ func tableMade(have, want, last *plan.Ruleset) bool {
 		if c := &last.Chains[i]; c.Hook != "" && rulesOf(have, c.Name) < len(c.Rules) {
 			return true
 		}
+	}
+	return false
+}
+
+// inEveryPlan reports whether every plan has a chain: if it is missing, somebody removed it. Others
+// may be new in this plan, which is no reason to examine connections.
+func inEveryPlan(c *plan.Chain) bool {
+	switch c.Name {
+	case "prerouting", "output", "postrouting":
+		return c.Hook == c.Name && c.Kind != "nat"
 	}
 	return false
 }

@@ -28,7 +28,13 @@ func steering(pre, nat, forward int) *plan.Ruleset {
 	return r
 }
 
-// TestTableMade: somebody removed what steers new connections; an edit that adds NAT or offload did
+// with returns a ruleset with one base chain more, of one rule.
+func with(r *plan.Ruleset, name, hook string) *plan.Ruleset {
+	r.Chains = append(r.Chains, plan.Chain{Name: name, Kind: "filter", Hook: hook, Rules: make([]plan.ChainRule, 1)})
+	return r
+}
+
+// TestTableMade: somebody removed what steers new connections; an edit that adds a base chain did
 // not.
 func TestTableMade(t *testing.T) {
 	none := &plan.Ruleset{}
@@ -46,6 +52,13 @@ func TestTableMade(t *testing.T) {
 		{"the NAT chain was deleted", steering(3, 0, 0), steering(3, 1, 0), steering(3, 1, 0), true},
 		{"an edit adds NAT", steering(3, 0, 0), steering(3, 1, 0), steering(3, 0, 0), false},
 		{"an edit adds offload", steering(3, 1, 0), steering(3, 1, 1), steering(3, 1, 0), false},
+		{"an edit adds the first tunnel", steering(3, 1, 0),
+			with(steering(3, 1, 0), "tunnel-exit", "postrouting"), steering(3, 1, 0), false},
+		{"and what was left is not known", steering(3, 1, 0),
+			with(steering(3, 1, 0), "tunnel-exit", "postrouting"), nil, false},
+		{"the tunnels' chain was deleted", steering(3, 1, 0), with(steering(3, 1, 0), "tunnel-exit", "postrouting"),
+			with(steering(3, 1, 0), "tunnel-exit", "postrouting"), true},
+		{"the chain that pins was deleted", steering(3, 1, 0), with(steering(3, 1, 0), "postrouting", "postrouting"), nil, true},
 		{"an edit needs fewer rules", steering(3, 1, 0), steering(2, 1, 0), steering(3, 1, 0), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
