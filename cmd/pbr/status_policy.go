@@ -121,7 +121,7 @@ func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p pol
 		p.trialNote = pendingText(pending)
 		p.notes = append(p.notes, p.trialNote)
 	}
-	p.findRejected(file, s, now)
+	p.findRejected(file, s, now, s.Now(pending != nil))
 	if report != nil && now != nil && p.Trial == nil && p.Rejected == nil {
 		p.findEdit(now)
 	}
@@ -141,8 +141,9 @@ func otherFileText(now *applied.InForce, read string, trial bool) string {
 	return fmt.Sprintf("%s is in force, because it was applied last; pbr watch was started with %s", now.Name, now.Watch)
 }
 
-// findRejected looks at the file that is named, and at the one in force.
-func (p *policyStatus) findRejected(named string, s applied.Store, now *applied.InForce) {
+// findRejected looks at the file that is named, and at the one in force. A rejected file that is
+// tried again is what the kernel holds, and in force on trial.
+func (p *policyStatus) findRejected(named string, s applied.Store, now, held *applied.InForce) {
 	var files []string
 	if named != "" {
 		files = append(files, named)
@@ -159,7 +160,7 @@ func (p *policyStatus) findRejected(named string, s applied.Store, now *applied.
 			text, _, _, err := applied.Read(path, path, policy.Options{ErrorsOnly: true})
 			return text, err
 		})
-		if rejected != nil {
+		if rejected != nil && (held == nil || held.Hash != rejected.Hash) {
 			p.Rejected = &rejectedStatus{rejected.Name, rejected.At}
 			p.notes = append(p.notes, rejected.String()+": "+rejected.Advice())
 			return

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"pbr/cmd/pbr/applied"
+	"pbr/compiler/policy"
 )
 
 // During a trial the trial's file is in force, and not the one that was kept last.
@@ -23,5 +26,42 @@ func TestOtherFileText(t *testing.T) {
 				t.Errorf("trial %v: %s", c.trial, text)
 			}
 		})
+	}
+}
+
+// A rejected file that is tried again is in force on trial, and rejected again when that ends.
+func TestRejectedFileOnTrialAgain(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", t.TempDir())
+	file := filepath.Join(t.TempDir(), "pbr.toml")
+	if err := os.WriteFile(file, []byte("[settings]\nmark-mask = 0xff000000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, _, _, err := applied.Read(file, file, policy.Options{ErrorsOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := applied.Open(t.TempDir())
+	done := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rejected := func(waits bool) bool {
+		var p policyStatus
+		p.findRejected(file, s, s.InForce(), s.Now(waits))
+		return p.Rejected != nil && len(p.notes) == 1
+	}
+	done(s.Reject(text))
+	if !rejected(false) {
+		t.Error("not rejected after its trial")
+	}
+	done(s.BeginTrial(text))
+	if rejected(true) {
+		t.Error("rejected while it is on trial")
+	}
+	done(s.EndTrial())
+	if !rejected(false) {
+		t.Error("not rejected after its second trial")
 	}
 }
