@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -142,7 +144,7 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 		}
 		if policy.HasSchedule(f.doc) {
 			fmt.Fprintf(c.stdout, "schedules: times of %s; what is applied now reaches until %s, and every apply and pbr watch extend it\n",
-				kernel.LocalZone(), compiler.SchedulesReach(time.Now()).Format("2006-01-02"))
+				scheduleZones(f.doc, kernel.LocalZone().String()), compiler.SchedulesReach(time.Now()).Format("2006-01-02"))
 		}
 	}
 	if errors == 0 {
@@ -151,6 +153,31 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	summary := fmt.Sprintf("%s: %s, %s", f.display, count(errors, "error"), count(warnings, "warning"))
 	_, err := fmt.Fprintln(c.stdout, summary)
 	return err
+}
+
+// scheduleZones names the time zones of the schedules that policies have, with the policies that use
+// each where there are several; local is the zone of those that name none.
+func scheduleZones(doc *policy.Document, local string) string {
+	var zones []string
+	users := map[string][]string{}
+	for i := range doc.Policies {
+		p := &doc.Policies[i]
+		for _, t := range p.Schedule {
+			zone := cmp.Or(t.Zone, local)
+			if users[zone] == nil {
+				zones = append(zones, zone)
+			}
+			if !slices.Contains(users[zone], p.Name) {
+				users[zone] = append(users[zone], p.Name)
+			}
+		}
+	}
+	if len(zones) > 1 {
+		for i, zone := range zones {
+			zones[i] = zone + " (" + firstOf(users[zone]) + ")"
+		}
+	}
+	return strings.Join(zones, ", ")
 }
 
 // insideNote says that marks have no room for which side opened a connection; else it is empty.
