@@ -194,6 +194,16 @@ func (c command) printImport(ctx *cli.Context, display string, result *from.Resu
 	return err
 }
 
+// aboutImported is a warning about the policy, which goes to standard output and has no name yet.
+func aboutImported(d policy.Diagnostic) string {
+	at := "the policy"
+	if d.Pos.Line > 0 {
+		at = fmt.Sprintf("the policy's line %d", d.Pos.Line)
+	}
+	d.Pos = policy.Pos{File: at}
+	return d.Error()
+}
+
 // judgeImport checks a policy as check does, and returns its warnings.
 func judgeImport(text string) (warnings []string, err error) {
 	doc, ds := policy.Parse(applied.OneFile(policyName, text), policyName, policyName)
@@ -207,7 +217,7 @@ func judgeImport(text string) (warnings []string, err error) {
 			fmt.Fprintf(&wrong, "\n  %s", from.Printable(d.Error()))
 			continue
 		}
-		warnings = append(warnings, d.Error())
+		warnings = append(warnings, aboutImported(d))
 	}
 	if wrong.Len() > 0 {
 		return nil, fmt.Errorf("import: the resulting policy is invalid, which is a bug in pbr; nothing was printed:%s", wrong.String())

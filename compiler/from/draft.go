@@ -9,6 +9,8 @@ type Origin struct {
 
 // Draft is a policy file in the making.
 type Draft struct {
+	// Sysctl is [pbr] sysctl: without it, this machine may not forward.
+	Sysctl bool
 	// Offload is [pbr] offload, empty for the default.
 	Offload string
 	// OnFailover is [pbr] on-failover, empty for the default.
@@ -20,6 +22,14 @@ type Draft struct {
 	Balances   []*Balance
 	Policies   []*Policy
 	Rules      []*Rule
+}
+
+// Route adds what makes this machine a router, as system, where the configuration is from, is one
+// without a word of it, and returns the note about it.
+func (d *Draft) Route(system string) (note string) {
+	d.Sysctl = true
+	return "added: [pbr] sysctl = true: " + system + " forwards packets, Linux does so only if told to; it also sets rp_filter " +
+		"for several uplinks"
 }
 
 // List is an entry of [lists].

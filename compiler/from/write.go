@@ -80,10 +80,13 @@ const defaultBits = 8
 
 func (w *writer) settings(d *Draft) {
 	needed := bits.Len(uint(2*len(d.Uplinks) + len(d.Tables) + 1))
-	if d.Offload+d.OnFailover == "" && needed <= defaultBits {
+	if !d.Sysctl && d.Offload+d.OnFailover == "" && needed <= defaultBits {
 		return
 	}
 	w.b.WriteString("\n[pbr]\n")
+	if d.Sysctl {
+		w.key("sysctl", "true")
+	}
 	if d.Offload != "" {
 		w.key("offload", Quote(d.Offload))
 	}

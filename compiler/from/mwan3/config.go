@@ -88,13 +88,22 @@ func (b *builder) read(all []*section) (ok bool) {
 			b.rules = append(b.rules, s)
 			ok = true
 		case "globals":
-			s.Merge("marks and logging are pbr's own ([pbr] mark-mask, pbr watch)")
+			readGlobals(s)
 			ok = true
 		default:
 			s.Drop("mwan3 has no such section")
 		}
 	}
 	return ok
+}
+
+// readGlobals tells of a mask that others may know mwan3's marks by.
+func readGlobals(s *section) {
+	if s.get("mmx_mask", "") != "" {
+		s.Change("mmx_mask: pbr has marks of its own, in the bits of [pbr] mark-mask; rules of others that match mwan3's marks need a change")
+		return
+	}
+	s.Merge("marks and logging are pbr's own ([pbr] mark-mask, pbr watch)")
 }
 
 // readNetwork finds the interfaces of the network.
@@ -142,7 +151,7 @@ func (b *builder) finish() {
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: mwan3 has no interface that is enabled")
 	} else {
-		b.notes = append(b.notes,
+		b.notes = append(b.notes, b.draft.Route("OpenWrt"),
 			"source NAT is the firewall's on OpenWrt (masq of its zone): where no firewall does it here, "+
 				"add nat = \"masquerade\" to the uplinks")
 	}

@@ -195,6 +195,8 @@ func (b *builder) finish() {
 	}
 	if len(b.draft.Uplinks) == 0 {
 		b.notes = append(b.notes, "no uplink was found: for no default route does the export show the interface of its gateway")
+	} else {
+		b.notes = append(b.notes, b.draft.Route("RouterOS"))
 	}
 	for _, t := range b.tableOrder {
 		if t.draft.Name != t.name {
