@@ -25,6 +25,8 @@ type steeringStatus struct {
 	Hits *uint64 `json:"hits,omitempty"`
 	// Problem says what is wrong; empty if nothing is.
 	Problem string `json:"problem,omitempty"`
+	// only is daemon.OutlineSelector.Only.
+	only plan.Family
 }
 
 // ruleStatus is a stateless rule. The kernel does not count what its ip rules catch.
@@ -67,7 +69,7 @@ func (s *statusResult) readSteering(o *daemon.Outline, live *plan.Plan, packets 
 
 // one is a policy's, or rule's, status without its hits. only is daemon.OutlineSelector.Only.
 func (st *steering) one(name string, line int, target daemon.OutlineTarget, only plan.Family) steeringStatus {
-	one := steeringStatus{Name: name, Line: line, Target: target, Uplinks: map[string][]string{}}
+	one := steeringStatus{Name: name, Line: line, Target: target, Uplinks: map[string][]string{}, only: only}
 	if !st.applied {
 		one.Problem = "not applied"
 		return one
@@ -77,6 +79,9 @@ func (st *steering) one(name string, line int, target daemon.OutlineTarget, only
 	for _, family := range plan.Families {
 		uplinks, fault := st.uplinks(target, family)
 		one.Uplinks[versionKey(family)] = append([]string{}, uplinks...)
+		if fault == "" && only == family {
+			fault = st.lackingVersion(target, family)
+		}
 		if fault == "" || only != 0 && only != family {
 			continue
 		}
@@ -144,6 +149,52 @@ func (st *steering) leads(uplink string, family plan.Family) bool {
 	return slices.ContainsFunc(st.live.Routes, func(r plan.Route) bool {
 		return r.Table == number &&
 			r.Family == family && len(r.Hops) > 0
+	})
+}
+
+// lackingVersion says that a target which nothing is wrong with carries no packets of an IP version,
+// and what becomes of them; empty if it carries some. It is a fault only for a policy that matches
+// no other version.
+func (st *steering) lackingVersion(target daemon.OutlineTarget, family plan.Family) string {
+	switch best := st.best(target.Name, family); {
+	case target.Kind == "uplink" && !st.outline.Carries(target.Name, family) &&
+		!compiler.IsUsable(st.live, st.outline.Numbers, target.Name, family, target.Strict):
+		return "not carried by its uplink: " + st.insteadText(target.Strict, family)
+	case target.Kind == "balance" && !st.hasMemberOf(target.Name, family):
+		return "not carried by any member: " + st.insteadText(target.Strict, family)
+	case target.Kind == "table" && !st.hasRouteOf(target.Name, family):
+		return "its table has no route: " + st.insteadText(best != nil, family)
+	}
+	return ""
+}
+
+// insteadText says what becomes of new connections that their target does not carry: those of a
+// target that is not strict use default, if that carries the version, and main's routes if not.
+func (st *steering) insteadText(strict bool, family plan.Family) string {
+	switch a := st.best(plan.DefaultName, family); {
+	case strict, a != nil && len(a.Uplinks) == 0:
+		return "new connections are unreachable"
+	case a == nil:
+		return "new connections use main's routes"
+	}
+	return "new connections use default"
+}
+
+// hasMemberOf reports whether a member of a balance is usable in an IP version.
+func (st *steering) hasMemberOf(balance string, family plan.Family) bool {
+	return slices.ContainsFunc(st.status.Balances, func(b balanceStatus) bool {
+		return b.Name == balance && slices.ContainsFunc(b.Members, func(m memberStatus) bool {
+			return slices.Contains(m.Usable, int(family))
+		})
+	})
+}
+
+// hasRouteOf reports whether a table has a route of an IP version through an uplink.
+func (st *steering) hasRouteOf(table string, family plan.Family) bool {
+	return slices.ContainsFunc(st.status.Tables, func(t tableStatus) bool {
+		return t.Name == table && slices.ContainsFunc(t.Active, func(a activeRoute) bool {
+			return a.Family == family && len(a.Uplinks) > 0
+		})
 	})
 }
 

@@ -31,7 +31,7 @@ func writeSteering(w io.Writer, s *statusResult) {
 		if p.Hits != nil {
 			hits = fmt.Sprint(*p.Hits)
 		}
-		rows = append(rows, []string{p.Name, targetText(p.Target), usesText(p.Uplinks), hits, dash(p.Problem)})
+		rows = append(rows, []string{p.Name, targetText(p.Target), usesText(&p), hits, dash(p.Problem)})
 		comments = append(comments, p.Comment)
 	}
 	writeTable(w, withComments(rows, comments))
@@ -44,7 +44,7 @@ func writeSteering(w io.Writer, s *statusResult) {
 		if r.Target.Kind == "" {
 			target = r.Action
 		}
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Priority), target, usesText(r.Uplinks), dash(r.Problem)})
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Priority), target, usesText(&r.steeringStatus), dash(r.Problem)})
 		comments = append(comments, r.Comment)
 	}
 	writeTable(w, withComments(rows, comments))
@@ -84,9 +84,13 @@ func targetText(t daemon.OutlineTarget) string {
 	return text
 }
 
-// usesText names the uplinks; those of both versions once where they are the same.
-func usesText(uplinks map[string][]string) string {
-	four, six := uplinks[versionKey(plan.IPv4)], uplinks[versionKey(plan.IPv6)]
+// usesText names the uplinks; those of both versions once where they are the same. Of a policy for
+// one version it names those of that version.
+func usesText(s *steeringStatus) string {
+	four, six := s.Uplinks[versionKey(plan.IPv4)], s.Uplinks[versionKey(plan.IPv6)]
+	if s.only != 0 {
+		return dash(strings.Join(s.Uplinks[versionKey(s.only)], " "))
+	}
 	if slices.Equal(four, six) || len(six) == 0 {
 		return dash(strings.Join(four, " "))
 	}
