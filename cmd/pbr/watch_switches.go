@@ -21,10 +21,6 @@ func (p *policies) flushSwitched(s *daemon.Switches) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		macs, err := k.Neighbours()
-		if err != nil {
-			return err
-		}
 		flows, err := k.Flows()
 		if err != nil {
 			return err
@@ -35,9 +31,6 @@ func (p *policies) flushSwitched(s *daemon.Switches) (n int, err error) {
 				return true
 			}
 			c := connectionOf(&f)
-			if mac, known := macs[f.Orig.Src]; known {
-				c.MAC = &mac
-			}
 			return !j.ends(&c)
 		})
 		n, err = k.RemoveFlows(flows)

@@ -25,7 +25,7 @@ type Connection struct {
 	// Reply means that AnswerTo's packet goes the other way than the one that opened the
 	// connection.
 	Reply bool
-	// MAC is the opener's Ethernet address; nil if it is not known.
+	// MAC is the opener's Ethernet address; nil for that of Live.MACs.
 	MAC *[6]byte
 }
 
@@ -56,9 +56,13 @@ func (x *Explainer) At(now time.Time) *Explainer {
 }
 
 // Carried finds out what carries a connection. What connection tracking does not keep of its first
-// packet counts as absent: the user, DSCP, a mark of others, and the MAC address if c has none.
+// packet counts as absent: the user, DSCP, and a mark of others. The MAC address is the neighbour's.
 func (x *Explainer) Carried(c *Connection) Carried {
 	var w Carried
+	if mac, known := x.live.MACs[c.Src]; known && c.MAC == nil {
+		with := *c
+		with.MAC, c = &mac, &with
+	}
 	pinned := ""
 	if u := x.pinnedTo(c.Mark); u != nil {
 		w.Uplink, pinned = u.Name, u.Name

@@ -48,7 +48,7 @@ type Live struct {
 	// Now is the time of packets if the question has none, Zone that of the machine's clock.
 	Now  time.Time
 	Zone *time.Location
-	// MACs are the Ethernet addresses of neighbours, for questions that name none.
+	// MACs are the Ethernet addresses of neighbours, for questions and connections that name none.
 	MACs map[netip.Addr][6]byte
 	// Domain returns the name by which an address came into a list, empty if it did otherwise; nil
 	// knows none.
