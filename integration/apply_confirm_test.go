@@ -72,8 +72,8 @@ func TestConfirmedApplyStays(t *testing.T) {
 	c := newConfirmCase(t)
 	// Long enough for a busy machine to confirm in time.
 	const limit = 4 * time.Second
-	start := time.Now()
 	c.must("apply", "--confirm", limit.String())
+	start := time.Now()
 	c.must("confirm")
 	c.is(c.next, "confirmed")
 	// The one thing that can only be seen by waiting: that nothing happens at the deadline.

@@ -462,3 +462,22 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 		}
 	})
 }
+
+// TestTimeToConfirmBeginsAfterTheApply: an apply that has connections to flush takes longer than the
+// time after which it is undone, and the time counts from its end.
+func TestTimeToConfirmBeginsAfterTheApply(t *testing.T) {
+	t.Parallel()
+	w := olderNet(t)
+	f := w.flood(1)
+	f.tracked()
+	start := time.Now()
+	out := w.router.must("apply", "--confirm", "1s")
+	if !strings.Contains(out, "older than the table flushed") {
+		t.Fatalf("it had nothing to wait for:\n%s", out)
+	}
+	lab.WaitFor(t, "the undo", func() bool { return w.Router.Exec("nft", "list", "table", "inet", "pbr").Code != 0 })
+	// Apply drops answers for 1.3 s, see the kernel package's answerTime.
+	if took := time.Since(start); took < 2300*time.Millisecond {
+		t.Errorf("undone %v after the start of the apply", took)
+	}
+}

@@ -104,6 +104,9 @@ func (k *Kernel) SetPending(*plan.Plan, time.Duration) (*Pending, *os.File, erro
 // Pending works on Linux only.
 func (k *Kernel) Pending() (*Pending, error) { return nil, errLinux }
 
+// RenewPending works on Linux only.
+func (k *Kernel) RenewPending(time.Duration) (*Pending, error) { return nil, errLinux }
+
 // ClearPending works on Linux only.
 func (k *Kernel) ClearPending() error { return errLinux }
 

@@ -41,6 +41,9 @@ func (k *Kernel) Guard() (*os.File, error) { return k.trial().Guard() }
 // Pending returns the apply that waits to be confirmed; nil if none does.
 func (k *Kernel) Pending() (*Pending, error) { return k.trial().Pending() }
 
+// RenewPending has the pending apply undone after wait from now.
+func (k *Kernel) RenewPending(wait time.Duration) (*Pending, error) { return k.trial().Renew(wait) }
+
 // ClearPending keeps what was applied: nothing is undone any more. It is not an error if nothing
 // waits.
 func (k *Kernel) ClearPending() error { return k.trial().Clear() }

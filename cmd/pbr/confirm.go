@@ -160,6 +160,11 @@ func (c command) applyUntilConfirmed(
 		}
 		return nil, errors.Join(err, dropErr)
 	}
+	if renewed, err := k.RenewPending(o.confirm); err == nil { // what the apply took does not count
+		until = time.Now().Add(renewed.Left)
+	} else {
+		c.warnOf("the time to confirm counts from before the apply", err)
+	}
 	done.Until = &until
 	return done, nil
 }

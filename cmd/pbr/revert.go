@@ -78,10 +78,12 @@ func (c command) revertLater(token string) error {
 	defer cancel()
 	return withKernel(func(k *kernel.Kernel) error {
 		r := revert{command: c.quietly(), k: k, token: token}
-		if !r.waitUnconfirmed(stop) {
-			return nil
+		for r.waitUnconfirmed(stop) {
+			if err := r.retry(stop); err != nil {
+				return err
+			}
 		}
-		return r.retry(stop)
+		return nil
 	})
 }
 
@@ -140,7 +142,7 @@ func (r revert) retry(stop context.Context) error {
 }
 
 // once undoes the change when the lock is free, however long that takes: another command ends, and
-// a watch undoes it itself.
+// a watch undoes it itself. If an apply that ended meanwhile renewed the time, once does nothing.
 func (r revert) once(stop context.Context) error {
 	for {
 		unlock, err := r.k.Lock("undo of an unconfirmed apply")
@@ -160,7 +162,7 @@ func (r revert) once(stop context.Context) error {
 		}
 		pause(stop, lockPoll)
 	}
-	if waits, _, err := r.waits(); err != nil || !waits {
+	if waits, left, err := r.waits(); err != nil || !waits || left > 0 && stop.Err() == nil {
 		return err
 	}
 	done, err := r.undo(context.Background(), r.k)

@@ -268,6 +268,15 @@ func (p *policies) Begin(doc *policy.Document, want *plan.Plan, in time.Duration
 	return pending.End, nil
 }
 
+// Renew implements daemon.Trials.
+func (p *policies) Renew(in time.Duration) (time.Duration, error) {
+	pending, err := p.k.RenewPending(in)
+	if err != nil {
+		return 0, err
+	}
+	return pending.End, nil
+}
+
 // Drop implements daemon.Trials. What could not be undone the watch repairs.
 func (p *policies) Drop(*plan.Plan) error {
 	return errors.Join(p.k.ClearPending(), p.store.EndTrial())

@@ -47,6 +47,12 @@ func TestTrial(t *testing.T) {
 	if p, err := s.Pending(); err != nil || p.Failure != "no route" || p.Token != begun.Token {
 		t.Errorf("after a failure: %+v, %v", p, err)
 	}
+	if p, err := s.Renew(2 * time.Hour); err != nil || p.Left != 2*time.Hour {
+		t.Errorf("renewed: %+v, %v", p, err)
+	}
+	if p, err := s.Pending(); err != nil || p.Token != begun.Token || p.Left <= time.Hour {
+		t.Errorf("renewed, it waits as %+v, %v", p, err)
+	}
 	if guard, err = s.Guard(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +62,9 @@ func TestTrial(t *testing.T) {
 	}
 	if p, err := s.Pending(); p != nil || err != nil || s.HasPrevious() {
 		t.Errorf("confirmed, and there is %+v, %v", p, err)
+	}
+	if p, err := s.Renew(time.Hour); p != nil || err == nil {
+		t.Errorf("confirmed, and renewed: %+v, %v", p, err)
 	}
 	if _, err := s.Previous(); !errors.Is(err, ErrNoPrevious) {
 		t.Errorf("confirmed, and to go back to: %v", err)

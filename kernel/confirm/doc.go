@@ -16,7 +16,9 @@
 //
 // Under the lock Begin writes them in this order (kernel.SetPending), then the undoing process is
 // started (pbr revert --token), and then the kernel is changed. So whatever is killed at any point,
-// what was changed is undone in time.
+// what was changed is undone in time. When the kernel is changed Renew writes pending.json again:
+// the time counts from then. An apply that takes longer than that time has the lock until then, so
+// nobody undoes it before.
 //
 // Confirming removes pending.json: Clear. Undoing applies the policy from before the trial for the
 // machine as it is now (cmd/pbr/undo.go), or where that cannot be goes back to previous.json

@@ -108,6 +108,20 @@ func (s Store) Pending() (*Pending, error) {
 	return p, nil
 }
 
+// Renew has the pending apply undone after wait from now, when it has come into force: what the
+// apply itself takes does not count.
+func (s Store) Renew(wait time.Duration) (*Pending, error) {
+	p, err := s.Pending()
+	if err == nil && p == nil {
+		err = errors.New("no apply waits to be confirmed")
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.End, p.Left = Uptime()+wait, wait
+	return p, s.writePending(p)
+}
+
 // NoteFailure records why undoing the pending apply failed, for the next command to report.
 func (s Store) NoteFailure(failure error) error {
 	p, err := s.Pending()

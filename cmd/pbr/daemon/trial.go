@@ -23,6 +23,8 @@ type Trials interface {
 	// Begin records, before doc is applied, what to go back to after a time; want is its plan. It
 	// returns the end of that time (Options.Uptime).
 	Begin(doc *policy.Document, want *plan.Plan, in time.Duration) (end time.Duration, err error)
+	// Renew has the time count from now, when doc is in force.
+	Renew(in time.Duration) (end time.Duration, err error)
 	// Drop undoes Begin for a policy that could not be applied.
 	Drop(want *plan.Plan) error
 	// Kept records that doc is in force for good.
@@ -177,6 +179,11 @@ func (w *Watcher) tryPolicy(ctx context.Context, doc *policy.Document, prepared 
 	if err != nil {
 		return nil, errors.Join(err, w.Trials.Drop(want))
 	}
+	if renewed, err := w.Trials.Renew(confirm); err == nil { // what the apply took does not count
+		end = renewed
+	} else {
+		w.noteTrial("the time to confirm counts from before the apply", err)
+	}
 	w.startTrial(doc, previous, end)
 	until := time.Now().Add(end - w.Uptime())
 	w.logApplied("applied "+doc.File+", to be undone at "+until.Format(time.TimeOnly)+" unless pbr confirm comes first", outcome)
@@ -274,6 +281,7 @@ func (untried) Is(*policy.Document, PolicyID) bool              { return false }
 func (untried) Begin(*policy.Document, *plan.Plan, time.Duration) (time.Duration, error) {
 	return 0, errUntried
 }
+func (untried) Renew(time.Duration) (time.Duration, error)      { return 0, errUntried }
 func (untried) Drop(*plan.Plan) error                           { return nil }
 func (untried) Kept(*policy.Document) error                     { return nil }
 func (untried) Undone(*policy.Document, *policy.Document) error { return nil }

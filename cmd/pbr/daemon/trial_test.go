@@ -17,6 +17,8 @@ import (
 type fakeTrials struct {
 	now  func() time.Duration
 	told []string
+	// unrenewed is the error of Renew.
+	unrenewed error
 }
 
 func (f *fakeTrials) note(words ...string) { f.told = append(f.told, strings.Join(words, " ")) }
@@ -28,6 +30,10 @@ func (f *fakeTrials) Parse(handed json.RawMessage) (*policy.Document, error) {
 func (f *fakeTrials) Begin(_ *policy.Document, _ *plan.Plan, in time.Duration) (time.Duration, error) {
 	f.note("begin", in.String())
 	return f.now() + in, nil
+}
+
+func (f *fakeTrials) Renew(in time.Duration) (time.Duration, error) {
+	return f.now() + in, f.unrenewed
 }
 
 func (f *fakeTrials) Drop(*plan.Plan) error                     { f.note("drop"); return nil }
@@ -88,6 +94,33 @@ func TestTrialIsUndoneInTime(t *testing.T) {
 			t.Errorf("a late confirm: %v", err)
 		}
 	})
+}
+
+// TestTrialBeginsAfterTheApply: what the apply takes does not count, however long, unless the new end
+// cannot be recorded.
+func TestTrialBeginsAfterTheApply(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		unrenewed error
+		in        time.Duration
+	}{{"as always", nil, time.Minute}, {"no room on the disk", errors.New("full"), 50 * time.Second}} {
+		t.Run(c.name, func(t *testing.T) {
+			onTrial(t, func(b *bench, trials *fakeTrials) {
+				trials.unrenewed = c.unrenewed
+				b.kernel.do(func() {
+					b.kernel.refuse = func(*plan.Plan) error { time.Sleep(10 * time.Second); return nil }
+				})
+				if err := b.apply(strictBoth, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				b.kernel.do(func() { b.kernel.refuse = nil })
+				sleep(c.in - time.Second)
+				b.wantRoutes("a second before the end", "both", after)
+				sleep(2100 * time.Millisecond)
+				b.wantRoutes("after the end", "both", before)
+			})
+		})
+	}
 }
 
 func TestTrialIsConfirmedOrReverted(t *testing.T) {
