@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"pbr/cmd/pbr/cli"
@@ -60,10 +61,24 @@ func changedLines(report *kernel.Report) []string {
 	if n := len(report.Restored); n > 0 {
 		done = append(done, fmt.Sprintf("sysctls: %d restored", n))
 	}
+	done = append(done, forwardingEnded(report.Restored)...)
 	for _, c := range changedConnections(report) {
 		done = append(done, c.text)
 	}
 	return done
+}
+
+// forwardingEnded says that this machine forwards no more: nothing else that restored settings do
+// cuts all its clients off.
+func forwardingEnded(restored []plan.SysctlChange) (lines []string) {
+	for _, s := range restored {
+		version := map[string]string{"net/ipv4/ip_forward": "IPv4", "net/ipv6/conf/all/forwarding": "IPv6"}[s.Path]
+		if version != "" && s.Want == "0" {
+			lines = append(lines, fmt.Sprintf("forwarding of %s: off, as before pbr switched it on (%s = 0): a policy with [pbr] sysctl = true, "+
+				"for others' traffic, switches it on", version, strings.ReplaceAll(s.Path, "/", ".")))
+		}
+	}
+	return lines
 }
 
 // changedObjects describes the same for programs, object by object. plans name the routing tables.
