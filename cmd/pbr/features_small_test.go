@@ -43,6 +43,11 @@ check = { method = "http", targets = ["http://192.0.2.80/"] }
 			}
 		}
 	})
+	t.Run("nothing says that a list will be fetched", func(t *testing.T) {
+		if strings.Contains(errs.String(), "was not fetched yet") {
+			t.Error(errs.String())
+		}
+	})
 	t.Run("the version names what is left out", func(t *testing.T) {
 		if v := thisBuild().String(); !strings.Contains(v,
 			"\nnot built in: check-http graph import-routeros list-url metrics notify web zones") ||
@@ -61,6 +66,22 @@ func TestSmallCommandsThatAreLeftOut(t *testing.T) {
 			if text := errs.String(); status != exitError || !strings.Contains(text, "-tags small") ||
 				!strings.HasSuffix(text, " [not-built-in]\n") || out.Len() > 0 {
 				t.Errorf("status %d: %s%s", status, text, out.String())
+			}
+		})
+	}
+}
+
+func TestSmallHelpSaysWhatIsLeftOut(t *testing.T) {
+	for want, args := range map[string][]string{
+		"tables and uplinks (not in this build)": {"help"},
+		"standard input (not in this build)":     {"import", "--help"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			command{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}.main(append([]string{"pbr"}, args...))
+			if words := strings.Join(strings.Fields(out.String()), " "); strings.Count(words, want) != 1 ||
+				strings.Count(words, "(not in this build)") != 1 {
+				t.Errorf("%s%s", out.String(), errs.String())
 			}
 		})
 	}

@@ -1,6 +1,9 @@
 package main
 
-import "pbr/cmd/pbr/cli"
+import (
+	"pbr/cmd/pbr/cli"
+	"pbr/compiler/policy"
+)
 
 // graphFormatNames are in the order in which they are told.
 var graphFormatNames = []string{"svg", "dot", "text"}
@@ -8,7 +11,7 @@ var graphFormatNames = []string{"svg", "dot", "text"}
 func (c command) graphCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "graph",
-		Usage:     "draw policies, tables and uplinks",
+		Usage:     "draw policies, tables and uplinks" + omitted(policy.FeatureGraph),
 		ArgsUsage: " ",
 		Description: "Policies and rules lead to balances and tables, and these to uplinks. The\n" +
 			"paths of new connections are bold; what cannot be used is grey, with the\n" +

@@ -173,6 +173,9 @@ func fetchedFacts(k *kernel.Kernel, doc *policy.Document) (out []facts.Fetched) 
 
 // reportUnfetched says which lists lack entries because their URLs were not fetched yet.
 func (c command) reportUnfetched(doc *policy.Document) {
+	if !builtIn(policy.FeatureListURL) {
+		return // nothing fetches them, which is an error of the policy's
+	}
 	if _, err := os.ReadDir(fetchedDir()); errors.Is(err, fs.ErrPermission) {
 		return // nobody but root knows
 	}

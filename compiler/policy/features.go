@@ -30,6 +30,15 @@ var featureTexts = map[Feature]string{
 	FeatureZones:   "the database of time zones",
 }
 
+// featureInstead says what a policy can ask for instead of each.
+var featureInstead = map[Feature]string{
+	FeatureCheckHTTP: `write method = "tcp" or "dns"`,
+	FeatureMetrics:   "leave metrics out, and read pbr status --json",
+	FeatureNotify:    "write [watch] hook, a program that gets the same events",
+	FeatureWeb:       "leave web out, and use pbr status --watch",
+	FeatureListURL:   `write { file = "..." }, and have cron fetch the file`,
+}
+
 // Lack is what a build leaves out.
 type Lack struct {
 	// Tag is the build tag that does it; empty for a full build.
@@ -46,6 +55,6 @@ func (s *section) needs(f Feature, pos Pos, key string) {
 	if pos.Line == 0 || lack.has(f) {
 		return
 	}
-	s.errorAt(pos, codeNotBuiltIn, key, "use a full build, or leave "+key+" out",
+	s.errorAt(pos, codeNotBuiltIn, key, featureInstead[f]+", or use a full build",
 		"this pbr was built with -tags %s, which leaves out %s", lack.Tag, featureTexts[f])
 }
