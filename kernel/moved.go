@@ -60,17 +60,37 @@ func (m *moved) ruleset() plan.Ruleset {
 		return m.want.Ruleset
 	}
 	out := m.want.Ruleset
-	out.Sets = slices.Concat(out.Sets, m.sets)
+	out.Sets = m.joined(out.Sets)
 	out.Chains = nil
 	for _, name := range slices.Sorted(maps.Keys(m.chains)) {
 		out.Chains = append(out.Chains, m.chains[name])
 	}
 	for _, c := range m.want.Ruleset.Chains {
-		out.Chains = append(out.Chains, m.before(c))
+		if _, again := m.chains[c.Name]; !again {
+			out.Chains = append(out.Chains, m.before(c))
+		}
 	}
 	p := &plan.Plan{Ruleset: out}
 	plan.Sort(p)
 	return p.Ruleset
+}
+
+// joined returns a ruleset's sets with those that were collected. A ruleset in force that an apply
+// left when it was killed may have some of them: their other elements stay.
+func (m *moved) joined(sets []plan.Set) []plan.Set {
+	out := slices.Clone(sets)
+	for _, set := range m.sets {
+		i := slices.IndexFunc(out, func(x plan.Set) bool { return x.Name == set.Name })
+		if i < 0 {
+			out = append(out, set)
+			continue
+		}
+		rest := slices.DeleteFunc(slices.Clone(out[i].Elements), func(e plan.Element) bool {
+			return slices.ContainsFunc(set.Elements, func(x plan.Element) bool { return x.From == e.From })
+		})
+		out[i].Elements = slices.Concat(rest, set.Elements)
+	}
+	return out
 }
 
 // moved collects what transitional adds.

@@ -178,3 +178,31 @@ func TestManyNamesAtOnce(t *testing.T) {
 		e.killed(rand.IntN(e.total))
 	}
 }
+
+// fullText is a policy with a strict table that uses every value of a mask of five bits.
+func fullText(mask uint32) string {
+	return crowdText(mask, 29) + "[[policy]]\nname = \"safe\"\nsrc = \"10.7.0.1\"\nuplink = \"isp2\"\nstrict = true\n"
+}
+
+// TestNoRoomForStrictConnections: where a change of numbers would leave strict connections without
+// their mark, it is refused, and nothing is changed.
+func TestNoRoomForStrictConnections(t *testing.T) {
+	k := newKernel(t)
+	c := newConntrack(t)
+	old, next := compileFor(t, k, fullText(0xf8)), compileFor(t, k, fullText(0x7c))
+	if n := len(old.Numbers); n != 1+31 { // default's has no mark
+		t.Fatalf("%d numbers do not fill the mask", n)
+	}
+	_, err := k.Apply(context.Background(), old)
+	must(t, err)
+	connectionsOf(t, c, old)
+	names, _ := namesOf(t, c, old)
+	_, err = k.Apply(context.Background(), next)
+	if err == nil || !strings.Contains(err.Error(), "mark-mask 0x0000007c: no value is free") {
+		t.Errorf("the change is not refused: %v", err)
+	}
+	holds(t, k, old)
+	if now, _ := namesOf(t, c, old); fmt.Sprint(now) != fmt.Sprint(names) {
+		t.Errorf("connections are of %v, not %v", now, names)
+	}
+}

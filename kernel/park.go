@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"slices"
+	"strings"
 
+	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
 )
 
@@ -31,4 +33,16 @@ func parkingPlace(plans []conntrack.Marks) place {
 		}
 	}
 	return place{}
+}
+
+// hasStrict reports whether packets of any number must not use another uplink than its own.
+func hasStrict(m conntrack.Marks) bool {
+	return slices.ContainsFunc(m.Numbers, func(n plan.Number) bool { return strings.Contains(n.Name, "/") })
+}
+
+// withoutParked returns the plans without the places of applies that were killed.
+func withoutParked(plans []conntrack.Marks) []conntrack.Marks {
+	return slices.DeleteFunc(slices.Clone(plans), func(m conntrack.Marks) bool {
+		return slices.ContainsFunc(m.Numbers, func(n plan.Number) bool { return n.Name == parkedName })
+	})
 }

@@ -9,14 +9,23 @@ import (
 	"pbr/kernel/nft"
 )
 
-// park chooses the place for the change to want, and records it.
+// park chooses the place for the change to want, and records it. Without a place marks are unmarked
+// for a moment; where strict connections would then leave through another uplink, nothing changes.
 func (a *application) park(want *plan.Plan) error {
-	p := parkingPlace(append(plansMarks(a.journal.Owned), conntrack.MarksOf(want)))
+	all := append(plansMarks(a.journal.Owned), conntrack.MarksOf(want))
+	plans := withoutParked(all)
+	p := parkingPlace(all)
+	if p.mark == 0 { // that of an apply that was killed serves again
+		p = parkingPlace(plans)
+	}
+	if p.mark == 0 && slices.ContainsFunc(plans, hasStrict) {
+		return &ApplyError{Cause: errNoPlace(a.want.Mask), Undo: a.rollBack()}
+	}
 	what := "packets of connections whose numbers change are dropped for a moment"
 	if p.mark == 0 {
 		what = "connections whose numbers are reassigned are unmarked for a moment"
 	}
-	a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask %#08x: too few free values to change numbers step by step: %s",
+	a.report.Warnings = append(a.report.Warnings, fmt.Sprintf("mark-mask 0x%08x: too few free values to change numbers step by step: %s",
 		a.want.Mask, what))
 	if p.mark == 0 {
 		return nil
@@ -31,6 +40,13 @@ func (a *application) park(want *plan.Plan) error {
 	}
 	a.parking, a.marks = p, newMarkMigration(a)
 	return nil
+}
+
+// errNoPlace says that strict connections cannot keep their uplink while numbers change.
+func errNoPlace(mask uint32) error {
+	return fmt.Errorf("mark-mask 0x%08x: no value is free, so strict connections would leave through another uplink while the "+
+		"numbers change: write a mark-mask with one more bit, one that the old mask does not have either, or remove a table "+
+		"first; pbr flush before pbr apply also works, but nothing is strict in between", mask)
 }
 
 // refuseNew is the step after which the ruleset in force pins no new connection, and drops the
