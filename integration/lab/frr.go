@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -49,6 +50,13 @@ func (h *Host) StartFRR(conf string) *FRR {
 	f.start("zebra")
 	WaitFor(t, "zebra", func() bool { _, err := os.Stat(f.path("zserv")); return err == nil })
 	f.BFD = f.start("bfdd", "--bfdctl", f.path("ctl")).Process
+	WaitFor(t, "bfdd's shell", func() bool {
+		c, err := net.Dial("unix", f.path("bfdd.vty"))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 	return f
 }
 
