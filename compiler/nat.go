@@ -116,6 +116,24 @@ func (c *compilation) addOwnSource() {
 	}})
 }
 
+// TranslatesForwarded reports whether chains of a plan translate connections that the host forwards.
+func TranslatesForwarded(chains []plan.Chain) bool {
+	return slices.ContainsFunc(chains, func(c plan.Chain) bool {
+		return c.Name != chainOwnSource && slices.ContainsFunc(c.Rules, func(r plan.ChainRule) bool {
+			return slices.ContainsFunc(r.Actions, translates)
+		})
+	})
+}
+
+// translates reports whether an action is source NAT.
+func translates(a plan.Action) bool {
+	switch a.(type) {
+	case plan.Masquerade, plan.SNAT:
+		return true
+	}
+	return false
+}
+
 // steersLocal reports whether a policy moves the router's own connections.
 func (c *compilation) steersLocal() bool {
 	return slices.ContainsFunc(c.doc.Policies, func(p policy.Policy) bool {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"pbr/cmd/pbr/applied"
 	"pbr/cmd/pbr/cli"
@@ -21,7 +22,8 @@ func (c command) flushCommand() *cli.Command {
 		Description: "Removes nftables table inet pbr, pbr's ip rules and routes, its bits in\n" +
 			"connection marks, and restores the sysctls that apply changed; orders of pbr\n" +
 			"uplink are deleted. Needs no policy file. Connections go on over the kernel's\n" +
-			"main table.",
+			"main table, without pbr's NAT. If forwarding was off before pbr, it is off again.\n" +
+			"flush then prints the commands that bring hosts behind this machine back online.",
 		Flags:  []cli.Flag{lockWaitFlag(), jsonFlag()},
 		Action: c.runFlush,
 	}
@@ -57,6 +59,10 @@ func (c command) flush(ctx *cli.Context, stop context.Context, k *kernel.Kernel)
 		sources.Open(state.Find(k.Dir())).Remove(), applied.Open(k.Dir()).Forget()); err != nil {
 		return err
 	}
-	return c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report),
+	err = c.printApplied(ctx, &daemon.Applied{Changed: changedLines(report), Changes: changedObjects(report),
 		Warnings: report.Warnings}, "nothing to remove")
+	for _, advice := range flushAdvice(report) {
+		fmt.Fprintf(c.stderr, "pbr: %s\n", advice)
+	}
+	return err
 }
