@@ -49,6 +49,8 @@ type Crowding struct {
 	Bit uint32
 	// Needed is how many numbers there are, Room how many would leave the bit.
 	Needed, Room int
+	// Wider is the mask with one bit more, next to its own.
+	Wider uint32
 }
 
 // Crowded returns that; ok is false if there is a bit.
@@ -58,7 +60,15 @@ func Crowded(doc *policy.Document) (c Crowding, ok bool) {
 		return c, false
 	}
 	mask := doc.Settings.MarkMask
-	return Crowding{Bit: highestBit(mask), Needed: n.needed, Room: int(capacity(mask &^ highestBit(mask)))}, true
+	return Crowding{Bit: highestBit(mask), Needed: n.needed, Room: int(capacity(mask &^ highestBit(mask))), Wider: wider(mask)}, true
+}
+
+// wider is mask with the free bit below its lowest one, or else with the lowest free bit.
+func wider(mask uint32) uint32 {
+	if below := mask & -mask >> 1; below != 0 {
+		return mask | below
+	}
+	return mask | (mask + 1)
 }
 
 func highestBit(mask uint32) uint32 { return 1 << (bits.Len32(mask) - 1) }

@@ -187,8 +187,8 @@ func insideNote(doc *policy.Document) string {
 		return ""
 	}
 	const cost = "Everything works; packets of pinned connections cost a few percent more."
-	why := fmt.Sprintf("%s needed; with the inside bit mark-mask has %d: one more bit in mark-mask gives it back. %s",
-		countAre(c.Needed, "number"), c.Room, cost)
+	why := fmt.Sprintf("%s needed; with the inside bit mark-mask has %d: one more bit gives it back: mark-mask = %#08x. %s",
+		countAre(c.Needed, "number"), c.Room, c.Wider, cost)
 	if c.Needed <= c.Room {
 		why = fmt.Sprintf("%s. %s A mark below %#08x, or none, gives it back.", highMarks(doc, c.Bit), cost, c.Bit)
 	}

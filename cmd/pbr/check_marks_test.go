@@ -27,11 +27,12 @@ func TestInsideNote(t *testing.T) {
 	}{
 		"as many as leave the bit": {many(127), "", 0x80000000},
 		"one more": {many(128), "marks: no inside bit: 128 numbers are needed; with the inside bit mark-mask has 127: " +
-			"one more bit in mark-mask gives it back. Everything works; packets of pinned connections cost a few percent more. " +
+			"one more bit gives it back: mark-mask = 0xff800000. Everything works; packets of pinned connections cost a few percent more. " +
 			"See \"inside bit\" in docs/how-it-works.md\n", 0},
 		"two hundred": {many(200), "200 numbers are needed", 0},
 		"one number": {"[pbr]\nmark-mask = 0x01000000\n" + many(1),
-			"no inside bit: 1 number is needed; with the inside bit mark-mask has 0", 0},
+			"no inside bit: 1 number is needed; with the inside bit mark-mask has 0: one more bit gives it back: mark-mask = 0x01800000. ", 0},
+		"the lowest bits": {"[pbr]\nmark-mask = 0x00000003\n" + many(2), "gives it back: mark-mask = 0x00000007. ", 0},
 		"a fixed mark": {many(2) + "[[table]]\nname = \"t\"\nmark = 0x80000000\nroutes = { uplink = \"u1\" }\n",
 			"marks: no inside bit: table \"t\" (line 13) has mark 0x80000000. Everything works; packets of pinned connections cost " +
 				"a few percent more. A mark below 0x80000000, or none, gives it back. See \"inside bit\" in docs/how-it-works.md\n", 0},

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
 
 	"pbr/compiler/policy/internal/tomltree"
 )
@@ -186,7 +187,8 @@ func (p *parser) fixedNumbers() {
 // roomForMarks reports a mask with too few values.
 func (p *parser) roomForMarks() {
 	set := &p.doc.Settings
-	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+p.strictNumbers(), uint64(1)<<bits.OnesCount32(set.MarkMask)-1
+	variants := p.strictNumbers()
+	need, have := len(p.doc.Uplinks)+len(p.doc.Tables)+variants, uint64(1)<<bits.OnesCount32(set.MarkMask)-1
 	if uint64(need) <= have {
 		return
 	}
@@ -204,7 +206,28 @@ func (p *parser) roomForMarks() {
 	}
 	p.errorf(pos, CodeMask, "pbr.mark-mask", fmt.Sprintf("at least %d bits are needed, as in mark-mask = %#08x",
 		width, ^uint32(0)<<(32-width)),
-		"mark-mask %#08x has room for %d mark%s, and the uplinks and tables need %d", set.MarkMask, have, plural, need)
+		"mark-mask %#08x has room for %d mark%s, and the uplinks and tables need %d%s", set.MarkMask, have, plural, need,
+		marksNeeded(len(p.doc.Uplinks), len(p.doc.Tables), variants))
+}
+
+// marksNeeded says what marks are for, if it is not uplinks alone.
+func marksNeeded(uplinks, tables, variants int) string {
+	var parts []string
+	add := func(n int, one, several string) {
+		switch {
+		case n == 1:
+			parts = append(parts, "1 "+one)
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %s", n, several))
+		}
+	}
+	add(uplinks, "uplink", "uplinks")
+	add(tables, "table", "tables")
+	add(variants, "more for strict or on-return", "more for strict or on-return")
+	if len(parts) < 2 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }
 
 // onlyOnce reports a fixed number that another table has.
