@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -93,11 +94,14 @@ func (c command) loadValid(ctx *cli.Context) (*policyFile, error) {
 }
 
 // withPolicy does something with a valid policy file and this network namespace's kernel; what is
-// wrong with the file is reported, and first which one is in force, if that is another one.
+// wrong with the file is reported, and first which one is in force, if that is another one: such a
+// file is compared with it, which is how to try one.
 func (c command) withPolicy(ctx *cli.Context, do func(*policyFile, *kernel.Kernel) error) error {
 	return withKernel(func(k *kernel.Kernel) error {
 		f, err := load(ctx)
-		c.warnOtherFile(ctx, k, f)
+		if other := otherInForce(ctx, k, f); other != nil {
+			fmt.Fprintf(c.stderr, "pbr: note: compared with the kernel, where %s is in force\n", other.name)
+		}
 		if err == nil {
 			err = c.report(f, f.diagnostics)
 		}

@@ -63,8 +63,8 @@ func (c command) warnOtherFile(ctx *cli.Context, k *kernel.Kernel, f *policyFile
 
 // otherFile is a policy that is in force, and that the command line does not name.
 type otherFile struct {
-	// text says so. path is empty if it was a pipe.
-	text, path string
+	// text says so. name is that of the policy in force, and path its file's, empty if it was a pipe.
+	text, name, path string
 }
 
 // hint is what to do about it, after a separator; empty if nothing can be done.
@@ -82,7 +82,8 @@ func otherInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) *otherFile 
 	if now == nil || is {
 		return nil
 	}
-	return &otherFile{text: fmt.Sprintf("%s is in force, not %s", cmp.Or(now.Path, now.Name), name), path: now.Path}
+	inForce := cmp.Or(now.Path, now.Name)
+	return &otherFile{text: fmt.Sprintf("%s is in force, not %s", inForce, name), name: inForce, path: now.Path}
 }
 
 // heldPolicy is the policy in force, or on trial, as it was when it was applied, and when that was;
