@@ -53,6 +53,20 @@ func TestOtherFileInForce(t *testing.T) {
 			}
 		}
 	}
+	step.Run("apply says which file it replaces, once", func(t *testing.T) {
+		r.write(twoUplinks + oneMorePolicy)
+		note := "note: " + r.file + " replaces " + inForce + ", the policy in force\n"
+		for i, want := range []int{1, 0} {
+			if res := r.pbr("apply"); res.Code != 0 || strings.Count(res.Stderr, note) != want {
+				t.Errorf("apply %d: exit status %d, %q is not there %d times:\n%s", i, res.Code, note, want, res.Stderr)
+			}
+		}
+		r.file, inForce = inForce, r.file
+		if res := r.pbr("apply"); res.Code != 0 {
+			t.Fatalf("back: %s", res.Stderr)
+		}
+		r.file, inForce = inForce, r.file
+	})
 	step.Run("a file of the same text is the same", func(t *testing.T) {
 		r.write(twoUplinks)
 		silent(t)

@@ -219,6 +219,9 @@ func (c command) readForApply(ctx *cli.Context, k *kernel.Kernel, o *applyOption
 		return nil, err
 	}
 	o.read = f
+	if other := otherInForce(ctx, k, f); other != nil && other.name != f.display && !o.reload && !o.boot && !o.again {
+		fmt.Fprintf(c.stderr, "pbr: note: %s replaces %s, the policy in force\n", f.display, other.name)
+	}
 	change, err := dnsmasqChange(f.doc)
 	if err != nil {
 		return nil, err
