@@ -53,6 +53,15 @@ func TestOtherFileInForce(t *testing.T) {
 			}
 		}
 	}
+	step.Run("without a name and a default file the policy in force answers", func(t *testing.T) {
+		if _, err := os.Stat("/etc/pbr/pbr.toml"); err == nil {
+			t.Skip("this machine has a policy file of its own; the default cannot be missing")
+		}
+		res := r.Exec(pbrPath, "explain", "192.168.10.10", "9.9.9.9:443/tcp")
+		if res.Code != 0 || !strings.Contains(res.Stdout, "isp1") || !strings.Contains(res.Stderr, "going on with the policy in force") {
+			t.Errorf("exit status %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
 	step.Run("apply says which file it replaces, once", func(t *testing.T) {
 		r.write(twoUplinks + oneMorePolicy)
 		note := "note: " + r.file + " replaces " + inForce + ", the policy in force\n"

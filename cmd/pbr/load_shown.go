@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"pbr/cmd/pbr/applied"
@@ -88,10 +91,10 @@ func otherInForce(ctx *cli.Context, k *kernel.Kernel, f *policyFile) *otherFile 
 
 // heldPolicy is the policy in force, or on trial, as it was when it was applied, and when that was;
 // nil if that is not known, or if it is not the one of the command line. f is that one as load
-// returned it.
+// returned it. Where the command line names none, and there is no default file, it is any.
 func heldPolicy(ctx *cli.Context, k *kernel.Kernel, f *policyFile) (*policyFile, time.Time) {
-	_, now, is := askInForce(ctx, k, f)
-	if now == nil || !is {
+	name, now, is := askInForce(ctx, k, f)
+	if now == nil || !is && !(name == defaultConfig && missing(name)) {
 		return nil, time.Time{}
 	}
 	text := applied.Open(k.Dir()).TextOf(now)
@@ -102,6 +105,11 @@ func heldPolicy(ctx *cli.Context, k *kernel.Kernel, f *policyFile) (*policyFile,
 		return held, now.At
 	}
 	return nil, time.Time{}
+}
+
+func missing(file string) bool {
+	_, err := os.Stat(file)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // askInForce returns the name of the command line's policy file, the policy in force, or nil, and
