@@ -26,6 +26,10 @@ func (k *Kernel) Connections(mask uint32) (map[uint32]conntrack.Usage, error) {
 // network namespace.
 func (k *Kernel) Flows() ([]conntrack.Flow, error) { return conntrack.ListAll() }
 
+// Flow is conntrack.Find. It may run concurrently with everything else, in a thread of k's network
+// namespace.
+func (k *Kernel) Flow(t *conntrack.Tuple) (*conntrack.Flow, error) { return conntrack.Find(t) }
+
 // RemoveFlows is conntrack.RemoveAll. It may run concurrently with everything else, in a thread of
 // k's network namespace.
 func (k *Kernel) RemoveFlows(flows []conntrack.Flow) (int, error) { return conntrack.RemoveAll(flows) }

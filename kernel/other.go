@@ -191,6 +191,9 @@ func (k *Kernel) Compare(*plan.Plan) (Sync, error) { return NotApplied, errLinux
 // Flows fails.
 func (k *Kernel) Flows() ([]conntrack.Flow, error) { return nil, errLinux }
 
+// Flow fails.
+func (k *Kernel) Flow(*conntrack.Tuple) (*conntrack.Flow, error) { return nil, errLinux }
+
 // Neighbours fails.
 func (k *Kernel) Neighbours() (map[netip.Addr][6]byte, error) { return nil, errLinux }
 

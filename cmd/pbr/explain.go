@@ -16,6 +16,7 @@ import (
 	"pbr/compiler/plan"
 	"pbr/compiler/policy"
 	"pbr/kernel"
+	"pbr/kernel/conntrack"
 	"pbr/render"
 )
 
@@ -76,7 +77,7 @@ func (c command) runExplain(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		return c.explainWith(ctx, f, x)
+		return c.explainWith(ctx, f, x, func(q *explain.Question) { c.lookUp(k, x, q) })
 	})
 }
 
@@ -89,11 +90,26 @@ func (c command) explainOffline(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.explainWith(ctx, f, x)
+	return c.explainWith(ctx, f, x, func(*explain.Question) {})
 }
 
-// explainWith answers what is asked.
-func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explainer) error {
+// lookUp tells a question about its connection, if the kernel tracks it.
+func (c command) lookUp(k *kernel.Kernel, x *explain.Explainer, q *explain.Question) {
+	o, whole := q.Opening()
+	if !whole {
+		return
+	}
+	flow, err := k.Flow(&conntrack.Tuple{Src: o.Src, Dst: o.Dst, Proto: o.Proto, SPort: o.SPort, DPort: o.DPort, HasPorts: true})
+	switch {
+	case err != nil:
+		fmt.Fprintf(c.stderr, "pbr: warning: %v\n", err)
+	case flow != nil:
+		x.Tracked(q, flow.Mark)
+	}
+}
+
+// explainWith answers what is asked; complete adds what the kernel knows to a single question.
+func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explainer, complete func(*explain.Question)) error {
 	if ctx.IsSet("batch") {
 		if ctx.String("batch") == "" {
 			return usageError("--batch needs a value: a file, or - for standard input")
@@ -111,6 +127,7 @@ func (c command) explainWith(ctx *cli.Context, f *policyFile, x *explain.Explain
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
+	complete(q)
 	a, err := x.Answer(q)
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)

@@ -233,6 +233,9 @@ func (x *Explainer) answer(q *Question) *Answer {
 // pin is the ct mark of a question's connection. A packet that arrives from an uplink may be of one
 // that either side opened, any other one is taken for one of the side that opened it.
 func (x *Explainer) pin(q *Question) uint32 {
+	if q.mark != 0 {
+		return q.mark
+	}
 	mark := x.marks[q.pinned]
 	if mark != 0 && x.byInterface[q.in] == nil {
 		mark |= x.plan.Inside

@@ -90,6 +90,8 @@ type Question struct {
 	at bool
 	// pinned is the name of the uplink that the connection is pinned to.
 	pinned string
+	// mark is the connection's where it is known; otherwise that of pinned counts.
+	mark uint32
 	// notes say what was assumed.
 	notes []string
 }
