@@ -14,8 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// echoPort is where echo servers listen (RFC 862).
-const echoPort = 7
+// echoPort is where echo servers listen (RFC 862). The internet has more of them, up to lastEcho:
+// Linux 6.1 drops a connection that is redirected if its addresses and ports are then those of
+// another one, and a router that masquerades may use a port for several destinations.
+const (
+	echoPort = 7
+	lastEcho = 22
+)
 
 // answerLimit is how long a client waits for an answer. Answers take well below a millisecond;
 // only where a test expects silence is the whole limit ever spent. In an emulated guest a test can
@@ -63,15 +68,17 @@ func (h *Host) ServeEcho(port int) {
 // for VPNEndpoint's.
 func (h *Host) ServeInternet() {
 	h.lab.t.Helper()
-	h.ServeEcho(echoPort)
+	for port := echoPort; port <= lastEcho; port++ {
+		h.ServeEcho(port)
+	}
 	h.NFT(fmt.Sprintf(`table inet internet {
 	chain pre {
 		type nat hook prerouting priority dstnat;
-		ip daddr != %s meta l4proto { tcp, udp } redirect to :%d
-		meta nfproto ipv6 meta l4proto { tcp, udp } redirect to :%[2]d
+		ip daddr != %s meta l4proto { tcp, udp } redirect to :%d-%d
+		meta nfproto ipv6 meta l4proto { tcp, udp } redirect to :%[2]d-%[3]d
 	}
 }
-`, VPNEndpoint.Addr(), echoPort))
+`, VPNEndpoint.Addr(), echoPort, lastEcho))
 }
 
 func (h *Host) answer(from netip.AddrPort) string {
