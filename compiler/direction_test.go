@@ -75,8 +75,8 @@ func expectedByInterface(t *testing.T, uplinks string) {
 	}
 }
 
-// A mark that names nothing of the policy counts as none, also with the bit of connections that were
-// opened from inside: a first packet is classified, a later one is left alone.
+// A mark that names nothing of the policy counts as none, also with the bit of connections that
+// were opened from inside: a first packet is classified, a later one is left alone.
 func TestStrangeMarksWithInsideBit(t *testing.T) {
 	t.Parallel()
 	eachShape(t, strangeMarks)

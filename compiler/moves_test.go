@@ -63,7 +63,8 @@ func TestWhatLeavesAFailedUplink(t *testing.T) {
 		fellBack   string
 	}{
 		{"nothing changes", 0, nil, nil, "", ""},
-		// Connections of default over its primary uplink are not pinned; policy guests fell back to a default over isp2.
+		// Connections of default over its primary uplink are not pinned; policy guests fell back to
+		// a default over isp2.
 		{"the primary uplink fails", 0, nil, map[string]int{"isp1": 1}, "shared", "guests"},
 		{"the other uplink fails", 1, nil, map[string]int{"isp2": 1}, "either shared", "phones"},
 		{"the other one fails too", 1, map[string]int{"isp1": 1}, map[string]int{"isp1": 1, "isp2": 2}, "", ""},

@@ -116,7 +116,8 @@ func (c *compilation) addOwnSource() {
 	}})
 }
 
-// TranslatesForwarded reports whether chains of a plan translate connections that the host forwards.
+// TranslatesForwarded reports whether chains of a plan translate connections that the host
+// forwards.
 func TranslatesForwarded(chains []plan.Chain) bool {
 	return slices.ContainsFunc(chains, func(c plan.Chain) bool {
 		return c.Name != chainOwnSource && slices.ContainsFunc(c.Rules, func(r plan.ChainRule) bool {

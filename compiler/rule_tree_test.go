@@ -103,8 +103,8 @@ func TestMarkTreeChangesNothing(t *testing.T) {
 	}
 }
 
-// One table more adds its rule, and tests; no other rule moves. The number that takes the inside bit
-// changes the mask of those for numbers.
+// One table more adds its rule, and tests; no other rule moves. The number that takes the inside
+// bit changes the mask of those for numbers.
 func TestMarkTreeGrowsInPlace(t *testing.T) {
 	var marks []uint32
 	var before []plan.Rule

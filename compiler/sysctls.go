@@ -58,8 +58,9 @@ func (c *compilation) addSysctls() {
 	}
 }
 
-// routesIPv6 reports whether an uplink carries IPv6: switching forwarding on makes the kernel forget
-// default routes learned from router advertisements (accept_ra = 1), so it is not done without need.
+// routesIPv6 reports whether an uplink carries IPv6: switching forwarding on makes the kernel
+// forget default routes learned from router advertisements (accept_ra = 1), so it is not done
+// without need.
 func (c *compilation) routesIPv6() bool {
 	return slices.ContainsFunc(c.doc.Uplinks, func(u policy.Uplink) bool { return c.carriesIPv6(&u) })
 }

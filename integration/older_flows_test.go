@@ -463,8 +463,8 @@ func TestOlderConnectionsThatWork(t *testing.T) {
 	})
 }
 
-// TestTimeToConfirmBeginsAfterTheApply: an apply that has connections to flush takes longer than the
-// time after which it is undone, and the time counts from its end.
+// TestTimeToConfirmBeginsAfterTheApply: an apply that has connections to flush takes longer than
+// the time after which it is undone, and the time counts from its end.
 func TestTimeToConfirmBeginsAfterTheApply(t *testing.T) {
 	t.Parallel()
 	w := olderNet(t)

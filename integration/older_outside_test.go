@@ -16,9 +16,10 @@ import (
 	"pbr/integration/steps"
 )
 
-// TestOlderConnectionsFromOutside: connections that nothing translates say by no address which uplink
-// they came in by. Their packets do: with the next one from outside they are pinned to the uplink
-// that it arrives on, and answers leave through it. Those of the primary uplink stay unmarked.
+// TestOlderConnectionsFromOutside: connections that nothing translates say by no address which
+// uplink they came in by. Their packets do: with the next one from outside they are pinned to the
+// uplink that it arrives on, and answers leave through it. Those of the primary uplink stay
+// unmarked.
 func TestOlderConnectionsFromOutside(t *testing.T) {
 	t.Parallel()
 	olderConnectionsFromOutside(t, olderPolicy)

@@ -8,8 +8,8 @@ import (
 	"pbr/integration/steps"
 )
 
-// Pings of the watch's checks are named where connections and packets are shown, and pings of others
-// to the same target are not.
+// Pings of the watch's checks are named where connections and packets are shown, and pings of
+// others to the same target are not.
 func TestProbesAreNamed(t *testing.T) {
 	t.Parallel()
 	w := startWatched(t, watchPolicy, 2)
@@ -44,7 +44,8 @@ func TestProbesAreNamed(t *testing.T) {
 	step.Run("answers", func(t *testing.T) { w.probesTraced(t, "--in", "wan2", "--src", "9.9.9.9", "isp2") })
 }
 
-// probesTraced compares what probes some packets are with these uplinks: of 20 there are some of each.
+// probesTraced compares what probes some packets are with these uplinks: of 20 there are some of
+// each.
 func (w *watched) probesTraced(t *testing.T, in, dev, end, target string, uplinks ...string) {
 	t.Helper()
 	named := map[string]int{}

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// initLine is a line of Go's GODEBUG=inittrace=1: a package's time, memory and allocations at start.
+// initLine is a line of Go's GODEBUG=inittrace=1: a package's time, memory and allocations at
+// start.
 var initLine = regexp.MustCompile(`(?m)^init (pbr/\S+|main) @.*, (\d+) bytes, (\d+) allocs$`)
 
 // startAllocs bounds what pbr's own packages allocate before any command runs. A table that few

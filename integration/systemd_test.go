@@ -11,8 +11,8 @@ import (
 )
 
 // bootSystemd starts systemd as the first process of a container with a /run of its own, and
-// nothing but the journal and pbr's units in it: what else this machine would start is masked, since
-// an emulated guest takes long for it.
+// nothing but the journal and pbr's units in it: what else this machine would start is masked,
+// since an emulated guest takes long for it.
 const bootSystemd = `
 set -e
 mount -t sysfs sysfs /sys

@@ -71,7 +71,8 @@ func withoutAnswers(r plan.Ruleset, answers []conntrack.Tuple) plan.Ruleset {
 
 // withArrivals returns a ruleset that pins connections from outside to the uplink that their next
 // packet arrives on. The connections are unmarked, and known by the tuples as which they arrive.
-// Meanwhile nothing is offloaded: unmarked, their packets from inside would stay on default's route.
+// Meanwhile nothing is offloaded: unmarked, their packets from inside would stay on default's
+// route.
 func withArrivals(r plan.Ruleset, mask uint32, uplinks []adopt.Arrival, flows []conntrack.Tuple) plan.Ruleset {
 	r = withoutOffload(r)
 	l := tupleLookUp{prefix: "arrivals", target: "arrived", comment: "connections from outside that are pinned when a packet arrives",

@@ -155,8 +155,8 @@ func TestWithoutAnswers(t *testing.T) {
 	}
 }
 
-// TestWithArrivals: a packet of an awaited connection pins it to the uplink that it arrives on, with
-// others' bits kept. Packets of other connections, answers, and pinned ones pass.
+// TestWithArrivals: a packet of an awaited connection pins it to the uplink that it arrives on,
+// with others' bits kept. Packets of other connections, answers, and pinned ones pass.
 func TestWithArrivals(t *testing.T) {
 	a := netip.MustParseAddr
 	const mask, isp2, isp3 = 0xff000000, 0x57000000, 0x23000000

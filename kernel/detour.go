@@ -67,8 +67,8 @@ func newSearch(earlier []owned, want *plan.Plan) *search {
 	return s
 }
 
-// remember notes which numbers of an earlier plan names have: their own ones first, and those of the
-// plan in force before those of plans that a killed apply has left.
+// remember notes which numbers of an earlier plan names have: their own ones first, and those of
+// the plan in force before those of plans that a killed apply has left.
 func (s *search) remember(earlier *conntrack.Marks) {
 	here := map[string]bool{}
 	for _, n := range earlier.Plain() {
@@ -160,8 +160,8 @@ func (s *search) inTheWay(n plan.Number) bool {
 	return s.wanted[n.Mark] || slices.ContainsFunc(s.want.Numbers, func(w plan.Number) bool { return w.Table == n.Table })
 }
 
-// give returns a number for a name by the best choice that there is, worst or better; ok is false if
-// there is none.
+// give returns a number for a name by the best choice that there is, worst or better; ok is false
+// if there is none.
 func (s *search) give(w plan.Number, worst int) (n plan.Number, ok bool) {
 	for choice := range worst + 1 {
 		if w.Mark, ok = s.value(choice); ok {

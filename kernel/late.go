@@ -87,9 +87,9 @@ func (l lateAnswers) nextSweep(now time.Time) time.Duration {
 	return max(firstSweep, lateTime-newest.Sub(now))
 }
 
-// ended returns the connections from inside among before that are no longer there, although they had
-// not expired, and have no successor. before was listed as long ago as age says. Connections that
-// pbr itself deleted are known, and not among them.
+// ended returns the connections from inside among before that are no longer there, although they
+// had not expired, and have no successor. before was listed as long ago as age says. Connections
+// that pbr itself deleted are known, and not among them.
 func (l lateAnswers) ended(before, now []conntrack.Flow, age time.Duration, inside func(*conntrack.Flow) bool) (gone []flushed) {
 	there := make(map[conntrack.Tuple]bool, len(now))
 	for i := range now {

@@ -166,8 +166,9 @@ func TestNoConnectionIsTakenForAnothers(t *testing.T) {
 	}
 }
 
-// TestStickyClientsFollowTheirMember: clients that a map remembers get the new mark of their member,
-// with the time that they had left; a client of a member that is gone, or unknown, is left alone.
+// TestStickyClientsFollowTheirMember: clients that a map remembers get the new mark of their
+// member, with the time that they had left; a client of a member that is gone, or unknown, is left
+// alone.
 func TestStickyClientsFollowTheirMember(t *testing.T) {
 	k := newKernel(t)
 	const clients = "balance-pool/clients-4"

@@ -88,8 +88,8 @@ func (m *meanings) fits(n plan.Number) bool {
 	return !slices.ContainsFunc(m.tables[n.Table], func(x meaning) bool { return x.name != n.Name })
 }
 
-// free reports whether no earlier plan uses a mark; with gone set, those count as free whose name is
-// gone and that are not strict. Marks that may have a bit besides are left alone then.
+// free reports whether no earlier plan uses a mark; with gone set, those count as free whose name
+// is gone and that are not strict. Marks that may have a bit besides are left alone then.
 func (m *meanings) free(mark uint32, gone bool) bool {
 	for _, mark := range m.Want.Of(plan.Number{Mark: mark}) {
 		for _, is := range m.each(mark) {

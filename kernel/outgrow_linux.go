@@ -31,8 +31,8 @@ func (a *application) dropInside(live *plan.Plan) (bool, error) {
 }
 
 // widenRules returns the steps after which the rules for numbers look at all bits of the mask, as
-// those of the next plan will, whose numbers may have the bit. What others copied from a connection's
-// mark to a packet before has been routed by then.
+// those of the next plan will, whose numbers may have the bit. What others copied from a
+// connection's mark to a packet before has been routed by then.
 func (a *application) widenRules(rules []plan.Rule, was owned) (steps []step) {
 	a.rules = a.route.EditRules()
 	inForce := &plan.Plan{Mask: was.Mask, Inside: was.Inside}

@@ -70,8 +70,8 @@ type crowding struct {
 	old, next *plan.Plan
 	// total is how many steps it has.
 	total int
-	// parks means that the mask is too crowded for it: connections wait with a mark of their own, and
-	// are deleted if the apply is killed meanwhile.
+	// parks means that the mask is too crowded for it: connections wait with a mark of their own,
+	// and are deleted if the apply is killed meanwhile.
 	parks bool
 }
 
@@ -95,8 +95,8 @@ func (e *crowding) before() map[string]string {
 	return names
 }
 
-// follows fails the test unless the next plan is in force, and connections have the marks that their
-// names have in it. With lossy set, those that were parked may be gone.
+// follows fails the test unless the next plan is in force, and connections have the marks that
+// their names have in it. With lossy set, those that were parked may be gone.
 func (e *crowding) follows(before map[string]string, when string, lossy bool) {
 	e.Helper()
 	holds(e.T, e.k, e.next)

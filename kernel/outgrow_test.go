@@ -9,9 +9,9 @@ import (
 	"pbr/compiler/walk"
 )
 
-// TestRulesWithoutInside: without the rules by direction connections keep their uplink, with the bit
-// and without it, and no rule asks for the bit or sets it. So a value with the bit can then stand
-// for another uplink.
+// TestRulesWithoutInside: without the rules by direction connections keep their uplink, with the
+// bit and without it, and no rule asks for the bit or sets it. So a value with the bit can then
+// stand for another uplink.
 func TestRulesWithoutInside(t *testing.T) {
 	for _, uplinks := range []int{3, 5} {
 		t.Run(fmt.Sprint(uplinks), func(t *testing.T) {
@@ -45,8 +45,8 @@ func TestRulesWithoutInside(t *testing.T) {
 	}
 }
 
-// asksFor reports whether a rule depends on a bit of the connection's mark alone, or of a value with
-// it, or sets it.
+// asksFor reports whether a rule depends on a bit of the connection's mark alone, or of a value
+// with it, or sets it.
 func asksFor(r plan.ChainRule, bit uint32) bool {
 	for _, m := range r.Matches {
 		if m.Field == plan.FieldCTMark && (m.Mask == bit || m.From.Uint(plan.TypeMark)&bit != 0) {

@@ -155,8 +155,8 @@ func (c command) printCheck(f *policyFile, ds policy.Diagnostics) error {
 	return err
 }
 
-// scheduleZones names the time zones of the schedules that policies have, with the policies that use
-// each where there are several; local is the zone of those that name none.
+// scheduleZones names the time zones of the schedules that policies have, with the policies that
+// use each where there are several; local is the zone of those that name none.
 func scheduleZones(doc *policy.Document, local string) string {
 	var zones []string
 	users := map[string][]string{}

@@ -66,7 +66,8 @@ func (c command) warnOtherFile(ctx *cli.Context, k *kernel.Kernel, f *policyFile
 
 // otherFile is a policy that is in force, and that the command line does not name.
 type otherFile struct {
-	// text says so. name is that of the policy in force, and path its file's, empty if it was a pipe.
+	// text says so. name is that of the policy in force, and path its file's, empty if it was a
+	// pipe.
 	text, name, path string
 }
 

@@ -68,10 +68,10 @@ func expectedMemory(file string) int64 {
 	return memoryOfByte * min(info.Size(), spareMemory)
 }
 
-// growInHugePages makes the heap grow in huge pages, where the kernel gives them on request: getting
-// memory page by page takes a fifth of the time of a large policy. Go's runtime requests none. So
-// this allocates size bytes at once, requests huge pages for them, and frees them: the runtime takes
-// its next memory from there. The kernel gives none of it before it is written.
+// growInHugePages makes the heap grow in huge pages, where the kernel gives them on request:
+// getting memory page by page takes a fifth of the time of a large policy. Go's runtime requests
+// none. So this allocates size bytes at once, requests huge pages for them, and frees them: the
+// runtime takes its next memory from there. The kernel gives none of it before it is written.
 func growInHugePages(size int64) {
 	if size < leastHuge {
 		return

@@ -152,9 +152,9 @@ func (st *steering) leads(uplink string, family plan.Family) bool {
 	})
 }
 
-// lackingVersion says that a target which nothing is wrong with carries no packets of an IP version,
-// and what becomes of them; empty if it carries some. It is a fault only for a policy that matches
-// no other version.
+// lackingVersion says that a target which nothing is wrong with carries no packets of an IP
+// version, and what becomes of them; empty if it carries some. It is a fault only for a policy that
+// matches no other version.
 func (st *steering) lackingVersion(target daemon.OutlineTarget, family plan.Family) string {
 	switch best := st.best(target.Name, family); {
 	case target.Kind == "uplink" && !st.outline.Carries(target.Name, family) &&

@@ -127,8 +127,8 @@ func (p *tracedPacket) readHeaders(e *nft.TraceEvent) {
 	}
 }
 
-// echoID is the identifier of an ICMP message if it is an echo request or an answer to one (RFC 792,
-// RFC 4443), which both versions have at the same place; else 0.
+// echoID is the identifier of an ICMP message if it is an echo request or an answer to one (RFC
+// 792, RFC 4443), which both versions have at the same place; else 0.
 func echoID(message []byte) uint16 {
 	if len(message) < 6 || !slices.Contains([]byte{0, 8, 128, 129}, message[0]) {
 		return 0

@@ -37,8 +37,8 @@ type policies struct {
 	log   *slog.Logger
 
 	mu sync.Mutex
-	// texts has the texts of the documents that somebody holds: they are in force, are gone back to,
-	// or may come into force, of which there may be several at once.
+	// texts has the texts of the documents that somebody holds: they are in force, are gone back
+	// to, or may come into force, of which there may be several at once.
 	texts map[weak.Pointer[policy.Document]]*applied.Policy
 	// now is the one in force.
 	now *applied.Policy

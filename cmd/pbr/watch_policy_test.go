@@ -10,8 +10,8 @@ import (
 	"pbr/compiler/policy"
 )
 
-// Two policies may be read before either is in force: the text of the second is there when the first
-// one is. The text of one that nobody holds any more is not kept.
+// Two policies may be read before either is in force: the text of the second is there when the
+// first one is. The text of one that nobody holds any more is not kept.
 func TestTextsOfPoliciesThatWait(t *testing.T) {
 	p := &policies{texts: map[weak.Pointer[policy.Document]]*applied.Policy{}}
 	first, second := &policy.Document{}, &policy.Document{}

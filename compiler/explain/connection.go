@@ -56,7 +56,8 @@ func (x *Explainer) At(now time.Time) *Explainer {
 }
 
 // Carried finds out what carries a connection. What connection tracking does not keep of its first
-// packet counts as absent: the user, DSCP, and a mark of others. The MAC address is the neighbour's.
+// packet counts as absent: the user, DSCP, and a mark of others. The MAC address is the
+// neighbour's.
 func (x *Explainer) Carried(c *Connection) Carried {
 	var w Carried
 	if mac, known := x.live.MACs[c.Src]; known && c.MAC == nil {
@@ -92,8 +93,8 @@ func (x *Explainer) Carried(c *Connection) Carried {
 	return w
 }
 
-// Probes reports whether an echo request that the router itself sent through an uplink, or the answer
-// to one, is of the watch's check of that uplink.
+// Probes reports whether an echo request that the router itself sent through an uplink, or the
+// answer to one, is of the watch's check of that uplink.
 func (x *Explainer) Probes(proto uint8, echoID uint16, uplink string) bool {
 	id, pinged := x.live.EchoIDs[uplink]
 	return pinged && id == echoID && (proto == ipproto.ICMP || proto == ipproto.ICMPv6)

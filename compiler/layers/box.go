@@ -76,7 +76,8 @@ var dimNames = [dimCount]string{"from", "src", "dst", "proto", "sport", "dport"}
 
 // box is a set of packets: those of the family (0 is both) that are in the interval of each field.
 type box struct {
-	// in has the intervals of the fields, in their order. A field that it has none of is everything.
+	// in has the intervals of the fields, in their order. A field that it has none of is
+	// everything.
 	in []keySpan
 	// fields are the dims that are not everything.
 	fields dimSet

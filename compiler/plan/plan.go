@@ -54,8 +54,8 @@ type Plan struct {
 	// Mask has the bits of fwmark and ct mark that pbr owns.
 	Mask uint32
 	// Inside is the bit of Mask that the ct mark of a pinned connection has besides its number if
-	// the connection was opened from inside. The ruleset gives it to no packet's mark, and the rules
-	// that select a number do not look at it. It is 0 if the numbers need all bits.
+	// the connection was opened from inside. The ruleset gives it to no packet's mark, and the
+	// rules that select a number do not look at it. It is 0 if the numbers need all bits.
 	Inside uint32
 	// BasePriority is the first of PrioritySpan owned ip rule priorities.
 	BasePriority uint32

@@ -48,8 +48,8 @@ func kinds() map[string][]cell {
 	return list
 }
 
-// figure is what a row costs, for one kind: as a ratio to the frozen row, beside what the base costs
-// as such a ratio. Of a run each is the median of the rounds, and Spread that of Ratio; of a
+// figure is what a row costs, for one kind: as a ratio to the frozen row, beside what the base
+// costs as such a ratio. Of a run each is the median of the rounds, and Spread that of Ratio; of a
 // recording each is the median of the runs.
 type figure struct {
 	Ratio  float64 `json:"ratio"`
@@ -82,7 +82,8 @@ func (res *results) toFrozen() map[string]figures {
 
 // at returns the ratio of a recorded figure where the base has another part in the frozen row's
 // cost. What connection tracking and NAT cost a first packet doubles while other programs use the
-// machine's memory, and no ruleset's look-ups do: so what each row costs above the base is compared.
+// machine's memory, and no ruleset's look-ups do: so what each row costs above the base is
+// compared.
 func (f figure) at(least float64) float64 {
 	return least + (f.Ratio-f.Base)*(1-least)/(1-f.Base)
 }
@@ -143,7 +144,8 @@ func TestGateTellsRegressions(t *testing.T) {
 // Where the base costs more, it hides more of what pbr costs, and of what the frozen row does.
 func TestGateFollowsTheBase(t *testing.T) {
 	t.Parallel()
-	// Of 1,000 for the base the frozen row costs 2,000 and pbr's 1,500; of 2,000 they cost 3,000 and 2,500.
+	// Of 1,000 for the base the frozen row costs 2,000 and pbr's 1,500; of 2,000 they cost 3,000
+	// and 2,500.
 	was := figure{Ratio: 0.75, Base: 0.5, Spread: 0}
 	if got := thousandths(was.at(2. / 3)); got != 0.833 {
 		t.Errorf("with a base of 2/3 the row should cost %.3f", got)

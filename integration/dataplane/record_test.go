@@ -62,8 +62,8 @@ func summary(runs []map[string]figures) (*recording, error) {
 	return r, nil
 }
 
-// typicalOf returns the median of figures. Their spread is half of the distance between the quartiles
-// of the ratios, as they would be with the median's base.
+// typicalOf returns the median of figures. Their spread is half of the distance between the
+// quartiles of the ratios, as they would be with the median's base.
 func typicalOf(list []figure) figure {
 	var bases, ratios []float64
 	for _, f := range list {

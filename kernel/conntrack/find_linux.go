@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find returns the connection that a tuple opened; nil if there is none. It asks the kernel for this
-// one, however many there are. The tuple's protocol has ports.
+// Find returns the connection that a tuple opened; nil if there is none. It asks the kernel for
+// this one, however many there are. The tuple's protocol has ports.
 func Find(t *Tuple) (*Flow, error) {
 	c, err := Dial()
 	if err != nil {

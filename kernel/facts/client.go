@@ -10,7 +10,7 @@ type Client struct {
 	Addr netip.Addr
 	// Mark is that of its member.
 	Mark uint32
-	// Expires is after how long it is forgotten, unless a new connection of it comes; Timeout is how
-	// long it is remembered after such a connection.
+	// Expires is after how long it is forgotten, unless a new connection of it comes; Timeout is
+	// how long it is remembered after such a connection.
 	Expires, Timeout time.Duration
 }

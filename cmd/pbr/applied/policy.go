@@ -221,8 +221,8 @@ func (s *stored) unpacked() (files map[string][]byte, err error) {
 	return files, err
 }
 
-// UnmarshalJSON implements json.Unmarshaler, also for a policy as it is kept. A policy whose text is not what its hash says is an
-// error.
+// UnmarshalJSON implements json.Unmarshaler, also for a policy as it is kept. A policy whose text
+// is not what its hash says is an error.
 func (p *Policy) UnmarshalJSON(b []byte) error {
 	var s stored
 	if err := json.Unmarshal(b, &s); err != nil {

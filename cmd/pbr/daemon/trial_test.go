@@ -96,8 +96,8 @@ func TestTrialIsUndoneInTime(t *testing.T) {
 	})
 }
 
-// TestTrialBeginsAfterTheApply: what the apply takes does not count, however long, unless the new end
-// cannot be recorded.
+// TestTrialBeginsAfterTheApply: what the apply takes does not count, however long, unless the new
+// end cannot be recorded.
 func TestTrialBeginsAfterTheApply(t *testing.T) {
 	for _, c := range []struct {
 		name      string

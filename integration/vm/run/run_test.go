@@ -43,7 +43,8 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// A test that failed runs again by itself if all programs came to their end, and its lines are kept.
+// A test that failed runs again by itself if all programs came to their end, and its lines are
+// kept.
 func TestFailsAreRunAgain(t *testing.T) {
 	failing := []string{"=== RUN   TestA", "=== RUN   TestB", "=== NAME  TestA/part", "    a_test.go:1: lost", "        its second line",
 		"=== NAME  TestB", "    b_test.go:1: good", "    --- FAIL: TestA/part (0.00s)",
