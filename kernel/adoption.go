@@ -3,6 +3,7 @@ package kernel
 import (
 	"slices"
 
+	"pbr/compiler/ipproto"
 	"pbr/compiler/plan"
 	"pbr/compiler/walk"
 	"pbr/kernel/adopt"
@@ -148,7 +149,7 @@ func (l *tupleLookUp) set(m *tupleMap, tuples []conntrack.Tuple) plan.Set {
 	}
 	for i := range tuples {
 		t := &tuples[i]
-		if plan.FamilyOf(t.Src) == m.family && t.HasPorts == m.withPorts() && !isICMP(t.Proto) {
+		if plan.FamilyOf(t.Src) == m.family && t.HasPorts == m.withPorts() && !ipproto.IsICMP(t.Proto) {
 			s.Tuples = append(s.Tuples, m.tuple(s.Concat, t, l.target))
 		}
 	}
@@ -156,9 +157,6 @@ func (l *tupleLookUp) set(m *tupleMap, tuples []conntrack.Tuple) plan.Set {
 	s.Tuples = slices.Compact(s.Tuples)
 	return s
 }
-
-// isICMP reports whether a protocol's answers never start a connection (RFC 792, RFC 4443).
-func isICMP(proto uint8) bool { return proto == 1 || proto == 58 }
 
 func (m *tupleMap) tuple(types []plan.Type, t *conntrack.Tuple, target string) plan.Tuple {
 	keys := []plan.Key{plan.KeyFromAddr(t.Src), plan.KeyFromAddr(t.Dst), plan.KeyFromUint8(t.Proto),

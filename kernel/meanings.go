@@ -3,7 +3,6 @@ package kernel
 import (
 	"math/bits"
 	"slices"
-	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -59,7 +58,7 @@ func newMeanings(earlier []owned, want *plan.Plan) *meanings {
 func (m *meanings) of(o *conntrack.Marks, n plan.Number) meaning {
 	next, has := m.Want.Number(m.Successor(o.Mask, n))
 	if !has {
-		return meaning{strict: strings.Contains(n.Name, "/")}
+		return meaning{strict: n.IsVariant()}
 	}
 	return meaning{name: next.Name, inside: next.Inside}
 }

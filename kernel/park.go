@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"slices"
-	"strings"
 
 	"pbr/compiler/plan"
 	"pbr/kernel/conntrack"
@@ -37,7 +36,7 @@ func parkingPlace(plans []conntrack.Marks) place {
 
 // hasStrict reports whether packets of any number must not use another uplink than its own.
 func hasStrict(m conntrack.Marks) bool {
-	return slices.ContainsFunc(m.Numbers, func(n plan.Number) bool { return strings.Contains(n.Name, "/") })
+	return slices.ContainsFunc(m.Numbers, func(n plan.Number) bool { return n.IsVariant() })
 }
 
 // withoutParked returns the plans without the places of applies that were killed.

@@ -3,7 +3,6 @@ package kernel
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"pbr/compiler/plan"
 )
@@ -36,7 +35,7 @@ func movesPrimary(have, want *plan.Plan, inForce owned) (m primaryMove, ok bool)
 		m.replaced = m.replaced && primaryInterface(&want.Ruleset, f) != iface
 	}
 	for _, n := range inForce.Numbers {
-		if n.Interface == iface && !strings.Contains(n.Name, "/") && !n.Inside {
+		if n.Interface == iface && !n.IsVariant() && !n.Inside {
 			m.mark = n.Mark
 		}
 	}

@@ -119,7 +119,7 @@ func (p *tracedPacket) readHeaders(e *nft.TraceEvent) {
 		return
 	}
 	switch {
-	case (t.Proto == ipproto.ICMP || t.Proto == ipproto.ICMPv6) && len(e.Transport) > 0:
+	case ipproto.IsICMP(t.Proto) && len(e.Transport) > 0:
 		t.ICMPType = e.Transport[0]
 		p.echoID = echoID(e.Transport)
 	case policy.HasPorts(t.Proto) && len(e.Transport) >= 4:

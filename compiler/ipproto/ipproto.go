@@ -13,6 +13,10 @@ const (
 	UDPLite = 136
 )
 
+// IsICMP reports whether a protocol is ICMP of either IP version: it has no ports, and its answers
+// never start a connection (RFC 792, RFC 4443).
+func IsICMP(proto uint8) bool { return proto == ICMP || proto == ICMPv6 }
+
 // IP versions as netfilter numbers them (NFPROTO_*, linux/netfilter.h).
 const (
 	NFIPv4 = 2

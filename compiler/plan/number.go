@@ -12,6 +12,12 @@ func NameOf(number string) (name, variant string) {
 	return name, variant
 }
 
+// IsVariant reports whether a number is a variant of an uplink or a table, such as a strict one.
+func (n *Number) IsVariant() bool {
+	_, variant := n.Of()
+	return variant != ""
+}
+
 // PinnedMark returns the mark of an uplink's pinned table: that of probes, and of most connections
 // pinned to it.
 func PinnedMark(numbers []Number, uplink string) uint32 {

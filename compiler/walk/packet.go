@@ -163,7 +163,7 @@ func (w *Walker) loadTransport(f plan.Field) (n num, ok bool) {
 		return num8(p.ICMPType), p.Proto == ipproto.ICMPv6
 	case f == plan.FieldDPort:
 		return num16(p.DPort), true
-	case p.Proto == ipproto.ICMP || p.Proto == ipproto.ICMPv6:
+	case ipproto.IsICMP(p.Proto):
 		return num16(uint16(p.ICMPType)<<8 | p.SPort&0xff), true
 	}
 	return num16(p.SPort), true

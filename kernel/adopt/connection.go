@@ -47,7 +47,7 @@ func (c *connection) inbound() Verdict {
 			return Verdict{Pin: pin}
 		}
 	}
-	if len(carriers) > 0 || c.flow.Orig.Proto == ipproto.ICMP || c.flow.Orig.Proto == ipproto.ICMPv6 {
+	if len(carriers) > 0 || ipproto.IsICMP(c.flow.Orig.Proto) {
 		return keep
 	}
 	return Verdict{Arrivals: c.pinningUplinks()}

@@ -19,7 +19,7 @@ func (c *connection) packet(iif string) *walk.Packet {
 		IIF: iif, Src: t.Src, Dst: t.Dst, Proto: t.Proto, SPort: t.SPort, DPort: t.DPort, ICMPType: t.ICMPType,
 		CTState: walk.StateNew, Time: c.facts.Now, CTMark: c.flow.Mark &^ c.plan.Mask, Fib: c.fib,
 	}
-	p.NoPorts = !t.HasPorts && t.Proto != ipproto.ICMP && t.Proto != ipproto.ICMPv6
+	p.NoPorts = !t.HasPorts && !ipproto.IsICMP(t.Proto)
 	p.MAC, p.Ethernet = c.facts.MACs[t.Src]
 	return p
 }

@@ -128,7 +128,7 @@ func (r *Migration) Meaning(mark uint32) (bits, mask, known uint32) {
 func (r *Migration) Orphaned(mark uint32) bool {
 	for _, o := range r.Earlier {
 		if n, has := o.Number(mark & o.Mask); has {
-			return strings.Contains(n.Name, "/") && r.Successor(o.Mask, n) == 0
+			return n.IsVariant() && r.Successor(o.Mask, n) == 0
 		}
 	}
 	return false
