@@ -214,7 +214,8 @@ test-prometheus: tools
 tools-web: tools-demo
 	@sh integration/install-tools.sh web
 test-web: tools-web
-	@axe=$$(sh integration/axe.sh) && PBR_AXE=$$axe PBR_WEB=1 PBR_REQUIRE=1 $(GO) test -count=1 -timeout 9m -run 'TestBrowser|TestQuick|TestAccessible' -v ./integration/web
+	@axe=$$(sh integration/axe.sh) && PBR_AXE=$$axe PBR_WEB=1 PBR_REQUIRE=1 \
+	$(GO) run $(GOTESTSUM) --format standard-verbose $(ALONE) --packages ./integration/web -- -count=1 -timeout 9m -run 'TestBrowser|TestQuick|TestAccessible'
 
 # Pictures of each view below SCREENSHOTS (light, dark, 400 px wide, 200 uplinks), and those of docs.
 SCREENSHOTS ?= $(CURDIR)/bin/screenshots

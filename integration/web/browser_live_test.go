@@ -80,7 +80,7 @@ func lineTime(t *testing.T, r *router, uplink, to string) (at time.Time) {
 func (b *browser) asked(r *router) {
 	b.t.Helper()
 	b.open("/why")
-	b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
+	b.explain("192.168.20.10", "9.9.9.9", "udp", "5060")
 	var html string
 	b.eval("document.querySelector('.story').innerHTML", &html)
 	want := words(strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace(r.Router.Run(program, "--config", r.file,
@@ -95,7 +95,7 @@ func (b *browser) withoutScript() {
 	b.t.Helper()
 	b.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
 	b.open("/why?src=192.168.20.10&dst=9.9.9.9&proto=udp&dport=5060")
-	b.eval("document.querySelector('form.ask button').click()", nil)
+	b.leave("document.querySelector('form.ask button').click()")
 	lab.WaitFor(b.t, "the answer without a script", func() bool { return b.text(".story") != "" })
 	b.open("/")
 	if text := b.text("main"); !strings.Contains(text, "isp1") || !strings.Contains(text, "192.0.2.1") {
@@ -189,11 +189,11 @@ func TestAccessible(t *testing.T) {
 			struct{ name, path string }{"nothing", "/nothing"}) {
 			b.open(v.path)
 			if v.name == "why" {
-				b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
+				b.explain("192.168.20.10", "9.9.9.9", "udp", "5060")
 			}
-			b.eval(string(axe), nil)
 			var found []string
-			b.eval(`axe.run().then(r => r.passes.length < 10 ? ["axe looked at next to nothing"] :
+			b.eval(string(axe)+`;
+axe.run().then(r => r.passes.length < 10 ? ["axe looked at next to nothing"] :
   r.violations.filter(v => ["serious", "critical"].includes(v.impact))
   .map(v => v.id + ": " + v.help + "\n" + v.nodes.map(n => "  " + n.html + "\n  " + n.failureSummary).join("\n")))`, &found)
 			if len(found) > 0 {

@@ -123,8 +123,16 @@ func (b *browser) listen(from *os.File) {
 	}
 }
 
-// call asks the browser for something and waits for its answer.
+// call asks the browser for something and waits for its answer, which must not be an error.
 func (b *browser) call(method string, params, result any) {
+	b.t.Helper()
+	if said := b.ask(method, params, result); said != "" {
+		b.t.Fatalf("%s: %s", method, said)
+	}
+}
+
+// ask asks the browser for something, waits for its answer, and returns the error in it.
+func (b *browser) ask(method string, params, result any) (said string) {
 	b.t.Helper()
 	answer := make(chan message, 1)
 	b.mu.Lock()
@@ -145,16 +153,33 @@ func (b *browser) call(method string, params, result any) {
 		b.t.Fatalf("%s: no answer", method)
 	}
 	if m.Error != nil {
-		b.t.Fatalf("%s: %s", method, m.Error.Message)
+		return m.Error.Message
 	}
 	if result != nil {
 		if err := json.Unmarshal(m.Result, result); err != nil {
 			b.t.Fatalf("%s: %v: %s", method, err, m.Result)
 		}
 	}
+	return ""
 }
 
-// eval runs a script in the page and returns its value, promises awaited.
+// isGone reports whether an answer is what Chromium says of a script whose page was left while it
+// ran; the second is for promises.
+func isGone(said string) bool {
+	return said == "Inspected target navigated or closed" || strings.HasPrefix(said, "Execution context was destroyed") ||
+		said == "Promise was collected"
+}
+
+// leave runs a script after which the browser loads another page, maybe before it answers.
+func (b *browser) leave(script string) {
+	b.t.Helper()
+	if said := b.ask("Runtime.evaluate", map[string]any{"expression": script}, nil); said != "" && !isGone(said) {
+		b.t.Fatalf("%.100s: %s", script, said)
+	}
+}
+
+// eval runs a script in the page and returns its value, promises awaited. A page that is left
+// meanwhile, for another or for itself anew, is asked again.
 func (b *browser) eval(script string, into any) {
 	b.t.Helper()
 	var result struct {
@@ -164,7 +189,13 @@ func (b *browser) eval(script string, into any) {
 			Exception struct{ Description string }
 		}
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true}, &result)
+	lab.WaitFor(b.t, "a page that stays", func() bool {
+		said := b.ask("Runtime.evaluate", map[string]any{"expression": script, "awaitPromise": true, "returnByValue": true}, &result)
+		if said != "" && !isGone(said) {
+			b.t.Fatalf("%.100s: %s", script, said)
+		}
+		return said == ""
+	})
 	if e := result.ExceptionDetails; e != nil {
 		b.t.Fatalf("%.100s: %s %s", script, e.Text, e.Exception.Description)
 	}

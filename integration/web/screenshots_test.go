@@ -47,11 +47,11 @@ func TestScreenshots(t *testing.T) {
 				for _, v := range set.views {
 					b.open(v.path)
 					if v.name == "why" {
-						b.ask("192.168.20.10", "9.9.9.9", "udp", "5060")
+						b.explain("192.168.20.10", "9.9.9.9", "udp", "5060")
 					}
 					if v.name == "trace" {
-						b.eval(`document.getElementById("t-host").value = "192.168.10.50"; `+
-							`document.querySelector("form.ask").requestSubmit()`, nil)
+						b.leave(`document.getElementById("t-host").value = "192.168.10.50"; ` +
+							`document.querySelector("form.ask").requestSubmit()`)
 						lab.WaitFor(t, "the trace", func() bool { return b.text("p.note") != "" })
 					}
 					time.Sleep(200 * time.Millisecond) // until it is painted
@@ -87,11 +87,11 @@ func picture(view string, width int, dark bool) string {
 	return name + ".png"
 }
 
-// ask fills the form of explain in, and sends it.
-func (b *browser) ask(src, dst, proto, dport string) {
+// explain fills the form of explain in, and sends it.
+func (b *browser) explain(src, dst, proto, dport string) {
 	b.t.Helper()
-	b.eval(`for (const [k, v] of Object.entries({src: "`+src+`", dst: "`+dst+`", proto: "`+proto+`", dport: "`+
-		dport+`"})) document.getElementById("q-" + k).value = v;
-document.querySelector("form.ask").requestSubmit()`, nil)
+	b.leave(`for (const [k, v] of Object.entries({src: "` + src + `", dst: "` + dst + `", proto: "` + proto + `", dport: "` +
+		dport + `"})) document.getElementById("q-" + k).value = v;
+document.querySelector("form.ask").requestSubmit()`)
 	lab.WaitFor(b.t, "the answer", func() bool { return b.text(".story") != "" || b.text(".note.bad") != "" })
 }
