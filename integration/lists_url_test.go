@@ -137,11 +137,11 @@ func TestFetchedLists(t *testing.T) {
 		if res := w.router.pbr("lists", "update"); res.Code != 1 || !matches(`list special: .* kept back.*--force`, res.Stderr) {
 			t.Errorf("a list that shrinks: %d, %s", res.Code, res.Stderr)
 		}
-		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "policy" || list["192.0.2.200"].Source != "" {
+		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "url" || list["192.0.2.200"].Source != "" {
 			t.Errorf("an answer that shrinks the list by half was taken: %v", list)
 		}
 		w.router.must("lists", "update", "--force")
-		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "" || list["192.0.2.200"].Source != "policy" {
+		if list := w.router.list("special"); list["10.77.0.0-10.77.0.9"].Source != "" || list["192.0.2.200"].Source != "url" {
 			t.Errorf("after --force the list is %v", list)
 		}
 		w.waitArrives(byDefault, "isp2")

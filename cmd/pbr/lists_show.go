@@ -62,14 +62,28 @@ type listSource struct {
 	Withheld int        `json:"withheld,omitempty"`
 	Timeout  float64    `json:"timeout_s,omitempty"`
 	Persist  bool       `json:"persist,omitempty"`
+	// Skipped is what in a URL's text is not an address.
+	Skipped []skippedEntry `json:"skipped,omitempty"`
+}
+
+// skippedEntry is a policy.Skipped in JSON.
+type skippedEntry struct {
+	Line  int    `json:"line,omitempty"`
+	Entry int    `json:"entry,omitempty"`
+	Text  string `json:"text"`
+	Why   string `json:"why"`
 }
 
 // listMember is an address, prefix or range that is in a list.
 type listMember struct {
 	Member string `json:"member"`
-	// Source is "policy" for what the policy knows, "added" for what pbr lists added, "learned" for
-	// what DNS answers gave.
+	// Source is "policy" for what stands in the policy file, "file", "url" or "list" for what comes
+	// from there alone, "added" for what pbr lists added, "learned" for what DNS answers gave.
 	Source string `json:"source"`
+	// From names the files, URLs and lists that it comes from.
+	From []string `json:"from,omitempty"`
+	// told is the text of both.
+	told []string
 	// Name is the name that it is an address of.
 	Name string `json:"name,omitempty"`
 	// Timeout is how long the member stays, and Expires how much of it is left, in seconds; absent
@@ -89,16 +103,17 @@ func (c command) runLists(ctx *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		lists := f.doc.Lists
+		doc := f.withSources()
+		lists := doc.Lists
 		if args.Len() == 1 {
-			l, err := listNamed(f.doc, args.First())
+			l, err := listNamed(doc, args.First())
 			if err != nil {
 				return err
 			}
 			lists = []policy.List{*l}
 		}
 		for i := range lists {
-			res.Lists = append(res.Lists, c.listStatus(k, &lists[i]))
+			res.Lists = append(res.Lists, c.listStatus(k, doc, &lists[i]))
 		}
 		return nil
 	})
@@ -115,7 +130,7 @@ func (c command) runLists(ctx *cli.Context) error {
 	return nil
 }
 
-func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
+func (c command) listStatus(k *kernel.Kernel, doc *policy.Document, l *policy.List) listStatus {
 	s := listStatus{Name: l.Name, Line: l.Pos.Line, Sources: []listSource{}, Entries: len(l.Ranges), RunTime: l.RunTime(),
 		Size: l.Size(), Members: []listMember{}}
 	for i := range l.Sources {
@@ -128,14 +143,15 @@ func (c command) listStatus(k *kernel.Kernel, l *policy.List) listStatus {
 			s.Unknown = err.Error()
 		}
 	}
-	for _, r := range l.Ranges {
-		s.Members = append(s.Members, listMember{Member: r.String(), Source: "policy"})
-	}
+	s.Members = append(s.Members, knownMembers(doc, l)...)
 	return s
 }
 
 func sourceStatus(k *kernel.Kernel, src *policy.Source) listSource {
 	s := listSource{Kind: src.Kind.String(), Entries: src.Entries}
+	for _, skipped := range src.Skipped {
+		s.Skipped = append(s.Skipped, skippedEntry(skipped))
+	}
 	switch src.Kind {
 	case policy.FromFile:
 		s.File = src.File.Path
@@ -211,7 +227,11 @@ func (c command) writeLists(res *listsResult) {
 		}
 		var sources []string
 		for j := range s.Sources {
-			sources = append(sources, s.Sources[j].text())
+			text := s.Sources[j].text()
+			if n := len(s.Sources[j].Skipped); n > 0 {
+				text += fmt.Sprintf(" (%d skipped)", n)
+			}
+			sources = append(sources, text)
 		}
 		rows = append(rows, []string{s.Name, fmt.Sprint(s.Entries), atRunTime, strings.Join(sources, ", ")})
 	}
@@ -286,6 +306,7 @@ func (c command) writeList(s *listStatus) {
 		if src.URL != "" {
 			fmt.Fprintln(c.stdout, "          "+src.fetchedText())
 		}
+		c.writeSkipped(src)
 	}
 	if s.RunTime {
 		fmt.Fprintf(c.stdout, "  size: at most %d members of each IP version\n", s.Size)
@@ -297,7 +318,7 @@ func (c command) writeList(s *listStatus) {
 			if m.Timeout > 0 {
 				left = span(seconds(m.Expires))
 			}
-			rows = append(rows, []string{m.Member, strings.TrimSpace(m.Source + " " + m.Name), left})
+			rows = append(rows, []string{m.Member, m.sourceText(), left})
 		}
 		writeRows(c.stdout, rows, func(int, int) string { return "" })
 	}

@@ -125,6 +125,8 @@ type List struct {
 	// dynamic, and of lists inside this one; sorted, overlapping and adjacent ones merged, IPv4
 	// before IPv6.
 	Ranges []Range
+	// Inner names the lists inside this one.
+	Inner []string
 	// Outer reports whether the list holds, by its name, another one whose content may change while
 	// the policy file stays as it is.
 	Outer bool

@@ -25,18 +25,32 @@ func FetchedName(url string) string {
 // prefix's length do not matter. What is not an address is skipped, and counted. The error is for a
 // text that is not a list: empty, HTML, mostly something else, or too long.
 func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
-	trimmed := strings.TrimSpace(strings.TrimPrefix(string(text), "\uFEFF"))
+	return readFetched(text, func(Skipped) {})
+}
+
+// Skipped is an entry of a text that was fetched that is not an address.
+type Skipped struct {
+	// Line is where it is, counted from 1; in a JSON array, Entry is the how-manieth it is.
+	Line, Entry int
+	// Text is the entry, and Why what is wrong with it.
+	Text, Why string
+}
+
+// readFetched is ParseFetched, and tells skip of each entry that is skipped.
+func readFetched(text []byte, skip func(Skipped)) (ranges []Range, skipped int, err error) {
+	whole := strings.TrimPrefix(string(text), "\uFEFF")
+	trimmed := strings.TrimSpace(whole)
 	switch {
 	case trimmed == "":
 		return nil, 0, errors.New("the answer is empty")
 	case trimmed[0] == '<':
 		return nil, 0, errors.New("the answer is HTML or XML, and no list")
 	case trimmed[0] == '[' && !strings.HasPrefix(trimmed, "[::") && json.Valid([]byte(trimmed)):
-		ranges, skipped, err = fetchedJSON(trimmed)
+		ranges, skipped, err = fetchedJSON(trimmed, skip)
 	case trimmed[0] == '{':
 		return nil, 0, errors.New("the answer is a JSON object: only an array of strings can be read")
 	default:
-		ranges, skipped, err = fetchedLines(trimmed)
+		ranges, skipped, err = fetchedLines(whole, skip)
 	}
 	switch {
 	case err != nil:
@@ -51,7 +65,7 @@ func ParseFetched(text []byte) (ranges []Range, skipped int, err error) {
 
 var errTooMany = fmt.Errorf("the answer has more than %d entries", MaxFetched)
 
-func fetchedJSON(text string) (ranges []Range, skipped int, err error) {
+func fetchedJSON(text string, skip func(Skipped)) (ranges []Range, skipped int, err error) {
 	var entries []string
 	if err := json.Unmarshal([]byte(text), &entries); err != nil {
 		return nil, 0, errors.New("the answer is JSON, but no array of strings")
@@ -60,32 +74,37 @@ func fetchedJSON(text string) (ranges []Range, skipped int, err error) {
 		return nil, 0, errTooMany
 	}
 	ranges = make([]Range, 0, len(entries))
-	for _, e := range entries {
-		if r, ok := fetchedEntry(strings.TrimSpace(e)); ok {
-			ranges = append(ranges, r)
-		} else {
+	for i, e := range entries {
+		e = strings.TrimSpace(e)
+		r, f := fetchedEntry(e)
+		if f != nil {
 			skipped++
+			skip(Skipped{Entry: i + 1, Text: e, Why: f.message})
+			continue
 		}
+		ranges = append(ranges, r)
 	}
 	return ranges, skipped, nil
 }
 
-func fetchedLines(text string) (ranges []Range, skipped int, err error) {
+func fetchedLines(text string, skip func(Skipped)) (ranges []Range, skipped int, err error) {
 	ranges = make([]Range, 0, min(strings.Count(text, "\n")+1, MaxFetched))
+	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
-		if i := strings.IndexAny(line, "#;,"); i >= 0 {
-			if line[i] == ',' && strings.TrimSpace(line[:i]) == "" {
+		number++
+		word := strings.Trim(strings.TrimSpace(fetchedColumn(line)), `"'`)
+		if word == "" {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, ",") {
 				skipped++
+				skip(Skipped{Line: number, Text: line, Why: "nothing before the comma"})
 			}
-			line = line[:i]
-		}
-		if line = strings.Trim(strings.TrimSpace(line), `"'`); line == "" {
 			continue
 		}
-		r, ok := fetchedEntry(line)
+		r, f := fetchedEntry(word)
 		switch {
-		case !ok:
+		case f != nil:
 			skipped++
+			skip(Skipped{Line: number, Text: word, Why: f.message})
 		case len(ranges) == MaxFetched:
 			return nil, skipped, errTooMany
 		default:
@@ -95,25 +114,37 @@ func fetchedLines(text string) (ranges []Range, skipped int, err error) {
 	return ranges, skipped, nil
 }
 
+// fetchedColumn returns what of a line is before a comment, or a comma.
+func fetchedColumn(line string) string {
+	if i := strings.IndexAny(line, "#;,"); i >= 0 {
+		return line[:i]
+	}
+	return line
+}
+
 // fetchedEntry reads an address, a prefix or a range; other words behind it are left out.
-func fetchedEntry(text string) (Range, bool) {
-	if r, f := parseRange(text); f == nil {
-		return r, true
+func fetchedEntry(text string) (Range, *fault) {
+	r, f := parseRange(text)
+	if f == nil {
+		return r, nil
 	}
 	word, _, _ := strings.Cut(text, " ")
 	word, _, _ = strings.Cut(word, "\t")
 	if p, err := netip.ParsePrefix(word); err == nil && !p.Addr().Is4In6() {
-		return PrefixRange(p.Masked()), true
+		return PrefixRange(p.Masked()), nil
 	}
-	if strings.Contains(text, " - ") {
-		return Range{}, false
+	if word == text || strings.Contains(text, " - ") {
+		return Range{}, f
 	}
-	r, f := parseRange(word)
-	return r, f == nil
+	if r, first := parseRange(word); first == nil {
+		return r, nil
+	}
+	return Range{}, f
 }
 
 // listURL takes in what was fetched last for a source, if it still is what the source wants.
-func (p *parser) listURL(l *List, u *URLSource) {
+func (p *parser) listURL(l *List, src *Source) {
+	u := &src.URL
 	if p.opts.Fetched == "" || u.URL == "" {
 		return
 	}
@@ -122,7 +153,11 @@ func (p *parser) listURL(l *List, u *URLSource) {
 	if err != nil || !u.Accepts(text) {
 		return
 	}
-	ranges, _, err := ParseFetched(text)
+	skip := func(Skipped) {}
+	if p.opts.Sources {
+		skip = func(s Skipped) { src.Skipped = append(src.Skipped, s) }
+	}
+	ranges, _, err := readFetched(text, skip)
 	if err != nil {
 		return
 	}

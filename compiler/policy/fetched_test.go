@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -36,6 +37,31 @@ func TestParseFetched(t *testing.T) {
 			if isWrong && (err == nil || !strings.Contains(err.Error(), wrong)) ||
 				!isWrong && (err != nil || strings.Join(got, " ") != want) {
 				t.Errorf("%.60q: %q, %v; want %s", text, got, err, want)
+			}
+		})
+	}
+}
+
+// TestSkippedEntries tells what of a text is not an address, and where it is.
+func TestSkippedEntries(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []Skipped
+	}{
+		"lines are counted from the text's beginning": {"\n\n192.0.2.1\naddress,country\n192.0.2.2\n",
+			[]Skipped{{Line: 4, Text: "address", Why: `invalid address "address"`}}},
+		"the end of a line may be that of DOS": {"192.0.2.1\r\n192.0.2.256\r\n",
+			[]Skipped{{Line: 2, Text: "192.0.2.256", Why: `invalid address "192.0.2.256"`}}},
+		"nothing before a comma":                  {"192.0.2.1\n  ,DE\n", []Skipped{{Line: 2, Text: ",DE", Why: "nothing before the comma"}}},
+		"comments and blank lines are no entries": {"192.0.2.1 # a\n; b\n \n\"\"\n", nil},
+		"a JSON array has entries": {`["192.0.2.1", "10.0.0.9-10.0.0.1"]`,
+			[]Skipped{{Entry: 2, Text: "10.0.0.9-10.0.0.1", Why: `the range "10.0.0.9-10.0.0.1" ends before it starts`}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []Skipped
+			_, n, err := readFetched([]byte(c.text), func(s Skipped) { got = append(got, s) })
+			if err != nil || n != len(c.want) || !slices.Equal(got, c.want) {
+				t.Errorf("%d skipped, %+v, %v; want %+v", n, got, err, c.want)
 			}
 		})
 	}

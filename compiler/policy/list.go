@@ -83,9 +83,20 @@ func (p *parser) listEntry(s *section, l *List, draft *listDraft, n *tomltree.No
 	if last := len(l.Sources) - 1; last < 0 || l.Sources[last].Kind != FromEntries {
 		l.Sources = append(l.Sources, Source{Pos: p.nodePos(n)})
 	}
-	l.Sources[len(l.Sources)-1].Entries++
-	if f := draft.entry(l, n.Text, p.nodePos(n)); f != nil {
+	before := len(l.Ranges)
+	src := &l.Sources[len(l.Sources)-1]
+	src.Entries++
+	f := draft.entry(l, n.Text, p.nodePos(n))
+	p.keepRanges(l, src, before)
+	if f != nil {
 		s.errorAt(p.nodePos(n), f.code, l.Name, f.hint, "%s", f.message)
+	}
+}
+
+// keepRanges keeps what a source added to a list from an index of its ranges on, if that is wanted.
+func (p *parser) keepRanges(l *List, src *Source, from int) {
+	if p.opts.Sources {
+		src.Ranges = append(src.Ranges, l.Ranges[from:]...)
 	}
 }
 
@@ -175,9 +186,13 @@ func (p *parser) resolveList(d *listDraft, way []string) {
 		for name := range other.includes {
 			d.includes[name] = true
 		}
+		l.Inner = append(l.Inner, inner.Name)
 		l.Outer = l.Outer || inner.Variable()
 		l.Ranges = append(l.Ranges, inner.Ranges...)
 	}
 	l.Ranges = mergeRanges(l.Ranges)
+	for i := range l.Sources {
+		l.Sources[i].Ranges = mergeRanges(l.Sources[i].Ranges)
+	}
 	d.state = resolved
 }

@@ -39,13 +39,14 @@ func (p *parser) listTable(s *section, l *List, draft *listDraft, fields *tomltr
 		src.File = t.fileSource(l, draft)
 	case FromURL:
 		src.URL = t.urlSource()
-		p.listURL(l, &src.URL)
+		p.listURL(l, &src)
 	case FromDomains:
 		src.Domains = t.domainSource()
 	case FromDynamic:
 		src.Dynamic = t.dynamicSource(l)
 	}
 	src.Entries = len(l.Ranges) - before
+	p.keepRanges(l, &src, before)
 	common := t.commonKeys()
 	t.done()
 	l.Comment = joinComments(l.Comment, common.Comment)

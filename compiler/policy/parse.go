@@ -22,6 +22,8 @@ type Options struct {
 	// Fetched is the directory, absolute in the file system, with the texts of URLs that were
 	// fetched (FetchedName); empty: there are none.
 	Fetched string
+	// Sources keeps, of each source of a list, which addresses it has and what of it was skipped.
+	Sources bool
 	// ErrorsOnly leaves out the warnings that judge the file as a whole, which take half of the
 	// time.
 	ErrorsOnly bool

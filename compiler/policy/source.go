@@ -35,6 +35,10 @@ type Source struct {
 	// Entries is how many addresses, prefixes and ranges the source has: those that stand in the
 	// policy file or the list file, or in what was fetched last.
 	Entries int
+	// Ranges are these, in their final form, and Skipped what in a text that was fetched is not an
+	// address: with Options.Sources only.
+	Ranges  []Range
+	Skipped []Skipped
 }
 
 // FileSource is { file = "..." }.
