@@ -64,7 +64,8 @@ NFT ?= trixie
 test-nft: tools
 	@command -v apt-get >/dev/null || { echo "no apt-get: not tested with the nft of Debian $(NFT)"; exit 0; }; \
 	bin=$$(sh integration/other-nft.sh $(NFT)) && PATH=$$bin:$$PATH && nft --version && \
-	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) test -count=1 -timeout 9m -run 'Text|Script|Listing' ./integration ./kernel/nft
+	PBR_REQUIRE=$${PBR_REQUIRE-1} $(GO) run $(GOTESTSUM) --format standard-quiet $(ALONE) --packages './integration ./kernel/nft' -- \
+	  -count=1 -timeout 9m -run 'Text|Script|Listing'
 
 # Builds for the machines that routers run on, then runs the tests that need no root on a 32-bit machine and, in qemu-user, on a
 # big-endian one. Not a part of test: CI runs both.
@@ -79,8 +80,9 @@ cross: go
 	CGO_ENABLED=0 $(GO) test -timeout 9m -tags small -run Small ./cmd/pbr
 	@echo darwin/arm64; CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/pbr
 	CGO_ENABLED=0 GOARCH=386 $(GO) vet ./...
-	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 9m $(ROOTLESS) ./compiler/layers ./cmd/pbr
-	CGO_ENABLED=0 GOARCH=s390x $(GO) test -timeout 9m -exec qemu-s390x $(ROOTLESS)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && GOBIN=$$dir $(GO) install $(GOTESTSUM) && export CGO_ENABLED=0 && \
+	echo 'tests on linux/386 and linux/s390x' && GOARCH=386 $$dir/gotestsum --format standard-quiet $(ALONE) --packages '$(ROOTLESS) ./compiler/layers ./cmd/pbr' -- -timeout 9m && \
+	GOARCH=s390x $$dir/gotestsum --format standard-quiet $(ALONE) --packages '$(ROOTLESS)' -- -timeout 9m -exec qemu-s390x
 
 # Measures the program on four machines, ten minutes, and writes the table of docs/sizes.md; cross compares with it.
 sizes: go
