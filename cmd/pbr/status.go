@@ -33,11 +33,14 @@ func (c command) statusCommand() *cli.Command {
 			"connections and balances' clients are read from the kernel. Exit status 3 if\n" +
 			"an uplink is unused because it is down, degraded or was taken out of use, and\n" +
 			"without pbr watch also if the policy is not applied, or the kernel or the\n" +
-			"file differs from what was applied.",
+			"file differs from what was applied. If there are more than 30 uplinks, those\n" +
+			"that are alike and have no problem share a line.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"},
 				Usage: "update it every second; on a terminal with plots of round-trip times and loss, " +
 					"and the last events, until you type q"},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"},
+				Usage: "show each uplink, table, member, policy and rule, even if there are many alike"},
 			&cli.BoolFlag{Name: "events", Usage: "list the last 200 changes of uplinks' states, the oldest first, and nothing else"},
 			&cli.StringFlag{Name: "clients",
 				Usage: "list the clients that the sticky `BALANCE` remembers, with their members, and nothing else"},

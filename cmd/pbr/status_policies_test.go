@@ -51,7 +51,7 @@ func TestProblemOfVersion(t *testing.T) {
 						{Name: "some", Active: append(none, activeRoute{Family: plan.IPv6, Destination: "2001:db8::/32", Uplinks: []string{"isp6"}})}},
 				}}
 			one := st.one("p", 1, c.target, c.only)
-			if uses := usesText(&one); one.Problem != c.problem || uses != c.uses {
+			if uses := folding(false).usesText(&one); one.Problem != c.problem || uses != c.uses {
 				t.Errorf("problem %q, uses %q; want %q, %q", one.Problem, uses, c.problem, c.uses)
 			}
 		})

@@ -13,15 +13,17 @@ import (
 // policiesShown bounds the table of policies; --json has all of them.
 const policiesShown = 40
 
-// writeSteering writes policies and rules. If there are many policies, it omits those without
-// traffic or problems.
-func writeSteering(w io.Writer, s *statusResult) {
+// fewPolicies reports whether each policy has a line of its own.
+func (f folding) fewPolicies(s *statusResult) bool {
+	return !bool(f) || len(s.Policies) <= policiesShown
+}
+
+// writeSteering writes policies and rules. If there are many, it omits those without traffic or
+// problems.
+func (f folding) writeSteering(w io.Writer, s *statusResult) {
 	shown := s.Policies
-	if len(shown) > policiesShown {
-		shown = slices.DeleteFunc(slices.Clone(shown), func(p steeringStatus) bool {
-			return p.Problem == "" &&
-				(p.Hits == nil || *p.Hits == 0)
-		})
+	if !f.fewPolicies(s) {
+		shown = noteworthy(shown)
 		shown = shown[:min(len(shown), policiesShown)]
 	}
 	var comments []string
@@ -31,23 +33,57 @@ func writeSteering(w io.Writer, s *statusResult) {
 		if p.Hits != nil {
 			hits = fmt.Sprint(*p.Hits)
 		}
-		rows = append(rows, []string{p.Name, targetText(p.Target), usesText(&p), hits, dash(p.Problem)})
+		rows = append(rows, []string{p.Name, targetText(p.Target), f.usesText(&p), hits, dash(p.Problem)})
 		comments = append(comments, p.Comment)
 	}
 	writeTable(w, withComments(rows, comments))
-	if n := len(s.Policies) - len(shown); n > 0 {
-		fmt.Fprintf(w, "%d more policies: pbr status --json lists all of them\n", n)
+	writeLeft(w, len(shown), len(s.Policies), "policies")
+	f.writeRules(w, s.Rules)
+}
+
+// noteworthy returns the policies with problems, and then those with traffic.
+func noteworthy(list []steeringStatus) (out []steeringStatus) {
+	var busy []steeringStatus
+	for _, p := range list {
+		switch {
+		case p.Problem != "":
+			out = append(out, p)
+		case p.Hits != nil && *p.Hits > 0:
+			busy = append(busy, p)
+		}
 	}
-	rows, comments = [][]string{{"RULE", "PRIORITY", "TARGET", "USES", "PROBLEM"}}, nil
-	for _, r := range s.Rules {
+	return append(out, busy...)
+}
+
+// writeRules writes the rules. If there are many, it omits those without problems: the kernel does
+// not count what they match.
+func (f folding) writeRules(w io.Writer, rules []ruleStatus) {
+	shown := rules
+	if !f.few(len(rules)) {
+		shown = slices.DeleteFunc(slices.Clone(rules), func(r ruleStatus) bool { return r.Problem == "" })
+	}
+	var comments []string
+	rows := [][]string{{"RULE", "PRIORITY", "TARGET", "USES", "PROBLEM"}}
+	for _, r := range shown {
 		target := targetText(r.Target)
 		if r.Target.Kind == "" {
 			target = r.Action
 		}
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Priority), target, usesText(&r.steeringStatus), dash(r.Problem)})
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Priority), target, f.usesText(&r.steeringStatus), dash(r.Problem)})
 		comments = append(comments, r.Comment)
 	}
 	writeTable(w, withComments(rows, comments))
+	writeLeft(w, len(shown), len(rules), "rules")
+}
+
+// writeLeft says how many are not among those shown.
+func writeLeft(w io.Writer, shown, all int, what string) {
+	if shown == 0 && all > 0 {
+		fmt.Fprintln(w) // where the table would be
+	}
+	if n := all - shown; n > 0 {
+		fmt.Fprintf(w, "%d more %s: pbr status --all lists them\n", n, what)
+	}
 }
 
 // withComments adds a column of comments to rows with a head, if there is any comment.
@@ -86,13 +122,13 @@ func targetText(t daemon.OutlineTarget) string {
 
 // usesText names the uplinks; those of both versions once where they are the same. Of a policy for
 // one version it names those of that version.
-func usesText(s *steeringStatus) string {
+func (f folding) usesText(s *steeringStatus) string {
 	four, six := s.Uplinks[versionKey(plan.IPv4)], s.Uplinks[versionKey(plan.IPv6)]
 	if s.only != 0 {
-		return dash(strings.Join(s.Uplinks[versionKey(s.only)], " "))
+		return dash(f.join(s.Uplinks[versionKey(s.only)], " "))
 	}
 	if slices.Equal(four, six) || len(six) == 0 {
-		return dash(strings.Join(four, " "))
+		return dash(f.join(four, " "))
 	}
-	return fmt.Sprintf("%s, IPv6 %s", dash(strings.Join(four, " ")), strings.Join(six, " "))
+	return fmt.Sprintf("%s, IPv6 %s", dash(f.join(four, " ")), f.join(six, " "))
 }

@@ -144,10 +144,10 @@ func (p *painter) uplinks(s *statusScreen, room int) {
 	for i := range s.status.Uplinks {
 		rows = append(rows, screenRows(&s.status.Uplinks[i])...)
 	}
-	left := 0
+	var left []screenRow
 	if len(rows) > room {
 		sorting.StableFunc(rows, func(a, b screenRow) int { return int(rank(a.check)) - int(rank(b.check)) })
-		left, rows = len(rows)-room+1, rows[:room-1]
+		left, rows = rows[room-1:], rows[:room-1]
 	}
 	top := 0.0
 	for _, m := range s.measured {
@@ -168,9 +168,24 @@ func (p *painter) uplinks(s *statusScreen, room int) {
 		}
 		p.add(strings.TrimRight(text, " "))
 	}
-	if left > 0 {
-		p.add(p.tint(dim, fmt.Sprintf("and %d more: pbr status lists all", left)))
+	if len(left) > 0 {
+		p.add(p.tint(dim, fmt.Sprintf("and %d more (%s): pbr status --all lists them", len(left), statesOf(left))))
 	}
+}
+
+// statesOf counts the states of rows, in the order of the rows.
+func statesOf(rows []screenRow) string {
+	var states []string
+	count := map[string]int{}
+	for _, r := range rows {
+		if count[r.check.State]++; count[r.check.State] == 1 {
+			states = append(states, r.check.State)
+		}
+	}
+	for i, state := range states {
+		states[i] = fmt.Sprintf("%d %s", count[state], state)
+	}
+	return strings.Join(states, ", ")
 }
 
 // rank is 0 for what needs attention.
@@ -230,14 +245,14 @@ func rttText(c checkStatus) string {
 	if c.RTT <= 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.1fms", c.RTT)
+	return inMilliseconds(c.RTT)
 }
 
 func lossText(c checkStatus) string {
 	if c.Loss == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f%%", 100**c.Loss)
+	return inPercent(*c.Loss)
 }
 
 // ways writes which uplinks the tables and balances use now.

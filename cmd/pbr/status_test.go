@@ -77,7 +77,7 @@ func TestStatusText(t *testing.T) {
 		},
 	}
 	var b bytes.Buffer
-	writeStatus(&b, s, now, false)
+	folding(true).writeStatus(&b, s, now, false)
 	want := `pbr watch: process 812, for 3d4h, policy p.toml read 1m30s ago
 
 UPLINK      INTERFACE  STATE  SINCE  RTT    JITTER  LOSS  CONNECTIONS  BYTES    LAST FAILURE
@@ -121,14 +121,14 @@ pool: the client map was full 3 times: increase size of sticky in the policy
 
 	t.Run("in colour", func(t *testing.T) {
 		b.Reset()
-		writeStatus(&b, s, now, true)
+		folding(true).writeStatus(&b, s, now, true)
 		if !strings.Contains(b.String(), red+"down"+noColour+"   12s") || !strings.Contains(b.String(), green+"up"+noColour) {
 			t.Errorf("colours:\n%q", b.String())
 		}
 	})
 	t.Run("broken to 100 columns it has the same words", func(t *testing.T) {
 		narrow := page{width: 100}
-		writeStatus(&narrow, s, now, false)
+		folding(true).writeStatus(&narrow, s, now, false)
 		for line := range strings.Lines(narrow.String()) {
 			if utf8.RuneCountInString(line) > 100+1 {
 				t.Errorf("too wide: %q", line)
@@ -142,7 +142,7 @@ pool: the client map was full 3 times: increase size of sticky in the policy
 	t.Run("without a watch it says so, and all uplinks up is no exit status", func(t *testing.T) {
 		b.Reset()
 		s.Watch, s.Uplinks = nil, s.Uplinks[1:2]
-		writeStatus(&b, s, now, false)
+		folding(true).writeStatus(&b, s, now, false)
 		if !strings.HasPrefix(b.String(), "pbr watch is not running") {
 			t.Errorf("without a watch:\n%s", b.String())
 		}

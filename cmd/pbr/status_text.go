@@ -36,7 +36,7 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 	for _, note := range s.Policy.notes {
 		fmt.Fprintln(&b, render.Wrap(note, b.width, 0))
 	}
-	writeStatus(&b, s, time.Now(), colour(c.stdout))
+	folding(!ctx.Bool("all")).writeStatus(&b, s, time.Now(), colour(c.stdout))
 	if _, err := c.stdout.Write(b.Bytes()); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (c command) printStatus(ctx *cli.Context, s *statusResult) error {
 // --json has it for ever.
 const failureShown = 24 * time.Hour
 
-func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
+func (fold folding) writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	if s.Watch == nil {
 		fmt.Fprintln(w, "pbr watch is not running: states show link status, manual overrides and the last known health")
 	} else {
@@ -60,12 +60,8 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 	s.Domains.write(w, now)
 	rows := [][]string{{"UPLINK", "INTERFACE", "STATE", "SINCE", "RTT", "JITTER", "LOSS", "CONNECTIONS", "BYTES", "LAST FAILURE"}}
 	tints, comments := []string{""}, []string(nil)
-	for _, u := range s.Uplinks {
-		for i, row := range uplinkRows(u, now) {
-			rows = append(rows, row.cells)
-			tints = append(tints, stateColour(row.check))
-			comments = append(comments, onFirst(i, u.Comment))
-		}
+	for _, row := range fold.uplinkTable(s.Uplinks, now) {
+		rows, tints, comments = append(rows, row.cells), append(tints, stateColour(row.check)), append(comments, row.comment)
 	}
 	rows = append(rows, []string{"(unmarked)", "-", "-", "-", "-", "-", "-", fmt.Sprint(s.Unmarked.Connections),
 		size(s.Unmarked.Bytes), "-"})
@@ -76,27 +72,20 @@ func writeStatus(w io.Writer, s *statusResult, now time.Time, paint bool) {
 		}
 		return tints[row]
 	})
-	if lines := quotaLines(s.Uplinks); len(lines) > 0 {
+	if lines := fold.quotaLines(s.Uplinks); len(lines) > 0 {
 		fmt.Fprintf(w, "\n%s\n", strings.Join(lines, "\n"))
 	}
 	if s.Together != "" {
 		fmt.Fprintf(w, "\n%s\n", s.Together)
 	}
-	rows, comments = [][]string{{"TABLE", "DESTINATION", "ROUTE"}}, nil
-	for _, t := range s.Tables {
-		for i, row := range tableRows(t) {
-			rows, comments = append(rows, row), append(comments, onFirst(i, t.Comment))
-		}
+	rows, comments = fold.routeTable(s.Tables)
+	writeTable(w, withComments(append([][]string{{"TABLE", "DESTINATION", "ROUTE"}}, rows...), comments))
+	rows, comments = fold.balanceTable(s.Balances)
+	writeTable(w, withComments(append([][]string{{"BALANCE", "MEMBER", "WEIGHT", "TAKES", "CLIENTS"}}, rows...), comments))
+	fold.writeSteering(w, s)
+	if hint := fold.hint(s); hint != "" {
+		fmt.Fprintf(w, "\n%s\n", hint)
 	}
-	writeTable(w, withComments(rows, comments))
-	rows, comments = [][]string{{"BALANCE", "MEMBER", "WEIGHT", "TAKES", "CLIENTS"}}, nil
-	for _, b := range s.Balances {
-		for i, row := range balanceRows(b) {
-			rows, comments = append(rows, row), append(comments, onFirst(i, b.Comment))
-		}
-	}
-	writeTable(w, withComments(rows, comments))
-	writeSteering(w, s)
 	if s.Clock != "" {
 		fmt.Fprintf(w, "\n%s\n", s.Clock)
 	}
@@ -148,8 +137,9 @@ func stateColour(u checkStatus) string {
 
 // checkRow is a line of the table of uplinks.
 type checkRow struct {
-	cells []string
-	check checkStatus
+	cells   []string
+	check   checkStatus
+	comment string
 }
 
 // uplinkRows has one row while the versions agree, and one for each when they do not.
@@ -158,7 +148,7 @@ func uplinkRows(u uplinkStatus, now time.Time) (rows []checkRow) {
 	if versions == nil {
 		cells := append([]string{u.Name, u.Interface}, checkCells(u.checkStatus, now)...)
 		cells[7], cells[8] = fmt.Sprint(u.Connections), size(u.Bytes)
-		return []checkRow{{cells, u.checkStatus}}
+		return []checkRow{{cells: cells, check: u.checkStatus}}
 	}
 	for i, v := range versions {
 		check := u.Versions[v]
@@ -166,7 +156,7 @@ func uplinkRows(u uplinkStatus, now time.Time) (rows []checkRow) {
 		if i == 0 {
 			cells[7], cells[8] = fmt.Sprint(u.Connections), size(u.Bytes)
 		}
-		rows = append(rows, checkRow{cells, check})
+		rows = append(rows, checkRow{cells: cells, check: check})
 	}
 	return rows
 }
@@ -179,10 +169,10 @@ func checkCells(u checkStatus, now time.Time) []string {
 		row[1] = span(now.Sub(*u.Since))
 	}
 	if u.RTT > 0 {
-		row[2], row[3] = fmt.Sprintf("%.1fms", u.RTT), fmt.Sprintf("%.1fms", u.Jitter)
+		row[2], row[3] = inMilliseconds(u.RTT), inMilliseconds(u.Jitter)
 	}
 	if u.Loss != nil {
-		row[4] = fmt.Sprintf("%.0f%%", 100**u.Loss)
+		row[4] = inPercent(*u.Loss)
 	}
 	last := &row[7]
 	switch {
@@ -200,31 +190,10 @@ func checkCells(u checkStatus, now time.Time) []string {
 	return row
 }
 
-// balanceRows has a row for each member.
-func balanceRows(b balanceStatus) (rows [][]string) {
-	name := b.Name
-	for _, m := range b.Members {
-		takes := make([]string, 0, len(m.Usable))
-		for _, family := range m.Usable {
-			takes = append(takes, fmt.Sprintf("IPv%d", family))
-		}
-		if len(takes) == 0 {
-			takes = append(takes, "none")
-		}
-		clients := "-"
-		if m.Clients != nil {
-			clients = fmt.Sprint(*m.Clients)
-		}
-		rows = append(rows, []string{name, m.Name, fmt.Sprint(m.Weight), strings.Join(takes, " "), clients})
-		name = ""
-	}
-	return rows
-}
-
-func tableRows(t tableStatus) (rows [][]string) {
+func (f folding) tableRows(t tableStatus) (rows [][]string) {
 	name := t.Name
 	for _, a := range t.Active {
-		rows = append(rows, []string{name, destination(a), routeText(a)})
+		rows = append(rows, []string{name, destination(a), f.routeText(a)})
 		name = ""
 	}
 	if rows == nil {
@@ -243,7 +212,7 @@ func destination(a activeRoute) string {
 	return "IPv6"
 }
 
-func routeText(a activeRoute) string {
+func (f folding) routeText(a activeRoute) string {
 	if len(a.Uplinks) == 0 {
 		return "unreachable"
 	}
@@ -251,7 +220,7 @@ func routeText(a activeRoute) string {
 	for i := range hops {
 		hops[i] = a.Uplinks[i] + " via " + a.Via[i]
 	}
-	text := fmt.Sprintf("%s, distance %d", strings.Join(hops, " + "), a.Metric)
+	text := fmt.Sprintf("%s, distance %d", f.join(hops, " + "), a.Metric)
 	if a.Kept {
 		text += " (not usable, kept: the table has no other)"
 	}

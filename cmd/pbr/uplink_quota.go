@@ -85,19 +85,31 @@ func quotasAlone(doc *policy.Document, k *kernel.Kernel) map[string]*daemon.Quot
 	return out
 }
 
+// ample is the share of a quota that is left without a line of its own where there are many.
+const ample = 10
+
 // quotaLines say how much of each quota is left.
-func quotaLines(uplinks []uplinkStatus) (lines []string) {
+func (f folding) quotaLines(uplinks []uplinkStatus) (lines []string) {
+	few := f.few(len(uplinks))
+	left := 0
 	for _, u := range uplinks {
 		q := u.Quota
 		if q == nil {
 			continue
 		}
 		may := q.Bytes + q.Extra
+		if !few && q.Left >= may/ample {
+			left++
+			continue
+		}
 		text := fmt.Sprintf("quota of %s: %s of %s left", u.Name, size(&q.Left), size(&may))
 		if q.Left == 0 {
 			text = fmt.Sprintf("quota of %s: %s used up", u.Name, size(&may))
 		}
 		lines = append(lines, text+", reset on "+q.Resets.Format("2006-01-02 15:04"))
+	}
+	if left > 0 {
+		lines = append(lines, fmt.Sprintf("quotas of %s: a tenth or more is left", counted(left, "uplink")))
 	}
 	return lines
 }

@@ -100,7 +100,7 @@ func webSelectors(s *statusResult) (list []web.Selector) {
 }
 
 func webSelector(p *steeringStatus) web.Selector {
-	uses := usesText(p)
+	uses := folding(false).usesText(p)
 	if uses == dash("") {
 		uses = ""
 	}
