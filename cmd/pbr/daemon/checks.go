@@ -165,3 +165,26 @@ func tableUplinks(t *policy.Table) (names []string) {
 	}
 	return names
 }
+
+// setConfigs sends the monitor what to check, if it changed.
+func (w *Watcher) setConfigs(initial map[compiler.UplinkVersion]healthcheck.Status) {
+	configs := Configs(w.doc, w.want.Numbers, w.host)
+	if w.configs != nil && slices.EqualFunc(w.configs, configs, sameConfig) {
+		return
+	}
+	w.configs = configs
+	byLine := map[healthcheck.UplinkVersion]healthcheck.Status{}
+	for _, s := range initial {
+		byLine[s.UplinkVersion] = s
+	}
+	w.Monitor.Set(configs, byLine)
+}
+
+// sendLinks sends the monitor the state of the links.
+func (w *Watcher) sendLinks() {
+	links := Links(w.doc, w.host)
+	for _, uv := range UplinkVersions(w.doc) {
+		w.Monitor.Link(uv, links[uv])
+	}
+	w.health.learnAddresses(w.doc, w.host)
+}

@@ -164,3 +164,48 @@ func (w *Watcher) summary() string {
 	}
 	return fmt.Sprintf("%d uplinks in use, %d not:%s", usable, other, names)
 }
+
+// pendingEvents waits for the events of all states that changed since the last look, so that the
+// cause is logged before its effects, and so that both versions of an uplink that change together
+// are reported together.
+func (w *Watcher) pendingEvents(ctx context.Context, events []healthcheck.Event) []healthcheck.Event {
+	events = append(events, w.waitingEvents()...)
+	for {
+		missing := slices.ContainsFunc(w.Monitor.Statuses(), func(s healthcheck.Status) bool {
+			before, known := w.health.statuses[keyOf(s.UplinkVersion)]
+			return known && before.State != s.State &&
+				!slices.ContainsFunc(events,
+					func(e healthcheck.Event) bool { return e.UplinkVersion == s.UplinkVersion && e.To == s.State })
+		})
+		if !missing {
+			return events
+		}
+		select {
+		case e, ok := <-w.Monitor.Events():
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+		case <-time.After(eventPatience):
+			return events
+		case <-ctx.Done():
+			return events
+		}
+	}
+}
+
+// waitingEvents collects the events that are there, so that one plan handles uplinks that fail
+// together.
+func (w *Watcher) waitingEvents() (events []healthcheck.Event) {
+	for {
+		select {
+		case e, ok := <-w.Monitor.Events():
+			if !ok {
+				return events
+			}
+			events = append(events, e)
+		default:
+			return events
+		}
+	}
+}
