@@ -31,21 +31,32 @@ type otherChain struct {
 	hook        *facts.Hook
 	// drops tells a base chain whose policy is drop.
 	drops bool
-	// from are the chains that jump here.
-	from []*otherChain
+	// from are the rules that jump here.
+	from []otherJump
+}
+
+// otherJump is a rule of a chain that jumps to another one, with packets that leave through some
+// interfaces.
+type otherJump struct {
+	chain *otherChain
+	out   outgoing
 }
 
 // otherRule is a rule of somebody else's.
 type otherRule struct {
 	chain  *otherChain
+	family uint8
 	handle uint64
 	exprs  []expr
+	walk   marksWalk
 }
 
 // others gathers the tables that are not pbr's.
 type others struct {
 	chains map[[2]string]*otherChain
 	rules  []otherRule
+	// name is the name of the interface with an index.
+	name func(index uint32) string
 }
 
 // OfOthers is what rules of others do that has to do with pbr's.
@@ -67,7 +78,7 @@ type OfOthers struct {
 // name of the interface with an index.
 func (c *Conn) Others(name func(index uint32) string) (OfOthers, error) {
 	for range readAttempts {
-		o := &others{chains: map[[2]string]*otherChain{}}
+		o := &others{chains: map[[2]string]*otherChain{}, name: name}
 		before, err := c.Generation()
 		if err != nil {
 			return OfOthers{}, err
@@ -80,7 +91,7 @@ func (c *Conn) Others(name func(index uint32) string) (OfOthers, error) {
 				return OfOthers{}, err
 			}
 			if after == before {
-				return o.uses(name), nil
+				return o.uses(), nil
 			}
 		}
 	}
@@ -102,22 +113,55 @@ func (o *others) read(s *socket) error {
 	if err != nil {
 		return err
 	}
-	return s.dumpFamilies(unix.NFT_MSG_GETRULE, func(family uint8, raw []byte) {
+	err = s.dumpFamilies(unix.NFT_MSG_GETRULE, func(family uint8, raw []byte) {
 		ch := o.chain(family, text(attr(raw, unix.NFTA_RULE_TABLE)), text(attr(raw, unix.NFTA_RULE_CHAIN)))
 		if ch == nil {
 			return
 		}
-		r := otherRule{chain: ch, handle: number64(attr(raw, unix.NFTA_RULE_HANDLE))}
+		r := otherRule{chain: ch, family: family, handle: number64(attr(raw, unix.NFTA_RULE_HANDLE))}
 		for _, x := range splitExprs(attr(raw, unix.NFTA_RULE_EXPRESSIONS)) {
 			x.data = slices.Clone(x.data) // the buffer is used again
 			r.exprs = append(r.exprs, x)
-			if to := x.jump(); to != "" {
-				target := o.chain(family, text(attr(raw, unix.NFTA_RULE_TABLE)), to)
-				target.from = append(target.from, ch)
-			}
 		}
 		o.rules = append(o.rules, r)
 	})
+	if err != nil {
+		return err
+	}
+	for i := range o.rules {
+		if err := o.follow(s, &o.rules[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow walks through a rule, with the sets of interfaces that it looks up, and links the chains
+// that it jumps to.
+func (o *others) follow(s *socket, r *otherRule) error {
+	_, table, _ := strings.Cut(r.chain.table, " ")
+	r.walk.name = o.name
+	var err error
+	r.walk.elements = func(set string, indexes bool) (elements []ifaceElement, known bool) {
+		var failed error
+		if elements, known, failed = o.interfaces(s, r.family, table, set, indexes); failed != nil {
+			err = failed
+		}
+		return elements, known
+	}
+	for i := range r.exprs {
+		x := &r.exprs[i]
+		r.walk.step(x)
+		if to := x.jump(); to != "" {
+			target := o.chain(r.family, table, to)
+			target.from = append(target.from, otherJump{r.chain, r.walk.out})
+		}
+	}
+	for _, e := range r.walk.jumps {
+		target := o.chain(r.family, table, e.chain)
+		target.from = append(target.from, otherJump{r.chain, outgoing{names: []string{e.name}, some: true}})
+	}
+	return err
 }
 
 // chain returns a chain by its table and name; nil for pbr's.
@@ -170,8 +214,8 @@ func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
 		return []facts.Hook{*ch.hook}
 	}
 	var out []facts.Hook
-	for _, from := range ch.from {
-		for _, h := range from.hooks(seen) {
+	for _, jump := range ch.from {
+		for _, h := range jump.chain.hooks(seen) {
 			if !slices.Contains(out, h) {
 				out = append(out, h)
 			}
@@ -181,7 +225,7 @@ func (ch *otherChain) hooks(seen map[*otherChain]bool) []facts.Hook {
 }
 
 // uses looks through all chains and rules.
-func (o *others) uses(name func(index uint32) string) (out OfOthers) {
+func (o *others) uses() (out OfOthers) {
 	for _, ch := range o.chains {
 		out.Chains = append(out.Chains, ch.table+" "+ch.name)
 		if ch.drops {
@@ -190,22 +234,15 @@ func (o *others) uses(name func(index uint32) string) (out OfOthers) {
 	}
 	slices.Sort(out.Chains)
 	sorting.Func(out.Dropping, func(a, b facts.DropChain) int { return strings.Compare(a.Table+" "+a.Chain, b.Table+" "+b.Chain) })
-	for _, r := range o.rules {
-		w := &marksWalk{name: name}
-		for i := range r.exprs {
-			w.step(&r.exprs[i])
-		}
+	for i := range o.rules {
+		r := &o.rules[i]
+		w := &r.walk
 		for _, u := range w.uses {
 			u.Table, u.Chain, u.Handle, u.Hooks = r.chain.table, r.chain.name, r.handle, r.chain.hooks(map[*otherChain]bool{})
 			out.Marks = append(out.Marks, u)
 		}
 		if w.sourceNAT {
-			out.SourceNAT = append(out.SourceNAT, facts.SourceNAT{Table: r.chain.table, OIF: w.oif})
-		}
-		if w.toAddress {
-			out.Translations = append(out.Translations, facts.Translation{
-				Table: r.chain.table, Chain: r.chain.name, OIF: w.oif, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
-			})
+			out.translations(r)
 		}
 		if w.back.dropped && slices.ContainsFunc(r.chain.hooks(map[*otherChain]bool{}),
 			func(h facts.Hook) bool { return h.Name == "prerouting" }) {
@@ -226,6 +263,18 @@ func (o *others) uses(name func(index uint32) string) (out OfOthers) {
 		}
 	}
 	return out
+}
+
+// translations adds a rule that translates sources, once for each interface that it is for.
+func (out *OfOthers) translations(r *otherRule) {
+	for _, oif := range r.interfaces() {
+		out.SourceNAT = append(out.SourceNAT, facts.SourceNAT{Table: r.chain.table, OIF: oif})
+		if r.walk.toAddress {
+			out.Translations = append(out.Translations, facts.Translation{
+				Table: r.chain.table, Chain: r.chain.name, OIF: oif, Handle: r.handle, Hooks: r.chain.hooks(map[*otherChain]bool{}),
+			})
+		}
+	}
 }
 
 // dumpFamilies lists objects of all families with theirs.

@@ -44,10 +44,13 @@ type marksWalk struct {
 	// 53 do not get that far.
 	flowtable string
 	sparesDNS bool
-	oif       string
-	// name is the name of the interface with an index.
-	name func(index uint32) string
-	back backWalk
+	// out are the interfaces that it is for; jumps are those that its map leads to a chain.
+	out   outgoing
+	jumps []ifaceElement
+	// name is the name of the interface with an index, elements those of a set of interfaces.
+	name     func(index uint32) string
+	elements func(set string, indexes bool) (list []ifaceElement, known bool)
+	back     backWalk
 }
 
 // The expressions of iptables-nft (linux/netfilter/nf_tables_compat.h).
@@ -103,6 +106,7 @@ func (w *marksWalk) step(x *expr) {
 	case "lookup":
 		w.back.limit(w.registers[slot(x.u32(unix.NFTA_LOOKUP_SREG))].origin)
 		w.test(w.registers[slot(x.u32(unix.NFTA_LOOKUP_SREG))])
+		w.lookUpInterface(x)
 		if attr(x.data, unix.NFTA_LOOKUP_DREG) != nil {
 			w.set(x.u32(unix.NFTA_LOOKUP_DREG), register{})
 		}
@@ -221,9 +225,9 @@ func (w *marksWalk) compare(x *expr) {
 	value, equal := x.value(unix.NFTA_CMP_DATA), x.u32(unix.NFTA_CMP_OP) == unix.NFT_CMP_EQ
 	switch {
 	case r.origin == fromOIF && equal:
-		w.oif = interfaceName(value)
+		w.out.only(interfaceName(value))
 	case r.origin == fromOIFIndex && equal && len(value) == 4:
-		w.oif = w.name(binary.NativeEndian.Uint32(value))
+		w.out.only(w.name(binary.NativeEndian.Uint32(value)))
 	default:
 		w.test(r)
 	}
