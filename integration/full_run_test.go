@@ -41,6 +41,13 @@ func TestWatchWithFullRun(t *testing.T) {
 	says(t, w.router.pbr("apply"), 1, "no space left on device", "free some space")
 	says(t, w.router.pbr("apply", "--confirm", "60s"), 1, "no space left on device")
 	w.inForce(watchPolicy, "after applies without room")
+	w.hangUp()
+	w.logged("reload failed", "no space left on device", "as soon as there is space")
+	res := w.router.pbr("status")
+	says(t, res, 0)
+	if !matches(`is not in force: .*no space left on device.*: pbr watch tries again as soon as there is space`, res.Stdout) {
+		t.Errorf("pbr status printed\n%s", res.Stdout)
+	}
 	w.emptyDisk()
 	w.logged("reloaded the policy")
 	w.inForce(moreTables, "with room")

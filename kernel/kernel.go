@@ -8,6 +8,7 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -107,6 +108,23 @@ func (e *ConflictError) Error() string {
 		parts = append(parts, fmt.Sprintf("routing table %s: has routes of others: choose another id", strings.Join(which, ", ")))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// CrowdedError means that strict connections cannot keep their uplink while numbers change.
+type CrowdedError struct{ Mask uint32 }
+
+func (e *CrowdedError) Error() string {
+	return fmt.Sprintf("mark-mask 0x%08x: no value is free, so strict connections would leave through another uplink while the "+
+		"numbers change: write a mark-mask with one more bit, one that the old mask does not have either, or remove a table "+
+		"first; pbr flush before pbr apply also works, but nothing is strict in between", e.Mask)
+}
+
+// Unfit reports whether an error means that the plan itself has to change: another try is of no
+// use.
+func Unfit(err error) bool {
+	var taken *ConflictError
+	var crowded *CrowdedError
+	return errors.As(err, &taken) || errors.As(err, &crowded)
 }
 
 // ApplyError means that a plan could not be applied.

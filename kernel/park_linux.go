@@ -19,7 +19,7 @@ func (a *application) park(want *plan.Plan) error {
 		p = parkingPlace(plans)
 	}
 	if p.mark == 0 && slices.ContainsFunc(plans, hasStrict) {
-		return &ApplyError{Cause: errNoPlace(a.want.Mask), Undo: a.rollBack()}
+		return &ApplyError{Cause: &CrowdedError{a.want.Mask}, Undo: a.rollBack()}
 	}
 	what := "packets of connections whose numbers change are dropped for a moment"
 	if p.mark == 0 {
@@ -40,13 +40,6 @@ func (a *application) park(want *plan.Plan) error {
 	}
 	a.parking, a.marks = p, newMarkMigration(a)
 	return nil
-}
-
-// errNoPlace says that strict connections cannot keep their uplink while numbers change.
-func errNoPlace(mask uint32) error {
-	return fmt.Errorf("mark-mask 0x%08x: no value is free, so strict connections would leave through another uplink while the "+
-		"numbers change: write a mark-mask with one more bit, one that the old mask does not have either, or remove a table "+
-		"first; pbr flush before pbr apply also works, but nothing is strict in between", mask)
 }
 
 // refuseNew is the step after which the ruleset in force pins no new connection, and drops the

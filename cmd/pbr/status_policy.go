@@ -26,6 +26,9 @@ type policyStatus struct {
 	StartedWith string          `json:"started_with,omitempty"`
 	Trial       *trialStatus    `json:"trial,omitempty"`
 	Rejected    *rejectedStatus `json:"rejected,omitempty"`
+	// Retry is the file in force, where pbr watch could not bring its present text into force and
+	// tries again.
+	Retry *daemon.Retry `json:"retry,omitempty"`
 	// StateNote says why no state outlives a reboot; empty if it does.
 	StateNote string `json:"state_note,omitempty"`
 	// notes are for people; trialNote is the one of the trial.
@@ -122,7 +125,12 @@ func policyStatusOf(file string, k *kernel.Kernel, report *daemon.Report) (p pol
 		p.notes = append(p.notes, p.trialNote)
 	}
 	p.findRejected(file, s, now, s.Now(pending != nil))
-	if report != nil && now != nil && p.Trial == nil && p.Rejected == nil {
+	switch {
+	case report != nil && report.Retry != nil:
+		p.Retry = report.Retry
+		p.notes = append(p.notes, fmt.Sprintf("the present %s is not in force: %s: pbr watch tries again %s",
+			report.Policy, p.Retry.Error, p.Retry.When(time.Now())))
+	case report != nil && now != nil && p.Trial == nil && p.Rejected == nil:
 		p.findEdit(now)
 	}
 	if p.StateNote = s.Dir().Temporary(); p.StateNote != "" {

@@ -44,16 +44,21 @@ func marked(err error) error {
 		return fmt.Errorf("%w: %w", daemon.ErrInterrupted, err)
 	case kernel.Unwritten(err):
 		return fmt.Errorf("%w: %w", daemon.ErrNoRoom, err)
+	case kernel.Unfit(err):
+		return markedError{err, daemon.ErrUnfit}
 	case kernel.Moved(err):
-		return movedError{err}
+		return markedError{err, daemon.ErrMoved}
 	}
 	return err
 }
 
-// movedError is daemon.ErrMoved, in the words of the kernel alone: it may mean something else.
-type movedError struct{ error }
+// markedError is an error of a kind, in the words of the kernel alone.
+type markedError struct {
+	error
+	kind error
+}
 
-func (e movedError) Unwrap() []error { return []error{daemon.ErrMoved, e.error} }
+func (e markedError) Unwrap() []error { return []error{e.kind, e.error} }
 
 // Traffic returns what interfaces carried since they exist.
 func (k watchKernel) Traffic(interfaces []string) (map[string]quota.Reading, error) {

@@ -26,7 +26,7 @@ func compiled(want *plan.Plan, problems policy.Diagnostics) (*plan.Plan, error) 
 		for _, p := range problems {
 			errs = append(errs, fmt.Errorf("%s:%d: %s", p.Pos.File, p.Pos.Line, p.Message))
 		}
-		return nil, fmt.Errorf("compiling the policy: %w", errors.Join(errs...))
+		return nil, unfit(fmt.Errorf("compiling the policy: %w", errors.Join(errs...)))
 	}
 	return want, nil
 }

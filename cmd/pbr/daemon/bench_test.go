@@ -42,6 +42,9 @@ type bench struct {
 
 	// hang keeps a reload reading until it is closed.
 	hang chan struct{}
+	// readLists and changed are Options'.
+	readLists func(*policy.Document, []string) (*policy.Document, error)
+	changed   chan ListChange
 
 	mu     sync.Mutex
 	policy string // what a reload reads
@@ -71,7 +74,7 @@ func newBench(t *testing.T, text string) *bench {
 	b := &bench{
 		t: t, kernel: &fakeKernel{host: usualMachine()}, prober: &fakeProber{dead: map[string]bool{},
 			lossy: map[string]int{}, sent: map[string]int{}},
-		events: make(chan KernelEvent), hangUp: make(chan struct{}), policy: text, log: &safeBuffer{},
+		events: make(chan KernelEvent), hangUp: make(chan struct{}), changed: make(chan ListChange), policy: text, log: &safeBuffer{},
 		state: filepath.Join(t.TempDir(), "health.json"), booted: time.Now(), stop: func() {},
 	}
 	return b
@@ -101,6 +104,7 @@ func (b *bench) options() Options {
 		},
 		Watchdog: time.Second, Trials: b.trials, Waits: b.waits,
 		Held: func() (*policy.Document, error) { return parsePolicy(b.held) }, Lasting: b.lasting, Switched: b.switched,
+		ReadLists: b.readLists, ListsChanged: b.changed,
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 	// try although the host facts look the same: a link that went down and came back leaves no
 	// other trace.
 	stillTries = 4
+	// lateTries is how often a try that the kernel refused is followed by another one for a host
+	// that changed although the patience is over: a plan of many steps takes longer than that.
+	lateTries = 1
 	// movingPause is the pause between two tries; it doubles after each try that found the host
 	// facts unchanged.
 	movingPause = 5 * time.Millisecond
@@ -37,15 +40,18 @@ type Convergence struct {
 // error is Apply's.
 func (c *Convergence) Run(ctx context.Context, host plan.HostFacts, want *plan.Plan) (plan.HostFacts, *plan.Plan, error) {
 	began := time.Now()
-	for still := 0; ; {
+	for still, late := 0, 0; ; {
 		err := c.Apply(want)
 		if ctx.Err() != nil {
 			return host, want, err
 		}
 		now, next, moved := c.look(host, want)
+		over := time.Since(began) > c.Patience
 		switch {
-		case err == nil && !moved, time.Since(began) > c.Patience:
+		case err == nil && (!moved || over), over && !moved, over && late == lateTries:
 			return host, want, err
+		case over:
+			late++
 		case !moved && (still == stillTries || !c.Transient(err)):
 			return host, want, err
 		case !moved:

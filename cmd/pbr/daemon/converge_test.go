@@ -120,3 +120,35 @@ func TestLinkChangesDuringTheFirstApply(t *testing.T) {
 		b.stop()
 	})
 }
+
+// TestConvergenceOfManySteps: a plan whose steps take longer than the patience gets another try for
+// a host that changed meanwhile, and no more than that.
+func TestConvergenceOfManySteps(t *testing.T) {
+	for name, refusals := range map[string]int{"one change": 1, "a change each time": 9} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tries := 0
+				host := func() (plan.HostFacts, error) {
+					up := tries%2 == 0
+					return plan.HostFacts{Links: map[string]plan.Link{"wan1": {Up: true}, "wan2": {Up: up}}}, nil
+				}
+				again := Convergence{
+					HostFacts: host, Compile: func(m plan.HostFacts) (*plan.Plan, error) { return routesOf(m), nil },
+					Apply: func(*plan.Plan) error {
+						time.Sleep(2 * time.Second)
+						if tries++; tries <= refusals {
+							return ErrMoved
+						}
+						return nil
+					},
+					Transient: transient, Patience: time.Second,
+				}
+				first, _ := host()
+				_, _, err := again.Run(t.Context(), first, routesOf(first))
+				if ok := refusals == 1; (err == nil) != ok || tries != 1+lateTries {
+					t.Errorf("%d tries, %v", tries, err)
+				}
+			})
+		})
+	}
+}

@@ -15,7 +15,7 @@ import (
 // where there is more to do, or something else in force.
 func (w *Watcher) HeldPolicy(ctx context.Context, id PolicyID) (applied *Applied, err error) {
 	callErr := w.call(ctx, func() {
-		if w.trial != nil || w.reading != nil || w.room != nil || w.dirty.due || !w.Trials.Is(w.doc, id) {
+		if w.trial != nil || w.reading != nil || w.retry != nil || w.dirty.due || !w.Trials.Is(w.doc, id) {
 			return
 		}
 		w.shared.countReload(true)

@@ -116,6 +116,10 @@ var ErrInterrupted = errors.New("others keep changing it")
 // read, such as a link that went down.
 var ErrMoved = errors.New("the machine changed")
 
+// ErrUnfit is wrapped by errors that come from the policy itself: no other try can bring it into
+// force.
+var ErrUnfit = errors.New("the policy cannot come into force")
+
 // transient reports whether an error may be gone at the next try.
 func transient(err error) bool { return errors.Is(err, ErrInterrupted) || errors.Is(err, ErrMoved) }
 

@@ -28,6 +28,7 @@ func (w *Watcher) kernelEvent(n KernelEvent) {
 		return
 	}
 	w.due(max(eventPause, spacing-time.Since(w.lastRun)))
+	w.hostMayHelp()
 }
 
 // readHost reads the host facts and informs the monitor; it reports whether that succeeded.

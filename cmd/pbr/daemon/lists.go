@@ -108,11 +108,16 @@ func (w *Watcher) listsRead(ctx context.Context, got readPolicy) {
 	if err == nil && got.compiler != nil {
 		err = w.installLists(ctx, got)
 	}
+	passing := got.err == nil && err != nil // -- the kernel's error, which may be temporary
 	if err != nil && (l.failed == nil || l.failed.Error() != err.Error()) {
-		w.Log.Error("changed lists could not be applied: the old ones stay", "error", err)
+		next := "when a list changes"
+		if passing {
+			next = listRetry.String()
+		}
+		w.Log.Error("changed lists could not be applied: the old ones stay", "error", err, "next_try", next)
 	}
 	l.failed = err
-	if got.err == nil && err != nil { // -- the kernel's error, which may be temporary
+	if passing {
 		w.listsChanged(ListChange{Files: slices.Collect(maps.Keys(l.taken))})
 		l.retry = time.NewTimer(listRetry)
 	}

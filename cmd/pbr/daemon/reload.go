@@ -22,8 +22,8 @@ type reading struct {
 	late <-chan time.Time
 	// instead is the policy that was in force when it began.
 	instead *policy.Document
-	// again means that another reload was requested meanwhile, abandoned that nobody waits for this
-	// one any more.
+	// again means that another reload was requested meanwhile, abandoned that this one was given up:
+	// when it ends after all, the files are read again.
 	again, abandoned bool
 }
 
@@ -42,12 +42,12 @@ func (w *Watcher) reload() {
 	if r := w.reading; r != nil {
 		r.again = !r.abandoned
 		if r.abandoned {
-			w.endReload(errors.New("the files of an earlier reload are still being read"))
+			w.reloadFailed(nil, time.Now(), errors.New("the files of an earlier reload are still being read"))
 		}
 		return
 	}
 	if err := w.refuseSecond(); err != nil {
-		w.endReload(err)
+		w.reloadFailed(nil, time.Now(), err)
 		return
 	}
 	r := &reading{done: make(chan readPolicy, 1), late: time.After(readLimit), instead: w.doc}
@@ -82,7 +82,7 @@ func (w *Watcher) readLate() <-chan time.Time {
 // abandon gives up a reading, which may continue.
 func (w *Watcher) abandon() {
 	w.reading.abandoned = true
-	w.endReload(fmt.Errorf("reading the policy and its lists takes more than %s", readLimit))
+	w.reloadFailed(nil, time.Now(), fmt.Errorf("reading the policy and its lists takes more than %s", readLimit))
 }
 
 // reloadRead brings what was read into force.
@@ -90,25 +90,32 @@ func (w *Watcher) reloadRead(ctx context.Context, got readPolicy) {
 	r := w.reading
 	w.reading = nil
 	if r.abandoned {
+		w.reload()
 		return
 	}
-	w.endReload(w.replacePolicy(ctx, r.instead, got))
+	began := time.Now()
+	if err := w.replacePolicy(ctx, r.instead, got); err != nil {
+		w.reloadFailed(got.doc, began, err)
+	} else {
+		w.shared.countReload(true)
+		w.ready()
+	}
 	if r.again {
 		w.reload()
 	}
 }
 
-func (w *Watcher) endReload(err error) {
-	defer w.ready()
-	w.shared.countReload(err == nil)
-	if err != nil {
-		w.Log.Error("reload failed: the old policy stays in force", "error", err)
-	}
+// reloadFailed reports a reload that began at that time and failed, and has it tried again if its
+// reason may pass. doc is nil if it was not read to its end.
+func (w *Watcher) reloadFailed(doc *policy.Document, began time.Time, err error) {
+	w.shared.countReload(false)
+	w.Log.Error("reload failed: the old policy stays in force", "error", err, "next_try", w.retryLater(doc, began, err))
+	w.ready()
 }
 
 func (w *Watcher) replacePolicy(ctx context.Context, instead *policy.Document, got readPolicy) error {
 	if got.err != nil {
-		return got.err
+		return unfit(got.err)
 	}
 	if err := w.refuseSecond(); err != nil {
 		return err
@@ -140,7 +147,8 @@ func (w *Watcher) install(ctx context.Context, doc *policy.Document, prepared *c
 		w.due(spacing) // -- the pass repairs what was not rolled back
 		return Outcome{}, err
 	}
-	w.doc, w.room = doc, nil
+	w.doc = doc
+	w.endRetry()
 	w.take(want)
 	w.shared.loaded(doc)
 	w.Reloaded(doc)

@@ -30,14 +30,19 @@ func TestReloadThatHangs(t *testing.T) {
 		if log := b.log.String(); !strings.Contains(log, "still being read") {
 			t.Errorf("a second reader:\n%s", log)
 		}
+		if r := b.w.Report().Retry; r == nil || r.WaitsFor != waitsForFiles {
+			t.Errorf("the report says %+v", r)
+		}
+		b.mu.Lock()
+		b.policy = strictBoth
+		b.mu.Unlock()
 		close(b.hang)
 		synctest.Wait()
-		if r := b.w.Report(); r.Numbers.Reloads != 2 || r.Numbers.ReloadFailures != 2 {
-			t.Errorf("an abandoned reading counts: %+v", r.Numbers)
-		}
-		b.hang = nil
-		b.reload(strings.Replace(twoUplinks, `name = "both"`, "name = \"both\"\nstrict = true", 1))
+		b.wantReloads("an abandoned reading does not count, its successor does", 3, 2)
 		b.wantRoutes("read at last", "both", "wan2 unreachable")
+		if r := b.w.Report().Retry; r != nil {
+			t.Errorf("in force, and the report says %+v", r)
+		}
 	})
 }
 

@@ -18,6 +18,8 @@ type Report struct {
 	Since  time.Time `json:"since"`
 	Policy string    `json:"policy"`
 	Loaded time.Time `json:"loaded"`
+	// Retry is a file that waits to be tried again, nil if none does.
+	Retry *Retry `json:"retry,omitempty"`
 	// Uplinks are in the policy's order, IPv4 before IPv6.
 	Uplinks []healthcheck.Status `json:"uplinks"`
 	// Down has the uplinks that are not used for new connections, in the order in which they went

@@ -9,7 +9,7 @@ import (
 	"pbr/compiler/plan"
 )
 
-// roomLook is how often a watch that started without space for its journal checks for space.
+// roomLook is how often a watch whose policy waits for space for the journal checks for it.
 const roomLook = time.Second
 
 // applyHeld starts with the policy that the kernel holds, because the file's cannot be applied: so
@@ -29,24 +29,6 @@ func (w *Watcher) applyHeld(ctx context.Context, why error) (*plan.Plan, Outcome
 	}
 	w.Log.Error("the policy file is not in force: using the policy from before until the disk has space", "error", why)
 	w.Reloaded(held)
-	w.room = time.NewTimer(roomLook)
+	w.retryLater(nil, time.Now(), why)
 	return want, outcome, nil
-}
-
-// roomDue returns the channel of the next check for space; nil while no policy waits for it.
-func (w *Watcher) roomDue() <-chan time.Time {
-	if w.room == nil {
-		return nil
-	}
-	return w.room.C
-}
-
-// lookForRoom reloads if there is space. If that fails, it is tried again later.
-func (w *Watcher) lookForRoom() {
-	if w.Kernel.Room() != nil {
-		w.room.Reset(roomLook)
-		return
-	}
-	w.room.Reset(audit)
-	w.reload()
 }

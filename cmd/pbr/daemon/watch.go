@@ -116,9 +116,9 @@ type Watcher struct {
 	// reading is a reload's, nil when none is under way.
 	reading *reading
 	lists   lists
-	// room fires when to check for space for the policy that could not be applied at the start; nil
-	// if none waits.
-	room *time.Timer
+	// retry is a reload that failed, or the file that could not be applied at the start, and waits
+	// to be tried again; nil if there is none.
+	retry *retry
 	// full is the time of the next full pass; its reasons are in dirty.
 	full    *time.Timer
 	dirty   dirty
@@ -271,6 +271,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			}
 			w.kernelEvent(n)
 		case <-w.HangUp:
+			w.endRetry() // -- this one counts from now on
 			w.reload()
 		case got := <-w.read():
 			w.reloadRead(ctx, got)
@@ -282,8 +283,8 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.lists.retry = nil
 		case <-w.readLate():
 			w.abandon()
-		case <-w.roomDue():
-			w.lookForRoom()
+		case <-w.retryDue():
+			w.tryAgain()
 		case do := <-w.calls:
 			do()
 		case do := <-w.orders:

@@ -290,7 +290,6 @@ func TestReload(t *testing.T) {
 		b.kernel.do(func() { b.kernel.fail = errKernel })
 		b.reload(twoUplinks)
 		b.kernel.do(func() { b.kernel.fail = nil })
-		sleep(2 * audit)
 		b.wantRoutes("a reload that the kernel refused", "both", "wan2 unreachable")
 		var told []string
 		notify, _ := b.told()
@@ -307,6 +306,8 @@ func TestReload(t *testing.T) {
 		if r.Numbers.Reloads != 4 || r.Numbers.ReloadFailures != 3 {
 			t.Errorf("%+v", r.Numbers)
 		}
+		sleep(2 * audit)
+		b.wantRoutes("tried again", "both", "wan2")
 	})
 }
 
