@@ -316,19 +316,9 @@ func (c *compilation) noneUsable(b balanceUse) plan.ChainRule {
 		return rule("no member usable: unreachable", nil, gotoChain("mark-"+unreachableName))
 	}
 	for _, m := range b.Members {
-		if t := c.table(m.Target.Name); t != nil && t.Strict {
+		if t := c.doc.Table(m.Target.Name); t != nil && t.Strict {
 			return rule("no member usable; strict", nil, gotoChain("mark-"+t.Name))
 		}
 	}
 	return rule("no member usable: default", nil, plan.SetMark{Mask: c.mask, Value: c.pastRules()}, accept)
-}
-
-// table is a [[table]] by name, nil for an uplink.
-func (c *compilation) table(name string) *policy.Table {
-	for i := range c.doc.Tables {
-		if c.doc.Tables[i].Name == name {
-			return &c.doc.Tables[i]
-		}
-	}
-	return nil
 }

@@ -93,45 +93,8 @@ func (n *numbers) list() []plan.Number {
 func giveNumbers(doc *policy.Document) *numbers {
 	mask := doc.Settings.MarkMask
 	n := &numbers{byName: map[string]plan.Number{}}
-	taken, ids := map[uint32]bool{}, map[uint32]bool{}
-	pending := []string{}
-	want := func(number plan.Number) {
-		n.byName[number.Name] = number
-		pending = append(pending, number.Name)
-	}
-	for i := range doc.Tables {
-		t := &doc.Tables[i]
-		ids[t.ID] = true
-		if t.Mark != 0 {
-			taken[extract(t.Mark, mask)] = true
-			n.byName[t.Name] = plan.Number{Name: t.Name, Mark: t.Mark, Table: t.ID}
-			continue
-		}
-		want(plan.Number{Name: t.Name, Table: t.ID})
-	}
-	for i := range doc.Uplinks {
-		want(plan.Number{Name: doc.Uplinks[i].Name, Uplink: doc.Uplinks[i].Name})
-	}
-	for _, name := range strictUplinks(doc) {
-		want(plan.Number{Name: name + strictSuffix, Uplink: name, Strict: true})
-	}
-	for _, t := range policy.StrictVariants(doc) {
-		want(plan.Number{Name: t.Name + strictSuffix, Strict: true})
-	}
-	if policy.MakesUnreachable(doc) {
-		want(plan.Number{Name: unreachableName, Strict: true})
-	}
-	if policy.Drops(doc) {
-		want(plan.Number{Name: dropName, Strict: true})
-	}
-	for _, r := range policy.Returns(doc) {
-		if r.Variant && n.byName[r.Name].Name == "" {
-			want(plan.Number{Name: r.Name, Strict: r.Table.Strict})
-		}
-	}
-	for _, f := range policy.Fallbacks(doc) {
-		want(plan.Number{Name: f.Uplink + fallbackSuffix(f.Strict), Uplink: f.Uplink, Strict: f.Strict, Fallback: true})
-	}
+	n.nameTables(doc)
+	pending, taken, ids := n.unnumbered(mask)
 	past := passesRules(doc)
 	needed := len(pending) + len(taken)
 	if past {
@@ -142,27 +105,82 @@ func giveNumbers(doc *policy.Document) *numbers {
 	}
 	n.needed, n.inside = needed, spareBit(mask, needed, taken)
 	places := places{all: capacity(mask), used: capacity(mask &^ n.inside)}
-	for name, number := range places.choose(pending, taken) {
-		have := n.byName[name]
-		have.Mark = deposit(number, mask)
-		n.byName[name] = have
-	}
-	for name, number := range n.byName {
-		if number.Table == 0 {
-			number.Table = freeTable(extract(number.Mark, mask), ids)
-			n.byName[name] = number
-		}
-	}
+	n.setMarks(places.choose(pending, taken), mask)
+	n.setTables(mask, ids)
 	n.setInterfaces(doc)
 	if doc.Default != nil || past {
 		n.byName[plan.DefaultName] = plan.Number{Name: plan.DefaultName, Table: freeTable(0, ids)}
 	}
 	if past {
 		// Chosen last, so that it moves nobody else's.
-		number := places.choose([]string{plan.DefaultName}, taken)[plan.DefaultName]
-		n.byName[plan.DefaultName] = plan.Number{Name: plan.DefaultName, Table: freeTable(0, ids), Mark: deposit(number, mask)}
+		n.setMarks(places.choose([]string{plan.DefaultName}, taken), mask)
 	}
 	return n
+}
+
+// nameTables has n know every table but default's, with what the policy fixes of it.
+func (n *numbers) nameTables(doc *policy.Document) {
+	add := func(number plan.Number) { n.byName[number.Name] = number }
+	for i := range doc.Tables {
+		t := &doc.Tables[i]
+		add(plan.Number{Name: t.Name, Mark: t.Mark, Table: t.ID})
+	}
+	for i := range doc.Uplinks {
+		add(plan.Number{Name: doc.Uplinks[i].Name, Uplink: doc.Uplinks[i].Name})
+	}
+	for _, name := range strictUplinks(doc) {
+		add(plan.Number{Name: name + strictSuffix, Uplink: name, Strict: true})
+	}
+	for _, t := range policy.StrictVariants(doc) {
+		add(plan.Number{Name: t.Name + strictSuffix, Strict: true})
+	}
+	if policy.MakesUnreachable(doc) {
+		add(plan.Number{Name: unreachableName, Strict: true})
+	}
+	if policy.Drops(doc) {
+		add(plan.Number{Name: dropName, Strict: true})
+	}
+	for _, r := range policy.Returns(doc) {
+		if r.Variant && n.byName[r.Name].Name == "" {
+			add(plan.Number{Name: r.Name, Strict: r.Table.Strict})
+		}
+	}
+	for _, f := range policy.Fallbacks(doc) {
+		add(plan.Number{Name: f.Uplink + fallbackSuffix(f.Strict), Uplink: f.Uplink, Strict: f.Strict, Fallback: true})
+	}
+}
+
+// unnumbered returns the tables that have no number yet, the numbers that the others have, and the
+// ids that are fixed.
+func (n *numbers) unnumbered(mask uint32) (pending []string, taken, ids map[uint32]bool) {
+	taken, ids = map[uint32]bool{}, map[uint32]bool{}
+	for name, number := range n.byName {
+		ids[number.Table] = true
+		if number.Mark == 0 {
+			pending = append(pending, name)
+			continue
+		}
+		taken[extract(number.Mark, mask)] = true
+	}
+	return pending, taken, ids
+}
+
+func (n *numbers) setMarks(chosen map[string]uint32, mask uint32) {
+	for name, place := range chosen {
+		number := n.byName[name]
+		number.Mark = deposit(place, mask)
+		n.byName[name] = number
+	}
+}
+
+// setTables gives an id to each table whose own the policy does not fix.
+func (n *numbers) setTables(mask uint32, fixed map[uint32]bool) {
+	for name, number := range n.byName {
+		if number.Table == 0 {
+			number.Table = freeTable(extract(number.Mark, mask), fixed)
+			n.byName[name] = number
+		}
+	}
 }
 
 // setInterfaces says of each pinned table whose it is.
@@ -256,7 +274,7 @@ func strictUplinks(doc *policy.Document) []string {
 	names := lookupOnlyUplinks(doc)
 	for i := range doc.Tables {
 		if doc.Tables[i].Strict {
-			names = append(names, uplinksOf(&doc.Tables[i])...)
+			names = append(names, doc.Tables[i].Uplinks()...)
 		}
 	}
 	names = append(names, policy.StrictUplinks(doc)...)
@@ -270,35 +288,27 @@ func lookupOnlyUplinks(doc *policy.Document) []string {
 	var names []string
 	for i := range doc.Rules {
 		r := &doc.Rules[i]
-		table := slices.IndexFunc(doc.Tables, func(t policy.Table) bool {
-			return r.Target.Kind == policy.ToTable &&
-				t.Name == r.Target.Name
-		})
-		strict := r.Action == policy.RuleLookup && table >= 0 && doc.Tables[table].Strict
+		var table *policy.Table
+		if r.Target.Kind == policy.ToTable {
+			table = doc.Table(r.Target.Name)
+		}
+		strict := r.Action == policy.RuleLookup && table != nil && table.Strict
 		switch {
 		case r.Action != policy.RuleLookupOnly && !strict:
 		case r.Target.Kind == policy.ToUplink:
 			names = append(names, r.Target.Name)
 		case r.Target.Kind == policy.ToDefault && doc.Default != nil:
-			names = append(names, uplinksOf(doc.Default)...)
+			names = append(names, doc.Default.Uplinks()...)
 		case r.Target.Kind == policy.ToDefault || r.Target.Kind == policy.ToMain:
 			for j := range doc.Uplinks { // main is not ours: its routes may lead through any of them
 				names = append(names, doc.Uplinks[j].Name)
 			}
-		case table >= 0:
-			names = append(names, uplinksOf(&doc.Tables[table])...)
+		case table != nil:
+			names = append(names, table.Uplinks()...)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-func uplinksOf(t *policy.Table) []string {
-	var names []string
-	for _, r := range t.Routes {
-		names = append(names, r.Uplink)
-	}
-	return names
 }
 
 // deposit spreads the low bits of n over the bits of mask, lowest first.

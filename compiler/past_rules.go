@@ -44,7 +44,8 @@ func Refuses(doc *policy.Document, r *policy.Rule) bool {
 	}
 	switch r.Target.Kind {
 	case policy.ToTable:
-		return slices.ContainsFunc(doc.Tables, func(t policy.Table) bool { return t.Strict && t.Name == r.Target.Name })
+		t := doc.Table(r.Target.Name)
+		return t != nil && t.Strict
 	case policy.ToDefault:
 		return doc.Default != nil && doc.Default.Strict
 	}

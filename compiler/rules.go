@@ -98,7 +98,7 @@ func (c *compilation) holds(n plan.Number, family plan.Family) bool {
 	case n.Strict:
 		return true
 	}
-	t := c.table(n.Name)
+	t := c.doc.Table(n.Name)
 	for _, r := range c.returns {
 		if r.Name == n.Name && t == nil {
 			t = r.Table

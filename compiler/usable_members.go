@@ -50,7 +50,7 @@ func (c *compilation) memberState(t policy.Target, family plan.Family, strict bo
 		return ready, order(t.Name)
 	}
 	strict = strict || c.strict(t)
-	routes := c.readyRoutes(c.table(t.Name), family)
+	routes := c.readyRoutes(c.doc.Table(t.Name), family)
 	for _, r := range routes {
 		if order(r.Uplink) == 0 {
 			return true, 0
@@ -61,6 +61,6 @@ func (c *compilation) memberState(t policy.Target, family plan.Family, strict bo
 }
 
 func (c *compilation) strict(t policy.Target) bool {
-	table := c.table(t.Name)
+	table := c.doc.Table(t.Name)
 	return t.Kind == policy.ToTable && table != nil && table.Strict
 }

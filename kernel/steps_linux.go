@@ -23,23 +23,9 @@ type step struct {
 // source addresses until the ruleset does.
 func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	have, c := d.have, d.changes
-	var steps, last []step
-	var loosened, restored []step
-	for _, s := range c.Sysctls {
-		if loosensSource(s) {
-			loosened = append(loosened, a.setSysctl(s))
-		} else {
-			steps = append(steps, a.setSysctl(s))
-		}
-	}
-	for _, s := range unset {
-		if sourceCheck(s) && !loosensSource(s) {
-			steps = append(steps, a.restoreSysctl(s))
-		} else {
-			restored = append(restored, a.restoreSysctl(s))
-		}
-	}
-	steps = append(steps, a.keepPrimary(have)...)
+	settings := a.settings(c.Sysctls, unset)
+	steps := append(settings.first, a.keepPrimary(have)...)
+	var last []step
 	transaction := c.Ruleset()
 	var migrateBefore, migrateAfter, migrateLast []step
 	if transaction && a.marks != nil && !a.marks.ran {
@@ -68,7 +54,7 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	if transaction {
 		steps = append(steps, a.setRuleset(d, len(migrateAfter) > 0))
 	}
-	steps = append(steps, loosened...)
+	steps = append(steps, settings.loosened...)
 	if !parks {
 		steps = append(steps, migrateAfter...)
 	}
@@ -81,7 +67,30 @@ func (a *application) steps(d *difference, unset []plan.SysctlChange) []step {
 	for _, r := range rules.skip {
 		steps = append(steps, a.addRule(r))
 	}
-	return slices.Concat(steps, last, restored, migrateLast)
+	return slices.Concat(steps, last, settings.restored, migrateLast)
+}
+
+// settingSteps are changes of settings: those that come first, those that leave the check of source
+// addresses to the ruleset, and those that follow what was deleted.
+type settingSteps struct{ first, loosened, restored []step }
+
+// settings puts changes of settings, and settings that pbr no longer needs, into their places.
+func (a *application) settings(changes, unset []plan.SysctlChange) (s settingSteps) {
+	for _, c := range changes {
+		if loosensSource(c) {
+			s.loosened = append(s.loosened, a.setSysctl(c))
+		} else {
+			s.first = append(s.first, a.setSysctl(c))
+		}
+	}
+	for _, c := range unset {
+		if sourceCheck(c) && !loosensSource(c) {
+			s.first = append(s.first, a.restoreSysctl(c))
+		} else {
+			s.restored = append(s.restored, a.restoreSysctl(c))
+		}
+	}
+	return s
 }
 
 // sourceCheck reports whether a setting makes the kernel check source addresses (ip-sysctl.rst).

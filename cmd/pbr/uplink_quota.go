@@ -63,7 +63,7 @@ func (c command) changeQuotaAlone(ctx *cli.Context, k *kernel.Kernel, name strin
 	if err != nil {
 		return err
 	}
-	if err := quotas.Change(daemon.UplinkNamed(f.doc, name), change); err != nil {
+	if err := quotas.Change(f.doc.Uplink(name), change); err != nil {
 		return err
 	}
 	if err := quotas.Save(time.Now()); err != nil {

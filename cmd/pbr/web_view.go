@@ -63,7 +63,7 @@ func timeOf(t *time.Time) time.Time {
 
 // gatewayText is an uplink's gateway: the policy's, or main's where that is automatic.
 func gatewayText(doc *policy.Document, uplink string, link plan.Link, family plan.Family) string {
-	u := daemon.UplinkNamed(doc, uplink)
+	u := doc.Uplink(uplink)
 	if u == nil {
 		return ""
 	}

@@ -20,12 +20,7 @@ func (x *Explainer) balanceOf(a *Answer) *policy.Balance {
 	if by < 0 || x.doc.Policies[by].Target.Kind != policy.ToBalance {
 		return nil
 	}
-	name := x.doc.Policies[by].Target.Name
-	at := slices.IndexFunc(x.doc.Balances, func(b policy.Balance) bool { return b.Name == name })
-	if at < 0 {
-		return nil
-	}
-	return &x.doc.Balances[at]
+	return x.doc.Balance(x.doc.Policies[by].Target.Name)
 }
 
 // balanceStep says how the balance chooses, and what it remembers of the client.

@@ -136,9 +136,8 @@ func (x *Explainer) matchesAddrs(items []policy.AddrItem, a netip.Addr) bool {
 		if n.List == "" {
 			return within(n.Range, a)
 		}
-		i := slices.IndexFunc(x.doc.Lists, func(l policy.List) bool { return l.Name == n.List })
-		return i >= 0 && (slices.ContainsFunc(x.doc.Lists[i].Ranges,
-			func(r policy.Range) bool { return within(r, a) }) || x.isMember(&x.doc.Lists[i], a))
+		l := x.doc.List(n.List)
+		return l != nil && (slices.ContainsFunc(l.Ranges, func(r policy.Range) bool { return within(r, a) }) || x.isMember(l, a))
 	})
 }
 

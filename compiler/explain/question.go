@@ -188,7 +188,7 @@ func (x *Explainer) address(q *Question, key, text string, version int, resolve 
 		q.notes = append(q.notes, key+": "+a.String()+", the first address of list "+name)
 		return a, nil
 	}
-	if x.doc.HasList(name) {
+	if x.doc.List(name) != nil {
 		return netip.Addr{}, fmt.Errorf("%s: list %q has no IPv%d address", key, name, version)
 	}
 	if resolve != nil && name == text && isHost(text) {

@@ -1,59 +1,69 @@
 package policy
 
-// lintUnused warns of what is defined and leads nowhere.
-func (p *parser) lintUnused() {
-	doc := p.doc
-	uplinks, tables, balances := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	use := func(t Target) {
-		switch t.Kind {
-		case ToUplink:
-			uplinks[t.Name] = true
-		case ToTable:
-			tables[t.Name] = true
-		case ToBalance:
-			balances[t.Name] = true
-		}
-	}
-	routes := func(t *Table) {
-		for i := range t.Routes {
-			uplinks[t.Routes[i].Uplink] = true
-		}
-	}
+// uses has the names that something leads to.
+type uses struct{ uplinks, tables, balances map[string]bool }
+
+// usesOf collects what policies, rules and members lead to, and the uplinks of routes.
+func usesOf(doc *Document) uses {
+	u := uses{uplinks: map[string]bool{}, tables: map[string]bool{}, balances: map[string]bool{}}
 	for i := range doc.Policies {
-		use(doc.Policies[i].Target)
+		u.target(doc.Policies[i].Target)
 	}
 	for i := range doc.Rules {
-		use(doc.Rules[i].Target)
+		u.target(doc.Rules[i].Target)
 	}
 	for i := range doc.Balances {
 		for _, m := range doc.Balances[i].Members {
-			use(m.Target)
+			u.target(m.Target)
 		}
 	}
 	for i := range doc.Tables {
-		routes(&doc.Tables[i])
+		u.routes(&doc.Tables[i])
 	}
 	if doc.Default != nil {
-		routes(doc.Default)
+		u.routes(doc.Default)
 	}
+	return u
+}
+
+func (u *uses) target(t Target) {
+	switch t.Kind {
+	case ToUplink:
+		u.uplinks[t.Name] = true
+	case ToTable:
+		u.tables[t.Name] = true
+	case ToBalance:
+		u.balances[t.Name] = true
+	}
+}
+
+func (u *uses) routes(t *Table) {
+	for i := range t.Routes {
+		u.uplinks[t.Routes[i].Uplink] = true
+	}
+}
+
+// lintUnused warns of what is defined and leads nowhere.
+func (p *parser) lintUnused() {
+	doc, used := p.doc, usesOf(p.doc)
 	for i := range doc.Lists {
 		if l := &doc.Lists[i]; !p.lists[l.Name].used {
 			p.warnf(l.Pos, codeUnusedList, "lists."+l.Name, "", "nothing uses list %q", l.Name)
 		}
 	}
 	for i := range doc.Uplinks {
-		if u := &doc.Uplinks[i]; !uplinks[u.Name] {
+		if u := &doc.Uplinks[i]; !used.uplinks[u.Name] {
 			p.warnf(u.Pos, codeUnusedUplink, "uplink", "",
 				"nothing uses uplink %q: it only answers connections that arrive through it", u.Name)
 		}
 	}
 	for i := range doc.Tables {
-		if t := &doc.Tables[i]; !tables[t.Name] {
+		if t := &doc.Tables[i]; !used.tables[t.Name] {
 			p.warnf(t.Pos, codeUnusedTable, "table", "", "nothing uses table %q", t.Name)
 		}
 	}
 	for i := range doc.Balances {
-		if b := &doc.Balances[i]; !balances[b.Name] {
+		if b := &doc.Balances[i]; !used.balances[b.Name] {
 			p.warnf(b.Pos, codeUnusedBalance, "balance", "", "nothing uses balance %q", b.Name)
 		}
 	}

@@ -85,7 +85,7 @@ func ReturnName(doc *Document, pol *Policy) string {
 	}
 	switch pol.Target.Kind {
 	case ToTable:
-		if t := tableNamed(doc, pol.Target.Name); t != nil {
+		if t := doc.Table(pol.Target.Name); t != nil {
 			return variantOf(t, pol)
 		}
 	case ToDefault:
@@ -108,15 +108,6 @@ func variantOf(t *Table, pol *Policy) string {
 		return t.Name + keepSuffix
 	}
 	return ""
-}
-
-func tableNamed(doc *Document, name string) *Table {
-	for i := range doc.Tables {
-		if doc.Tables[i].Name == name {
-			return &doc.Tables[i]
-		}
-	}
-	return nil
 }
 
 // Returns lists the tables whose connections move back, and the variants of tables, in an order
@@ -142,7 +133,7 @@ func Returns(doc *Document) (list []Return) {
 		r := Return{Name: name, Variant: true, Table: doc.Default, Move: pol.OnReturn == ReturnMove, Settle: pol.Settle}
 		switch pol.Target.Kind {
 		case ToTable:
-			r.Table = tableNamed(doc, pol.Target.Name)
+			r.Table = doc.Table(pol.Target.Name)
 		case ToUplink:
 			r.First = pol.Target.Name
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
@@ -119,21 +118,16 @@ func (d *Document) AddrFault(key, v string) error {
 // ListAddr is the first address of an IP version (4, 6, or 0 for any) in a list; ok is false if
 // there is no such list, or no such address in it.
 func (d *Document) ListAddr(name string, version int) (a netip.Addr, ok bool) {
-	i := slices.IndexFunc(d.Lists, func(l List) bool { return l.Name == name })
-	if i < 0 {
+	l := d.List(name)
+	if l == nil {
 		return a, false
 	}
-	for _, r := range d.Lists[i].Ranges {
+	for _, r := range l.Ranges {
 		if version == 0 || r.From.Is4() == (version == 4) {
 			return r.From, true
 		}
 	}
 	return a, false
-}
-
-// HasList reports whether there is a list of that name.
-func (d *Document) HasList(name string) bool {
-	return slices.ContainsFunc(d.Lists, func(l List) bool { return l.Name == name })
 }
 
 // SuggestUplink words a hint for the name of an uplink that does not exist.

@@ -20,7 +20,7 @@ func StrictUplinks(doc *Document) []string {
 			continue
 		}
 		for _, m := range doc.Balances[i].Members {
-			names = append(names, uplinksOf(doc, m.Target)...)
+			names = append(names, doc.UplinksOf(m.Target)...)
 		}
 	}
 	slices.Sort(names)
@@ -75,20 +75,4 @@ func anyPolicy(doc *Document, such func(*Policy) bool) bool {
 		}
 	}
 	return false
-}
-
-// uplinksOf returns the uplinks that a member of a balance leads to.
-func uplinksOf(doc *Document, t Target) []string {
-	if t.Kind == ToUplink {
-		return []string{t.Name}
-	}
-	var names []string
-	for i := range doc.Tables {
-		if doc.Tables[i].Name == t.Name {
-			for _, r := range doc.Tables[i].Routes {
-				names = append(names, r.Uplink)
-			}
-		}
-	}
-	return names
 }

@@ -25,22 +25,53 @@ func protosOf(th theme) []uint8 {
 }
 
 func (g *Generator) class(p *Policy, name string) Class {
-	c := Class{Name: name}
 	local, th := g.chance(4), g.theme()
-	switch {
-	case local && g.chance(3):
-		c.From = []NameItem{{Name: "local"}, {Name: pick(g, append([]string{everyInterface}, g.World.Arrivals...))}}
-	case local:
-		c.From = []NameItem{{Name: "local"}}
-	case g.chance(3):
-		c.From = []NameItem{{Name: pick(g, g.World.Arrivals), Not: g.chance(4)}}
-	}
+	c := Class{Name: name, From: g.from(local)}
 	if g.chance(2) {
 		c.Src = g.addrItems(p, th, true, true)
 	}
 	if !g.chance(3) {
 		c.Dst = g.addrItems(p, th, false, true)
 	}
+	g.protocol(&c, th)
+	if g.chance(5) {
+		c.DSCP = oneNum(g, dscps, true)
+	}
+	if g.chance(8) {
+		c.Schedule = pick(g, []string{"on", "off"})
+	}
+	if g.chance(8) {
+		c.Mark, c.MarkMask = pick(g, []uint32{0, 1}), pick(g, []uint32{0x1, 0x3})
+	}
+	if th != both && g.chance(4) {
+		c.IPVersion = int(th)
+	}
+	// What only one kind of traffic has is asked for only where the other kind is not meant.
+	if local && len(c.From) == 1 {
+		g.sender(&c)
+	}
+	if !local && g.chance(6) {
+		c.MAC = [][6]byte{pick(g, MACs)}
+	}
+	g.target(p, &c)
+	return c
+}
+
+// from is the router itself, alone or beside an interface, or where hosts' packets arrive.
+func (g *Generator) from(local bool) []NameItem {
+	switch {
+	case local && g.chance(3):
+		return []NameItem{{Name: "local"}, {Name: pick(g, append([]string{everyInterface}, g.World.Arrivals...))}}
+	case local:
+		return []NameItem{{Name: "local"}}
+	case g.chance(3):
+		return []NameItem{{Name: pick(g, g.World.Arrivals), Not: g.chance(4)}}
+	}
+	return nil
+}
+
+// protocol has a policy select by protocol, by ports, or by ICMP type.
+func (g *Generator) protocol(c *Class, th theme) {
 	switch g.IntN(6) {
 	case 0:
 		c.Proto = oneNum(g, protosOf(th), true)
@@ -58,31 +89,23 @@ func (g *Generator) class(p *Policy, name string) Class {
 			c.ICMP = []string{"timestamp-request"}
 		}
 	}
-	if g.chance(5) {
-		c.DSCP = oneNum(g, dscps, true)
-	}
-	if g.chance(8) {
-		c.Schedule = pick(g, []string{"on", "off"})
-	}
-	if g.chance(8) {
-		c.Mark, c.MarkMask = pick(g, []uint32{0, 1}), pick(g, []uint32{0x1, 0x3})
-	}
-	if th != both && g.chance(4) {
-		c.IPVersion = int(th)
-	}
-	// What only one kind of traffic has is asked for only where the other kind is not meant.
-	if len(c.From) == 1 && local && g.chance(2) {
+}
+
+// sender has a policy select by who sends on the router.
+func (g *Generator) sender(c *Class) {
+	if g.chance(2) {
 		c.UID = oneNum(g, uids, false)
 	}
-	if len(c.From) == 1 && local && g.chance(4) {
+	if g.chance(4) {
 		c.GID = oneNum(g, gids, false)
 	}
-	if len(c.From) == 1 && local && len(g.World.Cgroups) > 0 {
-		g.programs(&c)
+	if len(g.World.Cgroups) > 0 {
+		g.programs(c)
 	}
-	if !local && g.chance(6) {
-		c.MAC = [][6]byte{pick(g, MACs)}
-	}
+}
+
+// target is what a policy does.
+func (g *Generator) target(p *Policy, c *Class) {
 	switch g.IntN(7) {
 	case 6:
 		c.Action = pick(g, []string{"unreachable", "drop"})
@@ -99,7 +122,6 @@ func (g *Generator) class(p *Policy, name string) Class {
 	default:
 		c.Table = pick(g, p.Tables).Name
 	}
-	return c
 }
 
 // programs has a policy select by control group, by unit, or by both.

@@ -30,23 +30,13 @@ func (e *ruleEncoder) action(a plan.Action) error {
 	case plan.Goto:
 		e.immediateVerdict(unix.NFT_GOTO, a.Chain)
 	case plan.SetMark:
-		e.metaLoad(unix.NFT_META_MARK)
-		e.setBits(a.Mask, a.Value)
-		e.metaSet(unix.NFT_META_MARK)
+		e.setMark(a)
 	case plan.SetCTMark:
-		e.ctLoad(unix.NFT_CT_MARK)
-		e.setBits(a.Mask, a.Value)
-		e.ctSet(unix.NFT_CT_MARK)
+		e.setCTMark(a)
 	case plan.Count:
-		at := e.begin("objref")
-		e.str(unix.NFTA_OBJREF_IMM_NAME, a.Counter)
-		e.u32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
-		e.end(at)
+		e.counter(a)
 	case plan.Log:
-		at := e.begin("log")
-		e.str(unix.NFTA_LOG_PREFIX, a.Prefix)
-		e.u32(unix.NFTA_LOG_LEVEL, logLevelWarning)
-		e.end(at)
+		e.log(a)
 	case plan.Limit:
 		e.limit(a)
 	case plan.Masquerade:
@@ -54,9 +44,7 @@ func (e *ruleEncoder) action(a plan.Action) error {
 	case plan.SNAT:
 		return e.snat(a)
 	case plan.Offload:
-		at := e.begin("flow_offload")
-		e.str(flowTableName, a.Flowtable)
-		e.end(at)
+		e.offload(a)
 	case plan.VMap:
 		return e.verdictMap(a)
 	case plan.ConcatVMap:
@@ -121,6 +109,38 @@ const (
 	nfDrop   = 0
 	nfAccept = 1
 )
+
+func (e *ruleEncoder) setMark(a plan.SetMark) {
+	e.metaLoad(unix.NFT_META_MARK)
+	e.setBits(a.Mask, a.Value)
+	e.metaSet(unix.NFT_META_MARK)
+}
+
+func (e *ruleEncoder) setCTMark(a plan.SetCTMark) {
+	e.ctLoad(unix.NFT_CT_MARK)
+	e.setBits(a.Mask, a.Value)
+	e.ctSet(unix.NFT_CT_MARK)
+}
+
+func (e *ruleEncoder) counter(a plan.Count) {
+	at := e.begin("objref")
+	e.str(unix.NFTA_OBJREF_IMM_NAME, a.Counter)
+	e.u32(unix.NFTA_OBJREF_IMM_TYPE, unix.NFT_OBJECT_COUNTER)
+	e.end(at)
+}
+
+func (e *ruleEncoder) log(a plan.Log) {
+	at := e.begin("log")
+	e.str(unix.NFTA_LOG_PREFIX, a.Prefix)
+	e.u32(unix.NFTA_LOG_LEVEL, logLevelWarning)
+	e.end(at)
+}
+
+func (e *ruleEncoder) offload(a plan.Offload) {
+	at := e.begin("flow_offload")
+	e.str(flowTableName, a.Flowtable)
+	e.end(at)
+}
 
 // setBits gives the register the bits of value under mask.
 func (e *ruleEncoder) setBits(mask, value uint32) {

@@ -57,7 +57,7 @@ func (w *Watcher) ChangeQuota(ctx context.Context, uplink string, c QuotaChange)
 			return
 		}
 		w.count(time.Now())
-		if err = w.quotas.Change(uplinkNamed(w.doc, uplink), c); err == nil {
+		if err = w.quotas.Change(w.doc.Uplink(uplink), c); err == nil {
 			w.sendQuotas(time.Now())
 			w.saveQuotas(time.Now())
 			w.react(ctx, w.pendingEvents(ctx, nil))

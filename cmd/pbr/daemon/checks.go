@@ -19,7 +19,7 @@ func Configs(doc *policy.Document, numbers []plan.Number, host plan.HostFacts) [
 	peers := peersOf(doc)
 	var configs []healthcheck.Config
 	for _, uv := range UplinkVersions(doc) {
-		u, family := uplinkNamed(doc, uv.Uplink), plan.Family(uv.Version)
+		u, family := doc.Uplink(uv.Uplink), plan.Family(uv.Version)
 		link := host.Links[u.Interface]
 		mark := plan.PinnedMark(numbers, u.Name)
 		c := healthcheck.Config{
@@ -101,47 +101,17 @@ func follows(u *policy.Uplink, family plan.Family) bool {
 // peersOf returns the uplinks that could take over from each uplink and version: those that share a
 // table or a balance with it, and default's where a policy names the uplink.
 func peersOf(doc *policy.Document) map[compiler.UplinkVersion][]string {
-	groups := [][]string{}
-	uplinksOf := func(t policy.Target) (names []string) {
-		switch t.Kind {
-		case policy.ToUplink:
-			return []string{t.Name}
-		case policy.ToTable:
-			for i := range doc.Tables {
-				if doc.Tables[i].Name == t.Name {
-					names = append(names, tableUplinks(&doc.Tables[i])...)
-				}
-			}
-		}
-		return names
-	}
+	groups, named := uplinkGroups(doc), namedByPolicies(doc)
 	var byDefault []string
 	if doc.Default != nil {
-		byDefault = tableUplinks(doc.Default)
-		groups = append(groups, byDefault)
-	}
-	for i := range doc.Tables {
-		groups = append(groups, tableUplinks(&doc.Tables[i]))
-	}
-	for i := range doc.Balances {
-		var members []string
-		for _, m := range doc.Balances[i].Members {
-			members = append(members, uplinksOf(m.Target)...)
-		}
-		groups = append(groups, members)
-	}
-	named := map[string]bool{}
-	for i := range doc.Policies {
-		if p := &doc.Policies[i]; p.Target.Kind == policy.ToUplink && !p.Strict {
-			named[p.Target.Name] = true
-		}
+		byDefault = doc.Default.Uplinks()
 	}
 	peers := map[compiler.UplinkVersion][]string{}
 	for _, l := range UplinkVersions(doc) {
 		uv := keyOf(l)
 		add := func(group []string) {
 			for _, name := range group {
-				if name != uv.Uplink && compiler.Carries(uplinkNamed(doc, name), uv.Family) && !slices.Contains(peers[uv], name) {
+				if name != uv.Uplink && compiler.Carries(doc.Uplink(name), uv.Family) && !slices.Contains(peers[uv], name) {
 					peers[uv] = append(peers[uv], name)
 				}
 			}
@@ -159,11 +129,33 @@ func peersOf(doc *policy.Document) map[compiler.UplinkVersion][]string {
 	return peers
 }
 
-func tableUplinks(t *policy.Table) (names []string) {
-	for _, r := range t.Routes {
-		names = append(names, r.Uplink)
+// uplinkGroups returns the uplinks of each table, default's too, and of each balance.
+func uplinkGroups(doc *policy.Document) (groups [][]string) {
+	if doc.Default != nil {
+		groups = append(groups, doc.Default.Uplinks())
 	}
-	return names
+	for i := range doc.Tables {
+		groups = append(groups, doc.Tables[i].Uplinks())
+	}
+	for i := range doc.Balances {
+		var members []string
+		for _, m := range doc.Balances[i].Members {
+			members = append(members, doc.UplinksOf(m.Target)...)
+		}
+		groups = append(groups, members)
+	}
+	return groups
+}
+
+// namedByPolicies returns the uplinks that policies prefer to default's.
+func namedByPolicies(doc *policy.Document) map[string]bool {
+	named := map[string]bool{}
+	for i := range doc.Policies {
+		if p := &doc.Policies[i]; p.Target.Kind == policy.ToUplink && !p.Strict {
+			named[p.Target.Name] = true
+		}
+	}
+	return named
 }
 
 // setConfigs sends the monitor what to check, if it changed.

@@ -100,7 +100,7 @@ func (w *Watcher) pin(want *plan.Plan) {
 // first.
 func (w *Watcher) joined(events []healthcheck.Event) (changes []HookEvent) {
 	for _, e := range events {
-		u := uplinkNamed(w.doc, e.Uplink)
+		u := w.doc.Uplink(e.Uplink)
 		if u == nil {
 			continue // -- a reload removed it
 		}
@@ -133,7 +133,7 @@ func (w *Watcher) announce(e HookEvent) {
 	w.past.add(e)
 	outline := w.shared.outline()
 	e.Tables = activeUplinks(&outline, w.want)
-	e.Facts = w.facts(uplinkNamed(w.doc, e.Uplink), e.Tables)
+	e.Facts = w.facts(w.doc.Uplink(e.Uplink), e.Tables)
 	w.Hook(e)
 }
 

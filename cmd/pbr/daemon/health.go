@@ -219,7 +219,7 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 			}
 			return false
 		})
-		if u := uplinkNamed(doc, uv.Uplink); u != nil && len(addrs) > 0 && compiler.Carries(u, uv.Family) {
+		if u := doc.Uplink(uv.Uplink); u != nil && len(addrs) > 0 && compiler.Carries(u, uv.Family) {
 			pinned, strict := plan.PinnedMarks(want.Numbers, u.Name)
 			flushes = append(flushes, Flush{Family: uv.Family, Mask: want.NumberMask(), Addrs: addrs,
 				AddrMarks: slices.Concat([]uint32{0}, pinned, strict)})
@@ -232,7 +232,7 @@ func (h *health) renumberings(doc *policy.Document, host plan.HostFacts, want *p
 // noteMoves records which failed uplinks a change of plans takes traffic from.
 func (h *health) noteMoves(doc *policy.Document, have, want *plan.Plan) {
 	for uv, d := range h.pending {
-		u := uplinkNamed(doc, uv.Uplink)
+		u := doc.Uplink(uv.Uplink)
 		if u != nil && (len(compiler.MovedTables(have, want, u, uv.Family)) > 0 ||
 			len(compiler.FellBack(doc, have, want, u, uv.Family)) > 0) {
 			d.Moved = true

@@ -32,7 +32,7 @@ func optional(u *policy.Uplink, link plan.Link, host plan.HostFacts, family plan
 
 // MayLack reports whether a missing version is not a failure.
 func MayLack(doc *policy.Document, host plan.HostFacts, uv healthcheck.UplinkVersion) bool {
-	u := uplinkNamed(doc, uv.Uplink)
+	u := doc.Uplink(uv.Uplink)
 	return optional(u, host.Links[u.Interface], host, plan.Family(uv.Version))
 }
 
@@ -40,7 +40,7 @@ func MayLack(doc *policy.Document, host plan.HostFacts, uv healthcheck.UplinkVer
 func Links(doc *policy.Document, host plan.HostFacts) map[healthcheck.UplinkVersion]healthcheck.LinkState {
 	links := map[healthcheck.UplinkVersion]healthcheck.LinkState{}
 	for _, uv := range UplinkVersions(doc) {
-		u, family := uplinkNamed(doc, uv.Uplink), plan.Family(uv.Version)
+		u, family := doc.Uplink(uv.Uplink), plan.Family(uv.Version)
 		link, exists := host.Links[u.Interface]
 		links[uv] = healthcheck.LinkState{
 			Exists: exists, Up: link.Up, Carrier: link.Carrier,
@@ -106,15 +106,3 @@ func CheckUplink(doc *policy.Document, name string) error {
 	}
 	return fmt.Errorf("there is no uplink %s in %s: the uplinks are %s", name, doc.File, strings.Join(names, ", "))
 }
-
-func uplinkNamed(doc *policy.Document, name string) *policy.Uplink {
-	for i := range doc.Uplinks {
-		if doc.Uplinks[i].Name == name {
-			return &doc.Uplinks[i]
-		}
-	}
-	return nil
-}
-
-// UplinkNamed returns the uplink of that name, nil if there is none.
-func UplinkNamed(doc *policy.Document, name string) *policy.Uplink { return uplinkNamed(doc, name) }

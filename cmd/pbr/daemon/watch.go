@@ -233,17 +233,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 }
 
 func (w *Watcher) loop(ctx context.Context, ended chan error) error {
-	var watchdog <-chan time.Time
-	if w.Watchdog > 0 {
-		t := time.NewTicker(w.Watchdog)
-		defer t.Stop()
-		watchdog = t.C
-	}
 	prefer := time.NewTicker(preferPause)
 	defer prefer.Stop()
-	events := w.Monitor.Events()
 	counting := time.NewTicker(quotaLook)
 	defer counting.Stop()
+	watchdog, stop := w.startWatchdog()
+	defer stop()
+	events := w.Monitor.Events()
 	for {
 		w.readLists()
 		select {
@@ -252,10 +248,7 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.Log.Info("ending: routes, rules and marks stay as they are")
 			return nil
 		case err := <-ended:
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("checking uplinks: %w", errors.Join(err, errors.New("the monitor ended")))
+			return monitorEnded(ctx, err)
 		case e, ok := <-events:
 			if !ok {
 				events = nil // -- the monitor is ending, which ended reports
@@ -263,13 +256,12 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			}
 			w.react(ctx, w.pendingEvents(ctx, []healthcheck.Event{e}))
 		case n, ok := <-w.KernelEvents:
-			if !ok {
-				if ctx.Err() != nil {
-					continue
-				}
+			switch {
+			case ok:
+				w.kernelEvent(n)
+			case ctx.Err() == nil:
 				return errors.New("the kernel's events ended")
 			}
-			w.kernelEvent(n)
 		case <-w.HangUp:
 			w.endRetry() // -- this one counts from now on
 			w.reload()
@@ -309,6 +301,23 @@ func (w *Watcher) loop(ctx context.Context, ended chan error) error {
 			w.Notify("WATCHDOG=1")
 		}
 	}
+}
+
+// startWatchdog returns when the service manager expects a sign: never, if it expects none.
+func (w *Watcher) startWatchdog() (due <-chan time.Time, stop func()) {
+	if w.Watchdog <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(w.Watchdog)
+	return t.C, t.Stop
+}
+
+// monitorEnded is the loop's error when the monitor ends before the loop is told to.
+func monitorEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("checking uplinks: %w", errors.Join(err, errors.New("the monitor ended")))
 }
 
 func (w *Watcher) ready() {
