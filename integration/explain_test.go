@@ -268,3 +268,46 @@ func TestExplainBesideForeignObjects(t *testing.T) {
 		}
 	}
 }
+
+// othersForward translates destinations: a web server behind the router that is reached through
+// isp2, and DNS of the LAN, which the router itself answers.
+const othersForward = `table ip forward {
+	chain pre { type nat hook prerouting priority dstnat; policy accept;
+		iifname "wan2" tcp dport 8080 dnat to 192.168.10.10:80
+		iifname "br-lan" udp dport 53 redirect
+	}
+}`
+
+// Where another table translates destinations, an answer is for the destination as given: it says
+// so, and where the packet goes instead.
+func TestExplainDestinationNAT(t *testing.T) {
+	t.Parallel()
+	n := lab.Build(lab.New(t), propertySpec())
+	r := newRouter(n.Router)
+	r.apply(explainedPolicy)
+	writeFile(t, r.file+".nft", othersForward)
+	r.Run("nft", "-f", r.file+".nft")
+	for name, c := range map[string]struct{ question, says string }{
+		"a connection from outside": {"--in wan2 --src 203.0.113.9 --dst 198.51.100.2 --proto tcp --dport 8080",
+			`of chain pre in table ip forward \(hook prerouting\) translates the destination 198.51.100.2 to 192.168.10.10 port 80: ` +
+				`this answer is for 198.51.100.2 as given: ask for 192.168.10.10`},
+		"a redirected one": {"192.168.10.10 9.9.9.9:53/udp",
+			`translates the destination 9.9.9.9 to the router itself: policies look at 9.9.9.9, as this answer does; ` +
+				`then the route to the router's address is looked up`},
+		"a port that is not known":   {"--in wan2 --src 203.0.113.9 --dst 198.51.100.2 --proto tcp", `may translate the destination 198.51.100.2`},
+		"another port":               {"--in wan2 --src 203.0.113.9 --dst 198.51.100.2 --proto tcp --dport 443", ""},
+		"another uplink":             {"--in wan1 --src 203.0.113.9 --dst 192.0.2.2 --proto tcp --dport 8080", ""},
+		"the router's own packets":   {"local 9.9.9.9:53/udp", ""},
+		"a connection that is there": {"192.168.10.10 9.9.9.9:53/udp --state established", ""},
+		"without the kernel":         {"192.168.10.10 9.9.9.9:53/udp --offline", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, form := range [][]string{nil, {"--json"}} {
+				text := strings.Join(strings.Fields(r.must(append(append([]string{"explain"}, form...), strings.Fields(c.question)...)...)), " ")
+				if c.says == "" && strings.Contains(text, "translate the destination") || !matches(c.says, text) {
+					t.Errorf("%s: %s", c.question, text)
+				}
+			}
+		})
+	}
+}

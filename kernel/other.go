@@ -63,6 +63,9 @@ func (k *Kernel) Surroundings(*plan.Plan) (*walk.Facts, error) { return nil, err
 // Survey fails.
 func (k *Kernel) Survey() (*facts.Survey, error) { return nil, errLinux }
 
+// DestinationNAT fails.
+func (k *Kernel) DestinationNAT() ([]facts.DestinationNAT, error) { return nil, errLinux }
+
 // Dropping fails.
 func (k *Kernel) Dropping() ([]facts.DropChain, error) { return nil, errLinux }
 

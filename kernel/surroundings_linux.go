@@ -101,6 +101,11 @@ func alreadyThere(have *plan.Plan, r plan.Rule) bool {
 // Dropping reads the base chains of others whose policy is drop.
 func (k *Kernel) Dropping() ([]facts.DropChain, error) { return k.nft.Dropping() }
 
+// DestinationNAT reads which rules of others translate destinations.
+func (k *Kernel) DestinationNAT() ([]facts.DestinationNAT, error) {
+	return k.nft.DestinationNAT(k.route.LinkName)
+}
+
 // elementsOf returns members as elements.
 func elementsOf(members []nft.Member) []plan.Element {
 	elements := make([]plan.Element, len(members))

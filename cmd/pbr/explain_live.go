@@ -40,6 +40,10 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 	if err != nil {
 		return nil, err
 	}
+	translations, err := k.DestinationNAT()
+	if err != nil {
+		return nil, err
+	}
 	have.Numbers, have.Deferred = want.Numbers, want.Deferred
 	own, strange := have.Ruleset.Own()
 	have.Ruleset = own
@@ -67,6 +71,9 @@ func (c command) liveExplainer(f *policyFile, k *kernel.Kernel) (*explain.Explai
 			return p
 		},
 	}
+	live.Translated = translatedWords(translations, func(dev string) bool {
+		return slices.ContainsFunc(f.doc.Uplinks, func(u policy.Uplink) bool { return u.Interface == dev })
+	})
 	if now.watch != nil {
 		live.EchoIDs = now.watch.EchoIDs
 	}

@@ -260,7 +260,16 @@ func (x *Explainer) addWhy(a *Answer, p *walk.Packet) {
 	if lost := x.lostAnswer(p, way); lost != "" {
 		a.Why = append(a.Why, lost)
 	}
-	a.Why = append(append(a.Why, x.live.Others...), x.dropping(a)...)
+	a.Why = append(a.Why, x.besides(a)...)
+}
+
+// besides is what others' tables do to a packet.
+func (x *Explainer) besides(a *Answer) []string {
+	notes := append(slices.Clone(x.live.Others), x.dropping(a)...)
+	if x.live.Translated != nil && !a.question.established {
+		notes = append(notes, x.live.Translated(&a.packet, a.ways[0].Fate == walk.Delivered)...)
+	}
+	return notes
 }
 
 // dropping are the chains of others on a packet's way that drop what they do not accept.

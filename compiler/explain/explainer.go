@@ -57,6 +57,9 @@ type Live struct {
 	EchoIDs map[string]uint16
 	// Dropping has, by hook, which chains of others drop what they do not accept.
 	Dropping map[string][]string
+	// Translated says what others' tables do to the destination of a new connection's first packet,
+	// which is for the router itself if own is set; nil says nothing.
+	Translated func(p *walk.Packet, own bool) []string
 }
 
 // Explainer answers for one policy.

@@ -59,7 +59,7 @@ func (x *Explainer) Story(a *Answer, source []byte, all bool) *Story {
 		s.add("table", strings.TrimPrefix(t, "table "), toneOf(way.Fate == walk.Forwarded))
 	}
 	x.leaveSteps(s, a, way)
-	for _, note := range slices.Concat(a.question.notes, x.live.Others, x.dropping(a)) {
+	for _, note := range slices.Concat(a.question.notes, x.besides(a)) {
 		s.add("note", note, Plain)
 	}
 	s.add("note", x.unknownMAC(a), Plain)

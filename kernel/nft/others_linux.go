@@ -40,6 +40,7 @@ type otherChain struct {
 type otherJump struct {
 	chain *otherChain
 	out   outgoing
+	when  []facts.Condition
 }
 
 // otherRule is a rule of somebody else's.
@@ -77,25 +78,34 @@ type OfOthers struct {
 // source addresses, and which keep packets from connection tracking or from all chains. name is the
 // name of the interface with an index.
 func (c *Conn) Others(name func(index uint32) string) (OfOthers, error) {
+	o, err := c.readOthers(name)
+	if err != nil {
+		return OfOthers{}, err
+	}
+	return o.uses(), nil
+}
+
+// readOthers reads the chains and rules of all tables but pbr's, as they were at one time.
+func (c *Conn) readOthers(name func(index uint32) string) (*others, error) {
 	for range readAttempts {
 		o := &others{chains: map[[2]string]*otherChain{}, name: name}
 		before, err := c.Generation()
 		if err != nil {
-			return OfOthers{}, err
+			return nil, err
 		}
 		if err := o.read(c.socket); err != nil && err != errDumpInterrupted {
-			return OfOthers{}, fmt.Errorf("reading the nftables of others: %w", err)
+			return nil, fmt.Errorf("reading the nftables of others: %w", err)
 		} else if err == nil {
 			after, err := c.Generation()
 			if err != nil {
-				return OfOthers{}, err
+				return nil, err
 			}
 			if after == before {
-				return o.uses(), nil
+				return o, nil
 			}
 		}
 	}
-	return OfOthers{}, fmt.Errorf("reading the nftables of others: %w at each of %d attempts", ErrChanged, readAttempts)
+	return nil, fmt.Errorf("reading the nftables of others: %w at each of %d attempts", ErrChanged, readAttempts)
 }
 
 func (o *others) read(s *socket) error {
@@ -149,17 +159,24 @@ func (o *others) follow(s *socket, r *otherRule) error {
 		}
 		return elements, known
 	}
+	conditions := conditionsWalk{walk: &r.walk, family: plan.TableFamily(r.chain.table)}
 	for i := range r.exprs {
 		x := &r.exprs[i]
 		r.walk.step(x)
+		conditions.step(x)
 		if to := x.jump(); to != "" {
 			target := o.chain(r.family, table, to)
-			target.from = append(target.from, otherJump{r.chain, r.walk.out})
+			target.from = append(target.from, otherJump{r.chain, r.walk.out, conditions.when})
 		}
 	}
 	for _, e := range r.walk.jumps {
 		target := o.chain(r.family, table, e.chain)
-		target.from = append(target.from, otherJump{r.chain, outgoing{names: []string{e.name}, some: true}})
+		target.from = append(target.from, otherJump{r.chain, outgoing{names: []string{e.name}, some: true}, conditions.when})
+	}
+	for _, e := range conditions.jumps {
+		target := o.chain(r.family, table, e.chain)
+		target.from = append(target.from,
+			otherJump{r.chain, r.walk.out, slices.Concat(conditions.when, []facts.Condition{{In: []string{e.name}}})})
 	}
 	return err
 }
