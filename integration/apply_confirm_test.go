@@ -2,13 +2,10 @@ package integration
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"pbr/integration/lab"
 )
@@ -87,11 +84,8 @@ func TestConfirmedApplyStays(t *testing.T) {
 func TestUnconfirmedApplyIsUndoneWithoutTerminal(t *testing.T) {
 	t.Parallel()
 	c := newConfirmCase(t)
-	master, name := openTerminal(t)
-	slave, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	master, slave := lab.OpenTerminal(t)
+	t.Cleanup(func() { _ = master.Close() })
 	// Under nohup the tests run with SIGHUP ignored, and so would the shell.
 	cmd := c.Command("env", "--default-signal=HUP", "sh", "-c",
 		fmt.Sprintf("%s --config %s apply --confirm %s; echo applied; exec sleep 60", pbrPath, c.file, confirmTime))
@@ -116,22 +110,4 @@ func TestUnconfirmedApplyIsUndoneWithoutTerminal(t *testing.T) {
 		t.Error("the shell outlived its terminal")
 	}
 	c.becomesOld()
-}
-
-// openTerminal opens a new pseudo terminal (pts(4)).
-func openTerminal(t *testing.T) (master *os.File, name string) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatalf("unlocking the terminal: %v", err)
-	}
-	n, err := unix.IoctlGetUint32(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatalf("naming the terminal: %v", err)
-	}
-	return master, fmt.Sprintf("/dev/pts/%d", n)
 }

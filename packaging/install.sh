@@ -46,7 +46,7 @@ files() { # what uninstall takes away
 	echo "$vendor/systemd/networkd.conf.d/90-pbr.conf"
 	hooks | cut -d ' ' -f 2
 	echo "$share/bash-completion/completions/pbr"
-	echo "$share/zsh/vendor-completions/_pbr"
+	echo "$share/zsh/site-functions/_pbr"
 	echo "$share/fish/vendor_completions.d/pbr.fish"
 	ls "$share/man/man8/pbr.8.gz" "$share"/man/man8/pbr-*.8.gz "$share/man/man5/pbr.toml.5.gz" 2>/dev/null || true
 }
@@ -68,7 +68,7 @@ install)
 	for shell in bash zsh fish; do
 		case $shell in
 		bash) to=$share/bash-completion/completions/pbr ;;
-		zsh) to=$share/zsh/vendor-completions/_pbr ;;
+		zsh) to=$share/zsh/site-functions/_pbr ;;
 		fish) to=$share/fish/vendor_completions.d/pbr.fish ;;
 		esac
 		mkdir -p "$(dirname "$to")"

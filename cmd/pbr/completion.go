@@ -23,12 +23,24 @@ complete -o default -F _pbr pbr
 _pbr() {
 	local -a found
 	found=("${(@f)$(pbr complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-	if [[ -n ${found[1]} ]]; then compadd -a found; else _files; fi
+	if [[ -n ${found[1]} ]]; then compadd -a found; return; fi
+	compset -P '-*='
+	_files
 }
 if [ "$funcstack[1]" = "_pbr" ]; then _pbr "$@"; else compdef _pbr pbr; fi
 `},
 	{"fish", `# fish completion for pbr: pbr completion fish | source
-complete -c pbr -f -a '(pbr complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null; or __fish_complete_path (commandline -ct))'
+function __pbr_complete
+	set -l word (commandline -ct)
+	set -l found (pbr complete -- (commandline -opc)[2..-1] $word 2>/dev/null)
+	if set -q found[1]
+		printf '%s\n' $found
+		return
+	end
+	set -l option (string match -r '^-[^=]*=' -- $word; or echo)
+	printf '%s\n' $option(__fish_complete_path (string replace -- "$option" '' $word))
+end
+complete -c pbr -f -a '(__pbr_complete)'
 `},
 }
 
@@ -89,12 +101,20 @@ func (c command) completeCommand() *cli.Command {
 
 // useConfigOf reads the policy that the words behind "--" name, which are not ours to parse.
 func useConfigOf(ctx *cli.Context, words []string) {
+	words = slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == splitAtEquals })
 	for i, w := range words {
-		if (w == "--config" || w == "-c") && i+2 < len(words) {
-			_ = ctx.Set("config", words[i+1])
+		name, value, whole := strings.Cut(w, "=")
+		if !whole && i+2 < len(words) {
+			value = words[i+1]
+		}
+		if (name == "--config" || name == "-c") && value != "" {
+			_ = ctx.Set("config", value)
 		}
 	}
 }
+
+// splitAtEquals is the word between an option and its value that bash makes of "--option=value".
+const splitAtEquals = "="
 
 func printLines(w io.Writer, lines []string) {
 	for _, l := range lines {
@@ -110,6 +130,13 @@ func completions(app *cli.App, names func() *policy.Document, words []string) []
 	}
 	last, before := words[len(words)-1], words[:len(words)-1]
 	cmd, args, flag := typedSoFar(app, before)
+	option := ""
+	switch name, value, whole := strings.Cut(last, "="); {
+	case flag != "" && last == splitAtEquals:
+		last = ""
+	case flag == "" && whole && strings.HasPrefix(name, "-"):
+		flag, last, option = strings.TrimLeft(name, "-"), value, name+"="
+	}
 	var all []string
 	switch {
 	case flag != "":
@@ -128,7 +155,11 @@ func completions(app *cli.App, names func() *policy.Document, words []string) []
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, last) })
 	slices.Sort(all)
-	return slices.Compact(all)
+	all = slices.Compact(all)
+	for i := range all {
+		all[i] = option + all[i]
+	}
+	return all
 }
 
 // typedSoFar returns the command that words name, its arguments so far, and the option whose value
@@ -137,6 +168,7 @@ func typedSoFar(app *cli.App, words []string) (cmd *cli.Command, args []string, 
 	flags := app.Flags
 	for _, w := range words {
 		switch {
+		case flag != "" && w == splitAtEquals:
 		case flag != "":
 			flag = ""
 		case strings.HasPrefix(w, "-"):

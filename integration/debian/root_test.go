@@ -71,6 +71,9 @@ func (r *root) boot(t *testing.T) {
 		mount -t sysfs sysfs "$0/sys"
 		mount -t tmpfs tmpfs "$0/dev"
 		for d in null zero random urandom; do : >"$0/dev/$d"; mount --bind "/dev/$d" "$0/dev/$d"; done
+		ln -s /proc/self/fd "$0/dev/fd"
+		mkdir "$0/dev/pts"
+		mount --bind /dev/pts "$0/dev/pts"
 		: >"$0/booted"
 		exec chroot "$0" sleep infinity`, r.dir)
 	if err := r.Start(cmd); err != nil {
@@ -112,9 +115,15 @@ func (r *root) read(name string) string {
 // try runs a shell command inside.
 func (r *root) try(command string) lab.Result {
 	r.T().Helper()
-	return r.Exec("nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--", "env", "-C", "/", "-i",
+	enter := r.enter("sh", "-c", command)
+	return r.Exec(enter[0], enter[1:]...)
+}
+
+// enter returns the command line that runs a program inside.
+func (r *root) enter(argv ...string) []string {
+	return append([]string{"nsenter", "-t", r.pid, "--pid", "--mount", "--root", "--", "env", "-C", "/", "-i",
 		"PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "sh", "-c", command)
+		"DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "HOME=/root"}, argv...)
 }
 
 // run is try for what has to succeed; it returns both outputs.

@@ -3,7 +3,6 @@
 package web
 
 import (
-	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -16,27 +15,6 @@ import (
 
 	"pbr/integration/lab"
 )
-
-// openTerminal opens a pseudo-terminal of a size; programs get the second file.
-func openTerminal(t *testing.T, rows, columns uint16) (master, slave *os.File) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Fatal(err)
-	}
-	resize(t, master, rows, columns)
-	return master, slave
-}
 
 func resize(t *testing.T, master *os.File, rows, columns uint16) {
 	t.Helper()
@@ -88,7 +66,8 @@ func (s *shown) count() int {
 // pbr status --watch on a terminal of 80x24: plots, a failover, another size, and q, which leaves
 // the terminal as it was.
 func (r *router) statusScreen(t *testing.T) {
-	master, slave := openTerminal(t, 24, 80)
+	master, slave := lab.OpenTerminal(t)
+	resize(t, master, 24, 80)
 	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 	if err != nil {
 		t.Fatal(err)
