@@ -31,8 +31,11 @@ var kinds = []kind{
 var packets = regexp.MustCompile(`counter packets (\d+)`)
 
 // leaked returns how many packets of strict flows have come to isp1.
-func (w *watched) leaked() (total int) {
-	for _, m := range packets.FindAllStringSubmatch(w.ISPs["isp1"].Run("nft", "list", "table", "inet", "leak"), -1) {
+func (w *watched) leaked() (total int) { return packetsIn(w.ISPs["isp1"]) }
+
+// packetsIn returns what the rules of a host's table leak have counted.
+func packetsIn(h *lab.Host) (total int) {
+	for _, m := range packets.FindAllStringSubmatch(h.Run("nft", "list", "table", "inet", "leak"), -1) {
 		var n int
 		_, _ = fmt.Sscan(m[1], &n)
 		total += n

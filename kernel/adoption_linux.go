@@ -67,6 +67,7 @@ func (a *application) tryAdopt() error {
 		a.report.Adopted += arrived(flows, awaited, a.want.NumberMask())
 		todo := decide(judge, flows, decided)
 		awaited = keysOf(todo.await)
+		a.report.Exposed += todo.exposed
 		todo.flush = append(todo.flush, a.superseded(judge, flows)...)
 		changed, err := a.carryOut(c, todo)
 		if err = errors.Join(err, unanswered); err != nil || !changed {
@@ -171,6 +172,8 @@ type decisions struct {
 	// await are connections from outside that are pinned by their next packet, to one of uplinks.
 	await   []*conntrack.Flow
 	uplinks map[adopt.Arrival]bool
+	// exposed is how many of flush are Exposed.
+	exposed int
 }
 
 type pinnedFlow struct {
@@ -190,6 +193,9 @@ func decide(judge *adopt.Judge, flows []conntrack.Flow, decided map[string]bool)
 		switch v := judge.Decide(f); {
 		case v.Delete:
 			todo.flush = append(todo.flush, flushed{f, answersTo(f)})
+			if v.Exposed {
+				todo.exposed++
+			}
 		case v.Pin != 0:
 			todo.pin = append(todo.pin, pinnedFlow{f, v.Pin})
 		case len(v.Arrivals) > 0:

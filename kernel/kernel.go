@@ -44,6 +44,9 @@ type Report struct {
 	// Flushed is how many of them were deleted, because they cannot work through the table, or
 	// because a strict policy forbids their uplink.
 	Adopted, Flushed int
+	// Exposed is how many of Flushed a strict policy forbids although nothing translated them: a
+	// packet of the far end that comes later than Apply waits can begin one from outside.
+	Exposed int
 	// Warnings are failures that do not make the result wrong.
 	Warnings []string
 	// Held is what to look at to find later that nothing has changed; nil where that cannot be told

@@ -333,6 +333,9 @@ func (c command) applyPlan(
 				done.Changed, done.Changes = append(done.Changed, changedLines(report)...),
 					append(done.Changes, changedObjects(report, p)...)
 				done.Warnings, done.Deferred = append(done.Warnings, report.Warnings...), p.Deferred
+				if report.Exposed > 0 {
+					done.Warnings = append(done.Warnings, exposedText(report.Exposed))
+				}
 				held = report.Held
 			}
 			return err
@@ -349,6 +352,14 @@ func (c command) applyPlan(
 	}
 	c.warnOf("recording which lists persist", notePersistence(f.doc, k))
 	return done, nil
+}
+
+// exposedText says what can become of connections that were deleted because of a strict policy,
+// where no watch looks for it.
+func exposedText(n int) string {
+	return "strict policies: " + count(n, "older connection") + " deleted that left untranslated through another uplink: if the " +
+		"firewall lets it in, a later packet of a far end begins one from outside, and answers to that use the same uplink: let the " +
+		"firewall drop new connections from uplinks, or run pbr watch, which deletes such connections"
 }
 
 // warnOf reports an error that does not make the result wrong.

@@ -143,6 +143,8 @@ func flow(src, dst, replySrc, replyDst string) *conntrack.Flow {
 // word says a verdict by the name of the mark's table.
 func word(j *Judge, v Verdict) string {
 	switch {
+	case v.Exposed:
+		return "delete, exposed"
 	case v.Delete:
 		return "delete"
 	case len(v.Arrivals) > 0:
@@ -205,7 +207,7 @@ func TestDecide(t *testing.T) {
 		{"the router's own, by the primary", "192.0.2.2", far, far, "192.0.2.2", "", "keep"},
 		{"the router's own, by the second", "198.51.100.2", far, far, "198.51.100.2", "", "isp2"},
 		{"the router's own, from inside's address", "10.0.0.1", far, far, "10.0.0.1", "", "delete"},
-		{"the router's own, strict", "192.0.2.2", "8.8.4.4", "8.8.4.4", "192.0.2.2", "", "delete"},
+		{"the router's own, strict", "192.0.2.2", "8.8.4.4", "8.8.4.4", "192.0.2.2", "", "delete, exposed"},
 		{"the router's own, to a network inside", "192.0.2.2", "10.1.0.1", "10.1.0.1", "192.0.2.2", "", "keep"},
 		{"translated to another interface's", "10.0.0.10", far, far, "172.16.0.2", "", "delete"},
 		{"translated to nobody's", "10.0.0.10", far, far, "192.0.2.77", "", "keep"},

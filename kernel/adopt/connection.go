@@ -88,7 +88,7 @@ func (c *connection) outbound() Verdict {
 	strict, caught := c.strictPin(fresh, carriers)
 	switch {
 	case caught && strict == 0:
-		return remove
+		return Verdict{Delete: true, Exposed: c.untranslated() && !c.flow.Orig.Src.IsPrivate()}
 	case c.mark != 0:
 		return c.pinnedAlready(carriers, strict)
 	case len(carriers) == 0 && c.stray(fresh):

@@ -25,6 +25,9 @@ type Facts struct {
 type Verdict struct {
 	// Delete means that the connection is deleted: its next packet starts a new one.
 	Delete bool
+	// Exposed means that a strict policy is why, and that nothing translated the connection: a packet
+	// of its far end still finds the way to the host that opened it.
+	Exposed bool
 	// Pin is the mark to set; 0 to leave the mark as it is.
 	Pin uint32
 	// Arrivals is not empty if nothing says which uplink a connection from outside came in by: its
